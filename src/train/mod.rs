@@ -1,0 +1,1 @@
+//! Everything after the shard: loaders, kernels, the network and its training.
