@@ -2,10 +2,20 @@
 //!
 //! ```text
 //! events.h5 --source--> Events --transform--> Events --framing--> SparseFrames --shard--> DIR/*.shard + manifest.json
-//!                                                                      |
-//!                   network, run folder <-- fit <-- snn <-- kernel <-- loader (map, host cache, device cache)
+//!                                                                                                  |
+//!                                       network, run folder <-- fit <-- snn <-- kernel <-- loader <-+
 //! ```
+//!
+//! [`prep`] is everything before the shard, [`train`](https://docs.rs/tonic-toolkit) everything after it, and neither
+//! imports the other: [`shard`] is all that they share, with the one form of data that it stores, [`frames`].
 
+pub mod error;
 pub mod frames;
+pub mod interrupt;
+pub mod plot;
+pub mod prep;
+pub mod progress;
+pub mod publish;
+pub mod shard;
 #[cfg(feature = "train")]
 pub mod train;

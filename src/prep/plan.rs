@@ -1,0 +1,54 @@
+//! Which sample goes into which chunk, and which chunk into which shard, fixed before the first byte is read.
+//!
+//! A plan depends on the number of samples and the rough size of the recordings alone, so that one changed recording
+//! changes one chunk, and threads, kills and resumes change nothing.
+
+/// Samples a chunk, unless asked otherwise. Larger ones compress a percent better; smaller ones mix better.
+pub const CHUNK_SAMPLES: u32 = 64;
+/// Size of a shard, about, unless asked otherwise.
+pub const SHARD_SIZE: &str = "64M";
+/// Shard bytes a byte of recording: SSC's 33.9 kB a sample become 2.4 kB.
+const COMPRESSION: f64 = 0.07;
+
+/// Samples a chunk and chunks a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Samples a chunk.
+    pub chunk_samples: u32,
+    /// Chunks a shard, a power of two, so that a small change of the recordings' size does not move the borders.
+    pub shard_chunks: u32,
+}
+
+impl Plan {
+    /// For `samples` samples in recordings of `source_bytes`, with shards of about `shard_bytes`.
+    pub fn new(samples: u64, source_bytes: u64, chunk_samples: u32, shard_bytes: u64) -> Plan {
+        let chunk_bytes = source_bytes as f64 / samples.max(1) as f64 * f64::from(chunk_samples) * COMPRESSION;
+        let exponent = (shard_bytes as f64 / chunk_bytes.max(1.0)).log2().round().clamp(0.0, 20.0);
+        Plan { chunk_samples, shard_chunks: 1 << exponent as u32 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ssc_has_shards_of_about_64_mib() {
+        let plan = Plan::new(75_466, 75_466 * 33_900, CHUNK_SAMPLES, 64 << 20);
+        let shard_bytes = f64::from(plan.shard_chunks * plan.chunk_samples) * 2_400.0;
+        assert!((45e6..95e6).contains(&shard_bytes), "{shard_bytes}");
+    }
+
+    #[test]
+    fn a_changed_recording_does_not_move_the_borders() {
+        let plan = |bytes| Plan::new(10_000, bytes, CHUNK_SAMPLES, 64 << 20);
+        assert_eq!(plan(339_000_000), plan(339_020_000));
+    }
+
+    #[test]
+    fn absurd_sizes_make_a_plan_all_the_same() {
+        assert_eq!(Plan::new(0, 0, 64, 0).shard_chunks, 1);
+        assert_eq!(Plan::new(1, u64::MAX, 64, 1).shard_chunks, 1);
+        assert_eq!(Plan::new(u64::MAX, 1, 64, u64::MAX).shard_chunks, 1 << 20);
+    }
+}

@@ -1,0 +1,108 @@
+//! Progress of long work: a bar on a terminal, a few plain lines in a log, nothing where it was asked for.
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How progress is shown, for a whole run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// A bar where stderr is a terminal, lines elsewhere.
+    Normal,
+    /// Nothing but errors.
+    Quiet,
+}
+
+/// The progress of one task.
+#[derive(Debug)]
+pub struct Progress {
+    label: String,
+    unit: &'static str,
+    total: u64,
+    done: AtomicU64,
+    started: Instant,
+    show: Show,
+}
+
+#[derive(Debug)]
+enum Show {
+    Bar(ProgressBar),
+    /// The number of quarters already reported.
+    Lines(AtomicU64),
+    Nothing,
+}
+
+impl Progress {
+    /// A task of `total` units.
+    pub fn start(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
+        let show = match verbosity {
+            Verbosity::Quiet => Show::Nothing,
+            Verbosity::Normal if std::io::stderr().is_terminal() => {
+                let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+                let template = if unit == "B" {
+                    "{prefix} {bar:32.cyan/dim} {percent:>3}%  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left"
+                } else {
+                    "{prefix} {bar:32.cyan/dim} {percent:>3}%  {human_pos}/{human_len} {msg}  {per_sec}  {eta} left"
+                };
+                if let Ok(style) = ProgressStyle::with_template(template) {
+                    bar.set_style(style.progress_chars("━╸─"));
+                }
+                bar.set_prefix(label.to_string());
+                bar.set_message(unit);
+                bar.enable_steady_tick(Duration::from_millis(200));
+                Show::Bar(bar)
+            }
+            Verbosity::Normal => Show::Lines(AtomicU64::new(0)),
+        };
+        let label = label.to_string();
+        Progress { label, unit, total, done: AtomicU64::new(0), started: Instant::now(), show }
+    }
+
+    /// `n` more units are done.
+    pub fn add(&self, n: u64) {
+        let done = self.done.fetch_add(n, Ordering::Relaxed) + n;
+        match &self.show {
+            Show::Bar(bar) => bar.inc(n),
+            Show::Lines(reported) => {
+                let quarter = done * 4 / self.total.max(1);
+                if quarter < 4 && reported.fetch_max(quarter, Ordering::Relaxed) < quarter {
+                    eprintln!("{}: {}% ({done} of {} {})", self.label, quarter * 25, self.total, self.unit);
+                }
+            }
+            Show::Nothing => {}
+        }
+    }
+
+    /// The task is over: the bar goes, a line with the rate stays. Returns the seconds it took.
+    pub fn finish(self) -> f64 {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let done = self.done.load(Ordering::Relaxed);
+        if let Show::Bar(bar) = &self.show {
+            bar.finish_and_clear();
+        }
+        if !matches!(self.show, Show::Nothing) {
+            let rate = done as f64 / seconds.max(1e-9);
+            let (amount, rate) = if self.unit == "B" {
+                (human_bytes(done), format!("{}/s", human_bytes(rate as u64)))
+            } else {
+                (format!("{done} {}", self.unit), format!("{rate:.0}/s"))
+            };
+            eprintln!("{}: {amount} in {seconds:.1} s ({rate})", self.label);
+        }
+        seconds
+    }
+}
+
+/// Bytes as people say them: "69.4 MB".
+pub fn human_bytes(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
+}

@@ -1,0 +1,105 @@
+//! Bringing a file into place whole or not at all.
+//!
+//! Every file that outlives a run (shards, manifests, checkpoints, models, pictures) is written to a temporary sibling,
+//! synced, and renamed over its name, so that a kill leaves the old file or the new one, and live mappings of the old
+//! one survive.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// A file that is not in place yet. Dropped without [`Draft::publish`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct Draft {
+    /// Open for reading and writing.
+    pub file: File,
+    target: PathBuf,
+    temporary: PathBuf,
+    published: bool,
+}
+
+impl Draft {
+    /// A draft of `target`, beside it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be created.
+    pub fn create(target: &Path) -> Result<Draft> {
+        let temporary = temporary_sibling(target);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&temporary)
+            .map_err(Error::io(&temporary, "create the file"))?;
+        Ok(Draft { file, target: target.into(), temporary, published: false })
+    }
+
+    /// Where it is until then.
+    pub fn path(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Syncs the draft, renames it to its target and syncs the directory.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the target is then what it was.
+    pub fn publish(mut self) -> Result<()> {
+        self.file.sync_all().map_err(Error::io(&self.temporary, "write to disk"))?;
+        std::fs::rename(&self.temporary, &self.target).map_err(Error::io(&self.target, "bring the file into place"))?;
+        self.published = true;
+        sync_parent(&self.target)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.published {
+            let _ = std::fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Publishes `bytes` as `target`.
+///
+/// # Errors
+/// [`Error::Io`]; the target is then what it was.
+pub fn publish(target: &Path, bytes: &[u8]) -> Result<()> {
+    let mut draft = Draft::create(target)?;
+    draft.file.write_all(bytes).map_err(Error::io(target, "write the file"))?;
+    draft.publish()
+}
+
+/// Removes a file, if it is there, for good.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, "remove the file")(e)),
+        _ => sync_parent(path),
+    }
+}
+
+/// Whether a file name is that of a draft that a killed process left.
+pub fn is_draft(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(".tmp")
+}
+
+fn temporary_sibling(target: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(".tmp");
+    target.with_file_name(name)
+}
+
+fn sync_parent(path: &Path) -> Result<()> {
+    let parent = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    File::open(parent).and_then(|d| d.sync_all()).map_err(Error::io(parent, "sync the directory"))
+}

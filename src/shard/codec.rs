@@ -1,0 +1,453 @@
+//! A chunk as bytes: columns in, one zstd frame out, and back, trusting nothing on the way.
+
+use std::path::Path;
+
+use zstd::bulk::{Compressor, Decompressor};
+
+use super::Ledger;
+use super::layout::{ALIGNMENT, ChunkRecord, MAX_CHUNK_SAMPLES, MAX_DECODED_BYTES, SetLayout, aligned, chunk_checksum};
+use crate::error::{Error, Result};
+use crate::frames::{Column, ColumnBuf, SparseFrames, Widths};
+
+/// What the label column holds where a sample has no label.
+pub const NO_LABEL: u32 = u32::MAX;
+/// The flag of a sample whose times were out of order and were sorted.
+pub const FLAG_SORTED: u8 = 1;
+/// The flag of a sample without events, which was given one empty frame.
+pub const FLAG_EMPTY: u8 = 2;
+/// The flag of a sample whose windows overlap: its counts may add up to more than the events that were binned.
+pub const FLAG_OVERLAP: u8 = 4;
+
+/// What a chunk says of each of its samples, beside the frames.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SampleTable {
+    /// Class of each sample, [`NO_LABEL`] where there is none.
+    pub labels: Vec<u32>,
+    /// [`FLAG_SORTED`], [`FLAG_EMPTY`] and [`FLAG_OVERLAP`].
+    pub flags: Vec<u8>,
+    /// Where each sample's events went.
+    pub ledgers: Vec<Ledger>,
+    /// Extra columns (the speaker, say), each with a number a sample.
+    pub extras: Vec<Vec<i64>>,
+}
+
+/// A group of samples, decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Their frames.
+    pub frames: SparseFrames,
+    /// All else.
+    pub table: SampleTable,
+}
+
+impl Chunk {
+    /// No samples, for columns of `widths` and so many extra columns.
+    pub fn new(widths: Widths, extras: usize) -> Chunk {
+        Chunk {
+            frames: SparseFrames::new(widths),
+            table: SampleTable { extras: vec![Vec::new(); extras], ..SampleTable::default() },
+        }
+    }
+
+    /// How many samples.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+}
+
+/// A chunk ready to be written.
+#[derive(Clone, Debug)]
+pub struct EncodedChunk {
+    /// The zstd frame.
+    pub stored: Vec<u8>,
+    /// Its index record; the writer sets `offset`.
+    pub record: ChunkRecord,
+}
+
+/// Encodes chunks; one a thread, because it keeps its compressor and buffers.
+pub struct Encoder {
+    compressor: Compressor<'static>,
+    body: Vec<u8>,
+}
+
+impl Encoder {
+    /// With a zstd level.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a level that zstd has not.
+    pub fn new(level: i32) -> Result<Encoder> {
+        let range = zstd::compression_level_range();
+        let compressor = range
+            .contains(&level)
+            .then(|| Compressor::new(level).ok())
+            .flatten()
+            .ok_or_else(|| Error::usage("--level", format!("{} to {}", range.start(), range.end()), level))?;
+        Ok(Encoder { compressor, body: Vec::new() })
+    }
+
+    /// Encodes chunk number `number` of the set (for the error's sake).
+    ///
+    /// # Errors
+    /// [`Error::ChunkTooLarge`].
+    pub fn encode(&mut self, number: u64, chunk: &Chunk) -> Result<EncodedChunk> {
+        self.body.clear();
+        write_body(chunk, &mut self.body);
+        let too_large = |got: String| Error::ChunkTooLarge {
+            chunk: number,
+            expected: format!("{MAX_DECODED_BYTES} decoded bytes"),
+            got,
+        };
+        if self.body.len() > MAX_DECODED_BYTES as usize {
+            return Err(too_large(self.body.len().to_string()));
+        }
+        let stored = self.compressor.compress(&self.body).map_err(|e| too_large(e.to_string()))?;
+        let record = ChunkRecord {
+            offset: 0,
+            stored_bytes: stored.len() as u64,
+            decoded_bytes: self.body.len() as u32,
+            samples: chunk.len() as u32,
+            checksum: chunk_checksum(&stored),
+            identity: *blake3::hash(&self.body).as_bytes(),
+        };
+        Ok(EncodedChunk { stored, record })
+    }
+}
+
+/// The decoded form, column after column.
+fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
+    let Chunk { frames, table } = chunk;
+    let u32_column = |out: &mut Vec<u8>, numbers: &mut dyn Iterator<Item = u32>| {
+        numbers.for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
+        pad(out);
+    };
+    u32_column(out, &mut frames.samples().map(|s| s.frames() as u32));
+    u32_column(out, &mut frames.samples().map(|s| s.entries() as u32));
+    u32_column(out, &mut table.labels.iter().copied());
+    out.extend_from_slice(&table.flags);
+    pad(out);
+    for column in 0..Ledger::NAMES.len() {
+        table.ledgers.iter().for_each(|l| out.extend_from_slice(&l.columns()[column].to_le_bytes()));
+        pad(out);
+    }
+    for column in &table.extras {
+        column.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
+        pad(out);
+    }
+    frames.frame_sizes.write_le_bytes(out);
+    pad(out);
+    gaps(frames).write_le_bytes(out);
+    pad(out);
+    frames.counts.write_le_bytes(out);
+    pad(out);
+}
+
+fn pad(out: &mut Vec<u8>) {
+    out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
+}
+
+/// The cells as gaps: the first of a frame as it is, then the difference to the one before less 1.
+fn gaps(frames: &SparseFrames) -> ColumnBuf {
+    let mut gaps = frames.cells.clone();
+    for_each_frame(&frames.frame_sizes.view(), |frame| match &mut gaps {
+        ColumnBuf::U8(cells) => cells_to_gaps(&mut cells[frame], |a, b| a - b - 1),
+        ColumnBuf::U16(cells) => cells_to_gaps(&mut cells[frame], |a, b| a - b - 1),
+        ColumnBuf::U32(cells) => cells_to_gaps(&mut cells[frame], |a, b| a - b - 1),
+    });
+    gaps
+}
+
+fn cells_to_gaps<N: Copy>(cells: &mut [N], gap: impl Fn(N, N) -> N) {
+    for i in (1..cells.len()).rev() {
+        cells[i] = gap(cells[i], cells[i - 1]);
+    }
+}
+
+/// Gaps back to cells, in place; whether they all stay below `limit`.
+fn gaps_to_cells(cells: &mut ColumnBuf, frame_sizes: &Column<'_>, limit: u64) -> bool {
+    // A frame's running sum is kept in 64 bits, where it cannot wrap; what is stored is only used if all fit.
+    macro_rules! sum_gaps {
+        ($cells:ident, $number:ty) => {{
+            let mut largest = 0_u64;
+            for_each_frame(frame_sizes, |frame| {
+                let mut next = 0_u64;
+                for cell in &mut $cells[frame] {
+                    next += u64::from(*cell);
+                    *cell = next as $number;
+                    next += 1;
+                }
+                largest = largest.max(next);
+            });
+            largest <= limit
+        }};
+    }
+    match cells {
+        ColumnBuf::U8(cells) => sum_gaps!(cells, u8),
+        ColumnBuf::U16(cells) => sum_gaps!(cells, u16),
+        ColumnBuf::U32(cells) => sum_gaps!(cells, u32),
+    }
+}
+
+/// Calls `f` with the range of entries of each frame.
+fn for_each_frame(frame_sizes: &Column<'_>, mut f: impl FnMut(std::ops::Range<usize>)) {
+    let mut start = 0;
+    let mut call = |size: usize| {
+        f(start..start + size);
+        start += size;
+    };
+    match frame_sizes {
+        Column::U8(sizes) => sizes.iter().for_each(|&n| call(n.into())),
+        Column::U16(sizes) => sizes.iter().for_each(|&n| call(n.into())),
+        Column::U32(sizes) => sizes.iter().for_each(|&n| call(n as usize)),
+    }
+}
+
+/// Where a stored chunk comes from, for its errors: "chunk 3 (samples 192 to 255)".
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkName<'a> {
+    /// The shard's file.
+    pub shard: &'a Path,
+    /// Its number in the set.
+    pub number: u64,
+    /// Its first sample in the set.
+    pub first_sample: u64,
+}
+
+impl ChunkName<'_> {
+    fn corrupt(
+        &self,
+        samples: u32,
+        place: &str,
+        expected: impl std::fmt::Display,
+        got: impl std::fmt::Display,
+    ) -> Error {
+        let last = self.first_sample + u64::from(samples).saturating_sub(1);
+        let place = format!("chunk {} (samples {} to {last}): {place}", self.number, self.first_sample);
+        Error::corrupt(self.shard, place, expected, got)
+    }
+}
+
+/// Decodes chunks; one a thread, because it keeps its decompressor and buffer.
+pub struct Decoder {
+    decompressor: Decompressor<'static>,
+    body: Vec<u8>,
+}
+
+impl Decoder {
+    /// A new one.
+    ///
+    /// # Panics
+    /// If zstd cannot allocate a context.
+    pub fn new() -> Decoder {
+        Decoder { decompressor: Decompressor::new().expect("zstd allocates a decompression context"), body: Vec::new() }
+    }
+
+    /// Decodes `stored`, whose index record is `record`, in place of what `chunk` had.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for bytes that differ from their checksum, or that are no chunk of this layout.
+    pub fn decode(
+        &mut self,
+        name: ChunkName<'_>,
+        layout: &SetLayout,
+        record: &ChunkRecord,
+        stored: &[u8],
+        chunk: &mut Chunk,
+    ) -> Result<()> {
+        self.read_body(name, record, stored)?;
+        parse_body(&self.body, layout, record.samples, chunk)
+            .map_err(|fault| name.corrupt(record.samples, &fault.place, fault.expected, fault.got))
+    }
+
+    /// As [`Decoder::decode`], and holds the decoded bytes against the chunk's identity.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn decode_and_identify(
+        &mut self,
+        name: ChunkName<'_>,
+        layout: &SetLayout,
+        record: &ChunkRecord,
+        stored: &[u8],
+        chunk: &mut Chunk,
+    ) -> Result<()> {
+        self.decode(name, layout, record, stored, chunk)?;
+        let identity = blake3::hash(&self.body);
+        if *identity.as_bytes() != record.identity {
+            let expected = blake3::Hash::from_bytes(record.identity);
+            return Err(name.corrupt(record.samples, "identity", format!("blake3 {expected}"), identity));
+        }
+        Ok(())
+    }
+
+    /// Checks the stored bytes and decompresses them.
+    fn read_body(&mut self, name: ChunkName<'_>, record: &ChunkRecord, stored: &[u8]) -> Result<()> {
+        let checksum = chunk_checksum(stored);
+        if checksum != record.checksum {
+            let (expected, got) = (format!("xxh3 {:016x}", record.checksum), format!("{checksum:016x}"));
+            return Err(name.corrupt(record.samples, "stored bytes", expected, got));
+        }
+        let decoded = record.decoded_bytes as usize;
+        self.body.clear();
+        self.body.reserve(decoded);
+        let result = self.decompressor.decompress_to_buffer(stored, &mut self.body);
+        match result {
+            Ok(n) if n == decoded => Ok(()),
+            Ok(n) => Err(name.corrupt(record.samples, "decoded length", decoded, n)),
+            Err(e) => Err(name.corrupt(record.samples, "zstd frame", format!("{decoded} decoded bytes"), e)),
+        }
+    }
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Decoder::new()
+    }
+}
+
+/// What is wrong with a decoded chunk.
+struct Fault {
+    place: String,
+    expected: String,
+    got: String,
+}
+
+fn fault(place: &str, expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Fault {
+    Fault { place: place.into(), expected: expected.to_string(), got: got.to_string() }
+}
+
+/// Takes columns off the front of a decoded chunk.
+struct Columns<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Columns<'a> {
+    /// The next column, of `numbers` numbers of `width` bytes, its padding checked and dropped.
+    fn take(&mut self, name: &str, numbers: u64, width: usize) -> std::result::Result<&'a [u8], Fault> {
+        let bytes = numbers * width as u64;
+        let padded = aligned(bytes);
+        if padded > self.rest.len() as u64 {
+            return Err(fault(name, format!("a column of {padded} bytes"), format!("{} bytes left", self.rest.len())));
+        }
+        let (column, rest) = self.rest.split_at(padded as usize);
+        let (column, padding) = column.split_at(bytes as usize);
+        if padding.iter().any(|&b| b != 0) {
+            return Err(fault(name, "padding of zeros", "something else"));
+        }
+        self.rest = rest;
+        Ok(column)
+    }
+
+    fn take_u32(
+        &mut self,
+        name: &str,
+        numbers: u32,
+    ) -> std::result::Result<impl Iterator<Item = u32> + use<'a>, Fault> {
+        let column = self.take(name, numbers.into(), 4)?;
+        Ok(column.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)))
+    }
+}
+
+/// Reads a decoded chunk into `chunk`. All that kernels rely on is checked here: sums, and cells inside the frame.
+fn parse_body(body: &[u8], layout: &SetLayout, samples: u32, chunk: &mut Chunk) -> std::result::Result<(), Fault> {
+    if !(1..=MAX_CHUNK_SAMPLES).contains(&samples) {
+        return Err(fault("samples", format!("1 to {MAX_CHUNK_SAMPLES}"), samples));
+    }
+    let mut columns = Columns { rest: body };
+    let frames: Vec<u32> = columns.take_u32("frames", samples)?.collect();
+    let entries: Vec<u32> = columns.take_u32("entries", samples)?.collect();
+    if frames.contains(&0) {
+        return Err(fault("frames", "at least 1 a sample", 0));
+    }
+
+    let table = &mut chunk.table;
+    table.labels.clear();
+    table.labels.extend(columns.take_u32("label", samples)?);
+    table.flags.clear();
+    table.flags.extend_from_slice(columns.take("flags", samples.into(), 1)?);
+    let mut ledgers = vec![[0_u64; Ledger::NAMES.len()]; samples as usize];
+    for (i, name) in Ledger::NAMES.iter().enumerate() {
+        let column = columns.take(name, samples.into(), 8)?;
+        for (ledger, &bytes) in ledgers.iter_mut().zip(column.as_chunks().0) {
+            ledger[i] = u64::from_le_bytes(bytes);
+        }
+    }
+    table.ledgers.clear();
+    table.ledgers.extend(ledgers.into_iter().map(Ledger::from_columns));
+    table.extras.resize(layout.extras.into(), Vec::new());
+    for extra in &mut table.extras {
+        extra.clear();
+        let column = columns.take("extra column", samples.into(), 8)?;
+        extra.extend(column.as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)));
+    }
+
+    // As many as u32s, added in u64: no sum here wraps.
+    let total_frames = frames.iter().map(|&n| u64::from(n)).sum();
+    let total_entries = entries.iter().map(|&n| u64::from(n)).sum();
+    let widths = layout.widths;
+    let out = &mut chunk.frames;
+    if out.widths() != widths {
+        *out = SparseFrames::new(widths);
+    }
+    out.clear();
+    out.frame_sizes.extend_le_bytes(columns.take("frame_sizes", total_frames, widths.frame_sizes.bytes())?);
+    out.cells.extend_le_bytes(columns.take("cells", total_entries, widths.cells.bytes())?);
+    out.counts.extend_le_bytes(columns.take("counts", total_entries, widths.counts.bytes())?);
+    if !columns.rest.is_empty() {
+        return Err(fault("end of the chunk", "no more bytes", format!("{} bytes", columns.rest.len())));
+    }
+    let of_frames = out.frame_sizes.view().sum();
+    if of_frames != total_entries {
+        return Err(fault("frame_sizes", format!("a sum of {total_entries}"), of_frames));
+    }
+    if !gaps_to_cells(&mut out.cells, &out.frame_sizes.view(), layout.shape.cells()) {
+        return Err(fault("cells", format!("below {}", layout.shape.cells()), "a larger one"));
+    }
+    out.set_samples(frames.iter().zip(&entries).map(|(&f, &n)| (f as usize, n as usize)));
+    for (i, (sample, &n)) in out.samples().zip(&entries).enumerate() {
+        let of_frames = sample.frame_sizes.sum();
+        if of_frames != u64::from(n) {
+            return Err(fault(&format!("frame_sizes of its sample {i}"), format!("a sum of {n}"), of_frames));
+        }
+    }
+    Ok(())
+}
+
+/// What a whole chunk keeps beyond what decoding needs: no zero counts, no unknown flags, ledgers that balance and agree
+/// with the frames, labels inside the classes.
+///
+/// # Errors
+/// [`Error::Corrupt`].
+pub fn check_chunk(name: ChunkName<'_>, chunk: &Chunk, classes: usize) -> Result<()> {
+    let samples = chunk.len() as u32;
+    for (i, sample) in chunk.frames.samples().enumerate() {
+        let number = name.first_sample + i as u64;
+        let corrupt = |what: &str, expected: String, got: String| {
+            Err(name.corrupt(samples, &format!("{what} of sample {number}"), expected, got))
+        };
+        let (ledger, label, flags) = (&chunk.table.ledgers[i], chunk.table.labels[i], chunk.table.flags[i]);
+        if sample.counts.iter().any(|n| n == 0) {
+            return corrupt("counts", "at least 1".into(), "0".into());
+        }
+        if !ledger.balances() {
+            let expected = format!("{} events accounted for", ledger.events_in);
+            return corrupt("ledger", expected, format!("{:?}", ledger.accounted()));
+        }
+        let counted = sample.events();
+        let overlap = flags & FLAG_OVERLAP != 0;
+        if counted < ledger.binned || (counted > ledger.binned && !overlap) {
+            return corrupt("frames", format!("{} events", ledger.binned), counted.to_string());
+        }
+        if label != NO_LABEL && label as usize >= classes {
+            return corrupt("label", format!("below {classes}"), label.to_string());
+        }
+        if flags & !(FLAG_SORTED | FLAG_EMPTY | FLAG_OVERLAP) != 0 {
+            return corrupt("flags", "bits 0 to 2".into(), format!("{flags:#010b}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,280 @@
+//! The bytes of a shard's header and index, as records.
+//!
+//! Both are read from untrusted bytes: every field that has a limit is held against it here, and the relations
+//! between records (no holes, no overlap, a known length) in [`ShardHead::read`].
+
+use std::path::Path;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{Error, Result};
+use crate::frames::{FrameShape, Width, Widths};
+
+/// The first eight bytes of a shard. As in PNG, a transfer that mends line ends or strips the eighth bit breaks them.
+pub const MAGIC: [u8; 8] = *b"\x89TNC\r\n\x1a\n";
+/// The version written and read here.
+pub const VERSION: u16 = 1;
+/// Bytes of the header.
+pub const HEADER_BYTES: usize = 128;
+/// Bytes of an index record.
+pub const RECORD_BYTES: usize = 64;
+/// What columns and chunks are aligned to.
+pub const ALIGNMENT: usize = 64;
+/// The most that a chunk may be, decoded.
+pub const MAX_DECODED_BYTES: u32 = 1 << 28;
+/// The most samples that a chunk may have.
+pub const MAX_CHUNK_SAMPLES: u32 = 1 << 20;
+
+/// `bytes` rounded up to the alignment.
+pub fn aligned(bytes: u64) -> u64 {
+    bytes.next_multiple_of(ALIGNMENT as u64)
+}
+
+/// What all shards of a set share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetLayout {
+    /// The shape of a frame.
+    pub shape: FrameShape,
+    /// The widths of the columns.
+    pub widths: Widths,
+    /// Samples a chunk, S.
+    pub chunk_samples: u32,
+    /// Extra columns, E.
+    pub extras: u8,
+    /// Hash of recipe and geometry.
+    pub recipe_id: [u8; 32],
+}
+
+/// A shard's place in its set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardPlace {
+    /// Number of the shard, from 0.
+    pub number: u32,
+    /// Number of its first sample in the set.
+    pub first_sample: u64,
+    /// Its samples.
+    pub samples: u32,
+}
+
+/// Where a chunk is, and what it must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkRecord {
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// Its stored bytes, without padding.
+    pub stored_bytes: u64,
+    /// Its bytes, decoded.
+    pub decoded_bytes: u32,
+    /// Its samples.
+    pub samples: u32,
+    /// xxh3 of the stored bytes.
+    pub checksum: u64,
+    /// BLAKE3 of the decoded bytes.
+    pub identity: [u8; 32],
+}
+
+/// Header and index: all of a shard but its chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardHead {
+    /// What it shares with the set.
+    pub layout: SetLayout,
+    /// Its place in the set.
+    pub place: ShardPlace,
+    /// Its chunks, in order.
+    pub chunks: Vec<ChunkRecord>,
+}
+
+impl ShardHead {
+    /// Bytes of header and index for so many chunks; the first chunk begins there.
+    pub fn bytes(chunks: usize) -> u64 {
+        (HEADER_BYTES + chunks * RECORD_BYTES) as u64
+    }
+
+    /// The length that the file must have.
+    pub fn file_bytes(&self) -> u64 {
+        self.chunks.last().map_or(ShardHead::bytes(0), |c| aligned(c.offset + c.stored_bytes))
+    }
+
+    /// The head's bytes.
+    ///
+    /// ```
+    /// # use tonic_toolkit::shard::layout::*;
+    /// # use tonic_toolkit::frames::*;
+    /// # let shape = FrameShape { polarities: 1, height: 1, width: 100 };
+    /// # let layout = SetLayout { shape, widths: Widths::of(shape, Width::U8), chunk_samples: 64, extras: 0, recipe_id: [7; 32] };
+    /// # let head = ShardHead { layout, place: ShardPlace { number: 0, first_sample: 0, samples: 0 }, chunks: vec![] };
+    /// let bytes = head.to_bytes();
+    /// assert_eq!(&bytes[..12], b"\x89TNC\r\n\x1a\n\x01\x00\x00\x00"); // magic, version 1, zero
+    /// assert_eq!(&bytes[16..24], &128_u64.to_le_bytes()); // length of a file without chunks
+    /// assert_eq!(&bytes[44..60], b"\x01\0\0\0\x01\0\0\0\x64\0\0\0\x01\x01\x01\0"); // (1, 1, 100), u8, u8, u8, no extras
+    /// ```
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(ShardHead::bytes(self.chunks.len()) as usize);
+        let SetLayout { shape, widths, chunk_samples, extras, recipe_id } = self.layout;
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&self.place.number.to_le_bytes());
+        out.extend_from_slice(&self.file_bytes().to_le_bytes());
+        out.extend_from_slice(&self.place.first_sample.to_le_bytes());
+        for n in [self.place.samples, self.chunks.len() as u32, chunk_samples] {
+            out.extend_from_slice(&n.to_le_bytes());
+        }
+        for n in [shape.polarities, shape.height, shape.width] {
+            out.extend_from_slice(&n.to_le_bytes());
+        }
+        out.extend([widths.frame_sizes, widths.cells, widths.counts].map(|w| w.bytes() as u8));
+        out.push(extras);
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&recipe_id);
+        out.extend_from_slice(&[0; 32]); // 24 of them reserved, 8 for the checksum
+        debug_assert_eq!(out.len(), HEADER_BYTES);
+        for chunk in &self.chunks {
+            out.extend_from_slice(&chunk.offset.to_le_bytes());
+            out.extend_from_slice(&chunk.stored_bytes.to_le_bytes());
+            out.extend_from_slice(&chunk.decoded_bytes.to_le_bytes());
+            out.extend_from_slice(&chunk.samples.to_le_bytes());
+            out.extend_from_slice(&chunk.checksum.to_le_bytes());
+            out.extend_from_slice(&chunk.identity);
+        }
+        let checksum = head_checksum(&out);
+        out[120..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
+        out
+    }
+
+    /// Reads and checks the head of a shard, `file` being all of its bytes.
+    ///
+    /// # Errors
+    /// [`Error::Incompatible`] for another version, [`Error::Corrupt`] for everything else that a whole shard has not.
+    pub fn read(path: &Path, file: &[u8]) -> Result<ShardHead> {
+        let corrupt = |place: &str, expected: String, got: String| Error::corrupt(path, place, expected, got);
+        let header: &[u8; HEADER_BYTES] = file.first_chunk().ok_or_else(|| {
+            corrupt("header", format!("{HEADER_BYTES} bytes"), format!("a file of {} bytes", file.len()))
+        })?;
+        let magic: [u8; 8] = field(header, 0);
+        if magic != MAGIC {
+            return Err(corrupt("magic number", format!("{MAGIC:02x?}"), format!("{magic:02x?}")));
+        }
+        let version = u16::from_le_bytes(field(header, 8));
+        if version != VERSION {
+            return Err(Error::Incompatible {
+                path: path.into(),
+                expected: VERSION.to_string(),
+                got: version.to_string(),
+            });
+        }
+        let file_bytes = u64::from_le_bytes(field(header, 16));
+        if file_bytes != file.len() as u64 {
+            return Err(corrupt("file length", format!("{file_bytes} bytes"), format!("{} bytes", file.len())));
+        }
+        let u32_at = |at| u32::from_le_bytes(field(header, at));
+        let chunk_count = u32_at(36) as usize;
+        let head = file.get(..ShardHead::bytes(chunk_count) as usize).ok_or_else(|| {
+            corrupt("index", format!("{chunk_count} records of {RECORD_BYTES} bytes"), "the end of the file".into())
+        })?;
+        let stored = u64::from_le_bytes(field(header, 120));
+        let computed = head_checksum(head);
+        if stored != computed {
+            return Err(corrupt("header and index", format!("xxh3 {stored:016x}"), format!("{computed:016x}")));
+        }
+        let reserved = [&header[10..12], &header[60..64], &header[96..120]];
+        if reserved.iter().any(|bytes| bytes.iter().any(|&b| b != 0)) {
+            return Err(corrupt("reserved bytes of the header", "zeros".into(), "something else".into()));
+        }
+
+        let shape = FrameShape { polarities: u32_at(44), height: u32_at(48), width: u32_at(52) };
+        if !shape.is_valid() {
+            return Err(corrupt("shape of a frame", "1 to 2^32 cells".into(), shape.to_string()));
+        }
+        let width = |at: usize| {
+            Width::from_bytes(header[at])
+                .ok_or_else(|| corrupt("width of a column", "1, 2 or 4 bytes".into(), header[at].to_string()))
+        };
+        let widths = Widths { frame_sizes: width(56)?, cells: width(57)?, counts: width(58)? };
+        if widths != Widths::of(shape, widths.counts) {
+            return Err(corrupt(
+                "widths of the columns",
+                format!("{:?}", Widths::of(shape, widths.counts)),
+                format!("{widths:?}"),
+            ));
+        }
+        let layout =
+            SetLayout { shape, widths, chunk_samples: u32_at(40), extras: header[59], recipe_id: field(header, 64) };
+        let first_sample = u64::from_le_bytes(field(header, 24));
+        let place = ShardPlace { number: u32_at(12), first_sample, samples: u32_at(32) };
+        if !(1..=MAX_CHUNK_SAMPLES).contains(&layout.chunk_samples) {
+            let expected = format!("1 to {MAX_CHUNK_SAMPLES}");
+            return Err(corrupt("samples a chunk", expected, layout.chunk_samples.to_string()));
+        }
+
+        let (records, _) = head[HEADER_BYTES..].as_chunks::<RECORD_BYTES>();
+        let chunks: Vec<ChunkRecord> = records.iter().map(read_record).collect();
+        let shard = ShardHead { layout, place, chunks };
+        shard.check_no_holes(path, file_bytes)?;
+        Ok(shard)
+    }
+
+    /// Chunks follow one another to the end of the file, and their samples are those of the shard.
+    fn check_no_holes(&self, path: &Path, file_bytes: u64) -> Result<()> {
+        let (mut expected_offset, mut samples) = (ShardHead::bytes(self.chunks.len()), 0_u64);
+        for (k, chunk) in self.chunks.iter().enumerate() {
+            let place = || format!("index record of chunk {k} of the shard");
+            if chunk.offset != expected_offset {
+                return Err(Error::corrupt(path, place(), format!("offset {expected_offset}"), chunk.offset));
+            }
+            let last = k + 1 == self.chunks.len();
+            let full = self.layout.chunk_samples;
+            if chunk.samples == 0 || chunk.samples > full || (!last && chunk.samples != full) {
+                return Err(Error::corrupt(path, place(), format!("{full} samples"), chunk.samples));
+            }
+            if chunk.decoded_bytes > MAX_DECODED_BYTES {
+                let expected = format!("at most {MAX_DECODED_BYTES} decoded bytes");
+                return Err(Error::corrupt(path, place(), expected, chunk.decoded_bytes));
+            }
+            samples += u64::from(chunk.samples);
+            expected_offset = chunk
+                .offset
+                .checked_add(chunk.stored_bytes)
+                .filter(|&end| end <= file_bytes)
+                .map(aligned)
+                .ok_or_else(|| Error::corrupt(path, place(), "an end inside the file", chunk.stored_bytes))?;
+        }
+        if expected_offset != file_bytes {
+            return Err(Error::corrupt(path, "end of the last chunk", file_bytes, expected_offset));
+        }
+        if samples != u64::from(self.place.samples) {
+            let expected = format!("{} samples", self.place.samples);
+            return Err(Error::corrupt(path, "index", expected, format!("{samples} in its chunks")));
+        }
+        Ok(())
+    }
+}
+
+/// xxh3 of the head, its own checksum left out.
+fn head_checksum(head: &[u8]) -> u64 {
+    let mut hash = xxhash_rust::xxh3::Xxh3::new();
+    hash.update(&head[..120]);
+    hash.update(&head[HEADER_BYTES..]);
+    hash.digest()
+}
+
+/// xxh3 of a chunk's stored bytes.
+pub fn chunk_checksum(stored: &[u8]) -> u64 {
+    xxh3_64(stored)
+}
+
+fn read_record(bytes: &[u8; RECORD_BYTES]) -> ChunkRecord {
+    ChunkRecord {
+        offset: u64::from_le_bytes(field(bytes, 0)),
+        stored_bytes: u64::from_le_bytes(field(bytes, 8)),
+        decoded_bytes: u32::from_le_bytes(field(bytes, 16)),
+        samples: u32::from_le_bytes(field(bytes, 20)),
+        checksum: u64::from_le_bytes(field(bytes, 24)),
+        identity: field(bytes, 32),
+    }
+}
+
+/// `N` bytes of a fixed record.
+fn field<const N: usize>(record: &[u8], at: usize) -> [u8; N] {
+    std::array::from_fn(|i| record[at + i])
+}

@@ -1,0 +1,65 @@
+//! A shard's file, mapped: the one place where memory mapping, and the `unsafe` that it takes, lives.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use memmap2::{Advice, Mmap};
+
+use crate::error::{Error, Result};
+
+/// A file mapped for reading.
+#[derive(Debug)]
+pub struct MappedFile {
+    path: PathBuf,
+    file: File,
+    map: Mmap,
+}
+
+impl MappedFile {
+    /// Maps all of `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be opened or mapped.
+    pub fn open(path: &Path) -> Result<MappedFile> {
+        let file = File::open(path).map_err(Error::io(path, "open the shard"))?;
+        // SAFETY: the mapping is private to reading and lives as long as the file handle beside it. A shard is never
+        // changed in place by this program (it is replaced by a rename, which leaves mappings alone). If another
+        // program overwrites it, readers see the new bytes, which their checksum refuses. If another program cuts it
+        // short, reading past the end raises SIGBUS; `bytes` asks the system for the length first, which leaves the
+        // moment between that and the read, as with every mapping.
+        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path, "map the shard"))?;
+        Ok(MappedFile { path: path.into(), file, map })
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All of its bytes, if the file still has them.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it was cut short after it was mapped.
+    pub fn bytes(&self) -> Result<&[u8]> {
+        let now = self.file.metadata().map_err(Error::io(&self.path, "ask for the length"))?.len();
+        if now < self.map.len() as u64 {
+            return Err(Error::corrupt(&self.path, "file length", format!("{} bytes", self.map.len()), now));
+        }
+        Ok(&self.map)
+    }
+
+    /// Keeps the file's pages in memory.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where a limit (`ulimit -l`) forbids it.
+    pub fn pin(&self) -> Result<()> {
+        self.map.lock().map_err(Error::io(&self.path, "pin the shard's pages (see ulimit -l)"))
+    }
+
+    /// Asks the system to read the file ahead. A refusal costs speed only, so it is not reported.
+    pub fn read_ahead(&self) {
+        let _ = self.map.advise(Advice::WillNeed);
+    }
+}

@@ -1,0 +1,17 @@
+#![doc = include_str!("FORMAT.md")]
+
+pub mod codec;
+pub mod layout;
+pub mod ledger;
+pub mod manifest;
+mod map;
+pub mod order;
+pub mod reader;
+pub mod verify;
+pub mod writer;
+
+pub use codec::{Chunk, SampleTable};
+pub use ledger::Ledger;
+pub use manifest::Manifest;
+pub use order::Order;
+pub use reader::ShardSet;

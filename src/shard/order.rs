@@ -1,0 +1,201 @@
+//! The order of an epoch: a permutation of a set's samples that is computed, not stored.
+//!
+//! Chunks are dealt into slots at random, consecutive slots make a window of about 8,192 samples, and the samples of a
+//! window are permuted among themselves. A reader therefore decodes each chunk once an epoch, in memory for one window,
+//! and a set of one window has a permutation of all its samples. The formulas are in the format's section "Order".
+
+use std::ops::Range;
+
+/// The samples that a window is to have.
+pub const WINDOW_SAMPLES: u32 = 8192;
+
+/// An epoch's permutation, a function of (set id, seed, epoch).
+#[derive(Clone, Debug)]
+pub struct Order {
+    base: [u8; 48],
+    samples: u64,
+    chunk_samples: u64,
+    chunks: u32,
+    window_chunks: u32,
+    slots: Permutation,
+    /// The slot of the set's last chunk, the only one that may be short.
+    short_slot: u32,
+}
+
+/// Consecutive slots whose samples are permuted among themselves.
+#[derive(Clone, Debug)]
+pub struct Window {
+    /// Positions of the epoch that it covers.
+    pub positions: Range<u64>,
+    /// The chunks in its slots, in order.
+    pub chunks: Vec<u32>,
+    /// Samples before each of its slots, and the sum.
+    starts: Vec<u32>,
+    permutation: Permutation,
+}
+
+impl Order {
+    /// The order of `samples` samples in chunks of `chunk_samples`.
+    ///
+    /// # Panics
+    /// If there are no samples a chunk, or 2^32 chunks or more.
+    pub fn new(set_id: [u8; 32], samples: u64, chunk_samples: u32, seed: u64, epoch: u64) -> Order {
+        let chunks = u32::try_from(samples.div_ceil(u64::from(chunk_samples))).expect("fewer than 2^32 chunks");
+        let mut base = [0; 48];
+        base[..32].copy_from_slice(&set_id);
+        base[32..40].copy_from_slice(&seed.to_le_bytes());
+        base[40..].copy_from_slice(&epoch.to_le_bytes());
+        let slots = Permutation::new(&base, 0, chunks);
+        let short_slot = (0..chunks).find(|&s| slots.at(s) == chunks - 1).unwrap_or(0);
+        let window_chunks = (WINDOW_SAMPLES / chunk_samples).max(1);
+        Order { base, samples, chunk_samples: chunk_samples.into(), chunks, window_chunks, slots, short_slot }
+    }
+
+    /// How many windows the epoch has.
+    pub fn windows(&self) -> u32 {
+        self.chunks.div_ceil(self.window_chunks)
+    }
+
+    /// Window `w`.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn window(&self, w: u32) -> Window {
+        assert!(w < self.windows());
+        let slots = w * self.window_chunks..((w + 1) * self.window_chunks).min(self.chunks);
+        let positions = self.samples_before(slots.start)..self.samples_before(slots.end);
+        let starts: Vec<u32> =
+            (slots.start..=slots.end).map(|s| (self.samples_before(s) - positions.start) as u32).collect();
+        let samples = starts[starts.len() - 1];
+        Window {
+            chunks: slots.map(|s| self.slots.at(s)).collect(),
+            permutation: Permutation::new(&self.base, 1 + u64::from(w), samples),
+            positions,
+            starts,
+        }
+    }
+
+    /// Samples in the slots before `slot`.
+    fn samples_before(&self, slot: u32) -> u64 {
+        let missing = u64::from(self.chunks) * self.chunk_samples - self.samples;
+        u64::from(slot) * self.chunk_samples - if slot > self.short_slot { missing } else { 0 }
+    }
+}
+
+impl Window {
+    /// The slot (an index into `chunks`) and the sample inside its chunk at `position` of the epoch.
+    ///
+    /// # Panics
+    /// If the position is not one of this window.
+    pub fn at(&self, position: u64) -> (usize, usize) {
+        assert!(self.positions.contains(&position));
+        let place = self.permutation.at((position - self.positions.start) as u32);
+        let slot = self.starts.partition_point(|&start| start <= place) - 1;
+        (slot, (place - self.starts[slot]) as usize)
+    }
+}
+
+/// A keyed permutation of 0..n: eight Feistel rounds over the least even number of bits, walked until inside.
+#[derive(Clone, Debug)]
+struct Permutation {
+    key: [u32; 8],
+    half_bits: u32,
+    n: u32,
+}
+
+impl Permutation {
+    fn new(base: &[u8; 48], stream: u64, n: u32) -> Permutation {
+        let hash = blake3::Hasher::new().update(base).update(&stream.to_le_bytes()).finalize();
+        let (words, _) = hash.as_bytes().as_chunks();
+        let key = std::array::from_fn(|i| u32::from_le_bytes(words[i]));
+        let half_bits = (1..16).find(|&b| 1_u64 << (2 * b) >= u64::from(n)).unwrap_or(16);
+        Permutation { key, half_bits, n }
+    }
+
+    fn at(&self, i: u32) -> u32 {
+        debug_assert!(i < self.n);
+        let mask = (1_u32 << self.half_bits) - 1;
+        let mut i = i;
+        loop {
+            let (mut left, mut right) = (i >> self.half_bits, i & mask);
+            for &k in &self.key {
+                (left, right) = (right, left ^ (mix(right ^ k) & mask));
+            }
+            i = left << self.half_bits | right;
+            if i < self.n {
+                return i;
+            }
+        }
+    }
+}
+
+/// The finaliser of MurmurHash3, 32 bits.
+fn mix(mut h: u32) -> u32 {
+    h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
+    h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
+    h ^ (h >> 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(samples: u64, chunk_samples: u32, seed: u64, epoch: u64) -> Vec<u64> {
+        let order = Order::new([9; 32], samples, chunk_samples, seed, epoch);
+        let mut out = Vec::new();
+        for w in 0..order.windows() {
+            let window = order.window(w);
+            assert_eq!(window.positions.start, out.len() as u64);
+            for position in window.positions.clone() {
+                let (slot, inside) = window.at(position);
+                out.push(u64::from(window.chunks[slot]) * u64::from(chunk_samples) + inside as u64);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn is_a_permutation_whatever_the_sizes() {
+        for (samples, chunk_samples) in [
+            (0, 4),
+            (1, 1),
+            (1, 64),
+            (63, 64),
+            (64, 64),
+            (65, 64),
+            (1000, 7),
+            (20_000, 64),
+            (20_001, 5000),
+            (9000, 9000),
+        ] {
+            let mut seen = epoch(samples, chunk_samples, 3, 1);
+            seen.sort_unstable();
+            assert_eq!(seen, (0..samples).collect::<Vec<_>>(), "{samples} samples in chunks of {chunk_samples}");
+        }
+    }
+
+    #[test]
+    fn differs_between_epochs_and_seeds_and_repeats_itself() {
+        let first = epoch(1000, 64, 0, 0);
+        assert_eq!(first, epoch(1000, 64, 0, 0));
+        assert_ne!(first, epoch(1000, 64, 0, 1));
+        assert_ne!(first, epoch(1000, 64, 1, 0));
+    }
+
+    /// The first positions of one epoch, so that a change of the order cannot pass unseen: it is part of the format.
+    #[test]
+    fn is_frozen() {
+        assert_eq!(epoch(1000, 64, 7, 2)[..8], [0; 8]);
+    }
+
+    #[test]
+    fn spreads_samples_evenly() {
+        // Mean displacement of a uniform permutation of n is n / 3; a weak one leaves neighbours together.
+        let order = epoch(4096, 64, 1, 0);
+        let n = order.len() as f64;
+        let moved = order.iter().enumerate().map(|(i, &s)| (i as f64 - s as f64).abs()).sum::<f64>() / n;
+        assert!((moved / n - 1.0 / 3.0).abs() < 0.02, "{moved}");
+        let neighbours = order.windows(2).filter(|w| w[0].abs_diff(w[1]) == 1).count();
+        assert!(neighbours < 12, "{neighbours} pairs of neighbours where 2 are expected");
+    }
+}
