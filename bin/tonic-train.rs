@@ -1,1 +1,292 @@
-fn main() {}
+//! `tonic-train`: spiking networks from frame shards. Arguments in, one library call out.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tonic_toolkit::error::Error;
+use tonic_toolkit::interrupt;
+use tonic_toolkit::progress::{Progress, Verbosity};
+use tonic_toolkit::shard::ShardSet;
+use tonic_toolkit::train::bench::bench;
+use tonic_toolkit::train::config::{Config, EngineChoice, Pad};
+use tonic_toolkit::train::eval::{Feed, evaluate};
+use tonic_toolkit::train::export::safetensors;
+use tonic_toolkit::train::fit::{BEST, Fit, MODEL, fit};
+use tonic_toolkit::train::loader::{CacheChoice, Loader};
+use tonic_toolkit::train::snn::Engine;
+
+/// Trains integrate-and-fire networks from the shards that tonic-prep makes.
+///
+/// Exit codes: 0 done, 1 the system refused (disk full, no permission), 2 usage, 4 a damaged, incomplete or mismatched
+/// set or run, 5 training diverged, 130 interrupted (saved: go on with --resume).
+#[derive(Parser)]
+#[command(version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a network: Linear-IAF, three times, and a Linear readout summed over time
+    Fit(FitArgs),
+    /// Evaluate a trained network: accuracy, loss, each class, confusion matrix
+    Eval {
+        /// The run folder
+        #[arg(long, value_name = "RUN")]
+        model: PathBuf,
+        /// The shard set
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// The network of the best epoch on the validation set, not of the last
+        #[arg(long)]
+        best: bool,
+        /// The confusion matrix; RUN/confusion.png if not given
+        #[arg(long, value_name = "FILE")]
+        png: Option<PathBuf>,
+        /// Worker threads; all cores if not given
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+        threads: Option<u16>,
+        /// One JSON object on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure loading and training steps on this machine
+    Bench {
+        /// The shard set
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Samples a batch
+        #[arg(long, value_name = "N", default_value_t = 128, value_parser = batch_size)]
+        batch_size: usize,
+        /// Training steps to time
+        #[arg(long, value_name = "N", default_value_t = 15)]
+        steps: usize,
+        /// What computes a step
+        #[arg(long, value_enum, default_value_t)]
+        engine: EngineArg,
+        /// Worker threads; all cores if not given
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+        threads: Option<u16>,
+        /// One JSON object on stdout
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+struct FitArgs {
+    /// The training set
+    #[arg(long, value_name = "DIR")]
+    train: PathBuf,
+    /// A validation set, evaluated after every epoch
+    #[arg(long, value_name = "DIR")]
+    valid: Option<PathBuf>,
+    /// A test set, evaluated once, at the end
+    #[arg(long, value_name = "DIR")]
+    test: Option<PathBuf>,
+    /// The run folder
+    #[arg(long, short, value_name = "RUN")]
+    output: PathBuf,
+    /// Epochs
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    epochs: u64,
+    /// Samples a batch
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = batch_size)]
+    batch_size: usize,
+    /// Neurons of each of the three hidden layers, or of each layer: 256,128
+    #[arg(long, value_name = "N[,N...]", default_value = "128", value_parser = hidden)]
+    hidden: Hidden,
+    /// Lower bound of the membrane potential
+    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    min_v_mem: Option<f32>,
+    /// Adam's learning rate
+    #[arg(long, default_value_t = 1e-3, value_parser = learning_rate)]
+    lr: f64,
+    /// Seed of the initial weights and of the order of samples
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// auto, cpu or cuda:N
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Where decoded samples are kept: auto, stream (nowhere), host or device
+    #[arg(long, default_value = "auto")]
+    cache: CacheChoice,
+    /// Keep the shards' pages in memory
+    #[arg(long)]
+    pin: bool,
+    /// Worker threads; all cores if not given. The result does not depend on them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// The kernels, or libtorch's autograd to check them by
+    #[arg(long, value_enum, default_value_t)]
+    engine: EngineArg,
+    /// Pad samples to a fixed length, or to the longest of their batch (Tonic's PadTensors)
+    #[arg(long, value_enum, default_value_t)]
+    pad: PadArg,
+    /// Go on with the run in the folder, to the same bits as if it had not stopped
+    #[arg(long, conflicts_with = "overwrite")]
+    resume: bool,
+    /// Replace the run in the folder
+    #[arg(long)]
+    overwrite: bool,
+    /// No progress
+    #[arg(long, short)]
+    quiet: bool,
+    /// One JSON object on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum EngineArg {
+    #[default]
+    Fused,
+    Reference,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum PadArg {
+    #[default]
+    Fixed,
+    Batch,
+}
+
+/// Sizes of the hidden layers.
+#[derive(Clone)]
+struct Hidden(Vec<usize>);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match interrupt::install().context("cannot listen for Ctrl-C").and_then(|()| run(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("tonic-train: error: {e:#}");
+            ExitCode::from(e.downcast_ref::<Error>().map_or(1, Error::exit_code))
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Fit(args) => run_fit(args),
+        Command::Eval { model, data, best, png, threads, json } => {
+            use_threads(threads)?;
+            let config = Config::read(&model)?;
+            let set = ShardSet::open(&data)?;
+            config.check_data(&model, &data, set.manifest())?;
+            let file = model.join(if best { BEST } else { MODEL });
+            let network = safetensors::read(&file, config.network.shape(), config.network.neuron())?;
+            let verbosity = if json { Verbosity::Quiet } else { Verbosity::Normal };
+            let loader = Loader::new(set, CacheChoice::Stream, verbosity)?;
+            let progress = Progress::start(verbosity, "evaluate", loader.set().len(), "samples");
+            let feed = Feed { pad: config.pad, steps: config.steps };
+            let evaluation = evaluate(&mut config.engine.engine(&network), &network, &loader, feed, &progress)?;
+            progress.finish();
+            let png = png.unwrap_or_else(|| model.join("confusion.png"));
+            evaluation.picture()?.write_png(&png)?;
+            let mut out = std::io::stdout().lock();
+            if json {
+                writeln!(out, "{}", serde_json::to_string(&evaluation)?)?;
+            } else {
+                write!(out, "{}\nconfusion matrix: {}\n", evaluation.text(), png.display())?;
+            }
+            Ok(())
+        }
+        Command::Bench { data, batch_size, steps, engine, threads, json } => {
+            use_threads(threads)?;
+            let measured = bench(|| ShardSet::open(&data), batch_size, engine.into(), steps)?;
+            let mut out = std::io::stdout().lock();
+            if json {
+                writeln!(out, "{}", serde_json::to_string(&measured)?)?;
+            } else {
+                writeln!(out, "stream to dense  {:>9.1} batches/s", measured.stream_batches_per_second)?;
+                writeln!(out, "host to dense    {:>9.1} batches/s", measured.host_batches_per_second)?;
+                writeln!(out, "host cache       {:>9.0} bytes a sample", measured.host_bytes_per_sample)?;
+                writeln!(out, "training step    {:>9.2} ms", measured.step_seconds * 1e3)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn run_fit(args: FitArgs) -> anyhow::Result<()> {
+    check_device(&args.device)?;
+    use_threads(args.threads)?;
+    let fitted = fit(&Fit {
+        train: args.train,
+        valid: args.valid,
+        test: args.test,
+        run: args.output.clone(),
+        epochs: args.epochs,
+        batch_size: args.batch_size,
+        hidden: args.hidden.0,
+        min_v_mem: args.min_v_mem,
+        lr: args.lr,
+        seed: args.seed,
+        engine: args.engine.into(),
+        pad: match args.pad {
+            PadArg::Fixed => Pad::Fixed,
+            PadArg::Batch => Pad::Batch,
+        },
+        cache: args.cache,
+        pin: args.pin,
+        resume: args.resume,
+        overwrite: args.overwrite,
+        verbosity: if args.quiet || args.json { Verbosity::Quiet } else { Verbosity::Normal },
+    })?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::json!({"epochs": fitted.epochs, "test": fitted.test}))?;
+    } else if let Some(test) = &fitted.test {
+        write!(out, "{}", test.text())?;
+    }
+    Ok(())
+}
+
+fn use_threads(threads: Option<u16>) -> anyhow::Result<()> {
+    let threads = threads.map_or(0, usize::from);
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")
+}
+
+/// This version trains on the CPU alone, and says so.
+fn check_device(device: &str) -> Result<(), Error> {
+    match device {
+        "auto" | "cpu" => Ok(()),
+        _ if device == "cuda" || device.starts_with("cuda:") => {
+            let why = "this version has no CUDA kernels yet; use --device cpu".into();
+            Err(Error::Unavailable { what: format!("--device {device}"), why })
+        }
+        _ => Err(Error::usage("--device", "auto, cpu or cuda:N", device)),
+    }
+}
+
+impl From<EngineArg> for EngineChoice {
+    fn from(arg: EngineArg) -> EngineChoice {
+        match arg {
+            EngineArg::Fused => EngineChoice::Fused,
+            EngineArg::Reference => EngineChoice::Reference,
+        }
+    }
+}
+
+fn batch_size(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=1 << 20).contains(n)).ok_or_else(|| "expected 1 to 1048576 samples".into())
+}
+
+fn learning_rate(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|lr: &f64| *lr > 0.0 && lr.is_finite()).ok_or_else(|| "expected a positive number".into())
+}
+
+/// `128` is three layers of 128, as the reference network has; `256,128` is two layers.
+fn hidden(text: &str) -> Result<Hidden, String> {
+    let sizes: Option<Vec<usize>> = text.split(',').map(|n| n.parse().ok().filter(|n| (1..=1 << 16).contains(n))).collect();
+    match sizes {
+        Some(sizes) if sizes.len() == 1 => Ok(Hidden(vec![sizes[0]; 3])),
+        Some(sizes) => Ok(Hidden(sizes)),
+        None => Err("expected layers of 1 to 65536 neurons, such as 128 or 256,128".into()),
+    }
+}

@@ -207,12 +207,16 @@ pub enum Error {
         /// What it was doing.
         doing: &'static str,
     },
+    /// A batch that does not fit the network.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Kernel(#[from] crate::train::kernel::KernelError),
     /// Training went off the rails.
     #[cfg(feature = "train")]
     #[error("the loss is {loss} at epoch {epoch}, batch {batch}: {remedy}")]
     Diverged {
         /// NaN or infinity.
-        loss: f32,
+        loss: f64,
         /// Counted from 1.
         epoch: u64,
         /// Counted from 1.
@@ -262,6 +266,8 @@ impl Error {
             | Error::Incompatible { .. }
             | Error::Corrupt { .. }
             | Error::Mismatch { .. } => 4,
+            #[cfg(feature = "train")]
+            Error::Kernel(_) => 4,
             #[cfg(feature = "train")]
             Error::Diverged { .. } => 5,
             Error::Interrupted { .. } => 130,

@@ -392,6 +392,16 @@ impl SparseFrames {
         assert_eq!(self.cells.len(), self.counts.len());
     }
 
+    /// Appends all of another's samples, whose columns have these widths or narrower ones.
+    pub fn append(&mut self, other: &SparseFrames) {
+        let (frames, entries) = (self.frame_sizes.len(), self.cells.len());
+        self.frame_sizes.extend(other.frame_sizes.view());
+        self.cells.extend(other.cells.view());
+        self.counts.extend(other.counts.view());
+        self.frame_offsets.extend(other.frame_offsets[1..].iter().map(|&offset| frames + offset));
+        self.entry_offsets.extend(other.entry_offsets[1..].iter().map(|&offset| entries + offset));
+    }
+
     fn end_sample(&mut self) {
         self.frame_offsets.push(self.frame_sizes.len());
         self.entry_offsets.push(self.cells.len());
@@ -460,12 +470,15 @@ impl SampleFrames<'_> {
 
     /// Writes the counts into `out`, dense (T, P, H, W) and zero before; frames beyond its end are left out.
     pub fn write_dense<N: FromCount>(&self, shape: FrameShape, out: &mut [N]) {
-        let cells = shape.cells() as usize;
-        for (t, cell, count) in self.iter() {
-            if let Some(slot) = out.get_mut(t * cells + cell as usize) {
-                *slot = N::from_count(count);
+        let frames = out.chunks_exact_mut(shape.cells() as usize).zip(self.frame_sizes.iter());
+        each_width!(self.cells, Column, cells => each_width!(self.counts, Column, counts => {
+            let mut entries = cells.iter().zip(counts);
+            for (frame, size) in frames {
+                for (&cell, &count) in entries.by_ref().take(size as usize) {
+                    frame[cell as usize] = N::from_count(count.into());
+                }
             }
-        }
+        }))
     }
 
     /// The dense frames, (T, P, H, W).

@@ -60,6 +60,29 @@ impl Progress {
         Progress { label, unit, total, done: AtomicU64::new(0), started: Instant::now(), show }
     }
 
+    /// As [`Progress::start`], for one of many tasks of a run, whose lines elsewhere would be too many: a bar or nothing.
+    pub fn start_bar(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
+        let mut progress = Progress::start(verbosity, label, total, unit);
+        if matches!(progress.show, Show::Lines(_)) {
+            progress.show = Show::Nothing;
+        }
+        progress
+    }
+
+    /// Changes the words beside a bar.
+    pub fn say(&self, words: impl FnOnce() -> String) {
+        if let Show::Bar(bar) = &self.show {
+            bar.set_message(words());
+        }
+    }
+
+    /// The task is over, and its bar goes without a trace.
+    pub fn clear(self) {
+        if let Show::Bar(bar) = &self.show {
+            bar.finish_and_clear();
+        }
+    }
+
     /// `n` more units are done.
     pub fn add(&self, n: u64) {
         let done = self.done.fetch_add(n, Ordering::Relaxed) + n;

@@ -1,0 +1,128 @@
+//! Evaluation: loss, accuracy, and which classes are taken for which.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::config::Pad;
+use super::kernel::loss::predicted;
+use super::loader::{EpochOrder, Loader};
+use super::metrics::{RunningScore, Score};
+use super::snn::{Engine, Network};
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::plot::{Picture, confusion};
+use crate::progress::Progress;
+
+/// Samples that are evaluated together.
+const BATCH: usize = 128;
+
+/// How a model does on a set.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evaluation {
+    /// Mean loss and accuracy.
+    #[serde(flatten)]
+    pub score: Score,
+    /// How many samples.
+    pub samples: u64,
+    /// Each class in turn.
+    pub classes: Vec<ClassScore>,
+    /// Samples of true class (row) and predicted class (column).
+    pub confusion: Vec<Vec<u64>>,
+}
+
+/// How a model does on one class.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassScore {
+    /// Its name.
+    pub name: String,
+    /// Its samples.
+    pub samples: u64,
+    /// Share of its samples that were found.
+    pub recall: f64,
+    /// Share of those taken for it that are it.
+    pub precision: f64,
+}
+
+/// How samples are fed to the network.
+#[derive(Clone, Copy, Debug)]
+pub struct Feed {
+    /// What they are padded to.
+    pub pad: Pad,
+    /// The fixed number of steps.
+    pub steps: usize,
+}
+
+impl Feed {
+    /// The steps of a batch whose longest sample has `longest` frames.
+    pub fn steps(self, longest: usize) -> usize {
+        match self.pad {
+            Pad::Fixed => self.steps,
+            Pad::Batch => longest,
+        }
+    }
+}
+
+/// Evaluates a network on all samples of a set, in order.
+///
+/// # Errors
+/// [`Error::Corrupt`], [`Error::Kernel`], [`Error::Interrupted`].
+pub fn evaluate(
+    engine: &mut Engine,
+    network: &Network,
+    loader: &Loader,
+    feed: Feed,
+    progress: &Progress,
+) -> Result<Evaluation> {
+    let names = &loader.set().manifest().description.classes;
+    let classes = network.shape().classes;
+    let mut running = RunningScore::default();
+    let mut confusion = vec![vec![0_u64; classes]; classes];
+    loader.epoch(EpochOrder::Sequential, BATCH, 0, |batch| {
+        if interrupt::requested() {
+            return Err(Error::Interrupted { saved: "the evaluation is not complete".into() });
+        }
+        let (samples, labels) = (batch.samples(), &batch.labels);
+        let result = engine.evaluate(network, &samples, labels, feed.steps(batch.longest()))?;
+        running.add(result.loss, result.correct, batch.len());
+        for (logits, &label) in engine.logits().chunks_exact(classes).zip(labels) {
+            confusion[label as usize][predicted(logits)] += 1;
+        }
+        progress.add(batch.len() as u64);
+        Ok(true)
+    })?;
+    let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
+    let class = |(i, name): (usize, &String)| {
+        let (found, samples) = (confusion[i][i], confusion[i].iter().sum());
+        let taken = confusion.iter().map(|row| row[i]).sum();
+        ClassScore { name: name.clone(), samples, recall: share(found, samples), precision: share(found, taken) }
+    };
+    let classes = names.iter().take(classes).enumerate().map(class).collect();
+    Ok(Evaluation { score: running.score(), samples: running.samples, classes, confusion })
+}
+
+impl Evaluation {
+    /// A table for people.
+    pub fn text(&self) -> String {
+        let width = self.classes.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).max(5);
+        let mut out = String::new();
+        let Score { loss, accuracy } = self.score;
+        let _ = writeln!(out, "accuracy {:.2}%  loss {loss:.4}  ({} samples)\n", accuracy * 100.0, self.samples);
+        let _ = writeln!(out, "{:<width$}  samples   recall  precision", "class");
+        for class in &self.classes {
+            let (recall, precision) = (class.recall * 100.0, class.precision * 100.0);
+            let _ = writeln!(out, "{:<width$}  {:>7}  {recall:>6.1}%    {precision:>6.1}%", class.name, class.samples);
+        }
+        out
+    }
+
+    /// The confusion matrix.
+    ///
+    /// # Errors
+    /// [`Error::Plot`].
+    pub fn picture(&self) -> Result<Picture> {
+        let names: Vec<String> = self.classes.iter().map(|c| c.name.clone()).collect();
+        let title = format!("Confusion: {:.1}% of {} right", self.score.accuracy * 100.0, self.samples);
+        confusion(&title, &names, &self.confusion)
+    }
+}

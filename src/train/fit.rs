@@ -1,0 +1,337 @@
+//! Training: epochs of batches through an engine and Adam, a run folder that tells of it and can go on from any stop.
+//!
+//! ```text
+//! RUN/config.toml              everything the result depends on
+//! RUN/metrics.jsonl            a line an epoch
+//! RUN/checkpoint.safetensors   where --resume goes on
+//! RUN/model.safetensors        the network after the last epoch, as the state dict of an nn.Sequential
+//! RUN/best.safetensors         the same after the epoch with the best validation accuracy
+//! RUN/loss.png .svg, accuracy.png .svg
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::checkpoint::Checkpoint;
+use super::config::{self, Config, DataConfig, EngineChoice, NetworkConfig, Pad};
+use super::eval::{Evaluation, Feed, evaluate};
+use super::export::safetensors;
+use super::kernel::KernelError;
+use super::kernel::adam::{Adam, AdamConfig};
+use super::loader::{CacheChoice, EpochOrder, Loader};
+use super::metrics::{self, EpochMetrics, RunningScore, Score};
+use super::snn::{Engine, Network, Parameters};
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::progress::{Progress, Verbosity};
+use crate::shard::ShardSet;
+
+/// The network after the last epoch.
+pub const MODEL: &str = "model.safetensors";
+/// The network after the epoch with the best validation accuracy.
+pub const BEST: &str = "best.safetensors";
+
+/// A run to be.
+#[derive(Clone, Debug)]
+pub struct Fit {
+    /// The training set.
+    pub train: PathBuf,
+    /// Evaluated after every epoch.
+    pub valid: Option<PathBuf>,
+    /// Evaluated once, at the end.
+    pub test: Option<PathBuf>,
+    /// The run folder.
+    pub run: PathBuf,
+    /// Epochs.
+    pub epochs: u64,
+    /// Samples a batch.
+    pub batch_size: usize,
+    /// Neurons of each hidden layer.
+    pub hidden: Vec<usize>,
+    /// Lower bound of the membrane potential.
+    pub min_v_mem: Option<f32>,
+    /// Learning rate.
+    pub lr: f64,
+    /// Seed of weights and order.
+    pub seed: u64,
+    /// What computes a step.
+    pub engine: EngineChoice,
+    /// What samples are padded to.
+    pub pad: Pad,
+    /// Where samples are kept.
+    pub cache: CacheChoice,
+    /// Keep the shards' pages in memory.
+    pub pin: bool,
+    /// Go on with the run in the folder.
+    pub resume: bool,
+    /// Replace the run in the folder.
+    pub overwrite: bool,
+    /// Bars and lines.
+    pub verbosity: Verbosity,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Fitted {
+    /// All of the run's epochs.
+    pub epochs: Vec<EpochMetrics>,
+    /// On the test set.
+    pub test: Option<Evaluation>,
+}
+
+/// Trains a network.
+///
+/// # Errors
+/// Every fault of sets and run folder, [`Error::Diverged`], and [`Error::Interrupted`] after saving.
+pub fn fit(fit: &Fit) -> Result<Fitted> {
+    let train = ShardSet::open(&fit.train)?;
+    check_trainable(&train)?;
+    let others = [&fit.valid, &fit.test].map(|dir| dir.as_ref().map(|dir| ShardSet::open(dir)).transpose());
+    let [valid, test] = others;
+    let (valid, test) = (valid?, test?);
+    for set in [&valid, &test].into_iter().flatten() {
+        set.manifest().check_compatible(set.dir(), train.manifest(), train.dir())?;
+    }
+    let config = fit.config(&train);
+    prepare_run(fit, &config)?;
+
+    if fit.pin {
+        train.pin()?;
+    }
+    let load = |set: ShardSet| Loader::new(set, fit.cache, fit.verbosity);
+    let train = load(train)?;
+    let valid = valid.map(load).transpose()?;
+    fit.say(|| format!("cache    {}", train.why()));
+    let mut session = Session::start(fit, config)?;
+    fit.say(|| {
+        let sizes: Vec<String> = session.config.network.hidden.iter().map(ToString::to_string).collect();
+        let network = &session.config.network;
+        let parameters = session.network.parameters.flat().len();
+        let (inputs, classes, steps) = (network.inputs, network.classes, session.config.steps);
+        format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps", sizes.join("-"))
+    });
+    while session.epochs.len() < session.config.epochs as usize {
+        session.train_epoch(&train, valid.as_ref())?;
+    }
+    metrics::draw(&fit.run, &session.epochs)?;
+    let test = test.map(|set| session.test(load(set)?)).transpose()?;
+    Ok(Fitted { epochs: session.epochs, test })
+}
+
+impl Fit {
+    fn config(&self, train: &ShardSet) -> Config {
+        let manifest = train.manifest();
+        let description = &manifest.description;
+        Config {
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            lr: self.lr,
+            seed: self.seed,
+            engine: self.engine,
+            pad: self.pad,
+            steps: description.frame_limit.unwrap_or(manifest.totals.max_frames) as usize,
+            network: NetworkConfig {
+                inputs: description.shape.cells() as usize,
+                hidden: self.hidden.clone(),
+                classes: description.classes.len(),
+                theta: 1.0,
+                min_v_mem: self.min_v_mem,
+            },
+            data: DataConfig::of(manifest),
+        }
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.verbosity == Verbosity::Normal {
+            eprintln!("{}", what());
+        }
+    }
+}
+
+/// Every sample of a training set has a label, and there are some.
+fn check_trainable(set: &ShardSet) -> Result<()> {
+    let labelled: u64 = set.manifest().totals.class_samples.iter().sum();
+    if set.is_empty() || labelled != set.len() {
+        let what = format!("training set {}", set.dir().display());
+        return Err(Error::usage(what, "a label for every sample", format!("{labelled} labels, {} samples", set.len())));
+    }
+    Ok(())
+}
+
+/// Makes the run folder, or checks the one that is to be gone on with.
+fn prepare_run(fit: &Fit, config: &Config) -> Result<()> {
+    let exists = fit.run.join(config::FILE_NAME).exists();
+    if fit.resume {
+        config.check_resumes(&fit.run, &Config::read(&fit.run)?)?;
+    } else if exists && !fit.overwrite {
+        let remedy = "--resume goes on with that run, --overwrite replaces it";
+        return Err(Error::Exists { path: fit.run.clone(), remedy });
+    }
+    std::fs::create_dir_all(&fit.run).map_err(Error::io(&fit.run, "create the run folder"))?;
+    config.publish(&fit.run)
+}
+
+/// A network on its way through its epochs.
+struct Session<'a> {
+    fit: &'a Fit,
+    config: Config,
+    feed: Feed,
+    network: Network,
+    engine: Engine,
+    gradients: Parameters,
+    adam: Adam,
+    epochs: Vec<EpochMetrics>,
+    /// Batches of the epoch under way, and their sums.
+    batches_done: u64,
+    running: RunningScore,
+    best_accuracy: f64,
+}
+
+impl<'a> Session<'a> {
+    /// A new network, or the checkpoint's.
+    fn start(fit: &'a Fit, config: Config) -> Result<Session<'a>> {
+        let shape = config.network.shape();
+        let mut network = Network::new(shape.clone(), config.network.neuron(), &mut ChaCha8Rng::seed_from_u64(config.seed));
+        let gradients = Parameters::zeros(shape);
+        let adam_config = AdamConfig { lr: config.lr, ..AdamConfig::default() };
+        let mut adam = Adam::new(adam_config, gradients.flat().len());
+        let (mut epochs, mut batches_done, mut running, mut best_accuracy) = (Vec::new(), 0, RunningScore::default(), -1.0);
+        if fit.resume {
+            let checkpoint = Checkpoint::read(&fit.run, gradients.flat().len(), adam_config)?;
+            network.parameters.flat_mut().copy_from_slice(&checkpoint.parameters);
+            if checkpoint.epochs_done > 0 {
+                epochs = metrics::read(&fit.run)?;
+                epochs.truncate(checkpoint.epochs_done as usize);
+            }
+            fit.say(|| format!("resume   after epoch {}, batch {}", checkpoint.epochs_done, checkpoint.batches_done));
+            (batches_done, running) = (checkpoint.batches_done, checkpoint.running);
+            (adam, best_accuracy) = (checkpoint.adam, checkpoint.best_accuracy);
+        }
+        let engine = config.engine.engine(&network);
+        let feed = Feed { pad: config.pad, steps: config.steps };
+        let session = Session {
+            fit,
+            config,
+            feed,
+            network,
+            engine,
+            gradients,
+            adam,
+            epochs,
+            batches_done,
+            running,
+            best_accuracy,
+        };
+        if !fit.resume {
+            session.checkpoint()?;
+        }
+        Ok(session)
+    }
+
+    /// The rest of an epoch, its validation, and its place in the run folder.
+    fn train_epoch(&mut self, train: &Loader, valid: Option<&Loader>) -> Result<()> {
+        let epoch = self.epochs.len() as u64;
+        let (fit, batch_size) = (self.fit, self.config.batch_size);
+        let batches = train.batches(batch_size);
+        let (started, first) = (Instant::now(), self.batches_done);
+        let samples_before = self.running.samples;
+        let label = format!("epoch {}/{}", epoch + 1, self.config.epochs);
+        let progress = Progress::start_bar(fit.verbosity, &label, batches - first, "batches");
+        let order = EpochOrder::Shuffled { seed: self.config.seed, epoch };
+        train.epoch(order, batch_size, first, |batch| {
+            let steps = self.feed.steps(batch.longest());
+            let samples = batch.samples();
+            let step = self.engine.step(&self.network, &samples, &batch.labels, steps, &mut self.gradients);
+            let step = step.map_err(|e| self.explain(e, epoch))?;
+            self.adam.update(self.network.parameters.flat_mut(), self.gradients.flat());
+            self.running.add(step.loss, step.correct, batch.len());
+            self.batches_done += 1;
+            let Score { loss, accuracy } = self.running.score();
+            progress.say(|| format!("batches  loss {loss:.4}  accuracy {:.1}%", accuracy * 100.0));
+            progress.add(1);
+            if interrupt::requested() {
+                self.checkpoint()?;
+                let run = fit.run.display();
+                let saved = format!("epoch {}, batch {} is saved in {run}; go on with --resume", epoch + 1, self.batches_done);
+                return Err(Error::Interrupted { saved });
+            }
+            Ok(true)
+        })?;
+        progress.clear();
+        let seconds = started.elapsed().as_secs_f64();
+        let valid = valid.map(|loader| self.score(loader)).transpose()?;
+        let metrics = EpochMetrics {
+            epoch: epoch + 1,
+            train: self.running.score(),
+            valid,
+            seconds,
+            batches_per_second: (self.batches_done - first) as f64 / seconds,
+            samples_per_second: (self.running.samples - samples_before) as f64 / seconds,
+        };
+        self.epochs.push(metrics);
+        (self.batches_done, self.running) = (0, RunningScore::default());
+        self.save(&metrics)?;
+        fit.say(|| line(&label, &metrics));
+        Ok(())
+    }
+
+    /// Metrics before the checkpoint: a kill between them leaves a line too many, which a resume drops.
+    fn save(&mut self, metrics: &EpochMetrics) -> Result<()> {
+        let run = &self.fit.run;
+        metrics::write(run, &self.epochs)?;
+        safetensors::write(&run.join(MODEL), &self.network, &self.config.data.class_names)?;
+        if let Some(valid) = metrics.valid.filter(|v| v.accuracy > self.best_accuracy) {
+            self.best_accuracy = valid.accuracy;
+            safetensors::write(&run.join(BEST), &self.network, &self.config.data.class_names)?;
+        }
+        self.checkpoint()
+    }
+
+    fn checkpoint(&self) -> Result<()> {
+        let checkpoint = Checkpoint {
+            epochs_done: self.epochs.len() as u64,
+            batches_done: self.batches_done,
+            running: self.running,
+            best_accuracy: self.best_accuracy,
+            parameters: self.network.parameters.flat().to_vec(),
+            adam: self.adam.clone(),
+        };
+        checkpoint.publish(&self.fit.run)
+    }
+
+    fn score(&mut self, loader: &Loader) -> Result<Score> {
+        let progress = Progress::start(Verbosity::Quiet, "validate", loader.set().len(), "samples");
+        Ok(evaluate(&mut self.engine, &self.network, loader, self.feed, &progress)?.score)
+    }
+
+    fn test(&mut self, loader: Loader) -> Result<Evaluation> {
+        let progress = Progress::start(Verbosity::Quiet, "test", loader.set().len(), "samples");
+        evaluate(&mut self.engine, &self.network, &loader, self.feed, &progress)
+    }
+
+    /// A loss that is not finite is the run's fault, everything else the batch's.
+    fn explain(&self, error: KernelError, epoch: u64) -> Error {
+        match error {
+            KernelError::NonFiniteLoss { loss } => {
+                let run: &Path = &self.fit.run;
+                let remedy = format!("the last good checkpoint is in {}; try a smaller --lr", run.display());
+                Error::Diverged { loss, epoch: epoch + 1, batch: self.batches_done + 1, remedy }
+            }
+            other => other.into(),
+        }
+    }
+}
+
+fn line(label: &str, m: &EpochMetrics) -> String {
+    let valid = m.valid.map_or(String::new(), |v| format!("  valid loss {:.4} accuracy {:.1}%", v.loss, v.accuracy * 100.0));
+    format!(
+        "{label}  loss {:.4}  accuracy {:.1}%{valid}  {:.1} batches/s  {:.0} samples/s",
+        m.train.loss,
+        m.train.accuracy * 100.0,
+        m.batches_per_second,
+        m.samples_per_second
+    )
+}
