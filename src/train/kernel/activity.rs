@@ -1,7 +1,9 @@
 //! Which cells are active at which step: the form in which input and spikes reach the next layer.
 
+use multiversion::multiversion;
+
 use super::iaf::Neuron;
-use super::{KernelError, Tile};
+use super::{KernelError, TILE, Tile};
 use crate::frames::SampleFrames;
 
 /// The active cells of each step, with their counts: a sample's frames, or the spikes of a layer.
@@ -73,18 +75,7 @@ impl Activity {
     /// set where neuron j of the tile spiked at step t, and `v[tile * stride + t]` tells how often.
     pub(crate) fn set_spikes(&mut self, fired: &[u32], v: &[Tile], tiles: usize, stride: usize, neuron: &Neuron) {
         self.clear();
-        for (t, masks) in fired.chunks_exact(tiles.max(1)).enumerate() {
-            for (tile, &mask) in masks.iter().enumerate() {
-                let mut left = mask;
-                while left != 0 {
-                    let j = left.trailing_zeros();
-                    let spikes = neuron.spikes(v[tile * stride + t][j as usize]);
-                    self.entries.push((tile as u32 * u32::BITS + j, spikes));
-                    left &= left - 1;
-                }
-            }
-            self.offsets.push(self.entries.len());
-        }
+        append_spikes(fired, v, tiles.max(1), stride, neuron, &mut self.offsets, &mut self.entries);
     }
 
     /// Replaces the activity by one step: the sums of `other` over time, of the cells below `cells` where it is not 0.
@@ -104,5 +95,29 @@ impl Activity {
         self.entries.clear();
         self.offsets.clear();
         self.offsets.push(0);
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+fn append_spikes(
+    fired: &[u32],
+    v: &[Tile],
+    tiles: usize,
+    stride: usize,
+    neuron: &Neuron,
+    offsets: &mut Vec<usize>,
+    entries: &mut Vec<(u32, f32)>,
+) {
+    for (t, masks) in fired.chunks_exact(tiles).enumerate() {
+        for (tile, &mask) in masks.iter().enumerate() {
+            let v = &v[tile * stride + t];
+            let mut left = mask;
+            while left != 0 {
+                let j = left.trailing_zeros();
+                entries.push((tile as u32 * u32::BITS + j, neuron.spikes(v[j as usize % TILE])));
+                left &= left - 1;
+            }
+        }
+        offsets.push(entries.len());
     }
 }

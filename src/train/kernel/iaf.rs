@@ -16,7 +16,7 @@
 use multiversion::multiversion;
 
 use super::exp::exp_nonpositive;
-use super::{Activity, TILE, Tile};
+use super::{TILE, Tile};
 
 /// The constants of a layer's neurons.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,37 +51,22 @@ impl Neuron {
     }
 }
 
-/// A tile of neurons fed by the rows of `panel` (one for each cell, each the weights to this tile), for as many steps
-/// as `v` has.
+/// A tile of neurons over time: `v` holds the currents x of each step before and v after.
 ///
-/// Writes v of each step, and into `fired[t * tiles]` a bit for each neuron that spiked.
-///
-/// # Panics
-/// If `activity` has fewer steps than `v`, or a cell that is not in `panel`.
+/// Sets a bit of `fired[t * tiles]` for each neuron that spiked at step t.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn forward_tile(
-    neuron: &Neuron,
-    panel: &[Tile],
-    bias: &Tile,
-    activity: &Activity,
-    v: &mut [Tile],
-    fired: &mut [u32],
-    tiles: usize,
-) {
+pub(crate) fn forward_tile(neuron: &Neuron, v: &mut [Tile], fired: &mut [u32], tiles: usize) {
     match (neuron.min_v_mem.is_some(), neuron.has_exact_reciprocal()) {
-        (false, true) => forward_body::<false, true>(neuron, panel, bias, activity, v, fired, tiles),
-        (false, false) => forward_body::<false, false>(neuron, panel, bias, activity, v, fired, tiles),
-        (true, true) => forward_body::<true, true>(neuron, panel, bias, activity, v, fired, tiles),
-        (true, false) => forward_body::<true, false>(neuron, panel, bias, activity, v, fired, tiles),
+        (false, true) => forward_body::<false, true>(neuron, v, fired, tiles),
+        (false, false) => forward_body::<false, false>(neuron, v, fired, tiles),
+        (true, true) => forward_body::<true, true>(neuron, v, fired, tiles),
+        (true, false) => forward_body::<true, false>(neuron, v, fired, tiles),
     }
 }
 
 #[inline(always)]
 fn forward_body<const BOUNDED: bool, const RECIPROCAL: bool>(
     neuron: &Neuron,
-    panel: &[Tile],
-    bias: &Tile,
-    activity: &Activity,
     v: &mut [Tile],
     fired: &mut [u32],
     tiles: usize,
@@ -90,19 +75,15 @@ fn forward_body<const BOUNDED: bool, const RECIPROCAL: bool>(
     let reciprocal = 1.0 / theta;
     let lower = neuron.min_v_mem.unwrap_or(f32::NEG_INFINITY);
     let mut u = [0.0; TILE];
-    for (t, (v, fired)) in v.iter_mut().zip(fired.iter_mut().step_by(tiles)).enumerate() {
-        let x = super::linear::gather(panel, bias, activity.step(t));
-        let mut spikes = [0.0; TILE];
+    for (v, fired) in v.iter_mut().zip(fired.iter_mut().step_by(tiles)) {
+        let mut mask = 0;
         for j in 0..TILE {
-            let before = u[j] + x[j];
+            let before = u[j] + v[j];
             let ratio = if RECIPROCAL { before * reciprocal } else { before / theta };
-            spikes[j] = if before <= 0.0 { 0.0 } else { ratio.trunc() };
-            let after = before - theta * spikes[j];
+            let spikes = if before <= 0.0 { 0.0 } else { ratio.trunc() };
+            let after = before - theta * spikes;
             u[j] = if BOUNDED && after < lower { lower } else { after };
             v[j] = before;
-        }
-        let mut mask = 0;
-        for (j, &spikes) in spikes.iter().enumerate() {
             mask |= u32::from(spikes != 0.0) << j;
         }
         *fired = mask;

@@ -4,6 +4,7 @@
 //! the input gradient is a matmul, blocked in registers.
 
 use multiversion::multiversion;
+use rayon::prelude::*;
 
 use super::{Activity, TILE, Tile};
 
@@ -11,6 +12,8 @@ use super::{Activity, TILE, Tile};
 pub const STEPS: usize = 6;
 /// Columns that the input gradient computes together.
 const COLUMNS: usize = 16;
+/// Rows of panels that one task adds up.
+const ROWS: usize = 64;
 
 /// The weights of one layer in the order in which the kernels read them, and their gradient in the same order.
 ///
@@ -61,6 +64,28 @@ impl Panels {
         }
     }
 
+    /// Copies W^T (in, out) and the bias (out) out.
+    pub fn unpack(&self, weight_t: &mut [f32], bias: &mut [f32]) {
+        let outputs = bias.len();
+        for (tile, panel) in self.weights.chunks_exact(self.inputs.max(1)).enumerate() {
+            for (row, weights) in panel.iter().zip(weight_t.chunks_exact_mut(outputs)) {
+                let part = &mut weights[tile * TILE..outputs.min((tile + 1) * TILE)];
+                part.copy_from_slice(&row[..part.len()]);
+            }
+        }
+        for (tile, part) in self.bias.iter().zip(bias.chunks_mut(TILE)) {
+            part.copy_from_slice(&tile[..part.len()]);
+        }
+    }
+
+    /// Adds panels of the same shape, `others` in their order, in parallel over the weights.
+    pub fn add(&mut self, others: &[&Panels]) {
+        self.weights.par_chunks_mut(ROWS).enumerate().for_each(|(chunk, sums)| {
+            others.iter().for_each(|other| add_tiles(sums, &other.weights[chunk * ROWS..][..sums.len()]));
+        });
+        others.iter().for_each(|other| add_tiles(&mut self.bias, &other.bias));
+    }
+
     /// One tile: a row for each input, and the bias.
     pub fn tile(&self, tile: usize) -> (&[Tile], &Tile) {
         (&self.weights[tile * self.inputs..(tile + 1) * self.inputs], &self.bias[tile])
@@ -69,6 +94,15 @@ impl Panels {
     /// One tile, to add a gradient to.
     pub fn tile_mut(&mut self, tile: usize) -> (&mut [Tile], &mut Tile) {
         (&mut self.weights[tile * self.inputs..(tile + 1) * self.inputs], &mut self.bias[tile])
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+fn add_tiles(sums: &mut [Tile], tiles: &[Tile]) {
+    for (sum, tile) in sums.iter_mut().zip(tiles) {
+        for j in 0..TILE {
+            sum[j] += tile[j];
+        }
     }
 }
 
@@ -102,6 +136,17 @@ pub(crate) fn gather(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile
         }
     }
     x
+}
+
+/// [`gather`] for every step of `x`: the currents of a tile.
+///
+/// # Panics
+/// If `activity` has fewer steps than `x`, or a cell that is not in `panel`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+pub(crate) fn forward_tile(panel: &[Tile], bias: &Tile, activity: &Activity, x: &mut [Tile]) {
+    for (t, x) in x.iter_mut().enumerate() {
+        *x = gather(panel, bias, activity.step(t));
+    }
 }
 
 /// [`gather`] by itself: the readout's product with the spikes summed over time.

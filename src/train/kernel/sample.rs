@@ -5,9 +5,9 @@
 //! backward is v. The readout is linear and its loss is of its sum over time, so it sees only the sum of the spikes,
 //! and its gradient is one row for all steps.
 
-use super::iaf::{Neuron, backward_tile, backward_tile_constant, forward_tile};
+use super::iaf::{self, Neuron, backward_tile, backward_tile_constant};
 use super::linear::{
-    Panels, STEPS, TransposedPanels, constant_gradient_tile, input_gradient, input_gradient_row, product,
+    self, Panels, STEPS, TransposedPanels, constant_gradient_tile, input_gradient, input_gradient_row, product,
     weight_gradient_tile,
 };
 use super::{Activity, KernelError, TILE, Tile};
@@ -83,7 +83,8 @@ impl PackedNetwork {
                 let (panel, bias) = packed.forward.tile(tile);
                 let v = &mut v[tile * stride..][..steps];
                 let fired = state.fired.get_mut(tile..).unwrap_or_default();
-                forward_tile(&self.neuron, panel, bias, &before[layer], v, fired, tiles);
+                linear::forward_tile(panel, bias, &before[layer], v);
+                iaf::forward_tile(&self.neuron, v, fired, tiles);
             }
             after[0].set_spikes(&state.fired, v, tiles, stride, &self.neuron);
         }

@@ -14,7 +14,7 @@ use crate::frames::SampleFrames;
 use crate::train::kernel::linear::{Panels, TransposedPanels};
 use crate::train::kernel::loss;
 use crate::train::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
-use crate::train::kernel::{Activity, KernelError, TILE};
+use crate::train::kernel::{Activity, KernelError};
 
 /// Blocks that a batch is cut into at most: enough for the threads of a large machine.
 const MAX_BLOCKS: usize = 32;
@@ -112,24 +112,12 @@ impl Workspace {
             .collect();
         results.into_iter().collect::<Result<(), _>>()?;
 
-        let blocks = &self.blocks[..used];
-        for (i, layer) in gradients.layers_mut().enumerate() {
-            layer.weight_t.par_chunks_mut(layer.outputs).with_min_len(16).enumerate().for_each(|(input, row)| {
-                for (tile, part) in row.chunks_mut(TILE).enumerate() {
-                    let mut sum = [0.0; TILE];
-                    for block in blocks {
-                        let gradient = &block.gradients[i].tile(tile).0[input];
-                        sum.iter_mut().zip(gradient).for_each(|(sum, gradient)| *sum += gradient);
-                    }
-                    part.copy_from_slice(&sum[..part.len()]);
-                }
-            });
-            for (tile, part) in layer.bias.chunks_mut(TILE).enumerate() {
-                let mut sum = [0.0; TILE];
-                for block in blocks {
-                    sum.iter_mut().zip(block.gradients[i].tile(tile).1).for_each(|(sum, gradient)| *sum += gradient);
-                }
-                part.copy_from_slice(&sum[..part.len()]);
+        let blocks = &mut self.blocks[..used];
+        if let Some((first, others)) = blocks.split_first_mut() {
+            for (i, layer) in gradients.layers_mut().enumerate() {
+                let others: Vec<&Panels> = others.iter().map(|block| &block.gradients[i]).collect();
+                first.gradients[i].add(&others);
+                first.gradients[i].unpack(layer.weight_t, layer.bias);
             }
         }
         let total: f64 = blocks.iter().flat_map(|block| &block.losses).sum();
