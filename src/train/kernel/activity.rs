@@ -1,0 +1,123 @@
+//! Which cells are active at which step: the form in which input and spikes reach the next layer.
+
+use multiversion::multiversion;
+
+use super::iaf::Neuron;
+use super::{KernelError, TILE, Tile};
+use crate::frames::SampleFrames;
+
+/// The active cells of each step, with their counts: a sample's frames, or the spikes of a layer.
+#[derive(Clone, Debug, Default)]
+pub struct Activity {
+    /// Where each step's entries begin, and the end: one more than steps.
+    offsets: Vec<usize>,
+    entries: Vec<(u32, f32)>,
+    /// Columns of a sample, widened.
+    sizes: Vec<u32>,
+    cells: Vec<u32>,
+    counts: Vec<u32>,
+}
+
+impl Activity {
+    /// How many steps.
+    pub fn steps(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// The `(cell, count)` of step `t`.
+    ///
+    /// # Panics
+    /// If there are not so many steps.
+    #[inline(always)]
+    pub fn step(&self, t: usize) -> &[(u32, f32)] {
+        &self.entries[self.offsets[t]..self.offsets[t + 1]]
+    }
+
+    /// Active cells over all steps.
+    pub fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Replaces the activity by a sample's frames, followed by empty steps up to `steps`; a longer sample keeps all
+    /// of its own. `index` is the sample's place in the batch, for the error.
+    ///
+    /// # Errors
+    /// A cell that is not below `inputs`, or columns that do not fit together.
+    pub fn set_frames(
+        &mut self,
+        sample: SampleFrames<'_>,
+        inputs: usize,
+        steps: usize,
+        index: usize,
+    ) -> Result<(), KernelError> {
+        sample.frame_sizes.widen_into(&mut self.sizes);
+        sample.cells.widen_into(&mut self.cells);
+        sample.counts.widen_into(&mut self.counts);
+        let (sizes, cells, counts) = (sample.frame_sizes.sum(), self.cells.len(), self.counts.len());
+        if sizes != cells as u64 || cells != counts {
+            return Err(KernelError::RaggedSample { sample: index, sizes, cells, counts });
+        }
+        if let Some(&cell) = self.cells.iter().max().filter(|&&cell| cell as usize >= inputs) {
+            return Err(KernelError::CellOutsideInputs { sample: index, cell, inputs });
+        }
+        self.clear();
+        self.entries.extend(self.cells.iter().zip(&self.counts).map(|(&cell, &count)| (cell, count as f32)));
+        let mut end = 0;
+        self.offsets.extend(self.sizes.iter().map(|&size| {
+            end += size as usize;
+            end
+        }));
+        self.offsets.resize(steps.max(self.sizes.len()) + 1, end);
+        Ok(())
+    }
+
+    /// Replaces the activity by a layer's spikes, in `tiles` tiles of neurons: bit j of `fired[t * tiles + tile]` is
+    /// set where neuron j of the tile spiked at step t, and `v[tile * stride + t]` tells how often.
+    pub(crate) fn set_spikes(&mut self, fired: &[u32], v: &[Tile], tiles: usize, stride: usize, neuron: &Neuron) {
+        self.clear();
+        append_spikes(fired, v, tiles.max(1), stride, neuron, &mut self.offsets, &mut self.entries);
+    }
+
+    /// Replaces the activity by one step: the sums of `other` over time, of the cells below `cells` where it is not 0.
+    pub(crate) fn set_totals(&mut self, other: &Activity, totals: &mut Vec<f32>, cells: usize) {
+        totals.clear();
+        totals.resize(cells, 0.0);
+        for &(cell, count) in &other.entries {
+            totals[cell as usize] += count;
+        }
+        self.clear();
+        let active = totals.iter().enumerate().filter(|&(_, &total)| total != 0.0);
+        self.entries.extend(active.map(|(cell, &total)| (cell as u32, total)));
+        self.offsets.push(self.entries.len());
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.offsets.clear();
+        self.offsets.push(0);
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+fn append_spikes(
+    fired: &[u32],
+    v: &[Tile],
+    tiles: usize,
+    stride: usize,
+    neuron: &Neuron,
+    offsets: &mut Vec<usize>,
+    entries: &mut Vec<(u32, f32)>,
+) {
+    for (t, masks) in fired.chunks_exact(tiles).enumerate() {
+        for (tile, &mask) in masks.iter().enumerate() {
+            let v = &v[tile * stride + t];
+            let mut left = mask;
+            while left != 0 {
+                let j = left.trailing_zeros();
+                entries.push((tile as u32 * u32::BITS + j, neuron.spikes(v[j as usize % TILE])));
+                left &= left - 1;
+            }
+        }
+        offsets.push(entries.len());
+    }
+}

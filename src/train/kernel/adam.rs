@@ -1,0 +1,113 @@
+//! Adam, by PyTorch's formula.
+//!
+//! ```text
+//! m = beta1 * m + (1 - beta1) * g
+//! v = beta2 * v + (1 - beta2) * g^2
+//! w = w - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+//! ```
+//!
+//! (Kingma and Ba 2015, with epsilon outside the bias correction, as `torch.optim.Adam` has it.)
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+/// Parameters updated by one task.
+const CHUNK: usize = 1 << 14;
+
+/// Adam's settings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamConfig {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the mean gradient.
+    pub beta1: f64,
+    /// Decay of the mean squared gradient.
+    pub beta2: f64,
+    /// Keeps the step finite where gradients vanish.
+    pub eps: f64,
+}
+
+impl Default for AdamConfig {
+    /// PyTorch's defaults.
+    fn default() -> AdamConfig {
+        AdamConfig { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8 }
+    }
+}
+
+/// Adam's state for a flat list of parameters. It is all that a checkpoint needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adam {
+    /// Settings; `lr` may change between steps.
+    pub config: AdamConfig,
+    /// Updates made.
+    pub step: u64,
+    /// The mean gradient of each parameter.
+    pub mean: Vec<f32>,
+    /// The mean squared gradient of each parameter.
+    pub mean_square: Vec<f32>,
+}
+
+impl Adam {
+    /// The state before the first update of `parameters` numbers.
+    pub fn new(config: AdamConfig, parameters: usize) -> Adam {
+        Adam { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; parameters] }
+    }
+
+    /// Moves `parameters` one step against `gradients`.
+    ///
+    /// # Panics
+    /// If there are not as many of both as the state was made for.
+    pub fn update(&mut self, parameters: &mut [f32], gradients: &[f32]) {
+        assert_eq!(parameters.len(), self.mean.len(), "parameters for Adam's state");
+        assert_eq!(gradients.len(), self.mean.len(), "gradients for Adam's state");
+        self.step += 1;
+        let AdamConfig { lr, beta1, beta2, eps } = self.config;
+        let factors = Factors {
+            decay: beta1 as f32,
+            gain: (1.0 - beta1) as f32,
+            square_decay: beta2 as f32,
+            square_gain: (1.0 - beta2) as f32,
+            root_correction: (1.0 - power(beta2, self.step)).sqrt() as f32,
+            eps: eps as f32,
+            step_size: (lr / (1.0 - power(beta1, self.step))) as f32,
+        };
+        (parameters.par_chunks_mut(CHUNK), gradients.par_chunks(CHUNK))
+            .into_par_iter()
+            .zip((self.mean.par_chunks_mut(CHUNK), self.mean_square.par_chunks_mut(CHUNK)))
+            .for_each(|((parameters, gradients), (mean, square))| {
+                update_chunk(&factors, parameters, gradients, mean, square)
+            });
+    }
+}
+
+struct Factors {
+    decay: f32,
+    gain: f32,
+    square_decay: f32,
+    square_gain: f32,
+    root_correction: f32,
+    eps: f32,
+    step_size: f32,
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+fn update_chunk(f: &Factors, parameters: &mut [f32], gradients: &[f32], mean: &mut [f32], square: &mut [f32]) {
+    for (((w, &g), m), v) in parameters.iter_mut().zip(gradients).zip(mean).zip(square) {
+        *m = *m * f.decay + g * f.gain;
+        *v = *v * f.square_decay + g * g * f.square_gain;
+        *w -= f.step_size * (*m / (v.sqrt() / f.root_correction + f.eps));
+    }
+}
+
+/// base^exponent by squaring: `powi` promises no particular rounding, and a resumed run must come to the same bits.
+fn power(base: f64, exponent: u64) -> f64 {
+    let (mut result, mut square, mut left) = (1.0, base, exponent);
+    while left > 0 {
+        if left & 1 == 1 {
+            result *= square;
+        }
+        square *= square;
+        left >>= 1;
+    }
+    result
+}

@@ -1,0 +1,35 @@
+//! Softmax cross entropy of the readout summed over time.
+
+use super::exp::exp_nonpositive;
+
+/// The loss of one sample, -log softmax(logits)\[label\], and its gradient times `scale` (1 / batch for a mean over the
+/// batch): scale * (softmax(logits) - onehot(label)).
+///
+/// Numerically stable: the largest logit is taken off first. Where a logit is NaN or infinite the loss is NaN.
+///
+/// # Panics
+/// If `label` is not a class; the caller has checked it.
+pub fn cross_entropy(logits: &[f32], label: usize, scale: f32, gradient: &mut [f32]) -> f64 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for (gradient, logit) in gradient.iter_mut().zip(logits) {
+        *gradient = exp_nonpositive(logit - largest);
+        sum += *gradient;
+    }
+    for gradient in gradient.iter_mut() {
+        *gradient = *gradient / sum * scale;
+    }
+    gradient[label] -= scale;
+    f64::from(sum).ln() + f64::from(largest) - f64::from(logits[label])
+}
+
+/// The class of the largest logit, the first of equals.
+pub fn predicted(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for (class, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = class;
+        }
+    }
+    best
+}

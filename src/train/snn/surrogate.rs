@@ -1,0 +1,22 @@
+//! The surrogate gradient: what stands for the derivative of the spike count, which is 0 or infinite.
+
+/// An exponential that falls off on both sides of the threshold theta:
+///
+/// ```text
+/// sigma(v) = grad_scale / (theta * grad_width) * exp(-|v - theta| / (theta * grad_width))
+/// ```
+///
+/// Sinabs' `SingleExponential` (Shrestha and Orchard 2018), with its defaults.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SingleExponential {
+    /// Width, in units of the threshold.
+    pub grad_width: f32,
+    /// The area under sigma is twice this.
+    pub grad_scale: f32,
+}
+
+impl Default for SingleExponential {
+    fn default() -> SingleExponential {
+        SingleExponential { grad_width: 0.5, grad_scale: 1.0 }
+    }
+}
