@@ -55,7 +55,7 @@ impl Neuron {
 ///
 /// Sets a bit of `fired[t * tiles]` for each neuron that spiked at step t.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn forward_tile(neuron: &Neuron, v: &mut [Tile], fired: &mut [u32], tiles: usize) {
+pub fn forward_tile(neuron: &Neuron, v: &mut [Tile], fired: &mut [u32], tiles: usize) {
     match (neuron.min_v_mem.is_some(), neuron.has_exact_reciprocal()) {
         (false, true) => forward_body::<false, true>(neuron, v, fired, tiles),
         (false, false) => forward_body::<false, false>(neuron, v, fired, tiles),
@@ -92,7 +92,7 @@ fn forward_body<const BOUNDED: bool, const RECIPROCAL: bool>(
 
 /// lambda of a tile: `lambda` holds g of each step before and lambda after; `v` is what [`forward_tile`] wrote.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn backward_tile(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
+pub fn backward_tile(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
     if neuron.min_v_mem.is_some() {
         backward_body::<true>(neuron, v, lambda, |own| *own);
     } else {
@@ -102,7 +102,7 @@ pub(crate) fn backward_tile(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
 
 /// [`backward_tile`] where g is the same `row` at every step, as it is below a readout that is summed over time.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn backward_tile_constant(neuron: &Neuron, v: &[Tile], row: &Tile, lambda: &mut [Tile]) {
+pub fn backward_tile_constant(neuron: &Neuron, v: &[Tile], row: &Tile, lambda: &mut [Tile]) {
     if neuron.min_v_mem.is_some() {
         backward_body::<true>(neuron, v, lambda, |_| *row);
     } else {

@@ -143,7 +143,7 @@ pub(crate) fn gather(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile
 /// # Panics
 /// If `activity` has fewer steps than `x`, or a cell that is not in `panel`.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn forward_tile(panel: &[Tile], bias: &Tile, activity: &Activity, x: &mut [Tile]) {
+pub fn forward_tile(panel: &[Tile], bias: &Tile, activity: &Activity, x: &mut [Tile]) {
     for (t, x) in x.iter_mut().enumerate() {
         *x = gather(panel, bias, activity.step(t));
     }
@@ -151,7 +151,7 @@ pub(crate) fn forward_tile(panel: &[Tile], bias: &Tile, activity: &Activity, x: 
 
 /// [`gather`] by itself: the readout's product with the spikes summed over time.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn product(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
+pub fn product(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
     gather(panel, bias, active)
 }
 
@@ -161,7 +161,7 @@ pub(crate) fn product(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Til
 /// # Panics
 /// If `activity` has fewer steps than `lambda`, or a cell that is not in `panel`.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn weight_gradient_tile(activity: &Activity, lambda: &[Tile], panel: &mut [Tile], bias: &mut Tile) {
+pub fn weight_gradient_tile(activity: &Activity, lambda: &[Tile], panel: &mut [Tile], bias: &mut Tile) {
     let mut sum = *bias;
     for (t, lambda) in lambda.iter().enumerate() {
         let lambda = *lambda;
@@ -211,7 +211,7 @@ impl TransposedPanels {
 /// `lambda` is `[tile][step]` of the layer's outputs, `g` `[tile][step]` of its inputs; sums run over the outputs in
 /// their order.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn input_gradient(weights: &TransposedPanels, lambda: &[Tile], stride: usize, g: &mut [Tile]) {
+pub fn input_gradient(weights: &TransposedPanels, lambda: &[Tile], stride: usize, g: &mut [Tile]) {
     const PARTS: usize = TILE / COLUMNS;
     for (tile, g) in g.chunks_exact_mut(stride).enumerate() {
         let panels = &weights.weights[tile * PARTS * weights.outputs..][..PARTS * weights.outputs];
@@ -238,7 +238,7 @@ pub(crate) fn input_gradient(weights: &TransposedPanels, lambda: &[Tile], stride
 
 /// lambda W for one step: lambda has one number for each output, `g` is `[tile]` of the inputs.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn input_gradient_row(weights: &TransposedPanels, lambda: &[f32], g: &mut [Tile]) {
+pub fn input_gradient_row(weights: &TransposedPanels, lambda: &[f32], g: &mut [Tile]) {
     let parts = g.iter_mut().flat_map(|tile| tile.as_chunks_mut::<COLUMNS>().0);
     for (g, panel) in parts.zip(weights.weights.chunks_exact(weights.outputs)) {
         let mut sums = [0.0; COLUMNS];

@@ -86,7 +86,4 @@ pub enum KernelError {
         /// The loss.
         loss: f64,
     },
-    /// libtorch refused an operation of the reference engine.
-    #[error("libtorch failed in the reference engine")]
-    Torch,
 }

@@ -51,9 +51,9 @@ pub(crate) struct SampleState {
 }
 
 impl SampleState {
-    /// The spikes of hidden layer `layer` in the last pass.
-    pub(crate) fn spikes(&self, layer: usize) -> Option<&Activity> {
-        self.activities.get(layer + 1)
+    /// Each hidden layer's spikes in the last pass.
+    pub(crate) fn into_spikes(mut self) -> Vec<Activity> {
+        self.activities.split_off(1)
     }
 }
 

@@ -25,7 +25,7 @@ const MIN_BLOCKS: usize = 4;
 
 /// The buffers of the fused engine, made for one shape and used again at every step.
 #[derive(Debug)]
-pub struct Workspace {
+pub(super) struct Workspace {
     packed: PackedNetwork,
     blocks: Vec<Block>,
     states: Mutex<Vec<SampleState>>,
@@ -41,7 +41,7 @@ struct Block {
 
 impl Workspace {
     /// Buffers for networks of `shape`.
-    pub fn new(network: &Network) -> Workspace {
+    pub(super) fn new(network: &Network) -> Workspace {
         let mut layers: Vec<PackedLayer> = network
             .shape()
             .linears()
@@ -148,22 +148,19 @@ impl Workspace {
             .collect();
         results.into_iter().collect()
     }
+}
 
-    /// Each hidden layer's spikes in response to one sample, for plots and statistics.
-    ///
-    /// # Errors
-    /// A sample that does not fit the network.
-    pub fn spikes(
-        &mut self,
-        network: &Network,
-        sample: SampleFrames<'_>,
-        steps: usize,
-    ) -> Result<Vec<Activity>, KernelError> {
-        self.pack(network);
-        let mut state = SampleState::default();
-        self.packed.forward(&mut state, sample, steps, 0, &mut vec![0.0; self.packed.classes])?;
-        Ok((0..self.packed.hidden.len()).filter_map(|layer| state.spikes(layer).cloned()).collect())
-    }
+/// Each hidden layer's spikes in response to one sample, for plots and statistics.
+///
+/// # Errors
+/// A sample that does not fit the network.
+pub fn hidden_spikes(network: &Network, sample: SampleFrames<'_>, steps: usize) -> Result<Vec<Activity>, KernelError> {
+    let mut workspace = Workspace::new(network);
+    workspace.pack(network);
+    let mut state = SampleState::default();
+    let mut logits = vec![0.0; network.shape().classes];
+    workspace.packed.forward(&mut state, sample, steps, 0, &mut logits)?;
+    Ok(state.into_spikes())
 }
 
 impl Block {

@@ -1,7 +1,7 @@
 //! The spiking network, and the two engines that compute its loss and gradients.
 //!
 //! [`network`] holds sizes and parameters, [`init`] draws them, [`surrogate`] stands for the derivative of a spike.
-//! [`Engine::fused`] is the kernels' way, [`Engine::reference`] the same network in libtorch's autograd, to which the
+//! [`Engine::fused`] is the kernels' way, [`Engine::reference`] (`reference.rs`) the same network in libtorch's autograd, to which the
 //! kernels are held.
 //!
 //! ```
@@ -29,10 +29,11 @@
 mod fused;
 pub mod init;
 pub mod network;
-pub mod reference;
+mod reference;
 pub mod surrogate;
 
-pub use fused::Workspace;
+use fused::Workspace;
+pub use fused::hidden_spikes;
 pub use network::{Iaf, Network, Parameters, Shape};
 pub use surrogate::SingleExponential;
 

@@ -1,6 +1,7 @@
 //! The network: Linear IAF Linear IAF ... Linear, as one flat list of parameters.
 
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use super::init;
 use super::surrogate::SingleExponential;
@@ -11,7 +12,7 @@ pub const HIDDEN: [usize; 3] = [128, 128, 128];
 
 /// The integrate-and-fire neurons of the hidden layers: many spikes a step, each takes theta from the membrane, no
 /// leak.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Iaf {
     /// Spike threshold.
     pub theta: f32,

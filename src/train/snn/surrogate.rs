@@ -1,5 +1,7 @@
 //! The surrogate gradient: what stands for the derivative of the spike count, which is 0 or infinite.
 
+use serde::{Deserialize, Serialize};
+
 /// An exponential that falls off on both sides of the threshold theta:
 ///
 /// ```text
@@ -7,7 +9,7 @@
 /// ```
 ///
 /// Sinabs' `SingleExponential` (Shrestha and Orchard 2018), with its defaults.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SingleExponential {
     /// Width, in units of the threshold.
     pub grad_width: f32,

@@ -1,0 +1,169 @@
+//! The fused engine against libtorch's autograd, at any number of threads, and on bad batches.
+
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use tonic_toolkit::train::kernel::KernelError;
+use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
+use tonic_toolkit::train::snn::{Engine, Iaf, Network, Parameters, Shape};
+
+use crate::random;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn fused_equals_autograd(
+        seed: u64,
+        inputs in prop_oneof![Just(1usize), 2usize..70],
+        hidden in proptest::collection::vec(1usize..70, 0..4),
+        classes in 1usize..40,
+        lengths in proptest::collection::vec(0usize..30, 1..5),
+        steps in prop_oneof![Just(0usize), Just(1), 2usize..40],
+        density in prop_oneof![Just(0.0), Just(1.0), 0.0f64..0.5],
+        bound in random::bounds(),
+    ) {
+        let frames = random::frames(seed, inputs, &lengths, density, 3);
+        let batch: Vec<_> = frames.samples().collect();
+        let labels = random::labels(seed, batch.len(), classes);
+        let shape = Shape { inputs, hidden, classes };
+        let network = random::dyadic_network(seed, shape.clone(), Iaf { min_v_mem: bound, ..Iaf::default() });
+        let (mut fused, mut reference) = (Engine::fused(&network), Engine::reference());
+        let (mut ours, mut theirs) = (Parameters::zeros(shape.clone()), Parameters::zeros(shape));
+        let got = fused.step(&network, &batch, &labels, steps, &mut ours).unwrap();
+        let expected = reference.step(&network, &batch, &labels, steps, &mut theirs).unwrap();
+        // On a dyadic grid sums are exact, and so every spike and logit must be equal.
+        prop_assert_eq!(fused.logits(), reference.logits());
+        prop_assert!((got.loss - expected.loss).abs() <= 1e-6 * expected.loss.abs().max(1.0));
+        prop_assert_eq!(got.correct, expected.correct);
+        let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+        for (ours, theirs) in ours.layers().zip(theirs.layers()) {
+            prop_assert!(random::relative_error(wide(ours.weight_t), &wide(theirs.weight_t)) < 1e-5);
+            prop_assert!(random::relative_error(wide(ours.bias), &wide(theirs.bias)) < 1e-5);
+        }
+        let logits = fused.logits().to_vec();
+        prop_assert_eq!(fused.forward(&network, &batch, steps).unwrap(), &logits);
+        prop_assert_eq!(reference.forward(&network, &batch, steps).unwrap(), &logits);
+        let evaluated = fused.evaluate(&network, &batch, &labels, steps).unwrap();
+        prop_assert!((evaluated.loss - got.loss).abs() < 1e-12 && evaluated.correct == got.correct);
+    }
+}
+
+/// Weights and logits after three steps of training.
+fn trained(threads: usize, samples: usize) -> (Vec<f32>, Vec<f32>) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| {
+        let lengths: Vec<usize> = (0..samples).map(|i| 20 + i * 7 % 30).collect();
+        let frames = random::frames(5, 100, &lengths, 0.2, 3);
+        let batch: Vec<_> = frames.samples().collect();
+        let labels = random::labels(5, samples, 35);
+        let shape = Shape { inputs: 100, hidden: vec![128, 96, 33], classes: 35 };
+        let mut network = Network::new(shape.clone(), Iaf::default(), &mut ChaCha8Rng::seed_from_u64(3));
+        let mut gradients = Parameters::zeros(shape);
+        let mut adam = Adam::new(AdamConfig::default(), gradients.flat().len());
+        let mut engine = Engine::fused(&network);
+        for _ in 0..3 {
+            engine.step(&network, &batch, &labels, 50, &mut gradients).unwrap();
+            adam.update(network.parameters.flat_mut(), gradients.flat());
+        }
+        (network.parameters.flat().to_vec(), engine.logits().to_vec())
+    })
+}
+
+#[test]
+fn a_step_is_the_same_to_the_bit_at_any_number_of_threads() {
+    for samples in [1, 7, 128] {
+        let one = trained(1, samples);
+        assert_eq!(one, trained(2, samples));
+        assert_eq!(one, trained(8, samples));
+    }
+}
+
+#[test]
+fn a_sample_alone_has_the_logits_that_it_has_in_a_batch() {
+    let frames = random::frames(9, 30, &[12, 40, 0, 25], 0.2, 3);
+    let batch: Vec<_> = frames.samples().collect();
+    let shape = Shape { inputs: 30, hidden: vec![50, 40], classes: 6 };
+    let network = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(3));
+    let mut engine = Engine::fused(&network);
+    let together = engine.forward(&network, &batch, 25).unwrap().to_vec();
+    for (sample, logits) in batch.iter().zip(together.chunks(6)) {
+        assert_eq!(engine.forward(&network, &[*sample], 25).unwrap(), logits);
+    }
+}
+
+#[test]
+fn training_lowers_the_loss() {
+    let frames = random::frames(2, 40, &[50; 16], 0.15, 2);
+    let batch: Vec<_> = frames.samples().collect();
+    let labels = random::labels(2, 16, 4);
+    let shape = Shape { inputs: 40, hidden: vec![64, 64], classes: 4 };
+    let mut network = Network::new(shape.clone(), Iaf::default(), &mut ChaCha8Rng::seed_from_u64(1));
+    let mut gradients = Parameters::zeros(shape);
+    let mut adam = Adam::new(AdamConfig::default(), gradients.flat().len());
+    let mut engine = Engine::fused(&network);
+    let mut losses = Vec::new();
+    for _ in 0..60 {
+        losses.push(engine.step(&network, &batch, &labels, 50, &mut gradients).unwrap());
+        adam.update(network.parameters.flat_mut(), gradients.flat());
+    }
+    let (first, last) = (losses[0], losses[59]);
+    assert!(last.loss < first.loss / 4.0 && last.correct >= 14, "{first:?} {last:?}");
+}
+
+#[test]
+fn bad_batches_are_refused_by_both_engines() {
+    let frames = random::frames(1, 10, &[3, 3], 1.0, 1);
+    let batch: Vec<_> = frames.samples().collect();
+    let shape = Shape { inputs: 9, hidden: vec![4], classes: 3 };
+    let network = random::dyadic_network(1, shape.clone(), Iaf::default());
+    let mut gradients = Parameters::zeros(shape);
+    for mut engine in [Engine::fused(&network), Engine::reference()] {
+        let mut step = |samples: usize, labels: &[u32]| {
+            engine.step(&network, &batch[..samples], labels, 3, &mut gradients).unwrap_err()
+        };
+        assert_eq!(step(2, &[0, 0]), KernelError::CellOutsideInputs { sample: 0, cell: 9, inputs: 9 });
+        assert_eq!(step(2, &[0, 3]), KernelError::LabelOutsideReadout { sample: 1, label: 3, classes: 3 });
+        assert_eq!(step(2, &[0]), KernelError::LabelsMissing { samples: 2, labels: 1 });
+        assert_eq!(step(0, &[]), KernelError::EmptyBatch);
+    }
+}
+
+#[test]
+fn a_diverged_network_is_an_error_and_never_silent() {
+    let frames = random::frames(1, 10, &[20, 20], 0.5, 1);
+    let batch: Vec<_> = frames.samples().collect();
+    let shape = Shape { inputs: 10, hidden: vec![40, 8], classes: 3 };
+    let healthy = random::dyadic_network(1, shape.clone(), Iaf::default());
+    let mut gradients = Parameters::zeros(shape);
+    for broken in [f32::NAN, f32::INFINITY, f32::MAX] {
+        for layer in 0..3 {
+            for min_v_mem in [None, Some(-1.0)] {
+                let mut network = healthy.clone();
+                network.neuron.min_v_mem = min_v_mem;
+                network.parameters.layers_mut().nth(layer).unwrap().bias.fill(broken);
+                let mut engine = Engine::fused(&network);
+                let result = engine.step(&network, &batch, &[0, 1], 20, &mut gradients);
+                assert!(
+                    matches!(result, Err(KernelError::NonFiniteLoss { .. })),
+                    "{broken} in layer {layer}: {result:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn initialisation_is_uniform_in_pytorchs_bounds_and_follows_the_seed() {
+    let shape = Shape::reference(100, 35);
+    assert_eq!(shape.parameters(), 100 * 128 + 128 + 2 * (128 * 128 + 128) + 128 * 35 + 35);
+    let make = |seed| Network::new(shape.clone(), Iaf::default(), &mut ChaCha8Rng::seed_from_u64(seed));
+    let network = make(1);
+    assert_eq!(network, make(1));
+    assert_ne!(network, make(2));
+    for layer in network.parameters.layers() {
+        let bound = 1.0 / (layer.inputs as f32).sqrt();
+        assert!(layer.weight_t.iter().chain(layer.bias).all(|w| w.abs() <= bound));
+        let square: f32 = layer.weight_t.iter().map(|w| w * w).sum::<f32>() / layer.weight_t.len() as f32;
+        assert!((square.sqrt() / bound * 3f32.sqrt() - 1.0).abs() < 0.03);
+    }
+}

@@ -1,0 +1,143 @@
+//! What Sinabs 3.1.3 computes, recorded by scripts/goldens/sinabs_iaf.py: spikes must be equal, gradients within 1e-5.
+
+use safetensors::SafeTensors;
+use tonic_toolkit::frames::{FrameShape, SparseFrames, Width, Widths};
+use tonic_toolkit::train::kernel::{TILE, Tile, iaf};
+use tonic_toolkit::train::snn::{Engine, Iaf, Network, Parameters, Shape, hidden_spikes};
+
+use crate::random::relative_error;
+
+const BOUNDS: [(&str, Option<f32>); 3] = [("none", None), ("-1.0", Some(-1.0)), ("-0.5", Some(-0.5))];
+
+struct Golden(Vec<u8>);
+
+impl Golden {
+    fn open(name: &str) -> Golden {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/goldens").join(name);
+        Golden(std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    }
+
+    /// A tensor's shape and values, whatever its type.
+    fn tensor(&self, name: &str) -> (Vec<usize>, Vec<f64>) {
+        use safetensors::Dtype;
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let view = file.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let data = view.data();
+        let values = match view.dtype() {
+            Dtype::F32 => data.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b).into()).collect(),
+            Dtype::U8 => data.iter().map(|&b| b.into()).collect(),
+            Dtype::I8 => data.iter().map(|&b| (b as i8).into()).collect(),
+            other => panic!("{name}: {other:?}"),
+        };
+        (view.shape().to_vec(), values)
+    }
+}
+
+#[test]
+fn one_layer_of_neurons() {
+    let golden = Golden::open("sinabs_iaf.safetensors");
+    for steps in [1, 2, 7, 250] {
+        let ((shape, x), (_, g)) = (golden.tensor(&format!("T{steps}/x")), golden.tensor(&format!("T{steps}/g")));
+        let (batch, neurons) = (shape[0], shape[2]);
+        assert_eq!(shape[1], steps);
+        for (bound, min_v_mem) in BOUNDS {
+            let neuron = Iaf { min_v_mem, ..Iaf::default() }.constants();
+            let [spikes, potentials, dx] =
+                ["s", "v", "dx"].map(|kind| golden.tensor(&format!("T{steps}/{bound}/{kind}")).1);
+            let mut gradients = Vec::new();
+            for sample in 0..batch {
+                let at = |t: usize| (sample * steps + t) * neurons;
+                let tile = |values: &[f64], t: usize| -> Tile {
+                    std::array::from_fn(|j| if j < neurons { values[at(t) + j] as f32 } else { 0.0 })
+                };
+                let mut v: Vec<Tile> = (0..steps).map(|t| tile(&x, t)).collect();
+                let mut fired = vec![0; steps];
+                iaf::forward_tile(&neuron, &mut v, &mut fired, 1);
+                let mut lambda: Vec<Tile> = (0..steps).map(|t| tile(&g, t)).collect();
+                iaf::backward_tile(&neuron, &v, &mut lambda);
+                for t in 0..steps {
+                    for j in 0..neurons {
+                        assert_eq!(f64::from(v[t][j]), potentials[at(t) + j]);
+                        assert_eq!(f64::from(neuron.spikes(v[t][j])), spikes[at(t) + j]);
+                        assert_eq!(fired[t] >> j & 1 == 1, spikes[at(t) + j] > 0.0);
+                        gradients.push(f64::from(lambda[t][j]));
+                    }
+                    assert_eq!(fired[t] >> neurons, 0, "the padding of {TILE} neurons never spikes");
+                }
+            }
+            let error = relative_error(gradients, &dx);
+            assert!(error < 1e-5, "T{steps}/{bound}: {error}");
+        }
+    }
+}
+
+fn network(golden: &Golden, neuron: Iaf) -> Network {
+    let shapes: Vec<Vec<usize>> = (0..4).map(|i| golden.tensor(&format!("{}.weight", 2 * i)).0).collect();
+    let hidden = shapes[..3].iter().map(|shape| shape[0]).collect();
+    let mut parameters = Parameters::zeros(Shape { inputs: shapes[0][1], hidden, classes: shapes[3][0] });
+    for (i, mut layer) in parameters.layers_mut().enumerate() {
+        let values = |kind: &str| -> Vec<f32> {
+            golden.tensor(&format!("{}.{kind}", 2 * i)).1.iter().map(|&n| n as f32 / 64.0).collect()
+        };
+        layer.set_weight(&values("weight"));
+        layer.bias.copy_from_slice(&values("bias"));
+    }
+    Network { neuron, parameters }
+}
+
+fn check_network(file: &str) {
+    let golden = Golden::open(file);
+    let (shape, x) = golden.tensor("x");
+    let (steps, inputs) = (shape[1], shape[2]);
+    let mut frames =
+        SparseFrames::new(Widths::of(FrameShape { polarities: 1, height: 1, width: inputs as u32 }, Width::U8));
+    for sample in x.chunks(steps * inputs) {
+        let active = |row: &[f64]| -> Vec<u32> { (0..inputs as u32).filter(|&c| row[c as usize] != 0.0).collect() };
+        let sizes: Vec<u32> = sample.chunks(inputs).map(|row| active(row).len() as u32).collect();
+        let cells: Vec<u32> = sample.chunks(inputs).flat_map(active).collect();
+        let counts: Vec<u32> = sample.iter().filter(|&&n| n != 0.0).map(|&n| n as u32).collect();
+        frames.push(&sizes, &cells, &counts).unwrap();
+    }
+    let batch: Vec<_> = frames.samples().collect();
+    let labels: Vec<u32> = golden.tensor("targets").1.iter().map(|&label| label as u32).collect();
+
+    for (bound, min_v_mem) in &BOUNDS[..2] {
+        let network = network(&golden, Iaf { min_v_mem: *min_v_mem, ..Iaf::default() });
+        for layer in 0..3 {
+            let (shape, expected) = golden.tensor(&format!("{bound}/spikes.{}", 2 * layer + 1));
+            for (sample, expected) in batch.iter().zip(expected.chunks(shape[1] * shape[2])) {
+                let spikes = &hidden_spikes(&network, *sample, steps).unwrap()[layer];
+                let mut got = vec![0.0; expected.len()];
+                for t in 0..steps {
+                    spikes.step(t).iter().for_each(|&(j, s)| got[t * shape[2] + j as usize] = f64::from(s));
+                }
+                assert!(got == expected, "{file}: spikes of layer {layer} with bound {bound}");
+            }
+        }
+        for mut engine in [Engine::fused(&network), Engine::reference()] {
+            let mut gradients = Parameters::zeros(network.shape().clone());
+            let result = engine.step(&network, &batch, &labels, steps, &mut gradients).unwrap();
+            let output: Vec<f64> = engine.logits().iter().map(|&x| x.into()).collect();
+            assert_eq!(output, golden.tensor(&format!("{bound}/output")).1);
+            let loss = golden.tensor(&format!("{bound}/loss")).1[0];
+            assert!((result.loss - loss).abs() < 1e-6 * loss, "{} {loss}", result.loss);
+            for (i, layer) in gradients.layers().enumerate() {
+                let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+                for (kind, got) in [("weight", wide(&layer.weight())), ("bias", wide(layer.bias))] {
+                    let error = relative_error(got, &golden.tensor(&format!("{bound}/grad.{}.{kind}", 2 * i)).1);
+                    assert!(error < 1e-5, "{file}: {bound}/grad.{}.{kind}: {error}", 2 * i);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_small_network() {
+    check_network("sinabs_net_small.safetensors");
+}
+
+#[test]
+fn the_reference_network() {
+    check_network("sinabs_net_reference.safetensors");
+}

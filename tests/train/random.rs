@@ -1,0 +1,61 @@
+//! Random samples and networks.
+
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tonic_toolkit::frames::{FrameShape, SparseFrames, Width, Widths};
+use tonic_toolkit::train::snn::{Iaf, Network, Parameters, Shape};
+
+/// Samples of the given numbers of frames, in which each of `inputs` cells is occupied with probability `density`.
+pub fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, largest: u32) -> SparseFrames {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };
+    let mut frames = SparseFrames::new(Widths::of(shape, Width::holding(largest)));
+    for &length in lengths {
+        let (mut sizes, mut cells, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..length {
+            let before = cells.len();
+            cells.extend((0..inputs as u32).filter(|_| rng.random::<f64>() < density));
+            counts.extend((before..cells.len()).map(|_| rng.random_range(1..=largest)));
+            sizes.push((cells.len() - before) as u32);
+        }
+        frames.push(&sizes, &cells, &counts).unwrap();
+    }
+    frames
+}
+
+/// A network whose parameters are multiples of 2^-6, so that float32 sums are exact in any order and no spike depends
+/// on it.
+pub fn dyadic_network(seed: u64, shape: Shape, neuron: Iaf) -> Network {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut parameters = Parameters::zeros(shape);
+    for layer in parameters.layers_mut() {
+        let largest = (64.0 / (layer.inputs as f64).sqrt()).ceil().max(2.0) as i32;
+        layer.weight_t.iter_mut().for_each(|w| *w = rng.random_range(-largest..=largest) as f32 / 64.0);
+        layer.bias.iter_mut().for_each(|b| *b = rng.random_range(-6..=8) as f32 / 64.0);
+    }
+    Network { neuron, parameters }
+}
+
+/// Labels below `classes`.
+pub fn labels(seed: u64, samples: usize, classes: usize) -> Vec<u32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..samples).map(|_| rng.random_range(0..classes as u32)).collect()
+}
+
+/// No lower bound of the membrane, or one.
+pub fn bounds() -> impl Strategy<Value = Option<f32>> {
+    prop_oneof![Just(None), Just(Some(-1.0)), Just(Some(-0.5)), Just(Some(0.0))]
+}
+
+/// The largest difference, relative to the largest expected value.
+pub fn relative_error(got: impl IntoIterator<Item = f64>, expected: &[f64]) -> f64 {
+    let largest = expected.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
+    let mut got = got.into_iter();
+    let error = expected
+        .iter()
+        .map(|x| (x - got.next().expect("as many")).abs())
+        .fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) });
+    assert!(got.next().is_none(), "as many");
+    if largest == 0.0 { error } else { error / largest }
+}
