@@ -13,10 +13,9 @@ use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::train::bench::bench;
 use tonic_toolkit::train::config::{Config, EngineChoice, Pad};
 use tonic_toolkit::train::eval::{Feed, evaluate};
-use tonic_toolkit::train::export::safetensors;
+use tonic_toolkit::train::export::safetensors::read_model;
 use tonic_toolkit::train::fit::{BEST, Fit, MODEL, fit};
 use tonic_toolkit::train::loader::{CacheChoice, Loader};
-use tonic_toolkit::train::snn::Engine;
 
 /// Trains integrate-and-fire networks from the shards that tonic-prep makes.
 ///
@@ -179,7 +178,8 @@ fn run(command: Command) -> anyhow::Result<()> {
             let set = ShardSet::open(&data)?;
             config.check_data(&model, &data, set.manifest())?;
             let file = model.join(if best { BEST } else { MODEL });
-            let network = safetensors::read(&file, config.network.shape(), config.network.neuron())?;
+            let network = read_model(&file)?.network;
+            config.check_network(&model, &file, &network)?;
             let verbosity = if json { Verbosity::Quiet } else { Verbosity::Normal };
             let loader = Loader::new(set, CacheChoice::Stream, verbosity)?;
             let progress = Progress::start(verbosity, "evaluate", loader.set().len(), "samples");
@@ -283,7 +283,8 @@ fn learning_rate(text: &str) -> Result<f64, String> {
 
 /// `128` is three layers of 128, as the reference network has; `256,128` is two layers.
 fn hidden(text: &str) -> Result<Hidden, String> {
-    let sizes: Option<Vec<usize>> = text.split(',').map(|n| n.parse().ok().filter(|n| (1..=1 << 16).contains(n))).collect();
+    let sizes: Option<Vec<usize>> =
+        text.split(',').map(|n| n.parse().ok().filter(|n| (1..=1 << 16).contains(n))).collect();
     match sizes {
         Some(sizes) if sizes.len() == 1 => Ok(Hidden(vec![sizes[0]; 3])),
         Some(sizes) => Ok(Hidden(sizes)),

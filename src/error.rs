@@ -207,6 +207,15 @@ pub enum Error {
         /// What it was doing.
         doing: &'static str,
     },
+    /// A model file that cannot be read or written.
+    #[cfg(feature = "train")]
+    #[error("{}: {source}", .path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: crate::train::export::safetensors::ModelError,
+    },
     /// A batch that does not fit the network.
     #[cfg(feature = "train")]
     #[error(transparent)]
@@ -267,7 +276,7 @@ impl Error {
             | Error::Corrupt { .. }
             | Error::Mismatch { .. } => 4,
             #[cfg(feature = "train")]
-            Error::Kernel(_) => 4,
+            Error::Kernel(_) | Error::Model { .. } => 4,
             #[cfg(feature = "train")]
             Error::Diverged { .. } => 5,
             Error::Interrupted { .. } => 130,

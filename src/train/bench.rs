@@ -42,7 +42,12 @@ pub struct Measured {
 ///
 /// # Errors
 /// Those of loading, and [`Error::Usage`] for a set without a sample.
-pub fn bench(open: impl Fn() -> Result<ShardSet>, batch_size: usize, engine: EngineChoice, steps: usize) -> Result<Measured> {
+pub fn bench(
+    open: impl Fn() -> Result<ShardSet>,
+    batch_size: usize,
+    engine: EngineChoice,
+    steps: usize,
+) -> Result<Measured> {
     let host = Loader::new(open()?, CacheChoice::Host, Verbosity::Quiet)?;
     let stream = Loader::new(open()?, CacheChoice::Stream, Verbosity::Quiet)?;
     let manifest = host.set().manifest();
@@ -82,7 +87,13 @@ pub fn bench(open: impl Fn() -> Result<ShardSet>, batch_size: usize, engine: Eng
 }
 
 /// Seconds of each of `steps` training steps, after one that warms up.
-fn step_times(loader: &Loader, batch_size: usize, choice: EngineChoice, steps: usize, time_steps: usize) -> Result<Vec<f64>> {
+fn step_times(
+    loader: &Loader,
+    batch_size: usize,
+    choice: EngineChoice,
+    steps: usize,
+    time_steps: usize,
+) -> Result<Vec<f64>> {
     let mut batches: Vec<Batch> = Vec::new();
     loader.epoch(EpochOrder::Shuffled { seed: 0, epoch: 0 }, batch_size, 0, |batch| {
         batches.push(batch);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
 
 use super::kernel::adam::{Adam, AdamConfig};
 use super::metrics::RunningScore;
@@ -16,7 +17,9 @@ use crate::publish::publish;
 
 /// The file in the run folder.
 pub const FILE_NAME: &str = "checkpoint.safetensors";
-const VERSION: &str = "1";
+const VERSION: u32 = 1;
+/// One key of the metadata, so that the same state is always the same bytes.
+const KEY: &str = "tonic_toolkit_checkpoint";
 const TENSORS: [&str; 3] = ["parameters", "adam.mean", "adam.mean_square"];
 
 /// Where a run is.
@@ -36,11 +39,25 @@ pub struct Checkpoint {
     pub adam: Adam,
 }
 
+/// All of a checkpoint but its tensors. JSON's numbers come back to the same bits.
+#[derive(Serialize, Deserialize)]
+struct State {
+    version: u32,
+    epochs_done: u64,
+    batches_done: u64,
+    adam_step: u64,
+    running: RunningScore,
+    best_accuracy: f64,
+}
+
 impl Checkpoint {
     /// Publishes it in the run folder.
     ///
     /// # Errors
     /// [`Error::Io`].
+    ///
+    /// # Panics
+    /// Never: a state is JSON.
     pub fn publish(&self, run: &Path) -> Result<()> {
         let path = run.join(FILE_NAME);
         let columns = [&self.parameters, &self.adam.mean, &self.adam.mean_square];
@@ -50,19 +67,16 @@ impl Checkpoint {
             let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).map_err(unserialisable(&path))?;
             tensors.push((*name, view));
         }
-        // Floats as bits: a decimal that rounds would end bit-identity.
-        let metadata: HashMap<String, String> = [
-            ("version", VERSION.to_string()),
-            ("epochs_done", self.epochs_done.to_string()),
-            ("batches_done", self.batches_done.to_string()),
-            ("adam_step", self.adam.step.to_string()),
-            ("running_loss_bits", self.running.loss.to_bits().to_string()),
-            ("running_correct", self.running.correct.to_string()),
-            ("running_samples", self.running.samples.to_string()),
-            ("best_accuracy_bits", self.best_accuracy.to_bits().to_string()),
-        ]
-        .map(|(key, value)| (key.to_string(), value))
-        .into();
+        let state = State {
+            version: VERSION,
+            epochs_done: self.epochs_done,
+            batches_done: self.batches_done,
+            adam_step: self.adam.step,
+            running: self.running,
+            best_accuracy: self.best_accuracy,
+        };
+        let state = serde_json::to_string(&state).expect("a state is JSON");
+        let metadata = HashMap::from([(KEY.to_string(), state)]);
         let file = safetensors::serialize(tensors, Some(metadata)).map_err(unserialisable(&path))?;
         publish(&path, &file)
     }
@@ -76,18 +90,13 @@ impl Checkpoint {
         let bytes = std::fs::read(&path).map_err(Error::io(&path, "read the checkpoint"))?;
         let damaged = |e| Error::corrupt(&path, "safetensors", "a checkpoint", e);
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-        let metadata = header.metadata().clone().unwrap_or_default();
-        let text = |key: &str| {
-            metadata.get(key).ok_or_else(|| Error::corrupt(&path, "metadata", format!("a field {key}"), "none"))
-        };
-        let version = text("version")?;
-        if version != VERSION {
-            let (expected, got) = (VERSION.into(), version.clone());
-            return Err(Error::Incompatible { path, expected, got });
+        let text = header.metadata().as_ref().and_then(|map| map.get(KEY));
+        let text = text.ok_or_else(|| Error::corrupt(&path, "metadata", format!("a field {KEY}"), "none"))?;
+        let state: State =
+            serde_json::from_str(text).map_err(|e| Error::corrupt(&path, "metadata", "a checkpoint's state", e))?;
+        if state.version != VERSION {
+            return Err(Error::Incompatible { path, expected: VERSION.to_string(), got: state.version.to_string() });
         }
-        let number = |key: &str| {
-            text(key)?.parse::<u64>().map_err(|e| Error::corrupt(&path, format!("metadata {key}"), "a number", e))
-        };
         let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
         let column = |name: &str| -> Result<Vec<f32>> {
             let view = tensors.tensor(name).map_err(damaged)?;
@@ -99,16 +108,12 @@ impl Checkpoint {
         };
         let [parameters, mean, mean_square] = TENSORS;
         Ok(Checkpoint {
-            epochs_done: number("epochs_done")?,
-            batches_done: number("batches_done")?,
-            running: RunningScore {
-                loss: f64::from_bits(number("running_loss_bits")?),
-                correct: number("running_correct")?,
-                samples: number("running_samples")?,
-            },
-            best_accuracy: f64::from_bits(number("best_accuracy_bits")?),
+            epochs_done: state.epochs_done,
+            batches_done: state.batches_done,
+            running: state.running,
+            best_accuracy: state.best_accuracy,
             parameters: column(parameters)?,
-            adam: Adam { config, step: number("adam_step")?, mean: column(mean)?, mean_square: column(mean_square)? },
+            adam: Adam { config, step: state.adam_step, mean: column(mean)?, mean_square: column(mean_square)? },
         })
     }
 }

@@ -129,11 +129,17 @@ impl Config {
     pub fn read(run: &Path) -> Result<Config> {
         let path = run.join(FILE_NAME);
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read the run's configuration"))?;
-        let config: Config = toml::from_str(&text).map_err(|e| Error::corrupt(&path, "TOML", "a run's configuration", e))?;
+        let config: Config =
+            toml::from_str(&text).map_err(|e| Error::corrupt(&path, "TOML", "a run's configuration", e))?;
         let network = &config.network;
         let sizes = || network.hidden.iter().chain([&network.inputs, &network.classes]);
         if sizes().any(|&n| n == 0 || n > 1 << 20) || config.batch_size == 0 {
-            return Err(Error::corrupt(&path, "network", "layers of 1 to 2^20 neurons, batches of some samples", "others"));
+            return Err(Error::corrupt(
+                &path,
+                "network",
+                "layers of 1 to 2^20 neurons, batches of some samples",
+                "others",
+            ));
         }
         Ok(config)
     }
@@ -190,5 +196,23 @@ impl Config {
                 got: got.trim().into(),
             }),
         }
+    }
+
+    /// Refuses a model file of another network than the run's.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`].
+    pub fn check_network(&self, run: &Path, file: &Path, network: &Network) -> Result<()> {
+        let (expected, got) = (self.network.shape(), network.shape());
+        if *got == expected && network.neuron == self.network.neuron() {
+            return Ok(());
+        }
+        Err(Error::Mismatch {
+            path: file.into(),
+            other: run.join(FILE_NAME),
+            field: "network".into(),
+            expected: format!("{expected:?}, {:?}", self.network.neuron()),
+            got: format!("{got:?}, {:?}", network.neuron),
+        })
     }
 }

@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use super::checkpoint::Checkpoint;
 use super::config::{self, Config, DataConfig, EngineChoice, NetworkConfig, Pad};
 use super::eval::{Evaluation, Feed, evaluate};
-use super::export::safetensors;
+use super::export::safetensors::{Model, write_model};
 use super::kernel::KernelError;
 use super::kernel::adam::{Adam, AdamConfig};
 use super::loader::{CacheChoice, EpochOrder, Loader};
@@ -156,7 +156,11 @@ fn check_trainable(set: &ShardSet) -> Result<()> {
     let labelled: u64 = set.manifest().totals.class_samples.iter().sum();
     if set.is_empty() || labelled != set.len() {
         let what = format!("training set {}", set.dir().display());
-        return Err(Error::usage(what, "a label for every sample", format!("{labelled} labels, {} samples", set.len())));
+        return Err(Error::usage(
+            what,
+            "a label for every sample",
+            format!("{labelled} labels, {} samples", set.len()),
+        ));
     }
     Ok(())
 }
@@ -194,11 +198,13 @@ impl<'a> Session<'a> {
     /// A new network, or the checkpoint's.
     fn start(fit: &'a Fit, config: Config) -> Result<Session<'a>> {
         let shape = config.network.shape();
-        let mut network = Network::new(shape.clone(), config.network.neuron(), &mut ChaCha8Rng::seed_from_u64(config.seed));
+        let mut network =
+            Network::new(shape.clone(), config.network.neuron(), &mut ChaCha8Rng::seed_from_u64(config.seed));
         let gradients = Parameters::zeros(shape);
         let adam_config = AdamConfig { lr: config.lr, ..AdamConfig::default() };
         let mut adam = Adam::new(adam_config, gradients.flat().len());
-        let (mut epochs, mut batches_done, mut running, mut best_accuracy) = (Vec::new(), 0, RunningScore::default(), -1.0);
+        let (mut epochs, mut batches_done, mut running, mut best_accuracy) =
+            (Vec::new(), 0, RunningScore::default(), -1.0);
         if fit.resume {
             let checkpoint = Checkpoint::read(&fit.run, gradients.flat().len(), adam_config)?;
             network.parameters.flat_mut().copy_from_slice(&checkpoint.parameters);
@@ -255,7 +261,8 @@ impl<'a> Session<'a> {
             if interrupt::requested() {
                 self.checkpoint()?;
                 let run = fit.run.display();
-                let saved = format!("epoch {}, batch {} is saved in {run}; go on with --resume", epoch + 1, self.batches_done);
+                let saved =
+                    format!("epoch {}, batch {} is saved in {run}; go on with --resume", epoch + 1, self.batches_done);
                 return Err(Error::Interrupted { saved });
             }
             Ok(true)
@@ -282,12 +289,18 @@ impl<'a> Session<'a> {
     fn save(&mut self, metrics: &EpochMetrics) -> Result<()> {
         let run = &self.fit.run;
         metrics::write(run, &self.epochs)?;
-        safetensors::write(&run.join(MODEL), &self.network, &self.config.data.class_names)?;
+        self.publish_model(MODEL)?;
         if let Some(valid) = metrics.valid.filter(|v| v.accuracy > self.best_accuracy) {
             self.best_accuracy = valid.accuracy;
-            safetensors::write(&run.join(BEST), &self.network, &self.config.data.class_names)?;
+            self.publish_model(BEST)?;
         }
         self.checkpoint()
+    }
+
+    fn publish_model(&self, name: &str) -> Result<()> {
+        let classes = self.config.data.class_names.clone();
+        let model = Model { network: self.network.clone(), classes, steps: self.config.steps };
+        write_model(&self.fit.run.join(name), &model)
     }
 
     fn checkpoint(&self) -> Result<()> {
@@ -326,7 +339,8 @@ impl<'a> Session<'a> {
 }
 
 fn line(label: &str, m: &EpochMetrics) -> String {
-    let valid = m.valid.map_or(String::new(), |v| format!("  valid loss {:.4} accuracy {:.1}%", v.loss, v.accuracy * 100.0));
+    let valid =
+        m.valid.map_or(String::new(), |v| format!("  valid loss {:.4} accuracy {:.1}%", v.loss, v.accuracy * 100.0));
     format!(
         "{label}  loss {:.4}  accuracy {:.1}%{valid}  {:.1} batches/s  {:.0} samples/s",
         m.train.loss,

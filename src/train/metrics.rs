@@ -39,7 +39,7 @@ pub struct EpochMetrics {
 }
 
 /// Sums over an epoch's batches, in the order of the batches.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunningScore {
     /// Losses times samples.
     pub loss: f64,
@@ -72,7 +72,8 @@ pub fn read(run: &Path) -> Result<Vec<EpochMetrics>> {
     let path = run.join(FILE_NAME);
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read the metrics"))?;
     let parse = |(i, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|e| Error::corrupt(&path, format!("line {}", i + 1), "an epoch's metrics", e))
+        serde_json::from_str(line)
+            .map_err(|e| Error::corrupt(&path, format!("line {}", i + 1), "an epoch's metrics", e))
     };
     text.lines().enumerate().map(parse).collect()
 }

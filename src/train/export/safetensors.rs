@@ -6,11 +6,14 @@
 //! that the same network always gives the same bytes.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
+use crate::publish::publish;
 use crate::train::snn::{Iaf, Network, Parameters, Shape};
 
 /// The metadata's key.
@@ -98,6 +101,24 @@ pub enum ModelError {
         /// Names.
         got: usize,
     },
+}
+
+/// Reads a model's file.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Model`].
+pub fn read_model(path: &Path) -> Result<Model, Error> {
+    let bytes = std::fs::read(path).map_err(Error::io(path, "read the model"))?;
+    from_bytes(&bytes).map_err(|source| Error::Model { path: path.into(), source })
+}
+
+/// Publishes a model's file.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Model`].
+pub fn write_model(path: &Path, model: &Model) -> Result<(), Error> {
+    let bytes = to_bytes(model).map_err(|source| Error::Model { path: path.into(), source })?;
+    publish(path, &bytes)
 }
 
 /// The bytes of a file that holds `model`.

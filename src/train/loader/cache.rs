@@ -64,7 +64,11 @@ pub fn host_bytes(manifest: &Manifest) -> u64 {
     let entry = (widths.cells.bytes() + widths.counts.bytes()) as u64;
     let sample = (2 * size_of::<usize>() + size_of::<u32>()) as u64;
     let frames = totals.frames.saturating_mul(widths.frame_sizes.bytes() as u64);
-    totals.entries.saturating_mul(entry).saturating_add(frames).saturating_add(description.samples.saturating_mul(sample))
+    totals
+        .entries
+        .saturating_mul(entry)
+        .saturating_add(frames)
+        .saturating_add(description.samples.saturating_mul(sample))
 }
 
 /// Bytes of memory that programs may still take, where the system says so.

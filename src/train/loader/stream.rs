@@ -8,9 +8,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::EpochOrder;
 use super::batch::Batch;
 use super::cache::HostCache;
-use super::EpochOrder;
 use crate::error::Result;
 use crate::shard::codec::Decoder;
 use crate::shard::order::{Order, WINDOW_SAMPLES, Window};
@@ -104,10 +104,9 @@ impl<'a> Windows<'a> {
         first: u64,
     ) -> Windows<'a> {
         let plan = match order {
-            EpochOrder::Sequential => Plan::Sequential {
-                samples: set.len(),
-                chunk_samples: set.manifest().description.chunk_samples.into(),
-            },
+            EpochOrder::Sequential => {
+                Plan::Sequential { samples: set.len(), chunk_samples: set.manifest().description.chunk_samples.into() }
+            }
             EpochOrder::Shuffled { seed, epoch } => Plan::Shuffled(set.order(seed, epoch)),
         };
         let positions = first.saturating_mul(batch_size as u64).min(set.len())..set.len();
@@ -137,7 +136,8 @@ impl<'a> Windows<'a> {
         let (slot, inside) = window.places.at(position);
         match self.cache {
             Some(cache) => {
-                let first = window.places.chunks()[slot] as usize * self.set.manifest().description.chunk_samples as usize;
+                let first =
+                    window.places.chunks()[slot] as usize * self.set.manifest().description.chunk_samples as usize;
                 let (sample, label) = cache.sample(first + inside);
                 batch.push(sample, label);
             }
