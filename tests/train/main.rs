@@ -3,5 +3,7 @@
 mod engines;
 mod goldens;
 mod kernels;
+mod loader;
 mod model_file;
 mod random;
+mod sets;

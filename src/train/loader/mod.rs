@@ -146,9 +146,10 @@ impl Loader {
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 let mut windows = Windows::new(&self.set, self.cache.as_ref(), order, batch_size, first);
-                // The receiver goes away when `each` has had enough.
                 while let Some(batch) = windows.next_batch().transpose() {
-                    if out.send(batch).is_err() {
+                    // After an error a window is half decoded; the receiver goes away when `each` has had enough.
+                    let last = batch.is_err();
+                    if out.send(batch).is_err() || last {
                         return;
                     }
                 }

@@ -1,0 +1,269 @@
+//! Loaders must give the batches that the format's order asks for, each sample once, whatever the cache and wherever
+//! the borders of batches, chunks and windows fall; and a damaged set must end an epoch with an error, not hang it.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tonic_toolkit::error::{Error, Result};
+use tonic_toolkit::progress::Verbosity;
+use tonic_toolkit::shard::order::WINDOW_SAMPLES;
+use tonic_toolkit::shard::{Manifest, ShardSet};
+use tonic_toolkit::train::loader::cache::{free_memory, host_bytes};
+use tonic_toolkit::train::loader::{Batch, CacheChoice, EpochOrder, Loader};
+
+use crate::sets::{self, CHANNELS, Sample, Spec};
+
+/// A sample that tells its number: one event count, in a frame after up to two empty ones.
+fn numbered(i: u64) -> Sample {
+    let mut frames = vec![vec![]; (i % 3) as usize];
+    frames.push(vec![(i as u32 % CHANNELS, i as u32 + 1)]);
+    Sample { frames, label: (i * 7 % 3) as u32 }
+}
+
+fn set_of(samples: u64, chunk_samples: u32) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    Spec::new(samples, chunk_samples).write(dir.path(), numbered);
+    dir
+}
+
+fn loader(dir: &Path, choice: CacheChoice) -> Result<Loader> {
+    Loader::new(ShardSet::open(dir)?, choice, Verbosity::Quiet)
+}
+
+fn batches(loader: &Loader, order: EpochOrder, batch_size: usize, first: u64) -> Vec<Batch> {
+    let mut batches = Vec::new();
+    let each = |batch| {
+        batches.push(batch);
+        Ok(true)
+    };
+    loader.epoch(order, batch_size, first, each).unwrap();
+    batches
+}
+
+/// The numbers of an epoch's samples, from the format's order alone.
+fn numbers(set: &ShardSet, order: EpochOrder) -> Vec<u64> {
+    let EpochOrder::Shuffled { seed, epoch } = order else { return (0..set.len()).collect() };
+    let order = set.order(seed, epoch);
+    let chunk_samples = u64::from(set.manifest().description.chunk_samples);
+    let mut numbers = Vec::new();
+    for window in (0..order.windows()).map(|w| order.window(w)) {
+        let place = |(slot, inside): (usize, usize)| u64::from(window.chunks[slot]) * chunk_samples + inside as u64;
+        numbers.extend(window.positions.clone().map(|position| place(window.at(position))));
+    }
+    numbers
+}
+
+fn batch_of(numbers: &[u64]) -> Batch {
+    let mut batch = Batch::new(sets::widths());
+    for sample in numbers.iter().map(|&i| numbered(i)) {
+        sets::push(&mut batch.frames, &sample);
+        batch.labels.push(sample.label);
+    }
+    batch
+}
+
+/// What `f` returns, or a failed test if it hangs.
+fn within_a_minute<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = mpsc::channel();
+    std::thread::spawn(move || done.send(f()));
+    result.recv_timeout(Duration::from_secs(60)).expect("an epoch hangs or panics")
+}
+
+const ORDERS: [EpochOrder; 3] =
+    [EpochOrder::Sequential, EpochOrder::Shuffled { seed: 0, epoch: 0 }, EpochOrder::Shuffled { seed: 5, epoch: 3 }];
+
+#[test]
+fn both_caches_give_the_orders_batches_wherever_the_borders_fall() {
+    let w = u64::from(WINDOW_SAMPLES);
+    let sizes: [(u64, u32); 13] = [
+        (1, 1),
+        (1, 4),
+        (3, 1),
+        (7, 8),
+        (8, 8),
+        (9, 8),
+        (100, 7),
+        (w - 1, 128),
+        (w, 128),
+        (w + 1, 128),
+        (2 * w + 77, 1000),
+        (w + 900, 5000),
+        (w + 900, w as u32 + 800),
+    ];
+    for (samples, chunk_samples) in sizes {
+        let dir = set_of(samples, chunk_samples);
+        let [stream, host] = [CacheChoice::Stream, CacheChoice::Host].map(|c| loader(dir.path(), c).unwrap());
+        for order in ORDERS {
+            let numbers = numbers(stream.set(), order);
+            let mut sorted = numbers.clone();
+            sorted.sort_unstable();
+            assert!(sorted.into_iter().eq(0..samples), "{samples} samples in chunks of {chunk_samples}, {order:?}");
+            for batch_size in [if samples < 1000 { 1 } else { 333 }, 7, 128, samples as usize, samples as usize + 1] {
+                let expected: Vec<Batch> = numbers.chunks(batch_size).map(batch_of).collect();
+                for loader in [&stream, &host] {
+                    let case = format!("{samples} samples, chunks of {chunk_samples}, batches of {batch_size}");
+                    assert!(batches(loader, order, batch_size, 0) == expected, "{case}, {order:?}, {}", loader.why());
+                    assert_eq!(loader.batches(batch_size), expected.len() as u64, "{case}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_epoch_from_a_later_batch_is_the_tail_of_the_epoch() {
+    for (samples, chunk_samples, batch_size) in [(50, 4, 8), (2 * 8192 + 500, 1000, 100)] {
+        let dir = set_of(samples, chunk_samples);
+        for choice in [CacheChoice::Stream, CacheChoice::Host] {
+            let loader = loader(dir.path(), choice).unwrap();
+            for order in ORDERS {
+                let all = batches(&loader, order, batch_size, 0);
+                let n = all.len();
+                for first in [1, n / 2, n * 2 / 3, n - 1, n, n + 1] {
+                    let tail = batches(&loader, order, batch_size, first as u64);
+                    assert!(tail == all[first.min(n)..], "from {first} of {n}, {order:?}, {choice:?}");
+                }
+                assert!(batches(&loader, order, batch_size, u64::MAX).is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn epochs_and_seeds_differ_and_repeat_themselves() {
+    let dir = set_of(300, 8);
+    let loader = loader(dir.path(), CacheChoice::Stream).unwrap();
+    let epoch = |seed, epoch| batches(&loader, EpochOrder::Shuffled { seed, epoch }, 16, 0);
+    assert!(epoch(1, 1) == epoch(1, 1));
+    assert!(epoch(1, 1) != epoch(1, 2) && epoch(1, 1) != epoch(2, 1) && epoch(1, 2) != epoch(2, 1));
+}
+
+#[test]
+fn dense_batches_are_the_samples_dense_frames() {
+    let dir = set_of(20, 6);
+    let loader = loader(dir.path(), CacheChoice::Host).unwrap();
+    let mut dense = vec![f32::NAN; 5];
+    for batch in batches(&loader, ORDERS[1], 7, 0) {
+        assert_eq!(batch.longest(), batch.samples().iter().map(|s| s.frames()).max().unwrap());
+        for steps in [batch.longest() + 2, batch.longest(), 2] {
+            batch.write_dense(sets::shape(), steps, &mut dense);
+            assert_eq!(dense.len(), batch.len() * steps * CHANNELS as usize);
+            for (dense, sample) in dense.chunks(steps * CHANNELS as usize).zip(batch.samples()) {
+                let mut expected: Vec<f32> = sample.to_dense(sets::shape());
+                expected.resize(dense.len(), 0.0);
+                assert_eq!(dense, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cache_is_chosen_by_its_size_and_says_why() {
+    let dir = set_of(1000, 64);
+    let why = |choice| loader(dir.path(), choice).map(|l| (l.cache().is_some(), l.why().to_owned()));
+    assert_eq!(why(CacheChoice::Stream).unwrap(), (false, "stream: as asked".into()));
+    let (cached, reason) = why(CacheChoice::Host).unwrap();
+    assert!(cached && reason.starts_with("host: ") && reason.ends_with("as asked"), "{reason}");
+    let (cached, reason) = why(CacheChoice::Auto).unwrap();
+    assert!(cached && reason.starts_with("host: its ") && reason.contains("fit into half of the "), "{reason}");
+    let error = why(CacheChoice::Device).unwrap_err();
+    assert!(matches!(&error, Error::Unavailable { what, .. } if what == "--cache device"), "{error}");
+    let host = loader(dir.path(), CacheChoice::Host).unwrap();
+    let (expected, got) = (host_bytes(host.set().manifest()), host.cache().unwrap().bytes() as u64);
+    assert!(expected.abs_diff(got) <= 16, "{got} bytes where {expected} were foreseen");
+
+    // The same set, whose manifest promises more than fits any memory.
+    let Manifest { description, mut totals, shards, .. } = Manifest::read(dir.path()).unwrap();
+    for entries in [1 << 50, u64::MAX] {
+        totals.entries = entries;
+        let manifest = Manifest::new(description.clone(), totals.clone(), shards.clone(), &[]);
+        manifest.publish(dir.path()).unwrap();
+        assert!(free_memory().is_some_and(|free| free < host_bytes(&manifest)));
+        let error = why(CacheChoice::Host).unwrap_err();
+        assert!(matches!(&error, Error::Usage { what, .. } if what == "--cache host"), "{error}");
+        assert!(error.to_string().contains("--cache stream"), "{error}");
+        let (cached, reason) = why(CacheChoice::Auto).unwrap();
+        assert!(!cached && reason.starts_with("stream: its ") && reason.contains("exceed half of the "), "{reason}");
+    }
+}
+
+/// How many samples came before an epoch's error, and the error.
+fn failing_epoch(loader: Loader, order: EpochOrder) -> (usize, Error) {
+    within_a_minute(move || {
+        let mut samples = 0;
+        let each = |batch: Batch| {
+            samples += batch.len();
+            Ok(true)
+        };
+        let error = loader.epoch(order, 10, 0, each).unwrap_err();
+        (samples, error)
+    })
+}
+
+#[test]
+fn a_damaged_chunk_ends_the_epoch_and_is_named() {
+    // Windows of 8 chunks: chunk 13 is in the second of three.
+    let dir = set_of(17_000, 1000);
+    for order in ORDERS {
+        let open = loader(dir.path(), CacheChoice::Stream).unwrap();
+        let shard = sets::corrupt_chunk(dir.path(), 13);
+        let late = loader(dir.path(), CacheChoice::Stream).unwrap();
+        for loader in [open, late] {
+            let (samples, error) = failing_epoch(loader, order);
+            let Error::Corrupt { path, place, .. } = &error else { panic!("{error}") };
+            assert!(*path == shard && place.starts_with("chunk 13 (samples 13000 to 13999)"), "{error}");
+            assert!(order != EpochOrder::Sequential || (1..13_000).contains(&samples), "{samples} samples before it");
+        }
+        let error = loader(dir.path(), CacheChoice::Host).unwrap_err();
+        assert!(error.to_string().contains("chunk 13 (samples 13000 to 13999)"), "{error}");
+        sets::corrupt_chunk(dir.path(), 13); // The same bit again: whole.
+    }
+    assert_eq!(batches(&loader(dir.path(), CacheChoice::Host).unwrap(), ORDERS[0], 1000, 0).len(), 17);
+}
+
+#[test]
+fn a_shard_cut_short_while_it_is_mapped_is_an_error_and_no_signal() {
+    let dir = set_of(100, 10);
+    for choice in [CacheChoice::Stream, CacheChoice::Host] {
+        let set = ShardSet::open(dir.path()).unwrap();
+        let path = set.shards()[1].path().to_owned();
+        let bytes = std::fs::read(&path).unwrap();
+        let cut = |length| OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
+        let error = if choice == CacheChoice::Stream {
+            let loader = Loader::new(set, choice, Verbosity::Quiet).unwrap();
+            cut(bytes.len() as u64 / 2);
+            failing_epoch(loader, ORDERS[0]).1
+        } else {
+            cut(0);
+            Loader::new(set, choice, Verbosity::Quiet).unwrap_err()
+        };
+        let named = matches!(&error, Error::Corrupt { path: at, place, .. } if *at == path && place == "file length");
+        assert!(named, "{error}");
+        std::fs::write(&path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn an_epoch_ends_when_its_batches_are_no_longer_wanted() {
+    let dir = set_of(17_000, 1000);
+    sets::corrupt_chunk(dir.path(), 16);
+    let stop = |error: bool| {
+        let loader = loader(dir.path(), CacheChoice::Stream).unwrap();
+        within_a_minute(move || {
+            let mut calls = 0;
+            let result = loader.epoch(EpochOrder::Sequential, 100, 0, |_| {
+                calls += 1;
+                if error && calls == 3 { Err(Error::usage("batch", "no more", calls)) } else { Ok(calls < 3) }
+            });
+            (calls, result)
+        })
+    };
+    // Without an error, though the last window has a damaged chunk: nobody came so far.
+    let (calls, result) = stop(false);
+    assert!(calls == 3 && result.is_ok(), "{result:?}");
+    let (calls, result) = stop(true);
+    assert!(calls == 3 && matches!(result, Err(Error::Usage { .. })), "{result:?}");
+}
