@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
 use tonic_toolkit::train::kernel::exp::exp_nonpositive;
 use tonic_toolkit::train::kernel::iaf::{self, Neuron, reference};
-use tonic_toolkit::train::kernel::linear::{self, Panels, STEPS, TransposedPanels};
+use tonic_toolkit::train::kernel::linear::{self, Panels, TransposedPanels};
 use tonic_toolkit::train::kernel::loss::{cross_entropy, predicted};
 use tonic_toolkit::train::kernel::{Activity, KernelError, TILE, Tile};
 use tonic_toolkit::train::snn::{Iaf, SingleExponential};
@@ -76,7 +76,11 @@ proptest! {
                 prop_assert_eq!(fired[t] >> j & 1 == 1, spikes[t] > 0.0);
             }
             let expected = reference::backward(&neuron, &potentials, &column(&g));
-            prop_assert!(random::relative_error(column(&lambda), &expected) < 2e-6);
+            // Of the largest gradient, unless that is tiny: its relative error is that of v in the exponent.
+            let largest = expected.iter().fold(1e-3, |max: f64, x| max.max(x.abs()));
+            for (got, expected) in column(&lambda).iter().zip(&expected) {
+                prop_assert!((got - expected).abs() < 2e-6 * largest);
+            }
         }
         if let Some(row) = g.first() {
             // The kernel for a constant row is the general one with that row at every step.
@@ -103,7 +107,7 @@ proptest! {
         activity.set_frames(frames.sample(0), inputs, steps + extra, 0).unwrap();
         let steps = steps + extra;
         prop_assert_eq!(activity.steps(), steps);
-        let stride = steps.next_multiple_of(STEPS);
+        let stride = linear::stride(steps);
         let (weight_t, bias) = (random_values(seed ^ 1, inputs * outputs), random_values(seed ^ 2, outputs));
         let mut dense = vec![0.0f64; steps * inputs];
         frames.sample(0).iter().for_each(|(t, cell, count)| dense[t * inputs + cell as usize] = count.into());
@@ -198,7 +202,7 @@ fn lambda_is_the_derivative_of_the_smoothed_neuron() {
     for min_v_mem in [None, Some(-1.0), Some(-0.5)] {
         for theta in [1.0, 0.75] {
             let neuron = neuron(min_v_mem, theta);
-            let x: Vec<f64> = (0..60).map(|_| rng.random_range(-0.7..0.75)).collect();
+            let x: Vec<f64> = (0..60).map(|_| rng.random_range(-0.5..0.9)).collect();
             let g: Vec<f64> = (0..60).map(|_| rng.random_range(-1.0..1.0)).collect();
             let (spikes, recorded) = reference::forward(&neuron, &x);
             assert!(spikes.iter().any(|&s| s > 0.0));
