@@ -149,7 +149,7 @@ pub(crate) fn gather(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile
     x
 }
 
-/// [`gather`] for every step of `x`: the currents of a tile.
+/// The currents of a tile at every step of `x`: b + sum of count * W^T\[cell\] over the step's active cells.
 ///
 /// # Panics
 /// If `activity` has fewer steps than `x`, or a cell that is not in `panel`.
@@ -160,7 +160,7 @@ pub fn forward_tile(panel: &[Tile], bias: &Tile, activity: &Activity, x: &mut [T
     }
 }
 
-/// [`gather`] by itself: the readout's product with the spikes summed over time.
+/// b + sum of count * W^T\[cell\] over `active`, by itself: the readout's product with the spikes summed over time.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn product(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
     gather(panel, bias, active)
