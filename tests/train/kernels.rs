@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
 use tonic_toolkit::train::kernel::exp::exp_nonpositive;
 use tonic_toolkit::train::kernel::iaf::{self, Neuron, reference};
-use tonic_toolkit::train::kernel::linear::{self, Panels, STEPS, TransposedPanels};
+use tonic_toolkit::train::kernel::linear::{self, Panels, TransposedPanels};
 use tonic_toolkit::train::kernel::loss::{cross_entropy, predicted};
 use tonic_toolkit::train::kernel::{Activity, KernelError, TILE, Tile};
 use tonic_toolkit::train::snn::{Iaf, SingleExponential};
@@ -38,6 +38,12 @@ fn exponential_is_close_over_its_whole_range_and_underflows_to_zero() {
     assert_eq!(exp_nonpositive(f32::MIN), 0.0);
     assert_eq!(exp_nonpositive(f32::NEG_INFINITY), 0.0);
     assert!(exp_nonpositive(f32::NAN).is_nan());
+}
+
+/// Whether sums agree, given the largest that their products can come to: what cancels leaves its rounding behind.
+fn close(got: impl Iterator<Item = f64>, expected: &[f64], largest: f64) -> bool {
+    let mut apart = got.zip(expected).map(|(got, expected)| (got - expected).abs());
+    apart.all(|apart| apart <= 1e-6 * largest)
 }
 
 /// Runs the kernel on a tile of currents, (steps) tiles, and returns v and the bits.
@@ -76,7 +82,11 @@ proptest! {
                 prop_assert_eq!(fired[t] >> j & 1 == 1, spikes[t] > 0.0);
             }
             let expected = reference::backward(&neuron, &potentials, &column(&g));
-            prop_assert!(random::relative_error(column(&lambda), &expected) < 2e-6);
+            // Of the largest gradient, unless that is tiny: its relative error is that of v in the exponent.
+            let largest = expected.iter().fold(1e-3, |max: f64, x| max.max(x.abs()));
+            for (got, expected) in column(&lambda).iter().zip(&expected) {
+                prop_assert!((got - expected).abs() < 2e-6 * largest);
+            }
         }
         if let Some(row) = g.first() {
             // The kernel for a constant row is the general one with that row at every step.
@@ -103,7 +113,7 @@ proptest! {
         activity.set_frames(frames.sample(0), inputs, steps + extra, 0).unwrap();
         let steps = steps + extra;
         prop_assert_eq!(activity.steps(), steps);
-        let stride = steps.next_multiple_of(STEPS);
+        let stride = linear::stride(steps);
         let (weight_t, bias) = (random_values(seed ^ 1, inputs * outputs), random_values(seed ^ 2, outputs));
         let mut dense = vec![0.0f64; steps * inputs];
         frames.sample(0).iter().for_each(|(t, cell, count)| dense[t * inputs + cell as usize] = count.into());
@@ -128,7 +138,7 @@ proptest! {
         }).collect();
         let at = |values: &[Tile], t: usize, o: usize| f64::from(values[o / TILE * stride + t][o % TILE]);
         let got = (0..steps * outputs).map(|i| at(&x, i / outputs, i % outputs));
-        prop_assert!(random::relative_error(got, &expected) < 1e-5);
+        prop_assert!(close(got, &expected, inputs as f64 * f64::from(largest)));
 
         // Weight gradient, of lambda = random.
         let values = random_values(seed ^ 3, steps * outputs);
@@ -148,10 +158,10 @@ proptest! {
             let (c, o) = (i / outputs, i % outputs);
             (0..steps).map(|t| dense[t * inputs + c] * f64::from(values[t * outputs + o])).sum()
         }).collect();
-        prop_assert!(random::relative_error(dw.iter().map(|&x| x.into()), &expected) < 1e-5);
+        prop_assert!(close(dw.iter().map(|&x| x.into()), &expected, steps as f64 * f64::from(largest)));
         let expected: Vec<f64> =
             (0..outputs).map(|o| (0..steps).map(|t| f64::from(values[t * outputs + o])).sum()).collect();
-        prop_assert!(random::relative_error(db.iter().map(|&x| x.into()), &expected) < 1e-5);
+        prop_assert!(close(db.iter().map(|&x| x.into()), &expected, steps as f64));
 
         // Input gradient, of all steps and of one.
         let mut transposed = TransposedPanels::zeros(inputs, outputs);
@@ -163,11 +173,11 @@ proptest! {
             (0..outputs).map(|o| f64::from(values[t * outputs + o]) * f64::from(weight_t[c * outputs + o])).sum()
         }).collect();
         let got = (0..steps * inputs).map(|i| at(&g, i / inputs, i % inputs));
-        prop_assert!(random::relative_error(got, &expected) < 1e-5);
+        prop_assert!(close(got, &expected, outputs as f64));
         let mut row = vec![[f32::NAN; TILE]; inputs.div_ceil(TILE)];
         linear::input_gradient_row(&transposed, &values[..outputs], &mut row);
         let got = (0..inputs).map(|c| f64::from(row[c / TILE][c % TILE]));
-        prop_assert!(random::relative_error(got, &expected[..inputs]) < 1e-5);
+        prop_assert!(close(got, &expected[..inputs], outputs as f64));
     }
 
     #[test]
@@ -198,7 +208,7 @@ fn lambda_is_the_derivative_of_the_smoothed_neuron() {
     for min_v_mem in [None, Some(-1.0), Some(-0.5)] {
         for theta in [1.0, 0.75] {
             let neuron = neuron(min_v_mem, theta);
-            let x: Vec<f64> = (0..60).map(|_| rng.random_range(-0.7..0.75)).collect();
+            let x: Vec<f64> = (0..60).map(|_| rng.random_range(-0.5..0.9)).collect();
             let g: Vec<f64> = (0..60).map(|_| rng.random_range(-1.0..1.0)).collect();
             let (spikes, recorded) = reference::forward(&neuron, &x);
             assert!(spikes.iter().any(|&s| s > 0.0));

@@ -71,11 +71,11 @@ impl Activity {
         Ok(())
     }
 
-    /// Replaces the activity by a layer's spikes, in `tiles` tiles of neurons: bit j of `fired[t * tiles + tile]` is
-    /// set where neuron j of the tile spiked at step t, and `v[tile * stride + t]` tells how often.
-    pub(crate) fn set_spikes(&mut self, fired: &[u32], v: &[Tile], tiles: usize, stride: usize, neuron: &Neuron) {
+    /// Replaces the activity by the spikes of a layer of `neurons`: bit j of `fired[t * tiles + tile]` is set where
+    /// neuron j of the tile spiked at step t, and `v[tile * stride + t]` tells how often.
+    pub(crate) fn set_spikes(&mut self, fired: &[u32], v: &[Tile], neurons: usize, stride: usize, neuron: &Neuron) {
         self.clear();
-        append_spikes(fired, v, tiles.max(1), stride, neuron, &mut self.offsets, &mut self.entries);
+        append_spikes(fired, v, neurons, stride, neuron, &mut self.offsets, &mut self.entries);
     }
 
     /// Replaces the activity by one step: the sums of `other` over time, of the cells below `cells` where it is not 0.
@@ -102,16 +102,19 @@ impl Activity {
 fn append_spikes(
     fired: &[u32],
     v: &[Tile],
-    tiles: usize,
+    neurons: usize,
     stride: usize,
     neuron: &Neuron,
     offsets: &mut Vec<usize>,
     entries: &mut Vec<(u32, f32)>,
 ) {
+    let tiles = neurons.div_ceil(TILE).max(1);
+    // A padded neuron can only spike where a count is not finite, and 0 times it is NaN.
+    let padding = (tiles * TILE - neurons) as u32;
     for (t, masks) in fired.chunks_exact(tiles).enumerate() {
         for (tile, &mask) in masks.iter().enumerate() {
             let v = &v[tile * stride + t];
-            let mut left = mask;
+            let mut left = if tile + 1 == tiles { mask & u32::MAX.checked_shr(padding).unwrap_or(0) } else { mask };
             while left != 0 {
                 let j = left.trailing_zeros();
                 entries.push((tile as u32 * u32::BITS + j, neuron.spikes(v[j as usize % TILE])));

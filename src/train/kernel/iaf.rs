@@ -9,7 +9,7 @@
 //! lambda[t] = sigma(v[t]) * g[t] + n[t] * (1 - theta * sigma(v[t])) * lambda[t+1]
 //! ```
 //!
-//! with g = dL/ds from above, n[t] = 1 where u[t] > m before the bound (1 everywhere without one) and dL/dx = lambda.
+//! with g = dL/ds from above, n\[t\] = 1 where u\[t\] > m before the bound (1 everywhere without one) and dL/dx = lambda.
 //! This is Sinabs' IAF (MultiSpike, MembraneSubtract, SingleExponential), whose gradient passes through the reset,
 //! written as one linear pass. Only v is kept for it.
 

@@ -8,12 +8,17 @@ use rayon::prelude::*;
 
 use super::{Activity, TILE, Tile};
 
-/// Steps that the input gradient computes together; time is padded to a multiple of it.
-pub const STEPS: usize = 6;
+/// Steps that the input gradient computes together.
+const STEPS: usize = 6;
 /// Columns that the input gradient computes together.
 const COLUMNS: usize = 16;
 /// Rows of panels that one task adds up.
 const ROWS: usize = 64;
+
+/// From one tile to the next where each has `steps` steps: what [`input_gradient`] needs time to be padded to.
+pub fn stride(steps: usize) -> usize {
+    steps.max(1).next_multiple_of(STEPS)
+}
 
 /// The weights of one layer in the order in which the kernels read them, and their gradient in the same order.
 ///
@@ -21,6 +26,7 @@ const ROWS: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub struct Panels {
     inputs: usize,
+    outputs: usize,
     /// `[tile][input]`: the weights from one input to a tile of outputs.
     weights: Vec<Tile>,
     /// `[tile]`
@@ -31,7 +37,7 @@ impl Panels {
     /// Zeros, for a layer of `outputs` times `inputs` weights.
     pub fn zeros(inputs: usize, outputs: usize) -> Panels {
         let tiles = outputs.div_ceil(TILE);
-        Panels { inputs, weights: vec![[0.0; TILE]; tiles * inputs], bias: vec![[0.0; TILE]; tiles] }
+        Panels { inputs, outputs, weights: vec![[0.0; TILE]; tiles * inputs], bias: vec![[0.0; TILE]; tiles] }
     }
 
     /// Back to zeros.
@@ -45,6 +51,11 @@ impl Panels {
         self.inputs
     }
 
+    /// How many outputs, without the padding.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
     /// Tiles of outputs.
     pub fn tiles(&self) -> usize {
         self.bias.len()
@@ -54,7 +65,7 @@ impl Panels {
     pub fn pack(&mut self, weight_t: &[f32], bias: &[f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact_mut(self.inputs.max(1)).enumerate() {
-            for (row, weights) in panel.iter_mut().zip(weight_t.chunks_exact(outputs)) {
+            for (row, weights) in panel.iter_mut().zip(weight_t.chunks_exact(outputs.max(1))) {
                 let part = &weights[tile * TILE..outputs.min((tile + 1) * TILE)];
                 row[..part.len()].copy_from_slice(part);
             }
@@ -68,7 +79,7 @@ impl Panels {
     pub fn unpack(&self, weight_t: &mut [f32], bias: &mut [f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact(self.inputs.max(1)).enumerate() {
-            for (row, weights) in panel.iter().zip(weight_t.chunks_exact_mut(outputs)) {
+            for (row, weights) in panel.iter().zip(weight_t.chunks_exact_mut(outputs.max(1))) {
                 let part = &mut weights[tile * TILE..outputs.min((tile + 1) * TILE)];
                 part.copy_from_slice(&row[..part.len()]);
             }
@@ -138,7 +149,7 @@ pub(crate) fn gather(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile
     x
 }
 
-/// [`gather`] for every step of `x`: the currents of a tile.
+/// The currents of a tile at every step of `x`: b + sum of count * W^T\[cell\] over the step's active cells.
 ///
 /// # Panics
 /// If `activity` has fewer steps than `x`, or a cell that is not in `panel`.
@@ -149,7 +160,7 @@ pub fn forward_tile(panel: &[Tile], bias: &Tile, activity: &Activity, x: &mut [T
     }
 }
 
-/// [`gather`] by itself: the readout's product with the spikes summed over time.
+/// b + sum of count * W^T\[cell\] over `active`, by itself: the readout's product with the spikes summed over time.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn product(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
     gather(panel, bias, active)
@@ -197,7 +208,7 @@ impl TransposedPanels {
 
     /// Copies W^T (in, out) in.
     pub fn pack(&mut self, weight_t: &[f32], outputs: usize) {
-        for (input, weights) in weight_t.chunks_exact(outputs).enumerate() {
+        for (input, weights) in weight_t.chunks_exact(outputs.max(1)).enumerate() {
             let panel = &mut self.weights[input / COLUMNS * self.outputs..][..outputs];
             for (row, &weight) in panel.iter_mut().zip(weights) {
                 row[input % COLUMNS] = weight;
@@ -206,7 +217,7 @@ impl TransposedPanels {
     }
 }
 
-/// lambda W for `stride` steps, a multiple of [`STEPS`].
+/// lambda W for `stride` steps, as [`stride`] gives it.
 ///
 /// `lambda` is `[tile][step]` of the layer's outputs, `g` `[tile][step]` of its inputs; sums run over the outputs in
 /// their order.
@@ -216,7 +227,7 @@ pub fn input_gradient(weights: &TransposedPanels, lambda: &[Tile], stride: usize
     for (tile, g) in g.chunks_exact_mut(stride).enumerate() {
         let panels = &weights.weights[tile * PARTS * weights.outputs..][..PARTS * weights.outputs];
         for (block, g) in g.as_chunks_mut::<STEPS>().0.iter_mut().enumerate() {
-            for (part, panel) in panels.chunks_exact(weights.outputs).enumerate() {
+            for (part, panel) in panels.chunks_exact(weights.outputs.max(1)).enumerate() {
                 let mut sums = [[0.0; COLUMNS]; STEPS];
                 for (lambda, rows) in lambda.chunks_exact(stride).zip(panel.as_chunks::<TILE>().0) {
                     let lambda = &lambda.as_chunks::<STEPS>().0[block];
@@ -240,7 +251,7 @@ pub fn input_gradient(weights: &TransposedPanels, lambda: &[Tile], stride: usize
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn input_gradient_row(weights: &TransposedPanels, lambda: &[f32], g: &mut [Tile]) {
     let parts = g.iter_mut().flat_map(|tile| tile.as_chunks_mut::<COLUMNS>().0);
-    for (g, panel) in parts.zip(weights.weights.chunks_exact(weights.outputs)) {
+    for (g, panel) in parts.zip(weights.weights.chunks_exact(weights.outputs.max(1))) {
         let mut sums = [0.0; COLUMNS];
         for (&lambda, row) in lambda.iter().zip(panel) {
             for j in 0..COLUMNS {

@@ -7,7 +7,7 @@
 
 use super::iaf::{self, Neuron, backward_tile, backward_tile_constant};
 use super::linear::{
-    self, Panels, STEPS, TransposedPanels, constant_gradient_tile, input_gradient, input_gradient_row, product,
+    self, Panels, TransposedPanels, constant_gradient_tile, input_gradient, input_gradient_row, product,
     weight_gradient_tile,
 };
 use super::{Activity, KernelError, TILE, Tile};
@@ -72,7 +72,7 @@ impl PackedNetwork {
         state.potentials.resize_with(self.hidden.len(), Vec::new);
         state.activities[0].set_frames(sample, self.inputs, steps, index)?;
         let steps = state.activities[0].steps();
-        let stride = steps.next_multiple_of(STEPS);
+        let stride = linear::stride(steps);
 
         for (layer, (packed, v)) in self.hidden.iter().zip(&mut state.potentials).enumerate() {
             let (before, after) = state.activities.split_at_mut(layer + 1);
@@ -86,7 +86,7 @@ impl PackedNetwork {
                 linear::forward_tile(panel, bias, &before[layer], v);
                 iaf::forward_tile(&self.neuron, v, fired, tiles);
             }
-            after[0].set_spikes(&state.fired, v, tiles, stride, &self.neuron);
+            after[0].set_spikes(&state.fired, v, packed.forward.outputs(), stride, &self.neuron);
         }
 
         let width = self.readout.forward.inputs();
@@ -104,7 +104,7 @@ impl PackedNetwork {
     /// sample that [`forward`](Self::forward) ran last.
     pub(crate) fn backward(&self, state: &mut SampleState, gradient: &[f32], gradients: &mut [Panels]) {
         let steps = state.activities[0].steps();
-        let stride = steps.next_multiple_of(STEPS);
+        let stride = linear::stride(steps);
         let (readout, hidden) = match gradients.split_last_mut() {
             Some(split) => split,
             None => return,

@@ -42,7 +42,7 @@ impl Iaf {
     }
 }
 
-/// The sizes of a network.
+/// The sizes of a network, each at least 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Cells of a frame.
