@@ -64,6 +64,11 @@ def ssc_like(folder, samples):
     return path
 
 
+def build(*options):
+    """Builds our release binaries. Without `--features train`, tonic-prep is the one without libtorch."""
+    subprocess.run(["cargo", "build", "--locked", "--release", "--quiet", *options], cwd=ROOT, check=True)
+
+
 def median(values):
     return statistics.median(values)
 

@@ -88,12 +88,13 @@ pub struct Fitted {
 /// Every fault of sets and run folder, [`Error::Diverged`], and [`Error::Interrupted`] after saving.
 pub fn fit(fit: &Fit) -> Result<Fitted> {
     let train = ShardSet::open(&fit.train)?;
-    check_trainable(&train)?;
+    check_labelled(&train)?;
     let others = [&fit.valid, &fit.test].map(|dir| dir.as_ref().map(|dir| ShardSet::open(dir)).transpose());
     let [valid, test] = others;
     let (valid, test) = (valid?, test?);
     for set in [&valid, &test].into_iter().flatten() {
         set.manifest().check_compatible(set.dir(), train.manifest(), train.dir())?;
+        check_labelled(set)?;
     }
     let config = fit.config(&train);
     prepare_run(fit, &config)?;
@@ -151,11 +152,14 @@ impl Fit {
     }
 }
 
-/// Every sample of a training set has a label, and there are some.
-fn check_trainable(set: &ShardSet) -> Result<()> {
+/// Refuses a set without samples, or with samples that have no label: neither can be trained on or judged by.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub fn check_labelled(set: &ShardSet) -> Result<()> {
     let labelled: u64 = set.manifest().totals.class_samples.iter().sum();
     if set.is_empty() || labelled != set.len() {
-        let what = format!("training set {}", set.dir().display());
+        let what = format!("set {}", set.dir().display());
         return Err(Error::usage(
             what,
             "a label for every sample",
