@@ -14,7 +14,7 @@ use tonic_toolkit::train::bench::bench;
 use tonic_toolkit::train::config::{Config, EngineChoice, Pad};
 use tonic_toolkit::train::eval::{Feed, evaluate};
 use tonic_toolkit::train::export::safetensors::read_model;
-use tonic_toolkit::train::fit::{BEST, Fit, MODEL, check_labelled, fit};
+use tonic_toolkit::train::fit::{BEST, Fit, MODEL, fit};
 use tonic_toolkit::train::loader::{CacheChoice, Loader};
 
 /// Trains integrate-and-fire networks from the shards that tonic-prep makes.
@@ -177,10 +177,10 @@ fn run(command: Command) -> anyhow::Result<()> {
             let config = Config::read(&model)?;
             let set = ShardSet::open(&data)?;
             config.check_data(&model, &data, set.manifest())?;
-            check_labelled(&set)?;
             let file = model.join(if best { BEST } else { MODEL });
-            let network = read_model(&file)?.network;
-            config.check_network(&model, &file, &network)?;
+            let trained = read_model(&file)?;
+            config.check_model(&model, &file, &trained)?;
+            let network = trained.network;
             let verbosity = if json { Verbosity::Quiet } else { Verbosity::Normal };
             let loader = Loader::new(set, CacheChoice::Stream, verbosity)?;
             let progress = Progress::start(verbosity, "evaluate", loader.set().len(), "samples");

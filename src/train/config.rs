@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::export::safetensors::Model;
 use super::snn::{Engine, Iaf, Network, Shape};
 use crate::error::{Error, Result};
 use crate::publish::publish;
@@ -186,33 +187,36 @@ impl Config {
             ("recipe", self.data.recipe.clone(), description.recipe.clone()),
             ("classes", self.data.class_names.join(", "), description.classes.join(", ")),
         ];
-        match fields.into_iter().find(|(_, expected, got)| expected != got) {
-            None => Ok(()),
-            Some((field, expected, got)) => Err(Error::Mismatch {
-                path: dir.into(),
-                other: run.join(FILE_NAME),
-                field: field.into(),
-                expected: expected.trim().into(),
-                got: got.trim().into(),
-            }),
-        }
+        refuse_difference(fields, dir, &run.join(FILE_NAME))
     }
 
-    /// Refuses a model file of another network than the run's.
+    /// Refuses a model file of another run.
     ///
     /// # Errors
-    /// [`Error::Mismatch`].
-    pub fn check_network(&self, run: &Path, file: &Path, network: &Network) -> Result<()> {
-        let (expected, got) = (self.network.shape(), network.shape());
-        if *got == expected && network.neuron == self.network.neuron() {
-            return Ok(());
-        }
-        Err(Error::Mismatch {
-            path: file.into(),
-            other: run.join(FILE_NAME),
-            field: "network".into(),
-            expected: format!("{expected:?}, {:?}", self.network.neuron()),
-            got: format!("{got:?}, {:?}", network.neuron),
-        })
+    /// [`Error::Mismatch`] with the first field that differs.
+    pub fn check_model(&self, run: &Path, file: &Path, model: &Model) -> Result<()> {
+        let network = |shape: &Shape, neuron: &Iaf| format!("{shape:?}, {neuron:?}");
+        let Model { network: got, classes, steps } = model;
+        let expected = network(&self.network.shape(), &self.network.neuron());
+        let fields = [
+            ("network", expected, network(got.shape(), &got.neuron)),
+            ("classes", self.data.class_names.join(", "), classes.join(", ")),
+            ("steps", self.steps.to_string(), steps.to_string()),
+        ];
+        refuse_difference(fields, file, &run.join(FILE_NAME))
+    }
+}
+
+/// The first field (name, expected, got) that differs.
+fn refuse_difference(fields: [(&str, String, String); 3], path: &Path, other: &Path) -> Result<()> {
+    match fields.into_iter().find(|(_, expected, got)| expected != got) {
+        None => Ok(()),
+        Some((field, expected, got)) => Err(Error::Mismatch {
+            path: path.into(),
+            other: other.into(),
+            field: field.into(),
+            expected: expected.trim().into(),
+            got: got.trim().into(),
+        }),
     }
 }

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::plot::{Picture, confusion};
 use crate::progress::Progress;
+use crate::shard::ShardSet;
 
 /// Samples that are evaluated together.
 const BATCH: usize = 128;
@@ -63,10 +64,23 @@ impl Feed {
     }
 }
 
+/// Refuses a set that is not labelled throughout, or that has no sample.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub fn check_labelled(set: &ShardSet) -> Result<()> {
+    let labelled: u64 = set.manifest().totals.class_samples.iter().sum();
+    if !set.is_empty() && labelled == set.len() {
+        return Ok(());
+    }
+    let got = format!("{labelled} labels, {} samples", set.len());
+    Err(Error::usage(format!("set {}", set.dir().display()), "samples, each with a label", got))
+}
+
 /// Evaluates a network on all samples of a set, in order.
 ///
 /// # Errors
-/// [`Error::Corrupt`], [`Error::Kernel`], [`Error::Interrupted`].
+/// [`Error::Usage`] for a set without labels, [`Error::Corrupt`], [`Error::Kernel`], [`Error::Interrupted`].
 pub fn evaluate(
     engine: &mut Engine,
     network: &Network,
@@ -74,6 +88,7 @@ pub fn evaluate(
     feed: Feed,
     progress: &Progress,
 ) -> Result<Evaluation> {
+    check_labelled(loader.set())?;
     let names = &loader.set().manifest().description.classes;
     let classes = network.shape().classes;
     let mut running = RunningScore::default();

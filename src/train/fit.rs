@@ -15,9 +15,9 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{self, Checkpoint};
 use super::config::{self, Config, DataConfig, EngineChoice, NetworkConfig, Pad};
-use super::eval::{Evaluation, Feed, evaluate};
+use super::eval::{Evaluation, Feed, check_labelled, evaluate};
 use super::export::safetensors::{Model, write_model};
 use super::kernel::KernelError;
 use super::kernel::adam::{Adam, AdamConfig};
@@ -27,12 +27,15 @@ use super::snn::{Engine, Network, Parameters};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::progress::{Progress, Verbosity};
+use crate::publish::remove;
 use crate::shard::ShardSet;
 
 /// The network after the last epoch.
 pub const MODEL: &str = "model.safetensors";
 /// The network after the epoch with the best validation accuracy.
 pub const BEST: &str = "best.safetensors";
+/// What makes a folder a run. The checkpoint is first to go: no other run may take it for its own.
+const FILES: [&str; 5] = [checkpoint::FILE_NAME, metrics::FILE_NAME, MODEL, BEST, config::FILE_NAME];
 
 /// A run to be.
 #[derive(Clone, Debug)]
@@ -97,7 +100,7 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
         check_labelled(set)?;
     }
     let config = fit.config(&train);
-    prepare_run(fit, &config)?;
+    check_run(fit, &config)?;
 
     if fit.pin {
         train.pin()?;
@@ -106,6 +109,7 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
     let train = load(train)?;
     let valid = valid.map(load).transpose()?;
     fit.say(|| format!("cache    {}", train.why()));
+    make_run(fit, &config)?;
     let mut session = Session::start(fit, config)?;
     fit.say(|| {
         let sizes: Vec<String> = session.config.network.hidden.iter().map(ToString::to_string).collect();
@@ -152,33 +156,24 @@ impl Fit {
     }
 }
 
-/// Refuses a set without samples, or with samples that have no label: neither can be trained on or judged by.
-///
-/// # Errors
-/// [`Error::Usage`].
-pub fn check_labelled(set: &ShardSet) -> Result<()> {
-    let labelled: u64 = set.manifest().totals.class_samples.iter().sum();
-    if set.is_empty() || labelled != set.len() {
-        let what = format!("set {}", set.dir().display());
-        return Err(Error::usage(
-            what,
-            "a label for every sample",
-            format!("{labelled} labels, {} samples", set.len()),
-        ));
+/// Refuses a run that is there already, or that is another than the one to be gone on with.
+fn check_run(fit: &Fit, config: &Config) -> Result<()> {
+    if fit.resume {
+        return config.check_resumes(&fit.run, &Config::read(&fit.run)?);
+    }
+    if !fit.overwrite && FILES.iter().any(|name| fit.run.join(name).exists()) {
+        let remedy = "--resume goes on with that run, --overwrite replaces it";
+        return Err(Error::Exists { path: fit.run.clone(), remedy });
     }
     Ok(())
 }
 
-/// Makes the run folder, or checks the one that is to be gone on with.
-fn prepare_run(fit: &Fit, config: &Config) -> Result<()> {
-    let exists = fit.run.join(config::FILE_NAME).exists();
-    if fit.resume {
-        config.check_resumes(&fit.run, &Config::read(&fit.run)?)?;
-    } else if exists && !fit.overwrite {
-        let remedy = "--resume goes on with that run, --overwrite replaces it";
-        return Err(Error::Exists { path: fit.run.clone(), remedy });
-    }
+/// Makes the run folder, free of a run that it held before.
+fn make_run(fit: &Fit, config: &Config) -> Result<()> {
     std::fs::create_dir_all(&fit.run).map_err(Error::io(&fit.run, "create the run folder"))?;
+    if !fit.resume {
+        FILES.iter().try_for_each(|name| remove(&fit.run.join(name)))?;
+    }
     config.publish(&fit.run)
 }
 
@@ -209,12 +204,13 @@ impl<'a> Session<'a> {
         let mut adam = Adam::new(adam_config, gradients.flat().len());
         let (mut epochs, mut batches_done, mut running, mut best_accuracy) =
             (Vec::new(), 0, RunningScore::default(), -1.0);
-        if fit.resume {
+        // A run that was killed before its first checkpoint begins again.
+        let resume = fit.resume && FILES[..2].iter().any(|name| fit.run.join(name).exists());
+        if resume {
             let checkpoint = Checkpoint::read(&fit.run, gradients.flat().len(), adam_config)?;
             network.parameters.flat_mut().copy_from_slice(&checkpoint.parameters);
             if checkpoint.epochs_done > 0 {
-                epochs = metrics::read(&fit.run)?;
-                epochs.truncate(checkpoint.epochs_done as usize);
+                epochs = metrics::read(&fit.run, checkpoint.epochs_done as usize)?;
             }
             fit.say(|| format!("resume   after epoch {}, batch {}", checkpoint.epochs_done, checkpoint.batches_done));
             (batches_done, running) = (checkpoint.batches_done, checkpoint.running);
@@ -235,7 +231,7 @@ impl<'a> Session<'a> {
             running,
             best_accuracy,
         };
-        if !fit.resume {
+        if !resume {
             session.checkpoint()?;
         }
         Ok(session)
@@ -255,23 +251,17 @@ impl<'a> Session<'a> {
             let steps = self.feed.steps(batch.longest());
             let samples = batch.samples();
             let step = self.engine.step(&self.network, &samples, &batch.labels, steps, &mut self.gradients);
-            let step = step.map_err(|e| self.explain(e, epoch))?;
+            let step = step.map_err(|e| self.explain(e.into()))?;
             self.adam.update(self.network.parameters.flat_mut(), self.gradients.flat());
             self.running.add(step.loss, step.correct, batch.len());
             self.batches_done += 1;
             let Score { loss, accuracy } = self.running.score();
             progress.say(|| format!("batches  loss {loss:.4}  accuracy {:.1}%", accuracy * 100.0));
             progress.add(1);
-            if interrupt::requested() {
-                self.checkpoint()?;
-                let run = fit.run.display();
-                let saved =
-                    format!("epoch {}, batch {} is saved in {run}; go on with --resume", epoch + 1, self.batches_done);
-                return Err(Error::Interrupted { saved });
-            }
-            Ok(true)
+            if interrupt::requested() { Err(self.interrupted()) } else { Ok(true) }
         })?;
         progress.clear();
+        self.check_finite()?;
         let seconds = started.elapsed().as_secs_f64();
         let valid = valid.map(|loader| self.score(loader)).transpose()?;
         let metrics = EpochMetrics {
@@ -321,24 +311,47 @@ impl<'a> Session<'a> {
 
     fn score(&mut self, loader: &Loader) -> Result<Score> {
         let progress = Progress::start(Verbosity::Quiet, "validate", loader.set().len(), "samples");
-        Ok(evaluate(&mut self.engine, &self.network, loader, self.feed, &progress)?.score)
+        let evaluation = evaluate(&mut self.engine, &self.network, loader, self.feed, &progress);
+        evaluation.map(|e| e.score).map_err(|e| self.explain(e))
     }
 
     fn test(&mut self, loader: Loader) -> Result<Evaluation> {
         let progress = Progress::start(Verbosity::Quiet, "test", loader.set().len(), "samples");
-        evaluate(&mut self.engine, &self.network, &loader, self.feed, &progress)
+        let evaluation = evaluate(&mut self.engine, &self.network, &loader, self.feed, &progress);
+        evaluation.map_err(|e| self.explain(e))
     }
 
-    /// A loss that is not finite is the run's fault, everything else the batch's.
-    fn explain(&self, error: KernelError, epoch: u64) -> Error {
+    /// A loss that is not finite is the run's fault, and an interruption saves the run.
+    fn explain(&self, error: Error) -> Error {
         match error {
-            KernelError::NonFiniteLoss { loss } => {
+            Error::Kernel(KernelError::NonFiniteLoss { loss }) => {
                 let run: &Path = &self.fit.run;
                 let remedy = format!("the last good checkpoint is in {}; try a smaller --lr", run.display());
-                Error::Diverged { loss, epoch: epoch + 1, batch: self.batches_done + 1, remedy }
+                let epoch = self.epochs.len() as u64 + 1;
+                Error::Diverged { loss, epoch, batch: self.batches_done + 1, remedy }
             }
-            other => other.into(),
+            Error::Interrupted { .. } => self.interrupted(),
+            other => other,
         }
+    }
+
+    /// The next loss will not be finite, so that this state is none to go on from.
+    fn check_finite(&self) -> Result<()> {
+        let finite = self.network.parameters.flat().iter().all(|w| w.is_finite());
+        if finite { Ok(()) } else { Err(self.explain(KernelError::NonFiniteLoss { loss: f64::NAN }.into())) }
+    }
+
+    /// Saves the run where it is.
+    fn interrupted(&self) -> Error {
+        if let Err(error) = self.check_finite().and_then(|()| self.checkpoint()) {
+            return error;
+        }
+        let (run, epochs) = (self.fit.run.display(), self.epochs.len());
+        let done = match self.batches_done {
+            0 => format!("all of epoch {epochs}"),
+            batches => format!("epoch {}, batch {batches}", epochs + 1),
+        };
+        Error::Interrupted { saved: format!("{done} is saved in {run}; go on with --resume") }
     }
 }
 

@@ -64,18 +64,22 @@ impl RunningScore {
     }
 }
 
-/// Reads the epochs that a run has finished.
+/// Reads a run's first `epochs` epochs.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Corrupt`] with the line.
-pub fn read(run: &Path) -> Result<Vec<EpochMetrics>> {
+/// [`Error::Io`], [`Error::Corrupt`] with the line, or if there are fewer.
+pub fn read(run: &Path, epochs: usize) -> Result<Vec<EpochMetrics>> {
     let path = run.join(FILE_NAME);
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read the metrics"))?;
     let parse = |(i, line): (usize, &str)| {
         serde_json::from_str(line)
             .map_err(|e| Error::corrupt(&path, format!("line {}", i + 1), "an epoch's metrics", e))
     };
-    text.lines().enumerate().map(parse).collect()
+    let read = text.lines().take(epochs).enumerate().map(parse).collect::<Result<Vec<_>>>()?;
+    if read.len() < epochs {
+        return Err(Error::corrupt(&path, "lines", format!("{epochs}, one an epoch"), read.len()));
+    }
+    Ok(read)
 }
 
 /// Writes the epochs that a run has finished.

@@ -6,4 +6,5 @@ mod kernels;
 mod loader;
 mod model_file;
 mod random;
+mod run;
 mod sets;

@@ -1,8 +1,14 @@
-//! Small shard sets, made through the library: what the tests of loading and training stand on. They need neither a
-//! recording nor the converter, and a few milliseconds a set.
+//! Small shard sets, made through the library, and the trainer as a child process: what the tests of loading, training
+//! and their faults stand on. They need neither a recording nor the converter, and a few milliseconds a set.
 
 use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
 
+use assert_cmd::Command;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tempfile::TempDir;
 use tonic_toolkit::frames::{FrameShape, SparseFrames, Width, Widths};
 use tonic_toolkit::shard::codec::{Chunk, Encoder, FLAG_EMPTY};
 use tonic_toolkit::shard::manifest::{SetDescription, Tool};
@@ -99,6 +105,87 @@ pub fn push(frames: &mut SparseFrames, sample: &Sample) {
     let sizes: Vec<u32> = sample.frames.iter().map(|frame| frame.len() as u32).collect();
     let (cells, counts): (Vec<u32>, Vec<u32>) = sample.frames.iter().flatten().copied().unzip();
     frames.push(&sizes, &cells, &counts).unwrap();
+}
+
+/// Samples that tell their class: each of the three has four channels of its own, in which there is more.
+pub fn learnable(seed: u64) -> impl Fn(u64) -> Sample {
+    move |i| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed << 32 | i);
+        let label = (i % 3) as u32;
+        let frames = 10 + rng.random_range(0..11);
+        let mut frame = || {
+            let mut chance = |cell: u32| rng.random::<f64>() < if cell / 4 == label { 0.3 } else { 0.1 };
+            let cells: Vec<u32> = (0..CHANNELS).filter(|&cell| chance(cell)).collect();
+            cells.into_iter().map(|cell| (cell, rng.random_range(1..=2))).collect()
+        };
+        Sample { frames: (0..frames).map(|_| frame()).collect(), label }
+    }
+}
+
+/// A folder with a training set of 120 samples and a validation set of 60, `train` and `valid`.
+pub fn task() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    Spec::new(120, 8).write(&dir.path().join("train"), learnable(1));
+    Spec::new(60, 7).write(&dir.path().join("valid"), learnable(2));
+    dir
+}
+
+/// The trainer.
+pub fn train() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tonic-train"));
+    command.timeout(Duration::from_secs(120));
+    command
+}
+
+/// Arguments of a small fit of `dir/train` into `dir/run`, with others, in which DIR stands for `dir`.
+pub fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
+    let mut line = format!("fit --train DIR/train --output DIR/{run} {others}");
+    for default in ["--hidden 24,16", "--batch-size 16", "--lr 0.01", "--threads 2", "--epochs 2"] {
+        let (flag, _) = default.split_once(' ').unwrap();
+        if !others.contains(flag) {
+            line.push(' ');
+            line.push_str(default);
+        }
+    }
+    line.split_whitespace().map(|word| word.replace("DIR", dir.to_str().unwrap())).collect()
+}
+
+/// That fit.
+pub fn fit(dir: &Path, run: &str, others: &str) -> Command {
+    let mut command = train();
+    command.args(fit_arguments(dir, run, others));
+    command
+}
+
+/// An evaluation of `dir/run` on `dir/data`.
+pub fn eval(dir: &Path, run: &str, data: &str) -> Command {
+    let mut command = train();
+    command.arg("eval").arg("--model").arg(dir.join(run)).arg("--data").arg(dir.join(data)).args(["--threads", "2"]);
+    command
+}
+
+/// Runs a command that must do what it was asked for. Returns what it wrote to stderr.
+pub fn succeeds(command: &mut Command) -> String {
+    let (code, stderr) = outcome(&command.output().unwrap());
+    assert_eq!(code, Some(0), "{stderr}");
+    stderr
+}
+
+/// Runs a command that must end with `code` and say all of `words`. Returns what it wrote to stderr.
+pub fn fails(command: &mut Command, code: i32, words: &[&str]) -> String {
+    let (got, stderr) = outcome(&command.output().unwrap());
+    assert_eq!(got, Some(code), "{stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "no {word:?} in: {stderr}");
+    }
+    stderr
+}
+
+/// Exit code and stderr of a process that, whatever happened to it, did not panic.
+pub fn outcome(output: &Output) -> (Option<i32>, String) {
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    (output.status.code(), stderr)
 }
 
 /// Changes a bit in the middle of the stored bytes of chunk `number`.

@@ -1,0 +1,310 @@
+//! A run must learn, leave behind what it promises, and come to the same bits whatever the threads and the cache and
+//! however often it was stopped; and an evaluation must say what the run said.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tonic_toolkit::progress::Verbosity;
+use tonic_toolkit::shard::ShardSet;
+use tonic_toolkit::train::checkpoint::Checkpoint;
+use tonic_toolkit::train::config::{Config, Pad};
+use tonic_toolkit::train::eval::Feed;
+use tonic_toolkit::train::export::safetensors::{Model, read_model};
+use tonic_toolkit::train::kernel::adam::AdamConfig;
+use tonic_toolkit::train::loader::{CacheChoice, EpochOrder, Loader};
+use tonic_toolkit::train::metrics::{self, EpochMetrics};
+use tonic_toolkit::train::snn::Engine;
+
+use crate::sets::{self, Spec, eval, fails, fit, fit_arguments, succeeds};
+
+/// A run's epochs, without the times that they took.
+fn epochs(run: &Path) -> Vec<EpochMetrics> {
+    let lines = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap().lines().count();
+    let mut epochs = metrics::read(run, lines).unwrap();
+    for (i, epoch) in epochs.iter_mut().enumerate() {
+        assert_eq!(epoch.epoch, i as u64 + 1);
+        assert!(epoch.seconds > 0.0 && epoch.samples_per_second >= 0.0);
+        (epoch.seconds, epoch.batches_per_second, epoch.samples_per_second) = (0.0, 0.0, 0.0);
+    }
+    epochs
+}
+
+fn bytes(run: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(run.join(name)).unwrap()
+}
+
+/// Both runs came to the same bits.
+fn assert_same(run: &Path, other: &Path) {
+    for name in ["model.safetensors", "checkpoint.safetensors"] {
+        assert!(bytes(run, name) == bytes(other, name), "{name} differs");
+    }
+    assert_eq!(epochs(run), epochs(other));
+}
+
+#[test]
+fn both_engines_learn_the_task_and_agree() {
+    let dir = sets::task();
+    for engine in ["fused", "reference"] {
+        let arguments = format!("--valid DIR/valid --epochs 3 --engine {engine}");
+        succeeds(&mut fit(dir.path(), engine, &arguments));
+    }
+    let [fused, reference] = ["fused", "reference"].map(|engine| epochs(&dir.path().join(engine)));
+    assert_eq!((fused.len(), reference.len()), (3, 3));
+    for epochs in [&fused, &reference] {
+        let (first, last) = (epochs[0], epochs[2]);
+        // Chance is a third.
+        assert!(last.valid.unwrap().accuracy > 0.7, "{epochs:?}");
+        assert!(last.train.loss < first.train.loss * 0.8, "{epochs:?}");
+    }
+    let (ours, theirs) = (fused[0], reference[0]);
+    assert!((ours.train.loss - theirs.train.loss).abs() < 1e-3 * theirs.train.loss, "{ours:?} {theirs:?}");
+    assert!((ours.train.accuracy - theirs.train.accuracy).abs() < 0.02, "{ours:?} {theirs:?}");
+}
+
+#[test]
+fn a_run_folder_holds_what_the_readme_promises() {
+    let dir = sets::task();
+    let stderr = succeeds(&mut fit(dir.path(), "run", "--valid DIR/valid --test DIR/valid --epochs 2"));
+    for words in ["cache    host: its ", "network  12-24-16-3, ", "epoch 1/2  loss ", "batches/s", "samples/s"] {
+        assert!(stderr.contains(words), "no {words:?} in {stderr}");
+    }
+    let run = dir.path().join("run");
+    let mut names: Vec<String> =
+        run.read_dir().unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let expected = "accuracy.png accuracy.svg best.safetensors checkpoint.safetensors config.toml loss.png loss.svg \
+                    metrics.jsonl model.safetensors";
+    assert_eq!(names.join(" "), expected);
+    for name in ["accuracy", "loss"] {
+        let png = bytes(&run, &format!("{name}.png"));
+        assert!(png.starts_with(b"\x89PNG\r\n\x1a\n") && png.len() > 5000, "{} bytes", png.len());
+        let svg = String::from_utf8(bytes(&run, &format!("{name}.svg"))).unwrap();
+        assert!(svg.contains("<svg") && svg.contains("validation") && svg.trim_end().ends_with("</svg>"));
+    }
+    let config = Config::read(&run).unwrap();
+    assert_eq!((config.epochs, config.batch_size, config.seed, config.lr), (2, 16, 0, 0.01));
+    assert_eq!(config.network.hidden, [24, 16]);
+    let set = ShardSet::open(&dir.path().join("train")).unwrap();
+    assert_eq!(config.data.set_id, set.manifest().set_id.to_string());
+    assert_eq!(config.steps as u64, set.manifest().totals.max_frames);
+    let model = read_model(&run.join("model.safetensors")).unwrap();
+    assert_eq!((model.classes, model.steps), (config.data.class_names, config.steps));
+
+    // One number stands for three layers, as in the reference network; a recipe's limit for the longest sample.
+    let limited = Spec { frame_limit: Some(33), ..Spec::new(20, 8) };
+    limited.write(&dir.path().join("limited"), sets::learnable(1));
+    let limited = dir.path().join("limited");
+    let mut command = sets::train();
+    command.arg("fit").arg("--train").arg(limited).arg("-o").arg(dir.path().join("three"));
+    succeeds(command.args(["--hidden", "8", "--epochs", "1", "--quiet"]));
+    let config = Config::read(&dir.path().join("three")).unwrap();
+    assert_eq!((config.network.hidden, config.steps), (vec![8; 3], 33));
+    assert!(!dir.path().join("three/best.safetensors").exists());
+}
+
+#[test]
+fn a_run_comes_to_the_same_bits_whatever_the_threads_and_the_cache() {
+    let dir = sets::task();
+    let run = |name: &str, others: &str| {
+        succeeds(&mut fit(dir.path(), name, &format!("--valid DIR/valid --epochs 2 --quiet {others}")));
+        dir.path().join(name)
+    };
+    let first = run("first", "");
+    for (name, others) in
+        [("again", ""), ("one", "--threads 1 --cache stream"), ("many", "--threads 8 --cache stream --pin")]
+    {
+        let run = run(name, others);
+        assert_same(&first, &run);
+        assert_eq!(bytes(&first, "best.safetensors"), bytes(&run, "best.safetensors"));
+    }
+    let other = run("other", "--seed 1");
+    assert_ne!(bytes(&first, "model.safetensors"), bytes(&other, "model.safetensors"));
+}
+
+/// The trainer, in the background; its words are read when it has ended.
+fn start(dir: &Path, run: &str, others: &str) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tonic-train"));
+    command.args(fit_arguments(dir, run, others)).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !there() {
+        assert!(started.elapsed() < Duration::from_secs(60), "no {what} within a minute");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn where_is(run: &Path) -> (u64, u64) {
+    let parameters = Config::read(run).unwrap().network.shape().parameters();
+    let checkpoint = Checkpoint::read(run, parameters, AdamConfig::default()).unwrap();
+    (checkpoint.epochs_done, checkpoint.batches_done)
+}
+
+#[test]
+fn ctrl_c_saves_the_run_and_resume_comes_to_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    Spec::new(3000, 64).write(&dir.path().join("train"), sets::learnable(1));
+    Spec::new(60, 8).write(&dir.path().join("valid"), sets::learnable(2));
+    let (whole, stopped) = (dir.path().join("whole"), dir.path().join("stopped"));
+    let arguments = "--valid DIR/valid --epochs 2 --batch-size 2 --quiet";
+    succeeds(&mut fit(dir.path(), "whole", arguments));
+
+    let child = start(dir.path(), "stopped", arguments);
+    wait_for("first checkpoint", || stopped.join("checkpoint.safetensors").exists());
+    std::thread::sleep(Duration::from_millis(60));
+    let kill = Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    let (code, stderr) = sets::outcome(&output);
+    assert_eq!(code, Some(130), "{stderr}");
+    assert!(stderr.contains("--resume") && stderr.contains("stopped"), "{stderr}");
+    let (epochs_done, batches_done) = where_is(&stopped);
+    assert!(epochs_done < 2 && batches_done > 0, "stopped after epoch {epochs_done}, batch {batches_done}");
+    succeeds(&mut fit(dir.path(), "stopped", &format!("{arguments} --resume")));
+    assert_same(&whole, &stopped);
+}
+
+#[test]
+fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
+    let dir = sets::task();
+    let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
+    let arguments = "--valid DIR/valid --epochs 30 --quiet";
+    succeeds(&mut fit(dir.path(), "whole", arguments));
+    let mut child = start(dir.path(), "killed", arguments);
+    wait_for("configuration", || killed.join("config.toml").exists());
+    let mut kills = 0;
+    for wait in [0, 1, 7, 20, 3, 50, 11, 120] {
+        std::thread::sleep(Duration::from_millis(wait));
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        // However it was stopped, what there is can be read.
+        let seen = killed.join("checkpoint.safetensors").exists().then(|| where_is(&killed));
+        child = start(dir.path(), "killed", &format!("{arguments} --resume"));
+        let now = || killed.join("checkpoint.safetensors").exists().then(|| where_is(&killed));
+        wait_for("progress after a resume", || now() > seen);
+    }
+    assert!(kills >= 4, "killed {kills} times");
+    sets::outcome(&child.wait_with_output().unwrap());
+    succeeds(&mut fit(dir.path(), "killed", &format!("{arguments} --resume")));
+    assert_same(&whole, &killed);
+    assert_eq!(bytes(&whole, "best.safetensors"), bytes(&killed, "best.safetensors"));
+}
+
+#[test]
+fn a_run_is_gone_on_with_replaced_or_refused() {
+    let dir = sets::task();
+    let run = |others: &str| fit(dir.path(), "run", others);
+    let long = dir.path().join("long");
+    succeeds(&mut fit(dir.path(), "long", "--epochs 3 --quiet"));
+    succeeds(&mut run("--epochs 1 --quiet --valid DIR/valid"));
+    let before = bytes(&dir.path().join("run"), "checkpoint.safetensors");
+    fails(&mut run("--epochs 1"), 2, &["exists already", "--resume", "--overwrite"]);
+    for (others, field, expected, got) in [
+        ("--seed 4", "seed", "expected 0", "got 4"),
+        ("--pad batch", "pad", "fixed", "batch"),
+        ("--engine reference", "engine", "fused", "reference"),
+        ("--min-v-mem -1", "network", "hidden = [24, 16]", "min_v_mem = -1.0"),
+    ] {
+        fails(&mut run(&format!("--epochs 3 --resume {others}")), 4, &[field, "config.toml", expected, got]);
+    }
+    fails(&mut run("--epochs 1 --resume --batch-size 8"), 4, &["batch_size differs", "expected 16, got 8"]);
+    assert_eq!(bytes(&dir.path().join("run"), "checkpoint.safetensors"), before);
+
+    // More epochs are the same run, made longer.
+    succeeds(&mut run("--epochs 3 --resume --quiet"));
+    let model = bytes(&dir.path().join("run"), "model.safetensors");
+    assert!(model == bytes(&long, "model.safetensors"));
+    assert_eq!(Config::read(&dir.path().join("run")).unwrap().epochs, 3);
+
+    // The old run's best network must not pass for the new one's.
+    assert!(dir.path().join("run/best.safetensors").exists());
+    succeeds(&mut run("--epochs 1 --seed 9 --overwrite --quiet"));
+    assert!(!dir.path().join("run/best.safetensors").exists());
+    assert_eq!(epochs(&dir.path().join("run")).len(), 1);
+    fails(&mut run("--resume --overwrite"), 2, &["cannot be used with"]);
+}
+
+#[test]
+fn an_evaluation_says_what_the_run_said() {
+    let dir = sets::task();
+    succeeds(&mut fit(dir.path(), "run", "--valid DIR/valid --epochs 4 --quiet"));
+    let run = dir.path().join("run");
+    let epochs = epochs(&run);
+    let valid: Vec<_> = epochs.iter().map(|e| e.valid.unwrap()).collect();
+    // The first of the best; it may be the last.
+    let best = valid.iter().copied().reduce(|a, b| if b.accuracy > a.accuracy { b } else { a }).unwrap();
+    for (best, expected) in [(false, valid[3]), (true, best)] {
+        let mut command = eval(dir.path(), "run", "valid");
+        command.arg("--json").args(best.then_some("--best"));
+        let output = command.output().unwrap();
+        assert_eq!(sets::outcome(&output), (Some(0), String::new()));
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(json["accuracy"].as_f64(), Some(expected.accuracy));
+        assert_eq!(json["loss"].as_f64(), Some(expected.loss));
+        assert_eq!(json["samples"], 60);
+        let (classes, confusion) = (json["classes"].as_array().unwrap(), &json["confusion"]);
+        let count = |i: usize, j: usize| confusion[i][j].as_u64().unwrap();
+        let right: u64 = (0..3).map(|i| count(i, i)).sum();
+        assert_eq!(right as f64 / 60.0, expected.accuracy);
+        for (i, class) in classes.iter().enumerate() {
+            let taken: u64 = (0..3).map(|j| count(j, i)).sum();
+            assert_eq!(
+                (class["name"].as_str().unwrap(), &class["samples"]),
+                (["low", "middle", "high"][i], &20.into())
+            );
+            assert_eq!(class["recall"].as_f64(), Some(count(i, i) as f64 / 20.0));
+            assert_eq!(
+                class["precision"].as_f64(),
+                Some(if taken == 0 { 0.0 } else { count(i, i) as f64 / taken as f64 })
+            );
+        }
+    }
+    assert!(bytes(&run, "confusion.png").starts_with(b"\x89PNG") && bytes(&run, "confusion.png").len() > 5000);
+
+    let mut command = eval(dir.path(), "run", "train");
+    let output = command.arg("--png").arg(dir.path().join("elsewhere.png")).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for words in ["accuracy ", "(120 samples)", "recall", "middle ", "elsewhere.png"] {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
+    assert!(bytes(dir.path(), "elsewhere.png").starts_with(b"\x89PNG"));
+}
+
+/// The logits of all samples, in batches of `batch_size`.
+fn logits(loader: &Loader, model: &Model, pad: Pad, batch_size: usize) -> Vec<f32> {
+    let mut engine = Engine::fused(&model.network);
+    let feed = Feed { pad, steps: model.steps };
+    let mut logits = Vec::new();
+    let each = |batch: tonic_toolkit::train::loader::Batch| {
+        logits.extend_from_slice(engine.forward(&model.network, &batch.samples(), feed.steps(batch.longest()))?);
+        Ok(true)
+    };
+    loader.epoch(EpochOrder::Sequential, batch_size, 0, each).unwrap();
+    logits
+}
+
+#[test]
+fn a_samples_result_depends_on_its_batch_only_where_that_is_asked_for() {
+    let dir = sets::task();
+    succeeds(&mut fit(dir.path(), "fixed", "--epochs 2 --quiet"));
+    succeeds(&mut fit(dir.path(), "batch", "--epochs 2 --quiet --pad batch"));
+    let [fixed, batch] = ["fixed", "batch"].map(|run| dir.path().join(run));
+    assert_ne!(bytes(&fixed, "model.safetensors"), bytes(&batch, "model.safetensors"));
+    assert_eq!(Config::read(&batch).unwrap().pad, Pad::Batch);
+    let model = read_model(&fixed.join("model.safetensors")).unwrap();
+    let set = ShardSet::open(&dir.path().join("train")).unwrap();
+    let loader = Loader::new(set, CacheChoice::Host, Verbosity::Quiet).unwrap();
+    let alone = logits(&loader, &model, Pad::Fixed, 1);
+    assert_eq!(alone, logits(&loader, &model, Pad::Fixed, 7));
+    assert_eq!(alone, logits(&loader, &model, Pad::Fixed, 120));
+    // A batch of all has the longest sample, and so do all fixed ones.
+    assert_eq!(alone, logits(&loader, &model, Pad::Batch, 120));
+    assert_ne!(alone, logits(&loader, &model, Pad::Batch, 1));
+}
