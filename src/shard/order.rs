@@ -185,7 +185,12 @@ mod tests {
     /// The first positions of one epoch, so that a change of the order cannot pass unseen: it is part of the format.
     #[test]
     fn is_frozen() {
-        assert_eq!(epoch(1000, 64, 7, 2)[..8], [0; 8]);
+        // From an implementation of FORMAT.md in Python. One window, and five of which one is short.
+        assert_eq!(epoch(1000, 64, 7, 2)[..8], [268, 722, 493, 322, 13, 600, 555, 627]);
+        let windows = epoch(20_001, 5000, 7, 2);
+        assert_eq!(windows[..4], [2380, 2780, 3314, 3834]);
+        assert_eq!(windows[10_001..10_005], [8330, 5321, 8759, 6144]);
+        assert_eq!(windows[19_997..], [11_090, 10_241, 11_587, 10_835]);
     }
 
     #[test]

@@ -48,14 +48,7 @@ impl OutputDir {
             return Err(Error::Exists { path: path.into(), remedy: "it is a file; give a directory" });
         }
         std::fs::create_dir_all(path).map_err(Error::io(path, "create the directory"))?;
-        let lock_path = path.join(LOCK);
-        let lock = File::create(&lock_path).map_err(Error::io(&lock_path, "create the lock"))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: path.into() }),
-            Err(TryLockError::Error(e)) => return Err(Error::io(&lock_path, "take the lock")(e)),
-        }
-        let dir = OutputDir { path: path.into(), _lock: lock };
+        let dir = OutputDir { path: path.into(), _lock: take_lock(path)? };
         if existing == Existing::Refuse && !dir.set_files()?.is_empty() {
             return Err(Error::Exists {
                 path: path.into(),
@@ -108,8 +101,45 @@ impl OutputDir {
     }
 
     fn release(self) -> Result<()> {
-        remove(&self.path.join(MARKER))?;
-        remove(&self.path.join(LOCK))
+        remove(&self.path.join(MARKER))
+    }
+}
+
+impl Drop for OutputDir {
+    /// Takes the lock's file away, also from a directory whose set was refused; what a kill leaves is taken over.
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.path.join(LOCK));
+    }
+}
+
+fn take_lock(dir: &Path) -> Result<File> {
+    let path = dir.join(LOCK);
+    loop {
+        let lock = File::create(&path).map_err(Error::io(&path, "create the lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: dir.into() }),
+            Err(TryLockError::Error(e)) => return Err(Error::io(&path, "take the lock")(e)),
+        }
+        // A writer that ended in between has removed this very file: a lock on it would turn nobody away.
+        if is_at(&lock, &path) {
+            return Ok(lock);
+        }
+    }
+}
+
+/// Whether an open file is the one that has this name now.
+fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+        file.metadata().map(id).ok().is_some_and(|open| std::fs::metadata(path).map(id).ok() == Some(open))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.exists() // an open file cannot be removed there
     }
 }
 
@@ -199,10 +229,13 @@ impl SetWriter {
     fn check_same(&self, unfinished: &SetDescription) -> Result<()> {
         let of = |d: &SetDescription| serde_json::to_value(d).expect("a description has string keys");
         let (mine, theirs) = (of(&self.description), of(unfinished));
-        let fields = mine.as_object().into_iter().flatten();
-        match fields.into_iter().find(|(field, value)| theirs.get(field) != Some(value)) {
+        // What a user has changed comes first, before what follows from it.
+        let fields = ["recipe", "samples", "sources"].into_iter().map(String::from);
+        let fields = fields.chain(mine.as_object().into_iter().flat_map(|object| object.keys().cloned()));
+        let mut differing = fields.filter_map(|field| Some((mine.get(&field)?.clone(), field)));
+        match differing.find(|(value, field)| theirs.get(field) != Some(value)) {
             None => Ok(()),
-            Some((field, value)) => Err(Error::Mismatch {
+            Some((value, field)) => Err(Error::Mismatch {
                 path: self.dir.path.clone(),
                 other: self.dir.path.join(MARKER),
                 field: field.clone(),
