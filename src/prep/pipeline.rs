@@ -99,6 +99,7 @@ type MadeChunk = std::result::Result<(u64, Chunk, EncodedChunk), ChunkFailure>;
 /// # Errors
 /// Every fault of reading, transforming and writing; what is complete on disk stays, for `--resume`.
 pub fn convert(conversion: &Conversion) -> Result<Converted> {
+    Encoder::new(conversion.level)?; // refuses a level before anything is begun
     let inputs = open_inputs(conversion)?;
     let mut dir = OutputDir::open(&conversion.output, conversion.existing)?;
     let mut resume = conversion.existing == Existing::Resume;

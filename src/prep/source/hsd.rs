@@ -25,6 +25,8 @@ const TIMES: &str = "spikes/times";
 const UNITS: &str = "spikes/units";
 const LABELS: &str = "labels";
 const KEYS: &str = "extra/keys";
+/// The most classes of a file that names none: a stray label must not become a flood of classes.
+const MAX_NAMELESS_CLASSES: usize = 1 << 16;
 
 /// The cochlea of SHD and SSC.
 pub const SENSOR: SensorSize = SensorSize { width: 700, height: 1, polarities: 1 };
@@ -105,7 +107,7 @@ impl Hsd {
             Ok(keys) => Some(strings(path, &keys, KEYS)?),
             Err(_) => None,
         };
-        let classes = keys.as_ref().map_or(u32::MAX as usize, Vec::len);
+        let classes = keys.as_ref().map_or(MAX_NAMELESS_CLASSES, Vec::len);
         let labels = labels.iter().enumerate().map(|(i, &label)| match u32::try_from(label) {
             Ok(label) if (label as usize) < classes => Ok(label),
             _ => Err(Error::BadSample {
@@ -114,7 +116,7 @@ impl Hsd {
                 what: "label".into(),
                 expected: match &keys {
                     Some(keys) => format!("0 to {}, as {KEYS} names", keys.len().saturating_sub(1)),
-                    None => "a class, 0 or more".into(),
+                    None => format!("a class, 0 to {} in a file without {KEYS}", MAX_NAMELESS_CLASSES - 1),
                 },
                 got: label.to_string(),
             }),
