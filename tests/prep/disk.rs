@@ -1,0 +1,122 @@
+//! Outputs that cannot be written: the system's refusal is said, no half shard stays, and --resume goes on.
+
+use std::path::Path;
+use std::process::Command;
+
+use tonic_toolkit::error::Error;
+use tonic_toolkit::shard::ShardSet;
+
+use super::recording::{Recording, contents, convert, fails, prep, program, says, scratch};
+
+const SMALL: [&str; 6] = ["--chunk-samples", "2", "--shard-size", "1", "--threads", "1"];
+
+/// Small shards, then ones of some 16 kB.
+fn growing() -> Recording {
+    let mut recording = Recording::random(60, 8, 40);
+    let large = Recording::random(61, 8, 16_000);
+    recording.times.extend(large.times);
+    recording.units.extend(large.units);
+    recording.labels.extend(large.labels);
+    recording.speakers = None;
+    recording
+}
+
+/// Runs a shell script with the program as $0 and these arguments.
+fn shell(script: &str, arguments: &[&Path]) -> std::process::Output {
+    Command::new("sh").arg("-c").arg(script).arg(program()).args(arguments).args(SMALL).output().unwrap()
+}
+
+#[test]
+fn a_full_disk_keeps_what_is_complete_and_resume_ends_it() {
+    let dir = scratch();
+    let file = growing().write(&dir.path().join("a.h5"));
+    let (whole, out) = (dir.path().join("whole"), dir.path().join("set"));
+    convert(&[&file], &whole).args(SMALL).assert().success();
+    // A limit on a file's size stands in for the disk's: it fails in the middle of a write, as a full disk does.
+    let script = "trap '' XFSZ; ulimit -f 16; f=$1; o=$2; shift 2; exec \"$0\" convert \"$f\" -o \"$o\" -q \"$@\"";
+    let output = shell(script, &[&file, &out]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    says(&said, &["00004.shard: cannot write the shard", "what is complete stays", "--resume"]);
+    let stayed: Vec<String> = contents(&out).into_keys().collect();
+    assert_eq!(stayed, [".incomplete.json", "00000.shard", "00001.shard", "00002.shard", "00003.shard"]);
+    assert!(matches!(ShardSet::open(&out), Err(Error::Incomplete { .. })));
+    says(&fails(prep().arg("verify").arg(&out), 4), &["set: the set is incomplete", "--resume"]);
+
+    convert(&[&file], &out).args(SMALL).arg("--resume").assert().success();
+    assert!(contents(&out) == contents(&whole));
+}
+
+#[test]
+fn a_really_full_disk_does_the_same() {
+    let own_mounts = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+    if !own_mounts.is_ok_and(|o| o.status.success()) {
+        println!("skipped: mounting a small disk takes root and unshare");
+        return;
+    }
+    let dir = scratch();
+    let file = growing().write(&dir.path().join("a.h5"));
+    let (whole, disk, kept) = (dir.path().join("whole"), dir.path().join("disk"), dir.path().join("kept"));
+    convert(&[&file], &whole).args(SMALL).assert().success();
+    std::fs::create_dir(&disk).unwrap();
+    // The mount is this script's alone, and goes with it.
+    let script = "exec unshare -m sh -euc 'f=$1; d=$2; k=$3; shift 3
+        mount -t tmpfs -o size=48k none \"$d\"
+        \"$0\" convert \"$f\" -o \"$d/set\" -q \"$@\" && exit 7 || echo code $?
+        ls -A \"$d/set\"
+        mount -o remount,size=16m \"$d\"
+        \"$0\" convert \"$f\" -o \"$d/set\" -q \"$@\" --resume
+        cp -r \"$d/set\" \"$k\"' \"$0\" \"$@\"";
+    let output = shell(script, &[&file, &disk, &kept]);
+    let (listed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{listed}{said}");
+    says(&listed, &["code 1\n", ".incomplete.json\n", "00003.shard\n"]);
+    assert!(!listed.contains(".tmp") && !listed.contains("manifest"), "{listed}");
+    says(&said, &["shard: cannot", "No space left", "what is complete stays", "--resume"]);
+    assert!(contents(&kept) == contents(&whole));
+}
+
+#[test]
+fn an_output_that_cannot_be_made_is_said() {
+    let dir = scratch();
+    let file = Recording::random(62, 3, 30).write(&dir.path().join("a.h5"));
+    let taken = dir.path().join("taken");
+    std::fs::write(&taken, "mine").unwrap();
+    says(&fails(&mut convert(&[&file], &taken), 2), &["taken exists already", "it is a file; give a directory"]);
+    says(&fails(&mut convert(&[&file], &taken.join("set")), 1), &["taken/set: cannot create the directory"]);
+    assert_eq!(std::fs::read(&taken).unwrap(), b"mine");
+    // Nobody may make a directory there, not even root.
+    says(&fails(&mut convert(&[&file], Path::new("/proc/tonic")), 1), &["/proc/tonic: cannot create the directory"]);
+}
+
+#[test]
+fn a_read_only_directory_is_said() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = scratch();
+    let file = Recording::random(63, 3, 30).write(&dir.path().join("a.h5"));
+    let locked = dir.path().join("locked");
+    std::fs::create_dir(&locked).unwrap();
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(&locked, 0o555);
+    if std::fs::write(locked.join("probe"), "").is_ok() {
+        println!("skipped: this user writes where nobody may");
+        return;
+    }
+    says(&fails(&mut convert(&[&file], &locked), 1), &["locked/.lock: cannot create the lock", "denied"]);
+    says(&fails(&mut convert(&[&file], &locked.join("set")), 1), &["locked/set: cannot create", "denied"]);
+    mode(&locked, 0o755);
+}
+
+#[test]
+fn a_directory_without_a_set_is_said() {
+    let dir = scratch();
+    let (empty, none, file) = (dir.path().join("empty"), dir.path().join("none"), dir.path().join("file"));
+    std::fs::create_dir(&empty).unwrap();
+    std::fs::write(&file, "").unwrap();
+    for command in ["info", "verify", "show"] {
+        let said = fails(prep().arg(command).arg(&empty), 4);
+        says(&said, &["empty: expected a shard set, got a directory without manifest.json and shards"]);
+        says(&fails(prep().arg(command).arg(&file), 4), &["file: expected a shard set, got no directory"]);
+        says(&fails(prep().arg(command).arg(&none), 1), &["none: cannot open the set: No such file"]);
+    }
+}
