@@ -1,6 +1,7 @@
 //! Tests of the training wing, in one binary.
 
 mod engines;
+mod faults;
 mod goldens;
 mod kernels;
 mod loader;

@@ -1,0 +1,293 @@
+//! Whatever is wrong with a set, a run folder, an argument or the disk, the trainer ends with the exit code of its kind
+//! and a line that says what and where; it never panics, and never spoils the run that was there.
+
+use std::fs::{read, write};
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+use tonic_toolkit::shard::codec::NO_LABEL;
+
+use crate::sets::{self, Sample, Spec, eval, fails, fit, fit_arguments, learnable, succeeds};
+
+#[test]
+fn what_this_version_has_not_is_said_before_anything_is_made() {
+    let dir = sets::task();
+    let run = |others: &str| fit(dir.path(), "run", others);
+    for device in ["cuda", "cuda:0"] {
+        let asked = format!("--device {device}");
+        fails(&mut run(&asked), 2, &[&asked, "is not available", "no CUDA kernels", "--device cpu"]);
+    }
+    for device in ["nonsense", "cpu:0"] {
+        fails(&mut run(&format!("--device {device}")), 2, &["--device: expected auto, cpu or cuda:N, got", device]);
+    }
+    fails(&mut run("--cache device"), 2, &["--cache device is not available", "--cache host"]);
+    for bad in ["--cache gpu", "--batch-size 0", "--lr nan", "--hidden 8,0"] {
+        let (flag, value) = bad.split_once(' ').unwrap();
+        fails(&mut run(bad), 2, &[flag, value]);
+    }
+    assert!(!dir.path().join("run").exists());
+    succeeds(&mut run("--device cpu --quiet"));
+}
+
+#[test]
+fn a_set_that_cannot_be_trained_on_is_named() {
+    let dir = sets::task();
+    let path = |name: &str| dir.path().join(name);
+    let refused = |train: &str, code: i32, words: &[&str]| {
+        let arguments = fit_arguments(dir.path(), "run", "").into_iter();
+        let swap = |a: String| if a.ends_with("/train") { path(train).to_str().unwrap().into() } else { a };
+        fails(sets::train().args(arguments.map(swap)), code, &[&[train], words].concat());
+        assert!(!path("run").exists());
+    };
+    refused("missing", 1, &["cannot open the set", "No such file"]);
+    std::fs::create_dir(path("empty-dir")).unwrap();
+    refused("empty-dir", 4, &["expected a shard set", "without manifest.json"]);
+    write(path("file"), b"x").unwrap();
+    refused("file", 4, &["expected a shard set"]);
+    drop(Spec::new(8, 4).start(&path("begun")));
+    refused("begun", 4, &["incomplete", "--resume"]);
+    Spec::new(80, 4).write(&path("lost"), learnable(1));
+    std::fs::remove_file(path("lost/00002.shard")).unwrap();
+    refused("lost", 4, &["incomplete", "00002.shard"]);
+    Spec::new(80, 4).write(&path("short"), learnable(1));
+    let bytes = read(path("short/00001.shard")).unwrap();
+    write(path("short/00001.shard"), &bytes[..bytes.len() - 64]).unwrap();
+    refused("short", 4, &["00001.shard", "file length"]);
+    write(path("short/00001.shard"), b"").unwrap();
+    refused("short", 4, &["00001.shard", "file length", "got 0"]);
+    Spec::new(8, 4).write(&path("unlabelled"), |i| Sample { label: NO_LABEL, ..learnable(1)(i) });
+    refused("unlabelled", 2, &["expected samples, each with a label, got 0 labels, 8 samples"]);
+    Spec::new(8, 4).write(&path("half"), |i| Sample { label: if i == 5 { NO_LABEL } else { 0 }, ..learnable(1)(i) });
+    refused("half", 2, &["got 7 labels, 8 samples"]);
+    Spec::new(0, 4).write(&path("none"), learnable(1));
+    refused("none", 2, &["got 0 labels, 0 samples"]);
+    // A manifest and a chunk that agree on a label that is no class.
+    let classes = vec!["one".to_string()];
+    let mut manifest = Spec { classes, ..Spec::new(9, 4) }.write(&path("beyond"), learnable(1));
+    refused("beyond", 2, &["got 3 labels, 9 samples"]);
+    manifest.totals.class_samples = vec![9];
+    manifest.publish(&path("beyond")).unwrap();
+    let arguments = |set: &str| {
+        let swap = |a: String| if a.ends_with("/train") { path(set).to_str().unwrap().into() } else { a };
+        fit_arguments(dir.path(), "run", "").into_iter().map(swap).collect::<Vec<_>>()
+    };
+    fails(sets::train().args(arguments("beyond")), 4, &["has label", "1 classes"]);
+}
+
+#[test]
+fn sets_that_do_not_belong_together_are_refused_with_the_field() {
+    let dir = sets::task();
+    let write = |name: &str, spec: Spec| spec.write(&dir.path().join(name), learnable(3));
+    write("recipe", Spec { recipe: "window = 5000\n".into(), ..Spec::new(9, 4) });
+    let classes = ["low", "middle", "top"].map(String::from).to_vec();
+    write("classes", Spec { classes, ..Spec::new(9, 4) });
+    Spec::new(9, 4).write(&dir.path().join("unlabelled"), |i| Sample { label: NO_LABEL, ..learnable(1)(i) });
+    for flag in ["--valid", "--test"] {
+        let run = |set: &str| fit(dir.path(), "run", &format!("{flag} DIR/{set}"));
+        fails(&mut run("recipe"), 4, &["recipe differs", "expected window = 4000, got window = 5000"]);
+        fails(&mut run("classes"), 4, &["classes differs", "expected low, middle, high, got low, middle, top"]);
+        // Before the first epoch, not after it.
+        fails(&mut run("unlabelled"), 2, &["unlabelled", "each with a label"]);
+        assert!(!dir.path().join("run").exists());
+    }
+    succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet"));
+    fails(&mut eval(dir.path(), "run", "recipe"), 4, &["recipe differs", "window = 5000"]);
+    fails(&mut eval(dir.path(), "run", "classes"), 4, &["classes differs", "low, middle, top"]);
+    fails(&mut eval(dir.path(), "run", "unlabelled"), 2, &["unlabelled", "each with a label"]);
+    fails(&mut eval(dir.path(), "missing", "valid"), 1, &["config.toml", "cannot read"]);
+    fails(eval(dir.path(), "run", "valid").arg("--best"), 1, &["best.safetensors", "cannot read"]);
+}
+
+#[test]
+fn a_damaged_chunk_is_named_by_shard_chunk_and_samples() {
+    let dir = sets::task();
+    succeeds(&mut fit(dir.path(), "good", "--epochs 1 --quiet"));
+    sets::corrupt_chunk(&dir.path().join("train"), 7);
+    sets::corrupt_chunk(&dir.path().join("valid"), 2);
+    let words = ["train/00001.shard: corrupt: chunk 7 (samples 56 to 63)", "expected xxh3 "];
+    for cache in ["host", "stream"] {
+        fails(&mut fit(dir.path(), cache, &format!("--cache {cache}")), 4, &words);
+        fails(&mut eval(dir.path(), "good", "valid"), 4, &["00000.shard", "chunk 2 (samples 14 to 20)"]);
+    }
+    // The host cache is filled first: no folder of a run that never was.
+    assert!(!dir.path().join("host").exists());
+    let before = read(dir.path().join("good/checkpoint.safetensors")).unwrap();
+    fails(&mut fit(dir.path(), "good", "--overwrite --cache host"), 4, &words);
+    assert!(read(dir.path().join("good/checkpoint.safetensors")).unwrap() == before, "the run that was there is lost");
+    sets::corrupt_chunk(&dir.path().join("train"), 7); // The same bit again: whole.
+    succeeds(&mut fit(dir.path(), "stream", "--resume --quiet"));
+    succeeds(&mut fit(dir.path(), "plain", "--quiet"));
+    let model = |run: &str| read(dir.path().join(run).join("model.safetensors")).unwrap();
+    assert!(model("stream") == model("plain"));
+}
+
+/// A task, and a run of one epoch of it.
+fn trained() -> TempDir {
+    let dir = sets::task();
+    succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet"));
+    dir
+}
+
+#[test]
+fn damaged_files_of_a_run_are_named() {
+    let dir = trained();
+    let file = |name: &str| dir.path().join("run").join(name);
+    let damage = |name: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>, check: &dyn Fn()| {
+        let whole = read(file(name)).unwrap();
+        write(file(name), change(whole.clone())).unwrap();
+        check();
+        write(file(name), whole).unwrap();
+    };
+    let replaced = |from: &'static str, to: &'static str| {
+        move |bytes: Vec<u8>| {
+            let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).expect("what is to be replaced");
+            [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat()
+        }
+    };
+    let half = |bytes: Vec<u8>| bytes[..bytes.len() / 2].to_vec();
+    let evaluation = |words: &'static [&'static str]| {
+        let dir = dir.path().to_owned();
+        move || drop(fails(&mut eval(&dir, "run", "valid"), 4, words))
+    };
+    let resume = |words: &'static [&'static str]| {
+        let dir = dir.path().to_owned();
+        move || drop(fails(&mut fit(&dir, "run", "--resume"), 4, words))
+    };
+
+    damage("model.safetensors", &half, &evaluation(&["model.safetensors", "not a whole safetensors file"]));
+    damage("model.safetensors", &|_| vec![], &evaluation(&["model.safetensors"]));
+    let flip = |mut bytes: Vec<u8>| {
+        let last = bytes.len() - 1;
+        bytes[last] = 0x7f;
+        bytes[last - 1] = 0xff;
+        bytes
+    };
+    damage("model.safetensors", &flip, &evaluation(&["model.safetensors", "NaN or infinite"]));
+    damage("model.safetensors", &replaced("middle", "muddle"), &evaluation(&["classes differs", "low, muddle, high"]));
+    succeeds(&mut fit(dir.path(), "other", "--epochs 1 --hidden 24,15 --quiet"));
+    let other = read(dir.path().join("other/model.safetensors")).unwrap();
+    damage("model.safetensors", &|_| other.clone(), &evaluation(&["model.safetensors", "network differs", "[24, 15]"]));
+
+    damage("config.toml", &half, &evaluation(&["config.toml", "corrupt"]));
+    damage("config.toml", &|_| vec![0xff, 0xfe], &|| {
+        drop(fails(&mut eval(dir.path(), "run", "valid"), 1, &["config.toml"]))
+    });
+    damage("config.toml", &replaced("classes = 3", "classes = 0"), &evaluation(&["config.toml", "network"]));
+    damage("config.toml", &replaced("classes = 3", "classes = 4"), &evaluation(&["network differs"]));
+    damage("config.toml", &replaced("steps = ", "steps = 99999999999"), &evaluation(&["steps differs"]));
+    damage("config.toml", &replaced("seed = 0", "seed = 0\nspeed = 1"), &resume(&["config.toml", "speed"]));
+
+    damage("checkpoint.safetensors", &half, &resume(&["checkpoint.safetensors", "corrupt"]));
+    damage("checkpoint.safetensors", &|_| vec![], &resume(&["checkpoint.safetensors", "corrupt"]));
+    let next = replaced(r#"\"version\":1"#, r#"\"version\":2"#);
+    damage(
+        "checkpoint.safetensors",
+        &next,
+        &resume(&["checkpoint.safetensors", "incompatible", "expected format version 1, got 2"]),
+    );
+    let other = read(dir.path().join("other/checkpoint.safetensors")).unwrap();
+    damage(
+        "checkpoint.safetensors",
+        &|_| other.clone(),
+        &resume(&["checkpoint.safetensors", "parameters", "expected F32 [763]"]),
+    );
+    damage("metrics.jsonl", &|_| vec![], &resume(&["metrics.jsonl", "expected 1, one an epoch, got 0"]));
+    damage("metrics.jsonl", &half, &resume(&["metrics.jsonl", "line 1"]));
+    succeeds(&mut fit(dir.path(), "run", "--resume --quiet"));
+}
+
+#[test]
+fn a_run_folder_that_cannot_be_one_is_refused() {
+    let dir = sets::task();
+    write(dir.path().join("run"), b"mine").unwrap();
+    fails(&mut fit(dir.path(), "run", ""), 1, &["run: cannot create the run folder"]);
+    fails(&mut fit(dir.path(), "run", "--overwrite"), 1, &["run: cannot create the run folder"]);
+    assert_eq!(read(dir.path().join("run")).unwrap(), b"mine");
+    fails(&mut fit(dir.path(), "nothing", "--resume"), 1, &["nothing/config.toml", "cannot read"]);
+    assert!(!dir.path().join("nothing").exists());
+    // Somebody's model, without a configuration.
+    std::fs::create_dir(dir.path().join("model")).unwrap();
+    write(dir.path().join("model/model.safetensors"), b"mine").unwrap();
+    fails(&mut fit(dir.path(), "model", ""), 2, &["exists already"]);
+    assert_eq!(read(dir.path().join("model/model.safetensors")).unwrap(), b"mine");
+}
+
+#[test]
+fn a_diverged_run_says_so_and_keeps_its_last_good_checkpoint() {
+    let dir = sets::task();
+    // Weights that overflow at once, and weights that do so in validation.
+    for (run, others) in [
+        ("in-training", "--lr 1e30"),
+        ("in-validation", "--lr 1e37 --batch-size 1000 --valid DIR/valid"),
+        ("at-the-end", "--lr 1e300 --batch-size 1000"),
+    ] {
+        let words = ["the loss is ", "epoch 1, batch ", "last good checkpoint is in", run, "--lr"];
+        fails(&mut fit(dir.path(), run, others), 5, &words);
+        let checkpoint = dir.path().join(run).join("checkpoint.safetensors");
+        let before = read(&checkpoint).unwrap();
+        assert!(!dir.path().join(run).join("model.safetensors").exists(), "a model that diverged");
+        fails(&mut fit(dir.path(), run, &format!("{others} --resume")), 5, &words);
+        assert!(read(&checkpoint).unwrap() == before);
+    }
+}
+
+#[test]
+fn the_smallest_and_oddest_sets_train() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let one_class = Spec { classes: vec!["all".into()], ..Spec::new(20, 6) };
+    one_class.write(&path("one-class"), |i| Sample { label: 0, ..learnable(1)(i) });
+    Spec::new(1, 4).write(&path("one-sample"), learnable(1));
+    Spec::new(10, 4).write(&path("silent"), |i| Sample { frames: vec![vec![]], label: (i % 3) as u32 });
+    Spec::new(10, 4).write(&path("one-frame"), |i| Sample { frames: vec![vec![(i as u32, 3)]], label: (i % 3) as u32 });
+    for set in ["one-class", "one-sample", "silent", "one-frame"] {
+        for others in ["", "--batch-size 100000 --pad batch", "--engine reference --cache stream"] {
+            let run = format!("run-{set}-{}", others.len());
+            let line = format!("--valid DIR/{set} --test DIR/{set} --json {others}");
+            let swap = |a: String| if a.ends_with("/train") { path(set).to_str().unwrap().into() } else { a };
+            let output = sets::train().args(fit_arguments(dir.path(), &run, &line).into_iter().map(swap)).output();
+            let output = output.unwrap();
+            assert_eq!(sets::outcome(&output), (Some(0), String::new()), "{set} {others}");
+            let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            let last = &json["epochs"][1];
+            assert!(last["train"]["loss"].is_f64() && last["samples_per_second"].is_f64(), "{json}");
+            assert_eq!(json["test"]["accuracy"], last["valid"]["accuracy"]);
+            if set == "one-class" {
+                assert_eq!((&json["test"]["accuracy"], &json["test"]["loss"]), (&1.0.into(), &0.0.into()));
+            }
+        }
+    }
+}
+
+/// A fit whose files may not grow beyond `kib` KiB, as on a disk that is full.
+fn fit_on_a_full_disk(dir: &Path, run: &str, others: &str, blocks: u32) -> assert_cmd::Command {
+    // POSIX: a block is 512 bytes.
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_tonic-train")).args(fit_arguments(dir, run, others));
+    assert_cmd::Command::from_std(command)
+}
+
+#[test]
+fn a_full_disk_leaves_the_last_checkpoint_to_go_on_from() {
+    let dir = trained();
+    let checkpoint = || read(dir.path().join("run/checkpoint.safetensors")).unwrap();
+    let before = checkpoint();
+    let (model, whole) = (read(dir.path().join("run/model.safetensors")).unwrap().len(), before.len());
+    // Room for the model and not for the checkpoint, then for neither.
+    for (bytes, file) in [(model * 2, "checkpoint.safetensors"), (model / 2, "model.safetensors")] {
+        assert!(bytes < whole);
+        let blocks = (bytes / 512) as u32;
+        let words = [file, "File too large", "free some space and run again with --resume"];
+        fails(&mut fit_on_a_full_disk(dir.path(), "run", "--resume --epochs 3 --quiet", blocks), 1, &words);
+        assert!(checkpoint() == before, "the checkpoint has changed");
+        let left = dir.path().join("run").read_dir().unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let drafts: Vec<String> = left.filter(|name| name.ends_with(".tmp")).collect();
+        assert!(drafts.is_empty(), "{drafts:?}");
+    }
+    fails(&mut fit_on_a_full_disk(dir.path(), "new", "--quiet", 0), 1, &["new/config.toml", "File too large"]);
+    succeeds(&mut fit(dir.path(), "run", "--resume --epochs 3 --quiet"));
+    succeeds(&mut fit(dir.path(), "whole", "--epochs 3 --quiet"));
+    assert!(checkpoint() == read(dir.path().join("whole/checkpoint.safetensors")).unwrap());
+}
