@@ -25,6 +25,11 @@ pub fn open_hdf5(path: &Path) -> Result<hdf5::File> {
         return Err(not_hdf5("an empty file".into()));
     }
     hdf5::File::open(path).map_err(|e| {
+        if e.to_string().contains("unable to lock file") {
+            let why = "it is locked: another program writes it, or its file system has no locks \
+                       (with HDF5_USE_FILE_LOCKING=FALSE in the environment, it is read all the same)";
+            return Error::io(path, "open the recording")(std::io::Error::new(std::io::ErrorKind::WouldBlock, why));
+        }
         let head = std::io::Read::bytes(file).take(8).filter_map(std::result::Result::ok).collect::<Vec<u8>>();
         if head == *b"\x89HDF\r\n\x1a\n" {
             not_hdf5(format!("a damaged one of {} bytes, cut short perhaps ({})", meta.len(), last_words(&e)))
