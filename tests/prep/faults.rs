@@ -6,7 +6,7 @@ use hdf5::types::VarLenArray;
 use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::shard::codec::FLAG_EMPTY;
 
-use super::recording::{Keys, Recording, Times, Units, convert, fails, prep, samples, says, scratch};
+use super::recording::{Keys, Recording, Times, Units, convert, fails, hdf5_file, prep, samples, says, scratch};
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -28,11 +28,10 @@ impl Bench {
 
     /// A good recording, spoilt through libhdf5.
     fn spoilt(&self, spoil: impl FnOnce(&hdf5::File)) -> PathBuf {
-        let path = Recording::random(40, 5, 30).write(&self.path("bad.h5"));
-        let file = hdf5::File::open_rw(&path).unwrap();
-        spoil(&file);
-        file.close().unwrap();
-        path
+        hdf5_file(&self.path("bad.h5"), |file| {
+            Recording::random(40, 5, 30).fill(file);
+            spoil(file);
+        })
     }
 
     /// Converting must fail with `code`, name the file, and leave no set.
@@ -62,6 +61,15 @@ fn what_is_no_hdf5_is_refused() {
 }
 
 #[test]
+fn a_recording_that_is_being_written_is_not_called_damaged() {
+    let bench = Bench::new();
+    let path = Recording::random(48, 3, 20).write(&bench.path("bad.h5"));
+    let writer = hdf5::File::open_rw(&path).unwrap();
+    bench.refuses(&path, &[], 1, &["cannot open the recording", "locked", "HDF5_USE_FILE_LOCKING=FALSE"]);
+    drop(writer);
+}
+
+#[test]
 fn a_recording_cut_short_anywhere_is_refused() {
     let bench = Bench::new();
     let whole = std::fs::read(Recording::random(41, 20, 60).write(&bench.path("whole.h5"))).unwrap();
@@ -85,8 +93,7 @@ fn a_missing_dataset_is_named() {
         let expected = format!("expected a dataset {name} (Heidelberg layout), got none; the file has {present}");
         bench.refuses(&file, &[], 3, &[&expected]);
     }
-    let empty = bench.path("empty.h5");
-    hdf5::File::create(&empty).unwrap().close().unwrap();
+    let empty = hdf5_file(&bench.path("empty.h5"), |_| {});
     bench.refuses(&empty, &[], 3, &["expected a dataset spikes/times", "nothing at its top"]);
 }
 

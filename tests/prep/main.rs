@@ -3,10 +3,12 @@
 mod convert;
 mod disk;
 mod faults;
+mod format;
 mod goldens;
 mod interrupt;
 mod ledger;
 mod real;
 mod recording;
 mod shards;
+mod show;
 mod wall;

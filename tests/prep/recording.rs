@@ -80,7 +80,11 @@ impl Recording {
 
     /// Writes the file.
     pub fn write(&self, path: &Path) -> PathBuf {
-        let file = hdf5::File::create(path).unwrap();
+        hdf5_file(path, |file| self.fill(file))
+    }
+
+    /// Writes the datasets.
+    pub fn fill(&self, file: &hdf5::File) {
         let spikes = file.create_group("spikes").unwrap();
         match self.times_as {
             Times::F16 => rows(&spikes, "times", &self.times, f16::from_f64),
@@ -110,9 +114,19 @@ impl Recording {
             }
             Keys::None => {}
         }
-        file.close().unwrap();
-        path.into()
     }
+}
+
+/// Makes an HDF5 file, beside its place and copied there: libhdf5 locks what it writes, and programs that other tests
+/// start meanwhile inherit the lock.
+pub fn hdf5_file(path: &Path, fill: impl FnOnce(&hdf5::File)) -> PathBuf {
+    let draft = path.with_extension("draft");
+    let file = hdf5::File::create(&draft).unwrap();
+    fill(&file);
+    file.close().unwrap();
+    std::fs::copy(&draft, path).unwrap();
+    std::fs::remove_file(draft).unwrap();
+    path.into()
 }
 
 fn rows<T: Copy, N: H5Type + Copy>(group: &hdf5::Group, name: &str, rows: &[Vec<T>], number: impl Fn(T) -> N) {
