@@ -9,6 +9,7 @@
 //! [`prep`] is everything before the shard, [`train`](https://docs.rs/tonic-toolkit) everything after it, and neither
 //! imports the other: [`shard`] is all that they share, with the one form of data that it stores, [`frames`].
 
+pub mod column;
 pub mod error;
 pub mod frames;
 pub mod interrupt;

@@ -116,7 +116,7 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
         let description = describe(conversion, &inputs, sources.clone(), counts)?;
         let writer = SetWriter::start(dir, description, resume)?;
         match run(conversion, &inputs, writer)? {
-            Run::Finished(converted) => return Ok(converted),
+            Run::Finished(converted) => return Ok(*converted),
             Run::TooNarrow(count, again) => {
                 counts = Width::holding(count);
                 if conversion.verbosity == Verbosity::Normal {
@@ -129,7 +129,7 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
 }
 
 enum Run {
-    Finished(Converted),
+    Finished(Box<Converted>),
     TooNarrow(u32, OutputDir),
 }
 
@@ -238,7 +238,7 @@ fn run(conversion: &Conversion, inputs: &[Input], writer: SetWriter) -> Result<R
         Written::All(writer) => {
             let manifest = writer.finish()?;
             report_oddities(conversion, &manifest);
-            Ok(Run::Finished(Converted { manifest, resumed_samples, seconds }))
+            Ok(Run::Finished(Box::new(Converted { manifest, resumed_samples, seconds })))
         }
         Written::TooNarrow(count, writer) => Ok(Run::TooNarrow(count, writer.abandon())),
     }

@@ -5,9 +5,10 @@ use std::path::Path;
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::Ledger;
+use super::gaps::{gaps, gaps_to_cells};
 use super::layout::{ALIGNMENT, ChunkRecord, MAX_CHUNK_SAMPLES, MAX_DECODED_BYTES, SetLayout, aligned, chunk_checksum};
 use crate::error::{Error, Result};
-use crate::frames::{Column, ColumnBuf, SparseFrames, Widths};
+use crate::frames::{SparseFrames, Widths};
 
 /// What the label column holds where a sample has no label.
 pub const NO_LABEL: u32 = u32::MAX;
@@ -148,62 +149,6 @@ fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
 
 fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
-}
-
-/// The cells as gaps: the first of a frame as it is, then the difference to the one before less 1.
-fn gaps(frames: &SparseFrames) -> ColumnBuf {
-    let mut gaps = frames.cells.clone();
-    for_each_frame(&frames.frame_sizes.view(), |frame| match &mut gaps {
-        ColumnBuf::U8(cells) => cells_to_gaps(&mut cells[frame], |a, b| a - b - 1),
-        ColumnBuf::U16(cells) => cells_to_gaps(&mut cells[frame], |a, b| a - b - 1),
-        ColumnBuf::U32(cells) => cells_to_gaps(&mut cells[frame], |a, b| a - b - 1),
-    });
-    gaps
-}
-
-fn cells_to_gaps<N: Copy>(cells: &mut [N], gap: impl Fn(N, N) -> N) {
-    for i in (1..cells.len()).rev() {
-        cells[i] = gap(cells[i], cells[i - 1]);
-    }
-}
-
-/// Gaps back to cells, in place; whether they all stay below `limit`.
-fn gaps_to_cells(cells: &mut ColumnBuf, frame_sizes: &Column<'_>, limit: u64) -> bool {
-    // A frame's running sum is kept in 64 bits, where it cannot wrap; what is stored is only used if all fit.
-    macro_rules! sum_gaps {
-        ($cells:ident, $number:ty) => {{
-            let mut largest = 0_u64;
-            for_each_frame(frame_sizes, |frame| {
-                let mut next = 0_u64;
-                for cell in &mut $cells[frame] {
-                    next += u64::from(*cell);
-                    *cell = next as $number;
-                    next += 1;
-                }
-                largest = largest.max(next);
-            });
-            largest <= limit
-        }};
-    }
-    match cells {
-        ColumnBuf::U8(cells) => sum_gaps!(cells, u8),
-        ColumnBuf::U16(cells) => sum_gaps!(cells, u16),
-        ColumnBuf::U32(cells) => sum_gaps!(cells, u32),
-    }
-}
-
-/// Calls `f` with the range of entries of each frame.
-fn for_each_frame(frame_sizes: &Column<'_>, mut f: impl FnMut(std::ops::Range<usize>)) {
-    let mut start = 0;
-    let mut call = |size: usize| {
-        f(start..start + size);
-        start += size;
-    };
-    match frame_sizes {
-        Column::U8(sizes) => sizes.iter().for_each(|&n| call(n.into())),
-        Column::U16(sizes) => sizes.iter().for_each(|&n| call(n.into())),
-        Column::U32(sizes) => sizes.iter().for_each(|&n| call(n as usize)),
-    }
 }
 
 /// Where a stored chunk comes from, for its errors: "chunk 3 (samples 192 to 255)".

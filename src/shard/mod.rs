@@ -1,6 +1,7 @@
 #![doc = include_str!("FORMAT.md")]
 
 pub mod codec;
+mod gaps;
 pub mod layout;
 pub mod ledger;
 pub mod manifest;
