@@ -141,7 +141,7 @@ fn exact_microseconds(half: u16) -> Option<i64> {
         0 => (fraction, -24),
         e => (fraction + 1024, e - 25),
     };
-    let scaled = mantissa * 1_000_000 << 40;
+    let scaled = (mantissa * 1_000_000) << 40;
     let magnitude = if power < 0 { scaled >> -power } else { scaled << power } >> 40;
     Some(if half >> 15 == 1 { -magnitude } else { magnitude } as i64)
 }
