@@ -73,7 +73,7 @@ enum Command {
     Export {
         /// The set's directory
         dir: PathBuf,
-        /// Where frames_<i>.npy and labels.npy go
+        /// Where frames_0.npy, frames_1.npy, ... and labels.npy go
         #[arg(long, value_name = "OUT")]
         npy: PathBuf,
         /// Which samples, A..B without B; all if not given

@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::config::EngineChoice;
+use super::config::{EngineChoice, fixed_steps};
 use super::kernel::adam::{Adam, AdamConfig};
 use super::loader::{Batch, CacheChoice, EpochOrder, Loader};
 use super::snn::{Iaf, Network, Parameters, Shape};
@@ -52,7 +52,7 @@ pub fn bench(
     let stream = Loader::new(open()?, CacheChoice::Stream, Verbosity::Quiet)?;
     let manifest = host.set().manifest();
     let description = &manifest.description;
-    let time_steps = description.frame_limit.unwrap_or(manifest.totals.max_frames) as usize;
+    let time_steps = fixed_steps(manifest);
     let host_bytes = host.cache().map_or(0, |cache| cache.bytes());
 
     let dense_rate = |loader: &Loader| -> Result<f64> {

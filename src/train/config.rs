@@ -45,6 +45,14 @@ pub enum Pad {
     Batch,
 }
 
+/// The steps that every sample of a training set is padded to: the recipe's limit, so that other sets of the recipe have
+/// the same, or the longest sample where the limit is more than twice that, which would be steps of nothing.
+pub fn fixed_steps(manifest: &Manifest) -> usize {
+    let longest = manifest.totals.max_frames;
+    let limit = manifest.description.frame_limit.filter(|&limit| limit <= longest.saturating_mul(2));
+    limit.unwrap_or(longest) as usize
+}
+
 /// Everything that a run's result depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

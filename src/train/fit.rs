@@ -16,7 +16,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::checkpoint::{self, Checkpoint};
-use super::config::{self, Config, DataConfig, EngineChoice, NetworkConfig, Pad};
+use super::config::{self, Config, DataConfig, EngineChoice, NetworkConfig, Pad, fixed_steps};
 use super::eval::{Evaluation, Feed, check_labelled, evaluate};
 use super::export::safetensors::{Model, write_model};
 use super::kernel::KernelError;
@@ -137,7 +137,7 @@ impl Fit {
             seed: self.seed,
             engine: self.engine,
             pad: self.pad,
-            steps: description.frame_limit.unwrap_or(manifest.totals.max_frames) as usize,
+            steps: fixed_steps(manifest),
             network: NetworkConfig {
                 inputs: description.shape.cells() as usize,
                 hidden: self.hidden.clone(),
