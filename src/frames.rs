@@ -37,7 +37,7 @@ impl FrameShape {
     /// Whether a frame has at least one cell and its cells can be numbered in 32 bits.
     pub fn is_valid(self) -> bool {
         let planes = u64::from(self.polarities) * u64::from(self.height);
-        planes > 0 && self.width > 0 && planes.checked_mul(u64::from(self.width)).is_some_and(|n| n <= 1 << 32)
+        planes > 0 && self.width > 0 && planes.checked_mul(u64::from(self.width)).is_some_and(|n| n <= u32::MAX.into())
     }
 }
 

@@ -184,7 +184,7 @@ impl ShardHead {
 
         let shape = FrameShape { polarities: u32_at(44), height: u32_at(48), width: u32_at(52) };
         if !shape.is_valid() {
-            return Err(corrupt("shape of a frame", "1 to 2^32 cells".into(), shape.to_string()));
+            return Err(corrupt("shape of a frame", "1 to 2^32 - 1 cells".into(), shape.to_string()));
         }
         let width = |at: usize| {
             Width::from_bytes(header[at])

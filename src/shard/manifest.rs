@@ -293,7 +293,7 @@ impl Manifest {
         let d = &self.description;
         let corrupt = |place: &str, expected: String, got: String| Err(Error::corrupt(path, place, expected, got));
         if !d.shape.is_valid() {
-            return corrupt("shape", "1 to 2^32 cells".into(), d.shape.to_string());
+            return corrupt("shape", "1 to 2^32 - 1 cells".into(), d.shape.to_string());
         }
         if d.widths != Widths::of(d.shape, d.widths.counts) {
             return corrupt("widths", format!("{:?}", Widths::of(d.shape, d.widths.counts)), format!("{:?}", d.widths));
@@ -319,6 +319,9 @@ impl Manifest {
         }
         if self.totals.class_samples.len() != d.classes.len() {
             return corrupt("class_samples", d.classes.len().to_string(), self.totals.class_samples.len().to_string());
+        }
+        if let Some(name) = d.classes.iter().chain(&d.extras).find(|name| name.contains('\0')) {
+            return corrupt("name of a class or an extra column", "no NUL in it".into(), format!("{name:?}"));
         }
         let recipe_id = SetDescription::recipe_id(d.shape, &d.recipe, &d.classes, &d.extras);
         if d.recipe_id != recipe_id {

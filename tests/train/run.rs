@@ -132,7 +132,7 @@ fn start(dir: &Path, run: &str, others: &str) -> Child {
 fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     let started = Instant::now();
     while !there() {
-        assert!(started.elapsed() < Duration::from_secs(60), "no {what} within a minute");
+        assert!(started.elapsed() < Duration::from_secs(300), "no {what} within five minutes");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -188,7 +188,8 @@ fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
         let seen = killed.join("checkpoint.safetensors").exists().then(|| where_is(&killed));
         child = start(dir.path(), "killed", &format!("{arguments} --resume"));
         let now = || killed.join("checkpoint.safetensors").exists().then(|| where_is(&killed));
-        wait_for("progress after a resume", || now() > seen);
+        // A kill after the last epoch, while pictures are drawn, leaves nothing to make progress with.
+        wait_for("progress after a resume", || now() > seen || child.try_wait().unwrap().is_some());
     }
     assert!(kills >= 4, "killed {kills} times");
     sets::outcome(&child.wait_with_output().unwrap());
