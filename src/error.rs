@@ -257,6 +257,23 @@ impl Error {
         Error::Usage { what: what.into(), expected: expected.into(), got: got.to_string() }
     }
 
+    /// Refuses what is at `path` beside `other` if one of the fields (name, expected, got) differs.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] with the first that does.
+    pub fn refuse_difference(path: &Path, other: &Path, fields: [(&str, String, String); 3]) -> Result<()> {
+        match fields.into_iter().find(|(_, expected, got)| expected != got) {
+            None => Ok(()),
+            Some((field, expected, got)) => Err(Error::Mismatch {
+                path: path.into(),
+                other: other.into(),
+                field: field.into(),
+                expected: expected.trim().into(),
+                got: got.trim().into(),
+            }),
+        }
+    }
+
     /// The exit code of a binary that ends with this error:
     /// 1 the system refused, 2 usage, 3 a bad recording or recipe, 4 a damaged, incomplete, foreign or mismatched
     /// set, 5 training diverged, 130 interrupted.

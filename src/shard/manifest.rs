@@ -352,20 +352,11 @@ impl Manifest {
     pub fn check_compatible(&self, dir: &Path, other: &Manifest, other_dir: &Path) -> Result<()> {
         let (mine, theirs) = (&self.description, &other.description);
         let fields = [
-            ("shape", mine.shape.to_string(), theirs.shape.to_string()),
-            ("recipe", mine.recipe.clone(), theirs.recipe.clone()),
-            ("classes", mine.classes.join(", "), theirs.classes.join(", ")),
+            ("shape", theirs.shape.to_string(), mine.shape.to_string()),
+            ("recipe", theirs.recipe.clone(), mine.recipe.clone()),
+            ("classes", theirs.classes.join(", "), mine.classes.join(", ")),
         ];
-        match fields.into_iter().find(|(_, mine, theirs)| mine != theirs) {
-            None => Ok(()),
-            Some((field, got, expected)) => Err(Error::Mismatch {
-                path: dir.into(),
-                other: other_dir.into(),
-                field: field.into(),
-                expected: expected.trim().into(),
-                got: got.trim().into(),
-            }),
-        }
+        Error::refuse_difference(dir, other_dir, fields)
     }
 }
 

@@ -195,7 +195,7 @@ impl Config {
             ("recipe", self.data.recipe.clone(), description.recipe.clone()),
             ("classes", self.data.class_names.join(", "), description.classes.join(", ")),
         ];
-        refuse_difference(fields, dir, &run.join(FILE_NAME))
+        Error::refuse_difference(dir, &run.join(FILE_NAME), fields)
     }
 
     /// Refuses a model file of another run.
@@ -211,20 +211,6 @@ impl Config {
             ("classes", self.data.class_names.join(", "), classes.join(", ")),
             ("steps", self.steps.to_string(), steps.to_string()),
         ];
-        refuse_difference(fields, file, &run.join(FILE_NAME))
-    }
-}
-
-/// The first field (name, expected, got) that differs.
-fn refuse_difference(fields: [(&str, String, String); 3], path: &Path, other: &Path) -> Result<()> {
-    match fields.into_iter().find(|(_, expected, got)| expected != got) {
-        None => Ok(()),
-        Some((field, expected, got)) => Err(Error::Mismatch {
-            path: path.into(),
-            other: other.into(),
-            field: field.into(),
-            expected: expected.trim().into(),
-            got: got.trim().into(),
-        }),
+        Error::refuse_difference(file, &run.join(FILE_NAME), fields)
     }
 }
