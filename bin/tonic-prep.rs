@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use tonic_toolkit::error::Error;
+use tonic_toolkit::error::{Error, with_causes};
 use tonic_toolkit::interrupt;
 use tonic_toolkit::prep::events::SensorSize;
 use tonic_toolkit::prep::pipeline::{Conversion, LEVEL, convert};
@@ -23,7 +23,7 @@ use tonic_toolkit::shard::writer::Existing;
 
 /// Turns raw event recordings into frame shards: once, losslessly, accounted for to the last event.
 ///
-/// Exit codes: 0 done, 1 the system refused (disk full, no permission), 2 usage, 3 a bad recording or recipe,
+/// Exit codes: 0 done, 1 the system refused (no such file, no permission, disk full), 2 usage, 3 a bad recording or recipe,
 /// 4 a damaged, incomplete or foreign set, 130 interrupted.
 #[derive(Parser)]
 #[command(version, max_term_width = 110)]
@@ -66,7 +66,7 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         sample: u64,
         /// Write a PNG instead
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE.png", value_parser = png_path)]
         png: Option<PathBuf>,
     },
     /// Write samples as dense NumPy arrays (T, P, H, W)
@@ -165,7 +165,7 @@ fn main() -> ExitCode {
         // Someone who reads one line of much (`| head`) is no fault.
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("tonic-prep: error: {e:#}");
+            eprintln!("tonic-prep: error: {}", with_causes(e.as_ref()));
             ExitCode::from(e.downcast_ref::<Error>().map_or(1, Error::exit_code))
         }
     }
@@ -295,6 +295,13 @@ fn verbosity(quiet: bool) -> Verbosity {
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// A file whose name says that it is a picture, so that a slip of the hand does not replace a manifest.
+fn png_path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let is_png = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+    if is_png { Ok(path) } else { Err("expected a name that ends in .png".into()) }
 }
 
 /// `64M` and its like.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tonic_toolkit::error::Error;
+use tonic_toolkit::error::{Error, with_causes};
 use tonic_toolkit::interrupt;
 use tonic_toolkit::progress::{Progress, Verbosity};
 use tonic_toolkit::shard::ShardSet;
@@ -19,7 +19,7 @@ use tonic_toolkit::train::loader::{CacheChoice, Loader};
 
 /// Trains integrate-and-fire networks from the shards that tonic-prep makes.
 ///
-/// Exit codes: 0 done, 1 the system refused (disk full, no permission), 2 usage, 4 a damaged, incomplete or mismatched
+/// Exit codes: 0 done, 1 the system refused (no such file, no permission, disk full), 2 usage, 4 a damaged, incomplete or mismatched
 /// set or run, 5 training diverged, 130 interrupted (saved: go on with --resume).
 #[derive(Parser)]
 #[command(version, max_term_width = 110)]
@@ -163,7 +163,7 @@ fn main() -> ExitCode {
     match interrupt::install().context("cannot listen for Ctrl-C").and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("tonic-train: error: {e:#}");
+            eprintln!("tonic-train: error: {}", with_causes(e.as_ref()));
             ExitCode::from(e.downcast_ref::<Error>().map_or(1, Error::exit_code))
         }
     }

@@ -264,18 +264,21 @@ impl Error {
     pub fn refuse_difference(path: &Path, other: &Path, fields: [(&str, String, String); 3]) -> Result<()> {
         match fields.into_iter().find(|(_, expected, got)| expected != got) {
             None => Ok(()),
-            Some((field, expected, got)) => Err(Error::Mismatch {
-                path: path.into(),
-                other: other.into(),
-                field: field.into(),
-                expected: expected.trim().into(),
-                got: got.trim().into(),
-            }),
+            Some((field, expected, got)) => {
+                let (expected, got) = first_different_lines(&expected, &got);
+                Err(Error::Mismatch {
+                    path: path.into(),
+                    other: other.into(),
+                    field: field.into(),
+                    expected: expected.into(),
+                    got: got.into(),
+                })
+            }
         }
     }
 
     /// The exit code of a binary that ends with this error:
-    /// 1 the system refused, 2 usage, 3 a bad recording or recipe, 4 a damaged, incomplete, foreign or mismatched
+    /// 1 the system refused (no such file, no permission, disk full), 2 usage, 3 a bad recording or recipe, 4 a damaged, incomplete, foreign or mismatched
     /// set, 5 training diverged, 130 interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -297,6 +300,32 @@ impl Error {
             #[cfg(feature = "train")]
             Error::Diverged { .. } => 5,
             Error::Interrupted { .. } => 130,
+        }
+    }
+}
+
+/// An error and its causes in one line, leaving out a cause that the words before it have said already.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Of two texts that differ, the first lines that do.
+fn first_different_lines<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
+    let (mut a_lines, mut b_lines) = (a.trim().lines(), b.trim().lines());
+    loop {
+        match (a_lines.next(), b_lines.next()) {
+            (Some(a), Some(b)) if a == b => {}
+            (None, None) => return (a, b),
+            (a, b) => return (a.unwrap_or("nothing more"), b.unwrap_or("nothing more")),
         }
     }
 }

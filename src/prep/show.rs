@@ -56,17 +56,22 @@ impl<'a> Shown<'a> {
         format!("sample {}: {} ({} events in {} frames)", self.sample, self.class(), frames.events(), frames.frames())
     }
 
+    /// The length of a frame, and what it is measured in.
+    fn frame_length(&self) -> (f64, &'static str) {
+        let recipe = Recipe::parse(None, &self.set.manifest().description.recipe);
+        match recipe.map(|r| r.frames.time_window) {
+            Ok(Some(window)) => (window as f64 / 1000.0, "time (ms)"),
+            _ => (1.0, "frame"),
+        }
+    }
+
     /// The raster as a picture.
     ///
     /// # Errors
     /// [`Error::Plot`].
     pub fn picture(&self) -> Result<Picture> {
         let shape = self.shape();
-        let recipe = Recipe::parse(None, &self.set.manifest().description.recipe);
-        let frame_length = match recipe.map(|r| r.frames.time_window) {
-            Ok(Some(window)) => (window as f64 / 1000.0, "time (ms)"),
-            _ => (1.0, "frame"),
-        };
+        let frame_length = self.frame_length();
         let rows = shape.height * shape.width;
         let point = |(frame, cell, count): (usize, u32, u32)| RasterPoint {
             frame,
@@ -82,7 +87,7 @@ impl<'a> Shown<'a> {
         )
     }
 
-    /// The raster in braille dots, low channels at the bottom.
+    /// The raster in braille dots, low channels at the bottom, and a line that says what the axes are.
     pub fn braille(&self) -> String {
         /// The bit of each of a character's dots, by row and column, as Unicode numbers them.
         const DOTS: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
@@ -97,6 +102,10 @@ impl<'a> Shown<'a> {
             dots[y / 4][x / 2] |= DOTS[y % 4][x % 2];
         }
         let character = |&bits: &u8| char::from_u32(0x2800 + u32::from(bits)).unwrap_or(' ');
-        dots.iter().map(|line| line.iter().map(character).collect::<String>()).collect::<Vec<_>>().join("\n")
+        let line = |line: &Vec<u8>| line.iter().map(character).collect::<String>() + "\n";
+        let raster: String = dots.iter().map(line).collect();
+        let (length, unit) = self.frame_length();
+        let last = frames as f64 * length;
+        format!("{raster}{unit} 0 to {last:.0} from left to right, channels 0 to {} from bottom to top", rows - 1)
     }
 }
