@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use tonic_toolkit::error::{Error, with_causes};
+use tonic_toolkit::error::{Error, is_broken_pipe, with_causes};
 use tonic_toolkit::interrupt;
 use tonic_toolkit::prep::events::SensorSize;
 use tonic_toolkit::prep::pipeline::{Conversion, LEVEL, convert};
@@ -117,7 +117,7 @@ struct ConvertArgs {
     /// Downsample to so many channels
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=65536))]
     channels: u32,
-    /// Keep events up to this time
+    /// Keep events up to this time, in microseconds, inclusive
     #[arg(long, value_name = "MAX_US", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(0..))]
     crop_time: i64,
     /// Microseconds a frame
@@ -144,7 +144,7 @@ struct ConvertArgs {
     /// Go on with an interrupted convert
     #[arg(long, conflicts_with = "overwrite")]
     resume: bool,
-    /// Replace the set that is there
+    /// Replace the set that is there; it is removed before the new one is begun
     #[arg(long)]
     overwrite: bool,
     /// Count events outside the sensor instead of refusing them
@@ -160,10 +160,15 @@ struct ConvertArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match interrupt::install().context("cannot listen for Ctrl-C").and_then(|()| run(cli.command)) {
+    // Only a conversion has a safe place to stop at; all else may end at once, for files come into place whole.
+    let ready = match cli.command {
+        Command::Convert(_) => interrupt::install().context("cannot listen for Ctrl-C"),
+        _ => Ok(()),
+    };
+    match ready.and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         // Someone who reads one line of much (`| head`) is no fault.
-        Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) if is_broken_pipe(e.as_ref()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("tonic-prep: error: {}", with_causes(e.as_ref()));
             ExitCode::from(e.downcast_ref::<Error>().map_or(1, Error::exit_code))
@@ -198,7 +203,17 @@ fn run(command: Command) -> anyhow::Result<()> {
             if json { writeln!(out, "{}", info::json(&set))? } else { write!(out, "{}", info::text(&set))? }
         }
         Command::Verify { dir, quick, quiet, json } => {
-            let set = ShardSet::open(&dir)?;
+            let whole =
+                |faults: &[String]| serde_json::json!({"whole": faults.is_empty(), "quick": quick, "faults": faults});
+            let set = match ShardSet::open(&dir) {
+                Ok(set) => set,
+                Err(fault) => {
+                    if json {
+                        writeln!(out, "{}", whole(&[fault.to_string()]))?;
+                    }
+                    return Err(fault.into());
+                }
+            };
             let faults = if quick {
                 Vec::new()
             } else {
@@ -209,11 +224,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             };
             if json {
                 let messages: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                writeln!(
-                    out,
-                    "{}",
-                    serde_json::json!({"whole": faults.is_empty(), "quick": quick, "faults": messages})
-                )?;
+                writeln!(out, "{}", whole(&messages))?;
             } else if faults.is_empty() {
                 let what = if quick { "manifest, sizes and indexes are" } else { "every chunk is" };
                 writeln!(out, "{}: complete, {what} whole ({} samples)", dir.display(), set.len())?;
@@ -291,10 +302,6 @@ impl ConvertArgs {
 
 fn verbosity(quiet: bool) -> Verbosity {
     if quiet { Verbosity::Quiet } else { Verbosity::Normal }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// A file whose name says that it is a picture, so that a slip of the hand does not replace a manifest.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tonic_toolkit::error::{Error, with_causes};
+use tonic_toolkit::error::{Error, is_broken_pipe, with_causes};
 use tonic_toolkit::interrupt;
 use tonic_toolkit::progress::{Progress, Verbosity};
 use tonic_toolkit::shard::ShardSet;
@@ -160,8 +160,14 @@ struct Hidden(Vec<usize>);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match interrupt::install().context("cannot listen for Ctrl-C").and_then(|()| run(cli.command)) {
+    let ready = match cli.command {
+        Command::Bench { .. } => Ok(()), // may end at once
+        _ => interrupt::install().context("cannot listen for Ctrl-C"),
+    };
+    match ready.and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
+        // Someone who reads one line of much (`| head`) is no fault.
+        Err(e) if is_broken_pipe(e.as_ref()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("tonic-train: error: {}", with_causes(e.as_ref()));
             ExitCode::from(e.downcast_ref::<Error>().map_or(1, Error::exit_code))

@@ -318,6 +318,11 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Whether a binary's output went to a reader that has read enough.
+pub fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
 /// Of two texts that differ, the first lines that do.
 fn first_different_lines<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
     let (mut a_lines, mut b_lines) = (a.trim().lines(), b.trim().lines());
@@ -335,7 +340,7 @@ fn hint(source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match source.kind() {
         StorageFull | QuotaExceeded | FileTooLarge => {
-            "; what is complete stays: free some space and run again with --resume"
+            "; what is complete stays: free some space and run again (convert and fit: with --resume)"
         }
         _ => "",
     }

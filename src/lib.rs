@@ -6,7 +6,7 @@
 //!                                       network, run folder <-- fit <-- snn <-- kernel <-- loader <-+
 //! ```
 //!
-//! [`prep`] is everything before the shard, [`train`](https://docs.rs/tonic-toolkit) everything after it, and neither
+//! [`prep`] is everything before the shard, `train` (of the feature of that name) everything after it, and neither
 //! imports the other: [`shard`] is all that they share, with the one form of data that it stores, [`frames`].
 
 pub mod column;

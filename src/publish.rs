@@ -84,9 +84,9 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Whether a file name is that of a draft that a killed process left.
-pub fn is_draft(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(".tmp")
+/// The name of the file of which `name` is a draft that a killed process left, if it is one.
+pub fn drafted(name: &str) -> Option<&str> {
+    name.strip_prefix('.')?.strip_suffix(".tmp")
 }
 
 fn temporary_sibling(target: &Path) -> PathBuf {

@@ -13,7 +13,7 @@ use super::layout::{ChunkRecord, ShardHead, ShardPlace, aligned};
 use super::manifest::{self, Manifest, SetDescription, ShardEntry, Totals, identity_of, shard_name};
 use super::reader::Shard;
 use crate::error::{Error, Result};
-use crate::publish::{Draft, is_draft, publish, remove};
+use crate::publish::{Draft, drafted, publish, remove};
 
 /// The marker's file name.
 pub const MARKER: &str = ".incomplete.json";
@@ -93,7 +93,7 @@ impl OutputDir {
         for entry in listing {
             let path = entry.map_err(Error::io(&self.path, "list the directory"))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name == manifest::FILE_NAME || name == MARKER || name.ends_with(".shard") || is_draft(&name) {
+            if is_set_file(drafted(&name).unwrap_or(&name)) {
                 files.push(path);
             }
         }
@@ -110,6 +110,13 @@ impl Drop for OutputDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(self.path.join(LOCK));
     }
+}
+
+/// Whether a name is one that a writer gives: others' files in the directory are not to be touched.
+fn is_set_file(name: &str) -> bool {
+    let number = name.strip_suffix(".shard").unwrap_or_default();
+    let shard = number.len() >= 5 && number.bytes().all(|b| b.is_ascii_digit());
+    shard || name == manifest::FILE_NAME || name == MARKER
 }
 
 fn take_lock(dir: &Path) -> Result<File> {

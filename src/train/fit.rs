@@ -111,6 +111,7 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
     fit.say(|| format!("cache    {}", train.why()));
     make_run(fit, &config)?;
     let mut session = Session::start(fit, config)?;
+    session.keep_epochs()?;
     fit.say(|| {
         let sizes: Vec<String> = session.config.network.hidden.iter().map(ToString::to_string).collect();
         let network = &session.config.network;
@@ -174,7 +175,7 @@ fn make_run(fit: &Fit, config: &Config) -> Result<()> {
     if !fit.resume {
         FILES.iter().try_for_each(|name| remove(&fit.run.join(name)))?;
     }
-    config.publish(&fit.run)
+    if fit.resume { Ok(()) } else { config.publish(&fit.run) }
 }
 
 /// A network on its way through its epochs.
@@ -235,6 +236,18 @@ impl<'a> Session<'a> {
             session.checkpoint()?;
         }
         Ok(session)
+    }
+
+    /// Has the folder tell how many epochs there are to be: no fewer than there have been.
+    fn keep_epochs(&mut self) -> Result<()> {
+        let done = self.epochs.len() as u64;
+        if done > self.config.epochs {
+            self.fit.say(|| {
+                format!("resume   nothing to do: {done} epochs are done, {} were asked for", self.config.epochs)
+            });
+            self.config.epochs = done;
+        }
+        self.config.publish(&self.fit.run)
     }
 
     /// The rest of an epoch, its validation, and its place in the run folder.

@@ -42,11 +42,14 @@ fn a_set_is_not_overwritten_unless_asked() {
     says(&said, &["set exists already", "complete", "nothing to resume"]);
     assert!(contents(&out) == before, "a refused convert changes nothing");
 
-    std::fs::write(out.join("notes.txt"), "mine").unwrap();
+    let others = ["notes.txt", "mine.shard", ".notes.tmp"];
+    others.iter().for_each(|name| std::fs::write(out.join(name), "mine").unwrap());
     convert(&[&b], &out).args(SMALL).arg("--overwrite").assert().success();
     convert(&[&b], &fresh).args(SMALL).assert().success();
     let mut after = contents(&out);
-    assert_eq!(after.remove("notes.txt").as_deref(), Some(&b"mine"[..]), "only the set is replaced");
+    for name in others {
+        assert_eq!(after.remove(name).as_deref(), Some(&b"mine"[..]), "only the set is replaced");
+    }
     assert!(after == contents(&fresh));
 }
 

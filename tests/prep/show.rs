@@ -52,7 +52,9 @@ fn show_draws_a_raster_in_the_terminal() {
     let text = stdout(prep().arg("show").arg(&set));
     let lines: Vec<&str> = text.lines().collect();
     says(lines[0], &["sample 0: zero (2 events in 235 frames)"]);
-    let raster: Vec<Vec<char>> = lines[1..].iter().map(|l| l.chars().collect()).collect();
+    let [axes] = lines[lines.len() - 1..] else { panic!("no last line") };
+    says(axes, &["time (ms) 0 to 940", "channels 0 to 99"]);
+    let raster: Vec<Vec<char>> = lines[1..lines.len() - 1].iter().map(|l| l.chars().collect()).collect();
     assert_eq!((raster.len(), raster[0].len()), (24, 96));
     let dots: Vec<(usize, usize)> =
         (0..24).flat_map(|y| (0..96).map(move |x| (y, x))).filter(|&(y, x)| raster[y][x] != '\u{2800}').collect();
@@ -184,6 +186,10 @@ fn synth_repeats_itself_and_its_seed_changes_it() {
         samples(&out)
     };
     let first = set("a", "1");
+    let again = dir.path().join("a.h5");
+    let before = std::fs::read(&again).unwrap();
+    says(&fails(prep().args(["synth", "-q", "-o"]).arg(&again), 2), &["a.h5 exists already"]);
+    assert_eq!(std::fs::read(&again).unwrap(), before);
     assert!(first == set("b", "1") && first != set("c", "2"));
     assert!(first.iter().all(|s| s.label < 3 && (2000..16_000).contains(&s.ledger.events_in)));
 }

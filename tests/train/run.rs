@@ -220,6 +220,9 @@ fn a_run_is_gone_on_with_replaced_or_refused() {
 
     // More epochs are the same run, made longer.
     succeeds(&mut run("--epochs 3 --resume --quiet"));
+    // Fewer epochs than are done leave the run as it is.
+    succeeds(&mut run("--epochs 1 --resume --quiet"));
+    assert_eq!(Config::read(&dir.path().join("run")).unwrap().epochs, 3);
     let model = bytes(&dir.path().join("run"), "model.safetensors");
     assert!(model == bytes(&long, "model.safetensors"));
     assert_eq!(Config::read(&dir.path().join("run")).unwrap().epochs, 3);

@@ -49,13 +49,16 @@ struct Speaker {
 /// Writes a file of `samples` samples of `classes` classes.
 ///
 /// # Errors
-/// [`Error::Usage`] for no samples or classes, or more than 65,535 classes; [`Error::Io`].
+/// [`Error::Usage`] for no samples or classes, or more than 65,535 classes; [`Error::Exists`]; [`Error::Io`].
 pub fn synth(path: &Path, samples: u64, classes: u32, seed: u64, progress: &Progress) -> Result<()> {
     if samples == 0 {
         return Err(Error::usage("--samples", "at least 1", samples));
     }
     if !(1..=65_535).contains(&classes) {
         return Err(Error::usage("--classes", "1 to 65535", classes));
+    }
+    if path.exists() {
+        return Err(Error::Exists { path: path.into(), remedy: "give another name, or remove it first" });
     }
     let draft = Draft::create(path)?;
     write(draft.path(), samples as usize, classes, seed, progress).map_err(|e| {
