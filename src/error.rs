@@ -340,7 +340,7 @@ fn hint(source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match source.kind() {
         StorageFull | QuotaExceeded | FileTooLarge => {
-            "; what is complete stays: free some space and run again (convert and fit: with --resume)"
+            "; what is complete stays: free some space and run again with --resume (convert and fit have it)"
         }
         _ => "",
     }
