@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use tonic_toolkit::error::{Error, is_broken_pipe, with_causes};
+use tonic_toolkit::error::{Error, report};
 use tonic_toolkit::interrupt;
 use tonic_toolkit::prep::events::SensorSize;
 use tonic_toolkit::prep::pipeline::{Conversion, LEVEL, convert};
@@ -167,12 +167,7 @@ fn main() -> ExitCode {
     };
     match ready.and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
-        // Someone who reads one line of much (`| head`) is no fault.
-        Err(e) if is_broken_pipe(e.as_ref()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("tonic-prep: error: {}", with_causes(e.as_ref()));
-            ExitCode::from(e.downcast_ref::<Error>().map_or(1, Error::exit_code))
-        }
+        Err(e) => report("tonic-prep", e.as_ref()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tonic_toolkit::error::{Error, is_broken_pipe, with_causes};
+use tonic_toolkit::error::{Error, report};
 use tonic_toolkit::interrupt;
 use tonic_toolkit::progress::{Progress, Verbosity};
 use tonic_toolkit::shard::ShardSet;
@@ -166,12 +166,7 @@ fn main() -> ExitCode {
     };
     match ready.and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
-        // Someone who reads one line of much (`| head`) is no fault.
-        Err(e) if is_broken_pipe(e.as_ref()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("tonic-train: error: {}", with_causes(e.as_ref()));
-            ExitCode::from(e.downcast_ref::<Error>().map_or(1, Error::exit_code))
-        }
+        Err(e) => report("tonic-train", e.as_ref()),
     }
 }
 

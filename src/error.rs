@@ -4,6 +4,7 @@
 //! damaged set, and both from a full disk, by the exit code alone.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -304,8 +305,19 @@ impl Error {
     }
 }
 
+/// How a binary ends that ends with an error: says it on stderr and gives the exit code.
+///
+/// An output whose reader has read enough (`| head`) is no fault.
+pub fn report(program: &str, error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    if is_broken_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("{program}: error: {}", with_causes(error));
+    ExitCode::from(error.downcast_ref::<Error>().map_or(1, Error::exit_code))
+}
+
 /// An error and its causes in one line, leaving out a cause that the words before it have said already.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
+fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -319,7 +331,7 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// Whether a binary's output went to a reader that has read enough.
-pub fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 

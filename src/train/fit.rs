@@ -111,7 +111,9 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
     fit.say(|| format!("cache    {}", train.why()));
     make_run(fit, &config)?;
     let mut session = Session::start(fit, config)?;
-    session.keep_epochs()?;
+    if fit.resume {
+        session.keep_epochs()?;
+    }
     fit.say(|| {
         let sizes: Vec<String> = session.config.network.hidden.iter().map(ToString::to_string).collect();
         let network = &session.config.network;
@@ -172,10 +174,11 @@ fn check_run(fit: &Fit, config: &Config) -> Result<()> {
 /// Makes the run folder, free of a run that it held before.
 fn make_run(fit: &Fit, config: &Config) -> Result<()> {
     std::fs::create_dir_all(&fit.run).map_err(Error::io(&fit.run, "create the run folder"))?;
-    if !fit.resume {
-        FILES.iter().try_for_each(|name| remove(&fit.run.join(name)))?;
+    if fit.resume {
+        return Ok(());
     }
-    if fit.resume { Ok(()) } else { config.publish(&fit.run) }
+    FILES.iter().try_for_each(|name| remove(&fit.run.join(name)))?;
+    config.publish(&fit.run)
 }
 
 /// A network on its way through its epochs.
