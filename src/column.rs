@@ -1,10 +1,11 @@
-//! Columns of small unsigned integers, at the narrowest width that holds them.
+//! Columns of small numbers, at the narrowest width that holds them.
 //!
 //! Cells and counts are small, and training is bound by the bytes it moves: a column of one-byte numbers stays one.
+//! Surfaces alone have values that are no integers: theirs are float32.
 
 use serde::{Deserialize, Serialize};
 
-/// The bytes that one number of a column takes.
+/// What one number of a column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Width {
@@ -14,6 +15,8 @@ pub enum Width {
     U16,
     /// Four bytes, up to 4,294,967,295.
     U32,
+    /// Four bytes, a float32: a surface's value.
+    F32,
 }
 
 impl Width {
@@ -31,27 +34,31 @@ impl Width {
         match self {
             Width::U8 => 1,
             Width::U16 => 2,
-            Width::U32 => 4,
+            Width::U32 | Width::F32 => 4,
         }
     }
 
-    /// The largest number it holds.
+    /// The largest count it holds; surfaces hold none.
     pub fn max(self) -> u32 {
         match self {
             Width::U8 => u8::MAX.into(),
             Width::U16 => u16::MAX.into(),
             Width::U32 => u32::MAX,
+            Width::F32 => 0,
         }
     }
 
-    /// The width of `bytes` bytes, if there is one.
-    pub fn from_bytes(bytes: u8) -> Option<Width> {
-        match bytes {
-            1 => Some(Width::U8),
-            2 => Some(Width::U16),
-            4 => Some(Width::U32),
-            _ => None,
+    /// The byte that says this width in a shard's header: the bytes a number, and 0x10 for a float.
+    pub fn code(self) -> u8 {
+        match self {
+            Width::F32 => 0x14,
+            _ => self.bytes() as u8,
         }
+    }
+
+    /// The width of that code, if there is one.
+    pub fn from_code(code: u8) -> Option<Width> {
+        [Width::U8, Width::U16, Width::U32, Width::F32].into_iter().find(|width| width.code() == code)
     }
 }
 
@@ -64,6 +71,8 @@ pub enum Column<'a> {
     U16(&'a [u16]),
     /// Four bytes a number.
     U32(&'a [u32]),
+    /// Float32.
+    F32(&'a [f32]),
 }
 
 /// Runs an expression over a column's slice, whatever its width.
@@ -73,6 +82,7 @@ macro_rules! each_width {
             $kind::U8($slice) => $body,
             $kind::U16($slice) => $body,
             $kind::U32($slice) => $body,
+            $kind::F32($slice) => $body,
         }
     };
 }
@@ -89,36 +99,57 @@ impl<'a> Column<'a> {
         self.len() == 0
     }
 
-    /// The numbers, widened.
+    /// Its width.
+    pub fn width(self) -> Width {
+        match self {
+            Column::U8(_) => Width::U8,
+            Column::U16(_) => Width::U16,
+            Column::U32(_) => Width::U32,
+            Column::F32(_) => Width::F32,
+        }
+    }
+
+    /// The integers, widened; a surface's values are truncated.
     pub fn iter(self) -> Box<dyn Iterator<Item = u32> + 'a> {
         match self {
             Column::U8(s) => Box::new(s.iter().map(|&v| v.into())),
             Column::U16(s) => Box::new(s.iter().map(|&v| v.into())),
             Column::U32(s) => Box::new(s.iter().copied()),
+            Column::F32(s) => Box::new(s.iter().map(|&v| v as u32)),
         }
     }
 
-    /// Replaces `out` by the numbers, widened: for loops that run over them many times.
+    /// The numbers of any width, exactly.
+    pub fn values(self) -> Box<dyn Iterator<Item = f64> + 'a> {
+        each_width!(self, Column, s => Box::new(s.iter().map(|&v| f64::from(v))))
+    }
+
+    /// Replaces `out` by the integers, widened: for loops that run over them many times.
     pub fn widen_into(self, out: &mut Vec<u32>) {
         out.clear();
         match self {
             Column::U8(s) => out.extend(s.iter().copied().map(u32::from)),
             Column::U16(s) => out.extend(s.iter().copied().map(u32::from)),
             Column::U32(s) => out.extend_from_slice(s),
+            Column::F32(_) => out.extend(self.iter()),
         }
     }
 
-    /// Their sum.
+    /// The integers' sum; a surface has none.
     pub fn sum(self) -> u64 {
-        each_width!(self, Column, s => s.iter().map(|&v| u64::from(v)).sum())
+        match self {
+            Column::F32(_) => 0,
+            _ => self.iter().map(u64::from).sum(),
+        }
     }
 
-    /// The largest, or `None` of none.
+    /// The largest integer; `None` of none, and of a surface.
     pub fn max(self) -> Option<u32> {
         match self {
-            Column::U8(s) => s.iter().max().map(|&v| v.into()),
-            Column::U16(s) => s.iter().max().map(|&v| v.into()),
-            Column::U32(s) => s.iter().max().copied(),
+            Column::U8(s) => s.iter().copied().max().map(u32::from),
+            Column::U16(s) => s.iter().copied().max().map(u32::from),
+            Column::U32(s) => s.iter().copied().max(),
+            Column::F32(_) => None,
         }
     }
 
@@ -127,12 +158,13 @@ impl<'a> Column<'a> {
             Column::U8(s) => Column::U8(&s[from..to]),
             Column::U16(s) => Column::U16(&s[from..to]),
             Column::U32(s) => Column::U32(&s[from..to]),
+            Column::F32(s) => Column::F32(&s[from..to]),
         }
     }
 }
 
 /// An owned column, at its width.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ColumnBuf {
     /// One byte a number.
     U8(Vec<u8>),
@@ -140,6 +172,15 @@ pub enum ColumnBuf {
     U16(Vec<u16>),
     /// Four bytes a number.
     U32(Vec<u32>),
+    /// Float32.
+    F32(Vec<f32>),
+}
+
+/// Appends numbers in a loop that the compiler turns into vectors, which it does not do for `Vec::extend`.
+fn narrow<N: Copy + Default>(to: &mut Vec<N>, from: &[u32], number: impl Fn(u32) -> N) {
+    let start = to.len();
+    to.resize(start + from.len(), N::default());
+    to[start..].iter_mut().zip(from).for_each(|(to, &from)| *to = number(from));
 }
 
 impl ColumnBuf {
@@ -149,16 +190,13 @@ impl ColumnBuf {
             Width::U8 => ColumnBuf::U8(Vec::new()),
             Width::U16 => ColumnBuf::U16(Vec::new()),
             Width::U32 => ColumnBuf::U32(Vec::new()),
+            Width::F32 => ColumnBuf::F32(Vec::new()),
         }
     }
 
     /// Its width.
     pub fn width(&self) -> Width {
-        match self {
-            ColumnBuf::U8(_) => Width::U8,
-            ColumnBuf::U16(_) => Width::U16,
-            ColumnBuf::U32(_) => Width::U32,
-        }
+        self.view().width()
     }
 
     /// All of it, borrowed.
@@ -167,6 +205,7 @@ impl ColumnBuf {
             ColumnBuf::U8(v) => Column::U8(v),
             ColumnBuf::U16(v) => Column::U16(v),
             ColumnBuf::U32(v) => Column::U32(v),
+            ColumnBuf::F32(v) => Column::F32(v),
         }
     }
 
@@ -192,34 +231,47 @@ impl ColumnBuf {
             ColumnBuf::U8(v) => v.push(value.min(0xff) as u8),
             ColumnBuf::U16(v) => v.push(value.min(0xffff) as u16),
             ColumnBuf::U32(v) => v.push(value),
+            ColumnBuf::F32(v) => v.push(value as f32),
         }
     }
 
-    /// Appends a column of the same or a narrower width.
+    /// Appends a column whose numbers this one's width is known to hold.
     pub(crate) fn extend(&mut self, column: Column<'_>) {
         match (self, column) {
             (ColumnBuf::U8(v), Column::U8(s)) => v.extend_from_slice(s),
             (ColumnBuf::U16(v), Column::U16(s)) => v.extend_from_slice(s),
             (ColumnBuf::U32(v), Column::U32(s)) => v.extend_from_slice(s),
+            (ColumnBuf::F32(v), Column::F32(s)) => v.extend_from_slice(s),
+            // What is framed comes in 32 bits; these two are most of the way into a chunk.
+            (ColumnBuf::U8(v), Column::U32(s)) => narrow(v, s, |n| n as u8),
+            (ColumnBuf::U16(v), Column::U32(s)) => narrow(v, s, |n| n as u16),
             (buf, column) => column.iter().for_each(|value| buf.push(value)),
         }
     }
 
-    /// Appends little-endian bytes, a whole number of numbers.
-    pub fn extend_le_bytes(&mut self, bytes: &[u8]) {
+    /// Appends numbers from byte planes: the low bytes of all of them, then their second bytes, and so on.
+    pub fn extend_planes(&mut self, planes: &[u8]) {
+        let n = planes.len() / self.width().bytes();
+        fn numbers<const W: usize>(planes: &[u8], n: usize) -> impl Iterator<Item = [u8; W]> + use<'_, W> {
+            (0..n).map(move |i| std::array::from_fn(|byte| planes[byte * n + i]))
+        }
         match self {
-            ColumnBuf::U8(v) => v.extend_from_slice(bytes),
-            ColumnBuf::U16(v) => v.extend(bytes.as_chunks().0.iter().map(|&b| u16::from_le_bytes(b))),
-            ColumnBuf::U32(v) => v.extend(bytes.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b))),
+            ColumnBuf::U8(v) => v.extend_from_slice(planes),
+            ColumnBuf::U16(v) => v.extend(numbers(planes, n).map(u16::from_le_bytes)),
+            ColumnBuf::U32(v) => v.extend(numbers(planes, n).map(u32::from_le_bytes)),
+            ColumnBuf::F32(v) => v.extend(numbers(planes, n).map(f32::from_le_bytes)),
         }
     }
 
-    /// Appends the column's little-endian bytes to `out`.
-    pub fn write_le_bytes(&self, out: &mut Vec<u8>) {
-        match self {
-            ColumnBuf::U8(v) => out.extend_from_slice(v),
-            ColumnBuf::U16(v) => v.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes())),
-            ColumnBuf::U32(v) => v.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes())),
+    /// Appends the column's byte planes to `out`: like bytes of neighbours compress better side by side.
+    pub fn write_planes(&self, out: &mut Vec<u8>) {
+        for byte in 0..self.width().bytes() {
+            match self {
+                ColumnBuf::U8(v) => out.extend_from_slice(v),
+                ColumnBuf::U16(v) => out.extend(v.iter().map(|n| n.to_le_bytes()[byte])),
+                ColumnBuf::U32(v) => out.extend(v.iter().map(|n| n.to_le_bytes()[byte])),
+                ColumnBuf::F32(v) => out.extend(v.iter().map(|n| n.to_le_bytes()[byte])),
+            }
         }
     }
 }

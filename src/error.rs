@@ -47,6 +47,16 @@ pub enum Error {
         /// Why it is not there, and what to do instead.
         why: String,
     },
+    /// A disk on which what is to be written has no room.
+    #[error("{}: expected room for about {needed}, got {free} free: free some space, or write elsewhere", .path.display())]
+    NoSpace {
+        /// The output.
+        path: PathBuf,
+        /// What it would take.
+        needed: String,
+        /// What there is.
+        free: String,
+    },
     /// An output that is already there.
     #[error("{} exists already: {remedy}", .path.display())]
     Exists {
@@ -116,6 +126,38 @@ pub enum Error {
         /// What the layout or the sensor allows.
         expected: String,
         /// What the file has.
+        got: String,
+    },
+    /// A file, or files, of no layout that is known here.
+    #[error("{}: no layout fits: looked for {looked}; {has}. With --map the columns of any HDF5 file are read", .path.display())]
+    UnknownLayout {
+        /// The file.
+        path: PathBuf,
+        /// The layouts, by what they are known by.
+        looked: String,
+        /// What the file has.
+        has: String,
+    },
+    /// A folder that is no folder of recordings.
+    #[error("{}: expected {expected}, got {got}", .path.display())]
+    BadFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What belongs in it.
+        expected: String,
+        /// What is in it.
+        got: String,
+    },
+    /// A table of labels that makes no sense.
+    #[error("{}: line {line}: expected {expected}, got {got}", .path.display())]
+    BadTable {
+        /// The CSV file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What belongs there.
+        expected: String,
+        /// What is there.
         got: String,
     },
     /// A recipe that cannot be read or makes no sense.
@@ -253,6 +295,17 @@ impl Error {
         Error::Corrupt { path: path.into(), place: place.into(), expected: expected.to_string(), got: got.to_string() }
     }
 
+    /// The same fault of a set, with more words on its place.
+    pub(crate) fn with_place(self, words: &str) -> Error {
+        match self {
+            Error::Corrupt { path, place, expected, got } => {
+                Error::Corrupt { path, place: format!("{place} ({words})"), expected, got }
+            }
+            Error::Incomplete { path, missing } => Error::Incomplete { path, missing: format!("{missing} ({words})") },
+            other => other,
+        }
+    }
+
     /// An [`Error::Usage`].
     pub fn usage(what: impl Into<String>, expected: impl Into<String>, got: impl std::fmt::Display) -> Error {
         Error::Usage { what: what.into(), expected: expected.into(), got: got.to_string() }
@@ -283,13 +336,20 @@ impl Error {
     /// set, 5 training diverged, 130 interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Io { .. } | Error::Busy { .. } | Error::Plot { .. } | Error::WorkerLost { .. } => 1,
+            Error::Io { .. }
+            | Error::NoSpace { .. }
+            | Error::Busy { .. }
+            | Error::Plot { .. }
+            | Error::WorkerLost { .. } => 1,
             Error::Usage { .. } | Error::Unavailable { .. } | Error::Exists { .. } | Error::ChunkTooLarge { .. } => 2,
             Error::NotHdf5 { .. }
             | Error::MissingDataset { .. }
             | Error::WrongType { .. }
             | Error::DamagedRecording { .. }
             | Error::BadSample { .. }
+            | Error::UnknownLayout { .. }
+            | Error::BadTable { .. }
+            | Error::BadFolder { .. }
             | Error::BadRecipe { .. } => 3,
             Error::NotASet { .. }
             | Error::Incomplete { .. }
@@ -332,7 +392,11 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 
 /// Whether a binary's output went to a reader that has read enough.
 fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    let source = match error.downcast_ref::<Error>() {
+        Some(Error::Io { source, .. }) => Some(source),
+        _ => error.downcast_ref::<std::io::Error>(),
+    };
+    source.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Of two texts that differ, the first lines that do.

@@ -6,7 +6,7 @@
 //! ```text
 //! frame_sizes   T numbers    how many cells of each frame are occupied
 //! cells         N numbers    their indices (p * H + y) * W + x, ascending within a frame
-//! counts        N numbers    how many events fell into each, at least 1
+//! counts        N numbers    how many events fell into each, at least 1; in surfaces their values, which are not 0
 //! ```
 //!
 //! The columns of many samples, one after another, are a [`SparseFrames`]. A chunk of a shard, the host cache and a
@@ -34,6 +34,12 @@ impl FrameShape {
         u64::from(self.polarities) * u64::from(self.height) * u64::from(self.width)
     }
 
+    /// The p, y and x of a cell.
+    pub fn place(self, cell: u32) -> [u32; 3] {
+        let (row, x) = (cell / self.width, cell % self.width);
+        [row / self.height, row % self.height, x]
+    }
+
     /// Whether a frame has at least one cell and its cells can be numbered in 32 bits.
     pub fn is_valid(self) -> bool {
         let planes = u64::from(self.polarities) * u64::from(self.height);
@@ -54,7 +60,7 @@ pub struct Widths {
     pub frame_sizes: Width,
     /// Of `cells`: the last is P * H * W - 1.
     pub cells: Width,
-    /// Of `counts`: as the data need.
+    /// Of `counts`: as the data need; float32 for surfaces.
     pub counts: Width,
 }
 
@@ -73,22 +79,22 @@ impl Widths {
 /// The frames of any number of samples, as three columns one sample after another.
 ///
 /// ```
-/// use tonic_toolkit::frames::{FrameShape, SparseFrames, Width, Widths};
+/// use tonic_toolkit::frames::{Column, FrameShape, SparseFrames, Width, Widths};
 ///
 /// let shape = FrameShape { polarities: 1, height: 1, width: 4 };
 /// let mut frames = SparseFrames::new(Widths::of(shape, Width::U8));
-/// frames.push(&[1, 0, 2], &[3, 0, 1], &[7, 1, 2]).unwrap();
+/// frames.push(&[1, 0, 2], &[3, 0, 1], Column::U32(&[7, 1, 2])).unwrap();
 /// let sample = frames.sample(0);
 /// assert_eq!((sample.frames(), sample.entries(), sample.events()), (3, 3, 10));
 /// assert_eq!(sample.to_dense::<u32>(shape), [0, 0, 0, 7, 0, 0, 0, 0, 1, 2, 0, 0]);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SparseFrames {
     /// Occupied cells of each frame.
     pub frame_sizes: ColumnBuf,
     /// Indices of the occupied cells.
     pub cells: ColumnBuf,
-    /// Events in each.
+    /// Events in each, or the surface's value.
     pub counts: ColumnBuf,
     /// Where each sample's frames begin, and the end: one more than samples.
     frame_offsets: Vec<usize>,
@@ -140,16 +146,21 @@ impl SparseFrames {
     ///
     /// # Errors
     /// A count that the width of `counts` does not hold; nothing is appended then.
-    pub fn push(&mut self, frame_sizes: &[u32], cells: &[u32], counts: &[u32]) -> Result<(), CountTooLarge> {
+    ///
+    /// # Panics
+    /// If a surface is appended to counts.
+    pub fn push(&mut self, frame_sizes: &[u32], cells: &[u32], counts: Column<'_>) -> Result<(), CountTooLarge> {
         debug_assert_eq!(frame_sizes.iter().sum::<u32>() as usize, cells.len());
         debug_assert_eq!(cells.len(), counts.len());
-        let largest = counts.iter().copied().max().unwrap_or(0);
+        let surface = |width| width == Width::F32;
+        assert_eq!(surface(counts.width()), surface(self.counts.width()), "a set holds counts or surfaces");
+        let largest = counts.max().unwrap_or(0);
         if largest > self.counts.width().max() {
             return Err(CountTooLarge(largest));
         }
         self.frame_sizes.extend(Column::U32(frame_sizes));
         self.cells.extend(Column::U32(cells));
-        self.counts.extend(Column::U32(counts));
+        self.counts.extend(counts);
         self.end_sample();
         Ok(())
     }
@@ -209,13 +220,14 @@ impl SparseFrames {
         (0..self.len()).map(|i| self.sample(i))
     }
 
+    /// Bytes of the columns.
+    pub fn column_bytes(&self) -> usize {
+        [&self.frame_sizes, &self.cells, &self.counts].into_iter().map(|c| c.len() * c.width().bytes()).sum()
+    }
+
     /// Bytes of the columns and the offsets.
     pub fn bytes(&self) -> usize {
-        let column = |c: &ColumnBuf| c.len() * c.width().bytes();
-        column(&self.frame_sizes)
-            + column(&self.cells)
-            + column(&self.counts)
-            + (self.frame_offsets.len() + self.entry_offsets.len()) * size_of::<usize>()
+        self.column_bytes() + (self.frame_offsets.len() + self.entry_offsets.len()) * size_of::<usize>()
     }
 }
 
@@ -226,7 +238,7 @@ pub struct SampleFrames<'a> {
     pub frame_sizes: Column<'a>,
     /// Indices of the occupied cells, ascending within a frame.
     pub cells: Column<'a>,
-    /// Events in each.
+    /// Events in each, or the surface's value.
     pub counts: Column<'a>,
 }
 
@@ -241,53 +253,52 @@ impl SampleFrames<'_> {
         self.cells.len()
     }
 
-    /// Events over all frames.
+    /// Events over all frames; a surface does not tell them.
     pub fn events(&self) -> u64 {
         self.counts.sum()
     }
 
-    /// `(frame, cell, count)` of every occupied cell, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, u32, u32)> {
+    /// `(frame, cell, count)` of every occupied cell, in order; in surfaces, the value is the third.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, u32, f64)> {
         let frames = self.frame_sizes.iter().enumerate().flat_map(|(t, n)| std::iter::repeat_n(t, n as usize));
-        frames.zip(self.cells.iter().zip(self.counts.iter())).map(|(t, (cell, count))| (t, cell, count))
+        frames.zip(self.cells.iter().zip(self.counts.values())).map(|(t, (cell, count))| (t, cell, count))
     }
 
     /// Writes the counts into `out`, dense (T, P, H, W) and zero before; frames beyond its end are left out.
-    #[allow(clippy::useless_conversion)] // of the three widths, one is u32 already
-    pub fn write_dense<N: FromCount>(&self, shape: FrameShape, out: &mut [N]) {
+    pub fn write_dense<N: FromValue>(&self, shape: FrameShape, out: &mut [N]) {
         let frames = out.chunks_exact_mut(shape.cells() as usize).zip(self.frame_sizes.iter());
         each_width!(self.cells, Column, cells => each_width!(self.counts, Column, counts => {
             let mut entries = cells.iter().zip(counts);
             for (frame, size) in frames {
-                for (&cell, &count) in entries.by_ref().take(size as usize) {
-                    frame[cell as usize] = N::from_count(count.into());
+                for (&cell, &value) in entries.by_ref().take(size as usize) {
+                    frame[cell as usize] = N::from_value(f64::from(value));
                 }
             }
         }))
     }
 
     /// The dense frames, (T, P, H, W).
-    pub fn to_dense<N: FromCount>(&self, shape: FrameShape) -> Vec<N> {
-        let mut out = vec![N::from_count(0); self.frames() * shape.cells() as usize];
+    pub fn to_dense<N: FromValue>(&self, shape: FrameShape) -> Vec<N> {
+        let mut out = vec![N::from_value(0.0); self.frames() * shape.cells() as usize];
         self.write_dense(shape, &mut out);
         out
     }
 }
 
 /// Numbers that a dense frame can be made of.
-pub trait FromCount: Copy {
-    /// The count as this type.
-    fn from_count(count: u32) -> Self;
+pub trait FromValue: Copy {
+    /// The count, or the surface's value, as this type.
+    fn from_value(value: f64) -> Self;
 }
 
-impl FromCount for u32 {
-    fn from_count(count: u32) -> u32 {
-        count
+impl FromValue for u32 {
+    fn from_value(value: f64) -> u32 {
+        value as u32
     }
 }
 
-impl FromCount for f32 {
-    fn from_count(count: u32) -> f32 {
-        count as f32
+impl FromValue for f32 {
+    fn from_value(value: f64) -> f32 {
+        value as f32
     }
 }

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// A log gets no line before a task has taken so long: what is over at once needs none.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How progress is shown, for a whole run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
@@ -90,7 +93,8 @@ impl Progress {
             Show::Bar(bar) => bar.inc(n),
             Show::Lines(reported) => {
                 let quarter = done * 4 / self.total.max(1);
-                if quarter < 4 && reported.fetch_max(quarter, Ordering::Relaxed) < quarter {
+                let patient = self.started.elapsed() < PATIENCE;
+                if !patient && quarter < 4 && reported.fetch_max(quarter, Ordering::Relaxed) < quarter {
                     eprintln!("{}: {}% ({done} of {} {})", self.label, quarter * 25, self.total, self.unit);
                 }
             }
@@ -128,4 +132,20 @@ pub fn human_bytes(bytes: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+/// Bytes as people give them: `64M`, `512k`, of 1024.
+///
+/// # Errors
+/// What was expected.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(['B', 'b', 'i']);
+    let (digits, unit) = match digits.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&digits[..at], 1 << 10),
+        Some((at, 'M' | 'm')) => (&digits[..at], 1 << 20),
+        Some((at, 'G' | 'g')) => (&digits[..at], 1 << 30),
+        _ => (digits, 1),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|&n| n > 0);
+    number.ok_or_else(|| "expected a size such as 64M, 512k or 1G".into())
 }

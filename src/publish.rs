@@ -84,6 +84,12 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Bytes of the files that are in a directory; none where there is no directory.
+pub fn bytes_in(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
+}
+
 /// The name of the file of which `name` is a draft that a killed process left, if it is one.
 pub fn drafted(name: &str) -> Option<&str> {
     name.strip_prefix('.')?.strip_suffix(".tmp")

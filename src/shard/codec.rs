@@ -5,10 +5,10 @@ use std::path::Path;
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::Ledger;
-use super::gaps::{gaps, gaps_to_cells};
-use super::layout::{ALIGNMENT, ChunkRecord, MAX_CHUNK_SAMPLES, MAX_DECODED_BYTES, SetLayout, aligned, chunk_checksum};
+use super::body::{parse_body, write_body};
+use super::layout::{ChunkRecord, MAX_DECODED_BYTES, SetLayout, chunk_checksum};
 use crate::error::{Error, Result};
-use crate::frames::{SparseFrames, Widths};
+use crate::frames::{SparseFrames, Width, Widths};
 
 /// What the label column holds where a sample has no label.
 pub const NO_LABEL: u32 = u32::MAX;
@@ -33,7 +33,7 @@ pub struct SampleTable {
 }
 
 /// A group of samples, decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {
     /// Their frames.
     pub frames: SparseFrames,
@@ -103,8 +103,9 @@ impl Encoder {
             expected: format!("{MAX_DECODED_BYTES} decoded bytes"),
             got,
         };
-        if self.body.len() > MAX_DECODED_BYTES as usize {
-            return Err(too_large(self.body.len().to_string()));
+        let bytes = self.body.len().max(chunk.frames.column_bytes());
+        if bytes > MAX_DECODED_BYTES as usize {
+            return Err(too_large(bytes.to_string()));
         }
         let stored = self.compressor.compress(&self.body).map_err(|e| too_large(e.to_string()))?;
         let record = ChunkRecord {
@@ -119,38 +120,6 @@ impl Encoder {
     }
 }
 
-/// The decoded form, column after column.
-fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
-    let Chunk { frames, table } = chunk;
-    let u32_column = |out: &mut Vec<u8>, numbers: &mut dyn Iterator<Item = u32>| {
-        numbers.for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
-        pad(out);
-    };
-    u32_column(out, &mut frames.samples().map(|s| s.frames() as u32));
-    u32_column(out, &mut frames.samples().map(|s| s.entries() as u32));
-    u32_column(out, &mut table.labels.iter().copied());
-    out.extend_from_slice(&table.flags);
-    pad(out);
-    for column in 0..Ledger::NAMES.len() {
-        table.ledgers.iter().for_each(|l| out.extend_from_slice(&l.columns()[column].to_le_bytes()));
-        pad(out);
-    }
-    for column in &table.extras {
-        column.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
-        pad(out);
-    }
-    frames.frame_sizes.write_le_bytes(out);
-    pad(out);
-    gaps(frames).write_le_bytes(out);
-    pad(out);
-    frames.counts.write_le_bytes(out);
-    pad(out);
-}
-
-fn pad(out: &mut Vec<u8>) {
-    out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
-}
-
 /// Where a stored chunk comes from, for its errors: "chunk 3 (samples 192 to 255)".
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkName<'a> {
@@ -163,7 +132,7 @@ pub struct ChunkName<'a> {
 }
 
 impl ChunkName<'_> {
-    fn corrupt(
+    pub(super) fn corrupt(
         &self,
         samples: u32,
         place: &str,
@@ -254,114 +223,6 @@ impl Default for Decoder {
     }
 }
 
-/// What is wrong with a decoded chunk.
-struct Fault {
-    place: String,
-    expected: String,
-    got: String,
-}
-
-fn fault(place: &str, expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Fault {
-    Fault { place: place.into(), expected: expected.to_string(), got: got.to_string() }
-}
-
-/// Takes columns off the front of a decoded chunk.
-struct Columns<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Columns<'a> {
-    /// The next column, of `numbers` numbers of `width` bytes, its padding checked and dropped.
-    fn take(&mut self, name: &str, numbers: u64, width: usize) -> std::result::Result<&'a [u8], Fault> {
-        let bytes = numbers * width as u64;
-        let padded = aligned(bytes);
-        if padded > self.rest.len() as u64 {
-            return Err(fault(name, format!("a column of {padded} bytes"), format!("{} bytes left", self.rest.len())));
-        }
-        let (column, rest) = self.rest.split_at(padded as usize);
-        let (column, padding) = column.split_at(bytes as usize);
-        if padding.iter().any(|&b| b != 0) {
-            return Err(fault(name, "padding of zeros", "something else"));
-        }
-        self.rest = rest;
-        Ok(column)
-    }
-
-    fn take_u32(
-        &mut self,
-        name: &str,
-        numbers: u32,
-    ) -> std::result::Result<impl Iterator<Item = u32> + use<'a>, Fault> {
-        let column = self.take(name, numbers.into(), 4)?;
-        Ok(column.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)))
-    }
-}
-
-/// Reads a decoded chunk into `chunk`. All that kernels rely on is checked here: sums, and cells inside the frame.
-fn parse_body(body: &[u8], layout: &SetLayout, samples: u32, chunk: &mut Chunk) -> std::result::Result<(), Fault> {
-    if !(1..=MAX_CHUNK_SAMPLES).contains(&samples) {
-        return Err(fault("samples", format!("1 to {MAX_CHUNK_SAMPLES}"), samples));
-    }
-    let mut columns = Columns { rest: body };
-    let frames: Vec<u32> = columns.take_u32("frames", samples)?.collect();
-    let entries: Vec<u32> = columns.take_u32("entries", samples)?.collect();
-    if frames.contains(&0) {
-        return Err(fault("frames", "at least 1 a sample", 0));
-    }
-
-    let table = &mut chunk.table;
-    table.labels.clear();
-    table.labels.extend(columns.take_u32("label", samples)?);
-    table.flags.clear();
-    table.flags.extend_from_slice(columns.take("flags", samples.into(), 1)?);
-    let mut ledgers = vec![[0_u64; Ledger::NAMES.len()]; samples as usize];
-    for (i, name) in Ledger::NAMES.iter().enumerate() {
-        let column = columns.take(name, samples.into(), 8)?;
-        for (ledger, &bytes) in ledgers.iter_mut().zip(column.as_chunks().0) {
-            ledger[i] = u64::from_le_bytes(bytes);
-        }
-    }
-    table.ledgers.clear();
-    table.ledgers.extend(ledgers.into_iter().map(Ledger::from_columns));
-    table.extras.resize(layout.extras.into(), Vec::new());
-    for extra in &mut table.extras {
-        extra.clear();
-        let column = columns.take("extra column", samples.into(), 8)?;
-        extra.extend(column.as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)));
-    }
-
-    // As many as u32s, added in u64: no sum here wraps.
-    let total_frames = frames.iter().map(|&n| u64::from(n)).sum();
-    let total_entries = entries.iter().map(|&n| u64::from(n)).sum();
-    let widths = layout.widths;
-    let out = &mut chunk.frames;
-    if out.widths() != widths {
-        *out = SparseFrames::new(widths);
-    }
-    out.clear();
-    out.frame_sizes.extend_le_bytes(columns.take("frame_sizes", total_frames, widths.frame_sizes.bytes())?);
-    out.cells.extend_le_bytes(columns.take("cells", total_entries, widths.cells.bytes())?);
-    out.counts.extend_le_bytes(columns.take("counts", total_entries, widths.counts.bytes())?);
-    if !columns.rest.is_empty() {
-        return Err(fault("end of the chunk", "no more bytes", format!("{} bytes", columns.rest.len())));
-    }
-    let of_frames = out.frame_sizes.view().sum();
-    if of_frames != total_entries {
-        return Err(fault("frame_sizes", format!("a sum of {total_entries}"), of_frames));
-    }
-    if !gaps_to_cells(&mut out.cells, &out.frame_sizes.view(), layout.shape.cells()) {
-        return Err(fault("cells", format!("below {}", layout.shape.cells()), "a larger one"));
-    }
-    out.set_samples(frames.iter().zip(&entries).map(|(&f, &n)| (f as usize, n as usize)));
-    for (i, (sample, &n)) in out.samples().zip(&entries).enumerate() {
-        let of_frames = sample.frame_sizes.sum();
-        if of_frames != u64::from(n) {
-            return Err(fault(&format!("frame_sizes of its sample {i}"), format!("a sum of {n}"), of_frames));
-        }
-    }
-    Ok(())
-}
-
 /// What a whole chunk keeps beyond what decoding needs: no zero counts, no unknown flags, ledgers that balance and agree
 /// with the frames, labels inside the classes.
 ///
@@ -375,16 +236,16 @@ pub fn check_chunk(name: ChunkName<'_>, chunk: &Chunk, classes: usize) -> Result
             Err(name.corrupt(samples, &format!("{what} of sample {number}"), expected, got))
         };
         let (ledger, label, flags) = (&chunk.table.ledgers[i], chunk.table.labels[i], chunk.table.flags[i]);
-        if sample.counts.iter().any(|n| n == 0) {
-            return corrupt("counts", "at least 1".into(), "0".into());
+        if let Some(n) = sample.counts.values().find(|&n| n == 0.0 || !n.is_finite()) {
+            return corrupt("counts", "finite numbers other than 0".into(), n.to_string());
         }
         if !ledger.balances() {
             let expected = format!("{} events accounted for", ledger.events_in);
             return corrupt("ledger", expected, format!("{:?}", ledger.accounted()));
         }
         let counted = sample.events();
-        let overlap = flags & FLAG_OVERLAP != 0;
-        if counted < ledger.binned || (counted > ledger.binned && !overlap) {
+        let (overlap, surface) = (flags & FLAG_OVERLAP != 0, sample.counts.width() == Width::F32);
+        if !surface && (counted < ledger.binned || (counted > ledger.binned && !overlap)) {
             return corrupt("frames", format!("{} events", ledger.binned), counted.to_string());
         }
         if label != NO_LABEL && label as usize >= classes {

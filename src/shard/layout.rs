@@ -13,7 +13,7 @@ use crate::frames::{FrameShape, Width, Widths};
 /// The first eight bytes of a shard. As in PNG, a transfer that mends line ends or strips the eighth bit breaks them.
 pub const MAGIC: [u8; 8] = *b"\x89TNC\r\n\x1a\n";
 /// The version written and read here.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 128;
 /// Bytes of an index record.
@@ -104,7 +104,7 @@ impl ShardHead {
     /// # let layout = SetLayout { shape, widths: Widths::of(shape, Width::U8), chunk_samples: 64, extras: 0, recipe_id: [7; 32] };
     /// # let head = ShardHead { layout, place: ShardPlace { number: 0, first_sample: 0, samples: 0 }, chunks: vec![] };
     /// let bytes = head.to_bytes();
-    /// assert_eq!(&bytes[..12], b"\x89TNC\r\n\x1a\n\x01\x00\x00\x00"); // magic, version 1, zero
+    /// assert_eq!(&bytes[..12], b"\x89TNC\r\n\x1a\n\x02\x00\x00\x00"); // magic, version 2, zero
     /// assert_eq!(&bytes[16..24], &128_u64.to_le_bytes()); // length of a file without chunks
     /// assert_eq!(&bytes[44..60], b"\x01\0\0\0\x01\0\0\0\x64\0\0\0\x01\x01\x01\0"); // (1, 1, 100), u8, u8, u8, no extras
     /// ```
@@ -123,7 +123,7 @@ impl ShardHead {
         for n in [shape.polarities, shape.height, shape.width] {
             out.extend_from_slice(&n.to_le_bytes());
         }
-        out.extend([widths.frame_sizes, widths.cells, widths.counts].map(|w| w.bytes() as u8));
+        out.extend([widths.frame_sizes, widths.cells, widths.counts].map(Width::code));
         out.push(extras);
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&recipe_id);
@@ -187,8 +187,8 @@ impl ShardHead {
             return Err(corrupt("shape of a frame", "1 to 2^32 - 1 cells".into(), shape.to_string()));
         }
         let width = |at: usize| {
-            Width::from_bytes(header[at])
-                .ok_or_else(|| corrupt("width of a column", "1, 2 or 4 bytes".into(), header[at].to_string()))
+            Width::from_code(header[at])
+                .ok_or_else(|| corrupt("width of a column", "1, 2, 4 or 20".into(), header[at].to_string()))
         };
         let widths = Widths { frame_sizes: width(56)?, cells: width(57)?, counts: width(58)? };
         if widths != Widths::of(shape, widths.counts) {
@@ -263,7 +263,8 @@ pub fn chunk_checksum(stored: &[u8]) -> u64 {
     xxh3_64(stored)
 }
 
-fn read_record(bytes: &[u8; RECORD_BYTES]) -> ChunkRecord {
+/// A chunk's record of the index.
+pub(super) fn read_record(bytes: &[u8; RECORD_BYTES]) -> ChunkRecord {
     ChunkRecord {
         offset: u64::from_le_bytes(field(bytes, 0)),
         stored_bytes: u64::from_le_bytes(field(bytes, 8)),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Where the events of a sample, or of a set, went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// Events in the recording.
+    /// Events in the recording, and those that a transform emitted instead of those it filtered.
     pub events_in: u64,
     /// In frames.
     pub binned: u64,

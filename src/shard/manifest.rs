@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Ledger;
 use super::codec::{Chunk, FLAG_EMPTY, FLAG_SORTED, NO_LABEL};
-use super::layout::{SetLayout, VERSION};
+use super::layout::{SetLayout, ShardPlace, VERSION};
+use super::part::Part;
 use crate::error::{Error, Result};
 use crate::frames::{FrameShape, Widths};
 use crate::publish::publish;
@@ -23,7 +24,7 @@ pub struct Id(pub [u8; 32]);
 
 impl std::fmt::Display for Id {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
+        f.pad(&blake3::Hash::from_bytes(self.0).to_hex())
     }
 }
 
@@ -68,6 +69,9 @@ pub struct SetDescription {
     pub sources: Vec<Source>,
     /// What wrote the set.
     pub tool: Tool,
+    /// Which part of a larger set this is, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
 }
 
 /// A recording that went into a set.
@@ -111,7 +115,7 @@ pub struct Totals {
     pub frames: u64,
     /// Occupied cells.
     pub entries: u64,
-    /// The largest count.
+    /// The largest count; 0 for surfaces.
     pub max_count: u32,
     /// Samples of each class.
     pub class_samples: Vec<u64>,
@@ -229,6 +233,21 @@ impl SetDescription {
     pub fn shards(&self) -> u64 {
         self.chunks().div_ceil(self.shard_chunks.into())
     }
+
+    /// The place of shard `number`.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn shard_place(&self, number: u64) -> ShardPlace {
+        let first_sample = number * u64::from(self.shard_chunks) * u64::from(self.chunk_samples);
+        let end = self.samples_of(0..(number + 1) * u64::from(self.shard_chunks)).end;
+        ShardPlace { number: number as u32, first_sample, samples: (end - first_sample) as u32 }
+    }
+
+    /// The name of a label: its class's.
+    pub fn class_name(&self, label: u32) -> &str {
+        if label == NO_LABEL { "no label" } else { self.classes.get(label as usize).map_or("unknown", String::as_str) }
+    }
 }
 
 impl Manifest {
@@ -312,6 +331,9 @@ impl Manifest {
                 self.shards.len().to_string(),
             );
         }
+        if let Some(part) = d.part.filter(|part| !part.is_valid()) {
+            return corrupt("part", format!("1 to {} of {}", part.of, part.of), part.index.to_string());
+        }
         for (i, shard) in self.shards.iter().enumerate() {
             if shard.name != shard_name(i as u64) {
                 return corrupt("name of a shard", shard_name(i as u64), shard.name.clone());
@@ -343,6 +365,11 @@ impl Manifest {
         let mut text = json.trim_end_matches("\n}").to_string() + ",\n  ";
         text.push_str(&checksum_tail(&text));
         text
+    }
+
+    /// Bytes of the shards.
+    pub fn stored_bytes(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.bytes).sum()
     }
 
     /// Refuses two sets that cannot be trained on together, and names the first field that differs.

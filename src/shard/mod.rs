@@ -1,13 +1,16 @@
 #![doc = include_str!("FORMAT.md")]
 
+mod body;
 pub mod codec;
-mod gaps;
+mod entries;
 pub mod layout;
 pub mod ledger;
 pub mod manifest;
 mod map;
 pub mod order;
+pub mod part;
 pub mod reader;
+pub mod salvage;
 pub mod verify;
 pub mod writer;
 

@@ -1,8 +1,9 @@
 //! A complete set, open for reading: every shard mapped, its head checked against the manifest.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::codec::{Chunk, ChunkName, Decoder};
+use super::codec::{Chunk, ChunkName, Decoder, EncodedChunk};
 use super::layout::{ChunkRecord, SetLayout, ShardHead, ShardPlace};
 use super::manifest::{Manifest, ShardEntry, identity_of};
 use super::map::MappedFile;
@@ -44,6 +45,11 @@ impl Shard {
         Ok(&self.map.bytes()?[range])
     }
 
+    /// The number of its chunk `k` in the set.
+    pub fn chunk_number(&self, k: usize) -> u64 {
+        self.name(k).number
+    }
+
     fn name(&self, k: usize) -> ChunkName<'_> {
         let per_chunk = u64::from(self.head.layout.chunk_samples);
         let first_sample = self.head.place.first_sample + k as u64 * per_chunk;
@@ -62,6 +68,18 @@ impl Shard {
         decoder.decode(self.name(k), &self.head.layout, record, self.stored(record)?, chunk)
     }
 
+    /// Its chunk `k` as it is stored, not checked: after [`Shard::decode_and_verify`], to be written to another set.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the file was cut short under the open set.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn encoded(&self, k: usize) -> Result<EncodedChunk> {
+        let record = self.head.chunks[k];
+        Ok(EncodedChunk { stored: self.stored(&record)?.to_vec(), record })
+    }
+
     /// As [`Shard::decode`], and checks everything else that the format promises of a chunk.
     ///
     /// # Errors
@@ -75,8 +93,7 @@ impl Shard {
         let end = (record.offset + record.stored_bytes) as usize;
         let next = self.head.chunks.get(k + 1).map_or(bytes.len(), |next| next.offset as usize);
         if bytes[end..next].iter().any(|&b| b != 0) {
-            let place = format!("padding after chunk {}", name.number);
-            return Err(Error::corrupt(name.shard, place, "zeros", "something else"));
+            return Err(name.corrupt(record.samples, "padding after it", "zeros", "something else"));
         }
         Ok(())
     }
@@ -97,18 +114,16 @@ impl ShardSet {
     /// [`Error::NotASet`], [`Error::Incomplete`], [`Error::Incompatible`], [`Error::Corrupt`], [`Error::Io`].
     pub fn open(dir: &Path) -> Result<ShardSet> {
         let manifest = Manifest::read(dir)?;
-        let layout = manifest.description.layout();
-        let mut shards = Vec::with_capacity(manifest.shards.len());
-        let mut first_sample = 0;
-        for (i, entry) in manifest.shards.iter().enumerate() {
-            let shard = open_listed(dir, entry)?;
-            check_listed(&shard, entry, &layout, i as u32, first_sample, &manifest)?;
-            first_sample += u64::from(shard.head.place.samples);
-            shards.push(shard);
-        }
-        if first_sample != manifest.description.samples {
+        let shards = open_shards(dir, &manifest).into_iter().collect::<Result<Vec<_>>>()?;
+        ShardSet::of(dir, manifest, shards)
+    }
+
+    /// The set of a manifest and all the shards that it lists.
+    pub(super) fn of(dir: &Path, manifest: Manifest, shards: Vec<Shard>) -> Result<ShardSet> {
+        let samples: u64 = shards.iter().map(|shard| u64::from(shard.head.place.samples)).sum();
+        if samples != manifest.description.samples {
             let expected = format!("{} samples", manifest.description.samples);
-            return Err(Error::corrupt(&dir.join(super::manifest::FILE_NAME), "shards", expected, first_sample));
+            return Err(Error::corrupt(&dir.join(super::manifest::FILE_NAME), "shards", expected, samples));
         }
         Ok(ShardSet { dir: dir.into(), manifest, shards })
     }
@@ -126,6 +141,11 @@ impl ShardSet {
     /// Its shards.
     pub fn shards(&self) -> &[Shard] {
         &self.shards
+    }
+
+    /// The identities of all chunks, in order.
+    pub fn identities(&self) -> Vec<[u8; 32]> {
+        self.shards.iter().flat_map(|s| s.head.chunks.iter().map(|c| c.identity)).collect()
     }
 
     /// How many samples.
@@ -190,8 +210,80 @@ impl ShardSet {
 
     /// Bytes of the shards on disk.
     pub fn stored_bytes(&self) -> u64 {
-        self.manifest.shards.iter().map(|s| s.bytes).sum()
+        self.manifest.stored_bytes()
     }
+}
+
+/// Reads samples by number, and decodes a chunk once for all of its that are asked for in a row.
+pub struct SampleReader<'a> {
+    set: &'a ShardSet,
+    decoder: Decoder,
+    chunk: Chunk,
+    number: Option<u64>,
+}
+
+impl<'a> SampleReader<'a> {
+    /// Of a set.
+    pub fn new(set: &'a ShardSet) -> SampleReader<'a> {
+        SampleReader { set, decoder: Decoder::new(), chunk: set.empty_chunk(), number: None }
+    }
+
+    /// Chunk `number`, verified.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn chunk(&mut self, number: u64) -> Result<&Chunk> {
+        if self.number != Some(number) {
+            self.number = None;
+            let (shard, k) = self.set.locate(number);
+            let classes = self.set.manifest.description.classes.len();
+            shard.decode_and_verify(k, classes, &mut self.decoder, &mut self.chunk)?;
+            self.number = Some(number);
+        }
+        Ok(&self.chunk)
+    }
+
+    /// Sample `number`: its chunk, verified, and its place in that.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn sample(&mut self, number: u64) -> Result<(&Chunk, usize)> {
+        let per_chunk = u64::from(self.set.manifest.description.chunk_samples);
+        Ok((self.chunk(number / per_chunk)?, (number % per_chunk) as usize))
+    }
+}
+
+/// Opens every shard that a set's manifest lists: for each the shard, or what is wrong with it, which chunks and
+/// samples that takes away included.
+pub fn open_shards(dir: &Path, manifest: &Manifest) -> Vec<Result<Shard>> {
+    let description = &manifest.description;
+    let layout = description.layout();
+    let mut first_sample = 0;
+    let open = |(i, entry): (usize, &ShardEntry)| {
+        let number = i as u64;
+        let opened = open_listed(dir, entry).and_then(|shard| {
+            check_listed(&shard, entry, &layout, i as u32, first_sample, manifest)?;
+            Ok(shard)
+        });
+        first_sample = first_sample.saturating_add(entry.samples);
+        let per_shard = u64::from(description.shard_chunks);
+        let chunks = number * per_shard..((number + 1) * per_shard).min(description.chunks());
+        opened.map_err(|fault| {
+            let say = |name: &str, range: Range<u64>| match range.end.saturating_sub(1) {
+                last if last <= range.start => format!("{name} {}", range.start),
+                last => format!("{name}s {} to {last}", range.start),
+            };
+            let samples = description.samples_of(chunks.clone());
+            fault.with_place(&format!("{}, {}", say("chunk", chunks), say("sample", samples)))
+        })
+    };
+    manifest.shards.iter().enumerate().map(open).collect()
 }
 
 fn open_listed(dir: &Path, entry: &ShardEntry) -> Result<Shard> {

@@ -1,33 +1,26 @@
 //! Is a set whole? Everything that the format promises, held against the bytes.
 
+use std::path::Path;
+
 use rayon::prelude::*;
 
 use super::codec::{Chunk, Decoder};
-use super::manifest::{Totals, set_id};
-use super::reader::ShardSet;
+use super::manifest::{Manifest, Totals, set_id};
+use super::reader::{Shard, ShardSet, open_shards};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
 /// Checks every chunk of an open set: checksums, identities, content, padding, and the manifest's sums.
 ///
-/// Returns every fault found, in the order of the chunks, so that a repair knows all that it must mend.
+/// Returns every fault found, in the order of the chunks.
 /// (Opening the set has checked the manifest, the shards' sizes, heads and indexes: that is `verify --quick`.)
 pub fn verify(set: &ShardSet, progress: &Progress) -> Vec<Error> {
-    let classes = set.manifest().description.classes.len();
-    let fresh = || (Decoder::new(), set.empty_chunk());
-    let check = |(decoder, chunk): &mut (Decoder, Chunk), number: u64| -> Result<Totals> {
-        let (shard, k) = set.locate(number);
-        shard.decode_and_verify(k, classes, decoder, chunk)?;
-        let mut totals = Totals::new(classes);
-        totals.add(chunk);
-        progress.add(chunk.len() as u64);
-        Ok(totals)
-    };
-    let results: Vec<Result<Totals>> = (0..set.chunks()).into_par_iter().map_init(fresh, check).collect();
+    let manifest = set.manifest();
+    let classes = manifest.description.classes.len();
     let mut totals = Totals::new(classes);
     let mut faults = Vec::new();
-    for result in results {
-        match result {
+    for (_, checked) in check_chunks(set.shards(), classes, progress) {
+        match checked {
             Ok(part) => totals.merge(&part),
             Err(fault) => faults.push(fault),
         }
@@ -38,6 +31,53 @@ pub fn verify(set: &ShardSet, progress: &Progress) -> Vec<Error> {
     faults
 }
 
+/// Checks whatever there is of a set; with `progress`, which is asked for by the number of samples, every chunk too.
+///
+/// Returns every fault found, that of the manifest alone where it cannot be read.
+pub fn verify_dir(dir: &Path, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec<Error> {
+    let manifest = match Manifest::read(dir) {
+        Ok(manifest) => manifest,
+        Err(fault) => return vec![fault],
+    };
+    let (mut shards, mut faults) = (Vec::new(), Vec::new());
+    for shard in open_shards(dir, &manifest) {
+        match shard {
+            Ok(shard) => shards.push(shard),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    let progress = progress.map(|start| start(shards.iter().map(|s| u64::from(s.head().place.samples)).sum()));
+    let classes = manifest.description.classes.len();
+    if faults.is_empty() {
+        match (ShardSet::of(dir, manifest, shards), &progress) {
+            (Ok(set), Some(progress)) => faults.extend(verify(&set, progress)),
+            (set, _) => faults.extend(set.err()),
+        }
+    } else if let Some(progress) = &progress {
+        faults.extend(check_chunks(&shards, classes, progress).into_iter().filter_map(|(_, checked)| checked.err()));
+    }
+    progress.map(Progress::finish);
+    faults
+}
+
+/// Checks every chunk of some shards on all cores: for each its number in the set, and its sums or its fault.
+pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Vec<(u64, Result<Totals>)> {
+    let fresh = || (Decoder::new(), None);
+    let check = |(decoder, chunk): &mut (Decoder, Option<Chunk>), (shard, k): (&Shard, usize)| {
+        let chunk = chunk.get_or_insert_with(|| Chunk::new(shard.head().layout.widths, 0));
+        let checked = shard.decode_and_verify(k, classes, decoder, chunk).map(|()| {
+            let mut totals = Totals::new(classes);
+            totals.add(chunk);
+            totals
+        });
+        progress.add(shard.head().chunks[k].samples.into());
+        (shard.chunk_number(k), checked)
+    };
+    let of_shard = |shard| (0..Shard::head(shard).chunks.len()).map(move |k| (shard, k));
+    let all: Vec<(&Shard, usize)> = shards.iter().flat_map(of_shard).collect();
+    all.into_par_iter().map_init(fresh, check).collect()
+}
+
 /// The manifest's own words, held against what the chunks add up to.
 fn check_sums(set: &ShardSet, totals: &Totals) -> Option<Error> {
     let manifest = set.manifest();
@@ -45,8 +85,6 @@ fn check_sums(set: &ShardSet, totals: &Totals) -> Option<Error> {
     if *totals != manifest.totals {
         return Some(Error::corrupt(&path, "sums", format!("{totals:?}"), format!("{:?}", manifest.totals)));
     }
-    let identities: Vec<[u8; 32]> =
-        set.shards().iter().flat_map(|s| s.head().chunks.iter().map(|c| c.identity)).collect();
-    let id = set_id(&manifest.description, &identities);
+    let id = set_id(&manifest.description, &set.identities());
     (id != manifest.set_id).then(|| Error::corrupt(&path, "set_id", id, manifest.set_id))
 }

@@ -8,9 +8,11 @@ use std::fs::{File, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::codec::{Chunk, Decoder, EncodedChunk};
-use super::layout::{ChunkRecord, ShardHead, ShardPlace, aligned};
-use super::manifest::{self, Manifest, SetDescription, ShardEntry, Totals, identity_of, shard_name};
+use super::layout::{ChunkRecord, ShardHead, aligned};
+use super::manifest::{self, Id, Manifest, SetDescription, ShardEntry, Totals, identity_of, shard_name};
 use super::reader::Shard;
 use crate::error::{Error, Result};
 use crate::publish::{Draft, drafted, publish, remove};
@@ -18,6 +20,8 @@ use crate::publish::{Draft, drafted, publish, remove};
 /// The marker's file name.
 pub const MARKER: &str = ".incomplete.json";
 const LOCK: &str = ".lock";
+/// What a writer that is interrupted leaves, and how to go on.
+pub const KEPT: &str = "complete shards are kept; run the same command with --resume to go on";
 
 /// What to do about what the output directory holds already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +32,28 @@ pub enum Existing {
     Resume,
     /// Remove the set in it.
     Overwrite,
+}
+
+impl Existing {
+    /// What `--resume` and `--overwrite` ask for.
+    pub fn asked(resume: bool, overwrite: bool) -> Existing {
+        match (resume, overwrite) {
+            (true, _) => Existing::Resume,
+            (_, true) => Existing::Overwrite,
+            _ => Existing::Refuse,
+        }
+    }
+}
+
+/// What the marker says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Marker {
+    /// What is being made.
+    #[serde(flatten)]
+    description: SetDescription,
+    /// Of which samples of other sets, as a hash, where it is made of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    selection: Option<Id>,
 }
 
 /// A set's directory, locked for writing.
@@ -42,20 +68,36 @@ impl OutputDir {
     /// Creates the directory where needed and takes its lock.
     ///
     /// # Errors
-    /// [`Error::Busy`], [`Error::Exists`] for a directory with a set in it under [`Existing::Refuse`], [`Error::Io`].
+    /// [`Error::Busy`], [`Error::Exists`] for a directory with a set in it under [`Existing::Refuse`], with a complete one
+    /// under [`Existing::Resume`], [`Error::Io`].
     pub fn open(path: &Path, existing: Existing) -> Result<OutputDir> {
         if path.exists() && !path.is_dir() {
             return Err(Error::Exists { path: path.into(), remedy: "it is a file; give a directory" });
         }
         std::fs::create_dir_all(path).map_err(Error::io(path, "create the directory"))?;
-        let dir = OutputDir { path: path.into(), _lock: take_lock(path)? };
-        if existing == Existing::Refuse && !dir.set_files()?.is_empty() {
+        let dir = OutputDir::lock(path)?;
+        let complete = || path.join(manifest::FILE_NAME).exists() && !path.join(MARKER).exists();
+        if existing == Existing::Resume && complete() {
+            let remedy = "the set is complete, there is nothing to resume";
+            return Err(Error::Exists { path: path.into(), remedy });
+        }
+        // A marker or drafts alone are a conversion that ended before it had anything: nothing is lost by another.
+        let worth = |file: &PathBuf| !file.file_name().unwrap_or_default().to_string_lossy().starts_with('.');
+        if existing == Existing::Refuse && dir.set_files()?.iter().any(worth) {
             return Err(Error::Exists {
                 path: path.into(),
                 remedy: "--resume goes on with an interrupted convert, --overwrite replaces the set",
             });
         }
         Ok(dir)
+    }
+
+    /// Takes the lock of a directory that is there, whatever is in it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Io`].
+    pub fn lock(path: &Path) -> Result<OutputDir> {
+        Ok(OutputDir { path: path.into(), _lock: take_lock(path)? })
     }
 
     /// The directory.
@@ -68,14 +110,18 @@ impl OutputDir {
     /// # Errors
     /// [`Error::Io`], [`Error::Corrupt`].
     pub fn unfinished(&self) -> Result<Option<SetDescription>> {
+        Ok(self.marker()?.map(|marker| marker.description))
+    }
+
+    fn marker(&self) -> Result<Option<Marker>> {
         let path = self.path.join(MARKER);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io(&path, "read the marker")(e)),
         };
-        let description = serde_json::from_str(&text).map_err(|e| Error::corrupt(&path, "JSON", "a description", e))?;
-        Ok(Some(description))
+        let marker = serde_json::from_str(&text).map_err(|e| Error::corrupt(&path, "JSON", "a description", e))?;
+        Ok(Some(marker))
     }
 
     /// Removes the set's files, the manifest first, so that no reader takes what is left for a set. Other files stay.
@@ -167,19 +213,37 @@ impl SetWriter {
     /// # Errors
     /// [`Error::Mismatch`] where the directory holds the beginning of another set, [`Error::Io`].
     pub fn start(dir: OutputDir, description: SetDescription, resume: bool) -> Result<SetWriter> {
-        let totals = Totals::new(description.classes.len());
-        let (identities, shards) = (Vec::new(), Vec::new());
-        let mut writer = SetWriter { dir, description, totals, identities, shards, shard: None };
-        match writer.dir.unfinished()?.filter(|_| resume) {
-            Some(unfinished) => {
-                writer.check_same(&unfinished)?;
-                writer.take_up_complete_shards()?;
-            }
+        SetWriter::begin(dir, Marker { description, selection: None }, resume)
+    }
+
+    /// As [`SetWriter::start`], for a set made of samples of other sets, which `selection` tells from any others.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where the directory holds the beginning of another set, [`Error::Io`].
+    pub fn start_selection(
+        dir: OutputDir,
+        description: SetDescription,
+        selection: Id,
+        resume: bool,
+    ) -> Result<SetWriter> {
+        SetWriter::begin(dir, Marker { description, selection: Some(selection) }, resume)
+    }
+
+    fn begin(dir: OutputDir, marker: Marker, resume: bool) -> Result<SetWriter> {
+        let started = dir.marker()?.filter(|_| resume);
+        match &started {
+            Some(started) => check_same(&dir.path, &marker, started)?,
             None => {
-                writer.dir.clear()?;
-                let text = serde_json::to_string_pretty(&writer.description).expect("a description has string keys");
-                publish(&writer.dir.path.join(MARKER), text.as_bytes())?;
+                dir.clear()?;
+                let text = serde_json::to_string_pretty(&marker).expect("a description has string keys");
+                publish(&dir.path.join(MARKER), text.as_bytes())?;
             }
+        }
+        let (description, identities, shards) = (marker.description, Vec::new(), Vec::new());
+        let totals = Totals::new(description.classes.len());
+        let mut writer = SetWriter { dir, description, totals, identities, shards, shard: None };
+        if started.is_some() {
+            writer.take_up_complete_shards()?;
         }
         Ok(writer)
     }
@@ -233,31 +297,12 @@ impl SetWriter {
         self.dir
     }
 
-    fn check_same(&self, unfinished: &SetDescription) -> Result<()> {
-        let of = |d: &SetDescription| serde_json::to_value(d).expect("a description has string keys");
-        let (mine, theirs) = (of(&self.description), of(unfinished));
-        // What a user has changed comes first, before what follows from it.
-        let fields = ["recipe", "samples", "sources"].into_iter().map(String::from);
-        let fields = fields.chain(mine.as_object().into_iter().flat_map(|object| object.keys().cloned()));
-        let mut differing = fields.filter_map(|field| Some((mine.get(&field)?.clone(), field)));
-        match differing.find(|(value, field)| theirs.get(field) != Some(value)) {
-            None => Ok(()),
-            Some((value, field)) => Err(Error::Mismatch {
-                path: self.dir.path.clone(),
-                other: self.dir.path.join(MARKER),
-                field: field.clone(),
-                expected: theirs.get(field).map_or("none".into(), ToString::to_string),
-                got: value.to_string(),
-            }),
-        }
-    }
-
     /// Reads back the shards that an interrupted conversion completed; the first that is not whole is made again.
     fn take_up_complete_shards(&mut self) -> Result<()> {
         let (mut decoder, classes) = (Decoder::new(), self.description.classes.len());
         for number in 0..self.description.shards() {
             let path = self.dir.path.join(shard_name(number));
-            let place = shard_place(&self.description, number);
+            let place = self.description.shard_place(number);
             let Ok(shard) = Shard::open(&path) else { break };
             if shard.head().layout != self.description.layout() || shard.head().place != place {
                 break;
@@ -279,12 +324,21 @@ impl SetWriter {
     }
 }
 
-/// The place of shard `number` in the set.
-fn shard_place(description: &SetDescription, number: u64) -> ShardPlace {
-    let per_shard = u64::from(description.shard_chunks) * u64::from(description.chunk_samples);
-    let first_sample = number * per_shard;
-    let samples = (description.samples - first_sample).min(per_shard) as u32;
-    ShardPlace { number: number as u32, first_sample, samples }
+/// Refuses to go on with another set than was begun, and names the first field that differs.
+fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
+    let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
+    let (mine, begun) = (of(mine), of(begun));
+    // What a user has changed comes first, before what follows from it.
+    let fields = ["recipe", "samples", "sources"].map(String::from).into_iter();
+    let all = [&mine, &begun].into_iter().flat_map(|value| value.as_object()).flat_map(|object| object.keys().cloned());
+    match fields.chain(all).find(|field| mine.get(field) != begun.get(field)) {
+        None => Ok(()),
+        Some(field) => {
+            let say = |value: &serde_json::Value| value.get(&field).map_or("none".into(), ToString::to_string);
+            let (expected, got) = (say(&begun), say(&mine));
+            Err(Error::Mismatch { path: dir.into(), other: dir.join(MARKER), field, expected, got })
+        }
+    }
 }
 
 fn shard_entry(number: u64, head: &ShardHead) -> ShardEntry {
@@ -296,9 +350,9 @@ fn shard_entry(number: u64, head: &ShardHead) -> ShardEntry {
     }
 }
 
-/// A shard that is being written.
+/// A shard that is being written, beside its place until it is published.
 #[derive(Debug)]
-struct ShardDraft {
+pub struct ShardDraft {
     draft: Draft,
     path: PathBuf,
     head: ShardHead,
@@ -307,9 +361,16 @@ struct ShardDraft {
 }
 
 impl ShardDraft {
-    fn create(dir: &Path, description: &SetDescription, number: u64) -> Result<ShardDraft> {
+    /// A draft of shard `number` of the set that `description` describes.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn create(dir: &Path, description: &SetDescription, number: u64) -> Result<ShardDraft> {
         let path = dir.join(shard_name(number));
-        let place = shard_place(description, number);
+        let place = description.shard_place(number);
         let chunks = place.samples.div_ceil(description.chunk_samples) as usize;
         let mut draft = Draft::create(&path)?;
         let end = ShardHead::bytes(chunks);
@@ -318,7 +379,11 @@ impl ShardDraft {
         Ok(ShardDraft { draft, path, head, chunks, end })
     }
 
-    fn append(&mut self, encoded: &EncodedChunk) -> Result<()> {
+    /// Appends its next chunk.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn append(&mut self, encoded: &EncodedChunk) -> Result<()> {
         self.head.chunks.push(ChunkRecord { offset: self.end, ..encoded.record });
         let unpadded = self.end + encoded.record.stored_bytes;
         self.end = aligned(unpadded);
@@ -334,11 +399,20 @@ impl ShardDraft {
         self.head.chunks.len() == self.chunks
     }
 
-    fn publish(mut self) -> Result<ShardEntry> {
+    /// What the manifest says of it, when all its chunks have been appended.
+    pub fn entry(&self) -> ShardEntry {
+        shard_entry(self.head.place.number.into(), &self.head)
+    }
+
+    /// Brings it into place, in the stead of what was there.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; what was there is then as it was.
+    pub fn publish(mut self) -> Result<ShardEntry> {
         let head = self.head.to_bytes();
         let write = Error::io(&self.path, "write the shard's head");
         self.draft.file.seek(SeekFrom::Start(0)).and_then(|_| self.draft.file.write_all(&head)).map_err(write)?;
-        let entry = shard_entry(self.head.place.number.into(), &self.head);
+        let entry = self.entry();
         self.draft.publish()?;
         Ok(entry)
     }

@@ -21,8 +21,10 @@ proptest! {
         steps in prop_oneof![Just(0usize), Just(1), 2usize..40],
         density in prop_oneof![Just(0.0), Just(1.0), 0.0f64..0.5],
         bound in random::bounds(),
+        surface: bool,
     ) {
-        let frames = random::frames(seed, inputs, &lengths, density, 3);
+        let counts = random::frames(seed, inputs, &lengths, density, 3);
+        let frames = if surface { random::surfaces(&counts) } else { counts };
         let batch: Vec<_> = frames.samples().collect();
         let labels = random::labels(seed, batch.len(), classes);
         let shape = Shape { inputs, hidden, classes };

@@ -1,7 +1,7 @@
 //! What Sinabs 3.1.3 computes, recorded by scripts/goldens/sinabs_iaf.py: spikes must be equal, gradients within 1e-5.
 
 use safetensors::SafeTensors;
-use tonic_toolkit::frames::{FrameShape, SparseFrames, Width, Widths};
+use tonic_toolkit::frames::{Column, FrameShape, SparseFrames, Width, Widths};
 use tonic_toolkit::train::kernel::{TILE, Tile, iaf};
 use tonic_toolkit::train::snn::{Engine, Iaf, Network, Parameters, Shape, hidden_spikes};
 
@@ -96,7 +96,7 @@ fn check_network(file: &str) {
         let sizes: Vec<u32> = sample.chunks(inputs).map(|row| active(row).len() as u32).collect();
         let cells: Vec<u32> = sample.chunks(inputs).flat_map(active).collect();
         let counts: Vec<u32> = sample.iter().filter(|&&n| n != 0.0).map(|&n| n as u32).collect();
-        frames.push(&sizes, &cells, &counts).unwrap();
+        frames.push(&sizes, &cells, Column::U32(&counts)).unwrap();
     }
     let batch: Vec<_> = frames.samples().collect();
     let labels: Vec<u32> = golden.tensor("targets").1.iter().map(|&label| label as u32).collect();

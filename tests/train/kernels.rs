@@ -116,7 +116,7 @@ proptest! {
         let stride = linear::stride(steps);
         let (weight_t, bias) = (random_values(seed ^ 1, inputs * outputs), random_values(seed ^ 2, outputs));
         let mut dense = vec![0.0f64; steps * inputs];
-        frames.sample(0).iter().for_each(|(t, cell, count)| dense[t * inputs + cell as usize] = count.into());
+        frames.sample(0).iter().for_each(|(t, cell, count)| dense[t * inputs + cell as usize] = count);
 
         let mut panels = Panels::zeros(inputs, outputs);
         panels.pack(&weight_t, &bias);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tonic_toolkit::frames::{FrameShape, SparseFrames, Width, Widths};
+use tonic_toolkit::frames::{Column, FrameShape, SparseFrames, Width, Widths};
 use tonic_toolkit::train::snn::{Iaf, Network, Parameters, Shape};
 
 /// Samples of the given numbers of frames, in which each of `inputs` cells is occupied with probability `density`.
@@ -19,9 +19,20 @@ pub fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, largest
             counts.extend((before..cells.len()).map(|_| rng.random_range(1..=largest)));
             sizes.push((cells.len() - before) as u32);
         }
-        frames.push(&sizes, &cells, &counts).unwrap();
+        frames.push(&sizes, &cells, Column::U32(&counts)).unwrap();
     }
     frames
+}
+
+/// The same frames with float32 values of both signs, multiples of 2^-3, as a surface has.
+pub fn surfaces(frames: &SparseFrames) -> SparseFrames {
+    let mut surfaces = SparseFrames::new(Widths { counts: Width::F32, ..frames.widths() });
+    for sample in frames.samples() {
+        let (sizes, cells): (Vec<u32>, Vec<u32>) = (sample.frame_sizes.iter().collect(), sample.cells.iter().collect());
+        let values: Vec<f32> = sample.counts.values().map(|count| (2.0 * count as f32 - 5.0) / 8.0).collect();
+        surfaces.push(&sizes, &cells, Column::F32(&values)).unwrap();
+    }
+    surfaces
 }
 
 /// A network whose parameters are multiples of 2^-6, so that float32 sums are exact in any order and no spike depends

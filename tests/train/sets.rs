@@ -9,7 +9,7 @@ use assert_cmd::Command;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
-use tonic_toolkit::frames::{FrameShape, SparseFrames, Width, Widths};
+use tonic_toolkit::frames::{Column, FrameShape, SparseFrames, Width, Widths};
 use tonic_toolkit::shard::codec::{Chunk, Encoder, FLAG_EMPTY};
 use tonic_toolkit::shard::manifest::{SetDescription, Tool};
 use tonic_toolkit::shard::writer::{Existing, OutputDir, SetWriter};
@@ -76,6 +76,7 @@ impl Spec {
             frame_limit,
             sources: vec![],
             tool: Tool::this(1),
+            part: None,
         }
     }
 }
@@ -104,7 +105,7 @@ fn chunk(samples: impl Iterator<Item = Sample>) -> Chunk {
 pub fn push(frames: &mut SparseFrames, sample: &Sample) {
     let sizes: Vec<u32> = sample.frames.iter().map(|frame| frame.len() as u32).collect();
     let (cells, counts): (Vec<u32>, Vec<u32>) = sample.frames.iter().flatten().copied().unzip();
-    frames.push(&sizes, &cells, &counts).unwrap();
+    frames.push(&sizes, &cells, Column::U32(&counts)).unwrap();
 }
 
 /// Samples that tell their class: each of the three has four channels of its own, in which there is more.

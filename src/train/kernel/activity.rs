@@ -4,7 +4,8 @@ use multiversion::multiversion;
 
 use super::iaf::Neuron;
 use super::{KernelError, TILE, Tile};
-use crate::frames::SampleFrames;
+use crate::column::{Column, each_width};
+use crate::frames::{FromValue, SampleFrames};
 
 /// The active cells of each step, with their counts: a sample's frames, or the spikes of a layer.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +16,6 @@ pub struct Activity {
     /// Columns of a sample, widened.
     sizes: Vec<u32>,
     cells: Vec<u32>,
-    counts: Vec<u32>,
 }
 
 impl Activity {
@@ -52,8 +52,7 @@ impl Activity {
     ) -> Result<(), KernelError> {
         sample.frame_sizes.widen_into(&mut self.sizes);
         sample.cells.widen_into(&mut self.cells);
-        sample.counts.widen_into(&mut self.counts);
-        let (sizes, cells, counts) = (sample.frame_sizes.sum(), self.cells.len(), self.counts.len());
+        let (sizes, cells, counts) = (sample.frame_sizes.sum(), self.cells.len(), sample.counts.len());
         if sizes != cells as u64 || cells != counts {
             return Err(KernelError::RaggedSample { sample: index, sizes, cells, counts });
         }
@@ -61,7 +60,10 @@ impl Activity {
             return Err(KernelError::CellOutsideInputs { sample: index, cell, inputs });
         }
         self.clear();
-        self.entries.extend(self.cells.iter().zip(&self.counts).map(|(&cell, &count)| (cell, count as f32)));
+        each_width!(sample.counts, Column, counts => {
+            let values = counts.iter().map(|&count| f32::from_value(f64::from(count)));
+            self.entries.extend(self.cells.iter().copied().zip(values));
+        });
         let mut end = 0;
         self.offsets.extend(self.sizes.iter().map(|&size| {
             end += size as usize;

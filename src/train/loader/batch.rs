@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::frames::{FrameShape, SampleFrames, SparseFrames, Widths};
 
 /// Samples that are trained on together.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// Their frames.
     pub frames: SparseFrames,

@@ -7,12 +7,12 @@
 //! ```
 //! use rand::SeedableRng;
 //! use rand_chacha::ChaCha8Rng;
-//! use tonic_toolkit::frames::{FrameShape, SparseFrames, Width, Widths};
+//! use tonic_toolkit::frames::{Column, FrameShape, SparseFrames, Width, Widths};
 //! use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
 //! use tonic_toolkit::train::snn::{Engine, Iaf, Network, Parameters, Shape};
 //!
 //! let mut frames = SparseFrames::new(Widths::of(FrameShape { polarities: 1, height: 1, width: 4 }, Width::U8));
-//! frames.push(&[1, 0, 2], &[3, 0, 1], &[7, 1, 2]).unwrap();
+//! frames.push(&[1, 0, 2], &[3, 0, 1], Column::U32(&[7, 1, 2])).unwrap();
 //! let batch: Vec<_> = frames.samples().collect();
 //!
 //! let shape = Shape { inputs: 4, hidden: vec![8, 8], classes: 2 };

@@ -1,0 +1,102 @@
+//! What can still be read of a damaged shard: nothing is believed but what the hashes prove.
+
+use std::path::Path;
+
+use super::codec::{Chunk, ChunkName, Decoder, EncodedChunk, check_chunk};
+use super::layout::{ChunkRecord, HEADER_BYTES, MAX_DECODED_BYTES, RECORD_BYTES, SetLayout, ShardHead, read_record};
+use super::manifest::SetDescription;
+use super::map::MappedFile;
+
+/// A shard's file as it is, with the index records where the format has them; both may be missing or wrong.
+#[derive(Debug)]
+pub struct Salvage {
+    map: Option<MappedFile>,
+    records: Vec<ChunkRecord>,
+}
+
+impl Salvage {
+    /// Takes what there is at `path` of a shard of `chunks` chunks.
+    pub fn open(path: &Path, chunks: usize) -> Salvage {
+        let map = MappedFile::open(path).ok();
+        let bytes = map.as_ref().and_then(|map| map.bytes().ok()).unwrap_or_default();
+        let index = bytes.get(HEADER_BYTES..).unwrap_or_default();
+        let records = index.as_chunks::<RECORD_BYTES>().0.iter().take(chunks).map(read_record).collect();
+        Salvage { map, records }
+    }
+
+    /// What the index says of chunk `k`, if the file is so long.
+    pub fn record(&self, k: usize) -> Option<ChunkRecord> {
+        self.records.get(k).copied()
+    }
+
+    /// The bytes that a record means, if they are in the file.
+    pub fn stored(&self, record: &ChunkRecord) -> Option<&[u8]> {
+        let bytes = self.map.as_ref()?.bytes().ok()?;
+        let end = record.offset.checked_add(record.stored_bytes)?;
+        bytes.get(usize::try_from(record.offset).ok()?..usize::try_from(end).ok()?)
+    }
+}
+
+/// Proves chunks of a set; keeps its decoder and buffer.
+pub struct Prover<'a> {
+    description: &'a SetDescription,
+    layout: SetLayout,
+    decoder: Decoder,
+    chunk: Chunk,
+}
+
+impl<'a> Prover<'a> {
+    /// For the chunks of the set that `description` describes.
+    pub fn new(description: &'a SetDescription) -> Prover<'a> {
+        let chunk = Chunk::new(description.widths, description.extras.len());
+        Prover { description, layout: description.layout(), decoder: Decoder::new(), chunk }
+    }
+
+    /// Chunk `number`, if `stored` is what `record` says, whole, and of the expected identity where one is given.
+    pub fn prove(
+        &mut self,
+        number: u64,
+        record: &ChunkRecord,
+        stored: &[u8],
+        expected: Option<[u8; 32]>,
+    ) -> Option<EncodedChunk> {
+        let samples = self.description.samples_of(number..number + 1);
+        let samples_are = (samples.end - samples.start) as u32;
+        let record = ChunkRecord { samples: samples_are, identity: expected.unwrap_or(record.identity), ..*record };
+        if record.decoded_bytes > MAX_DECODED_BYTES || record.stored_bytes != stored.len() as u64 {
+            return None;
+        }
+        let name = ChunkName { shard: Path::new(""), number, first_sample: samples.start };
+        self.decoder.decode_and_identify(name, &self.layout, &record, stored, &mut self.chunk).ok()?;
+        check_chunk(name, &self.chunk, self.description.classes.len()).ok()?;
+        Some(EncodedChunk { stored: stored.to_vec(), record })
+    }
+
+    /// The content of the chunk that was proved last.
+    pub fn chunk(&self) -> &Chunk {
+        &self.chunk
+    }
+}
+
+/// In place of a chunk of which nothing is left: it keeps its samples' places, and cannot be read.
+pub fn hole(number: u64, description: &SetDescription, known: Option<ChunkRecord>, identity: [u8; 32]) -> EncodedChunk {
+    let samples = description.samples_of(number..number + 1);
+    let samples = (samples.end - samples.start) as u32;
+    let most = |r: &ChunkRecord| u64::from(r.decoded_bytes) + u64::from(r.decoded_bytes) / 128 + 1024;
+    let plausible = |r: &ChunkRecord| r.decoded_bytes <= MAX_DECODED_BYTES && r.stored_bytes <= most(r);
+    let nothing = ChunkRecord { offset: 0, stored_bytes: 0, decoded_bytes: 0, samples, checksum: 0, identity };
+    let record = ChunkRecord { samples, identity, ..known.filter(plausible).unwrap_or(nothing) };
+    EncodedChunk { stored: vec![0; record.stored_bytes as usize], record }
+}
+
+/// How many chunks shard `number` has.
+pub fn shard_chunks(description: &SetDescription, number: u64) -> usize {
+    description.shard_place(number).samples.div_ceil(description.chunk_samples) as usize
+}
+
+/// Whether a head is that of shard `number` of the set.
+pub fn belongs(head: &ShardHead, description: &SetDescription, number: u64) -> bool {
+    head.layout == description.layout()
+        && head.place == description.shard_place(number)
+        && head.chunks.len() == shard_chunks(description, number)
+}
