@@ -33,6 +33,24 @@ impl std::fmt::Display for SensorSize {
     }
 }
 
+impl std::str::FromStr for SensorSize {
+    type Err = String;
+
+    /// `700` or `346,260,2`.
+    fn from_str(text: &str) -> Result<SensorSize, String> {
+        let numbers: Option<Vec<u32>> =
+            text.split(',').map(|n| n.parse().ok().filter(|n| (1..=65536).contains(n))).collect();
+        let sensor = match numbers.as_deref() {
+            Some([width]) => SensorSize { width: *width, height: 1, polarities: 1 },
+            Some([width, height, polarities]) if *polarities <= 256 => {
+                SensorSize { width: *width, height: *height, polarities: *polarities }
+            }
+            _ => return Err("expected W or W,H,P, such as 700 or 346,260,2".into()),
+        };
+        if sensor.frame_shape().cells() > 1 << 28 { Err("expected at most 2^28 cells".into()) } else { Ok(sensor) }
+    }
+}
+
 /// Events of one sample, a column a coordinate, times ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Events {
@@ -64,6 +82,14 @@ pub struct Admitted {
     pub sorted: bool,
 }
 
+impl Admitted {
+    /// All of `events` were let in, in whatever order they were.
+    pub(super) fn all(mut events: Events) -> Admitted {
+        let sorted = events.sort();
+        Admitted { events, sorted, ..Admitted::default() }
+    }
+}
+
 impl Events {
     /// How many.
     pub fn len(&self) -> usize {
@@ -73,6 +99,12 @@ impl Events {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.t.is_empty()
+    }
+
+    /// Event `i`'s cell in a frame of `sensor`: (p * H + y) * W + x.
+    pub(super) fn cell(&self, i: usize, sensor: SensorSize) -> u32 {
+        let row = u32::from(self.p[i]) * sensor.height + u32::from(self.y[i]);
+        row * sensor.width + u32::from(self.x[i])
     }
 
     /// Keeps the events of which `keep(i)` is true.
@@ -116,7 +148,7 @@ impl Events {
     }
 
     /// Sorts by time, equal times in their order; whether that changed anything.
-    fn sort(&mut self) -> bool {
+    pub(super) fn sort(&mut self) -> bool {
         if self.t.is_sorted() {
             return false;
         }
@@ -163,7 +195,12 @@ pub fn admit(sensor: SensorSize, raw: impl ExactSizeIterator<Item = RawEvent>) -
 /// assert_eq!(microseconds(f64::INFINITY), None); // and not i64::MAX or i64::MIN
 /// ```
 pub fn microseconds(seconds: f64) -> Option<i64> {
+    whole(seconds * 1e6)
+}
+
+/// A float without its fraction, `None` for one that is no number or does not fit 64 bits.
+pub fn whole(number: f64) -> Option<i64> {
     // 2^63 is the first float64 that an i64 does not hold; its neighbour below does.
-    let us = (seconds * 1e6).trunc();
-    (us.abs() < 9_223_372_036_854_775_808.0).then_some(us as i64)
+    let number = number.trunc();
+    (number.abs() < 9_223_372_036_854_775_808.0).then_some(number as i64)
 }

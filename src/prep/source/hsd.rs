@@ -10,14 +10,16 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
 use half::f16;
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenArray};
 use hdf5::{Dataset, H5Type};
 
-use super::super::events::{Admitted, SensorSize, admit, microseconds};
-use super::{last_words, open_hdf5};
+use super::super::events::SensorSize;
+use super::hdf::{self, descriptor};
+use super::heap::VlenRows;
+use super::raw::{Coordinates, RawSamples, Times};
+use super::{Layout, MAX_NAMELESS_CLASSES, Reader, Recording, file_name, last_words, open_hdf5};
 use crate::error::{Error, Result};
 
 const LAYOUT: &str = "Heidelberg";
@@ -25,47 +27,19 @@ const TIMES: &str = "spikes/times";
 const UNITS: &str = "spikes/units";
 const LABELS: &str = "labels";
 const KEYS: &str = "extra/keys";
-/// The most classes of a file that names none: a stray label must not become a flood of classes.
-const MAX_NAMELESS_CLASSES: usize = 1 << 16;
 
 /// The cochlea of SHD and SSC.
 pub const SENSOR: SensorSize = SensorSize { width: 700, height: 1, polarities: 1 };
 
-/// A file of the Heidelberg layout, open for reading.
+/// The rows of a file of the Heidelberg layout.
 #[derive(Debug)]
 pub struct Hsd {
     path: PathBuf,
     times: Dataset,
     units: Dataset,
-    /// Class of each sample.
-    pub labels: Vec<u32>,
-    /// Class names, if the file has them.
-    pub keys: Option<Vec<String>>,
-    /// Names and numbers of the extra columns, sorted by name.
-    pub extras: Vec<(String, Vec<i64>)>,
-}
-
-/// The spikes of consecutive samples, as the file has them.
-#[derive(Debug)]
-pub struct Spikes {
-    times: Times,
-    units: Units,
-    /// Where each sample's spikes begin, and the end.
-    offsets: Vec<usize>,
-}
-
-#[derive(Debug)]
-enum Times {
-    F16(Vec<f16>),
-    F32(Vec<f32>),
-    F64(Vec<f64>),
-}
-
-#[derive(Debug)]
-enum Units {
-    U16(Vec<u16>),
-    /// Every other integer type, converted by libhdf5.
-    I64(Vec<i64>),
+    /// The same without libhdf5, where that can be.
+    direct_times: Option<VlenRows>,
+    direct_units: Option<VlenRows>,
 }
 
 impl Hsd {
@@ -74,7 +48,7 @@ impl Hsd {
     /// # Errors
     /// [`Error::NotHdf5`], [`Error::MissingDataset`], [`Error::WrongType`] (also for columns of different lengths),
     /// [`Error::BadSample`] for a label without a name.
-    pub fn open(path: &Path) -> Result<Hsd> {
+    pub fn open(path: &Path) -> Result<Recording> {
         let file = open_hdf5(path)?;
         let times = dataset(path, &file, TIMES)?;
         let units = dataset(path, &file, UNITS)?;
@@ -107,7 +81,7 @@ impl Hsd {
             Ok(keys) => Some(strings(path, &keys, KEYS)?),
             Err(_) => None,
         };
-        let classes = keys.as_ref().map_or(MAX_NAMELESS_CLASSES, Vec::len);
+        let classes = keys.as_ref().map_or(MAX_NAMELESS_CLASSES as usize, Vec::len);
         let labels = labels.iter().enumerate().map(|(i, &label)| match u32::try_from(label) {
             Ok(label) if (label as usize) < classes => Ok(label),
             _ => Err(Error::BadSample {
@@ -123,49 +97,31 @@ impl Hsd {
         });
         let labels = labels.collect::<Result<Vec<u32>>>()?;
         let extras = extras(path, &file, samples)?;
-        Ok(Hsd { path: path.into(), times, units, labels, keys, extras })
-    }
-
-    /// How many samples.
-    pub fn samples(&self) -> u64 {
-        self.labels.len() as u64
+        let direct_times = VlenRows::open(path, TIMES, &times)?;
+        let direct_units = VlenRows::open(path, UNITS, &units)?;
+        let rows = Hsd { path: path.into(), times, units, direct_times, direct_units };
+        Ok(Recording {
+            path: path.into(),
+            name: file_name(path),
+            layout: Layout::Hsd,
+            sensor: Some(SENSOR),
+            labels,
+            classes: keys.map(Into::into),
+            extras,
+            notes: Vec::new(),
+            reader: Reader::Hsd(Box::new(rows)),
+        })
     }
 
     /// Reads the spikes of consecutive samples.
     ///
     /// # Errors
     /// [`Error::DamagedRecording`], [`Error::BadSample`] where times and units differ in length.
-    pub fn read(&self, samples: Range<u64>) -> Result<Spikes> {
-        let damaged = |dataset: &str, e: &hdf5::Error| Error::DamagedRecording {
-            path: self.path.clone(),
-            place: format!("{dataset}, samples {} to {}", samples.start, samples.end - 1),
-            reason: last_words(e),
-        };
-        let range = samples.start as usize..samples.end as usize;
-        let (times, offsets) = match element(&self.path, &self.times, TIMES)? {
-            Some(TypeDescriptor::Float(FloatSize::U2)) => {
-                let (column, offsets) = read_rows::<f16>(&self.times, range.clone()).map_err(|e| damaged(TIMES, &e))?;
-                (Times::F16(column), offsets)
-            }
-            Some(TypeDescriptor::Float(FloatSize::U4)) => {
-                let (column, offsets) = read_rows::<f32>(&self.times, range.clone()).map_err(|e| damaged(TIMES, &e))?;
-                (Times::F32(column), offsets)
-            }
-            _ => {
-                let (column, offsets) = read_rows::<f64>(&self.times, range.clone()).map_err(|e| damaged(TIMES, &e))?;
-                (Times::F64(column), offsets)
-            }
-        };
-        let (units, unit_offsets) = match element(&self.path, &self.units, UNITS)? {
-            Some(TypeDescriptor::Unsigned(IntSize::U2)) => {
-                let (column, offsets) = read_rows::<u16>(&self.units, range).map_err(|e| damaged(UNITS, &e))?;
-                (Units::U16(column), offsets)
-            }
-            _ => {
-                let (column, offsets) = read_rows::<i64>(&self.units, range).map_err(|e| damaged(UNITS, &e))?;
-                (Units::I64(column), offsets)
-            }
-        };
+    pub(super) fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
+        let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
+        let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples.clone()), Ok)?;
+        let direct = self.direct_units.as_ref().map(|rows| rows.coordinates(samples.clone())).transpose()?;
+        let (units, unit_offsets) = direct.flatten().map_or_else(|| self.units(samples.clone()), Ok)?;
         if let Some(i) = (1..offsets.len()).find(|&i| offsets[i] != unit_offsets[i]) {
             return Err(Error::BadSample {
                 path: self.path.clone(),
@@ -175,61 +131,56 @@ impl Hsd {
                 got: (unit_offsets[i] - unit_offsets[i - 1]).to_string(),
             });
         }
-        Ok(Spikes { times, units, offsets })
-    }
-}
-
-impl Spikes {
-    /// How many samples these are.
-    pub fn samples(&self) -> usize {
-        self.offsets.len() - 1
+        Ok(RawSamples { times, x: units, y: None, p: None, offsets })
     }
 
-    /// How many spikes sample `i` of these has.
-    pub fn count(&self, i: usize) -> u64 {
-        (self.offsets[i + 1] - self.offsets[i]) as u64
+    /// Times, through libhdf5.
+    fn times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
+        Ok(match element(&self.path, &self.times, TIMES)? {
+            Some(TypeDescriptor::Float(FloatSize::U2)) => {
+                self.column::<f16>(&self.times, TIMES, samples).map(|(c, o)| (Times::F16(c), o))?
+            }
+            Some(TypeDescriptor::Float(FloatSize::U4)) => {
+                self.column::<f32>(&self.times, TIMES, samples).map(|(c, o)| (Times::F32(c), o))?
+            }
+            _ => self.column::<f64>(&self.times, TIMES, samples).map(|(c, o)| (Times::F64(c), o))?,
+        })
     }
 
-    /// Sample `i` of these, as events of `sensor`.
-    pub fn admit(&self, i: usize, sensor: SensorSize) -> Admitted {
-        let range = self.offsets[i]..self.offsets[i + 1];
-        match &self.times {
-            Times::F16(t) => self.admit_with(range.clone(), t[range].iter().map(|&t| f16_microseconds(t)), sensor),
-            Times::F32(t) => self.admit_with(range.clone(), t[range].iter().map(|&t| microseconds(t.into())), sensor),
-            Times::F64(t) => self.admit_with(range.clone(), t[range].iter().map(|&t| microseconds(t)), sensor),
-        }
+    /// Units, through libhdf5.
+    fn units(&self, samples: Range<u64>) -> Result<(Coordinates, Vec<usize>)> {
+        Ok(match element(&self.path, &self.units, UNITS)? {
+            Some(TypeDescriptor::Unsigned(IntSize::U2)) => {
+                self.column::<u16>(&self.units, UNITS, samples).map(|(c, o)| (Coordinates::U16(c), o))?
+            }
+            _ => self.column::<i64>(&self.units, UNITS, samples).map(|(c, o)| (Coordinates::I64(c), o))?,
+        })
     }
 
-    fn admit_with(
+    /// Rows of variable length, one after another, and where each begins, and the end.
+    fn column<T: H5Type + Copy>(
         &self,
-        range: Range<usize>,
-        times: impl ExactSizeIterator<Item = Option<i64>>,
-        sensor: SensorSize,
-    ) -> Admitted {
-        match &self.units {
-            Units::U16(x) => admit(sensor, times.zip(&x[range]).map(|(t, &x)| (t, x.into(), 0, 0))),
-            Units::I64(x) => admit(sensor, times.zip(&x[range]).map(|(t, &x)| (t, x, 0, 0))),
+        dataset: &Dataset,
+        name: &str,
+        samples: Range<u64>,
+    ) -> Result<(Vec<T>, Vec<usize>)> {
+        let rows =
+            dataset.read_slice_1d::<VarLenArray<T>, _>(samples.start as usize..samples.end as usize).map_err(|e| {
+                unreadable(&self.path, &format!("{name}, samples {} to {}", samples.start, samples.end - 1), &e)
+            })?;
+        let mut offsets = Vec::with_capacity(rows.len() + 1);
+        offsets.push(0);
+        let mut column = Vec::with_capacity(rows.iter().map(|r| r.len()).sum());
+        for row in &rows {
+            column.extend_from_slice(row.as_slice());
+            offsets.push(column.len());
         }
+        Ok((column, offsets))
     }
-}
-
-/// [`microseconds`] of a float16, of which there are 65,536: looked up, because a sample has thousands of them.
-fn f16_microseconds(seconds: f16) -> Option<i64> {
-    static TABLE: LazyLock<Vec<Option<i64>>> =
-        LazyLock::new(|| (0..=u16::MAX).map(|bits| microseconds(f16::from_bits(bits).to_f64())).collect());
-    TABLE[usize::from(seconds.to_bits())]
 }
 
 fn dataset(path: &Path, file: &hdf5::File, name: &str) -> Result<Dataset> {
-    file.dataset(name).map_err(|_| Error::MissingDataset {
-        path: path.into(),
-        dataset: name.into(),
-        layout: LAYOUT,
-        present: match file.member_names() {
-            Ok(names) if !names.is_empty() => names.join(", "),
-            _ => "nothing at its top".into(),
-        },
-    })
+    hdf::dataset(path, file, name, LAYOUT)
 }
 
 /// The type of the elements of variable-length rows; `None` for any other type.
@@ -238,15 +189,6 @@ fn element(path: &Path, dataset: &Dataset, name: &str) -> Result<Option<TypeDesc
         TypeDescriptor::VarLenArray(element) => Ok(Some(*element)),
         _ => Ok(None),
     }
-}
-
-fn descriptor(path: &Path, dataset: &Dataset, name: &str) -> Result<TypeDescriptor> {
-    dataset.dtype().and_then(|t| t.to_descriptor()).map_err(|e| Error::WrongType {
-        path: path.into(),
-        dataset: name.into(),
-        expected: "a type that can be read".into(),
-        got: last_words(&e),
-    })
 }
 
 fn describe(path: &Path, dataset: &Dataset, name: &str) -> Result<String> {
@@ -266,19 +208,6 @@ fn rows(path: &Path, dataset: &Dataset, name: &str) -> Result<usize> {
     }
 }
 
-/// Rows of variable length, one after another, and where each begins, and the end.
-fn read_rows<T: H5Type + Copy>(dataset: &Dataset, range: Range<usize>) -> hdf5::Result<(Vec<T>, Vec<usize>)> {
-    let rows = dataset.read_slice_1d::<VarLenArray<T>, _>(range)?;
-    let mut offsets = Vec::with_capacity(rows.len() + 1);
-    offsets.push(0);
-    let mut column = Vec::with_capacity(rows.iter().map(|r| r.len()).sum());
-    for row in &rows {
-        column.extend_from_slice(row.as_slice());
-        offsets.push(column.len());
-    }
-    Ok((column, offsets))
-}
-
 fn integers(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<i64>> {
     if !matches!(descriptor(path, dataset, name)?, TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_)) {
         let (expected, got) = ("integers".into(), describe(path, dataset, name)?);
@@ -288,7 +217,7 @@ fn integers(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<i64>> {
     dataset.read_raw::<i64>().map_err(|e| unreadable(path, name, &e))
 }
 
-fn strings(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<String>> {
+pub(super) fn strings(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<String>> {
     use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
     /// The longest class name that is read from fixed-length strings.
     const LONGEST: usize = 256;

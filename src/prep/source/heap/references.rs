@@ -1,0 +1,219 @@
+//! Where the references of a dataset of variable-length rows lie, and what they say.
+
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+
+use flate2::read::ZlibDecoder;
+use hdf5::Dataset;
+use hdf5::dataset::{ChunkInfo, Layout};
+use hdf5::filters::Filter;
+use hdf5::plist::dataset_create::FillValue;
+
+use super::window::SharedFile;
+use crate::error::{Error, Result};
+
+/// The most bytes of a compressed chunk of references that are unpacked here.
+const LARGEST_PACKED: u64 = 64 << 20;
+const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
+
+/// What the file's first record says that everything else is written in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Superblock {
+    /// Where it lies: what addresses are counted from.
+    pub(super) base: u64,
+    offsets: usize,
+    lengths: usize,
+}
+
+impl Superblock {
+    /// Looks where the format allows it: at 0, 512, 1024, 2048 and so on.
+    pub(super) fn find(file: &SharedFile) -> Result<Option<Superblock>> {
+        let mut base = 0;
+        let mut head = [0; 16];
+        while base + head.len() as u64 <= file.len() {
+            file.read(base, &mut head)?;
+            if head.starts_with(SIGNATURE) {
+                let (offsets, lengths) = match head[8] {
+                    0 | 1 => (head[13], head[14]),
+                    2 | 3 => (head[9], head[10]),
+                    _ => return Ok(None),
+                };
+                let known = [2, 4, 8].contains(&offsets) && [2, 4, 8].contains(&lengths);
+                return Ok(known.then_some(Superblock { base, offsets: offsets.into(), lengths: lengths.into() }));
+            }
+            base = (base * 2).max(512);
+        }
+        Ok(None)
+    }
+
+    /// The length at the beginning of `bytes`.
+    pub(super) fn length(self, bytes: &[u8]) -> u64 {
+        little(&bytes[..self.lengths])
+    }
+
+    /// Bytes of a reference.
+    fn reference(self) -> usize {
+        4 + self.offsets + 4
+    }
+}
+
+fn little(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+}
+
+/// A row: elements, and where they are. Address 0 is a row without any.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reference {
+    pub(super) length: u32,
+    pub(super) address: u64,
+    pub(super) object: u32,
+}
+
+/// The references of all rows.
+#[derive(Debug)]
+pub(super) enum References {
+    /// In the file, in pieces of so many rows. A piece that was never written has none: its rows are empty.
+    InFile { piece_rows: u64, pieces: Vec<Option<u64>> },
+    /// They were compressed.
+    InMemory(Vec<u8>),
+}
+
+impl References {
+    /// Asks libhdf5 where the references are; `None` if they cannot be read without it.
+    pub(super) fn find(
+        path: &Path,
+        name: &str,
+        dataset: &Dataset,
+        file: &SharedFile,
+        superblock: Superblock,
+    ) -> Result<Option<References>> {
+        let (Ok(settings), &[rows]) = (dataset.dcpl(), &dataset.shape()[..]) else { return Ok(None) };
+        let (rows, size) = (rows as u64, superblock.reference() as u64);
+        let outside = |at: u64, bytes: u64| at.checked_add(bytes).is_none_or(|end| end > file.len());
+        let beyond = |first: u64, at: u64| Error::DamagedRecording {
+            path: path.into(),
+            place: format!("{name}, from sample {first}"),
+            reason: format!("expected references within the file's {} bytes, got some at {at}", file.len()),
+        };
+        match (dataset.layout(), dataset.chunk().as_deref()) {
+            (Layout::Contiguous, _) => match dataset.offset() {
+                Some(at) if outside(at, rows.saturating_mul(size)) => Err(beyond(0, at)),
+                Some(at) => Ok(Some(References::InFile { piece_rows: rows.max(1), pieces: vec![Some(at)] })),
+                None => Ok(None),
+            },
+            (Layout::Chunked, Some(&[piece_rows])) if settings.fill_value_defined() != FillValue::UserDefined => {
+                let piece_rows = piece_rows as u64;
+                let mut chunks = vec![None; rows.div_ceil(piece_rows) as usize];
+                let visited = dataset.chunks_visit(|chunk| {
+                    let number = chunk.offset.first().map_or(usize::MAX, |first| (first / piece_rows) as usize);
+                    if let Some(slot) = chunks.get_mut(number) {
+                        *slot = Some(ChunkInfo::from(chunk));
+                    }
+                    0
+                });
+                if visited.is_err() {
+                    return Ok(None);
+                }
+                for (chunk, i) in chunks.iter().zip(0..).filter_map(|(c, i)| Some((c.as_ref()?, i))) {
+                    if outside(chunk.addr, chunk.size) {
+                        return Err(beyond(i * piece_rows, chunk.addr));
+                    }
+                }
+                let filters = settings.filters();
+                let piece_bytes = piece_rows.saturating_mul(size);
+                if !filters.is_empty() {
+                    if piece_bytes > LARGEST_PACKED {
+                        return Ok(None);
+                    }
+                    return unpack_all(file, &filters, &chunks, piece_bytes, rows * size, superblock.reference());
+                }
+                let whole = chunks.iter().flatten().all(|chunk| chunk.size == piece_bytes);
+                let pieces = chunks.iter().map(|chunk| Some(chunk.as_ref()?.addr)).collect();
+                Ok(whole.then_some(References::InFile { piece_rows, pieces }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The references of consecutive rows.
+    pub(super) fn read(
+        &self,
+        file: &SharedFile,
+        superblock: Superblock,
+        rows: Range<u64>,
+    ) -> Result<impl Iterator<Item = Reference> + use<>> {
+        let size = superblock.reference();
+        let mut bytes = vec![0; (rows.end - rows.start) as usize * size];
+        match self {
+            References::InMemory(all) => {
+                bytes.copy_from_slice(&all[rows.start as usize * size..rows.end as usize * size])
+            }
+            References::InFile { piece_rows, pieces } => {
+                let mut row = rows.start;
+                while row < rows.end {
+                    let end = rows.end.min((row / piece_rows + 1) * piece_rows);
+                    if let Some(at) = pieces[(row / piece_rows) as usize] {
+                        let to = (row - rows.start) as usize * size..(end - rows.start) as usize * size;
+                        file.read(at + row % piece_rows * size as u64, &mut bytes[to])?;
+                    }
+                    row = end;
+                }
+            }
+        }
+        Ok((0..bytes.len() / size).map(move |i| {
+            let (length, rest) = bytes[i * size..][..size].split_at(4);
+            let (address, object) = rest.split_at(superblock.offsets);
+            Reference { length: little(length) as u32, address: little(address), object: little(object) as u32 }
+        }))
+    }
+}
+
+/// Reads all chunks of compressed references, of `chunk_bytes` each and `bytes` together; `None` where a filter is
+/// unknown or refuses.
+fn unpack_all(
+    file: &SharedFile,
+    filters: &[Filter],
+    chunks: &[Option<ChunkInfo>],
+    chunk_bytes: u64,
+    bytes: u64,
+    size: usize,
+) -> Result<Option<References>> {
+    let mut all = Vec::new();
+    for chunk in chunks {
+        let mut unpacked = Vec::new();
+        if let Some(chunk) = chunk {
+            unpacked.resize(chunk.size as usize, 0);
+            file.read(chunk.addr, &mut unpacked)?;
+            let applied = filters.iter().enumerate().filter(|(i, _)| chunk.filter_mask >> i & 1 == 0);
+            for (_, filter) in applied.rev() {
+                unpacked = match filter {
+                    Filter::Deflate(_) => {
+                        let mut inflated = Vec::new();
+                        match ZlibDecoder::new(&unpacked[..]).take(chunk_bytes + 1).read_to_end(&mut inflated) {
+                            Ok(_) => inflated,
+                            Err(_) => return Ok(None),
+                        }
+                    }
+                    Filter::Shuffle => unshuffled(&unpacked, size),
+                    _ => return Ok(None),
+                };
+            }
+            if unpacked.len() as u64 != chunk_bytes {
+                return Ok(None);
+            }
+        }
+        unpacked.resize(chunk_bytes.min(bytes - all.len() as u64) as usize, 0);
+        all.append(&mut unpacked);
+    }
+    Ok(Some(References::InMemory(all)))
+}
+
+/// Undoes HDF5's shuffle: first all first bytes of elements of `size`, then all second ones, and so on.
+fn unshuffled(bytes: &[u8], size: usize) -> Vec<u8> {
+    let n = bytes.len() / size;
+    let mut out = Vec::with_capacity(bytes.len());
+    out.extend((0..n * size).map(|i| bytes[i % size * n + i / size]));
+    out.extend_from_slice(&bytes[n * size..]);
+    out
+}

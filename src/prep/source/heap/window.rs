@@ -1,0 +1,119 @@
+//! Reading a file here and there from many threads, in pieces large enough for the system and small enough for a cache.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Bytes that a window holds at most.
+const WINDOW: usize = 256 << 10;
+/// Bytes that are read at least, where there are so many ...
+const LEAST: u64 = 4 << 10;
+/// ... and that are rather read than skipped.
+const GAP: u64 = 8 << 10;
+
+/// A file that any thread reads anywhere.
+#[derive(Debug)]
+pub(super) struct SharedFile {
+    path: PathBuf,
+    #[cfg(unix)]
+    file: File,
+    #[cfg(not(unix))]
+    file: std::sync::Mutex<File>,
+    len: u64,
+}
+
+impl SharedFile {
+    pub(super) fn open(path: &Path) -> Result<SharedFile> {
+        let file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+        let len = file.metadata().map_err(Error::io(path, "open the recording"))?.len();
+        #[cfg(not(unix))]
+        let file = std::sync::Mutex::new(file);
+        Ok(SharedFile { path: path.into(), file, len })
+    }
+
+    /// How long it was when it was opened.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Fills `bytes` with what is at `at`.
+    pub(super) fn read(&self, at: u64, bytes: &mut [u8]) -> Result<()> {
+        self.read_exactly(at, bytes).map_err(Error::io(&self.path, "read the recording"))
+    }
+
+    #[cfg(unix)]
+    fn read_exactly(&self, at: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.file, bytes, at)
+    }
+
+    #[cfg(not(unix))]
+    fn read_exactly(&self, at: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+        use std::io::{Read, Seek, SeekFrom};
+        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(bytes)
+    }
+}
+
+/// A piece of a file that moves along it.
+pub(super) struct Window<'a> {
+    file: &'a SharedFile,
+    bytes: Vec<u8>,
+    /// What part of the file is in `bytes`.
+    holds: Range<u64>,
+    /// How far to read when the window moves.
+    until: u64,
+}
+
+impl<'a> Window<'a> {
+    pub(super) fn new(file: &'a SharedFile) -> Window<'a> {
+        Window { file, bytes: vec![0; WINDOW], holds: 0..0, until: 0 }
+    }
+
+    /// Says which parts of the file will be asked for, in order: near ones are read at once.
+    pub(super) fn plan(&mut self, mut extents: impl Iterator<Item = Range<u64>>) {
+        let Some(first) = extents.next() else { return };
+        if self.holds.start <= first.start && first.end <= self.holds.end {
+            return;
+        }
+        let full = first.start.saturating_add(WINDOW as u64);
+        let near = |end: u64, next: Range<u64>| {
+            if next.start <= end.saturating_add(GAP) && next.end <= full { Ok(next.end) } else { Err(end) }
+        };
+        self.until = extents.try_fold(first.end, near).unwrap_or_else(|end| end);
+    }
+
+    /// `len` bytes at `at`, of which there must be so many in the file; at most a window.
+    pub(super) fn get(&mut self, at: u64, len: usize) -> Result<&[u8]> {
+        if at < self.holds.start || self.holds.end < at + len as u64 {
+            let least = at + LEAST.max(len as u64);
+            let end = self.until.clamp(least, at + WINDOW as u64).min(self.file.len);
+            self.holds = 0..0;
+            self.file.read(at, &mut self.bytes[..(end - at) as usize])?;
+            self.holds = at..end;
+        }
+        let first = (at - self.holds.start) as usize;
+        Ok(&self.bytes[first..first + len])
+    }
+
+    /// Hands out `size` bytes at `at`, in order, in pieces of whole elements, each with the number of its first one.
+    pub(super) fn copy(
+        &mut self,
+        at: u64,
+        size: u64,
+        element: usize,
+        mut piece: impl FnMut(usize, &[u8]),
+    ) -> Result<()> {
+        let mut done = 0;
+        while done < size {
+            // Of a row that is larger than the window, what is in it already, and then a window at a time.
+            let here = self.holds.end.saturating_sub(at + done) as usize / element * element;
+            let len = if here == 0 { WINDOW } else { here }.min((size - done) as usize);
+            piece(done as usize / element, self.get(at + done, len)?);
+            done += len as u64;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! N-TIDIGITS18: spoken digits and digit sequences through a silicon cochlea of 64 channels.
+//!
+//! | path | type |
+//! |---|---|
+//! | `train_labels`, `test_labels` | strings: names of the samples, which end in `-` and the digits said, such as `1`, `o7z` |
+//! | `train_addresses/NAME` | integers: channels |
+//! | `train_timestamps/NAME` | floats: seconds |
+//!
+//! The samples, their order and their events are those of Tonic's `NTIDIGITS18`; its polarity, always 1, is the only one.
+//! The classes of single digits are Tonic's: `o` is 0, `1` to `9` are themselves, `z` is 10. A sequence is a class of
+//! its own, by the digits said.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::super::events::SensorSize;
+use super::hdf::{self, Column};
+use super::labels;
+use super::numbers::{Block, Numbers};
+use super::options::Digits;
+use super::raw::RawSamples;
+use super::unit::TimeUnit;
+use super::{Layout, Reader, Recording, file_name};
+use crate::error::{Error, Result};
+
+/// The cochlea's channels.
+const SENSOR: SensorSize = SensorSize { width: 64, height: 1, polarities: 1 };
+/// Classes of single digits, in Tonic's order.
+const DIGITS: [&str; 11] = ["o", "1", "2", "3", "4", "5", "6", "7", "8", "9", "z"];
+
+/// The samples of one part of a file.
+#[derive(Debug)]
+pub struct Ntidigits {
+    path: PathBuf,
+    file: hdf5::File,
+    part: &'static str,
+    names: Vec<String>,
+    unit: TimeUnit,
+}
+
+/// Whether a file is one of these.
+pub fn detect(file: &hdf5::File) -> bool {
+    ["train", "test"].into_iter().any(|part| file.dataset(&format!("{part}_labels")).is_ok())
+}
+
+/// Opens one part of a file.
+///
+/// # Errors
+/// [`Error::NotHdf5`], [`Error::MissingDataset`], [`Error::WrongType`], [`Error::Usage`] where single digits are asked
+/// for and there are none.
+pub fn open(path: &Path, digits: Digits, unit: Option<TimeUnit>) -> Result<Recording> {
+    let file = hdf::open(path)?;
+    let part = if digits.train { "train" } else { "test" };
+    let list = format!("{part}_labels");
+    let mut names = super::hsd::strings(path, &hdf::dataset(path, &file, &list, Layout::Ntidigits.name())?, &list)?;
+    if digits.single {
+        names.retain(|name| said(name).chars().count() == 1);
+    }
+    if names.is_empty() {
+        let what = if digits.single { "single digits" } else { "samples" };
+        return Err(Error::usage(list, format!("some {what}"), "none"));
+    }
+    let (classes, labels) = if digits.single {
+        let class = |name: &String| DIGITS.iter().position(|digit| *digit == said(name)).map(|class| class as u32);
+        let labels = names.iter().enumerate().map(|(i, name)| {
+            class(name).ok_or_else(|| Error::BadSample {
+                path: path.into(),
+                sample: i as u64,
+                what: "digit".into(),
+                expected: DIGITS.join(", "),
+                got: name.clone(),
+            })
+        });
+        (DIGITS.map(String::from).to_vec(), labels.collect::<Result<Vec<u32>>>()?)
+    } else {
+        labels::classes(names.iter().map(|name| said(name)), false)
+    };
+    Ok(Recording {
+        path: path.into(),
+        name: file_name(path),
+        layout: Layout::Ntidigits,
+        sensor: Some(SENSOR),
+        labels,
+        classes: Some(classes.into()),
+        extras: Vec::new(),
+        notes: Vec::new(),
+        reader: Reader::Ntidigits(Ntidigits {
+            path: path.into(),
+            file,
+            part,
+            names,
+            unit: unit.unwrap_or(TimeUnit::Seconds),
+        }),
+    })
+}
+
+/// The digits that were said.
+fn said(name: &str) -> &str {
+    name.rsplit('-').next().unwrap_or(name)
+}
+
+impl Ntidigits {
+    /// Reads samples.
+    ///
+    /// # Errors
+    /// [`Error::MissingDataset`], [`Error::WrongType`], [`Error::DamagedRecording`], [`Error::BadSample`] for a sample
+    /// with fewer addresses than timestamps, or more.
+    pub fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
+        let (path, part) = (&self.path, self.part);
+        let (mut blocks, mut lengths) = (Vec::new(), Vec::new());
+        for sample in samples {
+            let name = &self.names[sample as usize];
+            let column = |group: &str| {
+                let column =
+                    Column::open(path, &self.file, &format!("{part}_{group}/{name}"), None, Layout::Ntidigits.name())?;
+                column.read_all(path)
+            };
+            let (x, t): (Numbers, Numbers) = (column("addresses")?, column("timestamps")?);
+            if x.len() != t.len() {
+                return Err(Error::BadSample {
+                    path: path.clone(),
+                    sample,
+                    what: format!("length of {part}_addresses/{name}"),
+                    expected: format!("{}, as {part}_timestamps/{name} has", t.len()),
+                    got: x.len().to_string(),
+                });
+            }
+            lengths.push(x.len());
+            blocks.push(Block { t: t.times(self.unit), x: x.pixels(), y: None, p: None });
+        }
+        let origins = vec![None; lengths.len()];
+        Ok(Block::concatenate(blocks).into_samples(&lengths, &origins))
+    }
+}
