@@ -1,74 +1,203 @@
 //! Counting: the events of each slice, cell by cell, without a dense frame.
 
+use serde::{Deserialize, Serialize};
+
 use super::super::events::{Events, SensorSize};
-use super::slicing::ToFrame;
+use super::super::known::{Checked, Kind, Known, Parameter, ensure};
+use super::cells::Cells;
+use super::{EventFraming, FramedSample, MAX_FRAMES, MakeFrames, ToFrame, check_entries, too_many};
+use crate::column::{ColumnBuf, Width};
 
-/// One sample's frames, as [`crate::frames::SparseFrames::push`] takes them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FramedSample {
-    /// Occupied cells of each frame.
-    pub frame_sizes: Vec<u32>,
-    /// Their indices, ascending within a frame.
-    pub cells: Vec<u32>,
-    /// Events in each.
-    pub counts: Vec<u32>,
-    /// Events in at least one frame.
-    pub binned: u64,
-    /// Events in none.
-    pub cut: u64,
-}
-
-/// Makes frames; one a thread, because it keeps a counter for every cell of the sensor.
-#[derive(Clone, Debug)]
-pub struct Accumulator {
-    sensor: SensorSize,
-    to_frame: ToFrame,
-    counters: Vec<u32>,
-    sample: FramedSample,
-}
-
-impl Accumulator {
-    /// For frames of `sensor`, cut by `to_frame`.
-    pub fn new(sensor: SensorSize, to_frame: ToFrame) -> Accumulator {
-        let counters = vec![0; sensor.frame_shape().cells() as usize];
-        Accumulator { sensor, to_frame, counters, sample: FramedSample::default() }
+impl EventFraming for ToFrame {
+    fn check(&self) -> Checked {
+        ToFrame::check(self)
     }
 
-    /// The frames of one sample. Without events, one empty frame (or the fixed number of bins).
-    ///
-    /// # Errors
-    /// The number of frames, where it is beyond [`super::MAX_FRAMES`].
-    pub fn frame(&mut self, events: &Events) -> Result<&FramedSample, f64> {
-        let out = &mut self.sample;
-        out.frame_sizes.clear();
-        out.cells.clear();
-        out.counts.clear();
-        (out.binned, out.cut) = (0, 0);
+    fn sensor_size(&self) -> Option<[u32; 3]> {
+        self.sensor_size
+    }
+
+    fn overlaps(&self) -> bool {
+        self.overlap > 0.0
+    }
+
+    fn frame_limit(&self, span: Option<(i64, i64)>, _: SensorSize) -> Option<u64> {
+        ToFrame::frame_limit(self, span)
+    }
+
+    fn frame_time(&self) -> Option<f64> {
+        self.time_window.map(|window| window as f64 - self.overlap)
+    }
+
+    fn values(&self) -> Width {
+        Width::U8
+    }
+
+    fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
+        Box::new(Counts { sensor, to_frame: *self, counters: Cells::new(sensor) })
+    }
+}
+
+/// Tonic's `ToImage`: all events of a sample in one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToImage {
+    /// The sensor, if the recipe says it: it is held against the one after all transforms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensor_size: Option<[u32; 3]>,
+}
+
+impl ToImage {
+    pub(super) const KNOWN: Known = Known {
+        name: "ToImage",
+        about: "count all events of a sample in one frame",
+        parameters: &[Parameter::optional("sensor_size", Kind::Sensor, "the sensor at this step, to be checked")],
+    };
+}
+
+impl EventFraming for ToImage {
+    fn check(&self) -> Checked {
+        Ok(())
+    }
+
+    fn sensor_size(&self) -> Option<[u32; 3]> {
+        self.sensor_size
+    }
+
+    fn frame_limit(&self, _: Option<(i64, i64)>, _: SensorSize) -> Option<u64> {
+        Some(1)
+    }
+
+    fn values(&self) -> Width {
+        Width::U8
+    }
+
+    fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
+        ToFrame { n_event_bins: Some(1), ..ToFrame::default() }.way(sensor)
+    }
+}
+
+/// Tonic's `ToBinaRep` of the frames of `ToFrame` with `n_time_bins = n_frames * n_bits`: whether a cell had events in
+/// each of `n_bits` consecutive slices, as the bits of one number, the first slice the highest, as a share of the largest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToBinaRep {
+    /// Frames a sample.
+    #[serde(default = "one")]
+    pub n_frames: u32,
+    /// Slices a frame.
+    #[serde(default = "eight")]
+    pub n_bits: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn eight() -> u32 {
+    8
+}
+
+impl ToBinaRep {
+    pub(super) const KNOWN: Known = Known {
+        name: "ToBinaRep",
+        about: "whether cells had events in consecutive slices of equal time, as the bits of one number",
+        parameters: &[
+            Parameter::with("n_frames", Kind::Count, "1", "frames a sample"),
+            Parameter::with("n_bits", Kind::Count, "8", "slices a frame, 2 to 24"),
+        ],
+    };
+
+    fn slices(&self) -> u64 {
+        u64::from(self.n_frames) * u64::from(self.n_bits)
+    }
+}
+
+impl EventFraming for ToBinaRep {
+    fn check(&self) -> Checked {
+        ensure(self.n_frames >= 1, "n_frames", "at least 1", self.n_frames)?;
+        ensure((2..=24).contains(&self.n_bits), "n_bits", "2 to 24, which is what float32 holds", self.n_bits)?;
+        ensure(self.slices() <= MAX_FRAMES, "n_frames", "at most 16777216 slices, n_frames * n_bits", self.slices())
+    }
+
+    fn sensor_size(&self) -> Option<[u32; 3]> {
+        None
+    }
+
+    fn frame_limit(&self, _: Option<(i64, i64)>, _: SensorSize) -> Option<u64> {
+        Some(self.n_frames.into())
+    }
+
+    fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
+        let to_frame = ToFrame { n_time_bins: Some(self.slices()), ..ToFrame::default() };
+        Box::new(Bits { sensor, to_frame, n_bits: self.n_bits, bits: Cells::new(sensor) })
+    }
+}
+
+/// Counts of each slice.
+struct Counts {
+    sensor: SensorSize,
+    to_frame: ToFrame,
+    counters: Cells,
+}
+
+impl MakeFrames for Counts {
+    fn frame(&mut self, events: &Events, out: &mut FramedSample) -> Checked {
         if events.is_empty() {
             out.frame_sizes.resize(self.to_frame.frames_of_nothing() as usize, 0);
-            return Ok(&self.sample);
+            return Ok(());
         }
-        let (width, height) = (self.sensor.width, self.sensor.height);
+        let ColumnBuf::U32(counts) = &mut out.counts else { return Ok(()) };
         let mut seen = 0; // slices ascend, so the events before this one that are in any slice have been counted
-        for slice in self.to_frame.slices(&events.t)? {
+        for slice in self.to_frame.slices(&events.t).map_err(too_many)? {
             let first = out.cells.len();
-            for i in slice.clone() {
-                let row = u32::from(events.p[i]) * height + u32::from(events.y[i]);
-                let cell = row * width + u32::from(events.x[i]);
-                let counter = &mut self.counters[cell as usize];
-                if *counter == 0 {
-                    out.cells.push(cell);
-                }
-                *counter += 1;
+            if self.sensor.height == 1 && self.sensor.polarities == 1 {
+                self.counters.count(events.x[slice.clone()].iter().map(|&x| x.into()));
+            } else {
+                self.counters.count(slice.clone().map(|i| events.cell(i, self.sensor)));
             }
-            let cells = &mut out.cells[first..];
-            cells.sort_unstable();
-            out.counts.extend(cells.iter().map(|&cell| std::mem::take(&mut self.counters[cell as usize])));
-            out.frame_sizes.push(cells.len() as u32);
+            self.counters.drain(|cell, count| {
+                out.cells.push(cell);
+                counts.push(count);
+            });
+            out.frame_sizes.push((out.cells.len() - first) as u32);
             out.binned += slice.end.saturating_sub(slice.start.max(seen)) as u64;
             seen = seen.max(slice.end);
+            check_entries(out.cells.len())?;
         }
         out.cut = events.len() as u64 - out.binned;
-        Ok(&self.sample)
+        Ok(())
+    }
+}
+
+/// Bits of consecutive slices.
+struct Bits {
+    sensor: SensorSize,
+    to_frame: ToFrame,
+    n_bits: u32,
+    bits: Cells,
+}
+
+impl MakeFrames for Bits {
+    fn frame(&mut self, events: &Events, out: &mut FramedSample) -> Checked {
+        let slices = if events.is_empty() {
+            vec![0..0; self.to_frame.frames_of_nothing() as usize]
+        } else {
+            self.to_frame.slices(&events.t).map_err(too_many)?
+        };
+        let largest = ((1_u32 << self.n_bits) - 1) as f32;
+        let mut cells = Vec::new();
+        for frame in slices.chunks(self.n_bits as usize) {
+            for (slice, bit) in frame.iter().zip((0..self.n_bits).rev()) {
+                for i in slice.clone() {
+                    *self.bits.number(events.cell(i, self.sensor)) |= 1 << bit;
+                }
+                out.binned += slice.len() as u64;
+            }
+            self.bits.drain(|cell, bits| cells.push((cell, bits as f32 / largest)));
+            out.push_surface(cells.drain(..));
+        }
+        out.cut = events.len() as u64 - out.binned;
+        Ok(())
     }
 }

@@ -1,142 +1,145 @@
-//! Recipes: what is done to the events of every sample, in order, and how they become frames.
+//! Transforms of events, under Tonic's names, with its parameters, and the [`Recipe`] that orders them.
 //!
-//! Transforms bear Tonic's names and take its parameters. All are deterministic: random augmentation belongs to
-//! training, where every epoch sees another draw.
+//! All are deterministic: random augmentation belongs to training, where every epoch sees another draw. A transform is
+//! a type of its own that implements `EventTransform`; to add one, give it a variant, an arm and a place in the list.
 
+mod downsampling;
+mod filter;
+mod recipe;
 mod space;
 mod time;
 
-use std::path::Path;
-
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::events::{Events, SensorSize};
-use super::framing::ToFrame;
-use crate::error::{Error, Result};
+use super::framing;
+use super::known::Known;
 use crate::shard::Ledger;
 
-pub use space::Downsample;
-pub use time::CropTime;
+pub use super::known::{Checked, Fault};
+pub use downsampling::EventDownsampling;
+pub use filter::{Decimation, Denoise, DropPixel, RefractoryPeriod};
+pub use recipe::Recipe;
+pub use space::{CenterCrop, Downsample, MergePolarities};
+pub use time::{CropTime, TimeAlignment, TimeSkew};
 
-/// The random transforms of Tonic, refused by name.
-const RANDOM: [&str; 12] = [
-    "DropEvent",
-    "DropEventByTime",
-    "DropEventByArea",
-    "RandomCrop",
-    "RandomDropPixel",
-    "RandomFlipLR",
-    "RandomFlipPolarity",
-    "RandomFlipUD",
-    "RandomTimeReversal",
-    "SpatialJitter",
-    "TimeJitter",
-    "UniformNoise",
-];
-
-/// An ordered list of transforms, and the framing at its end.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Recipe {
-    /// What happens to the events, in order.
-    #[serde(default, rename = "transform")]
-    pub transforms: Vec<Transform>,
-    /// How they become frames.
-    pub frames: ToFrame,
-}
+/// Times in microseconds, the first and the last that there can be.
+pub type Span = (i64, i64);
 
 /// One step of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name")]
 pub enum Transform {
-    /// Multiplies times and coordinates.
-    Downsample(Downsample),
+    /// Keeps the middle of the sensor.
+    CenterCrop(CenterCrop),
     /// Keeps a span of time.
     CropTime(CropTime),
+    /// Keeps every nth event of a pixel.
+    Decimation(Decimation),
+    /// Drops events without neighbours.
+    Denoise(Denoise),
+    /// Silences pixels.
+    DropPixel(DropPixel),
+    /// Multiplies times and coordinates.
+    Downsample(Downsample),
+    /// Emits fewer events for fewer pixels.
+    EventDownsampling(EventDownsampling),
+    /// Makes all polarities one.
+    MergePolarities(MergePolarities),
+    /// Drops events that follow too soon.
+    RefractoryPeriod(RefractoryPeriod),
+    /// Lets the first event be at time zero.
+    TimeAlignment(TimeAlignment),
+    /// Multiplies and shifts times.
+    TimeSkew(TimeSkew),
 }
 
-impl Recipe {
-    /// The reference recipe: 100 channels of 700, one second, frames of 4 ms, the last one kept.
-    pub fn reference() -> Recipe {
-        Recipe::of(SensorSize { width: 700, height: 1, polarities: 1 }, Some(100), Some(1_000_000), 4_000)
+const TRANSFORMS: [Known; 11] = [
+    CenterCrop::KNOWN,
+    CropTime::KNOWN,
+    Decimation::KNOWN,
+    Denoise::KNOWN,
+    DropPixel::KNOWN,
+    Downsample::KNOWN,
+    EventDownsampling::KNOWN,
+    MergePolarities::KNOWN,
+    RefractoryPeriod::KNOWN,
+    TimeAlignment::KNOWN,
+    TimeSkew::KNOWN,
+];
+
+/// What a recipe can name: the transforms of `[[transform]]`, then the framings of `[frames]`.
+pub fn known() -> [&'static [Known]; 2] {
+    [&TRANSFORMS, &framing::FRAMINGS]
+}
+
+/// What all transforms do.
+trait EventTransform {
+    /// Its entry in the list.
+    fn known(&self) -> &'static Known;
+
+    /// Whether the parameters make sense on their own; the fault's place is the parameter.
+    fn check(&self) -> Checked {
+        Ok(())
     }
 
-    /// The recipe of `--channels`, `--crop-time` and `--time-window` (microseconds).
-    pub fn of(sensor: SensorSize, channels: Option<u32>, crop_time: Option<i64>, time_window: i64) -> Recipe {
-        let mut transforms = Vec::new();
-        if let Some(channels) = channels {
-            let factor = f64::from(channels) / f64::from(sensor.width);
-            transforms.push(Transform::Downsample(Downsample { time_factor: 1.0, spatial_factor: [factor, 1.0] }));
-        }
-        if let Some(max) = crop_time {
-            transforms.push(Transform::CropTime(CropTime { min: 0, max: Some(max) }));
-        }
-        let frames = ToFrame { time_window: Some(time_window), include_incomplete: true, ..ToFrame::default() };
-        Recipe { transforms, frames }
+    /// Whether they make sense for a sensor.
+    fn check_sensor(&self, _sensor: SensorSize) -> Checked {
+        Ok(())
     }
 
-    /// Reads a recipe from TOML.
-    ///
-    /// # Errors
-    /// [`Error::BadRecipe`], which for a random transform says where it belongs.
-    pub fn parse(path: Option<&Path>, text: &str) -> Result<Recipe> {
-        let bad = |place: &str, expected: &str, got: String| Error::BadRecipe {
-            path: path.map(Into::into),
-            place: place.into(),
-            expected: expected.into(),
-            got,
-        };
-        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| bad("TOML", "a table", e.to_string()))?;
-        let steps = table.get("transform").and_then(toml::Value::as_array);
-        let names = steps.into_iter().flatten().filter_map(|t| t.get("name")?.as_str());
-        if let Some(name) = names.into_iter().find(|name| RANDOM.contains(name)) {
-            let expected = "deterministic transforms (random augmentation belongs to training, fresh every epoch)";
-            return Err(bad("transform", expected, name.into()));
-        }
-        let recipe: Recipe = toml::from_str(text).map_err(|e| bad("TOML", "transforms and [frames]", e.to_string()))?;
-        recipe.frames.check().map_err(|(expected, got)| bad("frames", expected, got))?;
-        for transform in &recipe.transforms {
-            let checked = match transform {
-                Transform::Downsample(t) => t.check(),
-                Transform::CropTime(t) => t.check(),
-            };
-            checked.map_err(|(place, expected, got)| bad(place, expected, got))?;
-        }
-        Ok(recipe)
+    /// Tonic's `sensor_size`, where the recipe gives it.
+    fn sensor_size(&self) -> Option<[u32; 3]> {
+        None
     }
 
-    /// The recipe as TOML, which [`Recipe::parse`] reads back to the same recipe.
-    ///
-    /// # Panics
-    /// Never: a recipe has nothing that TOML cannot say.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a recipe is TOML")
+    /// The sensor of the events that come out.
+    fn sensor_after(&self, sensor: SensorSize) -> SensorSize {
+        sensor
     }
 
-    /// The sensor after all transforms: the shape of the frames.
-    pub fn sensor_after(&self, sensor: SensorSize) -> SensorSize {
-        self.transforms.iter().fold(sensor, |sensor, transform| match transform {
-            Transform::Downsample(t) => t.sensor_after(sensor),
-            Transform::CropTime(_) => sensor,
-        })
+    /// The times that can come out, of the times that can come in, where something bounds them.
+    fn span_after(&self, span: Option<Span>) -> Option<Span> {
+        span
     }
 
-    /// Applies the transforms to one sample's events, and counts what they drop.
-    pub fn apply(&self, events: &mut Events, ledger: &mut Ledger) {
-        for transform in &self.transforms {
-            match transform {
-                Transform::Downsample(t) => t.apply(events),
-                Transform::CropTime(t) => ledger.cropped += t.apply(events),
-            }
+    /// Transforms the events of one sample, which are in order of time before and after, and counts what it drops.
+    fn apply(&self, events: &mut Events, sensor: SensorSize, ledger: &mut Ledger) -> Checked;
+}
+
+impl Transform {
+    fn step(&self) -> &dyn EventTransform {
+        match self {
+            Transform::CenterCrop(t) => t,
+            Transform::CropTime(t) => t,
+            Transform::Decimation(t) => t,
+            Transform::Denoise(t) => t,
+            Transform::DropPixel(t) => t,
+            Transform::Downsample(t) => t,
+            Transform::EventDownsampling(t) => t,
+            Transform::MergePolarities(t) => t,
+            Transform::RefractoryPeriod(t) => t,
+            Transform::TimeAlignment(t) => t,
+            Transform::TimeSkew(t) => t,
         }
     }
 
-    /// The most frames that any sample can get, if the recipe bounds them.
-    pub fn frame_limit(&self) -> Option<u64> {
-        let span = self.transforms.iter().fold(None, |span, transform| match transform {
-            Transform::Downsample(t) => span.map(|(lo, hi)| (t.time(lo), t.time(hi))),
-            Transform::CropTime(t) => t.span_after(span),
-        });
-        self.frames.frame_limit(span)
+    /// Tonic's name.
+    pub fn name(&self) -> &'static str {
+        self.step().known().name
     }
+}
+
+/// A pair, where Tonic takes one value for both.
+fn one_or_two<'de, D: Deserializer<'de>, T: Deserialize<'de> + Copy>(deserializer: D) -> Result<[T; 2], D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either<T> {
+        One(T),
+        Two([T; 2]),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::One(value) => [value, value],
+        Either::Two(pair) => pair,
+    })
 }

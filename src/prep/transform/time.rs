@@ -2,7 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::events::Events;
+use super::super::events::{Events, SensorSize};
+use super::super::known::{Checked, Kind, Known, Parameter, ensure};
+use super::{EventTransform, Span};
+use crate::shard::Ledger;
+
+/// 2^63, the first float64 that 64 bits of microseconds do not hold.
+const BEYOND: f64 = 9_223_372_036_854_775_808.0;
 
 /// Tonic's `CropTime`: keeps `min <= t <= max`, both in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,26 +23,27 @@ pub struct CropTime {
 }
 
 impl CropTime {
-    pub(super) fn check(&self) -> std::result::Result<(), (&'static str, &'static str, String)> {
-        match self.max {
-            Some(max) if max < self.min => {
-                Err(("CropTime", "max of at least min", format!("min {}, max {max}", self.min)))
-            }
-            _ => Ok(()),
-        }
+    pub(super) const KNOWN: Known = Known {
+        name: "CropTime",
+        about: "keep min <= t <= max, in microseconds",
+        parameters: &[
+            Parameter::with("min", Kind::Whole, "0", "first time kept, microseconds"),
+            Parameter::optional("max", Kind::Whole, "last time kept, microseconds"),
+        ],
+    };
+}
+
+impl EventTransform for CropTime {
+    fn known(&self) -> &'static Known {
+        &Self::KNOWN
     }
 
-    /// Crops, and returns how many events went.
-    pub(super) fn apply(&self, events: &mut Events) -> u64 {
-        let before = events.len();
-        let start = events.t.partition_point(|&t| t < self.min);
-        let end = self.max.map_or(before, |max| events.t.partition_point(|&t| t <= max)).max(start);
-        events.keep_range(start..end);
-        (before - events.len()) as u64
+    fn check(&self) -> Checked {
+        let max = self.max.unwrap_or(i64::MAX);
+        ensure(max >= self.min, "", "max of at least min", format!("min {}, max {max}", self.min))
     }
 
-    /// The span of time that can be left, of a span that was.
-    pub(super) fn span_after(&self, span: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    fn span_after(&self, span: Option<Span>) -> Option<Span> {
         match (span, self.max) {
             (Some((lo, hi)), Some(max)) => Some((lo.max(self.min), hi.min(max))),
             (Some((lo, hi)), None) => Some((lo.max(self.min), hi)),
@@ -44,4 +51,113 @@ impl CropTime {
             (None, None) => None,
         }
     }
+
+    fn apply(&self, events: &mut Events, _: SensorSize, ledger: &mut Ledger) -> Checked {
+        let before = events.len();
+        let start = events.t.partition_point(|&t| t < self.min);
+        let end = self.max.map_or(before, |max| events.t.partition_point(|&t| t <= max)).max(start);
+        events.keep_range(start..end);
+        ledger.cropped += (before - events.len()) as u64;
+        Ok(())
+    }
+}
+
+/// Tonic's `TimeAlignment`: the first event happens at time zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeAlignment {}
+
+impl TimeAlignment {
+    pub(super) const KNOWN: Known =
+        Known { name: "TimeAlignment", about: "let the first event happen at time zero", parameters: &[] };
+}
+
+impl EventTransform for TimeAlignment {
+    fn known(&self) -> &'static Known {
+        &Self::KNOWN
+    }
+
+    fn span_after(&self, span: Option<Span>) -> Option<Span> {
+        span.map(|(lo, hi)| (0, hi.saturating_sub(lo).max(0)))
+    }
+
+    fn apply(&self, events: &mut Events, _: SensorSize, ledger: &mut Ledger) -> Checked {
+        if let Some(&first) = events.t.first() {
+            ledger.non_finite += change(events, |t| t.checked_sub(first));
+        }
+        Ok(())
+    }
+}
+
+/// Tonic's `TimeSkew`: times the coefficient, plus the offset, truncated toward zero.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeSkew {
+    /// What times are multiplied with; a negative one reverses them.
+    pub coefficient: f64,
+    /// What is added after that, in microseconds.
+    #[serde(default)]
+    pub offset: f64,
+}
+
+impl TimeSkew {
+    pub(super) const KNOWN: Known = Known {
+        name: "TimeSkew",
+        about: "multiply times and shift them",
+        parameters: &[
+            Parameter::required("coefficient", Kind::FixedNumber, "what times are multiplied with"),
+            Parameter::with("offset", Kind::FixedNumber, "0.0", "microseconds added after that"),
+        ],
+    };
+}
+
+impl EventTransform for TimeSkew {
+    fn known(&self) -> &'static Known {
+        &Self::KNOWN
+    }
+
+    fn check(&self) -> Checked {
+        ensure(self.coefficient.is_finite(), "coefficient", "a finite number", self.coefficient)?;
+        ensure(self.offset.is_finite(), "offset", "a finite number", self.offset)
+    }
+
+    fn span_after(&self, span: Option<Span>) -> Option<Span> {
+        let (lo, hi) = span?;
+        let (a, b) = (skewed(lo, self.coefficient, self.offset)?, skewed(hi, self.coefficient, self.offset)?);
+        Some((a.min(b), a.max(b)))
+    }
+
+    fn apply(&self, events: &mut Events, _: SensorSize, ledger: &mut Ledger) -> Checked {
+        ledger.non_finite += skew(events, self.coefficient, self.offset);
+        if self.coefficient < 0.0 {
+            events.sort();
+        }
+        Ok(())
+    }
+}
+
+/// `t * coefficient + offset`, truncated; `None` beyond 64 bits.
+///
+/// Tonic computes in integers where both numbers are, else in float64. The two differ beyond 2^53 only, where integers
+/// are right.
+pub(super) fn skewed(t: i64, coefficient: f64, offset: f64) -> Option<i64> {
+    let whole = |v: f64| (v.fract() == 0.0 && v.abs() < BEYOND).then_some(v as i128);
+    if let (Some(coefficient), Some(offset)) = (whole(coefficient), whole(offset)) {
+        return i64::try_from(i128::from(t) * coefficient + offset).ok();
+    }
+    let time = (t as f64 * coefficient + offset).trunc();
+    (time.abs() < BEYOND).then_some(time as i64)
+}
+
+/// Skews all times, leaves out the events whose time does not fit 64 bits any more, and returns how many.
+pub(super) fn skew(events: &mut Events, coefficient: f64, offset: f64) -> u64 {
+    change(events, |t| skewed(t, coefficient, offset))
+}
+
+/// Changes all times, leaves out the events that have none then, and returns how many.
+fn change(events: &mut Events, time: impl Fn(i64) -> Option<i64>) -> u64 {
+    let before = events.len();
+    events.retain(|events, i| time(events.t[i]).is_some());
+    events.t.iter_mut().for_each(|t| *t = time(*t).unwrap_or(*t));
+    (before - events.len()) as u64
 }

@@ -1,0 +1,234 @@
+//! Surfaces over the whole sensor: values in float64, as Tonic computes them, rounded to float32 at the end.
+//!
+//! Only the state of one frame is dense; a frame's entries are the values that are not 0.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::events::{Events, SensorSize};
+use super::super::known::{Checked, Kind, Known, Parameter, ensure};
+use super::exp::exp_nonpositive;
+use super::{EventFraming, FramedSample, MAX_FRAMES, MakeFrames, TimeWindows, check_entries, too_many};
+use crate::frames::FrameShape;
+
+/// Tonic's `ToTimesurface`: at the end of each window, e^-(age / tau) of every cell's last event.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToTimesurface {
+    /// Microseconds a window.
+    pub dt: f64,
+    /// Microseconds in which a value decays to 1/e.
+    pub tau: f64,
+    /// Microseconds by which neighbouring windows overlap.
+    #[serde(default)]
+    pub overlap: f64,
+    /// Whether the last window, of less than `dt`, is kept.
+    #[serde(default)]
+    pub include_incomplete: bool,
+    /// The sensor, if the recipe says it: it is held against the one after all transforms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensor_size: Option<[u32; 3]>,
+}
+
+impl ToTimesurface {
+    pub(super) const KNOWN: Known = Known {
+        name: "ToTimesurface",
+        about: "how long ago each cell fired, decaying exponentially, at the end of each window",
+        parameters: &[
+            Parameter::required("dt", Kind::Number, "microseconds a window"),
+            Parameter::required("tau", Kind::Number, "microseconds in which a value decays to 1/e"),
+            Parameter::with("overlap", Kind::Number, "0.0", "of neighbouring windows, microseconds"),
+            Parameter::with("include_incomplete", Kind::Flag, "false", "whether the last, shorter window is kept"),
+            Parameter::optional("sensor_size", Kind::Sensor, "the sensor at this step, to be checked"),
+        ],
+    };
+
+    fn windows(&self) -> TimeWindows {
+        let &ToTimesurface { dt: window, overlap, include_incomplete, .. } = self;
+        TimeWindows { window, overlap, include_incomplete, ..TimeWindows::default() }
+    }
+}
+
+impl EventFraming for ToTimesurface {
+    fn check(&self) -> Checked {
+        let positive = |v: f64| v > 0.0 && v.is_finite();
+        ensure(positive(self.dt), "dt", "a positive number of microseconds", self.dt)?;
+        ensure(positive(self.tau), "tau", "a positive number of microseconds", self.tau)?;
+        ensure((0.0..self.dt).contains(&self.overlap), "overlap", "an overlap from 0 to below dt", self.overlap)
+    }
+
+    fn sensor_size(&self) -> Option<[u32; 3]> {
+        self.sensor_size
+    }
+
+    fn overlaps(&self) -> bool {
+        self.overlap > 0.0
+    }
+
+    fn frame_limit(&self, span: Option<(i64, i64)>, _: SensorSize) -> Option<u64> {
+        self.windows().limit(span)
+    }
+
+    fn frame_time(&self) -> Option<f64> {
+        Some(self.dt - self.overlap)
+    }
+
+    fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
+        let cells = sensor.frame_shape().cells() as usize;
+        Box::new(LastTimes { sensor, rule: *self, last: vec![f64::NEG_INFINITY; cells], fired: Vec::new() })
+    }
+}
+
+/// The time of each cell's last event.
+struct LastTimes {
+    sensor: SensorSize,
+    rule: ToTimesurface,
+    last: Vec<f64>,
+    /// The cells whose last event still shows, ascending.
+    fired: Vec<u32>,
+}
+
+impl MakeFrames for LastTimes {
+    fn frame(&mut self, events: &Events, out: &mut FramedSample) -> Checked {
+        if events.is_empty() {
+            out.frame_sizes.push(0);
+            return Ok(());
+        }
+        let start = events.t[0] as f64;
+        let mut seen = 0;
+        for (frame, slice) in self.rule.windows().slices(&events.t).map_err(too_many)?.enumerate() {
+            let before = self.fired.len();
+            for i in slice.clone() {
+                let cell = events.cell(i, self.sensor);
+                let last = &mut self.last[cell as usize];
+                if *last == f64::NEG_INFINITY {
+                    self.fired.push(cell);
+                }
+                *last = events.t[i] as f64;
+            }
+            if self.fired.len() > before {
+                self.fired.sort_unstable();
+            }
+            // Windows overlap in the slicing only: ages are counted from whole multiples of dt, as in Tonic.
+            let end = (frame + 1) as f64 * self.rule.dt + start;
+            let (last, tau) = (&mut self.last, self.rule.tau);
+            let first = out.cells.len();
+            out.push_surface(self.fired.iter().map(|&cell| {
+                let value = exp_nonpositive(-(end - last[cell as usize]) / tau) as f32;
+                if value == 0.0 {
+                    last[cell as usize] = f64::NEG_INFINITY;
+                }
+                (cell, value)
+            }));
+            self.fired.clear();
+            self.fired.extend_from_slice(&out.cells[first..]);
+            out.binned += slice.end.saturating_sub(slice.start.max(seen)) as u64;
+            seen = seen.max(slice.end);
+            check_entries(out.cells.len())?;
+        }
+        self.fired.drain(..).for_each(|cell| self.last[cell as usize] = f64::NEG_INFINITY);
+        out.cut = events.len() as u64 - out.binned;
+        Ok(())
+    }
+}
+
+/// Tonic's `ToVoxelGrid`: each event's polarity, +1 or -1, shared between the two bins of time that it lies between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToVoxelGrid {
+    /// Frames a sample.
+    pub n_time_bins: u32,
+    /// The sensor, if the recipe says it: it is held against the one after all transforms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensor_size: Option<[u32; 3]>,
+}
+
+impl ToVoxelGrid {
+    pub(super) const KNOWN: Known = Known {
+        name: "ToVoxelGrid",
+        about: "polarities (+1, -1), each shared between two neighbouring bins of equal time",
+        parameters: &[
+            Parameter::required("n_time_bins", Kind::Count, "frames a sample"),
+            Parameter::optional("sensor_size", Kind::Sensor, "the sensor at this step, to be checked"),
+        ],
+    };
+}
+
+impl EventFraming for ToVoxelGrid {
+    fn check(&self) -> Checked {
+        let inside = (1..=MAX_FRAMES).contains(&self.n_time_bins.into());
+        ensure(inside, "n_time_bins", "at least 1, at most 16777216", self.n_time_bins)
+    }
+
+    fn check_sensor(&self, sensor: SensorSize) -> Checked {
+        ensure(sensor.polarities == 2, "", "a sensor of two polarities, ON and OFF", sensor)
+    }
+
+    fn sensor_size(&self) -> Option<[u32; 3]> {
+        self.sensor_size
+    }
+
+    fn overlaps(&self) -> bool {
+        true
+    }
+
+    fn frame_limit(&self, _: Option<(i64, i64)>, _: SensorSize) -> Option<u64> {
+        Some(self.n_time_bins.into())
+    }
+
+    fn shape(&self, sensor: SensorSize) -> FrameShape {
+        FrameShape { polarities: 1, ..sensor.frame_shape() }
+    }
+
+    fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
+        let cells = self.shape(sensor).cells() as usize;
+        Box::new(Voxels { width: sensor.width, bins: self.n_time_bins, sums: vec![0.0; cells], cells: Vec::new() })
+    }
+}
+
+/// The sums of one bin.
+struct Voxels {
+    width: u32,
+    bins: u32,
+    sums: Vec<f64>,
+    cells: Vec<u32>,
+}
+
+impl Voxels {
+    fn add(&mut self, events: &Events, i: usize, share: f64) {
+        let cell = u32::from(events.y[i]) * self.width + u32::from(events.x[i]);
+        self.sums[cell as usize] += if events.p[i] == 0 { -share } else { share };
+        self.cells.push(cell);
+    }
+}
+
+impl MakeFrames for Voxels {
+    fn frame(&mut self, events: &Events, out: &mut FramedSample) -> Checked {
+        let [Some(&first), Some(&last)] = [events.t.first(), events.t.last()] else {
+            out.frame_sizes.resize(self.bins as usize, 0);
+            return Ok(());
+        };
+        let duration = (i128::from(last) - i128::from(first)) as f64;
+        // A sample of no duration is at the beginning of its first bin; Tonic divides by zero.
+        let place = |i: usize| {
+            let since = events.t[i] as f64 - first as f64;
+            if duration > 0.0 { f64::from(self.bins) * since / duration } else { 0.0 }
+        };
+        let places: Vec<f64> = (0..events.len()).map(place).collect();
+        let mut before = 0..0;
+        for bin in 0..self.bins {
+            let end = before.end + places[before.end..].partition_point(|&place| place < f64::from(bin) + 1.0);
+            let own = before.end..end;
+            // In Tonic's order: the sums of what cancels are equal to the bit.
+            own.clone().for_each(|i| self.add(events, i, 1.0 - places[i].fract()));
+            before.for_each(|i| self.add(events, i, places[i].fract()));
+            self.cells.sort_unstable();
+            self.cells.dedup();
+            let sums = &mut self.sums;
+            out.push_surface(self.cells.drain(..).map(|cell| (cell, std::mem::take(&mut sums[cell as usize]) as f32)));
+            before = own;
+        }
+        out.binned = before.end as u64;
+        out.cut = events.len() as u64 - out.binned;
+        Ok(())
+    }
+}
