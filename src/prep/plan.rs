@@ -3,8 +3,11 @@
 //! A plan depends on the number of samples and the rough size of the recordings alone, so that one changed recording
 //! changes one chunk, and threads, kills and resumes change nothing.
 
-/// Samples a chunk, unless asked otherwise. Larger ones compress a percent better; smaller ones mix better.
-pub const CHUNK_SAMPLES: u32 = 64;
+/// Samples a chunk, unless they are large or asked otherwise. Larger ones compress a percent better; smaller ones mix
+/// better.
+const CHUNK_SAMPLES: u32 = 64;
+/// The most recording bytes that a chunk is made of, where the choice is ours: a worker holds a chunk in memory.
+const CHUNK_SOURCE_BYTES: f64 = 16e6;
 /// Size of a shard, about, unless asked otherwise.
 pub const SHARD_SIZE: &str = "64M";
 /// Shard bytes a byte of recording: SSC's 33.9 kB a sample become 2.4 kB.
@@ -20,9 +23,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// For `samples` samples in recordings of `source_bytes`, with shards of about `shard_bytes`.
-    pub fn new(samples: u64, source_bytes: u64, chunk_samples: u32, shard_bytes: u64) -> Plan {
-        let chunk_bytes = source_bytes as f64 / samples.max(1) as f64 * f64::from(chunk_samples) * COMPRESSION;
+    /// For `samples` samples in recordings of `source_bytes`, with shards of about `shard_bytes`. Chunks have 64 samples,
+    /// and fewer where the samples are large, unless `chunk_samples` says how many.
+    pub fn new(samples: u64, source_bytes: u64, chunk_samples: Option<u32>, shard_bytes: u64) -> Plan {
+        let sample_bytes = source_bytes as f64 / samples.max(1) as f64;
+        let fitting = (CHUNK_SOURCE_BYTES / sample_bytes.max(1.0)).log2().floor().clamp(0.0, 30.0);
+        let chunk_samples = chunk_samples.unwrap_or(CHUNK_SAMPLES.min(1 << fitting as u32));
+        let chunk_bytes = sample_bytes * f64::from(chunk_samples) * COMPRESSION;
         let exponent = (shard_bytes as f64 / chunk_bytes.max(1.0)).log2().round().clamp(0.0, 20.0);
         Plan { chunk_samples, shard_chunks: 1 << exponent as u32 }
     }
@@ -34,21 +41,29 @@ mod tests {
 
     #[test]
     fn ssc_has_shards_of_about_64_mib() {
-        let plan = Plan::new(75_466, 75_466 * 33_900, CHUNK_SAMPLES, 64 << 20);
+        let plan = Plan::new(75_466, 75_466 * 33_900, None, 64 << 20);
+        assert_eq!(plan.chunk_samples, 64);
         let shard_bytes = f64::from(plan.shard_chunks * plan.chunk_samples) * 2_400.0;
         assert!((45e6..95e6).contains(&shard_bytes), "{shard_bytes}");
     }
 
     #[test]
+    fn large_samples_have_small_chunks() {
+        assert_eq!(Plan::new(100, 100 * 1_000_000, None, 64 << 20).chunk_samples, 16);
+        assert_eq!(Plan::new(1, 4_000_000_000, None, 64 << 20).chunk_samples, 1);
+        assert_eq!(Plan::new(100, 100 * 1_000_000, Some(64), 64 << 20).chunk_samples, 64);
+    }
+
+    #[test]
     fn a_changed_recording_does_not_move_the_borders() {
-        let plan = |bytes| Plan::new(10_000, bytes, CHUNK_SAMPLES, 64 << 20);
+        let plan = |bytes| Plan::new(10_000, bytes, None, 64 << 20);
         assert_eq!(plan(339_000_000), plan(339_020_000));
     }
 
     #[test]
     fn absurd_sizes_make_a_plan_all_the_same() {
-        assert_eq!(Plan::new(0, 0, 64, 0).shard_chunks, 1);
-        assert_eq!(Plan::new(1, u64::MAX, 64, 1).shard_chunks, 1);
-        assert_eq!(Plan::new(u64::MAX, 1, 64, u64::MAX).shard_chunks, 1 << 20);
+        assert_eq!(Plan::new(0, 0, Some(64), 0).shard_chunks, 1);
+        assert_eq!(Plan::new(1, u64::MAX, None, 1), Plan { chunk_samples: 1, shard_chunks: 1 });
+        assert_eq!(Plan::new(u64::MAX, 1, None, u64::MAX).shard_chunks, 1 << 20);
     }
 }

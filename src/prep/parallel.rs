@@ -1,0 +1,106 @@
+//! Chunks on several threads, taken in order: what is made of recordings and sets has the same bytes on any number of
+//! cores, and no more than a few chunks are held at a time.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::unbounded;
+
+use crate::error::Error;
+use crate::interrupt;
+
+/// Calls `make` for every number, on `threads` threads with a state of its own each, and `take` with what it gives, in
+/// order.
+///
+/// # Errors
+/// The first that `fresh`, `make` (in order) or `take` returns; [`Error::Interrupted`], saying `saved`.
+pub fn in_order<S, T: Send, E: From<Error> + Send>(
+    numbers: Range<u64>,
+    threads: usize,
+    saved: &str,
+    fresh: impl Fn() -> Result<S, Error> + Sync,
+    make: impl Fn(&mut S, u64) -> Result<T, E> + Sync,
+    mut take: impl FnMut(T) -> Result<(), E>,
+) -> Result<(), E> {
+    let (ask, asked) = unbounded::<u64>();
+    let (out, made) = unbounded();
+    std::thread::scope(|scope| {
+        // Moved in, so that they go when taking stops early, and with them the threads.
+        let (ask, made) = (ask, made);
+        for _ in 0..threads.max(1) {
+            let (asked, out, fresh, make) = (asked.clone(), out.clone(), &fresh, &make);
+            scope.spawn(move || {
+                let mut state = match fresh() {
+                    Ok(state) => state,
+                    Err(error) => {
+                        // The place of the first number that this thread was to make.
+                        let _ = asked.recv().map(|number| out.send((number, Err(error.into()))));
+                        return;
+                    }
+                };
+                for number in asked {
+                    if out.send((number, make(&mut state, number))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop((asked, out));
+        let mut next = numbers.clone();
+        let mut ask_next = || {
+            if let Some(number) = next.next() {
+                let _ = ask.send(number); // threads that have ended are noticed where their work is awaited
+            }
+        };
+        (0..threads.max(1) * 2 + 2).for_each(|_| ask_next());
+        let mut waiting = BTreeMap::new();
+        for number in numbers {
+            let value = loop {
+                if let Some(value) = waiting.remove(&number) {
+                    break value;
+                }
+                let Ok((n, value)) = made.recv() else {
+                    return Err(Error::WorkerLost { doing: "work on chunks" }.into());
+                };
+                waiting.insert(n, value);
+            };
+            if interrupt::requested() {
+                return Err(Error::Interrupted { saved: saved.into() }.into());
+            }
+            take(value?)?;
+            ask_next();
+        }
+        Ok(())
+    })
+}
+
+/// Calls `add` for every number below `count` on all cores, each with a state of its own; their states, in no order.
+///
+/// # Errors
+/// The first, by number, of those that `add` returned before the others stopped.
+pub fn gather<S: Send>(
+    count: u64,
+    fresh: impl Fn() -> S + Sync,
+    add: impl Fn(&mut S, u64) -> Result<(), Error> + Sync,
+) -> Result<Vec<S>, Error> {
+    let next = AtomicU64::new(0);
+    let states = rayon::broadcast(|_| {
+        let mut state = fresh();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return (None, state);
+            }
+            if let Err(fault) = add(&mut state, number) {
+                next.fetch_max(count, Ordering::Relaxed);
+                return (Some((number, fault)), state);
+            }
+        }
+    });
+    let (faults, states): (Vec<_>, Vec<S>) = states.into_iter().unzip();
+    match faults.into_iter().flatten().min_by_key(|(number, _): &(u64, Error)| *number) {
+        None => Ok(states),
+        Some((_, fault)) => Err(fault),
+    }
+}
