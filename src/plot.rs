@@ -3,7 +3,9 @@
 //! A picture is drawn once, as SVG; its PNG is rendered from that, with the same font built in, so that it looks the
 //! same on a cluster node without fonts as on a laptop.
 
-use std::path::Path;
+mod page;
+
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
 use plotters::coord::Shift;
@@ -13,6 +15,8 @@ use resvg::{tiny_skia, usvg};
 
 use crate::error::{Error, Result};
 use crate::publish::publish;
+
+pub use page::{Panel, PanelKind, page};
 
 /// PNG pixels an SVG unit: sharp on screens of high density.
 const SCALE: f32 = 2.0;
@@ -59,6 +63,16 @@ impl Picture {
     }
 }
 
+/// A file whose name says that it is a picture, so that a slip of the hand does not replace a manifest.
+///
+/// # Errors
+/// What was expected.
+pub fn png_path(text: &str) -> std::result::Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let is_png = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+    if is_png { Ok(path) } else { Err("expected a name that ends in .png".into()) }
+}
+
 /// One occupied cell of a raster.
 #[derive(Clone, Copy, Debug)]
 pub struct RasterPoint {
@@ -67,7 +81,7 @@ pub struct RasterPoint {
     /// Row of the raster: a channel.
     pub row: u32,
     /// Events.
-    pub count: u32,
+    pub value: f64,
     /// Whether it is drawn in the second colour (polarity 0 of a camera).
     pub second: bool,
 }
@@ -93,7 +107,7 @@ pub struct RasterAxes {
 /// [`Error::Plot`].
 pub fn raster(axes: &RasterAxes, points: &[RasterPoint]) -> Result<Picture> {
     let (length, unit) = axes.frame_length;
-    let most = points.iter().map(|p| p.count).max().unwrap_or(1).max(1);
+    let most = points.iter().map(|p| p.value.abs()).fold(f64::MIN_POSITIVE, f64::max);
     draw((900, 420), "a raster", |area| {
         let span = (axes.frames.max(1) as f64) * length;
         let mut chart = ChartBuilder::on(area)
@@ -117,7 +131,7 @@ pub fn raster(axes: &RasterAxes, points: &[RasterPoint]) -> Result<Picture> {
             .draw()?;
         chart.draw_series(points.iter().map(|p| {
             // The square root keeps single events visible beside the busiest cell.
-            let strength = 0.25 + 0.75 * f64::from(p.count).sqrt() / f64::from(most).sqrt();
+            let strength = 0.25 + 0.75 * (p.value.abs() / most).sqrt();
             let colour = if p.second { SERIES[1] } else { SERIES[0] };
             let (x, y) = (p.frame as f64 * length, f64::from(p.row));
             Rectangle::new([(x, y), (x + length, y + 1.0)], colour.mix(strength).filled())

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use crate::progress::human_bytes;
-use crate::shard::Ledger;
 use crate::shard::reader::ShardSet;
+use crate::shard::{Ledger, Manifest};
 
 /// Numbers derived from the manifest.
 struct Derived {
@@ -27,6 +27,12 @@ impl Derived {
             density: totals.entries as f64 / cells.max(1.0),
         }
     }
+}
+
+/// A complete set in one line.
+pub fn line(manifest: &Manifest) -> String {
+    let (samples, stored) = (manifest.description.samples, human_bytes(manifest.stored_bytes()));
+    format!("{samples} samples, {stored}, set {:.16}", manifest.set_id.to_string())
 }
 
 /// The manifest and what follows from it, as JSON.
@@ -75,11 +81,10 @@ pub fn text(set: &ShardSet) -> String {
         ),
     );
     line("density", format!("{:.1}% of cells, counts up to {}", derived.density * 100.0, totals.max_count));
-    let ratio = derived.source as f64 / derived.stored.max(1) as f64;
     line(
         "size",
         format!(
-            "{} in {} shards, {:.0} bytes a sample; the recordings have {} ({ratio:.1}x)",
+            "{} in {} shards, {:.0} bytes a sample; the recordings have {}",
             human_bytes(derived.stored),
             set.shards().len(),
             derived.bytes_per_sample,
