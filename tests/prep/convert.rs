@@ -183,7 +183,7 @@ fn several_files_are_one_set() {
     other.names[1] = "won";
     let other = other.write(&dir.path().join("other.h5"));
     let said = fails(&mut convert(&[files[0].as_path(), &other], &dir.path().join("mixed")), 4);
-    says(&said, &["other.h5", "extra/keys differs from", "0.h5", "\"one\"", "\"won\""]);
+    says(&said, &["other.h5", "list of classes differs from", "0.h5", "zero, one", "zero, won"]);
 }
 
 #[test]

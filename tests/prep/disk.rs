@@ -10,14 +10,14 @@ use super::recording::{Recording, contents, convert, fails, prep, program, says,
 
 const SMALL: [&str; 6] = ["--chunk-samples", "2", "--shard-size", "1", "--threads", "1"];
 
-/// Small shards, then ones of some 16 kB.
+/// Small shards, and from the sixth on some of about 16 kB, where no estimate looks.
 fn growing() -> Recording {
-    let mut recording = Recording::random(60, 8, 40);
-    let large = Recording::random(61, 8, 16_000);
-    recording.times.extend(large.times);
-    recording.units.extend(large.units);
-    recording.labels.extend(large.labels);
-    recording.speakers = None;
+    let mut recording = Recording::random(60, 16, 40);
+    let large = Recording::random(61, 16, 16_000);
+    for i in [10, 11, 14, 15] {
+        recording.times[i] = large.times[i].clone();
+        recording.units[i] = large.units[i].clone();
+    }
     recording
 }
 
@@ -37,9 +37,9 @@ fn a_full_disk_keeps_what_is_complete_and_resume_ends_it() {
     let output = shell(script, &[&file, &out]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    says(&said, &["00004.shard: cannot write the shard", "what is complete stays", "--resume"]);
+    says(&said, &["00005.shard: cannot write the shard", "what is complete stays", "--resume"]);
     let stayed: Vec<String> = contents(&out).into_keys().collect();
-    assert_eq!(stayed, [".incomplete.json", "00000.shard", "00001.shard", "00002.shard", "00003.shard"]);
+    assert_eq!(stayed, [".incomplete.json", "00000.shard", "00001.shard", "00002.shard", "00003.shard", "00004.shard"]);
     assert!(matches!(ShardSet::open(&out), Err(Error::Incomplete { .. })));
     says(&fails(prep().arg("verify").arg(&out), 4), &["set: the set is incomplete", "--resume"]);
 
@@ -56,23 +56,36 @@ fn a_really_full_disk_does_the_same() {
     }
     let dir = scratch();
     let file = growing().write(&dir.path().join("a.h5"));
+    let large = Recording::random(64, 16, 16_000).write(&dir.path().join("large.h5"));
     let (whole, disk, kept) = (dir.path().join("whole"), dir.path().join("disk"), dir.path().join("kept"));
     convert(&[&file], &whole).args(SMALL).assert().success();
     std::fs::create_dir(&disk).unwrap();
     // The mount is this script's alone, and goes with it.
-    let script = "exec unshare -m sh -euc 'f=$1; d=$2; k=$3; shift 3
+    let script = "exec unshare -m sh -euc 'f=$1; l=$2; d=$3; k=$4; shift 4
         mount -t tmpfs -o size=48k none \"$d\"
+        \"$0\" convert \"$l\" -o \"$d/large\" -q \"$@\" && exit 7 || echo code $?
+        rm -r \"$d/large\"
         \"$0\" convert \"$f\" -o \"$d/set\" -q \"$@\" && exit 7 || echo code $?
         ls -A \"$d/set\"
         mount -o remount,size=16m \"$d\"
         \"$0\" convert \"$f\" -o \"$d/set\" -q \"$@\" --resume
         cp -r \"$d/set\" \"$k\"' \"$0\" \"$@\"";
-    let output = shell(script, &[&file, &disk, &kept]);
+    let output = shell(script, &[&file, &large, &disk, &kept]);
     let (listed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{listed}{said}");
-    says(&listed, &["code 1\n", ".incomplete.json\n", "00003.shard\n"]);
+    says(&listed, &["code 1\ncode 1\n", ".incomplete.json\n", "00004.shard\n"]);
     assert!(!listed.contains(".tmp") && !listed.contains("manifest"), "{listed}");
-    says(&said, &["shard: cannot", "No space left", "what is complete stays", "--resume"]);
+    says(
+        &said,
+        &[
+            "disk/large: expected room for about",
+            "free: free some space",
+            "shard: cannot",
+            "No space left",
+            "what is complete stays",
+            "--resume",
+        ],
+    );
     assert!(contents(&kept) == contents(&whole));
 }
 

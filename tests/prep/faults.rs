@@ -56,7 +56,9 @@ fn what_is_no_hdf5_is_refused() {
     );
     bench.refuses(&bench.bytes(b""), &[], 3, &["expected an HDF5 file, got an empty file"]);
     bench.refuses(&bench.bytes(b"\x89HDF\r\n\x1a\n"), &[], 3, &["expected an HDF5 file, got a damaged one of 8 bytes"]);
-    bench.refuses(bench.dir.path(), &[], 3, &["expected an HDF5 file, got a directory"]);
+    let folder = bench.path("folder");
+    std::fs::create_dir(&folder).unwrap();
+    bench.refuses(&folder, &[], 3, &["folder: expected recordings (h5, hdf5, hdf, npy, npz), got none"]);
     bench.refuses(&bench.path("none.h5"), &[], 1, &["cannot open the recording", "No such file"]);
 }
 
@@ -94,7 +96,8 @@ fn a_missing_dataset_is_named() {
         bench.refuses(&file, &[], 3, &[&expected]);
     }
     let empty = hdf5_file(&bench.path("empty.h5"), |_| {});
-    bench.refuses(&empty, &[], 3, &["expected a dataset spikes/times", "nothing at its top"]);
+    let words = ["no layout fits", "spikes/times (hsd)", "events/t (dsec)", "it has no datasets", "--map"];
+    bench.refuses(&empty, &[], 3, &words);
 }
 
 #[test]
@@ -289,34 +292,41 @@ fn a_recipe_that_makes_no_sense_is_refused_by_name() {
             format!("[[transform]]\nname = \"DropEvent\"\np = 0.5\n{frames}"),
             ["deterministic transforms", "got DropEvent"],
         ),
-        (format!("[[transform]]\nname = \"Downsamp\"\n{frames}"), ["transforms and [frames]", "Downsamp"]),
-        (format!("[[transform]]\nname = \"CropTime\"\nmaximum = 5\n{frames}"), ["transforms and [frames]", "maximum"]),
+        (
+            format!("[[transform]]\nname = \"Downsamp\"\n{frames}"),
+            ["transform 1.name: expected one of CenterCrop, CropTime, Dec", "TimeSkew, got Downsamp"],
+        ),
+        (
+            format!("[[transform]]\nname = \"CropTime\"\nmaximum = 5\n{frames}"),
+            ["transform 1, CropTime: expected a parameter of CropTime: min, max", "got maximum"],
+        ),
         (
             format!("[[transform]]\nname = \"CropTime\"\nmin = 9\nmax = 5\n{frames}"),
             ["CropTime: expected max of at least min", "min 9, max 5"],
         ),
         (
             format!("[[transform]]\nname = \"Downsample\"\nspatial_factor = [2.0, 1.0]\n{frames}"),
-            ["Downsample: expected spatial factors", "[2, 1]"],
+            ["transform 1, Downsample.spatial_factor: expected factors above 0", "[2, 1]"],
         ),
         (
             format!("[[transform]]\nname = \"Downsample\"\ntime_factor = nan\n{frames}"),
-            ["Downsample: expected a positive time_factor", "NaN"],
+            ["Downsample.time_factor: expected a positive number", "NaN"],
         ),
-        (format!("{frames}window = 3\n"), ["transforms and [frames]", "window"]),
+        (format!("{frames}window = 3\n"), ["frames: expected a parameter of ToFrame: time_window,", "got window"]),
         (format!("{frames}event_count = 3\n"), ["frames: expected exactly one of", "2 of them"]),
         ("[frames]\noverlap = 0.0\n".into(), ["frames: expected exactly one of", "0 of them"]),
         ("[frames]\ntime_window = 0\n".into(), ["at least 1", "got 0"]),
         ("[frames]\ntime_window = -4\n".into(), ["at least 1", "got -4"]),
-        ("[frames]\ntime_window = 2.5\n".into(), ["transforms and [frames]", "time_window"]),
+        ("[frames]\ntime_window = 2.5\n".into(), ["frames.time_window: expected a whole number", "got 2.5"]),
+        ("[frames]\nevent_count = -5\n".into(), ["frames.event_count: expected a count, 0 to 2^32 - 1", "got -5"]),
         ("[frames]\nn_time_bins = 99999999\n".into(), ["at most 16777216 bins", "99999999"]),
         (format!("{frames}overlap = 4000\n"), ["an overlap from 0 to below the window", "4000"]),
         (
             "[frames]\nevent_count = 3\nstart_time = 0\n".into(),
             ["start_time and end_time with time_window only", "another slicing"],
         ),
-        ("[[transform]]\nname = \"CropTime\"\n".into(), ["transforms and [frames]", "frames"]),
-        ("[frames\n".into(), ["expected a table", "got"]),
+        ("[[transform]]\nname = \"CropTime\"\n".into(), ["frames: expected [frames], which says", "got none"]),
+        ("[frames\n".into(), ["line 1: expected TOML", "got unclosed table"]),
     ] {
         let recipe = bench.path("bad.toml");
         std::fs::write(&recipe, &text).unwrap();

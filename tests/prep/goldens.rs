@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tonic_toolkit::error::Error;
 use tonic_toolkit::frames::{FrameShape, SparseFrames, Width, Widths};
 use tonic_toolkit::prep::events::{Admitted, RawEvent, SensorSize, admit};
-use tonic_toolkit::prep::framing::Accumulator;
+use tonic_toolkit::prep::framing::Framer;
 use tonic_toolkit::prep::transform::Recipe;
 use tonic_toolkit::shard::Ledger;
 
@@ -91,17 +91,17 @@ impl Case {
             non_finite: admitted.non_finite,
             ..Ledger::default()
         };
-        recipe.apply(&mut events, &mut ledger);
-        let mut accumulator = Accumulator::new(sensor, recipe.frames);
+        recipe.apply(&mut events, self.sensor(), &mut ledger).unwrap();
+        let mut framer = Framer::new(sensor, &recipe.frames);
         // The counters must be clean for the next sample: the second answer is the one that is held against Tonic's.
-        accumulator.frame(&events).unwrap();
-        let framed = accumulator.frame(&events).unwrap();
+        framer.frame(&events).unwrap();
+        let framed = framer.frame(&events).unwrap();
         (ledger.binned, ledger.cut) = (framed.binned, framed.cut);
         assert!(ledger.balances(), "{}: {ledger:?}", self.name);
 
         let shape = sensor.frame_shape();
         let mut frames = SparseFrames::new(Widths::of(shape, Width::U32));
-        frames.push(&framed.frame_sizes, &framed.cells, &framed.counts).unwrap();
+        frames.push(&framed.frame_sizes, &framed.cells, framed.counts.view()).unwrap();
         let frames = to_entries(&frames, shape);
         Ok(Ours { admitted, ledger, frames })
     }
@@ -117,7 +117,7 @@ fn to_entries(frames: &SparseFrames, shape: FrameShape) -> Frames {
     let [p, h, w] = [shape.polarities, shape.height, shape.width].map(|n| n as usize);
     Frames {
         shape: [sample.frames(), p, h, w],
-        entries: sample.iter().map(|(t, cell, count)| (t, cell, count.into())).collect(),
+        entries: sample.iter().map(|(t, cell, count)| (t, cell, count as i64)).collect(),
     }
 }
 

@@ -3,7 +3,9 @@
 use half::f16;
 use proptest::prelude::*;
 use tonic_toolkit::error::Error;
-use tonic_toolkit::prep::pipeline::{Conversion, LEVEL, convert};
+use tonic_toolkit::prep::job::{Conversion, LEVEL, RecipeChoice};
+use tonic_toolkit::prep::pipeline::convert;
+use tonic_toolkit::prep::source::SourceOptions;
 use tonic_toolkit::prep::source::hsd::{Hsd, SENSOR};
 use tonic_toolkit::prep::transform::Recipe;
 use tonic_toolkit::progress::Verbosity;
@@ -93,12 +95,13 @@ proptest! {
         let conversion = Conversion {
             inputs: vec![file],
             output: dir.path().join("set"),
-            recipe: Recipe::reference(),
-            sensor: SENSOR,
+            recipe: RecipeChoice::Recipe(Recipe::reference()),
+            source: SourceOptions { sensor: Some(SENSOR), ..SourceOptions::default() },
             limit: None,
+            part: None,
             threads: 2,
             level: LEVEL,
-            chunk_samples: 3,
+            chunk_samples: Some(3),
             shard_bytes: 1,
             existing: Existing::Refuse,
             lenient: true,

@@ -1,14 +1,48 @@
 //! Tests of everything before the shard, and of the shard itself, in one binary that needs no libtorch.
+//!
+//! What a set promises (FORMAT.md), and the tests that would fail without it:
+//!
+//! | promise | tests |
+//! |---|---|
+//! | the same bytes for any number of threads, after a kill and a resume, on any machine | `promises::threads_…`, `promises::nothing_of_the_machine_…`, `kills`, `interrupt`, `joins` (parts) |
+//! | two hashes a chunk; ids of content, recipe and geometry | `promises::an_identity_…`, `promises::stored_bytes_…`, `shards::every_flipped_byte_…` |
+//! | all or nothing; a resume redoes no complete shard | `kills`, `interrupt`, `disk` |
+//! | a ledger that balances | `accounts` (every source), `ledger`, `goldens` |
+//! | provenance, and no mixing | `promises::a_set_says_…`, `promises::sets_that_do_not_…`, `convert::labels_…`, tests/train/faults.rs |
+//! | any frame | `widths`, `convert::counts_…`, `promises::threads_…` |
+//! | one changed recording changes one chunk | `promises::a_changed_sample_…`, `convert::one_changed_…` |
+//! | hostile bytes are an error | `shards`, `hostile`, `heap`, `hostile_sources`, and tests/fuzz |
+//! | a spec that a stranger can implement | `widths` (a second reader), `format` (numbers of a reader in Python) |
 
+mod accounts;
+mod camera;
 mod convert;
+mod cutting;
 mod disk;
 mod faults;
+mod folder;
 mod format;
 mod goldens;
+mod heap;
+mod hostile;
+mod hostile_sources;
 mod interrupt;
+mod job;
+mod joins;
+mod kills;
 mod ledger;
+mod made;
+mod promises;
 mod real;
+mod recipes;
 mod recording;
+mod refusals;
+mod repair;
+mod seal;
 mod shards;
 mod show;
+mod sources;
+mod tools;
+mod transforms;
 mod wall;
+mod widths;

@@ -1,9 +1,13 @@
-//! Every recording of real speech, under the reference recipe, against the digest of Tonic's own frames.
+//! Every recording of real speech, under the reference recipe, and every 100 ms of real cameras, against the digests of
+//! Tonic's own frames.
 //!
 //! The recordings are not part of the repository: TONIC_REAL_DATA names the folder that has them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+
+use tonic_toolkit::shard::ShardSet;
+use tonic_toolkit::shard::codec::Decoder;
 
 use super::recording::{convert, samples, scratch};
 
@@ -32,5 +36,42 @@ fn frames_of_real_speech_are_tonics() {
             assert_eq!(hash.finalize().to_hex()[..16], *expected, "{file}: sample {i}");
             assert!(sample.shape[0] <= 250 && sample.ledger.balances(), "{file}: sample {i}");
         }
+    }
+}
+
+#[test]
+fn frames_of_real_cameras_are_tonics() {
+    let Some(data) = std::env::var_os("TONIC_REAL_DATA") else {
+        println!("skipped: TONIC_REAL_DATA is not set to a folder with davis346_dseclayout.h5 and its like");
+        return;
+    };
+    let goldens = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/goldens/camera_digests.json");
+    let goldens: BTreeMap<String, Vec<(u64, Option<String>)>> =
+        serde_json::from_str(&std::fs::read_to_string(goldens).unwrap()).unwrap();
+    assert_eq!(goldens.values().map(Vec::len).collect::<Vec<_>>(), [24, 108]);
+    let dir = scratch();
+    for (file, expected) in goldens {
+        let set = dir.path().join(&file);
+        let sensor = if file.starts_with("davis") { "346,260,2" } else { "1280,720,2" };
+        let arguments = ["--sensor", sensor, "--sample-duration", "100ms", "--time-window", "10000"];
+        convert(&[Path::new(&data).join(&file)], &set).args(arguments).assert().success();
+        let set = ShardSet::open(&set).unwrap();
+        let shape = set.manifest().description.shape;
+        let (mut decoder, mut chunk, mut found) = (Decoder::new(), set.empty_chunk(), Vec::new());
+        for number in 0..set.chunks() {
+            set.decode(number, &mut decoder, &mut chunk).unwrap();
+            for (sample, ledger) in chunk.frames.samples().zip(&chunk.table.ledgers) {
+                assert!(ledger.balances() && ledger.outside == 0);
+                let mut hash = blake3::Hasher::new();
+                hash.update(&(sample.frames() as u32).to_le_bytes());
+                for (frame, cell, count) in sample.iter() {
+                    hash.update(&(frame as u64 * shape.cells() + u64::from(cell)).to_le_bytes());
+                    hash.update(&(count as u32).to_le_bytes());
+                }
+                let digest = hash.finalize().to_hex()[..16].to_string();
+                found.push((ledger.events_in, (ledger.events_in > 0).then_some(digest)));
+            }
+        }
+        assert!(found == expected, "{file}");
     }
 }

@@ -12,6 +12,7 @@ use tonic_toolkit::shard::layout::{ChunkRecord, HEADER_BYTES, SetLayout, ShardHe
 use tonic_toolkit::shard::verify::verify;
 
 use super::recording::{Recording, contents, convert, fails, prep, program, says, scratch};
+use super::seal;
 
 /// A set of 3 shards, 2 chunks each and 1, of 2 samples.
 struct Victim {
@@ -62,7 +63,7 @@ impl Victim {
     fn with_head(&self, change: impl FnOnce(&mut Vec<u8>)) -> Error {
         let mut bytes = std::fs::read(self.shard(0)).unwrap();
         change(&mut bytes);
-        seal(&mut bytes);
+        seal::head(&mut bytes);
         self.with(&self.shard(0), &bytes).expect_err("a hostile head")
     }
 
@@ -75,14 +76,6 @@ impl Victim {
         let sealed = format!("{before}\"checksum\": \"{}\"\n}}\n", blake3::hash(before.as_bytes()));
         self.with(&self.set().join("manifest.json"), sealed.as_bytes()).expect_err("a hostile manifest")
     }
-}
-
-/// Makes a head's checksum right for what it says, as FORMAT.md has it.
-fn seal(bytes: &mut [u8]) {
-    let chunks = u32::from_le_bytes(bytes[36..40].try_into().unwrap()) as usize;
-    let end = (ShardHead::bytes(chunks) as usize).min(bytes.len());
-    let checked = [&bytes[..120], &bytes[HEADER_BYTES..end]].concat();
-    bytes[120..128].copy_from_slice(&chunk_checksum(&checked).to_le_bytes());
 }
 
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
@@ -104,6 +97,9 @@ fn every_flipped_byte_is_found_and_named() {
             says(&said, &[&name, "expected", "got"]);
             assert_eq!(fault.exit_code(), 4, "{name}: byte {at}: {said}");
             let Some(head) = &head else { continue };
+            if !matches!(fault, Error::Incompatible { .. }) {
+                says(&said, &["chunk", "sample"]);
+            }
             if let Some(k) =
                 head.chunks.iter().position(|c| (c.offset..c.offset + c.stored_bytes).contains(&(at as u64)))
             {
@@ -128,6 +124,9 @@ fn every_cut_is_found_and_named() {
             let fault = victim.with(&path, &bytes[..length]).expect_err(&format!("{name} of {length} bytes"));
             assert!(matches!(fault, Error::Corrupt { .. }), "{name} of {length} bytes: {fault}");
             says(&fault.to_string(), &[&name]);
+            if name.ends_with(".shard") {
+                says(&fault.to_string(), &["chunk", "sample"]);
+            }
         }
         let fault = victim.with(&path, &[bytes.as_slice(), b"\0"].concat()).expect_err("a longer file");
         says(&fault.to_string(), &[&name]);
@@ -147,7 +146,7 @@ fn missing_foreign_and_swapped_shards_are_named() {
     says(&fault.to_string(), &["00001.shard: corrupt: ", "expected", "got"]);
     let mut renamed = first.clone();
     put(&mut renamed, 12, &1_u32.to_le_bytes());
-    seal(&mut renamed);
+    seal::head(&mut renamed);
     renamed.resize(second.len(), 0);
     says(&victim.with(&victim.shard(1), &renamed).unwrap_err().to_string(), &["00001.shard: corrupt: "]);
 
@@ -164,17 +163,17 @@ fn missing_foreign_and_swapped_shards_are_named() {
 #[test]
 fn another_version_is_incompatible_and_not_corrupt() {
     let victim = Victim::new();
-    let fault = victim.with_head(|bytes| put(bytes, 8, &2_u16.to_le_bytes()));
+    let fault = victim.with_head(|bytes| put(bytes, 8, &3_u16.to_le_bytes()));
     assert!(matches!(fault, Error::Incompatible { .. }), "{fault}");
-    says(&fault.to_string(), &["00000.shard: incompatible: expected format version 1, got 2"]);
+    says(&fault.to_string(), &["00000.shard: incompatible: expected format version 2, got 3"]);
     let manifest = victim.set().join("manifest.json");
     for text in [
-        "{\"format\": \"tonic-shards\", \"version\": 2}",
+        "{\"format\": \"tonic-shards\", \"version\": 1}",
         "{\"version\": 70000, \"format\": \"tonic-shards\", \"new\": []}",
     ] {
         let fault = victim.with(&manifest, text.as_bytes()).unwrap_err();
         assert!(matches!(fault, Error::Incompatible { .. }), "{fault}");
-        says(&fault.to_string(), &["manifest.json: incompatible: expected format version 1, got "]);
+        says(&fault.to_string(), &["manifest.json: incompatible: expected format version 2, got "]);
     }
     says(
         &victim.with(&manifest, b"{\"format\": \"tar\", \"version\": 1}").unwrap_err().to_string(),
@@ -187,7 +186,7 @@ fn hostile_heads_are_refused_in_little_memory() {
     let victim = Victim::new();
     let record = |field: usize| HEADER_BYTES + field; // of the first chunk
     let (max32, max64) = (u32::MAX.to_le_bytes(), u64::MAX.to_le_bytes());
-    let cases: [(&str, usize, &[u8], &str); 20] = [
+    let cases: [(&str, usize, &[u8], &str); 21] = [
         ("another magic", 0, b"\x89PNG", "magic number"),
         ("a long file", 16, &max64, "file length"),
         ("a first sample", 24, &max64, "header"),
@@ -200,7 +199,8 @@ fn hostile_heads_are_refused_in_little_memory() {
         ("a frame of nothing", 52, &[0; 4], "shape of a frame"),
         ("wrong widths", 56, &[4], "widths of the columns"),
         ("odd widths", 57, &[3], "width of a column"),
-        ("float counts", 58, &[0x14], "width of a column"),
+        ("float cells", 57, &[0x14], "widths of the columns"),
+        ("float counts", 58, &[0x14], "the manifest's layout"),
         ("reserved bytes", 96, &[1], "reserved bytes"),
         ("an offset that overflows", record(0), &max64, "offset"),
         ("an offset into the head", record(0), &[0; 8], "offset"),
@@ -224,7 +224,7 @@ fn hostile_heads_are_refused_in_little_memory() {
         let mut bytes = std::fs::read(victim.shard(0)).unwrap();
         let before = bytes.clone();
         put(&mut bytes, at, value);
-        seal(&mut bytes);
+        seal::head(&mut bytes);
         std::fs::write(victim.shard(0), bytes).unwrap();
         let mut command = assert_cmd::Command::new("sh");
         command

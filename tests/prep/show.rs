@@ -87,6 +87,28 @@ fn exported_arrays_are_the_frames() {
 }
 
 #[test]
+fn an_export_leaves_no_stale_arrays_and_nobody_elses_files() {
+    let dir = scratch();
+    let set = set(dir.path(), &Recording::random(89, 5, 30), &[]);
+    let out = dir.path().join("npy");
+    let export = |arguments: &[&str]| {
+        let mut command = prep();
+        command.arg("export").arg(&set).arg("--npy").arg(&out).args(arguments).arg("--quiet");
+        command
+    };
+    let names = || super::recording::contents(&out).into_keys().collect::<Vec<_>>();
+    std::fs::create_dir(&out).unwrap();
+    export(&["--samples", "0..4"]).assert().success();
+    says(&fails(&mut export(&["--samples", "0..2"]), 2), &["npy exists already: it holds files", "--overwrite"]);
+    assert_eq!(names().len(), 5);
+    for mine in ["notes.npy", "frames_x.npy"] {
+        std::fs::write(out.join(mine), "mine").unwrap();
+    }
+    export(&["--samples", "3..", "--overwrite"]).assert().success();
+    assert_eq!(names(), ["frames_3.npy", "frames_4.npy", "frames_x.npy", "labels.npy", "notes.npy"]);
+}
+
+#[test]
 fn info_says_the_same_to_people_and_scripts() {
     let dir = scratch();
     let recording = Recording::random(82, 5, 300);
@@ -152,6 +174,31 @@ fn verify_and_convert_speak_json() {
     says(&said, &["00000.shard: corrupt: chunk 0 (samples 0 to 1)", "00000.shard: corrupt: chunk 1 (samples 2 to 3)"]);
     assert_eq!(json(prep().arg("verify").arg(&set).args(["--quick", "--json"]))["whole"], true);
     says(&fails(prep().arg("show").arg(&set), 4), &["00000.shard: corrupt: chunk 0"]);
+}
+
+#[test]
+fn verify_names_the_faults_of_every_shard() {
+    let dir = scratch();
+    let set = set(dir.path(), &Recording::random(88, 8, 100), &["--chunk-samples", "2", "--shard-size", "1"]);
+    let flip = |name: &str, at: usize| {
+        let mut bytes = std::fs::read(set.join(name)).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(set.join(name), bytes).unwrap();
+    };
+    flip("00000.shard", 20);
+    flip("00002.shard", 192 + 5); // after the header and a record
+    std::fs::remove_file(set.join("00003.shard")).unwrap();
+    let verify = |arguments: &[&str]| {
+        let output = prep().arg("verify").arg(&set).args(arguments).arg("--json").assert().code(4).get_output().clone();
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        said["faults"].as_array().unwrap().iter().map(|fault| fault.as_str().unwrap().to_string()).collect::<Vec<_>>()
+    };
+    let faults = verify(&[]);
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    says(&faults[0], &["00000.shard: corrupt: file length (chunk 0, samples 0 to 1)"]);
+    says(&faults[1], &["00003.shard, which is not there (chunk 3, samples 6 to 7)"]);
+    says(&faults[2], &["00002.shard: corrupt: chunk 2 (samples 4 to 5)"]);
+    assert_eq!(verify(&["--quick"]).len(), 2);
 }
 
 #[test]

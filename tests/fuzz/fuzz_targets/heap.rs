@@ -1,0 +1,93 @@
+//! A recording's rows of variable length: references and heap collections that say something else.
+//!
+//! What libhdf5 reads stays as it is (it is not what is tested here), and so do the events themselves.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use tonic_toolkit::prep::source::{hsd, synth};
+use tonic_toolkit::progress::{Progress, Verbosity};
+use tonic_toolkit_fuzz::DIR;
+
+/// A small recording, and the places of its references, collections' headers and objects' headers, of 16 bytes each.
+static BASE: LazyLock<(Vec<u8>, Vec<usize>)> = LazyLock::new(|| {
+    let path = DIR.join("base.h5");
+    synth::synth(&path, 4, 2, 1, &Progress::start(Verbosity::Quiet, "", 0, "")).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let collections: Vec<usize> = (0..bytes.len() - 16).step_by(8).filter(|&at| bytes[at..].starts_with(b"GCOL\x01")).collect();
+    let mut places = collections.clone();
+    for &start in &collections {
+        let end = start + number(start + 8) as usize;
+        let mut at = start + 16;
+        while at + 16 <= end {
+            places.push(at);
+            let (free, size) = (bytes[at] == 0 && bytes[at + 1] == 0, number(at + 8) as usize);
+            at += if free { size } else { size.next_multiple_of(8) + 16 };
+        }
+    }
+    let is_reference = |&at: &usize| collections.contains(&(number(at + 4) as usize));
+    places.extend((0..bytes.len() - 16).step_by(4).filter(is_reference));
+    assert!(places.len() > 16, "{}", places.len());
+    (bytes, places)
+});
+
+#[derive(Arbitrary, Debug)]
+struct Edit {
+    place: u8,
+    at: u8,
+    width: u8,
+    value: Value,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Value {
+    Number(u64),
+    /// More or less than was there.
+    Difference(i16),
+    /// What another place says.
+    Of(u8, u8),
+}
+
+#[derive(Arbitrary, Debug)]
+struct Changes {
+    edits: Vec<Edit>,
+    cut: Option<u16>,
+}
+
+fuzz_target!(|changes: Changes| {
+    let (base, places) = &*BASE;
+    let mut bytes = base.clone();
+    let field = |place: u8, at: u8| places[usize::from(place) % places.len()] + usize::from(at) % 16;
+    for Edit { place, at, width, value } in changes.edits.iter().take(16) {
+        let at = field(*place, *at);
+        let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        let value = match value {
+            Value::Number(n) => *n,
+            Value::Difference(more) => number(at).wrapping_add_signed((*more).into()),
+            Value::Of(place, at) => number(field(*place, *at)),
+        };
+        let width = [1, 2, 4, 8][usize::from(*width) % 4];
+        bytes[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
+    }
+    let path = DIR.join("changed.h5");
+    std::fs::write(&path, &bytes).unwrap();
+    let Ok(recording) = hsd::Hsd::open(&path) else { return };
+    // libhdf5 has opened it whole; what it lacks now, it was cut under the open file.
+    if let Some(cut) = changes.cut {
+        let length = bytes.len() - usize::from(cut).min(bytes.len());
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length as u64).unwrap();
+    }
+    let samples = recording.samples();
+    for range in [0..samples, 1..2] {
+        let Ok(raw) = recording.read(range.clone()) else { continue };
+        assert_eq!(raw.samples() as u64, range.end - range.start);
+        for i in 0..raw.samples() {
+            assert!(raw.offsets[i] <= raw.offsets[i + 1]);
+            raw.admit(i, hsd::SENSOR);
+        }
+    }
+});

@@ -1,0 +1,30 @@
+//! A manifest's bytes, its checksum and its recipe's id made right before reading.
+
+#![no_main]
+
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
+use tonic_toolkit::shard::Manifest;
+use tonic_toolkit::shard::manifest::FILE_NAME;
+use tonic_toolkit_fuzz::{DIR, SETS, seal};
+
+fuzz_target!(|data: &[u8]| {
+    let sealed = std::str::from_utf8(data).map(|text| seal::manifest(text).into_bytes());
+    std::fs::write(DIR.join(FILE_NAME), sealed.as_deref().unwrap_or(data)).unwrap();
+    let Ok(manifest) = Manifest::read(&DIR) else { return };
+    let description = &manifest.description;
+    assert_eq!(description.shards(), manifest.shards.len() as u64);
+    assert!(description.chunks() >= description.shards());
+    assert_eq!(usize::from(description.layout().extras), description.extras.len());
+    // Whatever was read can be written, and is read as the same.
+    manifest.publish(&DIR).unwrap();
+    assert_eq!(Manifest::read(&DIR).unwrap(), manifest);
+});
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let base = &SETS[seed as usize / 64 % SETS.len()].last().unwrap().1;
+    if seed % 64 == 0 && base.len() <= max_size {
+        data[..base.len()].copy_from_slice(base);
+        return base.len();
+    }
+    fuzzer_mutate(data, size, max_size)
+});

@@ -1,0 +1,102 @@
+//! A whole set on disk with two regions changed, opened, verified, decoded and told of.
+//!
+//! Without mended checksums any change must be found; with them, what is read must be sound.
+
+#![no_main]
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use tonic_toolkit::prep::sets::{info, list, show::Shown, stats};
+use tonic_toolkit::progress::{Progress, Verbosity};
+use tonic_toolkit::shard::ShardSet;
+use tonic_toolkit::shard::codec::Decoder;
+use tonic_toolkit::shard::verify::verify;
+use tonic_toolkit_fuzz::{DIR, SETS, assert_sound, seal};
+
+#[derive(Arbitrary, Debug)]
+struct Region {
+    file: u8,
+    at: u16,
+    remove: u8,
+    insert: Vec<u8>,
+}
+
+#[derive(Arbitrary, Debug)]
+struct Change {
+    set: u8,
+    mend: bool,
+    regions: [Region; 2],
+}
+
+fuzz_target!(|change: Change| {
+    let base = &SETS[usize::from(change.set) % SETS.len()];
+    let mut files = base.clone();
+    for Region { file, at, remove, insert } in &change.regions {
+        let count = files.len();
+        let bytes = &mut files[usize::from(*file) % count].1;
+        let at = usize::from(*at) % (bytes.len() + 1);
+        let end = (at + usize::from(*remove)).min(bytes.len());
+        bytes.splice(at..end, insert.iter().copied());
+    }
+    if change.mend {
+        mend(&mut files);
+    }
+    let changed = files != *base;
+    for entry in std::fs::read_dir(&*DIR).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    files.iter().for_each(|(name, bytes)| std::fs::write(DIR.join(name), bytes).unwrap());
+
+    let set = match ShardSet::open(&DIR) {
+        Ok(set) => set,
+        Err(fault) => {
+            assert!(changed && fault.exit_code() == 4, "{fault}");
+            return;
+        }
+    };
+    let faults = verify(&set, &Progress::start(Verbosity::Quiet, "", 0, ""));
+    assert!(faults.iter().all(|fault| fault.exit_code() == 4), "{faults:?}");
+    assert!(!(faults.is_empty() && changed && !change.mend), "a change that verify does not see");
+    assert!(changed || faults.is_empty(), "{faults:?}");
+    let (mut decoder, mut chunk) = (Decoder::new(), set.empty_chunk());
+    for number in 0..set.chunks() {
+        if set.decode(number, &mut decoder, &mut chunk).is_ok() {
+            assert_sound(&chunk, set.manifest().description.shape.cells());
+        }
+    }
+    info::text(&set);
+    info::json(&set);
+    if let Ok(stats) = stats::stats(&set, Verbosity::Quiet) {
+        stats.text();
+        stats.json();
+    }
+    let _ = list::samples(&set, 0..set.len(), None, true, &mut std::io::sink());
+    let _ = list::shards(&set, false, &mut std::io::sink());
+    if let Ok(shown) = Shown::open(&set, set.len().saturating_sub(1)) {
+        shown.title();
+        shown.braille();
+        let _ = shown.write_tsv(&mut std::io::sink());
+    }
+});
+
+/// Makes everything agree that can: the shards' checksums, and their sizes and identities in the manifest.
+fn mend(files: &mut [(String, Vec<u8>)]) {
+    let Some((manifest, shards)) = files.split_last_mut() else { return };
+    let Ok(mut text) = String::from_utf8(manifest.1.clone()) else { return };
+    for (name, bytes) in shards {
+        seal::shard(bytes);
+        if let Some(at) = text.find(&format!("\"{name}\"")) {
+            let tail = text.split_off(at);
+            text += &mended_entry(&tail, bytes.len()).unwrap_or(tail);
+        }
+    }
+    manifest.1 = seal::manifest(&text).into_bytes();
+}
+
+/// The manifest from a shard's name on, with the size that it has now.
+fn mended_entry(tail: &str, bytes: usize) -> Option<String> {
+    let key = "\"bytes\": ";
+    let start = tail.find(key)? + key.len();
+    let end = start + tail[start..].find(|c: char| !c.is_ascii_digit())?;
+    Some(format!("{}{bytes}{}", &tail[..start], &tail[end..]))
+}

@@ -1,0 +1,189 @@
+//! Cameras' recordings made to order, in every layout that is read.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use hdf5::H5Type;
+use npyz::WriterBuilder;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::recording::hdf5_file;
+
+/// Events of a camera, times in microseconds.
+#[derive(Clone, Debug, Default)]
+pub struct Camera {
+    pub t: Vec<i64>,
+    pub x: Vec<u16>,
+    pub y: Vec<u16>,
+    pub p: Vec<u8>,
+}
+
+/// A record, as Prophesee's files have them.
+#[derive(Clone, Copy, H5Type)]
+#[repr(C)]
+struct Record {
+    x: u16,
+    y: u16,
+    p: i16,
+    t: i64,
+}
+
+impl Camera {
+    /// `n` events of a sensor of 40 by 30 within `duration` microseconds, in order of time.
+    pub fn random(seed: u64, n: usize, duration: i64) -> Camera {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut t: Vec<i64> = (0..n).map(|_| 5_000 + rng.random_range(0..duration)).collect();
+        t.sort_unstable();
+        Camera {
+            t,
+            x: (0..n).map(|_| rng.random_range(0..40)).collect(),
+            y: (0..n).map(|_| rng.random_range(0..30)).collect(),
+            p: (0..n).map(|_| rng.random_range(0..2)).collect(),
+        }
+    }
+
+    /// Events at these times, each in a place of its own.
+    pub fn at(times: &[i64]) -> Camera {
+        let n = times.len();
+        Camera {
+            t: times.to_vec(),
+            x: (0..n).map(|i| (i % 40) as u16).collect(),
+            y: (0..n).map(|i| (i / 40 % 30) as u16).collect(),
+            p: (0..n).map(|i| (i % 2) as u8).collect(),
+        }
+    }
+
+    pub fn dsec(&self, path: &Path) -> PathBuf {
+        hdf5_file(path, |file| self.fill_dsec(file))
+    }
+
+    pub fn fill_dsec(&self, file: &hdf5::File) {
+        let events = file.create_group("events").unwrap();
+        let column = || events.new_dataset_builder().chunk(self.t.len().clamp(1, 1000)).blosc_zstd(3, true);
+        let t: Vec<u32> = self.t.iter().map(|&t| t.try_into().unwrap()).collect();
+        column().with_data(&t).create("t").unwrap();
+        column().with_data(&self.x).create("x").unwrap();
+        column().with_data(&self.y).create("y").unwrap();
+        column().with_data(&self.p).create("p").unwrap();
+        // An index that is wrong, and must not matter.
+        file.new_dataset_builder().with_data(&[7_u64; 3]).create("ms_to_idx").unwrap();
+        file.new_dataset_builder().with_data(&[1_589_163_147_368_868_i64]).create("t_offset").unwrap();
+    }
+
+    pub fn e2vid(&self, path: &Path) -> PathBuf {
+        hdf5_file(path, |file| {
+            let events = file.create_group("events").unwrap();
+            let ts: Vec<f64> = self.t.iter().map(|&t| seconds(t)).collect();
+            let column = || events.new_dataset_builder().chunk(self.t.len().clamp(1, 500)).deflate(2);
+            column().with_data(&ts).create("ts").unwrap();
+            column().with_data(&self.x.iter().map(|&x| x as i16).collect::<Vec<_>>()).create("xs").unwrap();
+            column().with_data(&self.y.iter().map(|&y| y as i16).collect::<Vec<_>>()).create("ys").unwrap();
+            column().with_data(&self.p.iter().map(|&p| p == 1).collect::<Vec<bool>>()).create("ps").unwrap();
+            file.new_attr_builder().with_data(&[30_i64, 40]).create("sensor_resolution").unwrap();
+        })
+    }
+
+    pub fn mvsec(&self, path: &Path) -> PathBuf {
+        hdf5_file(path, |file| {
+            let davis = file.create_group("davis").unwrap().create_group("left").unwrap();
+            let sign = |p: u8| if p == 1 { 1.0 } else { -1.0 };
+            let row = |i: usize| [f64::from(self.x[i]), f64::from(self.y[i]), seconds(self.t[i]), sign(self.p[i])];
+            let rows: Vec<f64> = (0..self.t.len()).flat_map(row).collect();
+            let events =
+                davis.new_dataset::<f64>().chunk((self.t.len().clamp(1, 300), 4)).lzf().shape((self.t.len(), 4));
+            events.create("events").unwrap().write_raw(&rows).unwrap();
+        })
+    }
+
+    pub fn prophesee(&self, path: &Path) -> PathBuf {
+        hdf5_file(path, |file| {
+            let group = file.create_group("CD").unwrap();
+            let record = |i: usize| Record { x: self.x[i], y: self.y[i], p: self.p[i].into(), t: self.t[i] };
+            let records: Vec<Record> = (0..self.t.len()).map(record).collect();
+            group.new_dataset_builder().with_data(&records).create("events").unwrap();
+            let geometry: hdf5::types::VarLenUnicode = "40x30".parse().unwrap();
+            file.new_attr::<hdf5::types::VarLenUnicode>().create("geometry").unwrap().write_scalar(&geometry).unwrap();
+        })
+    }
+
+    /// Columns where nobody looks, times in nanoseconds.
+    pub fn strange(&self, path: &Path) -> PathBuf {
+        hdf5_file(path, |file| {
+            let column = || file.new_dataset_builder();
+            column()
+                .with_data(&self.t.iter().map(|t| (t * 1000 + 999) as u64).collect::<Vec<_>>())
+                .create("when")
+                .unwrap();
+            let xy: Vec<i32> = self.x.iter().zip(&self.y).flat_map(|(&x, &y)| [i32::from(x), i32::from(y)]).collect();
+            let table = file.new_dataset::<i32>().shape((self.t.len(), 2)).create("where").unwrap();
+            table.write_raw(&xy).unwrap();
+            let sign = |&p: &u8| if p == 1 { 1_i8 } else { -1 };
+            column().with_data(&self.p.iter().map(sign).collect::<Vec<_>>()).create("sign").unwrap();
+            column().with_data(&[2_u8]).create("class").unwrap();
+        })
+    }
+
+    /// A structured array: the fields in another order, of the types that Tonic's readers give.
+    pub fn npy(&self, path: &Path) -> PathBuf {
+        std::fs::write(path, self.npy_bytes()).unwrap();
+        path.into()
+    }
+
+    pub fn npy_bytes(&self) -> Vec<u8> {
+        let descr = "[('x', '<i2'), ('y', '<i2'), ('t', '<i8'), ('p', '|b1')]";
+        let mut bytes = npy_header(descr, &format!("({},)", self.t.len()));
+        for i in 0..self.t.len() {
+            bytes.extend(self.x[i].to_le_bytes());
+            bytes.extend(self.y[i].to_le_bytes());
+            bytes.extend(self.t[i].to_le_bytes());
+            bytes.push(self.p[i]);
+        }
+        bytes
+    }
+
+    /// An archive of columns, compressed.
+    pub fn npz(&self, path: &Path) -> PathBuf {
+        let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+        let mut add = |name: &str, bytes: Vec<u8>| {
+            let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+            archive.start_file(format!("{name}.npy"), options).unwrap();
+            archive.write_all(&bytes).unwrap();
+        };
+        add("t", npy_column(self.t.iter().map(|&t| t as f64)));
+        add("x", npy_column(self.x.iter().map(|&x| u32::from(x))));
+        add("y", npy_column(self.y.iter().copied()));
+        add("p", npy_column(self.p.iter().map(|&p| i64::from(p))));
+        add("label", npy_column([3_i64].into_iter()));
+        archive.finish().unwrap();
+        path.into()
+    }
+}
+
+/// Seconds that are these microseconds when they are multiplied and cut off.
+fn seconds(us: i64) -> f64 {
+    let seconds = us as f64 / 1e6;
+    if (seconds * 1e6).trunc() as i64 == us { seconds } else { seconds.next_up() }
+}
+
+/// A header of version 1, as NumPy writes it.
+pub fn npy_header(descr: &str, shape: &str) -> Vec<u8> {
+    let mut text = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}");
+    while (10 + text.len() + 1) % 64 != 0 {
+        text.push(' ');
+    }
+    text.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((text.len() as u16).to_le_bytes());
+    bytes.extend(text.as_bytes());
+    bytes
+}
+
+fn npy_column<T: npyz::AutoSerialize>(numbers: impl ExactSizeIterator<Item = T>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let options = npyz::WriteOptions::new().default_dtype().shape(&[numbers.len() as u64]).writer(&mut bytes);
+    let mut writer = options.begin_nd().unwrap();
+    writer.extend(numbers).unwrap();
+    writer.finish().unwrap();
+    bytes
+}

@@ -1,0 +1,269 @@
+//! Long recordings are cut into samples: where each begins and ends, what it is called, and that no event is lost
+//! without a word.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use serde_json::Value;
+use tonic_toolkit::prep::source::options::{Cut, Labels};
+use tonic_toolkit::prep::source::raw::Times;
+use tonic_toolkit::prep::source::{Recording, SourceOptions};
+use tonic_toolkit::shard::ShardSet;
+use tonic_toolkit::shard::codec::{FLAG_EMPTY, FLAG_SORTED, NO_LABEL};
+
+use super::camera::Camera;
+use super::recording::{convert, fails, prep, samples, says, scratch};
+use super::sources::plainly;
+
+const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
+
+/// The times of each sample, as they are cut.
+fn pieces(file: &Path, cut: Cut) -> (Recording, Vec<Vec<i64>>) {
+    let options = SourceOptions { cut, ..SourceOptions::default() };
+    let recording = Recording::open(file, &options).unwrap().remove(0);
+    let raw = recording.read(0..recording.samples()).unwrap();
+    let Times::Us(times) = raw.times else { panic!("{:?}", raw.times) };
+    let samples = raw.offsets.windows(2).map(|pair| times[pair[0]..pair[1]].to_vec()).collect();
+    (recording, samples)
+}
+
+fn of_duration(length: i64, overlap: i64) -> Cut {
+    Cut::Duration { length, overlap }
+}
+
+#[test]
+fn pieces_of_a_duration_have_every_event_and_start_at_zero() {
+    let dir = scratch();
+    let cut = |times: &[i64], cut| pieces(&Camera::at(times).npy(&dir.path().join("a.npy")), cut).1;
+    let times = [1_000, 1_999, 2_000, 2_500, 6_000];
+    // The last event is on a border: the piece that it begins is there, and the empty ones between.
+    let expected = vec![vec![0, 999], vec![0, 500], vec![], vec![], vec![], vec![0]];
+    assert_eq!(cut(&times, of_duration(1_000, 0)), expected);
+    let expected = vec![vec![0, 999, 1_000, 1_500], vec![0, 500], vec![], vec![], vec![1_000]];
+    assert_eq!(cut(&times, of_duration(2_000, 1_000)), expected, "no piece has only events of the one before");
+    assert_eq!(cut(&times, of_duration(10_000, 0)), [[0, 999, 1_000, 1_500, 5_000]]);
+    assert_eq!(cut(&[-5, -5, i64::MAX - 10], of_duration(i64::MAX, 0)), [vec![0, 0, i64::MAX - 5]]);
+    assert_eq!(cut(&[7], of_duration(1, 0)), [[0]]);
+    assert_eq!(cut(&[], of_duration(1_000, 0)), [[0; 0]]);
+}
+
+#[test]
+fn pieces_of_events_have_every_event_and_start_at_zero() {
+    let dir = scratch();
+    let cut = |n: i64, count, overlap| {
+        let times: Vec<i64> = (0..n).map(|i| 100 + 10 * i).collect();
+        pieces(&Camera::at(&times).npy(&dir.path().join("a.npy")), Cut::Events { count, overlap }).1
+    };
+    assert_eq!(cut(5, 2, 0), [vec![0, 10], vec![0, 10], vec![0]]);
+    assert_eq!(cut(5, 4, 2), [vec![0, 10, 20, 30], vec![0, 10, 20]]);
+    assert_eq!(cut(6, 4, 2), [vec![0, 10, 20, 30], vec![0, 10, 20, 30]]);
+    assert_eq!(cut(3, 4, 3), [vec![0, 10, 20]]);
+    assert_eq!(cut(0, 4, 0), [[0; 0]]);
+}
+
+#[test]
+fn an_uncut_recording_keeps_its_times() {
+    let dir = scratch();
+    let (_, whole) = pieces(&Camera::at(&[1_000, 5_000]).npy(&dir.path().join("a.npy")), Cut::Whole);
+    assert_eq!(whole, [[1_000, 5_000]]);
+}
+
+/// What a cut by duration should give, event by event.
+fn cut_plainly(times: &[i64], length: i64, overlap: i64) -> Vec<Vec<i64>> {
+    let mut sorted = times.to_vec();
+    sorted.sort();
+    let (Some(&first), Some(&last)) = (sorted.first(), sorted.last()) else { return vec![vec![]] };
+    let mut pieces = Vec::new();
+    for k in 0.. {
+        let start = first + k * (length - overlap);
+        pieces.push(sorted.iter().filter(|&&t| t >= start && t < start + length).map(|t| t - start).collect());
+        if start + length > last {
+            return pieces;
+        }
+    }
+    unreachable!()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    #[test]
+    fn any_recording_is_cut_as_it_would_be_by_hand(
+        mut times in prop::collection::vec(-500_i64..500, 0..60),
+        sort in any::<bool>(),
+        length in 1_i64..300,
+        share in 0.0..0.95,
+        layout in 0..2,
+    ) {
+        if sort {
+            times.sort();
+        }
+        let overlap = (length as f64 * share) as i64;
+        let dir = scratch();
+        let camera = Camera::at(&times);
+        let file = match layout {
+            0 => camera.npy(&dir.path().join("a.npy")),
+            _ => camera.npz(&dir.path().join("a.npz")),
+        };
+        let (recording, found) = pieces(&file, of_duration(length, overlap));
+        prop_assert_eq!(&found, &cut_plainly(&times, length, overlap));
+        prop_assert_eq!(!recording.notes.is_empty(), !times.is_sorted());
+        // Any range of samples reads as all of them do, and in the parts that fit memory.
+        for first in 0..found.len() as u64 {
+            let raw = recording.read(first..first + 1).unwrap();
+            let Times::Us(t) = raw.times else { unreachable!() };
+            prop_assert_eq!(&t, &found[first as usize]);
+        }
+    }
+}
+
+#[test]
+fn a_cut_recording_has_the_frames_of_its_pieces() {
+    let dir = scratch();
+    let camera = Camera::random(11, 6_000, 300_000);
+    let file = camera.dsec(&dir.path().join("a.h5"));
+    let cut = |name: &str, arguments: &[&str]| {
+        let set = dir.path().join(name);
+        convert(&[&file], &set).args(SENSOR).args(arguments).assert().success();
+        samples(&set)
+    };
+    let found = cut("events", &["--sample-events", "700", "--chunk-samples", "2"]);
+    assert_eq!(found.len(), 9);
+    for (i, sample) in found.iter().enumerate() {
+        let (from, to) = (i * 700, (i * 700 + 700).min(6_000));
+        assert!(sample.dense == plainly(&camera, from, to), "sample {i}");
+        assert_eq!(sample.ledger.events_in, (to - from) as u64);
+        assert!(sample.ledger.balances() && sample.label == NO_LABEL);
+    }
+    let found = cut("time", &["--sample-duration", "0.05s", "--sample-overlap", "10ms"]);
+    assert_eq!(found.len(), 8, "300 ms in steps of 40 ms, the last of what is left");
+    let counts: Vec<u64> = found.iter().map(|s| s.ledger.events_in).collect();
+    let start = |k: i64| camera.t[0] + 40_000 * k;
+    let inside = |k: i64| camera.t.iter().filter(|&&t| t >= start(k) && t < start(k) + 50_000).count() as u64;
+    assert_eq!(counts, (0..8).map(inside).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_recording_out_of_order_is_sorted_before_it_is_cut() {
+    let dir = scratch();
+    let camera = Camera::random(12, 2_000, 100_000);
+    let mut swapped = camera.clone();
+    // Neighbours with other times change places, one far from the border of two samples, one across.
+    for i in [100, 999] {
+        assert!(camera.t[i] < camera.t[i + 1]);
+        for column in [&mut swapped.x, &mut swapped.y] {
+            column.swap(i, i + 1);
+        }
+        swapped.t.swap(i, i + 1);
+        swapped.p.swap(i, i + 1);
+    }
+    let cut = |camera: &Camera, name: &str| {
+        let (file, set) = (camera.prophesee(&dir.path().join(format!("{name}.h5"))), dir.path().join(name));
+        let mut command = prep();
+        let command = command.arg("convert").arg(file).arg("-o").arg(&set).args(["--sample-events", "500"]);
+        let said = String::from_utf8(command.assert().success().get_output().stderr.clone()).unwrap();
+        (samples(&set), said)
+    };
+    let (mut sorted, _) = cut(&camera, "sorted");
+    let (found, said) = cut(&swapped, "swapped");
+    says(&said, &["its times are out of order; it was sorted before it was cut"]);
+    for (i, sample) in sorted.iter_mut().enumerate() {
+        assert_eq!(sample.flags, 0);
+        if i == 0 {
+            sample.flags = FLAG_SORTED;
+        }
+    }
+    assert!(sorted == found, "the events of sample 0 alone had another order");
+}
+
+#[test]
+fn times_that_are_none_stay_where_they_are() {
+    let dir = scratch();
+    let file = super::recording::hdf5_file(&dir.path().join("a.h5"), |file| {
+        let times = [f64::NAN, 0.001, 0.002, f64::INFINITY, 0.003, f64::NAN];
+        file.new_dataset_builder().with_data(&times).create("t").unwrap();
+        file.new_dataset_builder().with_data(&[0_u8, 1, 2, 3, 4, 5]).create("x").unwrap();
+    });
+    let set = dir.path().join("set");
+    let arguments = ["--map", "t=t,x=x", "--sensor", "40", "--sample-duration", "1ms"];
+    convert(&[&file], &set).args(arguments).assert().success();
+    let found: Vec<_> = samples(&set).iter().map(|s| (s.ledger.events_in, s.ledger.non_finite)).collect();
+    assert_eq!(found, [(2, 1), (2, 1), (2, 1)]);
+}
+
+#[test]
+fn intervals_of_a_table_are_samples() {
+    let dir = scratch();
+    let camera = Camera::at(&[0, 10, 20, 30, 40, 50, 60, 70]);
+    let file = camera.dsec(&dir.path().join("a.h5"));
+    let table = dir.path().join("labels.csv");
+    let cut = |text: &str, arguments: &[&str]| {
+        std::fs::write(&table, text).unwrap();
+        let set = dir.path().join("set");
+        let mut command = prep();
+        let command = command.arg("convert").arg(&file).arg("-o").arg(&set).args(["--overwrite", "--json", "--labels"]);
+        let output = command.arg(&table).args(SENSOR).args(arguments).assert().success().get_output().clone();
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let classes = ShardSet::open(&set).unwrap().manifest().description.classes.clone();
+        let found: Vec<_> = samples(&set).iter().map(|s| (s.label, s.ledger.events_in, s.flags & FLAG_EMPTY)).collect();
+        (classes, found, json["notes"].to_string())
+    };
+    // DVS Gesture's, with its names; an interval begins at its start and ends before its end.
+    let (classes, found, notes) = cut("class,startTime_usec,endTime_usec\n2,10,30\n10,30,35\n2,71,90\n", &[]);
+    assert_eq!(classes, ["2", "10"], "numbers are in the order of their size");
+    assert_eq!(found, [(0, 2, 0), (1, 1, 0), (0, 0, FLAG_EMPTY)]);
+    says(&notes, &["5 events are in no sample", "its t_offset of 1589163147368868 us is not added"]);
+    // Without names, with units, quotes and a remark; intervals that overlap share events.
+    let (classes, found, _) = cut("# mine\n0, 0.04ms, \"wave, left\"\n0.00002s,60us,clap\n", &[]);
+    assert_eq!(classes, ["clap", "wave, left"]);
+    assert_eq!(found, [(1, 4, 0), (0, 4, 0)]);
+    // With a duration, the interval of a piece's middle names it.
+    let (classes, found, notes) = cut("0,25,a\n45,100,b\n", &["--sample-duration", "20us"]);
+    assert_eq!(classes, ["a", "b"]);
+    assert_eq!(found, [(0, 2, 0), (1, 2, 0), (1, 2, 0)]);
+    says(&notes, &["1 pieces have their middle in no labelled interval", "2 events are in no sample"]);
+
+    let refused = |text: &str, code: i32| {
+        std::fs::write(&table, text).unwrap();
+        let mut command = convert(&[&file], &dir.path().join("none"));
+        fails(command.args(SENSOR).arg("--labels").arg(&table), code)
+    };
+    let beyond = refused("1589163147368868,1589163147368900,a\n", 2);
+    says(&beyond, &["expected intervals of", "from 0 to 70 us", "without the file's t_offset", "1589163147368868"]);
+    says(&refused("0,20,a\n20,10,b\n", 3), &["labels.csv: line 2: expected a start before its end, got 20 to 10 us"]);
+    says(&refused("0,20,a\n\n20,soon,b\n", 3), &["line 3: expected a time such as 100ms", "\"soon\""]);
+    says(&refused("0,20,a\n20,b\n", 3), &["line 2: expected 3 cells"]);
+    says(&refused("0,20,\n", 3), &["line 1: expected a label, got none"]);
+    says(&refused("a\n", 3), &["line 1: expected file,label or start,end,label"]);
+    says(&refused("", 3), &["line 1: expected a row"]);
+    says(&refused("start,end,label\n", 3), &["expected rows after the names"]);
+    says(&refused("start,label\n5,a\n", 3), &["line 2: expected both a start and an end"]);
+    says(&refused("other.h5,a\n", 2), &["at least one with a row in the table of labels"]);
+}
+
+#[test]
+fn nonsense_cuts_are_refused() {
+    let dir = scratch();
+    let file = Camera::at(&[0, i64::from(u32::MAX)]).dsec(&dir.path().join("a.h5"));
+    let refused =
+        |arguments: &[&str]| fails(convert(&[&file], &dir.path().join("set")).args(SENSOR).args(arguments), 2);
+    says(&refused(&["--sample-duration", "1us"]), &["expected at most 16777216 of a recording", "give longer ones"]);
+    says(&refused(&["--sample-duration", "0s"]), &["a time such as 100ms"]);
+    says(&refused(&["--sample-duration", "1s", "--sample-events", "5"]), &["cannot be used with"]);
+    says(&refused(&["--sample-duration", "1s", "--sample-overlap", "1s"]), &["a time below --sample-duration"]);
+    says(&refused(&["--sample-events", "5", "--sample-overlap", "5"]), &["a number below --sample-events"]);
+    says(&refused(&["--sample-overlap", "5"]), &["--sample-duration or --sample-events beside it"]);
+    says(&refused(&["--label", "a", "--labels", "b.csv"]), &["cannot be used with"]);
+    let speech = super::recording::Recording::random(9, 2, 20).write(&dir.path().join("b.h5"));
+    let said = fails(convert(&[&speech], &dir.path().join("set")).args(["--sample-duration", "1s"]), 2);
+    says(&said, &["without samples and labels of its own", "Heidelberg"]);
+}
+
+#[test]
+fn options_without_a_cut_are_one_sample() {
+    let dir = scratch();
+    let file = Camera::random(13, 50, 1_000).npy(&dir.path().join("a.npy"));
+    let options = SourceOptions { labels: Labels::One("a".into()), ..SourceOptions::default() };
+    let recording = Recording::open(&file, &options).unwrap().remove(0);
+    assert_eq!((recording.labels.as_slice(), recording.samples()), (&[0][..], 1));
+}

@@ -1,0 +1,362 @@
+//! Sets joined and divided: the parts of a set merge to its bytes, and a subset has the samples that were asked for.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use tonic_toolkit::frames::Width;
+use tonic_toolkit::shard::ShardSet;
+use tonic_toolkit::shard::part::Part;
+
+use super::recording::{Recording, Sample, contents, convert, fails, prep, samples, says, scratch};
+
+/// Two recordings, converted in chunks of 2 samples, some a shard, with more arguments.
+struct Bench {
+    dir: tempfile::TempDir,
+    files: Vec<PathBuf>,
+}
+
+impl Bench {
+    fn new(recordings: &[Recording]) -> Bench {
+        let dir = scratch();
+        let write = |(i, r): (usize, &Recording)| r.write(&dir.path().join(format!("{i}.h5")));
+        let files = recordings.iter().enumerate().map(write).collect();
+        Bench { dir, files }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn convert(&self, name: &str, arguments: &[&str]) -> PathBuf {
+        self.convert_files(&self.files, name, arguments)
+    }
+
+    fn convert_files(&self, files: &[PathBuf], name: &str, arguments: &[&str]) -> PathBuf {
+        let out = self.path(name);
+        let size = if arguments.contains(&"--shard-size") { &[][..] } else { &["--shard-size", "2k"] };
+        convert(files, &out).args(["--chunk-samples", "2"]).args(size).args(arguments).assert().success();
+        out
+    }
+
+    fn merge(&self, name: &str, sets: &[PathBuf]) -> assert_cmd::Command {
+        let mut command = prep();
+        command.arg("merge").arg(self.path(name)).args(sets).arg("--quiet");
+        command
+    }
+
+    fn merged(&self, name: &str, sets: &[PathBuf]) -> PathBuf {
+        self.merge(name, sets).assert().success();
+        let out = self.path(name);
+        prep().arg("verify").arg(&out).arg("--quiet").assert().success();
+        out
+    }
+
+    fn subset(&self, name: &str, set: &Path, arguments: &[&str]) -> assert_cmd::Command {
+        let mut command = prep();
+        command.arg("subset").arg(self.path(name)).arg(set).args(arguments).arg("--quiet");
+        command
+    }
+
+    fn taken(&self, name: &str, set: &Path, arguments: &[&str]) -> PathBuf {
+        self.subset(name, set, arguments).assert().success();
+        self.path(name)
+    }
+}
+
+fn sources(dir: &Path) -> Vec<(String, u64)> {
+    let set = ShardSet::open(dir).unwrap();
+    set.manifest().description.sources.iter().map(|s| (s.name.clone(), s.samples)).collect()
+}
+
+/// The numbers of a set's samples, which their speakers tell: sample `i` of a recording has speaker `100 + i`.
+fn speakers(dir: &Path) -> Vec<i64> {
+    samples(dir).iter().map(|s| s.extras[0] - 100).collect()
+}
+
+#[test]
+fn parts_merge_to_the_bytes_of_the_whole() {
+    let mut wide = Recording::random(330, 14, 80);
+    wide.times[9] = vec![0.5; 300];
+    wide.units[9] = vec![7; 300];
+    let bench = Bench::new(&[Recording::random(331, 11, 80), wide]);
+    let whole = bench.convert("whole", &[]);
+    assert_eq!(ShardSet::open(&whole).unwrap().manifest().description.widths.counts, Width::U16);
+    for n in [1_usize, 2, 4, 13] {
+        let part = |i: usize| bench.convert(&format!("{i}-{n}"), &["--part", &format!("{i}/{n}")]);
+        let mut parts: Vec<PathBuf> = (1..=n).map(part).collect();
+        if n > 1 {
+            let widths = |dir: &PathBuf| ShardSet::open(dir).unwrap().manifest().description.widths.counts;
+            let widths: BTreeSet<Width> = parts.iter().map(widths).collect();
+            assert_eq!(widths.len(), 2, "one part alone needs wide counts");
+        }
+        for (order, turn) in [("forth", 0), ("back", n / 2)] {
+            parts.rotate_left(turn);
+            let merged = bench.merged(&format!("{order}-{n}"), &parts);
+            assert!(contents(&merged) == contents(&whole), "{n} parts, {order}");
+        }
+        bench.merge("one", &parts).args(["--threads", "1", "--overwrite"]).assert().success();
+        assert!(contents(&bench.path("one")) == contents(&whole), "on one thread");
+    }
+}
+
+#[test]
+fn missing_duplicate_and_strange_parts_are_named() {
+    let bench = Bench::new(&[Recording::random(332, 20, 60)]);
+    let parts: Vec<PathBuf> =
+        (1..=4).map(|i| bench.convert(&format!("p{i}"), &["--part", &format!("{i}/4")])).collect();
+    let with = |numbers: &[usize]| numbers.iter().map(|i| parts[i - 1].clone()).collect::<Vec<_>>();
+    let refused = |sets: &[PathBuf], words: &[&str]| {
+        says(&fails(&mut bench.merge("out", sets), 4), words);
+        assert!(!bench.path("out").exists(), "{words:?}");
+    };
+    refused(&with(&[1, 3, 4]), &["out: the set is incomplete: part 2 of 4 is missing"]);
+    refused(&with(&[2]), &["part 1, 3, 4 of 4 are missing"]);
+    refused(&with(&[3, 1, 3, 2, 4]), &["p3: part differs from", "expected every part once, got part 3 of 4 twice"]);
+    let whole = bench.convert("whole", &[]);
+    refused(&[with(&[1, 2, 3]), vec![whole]].concat(), &["whole: part differs from", "p1: ", "got no part"]);
+    let third = bench.convert("third", &["--part", "3/3"]);
+    refused(&[with(&[1, 2, 4]), vec![third]].concat(), &["third: part differs", "another part of 4", "part 3 of 3"]);
+    let level = bench.convert("level", &["--part", "4/4", "--level", "9"]);
+    refused(&[with(&[1, 2, 3]), vec![level]].concat(), &["level: zstd level differs from", "got 9"]);
+    let limited = bench.convert("limited", &["--part", "4/4", "--limit", "12"]);
+    refused(&[with(&[1, 2, 3]), vec![limited]].concat(), &["samples differs from", "the share of"]);
+    // A part is a set: it can be looked at, and taken apart.
+    prep().arg("verify").arg(&parts[1]).assert().success();
+    let some = bench.taken("some", &parts[1], &["--samples", "..1"]);
+    assert_eq!(ShardSet::open(&some).unwrap().manifest().description.part, None);
+}
+
+#[test]
+fn shares_are_contiguous_and_cover_the_chunks() {
+    for chunks in [0, 1, 7, 100, u64::from(u32::MAX)] {
+        for of in [1, 2, 3, 99] {
+            let shares: Vec<_> = (1..=of).map(|index| Part { index, of }.chunks(chunks)).collect();
+            assert_eq!((shares[0].start, shares[shares.len() - 1].end), (0, chunks));
+            assert!(shares.windows(2).all(|pair| pair[0].end == pair[1].start));
+            let sizes: Vec<u64> = shares.iter().map(|s| s.end - s.start).collect();
+            assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1, "{sizes:?}");
+        }
+    }
+    for text in ["0/4", "5/4", "1", "1/0", "a/b", "-1/4", "1/4/2"] {
+        assert!(text.parse::<Part>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn merged_sets_are_those_of_the_recordings_together() {
+    let mut busy = Recording::random(333, 5, 60);
+    busy.times[2] = vec![0.25; 700];
+    busy.units[2] = vec![350; 700];
+    let bench = Bench::new(&[Recording::random(334, 7, 60), busy, Recording::random(335, 6, 60)]);
+    let together = bench.convert("together", &[]);
+    let apart: Vec<PathBuf> = (0..3).map(|i| bench.convert_files(&bench.files[i..=i], &format!("s{i}"), &[])).collect();
+    // The second set begins in the middle of a chunk, and its counts are wider.
+    let merged = bench.merged("merged", &apart);
+    let id = |dir: &Path| ShardSet::open(dir).unwrap().manifest().set_id;
+    assert_eq!(id(&merged), id(&together));
+    assert_eq!(sources(&merged), sources(&together));
+    prep().arg("diff").arg(&merged).arg(&together).assert().success();
+    let one = bench.path("one");
+    bench.merge("one", &apart).args(["--threads", "1"]).assert().success();
+    assert!(contents(&one) == contents(&merged), "the same bytes on one thread");
+    bench.merge("five", &apart).args(["--chunk-samples", "5"]).assert().success();
+    assert!(samples(&bench.path("five")) == samples(&together));
+
+    // The same file twice is listed once.
+    let doubled = bench.merged("doubled", &[apart[0].clone(), apart[2].clone(), apart[0].clone()]);
+    assert_eq!(sources(&doubled), [("0.h5".to_string(), 14), ("2.h5".to_string(), 6)]);
+    let expected = [samples(&apart[0]), samples(&apart[2]), samples(&apart[0])].concat();
+    assert!(samples(&doubled) == expected);
+
+    let said = fails(&mut bench.merge("merged", &apart), 2);
+    says(&said, &["merged exists already", "--overwrite"]);
+    let said = fails(bench.merge("s0", &apart).arg("--overwrite"), 2);
+    says(&said, &["OUT: expected another directory than the sets that are read"]);
+    assert_eq!(samples(&apart[0]).len(), 7, "an input is not an output");
+}
+
+#[test]
+fn sets_that_do_not_belong_together_are_refused_by_the_field() {
+    let mut other_names = Recording::random(336, 4, 40);
+    other_names.names[1] = "won";
+    let mut no_speakers = Recording::random(337, 4, 40);
+    no_speakers.speakers = None;
+    let bench = Bench::new(&[Recording::random(338, 4, 40), other_names, no_speakers]);
+    let set = |i: usize, name: &str, arguments: &[&str]| bench.convert_files(&bench.files[i..=i], name, arguments);
+    let first = set(0, "first", &[]);
+    for (other, words) in [
+        (set(0, "shape", &["--channels", "70"]), ["shape: shape differs from", "got (1, 1, 70)"]),
+        (set(0, "recipe", &["--time-window", "5000"]), ["recipe: recipe differs from", "got time_window = 5000"]),
+        (set(1, "classes", &[]), ["classes: classes differs from", "won"]),
+        (set(2, "extras", &[]), ["extras: list of extra columns differs from", "expected speaker"]),
+    ] {
+        says(&fails(&mut bench.merge("out", &[first.clone(), other]), 4), &words);
+        assert!(!bench.path("out").exists());
+    }
+}
+
+#[test]
+fn an_interrupted_merge_is_resumed_to_the_same_bytes_and_no_other() {
+    let bench = Bench::new(&[Recording::random(339, 9, 60), Recording::random(340, 8, 16_000)]);
+    let sets: Vec<PathBuf> =
+        (0..2).map(|i| bench.convert_files(&bench.files[i..=i], &format!("s{i}"), &["--shard-size", "1"])).collect();
+    let merged = bench.merged("merged", &sets);
+    let whole = contents(&merged);
+    assert!(whole.len() > 4, "{}", whole.len());
+    // A limit on a file's size stands in for a full disk: the second set's shards are too large.
+    let partial = bench.path("partial");
+    let script = "trap '' XFSZ; ulimit -f 16; exec \"$0\" merge \"$@\" --quiet";
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", script, super::recording::program()]).arg(&partial).args(&sets);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let stayed: Vec<String> = contents(&partial).into_keys().collect();
+    assert!(stayed.len() > 4 && !stayed.contains(&"manifest.json".to_string()), "{stayed:?}");
+    let turned = [sets[1].clone(), sets[0].clone()];
+    says(
+        &fails(bench.merge("partial", &turned).arg("--resume"), 4),
+        &["partial: ", "differs from", ".incomplete.json"],
+    );
+    bench.merge("partial", &sets).arg("--resume").assert().success();
+    assert!(contents(&partial) == whole);
+    says(&fails(bench.merge("partial", &sets).arg("--resume"), 2), &["complete, there is nothing to resume"]);
+}
+
+#[test]
+fn subsets_have_the_samples_that_were_asked_for() {
+    let bench = Bench::new(&[Recording::random(341, 20, 60), Recording::random(342, 9, 60)]);
+    let set = bench.convert("set", &[]);
+    let all = samples(&set);
+    let of = |keep: &dyn Fn(usize, &Sample) -> bool| -> Vec<Sample> {
+        all.iter().enumerate().filter(|(i, s)| keep(*i, s)).map(|(_, s)| s.clone()).collect()
+    };
+    let cases: [(&str, &[&str], Vec<Sample>); 6] = [
+        ("classes", &["--classes", "two,0"], of(&|_, s| s.label != 1)),
+        ("samples", &["--samples", "3..5,19..,4..8"], of(&|i, _| (3..8).contains(&i) || i >= 19)),
+        ("where", &["--where", "speaker=103,105,100"], of(&|_, s| [100, 103, 105].contains(&s.extras[0]))),
+        ("both", &["--classes", "one", "--samples", "..10"], of(&|i, s| s.label == 1 && i < 10)),
+        ("twice", &["--where", "speaker=101,102", "--where", "speaker=102,103"], of(&|_, s| s.extras[0] == 102)),
+        ("all", &[], of(&|_, _| true)),
+    ];
+    for (name, arguments, expected) in cases {
+        let taken = bench.taken(name, &set, arguments);
+        assert!(samples(&taken) == expected, "{name}");
+        prep().arg("verify").arg(&taken).arg("--quiet").assert().success();
+        let opened = ShardSet::open(&taken).unwrap();
+        assert_eq!(opened.manifest().description.classes.len(), 3, "{name}: classes stay");
+        assert_eq!(sources(&taken).iter().map(|s| s.1).sum::<u64>(), expected.len() as u64, "{name}");
+        bench.taken("again", &set, &[arguments, &["--threads", "1", "--overwrite"]].concat());
+        assert!(contents(&bench.path("again")) == contents(&taken), "{name}");
+    }
+    assert_eq!(sources(&bench.path("samples")), [("0.h5".to_string(), 6), ("1.h5".to_string(), 9)]);
+    assert!(contents(&bench.path("all")) == contents(&set), "all of a set is the set");
+
+    let renumbered = bench.taken("renumbered", &set, &["--classes", "two,zero", "--renumber"]);
+    let labels: Vec<u32> = samples(&renumbered).iter().map(|s| s.label).collect();
+    let expected: Vec<u32> = of(&|_, s| s.label != 1).iter().map(|s| s.label / 2).collect();
+    assert_eq!(labels, expected);
+    let description = ShardSet::open(&renumbered).unwrap().manifest().description.clone();
+    assert_eq!(description.classes, ["zero", "two"]);
+    prep().arg("verify").arg(&renumbered).arg("--quiet").assert().success();
+}
+
+#[test]
+fn splits_are_drawn_from_the_seed_and_share_no_sample() {
+    let bench = Bench::new(&[Recording::random(343, 60, 20)]);
+    let set = bench.convert("set", &[]);
+    let split = |name: &str, arguments: &[&str]| -> Vec<Vec<i64>> {
+        let arguments = [&["--split", "0.7,0.2,0.1", "--into", "train,valid,test"], arguments].concat();
+        let out = bench.taken(name, &set, &arguments);
+        ["train", "valid", "test"].map(|part| speakers(&out.join(part))).to_vec()
+    };
+    let parts = split("a", &[]);
+    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [42, 12, 6]);
+    let mut all = parts.concat();
+    assert!(parts.iter().all(|part| part.is_sorted()), "samples stay in order");
+    all.sort_unstable();
+    assert_eq!(all, (0..60).collect::<Vec<_>>());
+    assert_eq!(split("b", &["--threads", "1"]), parts);
+    assert!(contents(&bench.path("a/train")) == contents(&bench.path("b/train")));
+    assert_ne!(split("c", &["--seed", "1"]), parts);
+    // The same recordings divide alike whatever the recipe.
+    let other = bench.convert("other", &["--time-window", "20000", "--channels", "50"]);
+    let out = bench.taken("d", &other, &["--split", "0.7,0.2,0.1", "--into", "train,valid,test"]);
+    assert_eq!(speakers(&out.join("train")), parts[0]);
+
+    let stratified = split("e", &["--stratify"]);
+    for (part, each) in stratified.iter().zip([14, 4, 2]) {
+        for class in 0..3 {
+            assert_eq!(part.iter().filter(|&&i| i % 3 == class).count(), each, "class {class}");
+        }
+    }
+    // What the shares leave of 1 is left out.
+    let out = bench.taken("f", &set, &["--split", "0.1", "--into", "small"]);
+    assert_eq!(speakers(&out.join("small")).len(), 6);
+}
+
+#[test]
+fn a_split_by_speaker_tears_none_apart() {
+    let mut recording = Recording::random(344, 90, 20);
+    recording.speakers = Some((0..90).map(|i| (i * i) as u16 % 17).collect());
+    let bench = Bench::new(&[recording]);
+    let set = bench.convert("set", &[]);
+    let arguments = ["--split", "0.6,0.4", "--into", "train,test", "--split-by", "speaker"];
+    let out = bench.taken("a", &set, &arguments);
+    let of = |name: &str| samples(&out.join(name)).iter().map(|s| s.extras[0]).collect::<Vec<_>>();
+    let (train, test) = (of("train"), of("test"));
+    assert_eq!(train.len() + test.len(), 90);
+    assert!((45..=63).contains(&train.len()), "{}", train.len());
+    let distinct = |v: &[i64]| v.iter().copied().collect::<BTreeSet<_>>();
+    assert!(distinct(&train).is_disjoint(&distinct(&test)));
+    let again = bench.taken("b", &set, &[&arguments[..], &["--seed", "5"]].concat());
+    let other: Vec<i64> = samples(&again.join("train")).iter().map(|s| s.extras[0]).collect();
+    assert_ne!(distinct(&other), distinct(&train), "another seed, other speakers");
+}
+
+#[test]
+fn a_split_that_was_interrupted_goes_on_and_not_with_another() {
+    let bench = Bench::new(&[Recording::random(345, 40, 20)]);
+    let set = bench.convert("set", &[]);
+    let arguments = ["--split", "0.5,0.5", "--into", "a,b"];
+    let whole = bench.taken("whole", &set, &arguments);
+    let out = bench.taken("out", &set, &arguments);
+    std::fs::remove_dir_all(out.join("b")).unwrap();
+    says(&fails(&mut bench.subset("out", &set, &arguments), 2), &["out/a exists already"]);
+    assert!(!out.join("b").exists(), "nothing is begun where one is refused");
+    let said = fails(&mut bench.subset("out", &set, &[&arguments[..], &["--seed", "9", "--resume"]].concat()), 2);
+    says(&said, &["out/a exists already: it is another set than is asked for now"]);
+    bench.taken("out", &set, &[&arguments[..], &["--resume"]].concat());
+    for part in ["a", "b"] {
+        assert!(contents(&out.join(part)) == contents(&whole.join(part)));
+    }
+}
+
+#[test]
+fn choices_that_make_no_sense_are_usage_errors() {
+    let bench = Bench::new(&[Recording::random(346, 6, 20)]);
+    let set = bench.convert("set", &[]);
+    for (arguments, words) in [
+        (&["--classes", "four"][..], "class: expected a class's name, such as zero, or its number, got four"),
+        (&["--where", "age=3"], "column: expected speaker, got age"),
+        (&["--where", "speaker"], "expected COLUMN=N"),
+        (&["--where", "speaker=x"], "expected COLUMN=N"),
+        (&["--where", "speaker=7"], "at least one sample that fulfils all conditions"),
+        (&["--samples", "3..99"], "a range A..B within 0..6"),
+        (&["--split", "0.5,0.6", "--into", "a,b"], "--split: expected shares above 0 that add up to 1 at most"),
+        (&["--split", "0,1", "--into", "a,b"], "--split: expected shares above 0"),
+        (&["--split", "NaN,0.5", "--into", "a,b"], "--split: expected shares above 0"),
+        (&["--split", "0.5,0.5", "--into", "a"], "--into: expected 2 different names of folders"),
+        (&["--split", "0.5,0.5", "--into", "a,a"], "--into: expected 2 different names"),
+        (&["--split", "0.5,0.5", "--into", "a,../b"], "--into: expected 2 different names"),
+        (&["--split", "0.99,0.01", "--into", "a,b"], "--split: expected shares that leave no part without samples"),
+        (&["--split", "0.5,0.5"], "--into"),
+        (&["--renumber"], "--classes"),
+        (&["--split", "1", "--into", "a", "--split-by", "age"], "column: expected speaker, got age"),
+        (&["--split", "1", "--into", "a", "--split-by", "speaker", "--stratify"], "--stratify"),
+    ] {
+        says(&fails(&mut bench.subset("out", &set, arguments), 2), &[words]);
+        assert!(!bench.path("out").exists(), "{arguments:?}");
+    }
+    let said = fails(bench.subset("set", &set, &["--samples", "..2"]).arg("--overwrite"), 2);
+    says(&said, &["OUT: expected another directory"]);
+}

@@ -1,0 +1,85 @@
+//! Sets made through the library from frames in the plainest form, of any shape and width; shared with the fuzz targets
+//! of tests/fuzz.
+
+use std::path::Path;
+
+use tonic_toolkit::frames::{ColumnBuf, FrameShape, Width, Widths};
+use tonic_toolkit::shard::Ledger;
+use tonic_toolkit::shard::codec::{Chunk, Encoder, FLAG_EMPTY};
+use tonic_toolkit::shard::manifest::{Manifest, SetDescription, Tool};
+use tonic_toolkit::shard::writer::{Existing, OutputDir, SetWriter};
+
+/// The occupied cells of one frame: (cell, count or value), cells ascending.
+pub type Frame = Vec<(u32, f64)>;
+
+/// A set as its reader should find it.
+#[derive(Clone, Debug)]
+pub struct Set {
+    pub shape: FrameShape,
+    pub counts: Width,
+    pub chunk_samples: u32,
+    pub shard_chunks: u32,
+    pub extras: Vec<String>,
+    /// The frames of each sample.
+    pub samples: Vec<Vec<Frame>>,
+}
+
+impl Set {
+    /// Chunks of 2 samples, shards of 2 chunks, no extras.
+    pub fn new(shape: [u32; 3], counts: Width, samples: Vec<Vec<Frame>>) -> Set {
+        let [polarities, height, width] = shape;
+        let shape = FrameShape { polarities, height, width };
+        Set { shape, counts, chunk_samples: 2, shard_chunks: 2, extras: Vec::new(), samples }
+    }
+
+    /// Writes it into `dir`.
+    pub fn write(&self, dir: &Path) -> Manifest {
+        let description = self.description();
+        let mut writer =
+            SetWriter::start(OutputDir::open(dir, Existing::Refuse).unwrap(), description.clone(), false).unwrap();
+        let mut encoder = Encoder::new(1).unwrap();
+        for (number, samples) in self.samples.chunks(self.chunk_samples as usize).enumerate() {
+            let mut chunk = Chunk::new(description.widths, self.extras.len());
+            samples.iter().for_each(|sample| self.push(&mut chunk, sample));
+            let encoded = encoder.encode(number as u64, &chunk).unwrap();
+            writer.write(&chunk, encoded).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    fn push(&self, chunk: &mut Chunk, sample: &[Frame]) {
+        let sizes: Vec<u32> = sample.iter().map(|frame| frame.len() as u32).collect();
+        let cells: Vec<u32> = sample.iter().flatten().map(|&(cell, _)| cell).collect();
+        let values = sample.iter().flatten().map(|&(_, value)| value);
+        let counts = match self.counts {
+            Width::F32 => ColumnBuf::F32(values.map(|v| v as f32).collect()),
+            _ => ColumnBuf::U32(values.map(|v| v as u32).collect()),
+        };
+        let binned = if self.counts == Width::F32 { cells.len() as u64 } else { counts.view().sum() };
+        chunk.frames.push(&sizes, &cells, counts.view()).unwrap();
+        let i = chunk.table.labels.len();
+        chunk.table.labels.push(i as u32 % 2);
+        chunk.table.flags.push(if binned == 0 { FLAG_EMPTY } else { 0 });
+        chunk.table.ledgers.push(Ledger { events_in: binned, binned, ..Ledger::default() });
+        chunk.table.extras.iter_mut().for_each(|column| column.push(-1 - i as i64));
+    }
+
+    fn description(&self) -> SetDescription {
+        let (classes, recipe) = (vec!["no".to_string(), "yes".to_string()], "made = true\n".to_string());
+        SetDescription {
+            samples: self.samples.len() as u64,
+            chunk_samples: self.chunk_samples,
+            shard_chunks: self.shard_chunks,
+            shape: self.shape,
+            widths: Widths::of(self.shape, self.counts),
+            recipe_id: SetDescription::recipe_id(self.shape, &recipe, &classes, &self.extras),
+            recipe,
+            classes,
+            extras: self.extras.clone(),
+            frame_limit: None,
+            sources: Vec::new(),
+            tool: Tool::this(1),
+            part: None,
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Whatever is damaged of a set comes back to the byte, from a copy or from the recordings, or is said to be lost.
+
+use std::path::{Path, PathBuf};
+
+use tonic_toolkit::prep::sets::{Donor, repair, repair_from};
+use tonic_toolkit::prep::source::SourceOptions;
+use tonic_toolkit::progress::Verbosity;
+use tonic_toolkit::shard::ShardSet;
+use tonic_toolkit::shard::layout::ShardHead;
+
+use super::recording::{Recording, contents, convert, fails, prep, samples, says, scratch};
+
+/// A set of 3 shards with 2, 2 and 1 chunks of 2 samples, and a copy of it.
+struct Pair {
+    dir: tempfile::TempDir,
+    whole: std::collections::BTreeMap<String, Vec<u8>>,
+}
+
+impl Pair {
+    fn new(seed: u64) -> Pair {
+        let dir = scratch();
+        let file = Recording::random(seed, 9, 12).write(&dir.path().join("a.h5"));
+        for name in ["set", "copy"] {
+            convert(&[&file], &dir.path().join(name))
+                .args(["--chunk-samples", "2", "--shard-size", "150"])
+                .assert()
+                .success();
+        }
+        let whole = contents(&dir.path().join("set"));
+        assert_eq!(whole.len(), 3 + 1);
+        Pair { dir, whole }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, set: &str, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(set).join(name), bytes).unwrap();
+    }
+
+    /// Flips a byte of a file of a set.
+    fn flip(&self, set: &str, name: &str, at: usize) {
+        let mut bytes = self.whole[name].clone();
+        bytes[at] ^= 0x41;
+        self.write(set, name, &bytes);
+    }
+
+    /// Where chunk `k` of a shard begins.
+    fn chunk(&self, name: &str, k: usize) -> usize {
+        ShardHead::read(Path::new(name), &self.whole[name]).unwrap().chunks[k].offset as usize
+    }
+
+    /// Mends the set from the copy, and asserts that every byte is back.
+    fn mends(&self, what: &str) {
+        let repaired = repair(&self.path("set"), Donor::Copy(&self.path("copy")), Verbosity::Quiet);
+        let repaired = repaired.unwrap_or_else(|fault| panic!("{what}: {fault}"));
+        assert!(repaired.faults.is_empty() && repaired.lost.is_empty(), "{what}: {repaired:?}");
+        assert!(contents(&self.path("set")) == self.whole, "{what}: {repaired:?}");
+    }
+
+    /// Mends the set from its recording, and asserts that every byte is back.
+    fn remakes(&self, what: &str) {
+        let repaired =
+            repair_from(&self.path("set"), &[self.path("a.h5")], &SourceOptions::default(), Verbosity::Quiet);
+        let repaired = repaired.unwrap_or_else(|fault| panic!("{what}: {fault}"));
+        assert!(repaired.faults.is_empty() && repaired.lost.is_empty(), "{what}: {repaired:?}");
+        assert!(contents(&self.path("set")) == self.whole, "{what}: {repaired:?}");
+    }
+}
+
+#[test]
+fn any_flipped_byte_comes_back_from_a_copy() {
+    let pair = Pair::new(300);
+    for (name, bytes) in &pair.whole {
+        for at in (0..bytes.len()).step_by(5) {
+            pair.flip("set", name, at);
+            pair.mends(&format!("{name}: byte {at}"));
+        }
+    }
+}
+
+#[test]
+fn any_flipped_byte_of_a_shard_comes_back_from_the_recording() {
+    let pair = Pair::new(301);
+    for (name, bytes) in pair.whole.iter().filter(|(name, _)| name.ends_with(".shard")) {
+        for at in (0..bytes.len()).step_by(11) {
+            pair.flip("set", name, at);
+            pair.remakes(&format!("{name}: byte {at}"));
+        }
+    }
+}
+
+#[test]
+fn cut_and_missing_files_come_back() {
+    let pair = Pair::new(302);
+    for (name, bytes) in &pair.whole {
+        for length in [0, 1, 100, 200, bytes.len() / 2, bytes.len() - 1].into_iter().filter(|&n| n < bytes.len()) {
+            pair.write("set", name, &bytes[..length]);
+            pair.mends(&format!("{name} of {length} bytes"));
+            if name.ends_with(".shard") {
+                pair.write("set", name, &bytes[..length]);
+                pair.remakes(&format!("{name} of {length} bytes"));
+            }
+        }
+        std::fs::remove_file(pair.path("set").join(name)).unwrap();
+        pair.mends(&format!("{name} removed"));
+    }
+    for name in pair.whole.keys().filter(|name| name.ends_with(".shard")) {
+        std::fs::remove_file(pair.path("set").join(name)).unwrap();
+    }
+    pair.remakes("all shards removed");
+}
+
+#[test]
+fn two_copies_that_are_damaged_in_different_places_make_a_whole_one() {
+    let pair = Pair::new(303);
+    let (first, second) = ("00000.shard", "00001.shard");
+    pair.flip("set", first, pair.chunk(first, 0));
+    pair.flip("set", second, 20); // the header
+    pair.flip("set", "manifest.json", 400);
+    pair.flip("copy", first, pair.chunk(first, 1));
+    pair.flip("copy", second, pair.chunk(second, 0) + 3);
+    pair.mends("damage here and there");
+
+    // The other's index is damaged too, and its manifest: what is left of both is enough.
+    pair.flip("set", first, pair.chunk(first, 0));
+    pair.flip("copy", first, 128 + 9);
+    pair.flip("copy", "manifest.json", 300);
+    pair.mends("damaged indexes");
+    // Only the shard that is damaged is replaced.
+    let inode = |name: &str| {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(pair.path("set").join(name)).unwrap().ino()
+    };
+    let before = [first, second, "00002.shard"].map(inode);
+    pair.flip("copy", first, pair.chunk(first, 1));
+    pair.flip("set", first, pair.chunk(first, 0));
+    pair.mends("one shard");
+    let after = [first, second, "00002.shard"].map(inode);
+    assert!(before[0] != after[0] && before[1..] == after[1..]);
+}
+
+#[test]
+fn a_shard_of_another_set_is_replaced_and_another_set_is_no_copy() {
+    let (pair, other) = (Pair::new(304), Pair::new(305));
+    pair.write("set", "00001.shard", &other.whole["00001.shard"]);
+    pair.mends("a foreign shard");
+    pair.write("set", "00001.shard", &other.whole["00001.shard"]);
+    pair.remakes("a foreign shard");
+    pair.write("set", "00001.shard", &pair.whole["00000.shard"]);
+    pair.mends("a shard under a wrong name");
+
+    let mut command = prep();
+    command.arg("repair").arg(pair.path("set")).arg("--from").arg(other.path("copy"));
+    says(&fails(&mut command, 4), &["copy: set_id differs from", "set: expected "]);
+    // Without a manifest, the shards that are there tell that it is another.
+    std::fs::remove_file(pair.path("set").join("manifest.json")).unwrap();
+    says(&fails(&mut command, 4), &["copy: identity of 00000.shard differs from", "set: expected "]);
+    let shards = contents(&pair.path("set"));
+    assert!(shards.iter().all(|(name, bytes)| pair.whole[name] == *bytes), "nothing was changed");
+    let mut command = prep();
+    command.arg("repair").arg(pair.path("set")).arg("--from").arg(pair.path("a.h5"));
+    says(&fails(&mut command, 4), &["set is incomplete: it has no manifest.json", "repair it from another copy"]);
+    pair.mends("the manifest");
+    let mut command = prep();
+    command.arg("repair").arg(pair.path("set")).arg("--from").arg(other.path("a.h5"));
+    says(&fails(&mut command, 4), &["a.h5: recording a.h5 differs from", "got none with that content"]);
+    let mut command = prep();
+    command.arg("repair").arg(pair.path("set")).arg("--from").arg(pair.path("set"));
+    says(&fails(&mut command, 2), &["--from: expected another directory than the damaged one"]);
+}
+
+#[test]
+fn what_is_lost_is_said_and_all_else_is_mended() {
+    let pair = Pair::new(306);
+    let expected = samples(&pair.path("copy"));
+    let name = "00000.shard";
+    let mut bytes = pair.whole[name].clone();
+    bytes[pair.chunk(name, 0) + 2] ^= 1;
+    bytes[130] ^= 1; // the index of this shard, too
+    pair.write("set", name, &bytes);
+    std::fs::remove_file(pair.path("set").join("00001.shard")).unwrap();
+    pair.flip("copy", name, pair.chunk(name, 0) + 5);
+    pair.flip("copy", "00001.shard", pair.chunk("00001.shard", 1) + 5);
+
+    let mut command = prep();
+    command.arg("repair").arg(pair.path("set")).arg("--from").arg(pair.path("copy")).arg("--quiet");
+    let output = command.output().unwrap();
+    let (said, told) = (String::from_utf8(output.stderr).unwrap(), String::from_utf8(output.stdout).unwrap());
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    says(&told, &["00000.shard: mended", "00001.shard: mended chunks 2", "chunk 0: lost", "chunk 3: lost: no copy"]);
+    says(&said, &["chunk 0 (samples 0 to 1): ", "chunk 3 (samples 6 to 7): "]);
+    assert_eq!(said.matches("error: ").count(), 2, "{said}");
+    // The set opens, and every other sample is there.
+    let set = ShardSet::open(&pair.path("set")).unwrap();
+    let mut reader = tonic_toolkit::shard::reader::SampleReader::new(&set);
+    for (i, sample) in expected.iter().enumerate() {
+        match reader.sample(i as u64) {
+            Ok((chunk, k)) => assert_eq!(chunk.table.labels[k], sample.label),
+            Err(fault) => assert!([0, 1, 6, 7].contains(&i), "sample {i}: {fault}"),
+        }
+    }
+    // What a copy has lost, the recording still has.
+    pair.remakes("the rest");
+}
+
+#[test]
+fn a_copy_that_was_compressed_otherwise_mends_to_the_same_bytes() {
+    let pair = Pair::new(307);
+    let copy = pair.path("copy");
+    convert(&[pair.path("a.h5")], &copy)
+        .args(["--chunk-samples", "2", "--shard-size", "64M", "--level", "9", "--overwrite"])
+        .assert()
+        .success();
+    assert_eq!(ShardSet::open(&copy).unwrap().shards().len(), 1, "its shards are larger");
+    for name in ["00000.shard", "00001.shard"] {
+        pair.flip("set", name, pair.chunk(name, 1) + 1);
+        pair.flip("set", name, pair.chunk(name, 0) + 1);
+    }
+    std::fs::remove_file(pair.path("set").join("00002.shard")).unwrap();
+    pair.mends("another level");
+}
+
+#[test]
+fn a_part_and_a_limited_set_are_made_again_from_their_recordings() {
+    let dir = scratch();
+    let files = [308, 309].map(|seed| Recording::random(seed, 11, 40).write(&dir.path().join(format!("{seed}.h5"))));
+    let small = ["--chunk-samples", "2", "--shard-size", "1"];
+    for (name, arguments) in [("part", ["--part", "2/3"]), ("limited", ["--limit", "15"])] {
+        let set = dir.path().join(name);
+        convert(&files, &set).args(small).args(arguments).assert().success();
+        let whole = contents(&set);
+        for shard in whole.keys().filter(|name| name.ends_with(".shard")) {
+            std::fs::remove_file(set.join(shard)).unwrap();
+        }
+        // In any order.
+        let turned = [files[1].clone(), files[0].clone()];
+        prep().arg("repair").arg(&set).arg("--from").args(turned).assert().success();
+        assert!(contents(&set) == whole, "{name}");
+    }
+}
+
+#[test]
+fn nothing_is_mended_that_is_whole_or_unfinished() {
+    let pair = Pair::new(310);
+    let repair = |set: &Path| {
+        let mut command = prep();
+        command.arg("repair").arg(set).arg("--from").arg(pair.path("copy")).arg("--json");
+        command
+    };
+    let output = repair(&pair.path("set")).assert().success().get_output().stdout.clone();
+    let said: serde_json::Value = serde_json::from_slice(&output).unwrap();
+    let nothing = serde_json::json!({"whole": true, "manifest": false, "shards": [], "lost": [], "faults": []});
+    assert_eq!(said, nothing);
+    let unfinished = pair.path("unfinished");
+    std::fs::create_dir(&unfinished).unwrap();
+    std::fs::write(unfinished.join(".incomplete.json"), "{}").unwrap();
+    says(&fails(&mut repair(&unfinished), 4), &["the set is incomplete", "--resume"]);
+    let empty = pair.path("empty");
+    std::fs::create_dir(&empty).unwrap();
+    says(&fails(&mut repair(&empty), 4), &["expected a shard set"]);
+    says(&fails(&mut repair(&pair.path("none")), 1), &["none: cannot open the set"]);
+}

@@ -1,0 +1,359 @@
+//! Sets compared, listed, counted and written as text: what the tools say is what is in the set.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tonic_toolkit::frames::{Column, FrameShape, Width, Widths};
+use tonic_toolkit::shard::codec::{Chunk, Encoder, NO_LABEL};
+use tonic_toolkit::shard::manifest::{SetDescription, Tool};
+use tonic_toolkit::shard::writer::{Existing, OutputDir, SetWriter};
+use tonic_toolkit::shard::{Ledger, ShardSet};
+
+use super::recording::{Recording, contents, convert, fails, prep, samples, says, scratch};
+
+/// A sample of a set made by hand: label, speaker, and its entries (frame, cell, value), ascending.
+pub type Made = (u32, i64, Vec<(u32, u32, f32)>);
+
+/// Writes a set of these samples, of `frames` frames each, in chunks of 2.
+pub fn make_set(dir: &Path, shape: FrameShape, counts: Width, frames: u32, made: &[Made]) {
+    let (recipe, classes) = ("[frames]\ntime_window = 10000\n", ["left", "right"].map(String::from));
+    let extras = ["speaker".to_string()];
+    let description = SetDescription {
+        samples: made.len() as u64,
+        chunk_samples: 2,
+        shard_chunks: 2,
+        shape,
+        widths: Widths::of(shape, counts),
+        recipe: recipe.into(),
+        recipe_id: SetDescription::recipe_id(shape, recipe, &classes, &extras),
+        classes: classes.to_vec(),
+        extras: extras.to_vec(),
+        frame_limit: None,
+        sources: Vec::new(),
+        tool: Tool::this(1),
+        part: None,
+    };
+    let mut writer =
+        SetWriter::start(OutputDir::open(dir, Existing::Refuse).unwrap(), description.clone(), false).unwrap();
+    let mut encoder = Encoder::new(1).unwrap();
+    for (number, samples) in made.chunks(2).enumerate() {
+        let mut chunk = Chunk::new(description.widths, 1);
+        for (label, speaker, entries) in samples {
+            let sizes: Vec<u32> = (0..frames).map(|t| entries.iter().filter(|e| e.0 == t).count() as u32).collect();
+            let cells: Vec<u32> = entries.iter().map(|e| e.1).collect();
+            let values: Vec<f32> = entries.iter().map(|e| e.2).collect();
+            let whole: Vec<u32> = values.iter().map(|&v| v as u32).collect();
+            let column = if counts == Width::F32 { Column::F32(&values) } else { Column::U32(&whole) };
+            chunk.frames.push(&sizes, &cells, column).unwrap();
+            let events = whole.iter().map(|&n| u64::from(n)).sum();
+            chunk.table.labels.push(*label);
+            chunk.table.flags.push(0);
+            chunk.table.ledgers.push(Ledger { events_in: events + 1, binned: events, cropped: 1, ..Ledger::default() });
+            chunk.table.extras[0].push(*speaker);
+        }
+        let encoded = encoder.encode(number as u64, &chunk).unwrap();
+        writer.write(&chunk, encoded).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+/// 2 polarities, 3 rows, 4 columns.
+const CAMERA: FrameShape = FrameShape { polarities: 2, height: 3, width: 4 };
+
+fn camera() -> Vec<Made> {
+    vec![
+        (0, 7, vec![(0, 0, 1.0), (0, 23, 3.0), (2, 5, 2.0)]),
+        (1, 8, vec![(1, 13, 9.0)]),
+        (0, 7, vec![]),
+        (NO_LABEL, 9, vec![(0, 5, 1.0), (1, 5, 1.0), (2, 5, 1.0)]),
+        (1, -3, vec![(2, 22, 200.0)]),
+    ]
+}
+
+fn surfaces() -> Vec<Made> {
+    let mut made = camera();
+    made.iter_mut().flat_map(|m| &mut m.2).for_each(|e| e.2 *= -0.1);
+    made
+}
+
+fn stdout(command: &mut assert_cmd::Command) -> String {
+    String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap()
+}
+
+fn parsed(command: &mut assert_cmd::Command) -> Value {
+    let text = stdout(command);
+    assert_eq!(text.trim_end().lines().count(), 1, "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+fn tool(name: &str, dir: &Path) -> assert_cmd::Command {
+    let mut command = prep();
+    command.arg(name).arg(dir);
+    command
+}
+
+/// What diff says of two sets that differ, as JSON and as text.
+fn difference(a: &Path, b: &Path) -> (Value, String) {
+    let run = |arguments: &[&str]| {
+        let output = prep().arg("diff").arg(a).arg(b).args(arguments).assert().code(4).get_output().clone();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    (serde_json::from_str(&run(&["--json"])).unwrap(), run(&["--quiet"]))
+}
+
+#[test]
+fn sets_of_one_content_are_equal_whatever_stored_them() {
+    let dir = scratch();
+    let file = Recording::random(320, 21, 200).write(&dir.path().join("a.h5"));
+    let set = |name: &str, arguments: &[&str]| {
+        let out = dir.path().join(name);
+        let size = if arguments.contains(&"--chunk-samples") { &[][..] } else { &["--chunk-samples", "4"] };
+        convert(&[&file], &out).args(size).args(arguments).assert().success();
+        out
+    };
+    let (a, b) = (set("a", &[]), set("b", &["--level", "19", "--shard-size", "1"]));
+    assert!(contents(&a) != contents(&b));
+    says(&stdout(prep().arg("diff").arg(&a).arg(&b)), &["equal: 21 samples"]);
+    let equal = parsed(prep().arg("diff").arg(&a).arg(&b).arg("--json"));
+    assert_eq!((&equal["equal"], &equal["compared_samples"]), (&json!(true), &json!(21)));
+
+    // Other groups are other chunks, of equal samples.
+    let (said, _) = difference(&a, &set("c", &["--chunk-samples", "5"]));
+    assert_eq!(said["fields"], json!([{"field": "chunk_samples", "a": "4", "b": "5"}]));
+    assert_eq!((&said["compared_samples"], &said["differing_samples"]), (&json!(21), &json!(0)));
+    // A shorter set: the samples that both have are compared.
+    let (said, _) = difference(&a, &set("d", &["--limit", "10"]));
+    assert_eq!(said["fields"], json!([{"field": "samples", "a": "21", "b": "10"}]));
+    assert_eq!((&said["compared_samples"], &said["differing_samples"]), (&json!(10), &json!(0)));
+    // Other frames cannot be compared, a recipe of the same frames can.
+    let (said, text) = difference(&a, &set("e", &["--channels", "70"]));
+    assert_eq!(said["fields"][0], json!({"field": "shape", "a": "(1, 1, 100)", "b": "(1, 1, 70)"}));
+    says(&text, &["shape: (1, 1, 100) | (1, 1, 70)", "different: the samples cannot be compared"]);
+    let (said, text) = difference(&a, &set("f", &["--crop-time", "500000"]));
+    assert_eq!(said["fields"][0]["field"], "recipe");
+    says(&text, &["recipe: [[transform]]", "max = 500000", "different: 21 of 21 samples", "and 1 more samples"]);
+}
+
+#[test]
+fn a_difference_is_named_down_to_the_cell() {
+    let dir = scratch();
+    let path = |name: &str| dir.path().join(name);
+    make_set(&path("a"), CAMERA, Width::U8, 3, &camera());
+    let differs = |name: &str, change: &dyn Fn(&mut Vec<Made>)| {
+        let mut made = camera();
+        change(&mut made);
+        make_set(&path(name), CAMERA, Width::U8, 3, &made);
+        let (said, text) = difference(&path("a"), &path(name));
+        assert_eq!(said["equal"], json!(false));
+        (said["chunks"].clone(), said["samples"].clone(), text)
+    };
+    let (chunks, found, text) = differs("label", &|made| made[3].0 = 1);
+    assert_eq!(chunks, json!([1]));
+    assert_eq!(found, json!([{"sample": 3, "fields": {"label": ["no label", "right"]}, "entry": null}]));
+    says(&text, &["chunks: 1\n", "sample 3: label \"no label\" | \"right\"", "different: 1 of 5 samples"]);
+
+    let (_, found, text) = differs("count", &|made| made[0].2[1].2 = 4.0);
+    assert_eq!(found[0]["fields"], json!({"events_in": [7, 8], "binned": [6, 7]}));
+    assert_eq!(found[0]["entry"], json!({"frame": 0, "p": 1, "y": 2, "x": 3, "values": [3.0, 4.0]}));
+    says(&text, &["frame 0, cell (p 1, y 2, x 3): 3 | 4"]);
+
+    // An entry that only one of them has.
+    let (_, found, _) = differs("more", &|made| made[2].2.push((1, 6, 5.0)));
+    assert_eq!(found[0]["entry"], json!({"frame": 1, "p": 0, "y": 1, "x": 2, "values": [0.0, 5.0]}));
+    let (_, found, _) = differs("moved", &|made| made[1].2[0].1 = 12);
+    assert_eq!(found[0]["fields"], json!({}));
+    assert_eq!(found[0]["entry"], json!({"frame": 1, "p": 1, "y": 0, "x": 0, "values": [0.0, 9.0]}));
+    let (chunks, found, _) = differs("speaker", &|made| (made[0].1, made[4].1) = (70, 3));
+    assert_eq!((chunks, found[1]["fields"].clone()), (json!([0, 2]), json!({"speaker": [-3, 3]})));
+
+    make_set(&path("frames"), CAMERA, Width::U8, 4, &camera());
+    let (said, _) = difference(&path("a"), &path("frames"));
+    assert_eq!(said["samples"][2]["fields"], json!({"number of frames": [3, 4]}));
+    make_set(&path("wide"), CAMERA, Width::U16, 3, &camera());
+    let (said, _) = difference(&path("a"), &path("wide"));
+    assert_eq!(said["fields"], json!([{"field": "counts", "a": "u8", "b": "u16"}]));
+    assert_eq!(said["differing_samples"], 0);
+
+    make_set(&path("surface"), CAMERA, Width::F32, 3, &surfaces());
+    let mut other = surfaces();
+    other[4].2[0].2 = -20.5;
+    make_set(&path("surface2"), CAMERA, Width::F32, 3, &other);
+    let (said, text) = difference(&path("surface"), &path("surface2"));
+    assert_eq!(said["differing_samples"], 1);
+    says(&text, &["sample 4: frame 2, cell (p 1, y 2, x 2): -20 | -20.5"]);
+}
+
+#[test]
+fn a_sample_is_written_as_text() {
+    let dir = scratch();
+    let (counts, values) = (dir.path().join("counts"), dir.path().join("values"));
+    make_set(&counts, CAMERA, Width::U8, 3, &camera());
+    make_set(&values, CAMERA, Width::F32, 3, &surfaces());
+    let text = stdout(tool("cat", &counts).args(["--sample", "0"]));
+    assert_eq!(text, "frame\tp\ty\tx\tcount\n0\t0\t0\t0\t1\n0\t1\t2\t3\t3\n2\t0\t1\t1\t2\n");
+    let value = parsed(tool("cat", &counts).args(["--sample", "0", "--json"]));
+    assert_eq!(value["entries"], json!([[0, 0, 0, 0, 1], [0, 1, 2, 3, 3], [2, 0, 1, 1, 2]]));
+    assert_eq!((&value["frames"], &value["class"], &value["shape"]["width"]), (&json!(3), &json!("left"), &json!(4)));
+    let text = stdout(tool("cat", &values).args(["--sample", "0"]));
+    assert_eq!(text, "frame\tp\ty\tx\tcount\n0\t0\t0\t0\t-0.1\n0\t1\t2\t3\t-0.3\n2\t0\t1\t1\t-0.2\n");
+    assert_eq!(parsed(tool("cat", &values).args(["--sample", "2", "--json"]))["entries"], json!([]));
+    says(&fails(tool("cat", &counts).args(["--sample", "5"]), 2), &["--sample: expected 0 to 4, got 5"]);
+}
+
+#[test]
+fn samples_and_chunks_are_listed() {
+    let dir = scratch();
+    let set = dir.path().join("set");
+    make_set(&set, CAMERA, Width::U8, 3, &camera());
+    let text = stdout(&mut tool("ls", &set));
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["sample", "label", "frames", "entries", "events_in", "binned", "flags", "speaker"]);
+    assert_eq!(lines[1], ["0", "left", "3", "3", "7", "6", "-", "7"]);
+    assert_eq!(lines[4], ["3", "no", "label", "3", "3", "4", "3", "-", "9"]);
+    assert_eq!(lines.len(), 6);
+    let text = stdout(tool("ls", &set).args(["--samples", "1..", "--class", "right", "--json"]));
+    let found: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(found.iter().map(|v| v["sample"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 4]);
+    assert_eq!(found[1]["extras"], json!({"speaker": -3}));
+    assert_eq!((&found[1]["label"], &found[1]["ledger"]["cropped"]), (&json!(1), &json!(1)));
+    assert_eq!(stdout(tool("ls", &set).args(["--class", "1"])).lines().count(), 3, "by number, too");
+    says(&fails(tool("ls", &set).args(["--class", "up"]), 2), &["class: expected a class's name, such as left"]);
+    says(&fails(tool("ls", &set).args(["--samples", "2..9"]), 2), &["a range A..B within 0..5, got 2..9"]);
+
+    let text = stdout(tool("ls", &set).arg("--shards"));
+    says(&text, &["00000.shard  samples 0..4 ", "00001.shard  samples 4..5 ", "samples              4..5"]);
+    assert_eq!(text.lines().count(), 2 + 3);
+    let opened = ShardSet::open(&set).unwrap();
+    let text = stdout(tool("ls", &set).args(["--shards", "--json"]));
+    for (line, identity) in text.lines().zip(opened.identities()) {
+        let value: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(value["identity"], blake3::Hash::from_bytes(identity).to_string());
+    }
+}
+
+#[test]
+fn long_lists_end_quietly_when_nobody_reads_on() {
+    let dir = scratch();
+    let entries = |t: u32| (0..12).map(move |cell| (t, cell, 1.0));
+    let made: Vec<Made> = (0..40).map(|i| (0, i, (0..200).flat_map(entries).collect())).collect();
+    let set = dir.path().join("set");
+    make_set(&set, CAMERA, Width::U8, 200, &made);
+    for arguments in ["cat --sample 3", "cat --json", "ls --json --samples ..40", "ls --shards"] {
+        let script = format!("set -e; p=$0; s=$1; c=$2; shift 2; \"$p\" $c \"$s\" {} | head -c 20", &arguments[3..]);
+        let output = std::process::Command::new("bash")
+            .args(["-c", &format!("set -o pipefail; {script}"), super::recording::program()])
+            .arg(&set)
+            .arg(arguments.split(' ').next().unwrap())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && said.is_empty(), "{arguments}: {:?} {said}", output.status);
+    }
+}
+
+#[test]
+fn statistics_are_those_of_the_samples() {
+    let dir = scratch();
+    let file = Recording::random(321, 23, 6000).write(&dir.path().join("a.h5"));
+    let set = dir.path().join("set");
+    convert(&[&file], &set).args(["--chunk-samples", "4"]).assert().success();
+    let said = parsed(tool("stats", &set).arg("--json"));
+    let all = samples(&set);
+    let mut events: Vec<u64> = all.iter().map(|s| s.ledger.events_in).collect();
+    events.sort_unstable();
+    let mean = events.iter().sum::<u64>() as f64 / 23.0;
+    let expected = json!({"min": events[0], "median": events[11], "mean": mean, "max": events[22]});
+    let close = |a: &Value, b: &Value| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-9;
+    for name in ["min", "median", "mean", "max"] {
+        assert!(close(&said["events_a_sample"][name], &expected[name]), "{name}: {said}");
+    }
+    let counted: Vec<u64> =
+        said["classes"].as_array().unwrap().iter().map(|c| c["samples"].as_u64().unwrap()).collect();
+    assert_eq!(counted, [8, 8, 7]);
+    let frames: usize = all.iter().map(|s| s.shape[0]).sum();
+    let of_channel = |x: usize| all.iter().flat_map(|s| s.dense.chunks(100)).map(|f| u64::from(f[x])).sum::<u64>();
+    for x in [0, 50, 99] {
+        let rate = of_channel(x) as f64 / (frames as f64 * 0.004);
+        assert!((said["rates"][x].as_f64().unwrap() - rate).abs() < 1e-6, "channel {x}");
+    }
+    let occupied = |n: u32| all.iter().flat_map(|s| &s.dense).filter(|&&count| count == n).count() as u64;
+    assert_eq!(said["counts"][0], json!({"from": 1, "to": 1, "entries": occupied(1)}));
+    assert_eq!(said["counts"][2], json!({"from": 3, "to": 4, "entries": occupied(3) + occupied(4)}));
+    assert_eq!(said["rate_unit"], "Hz");
+    let shares: f64 = said["ledger_shares"].as_object().unwrap().values().map(|v| v.as_f64().unwrap()).sum();
+    assert!((shares - 2.0).abs() < 1e-9, "all that came in, and where it went");
+    let mut one = tool("stats", &set);
+    one.env("RAYON_NUM_THREADS", "1").arg("--json");
+    assert_eq!(parsed(&mut one), said, "on any number of threads");
+    says(&stdout(&mut tool("stats", &set)), &["events a sample", "Hz by cell", "the busiest is channel", "ledger"]);
+}
+
+#[test]
+fn statistics_of_cameras_and_surfaces() {
+    let dir = scratch();
+    let path = |name: &str| dir.path().join(name);
+    make_set(&path("counts"), CAMERA, Width::U8, 3, &camera());
+    make_set(&path("surface"), CAMERA, Width::F32, 3, &surfaces());
+    let said = parsed(tool("stats", &path("counts")).arg("--json"));
+    // 15 frames of 10 ms; cell 5 has 2 + 3 events.
+    assert!((said["rates"][5].as_f64().unwrap() - 5.0 / 0.15).abs() < 1e-9);
+    assert_eq!((&said["unlabelled"], &said["silent_cells"]), (&json!(1), &json!(24 - 5)));
+    assert_eq!(said["counts"].as_array().unwrap().len(), 9, "up to 129 to 256");
+    says(&stdout(&mut tool("stats", &path("counts"))), &["the busiest is p 1, y 2, x 2", "no label"]);
+
+    let said = parsed(tool("stats", &path("surface")).arg("--json"));
+    assert_eq!(said["rate_unit"], "share of frames");
+    assert_eq!((said["rates"][5].as_f64(), said["counts"].as_array().unwrap().len()), (Some(4.0 / 15.0), 0));
+    assert_eq!(said["values"]["min"].as_f64().unwrap() as f32, -20.0);
+    assert!((said["values"]["mean"].as_f64().unwrap() - -21.8 / 8.0).abs() < 1e-6, "{said}");
+    says(&stdout(&mut tool("stats", &path("surface"))), &["values of occupied cells\n  -20 to -0.1"]);
+
+    for name in ["counts", "surface"] {
+        let png = dir.path().join(format!("{name}.png"));
+        tool("stats", &path(name)).arg("--png").arg(&png).assert().success();
+        let bytes = std::fs::read(&png).unwrap();
+        assert_eq!(bytes[..8], *b"\x89PNG\r\n\x1a\n");
+        let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        assert_eq!((number(16), number(20)), (1920, 2 * (44 + 3 * 300)), "five panels, two in a row");
+    }
+}
+
+#[test]
+fn every_tool_refuses_damaged_and_incomplete_sets() {
+    let dir = scratch();
+    let path = |name: &str| -> PathBuf { dir.path().join(name) };
+    for name in ["whole", "damaged", "incomplete"] {
+        make_set(&path(name), CAMERA, Width::U8, 3, &camera());
+    }
+    let shard = path("damaged").join("00000.shard");
+    let mut bytes = std::fs::read(&shard).unwrap();
+    bytes[128 + 2 * 64 + 9] ^= 1;
+    std::fs::write(&shard, bytes).unwrap();
+    std::fs::remove_file(path("incomplete").join("manifest.json")).unwrap();
+    let out = path("out");
+    let (whole, none) = (path("whole"), path("none"));
+    for (set, code, words) in [
+        (path("damaged"), 4, ["00000.shard: corrupt: chunk 0 (samples 0 to 1)", "expected"]),
+        (path("incomplete"), 4, ["incomplete: the set is incomplete", "--resume"]),
+        (none, 1, ["none: cannot open the set", "No such file"]),
+    ] {
+        for arguments in [
+            vec![Path::new("ls"), &set],
+            vec![Path::new("cat"), &set],
+            vec![Path::new("stats"), &set],
+            vec![Path::new("merge"), &out, &whole, &set],
+            vec![Path::new("subset"), &out, &set],
+        ] {
+            let mut command = prep();
+            says(&fails(command.args(&arguments).arg("--quiet"), code), &words);
+            assert!(ShardSet::open(&out).is_err(), "{arguments:?}");
+            let _ = std::fs::remove_dir_all(&out);
+        }
+    }
+    // Of sets whose chunks are said to be equal, diff reads none; of one that may differ, it does.
+    let mut made = camera();
+    made[0].0 = 1;
+    make_set(&path("other"), CAMERA, Width::U8, 3, &made);
+    let said = fails(prep().arg("diff").arg(path("other")).arg(path("damaged")), 4);
+    says(&said, &["00000.shard: corrupt: chunk 0 (samples 0 to 1)"]);
+}

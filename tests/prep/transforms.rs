@@ -1,0 +1,190 @@
+//! Transforms and framings are Tonic's: every case that Tonic 1.7.0 answered, and where we differ on purpose, how.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tonic_toolkit::column::ColumnBuf;
+use tonic_toolkit::error::Error;
+use tonic_toolkit::prep::events::{Events, RawEvent, SensorSize, admit};
+use tonic_toolkit::prep::framing::Framer;
+use tonic_toolkit::prep::transform::Recipe;
+use tonic_toolkit::shard::Ledger;
+
+/// How far a surface's value may be from Tonic's, relative to it or to 1: Tonic sums some of them in float32.
+const TOLERANCE: f64 = 2e-6;
+
+#[derive(Clone, Debug, Deserialize)]
+struct Case {
+    name: String,
+    sensor: [u32; 3],
+    events: Given,
+    steps: Vec<Value>,
+    frames: Option<Value>,
+    result: Option<Made>,
+    error: Option<String>,
+    differs: Option<String>,
+    ours: Option<Value>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Given {
+    repeat: Option<usize>,
+    t: Vec<i64>,
+    x: Vec<i64>,
+    y: Option<Vec<i64>>,
+    p: Vec<i64>,
+}
+
+/// What comes out.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum Made {
+    Frames { shape: [usize; 4], entries: Vec<(usize, u32, f64)> },
+    Events { t: Vec<i64>, x: Vec<i64>, y: Option<Vec<i64>>, p: Vec<i64> },
+}
+
+impl Case {
+    fn sensor(&self) -> SensorSize {
+        let [width, height, polarities] = self.sensor;
+        SensorSize { width, height, polarities }
+    }
+
+    fn recipe(&self) -> Result<Recipe, Error> {
+        let frames = self.frames.clone().unwrap_or(json!({"name": "ToImage"}));
+        let text = toml::to_string(&json!({"transform": self.steps, "frames": frames})).unwrap();
+        let recipe = Recipe::parse(None, &text)?;
+        recipe.check_sensor(self.sensor())?;
+        assert_eq!(Recipe::parse(None, &recipe.to_toml()).unwrap(), recipe, "{}", self.name);
+        Ok(recipe)
+    }
+
+    fn run(&self) -> Result<Made, Error> {
+        let recipe = self.recipe()?;
+        let Given { repeat, t, x, y, p } = &self.events;
+        let raw = (0..t.len()).flat_map(|i| {
+            let event: RawEvent = (Some(t[i]), x[i], y.as_ref().map_or(0, |y| y[i]), p[i]);
+            std::iter::repeat_n(event, repeat.unwrap_or(1))
+        });
+        let mut ledger = Ledger { events_in: raw.clone().count() as u64, ..Ledger::default() };
+        let admitted = admit(self.sensor(), raw.collect::<Vec<_>>().into_iter());
+        assert!(!admitted.sorted && admitted.outside == 0, "{}: a case of events in order", self.name);
+        let mut events = admitted.events;
+        recipe.apply(&mut events, self.sensor(), &mut ledger).unwrap();
+
+        let sensor = recipe.sensor_after(self.sensor());
+        let mut framer = Framer::new(sensor, &recipe.frames);
+        // What a sample leaves behind must not show in the next: the second answer counts.
+        framer.frame(&events).unwrap();
+        let framed = framer.frame(&events).unwrap();
+        (ledger.binned, ledger.cut) = (framed.binned, framed.cut);
+        assert!(ledger.balances(), "{}: {ledger:?}", self.name);
+        let limit = recipe.frame_limit(self.sensor()).unwrap_or(u64::MAX);
+        assert!(framed.frame_sizes.len() as u64 <= limit, "{}: at most {limit}", self.name);
+
+        if self.frames.is_none() || events.is_empty() && !self.asks_for_frames() {
+            return Ok(of_events(&events));
+        }
+        let value = |i: usize| match &framed.counts {
+            ColumnBuf::F32(values) => f64::from(values[i]),
+            ColumnBuf::U32(counts) => f64::from(counts[i]),
+            _ => unreachable!("frames are float32 or 32 bits of counts"),
+        };
+        let frames = framed.frame_sizes.iter().enumerate().flat_map(|(t, &n)| std::iter::repeat_n(t, n as usize));
+        let entries = frames.enumerate().map(|(i, t)| (t, framed.cells[i], value(i))).collect();
+        let shape = recipe.frames.shape(sensor);
+        let [p, h, w] = [shape.polarities, shape.height, shape.width].map(|n| n as usize);
+        Ok(Made::Frames { shape: [framed.frame_sizes.len(), p, h, w], entries })
+    }
+
+    /// Whether the case says which frames come out of nothing, which Tonic has no answer to.
+    fn asks_for_frames(&self) -> bool {
+        self.ours.as_ref().is_some_and(|ours| ours.get("shape").is_some())
+    }
+
+    /// Why ours is not `expected`.
+    fn difference(&self, expected: &Made) -> Option<String> {
+        let ours = match self.run() {
+            Ok(ours) => ours,
+            Err(error) => return Some(error.to_string()),
+        };
+        (!equal(&ours, expected)).then(|| format!("expected {expected:?}\n     got {ours:?}"))
+    }
+}
+
+fn of_events(events: &Events) -> Made {
+    let wide = |column: &[u16]| column.iter().map(|&v| v.into()).collect();
+    Made::Events {
+        t: events.t.clone(),
+        x: wide(&events.x),
+        y: Some(wide(&events.y)),
+        p: events.p.iter().map(|&p| p.into()).collect(),
+    }
+}
+
+/// Events and counts to the last one; surfaces within the tolerance, where what is below it may be missing.
+fn equal(ours: &Made, expected: &Made) -> bool {
+    let (Made::Frames { shape, entries }, Made::Frames { shape: other_shape, entries: others }) = (ours, expected)
+    else {
+        return ours == expected;
+    };
+    let counts = |entries: &[(usize, u32, f64)]| entries.iter().all(|(.., value)| value.fract() == 0.0);
+    if counts(entries) && counts(others) {
+        return shape == other_shape && entries == others;
+    }
+    let mut all: Vec<(usize, u32, f64)> = entries.clone();
+    all.extend(others.iter().map(|&(t, cell, value)| (t, cell, -value)));
+    all.sort_by_key(|&(t, cell, _)| (t, cell));
+    let near = |pair: &[(usize, u32, f64)]| {
+        let largest = pair.iter().fold(1.0_f64, |most, entry| most.max(entry.2.abs()));
+        pair.iter().map(|entry| entry.2).sum::<f64>().abs() <= TOLERANCE * largest
+    };
+    shape == other_shape && all.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).all(near)
+}
+
+fn cases(path: &str) -> Vec<Case> {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Holds the cases against ours, and gives how many are equal, and how many differ on purpose.
+fn compare(cases: &[Case]) -> (usize, usize) {
+    let (mut equal, mut differ, mut faults) = (0, 0, Vec::new());
+    for case in cases {
+        let difference = match (&case.differs, &case.ours, &case.result) {
+            (Some(_), Some(Value::String(_)), _) => {
+                differ += 1;
+                let refused = matches!(case.run(), Err(Error::BadRecipe { .. }));
+                (!refused).then(|| "expected a refusal".into())
+            }
+            (Some(why), Some(ours), result) => {
+                differ += 1;
+                let ours: Made = serde_json::from_value(ours.clone()).unwrap();
+                assert!(result.as_ref().is_none_or(|r| !self::equal(r, &ours)), "{}: Tonic agrees: {why}", case.name);
+                case.difference(&ours)
+            }
+            (_, _, Some(result)) => {
+                equal += 1;
+                case.difference(result)
+            }
+            _ => Some(format!("Tonic raises {:?}, which is listed nowhere", case.error)),
+        };
+        faults.extend(difference.map(|d| {
+            let Case { name, sensor, events, steps, frames, .. } = case;
+            format!("{name}: {d}\n     of {sensor:?} {events:?}\n     {} {}", json!(steps), json!(frames))
+        }));
+    }
+    let shown: Vec<_> = faults.iter().take(12).cloned().collect();
+    assert!(faults.is_empty(), "{} of {} cases differ:\n{}", faults.len(), cases.len(), shown.join("\n"));
+    (equal, differ)
+}
+
+#[test]
+fn every_transform_and_framing_is_tonics_or_differs_on_purpose() {
+    let frozen = cases(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/goldens/tonic_transforms.json"));
+    assert_eq!(compare(&frozen), (469, 31));
+}
+
+/// Thousands more, made by `scripts/goldens/tonic_transforms.py --each N` into the file that the variable names.
+#[test]
+fn every_generated_case_is_tonics() {
+    let Some(path) = std::env::var_os("TONIC_GOLDENS_EXTRA") else { return };
+    println!("equal, and different on purpose: {:?}", compare(&cases(path.to_str().unwrap())));
+}
