@@ -1,6 +1,6 @@
 """How fast Tonic's own ways of loading feed a training loop, on one file under the reference recipe.
 
-    python tonic_loading.py IN.h5 [--workers 2] [--json]
+    python tonic_loading.py IN.h5 [--workers 2] [--until naive] [--json]
 
     loop            one process, events to frames, nothing batched or kept
     naive           DataLoader, frames made anew for every batch
@@ -70,6 +70,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--until", metavar="WAY", help="the last way to measure")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end and nothing else")
     args = parser.parse_args()
     report = {"peer": f"tonic {tonic.__version__}", "workers": args.workers, "cpus": os.cpu_count(), "batch": reference.BATCH}
@@ -78,6 +79,8 @@ def main():
             report[name] = figures
             if not args.json:
                 print(f"{name:26s}" + "".join(f"{value:12.2f} {key}" for key, value in figures.items()), flush=True)
+            if name == args.until:
+                break
     if args.json:
         print(json.dumps(report))
 
