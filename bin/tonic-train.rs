@@ -15,12 +15,16 @@ use tonic_toolkit::train::config::{Config, EngineChoice, Pad};
 use tonic_toolkit::train::eval::{Feed, evaluate};
 use tonic_toolkit::train::export::safetensors::read_model;
 use tonic_toolkit::train::fit::{BEST, Fit, MODEL, fit};
+use tonic_toolkit::train::kernel::isa::Isa;
 use tonic_toolkit::train::loader::{CacheChoice, Loader};
 
 /// Trains integrate-and-fire networks from the shards that tonic-prep makes.
 ///
 /// Exit codes: 0 done, 1 the system refused (no such file, no permission, disk full), 2 usage, 4 a damaged, incomplete or mismatched
 /// set or run, 5 training diverged, 130 interrupted (saved: go on with --resume).
+///
+/// The environment variable TONIC_ISA (portable, avx2, avx512) chooses the kernels' instruction set; the best that the machine
+/// has if not set. The result does not depend on it.
 #[derive(Parser)]
 #[command(version, max_term_width = 110)]
 struct Cli {
@@ -171,6 +175,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
+    Isa::named()?;
     match command {
         Command::Fit(args) => run_fit(args),
         Command::Eval { model, data, best, png, threads, json } => {

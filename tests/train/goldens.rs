@@ -2,6 +2,7 @@
 
 use safetensors::SafeTensors;
 use tonic_toolkit::frames::{Column, FrameShape, SparseFrames, Width, Widths};
+use tonic_toolkit::train::kernel::isa::Isa;
 use tonic_toolkit::train::kernel::{TILE, Tile, iaf};
 use tonic_toolkit::train::snn::{Engine, Iaf, Network, Parameters, Shape, hidden_spikes};
 
@@ -44,17 +45,17 @@ fn one_layer_of_neurons() {
             let neuron = Iaf { min_v_mem, ..Iaf::default() }.constants();
             let [spikes, potentials, dx] =
                 ["s", "v", "dx"].map(|kind| golden.tensor(&format!("T{steps}/{bound}/{kind}")).1);
-            let mut gradients = Vec::new();
-            for sample in 0..batch {
+            let (mut gradients, isas) = (Vec::new(), Isa::available());
+            for (isa, sample) in isas.iter().flat_map(|isa| (0..batch).map(move |sample| (*isa, sample))) {
                 let at = |t: usize| (sample * steps + t) * neurons;
                 let tile = |values: &[f64], t: usize| -> Tile {
                     std::array::from_fn(|j| if j < neurons { values[at(t) + j] as f32 } else { 0.0 })
                 };
                 let mut v: Vec<Tile> = (0..steps).map(|t| tile(&x, t)).collect();
                 let mut fired = vec![0; steps];
-                iaf::forward_tile(&neuron, &mut v, &mut fired, 1);
+                iaf::forward(isa, &neuron, &mut v, steps, steps, &mut fired);
                 let mut lambda: Vec<Tile> = (0..steps).map(|t| tile(&g, t)).collect();
-                iaf::backward_tile(&neuron, &v, &mut lambda);
+                iaf::backward_tile(isa, &neuron, &v, &mut lambda);
                 for t in 0..steps {
                     for j in 0..neurons {
                         assert_eq!(f64::from(v[t][j]), potentials[at(t) + j]);
@@ -65,7 +66,7 @@ fn one_layer_of_neurons() {
                     assert_eq!(fired[t] >> neurons, 0, "the padding of {TILE} neurons never spikes");
                 }
             }
-            let error = relative_error(gradients, &dx);
+            let error = relative_error(gradients, &dx.repeat(isas.len()));
             assert!(error < 1e-5, "T{steps}/{bound}: {error}");
         }
     }

@@ -1,4 +1,4 @@
-//! Each kernel against plain float64 code, and the recursion of lambda against numerical differentiation.
+//! Each kernel, on every instruction set of this machine, against plain float64 code, and the recursion of lambda against numerical differentiation.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -7,7 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
 use tonic_toolkit::train::kernel::exp::exp_nonpositive;
 use tonic_toolkit::train::kernel::iaf::{self, Neuron, reference};
-use tonic_toolkit::train::kernel::linear::{self, Panels, TransposedPanels};
+use tonic_toolkit::train::kernel::isa::Isa;
+use tonic_toolkit::train::kernel::linear::{self, Panels};
 use tonic_toolkit::train::kernel::loss::{cross_entropy, predicted};
 use tonic_toolkit::train::kernel::{Activity, KernelError, TILE, Tile};
 use tonic_toolkit::train::snn::{Iaf, SingleExponential};
@@ -46,18 +47,24 @@ fn close(got: impl Iterator<Item = f64>, expected: &[f64], largest: f64) -> bool
     apart.all(|apart| apart <= 1e-6 * largest)
 }
 
-/// Runs the kernel on a tile of currents, (steps) tiles, and returns v and the bits.
-fn run_forward(neuron: &Neuron, x: &[Tile]) -> (Vec<Tile>, Vec<u32>) {
+/// Runs the kernel on tiles of currents, `[tile][step]` without padding, and returns v and the bits, `[step][tile]`.
+fn run_forward(isa: Isa, neuron: &Neuron, x: &[Tile], steps: usize) -> (Vec<Tile>, Vec<u32>) {
     let mut v = x.to_vec();
-    let mut fired = vec![0; x.len()];
-    iaf::forward_tile(neuron, &mut v, &mut fired, 1);
+    let mut fired = vec![u32::MAX; x.len()];
+    iaf::forward(isa, neuron, &mut v, steps, steps, &mut fired);
     (v, fired)
+}
+
+/// The bits of float32, which tell -0 from 0.
+fn bits(tiles: &[Tile]) -> Vec<u32> {
+    tiles.iter().flatten().map(|x| x.to_bits()).collect()
 }
 
 proptest! {
     #[test]
     fn iaf_equals_the_reference(
-        steps in prop_oneof![Just(0usize), Just(1), Just(250), 2usize..40],
+        steps in prop_oneof![Just(1usize), Just(250), 2usize..40],
+        tiles in 1usize..4,
         seed: u64,
         bound in random::bounds(),
         theta in prop_oneof![Just(1.0f32), Just(0.5), Just(0.75), Just(1.5)],
@@ -66,35 +73,45 @@ proptest! {
         // Currents on a dyadic grid: float32 is exact.
         let neuron = neuron(bound, theta);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let x: Vec<Tile> = (0..steps).map(|_| {
+        let x: Vec<Tile> = (0..tiles * steps).map(|_| {
             std::array::from_fn(|_| rng.random_range(-40 * scale..=44 * scale) as f32 / 64.0)
         }).collect();
-        let g: Vec<Tile> = (0..steps).map(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0))).collect();
-        let (v, fired) = run_forward(&neuron, &x);
-        let mut lambda = g.clone();
-        iaf::backward_tile(&neuron, &v, &mut lambda);
-        for j in 0..TILE {
-            let column = |rows: &[Tile]| rows.iter().map(|row| f64::from(row[j])).collect::<Vec<f64>>();
-            let (spikes, potentials) = reference::forward(&neuron, &column(&x));
-            prop_assert_eq!(column(&v), potentials.clone());
-            for t in 0..steps {
-                prop_assert_eq!(f64::from(neuron.spikes(v[t][j])), spikes[t]);
-                prop_assert_eq!(fired[t] >> j & 1 == 1, spikes[t] > 0.0);
+        let g: Vec<Tile> = (0..tiles * steps).map(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0))).collect();
+        let mut first: Option<(Vec<u32>, Vec<u32>, Vec<u32>)> = None;
+        for isa in Isa::available() {
+            let (v, fired) = run_forward(isa, &neuron, &x, steps);
+            let mut lambda = g.clone();
+            for (v, lambda) in v.chunks(steps).zip(lambda.chunks_mut(steps)) {
+                iaf::backward_tile(isa, &neuron, v, lambda);
             }
-            let expected = reference::backward(&neuron, &potentials, &column(&g));
-            // Of the largest gradient, unless that is tiny: its relative error is that of v in the exponent.
-            let largest = expected.iter().fold(1e-3, |max: f64, x| max.max(x.abs()));
-            for (got, expected) in column(&lambda).iter().zip(&expected) {
-                prop_assert!((got - expected).abs() < 2e-6 * largest);
+            for tile in 0..tiles {
+                for j in 0..TILE {
+                    let column = |rows: &[Tile]| -> Vec<f64> {
+                        rows[tile * steps..][..steps].iter().map(|row| f64::from(row[j])).collect()
+                    };
+                    let (spikes, potentials) = reference::forward(&neuron, &column(&x));
+                    prop_assert_eq!(column(&v), potentials.clone());
+                    for t in 0..steps {
+                        prop_assert_eq!(f64::from(neuron.spikes(v[tile * steps + t][j])), spikes[t]);
+                        prop_assert_eq!(fired[t * tiles + tile] >> j & 1 == 1, spikes[t] > 0.0);
+                    }
+                    let expected = reference::backward(&neuron, &potentials, &column(&g));
+                    // Of the largest gradient, unless that is tiny: its relative error is that of v in the exponent.
+                    let largest = expected.iter().fold(1e-3, |max: f64, x| max.max(x.abs()));
+                    for (got, expected) in column(&lambda).iter().zip(&expected) {
+                        prop_assert!((got - expected).abs() < 2e-6 * largest);
+                    }
+                }
             }
-        }
-        if let Some(row) = g.first() {
             // The kernel for a constant row is the general one with that row at every step.
-            let mut general = vec![*row; steps];
-            iaf::backward_tile(&neuron, &v, &mut general);
+            let mut general = vec![g[0]; steps];
+            iaf::backward_tile(isa, &neuron, &v[..steps], &mut general);
             let mut constant = vec![[f32::NAN; TILE]; steps];
-            iaf::backward_tile_constant(&neuron, &v, row, &mut constant);
+            iaf::backward_tile_constant(isa, &neuron, &v[..steps], &g[0], &mut constant);
             prop_assert_eq!(general, constant);
+
+            let got = (bits(&v), fired, bits(&lambda));
+            prop_assert_eq!(first.get_or_insert_with(|| got.clone()), &got, "{:?}", isa);
         }
     }
 
@@ -124,60 +141,84 @@ proptest! {
         panels.unpack(&mut weight_again, &mut bias_again);
         prop_assert_eq!((&weight_again, &bias_again), (&weight_t, &bias));
 
-        // Forward.
         let tiles = panels.tiles();
-        let mut x = vec![[0.0; TILE]; tiles * stride];
-        for tile in 0..tiles {
-            let (panel, bias) = panels.tile(tile);
-            linear::forward_tile(panel, bias, &activity, &mut x[tile * stride..][..steps]);
-        }
-        let expected: Vec<f64> = (0..steps * outputs).map(|i| {
-            let (t, o) = (i / outputs, i % outputs);
-            let products = (0..inputs).map(|c| dense[t * inputs + c] * f64::from(weight_t[c * outputs + o]));
-            f64::from(bias[o]) + products.sum::<f64>()
-        }).collect();
-        let at = |values: &[Tile], t: usize, o: usize| f64::from(values[o / TILE * stride + t][o % TILE]);
-        let got = (0..steps * outputs).map(|i| at(&x, i / outputs, i % outputs));
-        prop_assert!(close(got, &expected, inputs as f64 * f64::from(largest)));
-
-        // Weight gradient, of lambda = random.
+        let products = |t: usize, o: usize| -> f64 {
+            (0..inputs).map(|c| dense[t * inputs + c] * f64::from(weight_t[c * outputs + o])).sum()
+        };
+        let currents: Vec<f64> =
+            (0..steps * outputs).map(|i| f64::from(bias[i % outputs]) + products(i / outputs, i % outputs)).collect();
         let values = random_values(seed ^ 3, steps * outputs);
         let mut lambda = vec![[0.0; TILE]; tiles * stride];
         for (i, &value) in values.iter().enumerate() {
             let (t, o) = (i / outputs, i % outputs);
             lambda[o / TILE * stride + t][o % TILE] = value;
         }
-        let mut gradient = Panels::zeros(inputs, outputs);
-        for tile in 0..tiles {
-            let (panel, bias) = gradient.tile_mut(tile);
-            linear::weight_gradient_tile(&activity, &lambda[tile * stride..][..steps], panel, bias);
-        }
-        let (mut dw, mut db) = (vec![0.0; weight_t.len()], vec![0.0; outputs]);
-        gradient.unpack(&mut dw, &mut db);
-        let expected: Vec<f64> = (0..inputs * outputs).map(|i| {
-            let (c, o) = (i / outputs, i % outputs);
-            (0..steps).map(|t| dense[t * inputs + c] * f64::from(values[t * outputs + o])).sum()
-        }).collect();
-        prop_assert!(close(dw.iter().map(|&x| x.into()), &expected, steps as f64 * f64::from(largest)));
-        let expected: Vec<f64> =
-            (0..outputs).map(|o| (0..steps).map(|t| f64::from(values[t * outputs + o])).sum()).collect();
-        prop_assert!(close(db.iter().map(|&x| x.into()), &expected, steps as f64));
-
-        // Input gradient, of all steps and of one.
-        let mut transposed = TransposedPanels::zeros(inputs, outputs);
-        transposed.pack(&weight_t, outputs);
-        let mut g = vec![[f32::NAN; TILE]; inputs.div_ceil(TILE) * stride];
-        linear::input_gradient(&transposed, &lambda, stride, &mut g);
-        let expected: Vec<f64> = (0..steps * inputs).map(|i| {
+        let mut matrix = vec![[0.0; TILE]; inputs.div_ceil(TILE) * stride];
+        for (i, &count) in dense.iter().enumerate() {
             let (t, c) = (i / inputs, i % inputs);
-            (0..outputs).map(|o| f64::from(values[t * outputs + o]) * f64::from(weight_t[c * outputs + o])).sum()
-        }).collect();
-        let got = (0..steps * inputs).map(|i| at(&g, i / inputs, i % inputs));
-        prop_assert!(close(got, &expected, outputs as f64));
-        let mut row = vec![[f32::NAN; TILE]; inputs.div_ceil(TILE)];
-        linear::input_gradient_row(&transposed, &values[..outputs], &mut row);
-        let got = (0..inputs).map(|c| f64::from(row[c / TILE][c % TILE]));
-        prop_assert!(close(got, &expected[..inputs], outputs as f64));
+            matrix[c / TILE * stride + t][c % TILE] = count as f32;
+        }
+        let mut transposed = Panels::zeros(outputs, inputs);
+        transposed.pack_transposed(&weight_t);
+        let at = |values: &[Tile], t: usize, o: usize| f64::from(values[o / TILE * stride + t][o % TILE]);
+        let mut first: Option<[Vec<u32>; 4]> = None;
+        for isa in Isa::available() {
+            // Forward: gathered, and by the matmul.
+            let mut x = vec![[0.0; TILE]; tiles * stride];
+            linear::gather(isa, &panels, &activity, stride, &mut x);
+            let got = (0..steps * outputs).map(|i| at(&x, i / outputs, i % outputs));
+            prop_assert!(close(got, &currents, inputs as f64 * f64::from(largest)));
+            let mut multiplied = vec![[f32::NAN; TILE]; tiles * stride];
+            for (tile, multiplied) in multiplied.chunks_exact_mut(stride).enumerate() {
+                let (panel, bias) = panels.tile(tile);
+                linear::matmul_tile(isa, &matrix, stride, panel, bias, multiplied);
+            }
+            for tile in 0..tiles {
+                let steps = tile * stride..tile * stride + steps;
+                prop_assert_eq!(&multiplied[steps.clone()], &x[steps]);
+            }
+
+            // Weight gradient, of lambda = random: sparse, and dense.
+            let mut gradient = Panels::zeros(inputs, outputs);
+            linear::weight_gradient(isa, &activity, &lambda, stride, &mut gradient);
+            let (mut dw, mut db) = (vec![0.0; weight_t.len()], vec![0.0; outputs]);
+            gradient.unpack(&mut dw, &mut db);
+            let expected: Vec<f64> = (0..inputs * outputs).map(|i| {
+                let (c, o) = (i / outputs, i % outputs);
+                (0..steps).map(|t| dense[t * inputs + c] * f64::from(values[t * outputs + o])).sum()
+            }).collect();
+            prop_assert!(close(dw.iter().map(|&x| x.into()), &expected, steps as f64 * f64::from(largest)));
+            let expected: Vec<f64> =
+                (0..outputs).map(|o| (0..steps).map(|t| f64::from(values[t * outputs + o])).sum()).collect();
+            prop_assert!(close(db.iter().map(|&x| x.into()), &expected, steps as f64));
+            let mut again = Panels::zeros(inputs, outputs);
+            for (tile, lambda) in lambda.chunks_exact(stride).enumerate() {
+                let (panel, bias) = again.tile_mut(tile);
+                linear::dense_weight_gradient_tile(isa, &matrix, stride, &lambda[..steps], panel, bias);
+            }
+            let (mut dw_again, mut db_again) = (dw.clone(), db.clone());
+            again.unpack(&mut dw_again, &mut db_again);
+            prop_assert_eq!((&dw_again, &db_again), (&dw, &db));
+
+            // Input gradient, of all steps and of one.
+            let mut g = vec![[f32::NAN; TILE]; inputs.div_ceil(TILE) * stride];
+            let entries: Vec<(u32, f32)> = (0..).zip(values[..outputs].iter().copied()).collect();
+            for (tile, g) in g.chunks_exact_mut(stride).enumerate() {
+                let (panel, zero) = transposed.tile(tile);
+                linear::matmul_tile(isa, &lambda, stride, panel, zero, g);
+                prop_assert_eq!(linear::product(isa, panel, zero, &entries), g[0]);
+            }
+            let expected: Vec<f64> = (0..steps * inputs).map(|i| {
+                let (t, c) = (i / inputs, i % inputs);
+                (0..outputs).map(|o| f64::from(values[t * outputs + o]) * f64::from(weight_t[c * outputs + o])).sum()
+            }).collect();
+            let got = (0..steps * inputs).map(|i| at(&g, i / inputs, i % inputs));
+            prop_assert!(close(got, &expected, outputs as f64));
+
+            let numbers = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            let got = [bits(&x), numbers(&dw), numbers(&db), bits(&g)];
+            prop_assert_eq!(first.get_or_insert_with(|| got.clone()), &got, "{:?}", isa);
+        }
     }
 
     #[test]

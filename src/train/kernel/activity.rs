@@ -1,11 +1,13 @@
 //! Which cells are active at which step: the form in which input and spikes reach the next layer.
 
-use multiversion::multiversion;
-
 use super::iaf::Neuron;
+use super::isa::{Isa, for_each_isa};
 use super::{KernelError, TILE, Tile};
 use crate::column::{Column, each_width};
 use crate::frames::{FromValue, SampleFrames};
+
+/// The share of cells from which on dense kernels are faster.
+const DENSE: f64 = 0.5;
 
 /// The active cells of each step, with their counts: a sample's frames, or the spikes of a layer.
 #[derive(Clone, Debug, Default)]
@@ -73,11 +75,37 @@ impl Activity {
         Ok(())
     }
 
+    /// Whether dense kernels are the faster ones for it, in a layer of `inputs`.
+    pub fn is_dense(&self, inputs: usize) -> bool {
+        self.entries.len() as f64 > DENSE * (self.steps() * inputs) as f64
+    }
+
+    /// As a matrix, `[tile of inputs][stride]`.
+    pub(crate) fn write_dense(&self, inputs: usize, stride: usize, dense: &mut Vec<Tile>) {
+        dense.clear();
+        dense.resize(inputs.div_ceil(TILE) * stride, [0.0; TILE]);
+        for t in 0..self.steps() {
+            for &(cell, count) in self.step(t) {
+                dense[cell as usize / TILE * stride + t][cell as usize % TILE] = count;
+            }
+        }
+    }
+
     /// Replaces the activity by the spikes of a layer of `neurons`: bit j of `fired[t * tiles + tile]` is set where
     /// neuron j of the tile spiked at step t, and `v[tile * stride + t]` tells how often.
-    pub(crate) fn set_spikes(&mut self, fired: &[u32], v: &[Tile], neurons: usize, stride: usize, neuron: &Neuron) {
+    pub(crate) fn set_spikes(
+        &mut self,
+        isa: Isa,
+        fired: &[u32],
+        v: &[Tile],
+        neurons: usize,
+        stride: usize,
+        neuron: &Neuron,
+    ) {
         self.clear();
-        append_spikes(fired, v, neurons, stride, neuron, &mut self.offsets, &mut self.entries);
+        let spikes: u32 = fired.iter().map(|mask| mask.count_ones()).sum();
+        self.entries.reserve(spikes as usize);
+        append_spikes(isa, fired, v, neurons, stride, neuron, &mut self.offsets, &mut self.entries);
     }
 
     /// Replaces the activity by one step: the sums of `other` over time, of the cells below `cells` where it is not 0.
@@ -100,29 +128,30 @@ impl Activity {
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-fn append_spikes(
-    fired: &[u32],
-    v: &[Tile],
-    neurons: usize,
-    stride: usize,
-    neuron: &Neuron,
-    offsets: &mut Vec<usize>,
-    entries: &mut Vec<(u32, f32)>,
-) {
-    let tiles = neurons.div_ceil(TILE).max(1);
-    // A padded neuron can only spike where a count is not finite, and 0 times it is NaN.
-    let padding = (tiles * TILE - neurons) as u32;
-    for (t, masks) in fired.chunks_exact(tiles).enumerate() {
-        for (tile, &mask) in masks.iter().enumerate() {
-            let v = &v[tile * stride + t];
-            let mut left = if tile + 1 == tiles { mask & u32::MAX.checked_shr(padding).unwrap_or(0) } else { mask };
-            while left != 0 {
-                let j = left.trailing_zeros();
-                entries.push((tile as u32 * u32::BITS + j, neuron.spikes(v[j as usize % TILE])));
-                left &= left - 1;
+for_each_isa! {
+    fn append_spikes<V>(
+        fired: &[u32],
+        v: &[Tile],
+        neurons: usize,
+        stride: usize,
+        neuron: &Neuron,
+        offsets: &mut Vec<usize>,
+        entries: &mut Vec<(u32, f32)>,
+    ) {
+        let tiles = neurons.div_ceil(TILE).max(1);
+        // A padded neuron can only spike where a count is not finite, and 0 times it is NaN.
+        let last = u32::MAX.checked_shr((tiles * TILE - neurons) as u32).unwrap_or(0);
+        for (t, masks) in fired.chunks_exact(tiles).enumerate() {
+            for (tile, &mask) in masks.iter().enumerate() {
+                let v = &v[tile * stride + t];
+                let mut left = if tile + 1 == tiles { mask & last } else { mask };
+                while left != 0 {
+                    let j = left.trailing_zeros();
+                    entries.push((tile as u32 * u32::BITS + j, neuron.spikes(v[j as usize % TILE])));
+                    left &= left - 1;
+                }
             }
+            offsets.push(entries.len());
         }
-        offsets.push(entries.len());
     }
 }

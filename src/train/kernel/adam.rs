@@ -8,8 +8,10 @@
 //!
 //! (Kingma and Ba 2015, with epsilon outside the bias correction, as `torch.optim.Adam` has it.)
 
-use multiversion::multiversion;
 use rayon::prelude::*;
+
+use super::isa::{Isa, for_each_isa};
+use super::vector::Real;
 
 /// Parameters updated by one task.
 const CHUNK: usize = 1 << 14;
@@ -71,11 +73,12 @@ impl Adam {
             eps: eps as f32,
             step_size: (lr / (1.0 - power(beta1, self.step))) as f32,
         };
+        let isa = Isa::chosen();
         (parameters.par_chunks_mut(CHUNK), gradients.par_chunks(CHUNK))
             .into_par_iter()
             .zip((self.mean.par_chunks_mut(CHUNK), self.mean_square.par_chunks_mut(CHUNK)))
             .for_each(|((parameters, gradients), (mean, square))| {
-                update_chunk(&factors, parameters, gradients, mean, square)
+                update_chunk(isa, &factors, parameters, gradients, mean, square)
             });
     }
 }
@@ -90,12 +93,31 @@ struct Factors {
     step_size: f32,
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-fn update_chunk(f: &Factors, parameters: &mut [f32], gradients: &[f32], mean: &mut [f32], square: &mut [f32]) {
-    for (((w, &g), m), v) in parameters.iter_mut().zip(gradients).zip(mean).zip(square) {
-        *m = *m * f.decay + g * f.gain;
-        *v = *v * f.square_decay + g * g * f.square_gain;
-        *w -= f.step_size * (*m / (v.sqrt() / f.root_correction + f.eps));
+for_each_isa! {
+    fn update_chunk<V>(f: &Factors, parameters: &mut [f32], gradients: &[f32], mean: &mut [f32], square: &mut [f32]) {
+        let (w, w_rest) = parameters.as_chunks_mut::<16>();
+        let (g, g_rest) = gradients.as_chunks::<16>();
+        let (m, m_rest) = mean.as_chunks_mut::<16>();
+        let (v, v_rest) = square.as_chunks_mut::<16>();
+        for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+            let updated = f.update(V::load(w), V::load(g), V::load(m), V::load(v));
+            updated.into_iter().zip([w, m, v]).for_each(|(value, to)| value.store(to));
+        }
+        for (((w, g), m), v) in w_rest.iter_mut().zip(g_rest).zip(m_rest).zip(v_rest) {
+            [*w, *m, *v] = f.update(*w, *g, *m, *v);
+        }
+    }
+}
+
+impl Factors {
+    /// Parameter, mean and mean square after the update.
+    #[inline(always)]
+    fn update<R: Real>(&self, w: R, g: R, m: R, v: R) -> [R; 3] {
+        let c = R::splat;
+        let m = m.mul_add(c(self.decay), g.mul(c(self.gain)));
+        let v = v.mul_add(c(self.square_decay), g.mul(g).mul(c(self.square_gain)));
+        let root = v.sqrt().div(c(self.root_correction)).add(c(self.eps));
+        [m.div(root).mul_add(c(-self.step_size), w), m, v]
     }
 }
 

@@ -13,10 +13,10 @@
 //! This is Sinabs' IAF (MultiSpike, MembraneSubtract, SingleExponential), whose gradient passes through the reset,
 //! written as one linear pass. Only v is kept for it.
 
-use multiversion::multiversion;
-
-use super::exp::exp_nonpositive;
-use super::{TILE, Tile};
+use super::exp::exp;
+use super::isa::for_each_isa;
+use super::vector::{F32x16, Real};
+use super::{Tile, halves, halves_mut};
 
 /// The constants of a layer's neurons.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,13 +36,12 @@ impl Neuron {
     /// loss and is not silent.
     #[inline(always)]
     pub fn spikes(&self, v: f32) -> f32 {
-        if v <= 0.0 { 0.0 } else { (v / self.theta).trunc() }
+        self.spikes_of(v)
     }
 
-    /// The surrogate gradient at `v`.
     #[inline(always)]
-    pub fn sigma(&self, v: f32) -> f32 {
-        self.peak * exp_nonpositive(-((v - self.theta).abs() * self.rate))
+    fn spikes_of<R: Real>(&self, v: R) -> R {
+        v.div(R::splat(self.theta)).at_least(R::splat(0.0)).trunc()
     }
 
     /// Whether v / theta is v * (1 / theta) to the bit.
@@ -51,84 +50,114 @@ impl Neuron {
     }
 }
 
-/// A tile of neurons over time: `v` holds the currents x of each step before and v after.
-///
-/// Sets a bit of `fired[t * tiles]` for each neuron that spiked at step t.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub fn forward_tile(neuron: &Neuron, v: &mut [Tile], fired: &mut [u32], tiles: usize) {
-    match (neuron.min_v_mem.is_some(), neuron.has_exact_reciprocal()) {
-        (false, true) => forward_body::<false, true>(neuron, v, fired, tiles),
-        (false, false) => forward_body::<false, false>(neuron, v, fired, tiles),
-        (true, true) => forward_body::<true, true>(neuron, v, fired, tiles),
-        (true, false) => forward_body::<true, false>(neuron, v, fired, tiles),
+for_each_isa! {
+    /// Tiles of neurons over time, `[tile][stride]`: `v` holds the currents x of each of the first `steps` steps before
+    /// and v after. Bit j of `fired[t * tiles + tile]` is set where neuron j of the tile spikes at step t, else not.
+    pub fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
+        match (neuron.min_v_mem.is_some(), neuron.has_exact_reciprocal()) {
+            (false, true) => forward_tiles::<V, false, true>(neuron, v, stride, steps, fired),
+            (false, false) => forward_tiles::<V, false, false>(neuron, v, stride, steps, fired),
+            (true, true) => forward_tiles::<V, true, true>(neuron, v, stride, steps, fired),
+            (true, false) => forward_tiles::<V, true, false>(neuron, v, stride, steps, fired),
+        }
+    }
+
+    /// lambda of a tile: `lambda` holds g of each step before and lambda after; `v` is what [`forward`] wrote.
+    pub fn backward_tile<V>(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
+        if neuron.min_v_mem.is_some() {
+            backward_steps::<V, true>(neuron, v, lambda, |own| *own);
+        } else {
+            backward_steps::<V, false>(neuron, v, lambda, |own| *own);
+        }
+    }
+
+    /// [`backward_tile`] where g is the same `row` at every step, as it is below a readout that is summed over time.
+    pub fn backward_tile_constant<V>(neuron: &Neuron, v: &[Tile], row: &Tile, lambda: &mut [Tile]) {
+        if neuron.min_v_mem.is_some() {
+            backward_steps::<V, true>(neuron, v, lambda, |_| *row);
+        } else {
+            backward_steps::<V, false>(neuron, v, lambda, |_| *row);
+        }
+    }
+}
+
+/// A neuron's step waits for its last: two tiles at a time are stepped in the time of one.
+#[inline(always)]
+fn forward_tiles<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool>(
+    neuron: &Neuron,
+    v: &mut [Tile],
+    stride: usize,
+    steps: usize,
+    fired: &mut [u32],
+) {
+    let tiles = v.len() / stride.max(1);
+    for (pair, columns) in v.chunks_mut(2 * stride.max(1)).enumerate() {
+        let fired = fired.get_mut(2 * pair..).unwrap_or_default();
+        let (first, second) = columns.split_at_mut(stride);
+        if second.is_empty() {
+            forward_steps::<V, BOUNDED, RECIPROCAL, 1>(neuron, [&mut first[..steps]], fired, tiles);
+        } else {
+            let columns = [&mut first[..steps], &mut second[..steps]];
+            forward_steps::<V, BOUNDED, RECIPROCAL, 2>(neuron, columns, fired, tiles);
+        }
     }
 }
 
 #[inline(always)]
-fn forward_body<const BOUNDED: bool, const RECIPROCAL: bool>(
+fn forward_steps<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool, const N: usize>(
     neuron: &Neuron,
-    v: &mut [Tile],
+    columns: [&mut [Tile]; N],
     fired: &mut [u32],
     tiles: usize,
 ) {
-    let theta = neuron.theta;
-    let reciprocal = 1.0 / theta;
-    let lower = neuron.min_v_mem.unwrap_or(f32::NEG_INFINITY);
-    let mut u = [0.0; TILE];
-    for (v, fired) in v.iter_mut().zip(fired.iter_mut().step_by(tiles)) {
-        let mut mask = 0;
-        for j in 0..TILE {
-            let before = u[j] + v[j];
-            let ratio = if RECIPROCAL { before * reciprocal } else { before / theta };
-            let spikes = if before <= 0.0 { 0.0 } else { ratio.trunc() };
-            let after = before - theta * spikes;
-            u[j] = if BOUNDED && after < lower { lower } else { after };
-            v[j] = before;
-            mask |= u32::from(spikes != 0.0) << j;
+    let (theta, take) = (V::splat(neuron.theta), V::splat(-neuron.theta));
+    let reciprocal = V::splat(1.0 / neuron.theta);
+    let lower = V::splat(neuron.min_v_mem.unwrap_or(f32::NEG_INFINITY));
+    let mut u = [[V::splat(0.0); 2]; N];
+    let steps = columns.iter().map(|column| column.len()).min().unwrap_or(0);
+    for t in 0..steps {
+        for n in 0..N {
+            let mut mask = 0;
+            for (half, v) in halves_mut(&mut columns[n][t]).into_iter().enumerate() {
+                let before = u[n][half].add(V::load(v));
+                let ratio = if RECIPROCAL { before.mul(reciprocal) } else { before.div(theta) };
+                let spikes = ratio.at_least(V::splat(0.0)).trunc();
+                let after = take.mul_add(spikes, before);
+                u[n][half] = if BOUNDED { after.at_least(lower) } else { after };
+                before.store(v);
+                mask |= spikes.nonzero() << (half * 16);
+            }
+            fired[t * tiles + n] = mask;
         }
-        *fired = mask;
-    }
-}
-
-/// lambda of a tile: `lambda` holds g of each step before and lambda after; `v` is what [`forward_tile`] wrote.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub fn backward_tile(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
-    if neuron.min_v_mem.is_some() {
-        backward_body::<true>(neuron, v, lambda, |own| *own);
-    } else {
-        backward_body::<false>(neuron, v, lambda, |own| *own);
-    }
-}
-
-/// [`backward_tile`] where g is the same `row` at every step, as it is below a readout that is summed over time.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub fn backward_tile_constant(neuron: &Neuron, v: &[Tile], row: &Tile, lambda: &mut [Tile]) {
-    if neuron.min_v_mem.is_some() {
-        backward_body::<true>(neuron, v, lambda, |_| *row);
-    } else {
-        backward_body::<false>(neuron, v, lambda, |_| *row);
     }
 }
 
 #[inline(always)]
-fn backward_body<const BOUNDED: bool>(
+fn backward_steps<V: F32x16, const BOUNDED: bool>(
     neuron: &Neuron,
     v: &[Tile],
     lambda: &mut [Tile],
     incoming: impl Fn(&Tile) -> Tile,
 ) {
-    let lower = neuron.min_v_mem.unwrap_or(f32::NEG_INFINITY);
-    let mut next = [0.0; TILE];
+    let (theta, take, peak) = (V::splat(neuron.theta), V::splat(-neuron.theta), V::splat(neuron.peak));
+    let (rate, lower) = (V::splat(-neuron.rate), V::splat(neuron.min_v_mem.unwrap_or(f32::NEG_INFINITY)));
+    let mut next = [V::splat(0.0); 2];
     for (v, lambda) in v.iter().zip(lambda).rev() {
         let g = incoming(lambda);
-        for j in 0..TILE {
-            let sigma = neuron.sigma(v[j]);
-            let carried = (1.0 - neuron.theta * sigma) * next[j];
-            // Below the bound the state was replaced, so nothing flows back through it.
-            let bound = BOUNDED && v[j] - neuron.theta * neuron.spikes(v[j]) <= lower;
-            next[j] = sigma * g[j] + if bound { 0.0 } else { carried };
+        let rows = halves(v).into_iter().zip(halves(&g)).zip(halves_mut(lambda));
+        for (((v, g), lambda), next) in rows.zip(&mut next) {
+            let (v, g) = (V::load(v), V::load(g));
+            let sigma = exp(v.sub(theta).abs().mul(rate)).mul(peak);
+            *next = if BOUNDED {
+                // Below the bound the state was replaced, so nothing flows back through it.
+                let after = take.mul_add(neuron.spikes_of(v), v);
+                let open = next.zero_at_most(after, lower);
+                sigma.mul_add(take.mul_add(open, g), open)
+            } else {
+                sigma.mul_add(take.mul_add(*next, g), *next)
+            };
+            next.store(lambda);
         }
-        *lambda = next;
     }
 }
 

@@ -1,21 +1,23 @@
 //! Activity times weights, and its two gradients.
 //!
-//! The forward product and the weight gradient touch only the rows of W^T whose cells are active; lambda is dense, so
-//! the input gradient is a matmul, blocked in registers.
+//! The sparse forward product and weight gradient touch only the rows of W^T whose cells are active. Where most are,
+//! the dense ones beside them are faster; both add the same products in the same order, so that a sample's result does
+//! not depend on which was taken. lambda is always dense, so the input gradient is a [`matmul_tile`] too.
 
-use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::{Activity, TILE, Tile};
+use super::isa::{Isa, for_each_isa};
+use super::vector::F32x16;
+use super::{Activity, TILE, Tile, halves, halves_mut};
 
-/// Steps that the input gradient computes together.
-const STEPS: usize = 6;
-/// Columns that the input gradient computes together.
-const COLUMNS: usize = 16;
+/// Steps that a matmul computes together in registers, and half of them where these are few.
+const STEPS: usize = 12;
+/// Cells of which the dense weight gradient is computed together, and half of them.
+const CELLS: usize = 8;
 /// Rows of panels that one task adds up.
 const ROWS: usize = 64;
 
-/// From one tile to the next where each has `steps` steps: what [`input_gradient`] needs time to be padded to.
+/// From one tile to the next where each has `steps` steps: what [`matmul_tile`] needs time to be padded to.
 pub fn stride(steps: usize) -> usize {
     steps.max(1).next_multiple_of(STEPS)
 }
@@ -75,6 +77,16 @@ impl Panels {
         }
     }
 
+    /// Copies W, from W^T (out, in) with as many columns as this has inputs, in: the weights of the input gradient.
+    pub fn pack_transposed(&mut self, weight_t: &[f32]) {
+        for (output, weights) in weight_t.chunks_exact(self.inputs.max(1)).enumerate() {
+            let panel = &mut self.weights[output / TILE * self.inputs..][..self.inputs];
+            for (row, &weight) in panel.iter_mut().zip(weights) {
+                row[output % TILE] = weight;
+            }
+        }
+    }
+
     /// Copies W^T (in, out) and the bias (out) out.
     pub fn unpack(&self, weight_t: &mut [f32], bias: &mut [f32]) {
         let outputs = bias.len();
@@ -90,11 +102,11 @@ impl Panels {
     }
 
     /// Adds panels of the same shape, `others` in their order, in parallel over the weights.
-    pub fn add(&mut self, others: &[&Panels]) {
+    pub fn add(&mut self, isa: Isa, others: &[&Panels]) {
         self.weights.par_chunks_mut(ROWS).enumerate().for_each(|(chunk, sums)| {
-            others.iter().for_each(|other| add_tiles(sums, &other.weights[chunk * ROWS..][..sums.len()]));
+            others.iter().for_each(|other| add_tiles(isa, sums, &other.weights[chunk * ROWS..][..sums.len()]));
         });
-        others.iter().for_each(|other| add_tiles(&mut self.bias, &other.bias));
+        others.iter().for_each(|other| add_tiles(isa, &mut self.bias, &other.bias));
     }
 
     /// One tile: a row for each input, and the bias.
@@ -105,15 +117,6 @@ impl Panels {
     /// One tile, to add a gradient to.
     pub fn tile_mut(&mut self, tile: usize) -> (&mut [Tile], &mut Tile) {
         (&mut self.weights[tile * self.inputs..(tile + 1) * self.inputs], &mut self.bias[tile])
-    }
-}
-
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-fn add_tiles(sums: &mut [Tile], tiles: &[Tile]) {
-    for (sum, tile) in sums.iter_mut().zip(tiles) {
-        for j in 0..TILE {
-            sum[j] += tile[j];
-        }
     }
 }
 
@@ -136,128 +139,245 @@ pub(crate) fn constant_gradient_tile(
     }
 }
 
-/// b + sum of count * W^T\[cell\] over the active cells of one step, in their order.
+for_each_isa! {
+    fn add_tiles<V>(sums: &mut [Tile], tiles: &[Tile]) {
+        for (sum, tile) in sums.iter_mut().zip(tiles) {
+            for (sum, part) in halves_mut(sum).into_iter().zip(halves(tile)) {
+                V::load(sum).add(V::load(part)).store(sum);
+            }
+        }
+    }
+
+    /// The currents of every neuron at every step of `activity`, `[tile][stride]`: b + sum of count * W^T\[cell\] over
+    /// the step's active cells, in their order.
+    ///
+    /// # Panics
+    /// If `x` is too small, or a cell is none of the layer's inputs.
+    pub fn gather<V>(panels: &Panels, activity: &Activity, stride: usize, x: &mut [Tile]) {
+        let mut tile = 0;
+        while tile < panels.tiles() {
+            let x = &mut x[tile * stride..];
+            // More tiles at a time read each entry less often, and mispredict the end of a step less often.
+            tile += match panels.tiles() - tile {
+                2.. => gather_tiles::<V, 2>(panels, tile, activity, stride, x),
+                _ => gather_tiles::<V, 1>(panels, tile, activity, stride, x),
+            };
+        }
+    }
+
+    /// b + sum of count * W^T\[cell\] over `active`, by itself: the readout's product with the spikes summed over time.
+    pub fn product<V>(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
+        let [sums] = gather_step::<V, 1>([panel], [bias], active);
+        let mut x = [0.0; TILE];
+        store(sums, &mut x);
+        x
+    }
+
+    /// Adds each tile's weight gradient, the sum over steps of count * lambda\[t\] to each active cell's row, and its
+    /// bias gradient, the sum of lambda. Both sums run forward in time. `lambda` is `[tile][stride]`.
+    ///
+    /// # Panics
+    /// If `lambda` is too small, or a cell is none of the layer's inputs.
+    pub fn weight_gradient<V>(activity: &Activity, lambda: &[Tile], stride: usize, gradient: &mut Panels) {
+        let tiles = gradient.tiles();
+        let mut tile = 0;
+        while tile < tiles {
+            let lambda = &lambda[tile * stride..];
+            tile += match tiles - tile {
+                2.. => weight_gradient_tiles::<V, 2>(activity, lambda, stride, gradient, tile),
+                _ => weight_gradient_tiles::<V, 1>(activity, lambda, stride, gradient, tile),
+            };
+        }
+    }
+
+    /// b + a W^T of `stride` steps, as [`stride`] gives it, for one tile of outputs: `a` is `[tile of inputs][stride]`,
+    /// `out` `[stride]`. Sums run over the inputs in their order.
+    pub fn matmul_tile<V>(a: &[Tile], stride: usize, panel: &[Tile], bias: &Tile, out: &mut [Tile]) {
+        if V::WIDE {
+            let start = halves(bias).map(V::load);
+            for (block, out) in out.as_chunks_mut::<STEPS>().0.iter_mut().enumerate() {
+                let sums = matmul_block::<V, STEPS, 2>(a, stride, block * STEPS, panel, [0, 1], start);
+                sums.into_iter().zip(out).for_each(|(sums, out)| store(sums, out));
+            }
+        } else {
+            const FEW: usize = STEPS / 2;
+            for (block, out) in out.as_chunks_mut::<FEW>().0.iter_mut().enumerate() {
+                for half in [0, 1] {
+                    let start = [V::load(halves(bias)[half])];
+                    let sums = matmul_block::<V, FEW, 1>(a, stride, block * FEW, panel, [half], start);
+                    sums.into_iter().zip(&mut *out).for_each(|([sum], out)| sum.store(halves_mut(out)[half]));
+                }
+            }
+        }
+    }
+
+    /// The same sums as [`weight_gradient`]'s for one tile, for dense activity `a`, `[tile of inputs][stride]`.
+    pub fn dense_weight_gradient_tile<V>(
+        a: &[Tile],
+        stride: usize,
+        lambda: &[Tile],
+        panel: &mut [Tile],
+        bias: &mut Tile,
+    ) {
+        add_over_time::<V>(lambda, bias);
+        for (a, rows) in a.chunks_exact(stride.max(1)).zip(panel.chunks_mut(TILE)) {
+            let (blocks, rest) = if V::WIDE {
+                let (blocks, rest) = rows.as_chunks_mut::<CELLS>();
+                for (block, rows) in blocks.iter_mut().enumerate() {
+                    dense_gradient_block::<V, CELLS, 2>(a, block * CELLS, lambda, rows, [0, 1]);
+                }
+                (blocks.len() * CELLS, rest)
+            } else {
+                const FEW: usize = CELLS / 2;
+                let (blocks, rest) = rows.as_chunks_mut::<FEW>();
+                for (block, rows) in blocks.iter_mut().enumerate() {
+                    dense_gradient_block::<V, FEW, 1>(a, block * FEW, lambda, rows, [0]);
+                    dense_gradient_block::<V, FEW, 1>(a, block * FEW, lambda, rows, [1]);
+                }
+                (blocks.len() * FEW, rest)
+            };
+            for (i, row) in rest.as_chunks_mut::<1>().0.iter_mut().enumerate() {
+                dense_gradient_block::<V, 1, 2>(a, blocks + i, lambda, row, [0, 1]);
+            }
+        }
+    }
+}
+
 #[inline(always)]
-pub(crate) fn gather(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
-    let mut x = *bias;
+fn store<V: F32x16>(values: [V; 2], to: &mut Tile) {
+    values.into_iter().zip(halves_mut(to)).for_each(|(value, to)| value.store(to));
+}
+
+#[inline(always)]
+fn gather_step<V: F32x16, const N: usize>(
+    panels: [&[Tile]; N],
+    bias: [&Tile; N],
+    active: &[(u32, f32)],
+) -> [[V; 2]; N] {
+    let mut sums = bias.map(|bias| halves(bias).map(V::load));
     for &(cell, count) in active {
-        let row = &panel[cell as usize];
-        for j in 0..TILE {
-            x[j] += count * row[j];
+        let count = V::splat(count);
+        for n in 0..N {
+            let row = halves(&panels[n][cell as usize]);
+            for half in 0..2 {
+                sums[n][half] = count.mul_add(V::load(row[half]), sums[n][half]);
+            }
         }
     }
-    x
+    sums
 }
 
-/// The currents of a tile at every step of `x`: b + sum of count * W^T\[cell\] over the step's active cells.
-///
-/// # Panics
-/// If `activity` has fewer steps than `x`, or a cell that is not in `panel`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub fn forward_tile(panel: &[Tile], bias: &Tile, activity: &Activity, x: &mut [Tile]) {
-    for (t, x) in x.iter_mut().enumerate() {
-        *x = gather(panel, bias, activity.step(t));
-    }
-}
-
-/// b + sum of count * W^T\[cell\] over `active`, by itself: the readout's product with the spikes summed over time.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub fn product(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
-    gather(panel, bias, active)
-}
-
-/// Adds a tile's weight gradient, the sum over steps of count * lambda\[t\] to each active cell's row, and its bias
-/// gradient, the sum of lambda. Both sums run forward in time.
-///
-/// # Panics
-/// If `activity` has fewer steps than `lambda`, or a cell that is not in `panel`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub fn weight_gradient_tile(activity: &Activity, lambda: &[Tile], panel: &mut [Tile], bias: &mut Tile) {
-    let mut sum = *bias;
-    for (t, lambda) in lambda.iter().enumerate() {
-        let lambda = *lambda;
-        for j in 0..TILE {
-            sum[j] += lambda[j];
+/// Tiles `first` to `first + N`; gives N.
+#[inline(always)]
+fn gather_tiles<V: F32x16, const N: usize>(
+    panels: &Panels,
+    first: usize,
+    activity: &Activity,
+    stride: usize,
+    x: &mut [Tile],
+) -> usize {
+    let tiles: [_; N] = std::array::from_fn(|n| panels.tile(first + n));
+    let mut columns = x.chunks_exact_mut(stride);
+    let columns: [&mut [Tile]; N] = std::array::from_fn(|_| columns.next().unwrap_or_default());
+    for t in 0..activity.steps() {
+        let sums = gather_step::<V, N>(tiles.map(|(panel, _)| panel), tiles.map(|(_, bias)| bias), activity.step(t));
+        for n in 0..N {
+            store(sums[n], &mut columns[n][t]);
         }
+    }
+    N
+}
+
+/// Tiles `first` to `first + N`; gives N.
+#[inline(always)]
+fn weight_gradient_tiles<V: F32x16, const N: usize>(
+    activity: &Activity,
+    lambda: &[Tile],
+    stride: usize,
+    gradient: &mut Panels,
+    first: usize,
+) -> usize {
+    let inputs = gradient.inputs;
+    for n in 0..N {
+        add_over_time::<V>(&lambda[n * stride..][..activity.steps()], &mut gradient.bias[first + n]);
+    }
+    let mut panels = gradient.weights[first * inputs..][..N * inputs].chunks_exact_mut(inputs.max(1));
+    let panels: [&mut [Tile]; N] = std::array::from_fn(|_| panels.next().unwrap_or_default());
+    for t in 0..activity.steps() {
+        let lambda: [[V; 2]; N] = std::array::from_fn(|n| halves(&lambda[n * stride + t]).map(V::load));
         for &(cell, count) in activity.step(t) {
-            let row = &mut panel[cell as usize];
-            for j in 0..TILE {
-                row[j] += count * lambda[j];
-            }
-        }
-    }
-    *bias = sum;
-}
-
-/// The weights of one layer in the order of the input gradient: for each 16 inputs, a row for each output.
-#[derive(Clone, Debug, Default)]
-pub struct TransposedPanels {
-    /// Outputs, padded to whole tiles.
-    outputs: usize,
-    /// `[columns][output]`
-    weights: Vec<[f32; COLUMNS]>,
-}
-
-impl TransposedPanels {
-    /// Zeros, for a layer of `outputs` times `inputs` weights.
-    pub fn zeros(inputs: usize, outputs: usize) -> TransposedPanels {
-        let outputs = outputs.next_multiple_of(TILE);
-        let columns = inputs.next_multiple_of(TILE) / COLUMNS;
-        TransposedPanels { outputs, weights: vec![[0.0; COLUMNS]; columns * outputs] }
-    }
-
-    /// Copies W^T (in, out) in.
-    pub fn pack(&mut self, weight_t: &[f32], outputs: usize) {
-        for (input, weights) in weight_t.chunks_exact(outputs.max(1)).enumerate() {
-            let panel = &mut self.weights[input / COLUMNS * self.outputs..][..outputs];
-            for (row, &weight) in panel.iter_mut().zip(weights) {
-                row[input % COLUMNS] = weight;
-            }
-        }
-    }
-}
-
-/// lambda W for `stride` steps, as [`stride`] gives it.
-///
-/// `lambda` is `[tile][step]` of the layer's outputs, `g` `[tile][step]` of its inputs; sums run over the outputs in
-/// their order.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub fn input_gradient(weights: &TransposedPanels, lambda: &[Tile], stride: usize, g: &mut [Tile]) {
-    const PARTS: usize = TILE / COLUMNS;
-    for (tile, g) in g.chunks_exact_mut(stride).enumerate() {
-        let panels = &weights.weights[tile * PARTS * weights.outputs..][..PARTS * weights.outputs];
-        for (block, g) in g.as_chunks_mut::<STEPS>().0.iter_mut().enumerate() {
-            for (part, panel) in panels.chunks_exact(weights.outputs.max(1)).enumerate() {
-                let mut sums = [[0.0; COLUMNS]; STEPS];
-                for (lambda, rows) in lambda.chunks_exact(stride).zip(panel.as_chunks::<TILE>().0) {
-                    let lambda = &lambda.as_chunks::<STEPS>().0[block];
-                    for (k, row) in rows.iter().enumerate() {
-                        for (sums, lambda) in sums.iter_mut().zip(lambda) {
-                            for j in 0..COLUMNS {
-                                sums[j] += lambda[k] * row[j];
-                            }
-                        }
-                    }
-                }
-                for (g, sums) in g.iter_mut().zip(&sums) {
-                    g[part * COLUMNS..][..COLUMNS].copy_from_slice(sums);
+            let count = V::splat(count);
+            for n in 0..N {
+                let row = halves_mut(&mut panels[n][cell as usize]);
+                for (row, lambda) in row.into_iter().zip(lambda[n]) {
+                    count.mul_add(lambda, V::load(row)).store(row);
                 }
             }
         }
     }
+    N
 }
 
-/// lambda W for one step: lambda has one number for each output, `g` is `[tile]` of the inputs.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub fn input_gradient_row(weights: &TransposedPanels, lambda: &[f32], g: &mut [Tile]) {
-    let parts = g.iter_mut().flat_map(|tile| tile.as_chunks_mut::<COLUMNS>().0);
-    for (g, panel) in parts.zip(weights.weights.chunks_exact(weights.outputs.max(1))) {
-        let mut sums = [0.0; COLUMNS];
-        for (&lambda, row) in lambda.iter().zip(panel) {
-            for j in 0..COLUMNS {
-                sums[j] += lambda * row[j];
+#[inline(always)]
+fn add_over_time<V: F32x16>(lambda: &[Tile], sum: &mut Tile) {
+    let mut sums = halves(sum).map(V::load);
+    for lambda in lambda {
+        for (sum, lambda) in sums.iter_mut().zip(halves(lambda)) {
+            *sum = sum.add(V::load(lambda));
+        }
+    }
+    store(sums, sum);
+}
+
+/// I steps from `first` on, of P halves of a tile of outputs, in registers.
+#[inline(always)]
+fn matmul_block<V: F32x16, const I: usize, const P: usize>(
+    a: &[Tile],
+    stride: usize,
+    first: usize,
+    panel: &[Tile],
+    parts: [usize; P],
+    start: [V; P],
+) -> [[V; P]; I] {
+    let mut sums = [start; I];
+    for (a, rows) in a.chunks_exact(stride).zip(panel.chunks(TILE)) {
+        let Some((a, _)) = a[first..].split_first_chunk::<I>() else { continue };
+        for (k, row) in rows.iter().enumerate().take(TILE) {
+            let row = parts.map(|part| V::load(halves(row)[part]));
+            for i in 0..I {
+                let a = V::splat(a[i][k]);
+                for p in 0..P {
+                    sums[i][p] = a.mul_add(row[p], sums[i][p]);
+                }
             }
         }
-        *g = sums;
+    }
+    sums
+}
+
+/// I cells from `first` on, of P halves of a tile of outputs, in registers.
+#[inline(always)]
+fn dense_gradient_block<V: F32x16, const I: usize, const P: usize>(
+    a: &[Tile],
+    first: usize,
+    lambda: &[Tile],
+    rows: &mut [Tile; I],
+    parts: [usize; P],
+) {
+    let mut sums: [[V; P]; I] = std::array::from_fn(|i| parts.map(|part| V::load(halves(&rows[i])[part])));
+    for (a, lambda) in a.iter().zip(lambda) {
+        let Some((a, _)) = a[first..].split_first_chunk::<I>() else { continue };
+        let lambda = parts.map(|part| V::load(halves(lambda)[part]));
+        for i in 0..I {
+            let a = V::splat(a[i]);
+            for p in 0..P {
+                sums[i][p] = a.mul_add(lambda[p], sums[i][p]);
+            }
+        }
+    }
+    for (sums, row) in sums.into_iter().zip(rows) {
+        for (sum, part) in sums.into_iter().zip(parts) {
+            sum.store(halves_mut(row)[part]);
+        }
     }
 }

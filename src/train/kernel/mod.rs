@@ -8,23 +8,27 @@
 //! exp        the exponential of the surrogate gradient and of the softmax
 //! loss       softmax cross entropy of the summed readout
 //! adam       the update
+//! isa        the instruction sets that the kernels are compiled for
+//! vector     sixteen float32 side by side on each of them
 //! ```
 //!
 //! Neurons are handled in tiles of [`TILE`] neighbours: a tile's membrane state stays in registers while its columns
 //! of W stay in L1 for all steps of a sample. Layers are padded to whole tiles with weights of zero, and a padded
 //! neuron never spikes and gets no gradient.
 //!
-//! **The same bits everywhere.** Bodies are plain Rust, compiled for several instruction sets and chosen at run time.
-//! Each product is rounded before it is added (no fused multiply-add), and each sum has one order that depends on
-//! neither the vector length nor the number of threads, so that results are equal to the bit on every machine.
+//! **The same bits everywhere.** A kernel is written once and compiled for several instruction sets, one of which is
+//! chosen at run time. Multiply-add rounds once on all of them, and each sum has one order that depends on neither the
+//! vector length nor the number of threads, so that results are equal to the bit on every machine.
 
 mod activity;
 pub mod adam;
 pub mod exp;
 pub mod iaf;
+pub mod isa;
 pub mod linear;
 pub mod loss;
 pub(crate) mod sample;
+mod vector;
 
 pub use activity::Activity;
 
@@ -33,6 +37,20 @@ pub const TILE: usize = 32;
 
 /// One number for each neuron of a tile.
 pub type Tile = [f32; TILE];
+
+/// A tile's two halves.
+#[inline(always)]
+fn halves(tile: &Tile) -> [&[f32; 16]; 2] {
+    let halves = tile.as_chunks().0;
+    [&halves[0], &halves[1]]
+}
+
+/// The same, to write to.
+#[inline(always)]
+fn halves_mut(tile: &mut Tile) -> [&mut [f32; 16]; 2] {
+    let (low, high) = tile.as_chunks_mut().0.split_at_mut(1);
+    [&mut low[0], &mut high[0]]
+}
 
 /// What can be wrong with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]

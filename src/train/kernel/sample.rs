@@ -5,11 +5,9 @@
 //! backward is v. The readout is linear and its loss is of its sum over time, so it sees only the sum of the spikes,
 //! and its gradient is one row for all steps.
 
-use super::iaf::{self, Neuron, backward_tile, backward_tile_constant};
-use super::linear::{
-    self, Panels, TransposedPanels, constant_gradient_tile, input_gradient, input_gradient_row, product,
-    weight_gradient_tile,
-};
+use super::iaf::{self, Neuron};
+use super::isa::Isa;
+use super::linear::{self, Panels};
 use super::{Activity, KernelError, TILE, Tile};
 use crate::frames::SampleFrames;
 
@@ -18,12 +16,13 @@ use crate::frames::SampleFrames;
 pub(crate) struct PackedLayer {
     pub(crate) forward: Panels,
     /// For the input gradient, which the first layer does not need.
-    pub(crate) transposed: Option<TransposedPanels>,
+    pub(crate) transposed: Option<Panels>,
 }
 
 /// The network as the kernels read it: hidden layers, then the readout.
 #[derive(Debug)]
 pub(crate) struct PackedNetwork {
+    pub(crate) isa: Isa,
     pub(crate) neuron: Neuron,
     pub(crate) inputs: usize,
     pub(crate) classes: usize,
@@ -44,10 +43,10 @@ pub(crate) struct SampleState {
     sums: Vec<f32>,
     /// `[tile][step]`
     lambda: Vec<Tile>,
-    /// `[tile][step]`
-    incoming: Vec<Tile>,
-    /// `[tile]`
-    row: Vec<Tile>,
+    /// lambda of the layer above.
+    above: Vec<Tile>,
+    /// An activity as a matrix, where it is dense.
+    dense: Vec<Tile>,
 }
 
 impl SampleState {
@@ -76,17 +75,21 @@ impl PackedNetwork {
 
         for (layer, (packed, v)) in self.hidden.iter().zip(&mut state.potentials).enumerate() {
             let (before, after) = state.activities.split_at_mut(layer + 1);
-            let tiles = packed.forward.tiles();
+            let (before, panels) = (&before[layer], &packed.forward);
+            let tiles = panels.tiles();
             v.resize(tiles * stride, [0.0; TILE]);
-            state.fired.resize(steps * tiles, 0);
-            for tile in 0..tiles {
-                let (panel, bias) = packed.forward.tile(tile);
-                let v = &mut v[tile * stride..][..steps];
-                let fired = state.fired.get_mut(tile..).unwrap_or_default();
-                linear::forward_tile(panel, bias, &before[layer], v);
-                iaf::forward_tile(&self.neuron, v, fired, tiles);
+            if before.is_dense(panels.inputs()) {
+                before.write_dense(panels.inputs(), stride, &mut state.dense);
+                for (tile, x) in v.chunks_exact_mut(stride).enumerate() {
+                    let (panel, bias) = panels.tile(tile);
+                    linear::matmul_tile(self.isa, &state.dense, stride, panel, bias, x);
+                }
+            } else {
+                linear::gather(self.isa, panels, before, stride, v);
             }
-            after[0].set_spikes(&state.fired, v, packed.forward.outputs(), stride, &self.neuron);
+            state.fired.resize(steps * tiles, 0);
+            iaf::forward(self.isa, &self.neuron, v, stride, steps, &mut state.fired);
+            after[0].set_spikes(self.isa, &state.fired, v, panels.outputs(), stride, &self.neuron);
         }
 
         let width = self.readout.forward.inputs();
@@ -94,7 +97,7 @@ impl PackedNetwork {
         for (tile, logits) in logits.chunks_mut(TILE).enumerate() {
             let (panel, bias) = self.readout.forward.tile(tile);
             let bias = bias.map(|b| b * steps as f32);
-            let sums = product(panel, &bias, state.totals.step(0));
+            let sums = linear::product(self.isa, panel, &bias, state.totals.step(0));
             logits.copy_from_slice(&sums[..logits.len()]);
         }
         Ok(())
@@ -113,33 +116,35 @@ impl PackedNetwork {
             let mut lambda = [0.0; TILE];
             lambda[..gradient.len()].copy_from_slice(gradient);
             let (panel, bias) = readout.tile_mut(tile);
-            constant_gradient_tile(&state.totals, &lambda, steps, panel, bias);
+            linear::constant_gradient_tile(&state.totals, &lambda, steps, panel, bias);
         }
 
+        let row: Vec<(u32, f32)> = (0..).zip(gradient.iter().copied()).collect();
         let mut above = &self.readout;
         for (layer, (packed, gradients)) in self.hidden.iter().zip(hidden).enumerate().rev() {
-            let tiles = packed.forward.tiles();
-            let is_last = layer + 1 == self.hidden.len();
             let Some(transposed) = &above.transposed else { return };
-            if is_last {
-                state.row.resize(tiles, [0.0; TILE]);
-                input_gradient_row(transposed, gradient, &mut state.row);
-                state.lambda.resize(tiles * stride, [0.0; TILE]);
-            } else {
-                state.incoming.resize(tiles * stride, [0.0; TILE]);
-                input_gradient(transposed, &state.lambda, stride, &mut state.incoming);
-                std::mem::swap(&mut state.lambda, &mut state.incoming);
-            }
-            for tile in 0..tiles {
+            std::mem::swap(&mut state.lambda, &mut state.above);
+            state.lambda.resize(packed.forward.tiles() * stride, [0.0; TILE]);
+            for (tile, lambda) in state.lambda.chunks_exact_mut(stride).enumerate() {
                 let v = &state.potentials[layer][tile * stride..][..steps];
-                let lambda = &mut state.lambda[tile * stride..][..steps];
-                if is_last {
-                    backward_tile_constant(&self.neuron, v, &state.row[tile], lambda);
+                let (panel, bias) = transposed.tile(tile);
+                if layer + 1 == self.hidden.len() {
+                    let row = linear::product(self.isa, panel, bias, &row);
+                    iaf::backward_tile_constant(self.isa, &self.neuron, v, &row, &mut lambda[..steps]);
                 } else {
-                    backward_tile(&self.neuron, v, lambda);
+                    linear::matmul_tile(self.isa, &state.above, stride, panel, bias, lambda);
+                    iaf::backward_tile(self.isa, &self.neuron, v, &mut lambda[..steps]);
                 }
-                let (panel, bias) = gradients.tile_mut(tile);
-                weight_gradient_tile(&state.activities[layer], lambda, panel, bias);
+            }
+            let activity = &state.activities[layer];
+            if activity.is_dense(gradients.inputs()) {
+                activity.write_dense(gradients.inputs(), stride, &mut state.dense);
+                for (tile, lambda) in state.lambda.chunks_exact(stride).enumerate() {
+                    let (panel, bias) = gradients.tile_mut(tile);
+                    linear::dense_weight_gradient_tile(self.isa, &state.dense, stride, &lambda[..steps], panel, bias);
+                }
+            } else {
+                linear::weight_gradient(self.isa, activity, &state.lambda, stride, gradients);
             }
             above = packed;
         }

@@ -11,7 +11,8 @@ use rayon::prelude::*;
 use super::BatchLoss;
 use super::network::{Network, Parameters, Shape};
 use crate::frames::SampleFrames;
-use crate::train::kernel::linear::{Panels, TransposedPanels};
+use crate::train::kernel::isa::Isa;
+use crate::train::kernel::linear::Panels;
 use crate::train::kernel::loss;
 use crate::train::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
 use crate::train::kernel::{Activity, KernelError};
@@ -48,14 +49,14 @@ impl Workspace {
             .enumerate()
             .map(|(i, (inputs, outputs))| PackedLayer {
                 forward: Panels::zeros(inputs, outputs),
-                transposed: (i > 0).then(|| TransposedPanels::zeros(inputs, outputs)),
+                transposed: (i > 0).then(|| Panels::zeros(outputs, inputs)),
             })
             .collect();
         // A shape has a readout whatever its hidden layers.
         let readout = layers.pop().unwrap_or_else(|| PackedLayer { forward: Panels::default(), transposed: None });
         let Shape { inputs, classes, .. } = *network.shape();
         let neuron = network.neuron.constants();
-        let packed = PackedNetwork { neuron, inputs, classes, hidden: layers, readout };
+        let packed = PackedNetwork { isa: Isa::chosen(), neuron, inputs, classes, hidden: layers, readout };
         Workspace { packed, blocks: Vec::new(), states: Mutex::default() }
     }
 
@@ -71,7 +72,7 @@ impl Workspace {
         for (packed, layer) in packed.zip(network.parameters.layers()) {
             packed.forward.pack(layer.weight_t, layer.bias);
             if let Some(transposed) = &mut packed.transposed {
-                transposed.pack(layer.weight_t, layer.outputs);
+                transposed.pack_transposed(layer.weight_t);
             }
         }
     }
@@ -116,7 +117,7 @@ impl Workspace {
         if let Some((first, others)) = blocks.split_first_mut() {
             for (i, layer) in gradients.layers_mut().enumerate() {
                 let others: Vec<&Panels> = others.iter().map(|block| &block.gradients[i]).collect();
-                first.gradients[i].add(&others);
+                first.gradients[i].add(packed.isa, &others);
                 first.gradients[i].unpack(layer.weight_t, layer.bias);
             }
         }

@@ -1,0 +1,124 @@
+//! Kernels compiled for several instruction sets, one of which is chosen at run time.
+//!
+//! `TONIC_ISA=portable|avx2|avx512` chooses another than the best that the machine has, to test or to measure it.
+
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// The environment variable.
+pub const VARIABLE: &str = "TONIC_ISA";
+
+/// An instruction set that this machine has. There is no other way to one than [`available`](Isa::available).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Isa(pub(super) Set);
+
+/// What the kernels are compiled for. Each has fused multiply-add, the portable one by a slow call where need be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Set {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Isa {
+    /// All that this machine has, the best last.
+    pub fn available() -> Vec<Isa> {
+        let mut sets = vec![Isa(Set::Portable)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            if has!("avx2") && has!("fma") {
+                sets.push(Isa(Set::Avx2));
+                if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
+                    sets.push(Isa(Set::Avx512));
+                }
+            }
+        }
+        sets
+    }
+
+    /// The one that [`VARIABLE`] names, or the best.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for one that this machine has not.
+    pub fn named() -> Result<Isa> {
+        let best = Isa::available().pop().unwrap_or(Isa(Set::Portable));
+        match std::env::var(VARIABLE) {
+            Ok(name) if !name.is_empty() => name.parse().map_err(|()| {
+                let names: Vec<&str> = Isa::available().into_iter().map(Isa::name).collect();
+                Error::usage(VARIABLE, names.join(", "), name)
+            }),
+            _ => Ok(best),
+        }
+    }
+
+    /// The same, or the portable one where the name is none; [`named`](Isa::named) tells.
+    pub fn chosen() -> Isa {
+        Isa::named().unwrap_or(Isa(Set::Portable))
+    }
+
+    /// Its name in [`VARIABLE`].
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Set::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+        }
+    }
+}
+
+impl FromStr for Isa {
+    type Err = ();
+
+    fn from_str(name: &str) -> std::result::Result<Isa, ()> {
+        Isa::available().into_iter().find(|isa| isa.name() == name).ok_or(())
+    }
+}
+
+/// Functions compiled once for each instruction set. They take the [`Isa`] to run on before their own arguments, and
+/// their bodies have its [`F32x16`](super::vector::F32x16) as `V`.
+macro_rules! for_each_isa {
+    ($(
+        $(#[$attribute:meta])*
+        $visibility:vis fn $name:ident<$vector:ident>($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)? $body:block
+    )*) => {$(
+        $(#[$attribute])*
+        #[allow(unsafe_code)]
+        $visibility fn $name(isa: $crate::train::kernel::isa::Isa, $($argument: $type),*) $(-> $output)? {
+            use $crate::train::kernel::isa::Set;
+            use $crate::train::kernel::vector;
+
+            #[inline(always)]
+            fn body<$vector: vector::F32x16>($($argument: $type),*) $(-> $output)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($argument: $type),*) $(-> $output)? {
+                body::<vector::Avx2>($($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            fn avx512($($argument: $type),*) $(-> $output)? {
+                body::<vector::Avx512>($($argument),*)
+            }
+
+            match isa.0 {
+                Set::Portable => body::<vector::Portable>($($argument),*),
+                // SAFETY: there is only an Isa that this machine has.
+                #[cfg(target_arch = "x86_64")]
+                Set::Avx2 => unsafe { avx2($($argument),*) },
+                // SAFETY: the same.
+                #[cfg(target_arch = "x86_64")]
+                Set::Avx512 => unsafe { avx512($($argument),*) },
+            }
+        }
+    )*};
+}
+
+pub(super) use for_each_isa;
