@@ -17,7 +17,7 @@ use resvg::{tiny_skia, usvg};
 use crate::error::{Error, Result};
 use crate::publish::publish;
 
-pub use bars::{BarGroup, BarRow, bars, figures};
+pub use bars::{BarColumn, BarGroup, BarRow, bars, figures};
 pub use page::{Panel, PanelKind, page};
 
 /// PNG pixels an SVG unit: sharp on screens of high density.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::frames::FrameShape;
-use crate::plot::{BarGroup, BarRow, Picture, bars, figures};
+use crate::plot::{BarColumn, BarGroup, BarRow, Picture, bars, figures};
 
 /// Samples of Spiking Speech Commands' training set: every way's epoch is scaled to as many.
 const SSC_SAMPLES: f64 = 75_466.0;
@@ -55,14 +55,41 @@ pub struct Strategy {
 }
 
 /// A figure of a strategy.
-type Figure = fn(&Strategy) -> Option<f64>;
+struct Figure {
+    /// In JSON.
+    field: &'static str,
+    /// In the table.
+    short: &'static str,
+    /// In the chart.
+    column: BarColumn,
+    of: fn(&Strategy) -> Option<f64>,
+}
 
-/// The figures of a strategy: their names in JSON, in the table, in the chart.
-const FIGURES: [(&str, &str, &str, Figure); 4] = [
-    ("batches_per_second", "batches/s", "batches/s", |s| s.batches_per_second),
-    ("samples_per_second", "samples/s", "samples/s", |s| s.samples_per_second),
-    ("bytes_per_sample", "bytes a sample", "bytes a sample", |s| s.bytes_per_sample),
-    ("epoch_seconds_at_ssc", "s an epoch", "seconds an epoch of SSC", |s| s.epoch_seconds_at_ssc),
+const FIGURES: [Figure; 4] = [
+    Figure {
+        field: "batches_per_second",
+        short: "batches/s",
+        column: BarColumn { name: "batches/s", hint: "more is better" },
+        of: |strategy| strategy.batches_per_second,
+    },
+    Figure {
+        field: "samples_per_second",
+        short: "samples/s",
+        column: BarColumn { name: "samples/s", hint: "more is better" },
+        of: |strategy| strategy.samples_per_second,
+    },
+    Figure {
+        field: "bytes_per_sample",
+        short: "bytes a sample",
+        column: BarColumn { name: "bytes a sample", hint: "less is better" },
+        of: |strategy| strategy.bytes_per_sample,
+    },
+    Figure {
+        field: "epoch_seconds_at_ssc",
+        short: "s an epoch",
+        column: BarColumn { name: "seconds an epoch at SSC's size", hint: "75,466 samples; less is better" },
+        of: |strategy| strategy.epoch_seconds_at_ssc,
+    },
 ];
 
 impl Strategy {
@@ -140,8 +167,8 @@ impl Report {
                     return fault(field, &expected, format!("{:?}", words.chars().take(60).collect::<String>()));
                 }
             }
-            for (field, _, _, figure) in FIGURES {
-                match figure(strategy) {
+            for Figure { field, of, .. } in FIGURES {
+                match of(strategy) {
                     None if strategy.reason.is_some() => {}
                     Some(value) if (1.0 / LARGEST..=LARGEST).contains(&value) => {}
                     None => return fault(field, "a number, or a reason why there is none", "null".into()),
@@ -188,13 +215,13 @@ fn by_work(strategies: &[Strategy]) -> impl Iterator<Item = (&'static str, Vec<&
 pub fn table(strategies: &[Strategy]) -> String {
     let mut text = String::new();
     for (title, group) in by_work(strategies) {
-        let names: String = FIGURES.iter().map(|(_, name, ..)| format!("{name:>15}")).collect();
+        let names: String = FIGURES.iter().map(|figure| format!("{:>16}", figure.short)).collect();
         let _ = writeln!(text, "{title:34}{names}");
         for strategy in group {
-            let cell = |figure: &Figure| format!("{:>15}", figure(strategy).map_or("-".into(), figures));
+            let cell = |figure: &Figure| format!("{:>16}", (figure.of)(strategy).map_or("-".into(), figures));
             let cells = match &strategy.reason {
                 Some(reason) => format!("  not available: {reason}"),
-                None => FIGURES.iter().map(|(.., figure)| cell(figure)).collect(),
+                None => FIGURES.iter().map(cell).collect(),
             };
             let _ = writeln!(text, "  {:32}{cells}", strategy.name);
         }
@@ -214,11 +241,11 @@ pub fn chart(title: &str, strategies: &[Strategy]) -> Result<Picture> {
                 .into_iter()
                 .map(|strategy| BarRow {
                     name: strategy.name.clone(),
-                    values: FIGURES.iter().map(|(_, _, _, figure)| figure(strategy)).collect(),
+                    values: FIGURES.iter().map(|figure| (figure.of)(strategy)).collect(),
                     note: strategy.reason.as_ref().map(|reason| format!("not available: {reason}")),
                 })
                 .collect(),
         })
         .collect();
-    bars(title, &FIGURES.map(|(_, _, name, _)| name), &groups)
+    bars(title, &FIGURES.map(|figure| figure.column), &groups)
 }

@@ -14,7 +14,16 @@ const GAP: i32 = 22;
 const ROW: i32 = 30;
 const BAR: i32 = 20;
 const MARGIN: i32 = 18;
-const TOP: i32 = 84;
+const TOP: i32 = 92;
+
+/// What a column shows.
+#[derive(Clone, Copy, Debug)]
+pub struct BarColumn {
+    /// The figure and its unit.
+    pub name: &'static str,
+    /// Below it, smaller: which way is better.
+    pub hint: &'static str,
+}
 
 /// Rows that belong together.
 #[derive(Clone, Debug)]
@@ -36,31 +45,36 @@ pub struct BarRow {
     pub note: Option<String>,
 }
 
-/// Draws groups of rows below a title, with a column for each name of `columns`.
+/// Draws groups of rows below a title.
 ///
 /// # Errors
 /// [`crate::error::Error::Plot`].
-pub fn bars(title: &str, columns: &[&str], groups: &[BarGroup]) -> Result<Picture> {
+pub fn bars(title: &str, columns: &[BarColumn], groups: &[BarGroup]) -> Result<Picture> {
     let rows = || groups.iter().flat_map(|group| &group.rows);
     let widest = rows().map(|row| row.name.chars().count()).max().unwrap_or(0) as i32;
     let left = MARGIN + (widest * 8 + 16).clamp(120, 330);
     let bottom = TOP + groups.iter().map(|group| ROW * (group.rows.len() as i32 + 1) + 8).sum::<i32>();
     let size = (left + (COLUMN + GAP) * columns.len() as i32, bottom + 40);
+    let faint = INK.mix(0.65);
     let anchored = |points: usize, h, v| text(points).pos(Pos::new(h, v));
     draw((size.0 as u32, size.1 as u32), "bars", |area| {
         area.draw(&Text::new(title.to_string(), (MARGIN, 14), text(20)))?;
-        for (i, name) in columns.iter().enumerate() {
+        for (i, column) in columns.iter().enumerate() {
             let axis = Axis::new(left + (COLUMN + GAP) * i as i32, rows().filter_map(|row| *row.values.get(i)?));
-            area.draw(&Text::new(name.to_string(), (axis.left, TOP - 30), text(16)))?;
+            area.draw(&Text::new(column.name, (axis.left, TOP - 40), text(16)))?;
+            area.draw(&Text::new(column.hint, (axis.left, TOP - 20), text(12).color(&faint)))?;
             for decade in axis.decades() {
                 let x = axis.at(10_f64.powi(decade));
-                area.draw(&PathElement::new([(x, TOP), (x, bottom)], FAINT.stroke_width(1)))?;
                 let style = anchored(13, HPos::Center, VPos::Top);
                 area.draw(&Text::new(power(decade), (x, bottom + 6), style))?;
             }
             let mut top = TOP;
             for (group, colour) in groups.iter().zip(SERIES.iter().cycle()) {
                 top += ROW;
+                let end = top + ROW * group.rows.len() as i32;
+                for x in axis.decades().map(|decade| axis.at(10_f64.powi(decade))) {
+                    area.draw(&PathElement::new([(x, top), (x, end)], FAINT.stroke_width(1)))?;
+                }
                 for row in &group.rows {
                     let middle = top + ROW / 2;
                     if let Some(value) = row.values.get(i).copied().flatten().filter(|_| row.note.is_none()) {
@@ -85,7 +99,6 @@ pub fn bars(title: &str, columns: &[&str], groups: &[BarGroup]) -> Result<Pictur
                 let style = anchored(15, HPos::Right, VPos::Center);
                 area.draw(&Text::new(row.name.clone(), (left - 10, middle), style))?;
                 if let Some(note) = &row.note {
-                    let faint = INK.mix(0.6);
                     let style = anchored(14, HPos::Left, VPos::Center).color(&faint);
                     let room = ((size.0 - left) / 7) as usize;
                     area.draw(&Text::new(shortened(note, room), (left, middle), style))?;
@@ -132,8 +145,8 @@ impl Axis {
 /// 10 to this power, in as few letters as say it.
 fn power(decade: i32) -> String {
     match decade {
-        -3..=3 => format!("{}", 10_f64.powi(decade)),
-        4..=5 => format!("{}k", 10_i32.pow(decade as u32 - 3)),
+        -3..=2 => format!("{}", 10_f64.powi(decade)),
+        3..=5 => format!("{}k", 10_i32.pow(decade as u32 - 3)),
         6..=8 => format!("{}M", 10_i32.pow(decade as u32 - 6)),
         _ => format!("1e{decade}"),
     }
