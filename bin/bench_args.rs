@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use tonic_toolkit::plot::png_path;
+use tonic_toolkit::plot::{figures, png_path};
 use tonic_toolkit::progress::Verbosity;
 use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::strategy::{chart, table};
@@ -110,10 +110,8 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
 
 fn title(measured: &SetMeasured) -> String {
     let StepMeasured { batch_size, steps, threads, .. } = measured.step;
-    format!(
-        "Feeding a network: {} samples of {steps} steps, batches of {batch_size}, {threads} threads",
-        measured.samples
-    )
+    let samples = figures(measured.samples as f64);
+    format!("Feeding a network: {samples} samples of {steps} steps, batches of {batch_size}, {threads} threads")
 }
 
 fn step_text(step: &StepMeasured) -> String {
