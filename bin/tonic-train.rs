@@ -1,16 +1,18 @@
 //! `tonic-train`: spiking networks from frame shards. Arguments in, one library call out.
 
+mod bench_args;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use bench_args::BenchArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tonic_toolkit::error::{Error, report};
 use tonic_toolkit::interrupt;
 use tonic_toolkit::progress::{Progress, Verbosity};
 use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::train::bench::bench;
 use tonic_toolkit::train::config::{Config, EngineChoice, Pad};
 use tonic_toolkit::train::eval::{Feed, evaluate};
 use tonic_toolkit::train::export::safetensors::read_model;
@@ -58,26 +60,7 @@ enum Command {
         json: bool,
     },
     /// Measure loading and training steps on this machine
-    Bench {
-        /// The shard set
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
-        /// Samples a batch
-        #[arg(long, value_name = "N", default_value_t = 128, value_parser = batch_size)]
-        batch_size: usize,
-        /// Training steps to time
-        #[arg(long, value_name = "N", default_value_t = 15)]
-        steps: usize,
-        /// What computes a step
-        #[arg(long, value_enum, default_value_t)]
-        engine: EngineArg,
-        /// Worker threads; all cores if not given
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-        threads: Option<u16>,
-        /// One JSON object on stdout
-        #[arg(long)]
-        json: bool,
-    },
+    Bench(BenchArgs),
 }
 
 #[derive(Args)]
@@ -165,7 +148,7 @@ struct Hidden(Vec<usize>);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let ready = match cli.command {
-        Command::Bench { .. } => Ok(()), // may end at once
+        Command::Bench(_) => Ok(()), // may end at once
         _ => interrupt::install().context("cannot listen for Ctrl-C"),
     };
     match ready.and_then(|()| run(cli.command)) {
@@ -203,20 +186,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        Command::Bench { data, batch_size, steps, engine, threads, json } => {
-            use_threads(threads)?;
-            let measured = bench(|| ShardSet::open(&data), batch_size, engine.into(), steps)?;
-            let mut out = std::io::stdout().lock();
-            if json {
-                writeln!(out, "{}", serde_json::to_string(&measured)?)?;
-            } else {
-                writeln!(out, "stream to dense  {:>9.1} batches/s", measured.stream_batches_per_second)?;
-                writeln!(out, "host to dense    {:>9.1} batches/s", measured.host_batches_per_second)?;
-                writeln!(out, "host cache       {:>9.0} bytes a sample", measured.host_bytes_per_sample)?;
-                writeln!(out, "training step    {:>9.2} ms", measured.step_seconds * 1e3)?;
-            }
-            Ok(())
-        }
+        Command::Bench(args) => bench_args::run(args),
     }
 }
 

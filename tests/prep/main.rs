@@ -15,6 +15,7 @@
 //! | a spec that a stranger can implement | `widths` (a second reader), `format` (numbers of a reader in Python) |
 
 mod accounts;
+mod bench;
 mod camera;
 mod convert;
 mod cutting;

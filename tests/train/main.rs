@@ -1,5 +1,6 @@
 //! Tests of the training wing, in one binary.
 
+mod bench;
 mod engines;
 mod faults;
 mod goldens;
