@@ -51,18 +51,15 @@ pub fn bench(
     let host = Loader::new(open()?, CacheChoice::Host, Verbosity::Quiet)?;
     let stream = Loader::new(open()?, CacheChoice::Stream, Verbosity::Quiet)?;
     let manifest = host.set().manifest();
-    let description = &manifest.description;
     let time_steps = fixed_steps(manifest);
     let host_bytes = host.cache().map_or(0, |cache| cache.bytes());
 
     let dense_rate = |loader: &Loader| -> Result<f64> {
-        let mut dense = Vec::new();
         let mut rates = Vec::new();
         for epoch in 0..=EPOCHS {
             let started = Instant::now();
-            loader.epoch(EpochOrder::Shuffled { seed: 0, epoch }, batch_size, 0, |batch| {
-                batch.write_dense(description.shape, time_steps, &mut dense);
-                std::hint::black_box(&dense);
+            loader.dense_epoch(EpochOrder::Shuffled { seed: 0, epoch }, batch_size, 0, time_steps, |dense, _| {
+                std::hint::black_box(dense);
                 Ok(true)
             })?;
             rates.push(loader.batches(batch_size) as f64 / started.elapsed().as_secs_f64());
@@ -96,7 +93,7 @@ fn step_times(
 ) -> Result<Vec<f64>> {
     let mut batches: Vec<Batch> = Vec::new();
     loader.epoch(EpochOrder::Shuffled { seed: 0, epoch: 0 }, batch_size, 0, |batch| {
-        batches.push(batch);
+        batches.push(batch.clone());
         Ok(batches.len() <= steps)
     })?;
     if batches.is_empty() {
