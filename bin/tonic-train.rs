@@ -83,6 +83,9 @@ struct FitArgs {
     /// Samples a batch
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = batch_size)]
     batch_size: usize,
+    /// Leave out an epoch's last batch where it would be smaller than the others; otherwise every sample comes once
+    #[arg(long)]
+    drop_last: bool,
     /// Neurons of each of the three hidden layers, or of each layer: 256,128
     #[arg(long, value_name = "N[,N...]", default_value = "128", value_parser = hidden)]
     hidden: Hidden,
@@ -98,10 +101,12 @@ struct FitArgs {
     /// auto, cpu or cuda:N
     #[arg(long, default_value = "auto")]
     device: String,
-    /// Where decoded samples are kept: auto, stream (nowhere), host or device
+    /// Where samples are kept between epochs: stream (read from the shards each time), host (memory), device, or auto:
+    /// host where a set fits into half of the free memory, else stream
     #[arg(long, default_value = "auto")]
     cache: CacheChoice,
-    /// Keep the shards' pages in memory
+    /// Keep the pages of shards that are streamed in memory. Where the limit on locked memory (ulimit -l) forbids it,
+    /// training does not begin
     #[arg(long)]
     pin: bool,
     /// Worker threads; all cores if not given. The result does not depend on them
@@ -200,6 +205,7 @@ fn run_fit(args: FitArgs) -> anyhow::Result<()> {
         run: args.output.clone(),
         epochs: args.epochs,
         batch_size: args.batch_size,
+        drop_last: args.drop_last,
         hidden: args.hidden.0,
         min_v_mem: args.min_v_mem,
         lr: args.lr,

@@ -249,20 +249,6 @@ impl ColumnBuf {
         }
     }
 
-    /// Appends numbers from byte planes: the low bytes of all of them, then their second bytes, and so on.
-    pub fn extend_planes(&mut self, planes: &[u8]) {
-        let n = planes.len() / self.width().bytes();
-        fn numbers<const W: usize>(planes: &[u8], n: usize) -> impl Iterator<Item = [u8; W]> + use<'_, W> {
-            (0..n).map(move |i| std::array::from_fn(|byte| planes[byte * n + i]))
-        }
-        match self {
-            ColumnBuf::U8(v) => v.extend_from_slice(planes),
-            ColumnBuf::U16(v) => v.extend(numbers(planes, n).map(u16::from_le_bytes)),
-            ColumnBuf::U32(v) => v.extend(numbers(planes, n).map(u32::from_le_bytes)),
-            ColumnBuf::F32(v) => v.extend(numbers(planes, n).map(f32::from_le_bytes)),
-        }
-    }
-
     /// Appends the column's byte planes to `out`: like bytes of neighbours compress better side by side.
     pub fn write_planes(&self, out: &mut Vec<u8>) {
         for byte in 0..self.width().bytes() {

@@ -173,31 +173,8 @@ impl SparseFrames {
         self.end_sample();
     }
 
-    /// Appends samples whose columns were filled by the caller: `(frames, entries)` of each, in order.
-    ///
-    /// # Panics
-    /// If they do not add up to the columns' lengths.
-    pub fn set_samples(&mut self, samples: impl Iterator<Item = (usize, usize)>) {
-        for (frames, entries) in samples {
-            self.frame_offsets.push(self.frame_offsets[self.len()] + frames);
-            self.entry_offsets.push(self.entry_offsets[self.entry_offsets.len() - 1] + entries);
-        }
-        assert_eq!(self.frame_offsets.last(), Some(&self.frame_sizes.len()));
-        assert_eq!(self.entry_offsets.last(), Some(&self.cells.len()));
-        assert_eq!(self.cells.len(), self.counts.len());
-    }
-
-    /// Appends all of another's samples, whose columns have these widths or narrower ones.
-    pub fn append(&mut self, other: &SparseFrames) {
-        let (frames, entries) = (self.frame_sizes.len(), self.cells.len());
-        self.frame_sizes.extend(other.frame_sizes.view());
-        self.cells.extend(other.cells.view());
-        self.counts.extend(other.counts.view());
-        self.frame_offsets.extend(other.frame_offsets[1..].iter().map(|&offset| frames + offset));
-        self.entry_offsets.extend(other.entry_offsets[1..].iter().map(|&offset| entries + offset));
-    }
-
-    fn end_sample(&mut self) {
+    /// Ends a sample whose columns have been appended.
+    pub(crate) fn end_sample(&mut self) {
         self.frame_offsets.push(self.frame_sizes.len());
         self.entry_offsets.push(self.cells.len());
     }

@@ -1,10 +1,13 @@
 //! The decoded form of a chunk, column after column: written from what a maker gives, read from what nobody vouches for.
 
+use std::ops::Range;
+
 use super::Ledger;
-use super::codec::Chunk;
-use super::entries::{count_large_counts, count_long_gaps, pack, unpack_cells, unpack_counts};
+use super::codec::{Chunk, SampleTable};
+use super::entries::{count_large_counts, count_long_gaps, largest_beyond, pack};
 use super::layout::{ALIGNMENT, MAX_CHUNK_SAMPLES, MAX_DECODED_BYTES, SetLayout, aligned};
-use crate::frames::{ColumnBuf, SparseFrames, Width};
+use super::packed::{PackedChunk, Planes, Start};
+use crate::frames::{SparseFrames, Width};
 
 /// The decoded form, column after column.
 pub(super) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
@@ -42,6 +45,7 @@ fn pad(out: &mut Vec<u8>) {
 }
 
 /// What is wrong with a decoded chunk.
+#[derive(Debug)]
 pub(super) struct Fault {
     /// Column.
     pub place: String,
@@ -55,121 +59,161 @@ fn fault(place: &str, expected: impl std::fmt::Display, got: impl std::fmt::Disp
     Fault { place: place.into(), expected: expected.to_string(), got: got.to_string() }
 }
 
+/// Where the columns of a decoded chunk are in its bytes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Located {
+    pub(super) labels: Range<usize>,
+    flags: Range<usize>,
+    ledger: [Range<usize>; Ledger::NAMES.len()],
+    extras: Vec<Range<usize>>,
+    pub(super) frame_sizes: Range<usize>,
+    pub(super) packed: Range<usize>,
+    pub(super) long_gaps: Range<usize>,
+    /// In surfaces, the values.
+    pub(super) large_counts: Range<usize>,
+}
+
 /// Takes columns off the front of a decoded chunk.
 struct Columns<'a> {
-    rest: &'a [u8],
+    body: &'a [u8],
+    at: usize,
 }
 
-impl<'a> Columns<'a> {
-    /// The next column, of `numbers` numbers of `width` bytes, its padding checked and dropped.
-    fn take(&mut self, name: &str, numbers: u64, width: usize) -> std::result::Result<&'a [u8], Fault> {
-        let bytes = numbers * width as u64;
+impl Columns<'_> {
+    /// Where the next column is, of `numbers` numbers of `width` bytes, its padding checked.
+    fn take(&mut self, name: &str, numbers: u64, width: usize) -> std::result::Result<Range<usize>, Fault> {
+        let (bytes, left) = (numbers * width as u64, self.body.len() - self.at);
         let padded = aligned(bytes);
-        if padded > self.rest.len() as u64 {
-            return Err(fault(name, format!("a column of {padded} bytes"), format!("{} bytes left", self.rest.len())));
+        if padded > left as u64 {
+            return Err(fault(name, format!("a column of {padded} bytes"), format!("{left} bytes left")));
         }
-        let (column, rest) = self.rest.split_at(padded as usize);
-        let (column, padding) = column.split_at(bytes as usize);
-        if padding.iter().any(|&b| b != 0) {
+        let column = self.at..self.at + bytes as usize;
+        self.at += padded as usize;
+        if self.body[column.end..self.at].iter().any(|&b| b != 0) {
             return Err(fault(name, "padding of zeros", "something else"));
         }
-        self.rest = rest;
         Ok(column)
-    }
-
-    fn take_u32(
-        &mut self,
-        name: &str,
-        numbers: u32,
-    ) -> std::result::Result<impl Iterator<Item = u32> + use<'a>, Fault> {
-        let column = self.take(name, numbers.into(), 4)?;
-        Ok(column.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)))
     }
 }
 
-/// Reads a decoded chunk into `chunk`. All that kernels rely on is checked here: sums, and cells inside the frame.
-pub(super) fn parse_body(
+fn numbers_of<const N: usize>(column: &[u8]) -> impl Iterator<Item = [u8; N]> {
+    column.as_chunks().0.iter().copied()
+}
+
+/// Finds the columns of a decoded chunk, and where each sample begins in them, the end included. All that kernels rely
+/// on is checked here, but for cells inside the frame, which are checked when they are unpacked.
+pub(super) fn locate(
     body: &[u8],
     layout: &SetLayout,
     samples: u32,
-    chunk: &mut Chunk,
-) -> std::result::Result<(), Fault> {
+    starts: &mut Vec<Start>,
+) -> std::result::Result<Located, Fault> {
     if !(1..=MAX_CHUNK_SAMPLES).contains(&samples) {
         return Err(fault("samples", format!("1 to {MAX_CHUNK_SAMPLES}"), samples));
     }
-    let mut columns = Columns { rest: body };
-    let frames: Vec<u32> = columns.take_u32("frames", samples)?.collect();
-    let entries: Vec<u32> = columns.take_u32("entries", samples)?.collect();
-    if frames.contains(&0) {
+    let mut columns = Columns { body, at: 0 };
+    let frames = columns.take("frames", samples.into(), 4)?;
+    let entries = columns.take("entries", samples.into(), 4)?;
+    let counted = || {
+        let numbers = |column: &Range<usize>| numbers_of(&body[column.clone()]).map(u32::from_le_bytes);
+        numbers(&frames).zip(numbers(&entries))
+    };
+    if counted().any(|(frames, _)| frames == 0) {
         return Err(fault("frames", "at least 1 a sample", 0));
     }
-
-    let table = &mut chunk.table;
-    table.labels.clear();
-    table.labels.extend(columns.take_u32("label", samples)?);
-    table.flags.clear();
-    table.flags.extend_from_slice(columns.take("flags", samples.into(), 1)?);
-    let mut ledgers = vec![[0_u64; Ledger::NAMES.len()]; samples as usize];
-    for (i, name) in Ledger::NAMES.iter().enumerate() {
-        let column = columns.take(name, samples.into(), 8)?;
-        for (ledger, &bytes) in ledgers.iter_mut().zip(column.as_chunks().0) {
-            ledger[i] = u64::from_le_bytes(bytes);
-        }
+    let mut at = Located {
+        labels: columns.take("label", samples.into(), 4)?,
+        flags: columns.take("flags", samples.into(), 1)?,
+        ..Located::default()
+    };
+    for (column, name) in at.ledger.iter_mut().zip(Ledger::NAMES) {
+        *column = columns.take(name, samples.into(), 8)?;
     }
-    table.ledgers.clear();
-    table.ledgers.extend(ledgers.into_iter().map(Ledger::from_columns));
-    table.extras.resize(layout.extras.into(), Vec::new());
-    for extra in &mut table.extras {
-        extra.clear();
-        let column = columns.take("extra column", samples.into(), 8)?;
-        extra.extend(column.as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)));
+    for _ in 0..layout.extras {
+        at.extras.push(columns.take("extra column", samples.into(), 8)?);
     }
 
     // As many as u32s, added in u64: no sum here wraps.
-    let total_frames = frames.iter().map(|&n| u64::from(n)).sum();
-    let total_entries = entries.iter().map(|&n| u64::from(n)).sum();
+    let total_frames = counted().map(|(frames, _)| u64::from(frames)).sum();
+    let total_entries = counted().map(|(_, entries)| u64::from(entries)).sum();
     let widths = layout.widths;
-    let out = &mut chunk.frames;
-    if out.widths() != widths {
-        *out = SparseFrames::new(widths);
-    }
-    out.clear();
     // A byte becomes a cell and a count: what that takes is held against the limit before any of it is made.
     let entry_bytes = (widths.cells.bytes() + widths.counts.bytes()) as u64;
     let bytes = total_frames * widths.frame_sizes.bytes() as u64 + total_entries * entry_bytes;
     if bytes > MAX_DECODED_BYTES.into() {
         return Err(fault("frames and entries", format!("at most {MAX_DECODED_BYTES} bytes of columns"), bytes));
     }
-    out.frame_sizes.extend_planes(columns.take("frame_sizes", total_frames, widths.frame_sizes.bytes())?);
-    let of_frames = out.frame_sizes.view().sum();
-    if of_frames != total_entries {
-        return Err(fault("frame_sizes", format!("a sum of {total_entries}"), of_frames));
-    }
-    let packed = columns.take("packed", total_entries, 1)?;
-    let mut long_gaps = ColumnBuf::new(widths.cells);
-    long_gaps.extend_planes(columns.take("long_gaps", count_long_gaps(packed), widths.cells.bytes())?);
-    if !unpack_cells(packed, long_gaps.view(), out.frame_sizes.view(), layout.shape.cells(), &mut out.cells) {
-        return Err(fault("cells", format!("below {}", layout.shape.cells()), "a larger one"));
-    }
-    if widths.counts == Width::F32 {
-        out.counts.extend_planes(columns.take("values", total_entries, widths.counts.bytes())?);
-    } else {
-        let mut large_counts = ColumnBuf::new(widths.counts);
-        let large = count_large_counts(packed);
-        large_counts.extend_planes(columns.take("large_counts", large, widths.counts.bytes())?);
-        if !unpack_counts(packed, large_counts.view(), &mut out.counts) {
-            return Err(fault("counts", format!("at most {}", widths.counts.max()), "a larger one"));
+    at.frame_sizes = columns.take("frame_sizes", total_frames, widths.frame_sizes.bytes())?;
+    at.packed = columns.take("packed", total_entries, 1)?;
+
+    let sizes = Planes::of(&body[at.frame_sizes.clone()], total_frames as usize);
+    let packed = &body[at.packed.clone()];
+    let surface = widths.counts == Width::F32;
+    let mut start = Start::default();
+    starts.clear();
+    starts.reserve_exact(samples as usize + 1);
+    starts.push(start);
+    for (i, (frames, entries)) in counted().enumerate() {
+        let of_frames = sizes.sum(start.frames as usize..(start.frames + frames) as usize);
+        if of_frames != u64::from(entries) {
+            return Err(fault(&format!("frame_sizes of its sample {i}"), format!("a sum of {entries}"), of_frames));
         }
+        let bytes = &packed[start.entries as usize..][..entries as usize];
+        start.frames += frames;
+        start.entries += entries;
+        start.long_gaps += count_long_gaps(bytes);
+        start.large_counts += if surface { entries } else { count_large_counts(bytes) };
+        starts.push(start);
     }
-    if !columns.rest.is_empty() {
-        return Err(fault("end of the chunk", "no more bytes", format!("{} bytes", columns.rest.len())));
+
+    at.long_gaps = columns.take("long_gaps", start.long_gaps.into(), widths.cells.bytes())?;
+    let name = if surface { "values" } else { "large_counts" };
+    at.large_counts = columns.take(name, start.large_counts.into(), widths.counts.bytes())?;
+    let large = Planes::of(&body[at.large_counts.clone()], start.large_counts as usize);
+    if !surface && large.iter().any(|count| count >= largest_beyond(widths.counts)) {
+        return Err(fault("counts", format!("at most {}", widths.counts.max()), "a larger one"));
     }
-    out.set_samples(frames.iter().zip(&entries).map(|(&f, &n)| (f as usize, n as usize)));
-    for (i, (sample, &n)) in out.samples().zip(&entries).enumerate() {
-        let of_frames = sample.frame_sizes.sum();
-        if of_frames != u64::from(n) {
-            return Err(fault(&format!("frame_sizes of its sample {i}"), format!("a sum of {n}"), of_frames));
-        }
+    if columns.at != body.len() {
+        return Err(fault("end of the chunk", "no more bytes", format!("{} bytes", body.len() - columns.at)));
+    }
+    Ok(at)
+}
+
+/// Takes a chunk whose columns are located out into `chunk`.
+pub(super) fn unpack_body(from: &PackedChunk, chunk: &mut Chunk) -> std::result::Result<(), Fault> {
+    read_table(&from.body, &from.at, &mut chunk.table);
+    let out = &mut chunk.frames;
+    if out.widths() != from.widths {
+        *out = SparseFrames::new(from.widths);
+    }
+    out.clear();
+    if from.samples().any(|sample| !sample.unpack(out)) {
+        return Err(from.cells_fault());
     }
     Ok(())
+}
+
+/// That a cell is outside the frame.
+pub(super) fn cells_fault(cells: u64) -> Fault {
+    fault("cells", format!("below {cells}"), "a larger one")
+}
+
+fn read_table(body: &[u8], at: &Located, table: &mut SampleTable) {
+    table.labels.clear();
+    table.labels.extend(numbers_of(&body[at.labels.clone()]).map(u32::from_le_bytes));
+    table.flags.clear();
+    table.flags.extend_from_slice(&body[at.flags.clone()]);
+    let mut ledgers = vec![[0_u64; Ledger::NAMES.len()]; table.flags.len()];
+    for (i, column) in at.ledger.iter().enumerate() {
+        for (ledger, bytes) in ledgers.iter_mut().zip(numbers_of(&body[column.clone()])) {
+            ledger[i] = u64::from_le_bytes(bytes);
+        }
+    }
+    table.ledgers.clear();
+    table.ledgers.extend(ledgers.into_iter().map(Ledger::from_columns));
+    table.extras.resize(at.extras.len(), Vec::new());
+    for (extra, column) in table.extras.iter_mut().zip(&at.extras) {
+        extra.clear();
+        extra.extend(numbers_of(&body[column.clone()]).map(i64::from_le_bytes));
+    }
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::Ledger;
-use super::body::{parse_body, write_body};
+use super::body::{Fault, unpack_body, write_body};
 use super::layout::{ChunkRecord, MAX_DECODED_BYTES, SetLayout, chunk_checksum};
+use super::packed::PackedChunk;
 use crate::error::{Error, Result};
 use crate::frames::{SparseFrames, Width, Widths};
 
@@ -143,12 +144,16 @@ impl ChunkName<'_> {
         let place = format!("chunk {} (samples {} to {last}): {place}", self.number, self.first_sample);
         Error::corrupt(self.shard, place, expected, got)
     }
+
+    pub(super) fn fault(&self, record: &ChunkRecord, fault: Fault) -> Error {
+        self.corrupt(record.samples, &fault.place, fault.expected, fault.got)
+    }
 }
 
 /// Decodes chunks; one a thread, because it keeps its decompressor and buffer.
 pub struct Decoder {
     decompressor: Decompressor<'static>,
-    body: Vec<u8>,
+    packed: Option<PackedChunk>,
 }
 
 impl Decoder {
@@ -157,7 +162,7 @@ impl Decoder {
     /// # Panics
     /// If zstd cannot allocate a context.
     pub fn new() -> Decoder {
-        Decoder { decompressor: Decompressor::new().expect("zstd allocates a decompression context"), body: Vec::new() }
+        Decoder { decompressor: Decompressor::new().expect("zstd allocates a decompression context"), packed: None }
     }
 
     /// Decodes `stored`, whose index record is `record`, in place of what `chunk` had.
@@ -172,9 +177,7 @@ impl Decoder {
         stored: &[u8],
         chunk: &mut Chunk,
     ) -> Result<()> {
-        self.read_body(name, record, stored)?;
-        parse_body(&self.body, layout, record.samples, chunk)
-            .map_err(|fault| name.corrupt(record.samples, &fault.place, fault.expected, fault.got))
+        self.decode_body(name, layout, record, stored, chunk).map(|_| ())
     }
 
     /// As [`Decoder::decode`], and holds the decoded bytes against the chunk's identity.
@@ -189,8 +192,8 @@ impl Decoder {
         stored: &[u8],
         chunk: &mut Chunk,
     ) -> Result<()> {
-        self.decode(name, layout, record, stored, chunk)?;
-        let identity = blake3::hash(&self.body);
+        let body = self.decode_body(name, layout, record, stored, chunk)?;
+        let identity = blake3::hash(body);
         if *identity.as_bytes() != record.identity {
             let expected = blake3::Hash::from_bytes(record.identity);
             return Err(name.corrupt(record.samples, "identity", format!("blake3 {expected}"), identity));
@@ -198,22 +201,54 @@ impl Decoder {
         Ok(())
     }
 
-    /// Checks the stored bytes and decompresses them.
-    fn read_body(&mut self, name: ChunkName<'_>, record: &ChunkRecord, stored: &[u8]) -> Result<()> {
+    /// Decodes as [`Decoder::decode`] does, but leaves the entries packed: their cells are checked when they are
+    /// unpacked.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn decode_packed(
+        &mut self,
+        name: ChunkName<'_>,
+        layout: &SetLayout,
+        record: &ChunkRecord,
+        stored: &[u8],
+        packed: &mut PackedChunk,
+    ) -> Result<()> {
+        packed.clear();
         let checksum = chunk_checksum(stored);
         if checksum != record.checksum {
             let (expected, got) = (format!("xxh3 {:016x}", record.checksum), format!("{checksum:016x}"));
             return Err(name.corrupt(record.samples, "stored bytes", expected, got));
         }
         let decoded = record.decoded_bytes as usize;
-        self.body.clear();
-        self.body.reserve(decoded);
-        let result = self.decompressor.decompress_to_buffer(stored, &mut self.body);
-        match result {
-            Ok(n) if n == decoded => Ok(()),
+        packed.body.reserve_exact(decoded);
+        match self.decompressor.decompress_to_buffer(stored, &mut packed.body) {
+            Ok(n) if n == decoded => packed.index(layout, record.samples).map_err(|fault| name.fault(record, fault)),
             Ok(n) => Err(name.corrupt(record.samples, "decoded length", decoded, n)),
             Err(e) => Err(name.corrupt(record.samples, "zstd frame", format!("{decoded} decoded bytes"), e)),
         }
+    }
+
+    fn decode_body(
+        &mut self,
+        name: ChunkName<'_>,
+        layout: &SetLayout,
+        record: &ChunkRecord,
+        stored: &[u8],
+        chunk: &mut Chunk,
+    ) -> Result<&[u8]> {
+        let mut packed = self.packed.take().unwrap_or_else(|| PackedChunk::new(layout));
+        let decoded = self.decode_packed(name, layout, record, stored, &mut packed);
+        let packed = self.packed.insert(packed);
+        decoded?;
+        unpack_body(packed, chunk).map_err(|fault| name.fault(record, fault))?;
+        Ok(&packed.body)
+    }
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder").finish_non_exhaustive()
     }
 }
 

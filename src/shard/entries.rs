@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::frames::{Column, ColumnBuf, SparseFrames};
+use crate::frames::{Column, ColumnBuf, SparseFrames, Width};
 
 /// Low bits of a packed byte, which hold the gap.
 const GAP_BITS: u32 = 5;
@@ -71,46 +71,69 @@ impl Packed {
     }
 }
 
-/// How many gaps of packed entries are long.
-pub(super) fn count_long_gaps(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|&&byte| byte & LONG_GAP == LONG_GAP).count() as u64
+/// How many gaps of packed entries are long: of a chunk, whose entries fit 32 bits.
+pub(super) fn count_long_gaps(bytes: &[u8]) -> u32 {
+    count(bytes, |byte| byte & LONG_GAP == LONG_GAP)
 }
 
 /// How many counts of packed entries are large.
-pub(super) fn count_large_counts(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|&&byte| byte >> GAP_BITS == LARGE_COUNT).count() as u64
+pub(super) fn count_large_counts(bytes: &[u8]) -> u32 {
+    count(bytes, |byte| byte >> GAP_BITS == LARGE_COUNT)
 }
 
-/// Appends the cells of packed entries; whether they all stay below `limit`. There is a long gap for each that the
-/// bytes ask for.
-pub(super) fn unpack_cells(
-    bytes: &[u8],
-    long_gaps: Column<'_>,
-    frame_sizes: Column<'_>,
+/// Counts in bytes, 255 at a time, which the compiler turns into vectors of bytes.
+fn count(bytes: &[u8], which: impl Fn(u8) -> bool) -> u32 {
+    bytes.chunks(255).map(|some| u32::from(some.iter().map(|&byte| u8::from(which(byte))).sum::<u8>())).sum()
+}
+
+/// What a count has beyond 8 has to be below this.
+pub(super) fn largest_beyond(counts: Width) -> u32 {
+    counts.max() - u32::from(LARGE_COUNT)
+}
+
+/// An entry's gap; what a long one has beyond 31 is the next of `long_gaps`.
+#[inline(always)]
+pub(super) fn gap_of(byte: u8, long_gaps: &mut impl Iterator<Item = u32>) -> u64 {
+    let gap = u64::from(byte & LONG_GAP);
+    if byte & LONG_GAP == LONG_GAP { gap + u64::from(long_gaps.next().unwrap_or(0)) } else { gap }
+}
+
+/// An entry's count; what a large one has beyond 8 is the next of `large_counts`.
+#[inline(always)]
+pub(super) fn count_of(byte: u8, large_counts: &mut impl Iterator<Item = u32>) -> u32 {
+    let (more, rest) =
+        (byte >> GAP_BITS, if byte >> GAP_BITS == LARGE_COUNT { large_counts.next().unwrap_or(0) } else { 0 });
+    (u32::from(more) + 1).wrapping_add(rest)
+}
+
+/// Appends the cells of packed entries; whether they all stay below `limit`.
+pub(super) fn add_cells(
+    mut bytes: &[u8],
+    mut long_gaps: impl Iterator<Item = u32>,
+    frame_sizes: impl Iterator<Item = usize>,
     limit: u64,
     cells: &mut ColumnBuf,
 ) -> bool {
-    let mut beyond = Vec::new();
-    long_gaps.widen_into(&mut beyond);
-    let mut beyond = beyond.into_iter();
-    let mut largest = 0_u64;
+    let mut largest = 0;
     // A frame's running sum is kept in 64 bits, where it cannot wrap; what is stored is only used if all fit.
     macro_rules! sum_gaps {
-        ($cells:ident, $number:ty) => {
-            for_each_frame(frame_sizes, |frame| {
-                let mut next = 0_u64;
-                for &byte in &bytes[frame] {
-                    let mut gap = u64::from(byte & LONG_GAP);
-                    if byte & LONG_GAP == LONG_GAP {
-                        gap += u64::from(beyond.next().unwrap_or(0));
-                    }
-                    next += gap;
-                    $cells.push(next as $number);
-                    next += 1;
+        ($cells:ident, $number:ty) => {{
+            let start = $cells.len();
+            $cells.resize(start + bytes.len(), 0);
+            let mut places = &mut $cells[start..];
+            for size in frame_sizes {
+                let (frame, others) = bytes.split_at(size);
+                let (to, after) = places.split_at_mut(size);
+                (bytes, places) = (others, after);
+                let mut next = 0;
+                for (&byte, place) in frame.iter().zip(to) {
+                    let cell = next + gap_of(byte, &mut long_gaps);
+                    *place = cell as $number;
+                    next = cell + 1;
                 }
-                largest = largest.max(next);
-            })
-        };
+                largest = next.max(largest);
+            }
+        }};
     }
     match cells {
         ColumnBuf::U8(cells) => sum_gaps!(cells, u8),
@@ -121,30 +144,28 @@ pub(super) fn unpack_cells(
     largest <= limit
 }
 
-/// Appends the counts of packed entries; whether they all fit their width. There is a large count for each that the
-/// bytes ask for.
-pub(super) fn unpack_counts(bytes: &[u8], large_counts: Column<'_>, counts: &mut ColumnBuf) -> bool {
-    let width = counts.width();
-    let fits = large_counts.max().is_none_or(|largest| largest < width.max() - u32::from(LARGE_COUNT));
-    let mut beyond = Vec::new();
-    large_counts.widen_into(&mut beyond);
-    let mut beyond = beyond.into_iter();
+/// Appends the counts of packed entries, which are known to fit.
+pub(super) fn add_counts(bytes: &[u8], mut large_counts: impl Iterator<Item = u32>, counts: &mut ColumnBuf) {
+    // Nearly all are small: those in a loop that the compiler turns into vectors, then the others.
     macro_rules! widen {
-        ($counts:ident, $number:ty) => {
-            $counts.extend(bytes.iter().map(|&byte| {
-                let more = byte >> GAP_BITS;
-                let rest = if more == LARGE_COUNT { beyond.next().unwrap_or(0) } else { 0 };
-                (u32::from(more) + 1).wrapping_add(rest) as $number
-            }))
-        };
+        ($counts:ident, $number:ty) => {{
+            let start = $counts.len();
+            $counts.resize(start + bytes.len(), 0);
+            let places = &mut $counts[start..];
+            places.iter_mut().zip(bytes).for_each(|(place, &byte)| *place = <$number>::from(byte >> GAP_BITS) + 1);
+            for (place, &byte) in places.iter_mut().zip(bytes) {
+                if byte >> GAP_BITS == LARGE_COUNT {
+                    *place = count_of(byte, &mut large_counts) as $number;
+                }
+            }
+        }};
     }
     match counts {
         ColumnBuf::U8(counts) => widen!(counts, u8),
         ColumnBuf::U16(counts) => widen!(counts, u16),
         ColumnBuf::U32(counts) => widen!(counts, u32),
-        ColumnBuf::F32(_) => return false, // a surface's values are not packed
+        ColumnBuf::F32(_) => {} // a surface's values are not packed
     }
-    fits
 }
 
 /// Calls `f` with the range of entries of each frame.
@@ -153,51 +174,5 @@ fn for_each_frame(frame_sizes: Column<'_>, mut f: impl FnMut(Range<usize>)) {
     for size in frame_sizes.iter() {
         f(start..start + size as usize);
         start += size as usize;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::frames::{FrameShape, Width, Widths};
-
-    /// What packed entries of one frame hold, and whether it all fits.
-    fn unpacked(packed: &Packed, widths: Widths, limit: u64) -> (bool, ColumnBuf, ColumnBuf) {
-        let sizes = [packed.bytes.len() as u32];
-        let (mut cells, mut counts) = (ColumnBuf::new(widths.cells), ColumnBuf::new(widths.counts));
-        let inside = unpack_cells(&packed.bytes, packed.long_gaps.view(), Column::U32(&sizes), limit, &mut cells);
-        let fits = unpack_counts(&packed.bytes, packed.large_counts.view(), &mut counts);
-        (inside && fits, cells, counts)
-    }
-
-    #[test]
-    fn gaps_and_counts_around_the_fields_limits_come_back() {
-        for (width, counts_as) in [(256, Width::U8), (65_536, Width::U16), (1 << 24, Width::U32)] {
-            let shape = FrameShape { polarities: 1, height: 1, width };
-            let widths = Widths::of(shape, counts_as);
-            let largest = counts_as.max();
-            let cells = [0, 1, 31, 62, 94, 126, 158, width - 1];
-            let counts = [1, 7, 8, 9, 255.min(largest), largest, 2, largest - 1];
-            assert_eq!((cells[2] - cells[1], cells[3] - cells[2], cells[4] - cells[3]), (30, 31, 32));
-            let mut frames = SparseFrames::new(widths);
-            frames.push(&[cells.len() as u32], &cells, Column::U32(&counts)).unwrap();
-            let (fits, got_cells, got_counts) = unpacked(&pack(&frames), widths, width.into());
-            assert!(fits && got_cells == frames.cells && got_counts == frames.counts, "{width}");
-            assert!(!unpacked(&pack(&frames), widths, u64::from(width) - 1).0, "{width}");
-        }
-    }
-
-    #[test]
-    fn a_count_beyond_its_width_is_refused() {
-        let shape = FrameShape { polarities: 1, height: 1, width: 9 };
-        let packed = |beyond| Packed {
-            bytes: vec![LARGE_COUNT << GAP_BITS],
-            long_gaps: ColumnBuf::U8(Vec::new()),
-            large_counts: ColumnBuf::U8(vec![beyond]),
-        };
-        let widths = Widths::of(shape, Width::U8);
-        assert_eq!(unpacked(&packed(247), widths, 9).2, ColumnBuf::U8(vec![255]));
-        assert!(unpacked(&packed(247), widths, 9).0);
-        assert!(!unpacked(&packed(248), widths, 9).0);
     }
 }

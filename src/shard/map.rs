@@ -50,16 +50,24 @@ impl MappedFile {
         Ok(&self.map)
     }
 
-    /// Keeps the file's pages in memory.
+    /// Reads the file's pages into memory and keeps them there.
     ///
     /// # Errors
-    /// [`Error::Io`] where a limit (`ulimit -l`) forbids it.
-    pub fn pin(&self) -> Result<()> {
-        self.map.lock().map_err(Error::io(&self.path, "pin the shard's pages (see ulimit -l)"))
+    /// The system's, where a limit forbids it.
+    pub fn pin(&self) -> std::io::Result<()> {
+        self.map.lock()
     }
 
     /// Asks the system to read the file ahead. A refusal costs speed only, so it is not reported.
     pub fn read_ahead(&self) {
         let _ = self.map.advise(Advice::WillNeed);
     }
+}
+
+/// Bytes that this process may lock in memory (`ulimit -l`); `None` where there is no limit or it cannot be asked for.
+pub fn lock_limit() -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
+    #[cfg(not(unix))]
+    None
 }

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use super::codec::{Chunk, ChunkName, Decoder, EncodedChunk};
 use super::layout::{ChunkRecord, SetLayout, ShardHead, ShardPlace};
 use super::manifest::{Manifest, ShardEntry, identity_of};
-use super::map::MappedFile;
+use super::map::{MappedFile, lock_limit};
 use super::order::Order;
+use super::packed::PackedChunk;
 use crate::error::{Error, Result};
+use crate::progress::human_bytes;
 
 /// A shard, mapped, with its head read.
 #[derive(Debug)]
@@ -66,6 +68,12 @@ impl Shard {
     pub fn decode(&self, k: usize, decoder: &mut Decoder, chunk: &mut Chunk) -> Result<()> {
         let record = &self.head.chunks[k];
         decoder.decode(self.name(k), &self.head.layout, record, self.stored(record)?, chunk)
+    }
+
+    /// As [`Shard::decode`], but the entries stay packed, and their cells unchecked.
+    fn decode_packed(&self, k: usize, decoder: &mut Decoder, packed: &mut PackedChunk) -> Result<()> {
+        let record = &self.head.chunks[k];
+        decoder.decode_packed(self.name(k), &self.head.layout, record, self.stored(record)?, packed)
     }
 
     /// Its chunk `k` as it is stored, not checked: after [`Shard::decode_and_verify`], to be written to another set.
@@ -184,6 +192,39 @@ impl ShardSet {
         shard.decode(k, decoder, chunk)
     }
 
+    /// Checks and decodes chunk `number` in place of what `packed` had. Its entries stay packed, and their cells are
+    /// checked when they are unpacked, or by [`ShardSet::check_cells`].
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] with shard, chunk and samples.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn decode_packed(&self, number: u64, decoder: &mut Decoder, packed: &mut PackedChunk) -> Result<()> {
+        let (shard, k) = self.locate(number);
+        shard.decode_packed(k, decoder, packed)
+    }
+
+    /// Checks that the cells of chunk `number`, packed, are inside the frame.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] with shard, chunk and samples.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn check_cells(&self, number: u64, packed: &PackedChunk) -> Result<()> {
+        if packed.samples().all(|sample| sample.fits()) {
+            return Ok(());
+        }
+        let (shard, k) = self.locate(number);
+        Err(shard.name(k).fault(&shard.head.chunks[k], packed.cells_fault()))
+    }
+
+    /// An empty chunk of this set's layout, to decode into packed.
+    pub fn empty_packed(&self) -> PackedChunk {
+        PackedChunk::new(&self.manifest.description.layout())
+    }
+
     /// An empty chunk of this set's layout, to decode into.
     pub fn empty_chunk(&self) -> Chunk {
         Chunk::new(self.manifest.description.widths, self.manifest.description.extras.len())
@@ -195,12 +236,25 @@ impl ShardSet {
         Order::new(self.manifest.set_id.0, description.samples, description.chunk_samples, seed, epoch)
     }
 
-    /// Keeps all shards' pages in memory.
+    /// Reads all shards' pages into memory and keeps them there; how many bytes those are.
     ///
     /// # Errors
-    /// [`Error::Io`] where a limit forbids it.
-    pub fn pin(&self) -> Result<()> {
-        self.shards.iter().try_for_each(|s| s.map.pin())
+    /// [`Error::Unavailable`] where a limit forbids it, with the limit and how to raise it.
+    pub fn pin(&self) -> Result<u64> {
+        let bytes = self.stored_bytes();
+        let refused = |e| {
+            let limit = lock_limit().map_or("unknown".into(), human_bytes);
+            // Whole pages of each shard.
+            let kib: u64 = self.manifest.shards.iter().map(|shard| shard.bytes.div_ceil(4096) * 4).sum();
+            let (dir, size) = (self.dir.display(), human_bytes(bytes));
+            let why = format!(
+                "{dir} takes {size}, and the limit on locked memory is {limit}; raise it (ulimit -l {kib}, or the \
+                 service's LimitMEMLOCK) or go without ({e})"
+            );
+            Error::Unavailable { what: "--pin".into(), why }
+        };
+        self.shards.iter().try_for_each(|s| s.map.pin().map_err(refused))?;
+        Ok(bytes)
     }
 
     /// Asks the system to read all shards ahead.

@@ -61,6 +61,9 @@ pub struct Config {
     pub epochs: u64,
     /// Samples a batch.
     pub batch_size: usize,
+    /// Whether an epoch's last batch is left out where it would be smaller. Runs of before had no such choice.
+    #[serde(default)]
+    pub drop_last: bool,
     /// Adam's learning rate.
     pub lr: f64,
     /// Seed of the initial weights and of the order.

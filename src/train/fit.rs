@@ -26,7 +26,7 @@ use super::metrics::{self, EpochMetrics, RunningScore, Score};
 use super::snn::{Engine, Network, Parameters};
 use crate::error::{Error, Result};
 use crate::interrupt;
-use crate::progress::{Progress, Verbosity};
+use crate::progress::{Progress, Verbosity, human_bytes};
 use crate::publish::remove;
 use crate::shard::ShardSet;
 
@@ -52,6 +52,8 @@ pub struct Fit {
     pub epochs: u64,
     /// Samples a batch.
     pub batch_size: usize,
+    /// Leave out an epoch's last batch where it would be smaller.
+    pub drop_last: bool,
     /// Neurons of each hidden layer.
     pub hidden: Vec<usize>,
     /// Lower bound of the membrane potential.
@@ -66,7 +68,7 @@ pub struct Fit {
     pub pad: Pad,
     /// Where samples are kept.
     pub cache: CacheChoice,
-    /// Keep the shards' pages in memory.
+    /// Keep the pages of streamed shards in memory.
     pub pin: bool,
     /// Go on with the run in the folder.
     pub resume: bool,
@@ -101,14 +103,13 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
     }
     let config = fit.config(&train);
     check_run(fit, &config)?;
-
-    if fit.pin {
-        train.pin()?;
+    if fit.drop_last && train.len() < fit.batch_size as u64 {
+        let expected = format!("a training set of at least a batch, {} samples", fit.batch_size);
+        return Err(Error::usage("--drop-last", expected, train.len()));
     }
-    let load = |set: ShardSet| Loader::new(set, fit.cache, fit.verbosity);
-    let train = load(train)?;
-    let valid = valid.map(load).transpose()?;
-    fit.say(|| format!("cache    {}", train.why()));
+
+    let train = fit.load("train", train)?.drop_last(fit.drop_last);
+    let valid = valid.map(|set| fit.load("valid", set)).transpose()?;
     make_run(fit, &config)?;
     let mut session = Session::start(fit, config)?;
     if fit.resume {
@@ -125,7 +126,7 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
         session.train_epoch(&train, valid.as_ref())?;
     }
     metrics::draw(&fit.run, &session.epochs)?;
-    let test = test.map(|set| session.test(load(set)?)).transpose()?;
+    let test = test.map(|set| session.test(fit.load("test", set)?)).transpose()?;
     Ok(Fitted { epochs: session.epochs, test })
 }
 
@@ -136,6 +137,7 @@ impl Fit {
         Config {
             epochs: self.epochs,
             batch_size: self.batch_size,
+            drop_last: self.drop_last,
             lr: self.lr,
             seed: self.seed,
             engine: self.engine,
@@ -150,6 +152,20 @@ impl Fit {
             },
             data: DataConfig::of(manifest),
         }
+    }
+
+    /// Opens a set's loader, and says where its samples are kept.
+    fn load(&self, name: &str, set: ShardSet) -> Result<Loader> {
+        let loader = Loader::new(set, self.cache, self.verbosity)?;
+        self.say(|| format!("cache    {name}  {}", loader.why()));
+        if self.pin {
+            let bytes = loader.pin()?;
+            self.say(|| match bytes {
+                0 => format!("pin      {name}  nothing: the cache is in memory, and the shards are not read again"),
+                _ => format!("pin      {name}  {} of shards stay in memory", human_bytes(bytes)),
+            });
+        }
+        Ok(loader)
     }
 
     fn say(&self, what: impl FnOnce() -> String) {

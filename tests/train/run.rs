@@ -67,7 +67,15 @@ fn both_engines_learn_the_task_and_agree() {
 fn a_run_folder_holds_what_the_readme_promises() {
     let dir = sets::task();
     let stderr = succeeds(&mut fit(dir.path(), "run", "--valid DIR/valid --test DIR/valid --epochs 2"));
-    for words in ["cache    host: its ", "network  12-24-16-3, ", "epoch 1/2  loss ", "batches/s", "samples/s"] {
+    for words in [
+        "cache    train  host: its ",
+        "cache    valid  host: its ",
+        "cache    test  host: its ",
+        "network  12-24-16-3, ",
+        "epoch 1/2  loss ",
+        "batches/s",
+        "samples/s",
+    ] {
         assert!(stderr.contains(words), "no {words:?} in {stderr}");
     }
     let run = dir.path().join("run");
@@ -286,7 +294,7 @@ fn logits(loader: &Loader, model: &Model, pad: Pad, batch_size: usize) -> Vec<f3
     let mut engine = Engine::fused(&model.network);
     let feed = Feed { pad, steps: model.steps };
     let mut logits = Vec::new();
-    let each = |batch: tonic_toolkit::train::loader::Batch| {
+    let each = |batch: &tonic_toolkit::train::loader::Batch| {
         logits.extend_from_slice(engine.forward(&model.network, &batch.samples(), feed.steps(batch.longest()))?);
         Ok(true)
     };

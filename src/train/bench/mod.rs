@@ -82,7 +82,7 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
     let step = trainer.measure(&some_batches(set, batch_size)?, step)?;
 
     let mut ways = Way::open_all(open, *verbosity)?;
-    ways::measure(&mut ways, &mut trainer, (batch_size, *epochs), (shape, time_steps), *verbosity)?;
+    ways::measure(&mut ways, &mut trainer, (batch_size, *epochs), time_steps, *verbosity)?;
     let strategy = |way: &Way, work| way.strategy(work, batch_size);
     let of = |choice, work| ways.iter().find(|way| way.choice == choice).map(|way| strategy(way, work));
     let rate = |choice, work| of(choice, work).and_then(|strategy| strategy.batches_per_second);
@@ -121,7 +121,7 @@ fn some_batches(set: ShardSet, batch_size: usize) -> Result<Vec<Batch>> {
     let mut batches = Vec::new();
     let stream = Loader::new(set, CacheChoice::Stream, Verbosity::Quiet)?;
     stream.epoch(EpochOrder::Shuffled { seed: 0, epoch: 0 }, batch_size, 0, |batch| {
-        batches.push(batch);
+        batches.push(batch.clone());
         Ok(batches.len() < STEP_BATCHES)
     })?;
     Ok(batches)

@@ -57,7 +57,10 @@ impl RandomFrames {
             .into_par_iter()
             .map(|i| self.sample(ChaCha8Rng::seed_from_u64(number << 32 | i), batch.frames.widths()))
             .collect();
-        made.iter().for_each(|(frames, label)| batch.push(frames.sample(0), *label));
+        for (frames, label) in &made {
+            batch.frames.push_sample(frames.sample(0));
+            batch.labels.push(*label);
+        }
         batch
     }
 

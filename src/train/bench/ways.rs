@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use super::step::Trainer;
 use crate::error::{Error, Result};
-use crate::frames::FrameShape;
 use crate::progress::{Progress, Verbosity};
 use crate::shard::ShardSet;
 use crate::strategy::{Strategy, Work, median};
@@ -81,17 +80,19 @@ impl Way {
             run.trainer.restart();
         }
         let started = Instant::now();
-        loader.epoch(EpochOrder::Shuffled { seed: 0, epoch }, run.batch_size, 0, |batch| {
-            match work {
-                Work::Loading => {
-                    batch.write_dense(run.shape, run.time_steps, &mut run.dense);
-                    std::hint::black_box(&run.dense);
-                }
-                Work::Training => run.trainer.step(&batch)?,
-            }
-            run.progress.add(1);
-            Ok(true)
-        })?;
+        let order = EpochOrder::Shuffled { seed: 0, epoch };
+        match work {
+            Work::Loading => loader.dense_epoch(order, run.batch_size, 0, run.time_steps, |dense, _| {
+                std::hint::black_box(dense);
+                run.progress.add(1);
+                Ok(true)
+            }),
+            Work::Training => loader.epoch(order, run.batch_size, 0, |batch| {
+                run.trainer.step(batch)?;
+                run.progress.add(1);
+                Ok(true)
+            }),
+        }?;
         let seconds = started.elapsed().as_secs_f64();
         match work {
             Work::Loading => self.loading.push(seconds),
@@ -105,9 +106,7 @@ impl Way {
 struct Run<'a> {
     trainer: &'a mut Trainer,
     batch_size: usize,
-    shape: FrameShape,
     time_steps: usize,
-    dense: Vec<f32>,
     progress: Progress,
 }
 
@@ -119,12 +118,12 @@ pub(super) fn measure(
     ways: &mut [Way],
     trainer: &mut Trainer,
     (batch_size, epochs): (usize, u64),
-    (shape, time_steps): (FrameShape, usize),
+    time_steps: usize,
     verbosity: Verbosity,
 ) -> Result<()> {
     let batches: u64 = ways.iter().flat_map(|way| &way.loader).map(|loader| loader.batches(batch_size)).sum();
     let progress = Progress::start(verbosity, "bench", batches * (2 * epochs + 1), "batches");
-    let mut run = Run { trainer, batch_size, shape, time_steps, dense: Vec::new(), progress };
+    let mut run = Run { trainer, batch_size, time_steps, progress };
     for way in ways.iter_mut() {
         way.epoch(Work::Loading, 0, &mut run)?;
         way.loading.clear();

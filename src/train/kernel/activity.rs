@@ -103,9 +103,7 @@ impl Activity {
         neuron: &Neuron,
     ) {
         self.clear();
-        let spikes: u32 = fired.iter().map(|mask| mask.count_ones()).sum();
-        self.entries.reserve(spikes as usize);
-        append_spikes(isa, fired, v, neurons, stride, neuron, &mut self.offsets, &mut self.entries);
+        append_spikes(isa, fired, v, neurons, stride, neuron, self);
     }
 
     /// Replaces the activity by one step: the sums of `other` over time, of the cells below `cells` where it is not 0.
@@ -135,23 +133,34 @@ for_each_isa! {
         neurons: usize,
         stride: usize,
         neuron: &Neuron,
-        offsets: &mut Vec<usize>,
-        entries: &mut Vec<(u32, f32)>,
+        activity: &mut Activity,
     ) {
+        /// Entries written of each tile whether it has them or not: whether it has is hard to predict.
+        const ANYWAY: usize = 2;
+        let Activity { offsets, entries, .. } = activity;
         let tiles = neurons.div_ceil(TILE).max(1);
         // A padded neuron can only spike where a count is not finite, and 0 times it is NaN.
         let last = u32::MAX.checked_shr((tiles * TILE - neurons) as u32).unwrap_or(0);
+        let spikes: usize = fired.iter().map(|mask| mask.count_ones() as usize).sum();
+        entries.resize(spikes + ANYWAY, (0, 0.0));
+        let mut end = 0;
         for (t, masks) in fired.chunks_exact(tiles).enumerate() {
             for (tile, &mask) in masks.iter().enumerate() {
                 let v = &v[tile * stride + t];
                 let mut left = if tile + 1 == tiles { mask & last } else { mask };
-                while left != 0 {
-                    let j = left.trailing_zeros();
-                    entries.push((tile as u32 * u32::BITS + j, neuron.spikes(v[j as usize % TILE])));
-                    left &= left - 1;
-                }
+                let count = left.count_ones() as usize;
+                let mut next = || {
+                    let j = left.trailing_zeros() as usize % TILE;
+                    left &= left.wrapping_sub(1);
+                    ((tile * TILE + j) as u32, neuron.spikes(v[j]))
+                };
+                let (anyway, more) = entries[end..].split_at_mut(ANYWAY);
+                anyway.iter_mut().for_each(|entry| *entry = next());
+                more.iter_mut().take(count.saturating_sub(ANYWAY)).for_each(|entry| *entry = next());
+                end += count;
             }
-            offsets.push(entries.len());
+            offsets.push(end);
         }
+        entries.truncate(end);
     }
 }

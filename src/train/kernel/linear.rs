@@ -278,11 +278,11 @@ fn gather_tiles<V: F32x16, const N: usize>(
 ) -> usize {
     let tiles: [_; N] = std::array::from_fn(|n| panels.tile(first + n));
     let mut columns = x.chunks_exact_mut(stride);
-    let columns: [&mut [Tile]; N] = std::array::from_fn(|_| columns.next().unwrap_or_default());
+    let mut columns: [&mut [Tile]; N] = std::array::from_fn(|_| columns.next().unwrap_or_default());
     for t in 0..activity.steps() {
         let sums = gather_step::<V, N>(tiles.map(|(panel, _)| panel), tiles.map(|(_, bias)| bias), activity.step(t));
-        for n in 0..N {
-            store(sums[n], &mut columns[n][t]);
+        for (sums, column) in sums.into_iter().zip(&mut columns) {
+            store(sums, &mut column[t]);
         }
     }
     N

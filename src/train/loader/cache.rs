@@ -1,74 +1,56 @@
-//! The host cache: a whole set's columns, decoded once, at the widths of the shards.
+//! The host cache: a whole set's chunks, decompressed and checked once, their entries still packed.
 
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::frames::{SampleFrames, SparseFrames};
 use crate::progress::Progress;
 use crate::shard::codec::Decoder;
-use crate::shard::{Manifest, ShardSet};
+use crate::shard::{PackedChunk, ShardSet};
 
-/// Chunks decoded at a time, before they are joined.
-const STRIDE: u64 = 64;
-
-/// A decoded set.
+/// A set in memory.
 #[derive(Debug)]
 pub struct HostCache {
-    frames: SparseFrames,
-    labels: Vec<u32>,
+    chunks: Vec<PackedChunk>,
 }
 
 impl HostCache {
-    /// Checks and decodes all of `set`, on all threads.
+    /// Checks and decompresses all of `set`, on all threads.
     ///
     /// # Errors
     /// [`crate::error::Error::Corrupt`].
     pub fn load(set: &ShardSet, progress: &Progress) -> Result<HostCache> {
-        let mut cache = HostCache { frames: SparseFrames::new(set.manifest().description.widths), labels: Vec::new() };
-        for start in (0..set.chunks()).step_by(STRIDE as usize) {
-            let chunks = (start..(start + STRIDE).min(set.chunks()))
-                .into_par_iter()
-                .map_init(Decoder::new, |decoder, number| {
-                    let mut chunk = set.empty_chunk();
-                    set.decode(number, decoder, &mut chunk)?;
-                    Ok(chunk)
-                })
-                .collect::<Result<Vec<_>>>()?;
-            for chunk in chunks {
-                cache.frames.append(&chunk.frames);
-                cache.labels.extend_from_slice(&chunk.table.labels);
-                progress.add(chunk.len() as u64);
-            }
-        }
-        Ok(cache)
+        let load = |decoder: &mut Decoder, number| {
+            let mut chunk = set.empty_packed();
+            set.decode_packed(number, decoder, &mut chunk)?;
+            set.check_cells(number, &chunk)?;
+            progress.add(chunk.len() as u64);
+            Ok(chunk)
+        };
+        let chunks: Result<Vec<_>> = (0..set.chunks()).into_par_iter().map_init(Decoder::new, load).collect();
+        Ok(HostCache { chunks: chunks? })
     }
 
-    /// Sample `i`'s frames and label.
+    /// Chunk `number`.
     ///
     /// # Panics
     /// If there are not so many.
-    pub fn sample(&self, i: usize) -> (SampleFrames<'_>, u32) {
-        (self.frames.sample(i), self.labels[i])
+    pub fn chunk(&self, number: u64) -> &PackedChunk {
+        &self.chunks[number as usize]
     }
 
     /// Its size in memory.
     pub fn bytes(&self) -> usize {
-        self.frames.bytes() + self.labels.len() * size_of::<u32>()
+        self.chunks.iter().map(PackedChunk::bytes).sum()
     }
 }
 
-/// The bytes that a set's host cache takes, from its manifest.
-pub fn host_bytes(manifest: &Manifest) -> u64 {
-    let (description, totals) = (&manifest.description, &manifest.totals);
-    let widths = description.widths;
-    let entry = (widths.cells.bytes() + widths.counts.bytes()) as u64;
-    let sample = (2 * size_of::<usize>() + size_of::<u32>()) as u64;
-    let frames = totals.frames.saturating_mul(widths.frame_sizes.bytes() as u64);
-    totals
-        .entries
-        .saturating_mul(entry)
-        .saturating_add(frames)
-        .saturating_add(description.samples.saturating_mul(sample))
+/// The bytes that a set's host cache takes: what the index of its shards says, or the manifest if that claims more.
+pub fn host_bytes(set: &ShardSet) -> u64 {
+    let (description, totals) = (&set.manifest().description, &set.manifest().totals);
+    let chunks = set.shards().iter().flat_map(|shard| &shard.head().chunks);
+    let indexed = chunks.map(|chunk| PackedChunk::bytes_of(chunk.samples, chunk.decoded_bytes)).sum();
+    let frames = totals.frames.saturating_mul(description.widths.frame_sizes.bytes() as u64);
+    totals.entries.saturating_add(frames).max(indexed)
 }
 
 /// Bytes of memory that programs may still take, where the system says so.

@@ -9,12 +9,14 @@ pub mod cache;
 pub mod stream;
 
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::bounded;
+use rayon::prelude::*;
 
 pub use batch::Batch;
 use cache::HostCache;
-use stream::Windows;
+use stream::{Place, Spare, Windows};
 
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Verbosity, human_bytes};
@@ -70,6 +72,9 @@ pub struct Loader {
     set: ShardSet,
     cache: Option<HostCache>,
     why: String,
+    drop_last: bool,
+    /// Between epochs.
+    spare: Mutex<Spare>,
 }
 
 impl Loader {
@@ -79,7 +84,7 @@ impl Loader {
     /// [`Error::Unavailable`] for the device cache, [`Error::Usage`] for a host cache larger than the memory that is
     /// free, [`Error::Corrupt`].
     pub fn new(set: ShardSet, choice: CacheChoice, verbosity: Verbosity) -> Result<Loader> {
-        let needed = cache::host_bytes(set.manifest());
+        let needed = cache::host_bytes(&set);
         let free = cache::free_memory();
         let fits = free.is_none_or(|free| needed <= free / 2);
         let size = human_bytes(needed);
@@ -107,7 +112,7 @@ impl Loader {
             set.read_ahead();
             None
         };
-        Ok(Loader { set, cache, why })
+        Ok(Loader { set, cache, why, drop_last: false, spare: Mutex::default() })
     }
 
     /// The set.
@@ -120,14 +125,34 @@ impl Loader {
         &self.why
     }
 
+    /// Keeps the pages that the loader reads in memory; how many bytes those are. A cached set needs none of them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where a limit forbids it.
+    pub fn pin(&self) -> Result<u64> {
+        if self.cache.is_some() { Ok(0) } else { self.set.pin() }
+    }
+
     /// The host cache, if there is one.
     pub fn cache(&self) -> Option<&HostCache> {
         self.cache.as_ref()
     }
 
-    /// How many batches an epoch has; the last may be smaller.
+    /// With the last batch of an epoch left out where it would be smaller than the others.
+    pub fn drop_last(mut self, drop_last: bool) -> Loader {
+        self.drop_last = drop_last;
+        self
+    }
+
+    /// How many batches an epoch has; the last may be smaller, if it is not dropped.
     pub fn batches(&self, batch_size: usize) -> u64 {
-        self.set.len().div_ceil(batch_size as u64)
+        self.samples(batch_size).div_ceil(batch_size as u64)
+    }
+
+    /// How many samples an epoch has.
+    fn samples(&self, batch_size: usize) -> u64 {
+        let samples = self.set.len();
+        if self.drop_last { samples - samples % batch_size as u64 } else { samples }
     }
 
     /// Calls `each` with the batches of an epoch, from number `first` on, until it returns false. They are made ahead
@@ -140,27 +165,91 @@ impl Loader {
         order: EpochOrder,
         batch_size: usize,
         first: u64,
-        mut each: impl FnMut(Batch) -> Result<bool>,
+        mut each: impl FnMut(&Batch) -> Result<bool>,
     ) -> Result<()> {
+        let widths = self.set.manifest().description.widths;
         let (out, batches) = bounded::<Result<Batch>>(AHEAD);
+        let (back, used) = bounded::<Batch>(AHEAD);
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                let mut windows = Windows::new(&self.set, self.cache.as_ref(), order, batch_size, first);
-                while let Some(batch) = windows.next_batch().transpose() {
+                let mut windows = self.windows(order, batch_size, first);
+                let mut next_batch = || -> Result<Batch> {
+                    let mut batch = used.try_recv().unwrap_or_else(|_| Batch::new(widths));
+                    batch.clear();
+                    windows.next_batch(|places| {
+                        places.iter().try_for_each(|place| {
+                            batch.labels.push(place.label());
+                            place.unpack(|sample| sample.unpack(&mut batch.frames))
+                        })
+                    })?;
+                    Ok(batch)
+                };
+                loop {
+                    let batch = next_batch();
                     // After an error a window is half decoded; the receiver goes away when `each` has had enough.
                     let last = batch.is_err();
-                    if out.send(batch).is_err() || last {
-                        return;
+                    if batch.as_ref().is_ok_and(Batch::is_empty) || out.send(batch).is_err() || last {
+                        break;
                     }
                 }
+                self.keep(windows);
             });
             // By value: it must be gone before the scope waits for the thread.
             for batch in batches {
-                if !each(batch?)? {
+                let batch = batch?;
+                if !each(&batch)? {
                     break;
                 }
+                let _ = back.try_send(batch);
             }
             Ok(())
         })
+    }
+
+    /// Calls `each` with the batches of an epoch as dense float32, (B, T, P * H * W), and their labels, from number
+    /// `first` on, until it returns false. T is `steps`: frames beyond it are left out. All threads make a batch
+    /// together, straight from the packed entries, and none is made ahead.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] with the chunk that could not be decoded, or what `each` returns.
+    pub fn dense_epoch(
+        &self,
+        order: EpochOrder,
+        batch_size: usize,
+        first: u64,
+        steps: usize,
+        mut each: impl FnMut(&[f32], &[u32]) -> Result<bool>,
+    ) -> Result<()> {
+        let mut windows = self.windows(order, batch_size, first);
+        let (mut dense, mut labels) = (std::mem::take(windows.dense()), Vec::new());
+        let sample_len = steps * self.set.manifest().description.shape.cells() as usize;
+        loop {
+            labels.clear();
+            let samples = windows.next_batch(|places| {
+                let start = labels.len() * sample_len;
+                labels.extend(places.iter().map(Place::label));
+                let end = labels.len() * sample_len;
+                dense.resize(dense.len().max(end), 0.0);
+                let samples = dense[start..end].par_chunks_mut(sample_len.max(1)).zip(places);
+                samples.try_for_each(|(dense, place)| place.unpack(|sample| sample.write_dense(dense)))
+            })?;
+            if samples == 0 || !each(&dense[..samples * sample_len], &labels)? {
+                break;
+            }
+        }
+        *windows.dense() = dense;
+        self.keep(windows);
+        Ok(())
+    }
+
+    fn windows(&self, order: EpochOrder, batch_size: usize, first: u64) -> Windows<'_> {
+        let samples = self.samples(batch_size);
+        let positions = first.saturating_mul(batch_size as u64).min(samples)..samples;
+        let spare = std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner));
+        Windows::new(&self.set, self.cache.as_ref(), order, batch_size, positions, spare)
+    }
+
+    fn keep(&self, windows: Windows<'_>) {
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = windows.into_spare();
     }
 }

@@ -1,7 +1,8 @@
 //! The order of an epoch made into batches: window by window, from the cache or from the mapped shards.
 //!
 //! Streaming holds two windows: the one that batches are drawn from, and the next, whose chunks are decoded a few with
-//! each batch, so that no batch waits for a whole window.
+//! each batch, so that no batch waits for a whole window. Memory is used again from window to window and from epoch to
+//! epoch: new pages would cost more than decoding into them.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -9,12 +10,12 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::EpochOrder;
-use super::batch::Batch;
 use super::cache::HostCache;
 use crate::error::Result;
 use crate::shard::codec::Decoder;
 use crate::shard::order::{Order, WINDOW_SAMPLES, Window};
-use crate::shard::{Chunk, ShardSet};
+use crate::shard::packed::PackedSample;
+use crate::shard::{PackedChunk, ShardSet};
 
 /// An epoch in windows, and how far it has come.
 pub(super) struct Windows<'a> {
@@ -27,7 +28,23 @@ pub(super) struct Windows<'a> {
     window: Option<Loaded>,
     next: Option<Loaded>,
     next_number: u32,
+    spare: Spare,
+}
+
+/// What is used again.
+#[derive(Debug, Default)]
+pub(super) struct Spare {
     decoders: Vec<Decoder>,
+    chunks: Vec<PackedChunk>,
+    dense: Vec<f32>,
+}
+
+/// A sample of a batch.
+pub(super) struct Place<'a> {
+    set: &'a ShardSet,
+    number: u32,
+    chunk: &'a PackedChunk,
+    inside: usize,
 }
 
 /// Which samples are where in the epoch.
@@ -46,7 +63,7 @@ enum Places {
 struct Loaded {
     places: Places,
     waiting: VecDeque<u32>,
-    decoded: Vec<Chunk>,
+    decoded: Vec<PackedChunk>,
 }
 
 impl Plan {
@@ -94,14 +111,27 @@ impl Places {
     }
 }
 
+impl Place<'_> {
+    pub(super) fn label(&self) -> u32 {
+        self.chunk.label(self.inside)
+    }
+
+    /// Does something with the sample that tells whether its cells are inside the frame; if not, says which chunk's.
+    pub(super) fn unpack(&self, work: impl FnOnce(PackedSample<'_>) -> bool) -> Result<()> {
+        let inside = work(self.chunk.sample(self.inside));
+        if inside { Ok(()) } else { self.set.check_cells(self.number.into(), self.chunk) }
+    }
+}
+
 impl<'a> Windows<'a> {
-    /// An epoch of `set` from batch `first` on.
+    /// `positions` of an epoch of `set`, in batches.
     pub(super) fn new(
         set: &'a ShardSet,
         cache: Option<&'a HostCache>,
         order: EpochOrder,
         batch_size: usize,
-        first: u64,
+        positions: Range<u64>,
+        spare: Spare,
     ) -> Windows<'a> {
         let plan = match order {
             EpochOrder::Sequential => {
@@ -109,48 +139,53 @@ impl<'a> Windows<'a> {
             }
             EpochOrder::Shuffled { seed, epoch } => Plan::Shuffled(set.order(seed, epoch)),
         };
-        let positions = first.saturating_mul(batch_size as u64).min(set.len())..set.len();
-        let (window, next, decoders) = (None, None, Vec::new());
-        Windows { set, cache, plan, batch_size, positions, window, next, next_number: 0, decoders }
+        Windows { set, cache, plan, batch_size, positions, window: None, next: None, next_number: 0, spare }
     }
 
-    /// The next batch, or `None` at the epoch's end.
-    pub(super) fn next_batch(&mut self) -> Result<Option<Batch>> {
-        let mut batch = Batch::new(self.set.manifest().description.widths);
-        while batch.len() < self.batch_size && !self.positions.is_empty() {
+    /// Gives the samples of the next batch to `each`, in one or more goes; how many there were: 0 at the epoch's end.
+    pub(super) fn next_batch(&mut self, mut each: impl FnMut(&[Place<'_>]) -> Result<()>) -> Result<usize> {
+        let mut samples = 0;
+        while samples < self.batch_size && !self.positions.is_empty() {
             let position = self.positions.start;
             self.enter_window_of(position)?;
-            if let Some(window) = &self.window {
-                let end = window.places.positions().end.min(position + (self.batch_size - batch.len()) as u64);
-                for position in position..end {
-                    self.push_sample(window, position, &mut batch);
-                }
-                self.positions.start = end;
-            }
+            let Some(window) = &self.window else { break };
+            let left = (self.batch_size - samples) as u64;
+            let end = window.places.positions().end.min(self.positions.end).min(position.saturating_add(left));
+            let places: Vec<Place<'_>> = (position..end).map(|position| self.place(window, position)).collect();
+            each(&places)?;
+            samples += places.len();
+            self.positions.start = end;
         }
         self.decode_ahead()?;
-        Ok((!batch.is_empty()).then_some(batch))
+        Ok(samples)
     }
 
-    fn push_sample(&self, window: &Loaded, position: u64, batch: &mut Batch) {
+    /// Memory for dense batches.
+    pub(super) fn dense(&mut self) -> &mut Vec<f32> {
+        &mut self.spare.dense
+    }
+
+    /// What the next epoch can use again.
+    pub(super) fn into_spare(mut self) -> Spare {
+        let windows = [self.window, self.next];
+        self.spare.chunks.extend(windows.into_iter().flatten().flat_map(|window| window.decoded));
+        self.spare
+    }
+
+    fn place<'b>(&'b self, window: &'b Loaded, position: u64) -> Place<'b> {
         let (slot, inside) = window.places.at(position);
-        match self.cache {
-            Some(cache) => {
-                let first =
-                    window.places.chunks()[slot] as usize * self.set.manifest().description.chunk_samples as usize;
-                let (sample, label) = cache.sample(first + inside);
-                batch.push(sample, label);
-            }
-            None => {
-                let chunk = &window.decoded[slot];
-                batch.push(chunk.frames.sample(inside), chunk.table.labels[inside]);
-            }
-        }
+        let number = window.places.chunks()[slot];
+        let chunk = match self.cache {
+            Some(cache) => cache.chunk(number.into()),
+            None => &window.decoded[slot],
+        };
+        Place { set: self.set, number, chunk, inside }
     }
 
     /// Makes the window of `position` the current one, whole.
     fn enter_window_of(&mut self, position: u64) -> Result<()> {
         while !self.window.as_ref().is_some_and(|w| w.places.positions().contains(&position)) {
+            self.spare.chunks.extend(self.window.take().into_iter().flat_map(|window| window.decoded));
             self.window = match self.next.take() {
                 Some(next) => Some(next),
                 None => self.plan_next(),
@@ -158,7 +193,7 @@ impl<'a> Windows<'a> {
             let Some(window) = &mut self.window else { return Ok(()) };
             if window.places.positions().contains(&position) {
                 let all = window.waiting.len();
-                decode_some(self.set, window, all, &mut self.decoders)?;
+                decode_some(self.set, window, all, &mut self.spare)?;
             }
         }
         Ok(())
@@ -183,28 +218,23 @@ impl<'a> Windows<'a> {
             let left = window.places.positions().end.saturating_sub(self.positions.start);
             let batches_left = left.div_ceil(self.batch_size as u64).max(1) as usize;
             let some = next.waiting.len().div_ceil(batches_left);
-            decode_some(self.set, next, some, &mut self.decoders)?;
+            decode_some(self.set, next, some, &mut self.spare)?;
         }
         Ok(())
     }
 }
 
 /// Checks and decodes the next `n` of a window's chunks, in parallel.
-fn decode_some(set: &ShardSet, window: &mut Loaded, n: usize, decoders: &mut Vec<Decoder>) -> Result<()> {
+fn decode_some(set: &ShardSet, window: &mut Loaded, n: usize, spare: &mut Spare) -> Result<()> {
     let numbers: Vec<u32> = window.waiting.drain(..n.min(window.waiting.len())).collect();
+    let Spare { decoders, chunks, .. } = spare;
     decoders.resize_with(decoders.len().max(numbers.len().min(rayon::current_num_threads())), Decoder::new);
     let share = numbers.len().div_ceil(decoders.len().max(1)).max(1);
-    let decoded: Result<Vec<Vec<Chunk>>> = numbers
-        .par_chunks(share)
-        .zip(decoders.par_iter_mut())
-        .map(|(numbers, decoder)| {
-            let decode = |&number: &u32| {
-                let mut chunk = set.empty_chunk();
-                set.decode(number.into(), decoder, &mut chunk).map(|()| chunk)
-            };
-            numbers.iter().map(decode).collect()
-        })
-        .collect();
-    window.decoded.extend(decoded?.into_iter().flatten());
-    Ok(())
+    let start = window.decoded.len();
+    window.decoded.extend(numbers.iter().map(|_| chunks.pop().unwrap_or_else(|| set.empty_packed())));
+    let shares = window.decoded[start..].par_chunks_mut(share).zip(numbers.par_chunks(share));
+    shares.zip(decoders.par_iter_mut()).try_for_each(|((chunks, numbers), decoder)| {
+        let mut each = numbers.iter().zip(chunks);
+        each.try_for_each(|(&number, chunk)| set.decode_packed(number.into(), decoder, chunk))
+    })
 }
