@@ -14,7 +14,8 @@ use tonic_toolkit::train::bench::bench;
 use tonic_toolkit::train::config::{Config, EngineChoice, Pad};
 use tonic_toolkit::train::eval::{Feed, evaluate};
 use tonic_toolkit::train::export::safetensors::read_model;
-use tonic_toolkit::train::fit::{BEST, Fit, MODEL, fit};
+use tonic_toolkit::train::fit::{Fit, fit};
+use tonic_toolkit::train::folder::{BEST, MODEL};
 use tonic_toolkit::train::loader::{CacheChoice, Loader};
 
 /// Trains integrate-and-fire networks from the shards that tonic-prep makes.
@@ -102,9 +103,9 @@ struct FitArgs {
     /// Lower bound of the membrane potential
     #[arg(long, value_name = "V", allow_negative_numbers = true)]
     min_v_mem: Option<f32>,
-    /// Adam's learning rate
-    #[arg(long, default_value_t = 1e-3, value_parser = learning_rate)]
-    lr: f64,
+    /// Adam's learning rate; 0.001 if not given, or that of the run to go on with. A resume may change it
+    #[arg(long, value_parser = learning_rate)]
+    lr: Option<f64>,
     /// Seed of the initial weights and of the order of samples
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -192,7 +193,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             evaluation.picture()?.write_png(&png)?;
             let mut out = std::io::stdout().lock();
             if json {
-                writeln!(out, "{}", serde_json::to_string(&evaluation)?)?;
+                out.write_all(evaluation.json().as_bytes())?;
             } else {
                 write!(out, "{}\nconfusion matrix: {}\n", evaluation.text(), png.display())?;
             }
@@ -242,7 +243,11 @@ fn run_fit(args: FitArgs) -> anyhow::Result<()> {
     })?;
     let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::json!({"epochs": fitted.epochs, "test": fitted.test}))?;
+        writeln!(
+            out,
+            "{}",
+            serde_json::json!({"epochs": fitted.epochs, "test": fitted.test, "seconds": fitted.seconds})
+        )?;
     } else if let Some(test) = &fitted.test {
         write!(out, "{}", test.text())?;
     }

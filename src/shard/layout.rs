@@ -161,9 +161,9 @@ impl ShardHead {
     /// Those of [`ShardHead::read`].
     pub(super) fn read_of(path: &Path, file: &[u8], len: u64) -> Result<ShardHead> {
         let corrupt = |place: &str, expected: String, got: String| Error::corrupt(path, place, expected, got);
-        let header: &[u8; HEADER_BYTES] = file.first_chunk().ok_or_else(|| {
-            corrupt("header", format!("{HEADER_BYTES} bytes"), format!("a file of {len} bytes"))
-        })?;
+        let header: &[u8; HEADER_BYTES] = file
+            .first_chunk()
+            .ok_or_else(|| corrupt("header", format!("{HEADER_BYTES} bytes"), format!("a file of {len} bytes")))?;
         let magic: [u8; 8] = field(header, 0);
         if magic != MAGIC {
             return Err(corrupt("magic number", format!("{MAGIC:02x?}"), format!("{magic:02x?}")));
