@@ -217,7 +217,7 @@ impl<'a> Session<'a> {
         let saved = Place(epochs.len() as u64, batches_done);
         let before = config.current_lr();
         if let Some(lr) = fit.lr.filter(|&lr| config.change_lr(saved.0, saved.1, lr)) {
-            fit.say(|| format!("lr       {lr} from here on, {before} before"));
+            fit.say(|| format!("lr       {lr:?} from here on, {before:?} before"));
         }
         adam.config.lr = config.current_lr();
         let engine = config.engine.engine(&network);
@@ -349,7 +349,7 @@ impl<'a> Session<'a> {
             Error::Kernel(KernelError::NonFiniteLoss { loss }) => {
                 let (file, lr) = (self.fit.run.join(checkpoint::FILE_NAME), self.config.current_lr());
                 let remedy = format!(
-                    "the last good checkpoint is {}, {}; go on from it with --resume and an --lr below {lr}",
+                    "the last good checkpoint is {}, {}; go on from it with --resume and an --lr below {lr:?}",
                     file.display(),
                     self.saved
                 );

@@ -4,14 +4,14 @@
 //! the order is the format's permutation, and every sample comes exactly once. A thread makes them ahead of the
 //! training step and ends with the epoch.
 
+mod ahead;
 pub mod batch;
 pub mod cache;
 pub mod stream;
 
 use std::str::FromStr;
 
-use crossbeam_channel::bounded;
-
+use ahead::ahead;
 pub use batch::Batch;
 use cache::HostCache;
 use stream::Windows;
@@ -19,9 +19,6 @@ use stream::Windows;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Verbosity, human_bytes};
 use crate::shard::ShardSet;
-
-/// Batches made ahead of the one in use.
-const AHEAD: usize = 2;
 
 /// Where samples are kept between epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,33 +131,16 @@ impl Loader {
     /// by a thread that ends before this returns.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] with the chunk that could not be decoded, or what `each` returns.
+    /// [`Error::Corrupt`] with the chunk that could not be decoded, [`Error::WorkerLost`] where the thread panicked, or
+    /// what `each` returns.
     pub fn epoch(
         &self,
         order: EpochOrder,
         batch_size: usize,
         first: u64,
-        mut each: impl FnMut(Batch) -> Result<bool>,
+        each: impl FnMut(Batch) -> Result<bool>,
     ) -> Result<()> {
-        let (out, batches) = bounded::<Result<Batch>>(AHEAD);
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                let mut windows = Windows::new(&self.set, self.cache.as_ref(), order, batch_size, first);
-                while let Some(batch) = windows.next_batch().transpose() {
-                    // After an error a window is half decoded; the receiver goes away when `each` has had enough.
-                    let last = batch.is_err();
-                    if out.send(batch).is_err() || last {
-                        return;
-                    }
-                }
-            });
-            // By value: it must be gone before the scope waits for the thread.
-            for batch in batches {
-                if !each(batch?)? {
-                    break;
-                }
-            }
-            Ok(())
-        })
+        let mut windows = Windows::new(&self.set, self.cache.as_ref(), order, batch_size, first);
+        ahead(move || windows.next_batch().transpose(), each)
     }
 }
