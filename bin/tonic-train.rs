@@ -32,8 +32,15 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Train a network: Linear-IAF, three times, and a Linear readout summed over time
+    #[command(after_help = "Examples:
+  tonic-train fit --train shards/train --valid shards/valid --test shards/test -o runs/first --epochs 24
+  tonic-train fit --train shards/train -o runs/wide --hidden 512,256 --lr 5e-4 --batch-size 64 --cache stream
+  tonic-train fit --train shards/train -o runs/wide --hidden 512,256 --batch-size 64 --resume --epochs 40 --lr 1e-4")]
     Fit(FitArgs),
     /// Evaluate a trained network: accuracy, loss, each class, confusion matrix
+    #[command(after_help = "Examples:
+  tonic-train eval --model runs/first --data shards/test
+  tonic-train eval --model runs/first --data shards/test --best --json | jq .accuracy")]
     Eval {
         /// The run folder
         #[arg(long, value_name = "RUN")]
