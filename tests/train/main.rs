@@ -3,6 +3,7 @@
 mod engines;
 mod faults;
 mod goldens;
+mod hostile;
 mod kernels;
 mod loader;
 mod model_file;
