@@ -36,18 +36,18 @@ fn a_shard_damaged_or_cut_short_while_training_ends_the_run_that_its_repair_lets
     let dir = long_task();
     let (set, shard) = (dir.path().join("train"), dir.path().join("train/00001.shard"));
     let whole = read(&shard).unwrap();
-    let damages: [(&str, &dyn Fn(), &[&str]); 2] = [
-        ("damaged", &|| drop(sets::corrupt_chunk(&set, 7)), &["chunk 7 (samples 448 to 511)", "expected xxh3"]),
-        ("short", &|| cut_short(&shard), &["file length (chunk ", "(samples ", "got 1000"]),
-    ];
-    for (name, damage, words) in damages {
+    let flip: &dyn Fn() = &|| drop(sets::corrupt_chunk(&set, 7));
+    for (name, damage, words) in [
+        ("damaged", flip, ["chunk 7 (samples 448 to 511)", "expected xxh3"]),
+        ("short", &|| cut_short(&shard), ["file length (chunk ", "got 1000"]),
+    ] {
         let run = dir.path().join(name);
         let child = start(dir.path(), name, "--cache stream --epochs 1000000 --quiet");
         wait_for("first epoch", || run.join("metrics.jsonl").exists());
         damage();
         let (code, stderr) = sets::outcome(&child.wait_with_output().unwrap());
         assert_eq!(code, Some(4), "{stderr}");
-        for word in [&["00001.shard: corrupt: "], words].concat() {
+        for word in ["00001.shard: corrupt: "].into_iter().chain(words) {
             assert!(stderr.contains(word), "no {word:?} in {stderr}");
         }
         fails(&mut fit(dir.path(), name, "--cache stream --resume --quiet"), 4, &["00001.shard"]);
