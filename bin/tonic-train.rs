@@ -16,7 +16,8 @@ use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::train::config::{Config, EngineChoice, Pad};
 use tonic_toolkit::train::eval::{Feed, evaluate};
 use tonic_toolkit::train::export::safetensors::read_model;
-use tonic_toolkit::train::fit::{BEST, Fit, MODEL, fit};
+use tonic_toolkit::train::fit::{Fit, fit};
+use tonic_toolkit::train::folder::{BEST, MODEL};
 use tonic_toolkit::train::kernel::isa::Isa;
 use tonic_toolkit::train::loader::{CacheChoice, Loader};
 
@@ -37,8 +38,15 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Train a network: Linear-IAF, three times, and a Linear readout summed over time
+    #[command(after_help = "Examples:
+  tonic-train fit --train shards/train --valid shards/valid --test shards/test -o runs/first --epochs 24
+  tonic-train fit --train shards/train -o runs/wide --hidden 512,256 --lr 5e-4 --batch-size 64 --cache stream
+  tonic-train fit --train shards/train -o runs/wide --hidden 512,256 --batch-size 64 --resume --epochs 40 --lr 1e-4")]
     Fit(FitArgs),
     /// Evaluate a trained network: accuracy, loss, each class, confusion matrix
+    #[command(after_help = "Examples:
+  tonic-train eval --model runs/first --data shards/test
+  tonic-train eval --model runs/first --data shards/test --best --json | jq .accuracy")]
     Eval {
         /// The run folder
         #[arg(long, value_name = "RUN")]
@@ -92,9 +100,9 @@ struct FitArgs {
     /// Lower bound of the membrane potential
     #[arg(long, value_name = "V", allow_negative_numbers = true)]
     min_v_mem: Option<f32>,
-    /// Adam's learning rate
-    #[arg(long, default_value_t = 1e-3, value_parser = learning_rate)]
-    lr: f64,
+    /// Adam's learning rate; 0.001 if not given, or that of the run to go on with. A resume may change it
+    #[arg(long, value_parser = learning_rate)]
+    lr: Option<f64>,
     /// Seed of the initial weights and of the order of samples
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -185,7 +193,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             evaluation.picture()?.write_png(&png)?;
             let mut out = std::io::stdout().lock();
             if json {
-                writeln!(out, "{}", serde_json::to_string(&evaluation)?)?;
+                out.write_all(evaluation.json().as_bytes())?;
             } else {
                 write!(out, "{}\nconfusion matrix: {}\n", evaluation.text(), png.display())?;
             }
@@ -223,7 +231,11 @@ fn run_fit(args: FitArgs) -> anyhow::Result<()> {
     })?;
     let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::json!({"epochs": fitted.epochs, "test": fitted.test}))?;
+        writeln!(
+            out,
+            "{}",
+            serde_json::json!({"epochs": fitted.epochs, "test": fitted.test, "seconds": fitted.seconds})
+        )?;
     } else if let Some(test) = &fitted.test {
         write!(out, "{}", test.text())?;
     }

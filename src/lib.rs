@@ -13,6 +13,7 @@ pub mod column;
 pub mod error;
 pub mod frames;
 pub mod interrupt;
+pub mod lock;
 pub mod plot;
 pub mod prep;
 pub mod progress;

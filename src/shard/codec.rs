@@ -140,9 +140,13 @@ impl ChunkName<'_> {
         expected: impl std::fmt::Display,
         got: impl std::fmt::Display,
     ) -> Error {
+        Error::corrupt(self.shard, format!("{}: {place}", self.samples(samples)), expected, got)
+    }
+
+    /// What it is called, being of so many samples.
+    pub(super) fn samples(&self, samples: u32) -> String {
         let last = self.first_sample + u64::from(samples).saturating_sub(1);
-        let place = format!("chunk {} (samples {} to {last}): {place}", self.number, self.first_sample);
-        Error::corrupt(self.shard, place, expected, got)
+        format!("chunk {} (samples {} to {last})", self.number, self.first_sample)
     }
 
     pub(super) fn fault(&self, record: &ChunkRecord, fault: Fault) -> Error {
@@ -150,10 +154,11 @@ impl ChunkName<'_> {
     }
 }
 
-/// Decodes chunks; one a thread, because it keeps its decompressor and buffer.
+/// Decodes chunks; one a thread, because it keeps its decompressor and buffers.
 pub struct Decoder {
     decompressor: Decompressor<'static>,
     packed: Option<PackedChunk>,
+    stored: Vec<u8>,
 }
 
 impl Decoder {
@@ -162,7 +167,16 @@ impl Decoder {
     /// # Panics
     /// If zstd cannot allocate a context.
     pub fn new() -> Decoder {
-        Decoder { decompressor: Decompressor::new().expect("zstd allocates a decompression context"), packed: None }
+        let decompressor = Decompressor::new().expect("zstd allocates a decompression context");
+        Decoder { decompressor, packed: None, stored: Vec::new() }
+    }
+
+    /// Lends out its buffer for stored bytes, so that reading a chunk allocates none.
+    pub(super) fn with_stored<T>(&mut self, work: impl FnOnce(&mut Decoder, &mut Vec<u8>) -> T) -> T {
+        let mut stored = std::mem::take(&mut self.stored);
+        let done = work(self, &mut stored);
+        self.stored = stored;
+        done
     }
 
     /// Decodes `stored`, whose index record is `record`, in place of what `chunk` had.

@@ -147,10 +147,23 @@ impl ShardHead {
     /// # Errors
     /// [`Error::Incompatible`] for another version, [`Error::Corrupt`] for everything else that a whole shard has not.
     pub fn read(path: &Path, file: &[u8]) -> Result<ShardHead> {
+        ShardHead::read_of(path, file, file.len() as u64)
+    }
+
+    /// The number of chunks that a shard's first bytes speak of, checked by no one yet; 0 if there are too few bytes.
+    pub(super) fn chunks_said(file: &[u8]) -> usize {
+        file.first_chunk().map_or(0, |header: &[u8; HEADER_BYTES]| u32::from_le_bytes(field(header, 36)) as usize)
+    }
+
+    /// As [`ShardHead::read`], of a file of `len` bytes whose head, or all of it, is `file`.
+    ///
+    /// # Errors
+    /// Those of [`ShardHead::read`].
+    pub(super) fn read_of(path: &Path, file: &[u8], len: u64) -> Result<ShardHead> {
         let corrupt = |place: &str, expected: String, got: String| Error::corrupt(path, place, expected, got);
-        let header: &[u8; HEADER_BYTES] = file.first_chunk().ok_or_else(|| {
-            corrupt("header", format!("{HEADER_BYTES} bytes"), format!("a file of {} bytes", file.len()))
-        })?;
+        let header: &[u8; HEADER_BYTES] = file
+            .first_chunk()
+            .ok_or_else(|| corrupt("header", format!("{HEADER_BYTES} bytes"), format!("a file of {len} bytes")))?;
         let magic: [u8; 8] = field(header, 0);
         if magic != MAGIC {
             return Err(corrupt("magic number", format!("{MAGIC:02x?}"), format!("{magic:02x?}")));
@@ -164,8 +177,8 @@ impl ShardHead {
             });
         }
         let file_bytes = u64::from_le_bytes(field(header, 16));
-        if file_bytes != file.len() as u64 {
-            return Err(corrupt("file length", format!("{file_bytes} bytes"), format!("{} bytes", file.len())));
+        if file_bytes != len {
+            return Err(corrupt("file length", format!("{file_bytes} bytes"), format!("{len} bytes")));
         }
         let u32_at = |at| u32::from_le_bytes(field(header, at));
         let chunk_count = u32_at(36) as usize;

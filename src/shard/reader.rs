@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::codec::{Chunk, ChunkName, Decoder, EncodedChunk};
-use super::layout::{ChunkRecord, SetLayout, ShardHead, ShardPlace};
+use super::layout::{HEADER_BYTES, SetLayout, ShardHead, ShardPlace, aligned};
 use super::manifest::{Manifest, ShardEntry, identity_of};
 use super::map::{MappedFile, lock_limit};
 use super::order::Order;
@@ -26,7 +26,11 @@ impl Shard {
     /// [`Error::Io`], [`Error::Incompatible`], [`Error::Corrupt`].
     pub fn open(path: &Path) -> Result<Shard> {
         let map = MappedFile::open(path)?;
-        let head = ShardHead::read(path, map.bytes()?)?;
+        let (len, mut head) = (map.len(), Vec::new());
+        map.read(0..len.min(HEADER_BYTES as u64), &mut head)?;
+        let bytes = ShardHead::bytes(ShardHead::chunks_said(&head)).min(len);
+        map.read(0..bytes, &mut head)?;
+        let head = ShardHead::read_of(path, &head, len)?;
         Ok(Shard { map, head })
     }
 
@@ -40,11 +44,17 @@ impl Shard {
         self.map.path()
     }
 
-    /// The stored bytes of its chunk `k`, not checked.
-    fn stored(&self, record: &ChunkRecord) -> Result<&[u8]> {
-        // The head was read against the file's length: every record lies inside.
-        let range = record.offset as usize..(record.offset + record.stored_bytes) as usize;
-        Ok(&self.map.bytes()?[range])
+    /// Reads the stored bytes of its chunk `k`, not checked, in place of what `stored` had.
+    fn read_stored(&self, k: usize, stored: &mut Vec<u8>) -> Result<()> {
+        let record = &self.head.chunks[k];
+        self.read_of(k, record.offset..record.offset + record.stored_bytes, stored)
+    }
+
+    /// Reads a part of the file that belongs to chunk `k`. The head was read against the file's length: every record
+    /// lies inside.
+    fn read_of(&self, k: usize, range: Range<u64>, out: &mut Vec<u8>) -> Result<()> {
+        let say = |fault: Error| fault.with_place(&self.name(k).samples(self.head.chunks[k].samples));
+        self.map.read(range, out).map_err(say)
     }
 
     /// The number of its chunk `k` in the set.
@@ -67,13 +77,19 @@ impl Shard {
     /// If there are not so many.
     pub fn decode(&self, k: usize, decoder: &mut Decoder, chunk: &mut Chunk) -> Result<()> {
         let record = &self.head.chunks[k];
-        decoder.decode(self.name(k), &self.head.layout, record, self.stored(record)?, chunk)
+        decoder.with_stored(|decoder, stored| {
+            self.read_stored(k, stored)?;
+            decoder.decode(self.name(k), &self.head.layout, record, stored, chunk)
+        })
     }
 
     /// As [`Shard::decode`], but the entries stay packed, and their cells unchecked.
     fn decode_packed(&self, k: usize, decoder: &mut Decoder, packed: &mut PackedChunk) -> Result<()> {
         let record = &self.head.chunks[k];
-        decoder.decode_packed(self.name(k), &self.head.layout, record, self.stored(record)?, packed)
+        decoder.with_stored(|decoder, stored| {
+            self.read_stored(k, stored)?;
+            decoder.decode_packed(self.name(k), &self.head.layout, record, stored, packed)
+        })
     }
 
     /// Its chunk `k` as it is stored, not checked: after [`Shard::decode_and_verify`], to be written to another set.
@@ -84,8 +100,9 @@ impl Shard {
     /// # Panics
     /// If there are not so many.
     pub fn encoded(&self, k: usize) -> Result<EncodedChunk> {
-        let record = self.head.chunks[k];
-        Ok(EncodedChunk { stored: self.stored(&record)?.to_vec(), record })
+        let mut stored = Vec::new();
+        self.read_stored(k, &mut stored)?;
+        Ok(EncodedChunk { stored, record: self.head.chunks[k] })
     }
 
     /// As [`Shard::decode`], and checks everything else that the format promises of a chunk.
@@ -95,15 +112,17 @@ impl Shard {
     pub fn decode_and_verify(&self, k: usize, classes: usize, decoder: &mut Decoder, chunk: &mut Chunk) -> Result<()> {
         let record = &self.head.chunks[k];
         let name = self.name(k);
-        decoder.decode_and_identify(name, &self.head.layout, record, self.stored(record)?, chunk)?;
-        super::codec::check_chunk(name, chunk, classes)?;
-        let bytes = self.map.bytes()?;
-        let end = (record.offset + record.stored_bytes) as usize;
-        let next = self.head.chunks.get(k + 1).map_or(bytes.len(), |next| next.offset as usize);
-        if bytes[end..next].iter().any(|&b| b != 0) {
-            return Err(name.corrupt(record.samples, "padding after it", "zeros", "something else"));
-        }
-        Ok(())
+        decoder.with_stored(|decoder, stored| {
+            self.read_stored(k, stored)?;
+            decoder.decode_and_identify(name, &self.head.layout, record, stored, chunk)?;
+            super::codec::check_chunk(name, chunk, classes)?;
+            let end = record.offset + record.stored_bytes;
+            self.read_of(k, end..aligned(end), stored)?; // the next chunk, or the end of the file, is there
+            if stored.iter().any(|&b| b != 0) {
+                return Err(name.corrupt(record.samples, "padding after it", "zeros", "something else"));
+            }
+            Ok(())
+        })
     }
 }
 

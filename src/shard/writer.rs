@@ -4,7 +4,6 @@
 //! says what is being made of what, so that a resume can refuse to continue another conversion, and a lock, so that a
 //! second writer is turned away.
 
-use std::fs::{File, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -15,11 +14,11 @@ use super::layout::{ChunkRecord, ShardHead, aligned};
 use super::manifest::{self, Id, Manifest, SetDescription, ShardEntry, Totals, identity_of, shard_name};
 use super::reader::Shard;
 use crate::error::{Error, Result};
+use crate::lock::DirLock;
 use crate::publish::{Draft, drafted, publish, remove};
 
 /// The marker's file name.
 pub const MARKER: &str = ".incomplete.json";
-const LOCK: &str = ".lock";
 /// What a writer that is interrupted leaves, and how to go on.
 pub const KEPT: &str = "complete shards are kept; run the same command with --resume to go on";
 
@@ -60,8 +59,8 @@ struct Marker {
 #[derive(Debug)]
 pub struct OutputDir {
     path: PathBuf,
-    /// Held, not read: the lock goes when the file is closed, also by a kill.
-    _lock: File,
+    /// Held, not read.
+    _lock: DirLock,
 }
 
 impl OutputDir {
@@ -97,7 +96,7 @@ impl OutputDir {
     /// # Errors
     /// [`Error::Busy`], [`Error::Io`].
     pub fn lock(path: &Path) -> Result<OutputDir> {
-        Ok(OutputDir { path: path.into(), _lock: take_lock(path)? })
+        Ok(OutputDir { path: path.into(), _lock: DirLock::take(path)? })
     }
 
     /// The directory.
@@ -151,49 +150,11 @@ impl OutputDir {
     }
 }
 
-impl Drop for OutputDir {
-    /// Takes the lock's file away, also from a directory whose set was refused; what a kill leaves is taken over.
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(self.path.join(LOCK));
-    }
-}
-
 /// Whether a name is one that a writer gives: others' files in the directory are not to be touched.
 fn is_set_file(name: &str) -> bool {
     let number = name.strip_suffix(".shard").unwrap_or_default();
     let shard = number.len() >= 5 && number.bytes().all(|b| b.is_ascii_digit());
     shard || name == manifest::FILE_NAME || name == MARKER
-}
-
-fn take_lock(dir: &Path) -> Result<File> {
-    let path = dir.join(LOCK);
-    loop {
-        let lock = File::create(&path).map_err(Error::io(&path, "create the lock"))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: dir.into() }),
-            Err(TryLockError::Error(e)) => return Err(Error::io(&path, "take the lock")(e)),
-        }
-        // A writer that ended in between has removed this very file: a lock on it would turn nobody away.
-        if is_at(&lock, &path) {
-            return Ok(lock);
-        }
-    }
-}
-
-/// Whether an open file is the one that has this name now.
-fn is_at(file: &File, path: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
-        file.metadata().map(id).ok().is_some_and(|open| std::fs::metadata(path).map(id).ok() == Some(open))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = file;
-        path.exists() // an open file cannot be removed there
-    }
 }
 
 /// Writes a set's chunks, in order.

@@ -64,7 +64,7 @@ pub struct Config {
     /// Whether an epoch's last batch is left out where it would be smaller. Runs of before had no such choice.
     #[serde(default)]
     pub drop_last: bool,
-    /// Adam's learning rate.
+    /// Adam's learning rate, at first.
     pub lr: f64,
     /// Seed of the initial weights and of the order.
     pub seed: u64,
@@ -78,6 +78,21 @@ pub struct Config {
     pub network: NetworkConfig,
     /// The training set.
     pub data: DataConfig,
+    /// Learning rates that a resume has changed to, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lr_changes: Vec<LrChange>,
+}
+
+/// A learning rate, and from where on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LrChange {
+    /// Epochs that were done.
+    pub epochs_done: u64,
+    /// Batches of the next epoch that were done.
+    pub batches_done: u64,
+    /// Adam's learning rate from there on.
+    pub lr: f64,
 }
 
 /// The network's sizes and neurons.
@@ -156,6 +171,27 @@ impl Config {
         Ok(config)
     }
 
+    /// The learning rate of the batches to come.
+    pub fn current_lr(&self) -> f64 {
+        self.lr_changes.last().map_or(self.lr, |change| change.lr)
+    }
+
+    /// Changes the learning rate of the batches to come, and keeps what it was for those before. Returns whether it is
+    /// another.
+    pub fn change_lr(&mut self, epochs_done: u64, batches_done: u64, lr: f64) -> bool {
+        if lr == self.current_lr() {
+            return false;
+        }
+        // Nothing was trained at a rate that was changed to at the same place.
+        self.lr_changes.retain(|change| (change.epochs_done, change.batches_done) < (epochs_done, batches_done));
+        if (epochs_done, batches_done) == (0, 0) {
+            self.lr = lr;
+        } else if lr != self.current_lr() {
+            self.lr_changes.push(LrChange { epochs_done, batches_done, lr });
+        }
+        true
+    }
+
     /// Writes it into a run folder.
     ///
     /// # Errors
@@ -168,12 +204,13 @@ impl Config {
         publish(&run.join(FILE_NAME), text.as_bytes())
     }
 
-    /// Refuses to go on with a run under another configuration; more epochs are no other configuration.
+    /// Refuses to go on with a run under another configuration; more epochs or another learning rate are none.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.
     pub fn check_resumes(&self, run: &Path, stored: &Config) -> Result<()> {
-        let value = |config: &Config| toml::Table::try_from(Config { epochs: 0, ..config.clone() });
+        let same = |config: &Config| Config { epochs: 0, lr: 0.0, lr_changes: Vec::new(), ..config.clone() };
+        let value = |config: &Config| toml::Table::try_from(same(config));
         let (Ok(mine), Ok(theirs)) = (value(self), value(stored)) else { return Ok(()) };
         match mine.iter().find(|(field, value)| theirs.get(*field) != Some(value)) {
             None => Ok(()),

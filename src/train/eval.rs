@@ -131,6 +131,14 @@ impl Evaluation {
         out
     }
 
+    /// For machines: one JSON object, and the end of its line.
+    ///
+    /// # Panics
+    /// Never: an evaluation is JSON.
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("an evaluation is JSON") + "\n"
+    }
+
     /// The confusion matrix.
     ///
     /// # Errors

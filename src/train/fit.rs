@@ -1,24 +1,17 @@
 //! Training: epochs of batches through an engine and Adam, a run folder that tells of it and can go on from any stop.
-//!
-//! ```text
-//! RUN/config.toml              everything the result depends on
-//! RUN/metrics.jsonl            a line an epoch
-//! RUN/checkpoint.safetensors   where --resume goes on
-//! RUN/model.safetensors        the network after the last epoch, as the state dict of an nn.Sequential
-//! RUN/best.safetensors         the same after the epoch with the best validation accuracy
-//! RUN/loss.png .svg, accuracy.png .svg
-//! ```
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::checkpoint::{self, Checkpoint};
-use super::config::{self, Config, DataConfig, EngineChoice, NetworkConfig, Pad, fixed_steps};
+use super::config::{Config, DataConfig, EngineChoice, NetworkConfig, Pad, fixed_steps};
 use super::eval::{Evaluation, Feed, check_labelled, evaluate};
 use super::export::safetensors::{Model, write_model};
+use super::folder::{BEST, MODEL, RunFolder, TEST};
 use super::kernel::KernelError;
 use super::kernel::adam::{Adam, AdamConfig};
 use super::loader::{CacheChoice, EpochOrder, Loader};
@@ -27,15 +20,9 @@ use super::snn::{Engine, Network, Parameters};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::progress::{Progress, Verbosity, human_bytes};
-use crate::publish::remove;
+use crate::publish::{publish, remove};
 use crate::shard::ShardSet;
-
-/// The network after the last epoch.
-pub const MODEL: &str = "model.safetensors";
-/// The network after the epoch with the best validation accuracy.
-pub const BEST: &str = "best.safetensors";
-/// What makes a folder a run. The checkpoint is first to go: no other run may take it for its own.
-const FILES: [&str; 5] = [checkpoint::FILE_NAME, metrics::FILE_NAME, MODEL, BEST, config::FILE_NAME];
+use crate::shard::writer::Existing;
 
 /// A run to be.
 #[derive(Clone, Debug)]
@@ -58,8 +45,8 @@ pub struct Fit {
     pub hidden: Vec<usize>,
     /// Lower bound of the membrane potential.
     pub min_v_mem: Option<f32>,
-    /// Learning rate.
-    pub lr: f64,
+    /// Learning rate; if not given, Adam's usual one, or that of the run to go on with.
+    pub lr: Option<f64>,
     /// Seed of weights and order.
     pub seed: u64,
     /// What computes a step.
@@ -85,13 +72,16 @@ pub struct Fitted {
     pub epochs: Vec<EpochMetrics>,
     /// On the test set.
     pub test: Option<Evaluation>,
+    /// Seconds of all that was done now: loading, training, validation and test.
+    pub seconds: f64,
 }
 
 /// Trains a network.
 ///
 /// # Errors
-/// Every fault of sets and run folder, [`Error::Diverged`], and [`Error::Interrupted`] after saving.
+/// Every fault of sets and run folder, [`Error::Busy`] for a folder that another fit writes to, [`Error::Diverged`], and [`Error::Interrupted`] after saving.
 pub fn fit(fit: &Fit) -> Result<Fitted> {
+    let started = Instant::now();
     let train = ShardSet::open(&fit.train)?;
     check_labelled(&train)?;
     let others = [&fit.valid, &fit.test].map(|dir| dir.as_ref().map(|dir| ShardSet::open(dir)).transpose());
@@ -101,8 +91,8 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
         set.manifest().check_compatible(set.dir(), train.manifest(), train.dir())?;
         check_labelled(set)?;
     }
-    let config = fit.config(&train);
-    check_run(fit, &config)?;
+    let mut folder = RunFolder::find(&fit.run, Existing::asked(fit.resume, fit.overwrite))?;
+    let config = fit.config(&train)?;
     if fit.drop_last && train.len() < fit.batch_size as u64 {
         let expected = format!("a training set of at least a batch, {} samples", fit.batch_size);
         return Err(Error::usage("--drop-last", expected, train.len()));
@@ -110,8 +100,11 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
 
     let train = fit.load("train", train)?.drop_last(fit.drop_last);
     let valid = valid.map(|set| fit.load("valid", set)).transpose()?;
-    make_run(fit, &config)?;
-    let mut session = Session::start(fit, config)?;
+    folder.make()?;
+    if !fit.resume {
+        config.publish(&fit.run)?;
+    }
+    let mut session = Session::start(fit, config, folder.has_begun())?;
     if fit.resume {
         session.keep_epochs()?;
     }
@@ -122,23 +115,27 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
         let (inputs, classes, steps) = (network.inputs, network.classes, session.config.steps);
         format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps", sizes.join("-"))
     });
+    let done_before = session.epochs.len();
     while session.epochs.len() < session.config.epochs as usize {
         session.train_epoch(&train, valid.as_ref())?;
     }
     metrics::draw(&fit.run, &session.epochs)?;
     let test = test.map(|set| session.test(fit.load("test", set)?)).transpose()?;
-    Ok(Fitted { epochs: session.epochs, test })
+    let seconds = started.elapsed().as_secs_f64();
+    fit.say(|| format!("done     {} epochs in {seconds:.1} s, with all else", session.epochs.len() - done_before));
+    Ok(Fitted { epochs: session.epochs, test, seconds })
 }
 
 impl Fit {
-    fn config(&self, train: &ShardSet) -> Config {
+    /// The configuration, or that of the run to go on with, if it is no other.
+    fn config(&self, train: &ShardSet) -> Result<Config> {
         let manifest = train.manifest();
         let description = &manifest.description;
-        Config {
+        let config = Config {
             epochs: self.epochs,
             batch_size: self.batch_size,
             drop_last: self.drop_last,
-            lr: self.lr,
+            lr: self.lr.unwrap_or(AdamConfig::default().lr),
             seed: self.seed,
             engine: self.engine,
             pad: self.pad,
@@ -151,7 +148,14 @@ impl Fit {
                 min_v_mem: self.min_v_mem,
             },
             data: DataConfig::of(manifest),
+            lr_changes: Vec::new(),
+        };
+        if !self.resume {
+            return Ok(config);
         }
+        let stored = Config::read(&self.run)?;
+        config.check_resumes(&self.run, &stored)?;
+        Ok(Config { lr: stored.lr, lr_changes: stored.lr_changes, ..config })
     }
 
     /// Opens a set's loader, and says where its samples are kept.
@@ -175,28 +179,6 @@ impl Fit {
     }
 }
 
-/// Refuses a run that is there already, or that is another than the one to be gone on with.
-fn check_run(fit: &Fit, config: &Config) -> Result<()> {
-    if fit.resume {
-        return config.check_resumes(&fit.run, &Config::read(&fit.run)?);
-    }
-    if !fit.overwrite && FILES.iter().any(|name| fit.run.join(name).exists()) {
-        let remedy = "--resume goes on with that run, --overwrite replaces it";
-        return Err(Error::Exists { path: fit.run.clone(), remedy });
-    }
-    Ok(())
-}
-
-/// Makes the run folder, free of a run that it held before.
-fn make_run(fit: &Fit, config: &Config) -> Result<()> {
-    std::fs::create_dir_all(&fit.run).map_err(Error::io(&fit.run, "create the run folder"))?;
-    if fit.resume {
-        return Ok(());
-    }
-    FILES.iter().try_for_each(|name| remove(&fit.run.join(name)))?;
-    config.publish(&fit.run)
-}
-
 /// A network on its way through its epochs.
 struct Session<'a> {
     fit: &'a Fit,
@@ -211,34 +193,52 @@ struct Session<'a> {
     batches_done: u64,
     running: RunningScore,
     best_accuracy: f64,
+    saved: Place,
+}
+
+/// Epochs done, and batches of the next.
+#[derive(Clone, Copy)]
+struct Place(u64, u64);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Place(0, 0) => write!(f, "before the first batch"),
+            Place(epochs, 0) => write!(f, "after epoch {epochs}"),
+            Place(epochs, batches) => write!(f, "after batch {batches} of epoch {}", epochs + 1),
+        }
+    }
 }
 
 impl<'a> Session<'a> {
-    /// A new network, or the checkpoint's.
-    fn start(fit: &'a Fit, config: Config) -> Result<Session<'a>> {
+    /// A new network, or with `resume` the checkpoint's.
+    fn start(fit: &'a Fit, mut config: Config, resume: bool) -> Result<Session<'a>> {
         let shape = config.network.shape();
         let mut network =
             Network::new(shape.clone(), config.network.neuron(), &mut ChaCha8Rng::seed_from_u64(config.seed));
         let gradients = Parameters::zeros(shape);
-        let adam_config = AdamConfig { lr: config.lr, ..AdamConfig::default() };
-        let mut adam = Adam::new(adam_config, gradients.flat().len());
+        let mut adam = Adam::new(AdamConfig::default(), gradients.flat().len());
         let (mut epochs, mut batches_done, mut running, mut best_accuracy) =
             (Vec::new(), 0, RunningScore::default(), -1.0);
-        // A run that was killed before its first checkpoint begins again.
-        let resume = fit.resume && FILES[..2].iter().any(|name| fit.run.join(name).exists());
         if resume {
-            let checkpoint = Checkpoint::read(&fit.run, gradients.flat().len(), adam_config)?;
+            let checkpoint = Checkpoint::read(&fit.run, gradients.flat().len(), adam.config)?;
             network.parameters.flat_mut().copy_from_slice(&checkpoint.parameters);
             if checkpoint.epochs_done > 0 {
                 epochs = metrics::read(&fit.run, checkpoint.epochs_done as usize)?;
             }
-            fit.say(|| format!("resume   after epoch {}, batch {}", checkpoint.epochs_done, checkpoint.batches_done));
+            fit.say(|| format!("resume   {}", Place(checkpoint.epochs_done, checkpoint.batches_done)));
             (batches_done, running) = (checkpoint.batches_done, checkpoint.running);
             (adam, best_accuracy) = (checkpoint.adam, checkpoint.best_accuracy);
         }
+        let saved = Place(epochs.len() as u64, batches_done);
+        let before = config.current_lr();
+        if let Some(lr) = fit.lr.filter(|&lr| config.change_lr(saved.0, saved.1, lr)) {
+            fit.say(|| format!("lr       {lr:?} from here on, {before:?} before"));
+        }
+        adam.config.lr = config.current_lr();
         let engine = config.engine.engine(&network);
         let feed = Feed { pad: config.pad, steps: config.steps };
-        let session = Session {
+        let mut session = Session {
             fit,
             config,
             feed,
@@ -250,6 +250,7 @@ impl<'a> Session<'a> {
             batches_done,
             running,
             best_accuracy,
+            saved,
         };
         if !resume {
             session.checkpoint()?;
@@ -314,6 +315,7 @@ impl<'a> Session<'a> {
     /// Metrics before the checkpoint: a kill between them leaves a line too many, which a resume drops.
     fn save(&mut self, metrics: &EpochMetrics) -> Result<()> {
         let run = &self.fit.run;
+        remove(&run.join(TEST))?; // of the network that this one replaces
         metrics::write(run, &self.epochs)?;
         self.publish_model(MODEL)?;
         if let Some(valid) = metrics.valid.filter(|v| v.accuracy > self.best_accuracy) {
@@ -329,7 +331,7 @@ impl<'a> Session<'a> {
         write_model(&self.fit.run.join(name), &model)
     }
 
-    fn checkpoint(&self) -> Result<()> {
+    fn checkpoint(&mut self) -> Result<()> {
         let checkpoint = Checkpoint {
             epochs_done: self.epochs.len() as u64,
             batches_done: self.batches_done,
@@ -338,7 +340,9 @@ impl<'a> Session<'a> {
             parameters: self.network.parameters.flat().to_vec(),
             adam: self.adam.clone(),
         };
-        checkpoint.publish(&self.fit.run)
+        checkpoint.publish(&self.fit.run)?;
+        self.saved = Place(checkpoint.epochs_done, checkpoint.batches_done);
+        Ok(())
     }
 
     fn score(&mut self, loader: &Loader) -> Result<Score> {
@@ -350,15 +354,21 @@ impl<'a> Session<'a> {
     fn test(&mut self, loader: Loader) -> Result<Evaluation> {
         let progress = Progress::start(Verbosity::Quiet, "test", loader.set().len(), "samples");
         let evaluation = evaluate(&mut self.engine, &self.network, &loader, self.feed, &progress);
-        evaluation.map_err(|e| self.explain(e))
+        let evaluation = evaluation.map_err(|e| self.explain(e))?;
+        publish(&self.fit.run.join(TEST), evaluation.json().as_bytes())?;
+        Ok(evaluation)
     }
 
     /// A loss that is not finite is the run's fault, and an interruption saves the run.
-    fn explain(&self, error: Error) -> Error {
+    fn explain(&mut self, error: Error) -> Error {
         match error {
             Error::Kernel(KernelError::NonFiniteLoss { loss }) => {
-                let run: &Path = &self.fit.run;
-                let remedy = format!("the last good checkpoint is in {}; try a smaller --lr", run.display());
+                let (file, lr) = (self.fit.run.join(checkpoint::FILE_NAME), self.config.current_lr());
+                let remedy = format!(
+                    "the last good checkpoint is {}, {}; go on from it with --resume and an --lr below {lr:?}",
+                    file.display(),
+                    self.saved
+                );
                 let epoch = self.epochs.len() as u64 + 1;
                 Error::Diverged { loss, epoch, batch: self.batches_done + 1, remedy }
             }
@@ -368,22 +378,18 @@ impl<'a> Session<'a> {
     }
 
     /// The next loss will not be finite, so that this state is none to go on from.
-    fn check_finite(&self) -> Result<()> {
+    fn check_finite(&mut self) -> Result<()> {
         let finite = self.network.parameters.flat().iter().all(|w| w.is_finite());
         if finite { Ok(()) } else { Err(self.explain(KernelError::NonFiniteLoss { loss: f64::NAN }.into())) }
     }
 
     /// Saves the run where it is.
-    fn interrupted(&self) -> Error {
+    fn interrupted(&mut self) -> Error {
         if let Err(error) = self.check_finite().and_then(|()| self.checkpoint()) {
             return error;
         }
-        let (run, epochs) = (self.fit.run.display(), self.epochs.len());
-        let done = match self.batches_done {
-            0 => format!("all of epoch {epochs}"),
-            batches => format!("epoch {}, batch {batches}", epochs + 1),
-        };
-        Error::Interrupted { saved: format!("{done} is saved in {run}; go on with --resume") }
+        let (run, saved) = (self.fit.run.display(), self.saved);
+        Error::Interrupted { saved: format!("the run is saved in {run}, {saved}; go on with --resume") }
     }
 }
 

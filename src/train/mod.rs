@@ -10,6 +10,7 @@ pub mod config;
 pub mod eval;
 pub mod export;
 pub mod fit;
+pub mod folder;
 pub mod kernel;
 pub mod loader;
 pub mod metrics;

@@ -247,7 +247,9 @@ fn nonsense_cuts_are_refused() {
     let file = Camera::at(&[0, i64::from(u32::MAX)]).dsec(&dir.path().join("a.h5"));
     let refused =
         |arguments: &[&str]| fails(convert(&[&file], &dir.path().join("set")).args(SENSOR).args(arguments), 2);
-    says(&refused(&["--sample-duration", "1us"]), &["expected at most 16777216 of a recording", "give longer ones"]);
+    let sparse = ["expected at most 1048576 of a recording of 2 events", "give longer ones", "is stray: 4294967295 us"];
+    says(&refused(&["--sample-duration", "1us"]), &sparse);
+    says(&refused(&["--sample-duration", "4ms"]), &sparse);
     says(&refused(&["--sample-duration", "0s"]), &["a time such as 100ms"]);
     says(&refused(&["--sample-duration", "1s", "--sample-events", "5"]), &["cannot be used with"]);
     says(&refused(&["--sample-duration", "1s", "--sample-overlap", "1s"]), &["a time below --sample-duration"]);
@@ -257,6 +259,25 @@ fn nonsense_cuts_are_refused() {
     let speech = super::recording::Recording::random(9, 2, 20).write(&dir.path().join("b.h5"));
     let said = fails(convert(&[&speech], &dir.path().join("set")).args(["--sample-duration", "1s"]), 2);
     says(&said, &["without samples and labels of its own", "Heidelberg"]);
+}
+
+#[test]
+fn as_many_samples_as_events_are_no_fault_and_many_more_are_one() {
+    let dir = scratch();
+    let limit = 1 << 20;
+    let cut = |times: &[i64], length| {
+        let file = Camera::at(times).npy(&dir.path().join("a.npy"));
+        let options = SourceOptions { cut: of_duration(length, 0), ..SourceOptions::default() };
+        Recording::open(&file, &options).map(|recordings| recordings[0].samples())
+    };
+    // Three events: the last begins the last piece that is allowed, and one that is not.
+    assert_eq!(cut(&[0, 5, 10 * (limit - 1)], 10).unwrap(), limit as u64);
+    cut(&[0, 5, 10 * limit], 10).unwrap_err();
+    // More pieces than that, with an event in each.
+    let every: Vec<i64> = (0..limit + 9).map(|i| 10 * i).collect();
+    assert_eq!(cut(&every, 10).unwrap(), limit as u64 + 9);
+    let one_is_stray = [&every[..], &[10 * (limit + 20)]].concat();
+    cut(&one_is_stray, 10).unwrap_err();
 }
 
 #[test]

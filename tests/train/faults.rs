@@ -222,7 +222,7 @@ fn a_diverged_run_says_so_and_keeps_its_last_good_checkpoint() {
         ("in-validation", "--lr 1e37 --batch-size 1000 --valid DIR/valid"),
         ("at-the-end", "--lr 1e300 --batch-size 1000"),
     ] {
-        let words = ["the loss is ", "epoch 1, batch ", "last good checkpoint is in", run, "--lr"];
+        let words = ["the loss is ", "epoch 1, batch ", "last good checkpoint is ", run, "--lr"];
         fails(&mut fit(dir.path(), run, others), 5, &words);
         let checkpoint = dir.path().join(run).join("checkpoint.safetensors");
         let before = read(&checkpoint).unwrap();
@@ -253,6 +253,9 @@ fn the_smallest_and_oddest_sets_train() {
             let last = &json["epochs"][1];
             assert!(last["train"]["loss"].is_f64() && last["samples_per_second"].is_f64(), "{json}");
             assert_eq!(json["test"]["accuracy"], last["valid"]["accuracy"]);
+            let evaluated = eval(dir.path(), &run, set).arg("--json").output().unwrap();
+            assert_eq!(sets::outcome(&evaluated), (Some(0), String::new()), "{set} {others}");
+            assert_eq!(serde_json::from_slice::<serde_json::Value>(&evaluated.stdout).unwrap(), json["test"]);
             if set == "one-class" {
                 assert_eq!((&json["test"]["accuracy"], &json["test"]["loss"]), (&1.0.into(), &0.0.into()));
             }

@@ -4,6 +4,7 @@ mod bench;
 mod engines;
 mod faults;
 mod goldens;
+mod hostile;
 mod kernels;
 mod loader;
 mod model_file;

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use tonic_toolkit::progress::Verbosity;
 use tonic_toolkit::shard::ShardSet;
@@ -31,12 +33,12 @@ fn epochs(run: &Path) -> Vec<EpochMetrics> {
     epochs
 }
 
-fn bytes(run: &Path, name: &str) -> Vec<u8> {
+pub fn bytes(run: &Path, name: &str) -> Vec<u8> {
     std::fs::read(run.join(name)).unwrap()
 }
 
 /// Both runs came to the same bits.
-fn assert_same(run: &Path, other: &Path) {
+pub fn assert_same(run: &Path, other: &Path) {
     for name in ["model.safetensors", "checkpoint.safetensors"] {
         assert!(bytes(run, name) == bytes(other, name), "{name} differs");
     }
@@ -83,7 +85,7 @@ fn a_run_folder_holds_what_the_readme_promises() {
         run.read_dir().unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     let expected = "accuracy.png accuracy.svg best.safetensors checkpoint.safetensors config.toml loss.png loss.svg \
-                    metrics.jsonl model.safetensors";
+                    metrics.jsonl model.safetensors test.json";
     assert_eq!(names.join(" "), expected);
     for name in ["accuracy", "loss"] {
         let png = bytes(&run, &format!("{name}.png"));
@@ -132,12 +134,12 @@ fn a_run_comes_to_the_same_bits_whatever_the_threads_and_the_cache() {
 }
 
 /// The trainer, in the background; its words are read when it has ended.
-fn start(dir: &Path, run: &str, others: &str) -> Child {
+pub fn start(dir: &Path, run: &str, others: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tonic-train"));
     command.args(fit_arguments(dir, run, others)).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     let started = Instant::now();
     while !there() {
         assert!(started.elapsed() < Duration::from_secs(300), "no {what} within five minutes");
@@ -145,7 +147,7 @@ fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
-fn where_is(run: &Path) -> (u64, u64) {
+pub fn where_is(run: &Path) -> (u64, u64) {
     let parameters = Config::read(run).unwrap().network.shape().parameters();
     let checkpoint = Checkpoint::read(run, parameters, AdamConfig::default()).unwrap();
     (checkpoint.epochs_done, checkpoint.batches_done)
@@ -179,13 +181,16 @@ fn ctrl_c_saves_the_run_and_resume_comes_to_the_same_bits() {
 fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
     let dir = sets::task();
     let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
-    let arguments = "--valid DIR/valid --epochs 30 --quiet";
+    let arguments = "--valid DIR/valid --epochs 60 --quiet";
     succeeds(&mut fit(dir.path(), "whole", arguments));
     let mut child = start(dir.path(), "killed", arguments);
     wait_for("configuration", || killed.join("config.toml").exists());
     let mut kills = 0;
-    for wait in [0, 1, 7, 20, 3, 50, 11, 120] {
-        std::thread::sleep(Duration::from_millis(wait));
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    // Neither the threads nor the cache of the next part need be those of the last.
+    let parts = ["--threads 8 --cache stream", "--threads 1", "--cache stream", "--threads 8 --cache host"];
+    for others in parts.iter().cycle().take(16) {
+        std::thread::sleep(Duration::from_millis(rng.random_range(0..60)));
         if child.try_wait().unwrap().is_some() {
             break;
         }
@@ -194,7 +199,7 @@ fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
         kills += 1;
         // However it was stopped, what there is can be read.
         let seen = killed.join("checkpoint.safetensors").exists().then(|| where_is(&killed));
-        child = start(dir.path(), "killed", &format!("{arguments} --resume"));
+        child = start(dir.path(), "killed", &format!("{arguments} {others} --resume"));
         let now = || killed.join("checkpoint.safetensors").exists().then(|| where_is(&killed));
         // A kill after the last epoch, while pictures are drawn, leaves nothing to make progress with.
         wait_for("progress after a resume", || now() > seen || child.try_wait().unwrap().is_some());

@@ -11,6 +11,9 @@ use crate::shard::codec::NO_LABEL;
 
 /// The most samples that one recording is cut into.
 const MAX_SAMPLES: u64 = 1 << 24;
+/// The most samples of a recording that has fewer events than that: beyond, most would be empty, as where a time is
+/// stray.
+const MAX_SPARSE_SAMPLES: u64 = 1 << 20;
 
 /// The samples of a recording.
 #[derive(Debug, Default)]
@@ -68,11 +71,12 @@ pub type Intervals<'a> = [(&'a Row, u32)];
 /// Those of reading; [`Error::WrongType`] for one that is out of order and too large; [`Error::Usage`] for too many
 /// samples, or intervals that have no event.
 pub fn cut(stream: &mut Stream, cut: Cut, intervals: &Intervals<'_>) -> Result<Pieces> {
-    let mut bounds = Bounds::new(cut, intervals);
+    let most = MAX_SAMPLES.min(stream.len.max(MAX_SPARSE_SAMPLES));
+    let mut bounds = Bounds::new(cut, most, intervals);
     let mut order = Vec::new();
     if !scan(stream, &mut bounds)? {
         order = stream.sort()?;
-        bounds = Bounds::new(cut, intervals);
+        bounds = Bounds::new(cut, most, intervals);
         scan(stream, &mut bounds)?;
     }
     let mut pieces = match (bounds, cut) {
@@ -111,11 +115,12 @@ struct Steps {
     /// The next one that no event has reached; `None` beyond 64 bits.
     next: Option<i64>,
     found: Vec<u64>,
+    most: u64,
 }
 
 impl Steps {
-    fn new(offset: i64, stride: i64) -> Steps {
-        Steps { origin: None, offset, stride, next: None, found: Vec::new() }
+    fn new(offset: i64, stride: i64, most: u64) -> Steps {
+        Steps { origin: None, offset, stride, next: None, found: Vec::new(), most }
     }
 
     /// Takes event `i`, at `time`. `false` where that makes too many.
@@ -125,9 +130,9 @@ impl Steps {
             self.next = time.checked_add(self.offset);
         }
         // Counted before they are listed: a stray time must not fill the memory first.
-        let due =
-            self.next.filter(|&next| next <= time).map_or(0, |next| time.abs_diff(next) / self.stride.unsigned_abs());
-        if self.found.len() as u64 + due > MAX_SAMPLES {
+        let after = |next: i64| time.abs_diff(next) / self.stride.unsigned_abs();
+        let due = self.next.filter(|&next| next <= time).map_or(0, |next| after(next).saturating_add(1));
+        if due > self.most - self.found.len() as u64 {
             return false;
         }
         while let Some(next) = self.next.filter(|&next| next <= time) {
@@ -139,11 +144,11 @@ impl Steps {
 }
 
 impl Bounds {
-    fn new(cut: Cut, intervals: &Intervals<'_>) -> Bounds {
+    fn new(cut: Cut, most: u64, intervals: &Intervals<'_>) -> Bounds {
         match cut {
             Cut::Duration { length, overlap } => {
                 let stride = length - overlap;
-                Bounds::Steps(Steps::new(0, stride), Steps::new(length, stride))
+                Bounds::Steps(Steps::new(0, stride, most), Steps::new(length, stride, most))
             }
             Cut::Events { .. } => Bounds::None,
             Cut::Whole => {
@@ -172,7 +177,7 @@ fn scan(stream: &Stream, bounds: &mut Bounds) -> Result<bool> {
             Bounds::Steps(starts, ends) => {
                 for (i, &time) in (range.start..).zip(&*times) {
                     if !(starts.see(i, time) && ends.see(i, time)) {
-                        return Err(too_many(stream));
+                        return Err(too_many(stream, Some(time)));
                     }
                 }
             }
@@ -191,9 +196,16 @@ fn scan(stream: &Stream, bounds: &mut Bounds) -> Result<bool> {
     Ok(true)
 }
 
-fn too_many(stream: &Stream) -> Error {
-    let got = format!("more in {}: give longer ones", stream.path.display());
-    Error::usage("samples", format!("at most {MAX_SAMPLES} of a recording"), got)
+/// Too many pieces, by an event at `time` if they are of a duration.
+fn too_many(stream: &Stream, time: Option<i64>) -> Error {
+    let stray = time.map_or(String::new(), |time| format!(" (or one of its times is stray: {time} us?)"));
+    let got = format!("more in {}: give longer ones{stray}", stream.path.display());
+    let events = stream.len;
+    let expected = match events {
+        ..MAX_SPARSE_SAMPLES => format!("at most {MAX_SPARSE_SAMPLES} of a recording of {events} events"),
+        _ => format!("at most {MAX_SAMPLES} of a recording, and no more than its {events} events"),
+    };
+    Error::usage("samples", expected, got)
 }
 
 /// Pieces of one duration, until every event is in one. With intervals, those whose middle is in one.
@@ -259,7 +271,7 @@ fn counted(stream: &Stream, count: u64, overlap: u64) -> Result<Pieces> {
     let stride = count - overlap;
     let pieces = stream.len.saturating_sub(overlap).div_ceil(stride).max(1);
     if pieces > MAX_SAMPLES {
-        return Err(too_many(stream));
+        return Err(too_many(stream, None));
     }
     let span = |k: u64| Span { start: k * stride, end: stream.len.min(k * stride + count), origin: None };
     Ok(Pieces { spans: (0..pieces).map(span).collect(), ..Pieces::default() })
@@ -284,12 +296,12 @@ mod tests {
     #[test]
     fn too_many_pieces_are_refused_before_they_are_listed() {
         for (last, stride) in [(1 << 40, 1000), (i64::MAX, 1), (i64::MAX, 1 << 38)] {
-            let mut steps = Steps::new(0, stride);
+            let mut steps = Steps::new(0, stride, MAX_SAMPLES);
             assert!(steps.see(0, 0));
             assert!(!steps.see(1, last), "{last} in steps of {stride}");
             assert_eq!(steps.found, [0], "nothing was listed");
         }
-        let mut steps = Steps::new(0, 1 << 39);
+        let mut steps = Steps::new(0, 1 << 39, MAX_SAMPLES);
         assert!(steps.see(0, 0) && steps.see(1, i64::MAX));
         assert_eq!(steps.found.len() as u64, MAX_SAMPLES);
     }

@@ -4,6 +4,7 @@
 //! the order is the format's permutation, and every sample comes exactly once. A thread makes them ahead of the
 //! training step and ends with the epoch.
 
+mod ahead;
 pub mod batch;
 pub mod cache;
 pub mod stream;
@@ -11,19 +12,16 @@ pub mod stream;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
-use crossbeam_channel::bounded;
-use rayon::prelude::*;
-
+use ahead::{AHEAD, ahead};
 pub use batch::Batch;
 use cache::HostCache;
+use crossbeam_channel::bounded;
+use rayon::prelude::*;
 use stream::{Place, Spare, Windows};
 
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Verbosity, human_bytes};
 use crate::shard::ShardSet;
-
-/// Batches made ahead of the one in use.
-const AHEAD: usize = 2;
 
 /// Where samples are kept between epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +157,8 @@ impl Loader {
     /// by a thread that ends before this returns.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] with the chunk that could not be decoded, or what `each` returns.
+    /// [`Error::Corrupt`] with the chunk that could not be decoded, [`Error::WorkerLost`] where the thread panicked, or
+    /// what `each` returns.
     pub fn epoch(
         &self,
         order: EpochOrder,
@@ -168,42 +167,29 @@ impl Loader {
         mut each: impl FnMut(&Batch) -> Result<bool>,
     ) -> Result<()> {
         let widths = self.set.manifest().description.widths;
-        let (out, batches) = bounded::<Result<Batch>>(AHEAD);
         let (back, used) = bounded::<Batch>(AHEAD);
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                let mut windows = self.windows(order, batch_size, first);
-                let mut next_batch = || -> Result<Batch> {
-                    let mut batch = used.try_recv().unwrap_or_else(|_| Batch::new(widths));
-                    batch.clear();
-                    windows.next_batch(|places| {
-                        places.iter().try_for_each(|place| {
-                            batch.labels.push(place.label());
-                            place.unpack(|sample| sample.unpack(&mut batch.frames))
-                        })
-                    })?;
-                    Ok(batch)
-                };
-                loop {
-                    let batch = next_batch();
-                    // After an error a window is half decoded; the receiver goes away when `each` has had enough.
-                    let last = batch.is_err();
-                    if batch.as_ref().is_ok_and(Batch::is_empty) || out.send(batch).is_err() || last {
-                        break;
-                    }
-                }
-                self.keep(windows);
-            });
-            // By value: it must be gone before the scope waits for the thread.
-            for batch in batches {
-                let batch = batch?;
-                if !each(&batch)? {
-                    break;
-                }
-                let _ = back.try_send(batch);
-            }
-            Ok(())
-        })
+        let mut windows = self.windows(order, batch_size, first);
+        let mut next_batch = || -> Result<Batch> {
+            let mut batch = used.try_recv().unwrap_or_else(|_| Batch::new(widths));
+            batch.clear();
+            windows.next_batch(|places| {
+                places.iter().try_for_each(|place| {
+                    batch.labels.push(place.label());
+                    place.unpack(|sample| sample.unpack(&mut batch.frames))
+                })
+            })?;
+            Ok(batch)
+        };
+        let made = ahead(
+            || Some(next_batch()).filter(|batch| !batch.as_ref().is_ok_and(Batch::is_empty)),
+            |batch| {
+                let more = each(&batch)?;
+                let _ = back.try_send(batch); // to be filled again
+                Ok(more)
+            },
+        );
+        self.keep(windows);
+        made
     }
 
     /// Calls `each` with the batches of an epoch as dense float32, (B, T, P * H * W), and their labels, from number
