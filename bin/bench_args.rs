@@ -4,8 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use tonic_toolkit::plot::png_path;
+use tonic_toolkit::progress::Verbosity;
 use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::train::bench::{RandomFrames, StepBench, StepMeasured, bench, bench_random};
+use tonic_toolkit::strategy::{chart, table};
+use tonic_toolkit::train::bench::{
+    RandomFrames, SetBench, SetMeasured, StepBench, StepMeasured, bench_random, bench_set,
+};
 
 use super::{EngineArg, Hidden, batch_size, hidden, use_threads};
 
@@ -49,9 +54,23 @@ pub struct BenchArgs {
     #[arg(long, value_name = "D", default_value_t = 0.12, conflicts_with = "data", help_heading = "Random frames",
           value_parser = density)]
     density: f64,
+    /// Epochs to time of each way to keep the set, loading alone and with training; medians count. Loading has one more,
+    /// which warms up. An epoch of training takes as long as one of fit
+    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "random", help_heading = "Of a set",
+          value_parser = clap::value_parser!(u64).range(1..=1000))]
+    epochs: u64,
+    /// Strategies measured elsewhere, to stand above ours in table and chart: what `tonic-prep bench --json` wrote
+    #[arg(long, value_name = "FILE.json", conflicts_with = "random", help_heading = "Of a set")]
+    beside: Option<PathBuf>,
+    /// Draw a chart of all strategies too
+    #[arg(long, value_name = "FILE.png", conflicts_with = "random", help_heading = "Of a set", value_parser = png_path)]
+    png: Option<PathBuf>,
     /// Worker threads; all cores if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// No progress
+    #[arg(long, short)]
+    quiet: bool,
     /// One JSON object on stdout
     #[arg(long)]
     json: bool,
@@ -69,11 +88,14 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     };
     let (json, text) = match args.data {
         Some(data) => {
-            let measured = bench(|| ShardSet::open(&data), &what)?;
-            let mut text = format!("stream to dense  {:>9.1} batches/s\n", measured.stream_batches_per_second);
-            text += &format!("host to dense    {:>9.1} batches/s\n", measured.host_batches_per_second);
-            text += &format!("host cache       {:>9.0} bytes a sample\n", measured.host_bytes_per_sample);
-            (serde_json::to_string(&measured)?, text + &step_text(&measured.step))
+            let verbosity = if args.quiet || args.json { Verbosity::Quiet } else { Verbosity::Normal };
+            let bench = SetBench { step: what, epochs: args.epochs, beside: args.beside, verbosity };
+            let measured = bench_set(|| ShardSet::open(&data), &bench)?;
+            if let Some(png) = args.png {
+                chart(&title(&measured), &measured.strategies)?.write_png(&png)?;
+            }
+            let text = format!("{}\n{}", table(&measured.strategies), step_text(&measured.step));
+            (serde_json::to_string(&measured)?, text)
         }
         None => {
             let (time_steps, channels) = (args.time_steps as usize, args.channels);
@@ -84,6 +106,14 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     };
     let mut out = std::io::stdout().lock();
     Ok(writeln!(out, "{}", if args.json { &json } else { &text })?)
+}
+
+fn title(measured: &SetMeasured) -> String {
+    let StepMeasured { batch_size, steps, threads, .. } = measured.step;
+    format!(
+        "Feeding a network: {} samples of {steps} steps, batches of {batch_size}, {threads} threads",
+        measured.samples
+    )
 }
 
 fn step_text(step: &StepMeasured) -> String {

@@ -1,5 +1,7 @@
 //! `tonic-prep`: raw event recordings become frame shards. Arguments in, one library call out.
 
+mod naive_args;
+mod recipe_args;
 mod source_args;
 
 use std::io::{BufWriter, Write};
@@ -8,12 +10,15 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use naive_args::NaiveArgs;
+use recipe_args::RecipeArgs;
 use serde_json::Value;
 use source_args::SourceArgs;
 use tonic_toolkit::error::{Error, report};
 use tonic_toolkit::interrupt;
 use tonic_toolkit::plot::png_path;
-use tonic_toolkit::prep::job::{Conversion, Job, LEVEL, RecipeChoice};
+use tonic_toolkit::prep::bench::bench;
+use tonic_toolkit::prep::job::{Conversion, Job, LEVEL};
 use tonic_toolkit::prep::known;
 use tonic_toolkit::prep::pipeline::convert;
 use tonic_toolkit::prep::plan::SHARD_SIZE;
@@ -22,7 +27,7 @@ use tonic_toolkit::prep::sets::{
     merge, repair, repair_from, stats, subset,
 };
 use tonic_toolkit::prep::source::synth;
-use tonic_toolkit::prep::transform::{Recipe, known as recipe_names};
+use tonic_toolkit::prep::transform::known as recipe_names;
 use tonic_toolkit::progress::{Progress, Verbosity, parse_bytes};
 use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::shard::layout::MAX_CHUNK_SAMPLES;
@@ -53,6 +58,11 @@ enum Command {
   tonic-prep convert gestures/ -o shards/gestures --sensor 128,128,2      # gestures/wave/1.npy, gestures/clap/1.npy
   tonic-prep convert odd.h5 -o shards/odd --map t=when,x=place[0],y=place[1] --time-unit ns --sensor 64,64,1")]
     Convert(Box<ConvertArgs>),
+    /// Measure the naive way on this machine: reading recordings and making frames afresh, without a set
+    #[command(after_help = "Examples:
+  tonic-prep bench ssc_train.h5
+  tonic-prep bench ssc_train.h5 --recipe-of shards/train --json > naive.json   # for tonic-train bench --beside")]
+    Bench(Box<NaiveArgs>),
     /// Say what a set holds: geometry, recipe, classes, sizes, ledger
     #[command(after_help = "Example: tonic-prep info shards/train")]
     Info {
@@ -227,22 +237,8 @@ struct ConvertArgs {
     /// The set's directory
     #[arg(long, short)]
     output: PathBuf,
-    /// A recipe in TOML, instead of --channels, --crop-time and --time-window; `tonic-prep transforms` lists what it can
-    /// name
-    #[arg(long, conflicts_with_all = ["channels", "crop_time", "time_window"])]
-    recipe: Option<PathBuf>,
-    /// The recipe of another set, so that the two can be trained on together
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["recipe", "channels", "crop_time", "time_window"])]
-    recipe_of: Option<PathBuf>,
-    /// Downsample a cochlea to so many channels [default: 100, if it has more]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
-    channels: Option<u32>,
-    /// Keep events up to this time, in microseconds, inclusive [default: 1000000 for a cochlea, all for a camera]
-    #[arg(long, value_name = "MAX_US", value_parser = clap::value_parser!(i64).range(0..))]
-    crop_time: Option<i64>,
-    /// Microseconds a frame [default: 4000 for a cochlea, 10000 for a camera]
-    #[arg(long, value_name = "US", value_parser = clap::value_parser!(i64).range(1..))]
-    time_window: Option<i64>,
+    #[command(flatten)]
+    recipe: RecipeArgs,
     /// Convert the first N samples only
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
@@ -363,6 +359,11 @@ fn run(command: Command, quiet: bool) -> anyhow::Result<ExitCode> {
                 say(&mut out, json, || converted.json(), || info::line(&converted.manifest))?;
             }
         }
+        Command::Bench(args) => {
+            let (json, batch_size) = (args.json, args.batch_size as usize);
+            let measured = bench(&args.conversion(quiet)?, batch_size)?;
+            say(&mut out, json, || measured.json(), || measured.text())?;
+        }
         Command::Info { dir, json } => {
             let set = ShardSet::open(&dir)?;
             say(&mut out, json, || info::json(&set), || info::text(&set))?;
@@ -473,23 +474,11 @@ fn refuse(faults: Vec<Error>) -> anyhow::Result<()> {
 
 impl ConvertArgs {
     fn conversion(self, quiet: bool) -> anyhow::Result<Conversion> {
-        let recipe = match (self.recipe, self.recipe_of) {
-            (Some(path), _) => {
-                let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read the recipe"))?;
-                RecipeChoice::Recipe(Recipe::parse(Some(&path), &text)?)
-            }
-            (None, Some(dir)) => RecipeChoice::Of(dir),
-            (None, None) => RecipeChoice::Usual {
-                channels: self.channels,
-                crop_time: self.crop_time,
-                time_window: self.time_window,
-            },
-        };
         Ok(Conversion {
             inputs: self.files,
             source: self.source.options()?,
             output: self.output,
-            recipe,
+            recipe: self.recipe.choice()?,
             limit: self.limit,
             part: self.part,
             threads: threads(self.write.threads),

@@ -18,5 +18,6 @@ pub mod prep;
 pub mod progress;
 pub mod publish;
 pub mod shard;
+pub mod strategy;
 #[cfg(feature = "train")]
 pub mod train;

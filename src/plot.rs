@@ -3,6 +3,7 @@
 //! A picture is drawn once, as SVG; its PNG is rendered from that, with the same font built in, so that it looks the
 //! same on a cluster node without fonts as on a laptop.
 
+mod bars;
 mod page;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use resvg::{tiny_skia, usvg};
 use crate::error::{Error, Result};
 use crate::publish::publish;
 
+pub use bars::{BarColumn, BarGroup, BarRow, bars, figures};
 pub use page::{Panel, PanelKind, page};
 
 /// PNG pixels an SVG unit: sharp on screens of high density.

@@ -74,6 +74,16 @@ impl<'a> ChunkMaker<'a> {
         number: u64,
         samples: Range<u64>,
     ) -> std::result::Result<(Chunk, EncodedChunk), ChunkFailure> {
+        let chunk = self.frame_samples(samples)?;
+        let encoded = self.encoder.encode(number, &chunk)?;
+        Ok((chunk, encoded))
+    }
+
+    /// These samples of the set, framed and not encoded.
+    ///
+    /// # Errors
+    /// [`ChunkFailure`].
+    pub fn frame_samples(&mut self, samples: Range<u64>) -> std::result::Result<Chunk, ChunkFailure> {
         let mut chunk = Chunk::new(self.description.widths, self.description.extras.len());
         for part in self.inputs.read(samples.start + self.first_sample..samples.end + self.first_sample) {
             let part = part?;
@@ -81,8 +91,7 @@ impl<'a> ChunkMaker<'a> {
                 self.add_sample(&mut chunk, &part, i)?;
             }
         }
-        let encoded = self.encoder.encode(number, &chunk)?;
-        Ok((chunk, encoded))
+        Ok(chunk)
     }
 
     /// Frames one sample and appends it to the chunk.

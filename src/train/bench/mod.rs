@@ -1,88 +1,136 @@
-//! What this machine does: training steps, and each way to load a set, alone and with training.
+//! What this machine does: training steps, and each way to keep a set, loading alone and with training.
 
 mod random;
 mod step;
+mod ways;
 
-use std::time::Instant;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 pub use random::{RandomFrames, bench_random};
 use step::Trainer;
 pub use step::{StepBench, StepMeasured};
+use ways::Way;
 
 use super::config::fixed_steps;
 use super::eval::check_labelled;
 use super::loader::{Batch, CacheChoice, EpochOrder, Loader};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::Verbosity;
 use crate::shard::ShardSet;
+use crate::strategy::{Report, Strategy, Work, check_dense, median};
 
-/// Epochs measured of each way to load, after one that warms caches up.
-const EPOCHS: u64 = 3;
 /// Batches of a set that training steps are timed on.
 const STEP_BATCHES: usize = 16;
 
-/// What was measured. Rates are of full epochs, medians.
+/// What was measured on a set. Rates are of whole epochs, medians; `None` is what this build or this machine has not.
 #[derive(Clone, Debug, Serialize)]
-pub struct Measured {
+pub struct SetMeasured {
     /// Map, check, decode, dense float32 (B, T, C).
-    pub stream_batches_per_second: f64,
+    pub stream_batches_per_second: Option<f64>,
     /// Host cache, dense float32 (B, T, C).
-    pub host_batches_per_second: f64,
+    pub host_batches_per_second: Option<f64>,
     /// Memory of the host cache.
-    pub host_bytes_per_sample: f64,
-    /// A training step, on batches of the host cache.
+    pub host_bytes_per_sample: Option<f64>,
+    /// Training from the mapped shards.
+    pub stream_train_batches_per_second: Option<f64>,
+    /// Training from the host cache.
+    pub host_train_batches_per_second: Option<f64>,
+    /// Seconds of an epoch of training from the mapped shards over those from the host cache, one right after the other.
+    pub stream_epoch_over_host: Option<f64>,
+    /// Each way to keep the set, loading alone and with training.
+    pub strategies: Vec<Strategy>,
+    /// Samples of the set.
+    pub samples: u64,
+    /// A training step, on batches in memory.
     #[serde(flatten)]
     pub step: StepMeasured,
 }
 
-/// Measures loading and training steps on a set.
+/// What is measured on a set.
+#[derive(Clone, Debug)]
+pub struct SetBench {
+    /// The network, and how it is trained.
+    pub step: StepBench,
+    /// Epochs of each way and work, of which the median counts.
+    pub epochs: u64,
+    /// A report whose strategies are put before ours.
+    pub beside: Option<PathBuf>,
+    /// Progress.
+    pub verbosity: Verbosity,
+}
+
+/// Measures training steps on a set, then whole epochs of each way to keep it, loading alone and with training.
 ///
 /// # Errors
-/// Those of loading, and [`crate::error::Error::Usage`] for a set without samples and labels.
-pub fn bench(open: impl Fn() -> Result<ShardSet>, bench: &StepBench) -> Result<Measured> {
-    let batch_size = bench.batch_size;
-    let host = Loader::new(open()?, CacheChoice::Host, Verbosity::Quiet)?;
-    let stream = Loader::new(open()?, CacheChoice::Stream, Verbosity::Quiet)?;
-    check_labelled(host.set())?;
-    let manifest = host.set().manifest();
-    let description = &manifest.description;
-    let time_steps = fixed_steps(manifest);
-    let host_bytes = host.cache().map_or(0, |cache| cache.bytes());
-
-    let dense_rate = |loader: &Loader| -> Result<f64> {
-        let mut dense = Vec::new();
-        let mut rates = Vec::new();
-        for epoch in 0..=EPOCHS {
-            let started = Instant::now();
-            loader.epoch(EpochOrder::Shuffled { seed: 0, epoch }, batch_size, 0, |batch| {
-                batch.write_dense(description.shape, time_steps, &mut dense);
-                std::hint::black_box(&dense);
-                Ok(true)
-            })?;
-            rates.push(loader.batches(batch_size) as f64 / started.elapsed().as_secs_f64());
-        }
-        Ok(median(&mut rates[1..]))
+/// Those of loading; [`Error::Usage`] for a set without samples and labels, and for batches too large to be dense;
+/// [`Error::Mismatch`] for a report of other frames or batches.
+pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Result<SetMeasured> {
+    let SetBench { step, epochs, beside, verbosity } = bench;
+    let set = open()?;
+    let mut strategies = match beside {
+        Some(path) => beside_set(path, &set, step.batch_size)?,
+        None => Vec::new(),
     };
-    let stream_batches_per_second = dense_rate(&stream)?;
-    let host_batches_per_second = dense_rate(&host)?;
-    let mut batches: Vec<Batch> = Vec::new();
-    host.epoch(EpochOrder::Shuffled { seed: 0, epoch: 0 }, batch_size, 0, |batch| {
-        batches.push(batch);
-        Ok(batches.len() < STEP_BATCHES)
-    })?;
-    let mut trainer = Trainer::new(description.shape.cells() as usize, description.classes.len(), time_steps, bench);
-    Ok(Measured {
-        stream_batches_per_second,
-        host_batches_per_second,
-        host_bytes_per_sample: host_bytes as f64 / host.set().len() as f64,
-        step: trainer.measure(&batches, bench)?,
+    check_labelled(&set)?;
+    let (samples, time_steps) = (set.len(), fixed_steps(set.manifest()));
+    let (shape, classes) = (set.manifest().description.shape, set.manifest().description.classes.len());
+    let batch_size = step.batch_size;
+    check_dense(samples.min(batch_size as u64), time_steps as u64, shape.cells(), 1)?;
+    let mut trainer = Trainer::new(shape.cells() as usize, classes, time_steps, step);
+    let step = trainer.measure(&some_batches(set, batch_size)?, step)?;
+
+    let mut ways = Way::open_all(open, *verbosity)?;
+    ways::measure(&mut ways, &mut trainer, (batch_size, *epochs), (shape, time_steps), *verbosity)?;
+    let strategy = |way: &Way, work| way.strategy(work, batch_size);
+    let of = |choice, work| ways.iter().find(|way| way.choice == choice).map(|way| strategy(way, work));
+    let rate = |choice, work| of(choice, work).and_then(|strategy| strategy.batches_per_second);
+    for work in [Work::Loading, Work::Training] {
+        strategies.extend(ways.iter().map(|way| strategy(way, work)));
+    }
+    Ok(SetMeasured {
+        stream_batches_per_second: rate(CacheChoice::Stream, Work::Loading),
+        host_batches_per_second: rate(CacheChoice::Host, Work::Loading),
+        host_bytes_per_sample: of(CacheChoice::Host, Work::Loading).and_then(|strategy| strategy.bytes_per_sample),
+        stream_train_batches_per_second: rate(CacheChoice::Stream, Work::Training),
+        host_train_batches_per_second: rate(CacheChoice::Host, Work::Training),
+        stream_epoch_over_host: stream_over_host(&ways),
+        strategies,
+        samples,
+        step,
     })
 }
 
-/// The middle value, or the upper of the two.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+/// The strategies of a report, refused if they are of other frames or batches than the set's.
+fn beside_set(path: &Path, set: &ShardSet, batch_size: usize) -> Result<Vec<Strategy>> {
+    let report = Report::read(path)?;
+    let description = &set.manifest().description;
+    let (recipe, shape) = (&description.recipe, description.shape);
+    let fields = [
+        ("batch_size", batch_size.to_string(), report.batch_size.to_string()),
+        ("recipe", recipe.clone(), report.recipe.unwrap_or_else(|| recipe.clone())),
+        ("shape", shape.to_string(), report.shape.unwrap_or(shape).to_string()),
+    ];
+    Error::refuse_difference(path, set.dir(), fields)?;
+    Ok(report.strategies)
+}
+
+/// The first batches of an epoch.
+fn some_batches(set: ShardSet, batch_size: usize) -> Result<Vec<Batch>> {
+    let mut batches = Vec::new();
+    let stream = Loader::new(set, CacheChoice::Stream, Verbosity::Quiet)?;
+    stream.epoch(EpochOrder::Shuffled { seed: 0, epoch: 0 }, batch_size, 0, |batch| {
+        batches.push(batch);
+        Ok(batches.len() < STEP_BATCHES)
+    })?;
+    Ok(batches)
+}
+
+/// The median of the rounds' ratios: in a round, one epoch follows the other.
+fn stream_over_host(ways: &[Way]) -> Option<f64> {
+    let seconds = |choice| ways.iter().find(|way| way.choice == choice).map(|way| way.seconds(Work::Training));
+    let (stream, host) = (seconds(CacheChoice::Stream)?, seconds(CacheChoice::Host)?);
+    let mut ratios: Vec<f64> = stream.iter().zip(host).map(|(stream, host)| stream / host).collect();
+    (!ratios.is_empty()).then(|| median(&mut ratios))
 }

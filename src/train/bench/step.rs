@@ -6,8 +6,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::median;
 use crate::error::Result;
+use crate::strategy::median;
 use crate::train::config::EngineChoice;
 use crate::train::kernel::adam::{Adam, AdamConfig};
 use crate::train::loader::Batch;
@@ -76,6 +76,12 @@ impl Trainer {
         let adam = Adam::new(AdamConfig::default(), gradients.flat().len());
         let engine = bench.engine.engine(&initial);
         Trainer { network: initial.clone(), initial, gradients, adam, engine, time_steps }
+    }
+
+    /// Back to the initial network, so that what is trained next has the same spikes as what was trained before.
+    pub(super) fn restart(&mut self) {
+        self.network.clone_from(&self.initial);
+        self.adam = Adam::new(AdamConfig::default(), self.gradients.flat().len());
     }
 
     /// One step of training.

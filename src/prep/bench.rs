@@ -1,0 +1,226 @@
+//! The naive way to feed a network, measured: read the recording and make frames afresh for every sample, in every epoch.
+//!
+//! It is what shards spare. The code is the conversion's own, as fast as it is, a sample at a time in shuffled order;
+//! nothing is encoded and nothing written.
+
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use super::chunks::{ChunkFailure, ChunkMaker};
+use super::job::{Conversion, Job};
+use super::parallel::in_order;
+use super::source::Layout;
+use crate::error::{Error, Result};
+use crate::frames::{FrameShape, Width};
+use crate::progress::Progress;
+use crate::shard::manifest::SetDescription;
+use crate::strategy::{Strategy, Work, check_dense, median, table};
+
+/// Passes over the samples on each number of threads, after one that warms up, of which the median counts.
+const ROUNDS: u64 = 3;
+/// Batches that each thread makes in a pass, at least: samples are taken again where there are too few.
+const BATCHES_A_THREAD: u64 = 2;
+
+/// What was measured.
+#[derive(Clone, Debug)]
+pub struct NaiveMeasured {
+    /// On one thread and on all.
+    pub strategies: Vec<Strategy>,
+    /// Samples a batch.
+    pub batch_size: usize,
+    /// Samples that were looked at.
+    pub samples: u64,
+    /// Frames of the longest, to which all were padded.
+    pub steps: u64,
+    /// All threads.
+    pub threads: usize,
+    /// The shape of a frame.
+    pub shape: FrameShape,
+    /// What was done to every sample.
+    pub recipe: String,
+    /// The recording's layout.
+    pub layout: Layout,
+    /// Events read.
+    pub events: u64,
+    /// Occupied cells of all frames.
+    pub entries: u64,
+}
+
+/// Measures what a conversion would read and frame, sample by sample, into dense float32 batches (B, T, P, H, W).
+///
+/// # Errors
+/// Those of opening, reading and framing; [`Error::Usage`] for a recording without samples, and for batches too large to
+/// be dense.
+pub fn bench(conversion: &Conversion, batch_size: usize) -> Result<NaiveMeasured> {
+    let job = Job::open(conversion)?;
+    let samples = job.inputs.samples();
+    if samples == 0 {
+        return Err(Error::usage("recordings", "samples to measure on", "none"));
+    }
+    let naive = Naive::new(&job, batch_size);
+    let all = conversion.threads;
+    let mut ways: Vec<(usize, Vec<f64>)> = vec![(1, Vec::new())];
+    if all > 1 {
+        ways.push((all, Vec::new()));
+    }
+    let made = |threads: usize| naive.batches().max(BATCHES_A_THREAD * threads as u64);
+    let timed: u64 = ways.iter().map(|(threads, _)| made(*threads)).sum();
+    let progress = Progress::start(conversion.verbosity, "bench", naive.batches() + timed * ROUNDS, "batches");
+
+    let warm = naive.pass(all, naive.batches(), None, &progress)?;
+    let shape = naive.description.shape;
+    check_dense(samples.min(batch_size as u64), warm.longest, shape.cells(), all)?;
+    let mut counted = vec![0; ways.len()];
+    for _ in 0..ROUNDS {
+        for ((threads, seconds), samples) in ways.iter_mut().zip(&mut counted) {
+            let started = Instant::now();
+            *samples = naive.pass(*threads, made(*threads), Some(warm.longest), &progress)?.samples;
+            seconds.push(started.elapsed().as_secs_f64());
+        }
+    }
+    progress.clear();
+    let bytes = job.inputs.bytes()? as f64 / samples as f64;
+    let strategies = ways.iter_mut().zip(counted).map(|((threads, seconds), samples)| {
+        let name = format!("{}, {threads} thread{}", kind(job.inputs.layout), if *threads == 1 { "" } else { "s" });
+        Strategy::measured(&name, Work::Loading, (made(*threads), samples), median(seconds), bytes)
+    });
+    Ok(NaiveMeasured {
+        strategies: strategies.collect(),
+        batch_size,
+        samples,
+        steps: warm.longest,
+        threads: all,
+        shape,
+        recipe: naive.description.recipe.clone(),
+        layout: job.inputs.layout,
+        events: warm.events,
+        entries: warm.entries,
+    })
+}
+
+impl NaiveMeasured {
+    /// As one JSON object.
+    pub fn json(&self) -> Value {
+        json!({
+            "strategies": self.strategies, "batch_size": self.batch_size, "samples": self.samples, "steps": self.steps,
+            "threads": self.threads, "shape": self.shape, "recipe": self.recipe, "layout": self.layout.name(),
+            "events": self.events, "entries": self.entries,
+        })
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let NaiveMeasured { samples, steps, shape, batch_size, .. } = self;
+        format!(
+            "{}\n{samples} samples of up to {steps} frames of {shape}, {:.0} events and {:.0} occupied cells each, in batches \
+             of {batch_size}\n(nothing is trained: what a step takes comes on top, see tonic-train bench)",
+            table(&self.strategies),
+            self.each(self.events),
+            self.each(self.entries),
+        )
+    }
+
+    fn each(&self, total: u64) -> f64 {
+        total as f64 / self.samples as f64
+    }
+}
+
+/// What the way is called on a recording of this layout.
+fn kind(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Npy | Layout::Npz => "naive NumPy",
+        _ => "naive HDF5",
+    }
+}
+
+/// Samples in the order in which they are taken.
+struct Naive<'a> {
+    job: &'a Job<'a>,
+    description: SetDescription,
+    order: Vec<u64>,
+    batch_size: usize,
+}
+
+/// A thread's frames.
+struct Worker<'a> {
+    maker: ChunkMaker<'a>,
+    dense: Vec<f32>,
+}
+
+/// What was made.
+#[derive(Clone, Copy, Debug, Default)]
+struct Made {
+    samples: u64,
+    longest: u64,
+    events: u64,
+    entries: u64,
+}
+
+impl<'a> Naive<'a> {
+    fn new(job: &'a Job<'a>, batch_size: usize) -> Naive<'a> {
+        let mut order: Vec<u64> = (0..job.inputs.samples()).collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
+        // No count is too large for its column this way.
+        let counts = if job.recipe.frames.values() == Width::F32 { Width::F32 } else { Width::U32 };
+        Naive { job, description: job.describe(Vec::new(), counts), order, batch_size }
+    }
+
+    /// Batches of an epoch.
+    fn batches(&self) -> u64 {
+        self.order.len().div_ceil(self.batch_size) as u64
+    }
+
+    /// Makes `batches` batches, beginning again after the last; dense where there are `steps` to pad to.
+    fn pass(&self, threads: usize, batches: u64, steps: Option<u64>, progress: &Progress) -> Result<Made> {
+        let mut all = Made::default();
+        in_order(
+            0..batches,
+            threads,
+            "nothing",
+            || Ok(Worker { maker: self.job.maker(&self.description)?, dense: Vec::new() }),
+            |worker, number| self.batch(worker, number % self.batches(), steps),
+            |made| {
+                all.samples += made.samples;
+                all.longest = all.longest.max(made.longest);
+                all.events += made.events;
+                all.entries += made.entries;
+                progress.add(1);
+                Ok::<(), ChunkFailure>(())
+            },
+        )
+        .map_err(|failure| match failure {
+            ChunkFailure::Error(error) => error,
+            ChunkFailure::TooNarrow(count) => Error::usage("a count", "32 bits at most", count),
+        })?;
+        Ok(all)
+    }
+
+    fn batch(
+        &self,
+        worker: &mut Worker<'_>,
+        number: u64,
+        steps: Option<u64>,
+    ) -> std::result::Result<Made, ChunkFailure> {
+        let first = number as usize * self.batch_size;
+        let order = &self.order[first..self.order.len().min(first + self.batch_size)];
+        let shape = self.description.shape;
+        let sample_len = steps.unwrap_or(0) as usize * shape.cells() as usize;
+        worker.dense.clear();
+        worker.dense.resize(order.len() * sample_len, 0.0);
+        let mut made = Made { samples: order.len() as u64, ..Made::default() };
+        for (i, &sample) in order.iter().enumerate() {
+            let chunk = worker.maker.frame_samples(sample..sample + 1)?;
+            let frames = chunk.frames.sample(0);
+            made.longest = made.longest.max(frames.frames() as u64);
+            made.events += chunk.table.ledgers.iter().map(|ledger| ledger.events_in).sum::<u64>();
+            made.entries += frames.entries() as u64;
+            frames.write_dense(shape, &mut worker.dense[i * sample_len..(i + 1) * sample_len]);
+        }
+        std::hint::black_box(&worker.dense);
+        Ok(made)
+    }
+}

@@ -1,0 +1,251 @@
+//! Ways to feed a network, as they were measured: what the benchmarks of both wings say in one shape, for one table and
+//! one chart.
+
+use std::fmt::Write;
+use std::io::Read;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::frames::FrameShape;
+use crate::plot::{BarColumn, BarGroup, BarRow, Picture, bars, figures};
+
+/// Samples of Spiking Speech Commands' training set: every way's epoch is scaled to as many.
+const SSC_SAMPLES: f64 = 75_466.0;
+/// The most bytes of dense batches that are in the making at a time.
+const MAX_DENSE: u64 = 4 << 30;
+/// The most bytes of a report that is read.
+const MAX_REPORT: u64 = 1 << 20;
+/// The most strategies of a report.
+const MAX_STRATEGIES: usize = 32;
+/// The most letters of a strategy's name, and of its reason.
+const MAX_NAME: usize = 48;
+const MAX_REASON: usize = 400;
+/// The largest figure that makes sense, and the inverse of the smallest.
+const LARGEST: f64 = 1e12;
+
+/// What is done with the samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    /// Batches are made dense, float32, (B, T, P, H, W), and dropped.
+    Loading,
+    /// Every batch is trained on, whole epochs.
+    Training,
+}
+
+/// A way to feed a network, and what it was measured to do. Where it could not be measured, there is a reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Strategy {
+    /// Its name: "stream", "host cache".
+    pub name: String,
+    /// What is done with the samples.
+    pub work: Work,
+    /// Batches a second.
+    pub batches_per_second: Option<f64>,
+    /// Samples a second.
+    pub samples_per_second: Option<f64>,
+    /// Bytes that a sample takes where it is kept: file, shard or memory.
+    pub bytes_per_sample: Option<f64>,
+    /// Seconds of an epoch of as many samples as Spiking Speech Commands has.
+    pub epoch_seconds_at_ssc: Option<f64>,
+    /// Why it was not measured.
+    pub reason: Option<String>,
+}
+
+/// A figure of a strategy.
+struct Figure {
+    /// In JSON.
+    field: &'static str,
+    /// In the table.
+    short: &'static str,
+    /// In the chart.
+    column: BarColumn,
+    of: fn(&Strategy) -> Option<f64>,
+}
+
+const FIGURES: [Figure; 4] = [
+    Figure {
+        field: "batches_per_second",
+        short: "batches/s",
+        column: BarColumn { name: "batches/s", hint: "more is better" },
+        of: |strategy| strategy.batches_per_second,
+    },
+    Figure {
+        field: "samples_per_second",
+        short: "samples/s",
+        column: BarColumn { name: "samples/s", hint: "more is better" },
+        of: |strategy| strategy.samples_per_second,
+    },
+    Figure {
+        field: "bytes_per_sample",
+        short: "bytes a sample",
+        column: BarColumn { name: "bytes a sample", hint: "less is better" },
+        of: |strategy| strategy.bytes_per_sample,
+    },
+    Figure {
+        field: "epoch_seconds_at_ssc",
+        short: "s an epoch",
+        column: BarColumn { name: "seconds an epoch at SSC's size", hint: "75,466 samples; less is better" },
+        of: |strategy| strategy.epoch_seconds_at_ssc,
+    },
+];
+
+impl Strategy {
+    /// A way by which `batches` batches of `samples` samples in all took `seconds`.
+    pub fn measured(name: &str, work: Work, (batches, samples): (u64, u64), seconds: f64, bytes: f64) -> Strategy {
+        let samples_per_second = samples as f64 / seconds;
+        Strategy {
+            name: name.into(),
+            work,
+            batches_per_second: Some(batches as f64 / seconds),
+            samples_per_second: Some(samples_per_second),
+            bytes_per_sample: Some(bytes),
+            epoch_seconds_at_ssc: Some(SSC_SAMPLES / samples_per_second),
+            reason: None,
+        }
+    }
+
+    /// A way that this build or this machine has not.
+    pub fn unavailable(name: &str, work: Work, reason: &str) -> Strategy {
+        Strategy {
+            name: name.into(),
+            work,
+            batches_per_second: None,
+            samples_per_second: None,
+            bytes_per_sample: None,
+            epoch_seconds_at_ssc: None,
+            reason: Some(reason.into()),
+        }
+    }
+}
+
+/// Strategies that another program measured, from the JSON that it printed.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Report {
+    /// Samples a batch.
+    pub batch_size: usize,
+    /// The recipe of the frames, where it is known.
+    pub recipe: Option<String>,
+    /// Their shape, where it is known.
+    pub shape: Option<FrameShape>,
+    /// What was measured.
+    pub strategies: Vec<Strategy>,
+}
+
+impl Report {
+    /// Reads a report, trusting nothing in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Corrupt`] with the place of what is no report or no sensible figure.
+    pub fn read(path: &Path) -> Result<Report> {
+        let mut text = Vec::new();
+        let file = std::fs::File::open(path).map_err(Error::io(path, "open the report"))?;
+        file.take(MAX_REPORT + 1).read_to_end(&mut text).map_err(Error::io(path, "read the report"))?;
+        if text.len() as u64 > MAX_REPORT {
+            return Err(Error::corrupt(path, "size", format!("at most {MAX_REPORT} bytes of JSON"), "more"));
+        }
+        let report: Report = serde_json::from_slice(&text).map_err(|e| {
+            Error::corrupt(path, "JSON", "the report of a benchmark, with batch_size and strategies", e)
+        })?;
+        let n = report.strategies.len();
+        if !(1..=MAX_STRATEGIES).contains(&n) {
+            return Err(Error::corrupt(path, "strategies", format!("1 to {MAX_STRATEGIES}"), n));
+        }
+        for (i, strategy) in report.strategies.iter().enumerate() {
+            let fault = |field: &str, expected: &str, got: String| {
+                Err(Error::corrupt(path, format!("strategies[{i}].{field}"), expected, got))
+            };
+            for (field, words, most) in
+                [("name", Some(&strategy.name), MAX_NAME), ("reason", strategy.reason.as_ref(), MAX_REASON)]
+            {
+                let Some(words) = words else { continue };
+                let letters = words.chars().take(most + 1).count();
+                if !(1..=most).contains(&letters) || words.chars().any(char::is_control) {
+                    let expected = format!("1 to {most} letters, no control characters");
+                    return fault(field, &expected, format!("{:?}", words.chars().take(60).collect::<String>()));
+                }
+            }
+            for Figure { field, of, .. } in FIGURES {
+                match of(strategy) {
+                    None if strategy.reason.is_some() => {}
+                    Some(value) if (1.0 / LARGEST..=LARGEST).contains(&value) => {}
+                    None => return fault(field, "a number, or a reason why there is none", "null".into()),
+                    Some(value) => return fault(field, "a number from 1e-12 to 1e12", value.to_string()),
+                }
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// Refuses batches whose dense frames, of `steps` times `cells` numbers a sample on `threads` threads, no memory holds.
+///
+/// # Errors
+/// [`Error::Usage`], with how many samples would do.
+pub fn check_dense(batch: u64, steps: u64, cells: u64, threads: usize) -> Result<()> {
+    let sample = steps.saturating_mul(cells).saturating_mul(size_of::<f32>() as u64 * threads as u64);
+    let most = MAX_DENSE / sample.max(1);
+    if batch <= most {
+        return Ok(());
+    }
+    let expected = format!(
+        "at most {most} samples: dense, those of {steps} frames of {cells} cells take {} GiB on {threads} threads",
+        MAX_DENSE >> 30
+    );
+    Err(Error::usage("--batch-size", expected, batch))
+}
+
+/// The middle value, or the upper of the two.
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Those of each kind of work, under its title.
+fn by_work(strategies: &[Strategy]) -> impl Iterator<Item = (&'static str, Vec<&Strategy>)> {
+    [(Work::Loading, "loading alone, to dense float32"), (Work::Training, "loading and training")]
+        .into_iter()
+        .map(|(work, title)| (title, strategies.iter().filter(|s| s.work == work).collect::<Vec<_>>()))
+        .filter(|(_, group)| !group.is_empty())
+}
+
+/// A line for each strategy, for people.
+pub fn table(strategies: &[Strategy]) -> String {
+    let mut text = String::new();
+    for (title, group) in by_work(strategies) {
+        let names: String = FIGURES.iter().map(|figure| format!("{:>16}", figure.short)).collect();
+        let _ = writeln!(text, "{title:34}{names}");
+        for strategy in group {
+            let cell = |figure: &Figure| format!("{:>16}", (figure.of)(strategy).map_or("-".into(), figures));
+            let cells = match &strategy.reason {
+                Some(reason) => format!("  not available: {reason}"),
+                None => FIGURES.iter().map(cell).collect(),
+            };
+            let _ = writeln!(text, "  {:32}{cells}", strategy.name);
+        }
+    }
+    text + "(an epoch is of Spiking Speech Commands' 75,466 samples)\n"
+}
+
+/// All of them as one picture: a row a strategy, a column a figure.
+///
+/// # Errors
+/// [`Error::Plot`].
+pub fn chart(title: &str, strategies: &[Strategy]) -> Result<Picture> {
+    let groups: Vec<BarGroup> = by_work(strategies)
+        .map(|(title, group)| BarGroup {
+            title: title.into(),
+            rows: group
+                .into_iter()
+                .map(|strategy| BarRow {
+                    name: strategy.name.clone(),
+                    values: FIGURES.iter().map(|figure| (figure.of)(strategy)).collect(),
+                    note: strategy.reason.as_ref().map(|reason| format!("not available: {reason}")),
+                })
+                .collect(),
+        })
+        .collect();
+    bars(title, &FIGURES.map(|figure| figure.column), &groups)
+}

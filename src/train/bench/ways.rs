@@ -1,0 +1,143 @@
+//! Each way to keep a set, in whole epochs: loading alone, and with training.
+//!
+//! The ways take turns, forwards and backwards, so that a machine that slows down slows all of them; and every epoch of
+//! training begins with the same network, so that all of them do the same work.
+
+use std::time::Instant;
+
+use super::step::Trainer;
+use crate::error::{Error, Result};
+use crate::frames::FrameShape;
+use crate::progress::{Progress, Verbosity};
+use crate::shard::ShardSet;
+use crate::strategy::{Strategy, Work, median};
+use crate::train::loader::{CacheChoice, EpochOrder, Loader};
+
+/// The ways to keep a set.
+const WAYS: [(CacheChoice, &str); 3] =
+    [(CacheChoice::Stream, "stream"), (CacheChoice::Host, "host cache"), (CacheChoice::Device, "device cache")];
+
+/// A way to keep a set, open or with the reason why not.
+pub(super) struct Way {
+    pub(super) choice: CacheChoice,
+    name: &'static str,
+    loader: std::result::Result<Loader, String>,
+    /// Seconds of each epoch, by work.
+    loading: Vec<f64>,
+    training: Vec<f64>,
+}
+
+impl Way {
+    /// Opens a set in all ways that this build and this machine have.
+    ///
+    /// # Errors
+    /// Those of loading.
+    pub(super) fn open_all(open: impl Fn() -> Result<ShardSet>, verbosity: Verbosity) -> Result<Vec<Way>> {
+        let way = |(choice, name)| {
+            let loader = match Loader::new(open()?, choice, verbosity) {
+                Ok(loader) => Ok(loader),
+                Err(Error::Unavailable { why, .. }) => Err(why),
+                // A set larger than the memory.
+                Err(refused @ Error::Usage { .. }) if choice == CacheChoice::Host => Err(refused.to_string()),
+                Err(error) => return Err(error),
+            };
+            Ok(Way { choice, name, loader, loading: Vec::new(), training: Vec::new() })
+        };
+        WAYS.into_iter().map(way).collect()
+    }
+
+    /// What it was measured to do, by work.
+    pub(super) fn strategy(&self, work: Work, batch_size: usize) -> Strategy {
+        let loader = match &self.loader {
+            Ok(loader) => loader,
+            Err(reason) => return Strategy::unavailable(self.name, work, reason),
+        };
+        let counted = (loader.batches(batch_size), loader.set().len());
+        Strategy::measured(
+            self.name,
+            work,
+            counted,
+            median(&mut self.seconds(work).to_vec()),
+            self.bytes_per_sample(loader),
+        )
+    }
+
+    /// Seconds of each epoch, in the order in which they were measured.
+    pub(super) fn seconds(&self, work: Work) -> &[f64] {
+        match work {
+            Work::Loading => &self.loading,
+            Work::Training => &self.training,
+        }
+    }
+
+    fn bytes_per_sample(&self, loader: &Loader) -> f64 {
+        let stored = loader.set().manifest().stored_bytes();
+        loader.cache().map_or(stored as f64, |cache| cache.bytes() as f64) / loader.set().len() as f64
+    }
+
+    fn epoch(&mut self, work: Work, epoch: u64, run: &mut Run<'_>) -> Result<()> {
+        let Ok(loader) = &self.loader else { return Ok(()) };
+        if work == Work::Training {
+            run.trainer.restart();
+        }
+        let started = Instant::now();
+        loader.epoch(EpochOrder::Shuffled { seed: 0, epoch }, run.batch_size, 0, |batch| {
+            match work {
+                Work::Loading => {
+                    batch.write_dense(run.shape, run.time_steps, &mut run.dense);
+                    std::hint::black_box(&run.dense);
+                }
+                Work::Training => run.trainer.step(&batch)?,
+            }
+            run.progress.add(1);
+            Ok(true)
+        })?;
+        let seconds = started.elapsed().as_secs_f64();
+        match work {
+            Work::Loading => self.loading.push(seconds),
+            Work::Training => self.training.push(seconds),
+        }
+        Ok(())
+    }
+}
+
+/// What all epochs share.
+struct Run<'a> {
+    trainer: &'a mut Trainer,
+    batch_size: usize,
+    shape: FrameShape,
+    time_steps: usize,
+    dense: Vec<f32>,
+    progress: Progress,
+}
+
+/// Times `epochs` epochs of each way and work, after one of loading that warms up.
+///
+/// # Errors
+/// Those of loading, [`Error::Kernel`].
+pub(super) fn measure(
+    ways: &mut [Way],
+    trainer: &mut Trainer,
+    (batch_size, epochs): (usize, u64),
+    (shape, time_steps): (FrameShape, usize),
+    verbosity: Verbosity,
+) -> Result<()> {
+    let batches: u64 = ways.iter().flat_map(|way| &way.loader).map(|loader| loader.batches(batch_size)).sum();
+    let progress = Progress::start(verbosity, "bench", batches * (2 * epochs + 1), "batches");
+    let mut run = Run { trainer, batch_size, shape, time_steps, dense: Vec::new(), progress };
+    for way in ways.iter_mut() {
+        way.epoch(Work::Loading, 0, &mut run)?;
+        way.loading.clear();
+    }
+    for epoch in 1..=epochs {
+        for work in [Work::Loading, Work::Training] {
+            if epoch % 2 == 1 {
+                ways.iter_mut().try_for_each(|way| way.epoch(work, epoch, &mut run))?;
+            } else {
+                ways.iter_mut().rev().try_for_each(|way| way.epoch(work, epoch, &mut run))?;
+            }
+        }
+    }
+    run.progress.clear();
+    Ok(())
+}
