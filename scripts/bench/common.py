@@ -1,5 +1,6 @@
 """What the benchmarks share: where things are, how a command is measured, how a report is printed."""
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -24,20 +25,25 @@ def arguments(description):
 
 
 def peers_python(name="peers"):
-    """The Python with the peers in it: PEERS_PYTHON, or the virtual environment .deps/peers."""
-    python = os.environ.get("PEERS_PYTHON") or str(ROOT / ".deps" / name / "bin" / "python")
+    """The Python with the peers in it: PEERS_PYTHON (PEERS_JAX_PYTHON), or that of .deps/peers (.deps/peers-jax)."""
+    python = os.environ.get(f"{name}_python".upper().replace("-", "_")) or str(ROOT / ".deps" / name / "bin" / "python")
     if not os.path.exists(python):
+        requirements = name.replace("peers", "requirements")  # requirements.txt, requirements-jax.txt
         sys.exit(
             f"{python} is not there; make it with\n  python3.11 -m venv .deps/{name} && "
-            f".deps/{name}/bin/pip install -r scripts/bench/peers/requirements.txt"
+            f".deps/{name}/bin/pip install -r scripts/bench/peers/{requirements}.txt"
         )
     return python
 
 
-def peer(script, *args):
+def peer(script, *args, venv="peers"):
     """The JSON that a peer's script prints."""
-    command = [peers_python(), str(HERE / "peers" / script), *map(str, args), "--json"]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    command = [peers_python(venv), str(HERE / "peers" / script), *map(str, args), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        why = f"killed by signal {-done.returncode}, out of memory?" if done.returncode < 0 else done.stderr
+        sys.exit(f"{' '.join(command)}\n{why}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def ours(program, *args):
@@ -69,6 +75,11 @@ def build(*options):
     subprocess.run(["cargo", "build", "--locked", "--release", "--quiet", *options], cwd=ROOT, check=True)
 
 
+def say(text):
+    """Progress, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def median(values):
     return statistics.median(values)
 
@@ -80,3 +91,38 @@ def print_report(report, as_json):
         return
     for key, value in report.items():
         print(f"{key:32s} {value:12.3f}" if isinstance(value, float) else f"{key:32s} {value}")
+
+
+@dataclasses.dataclass
+class Target:
+    """A row of the table of targets: a figure of the report beside what it has to be."""
+    name: str
+    text: str
+    at_least: float
+    moonshot: float
+    lower_is_better: bool = False
+
+    def met(self, value, bar):
+        return value <= bar if self.lower_is_better else value >= bar
+
+
+def shortfalls(report, targets):
+    """Names of the figures below what they have to be at least."""
+    return [target.name for target in targets if not target.met(report[target.name], target.at_least)]
+
+
+def print_targets(report, targets):
+    """The table of targets, in Markdown."""
+    width = max(len(target.text) for target in targets)
+    print(f"| {'':{width}} | at least | moonshot | measured |          |")
+    print(f"|{'-' * (width + 2)}|---------:|---------:|---------:|----------|")
+    for target in targets:
+        value = report[target.name]
+        verdict = "moonshot" if target.met(value, target.moonshot) else "ok" if target.met(value, target.at_least) else "short"
+        bars = f"{target.at_least:8,.6g} | {target.moonshot:8,.6g}"
+        print(f"| {target.text:{width}} | {bars} | {shown(value):>8} | {verdict:8} |")
+
+
+def shown(value):
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

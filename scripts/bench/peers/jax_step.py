@@ -1,24 +1,24 @@
 """How long one training step of the reference network takes with JAX on the CPU, written as Spyx trains: jit and scan.
 
-    python jax_step.py [--steps 6] [--json]
+    python jax_step.py [--steps 6] [--way layers|steps --unroll N] [--batch N] [--frames T] [--hidden N] [--json]
 
 The same network, neuron and batch as sinabs_step.py: multi-spike integrate-and-fire with reset by subtraction and the
-exponential surrogate. The first steps, which compile, are not counted. Needs jax and optax and nothing else.
+exponential surrogate. There are two ways to write it: a layer's product for all steps at once and a scan over its
+neurons alone (layers), or one scan over time with all layers in it, as Spyx has it (steps). Which is faster, and
+whether unrolling the scan helps, depends on sizes and machine: all of WAYS are timed, and the fastest counts. The first
+steps, which compile, are not counted. Needs jax and optax and nothing else.
 """
-import argparse
-import json
+import functools
 import statistics
-import time
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-SIZES = (100, 128, 128, 128, 35)
-BATCH = 128
-FRAMES = 250
-WARM_UP = 2
+import step
+
+# Tried besides, on a busy machine: layers by 4, 1.8 times as long as by 1; steps by 25 and 50, nothing beyond the noise.
+WAYS = (("layers", 1), ("steps", 1), ("steps", 10))
 
 
 @jax.custom_jvp
@@ -32,61 +32,95 @@ def _(primals, tangents):
     return spike(v), dv * 2.0 * jnp.exp(-2.0 * jnp.abs(v - 1.0))
 
 
-def linear(key, inputs, outputs):
-    """Weight and bias with PyTorch's default initialisation."""
+def linear(key, inputs, outputs, gain):
+    """Weight and bias with PyTorch's default initialisation, the weight times `gain`."""
     bound = inputs**-0.5
     for_weight, for_bias = jax.random.split(key)
     weight = jax.random.uniform(for_weight, (inputs, outputs), minval=-bound, maxval=bound)
-    return weight, jax.random.uniform(for_bias, (outputs,), minval=-bound, maxval=bound)
+    return weight * gain, jax.random.uniform(for_bias, (outputs,), minval=-bound, maxval=bound)
 
 
-def neurons(currents):
-    """Spikes of one layer, (T, B, N)."""
-    def step(u, x):
-        v = u + x
-        s = spike(v)
-        return v - s, s
-
-    return jax.lax.scan(step, jnp.zeros(currents.shape[1:]), currents)[1]
+def network(args):
+    sizes = (step.CHANNELS, *3 * (args.hidden,), step.CLASSES)
+    keys = jax.random.split(jax.random.PRNGKey(0), len(sizes) - 1)
+    gains = 3 * (args.gain,) + (1.0,)
+    return [linear(key, i, o, gain) for key, i, o, gain in zip(keys, sizes, sizes[1:], gains)]
 
 
-def loss(params, x, y):
+def neuron(u, x):
+    """A time step of a layer's neurons: membrane potential and current in, potential and spikes out."""
+    v = u + x
+    s = spike(v)
+    return v - s, s
+
+
+def spikes_by_layers(params, x, unroll):
+    """Spikes of each hidden layer, (T, B, N): a whole layer after the other."""
     for weight, bias in params[:-1]:
-        x = neurons(x @ weight + bias)
+        currents = x @ weight + bias
+        x = jax.lax.scan(neuron, jnp.zeros(currents.shape[1:]), currents, unroll=unroll)[1]
+        yield x
+
+
+def output_by_layers(params, x, unroll):
+    *_, spikes = spikes_by_layers(params, x, unroll)
     weight, bias = params[-1]
-    output = (x @ weight + bias).sum(0)
-    return optax.softmax_cross_entropy_with_integer_labels(output, y).mean()
+    return (spikes @ weight + bias).sum(0)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    args = parser.parse_args()
-    keys = jax.random.split(jax.random.PRNGKey(0), len(SIZES) - 1)
-    params = [linear(key, i, o) for key, i, o in zip(keys, SIZES, SIZES[1:])]
-    adam = optax.adam(1e-3)
-    state = adam.init(params)
-    x = jnp.asarray(np.random.default_rng(0).poisson(0.3, (FRAMES, BATCH, SIZES[0])).astype(np.float32))
-    y = jnp.asarray(np.random.default_rng(1).integers(0, SIZES[-1], BATCH))
+def output_by_steps(params, x, unroll):
+    def tick(potentials, x):
+        after = []
+        for (weight, bias), u in zip(params[:-1], potentials):
+            u, x = neuron(u, x @ weight + bias)
+            after.append(u)
+        weight, bias = params[-1]
+        return after, x @ weight + bias
 
-    @jax.jit
-    def train(params, state, x, y):
-        value, gradients = jax.value_and_grad(loss)(params, x, y)
+    rest = [jnp.zeros((x.shape[1], len(bias))) for _, bias in params[:-1]]
+    return jax.lax.scan(tick, rest, x, unroll=unroll)[1].sum(0)
+
+
+def step_seconds(args, x, y, way, unroll):
+    output = output_by_layers if way == "layers" else output_by_steps
+    adam = optax.adam(step.LEARNING_RATE)
+
+    def loss(params):
+        return optax.softmax_cross_entropy_with_integer_labels(output(params, x, unroll), y).mean()
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def train(params, state):
+        value, gradients = jax.value_and_grad(loss)(params)
         updates, state = adam.update(gradients, state)
         return optax.apply_updates(params, updates), state, value
 
-    seconds = []
-    for _ in range(WARM_UP + args.steps):
-        start = time.perf_counter()
-        params, state, value = train(params, state, x, y)
+    params = network(args)
+    state = adam.init(params)
+
+    def one():
+        nonlocal params, state
+        params, state, value = train(params, state)
         jax.block_until_ready((params, value))
-        seconds.append(time.perf_counter() - start)
-    report = {
-        "peer": f"jax {jax.__version__}, optax {optax.__version__}", "batch": BATCH, "frames": FRAMES,
-        "steps": args.steps, "step_s": statistics.median(seconds[WARM_UP:]), "compile_s": seconds[0],
-    }
-    print(json.dumps(report) if args.json else f"step {report['step_s']:.3f} s, compiling {report['compile_s']:.1f} s")
+
+    return step.seconds(one, args, warm_up=2)
+
+
+def main():
+    parser = step.options(__doc__, steps=6)
+    parser.add_argument("--way", choices=["layers", "steps"], help="only this way, not the fastest of all")
+    parser.add_argument("--unroll", type=int, default=1, help="with --way: steps of the scan that are written out (1)")
+    args = parser.parse_args()
+    counts, labels = step.random_frames(args)
+    x, y = jnp.asarray(counts.transpose(1, 0, 2)), jnp.asarray(labels)
+    ways = [(args.way, args.unroll)] if args.way else WAYS
+    times = {f"{way} {unroll}": step_seconds(args, x, y, way, unroll) for way, unroll in ways}
+    best = min(times, key=lambda way: statistics.median(times[way]))
+    layers = spikes_by_layers(network(args), x[:, : step.SPIKE_SAMPLES], 1)
+    step.print_report(
+        args, f"jax {jax.__version__}, optax {optax.__version__}", times[best], way=best,
+        ways={way: statistics.median(t) for way, t in times.items()},
+        spike_density=statistics.mean(float((spikes > 0).mean()) for spikes in layers),
+    )
 
 
 if __name__ == "__main__":

@@ -1,54 +1,53 @@
 """How long one training step of the reference network takes with Sinabs on the CPU: forward, loss, backward, Adam.
 
-    python sinabs_step.py [--steps 5] [--threads 2] [--json]
+    python sinabs_step.py [--steps 5] [--threads 2] [--batch N] [--frames T] [--hidden N] [--json]
 
-A batch of 128 random recordings, 250 frames of 100 channels, 0.3 events a cell. The first step is not counted.
+A batch of 128 random recordings, 250 frames of 100 channels, 12% of the cells occupied. The first step is not counted.
 """
-import argparse
-import json
 import statistics
-import time
 
 import sinabs
 import torch
 from torch.nn.functional import cross_entropy
 
 import reference
+import step
 
-CLASSES = 35
+
+def train_step(model, optimizer, x, y):
+    """One step as a user of Sinabs would write it: frames (B, T, C), labels."""
+    sinabs.reset_states(model)
+    optimizer.zero_grad()
+    loss = cross_entropy(model(x).sum(1), y)
+    loss.backward()
+    optimizer.step()
+
+
+@torch.no_grad()
+def spike_density(model, x):
+    """Share of (neuron, step) with a spike, the mean of the hidden layers."""
+    sinabs.reset_states(model)
+    shares = []
+    for layer in list(model)[:-1]:
+        x = layer(x)
+        if isinstance(layer, sinabs.layers.IAF):
+            shares.append((x > 0).float().mean().item())
+    return statistics.mean(shares)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--frames", type=int, default=reference.STEPS)
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser = step.options(__doc__, steps=5)
+    parser.add_argument("--threads", type=int, default=2, help="of torch (2)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    model = reference.network(CLASSES)
-    optimizer = torch.optim.Adam(model.parameters(), lr=reference.LEARNING_RATE)
-    x = torch.poisson(torch.full((reference.BATCH, args.frames, reference.CHANNELS), 0.3))
-    y = torch.randint(0, CLASSES, (reference.BATCH,))
-
-    forward, step = [], []
-    for _ in range(args.steps + 1):
-        sinabs.reset_states(model)
-        optimizer.zero_grad()
-        start = time.perf_counter()
-        output = model(x).sum(1)
-        forward.append(time.perf_counter() - start)
-        loss = cross_entropy(output, y)
-        loss.backward()
-        optimizer.step()
-        step.append(time.perf_counter() - start)
-    report = {
-        "peer": f"sinabs {sinabs.__version__}, torch {torch.__version__}", "threads": args.threads,
-        "batch": reference.BATCH, "frames": args.frames, "steps": args.steps,
-        "step_s": statistics.median(step[1:]), "forward_s": statistics.median(forward[1:]),
-    }
-    print(json.dumps(report) if args.json else f"step {report['step_s']:.3f} s, of that forward {report['forward_s']:.3f} s")
+    model = reference.network(step.CLASSES, args.hidden, args.gain)
+    optimizer = torch.optim.Adam(model.parameters(), lr=step.LEARNING_RATE)
+    x, y = map(torch.from_numpy, step.random_frames(args))
+    density = spike_density(model, x[: step.SPIKE_SAMPLES])
+    times = step.seconds(lambda: train_step(model, optimizer, x, y), args)
+    peer = f"sinabs {sinabs.__version__}, torch {torch.__version__}"
+    step.print_report(args, peer, times, threads=args.threads, spike_density=density)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
     loop            one process, events to frames, nothing batched or kept
     naive           DataLoader, frames made anew for every batch
-    disk_cache      DiskCachedDataset, first epoch (which fills it) and second
-    memory_cache    MemoryCachedDataset over the disk cache, first epoch and second
+    disk_cache      DiskCachedDataset, first epoch (which fills it) and second (of three later ones, the median)
+    memory_cache    MemoryCachedDataset over the disk cache, likewise
     sparse          batches held as sparse COO tensors, made dense one after another
 
 Batches of 128, shuffled, padded to their longest sample, the last partial one dropped. Files written a moment ago are
@@ -19,7 +19,6 @@ import tempfile
 import time
 
 import tonic
-from torch.utils.data import DataLoader
 
 import reference
 
@@ -33,13 +32,17 @@ def rate(batches):
     return {"batches_per_s": batches_per_s, "samples_per_s": batches_per_s * reference.BATCH}
 
 
+def median_rate(batches):
+    """The median of three passes."""
+    return sorted((rate(batches) for _ in range(3)), key=lambda r: r["batches_per_s"])[1]
+
+
 def measure(path, workers, cache):
     """Each way's name and rates, in turn, and the bytes that caches take."""
     data = reference.Heidelberg(path, reference.recipe())
 
     def batches(dataset, workers=workers):
-        pad = tonic.collation.PadTensors(batch_first=True)
-        return DataLoader(dataset, reference.BATCH, shuffle=True, drop_last=True, collate_fn=pad, num_workers=workers)
+        return reference.batches(dataset, workers)
 
     start = time.perf_counter()
     count = min(len(data), 512)
@@ -51,14 +54,14 @@ def measure(path, workers, cache):
 
     on_disk = tonic.DiskCachedDataset(data, cache_path=cache)
     yield "disk_cache_first_epoch", rate(batches(on_disk))
-    yield "disk_cache_second_epoch", rate(batches(on_disk))
+    yield "disk_cache_second_epoch", median_rate(batches(on_disk))
     files = list(pathlib.Path(cache).glob("*"))
     yield "disk_cache", {"bytes_per_sample": sum(f.stat().st_size for f in files) / len(files)}
 
     # Workers would each fill a memory of their own.
     in_memory = tonic.MemoryCachedDataset(on_disk)
     yield "memory_cache_first_epoch", rate(batches(in_memory, workers=0))
-    yield "memory_cache_second_epoch", rate(batches(in_memory, workers=0))
+    yield "memory_cache_second_epoch", median_rate(batches(in_memory, workers=0))
 
     sparse = [frames.squeeze().to_sparse().coalesce() for frames, _ in batches(on_disk)]
     size = sum(s.indices().nbytes + s.values().nbytes for s in sparse)
