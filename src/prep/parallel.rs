@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::unbounded;
@@ -14,7 +15,8 @@ use crate::interrupt;
 /// order.
 ///
 /// # Errors
-/// The first that `fresh`, `make` (in order) or `take` returns; [`Error::Interrupted`], saying `saved`.
+/// The first that `fresh`, `make` (in order) or `take` returns; [`Error::Interrupted`], saying `saved`;
+/// [`Error::WorkerLost`] where `fresh` or `make` panicked.
 pub fn in_order<S, T: Send, E: From<Error> + Send>(
     numbers: Range<u64>,
     threads: usize,
@@ -31,7 +33,8 @@ pub fn in_order<S, T: Send, E: From<Error> + Send>(
         for _ in 0..threads.max(1) {
             let (asked, out, fresh, make) = (asked.clone(), out.clone(), &fresh, &make);
             scope.spawn(move || {
-                let mut state = match fresh() {
+                // A panic has said why. The one who waits must not wait for ever.
+                let mut state = match outcome(fresh) {
                     Ok(state) => state,
                     Err(error) => {
                         // The place of the first number that this thread was to make.
@@ -40,7 +43,7 @@ pub fn in_order<S, T: Send, E: From<Error> + Send>(
                     }
                 };
                 for number in asked {
-                    if out.send((number, make(&mut state, number))).is_err() {
+                    if out.send((number, outcome(|| make(&mut state, number)))).is_err() {
                         return;
                     }
                 }
@@ -61,7 +64,7 @@ pub fn in_order<S, T: Send, E: From<Error> + Send>(
                     break value;
                 }
                 let Ok((n, value)) = made.recv() else {
-                    return Err(Error::WorkerLost { doing: "work on chunks" }.into());
+                    return Err(LOST.into());
                 };
                 waiting.insert(n, value);
             };
@@ -73,6 +76,12 @@ pub fn in_order<S, T: Send, E: From<Error> + Send>(
         }
         Ok(())
     })
+}
+
+const LOST: Error = Error::WorkerLost { doing: "work on chunks" };
+
+fn outcome<T, E: From<Error>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(LOST.into()))
 }
 
 /// Calls `add` for every number below `count` on all cores, each with a state of its own; their states, in no order.
@@ -102,5 +111,31 @@ pub fn gather<S: Send>(
     match faults.into_iter().flatten().min_by_key(|(number, _): &(u64, Error)| *number) {
         None => Ok(states),
         Some((_, fault)) => Err(fault),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_in_its_place() {
+        let make = |(): &mut (), number: u64| if number == 5 { panic!("made to") } else { Ok::<_, Error>(number) };
+        let mut taken = Vec::new();
+        let came = in_order(
+            0..900,
+            2,
+            "nothing",
+            || Ok(()),
+            make,
+            |number| {
+                taken.push(number);
+                Ok(())
+            },
+        );
+        assert!(matches!(came, Err(Error::WorkerLost { .. })), "{came:?}");
+        assert_eq!(taken, [0, 1, 2, 3, 4]);
+        let came = in_order::<(), _, Error>(0..9, 2, "nothing", || panic!("made to"), |(), n| Ok(n), |_| Ok(()));
+        assert!(matches!(came, Err(Error::WorkerLost { .. })), "{came:?}");
     }
 }

@@ -15,6 +15,7 @@ use tonic_toolkit::train::config::{Config, Pad};
 use tonic_toolkit::train::eval::Feed;
 use tonic_toolkit::train::export::safetensors::{Model, read_model};
 use tonic_toolkit::train::kernel::adam::AdamConfig;
+use tonic_toolkit::train::kernel::isa::{Isa, VARIABLE};
 use tonic_toolkit::train::loader::{CacheChoice, EpochOrder, Loader};
 use tonic_toolkit::train::metrics::{self, EpochMetrics};
 use tonic_toolkit::train::snn::Engine;
@@ -131,6 +132,23 @@ fn a_run_comes_to_the_same_bits_whatever_the_threads_and_the_cache() {
     }
     let other = run("other", "--seed 1");
     assert_ne!(bytes(&first, "model.safetensors"), bytes(&other, "model.safetensors"));
+}
+
+#[test]
+fn a_run_comes_to_the_same_bits_on_every_instruction_set() {
+    let dir = sets::task();
+    let named = |run: &str, name: &str| {
+        let mut command = fit(dir.path(), run, "--valid DIR/valid --epochs 2 --quiet");
+        command.env(VARIABLE, name);
+        command
+    };
+    succeeds(&mut named("best", ""));
+    assert_eq!(Isa::available()[0].name(), "portable");
+    for isa in Isa::available() {
+        succeeds(&mut named(isa.name(), isa.name()));
+        assert_same(&dir.path().join("best"), &dir.path().join(isa.name()));
+    }
+    fails(&mut named("none", "sse9"), 2, &[VARIABLE, "portable", "got sse9"]);
 }
 
 /// The trainer, in the background; its words are read when it has ended.
