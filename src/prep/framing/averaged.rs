@@ -89,7 +89,10 @@ impl EventFraming for ToAveragedTimesurface {
         ensure(fits, "surface_size", &expected, self.surface_size)?;
         let window = self.time_window;
         ensure(window >= 0.0 && window.is_finite(), "time_window", "microseconds, at least 0", window)?;
-        ensure(positive(self.tau), "tau", "a positive number of microseconds", self.tau)
+        ensure(positive(self.tau), "tau", "a positive number of microseconds", self.tau)?;
+        // What is left of the oldest event is a float32.
+        let fits = (self.trace(window) as f32).is_finite();
+        ensure(fits, "tau", "microseconds that do not vanish beside the time_window", self.tau)
     }
 
     fn check_sensor(&self, sensor: SensorSize) -> Checked {

@@ -6,8 +6,10 @@ use super::{KernelError, TILE, Tile};
 use crate::column::{Column, each_width};
 use crate::frames::{FromValue, SampleFrames};
 
-/// The share of cells from which on dense kernels are faster.
-const DENSE: f64 = 0.5;
+/// The share of cells from which on dense kernels are faster: where two tiles of weights stay in L1, and where not.
+const DENSE: [f64; 2] = [0.6, 0.3];
+/// Inputs of which two tiles of weights stay in L1.
+const FEW_INPUTS: usize = 128;
 
 /// The active cells of each step, with their counts: a sample's frames, or the spikes of a layer.
 #[derive(Clone, Debug, Default)]
@@ -77,7 +79,8 @@ impl Activity {
 
     /// Whether dense kernels are the faster ones for it, in a layer of `inputs`.
     pub fn is_dense(&self, inputs: usize) -> bool {
-        self.entries.len() as f64 > DENSE * (self.steps() * inputs) as f64
+        let share = DENSE[usize::from(inputs > FEW_INPUTS)];
+        self.entries.len() as f64 > share * (self.steps() * inputs) as f64
     }
 
     /// As a matrix, `[tile of inputs][stride]`.
