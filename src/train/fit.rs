@@ -14,6 +14,7 @@ use super::export::safetensors::{Model, write_model};
 use super::folder::{BEST, MODEL, RunFolder, TEST};
 use super::kernel::KernelError;
 use super::kernel::adam::{Adam, AdamConfig};
+use super::loader::cache::free_memory;
 use super::loader::{CacheChoice, EpochOrder, Loader};
 use super::metrics::{self, EpochMetrics, RunningScore, Score};
 use super::snn::{Engine, Network, Parameters};
@@ -98,6 +99,7 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
         return Err(Error::usage("--drop-last", expected, train.len()));
     }
 
+    check_memory(&config)?;
     let train = fit.load("train", train)?.drop_last(fit.drop_last);
     let valid = valid.map(|set| fit.load("valid", set)).transpose()?;
     folder.make()?;
@@ -124,6 +126,20 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
     let seconds = started.elapsed().as_secs_f64();
     fit.say(|| format!("done     {} epochs in {seconds:.1} s, with all else", session.epochs.len() - done_before));
     Ok(Fitted { epochs: session.epochs, test, seconds })
+}
+
+/// Refuses a network too large to be trained here, before anything is made.
+fn check_memory(config: &Config) -> Result<()> {
+    /// Of every parameter: itself, its gradient, Adam's two, two packed, and the blocks' gradients at least.
+    const COPIES: u64 = 10;
+    let needed = (config.network.shape().parameters() as u64).saturating_mul(COPIES * size_of::<f32>() as u64);
+    match free_memory().filter(|&free| needed > free) {
+        None => Ok(()),
+        Some(free) => {
+            let expected = format!("layers that can be trained in the {} of memory that are free", human_bytes(free));
+            Err(Error::usage("--hidden", expected, human_bytes(needed)))
+        }
+    }
 }
 
 impl Fit {

@@ -26,6 +26,7 @@ fn what_this_version_has_not_is_said_before_anything_is_made() {
         let (flag, value) = bad.split_once(' ').unwrap();
         fails(&mut run(bad), 2, &[flag, value]);
     }
+    fails(&mut run("--hidden 65536"), 2, &["--hidden: expected layers that can be trained in the", "GB of memory"]);
     assert!(!dir.path().join("run").exists());
     succeeds(&mut run("--device cpu --quiet"));
 }

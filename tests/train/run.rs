@@ -153,8 +153,13 @@ fn a_run_comes_to_the_same_bits_on_every_instruction_set() {
 
 /// The trainer, in the background; its words are read when it has ended.
 pub fn start(dir: &Path, run: &str, others: &str) -> Child {
+    start_on("", dir, run, others)
+}
+
+/// The same, on an instruction set.
+fn start_on(isa: &str, dir: &Path, run: &str, others: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tonic-train"));
-    command.args(fit_arguments(dir, run, others)).stderr(Stdio::piped()).spawn().unwrap()
+    command.env(VARIABLE, isa).args(fit_arguments(dir, run, others)).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 pub fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
@@ -205,9 +210,10 @@ fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
     wait_for("configuration", || killed.join("config.toml").exists());
     let mut kills = 0;
     let mut rng = ChaCha8Rng::seed_from_u64(7);
-    // Neither the threads nor the cache of the next part need be those of the last.
+    // Neither the threads nor the cache nor the instruction set of the next part need be those of the last.
     let parts = ["--threads 8 --cache stream", "--threads 1", "--cache stream", "--threads 8 --cache host"];
-    for others in parts.iter().cycle().take(16) {
+    let isas = Isa::available().into_iter().map(Isa::name).cycle();
+    for (others, isa) in parts.iter().cycle().zip(isas).take(16) {
         std::thread::sleep(Duration::from_millis(rng.random_range(0..60)));
         if child.try_wait().unwrap().is_some() {
             break;
@@ -217,7 +223,7 @@ fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
         kills += 1;
         // However it was stopped, what there is can be read.
         let seen = killed.join("checkpoint.safetensors").exists().then(|| where_is(&killed));
-        child = start(dir.path(), "killed", &format!("{arguments} {others} --resume"));
+        child = start_on(isa, dir.path(), "killed", &format!("{arguments} {others} --resume"));
         let now = || killed.join("checkpoint.safetensors").exists().then(|| where_is(&killed));
         // A kill after the last epoch, while pictures are drawn, leaves nothing to make progress with.
         wait_for("progress after a resume", || now() > seen || child.try_wait().unwrap().is_some());

@@ -1,8 +1,8 @@
 //! Activity times weights, and its two gradients.
 //!
 //! The sparse forward product and weight gradient touch only the rows of W^T whose cells are active. Where most are,
-//! the dense ones beside them are faster; both add the same products in the same order, so that a sample's result does
-//! not depend on which was taken. lambda is always dense, so the input gradient is a [`matmul_tile`] too.
+//! the dense ones beside them are faster; both add the same products in the same order, so that a sample's finite
+//! result does not depend on which was taken. lambda is always dense, so the input gradient is a [`matmul_tile`] too.
 
 use rayon::prelude::*;
 
@@ -157,7 +157,7 @@ for_each_isa! {
         let mut tile = 0;
         while tile < panels.tiles() {
             let x = &mut x[tile * stride..];
-            // More tiles at a time read each entry less often, and mispredict the end of a step less often.
+            // Two at a time read each entry half as often, and their weights still fit into L1.
             tile += match panels.tiles() - tile {
                 2.. => gather_tiles::<V, 2>(panels, tile, activity, stride, x),
                 _ => gather_tiles::<V, 1>(panels, tile, activity, stride, x),
@@ -192,7 +192,11 @@ for_each_isa! {
 
     /// b + a W^T of `stride` steps, as [`stride`] gives it, for one tile of outputs: `a` is `[tile of inputs][stride]`,
     /// `out` `[stride]`. Sums run over the inputs in their order.
+    ///
+    /// # Panics
+    /// If `out` is not of `stride` steps, or that is none.
     pub fn matmul_tile<V>(a: &[Tile], stride: usize, panel: &[Tile], bias: &Tile, out: &mut [Tile]) {
+        assert!(out.len() == stride && stride.is_multiple_of(STEPS) && stride > 0, "{} steps, stride {stride}", out.len());
         if V::WIDE {
             let start = halves(bias).map(V::load);
             for (block, out) in out.as_chunks_mut::<STEPS>().0.iter_mut().enumerate() {
@@ -342,7 +346,7 @@ fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     let mut sums = [start; I];
     for (a, rows) in a.chunks_exact(stride).zip(panel.chunks(TILE)) {
         let Some((a, _)) = a[first..].split_first_chunk::<I>() else { continue };
-        for (k, row) in rows.iter().enumerate().take(TILE) {
+        for (k, row) in rows.iter().enumerate() {
             let row = parts.map(|part| V::load(halves(row)[part]));
             for i in 0..I {
                 let a = V::splat(a[i][k]);

@@ -5,7 +5,8 @@ use super::exp::exp_nonpositive;
 /// The loss of one sample, -log softmax(logits)\[label\], and its gradient times `scale` (1 / batch for a mean over the
 /// batch): scale * (softmax(logits) - onehot(label)).
 ///
-/// Numerically stable: the largest logit is taken off first. Where a logit is NaN or infinite the loss is NaN.
+/// Numerically stable: the largest logit is taken off first. Where a logit is NaN or positive infinity the loss is NaN,
+/// where that of the label is negative infinity it is infinite.
 ///
 /// # Panics
 /// If `label` is not a class; the caller has checked it.

@@ -14,10 +14,10 @@
 //!
 //! Neurons are handled in tiles of [`TILE`] neighbours: a tile's membrane state stays in registers while its columns
 //! of W stay in L1 for all steps of a sample. Layers are padded to whole tiles with weights of zero, and a padded
-//! neuron never spikes and gets no gradient.
+//! neuron's spikes and gradient go nowhere.
 //!
 //! **The same bits everywhere.** A kernel is written once and compiled for several instruction sets, one of which is
-//! chosen at run time. Multiply-add rounds once on all of them, and each sum has one order that depends on neither the
+//! chosen at run time. Where multiply-add is fused, it is on all of them, and each sum has one order that depends on neither the
 //! vector length nor the number of threads, so that results are equal to the bit on every machine.
 
 mod activity;

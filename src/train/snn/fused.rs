@@ -27,6 +27,7 @@ const MIN_BLOCKS: usize = 4;
 /// The buffers of the fused engine, made for one shape and used again at every step.
 #[derive(Debug)]
 pub(super) struct Workspace {
+    shape: Shape,
     packed: PackedNetwork,
     blocks: Vec<Block>,
     states: Mutex<Vec<SampleState>>,
@@ -57,7 +58,7 @@ impl Workspace {
         let Shape { inputs, classes, .. } = *network.shape();
         let neuron = network.neuron.constants();
         let packed = PackedNetwork { isa: Isa::chosen(), neuron, inputs, classes, hidden: layers, readout };
-        Workspace { packed, blocks: Vec::new(), states: Mutex::default() }
+        Workspace { shape: network.shape().clone(), packed, blocks: Vec::new(), states: Mutex::default() }
     }
 
     /// Samples of each block.
@@ -67,6 +68,7 @@ impl Workspace {
     }
 
     fn pack(&mut self, network: &Network) {
+        assert_eq!(network.shape(), &self.shape, "shape of the network");
         self.packed.neuron = network.neuron.constants();
         let packed = self.packed.hidden.iter_mut().chain(std::iter::once(&mut self.packed.readout));
         for (packed, layer) in packed.zip(network.parameters.layers()) {
