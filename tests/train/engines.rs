@@ -14,7 +14,7 @@ proptest! {
     #[test]
     fn fused_equals_autograd(
         seed: u64,
-        inputs in prop_oneof![Just(1usize), 2usize..70],
+        inputs in prop_oneof![Just(1usize), 2usize..70, 129usize..200],
         hidden in proptest::collection::vec(1usize..70, 0..4),
         classes in 1usize..40,
         lengths in proptest::collection::vec(0usize..30, 1..5),

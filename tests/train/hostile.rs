@@ -50,7 +50,8 @@ fn a_shard_damaged_or_cut_short_while_training_ends_the_run_that_its_repair_lets
         for word in ["00001.shard: corrupt: "].into_iter().chain(words) {
             assert!(stderr.contains(word), "no {word:?} in {stderr}");
         }
-        fails(&mut fit(dir.path(), name, "--cache stream --resume --quiet"), 4, &["00001.shard"]);
+        let more = "--cache stream --resume --epochs 1000000 --quiet";
+        fails(&mut fit(dir.path(), name, more), 4, &["00001.shard"]);
         OpenOptions::new().write(true).open(&shard).unwrap().write_all_at(&whole, 0).unwrap();
         let (epochs_done, _) = where_is(&run);
         let epochs = format!("--epochs {} --quiet", epochs_done + 1);

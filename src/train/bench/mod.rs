@@ -33,11 +33,11 @@ pub struct SetMeasured {
     pub host_batches_per_second: Option<f64>,
     /// Memory of the host cache.
     pub host_bytes_per_sample: Option<f64>,
-    /// Training from the mapped shards.
+    /// Training from the shards.
     pub stream_train_batches_per_second: Option<f64>,
     /// Training from the host cache.
     pub host_train_batches_per_second: Option<f64>,
-    /// Seconds of an epoch of training from the mapped shards over those from the host cache, one right after the other.
+    /// Seconds of an epoch of training from the shards over those from the host cache, one right after the other.
     pub stream_epoch_over_host: Option<f64>,
     /// Each way to keep the set, loading alone and with training.
     pub strategies: Vec<Strategy>,

@@ -1,6 +1,6 @@
 //! Loaders: batches of sparse frames from a shard set, in an epoch's order.
 //!
-//! Whether the columns come from mapped shards ([`stream`]) or from memory ([`cache`]), an epoch's batches are the same:
+//! Whether the columns come from the shards ([`stream`]) or from memory ([`cache`]), an epoch's batches are the same:
 //! the order is the format's permutation, and every sample comes exactly once. A thread makes them ahead of the
 //! training step and ends with the epoch.
 
@@ -28,7 +28,7 @@ use crate::shard::ShardSet;
 pub enum CacheChoice {
     /// In memory if the set fits well, else nowhere.
     Auto,
-    /// Nowhere: map, check and decode in every epoch.
+    /// Nowhere: read, check and decode in every epoch.
     Stream,
     /// Decoded in memory.
     Host,

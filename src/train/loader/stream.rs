@@ -1,4 +1,4 @@
-//! The order of an epoch made into batches: window by window, from the cache or from the mapped shards.
+//! The order of an epoch made into batches: window by window, from the cache or from the shards.
 //!
 //! Streaming holds two windows: the one that batches are drawn from, and the next, whose chunks are decoded a few with
 //! each batch, so that no batch waits for a whole window. Memory is used again from window to window and from epoch to
