@@ -13,6 +13,8 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RELEASE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+SSC_SAMPLES = 75_466
+CHANNELS, CLASSES = 100, 35
 
 
 def arguments(description):
@@ -68,6 +70,15 @@ def ssc_like(folder, samples):
     path = pathlib.Path(folder) / "ssc_like.h5"
     subprocess.run([peers_python(), HERE / "peers" / "make_ssc_like.py", path, "-n", str(samples)], check=True)
     return path
+
+
+def dense_operations(point):
+    """Floating-point operations of a step's products, were nothing skipped: no gradient is needed of the input."""
+    hidden = point["hidden"]
+    weights = CHANNELS * hidden + 2 * hidden * hidden
+    products = 2 * weights + 2 * hidden * hidden
+    readout = 3 * hidden * CLASSES / point["frames"]  # of the sum of spikes over time
+    return 2 * point["batch"] * point["frames"] * (products + readout)
 
 
 def build(*options):

@@ -1,12 +1,12 @@
-"""What the peers are measured on, said once: the reference recipe with Tonic's own transforms and loader, and the
-reference network with Sinabs' own layers. All are what a user of those packages would write from their tutorials."""
+"""What the peers are measured on, said once: the reference recipe with Tonic's own transforms and loader, as a user would
+write them from its tutorials."""
 import os
 
 import tonic
 from tonic import transforms
 from torch.utils.data import DataLoader
 
-from step import BATCH, CHANNELS, HIDDEN, LEARNING_RATE  # noqa: F401, for those who import this
+from step import BATCH, CHANNELS, LEARNING_RATE  # noqa: F401, for those who import this
 
 CROP_US = 1_000_000
 WINDOW_US = 4_000
@@ -34,24 +34,3 @@ def batches(dataset, workers):
     """Shuffled batches, padded to their longest sample, without the last partial one."""
     pad = tonic.collation.PadTensors(batch_first=True)
     return DataLoader(dataset, BATCH, shuffle=True, drop_last=True, collate_fn=pad, num_workers=workers)
-
-
-def network(classes, hidden=HIDDEN, gain=1.0):
-    """Three hidden layers of integrate-and-fire neurons and a linear readout, all with Sinabs' defaults.
-
-    The hidden layers' initial weights are multiplied by `gain`.
-    """
-    import sinabs.layers as sl
-    import torch
-    from torch import nn
-
-    model = nn.Sequential(
-        nn.Linear(CHANNELS, hidden), sl.IAF(),
-        nn.Linear(hidden, hidden), sl.IAF(),
-        nn.Linear(hidden, hidden), sl.IAF(),
-        nn.Linear(hidden, classes),
-    )
-    with torch.no_grad():
-        for layer in (model[0], model[2], model[4]):
-            layer.weight *= gain
-    return model

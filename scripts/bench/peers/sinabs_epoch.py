@@ -16,6 +16,7 @@ import torch
 
 import reference
 import step
+from network import network
 from sinabs_step import train_step
 
 
@@ -29,7 +30,7 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    model = reference.network(step.CLASSES)
+    model = network(step.CLASSES)
     optimizer = torch.optim.Adam(model.parameters(), lr=step.LEARNING_RATE)
     data = reference.Heidelberg(args.file, reference.recipe())
     with tempfile.TemporaryDirectory() as cache:

@@ -1,7 +1,10 @@
-"""What the peers' steps share: the sizes, random frames like those of `tonic-train bench --random`, and the clock."""
+"""What the peers' steps share: the sizes, random frames like those of `tonic-train bench --random`, and the clocks."""
 import argparse
+import contextlib
 import json
+import signal
 import statistics
+import sys
 import time
 
 import numpy as np
@@ -24,7 +27,10 @@ def options(description, steps):
     parser.add_argument("--gain", type=float, default=1.0, help="multiplies the initial hidden weights (1)")
     parser.add_argument("--steps", type=int, default=steps, help=f"steps that are timed ({steps})")
     parser.add_argument("--at-most", type=float, default=60.0, metavar="S", help="no step is begun after this time (60)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: the first GPU (cpu)")
+    parser.add_argument("--form-limit", type=float, metavar="S", help="give up a form that has not been timed by then")
+    parser.add_argument("--check", action="store_true", help="compare loss and gradients with oracle.py's, time nothing")
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else; of several lines, the last counts")
     return parser
 
 
@@ -51,9 +57,66 @@ def seconds(step, args, warm_up=1):
     return times[warm_up:]
 
 
+def cuda_seconds(step, args, warm_up=3):
+    """The same on a GPU: between CUDA events after each call, of calls that nothing waits for in between."""
+    import torch
+
+    for _ in range(warm_up):
+        step()
+    torch.cuda.synchronize()
+    begun, events = time.perf_counter(), []
+    while True:
+        events.append(torch.cuda.Event(enable_timing=True))
+        events[-1].record()
+        if len(events) > args.steps or len(events) > 1 and time.perf_counter() - begun > args.at_most:
+            break
+        step()
+    torch.cuda.synchronize()
+    return [start.elapsed_time(end) / 1e3 for start, end in zip(events, events[1:])]
+
+
+@contextlib.contextmanager
+def time_limit(limit):
+    """Ends what runs within by an exception after `limit` seconds, if there is a limit."""
+    def end(*_):
+        raise TimeoutError(f"took more than {limit:g} s")
+
+    if limit:
+        signal.signal(signal.SIGALRM, end)
+        signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def report_fastest(args, peer, forms, **more):
+    """Times all `forms`, functions by name, and prints the report of the fastest.
+
+    A form that fails is named and the others go on. With --json, a report follows each form, should time run out.
+    """
+    times, failed = {}, {}
+    for name, form in forms.items():
+        try:
+            with time_limit(args.form_limit):
+                times[name] = form()
+        except Exception as e:  # whatever a compiler may come up with
+            failed[name] = f"{type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:300]}"
+            print(f"{name}: {failed[name]}", file=sys.stderr, flush=True)
+        last = len(times) + len(failed) == len(forms)
+        if times and (args.json or last):
+            best = min(times, key=lambda form: statistics.median(times[form]))
+            ways = {form: statistics.median(t) for form, t in times.items()}
+            print_report(args, peer, times[best], way=best, ways=ways, failed=failed, **more)
+    if not times:
+        sys.exit("no form could be timed")
+
+
 def print_report(args, peer, times, **more):
     report = {
-        "peer": peer, "batch": args.batch, "frames": args.frames, "hidden": args.hidden, "density": args.density,
-        "gain": args.gain, "steps": len(times), "step_s": statistics.median(times), **more,
+        "peer": peer, "device": args.device, "batch": args.batch, "frames": args.frames, "hidden": args.hidden,
+        "density": args.density, "gain": args.gain, "steps": len(times), "step_s": statistics.median(times),
+        "step_min_s": min(times), "step_max_s": max(times), **more,
     }
-    print(json.dumps(report) if args.json else "\n".join(f"{key:16s} {value}" for key, value in report.items()))
+    text = json.dumps(report) if args.json else "\n".join(f"{key:16s} {value}" for key, value in report.items())
+    print(text, flush=True)

@@ -1,0 +1,243 @@
+"""What scripts/bench/gpu prints of its report: the targets under the issue's words, then all tables, in Markdown."""
+import contextlib
+import io
+import statistics
+
+from common import SSC_SAMPLES, Target, shown
+
+PRECISIONS = ("highest", "high", "medium")
+COMPARED = {
+    "Sinabs": ("sinabs", "sinabs, unbind"), "torch.compile": ("torch.compile",), "Triton": ("triton",), "JAX": ("jax",),
+}
+LEAST_NOISE = 1.0  # points: three seeds may lie close together by chance
+WORDS = "highest: float32's exactness by three bf16 products; high: two; medium: plain bf16"
+
+
+def at(tree, *keys):
+    """What is under these keys, or None."""
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
+
+
+def over(a, b):
+    return a / b if a is not None and b else None
+
+
+def best_peer(report):
+    """Name and seconds of the fastest peer's step."""
+    steps = {name: peer["step_s"] for name, peer in report["peers"].items()}
+    return min(steps.items(), key=lambda step: step[1], default=(None, None))
+
+
+def figures(report, precision):
+    """The figures that have targets, by their names, of one precision; None where one was not measured."""
+    loading = at(report, "loading", precision)
+    device, stream = (at(loading, f"{cache}_train_batches_per_second") for cache in ("device", "stream"))
+    epoch = at(loading, "device_epoch_seconds")
+    memory = at(loading, "device_memory", "beyond_cache_bytes")
+    return {
+        "inflate": at(loading, "inflate", "batches_per_second"),
+        "device": device,
+        "epoch": epoch if epoch is not None else over(SSC_SAMPLES / 128, device),
+        "stream": stream,
+        "stream_over_device": over(stream, device),
+        "promote": at(loading, "promote", "seconds"),
+        "step": over(best_peer(report)[1], at(report, "step", precision, "step_seconds")),
+        "memory": over(memory, 1e6),
+    }
+
+
+ROWS = [
+    Target("inflate", "inflate a batch to dense float32 from the device cache, batches/s", 100_000, 200_000),
+    Target("device", "training, device cache, batches/s", 4_000, 10_000),
+    Target("epoch", "an SSC epoch of it, s", 0.15, 0.06, True),
+    Target("stream", "training, pinned streaming, 16 cores, batches/s", 2_500, float("inf")),
+    Target("stream_over_device", "its rate over the device cache's (moonshot: within 10%)", 0, 0.9),
+    Target("promote", "promoting all of SSC to the device from warm shards, s", 3, 1, True),
+    Target("step", "training step against the best peer on the same card in the same run, times", 10, 50),
+    Target("memory", "device memory beyond the cache, MB", 500, 200, True),
+]
+
+
+def verdict(target, value):
+    if value is None:
+        return None
+    return "moonshot" if target.met(value, target.moonshot) else "ok" if target.met(value, target.at_least) else "short"
+
+
+def targets(report):
+    """For the JSON: each figure and what it amounts to, by target and precision."""
+    found = {}
+    for precision in PRECISIONS:
+        for target in ROWS:
+            value = figures(report, precision)[target.name]
+            found.setdefault(target.name, {})[precision] = {"value": value, "verdict": verdict(target, value)}
+    return found
+
+
+def table(head, rows):
+    """A table in Markdown; the first column is left-aligned."""
+    rows = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(head, *rows)]
+    first, *others = widths
+    print("| " + " | ".join([head[0].ljust(first), *(c.rjust(w) for c, w in zip(head[1:], others))]) + " |")
+    print("|" + "|".join(["-" * (first + 2), *("-" * (w + 1) + ":" for w in others)]) + "|")
+    for row in rows:
+        print("| " + " | ".join([row[0].ljust(first), *(c.rjust(w) for c, w in zip(row[1:], others))]) + " |")
+    print()
+
+
+def number(value, scale=1.0, unit=""):
+    return "-" if value is None else f"{shown(value * scale)}{unit}"
+
+
+def bar(value):
+    return "" if value in (0, float("inf")) else f"{value:,.6g}"
+
+
+def print_targets(report):
+    def cell(target, precision):
+        value = figures(report, precision)[target.name]
+        word = verdict(target, value)
+        word = "" if target.name == "stream_over_device" and word == "ok" else word
+        return "not measured" if value is None else f"{shown(value)} {word}".strip()
+
+    table(["", "at least", "moonshot", *PRECISIONS],
+          [[t.text, bar(t.at_least), bar(t.moonshot), *(cell(t, p) for p in PRECISIONS)] for t in ROWS])
+    name, seconds = best_peer(report)
+    missing = [peer for peer, names in COMPARED.items() if not any(n in report["peers"] for n in names)]
+    print(f"Matmul precision of ours: {WORDS}.")
+    print(f"Best peer: {name}, {seconds * 1e3:.3f} ms a step." if name else "No peer was measured.")
+    if missing:
+        print(f"NOT MEASURED among the peers: {', '.join(missing)}; the ratio is to the best of the rest.")
+    print()
+
+
+def print_machine(report):
+    machine, ours = report["machine"], at(report, "check", "device") or {}
+    for key, value in machine.items():
+        print(f"{key:34} {f'{value / 1e12:.3f} x 10^12' if isinstance(value, float) else value}")
+    print("tonic-train sees: " + (", ".join(f"{k} {v}" for k, v in ours.items()) or "nothing"))
+    checks = at(report, "check", "checks") or []
+    good = sum(check["passed"] for check in checks)
+    print(f"kernels against the CPU's: {good} of {len(checks)} checks passed" if checks else "kernels were not checked")
+    for check in checks:
+        if not check["passed"]:
+            print(f"  WRONG {check['name']}: {check.get('detail', '')}")
+    print()
+
+
+def print_steps(report):
+    rows = []
+    for precision, step in report["step"].items():
+        least_most = f"{number(step.get('step_seconds_min'), 1e3)} to {number(step.get('step_seconds_max'), 1e3)}"
+        rows.append([f"ours, {precision}", "", number(step.get("step_seconds"), 1e3), least_most,
+                     number(step.get("spike_density"), 100, "%"), *[""] * len(PRECISIONS)])
+    ours = [at(report, "step", precision, "step_seconds") for precision in PRECISIONS]
+    for name, peer in report["peers"].items():
+        least_most = f"{number(peer.get('step_min_s'), 1e3)} to {number(peer.get('step_max_s'), 1e3)}"
+        times = [number(over(peer["step_s"], seconds), 1, "x") for seconds in ours]
+        rows.append([f"{name} ({peer['peer']})", peer.get("way", ""), number(peer["step_s"], 1e3), least_most,
+                     number(peer.get("spike_density"), 100, "%"), *times])
+    if rows:
+        table(["training step", "form", "ms", "least to most", "spikes", *(f"over {p}" for p in PRECISIONS)], rows)
+    for name, words in report["peer_checks"].items():
+        print(f"{name} beside the oracle in NumPy: {words}")
+    for name, peer in report["peers"].items():
+        ways = ", ".join(f"{way} {seconds * 1e3:.3f}" for way, seconds in peer.get("ways", {}).items())
+        lost = "; ".join(f"{way}: {why}" for way, why in peer.get("failed", {}).items())
+        print(f"{name}, ms of each form: {ways}{f'. Failed: {lost}' if lost else ''}\n" * bool(ways or lost), end="")
+    print()
+
+
+def print_loading(report):
+    rows = {
+        "inflate, us a batch (median)": ("inflate", "microseconds_median"),
+        "inflate, us (least)": ("inflate", "microseconds_min"),
+        "inflate, us (most)": ("inflate", "microseconds_max"),
+        "promoted, bytes a sample": ("promote", "bytes_per_sample"),
+        "promoted, bytes": ("promote", "bytes"),
+        "training, host cache, batches/s": ("host_train_batches_per_second",),
+        "device memory, cache, bytes": ("device_memory", "cache_bytes"),
+        "device memory, context, bytes": ("device_memory", "context_bytes"),
+    }
+    if report["loading"]:
+        table(["a set of SSC's size", *PRECISIONS],
+              [[text, *(number(at(report, "loading", p, *keys)) for p in PRECISIONS)] for text, keys in rows.items()])
+    for cache, fit in report["full"].items():
+        epochs = ", ".join(f"{epoch['seconds']:.3f}" for epoch in fit["epochs"])
+        name = f"fit at SSC's size, --cache {cache}, {report['precision']}"
+        print(f"{name}: epochs of {epochs} s, {number(fit.get('seconds'))} s in all")
+    print()
+
+
+def print_accuracy(report):
+    groups = {}
+    for name, fit in report["accuracy"].items():
+        if name not in ("again", "stream"):
+            groups.setdefault(fit["precision"] or "cpu", []).append(fit)
+    spread = lambda values: statistics.stdev(values) if len(values) > 1 else float("nan")
+    rows = []
+    for name, fits in groups.items():
+        right = [100 * fit["test_accuracy"] for fit in fits]
+        title, loss = name if name == "cpu" else f"cuda, {name}", statistics.mean(fit["test_loss"] for fit in fits)
+        seeds = " ".join(f"{r:.1f}" for r in right)
+        rows.append([title, seeds, f"{statistics.mean(right):.2f}", f"{spread(right):.2f}", f"{loss:.4f}"])
+    if rows:
+        table(["test accuracy, %", "seeds", "mean", "deviation", "loss"], rows)
+    if "cpu" in groups:
+        cpu = [100 * fit["test_accuracy"] for fit in groups.pop("cpu")]
+        for name, fits in groups.items():
+            cuda = [100 * fit["test_accuracy"] for fit in fits]
+            apart = statistics.mean(cuda) - statistics.mean(cpu)
+            if min(len(cpu), len(cuda)) > 1:
+                noise = 2 * (spread(cpu) ** 2 / len(cpu) + spread(cuda) ** 2 / len(cuda)) ** 0.5
+                noise = max(noise, LEAST_NOISE)
+                within = "within" if abs(apart) <= noise else "BEYOND"
+                which = f"{noise:.2f} (two standard errors, or {LEAST_NOISE})"
+                print(f"cuda, {name} - cpu: {apart:+.2f} points, {within} the noise of {which}")
+    words = {"twice": "the same run twice", "stream": "the same run from the stream"}
+    for key, same in report["same"].items():
+        print(f"{words[key]}: model.safetensors {'bit-identical' if same else 'DIFFER'}")
+    both = report["eval"]
+    if both:
+        each = [f"{device} {100 * e['accuracy']:.2f}%, loss {e['loss']:.6f}" for device, e in both.items()]
+        print(f"one model evaluated: {', '.join(each)}")
+    print()
+
+
+def print_sweep(report):
+    rows = []
+    for name, row in report["sweep"].items():
+        ours, triton = row.get("step_seconds"), row.get("triton_seconds")
+        scales = {"dense_per_second": (1e-12, ""), "spike_density": (100, "%"), "device_memory_bytes": (1e-6, "")}
+        cells = [number(row.get(key), *scale) for key, scale in scales.items()]
+        rows.append([name, number(ours, 1e3), *cells, number(triton, 1e3), number(over(triton, ours), 1, "x")])
+    if rows:
+        print(f"Away from batch 128, hidden 128, T = 250, 12%; {report['precision']}. `dense` is 10^12 operations a second")
+        print("of the dense products alone, were nothing skipped: a cliff is a fall in this column.\n")
+        table(["", "ms", "dense", "spikes", "MB", "triton ms", "triton/"], rows)
+
+
+def print_lost(report):
+    """The parts that failed or were skipped, those of one reason together."""
+    lost = {}
+    for name, part in report["parts"].items():
+        if part["status"] != "done":
+            lost.setdefault((part["status"], part["why"]), []).append(name)
+    for (status, why), names in lost.items():
+        print(f"{status.upper()}: {'; '.join(names)}: {why}")
+    done = len(report["parts"]) - sum(map(len, lost.values()))
+    print(f"{done} of {len(report['parts'])} parts done, {sum(part['seconds'] for part in report['parts'].values()):.0f} s")
+
+
+def print_all(report):
+    sections = (print_targets, print_machine, print_steps, print_loading, print_accuracy, print_sweep, print_lost)
+    for section in sections:
+        with contextlib.redirect_stdout(io.StringIO()) as text:
+            try:
+                section(report)
+            except Exception as e:  # figures of another form than expected: the JSON has them
+                print(f"{section.__name__}: {type(e).__name__}: {e}")
+        print(text.getvalue().strip("\n") + "\n" * 2 * bool(text.getvalue().strip()), end="", flush=True)
