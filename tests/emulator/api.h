@@ -1,0 +1,40 @@
+// What all of the driver's calls begin with: the mutex, the context, and checks of what they are given.
+#pragma once
+
+#include <mutex>
+
+#include "modules.h"
+
+namespace emulator {
+
+typedef int CUdevice;
+typedef unsigned long long CUdeviceptr;
+struct PrimaryContext {
+    unsigned retained;
+};
+typedef PrimaryContext* CUcontext;
+
+inline std::mutex mutex;
+inline bool initialized;
+inline PrimaryContext primary;
+inline thread_local CUcontext current;
+
+}  // namespace emulator
+
+using namespace emulator;
+
+// Every call holds the mutex, and most need a context, as in CUDA.
+#define LOCK std::lock_guard<std::mutex> lock(mutex)
+#define ENTER                                              \
+    LOCK;                                                  \
+    if (!initialized) return CUDA_ERROR_NOT_INITIALIZED;   \
+    if (!current) return CUDA_ERROR_INVALID_CONTEXT
+#define CHECK(condition, error) \
+    if (!(condition)) return error
+#define NOT_IN_CAPTURE CHECK(!spoils_capture(), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED)
+// Null, 1 and 2 are the legacy and the thread's default stream, which are one here.
+#define STREAM(handle)                                                              \
+    Stream* stream = handle > (Stream*)2 ? handle : &legacy_stream;                 \
+    CHECK(streams.count(stream), CUDA_ERROR_INVALID_HANDLE)
+#define EVENT(handle) CHECK(events.count(handle), CUDA_ERROR_INVALID_HANDLE)
+#define RANGE(begin, size) CHECK(is_allocated(begin, size), CUDA_ERROR_INVALID_VALUE)
