@@ -12,6 +12,7 @@ use tonic_toolkit::train::bench::{
     RandomFrames, SetBench, SetMeasured, StepBench, StepMeasured, bench_random, bench_set,
 };
 
+use super::device_args::DeviceArgs;
 use super::{EngineArg, Hidden, batch_size, hidden, use_threads};
 
 /// What to measure.
@@ -65,6 +66,8 @@ pub struct BenchArgs {
     /// Draw a chart of all strategies too
     #[arg(long, value_name = "FILE.png", conflicts_with = "random", help_heading = "Of a set", value_parser = png_path)]
     png: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Worker threads; all cores if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -79,12 +82,16 @@ pub struct BenchArgs {
 /// Measures, and says what came out.
 pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     use_threads(args.threads)?;
+    let engine = args.engine.into();
+    let resolved = args.device.resolve(engine)?;
     let what = StepBench {
         batch_size: args.batch_size,
         steps: args.steps as usize,
         hidden: args.hidden.0,
         gain: args.gain,
-        engine: args.engine.into(),
+        engine,
+        device: resolved.device,
+        matmul_precision: args.device.matmul_precision,
     };
     let (json, text) = match args.data {
         Some(data) => {
@@ -121,11 +128,11 @@ fn step_text(step: &StepMeasured) -> String {
         .spike_density
         .map_or(String::new(), |share| format!(", hidden neurons spike in {:.1}% of the steps", share * 100.0));
     format!(
-        "training step    {:>9.2} ms (fastest {:.2}), {samples_per_second:.0} samples/s on {} threads\n\
+        "training step    {:>9.2} ms (fastest {:.2}), {samples_per_second:.0} samples/s on {}\n\
          batch {}, {} steps, hidden {}, {:.1}% of the input's cells occupied{spikes}",
         step_seconds * 1e3,
         step_seconds_min * 1e3,
-        step.threads,
+        if step.device == "cpu" { format!("{} threads", step.threads) } else { step.device.clone() },
         step.batch_size,
         step.steps,
         hidden.join(","),

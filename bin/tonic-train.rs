@@ -1,6 +1,7 @@
 //! `tonic-train`: spiking networks from frame shards. Arguments in, one library call out.
 
 mod bench_args;
+mod device_args;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,21 +10,24 @@ use std::process::ExitCode;
 use anyhow::Context;
 use bench_args::BenchArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use device_args::DeviceArgs;
 use tonic_toolkit::error::{Error, report};
 use tonic_toolkit::interrupt;
 use tonic_toolkit::progress::{Progress, Verbosity};
 use tonic_toolkit::shard::ShardSet;
+use tonic_toolkit::train::check::check;
 use tonic_toolkit::train::config::{Config, EngineChoice, Pad};
-use tonic_toolkit::train::eval::{Feed, evaluate};
+use tonic_toolkit::train::eval::Feed;
 use tonic_toolkit::train::export::safetensors::read_model;
 use tonic_toolkit::train::fit::{Fit, fit};
 use tonic_toolkit::train::folder::{BEST, MODEL};
 use tonic_toolkit::train::kernel::isa::Isa;
+use tonic_toolkit::train::learner::{Backend, longest_steps};
 use tonic_toolkit::train::loader::{CacheChoice, Loader};
 
 /// Trains integrate-and-fire networks from the shards that tonic-prep makes.
 ///
-/// Exit codes: 0 done, 1 the system refused (no such file, no permission, disk full), 2 usage, 4 a damaged, incomplete or mismatched
+/// Exit codes: 0 done, 1 the system refused (no such file, no permission, disk or GPU full) or a check failed, 2 usage, 4 a damaged, incomplete or mismatched
 /// set or run, 5 training diverged, 130 interrupted (saved: go on with --resume).
 ///
 /// The environment variable TONIC_ISA (portable, avx2, avx512) chooses the kernels' instruction set; the best that the machine
@@ -40,6 +44,7 @@ enum Command {
     /// Train a network: Linear-IAF, three times, and a Linear readout summed over time
     #[command(after_help = "Examples:
   tonic-train fit --train shards/train --valid shards/valid --test shards/test -o runs/first --epochs 24
+  tonic-train fit --train shards/train -o runs/fast --device cuda:0 --matmul-precision high
   tonic-train fit --train shards/train -o runs/wide --hidden 512,256 --lr 5e-4 --batch-size 64 --cache stream
   tonic-train fit --train shards/train -o runs/wide --hidden 512,256 --batch-size 64 --resume --epochs 40 --lr 1e-4")]
     Fit(FitArgs),
@@ -60,9 +65,22 @@ enum Command {
         /// The confusion matrix; RUN/confusion.png if not given
         #[arg(long, value_name = "FILE")]
         png: Option<PathBuf>,
+        #[command(flatten)]
+        device: DeviceArgs,
         /// Worker threads; all cores if not given
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
         threads: Option<u16>,
+        /// One JSON object on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hold the kernels on a GPU to the CPU's: exit code 1 where they disagree
+    #[command(after_help = "Examples:
+  tonic-train check --device cuda:0
+  tonic-train check --device cuda:0 --json | jq .failed")]
+    Check {
+        #[command(flatten)]
+        device: DeviceArgs,
         /// One JSON object on stdout
         #[arg(long)]
         json: bool,
@@ -106,11 +124,14 @@ struct FitArgs {
     /// Seed of the initial weights and of the order of samples
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// auto, cpu or cuda:N
-    #[arg(long, default_value = "auto")]
-    device: String,
-    /// Where samples are kept between epochs: stream (read from the shards each time), host (memory), device, or auto:
-    /// host where a set fits into half of the free memory, else stream
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Nothing is left to chance anyway: kernels and orders of sums are fixed, and a run on the same device comes to the
+    /// same bits again. With --engine reference on a GPU libtorch cannot promise that, and training does not begin
+    #[arg(long)]
+    deterministic: bool,
+    /// Where samples are kept between epochs: stream (read from the shards each time), host (memory), device (the GPU's),
+    /// or auto: the first of device and host where a set fits into half of the free memory, else stream
     #[arg(long, default_value = "auto")]
     cache: CacheChoice,
     /// Keep the pages of shards that are streamed in memory. Where the limit on locked memory (ulimit -l) forbids it,
@@ -165,16 +186,16 @@ fn main() -> ExitCode {
         _ => interrupt::install().context("cannot listen for Ctrl-C"),
     };
     match ready.and_then(|()| run(cli.command)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(e) => report("tonic-train", e.as_ref()),
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     Isa::named()?;
     match command {
-        Command::Fit(args) => run_fit(args),
-        Command::Eval { model, data, best, png, threads, json } => {
+        Command::Fit(args) => run_fit(args).map(|()| ExitCode::SUCCESS),
+        Command::Eval { model, data, best, png, device, threads, json } => {
             use_threads(threads)?;
             let config = Config::read(&model)?;
             let set = ShardSet::open(&data)?;
@@ -184,10 +205,15 @@ fn run(command: Command) -> anyhow::Result<()> {
             config.check_model(&model, &file, &trained)?;
             let network = trained.network;
             let verbosity = if json { Verbosity::Quiet } else { Verbosity::Normal };
-            let loader = Loader::new(set, CacheChoice::Stream, verbosity)?;
+            let resolved = device.resolve(config.engine)?;
+            let longest = longest_steps(config.steps, &[&set]);
+            let precision = device.matmul_precision;
+            let backend = Backend::new(resolved.device.as_ref(), config.engine, precision, &[&set], longest)?;
+            let program = backend.program().map(AsRef::as_ref);
+            let loader = Loader::new(set, CacheChoice::Stream, program, verbosity)?;
             let progress = Progress::start(verbosity, "evaluate", loader.set().len(), "samples");
             let feed = Feed { pad: config.pad, steps: config.steps };
-            let evaluation = evaluate(&mut config.engine.engine(&network), &network, &loader, feed, &progress)?;
+            let evaluation = backend.evaluate(config.engine, &network, &loader, feed, longest, &progress)?;
             progress.finish();
             let png = png.unwrap_or_else(|| model.join("confusion.png"));
             evaluation.picture()?.write_png(&png)?;
@@ -197,15 +223,45 @@ fn run(command: Command) -> anyhow::Result<()> {
             } else {
                 write!(out, "{}\nconfusion matrix: {}\n", evaluation.text(), png.display())?;
             }
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
-        Command::Bench(args) => bench_args::run(args),
+        Command::Check { device, json } => run_check(&device, json),
+        Command::Bench(args) => bench_args::run(args).map(|()| ExitCode::SUCCESS),
     }
 }
 
+/// Tells of each check as it ends; whether all passed is the exit code.
+fn run_check(args: &DeviceArgs, json: bool) -> anyhow::Result<ExitCode> {
+    use_threads(None)?;
+    let resolved = args.resolve(EngineChoice::Fused)?;
+    let Some(device) = resolved.device else {
+        let why = format!("there is no GPU to hold to the CPU ({})", resolved.why);
+        return Err(Error::Unavailable { what: "check".into(), why }.into());
+    };
+    if !json {
+        println!("{}", resolved.why);
+    }
+    let checked = check(&device, |check| {
+        if !json {
+            println!("{}  {}: {}", if check.passed { "ok    " } else { "FAILED" }, check.name, check.detail);
+        }
+    })?;
+    if json {
+        println!("{}", serde_json::to_string(&checked)?);
+    } else {
+        println!("{} passed, {} failed", checked.passed, checked.failed);
+    }
+    Ok(if checked.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 fn run_fit(args: FitArgs) -> anyhow::Result<()> {
-    check_device(&args.device)?;
     use_threads(args.threads)?;
+    let engine: EngineChoice = args.engine.into();
+    let device = args.device.resolve(engine)?;
+    if args.deterministic && engine == EngineChoice::Reference && device.device.is_some() {
+        let why = "libtorch's own kernels add in an order that may change; use --device cpu or --engine fused".into();
+        return Err(Error::Unavailable { what: "--deterministic".into(), why }.into());
+    }
     let fitted = fit(&Fit {
         train: args.train,
         valid: args.valid,
@@ -218,13 +274,15 @@ fn run_fit(args: FitArgs) -> anyhow::Result<()> {
         min_v_mem: args.min_v_mem,
         lr: args.lr,
         seed: args.seed,
-        engine: args.engine.into(),
+        engine,
         pad: match args.pad {
             PadArg::Fixed => Pad::Fixed,
             PadArg::Batch => Pad::Batch,
         },
         cache: args.cache,
         pin: args.pin,
+        device,
+        matmul_precision: args.device.matmul_precision,
         resume: args.resume,
         overwrite: args.overwrite,
         verbosity: if args.quiet || args.json { Verbosity::Quiet } else { Verbosity::Normal },
@@ -245,18 +303,6 @@ fn run_fit(args: FitArgs) -> anyhow::Result<()> {
 fn use_threads(threads: Option<u16>) -> anyhow::Result<()> {
     let threads = threads.map_or(0, usize::from);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")
-}
-
-/// This version trains on the CPU alone, and says so.
-fn check_device(device: &str) -> Result<(), Error> {
-    match device {
-        "auto" | "cpu" => Ok(()),
-        _ if device == "cuda" || device.starts_with("cuda:") => {
-            let why = "this version has no CUDA kernels yet; use --device cpu".into();
-            Err(Error::Unavailable { what: format!("--device {device}"), why })
-        }
-        _ => Err(Error::usage("--device", "auto, cpu or cuda:N", device)),
-    }
 }
 
 impl From<EngineArg> for EngineChoice {

@@ -263,6 +263,28 @@ pub enum Error {
     #[cfg(feature = "train")]
     #[error(transparent)]
     Kernel(#[from] crate::train::kernel::KernelError),
+    /// The GPU's driver or its compiler refused.
+    #[cfg(feature = "train")]
+    #[error("cannot {doing}: {what}")]
+    Cuda {
+        /// What was tried, as it follows "cannot".
+        doing: String,
+        /// The name of the code that came back and what it stands for, or the first lines of a compiler's log.
+        what: String,
+    },
+    /// A GPU whose memory is full.
+    #[cfg(feature = "train")]
+    #[error(
+        "{what}: expected {needed} of free memory, got {free}: a smaller --batch-size or --hidden, or --cache host, takes less"
+    )]
+    DeviceMemory {
+        /// The device, or what was to be put on it.
+        what: String,
+        /// What it would take.
+        needed: String,
+        /// What there is.
+        free: String,
+    },
     /// Training went off the rails.
     #[cfg(feature = "train")]
     #[error("the loss is {loss} at epoch {epoch}, batch {batch}: {remedy}")]
@@ -332,7 +354,7 @@ impl Error {
     }
 
     /// The exit code of a binary that ends with this error:
-    /// 1 the system refused (no such file, no permission, disk full), 2 usage, 3 a bad recording or recipe, 4 a damaged, incomplete, foreign or mismatched
+    /// 1 the system refused (no such file, no permission, disk full, the GPU's driver or memory), 2 usage, 3 a bad recording or recipe, 4 a damaged, incomplete, foreign or mismatched
     /// set, 5 training diverged, 130 interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -341,6 +363,8 @@ impl Error {
             | Error::Busy { .. }
             | Error::Plot { .. }
             | Error::WorkerLost { .. } => 1,
+            #[cfg(feature = "train")]
+            Error::Cuda { .. } | Error::DeviceMemory { .. } => 1,
             Error::Usage { .. } | Error::Unavailable { .. } | Error::Exists { .. } | Error::ChunkTooLarge { .. } => 2,
             Error::NotHdf5 { .. }
             | Error::MissingDataset { .. }

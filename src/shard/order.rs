@@ -75,10 +75,26 @@ impl Order {
         }
     }
 
+    /// All that an implementation elsewhere, on a GPU, needs to compute it.
+    pub fn parts(&self) -> OrderParts {
+        OrderParts {
+            slots: self.slots.clone(),
+            within: (0..self.windows()).map(|w| self.window(w).permutation).collect(),
+            chunk_samples: self.chunk_samples as u32,
+            missing: self.missing() as u32,
+            window_chunks: self.window_chunks,
+            short_slot: self.short_slot,
+        }
+    }
+
+    /// Samples that the last chunk has not.
+    fn missing(&self) -> u64 {
+        u64::from(self.chunks) * self.chunk_samples - self.samples
+    }
+
     /// Samples in the slots before `slot`.
     fn samples_before(&self, slot: u32) -> u64 {
-        let missing = u64::from(self.chunks) * self.chunk_samples - self.samples;
-        u64::from(slot) * self.chunk_samples - if slot > self.short_slot { missing } else { 0 }
+        u64::from(slot) * self.chunk_samples - if slot > self.short_slot { self.missing() } else { 0 }
     }
 }
 
@@ -95,12 +111,32 @@ impl Window {
     }
 }
 
+/// What an [`Order`] is computed from.
+#[derive(Clone, Debug)]
+pub struct OrderParts {
+    /// Which chunk is in which slot.
+    pub slots: Permutation,
+    /// Of each window, which of its slots' samples is at which position.
+    pub within: Vec<Permutation>,
+    /// Samples of a chunk.
+    pub chunk_samples: u32,
+    /// Samples that the last chunk has not.
+    pub missing: u32,
+    /// Slots of a window.
+    pub window_chunks: u32,
+    /// The slot of the last chunk.
+    pub short_slot: u32,
+}
+
 /// A keyed permutation of 0..n: eight Feistel rounds over the least even number of bits, walked until inside.
 #[derive(Clone, Debug)]
-struct Permutation {
-    key: [u32; 8],
-    half_bits: u32,
-    n: u32,
+pub struct Permutation {
+    /// Of each round.
+    pub key: [u32; 8],
+    /// Half of the bits.
+    pub half_bits: u32,
+    /// How many.
+    pub n: u32,
 }
 
 impl Permutation {

@@ -5,6 +5,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::export::safetensors::Model;
+use super::kernel::cuda::Device;
+use super::kernel::program::MatmulPrecision;
 use super::snn::{Engine, Iaf, Network, Shape};
 use crate::error::{Error, Result};
 use crate::publish::publish;
@@ -25,12 +27,30 @@ pub enum EngineChoice {
 }
 
 impl EngineChoice {
-    /// The engine, for networks of this one's shape.
-    pub fn engine(self, network: &Network) -> Engine {
+    /// The engine, for networks of this one's shape; libtorch's on `device`.
+    pub fn engine(self, network: &Network, device: tch::Device) -> Engine {
         match self {
             EngineChoice::Fused => Engine::fused(network),
-            EngineChoice::Reference => Engine::reference(),
+            EngineChoice::Reference => Engine::reference(device),
         }
+    }
+}
+
+/// What a run's sums are rounded by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arithmetic {
+    /// The CPU's, the same on all of them.
+    #[default]
+    Cpu,
+    /// A GPU's.
+    Cuda,
+}
+
+impl Arithmetic {
+    /// Of a GPU, or without one.
+    pub fn of(device: Option<&Device>) -> Arithmetic {
+        if device.is_some() { Arithmetic::Cuda } else { Arithmetic::Cpu }
     }
 }
 
@@ -74,6 +94,12 @@ pub struct Config {
     pub pad: Pad,
     /// Steps that every sample runs for, at least.
     pub steps: usize,
+    /// Where it is trained, or was last. Runs of before had the CPU alone.
+    #[serde(default)]
+    pub device: Arithmetic,
+    /// How exact products are there; the CPU's are the highest.
+    #[serde(default)]
+    pub matmul_precision: MatmulPrecision,
     /// The network.
     pub network: NetworkConfig,
     /// The training set.
@@ -204,12 +230,20 @@ impl Config {
         publish(&run.join(FILE_NAME), text.as_bytes())
     }
 
-    /// Refuses to go on with a run under another configuration; more epochs or another learning rate are none.
+    /// Refuses to go on with a run under another configuration; more epochs, another learning rate or another device are
+    /// none.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.
     pub fn check_resumes(&self, run: &Path, stored: &Config) -> Result<()> {
-        let same = |config: &Config| Config { epochs: 0, lr: 0.0, lr_changes: Vec::new(), ..config.clone() };
+        let same = |config: &Config| Config {
+            epochs: 0,
+            lr: 0.0,
+            lr_changes: Vec::new(),
+            device: Arithmetic::default(),
+            matmul_precision: MatmulPrecision::default(),
+            ..config.clone()
+        };
         let value = |config: &Config| toml::Table::try_from(same(config));
         let (Ok(mine), Ok(theirs)) = (value(self), value(stored)) else { return Ok(()) };
         match mine.iter().find(|(field, value)| theirs.get(*field) != Some(value)) {

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::config::Pad;
-use super::kernel::loss::predicted;
+use super::kernel::KernelError;
+use super::kernel::loss::{cross_entropy, predicted};
 use super::loader::{EpochOrder, Loader};
 use super::metrics::{RunningScore, Score};
 use super::snn::{Engine, Network};
@@ -54,13 +55,29 @@ pub struct Feed {
     pub steps: usize,
 }
 
+/// What came of a sample.
+#[derive(Clone, Copy, Debug)]
+pub struct Tested {
+    /// Its cross entropy.
+    pub loss: f64,
+    /// The class that it was taken for.
+    pub predicted: usize,
+    /// Its class.
+    pub label: usize,
+}
+
 impl Feed {
+    /// The steps that are asked for of every sample; none for those of the batch's longest.
+    pub fn asked(self) -> Option<usize> {
+        match self.pad {
+            Pad::Fixed => Some(self.steps),
+            Pad::Batch => None,
+        }
+    }
+
     /// The steps of a batch whose longest sample has `longest` frames.
     pub fn steps(self, longest: usize) -> usize {
-        match self.pad {
-            Pad::Fixed => self.steps,
-            Pad::Batch => longest,
-        }
+        self.asked().unwrap_or(longest)
     }
 }
 
@@ -89,34 +106,51 @@ pub fn evaluate(
     progress: &Progress,
 ) -> Result<Evaluation> {
     check_labelled(loader.set())?;
-    let names = &loader.set().manifest().description.classes;
     let classes = network.shape().classes;
-    let mut running = RunningScore::default();
-    let mut confusion = vec![vec![0_u64; classes]; classes];
+    let mut tested = Vec::with_capacity(loader.set().len() as usize);
+    let mut unused = vec![0.0; classes];
     loader.epoch(EpochOrder::Sequential, BATCH, 0, |batch| {
         if interrupt::requested() {
             return Err(Error::Interrupted { saved: "the evaluation is not complete".into() });
         }
-        let (samples, labels) = (batch.samples(), &batch.labels);
-        let result = engine.evaluate(network, &samples, labels, feed.steps(batch.longest()))?;
-        running.add(result.loss, result.correct, batch.len());
-        for (logits, &label) in engine.logits().chunks_exact(classes).zip(labels) {
-            confusion[label as usize][predicted(logits)] += 1;
-        }
+        engine.evaluate(network, &batch.samples(), &batch.labels, feed.steps(batch.longest()))?;
+        tested.extend(engine.logits().chunks_exact(classes).zip(&batch.labels).map(|(logits, &label)| Tested {
+            loss: cross_entropy(logits, label as usize, 1.0, &mut unused),
+            predicted: predicted(logits),
+            label: label as usize,
+        }));
         progress.add(batch.len() as u64);
         Ok(true)
     })?;
-    let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
-    let class = |(i, name): (usize, &String)| {
-        let (found, samples) = (confusion[i][i], confusion[i].iter().sum());
-        let taken = confusion.iter().map(|row| row[i]).sum();
-        ClassScore { name: name.clone(), samples, recall: share(found, samples), precision: share(found, taken) }
-    };
-    let classes = names.iter().take(classes).enumerate().map(class).collect();
-    Ok(Evaluation { score: running.score(), samples: running.samples, classes, confusion })
+    Evaluation::of(loader.set(), tested)
 }
 
 impl Evaluation {
+    /// Of all samples of a set, in order.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] for a loss that is not finite.
+    pub fn of(set: &ShardSet, tested: impl IntoIterator<Item = Tested>) -> Result<Evaluation> {
+        let names = &set.manifest().description.classes;
+        let mut running = RunningScore::default();
+        let mut confusion = vec![vec![0_u64; names.len()]; names.len()];
+        for Tested { loss, predicted, label } in tested {
+            if !loss.is_finite() {
+                return Err(KernelError::NonFiniteLoss { loss }.into());
+            }
+            running.add(loss, usize::from(predicted == label), 1);
+            confusion[label][predicted] += 1;
+        }
+        let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
+        let class = |(i, name): (usize, &String)| {
+            let (found, samples) = (confusion[i][i], confusion[i].iter().sum());
+            let taken = confusion.iter().map(|row| row[i]).sum();
+            ClassScore { name: name.clone(), samples, recall: share(found, samples), precision: share(found, taken) }
+        };
+        let classes = names.iter().enumerate().map(class).collect();
+        Ok(Evaluation { score: running.score(), samples: running.samples, classes, confusion })
+    }
+
     /// A table for people.
     pub fn text(&self) -> String {
         let width = self.classes.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).max(5);

@@ -8,16 +8,19 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::checkpoint::{self, Checkpoint};
-use super::config::{Config, DataConfig, EngineChoice, NetworkConfig, Pad, fixed_steps};
-use super::eval::{Evaluation, Feed, check_labelled, evaluate};
+use super::config::{Arithmetic, Config, DataConfig, EngineChoice, NetworkConfig, Pad, fixed_steps};
+use super::device::Resolved;
+use super::eval::{Evaluation, Feed, check_labelled};
 use super::export::safetensors::{Model, write_model};
 use super::folder::{BEST, MODEL, RunFolder, TEST};
 use super::kernel::KernelError;
 use super::kernel::adam::{Adam, AdamConfig};
+use super::kernel::program::MatmulPrecision;
+use super::learner::{Backend, Epoch, Learner, Room, longest_steps};
 use super::loader::cache::free_memory;
 use super::loader::{CacheChoice, EpochOrder, Loader};
 use super::metrics::{self, EpochMetrics, RunningScore, Score};
-use super::snn::{Engine, Network, Parameters};
+use super::snn::Network;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::progress::{Progress, Verbosity, human_bytes};
@@ -58,6 +61,10 @@ pub struct Fit {
     pub cache: CacheChoice,
     /// Keep the pages of streamed shards in memory.
     pub pin: bool,
+    /// The CPU, or a GPU.
+    pub device: Resolved,
+    /// How exact products are on a GPU.
+    pub matmul_precision: MatmulPrecision,
     /// Go on with the run in the folder.
     pub resume: bool,
     /// Replace the run in the folder.
@@ -100,20 +107,27 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
     }
 
     check_memory(&config)?;
-    let train = fit.load("train", train)?.drop_last(fit.drop_last);
-    let valid = valid.map(|set| fit.load("valid", set)).transpose()?;
+    fit.say(|| format!("device   {}", fit.device.why));
+    let sets: Vec<&ShardSet> = [Some(&train), valid.as_ref(), test.as_ref()].into_iter().flatten().collect();
+    let longest = longest_steps(config.steps, &sets);
+    let backend = Backend::new(fit.device.device.as_ref(), config.engine, config.matmul_precision, &sets, longest)?;
+    let evaluated = sets.iter().skip(1).map(|set| set.len()).max().unwrap_or(0);
+    let train = fit.load("train", train, &backend)?.drop_last(fit.drop_last);
+    let valid = valid.map(|set| fit.load("valid", set, &backend)).transpose()?;
     folder.make()?;
     if !fit.resume {
         config.publish(&fit.run)?;
     }
-    let mut session = Session::start(fit, config, folder.has_begun())?;
+    let batch = config.batch_size.min(train.set().len() as usize);
+    let room = Room { batch, longest, batches: train.batches(config.batch_size), evaluated };
+    let mut session = Session::start(fit, config, folder.has_begun(), &backend, room)?;
     if fit.resume {
         session.keep_epochs()?;
     }
     fit.say(|| {
         let sizes: Vec<String> = session.config.network.hidden.iter().map(ToString::to_string).collect();
         let network = &session.config.network;
-        let parameters = session.network.parameters.flat().len();
+        let parameters = session.learner.network().parameters.flat().len();
         let (inputs, classes, steps) = (network.inputs, network.classes, session.config.steps);
         format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps", sizes.join("-"))
     });
@@ -122,7 +136,7 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
         session.train_epoch(&train, valid.as_ref())?;
     }
     metrics::draw(&fit.run, &session.epochs)?;
-    let test = test.map(|set| session.test(fit.load("test", set)?)).transpose()?;
+    let test = test.map(|set| session.test(fit.load("test", set, &backend)?)).transpose()?;
     let seconds = started.elapsed().as_secs_f64();
     fit.say(|| format!("done     {} epochs in {seconds:.1} s, with all else", session.epochs.len() - done_before));
     Ok(Fitted { epochs: session.epochs, test, seconds })
@@ -156,6 +170,8 @@ impl Fit {
             engine: self.engine,
             pad: self.pad,
             steps: fixed_steps(manifest),
+            device: Arithmetic::of(self.device.device.as_ref()),
+            matmul_precision: self.matmul_precision,
             network: NetworkConfig {
                 inputs: description.shape.cells() as usize,
                 hidden: self.hidden.clone(),
@@ -171,12 +187,18 @@ impl Fit {
         }
         let stored = Config::read(&self.run)?;
         config.check_resumes(&self.run, &stored)?;
+        if (config.device, config.matmul_precision) != (stored.device, stored.matmul_precision) {
+            let words = |of: &Config| format!("{:?} at {:?} precision", of.device, of.matmul_precision).to_lowercase();
+            self.say(|| {
+                format!("device   rounding is of {} from here on, of {} before", words(&config), words(&stored))
+            });
+        }
         Ok(Config { lr: stored.lr, lr_changes: stored.lr_changes, ..config })
     }
 
     /// Opens a set's loader, and says where its samples are kept.
-    fn load(&self, name: &str, set: ShardSet) -> Result<Loader> {
-        let loader = Loader::new(set, self.cache, self.verbosity)?;
+    fn load(&self, name: &str, set: ShardSet, backend: &Backend) -> Result<Loader> {
+        let loader = Loader::new(set, self.cache, backend.program().map(AsRef::as_ref), self.verbosity)?;
         self.say(|| format!("cache    {name}  {}", loader.why()));
         if self.pin {
             let bytes = loader.pin()?;
@@ -200,10 +222,7 @@ struct Session<'a> {
     fit: &'a Fit,
     config: Config,
     feed: Feed,
-    network: Network,
-    engine: Engine,
-    gradients: Parameters,
-    adam: Adam,
+    learner: Learner,
     epochs: Vec<EpochMetrics>,
     /// Batches of the epoch under way, and their sums.
     batches_done: u64,
@@ -228,16 +247,15 @@ impl fmt::Display for Place {
 
 impl<'a> Session<'a> {
     /// A new network, or with `resume` the checkpoint's.
-    fn start(fit: &'a Fit, mut config: Config, resume: bool) -> Result<Session<'a>> {
+    fn start(fit: &'a Fit, mut config: Config, resume: bool, backend: &Backend, room: Room) -> Result<Session<'a>> {
         let shape = config.network.shape();
-        let mut network =
-            Network::new(shape.clone(), config.network.neuron(), &mut ChaCha8Rng::seed_from_u64(config.seed));
-        let gradients = Parameters::zeros(shape);
-        let mut adam = Adam::new(AdamConfig::default(), gradients.flat().len());
+        let mut network = Network::new(shape, config.network.neuron(), &mut ChaCha8Rng::seed_from_u64(config.seed));
+        let parameters = network.parameters.flat().len();
+        let mut adam = Adam::new(AdamConfig::default(), parameters);
         let (mut epochs, mut batches_done, mut running, mut best_accuracy) =
             (Vec::new(), 0, RunningScore::default(), -1.0);
         if resume {
-            let checkpoint = Checkpoint::read(&fit.run, gradients.flat().len(), adam.config)?;
+            let checkpoint = Checkpoint::read(&fit.run, parameters, adam.config)?;
             network.parameters.flat_mut().copy_from_slice(&checkpoint.parameters);
             if checkpoint.epochs_done > 0 {
                 epochs = metrics::read(&fit.run, checkpoint.epochs_done as usize)?;
@@ -252,22 +270,9 @@ impl<'a> Session<'a> {
             fit.say(|| format!("lr       {lr:?} from here on, {before:?} before"));
         }
         adam.config.lr = config.current_lr();
-        let engine = config.engine.engine(&network);
+        let learner = Learner::new(backend, config.engine, network, adam, room)?;
         let feed = Feed { pad: config.pad, steps: config.steps };
-        let mut session = Session {
-            fit,
-            config,
-            feed,
-            network,
-            engine,
-            gradients,
-            adam,
-            epochs,
-            batches_done,
-            running,
-            best_accuracy,
-            saved,
-        };
+        let mut session = Session { fit, config, feed, learner, epochs, batches_done, running, best_accuracy, saved };
         if !resume {
             session.checkpoint()?;
         }
@@ -296,19 +301,23 @@ impl<'a> Session<'a> {
         let label = format!("epoch {}/{}", epoch + 1, self.config.epochs);
         let progress = Progress::start_bar(fit.verbosity, &label, batches - first, "batches");
         let order = EpochOrder::Shuffled { seed: self.config.seed, epoch };
-        train.epoch(order, batch_size, first, |batch| {
-            let steps = self.feed.steps(batch.longest());
-            let samples = batch.samples();
-            let step = self.engine.step(&self.network, &samples, &batch.labels, steps, &mut self.gradients);
-            let step = step.map_err(|e| self.explain(e.into()))?;
-            self.adam.update(self.network.parameters.flat_mut(), self.gradients.flat());
-            self.running.add(step.loss, step.correct, batch.len());
-            self.batches_done += 1;
-            let Score { loss, accuracy } = self.running.score();
+        let asked = Epoch { order, batch_size, first, feed: self.feed };
+        let (running, batches_done) = (&mut self.running, &mut self.batches_done);
+        let trained = self.learner.train(train, &asked, |step, samples| {
+            running.add(step.loss, step.correct, samples);
+            *batches_done += 1;
+            let Score { loss, accuracy } = running.score();
             progress.say(|| format!("batches  loss {loss:.4}  accuracy {:.1}%", accuracy * 100.0));
             progress.add(1);
-            if interrupt::requested() { Err(self.interrupted()) } else { Ok(true) }
-        })?;
+        });
+        trained.map_err(|e| self.explain(e))?;
+        self.learner.sync()?;
+        if interrupt::requested() {
+            return Err(self.interrupted());
+        }
+        if let Some(words) = self.learner.remark() {
+            fit.say(|| format!("note     {words}"));
+        }
         progress.clear();
         self.check_finite()?;
         let seconds = started.elapsed().as_secs_f64();
@@ -343,7 +352,7 @@ impl<'a> Session<'a> {
 
     fn publish_model(&self, name: &str) -> Result<()> {
         let classes = self.config.data.class_names.clone();
-        let model = Model { network: self.network.clone(), classes, steps: self.config.steps };
+        let model = Model { network: self.learner.network().clone(), classes, steps: self.config.steps };
         write_model(&self.fit.run.join(name), &model)
     }
 
@@ -353,8 +362,8 @@ impl<'a> Session<'a> {
             batches_done: self.batches_done,
             running: self.running,
             best_accuracy: self.best_accuracy,
-            parameters: self.network.parameters.flat().to_vec(),
-            adam: self.adam.clone(),
+            parameters: self.learner.network().parameters.flat().to_vec(),
+            adam: self.learner.adam().clone(),
         };
         checkpoint.publish(&self.fit.run)?;
         self.saved = Place(checkpoint.epochs_done, checkpoint.batches_done);
@@ -363,13 +372,13 @@ impl<'a> Session<'a> {
 
     fn score(&mut self, loader: &Loader) -> Result<Score> {
         let progress = Progress::start(Verbosity::Quiet, "validate", loader.set().len(), "samples");
-        let evaluation = evaluate(&mut self.engine, &self.network, loader, self.feed, &progress);
+        let evaluation = self.learner.evaluate(loader, self.feed, &progress);
         evaluation.map(|e| e.score).map_err(|e| self.explain(e))
     }
 
     fn test(&mut self, loader: Loader) -> Result<Evaluation> {
         let progress = Progress::start(Verbosity::Quiet, "test", loader.set().len(), "samples");
-        let evaluation = evaluate(&mut self.engine, &self.network, &loader, self.feed, &progress);
+        let evaluation = self.learner.evaluate(&loader, self.feed, &progress);
         let evaluation = evaluation.map_err(|e| self.explain(e))?;
         publish(&self.fit.run.join(TEST), evaluation.json().as_bytes())?;
         Ok(evaluation)
@@ -395,7 +404,7 @@ impl<'a> Session<'a> {
 
     /// The next loss will not be finite, so that this state is none to go on from.
     fn check_finite(&mut self) -> Result<()> {
-        let finite = self.network.parameters.flat().iter().all(|w| w.is_finite());
+        let finite = self.learner.network().parameters.flat().iter().all(|w| w.is_finite());
         if finite { Ok(()) } else { Err(self.explain(KernelError::NonFiniteLoss { loss: f64::NAN }.into())) }
     }
 

@@ -89,7 +89,7 @@ fn a_set_is_measured_every_way() {
     let stored = manifest.stored_bytes() as f64 / 120.0;
     for strategy in strategies {
         if strategy["name"] == "device cache" {
-            assert!(strategy["reason"].as_str().unwrap().contains("CPU"));
+            assert!(strategy["reason"].as_str().unwrap().contains("GPU"));
             assert!(strategy["batches_per_second"].is_null());
             continue;
         }

@@ -29,7 +29,7 @@ proptest! {
         let labels = random::labels(seed, batch.len(), classes);
         let shape = Shape { inputs, hidden, classes };
         let network = random::dyadic_network(seed, shape.clone(), Iaf { min_v_mem: bound, ..Iaf::default() });
-        let (mut fused, mut reference) = (Engine::fused(&network), Engine::reference());
+        let (mut fused, mut reference) = (Engine::fused(&network), Engine::reference(tch::Device::Cpu));
         let (mut ours, mut theirs) = (Parameters::zeros(shape.clone()), Parameters::zeros(shape));
         let got = fused.step(&network, &batch, &labels, steps, &mut ours).unwrap();
         let expected = reference.step(&network, &batch, &labels, steps, &mut theirs).unwrap();
@@ -119,7 +119,7 @@ fn bad_batches_are_refused_by_both_engines() {
     let shape = Shape { inputs: 9, hidden: vec![4], classes: 3 };
     let network = random::dyadic_network(1, shape.clone(), Iaf::default());
     let mut gradients = Parameters::zeros(shape);
-    for mut engine in [Engine::fused(&network), Engine::reference()] {
+    for mut engine in [Engine::fused(&network), Engine::reference(tch::Device::Cpu)] {
         let mut step = |samples: usize, labels: &[u32]| {
             engine.step(&network, &batch[..samples], labels, 3, &mut gradients).unwrap_err()
         };

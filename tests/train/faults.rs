@@ -8,19 +8,27 @@ use std::process::Command;
 use tempfile::TempDir;
 use tonic_toolkit::shard::codec::NO_LABEL;
 
+use tonic_toolkit::train::kernel::cuda::Device;
+
 use crate::sets::{self, Sample, Spec, eval, fails, fit, fit_arguments, learnable, succeeds};
 
 #[test]
 fn what_this_version_has_not_is_said_before_anything_is_made() {
     let dir = sets::task();
     let run = |others: &str| fit(dir.path(), "run", others);
-    for device in ["cuda", "cuda:0"] {
-        let asked = format!("--device {device}");
-        fails(&mut run(&asked), 2, &[&asked, "is not available", "no CUDA kernels", "--device cpu"]);
+    if Device::count().is_err() {
+        for (device, words) in
+            [("cuda", "--device cuda:0 is not available"), ("cuda:3", "--device cuda:3 is not available")]
+        {
+            fails(&mut run(&format!("--device {device}")), 2, &[words, "NVIDIA driver"]);
+        }
     }
     for device in ["nonsense", "cpu:0"] {
-        fails(&mut run(&format!("--device {device}")), 2, &["--device: expected auto, cpu or cuda:N, got", device]);
+        fails(&mut run(&format!("--device {device}")), 2, &["--device", "expected auto, cpu, cuda or cuda:N", device]);
     }
+    fails(&mut run("--matmul-precision low"), 2, &["--matmul-precision", "expected highest, high or medium"]);
+    fails(&mut run("--device cpu --matmul-precision high"), 2, &["--matmul-precision is not available", "float32"]);
+    fails(&mut run("--libtorch /nowhere"), 2, &["--libtorch", "libtorch_cpu.so", "/nowhere"]);
     fails(&mut run("--cache device"), 2, &["--cache device is not available", "--cache host"]);
     for bad in ["--cache gpu", "--batch-size 0", "--lr nan", "--hidden 8,0"] {
         let (flag, value) = bad.split_once(' ').unwrap();

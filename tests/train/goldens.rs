@@ -115,7 +115,7 @@ fn check_network(file: &str) {
                 assert!(got == expected, "{file}: spikes of layer {layer} with bound {bound}");
             }
         }
-        for mut engine in [Engine::fused(&network), Engine::reference()] {
+        for mut engine in [Engine::fused(&network), Engine::reference(tch::Device::Cpu)] {
             let mut gradients = Parameters::zeros(network.shape().clone());
             let result = engine.step(&network, &batch, &labels, steps, &mut gradients).unwrap();
             let output: Vec<f64> = engine.logits().iter().map(|&x| x.into()).collect();

@@ -14,7 +14,9 @@ use tonic_toolkit::progress::Verbosity;
 use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::shard::codec::Decoder;
 use tonic_toolkit::train::config::{Config, EngineChoice, LrChange, Pad};
+use tonic_toolkit::train::device::DeviceChoice;
 use tonic_toolkit::train::fit::{Fit, fit as fit_here};
+use tonic_toolkit::train::kernel::program::MatmulPrecision;
 use tonic_toolkit::train::loader::{CacheChoice, EpochOrder, Loader};
 
 use crate::run::{assert_same, bytes, start, wait_for, where_is};
@@ -236,6 +238,8 @@ fn no_thread_outlives_its_run() {
             pad: Pad::Fixed,
             cache: CacheChoice::Stream,
             pin: false,
+            device: DeviceChoice::Cpu.resolve().unwrap(),
+            matmul_precision: MatmulPrecision::Highest,
             drop_last: false,
             resume: false,
             overwrite: true,
@@ -254,7 +258,7 @@ fn no_thread_outlives_its_run() {
 
     // A worker that panics in a step: its message, and no thread more.
     let set = ShardSet::open(&dir.path().join("train")).unwrap();
-    let loader = Loader::new(set, CacheChoice::Stream, Verbosity::Quiet).unwrap();
+    let loader = Loader::new(set, CacheChoice::Stream, None, Verbosity::Quiet).unwrap();
     let step = |batch: &tonic_toolkit::train::loader::Batch| {
         assert_eq!(threads("a run"), 3, "the loader's thread is not seen");
         batch.labels.par_iter().for_each(|_| panic!("a worker of the step"));

@@ -30,7 +30,7 @@ fn set_of(samples: u64, chunk_samples: u32) -> TempDir {
 }
 
 fn loader(dir: &Path, choice: CacheChoice) -> Result<Loader> {
-    Loader::new(ShardSet::open(dir)?, choice, Verbosity::Quiet)
+    Loader::new(ShardSet::open(dir)?, choice, None, Verbosity::Quiet)
 }
 
 fn batches(loader: &Loader, order: EpochOrder, batch_size: usize, first: u64) -> Vec<Batch> {
@@ -254,7 +254,7 @@ fn a_cell_outside_the_frame_is_an_error_and_its_chunk_is_named() {
 #[test]
 fn a_cache_is_chosen_by_its_size_and_says_why() {
     let dir = set_of(1000, 64);
-    let why = |choice| loader(dir.path(), choice).map(|l| (l.cache().is_some(), l.why().to_owned()));
+    let why = |choice| loader(dir.path(), choice).map(|l| (l.host_cache().is_some(), l.why().to_owned()));
     assert_eq!(why(CacheChoice::Stream).unwrap(), (false, "stream: as asked".into()));
     let (cached, reason) = why(CacheChoice::Host).unwrap();
     assert!(cached && reason.starts_with("host: ") && reason.ends_with("as asked"), "{reason}");
@@ -263,7 +263,7 @@ fn a_cache_is_chosen_by_its_size_and_says_why() {
     let error = why(CacheChoice::Device).unwrap_err();
     assert!(matches!(&error, Error::Unavailable { what, .. } if what == "--cache device"), "{error}");
     let host = loader(dir.path(), CacheChoice::Host).unwrap();
-    assert_eq!(host_bytes(host.set()), host.cache().unwrap().bytes() as u64);
+    assert_eq!(host_bytes(host.set()), host.host_cache().unwrap().bytes() as u64);
 
     // The same set, whose manifest promises more than fits any memory.
     let mut manifest = Manifest::read(dir.path()).unwrap();
@@ -313,12 +313,12 @@ fn a_shard_cut_short_while_it_is_mapped_is_an_error_and_no_signal() {
         let bytes = std::fs::read(&path).unwrap();
         let cut = |length| OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
         let error = if choice == CacheChoice::Stream {
-            let loader = Loader::new(set, choice, Verbosity::Quiet).unwrap();
+            let loader = Loader::new(set, choice, None, Verbosity::Quiet).unwrap();
             cut(bytes.len() as u64 / 2);
             failing_epoch(loader, ORDERS[0]).1
         } else {
             cut(0);
-            Loader::new(set, choice, Verbosity::Quiet).unwrap_err()
+            Loader::new(set, choice, None, Verbosity::Quiet).unwrap_err()
         };
         let named =
             matches!(&error, Error::Corrupt { path: at, place, .. } if *at == path && place.starts_with("file length"));

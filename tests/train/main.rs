@@ -8,6 +8,7 @@ mod hostile;
 mod kernels;
 mod loader;
 mod model_file;
+mod nvrtc;
 mod random;
 mod run;
 mod sets;

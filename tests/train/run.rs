@@ -341,7 +341,7 @@ fn a_samples_result_depends_on_its_batch_only_where_that_is_asked_for() {
     assert_eq!(Config::read(&batch).unwrap().pad, Pad::Batch);
     let model = read_model(&fixed.join("model.safetensors")).unwrap();
     let set = ShardSet::open(&dir.path().join("train")).unwrap();
-    let loader = Loader::new(set, CacheChoice::Host, Verbosity::Quiet).unwrap();
+    let loader = Loader::new(set, CacheChoice::Host, None, Verbosity::Quiet).unwrap();
     let alone = logits(&loader, &model, Pad::Fixed, 1);
     assert_eq!(alone, logits(&loader, &model, Pad::Fixed, 7));
     assert_eq!(alone, logits(&loader, &model, Pad::Fixed, 120));

@@ -1,5 +1,6 @@
 //! What this machine does: training steps, and each way to keep a set, loading alone and with training.
 
+mod gpu;
 mod random;
 mod step;
 mod ways;
@@ -8,13 +9,18 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub use gpu::GpuMeasured;
+pub(super) use gpu::Inflation;
 pub use random::{RandomFrames, bench_random};
-use step::Trainer;
 pub use step::{StepBench, StepMeasured};
+use step::{Task, Trainer};
 use ways::Way;
 
 use super::config::fixed_steps;
 use super::eval::check_labelled;
+use super::kernel::cuda::Device;
+use super::kernel::program::Form;
+use super::learner::longest_steps;
 use super::loader::{Batch, CacheChoice, EpochOrder, Loader};
 use crate::error::{Error, Result};
 use crate::progress::Verbosity;
@@ -39,6 +45,13 @@ pub struct SetMeasured {
     pub host_train_batches_per_second: Option<f64>,
     /// Seconds of an epoch of training from the shards over those from the host cache, one right after the other.
     pub stream_epoch_over_host: Option<f64>,
+    /// Training from the device cache.
+    pub device_train_batches_per_second: Option<f64>,
+    /// Seconds of an epoch of it.
+    pub device_epoch_seconds: Option<f64>,
+    /// What only a GPU does.
+    #[serde(flatten)]
+    pub gpu: Option<GpuMeasured>,
     /// Each way to keep the set, loading alone and with training.
     pub strategies: Vec<Strategy>,
     /// Samples of the set.
@@ -78,10 +91,23 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
     let (shape, classes) = (set.manifest().description.shape, set.manifest().description.classes.len());
     let batch_size = step.batch_size;
     check_dense(samples.min(batch_size as u64), time_steps as u64, shape.cells(), 1)?;
-    let mut trainer = Trainer::new(shape.cells() as usize, classes, time_steps, step);
+    let longest = longest_steps(time_steps, &[&set]);
+    let backend = step.backend(Form::of(shape, longest, [set.manifest().description.widths.counts]))?;
+    let free = step.device.as_ref().map(Device::free_memory).transpose()?;
+    let batches = samples.div_ceil(batch_size as u64);
+    let task = Task { inputs: shape.cells() as usize, classes, time_steps, longest, batches };
+    let mut trainer = Trainer::new(&task, step, backend.clone())?;
     let step = trainer.measure(&some_batches(set, batch_size)?, step)?;
 
-    let mut ways = Way::open_all(open, *verbosity)?;
+    let program = backend.program().map(AsRef::as_ref);
+    let mut ways = Way::open_all(&open, program, *verbosity)?;
+    let cache = ways.iter().find_map(|way| way.loader()?.device_cache());
+    let gpu = match (program, cache, free) {
+        (Some(program), Some(cache), Some(free)) => {
+            Some(gpu::measure(program, cache, &open()?, (batch_size, time_steps), free)?)
+        }
+        _ => None,
+    };
     ways::measure(&mut ways, &mut trainer, (batch_size, *epochs), time_steps, *verbosity)?;
     let strategy = |way: &Way, work| way.strategy(work, batch_size);
     let of = |choice, work| ways.iter().find(|way| way.choice == choice).map(|way| strategy(way, work));
@@ -96,6 +122,12 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
         stream_train_batches_per_second: rate(CacheChoice::Stream, Work::Training),
         host_train_batches_per_second: rate(CacheChoice::Host, Work::Training),
         stream_epoch_over_host: stream_over_host(&ways),
+        device_train_batches_per_second: rate(CacheChoice::Device, Work::Training),
+        device_epoch_seconds: ways
+            .iter()
+            .find(|way| way.choice == CacheChoice::Device && way.loader().is_some())
+            .map(|way| median(&mut way.seconds(Work::Training).to_vec())),
+        gpu,
         strategies,
         samples,
         step,
@@ -119,7 +151,7 @@ fn beside_set(path: &Path, set: &ShardSet, batch_size: usize) -> Result<Vec<Stra
 /// The first batches of an epoch.
 fn some_batches(set: ShardSet, batch_size: usize) -> Result<Vec<Batch>> {
     let mut batches = Vec::new();
-    let stream = Loader::new(set, CacheChoice::Stream, Verbosity::Quiet)?;
+    let stream = Loader::new(set, CacheChoice::Stream, None, Verbosity::Quiet)?;
     stream.epoch(EpochOrder::Shuffled { seed: 0, epoch: 0 }, batch_size, 0, |batch| {
         batches.push(batch.clone());
         Ok(batches.len() < STEP_BATCHES)

@@ -5,9 +5,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Poisson};
 use rayon::prelude::*;
 
-use super::step::{StepBench, StepMeasured, Trainer};
+use super::step::{StepBench, StepMeasured, Task, Trainer};
 use crate::error::{Error, Result};
 use crate::frames::{Column, FrameShape, SparseFrames, Width, Widths};
+use crate::train::kernel::program::Form;
 use crate::train::loader::Batch;
 
 /// Batches that are made, so that a step does not find its input in the processor's caches.
@@ -41,8 +42,16 @@ pub fn bench_random(random: &RandomFrames, bench: &StepBench) -> Result<StepMeas
         return Err(Error::usage(what, format!("at most {MAX_CELLS} cells a batch"), cells));
     }
     let batches: Vec<Batch> = (0..BATCHES).map(|i| random.batch(i as u64, bench.batch_size)).collect();
-    let mut trainer = Trainer::new(random.channels as usize, random.classes as usize, random.time_steps, bench);
-    trainer.measure(&batches, bench)
+    let shape = FrameShape { polarities: 1, height: 1, width: random.channels };
+    let task = Task {
+        inputs: random.channels as usize,
+        classes: random.classes as usize,
+        time_steps: random.time_steps,
+        longest: random.time_steps,
+        batches: BATCHES as u64,
+    };
+    let backend = bench.backend(Form::of(shape, random.time_steps, [Width::U8]))?;
+    Trainer::new(&task, bench, backend)?.measure(&batches, bench)
 }
 
 impl RandomFrames {

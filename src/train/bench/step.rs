@@ -6,12 +6,17 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+use super::gpu;
 use crate::error::Result;
 use crate::strategy::median;
-use crate::train::config::EngineChoice;
+use crate::train::config::{EngineChoice, Pad};
+use crate::train::eval::Feed;
 use crate::train::kernel::adam::{Adam, AdamConfig};
-use crate::train::loader::Batch;
-use crate::train::snn::{Engine, Iaf, Network, Parameters, Shape, hidden_spikes};
+use crate::train::kernel::cuda::Device;
+use crate::train::kernel::program::{Form, MatmulPrecision};
+use crate::train::learner::{Backend, Epoch, Learner, Room};
+use crate::train::loader::{Batch, EpochOrder, Loader};
+use crate::train::snn::{Iaf, Network, Shape, hidden_spikes};
 
 /// Samples of the first batch in which spikes are counted.
 const SPIKE_SAMPLES: usize = 16;
@@ -29,6 +34,20 @@ pub struct StepBench {
     pub gain: f32,
     /// What computes a step.
     pub engine: EngineChoice,
+    /// On a GPU, if there is to be one.
+    pub device: Option<Device>,
+    /// How exact products are there.
+    pub matmul_precision: MatmulPrecision,
+}
+
+impl StepBench {
+    /// What computes, for sets of one recipe.
+    ///
+    /// # Errors
+    /// Those of [`Backend::new`].
+    pub(super) fn backend(&self, form: Form) -> Result<Backend> {
+        Backend::of_form(self.device.as_ref(), self.engine, self.matmul_precision, form)
+    }
 }
 
 /// What a training step takes.
@@ -38,13 +57,17 @@ pub struct StepMeasured {
     pub step_seconds: f64,
     /// The same, fastest.
     pub step_seconds_min: f64,
+    /// The same, slowest.
+    pub step_seconds_max: f64,
     /// Samples a second of the median step.
     pub samples_per_second: f64,
     /// Samples a batch.
     pub batch_size: usize,
     /// Time steps a sample.
     pub steps: usize,
-    /// Threads.
+    /// What computed it: "cpu", or the GPU's name.
+    pub device: String,
+    /// Threads of the host.
     pub threads: usize,
     /// Neurons of each hidden layer.
     pub hidden: Vec<usize>,
@@ -56,71 +79,103 @@ pub struct StepMeasured {
 
 /// A network in training, with all that a step needs.
 pub(super) struct Trainer {
+    backend: Backend,
     initial: Network,
-    network: Network,
-    gradients: Parameters,
-    adam: Adam,
-    engine: Engine,
-    time_steps: usize,
+    learner: Learner,
+    feed: Feed,
+}
+
+/// What a trainer is made for.
+pub(super) struct Task {
+    pub(super) inputs: usize,
+    pub(super) classes: usize,
+    pub(super) time_steps: usize,
+    /// Steps of the longest sample.
+    pub(super) longest: usize,
+    /// Batches of an epoch.
+    pub(super) batches: u64,
 }
 
 impl Trainer {
-    /// A fresh network between `inputs` cells and `classes`, the same each time.
-    pub(super) fn new(inputs: usize, classes: usize, time_steps: usize, bench: &StepBench) -> Trainer {
-        let shape = Shape { inputs, hidden: bench.hidden.clone(), classes };
-        let mut initial = Network::new(shape.clone(), Iaf::default(), &mut ChaCha8Rng::seed_from_u64(0));
+    /// A fresh network, the same each time.
+    pub(super) fn new(task: &Task, bench: &StepBench, backend: Backend) -> Result<Trainer> {
+        let shape = Shape { inputs: task.inputs, hidden: bench.hidden.clone(), classes: task.classes };
+        let mut initial = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(0));
         for layer in initial.parameters.layers_mut().take(bench.hidden.len()) {
             layer.weight_t.iter_mut().for_each(|weight| *weight *= bench.gain);
         }
-        let gradients = Parameters::zeros(shape);
-        let adam = Adam::new(AdamConfig::default(), gradients.flat().len());
-        let engine = bench.engine.engine(&initial);
-        Trainer { network: initial.clone(), initial, gradients, adam, engine, time_steps }
+        let room = Room { batch: bench.batch_size, longest: task.longest, batches: task.batches, evaluated: 0 };
+        let learner = Learner::new(&backend, bench.engine, initial.clone(), optimiser(&initial), room)?;
+        Ok(Trainer { backend, initial, learner, feed: Feed { pad: Pad::Fixed, steps: task.time_steps } })
+    }
+
+    /// What computes.
+    pub(super) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// Trains on a whole epoch; calls `each` with each batch.
+    ///
+    /// # Errors
+    /// Those of [`Learner::train`].
+    pub(super) fn epoch(
+        &mut self,
+        loader: &Loader,
+        order: EpochOrder,
+        batch_size: usize,
+        each: impl Fn(),
+    ) -> Result<()> {
+        let epoch = Epoch { order, batch_size, first: 0, feed: self.feed };
+        self.learner.train(loader, &epoch, |_, _| each())
     }
 
     /// Back to the initial network, so that what is trained next has the same spikes as what was trained before.
-    pub(super) fn restart(&mut self) {
-        self.network.clone_from(&self.initial);
-        self.adam = Adam::new(AdamConfig::default(), self.gradients.flat().len());
-    }
-
-    /// One step of training.
     ///
     /// # Errors
-    /// [`crate::error::Error::Kernel`].
-    pub(super) fn step(&mut self, batch: &Batch) -> Result<()> {
-        let samples = batch.samples();
-        self.engine.step(&self.network, &samples, &batch.labels, self.time_steps, &mut self.gradients)?;
-        self.adam.update(self.network.parameters.flat_mut(), self.gradients.flat());
-        Ok(())
+    /// [`Error::Cuda`](crate::error::Error::Cuda).
+    pub(super) fn restart(&mut self) -> Result<()> {
+        self.learner.restart(&self.initial, &optimiser(&self.initial))
     }
 
     /// Times steps on `batches` in turn, after one that warms up; of full batches, where there is one.
     ///
     /// # Errors
-    /// [`crate::error::Error::Kernel`].
+    /// [`crate::error::Error::Kernel`], [`Error::Cuda`](crate::error::Error::Cuda).
     pub(super) fn measure(&mut self, batches: &[Batch], bench: &StepBench) -> Result<StepMeasured> {
         let largest = batches.iter().map(Batch::len).max().unwrap_or(0);
         let batches: Vec<&Batch> = batches.iter().filter(|batch| batch.len() == largest).collect();
-        let mut times = Vec::with_capacity(bench.steps);
-        for (i, batch) in batches.iter().cycle().take(bench.steps + 1).enumerate() {
-            let started = Instant::now();
-            self.step(batch)?;
-            if i > 0 {
-                times.push(started.elapsed().as_secs_f64());
+        let (steps, feed) = (bench.steps, self.feed);
+        let mut times = match (&mut self.learner, self.backend.program()) {
+            (Learner::Host(learner), _) => {
+                let mut times = Vec::with_capacity(steps);
+                for (i, batch) in batches.iter().cycle().take(steps + 1).enumerate() {
+                    let started = Instant::now();
+                    learner.step(batch, feed)?;
+                    if i > 0 {
+                        times.push(started.elapsed().as_secs_f64());
+                    }
+                }
+                times
             }
-        }
+            (Learner::Device(_), Some(program)) => {
+                gpu::step_times(program, &self.initial, &batches, feed.steps, steps)?
+            }
+            (Learner::Device(_), None) => Vec::new(), // a learner on a GPU has a program
+        };
         let step_seconds_min = times.iter().copied().fold(f64::INFINITY, f64::min);
+        let step_seconds_max = times.iter().copied().fold(0.0, f64::max);
         let step_seconds = median(&mut times);
         let samples: usize = batches.iter().map(|batch| batch.len()).sum();
         let entries: usize = batches.iter().flat_map(|batch| batch.frames.samples()).map(|s| s.entries()).sum();
-        let cells = samples as f64 * self.time_steps as f64 * self.network.shape().inputs as f64;
+        let cells = samples as f64 * self.feed.steps as f64 * self.initial.shape().inputs as f64;
         Ok(StepMeasured {
             step_seconds,
             step_seconds_min,
+            step_seconds_max,
             samples_per_second: largest as f64 / step_seconds,
             batch_size: bench.batch_size,
-            steps: self.time_steps,
+            steps: self.feed.steps,
+            device: bench.device.as_ref().map_or("cpu".into(), |device| device.name().to_string()),
             threads: rayon::current_num_threads(),
             hidden: bench.hidden.clone(),
             density: entries as f64 / cells,
@@ -131,7 +186,7 @@ impl Trainer {
     fn spike_density(&self, batch: &Batch) -> Result<Option<f64>> {
         let mut shares = Vec::new();
         for sample in batch.frames.samples().take(SPIKE_SAMPLES) {
-            let layers = hidden_spikes(&self.initial, sample, self.time_steps)?;
+            let layers = hidden_spikes(&self.initial, sample, self.feed.steps)?;
             shares.extend(
                 layers
                     .iter()
@@ -141,4 +196,8 @@ impl Trainer {
         }
         Ok((!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64))
     }
+}
+
+fn optimiser(network: &Network) -> Adam {
+    Adam::new(AdamConfig::default(), network.parameters.flat().len())
 }

@@ -5,11 +5,13 @@
 
 use std::time::Instant;
 
+use super::gpu::Inflation;
 use super::step::Trainer;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Verbosity};
 use crate::shard::ShardSet;
 use crate::strategy::{Strategy, Work, median};
+use crate::train::kernel::program::Program;
 use crate::train::loader::{CacheChoice, EpochOrder, Loader};
 
 /// The ways to keep a set.
@@ -31,13 +33,17 @@ impl Way {
     ///
     /// # Errors
     /// Those of loading.
-    pub(super) fn open_all(open: impl Fn() -> Result<ShardSet>, verbosity: Verbosity) -> Result<Vec<Way>> {
+    pub(super) fn open_all(
+        open: impl Fn() -> Result<ShardSet>,
+        gpu: Option<&Program>,
+        verbosity: Verbosity,
+    ) -> Result<Vec<Way>> {
         let way = |(choice, name)| {
-            let loader = match Loader::new(open()?, choice, verbosity) {
+            let loader = match Loader::new(open()?, choice, gpu, verbosity) {
                 Ok(loader) => Ok(loader),
                 Err(Error::Unavailable { why, .. }) => Err(why),
                 // A set larger than the memory.
-                Err(refused @ Error::Usage { .. }) if choice == CacheChoice::Host => Err(refused.to_string()),
+                Err(refused @ Error::Usage { .. }) if choice != CacheChoice::Stream => Err(refused.to_string()),
                 Err(error) => return Err(error),
             };
             Ok(Way { choice, name, loader, loading: Vec::new(), training: Vec::new() })
@@ -61,6 +67,11 @@ impl Way {
         )
     }
 
+    /// Its loader, if it is open.
+    pub(super) fn loader(&self) -> Option<&Loader> {
+        self.loader.as_ref().ok()
+    }
+
     /// Seconds of each epoch, in the order in which they were measured.
     pub(super) fn seconds(&self, work: Work) -> &[f64] {
         match work {
@@ -71,24 +82,29 @@ impl Way {
 
     fn bytes_per_sample(&self, loader: &Loader) -> f64 {
         let stored = loader.set().manifest().stored_bytes();
-        loader.cache().map_or(stored as f64, |cache| cache.bytes() as f64) / loader.set().len() as f64
+        let host = loader.host_cache().map(|cache| cache.bytes());
+        let cached = host.or(loader.device_cache().map(|cache| cache.bytes()));
+        cached.map_or(stored as f64, |bytes| bytes as f64) / loader.set().len() as f64
     }
 
     fn epoch(&mut self, work: Work, epoch: u64, run: &mut Run<'_>) -> Result<()> {
         let Ok(loader) = &self.loader else { return Ok(()) };
         if work == Work::Training {
-            run.trainer.restart();
+            run.trainer.restart()?;
         }
         let started = Instant::now();
         let order = EpochOrder::Shuffled { seed: 0, epoch };
-        match work {
-            Work::Loading => loader.dense_epoch(order, run.batch_size, 0, run.time_steps, |dense, _| {
+        match (work, loader.device_cache(), run.trainer.backend().program()) {
+            (Work::Training, ..) => {
+                let progress = &run.progress;
+                run.trainer.epoch(loader, order, run.batch_size, || progress.add(1))
+            }
+            (Work::Loading, Some(cache), Some(program)) => {
+                let inflation = Inflation { steps: run.time_steps, batch_size: run.batch_size };
+                inflation.epoch(program, cache, loader, order, || run.progress.add(1))
+            }
+            (Work::Loading, ..) => loader.dense_epoch(order, run.batch_size, 0, run.time_steps, |dense, _| {
                 std::hint::black_box(dense);
-                run.progress.add(1);
-                Ok(true)
-            }),
-            Work::Training => loader.epoch(order, run.batch_size, 0, |batch| {
-                run.trainer.step(batch)?;
                 run.progress.add(1);
                 Ok(true)
             }),

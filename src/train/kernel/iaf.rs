@@ -45,7 +45,7 @@ impl Neuron {
     }
 
     /// Whether v / theta is v * (1 / theta) to the bit.
-    fn has_exact_reciprocal(&self) -> bool {
+    pub(crate) fn has_exact_reciprocal(&self) -> bool {
         self.theta.is_normal() && self.theta.to_bits() & ((1 << 23) - 1) == 0 && (1.0 / self.theta).is_normal()
     }
 }

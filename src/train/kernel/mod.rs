@@ -10,6 +10,9 @@
 //! adam       the update
 //! isa        the instruction sets that the kernels are compiled for
 //! vector     sixteen float32 side by side on each of them
+//! cuda       the way to a GPU: its memory, streams and compiler
+//! interface  what the host and the CUDA kernels hand each other
+//! program    the CUDA kernels, whose sources are beside their CPU code
 //! ```
 //!
 //! Neurons are handled in tiles of [`TILE`] neighbours: a tile's membrane state stays in registers while its columns
@@ -22,11 +25,14 @@
 
 mod activity;
 pub mod adam;
+pub mod cuda;
 pub mod exp;
 pub mod iaf;
+pub mod interface;
 pub mod isa;
 pub mod linear;
 pub mod loss;
+pub mod program;
 pub(crate) mod sample;
 mod vector;
 

@@ -1,12 +1,16 @@
 //! Loaders: batches of sparse frames from a shard set, in an epoch's order.
 //!
-//! Whether the columns come from the shards ([`stream`]) or from memory ([`cache`]), an epoch's batches are the same:
-//! the order is the format's permutation, and every sample comes exactly once. A thread makes them ahead of the
-//! training step and ends with the epoch.
+//! Whether the columns come from the shards ([`stream`]), from memory ([`cache`]) or from a GPU's ([`mod@device`]), an
+//! epoch's batches are the same: the order is the format's permutation, and every sample comes exactly once. A thread makes
+//! them ahead of the training step and ends with the epoch; for a GPU into a [`ring`] of [`staging`] memory, unless its own
+//! holds the set.
 
 mod ahead;
 pub mod batch;
 pub mod cache;
+pub mod device;
+pub mod ring;
+pub mod staging;
 pub mod stream;
 
 use std::str::FromStr;
@@ -16,12 +20,14 @@ use ahead::{AHEAD, ahead};
 pub use batch::Batch;
 use cache::HostCache;
 use crossbeam_channel::bounded;
+use device::DeviceCache;
 use rayon::prelude::*;
 use stream::{Place, Spare, Windows};
 
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Verbosity, human_bytes};
 use crate::shard::ShardSet;
+use crate::train::kernel::program::Program;
 
 /// Where samples are kept between epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +56,66 @@ impl FromStr for CacheChoice {
     }
 }
 
+impl CacheChoice {
+    /// Where the samples of a set are kept, and why there.
+    fn place(self, set: &ShardSet, gpu: Option<&Program>) -> Result<(CacheChoice, String)> {
+        let host = cache::host_bytes(set);
+        let free = cache::free_memory();
+        let (size, of_free) = (human_bytes(host), free.map_or("an unknown amount".into(), human_bytes));
+        let fits = free.is_none_or(|free| host <= free / 2);
+        let on_device = |program: &Program| {
+            Ok::<_, Error>((device::device_bytes(set, program.form()), program.device().free_memory()?))
+        };
+        match (self, gpu) {
+            (CacheChoice::Stream, _) => Ok((self, "stream: as asked".into())),
+            (CacheChoice::Auto, Some(program)) => {
+                let (needed, left) = on_device(program)?;
+                let (needed, free, fits_there) = (human_bytes(needed), human_bytes(left), needed <= left / 2);
+                Ok(match (fits_there, fits) {
+                    (true, _) => {
+                        (CacheChoice::Device, format!("device: its {needed} fit into half of the {free} free there"))
+                    }
+                    (false, true) => {
+                        let why = format!("host: its {needed} exceed half of the {free} free on the device");
+                        (CacheChoice::Host, why)
+                    }
+                    (false, false) => {
+                        let why = format!("stream: half of the memory free, {free} there and {of_free} here, is less");
+                        (CacheChoice::Stream, why)
+                    }
+                })
+            }
+            (CacheChoice::Auto, None) if fits => {
+                Ok((CacheChoice::Host, format!("host: its {size} fit into half of the {of_free} free")))
+            }
+            (CacheChoice::Auto, None) => {
+                Ok((CacheChoice::Stream, format!("stream: its {size} exceed half of the {of_free} free")))
+            }
+            (CacheChoice::Host, _) if free.is_none_or(|free| host <= free) => {
+                Ok((self, format!("host: {size}, as asked")))
+            }
+            (CacheChoice::Host, _) => {
+                let expected = format!("at most the {of_free} of memory that are free (or --cache stream)");
+                Err(Error::usage("--cache host", expected, size))
+            }
+            (CacheChoice::Device, Some(program)) => {
+                let (needed, left) = on_device(program)?;
+                if needed <= left {
+                    return Ok((self, format!("device: {}, as asked", human_bytes(needed))));
+                }
+                let expected =
+                    format!("at most the {} that are free on the device (or --cache stream)", human_bytes(left));
+                Err(Error::usage("--cache device", expected, human_bytes(needed)))
+            }
+            (CacheChoice::Device, None) => {
+                let why =
+                    "it is for training on a GPU with the fused engine; use --cache host or --cache stream".into();
+                Err(Error::Unavailable { what: "--cache device".into(), why })
+            }
+        }
+    }
+}
+
 /// In which order an epoch's samples come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EpochOrder {
@@ -64,11 +130,19 @@ pub enum EpochOrder {
     },
 }
 
+/// Where a loader has its samples.
+#[derive(Debug)]
+enum Kept {
+    Shards,
+    Host(HostCache),
+    Device(DeviceCache),
+}
+
 /// A set, ready to give epochs of batches.
 #[derive(Debug)]
 pub struct Loader {
     set: ShardSet,
-    cache: Option<HostCache>,
+    kept: Kept,
     why: String,
     drop_last: bool,
     /// Between epochs.
@@ -76,41 +150,33 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Opens `set` for loading, and fills the cache if there is to be one.
+    /// Opens `set` for loading on the CPU, or for a GPU, and fills the cache if there is to be one.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] for the device cache, [`Error::Usage`] for a host cache larger than the memory that is
+    /// [`Error::Unavailable`] for a device cache without a GPU, [`Error::Usage`] for a cache larger than the memory that is
     /// free, [`Error::Corrupt`].
-    pub fn new(set: ShardSet, choice: CacheChoice, verbosity: Verbosity) -> Result<Loader> {
-        let needed = cache::host_bytes(&set);
-        let free = cache::free_memory();
-        let fits = free.is_none_or(|free| needed <= free / 2);
-        let size = human_bytes(needed);
-        let of_free = free.map_or("an unknown amount".into(), human_bytes);
-        let (host, why) = match choice {
-            CacheChoice::Stream => (false, "stream: as asked".to_string()),
-            CacheChoice::Auto if fits => (true, format!("host: its {size} fit into half of the {of_free} free")),
-            CacheChoice::Auto => (false, format!("stream: its {size} exceed half of the {of_free} free")),
-            CacheChoice::Host if free.is_none_or(|free| needed <= free) => (true, format!("host: {size}, as asked")),
-            CacheChoice::Host => {
-                let expected = format!("at most the {of_free} of memory that are free (or --cache stream)");
-                return Err(Error::usage("--cache host", expected, size));
+    pub fn new(set: ShardSet, choice: CacheChoice, gpu: Option<&Program>, verbosity: Verbosity) -> Result<Loader> {
+        let (place, why) = choice.place(&set, gpu)?;
+        let progress = || Progress::start(verbosity, "load", set.len(), "samples");
+        let kept = match (place, gpu) {
+            (CacheChoice::Device, Some(program)) => {
+                let progress = progress();
+                let cache = DeviceCache::load(&set, program.device(), program.form(), &progress)?;
+                progress.finish();
+                Kept::Device(cache)
             }
-            CacheChoice::Device => {
-                let why = "this version trains on the CPU; use --cache host or --cache stream".into();
-                return Err(Error::Unavailable { what: "--cache device".into(), why });
+            (CacheChoice::Host, _) => {
+                let progress = progress();
+                let cache = HostCache::load(&set, &progress)?;
+                progress.finish();
+                Kept::Host(cache)
+            }
+            _ => {
+                set.read_ahead();
+                Kept::Shards
             }
         };
-        let cache = if host {
-            let progress = Progress::start(verbosity, "load", set.len(), "samples");
-            let cache = HostCache::load(&set, &progress)?;
-            progress.finish();
-            Some(cache)
-        } else {
-            set.read_ahead();
-            None
-        };
-        Ok(Loader { set, cache, why, drop_last: false, spare: Mutex::default() })
+        Ok(Loader { set, kept, why, drop_last: false, spare: Mutex::default() })
     }
 
     /// The set.
@@ -128,12 +194,17 @@ impl Loader {
     /// # Errors
     /// [`Error::Unavailable`] where a limit forbids it.
     pub fn pin(&self) -> Result<u64> {
-        if self.cache.is_some() { Ok(0) } else { self.set.pin() }
+        if matches!(self.kept, Kept::Shards) { self.set.pin() } else { Ok(0) }
     }
 
     /// The host cache, if there is one.
-    pub fn cache(&self) -> Option<&HostCache> {
-        self.cache.as_ref()
+    pub fn host_cache(&self) -> Option<&HostCache> {
+        if let Kept::Host(cache) = &self.kept { Some(cache) } else { None }
+    }
+
+    /// The device cache, if there is one.
+    pub fn device_cache(&self) -> Option<&DeviceCache> {
+        if let Kept::Device(cache) = &self.kept { Some(cache) } else { None }
     }
 
     /// With the last batch of an epoch left out where it would be smaller than the others.
@@ -148,7 +219,7 @@ impl Loader {
     }
 
     /// How many samples an epoch has.
-    fn samples(&self, batch_size: usize) -> u64 {
+    pub fn samples(&self, batch_size: usize) -> u64 {
         let samples = self.set.len();
         if self.drop_last { samples - samples % batch_size as u64 } else { samples }
     }
@@ -232,7 +303,7 @@ impl Loader {
         let samples = self.samples(batch_size);
         let positions = first.saturating_mul(batch_size as u64).min(samples)..samples;
         let spare = std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner));
-        Windows::new(&self.set, self.cache.as_ref(), order, batch_size, positions, spare)
+        Windows::new(&self.set, self.host_cache(), order, batch_size, positions, spare)
     }
 
     fn keep(&self, windows: Windows<'_>) {

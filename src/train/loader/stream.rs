@@ -11,7 +11,9 @@ use rayon::prelude::*;
 
 use super::EpochOrder;
 use super::cache::HostCache;
+use super::staging::{Amount, Stage};
 use crate::error::Result;
+use crate::frames::{SparseFrames, Widths};
 use crate::shard::codec::Decoder;
 use crate::shard::order::{Order, WINDOW_SAMPLES, Window};
 use crate::shard::packed::PackedSample;
@@ -120,6 +122,25 @@ impl Place<'_> {
     pub(super) fn unpack(&self, work: impl FnOnce(PackedSample<'_>) -> bool) -> Result<()> {
         let inside = work(self.chunk.sample(self.inside));
         if inside { Ok(()) } else { self.set.check_cells(self.number.into(), self.chunk) }
+    }
+}
+
+impl Stage for Place<'_> {
+    fn amount(&self) -> Amount {
+        let sample = self.chunk.sample(self.inside);
+        Amount { samples: 1, frames: sample.frames(), entries: sample.entries() }
+    }
+
+    fn widths(&self) -> Widths {
+        self.set.manifest().description.widths
+    }
+
+    fn label(&self) -> u32 {
+        Place::label(self)
+    }
+
+    fn append_to(&self, frames: &mut SparseFrames) -> Result<()> {
+        self.unpack(|sample| sample.unpack(frames))
     }
 }
 

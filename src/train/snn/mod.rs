@@ -2,7 +2,7 @@
 //!
 //! [`network`] holds sizes and parameters, [`init`] draws them, [`surrogate`] stands for the derivative of a spike.
 //! [`Engine::fused`] is the kernels' way, [`Engine::reference`] (`reference.rs`) the same network in libtorch's autograd, to which the
-//! kernels are held.
+//! kernels are held. On a GPU, [`device`] has the buffers and launches of a step, and [`DeviceEngine`] the same interface.
 //!
 //! ```
 //! use rand::SeedableRng;
@@ -26,15 +26,18 @@
 //! # Ok::<(), tonic_toolkit::train::kernel::KernelError>(())
 //! ```
 
+pub mod device;
 mod fused;
 pub mod init;
 pub mod network;
 mod reference;
+mod staged;
 pub mod surrogate;
 
 use fused::Workspace;
 pub use fused::hidden_spikes;
 pub use network::{Iaf, Network, Parameters, Shape};
+pub use staged::DeviceEngine;
 pub use surrogate::SingleExponential;
 
 use crate::frames::SampleFrames;
@@ -51,7 +54,7 @@ pub struct Engine {
 #[derive(Debug)]
 enum Way {
     Fused(Box<Workspace>),
-    Reference,
+    Reference(tch::Device),
 }
 
 /// How well a batch was classified.
@@ -70,8 +73,8 @@ impl Engine {
     }
 
     /// libtorch's autograd, step by step: slow, and what the kernels are checked against.
-    pub fn reference() -> Engine {
-        Engine { way: Way::Reference, logits: Vec::new() }
+    pub fn reference(device: tch::Device) -> Engine {
+        Engine { way: Way::Reference(device), logits: Vec::new() }
     }
 
     /// The mean loss of a batch, and into `gradients` its gradient by every parameter.
@@ -98,7 +101,9 @@ impl Engine {
         self.logits.resize(batch.len() * classes, 0.0);
         let result = match &mut self.way {
             Way::Fused(workspace) => workspace.step(network, batch, labels, steps, &mut self.logits, gradients)?,
-            Way::Reference => reference::step(network, batch, labels, steps, &mut self.logits, gradients)?,
+            Way::Reference(device) => {
+                reference::step(network, *device, batch, labels, steps, &mut self.logits, gradients)?
+            }
         };
         finite(result)
     }
@@ -119,7 +124,7 @@ impl Engine {
         self.logits.resize(batch.len() * network.shape().classes, 0.0);
         match &mut self.way {
             Way::Fused(workspace) => workspace.forward(network, batch, steps, &mut self.logits)?,
-            Way::Reference => reference::forward(network, batch, steps, &mut self.logits)?,
+            Way::Reference(device) => reference::forward(network, *device, batch, steps, &mut self.logits)?,
         }
         Ok(&self.logits)
     }

@@ -9,7 +9,7 @@
 //!
 //! whose value is the spike count to the bit (a number minus itself is exactly 0) and whose gradient by v is sigma(v).
 
-use tch::{Kind, Reduction, Tensor, no_grad};
+use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
 use super::BatchLoss;
 use super::network::{Network, Parameters};
@@ -20,25 +20,32 @@ use crate::train::kernel::{Activity, KernelError, loss};
 /// Loss, logits and gradients of a batch whose labels are known to be classes.
 pub(super) fn step(
     network: &Network,
+    device: Device,
     batch: &[SampleFrames<'_>],
     labels: &[u32],
     steps: usize,
     logits: &mut [f32],
     gradients: &mut Parameters,
 ) -> Result<BatchLoss, KernelError> {
-    let input = Input::new(network, batch, steps)?;
-    let leaves: Vec<Tensor> = leaves(network).into_iter().map(|leaf| leaf.set_requires_grad(true)).collect();
+    let input = Input::new(network, device, batch, steps)?;
+    let leaves: Vec<Tensor> = leaves(network, device).into_iter().map(|leaf| leaf.set_requires_grad(true)).collect();
     let output = output(network, &input, &leaves);
     let targets: Vec<i64> = labels.iter().map(|&label| label.into()).collect();
-    let mean = output.cross_entropy_loss::<Tensor>(&Tensor::from_slice(&targets), None, Reduction::Mean, -100, 0.0);
+    let mean = output.cross_entropy_loss::<Tensor>(
+        &Tensor::from_slice(&targets).to_device(device),
+        None,
+        Reduction::Mean,
+        -100,
+        0.0,
+    );
     let computed = Tensor::run_backward(&[&mean], &leaves, false, false);
     let mut computed = computed.iter();
     for layer in gradients.layers_mut() {
         for (part, gradient) in [layer.weight_t, layer.bias].into_iter().zip(&mut computed) {
-            gradient.contiguous().copy_data(part, part.len());
+            gradient.to_device(Device::Cpu).contiguous().copy_data(part, part.len());
         }
     }
-    output.detach().contiguous().copy_data(logits, logits.len());
+    output.detach().to_device(Device::Cpu).contiguous().copy_data(logits, logits.len());
     let rows = logits.chunks_exact(network.shape().classes);
     let correct = rows.zip(labels).filter(|&(row, &label)| loss::predicted(row) == label as usize).count();
     Ok(BatchLoss { loss: mean.double_value(&[]), correct })
@@ -47,12 +54,16 @@ pub(super) fn step(
 /// The logits of a batch.
 pub(super) fn forward(
     network: &Network,
+    device: Device,
     batch: &[SampleFrames<'_>],
     steps: usize,
     logits: &mut [f32],
 ) -> Result<(), KernelError> {
-    let input = Input::new(network, batch, steps)?;
-    no_grad(|| output(network, &input, &leaves(network)).contiguous().copy_data(logits, logits.len()));
+    let input = Input::new(network, device, batch, steps)?;
+    no_grad(|| {
+        let output = output(network, &input, &leaves(network, device));
+        output.to_device(Device::Cpu).contiguous().copy_data(logits, logits.len());
+    });
     Ok(())
 }
 
@@ -65,7 +76,7 @@ struct Input {
 }
 
 impl Input {
-    fn new(network: &Network, batch: &[SampleFrames<'_>], steps: usize) -> Result<Input, KernelError> {
+    fn new(network: &Network, device: Device, batch: &[SampleFrames<'_>], steps: usize) -> Result<Input, KernelError> {
         let inputs = network.shape().inputs;
         let longest = batch.iter().map(|sample| sample.frames()).max().unwrap_or(0).max(steps);
         let mut counts = vec![0.0f32; longest * batch.len() * inputs];
@@ -83,18 +94,18 @@ impl Input {
         }
         let (t, b, c) = (longest as i64, batch.len() as i64, inputs as i64);
         Ok(Input {
-            counts: Tensor::from_slice(&counts).reshape([t, b, c]),
-            alive: Tensor::from_slice(&alive).reshape([t, b, 1]),
+            counts: Tensor::from_slice(&counts).reshape([t, b, c]).to_device(device),
+            alive: Tensor::from_slice(&alive).reshape([t, b, 1]).to_device(device),
         })
     }
 }
 
 /// W^T and bias of each layer, in the order of the parameters.
-fn leaves(network: &Network) -> Vec<Tensor> {
+fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
     let layers = network.parameters.layers();
     let pairs = layers.map(|layer| {
         let weight_t = Tensor::from_slice(layer.weight_t).reshape([layer.inputs as i64, layer.outputs as i64]);
-        [weight_t, Tensor::from_slice(layer.bias)]
+        [weight_t, Tensor::from_slice(layer.bias)].map(|leaf| leaf.to_device(device))
     });
     pairs.flatten().collect()
 }

@@ -1,0 +1,390 @@
+//! The self-check of a GPU: every kernel, as it was compiled there, against the CPU's on made-up data of odd shapes.
+//!
+//! Weights are multiples of 2^-6 and counts are integers, so that sums are exact in any order: spikes and logits have to be
+//! equal to the bit, at every precision. Gradients pass through an exponential and are compared by size.
+
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+
+use super::bench::{Inflation, RandomFrames};
+use super::kernel::adam::{Adam, AdamConfig};
+use super::kernel::cuda::{Address, Device};
+use super::kernel::interface::{Columns, Order, Sample, Source};
+use super::kernel::program::{Form, MatmulPrecision, Program};
+use super::loader::Batch;
+use super::loader::staging::{Amount, Stage, Staged, Staging};
+use super::snn::device::{DeviceNetwork, Extent};
+use super::snn::{DeviceEngine, Engine, Iaf, Network, Parameters, Shape};
+use crate::error::Result;
+use crate::frames::{Column, FrameShape, SampleFrames, Width, Widths};
+use crate::shard::order::Order as EpochOrder;
+
+/// What a device was found to do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checked {
+    /// The device.
+    pub device: DeviceFacts,
+    /// Each check.
+    pub checks: Vec<Check>,
+    /// How many passed.
+    pub passed: usize,
+    /// How many failed.
+    pub failed: usize,
+}
+
+/// What a device is.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceFacts {
+    /// Its maker's name for it.
+    pub name: String,
+    /// Compute capability.
+    pub capability: String,
+    /// Multiprocessors.
+    pub multiprocessors: usize,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// The newest CUDA that the driver knows.
+    pub driver: String,
+    /// The compiler's version.
+    pub nvrtc: String,
+}
+
+/// One check.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// What was held to the CPU's.
+    pub name: String,
+    /// Whether it agreed.
+    pub passed: bool,
+    /// By how much it did, or did not.
+    pub detail: String,
+}
+
+/// A network and a batch that a step is checked on.
+struct Case {
+    name: &'static str,
+    inputs: u32,
+    hidden: &'static [usize],
+    classes: usize,
+    /// Frames of each sample.
+    lengths: &'static [usize],
+    steps: usize,
+    density: f64,
+    counts: Width,
+    min_v_mem: Option<f32>,
+}
+
+const REFERENCE: Case = Case {
+    name: "the reference network",
+    inputs: 100,
+    hidden: &[128, 128, 128],
+    classes: 35,
+    lengths: &[250, 31, 200, 1, 64, 65],
+    steps: 250,
+    density: 0.12,
+    counts: Width::U8,
+    min_v_mem: None,
+};
+
+/// Odd shapes, hostile samples, every width of counts.
+fn cases() -> Vec<Case> {
+    vec![
+        REFERENCE,
+        Case { name: "one sample, one step", lengths: &[1], steps: 1, ..REFERENCE },
+        Case { name: "T = 251", lengths: &[251, 250], steps: 251, ..REFERENCE },
+        Case { name: "700 channels", inputs: 700, lengths: &[60, 9], steps: 70, hidden: &[130, 70], ..REFERENCE },
+        Case { name: "samples without events", lengths: &[1, 40], steps: 40, density: 0.0, ..REFERENCE },
+        Case { name: "dense input", lengths: &[70, 3], steps: 64, density: 1.0, hidden: &[96], ..REFERENCE },
+        Case { name: "wide layers", hidden: &[320, 200], lengths: &[64, 20], steps: 40, classes: 1, ..REFERENCE },
+        Case { name: "bounded neurons", min_v_mem: Some(-1.0), lengths: &[90, 128], steps: 100, ..REFERENCE },
+        Case { name: "counts of two bytes", counts: Width::U16, lengths: &[80, 33], steps: 64, ..REFERENCE },
+        Case { name: "counts of four bytes", counts: Width::U32, lengths: &[80, 33], steps: 64, ..REFERENCE },
+        Case { name: "surfaces", counts: Width::F32, lengths: &[80, 33], steps: 64, ..REFERENCE },
+        Case {
+            name: "one cell, one class",
+            inputs: 1,
+            classes: 1,
+            hidden: &[1, 65],
+            lengths: &[66],
+            steps: 5,
+            ..REFERENCE
+        },
+    ]
+}
+
+/// The largest relative difference of gradients that each precision is allowed.
+const PRECISIONS: [(MatmulPrecision, f64); 3] =
+    [(MatmulPrecision::Highest, 1e-5), (MatmulPrecision::High, 1e-3), (MatmulPrecision::Medium, 3e-2)];
+
+/// Checks a device; `each` is told of every check as it ends.
+///
+/// # Errors
+/// What the device has to say: that it disagrees is no error here.
+pub fn check(device: &Device, mut each: impl FnMut(&Check)) -> Result<Checked> {
+    let mut checks = Vec::new();
+    let mut add = |name: String, outcome: std::result::Result<String, String>| {
+        let passed = outcome.is_ok();
+        let check = Check { name, passed, detail: outcome.unwrap_or_else(|fault| fault) };
+        each(&check);
+        checks.push(check);
+    };
+    for (precision, tolerance) in PRECISIONS {
+        let mut engine = DeviceEngine::new(device, precision)?;
+        for case in cases() {
+            let name = format!("a step, {precision:?} precision: {}", case.name).to_lowercase();
+            add(name, check_step(&mut engine, &case, tolerance)?);
+        }
+    }
+    add("dense frames".into(), check_inflation(device)?);
+    add("the order of an epoch".into(), check_order(device)?);
+    add("training, recorded and replayed".into(), check_training(device)?);
+    let (passed, failed) = (checks.iter().filter(|c| c.passed).count(), checks.iter().filter(|c| !c.passed).count());
+    let version = |(major, minor): (u32, u32)| format!("{major}.{minor}");
+    let facts = DeviceFacts {
+        name: device.name().into(),
+        capability: version(device.capability()),
+        multiprocessors: device.multiprocessors(),
+        memory_bytes: device.total_memory(),
+        driver: version(device.driver_version()),
+        nvrtc: version(super::kernel::cuda::nvrtc_version()?),
+    };
+    Ok(Checked { device: facts, checks, passed, failed })
+}
+
+/// Frames of a case, and a label for each.
+fn batch_of(case: &Case) -> Batch {
+    let shape = FrameShape { polarities: 1, height: 1, width: case.inputs };
+    let mut batch = Batch::new(Widths::of(shape, case.counts));
+    for (i, &time_steps) in case.lengths.iter().enumerate() {
+        let random =
+            RandomFrames { time_steps, channels: case.inputs, classes: case.classes as u32, density: case.density };
+        let made = random.batch(i as u64, 1);
+        let SampleFrames { frame_sizes, cells, counts } = made.frames.sample(0);
+        let (sizes, cells): (Vec<u32>, Vec<u32>) = (frame_sizes.iter().collect(), cells.iter().collect());
+        // Large counts, and values that are no integers, as far as the width has them.
+        let counts: Vec<u32> = counts.iter().enumerate().map(|(i, n)| large(n, i, case.counts)).collect();
+        let values: Vec<f32> = counts.iter().map(|&n| n as f32 * 0.25).collect();
+        let column = if case.counts == Width::F32 { Column::F32(&values) } else { Column::U32(&counts) };
+        batch.frames.push(&sizes, &cells, column).expect("counts within the width");
+        batch.labels.push(made.labels[0]);
+    }
+    batch
+}
+
+fn large(count: u32, i: usize, width: Width) -> u32 {
+    match width {
+        Width::U16 if i.is_multiple_of(97) => 300 + count,
+        Width::U32 if i.is_multiple_of(97) => 70_000 + count,
+        _ => count,
+    }
+}
+
+/// Weights on a grid on which sums are exact.
+fn network_of(case: &Case) -> Network {
+    let shape = Shape { inputs: case.inputs as usize, hidden: case.hidden.to_vec(), classes: case.classes };
+    let neuron = Iaf { min_v_mem: case.min_v_mem, ..Iaf::default() };
+    let mut network = Network::new(shape, neuron, &mut ChaCha8Rng::seed_from_u64(7));
+    network.parameters.flat_mut().iter_mut().for_each(|w| *w = (*w * 64.0).round() / 64.0);
+    if case.counts == Width::U32 {
+        // No neuron is to spike more than 256 times in a step, which the products would round.
+        network.parameters.layers_mut().take(1).for_each(|first| first.weight_t.iter_mut().for_each(|w| *w /= 512.0));
+    }
+    network
+}
+
+fn check_step(engine: &mut DeviceEngine, case: &Case, tolerance: f64) -> Result<std::result::Result<String, String>> {
+    let (batch, network) = (batch_of(case), network_of(case));
+    let samples = batch.samples();
+    let mut cpu = Engine::fused(&network);
+    let (mut ours, mut theirs) =
+        (Parameters::zeros(network.shape().clone()), Parameters::zeros(network.shape().clone()));
+    let expected = cpu.step(&network, &samples, &batch.labels, case.steps, &mut theirs)?;
+    let got = engine.step(&network, &samples, &batch.labels, case.steps, &mut ours)?;
+    if engine.logits() != cpu.logits() {
+        let apart = engine.logits().iter().zip(cpu.logits()).filter(|(a, b)| a != b).count();
+        return Ok(Err(format!("{apart} of {} logits differ", cpu.logits().len())));
+    }
+    if got.correct != expected.correct || (got.loss - expected.loss).abs() > 1e-6 * expected.loss.abs().max(1.0) {
+        return Ok(Err(format!("loss {} where {} is right", got.loss, expected.loss)));
+    }
+    let first = ours.clone();
+    engine.step(&network, &samples, &batch.labels, case.steps, &mut ours)?;
+    if first != ours {
+        return Ok(Err("the gradients of the same step differ from run to run".into()));
+    }
+    let apart = ours.layers().zip(theirs.layers()).flat_map(|(ours, theirs)| {
+        [relative_difference(ours.weight_t, theirs.weight_t), relative_difference(ours.bias, theirs.bias)]
+    });
+    let apart = apart.fold(0.0, f64::max);
+    let words = format!("logits equal, gradients apart by {apart:.1e} at most, {tolerance:.0e} allowed");
+    Ok(if apart <= tolerance { Ok(words) } else { Err(words) })
+}
+
+/// The length of the difference over the length; infinite where it is no number.
+fn relative_difference(got: &[f32], expected: &[f32]) -> f64 {
+    let length = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    let apart = length(&mut got.iter().zip(expected).map(|(&a, &b)| f64::from(a) - f64::from(b)));
+    let size = length(&mut expected.iter().map(|&x| f64::from(x)));
+    if apart == 0.0 {
+        0.0
+    } else if apart.is_finite() {
+        apart / size.max(1e-30)
+    } else {
+        f64::INFINITY
+    }
+}
+
+/// A batch in device memory.
+fn stage(device: &Device, form: Form, batch: &Batch) -> Result<Staged> {
+    let samples: Vec<_> = batch.frames.samples().zip(batch.labels.iter().copied()).collect();
+    let amount = samples.iter().map(Stage::amount).fold(Amount::default(), Amount::plus);
+    let (mut staging, staged) = (Staging::new(device, form, amount)?, Staged::new(device, form, amount)?);
+    staging.push(&samples, usize::MAX, Amount::default())?;
+    let stream = device.stream()?;
+    staging.upload(&stream, &staged, Amount::default())?;
+    stream.synchronize()?;
+    Ok(staged)
+}
+
+fn check_inflation(device: &Device) -> Result<std::result::Result<String, String>> {
+    let mut batches = 0;
+    for (inputs, counts, steps) in
+        [(100, Width::U8, 250), (700, Width::U16, 33), (20_000, Width::F32, 40), (3, Width::U32, 1)]
+    {
+        let lengths: &[usize] = if inputs > 1000 { &[40, 1] } else { &[250, 31, 1, 64] };
+        let density = if inputs > 1000 { 0.001 } else { 0.1 };
+        let batch = batch_of(&Case { inputs, counts, lengths, density, ..REFERENCE });
+        let shape = FrameShape { polarities: 1, height: 1, width: inputs };
+        let form = Form::of(shape, 250, [counts]);
+        let program = Program::new(device, form, MatmulPrecision::Highest)?;
+        let staged = stage(device, form, &batch)?;
+        let order = device.buffer_from(&[Order::sequential(batch.len() as u64)])?;
+        let source = Source::new(staged.columns(), order.address());
+        let stream = device.stream()?;
+        let dense = device.buffer(batch.len() * steps * inputs as usize)?;
+        stream.fill(&dense, 0xff)?;
+        let inflation = Inflation { steps, batch_size: batch.len() };
+        inflation.launch(&program, &stream, source, inputs as usize, 0, &dense)?;
+        let got = dense.read()?;
+        for (i, sample) in batch.frames.samples().enumerate() {
+            let mut expected = vec![0.0f32; steps * inputs as usize];
+            sample.write_dense(shape, &mut expected);
+            if got[i * expected.len()..][..expected.len()] != expected {
+                return Ok(Err(format!("sample {i} of {inputs} cells, {steps} steps, differs")));
+            }
+        }
+        batches += 1;
+    }
+    Ok(Ok(format!("{batches} batches equal")))
+}
+
+/// Draws whole epochs and looks which samples came.
+fn check_order(device: &Device) -> Result<std::result::Result<String, String>> {
+    const BATCH: usize = 100;
+    let form = Form { frame_ends: Width::U16, cells: Width::U8, counts: Width::U8 };
+    let program = Arc::new(Program::new(device, form, MatmulPrecision::Highest)?);
+    let case = Case { lengths: &[1], hidden: &[1], inputs: 1, classes: 1, ..REFERENCE };
+    let network = network_of(&case);
+    let stream = device.stream()?;
+    let mut drawn = 0;
+    for (samples, chunk_samples) in [(1, 64), (1000, 64), (20_001, 5000), (9000, 7)] {
+        let order = EpochOrder::new([9; 32], samples, chunk_samples, 7, 2);
+        let parts = order.parts();
+        let within: Vec<_> = parts.within.iter().map(Into::into).collect();
+        let within = device.buffer_from(&within)?;
+        let order_there = device.buffer_from(&[Order::shuffled(&parts, within.address(), samples)])?;
+        // Every sample is an empty frame whose class is its number.
+        let table: Vec<Sample> =
+            (0..samples).map(|i| Sample { first_frame: 0, first_entry: 0, frames: 1, label: i as u32 }).collect();
+        let (table, ends) = (device.buffer_from(&table)?, device.buffer_from(&[0_u8; 2])?);
+        let columns = Columns {
+            frame_ends: ends.address(),
+            cells: Address::null(),
+            counts: Address::null(),
+            samples: table.address(),
+        };
+        let source = Source::new(columns, order_there.address());
+        let extent = Extent { batch: BATCH, longest: 1, trained: false, kept: 0, batches: 0 };
+        let mut on_device = DeviceNetwork::new(program.clone(), &network, extent)?;
+        on_device.load(&stream, &network, None)?;
+        on_device.begin(&stream, 0, 0)?;
+        let mut got = Vec::new();
+        while got.len() < samples as usize {
+            on_device.draw(&stream, source, Some(1))?;
+            let here = BATCH.min(samples as usize - got.len());
+            got.extend(on_device.drawn(here)?.iter().map(|sample| u64::from(sample.label)));
+        }
+        let expected = (0..order.windows()).map(|w| order.window(w)).flat_map(|window| {
+            let at = |position| {
+                let (slot, inside) = window.at(position);
+                u64::from(window.chunks[slot]) * u64::from(chunk_samples) + inside as u64
+            };
+            window.positions.clone().map(at).collect::<Vec<_>>()
+        });
+        if !expected.eq(got.iter().copied()) {
+            return Ok(Err(format!("{samples} samples in chunks of {chunk_samples} come in another order")));
+        }
+        drawn += samples;
+    }
+    Ok(Ok(format!("{drawn} samples drawn")))
+}
+
+/// Trains a few steps, once as they come and once recorded, and one of them by the CPU's optimiser.
+fn check_training(device: &Device) -> Result<std::result::Result<String, String>> {
+    let case = Case { lengths: &[70, 20, 64], steps: 70, ..REFERENCE };
+    let (batch, network) = (batch_of(&case), network_of(&case));
+    let shape = FrameShape { polarities: 1, height: 1, width: case.inputs };
+    let form = Form::of(shape, case.steps, [case.counts]);
+    let program = Arc::new(Program::new(device, form, MatmulPrecision::Highest)?);
+    let staged = stage(device, form, &batch)?;
+    let order = device.buffer_from(&[Order::sequential(batch.len() as u64)])?;
+    let source = Source::new(staged.columns(), order.address());
+    let stream = device.stream()?;
+    let adam = Adam::new(AdamConfig::default(), network.parameters.flat().len());
+    let extent = Extent { batch: batch.len(), longest: case.steps, trained: true, kept: 0, batches: 4 };
+    let train = |recorded: bool, steps: usize| -> Result<(Vec<f32>, Parameters)> {
+        let mut on_device = DeviceNetwork::new(program.clone(), &network, extent)?;
+        on_device.load(&stream, &network, Some(&adam))?;
+        on_device.begin(&stream, 0, 0)?;
+        let step = || on_device.step(&stream, source, Some(case.steps));
+        if recorded {
+            let graph = stream.capture(&[], step)?;
+            (0..steps).try_for_each(|_| stream.replay(&graph))?;
+        } else {
+            (0..steps).try_for_each(|_| step())?;
+        }
+        let mut gradients = Parameters::zeros(network.shape().clone());
+        on_device.read_gradients(&mut gradients)?;
+        Ok((on_device.parameters()?, gradients))
+    };
+    let (eager, replayed) = (train(false, 4)?.0, train(true, 4)?.0);
+    if eager != replayed {
+        return Ok(Err("replayed steps come to other parameters".into()));
+    }
+    let (updated, gradients) = train(false, 1)?;
+    let mut expected = network.parameters.clone();
+    adam.clone().update(expected.flat_mut(), gradients.flat());
+    let apart = relative_difference(&updated, expected.flat());
+    let words = format!("parameters apart by {apart:.1e} after an update, 1e-7 allowed");
+    Ok(if apart <= 1e-7 && eager.iter().all(|w| w.is_finite()) { Ok(words) } else { Err(words) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_have_what_their_names_say() {
+        for case in cases() {
+            let batch = batch_of(&case);
+            let frames = &batch.frames;
+            assert_eq!(frames.len(), case.lengths.len(), "{}", case.name);
+            if matches!(case.counts, Width::U16 | Width::U32) {
+                assert!(frames.samples().any(|s| s.counts.max() > Some(255)), "{}", case.name);
+            }
+        }
+    }
+}

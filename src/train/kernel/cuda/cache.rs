@@ -1,0 +1,102 @@
+//! Compiled kernels on disk, so that a machine compiles them once: NVRTC takes seconds, and a run starts at once.
+//!
+//! A file is named by a hash of all that the code depends on, and ends with a hash of itself. The cache is never a
+//! reason to fail: what cannot be read or is damaged is compiled, and what cannot be written is left.
+
+use std::path::{Path, PathBuf};
+
+use super::compile::{Image, Source, check_compiler, compile, nvrtc_version};
+use super::device::Device;
+use crate::error::Result;
+use crate::publish::publish;
+
+/// The code of a program for a device, from the disk if it was compiled before: from the folder that the environment
+/// variable TONIC_CACHE names, or else `tonic-toolkit` in XDG_CACHE_HOME or `~/.cache`.
+///
+/// # Errors
+/// Those of [`check_compiler`] and [`compile`].
+pub fn cached(source: &Source, device: &Device) -> Result<Image> {
+    check_compiler(device)?;
+    cached_in(folder().as_deref(), source, device.capability())
+}
+
+/// The same for GPUs of a compute capability, and in another folder, or none.
+///
+/// # Errors
+/// Those of [`compile`].
+pub fn cached_in(folder: Option<&Path>, source: &Source, architecture: (u32, u32)) -> Result<Image> {
+    let Some(folder) = folder else {
+        return compile(source, architecture);
+    };
+    let path = folder.join(name(source, architecture, nvrtc_version()?));
+    if let Some(image) = std::fs::read(&path).ok().and_then(whole) {
+        return Ok(image);
+    }
+    let image = compile(source, architecture)?;
+    let mut content = image.bytes().to_vec();
+    content.extend(blake3::hash(image.bytes()).as_bytes());
+    if std::fs::create_dir_all(folder).is_ok() {
+        let _ = publish(&path, &content);
+    }
+    Ok(image)
+}
+
+/// The image in a file's bytes, if they are what was written.
+fn whole(mut content: Vec<u8>) -> Option<Image> {
+    let (bytes, hash) = content.split_last_chunk::<{ blake3::OUT_LEN }>()?;
+    let len = bytes.len();
+    (blake3::hash(bytes) == *hash).then(|| {
+        content.truncate(len);
+        Image::again(content)
+    })
+}
+
+/// The name of a program's file.
+fn name(source: &Source, architecture: (u32, u32), nvrtc: (u32, u32)) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    add(env!("CARGO_PKG_VERSION"));
+    add(&format!("{nvrtc:?} {architecture:?}"));
+    add(source.text);
+    for (name, value) in source.defines {
+        add(name);
+        add(value);
+    }
+    format!("{}.kernels", hasher.finalize().to_hex())
+}
+
+/// Where compiled kernels are kept, if the environment says.
+fn folder() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("TONIC_CACHE")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|base| base.join("tonic-toolkit")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/tonic-toolkit")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_of_one_text_one_set_of_defines_and_one_compiler() {
+        let defines = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+        };
+        let named = |text, pairs: &[(&str, &str)], architecture, nvrtc| {
+            name(&Source { text, defines: &defines(pairs) }, architecture, nvrtc)
+        };
+        let names = [
+            named("text", &[("A", "1")], (9, 0), (13, 0)),
+            named("text ", &[("A", "1")], (9, 0), (13, 0)),
+            named("text", &[("A", "2")], (9, 0), (13, 0)),
+            named("text", &[("A1", "")], (9, 0), (13, 0)),
+            named("text", &[], (9, 0), (13, 0)),
+            named("text", &[("A", "1")], (8, 0), (13, 0)),
+            named("text", &[("A", "1")], (9, 0), (13, 1)),
+        ];
+        assert_eq!(names.iter().collect::<std::collections::HashSet<_>>().len(), names.len());
+    }
+}

@@ -1,0 +1,248 @@
+//! Where the driver and NVRTC are found, looked for before cudarc is asked: it panics where one is missing.
+//!
+//! The driver is the system's. NVRTC is wherever the loader finds it by name, which is libtorch's folder where
+//! `scripts/setup` built this, or beside the libtorch that runs, or in the one of `--libtorch`, which goes first.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use cudarc::{driver, nvrtc};
+use libloading::Library;
+use libloading::os::unix::{Library as Opened, RTLD_GLOBAL, RTLD_NOW};
+
+use crate::error::{Error, Result};
+
+/// All calls into the driver.
+const DRIVER_CALLS: [&str; 45] = [
+    "cuCtxSetCurrent",
+    "cuCtxSynchronize",
+    "cuDeviceGet",
+    "cuDeviceGetAttribute",
+    "cuDeviceGetCount",
+    "cuDeviceGetName",
+    "cuDevicePrimaryCtxRelease_v2",
+    "cuDevicePrimaryCtxRetain",
+    "cuDeviceTotalMem_v2",
+    "cuDriverGetVersion",
+    "cuEventCreate",
+    "cuEventDestroy_v2",
+    "cuEventElapsedTime_v2",
+    "cuEventRecord",
+    "cuEventSynchronize",
+    "cuFuncSetAttribute",
+    "cuGetErrorName",
+    "cuGetErrorString",
+    "cuGraphDestroy",
+    "cuGraphExecDestroy",
+    "cuGraphInstantiateWithFlags",
+    "cuGraphLaunch",
+    "cuInit",
+    "cuLaunchKernel",
+    "cuMemAlloc_v2",
+    "cuMemFreeHost",
+    "cuMemFree_v2",
+    "cuMemGetInfo_v2",
+    "cuMemHostAlloc",
+    "cuMemcpyDtoDAsync_v2",
+    "cuMemcpyDtoHAsync_v2",
+    "cuMemcpyDtoH_v2",
+    "cuMemcpyHtoDAsync_v2",
+    "cuMemcpyHtoD_v2",
+    "cuMemsetD8Async",
+    "cuModuleGetFunction",
+    "cuModuleLoadData",
+    "cuStreamBeginCapture_v2",
+    "cuStreamCreate",
+    "cuStreamDestroy_v2",
+    "cuStreamEndCapture",
+    "cuStreamIsCapturing",
+    "cuStreamQuery",
+    "cuStreamSynchronize",
+    "cuStreamWaitEvent",
+];
+
+/// All calls into NVRTC.
+const NVRTC_CALLS: [&str; 12] = [
+    "nvrtcCompileProgram",
+    "nvrtcCreateProgram",
+    "nvrtcDestroyProgram",
+    "nvrtcGetCUBIN",
+    "nvrtcGetCUBINSize",
+    "nvrtcGetNumSupportedArchs",
+    "nvrtcGetPTX",
+    "nvrtcGetPTXSize",
+    "nvrtcGetProgramLog",
+    "nvrtcGetProgramLogSize",
+    "nvrtcGetSupportedArchs",
+    "nvrtcVersion",
+];
+
+/// Where `--libtorch` says that libtorch's libraries are.
+static CHOSEN_LIBTORCH: OnceLock<PathBuf> = OnceLock::new();
+
+/// Takes libtorch's CUDA part, and NVRTC, from `dir`: torch's folder, the one that holds it, or its libraries'. It is
+/// for the whole process, before the first device is opened; a second choice changes nothing.
+///
+/// # Errors
+/// [`Error::Usage`] where there is no libtorch.
+pub fn set_libtorch(dir: &Path) -> Result<()> {
+    let folders = [dir.join("lib"), dir.join("torch/lib"), dir.into()];
+    match folders.into_iter().find(|folder| folder.join("libtorch_cpu.so").exists()) {
+        Some(folder) => {
+            CHOSEN_LIBTORCH.get_or_init(|| folder);
+            Ok(())
+        }
+        None => Err(Error::usage("--libtorch", "a folder with lib/libtorch_cpu.so", dir.display())),
+    }
+}
+
+/// The folder of libtorch's libraries that the user chose.
+pub(super) fn chosen_libtorch() -> Option<&'static Path> {
+    CHOSEN_LIBTORCH.get().map(PathBuf::as_path)
+}
+
+/// The folder of libtorch's libraries that this process runs with.
+pub(super) fn running_libtorch() -> Option<PathBuf> {
+    loaded(|name| name == "libtorch_cpu.so" || name == "libc10.so")
+}
+
+/// The folder from which a library is loaded whose file name is a wanted one.
+fn loaded(wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
+    folder_in(&std::fs::read_to_string("/proc/self/maps").ok()?, wanted)
+}
+
+/// The same, from a process's map of its memory, whose lines end with paths.
+fn folder_in(maps: &str, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
+    let mut paths = maps.lines().filter_map(|line| Some(Path::new(&line[line.find('/')?..])));
+    let path = paths.find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&wanted))?;
+    path.parent().map(Path::to_path_buf)
+}
+
+/// Opens a library for the rest of the process, so that its symbols, and it by its name, are there for all others.
+pub(super) fn open(path: &Path) -> std::result::Result<(), String> {
+    // SAFETY: the libraries that are opened here (NVRTC, its builtins, libtorch's CUDA part) are made to be loaded at
+    // run time: their initialisers ask nothing of the process.
+    let library = unsafe { Opened::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
+    library.map(std::mem::forget).map_err(|e| e.to_string())
+}
+
+/// The calls that a library lacks.
+fn missing<'a>(library: &Library, calls: &[&'a str]) -> Option<&'a str> {
+    // SAFETY: the symbol is only looked for.
+    calls.iter().find(|call| unsafe { library.get::<*const ()>(call.as_bytes()) }.is_err()).copied()
+}
+
+/// Whether the driver can be called; if not, why.
+pub(super) fn driver() -> std::result::Result<(), String> {
+    // SAFETY: the driver's initialisers ask nothing of the process.
+    if !unsafe { driver::sys::is_culib_present() } {
+        return Err("no NVIDIA driver is installed (libcuda.so.1 was not found)".into());
+    }
+    // SAFETY: the same; it is there, so this does not panic.
+    match missing(unsafe { driver::sys::culib() }, &DRIVER_CALLS) {
+        Some(call) => Err(format!("the NVIDIA driver is too old: it has no {call}")),
+        None => Ok(()),
+    }
+}
+
+/// Makes NVRTC ready to be called.
+///
+/// # Errors
+/// [`Error::Unavailable`] where it is not found, or is too old.
+pub(super) fn nvrtc() -> Result<()> {
+    static READY: OnceLock<()> = OnceLock::new();
+    if READY.get().is_some() {
+        return Ok(());
+    }
+    let unavailable =
+        |why| Err(Error::Unavailable { what: "NVRTC, which compiles the kernels for the GPU,".into(), why });
+    if let Err(looked) = find_nvrtc() {
+        return unavailable(format!("no libnvrtc.so.13 {looked}; scripts/setup brings it"));
+    }
+    // SAFETY: NVRTC's initialisers ask nothing of the process; it is there, so this does not panic.
+    if let Some(call) = missing(unsafe { nvrtc::sys::culib() }, &NVRTC_CALLS) {
+        return unavailable(format!("the one that was found is too old: it has no {call}"));
+    }
+    // NVRTC opens its builtins by name as it compiles, which finds them where they are open already.
+    for file in
+        loaded(|name| name.starts_with("libnvrtc.so")).and_then(|folder| folder.read_dir().ok()).into_iter().flatten()
+    {
+        let builtins = file.map(|file| file.path()).ok();
+        if let Some(path) = builtins.filter(|path| path.to_string_lossy().contains("/libnvrtc-builtins.so")) {
+            // One that cannot be opened is missed by NVRTC, whose log says so.
+            let _ = open(&path);
+        }
+    }
+    READY.get_or_init(|| ());
+    Ok(())
+}
+
+/// Opens NVRTC where cudarc finds it by name; if there is none, where was looked.
+fn find_nvrtc() -> std::result::Result<(), String> {
+    let mut folders: Vec<PathBuf> = chosen_libtorch().map(nvrtc_folders).into_iter().flatten().collect();
+    folders.retain(|folder| !opens_in(folder));
+    // SAFETY: NVRTC's initialisers ask nothing of the process.
+    let present = || unsafe { nvrtc::sys::is_culib_present() };
+    if present() {
+        return Ok(());
+    }
+    let beside = running_libtorch().map(|folder| nvrtc_folders(&folder)).into_iter().flatten();
+    folders.extend(beside);
+    if folders.iter().any(|folder| opens_in(folder)) && present() {
+        return Ok(());
+    }
+    let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    Err(format!("where the system looks, nor in {}", names.join(", ")))
+}
+
+/// Opens the NVRTC in a folder, if it has one.
+fn opens_in(folder: &Path) -> bool {
+    ["libnvrtc.so.13", "libnvrtc.so.12"].iter().any(|name| open(&folder.join(name)).is_ok())
+}
+
+/// Where NVRTC is, seen from libtorch's libraries: among them, or in a wheel of its own beside torch's.
+fn nvrtc_folders(libtorch: &Path) -> Vec<PathBuf> {
+    ["", "../../nvidia/cu13/lib", "../../nvidia/cuda_nvrtc/lib"].iter().map(|place| libtorch.join(place)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_is_found_in_the_map_of_memory() {
+        let maps = "7f00-7f01 r-xp 00000000 fe:00 17                         /usr/lib/libm.so.6
+7f02-7f03 rw-p 00000000 00:00 0
+7f04-7f05 r--p 00000000 fe:00 18                         /home/a b/torch/lib/libtorch_cpu.so
+7f06-7f07 rw-p 00000000 00:00 0                          [stack]";
+        let folder = folder_in(maps, |name| name == "libtorch_cpu.so");
+        assert_eq!(folder.as_deref(), Some(Path::new("/home/a b/torch/lib")));
+        assert_eq!(folder_in(maps, |name| name == "libc10.so"), None);
+    }
+
+    /// A call that is not in the lists is not looked for, and ends in a panic where it is missing.
+    #[test]
+    fn every_call_is_in_the_lists() {
+        let sources = [
+            include_str!("compile.rs"),
+            include_str!("device.rs"),
+            include_str!("event.rs"),
+            include_str!("graph.rs"),
+            include_str!("memory.rs"),
+            include_str!("module.rs"),
+            include_str!("stream.rs"),
+        ];
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let mut calls: Vec<&str> = sources
+            .iter()
+            .flat_map(|source| source.split("sys::").skip(1))
+            .map(|rest| &rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())])
+            .filter(|name| name.starts_with("nvrtc") || name.starts_with("cu"))
+            .filter(|name| *name != "nvrtcResult" && *name != "nvrtcProgram")
+            .collect();
+        calls.sort_unstable();
+        calls.dedup();
+        let listed: Vec<&str> = DRIVER_CALLS.into_iter().chain(NVRTC_CALLS).collect();
+        assert_eq!(calls, listed);
+    }
+}

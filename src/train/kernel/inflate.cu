@@ -1,0 +1,56 @@
+// Frames as they are kept, (cell, count) of each, made dense.
+
+// Where a frame's entries begin and end in its sample.
+__device__ __forceinline__ u32 frame_start(const Columns& columns, u64 first_frame, u32 frame) {
+    return frame == 0 ? 0 : ((const FrameEnd*)columns.frame_ends)[first_frame + frame - 1];
+}
+
+__device__ __forceinline__ u32 frame_end(const Columns& columns, u64 first_frame, u32 frame) {
+    return ((const FrameEnd*)columns.frame_ends)[first_frame + frame];
+}
+
+// The first of entries `start` to `end`, whose cells ascend, with a cell of at least `cell`.
+__device__ __forceinline__ u32 lower_bound(const Cell* cells, u32 start, u32 end, u32 cell) {
+    while (start < end) {
+        u32 middle = start + (end - start) / 2;
+        if (cells[middle] < cell) start = middle + 1;
+        else end = middle;
+    }
+    return start;
+}
+
+// A batch as dense float32, (B, T, C): frames beyond a sample's are 0, and frames beyond T left out. A block makes
+// `block_frames` frames of `block_cells` cells of a sample, in shared memory first.
+KERNEL(inflate, InflateArgs, 256) {
+    const Order& order = *args.order;
+    float* tile = (float*)dynamic_shared_memory();
+    u32 parts = (args.cells + args.block_cells - 1) / args.block_cells;
+    u32 blocks = (args.steps + args.block_frames - 1) / args.block_frames * parts;
+    u32 b = blockIdx.x / blocks, block = blockIdx.x % blocks;
+    u32 t0 = block / parts * args.block_frames, c0 = block % parts * args.block_cells;
+    u64 position = args.position + b;
+    u32 frames = min(args.block_frames, args.steps - t0), cells = min(args.block_cells, args.cells - c0);
+    u32 n = frames * cells;
+    if (position >= order.end) return;
+    for (u32 i = threadIdx.x; i < n; i += blockDim.x) tile[i] = 0.0f;
+    __syncthreads();
+    const Sample& sample = args.columns.samples[sample_at(order, position)];
+    const Cell* cell = (const Cell*)args.columns.cells + sample.first_entry;
+    const Count* count = (const Count*)args.columns.counts + sample.first_entry;
+    // A warp a frame.
+    for (u32 f = threadIdx.x / 32; f < frames && t0 + f < sample.frames; f += blockDim.x / 32) {
+        u32 e = frame_start(args.columns, sample.first_frame, t0 + f);
+        u32 end = frame_end(args.columns, sample.first_frame, t0 + f);
+        if (parts > 1) e = lower_bound(cell, e, end, c0);
+        for (e += threadIdx.x % 32; e < end && cell[e] - c0 < cells; e += 32) {
+            tile[f * cells + (cell[e] - c0)] = (float)count[e];
+        }
+    }
+    __syncthreads();
+    float* out = args.dense + (((size_t)b * args.steps + t0) * args.cells + c0);
+    if (parts == 1 && n % 4 == 0 && (size_t)out % 16 == 0) {
+        for (u32 i = threadIdx.x; i < n / 4; i += blockDim.x) ((float4*)out)[i] = ((const float4*)tile)[i];
+    } else {
+        for (u32 i = threadIdx.x; i < n; i += blockDim.x) out[i / cells * (size_t)args.cells + i % cells] = tile[i];
+    }
+}

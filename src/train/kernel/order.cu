@@ -1,0 +1,86 @@
+// Which samples a batch has: the permutation of shard/order.rs, computed where the samples are.
+
+// MurmurHash3's finaliser.
+__device__ __forceinline__ u32 mix(u32 h) {
+    h = (h ^ (h >> 16)) * 0x85ebca6bu;
+    h = (h ^ (h >> 13)) * 0xc2b2ae35u;
+    return h ^ (h >> 16);
+}
+
+__device__ __forceinline__ u32 permuted(const Permutation& p, u32 i) {
+    u32 mask = (1u << p.half_bits) - 1;
+    do {
+        u32 left = i >> p.half_bits, right = i & mask;
+        for (int round = 0; round < 8; round++) {
+            u32 next = left ^ (mix(right ^ p.key[round]) & mask);
+            left = right;
+            right = next;
+        }
+        i = left << p.half_bits | right;
+    } while (i >= p.n);
+    return i;
+}
+
+// Samples in the slots before `slot`: all chunks are whole but the one in the short slot.
+__device__ __forceinline__ u64 samples_before(const Order& order, u64 slot) {
+    return slot * order.chunk_samples - (slot > order.short_slot ? order.missing : 0);
+}
+
+// The sample at a position of the epoch.
+__device__ __forceinline__ u64 sample_at(const Order& order, u64 position) {
+    if (!order.shuffled) return position;
+    u64 whole = (u64)order.window_chunks * order.chunk_samples;
+    u64 w = position / whole;
+    if (w + 1 < order.windows && position >= samples_before(order, (w + 1) * order.window_chunks)) w++;
+    u64 start = samples_before(order, w * order.window_chunks);
+    u64 place = start + permuted(order.within[w], (u32)(position - start));
+    // As if all chunks were whole.
+    if (place >= samples_before(order, (u64)order.short_slot + 1)) place += order.missing;
+    u32 chunk = permuted(order.slots, (u32)(place / order.chunk_samples));
+    return (u64)chunk * order.chunk_samples + place % order.chunk_samples;
+}
+
+// Draws the next batch: one block. Where training has stopped there is none.
+KERNEL(draw, DrawArgs, 256) {
+    State& state = *args.state;
+    const Order& order = *args.order;
+    u32* longest = (u32*)dynamic_shared_memory();
+    u64 begin = order.streamed ? 0 : state.next;
+    u64 left = state.stopped || begin >= order.end ? 0 : order.end - begin;
+    u32 samples = left < args.batch_size ? (u32)left : args.batch_size;
+    __syncthreads(); // the state has been read by all
+
+    u32 most = 0;
+    for (u32 i = threadIdx.x; i < samples; i += blockDim.x) {
+        u32 frames = args.samples[sample_at(order, begin + i)].frames;
+        most = max(most, frames);
+    }
+    longest[threadIdx.x] = most;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        for (u32 i = 1; i < blockDim.x; i++) most = max(most, longest[i]);
+        longest[0] = most;
+    }
+    __syncthreads();
+    // Tonic's PadTensors, or a fixed number; a longer sample keeps all its frames.
+    u32 steps = args.steps == 0xffffffffu ? longest[0] : args.steps;
+    for (u32 i = threadIdx.x; i < samples; i += blockDim.x) {
+        const Sample& sample = args.samples[sample_at(order, begin + i)];
+        Drawn& drawn = args.drawn[i];
+        drawn.first_frame = sample.first_frame;
+        drawn.first_entry = sample.first_entry;
+        drawn.frames = sample.frames;
+        drawn.label = sample.label;
+        drawn.steps = max(steps, sample.frames);
+    }
+    if (threadIdx.x == 0) {
+        state.begin = begin;
+        state.samples = samples;
+        if (samples > 0) {
+            state.next = begin + samples;
+            state.batch = state.batches;
+            state.batches += 1;
+            state.updates += 1;
+        }
+    }
+}

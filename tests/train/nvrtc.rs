@@ -1,0 +1,288 @@
+//! The compiler of the GPU's code, without a GPU: structs laid out alike on both sides, faults with their log, code on
+//! disk that is right or compiled anew, and a machine without a driver that says so.
+
+use std::fs::{read, read_dir, write};
+use std::mem::size_of;
+use std::path::{Path, PathBuf};
+
+use tonic_toolkit::column::Width;
+use tonic_toolkit::error::Error;
+use tonic_toolkit::kernel_struct;
+use tonic_toolkit::train::device::DeviceChoice;
+use tonic_toolkit::train::kernel::cuda::{
+    Address, Device, KernelStruct, Source, cached_in, compile, compile_ptx, load_libtorch_cuda, nvrtc_version,
+    set_libtorch,
+};
+use tonic_toolkit::train::kernel::interface::{
+    BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateArgs, ReadoutArgs, UpdateArgs,
+};
+use tonic_toolkit::train::kernel::program::{Form, MatmulPrecision, Variant};
+
+kernel_struct! {
+    /// Where samples lie.
+    pub struct Sample {
+        pub first: u64,
+        pub label: u16,
+        pub weights: [f32; 3],
+    }
+
+    /// All kinds of fields, with gaps between them.
+    pub struct Mixed {
+        pub out: Address<f32>,
+        pub scale: f64,
+        pub flag: u8,
+        pub count: u16,
+        pub shift: i32,
+        pub samples: Address<Sample>,
+        pub one: Sample,
+        pub tables: [Address<u32>; 2],
+        pub pairs: Address<[f32; 2]>,
+        pub last: u8,
+    }
+}
+
+kernel_struct! {
+    /// As a kernel's own copy of it may lag behind.
+    pub struct Shift {
+        pub values: Address<f32>,
+        pub len: u32,
+    }
+}
+
+const KERNEL: &str = r#"
+extern "C" __global__ void mixed(Mixed args) {
+    unsigned int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < args.count) args.out[i] = SCALE * args.one.weights[2] + args.samples[i].label + args.pairs[i][1];
+}
+"#;
+
+fn text() -> String {
+    [Sample::declaration(), Mixed::declaration(), KERNEL.into()].concat()
+}
+
+fn scale(value: &str) -> Vec<(String, String)> {
+    vec![("SCALE".into(), value.into())]
+}
+
+fn file_in(folder: &Path) -> PathBuf {
+    let files: Vec<PathBuf> = read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    files.into_iter().next().unwrap()
+}
+
+#[test]
+fn structs_have_the_same_layout_for_every_generation_of_gpus() {
+    let (text, defines) = (text(), scale("0.5f"));
+    let source = Source { text: &text, defines: &defines };
+    for architecture in [(8, 0), (9, 0), (10, 0)] {
+        let ptx = compile_ptx(&source, architecture).unwrap();
+        for words in [
+            format!(".param .align 8 .b8 mixed_param_0[{}]", size_of::<Mixed>()),
+            format!(".target sm_{}{}", architecture.0, architecture.1),
+        ] {
+            assert!(ptx.contains(&words), "no {words} in {ptx}");
+        }
+    }
+}
+
+#[test]
+fn code_is_for_the_gpu_or_for_older_ones_of_those_that_the_compiler_knows() {
+    let (text, defines) = (text(), scale("0.5f"));
+    let source = Source { text: &text, defines: &defines };
+    assert!(compile(&source, (9, 0)).unwrap().bytes().starts_with(b"\x7fELF"));
+    let image = compile(&source, (9, 9)).unwrap();
+    let ptx = String::from_utf8(image.bytes().to_vec()).unwrap();
+    assert!(ptx.contains(".target sm_90") && ptx.ends_with('\0'), "{ptx}");
+    let fault = compile(&source, (3, 5)).unwrap_err().to_string();
+    assert_eq!(fault, "cannot compile kernels for compute capability 3.5: NVRTC knows only newer GPUs");
+    assert!(nvrtc_version().unwrap() >= (12, 0));
+}
+
+#[test]
+fn another_layout_does_not_compile() {
+    let declared = Shift::declaration();
+    for (right, wrong) in [
+        ("sizeof(Shift) == 16", "sizeof(Shift) == 24"),
+        ("alignof(Shift) == 8", "alignof(Shift) == 4"),
+        ("TONIC_OFFSET(Shift, len) == 8", "TONIC_OFFSET(Shift, len) == 12"),
+    ] {
+        assert!(compile_ptx(&Source { text: &declared, defines: &[] }, (9, 0)).is_ok());
+        let text = declared.replace(right, wrong);
+        assert_ne!(text, declared);
+        let fault = compile_ptx(&Source { text: &text, defines: &[] }, (9, 0)).unwrap_err();
+        assert!(matches!(fault, Error::Cuda { .. }) && fault.exit_code() == 1);
+        let words = fault.to_string();
+        for word in ["cannot compile kernels for compute_90: kernels.cu(", "static assertion failed", "Shift: Rust has"]
+        {
+            assert!(words.contains(word), "no {word:?} in {words}");
+        }
+        assert!(words.contains(wrong) && words.contains("1 error"), "{words}");
+    }
+}
+
+#[test]
+fn an_error_has_the_first_lines_of_the_log() {
+    let text: String = (0..40).map(|i| format!("unknown_{i} x{i};\n")).collect();
+    let words = compile(&Source { text: &text, defines: &[] }, (9, 0)).unwrap_err().to_string();
+    assert!(words.contains("unknown_0") && words.ends_with(" more lines)"), "{words}");
+    assert!(words.lines().count() <= 13, "{words}");
+    let words = compile(&Source { text: "a\0b", defines: &[] }, (9, 0)).unwrap_err().to_string();
+    assert!(words.contains("a zero in it"), "{words}");
+}
+
+#[test]
+fn code_on_disk_is_the_same_and_what_is_damaged_is_compiled_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("not/there/yet");
+    let (text, defines) = (text(), scale("0.5f"));
+    let source = Source { text: &text, defines: &defines };
+    let cached = || cached_in(Some(&folder), &source, (9, 0)).unwrap();
+    let image = cached();
+    assert_eq!(image, cached_in(None, &source, (9, 0)).unwrap());
+    let (file, whole) = (file_in(&folder), read(file_in(&folder)).unwrap());
+
+    // The file is what is given: one that is whole, but of other code, is taken.
+    let mut other = b"other code".to_vec();
+    other.extend(blake3::hash(&other).as_bytes());
+    write(&file, &other).unwrap();
+    assert_eq!(cached().bytes(), b"other code");
+
+    for (name, damaged) in [
+        ("cut short", whole[..whole.len() - 1].to_vec()),
+        ("a bit flipped", [&whole[..100], &[whole[100] ^ 4], &whole[101..]].concat()),
+        ("another hash", [&whole[..whole.len() - 1], &[!whole[whole.len() - 1]]].concat()),
+        ("shorter than a hash", vec![7; 9]),
+        ("empty", vec![]),
+    ] {
+        write(&file, damaged).unwrap();
+        assert_eq!(cached(), image, "{name}");
+        assert_eq!(read(&file).unwrap(), whole, "{name}");
+    }
+
+    // Another program, and another GPU, have files of their own.
+    let others = scale("0.25f");
+    assert_ne!(cached_in(Some(&folder), &Source { text: &text, defines: &others }, (9, 0)).unwrap(), image);
+    assert_ne!(cached_in(Some(&folder), &source, (8, 0)).unwrap(), image);
+    assert_eq!(read_dir(&folder).unwrap().count(), 3);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_no_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    write(&file, "no folder").unwrap();
+    let (text, defines) = (text(), scale("0.5f"));
+    let source = Source { text: &text, defines: &defines };
+    let image = compile(&source, (9, 0)).unwrap();
+    assert_eq!(cached_in(Some(&file.join("folder")), &source, (9, 0)).unwrap(), image);
+    assert_eq!(cached_in(Some(Path::new("/proc/kernels")), &source, (9, 0)).unwrap(), image);
+}
+
+#[test]
+fn threads_compile_at_once_and_share_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (text, defines) = (text(), scale("0.5f"));
+    let source = Source { text: &text, defines: &defines };
+    let images: Vec<_> = std::thread::scope(|scope| {
+        let compile = || cached_in(Some(dir.path()), &source, (9, 0)).unwrap();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(compile)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(images.iter().all(|image| *image == images[0]));
+    assert_eq!(cached_in(Some(dir.path()), &source, (9, 0)).unwrap(), images[0]);
+}
+
+#[test]
+fn a_machine_without_a_driver_says_so_and_trains_on_the_cpu() {
+    if Device::count().is_ok() {
+        println!("skipped: this machine has a driver and a GPU");
+        return;
+    }
+    let fault = Device::open(3).unwrap_err();
+    assert!(matches!(fault, Error::Unavailable { .. }) && fault.exit_code() == 2, "{fault}");
+    let words = fault.to_string();
+    assert!(words.starts_with("--device cuda:3 is not available: ") && words.lines().count() == 1, "{words}");
+    assert!(words.contains("NVIDIA driver"), "{words}");
+    assert_eq!(DeviceChoice::Cuda(3).resolve().unwrap_err().to_string(), words);
+
+    let auto = DeviceChoice::Auto.resolve().unwrap();
+    assert!(
+        auto.device.is_none() && auto.why.starts_with("cpu: ") && auto.why.contains("NVIDIA driver"),
+        "{}",
+        auto.why
+    );
+    assert_eq!(DeviceChoice::Cpu.resolve().unwrap().why, "cpu");
+}
+
+#[test]
+fn a_libtorch_without_its_cuda_part_says_what_brings_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let fault = set_libtorch(dir.path()).unwrap_err();
+    assert!(matches!(fault, Error::Usage { .. }) && fault.to_string().contains("lib/libtorch_cpu.so"), "{fault}");
+    // A process has tch's libtorch only once it has called it.
+    tch::manual_seed(0);
+    match load_libtorch_cuda() {
+        Ok(()) => println!("skipped: this libtorch has its CUDA part"),
+        Err(fault) => {
+            let words = fault.to_string();
+            assert!(matches!(fault, Error::Unavailable { .. }) && words.lines().count() == 1, "{words}");
+            assert!(words.contains("has no libtorch_cuda.so; scripts/setup --cuda brings it"), "{words}");
+        }
+    }
+}
+
+/// Every form of the input, precision and size of shared memory that a program is compiled for.
+fn variants() -> Vec<Variant> {
+    let forms = [
+        (Width::U16, Width::U8, Width::U8),
+        (Width::U16, Width::U16, Width::U16),
+        (Width::U32, Width::U32, Width::U32),
+        (Width::U32, Width::U16, Width::F32),
+    ];
+    let forms = forms.map(|(frame_ends, cells, counts)| Form { frame_ends, cells, counts });
+    let precisions = [MatmulPrecision::Highest, MatmulPrecision::High, MatmulPrecision::Medium];
+    let variant = |form, precision, room| Variant::new(form, precision, room);
+    let mut variants: Vec<Variant> =
+        precisions.iter().map(|&precision| variant(forms[0], precision, 232_448)).collect();
+    variants.extend(forms[1..].iter().map(|&form| variant(form, MatmulPrecision::Highest, 101_376)));
+    assert_eq!(variants.iter().map(|variant| variant.stages).collect::<Vec<_>>(), [2, 2, 2, 1, 1, 1]);
+    variants
+}
+
+#[test]
+fn every_kernel_compiles_for_every_generation() {
+    for (i, variant) in variants().iter().enumerate() {
+        let (text, defines) = (Variant::text(), variant.defines());
+        let source = Source { text: &text, defines: &defines };
+        for architecture in [(8, 0), (9, 0), (10, 0)] {
+            // All generations for one variant, and all variants for one generation.
+            if i > 0 && architecture != (9, 0) {
+                continue;
+            }
+            let ptx = compile_ptx(&source, architecture).unwrap();
+            for (name, size) in KERNELS {
+                let start = ptx.find(&format!(".entry {name}(")).unwrap_or_else(|| panic!("no {name}"));
+                let declared = &ptx[start..start + ptx[start..].find('{').unwrap()];
+                assert!(declared.contains(&format!("[{size}]")), "{name}: {declared}");
+            }
+        }
+        // Down to the machine's own code, as it is loaded.
+        compile(&source, (9, 0)).unwrap();
+    }
+}
+
+/// The kernels, and what the host gives each.
+const KERNELS: [(&str, usize); 12] = [
+    ("draw", size_of::<DrawArgs>()),
+    ("inflate", size_of::<InflateArgs>()),
+    ("iaf_forward_cells", size_of::<ForwardArgs>()),
+    ("iaf_forward", size_of::<ForwardArgs>()),
+    ("readout", size_of::<ReadoutArgs>()),
+    ("readout_gradient", size_of::<ReadoutArgs>()),
+    ("iaf_backward_constant", size_of::<BackwardArgs>()),
+    ("iaf_backward", size_of::<BackwardArgs>()),
+    ("weight_gradient_cells", size_of::<GradientArgs>()),
+    ("weight_gradient", size_of::<GradientArgs>()),
+    ("update", size_of::<UpdateArgs>()),
+    ("pack", size_of::<UpdateArgs>()),
+];
