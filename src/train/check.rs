@@ -96,6 +96,15 @@ fn cases() -> Vec<Case> {
         Case { name: "one sample, one step", lengths: &[1], steps: 1, ..REFERENCE },
         Case { name: "T = 251", lengths: &[251, 250], steps: 251, ..REFERENCE },
         Case { name: "700 channels", inputs: 700, lengths: &[60, 9], steps: 70, hidden: &[130, 70], ..REFERENCE },
+        Case {
+            name: "a camera's frames",
+            inputs: 20_000,
+            lengths: &[3, 2],
+            steps: 3,
+            density: 0.002,
+            hidden: &[64],
+            ..REFERENCE
+        },
         Case { name: "samples without events", lengths: &[1, 40], steps: 40, density: 0.0, ..REFERENCE },
         Case { name: "dense input", lengths: &[70, 3], steps: 64, density: 1.0, hidden: &[96], ..REFERENCE },
         Case { name: "wide layers", hidden: &[320, 200], lengths: &[64, 20], steps: 40, classes: 1, ..REFERENCE },

@@ -14,7 +14,7 @@ use tonic_toolkit::train::kernel::cuda::{
     set_libtorch,
 };
 use tonic_toolkit::train::kernel::interface::{
-    BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateArgs, ReadoutArgs, UpdateArgs,
+    BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateArgs, InflateInputArgs, ReadoutArgs, UpdateArgs,
 };
 use tonic_toolkit::train::kernel::program::{Form, MatmulPrecision, Variant};
 
@@ -272,9 +272,10 @@ fn every_kernel_compiles_for_every_generation() {
 }
 
 /// The kernels, and what the host gives each.
-const KERNELS: [(&str, usize); 12] = [
+const KERNELS: [(&str, usize); 14] = [
     ("draw", size_of::<DrawArgs>()),
     ("inflate", size_of::<InflateArgs>()),
+    ("inflate_input", size_of::<InflateInputArgs>()),
     ("iaf_forward_cells", size_of::<ForwardArgs>()),
     ("iaf_forward", size_of::<ForwardArgs>()),
     ("readout", size_of::<ReadoutArgs>()),
@@ -282,6 +283,7 @@ const KERNELS: [(&str, usize); 12] = [
     ("iaf_backward_constant", size_of::<BackwardArgs>()),
     ("iaf_backward", size_of::<BackwardArgs>()),
     ("weight_gradient_cells", size_of::<GradientArgs>()),
+    ("weight_gradient_input", size_of::<GradientArgs>()),
     ("weight_gradient", size_of::<GradientArgs>()),
     ("update", size_of::<UpdateArgs>()),
     ("pack", size_of::<UpdateArgs>()),

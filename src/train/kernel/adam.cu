@@ -50,10 +50,10 @@ KERNEL(update, UpdateArgs, 256) {
     if (row < layer.inputs || layer.readout) {
         const float* from = layer.partials + (size_t)row * layer.output_width + column;
         size_t plane = (size_t)layer.input_width * layer.output_width;
-#pragma unroll 4
+#pragma unroll 16
         for (u32 p = 0; p < layer.splits; p++) g += from[p * plane];
     } else {
-#pragma unroll 4
+#pragma unroll 16
         for (u32 b = 0; b < state.samples; b++) g += layer.bias_sums[(size_t)b * layer.output_width + column];
     }
     if (args.gradients) args.gradients[parameter] = g;

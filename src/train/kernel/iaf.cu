@@ -5,6 +5,12 @@
 // currents of TILE steps, then a thread for each neuron steps through them. What is kept is v, and the spikes or lambda as
 // the next product reads them: matrices (batch, T, neurons), T and neurons rounded up to whole tiles.
 
+// Threads of a block of the first layer, entries that it has in shared memory at a time, and potentials that a thread
+// fetches together.
+#define CELL_THREADS 256
+#define ENTRIES 2048
+#define VS 8
+
 struct Neuron {
     float theta, reciprocal, lower, peak, rate;
     bool exact;
@@ -62,33 +68,79 @@ struct Forward {
     }
 };
 
+// The entries of a tile of frames in shared memory, as far as they fit.
+struct Entries {
+    u32* ends;     // (TILE + 1): where each frame begins, and the last ends
+    Cell* cells;   // (ENTRIES)
+    Count* counts; // (ENTRIES)
+    u32 first;     // of those that are here
+
+    __device__ __forceinline__ Entries(u8* memory)
+        : ends((u32*)memory), cells((Cell*)(ends + TILE + 4)), counts((Count*)(cells + ENTRIES)), first(0) {}
+
+    // Threads `thread` of `threads` fetch where the frames from t0 on end.
+    __device__ __forceinline__ void fetch_ends(const Columns& columns, const Drawn& drawn, u32 t0, u32 thread, u32 threads) {
+        for (u32 t = thread; t <= TILE; t += threads) {
+            u32 frame = min(t0 + t, drawn.frames);
+            ends[t] = frame_start(columns, drawn.first_frame, frame);
+        }
+    }
+
+    // They fetch entries from `from` on.
+    __device__ __forceinline__ void fetch(const Columns& columns, const Drawn& drawn, u32 from, u32 thread, u32 threads) {
+        const Cell* cell = (const Cell*)columns.cells + drawn.first_entry;
+        const Count* count = (const Count*)columns.counts + drawn.first_entry;
+        u32 n = min(ends[TILE] - from, (u32)ENTRIES);
+#pragma unroll 4
+        for (u32 i = thread; i < n; i += threads) {
+            cells[i] = cell[from + i];
+            counts[i] = count[from + i];
+        }
+    }
+};
+
 // The first layer, straight from the cells: each active cell adds its row of W^T, in float32 and in their order.
-KERNEL(iaf_forward_cells, ForwardArgs, THREADS) {
+KERNEL(iaf_forward_cells, ForwardArgs, CELL_THREADS) {
     u32 sample = blockIdx.x, n0 = blockIdx.y * TILE;
     if (sample >= args.state->samples) return;
     const Drawn& drawn = args.drawn[sample];
-    const Cell* cell = (const Cell*)args.columns.cells + drawn.first_entry;
-    const Count* count = (const Count*)args.columns.counts + drawn.first_entry;
     float* currents = (float*)dynamic_shared_memory();
+    Entries entries((u8*)(currents + PLANE));
     Forward forward(args, sample, n0, drawn.steps);
-    u32 n = n0 + threadIdx.x % TILE;
-    bool real = n < args.neurons;
-    float bias = real ? args.bias[n] : 0.0f;
+    const u32 lane = threadIdx.x % TILE, n = n0 + lane;
+    const bool real = n < args.neurons;
+    const float bias = real ? args.bias[n] : 0.0f;
     const float* weights = args.weights + n;
+    entries.fetch_ends(args.columns, drawn, 0, threadIdx.x, CELL_THREADS);
+    __syncthreads();
+    entries.fetch(args.columns, drawn, entries.ends[0], threadIdx.x, CELL_THREADS);
+    __syncthreads();
     for (u32 t0 = 0; t0 < drawn.steps; t0 += TILE) {
-        for (u32 t = threadIdx.x / TILE; t < TILE; t += THREADS / TILE) {
-            float x = bias;
-            if (real && t0 + t < drawn.frames) {
-                u32 end = frame_end(args.columns, drawn.first_frame, t0 + t);
+        u32 end = entries.ends[TILE];
+        for (u32 first = entries.ends[0];; first += ENTRIES) {
+            u32 beyond = first + ENTRIES;
+            for (u32 t = threadIdx.x / TILE; t < TILE; t += CELL_THREADS / TILE) {
+                float x = first == entries.ends[0] ? bias : currents[t * STRIDE + lane];
+                u32 until = min(entries.ends[t + 1], beyond);
+                if (real) {
 #pragma unroll 4
-                for (u32 e = frame_start(args.columns, drawn.first_frame, t0 + t); e < end; e++) {
-                    x = fmaf((float)count[e], weights[(size_t)cell[e] * args.neurons], x);
+                    for (u32 e = max(entries.ends[t], first); e < until; e++) {
+                        x = fmaf((float)entries.counts[e - first], weights[(size_t)entries.cells[e - first] * args.neurons], x);
+                    }
                 }
+                currents[t * STRIDE + lane] = x;
             }
-            currents[t * STRIDE + threadIdx.x % TILE] = x;
+            __syncthreads();
+            if (beyond >= end) break;
+            entries.fetch(args.columns, drawn, beyond, threadIdx.x, CELL_THREADS);
+            __syncthreads();
         }
+        // A thread for each neuron steps; the others fetch what comes next.
+        const bool more = t0 + TILE < drawn.steps;
+        if (threadIdx.x < TILE) forward.step(t0, currents);
+        else if (more) entries.fetch_ends(args.columns, drawn, t0 + TILE, threadIdx.x - TILE, CELL_THREADS - TILE);
         __syncthreads();
-        forward.step(t0, currents);
+        if (more) entries.fetch(args.columns, drawn, entries.ends[0], threadIdx.x, CELL_THREADS);
         __syncthreads();
     }
     forward.end();
@@ -178,20 +230,24 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
         }
         u32 t0 = (tiles - 1 - part / depth) * TILE;
         const size_t at = ((size_t)sample * args.time + t0) * args.width + n;
-        // The exponentials of all steps at once: they wait for nothing.
-#pragma unroll 4
-        for (u32 t = threadIdx.x / TILE; t < TILE; t += THREADS / TILE) {
-            u32 to = t * STRIDE + threadIdx.x % TILE;
-            float gain = 0.0f, keep = 0.0f;
-            if (t0 + t < steps) {
-                float v = args.v[at + (size_t)t * args.width], sigma = neuron.surrogate(v);
-                gain = sigma * (CONSTANT ? row : gains[to]);
-                // Below the bound the state was replaced, so nothing flows back through it.
-                bool closed = fmaf(-neuron.theta, neuron.spikes(v), v) <= neuron.lower;
-                keep = closed ? 0.0f : fmaf(-neuron.theta, sigma, 1.0f);
+        // The exponentials of all steps at once: they wait for nothing but v, and for that together.
+        for (u32 t = threadIdx.x / TILE; t < TILE; t += VS * (THREADS / TILE)) {
+            float vs[VS];
+#pragma unroll
+            for (u32 i = 0; i < VS; i++) {
+                u32 step = t + i * (THREADS / TILE);
+                vs[i] = t0 + step < steps ? args.v[at + (size_t)step * args.width] : 0.0f;
             }
-            gains[to] = gain;
-            keeps[to] = keep;
+#pragma unroll
+            for (u32 i = 0; i < VS; i++) {
+                u32 step = t + i * (THREADS / TILE), to = step * STRIDE + threadIdx.x % TILE;
+                float sigma = neuron.surrogate(vs[i]);
+                // Below the bound the state was replaced, so nothing flows back through it.
+                bool closed = fmaf(-neuron.theta, neuron.spikes(vs[i]), vs[i]) <= neuron.lower;
+                bool real = t0 + step < steps;
+                gains[to] = real ? sigma * (CONSTANT ? row : gains[to]) : 0.0f;
+                keeps[to] = real && !closed ? fmaf(-neuron.theta, sigma, 1.0f) : 0.0f;
+            }
         }
         __syncthreads();
         if (threadIdx.x >= TILE) return;

@@ -54,3 +54,33 @@ KERNEL(inflate, InflateArgs, 256) {
         for (u32 i = threadIdx.x; i < n; i += blockDim.x) out[i / cells * (size_t)args.cells + i % cells] = tile[i];
     }
 }
+
+// A batch's input as the first layer's weight gradient reads it: in pieces, (INPUT_PIECES, batch, T, cells rounded up), to
+// the end of the tile in which a sample's frames end. A block makes `block_frames` frames.
+KERNEL(inflate_input, InflateInputArgs, 256) {
+    const u32 blocks = (args.time + args.block_frames - 1) / args.block_frames;
+    const u32 b = blockIdx.x / blocks, t0 = blockIdx.x % blocks * args.block_frames;
+    if (b >= args.state->samples) return;
+    const Drawn& drawn = args.drawn[b];
+    if (t0 >= (drawn.frames + TILE - 1) / TILE * TILE) return;
+    bf16* tile = (bf16*)dynamic_shared_memory();
+    const u32 frames = min(args.block_frames, args.time - t0), n = frames * args.width;
+    for (u32 i = threadIdx.x; i < INPUT_PIECES * n / 8; i += blockDim.x) ((uint4*)tile)[i] = make_uint4(0, 0, 0, 0);
+    __syncthreads();
+    const Cell* cell = (const Cell*)args.columns.cells + drawn.first_entry;
+    const Count* count = (const Count*)args.columns.counts + drawn.first_entry;
+    for (u32 f = threadIdx.x / 32; f < frames && t0 + f < drawn.frames; f += blockDim.x / 32) {
+        u32 end = frame_end(args.columns, drawn.first_frame, t0 + f);
+        for (u32 e = frame_start(args.columns, drawn.first_frame, t0 + f) + threadIdx.x % 32; e < end; e += 32) {
+            bf16 pieces[INPUT_PIECES];
+            split((float)count[e], pieces);
+            for (int p = 0; p < INPUT_PIECES; p++) tile[p * n + f * args.width + cell[e]] = pieces[p];
+        }
+    }
+    __syncthreads();
+    const size_t plane = (size_t)args.batch_size * args.time * args.width;
+    bf16* out = args.out + ((size_t)b * args.time + t0) * args.width;
+    for (u32 i = threadIdx.x; i < INPUT_PIECES * n / 8; i += blockDim.x) {
+        ((uint4*)(out + i / (n / 8) * plane))[i % (n / 8)] = ((const uint4*)tile)[i];
+    }
+}

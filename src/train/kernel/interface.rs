@@ -151,6 +151,26 @@ kernel_struct! {
         pub block_cells: u32,
     }
 
+    /// Of `inflate_input`.
+    pub struct InflateInputArgs {
+        /// The batch's size.
+        pub state: Address<State>,
+        /// The batch.
+        pub drawn: Address<Drawn>,
+        /// The input.
+        pub columns: Columns,
+        /// In pieces, (input pieces, batch, T, width), written.
+        pub out: Address<u16>,
+        /// Samples of a batch at most.
+        pub batch_size: u32,
+        /// T, rounded up.
+        pub time: u32,
+        /// Cells, rounded up.
+        pub width: u32,
+        /// Frames of a block.
+        pub block_frames: u32,
+    }
+
     /// A layer's neurons; see [`Neuron`](super::iaf::Neuron).
     pub struct NeuronArgs {
         /// Threshold.
@@ -231,15 +251,15 @@ kernel_struct! {
         pub above_width: u32,
     }
 
-    /// Of `weight_gradient` and `weight_gradient_cells`.
+    /// Of `weight_gradient`, `weight_gradient_input` and `weight_gradient_cells`.
     pub struct GradientArgs {
         /// The batch's size.
         pub state: Address<State>,
         /// The batch.
         pub drawn: Address<Drawn>,
-        /// Of the first layer: the input.
+        /// Of the last: the input.
         pub columns: Columns,
-        /// Of the others: the spikes of the layer before, (batch, T, before_width).
+        /// Of the others: what `inflate_input` made, or the spikes of the layer before, (batch, T, before_width).
         pub before: Address<u16>,
         /// In pieces, (pieces, batch, T, width).
         pub lambda: Address<u16>,
@@ -415,6 +435,7 @@ pub fn declarations() -> String {
         Score::declaration(),
         DrawArgs::declaration(),
         InflateArgs::declaration(),
+        InflateInputArgs::declaration(),
         NeuronArgs::declaration(),
         ForwardArgs::declaration(),
         BackwardArgs::declaration(),

@@ -24,20 +24,23 @@ __device__ __forceinline__ void inflate_tile(bf16* tile, const Columns& columns,
     }
 }
 
-template <bool CELLS>
+// Where what goes into a layer is from: the spikes of the layer before, the input made dense, or its cells.
+enum class From { SPIKES, INPUT, CELLS };
+
+template <From from>
 __device__ __forceinline__ void weight_gradient_of(const GradientArgs& args) {
-    constexpr int A = CELLS ? INPUT_PIECES : 1;
+    constexpr int A = from == From::SPIKES ? 1 : INPUT_PIECES;
     constexpr int stage = (A + PIECES) * PLANE;
     u32 tiles = args.width / TILE, m0 = blockIdx.x / tiles * TILE, n0 = blockIdx.x % tiles * TILE;
     u32 each = (args.batch_size + gridDim.y - 1) / gridDim.y, samples = args.state->samples;
     u32 first = blockIdx.y * each;
     bf16* stages = (bf16*)dynamic_shared_memory();
-    const size_t plane = (size_t)args.batch_size * args.time * args.width;
+    const size_t rows = (size_t)args.batch_size * args.time;
 
     // Steps of a sample in which something goes in.
     auto steps = [&](u32 sample) {
         const Drawn& drawn = args.drawn[sample];
-        return CELLS ? min(drawn.frames, drawn.steps) : drawn.steps;
+        return from == From::SPIKES ? drawn.steps : min(drawn.frames, drawn.steps);
     };
     u32 parts = 0, sample = first, t0 = 0, end = min(first + each, samples);
     for (u32 b = first; b < end; b++) parts += (steps(b) + TILE - 1) / TILE;
@@ -45,18 +48,23 @@ __device__ __forceinline__ void weight_gradient_of(const GradientArgs& args) {
         while (t0 >= steps(sample)) sample++, t0 = 0;
         bf16* to = stages + place * stage;
         size_t row = (size_t)sample * args.time + t0;
-        if (CELLS) inflate_tile(to, args.columns, args.drawn[sample], t0, m0);
-        else copy_tile(to, args.before + row * args.before_width + m0, args.before_width);
+        if (from == From::CELLS) {
+            inflate_tile(to, args.columns, args.drawn[sample], t0, m0);
+        } else {
+            for (int p = 0; p < A; p++) {
+                copy_tile(to + p * PLANE, args.before + (p * rows + row) * args.before_width + m0, args.before_width);
+            }
+        }
         for (int p = 0; p < PIECES; p++) {
-            copy_tile(to + (A + p) * PLANE, args.lambda + p * plane + row * args.width + n0, args.width);
+            copy_tile(to + (A + p) * PLANE, args.lambda + (p * rows + row) * args.width + n0, args.width);
         }
         t0 += TILE;
     };
     Sums sums;
     clear(sums);
     pipeline(parts, load, [&](u32, u32 place) {
-        const bf16* from = stages + place * stage;
-        multiply_columns<A, PIECES>(sums, from, from + A * PLANE);
+        const bf16* at = stages + place * stage;
+        multiply_columns<A, PIECES>(sums, at, at + A * PLANE);
     });
     float* out = args.partials + ((size_t)blockIdx.y * args.before_width + m0) * args.width + n0;
     for_each_pair(sums, [&](int row, int column, float left, float right) {
@@ -66,12 +74,40 @@ __device__ __forceinline__ void weight_gradient_of(const GradientArgs& args) {
 }
 
 KERNEL(weight_gradient, GradientArgs, THREADS) {
-    weight_gradient_of<false>(args);
+    weight_gradient_of<From::SPIKES>(args);
 }
 
-// Of the first layer, straight from the cells.
+// Of the first layer.
+KERNEL(weight_gradient_input, GradientArgs, THREADS) {
+    weight_gradient_of<From::INPUT>(args);
+}
+
+// Of the first layer where its input is too large to be made dense.
 KERNEL(weight_gradient_cells, GradientArgs, THREADS) {
-    weight_gradient_of<true>(args);
+    weight_gradient_of<From::CELLS>(args);
+}
+
+// The batch's mean loss, and how many of its samples were classified rightly: added in halves, which is one order.
+__device__ __forceinline__ void score(const ReadoutArgs& args, State& state, u32 samples) {
+    double* losses = (double*)dynamic_shared_memory();
+    u32* correct = (u32*)(losses + blockDim.x);
+    double loss = 0;
+    u32 right = 0;
+    for (u32 b = threadIdx.x; b < samples; b += blockDim.x) {
+        loss += args.losses[b];
+        right += args.predicted[b] == args.drawn[b].label;
+    }
+    losses[threadIdx.x] = loss, correct[threadIdx.x] = right;
+    for (u32 half = blockDim.x / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x >= half) continue;
+        losses[threadIdx.x] += losses[threadIdx.x + half];
+        correct[threadIdx.x] += correct[threadIdx.x + half];
+    }
+    if (threadIdx.x > 0) return;
+    loss = losses[0] / samples;
+    args.scores[state.batch] = {loss, correct[0], samples};
+    if (!(loss - loss == 0)) state.stopped = 1; // no update, and no further batch
 }
 
 // The readout's gradients, and in the last block the batch's loss: below a sum over time, all steps of a sample are one.
@@ -80,22 +116,14 @@ KERNEL(readout_gradient, ReadoutArgs, 256) {
     u32 samples = state.samples;
     if (samples == 0) return;
     if (blockIdx.x + 1 == gridDim.x) {
-        if (threadIdx.x > 0) return;
-        double loss = 0;
-        u32 correct = 0;
-        for (u32 b = 0; b < samples; b++) {
-            loss += args.losses[b];
-            correct += args.predicted[b] == args.drawn[b].label;
-        }
-        loss /= samples;
-        args.scores[state.batch] = {loss, correct, samples};
-        if (!(loss - loss == 0)) state.stopped = 1; // no update, and no further batch
+        score(args, state, samples);
         return;
     }
     u32 i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (args.neurons + 1) * args.classes) return;
     u32 h = i / args.classes, k = i % args.classes;
     float sum = 0.0f;
+#pragma unroll 8
     for (u32 b = 0; b < samples; b++) {
         float times = h < args.neurons ? args.totals[(size_t)b * args.width + h] : (float)args.drawn[b].steps;
         sum = fmaf(times, args.gradient[(size_t)b * args.classes + k], sum);

@@ -35,7 +35,8 @@ KERNEL(readout, ReadoutArgs, CLASSES * GROUPS) {
         __syncthreads();
     }
 
-    // The largest logit, by all threads and then by one; NaN is not the largest, but makes the sum NaN.
+    // Threads that have a class. The largest logit, by all of them and then by one; NaN is not the largest, but makes the sum NaN.
+    const u32 busy = min(args.classes, blockDim.x);
     float* largest = parts;
     u32* best = (u32*)(parts + CLASSES * GROUPS);
     float most = __uint_as_float(0xff800000u); // negative infinity
@@ -46,7 +47,7 @@ KERNEL(readout, ReadoutArgs, CLASSES * GROUPS) {
     largest[threadIdx.x] = most, best[threadIdx.x] = at;
     __syncthreads();
     if (threadIdx.x == 0) {
-        for (u32 i = 1; i < blockDim.x; i++) {
+        for (u32 i = 1; i < busy; i++) {
             // The first of equals.
             if (largest[i] > most || (largest[i] == most && best[i] < at)) most = largest[i], at = best[i];
         }
@@ -66,7 +67,7 @@ KERNEL(readout, ReadoutArgs, CLASSES * GROUPS) {
     parts[threadIdx.x] = sum;
     __syncthreads();
     if (threadIdx.x == 0) {
-        for (u32 i = 1; i < blockDim.x; i++) sum += parts[i];
+        for (u32 i = 1; i < busy; i++) sum += parts[i];
         parts[0] = sum;
         args.losses[place] = log((double)sum) + (double)most - (double)logits[drawn.label];
     }

@@ -48,22 +48,20 @@ KERNEL(draw, DrawArgs, 256) {
     u64 begin = order.streamed ? 0 : state.next;
     u64 left = state.stopped || begin >= order.end ? 0 : order.end - begin;
     u32 samples = left < args.batch_size ? (u32)left : args.batch_size;
-    __syncthreads(); // the state has been read by all
+    __syncthreads(); // the state has been read by all, and is written below
 
-    u32 most = 0;
-    for (u32 i = threadIdx.x; i < samples; i += blockDim.x) {
-        u32 frames = args.samples[sample_at(order, begin + i)].frames;
-        most = max(most, frames);
-    }
-    longest[threadIdx.x] = most;
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        for (u32 i = 1; i < blockDim.x; i++) most = max(most, longest[i]);
-        longest[0] = most;
-    }
-    __syncthreads();
     // Tonic's PadTensors, or a fixed number; a longer sample keeps all its frames.
-    u32 steps = args.steps == 0xffffffffu ? longest[0] : args.steps;
+    u32 steps = args.steps;
+    if (steps == 0xffffffffu) {
+        u32 most = 0;
+        for (u32 i = threadIdx.x; i < samples; i += blockDim.x) {
+            most = max(most, args.samples[sample_at(order, begin + i)].frames);
+        }
+        longest[threadIdx.x] = most;
+        __syncthreads();
+        steps = 0;
+        for (u32 i = 0; i < blockDim.x; i++) steps = max(steps, longest[i]);
+    }
     for (u32 i = threadIdx.x; i < samples; i += blockDim.x) {
         const Sample& sample = args.samples[sample_at(order, begin + i)];
         Drawn& drawn = args.drawn[i];

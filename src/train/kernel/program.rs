@@ -4,7 +4,7 @@
 //! ```text
 //! device.cuh    what all of them share: bfloat16 pieces, products of tiles
 //! order.cu      draw: which samples a batch has
-//! inflate.cu    inflate: a batch as dense float32
+//! inflate.cu    inflate: a batch as dense float32; inflate_input: as the first layer's weight gradient reads it
 //! iaf.cu        iaf_forward, iaf_backward: a layer over time and back, its matmul included
 //! linear.cu     weight_gradient, readout_gradient
 //! loss.cu       readout: logits, loss and its gradient
@@ -16,7 +16,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::cuda::{Device, Kernel, KernelStruct, Source, Stream, cached};
-use super::interface::{Sample, declarations};
+use super::interface::{Sample, TILE, declarations};
 use crate::column::Width;
 use crate::error::{Error, Result};
 use crate::frames::FrameShape;
@@ -36,7 +36,9 @@ const PLANE: usize = 64 * 72 * 2;
 const MULTIPLY_THREADS: usize = 128;
 /// Threads of the other kernels.
 pub const THREADS: usize = 256;
-/// Shared memory of a block of `inflate`.
+/// Entries that a block of the first layer has in shared memory, `ENTRIES` of `iaf.cu`.
+const ENTRIES: usize = 2048;
+/// Shared memory of a block of `inflate` and `inflate_input`.
 pub const INFLATE_BYTES: usize = 32 << 10;
 
 /// How exact the products of matrices on a GPU are, in the words of PyTorch's `set_float32_matmul_precision`.
@@ -107,7 +109,7 @@ impl Form {
     }
 
     /// bfloat16 pieces that hold every count: 8 bits a piece.
-    fn input_pieces(&self) -> usize {
+    pub fn input_pieces(&self) -> usize {
         match self.counts {
             Width::U8 => 1,
             Width::U16 => 2,
@@ -160,6 +162,11 @@ impl Variant {
         defines.map(|(name, value)| (name.to_string(), value)).into()
     }
 
+    /// Of currents, where frames end, and entries.
+    fn cells_bytes(&self) -> usize {
+        2 * PLANE + (TILE + 4) * size_of::<u32>() + ENTRIES * (self.form.cells.bytes() + self.form.counts.bytes())
+    }
+
     fn forward_bytes(&self) -> usize {
         2 * PLANE + self.stages * (1 + self.precision.pieces()) * PLANE
     }
@@ -173,7 +180,10 @@ impl Variant {
     }
 
     fn largest_block(&self) -> usize {
-        self.forward_bytes().max(self.backward_bytes()).max(self.gradient_bytes(self.form.input_pieces()))
+        self.cells_bytes()
+            .max(self.forward_bytes())
+            .max(self.backward_bytes())
+            .max(self.gradient_bytes(self.form.input_pieces()))
     }
 }
 
@@ -205,6 +215,8 @@ pub struct Program {
     pub draw: Entry,
     /// A batch as dense float32.
     pub inflate: Entry,
+    /// A batch as the first layer's weight gradient reads it.
+    pub inflate_input: Entry,
     /// The first layer over time.
     pub iaf_forward_cells: Entry,
     /// A further layer over time.
@@ -219,6 +231,8 @@ pub struct Program {
     pub iaf_backward: Entry,
     /// The first layer's weights.
     pub weight_gradient_cells: Entry,
+    /// The same, of an input that is dense.
+    pub weight_gradient_input: Entry,
     /// A further layer's weights.
     pub weight_gradient: Entry,
     /// Adam.
@@ -241,17 +255,19 @@ impl Program {
             Ok::<Entry, Error>(Entry { kernel, threads: threads as u32, shared_bytes })
         };
         let words = THREADS * size_of::<u32>();
-        let cells_bytes = variant.gradient_bytes(variant.form.input_pieces());
+        let input_bytes = variant.gradient_bytes(variant.form.input_pieces());
         Ok(Program {
             draw: entry("draw", THREADS, words)?,
             inflate: entry("inflate", THREADS, INFLATE_BYTES)?,
-            iaf_forward_cells: entry("iaf_forward_cells", MULTIPLY_THREADS, 2 * PLANE)?,
+            inflate_input: entry("inflate_input", THREADS, INFLATE_BYTES)?,
+            iaf_forward_cells: entry("iaf_forward_cells", THREADS, variant.cells_bytes())?,
             iaf_forward: entry("iaf_forward", MULTIPLY_THREADS, variant.forward_bytes())?,
             readout: entry("readout", THREADS, 2 * words)?,
-            readout_gradient: entry("readout_gradient", THREADS, 0)?,
+            readout_gradient: entry("readout_gradient", THREADS, 3 * words)?,
             iaf_backward_constant: entry("iaf_backward_constant", MULTIPLY_THREADS, 4 * PLANE)?,
             iaf_backward: entry("iaf_backward", MULTIPLY_THREADS, variant.backward_bytes())?,
-            weight_gradient_cells: entry("weight_gradient_cells", MULTIPLY_THREADS, cells_bytes)?,
+            weight_gradient_cells: entry("weight_gradient_cells", MULTIPLY_THREADS, input_bytes)?,
+            weight_gradient_input: entry("weight_gradient_input", MULTIPLY_THREADS, input_bytes)?,
             weight_gradient: entry("weight_gradient", MULTIPLY_THREADS, variant.gradient_bytes(1))?,
             update: entry("update", THREADS, 0)?,
             pack: entry("pack", THREADS, 0)?,

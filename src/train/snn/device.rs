@@ -1,9 +1,12 @@
 //! The network on a GPU: its buffers, and the kernels of a step in their order.
 //!
 //! ```text
-//! draw -> iaf_forward of each layer -> readout -> readout_gradient -> iaf_backward of each layer, last first
-//!      -> weight_gradient of each layer -> update
+//! draw -+-> iaf_forward of each layer -> readout -+-> iaf_backward of each layer, last first --------+-> update
+//!       |                                         |                |                                 |
+//!       +-> inflate_input                         +-> readout_gradient -> weight_gradient of each ---+
 //! ```
+//!
+//! The second row runs beside the first on a stream of its own: alone, neither fills a large GPU.
 //!
 //! Every launch has a fixed grid and fixed arguments; which samples a batch has, how many, and how often the weights were
 //! updated is in device memory. A step is therefore captured once and replayed, and the host is asked for nothing
@@ -14,18 +17,23 @@ use std::sync::Arc;
 use super::network::{Network, Parameters, Shape};
 use crate::error::Result;
 use crate::train::kernel::adam::Adam;
-use crate::train::kernel::cuda::{Address, Buffer, DeviceType, Pinned, Stream};
+use crate::train::kernel::cuda::{Address, Buffer, DeviceType, Event, Pinned, Stream};
 use crate::train::kernel::iaf::Neuron;
 use crate::train::kernel::interface::{
-    BackwardArgs, DrawArgs, Drawn, ForwardArgs, GradientArgs, Layer, NeuronArgs, ReadoutArgs, Score, Source, State,
-    TILE, UpdateArgs,
+    BackwardArgs, DrawArgs, Drawn, ForwardArgs, GradientArgs, InflateInputArgs, Layer, NeuronArgs, ReadoutArgs, Score,
+    Source, State, TILE, UpdateArgs,
 };
-use crate::train::kernel::program::{Entry, Program, THREADS};
+use crate::train::kernel::program::{Entry, INFLATE_BYTES, Program, THREADS};
 
 /// Blocks that a weight gradient is divided among, about: enough for the largest GPUs.
-const GRADIENT_BLOCKS: usize = 512;
+const GRADIENT_BLOCKS: usize = 256;
 /// The most numbers that the parts of a weight gradient take together.
 const MAX_PARTIALS: usize = 1 << 26;
+
+/// The most bytes of an input that is made dense for the first layer's weight gradient; a larger one is read by its cells.
+const MAX_DENSE_INPUT: usize = 1 << 30;
+/// Frames that a block makes dense at most.
+const INPUT_FRAMES: usize = 16;
 
 /// What a network on a GPU is made for.
 #[derive(Clone, Copy, Debug)]
@@ -62,14 +70,26 @@ pub struct DeviceNetwork {
     extent: Extent,
     /// Steps, rounded up to whole tiles.
     time: usize,
+    side: Stream,
+    fork: Event,
+    join: Event,
     adam: AdamState,
     state: Buffer<State>,
     drawn: Buffer<Drawn>,
     parameters: Buffer<f32>,
     gradients: Buffer<f32>,
     layers: Buffer<Layer>,
+    input: Option<DenseInput>,
     hidden: Vec<Hidden>,
     readout: Readout,
+}
+
+/// The batch's input in pieces, (pieces, batch, T, width).
+#[derive(Debug)]
+struct DenseInput {
+    width: usize,
+    block_frames: usize,
+    values: Buffer<u16>,
 }
 
 #[derive(Debug)]
@@ -201,7 +221,12 @@ impl DeviceNetwork {
             readout: 1,
         });
         let parameters = shape.parameters();
+        let input = extent.trained.then(|| DenseInput::new(&program, rows, shape.inputs)).flatten().transpose()?;
         Ok(DeviceNetwork {
+            side: device.stream()?,
+            fork: device.event(false)?,
+            join: device.event(false)?,
+            input,
             neuron: neuron_args(&network.neuron.constants()),
             extent,
             time,
@@ -271,6 +296,9 @@ impl DeviceNetwork {
                 stream.fill(buffer, NAN)?;
             }
         }
+        if let Some(input) = &self.input {
+            stream.fill(&input.values, NAN)?;
+        }
         let Readout { totals, logits, gradient, row, out, .. } = &self.readout;
         [totals, logits, gradient, row, out, &self.gradients]
             .into_iter()
@@ -309,6 +337,10 @@ impl DeviceNetwork {
     /// [`Error::Cuda`](crate::error::Error::Cuda).
     pub fn forward(&self, stream: &Stream, source: Source, steps: Option<usize>) -> Result<()> {
         self.draw(stream, source, steps)?;
+        self.run_forward(stream, source)
+    }
+
+    fn run_forward(&self, stream: &Stream, source: Source) -> Result<()> {
         for (i, layer) in self.hidden.iter().enumerate() {
             let before = i.checked_sub(1).map(|i| &self.hidden[i]);
             let args = ForwardArgs {
@@ -339,54 +371,87 @@ impl DeviceNetwork {
     /// # Errors
     /// [`Error::Cuda`](crate::error::Error::Cuda).
     pub fn step(&self, stream: &Stream, source: Source, steps: Option<usize>) -> Result<()> {
-        self.forward(stream, source, steps)?;
-        let (state, drawn) = (self.state.address(), self.drawn.address());
+        self.draw(stream, source, steps)?;
+        if let Some(input) = &self.input {
+            self.fork(stream)?;
+            let args = InflateInputArgs {
+                state: self.state.address(),
+                drawn: self.drawn.address(),
+                columns: source.columns,
+                out: input.values.address(),
+                batch_size: self.extent.batch as u32,
+                time: self.time as u32,
+                width: input.width as u32,
+                block_frames: input.block_frames as u32,
+            };
+            let blocks = self.extent.batch * self.time.div_ceil(input.block_frames);
+            self.program.inflate_input.launch(&self.side, [blocks, 1], &args)?;
+        }
+        self.run_forward(stream, source)?;
+        self.fork(stream)?;
         // The block beyond sums up the batch.
         let numbers = (self.readout.neurons + 1) * self.shape.classes;
         let blocks = [numbers.div_ceil(THREADS) + 1, 1];
-        self.program.readout_gradient.launch(stream, blocks, &self.readout_args())?;
+        self.program.readout_gradient.launch(&self.side, blocks, &self.readout_args())?;
         for (i, layer) in self.hidden.iter().enumerate().rev() {
-            let above = self.hidden.get(i + 1);
-            let args = BackwardArgs {
-                state,
-                drawn,
-                neuron: self.neuron,
-                above: above.map_or(Address::null(), |above| above.lambda.address()),
-                pieces: above.map_or(Address::null(), |above| above.backward.address()),
-                row: self.readout.row.address(),
-                v: layer.v.address(),
-                lambda: layer.lambda.address(),
-                totals: layer.lambda_totals.address(),
-                batch_size: self.extent.batch as u32,
-                time: self.time as u32,
-                width: layer.width as u32,
-                above_width: above.map_or(0, |above| above.width as u32),
-            };
-            let kernel = match above {
-                Some(_) => &self.program.iaf_backward,
-                None => &self.program.iaf_backward_constant,
-            };
-            kernel.launch(stream, layer.blocks(self.extent.batch), &args)?;
+            self.backward(stream, layer, self.hidden.get(i + 1))?;
+            self.fork(stream)?;
+            self.weight_gradient(&self.side, source, layer, i.checked_sub(1).map(|i| &self.hidden[i]))?;
         }
-        for (i, layer) in self.hidden.iter().enumerate() {
-            let before = i.checked_sub(1).map(|i| &self.hidden[i]);
-            let args = GradientArgs {
-                state,
-                drawn,
-                columns: source.columns,
-                before: before.map_or(Address::null(), |before| before.spikes.address()),
-                lambda: layer.lambda.address(),
-                partials: layer.partials.address(),
-                batch_size: self.extent.batch as u32,
-                time: self.time as u32,
-                width: layer.width as u32,
-                before_width: layer.before_width as u32,
-            };
-            let kernel = if i == 0 { &self.program.weight_gradient_cells } else { &self.program.weight_gradient };
-            let tiles = layer.before_width / TILE * (layer.width / TILE);
-            kernel.launch(stream, [tiles, layer.splits], &args)?;
-        }
+        self.side.record(&self.join)?;
+        stream.wait(&self.join)?;
         self.launch_parameters(stream, &self.program.update)
+    }
+
+    /// What is given to the other stream comes after what this one has.
+    fn fork(&self, stream: &Stream) -> Result<()> {
+        stream.record(&self.fork)?;
+        self.side.wait(&self.fork)
+    }
+
+    fn backward(&self, stream: &Stream, layer: &Hidden, above: Option<&Hidden>) -> Result<()> {
+        let args = BackwardArgs {
+            state: self.state.address(),
+            drawn: self.drawn.address(),
+            neuron: self.neuron,
+            above: above.map_or(Address::null(), |above| above.lambda.address()),
+            pieces: above.map_or(Address::null(), |above| above.backward.address()),
+            row: self.readout.row.address(),
+            v: layer.v.address(),
+            lambda: layer.lambda.address(),
+            totals: layer.lambda_totals.address(),
+            batch_size: self.extent.batch as u32,
+            time: self.time as u32,
+            width: layer.width as u32,
+            above_width: above.map_or(0, |above| above.width as u32),
+        };
+        let kernel = match above {
+            Some(_) => &self.program.iaf_backward,
+            None => &self.program.iaf_backward_constant,
+        };
+        kernel.launch(stream, layer.blocks(self.extent.batch), &args)
+    }
+
+    fn weight_gradient(&self, stream: &Stream, source: Source, layer: &Hidden, before: Option<&Hidden>) -> Result<()> {
+        let (kernel, before) = match (before, &self.input) {
+            (Some(before), _) => (&self.program.weight_gradient, before.spikes.address()),
+            (None, Some(input)) => (&self.program.weight_gradient_input, input.values.address()),
+            (None, None) => (&self.program.weight_gradient_cells, Address::null()),
+        };
+        let args = GradientArgs {
+            state: self.state.address(),
+            drawn: self.drawn.address(),
+            columns: source.columns,
+            before,
+            lambda: layer.lambda.address(),
+            partials: layer.partials.address(),
+            batch_size: self.extent.batch as u32,
+            time: self.time as u32,
+            width: layer.width as u32,
+            before_width: layer.before_width as u32,
+        };
+        let tiles = layer.before_width / TILE * (layer.width / TILE);
+        kernel.launch(stream, [tiles, layer.splits], &args)
     }
 
     fn launch_parameters(&self, stream: &Stream, kernel: &Entry) -> Result<()> {
@@ -504,6 +569,19 @@ impl DeviceNetwork {
         let classes = predicted.read_range(0..samples)?.into_iter().zip(labels.read_range(0..samples)?);
         let each = losses.read_range(0..samples)?.into_iter().zip(classes);
         Ok(each.map(|(loss, (predicted, label))| Outcome { loss, predicted, label }).collect())
+    }
+}
+
+impl DenseInput {
+    /// Of so many rows; none where that would take too much.
+    fn new(program: &Program, rows: usize, cells: usize) -> Option<Result<DenseInput>> {
+        let (width, pieces) = (padded(cells), program.form().input_pieces());
+        let block_frames = INFLATE_BYTES / (pieces * width * size_of::<u16>());
+        let len = pieces.saturating_mul(rows).saturating_mul(width);
+        (block_frames > 0 && len <= MAX_DENSE_INPUT / size_of::<u16>()).then(|| {
+            let values = program.device().buffer(len)?;
+            Ok(DenseInput { width, block_frames: block_frames.min(INPUT_FRAMES), values })
+        })
     }
 }
 
