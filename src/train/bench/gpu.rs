@@ -135,20 +135,22 @@ impl Inflation {
     }
 }
 
-/// Seconds of training steps on batches that are on the device, by its clock; after one round that warms up.
+/// Seconds of training steps on batches that are on the device, by its clock, after one round that warms up; and the
+/// device's free memory meanwhile.
 pub(super) fn step_times(
     program: &Arc<Program>,
     network: &Network,
     batches: &[&Batch],
     time_steps: usize,
     steps: usize,
-) -> Result<Vec<f64>> {
+) -> Result<(Vec<f64>, u64)> {
     let device = program.device();
     let stream = device.stream()?;
     let size = batches.iter().map(|batch| batch.len()).max().unwrap_or(0);
-    let extent = Extent { batch: size, longest: time_steps, trained: true, kept: 0, batches: u64::MAX };
     let total = (steps + 1) * TOGETHER + batches.len();
-    let mut on_device = DeviceNetwork::new(program.clone(), network, Extent { batches: total as u64, ..extent })?;
+    let longest = batches.iter().map(|batch| batch.longest()).max().unwrap_or(0).max(time_steps);
+    let extent = Extent { batch: size, longest, trained: true, kept: 0, batches: total as u64 };
+    let mut on_device = DeviceNetwork::new(program.clone(), network, extent)?;
     let adam = Adam::new(AdamConfig::default(), network.parameters.flat().len());
     on_device.load(&stream, network, Some(&adam))?;
     on_device.begin(&stream, 0, 0)?;
@@ -180,7 +182,7 @@ pub(super) fn step_times(
             times.push(f64::from(end.elapsed_ms(&begin)?) / 1e3 / TOGETHER as f64);
         }
     }
-    Ok(times)
+    Ok((times, device.free_memory()?))
 }
 
 /// Measures inflation and promotion of a set that is on the device; `free` of its memory there was before all.

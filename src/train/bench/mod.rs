@@ -101,6 +101,7 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
 
     let program = backend.program().map(AsRef::as_ref);
     let mut ways = Way::open_all(&open, program, *verbosity)?;
+    ways::measure(&mut ways, &mut trainer, (batch_size, *epochs), time_steps, *verbosity)?;
     let cache = ways.iter().find_map(|way| way.loader()?.device_cache());
     let gpu = match (program, cache, free) {
         (Some(program), Some(cache), Some(free)) => {
@@ -108,7 +109,6 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
         }
         _ => None,
     };
-    ways::measure(&mut ways, &mut trainer, (batch_size, *epochs), time_steps, *verbosity)?;
     let strategy = |way: &Way, work| way.strategy(work, batch_size);
     let of = |choice, work| ways.iter().find(|way| way.choice == choice).map(|way| strategy(way, work));
     let rate = |choice, work| of(choice, work).and_then(|strategy| strategy.batches_per_second);

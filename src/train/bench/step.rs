@@ -59,6 +59,8 @@ pub struct StepMeasured {
     pub step_seconds_min: f64,
     /// The same, slowest.
     pub step_seconds_max: f64,
+    /// What the steps take of a GPU's memory, frames included.
+    pub device_memory_bytes: Option<u64>,
     /// Samples a second of the median step.
     pub samples_per_second: f64,
     /// Samples a batch.
@@ -80,9 +82,14 @@ pub struct StepMeasured {
 /// A network in training, with all that a step needs.
 pub(super) struct Trainer {
     backend: Backend,
+    engine: EngineChoice,
     initial: Network,
-    learner: Learner,
+    /// Made when it is needed: on a GPU, steps are timed without it.
+    learner: Option<Learner>,
+    room: Room,
     feed: Feed,
+    /// Free memory of the GPU before anything was made.
+    free: Option<u64>,
 }
 
 /// What a trainer is made for.
@@ -105,8 +112,9 @@ impl Trainer {
             layer.weight_t.iter_mut().for_each(|weight| *weight *= bench.gain);
         }
         let room = Room { batch: bench.batch_size, longest: task.longest, batches: task.batches, evaluated: 0 };
-        let learner = Learner::new(&backend, bench.engine, initial.clone(), optimiser(&initial), room)?;
-        Ok(Trainer { backend, initial, learner, feed: Feed { pad: Pad::Fixed, steps: task.time_steps } })
+        let free = bench.device.as_ref().map(Device::free_memory).transpose()?;
+        let feed = Feed { pad: Pad::Fixed, steps: task.time_steps };
+        Ok(Trainer { backend, engine: bench.engine, initial, learner: None, room, feed, free })
     }
 
     /// What computes.
@@ -126,7 +134,7 @@ impl Trainer {
         each: impl Fn(),
     ) -> Result<()> {
         let epoch = Epoch { order, batch_size, first: 0, feed: self.feed };
-        self.learner.train(loader, &epoch, |_, _| each())
+        self.learner()?.train(loader, &epoch, |_, _| each())
     }
 
     /// Back to the initial network, so that what is trained next has the same spikes as what was trained before.
@@ -134,7 +142,19 @@ impl Trainer {
     /// # Errors
     /// [`Error::Cuda`](crate::error::Error::Cuda).
     pub(super) fn restart(&mut self) -> Result<()> {
-        self.learner.restart(&self.initial, &optimiser(&self.initial))
+        let initial = self.initial.clone();
+        self.learner()?.restart(&initial, &optimiser(&initial))
+    }
+
+    fn learner(&mut self) -> Result<&mut Learner> {
+        let learner = match self.learner.take() {
+            Some(learner) => learner,
+            None => {
+                let (network, adam) = (self.initial.clone(), optimiser(&self.initial));
+                Learner::new(&self.backend, self.engine, network, adam, self.room)?
+            }
+        };
+        Ok(self.learner.insert(learner))
     }
 
     /// Times steps on `batches` in turn, after one that warms up; of full batches, where there is one.
@@ -145,22 +165,24 @@ impl Trainer {
         let largest = batches.iter().map(Batch::len).max().unwrap_or(0);
         let batches: Vec<&Batch> = batches.iter().filter(|batch| batch.len() == largest).collect();
         let (steps, feed) = (bench.steps, self.feed);
-        let mut times = match (&mut self.learner, self.backend.program()) {
-            (Learner::Host(learner), _) => {
+        let mut device_memory_bytes = None;
+        let mut times = match (self.backend.program(), self.free) {
+            (Some(program), Some(free)) => {
+                let (times, left) = gpu::step_times(program, &self.initial, &batches, feed.steps, steps)?;
+                device_memory_bytes = Some(free.saturating_sub(left));
+                times
+            }
+            _ => {
                 let mut times = Vec::with_capacity(steps);
                 for (i, batch) in batches.iter().cycle().take(steps + 1).enumerate() {
                     let started = Instant::now();
-                    learner.step(batch, feed)?;
+                    self.learner()?.step(batch, feed)?;
                     if i > 0 {
                         times.push(started.elapsed().as_secs_f64());
                     }
                 }
                 times
             }
-            (Learner::Device(_), Some(program)) => {
-                gpu::step_times(program, &self.initial, &batches, feed.steps, steps)?
-            }
-            (Learner::Device(_), None) => Vec::new(), // a learner on a GPU has a program
         };
         let step_seconds_min = times.iter().copied().fold(f64::INFINITY, f64::min);
         let step_seconds_max = times.iter().copied().fold(0.0, f64::max);
@@ -172,6 +194,7 @@ impl Trainer {
             step_seconds,
             step_seconds_min,
             step_seconds_max,
+            device_memory_bytes,
             samples_per_second: largest as f64 / step_seconds,
             batch_size: bench.batch_size,
             steps: self.feed.steps,

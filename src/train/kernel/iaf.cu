@@ -21,8 +21,8 @@ struct Neuron {
 
     // How often it spikes at v. NaN gives NaN, so that a diverged layer is seen in the loss.
     __device__ __forceinline__ float spikes(float v) const {
-        float ratio = exact ? v * reciprocal : v / theta;
-        return truncf(ratio < 0.0f ? 0.0f : ratio);
+        float whole = truncf(exact ? v * reciprocal : v / theta);
+        return v < 0.0f ? 0.0f : whole;
     }
 
     __device__ __forceinline__ float surrogate(float v) const {
@@ -43,15 +43,29 @@ struct Forward {
     // The neurons of threads 0 to TILE through the steps of a tile of currents.
     __device__ __forceinline__ void step(u32 t0, const float* currents) {
         if (threadIdx.x >= TILE) return;
+        if (neuron.theta == 1.0f && neuron.lower == __uint_as_float(0xff800000u)) run<true>(t0, currents);
+        else run<false>(t0, currents);
+    }
+
+    // A step waits for the one before: SIMPLE neurons, with a threshold of 1 and no bound, do so half as long.
+    template <bool SIMPLE>
+    __device__ __forceinline__ void run(u32 t0, const float* currents) {
         size_t at = ((size_t)sample * args.time + t0) * args.width + n;
         u32 count = min((u32)TILE, steps - t0);
         bool rounded = false;
 #pragma unroll 4
         for (u32 t = 0; t < count; t++, at += args.width) {
             float v = u + currents[t * STRIDE + threadIdx.x];
-            float s = neuron.spikes(v);
-            u = fmaf(-neuron.theta, s, v);
-            u = u < neuron.lower ? neuron.lower : u;
+            float s;
+            if (SIMPLE) {
+                float whole = truncf(v);
+                s = v < 0.0f ? 0.0f : whole;
+                u = v - s;
+            } else {
+                s = neuron.spikes(v);
+                u = fmaf(-neuron.theta, s, v);
+                u = u < neuron.lower ? neuron.lower : u;
+            }
             total += s;
             rounded |= s > 256.0f;
             if (args.v) args.v[at] = v;
@@ -250,15 +264,27 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
             }
         }
         __syncthreads();
-        if (threadIdx.x >= TILE) return;
+        if (threadIdx.x < TILE) {
+#pragma unroll 8
+            for (int t = TILE - 1; t >= 0; t--) {
+                u32 to = t * STRIDE + threadIdx.x;
+                next = fmaf(keeps[to], next, gains[to]);
+                total += next;
+                gains[to] = next;
+            }
+        }
+        __syncthreads();
+        // All threads write what those have found, two neurons each.
+        const u32 column = threadIdx.x % (TILE / 2) * 2;
+        bf16* lambda = args.lambda + ((size_t)sample * args.time + t0) * args.width + n0 + column;
 #pragma unroll 4
-        for (int t = TILE - 1; t >= 0; t--) {
-            next = fmaf(keeps[t * STRIDE + threadIdx.x], next, gains[t * STRIDE + threadIdx.x]);
-            total += next;
-            bf16 split_up[PIECES];
-            split(next, split_up);
-            bf16* to = args.lambda + at + (size_t)t * args.width;
-            for (int p = 0; p < PIECES; p++) to[p * rows * args.width] = split_up[p];
+        for (u32 t = threadIdx.x / (TILE / 2); t < TILE; t += THREADS / (TILE / 2)) {
+            bf16 left[PIECES], right[PIECES];
+            split(gains[t * STRIDE + column], left);
+            split(gains[t * STRIDE + column + 1], right);
+            for (int p = 0; p < PIECES; p++) {
+                *(u32*)(lambda + (p * rows + t) * args.width) = (u32)left[p] | (u32)right[p] << 16;
+            }
         }
     });
     if (threadIdx.x < TILE) args.totals[(size_t)sample * args.width + n] = total;

@@ -234,6 +234,17 @@ impl Learner {
         }
     }
 
+    /// One step of training on a batch that the host has; none where training is on a GPU, which has its batches there.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`].
+    pub fn step(&mut self, batch: &Batch, feed: Feed) -> Result<Option<BatchLoss>> {
+        match self {
+            Learner::Host(learner) => learner.step(batch, feed).map(Some),
+            Learner::Device(_) => Ok(None),
+        }
+    }
+
     /// Evaluates the network on all samples of a set.
     ///
     /// # Errors
@@ -255,11 +266,7 @@ impl Learner {
 }
 
 impl HostLearner {
-    /// One step of training.
-    ///
-    /// # Errors
-    /// [`Error::Kernel`].
-    pub fn step(&mut self, batch: &Batch, feed: Feed) -> Result<BatchLoss> {
+    fn step(&mut self, batch: &Batch, feed: Feed) -> Result<BatchLoss> {
         let HostLearner { network, adam, engine, gradients } = self;
         let loss = engine.step(network, &batch.samples(), &batch.labels, feed.steps(batch.longest()), gradients)?;
         adam.update(network.parameters.flat_mut(), gradients.flat());
