@@ -1,6 +1,8 @@
 //! Tests of the GPU's side of the training wing, in one binary: on a GPU if the machine has one, and else on an emulated
 //! one, whose kernels are the same sources compiled as C++.
 
+#[path = "../train/agreement.rs"]
+mod agreement;
 mod check;
 #[path = "../emulator/mod.rs"]
 mod emulator;

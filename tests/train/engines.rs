@@ -7,46 +7,21 @@ use tonic_toolkit::train::kernel::KernelError;
 use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
 use tonic_toolkit::train::snn::{Engine, Iaf, Network, Parameters, Shape};
 
+use crate::agreement::{agree, cases};
 use crate::random;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn fused_equals_autograd(
-        seed: u64,
-        inputs in prop_oneof![Just(1usize), 2usize..70, 129usize..200],
-        hidden in proptest::collection::vec(1usize..70, 0..4),
-        classes in 1usize..40,
-        lengths in proptest::collection::vec(0usize..30, 1..5),
-        steps in prop_oneof![Just(0usize), Just(1), 2usize..40],
-        density in prop_oneof![Just(0.0), Just(1.0), 0.0f64..0.5],
-        bound in random::bounds(),
-        surface: bool,
-    ) {
-        let counts = random::frames(seed, inputs, &lengths, density, 3);
-        let frames = if surface { random::surfaces(&counts) } else { counts };
-        let batch: Vec<_> = frames.samples().collect();
-        let labels = random::labels(seed, batch.len(), classes);
-        let shape = Shape { inputs, hidden, classes };
-        let network = random::dyadic_network(seed, shape.clone(), Iaf { min_v_mem: bound, ..Iaf::default() });
-        let (mut fused, mut reference) = (Engine::fused(&network), Engine::reference(tch::Device::Cpu));
-        let (mut ours, mut theirs) = (Parameters::zeros(shape.clone()), Parameters::zeros(shape));
-        let got = fused.step(&network, &batch, &labels, steps, &mut ours).unwrap();
-        let expected = reference.step(&network, &batch, &labels, steps, &mut theirs).unwrap();
-        // On a dyadic grid sums are exact, and so every spike and logit must be equal.
-        prop_assert_eq!(fused.logits(), reference.logits());
-        prop_assert!((got.loss - expected.loss).abs() <= 1e-6 * expected.loss.abs().max(1.0));
-        prop_assert_eq!(got.correct, expected.correct);
-        let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
-        for (ours, theirs) in ours.layers().zip(theirs.layers()) {
-            prop_assert!(random::relative_error(wide(ours.weight_t), &wide(theirs.weight_t)) < 1e-5);
-            prop_assert!(random::relative_error(wide(ours.bias), &wide(theirs.bias)) < 1e-5);
-        }
-        let logits = fused.logits().to_vec();
-        prop_assert_eq!(fused.forward(&network, &batch, steps).unwrap(), &logits);
-        prop_assert_eq!(reference.forward(&network, &batch, steps).unwrap(), &logits);
-        let evaluated = fused.evaluate(&network, &batch, &labels, steps).unwrap();
-        prop_assert!((evaluated.loss - got.loss).abs() < 1e-12 && evaluated.correct == got.correct);
+    fn fused_equals_autograd(case in cases(proptest::collection::vec(1usize..70, 0..4), 30)) {
+        let (mut fused, mut reference) = (Engine::fused(&case.network), Engine::reference(tch::Device::Cpu));
+        let (got, expected) = (case.step(&mut fused), case.step(&mut reference));
+        agree(&got, &expected)?;
+        let (network, batch) = (&case.network, case.batch());
+        prop_assert_eq!(fused.forward(network, &batch, case.steps).unwrap(), &got.logits);
+        prop_assert_eq!(reference.forward(network, &batch, case.steps).unwrap(), &got.logits);
+        let evaluated = fused.evaluate(network, &batch, &case.labels, case.steps).unwrap();
+        prop_assert!((evaluated.loss - got.loss.loss).abs() < 1e-12 && evaluated.correct == got.loss.correct);
     }
 }
 

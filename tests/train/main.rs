@@ -1,5 +1,6 @@
 //! Tests of the training wing, in one binary.
 
+mod agreement;
 mod bench;
 mod engines;
 mod faults;

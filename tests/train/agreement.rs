@@ -1,0 +1,75 @@
+//! What one engine is held to by another, whatever computes it: one body for the CPU's and the GPU's.
+
+use proptest::prelude::*;
+use tonic_toolkit::frames::{SampleFrames, SparseFrames};
+use tonic_toolkit::train::snn::{BatchLoss, Engine, Iaf, Network, Parameters, Shape};
+
+use crate::random;
+
+/// A batch, and a network for it whose sums are exact in any order.
+#[derive(Debug)]
+pub struct Case {
+    pub network: Network,
+    pub frames: SparseFrames,
+    pub labels: Vec<u32>,
+    pub steps: usize,
+}
+
+/// What an engine makes of a step.
+pub struct Stepped {
+    pub loss: BatchLoss,
+    pub logits: Vec<f32>,
+    pub gradients: Parameters,
+}
+
+/// Cases of hidden layers of these sizes, and samples and steps of up to `longest`.
+pub fn cases(hidden: impl Strategy<Value = Vec<usize>>, longest: usize) -> impl Strategy<Value = Case> {
+    let inputs = prop_oneof![Just(1usize), 2usize..70, 129usize..200];
+    let lengths = proptest::collection::vec(0..longest, 1..5);
+    let steps = prop_oneof![Just(0usize), Just(1), 2..longest + 10];
+    let density = prop_oneof![Just(0.0), Just(1.0), 0.0f64..0.5];
+    let sizes = (inputs, hidden, 1usize..40);
+    (any::<u64>(), sizes, lengths, steps, density, random::bounds(), any::<bool>()).prop_map(
+        |(seed, (inputs, hidden, classes), lengths, steps, density, bound, surface)| {
+            let counts = random::frames(seed, inputs, &lengths, density, 3);
+            let frames = if surface { random::surfaces(&counts) } else { counts };
+            let labels = random::labels(seed, frames.len(), classes);
+            let neuron = Iaf { min_v_mem: bound, ..Iaf::default() };
+            let network = random::dyadic_network(seed, Shape { inputs, hidden, classes }, neuron);
+            Case { network, frames, labels, steps }
+        },
+    )
+}
+
+impl Case {
+    /// The samples.
+    pub fn batch(&self) -> Vec<SampleFrames<'_>> {
+        self.frames.samples().collect()
+    }
+
+    /// Gradients to be.
+    pub fn gradients(&self) -> Parameters {
+        Parameters::zeros(self.network.shape().clone())
+    }
+
+    /// A step by one of the CPU's engines.
+    pub fn step(&self, engine: &mut Engine) -> Stepped {
+        let mut gradients = self.gradients();
+        let loss = engine.step(&self.network, &self.batch(), &self.labels, self.steps, &mut gradients).unwrap();
+        Stepped { loss, logits: engine.logits().to_vec(), gradients }
+    }
+}
+
+/// Logits to the bit, loss and gradients closely.
+pub fn agree(got: &Stepped, expected: &Stepped) -> Result<(), TestCaseError> {
+    // On a dyadic grid sums are exact, and so every spike and logit must be equal.
+    prop_assert_eq!(&got.logits, &expected.logits);
+    prop_assert!((got.loss.loss - expected.loss.loss).abs() <= 1e-6 * expected.loss.loss.abs().max(1.0));
+    prop_assert_eq!(got.loss.correct, expected.loss.correct);
+    let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+    for (ours, theirs) in got.gradients.layers().zip(expected.gradients.layers()) {
+        prop_assert!(random::relative_error(wide(ours.weight_t), &wide(theirs.weight_t)) < 1e-5);
+        prop_assert!(random::relative_error(wide(ours.bias), &wide(theirs.bias)) < 1e-5);
+    }
+    Ok(())
+}
