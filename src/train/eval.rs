@@ -94,6 +94,17 @@ pub fn check_labelled(set: &ShardSet) -> Result<()> {
     Err(Error::usage(format!("set {}", set.dir().display()), "samples, each with a label", got))
 }
 
+/// Ends an evaluation that is interrupted.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub fn go_on() -> Result<()> {
+    if interrupt::requested() {
+        return Err(Error::Interrupted { saved: "the evaluation is not complete".into() });
+    }
+    Ok(())
+}
+
 /// Evaluates a network on all samples of a set, in order.
 ///
 /// # Errors
@@ -110,9 +121,7 @@ pub fn evaluate(
     let mut tested = Vec::with_capacity(loader.set().len() as usize);
     let mut unused = vec![0.0; classes];
     loader.epoch(EpochOrder::Sequential, BATCH, 0, |batch| {
-        if interrupt::requested() {
-            return Err(Error::Interrupted { saved: "the evaluation is not complete".into() });
-        }
+        go_on()?;
         engine.evaluate(network, &batch.samples(), &batch.labels, feed.steps(batch.longest()))?;
         tested.extend(engine.logits().chunks_exact(classes).zip(&batch.labels).map(|(logits, &label)| Tested {
             loss: cross_entropy(logits, label as usize, 1.0, &mut unused),

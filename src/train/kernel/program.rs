@@ -199,7 +199,7 @@ impl Entry {
     /// Queues it on so many blocks.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::error::Error::Cuda).
+    /// [`Error::Cuda`].
     pub fn launch<A: KernelStruct>(&self, stream: &Stream, blocks: [usize; 2], args: &A) -> Result<()> {
         let [x, y] = blocks.map(|n| n as u32);
         stream.launch(&self.kernel, [x, y, 1], self.threads, self.shared_bytes, args)
@@ -245,7 +245,7 @@ impl Program {
     /// Compiles, or takes from the cache on disk, and loads.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](crate::error::Error::Unavailable) without NVRTC, [`Error::Cuda`](crate::error::Error::Cuda).
+    /// [`Error::Unavailable`] without NVRTC, [`Error::Cuda`].
     pub fn new(device: &Device, form: Form, precision: MatmulPrecision) -> Result<Program> {
         let variant = Variant::new(form, precision, device.shared_memory_limit());
         let (text, defines) = (Variant::text(), variant.defines());

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::device::Recorded;
-use crate::error::{Error, Result};
-use crate::interrupt;
+use crate::error::Result;
 use crate::progress::Progress;
-use crate::train::eval::{Evaluation, Feed, Tested, check_labelled};
+use crate::train::eval::{Evaluation, Feed, Tested, check_labelled, go_on};
 use crate::train::kernel::cuda::Stream;
 use crate::train::kernel::interface::Source;
 use crate::train::kernel::program::Program;
@@ -31,7 +30,7 @@ impl DeviceEvaluator {
     /// For networks of this one's shape, on sets of up to `samples` samples of up to `longest` steps.
     ///
     /// # Errors
-    /// [`Error::DeviceMemory`], [`Error::Cuda`].
+    /// [`Error::DeviceMemory`](crate::error::Error::DeviceMemory), [`Error::Cuda`](crate::error::Error::Cuda).
     pub fn new(network: &Network, program: &Arc<Program>, longest: usize, samples: u64) -> Result<DeviceEvaluator> {
         let device = program.device();
         let extent = Extent { batch: BATCH, longest, trained: false, kept: samples.max(1), batches: 0 };
@@ -46,7 +45,7 @@ impl DeviceEvaluator {
     /// Evaluates a network on all samples of a set.
     ///
     /// # Errors
-    /// Those of [`evaluate`](crate::train::eval::evaluate), [`Error::Cuda`].
+    /// Those of [`evaluate`](crate::train::eval::evaluate), [`Error::Cuda`](crate::error::Error::Cuda).
     pub fn evaluate(
         &mut self,
         network: &Network,
@@ -60,10 +59,8 @@ impl DeviceEvaluator {
         on_device.begin(stream, 0, 0)?;
         let steps = feed.asked();
         let samples = loader.set().len();
-        let mut run = |source: Source| {
-            if interrupt::requested() {
-                return Err(Error::Interrupted { saved: "the evaluation is not complete".into() });
-            }
+        let mut run = |source: Source| -> Result<bool> {
+            go_on()?;
             batches.run(stream, source, || on_device.forward(stream, source, steps))?;
             progress.add(BATCH as u64);
             Ok(true)
