@@ -241,11 +241,16 @@ fn variants() -> Vec<Variant> {
     ];
     let forms = forms.map(|(frame_ends, cells, counts)| Form { frame_ends, cells, counts });
     let precisions = [MatmulPrecision::Highest, MatmulPrecision::High, MatmulPrecision::Medium];
-    let variant = |form, precision, room| Variant::new(form, precision, room);
+    let variant = |form, precision, shared_memory| Variant { form, precision, shared_memory };
     let mut variants: Vec<Variant> =
         precisions.iter().map(|&precision| variant(forms[0], precision, 232_448)).collect();
     variants.extend(forms[1..].iter().map(|&form| variant(form, MatmulPrecision::Highest, 101_376)));
-    assert_eq!(variants.iter().map(|variant| variant.stages).collect::<Vec<_>>(), [2, 2, 2, 1, 1, 1]);
+    let stages = |variant: &Variant| {
+        let defines = variant.defines();
+        let stages = defines.iter().filter(|(name, _)| name.ends_with("_STAGES"));
+        stages.map(|(_, number)| number.as_str()).collect::<Vec<_>>().concat()
+    };
+    assert_eq!(variants.iter().map(stages).collect::<Vec<_>>(), ["212", "222", "222", "111", "111", "111"]);
     variants
 }
 

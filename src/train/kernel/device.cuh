@@ -219,8 +219,8 @@ __device__ __forceinline__ void copy_tile(bf16* tile, const bf16* from, size_t w
     }
 }
 
-// Loads `parts` parts, each while the one before is used, as far as shared memory has room for STAGES of them.
-template <typename Load, typename Use>
+// Loads `parts` parts, each while the one before is used, where there is room for two STAGES.
+template <int STAGES, typename Load, typename Use>
 __device__ __forceinline__ void pipeline(u32 parts, Load load, Use use) {
     if (STAGES > 1 && parts > 0) load(0, 0);
     copies_end();

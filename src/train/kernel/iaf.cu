@@ -184,7 +184,7 @@ KERNEL(iaf_forward, ForwardArgs, THREADS) {
             copy_tile(to + (1 + p) * PLANE, pieces + p * plane + k0, args.before_width);
         }
     };
-    pipeline(parts, load, [&](u32 part, u32 place) {
+    pipeline<FORWARD_STAGES>(parts, load, [&](u32 part, u32 place) {
         const bf16* from = stages + place * stage;
         multiply_rows<1, PIECES>(sums, from, from + PLANE);
         if (part % depth < depth - 1) return;
@@ -230,7 +230,7 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
             copy_tile(to + (PIECES + p) * PLANE, pieces + p * pieces_plane + k0, args.above_width);
         }
     };
-    pipeline(parts, load, [&](u32 part, u32 place) {
+    pipeline<BACKWARD_STAGES>(parts, load, [&](u32 part, u32 place) {
         const bf16* from = stages + place * stage;
         if (!CONSTANT) multiply_rows<PIECES, PIECES>(sums, from, from + PIECES * PLANE);
         if (part % depth < depth - 1) return;

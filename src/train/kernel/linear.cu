@@ -62,7 +62,7 @@ __device__ __forceinline__ void weight_gradient_of(const GradientArgs& args) {
     };
     Sums sums;
     clear(sums);
-    pipeline(parts, load, [&](u32, u32 place) {
+    pipeline<GRADIENT_STAGES>(parts, load, [&](u32, u32 place) {
         const bf16* at = stages + place * stage;
         multiply_columns<A, PIECES>(sums, at, at + A * PLANE);
     });

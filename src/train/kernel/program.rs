@@ -118,24 +118,18 @@ impl Form {
     }
 }
 
-/// What a program is compiled for, besides the device.
+/// What a program is compiled for, besides the device's generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variant {
     /// Of the input.
     pub form: Form,
     /// Of products.
     pub precision: MatmulPrecision,
-    /// Parts of a product that are loaded ahead: 2, or 1 where shared memory is small.
-    pub stages: usize,
+    /// Shared memory that a block can have, in bytes, of which a multiprocessor has about as much in all.
+    pub shared_memory: usize,
 }
 
 impl Variant {
-    /// The best that a device has room for.
-    pub fn new(form: Form, precision: MatmulPrecision, shared_memory: usize) -> Variant {
-        let variant = |stages| Variant { form, precision, stages };
-        if variant(2).largest_block() <= shared_memory { variant(2) } else { variant(1) }
-    }
-
     /// All sources as one text.
     pub fn text() -> String {
         let head = include_str!("device.cuh");
@@ -157,7 +151,9 @@ impl Variant {
             ("Count", number(counts).to_string()),
             ("PIECES", self.precision.pieces().to_string()),
             ("INPUT_PIECES", self.form.input_pieces().to_string()),
-            ("STAGES", self.stages.to_string()),
+            ("FORWARD_STAGES", self.stages(Variant::forward_bytes).to_string()),
+            ("BACKWARD_STAGES", self.stages(Variant::backward_bytes).to_string()),
+            ("GRADIENT_STAGES", self.gradient_stages().to_string()),
         ];
         defines.map(|(name, value)| (name.to_string(), value)).into()
     }
@@ -167,23 +163,27 @@ impl Variant {
         2 * PLANE + (TILE + 4) * size_of::<u32>() + ENTRIES * (self.form.cells.bytes() + self.form.counts.bytes())
     }
 
-    fn forward_bytes(&self) -> usize {
-        2 * PLANE + self.stages * (1 + self.precision.pieces()) * PLANE
+    fn forward_bytes(&self, stages: usize) -> usize {
+        2 * PLANE + stages * (1 + self.precision.pieces()) * PLANE
     }
 
-    fn backward_bytes(&self) -> usize {
-        4 * PLANE + self.stages * 2 * self.precision.pieces() * PLANE
+    fn backward_bytes(&self, stages: usize) -> usize {
+        4 * PLANE + stages * 2 * self.precision.pieces() * PLANE
     }
 
-    fn gradient_bytes(&self, before: usize) -> usize {
-        self.stages * (before + self.precision.pieces()) * PLANE
+    /// With `before` pieces of what goes in.
+    fn gradient_bytes(&self, before: usize, stages: usize) -> usize {
+        stages * (before + self.precision.pieces()) * PLANE
     }
 
-    fn largest_block(&self) -> usize {
-        self.cells_bytes()
-            .max(self.forward_bytes())
-            .max(self.backward_bytes())
-            .max(self.gradient_bytes(self.form.input_pieces()))
+    /// Parts of a product in shared memory: 2, one being loaded while the other is used, if two blocks have room for that
+    /// on a multiprocessor. Two blocks hide more than two parts of one.
+    fn stages(&self, bytes: fn(&Variant, usize) -> usize) -> usize {
+        if 2 * bytes(self, 2) <= self.shared_memory { 2 } else { 1 }
+    }
+
+    fn gradient_stages(&self) -> usize {
+        self.stages(|variant, stages| variant.gradient_bytes(variant.form.input_pieces(), stages))
     }
 }
 
@@ -247,7 +247,7 @@ impl Program {
     /// # Errors
     /// [`Error::Unavailable`] without NVRTC, [`Error::Cuda`].
     pub fn new(device: &Device, form: Form, precision: MatmulPrecision) -> Result<Program> {
-        let variant = Variant::new(form, precision, device.shared_memory_limit());
+        let variant = Variant { form, precision, shared_memory: device.shared_memory_limit() };
         let (text, defines) = (Variant::text(), variant.defines());
         let module = device.load(&cached(&Source { text: &text, defines: &defines }, device)?)?;
         let entry = |name, threads: usize, shared_bytes| {
@@ -255,20 +255,23 @@ impl Program {
             Ok::<Entry, Error>(Entry { kernel, threads: threads as u32, shared_bytes })
         };
         let words = THREADS * size_of::<u32>();
-        let input_bytes = variant.gradient_bytes(variant.form.input_pieces());
+        let gradient_stages = variant.gradient_stages();
+        let input_bytes = variant.gradient_bytes(form.input_pieces(), gradient_stages);
+        let forward_bytes = variant.forward_bytes(variant.stages(Variant::forward_bytes));
+        let backward_bytes = variant.backward_bytes(variant.stages(Variant::backward_bytes));
         Ok(Program {
             draw: entry("draw", THREADS, words)?,
             inflate: entry("inflate", THREADS, INFLATE_BYTES)?,
             inflate_input: entry("inflate_input", THREADS, INFLATE_BYTES)?,
             iaf_forward_cells: entry("iaf_forward_cells", THREADS, variant.cells_bytes())?,
-            iaf_forward: entry("iaf_forward", MULTIPLY_THREADS, variant.forward_bytes())?,
+            iaf_forward: entry("iaf_forward", MULTIPLY_THREADS, forward_bytes)?,
             readout: entry("readout", THREADS, 2 * words)?,
             readout_gradient: entry("readout_gradient", THREADS, 3 * words)?,
             iaf_backward_constant: entry("iaf_backward_constant", MULTIPLY_THREADS, 4 * PLANE)?,
-            iaf_backward: entry("iaf_backward", MULTIPLY_THREADS, variant.backward_bytes())?,
+            iaf_backward: entry("iaf_backward", MULTIPLY_THREADS, backward_bytes)?,
             weight_gradient_cells: entry("weight_gradient_cells", MULTIPLY_THREADS, input_bytes)?,
             weight_gradient_input: entry("weight_gradient_input", MULTIPLY_THREADS, input_bytes)?,
-            weight_gradient: entry("weight_gradient", MULTIPLY_THREADS, variant.gradient_bytes(1))?,
+            weight_gradient: entry("weight_gradient", MULTIPLY_THREADS, variant.gradient_bytes(1, gradient_stages))?,
             update: entry("update", THREADS, 0)?,
             pack: entry("pack", THREADS, 0)?,
             device: device.clone(),
