@@ -24,13 +24,17 @@ inline void on_fault(int signal, siginfo_t* info, void*) {
         snprintf(where, sizeof where, "byte %zu behind its dynamic shared memory", address - shared_end);
     else
         describe(address, where, sizeof where);
+    // Not by fprintf, whose buffer is more than a thread's signal stack may hold.
+    static char message[600];
+    int length;
     if (block.kernel)
-        fprintf(stderr, "emulated CUDA: kernel %s, block (%u, %u, %u), thread (%u, %u, %u)", block.kernel->name,
-                runtime.block_index.x, runtime.block_index.y, runtime.block_index.z, runtime.thread_index.x,
-                runtime.thread_index.y, runtime.thread_index.z);
+        length = snprintf(message, sizeof message, "emulated CUDA: kernel %s, block (%u, %u, %u), thread (%u, %u, %u)",
+                          block.kernel->name, runtime.block_index.x, runtime.block_index.y, runtime.block_index.z,
+                          runtime.thread_index.x, runtime.thread_index.y, runtime.thread_index.z);
     else
-        fprintf(stderr, "emulated CUDA: %s", running);
-    fprintf(stderr, " touches %p: %s\n", info->si_addr, where);
+        length = snprintf(message, sizeof message, "emulated CUDA: %s", running);
+    length += snprintf(message + length, sizeof message - length, " touches %p: %s\n", info->si_addr, where);
+    if (write(STDERR_FILENO, message, length) < 0) _exit(127);
     abort();
 }
 
