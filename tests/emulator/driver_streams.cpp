@@ -16,6 +16,9 @@ CUresult cuStreamCreate(Stream** handle, unsigned flags) {
     return CUDA_SUCCESS;
 }
 
+// Priorities change nothing: which stream goes first is chance anyway.
+CUresult cuStreamCreateWithPriority(Stream** handle, unsigned flags, int) { return cuStreamCreate(handle, flags); }
+
 CUresult cuStreamDestroy_v2(Stream* stream) {
     ENTER;
     CHECK(stream != &legacy_stream && streams.count(stream), CUDA_ERROR_INVALID_HANDLE);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::{Progress, Verbosity};
 use crate::shard::ShardSet;
 use crate::strategy::median;
@@ -33,8 +33,8 @@ const DENSE_BATCHES: usize = 8;
 pub struct GpuMeasured {
     /// Dense float32 batches from the device cache.
     pub inflate: Inflated,
-    /// The set's way to the device, its shards read before.
-    pub promote: Promoted,
+    /// The set's way to the device, its shards read before; none where it is too large to be there twice.
+    pub promote: Option<Promoted>,
     /// Bytes of device memory.
     pub device_memory: DeviceMemory,
 }
@@ -68,9 +68,9 @@ pub struct Promoted {
 pub struct DeviceMemory {
     /// The device cache's.
     pub cache_bytes: usize,
-    /// All that training takes besides: network, activations, kernels.
+    /// All that training takes besides: network, activations, batches on their way.
     pub beyond_cache_bytes: u64,
-    /// What the driver, and other processes, had before.
+    /// What the driver, the kernels and other processes had before.
     pub context_bytes: u64,
 }
 
@@ -107,17 +107,21 @@ impl Inflation {
             block_frames: block_frames as u32,
             block_cells: block_cells as u32,
         };
-        program.inflate.launch(stream, [self.batch_size * blocks, 1], &args)
+        let bytes = block_frames * block_cells * size_of::<f32>();
+        program.inflate.launch_sized(stream, [self.batch_size * blocks, 1], bytes, &args)
     }
 
-    fn buffer(&self, program: &Program, cells: usize) -> Result<Buffer<f32>> {
-        program.device().buffer(self.batch_size * self.steps * cells)
+    /// Buffers that take turns.
+    pub(super) fn buffers(&self, program: &Program, cells: usize) -> Result<Vec<Buffer<f32>>> {
+        let len = self.batch_size * self.steps * cells;
+        (0..DENSE_BATCHES).map(|_| program.device().buffer(len)).collect()
     }
 
     /// Makes all batches of an epoch dense, and waits for them.
     pub(super) fn epoch(
         &self,
         program: &Program,
+        dense: &[Buffer<f32>],
         cache: &DeviceCache,
         loader: &Loader,
         order: EpochOrder,
@@ -125,10 +129,9 @@ impl Inflation {
     ) -> Result<()> {
         let (set, stream) = (loader.set(), program.device().stream()?);
         let cells = set.manifest().description.shape.cells() as usize;
-        let dense = self.buffer(program, cells)?;
         cache.begin_epoch(&stream, set, order, loader.samples(self.batch_size))?;
-        for batch in 0..loader.batches(self.batch_size) {
-            self.launch(program, &stream, cache.source(), cells, batch * self.batch_size as u64, &dense)?;
+        for (batch, dense) in (0..loader.batches(self.batch_size)).zip(dense.iter().cycle()) {
+            self.launch(program, &stream, cache.source(), cells, batch * self.batch_size as u64, dense)?;
             each();
         }
         stream.synchronize()
@@ -145,9 +148,9 @@ pub(super) fn step_times(
     steps: usize,
 ) -> Result<(Vec<f64>, u64)> {
     let device = program.device();
-    let stream = device.stream()?;
+    let stream = device.urgent_stream()?;
     let size = batches.iter().map(|batch| batch.len()).max().unwrap_or(0);
-    let total = (steps + 1) * TOGETHER + batches.len();
+    let total = (steps + 1) * (TOGETHER + 1) + 2 * batches.len();
     let longest = batches.iter().map(|batch| batch.longest()).max().unwrap_or(0).max(time_steps);
     let extent = Extent { batch: size, longest, trained: true, kept: 0, batches: total as u64 };
     let mut on_device = DeviceNetwork::new(program.clone(), network, extent)?;
@@ -169,9 +172,12 @@ pub(super) fn step_times(
         graphs.push(stream.capture(&[], || on_device.step(&stream, source, Some(time_steps)))?);
         kept.push((staged, order));
     }
+    graphs.iter().try_for_each(|graph| stream.replay(graph))?; // a first replay takes longer
     let (begin, end) = (device.event(true)?, device.event(true)?);
     let mut times = Vec::with_capacity(steps);
     for round in 0..=steps {
+        // On a stream that works already, so that the first launch is not waited for.
+        stream.replay(&graphs[round % graphs.len()])?;
         stream.record(&begin)?;
         for graph in graphs.iter().cycle().skip(round).take(TOGETHER) {
             stream.replay(graph)?;
@@ -203,9 +209,16 @@ pub(super) fn measure(
     let inflate = measure_inflation(program, cache, set, Inflation { steps, batch_size })?;
     // The shards were read a moment ago.
     let started = Instant::now();
-    let again = DeviceCache::load(set, device, program.form(), &Progress::start(Verbosity::Quiet, "", 0, ""))?;
-    let (seconds, bytes) = (started.elapsed().as_secs_f64(), again.bytes());
-    let promote = Promoted { seconds, bytes, bytes_per_sample: bytes as f64 / set.len() as f64 };
+    let again = DeviceCache::load(set, device, program.form(), &Progress::start(Verbosity::Quiet, "", 0, ""));
+    let seconds = started.elapsed().as_secs_f64();
+    let promote = match again {
+        Ok(cache) => {
+            let bytes = cache.bytes();
+            Some(Promoted { seconds, bytes, bytes_per_sample: bytes as f64 / set.len() as f64 })
+        }
+        Err(Error::DeviceMemory { .. }) => None,
+        Err(error) => return Err(error),
+    };
     Ok(GpuMeasured { inflate, promote, device_memory })
 }
 
@@ -213,7 +226,7 @@ fn measure_inflation(program: &Program, cache: &DeviceCache, set: &ShardSet, inf
     let device = program.device();
     let stream = device.stream()?;
     let cells = set.manifest().description.shape.cells() as usize;
-    let dense = (0..DENSE_BATCHES).map(|_| inflation.buffer(program, cells)).collect::<Result<Vec<_>>>()?;
+    let dense = inflation.buffers(program, cells)?;
     cache.begin_epoch(&stream, set, EpochOrder::Shuffled { seed: 0, epoch: 0 }, set.len())?;
     let batches = (set.len() / inflation.batch_size as u64).max(1);
     let work = |from: usize, count: usize| {

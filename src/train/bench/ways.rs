@@ -92,6 +92,13 @@ impl Way {
         if work == Work::Training {
             run.trainer.restart()?;
         }
+        let inflation = Inflation { steps: run.time_steps, batch_size: run.batch_size };
+        let dense = match (work, loader.device_cache(), run.trainer.backend().program()) {
+            (Work::Loading, Some(_), Some(program)) => {
+                inflation.buffers(program, loader.set().manifest().description.shape.cells() as usize)?
+            }
+            _ => Vec::new(),
+        };
         let started = Instant::now();
         let order = EpochOrder::Shuffled { seed: 0, epoch };
         match (work, loader.device_cache(), run.trainer.backend().program()) {
@@ -100,8 +107,7 @@ impl Way {
                 run.trainer.epoch(loader, order, run.batch_size, || progress.add(1))
             }
             (Work::Loading, Some(cache), Some(program)) => {
-                let inflation = Inflation { steps: run.time_steps, batch_size: run.batch_size };
-                inflation.epoch(program, cache, loader, order, || run.progress.add(1))
+                inflation.epoch(program, &dense, cache, loader, order, || run.progress.add(1))
             }
             (Work::Loading, ..) => loader.dense_epoch(order, run.batch_size, 0, run.time_steps, |dense, _| {
                 std::hint::black_box(dense);
@@ -126,7 +132,7 @@ struct Run<'a> {
     progress: Progress,
 }
 
-/// Times `epochs` epochs of each way and work, after one of loading that warms up.
+/// Times `epochs` epochs of each way and work, after one of loading, and on a GPU one of training, that warm up.
 ///
 /// # Errors
 /// Those of loading, [`Error::Kernel`].
@@ -138,11 +144,18 @@ pub(super) fn measure(
     verbosity: Verbosity,
 ) -> Result<()> {
     let batches: u64 = ways.iter().flat_map(|way| &way.loader).map(|loader| loader.batches(batch_size)).sum();
-    let progress = Progress::start(verbosity, "bench", batches * (2 * epochs + 1), "batches");
+    // On a GPU the first epoch loads the kernels and records the steps; on the CPU it is as long as any, and long.
+    let warm_training = trainer.backend().program().is_some();
+    let rounds = 2 * epochs + 1 + u64::from(warm_training);
+    let progress = Progress::start(verbosity, "bench", batches * rounds, "batches");
     let mut run = Run { trainer, batch_size, time_steps, progress };
     for way in ways.iter_mut() {
         way.epoch(Work::Loading, 0, &mut run)?;
         way.loading.clear();
+        if warm_training {
+            way.epoch(Work::Training, 0, &mut run)?;
+            way.training.clear();
+        }
     }
     for epoch in 1..=epochs {
         for work in [Work::Loading, Work::Training] {

@@ -82,6 +82,30 @@ __device__ __forceinline__ void split(float x, bf16 (&out)[pieces]) {
     }
 }
 
+// The nearest bfloat16s of two numbers, the first in the low half.
+__device__ __forceinline__ u32 to_bf16_pair(float low, float high) {
+#ifdef __CUDACC__
+    u32 both;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+    return both;
+#else
+    return (u32)to_bf16(low) | (u32)to_bf16(high) << 16;
+#endif
+}
+
+// The pieces of two numbers, as `split` has them.
+template <int pieces>
+__device__ __forceinline__ void split_pair(float low, float high, u32 (&out)[pieces]) {
+#pragma unroll
+    for (int p = 0; p < pieces; p++) {
+        out[p] = to_bf16_pair(low, high);
+        if (p + 1 == pieces) break;
+        float l = low - __uint_as_float(out[p] << 16), h = high - __uint_as_float(out[p] & 0xffff0000u);
+        low = l - l == 0.0f ? l : 0.0f;
+        high = h - h == 0.0f ? h : 0.0f;
+    }
+}
+
 // Two neighbouring numbers of a tile in shared memory.
 __device__ __forceinline__ u32 pair(const bf16* at) {
     return *(const u32*)at;

@@ -5,11 +5,12 @@
 // currents of TILE steps, then a thread for each neuron steps through them. What is kept is v, and the spikes or lambda as
 // the next product reads them: matrices (batch, T, neurons), T and neurons rounded up to whole tiles.
 
-// Threads of a block of the first layer, entries that it has in shared memory at a time, and potentials that a thread
-// fetches together.
+// Threads of a block of the first layer, entries that it has in shared memory at a time, potentials that a thread fetches
+// together, and steps whose numbers it has in registers before it goes through them.
 #define CELL_THREADS 256
 #define ENTRIES 2048
-#define VS 8
+#define VS 32
+#define AHEAD 16
 
 struct Neuron {
     float theta, reciprocal, lower, peak, rate;
@@ -34,127 +35,185 @@ struct Neuron {
 struct Forward {
     const ForwardArgs& args;
     Neuron neuron;
-    u32 sample, n, steps;
-    float u, total;
+    u32 sample, n0, steps;
+    bool simple;
+    float u, total, most;
 
     __device__ __forceinline__ Forward(const ForwardArgs& args, u32 sample, u32 n0, u32 steps)
-        : args(args), neuron(args.neuron), sample(sample), n(n0 + threadIdx.x), steps(steps), u(0.0f), total(0.0f) {}
+        : args(args), neuron(args.neuron), sample(sample), n0(n0), steps(steps), u(0.0f), total(0.0f), most(0.0f) {
+        simple = neuron.theta == 1.0f && neuron.lower == __uint_as_float(0xff800000u);
+    }
 
-    // The neurons of threads 0 to TILE through the steps of a tile of currents.
-    __device__ __forceinline__ void step(u32 t0, const float* currents) {
-        if (threadIdx.x >= TILE) return;
-        if (neuron.theta == 1.0f && neuron.lower == __uint_as_float(0xff800000u)) run<true>(t0, currents);
+    // Threads 0 to TILE, a neuron each: v of a tile's steps in place of the currents.
+    __device__ __forceinline__ void step(u32 t0, float* currents) {
+        if (simple) run<true>(t0, currents);
         else run<false>(t0, currents);
+    }
+
+    // All threads: v and the spikes of the tile, two neurons each, as the next products read them.
+    template <int BLOCK>
+    __device__ __forceinline__ void write(u32 t0, const float* currents) const {
+        if (simple) put<true, BLOCK>(t0, currents);
+        else put<false, BLOCK>(t0, currents);
+    }
+
+    template <bool SIMPLE>
+    __device__ __forceinline__ float spikes(float v) const {
+        float whole = truncf(v);
+        return !SIMPLE ? neuron.spikes(v) : v < 0.0f ? 0.0f : whole;
     }
 
     // A step waits for the one before: SIMPLE neurons, with a threshold of 1 and no bound, do so half as long.
     template <bool SIMPLE>
-    __device__ __forceinline__ void run(u32 t0, const float* currents) {
-        size_t at = ((size_t)sample * args.time + t0) * args.width + n;
-        u32 count = min((u32)TILE, steps - t0);
-        bool rounded = false;
-#pragma unroll 4
-        for (u32 t = 0; t < count; t++, at += args.width) {
-            float v = u + currents[t * STRIDE + threadIdx.x];
-            float s;
-            if (SIMPLE) {
-                float whole = truncf(v);
-                s = v < 0.0f ? 0.0f : whole;
-                u = v - s;
-            } else {
-                s = neuron.spikes(v);
-                u = fmaf(-neuron.theta, s, v);
-                u = u < neuron.lower ? neuron.lower : u;
+    __device__ __forceinline__ void run(u32 t0, float* currents) {
+        const int count = (int)min((u32)TILE, steps - t0);
+#pragma unroll 1
+        for (int t = 0; t < TILE; t += AHEAD) {
+            float* at = currents + t * STRIDE + threadIdx.x;
+            float x[AHEAD];
+#pragma unroll
+            for (int i = 0; i < AHEAD; i++) x[i] = at[i * STRIDE];
+#pragma unroll
+            for (int i = 0; i < AHEAD; i++) {
+                float v = u + x[i], s = spikes<SIMPLE>(v);
+                if (SIMPLE) {
+                    u = v - s;
+                } else {
+                    u = fmaf(-neuron.theta, s, v);
+                    u = u < neuron.lower ? neuron.lower : u;
+                }
+                at[i * STRIDE] = v;
+                s = t + i < count ? s : 0.0f; // what comes after the last step is not read
+                total += s;
+                most = s > most ? s : most;
             }
-            total += s;
-            rounded |= s > 256.0f;
-            if (args.v) args.v[at] = v;
-            if (args.spikes) args.spikes[at] = to_bf16(s);
         }
-        if (args.spikes) {
-            for (u32 t = count; t < TILE; t++, at += args.width) args.spikes[at] = 0;
-            if (rounded) args.state->rounded = 1;
+    }
+
+    template <bool SIMPLE, int BLOCK>
+    __device__ __forceinline__ void put(u32 t0, const float* currents) const {
+        const u32 column = threadIdx.x % (TILE / 2) * 2, first = threadIdx.x / (TILE / 2);
+        const int count = (int)min((u32)TILE, steps - t0);
+        const size_t at = ((size_t)sample * args.time + t0) * args.width + n0 + column;
+#pragma unroll 4
+        for (int t = first; t < TILE; t += BLOCK / (TILE / 2)) {
+            const float2 v = *(const float2*)(currents + t * STRIDE + column);
+            const size_t to = at + (size_t)t * args.width;
+            if (args.v) *(float2*)(args.v + to) = v;
+            const float left = t < count ? v.x : 0.0f, right = t < count ? v.y : 0.0f;
+            if (args.spikes) *(u32*)(args.spikes + to) = to_bf16_pair(spikes<SIMPLE>(left), spikes<SIMPLE>(right));
         }
     }
 
     __device__ __forceinline__ void end() const {
-        if (args.totals && threadIdx.x < TILE) args.totals[(size_t)sample * args.width + n] = total;
+        if (threadIdx.x >= TILE) return;
+        if (args.totals) args.totals[(size_t)sample * args.width + n0 + threadIdx.x] = total;
+        if (args.spikes && most > 256.0f) args.state->rounded = 1;
     }
 };
 
 // The entries of a tile of frames in shared memory, as far as they fit.
 struct Entries {
-    u32* ends;     // (TILE + 1): where each frame begins, and the last ends
-    Cell* cells;   // (ENTRIES)
-    Count* counts; // (ENTRIES)
-    u32 first;     // of those that are here
+    u32* ends;    // (2, TILE + 4): where each frame begins, and the last ends, of this tile and the next
+    uint2* there; // (ENTRIES): cell, and count as float32
 
-    __device__ __forceinline__ Entries(u8* memory)
-        : ends((u32*)memory), cells((Cell*)(ends + TILE + 4)), counts((Count*)(cells + ENTRIES)), first(0) {}
+    __device__ __forceinline__ Entries(u8* memory) : ends((u32*)memory), there((uint2*)(ends + 2 * (TILE + 4))) {}
 
-    // Threads `thread` of `threads` fetch where the frames from t0 on end.
-    __device__ __forceinline__ void fetch_ends(const Columns& columns, const Drawn& drawn, u32 t0, u32 thread, u32 threads) {
-        for (u32 t = thread; t <= TILE; t += threads) {
-            u32 frame = min(t0 + t, drawn.frames);
-            ends[t] = frame_start(columns, drawn.first_frame, frame);
+    // Where the frames of the tile at t0 begin and end.
+    __device__ __forceinline__ u32* ends_at(u32 t0) const { return ends + t0 / TILE % 2 * (TILE + 4); }
+
+    // Thread `thread` of the FETCHERS fetches its entries from `from` on, of those before `end`; all loads are under way together.
+    template <int FETCHERS>
+    __device__ __forceinline__ void fetch(const Columns& columns, const Drawn& drawn, u32 from, u32 end, u32 thread) {
+        const Cell* cell = (const Cell*)columns.cells + drawn.first_entry + from;
+        const Count* count = (const Count*)columns.counts + drawn.first_entry + from;
+        const u32 n = min(end - from, (u32)ENTRIES);
+        constexpr int each = (ENTRIES + FETCHERS - 1) / FETCHERS;
+        Cell cells[each];
+        Count counts[each];
+#pragma unroll
+        for (int j = 0; j < each; j++) {
+            u32 i = thread + j * FETCHERS;
+            if (i < n) cells[j] = cell[i], counts[j] = count[i];
         }
-    }
-
-    // They fetch entries from `from` on.
-    __device__ __forceinline__ void fetch(const Columns& columns, const Drawn& drawn, u32 from, u32 thread, u32 threads) {
-        const Cell* cell = (const Cell*)columns.cells + drawn.first_entry;
-        const Count* count = (const Count*)columns.counts + drawn.first_entry;
-        u32 n = min(ends[TILE] - from, (u32)ENTRIES);
-#pragma unroll 4
-        for (u32 i = thread; i < n; i += threads) {
-            cells[i] = cell[from + i];
-            counts[i] = count[from + i];
+#pragma unroll
+        for (int j = 0; j < each; j++) {
+            u32 i = thread + j * FETCHERS;
+            if (i < n) there[i] = make_uint2((u32)cells[j], __float_as_uint((float)counts[j]));
         }
     }
 };
+
+// Adds up the currents of a tile from the entries `first` to `beyond`: a thread for W neighbouring neurons of a frame.
+template <int W>
+__device__ __forceinline__ void gather(const ForwardArgs& args, const Entries& entries, const u32* ends, u32 n0, u32 first, float* currents) {
+    constexpr u32 lanes = TILE / W, groups = CELL_THREADS / lanes;
+    const u32 column = threadIdx.x % lanes * W, n = n0 + column;
+    const bool real = n < args.neurons; // W divides neurons
+    const float* weights = args.weights + n;
+    const uint2* there = entries.there - first;
+    const bool begins = first == ends[0];
+    float bias[W];
+#pragma unroll
+    for (int i = 0; i < W; i++) bias[i] = real ? args.bias[n + i] : 0.0f;
+    for (u32 t = threadIdx.x / lanes; t < TILE; t += groups) {
+        float* to = currents + t * STRIDE + column;
+        float x[W];
+#pragma unroll
+        for (int i = 0; i < W; i++) x[i] = begins ? bias[i] : to[i];
+        if (real) {
+            u32 until = min(ends[t + 1], first + ENTRIES);
+#pragma unroll 4
+            for (u32 e = max(ends[t], first); e < until; e++) {
+                const uint2 entry = there[e];
+                const float count = __uint_as_float(entry.y);
+                const float* row = weights + (size_t)entry.x * args.neurons;
+                float w[W];
+                if (W == 4) *(float4*)w = *(const float4*)row;
+                else w[0] = *row;
+#pragma unroll
+                for (int i = 0; i < W; i++) x[i] = fmaf(count, w[i], x[i]);
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < W; i++) to[i] = x[i];
+    }
+}
 
 // The first layer, straight from the cells: each active cell adds its row of W^T, in float32 and in their order.
 KERNEL(iaf_forward_cells, ForwardArgs, CELL_THREADS) {
     u32 sample = blockIdx.x, n0 = blockIdx.y * TILE;
     if (sample >= args.state->samples) return;
-    const Drawn& drawn = args.drawn[sample];
+    const Drawn drawn = args.drawn[sample];
     float* currents = (float*)dynamic_shared_memory();
     Entries entries((u8*)(currents + PLANE));
     Forward forward(args, sample, n0, drawn.steps);
-    const u32 lane = threadIdx.x % TILE, n = n0 + lane;
-    const bool real = n < args.neurons;
-    const float bias = real ? args.bias[n] : 0.0f;
-    const float* weights = args.weights + n;
-    entries.fetch_ends(args.columns, drawn, 0, threadIdx.x, CELL_THREADS);
+    const bool quads = args.neurons % 4 == 0;
+    auto frame_begin = [&](u32 t) { return frame_start(args.columns, drawn.first_frame, min(t, drawn.frames)); };
+    if (threadIdx.x <= TILE) entries.ends[threadIdx.x] = frame_begin(threadIdx.x);
     __syncthreads();
-    entries.fetch(args.columns, drawn, entries.ends[0], threadIdx.x, CELL_THREADS);
+    entries.fetch<CELL_THREADS>(args.columns, drawn, entries.ends[0], entries.ends[TILE], threadIdx.x);
     __syncthreads();
     for (u32 t0 = 0; t0 < drawn.steps; t0 += TILE) {
-        u32 end = entries.ends[TILE];
-        for (u32 first = entries.ends[0];; first += ENTRIES) {
-            u32 beyond = first + ENTRIES;
-            for (u32 t = threadIdx.x / TILE; t < TILE; t += CELL_THREADS / TILE) {
-                float x = first == entries.ends[0] ? bias : currents[t * STRIDE + lane];
-                u32 until = min(entries.ends[t + 1], beyond);
-                if (real) {
-#pragma unroll 4
-                    for (u32 e = max(entries.ends[t], first); e < until; e++) {
-                        x = fmaf((float)entries.counts[e - first], weights[(size_t)entries.cells[e - first] * args.neurons], x);
-                    }
-                }
-                currents[t * STRIDE + lane] = x;
-            }
+        const u32 *ends = entries.ends_at(t0), end = ends[TILE];
+        u32* next = entries.ends_at(t0 + TILE);
+        const bool more = t0 + TILE < drawn.steps;
+        u32 begin = 0;
+        if (more && threadIdx.x <= TILE) begin = frame_begin(t0 + TILE + threadIdx.x);
+        for (u32 first = ends[0];; first += ENTRIES) {
+            if (quads) gather<4>(args, entries, ends, n0, first, currents);
+            else gather<1>(args, entries, ends, n0, first, currents);
+            if (more && threadIdx.x <= TILE) next[threadIdx.x] = begin;
             __syncthreads();
-            if (beyond >= end) break;
-            entries.fetch(args.columns, drawn, beyond, threadIdx.x, CELL_THREADS);
+            if (end - first <= ENTRIES) break;
+            entries.fetch<CELL_THREADS>(args.columns, drawn, first + ENTRIES, end, threadIdx.x);
             __syncthreads();
         }
         // A thread for each neuron steps; the others fetch what comes next.
-        const bool more = t0 + TILE < drawn.steps;
         if (threadIdx.x < TILE) forward.step(t0, currents);
-        else if (more) entries.fetch_ends(args.columns, drawn, t0 + TILE, threadIdx.x - TILE, CELL_THREADS - TILE);
+        else if (more) entries.fetch<CELL_THREADS - TILE>(args.columns, drawn, next[0], next[TILE], threadIdx.x - TILE);
         __syncthreads();
-        if (more) entries.fetch(args.columns, drawn, entries.ends[0], threadIdx.x, CELL_THREADS);
+        forward.write<CELL_THREADS>(t0, currents);
         __syncthreads();
     }
     forward.end();
@@ -195,9 +254,28 @@ KERNEL(iaf_forward, ForwardArgs, THREADS) {
         });
         clear(sums);
         __syncthreads();
-        forward.step(part / depth * TILE, currents);
+        const u32 t0 = part / depth * TILE;
+        if (threadIdx.x < TILE) forward.step(t0, currents);
+        __syncthreads();
+        forward.write<THREADS>(t0, currents);
     });
     forward.end();
+}
+
+// What lambda keeps of the next step's, and sigma g, of the steps `first`, `first + 2`, ... of a tile that are below `left`.
+template <bool CONSTANT, bool BOUNDED>
+__device__ __forceinline__ void prepare(const Neuron& neuron, const float (&vs)[VS], u32 first, u32 left, float row, float* gains) {
+    float *gain = gains + first * STRIDE + threadIdx.x % TILE, *keep = gain + PLANE;
+#pragma unroll
+    for (int i = 0; i < VS; i++) {
+        const int to = i * (THREADS / TILE) * STRIDE;
+        const bool real = first + i * (THREADS / TILE) < left;
+        float sigma = neuron.surrogate(vs[i]);
+        // Below the bound the state was replaced, so nothing flows back through it.
+        bool closed = BOUNDED && fmaf(-neuron.theta, neuron.spikes(vs[i]), vs[i]) <= neuron.lower;
+        gain[to] = real ? sigma * (CONSTANT ? row : gain[to]) : 0.0f;
+        keep[to] = real && !closed ? fmaf(-neuron.theta, sigma, 1.0f) : 0.0f;
+    }
 }
 
 // Lambda of a layer, back through time; g comes from the layer above, or is one row for all steps below the readout.
@@ -206,11 +284,13 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
     u32 sample = blockIdx.x, n0 = blockIdx.y * TILE, n = n0 + threadIdx.x % TILE;
     if (sample >= args.state->samples) return;
     Neuron neuron(args.neuron);
+    const bool bounded = neuron.lower != __uint_as_float(0xff800000u);
     u32 steps = args.drawn[sample].steps;
-    float* gains = (float*)dynamic_shared_memory(); // g, then sigma g
-    float* keeps = gains + PLANE;                   // what lambda keeps of the next step's
-    bf16* stages = (bf16*)(keeps + PLANE);
-    const int stage = 2 * PIECES * PLANE;
+    // Two planes of float32: g, then sigma g, then lambda; and what lambda keeps. They are where the product's last part
+    // was, if that has room.
+    constexpr bool apart = CONSTANT || PIECES == 1;
+    constexpr int stage = 2 * PIECES * PLANE;
+    bf16* stages = (bf16*)dynamic_shared_memory() + (apart ? 4 * PLANE : 0);
     const size_t rows = (size_t)args.batch_size * args.time;
     const bf16* above = args.above + (size_t)sample * args.time * args.above_width;
     const bf16* pieces = args.pieces + (size_t)n0 * args.above_width;
@@ -232,9 +312,22 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
     };
     pipeline<BACKWARD_STAGES>(parts, load, [&](u32 part, u32 place) {
         const bf16* from = stages + place * stage;
+        const bool last = part % depth == depth - 1;
+        const u32 t0 = (tiles - 1 - part / depth) * TILE, first = threadIdx.x / TILE;
+        // All potentials of a tile are fetched together, while its product is made.
+        float vs[VS];
+        if (last) {
+            const float* v = args.v + ((size_t)sample * args.time + t0 + first) * args.width + n;
+#pragma unroll
+            for (int i = 0; i < VS; i++) {
+                vs[i] = t0 + first + i * (THREADS / TILE) < steps ? v[(size_t)(i * (THREADS / TILE)) * args.width] : 0.0f;
+            }
+        }
         if (!CONSTANT) multiply_rows<PIECES, PIECES>(sums, from, from + PIECES * PLANE);
-        if (part % depth < depth - 1) return;
+        if (!last) return;
+        float* gains = apart ? (float*)dynamic_shared_memory() : (float*)from;
         if (!CONSTANT) {
+            if (!apart) __syncthreads();
             for_each_pair(sums, [&](int row, int column, float first, float second) {
                 gains[row * STRIDE + column] = first;
                 gains[row * STRIDE + column + 1] = second;
@@ -242,35 +335,23 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
             clear(sums);
             __syncthreads();
         }
-        u32 t0 = (tiles - 1 - part / depth) * TILE;
-        const size_t at = ((size_t)sample * args.time + t0) * args.width + n;
-        // The exponentials of all steps at once: they wait for nothing but v, and for that together.
-        for (u32 t = threadIdx.x / TILE; t < TILE; t += VS * (THREADS / TILE)) {
-            float vs[VS];
-#pragma unroll
-            for (u32 i = 0; i < VS; i++) {
-                u32 step = t + i * (THREADS / TILE);
-                vs[i] = t0 + step < steps ? args.v[at + (size_t)step * args.width] : 0.0f;
-            }
-#pragma unroll
-            for (u32 i = 0; i < VS; i++) {
-                u32 step = t + i * (THREADS / TILE), to = step * STRIDE + threadIdx.x % TILE;
-                float sigma = neuron.surrogate(vs[i]);
-                // Below the bound the state was replaced, so nothing flows back through it.
-                bool closed = fmaf(-neuron.theta, neuron.spikes(vs[i]), vs[i]) <= neuron.lower;
-                bool real = t0 + step < steps;
-                gains[to] = real ? sigma * (CONSTANT ? row : gains[to]) : 0.0f;
-                keeps[to] = real && !closed ? fmaf(-neuron.theta, sigma, 1.0f) : 0.0f;
-            }
-        }
+        // The exponentials of all steps at once: they wait for nothing but v.
+        if (bounded) prepare<CONSTANT, true>(neuron, vs, first, steps - t0, row, gains);
+        else prepare<CONSTANT, false>(neuron, vs, first, steps - t0, row, gains);
         __syncthreads();
         if (threadIdx.x < TILE) {
-#pragma unroll 8
-            for (int t = TILE - 1; t >= 0; t--) {
-                u32 to = t * STRIDE + threadIdx.x;
-                next = fmaf(keeps[to], next, gains[to]);
-                total += next;
-                gains[to] = next;
+            float* gain = gains + threadIdx.x;
+#pragma unroll 1
+            for (int t = TILE - AHEAD; t >= 0; t -= AHEAD) {
+                float add[AHEAD], keep[AHEAD];
+#pragma unroll
+                for (int i = 0; i < AHEAD; i++) add[i] = gain[(t + i) * STRIDE], keep[i] = gain[(t + i) * STRIDE + PLANE];
+#pragma unroll
+                for (int i = AHEAD - 1; i >= 0; i--) {
+                    next = fmaf(keep[i], next, add[i]);
+                    total += next;
+                    gain[(t + i) * STRIDE] = next;
+                }
             }
         }
         __syncthreads();
@@ -278,13 +359,11 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
         const u32 column = threadIdx.x % (TILE / 2) * 2;
         bf16* lambda = args.lambda + ((size_t)sample * args.time + t0) * args.width + n0 + column;
 #pragma unroll 4
-        for (u32 t = threadIdx.x / (TILE / 2); t < TILE; t += THREADS / (TILE / 2)) {
-            bf16 left[PIECES], right[PIECES];
-            split(gains[t * STRIDE + column], left);
-            split(gains[t * STRIDE + column + 1], right);
-            for (int p = 0; p < PIECES; p++) {
-                *(u32*)(lambda + (p * rows + t) * args.width) = (u32)left[p] | (u32)right[p] << 16;
-            }
+        for (int t = threadIdx.x / (TILE / 2); t < TILE; t += THREADS / (TILE / 2)) {
+            const float2 both = *(const float2*)(gains + t * STRIDE + column);
+            u32 split[PIECES];
+            split_pair(both.x, both.y, split);
+            for (int p = 0; p < PIECES; p++) *(u32*)(lambda + (p * rows + t) * args.width) = split[p];
         }
     });
     if (threadIdx.x < TILE) args.totals[(size_t)sample * args.width + n] = total;

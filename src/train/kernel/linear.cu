@@ -119,9 +119,9 @@ KERNEL(readout_gradient, ReadoutArgs, 256) {
         score(args, state, samples);
         return;
     }
-    u32 i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= (args.neurons + 1) * args.classes) return;
-    u32 h = i / args.classes, k = i % args.classes;
+    u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= (u64)(args.neurons + 1) * args.classes) return;
+    u32 h = (u32)(i / args.classes), k = (u32)(i % args.classes);
     float sum = 0.0f;
 #pragma unroll 8
     for (u32 b = 0; b < samples; b++) {

@@ -19,11 +19,18 @@ KERNEL(readout, ReadoutArgs, CLASSES * GROUPS) {
     for (u32 k0 = 0; k0 < args.classes; k0 += CLASSES) {
         u32 k = k0 + lane;
         float sum = 0.0f;
-        if (k < args.classes) {
-#pragma unroll 4
-            for (u32 h = group; h < args.neurons; h += GROUPS) {
-                sum = fmaf(totals[h], args.weights[(size_t)h * args.classes + k], sum);
+        // Eight of each are fetched together.
+        for (u32 h0 = group; h0 < args.neurons; h0 += GROUPS * 8) {
+            float total[8], weight[8];
+#pragma unroll
+            for (u32 i = 0; i < 8; i++) {
+                u32 h = h0 + i * GROUPS;
+                bool there = h < args.neurons && k < args.classes;
+                total[i] = there ? totals[h] : 0.0f;
+                weight[i] = there ? args.weights[(size_t)h * args.classes + k] : 0.0f;
             }
+#pragma unroll
+            for (u32 i = 0; i < 8; i++) sum = fmaf(total[i], weight[i], sum);
         }
         parts[threadIdx.x] = sum;
         __syncthreads();
@@ -35,25 +42,35 @@ KERNEL(readout, ReadoutArgs, CLASSES * GROUPS) {
         __syncthreads();
     }
 
-    // Threads that have a class. The largest logit, by all of them and then by one; NaN is not the largest, but makes the sum NaN.
+    // Threads that have a class. The largest logit, by all of them and then by a warp; NaN is not the largest, but makes the
+    // sum NaN.
     const u32 busy = min(args.classes, blockDim.x);
     float* largest = parts;
     u32* best = (u32*)(parts + CLASSES * GROUPS);
     float most = __uint_as_float(0xff800000u); // negative infinity
     u32 at = 0xffffffffu;
+    // The first of equals.
+    auto consider = [&](float logit, u32 k) {
+        if (logit > most || (logit == most && k < at)) most = logit, at = k;
+    };
     for (u32 k = threadIdx.x; k < args.classes; k += blockDim.x) {
-        if (logits[k] > most) most = logits[k], at = k;
+        float logit = logits[k];
+        if (logit > most) most = logit, at = k;
     }
     largest[threadIdx.x] = most, best[threadIdx.x] = at;
     __syncthreads();
-    if (threadIdx.x == 0) {
-        for (u32 i = 1; i < busy; i++) {
-            // The first of equals.
-            if (largest[i] > most || (largest[i] == most && best[i] < at)) most = largest[i], at = best[i];
+    if (threadIdx.x < 32) {
+        for (u32 i = threadIdx.x + 32; i < busy; i += 32) consider(largest[i], best[i]);
+        for (u32 lanes = 16; lanes > 0; lanes /= 2) {
+            float other = __shfl_xor_sync(0xffffffffu, most, lanes);
+            u32 k = __shfl_xor_sync(0xffffffffu, at, lanes);
+            consider(other, k);
         }
-        largest[0] = most;
-        args.labels[place] = drawn.label;
-        args.predicted[place] = at == 0xffffffffu ? 0 : at;
+        if (threadIdx.x == 0) {
+            largest[0] = most;
+            args.labels[place] = drawn.label;
+            args.predicted[place] = at == 0xffffffffu ? 0 : at;
+        }
     }
     __syncthreads();
     most = largest[0];
@@ -66,13 +83,17 @@ KERNEL(readout, ReadoutArgs, CLASSES * GROUPS) {
     }
     parts[threadIdx.x] = sum;
     __syncthreads();
-    if (threadIdx.x == 0) {
-        for (u32 i = 1; i < busy; i++) sum += parts[i];
-        parts[0] = sum;
-        args.losses[place] = log((double)sum) + (double)most - (double)logits[drawn.label];
+    if (threadIdx.x < 32) {
+        for (u32 i = threadIdx.x + 32; i < busy; i += 32) sum += parts[i];
+        for (u32 lanes = 16; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, lanes);
+        if (threadIdx.x == 0) parts[0] = sum;
     }
     __syncthreads();
     sum = parts[0];
+    // A logarithm takes long: a thread that has no class, if there is one, while the others go on.
+    if (threadIdx.x + 1 == blockDim.x) {
+        args.losses[place] = log((double)sum) + (double)most - (double)logits[drawn.label];
+    }
     const float scale = 1.0f / (float)args.state->samples;
     for (u32 k = threadIdx.x; k < args.classes; k += blockDim.x) {
         float share = gradient[k] / sum * scale;
@@ -80,13 +101,14 @@ KERNEL(readout, ReadoutArgs, CLASSES * GROUPS) {
     }
     if (!args.row) return;
     __syncthreads();
-    for (u32 h = threadIdx.x; h < args.width; h += blockDim.x) {
+    // A warp a neuron, so that its weights are read side by side.
+    for (u32 h = threadIdx.x / 32; h < args.width; h += blockDim.x / 32) {
         float g = 0.0f;
         if (h < args.neurons) {
-            for (u32 k = 0; k < args.classes; k++) {
-                g = fmaf(args.weights[(size_t)h * args.classes + k], gradient[k], g);
-            }
+            const float* weights = args.weights + (size_t)h * args.classes;
+            for (u32 k = lane; k < args.classes; k += 32) g = fmaf(weights[k], gradient[k], g);
+            for (u32 lanes = 16; lanes > 0; lanes /= 2) g += __shfl_xor_sync(0xffffffffu, g, lanes);
         }
-        args.row[(size_t)b * args.width + h] = g;
+        if (lane == 0) args.row[(size_t)b * args.width + h] = g;
     }
 }

@@ -45,37 +45,34 @@ KERNEL(draw, DrawArgs, 256) {
     State& state = *args.state;
     const Order& order = *args.order;
     u32* longest = (u32*)dynamic_shared_memory();
-    u64 begin = order.streamed ? 0 : state.next;
+    const u64 position = state.next, begin = order.streamed ? 0 : position;
     u64 left = state.stopped || begin >= order.end ? 0 : order.end - begin;
     u32 samples = left < args.batch_size ? (u32)left : args.batch_size;
     __syncthreads(); // the state has been read by all, and is written below
 
-    // Tonic's PadTensors, or a fixed number; a longer sample keeps all its frames.
-    u32 steps = args.steps;
-    if (steps == 0xffffffffu) {
-        u32 most = 0;
-        for (u32 i = threadIdx.x; i < samples; i += blockDim.x) {
-            most = max(most, args.samples[sample_at(order, begin + i)].frames);
-        }
-        longest[threadIdx.x] = most;
-        __syncthreads();
-        steps = 0;
-        for (u32 i = 0; i < blockDim.x; i++) steps = max(steps, longest[i]);
-    }
+    u32 most = 0;
     for (u32 i = threadIdx.x; i < samples; i += blockDim.x) {
-        const Sample& sample = args.samples[sample_at(order, begin + i)];
+        const Sample sample = args.samples[sample_at(order, begin + i)];
         Drawn& drawn = args.drawn[i];
         drawn.first_frame = sample.first_frame;
         drawn.first_entry = sample.first_entry;
         drawn.frames = sample.frames;
         drawn.label = sample.label;
-        drawn.steps = max(steps, sample.frames);
+        drawn.steps = max(args.steps, sample.frames); // a longer sample keeps all its frames
+        most = max(most, sample.frames);
+    }
+    if (args.steps == 0xffffffffu) { // Tonic's PadTensors
+        for (u32 lanes = 16; lanes > 0; lanes /= 2) most = max(most, __shfl_xor_sync(0xffffffffu, most, lanes));
+        longest[threadIdx.x / 32] = most;
+        __syncthreads();
+        for (u32 i = 0; i < blockDim.x / 32; i++) most = max(most, longest[i]);
+        for (u32 i = threadIdx.x; i < samples; i += blockDim.x) args.drawn[i].steps = most;
     }
     if (threadIdx.x == 0) {
-        state.begin = begin;
+        state.begin = position; // in the epoch, also where each batch is all there is
         state.samples = samples;
         if (samples > 0) {
-            state.next = begin + samples;
+            state.next = position + samples;
             state.batch = state.batches;
             state.batches += 1;
             state.updates += 1;

@@ -38,6 +38,10 @@ const MULTIPLY_THREADS: usize = 128;
 pub const THREADS: usize = 256;
 /// Entries that a block of the first layer has in shared memory, `ENTRIES` of `iaf.cu`.
 const ENTRIES: usize = 2048;
+/// Shared memory of a block of the first layer: currents, where frames end in this tile and the next, and entries.
+const CELLS_BYTES: usize = 2 * PLANE + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
+/// Shared memory of a block that the system takes.
+const RESERVED: usize = 1024;
 /// Shared memory of a block of `inflate` and `inflate_input`.
 pub const INFLATE_BYTES: usize = 32 << 10;
 
@@ -158,17 +162,14 @@ impl Variant {
         defines.map(|(name, value)| (name.to_string(), value)).into()
     }
 
-    /// Of currents, where frames end, and entries.
-    fn cells_bytes(&self) -> usize {
-        2 * PLANE + (TILE + 4) * size_of::<u32>() + ENTRIES * (self.form.cells.bytes() + self.form.counts.bytes())
-    }
-
     fn forward_bytes(&self, stages: usize) -> usize {
         2 * PLANE + stages * (1 + self.precision.pieces()) * PLANE
     }
 
     fn backward_bytes(&self, stages: usize) -> usize {
-        4 * PLANE + stages * 2 * self.precision.pieces() * PLANE
+        let (pieces, tile) = (self.precision.pieces(), 4 * PLANE);
+        // Of two pieces or more, a part has room for the tile that its product becomes.
+        stages * 2 * pieces * PLANE + if pieces > 1 { 0 } else { tile }
     }
 
     /// With `before` pieces of what goes in.
@@ -179,7 +180,7 @@ impl Variant {
     /// Parts of a product in shared memory: 2, one being loaded while the other is used, if two blocks have room for that
     /// on a multiprocessor. Two blocks hide more than two parts of one.
     fn stages(&self, bytes: fn(&Variant, usize) -> usize) -> usize {
-        if 2 * bytes(self, 2) <= self.shared_memory { 2 } else { 1 }
+        if 2 * (bytes(self, 2) + RESERVED) <= self.shared_memory + RESERVED { 2 } else { 1 }
     }
 
     fn gradient_stages(&self) -> usize {
@@ -201,8 +202,22 @@ impl Entry {
     /// # Errors
     /// [`Error::Cuda`].
     pub fn launch<A: KernelStruct>(&self, stream: &Stream, blocks: [usize; 2], args: &A) -> Result<()> {
-        let [x, y] = blocks.map(|n| n as u32);
-        stream.launch(&self.kernel, [x, y, 1], self.threads, self.shared_bytes, args)
+        self.launch_sized(stream, blocks, self.shared_bytes, args)
+    }
+
+    /// The same with less shared memory, so that more blocks run at a time.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`].
+    pub fn launch_sized<A: KernelStruct>(
+        &self,
+        stream: &Stream,
+        blocks: [usize; 2],
+        shared_bytes: usize,
+        args: &A,
+    ) -> Result<()> {
+        let [x, y] = blocks.map(|n| u32::try_from(n).unwrap_or(u32::MAX)); // which the driver refuses
+        stream.launch(&self.kernel, [x, y, 1], self.threads, shared_bytes, args)
     }
 }
 
@@ -263,7 +278,7 @@ impl Program {
             draw: entry("draw", THREADS, words)?,
             inflate: entry("inflate", THREADS, INFLATE_BYTES)?,
             inflate_input: entry("inflate_input", THREADS, INFLATE_BYTES)?,
-            iaf_forward_cells: entry("iaf_forward_cells", THREADS, variant.cells_bytes())?,
+            iaf_forward_cells: entry("iaf_forward_cells", THREADS, CELLS_BYTES)?,
             iaf_forward: entry("iaf_forward", MULTIPLY_THREADS, forward_bytes)?,
             readout: entry("readout", THREADS, 2 * words)?,
             readout_gradient: entry("readout_gradient", THREADS, 3 * words)?,

@@ -80,7 +80,7 @@ impl DeviceLearner {
         let extent = Extent { batch: room.batch, longest: room.longest, trained: true, kept: 0, batches: room.batches };
         let trained = DeviceNetwork::new(program.clone(), &network, extent)?;
         let mut learner = DeviceLearner {
-            stream: device.stream()?,
+            stream: device.urgent_stream()?,
             trained,
             steps: Recorded::default(),
             ring: Ring::new(device, program.form())?,

@@ -164,7 +164,7 @@ impl Device {
         Ok(free as u64)
     }
 
-    /// Waits for all work on it.
+    /// Waits for all work on it. Not while any thread records a graph: that would be spoilt.
     ///
     /// # Errors
     /// [`Error::Cuda`], also for what went wrong in that work.

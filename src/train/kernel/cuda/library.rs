@@ -52,7 +52,7 @@ const DRIVER_CALLS: [&str; 45] = [
     "cuModuleGetFunction",
     "cuModuleLoadData",
     "cuStreamBeginCapture_v2",
-    "cuStreamCreate",
+    "cuStreamCreateWithPriority",
     "cuStreamDestroy_v2",
     "cuStreamEndCapture",
     "cuStreamIsCapturing",

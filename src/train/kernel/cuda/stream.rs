@@ -1,6 +1,6 @@
 //! Work on a GPU in order: copies and launches.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,12 +42,25 @@ impl Device {
     /// # Errors
     /// [`Error::Cuda`].
     pub fn stream(&self) -> Result<Stream> {
+        self.stream_of(0)
+    }
+
+    /// The same, whose work goes before that of others where both are ready.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`].
+    pub fn urgent_stream(&self) -> Result<Stream> {
+        self.stream_of(c_int::MIN) // the driver takes the most urgent that it has
+    }
+
+    fn stream_of(&self, priority: c_int) -> Result<Stream> {
         static STREAMS: AtomicU64 = AtomicU64::new(0);
         self.activate()?;
         let mut raw = std::ptr::null_mut();
         let flags = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
         // SAFETY: the context is current; the driver writes one handle.
-        check(unsafe { sys::cuStreamCreate(&raw mut raw, flags) }, || format!("make a stream on {self}"))?;
+        let code = unsafe { sys::cuStreamCreateWithPriority(&raw mut raw, flags, priority) };
+        check(code, || format!("make a stream on {self}"))?;
         Ok(Stream { device: self.clone(), raw, id: STREAMS.fetch_add(1, Ordering::Relaxed) })
     }
 }

@@ -24,6 +24,7 @@ pub(super) const POISON: u8 = 0xff;
 #[derive(Debug)]
 pub(super) struct DenseInput {
     pub(super) width: usize,
+    pieces: usize,
     pub(super) block_frames: usize,
     pub(super) values: Buffer<u16>,
 }
@@ -84,7 +85,12 @@ impl DenseInput {
             return Ok(None);
         }
         let values = program.device().buffer(len)?;
-        Ok(Some(DenseInput { width, block_frames: block_frames.min(INPUT_FRAMES), values }))
+        Ok(Some(DenseInput { width, pieces, block_frames: block_frames.min(INPUT_FRAMES), values }))
+    }
+
+    /// Shared memory of a block that makes it.
+    pub(super) fn block_bytes(&self) -> usize {
+        self.pieces * self.width * self.block_frames * size_of::<u16>()
     }
 }
 

@@ -94,7 +94,7 @@ impl DeviceNetwork {
                 block_frames: input.block_frames as u32,
             };
             let blocks = self.extent.batch * self.extent.time().div_ceil(input.block_frames);
-            self.program.inflate_input.launch(&self.side, [blocks, 1], &args)?;
+            self.program.inflate_input.launch_sized(&self.side, [blocks, 1], input.block_bytes(), &args)?;
         }
         self.run_forward(stream, source)?;
         self.fork(stream)?;
