@@ -114,15 +114,19 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
     let evaluated = sets.iter().skip(1).map(|set| set.len()).max().unwrap_or(0);
     let train = fit.load("train", train, &backend)?.drop_last(fit.drop_last);
     let valid = valid.map(|set| fit.load("valid", set, &backend)).transpose()?;
-    folder.make()?;
-    if !fit.resume {
-        config.publish(&fit.run)?;
-    }
     let batch = config.batch_size.min(train.set().len() as usize);
     let room = Room { batch, longest, batches: train.batches(config.batch_size), evaluated };
-    let mut session = Session::start(fit, config, folder.has_begun(), &backend, room)?;
+    let has_begun = folder.has_begun();
+    let mut session = Session::start(fit, config, has_begun, &backend, room)?;
+    // Only now is it known to fit the device.
+    folder.make()?;
     if fit.resume {
         session.keep_epochs()?;
+    } else {
+        session.config.publish(&fit.run)?;
+    }
+    if !has_begun {
+        session.checkpoint()?;
     }
     fit.say(|| {
         let sizes: Vec<String> = session.config.network.hidden.iter().map(ToString::to_string).collect();
@@ -272,11 +276,7 @@ impl<'a> Session<'a> {
         adam.config.lr = config.current_lr();
         let learner = Learner::new(backend, config.engine, network, adam, room)?;
         let feed = Feed { pad: config.pad, steps: config.steps };
-        let mut session = Session { fit, config, feed, learner, epochs, batches_done, running, best_accuracy, saved };
-        if !resume {
-            session.checkpoint()?;
-        }
-        Ok(session)
+        Ok(Session { fit, config, feed, learner, epochs, batches_done, running, best_accuracy, saved })
     }
 
     /// Has the folder tell how many epochs there are to be: no fewer than there have been.

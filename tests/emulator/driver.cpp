@@ -4,7 +4,8 @@
 //         -o libcuda.so.1 -ldl
 //
 // TONIC_EMULATED_MEMORY is the card's memory in bytes, 2 GiB if not set. TONIC_EMULATED_SEED chooses another order of
-// blocks and threads: what a kernel computes must not depend on it.
+// blocks and threads: what a kernel computes must not depend on it. TONIC_EMULATED_REPORT is a file for counts of
+// allocations and graphs.
 #include "api.h"
 
 static void* at(CUdeviceptr pointer) { return reinterpret_cast<void*>(pointer); }

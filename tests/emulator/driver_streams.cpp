@@ -145,6 +145,7 @@ CUresult cuGraphInstantiateWithFlags(GraphExec** exec, Graph* graph, unsigned lo
     ENTER;
     CHECK(graphs.count(graph) && flags < 16, CUDA_ERROR_INVALID_VALUE);
     execs.insert(*exec = new GraphExec{std::make_shared<Graph>(*graph)});
+    report.graphs++;
     return CUDA_SUCCESS;
 }
 

@@ -3,19 +3,49 @@
 
 #[path = "../train/agreement.rs"]
 mod agreement;
+mod bench;
+mod caches;
 mod check;
 #[path = "../emulator/mod.rs"]
 mod emulator;
 mod engines;
+mod evaluation;
+mod faults;
+mod memory;
+mod odd;
+mod options;
 #[path = "../train/random.rs"]
 mod random;
+mod resume;
+mod ring;
+#[path = "../train/runs.rs"]
+mod runs;
+#[path = "../train/sets.rs"]
+#[allow(dead_code)] // tests/train uses the rest
+mod sets;
+mod trainer;
 
-use tonic_toolkit::train::kernel::cuda::Device;
+use std::path::PathBuf;
+
+use tonic_toolkit::train::kernel::cuda::{Device, set_kernel_cache};
+
+/// Whether the tests are to run on a real GPU.
+fn is_real() -> bool {
+    std::env::var_os("TONIC_TEST_REAL_GPU").is_some()
+}
+
+/// Where kernels are kept that were compiled in a test: those of an emulator and those of a GPU never meet.
+fn kernel_cache() -> PathBuf {
+    if is_real() {
+        return concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into();
+    }
+    let mut folder = emulator::install().as_os_str().to_owned();
+    folder.push("-kernels");
+    folder.into()
+}
 
 /// The device that is tested on.
 fn device() -> Device {
-    if std::env::var_os("TONIC_TEST_REAL_GPU").is_none() {
-        emulator::install();
-    }
+    set_kernel_cache(&kernel_cache());
     Device::open(0).unwrap()
 }

@@ -19,7 +19,8 @@ use tonic_toolkit::train::fit::{Fit, fit as fit_here};
 use tonic_toolkit::train::kernel::program::MatmulPrecision;
 use tonic_toolkit::train::loader::{CacheChoice, EpochOrder, Loader};
 
-use crate::run::{assert_same, bytes, start, wait_for, where_is};
+use crate::run::start;
+use crate::runs::{assert_same, bytes, wait_for, where_is};
 use crate::sets::{self, Sample, Spec, eval, fails, fit, fit_arguments, learnable, succeeds};
 
 /// A folder with a training set that takes a while.

@@ -12,4 +12,5 @@ mod model_file;
 mod nvrtc;
 mod random;
 mod run;
+mod runs;
 mod sets;

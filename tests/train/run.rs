@@ -3,48 +3,22 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use tonic_toolkit::progress::Verbosity;
 use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::train::checkpoint::Checkpoint;
 use tonic_toolkit::train::config::{Config, Pad};
 use tonic_toolkit::train::eval::Feed;
 use tonic_toolkit::train::export::safetensors::{Model, read_model};
-use tonic_toolkit::train::kernel::adam::AdamConfig;
 use tonic_toolkit::train::kernel::isa::{Isa, VARIABLE};
 use tonic_toolkit::train::loader::{CacheChoice, EpochOrder, Loader};
-use tonic_toolkit::train::metrics::{self, EpochMetrics};
 use tonic_toolkit::train::snn::Engine;
 
+use crate::runs::{assert_same, bytes, epochs, wait_for, where_is};
 use crate::sets::{self, Spec, eval, fails, fit, fit_arguments, succeeds};
-
-/// A run's epochs, without the times that they took.
-fn epochs(run: &Path) -> Vec<EpochMetrics> {
-    let lines = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap().lines().count();
-    let mut epochs = metrics::read(run, lines).unwrap();
-    for (i, epoch) in epochs.iter_mut().enumerate() {
-        assert_eq!(epoch.epoch, i as u64 + 1);
-        assert!(epoch.seconds > 0.0 && epoch.samples_per_second >= 0.0);
-        (epoch.seconds, epoch.batches_per_second, epoch.samples_per_second) = (0.0, 0.0, 0.0);
-    }
-    epochs
-}
-
-pub fn bytes(run: &Path, name: &str) -> Vec<u8> {
-    std::fs::read(run.join(name)).unwrap()
-}
-
-/// Both runs came to the same bits.
-pub fn assert_same(run: &Path, other: &Path) {
-    for name in ["model.safetensors", "checkpoint.safetensors"] {
-        assert!(bytes(run, name) == bytes(other, name), "{name} differs");
-    }
-    assert_eq!(epochs(run), epochs(other));
-}
 
 #[test]
 fn both_engines_learn_the_task_and_agree() {
@@ -160,20 +134,6 @@ pub fn start(dir: &Path, run: &str, others: &str) -> Child {
 fn start_on(isa: &str, dir: &Path, run: &str, others: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tonic-train"));
     command.env(VARIABLE, isa).args(fit_arguments(dir, run, others)).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-pub fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !there() {
-        assert!(started.elapsed() < Duration::from_secs(300), "no {what} within five minutes");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-pub fn where_is(run: &Path) -> (u64, u64) {
-    let parameters = Config::read(run).unwrap().network.shape().parameters();
-    let checkpoint = Checkpoint::read(run, parameters, AdamConfig::default()).unwrap();
-    (checkpoint.epochs_done, checkpoint.batches_done)
 }
 
 #[test]

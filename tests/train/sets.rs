@@ -33,6 +33,8 @@ pub struct Spec {
     pub classes: Vec<String>,
     pub recipe: String,
     pub frame_limit: Option<u64>,
+    pub channels: u32,
+    pub counts: Width,
 }
 
 impl Spec {
@@ -40,7 +42,8 @@ impl Spec {
     pub fn new(samples: u64, chunk_samples: u32) -> Spec {
         let classes = ["low", "middle", "high"].map(String::from).to_vec();
         let recipe = "window = 4000\n".into();
-        Spec { samples, chunk_samples, shard_chunks: 5, classes, recipe, frame_limit: None }
+        let (channels, counts) = (CHANNELS, Width::U16);
+        Spec { samples, chunk_samples, shard_chunks: 5, classes, recipe, frame_limit: None, channels, counts }
     }
 
     /// Writes the set of these samples.
@@ -49,7 +52,8 @@ impl Spec {
         let (mut encoder, description) = (Encoder::new(1).unwrap(), self.description());
         for number in 0..description.chunks() {
             let first = number * u64::from(self.chunk_samples);
-            let chunk = chunk((first..self.samples.min(first + u64::from(self.chunk_samples))).map(&sample));
+            let samples = first..self.samples.min(first + u64::from(self.chunk_samples));
+            let chunk = chunk(description.widths, samples.map(&sample));
             let encoded = encoder.encode(number, &chunk).unwrap();
             writer.write(&chunk, encoded).unwrap();
         }
@@ -62,14 +66,16 @@ impl Spec {
     }
 
     fn description(&self) -> SetDescription {
-        let Spec { samples, chunk_samples, shard_chunks, classes, recipe, frame_limit } = self.clone();
+        let Spec { samples, chunk_samples, shard_chunks, classes, recipe, frame_limit, channels, counts } =
+            self.clone();
+        let shape = FrameShape { width: channels, ..shape() };
         SetDescription {
             samples,
             chunk_samples,
             shard_chunks,
-            shape: shape(),
-            widths: widths(),
-            recipe_id: SetDescription::recipe_id(shape(), &recipe, &classes, &[]),
+            shape,
+            widths: Widths::of(shape, counts),
+            recipe_id: SetDescription::recipe_id(shape, &recipe, &classes, &[]),
             recipe,
             classes,
             extras: vec![],
@@ -89,8 +95,8 @@ pub fn widths() -> Widths {
     Widths::of(shape(), Width::U16)
 }
 
-fn chunk(samples: impl Iterator<Item = Sample>) -> Chunk {
-    let mut chunk = Chunk::new(widths(), 0);
+fn chunk(widths: Widths, samples: impl Iterator<Item = Sample>) -> Chunk {
+    let mut chunk = Chunk::new(widths, 0);
     for sample in samples {
         push(&mut chunk.frames, &sample);
         let binned: u64 = sample.frames.iter().flatten().map(|&(_, count)| u64::from(count)).sum();
@@ -101,11 +107,14 @@ fn chunk(samples: impl Iterator<Item = Sample>) -> Chunk {
     chunk
 }
 
-/// Appends a sample's columns.
+/// Appends a sample's columns. A surface has values of both signs instead of the counts.
 pub fn push(frames: &mut SparseFrames, sample: &Sample) {
     let sizes: Vec<u32> = sample.frames.iter().map(|frame| frame.len() as u32).collect();
     let (cells, counts): (Vec<u32>, Vec<u32>) = sample.frames.iter().flatten().copied().unzip();
-    frames.push(&sizes, &cells, Column::U32(&counts)).unwrap();
+    let values: Vec<f32> = counts.iter().map(|&count| (2.0 * count as f32 - 2.5) / 3.0).collect();
+    let surface = frames.widths().counts == Width::F32;
+    let column = if surface { Column::F32(&values) } else { Column::U32(&counts) };
+    frames.push(&sizes, &cells, column).unwrap();
 }
 
 /// Samples that tell their class: each of the three has four channels of its own, in which there is more.

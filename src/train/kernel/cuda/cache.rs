@@ -4,14 +4,24 @@
 //! reason to fail: what cannot be read or is damaged is compiled, and what cannot be written is left.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::compile::{Image, Source, check_compiler, compile, nvrtc_version};
 use super::device::Device;
 use crate::error::Result;
 use crate::publish::publish;
 
-/// The code of a program for a device, from the disk if it was compiled before: from the folder that the environment
-/// variable TONIC_CACHE names, or else `tonic-toolkit` in XDG_CACHE_HOME or `~/.cache`.
+/// Where this process keeps compiled kernels, whatever its environment says.
+static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
+
+/// Keeps compiled kernels in `folder`. It is for the whole process, before the first program is loaded; a second choice
+/// changes nothing.
+pub fn set_kernel_cache(folder: &Path) {
+    CHOSEN.get_or_init(|| folder.into());
+}
+
+/// The code of a program for a device, from the disk if it was compiled before: from the folder of [`set_kernel_cache`] or
+/// the one that the environment variable TONIC_CACHE names, or else `tonic-toolkit` in XDG_CACHE_HOME or `~/.cache`.
 ///
 /// # Errors
 /// Those of [`check_compiler`] and [`compile`].
@@ -68,10 +78,12 @@ fn name(source: &Source, architecture: (u32, u32), nvrtc: (u32, u32)) -> String 
     format!("{}.kernels", hasher.finalize().to_hex())
 }
 
-/// Where compiled kernels are kept, if the environment says.
+/// Where compiled kernels are kept, if anything says.
 fn folder() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    variable("TONIC_CACHE")
+    let chosen = CHOSEN.get().cloned();
+    chosen
+        .or_else(|| variable("TONIC_CACHE"))
         .or_else(|| variable("XDG_CACHE_HOME").map(|base| base.join("tonic-toolkit")))
         .or_else(|| variable("HOME").map(|home| home.join(".cache/tonic-toolkit")))
 }

@@ -38,7 +38,7 @@ pub mod module;
 pub mod stream;
 
 pub use args::{Address, DeviceType, KernelStruct};
-pub use cache::{cached, cached_in};
+pub use cache::{cached, cached_in, set_kernel_cache};
 pub use compile::{Image, Source, check_compiler, compile, compile_ptx, nvrtc_version};
 pub use device::Device;
 pub use event::Event;

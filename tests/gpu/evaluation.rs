@@ -1,0 +1,105 @@
+//! An evaluation on a GPU must say of a model what the CPU says of it, from every cache, in a run and after it.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::runs::{bytes, epochs};
+use crate::sets::{self, Sample, Spec, fails, learnable};
+use crate::trainer::{eval, fitted, on_gpu};
+
+/// A training set, and two others of several batches each, the last of them smaller: 256 samples are evaluated together.
+fn task() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let short = |seed| {
+        move |i: u64| {
+            let Sample { frames, label } = learnable(seed)(i);
+            Sample { frames: frames[..3 + i as usize % 7].to_vec(), label }
+        }
+    };
+    Spec::new(60, 8).write(&dir.path().join("train"), learnable(1));
+    Spec::new(300, 50).write(&dir.path().join("valid"), short(2));
+    Spec::new(520, 64).write(&dir.path().join("test"), short(3));
+    dir
+}
+
+fn evaluated(command: &mut assert_cmd::Command) -> Value {
+    let output = command.arg("--json").output().unwrap();
+    assert_eq!(sets::outcome(&output), (Some(0), String::new()));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What the CPU says of a run's network.
+fn by_the_cpu(dir: &Path, run: &str, data: &str, best: bool) -> Value {
+    evaluated(sets::eval(dir, run, data).args(["--device", "cpu"]).args(best.then_some("--best")))
+}
+
+/// The same table, and nearly the same loss: no logit here is within rounding of another.
+fn assert_agree(ours: &Value, theirs: &Value) {
+    for key in ["accuracy", "samples", "classes", "confusion"] {
+        assert_eq!(ours[key], theirs[key], "{key}");
+    }
+    let loss = |of: &Value| of["loss"].as_f64().unwrap();
+    assert!((loss(ours) - loss(theirs)).abs() <= 1e-5 * loss(theirs), "{ours} {theirs}");
+}
+
+#[test]
+fn an_evaluation_says_what_the_cpus_says_from_every_cache() {
+    let dir = task();
+    for pad in ["fixed", "batch"] {
+        let mut before: Option<Value> = None;
+        for cache in ["device", "host", "stream"] {
+            let others =
+                format!("--valid DIR/valid --test DIR/test --epochs 2 --cache {cache} --pad {pad} --overwrite");
+            let run = fitted(dir.path(), "run", &others);
+            let test: Value = serde_json::from_slice(&bytes(&run, "test.json")).unwrap();
+            let valid: Vec<_> = epochs(&run).iter().map(|epoch| epoch.valid.unwrap()).collect();
+            if let Some(before) = before.replace(test.clone()) {
+                assert_eq!(before, test, "{cache}");
+                continue;
+            }
+            // The CPU evaluates 128 samples together, so that they are padded to other lengths.
+            if pad == "fixed" {
+                assert_agree(&test, &by_the_cpu(dir.path(), "run", "test", false));
+                assert_agree(
+                    &evaluated(&mut eval(dir.path(), "run", "valid")),
+                    &by_the_cpu(dir.path(), "run", "valid", false),
+                );
+            }
+            assert_eq!(evaluated(&mut eval(dir.path(), "run", "test")), test);
+            let last = evaluated(&mut eval(dir.path(), "run", "valid"));
+            assert_eq!(
+                (last["loss"].as_f64(), last["accuracy"].as_f64()),
+                (Some(valid[1].loss), Some(valid[1].accuracy))
+            );
+            let best = valid.iter().copied().reduce(|a, b| if b.accuracy > a.accuracy { b } else { a }).unwrap();
+            let again = evaluated(eval(dir.path(), "run", "valid").arg("--best"));
+            assert_eq!((again["loss"].as_f64(), again["accuracy"].as_f64()), (Some(best.loss), Some(best.accuracy)));
+            assert!(bytes(&run, "confusion.png").starts_with(b"\x89PNG"));
+        }
+    }
+}
+
+#[test]
+fn an_evaluation_at_lower_precision_is_close() {
+    let dir = task();
+    fitted(dir.path(), "run", "--epochs 2");
+    let loss = |of: Value| of["loss"].as_f64().unwrap();
+    let highest = loss(evaluated(&mut eval(dir.path(), "run", "test")));
+    for (precision, bound) in [("high", 2e-3), ("medium", 0.1)] {
+        let other = loss(evaluated(eval(dir.path(), "run", "test").args(["--matmul-precision", precision])));
+        assert!((other - highest).abs() <= bound * highest, "{precision}: {other}, {highest}");
+    }
+}
+
+#[test]
+fn an_evaluation_of_what_is_no_run_or_no_set_of_its_recipe_is_refused() {
+    let dir = sets::task();
+    fitted(dir.path(), "run", "--epochs 1");
+    let other = Spec { recipe: "window = 5000\n".into(), ..Spec::new(8, 4) };
+    other.write(&dir.path().join("other"), learnable(1));
+    fails(&mut eval(dir.path(), "run", "other"), 4, &["recipe differs", "window = 5000"]);
+    fails(&mut eval(dir.path(), "nothing", "valid"), 1, &["nothing/config.toml"]);
+    fails(on_gpu(sets::eval(dir.path(), "run", "valid")).args(["--device", "cuda:99"]), 2, &["this machine has "]);
+}

@@ -1,0 +1,124 @@
+//! A GPU's memory: what does not fit is refused with sizes and advice and leaves nothing behind, and a step takes none
+//! after the first.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+use crate::bench::{bench, measured};
+use crate::is_real;
+use crate::runs::{assert_same, bytes};
+use crate::sets::{self, CHANNELS, Sample, Spec, fails, learnable, succeeds};
+use crate::trainer::{eval, fit, fitted};
+
+/// A command whose GPU has so much memory.
+fn with_memory(mut command: Command, memory_bytes: u64) -> Command {
+    command.env("TONIC_EMULATED_MEMORY", memory_bytes.to_string());
+    command
+}
+
+/// A set of large frames in which every cell is occupied: 5.8 MB on a device, where a network as small as those here
+/// takes four.
+fn write_large(dir: &Path) {
+    let full = |i: u64| {
+        let frame: Vec<_> = (0..200).map(|cell| (cell, 1 + (cell + i as u32) % 2)).collect();
+        Sample { frames: vec![frame; 64], label: (i % 3) as u32 }
+    };
+    Spec { channels: 200, ..Spec::new(150, 8) }.write(dir, full);
+}
+
+#[test]
+fn a_set_that_does_not_fit_is_refused_or_kept_elsewhere() {
+    if is_real() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    write_large(&dir.path().join("train"));
+    let run = |others: &str, memory_bytes| with_memory(fit(dir.path(), "run", others), memory_bytes);
+    let words =
+        ["--cache device: expected at most the 5.5 MB that are free on the device (or --cache stream)", "got 5.8 MB"];
+    fails(&mut run("--cache device", 5_500_000), 2, &words);
+    assert!(!dir.path().join("run").exists());
+    let small = "--hidden 8,8 --epochs 1 --batch-size 16";
+    let stderr = succeeds(&mut run(small, 11_000_000));
+    let why = "cache    train  host: its 5.8 MB exceed half of the 11.0 MB free on the device";
+    assert!(stderr.contains(why), "no {why:?} in {stderr}");
+    let stderr = succeeds(&mut run(&format!("{small} --overwrite"), 12_000_000));
+    let why = "cache    train  device: its 5.8 MB fit into half of the 12.0 MB free there";
+    assert!(stderr.contains(why), "no {why:?} in {stderr}");
+
+    let mut command = with_memory(bench("cuda:0", "--batch-size 2 --hidden 8,8 --epochs 1"), 5_500_000);
+    let report = measured(command.arg("--data").arg(dir.path().join("train")));
+    for strategy in report["strategies"].as_array().unwrap() {
+        let reason = strategy["reason"].as_str().unwrap_or_default();
+        assert_eq!(
+            reason.contains("--cache device: expected at most "),
+            strategy["name"] == "device cache",
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn a_network_that_does_not_fit_leaves_nothing_behind_and_spoils_nothing() {
+    if is_real() {
+        return;
+    }
+    let dir = sets::task();
+    let run = |others: &str, memory_bytes| with_memory(fit(dir.path(), "run", others), memory_bytes);
+    let words = ["cuda:0 (emulated on the host): expected ", "of free memory, got ", "--batch-size", "--hidden"];
+    fails(&mut run("--cache stream", 1_000_000), 1, &words);
+    assert!(!dir.path().join("run").exists());
+    // The run can be begun without a word more.
+    succeeds(&mut run("--quiet", 20_000_000));
+    let folder = dir.path().join("run");
+    let before = ["checkpoint.safetensors", "model.safetensors", "config.toml"].map(|name| bytes(&folder, name));
+    for others in ["--overwrite --seed 5", "--resume --epochs 3"] {
+        fails(&mut run(others, 1_000_000), 1, &words);
+        let after = ["checkpoint.safetensors", "model.safetensors", "config.toml"].map(|name| bytes(&folder, name));
+        assert!(before == after, "{others}");
+    }
+    fails(&mut with_memory(eval(dir.path(), "run", "valid"), 1_000_000), 1, &words);
+    fitted(dir.path(), "run", "--resume --epochs 3");
+    assert_same(&folder, &fitted(dir.path(), "whole", "--epochs 3"));
+}
+
+/// How often a fit took memory of the device, and locked memory of the host, and recorded work.
+fn taken(dir: &Path, epochs: u64, others: &str) -> [u64; 3] {
+    let report = dir.join("report.json");
+    let mut command = fit(dir, "run", &format!("--overwrite --quiet --hidden 8,8 --epochs {epochs} {others}"));
+    succeeds(command.env("TONIC_EMULATED_REPORT", &report));
+    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    ["device", "pinned", "graphs"].map(|key| report[key].as_u64().unwrap())
+}
+
+#[test]
+fn a_step_takes_no_memory_after_the_first() {
+    if is_real() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // Samples are of one size: those in the ring fit where those before were.
+    let same_size: fn(u64) -> Sample = |i| {
+        let mut sample = learnable(1)(i);
+        sample.frames = (0..10).map(|t| vec![((i as u32 + t) % CHANNELS, 1)]).collect();
+        sample
+    };
+    Spec::new(32, 8).write(&dir.path().join("train"), same_size);
+    for cache in ["device", "stream"] {
+        let of_an_epoch = |batch_size: u64| {
+            let others = format!("--cache {cache} --batch-size {batch_size}");
+            let [one, two, three] = [1, 2, 3].map(|epochs| taken(dir.path(), epochs, &others));
+            let more = |a: [u64; 3], b: [u64; 3]| [0, 1, 2].map(|i| b[i] - a[i]);
+            assert_eq!(more(one, two), more(two, three), "{cache}, batches of {batch_size}");
+            more(two, three)
+        };
+        // Of five batches, the last one smaller, and of sixteen.
+        let [few, many] = [of_an_epoch(7), of_an_epoch(2)];
+        assert_eq!(few, many, "{cache}");
+        let [device, pinned, graphs] = many;
+        assert_eq!((device, graphs), (0, 0), "{cache}");
+        assert!(pinned <= 4, "{cache}: {pinned}, for the order and the state that an epoch begins with");
+    }
+}

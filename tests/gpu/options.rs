@@ -1,0 +1,81 @@
+//! What can be chosen about a GPU is taken, kept and told; what cannot be had is refused in one line, before anything is
+//! made.
+
+use tonic_toolkit::train::config::{Arithmetic, Config};
+use tonic_toolkit::train::kernel::program::MatmulPrecision;
+
+use crate::runs::{assert_same, epochs};
+use crate::sets::{self, fails, succeeds};
+use crate::trainer::{fit, fitted, on_gpu};
+
+#[test]
+fn a_run_says_where_it_is_trained_and_keeps_it() {
+    let dir = sets::task();
+    let stderr = succeeds(&mut fit(dir.path(), "run", "--epochs 1"));
+    for words in ["device   cuda:0: ", " free", "cache    train  device: its ", "network  12-24-16-3, "] {
+        assert!(stderr.contains(words), "no {words:?} in {stderr}");
+    }
+    let config = Config::read(&dir.path().join("run")).unwrap();
+    assert_eq!((config.device, config.matmul_precision), (Arithmetic::Cuda, MatmulPrecision::Highest));
+    // A GPU that is there is taken, and the CPU where it is asked for.
+    for (device, words, arithmetic) in [
+        ("auto", "device   cuda:0: ", Arithmetic::Cuda),
+        ("cuda", "device   cuda:0: ", Arithmetic::Cuda),
+        ("cpu", "device   cpu", Arithmetic::Cpu),
+    ] {
+        let others = format!("--device {device} --epochs 1 --overwrite");
+        let stderr = succeeds(&mut on_gpu(sets::fit(dir.path(), "run", &others)));
+        assert!(stderr.contains(words), "no {words:?} in {stderr}");
+        assert_eq!(Config::read(&dir.path().join("run")).unwrap().device, arithmetic);
+    }
+}
+
+#[test]
+fn products_of_lower_precision_train_to_a_similar_loss() {
+    let dir = sets::task();
+    let loss = |run: &str, others: &str| {
+        let run = fitted(dir.path(), run, &format!("--epochs 3 {others}"));
+        (epochs(&run)[2].train.loss, Config::read(&run).unwrap().matmul_precision)
+    };
+    let (highest, _) = loss("highest", "--deterministic");
+    assert_same(&dir.path().join("highest"), &fitted(dir.path(), "plain", "--epochs 3"));
+    for (name, precision) in [("high", MatmulPrecision::High), ("medium", MatmulPrecision::Medium)] {
+        let (loss, kept) = loss(name, &format!("--matmul-precision {name}"));
+        assert_eq!(kept, precision);
+        assert!((loss - highest).abs() < 0.15 * highest, "{name}: {loss}, {highest}");
+        let again = format!("--matmul-precision {name} --epochs 3 --cache stream");
+        assert_same(&dir.path().join(name), &fitted(dir.path(), "again", &format!("{again} --overwrite")));
+    }
+}
+
+#[test]
+fn what_cannot_be_had_is_said_in_a_line() {
+    let dir = sets::task();
+    let cases = [
+        ("--deterministic --engine reference", 2, vec!["--deterministic is not available", "--device cpu"]),
+        (
+            "--engine reference",
+            2,
+            vec!["libtorch's CUDA part is not available", "libtorch_cuda.so", "scripts/setup --cuda"],
+        ),
+        ("--engine reference --cache device", 2, vec!["libtorch's CUDA part is not available"]),
+        ("--libtorch /nowhere", 2, vec!["--libtorch: expected a folder with lib/libtorch_cpu.so, got /nowhere"]),
+        ("--matmul-precision low", 2, vec!["--matmul-precision", "expected highest, high or medium"]),
+    ];
+    for (others, code, words) in cases {
+        if crate::is_real() && words[0].contains("CUDA part") {
+            continue; // it may be there
+        }
+        let stderr = fails(&mut fit(dir.path(), "run", others), code, &words);
+        let lines = stderr.lines().filter(|line| line.starts_with("tonic-train: error: ")).count();
+        assert!(lines == 1 || words[0].starts_with("--matmul"), "{stderr}");
+        assert!(!dir.path().join("run").exists(), "{others}");
+    }
+    let device = |device: &str| on_gpu(sets::fit(dir.path(), "run", &format!("--device {device}")));
+    fails(&mut device("cuda:9"), 2, &["--device cuda:9 is not available", "this machine has "]);
+    let lower = "--device cpu --matmul-precision high";
+    fails(&mut on_gpu(sets::fit(dir.path(), "run", lower)), 2, &["--matmul-precision is not available"]);
+    let cpu = "--device cpu --cache device";
+    fails(&mut on_gpu(sets::fit(dir.path(), "run", cpu)), 2, &["--cache device is not available", "on a GPU"]);
+    assert!(!dir.path().join("run").exists());
+}

@@ -1,0 +1,130 @@
+//! A run on a GPU that was stopped, by Ctrl-C or by a kill, goes on to the same bits; and it may go on elsewhere, longer
+//! or at another rate.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tonic_toolkit::train::config::{Arithmetic, Config, LrChange};
+use tonic_toolkit::train::kernel::program::MatmulPrecision;
+
+use crate::is_real;
+use crate::runs::{assert_same, bytes, epochs, wait_for, where_is};
+use crate::sets::{self, Spec, fails, learnable, succeeds};
+use crate::trainer::{fit, fitted, start};
+
+#[test]
+fn ctrl_c_saves_the_run_and_resume_comes_to_the_same_bits_from_another_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    Spec::new(480, 64).write(&dir.path().join("train"), learnable(1));
+    let epochs = if is_real() { 500 } else { 1 };
+    let arguments = format!("--epochs {epochs} --batch-size 2 --hidden 8,8");
+    let whole = fitted(dir.path(), "whole", &format!("{arguments} --cache device"));
+    for (cache, other) in [("device", "stream"), ("stream", "device")] {
+        let stopped = dir.path().join(cache);
+        let child = start(dir.path(), cache, &format!("{arguments} --cache {cache}"));
+        wait_for("first checkpoint", || stopped.join("checkpoint.safetensors").exists());
+        std::thread::sleep(Duration::from_millis(150));
+        let kill = Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
+        assert!(kill.success());
+        let (code, stderr) = sets::outcome(&child.wait_with_output().unwrap());
+        assert_eq!(code, Some(130), "{stderr}");
+        let (epochs_done, batches_done) = where_is(&stopped);
+        assert!(epochs_done < epochs && batches_done > 0, "stopped after epoch {epochs_done}, batch {batches_done}");
+        let place = format!("after batch {batches_done} of epoch {}; go on with --resume", epochs_done + 1);
+        assert!(stderr.contains(&place), "no {place:?} in {stderr}");
+        let resume = format!("{arguments} --resume --cache {other}");
+        let stderr = succeeds(&mut fit(dir.path(), cache, &resume));
+        assert!(!stderr.contains("rounding"), "{stderr}");
+        assert_same(&whole, &stopped);
+    }
+}
+
+#[test]
+fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    Spec::new(40, 8).write(&dir.path().join("train"), learnable(1));
+    let epochs = if is_real() { 500 } else { 15 };
+    let arguments = format!("--valid DIR/train --epochs {epochs} --hidden 8,8 --batch-size 14");
+    let whole = fitted(dir.path(), "whole", &arguments);
+    let killed = dir.path().join("killed");
+    let mut child = start(dir.path(), "killed", &arguments);
+    wait_for("configuration", || killed.join("config.toml").exists());
+    let (mut kills, mut rng) = (0, ChaCha8Rng::seed_from_u64(7));
+    for cache in ["stream", "device", "host"].iter().cycle().take(9) {
+        std::thread::sleep(Duration::from_millis(rng.random_range(0..100)));
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        let now = || killed.join("checkpoint.safetensors").exists().then(|| where_is(&killed));
+        let seen = now();
+        child = start(dir.path(), "killed", &format!("{arguments} --cache {cache} --resume"));
+        wait_for("progress after a resume", || now() > seen || child.try_wait().unwrap().is_some());
+    }
+    assert!(kills >= 3, "killed {kills} times");
+    sets::outcome(&child.wait_with_output().unwrap());
+    fitted(dir.path(), "killed", &format!("{arguments} --resume"));
+    assert_same(&whole, &killed);
+    assert!(bytes(&whole, "best.safetensors") == bytes(&killed, "best.safetensors"));
+}
+
+/// Where a run is trained, and how exactly, as its configuration has it.
+fn arithmetic(run: &Path) -> (Arithmetic, MatmulPrecision) {
+    let config = Config::read(run).unwrap();
+    (config.device, config.matmul_precision)
+}
+
+#[test]
+fn a_run_goes_on_elsewhere_and_says_that_rounding_is_another() {
+    let dir = sets::task();
+    let run = fitted(dir.path(), "run", "--epochs 1");
+    assert_eq!(arithmetic(&run), (Arithmetic::Cuda, MatmulPrecision::Highest));
+    let says = |stderr: String, words: &str| assert!(stderr.contains(words), "no {words:?} in {stderr}");
+    let on_cpu = |others: &str| succeeds(&mut sets::fit(dir.path(), "run", &format!("--device cpu --resume {others}")));
+    let on_gpu = |others: &str| succeeds(&mut fit(dir.path(), "run", &format!("--resume {others}")));
+    says(
+        on_cpu("--epochs 2"),
+        "device   rounding is of cpu at highest precision from here on, of cuda at highest precision before",
+    );
+    assert_eq!(arithmetic(&run), (Arithmetic::Cpu, MatmulPrecision::Highest));
+    says(on_gpu("--epochs 3 --matmul-precision high"), "rounding is of cuda at high precision from here on, of cpu at");
+    assert_eq!(arithmetic(&run), (Arithmetic::Cuda, MatmulPrecision::High));
+    says(
+        on_gpu("--epochs 4"),
+        "rounding is of cuda at highest precision from here on, of cuda at high precision before",
+    );
+    assert!(!on_gpu("--epochs 5").contains("rounding"));
+    // It is the run that it would have been on the CPU alone, but for rounding.
+    succeeds(&mut sets::fit(dir.path(), "cpu", "--device cpu --epochs 5 --quiet"));
+    for (ours, theirs) in epochs(&run).iter().zip(epochs(&dir.path().join("cpu"))) {
+        let apart = (ours.train.loss - theirs.train.loss).abs();
+        assert!(apart < 0.05 * theirs.train.loss, "{ours:?} {theirs:?}");
+    }
+}
+
+#[test]
+fn a_run_goes_on_longer_and_at_another_rate() {
+    let dir = sets::task();
+    let small = "--hidden 8,8 --batch-size 40";
+    fitted(dir.path(), "whole", &format!("{small} --epochs 4 --cache device"));
+    let run = fitted(dir.path(), "run", &format!("{small} --epochs 2 --cache stream"));
+    fails(&mut fit(dir.path(), "run", &format!("{small} --resume --seed 1")), 4, &["seed", "config.toml"]);
+    fitted(dir.path(), "run", &format!("{small} --epochs 4 --resume"));
+    assert_same(&dir.path().join("whole"), &run);
+    // Fewer epochs than are done leave the run as it is.
+    fitted(dir.path(), "run", &format!("{small} --epochs 1 --resume"));
+    assert_same(&dir.path().join("whole"), &run);
+
+    let stderr = succeeds(&mut fit(dir.path(), "run", &format!("{small} --epochs 6 --resume --lr 0.001")));
+    assert!(stderr.contains("lr       0.001 from here on, 0.01 before"), "{stderr}");
+    assert_eq!(Config::read(&run).unwrap().lr_changes, [LrChange { epochs_done: 4, batches_done: 0, lr: 0.001 }]);
+    for epochs in [5, 6] {
+        fitted(dir.path(), "whole", &format!("{small} --epochs {epochs} --resume --lr 0.001 --cache host"));
+    }
+    assert_same(&dir.path().join("whole"), &run);
+}

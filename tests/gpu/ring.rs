@@ -1,0 +1,147 @@
+//! The ring of batches on their way to a GPU: none may be overwritten before the work that reads it is done, however late
+//! that is, and none may be lost when an epoch ends early. Nothing here waits for the device before the epoch is over, and
+//! the emulated one does nothing before somebody waits.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use tonic_toolkit::error::Error;
+use tonic_toolkit::progress::Verbosity;
+use tonic_toolkit::shard::ShardSet;
+use tonic_toolkit::train::config::EngineChoice;
+use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
+use tonic_toolkit::train::kernel::cuda::Stream;
+use tonic_toolkit::train::kernel::interface::Source;
+use tonic_toolkit::train::kernel::program::{MatmulPrecision, Program};
+use tonic_toolkit::train::learner::{Backend, longest_steps};
+use tonic_toolkit::train::loader::ring::{Ring, Slot};
+use tonic_toolkit::train::loader::{CacheChoice, EpochOrder, Loader};
+use tonic_toolkit::train::snn::device::{DeviceNetwork, Extent};
+use tonic_toolkit::train::snn::{Iaf, Network, Shape};
+
+use crate::device;
+use crate::sets::{CHANNELS, Sample, Spec, learnable};
+
+const ORDER: EpochOrder = EpochOrder::Shuffled { seed: 3, epoch: 1 };
+const BATCH: usize = 3;
+
+/// A set, and a network that is trained on it.
+struct Task {
+    program: Arc<Program>,
+    network: Network,
+    adam: Adam,
+    loader: Loader,
+    longest: usize,
+}
+
+impl Task {
+    fn new(dir: &Path, cache: CacheChoice) -> Task {
+        let set = ShardSet::open(dir).unwrap();
+        let longest = longest_steps(0, &[&set]);
+        let (engine, precision) = (EngineChoice::Fused, MatmulPrecision::Highest);
+        let backend = Backend::new(Some(&device()), engine, precision, &[&set], longest).unwrap();
+        let program = backend.program().unwrap().clone();
+        let shape = Shape { inputs: CHANNELS as usize, hidden: vec![5, 6], classes: 3 };
+        let network = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(2));
+        let adam = Adam::new(AdamConfig { lr: 0.01, ..AdamConfig::default() }, network.parameters.flat().len());
+        let loader = Loader::new(set, cache, Some(&program), Verbosity::Quiet).unwrap();
+        Task { program, network, adam, loader, longest }
+    }
+
+    /// The network on the device, at the beginning of an epoch.
+    fn begin(&self, stream: &Stream) -> DeviceNetwork {
+        let batches = self.loader.batches(BATCH);
+        let extent = Extent { batch: BATCH, longest: self.longest, trained: true, kept: 0, batches };
+        let mut on_device = DeviceNetwork::new(self.program.clone(), &self.network, extent).unwrap();
+        on_device.load(stream, &self.network, Some(&self.adam)).unwrap();
+        on_device.begin(stream, 0, 0).unwrap();
+        on_device
+    }
+
+    fn step(&self, stream: &Stream, on_device: &DeviceNetwork, source: Source) -> Result<(), Error> {
+        on_device.step(stream, source, Some(self.longest))
+    }
+
+    /// The parameters after an epoch through a ring.
+    fn through(&self, ring: &mut Ring) -> Vec<f32> {
+        let stream = self.program.device().stream().unwrap();
+        let on_device = self.begin(&stream);
+        let each = |slot: &Slot| {
+            slot.begin(&stream)?;
+            self.step(&stream, &on_device, slot.source())?;
+            slot.end(&stream)?;
+            Ok(true)
+        };
+        self.loader.staged_epoch(ring, ORDER, BATCH, 0, each).unwrap();
+        on_device.parameters().unwrap()
+    }
+
+    /// The same where the set is in device memory.
+    fn without_a_ring(&self) -> Vec<f32> {
+        let stream = self.program.device().stream().unwrap();
+        let on_device = self.begin(&stream);
+        let cache = self.loader.device_cache().unwrap();
+        cache.begin_epoch(&stream, self.loader.set(), ORDER, self.loader.samples(BATCH)).unwrap();
+        for _ in 0..self.loader.batches(BATCH) {
+            self.step(&stream, &on_device, cache.source()).unwrap();
+        }
+        on_device.parameters().unwrap()
+    }
+}
+
+/// Samples of one size, which need no more room than those before; a growing device would be waited for.
+fn same_size(i: u64) -> Sample {
+    let frames = (0..6).map(|t| vec![((i as u32 * 5 + t) % CHANNELS, 1 + i as u32 % 2)]).collect();
+    Sample { frames, label: (i % 3) as u32 }
+}
+
+fn growing(i: u64) -> Sample {
+    let Sample { frames, label } = learnable(1)(i);
+    Sample { frames: frames.into_iter().cycle().take(1 + 2 * i as usize).collect(), label }
+}
+
+#[test]
+fn no_batch_is_overwritten_before_it_is_read() {
+    for sample in [same_size, growing] {
+        let dir = tempfile::tempdir().unwrap();
+        Spec::new(50, 4).write(dir.path(), sample);
+        let expected = Task::new(dir.path(), CacheChoice::Device).without_a_ring();
+        for cache in [CacheChoice::Stream, CacheChoice::Host] {
+            let task = Task::new(dir.path(), cache);
+            let mut ring = Ring::new(task.program.device(), task.program.form()).unwrap();
+            for epoch in 0..2 {
+                assert!(task.through(&mut ring) == expected, "{cache:?}, the ring's epoch {epoch}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_epoch_may_end_anywhere_and_the_ring_serves_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    Spec::new(50, 4).write(dir.path(), same_size);
+    let expected = Task::new(dir.path(), CacheChoice::Device).without_a_ring();
+    let task = Task::new(dir.path(), CacheChoice::Stream);
+    let mut ring = Ring::new(task.program.device(), task.program.form()).unwrap();
+    for batches in 0..8_i32 {
+        for fails in [false, true] {
+            let stream = task.program.device().stream().unwrap();
+            let on_device = task.begin(&stream);
+            let mut left = batches;
+            let ended = task.loader.staged_epoch(&mut ring, ORDER, BATCH, 0, |slot| {
+                slot.begin(&stream)?;
+                task.step(&stream, &on_device, slot.source())?;
+                slot.end(&stream)?;
+                left -= 1;
+                match (left < 0, fails) {
+                    (true, true) => Err(Error::Interrupted { saved: "nothing".into() }),
+                    (over, _) => Ok(!over),
+                }
+            });
+            assert_eq!(ended.is_err(), fails, "{batches} batches");
+        }
+    }
+    assert!(task.through(&mut ring) == expected);
+}
