@@ -72,7 +72,12 @@ impl Backend {
         };
         if engine == EngineChoice::Reference {
             load_libtorch_cuda()?;
-            return Ok(Backend::Libtorch(device.ordinal()));
+            let (seen, ordinal) = (tch::Cuda::device_count(), device.ordinal());
+            if usize::try_from(seen).is_ok_and(|seen| ordinal < seen) {
+                return Ok(Backend::Libtorch(ordinal));
+            }
+            let why = format!("libtorch's CUDA part can use {seen} GPUs with the driver of this machine");
+            return Err(Error::Unavailable { what: format!("--engine reference on cuda:{ordinal}"), why });
         }
         Ok(Backend::Gpu(Arc::new(Program::new(device, form, precision)?)))
     }
