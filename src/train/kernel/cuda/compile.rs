@@ -123,6 +123,9 @@ struct Program {
 }
 
 /// NVRTC's calls for a text: its size with the zero at its end, if it has one, and the text.
+///
+/// # Safety
+/// They take a program that is there, and write no more than the size.
 type GetSize = unsafe fn(nvrtcProgram, *mut usize) -> nvrtcResult;
 type Get = unsafe fn(nvrtcProgram, *mut c_char) -> nvrtcResult;
 
