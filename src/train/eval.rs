@@ -9,6 +9,7 @@ use super::kernel::KernelError;
 use super::kernel::loss::{cross_entropy, predicted};
 use super::loader::{EpochOrder, Loader};
 use super::metrics::{RunningScore, Score};
+use super::snn::device::Outcome;
 use super::snn::{Engine, Network};
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -53,17 +54,6 @@ pub struct Feed {
     pub pad: Pad,
     /// The fixed number of steps.
     pub steps: usize,
-}
-
-/// What came of a sample.
-#[derive(Clone, Copy, Debug)]
-pub struct Tested {
-    /// Its cross entropy.
-    pub loss: f64,
-    /// The class that it was taken for.
-    pub predicted: usize,
-    /// Its class.
-    pub label: usize,
 }
 
 impl Feed {
@@ -123,10 +113,10 @@ pub fn evaluate(
     loader.epoch(EpochOrder::Sequential, BATCH, 0, |batch| {
         go_on()?;
         engine.evaluate(network, &batch.samples(), &batch.labels, feed.steps(batch.longest()))?;
-        tested.extend(engine.logits().chunks_exact(classes).zip(&batch.labels).map(|(logits, &label)| Tested {
+        tested.extend(engine.logits().chunks_exact(classes).zip(&batch.labels).map(|(logits, &label)| Outcome {
             loss: cross_entropy(logits, label as usize, 1.0, &mut unused),
-            predicted: predicted(logits),
-            label: label as usize,
+            predicted: predicted(logits) as u32,
+            label,
         }));
         progress.add(batch.len() as u64);
         Ok(true)
@@ -139,16 +129,17 @@ impl Evaluation {
     ///
     /// # Errors
     /// [`Error::Kernel`] for a loss that is not finite.
-    pub fn of(set: &ShardSet, tested: impl IntoIterator<Item = Tested>) -> Result<Evaluation> {
+    pub fn of(set: &ShardSet, tested: impl IntoIterator<Item = Outcome>) -> Result<Evaluation> {
         let names = &set.manifest().description.classes;
         let mut running = RunningScore::default();
         let mut confusion = vec![vec![0_u64; names.len()]; names.len()];
-        for Tested { loss, predicted, label } in tested {
+        for outcome in tested {
+            let Outcome { loss, predicted, label } = outcome;
             if !loss.is_finite() {
                 return Err(KernelError::NonFiniteLoss { loss }.into());
             }
-            running.add(loss, usize::from(predicted == label), 1);
-            confusion[label][predicted] += 1;
+            running.add(loss, usize::from(outcome.is_correct()), 1);
+            confusion[label as usize][predicted as usize] += 1;
         }
         let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
         let class = |(i, name): (usize, &String)| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::device::Recorded;
 use crate::error::Result;
 use crate::progress::Progress;
-use crate::train::eval::{Evaluation, Feed, Tested, check_labelled, go_on};
+use crate::train::eval::{Evaluation, Feed, check_labelled, go_on};
 use crate::train::kernel::cuda::Stream;
 use crate::train::kernel::interface::Source;
 use crate::train::kernel::program::Program;
@@ -79,12 +79,6 @@ impl DeviceEvaluator {
                 Ok(more)
             })?,
         }
-        let outcomes = on_device.outcomes(samples as usize)?;
-        let tested = outcomes.into_iter().map(|outcome| Tested {
-            loss: outcome.loss,
-            predicted: outcome.predicted as usize,
-            label: outcome.label as usize,
-        });
-        Evaluation::of(loader.set(), tested)
+        Evaluation::of(loader.set(), on_device.outcomes(samples as usize)?)
     }
 }

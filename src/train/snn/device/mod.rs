@@ -131,16 +131,6 @@ impl DeviceNetwork {
         })
     }
 
-    /// The sizes.
-    pub fn shape(&self) -> &Shape {
-        &self.shape
-    }
-
-    /// What it was made for.
-    pub fn extent(&self) -> Extent {
-        self.extent
-    }
-
     /// Takes over a network's parameters, and with them the optimiser's state if it is to be trained.
     ///
     /// # Errors
