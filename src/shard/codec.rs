@@ -297,12 +297,19 @@ pub fn check_chunk(name: ChunkName<'_>, chunk: &Chunk, classes: usize) -> Result
         if !surface && (counted < ledger.binned || (counted > ledger.binned && !overlap)) {
             return corrupt("frames", format!("{} events", ledger.binned), counted.to_string());
         }
-        if label != NO_LABEL && label as usize >= classes {
-            return corrupt("label", format!("below {classes}"), label.to_string());
-        }
+        check_label(name, chunk.len(), i, label, classes)?;
         if flags & !(FLAG_SORTED | FLAG_EMPTY | FLAG_OVERLAP) != 0 {
             return corrupt("flags", "bits 0 to 2".into(), format!("{flags:#010b}"));
         }
     }
     Ok(())
+}
+
+/// The label of a chunk's sample `i` is one of the set's classes, or none.
+pub(super) fn check_label(name: ChunkName<'_>, samples: usize, i: usize, label: u32, classes: usize) -> Result<()> {
+    if label == NO_LABEL || (label as usize) < classes {
+        return Ok(());
+    }
+    let what = format!("label of sample {}", name.first_sample + i as u64);
+    Err(name.corrupt(samples as u32, &what, format!("below {classes}"), label))
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::codec::{Chunk, ChunkName, Decoder, EncodedChunk};
+use super::codec::{Chunk, ChunkName, Decoder, EncodedChunk, check_label};
 use super::layout::{HEADER_BYTES, SetLayout, ShardHead, ShardPlace, aligned};
 use super::manifest::{Manifest, ShardEntry, identity_of};
 use super::map::{MappedFile, lock_limit};
@@ -211,8 +211,8 @@ impl ShardSet {
         shard.decode(k, decoder, chunk)
     }
 
-    /// Checks and decodes chunk `number` in place of what `packed` had. Its entries stay packed, and their cells are
-    /// checked when they are unpacked, or by [`ShardSet::check_cells`].
+    /// Checks and decodes chunk `number` in place of what `packed` had, its labels too. Its entries stay packed, and their
+    /// cells are checked when they are unpacked, or by [`ShardSet::check_cells`].
     ///
     /// # Errors
     /// [`Error::Corrupt`] with shard, chunk and samples.
@@ -221,7 +221,10 @@ impl ShardSet {
     /// If there are not so many.
     pub fn decode_packed(&self, number: u64, decoder: &mut Decoder, packed: &mut PackedChunk) -> Result<()> {
         let (shard, k) = self.locate(number);
-        shard.decode_packed(k, decoder, packed)
+        shard.decode_packed(k, decoder, packed)?;
+        let classes = self.manifest.description.classes.len();
+        let name = shard.name(k);
+        (0..packed.len()).try_for_each(|i| check_label(name, packed.len(), i, packed.label(i), classes))
     }
 
     /// Checks that the cells of chunk `number`, packed, are inside the frame.

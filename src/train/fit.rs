@@ -118,7 +118,8 @@ pub fn fit(fit: &Fit) -> Result<Fitted> {
     let room = Room { batch, longest, batches: train.batches(config.batch_size), evaluated };
     let has_begun = folder.has_begun();
     let mut session = Session::start(fit, config, has_begun, &backend, room)?;
-    // Only now is it known to fit the device.
+    // Only now is it known to fit the device. The test set takes its place after training, which should not be in vain.
+    test.as_ref().map(|set| fit.cache.place(set, backend.program().map(AsRef::as_ref))).transpose()?;
     folder.make()?;
     if fit.resume {
         session.keep_epochs()?;

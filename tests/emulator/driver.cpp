@@ -182,14 +182,6 @@ CUresult cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t size, Stream* h
     return submit(*stream, [=] { memcpy(to, at(from), size); });
 }
 
-CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t size, Stream* handle) {
-    ENTER;
-    STREAM(handle);
-    RANGE(to, size);
-    RANGE(from, size);
-    return submit(*stream, [=] { memmove(at(to), at(from), size); });
-}
-
 // A blocking copy is one in the legacy stream: it waits for no non-blocking stream.
 CUresult cuMemcpyHtoD_v2(CUdeviceptr to, const void* from, size_t size) {
     ENTER;

@@ -12,7 +12,7 @@ extern "C" {
 CUresult cuStreamCreate(Stream** handle, unsigned flags) {
     ENTER;
     CHECK(flags <= 1, CUDA_ERROR_INVALID_VALUE);
-    streams.insert(*handle = new Stream{flags == 0, {}, nullptr, false});
+    streams.insert(*handle = new Stream{flags == 0, {}, nullptr});
     return CUDA_SUCCESS;
 }
 
@@ -38,17 +38,6 @@ CUresult cuStreamSynchronize(Stream* handle) {
     ENTER;
     STREAM(handle);
     NOT_IN_CAPTURE;
-    run_all(*stream);
-    return CUDA_SUCCESS;
-}
-
-// Not ready when asked first, so that nobody relies on it; the second question runs the queue, so that polling ends.
-CUresult cuStreamQuery(Stream* handle) {
-    ENTER;
-    STREAM(handle);
-    NOT_IN_CAPTURE;
-    if (stream->queue.empty()) return CUDA_SUCCESS;
-    if (!std::exchange(stream->asked, true)) return CUDA_ERROR_NOT_READY;
     run_all(*stream);
     return CUDA_SUCCESS;
 }

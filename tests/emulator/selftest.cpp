@@ -350,7 +350,7 @@ static void test_streams() {
     must("cuEventRecord", copied, copy);
     fill(8.0f);
     must("cuEventSynchronize", copied);
-    check(call("cuStreamQuery", copy) == 0, "a stream that ran is ready");
+    check(call("cuEventQuery", copied) == 0, "an event that was waited for is ready");
     must("cuMemFreeHost", (void*)staging);
 }
 

@@ -41,7 +41,6 @@ struct Stream {
     bool blocking;
     std::deque<Operation> queue;
     std::shared_ptr<Capture> capture;
-    bool asked;
 };
 
 // What cuEventRecord stood for when it was called.
@@ -64,7 +63,7 @@ struct Graph {
     std::vector<size_t> lazy_order;
 };
 
-inline Stream legacy_stream = {true, {}, nullptr, false};
+inline Stream legacy_stream = {true, {}, nullptr};
 inline std::set<Stream*> streams = {&legacy_stream};
 inline std::set<Event*> events;
 inline std::set<std::shared_ptr<Capture>> captures;
@@ -85,7 +84,6 @@ inline void run_until(Stream& stream, uint64_t number) {
         operation.work();
         running = outer;
     }
-    stream.asked = false;
 }
 
 inline void run_all(Stream& stream) { run_until(stream, ~0ull); }

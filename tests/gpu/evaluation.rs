@@ -32,7 +32,7 @@ fn evaluated(command: &mut assert_cmd::Command) -> Value {
 
 /// What the CPU says of a run's network.
 fn by_the_cpu(dir: &Path, run: &str, data: &str) -> Value {
-    evaluated(sets::eval(dir, run, data).args(["--device", "cpu"]))
+    evaluated(&mut sets::eval(dir, run, data))
 }
 
 /// The same table, and nearly the same loss: no logit here is within rounding of another.
@@ -102,5 +102,5 @@ fn an_evaluation_of_what_is_no_run_or_no_set_of_its_recipe_is_refused() {
     other.write(&dir.path().join("other"), learnable(1));
     fails(&mut eval(dir.path(), "run", "other"), 4, &["recipe differs", "window = 5000"]);
     fails(&mut eval(dir.path(), "nothing", "valid"), 1, &["nothing/config.toml"]);
-    fails(on_gpu(sets::eval(dir.path(), "run", "valid")).args(["--device", "cuda:99"]), 2, &["this machine has "]);
+    fails(&mut on_gpu(sets::eval_on("cuda:99", dir.path(), "run", "valid")), 2, &["this machine has "]);
 }

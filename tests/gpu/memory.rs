@@ -48,6 +48,13 @@ fn a_set_that_does_not_fit_is_refused_or_kept_elsewhere() {
     let why = "cache    train  device: its 5.8 MB fit into half of the 12.0 MB free there";
     assert!(stderr.contains(why), "no {why:?} in {stderr}");
 
+    // A test set that does not fit after training is refused before it.
+    let other = tempfile::tempdir().unwrap();
+    Spec { channels: 200, ..Spec::new(16, 8) }.write(&other.path().join("train"), learnable(1));
+    let others = format!("{small} --cache device --test {}/train", dir.path().display());
+    fails(&mut with_memory(fit(other.path(), "run", &others), 6_500_000), 2, &[words[0].split("5.5").next().unwrap()]);
+    assert!(!other.path().join("run").exists());
+
     let mut command = with_memory(bench("cuda:0", "--batch-size 2 --hidden 8,8 --epochs 1"), 5_500_000);
     let report = measured(command.arg("--data").arg(dir.path().join("train")));
     for strategy in report["strategies"].as_array().unwrap() {
@@ -79,7 +86,7 @@ fn a_network_that_does_not_fit_leaves_nothing_behind_and_spoils_nothing() {
         let after = ["checkpoint.safetensors", "model.safetensors", "config.toml"].map(|name| bytes(&folder, name));
         assert!(before == after, "{others}");
     }
-    fails(&mut with_memory(eval(dir.path(), "run", "valid"), 1_000_000), 1, &words);
+    fails(&mut with_memory(eval(dir.path(), "run", "valid"), 100_000), 1, &words);
     fitted(dir.path(), "run", "--resume --epochs 3");
     assert_same(&folder, &fitted(dir.path(), "whole", "--epochs 3"));
 }

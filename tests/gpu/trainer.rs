@@ -25,11 +25,9 @@ pub fn fit(dir: &Path, run: &str, others: &str) -> Command {
     on_gpu(sets::fit(dir, run, &format!("--device cuda:0 {others}")))
 }
 
-/// An evaluation of [`sets::eval`] on the GPU.
+/// An evaluation of [`sets::eval_on`] on the GPU.
 pub fn eval(dir: &Path, run: &str, data: &str) -> Command {
-    let mut command = on_gpu(sets::eval(dir, run, data));
-    command.args(["--device", "cuda:0"]);
-    command
+    on_gpu(sets::eval_on("cuda:0", dir, run, data))
 }
 
 /// A quiet fit on the GPU in the background; its words are read when it has ended.

@@ -150,7 +150,7 @@ pub fn train() -> Command {
 /// Arguments of a small fit of `dir/train` into `dir/run`, with others, in which DIR stands for `dir`.
 pub fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
     let mut line = format!("fit --train DIR/train --output DIR/{run} {others}");
-    for default in ["--hidden 24,16", "--batch-size 16", "--lr 0.01", "--threads 2", "--epochs 2"] {
+    for default in ["--device cpu", "--hidden 24,16", "--batch-size 16", "--lr 0.01", "--threads 2", "--epochs 2"] {
         let (flag, _) = default.split_once(' ').unwrap();
         if !others.contains(flag) {
             line.push(' ');
@@ -169,8 +169,14 @@ pub fn fit(dir: &Path, run: &str, others: &str) -> Command {
 
 /// An evaluation of `dir/run` on `dir/data`.
 pub fn eval(dir: &Path, run: &str, data: &str) -> Command {
+    eval_on("cpu", dir, run, data)
+}
+
+/// The same on a device.
+pub fn eval_on(device: &str, dir: &Path, run: &str, data: &str) -> Command {
     let mut command = train();
-    command.arg("eval").arg("--model").arg(dir.join(run)).arg("--data").arg(dir.join(data)).args(["--threads", "2"]);
+    command.arg("eval").arg("--model").arg(dir.join(run)).arg("--data").arg(dir.join(data));
+    command.args(["--threads", "2", "--device", device]);
     command
 }
 

@@ -14,14 +14,15 @@ use crate::train::loader::{EpochOrder, Loader};
 use crate::train::snn::Network;
 use crate::train::snn::device::{DeviceNetwork, Extent};
 
-/// Samples that are evaluated together.
-const BATCH: usize = 256;
+/// Samples that are evaluated together at most.
+const BATCH: u64 = 256;
 
 /// A network on a GPU that is not trained there.
 #[derive(Debug)]
 pub struct DeviceEvaluator {
     stream: Stream,
     network: DeviceNetwork,
+    batch: usize,
     batches: Recorded,
     ring: Ring,
 }
@@ -33,10 +34,13 @@ impl DeviceEvaluator {
     /// [`Error::DeviceMemory`](crate::error::Error::DeviceMemory), [`Error::Cuda`](crate::error::Error::Cuda).
     pub fn new(network: &Network, program: &Arc<Program>, longest: usize, samples: u64) -> Result<DeviceEvaluator> {
         let device = program.device();
-        let extent = Extent { batch: BATCH, longest, trained: false, kept: samples.max(1), batches: 0 };
+        let samples = samples.max(1);
+        let batch = samples.min(BATCH) as usize;
+        let extent = Extent { batch, longest, trained: false, kept: samples, batches: 0 };
         Ok(DeviceEvaluator {
             stream: device.stream()?,
             network: DeviceNetwork::new(program.clone(), network, extent)?,
+            batch,
             batches: Recorded::default(),
             ring: Ring::new(device, program.form())?,
         })
@@ -54,7 +58,8 @@ impl DeviceEvaluator {
         progress: &Progress,
     ) -> Result<Evaluation> {
         check_labelled(loader.set())?;
-        let DeviceEvaluator { stream, network: on_device, batches, ring } = self;
+        let DeviceEvaluator { stream, network: on_device, batch, batches, ring } = self;
+        let batch = *batch;
         on_device.load(stream, network, None)?;
         on_device.begin(stream, 0, 0)?;
         let steps = feed.asked();
@@ -62,17 +67,17 @@ impl DeviceEvaluator {
         let mut run = |source: Source| -> Result<bool> {
             go_on()?;
             batches.run(stream, source, || on_device.forward(stream, source, steps))?;
-            progress.add(BATCH as u64);
+            progress.add(batch as u64);
             Ok(true)
         };
         match loader.device_cache() {
             Some(cache) => {
                 cache.begin_epoch(stream, loader.set(), EpochOrder::Sequential, samples)?;
-                for _ in 0..samples.div_ceil(BATCH as u64) {
+                for _ in 0..samples.div_ceil(batch as u64) {
                     run(cache.source())?;
                 }
             }
-            None => loader.staged_epoch(ring, EpochOrder::Sequential, BATCH, 0, |slot| {
+            None => loader.staged_epoch(ring, EpochOrder::Sequential, batch, 0, |slot| {
                 slot.begin(stream)?;
                 let more = run(slot.source())?;
                 slot.end(stream)?;

@@ -58,7 +58,11 @@ impl FromStr for CacheChoice {
 
 impl CacheChoice {
     /// Where the samples of a set are kept, and why there.
-    fn place(self, set: &ShardSet, gpu: Option<&Program>) -> Result<(CacheChoice, String)> {
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] for a device cache without a GPU, [`Error::Usage`] for a cache larger than the memory that is
+    /// free.
+    pub fn place(self, set: &ShardSet, gpu: Option<&Program>) -> Result<(CacheChoice, String)> {
         let host = cache::host_bytes(set);
         let free = cache::free_memory();
         let (size, of_free) = (human_bytes(host), free.map_or("an unknown amount".into(), human_bytes));
@@ -153,8 +157,7 @@ impl Loader {
     /// Opens `set` for loading on the CPU, or for a GPU, and fills the cache if there is to be one.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] for a device cache without a GPU, [`Error::Usage`] for a cache larger than the memory that is
-    /// free, [`Error::Corrupt`].
+    /// Those of [`CacheChoice::place`], [`Error::Corrupt`], [`Error::Cuda`].
     pub fn new(set: ShardSet, choice: CacheChoice, gpu: Option<&Program>, verbosity: Verbosity) -> Result<Loader> {
         let (place, why) = choice.place(&set, gpu)?;
         let progress = || Progress::start(verbosity, "load", set.len(), "samples");

@@ -13,7 +13,7 @@ use libloading::os::unix::{Library as Opened, RTLD_GLOBAL, RTLD_NOW};
 use crate::error::{Error, Result};
 
 /// All calls into the driver.
-const DRIVER_CALLS: [&str; 45] = [
+const DRIVER_CALLS: [&str; 43] = [
     "cuCtxSetCurrent",
     "cuCtxSynchronize",
     "cuDeviceGet",
@@ -43,7 +43,6 @@ const DRIVER_CALLS: [&str; 45] = [
     "cuMemFree_v2",
     "cuMemGetInfo_v2",
     "cuMemHostAlloc",
-    "cuMemcpyDtoDAsync_v2",
     "cuMemcpyDtoHAsync_v2",
     "cuMemcpyDtoH_v2",
     "cuMemcpyHtoDAsync_v2",
@@ -56,7 +55,6 @@ const DRIVER_CALLS: [&str; 45] = [
     "cuStreamDestroy_v2",
     "cuStreamEndCapture",
     "cuStreamIsCapturing",
-    "cuStreamQuery",
     "cuStreamSynchronize",
     "cuStreamWaitEvent",
 ];

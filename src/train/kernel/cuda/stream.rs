@@ -139,25 +139,6 @@ impl Stream {
         host.during(self, || check(copy(), doing))
     }
 
-    /// Copies `range` of a buffer to another, from its element `at`. The two places may not overlap.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`].
-    ///
-    /// # Panics
-    /// Beyond the end of either.
-    pub fn copy<T: DeviceType>(&self, from: &Buffer<T>, range: Range<usize>, to: &Buffer<T>, at: usize) -> Result<()> {
-        let (from, to) = (from.place(&range), to.place(&(at..at + range.len())));
-        let bytes = range.len() * size_of::<T>();
-        if bytes == 0 {
-            return Ok(());
-        }
-        self.device.activate()?;
-        // SAFETY: the context is current, and both buffers have so many bytes.
-        let code = unsafe { sys::cuMemcpyDtoDAsync_v2(to.raw(), from.raw(), bytes, self.raw) };
-        check(code, || format!("copy within {}", self.device))
-    }
-
     /// Sets every byte of a buffer.
     ///
     /// # Errors
@@ -242,19 +223,6 @@ impl Stream {
         self.device.activate()?;
         // SAFETY: the stream is the driver's.
         check(unsafe { sys::cuStreamSynchronize(self.raw) }, || format!("finish the work on {}", self.device))
-    }
-
-    /// Whether all work given so far is done.
-    ///
-    /// # Errors
-    /// As [`Stream::synchronize`].
-    pub fn query(&self) -> Result<bool> {
-        self.device.activate()?;
-        // SAFETY: the stream is the driver's.
-        match unsafe { sys::cuStreamQuery(self.raw) } {
-            CUresult::CUDA_ERROR_NOT_READY => Ok(false),
-            code => check(code, || format!("work on {}", self.device)).map(|()| true),
-        }
     }
 
     pub(super) fn raw(&self) -> CUstream {
