@@ -1,4 +1,4 @@
-"""What scripts/bench/gpu prints of its report: the targets under the issue's words, then all tables, in Markdown."""
+"""What scripts/bench/gpu prints of its report: all tables, then the targets under the issue's words, in Markdown."""
 import contextlib
 import io
 import statistics
@@ -10,6 +10,7 @@ COMPARED = {
     "Sinabs": ("sinabs", "sinabs, unbind"), "torch.compile": ("torch.compile",), "Triton": ("triton",), "JAX": ("jax",),
 }
 LEAST_NOISE = 1.0  # points: three seeds may lie close together by chance
+SHOWN, SHORT = 4, 300  # checks that failed, and characters of a reason: all of it is in the JSON
 WORDS = "highest: float32's exactness by three bf16 products; high: two; medium: plain bf16"
 
 
@@ -56,13 +57,21 @@ ROWS = [
     Target("stream_over_device", "its rate over the device cache's (moonshot: within 10%)", 0, 0.9),
     Target("promote", "promoting all of SSC to the device from warm shards, s", 3, 1, True),
     Target("step", "training step against the best peer on the same card in the same run, times", 10, 50),
-    Target("memory", "device memory beyond the cache, MB", 500, 200, True),
+    Target("memory", "device memory beyond the cache, CUDA context left out, MB", 500, 200, True),
 ]
 
 
-def verdict(target, value):
+def unchecked(report):
+    """Why no figure counts: the kernels were not held to the CPU's, or differ. None where they agree."""
+    check = report["parts"].get("check", {"status": "did not run", "why": "left out"})
+    return None if check["status"] == "done" else f"tonic-train check {check['status']}: {check['why']}"
+
+
+def verdict(report, target, value):
     if value is None:
         return None
+    if unchecked(report):
+        return "unchecked"
     return "moonshot" if target.met(value, target.moonshot) else "ok" if target.met(value, target.at_least) else "short"
 
 
@@ -70,9 +79,10 @@ def targets(report):
     """For the JSON: each figure and what it amounts to, by target and precision."""
     found = {}
     for precision in PRECISIONS:
+        values = figures(report, precision)
         for target in ROWS:
-            value = figures(report, precision)[target.name]
-            found.setdefault(target.name, {})[precision] = {"value": value, "verdict": verdict(target, value)}
+            value = values[target.name]
+            found.setdefault(target.name, {})[precision] = {"value": value, "verdict": verdict(report, target, value)}
     return found
 
 
@@ -92,84 +102,83 @@ def number(value, scale=1.0, unit=""):
     return "-" if value is None else f"{shown(value * scale)}{unit}"
 
 
+def spread(stem):
+    return stem, f"{stem}_min", f"{stem}_max"
+
+
+def ranged(tree, keys, scale=1.0):
+    """A median, and the least and the most that were seen."""
+    median, least, most = (at(tree, key) for key in keys)
+    words = number(median, scale)
+    return words if None in (least, most) else f"{words} ({number(least, scale)} to {number(most, scale)})"
+
+
 def bar(value):
     return "" if value in (0, float("inf")) else f"{value:,.6g}"
 
 
-def print_targets(report):
-    def cell(target, precision):
-        value = figures(report, precision)[target.name]
-        word = verdict(target, value)
-        word = "" if target.name == "stream_over_device" and word == "ok" else word
-        return "not measured" if value is None else f"{shown(value)} {word}".strip()
-
-    table(["", "at least", "moonshot", *PRECISIONS],
-          [[t.text, bar(t.at_least), bar(t.moonshot), *(cell(t, p) for p in PRECISIONS)] for t in ROWS])
-    name, seconds = best_peer(report)
-    missing = [peer for peer, names in COMPARED.items() if not any(n in report["peers"] for n in names)]
-    print(f"Matmul precision of ours: {WORDS}.")
-    print(f"Best peer: {name}, {seconds * 1e3:.3f} ms a step." if name else "No peer was measured.")
-    if missing:
-        print(f"NOT MEASURED among the peers: {', '.join(missing)}; the ratio is to the best of the rest.")
-    print()
-
-
 def print_machine(report):
-    machine, ours = report["machine"], at(report, "check", "device") or {}
-    for key, value in machine.items():
+    for key, value in (report["facts"] | report["machine"]).items():
         print(f"{key:34} {f'{value / 1e12:.3f} x 10^12' if isinstance(value, float) else value}")
+    ours = at(report, "check", "device") or {}
     print("tonic-train sees: " + (", ".join(f"{k} {v}" for k, v in ours.items()) or "nothing"))
     checks = at(report, "check", "checks") or []
-    good = sum(check["passed"] for check in checks)
+    wrong = [check for check in checks if not check["passed"]]
+    good = len(checks) - len(wrong)
     print(f"kernels against the CPU's: {good} of {len(checks)} checks passed" if checks else "kernels were not checked")
-    for check in checks:
-        if not check["passed"]:
-            print(f"  WRONG {check['name']}: {check.get('detail', '')}")
-    print()
+    for check in wrong[:SHOWN]:
+        print(f"  WRONG {check['name']}: {check.get('detail', '')[:SHORT]}")
+    if wrong[SHOWN:]:
+        print(f"  and {len(wrong) - SHOWN} more")
+    for tool, found in report["sanitizer"].items():
+        print(f"{tool}: {found['summary'] or 'no summary'}")
 
 
 def print_steps(report):
     rows = []
     for precision, step in report["step"].items():
-        least_most = f"{number(step.get('step_seconds_min'), 1e3)} to {number(step.get('step_seconds_max'), 1e3)}"
-        rows.append([f"ours, {precision}", "", number(step.get("step_seconds"), 1e3), least_most,
-                     number(step.get("spike_density"), 100, "%"), *[""] * len(PRECISIONS)])
+        spikes = number(step.get("spike_density"), 100, "%")
+        rows.append([f"ours, {precision}", "", ranged(step, spread("step_seconds"), 1e3), spikes, *[""] * len(PRECISIONS)])
     ours = [at(report, "step", precision, "step_seconds") for precision in PRECISIONS]
     for name, peer in report["peers"].items():
-        least_most = f"{number(peer.get('step_min_s'), 1e3)} to {number(peer.get('step_max_s'), 1e3)}"
+        ms = ranged(peer, ("step_s", "step_min_s", "step_max_s"), 1e3)
         times = [number(over(peer["step_s"], seconds), 1, "x") for seconds in ours]
-        rows.append([f"{name} ({peer['peer']})", peer.get("way", ""), number(peer["step_s"], 1e3), least_most,
-                     number(peer.get("spike_density"), 100, "%"), *times])
+        rows.append([f"{name} ({peer['peer']})", peer.get("way", ""), ms, number(peer.get("spike_density"), 100, "%"), *times])
     if rows:
-        table(["training step", "form", "ms", "least to most", "spikes", *(f"over {p}" for p in PRECISIONS)], rows)
+        table(["training step", "form", "ms (least to most)", "spikes", *(f"over {p}" for p in PRECISIONS)], rows)
     for name, words in report["peer_checks"].items():
         print(f"{name} beside the oracle in NumPy: {words}")
     for name, peer in report["peers"].items():
         ways = ", ".join(f"{way} {seconds * 1e3:.3f}" for way, seconds in peer.get("ways", {}).items())
         lost = "; ".join(f"{way}: {why}" for way, why in peer.get("failed", {}).items())
         print(f"{name}, ms of each form: {ways}{f'. Failed: {lost}' if lost else ''}\n" * bool(ways or lost), end="")
-    print()
+    tiny = report["reference_engine"]
+    if tiny:
+        print(f"reference engine, a tiny step: {number(tiny['step_seconds'], 1e3)} ms on {tiny['device']}")
 
 
 def print_loading(report):
-    rows = {
-        "inflate, us a batch (median)": ("inflate", "microseconds_median"),
-        "inflate, us (least)": ("inflate", "microseconds_min"),
-        "inflate, us (most)": ("inflate", "microseconds_max"),
+    several = {
+        "inflate, us a batch": (("inflate",), ("microseconds_median", "microseconds_min", "microseconds_max")),
+        "an epoch, device cache, s": ((), spread("device_epoch_seconds")),
+        "an epoch, stream, s": ((), spread("stream_epoch_seconds")),
+        "promoting, s": (("promote",), spread("seconds")),
+    }
+    rows = [[f"{text} (least to most)", *(ranged(at(report, "loading", p, *where), keys) for p in PRECISIONS)]
+            for text, (where, keys) in several.items()]
+    single = {
         "promoted, bytes a sample": ("promote", "bytes_per_sample"),
         "promoted, bytes": ("promote", "bytes"),
         "training, host cache, batches/s": ("host_train_batches_per_second",),
         "device memory, cache, bytes": ("device_memory", "cache_bytes"),
-        "device memory, context, bytes": ("device_memory", "context_bytes"),
     }
+    rows += [[text, *(number(at(report, "loading", p, *keys)) for p in PRECISIONS)] for text, keys in single.items()]
     if report["loading"]:
-        table(["a set of SSC's size", *PRECISIONS],
-              [[text, *(number(at(report, "loading", p, *keys)) for p in PRECISIONS)] for text, keys in rows.items()])
+        table(["a set of SSC's size", *PRECISIONS], rows)
     for cache, fit in report["full"].items():
         epochs = ", ".join(f"{epoch['seconds']:.3f}" for epoch in fit["epochs"])
         name = f"fit at SSC's size, --cache {cache}, {report['precision']}"
         print(f"{name}: epochs of {epochs} s, {number(fit.get('seconds'))} s in all")
-    print()
 
 
 def print_accuracy(report):
@@ -177,13 +186,13 @@ def print_accuracy(report):
     for name, fit in report["accuracy"].items():
         if name not in ("again", "stream"):
             groups.setdefault(fit["precision"] or "cpu", []).append(fit)
-    spread = lambda values: statistics.stdev(values) if len(values) > 1 else float("nan")
+    deviation = lambda values: statistics.stdev(values) if len(values) > 1 else float("nan")
     rows = []
     for name, fits in groups.items():
         right = [100 * fit["test_accuracy"] for fit in fits]
         title, loss = name if name == "cpu" else f"cuda, {name}", statistics.mean(fit["test_loss"] for fit in fits)
         seeds = " ".join(f"{r:.1f}" for r in right)
-        rows.append([title, seeds, f"{statistics.mean(right):.2f}", f"{spread(right):.2f}", f"{loss:.4f}"])
+        rows.append([title, seeds, f"{statistics.mean(right):.2f}", f"{deviation(right):.2f}", f"{loss:.4f}"])
     if rows:
         table(["test accuracy, %", "seeds", "mean", "deviation", "loss"], rows)
     if "cpu" in groups:
@@ -192,7 +201,7 @@ def print_accuracy(report):
             cuda = [100 * fit["test_accuracy"] for fit in fits]
             apart = statistics.mean(cuda) - statistics.mean(cpu)
             if min(len(cpu), len(cuda)) > 1:
-                noise = 2 * (spread(cpu) ** 2 / len(cpu) + spread(cuda) ** 2 / len(cuda)) ** 0.5
+                noise = 2 * (deviation(cpu) ** 2 / len(cpu) + deviation(cuda) ** 2 / len(cuda)) ** 0.5
                 noise = max(noise, LEAST_NOISE)
                 within = "within" if abs(apart) <= noise else "BEYOND"
                 which = f"{noise:.2f} (two standard errors, or {LEAST_NOISE})"
@@ -204,7 +213,6 @@ def print_accuracy(report):
     if both:
         each = [f"{device} {100 * e['accuracy']:.2f}%, loss {e['loss']:.6f}" for device, e in both.items()]
         print(f"one model evaluated: {', '.join(each)}")
-    print()
 
 
 def print_sweep(report):
@@ -212,12 +220,12 @@ def print_sweep(report):
     for name, row in report["sweep"].items():
         ours, triton = row.get("step_seconds"), row.get("triton_seconds")
         scales = {"dense_per_second": (1e-12, ""), "spike_density": (100, "%"), "device_memory_bytes": (1e-6, "")}
-        cells = [number(row.get(key), *scale) for key, scale in scales.items()]
-        rows.append([name, number(ours, 1e3), *cells, number(triton, 1e3), number(over(triton, ours), 1, "x")])
+        cells = [ranged(row, spread("step_seconds"), 1e3), *(number(row.get(key), *scale) for key, scale in scales.items())]
+        rows.append([name, *cells, number(triton, 1e3), number(over(triton, ours), 1, "x")])
     if rows:
         print(f"Away from batch 128, hidden 128, T = 250, 12%; {report['precision']}. `dense` is 10^12 operations a second")
         print("of the dense products alone, were nothing skipped: a cliff is a fall in this column.\n")
-        table(["", "ms", "dense", "spikes", "MB", "triton ms", "triton/"], rows)
+        table(["", "ms (least to most)", "dense", "spikes", "MB", "triton ms", "triton/"], rows)
 
 
 def print_lost(report):
@@ -227,17 +235,47 @@ def print_lost(report):
         if part["status"] != "done":
             lost.setdefault((part["status"], part["why"]), []).append(name)
     for (status, why), names in lost.items():
-        print(f"{status.upper()}: {'; '.join(names)}: {why}")
+        print(f"{status.upper()}: {'; '.join(names)}: {why[:SHORT]}")
     done = len(report["parts"]) - sum(map(len, lost.values()))
     print(f"{done} of {len(report['parts'])} parts done, {sum(part['seconds'] for part in report['parts'].values()):.0f} s")
 
 
-def print_all(report):
-    sections = (print_targets, print_machine, print_steps, print_loading, print_accuracy, print_sweep, print_lost)
-    for section in sections:
+def print_targets(report):
+    def cell(target, precision):
+        value = figures(report, precision)[target.name]
+        word = verdict(report, target, value)
+        word = "" if target.name == "stream_over_device" and word == "ok" else word
+        return "not measured" if value is None else f"{shown(value)} {word}".strip()
+
+    table(["", "at least", "moonshot", *PRECISIONS],
+          [[t.text, bar(t.at_least), bar(t.moonshot), *(cell(t, p) for p in PRECISIONS)] for t in ROWS])
+    if unchecked(report):
+        print(f"NO FIGURE ABOVE COUNTS, the kernels may be wrong: {unchecked(report)[:SHORT]}")
+    facts = report["facts"]
+    names = (facts.get("gpu"), at(report, "machine", "name"), at(report, "check", "device", "name"))
+    card = next(filter(None, names), "machine without a GPU")
+    if "H200" not in card:
+        print(f"TARGETS ARE FOR ONE H200; this is a {card}.")
+    context = [number(at(report, "loading", p, "device_memory", "context_bytes"), 1e-6) for p in PRECISIONS]
+    print(f"Left out of device memory beyond the cache: the CUDA context, {', '.join(context)} MB.")
+    print(f"Matmul precision of ours: {WORDS}.")
+    name, seconds = best_peer(report)
+    print(f"Best peer: {name}, {seconds * 1e3:.3f} ms a step." if name else "No peer was measured.")
+    missing = [peer for peer, names in COMPARED.items() if not any(n in report["peers"] for n in names)]
+    if missing:
+        print(f"NOT MEASURED among the peers: {', '.join(missing)}; the ratio is to the best of the rest.")
+    digest = str(facts.get("tonic_train_sha256"))[:12]
+    print(f"{card}, driver {facts.get('driver')}, {facts.get('date')}, commit {facts.get('commit')}, tonic-train {digest}")
+
+
+def in_words(report):
+    """All tables. The targets come last, should only the end be seen."""
+    words = []
+    for section in (print_machine, print_steps, print_loading, print_accuracy, print_sweep, print_lost, print_targets):
         with contextlib.redirect_stdout(io.StringIO()) as text:
             try:
                 section(report)
             except Exception as e:  # figures of another form than expected: the JSON has them
                 print(f"{section.__name__}: {type(e).__name__}: {e}")
-        print(text.getvalue().strip("\n") + "\n" * 2 * bool(text.getvalue().strip()), end="", flush=True)
+        words.append(text.getvalue().strip("\n"))
+    return "\n\n".join(filter(None, words)) + "\n"

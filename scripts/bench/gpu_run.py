@@ -1,4 +1,7 @@
 """How scripts/bench/gpu survives: parts under one time budget, each with a limit, and a report written after each."""
+import datetime
+import glob
+import hashlib
 import json
 import os
 import pathlib
@@ -9,17 +12,18 @@ import subprocess
 import tempfile
 import time
 
-from common import ROOT, say
+from common import RELEASE, ROOT, say
 
 WORDS = 600  # characters of an error that are kept
+STUCK = 5  # seconds after which a process that is killed is left behind
 
 
 class Failed(Exception):
-    """A command that failed, or a figure that is not there; `out` is what it had printed."""
+    """A command that failed, or a figure that is not there; perhaps after another that had failed."""
 
-    def __init__(self, why, out="", timed_out=False):
+    def __init__(self, why, after=None, timed_out=False):
         super().__init__(why)
-        self.out, self.timed_out = out, timed_out
+        self.timed_out = timed_out or bool(after and after.timed_out)
 
 
 class Skipped(Exception):
@@ -32,6 +36,7 @@ class Run:
     def __init__(self, minutes, file, report, only):
         self.end = time.monotonic() + 60 * minutes
         self.file, self.report, self.only = pathlib.Path(file), report, only
+        self.file.parent.mkdir(parents=True, exist_ok=True)
 
     def left(self):
         return self.end - time.monotonic()
@@ -65,8 +70,11 @@ class Run:
         draft.write_text(json.dumps(self.report, indent=1) + "\n")
         draft.replace(self.file)
 
-    def command(self, command, limit, environment=None):
-        """What a command prints. After `limit` seconds, or those of the run, it is ended with all that it started."""
+    def attempt(self, command, limit, environment=None):
+        """What a command prints, and the Failed that it came to, or None.
+
+        After `limit` seconds, or those of the run, it is ended with all that it started.
+        """
         command = list(map(str, command))
         limit = min(limit, max(self.left(), 1))
         file = lambda: tempfile.TemporaryFile("w+", errors="replace")
@@ -74,48 +82,98 @@ class Run:
             try:
                 process = subprocess.Popen(
                     command, stdout=out, stderr=errors, stdin=subprocess.DEVNULL, cwd=ROOT,
-                    env=os.environ | (environment or {}), process_group=0,
+                    env=os.environ | (environment or {}), start_new_session=True,
                 )
             except OSError as e:
-                raise Failed(f"{command[0]}: {e}") from e
-            timed_out = False
+                return "", Failed(f"{command[0]}: {e}")
             try:
                 code = process.wait(limit)
             except subprocess.TimeoutExpired:
-                timed_out = True
+                code = None
             finally:
                 end_all(process)
             out.seek(0), errors.seek(0)
             text, complaint = out.read(), last_words(errors.read())
-        if timed_out:
-            raise Failed(f"no end after {limit:.0f} s. {complaint}".strip(), text, timed_out=True)
+        if code is None:
+            return text, Failed(f"no end after {limit:.0f} s. {complaint}".strip(), timed_out=True)
         if code != 0:
             how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-            raise Failed(f"{how}: {complaint or last_words(text)}", text)
+            return text, Failed(": ".join(filter(None, (how, complaint or last_words(text)))))
+        return text, None
+
+    def command(self, command, limit, environment=None):
+        """What a command prints that has to succeed."""
+        text, fault = self.attempt(command, limit, environment)
+        if fault:
+            raise fault
         return text
 
     def json(self, *command, limit, environment=None):
         """The last JSON object that a command prints."""
         return last_object(self.command(command, limit, environment))
 
-    def best_effort(self, *command, limit):
-        """The same of a peer, which prints what it has so far: that counts where the rest was cut off."""
+    def best_effort(self, *command, limit, environment=None):
+        """The same of a command that prints what it has so far, which counts where the rest failed; and that Failed."""
+        text, fault = self.attempt(command, limit, environment)
         try:
-            return self.json(*command, limit=limit)
+            return last_object(text), fault
         except Failed as e:
-            try:
-                return last_object(e.out) | {"cut_off": str(e)}
-            except Failed:
-                raise e from None
+            raise fault or e from None
+
+    def facts(self, binary, commit):
+        """When, on what and from which sources: without them, figures say nothing later."""
+        def words(*command):
+            text, fault = self.attempt(command, 20)
+            return "" if fault else text.strip()
+
+        head = words("git", "rev-parse", "--verify", "HEAD") if (ROOT / ".git").exists() else ""
+        changed = words("git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+        cards = words("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader").splitlines() or [""]
+        name, _, driver = cards[0].partition(", ")
+        binary = pathlib.Path(binary)
+        return {
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "commit": head + "-dirty" * bool(changed) if head else commit or "unknown",
+            "tonic_train_sha256": hashlib.sha256(binary.read_bytes()).hexdigest() if binary.is_file() else None,
+            "gpu": name or None, "driver": driver or None, "cores": len(os.sched_getaffinity(0)),
+        }
+
+
+class Programs:
+    """tonic-train and tonic-prep, with the libraries of a folder of torch: that of the peers' Python if none is named."""
+
+    def __init__(self, run, libtorch):
+        self.run = run
+        self.tonic_train = program("TONIC_TRAIN", RELEASE / "tonic-train")
+        self.tonic_prep = program("TONIC_PREP", RELEASE / "tonic-prep")
+        self.torch = libtorch or package_folder(python("peers"), "torch")
+        nvidia = sorted(pathlib.Path(self.torch).parent.glob("nvidia/*/lib")) if self.torch else []
+        places = [f"{self.torch}/lib" if self.torch else "", *map(str, nvidia), os.environ.get("LD_LIBRARY_PATH", "")]
+        self.libraries = {"LD_LIBRARY_PATH": ":".join(filter(None, places))}
+
+    def line(self, command, *options, device="cuda:0"):
+        """tonic-train's command line."""
+        where = ["--device", device, *(["--libtorch", self.torch] if self.torch and device != "cpu" else [])]
+        return [self.tonic_train, command, *options, *where, "--json"]
+
+    def train(self, command, *options, limit, device="cuda:0"):
+        """tonic-train's JSON."""
+        return self.run.json(*self.line(command, *options, device=device), limit=limit, environment=self.libraries)
+
+    def prep(self, *options, limit=120):
+        return self.run.command([self.tonic_prep, *options, "--quiet"], limit, self.libraries)
 
 
 def end_all(process):
-    """Ends a command's whole process group, children that outlived it included."""
+    """Ends a command's whole process group, children that outlived it included; waits for no process stuck in the driver."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
-    process.wait()
+    try:
+        process.wait(STUCK)
+    except subprocess.TimeoutExpired:
+        say(f"    process {process.pid} does not end though it was killed, and is left behind")
 
 
 def last_object(text):
@@ -133,8 +191,8 @@ def last_object(text):
 
 def last_words(text):
     """The last lines of an error: those that say something, and the one that names it if it stands before them."""
-    lines = [line.strip() for line in text.strip().splitlines()[-40:]]
-    lines = [line for line in lines if re.search(r"\w", line) and not line.startswith('File "')]
+    lines = [line.strip(" \t=") for line in text.strip().splitlines()[-40:]]
+    lines = [line for line in lines if re.search(r"\w", line) and not line.startswith(('File "', "{"))]
     named = [line for line in lines if re.match(r"[\w.]*(Error|Exception|error)\b", line)][-1:]
     return " | ".join([line for line in named if line not in lines[-3:]] + lines[-3:])[-WORDS:]
 
@@ -143,6 +201,15 @@ def program(variable, default):
     """A binary: what a variable of the environment names, or the default."""
     path = os.environ.get(variable) or str(default)
     return shutil.which(path) or path
+
+
+def sanitizer():
+    """compute-sanitizer: on the PATH, beside nvcc, or where CUDA is put; None if it is nowhere."""
+    nvcc = shutil.which("nvcc")
+    beside = [os.path.dirname(os.path.realpath(nvcc))] if nvcc else []
+    home = [f"{os.environ['CUDA_HOME']}/bin"] if os.environ.get("CUDA_HOME") else []
+    folders = [os.environ.get("PATH", ""), *beside, *home, *sorted(glob.glob("/usr/local/cuda*/bin"))]
+    return shutil.which("compute-sanitizer", path=os.pathsep.join(folders))
 
 
 def python(name):

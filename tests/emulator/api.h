@@ -32,6 +32,7 @@ using namespace emulator;
 #define CHECK(condition, error) \
     if (!(condition)) return error
 #define NOT_IN_CAPTURE CHECK(!spoils_capture(), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED)
+#define NOT_IN_ANY_CAPTURE CHECK(!spoils_capture(true), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED)
 // Null, 1 and 2 are the legacy and the thread's default stream, which are one here.
 #define STREAM(handle)                                                              \
     Stream* stream = handle > (Stream*)2 ? handle : &legacy_stream;                 \

@@ -120,7 +120,7 @@ CUresult cuCtxGetCurrent(CUcontext* context) {
 
 CUresult cuCtxSynchronize() {
     ENTER;
-    NOT_IN_CAPTURE;
+    NOT_IN_ANY_CAPTURE;
     run_everything();
     return CUDA_SUCCESS;
 }
@@ -134,7 +134,7 @@ CUresult cuMemGetInfo_v2(size_t* free, size_t* total) {
 
 CUresult cuMemAlloc_v2(CUdeviceptr* pointer, size_t size) {
     ENTER;
-    NOT_IN_CAPTURE;
+    NOT_IN_ANY_CAPTURE;
     CHECK(size, CUDA_ERROR_INVALID_VALUE);
     void* memory = allocate(size, Space::device);
     CHECK(memory, CUDA_ERROR_OUT_OF_MEMORY);
@@ -145,7 +145,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr* pointer, size_t size) {
 CUresult cuMemFree_v2(CUdeviceptr pointer) {
     ENTER;
     if (!pointer) return CUDA_SUCCESS;
-    NOT_IN_CAPTURE;
+    NOT_IN_ANY_CAPTURE;
     run_everything();
     CHECK(release(pointer, Space::device), CUDA_ERROR_INVALID_VALUE);
     return CUDA_SUCCESS;
@@ -153,7 +153,7 @@ CUresult cuMemFree_v2(CUdeviceptr pointer) {
 
 CUresult cuMemHostAlloc(void** pointer, size_t size, unsigned) {
     ENTER;
-    NOT_IN_CAPTURE;
+    NOT_IN_ANY_CAPTURE;
     CHECK(size, CUDA_ERROR_INVALID_VALUE);
     *pointer = allocate(size, Space::pinned);
     CHECK(*pointer, CUDA_ERROR_OUT_OF_MEMORY);
@@ -162,7 +162,7 @@ CUresult cuMemHostAlloc(void** pointer, size_t size, unsigned) {
 
 CUresult cuMemFreeHost(void* pointer) {
     ENTER;
-    NOT_IN_CAPTURE;
+    NOT_IN_ANY_CAPTURE;
     run_everything();
     CHECK(release(reinterpret_cast<uintptr_t>(pointer), Space::pinned), CUDA_ERROR_INVALID_VALUE);
     return CUDA_SUCCESS;
@@ -185,7 +185,7 @@ CUresult cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t size, Stream* h
 // A blocking copy is one in the legacy stream: it waits for no non-blocking stream.
 CUresult cuMemcpyHtoD_v2(CUdeviceptr to, const void* from, size_t size) {
     ENTER;
-    NOT_IN_CAPTURE;
+    NOT_IN_ANY_CAPTURE;
     RANGE(to, size);
     CUresult result = submit(legacy_stream, [=] { memcpy(at(to), from, size); });
     run_all(legacy_stream);
@@ -194,7 +194,7 @@ CUresult cuMemcpyHtoD_v2(CUdeviceptr to, const void* from, size_t size) {
 
 CUresult cuMemcpyDtoH_v2(void* to, CUdeviceptr from, size_t size) {
     ENTER;
-    NOT_IN_CAPTURE;
+    NOT_IN_ANY_CAPTURE;
     RANGE(from, size);
     CUresult result = submit(legacy_stream, [=] { memcpy(to, at(from), size); });
     run_all(legacy_stream);

@@ -1,6 +1,8 @@
-// mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 for a whole warp at once: the inner loop of every training run.
+// mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 for a whole warp at once: the inner loop of every training run. Sums
+// are exact until they become float32, and cut off there, towards zero, as tensor cores do it.
 #pragma once
 
+#include <cstdint>
 #include <cstring>
 
 #include "kernel_abi.h"
@@ -19,6 +21,14 @@ inline float high_bf16(unsigned pair) {
     pair &= 0xffff0000u;
     memcpy(&value, &pair, 4);
     return value;
+}
+
+inline float cut_off(double sum) {
+    uint64_t bits;
+    memcpy(&bits, &sum, 8);
+    bits &= ~0x1fffffffull;  // what a float32 has no room for
+    memcpy(&sum, &bits, 8);
+    return static_cast<float>(sum);
 }
 
 // Products of bf16 are exact in float64, so contraction to FMA changes no bit.
@@ -47,8 +57,8 @@ static void mma(void* const* exchange) {
             for (unsigned column = 0; column < 8; column++) sum[column] += a[row][k] * b[k][column];
         for (unsigned q = 0; q < 4; q++) {
             float* d = static_cast<const Mma*>(exchange[row % 8 * 4 + q])->d + row / 8 * 2;
-            d[0] = static_cast<float>(d[0] + sum[2 * q]);
-            d[1] = static_cast<float>(d[1] + sum[2 * q + 1]);
+            d[0] = cut_off(d[0] + sum[2 * q]);
+            d[1] = cut_off(d[1] + sum[2 * q + 1]);
         }
     }
 }

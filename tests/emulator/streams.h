@@ -92,11 +92,13 @@ inline void run_everything() {
     for (Stream* stream : streams) run_all(*stream);
 }
 
-// Whether this thread may not wait or allocate now, because a capture is under way; that ends the capture, too.
-inline bool spoils_capture() {
+// Whether this thread may not wait or allocate now, because a capture is under way; that ends the capture, too. By the
+// documentation captures of other threads matter in mode 0 alone; where the whole device waits, any may be spoilt in fact.
+inline bool spoils_capture(bool of_any_thread = false) {
     bool spoils = false;
     for (auto& capture : captures)
-        if (capture->mode == 0 || capture->thread == std::this_thread::get_id()) spoils = capture->invalid = true;
+        if (of_any_thread || capture->mode == 0 || capture->thread == std::this_thread::get_id())
+            spoils = capture->invalid = true;
     return spoils;
 }
 

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::progress::{Progress, Verbosity};
 use crate::shard::ShardSet;
 use crate::strategy::median;
+use crate::train::kernel::KernelError;
 use crate::train::kernel::adam::{Adam, AdamConfig};
 use crate::train::kernel::cuda::{Buffer, Stream};
 use crate::train::kernel::interface::{InflateArgs, Order, Source};
@@ -20,11 +21,18 @@ use crate::train::loader::{Batch, EpochOrder, Loader};
 use crate::train::snn::Network;
 use crate::train::snn::device::{DeviceNetwork, Extent};
 
-/// Work between two events: one alone would take the time of a launch along.
+/// Steps between two events at most: one alone would take the time of a launch along, which matters beside short ones.
 const TOGETHER: usize = 8;
+/// Seconds after which the steps between two events are enough.
+const ROUND_SECONDS: f64 = 0.02;
+/// Seconds that all steps may take, but for the least that there have to be.
+const STEPS_SECONDS: f64 = 10.0;
+const LEAST_ROUNDS: usize = 5;
 /// Batches that are inflated between two events, and how often.
 const INFLATED: usize = 256;
 const INFLATE_ROUNDS: usize = 15;
+/// How often a set is brought to the device.
+const PROMOTIONS: usize = 3;
 /// Dense batches that take turns, so that what is written is not still in the caches.
 const DENSE_BATCHES: usize = 8;
 
@@ -55,8 +63,12 @@ pub struct Inflated {
 /// How fast a set came to the device.
 #[derive(Clone, Debug, Serialize)]
 pub struct Promoted {
-    /// Reading, checking, decoding and copying.
+    /// Reading, checking, decoding and copying, median.
     pub seconds: f64,
+    /// The same, fastest.
+    pub seconds_min: f64,
+    /// The same, slowest.
+    pub seconds_max: f64,
     /// Bytes there.
     pub bytes: usize,
     /// The same, of a sample.
@@ -138,19 +150,28 @@ impl Inflation {
     }
 }
 
-/// Seconds of training steps on batches that are on the device, by its clock, after one round that warms up; and the
-/// device's free memory meanwhile.
+/// What training steps on batches that are on the device take.
+pub(super) struct StepTimes {
+    /// Seconds of a step, by the device's clock.
+    pub(super) seconds: Vec<f64>,
+    /// The loss of the last.
+    pub(super) last_loss: f64,
+    /// The device's free memory meanwhile.
+    pub(super) free: u64,
+}
+
+/// Times about so many rounds of training steps, fewer where they are long, after some that warm up.
 pub(super) fn step_times(
     program: &Arc<Program>,
     network: &Network,
     batches: &[&Batch],
     time_steps: usize,
-    steps: usize,
-) -> Result<(Vec<f64>, u64)> {
+    rounds: usize,
+) -> Result<StepTimes> {
     let device = program.device();
     let stream = device.urgent_stream()?;
     let size = batches.iter().map(|batch| batch.len()).max().unwrap_or(0);
-    let total = (steps + 1) * (TOGETHER + 1) + 2 * batches.len();
+    let total = (rounds + 1) * (TOGETHER + 1) + 2 * batches.len();
     let longest = batches.iter().map(|batch| batch.longest()).max().unwrap_or(0).max(time_steps);
     let extent = Extent { batch: size, longest, trained: true, kept: 0, batches: total as u64 };
     let mut on_device = DeviceNetwork::new(program.clone(), network, extent)?;
@@ -173,22 +194,31 @@ pub(super) fn step_times(
         kept.push((staged, order));
     }
     graphs.iter().try_for_each(|graph| stream.replay(graph))?; // a first replay takes longer
+    let mut queued = 2 * batches.len();
     let (begin, end) = (device.event(true)?, device.event(true)?);
-    let mut times = Vec::with_capacity(steps);
-    for round in 0..=steps {
+    let mut time = |round: usize, together: usize| -> Result<f64> {
         // On a stream that works already, so that the first launch is not waited for.
         stream.replay(&graphs[round % graphs.len()])?;
         stream.record(&begin)?;
-        for graph in graphs.iter().cycle().skip(round).take(TOGETHER) {
-            stream.replay(graph)?;
-        }
+        graphs.iter().cycle().skip(round).take(together).try_for_each(|graph| stream.replay(graph))?;
         stream.record(&end)?;
         end.synchronize()?;
-        if round > 0 {
-            times.push(f64::from(end.elapsed_ms(&begin)?) / 1e3 / TOGETHER as f64);
-        }
+        queued += together + 1;
+        Ok(f64::from(end.elapsed_ms(&begin)?) / 1e3 / together as f64)
+    };
+    let first = time(0, 1)?.max(1e-9);
+    let together = ((ROUND_SECONDS / first) as usize).clamp(1, TOGETHER);
+    let affordable = (STEPS_SECONDS / (first * (together + 1) as f64)) as usize;
+    let rounds = rounds.min(affordable).max(rounds.min(LEAST_ROUNDS));
+    let seconds = (1..=rounds).map(|round| time(round, together)).collect::<Result<Vec<f64>>>()?;
+    let free = device.free_memory()?;
+    // Where a loss was no number, steps do nothing, and that fast.
+    let (state, outcomes) = (on_device.state()?, on_device.outcomes(size)?);
+    let last_loss = outcomes.iter().map(|outcome| outcome.loss).sum::<f64>() / outcomes.len() as f64;
+    if state.stopped != 0 || state.batches as usize != queued || !last_loss.is_finite() {
+        return Err(KernelError::NonFiniteLoss { loss: last_loss }.into());
     }
-    Ok((times, device.free_memory()?))
+    Ok(StepTimes { seconds, last_loss, free })
 }
 
 /// Measures inflation and promotion of a set that is on the device; `free` of its memory there was before all.
@@ -207,19 +237,33 @@ pub(super) fn measure(
         context_bytes: device.total_memory().saturating_sub(free),
     };
     let inflate = measure_inflation(program, cache, set, Inflation { steps, batch_size })?;
-    // The shards were read a moment ago.
-    let started = Instant::now();
-    let again = DeviceCache::load(set, device, program.form(), &Progress::start(Verbosity::Quiet, "", 0, ""));
-    let seconds = started.elapsed().as_secs_f64();
-    let promote = match again {
-        Ok(cache) => {
-            let bytes = cache.bytes();
-            Some(Promoted { seconds, bytes, bytes_per_sample: bytes as f64 / set.len() as f64 })
+    Ok(GpuMeasured { inflate, promote: measure_promotion(program, set)?, device_memory })
+}
+
+/// Loads a set whose shards were read a moment ago; none where it does not fit there twice.
+fn measure_promotion(program: &Program, set: &ShardSet) -> Result<Option<Promoted>> {
+    let mut times = Vec::new();
+    let mut bytes = 0;
+    for _ in 0..PROMOTIONS {
+        let started = Instant::now();
+        let silent = Progress::start(Verbosity::Quiet, "", 0, "");
+        match DeviceCache::load(set, program.device(), program.form(), &silent) {
+            Ok(cache) => {
+                times.push(started.elapsed().as_secs_f64());
+                bytes = cache.bytes();
+            }
+            Err(Error::DeviceMemory { .. }) => return Ok(None),
+            Err(error) => return Err(error),
         }
-        Err(Error::DeviceMemory { .. }) => None,
-        Err(error) => return Err(error),
-    };
-    Ok(GpuMeasured { inflate, promote, device_memory })
+    }
+    let seconds = median(&mut times);
+    Ok(Some(Promoted {
+        seconds,
+        seconds_min: times[0],
+        seconds_max: times[times.len() - 1],
+        bytes,
+        bytes_per_sample: bytes as f64 / set.len() as f64,
+    }))
 }
 
 fn measure_inflation(program: &Program, cache: &DeviceCache, set: &ShardSet, inflation: Inflation) -> Result<Inflated> {

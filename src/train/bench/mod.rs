@@ -47,8 +47,18 @@ pub struct SetMeasured {
     pub stream_epoch_over_host: Option<f64>,
     /// Training from the device cache.
     pub device_train_batches_per_second: Option<f64>,
-    /// Seconds of an epoch of it.
+    /// Seconds of an epoch of it, median.
     pub device_epoch_seconds: Option<f64>,
+    /// The same, fastest.
+    pub device_epoch_seconds_min: Option<f64>,
+    /// The same, slowest.
+    pub device_epoch_seconds_max: Option<f64>,
+    /// Seconds of an epoch of training from the shards, median.
+    pub stream_epoch_seconds: Option<f64>,
+    /// The same, fastest.
+    pub stream_epoch_seconds_min: Option<f64>,
+    /// The same, slowest.
+    pub stream_epoch_seconds_max: Option<f64>,
     /// What only a GPU does.
     #[serde(flatten)]
     pub gpu: Option<GpuMeasured>,
@@ -115,6 +125,7 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
     for work in [Work::Loading, Work::Training] {
         strategies.extend(ways.iter().map(|way| strategy(way, work)));
     }
+    let [device_epoch, stream_epoch] = [CacheChoice::Device, CacheChoice::Stream].map(|choice| epoch_of(&ways, choice));
     Ok(SetMeasured {
         stream_batches_per_second: rate(CacheChoice::Stream, Work::Loading),
         host_batches_per_second: rate(CacheChoice::Host, Work::Loading),
@@ -123,10 +134,12 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
         host_train_batches_per_second: rate(CacheChoice::Host, Work::Training),
         stream_epoch_over_host: stream_over_host(&ways),
         device_train_batches_per_second: rate(CacheChoice::Device, Work::Training),
-        device_epoch_seconds: ways
-            .iter()
-            .find(|way| way.choice == CacheChoice::Device && way.loader().is_some())
-            .map(|way| median(&mut way.seconds(Work::Training).to_vec())),
+        device_epoch_seconds: device_epoch.map(|epoch| epoch[0]),
+        device_epoch_seconds_min: device_epoch.map(|epoch| epoch[1]),
+        device_epoch_seconds_max: device_epoch.map(|epoch| epoch[2]),
+        stream_epoch_seconds: stream_epoch.map(|epoch| epoch[0]),
+        stream_epoch_seconds_min: stream_epoch.map(|epoch| epoch[1]),
+        stream_epoch_seconds_max: stream_epoch.map(|epoch| epoch[2]),
         gpu,
         strategies,
         samples,
@@ -157,6 +170,13 @@ fn some_batches(set: ShardSet, batch_size: usize) -> Result<Vec<Batch>> {
         Ok(batches.len() < STEP_BATCHES)
     })?;
     Ok(batches)
+}
+
+/// Seconds of an epoch of training: median, fastest, slowest.
+fn epoch_of(ways: &[Way], choice: CacheChoice) -> Option<[f64; 3]> {
+    let mut seconds = ways.iter().find(|way| way.choice == choice)?.seconds(Work::Training).to_vec();
+    let median = median(&mut seconds);
+    Some([median, *seconds.first()?, *seconds.last()?])
 }
 
 /// The median of the rounds' ratios: in a round, one epoch follows the other.

@@ -59,6 +59,8 @@ pub struct StepMeasured {
     pub step_seconds_min: f64,
     /// The same, slowest.
     pub step_seconds_max: f64,
+    /// The loss of the last step.
+    pub last_loss: f64,
     /// What the steps take of a GPU's memory, frames included.
     pub device_memory_bytes: Option<u64>,
     /// Samples a second of the median step.
@@ -166,20 +168,22 @@ impl Trainer {
         let batches: Vec<&Batch> = batches.iter().filter(|batch| batch.len() == largest).collect();
         let (steps, feed) = (bench.steps, self.feed);
         let mut device_memory_bytes = None;
+        let mut last_loss = f64::NAN;
         let mut times = match (self.backend.program(), self.free) {
             (Some(program), Some(free)) => {
-                let (times, left) = gpu::step_times(program, &self.initial, &batches, feed.steps, steps)?;
-                device_memory_bytes = Some(free.saturating_sub(left));
-                times
+                let timed = gpu::step_times(program, &self.initial, &batches, feed.steps, steps)?;
+                (last_loss, device_memory_bytes) = (timed.last_loss, Some(free.saturating_sub(timed.free)));
+                timed.seconds
             }
             _ => {
                 let mut times = Vec::with_capacity(steps);
                 for (i, batch) in batches.iter().cycle().take(steps + 1).enumerate() {
                     let started = Instant::now();
-                    self.learner()?.step(batch, feed)?;
+                    let step = self.learner()?.step(batch, feed)?;
                     if i > 0 {
                         times.push(started.elapsed().as_secs_f64());
                     }
+                    last_loss = step.map_or(last_loss, |step| step.loss);
                 }
                 times
             }
@@ -194,6 +198,7 @@ impl Trainer {
             step_seconds,
             step_seconds_min,
             step_seconds_max,
+            last_loss,
             device_memory_bytes,
             samples_per_second: largest as f64 / step_seconds,
             batch_size: bench.batch_size,

@@ -15,7 +15,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::cuda::{Device, Kernel, KernelStruct, Source, Stream, cached};
+use super::cuda::{Device, Image, Kernel, KernelStruct, Source, Stream, cached};
 use super::interface::{Sample, TILE, declarations};
 use crate::column::Width;
 use crate::error::{Error, Result};
@@ -262,9 +262,8 @@ impl Program {
     /// # Errors
     /// [`Error::Unavailable`] without NVRTC, [`Error::Cuda`].
     pub fn new(device: &Device, form: Form, precision: MatmulPrecision) -> Result<Program> {
-        let variant = Variant { form, precision, shared_memory: device.shared_memory_limit() };
-        let (text, defines) = (Variant::text(), variant.defines());
-        let module = device.load(&cached(&Source { text: &text, defines: &defines }, device)?)?;
+        let (variant, image) = Program::compile(device, form, precision)?;
+        let module = device.load(&image)?;
         let entry = |name, threads: usize, shared_bytes| {
             let kernel = module.kernel(name, shared_bytes)?;
             Ok::<Entry, Error>(Entry { kernel, threads: threads as u32, shared_bytes })
@@ -292,6 +291,16 @@ impl Program {
             device: device.clone(),
             variant,
         })
+    }
+
+    /// Compiles, unless the cache on disk has it.
+    ///
+    /// # Errors
+    /// Those of [`Program::new`].
+    pub fn compile(device: &Device, form: Form, precision: MatmulPrecision) -> Result<(Variant, Image)> {
+        let variant = Variant { form, precision, shared_memory: device.shared_memory_limit() };
+        let (text, defines) = (Variant::text(), variant.defines());
+        Ok((variant, cached(&Source { text: &text, defines: &defines }, device)?))
     }
 
     /// The device that it is loaded on.

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::compile::{Image, Source, check_compiler, compile, nvrtc_version};
+use super::compile::{Image, OPTIONS, Source, check_compiler, compile, nvrtc_version};
 use super::device::Device;
 use crate::error::Result;
 use crate::publish::publish;
@@ -69,7 +69,7 @@ fn name(source: &Source, architecture: (u32, u32), nvrtc: (u32, u32)) -> String 
         hasher.update(text.as_bytes());
     };
     add(env!("CARGO_PKG_VERSION"));
-    add(&format!("{nvrtc:?} {architecture:?}"));
+    add(&format!("{nvrtc:?} {architecture:?} {OPTIONS:?}"));
     add(source.text);
     for (name, value) in source.defines {
         add(name);

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// The language, whatever the GPU. Functions without a mark are the device's.
 /// The last leaves multiply-add to the sources, which say where it is fused: sums are rounded as the CPU's.
-const OPTIONS: [&str; 3] = ["--std=c++17", "-default-device", "--fmad=false"];
+pub(super) const OPTIONS: [&str; 3] = ["--std=c++17", "-default-device", "--fmad=false"];
 /// What the compiler's messages call a program.
 const NAME: &CStr = c"kernels.cu";
 /// Lines of a compiler's log that an error has.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use cudarc::driver::sys::{self, CUcontext, CUdevice, CUdevice_attribute, CUresult};
 
+use parking_lot::ReentrantMutex;
+
 use super::library;
 use crate::error::{Error, Result};
 
@@ -26,6 +28,8 @@ struct Open {
     multiprocessors: usize,
     shared_memory_limit: usize,
     total_memory: u64,
+    /// Held while a graph is recorded, and by what would spoil that.
+    recording: ReentrantMutex<()>,
 }
 
 // SAFETY: a context may be used by any thread, and by several at a time; the rest is plain data.
@@ -114,6 +118,7 @@ impl Device {
             multiprocessors,
             shared_memory_limit,
             total_memory,
+            recording: ReentrantMutex::new(()),
         })))
     }
 
@@ -164,14 +169,20 @@ impl Device {
         Ok(free as u64)
     }
 
-    /// Waits for all work on it. Not while any thread records a graph: that would be spoilt.
+    /// Waits for all work on it.
     ///
     /// # Errors
     /// [`Error::Cuda`], also for what went wrong in that work.
     pub fn synchronize(&self) -> Result<()> {
+        let _alone = self.alone();
         self.activate()?;
         // SAFETY: the context is current.
         check(unsafe { sys::cuCtxSynchronize() }, || format!("finish the work on {self}"))
+    }
+
+    /// Holds off the other threads that record a graph, or take or free memory, or wait for the device.
+    pub(super) fn alone(&self) -> impl Drop {
+        self.0.recording.lock()
     }
 
     /// Makes its context the calling thread's, as each call into the driver needs it.

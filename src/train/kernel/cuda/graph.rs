@@ -1,6 +1,6 @@
 //! A step's work, recorded once and replayed as a whole: one call to the driver instead of one for each launch.
 
-use cudarc::driver::sys::{self, CUgraph, CUgraphExec, CUstreamCaptureMode};
+use cudarc::driver::sys::{self, CUgraph, CUgraphExec, CUgraphInstantiate_flags, CUstreamCaptureMode};
 
 use super::device::{Device, check};
 use super::stream::Stream;
@@ -30,6 +30,9 @@ impl Stream {
         let fork = self.device().event(false)?;
         let joins = others.iter().map(|_| self.device().event(false)).collect::<Result<Vec<_>>>()?;
         self.device().activate()?;
+        // Other threads may do as they like, by the documentation; drivers were seen to spoil a recording even so, where
+        // one of them waits for the device.
+        let _alone = self.device().alone();
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream is the driver's.
         check(unsafe { sys::cuStreamBeginCapture_v2(self.raw(), mode) }, || format!("record on {}", self.device()))?;
@@ -95,8 +98,10 @@ struct Recorded(CUgraph);
 impl Recorded {
     fn ready(self, device: &Device) -> Result<Graph> {
         let mut raw = std::ptr::null_mut();
+        // Work keeps the priority of the stream that it was recorded on, whatever stream it is replayed on.
+        let flags = CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY.0.into();
         // SAFETY: the graph is the driver's and complete; the driver writes one handle.
-        let code = unsafe { sys::cuGraphInstantiateWithFlags(&raw mut raw, self.0, 0) };
+        let code = unsafe { sys::cuGraphInstantiateWithFlags(&raw mut raw, self.0, flags) };
         check(code, || format!("prepare what was recorded on {device}"))?;
         Ok(Graph { device: device.clone(), raw })
     }

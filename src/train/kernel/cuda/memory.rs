@@ -30,6 +30,7 @@ impl Device {
     /// # Errors
     /// [`Error::DeviceMemory`] where the device has not so much left; [`Error::Cuda`].
     pub fn buffer<T: DeviceType>(&self, len: usize) -> Result<Buffer<T>> {
+        let _alone = self.alone();
         self.activate()?;
         let bytes = len.saturating_mul(size_of::<T>());
         let mut address = 0;
@@ -48,6 +49,7 @@ impl Device {
     /// # Errors
     /// As [`Device::buffer`].
     pub fn buffer_from<T: DeviceType>(&self, elements: &[T]) -> Result<Buffer<T>> {
+        let _alone = self.alone();
         let buffer = self.buffer(elements.len())?;
         if buffer.bytes() > 0 {
             // SAFETY: the context is current, the buffer has these bytes, and the elements are read before it returns.
@@ -64,6 +66,7 @@ impl Device {
     /// # Errors
     /// [`Error::Cuda`] where the system gives none.
     pub fn pinned<T: DeviceType>(&self, len: usize) -> Result<Pinned<T>> {
+        let _alone = self.alone();
         self.activate()?;
         let bytes = len.saturating_mul(size_of::<T>());
         let mut start = NonNull::<T>::dangling();
@@ -141,6 +144,7 @@ impl<T: DeviceType> Buffer<T> {
     /// Beyond its end.
     pub fn read_range(&self, range: Range<usize>) -> Result<Vec<T>> {
         let place = self.place(&range);
+        let _alone = self.device.alone();
         self.device.synchronize()?;
         let mut elements = Vec::<T>::with_capacity(range.len());
         let bytes = range.len() * size_of::<T>();
@@ -157,6 +161,7 @@ impl<T: DeviceType> Buffer<T> {
 
 impl<T: DeviceType> Drop for Buffer<T> {
     fn drop(&mut self) {
+        let _alone = self.device.alone();
         if !self.address.is_null() && self.device.activate().is_ok() {
             // SAFETY: it is this buffer's, freed once. A failure leaves it to the end of the process.
             let _ = unsafe { sys::cuMemFree_v2(self.address.raw()) };
@@ -275,6 +280,7 @@ impl<T: DeviceType> Drop for Pinned<T> {
     fn drop(&mut self) {
         // Memory that a copy may still write to is left to the end of the process.
         if self.len * size_of::<T>() > 0 && self.wait().is_ok() && self.device.activate().is_ok() {
+            let _alone = self.device.alone();
             // SAFETY: it is this memory's start, from the driver, freed once, and no copy is under way.
             let _ = unsafe { sys::cuMemFreeHost(self.start.as_ptr().cast()) };
         }

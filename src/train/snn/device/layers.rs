@@ -190,8 +190,10 @@ impl Readout {
     }
 
     pub(super) fn poison(&self, stream: &Stream) -> Result<()> {
-        let Readout { totals, logits, gradient, row, out, .. } = self;
-        [totals, logits, gradient, row, out].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))
+        let Readout { totals, logits, gradient, row, out, losses, predicted, labels, .. } = self;
+        [totals, logits, gradient, row, out].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))?;
+        [predicted, labels].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))?;
+        stream.fill(losses, POISON)
     }
 }
 

@@ -163,6 +163,7 @@ impl DeviceNetwork {
         self.hidden.iter().try_for_each(|layer| layer.poison(stream))?;
         self.input.iter().try_for_each(|input| stream.fill(&input.values, POISON))?;
         self.readout.poison(stream)?;
+        stream.fill(&self.drawn, POISON)?;
         stream.fill(&self.gradients, POISON)
     }
 

@@ -3,23 +3,25 @@
 //! Weights are multiples of 2^-6 and counts are integers, so that sums are exact in any order: spikes and logits have to be
 //! equal to the bit, at every precision. Gradients pass through an exponential and are compared by size.
 
+mod cases;
+
 use std::sync::Arc;
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use cases::{Case, REFERENCE, batch_of, large_cases, network_of};
+use rayon::prelude::*;
 use serde::Serialize;
 
-use super::bench::{Inflation, RandomFrames};
+use super::bench::Inflation;
 use super::kernel::adam::{Adam, AdamConfig};
-use super::kernel::cuda::{Address, Device};
+use super::kernel::cuda::{Address, Device, nvrtc_version};
 use super::kernel::interface::{Columns, Order, Sample, Source};
 use super::kernel::program::{Form, MatmulPrecision, Program};
 use super::loader::Batch;
 use super::loader::staging::{Amount, Stage, Staged, Staging};
 use super::snn::device::{DeviceNetwork, Extent};
-use super::snn::{DeviceEngine, Engine, Iaf, Network, Parameters, Shape};
-use crate::error::Result;
-use crate::frames::{Column, FrameShape, SampleFrames, Width, Widths};
+use super::snn::{DeviceEngine, Engine, Parameters};
+use crate::error::{Error, Result};
+use crate::frames::{FrameShape, Width};
 use crate::shard::order::Order as EpochOrder;
 
 /// What a device was found to do.
@@ -63,150 +65,84 @@ pub struct Check {
     pub detail: String,
 }
 
-/// A network and a batch that a step is checked on.
-struct Case {
-    name: &'static str,
-    inputs: u32,
-    hidden: &'static [usize],
-    classes: usize,
-    /// Frames of each sample.
-    lengths: &'static [usize],
-    steps: usize,
-    density: f64,
-    counts: Width,
-    min_v_mem: Option<f32>,
-}
-
-const REFERENCE: Case = Case {
-    name: "the reference network",
-    inputs: 100,
-    hidden: &[128, 128, 128],
-    classes: 35,
-    lengths: &[250, 31, 200, 1, 64, 65],
-    steps: 250,
-    density: 0.12,
-    counts: Width::U8,
-    min_v_mem: None,
-};
-
-/// Odd shapes, hostile samples, every width of counts.
-fn cases() -> Vec<Case> {
-    vec![
-        REFERENCE,
-        Case { name: "one sample, one step", lengths: &[1], steps: 1, ..REFERENCE },
-        Case { name: "T = 251", lengths: &[251, 250], steps: 251, ..REFERENCE },
-        Case { name: "700 channels", inputs: 700, lengths: &[60, 9], steps: 70, hidden: &[130, 70], ..REFERENCE },
-        Case {
-            name: "a camera's frames",
-            inputs: 20_000,
-            lengths: &[3, 2],
-            steps: 3,
-            density: 0.002,
-            hidden: &[64],
-            ..REFERENCE
-        },
-        Case { name: "samples without events", lengths: &[1, 40], steps: 40, density: 0.0, ..REFERENCE },
-        Case { name: "dense input", lengths: &[70, 3], steps: 64, density: 1.0, hidden: &[96], ..REFERENCE },
-        Case { name: "wide layers", hidden: &[320, 200], lengths: &[64, 20], steps: 40, classes: 1, ..REFERENCE },
-        Case { name: "bounded neurons", min_v_mem: Some(-1.0), lengths: &[90, 128], steps: 100, ..REFERENCE },
-        Case { name: "counts of two bytes", counts: Width::U16, lengths: &[80, 33], steps: 64, ..REFERENCE },
-        Case { name: "counts of four bytes", counts: Width::U32, lengths: &[80, 33], steps: 64, ..REFERENCE },
-        Case { name: "surfaces", counts: Width::F32, lengths: &[80, 33], steps: 64, ..REFERENCE },
-        Case {
-            name: "one cell, one class",
-            inputs: 1,
-            classes: 1,
-            hidden: &[1, 65],
-            lengths: &[66],
-            steps: 5,
-            ..REFERENCE
-        },
-    ]
-}
-
 /// The largest relative difference of gradients that each precision is allowed.
 const PRECISIONS: [(MatmulPrecision, f64); 3] =
     [(MatmulPrecision::Highest, 1e-5), (MatmulPrecision::High, 1e-3), (MatmulPrecision::Medium, 3e-2)];
 
-/// Checks a device; `each` is told of every check as it ends.
+/// Checks a device, on large cases too unless it is to be `quick`; `each` is told of every check as it ends, the last of
+/// those so far.
 ///
 /// # Errors
-/// What the device has to say: that it disagrees is no error here.
-pub fn check(device: &Device, mut each: impl FnMut(&Check)) -> Result<Checked> {
-    let mut checks = Vec::new();
-    let mut add = |name: String, outcome: std::result::Result<String, String>| {
+/// [`Error::Unavailable`] where nothing can be checked. That a device disagrees, or fails, is no error here.
+pub fn check(device: &Device, quick: bool, each: impl FnMut(&Checked)) -> Result<Checked> {
+    let mut report = Reporter { checked: Checked::begin(device)?, each };
+    let mut cases = cases::cases();
+    if !quick {
+        cases.extend(large_cases());
+    }
+    // Every form of the input is compiled anew: the lower precisions have the two that matter most.
+    let plain = |case: &Case| case.inputs <= 256 && matches!(case.counts, Width::U8 | Width::F32);
+    let all = PRECISIONS.iter().flat_map(|&precision| cases.iter().map(move |case| (precision, case)));
+    let steps: Vec<_> =
+        all.filter(|((precision, _), case)| *precision == MatmulPrecision::Highest || plain(case)).collect();
+    // NVRTC takes seconds for each, on one thread. What cannot be compiled is the fault of the check that needs it.
+    let variants: Vec<_> = steps.iter().map(|((precision, _), case)| (case.form(), *precision)).collect();
+    variants.par_iter().for_each(|&(form, precision)| drop(Program::compile(device, form, precision)));
+    for ((precision, tolerance), case) in steps {
+        let name = format!("a step, {precision:?} precision: {}", case.name).to_lowercase();
+        report.add(name, check_step(device, precision, case, tolerance))?;
+    }
+    report.add("dense frames".into(), check_inflation(device))?;
+    report.add("the order of an epoch".into(), check_order(device))?;
+    report.add("training, recorded and replayed".into(), check_training(device))?;
+    Ok(report.checked)
+}
+
+impl Checked {
+    /// Of nothing yet.
+    fn begin(device: &Device) -> Result<Checked> {
+        let version = |(major, minor): (u32, u32)| format!("{major}.{minor}");
+        let facts = DeviceFacts {
+            name: device.name().into(),
+            capability: version(device.capability()),
+            multiprocessors: device.multiprocessors(),
+            memory_bytes: device.total_memory(),
+            driver: version(device.driver_version()),
+            nvrtc: version(nvrtc_version()?),
+        };
+        Ok(Checked { device: facts, checks: Vec::new(), passed: 0, failed: 0 })
+    }
+}
+
+/// What a check found: how well it agrees, or how it does not.
+type Outcome = std::result::Result<String, String>;
+
+/// Tells of checks as they end.
+struct Reporter<Each> {
+    checked: Checked,
+    each: Each,
+}
+
+impl<Each: FnMut(&Checked)> Reporter<Each> {
+    /// A device that fails in one check is asked for the others too.
+    fn add(&mut self, name: String, found: Result<Outcome>) -> Result<()> {
+        let outcome = match found {
+            Err(error @ Error::Unavailable { .. }) => return Err(error),
+            Err(error) => Err(error.to_string()),
+            Ok(outcome) => outcome,
+        };
         let passed = outcome.is_ok();
         let check = Check { name, passed, detail: outcome.unwrap_or_else(|fault| fault) };
-        each(&check);
-        checks.push(check);
-    };
-    for (precision, tolerance) in PRECISIONS {
-        let mut engine = DeviceEngine::new(device, precision)?;
-        // Every form of the input is compiled anew: the lower precisions have the two that matter most.
-        let plain = |case: &Case| case.inputs <= 256 && matches!(case.counts, Width::U8 | Width::F32);
-        for case in cases().into_iter().filter(|case| precision == MatmulPrecision::Highest || plain(case)) {
-            let name = format!("a step, {precision:?} precision: {}", case.name).to_lowercase();
-            add(name, check_step(&mut engine, &case, tolerance)?);
-        }
-    }
-    add("dense frames".into(), check_inflation(device)?);
-    add("the order of an epoch".into(), check_order(device)?);
-    add("training, recorded and replayed".into(), check_training(device)?);
-    let (passed, failed) = (checks.iter().filter(|c| c.passed).count(), checks.iter().filter(|c| !c.passed).count());
-    let version = |(major, minor): (u32, u32)| format!("{major}.{minor}");
-    let facts = DeviceFacts {
-        name: device.name().into(),
-        capability: version(device.capability()),
-        multiprocessors: device.multiprocessors(),
-        memory_bytes: device.total_memory(),
-        driver: version(device.driver_version()),
-        nvrtc: version(super::kernel::cuda::nvrtc_version()?),
-    };
-    Ok(Checked { device: facts, checks, passed, failed })
-}
-
-/// Frames of a case, and a label for each.
-fn batch_of(case: &Case) -> Batch {
-    let shape = FrameShape { polarities: 1, height: 1, width: case.inputs };
-    let mut batch = Batch::new(Widths::of(shape, case.counts));
-    for (i, &time_steps) in case.lengths.iter().enumerate() {
-        let random =
-            RandomFrames { time_steps, channels: case.inputs, classes: case.classes as u32, density: case.density };
-        let made = random.batch(i as u64, 1);
-        let SampleFrames { frame_sizes, cells, counts } = made.frames.sample(0);
-        let (sizes, cells): (Vec<u32>, Vec<u32>) = (frame_sizes.iter().collect(), cells.iter().collect());
-        // Large counts, and values that are no integers, as far as the width has them.
-        let counts: Vec<u32> = counts.iter().enumerate().map(|(i, n)| large(n, i, case.counts)).collect();
-        let values: Vec<f32> = counts.iter().map(|&n| n as f32 * 0.25).collect();
-        let column = if case.counts == Width::F32 { Column::F32(&values) } else { Column::U32(&counts) };
-        batch.frames.push(&sizes, &cells, column).expect("counts within the width");
-        batch.labels.push(made.labels[0]);
-    }
-    batch
-}
-
-fn large(count: u32, i: usize, width: Width) -> u32 {
-    match width {
-        Width::U16 if i.is_multiple_of(97) => 300 + count,
-        Width::U32 if i.is_multiple_of(97) => 70_000 + count,
-        _ => count,
+        self.checked.checks.push(check);
+        self.checked.passed += usize::from(passed);
+        self.checked.failed += usize::from(!passed);
+        (self.each)(&self.checked);
+        Ok(())
     }
 }
 
-/// Weights on a grid on which sums are exact.
-fn network_of(case: &Case) -> Network {
-    let shape = Shape { inputs: case.inputs as usize, hidden: case.hidden.to_vec(), classes: case.classes };
-    let neuron = Iaf { min_v_mem: case.min_v_mem, ..Iaf::default() };
-    let mut network = Network::new(shape, neuron, &mut ChaCha8Rng::seed_from_u64(7));
-    network.parameters.flat_mut().iter_mut().for_each(|w| *w = (*w * 64.0).round() / 64.0);
-    if case.counts == Width::U32 {
-        // No neuron is to spike more than 256 times in a step, which the products would round.
-        network.parameters.layers_mut().take(1).for_each(|first| first.weight_t.iter_mut().for_each(|w| *w /= 512.0));
-    }
-    network
-}
-
-fn check_step(engine: &mut DeviceEngine, case: &Case, tolerance: f64) -> Result<std::result::Result<String, String>> {
+fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, tolerance: f64) -> Result<Outcome> {
+    let mut engine = DeviceEngine::new(device, precision)?;
     let (batch, network) = (batch_of(case), network_of(case));
     let samples = batch.samples();
     let mut cpu = Engine::fused(&network);
@@ -260,7 +196,7 @@ fn stage(device: &Device, form: Form, batch: &Batch) -> Result<Staged> {
     Ok(staged)
 }
 
-fn check_inflation(device: &Device) -> Result<std::result::Result<String, String>> {
+fn check_inflation(device: &Device) -> Result<Outcome> {
     let mut batches = 0;
     for (inputs, counts, steps) in
         [(100, Width::U8, 250), (700, Width::U16, 33), (20_000, Width::F32, 40), (3, Width::U32, 1)]
@@ -293,7 +229,7 @@ fn check_inflation(device: &Device) -> Result<std::result::Result<String, String
 }
 
 /// Draws whole epochs and looks which samples came.
-fn check_order(device: &Device) -> Result<std::result::Result<String, String>> {
+fn check_order(device: &Device) -> Result<Outcome> {
     const BATCH: usize = 100;
     let form = Form { frame_ends: Width::U16, cells: Width::U8, counts: Width::U8 };
     let program = Arc::new(Program::new(device, form, MatmulPrecision::Highest)?);
@@ -344,7 +280,7 @@ fn check_order(device: &Device) -> Result<std::result::Result<String, String>> {
 }
 
 /// Trains a few steps, once as they come and once recorded, and one of them by the CPU's optimiser.
-fn check_training(device: &Device) -> Result<std::result::Result<String, String>> {
+fn check_training(device: &Device) -> Result<Outcome> {
     let case = Case { lengths: &[70, 20, 64], steps: 70, ..REFERENCE };
     let (batch, network) = (batch_of(&case), network_of(&case));
     let shape = FrameShape { polarities: 1, height: 1, width: case.inputs };
@@ -381,21 +317,4 @@ fn check_training(device: &Device) -> Result<std::result::Result<String, String>
     let apart = relative_difference(&updated, expected.flat());
     let words = format!("parameters apart by {apart:.1e} after an update, 1e-7 allowed");
     Ok(if apart <= 1e-7 && eager.iter().all(|w| w.is_finite()) { Ok(words) } else { Err(words) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cases_have_what_their_names_say() {
-        for case in cases() {
-            let batch = batch_of(&case);
-            let frames = &batch.frames;
-            assert_eq!(frames.len(), case.lengths.len(), "{}", case.name);
-            if matches!(case.counts, Width::U16 | Width::U32) {
-                assert!(frames.samples().any(|s| s.counts.max() > Some(255)), "{}", case.name);
-            }
-        }
-    }
 }
