@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use tonic_toolkit::train::kernel::program::MatmulPrecision;
-use tonic_toolkit::train::snn::{DeviceEngine, Engine};
+use tonic_toolkit::train::snn::{DeviceEngine, Engine, Iaf, Shape};
 
 use crate::agreement::{Case, Stepped, agree, cases};
-use crate::device;
+use crate::{device, random};
 
 fn step(engine: &mut DeviceEngine, case: &Case) -> Stepped {
     let mut gradients = case.gradients();
@@ -23,5 +23,25 @@ proptest! {
         let evaluated = gpu.evaluate(&case.network, &case.batch(), &case.labels, case.steps).unwrap();
         prop_assert_eq!(gpu.logits(), &got.logits);
         prop_assert!((evaluated.loss - got.loss.loss).abs() < 1e-12 && evaluated.correct == got.loss.correct);
+    }
+}
+
+/// Tensor cores cut off what a sum has no room for: over thousands of steps that is more than rounding leaves, unless sums
+/// are begun anew in between.
+#[test]
+fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
+    let shape = Shape { inputs: 20, hidden: vec![64, 64], classes: 5 };
+    let case = Case {
+        network: random::dyadic_network(3, shape, Iaf::default()),
+        frames: random::frames(3, 20, &[4000], 0.3, 2),
+        labels: vec![2],
+        steps: 4000,
+    };
+    let got = step(&mut DeviceEngine::new(&device(), MatmulPrecision::Highest).unwrap(), &case);
+    let expected = case.step(&mut Engine::fused(&case.network));
+    for (ours, theirs) in got.gradients.layers().zip(expected.gradients.layers()) {
+        let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+        let apart = random::relative_error(wide(ours.weight_t), &wide(theirs.weight_t));
+        assert!(apart < 4e-6, "{apart:e}");
     }
 }

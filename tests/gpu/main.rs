@@ -1,5 +1,6 @@
-//! Tests of the GPU's side of the training wing, in one binary: on a GPU if the machine has one, and else on an emulated
-//! one, whose kernels are the same sources compiled as C++.
+//! Tests of the GPU's side of the training wing, in one binary: on an emulated GPU, whose kernels are the same sources
+//! compiled as C++; or on the first that the driver shows, if TONIC_TEST_REAL_GPU is set. `scripts/test` does both, the
+//! latter for each GPU of the machine.
 
 #[path = "../train/agreement.rs"]
 mod agreement;

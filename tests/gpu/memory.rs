@@ -122,8 +122,6 @@ fn a_step_takes_no_memory_after_the_first() {
         // Of five batches, the last one smaller, and of sixteen.
         let [few, many] = [of_a_second_epoch(7), of_a_second_epoch(2)];
         assert_eq!(few, many, "{cache}");
-        let [device, pinned, graphs] = many;
-        assert_eq!((device, graphs), (0, 0), "{cache}");
-        assert!(pinned <= 4, "{cache}: {pinned}, for the order and the state that an epoch begins with");
+        assert_eq!(many, [0; 3], "{cache}");
     }
 }

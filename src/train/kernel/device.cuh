@@ -2,8 +2,9 @@
 // cores. Everything that only a GPU understands is behind __CUDACC__; the tests compile the rest as plain C++.
 //
 // A float32 w is the sum of three bfloat16 pieces, w = w0 + w1 + w2, each the nearest to what the ones before leave. Spike
-// counts up to 256 are one piece. Products of pieces are exact, and their sums are float32's: with three pieces a product
-// of matrices is as exact as in float32, at the speed of the tensor cores.
+// counts up to 256 are one piece. Products of pieces are exact. Tensor cores add them up in float32, but cut off what that
+// has no room for, always towards zero: over thousands of steps, a ten-thousandth of a sum. Where there is more than one
+// piece they add up no more than a tile's depth, and tiles are added as float32s are: a part in a million at most.
 
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -164,59 +165,77 @@ __device__ __forceinline__ void add_products(Sums& sums, const u32 (&a)[A][2][4]
         }
 }
 
+// Has `add` add a tile's products: where numbers have several pieces, to sums of their own.
+template <int pieces, typename Add>
+__device__ __forceinline__ void add_tile(Sums& sums, Add add) {
+    if (pieces == 1) {
+        add(sums);
+        return;
+    }
+    Sums tile;
+    clear(tile);
+    add(tile);
+#pragma unroll
+    for (int i = 0; i < 32; i++) ((float*)sums.at)[i] += ((const float*)tile.at)[i];
+}
+
 // sums += a b^T: rows of `a` (A planes) by rows of `b` (B planes), both TILE deep.
 template <int A, int B>
 __device__ __forceinline__ void multiply_rows(Sums& sums, const bf16* a, const bf16* b) {
     int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
     const bf16* a_at = a + (warp / 2 * 32 + g) * STRIDE + 2 * q;
     const bf16* b_at = b + (warp % 2 * 32 + g) * STRIDE + 2 * q;
+    add_tile<(A > B ? A : B)>(sums, [&](Sums& tile) {
 #pragma unroll
-    for (int k = 0; k < TILE; k += 16) {
-        u32 as[A][2][4], bs[B][4][2];
+        for (int k = 0; k < TILE; k += 16) {
+            u32 as[A][2][4], bs[B][4][2];
 #pragma unroll
-        for (int p = 0; p < A; p++)
+            for (int p = 0; p < A; p++)
 #pragma unroll
-            for (int m = 0; m < 2; m++) {
-                const bf16* at = a_at + p * PLANE + m * 16 * STRIDE + k;
-                as[p][m][0] = pair(at);
-                as[p][m][1] = pair(at + 8 * STRIDE);
-                as[p][m][2] = pair(at + 8);
-                as[p][m][3] = pair(at + 8 * STRIDE + 8);
-            }
+                for (int m = 0; m < 2; m++) {
+                    const bf16* at = a_at + p * PLANE + m * 16 * STRIDE + k;
+                    as[p][m][0] = pair(at);
+                    as[p][m][1] = pair(at + 8 * STRIDE);
+                    as[p][m][2] = pair(at + 8);
+                    as[p][m][3] = pair(at + 8 * STRIDE + 8);
+                }
 #pragma unroll
-        for (int p = 0; p < B; p++)
+            for (int p = 0; p < B; p++)
 #pragma unroll
-            for (int n = 0; n < 4; n++) {
-                const bf16* at = b_at + p * PLANE + n * 8 * STRIDE + k;
-                bs[p][n][0] = pair(at);
-                bs[p][n][1] = pair(at + 8);
-            }
-        add_products<A, B>(sums, as, bs);
-    }
+                for (int n = 0; n < 4; n++) {
+                    const bf16* at = b_at + p * PLANE + n * 8 * STRIDE + k;
+                    bs[p][n][0] = pair(at);
+                    bs[p][n][1] = pair(at + 8);
+                }
+            add_products<A, B>(tile, as, bs);
+        }
+    });
 }
 
 // sums += a^T b: columns of `a` (A planes) by columns of `b` (B planes), both TILE deep.
 template <int A, int B>
 __device__ __forceinline__ void multiply_columns(Sums& sums, const bf16* a, const bf16* b) {
     int warp = threadIdx.x / 32, rows = warp / 2 * 32, columns = warp % 2 * 32;
+    add_tile<(A > B ? A : B)>(sums, [&](Sums& tile) {
 #pragma unroll
-    for (int k = 0; k < TILE; k += 16) {
-        u32 as[A][2][4], bs[B][4][2];
+        for (int k = 0; k < TILE; k += 16) {
+            u32 as[A][2][4], bs[B][4][2];
 #pragma unroll
-        for (int p = 0; p < A; p++)
+            for (int p = 0; p < A; p++)
 #pragma unroll
-            for (int m = 0; m < 2; m++) load_transposed(as[p][m], a + p * PLANE, k, rows + m * 16, false);
+                for (int m = 0; m < 2; m++) load_transposed(as[p][m], a + p * PLANE, k, rows + m * 16, false);
 #pragma unroll
-        for (int p = 0; p < B; p++)
+            for (int p = 0; p < B; p++)
 #pragma unroll
-            for (int n = 0; n < 4; n += 2) {
-                u32 both[4];
-                load_transposed(both, b + p * PLANE, k, columns + n * 8, true);
-                bs[p][n][0] = both[0], bs[p][n][1] = both[1];
-                bs[p][n + 1][0] = both[2], bs[p][n + 1][1] = both[3];
-            }
-        add_products<A, B>(sums, as, bs);
-    }
+                for (int n = 0; n < 4; n += 2) {
+                    u32 both[4];
+                    load_transposed(both, b + p * PLANE, k, columns + n * 8, true);
+                    bs[p][n][0] = both[0], bs[p][n][1] = both[1];
+                    bs[p][n + 1][0] = both[2], bs[p][n + 1][1] = both[3];
+                }
+            add_products<A, B>(tile, as, bs);
+        }
+    });
 }
 
 // Calls `each` with the row, the even column, and the two neighbouring sums of this thread.

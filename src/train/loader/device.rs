@@ -1,6 +1,8 @@
 //! The device cache: a whole set's columns in the GPU's memory, once. Batches are drawn there, by the order that holds
 //! everywhere, and the host has nothing to do with them.
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use super::EpochOrder;
@@ -23,7 +25,15 @@ pub struct DeviceCache {
     staged: Staged,
     order: Buffer<Order>,
     within: Buffer<Permutation>,
+    /// Where those two come from, epoch by epoch.
+    host: Mutex<HostOrder>,
     source: Source,
+}
+
+#[derive(Debug)]
+struct HostOrder {
+    order: Pinned<Order>,
+    within: Pinned<Permutation>,
 }
 
 /// A sample of a chunk that was checked.
@@ -105,7 +115,8 @@ impl DeviceCache {
         let order = device.buffer(1)?;
         let windows = set.order(0, 0).windows() as usize;
         let source = Source::new(staged.columns(), order.address());
-        Ok(DeviceCache { within: device.buffer(windows)?, staged, order, source })
+        let host = Mutex::new(HostOrder { order: device.pinned(1)?, within: device.pinned(windows)? });
+        Ok(DeviceCache { within: device.buffer(windows)?, staged, order, host, source })
     }
 
     /// Where its batches are drawn from.
@@ -123,21 +134,20 @@ impl DeviceCache {
     /// # Errors
     /// [`Error::Cuda`](crate::error::Error::Cuda).
     pub fn begin_epoch(&self, stream: &Stream, set: &ShardSet, order: EpochOrder, end: u64) -> Result<()> {
-        let device = stream.device();
-        let mut host: Pinned<Order> = device.pinned(1)?;
-        let mut within: Pinned<Permutation> = device.pinned(self.within.len())?;
-        host.as_mut_slice()?[0] = match order {
+        let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
+        let HostOrder { order: whole, within } = &mut *host;
+        whole.as_mut_slice()?[0] = match order {
             EpochOrder::Sequential => Order { streamed: 0, ..Order::sequential(end) },
             EpochOrder::Shuffled { seed, epoch } => {
                 let parts = set.order(seed, epoch).parts();
                 for (to, from) in within.as_mut_slice()?.iter_mut().zip(&parts.within) {
                     *to = from.into();
                 }
-                stream.upload(&self.within, 0, &within, 0..self.within.len())?;
+                stream.upload(&self.within, 0, within, 0..self.within.len())?;
                 Order::shuffled(&parts, self.within.address(), end)
             }
         };
-        stream.upload(&self.order, 0, &host, 0..1)
+        stream.upload(&self.order, 0, whole, 0..1)
     }
 }
 

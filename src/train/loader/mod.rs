@@ -139,7 +139,7 @@ pub enum EpochOrder {
 enum Kept {
     Shards,
     Host(HostCache),
-    Device(DeviceCache),
+    Device(Box<DeviceCache>),
 }
 
 /// A set, ready to give epochs of batches.
@@ -166,7 +166,7 @@ impl Loader {
                 let progress = progress();
                 let cache = DeviceCache::load(&set, program.device(), program.form(), &progress)?;
                 progress.finish();
-                Kept::Device(cache)
+                Kept::Device(Box::new(cache))
             }
             (CacheChoice::Host, _) => {
                 let progress = progress();

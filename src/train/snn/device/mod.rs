@@ -65,6 +65,7 @@ pub struct DeviceNetwork {
     join: Event,
     adam: AdamState,
     state: Buffer<State>,
+    begun: Pinned<State>,
     drawn: Buffer<Drawn>,
     parameters: Buffer<f32>,
     gradients: Buffer<f32>,
@@ -120,6 +121,7 @@ impl DeviceNetwork {
             extent,
             adam: AdamState::new(device, extent, parameters)?,
             state: device.buffer(1)?,
+            begun: device.pinned(1)?,
             drawn: device.buffer(extent.batch)?,
             parameters: device.buffer(parameters)?,
             gradients: device.buffer(extent.trained(parameters))?,
@@ -171,9 +173,10 @@ impl DeviceNetwork {
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::error::Error::Cuda).
-    pub fn begin(&self, stream: &Stream, next: u64, updates: u64) -> Result<()> {
-        let state = State { next, begin: next, updates, samples: 0, batch: 0, batches: 0, stopped: 0, rounded: 0 };
-        put(stream, &self.state, &[state])
+    pub fn begin(&mut self, stream: &Stream, next: u64, updates: u64) -> Result<()> {
+        self.begun.as_mut_slice()?[0] =
+            State { next, begin: next, updates, samples: 0, batch: 0, batches: 0, stopped: 0, rounded: 0 };
+        stream.upload(&self.state, 0, &self.begun, 0..1)
     }
 
     /// Queues a copy of the scores of batches of the epoch.
