@@ -32,7 +32,7 @@ use crate::train::kernel::program::Program;
 /// Where samples are kept between epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheChoice {
-    /// In memory if the set fits well, else nowhere.
+    /// On the GPU that trains, if the set fits well there; else in memory, if it fits well here; else nowhere.
     Auto,
     /// Nowhere: read, check and decode in every epoch.
     Stream,
