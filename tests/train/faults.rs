@@ -81,7 +81,7 @@ fn a_set_that_cannot_be_trained_on_is_named() {
         let swap = |a: String| if a.ends_with("/train") { path(set).to_str().unwrap().into() } else { a };
         fit_arguments(dir.path(), "run", "").into_iter().map(swap).collect::<Vec<_>>()
     };
-    fails(sets::train().args(arguments("beyond")), 4, &["label of sample 1: expected below 1, got 1"]);
+    fails(sets::train().args(arguments("beyond")), 4, &["label of sample ", "expected below 1, got "]);
 }
 
 #[test]

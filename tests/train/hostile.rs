@@ -281,7 +281,8 @@ fn a_label_beyond_the_readout_is_refused_by_training_and_evaluation() {
     manifest.totals.class_samples = vec![9];
     manifest.publish(&dir.path().join("beyond")).unwrap();
     succeeds(&mut fit(dir.path(), "run", "--quiet"));
-    let words = ["00000.shard: corrupt: chunk 0 (samples 0 to 3): label of sample 1: expected below 1, got 1"];
+    // Chunks are unpacked by several threads: which of their faults is found first, chance says.
+    let words = ["00000.shard: corrupt: chunk ", ": label of sample ", "expected below 1, got "];
     fails(&mut eval(dir.path(), "run", "beyond"), 4, &words);
     let before = bytes(&dir.path().join("run"), "checkpoint.safetensors");
     fails(&mut fit(dir.path(), "run", "--resume --epochs 3 --valid DIR/beyond"), 4, &words);
