@@ -25,11 +25,18 @@ struct Warp {
 
 inline Runtime runtime;
 
+// machine.h and machine_warp.h: what PTX asks for, and what has to be known of its blocks.
+extern const Machine machine;
+void watch_launch(size_t shared);
+void watch_block();
+void watch_barrier();
+void watch_end_of_thread();
+
 // The block that runs now; kernel is null between launches.
 inline struct {
     const Kernel* kernel;
     const void* args;
-    unsigned live, current;
+    unsigned threads, live, current;
     unsigned waiting[max_threads], waiting_count;
     Warp warps[max_threads / 32];
     bool descending, depth_first;
@@ -118,6 +125,7 @@ void wake(unsigned count, unsigned running, Thread thread) {
 }
 
 inline void release_block(unsigned running) {
+    if (block.kernel->sites) watch_barrier();
     unsigned count = std::exchange(block.waiting_count, 0);
     wake(count, running, [](unsigned i) { return block.waiting[i]; });
 }
@@ -129,7 +137,10 @@ inline void sync_threads() {
 }
 
 inline void perform(WarpOperation operation, Warp& warp, unsigned lanes) {
-    if (operation == WarpOperation::mma) {
+    if (operation == WarpOperation::ptx) {
+        auto* steps = reinterpret_cast<WarpStep* const*>(warp.exchange);
+        steps[__builtin_ctz(lanes)]->perform(steps, lanes, static_cast<unsigned>(&warp - block.warps));
+    } else if (operation == WarpOperation::mma) {
         if (lanes != ~0u) fail_in_kernel("an mma without all 32 lanes");
         mma(warp.exchange);
     } else if (operation == WarpOperation::shuffle) {
@@ -182,6 +193,7 @@ inline void warp_operation(WarpOperation operation, unsigned mask, void* exchang
 inline void end_thread() {
     unsigned thread = block.current;
     Warp& warp = block.warps[thread / 32];
+    if (block.kernel->sites) watch_end_of_thread();
     block.live--;
     warp.live &= ~(1u << thread % 32);
     if (block.live && block.waiting_count == block.live) release_block(thread);
@@ -211,7 +223,7 @@ inline void make_fiber() {
 }
 
 inline void run_block(unsigned threads) {
-    block.live = threads;
+    block.threads = block.live = threads;
     for (unsigned i = 0; i < max_threads / 32; i++) {
         unsigned from = i * 32;
         block.warps[i].live = threads >= from + 32 ? ~0u : threads > from ? (1u << (threads - from)) - 1 : 0;
@@ -251,8 +263,10 @@ inline void run_kernel(const Kernel& kernel, const void* args, uint3 grid, uint3
     runtime.grid_dim = grid;
     runtime.sync_threads = sync_threads;
     runtime.warp = warp_operation;
+    runtime.machine = &machine;
     block.args = args;
     block.kernel = &kernel;
+    if (kernel.sites) watch_launch(shared);
     for (size_t i : order) {
         memset(runtime.shared_memory, poison, shared_end - runtime.shared_memory);
         runtime.block_index = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
@@ -260,6 +274,7 @@ inline void run_kernel(const Kernel& kernel, const void* args, uint3 grid, uint3
         uint64_t bits = random();
         block.descending = bits & 1;
         block.depth_first = bits & 2;
+        if (kernel.sites) watch_block();
         run_block(count);
     }
     block.kernel = nullptr;

@@ -1,6 +1,8 @@
 //! A CUDA driver and an NVRTC without a card: tests run the real host code, with the real kernels compiled as C++.
 //!
 //! `install()` before the first CUDA call of the process. A child process takes them by `LD_LIBRARY_PATH`.
+//! Where the environment has [`PTX`], kernels run as the PTX that the real compiler makes of them, and every access to
+//! memory is checked.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +10,7 @@ use std::sync::OnceLock;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 18] = [
     include_str!("api.h"),
     include_str!("cuda_on_host.h"),
     include_str!("driver.cpp"),
@@ -17,12 +19,20 @@ const SOURCES: [&str; 13] = [
     include_str!("faults.h"),
     include_str!("fibers.h"),
     include_str!("kernel_abi.h"),
+    include_str!("machine.h"),
+    include_str!("machine_warp.h"),
     include_str!("memory.h"),
     include_str!("mma.h"),
     include_str!("modules.h"),
     include_str!("nvrtc.cpp"),
+    include_str!("ptx.py"),
+    include_str!("ptx_on_host.h"),
+    include_str!("shadow.h"),
     include_str!("streams.h"),
 ];
+
+/// The environment variable that names a real libnvrtc.so.13.
+pub const PTX: &str = "TONIC_EMULATED_PTX";
 
 /// The folder of the sources.
 fn source() -> PathBuf {
@@ -58,7 +68,7 @@ fn build() -> PathBuf {
         return folder;
     }
     let unfinished = tempfile::Builder::new().prefix("emulator-").tempdir_in(root).expect("a temporary folder");
-    let header = format!("-DTONIC_CUDA_ON_HOST=\"{}\"", source().join("cuda_on_host.h").display());
+    let header = format!("-DTONIC_EMULATOR=\"{}\"", source().display());
     compile_with_alias(unfinished.path(), "libcuda.so", "1", &["-O2", "driver.cpp", "driver_streams.cpp", "-ldl"]);
     compile_with_alias(unfinished.path(), "libnvrtc.so", "13", &["-O1", &header, "nvrtc.cpp"]);
     // Where another process was faster, its folder holds the same.
@@ -84,12 +94,45 @@ pub fn install() -> &'static Path {
     })
 }
 
-#[test]
-fn the_emulator_passes_its_own_test() {
+/// Where kernels are kept, of either kind.
+pub fn kernel_cache(ptx: bool) -> PathBuf {
+    let mut folder = install().as_os_str().to_owned();
+    folder.push(if ptx { "-ptx" } else { "-kernels" });
+    folder.into()
+}
+
+/// The real NVRTC. Without it, or without Python, no kernel can run as PTX, and it is printed why.
+pub fn real_nvrtc() -> Option<PathBuf> {
+    let nvrtc = Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/libtorch/lib/libnvrtc.so.13");
+    let python = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
+    match (nvrtc.exists(), python) {
+        (true, true) => return Some(nvrtc),
+        (false, _) => println!("skipped: there is no {}", nvrtc.display()),
+        (_, false) => println!("skipped: there is no python3"),
+    }
+    None
+}
+
+/// Runs a program that tests the emulator, with the real NVRTC where its kernels are to run as PTX.
+fn passes(source: &str, ptx: Option<&Path>) {
     let folder = build();
     let scratch = tempfile::tempdir().expect("a temporary folder");
     let program = scratch.path().join("selftest");
-    compile(&["-O1", "selftest.cpp", "-ldl"], &program);
-    let result = Command::new(program).arg(folder).output().expect("the self-test starts");
+    compile(&["-O1", source, "-ldl"], &program);
+    let mut command = Command::new(program);
+    command.arg(folder).env_remove(PTX).envs(ptx.map(|path| (PTX, path)));
+    let result = command.output().expect("the self-test starts");
     assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stdout));
+}
+
+#[test]
+fn the_emulator_passes_its_own_test() {
+    passes("selftest.cpp", None);
+}
+
+#[test]
+fn the_emulator_finds_the_faults_of_kernels_as_ptx() {
+    if let Some(nvrtc) = real_nvrtc() {
+        passes("ptx_selftest.cpp", Some(&nvrtc));
+    }
 }

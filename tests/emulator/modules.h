@@ -7,6 +7,7 @@
 
 #include <string>
 
+#include "machine_warp.h"
 #include "streams.h"
 
 namespace emulator {

@@ -1,8 +1,11 @@
 // NVRTC for the emulated driver: compiles kernel sources with the host's C++ compiler.
 //
-//     c++ -std=c++17 -O1 -g -shared -fPIC -Wl,-soname,libnvrtc.so.13 -DTONIC_CUDA_ON_HOST='"/path/cuda_on_host.h"'
+//     c++ -std=c++17 -O1 -g -shared -fPIC -Wl,-soname,libnvrtc.so.13 -DTONIC_EMULATOR='"/path/emulator"'
 //         nvrtc.cpp -o libnvrtc.so.13
+//
+// With TONIC_EMULATED_PTX, the path of a real libnvrtc.so.13, that compiles them to PTX, and ptx.py makes C++ of it.
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -88,24 +91,47 @@ static bool translate(const std::vector<std::string>& options, std::string& comm
 }
 
 // Runs the compiler in `folder`. The object follows a header with its length.
-static nvrtcResult compile(Program& program, const std::string& folder, const std::string& options) {
+static nvrtcResult compile(Program& program, const std::string& folder, const char* header, const std::string& options) {
     std::string source = folder + "/kernels.cpp", object = folder + "/kernels.so", log = folder + "/log";
-    std::ofstream(source, std::ios::binary) << program.source;
     const char* compiler = getenv("CXX");
     std::string command = std::string(compiler && *compiler ? compiler : "c++") +
                           " -std=c++17 -O1 -g -shared -fPIC -ffp-contract=off -include " +
-                          quoted(TONIC_CUDA_ON_HOST) + options + " " + quoted(source) + " -o " + quoted(object) +
-                          " 2>" + quoted(log);
+                          quoted(TONIC_EMULATOR + std::string(header)) + options + " " + quoted(source) + " -o " +
+                          quoted(object) + " 2>" + quoted(log);
     int status = system(command.c_str());
     program.log = read(log);
     if (status != 0) return NVRTC_ERROR_COMPILATION;
     std::string bytes = read(object);
-    emulator::ImageHeader header;
-    memcpy(header.magic, emulator::image_magic, sizeof header.magic);
-    header.length = bytes.size();
-    program.image.assign(reinterpret_cast<const char*>(&header), sizeof header);
+    emulator::ImageHeader image;
+    memcpy(image.magic, emulator::image_magic, sizeof image.magic);
+    image.length = bytes.size();
+    program.image.assign(reinterpret_cast<const char*>(&image), sizeof image);
     program.image += bytes;
     return NVRTC_SUCCESS;
+}
+
+static void write(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+
+typedef std::vector<std::string> Options;
+
+static nvrtcResult compile_source(Program& program, const std::string& folder, const Options& options) {
+    std::string translated;
+    if (!translate(options, translated, program.log)) return NVRTC_ERROR_INVALID_OPTION;
+    write(folder + "/kernels.cpp", program.source);
+    return compile(program, folder, "/cuda_on_host.h", translated);
+}
+
+static nvrtcResult compile_ptx(Program& program, const std::string& folder, const Options& options) {
+    std::string source = folder + "/kernels.cu", log = folder + "/log";
+    write(source, program.source);
+    // NVRTC looks for parts of itself, and must not find this library.
+    std::string command = "env -u LD_LIBRARY_PATH python3 " + quoted(TONIC_EMULATOR "/ptx.py") + " " +
+                          quoted(getenv("TONIC_EMULATED_PTX")) + " " + quoted(source);
+    for (const std::string& option : options) command += " " + quoted(option);
+    int status = system((command + " >" + quoted(folder + "/kernels.cpp") + " 2>" + quoted(log)).c_str());
+    if (status == 0) return compile(program, folder, "/ptx_on_host.h", " -O0 -g0");
+    program.log = read(log);
+    return static_cast<nvrtcResult>(WEXITSTATUS(status));
 }
 
 static nvrtcResult get_image(const Program* program, char* to) {
@@ -166,13 +192,12 @@ nvrtcResult nvrtcDestroyProgram(Program** program) {
 
 nvrtcResult nvrtcCompileProgram(Program* program, int count, const char* const* options) {
     if (!program) return NVRTC_ERROR_INVALID_PROGRAM;
-    std::string translated;
-    if (!translate({options, options + count}, translated, program->log)) return NVRTC_ERROR_INVALID_OPTION;
     const char* parent = getenv("TMPDIR");
     std::string folder = std::string(parent ? parent : "/tmp") + "/emulated-nvrtc-XXXXXX";
     if (!mkdtemp(folder.data())) return NVRTC_ERROR_INTERNAL_ERROR;
-    nvrtcResult result = compile(*program, folder, translated);
-    for (const char* name : {"/kernels.cpp", "/kernels.so", "/log"}) unlink((folder + name).c_str());
+    auto compiles = getenv("TONIC_EMULATED_PTX") ? compile_ptx : compile_source;
+    nvrtcResult result = compiles(*program, folder, {options, options + count});
+    for (const char* name : {"/kernels.cpp", "/kernels.so", "/log", "/kernels.cu"}) unlink((folder + name).c_str());
     rmdir(folder.c_str());
     return result;
 }

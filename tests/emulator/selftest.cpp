@@ -2,52 +2,12 @@
 //
 //     c++ -std=c++17 -O1 -g selftest.cpp -o selftest -ldl
 //     ./selftest FOLDER_OF_THE_LIBRARIES
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <ctime>
-#include <functional>
 #include <random>
-#include <string>
-#include <vector>
 
-typedef unsigned long long Pointer;
-typedef void* Handle;
-
-static int failures;
-
-static void check(bool ok, const char* what) {
-    printf("%s  %s\n", ok ? "ok    " : "FAILED", what);
-    failures += !ok;
-}
-
-static Handle cuda, nvrtc;
-
-// Calls a function of either library by name.
-template <class... Args>
-static int call(const char* name, Args... args) {
-    void* function = dlsym(strncmp(name, "cu", 2) == 0 ? cuda : nvrtc, name);
-    if (!function) {
-        printf("FAILED  no function %s\n", name);
-        exit(1);
-    }
-    return reinterpret_cast<int (*)(Args...)>(function)(args...);
-}
-
-template <class... Args>
-static void must(const char* name, Args... args) {
-    int result = call(name, args...);
-    if (result == 0) return;
-    printf("FAILED  %s returns %d\n", name, result);
-    exit(1);
-}
+#include "selftest.h"
 
 static const char* const kernels = R"(
 struct AddArgs { const float* a; const float* b; float* c; unsigned n; };
@@ -115,30 +75,6 @@ KERNEL(count, CountArgs, 64) {
 }
 )";
 
-static Handle module;
-
-static int compile(const char* source, std::vector<const char*> options, std::string& output) {
-    Handle program;
-    must("nvrtcCreateProgram", &program, source, "kernels.cu", 0, (const char* const*)nullptr,
-         (const char* const*)nullptr);
-    int result = call("nvrtcCompileProgram", program, (int)options.size(), options.data());
-    size_t size = 0;
-    must(result ? "nvrtcGetProgramLogSize" : "nvrtcGetCUBINSize", program, &size);
-    output.resize(size);
-    must(result ? "nvrtcGetProgramLog" : "nvrtcGetCUBIN", program, output.data());
-    must("nvrtcDestroyProgram", &program);
-    return result;
-}
-
-template <class Args>
-static int launch(const char* name, Args args, unsigned grid, unsigned block, unsigned shared, Handle stream) {
-    Handle function;
-    must("cuModuleGetFunction", &function, module, name);
-    void* params[] = {&args};
-    return call("cuLaunchKernel", function, grid, 1u, 1u, block, 1u, 1u, shared, stream, (void**)params,
-                (void**)nullptr);
-}
-
 struct AddArgs {
     Pointer a, b, c;
     unsigned n;
@@ -146,49 +82,6 @@ struct AddArgs {
 struct ReduceArgs {
     Pointer in, out;
 };
-
-static Pointer device(size_t bytes) {
-    Pointer pointer;
-    must("cuMemAlloc_v2", &pointer, bytes);
-    return pointer;
-}
-
-template <class T>
-static Pointer upload(const std::vector<T>& values) {
-    Pointer pointer = device(values.size() * sizeof(T));
-    must("cuMemcpyHtoD_v2", pointer, (const void*)values.data(), values.size() * sizeof(T));
-    return pointer;
-}
-
-template <class T>
-static std::vector<T> download(Pointer pointer, size_t count) {
-    std::vector<T> values(count);
-    must("cuMemcpyDtoH_v2", (void*)values.data(), pointer, count * sizeof(T));
-    return values;
-}
-
-// Runs in a child, which must die by a signal with these words on stderr.
-static bool dies(const std::string& words, const std::function<void()>& body) {
-    int ends[2];
-    if (pipe(ends) != 0) return false;
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        dup2(ends[1], 2);
-        body();
-        _exit(0);
-    }
-    close(ends[1]);
-    std::string text;
-    char buffer[512];
-    for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;) text.append(buffer, n);
-    close(ends[0]);
-    int status = 0;
-    waitpid(child, &status, 0);
-    if (WIFSIGNALED(status) && text.find(words) != std::string::npos) return true;
-    printf("        status %d: %s\n", status, text.c_str());
-    return false;
-}
 
 static Handle stream() {
     Handle handle;
@@ -419,13 +312,7 @@ static void test_memory() {
 }
 
 int main(int argc, char** argv) {
-    std::string folder = argc > 1 ? argv[1] : ".";
-    cuda = dlopen((folder + "/libcuda.so.1").c_str(), RTLD_NOW | RTLD_GLOBAL);
-    nvrtc = dlopen((folder + "/libnvrtc.so.13").c_str(), RTLD_NOW | RTLD_GLOBAL);
-    if (!cuda || !nvrtc) {
-        printf("FAILED  %s\n", dlerror());
-        return 1;
-    }
+    open_libraries(argc, argv);
     Handle context;
     check(call("cuCtxSynchronize") == 3, "nothing works before cuInit");
     must("cuInit", 0u);

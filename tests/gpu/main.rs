@@ -1,6 +1,8 @@
 //! Tests of the GPU's side of the training wing, in one binary: on an emulated GPU, whose kernels are the same sources
 //! compiled as C++; or on the first that the driver shows, if TONIC_TEST_REAL_GPU is set. `scripts/test` does both, the
-//! latter for each GPU of the machine.
+//! latter for each GPU of the machine. By hand, all of them can run the real compiler's code on the emulated GPU, where every
+//! access to memory is checked: `TONIC_EMULATED_PTX=$PWD/.deps/libtorch/lib/libnvrtc.so.13 cargo test --features train
+//! --test gpu`. With TONIC_EMULATED_COPIES=early, asynchronous copies are made at once, and not as late as they may.
 
 #[path = "../train/agreement.rs"]
 mod agreement;
@@ -15,6 +17,7 @@ mod faults;
 mod memory;
 mod odd;
 mod options;
+mod ptx;
 #[path = "../train/random.rs"]
 mod random;
 mod resume;
@@ -40,9 +43,7 @@ fn kernel_cache() -> PathBuf {
     if is_real() {
         return concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into();
     }
-    let mut folder = emulator::install().as_os_str().to_owned();
-    folder.push("-kernels");
-    folder.into()
+    emulator::kernel_cache(std::env::var_os(emulator::PTX).is_some())
 }
 
 /// The device that is tested on.
