@@ -2,19 +2,17 @@
 //! exit code of the CPU, and its run can be gone on with.
 
 use std::fs::read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use assert_cmd::Command;
 use tonic_toolkit::error::Error;
-use tonic_toolkit::progress::Verbosity;
-use tonic_toolkit::train::config::{Config, EngineChoice, LrChange, Pad};
+use tonic_toolkit::train::config::{Config, LrChange};
 use tonic_toolkit::train::device::Resolved;
 use tonic_toolkit::train::fit::{Fit, fit as fit_here};
-use tonic_toolkit::train::kernel::program::MatmulPrecision;
 use tonic_toolkit::train::loader::CacheChoice;
 
-use crate::runs::{assert_same, bytes, wait_for, where_is};
-use crate::sets::{self, Sample, Spec, fails, fit_arguments, learnable};
+use crate::runs::{assert_same, bytes, small_fit, threads, wait_for, where_is};
+use crate::sets::{self, Spec, fails, fit_arguments, learnable};
 use crate::trainer::{eval, fit, fitted, on_gpu, start};
 use crate::{device, is_real};
 
@@ -118,13 +116,7 @@ fn a_set_in_device_memory_is_not_read_again() {
 
 #[test]
 fn a_label_beyond_the_readout_is_refused_by_training_and_evaluation() {
-    let dir = tempfile::tempdir().unwrap();
-    let one = || Spec { classes: vec!["one".into()], ..Spec::new(9, 4) };
-    one().write(&dir.path().join("train"), |i| Sample { label: 0, ..learnable(1)(i) });
-    // A manifest that says nothing of it.
-    let mut manifest = one().write(&dir.path().join("beyond"), learnable(1));
-    manifest.totals.class_samples = vec![9];
-    manifest.publish(&dir.path().join("beyond")).unwrap();
+    let dir = sets::with_a_label_beyond();
     fitted(dir.path(), "run", "");
     // Chunks are unpacked by several threads: which of their faults is found first, chance says.
     let words = ["00000.shard: corrupt: chunk ", ": label of sample ", "expected below 1, got "];
@@ -150,12 +142,6 @@ fn fit_of(set: &str, dir: &Path, others: &str) -> Command {
     command
 }
 
-/// How many threads of this process have a name that begins so; a thread has its maker's, if it was given none.
-fn threads(name: &str) -> usize {
-    let named = |task: PathBuf| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name));
-    Path::new("/proc/self/task").read_dir().unwrap().filter(|task| named(task.as_ref().unwrap().path())).count()
-}
-
 #[test]
 fn no_thread_outlives_its_run() {
     let dir = sets::task();
@@ -163,28 +149,8 @@ fn no_thread_outlives_its_run() {
     rayon::current_num_threads(); // starts the pool of the process, which is nobody's run
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).thread_name(|i| format!("gpu run {i}")).build().unwrap();
     let run = |train: &str, cache: CacheChoice, lr: f64| {
-        let fit = Fit {
-            train: dir.path().join(train),
-            valid: None,
-            test: None,
-            run: dir.path().join("run"),
-            epochs: 2,
-            batch_size: 8,
-            hidden: vec![8],
-            min_v_mem: None,
-            lr: Some(lr),
-            seed: 0,
-            engine: EngineChoice::Fused,
-            pad: Pad::Fixed,
-            cache,
-            pin: false,
-            device: Resolved { device: Some(device()), why: "the device of these tests".into() },
-            matmul_precision: MatmulPrecision::Highest,
-            drop_last: false,
-            resume: false,
-            overwrite: true,
-            verbosity: Verbosity::Quiet,
-        };
+        let device = Resolved { device: Some(device()), why: "the device of these tests".into() };
+        let fit = Fit { epochs: 2, batch_size: 8, cache, ..small_fit(dir.path(), train, lr, device) };
         pool.install(|| fit_here(&fit)).map(|fitted| fitted.epochs.len())
     };
     let all_gone = || wait_for("end of a thread", || threads("gpu run") == 2);

@@ -4,7 +4,7 @@
 use std::fs::{OpenOptions, read, write};
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
@@ -13,14 +13,13 @@ use tonic_toolkit::error::Error;
 use tonic_toolkit::progress::Verbosity;
 use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::shard::codec::Decoder;
-use tonic_toolkit::train::config::{Config, EngineChoice, LrChange, Pad};
+use tonic_toolkit::train::config::{Config, LrChange};
 use tonic_toolkit::train::device::DeviceChoice;
-use tonic_toolkit::train::fit::{Fit, fit as fit_here};
-use tonic_toolkit::train::kernel::program::MatmulPrecision;
+use tonic_toolkit::train::fit::fit as fit_here;
 use tonic_toolkit::train::loader::{CacheChoice, EpochOrder, Loader};
 
 use crate::run::start;
-use crate::runs::{assert_same, bytes, wait_for, where_is};
+use crate::runs::{assert_same, bytes, small_fit, threads, wait_for, where_is};
 use crate::sets::{self, Sample, Spec, eval, fails, fit, fit_arguments, learnable, succeeds};
 
 /// A folder with a training set that takes a while.
@@ -211,12 +210,6 @@ fn of_epochs_that_are_equally_good_the_first_is_the_best() {
     assert_same(&whole, &parts);
 }
 
-/// How many threads of this process have a name that begins so; a thread has its maker's, if it was given none.
-fn threads(name: &str) -> usize {
-    let named = |task: PathBuf| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name));
-    Path::new("/proc/self/task").read_dir().unwrap().filter(|task| named(task.as_ref().unwrap().path())).count()
-}
-
 #[test]
 fn no_thread_outlives_its_run() {
     let dir = sets::task();
@@ -224,28 +217,7 @@ fn no_thread_outlives_its_run() {
     rayon::current_num_threads(); // starts the pool of the process, which is nobody's run
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).thread_name(|i| format!("a run {i}")).build().unwrap();
     let run = |train: &str, lr: f64| {
-        let fit = Fit {
-            train: dir.path().join(train),
-            valid: None,
-            test: None,
-            run: dir.path().join("run"),
-            epochs: 3,
-            batch_size: 16,
-            hidden: vec![8],
-            min_v_mem: None,
-            lr: Some(lr),
-            seed: 0,
-            engine: EngineChoice::Fused,
-            pad: Pad::Fixed,
-            cache: CacheChoice::Stream,
-            pin: false,
-            device: DeviceChoice::Cpu.resolve().unwrap(),
-            matmul_precision: MatmulPrecision::Highest,
-            drop_last: false,
-            resume: false,
-            overwrite: true,
-            verbosity: Verbosity::Quiet,
-        };
+        let fit = small_fit(dir.path(), train, lr, DeviceChoice::Cpu.resolve().unwrap());
         pool.install(|| fit_here(&fit)).map(|fitted| fitted.epochs.len())
     };
     let all_gone = || wait_for("end of a thread", || threads("a run") == 2);
@@ -273,13 +245,7 @@ fn no_thread_outlives_its_run() {
 
 #[test]
 fn a_label_beyond_the_readout_is_refused_by_training_and_evaluation() {
-    let dir = tempfile::tempdir().unwrap();
-    let one = || Spec { classes: vec!["one".into()], ..Spec::new(9, 4) };
-    one().write(&dir.path().join("train"), |i| Sample { label: 0, ..learnable(1)(i) });
-    // A manifest that says nothing of it.
-    let mut manifest = one().write(&dir.path().join("beyond"), learnable(1));
-    manifest.totals.class_samples = vec![9];
-    manifest.publish(&dir.path().join("beyond")).unwrap();
+    let dir = sets::with_a_label_beyond();
     succeeds(&mut fit(dir.path(), "run", "--quiet"));
     // Chunks are unpacked by several threads: which of their faults is found first, chance says.
     let words = ["00000.shard: corrupt: chunk ", ": label of sample ", "expected below 1, got "];

@@ -1,11 +1,17 @@
-//! What a run leaves behind, for the tests of any device: its files and metrics, and where it is.
+//! A small run in this process, and what any run leaves behind, for the tests of any device: its files and metrics, its
+//! threads, and where it is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tonic_toolkit::progress::Verbosity;
 use tonic_toolkit::train::checkpoint::Checkpoint;
-use tonic_toolkit::train::config::Config;
+use tonic_toolkit::train::config::{Config, EngineChoice, Pad};
+use tonic_toolkit::train::device::Resolved;
+use tonic_toolkit::train::fit::Fit;
 use tonic_toolkit::train::kernel::adam::AdamConfig;
+use tonic_toolkit::train::kernel::program::MatmulPrecision;
+use tonic_toolkit::train::loader::CacheChoice;
 use tonic_toolkit::train::metrics::{self, EpochMetrics};
 
 /// A run's epochs, without the times that they took.
@@ -47,4 +53,36 @@ pub fn where_is(run: &Path) -> (u64, u64) {
     let parameters = Config::read(run).unwrap().network.shape().parameters();
     let checkpoint = Checkpoint::read(run, parameters, AdamConfig::default()).unwrap();
     (checkpoint.epochs_done, checkpoint.batches_done)
+}
+
+/// How many threads of this process have a name that begins so; a thread has its maker's, if it was given none.
+pub fn threads(name: &str) -> usize {
+    let named = |task: PathBuf| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name));
+    Path::new("/proc/self/task").read_dir().unwrap().filter(|task| named(task.as_ref().unwrap().path())).count()
+}
+
+/// A fit in this process, of one layer of 8 neurons on the shards of `dir/train`.
+pub fn small_fit(dir: &Path, train: &str, lr: f64, device: Resolved) -> Fit {
+    Fit {
+        train: dir.join(train),
+        valid: None,
+        test: None,
+        run: dir.join("run"),
+        epochs: 3,
+        batch_size: 16,
+        hidden: vec![8],
+        min_v_mem: None,
+        lr: Some(lr),
+        seed: 0,
+        engine: EngineChoice::Fused,
+        pad: Pad::Fixed,
+        cache: CacheChoice::Stream,
+        pin: false,
+        device,
+        matmul_precision: MatmulPrecision::Highest,
+        drop_last: false,
+        resume: false,
+        overwrite: true,
+        verbosity: Verbosity::Quiet,
+    }
 }

@@ -140,6 +140,17 @@ pub fn task() -> TempDir {
     dir
 }
 
+/// A set `train` of one class, and a set `beyond` with labels of others, of which its manifest says nothing.
+pub fn with_a_label_beyond() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let one = || Spec { classes: vec!["one".into()], ..Spec::new(9, 4) };
+    one().write(&dir.path().join("train"), |i| Sample { label: 0, ..learnable(1)(i) });
+    let mut manifest = one().write(&dir.path().join("beyond"), learnable(1));
+    manifest.totals.class_samples = vec![9];
+    manifest.publish(&dir.path().join("beyond")).unwrap();
+    dir
+}
+
 /// The trainer.
 pub fn train() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tonic-train"));

@@ -86,7 +86,12 @@ pub fn check(device: &Device, quick: bool, each: impl FnMut(&Checked)) -> Result
     let steps: Vec<_> =
         all.filter(|((precision, _), case)| *precision == MatmulPrecision::Highest || plain(case)).collect();
     // NVRTC takes seconds for each, on one thread. What cannot be compiled is the fault of the check that needs it.
-    let variants: Vec<_> = steps.iter().map(|((precision, _), case)| (case.form(), *precision)).collect();
+    let mut variants = Vec::new();
+    for ((precision, _), case) in &steps {
+        if !variants.contains(&(case.form(), *precision)) {
+            variants.push((case.form(), *precision));
+        }
+    }
     variants.par_iter().for_each(|&(form, precision)| drop(Program::compile(device, form, precision)));
     for ((precision, tolerance), case) in steps {
         let name = format!("a step, {precision:?} precision: {}", case.name).to_lowercase();
@@ -283,8 +288,7 @@ fn check_order(device: &Device) -> Result<Outcome> {
 fn check_training(device: &Device) -> Result<Outcome> {
     let case = Case { lengths: &[70, 20, 64], steps: 70, ..REFERENCE };
     let (batch, network) = (batch_of(&case), network_of(&case));
-    let shape = FrameShape { polarities: 1, height: 1, width: case.inputs };
-    let form = Form::of(shape, case.steps, [case.counts]);
+    let form = case.form();
     let program = Arc::new(Program::new(device, form, MatmulPrecision::Highest)?);
     let staged = stage(device, form, &batch)?;
     let order = device.buffer_from(&[Order::sequential(batch.len() as u64)])?;
