@@ -1,12 +1,13 @@
-//! Gives the trainer's binaries and tests an rpath to libtorch, so that nobody sets LD_LIBRARY_PATH.
+//! With feature `libtorch`, gives binaries and tests an rpath to libtorch, so that nobody sets LD_LIBRARY_PATH.
 
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
 fn main() {
-    println!("cargo::rerun-if-changed=scripts/build.rs");
-    if env::var_os("CARGO_FEATURE_TRAIN").is_none() {
+    // Without such a line, any change in the package would run this again.
+    println!("cargo::rerun-if-changed=Cargo.toml");
+    if env::var_os("CARGO_FEATURE_LIBTORCH").is_none() {
         return;
     }
     for name in ["LIBTORCH", "LIBTORCH_LIB", "LIBTORCH_USE_PYTORCH", "VIRTUAL_ENV"] {
@@ -31,7 +32,7 @@ fn libtorch_lib() -> Result<PathBuf, String> {
         lib.canonicalize().map_err(|e| format!("{}: {e}", lib.display()))
     } else {
         Err(format!(
-            "feature `train` needs libtorch, and {} has none: run scripts/setup or set LIBTORCH",
+            "feature `libtorch` needs libtorch, and {} has none: run scripts/setup --libtorch or set LIBTORCH",
             lib.display()
         ))
     }

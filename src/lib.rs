@@ -1,24 +1,29 @@
 //! Event recordings to frame shards, once; spiking networks trained from them at the speed of the machine.
 //!
 //! ```text
-//! events.h5 --source--> Events --transform--> Events --framing--> SparseFrames --shard--> DIR/*.shard + manifest.json
-//!                                                                                                  |
-//!                                       network, run folder <-- fit <-- snn <-- kernel <-- loader <-+
+//! recording --source--> Events --transform--> Events --framing--> SparseFrames --> DIR/*.shard + manifest.json
+//!                                                                                               |
+//! run folder, model <-- run <-- learner <-- engine (CPU, GPU) <-- loader (stream, host cache) <-+
 //! ```
 //!
-//! [`prep`] is everything before the shard, `train` (of the feature of that name) everything after it, and neither
-//! imports the other: [`shard`] is all that they share, with the one form of data that it stores, [`frames`].
+//! [`prep`] makes shard sets from recordings, [`shard`] is their format, [`sets`] has tools for finished sets,
+//! [`loader`] gives batches, and `train` (feature `train`) trains networks. Each is a crate of its own, re-exported
+//! here.
+//!
+//! ```
+//! use std::path::Path;
+//! use tonic_toolkit::shard::ShardSet;
+//!
+//! let set = ShardSet::open(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/v2")))?;
+//! println!("{} samples of {}", set.len(), set.manifest().description.shape);
+//! # Ok::<(), tonic_toolkit::shard::Error>(())
+//! ```
 
-pub mod column;
-pub mod error;
-pub mod frames;
-pub mod interrupt;
-pub mod lock;
-pub mod plot;
-pub mod prep;
-pub mod progress;
-pub mod publish;
-pub mod shard;
-pub mod strategy;
+pub use tonic_base as base;
+pub use tonic_loader as loader;
+pub use tonic_prep as prep;
+pub use tonic_report as report;
+pub use tonic_sets as sets;
+pub use tonic_shard as shard;
 #[cfg(feature = "train")]
-pub mod train;
+pub use tonic_train as train;

@@ -82,7 +82,7 @@ def dense_operations(point):
 
 
 def build(*options):
-    """Builds our release binaries. Without `--features train`, tonic-prep is the one without libtorch."""
+    """Builds our release binaries."""
     subprocess.run(["cargo", "build", "--locked", "--release", "--quiet", *options], cwd=ROOT, check=True)
 
 

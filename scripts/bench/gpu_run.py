@@ -140,7 +140,7 @@ class Run:
 
 
 class Programs:
-    """tonic-train and tonic-prep, with the libraries of a folder of torch: that of the peers' Python if none is named."""
+    """tonic-prep, and tonic-train with the libraries of a folder of torch: that of the peers' Python if none is named."""
 
     def __init__(self, run, libtorch):
         self.run = run
@@ -161,7 +161,7 @@ class Programs:
         return self.run.json(*self.line(command, *options, device=device), limit=limit, environment=self.libraries)
 
     def prep(self, *options, limit=120):
-        return self.run.command([self.tonic_prep, *options, "--quiet"], limit, self.libraries)
+        return self.run.command([self.tonic_prep, *options, "--quiet"], limit)
 
 
 def end_all(process):

@@ -1,60 +1,57 @@
-//! The naive way to feed a network, measured: read the recording and make frames afresh for every sample, in every epoch.
+//! Measures training input without a shard set: every epoch reads the recordings and makes all frames again.
 //!
-//! It is what shards spare. The code is the conversion's own, as fast as it is, a sample at a time in shuffled order;
-//! nothing is encoded and nothing written.
+//! This is the cost that shards avoid. It uses the code of the conversion, one sample at a time in shuffled order.
+//! Nothing is encoded or written.
 
 use std::time::Instant;
+use tonic_base::{Progress, in_order};
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use super::chunks::{ChunkFailure, ChunkMaker};
-use super::job::{Conversion, Job};
-use super::parallel::in_order;
-use super::source::Layout;
-use crate::error::{Error, Result};
-use crate::frames::{FrameShape, Width};
-use crate::progress::Progress;
-use crate::shard::manifest::SetDescription;
-use crate::strategy::{Strategy, Work, check_dense, median, table};
+use crate::convert::{ChunkFailure, ChunkMaker, Conversion, Job};
+use crate::error::{BaseFault, Error, Result};
+use crate::source::Layout;
+use tonic_report::{Strategy, Work, check_dense, median, table};
+use tonic_shard::{FrameShape, SetDescription, Width};
 
-/// Passes over the samples on each number of threads, after one that warms up, of which the median counts.
+/// Measured passes for each number of threads, after one warm-up pass. The median is reported.
 const ROUNDS: u64 = 3;
-/// Batches that each thread makes in a pass, at least: samples are taken again where there are too few.
+/// Minimum number of batches per thread in a pass. If there are too few samples, they are used several times.
 const BATCHES_A_THREAD: u64 = 2;
 
-/// What was measured.
+/// The result of [`bench()`].
 #[derive(Clone, Debug)]
 pub struct NaiveMeasured {
-    /// On one thread and on all.
+    /// Results with one thread and with all threads.
     pub strategies: Vec<Strategy>,
-    /// Samples a batch.
+    /// Samples per batch.
     pub batch_size: usize,
-    /// Samples that were looked at.
+    /// Number of different samples.
     pub samples: u64,
-    /// Frames of the longest, to which all were padded.
+    /// Number of frames of the longest sample. All samples are padded to it.
     pub steps: u64,
-    /// All threads.
+    /// Number of threads in the run with all threads.
     pub threads: usize,
     /// The shape of a frame.
     pub shape: FrameShape,
-    /// What was done to every sample.
+    /// The recipe, as TOML.
     pub recipe: String,
     /// The recording's layout.
     pub layout: Layout,
-    /// Events read.
+    /// Number of events read.
     pub events: u64,
-    /// Occupied cells of all frames.
+    /// Number of nonzero cells of all frames.
     pub entries: u64,
 }
 
-/// Measures what a conversion would read and frame, sample by sample, into dense float32 batches (B, T, P, H, W).
+/// Measures reading and framing the samples of a conversion into dense float32 batches (B, T, P, H, W).
 ///
 /// # Errors
-/// Those of opening, reading and framing; [`Error::Usage`] for a recording without samples, and for batches too large to
-/// be dense.
+/// Those of opening, reading and framing; [`tonic_base::Error::Usage`] if there are no samples, or if a dense batch
+/// would be too large.
 pub fn bench(conversion: &Conversion, batch_size: usize) -> Result<NaiveMeasured> {
     let job = Job::open(conversion)?;
     let samples = job.inputs.samples();
@@ -103,7 +100,7 @@ pub fn bench(conversion: &Conversion, batch_size: usize) -> Result<NaiveMeasured
 }
 
 impl NaiveMeasured {
-    /// As one JSON object.
+    /// The result as one JSON object.
     pub fn json(&self) -> Value {
         json!({
             "strategies": self.strategies, "batch_size": self.batch_size, "samples": self.samples, "steps": self.steps,
@@ -112,7 +109,7 @@ impl NaiveMeasured {
         })
     }
 
-    /// For people.
+    /// The result as text.
     pub fn text(&self) -> String {
         let NaiveMeasured { samples, steps, shape, batch_size, .. } = self;
         format!(
@@ -129,7 +126,7 @@ impl NaiveMeasured {
     }
 }
 
-/// What the way is called on a recording of this layout.
+/// The name of the measured strategy for this layout.
 fn kind(layout: Layout) -> &'static str {
     match layout {
         Layout::Npy | Layout::Npz => "naive NumPy",
@@ -137,7 +134,7 @@ fn kind(layout: Layout) -> &'static str {
     }
 }
 
-/// Samples in the order in which they are taken.
+/// The samples, in shuffled order.
 struct Naive<'a> {
     job: &'a Job<'a>,
     description: SetDescription,
@@ -145,13 +142,13 @@ struct Naive<'a> {
     batch_size: usize,
 }
 
-/// A thread's frames.
+/// The state of one thread.
 struct Worker<'a> {
     maker: ChunkMaker<'a>,
     dense: Vec<f32>,
 }
 
-/// What was made.
+/// Totals of a pass.
 #[derive(Clone, Copy, Debug, Default)]
 struct Made {
     samples: u64,
@@ -164,17 +161,18 @@ impl<'a> Naive<'a> {
     fn new(job: &'a Job<'a>, batch_size: usize) -> Naive<'a> {
         let mut order: Vec<u64> = (0..job.inputs.samples()).collect();
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
-        // No count is too large for its column this way.
+        // With 32 bits, every count fits.
         let counts = if job.recipe.frames.values() == Width::F32 { Width::F32 } else { Width::U32 };
         Naive { job, description: job.describe(Vec::new(), counts), order, batch_size }
     }
 
-    /// Batches of an epoch.
+    /// Number of batches per epoch.
     fn batches(&self) -> u64 {
         self.order.len().div_ceil(self.batch_size) as u64
     }
 
-    /// Makes `batches` batches, beginning again after the last; dense where there are `steps` to pad to.
+    /// Makes `batches` batches, starting again after the last sample. If `steps` is given, batches are dense and padded
+    /// to that many frames.
     fn pass(&self, threads: usize, batches: u64, steps: Option<u64>, progress: &Progress) -> Result<Made> {
         let mut all = Made::default();
         in_order(
@@ -199,12 +197,7 @@ impl<'a> Naive<'a> {
         Ok(all)
     }
 
-    fn batch(
-        &self,
-        worker: &mut Worker<'_>,
-        number: u64,
-        steps: Option<u64>,
-    ) -> std::result::Result<Made, ChunkFailure> {
+    fn batch(&self, worker: &mut Worker<'_>, number: u64, steps: Option<u64>) -> Result<Made, ChunkFailure> {
         let first = number as usize * self.batch_size;
         let order = &self.order[first..self.order.len().min(first + self.batch_size)];
         let shape = self.description.shape;

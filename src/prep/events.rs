@@ -1,22 +1,22 @@
-//! Events in columns, as every source gives them and every transform takes them.
+//! Events as columns: the format between sources, transforms and framings.
 
 use serde::{Deserialize, Serialize};
 
-use crate::frames::FrameShape;
+use tonic_shard::FrameShape;
 
 /// The size of a sensor, in Tonic's order (W, H, P).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SensorSize {
-    /// Pixels of a row, or channels of a cochlea.
+    /// Pixels per row, or channels of a cochlea.
     pub width: u32,
-    /// Rows; a cochlea has one.
+    /// Number of rows. A cochlea has one.
     pub height: u32,
-    /// Polarities; a cochlea has one.
+    /// Number of polarities. A cochlea has one.
     pub polarities: u32,
 }
 
 impl SensorSize {
-    /// The shape of its frames.
+    /// The shape of a frame of this sensor.
     pub fn frame_shape(self) -> FrameShape {
         FrameShape { polarities: self.polarities, height: self.height, width: self.width }
     }
@@ -36,7 +36,7 @@ impl std::fmt::Display for SensorSize {
 impl std::str::FromStr for SensorSize {
     type Err = String;
 
-    /// `700` or `346,260,2`.
+    /// Parses a size such as `700` or `346,260,2`.
     fn from_str(text: &str) -> Result<SensorSize, String> {
         let numbers: Option<Vec<u32>> =
             text.split(',').map(|n| n.parse().ok().filter(|n| (1..=65536).contains(n))).collect();
@@ -51,39 +51,40 @@ impl std::str::FromStr for SensorSize {
     }
 }
 
-/// Events of one sample, a column a coordinate, times ascending.
+/// The events of one sample as columns, in ascending order of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Events {
-    /// Microseconds.
+    /// Time in microseconds.
     pub t: Vec<i64>,
     /// Pixel column or channel.
     pub x: Vec<u16>,
-    /// Pixel row; zero for a cochlea.
+    /// Pixel row. 0 for a cochlea.
     pub y: Vec<u16>,
-    /// Polarity; zero where there is one only.
+    /// Polarity. 0 if the sensor has only one.
     pub p: Vec<u8>,
 }
 
-/// A raw event: its time in microseconds, if it is one, and x, y and p as the file has them.
+/// A raw event: (time, x, y, p). The time is in microseconds, or `None` if it is invalid. The others are as in the
+/// file.
 pub type RawEvent = (Option<i64>, i64, i64, i64);
 
-/// Raw events that were let in, and those that were not.
+/// The valid events among raw events, and counts of the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admitted {
-    /// The events inside the sensor with a finite time, in order of time.
+    /// The valid events, in order of time: those with a valid time inside the sensor.
     pub events: Events,
-    /// Events with a time that is no number, or beyond 64 bits of microseconds.
+    /// Number of events whose time is NaN, infinite, or does not fit an `i64` in microseconds.
     pub non_finite: u64,
-    /// Events outside the sensor.
+    /// Number of events outside the sensor.
     pub outside: u64,
-    /// The first of those: its number, and its x, y and p.
+    /// The first event outside the sensor: its index and its x, y and p.
     pub first_outside: Option<(u64, [i64; 3])>,
-    /// Whether times were out of order, and were sorted.
+    /// Whether times were out of order and had to be sorted.
     pub sorted: bool,
 }
 
 impl Admitted {
-    /// All of `events` were let in, in whatever order they were.
+    /// Accepts all of `events`, and sorts them if needed.
     pub(super) fn all(mut events: Events) -> Admitted {
         let sorted = events.sort();
         Admitted { events, sorted, ..Admitted::default() }
@@ -91,23 +92,23 @@ impl Admitted {
 }
 
 impl Events {
-    /// How many.
+    /// Number of events.
     pub fn len(&self) -> usize {
         self.t.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no events.
     pub fn is_empty(&self) -> bool {
         self.t.is_empty()
     }
 
-    /// Event `i`'s cell in a frame of `sensor`: (p * H + y) * W + x.
+    /// Cell index of event `i` in a frame of `sensor`: (p * H + y) * W + x.
     pub(super) fn cell(&self, i: usize, sensor: SensorSize) -> u32 {
         let row = u32::from(self.p[i]) * sensor.height + u32::from(self.y[i]);
         row * sensor.width + u32::from(self.x[i])
     }
 
-    /// Keeps the events of which `keep(i)` is true.
+    /// Keeps the events for which `keep(events, i)` is true.
     pub fn retain(&mut self, keep: impl Fn(&Events, usize) -> bool) {
         let mut kept = 0;
         for i in 0..self.len() {
@@ -147,7 +148,7 @@ impl Events {
         }
     }
 
-    /// Sorts by time, equal times in their order; whether that changed anything.
+    /// Sorts by time. The sort is stable. Returns whether the events were out of order.
     pub(super) fn sort(&mut self) -> bool {
         if self.t.is_sorted() {
             return false;
@@ -162,8 +163,8 @@ impl Events {
     }
 }
 
-/// Lets in the raw events that have a time and lie inside the sensor, in order of time, and counts the others.
-/// An event that fails both ways counts as non-finite.
+/// Keeps the raw events that have a valid time and lie inside the sensor, sorted by time, and counts the others.
+/// An event with an invalid time outside the sensor counts as non-finite.
 pub fn admit(sensor: SensorSize, raw: impl ExactSizeIterator<Item = RawEvent>) -> Admitted {
     let mut admitted = Admitted { events: Events::with_capacity(raw.len()), ..Admitted::default() };
     let events = &mut admitted.events;
@@ -186,21 +187,15 @@ pub fn admit(sensor: SensorSize, raw: impl ExactSizeIterator<Item = RawEvent>) -
     admitted
 }
 
-/// Seconds to microseconds: `trunc(t * 1e6)`, `None` for a time that is no number or does not fit.
-///
-/// ```
-/// use tonic_toolkit::prep::events::microseconds;
-/// assert_eq!(microseconds(0.5), Some(500_000));
-/// assert_eq!(microseconds(f64::NAN), None);
-/// assert_eq!(microseconds(f64::INFINITY), None); // and not i64::MAX or i64::MIN
-/// ```
-pub fn microseconds(seconds: f64) -> Option<i64> {
+/// Converts seconds to whole microseconds: `trunc(t * 1e6)`. Returns `None` for infinities, NaN, and times that do not
+/// fit an `i64`, for which a cast would give `i64::MAX` or 0.
+pub(crate) fn microseconds(seconds: f64) -> Option<i64> {
     whole(seconds * 1e6)
 }
 
-/// A float without its fraction, `None` for one that is no number or does not fit 64 bits.
-pub fn whole(number: f64) -> Option<i64> {
-    // 2^63 is the first float64 that an i64 does not hold; its neighbour below does.
+/// Truncates a float to an integer. Returns `None` if it is not finite or does not fit an `i64`.
+pub(crate) fn whole(number: f64) -> Option<i64> {
+    // 2^63 is the first float64 above i64::MAX. The next smaller float64 fits.
     let number = number.trunc();
     (number.abs() < 9_223_372_036_854_775_808.0).then_some(number as i64)
 }

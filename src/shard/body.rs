@@ -1,16 +1,18 @@
-//! The decoded form of a chunk, column after column: written from what a maker gives, read from what nobody vouches for.
+//! The decoded bytes of a chunk, column after column, as FORMAT.md specifies them.
+//!
+//! The writer trusts its input; the reader validates every byte.
 
 use std::ops::Range;
 
-use super::Ledger;
-use super::codec::{Chunk, SampleTable};
-use super::entries::{count_large_counts, count_long_gaps, largest_beyond, pack};
-use super::layout::{ALIGNMENT, MAX_CHUNK_SAMPLES, MAX_DECODED_BYTES, SetLayout, aligned};
-use super::packed::{PackedChunk, Planes, Start};
-use crate::frames::{SparseFrames, Width};
+use crate::chunk::{Chunk, SampleTable};
+use crate::column::Width;
+use crate::entries::{count_large_counts, count_long_gaps, largest_beyond, pack};
+use crate::layout::{ALIGNMENT, MAX_CHUNK_SAMPLES, MAX_DECODED_BYTES, SetLayout, aligned};
+use crate::ledger::Ledger;
+use crate::planes::Planes;
 
-/// The decoded form, column after column.
-pub(super) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
+/// Appends the decoded bytes of `chunk` to `out`.
+pub(crate) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
     let Chunk { frames, table } = chunk;
     let u32_column = |out: &mut Vec<u8>, numbers: &mut dyn Iterator<Item = u32>| {
         numbers.for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
@@ -44,14 +46,14 @@ fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
 }
 
-/// What is wrong with a decoded chunk.
+/// What is wrong with the decoded bytes of a chunk.
 #[derive(Debug)]
-pub(super) struct Fault {
-    /// Column.
+pub(crate) struct Fault {
+    /// Name of the column that is wrong.
     pub place: String,
-    /// What the format says.
+    /// Value that the format requires.
     pub expected: String,
-    /// What is there.
+    /// Value that was found.
     pub got: String,
 }
 
@@ -59,29 +61,39 @@ fn fault(place: &str, expected: impl std::fmt::Display, got: impl std::fmt::Disp
     Fault { place: place.into(), expected: expected.to_string(), got: got.to_string() }
 }
 
-/// Where the columns of a decoded chunk are in its bytes.
+/// Byte range of each column in the decoded bytes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Located {
-    pub(super) labels: Range<usize>,
+pub(crate) struct Located {
+    pub(crate) labels: Range<usize>,
     flags: Range<usize>,
     ledger: [Range<usize>; Ledger::NAMES.len()],
     extras: Vec<Range<usize>>,
-    pub(super) frame_sizes: Range<usize>,
-    pub(super) packed: Range<usize>,
-    pub(super) long_gaps: Range<usize>,
-    /// In surfaces, the values.
-    pub(super) large_counts: Range<usize>,
+    pub(crate) frame_sizes: Range<usize>,
+    pub(crate) packed: Range<usize>,
+    pub(crate) long_gaps: Range<usize>,
+    /// The float32 values if the frames are surfaces.
+    pub(crate) large_counts: Range<usize>,
 }
 
-/// Takes columns off the front of a decoded chunk.
-struct Columns<'a> {
+/// Index of a sample's first number in each of the columns.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Start {
+    pub(crate) frames: u32,
+    pub(crate) entries: u32,
+    pub(crate) long_gaps: u32,
+    pub(crate) large_counts: u32,
+}
+
+/// Cursor that takes one column after another from the decoded bytes.
+struct ColumnReader<'a> {
     body: &'a [u8],
     at: usize,
 }
 
-impl Columns<'_> {
-    /// Where the next column is, of `numbers` numbers of `width` bytes, its padding checked.
-    fn take(&mut self, name: &str, numbers: u64, width: usize) -> std::result::Result<Range<usize>, Fault> {
+impl ColumnReader<'_> {
+    /// Takes a column of `numbers` numbers of `width` bytes. Returns its byte range and checks that its padding is
+    /// zero.
+    fn take(&mut self, name: &str, numbers: u64, width: usize) -> Result<Range<usize>, Fault> {
         let (bytes, left) = (numbers * width as u64, self.body.len() - self.at);
         let padded = aligned(bytes);
         if padded > left as u64 {
@@ -100,18 +112,14 @@ fn numbers_of<const N: usize>(column: &[u8]) -> impl Iterator<Item = [u8; N]> {
     column.as_chunks().0.iter().copied()
 }
 
-/// Finds the columns of a decoded chunk, and where each sample begins in them, the end included. All that kernels rely
-/// on is checked here, but for cells inside the frame, which are checked when they are unpacked.
-pub(super) fn locate(
-    body: &[u8],
-    layout: &SetLayout,
-    samples: u32,
-    starts: &mut Vec<Start>,
-) -> std::result::Result<Located, Fault> {
+/// Finds the byte range of each column, and fills `starts` with the start of each sample and the end of the last one.
+///
+/// Checks everything that later code relies on, except that cells are inside the frame: unpacking checks that.
+pub(crate) fn locate(body: &[u8], layout: &SetLayout, samples: u32, starts: &mut Vec<Start>) -> Result<Located, Fault> {
     if !(1..=MAX_CHUNK_SAMPLES).contains(&samples) {
         return Err(fault("samples", format!("1 to {MAX_CHUNK_SAMPLES}"), samples));
     }
-    let mut columns = Columns { body, at: 0 };
+    let mut columns = ColumnReader { body, at: 0 };
     let frames = columns.take("frames", samples.into(), 4)?;
     let entries = columns.take("entries", samples.into(), 4)?;
     let counted = || {
@@ -133,11 +141,11 @@ pub(super) fn locate(
         at.extras.push(columns.take("extra column", samples.into(), 8)?);
     }
 
-    // As many as u32s, added in u64: no sum here wraps.
+    // At most 2^20 numbers of 32 bits each: the sum fits 64 bits.
     let total_frames = counted().map(|(frames, _)| u64::from(frames)).sum();
     let total_entries = counted().map(|(_, entries)| u64::from(entries)).sum();
     let widths = layout.widths;
-    // A byte becomes a cell and a count: what that takes is held against the limit before any of it is made.
+    // One packed byte becomes a cell and a count. Check their size before anything is allocated.
     let entry_bytes = (widths.cells.bytes() + widths.counts.bytes()) as u64;
     let bytes = total_frames * widths.frame_sizes.bytes() as u64 + total_entries * entry_bytes;
     if bytes > MAX_DECODED_BYTES.into() {
@@ -179,26 +187,13 @@ pub(super) fn locate(
     Ok(at)
 }
 
-/// Takes a chunk whose columns are located out into `chunk`.
-pub(super) fn unpack_body(from: &PackedChunk, chunk: &mut Chunk) -> std::result::Result<(), Fault> {
-    read_table(&from.body, &from.at, &mut chunk.table);
-    let out = &mut chunk.frames;
-    if out.widths() != from.widths {
-        *out = SparseFrames::new(from.widths);
-    }
-    out.clear();
-    if from.samples().any(|sample| !sample.unpack(out)) {
-        return Err(from.cells_fault());
-    }
-    Ok(())
-}
-
-/// That a cell is outside the frame.
-pub(super) fn cells_fault(cells: u64) -> Fault {
+/// Fault of a chunk that has a cell outside the frame of `cells` cells.
+pub(crate) fn cells_fault(cells: u64) -> Fault {
     fault("cells", format!("below {cells}"), "a larger one")
 }
 
-fn read_table(body: &[u8], at: &Located, table: &mut SampleTable) {
+/// Reads the labels, flags, ledgers and extra columns.
+pub(crate) fn read_table(body: &[u8], at: &Located, table: &mut SampleTable) {
     table.labels.clear();
     table.labels.extend(numbers_of(&body[at.labels.clone()]).map(u32::from_le_bytes));
     table.flags.clear();

@@ -1,98 +1,46 @@
-//! A chunk as bytes: columns in, one zstd frame out, and back, trusting nothing on the way.
+//! Encodes chunks to zstd frames and decodes them, with checksums. The decoder trusts none of its input.
 
+use crate::body::{Fault, write_body};
+use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL};
+use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::frames::Width;
+use crate::layout::{ChunkRecord, MAX_DECODED_BYTES, SetLayout, chunk_checksum};
+use crate::packed::PackedChunk;
 use std::path::Path;
 
 use zstd::bulk::{Compressor, Decompressor};
 
-use super::Ledger;
-use super::body::{Fault, unpack_body, write_body};
-use super::layout::{ChunkRecord, MAX_DECODED_BYTES, SetLayout, chunk_checksum};
-use super::packed::PackedChunk;
-use crate::error::{Error, Result};
-use crate::frames::{SparseFrames, Width, Widths};
-
-/// What the label column holds where a sample has no label.
-pub const NO_LABEL: u32 = u32::MAX;
-/// The flag of a sample whose times were out of order and were sorted.
-pub const FLAG_SORTED: u8 = 1;
-/// The flag of a sample without events, which was given one empty frame.
-pub const FLAG_EMPTY: u8 = 2;
-/// The flag of a sample whose windows overlap: its counts may add up to more than the events that were binned.
-pub const FLAG_OVERLAP: u8 = 4;
-
-/// What a chunk says of each of its samples, beside the frames.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SampleTable {
-    /// Class of each sample, [`NO_LABEL`] where there is none.
-    pub labels: Vec<u32>,
-    /// [`FLAG_SORTED`], [`FLAG_EMPTY`] and [`FLAG_OVERLAP`].
-    pub flags: Vec<u8>,
-    /// Where each sample's events went.
-    pub ledgers: Vec<Ledger>,
-    /// Extra columns (the speaker, say), each with a number a sample.
-    pub extras: Vec<Vec<i64>>,
-}
-
-/// A group of samples, decoded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Chunk {
-    /// Their frames.
-    pub frames: SparseFrames,
-    /// All else.
-    pub table: SampleTable,
-}
-
-impl Chunk {
-    /// No samples, for columns of `widths` and so many extra columns.
-    pub fn new(widths: Widths, extras: usize) -> Chunk {
-        Chunk {
-            frames: SparseFrames::new(widths),
-            table: SampleTable { extras: vec![Vec::new(); extras], ..SampleTable::default() },
-        }
-    }
-
-    /// How many samples.
-    pub fn len(&self) -> usize {
-        self.frames.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
-    }
-}
-
-/// A chunk ready to be written.
+/// A chunk that is ready to be written to a shard.
 #[derive(Clone, Debug)]
 pub struct EncodedChunk {
     /// The zstd frame.
     pub stored: Vec<u8>,
-    /// Its index record; the writer sets `offset`.
+    /// Index record of the chunk. Its `offset` is 0 until the writer sets it.
     pub record: ChunkRecord,
 }
 
-/// Encodes chunks; one a thread, because it keeps its compressor and buffers.
+/// Encodes chunks. It reuses its compressor and buffer, so each thread needs its own.
 pub struct Encoder {
     compressor: Compressor<'static>,
     body: Vec<u8>,
 }
 
 impl Encoder {
-    /// With a zstd level.
+    /// Creates an encoder with a zstd compression level.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a level that zstd has not.
+    /// [`tonic_base::Error::Usage`] if zstd doesn't have that level.
     pub fn new(level: i32) -> Result<Encoder> {
         let range = zstd::compression_level_range();
         let compressor = range
             .contains(&level)
             .then(|| Compressor::new(level).ok())
             .flatten()
-            .ok_or_else(|| Error::usage("--level", format!("{} to {}", range.start(), range.end()), level))?;
+            .ok_or_else(|| Error::usage("level", format!("{} to {}", range.start(), range.end()), level))?;
         Ok(Encoder { compressor, body: Vec::new() })
     }
 
-    /// Encodes chunk number `number` of the set (for the error's sake).
+    /// Encodes a chunk. `number` is its number in the set and appears in errors only.
     ///
     /// # Errors
     /// [`Error::ChunkTooLarge`].
@@ -121,19 +69,19 @@ impl Encoder {
     }
 }
 
-/// Where a stored chunk comes from, for its errors: "chunk 3 (samples 192 to 255)".
+/// Names a chunk in error messages: "chunk 3 (samples 192 to 255)".
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkName<'a> {
-    /// The shard's file.
+    /// Path of the shard.
     pub shard: &'a Path,
-    /// Its number in the set.
+    /// Number of the chunk in the set.
     pub number: u64,
-    /// Its first sample in the set.
+    /// Number of the chunk's first sample in the set.
     pub first_sample: u64,
 }
 
 impl ChunkName<'_> {
-    pub(super) fn corrupt(
+    pub(crate) fn corrupt(
         &self,
         samples: u32,
         place: &str,
@@ -143,18 +91,18 @@ impl ChunkName<'_> {
         Error::corrupt(self.shard, format!("{}: {place}", self.samples(samples)), expected, got)
     }
 
-    /// What it is called, being of so many samples.
-    pub(super) fn samples(&self, samples: u32) -> String {
+    /// Text that names the chunk and its `samples` samples.
+    pub(crate) fn samples(&self, samples: u32) -> String {
         let last = self.first_sample + u64::from(samples).saturating_sub(1);
         format!("chunk {} (samples {} to {last})", self.number, self.first_sample)
     }
 
-    pub(super) fn fault(&self, record: &ChunkRecord, fault: Fault) -> Error {
+    pub(crate) fn fault(&self, record: &ChunkRecord, fault: Fault) -> Error {
         self.corrupt(record.samples, &fault.place, fault.expected, fault.got)
     }
 }
 
-/// Decodes chunks; one a thread, because it keeps its decompressor and buffers.
+/// Decodes chunks. It reuses its decompressor and buffers, so each thread needs its own.
 pub struct Decoder {
     decompressor: Decompressor<'static>,
     packed: Option<PackedChunk>,
@@ -162,7 +110,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A new one.
+    /// Creates a decoder.
     ///
     /// # Panics
     /// If zstd cannot allocate a context.
@@ -171,18 +119,18 @@ impl Decoder {
         Decoder { decompressor, packed: None, stored: Vec::new() }
     }
 
-    /// Lends out its buffer for stored bytes, so that reading a chunk allocates none.
-    pub(super) fn with_stored<T>(&mut self, work: impl FnOnce(&mut Decoder, &mut Vec<u8>) -> T) -> T {
+    /// Calls `work` with the decoder and its buffer for stored bytes, so that reading a chunk allocates no memory.
+    pub(crate) fn with_stored<T>(&mut self, work: impl FnOnce(&mut Decoder, &mut Vec<u8>) -> T) -> T {
         let mut stored = std::mem::take(&mut self.stored);
         let done = work(self, &mut stored);
         self.stored = stored;
         done
     }
 
-    /// Decodes `stored`, whose index record is `record`, in place of what `chunk` had.
+    /// Checks and decodes `stored` according to its index record, and replaces the content of `chunk`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for bytes that differ from their checksum, or that are no chunk of this layout.
+    /// [`Error::Corrupt`] if the bytes don't match their checksum or aren't a chunk of this layout.
     pub fn decode(
         &mut self,
         name: ChunkName<'_>,
@@ -194,7 +142,7 @@ impl Decoder {
         self.decode_body(name, layout, record, stored, chunk).map(|_| ())
     }
 
-    /// As [`Decoder::decode`], and holds the decoded bytes against the chunk's identity.
+    /// Like [`Decoder::decode`], and compares the BLAKE3 hash of the decoded bytes with the chunk's identity.
     ///
     /// # Errors
     /// [`Error::Corrupt`].
@@ -215,8 +163,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Decodes as [`Decoder::decode`] does, but leaves the entries packed: their cells are checked when they are
-    /// unpacked.
+    /// Like [`Decoder::decode`], but leaves the entries packed. Their cells are checked when they are unpacked.
     ///
     /// # Errors
     /// [`Error::Corrupt`].
@@ -255,7 +202,7 @@ impl Decoder {
         let decoded = self.decode_packed(name, layout, record, stored, &mut packed);
         let packed = self.packed.insert(packed);
         decoded?;
-        unpack_body(packed, chunk).map_err(|fault| name.fault(record, fault))?;
+        packed.unpack(chunk).map_err(|fault| name.fault(record, fault))?;
         Ok(&packed.body)
     }
 }
@@ -272,8 +219,8 @@ impl Default for Decoder {
     }
 }
 
-/// What a whole chunk keeps beyond what decoding needs: no zero counts, no unknown flags, ledgers that balance and agree
-/// with the frames, labels inside the classes.
+/// Checks what the format requires of a decoded chunk and [`Decoder::decode`] doesn't check: counts are not zero,
+/// values are finite, flags are known, ledgers balance and agree with the frames, labels are below `classes`.
 ///
 /// # Errors
 /// [`Error::Corrupt`].
@@ -305,8 +252,8 @@ pub fn check_chunk(name: ChunkName<'_>, chunk: &Chunk, classes: usize) -> Result
     Ok(())
 }
 
-/// The label of a chunk's sample `i` is one of the set's classes, or none.
-pub(super) fn check_label(name: ChunkName<'_>, samples: usize, i: usize, label: u32, classes: usize) -> Result<()> {
+/// Checks that the label of sample `i` of a chunk is a class of the set or [`NO_LABEL`].
+pub(crate) fn check_label(name: ChunkName<'_>, samples: usize, i: usize, label: u32, classes: usize) -> Result<()> {
     if label == NO_LABEL || (label as usize) < classes {
         return Ok(());
     }

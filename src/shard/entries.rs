@@ -1,31 +1,30 @@
-//! Entries as a chunk stores them: a byte for the gap to the cell before and for the count, and what a byte does not
-//! hold in columns of its own.
+//! Packs the entries of a chunk: one byte holds a gap (distance from the cell before) and a count.
 //!
-//! Most cells are near the one before and most counts are small, and the two together say more than each alone: this
-//! form takes 9% less room under zstd than a column of gaps and one of counts, and a fifth of the time.
+//! Gaps of 31 or more and counts of 8 or more continue in columns of their own. Most gaps and counts are small. This
+//! form takes 9% less space under zstd than a column of gaps and one of counts, and a fifth of the time.
 
 use std::ops::Range;
 
 use crate::frames::{Column, ColumnBuf, SparseFrames, Width};
 
-/// Low bits of a packed byte, which hold the gap.
+/// Number of low bits of a packed byte that hold the gap. The high bits hold the count minus 1.
 const GAP_BITS: u32 = 5;
-/// The gap field of a gap of so many or more: what is beyond it is in the column of long gaps.
+/// Largest value of the gap field. It marks a long gap: the rest of the gap is in `long_gaps`.
 const LONG_GAP: u8 = (1 << GAP_BITS) - 1;
-/// The count field of a count of 1 more than this, or larger: what is beyond it is in the column of large counts.
+/// Largest value of the count field. It marks a large count: the rest of the count is in `large_counts`.
 const LARGE_COUNT: u8 = (1 << (8 - GAP_BITS)) - 1;
 
-/// The entries of a chunk, packed.
+/// Packed entries of a chunk.
 pub(super) struct Packed {
-    /// A byte an entry.
+    /// One byte per entry.
     pub bytes: Vec<u8>,
-    /// What the gaps of 31 and more have beyond 31, in order.
+    /// Each gap of 31 or more, minus 31, in order.
     pub long_gaps: ColumnBuf,
-    /// What the counts of 8 and more have beyond 8, in order; in surfaces, all values.
+    /// Each count of 8 or more, minus 8, in order. For surfaces, all values.
     pub large_counts: ColumnBuf,
 }
 
-/// Packs the entries of a chunk, whose counts are at least 1.
+/// Packs the entries of `frames`. Counts must be at least 1.
 pub(super) fn pack(frames: &SparseFrames) -> Packed {
     let widths = frames.widths();
     let mut packed = Packed {
@@ -35,7 +34,7 @@ pub(super) fn pack(frames: &SparseFrames) -> Packed {
     };
     let sizes = frames.frame_sizes.view();
     match (frames.cells.view(), frames.counts.view()) {
-        // The cells and counts of a cochlea: every byte of every chunk goes through here.
+        // Fast path for the usual widths of cochlea data, without widening the columns.
         (Column::U8(cells), Column::U8(counts)) => packed.fill(sizes, cells, counts),
         (cells, Column::F32(_)) => {
             let ones = vec![1; cells.len()];
@@ -71,34 +70,34 @@ impl Packed {
     }
 }
 
-/// How many gaps of packed entries are long: of a chunk, whose entries fit 32 bits.
+/// Number of long gaps in packed entries. A chunk has fewer than 2^32 entries.
 pub(super) fn count_long_gaps(bytes: &[u8]) -> u32 {
     count(bytes, |byte| byte & LONG_GAP == LONG_GAP)
 }
 
-/// How many counts of packed entries are large.
+/// Number of large counts in packed entries.
 pub(super) fn count_large_counts(bytes: &[u8]) -> u32 {
     count(bytes, |byte| byte >> GAP_BITS == LARGE_COUNT)
 }
 
-/// Counts in bytes, 255 at a time, which the compiler turns into vectors of bytes.
+/// Number of bytes that match. Blocks of 255 fit a u8 sum, which the compiler vectorizes.
 fn count(bytes: &[u8], which: impl Fn(u8) -> bool) -> u32 {
     bytes.chunks(255).map(|some| u32::from(some.iter().map(|&byte| u8::from(which(byte))).sum::<u8>())).sum()
 }
 
-/// What a count has beyond 8 has to be below this.
+/// Upper bound (exclusive) of the numbers in `large_counts`.
 pub(super) fn largest_beyond(counts: Width) -> u32 {
     counts.max() - u32::from(LARGE_COUNT)
 }
 
-/// An entry's gap; what a long one has beyond 31 is the next of `long_gaps`.
+/// Gap of an entry. The rest of a long gap is taken from `long_gaps`.
 #[inline(always)]
 pub(super) fn gap_of(byte: u8, long_gaps: &mut impl Iterator<Item = u32>) -> u64 {
     let gap = u64::from(byte & LONG_GAP);
     if byte & LONG_GAP == LONG_GAP { gap + u64::from(long_gaps.next().unwrap_or(0)) } else { gap }
 }
 
-/// An entry's count; what a large one has beyond 8 is the next of `large_counts`.
+/// Count of an entry. The rest of a large count is taken from `large_counts`.
 #[inline(always)]
 pub(super) fn count_of(byte: u8, large_counts: &mut impl Iterator<Item = u32>) -> u32 {
     let (more, rest) =
@@ -106,7 +105,7 @@ pub(super) fn count_of(byte: u8, large_counts: &mut impl Iterator<Item = u32>) -
     (u32::from(more) + 1).wrapping_add(rest)
 }
 
-/// Appends the cells of packed entries; whether they all stay below `limit`.
+/// Appends the cells of packed entries. Returns whether all are below `limit`.
 pub(super) fn add_cells(
     mut bytes: &[u8],
     mut long_gaps: impl Iterator<Item = u32>,
@@ -115,7 +114,8 @@ pub(super) fn add_cells(
     cells: &mut ColumnBuf,
 ) -> bool {
     let mut largest = 0;
-    // A frame's running sum is kept in 64 bits, where it cannot wrap; what is stored is only used if all fit.
+    // The running sum of a frame is 64 bits wide, so that it cannot wrap. Truncated cells are stored, but then the
+    // function returns false and the caller discards them.
     macro_rules! sum_gaps {
         ($cells:ident, $number:ty) => {{
             let start = $cells.len();
@@ -144,9 +144,9 @@ pub(super) fn add_cells(
     largest <= limit
 }
 
-/// Appends the counts of packed entries, which are known to fit.
+/// Appends the counts of packed entries. They must fit the column's width.
 pub(super) fn add_counts(bytes: &[u8], mut large_counts: impl Iterator<Item = u32>, counts: &mut ColumnBuf) {
-    // Nearly all are small: those in a loop that the compiler turns into vectors, then the others.
+    // Nearly all counts are small. The first loop, over all counts, is vectorized; the second corrects the large ones.
     macro_rules! widen {
         ($counts:ident, $number:ty) => {{
             let start = $counts.len();
@@ -168,7 +168,7 @@ pub(super) fn add_counts(bytes: &[u8], mut large_counts: impl Iterator<Item = u3
     }
 }
 
-/// Calls `f` with the range of entries of each frame.
+/// Calls `f` with the range of each frame's entries.
 fn for_each_frame(frame_sizes: Column<'_>, mut f: impl FnMut(Range<usize>)) {
     let mut start = 0;
     for size in frame_sizes.iter() {

@@ -1,112 +1,113 @@
-//! The bytes of a shard's header and index, as records.
+//! Header and index of a shard, as bytes and as records. FORMAT.md, "Shard", specifies them.
 //!
-//! Both are read from untrusted bytes: every field that has a limit is held against it here, and the relations
-//! between records (no holes, no overlap, a known length) in [`ShardHead::read`].
+//! They are read from untrusted bytes. [`ShardHead::read`] checks every field against its limits, and that the chunks
+//! fill the file without holes or overlap.
 
+use crate::error::{Error, Result, ShardFault};
+use crate::frames::{FrameShape, Width, Widths};
 use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::error::{Error, Result};
-use crate::frames::{FrameShape, Width, Widths};
-
-/// The first eight bytes of a shard. As in PNG, a transfer that mends line ends or strips the eighth bit breaks them.
-pub const MAGIC: [u8; 8] = *b"\x89TNC\r\n\x1a\n";
-/// The version written and read here.
-pub const VERSION: u16 = 2;
-/// Bytes of the header.
+/// The first eight bytes of a shard. As in PNG, a transfer that converts line ends or strips the eighth bit damages
+/// them, so that the damage is noticed at once.
+pub(crate) const MAGIC: [u8; 8] = *b"\x89TNC\r\n\x1a\n";
+/// Format version that is written and read here.
+pub(crate) const VERSION: u16 = 2;
+/// Size of the header in bytes.
 pub const HEADER_BYTES: usize = 128;
-/// Bytes of an index record.
+/// Size of an index record in bytes.
 pub const RECORD_BYTES: usize = 64;
-/// What columns and chunks are aligned to.
-pub const ALIGNMENT: usize = 64;
-/// The most that a chunk may be, decoded.
-pub const MAX_DECODED_BYTES: u32 = 1 << 28;
-/// The most samples that a chunk may have.
+/// Alignment of columns and chunks in bytes.
+pub(crate) const ALIGNMENT: usize = 64;
+/// Maximum size of a decoded chunk in bytes.
+pub(crate) const MAX_DECODED_BYTES: u32 = 1 << 28;
+/// Maximum number of samples in a chunk.
 pub const MAX_CHUNK_SAMPLES: u32 = 1 << 20;
 
-/// `bytes` rounded up to the alignment.
+/// `bytes`, rounded up to a multiple of `ALIGNMENT`.
 pub fn aligned(bytes: u64) -> u64 {
     bytes.next_multiple_of(ALIGNMENT as u64)
 }
 
-/// What all shards of a set share.
+/// Header fields that are the same in all shards of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetLayout {
-    /// The shape of a frame.
+    /// Shape of a frame.
     pub shape: FrameShape,
-    /// The widths of the columns.
+    /// Widths of the frames' columns.
     pub widths: Widths,
-    /// Samples a chunk, S.
+    /// Samples per chunk, S.
     pub chunk_samples: u32,
-    /// Extra columns, E.
+    /// Number of extra columns, E.
     pub extras: u8,
-    /// Hash of recipe and geometry.
+    /// Hash of shape, recipe, class names and names of extra columns.
     pub recipe_id: [u8; 32],
 }
 
-/// A shard's place in its set.
+/// Position of a shard in its set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardPlace {
     /// Number of the shard, from 0.
     pub number: u32,
     /// Number of its first sample in the set.
     pub first_sample: u64,
-    /// Its samples.
+    /// Number of samples in the shard.
     pub samples: u32,
 }
 
-/// Where a chunk is, and what it must be.
+/// Index record of a chunk: position, sizes and hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkRecord {
-    /// Where it begins in the file.
+    /// Byte offset in the file.
     pub offset: u64,
-    /// Its stored bytes, without padding.
+    /// Compressed size in bytes, without padding.
     pub stored_bytes: u64,
-    /// Its bytes, decoded.
+    /// Decoded size in bytes.
     pub decoded_bytes: u32,
-    /// Its samples.
+    /// Number of samples.
     pub samples: u32,
-    /// xxh3 of the stored bytes.
+    /// XXH3-64 of the stored bytes.
     pub checksum: u64,
     /// BLAKE3 of the decoded bytes.
     pub identity: [u8; 32],
 }
 
-/// Header and index: all of a shard but its chunks.
+/// Header and index of a shard: everything except its chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardHead {
-    /// What it shares with the set.
+    /// Fields that all shards of the set have in common.
     pub layout: SetLayout,
-    /// Its place in the set.
+    /// Position of the shard in its set.
     pub place: ShardPlace,
-    /// Its chunks, in order.
+    /// Index records of the chunks, in order.
     pub chunks: Vec<ChunkRecord>,
 }
 
 impl ShardHead {
-    /// Bytes of header and index for so many chunks; the first chunk begins there.
+    /// Size in bytes of header and index for `chunks` chunks. The first chunk begins there.
     pub fn bytes(chunks: usize) -> u64 {
         (HEADER_BYTES + chunks * RECORD_BYTES) as u64
     }
 
-    /// The length that the file must have.
+    /// Length of the file in bytes, from the last chunk's record.
     pub fn file_bytes(&self) -> u64 {
         self.chunks.last().map_or(ShardHead::bytes(0), |c| aligned(c.offset + c.stored_bytes))
     }
 
-    /// The head's bytes.
+    /// Serializes header and index.
     ///
     /// ```
-    /// # use tonic_toolkit::shard::layout::*;
-    /// # use tonic_toolkit::frames::*;
+    /// # use tonic_shard::*;
     /// # let shape = FrameShape { polarities: 1, height: 1, width: 100 };
-    /// # let layout = SetLayout { shape, widths: Widths::of(shape, Width::U8), chunk_samples: 64, extras: 0, recipe_id: [7; 32] };
+    /// # let widths = Widths::of(shape, Width::U8);
+    /// # let layout = SetLayout { shape, widths, chunk_samples: 64, extras: 0, recipe_id: [7; 32] };
     /// # let head = ShardHead { layout, place: ShardPlace { number: 0, first_sample: 0, samples: 0 }, chunks: vec![] };
     /// let bytes = head.to_bytes();
     /// assert_eq!(&bytes[..12], b"\x89TNC\r\n\x1a\n\x02\x00\x00\x00"); // magic, version 2, zero
     /// assert_eq!(&bytes[16..24], &128_u64.to_le_bytes()); // length of a file without chunks
-    /// assert_eq!(&bytes[44..60], b"\x01\0\0\0\x01\0\0\0\x64\0\0\0\x01\x01\x01\0"); // (1, 1, 100), u8, u8, u8, no extras
+    /// // shape (1, 1, 100), then widths u8, u8, u8, then no extra columns
+    /// assert_eq!(&bytes[44..60], b"\x01\0\0\0\x01\0\0\0\x64\0\0\0\x01\x01\x01\0");
     /// ```
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(ShardHead::bytes(self.chunks.len()) as usize);
@@ -127,7 +128,7 @@ impl ShardHead {
         out.push(extras);
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&recipe_id);
-        out.extend_from_slice(&[0; 32]); // 24 of them reserved, 8 for the checksum
+        out.extend_from_slice(&[0; 32]); // 24 reserved, 8 for the checksum
         debug_assert_eq!(out.len(), HEADER_BYTES);
         for chunk in &self.chunks {
             out.extend_from_slice(&chunk.offset.to_le_bytes());
@@ -142,20 +143,20 @@ impl ShardHead {
         out
     }
 
-    /// Reads and checks the head of a shard, `file` being all of its bytes.
+    /// Reads and checks header and index. `file` is the whole file; `path` appears in errors only.
     ///
     /// # Errors
-    /// [`Error::Incompatible`] for another version, [`Error::Corrupt`] for everything else that a whole shard has not.
+    /// [`Error::Incompatible`] for another format version; [`Error::Corrupt`] for any other violation of the format.
     pub fn read(path: &Path, file: &[u8]) -> Result<ShardHead> {
         ShardHead::read_of(path, file, file.len() as u64)
     }
 
-    /// The number of chunks that a shard's first bytes speak of, checked by no one yet; 0 if there are too few bytes.
+    /// Number of chunks that an unchecked header claims; 0 if `file` is shorter than a header.
     pub(super) fn chunks_said(file: &[u8]) -> usize {
         file.first_chunk().map_or(0, |header: &[u8; HEADER_BYTES]| u32::from_le_bytes(field(header, 36)) as usize)
     }
 
-    /// As [`ShardHead::read`], of a file of `len` bytes whose head, or all of it, is `file`.
+    /// Like [`ShardHead::read`], for a file of `len` bytes. `file` is its beginning, at least header and index.
     ///
     /// # Errors
     /// Those of [`ShardHead::read`].
@@ -227,7 +228,7 @@ impl ShardHead {
         Ok(shard)
     }
 
-    /// Chunks follow one another to the end of the file, and their samples are those of the shard.
+    /// Checks that the chunks follow one another to the end of the file and have as many samples as the header says.
     fn check_no_holes(&self, path: &Path, file_bytes: u64) -> Result<()> {
         let (mut expected_offset, mut samples) = (ShardHead::bytes(self.chunks.len()), 0_u64);
         for (k, chunk) in self.chunks.iter().enumerate() {
@@ -263,7 +264,7 @@ impl ShardHead {
     }
 }
 
-/// xxh3 of the head, its own checksum left out.
+/// XXH3-64 of header and index, without the checksum itself.
 fn head_checksum(head: &[u8]) -> u64 {
     let mut hash = xxhash_rust::xxh3::Xxh3::new();
     hash.update(&head[..120]);
@@ -271,12 +272,12 @@ fn head_checksum(head: &[u8]) -> u64 {
     hash.digest()
 }
 
-/// xxh3 of a chunk's stored bytes.
+/// XXH3-64 of a chunk's stored bytes.
 pub fn chunk_checksum(stored: &[u8]) -> u64 {
     xxh3_64(stored)
 }
 
-/// A chunk's record of the index.
+/// Parses an index record.
 pub(super) fn read_record(bytes: &[u8; RECORD_BYTES]) -> ChunkRecord {
     ChunkRecord {
         offset: u64::from_le_bytes(field(bytes, 0)),
@@ -288,7 +289,7 @@ pub(super) fn read_record(bytes: &[u8; RECORD_BYTES]) -> ChunkRecord {
     }
 }
 
-/// `N` bytes of a fixed record.
+/// The `N` bytes at offset `at` of a record.
 fn field<const N: usize>(record: &[u8], at: usize) -> [u8; N] {
     std::array::from_fn(|i| record[at + i])
 }

@@ -1,139 +1,50 @@
-//! The manifest: what a set is, where it came from, and the proof that it is complete.
+//! `manifest.json`: description, totals and shards of a set. It is written last, so its presence means a complete set.
 
+use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_SORTED, NO_LABEL};
+use crate::description::{Id, MARKER, SetDescription, shard_name};
+use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::frames::Widths;
+use crate::layout::VERSION;
+use crate::ledger::Ledger;
 use std::path::Path;
+use tonic_base::publish;
 
 use serde::{Deserialize, Serialize};
 
-use super::Ledger;
-use super::codec::{Chunk, FLAG_EMPTY, FLAG_SORTED, NO_LABEL};
-use super::layout::{SetLayout, ShardPlace, VERSION};
-use super::part::Part;
-use crate::error::{Error, Result};
-use crate::frames::{FrameShape, Widths};
-use crate::publish::publish;
-
-/// The manifest's file name.
+/// File name of the manifest.
 pub const FILE_NAME: &str = "manifest.json";
 const FORMAT: &str = "tonic-shards";
-/// A manifest of 2^32 samples is a few MB; more is no manifest.
+/// Maximum size of a manifest in bytes, far more than any set needs.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// A 32-byte hash, written in hex.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Id(pub [u8; 32]);
-
-impl std::fmt::Display for Id {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(&blake3::Hash::from_bytes(self.0).to_hex())
-    }
-}
-
-impl Serialize for Id {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Id, D::Error> {
-        let hex = String::deserialize(deserializer)?;
-        let hash = blake3::Hash::from_hex(&hex).map_err(serde::de::Error::custom)?;
-        Ok(Id(*hash.as_bytes()))
-    }
-}
-
-/// What a set is made of, known before its first chunk is written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetDescription {
-    /// How many samples.
-    pub samples: u64,
-    /// Samples a chunk, S.
-    pub chunk_samples: u32,
-    /// Chunks a shard.
-    pub shard_chunks: u32,
-    /// The shape of a frame.
-    pub shape: FrameShape,
-    /// The widths of the columns.
-    pub widths: Widths,
-    /// What was done to the recordings, as text that only the converter reads.
-    pub recipe: String,
-    /// Hash of shape, recipe, classes and extras.
-    pub recipe_id: Id,
-    /// Names of the classes.
-    pub classes: Vec<String>,
-    /// Names of the extra columns.
-    pub extras: Vec<String>,
-    /// The most frames that the recipe can give a sample.
-    pub frame_limit: Option<u64>,
-    /// The recordings.
-    pub sources: Vec<Source>,
-    /// What wrote the set.
-    pub tool: Tool,
-    /// Which part of a larger set this is, where it is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub part: Option<Part>,
-}
-
-/// A recording that went into a set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    /// Its file name, without a directory.
-    pub name: String,
-    /// Its size.
-    pub bytes: u64,
-    /// Its samples.
-    pub samples: u64,
-    /// Its hash.
-    pub blake3: Id,
-}
-
-/// What wrote a set: other versions of zstd may store the same content in other bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tool {
-    /// This crate's version.
-    pub tonic_toolkit: String,
-    /// libzstd's version.
-    pub zstd: String,
-    /// The compression level.
-    pub level: i32,
-}
-
-impl Tool {
-    /// This program, at a compression level.
-    pub fn this(level: i32) -> Tool {
-        let zstd = zstd::zstd_safe::version_string().to_string();
-        Tool { tonic_toolkit: env!("CARGO_PKG_VERSION").to_string(), zstd, level }
-    }
-}
-
-/// Sums over a set's samples, known when they have all been seen.
+/// Sums and maxima over all samples of a set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Frames of the longest sample.
+    /// Number of frames of the longest sample.
     pub max_frames: u64,
-    /// Frames.
+    /// Number of frames.
     pub frames: u64,
-    /// Occupied cells.
+    /// Number of occupied cells.
     pub entries: u64,
     /// The largest count; 0 for surfaces.
     pub max_count: u32,
-    /// Samples of each class.
+    /// Number of samples of each class.
     pub class_samples: Vec<u64>,
-    /// Where the events went.
+    /// Sum of the samples' ledgers.
     pub ledger: Ledger,
-    /// Samples without an event, which were given one empty frame.
+    /// Number of samples without events. Each was given one empty frame.
     pub empty_samples: u64,
-    /// Samples whose times were out of order.
+    /// Number of samples whose events were not in order of time and were sorted.
     pub sorted_samples: u64,
 }
 
 impl Totals {
-    /// Nothing yet, for so many classes.
+    /// Totals of no samples, for `classes` classes.
     pub fn new(classes: usize) -> Totals {
         Totals { class_samples: vec![0; classes], ..Totals::default() }
     }
 
-    /// Adds a chunk's samples.
+    /// Adds the samples of a chunk.
     pub fn add(&mut self, chunk: &Chunk) {
         for sample in chunk.frames.samples() {
             self.max_frames = self.max_frames.max(sample.frames() as u64);
@@ -152,7 +63,7 @@ impl Totals {
         self.sorted_samples += flagged(FLAG_SORTED);
     }
 
-    /// Adds another part of the set.
+    /// Adds the totals of other samples.
     pub fn merge(&mut self, other: &Totals) {
         self.max_frames = self.max_frames.max(other.max_frames);
         self.frames += other.frames;
@@ -165,103 +76,49 @@ impl Totals {
     }
 }
 
-/// A finished shard.
+/// The manifest's record of a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardEntry {
-    /// Its file name.
+    /// File name.
     pub name: String,
-    /// Its size.
+    /// Size of the file in bytes.
     pub bytes: u64,
-    /// Its samples.
+    /// Number of samples.
     pub samples: u64,
-    /// BLAKE3 of its chunks' identities.
+    /// BLAKE3 of the chunks' identities, in order.
     pub identity: Id,
 }
 
-/// A complete set.
+/// Manifest of a complete set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     format: String,
     version: u16,
-    /// What the set is, whatever compressed it.
+    /// Hash of the set's content, the same whichever compressor wrote it.
     pub set_id: Id,
-    /// What it is made of.
+    /// Geometry, recipe and sources.
     #[serde(flatten)]
     pub description: SetDescription,
-    /// Sums over its samples.
+    /// Sums over all samples.
     #[serde(flatten)]
     pub totals: Totals,
-    /// Its shards, in order.
+    /// Shards, in order.
     pub shards: Vec<ShardEntry>,
 }
 
-impl SetDescription {
-    /// The hash of what two sets must share to be trained on together.
-    pub fn recipe_id(shape: FrameShape, recipe: &str, classes: &[String], extras: &[String]) -> Id {
-        let mut hash = blake3::Hasher::new();
-        hash.update(b"tonic-shards recipe 1\0");
-        for n in [shape.polarities, shape.height, shape.width] {
-            hash.update(&n.to_le_bytes());
-        }
-        hash.update(recipe.as_bytes()).update(&[0]);
-        for names in [classes, extras] {
-            for name in names {
-                hash.update(name.as_bytes()).update(&[0]);
-            }
-            hash.update(&[0]);
-        }
-        Id(*hash.finalize().as_bytes())
-    }
-
-    /// What all shards of the set share.
-    pub fn layout(&self) -> SetLayout {
-        SetLayout {
-            shape: self.shape,
-            widths: self.widths,
-            chunk_samples: self.chunk_samples,
-            extras: self.extras.len() as u8,
-            recipe_id: self.recipe_id.0,
-        }
-    }
-
-    /// How many chunks.
-    pub fn chunks(&self) -> u64 {
-        self.samples.div_ceil(self.chunk_samples.into())
-    }
-
-    /// How many shards.
-    pub fn shards(&self) -> u64 {
-        self.chunks().div_ceil(self.shard_chunks.into())
-    }
-
-    /// The place of shard `number`.
-    ///
-    /// # Panics
-    /// If there are not so many.
-    pub fn shard_place(&self, number: u64) -> ShardPlace {
-        let first_sample = number * u64::from(self.shard_chunks) * u64::from(self.chunk_samples);
-        let end = self.samples_of(0..(number + 1) * u64::from(self.shard_chunks)).end;
-        ShardPlace { number: number as u32, first_sample, samples: (end - first_sample) as u32 }
-    }
-
-    /// The name of a label: its class's.
-    pub fn class_name(&self, label: u32) -> &str {
-        if label == NO_LABEL { "no label" } else { self.classes.get(label as usize).map_or("unknown", String::as_str) }
-    }
-}
-
 impl Manifest {
-    /// The manifest of a set whose chunks have these identities.
+    /// Makes the manifest of a set. `identities` are those of all chunks, in order.
     pub fn new(description: SetDescription, totals: Totals, shards: Vec<ShardEntry>, identities: &[[u8; 32]]) -> Self {
         let set_id = set_id(&description, identities);
         Manifest { format: FORMAT.into(), version: VERSION, set_id, description, totals, shards }
     }
 
-    /// Reads a set's manifest.
+    /// Reads and checks the manifest of the set in `dir`.
     ///
     /// # Errors
-    /// [`Error::Incomplete`] for a set whose conversion has not ended, [`Error::NotASet`] for a directory that is none,
-    /// [`Error::Incompatible`] and [`Error::Corrupt`] for a manifest of another version and a damaged one.
+    /// [`Error::Incomplete`] if the set hasn't been finished; [`Error::NotASet`] if `dir` isn't a set;
+    /// [`Error::Incompatible`] for another format version; [`Error::Corrupt`] for a damaged manifest;
+    /// [`tonic_base::Error::Io`].
     pub fn read(dir: &Path) -> Result<Manifest> {
         let path = dir.join(FILE_NAME);
         let bytes = match std::fs::metadata(&path) {
@@ -280,7 +137,7 @@ impl Manifest {
     fn parse(path: &Path, bytes: &[u8]) -> Result<Manifest> {
         let corrupt = |place: &str, expected: &str, got: String| Error::corrupt(path, place, expected, got);
         let text = std::str::from_utf8(bytes).map_err(|e| corrupt("text", "UTF-8", e.to_string()))?;
-        // Ask for format and version alone first: all else may differ in another version.
+        // Parse format and version alone first: in another version, all other fields may differ.
         #[derive(Deserialize)]
         struct Version {
             format: String,
@@ -307,7 +164,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Relations between fields that a checksum cannot vouch for, in a manifest that somebody else wrote.
+    /// Checks that the fields agree with each other. The checksum proves only that the file is as somebody wrote it.
     fn check(&self, path: &Path) -> Result<()> {
         let d = &self.description;
         let corrupt = |place: &str, expected: String, got: String| Err(Error::corrupt(path, place, expected, got));
@@ -352,12 +209,12 @@ impl Manifest {
         Ok(())
     }
 
-    /// Writes the manifest: from then on the set is complete.
+    /// Writes the manifest to `dir`, which makes the set complete.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`tonic_base::Error::Io`].
     pub fn publish(&self, dir: &Path) -> Result<()> {
-        publish(&dir.join(FILE_NAME), self.to_text().as_bytes())
+        Ok(publish(&dir.join(FILE_NAME), self.to_text().as_bytes())?)
     }
 
     fn to_text(&self) -> String {
@@ -367,15 +224,15 @@ impl Manifest {
         text
     }
 
-    /// Bytes of the shards.
+    /// Size of all shards in bytes.
     pub fn stored_bytes(&self) -> u64 {
         self.shards.iter().map(|shard| shard.bytes).sum()
     }
 
-    /// Refuses two sets that cannot be trained on together, and names the first field that differs.
+    /// Checks that two sets can be trained on together: same shape, recipe and classes.
     ///
     /// # Errors
-    /// [`Error::Mismatch`].
+    /// [`Error::Mismatch`] with the first field that differs.
     pub fn check_compatible(&self, dir: &Path, other: &Manifest, other_dir: &Path) -> Result<()> {
         let (mine, theirs) = (&self.description, &other.description);
         let fields = [
@@ -387,12 +244,7 @@ impl Manifest {
     }
 }
 
-/// The file name of shard number `i`.
-pub fn shard_name(i: u64) -> String {
-    format!("{i:05}.shard")
-}
-
-/// BLAKE3 of chunks' identities, in order.
+/// BLAKE3 of the identities of chunks, in order.
 pub fn identity_of<'a>(identities: impl IntoIterator<Item = &'a [u8; 32]>) -> Id {
     let mut hash = blake3::Hasher::new();
     for identity in identities {
@@ -401,8 +253,8 @@ pub fn identity_of<'a>(identities: impl IntoIterator<Item = &'a [u8; 32]>) -> Id
     Id(*hash.finalize().as_bytes())
 }
 
-/// The set's id, of recipe, geometry and its chunks' identities.
-pub fn set_id(description: &SetDescription, identities: &[[u8; 32]]) -> Id {
+/// Hash of the recipe, the geometry and the identities of all chunks. The formula is in FORMAT.md, "Manifest".
+pub(crate) fn set_id(description: &SetDescription, identities: &[[u8; 32]]) -> Id {
     let mut hash = blake3::Hasher::new();
     hash.update(b"tonic-shards set 1\0").update(&description.recipe_id.0);
     hash.update(&description.chunk_samples.to_le_bytes()).update(&description.samples.to_le_bytes());
@@ -422,8 +274,8 @@ fn no_manifest(dir: &Path) -> Error {
         Err(e) if dir.exists() => return Error::NotASet { path: dir.into(), got: format!("no directory ({e})") },
         Err(e) => return Error::io(dir, "open the set")(e),
     };
-    if names.iter().any(|n| n.ends_with(".shard") || n == super::writer::MARKER) {
-        let missing = format!("it has no {FILE_NAME}; run the same convert again with --resume to finish it");
+    if names.iter().any(|n| n.ends_with(".shard") || n == MARKER) {
+        let missing = format!("it has no {FILE_NAME}");
         return Error::Incomplete { path: dir.into(), missing };
     }
     Error::NotASet { path: dir.into(), got: format!("a directory without {FILE_NAME} and shards") }

@@ -1,57 +1,57 @@
-//! A shard's file, mapped: the one place where memory mapping, and the `unsafe` that it takes, lives.
+//! A memory-mapped shard file. The `unsafe` of memory mapping is in this module only.
 //!
-//! The map pins pages and reads them ahead. What a long run needs of the file it copies ([`MappedFile::read`]): a file
-//! that is cut short, or a disk that fails, is then an error, where a look through the map would end the process.
+//! The mapping serves to lock pages in memory and to read ahead. Training copies bytes out of the file instead
+//! ([`MappedFile::read`]): if the file is cut short or the disk fails, that returns an error, whereas reading through
+//! the mapping would kill the process.
 
 #![allow(unsafe_code)]
 
+use crate::error::{BaseFault, Error, Result, ShardFault};
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::{Advice, Mmap};
 
-use crate::error::{Error, Result};
-
-/// A file mapped for reading.
+/// A file that is mapped for reading.
 #[derive(Debug)]
-pub struct MappedFile {
+pub(crate) struct MappedFile {
     path: PathBuf,
     file: File,
     map: Mmap,
 }
 
 impl MappedFile {
-    /// Maps all of `path`.
+    /// Maps the whole file.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be opened or mapped.
-    pub fn open(path: &Path) -> Result<MappedFile> {
+    /// [`tonic_base::Error::Io`] if it cannot be opened or mapped.
+    pub(crate) fn open(path: &Path) -> Result<MappedFile> {
         let file = File::open(path).map_err(Error::io(path, "open the shard"))?;
-        // SAFETY: the mapping is private to reading and lives as long as the file handle beside it. A shard is never
-        // changed in place by this program (it is replaced by a rename, which leaves mappings alone). If another
-        // program overwrites it, readers see the new bytes, which their checksum refuses. If another program cuts it
-        // short, reading the map past the end raises SIGBUS; `bytes` asks the system for the length first, which
-        // leaves the moment between that and the read, and `read` leaves none.
+        // SAFETY: the mapping is read-only and lives as long as the file handle next to it. This program never changes
+        // a shard in place: it replaces it by a rename, which leaves mappings intact. If another program overwrites the
+        // file, readers see the new bytes and their checksum refuses them. If another program cuts the file short,
+        // reading the mapping beyond the new end raises SIGBUS. `bytes` checks the length first, so only a cut between
+        // that check and the access can do this. `read` doesn't use the mapping.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path, "map the shard"))?;
         Ok(MappedFile { path: path.into(), file, map })
     }
 
-    /// The file's path.
-    pub fn path(&self) -> &Path {
+    /// Path of the file.
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its bytes when it was mapped.
-    pub fn len(&self) -> u64 {
+    /// Length in bytes when the file was mapped.
+    pub(crate) fn len(&self) -> u64 {
         self.map.len() as u64
     }
 
-    /// All of its bytes, if the file still has them.
+    /// All bytes of the file.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if it was cut short after it was mapped.
-    pub fn bytes(&self) -> Result<&[u8]> {
+    /// [`Error::Corrupt`] if the file is shorter than when it was mapped; [`tonic_base::Error::Io`].
+    pub(crate) fn bytes(&self) -> Result<&[u8]> {
         let now = self.file.metadata().map_err(Error::io(&self.path, "ask for the length"))?.len();
         if now < self.map.len() as u64 {
             return Err(Error::corrupt(&self.path, "file length", format!("{} bytes", self.map.len()), now));
@@ -59,11 +59,11 @@ impl MappedFile {
         Ok(&self.map)
     }
 
-    /// Copies a range of its bytes in place of what `out` had.
+    /// Replaces the content of `out` with a byte range of the file.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if it was cut short after it was mapped, [`Error::Io`].
-    pub fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<()> {
+    /// [`Error::Corrupt`] if the file is shorter than when it was mapped; [`tonic_base::Error::Io`].
+    pub(crate) fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<()> {
         out.clear();
         #[cfg(unix)]
         {
@@ -76,28 +76,28 @@ impl MappedFile {
         }
         #[cfg(not(unix))]
         {
-            // A mapped file cannot be cut short there.
+            // Outside Unix the system refuses to cut a mapped file short.
             out.extend_from_slice(&self.bytes()?[range.start as usize..range.end as usize]);
             Ok(())
         }
     }
 
-    /// Reads the file's pages into memory and keeps them there.
+    /// Reads the file's pages into memory and locks them there (`mlock`).
     ///
     /// # Errors
-    /// The system's, where a limit forbids it.
-    pub fn pin(&self) -> std::io::Result<()> {
+    /// The error of the operating system if the limit on locked memory is too low.
+    pub(crate) fn pin(&self) -> std::io::Result<()> {
         self.map.lock()
     }
 
-    /// Asks the system to read the file ahead. A refusal costs speed only, so it is not reported.
-    pub fn read_ahead(&self) {
+    /// Asks the system to read the file ahead. If it refuses, reading is only slower, so the error is ignored.
+    pub(crate) fn read_ahead(&self) {
         let _ = self.map.advise(Advice::WillNeed);
     }
 }
 
-/// Bytes that this process may lock in memory (`ulimit -l`); `None` where there is no limit or it cannot be asked for.
-pub fn lock_limit() -> Option<u64> {
+/// Maximum number of bytes that this process may lock in memory (`ulimit -l`); `None` if unlimited or unknown.
+pub(crate) fn lock_limit() -> Option<u64> {
     #[cfg(unix)]
     return rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
     #[cfg(not(unix))]

@@ -1,15 +1,15 @@
 //! The order of an epoch: a permutation of a set's samples that is computed, not stored.
 //!
-//! Chunks are dealt into slots at random, consecutive slots make a window of about 8,192 samples, and the samples of a
-//! window are permuted among themselves. A reader therefore decodes each chunk once an epoch, in memory for one window,
-//! and a set of one window has a permutation of all its samples. The formulas are in the format's section "Order".
+//! Chunks are shuffled into slots. Consecutive slots with about 8,192 samples in total are a window, and the samples of
+//! a window are shuffled among themselves. A reader decodes each chunk once per epoch and keeps one window in memory. A
+//! set that fits into one window is shuffled completely. FORMAT.md, "Order", has the formulas.
 
 use std::ops::Range;
 
-/// The samples that a window is to have.
+/// Number of samples that a window has at most, unless a single chunk has more.
 pub const WINDOW_SAMPLES: u32 = 8192;
 
-/// An epoch's permutation, a function of (set id, seed, epoch).
+/// Permutation of an epoch: a function of set id, seed and epoch number.
 #[derive(Clone, Debug)]
 pub struct Order {
     base: [u8; 48],
@@ -18,27 +18,27 @@ pub struct Order {
     chunks: u32,
     window_chunks: u32,
     slots: Permutation,
-    /// The slot of the set's last chunk, the only one that may be short.
+    /// Slot of the set's last chunk, the only chunk that may have fewer than `chunk_samples` samples.
     short_slot: u32,
 }
 
-/// Consecutive slots whose samples are permuted among themselves.
+/// Consecutive slots whose samples are shuffled among themselves.
 #[derive(Clone, Debug)]
 pub struct Window {
-    /// Positions of the epoch that it covers.
+    /// Positions in the epoch that the window covers.
     pub positions: Range<u64>,
-    /// The chunks in its slots, in order.
+    /// Number of the chunk in each slot.
     pub chunks: Vec<u32>,
-    /// Samples before each of its slots, and the sum.
+    /// Number of samples before each slot, and the total.
     starts: Vec<u32>,
     permutation: Permutation,
 }
 
 impl Order {
-    /// The order of `samples` samples in chunks of `chunk_samples`.
+    /// Order of `samples` samples in chunks of `chunk_samples`.
     ///
     /// # Panics
-    /// If there are no samples a chunk, or 2^32 chunks or more.
+    /// If `chunk_samples` is 0, or if there are 2^32 chunks or more.
     pub fn new(set_id: [u8; 32], samples: u64, chunk_samples: u32, seed: u64, epoch: u64) -> Order {
         let chunks = u32::try_from(samples.div_ceil(u64::from(chunk_samples))).expect("fewer than 2^32 chunks");
         let mut base = [0; 48];
@@ -51,15 +51,15 @@ impl Order {
         Order { base, samples, chunk_samples: chunk_samples.into(), chunks, window_chunks, slots, short_slot }
     }
 
-    /// How many windows the epoch has.
+    /// Number of windows in the epoch.
     pub fn windows(&self) -> u32 {
         self.chunks.div_ceil(self.window_chunks)
     }
 
-    /// Window `w`.
+    /// Window number `w`, from 0.
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If `w` is not below [`Order::windows`].
     pub fn window(&self, w: u32) -> Window {
         assert!(w < self.windows());
         let slots = w * self.window_chunks..((w + 1) * self.window_chunks).min(self.chunks);
@@ -75,7 +75,7 @@ impl Order {
         }
     }
 
-    /// All that an implementation elsewhere, on a GPU, needs to compute it.
+    /// The constants of the formula, for another implementation, such as the GPU's.
     pub fn parts(&self) -> OrderParts {
         OrderParts {
             slots: self.slots.clone(),
@@ -87,22 +87,23 @@ impl Order {
         }
     }
 
-    /// Samples that the last chunk has not.
+    /// How many samples the last chunk is short of `chunk_samples`.
     fn missing(&self) -> u64 {
         u64::from(self.chunks) * self.chunk_samples - self.samples
     }
 
-    /// Samples in the slots before `slot`.
+    /// Number of samples in the slots before `slot`.
     fn samples_before(&self, slot: u32) -> u64 {
         u64::from(slot) * self.chunk_samples - if slot > self.short_slot { self.missing() } else { 0 }
     }
 }
 
 impl Window {
-    /// The slot (an index into `chunks`) and the sample inside its chunk at `position` of the epoch.
+    /// The sample at `position` of the epoch, as (slot, index of the sample inside its chunk). The slot is an index
+    /// into `chunks`.
     ///
     /// # Panics
-    /// If the position is not one of this window.
+    /// If `position` is not in `positions`.
     pub fn at(&self, position: u64) -> (usize, usize) {
         assert!(self.positions.contains(&position));
         let place = self.permutation.at((position - self.positions.start) as u32);
@@ -111,31 +112,32 @@ impl Window {
     }
 }
 
-/// What an [`Order`] is computed from.
+/// The constants from which an [`Order`] is computed.
 #[derive(Clone, Debug)]
 pub struct OrderParts {
-    /// Which chunk is in which slot.
+    /// Maps slots to chunks.
     pub slots: Permutation,
-    /// Of each window, which of its slots' samples is at which position.
+    /// For each window, maps positions to samples. Both are counted from the start of the window.
     pub within: Vec<Permutation>,
-    /// Samples of a chunk.
+    /// Samples per chunk.
     pub chunk_samples: u32,
-    /// Samples that the last chunk has not.
+    /// How many samples the last chunk is short of `chunk_samples`.
     pub missing: u32,
-    /// Slots of a window.
+    /// Slots per window.
     pub window_chunks: u32,
-    /// The slot of the last chunk.
+    /// Slot of the last chunk.
     pub short_slot: u32,
 }
 
-/// A keyed permutation of 0..n: eight Feistel rounds over the least even number of bits, walked until inside.
+/// A keyed permutation of 0..n: an eight-round Feistel network over 2 * `half_bits` bits. Results of n or more are
+/// permuted again until they are below n (cycle walking).
 #[derive(Clone, Debug)]
 pub struct Permutation {
-    /// Of each round.
+    /// Key of each round.
     pub key: [u32; 8],
-    /// Half of the bits.
+    /// Half the number of bits: the smallest b >= 1 with 4^b >= n.
     pub half_bits: u32,
-    /// How many.
+    /// Size of the permuted range.
     pub n: u32,
 }
 
@@ -165,7 +167,7 @@ impl Permutation {
     }
 }
 
-/// The finaliser of MurmurHash3, 32 bits.
+/// The 32-bit finalizer of MurmurHash3.
 fn mix(mut h: u32) -> u32 {
     h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
     h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
@@ -218,10 +220,11 @@ mod tests {
         assert_ne!(first, epoch(1000, 64, 1, 0));
     }
 
-    /// The first positions of one epoch, so that a change of the order cannot pass unseen: it is part of the format.
+    /// The order is part of the format, so its first positions are fixed here.
     #[test]
     fn is_frozen() {
-        // From an implementation of FORMAT.md in Python. One window, and five of which one is short.
+        // Expected values from a Python implementation of FORMAT.md. The first set has one window, the second has five,
+        // one of them short.
         assert_eq!(epoch(1000, 64, 7, 2)[..8], [268, 722, 493, 322, 13, 600, 555, 627]);
         let windows = epoch(20_001, 5000, 7, 2);
         assert_eq!(windows[..4], [2380, 2780, 3314, 3834]);
@@ -231,7 +234,7 @@ mod tests {
 
     #[test]
     fn spreads_samples_evenly() {
-        // Mean displacement of a uniform permutation of n is n / 3; a weak one leaves neighbours together.
+        // In a uniform permutation of n, a sample moves by n / 3 on average. A weak one leaves neighbours together.
         let order = epoch(4096, 64, 1, 0);
         let n = order.len() as f64;
         let moved = order.iter().enumerate().map(|(i, &s)| (i as f64 - s as f64).abs()).sum::<f64>() / n;

@@ -1,36 +1,30 @@
-//! A chunk as it is kept for training: decompressed, checked, and its entries still packed.
+//! A chunk as training keeps it: decompressed and checked, with its entries still packed.
 //!
-//! Packed, a set takes half the memory of its columns, and what is made of a sample, columns or dense frames, is made in
-//! one pass over bytes that were never copied.
+//! Packed entries take half the memory of columns. A sample is unpacked to columns or to dense frames in one pass,
+//! without an intermediate copy.
 
 use std::ops::Range;
 
-use super::body::{Fault, Located, cells_fault, locate};
-use super::entries::{add_cells, add_counts, count_of, gap_of};
-use super::layout::SetLayout;
-use crate::frames::{ColumnBuf, FrameShape, SparseFrames, Width, Widths};
+use crate::body::{Fault, Located, Start, cells_fault, locate, read_table};
+use crate::chunk::Chunk;
+use crate::entries::{add_cells, add_counts, count_of, gap_of};
+use crate::frames::{FrameShape, SparseFrames, Width, Widths};
+use crate::layout::SetLayout;
+use crate::planes::Planes;
 
-/// Dense numbers that are zeroed at a time, before their frames are written: they are still in the L1 cache then.
+/// How many numbers of a dense sample are zeroed at a time, just before their frames are written. So few stay in the L1
+/// cache.
 const ZEROED: usize = 4096;
 
-/// A group of samples, decompressed.
+/// A decompressed group of samples.
 #[derive(Clone, Debug)]
 pub struct PackedChunk {
-    /// The decoded form of FORMAT.md.
-    pub(super) body: Vec<u8>,
-    pub(super) at: Located,
-    pub(super) widths: Widths,
+    /// Decoded bytes as FORMAT.md specifies them.
+    pub(crate) body: Vec<u8>,
+    at: Located,
+    widths: Widths,
     shape: FrameShape,
     starts: Vec<Start>,
-}
-
-/// Where a sample begins in each of the columns.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Start {
-    pub(super) frames: u32,
-    pub(super) entries: u32,
-    pub(super) long_gaps: u32,
-    pub(super) large_counts: u32,
 }
 
 /// One sample of a chunk, borrowed.
@@ -39,73 +33,60 @@ pub struct PackedSample<'a> {
     frame_sizes: Planes<'a>,
     entries: &'a [u8],
     long_gaps: Planes<'a>,
-    /// In surfaces, the values.
+    /// The float32 values if the frames are surfaces.
     large_counts: Planes<'a>,
     widths: Widths,
     shape: FrameShape,
 }
 
-/// Part of a column of byte planes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Planes<'a> {
-    planes: &'a [u8],
-    /// Numbers of the whole column, which is the distance from plane to plane.
-    stride: usize,
-    start: usize,
-    end: usize,
-}
-
 impl PackedChunk {
-    /// No samples; a place to decode into.
+    /// Creates an empty chunk to decode into.
     pub fn new(layout: &SetLayout) -> PackedChunk {
         let (at, starts) = (Located::default(), vec![Start::default()]);
         PackedChunk { body: Vec::new(), at, widths: layout.widths, shape: layout.shape, starts }
     }
 
-    /// Finds the columns of the decoded bytes, and checks all but that cells are inside the frame, which is checked
-    /// as they are unpacked.
-    pub(super) fn index(&mut self, layout: &SetLayout, samples: u32) -> Result<(), Fault> {
+    /// Finds the columns in `body` and checks everything except that cells are inside the frame: unpacking checks that.
+    pub(crate) fn index(&mut self, layout: &SetLayout, samples: u32) -> Result<(), Fault> {
         (self.widths, self.shape) = (layout.widths, layout.shape);
         let located = locate(&self.body, layout, samples, &mut self.starts);
         self.at = located.inspect_err(|_| self.starts.truncate(1))?;
         Ok(())
     }
 
-    /// Forgets the samples and keeps the memory.
-    pub(super) fn clear(&mut self) {
+    /// Removes all samples and keeps the memory.
+    pub(crate) fn clear(&mut self) {
         self.body.clear();
         self.starts.truncate(1);
     }
 
-    /// How many samples.
+    /// Number of samples.
     pub fn len(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// Whether there are none.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The class of sample `i`, [`super::codec::NO_LABEL`] where there is none.
+    /// Class of sample `i`, or [`NO_LABEL`](crate::chunk::NO_LABEL).
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If `i` is not below [`PackedChunk::len`].
     pub fn label(&self, i: usize) -> u32 {
         let label = &self.body[self.at.labels.clone()][4 * i..4 * i + 4];
         label.iter().rev().fold(0, |n, &byte| n << 8 | u32::from(byte))
     }
 
-    /// Sample `i`.
+    /// Sample `i`, borrowed.
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If `i` is not below [`PackedChunk::len`].
     pub fn sample(&self, i: usize) -> PackedSample<'_> {
         let (from, to, all) = (self.starts[i], self.starts[i + 1], self.starts[self.len()]);
-        let planes = |column: &Range<usize>, stride: u32, start: u32, end: u32| Planes {
-            start: start as usize,
-            end: end as usize,
-            ..Planes::of(&self.body[column.clone()], stride as usize)
+        let planes = |column: &Range<usize>, stride: u32, start: u32, end: u32| {
+            Planes::of(&self.body[column.clone()], stride as usize).slice(start, end)
         };
         let at = &self.at;
         PackedSample {
@@ -118,9 +99,20 @@ impl PackedChunk {
         }
     }
 
-    /// What is wrong with a chunk that has a sample whose cells are not all inside the frame.
-    pub(super) fn cells_fault(&self) -> Fault {
+    /// Fault of a chunk that has a cell outside the frame.
+    pub(crate) fn cells_fault(&self) -> Fault {
         cells_fault(self.shape.cells())
+    }
+
+    /// Unpacks all samples with their labels, flags, ledgers and extra columns. Replaces the content of `chunk`.
+    pub(crate) fn unpack(&self, chunk: &mut Chunk) -> Result<(), Fault> {
+        read_table(&self.body, &self.at, &mut chunk.table);
+        let out = &mut chunk.frames;
+        if out.widths() != self.widths {
+            *out = SparseFrames::new(self.widths);
+        }
+        out.clear();
+        if self.samples().all(|sample| sample.unpack(out)) { Ok(()) } else { Err(self.cells_fault()) }
     }
 
     /// All samples, in order.
@@ -128,29 +120,29 @@ impl PackedChunk {
         (0..self.len()).map(|i| self.sample(i))
     }
 
-    /// Its size in memory.
+    /// Size in memory in bytes.
     pub fn bytes(&self) -> usize {
         size_of::<PackedChunk>() + self.body.capacity() + self.starts.capacity() * size_of::<Start>()
     }
 
-    /// What [`PackedChunk::bytes`] of a chunk of so many samples and decoded bytes will be.
+    /// Predicts [`PackedChunk::bytes`] from the number of samples and the decoded size in bytes.
     pub fn bytes_of(samples: u32, decoded: u32) -> u64 {
         size_of::<PackedChunk>() as u64 + u64::from(decoded) + (u64::from(samples) + 1) * size_of::<Start>() as u64
     }
 }
 
 impl PackedSample<'_> {
-    /// T, the number of frames.
+    /// Number of frames, T.
     pub fn frames(&self) -> usize {
         self.frame_sizes.len()
     }
 
-    /// Occupied cells over all frames.
+    /// Number of occupied cells in all frames.
     pub fn entries(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether every cell is inside the frame.
+    /// Whether all cells are inside the frame.
     pub fn fits(&self) -> bool {
         match self.long_gaps.bytes() {
             Some(gaps) => self.gaps_fit(gaps.iter().copied().map(u32::from)),
@@ -167,7 +159,8 @@ impl PackedSample<'_> {
         })
     }
 
-    /// Appends the sample's columns; whether every cell is inside the frame. What has been appended is of no use if not.
+    /// Appends the sample to `frames`. Returns whether all cells are inside the frame; if not, discard what was
+    /// appended.
     pub fn unpack(&self, frames: &mut SparseFrames) -> bool {
         self.frame_sizes.append_to(&mut frames.frame_sizes);
         let (sizes, cells) = (self.sizes(), self.shape.cells());
@@ -187,8 +180,8 @@ impl PackedSample<'_> {
         inside
     }
 
-    /// Writes the sample into `out`, dense float32 (T, P, H, W), all of it: frames beyond its end are left out, and what
-    /// is beyond the sample's becomes 0. Whether every cell is inside the frame.
+    /// Writes the sample into `out` as dense float32, (T, P, H, W). The length of `out` sets T: shorter samples are
+    /// padded with zeros, longer ones are cut. Returns whether all written cells are inside the frame.
     pub fn write_dense(&self, out: &mut [f32]) -> bool {
         let (gaps, large) = (self.long_gaps, self.large_counts);
         if self.widths.counts == Width::F32 {
@@ -196,7 +189,7 @@ impl PackedSample<'_> {
             return self.write_values(out, gaps.iter(), |_| f32::from_bits(values.next().unwrap_or(0)));
         }
         match (gaps.bytes(), large.bytes()) {
-            // Slices leave registers to the loop.
+            // Slices instead of [`Planes`] leave more registers to the loop.
             (Some(gaps), Some(large)) => {
                 let mut large = large.iter().copied().map(u32::from);
                 self.write_values(out, gaps.iter().copied().map(u32::from), |byte| count_of(byte, &mut large) as f32)
@@ -236,91 +229,38 @@ impl PackedSample<'_> {
         true
     }
 
-    /// The occupied cells of each frame; they add up to the entries, which was checked.
+    /// Number of occupied cells in each frame. Their sum equals the number of entries: `locate` has checked it.
     fn sizes(&self) -> impl Iterator<Item = usize> {
         self.frame_sizes.iter().map(|size| size as usize)
     }
 }
 
-/// Not inlined, where the compiler makes it one call that sets memory, and no loop.
+/// Sets all numbers to 0. Not inlined, because the compiler then emits one `memset` instead of a loop.
 #[inline(never)]
 fn zero(out: &mut [f32]) {
     out.fill(0.0);
 }
 
-impl<'a> Planes<'a> {
-    /// A whole column of so many numbers.
-    pub(super) fn of(planes: &'a [u8], numbers: usize) -> Planes<'a> {
-        Planes { planes, stride: numbers, start: 0, end: numbers }
-    }
-
-    fn len(self) -> usize {
-        self.end - self.start
-    }
-
-    /// The bytes themselves, where a number is one.
-    fn bytes(self) -> Option<&'a [u8]> {
-        (self.planes.len() == self.stride).then(|| &self.planes[self.start..self.end])
-    }
-
-    /// Its numbers; a float's are its bits.
-    pub(super) fn iter(self) -> impl Iterator<Item = u32> + use<'a> {
-        (self.start..self.end).map(move |at| {
-            let low = self.planes[at].into();
-            if self.stride == self.planes.len() { low } else { low | self.high_bytes(at) }
-        })
-    }
-
-    /// What the planes after the first have of a number.
-    fn high_bytes(self, at: usize) -> u32 {
-        let planes = self.planes.chunks_exact(self.stride).skip(1);
-        planes.zip([8, 16, 24]).fold(0, |number, (plane, shift)| number | u32::from(plane[at]) << shift)
-    }
-
-    /// The sum of some of its numbers.
-    pub(super) fn sum(self, range: Range<usize>) -> u64 {
-        let part = Planes { start: range.start, end: range.end, ..self };
-        match part.bytes() {
-            // Chunks whose sum fits 32 bits: vectors of four.
-            Some(bytes) => {
-                bytes.chunks(1 << 16).map(|some| u64::from(some.iter().map(|&b| u32::from(b)).sum::<u32>())).sum()
-            }
-            None => part.iter().map(u64::from).sum(),
-        }
-    }
-
-    fn append_to(self, column: &mut ColumnBuf) {
-        match (column, self.bytes()) {
-            (ColumnBuf::U8(to), Some(bytes)) => to.extend_from_slice(bytes),
-            (ColumnBuf::U8(to), None) => to.extend(self.iter().map(|n| n as u8)),
-            (ColumnBuf::U16(to), _) => to.extend(self.iter().map(|n| n as u16)),
-            (ColumnBuf::U32(to), _) => to.extend(self.iter()),
-            (ColumnBuf::F32(to), _) => to.extend(self.iter().map(f32::from_bits)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::body::write_body;
-    use super::super::codec::Chunk;
-    use super::super::ledger::Ledger;
     use super::*;
+    use crate::body::write_body;
     use crate::frames::Column;
+    use crate::ledger::Ledger;
 
     fn layout(width: u32, counts: Width) -> SetLayout {
         let shape = FrameShape { polarities: 1, height: 1, width };
         SetLayout { shape, widths: Widths::of(shape, counts), chunk_samples: 4, extras: 0, recipe_id: [0; 32] }
     }
 
-    /// The chunk's bytes, indexed as a chunk of `layout`.
+    /// Encodes the chunk and indexes its bytes as a chunk of `layout`.
     fn packed(chunk: &Chunk, layout: &SetLayout) -> Result<PackedChunk, Fault> {
         let mut packed = PackedChunk::new(layout);
         write_body(chunk, &mut packed.body);
         packed.index(layout, chunk.len() as u32).map(|()| packed)
     }
 
-    /// Two samples with gaps and counts around what the fields hold, and frames without an entry.
+    /// Two samples whose gaps and counts lie around the limits of the packed fields, with empty frames.
     fn chunk(width: u32, counts: Width) -> Chunk {
         let mut chunk = Chunk::new(layout(width, counts).widths, 0);
         let largest = counts.max();
@@ -362,7 +302,7 @@ mod tests {
         }
     }
 
-    /// What a body that was not decompressed has been given too much.
+    /// Unused capacity of a body that was not decompressed.
     fn spare(packed: &PackedChunk) -> u64 {
         (packed.body.capacity() - packed.body.len()) as u64
     }

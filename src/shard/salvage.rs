@@ -1,13 +1,14 @@
-//! What can still be read of a damaged shard: nothing is believed but what the hashes prove.
+//! Recovers chunks from a damaged shard. A chunk counts only if its hashes prove it.
 
 use std::path::Path;
 
-use super::codec::{Chunk, ChunkName, Decoder, EncodedChunk, check_chunk};
-use super::layout::{ChunkRecord, HEADER_BYTES, MAX_DECODED_BYTES, RECORD_BYTES, SetLayout, ShardHead, read_record};
-use super::manifest::SetDescription;
-use super::map::MappedFile;
+use crate::chunk::Chunk;
+use crate::codec::{ChunkName, Decoder, EncodedChunk, check_chunk};
+use crate::description::SetDescription;
+use crate::layout::{ChunkRecord, HEADER_BYTES, MAX_DECODED_BYTES, RECORD_BYTES, SetLayout, ShardHead, read_record};
+use crate::map::MappedFile;
 
-/// A shard's file as it is, with the index records where the format has them; both may be missing or wrong.
+/// A damaged shard file and its index records. The file may be missing and the records may be wrong.
 #[derive(Debug)]
 pub struct Salvage {
     map: Option<MappedFile>,
@@ -15,7 +16,8 @@ pub struct Salvage {
 }
 
 impl Salvage {
-    /// Takes what there is at `path` of a shard of `chunks` chunks.
+    /// Opens the file at `path`, which should hold a shard of `chunks` chunks. Never fails: what cannot be read is
+    /// missing.
     pub fn open(path: &Path, chunks: usize) -> Salvage {
         let map = MappedFile::open(path).ok();
         let bytes = map.as_ref().and_then(|map| map.bytes().ok()).unwrap_or_default();
@@ -24,12 +26,12 @@ impl Salvage {
         Salvage { map, records }
     }
 
-    /// What the index says of chunk `k`, if the file is so long.
+    /// Index record of chunk `k`, unchecked; `None` if the file is too short to have it.
     pub fn record(&self, k: usize) -> Option<ChunkRecord> {
         self.records.get(k).copied()
     }
 
-    /// The bytes that a record means, if they are in the file.
+    /// The stored bytes that `record` points to, unchecked; `None` if they aren't in the file.
     pub fn stored(&self, record: &ChunkRecord) -> Option<&[u8]> {
         let bytes = self.map.as_ref()?.bytes().ok()?;
         let end = record.offset.checked_add(record.stored_bytes)?;
@@ -37,7 +39,7 @@ impl Salvage {
     }
 }
 
-/// Proves chunks of a set; keeps its decoder and buffer.
+/// Checks candidates for chunks of a set. It reuses its decoder and buffer.
 pub struct Prover<'a> {
     description: &'a SetDescription,
     layout: SetLayout,
@@ -46,13 +48,14 @@ pub struct Prover<'a> {
 }
 
 impl<'a> Prover<'a> {
-    /// For the chunks of the set that `description` describes.
+    /// Creates a prover for the set with this description.
     pub fn new(description: &'a SetDescription) -> Prover<'a> {
         let chunk = Chunk::new(description.widths, description.extras.len());
         Prover { description, layout: description.layout(), decoder: Decoder::new(), chunk }
     }
 
-    /// Chunk `number`, if `stored` is what `record` says, whole, and of the expected identity where one is given.
+    /// Returns chunk `number` if `stored` decodes to a valid chunk that matches `record`, and `expected` if an identity
+    /// is given.
     pub fn prove(
         &mut self,
         number: u64,
@@ -72,13 +75,13 @@ impl<'a> Prover<'a> {
         Some(EncodedChunk { stored: stored.to_vec(), record })
     }
 
-    /// The content of the chunk that was proved last.
+    /// Content of the chunk that [`Prover::prove`] returned last.
     pub fn chunk(&self) -> &Chunk {
         &self.chunk
     }
 }
 
-/// In place of a chunk of which nothing is left: it keeps its samples' places, and cannot be read.
+/// A placeholder of zeros for a lost chunk. It keeps the numbers of all other samples. Reading it is an error.
 pub fn hole(number: u64, description: &SetDescription, known: Option<ChunkRecord>, identity: [u8; 32]) -> EncodedChunk {
     let samples = description.samples_of(number..number + 1);
     let samples = (samples.end - samples.start) as u32;
@@ -89,12 +92,12 @@ pub fn hole(number: u64, description: &SetDescription, known: Option<ChunkRecord
     EncodedChunk { stored: vec![0; record.stored_bytes as usize], record }
 }
 
-/// How many chunks shard `number` has.
+/// Number of chunks in shard `number`.
 pub fn shard_chunks(description: &SetDescription, number: u64) -> usize {
     description.shard_place(number).samples.div_ceil(description.chunk_samples) as usize
 }
 
-/// Whether a head is that of shard `number` of the set.
+/// Whether `head` is the head of shard `number` of the described set.
 pub fn belongs(head: &ShardHead, description: &SetDescription, number: u64) -> bool {
     head.layout == description.layout()
         && head.place == description.shard_place(number)

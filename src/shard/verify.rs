@@ -1,19 +1,22 @@
-//! Is a set whole? Everything that the format promises, held against the bytes.
+//! Verifies a set: compares everything that the format requires with the bytes on disk.
 
+use crate::chunk::Chunk;
+use crate::codec::Decoder;
+use crate::error::{Error, Result, ShardFault};
+use crate::manifest::{Manifest, Totals, set_id};
+use crate::reader::{ShardSet, open_shards};
+use crate::shard::Shard;
 use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::codec::{Chunk, Decoder};
-use super::manifest::{Manifest, Totals, set_id};
-use super::reader::{Shard, ShardSet, open_shards};
-use crate::error::{Error, Result};
-use crate::progress::Progress;
+use tonic_base::Progress;
 
-/// Checks every chunk of an open set: checksums, identities, content, padding, and the manifest's sums.
+/// Verifies every chunk of an open set, and the totals and the set id in the manifest. Returns all errors, in the order
+/// of the chunks.
 ///
-/// Returns every fault found, in the order of the chunks.
-/// (Opening the set has checked the manifest, the shards' sizes, heads and indexes: that is `verify --quick`.)
+/// Opening the set has already checked the manifest and the shards' sizes, headers and indexes, which is all that
+/// `verify --quick` does.
 pub fn verify(set: &ShardSet, progress: &Progress) -> Vec<Error> {
     let manifest = set.manifest();
     let classes = manifest.description.classes.len();
@@ -31,9 +34,11 @@ pub fn verify(set: &ShardSet, progress: &Progress) -> Vec<Error> {
     faults
 }
 
-/// Checks whatever there is of a set; with `progress`, which is asked for by the number of samples, every chunk too.
+/// Verifies the set in `dir`, also if parts of it are missing or damaged. Returns all errors found; if the manifest
+/// cannot be read, only that one.
 ///
-/// Returns every fault found, that of the manifest alone where it cannot be read.
+/// Without `progress`, chunks are not read. `progress` is called with the number of samples and starts the progress
+/// bar.
 pub fn verify_dir(dir: &Path, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec<Error> {
     let manifest = match Manifest::read(dir) {
         Ok(manifest) => manifest,
@@ -60,7 +65,8 @@ pub fn verify_dir(dir: &Path, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec
     faults
 }
 
-/// Checks every chunk of some shards on all cores: for each its number in the set, and its sums or its fault.
+/// Verifies every chunk of some shards on all cores. Returns one item per chunk: its number in the set, and its totals
+/// or its error.
 pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Vec<(u64, Result<Totals>)> {
     let fresh = || (Decoder::new(), None);
     let check = |(decoder, chunk): &mut (Decoder, Option<Chunk>), (shard, k): (&Shard, usize)| {
@@ -78,7 +84,7 @@ pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Ve
     all.into_par_iter().map_init(fresh, check).collect()
 }
 
-/// The manifest's own words, held against what the chunks add up to.
+/// Compares the totals and the set id in the manifest with those of the chunks.
 fn check_sums(set: &ShardSet, totals: &Totals) -> Option<Error> {
     let manifest = set.manifest();
     let path = set.dir().join(super::manifest::FILE_NAME);

@@ -1,40 +1,38 @@
-//! Writing a set so that a kill, a full disk or a second writer never leaves half of one.
+//! Writes a set so that a kill, a full disk or a second writer never leaves a half-written one.
 //!
-//! Shards are published one by one, the manifest last. While a set is being written its directory holds a marker that
-//! says what is being made of what, so that a resume can refuse to continue another conversion, and a lock, so that a
-//! second writer is turned away.
+//! Shards are published one by one, the manifest last. Until then the directory holds a lock, which keeps a second
+//! writer out, and a marker that describes the set, so that a resume refuses to continue a different conversion.
 
+use crate::chunk::Chunk;
+use crate::codec::{Decoder, EncodedChunk};
+use crate::description::{Id, MARKER, SetDescription, shard_name};
+use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::layout::{ChunkRecord, ShardHead, aligned};
+use crate::manifest;
+use crate::manifest::{Manifest, ShardEntry, Totals, identity_of};
+use crate::shard::Shard;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use tonic_base::{DirLock, Draft, drafted, publish, remove_file};
 
 use serde::{Deserialize, Serialize};
 
-use super::codec::{Chunk, Decoder, EncodedChunk};
-use super::layout::{ChunkRecord, ShardHead, aligned};
-use super::manifest::{self, Id, Manifest, SetDescription, ShardEntry, Totals, identity_of, shard_name};
-use super::reader::Shard;
-use crate::error::{Error, Result};
-use crate::lock::DirLock;
-use crate::publish::{Draft, drafted, publish, remove};
+/// What an interrupted writer has kept.
+pub const KEPT: &str = "complete shards are kept";
 
-/// The marker's file name.
-pub const MARKER: &str = ".incomplete.json";
-/// What a writer that is interrupted leaves, and how to go on.
-pub const KEPT: &str = "complete shards are kept; run the same command with --resume to go on";
-
-/// What to do about what the output directory holds already.
+/// What to do if the output directory already holds files of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// Refuse it.
+    /// Return an error.
     Refuse,
-    /// Go on from the last complete shard.
+    /// Continue after the last complete shard.
     Resume,
-    /// Remove the set in it.
+    /// Remove the old set.
     Overwrite,
 }
 
 impl Existing {
-    /// What `--resume` and `--overwrite` ask for.
+    /// The choice for two flags: resume, or overwrite.
     pub fn asked(resume: bool, overwrite: bool) -> Existing {
         match (resume, overwrite) {
             (true, _) => Existing::Resume,
@@ -44,70 +42,69 @@ impl Existing {
     }
 }
 
-/// What the marker says.
+/// Content of the marker file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Marker {
-    /// What is being made.
+    /// Description of the set that is being written.
     #[serde(flatten)]
     description: SetDescription,
-    /// Of which samples of other sets, as a hash, where it is made of those.
+    /// If the set is made of samples of other sets: hash of the selection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     selection: Option<Id>,
 }
 
-/// A set's directory, locked for writing.
+/// Directory of a set, locked for writing.
 #[derive(Debug)]
 pub struct OutputDir {
     path: PathBuf,
-    /// Held, not read.
+    /// Keeps the lock until it is dropped.
     _lock: DirLock,
 }
 
 impl OutputDir {
-    /// Creates the directory where needed and takes its lock.
+    /// Creates the directory if needed, and locks it.
     ///
     /// # Errors
-    /// [`Error::Busy`], [`Error::Exists`] for a directory with a set in it under [`Existing::Refuse`], with a complete one
-    /// under [`Existing::Resume`], [`Error::Io`].
+    /// [`tonic_base::Error::Busy`] if another process is writing there. [`tonic_base::Error::Exists`] if the directory
+    /// holds shards or a manifest under [`Existing::Refuse`], or a complete set under [`Existing::Resume`].
+    /// [`tonic_base::Error::Io`].
     pub fn open(path: &Path, existing: Existing) -> Result<OutputDir> {
         if path.exists() && !path.is_dir() {
-            return Err(Error::Exists { path: path.into(), remedy: "it is a file; give a directory" });
+            return Err(Error::exists(path, "it is a file; give a directory"));
         }
         std::fs::create_dir_all(path).map_err(Error::io(path, "create the directory"))?;
         let dir = OutputDir::lock(path)?;
         let complete = || path.join(manifest::FILE_NAME).exists() && !path.join(MARKER).exists();
         if existing == Existing::Resume && complete() {
             let remedy = "the set is complete, there is nothing to resume";
-            return Err(Error::Exists { path: path.into(), remedy });
+            return Err(Error::exists(path, remedy));
         }
-        // A marker or drafts alone are a conversion that ended before it had anything: nothing is lost by another.
+        // Hidden files (the marker, temporary files) come from a conversion that ended before its first shard.
+        // Replacing them loses nothing.
         let worth = |file: &PathBuf| !file.file_name().unwrap_or_default().to_string_lossy().starts_with('.');
         if existing == Existing::Refuse && dir.set_files()?.iter().any(worth) {
-            return Err(Error::Exists {
-                path: path.into(),
-                remedy: "--resume goes on with an interrupted convert, --overwrite replaces the set",
-            });
+            return Err(Error::exists(path, "it holds a set"));
         }
         Ok(dir)
     }
 
-    /// Takes the lock of a directory that is there, whatever is in it.
+    /// Locks an existing directory, whatever it holds.
     ///
     /// # Errors
-    /// [`Error::Busy`], [`Error::Io`].
+    /// [`tonic_base::Error::Busy`], [`tonic_base::Error::Io`].
     pub fn lock(path: &Path) -> Result<OutputDir> {
         Ok(OutputDir { path: path.into(), _lock: DirLock::take(path)? })
     }
 
-    /// The directory.
+    /// Path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What an interrupted conversion was making here.
+    /// Description of the unfinished set in this directory, if there is one.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Corrupt`].
+    /// [`tonic_base::Error::Io`]; [`Error::Corrupt`] if the marker cannot be parsed.
     pub fn unfinished(&self) -> Result<Option<SetDescription>> {
         Ok(self.marker()?.map(|marker| marker.description))
     }
@@ -123,13 +120,14 @@ impl OutputDir {
         Ok(Some(marker))
     }
 
-    /// Removes the set's files, the manifest first, so that no reader takes what is left for a set. Other files stay.
+    /// Removes the files of the set and leaves all others. The manifest goes first, so that no reader takes the rest
+    /// for a complete set.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`tonic_base::Error::Io`].
     pub fn clear(&self) -> Result<()> {
-        remove(&self.path.join(manifest::FILE_NAME))?;
-        self.set_files()?.iter().try_for_each(|file| remove(file))
+        remove_file(&self.path.join(manifest::FILE_NAME))?;
+        Ok(self.set_files()?.iter().try_for_each(|file| remove_file(file))?)
     }
 
     fn set_files(&self) -> Result<Vec<PathBuf>> {
@@ -146,18 +144,18 @@ impl OutputDir {
     }
 
     fn release(self) -> Result<()> {
-        remove(&self.path.join(MARKER))
+        Ok(remove_file(&self.path.join(MARKER))?)
     }
 }
 
-/// Whether a name is one that a writer gives: others' files in the directory are not to be touched.
+/// Whether a file of this name belongs to a set. Other files in the directory are left alone.
 fn is_set_file(name: &str) -> bool {
     let number = name.strip_suffix(".shard").unwrap_or_default();
     let shard = number.len() >= 5 && number.bytes().all(|b| b.is_ascii_digit());
     shard || name == manifest::FILE_NAME || name == MARKER
 }
 
-/// Writes a set's chunks, in order.
+/// Writes the chunks of a set, in order.
 #[derive(Debug)]
 pub struct SetWriter {
     dir: OutputDir,
@@ -169,18 +167,20 @@ pub struct SetWriter {
 }
 
 impl SetWriter {
-    /// Starts the set that `description` describes; with `resume`, after the shards of it that are complete already.
+    /// Starts to write the described set. With `resume`, an unfinished set in `dir` is continued after its complete
+    /// shards; otherwise all files of a set in `dir` are removed.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] where the directory holds the beginning of another set, [`Error::Io`].
+    /// [`Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Io`].
     pub fn start(dir: OutputDir, description: SetDescription, resume: bool) -> Result<SetWriter> {
         SetWriter::begin(dir, Marker { description, selection: None }, resume)
     }
 
-    /// As [`SetWriter::start`], for a set made of samples of other sets, which `selection` tells from any others.
+    /// Like [`SetWriter::start`], for a set made of samples of other sets. `selection` is a hash that identifies these
+    /// samples.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] where the directory holds the beginning of another set, [`Error::Io`].
+    /// [`Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Io`].
     pub fn start_selection(
         dir: OutputDir,
         description: SetDescription,
@@ -209,20 +209,20 @@ impl SetWriter {
         Ok(writer)
     }
 
-    /// The set that is being written.
+    /// Description of the set that is being written.
     pub fn description(&self) -> &SetDescription {
         &self.description
     }
 
-    /// The number of chunks that need not be made again.
+    /// Number of chunks written so far, including those kept from an interrupted conversion.
     pub fn chunks_done(&self) -> u64 {
         self.identities.len() as u64
     }
 
-    /// Appends the next chunk: its content, for the sums, and its bytes.
+    /// Appends the next chunk. `chunk` is its content, for the totals; `encoded` is its bytes.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`tonic_base::Error::Io`].
     pub fn write(&mut self, chunk: &Chunk, encoded: EncodedChunk) -> Result<()> {
         let draft = match &mut self.shard {
             Some(draft) => draft,
@@ -238,10 +238,10 @@ impl SetWriter {
         Ok(())
     }
 
-    /// Publishes the manifest. The set is complete.
+    /// Writes the manifest, which completes the set.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`tonic_base::Error::Io`].
     ///
     /// # Panics
     /// If chunks are missing.
@@ -253,12 +253,12 @@ impl SetWriter {
         Ok(manifest)
     }
 
-    /// Gives the directory back, to start over.
+    /// Stops writing and returns the directory, to start again.
     pub fn abandon(self) -> OutputDir {
         self.dir
     }
 
-    /// Reads back the shards that an interrupted conversion completed; the first that is not whole is made again.
+    /// Reads the shards that an interrupted conversion completed. Writing continues at the first that isn't intact.
     fn take_up_complete_shards(&mut self) -> Result<()> {
         let (mut decoder, classes) = (Decoder::new(), self.description.classes.len());
         for number in 0..self.description.shards() {
@@ -285,13 +285,14 @@ impl SetWriter {
     }
 }
 
-/// Refuses to go on with another set than was begun, and names the first field that differs.
+/// Returns an error that names the first field in which the new set differs from the unfinished one.
 fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
     let (mine, begun) = (of(mine), of(begun));
-    // What a user has changed comes first, before what follows from it.
+    // First the fields that a user changes, then those that follow from them.
     let fields = ["recipe", "samples", "sources"].map(String::from).into_iter();
-    let all = [&mine, &begun].into_iter().flat_map(|value| value.as_object()).flat_map(|object| object.keys().cloned());
+    let all =
+        [&mine, &begun].into_iter().filter_map(|value| value.as_object()).flat_map(|object| object.keys().cloned());
     match fields.chain(all).find(|field| mine.get(field) != begun.get(field)) {
         None => Ok(()),
         Some(field) => {
@@ -311,7 +312,7 @@ fn shard_entry(number: u64, head: &ShardHead) -> ShardEntry {
     }
 }
 
-/// A shard that is being written, beside its place until it is published.
+/// A shard that is being written. It is a temporary file until it is published.
 #[derive(Debug)]
 pub struct ShardDraft {
     draft: Draft,
@@ -322,13 +323,13 @@ pub struct ShardDraft {
 }
 
 impl ShardDraft {
-    /// A draft of shard `number` of the set that `description` describes.
+    /// Creates a temporary file for shard `number` of the described set.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`tonic_base::Error::Io`].
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If the set has no such shard.
     pub fn create(dir: &Path, description: &SetDescription, number: u64) -> Result<ShardDraft> {
         let path = dir.join(shard_name(number));
         let place = description.shard_place(number);
@@ -340,15 +341,15 @@ impl ShardDraft {
         Ok(ShardDraft { draft, path, head, chunks, end })
     }
 
-    /// Appends its next chunk.
+    /// Appends the next chunk of the shard.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`tonic_base::Error::Io`].
     pub fn append(&mut self, encoded: &EncodedChunk) -> Result<()> {
         self.head.chunks.push(ChunkRecord { offset: self.end, ..encoded.record });
         let unpadded = self.end + encoded.record.stored_bytes;
         self.end = aligned(unpadded);
-        let padding = [0; super::layout::ALIGNMENT];
+        let padding = [0; crate::layout::ALIGNMENT];
         self.draft
             .file
             .write_all(&encoded.stored)
@@ -360,15 +361,15 @@ impl ShardDraft {
         self.head.chunks.len() == self.chunks
     }
 
-    /// What the manifest says of it, when all its chunks have been appended.
+    /// The manifest's record of this shard. Call it after the last chunk.
     pub fn entry(&self) -> ShardEntry {
         shard_entry(self.head.place.number.into(), &self.head)
     }
 
-    /// Brings it into place, in the stead of what was there.
+    /// Writes header and index, and replaces the shard in the set's directory.
     ///
     /// # Errors
-    /// [`Error::Io`]; what was there is then as it was.
+    /// [`tonic_base::Error::Io`]. The old file is unchanged unless only the sync of the directory failed.
     pub fn publish(mut self) -> Result<ShardEntry> {
         let head = self.head.to_bytes();
         let write = Error::io(&self.path, "write the shard's head");

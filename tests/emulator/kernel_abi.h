@@ -1,29 +1,26 @@
-// What a kernel's shared object (cuda_on_host.h) and the fake driver (driver.cpp) agree on.
+// The interface between a kernel's shared object, which nvrtc/nvrtc.cpp compiles, and the driver that runs it.
 #pragma once
-
-struct uint3 {
-    unsigned x, y, z;
-};
 
 namespace emulator {
 
-enum class WarpOperation : unsigned { sync, shuffle, vote, mma, ptx };
+// The position of a thread in its block or of a block in its grid, or the size of either. The kernels' blocks have one
+// dimension and their grids at most two.
+struct Index {
+    unsigned x, y;
+};
 
-// What a lane brings to a warp operation, and where it finds the result.
-struct Shuffle {
-    unsigned long long value, result;
-    unsigned source;
-};
-struct Vote {
-    unsigned predicate, ballot;
-};
+// An operation that the lanes of a warp do together. `exchange` has what each lane passed to Runtime::warp, and `lanes`
+// has a bit for each lane that takes part, which are those that have not ended.
+using WarpFunction = void (*)(void* const* exchange, unsigned lanes, unsigned warp);
+
+// A lane's operands of mma.m16n8k16: d += a b.
 struct Mma {
     float* d;
     const unsigned* a;
     const unsigned* b;
 };
 
-// An instruction of PTX that touches memory, for messages.
+// A PTX instruction that accesses memory or synchronises, for messages.
 struct Site {
     unsigned line;
     const char* ptx;
@@ -31,16 +28,16 @@ struct Site {
     const char* source;
 };
 
-// What a lane brings to an instruction of PTX that its warp executes together, and where it finds the result.
+// A lane's operands and results of a PTX instruction that its warp executes together.
 struct WarpStep {
-    void (*perform)(WarpStep* const* lanes, unsigned mask, unsigned warp);
     unsigned site, in[10], out[4];
 };
 
 enum class StateSpace : unsigned { global, shared, param };
-constexpr unsigned shared_begin = 1024;  // the address of dynamic shared memory
+constexpr unsigned shared_begin = 1024;  // the address of dynamic shared memory in PTX
 
-// Memory and warps as PTX has them (machine.h). `site` is an index into the kernel's.
+// Instructions of PTX that are executed by the driver (driver/machine.h, driver/machine_warp.h). `site` is an index
+// into Kernel::sites.
 struct Machine {
     void (*load)(StateSpace space, unsigned long long from, unsigned bytes, void* to, unsigned site);
     void (*store)(StateSpace space, unsigned long long to, unsigned bytes, const void* from, unsigned site);
@@ -48,31 +45,32 @@ struct Machine {
     void (*commit)();
     void (*wait)(unsigned groups);
     void (*barrier)(unsigned site);
-    void (*warp)(WarpStep* step, unsigned mask);
-    decltype(WarpStep::perform) sync, shuffle, ldmatrix, mma;
+    WarpFunction sync, shuffle, ldmatrix, mma;
 };
 
+// What a running thread sees of the driver.
 struct Runtime {
-    uint3 thread_index, block_index, block_dim, grid_dim;
+    Index thread_index, block_index, block_dim, grid_dim;
     unsigned char* shared_memory;
     void (*sync_threads)();
-    void (*warp)(WarpOperation operation, unsigned mask, void* exchange);
+    void (*warp)(WarpFunction operation, void* exchange);
+    WarpFunction mma;
     const Machine* machine;
 };
 
 constexpr unsigned long long kernel_magic = 0x6c656e72656b2121;
 
-// The symbol of a kernel's name.
+// What the symbol of a kernel's name refers to in the shared object.
 struct Kernel {
     unsigned long long magic;
     const char* name;
     unsigned long long args_size;
     unsigned max_threads;
     void (*thread)(const void* args);
-    const Site* sites;  // of a kernel that was translated from PTX
+    const Site* sites;  // null for kernels compiled as C++
 };
 
-// Before the bytes of a compiled program, because cuModuleLoadData is told no length.
+// Stands before the bytes of a compiled program: cuModuleLoadData is not told their length.
 struct ImageHeader {
     char magic[8];
     unsigned long long length;

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use crate::sets::{self, fails};
 use crate::trainer::on_gpu;
 
-pub fn bench(device: &str, arguments: &str) -> Command {
+pub(crate) fn bench(device: &str, arguments: &str) -> Command {
     let mut command = on_gpu(sets::train());
     command.args(["bench", "--threads", "2", "--steps", "2", "--device", device]).args(arguments.split_whitespace());
     command
 }
 
-pub fn measured(command: &mut Command) -> Value {
+pub(crate) fn measured(command: &mut Command) -> Value {
     let output = command.arg("--json").output().unwrap();
     assert_eq!(sets::outcome(&output), (Some(0), String::new()));
     serde_json::from_slice(&output.stdout).unwrap()

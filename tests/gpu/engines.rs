@@ -1,33 +1,28 @@
 //! The kernels of a step against the CPU's engine: the same logits, losses and gradients.
 
 use proptest::prelude::*;
+use tonic_toolkit::train::engine::{CpuEngine, Engine, GpuEngine};
 use tonic_toolkit::train::kernel::program::MatmulPrecision;
-use tonic_toolkit::train::snn::{DeviceEngine, Engine, Iaf, Shape};
+use tonic_toolkit::train::network::{Iaf, Shape};
 
-use crate::agreement::{Case, Stepped, agree, cases};
+use crate::agreement::{Case, agree, cases};
 use crate::{device, random};
-
-fn step(engine: &mut DeviceEngine, case: &Case) -> Stepped {
-    let mut gradients = case.gradients();
-    let loss = engine.step(&case.network, &case.batch(), &case.labels, case.steps, &mut gradients).unwrap();
-    Stepped { loss, logits: engine.logits().to_vec(), gradients }
-}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn a_step_equals_the_cpus(case in cases(proptest::collection::vec(1usize..140, 1..4), 130)) {
-        let mut gpu = DeviceEngine::new(&device(), MatmulPrecision::Highest).unwrap();
-        let got = step(&mut gpu, &case);
-        agree(&got, &case.step(&mut Engine::fused(&case.network)))?;
+        let mut gpu = GpuEngine::new(&device(), MatmulPrecision::Highest).unwrap();
+        let got = case.step(&mut gpu);
+        agree(&got, &case.step(&mut CpuEngine::new(&case.network)))?;
         let evaluated = gpu.evaluate(&case.network, &case.batch(), &case.labels, case.steps).unwrap();
         prop_assert_eq!(gpu.logits(), &got.logits);
         prop_assert!((evaluated.loss - got.loss.loss).abs() < 1e-12 && evaluated.correct == got.loss.correct);
     }
 }
 
-/// Tensor cores cut off what a sum has no room for: over thousands of steps that is more than rounding leaves, unless sums
-/// are begun anew in between.
+/// Tensor cores cut off what a sum has no room for: over thousands of steps that is more than rounding leaves, unless
+/// sums are begun anew in between.
 #[test]
 fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
     let shape = Shape { inputs: 20, hidden: vec![64, 64], classes: 5 };
@@ -37,8 +32,8 @@ fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
         labels: vec![2],
         steps: 4000,
     };
-    let got = step(&mut DeviceEngine::new(&device(), MatmulPrecision::Highest).unwrap(), &case);
-    let expected = case.step(&mut Engine::fused(&case.network));
+    let got = case.step(&mut GpuEngine::new(&device(), MatmulPrecision::Highest).unwrap());
+    let expected = case.step(&mut CpuEngine::new(&case.network));
     for (ours, theirs) in got.gradients.layers().zip(expected.gradients.layers()) {
         let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
         let apart = random::relative_error(wide(ours.weight_t), &wide(theirs.weight_t));

@@ -9,7 +9,8 @@ use crate::runs::{bytes, epochs};
 use crate::sets::{self, Sample, Spec, fails, learnable};
 use crate::trainer::{eval, fitted, on_gpu};
 
-/// A training set, and two others of several batches each, the last of them smaller: 256 samples are evaluated together.
+/// A training set, and two others of several batches each, the last of them smaller: 256 samples are evaluated
+/// together.
 fn task() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let short = |seed| {

@@ -1,15 +1,16 @@
-//! Losses that run away, sets that are damaged and labels that are no class: training on a GPU ends with the words and the
-//! exit code of the CPU, and its run can be gone on with.
+//! Losses that run away, sets that are damaged and labels that are no class: training on a GPU ends with the words and
+//! the exit code of the CPU, and its run can be gone on with.
 
 use std::fs::read;
 use std::path::Path;
 
 use assert_cmd::Command;
-use tonic_toolkit::error::Error;
-use tonic_toolkit::train::config::{Config, LrChange};
-use tonic_toolkit::train::device::Resolved;
-use tonic_toolkit::train::fit::{Fit, fit as fit_here};
-use tonic_toolkit::train::loader::CacheChoice;
+use tonic_toolkit::loader::CacheChoice;
+use tonic_toolkit::shard::Error as ShardError;
+use tonic_toolkit::train::Error;
+use tonic_toolkit::train::engine::Resolved;
+use tonic_toolkit::train::run::{Config, LrChange};
+use tonic_toolkit::train::run::{FitOptions, fit as fit_here};
 
 use crate::runs::{assert_same, bytes, small_fit, threads, wait_for, where_is};
 use crate::sets::{self, Spec, fails, fit_arguments, learnable};
@@ -150,7 +151,7 @@ fn no_thread_outlives_its_run() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).thread_name(|i| format!("gpu run {i}")).build().unwrap();
     let run = |train: &str, cache: CacheChoice, lr: f64| {
         let device = Resolved { device: Some(device()), why: "the device of these tests".into() };
-        let fit = Fit { epochs: 2, batch_size: 8, cache, ..small_fit(dir.path(), train, lr, device) };
+        let fit = FitOptions { epochs: 2, batch_size: 8, cache, ..small_fit(dir.path(), train, lr, device) };
         pool.install(|| fit_here(&fit)).map(|fitted| fitted.epochs.len())
     };
     let all_gone = || wait_for("end of a thread", || threads("gpu run") == 2);
@@ -158,7 +159,7 @@ fn no_thread_outlives_its_run() {
     for cache in [CacheChoice::Device, CacheChoice::Stream] {
         assert_eq!(run("train", cache, 0.01).unwrap(), 2);
         all_gone();
-        assert!(matches!(run("valid", cache, 0.01), Err(Error::Corrupt { .. })));
+        assert!(matches!(run("valid", cache, 0.01), Err(Error::Shard(ShardError::Corrupt { .. }))));
         all_gone();
         assert!(matches!(run("train", cache, 1e30), Err(Error::Diverged { epoch: 1, batch: 2, .. })));
         all_gone();

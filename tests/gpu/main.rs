@@ -1,7 +1,7 @@
 //! Tests of the GPU's side of the training wing, in one binary: on an emulated GPU, whose kernels are the same sources
 //! compiled as C++; or on the first that the driver shows, if TONIC_TEST_REAL_GPU is set. `scripts/test` does both, the
-//! latter for each GPU of the machine. By hand, all of them can run the real compiler's code on the emulated GPU, where every
-//! access to memory is checked: `TONIC_EMULATED_PTX=$PWD/.deps/libtorch/lib/libnvrtc.so.13 cargo test --features train
+//! latter for each GPU of the machine. By hand, all of them can run the real compiler's code on the emulated GPU, where
+//! every access to memory is checked: `TONIC_EMULATED_PTX=$PWD/.deps/nvrtc/libnvrtc.so.13 cargo test --features train
 //! --test gpu`. With TONIC_EMULATED_COPIES=early, asynchronous copies are made at once, and not as late as they may.
 
 #[path = "../train/agreement.rs"]
@@ -9,8 +9,6 @@ mod agreement;
 mod bench;
 mod caches;
 mod check;
-#[path = "../emulator/mod.rs"]
-mod emulator;
 mod engines;
 mod evaluation;
 mod faults;
@@ -31,7 +29,7 @@ mod trainer;
 
 use std::path::PathBuf;
 
-use tonic_toolkit::train::kernel::cuda::{Device, set_kernel_cache};
+use tonic_toolkit::train::gpu::{Device, set_kernel_cache};
 
 /// Whether the tests are to run on a real GPU.
 fn is_real() -> bool {
@@ -43,7 +41,7 @@ fn kernel_cache() -> PathBuf {
     if is_real() {
         return concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into();
     }
-    emulator::kernel_cache(std::env::var_os(emulator::PTX).is_some())
+    tonic_emulator::kernel_cache(std::env::var_os(tonic_emulator::PTX).is_some())
 }
 
 /// The device that is tested on.

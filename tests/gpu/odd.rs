@@ -1,8 +1,8 @@
-//! The smallest and oddest sets train on a GPU as on the CPU: to nearly the same losses, and from each cache to the same
-//! bits.
+//! The smallest and oddest sets train on a GPU as on the CPU: to nearly the same losses, and from each cache to the
+//! same bits.
 
 use tempfile::TempDir;
-use tonic_toolkit::frames::Width;
+use tonic_toolkit::shard::Width;
 
 use crate::runs::{assert_same, bytes, epochs};
 use crate::sets::{self, Sample, Spec, fails, learnable, succeeds};

@@ -1,5 +1,5 @@
-//! A run on a GPU that was stopped, by Ctrl-C or by a kill, goes on to the same bits; and it may go on elsewhere, longer
-//! or at another rate.
+//! A run on a GPU that was stopped, by Ctrl-C or by a kill, goes on to the same bits; and it may go on elsewhere,
+//! longer or at another rate.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tonic_toolkit::train::config::{Arithmetic, Config, LrChange};
+use tonic_toolkit::train::engine::Arithmetic;
 use tonic_toolkit::train::kernel::program::MatmulPrecision;
+use tonic_toolkit::train::run::{Config, LrChange};
 
 use crate::is_real;
 use crate::runs::{assert_same, bytes, epochs, wait_for, where_is};
@@ -33,7 +34,8 @@ fn ctrl_c_saves_the_run_and_resume_comes_to_the_same_bits_from_another_cache() {
         assert_eq!(code, Some(130), "{stderr}");
         let (epochs_done, batches_done) = where_is(&stopped);
         assert!(epochs_done < epochs && batches_done > 0, "stopped after epoch {epochs_done}, batch {batches_done}");
-        let place = format!("after batch {batches_done} of epoch {}; go on with --resume", epochs_done + 1);
+        let place =
+            format!("after batch {batches_done} of epoch {}; run the same command with --resume", epochs_done + 1);
         assert!(stderr.contains(&place), "no {place:?} in {stderr}");
         let resume = format!("{arguments} --resume --cache {other}");
         let stderr = succeeds(&mut fit(dir.path(), cache, &resume));

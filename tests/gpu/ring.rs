@@ -1,25 +1,25 @@
-//! The ring of batches on their way to a GPU: none may be overwritten before the work that reads it is done, however late
-//! that is, and none may be lost when an epoch ends early. Nothing here waits for the device before the epoch is over, and
-//! the emulated one does nothing before somebody waits.
+//! The ring of batches on their way to a GPU: none may be overwritten before the work that reads it is done, however
+//! late that is, and none may be lost when an epoch ends early. Nothing here waits for the device before the epoch is
+//! over, and the emulated one does nothing before somebody waits.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use tonic_toolkit::error::Error;
-use tonic_toolkit::progress::Verbosity;
+use tonic_toolkit::base::{BaseFault, Verbosity};
+use tonic_toolkit::loader::{CacheChoice, EpochOrder};
 use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::train::config::EngineChoice;
+use tonic_toolkit::train::engine::EngineChoice;
+use tonic_toolkit::train::engine::{Extent, GpuNetwork};
+use tonic_toolkit::train::feed::{Feed, Ring};
+use tonic_toolkit::train::gpu::Stream;
 use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
-use tonic_toolkit::train::kernel::cuda::Stream;
-use tonic_toolkit::train::kernel::interface::Source;
+use tonic_toolkit::train::kernel::interface::BatchSource;
 use tonic_toolkit::train::kernel::program::{MatmulPrecision, Program};
 use tonic_toolkit::train::learner::{Backend, longest_steps};
-use tonic_toolkit::train::loader::ring::{Ring, Slot};
-use tonic_toolkit::train::loader::{CacheChoice, EpochOrder, Loader};
-use tonic_toolkit::train::snn::device::{DeviceNetwork, Extent};
-use tonic_toolkit::train::snn::{Iaf, Network, Shape};
+use tonic_toolkit::train::network::{Iaf, Network, Shape};
+use tonic_toolkit::train::{Error, Result};
 
 use crate::device;
 use crate::sets::{CHANNELS, Sample, Spec, learnable};
@@ -32,7 +32,7 @@ struct Task {
     program: Arc<Program>,
     network: Network,
     adam: Adam,
-    loader: Loader,
+    feed: Feed,
     longest: usize,
 }
 
@@ -46,47 +46,35 @@ impl Task {
         let shape = Shape { inputs: CHANNELS as usize, hidden: vec![5, 6], classes: 3 };
         let network = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(2));
         let adam = Adam::new(AdamConfig { lr: 0.01, ..AdamConfig::default() }, network.parameters.flat().len());
-        let loader = Loader::new(set, cache, Some(&program), Verbosity::Quiet).unwrap();
-        Task { program, network, adam, loader, longest }
+        let feed = backend.feed(set, cache, Verbosity::Quiet).unwrap();
+        Task { program, network, adam, feed, longest }
     }
 
     /// The network on the device, at the beginning of an epoch.
-    fn begin(&self, stream: &Stream) -> DeviceNetwork {
-        let batches = self.loader.batches(BATCH);
+    fn begin(&self, stream: &Stream) -> GpuNetwork {
+        let batches = self.feed.loader().batches(BATCH);
         let extent = Extent { batch: BATCH, longest: self.longest, trained: true, kept: 0, batches };
-        let mut on_device = DeviceNetwork::new(self.program.clone(), &self.network, extent).unwrap();
+        let mut on_device = GpuNetwork::new(self.program.clone(), &self.network, extent).unwrap();
         on_device.load(stream, &self.network, Some(&self.adam)).unwrap();
         on_device.begin(stream, 0, 0).unwrap();
         on_device
     }
 
-    fn step(&self, stream: &Stream, on_device: &DeviceNetwork, source: Source) -> Result<(), Error> {
+    fn step(&self, stream: &Stream, on_device: &GpuNetwork, source: BatchSource) -> Result<()> {
         on_device.step(stream, source, Some(self.longest))
     }
 
-    /// The parameters after an epoch through a ring.
+    /// The parameters after an epoch with a new ring.
+    fn trained(&self) -> Vec<f32> {
+        self.through(&mut Ring::new(self.program.device(), self.program.form()).unwrap())
+    }
+
+    /// The parameters after an epoch: through the ring, or from the device cache where the task has one.
     fn through(&self, ring: &mut Ring) -> Vec<f32> {
         let stream = self.program.device().stream().unwrap();
         let on_device = self.begin(&stream);
-        let each = |slot: &Slot| {
-            slot.begin(&stream)?;
-            self.step(&stream, &on_device, slot.source())?;
-            slot.end(&stream)?;
-            Ok(true)
-        };
-        self.loader.staged_epoch(ring, ORDER, BATCH, 0, each).unwrap();
-        on_device.parameters().unwrap()
-    }
-
-    /// The same where the set is in device memory.
-    fn without_a_ring(&self) -> Vec<f32> {
-        let stream = self.program.device().stream().unwrap();
-        let on_device = self.begin(&stream);
-        let cache = self.loader.device_cache().unwrap();
-        cache.begin_epoch(&stream, self.loader.set(), ORDER, self.loader.samples(BATCH)).unwrap();
-        for _ in 0..self.loader.batches(BATCH) {
-            self.step(&stream, &on_device, cache.source()).unwrap();
-        }
+        let each = |source| self.step(&stream, &on_device, source).map(|()| true);
+        self.feed.on_gpu(ring, &stream, (ORDER, BATCH, 0), each).unwrap();
         on_device.parameters().unwrap()
     }
 }
@@ -107,7 +95,7 @@ fn no_batch_is_overwritten_before_it_is_read() {
     for sample in [same_size, growing] {
         let dir = tempfile::tempdir().unwrap();
         Spec::new(50, 4).write(dir.path(), sample);
-        let expected = Task::new(dir.path(), CacheChoice::Device).without_a_ring();
+        let expected = Task::new(dir.path(), CacheChoice::Device).trained();
         for cache in [CacheChoice::Stream, CacheChoice::Host] {
             let task = Task::new(dir.path(), cache);
             let mut ring = Ring::new(task.program.device(), task.program.form()).unwrap();
@@ -122,7 +110,7 @@ fn no_batch_is_overwritten_before_it_is_read() {
 fn an_epoch_may_end_anywhere_and_the_ring_serves_the_next() {
     let dir = tempfile::tempdir().unwrap();
     Spec::new(50, 4).write(dir.path(), same_size);
-    let expected = Task::new(dir.path(), CacheChoice::Device).without_a_ring();
+    let expected = Task::new(dir.path(), CacheChoice::Device).trained();
     let task = Task::new(dir.path(), CacheChoice::Stream);
     let mut ring = Ring::new(task.program.device(), task.program.form()).unwrap();
     for batches in 0..8_i32 {
@@ -130,13 +118,11 @@ fn an_epoch_may_end_anywhere_and_the_ring_serves_the_next() {
             let stream = task.program.device().stream().unwrap();
             let on_device = task.begin(&stream);
             let mut left = batches;
-            let ended = task.loader.staged_epoch(&mut ring, ORDER, BATCH, 0, |slot| {
-                slot.begin(&stream)?;
-                task.step(&stream, &on_device, slot.source())?;
-                slot.end(&stream)?;
+            let ended = task.feed.on_gpu(&mut ring, &stream, (ORDER, BATCH, 0), |source| {
+                task.step(&stream, &on_device, source)?;
                 left -= 1;
                 match (left < 0, fails) {
-                    (true, true) => Err(Error::Interrupted { saved: "nothing".into() }),
+                    (true, true) => Err(Error::interrupted("nothing")),
                     (over, _) => Ok(!over),
                 }
             });

@@ -74,8 +74,8 @@ fn keep(events: Vec<Event>, mut keep: impl FnMut(&Event) -> bool) -> (Vec<Event>
     (kept, dropped)
 }
 
-/// Framings, whether windows overlap, and which of the events at these times are in any frame; where there is none, only
-/// the sum is known here.
+/// Framings, whether windows overlap, and which of the events at these times are in any frame; where there is none,
+/// only the sum is known here.
 type InFrames = fn(&[i64], usize) -> bool;
 const FRAMINGS: [(&str, bool, Option<InFrames>); 8] = [
     ("time_window = 7000", false, Some(|t, i| t[i] - t[0] < ((t[t.len() - 1] - t[0]) / 7000 * 7000).max(7000))),

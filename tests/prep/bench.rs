@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::strategy::{Report, Work};
+use tonic_toolkit::report::{Report, Work};
+use tonic_toolkit::shard::{FrameShape, ShardSet};
 
 use super::camera::Camera;
 use super::recording::{Recording, convert, fails, prep, says, scratch};
@@ -66,7 +66,7 @@ fn what_is_said_is_a_report() {
     let naive = measured(&[speech, "--batch-size", "8", "--samples", "10", "--threads", "3"]);
     let json = folder.path().join("naive.json");
     std::fs::write(&json, naive.to_string()).unwrap();
-    let report = Report::read(&json).unwrap();
+    let report = Report::<FrameShape>::read(&json).unwrap();
     assert_eq!((report.batch_size, &naive["samples"]), (8, &Value::from(10)));
     assert_eq!(report.recipe.as_deref(), naive["recipe"].as_str());
     let names: Vec<&str> = report.strategies.iter().map(|s| s.name.as_str()).collect();

@@ -12,7 +12,7 @@ use super::recording::hdf5_file;
 
 /// Events of a camera, times in microseconds.
 #[derive(Clone, Debug, Default)]
-pub struct Camera {
+pub(crate) struct Camera {
     pub t: Vec<i64>,
     pub x: Vec<u16>,
     pub y: Vec<u16>,
@@ -31,7 +31,7 @@ struct Record {
 
 impl Camera {
     /// `n` events of a sensor of 40 by 30 within `duration` microseconds, in order of time.
-    pub fn random(seed: u64, n: usize, duration: i64) -> Camera {
+    pub(crate) fn random(seed: u64, n: usize, duration: i64) -> Camera {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut t: Vec<i64> = (0..n).map(|_| 5_000 + rng.random_range(0..duration)).collect();
         t.sort_unstable();
@@ -44,7 +44,7 @@ impl Camera {
     }
 
     /// Events at these times, each in a place of its own.
-    pub fn at(times: &[i64]) -> Camera {
+    pub(crate) fn at(times: &[i64]) -> Camera {
         let n = times.len();
         Camera {
             t: times.to_vec(),
@@ -54,11 +54,11 @@ impl Camera {
         }
     }
 
-    pub fn dsec(&self, path: &Path) -> PathBuf {
+    pub(crate) fn dsec(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| self.fill_dsec(file))
     }
 
-    pub fn fill_dsec(&self, file: &hdf5::File) {
+    pub(crate) fn fill_dsec(&self, file: &hdf5::File) {
         let events = file.create_group("events").unwrap();
         let column = || events.new_dataset_builder().chunk(self.t.len().clamp(1, 1000)).blosc_zstd(3, true);
         let t: Vec<u32> = self.t.iter().map(|&t| t.try_into().unwrap()).collect();
@@ -71,7 +71,7 @@ impl Camera {
         file.new_dataset_builder().with_data(&[1_589_163_147_368_868_i64]).create("t_offset").unwrap();
     }
 
-    pub fn e2vid(&self, path: &Path) -> PathBuf {
+    pub(crate) fn e2vid(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| {
             let events = file.create_group("events").unwrap();
             let ts: Vec<f64> = self.t.iter().map(|&t| seconds(t)).collect();
@@ -84,7 +84,7 @@ impl Camera {
         })
     }
 
-    pub fn mvsec(&self, path: &Path) -> PathBuf {
+    pub(crate) fn mvsec(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| {
             let davis = file.create_group("davis").unwrap().create_group("left").unwrap();
             let sign = |p: u8| if p == 1 { 1.0 } else { -1.0 };
@@ -96,7 +96,7 @@ impl Camera {
         })
     }
 
-    pub fn prophesee(&self, path: &Path) -> PathBuf {
+    pub(crate) fn prophesee(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| {
             let group = file.create_group("CD").unwrap();
             let record = |i: usize| Record { x: self.x[i], y: self.y[i], p: self.p[i].into(), t: self.t[i] };
@@ -108,7 +108,7 @@ impl Camera {
     }
 
     /// Columns where nobody looks, times in nanoseconds.
-    pub fn strange(&self, path: &Path) -> PathBuf {
+    pub(crate) fn strange(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| {
             let column = || file.new_dataset_builder();
             column()
@@ -125,12 +125,12 @@ impl Camera {
     }
 
     /// A structured array: the fields in another order, of the types that Tonic's readers give.
-    pub fn npy(&self, path: &Path) -> PathBuf {
+    pub(crate) fn npy(&self, path: &Path) -> PathBuf {
         std::fs::write(path, self.npy_bytes()).unwrap();
         path.into()
     }
 
-    pub fn npy_bytes(&self) -> Vec<u8> {
+    pub(crate) fn npy_bytes(&self) -> Vec<u8> {
         let descr = "[('x', '<i2'), ('y', '<i2'), ('t', '<i8'), ('p', '|b1')]";
         let mut bytes = npy_header(descr, &format!("({},)", self.t.len()));
         for i in 0..self.t.len() {
@@ -143,7 +143,7 @@ impl Camera {
     }
 
     /// An archive of columns, compressed.
-    pub fn npz(&self, path: &Path) -> PathBuf {
+    pub(crate) fn npz(&self, path: &Path) -> PathBuf {
         let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
         let mut add = |name: &str, bytes: Vec<u8>| {
             let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
@@ -167,7 +167,7 @@ fn seconds(us: i64) -> f64 {
 }
 
 /// A header of version 1, as NumPy writes it.
-pub fn npy_header(descr: &str, shape: &str) -> Vec<u8> {
+pub(crate) fn npy_header(descr: &str, shape: &str) -> Vec<u8> {
     let mut text = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}");
     while (10 + text.len() + 1) % 64 != 0 {
         text.push(' ');

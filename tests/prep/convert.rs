@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use tonic_toolkit::frames::Width;
-use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::shard::codec::FLAG_SORTED;
+use tonic_toolkit::shard::{FLAG_SORTED, ShardSet, Width};
 
 use super::recording::{Keys, Recording, Times, Units, contents, convert, fails, samples, says, scratch};
 

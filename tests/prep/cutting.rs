@@ -5,11 +5,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use tonic_toolkit::prep::source::options::{Cut, Labels};
-use tonic_toolkit::prep::source::raw::Times;
-use tonic_toolkit::prep::source::{Recording, SourceOptions};
-use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::shard::codec::{FLAG_EMPTY, FLAG_SORTED, NO_LABEL};
+use tonic_toolkit::prep::{Cut, LabelSource, Recording, SourceOptions, Times};
+use tonic_toolkit::shard::{FLAG_EMPTY, FLAG_SORTED, NO_LABEL, ShardSet};
 
 use super::camera::Camera;
 use super::recording::{convert, fails, prep, samples, says, scratch};
@@ -284,7 +281,7 @@ fn as_many_samples_as_events_are_no_fault_and_many_more_are_one() {
 fn options_without_a_cut_are_one_sample() {
     let dir = scratch();
     let file = Camera::random(13, 50, 1_000).npy(&dir.path().join("a.npy"));
-    let options = SourceOptions { labels: Labels::One("a".into()), ..SourceOptions::default() };
+    let options = SourceOptions { labels: LabelSource::One("a".into()), ..SourceOptions::default() };
     let recording = Recording::open(&file, &options).unwrap().remove(0);
     assert_eq!((recording.labels.as_slice(), recording.samples()), (&[0][..], 1));
 }

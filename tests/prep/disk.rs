@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tonic_toolkit::error::Error;
-use tonic_toolkit::shard::ShardSet;
+use tonic_toolkit::shard::{Error, ShardSet};
 
 use super::recording::{Recording, contents, convert, fails, prep, program, says, scratch};
 

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use hdf5::types::VarLenArray;
-use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::shard::codec::FLAG_EMPTY;
+use tonic_toolkit::shard::{FLAG_EMPTY, ShardSet};
 
 use super::recording::{Keys, Recording, Times, Units, convert, fails, hdf5_file, prep, samples, says, scratch};
 
@@ -174,7 +173,7 @@ fn class_names_that_were_never_written_are_no_crash() {
         file.new_dataset::<hdf5::types::VarLenUnicode>().shape(3).create("extra/keys").unwrap();
     });
     let output = convert(&[&file], &bench.path("set")).output().unwrap();
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{:?}", output);
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{output:?}");
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::shard::codec::NO_LABEL;
+use tonic_toolkit::shard::{NO_LABEL, ShardSet};
 
 use super::camera::Camera;
 use super::recording::{contents, convert, fails, samples, says, scratch};

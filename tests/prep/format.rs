@@ -4,11 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use tonic_toolkit::frames::{FrameShape, Width};
-use tonic_toolkit::prep::transform::Recipe;
-use tonic_toolkit::progress::{Progress, Verbosity};
+use tonic_toolkit::base::{Progress, Verbosity};
+use tonic_toolkit::prep::Recipe;
 use tonic_toolkit::shard::verify::verify;
-use tonic_toolkit::shard::{Ledger, ShardSet};
+use tonic_toolkit::shard::{FrameShape, Ledger, ShardSet, Width};
 
 use super::recording::{contents, samples};
 

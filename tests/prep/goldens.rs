@@ -2,12 +2,8 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tonic_toolkit::error::Error;
-use tonic_toolkit::frames::{FrameShape, SparseFrames, Width, Widths};
-use tonic_toolkit::prep::events::{Admitted, RawEvent, SensorSize, admit};
-use tonic_toolkit::prep::framing::Framer;
-use tonic_toolkit::prep::transform::Recipe;
-use tonic_toolkit::shard::Ledger;
+use tonic_toolkit::prep::{Admitted, Error, Framer, RawEvent, Recipe, SensorSize, admit};
+use tonic_toolkit::shard::{FrameShape, Ledger, SparseFrames, Width, Widths};
 
 #[derive(Clone, Debug, Deserialize)]
 struct Case {
@@ -123,7 +119,7 @@ fn to_entries(frames: &SparseFrames, shape: FrameShape) -> Frames {
 
 /// The cases with windows that are not whole microseconds. Recordings have whole microseconds, and so have recipes.
 fn has_fractions(case: &Case) -> bool {
-    let whole = |key: &str| case.to_frame.get(key).is_none_or(|v| v.is_i64());
+    let whole = |key: &str| case.to_frame.get(key).is_none_or(serde_json::Value::is_i64);
     !["time_window", "start_time", "end_time"].into_iter().all(whole)
 }
 

@@ -7,9 +7,8 @@ use half::f16;
 use hdf5::types::VarLenArray;
 use hdf5::{Dataset, H5Type};
 use proptest::prelude::*;
-use tonic_toolkit::error::{Error, Result};
-use tonic_toolkit::prep::source::heap::VlenRows;
-use tonic_toolkit::prep::source::raw::{Coordinates, Times};
+use tonic_toolkit::base::Error as BaseError;
+use tonic_toolkit::prep::{Coordinates, Error, Result, Times, VlenRows};
 
 use super::recording::scratch;
 
@@ -314,7 +313,7 @@ fn a_file_cut_short_while_it_is_read_is_an_error() {
     let rows = VlenRows::open(&path, "rows", &dataset).unwrap().unwrap();
     let heap = whole.windows(4).position(|w| w == b"GCOL").unwrap();
     std::fs::write(&path, &whole[..heap + 100]).unwrap();
-    assert!(matches!(ours(&rows, 0..8), Err(Error::Io { .. })));
+    assert!(matches!(ours(&rows, 0..8), Err(Error::Base(BaseError::Io { .. }))));
     assert!(matches!(VlenRows::open(&path, "rows", &dataset), Ok(Some(_))));
     let rows = VlenRows::open(&path, "rows", &dataset).unwrap().unwrap();
     assert!(matches!(ours(&rows, 0..8), Err(Error::DamagedRecording { .. })));

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use tonic_toolkit::prep::source::options::Cut;
-use tonic_toolkit::prep::source::{Recording, SourceOptions};
+use tonic_toolkit::prep::{Cut, Recording, SourceOptions};
 
 use super::camera::{Camera, npy_header};
 use super::recording::{convert, fails, hdf5_file, prep, samples, says, scratch};

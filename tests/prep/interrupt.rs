@@ -5,9 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tonic_toolkit::error::Error;
-use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::shard::writer::{Existing, OutputDir};
+use tonic_toolkit::base::Error as BaseError;
+use tonic_toolkit::shard::{Error, Existing, OutputDir, ShardSet};
 
 use super::recording::{Recording, contents, convert, fails, program, says, scratch};
 
@@ -95,7 +94,7 @@ fn a_killed_convert_resumes_to_the_same_bytes() {
         let done = shards(&out);
         match ShardSet::open(&out) {
             Err(Error::Incomplete { .. }) => in_the_middle += usize::from(!done.is_empty()),
-            Err(Error::NotASet { .. } | Error::Io { .. }) => assert!(done.is_empty(), "{count}"),
+            Err(Error::NotASet { .. } | Error::Base(BaseError::Io { .. })) => assert!(done.is_empty(), "{count}"),
             Ok(_) => continue, // it was faster than the kill
             Err(other) => panic!("{count}: {other}"),
         }
@@ -212,7 +211,7 @@ fn a_second_writer_is_turned_away() {
     assert!(contents(&out) == job.expected, "the first writer is not disturbed");
 
     let held = OutputDir::open(&out, Existing::Overwrite).unwrap();
-    assert!(matches!(OutputDir::open(&out, Existing::Overwrite), Err(Error::Busy { .. })));
+    assert!(matches!(OutputDir::open(&out, Existing::Overwrite), Err(Error::Base(BaseError::Busy { .. }))));
     drop(held);
     OutputDir::open(&out, Existing::Overwrite).unwrap();
 }

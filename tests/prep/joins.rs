@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use tonic_toolkit::frames::Width;
-use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::shard::part::Part;
+use tonic_toolkit::shard::{Part, ShardSet, Width};
 
 use super::recording::{Recording, Sample, contents, convert, fails, prep, samples, says, scratch};
 

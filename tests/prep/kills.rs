@@ -15,10 +15,9 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use tonic_toolkit::error::Error;
-use tonic_toolkit::progress::{Progress, Verbosity};
-use tonic_toolkit::shard::ShardSet;
+use tonic_toolkit::base::{Error as BaseError, Progress, Verbosity};
 use tonic_toolkit::shard::verify::verify;
+use tonic_toolkit::shard::{Error, ShardSet};
 
 use super::recording::{Recording, contents, convert, program, scratch};
 
@@ -191,7 +190,9 @@ fn check_left(job: &Job, out: &Path, old: &Files) -> Files {
     let names: Vec<&String> = files.keys().collect();
     match ShardSet::open(out) {
         Err(Error::Incomplete { .. }) => assert!(!files.contains_key(MANIFEST), "{names:?}"),
-        Err(Error::NotASet { .. } | Error::Io { .. }) => assert!(visible(&files).is_empty(), "{names:?}"),
+        Err(Error::NotASet { .. } | Error::Base(BaseError::Io { .. })) => {
+            assert!(visible(&files).is_empty(), "{names:?}");
+        }
         Err(other) => panic!("{names:?}: {other}"),
         Ok(set) => {
             let visible = visible(&files);

@@ -2,17 +2,10 @@
 
 use half::f16;
 use proptest::prelude::*;
-use tonic_toolkit::error::Error;
-use tonic_toolkit::prep::job::{Conversion, LEVEL, RecipeChoice};
-use tonic_toolkit::prep::pipeline::convert;
-use tonic_toolkit::prep::source::SourceOptions;
-use tonic_toolkit::prep::source::hsd::{Hsd, SENSOR};
-use tonic_toolkit::prep::transform::Recipe;
-use tonic_toolkit::progress::Verbosity;
-use tonic_toolkit::shard::codec::{FLAG_EMPTY, FLAG_SORTED};
+use tonic_toolkit::base::Verbosity;
+use tonic_toolkit::prep::{COCHLEA, Conversion, Error, LEVEL, Recipe, RecipeChoice, SourceOptions, convert};
 use tonic_toolkit::shard::verify::verify;
-use tonic_toolkit::shard::writer::Existing;
-use tonic_toolkit::shard::{Ledger, ShardSet};
+use tonic_toolkit::shard::{Existing, FLAG_EMPTY, FLAG_SORTED, Ledger, ShardSet};
 
 use super::recording::{Recording, Sample, Times, Units, samples, scratch};
 
@@ -96,7 +89,7 @@ proptest! {
             inputs: vec![file],
             output: dir.path().join("set"),
             recipe: RecipeChoice::Recipe(Recipe::reference()),
-            source: SourceOptions { sensor: Some(SENSOR), ..SourceOptions::default() },
+            source: SourceOptions { sensor: Some(COCHLEA), ..SourceOptions::default() },
             limit: None,
             part: None,
             threads: 2,
@@ -122,7 +115,7 @@ proptest! {
         }
         prop_assert_eq!(manifest.totals.ledger, sum);
         let set = ShardSet::open(&conversion.output).unwrap();
-        let progress = tonic_toolkit::progress::Progress::start(Verbosity::Quiet, "", 0, "");
+        let progress = tonic_toolkit::base::Progress::start(Verbosity::Quiet, "", 0, "");
         prop_assert!(verify(&set, &progress).is_empty());
 
         // Without --lenient the first unit outside the sensor is refused, where it is.
@@ -130,7 +123,7 @@ proptest! {
         let strict = Conversion { lenient: false, output: dir.path().join("strict"), threads: 1, ..conversion };
         match (convert(&strict), outside) {
             (Ok(_), None) => {}
-            (Err(Error::BadSample { sample, .. }), Some(first)) => prop_assert_eq!(sample, first as u64),
+            (Err(Error::OutsideSensor { sample, .. }), Some(first)) => prop_assert_eq!(sample, first as u64),
             (result, _) => prop_assert!(false, "{:?} where the first sample outside is {:?}", result, outside),
         }
     }
@@ -155,11 +148,12 @@ fn every_half_becomes_its_microseconds() {
     let halves = |n: u16| f16::from_bits(n).to_f64();
     let mut recording = Recording::of((0..=u16::MAX).map(|n| vec![(halves(n), 5)]).collect());
     recording.speakers = None;
-    let file = Hsd::open(&recording.write(&dir.path().join("halves.h5"))).unwrap();
-    let spikes = file.read(0..1 << 16).unwrap();
+    let file = recording.write(&dir.path().join("halves.h5"));
+    let spikes =
+        tonic_toolkit::prep::Recording::open(&file, &SourceOptions::default()).unwrap()[0].read(0..1 << 16).unwrap();
     let mut finite = 0;
     for half in 0..=u16::MAX {
-        let admitted = spikes.admit(half.into(), SENSOR);
+        let admitted = spikes.admit(half.into(), COCHLEA);
         let expected = exact_microseconds(half);
         assert_eq!(admitted.events.t.first().copied(), expected, "half {half:#06x}");
         assert_eq!(admitted.non_finite, u64::from(expected.is_none()), "half {half:#06x}");

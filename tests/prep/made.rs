@@ -3,18 +3,17 @@
 
 use std::path::Path;
 
-use tonic_toolkit::frames::{ColumnBuf, FrameShape, Width, Widths};
-use tonic_toolkit::shard::Ledger;
-use tonic_toolkit::shard::codec::{Chunk, Encoder, FLAG_EMPTY};
-use tonic_toolkit::shard::manifest::{Manifest, SetDescription, Tool};
-use tonic_toolkit::shard::writer::{Existing, OutputDir, SetWriter};
+use tonic_toolkit::shard::{
+    Chunk, ColumnBuf, Encoder, Existing, FLAG_EMPTY, FrameShape, Ledger, Manifest, OutputDir, SetDescription,
+    SetWriter, Tool, Width, Widths,
+};
 
 /// The occupied cells of one frame: (cell, count or value), cells ascending.
-pub type Frame = Vec<(u32, f64)>;
+pub(crate) type Frame = Vec<(u32, f64)>;
 
 /// A set as its reader should find it.
 #[derive(Clone, Debug)]
-pub struct Set {
+pub(crate) struct Set {
     pub shape: FrameShape,
     pub counts: Width,
     pub chunk_samples: u32,
@@ -26,14 +25,14 @@ pub struct Set {
 
 impl Set {
     /// Chunks of 2 samples, shards of 2 chunks, no extras.
-    pub fn new(shape: [u32; 3], counts: Width, samples: Vec<Vec<Frame>>) -> Set {
+    pub(crate) fn new(shape: [u32; 3], counts: Width, samples: Vec<Vec<Frame>>) -> Set {
         let [polarities, height, width] = shape;
         let shape = FrameShape { polarities, height, width };
         Set { shape, counts, chunk_samples: 2, shard_chunks: 2, extras: Vec::new(), samples }
     }
 
     /// Writes it into `dir`.
-    pub fn write(&self, dir: &Path) -> Manifest {
+    pub(crate) fn write(&self, dir: &Path) -> Manifest {
         let description = self.description();
         let mut writer =
             SetWriter::start(OutputDir::open(dir, Existing::Refuse).unwrap(), description.clone(), false).unwrap();

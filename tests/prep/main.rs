@@ -4,7 +4,7 @@
 //!
 //! | promise | tests |
 //! |---|---|
-//! | the same bytes for any number of threads, after a kill and a resume, on any machine | `promises::threads_…`, `promises::nothing_of_the_machine_…`, `kills`, `interrupt`, `joins` (parts) |
+//! | the same bytes for any number of threads, after a kill and a resume, on any machine | `promises::threads_…`, `promises::nothing_of_the_machine_…`, `kills`, `interrupt`, `joins` (parts), `frozen` |
 //! | two hashes a chunk; ids of content, recipe and geometry | `promises::an_identity_…`, `promises::stored_bytes_…`, `shards::every_flipped_byte_…` |
 //! | all or nothing; a resume redoes no complete shard | `kills`, `interrupt`, `disk` |
 //! | a ledger that balances | `accounts` (every source), `ledger`, `goldens` |
@@ -17,12 +17,14 @@
 mod accounts;
 mod bench;
 mod camera;
+mod command_lines;
 mod convert;
 mod cutting;
 mod disk;
 mod faults;
 mod folder;
 mod format;
+mod frozen;
 mod goldens;
 mod heap;
 mod hostile;
@@ -45,5 +47,4 @@ mod show;
 mod sources;
 mod tools;
 mod transforms;
-mod wall;
 mod widths;

@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::shard::codec::Decoder;
+use tonic_toolkit::shard::{Decoder, ShardSet};
 
 use super::recording::{convert, samples, scratch};
 

@@ -5,17 +5,18 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tonic_toolkit::column::ColumnBuf;
-use tonic_toolkit::error::Error;
-use tonic_toolkit::prep::events::{Events, SensorSize, admit};
-use tonic_toolkit::prep::framing::Framer;
-use tonic_toolkit::prep::transform::{Recipe, known};
-use tonic_toolkit::shard::{Ledger, ShardSet};
+use tonic_toolkit::prep::{Error, Events, Framer, Recipe, SensorSize, Signature, admit, catalogue};
+use tonic_toolkit::shard::{ColumnBuf, Ledger, ShardSet};
 
 use super::camera::Camera;
 use super::recording::{Recording, contents, convert, fails, prep, says, scratch};
 
 const SENSOR: SensorSize = SensorSize { width: 12, height: 9, polarities: 2 };
+
+/// The signatures of transforms and of framings.
+fn lists() -> [&'static [Signature]; 2] {
+    [catalogue().transforms, catalogue().framings]
+}
 
 /// Numbers as one writes them, and numbers as nobody should.
 fn number() -> impl Strategy<Value = Value> {
@@ -224,7 +225,7 @@ fn everything_of_tonic_is_known_or_refused_with_its_reason() {
         RandomFlipUD RandomTimeReversal RefractoryPeriod SpatialJitter TimeAlignment TimeJitter TimeSkew UniformNoise \
         NumpyAsType ToAveragedTimesurface ToFrame ToSparseTensor ToImage ToTimesurface ToVoxelGrid ToBinaRep Repeat \
         ToOneHotEncoding Compose";
-    let [transforms, framings] = known().map(|list| list.iter().map(|known| known.name).collect::<Vec<_>>());
+    let [transforms, framings] = lists().map(|list| list.iter().map(|signature| signature.name).collect::<Vec<_>>());
     let mut counts = [0; 4];
     for name in tonics.split_whitespace() {
         let refused = |table: &str| {
@@ -254,22 +255,22 @@ fn everything_of_tonic_is_known_or_refused_with_its_reason() {
 #[test]
 fn every_parameter_is_checked_and_named() {
     let frames = "[frames]\nn_event_bins = 1\n";
-    for known in known()[0] {
-        let given = format!("{frames}[[transform]]\nname = \"{}\"\n", known.name);
+    for signature in lists()[0] {
+        let given = format!("{frames}[[transform]]\nname = \"{}\"\n", signature.name);
         let error = Recipe::parse(None, &format!("{given}nonsense = 1\n")).unwrap_err().to_string();
-        says(&error, &[&format!("transform 1, {}: expected", known.name), "got nonsense"]);
-        for parameter in known.parameters {
+        says(&error, &[&format!("transform 1, {}: expected", signature.name), "got nonsense"]);
+        for parameter in signature.parameters {
             says(&error, &[parameter.name]);
             let text = format!("{given}{} = {{}}\n", parameter.name);
             let said = Recipe::parse(None, &text).unwrap_err().to_string();
-            says(&said, &[&format!("{}.{}: expected {}, got {{", known.name, parameter.name, parameter.kind)]);
+            says(&said, &[&format!("{}.{}: expected {}, got {{", signature.name, parameter.name, parameter.kind)]);
         }
     }
-    for known in known()[1] {
-        let given = format!("[frames]\nname = \"{}\"\n", known.name);
+    for signature in lists()[1] {
+        let given = format!("[frames]\nname = \"{}\"\n", signature.name);
         let error = Recipe::parse(None, &format!("{given}nonsense = 1\n")).unwrap_err().to_string();
         says(&error, &["frames: expected", "got nonsense"]);
-        for parameter in known.parameters {
+        for parameter in signature.parameters {
             says(&error, &[parameter.name]);
             let text = format!("{given}{} = {{}}\n", parameter.name);
             let said = Recipe::parse(None, &text).unwrap_err().to_string();
@@ -286,13 +287,13 @@ fn the_list_is_printed_for_people_and_for_programs() {
         String::from_utf8(output.stdout).unwrap()
     };
     let (text, value): (_, Value) = (said(&[]), serde_json::from_str(&said(&["--json"])).unwrap());
-    for (list, printed) in known().into_iter().zip([&value["transforms"], &value["framings"]]) {
+    for (list, printed) in lists().into_iter().zip([&value["transforms"], &value["framings"]]) {
         assert_eq!(printed.as_array().unwrap().len(), list.len());
-        for (known, printed) in list.iter().zip(printed.as_array().unwrap()) {
-            assert_eq!((&printed["name"], &printed["about"]), (&json!(known.name), &json!(known.about)));
-            says(&text, &[&format!("\n  {}: {}\n", known.name, known.about)]);
+        for (signature, printed) in list.iter().zip(printed.as_array().unwrap()) {
+            assert_eq!((&printed["name"], &printed["about"]), (&json!(signature.name), &json!(signature.about)));
+            says(&text, &[&format!("\n  {}: {}\n", signature.name, signature.about)]);
             let names: Vec<_> = printed["parameters"].as_array().unwrap().iter().map(|p| p["name"].clone()).collect();
-            assert_eq!(names, known.parameters.iter().map(|p| json!(p.name)).collect::<Vec<_>>());
+            assert_eq!(names, signature.parameters.iter().map(|p| json!(p.name)).collect::<Vec<_>>());
         }
     }
     let tau = &value["framings"][4]["parameters"][3];
@@ -304,7 +305,7 @@ fn the_list_is_printed_for_people_and_for_programs() {
 /// What the list says of defaults is what a recipe that leaves them out gets.
 #[test]
 fn defaults_are_those_of_the_list() {
-    use tonic_toolkit::prep::known::IfAbsent;
+    use tonic_toolkit::prep::IfAbsent;
     let examples = [
         ("CenterCrop", "size = 3"),
         ("Denoise", "filter_time = 5"),
@@ -317,18 +318,18 @@ fn defaults_are_those_of_the_list() {
         ("ToTimesurface", "dt = 5\ntau = 5"),
         ("ToVoxelGrid", "n_time_bins = 5"),
     ];
-    for (which, list) in known().into_iter().enumerate() {
-        for known in list {
-            let least = examples.iter().find(|(name, _)| *name == known.name).map_or("", |(_, text)| text);
+    for (which, list) in lists().into_iter().enumerate() {
+        for signature in list {
+            let least = examples.iter().find(|(name, _)| *name == signature.name).map_or("", |(_, text)| text);
             let recipe = |more: &str| {
-                let table = format!("name = \"{}\"\n{least}\n{more}", known.name);
+                let table = format!("name = \"{}\"\n{least}\n{more}", signature.name);
                 let text = match which {
                     0 => format!("[frames]\nn_event_bins = 1\n[[transform]]\n{table}"),
                     _ => format!("[frames]\n{table}"),
                 };
                 Recipe::parse(None, &text).unwrap_or_else(|e| panic!("{e}"))
             };
-            let defaults = known.parameters.iter().filter_map(|p| match p.default {
+            let defaults = signature.parameters.iter().filter_map(|p| match p.default {
                 IfAbsent::Is(value) => Some(format!("{} = {value}\n", p.name)),
                 _ => None,
             });
@@ -339,7 +340,7 @@ fn defaults_are_those_of_the_list() {
                 recipe.apply(&mut events, SENSOR, &mut Ledger::default()).unwrap();
                 Framer::new(recipe.sensor_after(SENSOR), &recipe.frames).frame(&events).unwrap().clone()
             };
-            assert_eq!(answer(&given), answer(&recipe("")), "{}", known.name);
+            assert_eq!(answer(&given), answer(&recipe("")), "{}", signature.name);
         }
     }
 }
@@ -412,7 +413,7 @@ fn go_all_the_way(dir: &Path, file: &Path, options: &[&str], name: &str, float: 
 
 /// A set's samples, dense.
 fn all_values(set: &ShardSet) -> Vec<Vec<f32>> {
-    let mut decoder = tonic_toolkit::shard::codec::Decoder::new();
+    let mut decoder = tonic_toolkit::shard::Decoder::new();
     let mut chunk = set.empty_chunk();
     let shape = set.manifest().description.shape;
     let mut values = Vec::new();

@@ -9,12 +9,11 @@ use hdf5::H5Type;
 use hdf5::types::{FixedAscii, VarLenArray, VarLenUnicode};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tonic_toolkit::shard::codec::Decoder;
-use tonic_toolkit::shard::{Ledger, ShardSet};
+use tonic_toolkit::shard::{Decoder, Ledger, ShardSet};
 
 /// How a file stores its times.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Times {
+pub(crate) enum Times {
     F16,
     F32,
     F64,
@@ -22,7 +21,7 @@ pub enum Times {
 
 /// How a file stores its units.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Units {
+pub(crate) enum Units {
     U8,
     U16,
     I32,
@@ -31,7 +30,7 @@ pub enum Units {
 
 /// How a file stores its class names.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Keys {
+pub(crate) enum Keys {
     Fixed,
     VarLen,
     None,
@@ -39,7 +38,7 @@ pub enum Keys {
 
 /// A recording of the Heidelberg layout that can still be changed.
 #[derive(Clone, Debug)]
-pub struct Recording {
+pub(crate) struct Recording {
     pub times: Vec<Vec<f64>>,
     pub units: Vec<Vec<i64>>,
     pub labels: Vec<i64>,
@@ -52,7 +51,7 @@ pub struct Recording {
 
 impl Recording {
     /// Samples of `(seconds, channel)`, classes in turn.
-    pub fn of(samples: Vec<Vec<(f64, i64)>>) -> Recording {
+    pub(crate) fn of(samples: Vec<Vec<(f64, i64)>>) -> Recording {
         let names = vec!["zero", "one", "two"];
         Recording {
             labels: (0..samples.len()).map(|i| (i % names.len()) as i64).collect(),
@@ -67,7 +66,7 @@ impl Recording {
     }
 
     /// `samples` random ones with about `events` events each, as a float16 file holds them, within a second.
-    pub fn random(seed: u64, samples: usize, events: usize) -> Recording {
+    pub(crate) fn random(seed: u64, samples: usize, events: usize) -> Recording {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let sample = |_| {
             let n = rng.random_range(events / 2..=events * 3 / 2);
@@ -79,12 +78,12 @@ impl Recording {
     }
 
     /// Writes the file.
-    pub fn write(&self, path: &Path) -> PathBuf {
+    pub(crate) fn write(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| self.fill(file))
     }
 
     /// Writes the datasets.
-    pub fn fill(&self, file: &hdf5::File) {
+    pub(crate) fn fill(&self, file: &hdf5::File) {
         let spikes = file.create_group("spikes").unwrap();
         match self.times_as {
             Times::F16 => rows(&spikes, "times", &self.times, f16::from_f64),
@@ -119,7 +118,7 @@ impl Recording {
 
 /// Makes an HDF5 file, beside its place and copied there: libhdf5 locks what it writes, and programs that other tests
 /// start meanwhile inherit the lock.
-pub fn hdf5_file(path: &Path, fill: impl FnOnce(&hdf5::File)) -> PathBuf {
+pub(crate) fn hdf5_file(path: &Path, fill: impl FnOnce(&hdf5::File)) -> PathBuf {
     let draft = path.with_extension("draft");
     let file = hdf5::File::create(&draft).unwrap();
     fill(&file);
@@ -137,31 +136,31 @@ fn rows<T: Copy, N: H5Type + Copy>(group: &hdf5::Group, name: &str, rows: &[Vec<
 }
 
 /// A directory that goes when the test ends.
-pub fn scratch() -> tempfile::TempDir {
+pub(crate) fn scratch() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("tonic-prep-test").tempdir().unwrap()
 }
 
 /// The program under test.
-pub fn prep() -> Command {
+pub(crate) fn prep() -> Command {
     let mut command = Command::new(program());
     command.timeout(std::time::Duration::from_secs(120));
     command
 }
 
 /// Where it is.
-pub fn program() -> &'static str {
+pub(crate) fn program() -> &'static str {
     env!("CARGO_BIN_EXE_tonic-prep")
 }
 
 /// `tonic-prep convert INPUT... -o OUTPUT --quiet`, to be extended.
-pub fn convert<P: AsRef<Path>>(inputs: &[P], output: &Path) -> Command {
+pub(crate) fn convert<P: AsRef<Path>>(inputs: &[P], output: &Path) -> Command {
     let mut command = prep();
-    command.arg("convert").args(inputs.iter().map(|p| p.as_ref())).arg("-o").arg(output).arg("--quiet");
+    command.arg("convert").args(inputs.iter().map(std::convert::AsRef::as_ref)).arg("-o").arg(output).arg("--quiet");
     command
 }
 
 /// Runs a command that must fail with `code`, and gives what it says on stderr: one clear error, never a panic.
-pub fn fails(command: &mut Command, code: i32) -> String {
+pub(crate) fn fails(command: &mut Command, code: i32) -> String {
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{said}");
@@ -171,21 +170,21 @@ pub fn fails(command: &mut Command, code: i32) -> String {
 }
 
 /// Asserts that a message has all of these words.
-pub fn says(message: &str, words: &[&str]) {
+pub(crate) fn says(message: &str, words: &[&str]) {
     for word in words {
         assert!(message.contains(word), "expected {word:?} in: {message}");
     }
 }
 
 /// All files of a directory, by name.
-pub fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
     files.map(|p| (p.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&p).unwrap())).collect()
 }
 
 /// One sample, as a set holds it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// T, P, H, W.
     pub shape: [usize; 4],
     pub dense: Vec<u32>,
@@ -196,7 +195,7 @@ pub struct Sample {
 }
 
 /// All samples of a set, decoded.
-pub fn samples(dir: &Path) -> Vec<Sample> {
+pub(crate) fn samples(dir: &Path) -> Vec<Sample> {
     let set = ShardSet::open(dir).unwrap();
     let shape = set.manifest().description.shape;
     let (mut decoder, mut chunk) = (Decoder::new(), set.empty_chunk());

@@ -1,9 +1,7 @@
 //! What a recipe cannot say is refused in one line that says what it can, and what would take all time or memory is
 //! stopped.
 
-use tonic_toolkit::prep::events::{Events, SensorSize};
-use tonic_toolkit::prep::framing::Framer;
-use tonic_toolkit::prep::transform::Recipe;
+use tonic_toolkit::prep::{Events, Framer, Recipe, SensorSize};
 use tonic_toolkit::shard::Ledger;
 
 const SENSOR: SensorSize = SensorSize { width: 5, height: 4, polarities: 2 };

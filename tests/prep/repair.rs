@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use tonic_toolkit::prep::sets::{Donor, repair, repair_from};
-use tonic_toolkit::prep::source::SourceOptions;
-use tonic_toolkit::progress::Verbosity;
-use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::shard::layout::ShardHead;
+use tonic_toolkit::base::Verbosity;
+use tonic_toolkit::prep::SourceOptions;
+use tonic_toolkit::sets::{Donor, repair, repair_from};
+use tonic_toolkit::shard::{ShardHead, ShardSet};
 
 use super::recording::{Recording, contents, convert, fails, prep, samples, says, scratch};
 
@@ -194,7 +193,7 @@ fn what_is_lost_is_said_and_all_else_is_mended() {
     assert_eq!(said.matches("error: ").count(), 2, "{said}");
     // The set opens, and every other sample is there.
     let set = ShardSet::open(&pair.path("set")).unwrap();
-    let mut reader = tonic_toolkit::shard::reader::SampleReader::new(&set);
+    let mut reader = tonic_toolkit::shard::SampleReader::new(&set);
     for (i, sample) in expected.iter().enumerate() {
         match reader.sample(i as u64) {
             Ok((chunk, k)) => assert_eq!(chunk.table.labels[k], sample.label),

@@ -2,11 +2,10 @@
 //! fuzz targets of tests/fuzz.
 
 use serde_json::Value;
-use tonic_toolkit::shard::layout::{HEADER_BYTES, RECORD_BYTES, ShardHead, chunk_checksum};
-use tonic_toolkit::shard::manifest::SetDescription;
+use tonic_toolkit::shard::{HEADER_BYTES, RECORD_BYTES, SetDescription, ShardHead, chunk_checksum};
 
 /// Makes the checksum of a shard's head right for what it says.
-pub fn head(bytes: &mut [u8]) {
+pub(crate) fn head(bytes: &mut [u8]) {
     if bytes.len() >= HEADER_BYTES {
         let end = (ShardHead::bytes(number(bytes, 36, 4)) as usize).min(bytes.len());
         let checked = [&bytes[..120], &bytes[HEADER_BYTES..end]].concat();
@@ -15,7 +14,7 @@ pub fn head(bytes: &mut [u8]) {
 }
 
 /// Makes all of a shard's checksums right, and the length that it says.
-pub fn shard(bytes: &mut [u8]) {
+pub(crate) fn shard(bytes: &mut [u8]) {
     if bytes.len() < HEADER_BYTES {
         return;
     }
@@ -37,7 +36,7 @@ pub fn shard(bytes: &mut [u8]) {
 }
 
 /// A manifest's text with the checksum, and where it can be told the recipe's id, that belong to it.
-pub fn manifest(text: &str) -> String {
+pub(crate) fn manifest(text: &str) -> String {
     let before = &text[..text.rfind("\"checksum\"").unwrap_or(text.len())];
     let before = with_recipe_id(before).unwrap_or_else(|| before.into());
     format!("{before}\"checksum\": \"{}\"\n}}\n", blake3::hash(before.as_bytes()))

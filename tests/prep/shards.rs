@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use tonic_toolkit::error::Error;
-use tonic_toolkit::progress::{Progress, Verbosity};
-use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::shard::codec::{Chunk, ChunkName, Decoder};
-use tonic_toolkit::shard::layout::{ChunkRecord, HEADER_BYTES, SetLayout, ShardHead, chunk_checksum};
+use tonic_toolkit::base::{Progress, Verbosity};
 use tonic_toolkit::shard::verify::verify;
+use tonic_toolkit::shard::{
+    Chunk, ChunkName, ChunkRecord, Decoder, Error, HEADER_BYTES, SetLayout, ShardHead, ShardSet, chunk_checksum,
+};
 
 use super::recording::{Recording, contents, convert, fails, prep, program, says, scratch};
 use super::seal;
@@ -95,7 +94,7 @@ fn every_flipped_byte_is_found_and_named() {
             let fault = victim.with(&path, &flipped).expect_err(&format!("{name}: byte {at}"));
             let said = fault.to_string();
             says(&said, &[&name, "expected", "got"]);
-            assert_eq!(fault.exit_code(), 4, "{name}: byte {at}: {said}");
+            assert!(!matches!(fault, Error::Base(_) | Error::ChunkTooLarge { .. }), "{name}: byte {at}: {said}");
             let Some(head) = &head else { continue };
             if !matches!(fault, Error::Incompatible { .. }) {
                 says(&said, &["chunk", "sample"]);
@@ -157,7 +156,8 @@ fn missing_foreign_and_swapped_shards_are_named() {
     says(&fails(prep().arg("verify").arg(victim.set()).arg("--quick"), 4), &["00001.shard"]);
     std::fs::remove_file(victim.set().join("manifest.json")).unwrap();
     let fault = victim.check().unwrap_err();
-    says(&fault.to_string(), &["set: the set is incomplete", "manifest.json", "--resume"]);
+    says(&fault.to_string(), &["set: the set is incomplete", "manifest.json"]);
+    says(&fails(prep().arg("verify").arg(victim.set()), 4), &["the set is incomplete", "--resume"]);
 }
 
 #[test]

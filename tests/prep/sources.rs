@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use hdf5::types::FixedAscii;
 use serde_json::Value;
-use tonic_toolkit::prep::source::options::Digits;
-use tonic_toolkit::prep::source::{Layout, Recording, SourceOptions};
+use tonic_toolkit::prep::{Digits, Layout, Recording, SourceOptions};
 use tonic_toolkit::shard::ShardSet;
 
 use super::camera::Camera;
@@ -21,7 +20,7 @@ fn shards(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Dense frames of 10 ms from the first event on, in the plainest way.
-pub fn plainly(camera: &Camera, from: usize, to: usize) -> Vec<u32> {
+pub(crate) fn plainly(camera: &Camera, from: usize, to: usize) -> Vec<u32> {
     let t = &camera.t[from..to];
     let duration = t[t.len() - 1] - t[0];
     let frames = (((duration - 10_000) as f64 / 10_000.0).ceil() as i64 + 1).max(1) as usize;
@@ -46,7 +45,7 @@ fn every_layout_gives_the_same_frames() {
         ("e2vid", "camera (e2vid)", camera.e2vid(&path("b.h5")), vec![]),
         ("mvsec", "camera (MVSEC)", camera.mvsec(&path("c.hdf5")), SENSOR.to_vec()),
         ("prophesee", "camera (Prophesee)", camera.prophesee(&path("d.hdf5")), vec![]),
-        ("map", "as --map says", camera.strange(&path("e.h5")), [&SENSOR[..], &MAP].concat()),
+        ("map", "as the map says", camera.strange(&path("e.h5")), [&SENSOR[..], &MAP].concat()),
         ("npy", "NumPy array", camera.npy(&path("f.npy")), SENSOR.to_vec()),
         ("npz", "NumPy archive", camera.npz(&path("g.npz")), SENSOR.to_vec()),
     ];

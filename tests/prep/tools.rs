@@ -3,19 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tonic_toolkit::frames::{Column, FrameShape, Width, Widths};
-use tonic_toolkit::shard::codec::{Chunk, Encoder, NO_LABEL};
-use tonic_toolkit::shard::manifest::{SetDescription, Tool};
-use tonic_toolkit::shard::writer::{Existing, OutputDir, SetWriter};
-use tonic_toolkit::shard::{Ledger, ShardSet};
+use tonic_toolkit::shard::{
+    Chunk, Column, Encoder, Existing, FrameShape, Ledger, NO_LABEL, OutputDir, SetDescription, SetWriter, ShardSet,
+    Tool, Width, Widths,
+};
 
 use super::recording::{Recording, contents, convert, fails, prep, samples, says, scratch};
 
 /// A sample of a set made by hand: label, speaker, and its entries (frame, cell, value), ascending.
-pub type Made = (u32, i64, Vec<(u32, u32, f32)>);
+pub(crate) type Made = (u32, i64, Vec<(u32, u32, f32)>);
 
 /// Writes a set of these samples, of `frames` frames each, in chunks of 2.
-pub fn make_set(dir: &Path, shape: FrameShape, counts: Width, frames: u32, made: &[Made]) {
+pub(crate) fn make_set(dir: &Path, shape: FrameShape, counts: Width, frames: u32, made: &[Made]) {
     let (recipe, classes) = ("[frames]\ntime_window = 10000\n", ["left", "right"].map(String::from));
     let extras = ["speaker".to_string()];
     let description = SetDescription {

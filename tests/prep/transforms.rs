@@ -2,12 +2,8 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tonic_toolkit::column::ColumnBuf;
-use tonic_toolkit::error::Error;
-use tonic_toolkit::prep::events::{Events, RawEvent, SensorSize, admit};
-use tonic_toolkit::prep::framing::Framer;
-use tonic_toolkit::prep::transform::Recipe;
-use tonic_toolkit::shard::Ledger;
+use tonic_toolkit::prep::{Error, Events, Framer, RawEvent, Recipe, SensorSize, admit};
+use tonic_toolkit::shard::{ColumnBuf, Ledger};
 
 /// How far a surface's value may be from Tonic's, relative to it or to 1: Tonic sums some of them in float32.
 const TOLERANCE: f64 = 2e-6;

@@ -6,12 +6,9 @@ use std::path::Path;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use tonic_toolkit::frames::Width;
-use tonic_toolkit::progress::{Progress, Verbosity};
-use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::shard::codec::Decoder;
-use tonic_toolkit::shard::layout::chunk_checksum;
+use tonic_toolkit::base::{Progress, Verbosity};
 use tonic_toolkit::shard::verify::verify;
+use tonic_toolkit::shard::{Decoder, ShardSet, Width, chunk_checksum};
 
 use super::made::{Frame, Set};
 use super::recording::scratch;

@@ -1,14 +1,15 @@
 //! What one engine is held to by another, whatever computes it: one body for the CPU's and the GPU's.
 
 use proptest::prelude::*;
-use tonic_toolkit::frames::{SampleFrames, SparseFrames};
-use tonic_toolkit::train::snn::{BatchLoss, Engine, Iaf, Network, Parameters, Shape};
+use tonic_toolkit::shard::{Column, SampleFrames, SparseFrames, Width, Widths};
+use tonic_toolkit::train::engine::{BatchLoss, Engine};
+use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
 
 use crate::random;
 
 /// A batch, and a network for it whose sums are exact in any order.
 #[derive(Debug)]
-pub struct Case {
+pub(crate) struct Case {
     pub network: Network,
     pub frames: SparseFrames,
     pub labels: Vec<u32>,
@@ -16,14 +17,14 @@ pub struct Case {
 }
 
 /// What an engine makes of a step.
-pub struct Stepped {
+pub(crate) struct Stepped {
     pub loss: BatchLoss,
     pub logits: Vec<f32>,
     pub gradients: Parameters,
 }
 
 /// Cases of hidden layers of these sizes, and samples and steps of up to `longest`.
-pub fn cases(hidden: impl Strategy<Value = Vec<usize>>, longest: usize) -> impl Strategy<Value = Case> {
+pub(crate) fn cases(hidden: impl Strategy<Value = Vec<usize>>, longest: usize) -> impl Strategy<Value = Case> {
     let inputs = prop_oneof![Just(1usize), 2usize..70, 129usize..200];
     let lengths = proptest::collection::vec(0..longest, 1..5);
     let steps = prop_oneof![Just(0usize), Just(1), 2..longest + 10];
@@ -32,7 +33,7 @@ pub fn cases(hidden: impl Strategy<Value = Vec<usize>>, longest: usize) -> impl 
     (any::<u64>(), sizes, lengths, steps, density, random::bounds(), any::<bool>()).prop_map(
         |(seed, (inputs, hidden, classes), lengths, steps, density, bound, surface)| {
             let counts = random::frames(seed, inputs, &lengths, density, 3);
-            let frames = if surface { random::surfaces(&counts) } else { counts };
+            let frames = if surface { surfaces(&counts) } else { counts };
             let labels = random::labels(seed, frames.len(), classes);
             let neuron = Iaf { min_v_mem: bound, ..Iaf::default() };
             let network = random::dyadic_network(seed, Shape { inputs, hidden, classes }, neuron);
@@ -41,19 +42,30 @@ pub fn cases(hidden: impl Strategy<Value = Vec<usize>>, longest: usize) -> impl 
     )
 }
 
+/// The same frames with float32 values of both signs, multiples of 2^-3, as a surface has.
+fn surfaces(frames: &SparseFrames) -> SparseFrames {
+    let mut surfaces = SparseFrames::new(Widths { counts: Width::F32, ..frames.widths() });
+    for sample in frames.samples() {
+        let (sizes, cells): (Vec<u32>, Vec<u32>) = (sample.frame_sizes.iter().collect(), sample.cells.iter().collect());
+        let values: Vec<f32> = sample.counts.values().map(|count| (2.0 * count as f32 - 5.0) / 8.0).collect();
+        surfaces.push(&sizes, &cells, Column::F32(&values)).unwrap();
+    }
+    surfaces
+}
+
 impl Case {
     /// The samples.
-    pub fn batch(&self) -> Vec<SampleFrames<'_>> {
+    pub(crate) fn batch(&self) -> Vec<SampleFrames<'_>> {
         self.frames.samples().collect()
     }
 
     /// Gradients to be.
-    pub fn gradients(&self) -> Parameters {
+    pub(crate) fn gradients(&self) -> Parameters {
         Parameters::zeros(self.network.shape().clone())
     }
 
-    /// A step by one of the CPU's engines.
-    pub fn step(&self, engine: &mut Engine) -> Stepped {
+    /// Takes a step with an engine.
+    pub(crate) fn step(&self, engine: &mut dyn Engine) -> Stepped {
         let mut gradients = self.gradients();
         let loss = engine.step(&self.network, &self.batch(), &self.labels, self.steps, &mut gradients).unwrap();
         Stepped { loss, logits: engine.logits().to_vec(), gradients }
@@ -61,7 +73,7 @@ impl Case {
 }
 
 /// Logits to the bit, loss and gradients closely.
-pub fn agree(got: &Stepped, expected: &Stepped) -> Result<(), TestCaseError> {
+pub(crate) fn agree(got: &Stepped, expected: &Stepped) -> Result<(), TestCaseError> {
     // On a dyadic grid sums are exact, and so every spike and logit must be equal.
     prop_assert_eq!(&got.logits, &expected.logits);
     prop_assert!((got.loss.loss - expected.loss.loss).abs() <= 1e-6 * expected.loss.loss.abs().max(1.0));

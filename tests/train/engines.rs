@@ -1,20 +1,35 @@
 //! The fused engine against libtorch's autograd, at any number of threads, and on bad batches.
 
+#[cfg(feature = "libtorch")]
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use tonic_toolkit::train::kernel::KernelError;
+#[cfg(feature = "libtorch")]
+use tonic_toolkit::train::engine::LibtorchEngine;
+use tonic_toolkit::train::engine::{CpuEngine, Engine};
 use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
-use tonic_toolkit::train::snn::{Engine, Iaf, Network, Parameters, Shape};
+use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
+use tonic_toolkit::train::{Error, KernelError};
 
+#[cfg(feature = "libtorch")]
 use crate::agreement::{agree, cases};
 use crate::random;
 
+/// Every engine that takes its batches from host memory.
+pub(crate) fn host_engines(network: &Network) -> Vec<Box<dyn Engine>> {
+    vec![
+        Box::new(CpuEngine::new(network)),
+        #[cfg(feature = "libtorch")]
+        Box::new(LibtorchEngine::new(None).unwrap()),
+    ]
+}
+
+#[cfg(feature = "libtorch")]
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn fused_equals_autograd(case in cases(proptest::collection::vec(1usize..70, 0..4), 30)) {
-        let (mut fused, mut reference) = (Engine::fused(&case.network), Engine::reference(tch::Device::Cpu));
+        let (mut fused, mut reference) = (CpuEngine::new(&case.network), LibtorchEngine::new(None).unwrap());
         let (got, expected) = (case.step(&mut fused), case.step(&mut reference));
         agree(&got, &expected)?;
         let (network, batch) = (&case.network, case.batch());
@@ -37,7 +52,7 @@ fn trained(threads: usize, samples: usize) -> (Vec<f32>, Vec<f32>) {
         let mut network = Network::new(shape.clone(), Iaf::default(), &mut ChaCha8Rng::seed_from_u64(3));
         let mut gradients = Parameters::zeros(shape);
         let mut adam = Adam::new(AdamConfig::default(), gradients.flat().len());
-        let mut engine = Engine::fused(&network);
+        let mut engine = CpuEngine::new(&network);
         for _ in 0..3 {
             engine.step(&network, &batch, &labels, 50, &mut gradients).unwrap();
             adam.update(network.parameters.flat_mut(), gradients.flat());
@@ -61,7 +76,7 @@ fn a_sample_alone_has_the_logits_that_it_has_in_a_batch() {
     let batch: Vec<_> = frames.samples().collect();
     let shape = Shape { inputs: 30, hidden: vec![50, 40], classes: 6 };
     let network = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(3));
-    let mut engine = Engine::fused(&network);
+    let mut engine = CpuEngine::new(&network);
     let together = engine.forward(&network, &batch, 25).unwrap().to_vec();
     for (sample, logits) in batch.iter().zip(together.chunks(6)) {
         assert_eq!(engine.forward(&network, &[*sample], 25).unwrap(), logits);
@@ -77,7 +92,7 @@ fn training_lowers_the_loss() {
     let mut network = Network::new(shape.clone(), Iaf::default(), &mut ChaCha8Rng::seed_from_u64(1));
     let mut gradients = Parameters::zeros(shape);
     let mut adam = Adam::new(AdamConfig::default(), gradients.flat().len());
-    let mut engine = Engine::fused(&network);
+    let mut engine = CpuEngine::new(&network);
     let mut losses = Vec::new();
     for _ in 0..60 {
         losses.push(engine.step(&network, &batch, &labels, 50, &mut gradients).unwrap());
@@ -94,9 +109,16 @@ fn bad_batches_are_refused_by_both_engines() {
     let shape = Shape { inputs: 9, hidden: vec![4], classes: 3 };
     let network = random::dyadic_network(1, shape.clone(), Iaf::default());
     let mut gradients = Parameters::zeros(shape);
-    for mut engine in [Engine::fused(&network), Engine::reference(tch::Device::Cpu)] {
-        let mut step = |samples: usize, labels: &[u32]| {
-            engine.step(&network, &batch[..samples], labels, 3, &mut gradients).unwrap_err()
+    for mut engine in host_engines(&network) {
+        let mut step = |samples: usize, labels: &[u32]| match engine.step(
+            &network,
+            &batch[..samples],
+            labels,
+            3,
+            &mut gradients,
+        ) {
+            Err(Error::Kernel(error)) => error,
+            other => panic!("{other:?}"),
         };
         assert_eq!(step(2, &[0, 0]), KernelError::CellOutsideInputs { sample: 0, cell: 9, inputs: 9 });
         assert_eq!(step(2, &[0, 3]), KernelError::LabelOutsideReadout { sample: 1, label: 3, classes: 3 });
@@ -118,10 +140,10 @@ fn a_diverged_network_is_an_error_and_never_silent() {
                 let mut network = healthy.clone();
                 network.neuron.min_v_mem = min_v_mem;
                 network.parameters.layers_mut().nth(layer).unwrap().bias.fill(broken);
-                let mut engine = Engine::fused(&network);
+                let mut engine = CpuEngine::new(&network);
                 let result = engine.step(&network, &batch, &[0, 1], 20, &mut gradients);
                 assert!(
-                    matches!(result, Err(KernelError::NonFiniteLoss { .. })),
+                    matches!(result, Err(Error::Kernel(KernelError::NonFiniteLoss { .. }))),
                     "{broken} in layer {layer}: {result:?}"
                 );
             }

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
-use tonic_toolkit::shard::codec::NO_LABEL;
+use tonic_toolkit::shard::NO_LABEL;
 
-use tonic_toolkit::train::kernel::cuda::Device;
+use tonic_toolkit::train::gpu::Device;
 
 use crate::sets::{self, Sample, Spec, eval, fails, fit, fit_arguments, learnable, succeeds};
 
@@ -180,7 +180,7 @@ fn damaged_files_of_a_run_are_named() {
 
     damage("config.toml", &half, &evaluation(&["config.toml", "corrupt"]));
     damage("config.toml", &|_| vec![0xff, 0xfe], &|| {
-        drop(fails(&mut eval(dir.path(), "run", "valid"), 1, &["config.toml"]))
+        drop(fails(&mut eval(dir.path(), "run", "valid"), 1, &["config.toml"]));
     });
     damage("config.toml", &replaced("classes = 3", "classes = 0"), &evaluation(&["config.toml", "network"]));
     damage("config.toml", &replaced("classes = 3", "classes = 4"), &evaluation(&["network differs"]));
@@ -251,7 +251,8 @@ fn the_smallest_and_oddest_sets_train() {
     Spec::new(10, 4).write(&path("silent"), |i| Sample { frames: vec![vec![]], label: (i % 3) as u32 });
     Spec::new(10, 4).write(&path("one-frame"), |i| Sample { frames: vec![vec![(i as u32, 3)]], label: (i % 3) as u32 });
     for set in ["one-class", "one-sample", "silent", "one-frame"] {
-        for others in ["", "--batch-size 100000 --pad batch", "--engine reference --cache stream"] {
+        let engine = format!("--engine {} --cache stream", sets::ENGINES.last().unwrap());
+        for others in ["", "--batch-size 100000 --pad batch", &engine] {
             let run = format!("run-{set}-{}", others.len());
             let line = format!("--valid DIR/{set} --test DIR/{set} --json {others}");
             let swap = |a: String| if a.ends_with("/train") { path(set).to_str().unwrap().into() } else { a };

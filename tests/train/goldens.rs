@@ -1,11 +1,13 @@
 //! What Sinabs 3.1.3 computes, recorded by scripts/goldens/sinabs_iaf.py: spikes must be equal, gradients within 1e-5.
 
 use safetensors::SafeTensors;
-use tonic_toolkit::frames::{Column, FrameShape, SparseFrames, Width, Widths};
+use tonic_toolkit::shard::{Column, FrameShape, SparseFrames, Width, Widths};
+use tonic_toolkit::train::engine::hidden_spikes;
 use tonic_toolkit::train::kernel::isa::Isa;
-use tonic_toolkit::train::kernel::{TILE, Tile, iaf};
-use tonic_toolkit::train::snn::{Engine, Iaf, Network, Parameters, Shape, hidden_spikes};
+use tonic_toolkit::train::kernel::{TILE_WIDTH, Tile, iaf};
+use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
 
+use crate::engines::host_engines;
 use crate::random::relative_error;
 
 const BOUNDS: [(&str, Option<f32>); 3] = [("none", None), ("-1.0", Some(-1.0)), ("-0.5", Some(-0.5))];
@@ -63,7 +65,7 @@ fn one_layer_of_neurons() {
                         assert_eq!(fired[t] >> j & 1 == 1, spikes[at(t) + j] > 0.0);
                         gradients.push(f64::from(lambda[t][j]));
                     }
-                    assert_eq!(fired[t] >> neurons, 0, "the padding of {TILE} neurons never spikes");
+                    assert_eq!(fired[t] >> neurons, 0, "the padding of {TILE_WIDTH} neurons never spikes");
                 }
             }
             let error = relative_error(gradients, &dx.repeat(isas.len()));
@@ -115,7 +117,7 @@ fn check_network(file: &str) {
                 assert!(got == expected, "{file}: spikes of layer {layer} with bound {bound}");
             }
         }
-        for mut engine in [Engine::fused(&network), Engine::reference(tch::Device::Cpu)] {
+        for mut engine in host_engines(&network) {
             let mut gradients = Parameters::zeros(network.shape().clone());
             let result = engine.step(&network, &batch, &labels, steps, &mut gradients).unwrap();
             let output: Vec<f64> = engine.logits().iter().map(|&x| x.into()).collect();

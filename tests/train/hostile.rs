@@ -9,14 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 use tempfile::TempDir;
-use tonic_toolkit::error::Error;
-use tonic_toolkit::progress::Verbosity;
-use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::shard::codec::Decoder;
-use tonic_toolkit::train::config::{Config, LrChange};
-use tonic_toolkit::train::device::DeviceChoice;
-use tonic_toolkit::train::fit::fit as fit_here;
-use tonic_toolkit::train::loader::{CacheChoice, EpochOrder, Loader};
+use tonic_toolkit::base::{Error as BaseError, Verbosity};
+use tonic_toolkit::loader::{CacheChoice, EpochOrder, Loader};
+use tonic_toolkit::shard::{Decoder, Error as ShardError, ShardSet};
+use tonic_toolkit::train::Error;
+use tonic_toolkit::train::engine::DeviceChoice;
+use tonic_toolkit::train::run::fit as fit_here;
+use tonic_toolkit::train::run::{Config, LrChange};
 
 use crate::run::start;
 use crate::runs::{assert_same, bytes, small_fit, threads, wait_for, where_is};
@@ -103,9 +102,10 @@ fn a_file_that_is_cut_and_mended_all_the_time_is_an_error_and_no_signal() {
         });
         for _ in 0..60_000 {
             match set.decode(0, &mut decoder, &mut chunk) {
-                Err(Error::Corrupt { .. }) => {}
+                Err(ShardError::Corrupt { .. }) => {}
                 // Long again between the read and the question how long it is.
-                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::UnexpectedEof => {}
+                Err(ShardError::Base(BaseError::Io { source, .. }))
+                    if source.kind() == std::io::ErrorKind::UnexpectedEof => {}
                 other => assert!(other.is_ok(), "{other:?}"), // before the first cut
             }
         }
@@ -224,18 +224,18 @@ fn no_thread_outlives_its_run() {
     all_gone();
     assert_eq!(run("train", 0.01).unwrap(), 3);
     all_gone();
-    assert!(matches!(run("valid", 0.01), Err(Error::Corrupt { .. })));
+    assert!(matches!(run("valid", 0.01), Err(Error::Shard(ShardError::Corrupt { .. }))));
     all_gone();
     assert!(matches!(run("train", 1e30), Err(Error::Diverged { .. })));
     all_gone();
 
     // A worker that panics in a step: its message, and no thread more.
     let set = ShardSet::open(&dir.path().join("train")).unwrap();
-    let loader = Loader::new(set, CacheChoice::Stream, None, Verbosity::Quiet).unwrap();
-    let step = |batch: &tonic_toolkit::train::loader::Batch| {
+    let loader = Loader::new(set, CacheChoice::Stream, Verbosity::Quiet).unwrap();
+    let step = |batch: &tonic_toolkit::loader::Batch| {
         assert_eq!(threads("a run"), 3, "the loader's thread is not seen");
         batch.labels.par_iter().for_each(|_| panic!("a worker of the step"));
-        Ok(true)
+        Ok::<_, Error>(true)
     };
     let epoch = || pool.install(|| loader.epoch(EpochOrder::Sequential, 4, 0, step));
     let panic = catch_unwind(AssertUnwindSafe(epoch)).unwrap_err();
@@ -254,7 +254,7 @@ fn a_label_beyond_the_readout_is_refused_by_training_and_evaluation() {
     fails(&mut fit(dir.path(), "run", "--resume --epochs 3 --valid DIR/beyond"), 4, &words);
     assert!(bytes(&dir.path().join("run"), "checkpoint.safetensors") == before);
     for cache in ["host", "stream"] {
-        for engine in ["fused", "reference"] {
+        for engine in sets::ENGINES {
             let others = format!("--cache {cache} --engine {engine} --overwrite");
             let swap = |a: String| if a.ends_with("/train") { a.replace("/train", "/beyond") } else { a };
             let arguments = fit_arguments(dir.path(), "bad", &others).into_iter().map(swap);

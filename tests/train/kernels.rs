@@ -1,17 +1,18 @@
-//! Each kernel, on every instruction set of this machine, against plain float64 code, and the recursion of lambda against numerical differentiation.
+//! Each kernel, on every instruction set of this machine, against plain float64 code, and the recursion of lambda
+//! against numerical differentiation.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
+use tonic_toolkit::train::KernelError;
 use tonic_toolkit::train::kernel::exp::exp_nonpositive;
 use tonic_toolkit::train::kernel::iaf::{self, Neuron, reference};
 use tonic_toolkit::train::kernel::isa::Isa;
 use tonic_toolkit::train::kernel::linear::{self, Panels};
 use tonic_toolkit::train::kernel::loss::{cross_entropy, predicted};
-use tonic_toolkit::train::kernel::{Activity, KernelError, TILE, Tile};
-use tonic_toolkit::train::snn::{Iaf, SingleExponential};
+use tonic_toolkit::train::kernel::{Activity, TILE_WIDTH, Tile};
+use tonic_toolkit::train::network::{Iaf, SingleExponential};
 
 use crate::random;
 
@@ -85,7 +86,7 @@ proptest! {
                 iaf::backward_tile(isa, &neuron, v, lambda);
             }
             for tile in 0..tiles {
-                for j in 0..TILE {
+                for j in 0..TILE_WIDTH {
                     let column = |rows: &[Tile]| -> Vec<f64> {
                         rows[tile * steps..][..steps].iter().map(|row| f64::from(row[j])).collect()
                     };
@@ -106,7 +107,7 @@ proptest! {
             // The kernel for a constant row is the general one with that row at every step.
             let mut general = vec![g[0]; steps];
             iaf::backward_tile(isa, &neuron, &v[..steps], &mut general);
-            let mut constant = vec![[f32::NAN; TILE]; steps];
+            let mut constant = vec![[f32::NAN; TILE_WIDTH]; steps];
             iaf::backward_tile_constant(isa, &neuron, &v[..steps], &g[0], &mut constant);
             prop_assert_eq!(general, constant);
 
@@ -148,27 +149,27 @@ proptest! {
         let currents: Vec<f64> =
             (0..steps * outputs).map(|i| f64::from(bias[i % outputs]) + products(i / outputs, i % outputs)).collect();
         let values = random_values(seed ^ 3, steps * outputs);
-        let mut lambda = vec![[0.0; TILE]; tiles * stride];
+        let mut lambda = vec![[0.0; TILE_WIDTH]; tiles * stride];
         for (i, &value) in values.iter().enumerate() {
             let (t, o) = (i / outputs, i % outputs);
-            lambda[o / TILE * stride + t][o % TILE] = value;
+            lambda[o / TILE_WIDTH * stride + t][o % TILE_WIDTH] = value;
         }
-        let mut matrix = vec![[0.0; TILE]; inputs.div_ceil(TILE) * stride];
+        let mut matrix = vec![[0.0; TILE_WIDTH]; inputs.div_ceil(TILE_WIDTH) * stride];
         for (i, &count) in dense.iter().enumerate() {
             let (t, c) = (i / inputs, i % inputs);
-            matrix[c / TILE * stride + t][c % TILE] = count as f32;
+            matrix[c / TILE_WIDTH * stride + t][c % TILE_WIDTH] = count as f32;
         }
         let mut transposed = Panels::zeros(outputs, inputs);
         transposed.pack_transposed(&weight_t);
-        let at = |values: &[Tile], t: usize, o: usize| f64::from(values[o / TILE * stride + t][o % TILE]);
+        let at = |values: &[Tile], t: usize, o: usize| f64::from(values[o / TILE_WIDTH * stride + t][o % TILE_WIDTH]);
         let mut first: Option<[Vec<u32>; 4]> = None;
         for isa in Isa::available() {
             // Forward: gathered, and by the matmul.
-            let mut x = vec![[0.0; TILE]; tiles * stride];
+            let mut x = vec![[0.0; TILE_WIDTH]; tiles * stride];
             linear::gather(isa, &panels, &activity, stride, &mut x);
             let got = (0..steps * outputs).map(|i| at(&x, i / outputs, i % outputs));
             prop_assert!(close(got, &currents, inputs as f64 * f64::from(largest)));
-            let mut multiplied = vec![[f32::NAN; TILE]; tiles * stride];
+            let mut multiplied = vec![[f32::NAN; TILE_WIDTH]; tiles * stride];
             for (tile, multiplied) in multiplied.chunks_exact_mut(stride).enumerate() {
                 let (panel, bias) = panels.tile(tile);
                 linear::matmul_tile(isa, &matrix, stride, panel, bias, multiplied);
@@ -201,7 +202,7 @@ proptest! {
             prop_assert_eq!((&dw_again, &db_again), (&dw, &db));
 
             // Input gradient, of all steps and of one.
-            let mut g = vec![[f32::NAN; TILE]; inputs.div_ceil(TILE) * stride];
+            let mut g = vec![[f32::NAN; TILE_WIDTH]; inputs.div_ceil(TILE_WIDTH) * stride];
             let entries: Vec<(u32, f32)> = (0..).zip(values[..outputs].iter().copied()).collect();
             for (tile, g) in g.chunks_exact_mut(stride).enumerate() {
                 let (panel, zero) = transposed.tile(tile);
@@ -288,8 +289,11 @@ fn lambda_is_the_derivative_of_the_smoothed_neuron() {
     }
 }
 
+#[cfg(feature = "libtorch")]
 #[test]
 fn adam_equals_libtorch() {
+    use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
+
     use tch::{Tensor, nn, nn::OptimizerConfig};
     let start = random_values(1, 1000);
     let store = nn::VarStore::new(tch::Device::Cpu);
@@ -340,7 +344,7 @@ fn a_cell_outside_the_inputs_is_refused() {
 
 #[test]
 fn columns_that_do_not_fit_together_are_refused() {
-    use tonic_toolkit::frames::{Column, SampleFrames};
+    use tonic_toolkit::shard::{Column, SampleFrames};
     let sample = |sizes, cells, counts| SampleFrames {
         frame_sizes: Column::U32(sizes),
         cells: Column::U8(cells),

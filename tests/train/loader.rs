@@ -7,12 +7,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tonic_toolkit::error::{Error, Result};
-use tonic_toolkit::progress::{Verbosity, human_bytes};
-use tonic_toolkit::shard::order::WINDOW_SAMPLES;
-use tonic_toolkit::shard::{Manifest, ShardSet};
-use tonic_toolkit::train::loader::cache::{free_memory, host_bytes};
-use tonic_toolkit::train::loader::{Batch, CacheChoice, EpochOrder, Loader};
+use tonic_toolkit::base::{BaseFault, Error as BaseError, Verbosity, human_bytes};
+use tonic_toolkit::loader::{Batch, CacheChoice, EpochOrder, Loader, free_memory, host_bytes};
+use tonic_toolkit::shard::{Error, Manifest, Result, ShardSet, WINDOW_SAMPLES};
 
 use crate::sets::{self, CHANNELS, Sample, Spec};
 
@@ -30,14 +27,14 @@ fn set_of(samples: u64, chunk_samples: u32) -> TempDir {
 }
 
 fn loader(dir: &Path, choice: CacheChoice) -> Result<Loader> {
-    Loader::new(ShardSet::open(dir)?, choice, None, Verbosity::Quiet)
+    Loader::new(ShardSet::open(dir)?, choice, Verbosity::Quiet)
 }
 
 fn batches(loader: &Loader, order: EpochOrder, batch_size: usize, first: u64) -> Vec<Batch> {
     let mut batches = Vec::new();
     let each = |batch: &Batch| {
         batches.push(batch.clone());
-        Ok(true)
+        Ok::<_, Error>(true)
     };
     loader.epoch(order, batch_size, first, each).unwrap();
     batches
@@ -159,7 +156,7 @@ fn dense_batches(loader: &Loader, order: EpochOrder, batch_size: usize, steps: u
     let mut batches = Vec::new();
     let each = |dense: &[f32], labels: &[u32]| {
         batches.push((dense.to_vec(), labels.to_vec()));
-        Ok(true)
+        Ok::<_, Error>(true)
     };
     loader.dense_epoch(order, batch_size, 0, steps, each).unwrap();
     batches
@@ -261,7 +258,7 @@ fn a_cache_is_chosen_by_its_size_and_says_why() {
     let (cached, reason) = why(CacheChoice::Auto).unwrap();
     assert!(cached && reason.starts_with("host: its ") && reason.contains("fit into half of the "), "{reason}");
     let error = why(CacheChoice::Device).unwrap_err();
-    assert!(matches!(&error, Error::Unavailable { what, .. } if what == "--cache device"), "{error}");
+    assert!(matches!(&error, Error::Base(BaseError::Unavailable { what, .. }) if what == "cache device"), "{error}");
     let host = loader(dir.path(), CacheChoice::Host).unwrap();
     assert_eq!(host_bytes(host.set()), host.host_cache().unwrap().bytes() as u64);
 
@@ -275,9 +272,9 @@ fn a_cache_is_chosen_by_its_size_and_says_why() {
         // A chunk is damaged, which nobody finds who refuses before loading.
         sets::corrupt_chunk(dir.path(), 3);
         let error = why(CacheChoice::Host).unwrap_err();
-        assert!(matches!(&error, Error::Usage { what, .. } if what == "--cache host"), "{error}");
+        assert!(matches!(&error, Error::Base(BaseError::Usage { what, .. }) if what == "cache host"), "{error}");
         let text = error.to_string();
-        assert!(text.contains("--cache stream") && text.contains(&human_bytes(needed)), "{text}");
+        assert!(text.contains(&human_bytes(needed)), "{text}");
         let (cached, reason) = why(CacheChoice::Auto).unwrap();
         assert!(!cached && reason.starts_with("stream: its ") && reason.contains("exceed half of the "), "{reason}");
     }
@@ -313,12 +310,12 @@ fn a_shard_cut_short_while_it_is_mapped_is_an_error_and_no_signal() {
         let bytes = std::fs::read(&path).unwrap();
         let cut = |length| OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
         let error = if choice == CacheChoice::Stream {
-            let loader = Loader::new(set, choice, None, Verbosity::Quiet).unwrap();
+            let loader = Loader::new(set, choice, Verbosity::Quiet).unwrap();
             cut(bytes.len() as u64 / 2);
             failing_epoch(loader, ORDERS[0]).1
         } else {
             cut(0);
-            Loader::new(set, choice, None, Verbosity::Quiet).unwrap_err()
+            Loader::new(set, choice, Verbosity::Quiet).unwrap_err()
         };
         let named =
             matches!(&error, Error::Corrupt { path: at, place, .. } if *at == path && place.starts_with("file length"));
@@ -346,7 +343,7 @@ fn an_epoch_ends_when_its_batches_are_no_longer_wanted() {
     let (calls, result) = stop(false);
     assert!(calls == 3 && result.is_ok(), "{result:?}");
     let (calls, result) = stop(true);
-    assert!(calls == 3 && matches!(result, Err(Error::Usage { .. })), "{result:?}");
+    assert!(calls == 3 && matches!(result, Err(Error::Base(BaseError::Usage { .. }))), "{result:?}");
 }
 
 /// The fit of a task whose process may lock 4 KiB of memory, root or not.

@@ -1,9 +1,13 @@
 //! Tests of the training wing, in one binary.
 
+#[cfg(feature = "libtorch")]
 mod agreement;
 mod bench;
+#[path = "../prep/command_lines.rs"]
+mod command_lines;
 mod engines;
 mod faults;
+mod frozen;
 mod goldens;
 mod hostile;
 mod kernels;

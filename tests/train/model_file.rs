@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use proptest::prelude::*;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
-use tonic_toolkit::train::export::safetensors::{Model, ModelError, from_bytes, to_bytes};
-use tonic_toolkit::train::snn::{Iaf, Shape};
+use tonic_toolkit::train::ModelError;
+use tonic_toolkit::train::network::{Iaf, Shape};
+use tonic_toolkit::train::network::{Model, from_bytes, to_bytes};
 
 use crate::random;
 

@@ -5,18 +5,18 @@ use std::fs::{read, read_dir, write};
 use std::mem::size_of;
 use std::path::{Path, PathBuf};
 
-use tonic_toolkit::column::Width;
-use tonic_toolkit::error::Error;
-use tonic_toolkit::kernel_struct;
-use tonic_toolkit::train::device::DeviceChoice;
-use tonic_toolkit::train::kernel::cuda::{
-    Address, Device, KernelStruct, Source, cached_in, compile, compile_ptx, load_libtorch_cuda, nvrtc_version,
-    set_libtorch,
+use tonic_toolkit::base::Error as BaseError;
+use tonic_toolkit::shard::Width;
+use tonic_toolkit::train::Error;
+use tonic_toolkit::train::engine::DeviceChoice;
+use tonic_toolkit::train::gpu::{
+    Address, CudaSource, Device, KernelStruct, cached_in, compile, compile_ptx, nvrtc_version,
 };
 use tonic_toolkit::train::kernel::interface::{
     BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateArgs, InflateInputArgs, ReadoutArgs, UpdateArgs,
 };
 use tonic_toolkit::train::kernel::program::{Form, MatmulPrecision, Variant};
+use tonic_toolkit::train::kernel_struct;
 
 kernel_struct! {
     /// Where samples lie.
@@ -73,7 +73,7 @@ fn file_in(folder: &Path) -> PathBuf {
 #[test]
 fn structs_have_the_same_layout_for_every_generation_of_gpus() {
     let (text, defines) = (text(), scale("0.5f"));
-    let source = Source { text: &text, defines: &defines };
+    let source = CudaSource { text: &text, defines: &defines };
     for architecture in [(8, 0), (9, 0), (10, 0)] {
         let ptx = compile_ptx(&source, architecture).unwrap();
         for words in [
@@ -88,7 +88,7 @@ fn structs_have_the_same_layout_for_every_generation_of_gpus() {
 #[test]
 fn code_is_for_the_gpu_or_for_older_ones_of_those_that_the_compiler_knows() {
     let (text, defines) = (text(), scale("0.5f"));
-    let source = Source { text: &text, defines: &defines };
+    let source = CudaSource { text: &text, defines: &defines };
     assert!(compile(&source, (9, 0)).unwrap().bytes().starts_with(b"\x7fELF"));
     let image = compile(&source, (9, 9)).unwrap();
     let ptx = String::from_utf8(image.bytes().to_vec()).unwrap();
@@ -106,11 +106,11 @@ fn another_layout_does_not_compile() {
         ("alignof(Shift) == 8", "alignof(Shift) == 4"),
         ("TONIC_OFFSET(Shift, len) == 8", "TONIC_OFFSET(Shift, len) == 12"),
     ] {
-        assert!(compile_ptx(&Source { text: &declared, defines: &[] }, (9, 0)).is_ok());
+        assert!(compile_ptx(&CudaSource { text: &declared, defines: &[] }, (9, 0)).is_ok());
         let text = declared.replace(right, wrong);
         assert_ne!(text, declared);
-        let fault = compile_ptx(&Source { text: &text, defines: &[] }, (9, 0)).unwrap_err();
-        assert!(matches!(fault, Error::Cuda { .. }) && fault.exit_code() == 1);
+        let fault = compile_ptx(&CudaSource { text: &text, defines: &[] }, (9, 0)).unwrap_err();
+        assert!(matches!(fault, Error::Cuda { .. }));
         let words = fault.to_string();
         for word in ["cannot compile kernels for compute_90: kernels.cu(", "static assertion failed", "Shift: Rust has"]
         {
@@ -123,10 +123,10 @@ fn another_layout_does_not_compile() {
 #[test]
 fn an_error_has_the_first_lines_of_the_log() {
     let text: String = (0..40).map(|i| format!("unknown_{i} x{i};\n")).collect();
-    let words = compile(&Source { text: &text, defines: &[] }, (9, 0)).unwrap_err().to_string();
+    let words = compile(&CudaSource { text: &text, defines: &[] }, (9, 0)).unwrap_err().to_string();
     assert!(words.contains("unknown_0") && words.ends_with(" more lines)"), "{words}");
     assert!(words.lines().count() <= 13, "{words}");
-    let words = compile(&Source { text: "a\0b", defines: &[] }, (9, 0)).unwrap_err().to_string();
+    let words = compile(&CudaSource { text: "a\0b", defines: &[] }, (9, 0)).unwrap_err().to_string();
     assert!(words.contains("a zero in it"), "{words}");
 }
 
@@ -135,7 +135,7 @@ fn code_on_disk_is_the_same_and_what_is_damaged_is_compiled_anew() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("not/there/yet");
     let (text, defines) = (text(), scale("0.5f"));
-    let source = Source { text: &text, defines: &defines };
+    let source = CudaSource { text: &text, defines: &defines };
     let cached = || cached_in(Some(&folder), &source, (9, 0)).unwrap();
     let image = cached();
     assert_eq!(image, cached_in(None, &source, (9, 0)).unwrap());
@@ -161,7 +161,7 @@ fn code_on_disk_is_the_same_and_what_is_damaged_is_compiled_anew() {
 
     // Another program, and another GPU, have files of their own.
     let others = scale("0.25f");
-    assert_ne!(cached_in(Some(&folder), &Source { text: &text, defines: &others }, (9, 0)).unwrap(), image);
+    assert_ne!(cached_in(Some(&folder), &CudaSource { text: &text, defines: &others }, (9, 0)).unwrap(), image);
     assert_ne!(cached_in(Some(&folder), &source, (8, 0)).unwrap(), image);
     assert_eq!(read_dir(&folder).unwrap().count(), 3);
 }
@@ -172,7 +172,7 @@ fn a_folder_that_cannot_be_written_is_no_fault() {
     let file = dir.path().join("file");
     write(&file, "no folder").unwrap();
     let (text, defines) = (text(), scale("0.5f"));
-    let source = Source { text: &text, defines: &defines };
+    let source = CudaSource { text: &text, defines: &defines };
     let image = compile(&source, (9, 0)).unwrap();
     assert_eq!(cached_in(Some(&file.join("folder")), &source, (9, 0)).unwrap(), image);
     assert_eq!(cached_in(Some(Path::new("/proc/kernels")), &source, (9, 0)).unwrap(), image);
@@ -182,7 +182,7 @@ fn a_folder_that_cannot_be_written_is_no_fault() {
 fn threads_compile_at_once_and_share_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let (text, defines) = (text(), scale("0.5f"));
-    let source = Source { text: &text, defines: &defines };
+    let source = CudaSource { text: &text, defines: &defines };
     let images: Vec<_> = std::thread::scope(|scope| {
         let compile = || cached_in(Some(dir.path()), &source, (9, 0)).unwrap();
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(compile)).collect();
@@ -199,9 +199,9 @@ fn a_machine_without_a_driver_says_so_and_trains_on_the_cpu() {
         return;
     }
     let fault = Device::open(3).unwrap_err();
-    assert!(matches!(fault, Error::Unavailable { .. }) && fault.exit_code() == 2, "{fault}");
+    assert!(matches!(fault, Error::Base(BaseError::Unavailable { .. })), "{fault}");
     let words = fault.to_string();
-    assert!(words.starts_with("--device cuda:3 is not available: ") && words.lines().count() == 1, "{words}");
+    assert!(words.starts_with("device cuda:3 is not available: ") && words.lines().count() == 1, "{words}");
     assert!(words.contains("NVIDIA driver"), "{words}");
     assert_eq!(DeviceChoice::Cuda(3).resolve().unwrap_err().to_string(), words);
 
@@ -214,18 +214,26 @@ fn a_machine_without_a_driver_says_so_and_trains_on_the_cpu() {
     assert_eq!(DeviceChoice::Cpu.resolve().unwrap().why, "cpu");
 }
 
+#[cfg(feature = "libtorch")]
 #[test]
 fn a_libtorch_without_its_cuda_part_says_what_brings_it() {
+    use tonic_toolkit::train::gpu::{load_libtorch_cuda, set_libtorch};
     let dir = tempfile::tempdir().unwrap();
     let fault = set_libtorch(dir.path()).unwrap_err();
-    assert!(matches!(fault, Error::Usage { .. }) && fault.to_string().contains("lib/libtorch_cpu.so"), "{fault}");
+    assert!(
+        matches!(fault, Error::Base(BaseError::Usage { .. })) && fault.to_string().contains("lib/libtorch_cpu.so"),
+        "{fault}"
+    );
     // A process has tch's libtorch only once it has called it.
     tch::manual_seed(0);
     match load_libtorch_cuda() {
         Ok(()) => println!("skipped: this libtorch has its CUDA part"),
         Err(fault) => {
             let words = fault.to_string();
-            assert!(matches!(fault, Error::Unavailable { .. }) && words.lines().count() == 1, "{words}");
+            assert!(
+                matches!(fault, Error::Base(BaseError::Unavailable { .. })) && words.lines().count() == 1,
+                "{words}"
+            );
             assert!(words.contains("has no libtorch_cuda.so; scripts/setup --cuda brings it"), "{words}");
         }
     }
@@ -258,7 +266,7 @@ fn variants() -> Vec<Variant> {
 fn every_kernel_compiles_for_every_generation() {
     for (i, variant) in variants().iter().enumerate() {
         let (text, defines) = (Variant::text(), variant.defines());
-        let source = Source { text: &text, defines: &defines };
+        let source = CudaSource { text: &text, defines: &defines };
         for architecture in [(8, 0), (9, 0), (10, 0)] {
             // All generations for one variant, and all variants for one generation.
             if i > 0 && architecture != (9, 0) {

@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tonic_toolkit::frames::{Column, FrameShape, SparseFrames, Width, Widths};
-use tonic_toolkit::train::snn::{Iaf, Network, Parameters, Shape};
+use tonic_toolkit::shard::{Column, FrameShape, SparseFrames, Width, Widths};
+use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
 
 /// Samples of the given numbers of frames, in which each of `inputs` cells is occupied with probability `density`.
-pub fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, largest: u32) -> SparseFrames {
+pub(crate) fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, largest: u32) -> SparseFrames {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };
     let mut frames = SparseFrames::new(Widths::of(shape, Width::holding(largest)));
@@ -24,20 +24,9 @@ pub fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, largest
     frames
 }
 
-/// The same frames with float32 values of both signs, multiples of 2^-3, as a surface has.
-pub fn surfaces(frames: &SparseFrames) -> SparseFrames {
-    let mut surfaces = SparseFrames::new(Widths { counts: Width::F32, ..frames.widths() });
-    for sample in frames.samples() {
-        let (sizes, cells): (Vec<u32>, Vec<u32>) = (sample.frame_sizes.iter().collect(), sample.cells.iter().collect());
-        let values: Vec<f32> = sample.counts.values().map(|count| (2.0 * count as f32 - 5.0) / 8.0).collect();
-        surfaces.push(&sizes, &cells, Column::F32(&values)).unwrap();
-    }
-    surfaces
-}
-
 /// A network whose parameters are multiples of 2^-6, so that float32 sums are exact in any order and no spike depends
 /// on it.
-pub fn dyadic_network(seed: u64, shape: Shape, neuron: Iaf) -> Network {
+pub(crate) fn dyadic_network(seed: u64, shape: Shape, neuron: Iaf) -> Network {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut parameters = Parameters::zeros(shape);
     for layer in parameters.layers_mut() {
@@ -49,18 +38,18 @@ pub fn dyadic_network(seed: u64, shape: Shape, neuron: Iaf) -> Network {
 }
 
 /// Labels below `classes`.
-pub fn labels(seed: u64, samples: usize, classes: usize) -> Vec<u32> {
+pub(crate) fn labels(seed: u64, samples: usize, classes: usize) -> Vec<u32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..samples).map(|_| rng.random_range(0..classes as u32)).collect()
 }
 
 /// No lower bound of the membrane, or one.
-pub fn bounds() -> impl Strategy<Value = Option<f32>> {
+pub(crate) fn bounds() -> impl Strategy<Value = Option<f32>> {
     prop_oneof![Just(None), Just(Some(-1.0)), Just(Some(-0.5)), Just(Some(0.0))]
 }
 
 /// The largest difference, relative to the largest expected value.
-pub fn relative_error(got: impl IntoIterator<Item = f64>, expected: &[f64]) -> f64 {
+pub(crate) fn relative_error(got: impl IntoIterator<Item = f64>, expected: &[f64]) -> f64 {
     let largest = expected.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
     let mut got = got.into_iter();
     let error = expected

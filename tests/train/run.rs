@@ -8,18 +8,21 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use tonic_toolkit::progress::Verbosity;
+use tonic_toolkit::base::Verbosity;
+use tonic_toolkit::loader::{CacheChoice, EpochOrder, Loader};
 use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::train::config::{Config, Pad};
-use tonic_toolkit::train::eval::Feed;
-use tonic_toolkit::train::export::safetensors::{Model, read_model};
+use tonic_toolkit::train::Error;
+use tonic_toolkit::train::engine::{CpuEngine, Engine};
 use tonic_toolkit::train::kernel::isa::{Isa, VARIABLE};
-use tonic_toolkit::train::loader::{CacheChoice, EpochOrder, Loader};
-use tonic_toolkit::train::snn::Engine;
+use tonic_toolkit::train::learner::Pad;
+use tonic_toolkit::train::learner::Padding;
+use tonic_toolkit::train::network::{Model, read_model};
+use tonic_toolkit::train::run::Config;
 
 use crate::runs::{assert_same, bytes, epochs, wait_for, where_is};
 use crate::sets::{self, Spec, eval, fails, fit, fit_arguments, succeeds};
 
+#[cfg(feature = "libtorch")]
 #[test]
 fn both_engines_learn_the_task_and_agree() {
     let dir = sets::task();
@@ -126,7 +129,7 @@ fn a_run_comes_to_the_same_bits_on_every_instruction_set() {
 }
 
 /// The trainer, in the background; its words are read when it has ended.
-pub fn start(dir: &Path, run: &str, others: &str) -> Child {
+pub(crate) fn start(dir: &Path, run: &str, others: &str) -> Child {
     start_on("", dir, run, others)
 }
 
@@ -280,12 +283,16 @@ fn an_evaluation_says_what_the_run_said() {
 
 /// The logits of all samples, in batches of `batch_size`.
 fn logits(loader: &Loader, model: &Model, pad: Pad, batch_size: usize) -> Vec<f32> {
-    let mut engine = Engine::fused(&model.network);
-    let feed = Feed { pad, steps: model.steps };
+    let mut engine = CpuEngine::new(&model.network);
+    let padding = Padding { pad, steps: model.steps };
     let mut logits = Vec::new();
-    let each = |batch: &tonic_toolkit::train::loader::Batch| {
-        logits.extend_from_slice(engine.forward(&model.network, &batch.samples(), feed.steps(batch.longest()))?);
-        Ok(true)
+    let each = |batch: &tonic_toolkit::loader::Batch| {
+        logits.extend_from_slice(engine.forward(
+            &model.network,
+            &batch.samples(),
+            padding.of_batch(batch.longest()),
+        )?);
+        Ok::<_, Error>(true)
     };
     loader.epoch(EpochOrder::Sequential, batch_size, 0, each).unwrap();
     logits
@@ -301,7 +308,7 @@ fn a_samples_result_depends_on_its_batch_only_where_that_is_asked_for() {
     assert_eq!(Config::read(&batch).unwrap().pad, Pad::Batch);
     let model = read_model(&fixed.join("model.safetensors")).unwrap();
     let set = ShardSet::open(&dir.path().join("train")).unwrap();
-    let loader = Loader::new(set, CacheChoice::Host, None, Verbosity::Quiet).unwrap();
+    let loader = Loader::new(set, CacheChoice::Host, Verbosity::Quiet).unwrap();
     let alone = logits(&loader, &model, Pad::Fixed, 1);
     assert_eq!(alone, logits(&loader, &model, Pad::Fixed, 7));
     assert_eq!(alone, logits(&loader, &model, Pad::Fixed, 120));

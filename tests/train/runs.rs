@@ -4,20 +4,22 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tonic_toolkit::progress::Verbosity;
-use tonic_toolkit::train::checkpoint::Checkpoint;
-use tonic_toolkit::train::config::{Config, EngineChoice, Pad};
-use tonic_toolkit::train::device::Resolved;
-use tonic_toolkit::train::fit::Fit;
+use tonic_toolkit::base::Verbosity;
+use tonic_toolkit::loader::CacheChoice;
+use tonic_toolkit::train::engine::EngineChoice;
+use tonic_toolkit::train::engine::Resolved;
 use tonic_toolkit::train::kernel::adam::AdamConfig;
 use tonic_toolkit::train::kernel::program::MatmulPrecision;
-use tonic_toolkit::train::loader::CacheChoice;
-use tonic_toolkit::train::metrics::{self, EpochMetrics};
+use tonic_toolkit::train::learner::Pad;
+use tonic_toolkit::train::run::Checkpoint;
+use tonic_toolkit::train::run::Config;
+use tonic_toolkit::train::run::EpochMetrics;
+use tonic_toolkit::train::run::FitOptions;
 
 /// A run's epochs, without the times that they took.
-pub fn epochs(run: &Path) -> Vec<EpochMetrics> {
-    let lines = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap().lines().count();
-    let mut epochs = metrics::read(run, lines).unwrap();
+pub(crate) fn epochs(run: &Path) -> Vec<EpochMetrics> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let mut epochs: Vec<EpochMetrics> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for (i, epoch) in epochs.iter_mut().enumerate() {
         assert_eq!(epoch.epoch, i as u64 + 1);
         assert!(epoch.seconds > 0.0 && epoch.samples_per_second >= 0.0);
@@ -27,12 +29,12 @@ pub fn epochs(run: &Path) -> Vec<EpochMetrics> {
 }
 
 /// A file of a run.
-pub fn bytes(run: &Path, name: &str) -> Vec<u8> {
+pub(crate) fn bytes(run: &Path, name: &str) -> Vec<u8> {
     std::fs::read(run.join(name)).unwrap()
 }
 
 /// Both runs came to the same bits.
-pub fn assert_same(run: &Path, other: &Path) {
+pub(crate) fn assert_same(run: &Path, other: &Path) {
     for name in ["model.safetensors", "checkpoint.safetensors"] {
         assert!(bytes(run, name) == bytes(other, name), "{name} differs");
     }
@@ -40,7 +42,7 @@ pub fn assert_same(run: &Path, other: &Path) {
 }
 
 /// Waits until something is there, which takes no five minutes.
-pub fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     let started = Instant::now();
     while !there() {
         assert!(started.elapsed() < Duration::from_secs(300), "no {what} within five minutes");
@@ -49,21 +51,21 @@ pub fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
 }
 
 /// Epochs done, and batches of the next, by the checkpoint.
-pub fn where_is(run: &Path) -> (u64, u64) {
+pub(crate) fn where_is(run: &Path) -> (u64, u64) {
     let parameters = Config::read(run).unwrap().network.shape().parameters();
     let checkpoint = Checkpoint::read(run, parameters, AdamConfig::default()).unwrap();
     (checkpoint.epochs_done, checkpoint.batches_done)
 }
 
 /// How many threads of this process have a name that begins so; a thread has its maker's, if it was given none.
-pub fn threads(name: &str) -> usize {
+pub(crate) fn threads(name: &str) -> usize {
     let named = |task: PathBuf| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name));
     Path::new("/proc/self/task").read_dir().unwrap().filter(|task| named(task.as_ref().unwrap().path())).count()
 }
 
 /// A fit in this process, of one layer of 8 neurons on the shards of `dir/train`.
-pub fn small_fit(dir: &Path, train: &str, lr: f64, device: Resolved) -> Fit {
-    Fit {
+pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, device: Resolved) -> FitOptions {
+    FitOptions {
         train: dir.join(train),
         valid: None,
         test: None,

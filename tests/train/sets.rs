@@ -9,24 +9,26 @@ use assert_cmd::Command;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
-use tonic_toolkit::frames::{Column, FrameShape, SparseFrames, Width, Widths};
-use tonic_toolkit::shard::codec::{Chunk, Encoder, FLAG_EMPTY};
-use tonic_toolkit::shard::manifest::{SetDescription, Tool};
-use tonic_toolkit::shard::writer::{Existing, OutputDir, SetWriter};
-use tonic_toolkit::shard::{Ledger, Manifest, ShardSet};
+use tonic_toolkit::shard::{
+    Chunk, Column, Encoder, Existing, FLAG_EMPTY, FrameShape, Ledger, Manifest, OutputDir, SetDescription, SetWriter,
+    ShardSet, SparseFrames, Tool, Width, Widths,
+};
+
+/// Engines of this build.
+pub(crate) const ENGINES: &[&str] = if cfg!(feature = "libtorch") { &["fused", "reference"] } else { &["fused"] };
 
 /// Cells of a frame.
-pub const CHANNELS: u32 = 12;
+pub(crate) const CHANNELS: u32 = 12;
 
 /// A sample: (cell, count) of each frame, and its class.
-pub struct Sample {
+pub(crate) struct Sample {
     pub frames: Vec<Vec<(u32, u32)>>,
     pub label: u32,
 }
 
 /// What a set is like, whatever its samples.
 #[derive(Clone)]
-pub struct Spec {
+pub(crate) struct Spec {
     pub samples: u64,
     pub chunk_samples: u32,
     pub shard_chunks: u32,
@@ -39,7 +41,7 @@ pub struct Spec {
 
 impl Spec {
     /// `samples` samples in chunks of `chunk_samples`, three classes.
-    pub fn new(samples: u64, chunk_samples: u32) -> Spec {
+    pub(crate) fn new(samples: u64, chunk_samples: u32) -> Spec {
         let classes = ["low", "middle", "high"].map(String::from).to_vec();
         let recipe = "window = 4000\n".into();
         let (channels, counts) = (CHANNELS, Width::U16);
@@ -47,7 +49,7 @@ impl Spec {
     }
 
     /// Writes the set of these samples.
-    pub fn write(&self, dir: &Path, sample: impl Fn(u64) -> Sample) -> Manifest {
+    pub(crate) fn write(&self, dir: &Path, sample: impl Fn(u64) -> Sample) -> Manifest {
         let mut writer = self.start(dir);
         let (mut encoder, description) = (Encoder::new(1).unwrap(), self.description());
         for number in 0..description.chunks() {
@@ -61,7 +63,7 @@ impl Spec {
     }
 
     /// A set that nothing has been written of yet.
-    pub fn start(&self, dir: &Path) -> SetWriter {
+    pub(crate) fn start(&self, dir: &Path) -> SetWriter {
         SetWriter::start(OutputDir::open(dir, Existing::Refuse).unwrap(), self.description(), false).unwrap()
     }
 
@@ -87,11 +89,11 @@ impl Spec {
     }
 }
 
-pub fn shape() -> FrameShape {
+pub(crate) fn shape() -> FrameShape {
     FrameShape { polarities: 1, height: 1, width: CHANNELS }
 }
 
-pub fn widths() -> Widths {
+pub(crate) fn widths() -> Widths {
     Widths::of(shape(), Width::U16)
 }
 
@@ -108,7 +110,7 @@ fn chunk(widths: Widths, samples: impl Iterator<Item = Sample>) -> Chunk {
 }
 
 /// Appends a sample's columns. A surface has values of both signs instead of the counts.
-pub fn push(frames: &mut SparseFrames, sample: &Sample) {
+pub(crate) fn push(frames: &mut SparseFrames, sample: &Sample) {
     let sizes: Vec<u32> = sample.frames.iter().map(|frame| frame.len() as u32).collect();
     let (cells, counts): (Vec<u32>, Vec<u32>) = sample.frames.iter().flatten().copied().unzip();
     let values: Vec<f32> = counts.iter().map(|&count| (2.0 * count as f32 - 2.5) / 3.0).collect();
@@ -118,7 +120,7 @@ pub fn push(frames: &mut SparseFrames, sample: &Sample) {
 }
 
 /// Samples that tell their class: each of the three has four channels of its own, in which there is more.
-pub fn learnable(seed: u64) -> impl Fn(u64) -> Sample {
+pub(crate) fn learnable(seed: u64) -> impl Fn(u64) -> Sample {
     move |i| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed << 32 | i);
         let label = (i % 3) as u32;
@@ -133,7 +135,7 @@ pub fn learnable(seed: u64) -> impl Fn(u64) -> Sample {
 }
 
 /// A folder with a training set of 120 samples and a validation set of 60, `train` and `valid`.
-pub fn task() -> TempDir {
+pub(crate) fn task() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     Spec::new(120, 8).write(&dir.path().join("train"), learnable(1));
     Spec::new(60, 7).write(&dir.path().join("valid"), learnable(2));
@@ -141,7 +143,7 @@ pub fn task() -> TempDir {
 }
 
 /// A set `train` of one class, and a set `beyond` with labels of others, of which its manifest says nothing.
-pub fn with_a_label_beyond() -> TempDir {
+pub(crate) fn with_a_label_beyond() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let one = || Spec { classes: vec!["one".into()], ..Spec::new(9, 4) };
     one().write(&dir.path().join("train"), |i| Sample { label: 0, ..learnable(1)(i) });
@@ -152,14 +154,14 @@ pub fn with_a_label_beyond() -> TempDir {
 }
 
 /// The trainer.
-pub fn train() -> Command {
+pub(crate) fn train() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tonic-train"));
     command.timeout(Duration::from_secs(120));
     command
 }
 
 /// Arguments of a small fit of `dir/train` into `dir/run`, with others, in which DIR stands for `dir`.
-pub fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
+pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
     let mut line = format!("fit --train DIR/train --output DIR/{run} {others}");
     for default in ["--device cpu", "--hidden 24,16", "--batch-size 16", "--lr 0.01", "--threads 2", "--epochs 2"] {
         let (flag, _) = default.split_once(' ').unwrap();
@@ -172,19 +174,19 @@ pub fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
 }
 
 /// That fit.
-pub fn fit(dir: &Path, run: &str, others: &str) -> Command {
+pub(crate) fn fit(dir: &Path, run: &str, others: &str) -> Command {
     let mut command = train();
     command.args(fit_arguments(dir, run, others));
     command
 }
 
 /// An evaluation of `dir/run` on `dir/data`.
-pub fn eval(dir: &Path, run: &str, data: &str) -> Command {
+pub(crate) fn eval(dir: &Path, run: &str, data: &str) -> Command {
     eval_on("cpu", dir, run, data)
 }
 
 /// The same on a device.
-pub fn eval_on(device: &str, dir: &Path, run: &str, data: &str) -> Command {
+pub(crate) fn eval_on(device: &str, dir: &Path, run: &str, data: &str) -> Command {
     let mut command = train();
     command.arg("eval").arg("--model").arg(dir.join(run)).arg("--data").arg(dir.join(data));
     command.args(["--threads", "2", "--device", device]);
@@ -192,14 +194,14 @@ pub fn eval_on(device: &str, dir: &Path, run: &str, data: &str) -> Command {
 }
 
 /// Runs a command that must do what it was asked for. Returns what it wrote to stderr.
-pub fn succeeds(command: &mut Command) -> String {
+pub(crate) fn succeeds(command: &mut Command) -> String {
     let (code, stderr) = outcome(&command.output().unwrap());
     assert_eq!(code, Some(0), "{stderr}");
     stderr
 }
 
 /// Runs a command that must end with `code` and say all of `words`. Returns what it wrote to stderr.
-pub fn fails(command: &mut Command, code: i32, words: &[&str]) -> String {
+pub(crate) fn fails(command: &mut Command, code: i32, words: &[&str]) -> String {
     let (got, stderr) = outcome(&command.output().unwrap());
     assert_eq!(got, Some(code), "{stderr}");
     for word in words {
@@ -209,14 +211,14 @@ pub fn fails(command: &mut Command, code: i32, words: &[&str]) -> String {
 }
 
 /// Exit code and stderr of a process that, whatever happened to it, did not panic.
-pub fn outcome(output: &Output) -> (Option<i32>, String) {
+pub(crate) fn outcome(output: &Output) -> (Option<i32>, String) {
     let stderr = String::from_utf8(output.stderr.clone()).unwrap();
     assert!(!stderr.contains("panicked"), "{stderr}");
     (output.status.code(), stderr)
 }
 
 /// Changes a bit in the middle of the stored bytes of chunk `number`.
-pub fn corrupt_chunk(dir: &Path, number: u64) -> PathBuf {
+pub(crate) fn corrupt_chunk(dir: &Path, number: u64) -> PathBuf {
     let set = ShardSet::open(dir).unwrap();
     let (shard, k) = set.locate(number);
     let record = shard.head().chunks[k];

@@ -1,12 +1,14 @@
-//! Counting: the events of each slice, cell by cell, without a dense frame.
+//! Event-count frames: counts the events of each slice per cell, without a dense frame.
 
 use serde::{Deserialize, Serialize};
 
-use super::super::events::{Events, SensorSize};
-use super::super::known::{Checked, Kind, Known, Parameter, ensure};
-use super::cells::Cells;
-use super::{EventFraming, FramedSample, MAX_FRAMES, MakeFrames, ToFrame, check_entries, too_many};
-use crate::column::{ColumnBuf, Width};
+use crate::events::{Events, SensorSize};
+use crate::fault::{Checked, ensure};
+use crate::framing::cells::Cells;
+use crate::framing::rule::{EventFraming, FramedSample, MakeFrames, check_entries, too_many};
+use crate::framing::slicing::{MAX_FRAMES, ToFrame};
+use crate::signature::{Kind, Parameter, Signature};
+use tonic_shard::{ColumnBuf, Width};
 
 impl EventFraming for ToFrame {
     fn check(&self) -> Checked {
@@ -38,20 +40,20 @@ impl EventFraming for ToFrame {
     }
 }
 
-/// Tonic's `ToImage`: all events of a sample in one frame.
+/// Tonic's `ToImage`: counts all events of a sample in one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToImage {
-    /// The sensor, if the recipe says it: it is held against the one after all transforms.
+    /// Expected sensor size after all transforms, (W, H, P). Checked if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
 }
 
 impl ToImage {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "ToImage",
         about: "count all events of a sample in one frame",
-        parameters: &[Parameter::optional("sensor_size", Kind::Sensor, "the sensor at this step, to be checked")],
+        parameters: &[Parameter::SENSOR_SIZE],
     };
 }
 
@@ -77,15 +79,17 @@ impl EventFraming for ToImage {
     }
 }
 
-/// Tonic's `ToBinaRep` of the frames of `ToFrame` with `n_time_bins = n_frames * n_bits`: whether a cell had events in
-/// each of `n_bits` consecutive slices, as the bits of one number, the first slice the highest, as a share of the largest.
+/// Tonic's `ToBinaRep`, applied to the frames of `ToFrame` with `n_time_bins = n_frames * n_bits`.
+///
+/// The value of a cell is a binary number with one bit for each of `n_bits` consecutive slices. A bit is 1 if the cell
+/// had an event in that slice. The first slice is the highest bit. The number is divided by its maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToBinaRep {
-    /// Frames a sample.
+    /// Number of frames per sample.
     #[serde(default = "one")]
     pub n_frames: u32,
-    /// Slices a frame.
+    /// Number of slices per frame.
     #[serde(default = "eight")]
     pub n_bits: u32,
 }
@@ -99,7 +103,7 @@ fn eight() -> u32 {
 }
 
 impl ToBinaRep {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "ToBinaRep",
         about: "whether cells had events in consecutive slices of equal time, as the bits of one number",
         parameters: &[
@@ -134,7 +138,7 @@ impl EventFraming for ToBinaRep {
     }
 }
 
-/// Counts of each slice.
+/// Makes frames of event counts, one per slice.
 struct Counts {
     sensor: SensorSize,
     to_frame: ToFrame,
@@ -148,7 +152,7 @@ impl MakeFrames for Counts {
             return Ok(());
         }
         let ColumnBuf::U32(counts) = &mut out.counts else { return Ok(()) };
-        let mut seen = 0; // slices ascend, so the events before this one that are in any slice have been counted
+        let mut seen = 0; // slices ascend, so every event before this index that is in a slice has been counted
         for slice in self.to_frame.slices(&events.t).map_err(too_many)? {
             let first = out.cells.len();
             if self.sensor.height == 1 && self.sensor.polarities == 1 {
@@ -170,7 +174,7 @@ impl MakeFrames for Counts {
     }
 }
 
-/// Bits of consecutive slices.
+/// Makes the frames of [`ToBinaRep`].
 struct Bits {
     sensor: SensorSize,
     to_frame: ToFrame,

@@ -1,24 +1,27 @@
 //! Tonic's `ToAveragedTimesurface`, the histograms of averaged time surfaces (HATS) of Sironi et al. 2018.
 //!
-//! The sensor is divided into square cells. Each event sees the earlier ones of its own polarity in its own cell; the mean
-//! of what a cell's events see is the cell's surface. Frames stand for cells: (cells, P, surface, surface).
+//! The sensor is divided into square cells. Each event gives a surface: the decayed traces of earlier events of the
+//! same polarity and cell, in the pixels around it. The mean over a cell's events is the cell's surface. There is one
+//! frame per cell, so the output has the shape (cells, P, surface, surface).
 
 use serde::{Deserialize, Serialize};
 
-use super::super::events::{Events, SensorSize};
-use super::super::known::{Checked, Kind, Known, Parameter, ensure};
-use super::exp::exp_nonpositive;
-use super::{EventFraming, FramedSample, MAX_FRAMES, MakeFrames};
-use crate::frames::FrameShape;
+use crate::events::{Events, SensorSize};
+use crate::fault::{Checked, ensure};
+use crate::framing::exp::exp_nonpositive;
+use crate::framing::rule::{EventFraming, FramedSample, MakeFrames};
+use crate::framing::slicing::MAX_FRAMES;
+use crate::signature::{Kind, Parameter, Signature};
+use tonic_shard::FrameShape;
 
-/// How an event's trace fades.
+/// How an event's trace decays with its age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
     /// e^-(age / tau).
     #[default]
     Exp,
-    /// 1 - age / (3 tau), which gets negative.
+    /// 1 - age / (3 tau). Negative for ages above 3 tau.
     Lin,
 }
 
@@ -26,17 +29,17 @@ pub enum Decay {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ToAveragedTimesurface {
-    /// Pixels along a side of a surface, odd.
+    /// Side of a surface, in pixels. Odd.
     pub surface_size: u32,
-    /// Pixels along a side of a cell.
+    /// Side of a cell, in pixels.
     pub cell_size: u32,
-    /// Microseconds for which an event sees back; not before time 0.
+    /// How far back earlier events count, in microseconds. The window never starts before time 0.
     pub time_window: f64,
-    /// Microseconds of the decay.
+    /// Time constant of the decay, in microseconds.
     pub tau: f64,
-    /// How an event's trace fades.
+    /// How an event's trace decays with its age.
     pub decay: Decay,
-    /// The sensor, if the recipe says it: it is held against the one after all transforms.
+    /// Expected sensor size after all transforms, (W, H, P). Checked if given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
 }
@@ -49,7 +52,7 @@ impl Default for ToAveragedTimesurface {
 }
 
 impl ToAveragedTimesurface {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "ToAveragedTimesurface",
         about: "the mean of what each event sees of the earlier ones around it; a frame for each cell of the sensor",
         parameters: &[
@@ -58,11 +61,11 @@ impl ToAveragedTimesurface {
             Parameter::with("time_window", Kind::Number, "1000.0", "microseconds for which an event sees back"),
             Parameter::with("tau", Kind::Number, "100.0", "microseconds of the decay"),
             Parameter::with("decay", Kind::Word(&["exp", "lin"]), "\"exp\"", "how an event fades"),
-            Parameter::optional("sensor_size", Kind::Sensor, "the sensor at this step, to be checked"),
+            Parameter::SENSOR_SIZE,
         ],
     };
 
-    /// Cells along a row and a column.
+    /// Number of cells along the width and along the height.
     fn grid(&self, sensor: SensorSize) -> [u32; 2] {
         [sensor.width.div_ceil(self.cell_size), sensor.height.div_ceil(self.cell_size)]
     }
@@ -71,7 +74,7 @@ impl ToAveragedTimesurface {
         self.grid(sensor).into_iter().map(u64::from).product()
     }
 
-    /// What is left of an event after `age` microseconds, which are not negative.
+    /// The value of an event's trace after `age` microseconds. `age` is at least 0.
     fn trace(&self, age: f64) -> f64 {
         match self.decay {
             Decay::Exp => exp_nonpositive(-age / self.tau),
@@ -90,7 +93,7 @@ impl EventFraming for ToAveragedTimesurface {
         let window = self.time_window;
         ensure(window >= 0.0 && window.is_finite(), "time_window", "microseconds, at least 0", window)?;
         ensure(positive(self.tau), "tau", "a positive number of microseconds", self.tau)?;
-        // What is left of the oldest event is a float32.
+        // The trace of the oldest event that counts must fit a float32.
         let fits = (self.trace(window) as f32).is_finite();
         ensure(fits, "tau", "microseconds that do not vanish beside the time_window", self.tau)
     }
@@ -119,13 +122,13 @@ impl EventFraming for ToAveragedTimesurface {
     }
 }
 
-/// The events of each cell and polarity.
+/// Makes the frames of [`ToAveragedTimesurface`]. A memory is the events of one cell and polarity.
 struct Memories {
     sensor: SensorSize,
     rule: ToAveragedTimesurface,
-    /// Where each cell and polarity begins among the sorted events, and the end.
+    /// Start of each memory among the sorted events, then the end.
     starts: Vec<u32>,
-    /// The sums of one cell and polarity.
+    /// Sums of the surfaces of one memory.
     surface: Vec<f64>,
     touched: Vec<u32>,
 }
@@ -138,7 +141,7 @@ impl Memories {
         ((row * columns + column) * self.sensor.polarities + u32::from(events.p[i])) as usize
     }
 
-    /// The events in order of cell and polarity, each in order of time.
+    /// Sorts the event indices by cell, polarity and time.
     fn sorted(&mut self, events: &Events) -> Vec<u32> {
         self.starts.fill(0);
         for i in 0..events.len() {
@@ -163,7 +166,7 @@ impl Memories {
         self.touched.push(at);
     }
 
-    /// Sums up what the events of one memory see.
+    /// Adds up the surfaces of the events of one memory.
     fn sum(&mut self, events: &Events, memory: &[u32]) {
         let half = self.rule.surface_size as i32 / 2;
         for (n, &i) in memory.iter().enumerate() {

@@ -1,27 +1,27 @@
-//! A number for each cell of a sensor, and which of them are in use: a frame is read off in order, without a sort and
-//! without a look at the empty cells.
+//! One number per sensor cell, with bit masks of the nonzero ones. A frame is read in cell order without a sort, and
+//! empty cells are skipped.
 
-use super::super::events::SensorSize;
+use crate::events::SensorSize;
 
-/// Numbers of a frame's cells, zero where there is nothing.
+/// The numbers of a frame's cells, zero for empty cells.
 #[derive(Clone, Debug)]
 pub(super) struct Cells {
     numbers: Vec<u32>,
-    /// A bit for each number that is in use.
+    /// One bit per number, set if the number is in use.
     used: Vec<u64>,
-    /// A bit for each word of `used` that has a bit.
+    /// One bit per word of `used`, set if the word is not 0.
     words: Vec<u64>,
 }
 
 impl Cells {
-    /// All zero, for the frames of `sensor`.
+    /// Makes cells for frames of `sensor`, all zero.
     pub(super) fn new(sensor: SensorSize) -> Cells {
         let cells = sensor.frame_shape().cells() as usize;
         let words = cells.div_ceil(64).max(2);
         Cells { numbers: vec![0; cells], used: vec![0; words], words: vec![0; words.div_ceil(64)] }
     }
 
-    /// The number of a cell, to be made other than zero.
+    /// The number of a cell, marked as in use. The caller must set it to a nonzero value.
     #[inline(always)]
     pub(super) fn number(&mut self, cell: u32) -> &mut u32 {
         let cell = cell as usize;
@@ -30,8 +30,8 @@ impl Cells {
         &mut self.numbers[cell]
     }
 
-    /// Counts events by their cells. Marks of a small sensor are made in registers: in memory, each event would wait for
-    /// the one before it that has changed another bit of the same word.
+    /// Counts one event per cell index. For a small sensor, the marks are kept in registers. In memory, each event
+    /// would wait for the previous event's write to the same word.
     pub(super) fn count(&mut self, cells: impl Iterator<Item = u32>) {
         if let [low, high] = self.used[..] {
             let mut marks = u128::from(high) << 64 | u128::from(low);
@@ -46,7 +46,7 @@ impl Cells {
         }
     }
 
-    /// Hands out all cells in use, ascending, with their numbers, which are zero from then on.
+    /// Calls `each` with every cell in use, ascending, and its number. Then resets the numbers to zero.
     pub(super) fn drain(&mut self, mut each: impl FnMut(u32, u32)) {
         for (i, words) in self.words.iter_mut().enumerate() {
             for_each_bit(std::mem::take(words), |bit| {

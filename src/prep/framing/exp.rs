@@ -1,14 +1,15 @@
-//! The exponential of numbers that are not positive, the same bits on every machine, as a set's bytes have to be.
+//! An exponential for x <= 0 that gives the same bits on every machine, so that sets are byte-identical everywhere.
 
-/// Below this, e^x is less than half the smallest float32, and the result is 0.
+/// Below this x, e^x is less than half the smallest float32, and the result is 0.
 const UNDERFLOW: f64 = -104.0;
 /// ln 2 in two parts: the first has so few bits that its product with an integer up to 2^11 is exact.
 const LN2_HIGH: f64 = 0.693_147_180_369_123_8;
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
-/// e^x for x <= 0, within two units of the last place; 0 where float32 has nothing that small.
+/// Computes e^x for x <= 0, within two units in the last place. Returns 0 if the result is too small for a float32.
 ///
-/// x = n ln 2 + r with |r| <= ln 2 / 2, e^r is its series to the thirteenth power, and 2^n is written into the exponent.
+/// x is split into n ln 2 + r with |r| <= ln 2 / 2. e^r is its Taylor series up to r^13, and 2^n is written into the
+/// exponent bits.
 pub(super) fn exp_nonpositive(x: f64) -> f64 {
     if x < UNDERFLOW {
         return 0.0;

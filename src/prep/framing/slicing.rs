@@ -1,50 +1,53 @@
-//! Tonic's four ways to cut a recording into frames, with its rules to the last event.
+//! Tonic's four ways to slice a sample into frames. The slices contain exactly the same events as Tonic's.
 //!
-//! Slices are ranges of event indices. Window times are computed in float64 and found by left binary search, as Tonic
-//! does through NumPy, so that the same events fall between the same windows.
+//! A slice is a range of event indices. Window times are computed in float64 and searched with NumPy's left
+//! `searchsorted` rule, as in Tonic, so that every event falls into the same windows.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::known::{Checked, Kind, Known, Parameter, ensure};
+use crate::fault::{Checked, ensure};
+use crate::signature::{Kind, Parameter, Signature};
 
-/// The most frames of a sample: 2^24 of them are 18 hours at 4 ms. A stray time must not become a flood of frames.
-pub const MAX_FRAMES: u64 = 1 << 24;
+/// Maximum number of frames of a sample: 18 hours at 4 ms per frame. It prevents one corrupt time from creating a huge
+/// number of frames.
+pub(crate) const MAX_FRAMES: u64 = 1 << 24;
 
-/// Tonic's `ToFrame`. Exactly one of `time_window`, `event_count`, `n_time_bins`, `n_event_bins` is given.
+/// Tonic's `ToFrame`. Exactly one of `time_window`, `event_count`, `n_time_bins` and `n_event_bins` must be given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ToFrame {
-    /// Microseconds a frame.
+    /// Microseconds per frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_window: Option<i64>,
-    /// Events a frame.
+    /// Events per frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_count: Option<u64>,
-    /// Frames a sample, of equal time.
+    /// Number of frames per sample, each of equal duration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_time_bins: Option<u64>,
-    /// Frames a sample, of equally many events.
+    /// Number of frames per sample, each with equally many events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_event_bins: Option<u64>,
-    /// Overlap of neighbours: microseconds, events, or a share of a bin.
+    /// Overlap of neighbouring frames: in microseconds with `time_window`, in events with `event_count`, and as a
+    /// fraction of a bin with `n_time_bins` or `n_event_bins`.
     pub overlap: f64,
-    /// Whether the last frame, of less than a window or count, is kept.
+    /// Whether to keep a last frame that is shorter than a window or has too few events.
     pub include_incomplete: bool,
-    /// Where the first window begins, in microseconds; the first event's time if not given. With `time_window`.
+    /// Start of the first window in microseconds. Default: the time of the first event. Only with `time_window`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<i64>,
-    /// Where the duration ends, in microseconds; the last event's time if not given. With `time_window`.
+    /// End of the duration in microseconds. Default: the time of the last event. Only with `time_window`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<i64>,
-    /// The sensor, if the recipe says it: it is held against the one after all transforms.
+    /// Expected sensor size after all transforms, (W, H, P). Checked if given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
 }
 
 impl ToFrame {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "ToFrame",
         about: "count the events of each slice; exactly one of the first four is given",
         parameters: &[
@@ -61,11 +64,11 @@ impl ToFrame {
             ),
             Parameter::optional("start_time", Kind::Whole, "where the first window begins; else the first event"),
             Parameter::optional("end_time", Kind::Whole, "where the last one ends; else the last event"),
-            Parameter::optional("sensor_size", Kind::Sensor, "the sensor at this step, to be checked"),
+            Parameter::SENSOR_SIZE,
         ],
     };
 
-    /// Whether the parameters make sense.
+    /// Checks that the parameters are valid.
     pub(super) fn check(&self) -> Checked {
         let ways = [
             self.time_window.map(|n| n as f64),
@@ -88,13 +91,13 @@ impl ToFrame {
         ensure(!idle, "", "start_time and end_time with time_window only", "another slicing")
     }
 
-    /// Whether an event can be in several frames.
+    /// Whether one event can be in several frames.
     pub fn overlaps(&self) -> bool {
         self.overlap > 0.0
     }
 
-    /// The slices of events at times `t` (ascending, not empty), or the number of frames where it is beyond
-    /// [`MAX_FRAMES`].
+    /// Slices events at times `t`, in microseconds, which must be ascending and not empty. The error is the number of
+    /// frames, if it exceeds [`MAX_FRAMES`].
     pub(super) fn slices(&self, t: &[i64]) -> Result<Vec<Range<usize>>, f64> {
         let events = |start: u64, count: u64| {
             let clamp = |i: u64| i.min(t.len() as u64) as usize;
@@ -130,12 +133,13 @@ impl ToFrame {
         Some(TimeWindows { window, overlap, include_incomplete, start_time, end_time })
     }
 
-    /// The frames of a sample without events: as many as the slicing gives whatever comes, else one.
+    /// Number of frames of a sample without events: the fixed number of bins if there is one, else 1.
     pub(super) fn frames_of_nothing(&self) -> u64 {
         self.n_time_bins.or(self.n_event_bins).unwrap_or(1)
     }
 
-    /// The most frames of a sample whose times lie in `span` (microseconds, both inclusive).
+    /// Maximum number of frames of a sample whose times lie in `span` (microseconds, both inclusive). `None` if there
+    /// is no bound.
     pub fn frame_limit(&self, span: Option<(i64, i64)>) -> Option<u64> {
         match self.windows() {
             Some(windows) => windows.limit(span),
@@ -144,9 +148,9 @@ impl ToFrame {
     }
 }
 
-/// Windows of equal length along time, in microseconds that need not be whole: Tonic's `slice_events_by_time`.
+/// Time windows of equal length, in fractional microseconds: Tonic's `slice_events_by_time`.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::prep) struct TimeWindows {
+pub(crate) struct TimeWindows {
     pub window: f64,
     pub overlap: f64,
     pub include_incomplete: bool,
@@ -155,8 +159,12 @@ pub(in crate::prep) struct TimeWindows {
 }
 
 impl TimeWindows {
-    /// The slices of events at times `t` (ascending, not empty), or their number where it is beyond [`MAX_FRAMES`].
-    pub fn slices<'a>(&self, t: &'a [i64]) -> Result<impl ExactSizeIterator<Item = Range<usize>> + use<'a>, f64> {
+    /// Slices events at times `t`, which must be ascending and not empty. The error is the number of slices, if it
+    /// exceeds [`MAX_FRAMES`].
+    pub(crate) fn slices<'a>(
+        &self,
+        t: &'a [i64],
+    ) -> Result<impl ExactSizeIterator<Item = Range<usize>> + use<'a>, f64> {
         let start = self.start_time.unwrap_or(t[0]) as f64;
         let end = self.end_time.unwrap_or(t[t.len() - 1]) as f64;
         let (window, stride) = (self.window, self.window - self.overlap);
@@ -165,22 +173,22 @@ impl TimeWindows {
         Ok((0..frames).map(move |i| slicer.slice(i as f64 * stride + start, window)))
     }
 
-    /// How many windows a duration has: at least one.
+    /// Number of windows in a duration of that many microseconds: at least 1.
     fn count(&self, duration: f64) -> f64 {
         let strides = (duration - self.window) / (self.window - self.overlap);
         let n = if self.include_incomplete { strides.ceil() } else { strides.floor() } + 1.0;
         n.max(1.0)
     }
 
-    /// The most windows of a sample whose times lie in `span` (both inclusive).
-    pub fn limit(&self, span: Option<(i64, i64)>) -> Option<u64> {
+    /// Maximum number of windows of a sample whose times lie in `span` (both inclusive).
+    pub(crate) fn limit(&self, span: Option<(i64, i64)>) -> Option<u64> {
         let start = self.start_time.or(span.map(|(lo, _)| lo))?;
         let end = self.end_time.or(span.map(|(_, hi)| hi))?;
         bounded(self.count(end as f64 - start as f64)).ok()
     }
 }
 
-/// Slices of one window after another: no begins or ends before the last one did, so each event is looked at twice.
+/// Finds the slices of successive windows. Starts and ends never decrease, so each event is visited at most twice.
 struct Slicer<'a> {
     t: &'a [i64],
     last: Range<usize>,
@@ -194,7 +202,7 @@ impl Slicer<'_> {
 
     /// The events of `from <= t < from + window`.
     fn slice(&mut self, from: f64, window: f64) -> Range<usize> {
-        // Windows that do not overlap begin where the last one ended, or after.
+        // A window that does not overlap the last one starts at or after the last one's end.
         let known = if from >= self.end_time { self.last.end } else { self.last.start };
         self.end_time = from + window;
         self.last = before(self.t, known, from)..before(self.t, self.last.end, self.end_time);
@@ -202,9 +210,10 @@ impl Slicer<'_> {
     }
 }
 
-/// How many events come before a time, of which the first `known` are known to.
+/// Number of events before `time`. The first `known` events are known to be before it.
 fn before(t: &[i64], known: usize, time: f64) -> usize {
-    /// Up to here every whole number is a float64, and a time before one is a time before the next whole number.
+    /// Up to here, every whole number is exact in float64. So an integer time is before `time` if and only if it is
+    /// before the next whole number.
     const EXACT: f64 = (1_u64 << 53) as f64;
     let first = time.ceil();
     let rest = &t[known..];

@@ -1,36 +1,40 @@
-//! Surfaces over the whole sensor: values in float64, as Tonic computes them, rounded to float32 at the end.
+//! Time surfaces and voxel grids over the whole sensor. Values are computed in float64, as in Tonic, and rounded to
+//! float32 at the end.
 //!
-//! Only the state of one frame is dense; a frame's entries are the values that are not 0.
+//! Only the state of one frame is dense. The output frames are sparse: their entries are the nonzero values.
 
 use serde::{Deserialize, Serialize};
 
-use super::super::events::{Events, SensorSize};
-use super::super::known::{Checked, Kind, Known, Parameter, ensure};
-use super::exp::exp_nonpositive;
-use super::{EventFraming, FramedSample, MAX_FRAMES, MakeFrames, TimeWindows, check_entries, too_many};
-use crate::frames::FrameShape;
+use crate::events::{Events, SensorSize};
+use crate::fault::{Checked, ensure};
+use crate::framing::exp::exp_nonpositive;
+use crate::framing::rule::{EventFraming, FramedSample, MakeFrames, check_entries, too_many};
+use crate::framing::slicing::{MAX_FRAMES, TimeWindows};
+use crate::signature::{Kind, Parameter, Signature};
+use tonic_shard::FrameShape;
 
-/// Tonic's `ToTimesurface`: at the end of each window, e^-(age / tau) of every cell's last event.
+/// Tonic's `ToTimesurface`: one frame per window. The value of a cell is e^-(age / tau), where age is the time from the
+/// cell's last event to the end of the window.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToTimesurface {
-    /// Microseconds a window.
+    /// Microseconds per window.
     pub dt: f64,
-    /// Microseconds in which a value decays to 1/e.
+    /// Time constant in microseconds: after this time, a value has decayed to 1/e.
     pub tau: f64,
-    /// Microseconds by which neighbouring windows overlap.
+    /// Overlap of neighbouring windows, in microseconds.
     #[serde(default)]
     pub overlap: f64,
-    /// Whether the last window, of less than `dt`, is kept.
+    /// Whether to keep a last window that is shorter than `dt`.
     #[serde(default)]
     pub include_incomplete: bool,
-    /// The sensor, if the recipe says it: it is held against the one after all transforms.
+    /// Expected sensor size after all transforms, (W, H, P). Checked if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
 }
 
 impl ToTimesurface {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "ToTimesurface",
         about: "how long ago each cell fired, decaying exponentially, at the end of each window",
         parameters: &[
@@ -38,7 +42,7 @@ impl ToTimesurface {
             Parameter::required("tau", Kind::Number, "microseconds in which a value decays to 1/e"),
             Parameter::with("overlap", Kind::Number, "0.0", "of neighbouring windows, microseconds"),
             Parameter::with("include_incomplete", Kind::Flag, "false", "whether the last, shorter window is kept"),
-            Parameter::optional("sensor_size", Kind::Sensor, "the sensor at this step, to be checked"),
+            Parameter::SENSOR_SIZE,
         ],
     };
 
@@ -78,12 +82,12 @@ impl EventFraming for ToTimesurface {
     }
 }
 
-/// The time of each cell's last event.
+/// Makes the frames of [`ToTimesurface`]: keeps the time of each cell's last event.
 struct LastTimes {
     sensor: SensorSize,
     rule: ToTimesurface,
     last: Vec<f64>,
-    /// The cells whose last event still shows, ascending.
+    /// Cells whose last event still has a nonzero value, ascending.
     fired: Vec<u32>,
 }
 
@@ -108,7 +112,7 @@ impl MakeFrames for LastTimes {
             if self.fired.len() > before {
                 self.fired.sort_unstable();
             }
-            // Windows overlap in the slicing only: ages are counted from whole multiples of dt, as in Tonic.
+            // The overlap changes only the slices. Ages count from whole multiples of dt, as in Tonic.
             let end = (frame + 1) as f64 * self.rule.dt + start;
             let (last, tau) = (&mut self.last, self.rule.tau);
             let first = out.cells.len();
@@ -131,25 +135,22 @@ impl MakeFrames for LastTimes {
     }
 }
 
-/// Tonic's `ToVoxelGrid`: each event's polarity, +1 or -1, shared between the two bins of time that it lies between.
+/// Tonic's `ToVoxelGrid`: each event's polarity, +1 or -1, is shared between the two nearest time bins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToVoxelGrid {
-    /// Frames a sample.
+    /// Number of time bins, and so of frames, per sample.
     pub n_time_bins: u32,
-    /// The sensor, if the recipe says it: it is held against the one after all transforms.
+    /// Expected sensor size after all transforms, (W, H, P). Checked if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
 }
 
 impl ToVoxelGrid {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "ToVoxelGrid",
         about: "polarities (+1, -1), each shared between two neighbouring bins of equal time",
-        parameters: &[
-            Parameter::required("n_time_bins", Kind::Count, "frames a sample"),
-            Parameter::optional("sensor_size", Kind::Sensor, "the sensor at this step, to be checked"),
-        ],
+        parameters: &[Parameter::required("n_time_bins", Kind::Count, "frames a sample"), Parameter::SENSOR_SIZE],
     };
 }
 
@@ -185,7 +186,7 @@ impl EventFraming for ToVoxelGrid {
     }
 }
 
-/// The sums of one bin.
+/// Makes the frames of [`ToVoxelGrid`]: keeps the sums of one time bin.
 struct Voxels {
     width: u32,
     bins: u32,
@@ -208,7 +209,7 @@ impl MakeFrames for Voxels {
             return Ok(());
         };
         let duration = (i128::from(last) - i128::from(first)) as f64;
-        // A sample of no duration is at the beginning of its first bin; Tonic divides by zero.
+        // If all events have the same time, they lie at the start of the first bin. Tonic would divide by zero here.
         let place = |i: usize| {
             let since = events.t[i] as f64 - first as f64;
             if duration > 0.0 { f64::from(self.bins) * since / duration } else { 0.0 }
@@ -218,7 +219,7 @@ impl MakeFrames for Voxels {
         for bin in 0..self.bins {
             let end = before.end + places[before.end..].partition_point(|&place| place < f64::from(bin) + 1.0);
             let own = before.end..end;
-            // In Tonic's order: the sums of what cancels are equal to the bit.
+            // Add in Tonic's order, so that sums that nearly cancel have the same bits.
             own.clone().for_each(|i| self.add(events, i, 1.0 - places[i].fract()));
             before.for_each(|i| self.add(events, i, places[i].fract()));
             self.cells.sort_unstable();

@@ -1,4 +1,4 @@
-//! Event cameras' HDF5 layouts: one recording a file, columns or records of t, x, y and p.
+//! HDF5 layouts of event cameras: one recording per file, as columns or records of t, x, y and p.
 //!
 //! | layout | events | times |
 //! |---|---|---|
@@ -7,31 +7,30 @@
 //! | `mvsec` | `davis/left/events`, rows of x, y, t, p | seconds |
 //! | `prophesee` | `CD/events`, records of x, y, p, t | microseconds |
 //!
-//! Integers count microseconds and floats seconds, unless `--time-unit` says otherwise. `t_offset` is not added: times
-//! stay those of the file. `ms_to_idx` and `indexes` are not needed, and so not trusted.
+//! Integer times are microseconds and float times are seconds, unless the options give a unit. `t_offset` is not added:
+//! the times are those in the file. The indexes `ms_to_idx` and `indexes` are not used.
 
-use std::ops::Range;
 use std::path::Path;
 
 use hdf5::types::{FixedAscii, TypeDescriptor, VarLenAscii, VarLenUnicode};
-use hdf5::{Dataset, H5Type};
 
-use super::super::events::SensorSize;
-use super::hdf::{self, Column};
-use super::numbers::{Block, Numbers};
-use super::options::Map;
-use super::stream::{Columns, Label, Stream};
-use super::unit::TimeUnit;
-use super::{Layout, SourceOptions};
 use crate::error::{Error, Result};
+use crate::events::SensorSize;
+use crate::source::hdf;
+use crate::source::hdf::{Column, Records};
+use crate::source::labels::MAX_NAMELESS_CLASSES;
+use crate::source::layout::Layout;
+use crate::source::options::{Map, SourceOptions};
+use crate::source::stream::{ClassLabel, EventStore, Stream};
+use crate::source::unit::TimeUnit;
 
-/// MVSEC's camera, a DAVIS346.
+/// The camera of MVSEC, a DAVIS346.
 const DAVIS346: SensorSize = SensorSize { width: 346, height: 260, polarities: 2 };
 const RECORDS: &str = "CD/events";
 const MVSEC: &str = "davis/left/events";
 
-/// The layout of an HDF5 file with a camera's events, if it is one of these.
-pub fn detect(file: &hdf5::File) -> Option<Layout> {
+/// Detects which of these layouts a file has, if any.
+pub(super) fn detect(file: &hdf5::File) -> Option<Layout> {
     let has = |name: &str| file.dataset(name).is_ok();
     if has(RECORDS) {
         Some(Layout::Prophesee)
@@ -50,8 +49,8 @@ pub fn detect(file: &hdf5::File) -> Option<Layout> {
 ///
 /// # Errors
 /// [`Error::NotHdf5`], [`Error::MissingDataset`], [`Error::WrongType`], also for columns of different lengths.
-pub fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Stream> {
-    let file = hdf::open(path)?;
+pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Stream> {
+    let file = hdf::open_cached(path)?;
     let name = layout.name();
     let column = |column: &str, axis| Column::open(path, &file, column, axis, name);
     let mut label = None;
@@ -60,8 +59,8 @@ pub fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Stre
             label = map.label.as_ref().map(|label| scalar_label(path, &file, label)).transpose()?;
             mapped(map, column)?
         }
-        (Layout::Prophesee, _) => Columns::Compound(Compound::open(path, &file)?),
-        (Layout::Mvsec, _) => Columns::Separate {
+        (Layout::Prophesee, _) => EventStore::Records(Records::open(path, &file, RECORDS, name)?),
+        (Layout::Mvsec, _) => EventStore::Separate {
             t: column(MVSEC, Some(2))?,
             x: column(MVSEC, Some(0))?,
             y: Some(column(MVSEC, Some(1))?),
@@ -70,11 +69,11 @@ pub fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Stre
         (layout, _) => {
             let names = if layout == Layout::E2vid { ["ts", "xs", "ys", "ps"] } else { ["t", "x", "y", "p"] };
             let [t, x, y, p] = names.map(|name| column(&format!("events/{name}"), None));
-            Columns::Separate { t: t?, x: x?, y: Some(y?), p: Some(p?) }
+            EventStore::Separate { t: t?, x: x?, y: Some(y?), p: Some(p?) }
         }
     };
     let (len, float) = match &columns {
-        Columns::Separate { t, x, y, p } => {
+        EventStore::Separate { t, x, y, p } => {
             for other in [Some(x), y.as_ref(), p.as_ref()].into_iter().flatten() {
                 if other.len != t.len {
                     return Err(Error::WrongType {
@@ -87,7 +86,7 @@ pub fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Stre
             }
             (t.len, t.is_float())
         }
-        Columns::Compound(records) => (records.len, records.float_times),
+        EventStore::Records(records) => (records.len, records.float_times),
         _ => (0, false),
     };
     let usual = if float { TimeUnit::Seconds } else { TimeUnit::Microseconds };
@@ -95,7 +94,7 @@ pub fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Stre
         Layout::Mvsec => Some(DAVIS346),
         _ => told_sensor(&file),
     };
-    let flat = matches!(&columns, Columns::Separate { y: None, .. });
+    let flat = matches!(&columns, EventStore::Separate { y: None, .. });
     let offset = file.dataset("t_offset").ok().filter(|offset| offset.size() == 1);
     let time_offset = offset.and_then(|offset| offset.read_raw::<i64>().ok()?.first().copied());
     let stream = Stream {
@@ -111,10 +110,10 @@ pub fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Stre
     stream.check_length()
 }
 
-fn mapped(map: &Map, column: impl Fn(&str, Option<usize>) -> Result<Column>) -> Result<Columns> {
+fn mapped(map: &Map, column: impl Fn(&str, Option<usize>) -> Result<Column>) -> Result<EventStore> {
     let optional =
         |name: &Option<(String, Option<usize>)>| name.as_ref().map(|(name, axis)| column(name, *axis)).transpose();
-    Ok(Columns::Separate {
+    Ok(EventStore::Separate {
         t: column(&map.t.0, map.t.1)?,
         x: column(&map.x.0, map.x.1)?,
         y: optional(&map.y)?,
@@ -122,8 +121,8 @@ fn mapped(map: &Map, column: impl Fn(&str, Option<usize>) -> Result<Column>) -> 
     })
 }
 
-/// A recording's class: one number or one name.
-fn scalar_label(path: &Path, file: &hdf5::File, name: &str) -> Result<Label> {
+/// Reads a recording's class from a dataset with one number or one name.
+fn scalar_label(path: &Path, file: &hdf5::File, name: &str) -> Result<ClassLabel> {
     let dataset = hdf::dataset(path, file, name, Layout::Map.name())?;
     let wrong = |got: String| Error::WrongType {
         path: path.into(),
@@ -137,15 +136,15 @@ fn scalar_label(path: &Path, file: &hdf5::File, name: &str) -> Result<Label> {
     }
     if matches!(descriptor, TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_)) {
         let number = dataset.read_raw::<i64>().map_err(|e| hdf::unreadable(path, &dataset, name, 0..1, &e))?;
-        let class = number.first().and_then(|&n| u32::try_from(n).ok()).filter(|&n| n < super::MAX_NAMELESS_CLASSES);
-        return class.map(Label::Number).ok_or_else(|| wrong(format!("{number:?}")));
+        let class = number.first().and_then(|&n| u32::try_from(n).ok()).filter(|&n| n < MAX_NAMELESS_CLASSES);
+        return class.map(ClassLabel::Number).ok_or_else(|| wrong(format!("{number:?}")));
     }
-    let names = super::hsd::strings(path, &dataset, name)?;
-    names.into_iter().next().map(Label::Name).ok_or_else(|| wrong("none".into()))
+    let names = hdf::strings(path, &dataset, name)?;
+    names.into_iter().next().map(ClassLabel::Name).ok_or_else(|| wrong("none".into()))
 }
 
-/// The sensor that a file's attributes tell: `geometry` ("640x480"), `sensor_resolution` (height, width), or `width`
-/// and `height`, at the top or at the group of the events.
+/// Reads the sensor size from attributes of the root or of the events' group: `geometry` ("640x480"),
+/// `sensor_resolution` (height, width), or `width` and `height`.
 fn told_sensor(file: &hdf5::File) -> Option<SensorSize> {
     let groups = ["events", "CD"].into_iter().filter_map(|name| file.group(name).ok());
     let groups: Vec<hdf5::Group> = file.as_group().ok().into_iter().chain(groups).collect();
@@ -166,7 +165,7 @@ fn told_sensor(file: &hdf5::File) -> Option<SensorSize> {
     Some(SensorSize { width: valid(width)?, height: valid(height)?, polarities: 2 })
 }
 
-/// An attribute's text.
+/// Reads an attribute as text.
 fn text(attribute: &hdf5::Attribute) -> Option<String> {
     let scalar = attribute.size() == 1;
     let dtype = attribute.dtype().ok()?.to_descriptor().ok().filter(|_| scalar)?;
@@ -177,90 +176,5 @@ fn text(attribute: &hdf5::Attribute) -> Option<String> {
             Some(attribute.read_scalar::<FixedAscii<64>>().ok()?.to_string())
         }
         _ => None,
-    }
-}
-
-/// A dataset of records with the fields x, y, p and t.
-#[derive(Debug)]
-pub struct Compound {
-    dataset: Dataset,
-    /// Whether its times are floats.
-    float_times: bool,
-    len: u64,
-}
-
-/// A record whose times are integers. libhdf5 finds the fields by their names and converts them.
-#[derive(Clone, Copy, H5Type)]
-#[repr(C)]
-struct Record {
-    x: i32,
-    y: i32,
-    p: i32,
-    t: i64,
-}
-
-/// A record whose times are floats.
-#[derive(Clone, Copy, H5Type)]
-#[repr(C)]
-struct FloatRecord {
-    x: i32,
-    y: i32,
-    p: i32,
-    t: f64,
-}
-
-impl Compound {
-    fn open(path: &Path, file: &hdf5::File) -> Result<Compound> {
-        let dataset = hdf::dataset(path, file, RECORDS, Layout::Prophesee.name())?;
-        let descriptor = hdf::descriptor(path, &dataset, RECORDS)?;
-        let field = |name: &str| match &descriptor {
-            TypeDescriptor::Compound(record) => record.fields.iter().find(|f| f.name == name).map(|f| &f.ty),
-            _ => None,
-        };
-        let number = |name: &str| {
-            use TypeDescriptor::{Boolean, Float, Integer, Unsigned};
-            matches!(field(name), Some(Integer(_) | Unsigned(_) | Float(_) | Boolean))
-        };
-        let shape = dataset.shape();
-        match shape.as_slice() {
-            &[len] if ["x", "y", "p", "t"].into_iter().all(number) => {
-                let float_times = matches!(field("t"), Some(TypeDescriptor::Float(_)));
-                Ok(Compound { dataset, float_times, len: len as u64 })
-            }
-            _ => Err(Error::WrongType {
-                path: path.into(),
-                dataset: RECORDS.into(),
-                expected: "one dimension of records with the numbers x, y, p and t".into(),
-                got: format!("{descriptor} of shape {shape:?}"),
-            }),
-        }
-    }
-
-    /// Reads a range.
-    ///
-    /// # Errors
-    /// [`Error::DamagedRecording`], [`Error::Unavailable`].
-    pub fn read(&self, path: &Path, range: Range<u64>, unit: TimeUnit) -> Result<Block> {
-        let rows = range.start as usize..range.end as usize;
-        let unreadable = |e| hdf::unreadable(path, &self.dataset, RECORDS, range.clone(), &e);
-        let (t, xyp) = if self.float_times {
-            let records = self.dataset.read_slice_1d::<FloatRecord, _>(rows).map_err(unreadable)?;
-            let xyp: Vec<[i32; 3]> = records.iter().map(|r| [r.x, r.y, r.p]).collect();
-            (Numbers::F64(records.iter().map(|r| r.t).collect()), xyp)
-        } else {
-            let records = self.dataset.read_slice_1d::<Record, _>(rows).map_err(unreadable)?;
-            let xyp = records.iter().map(|r| [r.x, r.y, r.p]).collect();
-            (Numbers::I64(records.iter().map(|r| r.t).collect()), xyp)
-        };
-        let column = |i: usize| {
-            let narrow: Option<Vec<u16>> = xyp.iter().map(|event| event[i].try_into().ok()).collect();
-            narrow.map_or_else(|| Numbers::I64(xyp.iter().map(|event| event[i].into()).collect()), Numbers::U16)
-        };
-        Ok(Block {
-            t: t.times(unit),
-            x: column(0).pixels(),
-            y: Some(column(1).pixels()),
-            p: Some(column(2).polarities()),
-        })
     }
 }

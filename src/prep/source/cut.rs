@@ -1,39 +1,43 @@
-//! Cutting: which events of a long recording are which sample.
+//! Cuts a long recording into samples: finds the range of events of each sample.
 //!
-//! One pass over the times, in pieces that fit memory, finds where every sample begins and ends. Nothing else that the
-//! file says of itself is believed, such as an index of milliseconds.
+//! One pass over the times, in blocks that fit in memory, finds where every sample begins and ends. Only the times are
+//! used. Other data in the file, such as a millisecond index, is not trusted.
 
-use super::labels::Row;
-use super::options::Cut;
-use super::stream::Stream;
-use crate::error::{Error, Result};
-use crate::shard::codec::NO_LABEL;
+use crate::error::{BaseFault, Error, Result};
+use crate::source::labels::Row;
+use crate::source::options::Cut;
+use crate::source::stream::Stream;
+use tonic_shard::NO_LABEL;
 
-/// The most samples that one recording is cut into.
+/// Maximum number of samples that one recording is cut into.
 const MAX_SAMPLES: u64 = 1 << 24;
-/// The most samples of a recording that has fewer events than that: beyond, most would be empty, as where a time is
-/// stray.
+/// Maximum number of samples of a recording with fewer events than this. With more samples, most would be empty.
+/// This happens when one time is corrupt and far from the others.
 const MAX_SPARSE_SAMPLES: u64 = 1 << 20;
 
-/// The samples of a recording.
+/// The samples that a recording is cut into.
 #[derive(Debug, Default)]
-pub struct Pieces {
-    /// The first event of each, the one after its last, and the time at which it begins (that of its first event, if
-    /// there is none here).
+pub(super) struct Pieces {
+    /// Event range and start time of each sample. Empty if the recording is one sample and was not scanned.
     pub spans: Vec<Span>,
-    /// Their classes.
+    /// Class of each sample.
     pub labels: Vec<u32>,
-    /// Those whose events had another order in the file; none listed where the file is in order.
+    /// For each sample, whether its events were out of order in the file. Empty if the whole file is in order.
     pub reordered: Vec<bool>,
-    /// Events that are in no sample.
+    /// Number of events outside every sample.
     pub left_out: u64,
-    /// Pieces that are in no labelled interval, and so no samples.
+    /// Number of pieces dropped because their middle is outside every labelled interval.
     pub unlabelled: u64,
 }
 
 impl Pieces {
-    /// What users should know of the cut.
-    pub fn notes(&self) -> Vec<String> {
+    /// The whole recording as one sample of class `class`.
+    pub(super) fn whole(class: u32) -> Pieces {
+        Pieces { labels: vec![class], ..Pieces::default() }
+    }
+
+    /// Notes for the user about reordered events, unlabelled pieces and left-out events.
+    pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if !self.reordered.is_empty() {
             notes.push("its times are out of order; it was sorted before it was cut, equal times kept in order".into());
@@ -51,26 +55,26 @@ impl Pieces {
     }
 }
 
-/// Events of a sample.
+/// The range of events of one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// Its first event.
+pub(super) struct Span {
+    /// Index of the first event.
     pub start: u64,
-    /// The one after its last.
+    /// Index after the last event.
     pub end: u64,
-    /// The time that is its zero, in microseconds; its first event's, if there is none here.
+    /// Time that becomes 0 in the sample, in microseconds. `None`: the time of its first event.
     pub origin: Option<i64>,
 }
 
-/// Intervals of a recording with a class each.
-pub type Intervals<'a> = [(&'a Row, u32)];
+/// Labelled intervals of a recording, each with its class.
+pub(super) type Intervals<'a> = [(&'a Row, u32)];
 
-/// Cuts a recording, which is sorted in memory first if it is out of order.
+/// Cuts a recording into samples. If its times are out of order, it is sorted in memory first.
 ///
 /// # Errors
-/// Those of reading; [`Error::WrongType`] for one that is out of order and too large; [`Error::Usage`] for too many
-/// samples, or intervals that have no event.
-pub fn cut(stream: &mut Stream, cut: Cut, intervals: &Intervals<'_>) -> Result<Pieces> {
+/// Those of [`Stream::read`]; [`Error::WrongType`] if the recording is out of order and too large to sort in memory;
+/// [`tonic_base::Error::Usage`] for too many samples, or if no interval contains an event.
+pub(super) fn cut(stream: &mut Stream, cut: Cut, intervals: &Intervals<'_>) -> Result<Pieces> {
     let most = MAX_SAMPLES.min(stream.len.max(MAX_SPARSE_SAMPLES));
     let mut bounds = Bounds::new(cut, most, intervals);
     let mut order = Vec::new();
@@ -80,9 +84,7 @@ pub fn cut(stream: &mut Stream, cut: Cut, intervals: &Intervals<'_>) -> Result<P
         scan(stream, &mut bounds)?;
     }
     let mut pieces = match (bounds, cut) {
-        (Bounds::Steps(starts, ends), Cut::Duration { length, .. }) => {
-            stepped(stream, starts, ends, length, intervals)?
-        }
+        (Bounds::Even(starts, ends), Cut::Duration { length, .. }) => stepped(stream, starts, ends, length, intervals)?,
         (Bounds::Listed(bounds), _) => listed(stream, &bounds, intervals)?,
         (Bounds::None, Cut::Events { count, overlap }) => counted(stream, count, overlap)?,
         _ => Pieces { spans: vec![Span { start: 0, end: stream.len, origin: None }], ..Pieces::default() },
@@ -98,38 +100,52 @@ pub fn cut(stream: &mut Stream, cut: Cut, intervals: &Intervals<'_>) -> Result<P
     Ok(pieces)
 }
 
-/// Times whose first event is looked for.
+/// Cuts a recording into samples that all have one class.
+///
+/// # Errors
+/// Those of [`cut`].
+pub(super) fn cut_one_class(stream: &mut Stream, rule: Cut, class: u32) -> Result<Pieces> {
+    if rule == Cut::Whole {
+        return Ok(Pieces::whole(class));
+    }
+    let mut pieces = cut(stream, rule, &[])?;
+    pieces.labels.fill(class);
+    Ok(pieces)
+}
+
+/// The times at which samples begin and end. For each, [`scan`] finds the first event at or after it.
 enum Bounds {
     None,
-    /// Beginnings and ends of pieces of one duration, from the first event on.
-    Steps(Steps, Steps),
-    /// Of intervals: times ascending, and for each the first event that is not before it, once that is known.
+    /// Start times and end times of pieces of one duration. The first piece starts at the first event.
+    Even(EvenTimes, EvenTimes),
+    /// Starts and ends of intervals, in microseconds, ascending, each with the index of the first event at or after it.
+    /// `None` until [`scan`] finds that event.
     Listed(Vec<(i64, Option<u64>)>),
 }
 
-/// Evenly spaced times from the first event on, and the first event that is not before each.
-struct Steps {
+/// Evenly spaced times, counted from the first event, and the index of the first event at or after each.
+struct EvenTimes {
     origin: Option<i64>,
     offset: i64,
     stride: i64,
-    /// The next one that no event has reached; `None` beyond 64 bits.
+    /// The first of these times that no event has reached yet; `None` if it overflows an `i64`.
     next: Option<i64>,
     found: Vec<u64>,
     most: u64,
 }
 
-impl Steps {
-    fn new(offset: i64, stride: i64, most: u64) -> Steps {
-        Steps { origin: None, offset, stride, next: None, found: Vec::new(), most }
+impl EvenTimes {
+    fn new(offset: i64, stride: i64, most: u64) -> EvenTimes {
+        EvenTimes { origin: None, offset, stride, next: None, found: Vec::new(), most }
     }
 
-    /// Takes event `i`, at `time`. `false` where that makes too many.
+    /// Records event `i` at `time`. Returns `false` if this makes more than `most` times.
     fn see(&mut self, i: u64, time: i64) -> bool {
         if self.origin.is_none() {
             self.origin = Some(time);
             self.next = time.checked_add(self.offset);
         }
-        // Counted before they are listed: a stray time must not fill the memory first.
+        // Count before pushing, so that one corrupt time cannot fill the memory.
         let after = |next: i64| time.abs_diff(next) / self.stride.unsigned_abs();
         let due = self.next.filter(|&next| next <= time).map_or(0, |next| after(next).saturating_add(1));
         if due > self.most - self.found.len() as u64 {
@@ -148,7 +164,7 @@ impl Bounds {
         match cut {
             Cut::Duration { length, overlap } => {
                 let stride = length - overlap;
-                Bounds::Steps(Steps::new(0, stride, most), Steps::new(length, stride, most))
+                Bounds::Even(EvenTimes::new(0, stride, most), EvenTimes::new(length, stride, most))
             }
             Cut::Events { .. } => Bounds::None,
             Cut::Whole => {
@@ -162,7 +178,7 @@ impl Bounds {
     }
 }
 
-/// Looks at every time of a recording; whether they are in order.
+/// Reads every time of a recording and fills `bounds`. Returns `false`, early, if the times are out of order.
 fn scan(stream: &Stream, bounds: &mut Bounds) -> Result<bool> {
     let (mut last, mut listed) = (None, 0);
     for range in stream.strides() {
@@ -174,7 +190,7 @@ fn scan(stream: &Stream, bounds: &mut Bounds) -> Result<bool> {
         last = times.last().copied();
         match bounds {
             Bounds::None => {}
-            Bounds::Steps(starts, ends) => {
+            Bounds::Even(starts, ends) => {
                 for (i, &time) in (range.start..).zip(&*times) {
                     if !(starts.see(i, time) && ends.see(i, time)) {
                         return Err(too_many(stream, Some(time)));
@@ -196,7 +212,7 @@ fn scan(stream: &Stream, bounds: &mut Bounds) -> Result<bool> {
     Ok(true)
 }
 
-/// Too many pieces, by an event at `time` if they are of a duration.
+/// The error for too many pieces. For pieces of one duration, `time` is the event at which the limit was passed.
 fn too_many(stream: &Stream, time: Option<i64>) -> Error {
     let stray = time.map_or(String::new(), |time| format!(" (or one of its times is stray: {time} us?)"));
     let got = format!("more in {}: give longer ones{stray}", stream.path.display());
@@ -205,15 +221,22 @@ fn too_many(stream: &Stream, time: Option<i64>) -> Error {
         ..MAX_SPARSE_SAMPLES => format!("at most {MAX_SPARSE_SAMPLES} of a recording of {events} events"),
         _ => format!("at most {MAX_SAMPLES} of a recording, and no more than its {events} events"),
     };
-    Error::usage("samples", expected, got)
+    Error::usage("number of samples", expected, got)
 }
 
-/// Pieces of one duration, until every event is in one. With intervals, those whose middle is in one.
-fn stepped(stream: &Stream, starts: Steps, ends: Steps, length: i64, intervals: &Intervals<'_>) -> Result<Pieces> {
+/// Makes pieces of one duration that together contain every event. With intervals, keeps only the pieces whose middle
+/// lies in an interval.
+fn stepped(
+    stream: &Stream,
+    starts: EvenTimes,
+    ends: EvenTimes,
+    length: i64,
+    intervals: &Intervals<'_>,
+) -> Result<Pieces> {
     let Some(origin) = starts.origin else {
         return Ok(Pieces { spans: vec![Span { start: 0, end: stream.len, origin: None }], ..Pieces::default() });
     };
-    // The piece in which the last event is: those after it, if they overlap, have nothing that it has not.
+    // Stop at the first piece that contains the last event. Overlapping pieces after it contain no other events.
     let count = (ends.found.len() + 1).min(starts.found.len());
     let mut sorted: Vec<(i64, i64, u32)> =
         intervals.iter().filter_map(|(row, class)| row.interval.map(|(from, to)| (from, to, *class))).collect();
@@ -238,7 +261,7 @@ fn stepped(stream: &Stream, starts: Steps, ends: Steps, length: i64, intervals: 
     if pieces.spans.is_empty() { Err(nowhere(stream, intervals)) } else { Ok(pieces) }
 }
 
-/// A sample for each interval.
+/// Makes one sample per interval.
 fn listed(stream: &Stream, bounds: &[(i64, Option<u64>)], intervals: &Intervals<'_>) -> Result<Pieces> {
     let place = |time: i64| {
         let at = bounds.binary_search_by_key(&time, |(time, _)| *time);
@@ -253,7 +276,7 @@ fn listed(stream: &Stream, bounds: &[(i64, Option<u64>)], intervals: &Intervals<
     if stream.len > 0 && covered(&pieces.spans) == 0 { Err(nowhere(stream, intervals)) } else { Ok(pieces) }
 }
 
-/// Intervals that have no event of the recording.
+/// The error for intervals that contain no event of the recording.
 fn nowhere(stream: &Stream, intervals: &Intervals<'_>) -> Error {
     let both = intervals.iter().filter_map(|(row, _)| row.interval);
     let (from, to) = both.fold((i64::MAX, i64::MIN), |(from, to), (start, end)| (from.min(start), to.max(end)));
@@ -263,10 +286,10 @@ fn nowhere(stream: &Stream, intervals: &Intervals<'_>) -> Error {
         format!("; intervals are in the times of the events, without the file's t_offset of {offset} us")
     });
     let expected = format!("intervals of {}, which goes from {first} to {last} us{offset}", stream.path.display());
-    Error::usage("--labels", expected, format!("{from} to {to} us"))
+    Error::usage("labels", expected, format!("{from} to {to} us"))
 }
 
-/// Pieces of so many events; the last has what is left.
+/// Makes pieces of `count` events. The last piece has the remaining events.
 fn counted(stream: &Stream, count: u64, overlap: u64) -> Result<Pieces> {
     let stride = count - overlap;
     let pieces = stream.len.saturating_sub(overlap).div_ceil(stride).max(1);
@@ -277,7 +300,7 @@ fn counted(stream: &Stream, count: u64, overlap: u64) -> Result<Pieces> {
     Ok(Pieces { spans: (0..pieces).map(span).collect(), ..Pieces::default() })
 }
 
-/// How many events are in at least one of these.
+/// Number of events in at least one of these spans.
 fn covered(spans: &[Span]) -> u64 {
     let mut sorted: Vec<(u64, u64)> = spans.iter().map(|span| (span.start, span.end)).collect();
     sorted.sort_unstable();
@@ -296,12 +319,12 @@ mod tests {
     #[test]
     fn too_many_pieces_are_refused_before_they_are_listed() {
         for (last, stride) in [(1 << 40, 1000), (i64::MAX, 1), (i64::MAX, 1 << 38)] {
-            let mut steps = Steps::new(0, stride, MAX_SAMPLES);
+            let mut steps = EvenTimes::new(0, stride, MAX_SAMPLES);
             assert!(steps.see(0, 0));
             assert!(!steps.see(1, last), "{last} in steps of {stride}");
             assert_eq!(steps.found, [0], "nothing was listed");
         }
-        let mut steps = Steps::new(0, 1 << 39, MAX_SAMPLES);
+        let mut steps = EvenTimes::new(0, 1 << 39, MAX_SAMPLES);
         assert!(steps.see(0, 0) && steps.see(1, i64::MAX));
         assert_eq!(steps.found.len() as u64, MAX_SAMPLES);
     }

@@ -1,32 +1,37 @@
-//! A folder of recordings, one a file: a folder a class, or a flat one with a table of labels.
+//! A folder of recordings with one recording per file. Classes come from subfolders or from a table of labels.
 //!
-//! The first file tells the layout of all. Files are opened when they are read, and not before, unless they are cut.
+//! The first file gives the layout of all files. A file is opened only when it is read, unless recordings are cut into
+//! samples.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::cut::Pieces;
-use super::labels::{self, Row};
-use super::long::Long;
-use super::options::{Cut, Labels, SourceOptions};
-use super::{Reader, Recording, open_stream};
-use crate::error::{Error, Result};
-use crate::shard::codec::NO_LABEL;
+use crate::error::{BaseFault, Error, Result};
+use crate::source::cut::{Pieces, cut_one_class};
+use crate::source::detect::open_stream;
+use crate::source::labels;
+use crate::source::labels::Row;
+use crate::source::long::Long;
+use crate::source::options::{Cut, LabelSource, SourceOptions};
+use crate::source::recording::Recording;
+use crate::source::unit::TimeUnit;
+use tonic_shard::NO_LABEL;
 
-/// Endings of files that are recordings.
+/// File extensions of recordings.
 const ENDINGS: [&str; 5] = ["h5", "hdf5", "hdf", "npy", "npz"];
-/// Folders in folders, at most: a link to a folder above ends somewhere.
+/// Maximum depth of nested folders, so that symbolic link loops end.
 const MAX_DEPTH: usize = 16;
 
 /// Opens a folder's recordings.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::BadFolder`] for files that are no recordings or in no class, and for none; [`Error::BadTable`]
-/// for a table of something else; those of opening the first file, and of all that are cut.
-pub fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
+/// [`tonic_base::Error::Io`]; [`Error::BadFolder`] for files that are not recordings or have no class, and for a folder
+/// without recordings; [`Error::BadTable`] for a table that doesn't fit the folder; those of opening the first file,
+/// and all files that are cut.
+pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
     let table = match &options.labels {
-        Labels::Csv(path) => Some(path),
+        LabelSource::Csv(path) => Some(path),
         _ => None,
     };
     let mut files = Vec::new();
@@ -34,9 +39,9 @@ pub fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
     files.sort_unstable();
     let mut notes = Vec::new();
     let (classes, labels) = match &options.labels {
-        Labels::One(label) => (Some(vec![label.clone()]), vec![0; files.len()]),
-        Labels::Csv(path) => {
-            let rows = labels::read(path, super::TimeUnit::Microseconds)?;
+        LabelSource::One(label) => (Some(vec![label.clone()]), vec![0; files.len()]),
+        LabelSource::Csv(path) => {
+            let rows = labels::read_labels(path, TimeUnit::Microseconds)?;
             let (classes, found) = labelled(path, dir, &files, &rows)?;
             let mut labels = Vec::with_capacity(files.len());
             let before = files.len();
@@ -47,7 +52,7 @@ pub fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
             }
             (Some(classes), labels)
         }
-        Labels::Own => by_folder(dir, &files)?,
+        LabelSource::Own => by_folder(dir, &files)?,
     };
     let bad =
         |expected: &str, got: &str| Error::BadFolder { path: dir.into(), expected: expected.into(), got: got.into() };
@@ -60,20 +65,14 @@ pub fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
     let mut recordings = Vec::with_capacity(files.len());
     for (name, label) in files.into_iter().zip(labels) {
         let path = dir.join(&name);
-        let (pieces, more) = match options.cut {
-            Cut::Whole => (Pieces { labels: vec![label], ..Pieces::default() }, Vec::new()),
-            cut => {
-                let mut stream = open_stream(&path, &options)?;
-                let mut pieces = super::cut::cut(&mut stream, cut, &[])?;
-                pieces.labels.fill(label);
-                let notes = pieces.notes();
-                (pieces, notes)
-            }
+        let pieces = match options.cut {
+            Cut::Whole => Pieces::whole(label),
+            cut => cut_one_class(&mut open_stream(&path, &options)?, cut, label)?,
         };
         let labels = pieces.labels.clone();
         let (layout, sensor) = (first.layout, first.sensor);
-        notes.extend(more.into_iter().map(|note| format!("{name}: {note}")));
-        let reader = Reader::Long(Box::new(Long::closed(&path, Arc::clone(&options), pieces)));
+        notes.extend(pieces.notes().into_iter().map(|note| format!("{name}: {note}")));
+        let reader = Box::new(Long::closed(&path, Arc::clone(&options), pieces));
         let (classes, extras) = (classes.clone(), Vec::new());
         recordings.push(Recording { path, name, layout, sensor, labels, classes, extras, notes: Vec::new(), reader });
     }
@@ -83,7 +82,7 @@ pub fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
     Ok(recordings)
 }
 
-/// Adds the recordings under a folder, by their names from the given one on.
+/// Adds the recordings in a folder and its subfolders to `files`. Their names start with `prefix`.
 fn list(dir: &Path, prefix: String, table: Option<&PathBuf>, depth: usize, files: &mut Vec<String>) -> Result<()> {
     let refused =
         |name: &str, expected: &str| Error::BadFolder { path: dir.into(), expected: expected.into(), got: name.into() };
@@ -112,7 +111,7 @@ fn list(dir: &Path, prefix: String, table: Option<&PathBuf>, depth: usize, files
     Ok(())
 }
 
-/// Classes by the folders at the top, in the order of their letters; none of a folder that has files only.
+/// Takes classes from the top-level subfolders, in alphabetical order. Returns no class names if there are only files.
 fn by_folder(dir: &Path, files: &[String]) -> Result<(Option<Vec<String>>, Vec<u32>)> {
     let Some(folders) = files.iter().map(|name| Some(name.split_once('/')?.0)).collect::<Option<Vec<&str>>>() else {
         if let Some(name) = files.iter().find(|name| name.contains('/')) {
@@ -125,19 +124,19 @@ fn by_folder(dir: &Path, files: &[String]) -> Result<(Option<Vec<String>>, Vec<u
         }
         return Ok((None, vec![NO_LABEL; files.len()]));
     };
-    let (classes, labels) = labels::classes(folders.into_iter(), false);
+    let (classes, labels) = labels::number_classes(folders.into_iter(), false);
     Ok((Some(classes), labels))
 }
 
-/// The classes of a table of files, and of each file its class, if the table has it.
+/// Takes classes from a table. Returns the class names, and the class of each file if the table has a row for it.
 fn labelled(table: &Path, dir: &Path, files: &[String], rows: &[Row]) -> Result<(Vec<String>, Vec<Option<u32>>)> {
-    let (classes, classes_of) = labels::classes(rows.iter().map(|row| row.label.as_str()), true);
+    let (classes, classes_of) = labels::number_classes(rows.iter().map(|row| row.label.as_str()), true);
     let mut places: HashMap<&str, Option<usize>> = HashMap::new();
     for (i, name) in files.iter().enumerate() {
         places.insert(name, Some(i));
     }
     for (i, name) in files.iter().enumerate() {
-        // A name alone will do where only one folder has it.
+        // A row may give a file's name without its folder, if the name is unique.
         if let Some((_, alone)) = name.rsplit_once('/') {
             places.entry(alone).and_modify(|place| *place = None).or_insert(Some(i));
         }

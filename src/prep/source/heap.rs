@@ -1,7 +1,7 @@
-//! Rows of variable length, read from the file itself: many threads at once, and safely where it is damaged.
+//! Reads variable-length HDF5 rows directly from the file: in parallel, and safely if the file is damaged.
 //!
-//! libhdf5 reads such rows under one lock for the whole process, an allocation a row, and loops for ever over a heap
-//! that is full of zeros. What there is to read is simple (HDF5 File Format Specification, "Global Heap"):
+//! libhdf5 reads such rows under one process-wide lock, with one allocation per row, and loops forever over a heap
+//! that is full of zeros. The format is simple (HDF5 File Format Specification, "Global Heap"):
 //!
 //! ```text
 //! the dataset, a reference a row             the collection at that address
@@ -12,8 +12,8 @@
 //! an object: | number u16 | references u16 | 0 u32 | size | its bytes, to a multiple of 8 |     number 0: free space
 //! ```
 //!
-//! libhdf5 still opens the file and says where the references lie. Files that hold them in some other way than most do
-//! are left to it ([`VlenRows::open`] gives `None`).
+//! libhdf5 still opens the file and locates the references. If they are stored in an unusual way,
+//! [`VlenRows::open`] returns `None` and libhdf5 reads the rows.
 
 mod references;
 mod window;
@@ -25,17 +25,17 @@ use half::f16;
 use hdf5::types::VarLenArray;
 use hdf5::{Dataset, Datatype, H5Type};
 
-use super::raw::{Coordinates, Times};
 use crate::error::{Error, Result};
+use crate::source::raw::{Coordinates, Times};
 use references::{Reference, References, Superblock};
 use window::{SharedFile, Window};
 
-/// Bytes before the first object of a collection, and before the bytes of an object.
+/// Bytes of a collection's header, and of an object's header.
 const HEADER: u64 = 16;
-/// The least size of a collection.
+/// Minimum size of a collection, in bytes.
 const SMALLEST: u64 = 4096;
 
-/// A dataset of rows of variable length.
+/// A dataset of variable-length rows.
 #[derive(Debug)]
 pub struct VlenRows {
     path: PathBuf,
@@ -46,7 +46,7 @@ pub struct VlenRows {
     element: Element,
 }
 
-/// What rows consist of.
+/// The number type of a row's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Element {
     F16,
@@ -62,24 +62,25 @@ enum Element {
     I64,
 }
 
-/// An object that is to be found, and where its elements go.
+/// A heap object to find, and where its elements go in the output.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     address: u64,
     object: u32,
     row: u64,
-    /// Bytes.
+    /// Expected size in bytes.
     size: u64,
-    /// The first of its elements among those that are read.
+    /// Index of its first element in the output column.
     to: usize,
 }
 
 impl VlenRows {
-    /// For one dataset of the file at `path`; `None` for one that only libhdf5 can read: of big-endian or unusual
-    /// numbers, compact, virtual, kept in other files, or with a filter that is not gzip or shuffle.
+    /// Opens dataset `name` of the file at `path`. Returns `None` if only libhdf5 can read it: if its numbers are
+    /// big-endian or of an unusual type, if it is compact, virtual or stored in external files, or if it has a filter
+    /// other than gzip and shuffle.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::DamagedRecording`] where the references cannot be there.
+    /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`] if the references would lie outside the file.
     pub fn open(path: &Path, name: &str, dataset: &Dataset) -> Result<Option<VlenRows>> {
         let file = SharedFile::open(path)?;
         let Some(element) = dataset.dtype().ok().as_ref().and_then(Element::of) else { return Ok(None) };
@@ -88,10 +89,11 @@ impl VlenRows {
         Ok(Some(VlenRows { path: path.into(), dataset: name.into(), file, superblock, references, element }))
     }
 
-    /// Reads consecutive rows as times, and where each begins, and the end; `None` if they are integers.
+    /// Reads consecutive rows as times. Returns the times of all rows, and `rows + 1` offsets: the start of each row,
+    /// then the end. Returns `None` if the elements are integers.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::DamagedRecording`].
+    /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`].
     pub fn times(&self, rows: Range<u64>) -> Result<Option<(Times, Vec<usize>)>> {
         let (times, offsets) = match self.element {
             Element::F16 => self.read(rows, f16::from_le_bytes).map(|(c, o)| (Times::F16(c), o))?,
@@ -102,11 +104,12 @@ impl VlenRows {
         Ok(Some((times, offsets)))
     }
 
-    /// Reads consecutive rows as coordinates, and where each begins, and the end; `None` if they are no integers. Those
-    /// beyond 63 bits become the largest, as in libhdf5.
+    /// Reads consecutive rows as coordinates. Returns the coordinates of all rows, and `rows + 1` offsets: the start of
+    /// each row, then the end. Returns `None` if the elements are floats. Numbers above `i64::MAX` become `i64::MAX`,
+    /// as in libhdf5.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::DamagedRecording`].
+    /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`].
     pub fn coordinates(&self, rows: Range<u64>) -> Result<Option<(Coordinates, Vec<usize>)>> {
         let (coordinates, offsets) = match self.element {
             Element::U16 => {
@@ -125,7 +128,7 @@ impl VlenRows {
         Ok(Some((Coordinates::I64(coordinates), offsets)))
     }
 
-    /// Reads rows of elements of `N` bytes.
+    /// Reads rows whose elements have `N` bytes. Returns the elements and the `rows + 1` offsets.
     fn read<const N: usize, T: Copy + Default>(
         &self,
         rows: Range<u64>,
@@ -138,7 +141,7 @@ impl VlenRows {
             if reference.address != 0 {
                 let size = u64::from(reference.length) * N as u64;
                 bytes += size;
-                // Rows share no bytes, so that all of them together are no longer than the file.
+                // Rows share no bytes, so their total size is at most that of the file.
                 if bytes > self.file.len() {
                     let expected = format!("rows within the file's {} bytes", self.file.len());
                     return Err(self.damaged(row, &expected, format!("a row of {size}")));
@@ -156,7 +159,7 @@ impl VlenRows {
             column[at..].iter_mut().zip(bytes.as_chunks().0).for_each(|(to, from)| *to = element(*from));
         };
         let mut window = Window::new(&self.file);
-        let mut free_from = 0; // collections do not overlap, so that reading ends
+        let mut free_from = 0; // each collection must start after the previous one, so the loop ends
         let mut rest = &wanted[..];
         while let Some(first) = rest.first() {
             let (here, after) = rest.split_at(rest.partition_point(|w| w.address == first.address));
@@ -167,7 +170,7 @@ impl VlenRows {
         Ok((column, offsets))
     }
 
-    /// Where in the file the collections of some objects lie, in order, as far as the objects tell.
+    /// Estimated byte range of each collection in the file, in order. The sizes of the wanted objects give its length.
     fn extents<'a>(&'a self, wanted: &'a [Wanted]) -> impl Iterator<Item = Range<u64>> + 'a {
         wanted.chunk_by(|a, b| a.address == b.address).map(|objects| {
             let start = self.superblock.base.saturating_add(objects[0].address);
@@ -176,8 +179,8 @@ impl VlenRows {
         })
     }
 
-    /// Finds objects of one collection, which begins at `free_from` or after, copies their bytes and gives the
-    /// collection's end.
+    /// Finds the wanted objects of one collection, copies their bytes and returns the offset of the collection's end.
+    /// The collection must begin at `free_from` or later.
     fn read_collection(
         &self,
         window: &mut Window<'_>,
@@ -209,7 +212,7 @@ impl VlenRows {
         let end = start + size;
         let mut found = vec![false; wanted.len()];
         let mut at = start + HEADER;
-        // Less than a header at the end is free space.
+        // If fewer bytes than a header remain, they are free space.
         while at + HEADER <= end {
             let header = window.get(at, HEADER as usize)?;
             let (object, size) = (u16::from_le_bytes([header[0], header[1]]), self.superblock.length(&header[8..]));
@@ -249,18 +252,18 @@ impl VlenRows {
     }
 }
 
-/// A size up to a multiple of 8.
+/// Rounds a size up to a multiple of 8.
 fn padded(size: u64) -> u64 {
     size.checked_next_multiple_of(8).unwrap_or(u64::MAX)
 }
 
 impl Element {
-    /// The elements of rows of a type; `None` for those that libhdf5 has to convert.
+    /// Element type of variable-length rows of type `rows`. `None` if libhdf5 has to convert the elements.
     fn of(rows: &Datatype) -> Option<Element> {
         fn are<T: H5Type + Copy>(rows: &Datatype) -> bool {
             rows.is::<VarLenArray<T>>()
         }
-        // The types that `is` compares with have this machine's byte order.
+        // `is` compares with types in this machine's byte order, and the reader expects little-endian numbers.
         if cfg!(target_endian = "big") {
             return None;
         }

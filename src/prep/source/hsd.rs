@@ -1,4 +1,5 @@
-//! The Heidelberg layout: Spiking Heidelberg Digits and Spiking Speech Commands, one cochlea recording a row.
+//! The Heidelberg layout of Spiking Heidelberg Digits (SHD) and Spiking Speech Commands (SSC): one cochlea recording
+//! per row.
 //!
 //! | path | type |
 //! |---|---|
@@ -6,7 +7,7 @@
 //! | `spikes/units` | variable-length integers: channels |
 //! | `labels` | integers: classes |
 //! | `extra/keys` | strings: class names (may be missing) |
-//! | `extra/*` | other integers, one a sample, such as `speaker`, are kept as extra columns |
+//! | `extra/*` | other integers, one per sample, such as `speaker`: kept as extra columns |
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,12 +16,15 @@ use half::f16;
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenArray};
 use hdf5::{Dataset, H5Type};
 
-use super::super::events::SensorSize;
-use super::hdf::{self, descriptor};
-use super::heap::VlenRows;
-use super::raw::{Coordinates, RawSamples, Times};
-use super::{Layout, MAX_NAMELESS_CLASSES, Reader, Recording, file_name, last_words, open_hdf5};
 use crate::error::{Error, Result};
+use crate::events::SensorSize;
+use crate::source::hdf;
+use crate::source::hdf::{damaged, describe, descriptor, strings};
+use crate::source::heap::VlenRows;
+use crate::source::labels::MAX_NAMELESS_CLASSES;
+use crate::source::layout::Layout;
+use crate::source::raw::{Coordinates, RawSamples, Times};
+use crate::source::recording::{Recording, SampleReader, file_name};
 
 const LAYOUT: &str = "Heidelberg";
 const TIMES: &str = "spikes/times";
@@ -29,27 +33,27 @@ const LABELS: &str = "labels";
 const KEYS: &str = "extra/keys";
 
 /// The cochlea of SHD and SSC.
-pub const SENSOR: SensorSize = SensorSize { width: 700, height: 1, polarities: 1 };
+pub const COCHLEA: SensorSize = SensorSize { width: 700, height: 1, polarities: 1 };
 
-/// The rows of a file of the Heidelberg layout.
+/// Reads the rows of a file with the Heidelberg layout.
 #[derive(Debug)]
-pub struct Hsd {
+pub(super) struct Hsd {
     path: PathBuf,
     times: Dataset,
     units: Dataset,
-    /// The same without libhdf5, where that can be.
+    /// Readers of times and units that don't need libhdf5. `None` if the file's storage is unusual.
     direct_times: Option<VlenRows>,
     direct_units: Option<VlenRows>,
 }
 
 impl Hsd {
-    /// Opens a file and checks that everything in it belongs together.
+    /// Opens a file and checks that its datasets match each other.
     ///
     /// # Errors
     /// [`Error::NotHdf5`], [`Error::MissingDataset`], [`Error::WrongType`] (also for columns of different lengths),
-    /// [`Error::BadSample`] for a label without a name.
-    pub fn open(path: &Path) -> Result<Recording> {
-        let file = open_hdf5(path)?;
+    /// [`Error::BadSample`] for a label without a class name.
+    pub(super) fn open(path: &Path) -> Result<Recording> {
+        let file = hdf::open(path)?;
         let times = dataset(path, &file, TIMES)?;
         let units = dataset(path, &file, UNITS)?;
         let wrong = |dataset: &str, expected: &str, got: String| Error::WrongType {
@@ -104,20 +108,63 @@ impl Hsd {
             path: path.into(),
             name: file_name(path),
             layout: Layout::Hsd,
-            sensor: Some(SENSOR),
+            sensor: Some(COCHLEA),
             labels,
             classes: keys.map(Into::into),
             extras,
             notes: Vec::new(),
-            reader: Reader::Hsd(Box::new(rows)),
+            reader: Box::new(rows),
         })
     }
 
-    /// Reads the spikes of consecutive samples.
-    ///
-    /// # Errors
-    /// [`Error::DamagedRecording`], [`Error::BadSample`] where times and units differ in length.
-    pub(super) fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
+    /// Reads times with libhdf5.
+    fn times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
+        Ok(match element(&self.path, &self.times, TIMES)? {
+            Some(TypeDescriptor::Float(FloatSize::U2)) => {
+                self.column::<f16>(&self.times, TIMES, samples).map(|(c, o)| (Times::F16(c), o))?
+            }
+            Some(TypeDescriptor::Float(FloatSize::U4)) => {
+                self.column::<f32>(&self.times, TIMES, samples).map(|(c, o)| (Times::F32(c), o))?
+            }
+            _ => self.column::<f64>(&self.times, TIMES, samples).map(|(c, o)| (Times::F64(c), o))?,
+        })
+    }
+
+    /// Reads units (channels) with libhdf5.
+    fn units(&self, samples: Range<u64>) -> Result<(Coordinates, Vec<usize>)> {
+        Ok(match element(&self.path, &self.units, UNITS)? {
+            Some(TypeDescriptor::Unsigned(IntSize::U2)) => {
+                self.column::<u16>(&self.units, UNITS, samples).map(|(c, o)| (Coordinates::U16(c), o))?
+            }
+            _ => self.column::<i64>(&self.units, UNITS, samples).map(|(c, o)| (Coordinates::I64(c), o))?,
+        })
+    }
+
+    /// Reads variable-length rows with libhdf5. Returns the concatenated rows, and the offset of each row, then the
+    /// end.
+    fn column<T: H5Type + Copy>(
+        &self,
+        dataset: &Dataset,
+        name: &str,
+        samples: Range<u64>,
+    ) -> Result<(Vec<T>, Vec<usize>)> {
+        let rows =
+            dataset.read_slice_1d::<VarLenArray<T>, _>(samples.start as usize..samples.end as usize).map_err(|e| {
+                damaged(&self.path, &format!("{name}, samples {} to {}", samples.start, samples.end - 1), &e)
+            })?;
+        let mut offsets = Vec::with_capacity(rows.len() + 1);
+        offsets.push(0);
+        let mut column = Vec::with_capacity(rows.iter().map(|r| r.len()).sum());
+        for row in &rows {
+            column.extend_from_slice(row.as_slice());
+            offsets.push(column.len());
+        }
+        Ok((column, offsets))
+    }
+}
+
+impl SampleReader for Hsd {
+    fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
         let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
         let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples.clone()), Ok)?;
         let direct = self.direct_units.as_ref().map(|rows| rows.coordinates(samples.clone())).transpose()?;
@@ -133,57 +180,13 @@ impl Hsd {
         }
         Ok(RawSamples { times, x: units, y: None, p: None, offsets })
     }
-
-    /// Times, through libhdf5.
-    fn times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
-        Ok(match element(&self.path, &self.times, TIMES)? {
-            Some(TypeDescriptor::Float(FloatSize::U2)) => {
-                self.column::<f16>(&self.times, TIMES, samples).map(|(c, o)| (Times::F16(c), o))?
-            }
-            Some(TypeDescriptor::Float(FloatSize::U4)) => {
-                self.column::<f32>(&self.times, TIMES, samples).map(|(c, o)| (Times::F32(c), o))?
-            }
-            _ => self.column::<f64>(&self.times, TIMES, samples).map(|(c, o)| (Times::F64(c), o))?,
-        })
-    }
-
-    /// Units, through libhdf5.
-    fn units(&self, samples: Range<u64>) -> Result<(Coordinates, Vec<usize>)> {
-        Ok(match element(&self.path, &self.units, UNITS)? {
-            Some(TypeDescriptor::Unsigned(IntSize::U2)) => {
-                self.column::<u16>(&self.units, UNITS, samples).map(|(c, o)| (Coordinates::U16(c), o))?
-            }
-            _ => self.column::<i64>(&self.units, UNITS, samples).map(|(c, o)| (Coordinates::I64(c), o))?,
-        })
-    }
-
-    /// Rows of variable length, one after another, and where each begins, and the end.
-    fn column<T: H5Type + Copy>(
-        &self,
-        dataset: &Dataset,
-        name: &str,
-        samples: Range<u64>,
-    ) -> Result<(Vec<T>, Vec<usize>)> {
-        let rows =
-            dataset.read_slice_1d::<VarLenArray<T>, _>(samples.start as usize..samples.end as usize).map_err(|e| {
-                unreadable(&self.path, &format!("{name}, samples {} to {}", samples.start, samples.end - 1), &e)
-            })?;
-        let mut offsets = Vec::with_capacity(rows.len() + 1);
-        offsets.push(0);
-        let mut column = Vec::with_capacity(rows.iter().map(|r| r.len()).sum());
-        for row in &rows {
-            column.extend_from_slice(row.as_slice());
-            offsets.push(column.len());
-        }
-        Ok((column, offsets))
-    }
 }
 
 fn dataset(path: &Path, file: &hdf5::File, name: &str) -> Result<Dataset> {
     hdf::dataset(path, file, name, LAYOUT)
 }
 
-/// The type of the elements of variable-length rows; `None` for any other type.
+/// The element type of a dataset of variable-length rows. `None` if its rows are not of variable length.
 fn element(path: &Path, dataset: &Dataset, name: &str) -> Result<Option<TypeDescriptor>> {
     match descriptor(path, dataset, name)? {
         TypeDescriptor::VarLenArray(element) => Ok(Some(*element)),
@@ -191,11 +194,7 @@ fn element(path: &Path, dataset: &Dataset, name: &str) -> Result<Option<TypeDesc
     }
 }
 
-fn describe(path: &Path, dataset: &Dataset, name: &str) -> Result<String> {
-    Ok(format!("{} of shape {:?}", descriptor(path, dataset, name)?, dataset.shape()))
-}
-
-/// The length of a one-dimensional dataset.
+/// The length of a dataset, which must be one-dimensional.
 fn rows(path: &Path, dataset: &Dataset, name: &str) -> Result<usize> {
     match dataset.shape()[..] {
         [n] => Ok(n),
@@ -214,42 +213,13 @@ fn integers(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<i64>> {
         return Err(Error::WrongType { path: path.into(), dataset: name.into(), expected, got });
     }
     rows(path, dataset, name)?;
-    dataset.read_raw::<i64>().map_err(|e| unreadable(path, name, &e))
+    dataset.read_raw::<i64>().map_err(|e| damaged(path, name, &e))
 }
 
-pub(super) fn strings(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<String>> {
-    use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
-    /// The longest class name that is read from fixed-length strings.
-    const LONGEST: usize = 256;
-    let read = match descriptor(path, dataset, name)? {
-        TypeDescriptor::FixedAscii(n) if n <= LONGEST => {
-            dataset.read_raw::<FixedAscii<LONGEST>>().map(|v| v.iter().map(ToString::to_string).collect())
-        }
-        TypeDescriptor::FixedUnicode(n) if n <= LONGEST => {
-            dataset.read_raw::<FixedUnicode<LONGEST>>().map(|v| v.iter().map(ToString::to_string).collect())
-        }
-        TypeDescriptor::VarLenAscii => {
-            dataset.read_raw::<VarLenAscii>().map(|v| v.iter().map(ToString::to_string).collect())
-        }
-        TypeDescriptor::VarLenUnicode => {
-            dataset.read_raw::<VarLenUnicode>().map(|v| v.iter().map(ToString::to_string).collect())
-        }
-        _ => {
-            let (expected, got) = (format!("strings of at most {LONGEST} bytes"), describe(path, dataset, name)?);
-            return Err(Error::WrongType { path: path.into(), dataset: name.into(), expected, got });
-        }
-    };
-    read.map_err(|e| unreadable(path, name, &e))
-}
-
-fn unreadable(path: &Path, name: &str, e: &hdf5::Error) -> Error {
-    Error::DamagedRecording { path: path.into(), place: name.into(), reason: last_words(e) }
-}
-
-/// The integer columns of `extra/` that have a number for each sample.
+/// Reads the integer columns in `extra/` that have one number per sample.
 fn extras(path: &Path, file: &hdf5::File, samples: usize) -> Result<Vec<(String, Vec<i64>)>> {
     let Ok(group) = file.group("extra") else { return Ok(Vec::new()) };
-    let mut names = group.member_names().map_err(|e| unreadable(path, "extra", &e))?;
+    let mut names = group.member_names().map_err(|e| damaged(path, "extra", &e))?;
     names.sort();
     let mut extras = Vec::new();
     for name in names {

@@ -1,25 +1,28 @@
-//! Labels from CSV files: of files (file, label), or of intervals of a recording (start, end, label).
+//! Reads labels from CSV tables: one label per file (file, label) or per interval of a recording (start, end, label).
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::unit::TimeUnit;
-use crate::error::{Error, Result};
+use crate::error::{BaseFault, Error, Result};
+use crate::source::unit::TimeUnit;
 
-/// A row: which class a file or an interval has.
+/// Maximum number of classes of a file without class names. It prevents one corrupt label from creating many classes.
+pub(super) const MAX_NAMELESS_CLASSES: u32 = 1 << 16;
+
+/// One row of a label table: the class of a file or of an interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The file, if the table names one.
+    /// File name, if the table has a file column.
     pub file: Option<String>,
-    /// From (included) and to (not included), in microseconds, if the table has them.
+    /// Start (inclusive) and end (exclusive) in microseconds, if the table has these columns.
     pub interval: Option<(i64, i64)>,
-    /// The class.
+    /// Class name.
     pub label: String,
-    /// The row's line, from 1.
+    /// Line number in the file, counted from 1.
     pub line: usize,
 }
 
-/// What a column of the table is.
+/// The meaning of a column of the table.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Field {
     File,
@@ -29,13 +32,15 @@ enum Field {
     Other,
 }
 
-/// Reads a table. Its first line may name the columns, as DVS Gesture's do (`class,startTime_usec,endTime_usec`):
-/// file, start, end, label, in any order. Without names, they are file, label; or start, end, label; or file, start,
-/// end, label. Times without a unit, in cell and name, are in `unit`.
+/// Reads a label table.
+///
+/// The first line may name the columns in any order: file, start, end, label, or names such as those of DVS Gesture
+/// (`class,startTime_usec,endTime_usec`). Without names, the number of columns decides: file, label; or start, end,
+/// label; or file, start, end, label. A time is in `unit` if neither its cell nor its column name has a unit.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::BadTable`] with the line.
-pub fn read(path: &Path, unit: TimeUnit) -> Result<Vec<Row>> {
+/// [`tonic_base::Error::Io`]; [`Error::BadTable`], with the line number.
+pub fn read_labels(path: &Path, unit: TimeUnit) -> Result<Vec<Row>> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path, "read the labels"))?;
     let bad = |line: usize, expected: &str, got: String| Error::BadTable {
         path: path.into(),
@@ -98,9 +103,9 @@ pub fn read(path: &Path, unit: TimeUnit) -> Result<Vec<Row>> {
     if rows.is_empty() { Err(bad(1, "rows after the names", "none".into())) } else { Ok(rows) }
 }
 
-/// The names of the classes in order, and the class of each label. With `by_size`, labels that are all whole numbers
-/// are in the order of their size, else all are in the order of their letters.
-pub fn classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size: bool) -> (Vec<String>, Vec<u32>) {
+/// Numbers the classes. Returns the class names in order, and the class of each label. The order is alphabetical. With
+/// `by_size`, if all labels are whole numbers, they are ordered by value.
+pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size: bool) -> (Vec<String>, Vec<u32>) {
     let mut names: Vec<&str> = labels.clone().collect();
     names.sort_unstable();
     names.dedup();
@@ -133,7 +138,8 @@ fn named_field(name: &str, unit: TimeUnit) -> Field {
     if matches!(end, "start" | "begin") { Field::Start(unit) } else { Field::End(unit) }
 }
 
-/// The cells of a line; one in quotes may hold commas, and quotes doubled. `None` where a quote is not closed.
+/// Splits a line into cells. A quoted cell may contain commas, and `""` for a quote. Returns `None` if a quote is not
+/// closed.
 fn cells(line: &str) -> Option<Vec<String>> {
     let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
     let mut letters = line.chars().peekable();

@@ -1,98 +1,56 @@
-//! A file that holds one recording, read as one sample or as many.
+//! Reads the samples of a file that holds one recording, either whole or cut into many samples.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::cut::{Pieces, Span};
-use super::numbers::Block;
-use super::raw::RawSamples;
-use super::stream::Stream;
-use super::{MAX_SAMPLE_EVENTS, SourceOptions};
 use crate::error::{Error, Result};
+use crate::source::cut::{Pieces, Span};
+use crate::source::detect::open_stream;
+use crate::source::numbers::Block;
+use crate::source::options::SourceOptions;
+use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
+use crate::source::recording::SampleReader;
+use crate::source::stream::Stream;
 
-/// Samples that are read together may have so many events between them that none needs.
+/// Maximum number of unneeded events that are read in order to read several samples at once.
 const MAX_WASTE: u64 = 1 << 16;
-/// Samples that are read together have at most so many events, unless one alone has more.
+/// Maximum number of events that are read at once, unless one sample has more.
 const MAX_TOGETHER: u64 = 1 << 22;
 
-/// A recording and its samples.
+/// A recording, and the event ranges of its samples.
 #[derive(Debug)]
-pub struct Long {
+pub(super) struct Long {
     path: PathBuf,
-    stream: Source,
-    /// None for a recording that is one sample and not open.
+    access: Access,
+    /// Event range of each sample. Empty if the recording is not open and is one sample.
     spans: Vec<Span>,
     reordered: Vec<bool>,
 }
 
-/// Where a recording's events come from.
+/// How the events of a recording are reached.
 #[derive(Debug)]
-enum Source {
-    /// It stays open.
+enum Access {
+    /// The file stays open.
     Open(Box<Stream>),
-    /// One of many: it is opened when it is read.
+    /// The file is one of many, so it is opened only for each read.
     Closed(std::sync::Arc<SourceOptions>),
 }
 
 impl Long {
-    /// A recording that stays open.
-    pub fn open(stream: Stream, pieces: Pieces) -> Long {
+    /// Makes a reader for a recording that stays open.
+    pub(super) fn open(stream: Stream, pieces: Pieces) -> Long {
         Long {
             path: stream.path.clone(),
-            stream: Source::Open(Box::new(stream)),
+            access: Access::Open(Box::new(stream)),
             spans: pieces.spans,
             reordered: pieces.reordered,
         }
     }
 
-    /// A recording that is opened when it is read: the samples that it was cut into, or one sample. The layout of
-    /// `options` is the recording's.
-    pub fn closed(path: &Path, options: std::sync::Arc<SourceOptions>, pieces: Pieces) -> Long {
-        Long { path: path.into(), stream: Source::Closed(options), spans: pieces.spans, reordered: pieces.reordered }
-    }
-
-    /// Whether a sample's events had another order in the file.
-    pub fn reordered(&self, sample: u64) -> bool {
-        self.reordered.get(sample as usize).copied().unwrap_or(false)
-    }
-
-    /// How many of the samples from `first` on are read together, at least one and at most `most`.
-    pub fn together(&self, first: u64, most: u64) -> u64 {
-        let spans = self.spans.iter().skip(first as usize).take(most as usize);
-        let mut events = 0;
-        let fitting = spans.take_while(|span| {
-            events += span.end - span.start;
-            events <= MAX_TOGETHER
-        });
-        (fitting.count() as u64).max(1)
-    }
-
-    /// The largest x and y.
-    ///
-    /// # Errors
-    /// Those of the stream.
-    pub fn extent(&self) -> Result<(i64, i64)> {
-        match &self.stream {
-            Source::Open(stream) => stream.extent(),
-            Source::Closed(options) => super::open_stream(&self.path, options)?.extent(),
-        }
-    }
-
-    /// Reads samples.
-    ///
-    /// # Errors
-    /// Those of the stream; [`Error::BadSample`] for one of too many events.
-    pub fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
-        match &self.stream {
-            Source::Open(stream) => self.read_from(stream, samples),
-            Source::Closed(options) => {
-                let mut stream = super::open_stream(&self.path, options)?;
-                if !self.reordered.is_empty() {
-                    stream.sort()?;
-                }
-                self.read_from(&stream, samples)
-            }
-        }
+    /// Makes a reader that opens the file for each read. `pieces` has the samples that the recording was cut into;
+    /// without spans, it is one sample. `options` must name the recording's layout.
+    pub(super) fn closed(path: &Path, options: std::sync::Arc<SourceOptions>, pieces: Pieces) -> Long {
+        Long { path: path.into(), access: Access::Closed(options), spans: pieces.spans, reordered: pieces.reordered }
     }
 
     fn read_from(&self, stream: &Stream, samples: Range<u64>) -> Result<RawSamples> {
@@ -101,14 +59,11 @@ impl Long {
         let spans = if cut { &self.spans[samples.start as usize..samples.end as usize] } else { &whole[..] };
         for (i, span) in spans.iter().enumerate() {
             if span.end - span.start > MAX_SAMPLE_EVENTS {
-                return Err(Error::BadSample {
+                return Err(Error::SampleTooLarge {
                     path: self.path.clone(),
                     sample: samples.start + i as u64,
-                    what: "events".into(),
-                    expected: format!(
-                        "at most {MAX_SAMPLE_EVENTS} (cut the recording, with --sample-duration or --sample-events)"
-                    ),
-                    got: (span.end - span.start).to_string(),
+                    most: MAX_SAMPLE_EVENTS,
+                    got: span.end - span.start,
                 });
             }
         }
@@ -139,5 +94,41 @@ impl Long {
             })
             .collect();
         Ok(block.into_samples(&lengths, &origins))
+    }
+}
+
+impl SampleReader for Long {
+    fn reordered(&self, sample: u64) -> bool {
+        self.reordered.get(sample as usize).copied().unwrap_or(false)
+    }
+
+    fn together(&self, first: u64, most: u64) -> u64 {
+        let spans = self.spans.iter().skip(first as usize).take(most as usize);
+        let mut events = 0;
+        let fitting = spans.take_while(|span| {
+            events += span.end - span.start;
+            events <= MAX_TOGETHER
+        });
+        (fitting.count() as u64).max(1)
+    }
+
+    fn extent(&self) -> Result<Option<(i64, i64)>> {
+        Ok(Some(match &self.access {
+            Access::Open(stream) => stream.extent()?,
+            Access::Closed(options) => open_stream(&self.path, options)?.extent()?,
+        }))
+    }
+
+    fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
+        match &self.access {
+            Access::Open(stream) => self.read_from(stream, samples),
+            Access::Closed(options) => {
+                let mut stream = open_stream(&self.path, options)?;
+                if !self.reordered.is_empty() {
+                    stream.sort()?;
+                }
+                self.read_from(&stream, samples)
+            }
+        }
     }
 }

@@ -1,36 +1,37 @@
-//! N-TIDIGITS18: spoken digits and digit sequences through a silicon cochlea of 64 channels.
+//! The N-TIDIGITS18 layout: spoken digits and digit sequences, recorded by a silicon cochlea with 64 channels.
 //!
 //! | path | type |
 //! |---|---|
-//! | `train_labels`, `test_labels` | strings: names of the samples, which end in `-` and the digits said, such as `1`, `o7z` |
+//! | `train_labels`, `test_labels` | strings: sample names, ending in `-` and the spoken digits, such as `1` or `o7z` |
 //! | `train_addresses/NAME` | integers: channels |
 //! | `train_timestamps/NAME` | floats: seconds |
 //!
-//! The samples, their order and their events are those of Tonic's `NTIDIGITS18`; its polarity, always 1, is the only one.
-//! The classes of single digits are Tonic's: `o` is 0, `1` to `9` are themselves, `z` is 10. A sequence is a class of
-//! its own, by the digits said.
+//! The samples, their order and their events are the same as in Tonic's `NTIDIGITS18`. There is one polarity. Tonic
+//! gives it as 1. Classes of single digits are the same as in Tonic: `o` is 0, `1` to `9` are 1 to 9, and `z` is 10.
+//! Every digit sequence is a class of its own.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::super::events::SensorSize;
-use super::hdf::{self, Column};
-use super::labels;
-use super::numbers::{Block, Numbers};
-use super::options::Digits;
-use super::raw::RawSamples;
-use super::unit::TimeUnit;
-use super::{Layout, Reader, Recording, file_name};
-use crate::error::{Error, Result};
+use crate::error::{BaseFault, Error, Result};
+use crate::events::SensorSize;
+use crate::source::hdf::Column;
+use crate::source::layout::Layout;
+use crate::source::numbers::{Block, Numbers};
+use crate::source::options::Digits;
+use crate::source::raw::RawSamples;
+use crate::source::recording::{Recording, SampleReader, file_name};
+use crate::source::unit::TimeUnit;
+use crate::source::{hdf, labels};
 
-/// The cochlea's channels.
+/// The sensor: a cochlea with 64 channels.
 const SENSOR: SensorSize = SensorSize { width: 64, height: 1, polarities: 1 };
 /// Classes of single digits, in Tonic's order.
 const DIGITS: [&str; 11] = ["o", "1", "2", "3", "4", "5", "6", "7", "8", "9", "z"];
 
-/// The samples of one part of a file.
+/// Reads the samples of one part (train or test) of a file.
 #[derive(Debug)]
-pub struct Ntidigits {
+pub(super) struct Ntidigits {
     path: PathBuf,
     file: hdf5::File,
     part: &'static str,
@@ -38,21 +39,21 @@ pub struct Ntidigits {
     unit: TimeUnit,
 }
 
-/// Whether a file is one of these.
-pub fn detect(file: &hdf5::File) -> bool {
+/// Whether a file has this layout.
+pub(super) fn detect(file: &hdf5::File) -> bool {
     ["train", "test"].into_iter().any(|part| file.dataset(&format!("{part}_labels")).is_ok())
 }
 
-/// Opens one part of a file.
+/// Opens one part (train or test) of a file.
 ///
 /// # Errors
-/// [`Error::NotHdf5`], [`Error::MissingDataset`], [`Error::WrongType`], [`Error::Usage`] where single digits are asked
-/// for and there are none.
-pub fn open(path: &Path, digits: Digits, unit: Option<TimeUnit>) -> Result<Recording> {
-    let file = hdf::open(path)?;
+/// [`Error::NotHdf5`], [`Error::MissingDataset`], [`Error::WrongType`]; [`tonic_base::Error::Usage`] if single digits
+/// are requested and the file has none.
+pub(super) fn open(path: &Path, digits: Digits, unit: Option<TimeUnit>) -> Result<Recording> {
+    let file = hdf::open_cached(path)?;
     let part = if digits.train { "train" } else { "test" };
     let list = format!("{part}_labels");
-    let mut names = super::hsd::strings(path, &hdf::dataset(path, &file, &list, Layout::Ntidigits.name())?, &list)?;
+    let mut names = hdf::strings(path, &hdf::dataset(path, &file, &list, Layout::Ntidigits.name())?, &list)?;
     if digits.single {
         names.retain(|name| said(name).chars().count() == 1);
     }
@@ -73,7 +74,7 @@ pub fn open(path: &Path, digits: Digits, unit: Option<TimeUnit>) -> Result<Recor
         });
         (DIGITS.map(String::from).to_vec(), labels.collect::<Result<Vec<u32>>>()?)
     } else {
-        labels::classes(names.iter().map(|name| said(name)), false)
+        labels::number_classes(names.iter().map(|name| said(name)), false)
     };
     Ok(Recording {
         path: path.into(),
@@ -84,28 +85,17 @@ pub fn open(path: &Path, digits: Digits, unit: Option<TimeUnit>) -> Result<Recor
         classes: Some(classes.into()),
         extras: Vec::new(),
         notes: Vec::new(),
-        reader: Reader::Ntidigits(Ntidigits {
-            path: path.into(),
-            file,
-            part,
-            names,
-            unit: unit.unwrap_or(TimeUnit::Seconds),
-        }),
+        reader: Box::new(Ntidigits { path: path.into(), file, part, names, unit: unit.unwrap_or(TimeUnit::Seconds) }),
     })
 }
 
-/// The digits that were said.
+/// The spoken digits in a sample name.
 fn said(name: &str) -> &str {
     name.rsplit('-').next().unwrap_or(name)
 }
 
-impl Ntidigits {
-    /// Reads samples.
-    ///
-    /// # Errors
-    /// [`Error::MissingDataset`], [`Error::WrongType`], [`Error::DamagedRecording`], [`Error::BadSample`] for a sample
-    /// with fewer addresses than timestamps, or more.
-    pub fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
+impl SampleReader for Ntidigits {
+    fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
         let (path, part) = (&self.path, self.part);
         let (mut blocks, mut lengths) = (Vec::new(), Vec::new());
         for sample in samples {

@@ -1,25 +1,25 @@
-//! Columns of numbers in the types that files have, and what becomes of them: times in whole microseconds, pixels and
-//! polarities.
+//! Columns of numbers in the types found in files, and their conversion to times in whole microseconds, pixel
+//! coordinates and polarities.
 
-use super::raw::{Coordinates, RawSamples, Times};
-use super::unit::TimeUnit;
+use crate::source::raw::{Coordinates, RawSamples, Times};
+use crate::source::unit::TimeUnit;
 
-/// A column as a file has it. Types that event files use are read as they are, the rarer ones widened.
+/// A column of numbers as read from a file. Common types are kept; rarer types are widened.
 #[derive(Clone, Debug)]
-pub enum Numbers {
-    /// Unsigned bytes, and booleans.
+pub(super) enum Numbers {
+    /// 8-bit unsigned integers and booleans.
     U8(Vec<u8>),
-    /// Signed bytes.
+    /// 8-bit signed integers.
     I8(Vec<i8>),
-    /// Two unsigned bytes.
+    /// 16-bit unsigned integers.
     U16(Vec<u16>),
-    /// Four unsigned bytes.
+    /// 32-bit unsigned integers.
     U32(Vec<u32>),
-    /// Eight unsigned bytes.
+    /// 64-bit unsigned integers.
     U64(Vec<u64>),
-    /// Every other integer.
+    /// All other signed integers, widened to 64 bits.
     I64(Vec<i64>),
-    /// Floats.
+    /// Floats, widened to 64 bits.
     F64(Vec<f64>),
 }
 
@@ -39,18 +39,14 @@ macro_rules! each {
 }
 
 impl Numbers {
-    /// How many.
-    pub fn len(&self) -> usize {
+    /// The number of entries.
+    pub(super) fn len(&self) -> usize {
         each!(self, v => v.len())
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// As times.
-    pub fn times(self, unit: TimeUnit) -> Stamps {
+    /// Converts the column from times in `unit` to microseconds. Values that do not fit are listed in
+    /// [`Stamps::missing`].
+    pub(super) fn times(self, unit: TimeUnit) -> Stamps {
         fn fallible(times: impl Iterator<Item = Option<i64>>) -> Stamps {
             let mut stamps = Stamps::default();
             for (i, time) in times.enumerate() {
@@ -77,8 +73,9 @@ impl Numbers {
         }
     }
 
-    /// As pixels: of a float, the pixel that it lies in; a number beyond 64 bits is outside every sensor.
-    pub fn pixels(self) -> Coordinates {
+    /// Converts the column to pixel coordinates. A float becomes the pixel that it lies in. A number above `i64::MAX`
+    /// becomes `i64::MAX`, which is outside every sensor.
+    pub(super) fn pixels(self) -> Coordinates {
         match self {
             Numbers::U8(v) => Coordinates::U8(v),
             Numbers::U16(v) => Coordinates::U16(v),
@@ -90,8 +87,9 @@ impl Numbers {
         }
     }
 
-    /// As polarities: -1 is off as 0 is, 1 is on, and every other number stays what it is, outside the sensor.
-    pub fn polarities(self) -> Coordinates {
+    /// Converts the column to polarities: 0 and -1 become 0 (off), 1 stays 1 (on). Other numbers are kept, and are
+    /// rejected later as outside the sensor.
+    pub(super) fn polarities(self) -> Coordinates {
         fn narrowed(numbers: impl Iterator<Item = i64> + Clone) -> Coordinates {
             let numbers = numbers.map(|n| if n == -1 { 0 } else { n });
             let narrow: Option<Vec<u8>> = numbers.clone().map(|n| u8::try_from(n).ok()).collect();
@@ -100,7 +98,7 @@ impl Numbers {
         match self {
             Numbers::I8(v) => narrowed(v.iter().map(|&n| n.into())),
             Numbers::I64(v) => narrowed(v.iter().copied()),
-            // A fraction is no polarity.
+            // A fraction is not a valid polarity.
             Numbers::F64(v) => narrowed(v.iter().map(|&n| if n.fract() == 0.0 { n as i64 } else { i64::MIN })),
             other => match other.pixels() {
                 Coordinates::U16(v) => narrowed(v.iter().map(|&n| n.into())),
@@ -111,24 +109,25 @@ impl Numbers {
     }
 }
 
-/// The pixel that a float lies in; far outside every sensor for one that is no number.
+/// The pixel that a float lies in. NaN becomes `i64::MIN`, which is outside every sensor.
 fn pixel(n: f64) -> i64 {
     if n.is_nan() { i64::MIN } else { n.floor() as i64 }
 }
 
-/// Times in microseconds.
+/// Times of events in microseconds. Some may be missing.
 #[derive(Clone, Debug, Default)]
-pub struct Stamps {
-    /// The times; 0 where there is none.
+pub(super) struct Stamps {
+    /// Time of each event; 0 if it is missing.
     pub us: Vec<i64>,
-    /// The places without a time, ascending.
+    /// Indices of the events whose time is missing, ascending. A time is missing if it is not finite or out of range.
     pub missing: Vec<usize>,
 }
 
 impl Stamps {
-    /// Gives every event without a time that of the event before it, the first ones that of the first with a time:
-    /// they stay where they are when recordings are sorted and cut.
-    pub fn places(&self, before: Option<i64>) -> std::borrow::Cow<'_, [i64]> {
+    /// The times with missing ones filled in, so that these events keep their place when a recording is sorted or cut.
+    /// A missing time becomes that of the event before it. At the start it becomes `before`, the last time of the
+    /// preceding block, or else the first time of this one.
+    pub(super) fn places(&self, before: Option<i64>) -> std::borrow::Cow<'_, [i64]> {
         if self.missing.is_empty() {
             return self.us.as_slice().into();
         }
@@ -144,17 +143,17 @@ impl Stamps {
 }
 
 impl Stamps {
-    /// The first time of a range that is one.
-    pub fn first(&self, range: std::ops::Range<usize>) -> Option<i64> {
+    /// The first time in a range of indices that is not missing.
+    pub(super) fn first(&self, range: std::ops::Range<usize>) -> Option<i64> {
         let missing = |i: &usize| self.missing.binary_search(i).is_ok();
         range.into_iter().find(|i| !missing(i)).map(|i| self.us[i])
     }
 }
 
-/// Consecutive events of one recording.
+/// Consecutive events of one recording, as columns.
 #[derive(Clone, Debug)]
-pub struct Block {
-    /// When.
+pub(super) struct Block {
+    /// Times in microseconds.
     pub t: Stamps,
     /// Pixel column or channel.
     pub x: Coordinates,
@@ -165,18 +164,13 @@ pub struct Block {
 }
 
 impl Block {
-    /// How many events.
-    pub fn len(&self) -> usize {
+    /// The number of events.
+    pub(super) fn len(&self) -> usize {
         self.t.us.len()
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The events at these places, in this order.
-    pub fn pick(&self, places: impl Iterator<Item = usize> + Clone) -> Block {
+    /// The events at these indices, in this order.
+    pub(super) fn pick(&self, places: impl Iterator<Item = usize> + Clone) -> Block {
         let t = Stamps {
             us: places.clone().map(|i| self.t.us[i]).collect(),
             missing: match self.t.missing.is_empty() {
@@ -191,8 +185,8 @@ impl Block {
         Block { t, x: self.x.pick(places.clone()), y: column(&self.y), p: column(&self.p) }
     }
 
-    /// Blocks of one recording, one after another.
-    pub fn concatenate(blocks: Vec<Block>) -> Block {
+    /// Concatenates blocks of one recording in order.
+    pub(super) fn concatenate(blocks: Vec<Block>) -> Block {
         let mut t = Stamps::default();
         for block in &blocks {
             let before = t.us.len();
@@ -207,8 +201,9 @@ impl Block {
         Block { t, x, y: column(|block| block.y.as_ref()), p: column(|block| block.p.as_ref()) }
     }
 
-    /// Samples of these lengths, one after another, whose times start at `origins`.
-    pub fn into_samples(self, lengths: &[usize], origins: &[Option<i64>]) -> RawSamples {
+    /// Splits the block into consecutive samples of these lengths and subtracts each sample's origin, in microseconds,
+    /// from its times. An origin of `None` is 0.
+    pub(super) fn into_samples(self, lengths: &[usize], origins: &[Option<i64>]) -> RawSamples {
         let Stamps { mut us, mut missing } = self.t;
         let mut offsets = Vec::with_capacity(lengths.len() + 1);
         offsets.push(0);

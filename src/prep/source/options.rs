@@ -1,71 +1,71 @@
-//! What users say of their recordings: the layout, the class, and how long ones are cut into samples.
+//! Options for opening recordings: the layout, where classes come from, and how a long recording is cut into samples.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::super::events::SensorSize;
-use super::Layout;
-use super::unit::TimeUnit;
+use crate::events::SensorSize;
+use crate::source::layout::Layout;
+use crate::source::unit::TimeUnit;
 
-/// What is known of recordings beside the files themselves.
+/// Options for opening recordings. They give or replace information in the files.
 #[derive(Clone, Debug, Default)]
 pub struct SourceOptions {
-    /// The layout, instead of what the content tells.
+    /// The layout. Default: detected from the content.
     pub layout: Option<Layout>,
-    /// Where the columns are, for [`Layout::Map`].
+    /// The paths of the columns, for [`Layout::Map`].
     pub map: Option<Map>,
-    /// What times count, instead of the layout's unit.
+    /// The unit of times. Default: the layout's unit.
     pub time_unit: Option<TimeUnit>,
-    /// The sensor, where the files do not tell it or tell it wrong.
+    /// The sensor size, if the files do not give it or give a wrong one.
     pub sensor: Option<SensorSize>,
-    /// How recordings become samples.
+    /// How recordings are cut into samples.
     pub cut: Cut,
-    /// Where classes come from.
-    pub labels: Labels,
-    /// Which samples of an N-TIDIGITS18 file.
+    /// Where class labels come from.
+    pub labels: LabelSource,
+    /// Which samples of an N-TIDIGITS18 file to use.
     pub digits: Digits,
 }
 
-/// How a recording becomes samples.
+/// How a recording is cut into samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cut {
-    /// It is one; or one for each labelled interval, if there are any.
+    /// The recording is one sample. If it has labelled intervals, each interval is one sample.
     #[default]
     Whole,
     /// Pieces of this duration.
     Duration {
-        /// Microseconds, at least 1.
+        /// Duration in microseconds, at least 1.
         length: i64,
-        /// Microseconds from the end of one sample that are in the next too, fewer than its length.
+        /// Microseconds by which consecutive samples overlap. Less than `length`.
         overlap: i64,
     },
-    /// Pieces of so many events.
+    /// Pieces with this number of events.
     Events {
-        /// Events, at least 1.
+        /// Number of events, at least 1.
         count: u64,
-        /// Events at the end of one sample that are in the next too, fewer than its count.
+        /// Number of events that consecutive samples share. Less than `count`.
         overlap: u64,
     },
 }
 
-/// Where classes come from, for layouts that have none of their own.
+/// Where class labels come from, for layouts without labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Labels {
-    /// From the files, or from the folders that they are in.
+pub enum LabelSource {
+    /// From the files, or from the names of their folders.
     #[default]
     Own,
-    /// All samples are of this class.
+    /// All samples have this class.
     One(String),
-    /// From a CSV file: of files, or of intervals of a recording.
+    /// From a CSV file with a label per file, or per interval of a recording.
     Csv(PathBuf),
 }
 
-/// Which samples of an N-TIDIGITS18 file.
+/// Which samples of an N-TIDIGITS18 file to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digits {
-    /// Those of the training part, else of the test part.
+    /// Use the training part if true, the test part if false.
     pub train: bool,
-    /// Single digits only.
+    /// Use only the samples with a single digit.
     pub single: bool,
 }
 
@@ -75,13 +75,13 @@ impl Default for Digits {
     }
 }
 
-/// A dataset's path in a file, and which of its columns, if it has several.
-pub type Place = (String, Option<usize>);
+/// The path of a dataset in a file, and the column index if the dataset is two-dimensional.
+pub(super) type Place = (String, Option<usize>);
 
-/// Where a file has its columns.
+/// Where the columns of events are in an HDF5 file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map {
-    /// When.
+    /// Times.
     pub t: Place,
     /// Pixel column or channel.
     pub x: Place,
@@ -89,7 +89,7 @@ pub struct Map {
     pub y: Option<Place>,
     /// Polarity.
     pub p: Option<Place>,
-    /// The recording's class.
+    /// Dataset with the recording's class.
     pub label: Option<String>,
 }
 
@@ -120,7 +120,7 @@ impl FromStr for Map {
     }
 }
 
-/// `PATH` or `PATH[N]`.
+/// Parses `PATH` or `PATH[N]`.
 fn column(text: &str) -> Result<Place, String> {
     match text.strip_suffix(']').and_then(|text| text.rsplit_once('[')) {
         None => Ok((text.into(), None)),

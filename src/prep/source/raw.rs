@@ -1,52 +1,55 @@
-//! Raw events, as files have them: columns of whatever type, of consecutive samples one after another.
+//! Raw events as read from files: columns of various types, with the events of consecutive samples concatenated.
 //!
-//! Sources read columns and leave all arithmetic to the workers, which admit the events sample by sample.
+//! Sources only read the columns. The workers convert and check the events, sample by sample.
 
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use half::f16;
 
-use super::super::events::{Admitted, Events, SensorSize, admit, microseconds};
+use crate::events::{Admitted, Events, SensorSize, admit, microseconds};
+
+/// Maximum number of events of a sample.
+pub(super) const MAX_SAMPLE_EVENTS: u64 = 1 << 27;
 
 /// The raw events of consecutive samples.
 #[derive(Debug)]
 pub struct RawSamples {
-    /// When.
+    /// Time of each event.
     pub times: Times,
     /// Pixel column or channel.
     pub x: Coordinates,
-    /// Pixel row; none for a cochlea.
+    /// Pixel row. `None` for a cochlea.
     pub y: Option<Coordinates>,
-    /// Polarity; none where there is one only.
+    /// Polarity. `None` if the sensor has only one.
     pub p: Option<Coordinates>,
-    /// Where each sample's events begin, and the end: one more than samples.
+    /// Index of each sample's first event, then the end: samples + 1 entries.
     pub offsets: Vec<usize>,
 }
 
 /// A column of times.
 #[derive(Debug)]
 pub enum Times {
-    /// Seconds.
+    /// Seconds in float16.
     F16(Vec<f16>),
-    /// Seconds.
+    /// Seconds in float32.
     F32(Vec<f32>),
-    /// Seconds.
+    /// Seconds in float64.
     F64(Vec<f64>),
     /// Microseconds.
     Us(Vec<i64>),
-    /// Microseconds, where some events have a time that is none.
+    /// Microseconds. `None` for an event without a valid time.
     SomeUs(Vec<Option<i64>>),
 }
 
 /// A column of coordinates or polarities.
 #[derive(Clone, Debug)]
 pub enum Coordinates {
-    /// Polarities, and the pixels of small sensors.
+    /// 8 bits: polarities, and pixels of small sensors.
     U8(Vec<u8>),
-    /// As most files have them.
+    /// 16 bits: pixels in most files.
     U16(Vec<u16>),
-    /// Every other integer type.
+    /// All other integer types, widened to 64 bits.
     I64(Vec<i64>),
 }
 
@@ -59,7 +62,7 @@ impl Coordinates {
         }
     }
 
-    /// How many.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         match self {
             Coordinates::U8(c) => c.len(),
@@ -68,12 +71,12 @@ impl Coordinates {
         }
     }
 
-    /// Whether there are none.
+    /// Whether the column is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The largest; `None` of none.
+    /// The largest entry. `None` if the column is empty.
     pub fn max(&self) -> Option<i64> {
         match self {
             Coordinates::U8(c) => c.iter().max().map(|&n| n.into()),
@@ -82,7 +85,7 @@ impl Coordinates {
         }
     }
 
-    /// Those of a range of events, if all of them are below `size`.
+    /// The entries of a range of events. `None` if any is negative or not below `size`.
     fn inside(&self, range: Range<usize>, size: u32) -> Option<Vec<u16>> {
         match self {
             Coordinates::U8(c) => {
@@ -102,7 +105,7 @@ impl Coordinates {
         }
     }
 
-    /// Columns of whatever types, one after another.
+    /// Concatenates columns, which may have different types.
     pub fn concatenate(columns: &[&Coordinates]) -> Coordinates {
         let narrow: Option<Vec<&Vec<u8>>> =
             columns.iter().map(|c| if let Coordinates::U8(c) = c { Some(c) } else { None }).collect();
@@ -115,7 +118,7 @@ impl Coordinates {
         }
     }
 
-    /// Those at these places, in this order.
+    /// The entries at these indices, in this order.
     pub fn pick(&self, places: impl Iterator<Item = usize>) -> Coordinates {
         match self {
             Coordinates::U8(c) => Coordinates::U8(places.map(|i| c[i]).collect()),
@@ -126,23 +129,24 @@ impl Coordinates {
 }
 
 impl RawSamples {
-    /// How many samples these are.
+    /// Number of samples.
     pub fn samples(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// How many events sample `i` of these has.
+    /// Number of events of sample `i`.
     pub fn count(&self, i: usize) -> u64 {
         (self.offsets[i + 1] - self.offsets[i]) as u64
     }
 
-    /// Sample `i` of these, as events of `sensor`.
+    /// Checks the raw events of sample `i` against `sensor` and returns the valid ones, sorted, with counts of the
+    /// others.
     pub fn admit(&self, i: usize, sensor: SensorSize) -> Admitted {
         let range = self.offsets[i]..self.offsets[i + 1];
         self.faultless(range.clone(), sensor).map_or_else(|| self.sift(range, sensor), Admitted::all)
     }
 
-    /// The events, column by column, if all of them have a time and lie inside the sensor, as almost always.
+    /// Fast path, column by column: returns the events if all have a valid time and lie inside the sensor, else `None`.
     fn faultless(&self, range: Range<usize>, sensor: SensorSize) -> Option<Events> {
         let column = |column: &Option<Coordinates>, size: u32| match column {
             Some(column) => column.inside(range.clone(), size),
@@ -159,7 +163,7 @@ impl RawSamples {
         })
     }
 
-    /// The events one by one: those that can be let in, and a count of the others.
+    /// Slow path, event by event: keeps the valid events and counts the others.
     fn sift(&self, range: Range<usize>, sensor: SensorSize) -> Admitted {
         match &self.times {
             Times::F16(t) => self.admit_with(range.clone(), t[range].iter().map(|&t| microseconds(t.to_f64())), sensor),
@@ -190,17 +194,17 @@ impl RawSamples {
     }
 }
 
-/// What stands for no time where times are numbers.
+/// Marks an invalid time in a column of numbers.
 const NO_TIME: i64 = i64::MIN;
 
-/// [`microseconds`] of each float16, of which there are 65,536, because a sample has thousands of them.
+/// Table of [`microseconds`] for all 65,536 float16 values. It is faster than converting each event.
 static F16_MICROSECONDS: LazyLock<Vec<i64>> = LazyLock::new(|| {
     let number = |bits| microseconds(f16::from_bits(bits).to_f64()).unwrap_or(NO_TIME);
     (0..=u16::MAX).map(number).collect()
 });
 
 impl Times {
-    /// The times of a range of events, if all of them are times.
+    /// The times of a range of events in microseconds. `None` if any is invalid.
     fn microseconds(&self, range: Range<usize>) -> Option<Vec<i64>> {
         let seconds = |t: f64| microseconds(t).unwrap_or(NO_TIME);
         let times: Vec<i64> = match self {

@@ -1,61 +1,61 @@
-//! One recording as a stream of events, read in ranges, whatever the file that holds it.
+//! One recording as a sequence of events that is read in ranges, independent of the file format.
 
 use std::ops::Range;
 use std::path::PathBuf;
 
-use super::super::events::SensorSize;
-use super::camera::Compound;
-use super::hdf::Column;
-use super::numbers::{Block, Stamps};
-use super::numpy::Array;
-use super::unit::TimeUnit;
-use super::{Layout, MAX_SAMPLE_EVENTS};
-use crate::error::{Error, Result};
+use crate::error::{BaseFault, Error, Result};
+use crate::events::SensorSize;
+use crate::source::hdf::{Column, Records};
+use crate::source::layout::Layout;
+use crate::source::numbers::{Block, Stamps};
+use crate::source::numpy::EventArray;
+use crate::source::raw::MAX_SAMPLE_EVENTS;
+use crate::source::unit::TimeUnit;
 
-/// Events that are looked at together where all are looked at.
+/// Events per block when a whole recording is scanned.
 const STRIDE: u64 = 1 << 20;
-/// The most events of a recording that has to be in memory as a whole.
+/// Maximum number of events of a recording that must be loaded into memory as a whole.
 const MAX_IN_MEMORY: u64 = 1 << 25;
-/// Event files take more than a byte for so many events, however well they are compressed: what claims to have more
-/// has none, and would be read for years.
+/// Maximum events per byte of a file. No compression reaches this ratio, so a file that claims more is damaged.
+/// Reading its empty chunks would take years.
 const MAX_EVENTS_A_BYTE: u64 = 4096;
 
-/// A recording's events.
+/// A recording that is open for reading.
 #[derive(Debug)]
-pub struct Stream {
-    /// The file.
+pub(super) struct Stream {
+    /// Path of the file.
     pub path: PathBuf,
-    /// Its layout.
+    /// Layout of the file.
     pub layout: Layout,
-    /// What its times count.
+    /// Unit of the times in the file.
     pub unit: TimeUnit,
-    /// How many events.
+    /// Number of events.
     pub len: u64,
-    /// The sensor, where file or layout tell it.
+    /// Sensor size, if the file or the layout gives it.
     pub sensor: Option<SensorSize>,
-    /// Its class, where the file tells it.
-    pub label: Option<Label>,
-    /// The time of the file's zero, in microseconds, which is not added.
+    /// Class of the recording, if the file gives it.
+    pub label: Option<ClassLabel>,
+    /// The file's time offset (`t_offset`) in microseconds. It is not added to the times.
     pub time_offset: Option<i64>,
-    /// Where the events are.
-    pub columns: Columns,
+    /// Where the events are stored.
+    pub columns: EventStore,
 }
 
-/// A class, as a file tells it.
+/// A class label as stored in a file.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Label {
-    /// Its number.
+pub(super) enum ClassLabel {
+    /// Class number.
     Number(u32),
-    /// Its name.
+    /// Class name.
     Name(String),
 }
 
-/// Where events are.
+/// Where the events of a recording are stored.
 #[derive(Debug)]
-pub enum Columns {
-    /// In a dataset each.
+pub(super) enum EventStore {
+    /// In one HDF5 dataset per column.
     Separate {
-        /// When.
+        /// Times.
         t: Column,
         /// Pixel column.
         x: Column,
@@ -64,20 +64,20 @@ pub enum Columns {
         /// Polarity.
         p: Option<Column>,
     },
-    /// In a dataset of records.
-    Compound(Compound),
+    /// In one HDF5 dataset of records.
+    Records(Records),
     /// In a NumPy array of records.
-    Array(Array),
+    Array(EventArray),
     /// In memory.
     Memory(Block),
 }
 
 impl Stream {
-    /// Refuses a file that claims to have more events than it can hold.
+    /// Returns an error if the file claims more events than its size can hold.
     ///
     /// # Errors
-    /// [`Error::DamagedRecording`].
-    pub fn check_length(self) -> Result<Stream> {
+    /// [`Error::DamagedRecording`]; [`tonic_base::Error::Io`] if the size of the file cannot be read.
+    pub(super) fn check_length(self) -> Result<Stream> {
         let bytes = std::fs::metadata(&self.path).map_err(Error::io(&self.path, "read the recording"))?.len();
         if self.len > bytes.saturating_mul(MAX_EVENTS_A_BYTE) {
             let reason = format!("it claims to have {} events in {bytes} bytes", self.len);
@@ -89,11 +89,11 @@ impl Stream {
     /// Reads the times of a range.
     ///
     /// # Errors
-    /// [`Error::DamagedRecording`], [`Error::Unavailable`], [`Error::Io`].
-    pub fn times(&self, range: Range<u64>) -> Result<Stamps> {
+    /// [`Error::DamagedRecording`], [`tonic_base::Error::Unavailable`], [`tonic_base::Error::Io`].
+    pub(super) fn times(&self, range: Range<u64>) -> Result<Stamps> {
         match &self.columns {
-            Columns::Separate { t, .. } => Ok(t.read(&self.path, range)?.times(self.unit)),
-            Columns::Memory(block) => {
+            EventStore::Separate { t, .. } => Ok(t.read(&self.path, range)?.times(self.unit)),
+            EventStore::Memory(block) => {
                 let range = range.start as usize..range.end as usize;
                 let first = block.t.missing.partition_point(|&i| i < range.start);
                 let missing = block.t.missing[first..].iter().take_while(|&&i| i < range.end);
@@ -106,36 +106,36 @@ impl Stream {
         }
     }
 
-    /// Reads a range.
+    /// Reads a range of events.
     ///
     /// # Errors
-    /// [`Error::DamagedRecording`], [`Error::Unavailable`], [`Error::Io`].
-    pub fn read(&self, range: Range<u64>) -> Result<Block> {
+    /// [`Error::DamagedRecording`], [`tonic_base::Error::Unavailable`], [`tonic_base::Error::Io`].
+    pub(super) fn read(&self, range: Range<u64>) -> Result<Block> {
         let path = &self.path;
         match &self.columns {
-            Columns::Separate { t, x, y, p } => Ok(Block {
+            EventStore::Separate { t, x, y, p } => Ok(Block {
                 t: t.read(path, range.clone())?.times(self.unit),
                 x: x.read(path, range.clone())?.pixels(),
                 y: y.as_ref().map(|y| y.read(path, range.clone())).transpose()?.map(|y| y.pixels()),
                 p: p.as_ref().map(|p| p.read(path, range)).transpose()?.map(|p| p.polarities()),
             }),
-            Columns::Compound(records) => records.read(path, range, self.unit),
-            Columns::Array(array) => array.read(path, range, self.unit),
-            Columns::Memory(block) => Ok(block.pick(range.start as usize..range.end as usize)),
+            EventStore::Records(records) => records.read(path, range, self.unit),
+            EventStore::Array(array) => array.read(path, range, self.unit),
+            EventStore::Memory(block) => Ok(block.pick(range.start as usize..range.end as usize)),
         }
     }
 
-    /// The whole recording in pieces that fit memory.
-    pub fn strides(&self) -> impl Iterator<Item = Range<u64>> + use<> {
+    /// Splits the recording into consecutive ranges of events that fit in memory.
+    pub(super) fn strides(&self) -> impl Iterator<Item = Range<u64>> + use<> {
         let len = self.len;
         (0..len.div_ceil(STRIDE)).map(move |i| i * STRIDE..len.min((i + 1) * STRIDE))
     }
 
-    /// Refuses a recording that is too large to be in memory as a whole.
+    /// Returns an error if the recording is too large to load into memory as a whole. `why` goes into the message.
     ///
     /// # Errors
     /// [`Error::WrongType`].
-    pub fn check_memory(&self, why: &str) -> Result<()> {
+    pub(super) fn check_memory(&self, why: &str) -> Result<()> {
         if self.len <= MAX_IN_MEMORY {
             return Ok(());
         }
@@ -147,25 +147,25 @@ impl Stream {
         })
     }
 
-    /// Sorts the recording by time, in memory, equal times in their order. Gives the number that each event had.
+    /// Loads the recording into memory and sorts it by time. The sort is stable. Returns each event's original index.
     ///
     /// # Errors
-    /// Those of reading; [`Error::WrongType`] for a recording that is too large.
-    pub fn sort(&mut self) -> Result<Vec<u32>> {
+    /// Those of [`Stream::read`]; [`Error::WrongType`] if the recording is too large.
+    pub(super) fn sort(&mut self) -> Result<Vec<u32>> {
         self.check_memory("it is out of order")?;
         let block = self.read(0..self.len)?;
         let places = block.t.places(None);
         let mut order: Vec<u32> = (0..self.len as u32).collect();
         order.sort_by_key(|&i| places[i as usize]);
-        self.columns = Columns::Memory(block.pick(order.iter().map(|&i| i as usize)));
+        self.columns = EventStore::Memory(block.pick(order.iter().map(|&i| i as usize)));
         Ok(order)
     }
 
-    /// The largest x and y, of the first events of a very long recording.
+    /// The largest x and y. Of a very long recording, only the first [`MAX_SAMPLE_EVENTS`] events or so are read.
     ///
     /// # Errors
-    /// Those of reading.
-    pub fn extent(&self) -> Result<(i64, i64)> {
+    /// Those of [`Stream::read`].
+    pub(super) fn extent(&self) -> Result<(i64, i64)> {
         let (mut x, mut y) = (0, 0);
         for range in self.strides().take_while(|range| range.start < MAX_SAMPLE_EVENTS) {
             let block = self.read(range)?;

@@ -1,10 +1,11 @@
-//! Synthetic recordings in the Heidelberg layout: SSC's statistics, and classes that can be learnt.
+//! Synthetic recordings in the Heidelberg layout, with statistics similar to SSC and classes that can be learnt.
 //!
-//! A class is a set of moving formants over 700 channels; a speaker shifts and stretches them, and phase-locks spikes
-//! to a pitch. About 8,000 events a sample over 0.8 to 1.2 s, as in the real data. Classes and speakers do not depend
-//! on the seed, so that files of different seeds are a train and a test set of one task.
+//! A class is a set of moving formants over 700 channels. A speaker shifts and stretches them, and phase-locks spikes
+//! to a pitch. A sample has about 8,000 events over 0.8 to 1.2 s, as in SSC. Classes and speakers do not depend on the
+//! seed, so two files with different seeds can be the train set and the test set of one task.
 
 use std::path::Path;
+use tonic_base::{Draft, Progress};
 
 use half::f16;
 use hdf5::types::{FixedAscii, VarLenArray};
@@ -13,18 +14,16 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::weighted::WeightedIndex;
 use rand_distr::{Beta, Distribution, Normal, Uniform};
 
-use super::last_words;
-use crate::error::{Error, Result};
-use crate::progress::Progress;
-use crate::publish::Draft;
+use crate::error::{BaseFault, Error, Result};
+use crate::source::hdf::last_words;
 
 const CHANNELS: f64 = 700.0;
 const FORMANTS: usize = 4;
 const SPEAKERS: u64 = 200;
-/// Samples written at a time.
+/// Number of samples written at a time.
 const BATCH: usize = 256;
 
-/// A formant: a ridge of spikes that moves over the channels.
+/// A formant: a band of spikes that moves over the channels.
 struct Formant {
     from: f64,
     to: f64,
@@ -33,7 +32,7 @@ struct Formant {
     duration: f64,
 }
 
-/// A class's formants and their shares of the spikes.
+/// The formants of a class, and each formant's share of the spikes.
 struct Class {
     formants: Vec<Formant>,
     weights: WeightedIndex<f64>,
@@ -49,23 +48,22 @@ struct Speaker {
 /// Writes a file of `samples` samples of `classes` classes.
 ///
 /// # Errors
-/// [`Error::Usage`] for no samples or classes, or more than 65,535 classes; [`Error::Exists`]; [`Error::Io`].
+/// [`tonic_base::Error::Usage`] for 0 samples, 0 classes or more than 65,535 classes; [`tonic_base::Error::Exists`];
+/// [`tonic_base::Error::Io`].
 pub fn synth(path: &Path, samples: u64, classes: u32, seed: u64, progress: &Progress) -> Result<()> {
     if samples == 0 {
-        return Err(Error::usage("--samples", "at least 1", samples));
+        return Err(Error::usage("samples", "at least 1", samples));
     }
     if !(1..=65_535).contains(&classes) {
-        return Err(Error::usage("--classes", "1 to 65535", classes));
+        return Err(Error::usage("classes", "1 to 65535", classes));
     }
     if path.exists() {
-        return Err(Error::Exists { path: path.into(), remedy: "give another name, or remove it first" });
+        return Err(Error::exists(path, "give another name, or remove it first"));
     }
     let draft = Draft::create(path)?;
-    write(draft.path(), samples as usize, classes, seed, progress).map_err(|e| {
-        let source = std::io::Error::other(last_words(&e));
-        Error::Io { path: path.into(), action: "write the recording", source }
-    })?;
-    draft.publish()
+    write(draft.path(), samples as usize, classes, seed, progress)
+        .map_err(|e| Error::io(path, "write the recording")(std::io::Error::other(last_words(&e))))?;
+    Ok(draft.publish()?)
 }
 
 fn write(path: &Path, samples: usize, classes: u32, seed: u64, progress: &Progress) -> hdf5::Result<()> {
@@ -101,7 +99,7 @@ fn write(path: &Path, samples: usize, classes: u32, seed: u64, progress: &Progre
 }
 
 impl Class {
-    /// Class number `label`, the same in every file.
+    /// Draws class number `label`. It is the same in every file.
     fn draw(label: u32) -> Class {
         let mut rng = ChaCha8Rng::seed_from_u64(1000 + u64::from(label));
         let mut onsets: Vec<f64> = (0..FORMANTS).map(|_| rng.random_range(0.05..0.55)).collect();
@@ -120,7 +118,7 @@ impl Class {
         Class { formants, weights: weights.expect("durations are positive") }
     }
 
-    /// A recording: seconds and channels, in order of time.
+    /// Draws one sample: times in seconds and channels, in order of time.
     fn sample(&self, speaker: &Speaker, rng: &mut ChaCha8Rng) -> (Vec<f16>, Vec<u16>) {
         let normal = |mean: f64, deviation: f64| Normal::new(mean, deviation).expect("a finite deviation");
         let total: f64 = rng.random_range(0.8..1.2);
@@ -149,7 +147,7 @@ impl Class {
 }
 
 impl Speaker {
-    /// Speaker number `number`, the same in every file.
+    /// Draws speaker number `number`. It is the same in every file.
     fn draw(number: u64) -> Speaker {
         let mut rng = ChaCha8Rng::seed_from_u64(5000 + number);
         let shift = Normal::new(0.0, 12.0).expect("a finite deviation").sample(&mut rng);

@@ -1,10 +1,10 @@
-//! Units of time: files count seconds or nanoseconds, everything after them whole microseconds.
+//! Time units of files, and their conversion to whole microseconds, which the rest of the crate uses.
 
 use std::str::FromStr;
 
-use super::super::events::whole;
+use crate::events::whole;
 
-/// What a number of time counts.
+/// A unit of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeUnit {
     /// Seconds.
@@ -18,7 +18,7 @@ pub enum TimeUnit {
 }
 
 impl TimeUnit {
-    /// The units' names, longest first, so that `ms` is not taken for `s`.
+    /// Names of the units. Longer names come first, so that `ms` is not parsed as `s`.
     const NAMES: [(&str, TimeUnit); 4] = [
         ("ms", TimeUnit::Milliseconds),
         ("us", TimeUnit::Microseconds),
@@ -26,7 +26,9 @@ impl TimeUnit {
         ("s", TimeUnit::Seconds),
     ];
 
-    /// Microseconds, the fraction cut off; `None` for a time that is no number or does not fit 64 bits.
+    /// Converts a time in this unit to microseconds, truncated toward zero. `None` if it is not finite or does not fit
+    /// an
+    /// `i64`.
     pub fn of_float(self, time: f64) -> Option<i64> {
         whole(match self {
             TimeUnit::Seconds => time * 1e6,
@@ -36,7 +38,7 @@ impl TimeUnit {
         })
     }
 
-    /// Microseconds, the fraction cut off; `None` for a time that does not fit 64 bits.
+    /// Converts a time in this unit to microseconds, truncated toward zero. `None` if it does not fit an `i64`.
     pub fn of_integer(self, time: i64) -> Option<i64> {
         match self {
             TimeUnit::Seconds => time.checked_mul(1_000_000),
@@ -46,13 +48,14 @@ impl TimeUnit {
         }
     }
 
-    /// Reads a time such as `100ms`, `1.5s` or `50000`, which without a unit has this one.
+    /// Parses a time such as `100ms`, `1.5s` or `50000` and returns microseconds. A time without a unit is in this
+    /// unit.
     ///
     /// # Errors
-    /// What was expected.
+    /// A text that says what was expected.
     ///
     /// ```
-    /// use tonic_toolkit::prep::source::unit::TimeUnit;
+    /// use tonic_prep::TimeUnit;
     /// assert_eq!(TimeUnit::Microseconds.read("1.5s"), Ok(1_500_000));
     /// assert_eq!(TimeUnit::Microseconds.read("1500"), Ok(1_500));
     /// assert!(TimeUnit::Microseconds.read("soon").is_err());
@@ -64,7 +67,7 @@ impl TimeUnit {
         let time = match number.parse::<i64>() {
             Ok(whole) => unit.of_integer(whole),
             Err(_) => number.parse::<f64>().ok().and_then(|time| match unit {
-                // 0.1 is no float64: what people write is rounded, not cut off.
+                // Decimal fractions such as 0.1 are not exact in float64, so round instead of truncating.
                 TimeUnit::Seconds => whole((time * 1e6).round()),
                 TimeUnit::Milliseconds => whole((time * 1e3).round()),
                 unit => unit.of_float(time),

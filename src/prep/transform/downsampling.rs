@@ -1,55 +1,57 @@
-//! Tonic's `EventDownsampling`: fewer pixels, which integrate the events of many and emit events of their own.
+//! Tonic's `EventDownsampling`: each output pixel integrates the events of several input pixels and emits new events.
 //!
-//! The events that come out are not those that went in, so the ledger counts the old ones as filtered and the new ones
-//! as come in: every event, read or emitted, is accounted for once.
+//! The output events are new events. So the ledger counts all input events as filtered, and adds the output events to
+//! `events_in`. Every event, read or emitted, is counted exactly once.
 
 use serde::{Deserialize, Serialize};
 
-use super::super::events::{Events, SensorSize};
-use super::super::framing::{MAX_FRAMES, TimeWindows};
-use super::super::known::{Checked, Fault, Kind, Known, Parameter, ensure};
-use super::space::{check_target, check_target_within, spatial_factors};
-use super::{EventTransform, Span};
-use crate::shard::Ledger;
+use crate::events::{Events, SensorSize};
+use crate::fault::{Checked, Fault, ensure};
+use crate::framing::{MAX_FRAMES, TimeWindows};
+use crate::signature::{Kind, Parameter, Signature};
+use crate::transform::rule::{EventTransform, TimeSpan};
+use crate::transform::space::{check_target, check_target_within, spatial_factors};
+use tonic_shard::Ledger;
 
-/// The most events that a sample may become, and the most pixels that are looked at for it: about a gigabyte.
+/// Maximum number of emitted events per sample: about a gigabyte. With `noise_threshold` 0, it also limits steps times
+/// pixels.
 const MAX_EVENTS: u64 = 1 << 26;
 
-/// Tonic's `EventDownsampling`, after Ghosh et al. 2023, "Insect-inspired Spatio-temporal Downsampling of Event-based
-/// Input". Times are counted from the first event.
+/// Tonic's `EventDownsampling`, from Ghosh et al. 2023, "Insect-inspired Spatio-temporal Downsampling of Event-based
+/// Input". Output times count from the first event.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventDownsampling {
-    /// The sensor before, if the recipe says it: it is held against the recording's.
+    /// Expected sensor size before this step, (W, H, P). Checked if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
-    /// Width and height after.
+    /// Width and height of the output sensor.
     pub target_size: [u32; 2],
-    /// What makes an event.
+    /// When a pixel emits an event.
     pub downsampling_method: Method,
-    /// Milliseconds a step.
+    /// Milliseconds per step.
     pub dt: f64,
-    /// By how many events one polarity has to outnumber the other before a pixel fires. At 0 every silent pixel fires
-    /// at every step, both ways.
+    /// A pixel fires when one polarity outnumbers the other by this many events. At 0, every pixel without a surplus
+    /// fires both polarities at every step.
     #[serde(default)]
     pub noise_threshold: u32,
-    /// Steps of the integrator in `dt`, for the differentiator.
+    /// Number of integrator steps per `dt`. Only for the differentiator; default 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differentiator_time_bins: Option<u32>,
 }
 
-/// What makes an event.
+/// When a pixel emits an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// A pixel's surplus of one polarity, summed over time, that reaches the threshold.
+    /// When its surplus of one polarity, summed over time, reaches the threshold.
     Integrator,
-    /// More of those than in the step before.
+    /// When the integrator fires more often than in the previous step.
     Differentiator,
 }
 
 impl EventDownsampling {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "EventDownsampling",
         about: "integrate the events of neighbouring pixels and emit fewer of fewer pixels",
         parameters: &[
@@ -62,11 +64,11 @@ impl EventDownsampling {
             Parameter::required("dt", Kind::Number, "milliseconds a step"),
             Parameter::with("noise_threshold", Kind::Count, "0", "events by which one polarity outnumbers the other"),
             Parameter::with("differentiator_time_bins", Kind::Count, "2", "steps of the integrator in dt"),
-            Parameter::optional("sensor_size", Kind::Sensor, "the sensor at this step, to be checked"),
+            Parameter::SENSOR_SIZE,
         ],
     };
 
-    /// Steps of the integrator in `dt`.
+    /// Number of integrator steps per `dt`.
     fn bins(&self) -> u32 {
         match self.downsampling_method {
             Method::Integrator => 1,
@@ -76,8 +78,8 @@ impl EventDownsampling {
 }
 
 impl EventTransform for EventDownsampling {
-    fn known(&self) -> &'static Known {
-        &Self::KNOWN
+    fn signature(&self) -> &'static Signature {
+        &Self::SIGNATURE
     }
 
     fn check(&self) -> Checked {
@@ -104,7 +106,7 @@ impl EventTransform for EventDownsampling {
         SensorSize { width, height, ..sensor }
     }
 
-    fn span_after(&self, span: Option<Span>) -> Option<Span> {
+    fn span_after(&self, span: Option<TimeSpan>) -> Option<TimeSpan> {
         span.map(|(lo, hi)| (0, hi.saturating_sub(lo).max(0)))
     }
 
@@ -141,7 +143,7 @@ impl EventTransform for EventDownsampling {
     }
 }
 
-/// A pixel that fires in a step; at a threshold of 0, both ways.
+/// A pixel that fires in a step. At a threshold of 0, it can fire both polarities.
 struct Spike {
     cell: u32,
     on: bool,
@@ -149,8 +151,8 @@ struct Spike {
 }
 
 impl EventDownsampling {
-    /// Runs the integrator in steps of `dt` microseconds; `spikes` gets the number of each step that has some, and the
-    /// pixels, by row and column.
+    /// Runs the integrator in steps of `dt` microseconds. Calls `spikes` for each step in which pixels fire, with the
+    /// step number and these pixels in order of row and column.
     fn integrate(
         &self,
         events: &Events,
@@ -203,14 +205,14 @@ impl EventDownsampling {
     }
 }
 
-/// How often each pixel fires each way, frame by frame, and where that grows from one frame to the next.
+/// The differentiator: counts the spikes of each pixel and polarity per frame, and finds where the count grows.
 #[derive(Default)]
 struct Differences {
-    /// The frame that is being filled.
+    /// Number of the current frame.
     frame: u64,
-    /// `2 * cell + polarity` of each spike in it.
+    /// `2 * cell + polarity` of each spike of the current frame.
     spikes: Vec<u32>,
-    /// Those of the frame before, sorted.
+    /// The spikes of the previous frame, sorted.
     before: Vec<u32>,
 }
 
@@ -231,14 +233,15 @@ impl Differences {
         Ok(())
     }
 
-    /// Ends a frame. Growth bears the time of the frame before, so the first frame, which has none, emits nothing.
+    /// Ends the current frame and emits its growth with the number of the previous frame. The first frame has no
+    /// previous frame, so it emits nothing.
     fn finish(&mut self, mut emit: impl FnMut(u64, Grown<'_>) -> Checked) -> Checked {
         self.spikes.sort_unstable();
         if self.frame == 0 { Ok(()) } else { emit(self.frame - 1, Grown { now: &self.spikes, before: &self.before }) }
     }
 }
 
-/// The pixels and polarities that fire more often than before, of two sorted lists of spikes.
+/// Iterates over the pixels and polarities with more spikes in `now` than in `before`. Both lists are sorted.
 struct Grown<'a> {
     now: &'a [u32],
     before: &'a [u32],
@@ -260,7 +263,7 @@ impl Iterator for Grown<'_> {
     }
 }
 
-/// The events that came out.
+/// The output events.
 struct Emitted {
     events: Events,
     width: u32,
@@ -279,7 +282,8 @@ impl Emitted {
     }
 }
 
-/// Python's `//` of positive numbers: the floor of the true quotient, where dividing rounds up to the next integer.
+/// Python's `//` for positive floats. It gives the floor of the exact quotient, even if `a / b` rounds up to the next
+/// integer.
 fn floor_divided(a: f64, b: f64) -> f64 {
     let quotient = (a - a % b) / b;
     let floor = quotient.floor();

@@ -1,35 +1,28 @@
-//! Transforms that drop single events or pixels.
+//! Transforms that drop single events, or all events of a pixel.
 //!
-//! Tonic's rules are kept to the last event, the odd ones too: they are in the comments, because they look like slips.
+//! The results match Tonic's event for event. Comments mark Tonic's unusual rules, because they look like mistakes.
 
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::super::events::{Events, SensorSize};
-use super::super::known::{Checked, Kind, Known, Parameter, ensure};
-use super::EventTransform;
-use crate::shard::Ledger;
+use crate::events::{Events, SensorSize};
+use crate::fault::{Checked, ensure};
+use crate::signature::{Kind, Parameter, Signature};
+use crate::transform::rule::EventTransform;
+use tonic_shard::Ledger;
 
-/// A value for each pixel of the rectangle that a sample's events span.
-struct Pixels<T> {
-    width: usize,
-    height: usize,
-    values: Vec<T>,
+/// An array with one value per pixel, (H, W), just large enough for the sample's largest x and y.
+fn per_pixel<T: Clone>(events: &Events, value: T) -> Array2<T> {
+    let size = |column: &[u16]| column.iter().max().map_or(0, |&v| usize::from(v) + 1);
+    Array2::from_elem((size(&events.y), size(&events.x)), value)
 }
 
-impl<T: Copy> Pixels<T> {
-    fn of(events: &Events, value: T) -> Pixels<T> {
-        let size = |column: &[u16]| column.iter().max().map_or(0, |&v| usize::from(v) + 1);
-        let (width, height) = (size(&events.x), size(&events.y));
-        Pixels { width, height, values: vec![value; width * height] }
-    }
-
-    /// Where event `i`'s pixel is among the values.
-    fn index(&self, events: &Events, i: usize) -> usize {
-        usize::from(events.y[i]) * self.width + usize::from(events.x[i])
-    }
+/// The pixel of event `i`, as (y, x).
+fn pixel(events: &Events, i: usize) -> [usize; 2] {
+    [events.y[i].into(), events.x[i].into()]
 }
 
-/// Keeps the events that `keep` marks, in one pass from the first to the last, and counts the others.
+/// Keeps the events for which `keep` returns true and counts the others as filtered. Calls `keep` in order of events.
 fn filter(events: &mut Events, ledger: &mut Ledger, mut keep: impl FnMut(&Events, usize) -> bool) {
     let before = events.len();
     let kept: Vec<bool> = (0..before).map(|i| keep(events, i)).collect();
@@ -37,16 +30,16 @@ fn filter(events: &mut Events, ledger: &mut Ledger, mut keep: impl FnMut(&Events
     ledger.filtered += (before - events.len()) as u64;
 }
 
-/// Tonic's `Denoise`: drops events of whose four neighbours none fired within `filter_time` before.
+/// Tonic's `Denoise`: drops an event if none of its pixel's four neighbours fired in the `filter_time` before it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denoise {
-    /// Microseconds for which an event lets its neighbours pass.
+    /// For this many microseconds after an event, events of the neighbouring pixels are kept.
     pub filter_time: f64,
 }
 
 impl Denoise {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "Denoise",
         about: "drop events none of whose four neighbours fired shortly before",
         parameters: &[Parameter::required(
@@ -58,8 +51,8 @@ impl Denoise {
 }
 
 impl EventTransform for Denoise {
-    fn known(&self) -> &'static Known {
-        &Self::KNOWN
+    fn signature(&self) -> &'static Signature {
+        &Self::SIGNATURE
     }
 
     fn check(&self) -> Checked {
@@ -68,31 +61,28 @@ impl EventTransform for Denoise {
     }
 
     fn apply(&self, events: &mut Events, _: SensorSize, ledger: &mut Ledger) -> Checked {
-        // Every pixel counts as having fired at time 0. Pixels beyond the outermost events have not.
-        let mut until = Pixels::of(events, self.filter_time);
+        // As in Tonic, every pixel counts as having fired at time 0, except pixels beyond the sample's largest x and y.
+        let mut until = per_pixel(events, self.filter_time);
         filter(events, ledger, |events, i| {
-            let (x, y, t) = (usize::from(events.x[i]), usize::from(events.y[i]), events.t[i] as f64);
-            let (at, width) = (until.index(events, i), until.width);
-            until.values[at] = t + self.filter_time;
-            (x > 0 && until.values[at - 1] > t)
-                || (x < width - 1 && until.values[at + 1] > t)
-                || (y > 0 && until.values[at - width] > t)
-                || (y < until.height - 1 && until.values[at + width] > t)
+            let ([y, x], t) = (pixel(events, i), events.t[i] as f64);
+            until[[y, x]] = t + self.filter_time;
+            let fired = |y: usize, x: usize| until.get([y, x]).is_some_and(|&until| until > t);
+            (x > 0 && fired(y, x - 1)) || fired(y, x + 1) || (y > 0 && fired(y - 1, x)) || fired(y + 1, x)
         });
         Ok(())
     }
 }
 
-/// Tonic's `Decimation`: keeps every `n`th event of each pixel, of whatever polarity.
+/// Tonic's `Decimation`: keeps every `n`th event of each pixel. Both polarities count together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decimation {
-    /// Of so many events of a pixel, the last is kept.
+    /// Every `n`th event of a pixel is kept.
     pub n: u32,
 }
 
 impl Decimation {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "Decimation",
         about: "keep every nth event of each pixel",
         parameters: &[Parameter::required("n", Kind::Count, "of so many events of a pixel, one is kept")],
@@ -100,8 +90,8 @@ impl Decimation {
 }
 
 impl EventTransform for Decimation {
-    fn known(&self) -> &'static Known {
-        &Self::KNOWN
+    fn signature(&self) -> &'static Signature {
+        &Self::SIGNATURE
     }
 
     fn check(&self) -> Checked {
@@ -109,30 +99,30 @@ impl EventTransform for Decimation {
     }
 
     fn apply(&self, events: &mut Events, _: SensorSize, ledger: &mut Ledger) -> Checked {
-        let mut seen = Pixels::of(events, 0_u32);
+        let mut seen = per_pixel(events, 0_u32);
         filter(events, ledger, |events, i| {
-            let at = seen.index(events, i);
-            seen.values[at] = (seen.values[at] + 1) % self.n;
-            seen.values[at] == 0
+            let seen = &mut seen[pixel(events, i)];
+            *seen = (*seen + 1) % self.n;
+            *seen == 0
         });
         Ok(())
     }
 }
 
-/// Tonic's `DropPixel`: drops all events of some pixels, which are listed, or which fire too often.
+/// Tonic's `DropPixel`: drops all events of the listed pixels and of pixels that fire too often.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DropPixel {
-    /// x and y of each.
+    /// The pixels to drop, as (x, y).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coordinates: Option<Vec<[u32; 2]>>,
-    /// Events a second, over a sample's duration, above which a pixel is dropped.
+    /// Maximum event rate of a pixel over the sample's duration, in events per second. Pixels above it are dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hot_pixel_frequency: Option<f64>,
 }
 
 impl DropPixel {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "DropPixel",
         about: "drop all events of listed pixels, or of those that fire too often",
         parameters: &[
@@ -147,8 +137,8 @@ impl DropPixel {
 }
 
 impl EventTransform for DropPixel {
-    fn known(&self) -> &'static Known {
-        &Self::KNOWN
+    fn signature(&self) -> &'static Signature {
+        &Self::SIGNATURE
     }
 
     fn check(&self) -> Checked {
@@ -172,35 +162,35 @@ impl EventTransform for DropPixel {
 
     fn apply(&self, events: &mut Events, _: SensorSize, ledger: &mut Ledger) -> Checked {
         let [Some(first), Some(last)] = [events.t.first(), events.t.last()] else { return Ok(()) };
-        let mut dropped = Pixels::of(events, false);
+        let mut dropped = per_pixel(events, false);
         for &[x, y] in self.coordinates.iter().flatten() {
-            let (x, y) = (x as usize, y as usize);
-            if x < dropped.width && y < dropped.height {
-                dropped.values[y * dropped.width + x] = true;
+            if let Some(dropped) = dropped.get_mut([y as usize, x as usize]) {
+                *dropped = true;
             }
         }
         if let Some(hertz) = self.hot_pixel_frequency {
-            // A sample of no duration allows no events at all.
+            // If the duration is 0, no events are allowed and every pixel is dropped.
             let allowed = hertz * (i128::from(*last) - i128::from(*first)) as f64 * 1e-6;
-            let mut counts = Pixels::of(events, 0_u64);
-            (0..events.len()).for_each(|i| counts.values[dropped.index(events, i)] += 1);
-            dropped.values = counts.values.iter().map(|&n| n as f64 > allowed).collect();
+            let mut counts = per_pixel(events, 0_u64);
+            (0..events.len()).for_each(|i| counts[pixel(events, i)] += 1);
+            dropped = counts.mapv(|n| n as f64 > allowed);
         }
-        filter(events, ledger, |events, i| !dropped.values[dropped.index(events, i)]);
+        filter(events, ledger, |events, i| !dropped[pixel(events, i)]);
         Ok(())
     }
 }
 
-/// Tonic's `RefractoryPeriod`: drops events that follow another of their pixel, dropped ones too, within `delta`.
+/// Tonic's `RefractoryPeriod`: drops an event if the previous event of its pixel, kept or dropped, was at most `delta`
+/// earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefractoryPeriod {
-    /// Microseconds, which are not enough.
+    /// Refractory period in microseconds.
     pub delta: f64,
 }
 
 impl RefractoryPeriod {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "RefractoryPeriod",
         about: "drop events that follow another of their pixel within delta microseconds",
         parameters: &[Parameter::required(
@@ -212,8 +202,8 @@ impl RefractoryPeriod {
 }
 
 impl EventTransform for RefractoryPeriod {
-    fn known(&self) -> &'static Known {
-        &Self::KNOWN
+    fn signature(&self) -> &'static Signature {
+        &Self::SIGNATURE
     }
 
     fn check(&self) -> Checked {
@@ -221,11 +211,11 @@ impl EventTransform for RefractoryPeriod {
     }
 
     fn apply(&self, events: &mut Events, _: SensorSize, ledger: &mut Ledger) -> Checked {
-        // Every pixel counts as having fired at -delta: a first event at time 0 is dropped.
-        let mut last = Pixels::of(events, -self.delta);
+        // As in Tonic, every pixel counts as having fired at -delta. So a first event at time 0 is dropped.
+        let mut last = per_pixel(events, -self.delta);
         filter(events, ledger, |events, i| {
-            let (at, t) = (last.index(events, i), events.t[i] as f64);
-            let before = std::mem::replace(&mut last.values[at], t);
+            let t = events.t[i] as f64;
+            let before = std::mem::replace(&mut last[pixel(events, i)], t);
             t - before > self.delta
         });
         Ok(())

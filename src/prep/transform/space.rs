@@ -1,47 +1,49 @@
-//! Transforms of place and polarity.
+//! Transforms of coordinates and polarity.
 
 use serde::{Deserialize, Serialize};
 
-use super::super::events::{Events, SensorSize};
-use super::super::known::{Checked, Kind, Known, Parameter, ensure};
-use super::time::{skew, skewed};
-use super::{EventTransform, Span, one_or_two};
-use crate::shard::Ledger;
+use crate::events::{Events, SensorSize};
+use crate::fault::{Checked, ensure};
+use crate::signature::{Kind, Parameter, Signature};
+use crate::transform::rule::{EventTransform, TimeSpan, one_or_two};
+use crate::transform::time::{skew, skewed};
+use tonic_shard::Ledger;
 
-/// The most pixels of a row or column: coordinates are 16 bits.
+/// Maximum width or height of a sensor, because coordinates have 16 bits.
 const MAX_SIZE: u32 = 1 << 16;
 
-/// Tonic's `CenterCrop`: keeps the middle of the sensor; a size beyond the sensor's moves the events to its middle.
+/// Tonic's `CenterCrop`: keeps the centre of the sensor. If `size` is larger than the sensor, the events move to the
+/// centre of the larger sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CenterCrop {
-    /// The sensor before, if the recipe says it: it is held against the recording's.
+    /// Expected sensor size before this step, (W, H, P). Checked if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
-    /// Width and height after.
+    /// Width and height of the output sensor.
     #[serde(deserialize_with = "one_or_two")]
     pub size: [u32; 2],
 }
 
 impl CenterCrop {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "CenterCrop",
         about: "keep the middle of the sensor (a larger size adds a margin)",
         parameters: &[
             Parameter::required("size", Kind::Sizes, "pixels kept, or added as a margin"),
-            Parameter::optional("sensor_size", Kind::Sensor, "the sensor at this step, to be checked"),
+            Parameter::SENSOR_SIZE,
         ],
     };
 
-    /// How far everything moves toward the origin; negative where a margin is added.
+    /// Number of pixels that coordinates move toward the origin. Negative if the sensor grows.
     fn offset(before: u32, after: u32) -> i64 {
         (i64::from(before) - i64::from(after)).div_euclid(2)
     }
 }
 
 impl EventTransform for CenterCrop {
-    fn known(&self) -> &'static Known {
-        &Self::KNOWN
+    fn signature(&self) -> &'static Signature {
+        &Self::SIGNATURE
     }
 
     fn check(&self) -> Checked {
@@ -74,22 +76,22 @@ impl EventTransform for CenterCrop {
     }
 }
 
-/// Tonic's `Downsample`: times and coordinates times a factor each, in float64, truncated toward zero.
+/// Tonic's `Downsample`: multiplies times and coordinates by factors in float64, and truncates toward zero.
 ///
-/// Integer arithmetic (`x * n / 700`) gives other channels for 35 of the 700 target sizes.
+/// Integer arithmetic (`x * n / 700`) would give different channels for 35 of the 700 possible target sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Downsample {
-    /// What times are multiplied with.
+    /// Factor for times.
     #[serde(default = "one")]
     pub time_factor: f64,
-    /// What x and y are multiplied with.
+    /// Factors for x and y.
     #[serde(default = "ones", deserialize_with = "one_or_two")]
     pub spatial_factor: [f64; 2],
-    /// The sensor before, if the recipe says it: it is held against the recording's.
+    /// Expected sensor size before this step, (W, H, P). Checked if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
-    /// Width and height after, instead of `spatial_factor`.
+    /// Width and height of the output sensor. Replaces `spatial_factor`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_size: Option<[u32; 2]>,
 }
@@ -109,13 +111,13 @@ impl Default for Downsample {
 }
 
 impl Downsample {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "Downsample",
         about: "multiply times and coordinates, without dropping events",
         parameters: &[
             Parameter::with("time_factor", Kind::Number, "1.0", "what times are multiplied with"),
             Parameter::with("spatial_factor", Kind::Numbers, "1.0", "what x and y are multiplied with, at most 1"),
-            Parameter::optional("sensor_size", Kind::Sensor, "the sensor at this step, to be checked"),
+            Parameter::SENSOR_SIZE,
             Parameter::optional("target_size", Kind::Size, "or: the sensor to arrive at"),
         ],
     };
@@ -125,17 +127,17 @@ impl Downsample {
     }
 }
 
-/// What x and y of `sensor` are multiplied with for a sensor of `target` size.
+/// The factors for x and y that scale `sensor` to the target size.
 pub(super) fn spatial_factors([width, height]: [u32; 2], sensor: SensorSize) -> [f64; 2] {
     [f64::from(width) / f64::from(sensor.width), f64::from(height) / f64::from(sensor.height)]
 }
 
-/// Whether a target is a sensor at all.
+/// Checks that a target size is a valid sensor size.
 pub(super) fn check_target(target: [u32; 2]) -> Checked {
     ensure(target.iter().all(|&size| size >= 1), "target_size", "sizes of at least 1", format!("{target:?}"))
 }
 
-/// Whether a target is no larger than the sensor before.
+/// Checks that a target size is at most the sensor size.
 pub(super) fn check_target_within(target: [u32; 2], sensor: SensorSize) -> Checked {
     let expected = format!("at most the sensor's [{}, {}]", sensor.width, sensor.height);
     let fits = target[0] <= sensor.width && target[1] <= sensor.height;
@@ -143,8 +145,8 @@ pub(super) fn check_target_within(target: [u32; 2], sensor: SensorSize) -> Check
 }
 
 impl EventTransform for Downsample {
-    fn known(&self) -> &'static Known {
-        &Self::KNOWN
+    fn signature(&self) -> &'static Signature {
+        &Self::SIGNATURE
     }
 
     fn check(&self) -> Checked {
@@ -173,14 +175,14 @@ impl EventTransform for Downsample {
         SensorSize { width, height, ..sensor }
     }
 
-    fn span_after(&self, span: Option<Span>) -> Option<Span> {
+    fn span_after(&self, span: Option<TimeSpan>) -> Option<TimeSpan> {
         let (lo, hi) = span?;
         Some((skewed(lo, self.time_factor, 0.0)?, skewed(hi, self.time_factor, 0.0)?))
     }
 
     fn apply(&self, events: &mut Events, sensor: SensorSize, ledger: &mut Ledger) -> Checked {
         let [fx, fy] = self.factors(sensor);
-        // A product a pixel of the sensor instead of one an event, of which there are more.
+        // Scale each possible coordinate once and look it up, because there are more events than coordinates.
         let scale = |column: &mut [u16], size: u32, factor: f64| {
             if factor != 1.0 {
                 let scaled: Vec<u16> = (0..size).map(|v| (f64::from(v) * factor) as u16).collect();
@@ -196,19 +198,19 @@ impl EventTransform for Downsample {
     }
 }
 
-/// Tonic's `MergePolarities`: all polarities become one.
+/// Tonic's `MergePolarities`: sets every polarity to 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MergePolarities {}
 
 impl MergePolarities {
-    pub(super) const KNOWN: Known =
-        Known { name: "MergePolarities", about: "make all polarities one", parameters: &[] };
+    pub(super) const SIGNATURE: Signature =
+        Signature { name: "MergePolarities", about: "make all polarities one", parameters: &[] };
 }
 
 impl EventTransform for MergePolarities {
-    fn known(&self) -> &'static Known {
-        &Self::KNOWN
+    fn signature(&self) -> &'static Signature {
+        &Self::SIGNATURE
     }
 
     fn sensor_after(&self, sensor: SensorSize) -> SensorSize {

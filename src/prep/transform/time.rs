@@ -1,13 +1,14 @@
-//! Transforms of time.
+//! Transforms of event times.
 
 use serde::{Deserialize, Serialize};
 
-use super::super::events::{Events, SensorSize};
-use super::super::known::{Checked, Kind, Known, Parameter, ensure};
-use super::{EventTransform, Span};
-use crate::shard::Ledger;
+use crate::events::{Events, SensorSize};
+use crate::fault::{Checked, ensure};
+use crate::signature::{Kind, Parameter, Signature};
+use crate::transform::rule::{EventTransform, TimeSpan};
+use tonic_shard::Ledger;
 
-/// 2^63, the first float64 that 64 bits of microseconds do not hold.
+/// 2^63, the first float64 above `i64::MAX`.
 const BEYOND: f64 = 9_223_372_036_854_775_808.0;
 
 /// Tonic's `CropTime`: keeps `min <= t <= max`, both in microseconds.
@@ -17,13 +18,13 @@ pub struct CropTime {
     /// The first time kept.
     #[serde(default)]
     pub min: i64,
-    /// The last time kept; none keeps all.
+    /// The last time kept. `None`: no upper bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<i64>,
 }
 
 impl CropTime {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "CropTime",
         about: "keep min <= t <= max, in microseconds",
         parameters: &[
@@ -34,8 +35,8 @@ impl CropTime {
 }
 
 impl EventTransform for CropTime {
-    fn known(&self) -> &'static Known {
-        &Self::KNOWN
+    fn signature(&self) -> &'static Signature {
+        &Self::SIGNATURE
     }
 
     fn check(&self) -> Checked {
@@ -43,7 +44,7 @@ impl EventTransform for CropTime {
         ensure(max >= self.min, "", "max of at least min", format!("min {}, max {max}", self.min))
     }
 
-    fn span_after(&self, span: Option<Span>) -> Option<Span> {
+    fn span_after(&self, span: Option<TimeSpan>) -> Option<TimeSpan> {
         match (span, self.max) {
             (Some((lo, hi)), Some(max)) => Some((lo.max(self.min), hi.min(max))),
             (Some((lo, hi)), None) => Some((lo.max(self.min), hi)),
@@ -62,22 +63,22 @@ impl EventTransform for CropTime {
     }
 }
 
-/// Tonic's `TimeAlignment`: the first event happens at time zero.
+/// Tonic's `TimeAlignment`: shifts times so that the first event is at 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeAlignment {}
 
 impl TimeAlignment {
-    pub(super) const KNOWN: Known =
-        Known { name: "TimeAlignment", about: "let the first event happen at time zero", parameters: &[] };
+    pub(super) const SIGNATURE: Signature =
+        Signature { name: "TimeAlignment", about: "let the first event happen at time zero", parameters: &[] };
 }
 
 impl EventTransform for TimeAlignment {
-    fn known(&self) -> &'static Known {
-        &Self::KNOWN
+    fn signature(&self) -> &'static Signature {
+        &Self::SIGNATURE
     }
 
-    fn span_after(&self, span: Option<Span>) -> Option<Span> {
+    fn span_after(&self, span: Option<TimeSpan>) -> Option<TimeSpan> {
         span.map(|(lo, hi)| (0, hi.saturating_sub(lo).max(0)))
     }
 
@@ -89,19 +90,19 @@ impl EventTransform for TimeAlignment {
     }
 }
 
-/// Tonic's `TimeSkew`: times the coefficient, plus the offset, truncated toward zero.
+/// Tonic's `TimeSkew`: `t * coefficient + offset`, truncated toward zero.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeSkew {
-    /// What times are multiplied with; a negative one reverses them.
+    /// Factor for times. A negative factor reverses their order.
     pub coefficient: f64,
-    /// What is added after that, in microseconds.
+    /// Microseconds added after the multiplication.
     #[serde(default)]
     pub offset: f64,
 }
 
 impl TimeSkew {
-    pub(super) const KNOWN: Known = Known {
+    pub(super) const SIGNATURE: Signature = Signature {
         name: "TimeSkew",
         about: "multiply times and shift them",
         parameters: &[
@@ -112,8 +113,8 @@ impl TimeSkew {
 }
 
 impl EventTransform for TimeSkew {
-    fn known(&self) -> &'static Known {
-        &Self::KNOWN
+    fn signature(&self) -> &'static Signature {
+        &Self::SIGNATURE
     }
 
     fn check(&self) -> Checked {
@@ -121,7 +122,7 @@ impl EventTransform for TimeSkew {
         ensure(self.offset.is_finite(), "offset", "a finite number", self.offset)
     }
 
-    fn span_after(&self, span: Option<Span>) -> Option<Span> {
+    fn span_after(&self, span: Option<TimeSpan>) -> Option<TimeSpan> {
         let (lo, hi) = span?;
         let (a, b) = (skewed(lo, self.coefficient, self.offset)?, skewed(hi, self.coefficient, self.offset)?);
         Some((a.min(b), a.max(b)))
@@ -136,10 +137,10 @@ impl EventTransform for TimeSkew {
     }
 }
 
-/// `t * coefficient + offset`, truncated; `None` beyond 64 bits.
+/// `t * coefficient + offset`, truncated toward zero. `None` if the result does not fit an `i64`.
 ///
-/// Tonic computes in integers where both numbers are, else in float64. The two differ beyond 2^53 only, where integers
-/// are right.
+/// Tonic computes in integers if coefficient and offset are integers, else in float64. The two results differ only
+/// above 2^53, where integers are exact.
 pub(super) fn skewed(t: i64, coefficient: f64, offset: f64) -> Option<i64> {
     let whole = |v: f64| (v.fract() == 0.0 && v.abs() < BEYOND).then_some(v as i128);
     if let (Some(coefficient), Some(offset)) = (whole(coefficient), whole(offset)) {
@@ -149,12 +150,12 @@ pub(super) fn skewed(t: i64, coefficient: f64, offset: f64) -> Option<i64> {
     (time.abs() < BEYOND).then_some(time as i64)
 }
 
-/// Skews all times, leaves out the events whose time does not fit 64 bits any more, and returns how many.
+/// Skews all times. Drops the events whose new time does not fit an `i64`, and returns their number.
 pub(super) fn skew(events: &mut Events, coefficient: f64, offset: f64) -> u64 {
     change(events, |t| skewed(t, coefficient, offset))
 }
 
-/// Changes all times, leaves out the events that have none then, and returns how many.
+/// Replaces all times by `time(t)`. Drops the events for which it returns `None`, and returns their number.
 fn change(events: &mut Events, time: impl Fn(i64) -> Option<i64>) -> u64 {
     let before = events.len();
     events.retain(|events, i| time(events.t[i]).is_some());

@@ -1,100 +1,99 @@
-//! Training steps on batches that are in memory already: what the network itself takes.
+//! Training steps on batches in memory: the time of the network alone.
 
 use std::time::Instant;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
+use tonic_loader::{Batch, EpochOrder};
+use tonic_report::median;
 
-use super::gpu;
+use crate::bench::gpu;
+use crate::engine::{EngineChoice, hidden_spikes};
 use crate::error::Result;
-use crate::strategy::median;
-use crate::train::config::{EngineChoice, Pad};
-use crate::train::eval::Feed;
-use crate::train::kernel::adam::{Adam, AdamConfig};
-use crate::train::kernel::cuda::Device;
-use crate::train::kernel::program::{Form, MatmulPrecision};
-use crate::train::learner::{Backend, Epoch, Learner, Room};
-use crate::train::loader::{Batch, EpochOrder, Loader};
-use crate::train::snn::{Iaf, Network, Shape, hidden_spikes};
+use crate::feed::Feed;
+use crate::gpu::Device;
+use crate::kernel::adam::{Adam, AdamConfig};
+use crate::kernel::program::{Form, MatmulPrecision};
+use crate::learner::{Backend, Epoch, HostLearner, Learner, Pad, Padding, Room};
+use crate::network::{Iaf, Network, Shape};
 
-/// Samples of the first batch in which spikes are counted.
+/// Number of samples in which spikes are counted.
 const SPIKE_SAMPLES: usize = 16;
 
-/// The network that is trained, and how.
+/// Options of a training step: network and device.
 #[derive(Clone, Debug)]
 pub struct StepBench {
-    /// Samples a batch.
+    /// Samples per batch.
     pub batch_size: usize,
-    /// Training steps to time.
+    /// Number of training steps to time.
     pub steps: usize,
     /// Neurons of each hidden layer.
     pub hidden: Vec<usize>,
     /// Multiplies the initial hidden weights, so that neurons spike more or less densely.
     pub gain: f32,
-    /// What computes a step.
+    /// Engine that trains.
     pub engine: EngineChoice,
-    /// On a GPU, if there is to be one.
+    /// GPU that trains; none for the CPU.
     pub device: Option<Device>,
-    /// How exact products are there.
+    /// Precision of products on a GPU.
     pub matmul_precision: MatmulPrecision,
 }
 
 impl StepBench {
-    /// What computes, for sets of one recipe.
+    /// The backend for samples of a form.
     ///
     /// # Errors
-    /// Those of [`Backend::new`].
+    /// Errors of [`Backend::new`].
     pub(super) fn backend(&self, form: Form) -> Result<Backend> {
         Backend::of_form(self.device.as_ref(), self.engine, self.matmul_precision, form)
     }
 }
 
-/// What a training step takes.
+/// Measurements of a training step.
 #[derive(Clone, Debug, Serialize)]
 pub struct StepMeasured {
     /// Seconds of a step, median: loss, gradients and Adam.
     pub step_seconds: f64,
-    /// The same, fastest.
+    /// Fastest step.
     pub step_seconds_min: f64,
-    /// The same, slowest.
+    /// Slowest step.
     pub step_seconds_max: f64,
-    /// The loss of the last step.
+    /// Loss of the last step.
     pub last_loss: f64,
-    /// What the steps take of a GPU's memory, frames included.
+    /// Memory of a GPU that the steps use, with the frames.
     pub device_memory_bytes: Option<u64>,
-    /// Samples a second of the median step.
+    /// Samples per second, at the median time.
     pub samples_per_second: f64,
-    /// Samples a batch.
+    /// Samples per batch.
     pub batch_size: usize,
-    /// Time steps a sample.
+    /// Time steps per sample.
     pub steps: usize,
-    /// What computed it: "cpu", or the GPU's name.
+    /// Device: "cpu", or the GPU's name.
     pub device: String,
-    /// Threads of the host.
+    /// Number of threads of the host.
     pub threads: usize,
     /// Neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Share of the input's cells that are occupied, padding included.
+    /// Share of the input's cells that are occupied, with the padding.
     pub density: f64,
     /// Share of (neuron, step) with a spike in the initial network, the mean of the hidden layers; `None` without any.
     pub spike_density: Option<f64>,
 }
 
-/// A network in training, with all that a step needs.
+/// A network in training, and what its benchmark needs.
 pub(super) struct Trainer {
     backend: Backend,
-    engine: EngineChoice,
     initial: Network,
-    /// Made when it is needed: on a GPU, steps are timed without it.
-    learner: Option<Learner>,
+    /// Made when an epoch needs it: steps are timed without it.
+    learner: Option<Box<dyn Learner>>,
     room: Room,
-    feed: Feed,
-    /// Free memory of the GPU before anything was made.
+    padding: Padding,
+    /// Free memory of the GPU before anything was allocated.
     free: Option<u64>,
 }
 
-/// What a trainer is made for.
+/// Sizes of a benchmark's network and batches.
 pub(super) struct Task {
     pub(super) inputs: usize,
     pub(super) classes: usize,
@@ -106,7 +105,7 @@ pub(super) struct Task {
 }
 
 impl Trainer {
-    /// A fresh network, the same each time.
+    /// Makes a network; the same options give the same network.
     pub(super) fn new(task: &Task, bench: &StepBench, backend: Backend) -> Result<Trainer> {
         let shape = Shape { inputs: task.inputs, hidden: bench.hidden.clone(), classes: task.classes };
         let mut initial = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(0));
@@ -115,8 +114,8 @@ impl Trainer {
         }
         let room = Room { batch: bench.batch_size, longest: task.longest, batches: task.batches, evaluated: 0 };
         let free = bench.device.as_ref().map(Device::free_memory).transpose()?;
-        let feed = Feed { pad: Pad::Fixed, steps: task.time_steps };
-        Ok(Trainer { backend, engine: bench.engine, initial, learner: None, room, feed, free })
+        let padding = Padding { pad: Pad::Fixed, steps: task.time_steps };
+        Ok(Trainer { backend, initial, learner: None, room, padding, free })
     }
 
     /// What computes.
@@ -124,66 +123,62 @@ impl Trainer {
         &self.backend
     }
 
-    /// Trains on a whole epoch; calls `each` with each batch.
+    /// Trains on a whole epoch, and calls `each` after each batch.
     ///
     /// # Errors
-    /// Those of [`Learner::train`].
-    pub(super) fn epoch(
-        &mut self,
-        loader: &Loader,
-        order: EpochOrder,
-        batch_size: usize,
-        each: impl Fn(),
-    ) -> Result<()> {
-        let epoch = Epoch { order, batch_size, first: 0, feed: self.feed };
-        self.learner()?.train(loader, &epoch, |_, _| each())
+    /// Errors of [`Learner::train`].
+    pub(super) fn epoch(&mut self, feed: &Feed, order: EpochOrder, batch_size: usize, each: impl Fn()) -> Result<()> {
+        let epoch = Epoch { order, batch_size, first: 0, padding: self.padding };
+        self.learner()?.train(feed, &epoch, &mut |_, _| each())
     }
 
-    /// Back to the initial network, so that what is trained next has the same spikes as what was trained before.
+    /// Returns to the initial network, so that every epoch of training has the same spikes.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::error::Error::Cuda).
+    /// [`Error::Cuda`](crate::Error::Cuda).
     pub(super) fn restart(&mut self) -> Result<()> {
         let initial = self.initial.clone();
         self.learner()?.restart(&initial, &optimiser(&initial))
     }
 
-    fn learner(&mut self) -> Result<&mut Learner> {
+    fn learner(&mut self) -> Result<&mut dyn Learner> {
         let learner = match self.learner.take() {
             Some(learner) => learner,
             None => {
                 let (network, adam) = (self.initial.clone(), optimiser(&self.initial));
-                Learner::new(&self.backend, self.engine, network, adam, self.room)?
+                self.backend.learner(network, adam, self.room)?
             }
         };
-        Ok(self.learner.insert(learner))
+        Ok(&mut **self.learner.insert(learner))
     }
 
-    /// Times steps on `batches` in turn, after one that warms up; of full batches, where there is one.
+    /// Times steps on the largest of `batches` in turn, after one for warm-up.
     ///
     /// # Errors
-    /// [`crate::error::Error::Kernel`], [`Error::Cuda`](crate::error::Error::Cuda).
+    /// [`crate::error::Error::Kernel`], [`Error::Cuda`](crate::Error::Cuda).
     pub(super) fn measure(&mut self, batches: &[Batch], bench: &StepBench) -> Result<StepMeasured> {
         let largest = batches.iter().map(Batch::len).max().unwrap_or(0);
         let batches: Vec<&Batch> = batches.iter().filter(|batch| batch.len() == largest).collect();
-        let (steps, feed) = (bench.steps, self.feed);
+        let (steps, padding) = (bench.steps, self.padding);
         let mut device_memory_bytes = None;
         let mut last_loss = f64::NAN;
         let mut times = match (self.backend.program(), self.free) {
             (Some(program), Some(free)) => {
-                let timed = gpu::step_times(program, &self.initial, &batches, feed.steps, steps)?;
+                let timed = gpu::step_times(program, &self.initial, &batches, padding.steps, steps)?;
                 (last_loss, device_memory_bytes) = (timed.last_loss, Some(free.saturating_sub(timed.free)));
                 timed.seconds
             }
             _ => {
+                let (network, adam) = (self.initial.clone(), optimiser(&self.initial));
+                let mut learner = HostLearner::new(self.backend.host_engine(&network)?, network, adam);
                 let mut times = Vec::with_capacity(steps);
                 for (i, batch) in batches.iter().cycle().take(steps + 1).enumerate() {
                     let started = Instant::now();
-                    let step = self.learner()?.step(batch, feed)?;
+                    let step = learner.step(batch, padding)?;
                     if i > 0 {
                         times.push(started.elapsed().as_secs_f64());
                     }
-                    last_loss = step.map_or(last_loss, |step| step.loss);
+                    last_loss = step.loss;
                 }
                 times
             }
@@ -193,7 +188,7 @@ impl Trainer {
         let step_seconds = median(&mut times);
         let samples: usize = batches.iter().map(|batch| batch.len()).sum();
         let entries: usize = batches.iter().flat_map(|batch| batch.frames.samples()).map(|s| s.entries()).sum();
-        let cells = samples as f64 * self.feed.steps as f64 * self.initial.shape().inputs as f64;
+        let cells = samples as f64 * self.padding.steps as f64 * self.initial.shape().inputs as f64;
         Ok(StepMeasured {
             step_seconds,
             step_seconds_min,
@@ -202,7 +197,7 @@ impl Trainer {
             device_memory_bytes,
             samples_per_second: largest as f64 / step_seconds,
             batch_size: bench.batch_size,
-            steps: self.feed.steps,
+            steps: self.padding.steps,
             device: bench.device.as_ref().map_or("cpu".into(), |device| device.name().to_string()),
             threads: rayon::current_num_threads(),
             hidden: bench.hidden.clone(),
@@ -214,7 +209,7 @@ impl Trainer {
     fn spike_density(&self, batch: &Batch) -> Result<Option<f64>> {
         let mut shares = Vec::new();
         for sample in batch.frames.samples().take(SPIKE_SAMPLES) {
-            let layers = hidden_spikes(&self.initial, sample, self.feed.steps)?;
+            let layers = hidden_spikes(&self.initial, sample, self.padding.steps)?;
             shares.extend(
                 layers
                     .iter()

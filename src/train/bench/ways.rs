@@ -1,75 +1,78 @@
-//! Each way to keep a set, in whole epochs: loading alone, and with training.
+//! Times whole epochs for each way to store a set: loading alone, and loading with training.
 //!
-//! The ways take turns, forwards and backwards, so that a machine that slows down slows all of them; and every epoch of
-//! training begins with the same network, so that all of them do the same work.
+//! The ways take turns, in forward and then reverse order, so that a machine that slows down affects all of them.
+//! Every training epoch starts with the same network, so that all epochs do the same work.
 
 use std::time::Instant;
 
-use super::gpu::Inflation;
-use super::step::Trainer;
+use tonic_base::{Error as BaseError, Progress, Verbosity};
+use tonic_loader::{CacheChoice, EpochOrder};
+use tonic_report::{Strategy, Work, median};
+use tonic_shard::ShardSet;
+
+use crate::bench::step::Trainer;
 use crate::error::{Error, Result};
-use crate::progress::{Progress, Verbosity};
-use crate::shard::ShardSet;
-use crate::strategy::{Strategy, Work, median};
-use crate::train::kernel::program::Program;
-use crate::train::loader::{CacheChoice, EpochOrder, Loader};
+use crate::feed::{Feed, Inflation};
+use crate::kernel::program::Program;
 
 /// The ways to keep a set.
 const WAYS: [(CacheChoice, &str); 3] =
     [(CacheChoice::Stream, "stream"), (CacheChoice::Host, "host cache"), (CacheChoice::Device, "device cache")];
 
-/// A way to keep a set, open or with the reason why not.
+/// A way to keep a set: open, or the reason why it is not available.
 pub(super) struct Way {
     pub(super) choice: CacheChoice,
     name: &'static str,
-    loader: std::result::Result<Loader, String>,
-    /// Seconds of each epoch, by work.
+    feed: Result<Feed, String>,
+    /// Seconds of each epoch of loading and of training.
     loading: Vec<f64>,
     training: Vec<f64>,
 }
 
 impl Way {
-    /// Opens a set in all ways that this build and this machine have.
+    /// Opens a set in every way that this build and machine have.
     ///
     /// # Errors
-    /// Those of loading.
+    /// Errors of loading.
     pub(super) fn open_all(
         open: impl Fn() -> Result<ShardSet>,
         gpu: Option<&Program>,
         verbosity: Verbosity,
     ) -> Result<Vec<Way>> {
         let way = |(choice, name)| {
-            let loader = match Loader::new(open()?, choice, gpu, verbosity) {
-                Ok(loader) => Ok(loader),
-                Err(Error::Unavailable { why, .. }) => Err(why),
+            let feed = match Feed::new(open()?, choice, gpu, verbosity) {
+                Ok(feed) => Ok(feed),
+                Err(Error::Base(BaseError::Unavailable { why, .. })) => Err(why),
                 // A set larger than the memory.
-                Err(refused @ Error::Usage { .. }) if choice != CacheChoice::Stream => Err(refused.to_string()),
+                Err(refused @ Error::Base(BaseError::Usage { .. })) if choice != CacheChoice::Stream => {
+                    Err(refused.to_string())
+                }
                 Err(error) => return Err(error),
             };
-            Ok(Way { choice, name, loader, loading: Vec::new(), training: Vec::new() })
+            Ok(Way { choice, name, feed, loading: Vec::new(), training: Vec::new() })
         };
         WAYS.into_iter().map(way).collect()
     }
 
-    /// What it was measured to do, by work.
+    /// Measurements of one kind of work.
     pub(super) fn strategy(&self, work: Work, batch_size: usize) -> Strategy {
-        let loader = match &self.loader {
-            Ok(loader) => loader,
+        let feed = match &self.feed {
+            Ok(feed) => feed,
             Err(reason) => return Strategy::unavailable(self.name, work, reason),
         };
-        let counted = (loader.batches(batch_size), loader.set().len());
+        let counted = (feed.loader().batches(batch_size), feed.loader().set().len());
         Strategy::measured(
             self.name,
             work,
             counted,
             median(&mut self.seconds(work).to_vec()),
-            self.bytes_per_sample(loader),
+            Way::bytes_per_sample(feed),
         )
     }
 
-    /// Its loader, if it is open.
-    pub(super) fn loader(&self) -> Option<&Loader> {
-        self.loader.as_ref().ok()
+    /// The open set, if the way is available.
+    pub(super) fn feed(&self) -> Option<&Feed> {
+        self.feed.as_ref().ok()
     }
 
     /// Seconds of each epoch, in the order in which they were measured.
@@ -80,20 +83,22 @@ impl Way {
         }
     }
 
-    fn bytes_per_sample(&self, loader: &Loader) -> f64 {
+    fn bytes_per_sample(feed: &Feed) -> f64 {
+        let loader = feed.loader();
         let stored = loader.set().manifest().stored_bytes();
         let host = loader.host_cache().map(|cache| cache.bytes());
-        let cached = host.or(loader.device_cache().map(|cache| cache.bytes()));
+        let cached = host.or(feed.device_cache().map(|cache| cache.bytes()));
         cached.map_or(stored as f64, |bytes| bytes as f64) / loader.set().len() as f64
     }
 
-    fn epoch(&mut self, work: Work, epoch: u64, run: &mut Run<'_>) -> Result<()> {
-        let Ok(loader) = &self.loader else { return Ok(()) };
+    fn epoch(&mut self, work: Work, epoch: u64, shared: &mut Shared<'_>) -> Result<()> {
+        let Ok(feed) = &self.feed else { return Ok(()) };
+        let loader = feed.loader();
         if work == Work::Training {
-            run.trainer.restart()?;
+            shared.trainer.restart()?;
         }
-        let inflation = Inflation { steps: run.time_steps, batch_size: run.batch_size };
-        let dense = match (work, loader.device_cache(), run.trainer.backend().program()) {
+        let inflation = Inflation { steps: shared.time_steps, batch_size: shared.batch_size };
+        let dense = match (work, feed.device_cache(), shared.trainer.backend().program()) {
             (Work::Loading, Some(_), Some(program)) => {
                 inflation.buffers(program, loader.set().manifest().description.shape.cells() as usize)?
             }
@@ -101,18 +106,18 @@ impl Way {
         };
         let started = Instant::now();
         let order = EpochOrder::Shuffled { seed: 0, epoch };
-        match (work, loader.device_cache(), run.trainer.backend().program()) {
+        match (work, feed.device_cache(), shared.trainer.backend().program()) {
             (Work::Training, ..) => {
-                let progress = &run.progress;
-                run.trainer.epoch(loader, order, run.batch_size, || progress.add(1))
+                let progress = &shared.progress;
+                shared.trainer.epoch(feed, order, shared.batch_size, || progress.add(1))
             }
             (Work::Loading, Some(cache), Some(program)) => {
-                inflation.epoch(program, &dense, cache, loader, order, || run.progress.add(1))
+                inflation.epoch(program, &dense, cache, loader, order, || shared.progress.add(1))
             }
-            (Work::Loading, ..) => loader.dense_epoch(order, run.batch_size, 0, run.time_steps, |dense, _| {
+            (Work::Loading, ..) => loader.dense_epoch(order, shared.batch_size, 0, shared.time_steps, |dense, _| {
                 std::hint::black_box(dense);
-                run.progress.add(1);
-                Ok(true)
+                shared.progress.add(1);
+                Ok::<_, Error>(true)
             }),
         }?;
         let seconds = started.elapsed().as_secs_f64();
@@ -124,18 +129,18 @@ impl Way {
     }
 }
 
-/// What all epochs share.
-struct Run<'a> {
+/// What all epochs have in common.
+struct Shared<'a> {
     trainer: &'a mut Trainer,
     batch_size: usize,
     time_steps: usize,
     progress: Progress,
 }
 
-/// Times `epochs` epochs of each way and work, after one of loading, and on a GPU one of training, that warm up.
+/// Times `epochs` epochs of each way and work. One epoch of loading, and on a GPU one of training, is for warm-up.
 ///
 /// # Errors
-/// Those of loading, [`Error::Kernel`].
+/// Errors of loading, [`Error::Kernel`].
 pub(super) fn measure(
     ways: &mut [Way],
     trainer: &mut Trainer,
@@ -143,29 +148,29 @@ pub(super) fn measure(
     time_steps: usize,
     verbosity: Verbosity,
 ) -> Result<()> {
-    let batches: u64 = ways.iter().flat_map(|way| &way.loader).map(|loader| loader.batches(batch_size)).sum();
-    // On a GPU the first epoch loads the kernels and records the steps; on the CPU it is as long as any, and long.
+    let batches: u64 = ways.iter().flat_map(|way| &way.feed).map(|feed| feed.loader().batches(batch_size)).sum();
+    // On a GPU the first epoch loads the kernels and records the steps; on the CPU it takes as long as any other.
     let warm_training = trainer.backend().program().is_some();
     let rounds = 2 * epochs + 1 + u64::from(warm_training);
     let progress = Progress::start(verbosity, "bench", batches * rounds, "batches");
-    let mut run = Run { trainer, batch_size, time_steps, progress };
+    let mut shared = Shared { trainer, batch_size, time_steps, progress };
     for way in ways.iter_mut() {
-        way.epoch(Work::Loading, 0, &mut run)?;
+        way.epoch(Work::Loading, 0, &mut shared)?;
         way.loading.clear();
         if warm_training {
-            way.epoch(Work::Training, 0, &mut run)?;
+            way.epoch(Work::Training, 0, &mut shared)?;
             way.training.clear();
         }
     }
     for epoch in 1..=epochs {
         for work in [Work::Loading, Work::Training] {
             if epoch % 2 == 1 {
-                ways.iter_mut().try_for_each(|way| way.epoch(work, epoch, &mut run))?;
+                ways.iter_mut().try_for_each(|way| way.epoch(work, epoch, &mut shared))?;
             } else {
-                ways.iter_mut().rev().try_for_each(|way| way.epoch(work, epoch, &mut run))?;
+                ways.iter_mut().rev().try_for_each(|way| way.epoch(work, epoch, &mut shared))?;
             }
         }
     }
-    run.progress.clear();
+    shared.progress.clear();
     Ok(())
 }

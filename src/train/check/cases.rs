@@ -1,21 +1,21 @@
-//! What the self-check computes: networks and batches of odd shapes, on which sums are exact.
+//! Cases of the self-check: networks and batches of odd shapes, for which sums are exact.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use tonic_loader::Batch;
+use tonic_shard::{Column, FrameShape, SampleFrames, Width, Widths};
 
-use crate::frames::{Column, FrameShape, SampleFrames, Width, Widths};
-use crate::train::bench::RandomFrames;
-use crate::train::kernel::program::Form;
-use crate::train::loader::Batch;
-use crate::train::snn::{Iaf, Network, Shape};
+use crate::feed::RandomFrames;
+use crate::kernel::program::Form;
+use crate::network::{Iaf, Network, Shape};
 
-/// A network and a batch that a step is checked on.
+/// A network and a batch for the check of a step.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) inputs: u32,
     pub(super) hidden: &'static [usize],
     pub(super) classes: usize,
-    /// Frames of samples, which take turns, so often.
+    /// Numbers of frames of the samples, which are repeated `times` times.
     pub(super) lengths: &'static [usize],
     pub(super) times: usize,
     pub(super) steps: usize,
@@ -38,14 +38,14 @@ pub(super) const REFERENCE: Case = Case {
 };
 
 impl Case {
-    /// How its samples lie in device memory.
+    /// Form of the samples in device memory.
     pub(super) fn form(&self) -> Form {
         let shape = FrameShape { polarities: 1, height: 1, width: self.inputs };
         Form::of(shape, self.lengths.iter().copied().max().unwrap_or(0), [self.counts])
     }
 }
 
-/// Odd shapes, hostile samples, every width of counts.
+/// Cases of odd shapes, hostile samples and every width of counts.
 pub(super) fn cases() -> Vec<Case> {
     vec![
         REFERENCE,
@@ -80,7 +80,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// As large as what is trained: many blocks at a time, and many tiles deep.
+/// Cases as large as in training: many blocks at a time, and many tiles deep.
 pub(super) fn large_cases() -> Vec<Case> {
     let lengths = &[250, 180, 233, 97];
     vec![
@@ -91,7 +91,7 @@ pub(super) fn large_cases() -> Vec<Case> {
     ]
 }
 
-/// Frames of a case, and a label for each.
+/// Makes the batch of a case.
 pub(super) fn batch_of(case: &Case) -> Batch {
     let shape = FrameShape { polarities: 1, height: 1, width: case.inputs };
     let mut batch = Batch::new(Widths::of(shape, case.counts));
@@ -101,7 +101,7 @@ pub(super) fn batch_of(case: &Case) -> Batch {
         let made = random.batch(i as u64, 1);
         let SampleFrames { frame_sizes, cells, counts } = made.frames.sample(0);
         let (sizes, cells): (Vec<u32>, Vec<u32>) = (frame_sizes.iter().collect(), cells.iter().collect());
-        // Large counts, and values that are no integers, as far as the width has them.
+        // Large counts and fractions, if the width has them.
         let counts: Vec<u32> = counts.iter().enumerate().map(|(i, n)| large(n, i, case.counts)).collect();
         let values: Vec<f32> = counts.iter().map(|&n| n as f32 * 0.25).collect();
         let column = if case.counts == Width::F32 { Column::F32(&values) } else { Column::U32(&counts) };
@@ -119,19 +119,19 @@ fn large(count: u32, i: usize, width: Width) -> u32 {
     }
 }
 
-/// Weights on a grid on which sums are exact.
+/// Makes the network of a case, with weights on a grid for which sums are exact.
 pub(super) fn network_of(case: &Case) -> Network {
     let shape = Shape { inputs: case.inputs as usize, hidden: case.hidden.to_vec(), classes: case.classes };
     let neuron = Iaf { min_v_mem: case.min_v_mem, ..Iaf::default() };
     let mut network = Network::new(shape, neuron, &mut ChaCha8Rng::seed_from_u64(7));
     for layer in network.parameters.layers_mut() {
-        // The more inputs, the smaller weights are at first: on the grid they would all be 0.
+        // Initial weights are smaller for more inputs: on the grid, all would be 0.
         let larger = (layer.inputs as f32 / 256.0).sqrt().max(1.0);
         layer.weight_t.iter_mut().for_each(|w| *w = (*w * larger * 64.0).round() / 64.0);
         layer.bias.iter_mut().for_each(|b| *b = (*b * 64.0).round() / 64.0);
     }
     if case.counts == Width::U32 {
-        // No neuron is to spike more than 256 times in a step, which the products would round.
+        // No neuron may spike more than 256 times in a step, since products would round that.
         network.parameters.layers_mut().take(1).for_each(|first| first.weight_t.iter_mut().for_each(|w| *w /= 512.0));
     }
     network
@@ -140,7 +140,8 @@ pub(super) fn network_of(case: &Case) -> Network {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::snn::{Engine, Parameters};
+    use crate::engine::{CpuEngine, Engine};
+    use crate::network::Parameters;
 
     #[test]
     fn cases_have_what_their_names_say() {
@@ -153,13 +154,13 @@ mod tests {
             }
         }
     }
-    /// A gradient of zeros is right whatever a kernel forgets.
+    /// A gradient of zeros would be right even if a kernel did nothing.
     #[test]
     fn cases_have_gradients_to_compare() {
         for case in cases().into_iter().filter(|case| case.classes > 1) {
             let (batch, network) = (batch_of(&case), network_of(&case));
             let mut gradients = Parameters::zeros(network.shape().clone());
-            let mut engine = Engine::fused(&network);
+            let mut engine = CpuEngine::new(&network);
             engine.step(&network, &batch.samples(), &batch.labels, case.steps, &mut gradients).unwrap();
             let first_with_some = if case.density == 0.0 { network.shape().hidden.len() + 1 } else { 0 };
             for (i, layer) in gradients.layers().enumerate() {

@@ -1,91 +1,91 @@
-//! The self-check of a GPU: every kernel, as it was compiled there, against the CPU's on made-up data of odd shapes.
+//! The self-check of a GPU: compares every kernel, as compiled there, with the CPU's on random data of odd shapes.
 //!
-//! Weights are multiples of 2^-6 and counts are integers, so that sums are exact in any order: spikes and logits have to be
-//! equal to the bit, at every precision. Gradients pass through an exponential and are compared by size.
+//! Weights are multiples of 2^-6 and counts are integers, so that sums are exact in any order: spikes and logits must
+//! be equal to the bit at every precision. Gradients pass through an exponential, so that a relative difference is
+//! allowed.
 
 mod cases;
 
 use std::sync::Arc;
 
-use cases::{Case, REFERENCE, batch_of, large_cases, network_of};
 use rayon::prelude::*;
 use serde::Serialize;
+use tonic_base::Error as BaseError;
+use tonic_loader::Batch;
+use tonic_shard::{FrameShape, Order, Width};
 
-use super::bench::Inflation;
-use super::kernel::adam::{Adam, AdamConfig};
-use super::kernel::cuda::{Address, Device, nvrtc_version};
-use super::kernel::interface::{Columns, Order, Sample, Source};
-use super::kernel::program::{Form, MatmulPrecision, Program};
-use super::loader::Batch;
-use super::loader::staging::{Amount, Stage, Staged, Staging};
-use super::snn::device::{DeviceNetwork, Extent};
-use super::snn::{DeviceEngine, Engine, Parameters};
+use crate::engine::{CpuEngine, Engine, Extent, GpuEngine, GpuNetwork};
 use crate::error::{Error, Result};
-use crate::frames::{FrameShape, Width};
-use crate::shard::order::Order as EpochOrder;
+use crate::feed::{Inflation, StagedBatch};
+use crate::gpu::{Address, Device, Stream, nvrtc_version};
+use crate::kernel::adam::{Adam, AdamConfig};
+use crate::kernel::interface::{BatchSource, DrawOrder, Sample, SampleColumns};
+use crate::kernel::program::{Form, MatmulPrecision, Program};
+use crate::network::Parameters;
+use cases::{Case, REFERENCE, batch_of, large_cases, network_of};
 
-/// What a device was found to do.
+/// Result of the self-check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Checked {
     /// The device.
     pub device: DeviceFacts,
-    /// Each check.
+    /// The checks.
     pub checks: Vec<Check>,
-    /// How many passed.
+    /// Number of checks that passed.
     pub passed: usize,
-    /// How many failed.
+    /// Number of checks that failed.
     pub failed: usize,
 }
 
-/// What a device is.
+/// Properties of a device.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeviceFacts {
-    /// Its maker's name for it.
+    /// Product name.
     pub name: String,
     /// Compute capability.
     pub capability: String,
-    /// Multiprocessors.
+    /// Number of multiprocessors.
     pub multiprocessors: usize,
     /// Bytes of memory.
     pub memory_bytes: u64,
-    /// The newest CUDA that the driver knows.
+    /// Newest version of CUDA that the driver knows.
     pub driver: String,
-    /// The compiler's version.
+    /// Version of the compiler.
     pub nvrtc: String,
 }
 
-/// One check.
+/// Result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
-    /// What was held to the CPU's.
+    /// What was compared with the CPU.
     pub name: String,
-    /// Whether it agreed.
+    /// Whether the two agree.
     pub passed: bool,
-    /// By how much it did, or did not.
+    /// How well they agree, or how they differ.
     pub detail: String,
 }
 
-/// The largest relative difference of gradients that each precision is allowed.
+/// Largest relative difference of gradients that is allowed at each precision.
 const PRECISIONS: [(MatmulPrecision, f64); 3] =
     [(MatmulPrecision::Highest, 1e-5), (MatmulPrecision::High, 1e-3), (MatmulPrecision::Medium, 3e-2)];
 
-/// Checks a device, on large cases too unless it is to be `quick`; `each` is told of every check as it ends, the last of
-/// those so far.
+/// Checks a device; `quick` leaves out the large cases. `each` gets the results so far after every check.
 ///
 /// # Errors
-/// [`Error::Unavailable`] where nothing can be checked. That a device disagrees, or fails, is no error here.
+/// [`Unavailable`](tonic_base::Error::Unavailable) where nothing can be checked. That a device disagrees, or fails, is
+/// no error here.
 pub fn check(device: &Device, quick: bool, each: impl FnMut(&Checked)) -> Result<Checked> {
     let mut report = Reporter { checked: Checked::begin(device)?, each };
     let mut cases = cases::cases();
     if !quick {
         cases.extend(large_cases());
     }
-    // Every form of the input is compiled anew: the lower precisions have the two that matter most.
+    // Every form of the input needs its own program, so lower precisions are checked with two forms only.
     let plain = |case: &Case| case.inputs <= 256 && matches!(case.counts, Width::U8 | Width::F32);
     let all = PRECISIONS.iter().flat_map(|&precision| cases.iter().map(move |case| (precision, case)));
     let steps: Vec<_> =
         all.filter(|((precision, _), case)| *precision == MatmulPrecision::Highest || plain(case)).collect();
-    // NVRTC takes seconds for each, on one thread. What cannot be compiled is the fault of the check that needs it.
+    // NVRTC takes seconds for each, on one thread. A program that doesn't compile fails the check that needs it.
     let mut variants = Vec::new();
     for ((precision, _), case) in &steps {
         if !variants.contains(&(case.form(), *precision)) {
@@ -104,7 +104,7 @@ pub fn check(device: &Device, quick: bool, each: impl FnMut(&Checked)) -> Result
 }
 
 impl Checked {
-    /// Of nothing yet.
+    /// A result without checks.
     fn begin(device: &Device) -> Result<Checked> {
         let version = |(major, minor): (u32, u32)| format!("{major}.{minor}");
         let facts = DeviceFacts {
@@ -119,20 +119,20 @@ impl Checked {
     }
 }
 
-/// What a check found: how well it agrees, or how it does not.
-type Outcome = std::result::Result<String, String>;
+/// Result of a check in words: how well the two agree, or how they differ.
+type Verdict = Result<String, String>;
 
-/// Tells of checks as they end.
+/// Collects and reports the checks.
 struct Reporter<Each> {
     checked: Checked,
     each: Each,
 }
 
 impl<Each: FnMut(&Checked)> Reporter<Each> {
-    /// A device that fails in one check is asked for the others too.
-    fn add(&mut self, name: String, found: Result<Outcome>) -> Result<()> {
+    /// Adds a check. A device that fails in one check is still asked for the others.
+    fn add(&mut self, name: String, found: Result<Verdict>) -> Result<()> {
         let outcome = match found {
-            Err(error @ Error::Unavailable { .. }) => return Err(error),
+            Err(error @ Error::Base(BaseError::Unavailable { .. })) => return Err(error),
             Err(error) => Err(error.to_string()),
             Ok(outcome) => outcome,
         };
@@ -146,11 +146,11 @@ impl<Each: FnMut(&Checked)> Reporter<Each> {
     }
 }
 
-fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, tolerance: f64) -> Result<Outcome> {
-    let mut engine = DeviceEngine::new(device, precision)?;
+fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, tolerance: f64) -> Result<Verdict> {
+    let mut engine = GpuEngine::new(device, precision)?;
     let (batch, network) = (batch_of(case), network_of(case));
     let samples = batch.samples();
-    let mut cpu = Engine::fused(&network);
+    let mut cpu = CpuEngine::new(&network);
     let (mut ours, mut theirs) =
         (Parameters::zeros(network.shape().clone()), Parameters::zeros(network.shape().clone()));
     let expected = cpu.step(&network, &samples, &batch.labels, case.steps, &mut theirs)?;
@@ -175,7 +175,7 @@ fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, toleranc
     Ok(if apart <= tolerance { Ok(words) } else { Err(words) })
 }
 
-/// The length of the difference over the length; infinite where it is no number.
+/// Length of the difference over the length of `expected`; infinite if it is not finite.
 fn relative_difference(got: &[f32], expected: &[f32]) -> f64 {
     let length = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
     let apart = length(&mut got.iter().zip(expected).map(|(&a, &b)| f64::from(a) - f64::from(b)));
@@ -189,19 +189,12 @@ fn relative_difference(got: &[f32], expected: &[f32]) -> f64 {
     }
 }
 
-/// A batch in device memory.
-fn stage(device: &Device, form: Form, batch: &Batch) -> Result<Staged> {
-    let samples: Vec<_> = batch.frames.samples().zip(batch.labels.iter().copied()).collect();
-    let amount = samples.iter().map(Stage::amount).fold(Amount::default(), Amount::plus);
-    let (mut staging, staged) = (Staging::new(device, form, amount)?, Staged::new(device, form, amount)?);
-    staging.push(&samples, usize::MAX, Amount::default())?;
-    let stream = device.stream()?;
-    staging.upload(&stream, &staged, Amount::default())?;
-    stream.synchronize()?;
-    Ok(staged)
+/// Copies a batch to the device of `stream`.
+fn stage(stream: &Stream, form: Form, batch: &Batch) -> Result<StagedBatch> {
+    StagedBatch::new(stream, form, batch.frames.samples(), &batch.labels, usize::MAX)
 }
 
-fn check_inflation(device: &Device) -> Result<Outcome> {
+fn check_inflation(device: &Device) -> Result<Verdict> {
     let mut batches = 0;
     for (inputs, counts, steps) in
         [(100, Width::U8, 250), (700, Width::U16, 33), (20_000, Width::F32, 40), (3, Width::U32, 1)]
@@ -212,14 +205,12 @@ fn check_inflation(device: &Device) -> Result<Outcome> {
         let shape = FrameShape { polarities: 1, height: 1, width: inputs };
         let form = Form::of(shape, 250, [counts]);
         let program = Program::new(device, form, MatmulPrecision::Highest)?;
-        let staged = stage(device, form, &batch)?;
-        let order = device.buffer_from(&[Order::sequential(batch.len() as u64)])?;
-        let source = Source::new(staged.columns(), order.address());
         let stream = device.stream()?;
+        let staged = stage(&stream, form, &batch)?;
         let dense = device.buffer(batch.len() * steps * inputs as usize)?;
         stream.fill(&dense, 0xff)?;
         let inflation = Inflation { steps, batch_size: batch.len() };
-        inflation.launch(&program, &stream, source, inputs as usize, 0, &dense)?;
+        inflation.launch(&program, &stream, staged.source(), inputs as usize, 0, &dense)?;
         let got = dense.read()?;
         for (i, sample) in batch.frames.samples().enumerate() {
             let mut expected = vec![0.0f32; steps * inputs as usize];
@@ -233,8 +224,8 @@ fn check_inflation(device: &Device) -> Result<Outcome> {
     Ok(Ok(format!("{batches} batches equal")))
 }
 
-/// Draws whole epochs and looks which samples came.
-fn check_order(device: &Device) -> Result<Outcome> {
+/// Draws whole epochs and compares the samples with the format's order.
+fn check_order(device: &Device) -> Result<Verdict> {
     const BATCH: usize = 100;
     let form = Form { frame_ends: Width::U16, cells: Width::U8, counts: Width::U8 };
     let program = Arc::new(Program::new(device, form, MatmulPrecision::Highest)?);
@@ -243,24 +234,24 @@ fn check_order(device: &Device) -> Result<Outcome> {
     let stream = device.stream()?;
     let mut drawn = 0;
     for (samples, chunk_samples) in [(1, 64), (1000, 64), (20_001, 5000), (9000, 7)] {
-        let order = EpochOrder::new([9; 32], samples, chunk_samples, 7, 2);
+        let order = Order::new([9; 32], samples, chunk_samples, 7, 2);
         let parts = order.parts();
         let within: Vec<_> = parts.within.iter().map(Into::into).collect();
         let within = device.buffer_from(&within)?;
-        let order_there = device.buffer_from(&[Order::shuffled(&parts, within.address(), samples)])?;
-        // Every sample is an empty frame whose class is its number.
+        let order_there = device.buffer_from(&[DrawOrder::shuffled(&parts, within.address(), samples)])?;
+        // Every sample is an empty frame, and its label is its number.
         let table: Vec<Sample> =
             (0..samples).map(|i| Sample { first_frame: 0, first_entry: 0, frames: 1, label: i as u32 }).collect();
         let (table, ends) = (device.buffer_from(&table)?, device.buffer_from(&[0_u8; 2])?);
-        let columns = Columns {
+        let columns = SampleColumns {
             frame_ends: ends.address(),
             cells: Address::null(),
             counts: Address::null(),
             samples: table.address(),
         };
-        let source = Source::new(columns, order_there.address());
+        let source = BatchSource::new(columns, order_there.address());
         let extent = Extent { batch: BATCH, longest: 1, trained: false, kept: 0, batches: 0 };
-        let mut on_device = DeviceNetwork::new(program.clone(), &network, extent)?;
+        let mut on_device = GpuNetwork::new(program.clone(), &network, extent)?;
         on_device.load(&stream, &network, None)?;
         on_device.begin(&stream, 0, 0)?;
         let mut got = Vec::new();
@@ -284,20 +275,19 @@ fn check_order(device: &Device) -> Result<Outcome> {
     Ok(Ok(format!("{drawn} samples drawn")))
 }
 
-/// Trains a few steps, once as they come and once recorded, and one of them by the CPU's optimiser.
-fn check_training(device: &Device) -> Result<Outcome> {
+/// Trains a few steps launched one by one and replayed, and compares one update with the CPU's optimiser.
+fn check_training(device: &Device) -> Result<Verdict> {
     let case = Case { lengths: &[70, 20, 64], steps: 70, ..REFERENCE };
     let (batch, network) = (batch_of(&case), network_of(&case));
     let form = case.form();
     let program = Arc::new(Program::new(device, form, MatmulPrecision::Highest)?);
-    let staged = stage(device, form, &batch)?;
-    let order = device.buffer_from(&[Order::sequential(batch.len() as u64)])?;
-    let source = Source::new(staged.columns(), order.address());
     let stream = device.stream()?;
+    let staged = stage(&stream, form, &batch)?;
+    let source = staged.source();
     let adam = Adam::new(AdamConfig::default(), network.parameters.flat().len());
     let extent = Extent { batch: batch.len(), longest: case.steps, trained: true, kept: 0, batches: 4 };
     let train = |recorded: bool, steps: usize| -> Result<(Vec<f32>, Parameters)> {
-        let mut on_device = DeviceNetwork::new(program.clone(), &network, extent)?;
+        let mut on_device = GpuNetwork::new(program.clone(), &network, extent)?;
         on_device.load(&stream, &network, Some(&adam))?;
         on_device.begin(&stream, 0, 0)?;
         let step = || on_device.step(&stream, source, Some(case.steps));

@@ -1,29 +1,30 @@
-//! Which cells are active at which step: the form in which input and spikes reach the next layer.
+//! Activity: which cells are active at which step. It is the input of every layer.
 
-use super::iaf::Neuron;
-use super::isa::{Isa, for_each_isa};
-use super::{KernelError, TILE, Tile};
-use crate::column::{Column, each_width};
-use crate::frames::{FromValue, SampleFrames};
+use tonic_shard::{Column, FromValue, SampleFrames, each_width};
 
-/// The share of cells from which on dense kernels are faster: where two tiles of weights stay in L1, and where not.
+use crate::error::KernelError;
+use crate::kernel::iaf::Neuron;
+use crate::kernel::isa::{Isa, for_each_isa};
+use crate::kernel::{TILE_WIDTH, Tile};
+
+/// Share of active cells above which dense kernels are faster: if two tiles of weights fit into L1, and if not.
 const DENSE: [f64; 2] = [0.6, 0.3];
-/// Inputs of which two tiles of weights stay in L1.
+/// Number of inputs up to which two tiles of weights fit into L1.
 const FEW_INPUTS: usize = 128;
 
-/// The active cells of each step, with their counts: a sample's frames, or the spikes of a layer.
+/// Active cells of each step and their counts: a sample's frames, or the spikes of a layer.
 #[derive(Clone, Debug, Default)]
 pub struct Activity {
-    /// Where each step's entries begin, and the end: one more than steps.
+    /// Index of each step's first entry, then the end: steps + 1 numbers.
     offsets: Vec<usize>,
     entries: Vec<(u32, f32)>,
-    /// Columns of a sample, widened.
+    /// Columns of a sample, widened to u32.
     sizes: Vec<u32>,
     cells: Vec<u32>,
 }
 
 impl Activity {
-    /// How many steps.
+    /// Number of steps.
     pub fn steps(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
@@ -31,22 +32,22 @@ impl Activity {
     /// The `(cell, count)` of step `t`.
     ///
     /// # Panics
-    /// If there are not so many steps.
+    /// If there are fewer steps.
     #[inline(always)]
     pub fn step(&self, t: usize) -> &[(u32, f32)] {
         &self.entries[self.offsets[t]..self.offsets[t + 1]]
     }
 
-    /// Active cells over all steps.
+    /// Number of active cells, summed over the steps.
     pub fn entries(&self) -> usize {
         self.entries.len()
     }
 
-    /// Replaces the activity by a sample's frames, followed by empty steps up to `steps`; a longer sample keeps all
-    /// of its own. `index` is the sample's place in the batch, for the error.
+    /// Replaces the activity with a sample's frames and pads it with empty steps to `steps`; a longer sample keeps all
+    /// its frames. `index` is the sample's number in the batch, for the error.
     ///
     /// # Errors
-    /// A cell that is not below `inputs`, or columns that do not fit together.
+    /// For a cell that is not below `inputs`, or columns of inconsistent lengths.
     pub fn set_frames(
         &mut self,
         sample: SampleFrames<'_>,
@@ -77,25 +78,25 @@ impl Activity {
         Ok(())
     }
 
-    /// Whether dense kernels are the faster ones for it, in a layer of `inputs`.
-    pub fn is_dense(&self, inputs: usize) -> bool {
+    /// Whether dense kernels are faster, in a layer of `inputs` inputs.
+    pub(crate) fn is_dense(&self, inputs: usize) -> bool {
         let share = DENSE[usize::from(inputs > FEW_INPUTS)];
         self.entries.len() as f64 > share * (self.steps() * inputs) as f64
     }
 
-    /// As a matrix, `[tile of inputs][stride]`.
+    /// Writes the activity as a matrix, `[tile of inputs][stride]`.
     pub(crate) fn write_dense(&self, inputs: usize, stride: usize, dense: &mut Vec<Tile>) {
         dense.clear();
-        dense.resize(inputs.div_ceil(TILE) * stride, [0.0; TILE]);
+        dense.resize(inputs.div_ceil(TILE_WIDTH) * stride, [0.0; TILE_WIDTH]);
         for t in 0..self.steps() {
             for &(cell, count) in self.step(t) {
-                dense[cell as usize / TILE * stride + t][cell as usize % TILE] = count;
+                dense[cell as usize / TILE_WIDTH * stride + t][cell as usize % TILE_WIDTH] = count;
             }
         }
     }
 
-    /// Replaces the activity by the spikes of a layer of `neurons`: bit j of `fired[t * tiles + tile]` is set where
-    /// neuron j of the tile spiked at step t, and `v[tile * stride + t]` tells how often.
+    /// Replaces the activity with the spikes of a layer of `neurons` neurons. Bit j of `fired[t * tiles + tile]` is set
+    /// if neuron j of the tile spiked at step t; `v[tile * stride + t]` gives the number of spikes.
     pub(crate) fn set_spikes(
         &mut self,
         isa: Isa,
@@ -109,7 +110,7 @@ impl Activity {
         append_spikes(isa, fired, v, neurons, stride, neuron, self);
     }
 
-    /// Replaces the activity by one step: the sums of `other` over time, of the cells below `cells` where it is not 0.
+    /// Replaces the activity with one step: the nonzero sums of `other` over time, for cells below `cells`.
     pub(crate) fn set_totals(&mut self, other: &Activity, totals: &mut Vec<f32>, cells: usize) {
         totals.clear();
         totals.resize(cells, 0.0);
@@ -138,12 +139,12 @@ for_each_isa! {
         neuron: &Neuron,
         activity: &mut Activity,
     ) {
-        /// Entries written of each tile whether it has them or not: whether it has is hard to predict.
+        /// Entries of a tile that are always written: a branch on whether they exist would be mispredicted.
         const ANYWAY: usize = 2;
         let Activity { offsets, entries, .. } = activity;
-        let tiles = neurons.div_ceil(TILE).max(1);
-        // A padded neuron can only spike where a count is not finite, and 0 times it is NaN.
-        let last = u32::MAX.checked_shr((tiles * TILE - neurons) as u32).unwrap_or(0);
+        let tiles = neurons.div_ceil(TILE_WIDTH).max(1);
+        // A padded neuron can spike only if a count is not finite: 0 times infinity is NaN.
+        let last = u32::MAX.checked_shr((tiles * TILE_WIDTH - neurons) as u32).unwrap_or(0);
         let spikes: usize = fired.iter().map(|mask| mask.count_ones() as usize).sum();
         entries.resize(spikes + ANYWAY, (0, 0.0));
         let mut end = 0;
@@ -153,9 +154,9 @@ for_each_isa! {
                 let mut left = if tile + 1 == tiles { mask & last } else { mask };
                 let count = left.count_ones() as usize;
                 let mut next = || {
-                    let j = left.trailing_zeros() as usize % TILE;
+                    let j = left.trailing_zeros() as usize % TILE_WIDTH;
                     left &= left.wrapping_sub(1);
-                    ((tile * TILE + j) as u32, neuron.spikes(v[j]))
+                    ((tile * TILE_WIDTH + j) as u32, neuron.spikes(v[j]))
                 };
                 let (anyway, more) = entries[end..].split_at_mut(ANYWAY);
                 anyway.iter_mut().for_each(|entry| *entry = next());

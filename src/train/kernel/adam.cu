@@ -1,7 +1,7 @@
-// The update: gradients added up, Adam's step by the formula of kernel/adam.rs, and the weights in the pieces and layouts
-// that the next products read. A thread a parameter.
+// The update: sums up the parts of the gradients, does Adam's step (kernel/adam.rs has the formula), and writes the
+// weights in the pieces and layouts that the next products read. One thread per parameter.
 
-// base^exponent by squaring, as kernel/adam.rs has it.
+// base^exponent by squaring, as in kernel/adam.rs.
 __device__ __forceinline__ double power(double base, u64 exponent) {
     double result = 1.0, square = base;
     for (; exponent > 0; exponent >>= 1) {
@@ -11,7 +11,7 @@ __device__ __forceinline__ double power(double base, u64 exponent) {
     return result;
 }
 
-// The layer that parameter `i` is of, and its place there: W^T, (in, out), and then the bias.
+// The layer of parameter `i`; `i` becomes its place in the layer: W^T, (in, out), then the bias.
 __device__ __forceinline__ const Layer& layer_of(const Layer* layers, u64& i) {
     while (i >= (u64)(layers->inputs + 1) * layers->outputs) {
         i -= (u64)(layers->inputs + 1) * layers->outputs;
@@ -20,7 +20,7 @@ __device__ __forceinline__ const Layer& layer_of(const Layer* layers, u64& i) {
     return *layers;
 }
 
-// Writes a weight where the products read it: (out, in) for the currents, (in, out) for the gradient of what went in.
+// Writes a weight where the products read it: (out, in) for the currents, (in, out) for the gradient of the input.
 __device__ __forceinline__ void pack_weight(const Layer& layer, u32 row, u32 column, float w) {
     bf16 pieces[PIECES];
     split(w, pieces);
@@ -31,7 +31,7 @@ __device__ __forceinline__ void pack_weight(const Layer& layer, u32 row, u32 col
     }
 }
 
-KERNEL(pack, UpdateArgs, 256) {
+KERNEL(pack, UpdateArgs, BLOCK_THREADS) {
     u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= args.count) return;
     float w = args.parameters[i];
@@ -40,7 +40,7 @@ KERNEL(pack, UpdateArgs, 256) {
     if (row < layer.inputs) pack_weight(layer, row, (u32)(i % layer.outputs), w);
 }
 
-KERNEL(update, UpdateArgs, 256) {
+KERNEL(update, UpdateArgs, BLOCK_THREADS) {
     const State& state = *args.state;
     u64 parameter = (u64)blockIdx.x * blockDim.x + threadIdx.x, i = parameter;
     if (parameter >= args.count || state.stopped || state.samples == 0) return;

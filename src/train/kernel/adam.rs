@@ -6,12 +6,12 @@
 //! w = w - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //! ```
 //!
-//! (Kingma and Ba 2015, with epsilon outside the bias correction, as `torch.optim.Adam` has it.)
+//! (Kingma and Ba 2015, with epsilon outside the bias correction, as in `torch.optim.Adam`.)
 
 use rayon::prelude::*;
 
-use super::isa::{Isa, for_each_isa};
-use super::vector::Real;
+use crate::kernel::isa::{Isa, for_each_isa};
+use crate::kernel::vector::Real;
 
 /// Parameters updated by one task.
 const CHUNK: usize = 1 << 14;
@@ -25,7 +25,7 @@ pub struct AdamConfig {
     pub beta1: f64,
     /// Decay of the mean squared gradient.
     pub beta2: f64,
-    /// Keeps the step finite where gradients vanish.
+    /// Keeps the step finite if gradients vanish.
     pub eps: f64,
 }
 
@@ -36,12 +36,12 @@ impl Default for AdamConfig {
     }
 }
 
-/// Adam's state for a flat list of parameters. It is all that a checkpoint needs.
+/// Adam's state for a flat list of parameters, complete for a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adam {
     /// Settings; `lr` may change between steps.
     pub config: AdamConfig,
-    /// Updates made.
+    /// Number of updates so far.
     pub step: u64,
     /// The mean gradient of each parameter.
     pub mean: Vec<f32>,
@@ -50,15 +50,15 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// The state before the first update of `parameters` numbers.
+    /// State before the first update of `parameters` parameters.
     pub fn new(config: AdamConfig, parameters: usize) -> Adam {
         Adam { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; parameters] }
     }
 
-    /// Moves `parameters` one step against `gradients`.
+    /// Updates `parameters` with one Adam step for `gradients`.
     ///
     /// # Panics
-    /// If there are not as many of both as the state was made for.
+    /// If there are more or fewer parameters or gradients than in the state.
     pub fn update(&mut self, parameters: &mut [f32], gradients: &[f32]) {
         assert_eq!(parameters.len(), self.mean.len(), "parameters for Adam's state");
         assert_eq!(gradients.len(), self.mean.len(), "gradients for Adam's state");
@@ -110,7 +110,7 @@ for_each_isa! {
 }
 
 impl Factors {
-    /// Parameter, mean and mean square after the update.
+    /// Returns parameter, mean and mean square after the update.
     #[inline(always)]
     fn update<R: Real>(&self, w: R, g: R, m: R, v: R) -> [R; 3] {
         let c = R::splat;
@@ -121,7 +121,7 @@ impl Factors {
     }
 }
 
-/// base^exponent by squaring: `powi` promises no particular rounding, and a resumed run must come to the same bits.
+/// base^exponent by squaring. The rounding of `powi` is unspecified, and a resumed run must give the same bits.
 fn power(base: f64, exponent: u64) -> f64 {
     let (mut result, mut square, mut left) = (1.0, base, exponent);
     while left > 0 {

@@ -1,24 +1,20 @@
-// What the CUDA sources share: words of PTX that C++ has not, numbers in bfloat16 pieces, and products of tiles on tensor
-// cores. Everything that only a GPU understands is behind __CUDACC__; the tests compile the rest as plain C++.
+// Shared by the CUDA sources: PTX instructions that C++ lacks, numbers in bfloat16 pieces, and products of tiles on
+// tensor cores. Everything that only a GPU understands is behind __CUDACC__; the tests compile the rest as plain C++.
 //
-// A float32 w is the sum of three bfloat16 pieces, w = w0 + w1 + w2, each the nearest to what the ones before leave. Spike
-// counts up to 256 are one piece. Products of pieces are exact. Tensor cores add them up in float32, but cut off what that
-// has no room for, always towards zero: over thousands of steps, a ten-thousandth of a sum. Where there is more than one
-// piece they add up no more than a tile's depth, and tiles are added as float32s are: a part in a million at most.
+// A float32 w is the sum of three bfloat16 pieces, w = w0 + w1 + w2, each the nearest to the remainder of those before
+// it. Spike counts up to 256 are one piece. Products of pieces are exact. Tensor cores add them in float32 and truncate
+// towards zero: over thousands of steps, the error is a ten-thousandth of a sum. With more than one piece they
+// therefore add only over a tile's depth, and tiles are added with float32 rounding: the error is at most a part in a
+// million.
+//
+// Sizes (TILE, STRIDE, PLANE, MULTIPLY_THREADS, BLOCK_THREADS, ...) and the constants of the exponential are macros
+// that Rust defines: see kernel/program.rs.
 
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef u16 bf16;
-
-// Time steps and neurons of a tile, and the depth of a product's pieces in shared memory.
-#define TILE 64
-// Numbers from row to row of a tile in shared memory: eight more than it has, so that rows lie in other banks.
-#define STRIDE 72
-// Threads of the kernels that multiply: four warps, each 32 by 32 of a tile.
-#define THREADS 128
-#define PLANE (TILE * STRIDE)
 
 #ifdef __CUDACC__
 #define KERNEL(name, Args, max_threads) \
@@ -37,7 +33,7 @@ __device__ __forceinline__ void mma_16816(float (&d)[4], const u32 (&a)[4], cons
 }
 #endif
 
-// 16 bytes into shared memory, asynchronously.
+// Copies 16 bytes into shared memory, asynchronously.
 __device__ __forceinline__ void copy_16(void* to, const void* from) {
 #ifdef __CUDACC__
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((u32)__cvta_generic_to_shared(to)), "l"(from) : "memory");
@@ -53,7 +49,7 @@ __device__ __forceinline__ void copies_end() {
 #endif
 }
 
-// Waits until at most `groups` groups of copies of this thread are under way.
+// Waits until at most `groups` groups of this thread's copies have not ended.
 template <int groups>
 __device__ __forceinline__ void copies_wait() {
 #ifdef __CUDACC__
@@ -72,7 +68,7 @@ __device__ __forceinline__ float from_bf16(bf16 x) {
     return __uint_as_float((u32)x << 16);
 }
 
-// The pieces of x. What is not finite is all in the first, whose product then says so.
+// The pieces of x. If x is not finite, the first piece is not, and so is every product.
 template <int pieces>
 __device__ __forceinline__ void split(float x, bf16 (&out)[pieces]) {
 #pragma unroll
@@ -94,7 +90,7 @@ __device__ __forceinline__ u32 to_bf16_pair(float low, float high) {
 #endif
 }
 
-// The pieces of two numbers, as `split` has them.
+// The pieces of two numbers, as in `split`.
 template <int pieces>
 __device__ __forceinline__ void split_pair(float low, float high, u32 (&out)[pieces]) {
 #pragma unroll
@@ -112,13 +108,13 @@ __device__ __forceinline__ u32 pair(const bf16* at) {
     return *(const u32*)at;
 }
 
-// Two numbers of a column, one row below the other.
+// Two numbers of a column, in neighbouring rows.
 __device__ __forceinline__ u32 column_pair(const bf16* at) {
     return (u32)at[0] | (u32)at[STRIDE] << 16;
 }
 
-// Four 8 by 8 blocks of a tile whose rows are the depth of a product, transposed: `rows` and `columns` are where the first
-// block begins; `deep` says whether the second block is the next in depth or the next in width.
+// Loads four 8 by 8 blocks, transposed, of a tile whose rows are the depth of a product. The first block starts at
+// `row` and `column`; the second is the next in depth if `deep`, else the next in width.
 __device__ __forceinline__ void load_transposed(u32 (&out)[4], const bf16* tile, int row, int column, bool deep) {
     int lane = threadIdx.x % 32;
 #ifdef __CUDACC__
@@ -149,7 +145,7 @@ __device__ __forceinline__ void clear(Sums& sums) {
     for (int i = 0; i < 32; i++) ((float*)sums.at)[i] = 0.0f;
 }
 
-// Adds the products of pieces that count: a's i-th by b's j-th with i + j below the larger number of them.
+// Adds the products of pieces that matter: piece i of a by piece j of b, with i + j below the larger number of pieces.
 template <int A, int B>
 __device__ __forceinline__ void add_products(Sums& sums, const u32 (&a)[A][2][4], const u32 (&b)[B][4][2]) {
     constexpr int count = A > B ? A : B;
@@ -165,7 +161,7 @@ __device__ __forceinline__ void add_products(Sums& sums, const u32 (&a)[A][2][4]
         }
 }
 
-// Has `add` add a tile's products: where numbers have several pieces, to sums of their own.
+// Calls `add` to add a tile's products to the sums. With several pieces, it adds to sums of its own first.
 template <int pieces, typename Add>
 __device__ __forceinline__ void add_tile(Sums& sums, Add add) {
     if (pieces == 1) {
@@ -256,13 +252,13 @@ __device__ __forceinline__ void for_each_pair(const Sums& sums, Each each) {
 // Copies a TILE by TILE part of a matrix of `width` columns into a tile, asynchronously.
 __device__ __forceinline__ void copy_tile(bf16* tile, const bf16* from, size_t width) {
 #pragma unroll
-    for (int i = 0; i < TILE * 8 / THREADS; i++) {
-        int chunk = threadIdx.x + i * THREADS, row = chunk / 8, part = chunk % 8;
+    for (int i = 0; i < TILE * 8 / MULTIPLY_THREADS; i++) {
+        int chunk = threadIdx.x + i * MULTIPLY_THREADS, row = chunk / 8, part = chunk % 8;
         copy_16(tile + row * STRIDE + part * 8, from + row * width + part * 8);
     }
 }
 
-// Loads `parts` parts, each while the one before is used, where there is room for two STAGES.
+// Loads and uses `parts` parts. With two STAGES, each is loaded while the one before is used.
 template <int STAGES, typename Load, typename Use>
 __device__ __forceinline__ void pipeline(u32 parts, Load load, Use use) {
     if (STAGES > 1 && parts > 0) load(0, 0);
@@ -278,19 +274,18 @@ __device__ __forceinline__ void pipeline(u32 parts, Load load, Use use) {
     }
 }
 
-// e^x for x <= 0, as kernel/exp.rs has it.
+// e^x for x <= 0, as in kernel/exp.rs.
 __device__ __forceinline__ float exp_nonpositive(float x) {
-    const float underflow = -87.33654f, round = 12582912.0f;
-    float bounded = x < underflow ? underflow : x;
-    float shifted = fmaf(bounded, 1.44269504f, round);
-    float n = shifted - round;
-    float r = fmaf(n, 2.1219444e-4f, fmaf(n, -0.6933594f, bounded));
+    float bounded = x < EXP_UNDERFLOW ? EXP_UNDERFLOW : x;
+    float shifted = fmaf(bounded, EXP_LOG2_E, EXP_ROUND);
+    float n = shifted - EXP_ROUND;
+    float r = fmaf(n, -EXP_LN2_LOW, fmaf(n, -EXP_LN2_HIGH, bounded));
     float square = r * r;
-    float low = fmaf(r, 1.6666665e-1f, 0.5f);
-    float middle = fmaf(r, 8.333452e-3f, 4.1665796e-2f);
-    float high = fmaf(r, 1.9875691e-4f, 1.3981999e-3f);
+    float low = fmaf(r, EXP_C3, EXP_C2);
+    float middle = fmaf(r, EXP_C5, EXP_C4);
+    float high = fmaf(r, EXP_C7, EXP_C6);
     high = fmaf(fmaf(high, square, middle), square, low);
     float p = fmaf(high, square, r + 1.0f);
     float power = __uint_as_float((__float_as_uint(shifted) + 127) << 23);
-    return x <= underflow ? 0.0f : p * power;
+    return x <= EXP_UNDERFLOW ? 0.0f : p * power;
 }

@@ -1,14 +1,12 @@
-// A layer of integrate-and-fire neurons: the product with its weights and the recursion over time in one kernel, forward
-// and backward, by the formulas of kernel/iaf.rs. Currents and incoming gradients never leave the multiprocessor.
+// A layer of integrate-and-fire neurons: the product with its weights and the recursion over time in one kernel,
+// forward and backward (kernel/iaf.rs has the formulas). Currents and incoming gradients never leave the
+// multiprocessor.
 //
-// A block has one sample and TILE neighbouring neurons. It goes through time a tile at a time: the tensor cores make the
-// currents of TILE steps, then a thread for each neuron steps through them. What is kept is v, and the spikes or lambda as
-// the next product reads them: matrices (batch, T, neurons), T and neurons rounded up to whole tiles.
+// A block has one sample and TILE neighbouring neurons. It goes through time one tile at a time: the tensor cores
+// compute the currents of TILE steps, then one thread per neuron steps through them. It stores v, and the spikes or
+// lambda as the next product reads them: matrices (batch, T, neurons), with T and neurons rounded up to whole tiles.
 
-// Threads of a block of the first layer, entries that it has in shared memory at a time, potentials that a thread fetches
-// together, and steps whose numbers it has in registers before it goes through them.
-#define CELL_THREADS 256
-#define ENTRIES 2048
+// Potentials that a thread loads together, and steps whose numbers it loads into registers before it goes through them.
 #define VS 32
 #define AHEAD 16
 
@@ -20,7 +18,7 @@ struct Neuron {
         : theta(args.theta), reciprocal(args.reciprocal), lower(args.lower), peak(args.peak), rate(args.rate),
           exact(args.exact != 0) {}
 
-    // How often it spikes at v. NaN gives NaN, so that a diverged layer is seen in the loss.
+    // Number of spikes at v. NaN gives NaN, so that a diverged layer shows in the loss.
     __device__ __forceinline__ float spikes(float v) const {
         float whole = truncf(exact ? v * reciprocal : v / theta);
         return v < 0.0f ? 0.0f : whole;
@@ -31,7 +29,7 @@ struct Neuron {
     }
 };
 
-// Steps of a layer's neurons forward: what both kinds of first half end in.
+// Steps of a layer's neurons forward in time: the second half of both forward kernels.
 struct Forward {
     const ForwardArgs& args;
     Neuron neuron;
@@ -44,13 +42,13 @@ struct Forward {
         simple = neuron.theta == 1.0f && neuron.lower == __uint_as_float(0xff800000u);
     }
 
-    // Threads 0 to TILE, a neuron each: v of a tile's steps in place of the currents.
+    // Threads 0 to TILE, one neuron each: replaces the currents of a tile's steps with v.
     __device__ __forceinline__ void step(u32 t0, float* currents) {
         if (simple) run<true>(t0, currents);
         else run<false>(t0, currents);
     }
 
-    // All threads: v and the spikes of the tile, two neurons each, as the next products read them.
+    // All threads, two neurons each: writes v and the spikes of the tile as the next products read them.
     template <int BLOCK>
     __device__ __forceinline__ void write(u32 t0, const float* currents) const {
         if (simple) put<true, BLOCK>(t0, currents);
@@ -63,7 +61,7 @@ struct Forward {
         return !SIMPLE ? neuron.spikes(v) : v < 0.0f ? 0.0f : whole;
     }
 
-    // A step waits for the one before: SIMPLE neurons, with a threshold of 1 and no bound, do so half as long.
+    // A step waits for the one before, half as long for SIMPLE neurons, which have a threshold of 1 and no bound.
     template <bool SIMPLE>
     __device__ __forceinline__ void run(u32 t0, float* currents) {
         const int count = (int)min((u32)TILE, steps - t0);
@@ -112,19 +110,19 @@ struct Forward {
     }
 };
 
-// The entries of a tile of frames in shared memory, as far as they fit.
+// Entries of a tile of frames in shared memory, as many as fit.
 struct Entries {
     u32* ends;    // (2, TILE + 4): where each frame begins, and the last ends, of this tile and the next
     uint2* there; // (ENTRIES): cell, and count as float32
 
     __device__ __forceinline__ Entries(u8* memory) : ends((u32*)memory), there((uint2*)(ends + 2 * (TILE + 4))) {}
 
-    // Where the frames of the tile at t0 begin and end.
+    // Starts and ends of the frames of the tile at t0.
     __device__ __forceinline__ u32* ends_at(u32 t0) const { return ends + t0 / TILE % 2 * (TILE + 4); }
 
-    // Thread `thread` of the FETCHERS fetches its entries from `from` on, of those before `end`; all loads are under way together.
+    // Thread `thread` of FETCHERS loads its share of the entries `from` to `end`, with all loads in flight together.
     template <int FETCHERS>
-    __device__ __forceinline__ void fetch(const Columns& columns, const Drawn& drawn, u32 from, u32 end, u32 thread) {
+    __device__ __forceinline__ void fetch(const SampleColumns& columns, const Drawn& drawn, u32 from, u32 end, u32 thread) {
         const Cell* cell = (const Cell*)columns.cells + drawn.first_entry + from;
         const Count* count = (const Count*)columns.counts + drawn.first_entry + from;
         const u32 n = min(end - from, (u32)ENTRIES);
@@ -144,10 +142,11 @@ struct Entries {
     }
 };
 
-// Adds up the currents of a tile from the entries `first` to `beyond`: a thread for W neighbouring neurons of a frame.
+// Sums up the currents of a tile from the entries `first` to `beyond`: one thread for W neighbouring neurons of a
+// frame.
 template <int W>
 __device__ __forceinline__ void gather(const ForwardArgs& args, const Entries& entries, const u32* ends, u32 n0, u32 first, float* currents) {
-    constexpr u32 lanes = TILE / W, groups = CELL_THREADS / lanes;
+    constexpr u32 lanes = TILE / W, groups = BLOCK_THREADS / lanes;
     const u32 column = threadIdx.x % lanes * W, n = n0 + column;
     const bool real = n < args.neurons; // W divides neurons
     const float* weights = args.weights + n;
@@ -181,7 +180,7 @@ __device__ __forceinline__ void gather(const ForwardArgs& args, const Entries& e
 }
 
 // The first layer, straight from the cells: each active cell adds its row of W^T, in float32 and in their order.
-KERNEL(iaf_forward_cells, ForwardArgs, CELL_THREADS) {
+KERNEL(iaf_forward_cells, ForwardArgs, BLOCK_THREADS) {
     u32 sample = blockIdx.x, n0 = blockIdx.y * TILE;
     if (sample >= args.state->samples) return;
     const Drawn drawn = args.drawn[sample];
@@ -192,7 +191,7 @@ KERNEL(iaf_forward_cells, ForwardArgs, CELL_THREADS) {
     auto frame_begin = [&](u32 t) { return frame_start(args.columns, drawn.first_frame, min(t, drawn.frames)); };
     if (threadIdx.x <= TILE) entries.ends[threadIdx.x] = frame_begin(threadIdx.x);
     __syncthreads();
-    entries.fetch<CELL_THREADS>(args.columns, drawn, entries.ends[0], entries.ends[TILE], threadIdx.x);
+    entries.fetch<BLOCK_THREADS>(args.columns, drawn, entries.ends[0], entries.ends[TILE], threadIdx.x);
     __syncthreads();
     for (u32 t0 = 0; t0 < drawn.steps; t0 += TILE) {
         const u32 *ends = entries.ends_at(t0), end = ends[TILE];
@@ -206,21 +205,21 @@ KERNEL(iaf_forward_cells, ForwardArgs, CELL_THREADS) {
             if (more && threadIdx.x <= TILE) next[threadIdx.x] = begin;
             __syncthreads();
             if (end - first <= ENTRIES) break;
-            entries.fetch<CELL_THREADS>(args.columns, drawn, first + ENTRIES, end, threadIdx.x);
+            entries.fetch<BLOCK_THREADS>(args.columns, drawn, first + ENTRIES, end, threadIdx.x);
             __syncthreads();
         }
-        // A thread for each neuron steps; the others fetch what comes next.
+        // One thread per neuron steps; the others load the next entries.
         if (threadIdx.x < TILE) forward.step(t0, currents);
-        else if (more) entries.fetch<CELL_THREADS - TILE>(args.columns, drawn, next[0], next[TILE], threadIdx.x - TILE);
+        else if (more) entries.fetch<BLOCK_THREADS - TILE>(args.columns, drawn, next[0], next[TILE], threadIdx.x - TILE);
         __syncthreads();
-        forward.write<CELL_THREADS>(t0, currents);
+        forward.write<BLOCK_THREADS>(t0, currents);
         __syncthreads();
     }
     forward.end();
 }
 
-// A further layer, from the spikes of the one before.
-KERNEL(iaf_forward, ForwardArgs, THREADS) {
+// Another hidden layer, from the spikes of the layer before.
+KERNEL(iaf_forward, ForwardArgs, MULTIPLY_THREADS) {
     u32 sample = blockIdx.x, n0 = blockIdx.y * TILE;
     if (sample >= args.state->samples) return;
     const Drawn& drawn = args.drawn[sample];
@@ -257,28 +256,28 @@ KERNEL(iaf_forward, ForwardArgs, THREADS) {
         const u32 t0 = part / depth * TILE;
         if (threadIdx.x < TILE) forward.step(t0, currents);
         __syncthreads();
-        forward.write<THREADS>(t0, currents);
+        forward.write<MULTIPLY_THREADS>(t0, currents);
     });
     forward.end();
 }
 
-// What lambda keeps of the next step's, and sigma g, of the steps `first`, `first + 2`, ... of a tile that are below `left`.
+// Computes sigma g, and the factor of the next step's lambda, for the steps `first`, `first + 2`, ... below `left`.
 template <bool CONSTANT, bool BOUNDED>
 __device__ __forceinline__ void prepare(const Neuron& neuron, const float (&vs)[VS], u32 first, u32 left, float row, float* gains) {
     float *gain = gains + first * STRIDE + threadIdx.x % TILE, *keep = gain + PLANE;
 #pragma unroll
     for (int i = 0; i < VS; i++) {
-        const int to = i * (THREADS / TILE) * STRIDE;
-        const bool real = first + i * (THREADS / TILE) < left;
+        const int to = i * (MULTIPLY_THREADS / TILE) * STRIDE;
+        const bool real = first + i * (MULTIPLY_THREADS / TILE) < left;
         float sigma = neuron.surrogate(vs[i]);
-        // Below the bound the state was replaced, so nothing flows back through it.
+        // Below the bound the potential was replaced, so no gradient flows back through it.
         bool closed = BOUNDED && fmaf(-neuron.theta, neuron.spikes(vs[i]), vs[i]) <= neuron.lower;
         gain[to] = real ? sigma * (CONSTANT ? row : gain[to]) : 0.0f;
         keep[to] = real && !closed ? fmaf(-neuron.theta, sigma, 1.0f) : 0.0f;
     }
 }
 
-// Lambda of a layer, back through time; g comes from the layer above, or is one row for all steps below the readout.
+// Lambda of a layer, backward in time. g comes from the layer above, or below the readout is the same at every step.
 template <bool CONSTANT>
 __device__ __forceinline__ void backward(const BackwardArgs& args) {
     u32 sample = blockIdx.x, n0 = blockIdx.y * TILE, n = n0 + threadIdx.x % TILE;
@@ -286,8 +285,8 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
     Neuron neuron(args.neuron);
     const bool bounded = neuron.lower != __uint_as_float(0xff800000u);
     u32 steps = args.drawn[sample].steps;
-    // Two planes of float32: g, then sigma g, then lambda; and what lambda keeps. They are where the product's last part
-    // was, if that has room.
+    // Two planes of float32: the first holds g, then sigma g, then lambda; the second the factor of the next step's
+    // lambda. They reuse the space of the product's last part if that is large enough.
     constexpr bool apart = CONSTANT || PIECES == 1;
     constexpr int stage = 2 * PIECES * PLANE;
     bf16* stages = (bf16*)dynamic_shared_memory() + (apart ? 4 * PLANE : 0);
@@ -314,13 +313,13 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
         const bf16* from = stages + place * stage;
         const bool last = part % depth == depth - 1;
         const u32 t0 = (tiles - 1 - part / depth) * TILE, first = threadIdx.x / TILE;
-        // All potentials of a tile are fetched together, while its product is made.
+        // All potentials of a tile are loaded together, while its product is computed.
         float vs[VS];
         if (last) {
             const float* v = args.v + ((size_t)sample * args.time + t0 + first) * args.width + n;
 #pragma unroll
             for (int i = 0; i < VS; i++) {
-                vs[i] = t0 + first + i * (THREADS / TILE) < steps ? v[(size_t)(i * (THREADS / TILE)) * args.width] : 0.0f;
+                vs[i] = t0 + first + i * (MULTIPLY_THREADS / TILE) < steps ? v[(size_t)(i * (MULTIPLY_THREADS / TILE)) * args.width] : 0.0f;
             }
         }
         if (!CONSTANT) multiply_rows<PIECES, PIECES>(sums, from, from + PIECES * PLANE);
@@ -335,7 +334,7 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
             clear(sums);
             __syncthreads();
         }
-        // The exponentials of all steps at once: they wait for nothing but v.
+        // The exponentials of all steps at once: they depend only on v.
         if (bounded) prepare<CONSTANT, true>(neuron, vs, first, steps - t0, row, gains);
         else prepare<CONSTANT, false>(neuron, vs, first, steps - t0, row, gains);
         __syncthreads();
@@ -355,11 +354,11 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
             }
         }
         __syncthreads();
-        // All threads write what those have found, two neurons each.
+        // All threads write lambda, two neurons each.
         const u32 column = threadIdx.x % (TILE / 2) * 2;
         bf16* lambda = args.lambda + ((size_t)sample * args.time + t0) * args.width + n0 + column;
 #pragma unroll 4
-        for (int t = threadIdx.x / (TILE / 2); t < TILE; t += THREADS / (TILE / 2)) {
+        for (int t = threadIdx.x / (TILE / 2); t < TILE; t += MULTIPLY_THREADS / (TILE / 2)) {
             const float2 both = *(const float2*)(gains + t * STRIDE + column);
             u32 split[PIECES];
             split_pair(both.x, both.y, split);
@@ -369,11 +368,11 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
     if (threadIdx.x < TILE) args.totals[(size_t)sample * args.width + n] = total;
 }
 
-KERNEL(iaf_backward, BackwardArgs, THREADS) {
+KERNEL(iaf_backward, BackwardArgs, MULTIPLY_THREADS) {
     backward<false>(args);
 }
 
 // Below the readout, which is summed over time.
-KERNEL(iaf_backward_constant, BackwardArgs, THREADS) {
+KERNEL(iaf_backward_constant, BackwardArgs, MULTIPLY_THREADS) {
     backward<true>(args);
 }

@@ -2,38 +2,37 @@
 //!
 //! ```text
 //! v[t] = u[t-1] + x[t]
-//! s[t] = trunc(v[t] / theta) if v[t] > 0 else 0             any number of spikes a step
-//! u[t] = v[t] - theta * s[t]                                then max(u, m) where a lower bound m is set
+//! s[t] = trunc(v[t] / theta) if v[t] > 0 else 0             any number of spikes per step
+//! u[t] = v[t] - theta * s[t]                                then max(u, m) if there is a lower bound m
 //!
 //! sigma(v)  = peak * exp(-rate * |v - theta|)               the surrogate of ds/dv
 //! lambda[t] = sigma(v[t]) * g[t] + n[t] * (1 - theta * sigma(v[t])) * lambda[t+1]
 //! ```
 //!
-//! with g = dL/ds from above, n\[t\] = 1 where u\[t\] > m before the bound (1 everywhere without one) and dL/dx = lambda.
-//! This is Sinabs' IAF (MultiSpike, MembraneSubtract, SingleExponential), whose gradient passes through the reset,
-//! written as one linear pass. Only v is kept for it.
+//! with g = dL/ds from the layer above and dL/dx = lambda. n\[t\] is 1 if u\[t\] > m before the bound was applied, and
+//! always without a bound. This is Sinabs' IAF (MultiSpike, MembraneSubtract, SingleExponential), whose gradient passes
+//! through the reset, as one linear recursion. Only v is stored for it.
 
-use super::exp::exp;
-use super::isa::for_each_isa;
-use super::vector::{F32x16, Real};
-use super::{Tile, halves, halves_mut};
+use crate::kernel::exp::exp;
+use crate::kernel::isa::for_each_isa;
+use crate::kernel::vector::{F32x16, Real};
+use crate::kernel::{Tile, halves, halves_mut};
 
-/// The constants of a layer's neurons.
+/// Constants of a layer's neurons.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Neuron {
-    /// Spike threshold, and what a spike takes from the membrane. Positive.
+    /// Spike threshold, which a spike also subtracts from the membrane potential. Positive.
     pub theta: f32,
     /// Lower bound of the membrane potential, m.
     pub min_v_mem: Option<f32>,
     /// sigma(theta), the surrogate's largest value.
     pub peak: f32,
-    /// How fast it falls off, by 1/e each 1/rate away from theta.
+    /// Decay of the surrogate: by a factor e for each 1/rate away from theta.
     pub rate: f32,
 }
 
 impl Neuron {
-    /// How often the neuron spikes at membrane potential `v`. NaN gives NaN, so that a diverged layer is seen in the
-    /// loss and is not silent.
+    /// Number of spikes at membrane potential `v`. NaN gives NaN, so that a diverged layer shows in the loss.
     #[inline(always)]
     pub fn spikes(&self, v: f32) -> f32 {
         self.spikes_of(v)
@@ -51,8 +50,9 @@ impl Neuron {
 }
 
 for_each_isa! {
-    /// Tiles of neurons over time, `[tile][stride]`: `v` holds the currents x of each of the first `steps` steps before
-    /// and v after. Bit j of `fired[t * tiles + tile]` is set where neuron j of the tile spikes at step t, else not.
+    /// Runs tiles of neurons over time, `[tile][stride]`. `v` holds the currents x of the first `steps` steps before
+    /// and v after the call. Bit j of `fired[t * tiles + tile]` is set if neuron j of the tile spikes at step t, and
+    /// cleared if not.
     pub fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
         match (neuron.min_v_mem.is_some(), neuron.has_exact_reciprocal()) {
             (false, true) => forward_tiles::<V, false, true>(neuron, v, stride, steps, fired),
@@ -62,7 +62,8 @@ for_each_isa! {
         }
     }
 
-    /// lambda of a tile: `lambda` holds g of each step before and lambda after; `v` is what [`forward`] wrote.
+    /// Computes lambda of a tile. `lambda` holds g of each step before and lambda after the call; `v` is from
+    /// [`forward`].
     pub fn backward_tile<V>(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |own| *own);
@@ -71,7 +72,7 @@ for_each_isa! {
         }
     }
 
-    /// [`backward_tile`] where g is the same `row` at every step, as it is below a readout that is summed over time.
+    /// [`backward_tile`] with the same g, `row`, at every step, as it is below a readout that is summed over time.
     pub fn backward_tile_constant<V>(neuron: &Neuron, v: &[Tile], row: &Tile, lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |_| *row);
@@ -81,7 +82,7 @@ for_each_isa! {
     }
 }
 
-/// A neuron's step waits for its last: two tiles at a time are stepped in the time of one.
+/// A step depends on the one before: two tiles at a time take no longer than one.
 #[inline(always)]
 fn forward_tiles<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool>(
     neuron: &Neuron,
@@ -149,7 +150,7 @@ fn backward_steps<V: F32x16, const BOUNDED: bool>(
             let (v, g) = (V::load(v), V::load(g));
             let sigma = exp(v.sub(theta).abs().mul(rate)).mul(peak);
             *next = if BOUNDED {
-                // Below the bound the state was replaced, so nothing flows back through it.
+                // Below the bound the potential was replaced, so no gradient flows back through it.
                 let after = take.mul_add(neuron.spikes_of(v), v);
                 let open = next.zero_at_most(after, lower);
                 sigma.mul_add(take.mul_add(open, g), open)
@@ -161,7 +162,7 @@ fn backward_steps<V: F32x16, const BOUNDED: bool>(
     }
 }
 
-/// The same in plain float64, one neuron at a time, straight from the formulas: what the kernels are held to.
+/// The recursion in float64, one neuron at a time, straight from the formulas: the tests compare the kernels with it.
 pub mod reference {
     use super::Neuron;
 

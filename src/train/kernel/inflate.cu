@@ -1,15 +1,15 @@
-// Frames as they are kept, (cell, count) of each, made dense.
+// Makes frames of (cell, count) entries dense.
 
-// Where a frame's entries begin and end in its sample.
-__device__ __forceinline__ u32 frame_start(const Columns& columns, u64 first_frame, u32 frame) {
+// Start and end of a frame's entries in its sample.
+__device__ __forceinline__ u32 frame_start(const SampleColumns& columns, u64 first_frame, u32 frame) {
     return frame == 0 ? 0 : ((const FrameEnd*)columns.frame_ends)[first_frame + frame - 1];
 }
 
-__device__ __forceinline__ u32 frame_end(const Columns& columns, u64 first_frame, u32 frame) {
+__device__ __forceinline__ u32 frame_end(const SampleColumns& columns, u64 first_frame, u32 frame) {
     return ((const FrameEnd*)columns.frame_ends)[first_frame + frame];
 }
 
-// The first of entries `start` to `end`, whose cells ascend, with a cell of at least `cell`.
+// The first of the entries `start` to `end` with a cell of at least `cell`. Cells ascend.
 __device__ __forceinline__ u32 lower_bound(const Cell* cells, u32 start, u32 end, u32 cell) {
     while (start < end) {
         u32 middle = start + (end - start) / 2;
@@ -19,10 +19,10 @@ __device__ __forceinline__ u32 lower_bound(const Cell* cells, u32 start, u32 end
     return start;
 }
 
-// A batch as dense float32, (B, T, C): frames beyond a sample's are 0, and frames beyond T left out. A block makes
-// `block_frames` frames of `block_cells` cells of a sample, in shared memory first.
-KERNEL(inflate, InflateArgs, 256) {
-    const Order& order = *args.order;
+// Writes a batch as dense float32, (B, T, C). Frames after a sample's end are 0, and frames after T are left out. A
+// block makes `block_frames` frames of `block_cells` cells of a sample, in shared memory first.
+KERNEL(inflate, InflateArgs, BLOCK_THREADS) {
+    const DrawOrder& order = *args.order;
     float* tile = (float*)dynamic_shared_memory();
     u32 parts = (args.cells + args.block_cells - 1) / args.block_cells;
     u32 blocks = (args.steps + args.block_frames - 1) / args.block_frames * parts;
@@ -37,7 +37,7 @@ KERNEL(inflate, InflateArgs, 256) {
     const Sample& sample = args.columns.samples[sample_at(order, position)];
     const Cell* cell = (const Cell*)args.columns.cells + sample.first_entry;
     const Count* count = (const Count*)args.columns.counts + sample.first_entry;
-    // A warp a frame.
+    // One warp per frame.
     for (u32 f = threadIdx.x / 32; f < frames && t0 + f < sample.frames; f += blockDim.x / 32) {
         u32 e = frame_start(args.columns, sample.first_frame, t0 + f);
         u32 end = frame_end(args.columns, sample.first_frame, t0 + f);
@@ -55,9 +55,9 @@ KERNEL(inflate, InflateArgs, 256) {
     }
 }
 
-// A batch's input as the first layer's weight gradient reads it: in pieces, (INPUT_PIECES, batch, T, cells rounded up), to
-// the end of the tile in which a sample's frames end. A block makes `block_frames` frames.
-KERNEL(inflate_input, InflateInputArgs, 256) {
+// Writes a batch's input as the first layer's weight gradient reads it: in pieces, (INPUT_PIECES, batch, T, cells
+// rounded up), to the end of the tile in which a sample's frames end. A block makes `block_frames` frames.
+KERNEL(inflate_input, InflateInputArgs, BLOCK_THREADS) {
     const u32 blocks = (args.time + args.block_frames - 1) / args.block_frames;
     const u32 b = blockIdx.x / blocks, t0 = blockIdx.x % blocks * args.block_frames;
     if (b >= args.state->samples) return;

@@ -1,398 +1,396 @@
-//! What the host and the CUDA kernels hand each other: one definition of every struct, for both.
+//! Structs that the host and the CUDA kernels exchange, each defined once for both.
 //!
-//! Matrices over time are (batch, T, neurons), T and neurons rounded up to whole tiles of [`TILE`]; bfloat16 numbers are
-//! `u16` here. The kernels of each file and what they do are described there.
+//! Matrices over time are (batch, T, neurons), with T and neurons rounded up to whole tiles of
+//! `TILE`. bfloat16 numbers are `u16` here. The sources describe what each kernel does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::cuda::{Address, KernelStruct};
-use crate::kernel_struct;
-use crate::shard::order::{self, OrderParts};
+use tonic_shard::{OrderParts, Permutation};
 
-/// Time steps, and neurons, of a tile of the CUDA kernels.
-pub const TILE: usize = 64;
+use crate::gpu::{Address, KernelStruct};
+use crate::kernel_struct;
 
 kernel_struct! {
-    /// Where a sample's columns begin, and what it is.
+    /// A sample: where its columns start, its frames and its label.
     pub struct Sample {
-        /// Its first frame, among all.
-        pub first_frame: u64,
-        /// Its first entry, among all.
-        pub first_entry: u64,
-        /// T.
-        pub frames: u32,
-        /// Its class.
-        pub label: u32,
+        /// Number of its first frame among all.
+        pub(crate) first_frame: u64,
+        /// Number of its first entry among all.
+        pub(crate) first_entry: u64,
+        /// Number of frames, T.
+        pub(crate) frames: u32,
+        /// Label.
+        pub(crate) label: u32,
     }
 
-    /// The columns of many samples, at the widths of the program's form.
-    pub struct Columns {
-        /// Of each frame, where its entries end in its sample.
-        pub frame_ends: Address<u8>,
-        /// Of each entry, its cell.
-        pub cells: Address<u8>,
-        /// Of each entry, its count, or a surface's value.
-        pub counts: Address<u8>,
-        /// Of each sample.
-        pub samples: Address<Sample>,
+    /// Columns of many samples, at the widths of the program's form.
+    pub(crate) struct SampleColumns {
+        /// For each frame, the end of its entries in its sample.
+        pub(crate) frame_ends: Address<u8>,
+        /// Cell of each entry.
+        pub(crate) cells: Address<u8>,
+        /// Count of each entry, or a surface's value.
+        pub(crate) counts: Address<u8>,
+        /// Table of the samples.
+        pub(crate) samples: Address<Sample>,
     }
 
     /// A keyed permutation of 0..n, as `shard/order.rs` has it.
-    pub struct Permutation {
-        /// Of each round.
-        pub key: [u32; 8],
-        /// Half of the bits that are permuted.
-        pub half_bits: u32,
-        /// How many.
-        pub n: u32,
+    pub(crate) struct DrawPermutation {
+        /// Key of each round.
+        pub(crate) key: [u32; 8],
+        /// Half of the number of permuted bits.
+        pub(crate) half_bits: u32,
+        /// Number of elements.
+        pub(crate) n: u32,
     }
 
     /// The order of an epoch, as `shard/order.rs` has it.
-    pub struct Order {
-        /// Of each window, what permutes its samples.
-        pub within: Address<Permutation>,
-        /// Positions of the epoch that are used.
-        pub end: u64,
-        /// Which chunk is in which slot.
-        pub slots: Permutation,
-        /// Whether samples are permuted at all.
-        pub shuffled: u32,
-        /// Whether every batch begins at position 0, being all there is.
-        pub streamed: u32,
-        /// Samples of a chunk.
-        pub chunk_samples: u32,
-        /// Samples that the last chunk has not.
-        pub missing: u32,
-        /// Slots of a window.
-        pub window_chunks: u32,
-        /// Windows.
-        pub windows: u32,
-        /// The slot of the last chunk.
-        pub short_slot: u32,
+    pub(crate) struct DrawOrder {
+        /// Permutation of each window's samples.
+        pub(crate) within: Address<DrawPermutation>,
+        /// Number of positions of the epoch that are used.
+        pub(crate) end: u64,
+        /// Permutation of slots to chunks.
+        pub(crate) slots: DrawPermutation,
+        /// Whether samples are permuted.
+        pub(crate) shuffled: u32,
+        /// Whether the samples are one batch, so that every draw starts at position 0.
+        pub(crate) streamed: u32,
+        /// Samples per chunk.
+        pub(crate) chunk_samples: u32,
+        /// Samples by which the last chunk is shorter.
+        pub(crate) missing: u32,
+        /// Slots per window.
+        pub(crate) window_chunks: u32,
+        /// Number of windows.
+        pub(crate) windows: u32,
+        /// Slot of the last chunk.
+        pub(crate) short_slot: u32,
     }
 
-    /// Where training is.
-    pub struct State {
+    /// State of training.
+    pub(crate) struct State {
         /// Position of the next batch in the epoch.
-        pub next: u64,
+        pub(crate) next: u64,
         /// Position of this batch.
-        pub begin: u64,
-        /// Updates made, this batch's included.
-        pub updates: u64,
+        pub(crate) begin: u64,
+        /// Number of updates, with this batch's.
+        pub(crate) updates: u64,
         /// Samples of this batch.
-        pub samples: u32,
-        /// Its number in the epoch.
-        pub batch: u32,
-        /// Batches drawn in the epoch.
-        pub batches: u32,
-        /// Whether a loss was not finite: nothing happens any more.
-        pub stopped: u32,
+        pub(crate) samples: u32,
+        /// Number of this batch in the epoch.
+        pub(crate) batch: u32,
+        /// Number of batches drawn in the epoch.
+        pub(crate) batches: u32,
+        /// Whether a loss was not finite, after which nothing more is done.
+        pub(crate) stopped: u32,
         /// Whether a neuron spiked more than 256 times in a step, which bfloat16 rounds.
-        pub rounded: u32,
+        pub(crate) rounded: u32,
     }
 
     /// A sample of the batch.
-    pub struct Drawn {
-        /// Its first frame.
-        pub first_frame: u64,
-        /// Its first entry.
-        pub first_entry: u64,
-        /// T.
-        pub frames: u32,
-        /// Steps that it runs for.
-        pub steps: u32,
-        /// Its class.
-        pub label: u32,
+    pub(crate) struct Drawn {
+        /// Number of its first frame among all.
+        pub(crate) first_frame: u64,
+        /// Number of its first entry among all.
+        pub(crate) first_entry: u64,
+        /// Number of frames, T.
+        pub(crate) frames: u32,
+        /// Number of steps.
+        pub(crate) steps: u32,
+        /// Label.
+        pub(crate) label: u32,
     }
 
     /// How well a batch was classified.
-    pub struct Score {
+    pub(crate) struct BatchScore {
         /// Mean cross entropy.
-        pub loss: f64,
-        /// Samples classified rightly.
-        pub correct: u32,
-        /// Samples.
-        pub samples: u32,
+        pub(crate) loss: f64,
+        /// Number of samples that were classified correctly.
+        pub(crate) correct: u32,
+        /// Number of samples.
+        pub(crate) samples: u32,
     }
 
-    /// Of `draw`.
+    /// Arguments of `draw`.
     pub struct DrawArgs {
-        /// Written.
-        pub state: Address<State>,
-        /// The epoch's.
-        pub order: Address<Order>,
-        /// All of the set, or of the batch.
-        pub samples: Address<Sample>,
-        /// (batch), written.
-        pub drawn: Address<Drawn>,
-        /// Samples of a batch at most.
-        pub batch_size: u32,
-        /// Steps of every sample at least; 2^32 - 1 for the batch's longest.
-        pub steps: u32,
+        /// State of training, written.
+        pub(crate) state: Address<State>,
+        /// Order of the epoch.
+        pub(crate) order: Address<DrawOrder>,
+        /// Samples of the set, or of the batch.
+        pub(crate) samples: Address<Sample>,
+        /// The batch, (batch), written.
+        pub(crate) drawn: Address<Drawn>,
+        /// Most samples of a batch.
+        pub(crate) batch_size: u32,
+        /// Least steps of every sample, or [`LONGEST_OF_BATCH`](super::program::LONGEST_OF_BATCH).
+        pub(crate) steps: u32,
     }
 
-    /// Of `inflate`.
+    /// Arguments of `inflate`.
     pub struct InflateArgs {
-        /// The epoch's.
-        pub order: Address<Order>,
-        /// The set's.
-        pub columns: Columns,
-        /// (batch, T, C), written.
-        pub dense: Address<f32>,
-        /// Where the batch begins.
-        pub position: u64,
-        /// T.
-        pub steps: u32,
-        /// C.
-        pub cells: u32,
-        /// Frames of a block.
-        pub block_frames: u32,
-        /// Cells of a block.
-        pub block_cells: u32,
+        /// Order of the epoch.
+        pub(crate) order: Address<DrawOrder>,
+        /// Columns of the set.
+        pub(crate) columns: SampleColumns,
+        /// Dense batch, (batch, T, C), written.
+        pub(crate) dense: Address<f32>,
+        /// Position of the batch in the epoch.
+        pub(crate) position: u64,
+        /// Number of frames, T.
+        pub(crate) steps: u32,
+        /// Cells of a frame, C.
+        pub(crate) cells: u32,
+        /// Frames that a block writes.
+        pub(crate) block_frames: u32,
+        /// Cells that a block writes.
+        pub(crate) block_cells: u32,
     }
 
-    /// Of `inflate_input`.
+    /// Arguments of `inflate_input`.
     pub struct InflateInputArgs {
-        /// The batch's size.
-        pub state: Address<State>,
+        /// Size of the batch.
+        pub(crate) state: Address<State>,
         /// The batch.
-        pub drawn: Address<Drawn>,
+        pub(crate) drawn: Address<Drawn>,
         /// The input.
-        pub columns: Columns,
-        /// In pieces, (input pieces, batch, T, width), written.
-        pub out: Address<u16>,
-        /// Samples of a batch at most.
-        pub batch_size: u32,
+        pub(crate) columns: SampleColumns,
+        /// Input in pieces, (input pieces, batch, T, width), written.
+        pub(crate) out: Address<u16>,
+        /// Most samples of a batch.
+        pub(crate) batch_size: u32,
         /// T, rounded up.
-        pub time: u32,
+        pub(crate) time: u32,
         /// Cells, rounded up.
-        pub width: u32,
-        /// Frames of a block.
-        pub block_frames: u32,
+        pub(crate) width: u32,
+        /// Frames that a block writes.
+        pub(crate) block_frames: u32,
     }
 
-    /// A layer's neurons; see [`Neuron`](super::iaf::Neuron).
-    pub struct NeuronArgs {
+    /// Neurons of a layer; see [`Neuron`](super::iaf::Neuron).
+    pub(crate) struct NeuronArgs {
         /// Threshold.
-        pub theta: f32,
+        pub(crate) theta: f32,
         /// 1 / theta.
-        pub reciprocal: f32,
+        pub(crate) reciprocal: f32,
         /// Lower bound of the membrane potential, or negative infinity.
-        pub lower: f32,
+        pub(crate) lower: f32,
         /// The surrogate's largest value.
-        pub peak: f32,
-        /// How fast it falls off.
-        pub rate: f32,
+        pub(crate) peak: f32,
+        /// Decay of the surrogate.
+        pub(crate) rate: f32,
         /// Whether v / theta is v * (1 / theta) to the bit.
-        pub exact: u32,
+        pub(crate) exact: u32,
     }
 
-    /// Of `iaf_forward` and `iaf_forward_cells`.
+    /// Arguments of `iaf_forward` and `iaf_forward_cells`.
     pub struct ForwardArgs {
-        /// `rounded` is written.
-        pub state: Address<State>,
+        /// State of training, whose `rounded` is written.
+        pub(crate) state: Address<State>,
         /// The batch.
-        pub drawn: Address<Drawn>,
+        pub(crate) drawn: Address<Drawn>,
         /// The layer's neurons.
-        pub neuron: NeuronArgs,
-        /// Of the first layer: the input.
-        pub columns: Columns,
-        /// Of the others: the spikes of the layer before, (batch, T, before_width).
-        pub before: Address<u16>,
-        /// Of the others: W in pieces, (pieces, width, before_width).
-        pub pieces: Address<u16>,
-        /// Of the first layer: W^T, (inputs, neurons).
-        pub weights: Address<f32>,
-        /// (neurons)
-        pub bias: Address<f32>,
-        /// (batch, T, width), written; null where nothing is trained.
-        pub v: Address<f32>,
-        /// (batch, T, width), written; null for the last layer.
-        pub spikes: Address<u16>,
-        /// (batch, width), each sample's spikes, written; null for all but the last layer.
-        pub totals: Address<f32>,
+        pub(crate) neuron: NeuronArgs,
+        /// First layer: columns of the input.
+        pub(crate) columns: SampleColumns,
+        /// Other layers: spikes of the layer before, (batch, T, before_width).
+        pub(crate) before: Address<u16>,
+        /// Other layers: W in pieces, (pieces, width, before_width).
+        pub(crate) pieces: Address<u16>,
+        /// First layer: W^T, (inputs, neurons).
+        pub(crate) weights: Address<f32>,
+        /// Bias, (neurons).
+        pub(crate) bias: Address<f32>,
+        /// Membrane potentials, (batch, T, width), written; null without training.
+        pub(crate) v: Address<f32>,
+        /// Spikes, (batch, T, width), written; null for the last layer.
+        pub(crate) spikes: Address<u16>,
+        /// Spikes summed over time, (batch, width), written; null for all but the last layer.
+        pub(crate) totals: Address<f32>,
         /// T, rounded up.
-        pub time: u32,
+        pub(crate) time: u32,
         /// Neurons, rounded up.
-        pub width: u32,
-        /// Those of the layer before, rounded up.
-        pub before_width: u32,
+        pub(crate) width: u32,
+        /// Neurons of the layer before, rounded up.
+        pub(crate) before_width: u32,
         /// Neurons.
-        pub neurons: u32,
+        pub(crate) neurons: u32,
     }
 
-    /// Of `iaf_backward` and `iaf_backward_constant`.
+    /// Arguments of `iaf_backward` and `iaf_backward_constant`.
     pub struct BackwardArgs {
-        /// The batch's size.
-        pub state: Address<State>,
+        /// Size of the batch.
+        pub(crate) state: Address<State>,
         /// The batch.
-        pub drawn: Address<Drawn>,
+        pub(crate) drawn: Address<Drawn>,
         /// The layer's neurons.
-        pub neuron: NeuronArgs,
+        pub(crate) neuron: NeuronArgs,
         /// Lambda of the layer above in pieces, (pieces, batch, T, above_width).
-        pub above: Address<u16>,
+        pub(crate) above: Address<u16>,
         /// W^T of the layer above in pieces, (pieces, width, above_width).
-        pub pieces: Address<u16>,
-        /// Below the readout: g, the same at each step, (batch, width).
-        pub row: Address<f32>,
-        /// (batch, T, width)
-        pub v: Address<f32>,
-        /// In pieces, (pieces, batch, T, width), written.
-        pub lambda: Address<u16>,
+        pub(crate) pieces: Address<u16>,
+        /// Below the readout: g, the same at every step, (batch, width).
+        pub(crate) row: Address<f32>,
+        /// Membrane potentials, (batch, T, width).
+        pub(crate) v: Address<f32>,
+        /// Lambda in pieces, (pieces, batch, T, width), written.
+        pub(crate) lambda: Address<u16>,
         /// Lambda summed over time, (batch, width), written.
-        pub totals: Address<f32>,
-        /// Samples of a batch at most.
-        pub batch_size: u32,
+        pub(crate) totals: Address<f32>,
+        /// Most samples of a batch.
+        pub(crate) batch_size: u32,
         /// T, rounded up.
-        pub time: u32,
+        pub(crate) time: u32,
         /// Neurons, rounded up.
-        pub width: u32,
-        /// Those of the layer above, rounded up.
-        pub above_width: u32,
+        pub(crate) width: u32,
+        /// Neurons of the layer above, rounded up.
+        pub(crate) above_width: u32,
     }
 
-    /// Of `weight_gradient`, `weight_gradient_input` and `weight_gradient_cells`.
+    /// Arguments of `weight_gradient`, `weight_gradient_input` and `weight_gradient_cells`.
     pub struct GradientArgs {
-        /// The batch's size.
-        pub state: Address<State>,
+        /// Size of the batch.
+        pub(crate) state: Address<State>,
         /// The batch.
-        pub drawn: Address<Drawn>,
-        /// Of the last: the input.
-        pub columns: Columns,
-        /// Of the others: what `inflate_input` made, or the spikes of the layer before, (batch, T, before_width).
-        pub before: Address<u16>,
-        /// In pieces, (pieces, batch, T, width).
-        pub lambda: Address<u16>,
-        /// (splits, before_width, width), written.
-        pub partials: Address<f32>,
-        /// Samples of a batch at most.
-        pub batch_size: u32,
+        pub(crate) drawn: Address<Drawn>,
+        /// `weight_gradient_cells`: columns of the input.
+        pub(crate) columns: SampleColumns,
+        /// The others: output of `inflate_input`, or spikes of the layer before, (batch, T, before_width).
+        pub(crate) before: Address<u16>,
+        /// Lambda in pieces, (pieces, batch, T, width).
+        pub(crate) lambda: Address<u16>,
+        /// Parts of the gradient, (splits, before_width, width), written.
+        pub(crate) partials: Address<f32>,
+        /// Most samples of a batch.
+        pub(crate) batch_size: u32,
         /// T, rounded up.
-        pub time: u32,
+        pub(crate) time: u32,
         /// Neurons, rounded up.
-        pub width: u32,
+        pub(crate) width: u32,
         /// Inputs, rounded up.
-        pub before_width: u32,
+        pub(crate) before_width: u32,
     }
 
-    /// Of `readout` and `readout_gradient`.
+    /// Arguments of `readout` and `readout_gradient`.
     pub struct ReadoutArgs {
-        /// `stopped` is written by the second.
-        pub state: Address<State>,
+        /// State of training, whose `stopped` the second writes.
+        pub(crate) state: Address<State>,
         /// The batch.
-        pub drawn: Address<Drawn>,
-        /// The last layer's spikes of each sample, (batch, width).
-        pub totals: Address<f32>,
+        pub(crate) drawn: Address<Drawn>,
+        /// Spikes of the last hidden layer summed over time, (batch, width).
+        pub(crate) totals: Address<f32>,
         /// W^T, (neurons, classes).
-        pub weights: Address<f32>,
-        /// (classes)
-        pub bias: Address<f32>,
-        /// (batch, classes), written.
-        pub logits: Address<f32>,
-        /// Of the loss by the logits, (batch, classes), written.
-        pub gradient: Address<f32>,
-        /// Of each sample of the batch, or of the epoch, written.
-        pub losses: Address<f64>,
-        /// The same.
-        pub predicted: Address<u32>,
-        /// The same: its class.
-        pub labels: Address<u32>,
-        /// Of the loss by each spike, (batch, width), written; null where nothing is trained.
-        pub row: Address<f32>,
-        /// Gradients of weights and bias, (neurons + 1, classes), written by the second.
-        pub out: Address<f32>,
-        /// Of each batch of the epoch, written by the second.
-        pub scores: Address<Score>,
+        pub(crate) weights: Address<f32>,
+        /// Bias, (classes).
+        pub(crate) bias: Address<f32>,
+        /// Logits, (batch, classes), written.
+        pub(crate) logits: Address<f32>,
+        /// Gradient of the loss by the logits, (batch, classes), written.
+        pub(crate) gradient: Address<f32>,
+        /// Loss of each sample of the batch, or of the epoch, written.
+        pub(crate) losses: Address<f64>,
+        /// Predicted class of each sample of the batch, or of the epoch, written.
+        pub(crate) predicted: Address<u32>,
+        /// Label of each sample of the batch, or of the epoch, written.
+        pub(crate) labels: Address<u32>,
+        /// Gradient of the loss by each spike, (batch, width), written; null without training.
+        pub(crate) row: Address<f32>,
+        /// Gradients of weights and bias, (neurons + 1, classes), which the second writes.
+        pub(crate) out: Address<f32>,
+        /// Score of each batch of the epoch, which the second writes.
+        pub(crate) scores: Address<BatchScore>,
         /// Neurons, rounded up.
-        pub width: u32,
+        pub(crate) width: u32,
         /// Neurons of the last layer.
-        pub neurons: u32,
-        /// Classes.
-        pub classes: u32,
-        /// Whether `losses`, `predicted` and `labels` are the epoch's.
-        pub by_position: u32,
+        pub(crate) neurons: u32,
+        /// Number of classes.
+        pub(crate) classes: u32,
+        /// Whether `losses`, `predicted` and `labels` have the whole epoch.
+        pub(crate) by_position: u32,
     }
 
-    /// A linear layer: where its gradients come from, and where its weights go.
-    pub struct Layer {
-        /// W in pieces for the currents, (pieces, output_width, input_width); null where it is not read so.
-        pub forward: Address<u16>,
-        /// W^T in pieces for the gradient of the inputs, (pieces, input_width, output_width); null likewise.
-        pub backward: Address<u16>,
-        /// Its gradient in parts, (splits, input_width, output_width).
-        pub partials: Address<f32>,
-        /// Its bias' gradient by sample, (batch, output_width).
-        pub bias_sums: Address<f32>,
-        /// Inputs.
-        pub inputs: u32,
-        /// Outputs.
-        pub outputs: u32,
-        /// Inputs, as they lie.
-        pub input_width: u32,
-        /// Outputs, as they lie.
-        pub output_width: u32,
-        /// Parts of the gradient.
-        pub splits: u32,
-        /// Whether it is the readout, whose bias' gradient is the last row of its weights'.
-        pub readout: u32,
+    /// A linear layer: the parts of its gradient, and the copies of its weights.
+    pub(crate) struct Layer {
+        /// W in pieces for the currents, (pieces, output_width, input_width); null if it is not needed.
+        pub(crate) forward: Address<u16>,
+        /// W^T in pieces for the gradient of the inputs, (pieces, input_width, output_width); null if it is not needed.
+        pub(crate) backward: Address<u16>,
+        /// Parts of the weight gradient, (splits, input_width, output_width).
+        pub(crate) partials: Address<f32>,
+        /// Gradient of the bias by sample, (batch, output_width).
+        pub(crate) bias_sums: Address<f32>,
+        /// Number of inputs.
+        pub(crate) inputs: u32,
+        /// Number of outputs.
+        pub(crate) outputs: u32,
+        /// Inputs, rounded up.
+        pub(crate) input_width: u32,
+        /// Outputs, rounded up.
+        pub(crate) output_width: u32,
+        /// Number of parts of the gradient.
+        pub(crate) splits: u32,
+        /// Whether this is the readout. The gradient of its bias is the last row of that of its weights.
+        pub(crate) readout: u32,
     }
 
-    /// Of `update` and `pack`.
+    /// Arguments of `update` and `pack`.
     pub struct UpdateArgs {
-        /// The batch's size, and the updates made.
-        pub state: Address<State>,
-        /// All, in order.
-        pub layers: Address<Layer>,
-        /// Flat, in the order of [`Parameters`](crate::train::snn::Parameters).
-        pub parameters: Address<f32>,
-        /// Flat, written; may be null.
-        pub gradients: Address<f32>,
-        /// Adam's; null to make no update.
-        pub mean: Address<f32>,
-        /// Adam's.
-        pub mean_square: Address<f32>,
-        /// The learning rate.
-        pub lr: Address<f64>,
-        /// Parameters.
-        pub count: u64,
-        /// Adam's.
-        pub beta1: f64,
-        /// Adam's.
-        pub beta2: f64,
-        /// Adam's.
-        pub eps: f64,
+        /// Size of the batch, and number of updates.
+        pub(crate) state: Address<State>,
+        /// All layers, in order.
+        pub(crate) layers: Address<Layer>,
+        /// Parameters, flat, in the order of [`Parameters`](crate::network::Parameters).
+        pub(crate) parameters: Address<f32>,
+        /// Gradients, flat, written; may be null.
+        pub(crate) gradients: Address<f32>,
+        /// Adam's mean gradient; null to make no update.
+        pub(crate) mean: Address<f32>,
+        /// Adam's mean squared gradient.
+        pub(crate) mean_square: Address<f32>,
+        /// Learning rate.
+        pub(crate) lr: Address<f64>,
+        /// Number of parameters.
+        pub(crate) count: u64,
+        /// Decay of the mean gradient.
+        pub(crate) beta1: f64,
+        /// Decay of the mean squared gradient.
+        pub(crate) beta2: f64,
+        /// Keeps the step finite if gradients vanish.
+        pub(crate) eps: f64,
     }
 }
 
-/// Where batches are drawn from: the columns of samples in device memory, and an order of them.
+/// Where batches are drawn from: columns of samples in device memory, and their order.
 #[derive(Clone, Copy, Debug)]
-pub struct Source {
-    /// Another for other addresses, so that recorded work is not replayed on memory that is gone.
-    pub id: u64,
-    /// Of the set, or of a batch.
-    pub columns: Columns,
-    /// Of the epoch, or of the batch.
-    pub order: Address<Order>,
+pub struct BatchSource {
+    /// Unique for these addresses, so that recorded work is never replayed on freed memory.
+    pub(crate) id: u64,
+    /// Columns of the set, or of a batch.
+    pub(crate) columns: SampleColumns,
+    /// Order of the epoch, or of the batch.
+    pub(crate) order: Address<DrawOrder>,
 }
 
-impl Source {
-    /// Of an id that no other has.
-    pub fn new(columns: Columns, order: Address<Order>) -> Source {
+impl BatchSource {
+    /// Makes a source with a unique id.
+    pub(crate) fn new(columns: SampleColumns, order: Address<DrawOrder>) -> BatchSource {
         static IDS: AtomicU64 = AtomicU64::new(0);
-        Source { id: IDS.fetch_add(1, Ordering::Relaxed), columns, order }
+        BatchSource { id: IDS.fetch_add(1, Ordering::Relaxed), columns, order }
     }
 }
 
-impl From<&order::Permutation> for Permutation {
-    fn from(of: &order::Permutation) -> Permutation {
-        Permutation { key: of.key, half_bits: of.half_bits, n: of.n }
+impl From<&Permutation> for DrawPermutation {
+    fn from(of: &Permutation) -> DrawPermutation {
+        DrawPermutation { key: of.key, half_bits: of.half_bits, n: of.n }
     }
 }
 
-impl Order {
-    /// The first `end` positions of an epoch's permutation, whose windows' are at `within`.
-    pub fn shuffled(parts: &OrderParts, within: Address<Permutation>, end: u64) -> Order {
-        Order {
+impl DrawOrder {
+    /// The first `end` positions of an epoch's permutation; those of its windows are at `within`.
+    pub(crate) fn shuffled(parts: &OrderParts, within: Address<DrawPermutation>, end: u64) -> DrawOrder {
+        DrawOrder {
             within,
             end,
             slots: (&parts.slots).into(),
@@ -406,12 +404,12 @@ impl Order {
         }
     }
 
-    /// Samples as they lie, all in one batch.
-    pub fn sequential(samples: u64) -> Order {
-        Order {
+    /// Samples in their order, all in one batch.
+    pub(crate) fn sequential(samples: u64) -> DrawOrder {
+        DrawOrder {
             within: Address::null(),
             end: samples,
-            slots: Permutation { key: [0; 8], half_bits: 1, n: 0 },
+            slots: DrawPermutation { key: [0; 8], half_bits: 1, n: 0 },
             shuffled: 0,
             streamed: 1,
             chunk_samples: 1,
@@ -423,16 +421,16 @@ impl Order {
     }
 }
 
-/// The definitions of all of them in CUDA C++, each before those that hold it.
-pub fn declarations() -> String {
+/// Definitions of all structs in CUDA C++, each before those that contain it.
+pub(crate) fn declarations() -> String {
     [
         Sample::declaration(),
-        Columns::declaration(),
-        Permutation::declaration(),
-        Order::declaration(),
+        SampleColumns::declaration(),
+        DrawPermutation::declaration(),
+        DrawOrder::declaration(),
         State::declaration(),
         Drawn::declaration(),
-        Score::declaration(),
+        BatchScore::declaration(),
         DrawArgs::declaration(),
         InflateArgs::declaration(),
         InflateInputArgs::declaration(),

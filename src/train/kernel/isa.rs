@@ -1,19 +1,19 @@
 //! Kernels compiled for several instruction sets, one of which is chosen at run time.
 //!
-//! `TONIC_ISA=portable|avx2|avx512` chooses another than the best that the machine has, to test or to measure it.
+//! `TONIC_ISA=portable|avx2|avx512` chooses one; without it, the best that the machine has is used.
 
 use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use crate::error::{BaseFault, Error, Result};
 
-/// The environment variable.
+/// Environment variable that chooses the instruction set.
 pub const VARIABLE: &str = "TONIC_ISA";
 
-/// An instruction set that this machine has. There is no other way to one than [`available`](Isa::available).
+/// An instruction set that this machine has: [`available`](Isa::available) is the only source of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(pub(super) Set);
 
-/// What the kernels are compiled for. Each has fused multiply-add, the portable one by a slow call where need be.
+/// The instruction sets. Each has a fused multiply-add; the portable one may call a slow function for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Set {
     Portable,
@@ -24,7 +24,7 @@ pub(super) enum Set {
 }
 
 impl Isa {
-    /// All that this machine has, the best last.
+    /// All instruction sets that this machine supports, fastest last.
     pub fn available() -> Vec<Isa> {
         let mut sets = vec![Isa(Set::Portable)];
         #[cfg(target_arch = "x86_64")]
@@ -40,10 +40,10 @@ impl Isa {
         sets
     }
 
-    /// The one that [`VARIABLE`] names, or the best.
+    /// The instruction set that [`VARIABLE`] names, or the best.
     ///
     /// # Errors
-    /// [`Error::Usage`] for one that this machine has not.
+    /// [`Usage`](tonic_base::Error::Usage) for an instruction set that this machine doesn't have.
     pub fn named() -> Result<Isa> {
         let best = Isa::available().pop().unwrap_or(Isa(Set::Portable));
         match std::env::var(VARIABLE) {
@@ -55,12 +55,12 @@ impl Isa {
         }
     }
 
-    /// The same, or the portable one where the name is none; [`named`](Isa::named) tells.
+    /// [`Isa::named`], or the portable one if the name is unknown.
     pub fn chosen() -> Isa {
         Isa::named().unwrap_or(Isa(Set::Portable))
     }
 
-    /// Its name in [`VARIABLE`].
+    /// Name in [`VARIABLE`].
     pub fn name(self) -> &'static str {
         match self.0 {
             Set::Portable => "portable",
@@ -75,13 +75,13 @@ impl Isa {
 impl FromStr for Isa {
     type Err = ();
 
-    fn from_str(name: &str) -> std::result::Result<Isa, ()> {
+    fn from_str(name: &str) -> Result<Isa, ()> {
         Isa::available().into_iter().find(|isa| isa.name() == name).ok_or(())
     }
 }
 
-/// Functions compiled once for each instruction set. They take the [`Isa`] to run on before their own arguments, and
-/// their bodies have its [`F32x16`](super::vector::F32x16) as `V`.
+/// Compiles functions once for each instruction set. They take the [`Isa`] to run on before their own arguments; in
+/// their bodies, `V` is its [`F32x16`](super::vector::F32x16).
 macro_rules! for_each_isa {
     ($(
         $(#[$attribute:meta])*
@@ -89,9 +89,9 @@ macro_rules! for_each_isa {
     )*) => {$(
         $(#[$attribute])*
         #[allow(unsafe_code)]
-        $visibility fn $name(isa: $crate::train::kernel::isa::Isa, $($argument: $type),*) $(-> $output)? {
-            use $crate::train::kernel::isa::Set;
-            use $crate::train::kernel::vector;
+        $visibility fn $name(isa: $crate::kernel::isa::Isa, $($argument: $type),*) $(-> $output)? {
+            use $crate::kernel::isa::Set;
+            use $crate::kernel::vector;
 
             #[inline(always)]
             fn body<$vector: vector::F32x16>($($argument: $type),*) $(-> $output)? $body
@@ -110,10 +110,10 @@ macro_rules! for_each_isa {
 
             match isa.0 {
                 Set::Portable => body::<vector::Portable>($($argument),*),
-                // SAFETY: there is only an Isa that this machine has.
+                // SAFETY: an Isa exists only for sets that this machine has.
                 #[cfg(target_arch = "x86_64")]
                 Set::Avx2 => unsafe { avx2($($argument),*) },
-                // SAFETY: the same.
+                // SAFETY: an Isa exists only for sets that this machine has.
                 #[cfg(target_arch = "x86_64")]
                 Set::Avx512 => unsafe { avx512($($argument),*) },
             }

@@ -1,9 +1,9 @@
-// The gradients of weights and biases. Those of a hidden layer are sums over all samples and steps of what went in times
-// lambda: products on tensor cores, a tile of W^T a block, the samples divided among blocks. What each makes is added up
-// by the update, in a fixed order.
+// Gradients of weights and biases. The weight gradient of a hidden layer is the sum of input times lambda over all
+// samples and steps: a product on tensor cores, with one tile of W^T per block. The samples are divided among blocks,
+// whose parts the update sums up in a fixed order.
 
-// Writes the cells `m0` to `m0 + TILE` of TILE frames into a tile of INPUT_PIECES planes: two threads a frame.
-__device__ __forceinline__ void inflate_tile(bf16* tile, const Columns& columns, const Drawn& drawn, u32 t0, u32 m0) {
+// Writes the cells `m0` to `m0 + TILE` of TILE frames into a tile of INPUT_PIECES planes: two threads per frame.
+__device__ __forceinline__ void inflate_tile(bf16* tile, const SampleColumns& columns, const Drawn& drawn, u32 t0, u32 m0) {
     u32 row = threadIdx.x / 2, half = threadIdx.x % 2;
     bf16* to = tile + row * STRIDE;
     uint4 zero = make_uint4(0, 0, 0, 0);
@@ -24,7 +24,7 @@ __device__ __forceinline__ void inflate_tile(bf16* tile, const Columns& columns,
     }
 }
 
-// Where what goes into a layer is from: the spikes of the layer before, the input made dense, or its cells.
+// Source of a layer's input: spikes of the layer before, the dense input, or the input's cells.
 enum class From { SPIKES, INPUT, CELLS };
 
 template <From from>
@@ -37,7 +37,7 @@ __device__ __forceinline__ void weight_gradient_of(const GradientArgs& args) {
     bf16* stages = (bf16*)dynamic_shared_memory();
     const size_t rows = (size_t)args.batch_size * args.time;
 
-    // Steps of a sample in which something goes in.
+    // Steps of a sample that have input.
     auto steps = [&](u32 sample) {
         const Drawn& drawn = args.drawn[sample];
         return from == From::SPIKES ? drawn.steps : min(drawn.frames, drawn.steps);
@@ -73,21 +73,21 @@ __device__ __forceinline__ void weight_gradient_of(const GradientArgs& args) {
     });
 }
 
-KERNEL(weight_gradient, GradientArgs, THREADS) {
+KERNEL(weight_gradient, GradientArgs, MULTIPLY_THREADS) {
     weight_gradient_of<From::SPIKES>(args);
 }
 
-// Of the first layer.
-KERNEL(weight_gradient_input, GradientArgs, THREADS) {
+// The first layer.
+KERNEL(weight_gradient_input, GradientArgs, MULTIPLY_THREADS) {
     weight_gradient_of<From::INPUT>(args);
 }
 
-// Of the first layer where its input is too large to be made dense.
-KERNEL(weight_gradient_cells, GradientArgs, THREADS) {
+// The first layer, if its input is too large to be made dense.
+KERNEL(weight_gradient_cells, GradientArgs, MULTIPLY_THREADS) {
     weight_gradient_of<From::CELLS>(args);
 }
 
-// The batch's mean loss, and how many of its samples were classified rightly: added in halves, which is one order.
+// Mean loss of the batch, and its number of correct samples. Sums are added in halves, which is a fixed order.
 __device__ __forceinline__ void score(const ReadoutArgs& args, State& state, u32 samples) {
     double* losses = (double*)dynamic_shared_memory();
     u32* correct = (u32*)(losses + blockDim.x);
@@ -110,8 +110,9 @@ __device__ __forceinline__ void score(const ReadoutArgs& args, State& state, u32
     if (!(loss - loss == 0)) state.stopped = 1; // no update, and no further batch
 }
 
-// The readout's gradients, and in the last block the batch's loss: below a sum over time, all steps of a sample are one.
-KERNEL(readout_gradient, ReadoutArgs, 256) {
+// The readout's gradients, and in the last block the batch's loss. All steps of a sample have the same gradient, since
+// the readout is summed over time.
+KERNEL(readout_gradient, ReadoutArgs, BLOCK_THREADS) {
     State& state = *args.state;
     u32 samples = state.samples;
     if (samples == 0) return;

@@ -1,107 +1,112 @@
-//! Activity times weights, and its two gradients.
+//! Linear layers: the product of activity and weights, and its gradients by the input and by the weights.
 //!
-//! The sparse forward product and weight gradient touch only the rows of W^T whose cells are active. Where most are,
-//! the dense ones beside them are faster; both add the same products in the same order, so that a sample's finite
-//! result does not depend on which was taken. lambda is always dense, so the input gradient is a [`matmul_tile`] too.
+//! The sparse forward product and weight gradient read only the rows of W^T whose cells are active. If most cells are
+//! active, the dense forms are faster. Both forms add the same products in the same order, so that a finite result does
+//! not depend on the form. lambda is always dense, so that the input gradient is a [`matmul_tile`] too.
 
 use rayon::prelude::*;
 
-use super::isa::{Isa, for_each_isa};
-use super::vector::F32x16;
-use super::{Activity, TILE, Tile, halves, halves_mut};
+use crate::kernel::isa::{Isa, for_each_isa};
+use crate::kernel::vector::F32x16;
+use crate::kernel::{Activity, TILE_WIDTH, Tile, halves, halves_mut};
 
-/// Steps that a matmul computes together in registers, and half of them where these are few.
+/// Steps that a matmul computes together in registers; half as many where there are fewer registers.
 const STEPS: usize = 12;
-/// Cells of which the dense weight gradient is computed together, and half of them.
+/// Cells whose dense weight gradient is computed together; half as many where there are fewer registers.
 const CELLS: usize = 8;
-/// Rows of panels that one task adds up.
+/// Rows of panels that one task adds.
 const ROWS: usize = 64;
 
-/// From one tile to the next where each has `steps` steps: what [`matmul_tile`] needs time to be padded to.
+/// Distance between tiles of `steps` steps: time is padded to it, as [`matmul_tile`] needs.
 pub fn stride(steps: usize) -> usize {
     steps.max(1).next_multiple_of(STEPS)
 }
 
-/// The weights of one layer in the order in which the kernels read them, and their gradient in the same order.
+/// The weights of a layer in the order in which the kernels read them, or their gradients in the same order.
 ///
-/// All are padded with zeros to whole tiles.
+/// They are padded with zeros to whole tiles.
 #[derive(Clone, Debug, Default)]
 pub struct Panels {
     inputs: usize,
     outputs: usize,
-    /// `[tile][input]`: the weights from one input to a tile of outputs.
+    /// `[tile][input]`: weights from an input to a tile of outputs.
     weights: Vec<Tile>,
     /// `[tile]`
     bias: Vec<Tile>,
 }
 
 impl Panels {
-    /// Zeros, for a layer of `outputs` times `inputs` weights.
+    /// Zeros for a layer of `inputs` and `outputs`.
     pub fn zeros(inputs: usize, outputs: usize) -> Panels {
-        let tiles = outputs.div_ceil(TILE);
-        Panels { inputs, outputs, weights: vec![[0.0; TILE]; tiles * inputs], bias: vec![[0.0; TILE]; tiles] }
+        let tiles = outputs.div_ceil(TILE_WIDTH);
+        Panels {
+            inputs,
+            outputs,
+            weights: vec![[0.0; TILE_WIDTH]; tiles * inputs],
+            bias: vec![[0.0; TILE_WIDTH]; tiles],
+        }
     }
 
-    /// Back to zeros.
+    /// Sets everything to zero.
     pub fn clear(&mut self) {
-        self.weights.fill([0.0; TILE]);
-        self.bias.fill([0.0; TILE]);
+        self.weights.fill([0.0; TILE_WIDTH]);
+        self.bias.fill([0.0; TILE_WIDTH]);
     }
 
-    /// How many inputs.
+    /// Number of inputs.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// How many outputs, without the padding.
+    /// Number of outputs, without the padding.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// Tiles of outputs.
+    /// Number of tiles of outputs.
     pub fn tiles(&self) -> usize {
         self.bias.len()
     }
 
-    /// Copies W^T (in, out) and the bias (out) in.
+    /// Copies from W^T, (in, out), and the bias, (out).
     pub fn pack(&mut self, weight_t: &[f32], bias: &[f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact_mut(self.inputs.max(1)).enumerate() {
             for (row, weights) in panel.iter_mut().zip(weight_t.chunks_exact(outputs.max(1))) {
-                let part = &weights[tile * TILE..outputs.min((tile + 1) * TILE)];
+                let part = &weights[tile * TILE_WIDTH..outputs.min((tile + 1) * TILE_WIDTH)];
                 row[..part.len()].copy_from_slice(part);
             }
         }
-        for (tile, part) in self.bias.iter_mut().zip(bias.chunks(TILE)) {
+        for (tile, part) in self.bias.iter_mut().zip(bias.chunks(TILE_WIDTH)) {
             tile[..part.len()].copy_from_slice(part);
         }
     }
 
-    /// Copies W, from W^T (out, in) with as many columns as this has inputs, in: the weights of the input gradient.
+    /// Copies the weights of the input gradient from W^T, (in, out), whose columns are the inputs of these panels.
     pub fn pack_transposed(&mut self, weight_t: &[f32]) {
         for (output, weights) in weight_t.chunks_exact(self.inputs.max(1)).enumerate() {
-            let panel = &mut self.weights[output / TILE * self.inputs..][..self.inputs];
+            let panel = &mut self.weights[output / TILE_WIDTH * self.inputs..][..self.inputs];
             for (row, &weight) in panel.iter_mut().zip(weights) {
-                row[output % TILE] = weight;
+                row[output % TILE_WIDTH] = weight;
             }
         }
     }
 
-    /// Copies W^T (in, out) and the bias (out) out.
+    /// Copies to W^T, (in, out), and the bias, (out).
     pub fn unpack(&self, weight_t: &mut [f32], bias: &mut [f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact(self.inputs.max(1)).enumerate() {
             for (row, weights) in panel.iter().zip(weight_t.chunks_exact_mut(outputs.max(1))) {
-                let part = &mut weights[tile * TILE..outputs.min((tile + 1) * TILE)];
+                let part = &mut weights[tile * TILE_WIDTH..outputs.min((tile + 1) * TILE_WIDTH)];
                 part.copy_from_slice(&row[..part.len()]);
             }
         }
-        for (tile, part) in self.bias.iter().zip(bias.chunks_mut(TILE)) {
+        for (tile, part) in self.bias.iter().zip(bias.chunks_mut(TILE_WIDTH)) {
             part.copy_from_slice(&tile[..part.len()]);
         }
     }
 
-    /// Adds panels of the same shape, `others` in their order, in parallel over the weights.
+    /// Adds `others`, panels of the same shape, in their order, in parallel over the weights.
     pub fn add(&mut self, isa: Isa, others: &[&Panels]) {
         self.weights.par_chunks_mut(ROWS).enumerate().for_each(|(chunk, sums)| {
             others.iter().for_each(|other| add_tiles(isa, sums, &other.weights[chunk * ROWS..][..sums.len()]));
@@ -109,19 +114,19 @@ impl Panels {
         others.iter().for_each(|other| add_tiles(isa, &mut self.bias, &other.bias));
     }
 
-    /// One tile: a row for each input, and the bias.
+    /// A tile: a row for each input, and the bias.
     pub fn tile(&self, tile: usize) -> (&[Tile], &Tile) {
         (&self.weights[tile * self.inputs..(tile + 1) * self.inputs], &self.bias[tile])
     }
 
-    /// One tile, to add a gradient to.
+    /// A tile, mutable.
     pub fn tile_mut(&mut self, tile: usize) -> (&mut [Tile], &mut Tile) {
         (&mut self.weights[tile * self.inputs..(tile + 1) * self.inputs], &mut self.bias[tile])
     }
 }
 
-/// Adds the gradient of a tile whose lambda is the same at all of `steps` steps, given the activity's `totals` over
-/// time as one step.
+/// Adds the gradient of a tile whose lambda is the same at each of `steps` steps. `totals` is the activity summed over
+/// time, as one step.
 pub(crate) fn constant_gradient_tile(
     totals: &Activity,
     lambda: &Tile,
@@ -148,16 +153,16 @@ for_each_isa! {
         }
     }
 
-    /// The currents of every neuron at every step of `activity`, `[tile][stride]`: b + sum of count * W^T\[cell\] over
-    /// the step's active cells, in their order.
+    /// Computes the current of every neuron at every step of `activity`, `[tile][stride]`: b + the sum of
+    /// count * W^T\[cell\] over the step's active cells, in their order.
     ///
     /// # Panics
-    /// If `x` is too small, or a cell is none of the layer's inputs.
+    /// If `x` is too small, or a cell is not an input of the layer.
     pub fn gather<V>(panels: &Panels, activity: &Activity, stride: usize, x: &mut [Tile]) {
         let mut tile = 0;
         while tile < panels.tiles() {
             let x = &mut x[tile * stride..];
-            // Two at a time read each entry half as often, and their weights still fit into L1.
+            // Two tiles at a time read each entry half as often, and their weights still fit into L1.
             tile += match panels.tiles() - tile {
                 2.. => gather_tiles::<V, 2>(panels, tile, activity, stride, x),
                 _ => gather_tiles::<V, 1>(panels, tile, activity, stride, x),
@@ -165,19 +170,19 @@ for_each_isa! {
         }
     }
 
-    /// b + sum of count * W^T\[cell\] over `active`, by itself: the readout's product with the spikes summed over time.
+    /// b + the sum of count * W^T\[cell\] over `active`: the readout's product with the spikes summed over time.
     pub fn product<V>(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
         let [sums] = gather_step::<V, 1>([panel], [bias], active);
-        let mut x = [0.0; TILE];
+        let mut x = [0.0; TILE_WIDTH];
         store(sums, &mut x);
         x
     }
 
-    /// Adds each tile's weight gradient, the sum over steps of count * lambda\[t\] to each active cell's row, and its
-    /// bias gradient, the sum of lambda. Both sums run forward in time. `lambda` is `[tile][stride]`.
+    /// Adds the weight gradient of each tile, the sum over steps of count * lambda\[t\] in the row of each active cell,
+    /// and the bias gradient, the sum of lambda. Both sums run forward in time. `lambda` is `[tile][stride]`.
     ///
     /// # Panics
-    /// If `lambda` is too small, or a cell is none of the layer's inputs.
+    /// If `lambda` is too small, or a cell is not an input of the layer.
     pub fn weight_gradient<V>(activity: &Activity, lambda: &[Tile], stride: usize, gradient: &mut Panels) {
         let tiles = gradient.tiles();
         let mut tile = 0;
@@ -190,11 +195,11 @@ for_each_isa! {
         }
     }
 
-    /// b + a W^T of `stride` steps, as [`stride`] gives it, for one tile of outputs: `a` is `[tile of inputs][stride]`,
-    /// `out` `[stride]`. Sums run over the inputs in their order.
+    /// b + a W^T for a tile of outputs over `stride` steps, which [`stride`] returned. `a` is
+    /// `[tile of inputs][stride]`, `out` is `[stride]`. Sums run over the inputs in their order.
     ///
     /// # Panics
-    /// If `out` is not of `stride` steps, or that is none.
+    /// If `out` doesn't have `stride` steps, or [`stride`] didn't return that number.
     pub fn matmul_tile<V>(a: &[Tile], stride: usize, panel: &[Tile], bias: &Tile, out: &mut [Tile]) {
         assert!(out.len() == stride && stride.is_multiple_of(STEPS) && stride > 0, "{} steps, stride {stride}", out.len());
         if V::WIDE {
@@ -215,7 +220,8 @@ for_each_isa! {
         }
     }
 
-    /// The same sums as [`weight_gradient`]'s for one tile, for dense activity `a`, `[tile of inputs][stride]`.
+    /// [`weight_gradient`] of one tile, for dense activity `a`, `[tile of inputs][stride]`: the same sums in the same
+    /// order.
     pub fn dense_weight_gradient_tile<V>(
         a: &[Tile],
         stride: usize,
@@ -224,7 +230,7 @@ for_each_isa! {
         bias: &mut Tile,
     ) {
         add_over_time::<V>(lambda, bias);
-        for (a, rows) in a.chunks_exact(stride.max(1)).zip(panel.chunks_mut(TILE)) {
+        for (a, rows) in a.chunks_exact(stride.max(1)).zip(panel.chunks_mut(TILE_WIDTH)) {
             let (blocks, rest) = if V::WIDE {
                 let (blocks, rest) = rows.as_chunks_mut::<CELLS>();
                 for (block, rows) in blocks.iter_mut().enumerate() {
@@ -271,7 +277,7 @@ fn gather_step<V: F32x16, const N: usize>(
     sums
 }
 
-/// Tiles `first` to `first + N`; gives N.
+/// Computes tiles `first` to `first + N` and returns N.
 #[inline(always)]
 fn gather_tiles<V: F32x16, const N: usize>(
     panels: &Panels,
@@ -292,7 +298,7 @@ fn gather_tiles<V: F32x16, const N: usize>(
     N
 }
 
-/// Tiles `first` to `first + N`; gives N.
+/// Computes tiles `first` to `first + N` and returns N.
 #[inline(always)]
 fn weight_gradient_tiles<V: F32x16, const N: usize>(
     activity: &Activity,
@@ -333,7 +339,7 @@ fn add_over_time<V: F32x16>(lambda: &[Tile], sum: &mut Tile) {
     store(sums, sum);
 }
 
-/// I steps from `first` on, of P halves of a tile of outputs, in registers.
+/// I steps from `first` on, for P halves of a tile of outputs, in registers.
 #[inline(always)]
 fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],
@@ -344,7 +350,7 @@ fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     start: [V; P],
 ) -> [[V; P]; I] {
     let mut sums = [start; I];
-    for (a, rows) in a.chunks_exact(stride).zip(panel.chunks(TILE)) {
+    for (a, rows) in a.chunks_exact(stride).zip(panel.chunks(TILE_WIDTH)) {
         let Some((a, _)) = a[first..].split_first_chunk::<I>() else { continue };
         for (k, row) in rows.iter().enumerate() {
             let row = parts.map(|part| V::load(halves(row)[part]));
@@ -359,7 +365,7 @@ fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     sums
 }
 
-/// I cells from `first` on, of P halves of a tile of outputs, in registers.
+/// I cells from `first` on, for P halves of a tile of outputs, in registers.
 #[inline(always)]
 fn dense_gradient_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],

@@ -1,11 +1,12 @@
-// The readout summed over time, its softmax cross entropy, and what the last layer's spikes are to that: a block a sample.
-// The readout is linear, so the sum of the spikes is all it needs to see. Formulas are those of kernel/loss.rs.
+// The readout summed over time, its softmax cross entropy, and the loss's gradient by the last layer's spikes: one
+// block per sample. The readout is linear, so that it needs only the sum of the spikes. kernel/loss.rs has the
+// formulas.
 
-// Classes of a group, and groups that share the neurons of a class.
+// Classes of a group, one for each thread of a warp, and groups that divide the neurons of a class.
 #define CLASSES 32
-#define GROUPS 8
+#define GROUPS (BLOCK_THREADS / CLASSES)
 
-KERNEL(readout, ReadoutArgs, CLASSES * GROUPS) {
+KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
     u32 b = blockIdx.x;
     if (b >= args.state->samples) return;
     const Drawn& drawn = args.drawn[b];
@@ -19,7 +20,7 @@ KERNEL(readout, ReadoutArgs, CLASSES * GROUPS) {
     for (u32 k0 = 0; k0 < args.classes; k0 += CLASSES) {
         u32 k = k0 + lane;
         float sum = 0.0f;
-        // Eight of each are fetched together.
+        // Eight of each are loaded together.
         for (u32 h0 = group; h0 < args.neurons; h0 += GROUPS * 8) {
             float total[8], weight[8];
 #pragma unroll
@@ -42,8 +43,8 @@ KERNEL(readout, ReadoutArgs, CLASSES * GROUPS) {
         __syncthreads();
     }
 
-    // Threads that have a class. The largest logit, by all of them and then by a warp; NaN is not the largest, but makes the
-    // sum NaN.
+    // Number of threads that have a class. All of them, then one warp, find the largest logit. NaN is never the
+    // largest, but makes the sum NaN.
     const u32 busy = min(args.classes, blockDim.x);
     float* largest = parts;
     u32* best = (u32*)(parts + CLASSES * GROUPS);
@@ -90,7 +91,7 @@ KERNEL(readout, ReadoutArgs, CLASSES * GROUPS) {
     }
     __syncthreads();
     sum = parts[0];
-    // A logarithm takes long: a thread that has no class, if there is one, while the others go on.
+    // A logarithm takes long: a thread without a class, if there is one, computes it while the others continue.
     if (threadIdx.x + 1 == blockDim.x) {
         args.losses[place] = log((double)sum) + (double)most - (double)logits[drawn.label];
     }
@@ -101,7 +102,7 @@ KERNEL(readout, ReadoutArgs, CLASSES * GROUPS) {
     }
     if (!args.row) return;
     __syncthreads();
-    // A warp a neuron, so that its weights are read side by side.
+    // One warp per neuron, so that its contiguous weights are read together.
     for (u32 h = threadIdx.x / 32; h < args.width; h += blockDim.x / 32) {
         float g = 0.0f;
         if (h < args.neurons) {

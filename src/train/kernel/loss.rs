@@ -1,15 +1,15 @@
 //! Softmax cross entropy of the readout summed over time.
 
-use super::exp::exp_nonpositive;
+use crate::kernel::exp::exp_nonpositive;
 
-/// The loss of one sample, -log softmax(logits)\[label\], and its gradient times `scale` (1 / batch for a mean over the
-/// batch): scale * (softmax(logits) - onehot(label)).
+/// Returns the loss of a sample, -log softmax(logits)\[label\], and writes its gradient times `scale` (1 / batch size
+/// for a mean over the batch): scale * (softmax(logits) - onehot(label)).
 ///
-/// Numerically stable: the largest logit is taken off first. Where a logit is NaN or positive infinity the loss is NaN,
-/// where that of the label is negative infinity it is infinite.
+/// The largest logit is subtracted first, for numerical stability. If a logit is NaN or positive infinity the loss is
+/// NaN; if that of the label is negative infinity it is infinite.
 ///
 /// # Panics
-/// If `label` is not a class; the caller has checked it.
+/// If `label` is not a class.
 pub fn cross_entropy(logits: &[f32], label: usize, scale: f32, gradient: &mut [f32]) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
@@ -24,7 +24,7 @@ pub fn cross_entropy(logits: &[f32], label: usize, scale: f32, gradient: &mut [f
     f64::from(sum).ln() + f64::from(largest) - f64::from(logits[label])
 }
 
-/// The class of the largest logit, the first of equals.
+/// Class of the largest logit, the first of equals.
 pub fn predicted(logits: &[f32]) -> usize {
     let mut best = 0;
     for (class, logit) in logits.iter().enumerate() {

@@ -1,4 +1,4 @@
-// Which samples a batch has: the permutation of shard/order.rs, computed where the samples are.
+// Draws the samples of a batch, by the permutation of shard/order.rs.
 
 // MurmurHash3's finaliser.
 __device__ __forceinline__ u32 mix(u32 h) {
@@ -7,7 +7,7 @@ __device__ __forceinline__ u32 mix(u32 h) {
     return h ^ (h >> 16);
 }
 
-__device__ __forceinline__ u32 permuted(const Permutation& p, u32 i) {
+__device__ __forceinline__ u32 permuted(const DrawPermutation& p, u32 i) {
     u32 mask = (1u << p.half_bits) - 1;
     do {
         u32 left = i >> p.half_bits, right = i & mask;
@@ -21,29 +21,29 @@ __device__ __forceinline__ u32 permuted(const Permutation& p, u32 i) {
     return i;
 }
 
-// Samples in the slots before `slot`: all chunks are whole but the one in the short slot.
-__device__ __forceinline__ u64 samples_before(const Order& order, u64 slot) {
+// Samples in the slots before `slot`. Only the chunk in the short slot can have fewer samples.
+__device__ __forceinline__ u64 samples_before(const DrawOrder& order, u64 slot) {
     return slot * order.chunk_samples - (slot > order.short_slot ? order.missing : 0);
 }
 
 // The sample at a position of the epoch.
-__device__ __forceinline__ u64 sample_at(const Order& order, u64 position) {
+__device__ __forceinline__ u64 sample_at(const DrawOrder& order, u64 position) {
     if (!order.shuffled) return position;
     u64 whole = (u64)order.window_chunks * order.chunk_samples;
     u64 w = position / whole;
     if (w + 1 < order.windows && position >= samples_before(order, (w + 1) * order.window_chunks)) w++;
     u64 start = samples_before(order, w * order.window_chunks);
     u64 place = start + permuted(order.within[w], (u32)(position - start));
-    // As if all chunks were whole.
+    // The place if all chunks had the same length.
     if (place >= samples_before(order, (u64)order.short_slot + 1)) place += order.missing;
     u32 chunk = permuted(order.slots, (u32)(place / order.chunk_samples));
     return (u64)chunk * order.chunk_samples + place % order.chunk_samples;
 }
 
-// Draws the next batch: one block. Where training has stopped there is none.
-KERNEL(draw, DrawArgs, 256) {
+// Draws the next batch, in one block. After training has stopped, the batch is empty.
+KERNEL(draw, DrawArgs, BLOCK_THREADS) {
     State& state = *args.state;
-    const Order& order = *args.order;
+    const DrawOrder& order = *args.order;
     u32* longest = (u32*)dynamic_shared_memory();
     const u64 position = state.next, begin = order.streamed ? 0 : position;
     u64 left = state.stopped || begin >= order.end ? 0 : order.end - begin;
@@ -61,7 +61,7 @@ KERNEL(draw, DrawArgs, 256) {
         drawn.steps = max(args.steps, sample.frames); // a longer sample keeps all its frames
         most = max(most, sample.frames);
     }
-    if (args.steps == 0xffffffffu) { // Tonic's PadTensors
+    if (args.steps == LONGEST_OF_BATCH) { // Tonic's PadTensors
         for (u32 lanes = 16; lanes > 0; lanes /= 2) most = max(most, __shfl_xor_sync(0xffffffffu, most, lanes));
         longest[threadIdx.x / 32] = most;
         __syncthreads();

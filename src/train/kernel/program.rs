@@ -1,11 +1,11 @@
-//! The CUDA program: the sources beside the kernels' CPU code, compiled for one device, one form of the input and one
+//! The CUDA program: the sources next to the kernels' CPU code, compiled for one device, one form of the input and one
 //! precision.
 //!
 //! ```text
-//! device.cuh    what all of them share: bfloat16 pieces, products of tiles
+//! device.cuh    shared by the others: bfloat16 pieces, products of tiles
 //! order.cu      draw: which samples a batch has
-//! inflate.cu    inflate: a batch as dense float32; inflate_input: as the first layer's weight gradient reads it
-//! iaf.cu        iaf_forward, iaf_backward: a layer over time and back, its matmul included
+//! inflate.cu    inflate: a batch as dense float32; inflate_input: a batch as the first layer's weight gradient reads
+//! it iaf.cu        iaf_forward, iaf_backward: a layer over time and back, with its matmul
 //! linear.cu     weight_gradient, readout_gradient
 //! loss.cu       readout: logits, loss and its gradient
 //! adam.cu       update, pack
@@ -14,14 +14,14 @@
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use tonic_shard::{FrameShape, Width};
 
-use super::cuda::{Device, Image, Kernel, KernelStruct, Source, Stream, cached};
-use super::interface::{Sample, TILE, declarations};
-use crate::column::Width;
 use crate::error::{Error, Result};
-use crate::frames::FrameShape;
+use crate::gpu::{CudaSource, Device, Image, Kernel, KernelStruct, Stream, cached};
+use crate::kernel::exp;
+use crate::kernel::interface::{Sample, declarations};
 
-/// The sources in their order; each uses those before.
+/// The sources in their order; each uses those before it.
 const SOURCES: [&str; 6] = [
     include_str!("order.cu"),
     include_str!("inflate.cu"),
@@ -30,26 +30,33 @@ const SOURCES: [&str; 6] = [
     include_str!("loss.cu"),
     include_str!("adam.cu"),
 ];
-/// Bytes of a plane of bfloat16, and of one of float32, of `device.cuh`.
-const PLANE: usize = 64 * 72 * 2;
-/// Threads of the kernels that multiply, `THREADS` of `device.cuh`.
+/// Time steps and neurons of a tile of the CUDA kernels, and the depth of a product in shared memory.
+pub(crate) const TILE: usize = 64;
+/// Row stride of a tile in shared memory, in elements. It is eight more than the row length, to avoid bank conflicts.
+const STRIDE: usize = TILE + 8;
+/// Size of a tile in shared memory, in numbers, and in bytes of bfloat16.
+const PLANE: usize = TILE * STRIDE;
+const PLANE_BYTES: usize = PLANE * size_of::<u16>();
+/// Threads of the kernels that multiply: four warps, each 32 by 32 of a tile.
 const MULTIPLY_THREADS: usize = 128;
 /// Threads of the other kernels.
-pub const THREADS: usize = 256;
-/// Entries that a block of the first layer has in shared memory, `ENTRIES` of `iaf.cu`.
+pub(crate) const BLOCK_THREADS: usize = 256;
+/// Entries that a block of the first layer keeps in shared memory at a time.
 const ENTRIES: usize = 2048;
+/// Value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs) for "as many as the batch's longest sample".
+pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
 /// Shared memory of a block of the first layer: currents, where frames end in this tile and the next, and entries.
-const CELLS_BYTES: usize = 2 * PLANE + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
-/// Shared memory of a block that the system takes.
+const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
+/// Shared memory of a block that the system reserves.
 const RESERVED: usize = 1024;
 /// Shared memory of a block of `inflate` and `inflate_input`.
-pub const INFLATE_BYTES: usize = 32 << 10;
+pub(crate) const INFLATE_BYTES: usize = 32 << 10;
 
-/// How exact the products of matrices on a GPU are, in the words of PyTorch's `set_float32_matmul_precision`.
+/// Precision of matrix products on a GPU, with the names of PyTorch's `set_float32_matmul_precision`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MatmulPrecision {
-    /// As in float32: three bfloat16 pieces a number.
+    /// As in float32: three bfloat16 pieces per number.
     #[default]
     Highest,
     /// 16 bits of each number: two pieces, more than TF32's 11 bits.
@@ -59,7 +66,7 @@ pub enum MatmulPrecision {
 }
 
 impl MatmulPrecision {
-    /// bfloat16 pieces a number.
+    /// bfloat16 pieces per number.
     pub fn pieces(self) -> usize {
         match self {
             MatmulPrecision::Highest => 3,
@@ -72,7 +79,7 @@ impl MatmulPrecision {
 impl FromStr for MatmulPrecision {
     type Err = String;
 
-    fn from_str(text: &str) -> std::result::Result<MatmulPrecision, String> {
+    fn from_str(text: &str) -> Result<MatmulPrecision, String> {
         match text {
             "highest" => Ok(MatmulPrecision::Highest),
             "high" => Ok(MatmulPrecision::High),
@@ -82,21 +89,21 @@ impl FromStr for MatmulPrecision {
     }
 }
 
-/// How the columns of samples lie in device memory: the same for all sets of a run.
+/// Widths of the columns of samples in device memory. All sets of a run have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
-    /// Of where a frame's entries end in its sample.
+    /// Width of the end of a frame's entries in its sample.
     pub frame_ends: Width,
-    /// Of a cell.
+    /// Width of a cell.
     pub cells: Width,
-    /// Of a count.
+    /// Width of a count.
     pub counts: Width,
 }
 
 impl Form {
-    /// For sets of frames of `shape`, up to `longest` in a sample, with counts of these widths.
+    /// The form for sets with frames of `shape`, at most `longest` frames per sample, and counts of these widths.
     pub fn of(shape: FrameShape, longest: usize, counts: impl IntoIterator<Item = Width>) -> Form {
-        // No narrower than two bytes: a set of frames so small gains nothing.
+        // At least two bytes: sets of smaller frames would gain nothing.
         let entries = shape.cells().saturating_mul(longest as u64).clamp(1 << 8, u32::MAX.into());
         Form {
             frame_ends: Width::holding(entries as u32),
@@ -105,15 +112,15 @@ impl Form {
         }
     }
 
-    /// Bytes that samples of so many frames and entries take.
+    /// Bytes of device memory for samples with these numbers of frames and entries.
     pub fn bytes(&self, samples: u64, frames: u64, entries: u64) -> u64 {
         samples * size_of::<Sample>() as u64
             + frames * self.frame_ends.bytes() as u64
             + entries * (self.cells.bytes() + self.counts.bytes()) as u64
     }
 
-    /// bfloat16 pieces that hold every count: 8 bits a piece.
-    pub fn input_pieces(&self) -> usize {
+    /// bfloat16 pieces that hold every count, at 8 bits per piece.
+    pub(crate) fn input_pieces(&self) -> usize {
         match self.counts {
             Width::U8 => 1,
             Width::U16 => 2,
@@ -122,14 +129,14 @@ impl Form {
     }
 }
 
-/// What a program is compiled for, besides the device's generation.
+/// What a program is compiled for, apart from the device's architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variant {
-    /// Of the input.
+    /// Form of the input.
     pub form: Form,
-    /// Of products.
+    /// Precision of products.
     pub precision: MatmulPrecision,
-    /// Shared memory that a block can have, in bytes, of which a multiprocessor has about as much in all.
+    /// Shared memory that a block can have, in bytes; a multiprocessor has about as much in total.
     pub shared_memory: usize,
 }
 
@@ -140,7 +147,7 @@ impl Variant {
         [declarations().as_str(), head].into_iter().chain(SOURCES).collect::<Vec<_>>().join("\n")
     }
 
-    /// What the text leaves open.
+    /// Macros for the text: the constants of this variant, and those that Rust and CUDA share.
     pub fn defines(&self) -> Vec<(String, String)> {
         let number = |width: Width| match width {
             Width::U8 => "unsigned char",
@@ -158,27 +165,35 @@ impl Variant {
             ("FORWARD_STAGES", self.stages(Variant::forward_bytes).to_string()),
             ("BACKWARD_STAGES", self.stages(Variant::backward_bytes).to_string()),
             ("GRADIENT_STAGES", self.gradient_stages().to_string()),
+            ("TILE", TILE.to_string()),
+            ("STRIDE", STRIDE.to_string()),
+            ("PLANE", PLANE.to_string()),
+            ("MULTIPLY_THREADS", MULTIPLY_THREADS.to_string()),
+            ("BLOCK_THREADS", BLOCK_THREADS.to_string()),
+            ("ENTRIES", ENTRIES.to_string()),
+            ("LONGEST_OF_BATCH", format!("{LONGEST_OF_BATCH}u")),
         ];
-        defines.map(|(name, value)| (name.to_string(), value)).into()
+        let exp = exp::SHARED.iter().map(|(name, value)| (*name, format!("({value:?}f)")));
+        defines.into_iter().chain(exp).map(|(name, value)| (name.to_string(), value)).collect()
     }
 
     fn forward_bytes(&self, stages: usize) -> usize {
-        2 * PLANE + stages * (1 + self.precision.pieces()) * PLANE
+        2 * PLANE_BYTES + stages * (1 + self.precision.pieces()) * PLANE_BYTES
     }
 
     fn backward_bytes(&self, stages: usize) -> usize {
-        let (pieces, tile) = (self.precision.pieces(), 4 * PLANE);
-        // Of two pieces or more, a part has room for the tile that its product becomes.
-        stages * 2 * pieces * PLANE + if pieces > 1 { 0 } else { tile }
+        let (pieces, tile) = (self.precision.pieces(), 4 * PLANE_BYTES);
+        // With two pieces or more, the tile of the product fits into the space of a part.
+        stages * 2 * pieces * PLANE_BYTES + if pieces > 1 { 0 } else { tile }
     }
 
-    /// With `before` pieces of what goes in.
+    /// Shared memory of a weight gradient whose input has `before` pieces.
     fn gradient_bytes(&self, before: usize, stages: usize) -> usize {
-        stages * (before + self.precision.pieces()) * PLANE
+        stages * (before + self.precision.pieces()) * PLANE_BYTES
     }
 
-    /// Parts of a product in shared memory: 2, one being loaded while the other is used, if two blocks have room for that
-    /// on a multiprocessor. Two blocks hide more than two parts of one.
+    /// Parts of a product in shared memory: 2, one being loaded while the other is used, if two blocks with 2 parts
+    /// each fit on a multiprocessor; else 1. Two blocks hide more latency than two parts.
     fn stages(&self, bytes: fn(&Variant, usize) -> usize) -> usize {
         if 2 * (bytes(self, 2) + RESERVED) <= self.shared_memory + RESERVED { 2 } else { 1 }
     }
@@ -188,28 +203,28 @@ impl Variant {
     }
 }
 
-/// A kernel, and what each of its launches has alike.
+/// A kernel, and what all its launches have in common.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     kernel: Kernel,
     threads: u32,
     shared_bytes: usize,
 }
 
 impl Entry {
-    /// Queues it on so many blocks.
+    /// Queues the kernel on a grid of blocks.
     ///
     /// # Errors
     /// [`Error::Cuda`].
-    pub fn launch<A: KernelStruct>(&self, stream: &Stream, blocks: [usize; 2], args: &A) -> Result<()> {
+    pub(crate) fn launch<A: KernelStruct>(&self, stream: &Stream, blocks: [usize; 2], args: &A) -> Result<()> {
         self.launch_sized(stream, blocks, self.shared_bytes, args)
     }
 
-    /// The same with less shared memory, so that more blocks run at a time.
+    /// [`Entry::launch`] with less shared memory, so that more blocks run at a time.
     ///
     /// # Errors
     /// [`Error::Cuda`].
-    pub fn launch_sized<A: KernelStruct>(
+    pub(crate) fn launch_sized<A: KernelStruct>(
         &self,
         stream: &Stream,
         blocks: [usize; 2],
@@ -221,46 +236,46 @@ impl Entry {
     }
 }
 
-/// The kernels, loaded.
+/// The kernels, loaded on a device.
 #[derive(Debug)]
 pub struct Program {
     device: Device,
     variant: Variant,
-    /// Which samples a batch has.
-    pub draw: Entry,
-    /// A batch as dense float32.
-    pub inflate: Entry,
-    /// A batch as the first layer's weight gradient reads it.
-    pub inflate_input: Entry,
-    /// The first layer over time.
-    pub iaf_forward_cells: Entry,
-    /// A further layer over time.
-    pub iaf_forward: Entry,
-    /// Logits, loss, and the loss's gradient.
-    pub readout: Entry,
-    /// The readout's gradients, and the batch's score.
-    pub readout_gradient: Entry,
-    /// The last layer back through time.
-    pub iaf_backward_constant: Entry,
-    /// A layer before back through time.
-    pub iaf_backward: Entry,
-    /// The first layer's weights.
-    pub weight_gradient_cells: Entry,
-    /// The same, of an input that is dense.
-    pub weight_gradient_input: Entry,
-    /// A further layer's weights.
-    pub weight_gradient: Entry,
-    /// Adam.
-    pub update: Entry,
-    /// Weights in the layouts that products read.
-    pub pack: Entry,
+    /// Draws the samples of a batch.
+    pub(crate) draw: Entry,
+    /// Writes a batch as dense float32.
+    pub(crate) inflate: Entry,
+    /// Writes a batch as the first layer's weight gradient reads it.
+    pub(crate) inflate_input: Entry,
+    /// Runs the first layer forward in time.
+    pub(crate) iaf_forward_cells: Entry,
+    /// Runs another hidden layer forward in time.
+    pub(crate) iaf_forward: Entry,
+    /// Computes logits, losses and their gradient.
+    pub(crate) readout: Entry,
+    /// Computes the readout's gradients and the batch's score.
+    pub(crate) readout_gradient: Entry,
+    /// Runs the last hidden layer backward in time.
+    pub(crate) iaf_backward_constant: Entry,
+    /// Runs another hidden layer backward in time.
+    pub(crate) iaf_backward: Entry,
+    /// Computes the first layer's weight gradient from the cells of its input.
+    pub(crate) weight_gradient_cells: Entry,
+    /// Computes the first layer's weight gradient from its dense input.
+    pub(crate) weight_gradient_input: Entry,
+    /// Computes another layer's weight gradient.
+    pub(crate) weight_gradient: Entry,
+    /// Sums up the gradients and updates the parameters with Adam.
+    pub(crate) update: Entry,
+    /// Writes the weights in the layouts that products read.
+    pub(crate) pack: Entry,
 }
 
 impl Program {
-    /// Compiles, or takes from the cache on disk, and loads.
+    /// Compiles the kernels, or reads them from the cache on disk, and loads them.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] without NVRTC, [`Error::Cuda`].
+    /// [`Unavailable`](tonic_base::Error::Unavailable) without NVRTC, [`Error::Cuda`].
     pub fn new(device: &Device, form: Form, precision: MatmulPrecision) -> Result<Program> {
         let (variant, image) = Program::compile(device, form, precision)?;
         let module = device.load(&image)?;
@@ -268,47 +283,47 @@ impl Program {
             let kernel = module.kernel(name, shared_bytes)?;
             Ok::<Entry, Error>(Entry { kernel, threads: threads as u32, shared_bytes })
         };
-        let words = THREADS * size_of::<u32>();
+        let words = BLOCK_THREADS * size_of::<u32>();
         let gradient_stages = variant.gradient_stages();
         let input_bytes = variant.gradient_bytes(form.input_pieces(), gradient_stages);
         let forward_bytes = variant.forward_bytes(variant.stages(Variant::forward_bytes));
         let backward_bytes = variant.backward_bytes(variant.stages(Variant::backward_bytes));
         Ok(Program {
-            draw: entry("draw", THREADS, words)?,
-            inflate: entry("inflate", THREADS, INFLATE_BYTES)?,
-            inflate_input: entry("inflate_input", THREADS, INFLATE_BYTES)?,
-            iaf_forward_cells: entry("iaf_forward_cells", THREADS, CELLS_BYTES)?,
+            draw: entry("draw", BLOCK_THREADS, words)?,
+            inflate: entry("inflate", BLOCK_THREADS, INFLATE_BYTES)?,
+            inflate_input: entry("inflate_input", BLOCK_THREADS, INFLATE_BYTES)?,
+            iaf_forward_cells: entry("iaf_forward_cells", BLOCK_THREADS, CELLS_BYTES)?,
             iaf_forward: entry("iaf_forward", MULTIPLY_THREADS, forward_bytes)?,
-            readout: entry("readout", THREADS, 2 * words)?,
-            readout_gradient: entry("readout_gradient", THREADS, 3 * words)?,
-            iaf_backward_constant: entry("iaf_backward_constant", MULTIPLY_THREADS, 4 * PLANE)?,
+            readout: entry("readout", BLOCK_THREADS, 2 * words)?,
+            readout_gradient: entry("readout_gradient", BLOCK_THREADS, 3 * words)?,
+            iaf_backward_constant: entry("iaf_backward_constant", MULTIPLY_THREADS, 4 * PLANE_BYTES)?,
             iaf_backward: entry("iaf_backward", MULTIPLY_THREADS, backward_bytes)?,
             weight_gradient_cells: entry("weight_gradient_cells", MULTIPLY_THREADS, input_bytes)?,
             weight_gradient_input: entry("weight_gradient_input", MULTIPLY_THREADS, input_bytes)?,
             weight_gradient: entry("weight_gradient", MULTIPLY_THREADS, variant.gradient_bytes(1, gradient_stages))?,
-            update: entry("update", THREADS, 0)?,
-            pack: entry("pack", THREADS, 0)?,
+            update: entry("update", BLOCK_THREADS, 0)?,
+            pack: entry("pack", BLOCK_THREADS, 0)?,
             device: device.clone(),
             variant,
         })
     }
 
-    /// Compiles, unless the cache on disk has it.
+    /// Compiles the kernels unless the cache on disk has them.
     ///
     /// # Errors
-    /// Those of [`Program::new`].
-    pub fn compile(device: &Device, form: Form, precision: MatmulPrecision) -> Result<(Variant, Image)> {
+    /// Errors of [`Program::new`].
+    pub(crate) fn compile(device: &Device, form: Form, precision: MatmulPrecision) -> Result<(Variant, Image)> {
         let variant = Variant { form, precision, shared_memory: device.shared_memory_limit() };
         let (text, defines) = (Variant::text(), variant.defines());
-        Ok((variant, cached(&Source { text: &text, defines: &defines }, device)?))
+        Ok((variant, cached(&CudaSource { text: &text, defines: &defines }, device)?))
     }
 
-    /// The device that it is loaded on.
+    /// Device that the program is loaded on.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// How columns have to lie.
+    /// Form of the columns that the kernels read.
     pub fn form(&self) -> Form {
         self.variant.form
     }

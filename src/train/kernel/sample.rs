@@ -1,25 +1,27 @@
 //! One sample through all layers and back.
 //!
-//! Each layer runs over all steps of the sample, tile by tile, before the next: the tile's membrane state is in
-//! registers and its weights in L1. What passes from layer to layer is sparse ([`Activity`]), what is kept for
-//! backward is v. The readout is linear and its loss is of its sum over time, so it sees only the sum of the spikes,
-//! and its gradient is one row for all steps.
+//! Each layer runs over all steps of the sample, tile by tile, before the next layer: a tile's membrane potentials stay
+//! in registers and its weights in L1. Layers pass sparse activity ([`Activity`]) on; v is stored for the backward
+//! pass. The readout is linear and the loss takes its sum over time, so the readout needs only the sum of the spikes,
+//! and its gradient is the same at every step.
 
-use super::iaf::{self, Neuron};
-use super::isa::Isa;
-use super::linear::{self, Panels};
-use super::{Activity, KernelError, TILE, Tile};
-use crate::frames::SampleFrames;
+use tonic_shard::SampleFrames;
 
-/// A layer's weights as its kernels read them.
+use crate::error::KernelError;
+use crate::kernel::iaf::Neuron;
+use crate::kernel::isa::Isa;
+use crate::kernel::linear::Panels;
+use crate::kernel::{Activity, TILE_WIDTH, Tile, iaf, linear};
+
+/// Weights of a layer in the kernels' order.
 #[derive(Debug)]
 pub(crate) struct PackedLayer {
     pub(crate) forward: Panels,
-    /// For the input gradient, which the first layer does not need.
+    /// For the input gradient. The first layer needs none.
     pub(crate) transposed: Option<Panels>,
 }
 
-/// The network as the kernels read it: hidden layers, then the readout.
+/// Weights of the network in the kernels' order: hidden layers, then the readout.
 #[derive(Debug)]
 pub(crate) struct PackedNetwork {
     pub(crate) isa: Isa,
@@ -30,35 +32,35 @@ pub(crate) struct PackedNetwork {
     pub(crate) readout: PackedLayer,
 }
 
-/// Where one sample's pass leaves its state; used again for the next sample.
+/// State of a sample's forward and backward pass. The buffers are reused for the next sample.
 #[derive(Debug, Default)]
 pub(crate) struct SampleState {
     /// The input, then each hidden layer's spikes.
     activities: Vec<Activity>,
-    /// v of each hidden layer, `[tile][step]`.
+    /// Membrane potentials of each hidden layer, `[tile][step]`.
     potentials: Vec<Vec<Tile>>,
     fired: Vec<u32>,
-    /// The last layer's spikes summed over time, as one step.
+    /// The last hidden layer's spikes summed over time, as one step.
     totals: Activity,
     sums: Vec<f32>,
     /// `[tile][step]`
     lambda: Vec<Tile>,
     /// lambda of the layer above.
     above: Vec<Tile>,
-    /// An activity as a matrix, where it is dense.
+    /// A dense activity as a matrix.
     dense: Vec<Tile>,
 }
 
 impl SampleState {
-    /// Each hidden layer's spikes in the last pass.
+    /// Spikes of each hidden layer in the last pass.
     pub(crate) fn into_spikes(mut self) -> Vec<Activity> {
         self.activities.split_off(1)
     }
 }
 
 impl PackedNetwork {
-    /// Runs a sample for `steps` steps, or its own frames if it has more, and writes the readout's sum over time to
-    /// `logits`. `index` is the sample's place in the batch, for the error.
+    /// Runs a sample for `steps` steps, or for all its frames if it has more, and writes the readout's sum over time to
+    /// `logits`. `index` is the sample's number in the batch, for the error.
     pub(crate) fn forward(
         &self,
         state: &mut SampleState,
@@ -77,7 +79,7 @@ impl PackedNetwork {
             let (before, after) = state.activities.split_at_mut(layer + 1);
             let (before, panels) = (&before[layer], &packed.forward);
             let tiles = panels.tiles();
-            v.resize(tiles * stride, [0.0; TILE]);
+            v.resize(tiles * stride, [0.0; TILE_WIDTH]);
             if before.is_dense(panels.inputs()) {
                 before.write_dense(panels.inputs(), stride, &mut state.dense);
                 for (tile, x) in v.chunks_exact_mut(stride).enumerate() {
@@ -94,7 +96,7 @@ impl PackedNetwork {
 
         let width = self.readout.forward.inputs();
         state.totals.set_totals(&state.activities[self.hidden.len()], &mut state.sums, width);
-        for (tile, logits) in logits.chunks_mut(TILE).enumerate() {
+        for (tile, logits) in logits.chunks_mut(TILE_WIDTH).enumerate() {
             let (panel, bias) = self.readout.forward.tile(tile);
             let bias = bias.map(|b| b * steps as f32);
             let sums = linear::product(self.isa, panel, &bias, state.totals.step(0));
@@ -103,17 +105,14 @@ impl PackedNetwork {
         Ok(())
     }
 
-    /// Adds the gradients of all parameters, one [`Panels`] a layer, given the loss's `gradient` by the logits of the
-    /// sample that [`forward`](Self::forward) ran last.
+    /// Adds the gradients of all parameters, one [`Panels`] per layer. `gradient` is that of the loss by the logits of
+    /// the sample that [`forward`](Self::forward) ran last.
     pub(crate) fn backward(&self, state: &mut SampleState, gradient: &[f32], gradients: &mut [Panels]) {
         let steps = state.activities[0].steps();
         let stride = linear::stride(steps);
-        let (readout, hidden) = match gradients.split_last_mut() {
-            Some(split) => split,
-            None => return,
-        };
-        for (tile, gradient) in gradient.chunks(TILE).enumerate() {
-            let mut lambda = [0.0; TILE];
+        let Some((readout, hidden)) = gradients.split_last_mut() else { return };
+        for (tile, gradient) in gradient.chunks(TILE_WIDTH).enumerate() {
+            let mut lambda = [0.0; TILE_WIDTH];
             lambda[..gradient.len()].copy_from_slice(gradient);
             let (panel, bias) = readout.tile_mut(tile);
             linear::constant_gradient_tile(&state.totals, &lambda, steps, panel, bias);
@@ -124,7 +123,7 @@ impl PackedNetwork {
         for (layer, (packed, gradients)) in self.hidden.iter().zip(hidden).enumerate().rev() {
             let Some(transposed) = &above.transposed else { return };
             std::mem::swap(&mut state.lambda, &mut state.above);
-            state.lambda.resize(packed.forward.tiles() * stride, [0.0; TILE]);
+            state.lambda.resize(packed.forward.tiles() * stride, [0.0; TILE_WIDTH]);
             for (tile, lambda) in state.lambda.chunks_exact_mut(stride).enumerate() {
                 let v = &state.potentials[layer][tile * stride..][..steps];
                 let (panel, bias) = transposed.tile(tile);

@@ -1,16 +1,16 @@
-//! Sixteen float32 side by side, on each instruction set: what the kernels are written in.
+//! Vectors of sixteen float32 on each instruction set, in which the kernels are written.
 //!
-//! Left to itself the compiler turns loops over tiles into gathers and scatters on some machines (a matmul took 30 times
-//! as long with AVX-512 as with AVX2). Every operation here is rounded as the one of [`f32`] is, so that all give the
-//! same bits.
+//! From plain loops the compiler makes gathers and scatters for some machines (a matmul took 30 times as long with
+//! AVX-512 as with AVX2). Every operation is rounded as that of [`f32`], so that all instruction sets give the same
+//! bits.
 
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// Numbers that arithmetic is written for once: a float32, or sixteen.
-pub trait Real: Copy {
+/// A float32 or a vector of them, for arithmetic that is written once for both.
+pub(crate) trait Real: Copy {
     /// The same number in every lane.
     fn splat(x: f32) -> Self;
     /// self + other
@@ -27,25 +27,25 @@ pub trait Real: Copy {
     fn sqrt(self) -> Self;
     /// |self|
     fn abs(self) -> Self;
-    /// Without its fraction.
+    /// The integer part.
     fn trunc(self) -> Self;
-    /// `bound` where it is larger; NaN stays.
+    /// The larger of self and `bound`; NaN stays NaN.
     fn at_least(self, bound: Self) -> Self;
-    /// 0 where `x` is at most `bound`.
+    /// self, or 0 in lanes where `x` is at most `bound`.
     fn zero_at_most(self, x: Self, bound: Self) -> Self;
-    /// 2^n, of n + 1.5 * 2^23 for an integer n from -126 to 127.
+    /// 2^n for self = n + 1.5 * 2^23, with an integer n from -126 to 127.
     fn power_of_two(self) -> Self;
 }
 
-/// Sixteen float32.
-pub trait F32x16: Real {
-    /// Whether all sixteen are one register, of 32; else two, of 16.
+/// A vector of sixteen float32.
+pub(crate) trait F32x16: Real {
+    /// Whether a vector is one of 32 registers; else it is two of 16.
     const WIDE: bool;
-    /// From memory.
+    /// Loads from memory.
     fn load(from: &[f32; 16]) -> Self;
-    /// To memory.
+    /// Stores to memory.
     fn store(self, to: &mut [f32; 16]);
-    /// Bit i: lane i is not 0.
+    /// A mask: bit i is set if lane i is not 0.
     fn nonzero(self) -> u32;
 }
 
@@ -100,9 +100,9 @@ impl Real for f32 {
     }
 }
 
-/// For machines without either of the others.
+/// For machines with neither AVX2 nor AVX-512.
 #[derive(Clone, Copy)]
-pub struct Portable([f32; 16]);
+pub(crate) struct Portable([f32; 16]);
 
 impl Portable {
     #[inline(always)]
@@ -181,19 +181,19 @@ impl F32x16 for Portable {
 /// Two registers of 8.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
-pub struct Avx2(__m256, __m256);
+pub(crate) struct Avx2(__m256, __m256);
 
 /// One register of 16.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
-pub struct Avx512(__m512);
+pub(crate) struct Avx512(__m512);
 
-/// Calls intrinsics, on the vectors of their instruction set.
+/// Calls intrinsics on the vectors of an instruction set.
 #[cfg(target_arch = "x86_64")]
 macro_rules! intrinsics {
     ($calls:expr) => {{
-        // SAFETY: only functions compiled for AVX2 and FMA, or for AVX-512, have these vectors (see `isa`), and memory is
-        // arrays of 16.
+        // SAFETY: only functions compiled for AVX2 and FMA, or for AVX-512, have these vectors (see `isa`), and memory
+        // is arrays of 16.
         unsafe { $calls }
     }};
 }
@@ -242,7 +242,7 @@ impl Real for Avx2 {
     }
     #[inline(always)]
     fn at_least(self, bound: Avx2) -> Avx2 {
-        // Of NaN, and of equals, the second is taken.
+        // For NaN and for equals, the instruction returns the second operand.
         intrinsics!(Avx2(_mm256_max_ps(bound.0, self.0), _mm256_max_ps(bound.1, self.1)))
     }
     #[inline(always)]

@@ -1,6 +1,6 @@
-//! A recording's rows of variable length: references and heap collections that say something else.
+//! Fuzzes the reader of HDF5 rows of variable length with changed references and global heaps.
 //!
-//! What libhdf5 reads stays as it is (it is not what is tested here), and so do the events themselves.
+//! What libhdf5 reads is not changed, since it is not what is tested, and the events are not changed either.
 
 #![no_main]
 
@@ -8,17 +8,19 @@ use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use tonic_toolkit::prep::source::{hsd, synth};
-use tonic_toolkit::progress::{Progress, Verbosity};
+use tonic_toolkit::base::{Progress, Verbosity};
+use tonic_toolkit::prep::{COCHLEA, Layout, Recording, SourceOptions, synth};
 use tonic_toolkit_fuzz::DIR;
 
-/// A small recording, and the places of its references, collections' headers and objects' headers, of 16 bytes each.
+/// A small recording, and the offsets of its references and of the headers of heap collections and of their objects,
+/// which are 16 bytes each.
 static BASE: LazyLock<(Vec<u8>, Vec<usize>)> = LazyLock::new(|| {
     let path = DIR.join("base.h5");
-    synth::synth(&path, 4, 2, 1, &Progress::start(Verbosity::Quiet, "", 0, "")).unwrap();
+    synth(&path, 4, 2, 1, &Progress::start(Verbosity::Quiet, "", 0, "")).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-    let collections: Vec<usize> = (0..bytes.len() - 16).step_by(8).filter(|&at| bytes[at..].starts_with(b"GCOL\x01")).collect();
+    let collections: Vec<usize> =
+        (0..bytes.len() - 16).step_by(8).filter(|&at| bytes[at..].starts_with(b"GCOL\x01")).collect();
     let mut places = collections.clone();
     for &start in &collections {
         let end = start + number(start + 8) as usize;
@@ -46,9 +48,9 @@ struct Edit {
 #[derive(Arbitrary, Debug)]
 enum Value {
     Number(u64),
-    /// More or less than was there.
+    /// Added to the number that is there.
     Difference(i16),
-    /// What another place says.
+    /// The number at another place.
     Of(u8, u8),
 }
 
@@ -75,8 +77,10 @@ fuzz_target!(|changes: Changes| {
     }
     let path = DIR.join("changed.h5");
     std::fs::write(&path, &bytes).unwrap();
-    let Ok(recording) = hsd::Hsd::open(&path) else { return };
-    // libhdf5 has opened it whole; what it lacks now, it was cut under the open file.
+    let options = SourceOptions { layout: Some(Layout::Hsd), ..SourceOptions::default() };
+    let Ok(mut recordings) = Recording::open(&path, &options) else { return };
+    let recording = recordings.remove(0);
+    // libhdf5 has opened the whole file. Now it is cut while it is open.
     if let Some(cut) = changes.cut {
         let length = bytes.len() - usize::from(cut).min(bytes.len());
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length as u64).unwrap();
@@ -87,7 +91,7 @@ fuzz_target!(|changes: Changes| {
         assert_eq!(raw.samples() as u64, range.end - range.start);
         for i in 0..raw.samples() {
             assert!(raw.offsets[i] <= raw.offsets[i + 1]);
-            raw.admit(i, hsd::SENSOR);
+            raw.admit(i, COCHLEA);
         }
     }
 });

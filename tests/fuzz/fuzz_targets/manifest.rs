@@ -1,10 +1,9 @@
-//! A manifest's bytes, its checksum and its recipe's id made right before reading.
+//! Fuzzes the manifest reader. The checksum and the recipe id are corrected before reading.
 
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-use tonic_toolkit::shard::Manifest;
-use tonic_toolkit::shard::manifest::FILE_NAME;
+use tonic_toolkit::shard::{MANIFEST_FILE, Manifest};
 use tonic_toolkit_fuzz::{DIR, SETS, seal};
 
 fuzz_target!(|data: &[u8]| {
@@ -15,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(description.shards(), manifest.shards.len() as u64);
     assert!(description.chunks() >= description.shards());
     assert_eq!(usize::from(description.layout().extras), description.extras.len());
-    // Whatever was read can be written, and is read as the same.
+    // Written and read again, it is the same.
     manifest.publish(&DIR).unwrap();
     assert_eq!(Manifest::read(&DIR).unwrap(), manifest);
 });

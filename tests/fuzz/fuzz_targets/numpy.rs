@@ -1,17 +1,15 @@
-//! NumPy arrays and archives of them, cut into samples in some way.
+//! Fuzzes the readers of NumPy arrays and archives, with different cuts into samples.
 
 #![no_main]
 
 use std::io::Write;
 
 use libfuzzer_sys::fuzz_target;
-use tonic_toolkit::prep::events::SensorSize;
-use tonic_toolkit::prep::source::options::Cut;
-use tonic_toolkit::prep::source::{Layout, Recording, SourceOptions};
+use tonic_toolkit::prep::{Cut, Layout, Recording, SensorSize, SourceOptions};
 use tonic_toolkit_fuzz::DIR;
 
 const SENSOR: SensorSize = SensorSize { width: 40, height: 30, polarities: 2 };
-/// Samples that are not all read each time.
+/// The most samples that are read of a recording.
 const SAMPLES: u64 = 64;
 
 fuzz_target!(|data: &[u8]| {
@@ -49,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// An archive of what lies between the marks.
+/// An archive whose files begin at each NumPy magic number in `bytes`.
 fn archive(bytes: &[u8]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);

@@ -1,14 +1,12 @@
-//! A recipe's text, and what it does to events where it is a recipe.
+//! Fuzzes the recipe parser, and applies valid recipes to events.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tonic_toolkit::prep::events::{Events, SensorSize};
-use tonic_toolkit::prep::framing::Framer;
-use tonic_toolkit::prep::transform::Recipe;
+use tonic_toolkit::prep::{Events, Framer, Recipe, SensorSize};
 use tonic_toolkit::shard::Ledger;
 
-/// Frames and cells that are too many to try each time.
+/// Recipes with more frames or cells are not applied, to save time.
 const FRAMES: u64 = 1 << 12;
 const CELLS: u64 = 1 << 20;
 
@@ -25,7 +23,8 @@ fuzz_target!(|text: &str| {
     let after = recipe.sensor_after(sensor);
     let shape = recipe.frames.shape(after);
     assert!(shape.is_valid(), "{toml}");
-    if recipe.frame_limit(sensor).is_some_and(|n| n > FRAMES) || shape.cells().max(after.frame_shape().cells()) > CELLS {
+    if recipe.frame_limit(sensor).is_some_and(|n| n > FRAMES) || shape.cells().max(after.frame_shape().cells()) > CELLS
+    {
         return;
     }
     let n = 40;

@@ -1,15 +1,14 @@
-//! A shard's bytes: head, index, zstd frames and what they decode to.
+//! Fuzzes the shard reader: head, index, zstd frames and the decoded content.
 //!
-//! Half of the mutations change the file, half what a chunk decodes to, which is compressed again. Before reading, all
-//! checksums are made right.
+//! Half of the mutations change the file, half the decoded content of a chunk, which is compressed again. All checksums
+//! are corrected before reading.
 
 #![no_main]
 
 use std::path::Path;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-use tonic_toolkit::shard::codec::{Chunk, ChunkName, Decoder, check_chunk};
-use tonic_toolkit::shard::layout::{ShardHead, aligned, chunk_checksum};
+use tonic_toolkit::shard::{Chunk, ChunkName, Decoder, ShardHead, aligned, check_chunk, chunk_checksum};
 use tonic_toolkit_fuzz::{SETS, assert_sound, seal};
 
 const PATH: &str = "00000.shard";
@@ -18,7 +17,10 @@ fuzz_target!(|data: &[u8]| {
     let mut bytes = data.to_vec();
     seal::shard(&mut bytes);
     let Ok(head) = ShardHead::read(Path::new(PATH), &bytes) else { return };
-    assert!(head.to_bytes() == bytes[..ShardHead::bytes(head.chunks.len()) as usize], "a head is written as it was read");
+    assert!(
+        head.to_bytes() == bytes[..ShardHead::bytes(head.chunks.len()) as usize],
+        "a head is written as it was read"
+    );
     let mut chunk = Chunk::new(head.layout.widths, head.layout.extras.into());
     let mut decoder = Decoder::new();
     for (k, record) in head.chunks.iter().enumerate() {
@@ -47,7 +49,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     }
 });
 
-/// The shard with another content of one of its chunks.
+/// The shard with the content of one chunk mutated.
 fn with_other_body(bytes: &[u8], seed: u32) -> Option<Vec<u8>> {
     let mut bytes = bytes.to_vec();
     seal::shard(&mut bytes);

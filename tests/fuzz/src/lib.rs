@@ -1,4 +1,4 @@
-//! What the fuzz targets share: small whole sets to begin with, checksums made right again, and what a reader may rely on.
+//! Shared by the fuzz targets: small sets to start from, and assertions on decoded chunks.
 
 #[path = "../../prep/made.rs"]
 pub mod made;
@@ -9,13 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use made::Set;
-use tonic_toolkit::frames::Width;
-use tonic_toolkit::shard::codec::Chunk;
+use tonic_toolkit::shard::{Chunk, Width};
 
-/// A set's files: names and bytes, sorted, the shards before the manifest.
+/// The files of a set: names and bytes, sorted by name, so that shards come before the manifest.
 pub type Files = Vec<(String, Vec<u8>)>;
 
-/// Small sets of every width, made here, and the frozen one of version 2.
+/// Small sets of every width of counts, and the frozen set of format version 2.
 pub static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
     let sample = |seed: u32, cells: u32, largest: f64| {
         let frame = |t: u32| {
@@ -58,7 +57,7 @@ fn files(dir: &Path) -> Files {
     files
 }
 
-/// A directory of this process in memory, for inputs that must be files.
+/// A directory of this process, in memory if there is `/dev/shm`, for inputs that have to be files.
 pub static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
     let memory = Path::new("/dev/shm");
     let parent = if memory.is_dir() { memory.into() } else { std::env::temp_dir() };
@@ -67,7 +66,7 @@ pub static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
     dir
 });
 
-/// Asserts all that readers of a decoded chunk rely on without looking again.
+/// Asserts what callers of the decoder assume without a check.
 pub fn assert_sound(chunk: &Chunk, cells: u64) {
     let samples = chunk.len();
     let table = &chunk.table;

@@ -1,4 +1,4 @@
-//! Where the references of a dataset of variable-length rows lie, and what they say.
+//! Finds and decodes the heap references of a dataset of variable-length rows.
 
 use std::io::Read;
 use std::ops::Range;
@@ -6,28 +6,29 @@ use std::path::Path;
 
 use flate2::read::ZlibDecoder;
 use hdf5::Dataset;
-use hdf5::dataset::{ChunkInfo, Layout};
+use hdf5::dataset::{ChunkInfo, Layout as StorageLayout};
 use hdf5::filters::Filter;
 use hdf5::plist::dataset_create::FillValue;
 
-use super::window::SharedFile;
 use crate::error::{Error, Result};
+use crate::source::heap::window::SharedFile;
 
-/// The most bytes of a compressed chunk of references that are unpacked here.
+/// Maximum unpacked size of a compressed chunk of references, in bytes. libhdf5 reads files with larger chunks.
 const LARGEST_PACKED: u64 = 64 << 20;
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
-/// What the file's first record says that everything else is written in.
+/// The file's superblock: its position, and the widths of addresses and lengths.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Superblock {
-    /// Where it lies: what addresses are counted from.
+    /// Its offset in the file, in bytes. Addresses count from here.
     pub(super) base: u64,
     offsets: usize,
     lengths: usize,
 }
 
 impl Superblock {
-    /// Looks where the format allows it: at 0, 512, 1024, 2048 and so on.
+    /// Looks for the superblock at the offsets that the format allows: 0, 512, 1024, 2048 and so on. Returns `None` if
+    /// there is none, or one of an unknown version.
     pub(super) fn find(file: &SharedFile) -> Result<Option<Superblock>> {
         let mut base = 0;
         let mut head = [0; 16];
@@ -47,12 +48,12 @@ impl Superblock {
         Ok(None)
     }
 
-    /// The length at the beginning of `bytes`.
+    /// Decodes the length at the beginning of `bytes`.
     pub(super) fn length(self, bytes: &[u8]) -> u64 {
         little(&bytes[..self.lengths])
     }
 
-    /// Bytes of a reference.
+    /// Size of a reference, in bytes.
     fn reference(self) -> usize {
         4 + self.offsets + 4
     }
@@ -62,7 +63,8 @@ fn little(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
-/// A row: elements, and where they are. Address 0 is a row without any.
+/// A reference to one row: its number of elements, the address of its heap collection, and the object's number there.
+/// Address 0 means an empty row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reference {
     pub(super) length: u32,
@@ -70,17 +72,18 @@ pub(super) struct Reference {
     pub(super) object: u32,
 }
 
-/// The references of all rows.
+/// The references of all rows of a dataset.
 #[derive(Debug)]
 pub(super) enum References {
-    /// In the file, in pieces of so many rows. A piece that was never written has none: its rows are empty.
+    /// Uncompressed in the file, in chunks of `piece_rows` rows at these addresses. `None` is a chunk that was never
+    /// written: its rows are empty.
     InFile { piece_rows: u64, pieces: Vec<Option<u64>> },
-    /// They were compressed.
+    /// Compressed in the file. These are the unpacked bytes.
     InMemory(Vec<u8>),
 }
 
 impl References {
-    /// Asks libhdf5 where the references are; `None` if they cannot be read without it.
+    /// Asks libhdf5 where the references are. Returns `None` if only libhdf5 can read them.
     pub(super) fn find(
         path: &Path,
         name: &str,
@@ -97,12 +100,14 @@ impl References {
             reason: format!("expected references within the file's {} bytes, got some at {at}", file.len()),
         };
         match (dataset.layout(), dataset.chunk().as_deref()) {
-            (Layout::Contiguous, _) => match dataset.offset() {
+            (StorageLayout::Contiguous, _) => match dataset.offset() {
                 Some(at) if outside(at, rows.saturating_mul(size)) => Err(beyond(0, at)),
                 Some(at) => Ok(Some(References::InFile { piece_rows: rows.max(1), pieces: vec![Some(at)] })),
                 None => Ok(None),
             },
-            (Layout::Chunked, Some(&[piece_rows])) if settings.fill_value_defined() != FillValue::UserDefined => {
+            (StorageLayout::Chunked, Some(&[piece_rows]))
+                if settings.fill_value_defined() != FillValue::UserDefined =>
+            {
                 let piece_rows = piece_rows as u64;
                 let mut chunks = vec![None; rows.div_ceil(piece_rows) as usize];
                 let visited = dataset.chunks_visit(|chunk| {
@@ -136,7 +141,7 @@ impl References {
         }
     }
 
-    /// The references of consecutive rows.
+    /// Reads the references of consecutive rows.
     pub(super) fn read(
         &self,
         file: &SharedFile,
@@ -169,8 +174,8 @@ impl References {
     }
 }
 
-/// Reads all chunks of compressed references, of `chunk_bytes` each and `bytes` together; `None` where a filter is
-/// unknown or refuses.
+/// Reads and unpacks all chunks of compressed references. Each chunk unpacks to `chunk_bytes`, the dataset to `bytes`,
+/// and a reference has `size` bytes. Returns `None` if a filter is unknown or fails.
 fn unpack_all(
     file: &SharedFile,
     filters: &[Filter],
@@ -209,7 +214,8 @@ fn unpack_all(
     Ok(Some(References::InMemory(all)))
 }
 
-/// Undoes HDF5's shuffle: first all first bytes of elements of `size`, then all second ones, and so on.
+/// Undoes HDF5's shuffle filter, which stores the first byte of every element, then every second byte, and so on.
+/// `size` is the size of an element in bytes.
 fn unshuffled(bytes: &[u8], size: usize) -> Vec<u8> {
     let n = bytes.len() / size;
     let mut out = Vec::with_capacity(bytes.len());

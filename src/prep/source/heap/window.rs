@@ -1,19 +1,20 @@
-//! Reading a file here and there from many threads, in pieces large enough for the system and small enough for a cache.
+//! Reads parts of a file from many threads, in blocks large enough for few system calls and small enough for a CPU
+//! cache.
 
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{BaseFault, Error, Result};
 
-/// Bytes that a window holds at most.
+/// Maximum bytes that a window holds.
 const WINDOW: usize = 256 << 10;
-/// Bytes that are read at least, where there are so many ...
+/// Minimum bytes per read, unless the file ends earlier.
 const LEAST: u64 = 4 << 10;
-/// ... and that are rather read than skipped.
+/// The largest gap between two wanted ranges that is read rather than skipped, in bytes.
 const GAP: u64 = 8 << 10;
 
-/// A file that any thread reads anywhere.
+/// A file that many threads can read at any offset.
 #[derive(Debug)]
 pub(super) struct SharedFile {
     path: PathBuf,
@@ -33,12 +34,12 @@ impl SharedFile {
         Ok(SharedFile { path: path.into(), file, len })
     }
 
-    /// How long it was when it was opened.
+    /// Length of the file in bytes when it was opened.
     pub(super) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Fills `bytes` with what is at `at`.
+    /// Fills `bytes` from offset `at`.
     pub(super) fn read(&self, at: u64, bytes: &mut [u8]) -> Result<()> {
         self.read_exactly(at, bytes).map_err(Error::io(&self.path, "read the recording"))
     }
@@ -57,13 +58,13 @@ impl SharedFile {
     }
 }
 
-/// A piece of a file that moves along it.
+/// A buffer that holds one range of a file and moves forward through it.
 pub(super) struct Window<'a> {
     file: &'a SharedFile,
     bytes: Vec<u8>,
-    /// What part of the file is in `bytes`.
+    /// The range of the file that `bytes` holds.
     holds: Range<u64>,
-    /// How far to read when the window moves.
+    /// End of the range to read when the window moves next.
     until: u64,
 }
 
@@ -72,7 +73,7 @@ impl<'a> Window<'a> {
         Window { file, bytes: vec![0; WINDOW], holds: 0..0, until: 0 }
     }
 
-    /// Says which parts of the file will be asked for, in order: near ones are read at once.
+    /// Announces the ranges of the file that will be read, in order. Ranges close together are read at once.
     pub(super) fn plan(&mut self, mut extents: impl Iterator<Item = Range<u64>>) {
         let Some(first) = extents.next() else { return };
         if self.holds.start <= first.start && first.end <= self.holds.end {
@@ -85,7 +86,7 @@ impl<'a> Window<'a> {
         self.until = extents.try_fold(first.end, near).unwrap_or_else(|end| end);
     }
 
-    /// `len` bytes at `at`, of which there must be so many in the file; at most a window.
+    /// Returns the `len` bytes at offset `at`. `len` is at most [`WINDOW`], and the file must contain the range.
     pub(super) fn get(&mut self, at: u64, len: usize) -> Result<&[u8]> {
         if at < self.holds.start || self.holds.end < at + len as u64 {
             let least = at + LEAST.max(len as u64);
@@ -98,7 +99,8 @@ impl<'a> Window<'a> {
         Ok(&self.bytes[first..first + len])
     }
 
-    /// Hands out `size` bytes at `at`, in order, in pieces of whole elements, each with the number of its first one.
+    /// Calls `piece` for consecutive pieces of the `size` bytes at offset `at`. Each piece has whole elements of
+    /// `element` bytes, and is passed with the index of its first element.
     pub(super) fn copy(
         &mut self,
         at: u64,
@@ -108,7 +110,7 @@ impl<'a> Window<'a> {
     ) -> Result<()> {
         let mut done = 0;
         while done < size {
-            // Of a row that is larger than the window, what is in it already, and then a window at a time.
+            // For a row larger than the window: first use the bytes in the window, then read a window at a time.
             let here = self.holds.end.saturating_sub(at + done) as usize / element * element;
             let len = if here == 0 { WINDOW } else { here }.min((size - done) as usize);
             piece(done as usize / element, self.get(at + done, len)?);

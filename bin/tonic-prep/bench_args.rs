@@ -1,0 +1,59 @@
+//! The arguments of `tonic-prep bench`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tonic_prep::{Conversion, LEVEL};
+use tonic_shard::Existing;
+
+use crate::recipe_args::RecipeArgs;
+use crate::source_args::SourceArgs;
+use crate::write_args::{threads, verbosity};
+
+/// What to measure.
+#[derive(Args)]
+pub(crate) struct BenchArgs {
+    /// The recordings: files, or folders with a folder a class
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// Measure on the first N samples
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(1..))]
+    samples: u64,
+    /// Samples a batch
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) batch_size: u32,
+    /// Threads to measure beside one; all cores if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Count events outside the sensor instead of refusing them
+    #[arg(long)]
+    lenient: bool,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl BenchArgs {
+    /// A conversion of the first samples; the benchmark only makes its frames.
+    pub(crate) fn conversion(self, quiet: bool) -> anyhow::Result<Conversion> {
+        Ok(Conversion {
+            inputs: self.files,
+            source: self.source.options()?,
+            output: PathBuf::new(),
+            recipe: self.recipe.choice()?,
+            limit: Some(self.samples),
+            part: None,
+            threads: threads(self.threads),
+            level: LEVEL,
+            chunk_samples: None,
+            shard_bytes: 1,
+            existing: Existing::Refuse,
+            lenient: self.lenient,
+            verbosity: verbosity(quiet || self.json),
+        })
+    }
+}

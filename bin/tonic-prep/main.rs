@@ -1,0 +1,189 @@
+//! `tonic-prep`: converts event recordings into shard sets, and works with finished sets.
+//!
+//! Each command parses its arguments, makes one library call and prints the result.
+
+mod advice;
+mod bench_args;
+mod cli;
+mod convert_args;
+#[path = "../errors.rs"]
+mod errors;
+mod recipe_args;
+mod source_args;
+mod subset_args;
+mod write_args;
+
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use serde_json::Value;
+use tonic_base::{Progress, interrupt};
+use tonic_prep::Error as PrepError;
+use tonic_prep::{Job, bench, catalogue, convert, synth};
+use tonic_sets::Error as SetsError;
+use tonic_sets::{
+    Donor, Filter, Sample, Split, class_number, diff, export_npy, holds_set, info, list, merge, repair, repair_from,
+    stats, subset,
+};
+use tonic_shard::verify::verify_dir;
+use tonic_shard::{Error as ShardError, ShardSet};
+
+use crate::cli::{Cli, Command};
+use crate::errors::{Cause, Typed};
+use crate::subset_args::SubsetArgs;
+use crate::write_args::{threads, verbosity};
+
+/// Exit code for a bad recording or recipe.
+const BAD_RECORDING: u8 = 3;
+
+fn main() -> ExitCode {
+    let (cli, typed): (Cli, Typed) = Typed::parse();
+    // Only commands that write sets stop at a safe point. The others may end at any time: files are renamed into place.
+    let ready = match cli.command {
+        Command::Convert(_) | Command::Merge { .. } | Command::Subset(_) | Command::Repair { .. } => {
+            interrupt::install().context("cannot listen for Ctrl-C")
+        }
+        _ => Ok(()),
+    };
+    match ready.and_then(|()| run(cli.command, cli.quiet)) {
+        Ok(code) => code,
+        Err(e) => errors::report(&typed, &e, exit_code, |cause| advice::prep_advice(cause).map(String::from)),
+    }
+}
+
+fn run(command: Command, quiet: bool) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    match command {
+        Command::Convert(args) => {
+            let (json, dry_run) = (args.json, args.dry_run);
+            let conversion = args.conversion(quiet)?;
+            if dry_run {
+                let job = Job::open(&conversion)?;
+                let estimate = job.estimate()?;
+                say(&mut out, json, || estimate.json(&job), || estimate.text(&job))?;
+            } else {
+                let converted = convert(&conversion)?;
+                say(&mut out, json, || converted.json(), || info::line(&converted.manifest))?;
+            }
+        }
+        Command::Bench(args) => {
+            let (json, batch_size) = (args.json, args.batch_size as usize);
+            let measured = bench(&args.conversion(quiet)?, batch_size)?;
+            say(&mut out, json, || measured.json(), || measured.text())?;
+        }
+        Command::Info { dir, json } => {
+            let set = ShardSet::open(&dir)?;
+            say(&mut out, json, || info::json(&set), || info::text(&set))?;
+        }
+        Command::Verify { dir, quick, json } => {
+            let start = |samples| Progress::start(verbosity(quiet || json), "verify", samples, "samples");
+            let faults = verify_dir(&dir, (!quick).then_some(&start));
+            let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            let what = if quick { "manifest, sizes and indexes are" } else { "every chunk is" };
+            if json || faults.is_empty() {
+                let value = || serde_json::json!({"whole": said.is_empty(), "quick": quick, "faults": said});
+                say(&mut out, json, value, || format!("{}: complete, {what} whole", dir.display()))?;
+            }
+            refuse(faults)?;
+        }
+        Command::Show { dir, sample, png } => {
+            let set = ShardSet::open(&dir)?;
+            let shown = Sample::open(&set, sample)?;
+            match png {
+                Some(path) => {
+                    shown.picture()?.write_png(&path)?;
+                    writeln!(out, "{} -> {}", shown.title(), path.display())?;
+                }
+                None => writeln!(out, "{}\n{}", shown.title(), shown.braille())?,
+            }
+        }
+        Command::Export { dir, npy, samples, overwrite } => {
+            let set = ShardSet::open(&dir)?;
+            export_npy(&set, &npy, samples.of(&set), overwrite, verbosity(quiet))?;
+        }
+        Command::Ls { dir, samples, class, shards, json } => {
+            let set = ShardSet::open(&dir)?;
+            let class = class.map(|class| class_number(&set, &class)).transpose()?;
+            if shards {
+                list::shards(&set, json, &mut out)?;
+            } else {
+                list::samples(&set, samples.of(&set), class, json, &mut out)?;
+            }
+        }
+        Command::Cat { dir, sample, json } => {
+            let set = ShardSet::open(&dir)?;
+            let shown = Sample::open(&set, sample)?;
+            if json { shown.write_json(&mut out)? } else { shown.write_tsv(&mut out)? }
+        }
+        Command::Diff { a, b, list, json } => {
+            let (a, b) = (ShardSet::open(&a)?, ShardSet::open(&b)?);
+            let difference = diff(&a, &b, list, threads(None), verbosity(quiet || json))?;
+            say(&mut out, json, || difference.json(), || difference.text())?;
+            return Ok(if difference.is_none() { ExitCode::SUCCESS } else { ExitCode::from(errors::BAD_SET) });
+        }
+        Command::Stats { dir, png, json } => {
+            let set = ShardSet::open(&dir)?;
+            let found = stats(&set, verbosity(quiet || json))?;
+            if let Some(png) = png {
+                found.page(&format!("{}: {}", dir.display(), info::line(set.manifest())))?.write_png(&png)?;
+            }
+            say(&mut out, json, || found.json(), || found.text())?;
+        }
+        Command::Subset(args) => {
+            let SubsetArgs { samples, classes, conditions, renumber, .. } = args;
+            let filter = Filter { samples, classes, conditions, renumber };
+            let split = (!args.split.is_empty()).then(|| Split::new(args.split, args.into, args.seed)).transpose()?;
+            let split = split.map(|split| split.keeping(args.split_by, args.stratify));
+            for (path, manifest) in subset(&args.dir, &filter, split.as_ref(), &args.write.output(args.out, quiet))? {
+                writeln!(out, "{}: {}", path.display(), info::line(&manifest))?;
+            }
+        }
+        Command::Repair { dir, from, source, json } => {
+            let verbosity = verbosity(quiet || json);
+            let repaired = match &from[..] {
+                [copy] if holds_set(copy) => repair(&dir, Donor::Copy(copy), verbosity)?,
+                recordings => repair_from(&dir, recordings, &source.options()?, verbosity)?,
+            };
+            say(&mut out, json, || repaired.json(), || repaired.text())?;
+            refuse(repaired.faults)?;
+        }
+        Command::Merge { out: path, sets, chunk_samples, write } => {
+            let manifest = merge(&sets, &write.output(path, quiet), chunk_samples)?;
+            writeln!(out, "{}", info::line(&manifest))?;
+        }
+        Command::Transforms { json } => say(&mut out, json, || catalogue().json(), || catalogue().text())?,
+        Command::Synth { output, samples, classes, seed } => {
+            let progress = Progress::start(verbosity(quiet), "synth", samples, "samples");
+            synth(&output, samples, classes, seed, &progress)?;
+            progress.finish();
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Exit code of an error of recordings or of the tools for sets.
+fn exit_code(cause: &Cause) -> Option<u8> {
+    match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(PrepError::Base(_) | PrepError::Shard(_)), _) => None,
+        (Some(_), _) => Some(BAD_RECORDING),
+        (_, Some(SetsError::MissingParts { .. })) => Some(errors::BAD_SET),
+        _ => None,
+    }
+}
+
+/// Prints a result: as one JSON object, or as text.
+fn say(out: &mut impl Write, json: bool, value: impl Fn() -> Value, text: impl Fn() -> String) -> anyhow::Result<()> {
+    let text = if json { value().to_string() } else { text() };
+    writeln!(out, "{}", text.trim_end())?;
+    Ok(out.flush()?)
+}
+
+/// Prints all errors but the first on stderr, and returns the first.
+fn refuse(faults: Vec<ShardError>) -> anyhow::Result<()> {
+    let mut faults = faults.into_iter();
+    let Some(first) = faults.next() else { return Ok(()) };
+    faults.for_each(|fault| eprintln!("tonic-prep: error: {fault}"));
+    Err(first.into())
+}

@@ -1,0 +1,150 @@
+//! The arguments of `tonic-train bench`: what is measured, on what.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use tonic_base::Verbosity;
+use tonic_report::{chart, figures, png_path, table};
+use tonic_shard::ShardSet;
+use tonic_train::bench::{SetBench, SetMeasured, StepBench, StepMeasured, bench_random, bench_set};
+use tonic_train::feed::RandomFrames;
+
+use crate::device_args::DeviceArgs;
+use crate::values::{EngineArg, Hidden, batch_size, hidden, use_threads};
+
+/// What to measure.
+#[derive(Args)]
+pub(crate) struct BenchArgs {
+    /// The shard set
+    #[arg(long, value_name = "DIR", required_unless_present = "random")]
+    data: Option<PathBuf>,
+    /// No set: random frames made in memory, of the size and density below, and training steps alone
+    #[arg(long, conflicts_with = "data")]
+    random: bool,
+    /// Samples a batch
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = batch_size)]
+    batch_size: usize,
+    /// Training steps to time
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    steps: u32,
+    /// Neurons of each of the three hidden layers, or of each layer: 256,128
+    #[arg(long, value_name = "N[,N...]", default_value = "128", value_parser = hidden)]
+    hidden: Hidden,
+    /// Multiplies the initial hidden weights: with more, neurons spike more densely
+    #[arg(long, value_name = "G", default_value_t = 1.0, value_parser = gain)]
+    gain: f32,
+    /// What computes a step
+    #[arg(long, value_enum, default_value_t)]
+    engine: EngineArg,
+    /// Frames a sample
+    #[arg(long, value_name = "T", default_value_t = 250, conflicts_with = "data", help_heading = "Random frames",
+          value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    time_steps: u32,
+    /// Cells of a frame
+    #[arg(long, value_name = "C", default_value_t = 100, conflicts_with = "data", help_heading = "Random frames",
+          value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    channels: u32,
+    /// Classes of the readout
+    #[arg(long, value_name = "K", default_value_t = 35, conflicts_with = "data", help_heading = "Random frames",
+          value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
+    classes: u32,
+    /// Share of the cells that are occupied, 0 to 1
+    #[arg(long, value_name = "D", default_value_t = 0.12, conflicts_with = "data", help_heading = "Random frames",
+          value_parser = density)]
+    density: f64,
+    /// Epochs to time of each way to keep the set, loading alone and with training; medians count. Loading has one
+    /// more, which warms up. An epoch of training takes as long as one of fit
+    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "random", help_heading = "Of a set",
+          value_parser = clap::value_parser!(u64).range(1..=1000))]
+    epochs: u64,
+    /// Strategies measured elsewhere, to stand above ours in table and chart: what `tonic-prep bench --json` wrote
+    #[arg(long, value_name = "FILE.json", conflicts_with = "random", help_heading = "Of a set")]
+    beside: Option<PathBuf>,
+    /// Draw a chart of all strategies too
+    #[arg(long, value_name = "FILE.png", conflicts_with = "random", help_heading = "Of a set", value_parser = png_path)]
+    png: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Worker threads; all cores if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// No progress
+    #[arg(long, short)]
+    quiet: bool,
+    /// One JSON object on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the benchmark and prints the result.
+pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
+    use_threads(args.threads)?;
+    let engine = args.engine.into();
+    let resolved = args.device.resolve(engine)?;
+    let what = StepBench {
+        batch_size: args.batch_size,
+        steps: args.steps as usize,
+        hidden: args.hidden.0,
+        gain: args.gain,
+        engine,
+        device: resolved.device,
+        matmul_precision: args.device.matmul_precision,
+    };
+    let (json, text) = match args.data {
+        Some(data) => {
+            let verbosity = if args.quiet || args.json { Verbosity::Quiet } else { Verbosity::Normal };
+            let bench = SetBench { step: what, epochs: args.epochs, beside: args.beside, verbosity };
+            let measured = bench_set(|| Ok(ShardSet::open(&data)?), &bench)?;
+            if let Some(png) = args.png {
+                chart(&title(&measured), &measured.strategies)?.write_png(&png)?;
+            }
+            let text = format!("{}\n{}", table(&measured.strategies), step_text(&measured.step));
+            (serde_json::to_string(&measured)?, text)
+        }
+        None => {
+            let (time_steps, channels) = (args.time_steps as usize, args.channels);
+            let random = RandomFrames { time_steps, channels, classes: args.classes, density: args.density };
+            let measured = bench_random(&random, &what)?;
+            (serde_json::to_string(&measured)?, step_text(&measured))
+        }
+    };
+    let mut out = std::io::stdout().lock();
+    Ok(writeln!(out, "{}", if args.json { &json } else { &text })?)
+}
+
+fn title(measured: &SetMeasured) -> String {
+    let StepMeasured { batch_size, steps, threads, .. } = measured.step;
+    let samples = figures(measured.samples as f64);
+    format!("Feeding a network: {samples} samples of {steps} steps, batches of {batch_size}, {threads} threads")
+}
+
+fn step_text(step: &StepMeasured) -> String {
+    let StepMeasured { step_seconds, step_seconds_min, samples_per_second, .. } = step;
+    let hidden: Vec<String> = step.hidden.iter().map(ToString::to_string).collect();
+    let spikes = step
+        .spike_density
+        .map_or(String::new(), |share| format!(", hidden neurons spike in {:.1}% of the steps", share * 100.0));
+    format!(
+        "training step    {:>9.2} ms (fastest {:.2}), {samples_per_second:.0} samples/s on {}\n\
+         batch {}, {} steps, hidden {}, {:.1}% of the input's cells occupied{spikes}",
+        step_seconds * 1e3,
+        step_seconds_min * 1e3,
+        if step.device == "cpu" { format!("{} threads", step.threads) } else { step.device.clone() },
+        step.batch_size,
+        step.steps,
+        hidden.join(","),
+        step.density * 100.0,
+    )
+}
+
+fn gain(text: &str) -> Result<f32, String> {
+    text.parse()
+        .ok()
+        .filter(|gain: &f32| *gain > 0.0 && gain.is_finite())
+        .ok_or_else(|| "expected a positive number".into())
+}
+
+fn density(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|density| (0.0..=1.0).contains(density)).ok_or_else(|| "expected 0 to 1".into())
+}

@@ -1,0 +1,160 @@
+//! The arguments of `tonic-train`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tonic_loader::CacheChoice;
+
+use crate::bench_args::BenchArgs;
+use crate::device_args::DeviceArgs;
+use crate::values::{EngineArg, Hidden, batch_size, hidden};
+
+/// Trains integrate-and-fire networks from the shards that tonic-prep makes.
+///
+/// Exit codes: 0 done, 1 the system refused (no such file, no permission, disk or GPU full) or a check failed, 2 usage,
+/// 4 a damaged, incomplete or mismatched set or run, 5 training diverged, 130 interrupted (saved: go on with --resume).
+///
+/// The environment variable TONIC_ISA (portable, avx2, avx512) chooses the kernels' instruction set; the best that the
+/// machine has if not set. The result does not depend on it.
+#[derive(Parser)]
+#[command(version, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Train a network: Linear-IAF, three times, and a Linear readout summed over time
+    #[command(after_help = "Examples:
+  tonic-train fit --train shards/train --valid shards/valid --test shards/test -o runs/first --epochs 24
+  tonic-train fit --train shards/train -o runs/fast --device cuda:0 --matmul-precision high
+  tonic-train fit --train shards/train -o runs/wide --hidden 512,256 --lr 5e-4 --batch-size 64 --cache stream
+  tonic-train fit --train shards/train -o runs/wide --hidden 512,256 --batch-size 64 --resume --epochs 40 --lr 1e-4")]
+    Fit(FitArgs),
+    /// Evaluate a trained network: accuracy, loss, each class, confusion matrix
+    #[command(after_help = "Examples:
+  tonic-train eval --model runs/first --data shards/test
+  tonic-train eval --model runs/first --data shards/test --best --json | jq .accuracy")]
+    Eval {
+        /// The run folder
+        #[arg(long, value_name = "RUN")]
+        model: PathBuf,
+        /// The shard set
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// The network of the best epoch on the validation set, not of the last
+        #[arg(long)]
+        best: bool,
+        /// The confusion matrix; RUN/confusion.png if not given
+        #[arg(long, value_name = "FILE")]
+        png: Option<PathBuf>,
+        #[command(flatten)]
+        device: DeviceArgs,
+        /// Worker threads; all cores if not given
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+        threads: Option<u16>,
+        /// One JSON object on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hold the kernels on a GPU to the CPU's: exit code 1 where they disagree
+    #[command(after_help = "Examples:
+  tonic-train check --device cuda:0
+  tonic-train check --device cuda:0 --json | tail -n 1 | jq .failed")]
+    Check {
+        /// Without the cases as large as what is trained, for slow machines and sanitizers
+        #[arg(long)]
+        quick: bool,
+        #[command(flatten)]
+        device: DeviceArgs,
+        /// A JSON object a line on stdout, after each check; the last has all of them
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure loading and training steps on this machine
+    Bench(BenchArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct FitArgs {
+    /// The training set
+    #[arg(long, value_name = "DIR")]
+    pub(crate) train: PathBuf,
+    /// A validation set, evaluated after every epoch
+    #[arg(long, value_name = "DIR")]
+    pub(crate) valid: Option<PathBuf>,
+    /// A test set, evaluated once, at the end
+    #[arg(long, value_name = "DIR")]
+    pub(crate) test: Option<PathBuf>,
+    /// The run folder
+    #[arg(long, short, value_name = "RUN")]
+    pub(crate) output: PathBuf,
+    /// Epochs
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) epochs: u64,
+    /// Samples a batch
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = batch_size)]
+    pub(crate) batch_size: usize,
+    /// Leave out an epoch's last batch where it would be smaller than the others; otherwise every sample comes once
+    #[arg(long)]
+    pub(crate) drop_last: bool,
+    /// Neurons of each of the three hidden layers, or of each layer: 256,128
+    #[arg(long, value_name = "N[,N...]", default_value = "128", value_parser = hidden)]
+    pub(crate) hidden: Hidden,
+    /// Lower bound of the membrane potential
+    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    pub(crate) min_v_mem: Option<f32>,
+    /// Adam's learning rate; 0.001 if not given, or that of the run to go on with. A resume may change it
+    #[arg(long, value_parser = learning_rate)]
+    pub(crate) lr: Option<f64>,
+    /// Seed of the initial weights and of the order of samples
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Nothing is left to chance anyway: kernels and orders of sums are fixed, and a run on the same device comes to
+    /// the same bits again. With --engine reference on a GPU libtorch cannot promise that, and training does not begin
+    #[arg(long)]
+    pub(crate) deterministic: bool,
+    /// Where samples are kept between epochs: stream (read from the shards each time), host (memory), device (the
+    /// GPU's), or auto: the first of device and host where a set fits into half of the free memory, else stream
+    #[arg(long, default_value = "auto")]
+    pub(crate) cache: CacheChoice,
+    /// Keep the pages of shards that are streamed in memory. Where the limit on locked memory (ulimit -l) forbids it,
+    /// training does not begin
+    #[arg(long)]
+    pub(crate) pin: bool,
+    /// Worker threads; all cores if not given. The result does not depend on them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// The kernels, or libtorch's autograd to check them by
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) engine: EngineArg,
+    /// Pad samples to a fixed length, or to the longest of their batch (Tonic's PadTensors)
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) pad: PadArg,
+    /// Go on with the run in the folder, to the same bits as if it had not stopped
+    #[arg(long, conflicts_with = "overwrite")]
+    pub(crate) resume: bool,
+    /// Replace the run in the folder
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// No progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub(crate) enum PadArg {
+    #[default]
+    Fixed,
+    Batch,
+}
+
+fn learning_rate(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|lr: &f64| *lr > 0.0 && lr.is_finite()).ok_or_else(|| "expected a positive number".into())
+}

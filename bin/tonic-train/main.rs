@@ -1,0 +1,157 @@
+//! `tonic-train`: spiking networks from frame shards. Arguments in, one library call out.
+
+mod bench_args;
+mod cli;
+mod device_args;
+#[path = "../errors.rs"]
+mod errors;
+mod values;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tonic_base::{BaseFault, Error as BaseError, Verbosity, interrupt};
+use tonic_train::Error;
+use tonic_train::check::{Check, check};
+use tonic_train::engine::EngineChoice;
+use tonic_train::kernel::isa::Isa;
+use tonic_train::learner::Pad;
+use tonic_train::run::{EvalOptions, FitOptions, eval, fit};
+
+use crate::cli::{Cli, Command, FitArgs, PadArg};
+use crate::device_args::DeviceArgs;
+use crate::errors::{Cause, Typed};
+use crate::values::use_threads;
+
+/// Exit code for a loss that became infinite.
+const DIVERGED: u8 = 5;
+
+fn main() -> ExitCode {
+    let (cli, typed): (Cli, Typed) = Typed::parse();
+    let ready = match cli.command {
+        Command::Bench(_) => Ok(()), // may end at once
+        _ => interrupt::install().context("cannot listen for Ctrl-C"),
+    };
+    match ready.and_then(|()| run(cli.command)) {
+        Ok(code) => code,
+        Err(e) => errors::report(&typed, &e, exit_code, advice),
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    Isa::named()?;
+    match command {
+        Command::Fit(args) => run_fit(args).map(|()| ExitCode::SUCCESS),
+        Command::Eval { model, data, best, png, device, threads, json } => {
+            use_threads(threads)?;
+            let png = png.unwrap_or_else(|| model.join("confusion.png"));
+            let verbosity = if json { Verbosity::Quiet } else { Verbosity::Normal };
+            let matmul_precision = device.matmul_precision;
+            let options = EvalOptions { run: model, data, best, matmul_precision, verbosity };
+            let evaluation = eval(&options, |engine| device.resolve(engine))?;
+            evaluation.picture()?.write_png(&png)?;
+            let mut out = std::io::stdout().lock();
+            if json {
+                out.write_all(evaluation.json().as_bytes())?;
+            } else {
+                write!(out, "{}\nconfusion matrix: {}\n", evaluation.text(), png.display())?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check { quick, device, json } => run_check(&device, quick, json),
+        Command::Bench(args) => bench_args::run(args).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Exit code of an error of training.
+fn exit_code(cause: &Cause) -> Option<u8> {
+    match cause.downcast_ref()? {
+        Error::Base(_) | Error::Shard(_) | Error::Report(_) => None,
+        Error::Kernel(_) | Error::Model { .. } => Some(errors::BAD_SET),
+        Error::Diverged { .. } => Some(DIVERGED),
+        _ => Some(errors::SYSTEM),
+    }
+}
+
+/// What to type after an error of training.
+fn advice(cause: &Cause) -> Option<String> {
+    match cause.downcast_ref()? {
+        Error::DeviceMemory { .. } => Some("a smaller --batch-size or --hidden, or --cache host, takes less".into()),
+        Error::Diverged { lr, .. } => Some(format!("go on from it with --resume and an --lr below {lr:?}")),
+        Error::Base(BaseError::Unavailable { what, .. }) if what.starts_with("libtorch") => {
+            Some("--libtorch DIR names a libtorch that has it".into())
+        }
+        _ => None,
+    }
+}
+
+/// Prints each check when it ends. The exit code tells whether all checks passed.
+fn run_check(args: &DeviceArgs, quick: bool, json: bool) -> anyhow::Result<ExitCode> {
+    use_threads(None)?;
+    let resolved = args.resolve(EngineChoice::Fused)?;
+    let Some(device) = resolved.device else {
+        let why = format!("there is no GPU to hold to the CPU ({})", resolved.why);
+        return Err(Error::unavailable("check", why).into());
+    };
+    if !json {
+        println!("{}", resolved.why);
+    }
+    let checked = check(&device, quick, |checked| match (json, checked.checks.last()) {
+        (true, _) => println!("{}", serde_json::json!(checked)),
+        (false, Some(Check { name, passed, detail })) => {
+            println!("{}  {name}: {detail}", if *passed { "ok    " } else { "FAILED" });
+        }
+        (false, None) => {}
+    })?;
+    if !json {
+        println!("{} passed, {} failed", checked.passed, checked.failed);
+    }
+    Ok(if checked.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_fit(args: FitArgs) -> anyhow::Result<()> {
+    use_threads(args.threads)?;
+    let engine: EngineChoice = args.engine.into();
+    let device = args.device.resolve(engine)?;
+    if args.deterministic && engine == EngineChoice::Reference && device.device.is_some() {
+        let why = "libtorch's own kernels add in an order that may change; use --device cpu or --engine fused";
+        return Err(Error::unavailable("deterministic", why).into());
+    }
+    let fitted = fit(&FitOptions {
+        train: args.train,
+        valid: args.valid,
+        test: args.test,
+        run: args.output.clone(),
+        epochs: args.epochs,
+        batch_size: args.batch_size,
+        drop_last: args.drop_last,
+        hidden: args.hidden.0,
+        min_v_mem: args.min_v_mem,
+        lr: args.lr,
+        seed: args.seed,
+        engine,
+        pad: match args.pad {
+            PadArg::Fixed => Pad::Fixed,
+            PadArg::Batch => Pad::Batch,
+        },
+        cache: args.cache,
+        pin: args.pin,
+        device,
+        matmul_precision: args.device.matmul_precision,
+        resume: args.resume,
+        overwrite: args.overwrite,
+        verbosity: if args.quiet || args.json { Verbosity::Quiet } else { Verbosity::Normal },
+    })?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(
+            out,
+            "{}",
+            serde_json::json!({"epochs": fitted.epochs, "test": fitted.test, "seconds": fitted.seconds})
+        )?;
+    } else if let Some(test) = &fitted.test {
+        write!(out, "{}", test.text())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Values of arguments that several commands take.
+
+use anyhow::Context;
+use clap::ValueEnum;
+use tonic_train::engine::EngineChoice;
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub(crate) enum EngineArg {
+    #[default]
+    Fused,
+    Reference,
+}
+
+impl From<EngineArg> for EngineChoice {
+    fn from(arg: EngineArg) -> EngineChoice {
+        match arg {
+            EngineArg::Fused => EngineChoice::Fused,
+            EngineArg::Reference => EngineChoice::Reference,
+        }
+    }
+}
+
+/// Sizes of the hidden layers.
+#[derive(Clone)]
+pub(crate) struct Hidden(pub(crate) Vec<usize>);
+
+/// `128` is three layers of 128, as the reference network has; `256,128` is two layers.
+pub(crate) fn hidden(text: &str) -> Result<Hidden, String> {
+    let sizes: Option<Vec<usize>> =
+        text.split(',').map(|n| n.parse().ok().filter(|n| (1..=1 << 16).contains(n))).collect();
+    match sizes {
+        Some(sizes) if sizes.len() == 1 => Ok(Hidden(vec![sizes[0]; 3])),
+        Some(sizes) => Ok(Hidden(sizes)),
+        None => Err("expected layers of 1 to 65536 neurons, such as 128 or 256,128".into()),
+    }
+}
+
+pub(crate) fn batch_size(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=1 << 20).contains(n)).ok_or_else(|| "expected 1 to 1048576 samples".into())
+}
+
+/// Starts the worker threads: all cores if not given.
+pub(crate) fn use_threads(threads: Option<u16>) -> anyhow::Result<()> {
+    let threads = threads.map_or(0, usize::from);
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")
+}

@@ -1,0 +1,109 @@
+//! Errors that any crate can meet: I/O, usage, interruption.
+
+use std::path::{Path, PathBuf};
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error that has nothing to do with shards, pictures or networks.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system returned an error: no such file, no permission, no space.
+    #[error("{}: cannot {action}: {source}", .path.display())]
+    Io {
+        /// File or directory.
+        path: PathBuf,
+        /// What was tried, worded to follow "cannot": `"read the manifest"`.
+        action: &'static str,
+        /// Error of the operating system.
+        source: std::io::Error,
+    },
+    /// The user pressed Ctrl-C, or the system asked the process to end.
+    #[error("interrupted: {saved}")]
+    Interrupted {
+        /// What was kept.
+        saved: String,
+    },
+    /// A request that cannot be carried out as it was made.
+    #[error("{what}: expected {expected}, got {got}")]
+    Usage {
+        /// Argument or setting.
+        what: String,
+        /// Values that it accepts.
+        expected: String,
+        /// Value that was given.
+        got: String,
+    },
+    /// The request needs something that this build or this machine doesn't have.
+    #[error("{what} is not available: {why}")]
+    Unavailable {
+        /// Feature or device that was asked for.
+        what: String,
+        /// Why it isn't available, and what to do instead.
+        why: String,
+    },
+    /// The disk has too little free space for the output.
+    #[error("{}: expected room for about {needed}, got {free} free: free some space, or write elsewhere", .path.display())]
+    NoSpace {
+        /// Output file or directory.
+        path: PathBuf,
+        /// Space that the output needs, with its unit.
+        needed: String,
+        /// Free space, with its unit.
+        free: String,
+    },
+    /// The output exists already.
+    #[error("{} exists already: {why}", .path.display())]
+    Exists {
+        /// Existing file or directory.
+        path: PathBuf,
+        /// Why it is not written to.
+        why: &'static str,
+    },
+    /// Another process is writing the same output.
+    #[error("{} is being written by another process", .path.display())]
+    Busy {
+        /// Directory that the other process has locked.
+        path: PathBuf,
+    },
+    /// A worker thread panicked. Its message has been printed.
+    #[error("a worker thread ended unexpectedly while it had to {doing}")]
+    WorkerLost {
+        /// What the thread was doing, worded to follow "had to".
+        doing: &'static str,
+    },
+}
+
+/// Constructors of [`Error`] that return the error type of the calling crate.
+///
+/// Every type that implements `From<Error>` has them: `Error::io(path, action)` works for any crate's `Error`.
+pub trait BaseFault: From<Error> {
+    /// Returns a closure that makes an [`Error::Io`], for `map_err`.
+    fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Error::Io { path, action, source }.into()
+    }
+
+    /// Makes an [`Error::Usage`].
+    fn usage(what: impl Into<String>, expected: impl Into<String>, got: impl std::fmt::Display) -> Self {
+        Error::Usage { what: what.into(), expected: expected.into(), got: got.to_string() }.into()
+    }
+
+    /// Makes an [`Error::Unavailable`].
+    fn unavailable(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Error::Unavailable { what: what.into(), why: why.into() }.into()
+    }
+
+    /// Makes an [`Error::Interrupted`].
+    fn interrupted(saved: impl Into<String>) -> Self {
+        Error::Interrupted { saved: saved.into() }.into()
+    }
+
+    /// Makes an [`Error::Exists`].
+    fn exists(path: &Path, why: &'static str) -> Self {
+        Error::Exists { path: path.into(), why }.into()
+    }
+}
+
+impl<E: From<Error>> BaseFault for E {}

@@ -1,0 +1,15 @@
+#![doc = include_str!("README.md")]
+#![forbid(unsafe_code)]
+
+mod error;
+pub mod interrupt;
+mod lock;
+mod progress;
+mod publish;
+mod workers;
+
+pub use error::{BaseFault, Error, Result};
+pub use lock::DirLock;
+pub use progress::{Progress, Verbosity, human_bytes, parse_bytes};
+pub use publish::{Draft, bytes_in, drafted, publish, remove_file};
+pub use workers::{gather, in_order};

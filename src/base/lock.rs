@@ -1,0 +1,62 @@
+//! An advisory lock on a directory, so that only one process writes to it.
+
+use crate::error::BaseFault;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+const FILE_NAME: &str = ".lock";
+
+/// A lock on a directory, held until this value is dropped. The system releases the lock of a killed process.
+#[derive(Debug)]
+pub struct DirLock {
+    path: PathBuf,
+    /// Keeps the lock: closing the file releases it.
+    _file: File,
+}
+
+impl DirLock {
+    /// Locks an existing directory.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if another process holds the lock; [`Error::Io`].
+    pub fn take(dir: &Path) -> Result<DirLock> {
+        let path = dir.join(FILE_NAME);
+        loop {
+            let file = File::create(&path).map_err(Error::io(&path, "create the lock"))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: dir.into() }),
+                Err(TryLockError::Error(e)) => return Err(Error::io(&path, "take the lock")(e)),
+            }
+            // A writer that ended between `create` and `try_lock` has removed this file. A lock on a removed file keeps
+            // nobody out, so try again.
+            if is_at(&file, &path) {
+                return Ok(DirLock { path, _file: file });
+            }
+        }
+    }
+}
+
+impl Drop for DirLock {
+    /// Removes the lock file. The file that a killed process leaves is reused.
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Whether the open file is still the one at `path`.
+fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+        file.metadata().map(id).ok().is_some_and(|open| std::fs::metadata(path).map(id).ok() == Some(open))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.exists() // here the system refuses to remove an open file
+    }
+}

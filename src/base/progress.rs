@@ -1,0 +1,152 @@
+//! Progress of long tasks: a bar on a terminal, a few plain lines in a log, nothing if quiet.
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Delay before the first line in a log. Short tasks print none.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How much progress a run shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// A bar if stderr is a terminal, lines otherwise.
+    Normal,
+    /// Errors only.
+    Quiet,
+}
+
+/// Progress of one task. Threads can share it.
+#[derive(Debug)]
+pub struct Progress {
+    label: String,
+    unit: &'static str,
+    total: u64,
+    done: AtomicU64,
+    started: Instant,
+    show: Show,
+}
+
+#[derive(Debug)]
+enum Show {
+    Bar(ProgressBar),
+    /// Last quarter of the task that has been reported, from 0.
+    Lines(AtomicU64),
+    Nothing,
+}
+
+impl Progress {
+    /// Starts a task of `total` units. The unit `"B"` is shown as kB, MB or GB.
+    pub fn start(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
+        let show = match verbosity {
+            Verbosity::Quiet => Show::Nothing,
+            Verbosity::Normal if std::io::stderr().is_terminal() => {
+                let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+                let template = if unit == "B" {
+                    "{prefix} {bar:32.cyan/dim} {percent:>3}%  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left"
+                } else {
+                    "{prefix} {bar:32.cyan/dim} {percent:>3}%  {human_pos}/{human_len} {msg}  {per_sec}  {eta} left"
+                };
+                if let Ok(style) = ProgressStyle::with_template(template) {
+                    bar.set_style(style.progress_chars("━╸─"));
+                }
+                bar.set_prefix(label.to_string());
+                bar.set_message(unit);
+                bar.enable_steady_tick(Duration::from_millis(200));
+                Show::Bar(bar)
+            }
+            Verbosity::Normal => Show::Lines(AtomicU64::new(0)),
+        };
+        let label = label.to_string();
+        Progress { label, unit, total, done: AtomicU64::new(0), started: Instant::now(), show }
+    }
+
+    /// Like [`Progress::start`], but shows nothing where there is no terminal. For runs with many tasks, whose lines
+    /// would fill a log.
+    pub fn start_bar(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
+        let mut progress = Progress::start(verbosity, label, total, unit);
+        if matches!(progress.show, Show::Lines(_)) {
+            progress.show = Show::Nothing;
+        }
+        progress
+    }
+
+    /// Sets the text next to the bar.
+    pub fn say(&self, words: impl FnOnce() -> String) {
+        if let Show::Bar(bar) = &self.show {
+            bar.set_message(words());
+        }
+    }
+
+    /// Ends the task and removes its bar. Prints nothing.
+    pub fn clear(self) {
+        if let Show::Bar(bar) = &self.show {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Counts `n` more units as done.
+    pub fn add(&self, n: u64) {
+        let done = self.done.fetch_add(n, Ordering::Relaxed) + n;
+        match &self.show {
+            Show::Bar(bar) => bar.inc(n),
+            Show::Lines(reported) => {
+                let quarter = done * 4 / self.total.max(1);
+                let patient = self.started.elapsed() < PATIENCE;
+                if !patient && quarter < 4 && reported.fetch_max(quarter, Ordering::Relaxed) < quarter {
+                    eprintln!("{}: {}% ({done} of {} {})", self.label, quarter * 25, self.total, self.unit);
+                }
+            }
+            Show::Nothing => {}
+        }
+    }
+
+    /// Ends the task: removes its bar and prints a line with the rate. Returns its duration in seconds.
+    pub fn finish(self) -> f64 {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let done = self.done.load(Ordering::Relaxed);
+        if let Show::Bar(bar) = &self.show {
+            bar.finish_and_clear();
+        }
+        if !matches!(self.show, Show::Nothing) {
+            let rate = done as f64 / seconds.max(1e-9);
+            let (amount, rate) = if self.unit == "B" {
+                (human_bytes(done), format!("{}/s", human_bytes(rate as u64)))
+            } else {
+                (format!("{done} {}", self.unit), format!("{rate:.0}/s"))
+            };
+            eprintln!("{}: {amount} in {seconds:.1} s ({rate})", self.label);
+        }
+        seconds
+    }
+}
+
+/// Formats a size for people, with decimal units: "69.4 MB".
+pub fn human_bytes(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+/// Parses a size such as `64M` or `512k`. Units are binary: `k` is 1024 bytes.
+///
+/// # Errors
+/// A message that says what was expected.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(['B', 'b', 'i']);
+    let (digits, unit) = match digits.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&digits[..at], 1 << 10),
+        Some((at, 'M' | 'm')) => (&digits[..at], 1 << 20),
+        Some((at, 'G' | 'g')) => (&digits[..at], 1 << 30),
+        _ => (digits, 1),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|&n| n > 0);
+    number.ok_or_else(|| "expected a size such as 64M, 512k or 1G".into())
+}

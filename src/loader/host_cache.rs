@@ -1,0 +1,61 @@
+//! The host cache: all chunks of a set in memory, decompressed and checked once, with their entries still packed.
+
+use rayon::prelude::*;
+
+use tonic_base::Progress;
+use tonic_shard::{Decoder, PackedChunk, Result, ShardSet};
+
+/// All chunks of a set in memory.
+#[derive(Debug)]
+pub struct HostCache {
+    chunks: Vec<PackedChunk>,
+}
+
+impl HostCache {
+    /// Reads, checks and decompresses all chunks of `set` on all threads.
+    ///
+    /// # Errors
+    /// [`tonic_shard::Error::Corrupt`]; [`tonic_base::Error::Io`].
+    pub fn load(set: &ShardSet, progress: &Progress) -> Result<HostCache> {
+        let load = |decoder: &mut Decoder, number| {
+            let mut chunk = set.empty_packed();
+            set.decode_packed(number, decoder, &mut chunk)?;
+            set.check_cells(number, &chunk)?;
+            progress.add(chunk.len() as u64);
+            Ok(chunk)
+        };
+        let chunks: Result<Vec<_>> = (0..set.chunks()).into_par_iter().map_init(Decoder::new, load).collect();
+        Ok(HostCache { chunks: chunks? })
+    }
+
+    /// Chunk `number` of the set.
+    ///
+    /// # Panics
+    /// If the set has no such chunk.
+    pub fn chunk(&self, number: u64) -> &PackedChunk {
+        &self.chunks[number as usize]
+    }
+
+    /// Size in memory in bytes.
+    pub fn bytes(&self) -> usize {
+        self.chunks.iter().map(PackedChunk::bytes).sum()
+    }
+}
+
+/// Bytes that the host cache of `set` would take, without loading it. The estimate is the larger of two: from the
+/// shards' indexes, and from the totals in the manifest.
+pub fn host_bytes(set: &ShardSet) -> u64 {
+    let (description, totals) = (&set.manifest().description, &set.manifest().totals);
+    let chunks = set.shards().iter().flat_map(|shard| &shard.head().chunks);
+    let indexed = chunks.map(|chunk| PackedChunk::bytes_of(chunk.samples, chunk.decoded_bytes)).sum();
+    let frames = totals.frames.saturating_mul(description.widths.frame_sizes.bytes() as u64);
+    totals.entries.saturating_add(frames).max(indexed)
+}
+
+/// Free memory in bytes, from `MemAvailable` in `/proc/meminfo`; `None` on systems that don't have it.
+pub fn free_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}

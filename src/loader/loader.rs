@@ -1,0 +1,187 @@
+//! The loader: gives the batches of an epoch, from the cache or from the shards.
+
+use std::sync::{Mutex, PoisonError};
+
+use crossbeam_channel::bounded;
+use rayon::prelude::*;
+use tonic_base::{Error as BaseError, Progress, Verbosity};
+use tonic_shard::{Error, Result, ShardSet};
+
+use crate::batch::Batch;
+use crate::cache_choice::CacheChoice;
+use crate::host_cache::HostCache;
+use crate::order::EpochOrder;
+use crate::prefetch::{AHEAD, ahead};
+use crate::stream::{Place, Spare, Windows};
+
+/// A set that is ready to give epochs of batches.
+#[derive(Debug)]
+pub struct Loader {
+    set: ShardSet,
+    cache: Option<HostCache>,
+    why: String,
+    drop_last: bool,
+    /// Memory that the last epoch left for the next one.
+    spare: Mutex<Spare>,
+}
+
+impl Loader {
+    /// Chooses a cache for `set` and fills it if it is the host cache.
+    ///
+    /// # Errors
+    /// Those of [`CacheChoice::place`]; while the cache is filled, [`tonic_shard::Error::Corrupt`] and
+    /// [`tonic_base::Error::Io`].
+    pub fn new(set: ShardSet, choice: CacheChoice, verbosity: Verbosity) -> Result<Loader> {
+        let (place, why) = choice.place(&set)?;
+        let cache = if place == CacheChoice::Host {
+            let progress = Progress::start(verbosity, "load", set.len(), "samples");
+            let cache = HostCache::load(&set, &progress)?;
+            progress.finish();
+            Some(cache)
+        } else {
+            set.read_ahead();
+            None
+        };
+        Ok(Loader { set, cache, why, drop_last: false, spare: Mutex::default() })
+    }
+
+    /// The set that is loaded from.
+    pub fn set(&self) -> &ShardSet {
+        &self.set
+    }
+
+    /// Message that says which cache was chosen, and why.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Locks the shards' pages in memory (`mlock`). Returns how many bytes that is: 0 with a host cache, which doesn't
+    /// read the shards again.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low.
+    pub fn pin(&self) -> Result<u64> {
+        if self.cache.is_none() { self.set.pin() } else { Ok(0) }
+    }
+
+    /// The host cache, if there is one.
+    pub fn host_cache(&self) -> Option<&HostCache> {
+        self.cache.as_ref()
+    }
+
+    /// Sets whether the last batch of an epoch is left out if it is smaller than the others.
+    pub fn drop_last(mut self, drop_last: bool) -> Loader {
+        self.drop_last = drop_last;
+        self
+    }
+
+    /// Number of batches per epoch.
+    pub fn batches(&self, batch_size: usize) -> u64 {
+        self.samples(batch_size).div_ceil(batch_size as u64)
+    }
+
+    /// Number of samples per epoch, without those that `drop_last` leaves out.
+    pub fn samples(&self, batch_size: usize) -> u64 {
+        let samples = self.set.len();
+        if self.drop_last { samples - samples % batch_size as u64 } else { samples }
+    }
+
+    /// Calls `each` with the batches of an epoch, starting at batch number `first`, until `each` returns false. A
+    /// thread makes the batches ahead and is joined before this function returns.
+    ///
+    /// # Errors
+    /// [`tonic_shard::Error::Corrupt`] with the chunk that could not be decoded; [`tonic_base::Error::WorkerLost`] if
+    /// the thread panicked; what `each` returns.
+    pub fn epoch<E: From<Error> + From<BaseError> + Send>(
+        &self,
+        order: EpochOrder,
+        batch_size: usize,
+        first: u64,
+        mut each: impl FnMut(&Batch) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let widths = self.set.manifest().description.widths;
+        let (back, used) = bounded::<Batch>(AHEAD);
+        let make = |windows: &mut Windows<'_>| {
+            let mut batch = used.try_recv().unwrap_or_else(|_| Batch::new(widths));
+            batch.clear();
+            windows.next_batch(|places| {
+                places.iter().try_for_each(|place| {
+                    batch.labels.push(place.label());
+                    place.unpack(|sample| sample.unpack(&mut batch.frames))
+                })
+            })?;
+            Ok(Some(batch).filter(|batch| !batch.is_empty()))
+        };
+        self.prefetch(order, batch_size, first, make, |batch| {
+            let more = each(&batch)?;
+            let _ = back.try_send(batch); // recycled; dropped if the channel is full
+            Ok(more)
+        })
+    }
+
+    /// Like [`Loader::epoch`], for batches of any type. `make` builds the next batch from the epoch's samples. It runs
+    /// on its own thread, ahead of `each`. It returns `None` at the end of the epoch.
+    ///
+    /// # Errors
+    /// What `make` or `each` returns; [`tonic_base::Error::WorkerLost`] if `make` panicked.
+    pub fn prefetch<T: Send, E: From<BaseError> + Send>(
+        &self,
+        order: EpochOrder,
+        batch_size: usize,
+        first: u64,
+        mut make: impl FnMut(&mut Windows<'_>) -> Result<Option<T>, E> + Send,
+        each: impl FnMut(T) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let mut windows = self.windows(order, batch_size, first);
+        let ended = ahead(|| make(&mut windows).transpose(), each);
+        self.keep(windows);
+        ended
+    }
+
+    /// Calls `each` with the batches of an epoch as dense float32, (B, T, P * H * W), and their labels, (B,), starting
+    /// at batch number `first`, until `each` returns false. T is `steps`: shorter samples are padded with zeros, longer
+    /// ones are cut. All threads fill a batch together; nothing is prefetched.
+    ///
+    /// # Errors
+    /// [`tonic_shard::Error::Corrupt`] with the chunk that could not be decoded; what `each` returns.
+    pub fn dense_epoch<E: From<Error>>(
+        &self,
+        order: EpochOrder,
+        batch_size: usize,
+        first: u64,
+        steps: usize,
+        mut each: impl FnMut(&[f32], &[u32]) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let mut windows = self.windows(order, batch_size, first);
+        let (mut dense, mut labels) = (std::mem::take(windows.dense()), Vec::new());
+        let sample_len = steps * self.set.manifest().description.shape.cells() as usize;
+        loop {
+            labels.clear();
+            let samples = windows.next_batch(|places| {
+                let start = labels.len() * sample_len;
+                labels.extend(places.iter().map(Place::label));
+                let end = labels.len() * sample_len;
+                dense.resize(dense.len().max(end), 0.0);
+                let samples = dense[start..end].par_chunks_mut(sample_len.max(1)).zip(places);
+                samples.try_for_each(|(dense, place)| place.unpack(|sample| sample.write_dense(dense)))
+            })?;
+            if samples == 0 || !each(&dense[..samples * sample_len], &labels)? {
+                break;
+            }
+        }
+        *windows.dense() = dense;
+        self.keep(windows);
+        Ok(())
+    }
+
+    fn windows(&self, order: EpochOrder, batch_size: usize, first: u64) -> Windows<'_> {
+        let samples = self.samples(batch_size);
+        let positions = first.saturating_mul(batch_size as u64).min(samples)..samples;
+        let spare = std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner));
+        Windows::new(&self.set, self.host_cache(), order, batch_size, positions, spare)
+    }
+
+    fn keep(&self, windows: Windows<'_>) {
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = windows.into_spare();
+    }
+}

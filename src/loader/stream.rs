@@ -1,0 +1,257 @@
+//! Reads an epoch's samples in order, one window of chunks at a time, from the host cache or from the shards.
+//!
+//! Without a cache, two windows are in memory: the one that batches are drawn from, and the next one. A few chunks of
+//! the next window are decoded with each batch, so that no batch waits for a whole window. Buffers are reused by later
+//! windows and epochs, because touching new pages costs more than decoding into old ones.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::host_cache::HostCache;
+use crate::order::EpochOrder;
+use tonic_shard::{Decoder, Error, Order, PackedChunk, PackedSample, Result, ShardSet, WINDOW_SAMPLES, Widths, Window};
+
+/// Iterates over the batches of an epoch, window by window.
+pub struct Windows<'a> {
+    set: &'a ShardSet,
+    cache: Option<&'a HostCache>,
+    plan: Plan,
+    batch_size: usize,
+    /// Positions in the epoch that have not been read yet.
+    positions: Range<u64>,
+    window: Option<Loaded>,
+    next: Option<Loaded>,
+    next_number: u32,
+    spare: Spare,
+}
+
+/// Decoders and buffers that the next epoch reuses.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    decoders: Vec<Decoder>,
+    chunks: Vec<PackedChunk>,
+    dense: Vec<f32>,
+}
+
+/// A sample at one position of the epoch.
+pub struct Place<'a> {
+    set: &'a ShardSet,
+    number: u32,
+    chunk: &'a PackedChunk,
+    inside: usize,
+}
+
+/// Maps positions of the epoch to samples.
+enum Plan {
+    Sequential { samples: u64, chunk_samples: u64 },
+    Shuffled(Order),
+}
+
+/// The positions and chunks of one window.
+enum Places {
+    Sequential { positions: Range<u64>, chunks: Vec<u32>, chunk_samples: u64 },
+    Shuffled(Window),
+}
+
+/// A window and its decoded chunks: `waiting` are still to be decoded. With a cache, both are empty.
+struct Loaded {
+    places: Places,
+    waiting: VecDeque<u32>,
+    decoded: Vec<PackedChunk>,
+}
+
+impl Plan {
+    fn window(&self, number: u32) -> Option<Places> {
+        match self {
+            Plan::Shuffled(order) if number < order.windows() => Some(Places::Shuffled(order.window(number))),
+            Plan::Shuffled(_) => None,
+            Plan::Sequential { samples, chunk_samples } => {
+                let chunks_each = (u64::from(WINDOW_SAMPLES) / chunk_samples).max(1);
+                let first = u64::from(number) * chunks_each;
+                let chunks = first..(first + chunks_each).min(samples.div_ceil(*chunk_samples));
+                let positions = first * chunk_samples..(chunks.end * chunk_samples).min(*samples);
+                let chunk_samples = *chunk_samples;
+                let chunks: Vec<u32> = chunks.map(|c| c as u32).collect();
+                (!positions.is_empty()).then_some(Places::Sequential { positions, chunks, chunk_samples })
+            }
+        }
+    }
+}
+
+impl Places {
+    fn positions(&self) -> &Range<u64> {
+        match self {
+            Places::Sequential { positions, .. } => positions,
+            Places::Shuffled(window) => &window.positions,
+        }
+    }
+
+    fn chunks(&self) -> &[u32] {
+        match self {
+            Places::Sequential { chunks, .. } => chunks,
+            Places::Shuffled(window) => &window.chunks,
+        }
+    }
+
+    /// Returns the index of the chunk in [`Places::chunks`], and the index of the sample inside that chunk.
+    fn at(&self, position: u64) -> (usize, usize) {
+        match self {
+            Places::Sequential { positions, chunk_samples, .. } => {
+                let inside = position - positions.start;
+                ((inside / chunk_samples) as usize, (inside % chunk_samples) as usize)
+            }
+            Places::Shuffled(window) => window.at(position),
+        }
+    }
+}
+
+impl Place<'_> {
+    /// Class of the sample.
+    pub fn label(&self) -> u32 {
+        self.chunk.label(self.inside)
+    }
+
+    /// The sample as it is stored. Its cells have not been checked; [`Place::unpack`] does that.
+    pub fn packed(&self) -> PackedSample<'_> {
+        self.chunk.sample(self.inside)
+    }
+
+    /// Widths of the set's columns.
+    pub fn widths(&self) -> Widths {
+        self.set.manifest().description.widths
+    }
+
+    /// Unpacks the sample with `work`, which returns whether all cells are inside the frame.
+    ///
+    /// # Errors
+    /// [`tonic_shard::Error::Corrupt`] with the chunk if a cell is outside the frame.
+    pub fn unpack(&self, work: impl FnOnce(PackedSample<'_>) -> bool) -> Result<()> {
+        let inside = work(self.packed());
+        if inside { Ok(()) } else { self.set.check_cells(self.number.into(), self.chunk) }
+    }
+}
+
+impl<'a> Windows<'a> {
+    /// Iterates over `positions` of an epoch of `set`, in batches of `batch_size` samples.
+    pub(crate) fn new(
+        set: &'a ShardSet,
+        cache: Option<&'a HostCache>,
+        order: EpochOrder,
+        batch_size: usize,
+        positions: Range<u64>,
+        spare: Spare,
+    ) -> Windows<'a> {
+        let plan = match order {
+            EpochOrder::Sequential => {
+                Plan::Sequential { samples: set.len(), chunk_samples: set.manifest().description.chunk_samples.into() }
+            }
+            EpochOrder::Shuffled { seed, epoch } => Plan::Shuffled(set.order(seed, epoch)),
+        };
+        Windows { set, cache, plan, batch_size, positions, window: None, next: None, next_number: 0, spare }
+    }
+
+    /// Calls `each` with the samples of the next batch: once, or several times if the batch spans windows. Returns the
+    /// number of samples, which is 0 at the end of the epoch.
+    ///
+    /// # Errors
+    /// [`tonic_shard::Error::Corrupt`] with the chunk that could not be decoded; what `each` returns.
+    pub fn next_batch<E: From<Error>>(
+        &mut self,
+        mut each: impl FnMut(&[Place<'_>]) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let mut samples = 0;
+        while samples < self.batch_size && !self.positions.is_empty() {
+            let position = self.positions.start;
+            self.enter_window_of(position)?;
+            let Some(window) = &self.window else { break };
+            let left = (self.batch_size - samples) as u64;
+            let end = window.places.positions().end.min(self.positions.end).min(position.saturating_add(left));
+            let places: Vec<Place<'_>> = (position..end).map(|position| self.place(window, position)).collect();
+            each(&places)?;
+            samples += places.len();
+            self.positions.start = end;
+        }
+        self.decode_ahead()?;
+        Ok(samples)
+    }
+
+    /// Reusable buffer for dense batches.
+    pub(crate) fn dense(&mut self) -> &mut Vec<f32> {
+        &mut self.spare.dense
+    }
+
+    /// Takes back the buffers, for the next epoch.
+    pub(crate) fn into_spare(mut self) -> Spare {
+        let windows = [self.window, self.next];
+        self.spare.chunks.extend(windows.into_iter().flatten().flat_map(|window| window.decoded));
+        self.spare
+    }
+
+    fn place<'b>(&'b self, window: &'b Loaded, position: u64) -> Place<'b> {
+        let (slot, inside) = window.places.at(position);
+        let number = window.places.chunks()[slot];
+        let chunk = match self.cache {
+            Some(cache) => cache.chunk(number.into()),
+            None => &window.decoded[slot],
+        };
+        Place { set: self.set, number, chunk, inside }
+    }
+
+    /// Makes the window that contains `position` the current one and decodes all its chunks.
+    fn enter_window_of(&mut self, position: u64) -> Result<()> {
+        while !self.window.as_ref().is_some_and(|w| w.places.positions().contains(&position)) {
+            self.spare.chunks.extend(self.window.take().into_iter().flat_map(|window| window.decoded));
+            self.window = match self.next.take() {
+                Some(next) => Some(next),
+                None => self.plan_next(),
+            };
+            let Some(window) = &mut self.window else { return Ok(()) };
+            if window.places.positions().contains(&position) {
+                let all = window.waiting.len();
+                decode_some(self.set, window, all, &mut self.spare)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_next(&mut self) -> Option<Loaded> {
+        let places = self.plan.window(self.next_number)?;
+        self.next_number += 1;
+        let waiting = if self.cache.is_some() { VecDeque::new() } else { places.chunks().iter().copied().collect() };
+        Some(Loaded { places, waiting, decoded: Vec::new() })
+    }
+
+    /// Decodes some chunks of the next window: as many per batch as it takes to finish when the current window ends.
+    fn decode_ahead(&mut self) -> Result<()> {
+        if self.cache.is_some() {
+            return Ok(());
+        }
+        if self.next.is_none() {
+            self.next = self.plan_next();
+        }
+        if let (Some(window), Some(next)) = (&self.window, &mut self.next) {
+            let left = window.places.positions().end.saturating_sub(self.positions.start);
+            let batches_left = left.div_ceil(self.batch_size as u64).max(1) as usize;
+            let some = next.waiting.len().div_ceil(batches_left);
+            decode_some(self.set, next, some, &mut self.spare)?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks and decodes the next `n` chunks of the window in parallel.
+fn decode_some(set: &ShardSet, window: &mut Loaded, n: usize, spare: &mut Spare) -> Result<()> {
+    let numbers: Vec<u32> = window.waiting.drain(..n.min(window.waiting.len())).collect();
+    let Spare { decoders, chunks, .. } = spare;
+    decoders.resize_with(decoders.len().max(numbers.len().min(rayon::current_num_threads())), Decoder::new);
+    let share = numbers.len().div_ceil(decoders.len().max(1)).max(1);
+    let start = window.decoded.len();
+    window.decoded.extend(numbers.iter().map(|_| chunks.pop().unwrap_or_else(|| set.empty_packed())));
+    let shares = window.decoded[start..].par_chunks_mut(share).zip(numbers.par_chunks(share));
+    shares.zip(decoders.par_iter_mut()).try_for_each(|((chunks, numbers), decoder)| {
+        let mut each = numbers.iter().zip(chunks);
+        each.try_for_each(|(&number, chunk)| set.decode_packed(number.into(), decoder, chunk))
+    })
+}

@@ -1,0 +1,226 @@
+//! The input recordings of a conversion, concatenated. Maps each sample of the set to a sample of a file.
+
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use tonic_base::{Progress, Verbosity};
+use tonic_shard::{Error as ShardError, Id, NO_LABEL, SourceFile};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::events::SensorSize;
+use crate::source::{Layout, RawSamples, Recording, SourceOptions};
+
+/// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
+#[derive(Debug)]
+pub struct Inputs {
+    inputs: Vec<Input>,
+    /// Sensor size.
+    pub sensor: SensorSize,
+    /// Class names.
+    pub classes: Vec<String>,
+    /// Names of the extra columns.
+    pub extras: Vec<String>,
+    /// Layout of the first recording.
+    pub layout: Layout,
+    /// Notes for the user about how the recordings were opened.
+    pub notes: Vec<String>,
+}
+
+/// A recording, and which of its samples are in the set.
+#[derive(Debug)]
+pub(super) struct Input {
+    /// The recording.
+    pub recording: Recording,
+    /// Index in the recording of the first sample that is in the set.
+    skipped: u64,
+    /// Index of that sample in the set.
+    first: u64,
+    /// Number of the recording's samples in the set.
+    samples: u64,
+}
+
+/// The raw events of consecutive samples of one recording.
+#[derive(Debug)]
+pub struct RecordingSlice<'a> {
+    /// The recording.
+    pub recording: &'a Recording,
+    /// Index of the first of these samples in the recording.
+    pub first: u64,
+    /// Raw events of these samples.
+    pub raw: RawSamples,
+}
+
+impl Inputs {
+    /// Opens recordings and checks that they match each other.
+    ///
+    /// # Errors
+    /// Those of opening; [`tonic_shard::Error::Mismatch`] for recordings with different classes, extra columns or
+    /// sensors; [`tonic_base::Error::Usage`] if the sensor size is unknown.
+    pub fn open(paths: &[PathBuf], options: &SourceOptions) -> Result<Inputs> {
+        let mut recordings = Vec::with_capacity(paths.len());
+        let mut rowless = 0;
+        for path in paths {
+            let opened = Recording::open(path, options)?;
+            rowless += u64::from(opened.is_empty());
+            recordings.extend(opened);
+        }
+        let mut inputs = Inputs::of(recordings, options)?;
+        if rowless > 0 {
+            inputs.notes.push(format!("{rowless} recordings have no row in the table of labels; they were left out"));
+        }
+        Ok(inputs)
+    }
+
+    fn of(mut recordings: Vec<Recording>, options: &SourceOptions) -> Result<Inputs> {
+        let Some(first) = recordings.first() else {
+            return Err(Error::usage("recordings", "at least one with a row in the table of labels", "none"));
+        };
+        let names = |r: &Recording| r.extras.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let classes = |r: &Recording| r.classes.as_ref().map_or("none".into(), |names| names.join(", "));
+        let size = |r: &Recording| r.sensor.map_or("unknown".into(), |sensor| sensor.to_string());
+        for recording in &recordings[1..] {
+            let same_names =
+                recording.extras.iter().map(|(name, _)| name).eq(first.extras.iter().map(|(name, _)| name));
+            if recording.classes == first.classes && recording.sensor == first.sensor && same_names {
+                continue;
+            }
+            let fields = [
+                ("list of classes", classes(first), classes(recording)),
+                ("list of extra columns", names(first).join(", "), names(recording).join(", ")),
+                ("sensor", size(first), size(recording)),
+            ];
+            ShardError::refuse_difference(&recording.path, &first.path, fields)?;
+        }
+        let Some(sensor) = options.sensor.or(first.sensor) else { return Err(unknown_sensor(first)?) };
+        let classes = first.classes.as_ref().map_or_else(
+            || {
+                let largest = recordings.iter().flat_map(|r| &r.labels).filter(|&&label| label != NO_LABEL).max();
+                (0..largest.map_or(0, |&largest| largest + 1)).map(|label| label.to_string()).collect()
+            },
+            |names| names.to_vec(),
+        );
+        let (extras, layout) = (names(first), first.layout);
+        let alone = recordings.len() == 1;
+        let mut notes = Vec::new();
+        for recording in &mut recordings {
+            let own = std::mem::take(&mut recording.notes).into_iter();
+            notes.extend(own.map(|note| if alone { note } else { format!("{}: {note}", recording.name) }));
+        }
+        let mut inputs = Vec::with_capacity(recordings.len());
+        let mut first = 0;
+        for recording in recordings {
+            let samples = recording.samples();
+            inputs.push(Input { recording, skipped: 0, first, samples });
+            first += samples;
+        }
+        Ok(Inputs { inputs, sensor, classes, extras, layout, notes })
+    }
+
+    /// Number of samples in all recordings.
+    pub fn samples(&self) -> u64 {
+        self.inputs.last().map_or(0, |last| last.first + last.samples)
+    }
+
+    /// Keeps only a range of the samples.
+    pub fn keep(&mut self, range: Range<u64>) {
+        self.inputs.retain_mut(|input| {
+            let (from, to) = (range.start.max(input.first), range.end.min(input.first + input.samples));
+            if from < to {
+                input.skipped += from - input.first;
+                (input.first, input.samples) = (from - range.start, to - from);
+            }
+            from < to
+        });
+    }
+
+    /// Approximate size in bytes of the kept samples in the recordings.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub fn bytes(&self) -> Result<u64> {
+        let share = |i: &Input| i.samples as f64 / i.recording.samples().max(1) as f64;
+        self.inputs.iter().map(|i| Ok((file_bytes(i)? as f64 * share(i)) as u64)).sum()
+    }
+
+    /// Hashes the recordings with BLAKE3, and shows progress.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub fn hash(&self, verbosity: Verbosity) -> Result<Vec<SourceFile>> {
+        let total = self.inputs.iter().map(file_bytes).sum::<Result<u64>>()?;
+        let progress = Progress::start(verbosity, "hash", total, "B");
+        let mut sources = Vec::with_capacity(self.inputs.len());
+        for input in &self.inputs {
+            let Recording { path, name, .. } = &input.recording;
+            let (blake3, bytes) = hash_file(path, &progress).map_err(Error::io(path, "read the recording"))?;
+            sources.push(SourceFile { name: name.clone(), bytes, samples: input.samples, blake3 });
+        }
+        progress.finish();
+        Ok(sources)
+    }
+
+    /// Reads the raw events of a range of samples, in parts that fit in memory. The range may span several recordings.
+    ///
+    /// # Errors
+    /// Those of [`Recording::read`].
+    pub fn read(&self, range: Range<u64>) -> impl Iterator<Item = Result<RecordingSlice<'_>>> {
+        let mut next = range.start;
+        std::iter::from_fn(move || {
+            let at = self.inputs.partition_point(|input| input.first + input.samples <= next);
+            let input = self.inputs.get(at).filter(|_| next < range.end)?;
+            let first = next - input.first + input.skipped;
+            let most = range.end.min(input.first + input.samples) - next;
+            let samples = input.recording.together(first, most);
+            next += samples;
+            let raw = input.recording.read(first..first + samples);
+            Some(raw.map(|raw| RecordingSlice { recording: &input.recording, first, raw }))
+        })
+    }
+}
+
+/// The error for a recording without a sensor size. It suggests a size to give.
+fn unknown_sensor(recording: &Recording) -> Result<Error> {
+    /// Sensor sizes of common cameras: width, height and name.
+    const CAMERAS: [(u32, u32, &str); 6] = [
+        (128, 128, "DVS128"),
+        (240, 180, "DAVIS240"),
+        (304, 240, "ATIS"),
+        (346, 260, "DAVIS346"),
+        (640, 480, "DSEC and other Prophesee Gen3.1, DVXplorer"),
+        (1280, 720, "EVK4, TUM-VIE and other Prophesee Gen4"),
+    ];
+    let got = format!("none in {}", recording.path.display());
+    let Some((x, y)) = recording.extent()? else {
+        return Ok(Error::usage("sensor", "W,H,P, for a recording that does not tell its size", got));
+    };
+    let fitting = CAMERAS.iter().filter(|(w, h, _)| x < i64::from(*w) && y < i64::from(*h));
+    let cameras: Vec<String> = fitting.take(3).map(|(w, h, camera)| format!("{w},{h},2 ({camera})")).collect();
+    let likely = if cameras.is_empty() { String::new() } else { format!(", such as {}", cameras.join(", ")) };
+    let expected = format!("W,H,P with room for x up to {x} and y up to {y}{likely}");
+    Ok(Error::usage("sensor", expected, got))
+}
+
+/// Computes a file's BLAKE3 hash and length. One block is hashed on all cores while the next is read. The file is not
+/// mapped, because the whole mapping would count as memory of the process.
+fn hash_file(path: &Path, progress: &Progress) -> std::io::Result<(Id, u64)> {
+    const PIECE: u64 = 4 << 20;
+    let mut file = std::fs::File::open(path)?;
+    let mut read = |mut piece: Vec<u8>| {
+        piece.clear();
+        (&mut file).take(PIECE).read_to_end(&mut piece).map(|_| piece)
+    };
+    let (mut hash, mut bytes) = (blake3::Hasher::new(), 0);
+    let (mut piece, mut spare) = (read(Vec::new())?, Vec::new());
+    while !piece.is_empty() {
+        let (next, _) = rayon::join(|| read(spare), || hash.update_rayon(&piece));
+        bytes += piece.len() as u64;
+        progress.add(piece.len() as u64);
+        (spare, piece) = (piece, next?);
+    }
+    Ok((Id(*hash.finalize().as_bytes()), bytes))
+}
+
+fn file_bytes(input: &Input) -> Result<u64> {
+    let path = &input.recording.path;
+    std::fs::metadata(path).map(|m| m.len()).map_err(Error::io(path, "read the recording"))
+}

@@ -1,0 +1,309 @@
+//! Plans a conversion before the first byte is written: the samples, the recipe, the sizes of chunks and shards, and
+//! an estimate of the set's size, which is compared with the free disk space.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tonic_base::{Error as BaseError, Verbosity, human_bytes};
+
+use serde_json::{Value, json};
+
+use crate::convert::chunks::{ChunkFailure, ChunkMaker};
+use crate::convert::inputs::Inputs;
+use crate::convert::plan::Plan;
+use crate::error::{BaseFault, Error, Result};
+use crate::events::SensorSize;
+use crate::recipe::Recipe;
+use crate::source::SourceOptions;
+use tonic_shard::{Encoder, Existing, Manifest, Part, SetDescription, SourceFile, Tool, Width, Widths};
+
+/// The default zstd level. Packed entries compress little further. Compared with level 1, level 3 gives 1% larger files
+/// and takes 4 times as long; level 19 gives 3% smaller files and takes 100 times as long.
+pub const LEVEL: i32 = 1;
+/// Default number of channels that a cochlea is downsampled to, if it has more.
+const CHANNELS: u32 = 100;
+/// Default last time of a cochlea's events that is kept, in microseconds.
+const CROP_TIME: i64 = 1_000_000;
+/// Default microseconds per frame, for a cochlea and for a camera.
+const TIME_WINDOWS: [i64; 2] = [4_000, 10_000];
+/// An estimate converts this many consecutive samples at each of `ESTIMATE_PLACES` places.
+const ESTIMATE_SAMPLES: u64 = 16;
+const ESTIMATE_PLACES: u64 = 4;
+
+/// The settings of a conversion.
+#[derive(Clone, Debug)]
+pub struct Conversion {
+    /// Paths of the recordings, in order.
+    pub inputs: Vec<PathBuf>,
+    /// Directory of the new set.
+    pub output: PathBuf,
+    /// Where the recipe comes from.
+    pub recipe: RecipeChoice,
+    /// Options for opening the recordings.
+    pub source: SourceOptions,
+    /// Convert only the first samples, at most this many.
+    pub limit: Option<u64>,
+    /// Convert only this contiguous part of the chunks, to be merged with the other parts later.
+    pub part: Option<Part>,
+    /// Number of worker threads.
+    pub threads: usize,
+    /// zstd compression level.
+    pub level: i32,
+    /// Samples per chunk. Default: 64, or fewer if the samples are large.
+    pub chunk_samples: Option<u32>,
+    /// Approximate bytes per shard.
+    pub shard_bytes: u64,
+    /// What to do if the set exists already.
+    pub existing: Existing,
+    /// Count and leave out events outside the sensor. Otherwise they are an error.
+    pub lenient: bool,
+    /// How much progress and information is printed.
+    pub verbosity: Verbosity,
+}
+
+/// Where a conversion's recipe comes from.
+#[derive(Clone, Debug)]
+pub enum RecipeChoice {
+    /// This recipe.
+    Recipe(Recipe),
+    /// The recipe of the set in this directory. The frames of the new set must match it.
+    Of(PathBuf),
+    /// The default recipe for the sensor, with the given values replacing defaults. A cochlea with more than 100
+    /// channels is downsampled to 100, its first second is kept, and a frame is 4 ms. For a camera, a frame is 10 ms.
+    Usual {
+        /// Channels to downsample to.
+        channels: Option<u32>,
+        /// Last time that is kept, in microseconds.
+        crop_time: Option<i64>,
+        /// Microseconds per frame.
+        time_window: Option<i64>,
+    },
+}
+
+impl RecipeChoice {
+    fn settle(&self, sensor: SensorSize) -> Result<Recipe> {
+        match self {
+            RecipeChoice::Recipe(recipe) => Ok(recipe.clone()),
+            RecipeChoice::Of(dir) => {
+                let description = Manifest::read(dir)?.description;
+                let recipe = Recipe::parse(Some(dir), &description.recipe)?;
+                let made = recipe.frames.shape(recipe.sensor_after(sensor));
+                if made != description.shape {
+                    let got = format!("{made}, of a sensor of {sensor}");
+                    let expected = format!("frames of {}, as {} has", description.shape, dir.display());
+                    return Err(Error::usage("recipe_of", expected, got));
+                }
+                Ok(recipe)
+            }
+            RecipeChoice::Usual { channels, crop_time, time_window } => {
+                let cochlea = sensor.height == 1;
+                match channels {
+                    Some(n) if *n > sensor.width => {
+                        return Err(Error::usage("channels", format!("at most the sensor's {}", sensor.width), n));
+                    }
+                    Some(n) if !cochlea => {
+                        let expected = "a cochlea; a recipe with Downsample makes a camera's frames smaller";
+                        return Err(Error::usage("channels", expected, format!("{n} for a sensor of {sensor}")));
+                    }
+                    _ => {}
+                }
+                let channels = channels.or((cochlea && sensor.width > CHANNELS).then_some(CHANNELS));
+                let crop_time = crop_time.or(cochlea.then_some(CROP_TIME));
+                let time_window = time_window.unwrap_or(TIME_WINDOWS[usize::from(!cochlea)]);
+                Ok(Recipe::of(sensor, channels, crop_time, time_window))
+            }
+        }
+    }
+}
+
+/// A planned conversion: the recordings are open and the recipe is known.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The settings of the conversion.
+    pub conversion: &'a Conversion,
+    /// The open recordings.
+    pub inputs: Inputs,
+    /// The recipe for every sample.
+    pub recipe: Recipe,
+    plan: Plan,
+}
+
+/// Estimated size and duration of a conversion, extrapolated from a few samples.
+#[derive(Clone, Copy, Debug)]
+pub struct Estimate {
+    /// Number of samples.
+    pub samples: u64,
+    /// Mean number of events per sample.
+    pub events_per_sample: f64,
+    /// Size of the set in bytes.
+    pub bytes: u64,
+    /// Duration in seconds, if the recordings are in the page cache.
+    pub seconds: f64,
+    /// Free bytes on the output disk, if the system reports them.
+    pub free: Option<u64>,
+}
+
+impl Estimate {
+    /// The estimate as one JSON object.
+    pub fn json(&self, job: &Job<'_>) -> Value {
+        json!({
+            "samples": self.samples, "events_per_sample": self.events_per_sample, "stored_bytes": self.bytes,
+            "seconds": self.seconds, "free_bytes": self.free, "recipe": job.recipe.to_toml(),
+        })
+    }
+
+    /// The estimate as text.
+    pub fn text(&self, job: &Job<'_>) -> String {
+        let (bytes, output) = (human_bytes(self.bytes), job.conversion.output.display());
+        let free = self.free.map_or(String::new(), |free| format!("{} free at {output}\n", human_bytes(free)));
+        format!(
+            "{} samples of about {:.0} events\nabout {bytes} and {:.1} s\n{free}\nrecipe\n  {}\n",
+            self.samples,
+            self.events_per_sample,
+            self.seconds,
+            job.recipe.to_toml().trim().replace('\n', "\n  ")
+        )
+    }
+}
+
+impl<'a> Job<'a> {
+    /// Opens the recordings and determines the recipe.
+    ///
+    /// # Errors
+    /// Those of opening and of the recipe; [`tonic_base::Error::Usage`] for a level that zstd doesn't have.
+    pub fn open(conversion: &'a Conversion) -> Result<Job<'a>> {
+        Encoder::new(conversion.level)?;
+        let mut inputs = Inputs::open(&conversion.inputs, &conversion.source)?;
+        if let Some(limit) = conversion.limit {
+            inputs.keep(0..limit);
+        }
+        let recipe = conversion.recipe.settle(inputs.sensor)?;
+        recipe.check_sensor(inputs.sensor)?;
+        let plan = Plan::new(inputs.samples(), inputs.bytes()?, conversion.chunk_samples, conversion.shard_bytes);
+        let job = Job { conversion, inputs, recipe, plan };
+        let chunks = job.chunks();
+        if let Some(part) = conversion.part.filter(|part| u64::from(part.of) > chunks) {
+            return Err(Error::usage("part", format!("at most {chunks} parts, a chunk each"), part));
+        }
+        Ok(job)
+    }
+
+    /// Describes the set that the job makes, with counts of width `counts`. For a part, the description covers only
+    /// that part of the whole set.
+    pub fn describe(&self, sources: Vec<SourceFile>, counts: Width) -> SetDescription {
+        let Job { conversion, inputs, recipe, plan } = self;
+        let shape = recipe.frames.shape(recipe.sensor_after(inputs.sensor));
+        let text = recipe.to_toml();
+        let whole = SetDescription {
+            samples: inputs.samples(),
+            chunk_samples: plan.chunk_samples,
+            shard_chunks: plan.shard_chunks,
+            shape,
+            widths: Widths::of(shape, counts),
+            recipe_id: SetDescription::recipe_id(shape, &text, &inputs.classes, &inputs.extras),
+            recipe: text,
+            classes: inputs.classes.clone(),
+            extras: inputs.extras.clone(),
+            frame_limit: recipe.frame_limit(inputs.sensor),
+            sources,
+            tool: Tool::this(conversion.level),
+            part: None,
+        };
+        match conversion.part {
+            Some(part) => whole.into_part(part),
+            None => whole,
+        }
+    }
+
+    /// Makes a chunk maker for the set. Each thread needs its own.
+    ///
+    /// # Errors
+    /// Those of [`ChunkMaker::new`].
+    pub fn maker<'b>(&'b self, description: &'b SetDescription) -> Result<ChunkMaker<'b>> {
+        let first = self.conversion.part.map_or(0, |part| part.chunks(self.chunks()).start);
+        let first_sample = first * u64::from(self.plan.chunk_samples);
+        ChunkMaker::new(&self.inputs, &self.recipe, description, first_sample, self.conversion.lenient)
+    }
+
+    /// Number of chunks of the whole set.
+    fn chunks(&self) -> u64 {
+        self.inputs.samples().div_ceil(self.plan.chunk_samples.into())
+    }
+
+    /// Converts a few samples in memory and extrapolates.
+    ///
+    /// # Errors
+    /// Those of converting these samples.
+    pub fn estimate(&self) -> Result<Estimate> {
+        let samples = self.describe(Vec::new(), self.recipe.frames.values()).samples;
+        let mut counts = self.recipe.frames.values();
+        loop {
+            let description = self.describe(Vec::new(), counts);
+            let mut maker = self.maker(&description)?;
+            let (mut made, mut bytes, mut events) = (0_u64, 0_u64, 0_u64);
+            let started = Instant::now();
+            let mut failure = None;
+            for place in 0..ESTIMATE_PLACES {
+                let start = samples * place / ESTIMATE_PLACES;
+                let end = (start + ESTIMATE_SAMPLES.min(description.chunk_samples.into())).min(samples);
+                match maker.make_samples(start / u64::from(description.chunk_samples), start..end) {
+                    Ok((chunk, encoded)) => {
+                        made += end - start;
+                        bytes += encoded.stored.len() as u64;
+                        events += chunk.table.ledgers.iter().map(|ledger| ledger.events_in).sum::<u64>();
+                    }
+                    Err(ChunkFailure::TooNarrow(count)) => failure = Some(count),
+                    Err(ChunkFailure::Error(error)) => return Err(error),
+                }
+            }
+            if let Some(count) = failure {
+                counts = Width::holding(count);
+                continue;
+            }
+            let scale = samples as f64 / made.max(1) as f64;
+            return Ok(Estimate {
+                samples,
+                events_per_sample: events as f64 / made.max(1) as f64,
+                bytes: (bytes as f64 * scale) as u64,
+                seconds: started.elapsed().as_secs_f64() * scale / self.conversion.threads as f64,
+                free: free_space(&self.conversion.output),
+            });
+        }
+    }
+
+    /// Checks that the disk has room for the set. Space used by the shards of a resumed set counts as free.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::NoSpace`]; those of [`Job::estimate`].
+    pub fn check_space(&self) -> Result<()> {
+        let output = &self.conversion.output;
+        let Some(free) = free_space(output) else { return Ok(()) };
+        // A set of counts is much smaller than its recordings. If there is room for the recordings, skip the estimate.
+        let counts = self.recipe.frames.values() != Width::F32 && !self.recipe.frames.overlaps();
+        if counts && free > self.inputs.bytes()?.saturating_mul(2) {
+            return Ok(());
+        }
+        let there = tonic_base::bytes_in(output);
+        let needed = self.estimate()?.bytes;
+        if needed > free.saturating_add(there) {
+            let (needed, free) = (human_bytes(needed), human_bytes(free));
+            return Err(BaseError::NoSpace { path: output.clone(), needed, free }.into());
+        }
+        Ok(())
+    }
+}
+
+/// Free bytes on the disk that has or will have `path`.
+fn free_space(path: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        let absolute = std::path::absolute(path).ok()?;
+        let there = absolute.ancestors().find(|path| path.exists())?;
+        let disk = rustix::fs::statvfs(there).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}

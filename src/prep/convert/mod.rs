@@ -1,0 +1,21 @@
+//! Converts recordings into a set.
+//!
+//! ```text
+//! job       what is converted, by which recipe, into which chunks and shards
+//! plan      how many samples a chunk has, and how many chunks a shard has
+//! inputs    the recordings: which sample of the set is which sample of which file
+//! chunks    makes one chunk: reads, transforms, frames, encodes
+//! pipeline  makes all chunks on all cores, and writes them in order
+//! ```
+
+mod chunks;
+mod inputs;
+mod job;
+mod pipeline;
+mod plan;
+
+pub use chunks::{ChunkFailure, ChunkMaker};
+pub use inputs::Inputs;
+pub use job::{Conversion, Estimate, Job, LEVEL, RecipeChoice};
+pub use pipeline::{Converted, convert};
+pub use plan::SHARD_SIZE;

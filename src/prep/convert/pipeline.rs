@@ -1,0 +1,142 @@
+//! Runs a conversion: read, transform, frame, encode, write.
+//!
+//! Worker threads make chunks from the recordings in parallel. The calling thread writes the chunks in order.
+
+use serde_json::{Value, json};
+use tonic_base::{Error as BaseError, Progress, Verbosity, in_order};
+
+use crate::convert::chunks::ChunkFailure;
+use crate::convert::inputs::Inputs;
+use crate::convert::job::{Conversion, Job};
+use crate::error::Result;
+use crate::source::Layout;
+use tonic_shard::{Existing, KEPT, Manifest, OutputDir, SetWriter, Width};
+
+/// The result of a conversion.
+#[derive(Clone, Debug)]
+pub struct Converted {
+    /// The set's manifest.
+    pub manifest: Manifest,
+    /// The layout of the recordings.
+    pub layout: Layout,
+    /// Notes for the user about how the recordings were opened.
+    pub notes: Vec<String>,
+    /// Number of samples that were already converted when the conversion resumed.
+    pub resumed_samples: u64,
+    /// Duration of the conversion in seconds.
+    pub seconds: f64,
+}
+
+impl Converted {
+    /// The result as one JSON object.
+    pub fn json(&self) -> Value {
+        let samples = self.manifest.description.samples;
+        let made = samples - self.resumed_samples;
+        json!({
+            "set_id": self.manifest.set_id, "samples": samples, "resumed_samples": self.resumed_samples,
+            "seconds": self.seconds, "samples_per_second": made as f64 / self.seconds.max(1e-9),
+            "layout": self.layout.name(), "notes": self.notes,
+            "stored_bytes": self.manifest.stored_bytes(), "ledger": self.manifest.totals.ledger,
+        })
+    }
+}
+
+/// Converts recordings into a shard set.
+///
+/// # Errors
+/// Those of reading, transforming and writing. After an error, complete shards stay on disk, and `Existing::Resume`
+/// continues from them.
+pub fn convert(conversion: &Conversion) -> Result<Converted> {
+    let job = Job::open(conversion)?;
+    report_inputs(conversion, &job.inputs);
+    let mut dir = OutputDir::open(&conversion.output, conversion.existing)?;
+    let mut resume = conversion.existing == Existing::Resume;
+    let unfinished = dir.unfinished()?.filter(|_| resume);
+    let mut counts = unfinished.map_or(job.recipe.frames.values(), |u| u.widths.counts);
+    job.check_space()?;
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(conversion.threads).build();
+    let threads = threads.map_err(|_| BaseError::WorkerLost { doing: "hash the recordings" })?;
+    let sources = threads.install(|| job.inputs.hash(conversion.verbosity))?;
+    loop {
+        let writer = SetWriter::start(dir, job.describe(sources.clone(), counts), resume)?;
+        match run(&job, writer)? {
+            Attempt::Finished(converted) => return Ok(*converted),
+            Attempt::TooNarrow(count, again) => {
+                counts = Width::holding(count);
+                if conversion.verbosity == Verbosity::Normal {
+                    eprintln!("convert: a cell has {count} events; starting over with wider counts ({counts:?})");
+                }
+                (dir, resume) = (again, false);
+            }
+        }
+    }
+}
+
+enum Attempt {
+    Finished(Box<Converted>),
+    TooNarrow(u32, OutputDir),
+}
+
+/// Runs the workers and the writer until the set is complete, an error occurs, or a count does not fit its column.
+fn run(job: &Job<'_>, mut writer: SetWriter) -> Result<Attempt> {
+    let conversion = job.conversion;
+    let description = writer.description().clone();
+    let first = writer.chunks_done();
+    let resumed_samples = (first * u64::from(description.chunk_samples)).min(description.samples);
+    let progress = Progress::start(conversion.verbosity, "convert", description.samples - resumed_samples, "samples");
+    let made = in_order(
+        first..description.chunks(),
+        conversion.threads,
+        KEPT,
+        || Ok(job.maker(&description)?),
+        |maker, number| maker.make(number),
+        |(chunk, encoded)| {
+            writer.write(&chunk, encoded)?;
+            progress.add(chunk.len() as u64);
+            Ok(())
+        },
+    );
+    match made {
+        Ok(()) => {
+            let seconds = progress.finish();
+            let manifest = writer.finish()?;
+            report_oddities(conversion, &manifest);
+            let (layout, notes) = (job.inputs.layout, job.inputs.notes.clone());
+            Ok(Attempt::Finished(Box::new(Converted { manifest, layout, notes, resumed_samples, seconds })))
+        }
+        Err(ChunkFailure::TooNarrow(count)) => Ok(Attempt::TooNarrow(count, writer.abandon())),
+        Err(ChunkFailure::Error(error)) => Err(error),
+    }
+}
+
+/// Prints the layout and the sensor of the recordings, and the notes from opening them.
+fn report_inputs(conversion: &Conversion, inputs: &Inputs) {
+    /// Maximum number of notes that are printed. The JSON has all of them.
+    const MOST: usize = 8;
+    if conversion.verbosity == Verbosity::Quiet {
+        return;
+    }
+    eprintln!("convert: layout: {}, sensor {}", inputs.layout.title(), inputs.sensor);
+    inputs.notes.iter().take(MOST).for_each(|note| eprintln!("convert: note: {note}"));
+    if inputs.notes.len() > MOST {
+        eprintln!("convert: note: and {} more of the kind", inputs.notes.len() - MOST);
+    }
+}
+
+/// Prints how many events and samples were left out or changed.
+fn report_oddities(conversion: &Conversion, manifest: &Manifest) {
+    if conversion.verbosity == Verbosity::Quiet {
+        return;
+    }
+    let totals = &manifest.totals;
+    for (n, what) in [
+        (totals.ledger.non_finite, "events have a time that is not finite; they were left out"),
+        (totals.ledger.outside, "events lie outside the sensor; they were left out"),
+        (totals.sorted_samples, "samples had times out of order; they were sorted, equal times kept in order"),
+        (totals.empty_samples, "samples have no events; each was given empty frames"),
+    ] {
+        if n > 0 {
+            eprintln!("convert: note: {n} {what}");
+        }
+    }
+}

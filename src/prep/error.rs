@@ -1,0 +1,157 @@
+//! Errors of recordings and recipes.
+
+use std::path::PathBuf;
+
+pub(crate) use tonic_base::BaseFault;
+use tonic_base::Error as BaseError;
+use tonic_shard::Error as ShardError;
+
+/// Result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Errors of reading recordings and of recipes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An error of the operating system or of a setting.
+    #[error("{0}")]
+    Base(#[from] BaseError),
+    /// An error of a shard set.
+    #[error("{0}")]
+    Shard(#[source] ShardError),
+    /// A recording that is not an HDF5 file, or is damaged.
+    #[error("{}: expected an HDF5 file, got {got}", .path.display())]
+    NotHdf5 {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        got: String,
+    },
+    /// A recording that lacks a dataset of its layout.
+    #[error("{}: expected a dataset {dataset} ({layout} layout), got none; the file has {present}", .path.display())]
+    MissingDataset {
+        /// The file.
+        path: PathBuf,
+        /// Path of the dataset in the file.
+        dataset: String,
+        /// The layout that requires it.
+        layout: &'static str,
+        /// Groups and datasets at the root of the file.
+        present: String,
+    },
+    /// A dataset whose type or shape does not fit the layout.
+    #[error("{}: {dataset}: expected {expected}, got {got}", .path.display())]
+    WrongType {
+        /// The file.
+        path: PathBuf,
+        /// Path of the dataset in the file.
+        dataset: String,
+        /// The type or shape that the layout requires.
+        expected: String,
+        /// The type or shape in the file.
+        got: String,
+    },
+    /// A recording that is damaged or truncated, so that its data cannot be read.
+    #[error("{}: {place}: cannot be read, the file is damaged or cut short ({reason})", .path.display())]
+    DamagedRecording {
+        /// The file.
+        path: PathBuf,
+        /// The dataset and samples that cannot be read.
+        place: String,
+        /// Why, for example libhdf5's message.
+        reason: String,
+    },
+    /// A sample whose data are inconsistent or do not fit the sensor.
+    #[error("{}: sample {sample}: {what}: expected {expected}, got {got}", .path.display())]
+    BadSample {
+        /// The file.
+        path: PathBuf,
+        /// Index of the sample in the file.
+        sample: u64,
+        /// The value that is wrong.
+        what: String,
+        /// What the layout or the sensor allows.
+        expected: String,
+        /// What the file has.
+        got: String,
+    },
+    /// A sample with too many events to load into memory.
+    #[error("{}: sample {sample}: events: expected at most {most}, got {got}", .path.display())]
+    SampleTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Index of the sample in the file.
+        sample: u64,
+        /// Maximum number of events per sample.
+        most: u64,
+        /// Number of events of the sample.
+        got: u64,
+    },
+    /// An event outside the sensor.
+    #[error("{}: sample {sample}: event {event}: expected {expected}, got {got}", .path.display())]
+    OutsideSensor {
+        /// The file.
+        path: PathBuf,
+        /// Index of the sample in the file.
+        sample: u64,
+        /// Index of the event in the sample.
+        event: u64,
+        /// The range that the sensor allows.
+        expected: String,
+        /// The event's coordinates.
+        got: String,
+    },
+    /// A file whose layout is not recognised.
+    #[error("{}: no layout fits: looked for {looked}; {has}", .path.display())]
+    UnknownLayout {
+        /// The file.
+        path: PathBuf,
+        /// The known layouts, and how each is recognised.
+        looked: String,
+        /// What the file has.
+        has: String,
+    },
+    /// A folder that is not a valid folder of recordings.
+    #[error("{}: expected {expected}, got {got}", .path.display())]
+    BadFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What a folder of recordings contains.
+        expected: String,
+        /// What is in it.
+        got: String,
+    },
+    /// A table of labels with an invalid line.
+    #[error("{}: line {line}: expected {expected}, got {got}", .path.display())]
+    BadTable {
+        /// The CSV file.
+        path: PathBuf,
+        /// Line number, counted from 1.
+        line: usize,
+        /// What the line must have.
+        expected: String,
+        /// What the line has.
+        got: String,
+    },
+    /// A recipe that cannot be parsed or is invalid.
+    #[error("recipe{}: {place}: expected {expected}, got {got}", .path.as_ref().map_or(String::new(), |p| format!(" {}", p.display())))]
+    BadRecipe {
+        /// Path of the recipe, if it came from a file.
+        path: Option<PathBuf>,
+        /// The transform and the parameter.
+        place: String,
+        /// What is allowed.
+        expected: String,
+        /// What was found.
+        got: String,
+    },
+}
+
+impl From<ShardError> for Error {
+    fn from(error: ShardError) -> Error {
+        match error {
+            ShardError::Base(error) => Error::Base(error),
+            error => Error::Shard(error),
+        }
+    }
+}

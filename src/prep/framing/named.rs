@@ -1,0 +1,105 @@
+//! The list of all framings, with their names in a recipe.
+
+use serde::{Deserialize, Serialize};
+use tonic_shard::{FrameShape, Width};
+
+use crate::events::SensorSize;
+use crate::fault::{Checked, ensure};
+use crate::framing::rule::EventFraming;
+use crate::framing::{ToAveragedTimesurface, ToBinaRep, ToFrame, ToImage, ToTimesurface, ToVoxelGrid};
+use crate::signature::Signature;
+
+/// Maximum number of cells of a frame. Each worker keeps one number per cell.
+const MAX_CELLS: u64 = 1 << 28;
+
+/// How events become frames. In TOML, a framing without a `name` is a `ToFrame`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name")]
+pub enum Framing {
+    /// Time surfaces of the events, averaged per cell (HATS).
+    ToAveragedTimesurface(ToAveragedTimesurface),
+    /// One binary number per cell, with one bit per slice.
+    ToBinaRep(ToBinaRep),
+    /// Event counts of the whole sample, in one frame.
+    ToImage(ToImage),
+    /// Exponentially decayed time since each pixel's last event.
+    ToTimesurface(ToTimesurface),
+    /// Sums of polarities, interpolated between neighbouring time bins.
+    ToVoxelGrid(ToVoxelGrid),
+    /// Event counts per slice.
+    #[serde(untagged)]
+    ToFrame(ToFrame),
+}
+
+/// The signatures of all framings.
+pub(crate) const FRAMINGS: [Signature; 6] = [
+    ToFrame::SIGNATURE,
+    ToImage::SIGNATURE,
+    ToBinaRep::SIGNATURE,
+    ToTimesurface::SIGNATURE,
+    ToAveragedTimesurface::SIGNATURE,
+    ToVoxelGrid::SIGNATURE,
+];
+
+impl Framing {
+    /// The framing as a trait object.
+    pub(super) fn rule(&self) -> &dyn EventFraming {
+        match self {
+            Framing::ToAveragedTimesurface(f) => f,
+            Framing::ToBinaRep(f) => f,
+            Framing::ToFrame(f) => f,
+            Framing::ToImage(f) => f,
+            Framing::ToTimesurface(f) => f,
+            Framing::ToVoxelGrid(f) => f,
+        }
+    }
+
+    /// Checks that the parameters are valid.
+    ///
+    /// # Errors
+    /// The invalid parameter, with what was expected and what was found.
+    pub fn check(&self) -> Checked {
+        self.rule().check()
+    }
+
+    /// Checks that the parameters are valid for a sensor.
+    ///
+    /// # Errors
+    /// As [`Framing::check`].
+    pub fn check_sensor(&self, sensor: SensorSize) -> Checked {
+        self.rule().check_sensor(sensor)?;
+        let shape = self.shape(sensor);
+        ensure(shape.cells() <= MAX_CELLS, "", "frames of at most 2^28 cells", shape)
+    }
+
+    /// Tonic's `sensor_size` parameter, (W, H, P), if the recipe gives it.
+    pub fn sensor_size(&self) -> Option<[u32; 3]> {
+        self.rule().sensor_size()
+    }
+
+    /// Whether one event can be in several frames.
+    pub fn overlaps(&self) -> bool {
+        self.rule().overlaps()
+    }
+
+    /// Maximum number of frames of a sample of `sensor` whose times lie in `span` (microseconds, both inclusive).
+    /// `None` if there is no bound.
+    pub fn frame_limit(&self, span: Option<(i64, i64)>, sensor: SensorSize) -> Option<u64> {
+        self.rule().frame_limit(span, sensor)
+    }
+
+    /// Time from one frame to the next in microseconds, if it is constant.
+    pub fn frame_time(&self) -> Option<f64> {
+        self.rule().frame_time()
+    }
+
+    /// Type of the values: float32 for surfaces, the narrowest integer type for counts.
+    pub fn values(&self) -> Width {
+        self.rule().values()
+    }
+
+    /// Shape of a frame of `sensor`.
+    pub fn shape(&self, sensor: SensorSize) -> FrameShape {
+        self.rule().shape(sensor)
+    }
+}

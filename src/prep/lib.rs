@@ -1,0 +1,28 @@
+#![doc = include_str!("README.md")]
+
+mod bench;
+mod convert;
+mod error;
+mod events;
+mod fault;
+mod framing;
+mod recipe;
+mod signature;
+mod source;
+mod transform;
+
+pub use bench::{NaiveMeasured, bench};
+pub use convert::{
+    ChunkFailure, ChunkMaker, Conversion, Converted, Estimate, Inputs, Job, LEVEL, RecipeChoice, SHARD_SIZE, convert,
+};
+pub use error::{Error, Result};
+pub use events::{Admitted, Events, RawEvent, SensorSize, admit};
+pub use fault::{Checked, Fault};
+pub use framing::{FramedSample, Framer, Framing};
+pub use recipe::{Recipe, catalogue};
+pub use signature::{Catalogue, IfAbsent, Kind, Parameter, Signature};
+pub use source::{
+    COCHLEA, Coordinates, Cut, Digits, LabelSource, Layout, Map, RawSamples, Recording, Row, SourceOptions, TimeUnit,
+    Times, VlenRows, number_classes, read_labels, synth,
+};
+pub use transform::Transform;

@@ -1,0 +1,212 @@
+//! Opens HDF5 files, inspects their datasets, and makes errors for damage, missing datasets and compression filters
+//! whose plugin is not installed.
+
+use std::ops::Range;
+use std::panic;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use hdf5::Dataset;
+use hdf5::filters::Filter;
+use hdf5::types::TypeDescriptor;
+
+use crate::error::{BaseFault, Error, Result};
+
+/// Size in bytes of libhdf5's cache of decompressed chunks, per dataset. It is needed because samples are smaller than
+/// chunks.
+const CHUNK_CACHE: usize = 16 << 20;
+/// Number of slots of that cache. libhdf5 recommends a prime.
+const CHUNK_SLOTS: usize = 4_099;
+
+/// HDF5 compression filters: registered number, name and the package that provides it.
+const FILTERS: [(i32, &str, &str); 10] = [
+    (4, "szip", "h5repack of an HDF5 that was built with szip"),
+    (307, "bzip2", HDF5PLUGIN),
+    (32004, "LZ4", HDF5PLUGIN),
+    (32008, "bitshuffle", HDF5PLUGIN),
+    (32013, "ZFP", HDF5PLUGIN),
+    (32015, "Zstandard", HDF5PLUGIN),
+    (32017, "SZ", HDF5PLUGIN),
+    (32024, "SZ3", HDF5PLUGIN),
+    (32026, "Blosc2", HDF5PLUGIN),
+    (0x8ecf, "ECF, Prophesee's event compression", "Metavision SDK and github.com/prophesee-ai/hdf5_ecf have it"),
+];
+const HDF5PLUGIN: &str = "`pip install hdf5plugin` has it, at hdf5plugin.PLUGIN_PATH";
+
+/// Opens an HDF5 file.
+///
+/// # Errors
+/// `Io` for a file that doesn't exist or cannot be read; `NotHdf5` for a file that is not HDF5 or is truncated.
+pub(crate) fn open(path: &Path) -> Result<hdf5::File> {
+    open_with(path, &hdf5::File::with_options())
+}
+
+/// Opens an HDF5 file with a cache of decompressed chunks, for reads of many small ranges.
+///
+/// # Errors
+/// Those of [`open`].
+pub(crate) fn open_cached(path: &Path) -> Result<hdf5::File> {
+    let mut options = hdf5::File::with_options();
+    options.with_fapl(|plist| plist.chunk_cache(CHUNK_SLOTS, CHUNK_CACHE, 0.75));
+    open_with(path, &options)
+}
+
+fn open_with(path: &Path, options: &hdf5::FileBuilder) -> Result<hdf5::File> {
+    let file = std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
+    let meta = file.metadata().map_err(Error::io(path, "open the recording"))?;
+    let not_hdf5 = |got: String| Error::NotHdf5 { path: path.into(), got };
+    if meta.is_dir() {
+        return Err(not_hdf5("a directory".into()));
+    }
+    if meta.len() == 0 {
+        return Err(not_hdf5("an empty file".into()));
+    }
+    options.open(path).map_err(|e| {
+        if e.to_string().contains("unable to lock file") {
+            let why = "it is locked: another program writes it, or its file system has no locks \
+                       (with HDF5_USE_FILE_LOCKING=FALSE in the environment, it is read all the same)";
+            return Error::io(path, "open the recording")(std::io::Error::new(std::io::ErrorKind::WouldBlock, why));
+        }
+        let head = std::io::Read::bytes(file).take(8).filter_map(std::result::Result::ok).collect::<Vec<u8>>();
+        if head == *b"\x89HDF\r\n\x1a\n" {
+            not_hdf5(format!("a damaged one of {} bytes, cut short perhaps ({})", meta.len(), last_words(&e)))
+        } else {
+            not_hdf5(format!("a file that begins with {:?}", String::from_utf8_lossy(&head)))
+        }
+    })
+}
+
+/// The innermost message of a libhdf5 error, which gives the cause.
+pub(crate) fn last_words(error: &hdf5::Error) -> String {
+    let text = error.to_string();
+    text.rsplit(": ").next().unwrap_or(&text).to_string()
+}
+
+/// Opens a dataset that a layout requires.
+///
+/// # Errors
+/// [`Error::MissingDataset`].
+pub(crate) fn dataset(path: &Path, file: &hdf5::File, name: &str, layout: &'static str) -> Result<Dataset> {
+    let missing = |_| Error::MissingDataset { path: path.into(), dataset: name.into(), layout, present: top(file) };
+    file.dataset(name).map_err(missing)
+}
+
+/// The names of the groups and datasets at the root of a file, for messages.
+pub(crate) fn top(file: &hdf5::File) -> String {
+    match file.member_names() {
+        Ok(names) if !names.is_empty() => names.join(", "),
+        _ => "nothing at its top".into(),
+    }
+}
+
+/// The datasets of a file and their types, shortened to fit a message.
+pub(crate) fn contents(file: &hdf5::File) -> String {
+    const MOST: usize = 12;
+    let (mut found, mut visits) = (Vec::new(), 0..64);
+    let mut groups: Vec<(String, hdf5::Group)> =
+        file.as_group().ok().map(|top| (String::new(), top)).into_iter().collect();
+    while let Some((prefix, group)) = groups.pop().filter(|_| found.len() <= MOST && visits.next().is_some()) {
+        for name in group.member_names().unwrap_or_default() {
+            let path = format!("{prefix}{name}");
+            if let Ok(dataset) = group.dataset(&name) {
+                let kind = dataset.dtype().and_then(|t| t.to_descriptor()).map_or("?".into(), |t| t.to_string());
+                found.push(format!("{path} ({kind}, shape {:?})", dataset.shape()));
+            } else if let Ok(group) = group.group(&name) {
+                groups.push((path + "/", group));
+            }
+        }
+    }
+    match found.len() {
+        0 => "it has no datasets".into(),
+        n if n > MOST => format!("it has {}, and more", found[..MOST].join(", ")),
+        _ => format!("it has {}", found.join(", ")),
+    }
+}
+
+/// A dataset's type.
+///
+/// # Errors
+/// [`Error::WrongType`] for a type that the HDF5 wrapper cannot describe.
+pub(crate) fn descriptor(path: &Path, dataset: &Dataset, name: &str) -> Result<TypeDescriptor> {
+    dataset.dtype().and_then(|t| t.to_descriptor()).map_err(|e| Error::WrongType {
+        path: path.into(),
+        dataset: name.into(),
+        expected: "a type that can be read".into(),
+        got: last_words(&e),
+    })
+}
+
+/// The error for a dataset or group that libhdf5 cannot read.
+pub(crate) fn damaged(path: &Path, name: &str, error: &hdf5::Error) -> Error {
+    Error::DamagedRecording { path: path.into(), place: name.into(), reason: last_words(error) }
+}
+
+/// The error for a range of a dataset that cannot be read: a missing filter or damage.
+pub(crate) fn unreadable(path: &Path, dataset: &Dataset, name: &str, range: Range<u64>, error: &hdf5::Error) -> Error {
+    let lacks_filter = error.stack().is_some_and(|stack| {
+        stack.iter().any(|frame| frame.desc().contains("filter") && frame.desc().contains("not registered"))
+    });
+    if !lacks_filter {
+        let place = format!("{name}, events {} to {}", range.start, range.end.saturating_sub(1));
+        return Error::DamagedRecording { path: path.into(), place, reason: last_words(error) };
+    }
+    let missing = filters(dataset).iter().find(|filter| !filter.is_available()).map(Filter::id);
+    let known = FILTERS.iter().find(|(number, ..)| Some(*number) == missing);
+    let number = missing.map_or("an unknown one".into(), |number| match number {
+        0x8ecf => "36559 (0x8ECF)".to_string(),
+        number => number.to_string(),
+    });
+    let filter = known.map_or(number.clone(), |(_, filter, _)| format!("{number}: {filter}"));
+    let source = known.map_or("whoever wrote the file has it".into(), |(_, _, source)| (*source).to_string());
+    Error::unavailable(
+        format!("the compression of {} in {}, HDF5 filter {filter},", name, path.display()),
+        format!(
+            "set HDF5_PLUGIN_PATH to the folder of its HDF5 plugin ({source}), or rewrite the file without it \
+             (h5repack -f GZIP=4 IN OUT, where the plugin is)"
+        ),
+    )
+}
+
+/// The filters of a dataset. Empty if they cannot be determined.
+fn filters(dataset: &Dataset) -> Vec<Filter> {
+    // The wrapper panics if a filter has more than 32 parameters, so the panic is caught and not printed. The panic
+    // hook is global to the process, so only one thread at a time may change it.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let filters = panic::catch_unwind(|| dataset.filters()).unwrap_or_default();
+    panic::set_hook(hook);
+    filters
+}
+
+/// Describes a dataset's type and shape, for messages.
+pub(crate) fn describe(path: &Path, dataset: &Dataset, name: &str) -> Result<String> {
+    Ok(format!("{} of shape {:?}", descriptor(path, dataset, name)?, dataset.shape()))
+}
+
+/// Reads a dataset of strings of any string type.
+pub(crate) fn strings(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<String>> {
+    use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
+    /// Maximum length in bytes of fixed-length strings.
+    const LONGEST: usize = 256;
+    let read = match descriptor(path, dataset, name)? {
+        TypeDescriptor::FixedAscii(n) if n <= LONGEST => {
+            dataset.read_raw::<FixedAscii<LONGEST>>().map(|v| v.iter().map(ToString::to_string).collect())
+        }
+        TypeDescriptor::FixedUnicode(n) if n <= LONGEST => {
+            dataset.read_raw::<FixedUnicode<LONGEST>>().map(|v| v.iter().map(ToString::to_string).collect())
+        }
+        TypeDescriptor::VarLenAscii => {
+            dataset.read_raw::<VarLenAscii>().map(|v| v.iter().map(ToString::to_string).collect())
+        }
+        TypeDescriptor::VarLenUnicode => {
+            dataset.read_raw::<VarLenUnicode>().map(|v| v.iter().map(ToString::to_string).collect())
+        }
+        _ => {
+            let (expected, got) = (format!("strings of at most {LONGEST} bytes"), describe(path, dataset, name)?);
+            return Err(Error::WrongType { path: path.into(), dataset: name.into(), expected, got });
+        }
+    };
+    read.map_err(|e| damaged(path, name, &e))
+}

@@ -1,0 +1,76 @@
+//! The file layouts of recordings, with their names and how they are recognised.
+
+use std::str::FromStr;
+
+/// How a file stores its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Heidelberg datasets: SHD and SSC.
+    Hsd,
+    /// N-TIDIGITS18.
+    Ntidigits,
+    /// DSEC and TUM-VIE.
+    Dsec,
+    /// e2vid, ESIM and datasets derived from them.
+    E2vid,
+    /// MVSEC.
+    Mvsec,
+    /// Prophesee's Metavision.
+    Prophesee,
+    /// A structured NumPy array (`.npy`).
+    Npy,
+    /// An archive of NumPy arrays (`.npz`).
+    Npz,
+    /// Any HDF5 file whose columns are given by a [`Map`](crate::Map).
+    Map,
+}
+
+impl Layout {
+    /// All layouts: the layout, its name, and what it is recognised by.
+    pub const ALL: [(Layout, &str, &str); 9] = [
+        (Layout::Hsd, "hsd", "spikes/times"),
+        (Layout::Ntidigits, "ntidigits", "train_labels"),
+        (Layout::Dsec, "dsec", "events/t"),
+        (Layout::E2vid, "e2vid", "events/ts"),
+        (Layout::Mvsec, "mvsec", "davis/left/events"),
+        (Layout::Prophesee, "prophesee", "CD/events"),
+        (Layout::Npy, "npy", "a NumPy array"),
+        (Layout::Npz, "npz", "a NumPy archive"),
+        (Layout::Map, "map", "columns that are named"),
+    ];
+
+    /// The name of the layout on the command line and in JSON.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(layout, ..)| *layout == self).map_or("", |(_, name, _)| name)
+    }
+
+    /// The name of the layout in messages.
+    pub fn title(self) -> &'static str {
+        match self {
+            Layout::Hsd => "Heidelberg (SHD, SSC)",
+            Layout::Ntidigits => "N-TIDIGITS18",
+            Layout::Dsec => "camera (DSEC)",
+            Layout::E2vid => "camera (e2vid)",
+            Layout::Mvsec => "camera (MVSEC)",
+            Layout::Prophesee => "camera (Prophesee)",
+            Layout::Npy => "NumPy array",
+            Layout::Npz => "NumPy archive",
+            Layout::Map => "as the map says",
+        }
+    }
+
+    /// Whether a file of this layout holds many samples with labels, instead of one recording.
+    pub(super) fn has_samples(self) -> bool {
+        matches!(self, Layout::Hsd | Layout::Ntidigits)
+    }
+}
+
+impl FromStr for Layout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Layout, String> {
+        let names = || Self::ALL.map(|(_, name, _)| name).join(", ");
+        let found = Self::ALL.iter().find(|(_, name, _)| *name == text);
+        found.map(|(layout, ..)| *layout).ok_or_else(|| format!("expected one of {}", names()))
+    }
+}

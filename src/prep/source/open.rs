@@ -1,0 +1,107 @@
+//! Opens recordings: a file of any layout, or a folder of files.
+
+use std::path::Path;
+
+use tonic_shard::NO_LABEL;
+
+use crate::error::{BaseFault, Error, Result};
+use crate::source::cut::{cut, cut_one_class};
+use crate::source::detect::{layout_of, open_stream};
+use crate::source::hsd::Hsd;
+use crate::source::layout::Layout;
+use crate::source::long::Long;
+use crate::source::options::{Cut, LabelSource, SourceOptions};
+use crate::source::recording::{Recording, file_name};
+use crate::source::stream::{ClassLabel, Stream};
+use crate::source::unit::TimeUnit;
+use crate::source::{folder, labels, ntidigits};
+
+impl Recording {
+    /// Opens a file of any layout, or all recordings in a folder.
+    ///
+    /// # Errors
+    /// Those of the layout; [`tonic_base::Error::Usage`] for options that do not fit the layout.
+    pub fn open(path: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
+        if path.is_dir() {
+            return folder::open(path, options);
+        }
+        let layout = layout_of(path, options)?;
+        if layout.has_samples() {
+            let given = match (&options.labels, options.cut) {
+                (LabelSource::One(_), _) => Some("label"),
+                (LabelSource::Csv(_), _) => Some("labels"),
+                (_, Cut::Duration { .. }) => Some("sample_duration"),
+                (_, Cut::Events { .. }) => Some("sample_events"),
+                _ => None,
+            };
+            if let Some(given) = given {
+                let expected = format!("a recording without samples and labels of its own, unlike {}", path.display());
+                return Err(Error::usage(given, expected, layout.title()));
+            }
+            if layout == Layout::Hsd && options.time_unit.is_some() {
+                return Err(Error::usage("time_unit", "a layout whose times are not always seconds", layout.title()));
+            }
+            return Ok(vec![match layout {
+                Layout::Ntidigits => ntidigits::open(path, options.digits, options.time_unit)?,
+                _ => Hsd::open(path)?,
+            }]);
+        }
+        cut_recording(open_stream(path, options)?, options).map(|recording| recording.into_iter().collect())
+    }
+}
+
+/// Cuts a recording into samples according to the options. Returns `None` if the label table has no row for it.
+fn cut_recording(mut stream: Stream, options: &SourceOptions) -> Result<Option<Recording>> {
+    let name = file_name(&stream.path);
+    let mut classes: Option<Vec<String>> = None;
+    let mut pieces = match &options.labels {
+        LabelSource::Csv(table) => {
+            let rows = labels::read_labels(table, options.time_unit.unwrap_or(TimeUnit::Microseconds))?;
+            let (names, numbers) = labels::number_classes(rows.iter().map(|row| row.label.as_str()), true);
+            classes = Some(names);
+            let mine = |row: &labels::Row| row.file.as_ref().is_none_or(|file| *file == name);
+            let rows: Vec<_> = rows.iter().zip(numbers).filter(|(row, _)| mine(row)).collect();
+            match rows[..] {
+                [] => return Ok(None),
+                [(row, class)] if row.interval.is_none() => cut_one_class(&mut stream, options.cut, class)?,
+                _ => match rows.iter().find(|(row, _)| row.interval.is_none()) {
+                    None => cut(&mut stream, options.cut, &rows)?,
+                    Some((row, _)) => {
+                        let (expected, got) = ("a start and an end".into(), "a file and its label".into());
+                        return Err(Error::BadTable { path: table.clone(), line: row.line, expected, got });
+                    }
+                },
+            }
+        }
+        LabelSource::One(label) => {
+            classes = Some(vec![label.clone()]);
+            cut_one_class(&mut stream, options.cut, 0)?
+        }
+        LabelSource::Own => {
+            let class = match stream.label.take() {
+                Some(ClassLabel::Number(class)) => class,
+                Some(ClassLabel::Name(name)) => {
+                    classes = Some(vec![name]);
+                    0
+                }
+                None => NO_LABEL,
+            };
+            cut_one_class(&mut stream, options.cut, class)?
+        }
+    };
+    let mut notes = pieces.notes();
+    if let Some(offset) = stream.time_offset {
+        notes.push(format!("times are the file's own; its t_offset of {offset} us is not added"));
+    }
+    Ok(Some(Recording {
+        path: stream.path.clone(),
+        name,
+        layout: stream.layout,
+        sensor: stream.sensor,
+        labels: std::mem::take(&mut pieces.labels),
+        classes: classes.map(Into::into),
+        extras: Vec::new(),
+        notes,
+        reader: Box::new(Long::open(stream, pieces)),
+    }))
+}

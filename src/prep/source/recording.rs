@@ -1,0 +1,102 @@
+//! A recording that is open for reading, independent of its layout.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::events::SensorSize;
+use crate::source::layout::Layout;
+use crate::source::raw::RawSamples;
+
+/// A recording that is open for reading. It has one or more samples.
+#[derive(Debug)]
+pub struct Recording {
+    /// Path of the file.
+    pub path: PathBuf,
+    /// Name in a set's manifest: the path of the file relative to the folder that was opened.
+    pub name: String,
+    /// Layout of the file.
+    pub layout: Layout,
+    /// Sensor size, if the file or the layout gives it.
+    pub sensor: Option<SensorSize>,
+    /// Class of each sample, or [`tonic_shard::NO_LABEL`].
+    pub labels: Vec<u32>,
+    /// Class names, if the file has them.
+    pub classes: Option<Arc<[String]>>,
+    /// Names and numbers of the extra columns, sorted by name.
+    pub extras: Vec<(String, Vec<i64>)>,
+    /// Notes for the user about how the recording was opened.
+    pub notes: Vec<String>,
+    pub(super) reader: Box<dyn SampleReader>,
+}
+
+/// Number of samples that are read at once if each is a separate row. For SSC, this is 300 kB.
+const ROWS_TOGETHER: u64 = 8;
+
+/// Reads the events of a recording. It is implemented for each layout and can be used on any thread.
+pub(super) trait SampleReader: std::fmt::Debug + Send + Sync {
+    /// Reads the raw events of consecutive samples.
+    ///
+    /// # Errors
+    /// Those of the layout.
+    fn read(&self, samples: Range<u64>) -> Result<RawSamples>;
+
+    /// How many samples to read at once, starting at `first`. At most `most`.
+    fn together(&self, _first: u64, most: u64) -> u64 {
+        most.min(ROWS_TOGETHER)
+    }
+
+    /// Whether a sample's events are out of order in the file.
+    fn reordered(&self, _sample: u64) -> bool {
+        false
+    }
+
+    /// The largest x and y. Used for error messages if the sensor size is unknown.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn extent(&self) -> Result<Option<(i64, i64)>> {
+        Ok(None)
+    }
+}
+
+impl Recording {
+    /// Number of samples.
+    pub fn samples(&self) -> u64 {
+        self.labels.len() as u64
+    }
+
+    /// Whether a sample's events are out of order in the file, so that the recording was sorted before it was cut.
+    pub fn reordered(&self, sample: u64) -> bool {
+        self.reader.reordered(sample)
+    }
+
+    /// How many samples to read at once, starting at `first`. At most `most`. The result is chosen so that samples cut
+    /// from a recording fit in memory, and rows of a dataset fit in a core's cache.
+    pub fn together(&self, first: u64, most: u64) -> u64 {
+        self.reader.together(first, most)
+    }
+
+    /// Reads the raw events of consecutive samples. Any thread may call it.
+    ///
+    /// # Errors
+    /// [`crate::Error::DamagedRecording`], [`crate::Error::BadSample`]; if the file has to be opened first, those of
+    /// opening.
+    pub fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
+        self.reader.read(samples)
+    }
+
+    /// The largest x and y, for a recording whose sensor size is unknown.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn extent(&self) -> Result<Option<(i64, i64)>> {
+        self.reader.extent()
+    }
+}
+
+/// A file's name without its folder.
+pub(super) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,77 @@
+//! The list of all transforms, with their names in a recipe.
+
+use serde::{Deserialize, Serialize};
+
+use crate::signature::Signature;
+use crate::transform::rule::EventTransform;
+use crate::transform::{
+    CenterCrop, CropTime, Decimation, Denoise, Downsample, DropPixel, EventDownsampling, MergePolarities,
+    RefractoryPeriod, TimeAlignment, TimeSkew,
+};
+
+/// A transform: one step of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name")]
+pub enum Transform {
+    /// Crops the sensor to its centre.
+    CenterCrop(CenterCrop),
+    /// Keeps the events of a time span.
+    CropTime(CropTime),
+    /// Keeps every nth event of a pixel.
+    Decimation(Decimation),
+    /// Drops events without recent events in neighbouring pixels.
+    Denoise(Denoise),
+    /// Drops all events of some pixels.
+    DropPixel(DropPixel),
+    /// Scales times and coordinates.
+    Downsample(Downsample),
+    /// Integrates events into fewer pixels that emit new events.
+    EventDownsampling(EventDownsampling),
+    /// Merges all polarities into one.
+    MergePolarities(MergePolarities),
+    /// Drops events that come too soon after another event of the same pixel.
+    RefractoryPeriod(RefractoryPeriod),
+    /// Shifts times so that the first event is at 0.
+    TimeAlignment(TimeAlignment),
+    /// Scales and shifts times.
+    TimeSkew(TimeSkew),
+}
+
+/// The signatures of all transforms.
+pub(crate) const TRANSFORMS: [Signature; 11] = [
+    CenterCrop::SIGNATURE,
+    CropTime::SIGNATURE,
+    Decimation::SIGNATURE,
+    Denoise::SIGNATURE,
+    DropPixel::SIGNATURE,
+    Downsample::SIGNATURE,
+    EventDownsampling::SIGNATURE,
+    MergePolarities::SIGNATURE,
+    RefractoryPeriod::SIGNATURE,
+    TimeAlignment::SIGNATURE,
+    TimeSkew::SIGNATURE,
+];
+
+impl Transform {
+    /// The transform as a trait object.
+    pub(crate) fn step(&self) -> &dyn EventTransform {
+        match self {
+            Transform::CenterCrop(t) => t,
+            Transform::CropTime(t) => t,
+            Transform::Decimation(t) => t,
+            Transform::Denoise(t) => t,
+            Transform::DropPixel(t) => t,
+            Transform::Downsample(t) => t,
+            Transform::EventDownsampling(t) => t,
+            Transform::MergePolarities(t) => t,
+            Transform::RefractoryPeriod(t) => t,
+            Transform::TimeAlignment(t) => t,
+            Transform::TimeSkew(t) => t,
+        }
+    }
+
+    /// The transform's name in Tonic and in recipes.
+    pub fn name(&self) -> &'static str {
+        self.step().signature().name
+    }
+}

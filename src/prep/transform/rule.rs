@@ -1,0 +1,62 @@
+//! The trait that every transform implements.
+
+use serde::{Deserialize, Deserializer};
+use tonic_shard::Ledger;
+
+use crate::events::{Events, SensorSize};
+use crate::fault::Checked;
+use crate::signature::Signature;
+
+/// The first and last possible time of events, in microseconds, both inclusive.
+pub(crate) type TimeSpan = (i64, i64);
+
+/// A transform: checks its parameters, gives the sensor after it, and changes events.
+pub(crate) trait EventTransform {
+    /// The signature of this transform.
+    fn signature(&self) -> &'static Signature;
+
+    /// Checks that the parameters are valid, independent of a sensor. The place of the fault is the parameter's name.
+    fn check(&self) -> Checked {
+        Ok(())
+    }
+
+    /// Checks that the parameters are valid for a sensor.
+    fn check_sensor(&self, _sensor: SensorSize) -> Checked {
+        Ok(())
+    }
+
+    /// Tonic's `sensor_size` parameter, (W, H, P), if the recipe gives it.
+    fn sensor_size(&self) -> Option<[u32; 3]> {
+        None
+    }
+
+    /// The sensor of the output events.
+    fn sensor_after(&self, sensor: SensorSize) -> SensorSize {
+        sensor
+    }
+
+    /// The time span of the output, given the time span of the input. `None` is unbounded.
+    fn span_after(&self, span: Option<TimeSpan>) -> Option<TimeSpan> {
+        span
+    }
+
+    /// Transforms the events of one sample and counts dropped events in `ledger`. Events are in order of time before
+    /// and after.
+    fn apply(&self, events: &mut Events, sensor: SensorSize, ledger: &mut Ledger) -> Checked;
+}
+
+/// Deserializes a pair, or a single value that stands for both, as Tonic allows.
+pub(super) fn one_or_two<'de, D: Deserializer<'de>, T: Deserialize<'de> + Copy>(
+    deserializer: D,
+) -> Result<[T; 2], D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either<T> {
+        One(T),
+        Two([T; 2]),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::One(value) => [value, value],
+        Either::Two(pair) => pair,
+    })
+}

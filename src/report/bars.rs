@@ -1,0 +1,182 @@
+//! Horizontal bar charts: one row per item, one column per figure.
+//!
+//! Each column has a logarithmic axis of its own, because the figures differ by orders of magnitude.
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use crate::error::Result;
+use crate::picture::{FAINT, INK, Picture, SERIES, draw, text};
+
+/// Width of a column in pixels. `FIGURE` of them are kept free for the number at the end of the longest bar.
+const COLUMN: i32 = 236;
+const FIGURE: i32 = 62;
+const GAP: i32 = 22;
+const ROW: i32 = 30;
+const BAR: i32 = 20;
+const MARGIN: i32 = 18;
+const TOP: i32 = 92;
+
+/// Heading of a column.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BarColumn {
+    /// Figure and its unit.
+    pub name: &'static str,
+    /// Smaller text below the name, such as "less is better".
+    pub hint: &'static str,
+}
+
+/// Rows that share a title and a colour.
+#[derive(Clone, Debug)]
+pub(crate) struct BarGroup {
+    /// Text above the rows.
+    pub title: String,
+    /// Rows, from top to bottom.
+    pub rows: Vec<BarRow>,
+}
+
+/// One item and its figures.
+#[derive(Clone, Debug)]
+pub(crate) struct BarRow {
+    /// Text to the left of the bars.
+    pub name: String,
+    /// One figure per column, above 0. `None` draws no bar.
+    pub values: Vec<Option<f64>>,
+    /// Text that is drawn instead of the bars.
+    pub note: Option<String>,
+}
+
+/// Draws a bar chart.
+///
+/// # Errors
+/// [`Error::Plot`](crate::Error::Plot).
+pub(crate) fn bars(title: &str, columns: &[BarColumn], groups: &[BarGroup]) -> Result<Picture> {
+    let rows = || groups.iter().flat_map(|group| &group.rows);
+    let widest = rows().map(|row| row.name.chars().count()).max().unwrap_or(0) as i32;
+    let left = MARGIN + (widest * 8 + 16).clamp(120, 330);
+    let bottom = TOP + groups.iter().map(|group| ROW * (group.rows.len() as i32 + 1) + 8).sum::<i32>();
+    let size = (left + (COLUMN + GAP) * columns.len() as i32, bottom + 40);
+    let faint = INK.mix(0.65);
+    let anchored = |points: usize, h, v| text(points).pos(Pos::new(h, v));
+    draw((size.0 as u32, size.1 as u32), "bars", |area| {
+        area.draw(&Text::new(title.to_string(), (MARGIN, 14), text(20)))?;
+        for (i, column) in columns.iter().enumerate() {
+            let axis = Axis::new(left + (COLUMN + GAP) * i as i32, rows().filter_map(|row| *row.values.get(i)?));
+            area.draw(&Text::new(column.name, (axis.left, TOP - 40), text(16)))?;
+            area.draw(&Text::new(column.hint, (axis.left, TOP - 20), text(12).color(&faint)))?;
+            for decade in axis.decades() {
+                let x = axis.at(10_f64.powi(decade));
+                let style = anchored(13, HPos::Center, VPos::Top);
+                area.draw(&Text::new(power(decade), (x, bottom + 6), style))?;
+            }
+            let mut top = TOP;
+            for (group, colour) in groups.iter().zip(SERIES.iter().cycle()) {
+                top += ROW;
+                let end = top + ROW * group.rows.len() as i32;
+                for x in axis.decades().map(|decade| axis.at(10_f64.powi(decade))) {
+                    area.draw(&PathElement::new([(x, top), (x, end)], FAINT.stroke_width(1)))?;
+                }
+                for row in &group.rows {
+                    let middle = top + ROW / 2;
+                    if let Some(value) = row.values.get(i).copied().flatten().filter(|_| row.note.is_none()) {
+                        let end = axis.at(value);
+                        let corners = [(axis.left, middle - BAR / 2), (end, middle + BAR / 2)];
+                        area.draw(&Rectangle::new(corners, colour.mix(0.85).filled()))?;
+                        let style = anchored(15, HPos::Left, VPos::Center);
+                        area.draw(&Text::new(figures(value), (end + 6, middle), style))?;
+                    }
+                    top += ROW;
+                }
+                top += 8;
+            }
+        }
+        let mut top = TOP;
+        for group in groups {
+            let style = anchored(15, HPos::Left, VPos::Center);
+            area.draw(&Text::new(group.title.clone(), (MARGIN, top + ROW / 2), style))?;
+            top += ROW;
+            for row in &group.rows {
+                let middle = top + ROW / 2;
+                let style = anchored(15, HPos::Right, VPos::Center);
+                area.draw(&Text::new(row.name.clone(), (left - 10, middle), style))?;
+                if let Some(note) = &row.note {
+                    let style = anchored(14, HPos::Left, VPos::Center).color(&faint);
+                    let room = ((size.0 - left) / 7) as usize;
+                    area.draw(&Text::new(shortened(note, room), (left, middle), style))?;
+                }
+                top += ROW;
+            }
+            top += 8;
+        }
+        Ok(())
+    })
+}
+
+/// Logarithmic axis of a column. It begins at a power of 10 below the smallest figure.
+struct Axis {
+    left: i32,
+    /// Base-10 logarithm of the value at the left end; `to` is that of the right end.
+    from: f64,
+    to: f64,
+}
+
+impl Axis {
+    fn new(left: i32, values: impl Iterator<Item = f64>) -> Axis {
+        let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
+        if low > high {
+            return Axis { left, from: 0.0, to: 1.0 };
+        }
+        // At least a third of a decade below the smallest figure, or its bar would be invisible.
+        let from = (low.log10() - 0.33).floor();
+        Axis { left, from, to: high.log10().max(from + 1.0) }
+    }
+
+    fn at(&self, value: f64) -> i32 {
+        let share = (value.log10() - self.from) / (self.to - self.from);
+        self.left + (share * f64::from(COLUMN - FIGURE)) as i32
+    }
+
+    /// Exponents of the powers of 10 that get a grid line: about five.
+    fn decades(&self) -> impl Iterator<Item = i32> {
+        let every = ((self.to - self.from) / 5.0).ceil().max(1.0) as usize;
+        (self.from as i32..=self.to.floor() as i32).step_by(every)
+    }
+}
+
+/// Short text for 10^`decade`: "0.1", "100", "10k", "1M", "1e9".
+fn power(decade: i32) -> String {
+    match decade {
+        -3..=2 => format!("{}", 10_f64.powi(decade)),
+        3..=5 => format!("{}k", 10_i32.pow(decade as u32 - 3)),
+        6..=8 => format!("{}M", 10_i32.pow(decade as u32 - 6)),
+        _ => format!("1e{decade}"),
+    }
+}
+
+/// `words`, cut to `room` characters with "..." at the end.
+fn shortened(words: &str, room: usize) -> String {
+    if words.chars().count() <= room {
+        return words.into();
+    }
+    words.chars().take(room.saturating_sub(3)).chain("...".chars()).collect()
+}
+
+/// Formats a number with at least three significant digits and commas: 0.123, 4.56, 78.9, 12,345.
+pub fn figures(value: f64) -> String {
+    let places = match value.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 1.0 => 2,
+        _ => 3,
+    };
+    let text = format!("{value:.places$}");
+    let (whole, rest) = text.split_once('.').map_or((text.as_str(), None), |(whole, rest)| (whole, Some(rest)));
+    let mut grouped = String::new();
+    for (i, digit) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i).is_multiple_of(3) && !grouped.ends_with('-') {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    rest.map_or(grouped.clone(), |rest| format!("{grouped}.{rest}"))
+}

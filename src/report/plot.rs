@@ -1,0 +1,188 @@
+//! Plots of a sample's raster, of curves over epochs, and of confusion matrices.
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use crate::error::Result;
+use crate::picture::{FAINT, INK, Picture, SERIES, draw, text};
+
+/// One occupied cell of a raster.
+#[derive(Clone, Copy, Debug)]
+pub struct RasterPoint {
+    /// Index of the frame.
+    pub frame: usize,
+    /// Row of the raster, from the bottom: the channel of a cochlea.
+    pub row: u32,
+    /// Number of events, or the value of a surface.
+    pub value: f64,
+    /// Whether to draw it in the second colour (used for polarity 0 of a camera).
+    pub second: bool,
+}
+
+/// Title and axes of a raster.
+#[derive(Clone, Debug)]
+pub struct RasterAxes {
+    /// Text above the picture.
+    pub title: String,
+    /// Number of frames.
+    pub frames: usize,
+    /// Number of rows.
+    pub rows: u32,
+    /// Length of a frame and the label of the time axis: `(4.0, "time (ms)")`.
+    pub frame_length: (f64, &'static str),
+    /// Label of the vertical axis.
+    pub row_name: &'static str,
+}
+
+/// Draws the raster of a sample: a mark for every occupied cell, darker for more events.
+///
+/// # Errors
+/// [`Error::Plot`](crate::Error::Plot).
+pub fn raster(axes: &RasterAxes, points: &[RasterPoint]) -> Result<Picture> {
+    let (length, unit) = axes.frame_length;
+    let most = points.iter().map(|p| p.value.abs()).fold(f64::MIN_POSITIVE, f64::max);
+    draw((900, 420), "a raster", |area| {
+        let span = (axes.frames.max(1) as f64) * length;
+        let mut chart = ChartBuilder::on(area)
+            .caption(&axes.title, text(19))
+            .margin(12)
+            .x_label_area_size(42)
+            .y_label_area_size(58)
+            .build_cartesian_2d(0.0..span, 0.0..f64::from(axes.rows))?;
+        chart
+            .configure_mesh()
+            .disable_mesh()
+            .axis_style(INK.mix(0.4))
+            .label_style(text(13))
+            .axis_desc_style(text(14))
+            .x_desc(unit)
+            .y_desc(axes.row_name)
+            .x_labels(9)
+            .y_labels(6)
+            .x_label_formatter(&|v| format!("{v:.0}"))
+            .y_label_formatter(&|v| format!("{v:.0}"))
+            .draw()?;
+        chart.draw_series(points.iter().map(|p| {
+            // The square root keeps single events visible next to the busiest cell.
+            let strength = 0.25 + 0.75 * (p.value.abs() / most).sqrt();
+            let colour = if p.second { SERIES[1] } else { SERIES[0] };
+            let (x, y) = (p.frame as f64 * length, f64::from(p.row));
+            Rectangle::new([(x, y), (x + length, y + 1.0)], colour.mix(strength).filled())
+        }))?;
+        Ok(())
+    })
+}
+
+/// One line of a chart. Points with a value that isn't finite are left out.
+#[derive(Clone, Debug)]
+pub struct Curve {
+    /// Name in the legend.
+    pub name: String,
+    /// Points (epoch, value).
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Draws curves over epochs. Without `y_range` the vertical axis runs from 0 to just above the largest value.
+///
+/// # Errors
+/// [`Error::Plot`](crate::Error::Plot).
+pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[Curve]) -> Result<Picture> {
+    let points = || curves.iter().flat_map(|c| &c.points).filter(|p| p.1.is_finite());
+    let last = points().map(|p| p.0).fold(1.0, f64::max);
+    let (low, high) = y_range.unwrap_or_else(|| {
+        let high = points().map(|p| p.1).fold(0.0, f64::max);
+        (0.0, if high > 0.0 { high * 1.06 } else { 1.0 })
+    });
+    draw((760, 420), "curves", |area| {
+        let mut chart = ChartBuilder::on(area)
+            .caption(title, text(19))
+            .margin(14)
+            .x_label_area_size(42)
+            .y_label_area_size(58)
+            .build_cartesian_2d(0.0..last * 1.02, low..high)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(FAINT)
+            .axis_style(INK.mix(0.4))
+            .label_style(text(13))
+            .axis_desc_style(text(14))
+            .x_desc("epoch")
+            .y_desc(y_name)
+            .x_labels((last as usize).clamp(2, 12))
+            .x_label_formatter(&|v| format!("{v:.0}"))
+            .draw()?;
+        for (curve, colour) in curves.iter().zip(SERIES.iter().cycle()) {
+            let finite: Vec<(f64, f64)> = curve.points.iter().copied().filter(|p| p.1.is_finite()).collect();
+            let style = colour.stroke_width(2);
+            chart
+                .draw_series(LineSeries::new(finite.iter().copied(), style))?
+                .label(&curve.name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
+            if finite.len() <= 40 {
+                chart.draw_series(finite.iter().map(|&p| Circle::new(p, 3, colour.filled())))?;
+            }
+        }
+        chart
+            .configure_series_labels()
+            .position(if y_range.is_some() { SeriesLabelPosition::LowerRight } else { SeriesLabelPosition::UpperRight })
+            .margin(14)
+            .legend_area_size(30)
+            .background_style(WHITE.mix(0.85))
+            .border_style(FAINT)
+            .label_font(text(14))
+            .draw()?;
+        Ok(())
+    })
+}
+
+/// Draws a confusion matrix. `matrix[t][p]` is the number of samples of class `t` predicted as class `p`. Each cell is
+/// shaded by its share of the row.
+///
+/// # Errors
+/// [`Error::Plot`](crate::Error::Plot).
+pub fn confusion(title: &str, classes: &[String], matrix: &[Vec<u64>]) -> Result<Picture> {
+    let n = classes.len().max(1);
+    let cell = (520 / n).clamp(16, 52);
+    let widest = classes.iter().map(|c| c.chars().count()).max().unwrap_or(1);
+    let label = (widest * 7 + 16).clamp(34, 130);
+    let (grid, font) = (cell * n, (cell / 3).clamp(9, 14));
+    let size = ((label + grid + 60) as u32, (grid + label + 92) as u32);
+    draw(size, "a confusion matrix", |area| {
+        let (left, top) = ((label + 34) as i32, 50);
+        let at = |column: usize, row: usize| (left + (column * cell) as i32, top + (row * cell) as i32);
+        let anchored = |size: usize, h, v| text(size).pos(Pos::new(h, v));
+        area.draw(&Text::new(title.to_string(), (left, 14), text(19)))?;
+        for (row, counts) in matrix.iter().enumerate() {
+            let total = counts.iter().sum::<u64>().max(1) as f64;
+            for (column, &count) in counts.iter().enumerate() {
+                let share = count as f64 / total;
+                let (x, y) = at(column, row);
+                let corners = [(x, y), (x + cell as i32 - 1, y + cell as i32 - 1)];
+                area.draw(&Rectangle::new(corners, FAINT.mix(0.6).filled()))?;
+                let colour = if row == column { SERIES[0] } else { SERIES[1] };
+                area.draw(&Rectangle::new(corners, colour.mix(share.sqrt()).filled()))?;
+                if count > 0 && cell >= 22 {
+                    let ink = if share > 0.4 { WHITE } else { INK };
+                    let middle = (x + cell as i32 / 2, y + cell as i32 / 2);
+                    let style = anchored(font, HPos::Center, VPos::Center).color(&ink);
+                    area.draw(&Text::new(count.to_string(), middle, style))?;
+                }
+            }
+        }
+        for (i, name) in classes.iter().enumerate() {
+            let half = cell as i32 / 2;
+            let (x, y) = (at(0, i).0 - 8, at(0, i).1 + half);
+            area.draw(&Text::new(name.clone(), (x, y), anchored(font, HPos::Right, VPos::Center)))?;
+            let (x, y) = (at(i, n).0 + half, at(i, n).1 + 8);
+            let style = anchored(font, HPos::Right, VPos::Center).transform(FontTransform::Rotate270);
+            area.draw(&Text::new(name.clone(), (x, y), style))?;
+        }
+        let middle = grid as i32 / 2;
+        let below = anchored(14, HPos::Center, VPos::Bottom);
+        area.draw(&Text::new("predicted", (left + middle, size.1 as i32 - 8), below))?;
+        let beside = anchored(14, HPos::Center, VPos::Top).transform(FontTransform::Rotate270);
+        area.draw(&Text::new("true", (8, top + middle), beside))?;
+        Ok(())
+    })
+}

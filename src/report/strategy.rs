@@ -1,0 +1,256 @@
+//! Measurements of the ways to feed a network, with their table and chart.
+//!
+//! Both benchmarks (`tonic-prep bench`, `tonic-train bench`) report in this form.
+
+use std::fmt::Write;
+use std::io::Read;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::bars::{BarColumn, BarGroup, BarRow, bars, figures};
+use crate::error::{BaseFault, Error, Result};
+use crate::picture::Picture;
+
+/// Number of samples in the training set of Spiking Speech Commands (SSC). Every epoch time is scaled to this size.
+const SSC_SAMPLES: f64 = 75_466.0;
+/// Maximum size in bytes of the dense batches of all threads together.
+const MAX_DENSE: u64 = 4 << 30;
+/// Maximum size in bytes of a report file.
+const MAX_REPORT: u64 = 1 << 20;
+/// Maximum number of strategies in a report.
+const MAX_STRATEGIES: usize = 32;
+/// Maximum number of characters in a strategy's name; `MAX_REASON` is that of its reason.
+const MAX_NAME: usize = 48;
+const MAX_REASON: usize = 400;
+/// Largest figure that is accepted. The smallest is its inverse.
+const LARGEST: f64 = 1e12;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    /// Batches are converted to dense float32, (B, T, P, H, W), and dropped.
+    Loading,
+    /// Every batch is trained on, for whole epochs.
+    Training,
+}
+
+/// A way to feed a network and its measurements. If it could not be measured, `reason` says why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Strategy {
+    /// Name, such as "stream" or "host cache".
+    pub name: String,
+    /// What was measured: loading, or loading and training.
+    pub work: Work,
+    /// Batches per second.
+    pub batches_per_second: Option<f64>,
+    /// Samples per second.
+    pub samples_per_second: Option<f64>,
+    /// Bytes per sample where the samples are kept: file, shard or memory.
+    pub bytes_per_sample: Option<f64>,
+    /// Seconds per epoch of 75,466 samples, the size of the training set of Spiking Speech Commands (SSC).
+    pub epoch_seconds_at_ssc: Option<f64>,
+    /// Why there are no measurements.
+    pub reason: Option<String>,
+}
+
+/// A measured quantity of a [`Strategy`] and how it is shown.
+struct Figure {
+    /// Name in JSON.
+    field: &'static str,
+    /// Heading in the table.
+    short: &'static str,
+    /// Heading in the chart.
+    column: BarColumn,
+    of: fn(&Strategy) -> Option<f64>,
+}
+
+const FIGURES: [Figure; 4] = [
+    Figure {
+        field: "batches_per_second",
+        short: "batches/s",
+        column: BarColumn { name: "batches/s", hint: "more is better" },
+        of: |strategy| strategy.batches_per_second,
+    },
+    Figure {
+        field: "samples_per_second",
+        short: "samples/s",
+        column: BarColumn { name: "samples/s", hint: "more is better" },
+        of: |strategy| strategy.samples_per_second,
+    },
+    Figure {
+        field: "bytes_per_sample",
+        short: "bytes a sample",
+        column: BarColumn { name: "bytes a sample", hint: "less is better" },
+        of: |strategy| strategy.bytes_per_sample,
+    },
+    Figure {
+        field: "epoch_seconds_at_ssc",
+        short: "s an epoch",
+        column: BarColumn { name: "seconds an epoch at SSC's size", hint: "75,466 samples; less is better" },
+        of: |strategy| strategy.epoch_seconds_at_ssc,
+    },
+];
+
+impl Strategy {
+    /// A strategy that took `seconds` for `batches` batches with `samples` samples in total, kept in `bytes` bytes per
+    /// sample.
+    pub fn measured(name: &str, work: Work, (batches, samples): (u64, u64), seconds: f64, bytes: f64) -> Strategy {
+        let samples_per_second = samples as f64 / seconds;
+        Strategy {
+            name: name.into(),
+            work,
+            batches_per_second: Some(batches as f64 / seconds),
+            samples_per_second: Some(samples_per_second),
+            bytes_per_sample: Some(bytes),
+            epoch_seconds_at_ssc: Some(SSC_SAMPLES / samples_per_second),
+            reason: None,
+        }
+    }
+
+    /// A strategy that this build or this machine doesn't have.
+    pub fn unavailable(name: &str, work: Work, reason: &str) -> Strategy {
+        Strategy {
+            name: name.into(),
+            work,
+            batches_per_second: None,
+            samples_per_second: None,
+            bytes_per_sample: None,
+            epoch_seconds_at_ssc: None,
+            reason: Some(reason.into()),
+        }
+    }
+}
+
+/// The JSON report of a benchmark that another program has run. `S` is the type of the frame shape.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Report<S> {
+    /// Samples per batch.
+    pub batch_size: usize,
+    /// Recipe of the frames, if known.
+    pub recipe: Option<String>,
+    /// Shape of a frame, if known.
+    pub shape: Option<S>,
+    /// Strategies that were measured.
+    pub strategies: Vec<Strategy>,
+}
+
+impl<S: DeserializeOwned> Report<S> {
+    /// Reads a report and checks every field.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`]; [`Error::Corrupt`] with the field that isn't valid.
+    pub fn read(path: &Path) -> Result<Report<S>> {
+        let mut text = Vec::new();
+        let file = std::fs::File::open(path).map_err(Error::io(path, "open the report"))?;
+        file.take(MAX_REPORT + 1).read_to_end(&mut text).map_err(Error::io(path, "read the report"))?;
+        if text.len() as u64 > MAX_REPORT {
+            return Err(Error::corrupt(path, "size", format!("at most {MAX_REPORT} bytes of JSON"), "more"));
+        }
+        let report: Report<S> = serde_json::from_slice(&text).map_err(|e| {
+            Error::corrupt(path, "JSON", "the report of a benchmark, with batch_size and strategies", e)
+        })?;
+        let n = report.strategies.len();
+        if !(1..=MAX_STRATEGIES).contains(&n) {
+            return Err(Error::corrupt(path, "strategies", format!("1 to {MAX_STRATEGIES}"), n));
+        }
+        for (i, strategy) in report.strategies.iter().enumerate() {
+            let fault = |field: &str, expected: &str, got: String| {
+                Err(Error::corrupt(path, format!("strategies[{i}].{field}"), expected, got))
+            };
+            for (field, words, most) in
+                [("name", Some(&strategy.name), MAX_NAME), ("reason", strategy.reason.as_ref(), MAX_REASON)]
+            {
+                let Some(words) = words else { continue };
+                let letters = words.chars().take(most + 1).count();
+                if !(1..=most).contains(&letters) || words.chars().any(char::is_control) {
+                    let expected = format!("1 to {most} letters, no control characters");
+                    return fault(field, &expected, format!("{:?}", words.chars().take(60).collect::<String>()));
+                }
+            }
+            for Figure { field, of, .. } in FIGURES {
+                match of(strategy) {
+                    None if strategy.reason.is_some() => {}
+                    Some(value) if (1.0 / LARGEST..=LARGEST).contains(&value) => {}
+                    None => return fault(field, "a number, or a reason why there is none", "null".into()),
+                    Some(value) => return fault(field, "a number from 1e-12 to 1e12", value.to_string()),
+                }
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// Checks that `threads` dense float32 batches of `batch` samples fit into 4 GiB. A sample has `steps` frames of
+/// `cells` cells.
+///
+/// # Errors
+/// [`tonic_base::Error::Usage`] with the largest batch that fits.
+pub fn check_dense(batch: u64, steps: u64, cells: u64, threads: usize) -> tonic_base::Result<()> {
+    let sample = steps.saturating_mul(cells).saturating_mul(size_of::<f32>() as u64 * threads as u64);
+    let most = MAX_DENSE / sample.max(1);
+    if batch <= most {
+        return Ok(());
+    }
+    let expected = format!(
+        "at most {most} samples: dense, those of {steps} frames of {cells} cells take {} GiB on {threads} threads",
+        MAX_DENSE >> 30
+    );
+    Err(tonic_base::Error::usage("batch_size", expected, batch))
+}
+
+/// Median of `values`, which are sorted in place. Of an even number of values, the upper of the two in the middle; NaN
+/// if there are none.
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Groups the strategies by kind of work, with a title for each group. Empty groups are left out.
+fn by_work(strategies: &[Strategy]) -> impl Iterator<Item = (&'static str, Vec<&Strategy>)> {
+    [(Work::Loading, "loading alone, to dense float32"), (Work::Training, "loading and training")]
+        .into_iter()
+        .map(|(work, title)| (title, strategies.iter().filter(|s| s.work == work).collect::<Vec<_>>()))
+        .filter(|(_, group)| !group.is_empty())
+}
+
+/// Formats the strategies as a text table, one line each.
+pub fn table(strategies: &[Strategy]) -> String {
+    let mut text = String::new();
+    for (title, group) in by_work(strategies) {
+        let names: String = FIGURES.iter().map(|figure| format!("{:>16}", figure.short)).collect();
+        let _ = writeln!(text, "{title:34}{names}");
+        for strategy in group {
+            let cell = |figure: &Figure| format!("{:>16}", (figure.of)(strategy).map_or("-".into(), figures));
+            let cells = match &strategy.reason {
+                Some(reason) => format!("  not available: {reason}"),
+                None => FIGURES.iter().map(cell).collect(),
+            };
+            let _ = writeln!(text, "  {:32}{cells}", strategy.name);
+        }
+    }
+    text + "(an epoch is of Spiking Speech Commands' 75,466 samples)\n"
+}
+
+/// Draws the strategies as a bar chart: one row per strategy, one column per figure.
+///
+/// # Errors
+/// [`Error::Plot`].
+pub fn chart(title: &str, strategies: &[Strategy]) -> Result<Picture> {
+    let groups: Vec<BarGroup> = by_work(strategies)
+        .map(|(title, group)| BarGroup {
+            title: title.into(),
+            rows: group
+                .into_iter()
+                .map(|strategy| BarRow {
+                    name: strategy.name.clone(),
+                    values: FIGURES.iter().map(|figure| (figure.of)(strategy)).collect(),
+                    note: strategy.reason.as_ref().map(|reason| format!("not available: {reason}")),
+                })
+                .collect(),
+        })
+        .collect();
+    bars(title, &FIGURES.map(|figure| figure.column), &groups)
+}

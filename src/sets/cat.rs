@@ -1,0 +1,43 @@
+//! A sample's occupied cells as text: tab-separated values or JSON.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use crate::error::Result;
+use crate::sample::Sample;
+use crate::text::{digits, stdout_error};
+
+impl Sample<'_> {
+    /// Writes one line of tab-separated `frame p y x count` per occupied cell, below a header line.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub fn write_tsv(&self, out: &mut impl Write) -> Result<()> {
+        writeln!(out, "frame\tp\ty\tx\tcount").map_err(stdout_error)?;
+        for (frame, cell, count) in self.frames().iter() {
+            let [p, y, x] = self.shape().place(cell);
+            writeln!(out, "{frame}\t{p}\t{y}\t{x}\t{}", digits(count)).map_err(stdout_error)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the occupied cells as one JSON object; its `entries` are arrays in the order of `columns`.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub fn write_json(&self, out: &mut impl Write) -> Result<()> {
+        let shape = self.shape();
+        let head = json!({
+            "sample": self.number(), "class": self.class(), "frames": self.frames().frames(), "shape": shape,
+            "columns": ["frame", "p", "y", "x", "count"],
+        });
+        let head = head.to_string();
+        write!(out, "{},\"entries\":[", head.strip_suffix('}').unwrap_or(&head)).map_err(stdout_error)?;
+        for (i, (frame, cell, count)) in self.frames().iter().enumerate() {
+            let ([p, y, x], comma) = (shape.place(cell), if i > 0 { "," } else { "" });
+            write!(out, "{comma}[{frame},{p},{y},{x},{}]", digits(count)).map_err(stdout_error)?;
+        }
+        writeln!(out, "]}}").map_err(stdout_error)
+    }
+}

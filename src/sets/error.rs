@@ -1,0 +1,67 @@
+//! Errors of the tools for sets.
+
+use std::path::PathBuf;
+
+pub(crate) use tonic_base::BaseFault;
+use tonic_base::Error as BaseError;
+use tonic_prep::Error as PrepError;
+use tonic_report::Error as ReportError;
+use tonic_shard::Error as ShardError;
+pub(crate) use tonic_shard::ShardFault;
+
+/// Result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of a tool for sets.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An error of the operating system, or a request that cannot be carried out.
+    #[error("{0}")]
+    Base(#[from] BaseError),
+    /// A set is damaged, incomplete or of another recipe.
+    #[error("{0}")]
+    Shard(#[source] ShardError),
+    /// A recording or a recipe cannot be read.
+    #[error("{0}")]
+    Prep(#[source] PrepError),
+    /// A picture cannot be drawn.
+    #[error("{0}")]
+    Report(#[source] ReportError),
+    /// The sets to merge are parts of one set, and some parts are missing.
+    #[error("{}: the set is incomplete: {missing}", .path.display())]
+    MissingParts {
+        /// Directory of the merged set.
+        path: PathBuf,
+        /// Numbers of the missing parts, as text.
+        missing: String,
+    },
+}
+
+impl From<ShardError> for Error {
+    fn from(error: ShardError) -> Error {
+        match error {
+            ShardError::Base(error) => Error::Base(error),
+            error => Error::Shard(error),
+        }
+    }
+}
+
+impl From<PrepError> for Error {
+    fn from(error: PrepError) -> Error {
+        match error {
+            PrepError::Base(error) => Error::Base(error),
+            PrepError::Shard(error) => Error::Shard(error),
+            error => Error::Prep(error),
+        }
+    }
+}
+
+impl From<ReportError> for Error {
+    fn from(error: ReportError) -> Error {
+        match error {
+            ReportError::Base(error) => Error::Base(error),
+            error => Error::Report(error),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Writes dense frames as NumPy files.
+
+use std::io::{BufWriter, Write};
+use std::ops::Range;
+use std::path::Path;
+
+use npyz::WriterBuilder;
+use tonic_base::{Draft, Progress, Verbosity, remove_file};
+use tonic_shard::{FrameShape, NO_LABEL, SampleFrames, SampleReader, ShardSet, Width};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::range::check_range;
+
+/// Writes each sample as `frames_<number>.npy`, (T, P, H, W) in the set's count type, and all labels as `labels.npy`,
+/// int64 with -1 for samples without a label.
+///
+/// `out` must be new or empty. With `overwrite` the arrays of an earlier export are removed first.
+///
+/// # Errors
+/// [`tonic_base::Error::Usage`] for a range outside the set, [`tonic_base::Error::Exists`] for a folder that is not
+/// empty, [`tonic_base::Error::Io`], [`tonic_shard::Error::Corrupt`].
+pub fn export_npy(
+    set: &ShardSet,
+    out: &Path,
+    samples: Range<u64>,
+    overwrite: bool,
+    verbosity: Verbosity,
+) -> Result<()> {
+    check_range(set, &samples)?;
+    empty_folder(out, overwrite)?;
+    let progress = Progress::start(verbosity, "export", samples.end - samples.start, "samples");
+    let description = &set.manifest().description;
+    let shape = description.shape;
+    let mut reader = SampleReader::new(set);
+    let mut labels = Vec::with_capacity((samples.end - samples.start) as usize);
+    for sample in samples {
+        let (chunk, inside) = reader.sample(sample)?;
+        let frames = chunk.frames.sample(inside);
+        let dims = [frames.frames() as u64, shape.polarities.into(), shape.height.into(), shape.width.into()];
+        let path = out.join(format!("frames_{sample}.npy"));
+        match description.widths.counts {
+            Width::U8 => write_npy(&path, &dims, dense(&frames, shape).map(|n| n as u8))?,
+            Width::U16 => write_npy(&path, &dims, dense(&frames, shape).map(|n| n as u16))?,
+            Width::U32 => write_npy(&path, &dims, dense(&frames, shape).map(|n| n as u32))?,
+            Width::F32 => write_npy(&path, &dims, dense(&frames, shape).map(|n| n as f32))?,
+        }
+        let label = chunk.table.labels[inside];
+        labels.push(if label == NO_LABEL { -1 } else { i64::from(label) });
+        progress.add(1);
+    }
+    write_npy(&out.join("labels.npy"), &[labels.len() as u64], labels.into_iter())?;
+    progress.finish();
+    Ok(())
+}
+
+/// The values of all cells, (T, P, H, W), one at a time: a single dense frame may exceed the memory.
+fn dense<'a>(frames: &'a SampleFrames<'a>, shape: FrameShape) -> impl Iterator<Item = f64> + 'a {
+    let cells = shape.cells();
+    let place = move |(frame, cell, value): (usize, u32, f64)| (frame as u64 * cells + u64::from(cell), value);
+    let mut entries = frames.iter().map(place).peekable();
+    let value = move |at| entries.next_if(|(place, _)| *place == at).map_or(0.0, |(_, value)| value);
+    (0..frames.frames() as u64 * cells).map(value)
+}
+
+/// Creates the folder and removes old arrays, so that no array of an earlier export is mistaken for one of this.
+fn empty_folder(out: &Path, overwrite: bool) -> Result<()> {
+    std::fs::create_dir_all(out).map_err(Error::io(out, "create the directory"))?;
+    for entry in std::fs::read_dir(out).map_err(Error::io(out, "list the directory"))? {
+        let path = entry.map_err(Error::io(out, "list the directory"))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let number = name.strip_prefix("frames_").and_then(|rest| rest.strip_suffix(".npy"));
+        if !overwrite {
+            return Err(Error::exists(out, "it holds files, of which only arrays can be replaced"));
+        }
+        if name == "labels.npy" || number.is_some_and(|n| n.parse::<u64>().is_ok()) {
+            remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_npy<T: npyz::AutoSerialize>(path: &Path, shape: &[u64], numbers: impl Iterator<Item = T>) -> Result<()> {
+    let draft = Draft::create(path)?;
+    let mut out = BufWriter::new(&draft.file);
+    let write = || -> std::io::Result<()> {
+        let mut npy = npyz::WriteOptions::new().default_dtype().shape(shape).writer(&mut out).begin_nd()?;
+        npy.extend(numbers)?;
+        npy.finish()?;
+        out.flush()
+    };
+    write().map_err(Error::io(path, "write the array"))?;
+    drop(out);
+    Ok(draft.publish()?)
+}

@@ -1,0 +1,107 @@
+//! Describes a set from its manifest: as text or as JSON.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+use tonic_base::human_bytes;
+use tonic_shard::{Ledger, Manifest, ShardSet};
+
+/// Numbers derived from the manifest.
+struct Derived {
+    stored: u64,
+    source: u64,
+    bytes_per_sample: f64,
+    density: f64,
+}
+
+impl Derived {
+    fn of(set: &ShardSet) -> Derived {
+        let (description, totals) = (&set.manifest().description, &set.manifest().totals);
+        let cells = totals.frames as f64 * description.shape.cells() as f64;
+        Derived {
+            stored: set.stored_bytes(),
+            source: description.sources.iter().map(|s| s.bytes).sum(),
+            bytes_per_sample: set.stored_bytes() as f64 / set.len().max(1) as f64,
+            density: totals.entries as f64 / cells.max(1.0),
+        }
+    }
+}
+
+/// Number of samples, stored size and id of a set, in one line.
+pub fn line(manifest: &Manifest) -> String {
+    let (samples, stored) = (manifest.description.samples, human_bytes(manifest.stored_bytes()));
+    format!("{samples} samples, {stored}, set {:.16}", manifest.set_id.to_string())
+}
+
+/// The manifest as JSON, with `stored_bytes`, `source_bytes`, `bytes_per_sample` and `density` added.
+///
+/// # Panics
+/// Never: a manifest has only string keys.
+pub fn json(set: &ShardSet) -> Value {
+    let derived = Derived::of(set);
+    let mut value = serde_json::to_value(set.manifest()).expect("a manifest is JSON");
+    let more = json!({
+        "stored_bytes": derived.stored,
+        "source_bytes": derived.source,
+        "bytes_per_sample": derived.bytes_per_sample,
+        "density": derived.density,
+    });
+    if let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) {
+        object.extend(more);
+    }
+    value
+}
+
+/// The manifest's content as a page of text.
+pub fn text(set: &ShardSet) -> String {
+    let (description, totals) = (&set.manifest().description, &set.manifest().totals);
+    let derived = Derived::of(set);
+    let mut out = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(out, "{name:<10} {value}");
+    };
+    line("set id", set.manifest().set_id.to_string());
+    let empty =
+        if totals.empty_samples > 0 { format!(", {} without events", totals.empty_samples) } else { String::new() };
+    line("samples", format!("{}{empty}", set.len()));
+    let busiest = description.classes.iter().zip(&totals.class_samples);
+    let classes: Vec<String> = busiest.map(|(name, n)| format!("{name} ({n})")).collect();
+    line("classes", format!("{}: {}", classes.len(), classes.join(", ")));
+    if !description.extras.is_empty() {
+        line("extras", description.extras.join(", "));
+    }
+    let limit = description.frame_limit.map_or(String::new(), |n| format!(", the recipe allows {n}"));
+    line(
+        "frames",
+        format!(
+            "{} of (P, H, W) = {}; at most {} a sample{limit}",
+            totals.frames, description.shape, totals.max_frames
+        ),
+    );
+    line("density", format!("{:.1}% of cells, counts up to {}", derived.density * 100.0, totals.max_count));
+    line(
+        "size",
+        format!(
+            "{} in {} shards, {:.0} bytes a sample; the recordings have {}",
+            human_bytes(derived.stored),
+            set.shards().len(),
+            derived.bytes_per_sample,
+            human_bytes(derived.source),
+        ),
+    );
+    for source in &description.sources {
+        line(
+            "source",
+            format!("{} ({} samples, blake3 {:.16})", source.name, source.samples, source.blake3.to_string()),
+        );
+    }
+    let tool = &description.tool;
+    line("made by", format!("tonic-toolkit {}, zstd {} at level {}", tool.tonic_toolkit, tool.zstd, tool.level));
+    let _ = writeln!(out, "\nrecipe\n  {}", description.recipe.trim().replace('\n', "\n  "));
+    let _ = writeln!(out, "\nledger");
+    let events = totals.ledger.events_in.max(1) as f64;
+    for (name, n) in Ledger::NAMES.iter().zip(totals.ledger.columns()) {
+        let _ = writeln!(out, "  {name:<10} {n:>14} {:>6.2}%", n as f64 * 100.0 / events);
+    }
+    out
+}

@@ -1,0 +1,33 @@
+#![doc = include_str!("README.md")]
+
+mod cat;
+mod diff;
+mod error;
+mod export;
+pub mod info;
+pub mod list;
+mod merge;
+mod range;
+mod remake;
+mod repair;
+mod sample;
+mod selection;
+mod show;
+mod split;
+mod stats;
+mod stats_page;
+mod subset;
+mod text;
+
+pub use diff::{Difference, SampleDifference, diff};
+pub use error::{Error, Result};
+pub use export::export_npy;
+pub use merge::merge;
+pub use range::{SampleRange, class_number};
+pub use remake::repair_from;
+pub use repair::{Donor, Remake, Repaired, holds_set, repair};
+pub use sample::Sample;
+pub use selection::Output;
+pub use split::Split;
+pub use stats::{Distribution, Stats, stats};
+pub use subset::{Condition, Filter, subset};

@@ -1,0 +1,144 @@
+//! Merges sets of one recipe, or the parts of one set, into one set.
+
+use std::path::{Path, PathBuf};
+
+use tonic_shard::{Error as ShardError, Manifest, Part, SetDescription, ShardSet, SourceFile, Width, Widths};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::selection::{Output, Selection, tool_of, write};
+
+/// Merges sets in the given order, and parts of one set in the order of their numbers. Merged parts have the same bytes
+/// as the set converted at once.
+///
+/// Chunks have `chunk_samples` samples, or as many as in the first set.
+///
+/// # Errors
+/// [`tonic_shard::Error::Mismatch`], naming the field, for sets of different recipes or classes;
+/// [`Error::MissingParts`]; errors of opening, reading and writing sets.
+pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> Result<Manifest> {
+    let mut sets = dirs.iter().map(|dir| ShardSet::open(dir)).collect::<Result<Vec<_>, _>>()?;
+    let Some(first) = sets.first() else { return Err(Error::usage("sets", "at least one", "none")) };
+    for set in &sets[1..] {
+        check_same(set, first)?;
+    }
+    let parts = check_parts(&sets, &output.path)?;
+    if parts {
+        sets.sort_by_key(part_index);
+    }
+    let mut selection = Selection::of(&sets);
+    for (i, set) in sets.iter().enumerate() {
+        selection.push(i, 0..set.len());
+    }
+    let mut description = describe(&sets, &selection, parts);
+    if parts {
+        check_shares(&sets, &description)?;
+    }
+    if let Some(chunk_samples) = chunk_samples {
+        description.resize_chunks(chunk_samples);
+    }
+    let dir = output.open(&sets)?;
+    write(&selection, description, output, dir, "merge")
+}
+
+/// Describes the merged set.
+fn describe(sets: &[ShardSet], selection: &Selection<'_>, parts: bool) -> SetDescription {
+    let descriptions = || sets.iter().map(|set| &set.manifest().description);
+    let first = &sets[0].manifest().description;
+    let counts = descriptions().map(|d| d.widths.counts).max().unwrap_or(Width::U8);
+    let listed = parts.then(|| sum_listed(descriptions().map(|d| &d.sources[..]))).flatten();
+    SetDescription {
+        samples: selection.len(),
+        widths: Widths::of(first.shape, counts),
+        frame_limit: descriptions().map(|d| d.frame_limit).try_fold(0, |most, limit| Some(most.max(limit?))),
+        sources: listed.unwrap_or_else(|| selection.sources()),
+        tool: tool_of(sets),
+        part: None,
+        ..first.clone()
+    }
+}
+
+/// Adds up the samples of source lists that name the same files; `None` if the lists differ.
+fn sum_listed<'a>(mut lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<SourceFile>> {
+    let mut sum = lists.next()?.to_vec();
+    for list in lists {
+        let same = |(a, b): (&SourceFile, &SourceFile)| a.blake3 == b.blake3 && a.name == b.name;
+        if list.len() != sum.len() || !sum.iter().zip(list).all(same) {
+            return None;
+        }
+        sum.iter_mut().zip(list).for_each(|(a, b)| a.samples += b.samples);
+    }
+    Some(sum)
+}
+
+/// Refuses a set with other frames, classes or extra columns than the first.
+fn check_same(set: &ShardSet, first: &ShardSet) -> Result<()> {
+    set.manifest().check_compatible(set.dir(), first.manifest(), first.dir())?;
+    let (mine, theirs) = (&set.manifest().description, &first.manifest().description);
+    let surface = |d: &SetDescription| String::from(if d.widths.counts == Width::F32 { "surfaces" } else { "counts" });
+    let fields = [
+        ("list of extra columns", theirs.extras.join(", "), mine.extras.join(", ")),
+        ("kind of frames", surface(theirs), surface(mine)),
+        ("recipe_id", theirs.recipe_id.to_string(), mine.recipe_id.to_string()),
+    ];
+    Ok(ShardError::refuse_difference(set.dir(), first.dir(), fields)?)
+}
+
+fn part_of(set: &ShardSet) -> Option<Part> {
+    set.manifest().description.part
+}
+
+fn part_index(set: &ShardSet) -> u32 {
+    part_of(set).map_or(0, |part| part.index)
+}
+
+/// Whether the sets are all the parts of one set. Refuses missing and repeated parts, and parts mixed with whole sets.
+fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
+    let say = |set: &ShardSet| part_of(set).map_or("no part".into(), |part| part.to_string());
+    let Some(first) = sets.iter().find(|set| part_of(set).is_some()) else { return Ok(false) };
+    let of = part_of(first).map_or(0, |part| part.of);
+    for set in sets {
+        let (d, f) = (&set.manifest().description, &first.manifest().description);
+        if part_of(set).is_none_or(|part| part.of != of) {
+            let (path, other, field) = (set.dir().into(), first.dir().into(), "part".into());
+            let (expected, got) = (format!("another part of {of}"), say(set));
+            return Err(ShardError::Mismatch { path, other, field, expected, got }.into());
+        }
+        let fields = [
+            ("chunk_samples", f.chunk_samples.to_string(), d.chunk_samples.to_string()),
+            ("shard_chunks", f.shard_chunks.to_string(), d.shard_chunks.to_string()),
+            ("zstd level", f.tool.level.to_string(), d.tool.level.to_string()),
+        ];
+        ShardError::refuse_difference(set.dir(), first.dir(), fields)?;
+    }
+    let mut given: Vec<(u32, &Path)> = sets.iter().map(|set| (part_index(set), set.dir())).collect();
+    given.sort_unstable();
+    if let Some(twice) = given.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        let (expected, got) = ("every part once".into(), format!("part {} of {of} twice", twice[0].0));
+        let (path, other, field) = (twice[1].1.into(), twice[0].1.into(), "part".into());
+        return Err(ShardError::Mismatch { path, other, field, expected, got }.into());
+    }
+    let absent = |i: &u32| given.binary_search_by_key(i, |(index, _)| *index).is_err();
+    let missing: Vec<String> = (1..=of).filter(absent).take(20).map(|i| i.to_string()).collect();
+    if missing.is_empty() {
+        return Ok(true);
+    }
+    let (more, are) = (of as usize - given.len() - missing.len(), if missing.len() == 1 { "is" } else { "are" });
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let missing = format!("part {}{more} of {of} {are} missing", missing.join(", "));
+    Err(Error::MissingParts { path: out.into(), missing })
+}
+
+/// Refuses parts whose numbers of samples don't fit together: they were converted from different recordings.
+fn check_shares(sets: &[ShardSet], whole: &SetDescription) -> Result<()> {
+    for set in sets {
+        let share = part_of(set).map_or(0..0, |part| part.chunks(whole.chunks()));
+        let samples = whole.samples_of(share);
+        let (expected, got) = (samples.end - samples.start, set.len());
+        if expected != got {
+            let (path, other, field) = (set.dir().into(), sets[0].dir().into(), "samples".into());
+            let expected = format!("{expected}, the share of {} samples", whole.samples);
+            return Err(ShardError::Mismatch { path, other, field, expected, got: got.to_string() }.into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! Arguments that name samples and classes.
+
+use std::ops::Range;
+use std::str::FromStr;
+
+use tonic_shard::ShardSet;
+
+use crate::error::{BaseFault, Error, Result};
+
+/// A range of samples: `A..B`, `A..` or `..B`. B is exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleRange {
+    start: u64,
+    end: Option<u64>,
+}
+
+impl SampleRange {
+    /// The sample numbers of the range in a set. They may lie outside the set.
+    pub fn of(self, set: &ShardSet) -> Range<u64> {
+        self.start..self.end.unwrap_or(set.len())
+    }
+}
+
+impl FromStr for SampleRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<SampleRange, String> {
+        let parse = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is no number of a sample"));
+        let (start, end) = text.split_once("..").ok_or("expected A..B, such as 0..10")?;
+        let start = if start.is_empty() { 0 } else { parse(start)? };
+        Ok(SampleRange { start, end: if end.is_empty() { None } else { Some(parse(end)?) } })
+    }
+}
+
+/// Returns an error for a range outside the set.
+pub(crate) fn check_range(set: &ShardSet, samples: &Range<u64>) -> Result<()> {
+    if samples.start > samples.end || samples.end > set.len() {
+        let got = format!("{}..{}", samples.start, samples.end);
+        return Err(Error::usage("samples", format!("a range A..B within 0..{}", set.len()), got));
+    }
+    Ok(())
+}
+
+/// Finds a class by its name or its number, and returns the number.
+///
+/// # Errors
+/// [`tonic_base::Error::Usage`] for an unknown class.
+pub fn class_number(set: &ShardSet, class: &str) -> Result<u32> {
+    let classes = &set.manifest().description.classes;
+    let by_name = classes.iter().position(|name| name == class);
+    let by_number = || class.parse().ok().filter(|&n: &usize| n < classes.len());
+    by_name.or_else(by_number).map(|n| n as u32).ok_or_else(|| {
+        let expected = format!("a class's name, such as {}, or its number", classes.first().map_or("none", |c| c));
+        Error::usage("class", expected, class)
+    })
+}

@@ -1,0 +1,354 @@
+//! Repairs a damaged set from another copy or from its recordings.
+//!
+//! A chunk is only used if its content has the expected identity, and the identities are checked against their hash in
+//! the manifest. Shards are replaced as a whole; undamaged shards are not touched.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tonic_base::{Error as BaseError, Progress, Verbosity, interrupt};
+use tonic_shard::salvage::{Prover, Salvage, belongs, hole, shard_chunks};
+use tonic_shard::verify::{check_chunks, verify_dir};
+use tonic_shard::{
+    ChunkRecord, EncodedChunk, Encoder, Error as ShardError, MARKER, Manifest, OutputDir, SetDescription, Shard,
+    ShardDraft, Tool, identity_of, shard_name,
+};
+
+use crate::error::{BaseFault, Error, Result, ShardFault};
+
+/// Maximum number of chunks per shard. Conversions never write more. The limit prevents a damaged manifest that claims
+/// more from exhausting the memory.
+const MOST_CHUNKS: usize = 1 << 20;
+
+/// Whether a directory holds a set, be it damaged or incomplete.
+pub fn holds_set(dir: &Path) -> bool {
+    !matches!(Manifest::read(dir), Err(ShardError::NotASet { .. } | ShardError::Base(BaseError::Io { .. })))
+}
+
+/// Converts chunk `number` of the set again.
+pub type Remake<'a> = &'a mut dyn FnMut(u64) -> Result<EncodedChunk>;
+
+/// Where undamaged chunks come from.
+pub enum Donor<'a> {
+    /// Another copy of the set, which may be damaged elsewhere.
+    Copy(&'a Path),
+    /// The set's recordings, behind a function that converts one chunk.
+    Remake(Remake<'a>),
+}
+
+/// The result of a repair.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    /// Whether the manifest was replaced.
+    pub manifest: bool,
+    /// Names of the replaced shards, each with the numbers of its damaged chunks.
+    pub shards: Vec<(String, Vec<u64>)>,
+    /// Numbers of the chunks that could not be repaired, each with the reason.
+    pub lost: Vec<(u64, String)>,
+    /// Errors that a full verification finds after the repair.
+    pub faults: Vec<ShardError>,
+}
+
+impl Repaired {
+    /// One JSON object.
+    pub fn json(&self) -> Value {
+        let shards = self.shards.iter().map(|(name, chunks)| json!({"shard": name, "chunks": chunks}));
+        let lost = self.lost.iter().map(|(chunk, why)| json!({"chunk": chunk, "why": why}));
+        json!({
+            "whole": self.faults.is_empty(),
+            "manifest": self.manifest,
+            "shards": shards.collect::<Vec<_>>(),
+            "lost": lost.collect::<Vec<_>>(),
+            "faults": self.faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    }
+
+    /// Text for people, one line for each shard and each lost chunk.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        if self.manifest {
+            let _ = writeln!(out, "manifest.json: put back");
+        }
+        for (name, chunks) in &self.shards {
+            let chunks = match &chunks[..] {
+                [] => "its header, index or padding".into(),
+                chunks => format!("chunks {}", crate::diff::ranges(chunks)),
+            };
+            let _ = writeln!(out, "{name}: mended {chunks}");
+        }
+        for (chunk, why) in &self.lost {
+            let _ = writeln!(out, "chunk {chunk}: lost: {why}");
+        }
+        if self.faults.is_empty() {
+            let done = self.manifest || !self.shards.is_empty();
+            let _ =
+                writeln!(out, "{}", if done { "the set is whole again" } else { "the set is whole: nothing to mend" });
+        }
+        out
+    }
+}
+
+/// Repairs the set in `dir`. Chunks that could not be repaired are listed in the result; they are no error.
+///
+/// # Errors
+/// [`tonic_shard::Error::Mismatch`] for a copy of another set, [`tonic_shard::Error::Incomplete`] for an unfinished
+/// conversion, the manifest's error if no copy has an undamaged one, [`tonic_base::Error::Io`].
+pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repaired> {
+    let own = match Manifest::read(dir) {
+        Err(fault @ (ShardError::NotASet { .. } | ShardError::Base(BaseError::Io { .. }))) => return Err(fault.into()),
+        Err(fault @ ShardError::Incomplete { .. }) if dir.join(MARKER).exists() => return Err(fault.into()),
+        own => own,
+    };
+    let _lock = OutputDir::lock(dir)?;
+    let copy = match &donor {
+        Donor::Copy(other) => Some((*other, Manifest::read(other))),
+        Donor::Remake(_) => None,
+    };
+    if copy.as_ref().is_some_and(|(other, _)| other.canonicalize().ok() == dir.canonicalize().ok()) {
+        return Err(Error::usage("from", "another directory than the damaged one", dir.display()));
+    }
+    let damaged = own.is_err();
+    let mut manifest = match (own, &copy) {
+        (Ok(own), Some((other, Ok(theirs)))) if own.set_id != theirs.set_id => {
+            let field = "set_id";
+            let (expected, got) = (own.set_id.to_string(), theirs.set_id.to_string());
+            return Err(Error::mismatch(other, dir, field, expected, got));
+        }
+        (Ok(own), _) => own,
+        (Err(_), Some((other, Ok(theirs)))) => {
+            check_heads(dir, other, theirs)?;
+            theirs.clone()
+        }
+        (Err(fault), _) => return Err(fault.into()),
+    };
+    let copy = copy.map(|(other, theirs)| {
+        let theirs = theirs.ok().map(|manifest| manifest.description);
+        Copy::new(other, &manifest.description, theirs)
+    });
+    let remake = match donor {
+        Donor::Remake(remake) => Some(remake),
+        Donor::Copy(_) => None,
+    };
+    let before = manifest.clone();
+    let description = before.description.clone();
+    let mut repairer = Repairer {
+        dir,
+        description: &description,
+        prover: Prover::new(&description),
+        encoder: Encoder::new(description.tool.level)?,
+        copy,
+        remake,
+    };
+    let mut repaired = Repaired::default();
+    repairer.repair_all(&mut manifest, verbosity, &mut repaired)?;
+    if damaged || manifest != before {
+        manifest.publish(dir)?;
+        repaired.manifest = damaged;
+    }
+    let start = |samples| Progress::start(verbosity, "verify", samples, "samples");
+    repaired.faults = verify_dir(dir, Some(&start));
+    Ok(repaired)
+}
+
+/// Refuses a copy of another set: its manifest doesn't fit the undamaged shards in `dir`.
+fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
+    for (i, entry) in theirs.shards.iter().enumerate() {
+        let Ok(shard) = Shard::open(&dir.join(&entry.name)) else { continue };
+        let identity = identity_of(shard.head().chunks.iter().map(|c| &c.identity));
+        if !belongs(shard.head(), &theirs.description, i as u64) || identity != entry.identity {
+            let field = format!("identity of {}", entry.name);
+            let (expected, got) = (identity.to_string(), entry.identity.to_string());
+            return Err(Error::mismatch(other, dir, field, expected, got));
+        }
+    }
+    Ok(())
+}
+
+/// Another copy of the set. Its shards may have another size.
+struct Copy<'a> {
+    dir: &'a Path,
+    description: SetDescription,
+    /// The program versions that wrote the copy, if its manifest is readable.
+    tool: Option<Tool>,
+    opened: Option<(u64, Salvage)>,
+}
+
+impl<'a> Copy<'a> {
+    fn new(dir: &'a Path, set: &SetDescription, theirs: Option<SetDescription>) -> Copy<'a> {
+        let shard_chunks = theirs.as_ref().map_or(set.shard_chunks, |d| d.shard_chunks);
+        let tool = theirs.map(|d| d.tool);
+        Copy { dir, description: SetDescription { shard_chunks, ..set.clone() }, tool, opened: None }
+    }
+
+    /// The shard that holds chunk `number`, and the chunk's record if the shard's index is readable.
+    fn chunk(&mut self, number: u64) -> (&Salvage, Option<ChunkRecord>) {
+        let per_shard = u64::from(self.description.shard_chunks);
+        let (shard, k) = (number / per_shard, (number % per_shard) as usize);
+        let opened = self.opened.take().filter(|(opened, _)| *opened == shard);
+        let open = || Salvage::open(&self.dir.join(shard_name(shard)), shard_chunks(&self.description, shard));
+        let (_, salvage) = self.opened.insert(opened.unwrap_or_else(|| (shard, open())));
+        (salvage, salvage.record(k))
+    }
+}
+
+/// Repairs one shard after the other.
+struct Repairer<'a, 'r> {
+    dir: &'a Path,
+    description: &'a SetDescription,
+    prover: Prover<'a>,
+    encoder: Encoder,
+    copy: Option<Copy<'a>>,
+    remake: Option<Remake<'r>>,
+}
+
+/// An undamaged chunk, and whether it was found in the set itself.
+struct Found {
+    chunk: EncodedChunk,
+    own: bool,
+}
+
+impl Repairer<'_, '_> {
+    fn repair_all(&mut self, manifest: &mut Manifest, verbosity: Verbosity, repaired: &mut Repaired) -> Result<()> {
+        let open = |i: usize| {
+            let shard = Shard::open(&self.dir.join(shard_name(i as u64))).ok()?;
+            let identity = identity_of(shard.head().chunks.iter().map(|c| &c.identity));
+            (belongs(shard.head(), self.description, i as u64) && identity == manifest.shards[i].identity)
+                .then_some(shard)
+        };
+        let opened: Vec<Option<Shard>> = (0..manifest.shards.len()).map(open).collect();
+        let (numbers, shards): (Vec<usize>, Vec<Shard>) =
+            opened.into_iter().enumerate().filter_map(|(i, shard)| Some((i, shard?))).unzip();
+        let samples = shards.iter().map(|shard| u64::from(shard.head().place.samples)).sum();
+        let progress = Progress::start(verbosity, "check", samples, "samples");
+        let checked = check_chunks(&shards, self.description.classes.len(), &progress);
+        progress.finish();
+        let bad: BTreeSet<u64> = checked.into_iter().filter(|(_, result)| result.is_err()).map(|(n, _)| n).collect();
+        let per_shard = u64::from(self.description.shard_chunks);
+        for i in 0..manifest.shards.len() {
+            let first = i as u64 * per_shard;
+            let opened = numbers.binary_search(&i).ok().map(|at| &shards[at]);
+            if let Some(shard) = opened.filter(|_| bad.range(first..first + per_shard).next().is_none()) {
+                manifest.shards[i].bytes = shard.head().file_bytes();
+                continue;
+            }
+            if interrupt::requested() {
+                let saved = "shards that were mended stay; run the same command again to go on";
+                return Err(Error::interrupted(saved));
+            }
+            self.repair_shard(i as u64, manifest, opened.is_some(), repaired)?;
+        }
+        Ok(())
+    }
+
+    /// Repairs one shard as far as possible.
+    fn repair_shard(
+        &mut self,
+        number: u64,
+        manifest: &mut Manifest,
+        opened: bool,
+        repaired: &mut Repaired,
+    ) -> Result<()> {
+        let entry = &mut manifest.shards[number as usize];
+        let chunks = shard_chunks(self.description, number);
+        let first = number * u64::from(self.description.shard_chunks);
+        if chunks > MOST_CHUNKS {
+            repaired.lost.push((first, format!("a shard of {chunks} chunks is more than this program makes")));
+            return Ok(());
+        }
+        let own = Salvage::open(&self.dir.join(&entry.name), chunks);
+        let proved = |ids: &Vec<[u8; 32]>| ids.len() == chunks && identity_of(ids) == entry.identity;
+        let own_ids = (0..chunks).map_while(|k| own.record(k)).map(|record| record.identity).collect();
+        let copy_ids = (first..first + chunks as u64)
+            .map_while(|n| self.copy.as_mut()?.chunk(n).1)
+            .map(|record| record.identity)
+            .collect();
+        let expected = [own_ids, copy_ids].into_iter().find(proved);
+        // Without verified identities, the file may belong to another set. Try with its chunks first, then without.
+        for with_own in if expected.is_some() { vec![true] } else { vec![true, false] } {
+            let mut draft = ShardDraft::create(self.dir, self.description, number)?;
+            let (mut restored, mut lost, mut ids) = (Vec::new(), Vec::new(), Vec::with_capacity(chunks));
+            for k in 0..chunks {
+                let (n, expected) = (first + k as u64, expected.as_ref().map(|ids| ids[k]));
+                let chunk = match (self.find(n, k, with_own.then_some(&own), expected)?, expected) {
+                    (Ok(found), _) => {
+                        if !found.own {
+                            restored.push(n);
+                        }
+                        found.chunk
+                    }
+                    (Err(why), Some(identity)) => {
+                        lost.push((n, why));
+                        self.keep_damage(n, k, &own, identity)
+                    }
+                    (Err(why), None) => {
+                        lost.push((n, why));
+                        break;
+                    }
+                };
+                ids.push(chunk.record.identity);
+                draft.append(&chunk)?;
+            }
+            if !proved(&ids) {
+                continue;
+            }
+            let better = !opened || !restored.is_empty() || lost.is_empty();
+            if better && lost.len() < chunks {
+                *entry = draft.publish()?;
+                repaired.shards.push((entry.name.clone(), restored));
+            }
+            repaired.lost.extend(lost);
+            return Ok(());
+        }
+        let why = "the index of its shard is damaged, and nothing at hand makes it whole";
+        repaired.lost.extend((first..first + chunks as u64).map(|n| (n, why.to_string())));
+        Ok(())
+    }
+
+    /// Finds chunk `n`, the `k`th of its shard, in the set, in the copy or in the recordings. `Err` says why there is
+    /// none.
+    fn find(
+        &mut self,
+        n: u64,
+        k: usize,
+        own: Option<&Salvage>,
+        expected: Option<[u8; 32]>,
+    ) -> Result<Result<Found, String>> {
+        let same_tool = self.copy.as_ref().is_some_and(|copy| copy.tool.as_ref() == Some(&self.description.tool));
+        let (copy, copied) = match self.copy.as_mut().map(|copy| copy.chunk(n)) {
+            Some((salvage, record)) => (Some(salvage), record),
+            None => (None, None),
+        };
+        let here = own.and_then(|own| own.record(k));
+        for (file, record, is_own) in
+            [(own, here, true), (own, copied, true), (copy, copied, false), (copy, here, false)]
+        {
+            let (Some(file), Some(record)) = (file, record) else { continue };
+            let Some(stored) = file.stored(&record) else { continue };
+            let Some(chunk) = self.prover.prove(n, &record, stored, expected) else { continue };
+            let chunk = if is_own || same_tool { chunk } else { self.encoder.encode(n, self.prover.chunk())? };
+            return Ok(Ok(Found { chunk, own: is_own }));
+        }
+        let Some(remake) = &mut self.remake else { return Ok(Err("no copy of it is whole".into())) };
+        Ok(match remake(n) {
+            Ok(chunk) if expected.is_none_or(|identity| identity == chunk.record.identity) => {
+                Ok(Found { chunk, own: false })
+            }
+            Ok(_) => Err("made of the recordings, it is another chunk (is the set a subset, or merged?)".into()),
+            Err(interrupted @ Error::Base(BaseError::Interrupted { .. })) => return Err(interrupted),
+            Err(fault) => Err(fault.to_string()),
+        })
+    }
+
+    /// The stored bytes of a lost chunk, or zeros instead, so that the other chunks stay readable.
+    fn keep_damage(&mut self, n: u64, k: usize, own: &Salvage, identity: [u8; 32]) -> EncodedChunk {
+        let copied = self.copy.as_mut().and_then(|copy| copy.chunk(n).1);
+        let record = own.record(k).or(copied);
+        let mut kept = hole(n, self.description, record, identity);
+        if let Some(stored) = record.and_then(|record| own.stored(&record)).filter(|s| s.len() == kept.stored.len()) {
+            kept.stored = stored.to_vec();
+        }
+        kept
+    }
+}

@@ -1,0 +1,130 @@
+//! Divides samples at random into parts, such as train, valid and test.
+//!
+//! The draw depends only on the seed and the sample numbers. So sets of the same recordings are divided in the same
+//! way, even if their recipes differ.
+
+use std::collections::BTreeMap;
+
+use crate::error::{BaseFault, Error, Result};
+
+/// A sample to divide.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    /// Number in the set.
+    pub(crate) sample: u64,
+    /// Label of the class.
+    pub(crate) label: u32,
+    /// Value in the column of [`Split::by`], 0 without one.
+    pub(crate) by: i64,
+}
+
+/// How samples are divided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Split {
+    /// Share of each part. Samples beyond the sum of the shares are left out.
+    shares: Vec<f64>,
+    /// Name of each part.
+    names: Vec<String>,
+    /// Seed of the draw.
+    seed: u64,
+    /// The extra column whose equal values stay together.
+    pub(crate) by: Option<String>,
+    /// Whether the shares hold for every class and not only for all samples together.
+    stratify: bool,
+}
+
+impl Split {
+    /// A split into parts with these shares and names.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Usage`] for shares that are not positive or add up to more than 1, and for names that are
+    /// repeated, not valid as folder names, or not as many as the shares.
+    pub fn new(shares: Vec<f64>, names: Vec<String>, seed: u64) -> Result<Split> {
+        let sum: f64 = shares.iter().sum();
+        if shares.is_empty() || !shares.iter().all(|share| *share > 0.0) || sum.is_nan() || sum > 1.0 + 1e-9 {
+            let expected = "shares above 0 that add up to 1 at most, such as 0.8,0.1,0.1";
+            return Err(Error::usage("split", expected, format!("{shares:?}")));
+        }
+        let folder = |name: &String| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
+        let twice = names.iter().enumerate().any(|(i, name)| names[..i].contains(name));
+        if names.len() != shares.len() || twice || !names.iter().all(folder) {
+            let expected = format!("{} different names of folders, such as train,valid,test", shares.len());
+            return Err(Error::usage("into", expected, names.join(",")));
+        }
+        Ok(Split { shares, names, seed, by: None, stratify: false })
+    }
+
+    /// The split with two more conditions: samples with equal values in the extra column `together` stay in one part;
+    /// with `classes`, the shares hold for every class.
+    pub fn keeping(self, together: Option<String>, classes: bool) -> Split {
+        Split { by: together, stratify: classes, ..self }
+    }
+
+    /// The parts, each with its name and its samples in order. Fails if a part has no samples.
+    pub(crate) fn divide(&self, taken: &[Candidate]) -> Result<Vec<(&str, Vec<Candidate>)>> {
+        let mut parts: Vec<Vec<usize>> = vec![Vec::new(); self.shares.len()];
+        if self.by.is_some() {
+            self.divide_groups(taken, &mut parts);
+        } else {
+            let mut strata: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+            for (i, sample) in taken.iter().enumerate() {
+                strata.entry(if self.stratify { sample.label } else { 0 }).or_default().push(i);
+            }
+            for mut stratum in strata.into_values() {
+                stratum.sort_by_cached_key(|&i| self.draw(taken[i].sample));
+                let borders = self.borders(stratum.len() as f64);
+                for (part, border) in parts.iter_mut().zip(borders.windows(2)) {
+                    part.extend(&stratum[border[0].round() as usize..border[1].round() as usize]);
+                }
+            }
+        }
+        let named = self.names.iter().zip(parts);
+        named
+            .map(|(name, mut part)| {
+                part.sort_unstable();
+                if part.is_empty() {
+                    let expected = "shares that leave no part without samples";
+                    return Err(Error::usage("split", expected, format!("none for {name}")));
+                }
+                Ok((name.as_str(), part.into_iter().map(|i| taken[i]).collect()))
+            })
+            .collect()
+    }
+
+    /// Divides groups of samples with equal values. Groups are shuffled and laid out in that order. Each group goes to
+    /// the part that contains its middle.
+    fn divide_groups(&self, taken: &[Candidate], parts: &mut [Vec<usize>]) {
+        let mut groups: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+        for (i, sample) in taken.iter().enumerate() {
+            groups.entry(sample.by).or_default().push(i);
+        }
+        let mut groups: Vec<(i64, Vec<usize>)> = groups.into_iter().collect();
+        groups.sort_by_cached_key(|(value, _)| self.draw(*value as u64));
+        let borders = self.borders(taken.len() as f64);
+        let mut before = 0.0;
+        for (_, group) in groups {
+            let middle = before + group.len() as f64 / 2.0;
+            before += group.len() as f64;
+            if let Some(part) = borders[1..].iter().position(|&border| middle < border) {
+                parts[part].extend(group);
+            }
+        }
+    }
+
+    /// The first place of each part among `n` samples, and the end of the last part.
+    fn borders(&self, n: f64) -> Vec<f64> {
+        let mut sum = 0.0;
+        let ends = self.shares.iter().map(|share| {
+            sum += share;
+            if sum > 1.0 - 1e-9 { n } else { sum * n }
+        });
+        std::iter::once(0.0).chain(ends).collect()
+    }
+
+    /// A random number for a sample or a value, from the seed.
+    fn draw(&self, of: u64) -> u64 {
+        let mut hash = blake3::Hasher::new();
+        hash.update(b"tonic-shards split 1\0").update(&self.seed.to_le_bytes()).update(&of.to_le_bytes());
+        hash.finalize().as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+}

@@ -1,0 +1,52 @@
+//! Draws the statistics of a set as a page of plots.
+
+use tonic_report::{Panel, PanelKind, Picture, page};
+
+use crate::error::Result;
+use crate::stats::{Distribution, Stats};
+
+/// Number of bins of a histogram.
+const BINS: u64 = 40;
+/// Maximum number of bars of a plot by channel. With more channels, neighbours share a bar.
+const CHANNEL_BARS: usize = 240;
+/// Maximum number of polarities that are plotted.
+const POLARITIES: usize = 4;
+
+impl Stats {
+    /// Plots of samples per class, events and frames per sample, and rates: by channel for a cochlea, as a map for each
+    /// polarity of a camera.
+    ///
+    /// # Errors
+    /// [`tonic_report::Error::Plot`].
+    pub fn page(&self, title: &str) -> Result<Picture> {
+        let histogram = |spread: &Distribution, axis: &str| PanelKind::Histogram(spread.histogram(BINS), axis.into());
+        let classes = self.classes.iter().map(|(name, n)| (name.clone(), *n as f64)).collect();
+        let mut panels = vec![
+            Panel { title: "samples of each class".into(), kind: PanelKind::Bars(classes) },
+            Panel { title: "events a sample".into(), kind: histogram(&self.events, "events") },
+            Panel { title: "frames a sample".into(), kind: histogram(&self.frames, "frames") },
+        ];
+        let (width, height) = (self.shape.width as usize, self.shape.height);
+        for (p, rates) in self.rates.outer_iter().enumerate().take(POLARITIES) {
+            let values = rates.iter().copied().collect::<Vec<_>>();
+            let polarity = if self.shape.polarities > 1 { format!(", polarity {p}") } else { String::new() };
+            panels.push(if height == 1 {
+                let (title, kind) = (format!("rate by channel{polarity} ({})", self.rate_unit), channels(&values));
+                Panel { title, kind }
+            } else {
+                let unit = self.rate_unit.to_string();
+                Panel { title: format!("rate by pixel{polarity}"), kind: PanelKind::Heat { width, values, unit } }
+            });
+        }
+        Ok(page(title, &panels)?)
+    }
+}
+
+fn channels(values: &[f64]) -> PanelKind {
+    let share = values.len().div_ceil(CHANNEL_BARS).max(1);
+    let bins = values.chunks(share).enumerate().map(|(i, part)| {
+        let from = (i * share) as f64;
+        (from, from + part.len() as f64, part.iter().sum::<f64>() / part.len() as f64)
+    });
+    PanelKind::Histogram(bins.collect(), "channel".into())
+}

@@ -1,0 +1,228 @@
+//! Writes selected samples of a set as a new set, or divides them among several sets.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use tonic_base::{Progress, in_order};
+use tonic_shard::{Chunk, Existing, Manifest, NO_LABEL, SampleReader, SetDescription, ShardSet};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::range::{SampleRange, check_range, class_number};
+use crate::selection::{ChunkCopier, Output, Selection, tool_of, write};
+use crate::split::{Candidate, Split};
+
+/// Which samples to take: those that meet all given conditions.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Ranges of samples; all samples if empty.
+    pub samples: Vec<SampleRange>,
+    /// Classes by name or number; all classes if empty.
+    pub classes: Vec<String>,
+    /// Conditions on extra columns.
+    pub conditions: Vec<Condition>,
+    /// Whether the new set lists only `classes` and numbers its labels from 0.
+    pub renumber: bool,
+}
+
+/// A condition on an extra column: one of several values, `speaker=3,5`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    column: String,
+    values: Vec<i64>,
+}
+
+impl FromStr for Condition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Condition, String> {
+        let expected = || "expected COLUMN=N or COLUMN=N,N, such as speaker=3,5".to_string();
+        let (column, values) = text.split_once('=').ok_or_else(expected)?;
+        let values: Option<Vec<i64>> = values.split(',').map(|n| n.trim().parse().ok()).collect();
+        Ok(Condition { column: column.into(), values: values.ok_or_else(expected)? })
+    }
+}
+
+/// Writes the filtered samples of the set in `dir` to `output`. With a split, each part becomes a set in a folder of
+/// `output`.
+///
+/// Returns directory and manifest of each new set.
+///
+/// # Errors
+/// [`tonic_base::Error::Usage`] for unknown classes and columns, ranges outside the set, and if no sample is left;
+/// errors of reading and writing sets.
+pub fn subset(dir: &Path, filter: &Filter, split: Option<&Split>, output: &Output) -> Result<Vec<(PathBuf, Manifest)>> {
+    let sets = [ShardSet::open(dir)?];
+    let set = &sets[0];
+    let by = split.and_then(|split| split.by.as_deref()).map(|name| column(set, name)).transpose()?;
+    let classes = filter.classes.iter().map(|class| class_number(set, class)).collect::<Result<Vec<u32>>>()?;
+    let taken = take(set, filter, &classes, by, output)?;
+    if taken.is_empty() {
+        return Err(Error::usage("subset", "at least one sample that fulfils all conditions", "none"));
+    }
+    let parts = match split {
+        None => vec![(output.clone(), taken)],
+        Some(split) => {
+            let named = split.divide(&taken)?.into_iter();
+            named.map(|(name, part)| (Output { path: output.path.join(name), ..output.clone() }, part)).collect()
+        }
+    };
+    let mut described = Vec::with_capacity(parts.len());
+    for (output, part) in parts {
+        let mut selection = Selection::of(&sets);
+        part.iter().for_each(|taken| selection.push(0, taken.sample..taken.sample + 1));
+        let description = describe(set, &mut selection, filter.renumber.then_some(&classes[..]));
+        described.push((output, selection, description));
+    }
+    write_all(&sets, described)
+}
+
+/// Writes all outputs. Opens every output before writing the first, so that an error leaves all of them unchanged.
+fn write_all(
+    sets: &[ShardSet],
+    described: Vec<(Output, Selection<'_>, SetDescription)>,
+) -> Result<Vec<(PathBuf, Manifest)>> {
+    let several = described.len() > 1;
+    let mut opened = Vec::with_capacity(described.len());
+    for (output, selection, description) in described {
+        let made = if several { made_before(&output, &selection, &description)? } else { None };
+        let dir = if made.is_none() { Some(output.open(sets)?) } else { None };
+        opened.push((output, selection, description, made, dir));
+    }
+    let mut written = Vec::with_capacity(opened.len());
+    for (output, selection, description, made, dir) in opened {
+        let manifest = match (made, dir) {
+            (None, Some(dir)) => write(&selection, description, &output, dir, "subset")?,
+            (Some(manifest), _) => manifest,
+            (None, None) => continue,
+        };
+        written.push((output.path, manifest));
+    }
+    Ok(written)
+}
+
+/// The manifest of an output that the interrupted run had completed, when a split is resumed.
+fn made_before(output: &Output, selection: &Selection<'_>, description: &SetDescription) -> Result<Option<Manifest>> {
+    if output.existing != Existing::Resume {
+        return Ok(None);
+    }
+    let Ok(set) = ShardSet::open(&output.path) else { return Ok(None) };
+    let mut same = set.manifest().description == *description;
+    if same {
+        // Another split would differ in its first or last chunk.
+        let mut maker = ChunkCopier::new(selection, description)?;
+        for number in [0, description.chunks() - 1] {
+            let (shard, k) = set.locate(number);
+            same &= maker.make(number)?.1.record.identity == shard.head().chunks[k].identity;
+        }
+    }
+    if !same {
+        return Err(Error::exists(&output.path, "it is another set than is asked for now"));
+    }
+    Ok(Some(set.manifest().clone()))
+}
+
+/// Index of an extra column.
+fn column(set: &ShardSet, name: &str) -> Result<usize> {
+    let extras = &set.manifest().description.extras;
+    extras.iter().position(|extra| extra == name).ok_or_else(|| {
+        let expected = if extras.is_empty() { "a set with extra columns".into() } else { extras.join(" or ") };
+        Error::usage("column", expected, name)
+    })
+}
+
+/// The samples that meet all conditions, in order.
+fn take(
+    set: &ShardSet,
+    filter: &Filter,
+    classes: &[u32],
+    by: Option<usize>,
+    output: &Output,
+) -> Result<Vec<Candidate>> {
+    let ranges = ranges(set, &filter.samples)?;
+    let inside = |sample: u64| {
+        let after = ranges.partition_point(|range| range.end <= sample);
+        ranges.get(after).is_some_and(|range| range.contains(&sample))
+    };
+    let conditions = filter
+        .conditions
+        .iter()
+        .map(|condition| Ok((column(set, &condition.column)?, &condition.values)))
+        .collect::<Result<Vec<_>>>()?;
+    let fits = |chunk: &Chunk, i: usize| {
+        (classes.is_empty() || classes.contains(&chunk.table.labels[i]))
+            && conditions.iter().all(|(column, values)| values.contains(&chunk.table.extras[*column][i]))
+    };
+    let per_chunk = u64::from(set.manifest().description.chunk_samples);
+    let look = |reader: &mut SampleReader<'_>, number: u64| -> Result<(u64, Vec<Candidate>)> {
+        let samples = set.manifest().description.samples_of(number..number + 1);
+        if !ranges.iter().any(|range| range.start < samples.end && samples.start < range.end) {
+            return Ok((samples.end - samples.start, Vec::new()));
+        }
+        let chunk = reader.chunk(number)?;
+        let taken =
+            (0..chunk.len()).filter(|&i| inside(number * per_chunk + i as u64) && fits(chunk, i)).map(|i| Candidate {
+                sample: number * per_chunk + i as u64,
+                label: chunk.table.labels[i],
+                by: by.map_or(0, |column| chunk.table.extras[column][i]),
+            });
+        Ok((chunk.len() as u64, taken.collect()))
+    };
+    let progress = Progress::start_bar(output.verbosity, "look", set.len(), "samples");
+    let mut all = Vec::new();
+    in_order(
+        0..set.chunks(),
+        output.threads,
+        "nothing was written",
+        || Ok(SampleReader::new(set)),
+        look,
+        |(n, taken)| {
+            all.extend(taken);
+            progress.add(n);
+            Ok(())
+        },
+    )?;
+    progress.clear();
+    Ok(all)
+}
+
+/// Sorts and joins the ranges; all samples if none are given.
+fn ranges(set: &ShardSet, given: &[SampleRange]) -> Result<Vec<Range<u64>>> {
+    let mut ranges: Vec<Range<u64>> = given.iter().map(|range| range.of(set)).collect();
+    ranges.iter().try_for_each(|range| check_range(set, range))?;
+    if ranges.is_empty() {
+        ranges.push(0..set.len());
+    }
+    ranges.sort_by_key(|range| range.start);
+    let mut joined: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut().filter(|last| last.end >= range.start) {
+            Some(last) => last.end = last.end.max(range.end),
+            None => joined.push(range),
+        }
+    }
+    Ok(joined)
+}
+
+/// Describes the new set. With `classes`, the selection is relabelled: only these stay, numbered from 0 in their order
+/// in the set.
+fn describe(set: &ShardSet, selection: &mut Selection<'_>, classes: Option<&[u32]>) -> SetDescription {
+    let whole = &set.manifest().description;
+    let mut names = whole.classes.clone();
+    if let Some(kept) = classes {
+        let mut labels = vec![NO_LABEL; names.len()];
+        let kept: Vec<usize> = (0..names.len()).filter(|&i| kept.contains(&(i as u32))).collect();
+        kept.iter().enumerate().for_each(|(new, &old)| labels[old] = new as u32);
+        names = kept.iter().map(|&i| whole.classes[i].clone()).collect();
+        selection.relabel(labels);
+    }
+    SetDescription {
+        samples: selection.len(),
+        recipe_id: SetDescription::recipe_id(whole.shape, &whole.recipe, &names, &whole.extras),
+        classes: names,
+        sources: selection.sources(),
+        tool: tool_of(std::slice::from_ref(set)),
+        part: None,
+        ..whole.clone()
+    }
+}

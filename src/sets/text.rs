@@ -1,0 +1,13 @@
+//! Helpers for printed text.
+
+use crate::error::{BaseFault, Error};
+
+/// The error for a failed write to standard output.
+pub(crate) fn stdout_error(error: std::io::Error) -> Error {
+    Error::io("standard output", "write")(error)
+}
+
+/// A count, or the value of a surface with the digits of a float32.
+pub(crate) fn digits(value: f64) -> String {
+    if value.fract() == 0.0 { value.to_string() } else { (value as f32).to_string() }
+}

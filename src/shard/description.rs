@@ -1,0 +1,190 @@
+//! The part of a manifest that is known before the first chunk is written. The marker of an unfinished set holds it
+//! too.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::chunk::NO_LABEL;
+use crate::frames::{FrameShape, Widths};
+use crate::layout::{SetLayout, ShardPlace};
+use crate::part::Part;
+
+/// Name of the file that marks a directory whose set isn't finished.
+pub const MARKER: &str = ".incomplete.json";
+
+/// A 32-byte hash, shown and serialized as hex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Id(pub [u8; 32]);
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&blake3::Hash::from_bytes(self.0).to_hex())
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
+        let hex = String::deserialize(deserializer)?;
+        let hash = blake3::Hash::from_hex(&hex).map_err(serde::de::Error::custom)?;
+        Ok(Id(*hash.as_bytes()))
+    }
+}
+
+/// Geometry, recipe and sources of a set: all that is known before its first chunk is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetDescription {
+    /// Number of samples.
+    pub samples: u64,
+    /// Samples per chunk, S.
+    pub chunk_samples: u32,
+    /// Chunks per shard.
+    pub shard_chunks: u32,
+    /// Shape of a frame.
+    pub shape: FrameShape,
+    /// Widths of the frames' columns.
+    pub widths: Widths,
+    /// How the recordings were converted, as TOML. Only the converter interprets it; everyone else compares it.
+    pub recipe: String,
+    /// Hash of shape, recipe, class names and names of extra columns.
+    pub recipe_id: Id,
+    /// Names of the classes, by label.
+    pub classes: Vec<String>,
+    /// Names of the extra columns, in order.
+    pub extras: Vec<String>,
+    /// Maximum number of frames that the recipe can give a sample; `None` if it sets no limit.
+    pub frame_limit: Option<u64>,
+    /// Recordings that the set was made from.
+    pub sources: Vec<SourceFile>,
+    /// Versions of the software that wrote the set.
+    pub tool: Tool,
+    /// Which part of a larger set this is; `None` for a whole set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+/// A recording that a set was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// File name without directory.
+    pub name: String,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// Number of the set's samples that come from it.
+    pub samples: u64,
+    /// BLAKE3 hash of the file.
+    pub blake3: Id,
+}
+
+/// Versions of the software that wrote a set. Another version of zstd may compress the same content to other bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Version of tonic-toolkit.
+    pub tonic_toolkit: String,
+    /// Version of libzstd.
+    pub zstd: String,
+    /// zstd compression level.
+    pub level: i32,
+}
+
+impl Tool {
+    /// The versions of this build, with a compression level.
+    pub fn this(level: i32) -> Tool {
+        let zstd = zstd::zstd_safe::version_string().to_string();
+        Tool { tonic_toolkit: env!("CARGO_PKG_VERSION").to_string(), zstd, level }
+    }
+}
+
+impl SetDescription {
+    /// Hash of everything that sets must share to be trained on together. The formula is in FORMAT.md, "Manifest".
+    pub fn recipe_id(shape: FrameShape, recipe: &str, classes: &[String], extras: &[String]) -> Id {
+        let mut hash = blake3::Hasher::new();
+        hash.update(b"tonic-shards recipe 1\0");
+        for n in [shape.polarities, shape.height, shape.width] {
+            hash.update(&n.to_le_bytes());
+        }
+        hash.update(recipe.as_bytes()).update(&[0]);
+        for names in [classes, extras] {
+            for name in names {
+                hash.update(name.as_bytes()).update(&[0]);
+            }
+            hash.update(&[0]);
+        }
+        Id(*hash.finalize().as_bytes())
+    }
+
+    /// Header fields that are the same in all shards of the set.
+    pub fn layout(&self) -> SetLayout {
+        SetLayout {
+            shape: self.shape,
+            widths: self.widths,
+            chunk_samples: self.chunk_samples,
+            extras: self.extras.len() as u8,
+            recipe_id: self.recipe_id.0,
+        }
+    }
+
+    /// Number of chunks.
+    pub fn chunks(&self) -> u64 {
+        self.samples.div_ceil(self.chunk_samples.into())
+    }
+
+    /// Number of shards.
+    pub fn shards(&self) -> u64 {
+        self.chunks().div_ceil(self.shard_chunks.into())
+    }
+
+    /// Number and samples of shard `number`.
+    ///
+    /// # Panics
+    /// If the set has no such shard.
+    pub fn shard_place(&self, number: u64) -> ShardPlace {
+        let first_sample = number * u64::from(self.shard_chunks) * u64::from(self.chunk_samples);
+        let end = self.samples_of(0..(number + 1) * u64::from(self.shard_chunks)).end;
+        ShardPlace { number: number as u32, first_sample, samples: (end - first_sample) as u32 }
+    }
+
+    /// Name of the class with this label; "no label" or "unknown" if there isn't one.
+    pub fn class_name(&self, label: u32) -> &str {
+        if label == NO_LABEL { "no label" } else { self.classes.get(label as usize).map_or("unknown", String::as_str) }
+    }
+
+    /// Range of sample numbers that a range of chunks holds.
+    pub fn samples_of(&self, chunks: Range<u64>) -> Range<u64> {
+        let first = |chunk: u64| chunk.saturating_mul(self.chunk_samples.into()).min(self.samples);
+        first(chunks.start)..first(chunks.end)
+    }
+
+    /// Changes the samples per chunk, and the chunks per shard so that shards keep about the same size.
+    pub fn resize_chunks(&mut self, chunk_samples: u32) {
+        let shard_samples = u64::from(self.shard_chunks) * u64::from(self.chunk_samples);
+        self.shard_chunks = (shard_samples / u64::from(chunk_samples.max(1))).clamp(1, 1 << 20) as u32;
+        self.chunk_samples = chunk_samples.max(1);
+    }
+
+    /// Description of a part of this set. The set's samples must come from its sources in order. Every source stays in
+    /// the list; its `samples` counts only those in the part.
+    pub fn into_part(mut self, part: Part) -> SetDescription {
+        let range = self.samples_of(part.chunks(self.chunks()));
+        let mut first = 0;
+        for source in &mut self.sources {
+            let end = first + source.samples;
+            source.samples = end.min(range.end).saturating_sub(first.max(range.start));
+            first = end;
+        }
+        self.samples = range.end - range.start;
+        self.part = Some(part);
+        self
+    }
+}
+
+/// File name of shard `i`: `00000.shard`.
+pub fn shard_name(i: u64) -> String {
+    format!("{i:05}.shard")
+}

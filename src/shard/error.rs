@@ -1,0 +1,149 @@
+//! Errors of reading and writing shard sets.
+
+use std::path::{Path, PathBuf};
+
+pub(crate) use tonic_base::BaseFault;
+use tonic_base::Error as BaseError;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with a set.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Any other error, such as I/O.
+    #[error("{0}")]
+    Base(#[from] BaseError),
+    /// The directory holds no shard set.
+    #[error("{}: expected a shard set, got {got}", .path.display())]
+    NotASet {
+        /// Directory that was opened.
+        path: PathBuf,
+        /// What the directory is or holds instead.
+        got: String,
+    },
+    /// The conversion of the set hasn't finished, or shards are missing.
+    #[error("{}: the set is incomplete: {missing}", .path.display())]
+    Incomplete {
+        /// Directory of the set.
+        path: PathBuf,
+        /// What is missing.
+        missing: String,
+    },
+    /// The file has a format version that this program doesn't know.
+    #[error("{}: incompatible: expected format version {expected}, got {got}", .path.display())]
+    Incompatible {
+        /// Shard or manifest.
+        path: PathBuf,
+        /// Version that this program reads.
+        expected: String,
+        /// Version of the file.
+        got: String,
+    },
+    /// The bytes of a file are not what was written.
+    #[error("{}: corrupt: {place}: expected {expected}, got {got}", .path.display())]
+    Corrupt {
+        /// Shard or manifest.
+        path: PathBuf,
+        /// Where the damage is: a field, or a chunk and its samples.
+        place: String,
+        /// Value that the format or a checksum requires.
+        expected: String,
+        /// Value that was found.
+        got: String,
+    },
+    /// Two sets, or a set and a model, don't match.
+    #[error("{}: {field} differs from {}: expected {expected}, got {got}", .path.display(), .other.display())]
+    Mismatch {
+        /// Set that was refused.
+        path: PathBuf,
+        /// Set or model that it was compared with.
+        other: PathBuf,
+        /// First field that differs.
+        field: String,
+        /// Value in `other`.
+        expected: String,
+        /// Value in the set that was refused.
+        got: String,
+    },
+    /// The chunk exceeds a limit of the format.
+    #[error("chunk {chunk}: expected at most {expected}, got {got}")]
+    ChunkTooLarge {
+        /// Number of the chunk in the set.
+        chunk: u64,
+        /// Limit of the format.
+        expected: String,
+        /// Size of the chunk.
+        got: String,
+    },
+}
+
+impl Error {
+    /// The same error with ` (words)` appended to its place.
+    pub fn with_place(self, words: &str) -> Error {
+        match self {
+            Error::Corrupt { path, place, expected, got } => {
+                Error::Corrupt { path, place: format!("{place} ({words})"), expected, got }
+            }
+            Error::Incomplete { path, missing } => Error::Incomplete { path, missing: format!("{missing} ({words})") },
+            other => other,
+        }
+    }
+
+    /// Returns an error if a field differs. Each field is (name, value in `other`, value in `path`).
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] with the first field that differs.
+    pub fn refuse_difference(path: &Path, other: &Path, fields: [(&str, String, String); 3]) -> Result<()> {
+        match fields.into_iter().find(|(_, expected, got)| expected != got) {
+            None => Ok(()),
+            Some((field, expected, got)) => {
+                let (expected, got) = first_different_lines(&expected, &got);
+                Err(Error::mismatch(path, other, field, expected, got))
+            }
+        }
+    }
+}
+
+/// Constructors of [`Error`] that return the error type of the calling crate.
+///
+/// Every type that implements `From<Error>` has them.
+pub trait ShardFault: From<Error> {
+    /// Makes an [`Error::Corrupt`].
+    fn corrupt(
+        path: &Path,
+        place: impl Into<String>,
+        expected: impl std::fmt::Display,
+        got: impl std::fmt::Display,
+    ) -> Self {
+        Error::Corrupt { path: path.into(), place: place.into(), expected: expected.to_string(), got: got.to_string() }
+            .into()
+    }
+
+    /// Makes an [`Error::Mismatch`].
+    fn mismatch(
+        path: &Path,
+        other: &Path,
+        field: impl Into<String>,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+    ) -> Self {
+        let (field, expected, got) = (field.into(), expected.into(), got.into());
+        Error::Mismatch { path: path.into(), other: other.into(), field, expected, got }.into()
+    }
+}
+
+impl<E: From<Error>> ShardFault for E {}
+
+/// The first pair of lines that differ, one line from each text.
+fn first_different_lines<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
+    let (mut a_lines, mut b_lines) = (a.trim().lines(), b.trim().lines());
+    loop {
+        match (a_lines.next(), b_lines.next()) {
+            (Some(a), Some(b)) if a == b => {}
+            (None, None) => return (a, b),
+            (a, b) => return (a.unwrap_or("nothing more"), b.unwrap_or("nothing more")),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Sparse frames: the one form that a recording has from binning to the first weight.
+//!
+//! A sample is T frames of shape (P, H, W). Most cells are empty, so a frame is stored as a list of its occupied cells
+//! and their counts. A sample with N occupied cells in all its frames is three columns:
+//!
+//! ```text
+//! frame_sizes   T numbers    number of occupied cells in each frame
+//! cells         N numbers    their indices (p * H + y) * W + x, ascending within a frame
+//! counts        N numbers    number of events in each, at least 1; for surfaces, a value other than 0
+//! ```
+//!
+//! The columns of several samples, one sample after another, are a [`SparseFrames`]. Chunks, the host cache and batches
+//! hold the columns at the same integer widths, so that nothing is re-encoded between disk and kernel.
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use crate::column::{Column, ColumnBuf, Width};
+use crate::each_width;
+
+/// Shape of one frame, (P, H, W) as in Tonic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FrameShape {
+    /// Number of polarities, P.
+    pub polarities: u32,
+    /// Number of rows, H; 1 for a cochlea.
+    pub height: u32,
+    /// Number of columns, W: pixels per row, or channels of a cochlea.
+    pub width: u32,
+}
+
+impl FrameShape {
+    /// Number of cells in a frame, P * H * W.
+    pub fn cells(self) -> u64 {
+        u64::from(self.polarities) * u64::from(self.height) * u64::from(self.width)
+    }
+
+    /// Position [p, y, x] of the cell with this index.
+    pub fn place(self, cell: u32) -> [u32; 3] {
+        let (row, x) = (cell / self.width, cell % self.width);
+        [row / self.height, row % self.height, x]
+    }
+
+    /// Whether a frame has at least one cell and fewer than 2^32.
+    pub fn is_valid(self) -> bool {
+        let planes = u64::from(self.polarities) * u64::from(self.height);
+        planes > 0 && self.width > 0 && planes.checked_mul(u64::from(self.width)).is_some_and(|n| n <= u32::MAX.into())
+    }
+}
+
+impl std::fmt::Display for FrameShape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "({}, {}, {})", self.polarities, self.height, self.width)
+    }
+}
+
+/// Widths of a set's three columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Widths {
+    /// Width of `frame_sizes`, whose values are at most P * H * W.
+    pub frame_sizes: Width,
+    /// Width of `cells`, whose values are at most P * H * W - 1.
+    pub cells: Width,
+    /// Width of `counts`: chosen for a set; float32 for surfaces.
+    pub counts: Width,
+}
+
+impl Widths {
+    /// The narrowest widths for frames of `shape`, with `counts` as the width of counts.
+    pub fn of(shape: FrameShape, counts: Width) -> Widths {
+        let cells = shape.cells();
+        Widths {
+            frame_sizes: Width::holding(cells.min(u32::MAX.into()) as u32),
+            cells: Width::holding((cells - 1) as u32),
+            counts,
+        }
+    }
+}
+
+/// Frames of several samples, as three columns that hold one sample after another.
+///
+/// ```
+/// use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
+///
+/// let shape = FrameShape { polarities: 1, height: 1, width: 4 };
+/// let mut frames = SparseFrames::new(Widths::of(shape, Width::U8));
+/// frames.push(&[1, 0, 2], &[3, 0, 1], Column::U32(&[7, 1, 2])).unwrap();
+/// let sample = frames.sample(0);
+/// assert_eq!((sample.frames(), sample.entries(), sample.events()), (3, 3, 10));
+/// assert_eq!(sample.to_dense::<u32>(shape), [0, 0, 0, 7, 0, 0, 0, 0, 1, 2, 0, 0]);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct SparseFrames {
+    /// Number of occupied cells in each frame.
+    pub frame_sizes: ColumnBuf,
+    /// Indices of the occupied cells.
+    pub cells: ColumnBuf,
+    /// Number of events in each occupied cell; for surfaces, its value.
+    pub counts: ColumnBuf,
+    /// Start of each sample in `frame_sizes`, and the end of the last: one number more than samples.
+    frame_offsets: Vec<usize>,
+    /// Index of each sample's first entry in `cells` and `counts`, then the end: samples + 1 numbers.
+    entry_offsets: Vec<usize>,
+}
+
+/// Error: this count doesn't fit the width of the `counts` column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountTooLarge(pub u32);
+
+impl SparseFrames {
+    /// Creates empty columns of `widths`.
+    pub fn new(widths: Widths) -> SparseFrames {
+        SparseFrames {
+            frame_sizes: ColumnBuf::new(widths.frame_sizes),
+            cells: ColumnBuf::new(widths.cells),
+            counts: ColumnBuf::new(widths.counts),
+            frame_offsets: vec![0],
+            entry_offsets: vec![0],
+        }
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.frame_offsets.len() - 1
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Widths of the columns.
+    pub fn widths(&self) -> Widths {
+        Widths { frame_sizes: self.frame_sizes.width(), cells: self.cells.width(), counts: self.counts.width() }
+    }
+
+    /// Removes all samples and keeps the memory.
+    pub fn clear(&mut self) {
+        self.frame_sizes.clear();
+        self.cells.clear();
+        self.counts.clear();
+        self.frame_offsets.truncate(1);
+        self.entry_offsets.truncate(1);
+    }
+
+    /// Appends a sample with T frames and N occupied cells. `frame_sizes` has T numbers, `cells` and `counts` have N.
+    ///
+    /// # Errors
+    /// [`CountTooLarge`] if a count doesn't fit the width of `counts`; nothing is appended then.
+    ///
+    /// # Panics
+    /// If float32 values are appended to integer counts, or the other way round.
+    pub fn push(&mut self, frame_sizes: &[u32], cells: &[u32], counts: Column<'_>) -> Result<(), CountTooLarge> {
+        debug_assert_eq!(frame_sizes.iter().sum::<u32>() as usize, cells.len());
+        debug_assert_eq!(cells.len(), counts.len());
+        let surface = |width| width == Width::F32;
+        assert_eq!(surface(counts.width()), surface(self.counts.width()), "a set holds counts or surfaces");
+        let largest = counts.max().unwrap_or(0);
+        if largest > self.counts.width().max() {
+            return Err(CountTooLarge(largest));
+        }
+        self.frame_sizes.extend(Column::U32(frame_sizes));
+        self.cells.extend(Column::U32(cells));
+        self.counts.extend(counts);
+        self.end_sample();
+        Ok(())
+    }
+
+    /// Appends a sample whose columns are at most as wide as these.
+    pub fn push_sample(&mut self, sample: SampleFrames<'_>) {
+        self.frame_sizes.extend(sample.frame_sizes);
+        self.cells.extend(sample.cells);
+        self.counts.extend(sample.counts);
+        self.end_sample();
+    }
+
+    /// Marks the end of a sample after its numbers have been appended to the columns.
+    pub(crate) fn end_sample(&mut self) {
+        self.frame_offsets.push(self.frame_sizes.len());
+        self.entry_offsets.push(self.cells.len());
+    }
+
+    /// Sample `i`, borrowed.
+    ///
+    /// # Panics
+    /// If `i` is not below [`SparseFrames::len`].
+    pub fn sample(&self, i: usize) -> SampleFrames<'_> {
+        let (frames, entries) = (&self.frame_offsets[i..i + 2], &self.entry_offsets[i..i + 2]);
+        SampleFrames {
+            frame_sizes: self.frame_sizes.view().slice(frames[0], frames[1]),
+            cells: self.cells.view().slice(entries[0], entries[1]),
+            counts: self.counts.view().slice(entries[0], entries[1]),
+        }
+    }
+
+    /// All samples, in order.
+    pub fn samples(&self) -> impl Iterator<Item = SampleFrames<'_>> {
+        (0..self.len()).map(|i| self.sample(i))
+    }
+
+    /// Size of the columns in bytes.
+    pub fn column_bytes(&self) -> usize {
+        [&self.frame_sizes, &self.cells, &self.counts].into_iter().map(|c| c.len() * c.width().bytes()).sum()
+    }
+
+    /// Size of the columns and offsets in bytes.
+    pub fn bytes(&self) -> usize {
+        self.column_bytes() + (self.frame_offsets.len() + self.entry_offsets.len()) * size_of::<usize>()
+    }
+}
+
+/// Frames of one sample, borrowed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampleFrames<'a> {
+    /// Number of occupied cells in each frame, (T,).
+    pub frame_sizes: Column<'a>,
+    /// Indices of the occupied cells, ascending within a frame, (N,).
+    pub cells: Column<'a>,
+    /// Number of events in each occupied cell, (N,); for surfaces, its value.
+    pub counts: Column<'a>,
+}
+
+impl SampleFrames<'_> {
+    /// Number of frames, T.
+    pub fn frames(&self) -> usize {
+        self.frame_sizes.len()
+    }
+
+    /// Number of occupied cells in all frames, N.
+    pub fn entries(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Sum of the counts in all frames; 0 for surfaces.
+    pub fn events(&self) -> u64 {
+        self.counts.sum()
+    }
+
+    /// Iterates over the occupied cells, in order, as `(frame, cell, count)`. For surfaces the third is the value.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, u32, f64)> {
+        let frames = self.frame_sizes.iter().enumerate().flat_map(|(t, n)| std::iter::repeat_n(t, n as usize));
+        frames.zip(self.cells.iter().zip(self.counts.values())).map(|(t, (cell, count))| (t, cell, count))
+    }
+
+    /// Writes the counts into `out`, dense (T, P, H, W), which must be zero before. The length of `out` sets T: longer
+    /// samples are cut.
+    pub fn write_dense<N: FromValue>(&self, shape: FrameShape, out: &mut [N]) {
+        let frames = out.chunks_exact_mut(shape.cells() as usize).zip(self.frame_sizes.iter());
+        each_width!(self.cells, Column, cells => each_width!(self.counts, Column, counts => {
+            let mut entries = cells.iter().zip(counts);
+            for (frame, size) in frames {
+                for (&cell, &value) in entries.by_ref().take(size as usize) {
+                    frame[cell as usize] = N::from_value(f64::from(value));
+                }
+            }
+        }));
+    }
+
+    /// Dense frames, (T, P, H, W), as a flat vector.
+    pub fn to_dense<N: FromValue>(&self, shape: FrameShape) -> Vec<N> {
+        let mut out = vec![N::from_value(0.0); self.frames() * shape.cells() as usize];
+        self.write_dense(shape, &mut out);
+        out
+    }
+}
+
+/// Number types that dense frames can have.
+pub trait FromValue: Copy {
+    /// Converts a count or a surface's value.
+    fn from_value(value: f64) -> Self;
+}
+
+impl FromValue for u32 {
+    fn from_value(value: f64) -> u32 {
+        value as u32
+    }
+}
+
+impl FromValue for f32 {
+    fn from_value(value: f64) -> f32 {
+        value as f32
+    }
+}

@@ -1,0 +1,129 @@
+//! An open shard: reads and decodes its chunks one by one.
+
+use std::ops::Range;
+use std::path::Path;
+
+use crate::chunk::Chunk;
+use crate::codec::{ChunkName, Decoder, EncodedChunk};
+use crate::error::{Error, Result};
+use crate::layout::{HEADER_BYTES, ShardHead, aligned};
+use crate::map::MappedFile;
+use crate::packed::PackedChunk;
+
+/// An open shard whose header and index have been checked.
+#[derive(Debug)]
+pub struct Shard {
+    pub(crate) map: MappedFile,
+    head: ShardHead,
+}
+
+impl Shard {
+    /// Maps the file and checks header and index. Chunks are checked when they are read.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`], [`Error::Incompatible`], [`Error::Corrupt`].
+    pub fn open(path: &Path) -> Result<Shard> {
+        let map = MappedFile::open(path)?;
+        let (len, mut head) = (map.len(), Vec::new());
+        map.read(0..len.min(HEADER_BYTES as u64), &mut head)?;
+        let bytes = ShardHead::bytes(ShardHead::chunks_said(&head)).min(len);
+        map.read(0..bytes, &mut head)?;
+        let head = ShardHead::read_of(path, &head, len)?;
+        Ok(Shard { map, head })
+    }
+
+    /// Header and index.
+    pub fn head(&self) -> &ShardHead {
+        &self.head
+    }
+
+    /// Path of the file.
+    pub fn path(&self) -> &Path {
+        self.map.path()
+    }
+
+    /// Replaces the content of `stored` with the stored bytes of chunk `k`, unchecked.
+    fn read_stored(&self, k: usize, stored: &mut Vec<u8>) -> Result<()> {
+        let record = &self.head.chunks[k];
+        self.read_of(k, record.offset..record.offset + record.stored_bytes, stored)
+    }
+
+    /// Reads a byte range that belongs to chunk `k`. The range lies inside the file, because `open` has checked every
+    /// record against the file's length.
+    fn read_of(&self, k: usize, range: Range<u64>, out: &mut Vec<u8>) -> Result<()> {
+        let say = |fault: Error| fault.with_place(&self.name(k).samples(self.head.chunks[k].samples));
+        self.map.read(range, out).map_err(say)
+    }
+
+    /// Number in the set of chunk `k` of this shard.
+    pub fn chunk_number(&self, k: usize) -> u64 {
+        self.name(k).number
+    }
+
+    pub(crate) fn name(&self, k: usize) -> ChunkName<'_> {
+        let per_chunk = u64::from(self.head.layout.chunk_samples);
+        let first_sample = self.head.place.first_sample + k as u64 * per_chunk;
+        ChunkName { shard: self.map.path(), number: first_sample / per_chunk, first_sample }
+    }
+
+    /// Reads, checks and decodes chunk `k` of this shard, and replaces the content of `chunk`.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]; [`tonic_base::Error::Io`].
+    ///
+    /// # Panics
+    /// If the shard has no chunk `k`.
+    pub fn decode(&self, k: usize, decoder: &mut Decoder, chunk: &mut Chunk) -> Result<()> {
+        let record = &self.head.chunks[k];
+        decoder.with_stored(|decoder, stored| {
+            self.read_stored(k, stored)?;
+            decoder.decode(self.name(k), &self.head.layout, record, stored, chunk)
+        })
+    }
+
+    /// Like [`Shard::decode`], but the entries stay packed and their cells unchecked.
+    pub(crate) fn decode_packed(&self, k: usize, decoder: &mut Decoder, packed: &mut PackedChunk) -> Result<()> {
+        let record = &self.head.chunks[k];
+        decoder.with_stored(|decoder, stored| {
+            self.read_stored(k, stored)?;
+            decoder.decode_packed(self.name(k), &self.head.layout, record, stored, packed)
+        })
+    }
+
+    /// Chunk `k` as it is stored, unchecked, to be copied to another set. Call [`Shard::decode_and_verify`] first.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the file has been cut short since it was opened; [`tonic_base::Error::Io`].
+    ///
+    /// # Panics
+    /// If the shard has no chunk `k`.
+    pub fn encoded(&self, k: usize) -> Result<EncodedChunk> {
+        let mut stored = Vec::new();
+        self.read_stored(k, &mut stored)?;
+        Ok(EncodedChunk { stored, record: self.head.chunks[k] })
+    }
+
+    /// Like [`Shard::decode`], and checks everything else that the format requires of a chunk: its identity, the
+    /// padding after it, and what [`check_chunk`](crate::codec::check_chunk) checks.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]; [`tonic_base::Error::Io`].
+    ///
+    /// # Panics
+    /// If the shard has no chunk `k`.
+    pub fn decode_and_verify(&self, k: usize, classes: usize, decoder: &mut Decoder, chunk: &mut Chunk) -> Result<()> {
+        let record = &self.head.chunks[k];
+        let name = self.name(k);
+        decoder.with_stored(|decoder, stored| {
+            self.read_stored(k, stored)?;
+            decoder.decode_and_identify(name, &self.head.layout, record, stored, chunk)?;
+            crate::codec::check_chunk(name, chunk, classes)?;
+            let end = record.offset + record.stored_bytes;
+            self.read_of(k, end..aligned(end), stored)?; // up to the next chunk or the end of the file
+            if stored.iter().any(|&b| b != 0) {
+                return Err(name.corrupt(record.samples, "padding after it", "zeros", "something else"));
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! The engine of our kernels on the CPU: samples in parallel, gradients summed in a fixed order.
+//!
+//! A batch is divided into blocks of consecutive samples; their number depends only on the sizes of batch and network.
+//! The samples of a block add to one gradient in their order, and the gradients of the blocks are added in their order.
+//! A step is therefore the same to the bit with any number of threads.
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+use tonic_shard::SampleFrames;
+
+use crate::engine::step::{BatchLoss, Engine, check_labels, finite};
+use crate::error::{KernelError, Result};
+use crate::kernel::isa::Isa;
+use crate::kernel::linear::Panels;
+use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
+use crate::kernel::{Activity, loss};
+use crate::network::{Network, Parameters, Shape};
+
+/// Most blocks of a batch: enough for the threads of a large machine.
+const MAX_BLOCKS: usize = 32;
+/// Most numbers in the gradients of all blocks; a wide network has fewer blocks.
+const MAX_GRADIENTS: usize = 1 << 25;
+/// Fewest blocks of a batch, however wide the network is.
+const MIN_BLOCKS: usize = 4;
+
+/// The engine of our kernels on the CPU, for networks of one shape.
+#[derive(Debug)]
+pub struct CpuEngine {
+    /// (batch, classes) of the last batch.
+    logits: Vec<f32>,
+    shape: Shape,
+    packed: PackedNetwork,
+    blocks: Vec<Block>,
+    states: Mutex<Vec<SampleState>>,
+}
+
+/// The gradient of a block of samples.
+#[derive(Debug)]
+struct Block {
+    gradients: Vec<Panels>,
+    losses: Vec<f64>,
+    correct: usize,
+}
+
+impl CpuEngine {
+    /// Makes the buffers for networks of the shape of `network`.
+    pub fn new(network: &Network) -> CpuEngine {
+        let mut layers: Vec<PackedLayer> = network
+            .shape()
+            .linears()
+            .enumerate()
+            .map(|(i, (inputs, outputs))| PackedLayer {
+                forward: Panels::zeros(inputs, outputs),
+                transposed: (i > 0).then(|| Panels::zeros(outputs, inputs)),
+            })
+            .collect();
+        // Every shape has a readout.
+        let readout = layers.pop().unwrap_or_else(|| PackedLayer { forward: Panels::default(), transposed: None });
+        let Shape { inputs, classes, .. } = *network.shape();
+        let neuron = network.neuron.constants();
+        let packed = PackedNetwork { isa: Isa::chosen(), neuron, inputs, classes, hidden: layers, readout };
+        CpuEngine {
+            logits: Vec::new(),
+            shape: network.shape().clone(),
+            packed,
+            blocks: Vec::new(),
+            states: Mutex::default(),
+        }
+    }
+
+    /// Number of samples in each block.
+    fn block_size(&self, batch: usize, parameters: usize) -> usize {
+        let blocks = (MAX_GRADIENTS / parameters.max(1)).clamp(MIN_BLOCKS, MAX_BLOCKS);
+        batch.div_ceil(blocks).max(1)
+    }
+
+    fn pack(&mut self, network: &Network) {
+        assert_eq!(network.shape(), &self.shape, "shape of the network");
+        self.packed.neuron = network.neuron.constants();
+        let packed = self.packed.hidden.iter_mut().chain(std::iter::once(&mut self.packed.readout));
+        for (packed, layer) in packed.zip(network.parameters.layers()) {
+            packed.forward.pack(layer.weight_t, layer.bias);
+            if let Some(transposed) = &mut packed.transposed {
+                transposed.pack_transposed(layer.weight_t);
+            }
+        }
+    }
+}
+
+impl Engine for CpuEngine {
+    fn step(
+        &mut self,
+        network: &Network,
+        batch: &[SampleFrames<'_>],
+        labels: &[u32],
+        steps: usize,
+        gradients: &mut Parameters,
+    ) -> Result<BatchLoss> {
+        assert_eq!(network.shape(), gradients.shape(), "shape of the gradients");
+        let classes = network.shape().classes;
+        check_labels(batch.len(), labels, classes)?;
+        self.pack(network);
+        self.logits.resize(batch.len() * classes, 0.0);
+        let size = self.block_size(batch.len(), network.shape().parameters());
+        let used = batch.len().div_ceil(size);
+        let shape = network.shape();
+        self.blocks.resize_with(used.max(self.blocks.len()), || Block::new(shape));
+        let scale = 1.0 / batch.len() as f32;
+        let (packed, states) = (&self.packed, &self.states);
+        let results: Vec<Result<(), KernelError>> = (
+            self.blocks[..used].par_iter_mut(),
+            batch.par_chunks(size),
+            labels.par_chunks(size),
+            self.logits.par_chunks_mut(size * classes),
+        )
+            .into_par_iter()
+            .enumerate()
+            .with_max_len(1)
+            .map(|(i, (block, batch, labels, logits))| {
+                let mut state = take(states);
+                let result = block.run(packed, &mut state, batch, labels, logits, (i * size, steps, scale));
+                give(states, state);
+                result
+            })
+            .collect();
+        results.into_iter().collect::<Result<(), _>>()?;
+
+        let blocks = &mut self.blocks[..used];
+        if let Some((first, others)) = blocks.split_first_mut() {
+            for (i, layer) in gradients.layers_mut().enumerate() {
+                let others: Vec<&Panels> = others.iter().map(|block| &block.gradients[i]).collect();
+                first.gradients[i].add(packed.isa, &others);
+                first.gradients[i].unpack(layer.weight_t, layer.bias);
+            }
+        }
+        let total: f64 = blocks.iter().flat_map(|block| &block.losses).sum();
+        let correct = blocks.iter().map(|block| block.correct).sum();
+        Ok(finite(BatchLoss { loss: total / batch.len() as f64, correct })?)
+    }
+
+    fn forward(&mut self, network: &Network, batch: &[SampleFrames<'_>], steps: usize) -> Result<&[f32]> {
+        self.pack(network);
+        self.logits.resize(batch.len() * network.shape().classes, 0.0);
+        let (packed, states) = (&self.packed, &self.states);
+        let results: Vec<Result<(), KernelError>> = batch
+            .par_iter()
+            .zip(self.logits.par_chunks_mut(packed.classes))
+            .enumerate()
+            .map(|(i, (sample, logits))| {
+                let mut state = take(states);
+                let result = packed.forward(&mut state, *sample, steps, i, logits);
+                give(states, state);
+                result
+            })
+            .collect();
+        results.into_iter().collect::<Result<(), _>>()?;
+        Ok(&self.logits)
+    }
+
+    fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+}
+
+/// Spikes of each hidden layer for one sample, for plots and statistics.
+///
+/// # Errors
+/// [`Error::Kernel`](crate::Error::Kernel) for a sample that does not fit the network.
+pub fn hidden_spikes(network: &Network, sample: SampleFrames<'_>, steps: usize) -> Result<Vec<Activity>, KernelError> {
+    let mut workspace = CpuEngine::new(network);
+    workspace.pack(network);
+    let mut state = SampleState::default();
+    let mut logits = vec![0.0; network.shape().classes];
+    workspace.packed.forward(&mut state, sample, steps, 0, &mut logits)?;
+    Ok(state.into_spikes())
+}
+
+impl Block {
+    fn new(shape: &Shape) -> Block {
+        let gradients = shape.linears().map(|(inputs, outputs)| Panels::zeros(inputs, outputs)).collect();
+        Block { gradients, losses: Vec::new(), correct: 0 }
+    }
+
+    fn run(
+        &mut self,
+        packed: &PackedNetwork,
+        state: &mut SampleState,
+        batch: &[SampleFrames<'_>],
+        labels: &[u32],
+        logits: &mut [f32],
+        (first, steps, scale): (usize, usize, f32),
+    ) -> Result<(), KernelError> {
+        self.gradients.iter_mut().for_each(Panels::clear);
+        self.losses.clear();
+        self.correct = 0;
+        let mut gradient = vec![0.0; packed.classes];
+        let samples = batch.iter().zip(labels).zip(logits.chunks_mut(packed.classes)).enumerate();
+        for (i, ((sample, &label), logits)) in samples {
+            packed.forward(state, *sample, steps, first + i, logits)?;
+            self.losses.push(loss::cross_entropy(logits, label as usize, scale, &mut gradient));
+            self.correct += usize::from(loss::predicted(logits) == label as usize);
+            packed.backward(state, &gradient, &mut self.gradients);
+        }
+        Ok(())
+    }
+}
+
+/// Takes a state that no other thread uses. A panic leaves no damage: every pass overwrites the state.
+fn take(states: &Mutex<Vec<SampleState>>) -> SampleState {
+    states.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+}
+
+fn give(states: &Mutex<Vec<SampleState>>, state: SampleState) {
+    states.lock().unwrap_or_else(PoisonError::into_inner).push(state);
+}

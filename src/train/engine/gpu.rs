@@ -1,0 +1,136 @@
+//! The engine of our kernels on a GPU, for batches in host memory: the tests and the self-check compare it with the
+//! other engines. Training uses the same [`GpuNetwork`], and keeps network and samples on the device
+//! (`learner/gpu.rs`).
+
+use std::sync::Arc;
+
+use tonic_shard::{FrameShape, SampleFrames, Width};
+
+use crate::engine::gpu_network::{Extent, GpuNetwork};
+use crate::engine::step::{BatchLoss, Engine, check_labels, finite};
+use crate::error::{KernelError, Result};
+use crate::feed::StagedBatch;
+use crate::gpu::{Device, Stream};
+use crate::kernel::program::{Form, MatmulPrecision, Program};
+use crate::network::{Network, Parameters};
+
+/// The engine of our kernels on a GPU, for batches in host memory.
+#[derive(Debug)]
+pub struct GpuEngine {
+    device: Device,
+    stream: Stream,
+    precision: MatmulPrecision,
+    program: Option<Arc<Program>>,
+    logits: Vec<f32>,
+}
+
+impl GpuEngine {
+    /// Makes an engine on a device. It allocates buffers for every batch: shapes may change between calls.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub fn new(device: &Device, precision: MatmulPrecision) -> Result<GpuEngine> {
+        let stream = device.stream()?;
+        Ok(GpuEngine { device: device.clone(), stream, precision, program: None, logits: Vec::new() })
+    }
+
+    fn run(
+        &mut self,
+        network: &Network,
+        batch: &[SampleFrames<'_>],
+        labels: &[u32],
+        steps: usize,
+        gradients: Option<&mut Parameters>,
+    ) -> Result<BatchLoss> {
+        check_labels(batch.len(), labels, network.shape().classes)?;
+        check_samples(network.shape().inputs, batch)?;
+        let longest = batch.iter().map(|sample| sample.frames()).max().unwrap_or(0);
+        let program = self.program(network.shape().inputs, longest, batch)?;
+        let classes = network.shape().classes;
+        let staged = StagedBatch::new(&self.stream, program.form(), batch.iter().copied(), labels, classes)?;
+        let extent = Extent {
+            batch: batch.len(),
+            longest: longest.max(steps),
+            trained: gradients.is_some(),
+            kept: 0,
+            batches: 1,
+        };
+        let mut on_device = GpuNetwork::new(program, network, extent)?;
+        on_device.load(&self.stream, network, None)?;
+        on_device.poison(&self.stream)?;
+        on_device.begin(&self.stream, 0, 0)?;
+        let source = staged.source();
+        match gradients {
+            Some(gradients) => {
+                on_device.step(&self.stream, source, Some(steps))?;
+                on_device.read_gradients(gradients)?;
+            }
+            None => on_device.forward(&self.stream, source, Some(steps))?,
+        }
+        self.logits = on_device.logits(batch.len())?;
+        let predictions = on_device.predictions(batch.len())?;
+        let loss = predictions.iter().map(|prediction| prediction.loss).sum::<f64>() / batch.len() as f64;
+        let correct = predictions.iter().filter(|prediction| prediction.is_correct()).count();
+        Ok(finite(BatchLoss { loss, correct })?)
+    }
+
+    /// The program for these samples; it is kept for batches of the same form.
+    fn program(&mut self, inputs: usize, longest: usize, batch: &[SampleFrames<'_>]) -> Result<Arc<Program>> {
+        let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };
+        let counts = batch.iter().map(|sample| sample.counts.width());
+        let form = Form::of(shape, longest, counts.filter(|&width| width > Width::U8).chain([Width::U8]));
+        match &self.program {
+            Some(program) if program.form() == form => Ok(program.clone()),
+            _ => {
+                let program = Arc::new(Program::new(&self.device, form, self.precision)?);
+                Ok(self.program.insert(program).clone())
+            }
+        }
+    }
+}
+
+impl Engine for GpuEngine {
+    fn step(
+        &mut self,
+        network: &Network,
+        batch: &[SampleFrames<'_>],
+        labels: &[u32],
+        steps: usize,
+        gradients: &mut Parameters,
+    ) -> Result<BatchLoss> {
+        self.run(network, batch, labels, steps, Some(gradients))
+    }
+
+    fn forward(&mut self, network: &Network, batch: &[SampleFrames<'_>], steps: usize) -> Result<&[f32]> {
+        self.run(network, batch, &vec![0; batch.len()], steps, None)?;
+        Ok(&self.logits)
+    }
+
+    fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+
+    fn evaluate(
+        &mut self,
+        network: &Network,
+        batch: &[SampleFrames<'_>],
+        labels: &[u32],
+        steps: usize,
+    ) -> Result<BatchLoss> {
+        self.run(network, batch, labels, steps, None)
+    }
+}
+
+/// Checks what the kernels rely on.
+fn check_samples(inputs: usize, batch: &[SampleFrames<'_>]) -> Result<(), KernelError> {
+    for (index, sample) in batch.iter().enumerate() {
+        let (sizes, cells, counts) = (sample.frame_sizes.sum(), sample.cells.len(), sample.counts.len());
+        if sizes != cells as u64 || cells != counts {
+            return Err(KernelError::RaggedSample { sample: index, sizes, cells, counts });
+        }
+        if let Some(cell) = sample.cells.max().filter(|&cell| cell as usize >= inputs) {
+            return Err(KernelError::CellOutsideInputs { sample: index, cell, inputs });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! The buffers of a network on a GPU, layer by layer.
+
+use crate::error::Result;
+use crate::gpu::{Address, Buffer, Device, Stream};
+use crate::kernel::interface::{BatchScore, Layer};
+use crate::kernel::program::{INFLATE_BYTES, Program, TILE};
+use crate::network::Shape;
+
+/// Sizes that the buffers of a network on a GPU are made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Most samples of a batch.
+    pub batch: usize,
+    /// Most steps of a sample.
+    pub longest: usize,
+    /// Whether the network is trained; evaluation needs fewer buffers.
+    pub trained: bool,
+    /// Most samples of an epoch whose predictions are kept; 0 to keep those of one batch.
+    pub kept: u64,
+    /// Most batches of an epoch.
+    pub batches: u64,
+}
+
+impl Extent {
+    /// Steps, rounded up to whole tiles.
+    pub(super) fn time(&self) -> usize {
+        padded(self.longest.max(1))
+    }
+
+    /// Rows of a (batch, T, ...) matrix.
+    pub(super) fn rows(&self) -> usize {
+        self.batch * self.time()
+    }
+
+    /// `len` if the network is trained, else 0.
+    pub(super) fn trained(&self, len: usize) -> usize {
+        if self.trained { len } else { 0 }
+    }
+}
+
+/// Approximate number of blocks of a weight gradient: enough for the largest GPUs.
+const GRADIENT_BLOCKS: usize = 256;
+/// Most numbers in all parts of a weight gradient.
+const MAX_PARTIALS: usize = 1 << 26;
+
+/// Most bytes of a dense input for the first layer's weight gradient; from a larger one, cells are read.
+const MAX_DENSE_INPUT: usize = 1 << 30;
+/// Most frames that a block makes dense.
+const INPUT_FRAMES: usize = 16;
+
+/// Byte that [`GpuNetwork::poison`](super::GpuNetwork::poison) fills with: floating-point numbers of it are NaN.
+pub(super) const POISON: u8 = 0xff;
+
+/// A batch's dense input in pieces, (pieces, batch, T, width).
+#[derive(Debug)]
+pub(super) struct DenseInput {
+    pub(super) width: usize,
+    pieces: usize,
+    pub(super) block_frames: usize,
+    pub(super) values: Buffer<u16>,
+}
+
+#[derive(Debug)]
+pub(super) struct AdamState {
+    pub(super) mean: Buffer<f32>,
+    pub(super) mean_square: Buffer<f32>,
+    pub(super) lr: Buffer<f64>,
+    /// beta1, beta2, eps; none if only gradients are wanted.
+    pub(super) settings: Option<[f64; 3]>,
+}
+
+/// Buffers of a hidden layer. Widths are rounded up to whole tiles.
+#[derive(Debug)]
+pub(super) struct Hidden {
+    pub(super) neurons: usize,
+    pub(super) width: usize,
+    pub(super) before_width: usize,
+    /// Offsets in the flat parameters.
+    pub(super) weights_at: usize,
+    pub(super) bias_at: usize,
+    /// Weights in pieces; empty for the first layer.
+    pub(super) forward: Buffer<u16>,
+    pub(super) backward: Buffer<u16>,
+    pub(super) v: Buffer<f32>,
+    pub(super) spikes: Buffer<u16>,
+    pub(super) lambda: Buffer<u16>,
+    pub(super) lambda_totals: Buffer<f32>,
+    pub(super) splits: usize,
+    pub(super) partials: Buffer<f32>,
+}
+
+#[derive(Debug)]
+pub(super) struct Readout {
+    pub(super) width: usize,
+    pub(super) neurons: usize,
+    pub(super) weights_at: usize,
+    pub(super) bias_at: usize,
+    pub(super) totals: Buffer<f32>,
+    pub(super) logits: Buffer<f32>,
+    pub(super) gradient: Buffer<f32>,
+    pub(super) losses: Buffer<f64>,
+    pub(super) predicted: Buffer<u32>,
+    pub(super) labels: Buffer<u32>,
+    pub(super) row: Buffer<f32>,
+    pub(super) out: Buffer<f32>,
+    pub(super) scores: Buffer<BatchScore>,
+}
+
+impl DenseInput {
+    /// Allocates the input of `cells` cells; none if nothing is trained or it would be too large.
+    pub(super) fn new(program: &Program, extent: Extent, cells: usize) -> Result<Option<DenseInput>> {
+        let (width, pieces) = (padded(cells), program.form().input_pieces());
+        let block_frames = INFLATE_BYTES / (pieces * width * size_of::<u16>());
+        let len = pieces.saturating_mul(extent.rows()).saturating_mul(width);
+        if !extent.trained || block_frames == 0 || len > MAX_DENSE_INPUT / size_of::<u16>() {
+            return Ok(None);
+        }
+        let values = program.device().buffer(len)?;
+        Ok(Some(DenseInput { width, pieces, block_frames: block_frames.min(INPUT_FRAMES), values }))
+    }
+
+    /// Shared memory of a block that writes the dense input.
+    pub(super) fn block_bytes(&self) -> usize {
+        self.pieces * self.width * self.block_frames * size_of::<u16>()
+    }
+}
+
+impl Hidden {
+    /// Allocates a layer of `(inputs, outputs)`, which may be the first or the last, whose parameters start at `at`.
+    pub(super) fn new(
+        program: &Program,
+        extent: Extent,
+        (first, last): (bool, bool),
+        (inputs, outputs): (usize, usize),
+        at: usize,
+    ) -> Result<Hidden> {
+        let (device, pieces, rows) = (program.device(), program.pieces(), extent.rows());
+        let (width, before_width) = (padded(outputs), padded(inputs));
+        let weights = if first { 0 } else { pieces * width * before_width };
+        let splits = splits(extent.batch, before_width, width);
+        Ok(Hidden {
+            neurons: outputs,
+            width,
+            before_width,
+            weights_at: at,
+            bias_at: at + inputs * outputs,
+            forward: device.buffer(weights)?,
+            backward: device.buffer(extent.trained(weights))?,
+            v: device.buffer(extent.trained(rows * width))?,
+            spikes: device.buffer(if last { 0 } else { rows * width })?,
+            lambda: device.buffer(extent.trained(pieces * rows * width))?,
+            lambda_totals: device.buffer(extent.trained(extent.batch * width))?,
+            splits,
+            partials: device.buffer(extent.trained(splits * before_width * width))?,
+        })
+    }
+
+    pub(super) fn poison(&self, stream: &Stream) -> Result<()> {
+        let Hidden { v, lambda_totals, partials, spikes, lambda, .. } = self;
+        [v, lambda_totals, partials].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))?;
+        [spikes, lambda].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))
+    }
+
+    /// Grid with a block for each sample and tile of neurons.
+    pub(super) fn blocks(&self, batch: usize) -> [usize; 2] {
+        [batch, self.width / TILE]
+    }
+
+    pub(super) fn packed(&self, (inputs, outputs): (usize, usize)) -> Layer {
+        Layer {
+            forward: self.forward.address(),
+            backward: self.backward.address(),
+            partials: self.partials.address(),
+            bias_sums: self.lambda_totals.address(),
+            inputs: inputs as u32,
+            outputs: outputs as u32,
+            input_width: self.before_width as u32,
+            output_width: self.width as u32,
+            splits: self.splits as u32,
+            readout: 0,
+        }
+    }
+}
+
+impl Readout {
+    /// Allocates the readout, whose parameters start at `at`.
+    pub(super) fn new(device: &Device, extent: Extent, shape: &Shape, at: usize) -> Result<Readout> {
+        let (neurons, classes) = (shape.hidden.last().copied().unwrap_or(shape.inputs), shape.classes);
+        let (batch, width) = (extent.batch, padded(neurons));
+        let kept = if extent.kept > 0 { extent.kept as usize } else { batch };
+        Ok(Readout {
+            width,
+            neurons,
+            weights_at: at,
+            bias_at: at + neurons * classes,
+            totals: device.buffer(batch * width)?,
+            logits: device.buffer(batch * classes)?,
+            gradient: device.buffer(batch * classes)?,
+            losses: device.buffer(kept)?,
+            predicted: device.buffer(kept)?,
+            labels: device.buffer(kept)?,
+            row: device.buffer(extent.trained(batch * width))?,
+            out: device.buffer(extent.trained((neurons + 1) * classes))?,
+            scores: device.buffer(extent.trained(extent.batches as usize))?,
+        })
+    }
+
+    pub(super) fn packed(&self, classes: usize) -> Layer {
+        Layer {
+            forward: Address::null(),
+            backward: Address::null(),
+            partials: self.out.address(),
+            bias_sums: Address::null(),
+            inputs: self.neurons as u32,
+            outputs: classes as u32,
+            input_width: self.neurons as u32 + 1,
+            output_width: classes as u32,
+            splits: 1,
+            readout: 1,
+        }
+    }
+
+    pub(super) fn poison(&self, stream: &Stream) -> Result<()> {
+        let Readout { totals, logits, gradient, row, out, losses, predicted, labels, .. } = self;
+        [totals, logits, gradient, row, out].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))?;
+        [predicted, labels].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))?;
+        stream.fill(losses, POISON)
+    }
+}
+
+impl AdamState {
+    pub(super) fn new(device: &Device, extent: Extent, parameters: usize) -> Result<AdamState> {
+        Ok(AdamState {
+            mean: device.buffer(extent.trained(parameters))?,
+            mean_square: device.buffer(extent.trained(parameters))?,
+            lr: device.buffer(extent.trained(1))?,
+            settings: None,
+        })
+    }
+}
+
+pub(super) fn padded(n: usize) -> usize {
+    n.next_multiple_of(TILE)
+}
+
+/// Number of parts that a weight gradient is summed in. It depends only on the sizes, since it decides the order of the
+/// sum.
+fn splits(batch: usize, before_width: usize, width: usize) -> usize {
+    let tiles = before_width / TILE * (width / TILE);
+    let most = (MAX_PARTIALS / (before_width * width)).max(1);
+    (GRADIENT_BLOCKS / tiles).min(most).clamp(1, batch.max(1))
+}

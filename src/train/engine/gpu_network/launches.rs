@@ -1,0 +1,202 @@
+//! The kernel launches of a step, in their order.
+
+use crate::engine::gpu_network::buffers::{AdamState, Hidden, Readout};
+use crate::engine::gpu_network::network::GpuNetwork;
+use crate::error::Result;
+use crate::gpu::{Address, Buffer, Stream};
+use crate::kernel::interface::{
+    BackwardArgs, BatchSource, DrawArgs, ForwardArgs, GradientArgs, InflateInputArgs, ReadoutArgs, UpdateArgs,
+};
+use crate::kernel::program::{BLOCK_THREADS, Entry, TILE};
+
+impl GpuNetwork {
+    /// Queues the drawing of a batch. Each sample runs for `steps` steps, or for all its frames if it has more. Without
+    /// `steps`, all samples run as long as the longest of the batch.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub fn draw(&self, stream: &Stream, source: BatchSource, steps: Option<usize>) -> Result<()> {
+        let args = DrawArgs {
+            state: self.state.address(),
+            order: source.order,
+            samples: source.columns.samples,
+            drawn: self.drawn.address(),
+            batch_size: self.extent.batch as u32,
+            steps: steps.map_or(u32::MAX, |steps| steps as u32),
+        };
+        self.program.draw.launch(stream, [1, 1], &args)
+    }
+
+    /// Queues the drawing and the forward pass of a batch: losses and predictions.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub fn forward(&self, stream: &Stream, source: BatchSource, steps: Option<usize>) -> Result<()> {
+        self.draw(stream, source, steps)?;
+        self.run_forward(stream, source)
+    }
+
+    fn run_forward(&self, stream: &Stream, source: BatchSource) -> Result<()> {
+        for (i, layer) in self.hidden.iter().enumerate() {
+            let before = i.checked_sub(1).map(|i| &self.hidden[i]);
+            let args = ForwardArgs {
+                state: self.state.address(),
+                drawn: self.drawn.address(),
+                neuron: self.neuron,
+                columns: source.columns,
+                before: before.map_or(Address::null(), |before| before.spikes.address()),
+                pieces: layer.forward.address(),
+                weights: self.parameters.at(layer.weights_at),
+                bias: self.parameters.at(layer.bias_at),
+                v: layer.v.address(),
+                spikes: layer.spikes.address(),
+                totals: if i + 1 == self.hidden.len() { self.readout.totals.address() } else { Address::null() },
+                time: self.extent.time() as u32,
+                width: layer.width as u32,
+                before_width: layer.before_width as u32,
+                neurons: layer.neurons as u32,
+            };
+            let kernel = if i == 0 { &self.program.iaf_forward_cells } else { &self.program.iaf_forward };
+            kernel.launch(stream, layer.blocks(self.extent.batch), &args)?;
+        }
+        self.program.readout.launch(stream, [self.extent.batch, 1], &self.readout_args())
+    }
+
+    /// Queues a training step: forward, backward, and Adam's update if [`load`](Self::load) got an optimiser.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub fn step(&self, stream: &Stream, source: BatchSource, steps: Option<usize>) -> Result<()> {
+        self.draw(stream, source, steps)?;
+        if let Some(input) = &self.input {
+            self.fork(stream)?;
+            let args = InflateInputArgs {
+                state: self.state.address(),
+                drawn: self.drawn.address(),
+                columns: source.columns,
+                out: input.values.address(),
+                batch_size: self.extent.batch as u32,
+                time: self.extent.time() as u32,
+                width: input.width as u32,
+                block_frames: input.block_frames as u32,
+            };
+            let blocks = self.extent.batch * self.extent.time().div_ceil(input.block_frames);
+            self.program.inflate_input.launch_sized(&self.side, [blocks, 1], input.block_bytes(), &args)?;
+        }
+        self.run_forward(stream, source)?;
+        self.fork(stream)?;
+        // One more block sums up the batch's score.
+        let numbers = (self.readout.neurons + 1) * self.shape.classes;
+        let blocks = [numbers.div_ceil(BLOCK_THREADS) + 1, 1];
+        self.program.readout_gradient.launch(&self.side, blocks, &self.readout_args())?;
+        for (i, layer) in self.hidden.iter().enumerate().rev() {
+            self.backward(stream, layer, self.hidden.get(i + 1))?;
+            self.fork(stream)?;
+            self.weight_gradient(&self.side, source, layer, i.checked_sub(1).map(|i| &self.hidden[i]))?;
+        }
+        self.side.record(&self.join)?;
+        stream.wait(&self.join)?;
+        self.launch_parameters(stream, &self.program.update)
+    }
+
+    /// Makes later work of the side stream wait for the earlier work of this one.
+    fn fork(&self, stream: &Stream) -> Result<()> {
+        stream.record(&self.fork)?;
+        self.side.wait(&self.fork)
+    }
+
+    fn backward(&self, stream: &Stream, layer: &Hidden, above: Option<&Hidden>) -> Result<()> {
+        let args = BackwardArgs {
+            state: self.state.address(),
+            drawn: self.drawn.address(),
+            neuron: self.neuron,
+            above: above.map_or(Address::null(), |above| above.lambda.address()),
+            pieces: above.map_or(Address::null(), |above| above.backward.address()),
+            row: self.readout.row.address(),
+            v: layer.v.address(),
+            lambda: layer.lambda.address(),
+            totals: layer.lambda_totals.address(),
+            batch_size: self.extent.batch as u32,
+            time: self.extent.time() as u32,
+            width: layer.width as u32,
+            above_width: above.map_or(0, |above| above.width as u32),
+        };
+        let kernel = match above {
+            Some(_) => &self.program.iaf_backward,
+            None => &self.program.iaf_backward_constant,
+        };
+        kernel.launch(stream, layer.blocks(self.extent.batch), &args)
+    }
+
+    fn weight_gradient(
+        &self,
+        stream: &Stream,
+        source: BatchSource,
+        layer: &Hidden,
+        before: Option<&Hidden>,
+    ) -> Result<()> {
+        let (kernel, before) = match (before, &self.input) {
+            (Some(before), _) => (&self.program.weight_gradient, before.spikes.address()),
+            (None, Some(input)) => (&self.program.weight_gradient_input, input.values.address()),
+            (None, None) => (&self.program.weight_gradient_cells, Address::null()),
+        };
+        let args = GradientArgs {
+            state: self.state.address(),
+            drawn: self.drawn.address(),
+            columns: source.columns,
+            before,
+            lambda: layer.lambda.address(),
+            partials: layer.partials.address(),
+            batch_size: self.extent.batch as u32,
+            time: self.extent.time() as u32,
+            width: layer.width as u32,
+            before_width: layer.before_width as u32,
+        };
+        let tiles = layer.before_width / TILE * (layer.width / TILE);
+        kernel.launch(stream, [tiles, layer.splits], &args)
+    }
+
+    pub(super) fn launch_parameters(&self, stream: &Stream, kernel: &Entry) -> Result<()> {
+        let count = self.parameters.len();
+        let AdamState { mean, mean_square, lr, settings } = &self.adam;
+        let [beta1, beta2, eps] = settings.unwrap_or_default();
+        let moment = |buffer: &Buffer<f32>| settings.map_or(Address::null(), |_| buffer.address());
+        let args = UpdateArgs {
+            state: self.state.address(),
+            layers: self.layers.address(),
+            parameters: self.parameters.address(),
+            gradients: self.gradients.address(),
+            mean: moment(mean),
+            mean_square: moment(mean_square),
+            lr: lr.address(),
+            count: count as u64,
+            beta1,
+            beta2,
+            eps,
+        };
+        kernel.launch(stream, [count.div_ceil(BLOCK_THREADS), 1], &args)
+    }
+
+    fn readout_args(&self) -> ReadoutArgs {
+        let Readout { width, neurons, weights_at, bias_at, totals, logits, gradient, losses, .. } = &self.readout;
+        ReadoutArgs {
+            state: self.state.address(),
+            drawn: self.drawn.address(),
+            totals: totals.address(),
+            weights: self.parameters.at(*weights_at),
+            bias: self.parameters.at(*bias_at),
+            logits: logits.address(),
+            gradient: gradient.address(),
+            losses: losses.address(),
+            predicted: self.readout.predicted.address(),
+            labels: self.readout.labels.address(),
+            row: self.readout.row.address(),
+            out: self.readout.out.address(),
+            scores: self.readout.scores.address(),
+            width: *width as u32,
+            neurons: *neurons as u32,
+            classes: self.shape.classes as u32,
+            by_position: (self.extent.kept > 0).into(),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The state of a network on a GPU, and how the host writes and reads it.
+
+use std::sync::Arc;
+
+use crate::engine::gpu_network::buffers::{AdamState, DenseInput, Extent, Hidden, POISON, Readout};
+use crate::engine::step::Prediction;
+use crate::error::Result;
+use crate::gpu::{Buffer, DeviceType, Event, Pinned, Stream};
+use crate::kernel::adam::Adam;
+use crate::kernel::iaf::Neuron;
+use crate::kernel::interface::{BatchScore, Drawn, Layer, NeuronArgs, State};
+use crate::kernel::program::Program;
+use crate::network::{Network, Parameters, Shape};
+
+/// A network in device memory.
+#[derive(Debug)]
+pub struct GpuNetwork {
+    pub(super) program: Arc<Program>,
+    pub(super) shape: Shape,
+    pub(super) neuron: NeuronArgs,
+    pub(super) extent: Extent,
+    pub(super) side: Stream,
+    pub(super) fork: Event,
+    pub(super) join: Event,
+    pub(super) adam: AdamState,
+    pub(super) state: Buffer<State>,
+    pub(super) begun: Pinned<State>,
+    pub(super) drawn: Buffer<Drawn>,
+    pub(super) parameters: Buffer<f32>,
+    pub(super) gradients: Buffer<f32>,
+    pub(super) layers: Buffer<Layer>,
+    pub(super) input: Option<DenseInput>,
+    pub(super) hidden: Vec<Hidden>,
+    pub(super) readout: Readout,
+}
+
+impl GpuNetwork {
+    /// Allocates buffers for networks of the shape of `network`, with at least one hidden layer. [`load`](Self::load)
+    /// copies parameters there.
+    ///
+    /// # Errors
+    /// [`Error::DeviceMemory`](crate::Error::DeviceMemory).
+    pub fn new(program: Arc<Program>, network: &Network, extent: Extent) -> Result<GpuNetwork> {
+        let shape = network.shape().clone();
+        let device = program.device();
+        let mut hidden = Vec::new();
+        let mut at = 0;
+        for (i, (inputs, outputs)) in shape.linears().take(shape.hidden.len()).enumerate() {
+            let last = i + 1 == shape.hidden.len();
+            hidden.push(Hidden::new(&program, extent, (i == 0, last), (inputs, outputs), at)?);
+            at += (inputs + 1) * outputs;
+        }
+        let readout = Readout::new(device, extent, &shape, at)?;
+        let layers = hidden.iter().zip(shape.linears()).map(|(layer, sizes)| layer.packed(sizes));
+        let layers: Vec<Layer> = layers.chain([readout.packed(shape.classes)]).collect();
+        let parameters = shape.parameters();
+        let input = DenseInput::new(&program, extent, shape.inputs)?;
+        Ok(GpuNetwork {
+            side: device.stream()?,
+            fork: device.event(false)?,
+            join: device.event(false)?,
+            input,
+            neuron: neuron_args(&network.neuron.constants()),
+            extent,
+            adam: AdamState::new(device, extent, parameters)?,
+            state: device.buffer(1)?,
+            begun: device.pinned(1)?,
+            drawn: device.buffer(extent.batch)?,
+            parameters: device.buffer(parameters)?,
+            gradients: device.buffer(extent.trained(parameters))?,
+            layers: device.buffer_from(&layers)?,
+            hidden,
+            readout,
+            program,
+            shape,
+        })
+    }
+
+    /// Copies a network's parameters to the device, and the optimiser's state if the network is trained.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda), [`Error::DeviceMemory`](crate::Error::DeviceMemory).
+    ///
+    /// # Panics
+    /// If the network has another shape.
+    pub fn load(&mut self, stream: &Stream, network: &Network, adam: Option<&Adam>) -> Result<()> {
+        assert_eq!(network.shape(), &self.shape, "shape of the network");
+        put(stream, &self.parameters, network.parameters.flat())?;
+        self.adam.settings = adam.map(|adam| [adam.config.beta1, adam.config.beta2, adam.config.eps]);
+        if let Some(adam) = adam {
+            put(stream, &self.adam.mean, &adam.mean)?;
+            put(stream, &self.adam.mean_square, &adam.mean_square)?;
+            put(stream, &self.adam.lr, &[adam.config.lr])?;
+        }
+        for layer in &self.hidden {
+            stream.fill(&layer.forward, 0)?;
+            stream.fill(&layer.backward, 0)?;
+        }
+        self.launch_parameters(stream, &self.program.pack)
+    }
+
+    /// Fills the step's outputs with NaN, so that tests catch reads of memory that was never written.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub(crate) fn poison(&self, stream: &Stream) -> Result<()> {
+        self.hidden.iter().try_for_each(|layer| layer.poison(stream))?;
+        self.input.iter().try_for_each(|input| stream.fill(&input.values, POISON))?;
+        self.readout.poison(stream)?;
+        stream.fill(&self.drawn, POISON)?;
+        stream.fill(&self.gradients, POISON)
+    }
+
+    /// Starts an epoch at position `next`, after `updates` updates of the parameters.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub fn begin(&mut self, stream: &Stream, next: u64, updates: u64) -> Result<()> {
+        self.begun.as_mut_slice()?[0] =
+            State { next, begin: next, updates, samples: 0, batch: 0, batches: 0, stopped: 0, rounded: 0 };
+        stream.upload(&self.state, 0, &self.begun, 0..1)
+    }
+
+    /// Queues a copy of the scores of some batches of the epoch.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub(crate) fn download_scores(
+        &self,
+        stream: &Stream,
+        batches: std::ops::Range<usize>,
+        to: &mut Pinned<BatchScore>,
+    ) -> Result<()> {
+        stream.download(&self.readout.scores, batches, to, 0)
+    }
+
+    /// Reads the state of training.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda), also for what went wrong in a step before.
+    pub(crate) fn state(&self) -> Result<State> {
+        Ok(self.state.read()?[0])
+    }
+
+    /// Reads the parameters.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub fn parameters(&self) -> Result<Vec<f32>> {
+        self.parameters.read()
+    }
+
+    /// Reads Adam's mean and mean square.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub(crate) fn moments(&self) -> Result<[Vec<f32>; 2]> {
+        Ok([self.adam.mean.read()?, self.adam.mean_square.read()?])
+    }
+
+    /// Reads the gradients of the last step.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub(crate) fn read_gradients(&self, to: &mut Parameters) -> Result<()> {
+        to.flat_mut().copy_from_slice(&self.gradients.read()?);
+        Ok(())
+    }
+
+    /// Reads the first `samples` samples of the last batch, as they were drawn.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub(crate) fn drawn(&self, samples: usize) -> Result<Vec<Drawn>> {
+        self.drawn.read_range(0..samples)
+    }
+
+    /// Reads the logits of the first `samples` samples of the last batch, (samples, classes).
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub fn logits(&self, samples: usize) -> Result<Vec<f32>> {
+        self.readout.logits.read_range(0..samples * self.shape.classes)
+    }
+
+    /// Reads the predictions of the first `samples` samples of the last batch, or of the epoch if those are kept.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub(crate) fn predictions(&self, samples: usize) -> Result<Vec<Prediction>> {
+        let Readout { losses, predicted, labels, .. } = &self.readout;
+        let classes = predicted.read_range(0..samples)?.into_iter().zip(labels.read_range(0..samples)?);
+        let each = losses.read_range(0..samples)?.into_iter().zip(classes);
+        Ok(each.map(|(loss, (predicted, label))| Prediction { loss, predicted, label }).collect())
+    }
+}
+
+/// Copies to the device in the stream's order; returns when the copy has ended.
+fn put<T: DeviceType>(stream: &Stream, to: &Buffer<T>, from: &[T]) -> Result<()> {
+    let mut pinned = stream.device().pinned(from.len())?;
+    pinned.as_mut_slice()?.copy_from_slice(from);
+    stream.upload(to, 0, &pinned, 0..from.len())
+}
+
+fn neuron_args(neuron: &Neuron) -> NeuronArgs {
+    NeuronArgs {
+        theta: neuron.theta,
+        reciprocal: 1.0 / neuron.theta,
+        lower: neuron.min_v_mem.unwrap_or(f32::NEG_INFINITY),
+        peak: neuron.peak,
+        rate: neuron.rate,
+        exact: neuron.has_exact_reciprocal().into(),
+    }
+}

@@ -1,0 +1,186 @@
+//! The engine of libtorch's autograd: the same network on dense input, one time step after the other. It is slow, short
+//! and independent of the kernels, and the tests compare the kernels with it.
+//!
+//! tch cannot define autograd functions. A spike is therefore written as
+//!
+//! ```text
+//! s = spikes(v) + (f - f.detach())    with f = sigma(v).detach() * v
+//! ```
+//!
+//! whose value is the spike count to the bit (a number minus itself is exactly 0) and whose gradient by v is sigma(v).
+
+use tch::{Device, Kind, Reduction, Tensor, no_grad};
+use tonic_shard::SampleFrames;
+
+use crate::engine::step::{BatchLoss, Engine, check_labels, finite};
+use crate::error::{BaseFault, Error, KernelError, Result};
+use crate::gpu::load_libtorch_cuda;
+use crate::kernel::iaf::Neuron;
+use crate::kernel::{Activity, loss};
+use crate::network::{Network, Parameters};
+
+/// The network in libtorch's autograd: the oracle of the tests, and `--engine reference`.
+#[derive(Debug)]
+pub struct LibtorchEngine {
+    device: Device,
+    /// (batch, classes) of the last batch.
+    logits: Vec<f32>,
+}
+
+impl LibtorchEngine {
+    /// Makes an engine on the CPU, or on GPU number `gpu`.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Unavailable`] if libtorch has no CUDA support, or cannot use that GPU.
+    pub fn new(gpu: Option<usize>) -> Result<LibtorchEngine> {
+        let device = match gpu {
+            None => Device::Cpu,
+            Some(ordinal) => {
+                load_libtorch_cuda()?;
+                let seen = tch::Cuda::device_count();
+                if !usize::try_from(seen).is_ok_and(|seen| ordinal < seen) {
+                    let why = format!("libtorch's CUDA part can use {seen} GPUs with the driver of this machine");
+                    return Err(Error::unavailable(format!("engine reference on cuda:{ordinal}"), why));
+                }
+                Device::Cuda(ordinal)
+            }
+        };
+        Ok(LibtorchEngine { device, logits: Vec::new() })
+    }
+
+    fn keep_logits(&mut self, output: &Tensor, len: usize) {
+        self.logits.resize(len, 0.0);
+        output.to_device(Device::Cpu).contiguous().copy_data(&mut self.logits, len);
+    }
+}
+
+impl Engine for LibtorchEngine {
+    fn step(
+        &mut self,
+        network: &Network,
+        batch: &[SampleFrames<'_>],
+        labels: &[u32],
+        steps: usize,
+        gradients: &mut Parameters,
+    ) -> Result<BatchLoss> {
+        assert_eq!(network.shape(), gradients.shape(), "shape of the gradients");
+        let classes = network.shape().classes;
+        check_labels(batch.len(), labels, classes)?;
+        let device = self.device;
+        let input = Input::new(network, device, batch, steps)?;
+        let leaves: Vec<Tensor> =
+            leaves(network, device).into_iter().map(|leaf| leaf.set_requires_grad(true)).collect();
+        let output = output(network, &input, &leaves);
+        let targets: Vec<i64> = labels.iter().map(|&label| label.into()).collect();
+        let targets = Tensor::from_slice(&targets).to_device(device);
+        let mean = output.cross_entropy_loss::<Tensor>(&targets, None, Reduction::Mean, -100, 0.0);
+        let computed = Tensor::run_backward(&[&mean], &leaves, false, false);
+        let mut computed = computed.iter();
+        for layer in gradients.layers_mut() {
+            for (part, gradient) in [layer.weight_t, layer.bias].into_iter().zip(&mut computed) {
+                gradient.to_device(Device::Cpu).contiguous().copy_data(part, part.len());
+            }
+        }
+        self.keep_logits(&output.detach(), batch.len() * classes);
+        let rows = self.logits.chunks_exact(classes);
+        let correct = rows.zip(labels).filter(|&(row, &label)| loss::predicted(row) == label as usize).count();
+        Ok(finite(BatchLoss { loss: mean.double_value(&[]), correct })?)
+    }
+
+    fn forward(&mut self, network: &Network, batch: &[SampleFrames<'_>], steps: usize) -> Result<&[f32]> {
+        let input = Input::new(network, self.device, batch, steps)?;
+        let output = no_grad(|| output(network, &input, &leaves(network, self.device)));
+        self.keep_logits(&output, batch.len() * network.shape().classes);
+        Ok(&self.logits)
+    }
+
+    fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+}
+
+/// A batch as dense tensors.
+struct Input {
+    /// Counts, (T, batch, inputs), with T of the longest sample.
+    counts: Tensor,
+    /// 1 for steps of the sample and 0 after its end, (T, batch, 1).
+    alive: Tensor,
+}
+
+impl Input {
+    fn new(network: &Network, device: Device, batch: &[SampleFrames<'_>], steps: usize) -> Result<Input, KernelError> {
+        let inputs = network.shape().inputs;
+        let longest = batch.iter().map(|sample| sample.frames()).max().unwrap_or(0).max(steps);
+        let mut counts = vec![0.0f32; longest * batch.len() * inputs];
+        let mut alive = vec![0.0f32; longest * batch.len()];
+        let mut activity = Activity::default();
+        for (i, &sample) in batch.iter().enumerate() {
+            activity.set_frames(sample, inputs, steps, i)?;
+            for t in 0..activity.steps() {
+                let row = t * batch.len() + i;
+                alive[row] = 1.0;
+                for &(cell, count) in activity.step(t) {
+                    counts[row * inputs + cell as usize] += count;
+                }
+            }
+        }
+        let (t, b, c) = (longest as i64, batch.len() as i64, inputs as i64);
+        Ok(Input {
+            counts: Tensor::from_slice(&counts).reshape([t, b, c]).to_device(device),
+            alive: Tensor::from_slice(&alive).reshape([t, b, 1]).to_device(device),
+        })
+    }
+}
+
+/// W^T and bias of each layer as leaf tensors, in the order of the parameters.
+fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
+    let layers = network.parameters.layers();
+    let pairs = layers.map(|layer| {
+        let weight_t = Tensor::from_slice(layer.weight_t).reshape([layer.inputs as i64, layer.outputs as i64]);
+        [weight_t, Tensor::from_slice(layer.bias)].map(|leaf| leaf.to_device(device))
+    });
+    pairs.flatten().collect()
+}
+
+/// The readout summed over each sample's steps, (batch, classes).
+fn output(network: &Network, input: &Input, leaves: &[Tensor]) -> Tensor {
+    let neuron = network.neuron.constants();
+    let mut activity = input.counts.shallow_clone();
+    let hidden = network.shape().hidden.len();
+    for (i, pair) in leaves.chunks_exact(2).enumerate() {
+        let currents = activity.matmul(&pair[0]) + &pair[1];
+        activity = if i < hidden { spikes_over_time(&neuron, &currents) } else { currents };
+    }
+    (activity * &input.alive).sum_dim_intlist([0i64].as_slice(), false, Kind::Float)
+}
+
+fn spikes_over_time(neuron: &Neuron, currents: &Tensor) -> Tensor {
+    let theta = f64::from(neuron.theta);
+    let steps = currents.size()[0];
+    if steps == 0 {
+        return currents.shallow_clone();
+    }
+    let mut u = currents.get(0).zeros_like();
+    let mut all = Vec::new();
+    for t in 0..steps {
+        let v = u + currents.get(t);
+        let s = spikes(neuron, &v);
+        u = v - &s * theta;
+        if let Some(m) = neuron.min_v_mem {
+            // Not `clamp`: its gradient is 1 at u = m.
+            u = u.where_self(&u.gt(f64::from(m)), &u.full_like(f64::from(m)));
+        }
+        all.push(s);
+    }
+    Tensor::stack(&all, 0)
+}
+
+fn spikes(neuron: &Neuron, v: &Tensor) -> Tensor {
+    let theta = f64::from(neuron.theta);
+    let fixed = v.detach();
+    let count = (&fixed / theta).trunc();
+    let count = count.where_self(&fixed.gt(0.0), &count.zeros_like());
+    let sigma = ((&fixed - theta).abs() * -f64::from(neuron.rate)).exp() * f64::from(neuron.peak);
+    let f = sigma * v;
+    count + (&f - f.detach())
+}

@@ -1,0 +1,27 @@
+//! One training step: the same network on our kernels for the CPU, on our kernels for a GPU, or in libtorch.
+//!
+//! | engine | file | what it is |
+//! |---|---|---|
+//! | [`CpuEngine`] | `cpu.rs` | our kernels on the CPU |
+//! | [`GpuEngine`] | `gpu.rs` | our kernels on a GPU, with the buffers and launches of [`GpuNetwork`] |
+//! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, the oracle of the tests (feature `libtorch`) |
+//!
+//! [`EngineChoice`] and [`DeviceChoice`] are what the user asks for;
+//! `learner/backend.rs` makes the engine. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`).
+
+mod choice;
+mod cpu;
+mod gpu;
+mod gpu_network;
+#[cfg(feature = "libtorch")]
+mod libtorch;
+mod step;
+
+pub use choice::{Arithmetic, DeviceChoice, EngineChoice, Resolved};
+pub use cpu::{CpuEngine, hidden_spikes};
+pub use gpu::GpuEngine;
+pub use gpu_network::{Extent, GpuNetwork};
+#[cfg(feature = "libtorch")]
+pub use libtorch::LibtorchEngine;
+pub(crate) use step::Prediction;
+pub use step::{BatchLoss, Engine};

@@ -1,0 +1,114 @@
+//! What every engine computes: a batch's loss, logits and gradients.
+
+use tonic_shard::SampleFrames;
+
+use crate::error::{KernelError, Result};
+use crate::kernel::loss;
+use crate::network::{Network, Parameters};
+
+/// Computes losses and gradients of batches in host memory. Buffers are kept from one batch to the next.
+///
+/// Samples of a batch may have any length. A sample runs for `steps` steps, or for all its frames if it has more.
+/// Steps after its last frame have no input. `network` must have the shape that the engine was made for.
+pub trait Engine: std::fmt::Debug {
+    /// Returns the mean loss of a batch and writes its gradient by every parameter into `gradients`.
+    ///
+    /// The weights are not changed: [`Adam`](crate::kernel::adam::Adam) does that with the gradients.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`](crate::Error::Kernel) for a batch that does not fit the network, or a loss that is not finite;
+    /// `gradients` is then undefined.
+    ///
+    /// # Panics
+    /// If the shapes of `network`, `gradients` and the engine differ.
+    fn step(
+        &mut self,
+        network: &Network,
+        batch: &[SampleFrames<'_>],
+        labels: &[u32],
+        steps: usize,
+        gradients: &mut Parameters,
+    ) -> Result<BatchLoss>;
+
+    /// Computes the logits of a batch, (batch, classes): the readout summed over time.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`](crate::Error::Kernel) for a sample that does not fit the network.
+    ///
+    /// # Panics
+    /// If the shapes of `network` and the engine differ.
+    fn forward(&mut self, network: &Network, batch: &[SampleFrames<'_>], steps: usize) -> Result<&[f32]>;
+
+    /// Logits of the last batch, (batch, classes).
+    fn logits(&self) -> &[f32];
+
+    /// Returns the loss of a batch without gradients; [`Engine::logits`] has its logits.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`](crate::Error::Kernel) for a batch that does not fit the network, or a loss that is not finite.
+    ///
+    /// # Panics
+    /// If the shapes of `network` and the engine differ.
+    fn evaluate(
+        &mut self,
+        network: &Network,
+        batch: &[SampleFrames<'_>],
+        labels: &[u32],
+        steps: usize,
+    ) -> Result<BatchLoss> {
+        let classes = network.shape().classes;
+        check_labels(batch.len(), labels, classes)?;
+        let logits = self.forward(network, batch, steps)?;
+        let mut unused = vec![0.0; classes];
+        let (mut total, mut correct) = (0.0, 0);
+        for (logits, &label) in logits.chunks_exact(classes).zip(labels) {
+            total += loss::cross_entropy(logits, label as usize, 1.0, &mut unused);
+            correct += usize::from(loss::predicted(logits) == label as usize);
+        }
+        Ok(finite(BatchLoss { loss: total / batch.len() as f64, correct })?)
+    }
+}
+
+/// How well a batch was classified.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchLoss {
+    /// Mean cross entropy of the batch.
+    pub loss: f64,
+    /// Samples whose largest logit is that of their label.
+    pub correct: usize,
+}
+
+/// Result of one sample.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prediction {
+    /// Cross entropy.
+    pub loss: f64,
+    /// Class of the largest logit.
+    pub predicted: u32,
+    /// Class of the sample.
+    pub label: u32,
+}
+
+impl Prediction {
+    /// Whether the predicted class is the sample's.
+    pub(crate) fn is_correct(&self) -> bool {
+        self.predicted == self.label
+    }
+}
+
+pub(crate) fn check_labels(samples: usize, labels: &[u32], classes: usize) -> Result<(), KernelError> {
+    if labels.len() != samples {
+        return Err(KernelError::LabelsMissing { samples, labels: labels.len() });
+    }
+    if samples == 0 {
+        return Err(KernelError::EmptyBatch);
+    }
+    match labels.iter().position(|&label| label as usize >= classes) {
+        Some(sample) => Err(KernelError::LabelOutsideReadout { sample, label: labels[sample], classes }),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn finite(result: BatchLoss) -> Result<BatchLoss, KernelError> {
+    if result.loss.is_finite() { Ok(result) } else { Err(KernelError::NonFiniteLoss { loss: result.loss }) }
+}

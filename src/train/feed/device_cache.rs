@@ -1,0 +1,161 @@
+//! The device cache: the columns of a whole set in the GPU's memory. Kernels draw the batches there, in the format's
+//! order, without the host.
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+use tonic_base::Progress;
+use tonic_loader::EpochOrder;
+use tonic_shard::{Decoder, PackedChunk, ShardSet, SparseFrames, Widths};
+
+use crate::error::{Result, ShardFault};
+use crate::feed::staging::{Amount, Stage, Staged, Staging};
+use crate::gpu::{Buffer, Device, Pinned, Stream};
+use crate::kernel::interface::{BatchSource, DrawOrder, DrawPermutation};
+use crate::kernel::program::Form;
+
+/// Approximate number of samples that are decoded together while the samples before them are copied.
+const GROUP_SAMPLES: u64 = 2048;
+
+/// A set in device memory.
+#[derive(Debug)]
+pub(crate) struct DeviceCache {
+    staged: Staged,
+    order: Buffer<DrawOrder>,
+    within: Buffer<DrawPermutation>,
+    /// Host memory that an epoch's order is copied from.
+    host: Mutex<HostOrder>,
+    source: BatchSource,
+}
+
+#[derive(Debug)]
+struct HostOrder {
+    order: Pinned<DrawOrder>,
+    within: Pinned<DrawPermutation>,
+}
+
+/// A sample of a checked chunk.
+struct Checked<'a> {
+    chunk: &'a PackedChunk,
+    inside: usize,
+    widths: Widths,
+}
+
+impl Stage for Checked<'_> {
+    fn amount(&self) -> Amount {
+        let sample = self.chunk.sample(self.inside);
+        Amount { samples: 1, frames: sample.frames(), entries: sample.entries() }
+    }
+
+    fn widths(&self) -> Widths {
+        self.widths
+    }
+
+    fn label(&self) -> u32 {
+        self.chunk.label(self.inside)
+    }
+
+    fn append_to(&self, frames: &mut SparseFrames) -> Result<()> {
+        self.chunk.sample(self.inside).unpack(frames);
+        Ok(())
+    }
+}
+
+/// Bytes of a set's device cache, by its manifest.
+pub(crate) fn device_bytes(set: &ShardSet, form: Form) -> u64 {
+    let Amount { samples, frames, entries } = amount_of(set);
+    form.bytes(samples as u64, frames as u64, entries as u64)
+}
+
+fn amount_of(set: &ShardSet) -> Amount {
+    let totals = &set.manifest().totals;
+    Amount { samples: set.len() as usize, frames: totals.frames as usize, entries: totals.entries as usize }
+}
+
+impl DeviceCache {
+    /// Checks and decodes all of `set` on all threads, and copies it to the device at the same time.
+    ///
+    /// # Errors
+    /// [`Corrupt`](tonic_shard::Error::Corrupt), [`Error::Kernel`](crate::Error::Kernel) for a label that is
+    /// no class, [`Error::DeviceMemory`](crate::Error::DeviceMemory).
+    pub(crate) fn load(set: &ShardSet, device: &Device, form: Form, progress: &Progress) -> Result<DeviceCache> {
+        let amount = amount_of(set);
+        let staged = Staged::new(device, form, amount)?;
+        let stream = device.stream()?;
+        let description = &set.manifest().description;
+        let (classes, widths) = (description.classes.len(), description.widths);
+        let group = (GROUP_SAMPLES / u64::from(description.chunk_samples)).max(1);
+        let none = Amount::default();
+        let mut slots = [Staging::new(device, form, none)?, Staging::new(device, form, none)?];
+        let mut chunks: Vec<PackedChunk> = Vec::new();
+        let mut base = Amount::default();
+        for (g, first) in (0..set.chunks()).step_by(group as usize).enumerate() {
+            let numbers = first..(first + group).min(set.chunks());
+            chunks.resize_with((numbers.end - first) as usize, || set.empty_packed());
+            chunks.par_iter_mut().enumerate().try_for_each_init(Decoder::new, |decoder, (i, chunk)| {
+                let number = first + i as u64;
+                set.decode_packed(number, decoder, chunk)?;
+                set.check_cells(number, chunk)
+            })?;
+            let samples: Vec<Checked<'_>> = chunks
+                .iter()
+                .flat_map(|chunk| (0..chunk.len()).map(move |inside| Checked { chunk, inside, widths }))
+                .collect();
+            let staging = &mut slots[g % 2];
+            staging.clear();
+            staging.push(&samples, classes, base)?;
+            check_room(set, base.plus(staging.used()), amount)?;
+            staging.upload(&stream, &staged, base)?;
+            base = base.plus(staging.used());
+            progress.add(samples.len() as u64);
+        }
+        stream.synchronize()?;
+        let order = device.buffer(1)?;
+        let windows = set.order(0, 0).windows() as usize;
+        let source = BatchSource::new(staged.columns(), order.address());
+        let host = Mutex::new(HostOrder { order: device.pinned(1)?, within: device.pinned(windows)? });
+        Ok(DeviceCache { within: device.buffer(windows)?, staged, order, host, source })
+    }
+
+    /// Where batches are drawn from.
+    pub(crate) fn source(&self) -> BatchSource {
+        self.source
+    }
+
+    /// Bytes of device memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.staged.bytes() + self.order.bytes() + self.within.bytes()
+    }
+
+    /// Queues setting the order of the next epoch, which ends at position `end`.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub(crate) fn begin_epoch(&self, stream: &Stream, set: &ShardSet, order: EpochOrder, end: u64) -> Result<()> {
+        let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
+        let HostOrder { order: whole, within } = &mut *host;
+        whole.as_mut_slice()?[0] = match order {
+            EpochOrder::Sequential => DrawOrder { streamed: 0, ..DrawOrder::sequential(end) },
+            EpochOrder::Shuffled { seed, epoch } => {
+                let parts = set.order(seed, epoch).parts();
+                for (to, from) in within.as_mut_slice()?.iter_mut().zip(&parts.within) {
+                    *to = from.into();
+                }
+                stream.upload(&self.within, 0, within, 0..self.within.len())?;
+                DrawOrder::shuffled(&parts, self.within.address(), end)
+            }
+        };
+        stream.upload(&self.order, 0, whole, 0..1)
+    }
+}
+
+/// Refuses a manifest that claims less than its shards have.
+fn check_room(set: &ShardSet, got: Amount, room: Amount) -> Result<()> {
+    if got.fits(room) {
+        return Ok(());
+    }
+    let words =
+        |amount: Amount| format!("{} samples, {} frames, {} entries", amount.samples, amount.frames, amount.entries);
+    let path = set.dir().join(tonic_shard::MANIFEST_FILE);
+    Err(crate::Error::corrupt(&path, "totals", format!("{} at least", words(got)), words(room)))
+}

@@ -1,0 +1,76 @@
+//! Inflation: makes dense float32 batches on a GPU from samples in its memory.
+
+use tonic_loader::{EpochOrder, Loader};
+
+use crate::error::Result;
+use crate::feed::device_cache::DeviceCache;
+use crate::gpu::{Buffer, Stream};
+use crate::kernel::interface::{BatchSource, InflateArgs};
+use crate::kernel::program::{INFLATE_BYTES, Program};
+
+/// Dense batches that are written in turn, so that the memory is not still in the GPU's caches.
+pub(crate) const DENSE_BATCHES: usize = 8;
+
+/// Sizes of the dense batches, (batch, T, P * H * W).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inflation {
+    pub(crate) steps: usize,
+    pub(crate) batch_size: usize,
+}
+
+impl Inflation {
+    /// Queues writing the batch at `position` of the epoch to `dense`.
+    pub(crate) fn launch(
+        &self,
+        program: &Program,
+        stream: &Stream,
+        source: BatchSource,
+        cells: usize,
+        position: u64,
+        dense: &Buffer<f32>,
+    ) -> Result<()> {
+        let room = INFLATE_BYTES / size_of::<f32>();
+        let block_cells = cells.min(room);
+        let block_frames =
+            (room / block_cells).clamp(1, self.steps.max(1)).min(if block_cells < cells { 1 } else { 32 });
+        let blocks = self.steps.div_ceil(block_frames) * cells.div_ceil(block_cells);
+        let args = InflateArgs {
+            order: source.order,
+            columns: source.columns,
+            dense: dense.address(),
+            position,
+            steps: self.steps as u32,
+            cells: cells as u32,
+            block_frames: block_frames as u32,
+            block_cells: block_cells as u32,
+        };
+        let bytes = block_frames * block_cells * size_of::<f32>();
+        program.inflate.launch_sized(stream, [self.batch_size * blocks, 1], bytes, &args)
+    }
+
+    /// Allocates the dense batches that are written in turn.
+    pub(crate) fn buffers(&self, program: &Program, cells: usize) -> Result<Vec<Buffer<f32>>> {
+        let len = self.batch_size * self.steps * cells;
+        (0..DENSE_BATCHES).map(|_| program.device().buffer(len)).collect()
+    }
+
+    /// Makes all batches of an epoch dense, and waits for the end.
+    pub(crate) fn epoch(
+        &self,
+        program: &Program,
+        dense: &[Buffer<f32>],
+        cache: &DeviceCache,
+        loader: &Loader,
+        order: EpochOrder,
+        each: impl Fn(),
+    ) -> Result<()> {
+        let (set, stream) = (loader.set(), program.device().stream()?);
+        let cells = set.manifest().description.shape.cells() as usize;
+        cache.begin_epoch(&stream, set, order, loader.samples(self.batch_size))?;
+        for (batch, dense) in (0..loader.batches(self.batch_size)).zip(dense.iter().cycle()) {
+            self.launch(program, &stream, cache.source(), cells, batch * self.batch_size as u64, dense)?;
+            each();
+        }
+        stream.synchronize()
+    }
+}

@@ -1,0 +1,132 @@
+//! A set that is open for training or evaluation, and where its samples are kept.
+
+use tonic_base::{Progress, Verbosity, human_bytes};
+use tonic_loader::{CacheChoice, EpochOrder, Loader, free_memory};
+use tonic_shard::ShardSet;
+
+use crate::error::{BaseFault, Error, Result};
+use crate::feed::device_cache::{DeviceCache, device_bytes};
+use crate::feed::ring::{Ring, staged_epoch};
+use crate::gpu::Stream;
+use crate::kernel::interface::BatchSource;
+use crate::kernel::program::Program;
+
+/// A set, open for training or evaluation.
+#[derive(Debug)]
+pub struct Feed {
+    loader: Loader,
+    device_cache: Option<DeviceCache>,
+    why: String,
+}
+
+impl Feed {
+    /// Opens `set` for the CPU or for a GPU, and fills the chosen cache.
+    ///
+    /// # Errors
+    /// Errors of [`Feed::place`], [`tonic_shard::Error::Corrupt`], [`Error::Cuda`].
+    pub fn new(set: ShardSet, choice: CacheChoice, gpu: Option<&Program>, verbosity: Verbosity) -> Result<Feed> {
+        let (place, why) = Feed::place(choice, &set, gpu)?;
+        let device_cache = match gpu.filter(|_| place == CacheChoice::Device) {
+            Some(program) => {
+                let progress = Progress::start(verbosity, "load", set.len(), "samples");
+                let cache = DeviceCache::load(&set, program.device(), program.form(), &progress)?;
+                progress.finish();
+                Some(cache)
+            }
+            None => None,
+        };
+        let kept = if device_cache.is_some() { CacheChoice::Stream } else { place };
+        Ok(Feed { loader: Loader::new(set, kept, verbosity)?, device_cache, why })
+    }
+
+    /// Decides where the samples of a set are kept, and says why.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Unavailable`] for a device cache without a GPU, [`tonic_base::Error::Usage`] for a cache
+    /// that is larger than the free memory.
+    pub fn place(choice: CacheChoice, set: &ShardSet, gpu: Option<&Program>) -> Result<(CacheChoice, String)> {
+        let (Some(program), CacheChoice::Auto | CacheChoice::Device) = (gpu, choice) else {
+            return Ok(choice.place(set)?);
+        };
+        let (needed, free) = (device_bytes(set, program.form()), program.device().free_memory()?);
+        let (size, there) = (human_bytes(needed), human_bytes(free));
+        match choice {
+            CacheChoice::Device if needed <= free => Ok((choice, format!("device: {size}, as asked"))),
+            CacheChoice::Device => {
+                let expected = format!("at most the {there} that are free on the device");
+                Err(Error::usage("cache device", expected, size))
+            }
+            _ if needed <= free / 2 => {
+                Ok((CacheChoice::Device, format!("device: its {size} fit into half of the {there} free there")))
+            }
+            _ => Ok(match choice.place(set)?.0 {
+                CacheChoice::Host => {
+                    (CacheChoice::Host, format!("host: its {size} exceed half of the {there} free on the device"))
+                }
+                other => {
+                    let here = free_memory().map_or("an unknown amount".into(), human_bytes);
+                    (other, format!("stream: half of the memory free, {there} there and {here} here, is less"))
+                }
+            }),
+        }
+    }
+
+    /// Leaves out the last batch of an epoch if it would be smaller than the others.
+    pub fn drop_last(mut self, drop_last: bool) -> Feed {
+        self.loader = self.loader.drop_last(drop_last);
+        self
+    }
+
+    /// The loader, which streams the samples or keeps them in host memory.
+    pub fn loader(&self) -> &Loader {
+        &self.loader
+    }
+
+    /// The cache in the GPU's memory.
+    pub(crate) fn device_cache(&self) -> Option<&DeviceCache> {
+        self.device_cache.as_ref()
+    }
+
+    /// Which cache was chosen, and why.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Keeps the pages of streamed shards in memory. Returns how many bytes those are: none if the set is cached.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Unavailable`] if a limit forbids it.
+    pub fn pin(&self) -> Result<u64> {
+        if self.device_cache.is_some() { Ok(0) } else { Ok(self.loader.pin()?) }
+    }
+
+    /// Calls `each` with the batches of an epoch on the GPU, from number `first` on, until it returns false. `each`
+    /// queues its work on `stream`. Batches come from the device cache, or through `ring`.
+    ///
+    /// # Errors
+    /// Errors of loading, [`Error::Cuda`], or what `each` returns.
+    pub fn on_gpu(
+        &self,
+        ring: &mut Ring,
+        stream: &Stream,
+        (order, batch_size, first): (EpochOrder, usize, u64),
+        mut each: impl FnMut(BatchSource) -> Result<bool>,
+    ) -> Result<()> {
+        let loader = &self.loader;
+        let Some(cache) = &self.device_cache else {
+            return staged_epoch(loader, ring, (order, batch_size, first), |slot| {
+                slot.begin(stream)?;
+                let more = each(slot.source())?;
+                slot.end(stream)?;
+                Ok(more)
+            });
+        };
+        cache.begin_epoch(stream, loader.set(), order, loader.samples(batch_size))?;
+        for _ in first..loader.batches(batch_size) {
+            if !each(cache.source())? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

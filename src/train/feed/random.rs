@@ -1,0 +1,60 @@
+//! Random frames made in memory, for benchmarks and the self-check of a GPU.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Poisson};
+use rayon::prelude::*;
+use tonic_loader::Batch;
+use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
+
+/// Mean number of events in an occupied cell after the first. Spiking Speech Commands has about 2 in total.
+const MORE_EVENTS: f64 = 1.0;
+
+/// Sizes and density of random frames.
+#[derive(Clone, Copy, Debug)]
+pub struct RandomFrames {
+    /// Frames per sample, T.
+    pub time_steps: usize,
+    /// Cells of a frame.
+    pub channels: u32,
+    /// Number of classes, from which labels are drawn.
+    pub classes: u32,
+    /// Probability that a cell is occupied, 0 to 1.
+    pub density: f64,
+}
+
+impl RandomFrames {
+    /// Makes batch `number`, of `samples` samples. The same arguments give the same batch.
+    ///
+    /// # Panics
+    /// Never: counts have one byte, which every column can hold.
+    pub fn batch(&self, number: u64, samples: usize) -> Batch {
+        let shape = FrameShape { polarities: 1, height: 1, width: self.channels };
+        let mut batch = Batch::new(Widths::of(shape, Width::U8));
+        let made: Vec<(SparseFrames, u32)> = (0..samples as u64)
+            .into_par_iter()
+            .map(|i| self.sample(ChaCha8Rng::seed_from_u64(number << 32 | i), batch.frames.widths()))
+            .collect();
+        for (frames, label) in &made {
+            batch.frames.push_sample(frames.sample(0));
+            batch.labels.push(*label);
+        }
+        batch
+    }
+
+    fn sample(&self, mut rng: ChaCha8Rng, widths: Widths) -> (SparseFrames, u32) {
+        let mut cells = Vec::new();
+        let sizes: Vec<u32> = (0..self.time_steps)
+            .map(|_| {
+                let before = cells.len();
+                cells.extend((0..self.channels).filter(|_| rng.random::<f64>() < self.density));
+                (cells.len() - before) as u32
+            })
+            .collect();
+        let more = Poisson::new(MORE_EVENTS).expect("a mean above 0");
+        let counts: Vec<u8> = cells.iter().map(|_| 1 + more.sample(&mut rng).min(254.0) as u8).collect();
+        let mut frames = SparseFrames::new(widths);
+        frames.push(&sizes, &cells, Column::U8(&counts)).expect("counts of one byte fit any column");
+        (frames, rng.random_range(0..self.classes.max(1)))
+    }
+}

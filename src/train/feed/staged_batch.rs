@@ -1,0 +1,47 @@
+//! Copies a batch from host memory to a GPU. The self-check, the benchmark and the GPU engine feed the kernels with it.
+
+use tonic_shard::SampleFrames;
+
+use crate::error::Result;
+use crate::feed::staging::{Amount, Stage, Staged, Staging};
+use crate::gpu::{Buffer, Stream};
+use crate::kernel::interface::{BatchSource, DrawOrder};
+use crate::kernel::program::Form;
+
+/// A batch in device memory, which is drawn whole and in its order.
+#[derive(Debug)]
+pub(crate) struct StagedBatch {
+    source: BatchSource,
+    /// The memory that `source` points to.
+    _memory: (Staged, Buffer<DrawOrder>),
+}
+
+impl StagedBatch {
+    /// Queues a copy of samples and their labels, below `classes`, to the device of `stream`.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`](crate::Error::Kernel) for a label that is no class,
+    /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).
+    pub(crate) fn new<'a>(
+        stream: &Stream,
+        form: Form,
+        samples: impl IntoIterator<Item = SampleFrames<'a>>,
+        labels: &[u32],
+        classes: usize,
+    ) -> Result<StagedBatch> {
+        let device = stream.device();
+        let samples: Vec<_> = samples.into_iter().zip(labels.iter().copied()).collect();
+        let amount = samples.iter().map(Stage::amount).fold(Amount::default(), Amount::plus);
+        let (mut staging, staged) = (Staging::new(device, form, amount)?, Staged::new(device, form, amount)?);
+        staging.push(&samples, classes, Amount::default())?;
+        staging.upload(stream, &staged, Amount::default())?;
+        let order = device.buffer_from(&[DrawOrder::sequential(samples.len() as u64)])?;
+        let source = BatchSource::new(staged.columns(), order.address());
+        Ok(StagedBatch { source, _memory: (staged, order) })
+    }
+
+    /// Where the batch is drawn from while this value lives.
+    pub(crate) fn source(&self) -> BatchSource {
+        self.source
+    }
+}

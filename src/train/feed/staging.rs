@@ -1,0 +1,319 @@
+//! Staging: columns of samples in page-locked memory, in the widths that the kernels read, for copies to a GPU.
+//!
+//! All threads unpack samples into one staging buffer, each into its own range. A buffer is copied while the next one
+//! is filled.
+
+use rayon::prelude::*;
+use tonic_loader::Place;
+use tonic_shard::{Column, SampleFrames, SparseFrames, Width, Widths};
+
+use crate::error::{KernelError, Result};
+use crate::gpu::{Buffer, Device, Pinned, Stream};
+use crate::kernel::interface::{Sample, SampleColumns};
+use crate::kernel::program::Form;
+
+/// Numbers of samples, frames and entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Amount {
+    /// Number of samples.
+    pub samples: usize,
+    /// Frames of all samples.
+    pub frames: usize,
+    /// Entries of all samples.
+    pub entries: usize,
+}
+
+impl Amount {
+    /// The sum with another amount.
+    pub(super) fn plus(self, other: Amount) -> Amount {
+        Amount {
+            samples: self.samples + other.samples,
+            frames: self.frames + other.frames,
+            entries: self.entries + other.entries,
+        }
+    }
+
+    /// A quarter more, since later batches differ.
+    fn with_a_quarter_more(self) -> Amount {
+        let more = |n: usize| n + n / 4;
+        Amount { samples: self.samples, frames: more(self.frames), entries: more(self.entries) }
+    }
+
+    /// Whether the amount fits into `room`.
+    pub(super) fn fits(self, room: Amount) -> bool {
+        self.samples <= room.samples && self.frames <= room.frames && self.entries <= room.entries
+    }
+}
+
+/// A sample that can be staged.
+pub(crate) trait Stage: Sync {
+    /// Amount of this one sample.
+    fn amount(&self) -> Amount;
+    /// Widths of the sample's columns.
+    fn widths(&self) -> Widths;
+    /// Label of the sample.
+    fn label(&self) -> u32;
+    /// Appends the sample's columns to `frames`.
+    ///
+    /// # Errors
+    /// [`Corrupt`](tonic_shard::Error::Corrupt) for a cell outside the frame.
+    fn append_to(&self, frames: &mut SparseFrames) -> Result<()>;
+}
+
+impl Stage for Place<'_> {
+    fn amount(&self) -> Amount {
+        let sample = self.packed();
+        Amount { samples: 1, frames: sample.frames(), entries: sample.entries() }
+    }
+
+    fn widths(&self) -> Widths {
+        Place::widths(self)
+    }
+
+    fn label(&self) -> u32 {
+        Place::label(self)
+    }
+
+    fn append_to(&self, frames: &mut SparseFrames) -> Result<()> {
+        Ok(self.unpack(|sample| sample.unpack(frames))?)
+    }
+}
+
+/// A sample of a batch in memory, and its label.
+impl Stage for (SampleFrames<'_>, u32) {
+    fn amount(&self) -> Amount {
+        Amount { samples: 1, frames: self.0.frames(), entries: self.0.entries() }
+    }
+
+    fn widths(&self) -> Widths {
+        let SampleFrames { frame_sizes, cells, counts } = self.0;
+        Widths { frame_sizes: frame_sizes.width(), cells: cells.width(), counts: counts.width() }
+    }
+
+    fn label(&self) -> u32 {
+        self.1
+    }
+
+    fn append_to(&self, frames: &mut SparseFrames) -> Result<()> {
+        frames.push_sample(self.0);
+        Ok(())
+    }
+}
+
+/// Samples in page-locked memory.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    device: Device,
+    form: Form,
+    room: Amount,
+    used: Amount,
+    samples: Pinned<Sample>,
+    frame_ends: Pinned<u8>,
+    cells: Pinned<u8>,
+    counts: Pinned<u8>,
+}
+
+/// Samples in device memory.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    form: Form,
+    samples: Buffer<Sample>,
+    frame_ends: Buffer<u8>,
+    cells: Buffer<u8>,
+    counts: Buffer<u8>,
+}
+
+impl Staged {
+    /// Allocates memory for an amount.
+    ///
+    /// # Errors
+    /// [`Error::DeviceMemory`](crate::Error::DeviceMemory).
+    pub(super) fn new(device: &Device, form: Form, room: Amount) -> Result<Staged> {
+        Ok(Staged {
+            form,
+            samples: device.buffer(room.samples)?,
+            frame_ends: device.buffer(room.frames * form.frame_ends.bytes())?,
+            cells: device.buffer(room.entries * form.cells.bytes())?,
+            counts: device.buffer(room.entries * form.counts.bytes())?,
+        })
+    }
+
+    /// Addresses of the columns.
+    pub(super) fn columns(&self) -> SampleColumns {
+        SampleColumns {
+            frame_ends: self.frame_ends.address(),
+            cells: self.cells.address(),
+            counts: self.counts.address(),
+            samples: self.samples.address(),
+        }
+    }
+
+    /// Bytes of device memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.samples.bytes() + self.frame_ends.bytes() + self.cells.bytes() + self.counts.bytes()
+    }
+}
+
+impl Staging {
+    /// Allocates memory for an amount.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda) where the system has no memory to lock.
+    pub(super) fn new(device: &Device, form: Form, room: Amount) -> Result<Staging> {
+        Ok(Staging {
+            device: device.clone(),
+            form,
+            room,
+            used: Amount::default(),
+            samples: device.pinned(room.samples)?,
+            frame_ends: device.pinned(room.frames * form.frame_ends.bytes())?,
+            cells: device.pinned(room.entries * form.cells.bytes())?,
+            counts: device.pinned(room.entries * form.counts.bytes())?,
+        })
+    }
+
+    /// Amount that has been added.
+    pub(super) fn used(&self) -> Amount {
+        self.used
+    }
+
+    /// Amount that there is memory for.
+    pub(super) fn room(&self) -> Amount {
+        self.room
+    }
+
+    /// Removes all samples and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.used = Amount::default();
+    }
+
+    /// Adds samples whose labels are below `classes`, and allocates more memory if they do not fit. `base` is the
+    /// amount that lies before them in device memory.
+    ///
+    /// # Errors
+    /// That of a sample, or its label's; [`Error::Cuda`](crate::Error::Cuda) where the system has no memory to lock,
+    /// or an earlier copy failed.
+    pub(super) fn push<S: Stage>(&mut self, samples: &[S], classes: usize, base: Amount) -> Result<()> {
+        let start = self.used;
+        let mut ends = Vec::with_capacity(samples.len());
+        let mut end = start;
+        for (i, sample) in samples.iter().enumerate() {
+            let label = sample.label();
+            if label as usize >= classes {
+                return Err(KernelError::LabelOutsideReadout { sample: start.samples + i, label, classes }.into());
+            }
+            end = end.plus(sample.amount());
+            ends.push(end);
+        }
+        if !end.fits(self.room) {
+            self.grow(end.with_a_quarter_more())?;
+        }
+        let Form { frame_ends, cells, counts } = self.form;
+        let table = &mut self.samples.as_mut_slice()?[start.samples..end.samples];
+        let mut places = Vec::with_capacity(samples.len());
+        let mut rest = [
+            &mut self.frame_ends.as_mut_slice()?[start.frames * frame_ends.bytes()..],
+            &mut self.cells.as_mut_slice()?[start.entries * cells.bytes()..],
+            &mut self.counts.as_mut_slice()?[start.entries * counts.bytes()..],
+        ];
+        let mut before = start;
+        for ((sample, row), end) in samples.iter().zip(table).zip(ends) {
+            let (frames, entries) = (end.frames - before.frames, end.entries - before.entries);
+            *row = Sample {
+                first_frame: (base.frames + before.frames) as u64,
+                first_entry: (base.entries + before.entries) as u64,
+                frames: frames as u32,
+                label: sample.label(),
+            };
+            let bytes = [frames * frame_ends.bytes(), entries * cells.bytes(), entries * counts.bytes()];
+            let mut lengths = bytes.into_iter();
+            let columns = rest.each_mut().map(|column| {
+                let (place, after) = std::mem::take(column).split_at_mut(lengths.next().unwrap_or(0));
+                *column = after;
+                place
+            });
+            places.push((sample, columns));
+            before = end;
+        }
+        places.into_par_iter().try_for_each_init(
+            || None,
+            |scratch: &mut Option<SparseFrames>, (sample, [ends_to, cells_to, counts_to])| -> Result<()> {
+                let scratch = scratch.get_or_insert_with(|| SparseFrames::new(sample.widths()));
+                scratch.clear();
+                sample.append_to(scratch)?;
+                let SampleFrames { frame_sizes, cells: found, counts: values } = scratch.sample(0);
+                write_ends(frame_sizes, frame_ends, ends_to);
+                write_column(found, cells, cells_to);
+                write_column(values, counts, counts_to);
+                Ok(())
+            },
+        )?;
+        self.used = end;
+        Ok(())
+    }
+
+    fn grow(&mut self, room: Amount) -> Result<()> {
+        let mut larger = Staging::new(&self.device, self.form, room)?;
+        larger.used = self.used;
+        let Form { frame_ends, cells, counts } = self.form;
+        larger.samples.as_mut_slice()?[..self.used.samples]
+            .copy_from_slice(&self.samples.as_slice()?[..self.used.samples]);
+        for (to, from, bytes) in [
+            (&mut larger.frame_ends, &self.frame_ends, self.used.frames * frame_ends.bytes()),
+            (&mut larger.cells, &self.cells, self.used.entries * cells.bytes()),
+            (&mut larger.counts, &self.counts, self.used.entries * counts.bytes()),
+        ] {
+            to.as_mut_slice()?[..bytes].copy_from_slice(&from.as_slice()?[..bytes]);
+        }
+        *self = larger;
+        Ok(())
+    }
+
+    /// Queues a copy of all samples to device memory, after the amount `base`.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    ///
+    /// # Panics
+    /// If `to` is too small or has another form.
+    pub(crate) fn upload(&self, stream: &Stream, to: &Staged, base: Amount) -> Result<()> {
+        assert_eq!(self.form, to.form, "form of the columns");
+        let Form { frame_ends, cells, counts } = self.form;
+        stream.upload(&to.samples, base.samples, &self.samples, 0..self.used.samples)?;
+        let columns = [
+            (&to.frame_ends, &self.frame_ends, frame_ends, base.frames, self.used.frames),
+            (&to.cells, &self.cells, cells, base.entries, self.used.entries),
+            (&to.counts, &self.counts, counts, base.entries, self.used.entries),
+        ];
+        columns.into_iter().try_for_each(|(to, from, width, at, len)| {
+            stream.upload(to, at * width.bytes(), from, 0..len * width.bytes())
+        })
+    }
+}
+
+/// Writes the end of each frame's entries.
+fn write_ends(sizes: Column<'_>, width: Width, to: &mut [u8]) {
+    let mut end = 0;
+    let ends = sizes.iter().map(|size| {
+        end += size;
+        end
+    });
+    match width {
+        Width::U16 => ends.zip(to.as_chunks_mut().0).for_each(|(end, to)| *to = (end as u16).to_le_bytes()),
+        _ => ends.zip(to.as_chunks_mut().0).for_each(|(end, to)| *to = end.to_le_bytes()),
+    }
+}
+
+/// Writes a column's numbers at `width`, which holds all of them.
+fn write_column(column: Column<'_>, width: Width, to: &mut [u8]) {
+    match (column, width) {
+        (Column::U8(numbers), Width::U8) => to.copy_from_slice(numbers),
+        (Column::F32(values), _) => {
+            values.iter().zip(to.as_chunks_mut().0).for_each(|(value, to)| *to = value.to_le_bytes());
+        }
+        (_, Width::U16) => {
+            column.iter().zip(to.as_chunks_mut().0).for_each(|(n, to)| *to = (n as u16).to_le_bytes());
+        }
+        _ => column.iter().zip(to.as_chunks_mut().0).for_each(|(n, to)| *to = n.to_le_bytes()),
+    }
+}

@@ -1,0 +1,275 @@
+//! Arguments of kernels: one struct by value, defined once for Rust and CUDA C++, so that the two cannot differ.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::size_of;
+
+/// An address in device memory, `T*` in a kernel. It may be null.
+///
+/// It owns nothing and has no length.
+#[repr(transparent)]
+pub struct Address<T>(u64, PhantomData<T>);
+
+impl<T> Address<T> {
+    pub(super) fn new(address: u64) -> Address<T> {
+        Address(address, PhantomData)
+    }
+
+    /// The null address.
+    pub fn null() -> Address<T> {
+        Address::new(0)
+    }
+
+    /// Whether this is the null address.
+    pub fn is_null(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The address `elements` of `T` further on. Null stays null.
+    #[must_use]
+    #[allow(clippy::should_implement_trait)]
+    pub fn add(self, elements: usize) -> Address<T> {
+        if self.is_null() { self } else { Address::new(self.0 + (elements * size_of::<T>()) as u64) }
+    }
+
+    pub(super) fn raw(self) -> u64 {
+        self.0
+    }
+}
+
+// Derived, these would need the same traits of T.
+impl<T> Clone for Address<T> {
+    fn clone(&self) -> Address<T> {
+        *self
+    }
+}
+
+impl<T> Copy for Address<T> {}
+
+impl<T> PartialEq for Address<T> {
+    fn eq(&self, other: &Address<T>) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<T> Eq for Address<T> {}
+
+impl<T> Default for Address<T> {
+    fn default() -> Address<T> {
+        Address::null()
+    }
+}
+
+impl<T> fmt::Debug for Address<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+/// An element type of arrays in device memory and of kernel arguments.
+///
+/// # Safety
+/// Any bytes are a valid value, and CUDA C++ lays out what [`declare`](DeviceType::declare) returns as Rust lays out
+/// the type.
+pub unsafe trait DeviceType: Copy + Send + Sync + 'static {
+    /// The declaration of a variable of this type in CUDA C++, without a semicolon: `unsigned int name[8]`.
+    fn declare(name: &str) -> String;
+}
+
+/// The numbers and their names in CUDA C++.
+macro_rules! numbers {
+    ($($rust:ty: $cuda:literal),* $(,)?) => {$(
+        // SAFETY: a number of the same width and kind on both sides; any bits are one.
+        unsafe impl DeviceType for $rust {
+            fn declare(name: &str) -> String {
+                format!(concat!($cuda, " {}"), name)
+            }
+        }
+    )*};
+}
+
+numbers! {
+    f32: "float",
+    f64: "double",
+    u8: "unsigned char",
+    u16: "unsigned short",
+    u32: "unsigned int",
+    u64: "unsigned long long",
+    i32: "int",
+}
+
+// SAFETY: 64 bits with the alignment of a pointer on both sides; a kernel may be given any of them.
+unsafe impl<T: DeviceType> DeviceType for Address<T> {
+    fn declare(name: &str) -> String {
+        T::declare(&format!("*{name}"))
+    }
+}
+
+// SAFETY: elements side by side on both sides.
+unsafe impl<T: DeviceType, const N: usize> DeviceType for [T; N] {
+    fn declare(name: &str) -> String {
+        match name.starts_with('*') {
+            true => T::declare(&format!("({name})[{N}]")),
+            false => T::declare(&format!("{name}[{N}]")),
+        }
+    }
+}
+
+/// A struct of [`kernel_struct!`](crate::kernel_struct).
+///
+/// # Safety
+/// Only the macro may implement it.
+pub unsafe trait KernelStruct: DeviceType {
+    /// Name of the struct in Rust and CUDA C++.
+    const NAME: &'static str;
+
+    /// Definition of the struct in CUDA C++, with assertions of its size, its alignment and the offset of each field: a
+    /// layout other than Rust's does not compile. Structs that it contains or points to have to be declared before it.
+    fn declaration() -> String;
+}
+
+/// Defines a struct for Rust and CUDA C++. All fields are
+/// [`DeviceType`](crate::gpu::DeviceType)s.
+///
+/// ```
+/// use tonic_train::kernel_struct;
+/// use tonic_train::gpu::{Address, KernelStruct};
+///
+/// kernel_struct! {
+///     /// Adds to all elements.
+///     pub struct Shift {
+///         /// The elements.
+///         pub values: Address<f32>,
+///         /// How many.
+///         pub len: u32,
+///         /// What is added.
+///         pub by: f32,
+///     }
+/// }
+///
+/// assert!(Shift::declaration().starts_with("struct Shift {\n    float *values;\n    unsigned int len;"));
+/// ```
+#[macro_export]
+macro_rules! kernel_struct {
+    ($(
+        $(#[$attribute:meta])*
+        $visibility:vis struct $name:ident {
+            $($(#[$field_attribute:meta])* $field_visibility:vis $field:ident: $type:ty),+ $(,)?
+        }
+    )+) => {$(
+        $(#[$attribute])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug)]
+        $visibility struct $name {
+            $($(#[$field_attribute])* $field_visibility $field: $type),+
+        }
+
+        // SAFETY: any bytes are a value of each field, and NVRTC checks the layout by the assertions of `declaration`.
+        #[allow(unsafe_code)]
+        unsafe impl $crate::gpu::DeviceType for $name {
+            fn declare(name: &str) -> String {
+                format!(concat!(stringify!($name), " {}"), name)
+            }
+        }
+
+        // SAFETY: this is the macro that may implement it.
+        #[allow(unsafe_code)]
+        unsafe impl $crate::gpu::KernelStruct for $name {
+            const NAME: &'static str = stringify!($name);
+
+            fn declaration() -> String {
+                $crate::gpu::definition::<$name>(&[$(
+                    (
+                        stringify!($field),
+                        <$type as $crate::gpu::DeviceType>::declare(stringify!($field)),
+                        ::std::mem::offset_of!($name, $field),
+                    )
+                ),+])
+            }
+        }
+    )+};
+}
+
+/// `offsetof`: NVRTC has no header that defines it, but an intrinsic of its front end. (The tests compile the kernels
+/// for the host too.)
+const OFFSET: &str = "#ifndef TONIC_OFFSET
+#ifdef __CUDACC_RTC__
+#define TONIC_OFFSET(type, field) __INTADDR__(&((type *)0)->field)
+#else
+#define TONIC_OFFSET(type, field) __builtin_offsetof(type, field)
+#endif
+#endif
+";
+
+/// The text of [`KernelStruct::declaration`], from each field's name, declaration and place in Rust.
+#[doc(hidden)]
+pub fn definition<T: KernelStruct>(fields: &[(&str, String, usize)]) -> String {
+    let name = T::NAME;
+    let mut text = format!("struct {name} {{\n");
+    for (_, declaration, _) in fields {
+        text += &format!("    {declaration};\n");
+    }
+    text += "};\n";
+    text += OFFSET;
+    let mut same = |what: &str, here: usize, words: &str| {
+        text += &format!("static_assert({what} == {here}, \"{name}: Rust has {words} {here}\");\n");
+    };
+    same(&format!("sizeof({name})"), size_of::<T>(), "a size of");
+    same(&format!("alignof({name})"), align_of::<T>(), "an alignment of");
+    for (field, _, offset) in fields {
+        same(&format!("TONIC_OFFSET({name}, {field})"), *offset, &format!("{field} at"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    kernel_struct! {
+        struct Inner {
+            a: u8,
+            b: u16,
+        }
+
+        struct Outer {
+            inner: Inner,
+            list: [f32; 3],
+            grid: [[u8; 2]; 5],
+            next: Address<Outer>,
+            pairs: Address<[f64; 2]>,
+            tables: [Address<u64>; 4],
+        }
+    }
+
+    #[test]
+    fn every_kind_of_field_is_declared_as_cuda_has_it() {
+        let text = Outer::declaration();
+        let expected = "struct Outer {
+    Inner inner;
+    float list[3];
+    unsigned char grid[5][2];
+    Outer *next;
+    double (*pairs)[2];
+    unsigned long long *tables[4];
+};
+";
+        assert!(text.starts_with(expected), "{text}");
+        for assertion in [
+            "static_assert(sizeof(Outer) == 80, \"Outer: Rust has a size of 80\");",
+            "static_assert(alignof(Outer) == 8, ",
+            "static_assert(TONIC_OFFSET(Outer, grid) == 16, \"Outer: Rust has grid at 16\");",
+            "static_assert(TONIC_OFFSET(Outer, next) == 32, ",
+        ] {
+            assert!(text.contains(assertion), "no {assertion} in {text}");
+        }
+    }
+
+    #[test]
+    fn an_address_goes_on_by_elements_and_null_goes_nowhere() {
+        let address = Address::<u32>::new(4096);
+        assert_eq!(address.add(3).raw(), 4108);
+        assert!(Address::<u32>::null().add(3).is_null() && !address.is_null());
+        assert_eq!(format!("{address:?}"), "0x1000");
+    }
+}

@@ -1,0 +1,200 @@
+//! Compiles CUDA C++ with NVRTC, at run time, for the GPU at hand.
+
+use std::ffi::{CStr, CString, c_char, c_int};
+
+use cudarc::nvrtc::sys::{self, nvrtcProgram, nvrtcResult};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::gpu::device::Device;
+use crate::gpu::library;
+
+/// Options of the compiler for every GPU. Functions without a qualifier are device functions. Multiplications and
+/// additions are fused only where the sources say so, so that sums are rounded as on the CPU.
+pub(super) const OPTIONS: [&str; 3] = ["--std=c++17", "-default-device", "--fmad=false"];
+/// Name of the program in the compiler's messages.
+const NAME: &CStr = c"kernels.cu";
+/// Lines of the compiler's log in an error.
+const LOG_LINES: usize = 12;
+
+/// A program in CUDA C++.
+#[derive(Clone, Copy, Debug)]
+pub struct CudaSource<'a> {
+    /// The text, with everything that it includes.
+    pub text: &'a str,
+    /// Macros of the preprocessor: names and values.
+    pub defines: &'a [(String, String)],
+}
+
+/// Compiled code: a CUBIN for one architecture, or PTX, which the driver compiles further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image(Vec<u8>);
+
+impl Image {
+    /// The code; PTX ends with a zero.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// An image from its bytes, as [`Image::bytes`] returned them.
+    pub(super) fn again(bytes: Vec<u8>) -> Image {
+        Image(bytes)
+    }
+}
+
+/// NVRTC's version, (13, 0) for example.
+///
+/// # Errors
+/// [`Unavailable`](tonic_base::Error::Unavailable) where there is none.
+pub fn nvrtc_version() -> Result<(u32, u32)> {
+    library::nvrtc()?;
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: NVRTC is there, and writes two numbers.
+    check(unsafe { sys::nvrtcVersion(&raw mut major, &raw mut minor) }, || "ask NVRTC for its version".into())?;
+    Ok((major as u32, minor as u32))
+}
+
+/// Checks that a device can run the code that NVRTC compiles. The driver must support NVRTC's major version of CUDA.
+///
+/// # Errors
+/// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing, or the driver is too old for it.
+pub(crate) fn check_compiler(device: &Device) -> Result<()> {
+    let (nvrtc, driver) = (nvrtc_version()?, device.driver_version());
+    if driver.0 >= nvrtc.0 {
+        return Ok(());
+    }
+    let why = format!(
+        "the NVIDIA driver is too old: it is of CUDA {}.{}, and kernels are compiled for CUDA {}.{}",
+        driver.0, driver.1, nvrtc.0, nvrtc.1
+    );
+    Err(Error::unavailable(format!("device cuda:{}", device.ordinal()), why))
+}
+
+/// Compiles for GPUs of a compute capability: to a CUBIN if NVRTC knows them, else to PTX for the newest older ones.
+///
+/// # Errors
+/// [`Error::Cuda`] with the first lines of the compiler's log; [`Unavailable`](tonic_base::Error::Unavailable) where
+/// there is no NVRTC.
+pub fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
+    let known = known_architectures()?;
+    let wanted = architecture.0 * 10 + architecture.1;
+    if known.contains(&wanted) {
+        let program = Program::compile(source, &format!("sm_{wanted}"))?;
+        return program.get(sys::nvrtcGetCUBINSize, sys::nvrtcGetCUBIN).map(Image);
+    }
+    match known.into_iter().filter(|known| *known < wanted).max() {
+        Some(older) => ptx(source, older).map(Image),
+        None => {
+            let doing = format!("compile kernels for compute capability {}.{}", architecture.0, architecture.1);
+            Err(Error::Cuda { doing, what: "NVRTC knows only newer GPUs".into() })
+        }
+    }
+}
+
+/// Compiles to PTX as text, for GPUs of a compute capability.
+///
+/// # Errors
+/// Errors of [`compile`], also where NVRTC does not know such GPUs.
+pub fn compile_ptx(source: &CudaSource, architecture: (u32, u32)) -> Result<String> {
+    library::nvrtc()?;
+    let bytes = ptx(source, architecture.0 * 10 + architecture.1)?;
+    Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\0').into())
+}
+
+fn ptx(source: &CudaSource, architecture: u32) -> Result<Vec<u8>> {
+    Program::compile(source, &format!("compute_{architecture}"))?.get(sys::nvrtcGetPTXSize, sys::nvrtcGetPTX)
+}
+
+/// Compute capabilities for which NVRTC makes code, 90 for (9, 0).
+fn known_architectures() -> Result<Vec<u32>> {
+    library::nvrtc()?;
+    let doing = || "ask NVRTC for the GPUs that it knows".into();
+    let mut count = 0;
+    // SAFETY: NVRTC is there, and writes one number.
+    check(unsafe { sys::nvrtcGetNumSupportedArchs(&raw mut count) }, doing)?;
+    let mut known = vec![0 as c_int; count.max(0) as usize];
+    // SAFETY: the vector has as many numbers as NVRTC announced.
+    check(unsafe { sys::nvrtcGetSupportedArchs(known.as_mut_ptr()) }, doing)?;
+    Ok(known.into_iter().map(|known| known as u32).collect())
+}
+
+/// A program of NVRTC, destroyed on drop.
+struct Program {
+    raw: nvrtcProgram,
+    doing: String,
+}
+
+/// NVRTC's functions to get a text. The first returns its size, including the terminating zero if there is one. The
+/// second returns the text.
+///
+/// # Safety
+/// They take a valid program and write no more than the size.
+type GetSize = unsafe fn(nvrtcProgram, *mut usize) -> nvrtcResult;
+type Get = unsafe fn(nvrtcProgram, *mut c_char) -> nvrtcResult;
+
+impl Program {
+    fn compile(source: &CudaSource, architecture: &str) -> Result<Program> {
+        let doing = format!("compile kernels for {architecture}");
+        let terminated = |text: String| {
+            CString::new(text)
+                .map_err(|_| Error::Cuda { doing: doing.clone(), what: "its text has a zero in it".into() })
+        };
+        let text = terminated(source.text.into())?;
+        let defines = source.defines.iter().map(|(name, value)| format!("-D{name}={value}"));
+        let options = OPTIONS.map(String::from).into_iter().chain([format!("--gpu-architecture={architecture}")]);
+        let options = options.chain(defines).map(terminated).collect::<Result<Vec<CString>>>()?;
+        let pointers: Vec<*const c_char> = options.iter().map(|option| option.as_ptr()).collect();
+
+        let mut raw = std::ptr::null_mut();
+        let none = std::ptr::null();
+        // SAFETY: NVRTC is there, both texts end with a zero and are copied, there are no headers, and it writes one
+        // handle.
+        let code = unsafe { sys::nvrtcCreateProgram(&raw mut raw, text.as_ptr(), NAME.as_ptr(), 0, none, none) };
+        check(code, || doing.clone())?;
+        let program = Program { raw, doing };
+        // SAFETY: the program is NVRTC's, and the options end with a zero each and outlive the call.
+        let code = unsafe { sys::nvrtcCompileProgram(raw, pointers.len() as c_int, pointers.as_ptr()) };
+        match code {
+            nvrtcResult::NVRTC_SUCCESS => Ok(program),
+            code => Err(Error::Cuda { doing: program.doing.clone(), what: program.fault(code) }),
+        }
+    }
+
+    /// A text of the program: code or log.
+    fn get(&self, size: GetSize, text: Get) -> Result<Vec<u8>> {
+        let doing = || self.doing.clone();
+        let mut bytes = 0;
+        // SAFETY: the program is NVRTC's; it writes one number.
+        check(unsafe { size(self.raw, &raw mut bytes) }, doing)?;
+        let mut content = vec![0; bytes];
+        // SAFETY: the vector has as many bytes as NVRTC announced.
+        check(unsafe { text(self.raw, content.as_mut_ptr().cast()) }, doing)?;
+        Ok(content)
+    }
+
+    /// The first lines of the log, or the name of the error code without one.
+    fn fault(&self, code: nvrtcResult) -> String {
+        let log = self.get(sys::nvrtcGetProgramLogSize, sys::nvrtcGetProgramLog).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.trim_end_matches('\0').lines().filter(|line| !line.is_empty()).collect();
+        match lines.len() {
+            0 => format!("{code:?}"),
+            n if n > LOG_LINES => format!("{}\n({} more lines)", lines[..LOG_LINES].join("\n"), n - LOG_LINES),
+            _ => lines.join("\n"),
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: it is destroyed once.
+        let _ = unsafe { sys::nvrtcDestroyProgram(&raw mut self.raw) };
+    }
+}
+
+/// Turns a code of NVRTC into a result.
+fn check(code: nvrtcResult, doing: impl FnOnce() -> String) -> Result<()> {
+    match code {
+        nvrtcResult::NVRTC_SUCCESS => Ok(()),
+        code => Err(Error::Cuda { doing: doing(), what: format!("{code:?}") }),
+    }
+}

@@ -1,0 +1,98 @@
+//! Copies between the host's page-locked memory and the GPU's, queued on a stream.
+
+use std::ops::Range;
+
+use cudarc::driver::sys::{self, CUresult, CUstreamCaptureStatus};
+
+use crate::error::{Error, Result};
+use crate::gpu::args::DeviceType;
+use crate::gpu::device::check;
+use crate::gpu::memory::{Buffer, Pinned};
+use crate::gpu::stream::Stream;
+
+impl Stream {
+    /// Queues a copy of `range` of the host's elements to the buffer, to its element `at` and on. The host memory is
+    /// neither borrowed mutably nor freed before the copy has ended.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`], also while a graph is recorded: its replay would read memory that may be gone.
+    ///
+    /// # Panics
+    /// Beyond the end of either array.
+    pub(crate) fn upload<T: DeviceType>(
+        &self,
+        to: &Buffer<T>,
+        at: usize,
+        from: &Pinned<T>,
+        range: Range<usize>,
+    ) -> Result<()> {
+        let (to, source) = (to.place(&(at..at + range.len())), from.place(&range));
+        let bytes = range.len() * size_of::<T>();
+        let doing = || format!("copy to {}", self.device());
+        self.begin_copy(from, bytes, doing, || {
+            // SAFETY: the context is current, both sides have so many bytes, and host memory is not freed before the
+            // end.
+            unsafe { sys::cuMemcpyHtoDAsync_v2(to.raw(), source.cast(), bytes, self.raw()) }
+        })
+    }
+
+    /// Queues a copy of `range` of the buffer to the host's elements, to their element `at` and on. Borrowing them
+    /// waits for the copy.
+    ///
+    /// # Errors
+    /// Errors of [`Stream::upload`].
+    ///
+    /// # Panics
+    /// Beyond the end of either array.
+    pub(crate) fn download<T: DeviceType>(
+        &self,
+        from: &Buffer<T>,
+        range: Range<usize>,
+        to: &mut Pinned<T>,
+        at: usize,
+    ) -> Result<()> {
+        let (from, target) = (from.place(&range), to.place(&(at..at + range.len())));
+        let bytes = range.len() * size_of::<T>();
+        let doing = || format!("copy from {}", self.device());
+        self.begin_copy(to, bytes, doing, || {
+            // SAFETY: the context is current, both sides have so many bytes, and the host's are not borrowed before the
+            // end.
+            unsafe { sys::cuMemcpyDtoHAsync_v2(target.cast(), from.raw(), bytes, self.raw()) }
+        })
+    }
+
+    fn begin_copy<T: DeviceType>(
+        &self,
+        host: &Pinned<T>,
+        bytes: usize,
+        doing: impl Fn() -> String,
+        copy: impl FnOnce() -> CUresult,
+    ) -> Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.device().activate()?;
+        let mut status = CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE;
+        // SAFETY: the stream is valid; the driver writes one status.
+        check(unsafe { sys::cuStreamIsCapturing(self.raw(), &raw mut status) }, &doing)?;
+        if status != CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE {
+            let what = "a graph is recorded, whose replay would use host memory that may be gone".into();
+            return Err(Error::Cuda { doing: doing(), what });
+        }
+        host.during(self, || check(copy(), doing))
+    }
+
+    /// Queues setting every byte of a buffer.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`].
+    pub(crate) fn fill<T: DeviceType>(&self, buffer: &Buffer<T>, byte: u8) -> Result<()> {
+        if buffer.bytes() == 0 {
+            return Ok(());
+        }
+        self.device().activate()?;
+        // SAFETY: the context is current, and the buffer has so many bytes; any bytes are valid.
+        let code = unsafe { sys::cuMemsetD8Async(buffer.address().raw(), byte, buffer.bytes(), self.raw()) };
+        check(code, || format!("fill memory of {}", self.device()))
+    }
+}

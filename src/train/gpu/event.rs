@@ -1,0 +1,74 @@
+//! Events: points in a stream's work. Streams and the host wait for them, and they take the time.
+
+use cudarc::driver::sys::{self, CUevent};
+
+use crate::error::Result;
+use crate::gpu::device::{Device, check};
+
+/// A point in a stream's work that others can wait for.
+#[derive(Debug)]
+pub(crate) struct Event {
+    device: Device,
+    raw: CUevent,
+}
+
+// SAFETY: the driver takes an event from any thread, and from several at a time.
+unsafe impl Send for Event {}
+// SAFETY: the driver takes an event from several threads at a time.
+unsafe impl Sync for Event {}
+
+impl Device {
+    /// Makes an event. With `timing` it takes the time, and is a little slower.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub(crate) fn event(&self, timing: bool) -> Result<Event> {
+        self.activate()?;
+        let mut raw = std::ptr::null_mut();
+        let flags = match timing {
+            true => sys::CUevent_flags::CU_EVENT_DEFAULT,
+            false => sys::CUevent_flags::CU_EVENT_DISABLE_TIMING,
+        };
+        // SAFETY: the context is current; the driver writes one handle.
+        check(unsafe { sys::cuEventCreate(&raw mut raw, flags as u32) }, || format!("make an event on {self}"))?;
+        Ok(Event { device: self.clone(), raw })
+    }
+}
+
+impl Event {
+    /// Waits for the work before this event.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda), also for what went wrong in that work.
+    pub(crate) fn synchronize(&self) -> Result<()> {
+        self.device.activate()?;
+        // SAFETY: the event is the driver's.
+        check(unsafe { sys::cuEventSynchronize(self.raw) }, || format!("finish the work on {}", self.device))
+    }
+
+    /// Milliseconds from the event `since` to this one, which both must have passed.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda) where one is not over yet, or was made without timing.
+    pub(crate) fn elapsed_ms(&self, since: &Event) -> Result<f32> {
+        self.device.activate()?;
+        let mut elapsed = 0.0;
+        // SAFETY: both are the driver's; it writes one number.
+        let code = unsafe { sys::cuEventElapsedTime_v2(&raw mut elapsed, since.raw, self.raw) };
+        check(code, || format!("time work on {}", self.device)).map(|()| elapsed)
+    }
+
+    pub(super) fn raw(&self) -> CUevent {
+        self.raw
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        if self.device.activate().is_ok() {
+            // SAFETY: it is destroyed once, and the driver does not wait. After a failure it stays until the process
+            // ends.
+            let _ = unsafe { sys::cuEventDestroy_v2(self.raw) };
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Where the driver and NVRTC are found, looked for before cudarc is asked: it panics where one is missing.
+//!
+//! The driver is the system's. NVRTC is searched for in the folder of `--libtorch`, then by name, as the loader does,
+//! then next to the libtorch that runs, then where `scripts/setup` puts it in the clone that this was built from.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use cudarc::{driver, nvrtc};
+use libloading::Library;
+use libloading::os::unix::{Library as Opened, RTLD_GLOBAL, RTLD_NOW};
+
+use crate::error::{BaseFault, Error, Result};
+
+/// All functions of the driver that are called.
+const DRIVER_CALLS: [&str; 43] = [
+    "cuCtxSetCurrent",
+    "cuCtxSynchronize",
+    "cuDeviceGet",
+    "cuDeviceGetAttribute",
+    "cuDeviceGetCount",
+    "cuDeviceGetName",
+    "cuDevicePrimaryCtxRelease_v2",
+    "cuDevicePrimaryCtxRetain",
+    "cuDeviceTotalMem_v2",
+    "cuDriverGetVersion",
+    "cuEventCreate",
+    "cuEventDestroy_v2",
+    "cuEventElapsedTime_v2",
+    "cuEventRecord",
+    "cuEventSynchronize",
+    "cuFuncSetAttribute",
+    "cuGetErrorName",
+    "cuGetErrorString",
+    "cuGraphDestroy",
+    "cuGraphExecDestroy",
+    "cuGraphInstantiateWithFlags",
+    "cuGraphLaunch",
+    "cuInit",
+    "cuLaunchKernel",
+    "cuMemAlloc_v2",
+    "cuMemFreeHost",
+    "cuMemFree_v2",
+    "cuMemGetInfo_v2",
+    "cuMemHostAlloc",
+    "cuMemcpyDtoHAsync_v2",
+    "cuMemcpyDtoH_v2",
+    "cuMemcpyHtoDAsync_v2",
+    "cuMemcpyHtoD_v2",
+    "cuMemsetD8Async",
+    "cuModuleGetFunction",
+    "cuModuleLoadData",
+    "cuStreamBeginCapture_v2",
+    "cuStreamCreateWithPriority",
+    "cuStreamDestroy_v2",
+    "cuStreamEndCapture",
+    "cuStreamIsCapturing",
+    "cuStreamSynchronize",
+    "cuStreamWaitEvent",
+];
+
+/// All functions of NVRTC that are called.
+const NVRTC_CALLS: [&str; 12] = [
+    "nvrtcCompileProgram",
+    "nvrtcCreateProgram",
+    "nvrtcDestroyProgram",
+    "nvrtcGetCUBIN",
+    "nvrtcGetCUBINSize",
+    "nvrtcGetNumSupportedArchs",
+    "nvrtcGetPTX",
+    "nvrtcGetPTXSize",
+    "nvrtcGetProgramLog",
+    "nvrtcGetProgramLogSize",
+    "nvrtcGetSupportedArchs",
+    "nvrtcVersion",
+];
+
+/// Where `scripts/setup` puts NVRTC.
+const SETUPS_NVRTC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.deps/nvrtc");
+
+/// Folder of libtorch's libraries that [`set_libtorch`] chose.
+static CHOSEN_LIBTORCH: OnceLock<PathBuf> = OnceLock::new();
+
+/// Loads NVRTC, and libtorch's CUDA part, from `dir`: the folder of torch, the one above, or that of its libraries. It
+/// holds for the whole process. Call it before the first device is opened; later calls change nothing.
+///
+/// # Errors
+/// [`Usage`](tonic_base::Error::Usage) if the folder has no libtorch.
+pub fn set_libtorch(dir: &Path) -> Result<()> {
+    let folders = [dir.join("lib"), dir.join("torch/lib"), dir.into()];
+    match folders.into_iter().find(|folder| folder.join("libtorch_cpu.so").exists()) {
+        Some(folder) => {
+            CHOSEN_LIBTORCH.get_or_init(|| folder);
+            Ok(())
+        }
+        None => Err(Error::usage("libtorch", "a folder with lib/libtorch_cpu.so", dir.display())),
+    }
+}
+
+/// Folder of libtorch's libraries that the user chose.
+pub(super) fn chosen_libtorch() -> Option<&'static Path> {
+    CHOSEN_LIBTORCH.get().map(PathBuf::as_path)
+}
+
+/// Folder of the libtorch that this process has loaded.
+pub(super) fn running_libtorch() -> Option<PathBuf> {
+    loaded(|name| name == "libtorch_cpu.so" || name == "libc10.so")
+}
+
+/// Folder of a loaded library whose file name is `wanted`.
+fn loaded(wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
+    folder_in(&std::fs::read_to_string("/proc/self/maps").ok()?, wanted)
+}
+
+/// [`loaded`] from the text of /proc/PID/maps, whose lines end with paths.
+fn folder_in(maps: &str, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
+    let mut paths = maps.lines().filter_map(|line| Some(Path::new(&line[line.find('/')?..])));
+    let path = paths.find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&wanted))?;
+    path.parent().map(Path::to_path_buf)
+}
+
+/// Opens a library until the process ends, so that others find its symbols, and it by its name.
+pub(super) fn open(path: &Path) -> Result<(), String> {
+    // SAFETY: the libraries that are opened here (NVRTC, its builtins, libtorch's CUDA part) are made to be loaded at
+    // run time: their initialisers ask nothing of the process.
+    let library = unsafe { Opened::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
+    library.map(std::mem::forget).map_err(|e| e.to_string())
+}
+
+/// The first function that a library lacks.
+fn missing<'a>(library: &Library, calls: &[&'a str]) -> Option<&'a str> {
+    // SAFETY: the symbol is looked up and not used.
+    calls.iter().find(|call| unsafe { library.get::<*const ()>(call.as_bytes()) }.is_err()).copied()
+}
+
+/// Checks that the driver can be called; if not, says why.
+pub(super) fn driver() -> Result<(), String> {
+    // SAFETY: the driver's initialisers ask nothing of the process.
+    if !unsafe { driver::sys::is_culib_present() } {
+        return Err("no NVIDIA driver is installed (libcuda.so.1 was not found)".into());
+    }
+    // SAFETY: the same; it is there, so this does not panic.
+    match missing(unsafe { driver::sys::culib() }, &DRIVER_CALLS) {
+        Some(call) => Err(format!("the NVIDIA driver is too old: it has no {call}")),
+        None => Ok(()),
+    }
+}
+
+/// Loads NVRTC.
+///
+/// # Errors
+/// [`Unavailable`](tonic_base::Error::Unavailable) where it is not found, or is too old.
+pub(super) fn nvrtc() -> Result<()> {
+    static READY: OnceLock<()> = OnceLock::new();
+    if READY.get().is_some() {
+        return Ok(());
+    }
+    let unavailable = |why: String| Err(Error::unavailable("NVRTC, which compiles the kernels for the GPU,", why));
+    if let Err(looked) = find_nvrtc() {
+        return unavailable(format!("no libnvrtc.so.13 {looked}; scripts/setup --nvrtc brings it"));
+    }
+    // SAFETY: NVRTC's initialisers ask nothing of the process; it is there, so this does not panic.
+    if let Some(call) = missing(unsafe { nvrtc::sys::culib() }, &NVRTC_CALLS) {
+        return unavailable(format!("the one that was found is too old: it has no {call}"));
+    }
+    // NVRTC opens its builtins by name when it compiles, and finds a library that is already open.
+    for file in
+        loaded(|name| name.starts_with("libnvrtc.so")).and_then(|folder| folder.read_dir().ok()).into_iter().flatten()
+    {
+        let builtins = file.map(|file| file.path()).ok();
+        if let Some(path) = builtins.filter(|path| path.to_string_lossy().contains("/libnvrtc-builtins.so")) {
+            // If it cannot be opened, NVRTC's log will say so.
+            let _ = open(&path);
+        }
+    }
+    READY.get_or_init(|| ());
+    Ok(())
+}
+
+/// Opens NVRTC so that cudarc finds it by name; if there is none, returns where it was searched for.
+fn find_nvrtc() -> Result<(), String> {
+    let mut folders: Vec<PathBuf> = chosen_libtorch().map(nvrtc_folders).into_iter().flatten().collect();
+    folders.retain(|folder| !opens_in(folder));
+    // SAFETY: NVRTC's initialisers ask nothing of the process.
+    let present = || unsafe { nvrtc::sys::is_culib_present() };
+    if present() {
+        return Ok(());
+    }
+    folders.extend(running_libtorch().map(|folder| nvrtc_folders(&folder)).into_iter().flatten());
+    folders.push(SETUPS_NVRTC.into());
+    if folders.iter().any(|folder| opens_in(folder)) && present() {
+        return Ok(());
+    }
+    let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    Err(format!("where the system looks, nor in {}", names.join(", ")))
+}
+
+/// Opens the NVRTC in a folder, if it has one.
+fn opens_in(folder: &Path) -> bool {
+    ["libnvrtc.so.13", "libnvrtc.so.12"].iter().any(|name| open(&folder.join(name)).is_ok())
+}
+
+/// Possible folders of NVRTC relative to libtorch's libraries: the same folder, or a separate wheel next to torch's.
+fn nvrtc_folders(libtorch: &Path) -> Vec<PathBuf> {
+    ["", "../../nvidia/cu13/lib", "../../nvidia/cuda_nvrtc/lib"].iter().map(|place| libtorch.join(place)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_is_found_in_the_map_of_memory() {
+        let maps = "7f00-7f01 r-xp 00000000 fe:00 17                         /usr/lib/libm.so.6
+7f02-7f03 rw-p 00000000 00:00 0
+7f04-7f05 r--p 00000000 fe:00 18                         /home/a b/torch/lib/libtorch_cpu.so
+7f06-7f07 rw-p 00000000 00:00 0                          [stack]";
+        let folder = folder_in(maps, |name| name == "libtorch_cpu.so");
+        assert_eq!(folder.as_deref(), Some(Path::new("/home/a b/torch/lib")));
+        assert_eq!(folder_in(maps, |name| name == "libc10.so"), None);
+    }
+
+    /// A call that is missing in the lists is not checked, and panics where the library lacks it.
+    #[test]
+    fn every_call_is_in_the_lists() {
+        let sources = [
+            include_str!("compile.rs"),
+            include_str!("copies.rs"),
+            include_str!("device.rs"),
+            include_str!("event.rs"),
+            include_str!("graph.rs"),
+            include_str!("memory.rs"),
+            include_str!("module.rs"),
+            include_str!("stream.rs"),
+        ];
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let mut calls: Vec<&str> = sources
+            .iter()
+            .flat_map(|source| source.split("sys::").skip(1))
+            .map(|rest| &rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())])
+            .filter(|name| name.starts_with("nvrtc") || name.starts_with("cu"))
+            .filter(|name| *name != "nvrtcResult" && *name != "nvrtcProgram")
+            .collect();
+        calls.sort_unstable();
+        calls.dedup();
+        let listed: Vec<&str> = DRIVER_CALLS.into_iter().chain(NVRTC_CALLS).collect();
+        assert_eq!(calls, listed);
+    }
+}

@@ -1,0 +1,57 @@
+//! A small layer over the CUDA driver and NVRTC: devices, memory, streams, compiled kernels.
+//!
+//! ```text
+//! args       arguments of kernels: a struct that is defined once for Rust and CUDA C++
+//! device     a GPU and its context
+//! memory     arrays on the GPU, and page-locked host memory for copies
+//! stream     queues of work: launches, waits for events
+//! copies     copies between the two kinds of memory, queued on a stream
+//! event      points in a stream's work, to wait for and to time
+//! graph      a step's work, recorded once and replayed as a whole
+//! module     compiled code on the GPU
+//! compile    CUDA C++ to the GPU's code, by NVRTC
+//! cache      compiled code on disk
+//! library    finds the driver and NVRTC
+//! libtorch   libtorch's own CUDA part, for the reference engine (feature `libtorch`)
+//! ```
+//!
+//! The driver and NVRTC are opened at run time: the same binary runs without them and says what is missing.
+//!
+//! **All `unsafe` of the GPU is in this folder.** Its soundness rests on three things. Safe code gets an [`Address`]
+//! only from a `Buffer`, and device memory is separate from all memory that Rust owns. A struct of arguments has the
+//! same layout on both sides, which NVRTC checks as it compiles: [`kernel_struct!`](crate::kernel_struct). Host memory
+//! that the GPU copies from or to is `Pinned`, which waits for its copies before it is borrowed or freed.
+
+// The driver and NVRTC are C libraries: each call into them is unsafe.
+#![allow(unsafe_code)]
+
+mod args;
+mod cache;
+mod compile;
+mod copies;
+mod device;
+mod event;
+mod graph;
+mod library;
+#[cfg(feature = "libtorch")]
+mod libtorch;
+mod memory;
+mod module;
+mod stream;
+
+#[doc(hidden)]
+pub use args::definition;
+pub use args::{Address, DeviceType, KernelStruct};
+pub(crate) use cache::cached;
+pub use cache::{cached_in, set_kernel_cache};
+pub(crate) use compile::check_compiler;
+pub use compile::{CudaSource, Image, compile, compile_ptx, nvrtc_version};
+pub use device::Device;
+pub(crate) use event::Event;
+pub(crate) use graph::Graph;
+pub use library::set_libtorch;
+#[cfg(feature = "libtorch")]
+pub use libtorch::load_libtorch_cuda;
+pub(crate) use memory::{Buffer, Pinned};
+pub(crate) use module::Kernel;
+pub use stream::Stream;

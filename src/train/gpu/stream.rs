@@ -1,0 +1,159 @@
+//! Streams: queues of work that a GPU does in order.
+
+use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cudarc::driver::sys::{self, CUstream};
+
+use crate::error::Result;
+use crate::gpu::args::KernelStruct;
+use crate::gpu::device::{Device, check};
+use crate::gpu::event::Event;
+use crate::gpu::module::Kernel;
+
+/// Largest size of a kernel's arguments, in bytes.
+const ARGUMENTS_LIMIT: usize = 32764;
+
+/// Space for the arguments of any kernel: the driver reads as many bytes as the kernel declares, whatever was passed.
+#[repr(C, align(16))]
+struct Padded([MaybeUninit<u8>; ARGUMENTS_LIMIT]);
+
+/// A queue of work that the GPU does in order, concurrently with other streams. Calls return when the work is queued; a
+/// fault of the work is the error of a later call.
+#[derive(Debug)]
+pub struct Stream {
+    device: Device,
+    raw: CUstream,
+    /// Unique in the process, unlike the driver's handle.
+    id: u64,
+}
+
+// SAFETY: the driver takes work for a stream from any thread, and from several at a time.
+unsafe impl Send for Stream {}
+// SAFETY: the driver takes it from several threads at a time.
+unsafe impl Sync for Stream {}
+
+impl Device {
+    /// Makes a stream that does not wait for other streams.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub fn stream(&self) -> Result<Stream> {
+        self.stream_of(0)
+    }
+
+    /// Makes a stream whose work has priority over that of other streams.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub(crate) fn urgent_stream(&self) -> Result<Stream> {
+        self.stream_of(c_int::MIN) // the driver takes the most urgent that it has
+    }
+
+    fn stream_of(&self, priority: c_int) -> Result<Stream> {
+        static STREAMS: AtomicU64 = AtomicU64::new(0);
+        self.activate()?;
+        let mut raw = std::ptr::null_mut();
+        let flags = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
+        // SAFETY: the context is current; the driver writes one handle.
+        let code = unsafe { sys::cuStreamCreateWithPriority(&raw mut raw, flags, priority) };
+        check(code, || format!("make a stream on {self}"))?;
+        Ok(Stream { device: self.clone(), raw, id: STREAMS.fetch_add(1, Ordering::Relaxed) })
+    }
+}
+
+impl Stream {
+    /// Device of the stream.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Queues a kernel on `grid` blocks of `threads` threads, each block with `shared_bytes` of dynamic shared memory.
+    /// An empty grid queues nothing.
+    ///
+    /// This is safe to call although the arguments hold addresses. They are addresses of device memory: only a `Buffer`
+    /// makes an [`Address`], and the memory of the host's program is elsewhere. A kernel that writes outside its arrays
+    /// damages other arrays on the device or ends with CUDA_ERROR_ILLEGAL_ADDRESS; so does a kernel that gets the
+    /// struct of another kernel. (A GPU that can address host memory, as it can pinned memory, could damage that too:
+    /// the source of a kernel is trusted as an `unsafe` block is.)
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda), also for what went wrong in work before it.
+    ///
+    /// [`Address`]: crate::gpu::Address
+    pub(crate) fn launch<A: KernelStruct>(
+        &self,
+        kernel: &Kernel,
+        grid: [u32; 3],
+        threads: u32,
+        shared_bytes: usize,
+        args: &A,
+    ) -> Result<()> {
+        if grid.contains(&0) {
+            return Ok(());
+        }
+        const { assert!(size_of::<A>() <= ARGUMENTS_LIMIT && align_of::<A>() <= align_of::<Padded>()) };
+        self.device.activate()?;
+        let mut padded = Padded([MaybeUninit::uninit(); ARGUMENTS_LIMIT]);
+        let pointer = padded.0.as_mut_ptr();
+        let mut params = [pointer.cast::<c_void>()];
+        let shared = u32::try_from(shared_bytes).unwrap_or(u32::MAX);
+        let ([x, y, z], none) = (grid, std::ptr::null_mut());
+        // SAFETY: the padded bytes have room for the arguments, and for those of any kernel. The context is current,
+        // and the driver reads the arguments before it returns.
+        let code = unsafe {
+            pointer.cast::<A>().write(*args);
+            sys::cuLaunchKernel(kernel.raw(), x, y, z, threads, 1, 1, shared, self.raw, params.as_mut_ptr(), none)
+        };
+        check(code, || format!("launch {} on {}", kernel.name(), self.device))
+    }
+
+    /// Records the event after all work queued so far.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub(crate) fn record(&self, event: &Event) -> Result<()> {
+        self.device.activate()?;
+        // SAFETY: both are the driver's.
+        check(unsafe { sys::cuEventRecord(event.raw(), self.raw) }, || format!("record an event on {}", self.device))
+    }
+
+    /// Makes all work queued from now on wait for the event. An event that was never recorded counts as passed.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub(crate) fn wait(&self, event: &Event) -> Result<()> {
+        self.device.activate()?;
+        // SAFETY: both are the driver's.
+        let code = unsafe { sys::cuStreamWaitEvent(self.raw, event.raw(), 0) };
+        check(code, || format!("wait for an event on {}", self.device))
+    }
+
+    /// Waits for all work queued so far.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda), also for errors of that work.
+    pub(crate) fn synchronize(&self) -> Result<()> {
+        self.device.activate()?;
+        // SAFETY: the stream is the driver's.
+        check(unsafe { sys::cuStreamSynchronize(self.raw) }, || format!("finish the work on {}", self.device))
+    }
+
+    pub(super) fn raw(&self) -> CUstream {
+        self.raw
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.device.activate().is_ok() {
+            // SAFETY: it is destroyed once, and the driver finishes its work first. After a failure it stays.
+            let _ = unsafe { sys::cuStreamDestroy_v2(self.raw) };
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The learner: trains and evaluates a network in whole epochs, on any device.
+
+use tonic_base::Progress;
+use tonic_loader::EpochOrder;
+
+use crate::engine::BatchLoss;
+use crate::error::Result;
+use crate::feed::Feed;
+use crate::kernel::adam::Adam;
+use crate::learner::evaluation::Evaluation;
+use crate::learner::padding::Padding;
+use crate::network::Network;
+
+/// The part of an epoch to train on: its batches from number `first` on.
+#[derive(Clone, Copy, Debug)]
+pub struct Epoch {
+    /// Order of the samples.
+    pub order: EpochOrder,
+    /// Samples per batch.
+    pub batch_size: usize,
+    /// Number of the first batch: batches before it are done.
+    pub first: u64,
+    /// How samples are padded.
+    pub padding: Padding,
+}
+
+/// Sizes that a learner on a GPU allocates buffers for.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Most samples of a batch.
+    pub batch: usize,
+    /// Steps of the longest sample of all sets.
+    pub longest: usize,
+    /// Most batches of an epoch.
+    pub batches: u64,
+    /// Samples of the largest set that is evaluated.
+    pub evaluated: u64,
+}
+
+/// A network in training. Epochs, evaluations and the state that a checkpoint holds are the same on every device.
+pub trait Learner: std::fmt::Debug {
+    /// The network, as of the last [`sync`](Learner::sync).
+    fn network(&self) -> &Network;
+
+    /// The optimiser, as of the last [`sync`](Learner::sync).
+    fn adam(&self) -> &Adam;
+
+    /// Updates network and optimiser to the current state of training.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    fn sync(&mut self) -> Result<()>;
+
+    /// Restarts training from another network of the same shape and the state of its optimiser.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    ///
+    /// # Panics
+    /// If the network has another shape.
+    fn restart(&mut self, network: &Network, adam: &Adam) -> Result<()>;
+
+    /// Trains on an epoch's batches until they end or an interruption is requested. `each` gets the loss of every batch
+    /// and its number of samples.
+    ///
+    /// # Errors
+    /// Errors of loading; [`Error::Kernel`](crate::Error::Kernel) for a loss that is not finite, before whose batch
+    /// training has stopped; [`Error::Cuda`](crate::Error::Cuda).
+    fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;
+
+    /// Evaluates the network on all samples of a set.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Usage`] for a set without labels, errors of loading,
+    /// [`Error::Kernel`](crate::Error::Kernel), [`tonic_base::Error::Interrupted`],
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation>;
+
+    /// Returns a remark about training so far that users should see. Each remark is returned once.
+    fn remark(&mut self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,123 @@
+//! Result of an evaluation: loss, accuracy, confusion matrix.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use tonic_base::interrupt;
+use tonic_report::{Picture, confusion};
+use tonic_shard::ShardSet;
+
+use crate::engine::Prediction;
+use crate::error::{BaseFault, Error, KernelError, Result};
+use crate::learner::score::{RunningScore, Score};
+
+/// Result of a network on a set.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evaluation {
+    /// Mean loss, and accuracy.
+    #[serde(flatten)]
+    pub score: Score,
+    /// Number of samples.
+    pub samples: u64,
+    /// Result for each class.
+    pub classes: Vec<ClassScore>,
+    /// Number of samples by true class (row) and predicted class (column).
+    pub confusion: Vec<Vec<u64>>,
+}
+
+/// Result for one class.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassScore {
+    /// Name of the class.
+    pub name: String,
+    /// Number of samples of the class.
+    pub samples: u64,
+    /// Share of the class's samples that were classified as it.
+    pub recall: f64,
+    /// Share of the samples classified as it that belong to it.
+    pub precision: f64,
+}
+
+/// Refuses a set without samples, or with a sample that has no label.
+///
+/// # Errors
+/// [`Usage`](tonic_base::Error::Usage).
+pub(crate) fn check_labelled(set: &ShardSet) -> Result<()> {
+    let labelled: u64 = set.manifest().totals.class_samples.iter().sum();
+    if !set.is_empty() && labelled == set.len() {
+        return Ok(());
+    }
+    let got = format!("{labelled} labels, {} samples", set.len());
+    Err(Error::usage(format!("set {}", set.dir().display()), "samples, each with a label", got))
+}
+
+/// Stops an evaluation if an interruption is requested.
+///
+/// # Errors
+/// [`Interrupted`](tonic_base::Error::Interrupted).
+pub(super) fn check_interrupt() -> Result<()> {
+    if interrupt::requested() {
+        return Err(Error::interrupted("the evaluation is not complete"));
+    }
+    Ok(())
+}
+
+impl Evaluation {
+    /// Sums up the predictions of all samples of a set, in order.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] for a loss that is not finite.
+    pub(super) fn of(set: &ShardSet, tested: impl IntoIterator<Item = Prediction>) -> Result<Evaluation> {
+        let names = &set.manifest().description.classes;
+        let mut running = RunningScore::default();
+        let mut confusion = vec![vec![0_u64; names.len()]; names.len()];
+        for outcome in tested {
+            let Prediction { loss, predicted, label } = outcome;
+            if !loss.is_finite() {
+                return Err(KernelError::NonFiniteLoss { loss }.into());
+            }
+            running.add(loss, usize::from(outcome.is_correct()), 1);
+            confusion[label as usize][predicted as usize] += 1;
+        }
+        let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
+        let class = |(i, name): (usize, &String)| {
+            let (found, samples) = (confusion[i][i], confusion[i].iter().sum());
+            let taken = confusion.iter().map(|row| row[i]).sum();
+            ClassScore { name: name.clone(), samples, recall: share(found, samples), precision: share(found, taken) }
+        };
+        let classes = names.iter().enumerate().map(class).collect();
+        Ok(Evaluation { score: running.score(), samples: running.samples, classes, confusion })
+    }
+
+    /// A table of the classes, as text.
+    pub fn text(&self) -> String {
+        let width = self.classes.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).max(5);
+        let mut out = String::new();
+        let Score { loss, accuracy } = self.score;
+        let _ = writeln!(out, "accuracy {:.2}%  loss {loss:.4}  ({} samples)\n", accuracy * 100.0, self.samples);
+        let _ = writeln!(out, "{:<width$}  samples   recall  precision", "class");
+        for class in &self.classes {
+            let (recall, precision) = (class.recall * 100.0, class.precision * 100.0);
+            let _ = writeln!(out, "{:<width$}  {:>7}  {recall:>6.1}%    {precision:>6.1}%", class.name, class.samples);
+        }
+        out
+    }
+
+    /// One JSON object and a newline.
+    ///
+    /// # Panics
+    /// Never: an evaluation is JSON.
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("an evaluation is JSON") + "\n"
+    }
+
+    /// A picture of the confusion matrix.
+    ///
+    /// # Errors
+    /// [`Plot`](tonic_report::Error::Plot).
+    pub fn picture(&self) -> Result<Picture> {
+        let names: Vec<String> = self.classes.iter().map(|c| c.name.clone()).collect();
+        let title = format!("Confusion: {:.1}% of {} right", self.score.accuracy * 100.0, self.samples);
+        Ok(confusion(&title, &names, &self.confusion)?)
+    }
+}

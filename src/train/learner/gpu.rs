@@ -1,0 +1,198 @@
+//! Training on a GPU: a step is recorded once and replayed, while the host prepares the next batches and reads the
+//! scores of earlier ones.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tonic_base::{Progress, interrupt};
+
+use crate::engine::{BatchLoss, Extent, GpuNetwork};
+use crate::error::{KernelError, Result};
+use crate::feed::{Feed, Ring};
+use crate::gpu::{Pinned, Stream};
+use crate::kernel::adam::Adam;
+use crate::kernel::interface::BatchScore;
+use crate::kernel::program::Program;
+use crate::learner::epoch::{Epoch, Learner, Room};
+use crate::learner::evaluation::Evaluation;
+use crate::learner::gpu_evaluator::GpuEvaluator;
+use crate::learner::padding::Padding;
+use crate::learner::recorded::Recorded;
+use crate::network::Network;
+
+/// Maximum number of batches whose scores are fetched at once.
+const MAX_GROUP: usize = 256;
+/// Time that a group should take: short enough to watch and to interrupt, long enough to cost nothing.
+const GROUP_TIME: Range<Duration> = Duration::from_millis(15)..Duration::from_millis(60);
+
+/// A network in training on a GPU.
+#[derive(Debug)]
+pub(crate) struct GpuLearner {
+    /// As of the last sync.
+    network: Network,
+    adam: Adam,
+    stream: Stream,
+    trained: GpuNetwork,
+    steps: Recorded,
+    ring: Ring,
+    scores: [Pinned<BatchScore>; 2],
+    group: usize,
+    evaluator: GpuEvaluator,
+    rounded: Rounded,
+}
+
+/// Whether a neuron spiked more often in a step than bfloat16 counts exactly, and whether the remark was returned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rounded {
+    No,
+    Yes,
+    Said,
+}
+
+impl GpuLearner {
+    pub(super) fn new(network: Network, adam: Adam, program: &Arc<Program>, room: Room) -> Result<GpuLearner> {
+        let device = program.device();
+        let extent = Extent { batch: room.batch, longest: room.longest, trained: true, kept: 0, batches: room.batches };
+        let trained = GpuNetwork::new(program.clone(), &network, extent)?;
+        let mut learner = GpuLearner {
+            stream: device.urgent_stream()?,
+            trained,
+            steps: Recorded::default(),
+            ring: Ring::new(device, program.form())?,
+            scores: [device.pinned(MAX_GROUP)?, device.pinned(MAX_GROUP)?],
+            group: 1,
+            evaluator: GpuEvaluator::new(&network, program, room.longest, room.evaluated)?,
+            rounded: Rounded::No,
+            network,
+            adam,
+        };
+        learner.load()?;
+        Ok(learner)
+    }
+
+    fn load(&mut self) -> Result<()> {
+        self.trained.load(&self.stream, &self.network, Some(&self.adam))
+    }
+}
+
+impl Learner for GpuLearner {
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn adam(&self) -> &Adam {
+        &self.adam
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.network.parameters.flat_mut().copy_from_slice(&self.trained.parameters()?);
+        [self.adam.mean, self.adam.mean_square] = self.trained.moments()?;
+        Ok(())
+    }
+
+    fn restart(&mut self, network: &Network, adam: &Adam) -> Result<()> {
+        self.network.clone_from(network);
+        self.adam.clone_from(adam);
+        self.load()
+    }
+
+    fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()> {
+        let GpuLearner { stream, trained, steps, ring, scores, group, adam, .. } = self;
+        let Epoch { order, batch_size, first, padding } = *epoch;
+        trained.begin(stream, first * batch_size as u64, adam.step)?;
+        let fixed = padding.fixed();
+        let mut tally = Tally {
+            stream,
+            trained,
+            scores,
+            group,
+            queued: 0,
+            begun: 0,
+            waiting: None,
+            since: Instant::now(),
+            adam,
+            each,
+        };
+        feed.on_gpu(ring, stream, (order, batch_size, first), |source| {
+            steps.run(stream, source, || trained.step(stream, source, fixed))?;
+            tally.queued()
+        })?;
+        tally.finish()?;
+        if self.trained.state()?.rounded != 0 && self.rounded == Rounded::No {
+            self.rounded = Rounded::Yes;
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation> {
+        self.sync()?;
+        self.evaluator.evaluate(&self.network, feed, padding, progress)
+    }
+
+    fn remark(&mut self) -> Option<String> {
+        (self.rounded == Rounded::Yes).then(|| {
+            self.rounded = Rounded::Said;
+            "neurons spike more than 256 times in a step, which the GPU's products round to 8 bits".into()
+        })
+    }
+}
+
+/// Downloads the scores of batches in groups, while later batches are computed.
+struct Tally<'a> {
+    stream: &'a Stream,
+    trained: &'a GpuNetwork,
+    scores: &'a mut [Pinned<BatchScore>; 2],
+    group: &'a mut usize,
+    /// Number of batches that are queued.
+    queued: usize,
+    /// Number of batches whose scores were downloaded, or are being downloaded.
+    begun: usize,
+    waiting: Option<Range<usize>>,
+    since: Instant,
+    adam: &'a mut Adam,
+    each: &'a mut dyn FnMut(&BatchLoss, usize),
+}
+
+impl Tally<'_> {
+    /// Counts one more queued batch. Returns whether training continues.
+    fn queued(&mut self) -> Result<bool> {
+        self.queued += 1;
+        if self.queued - self.begun >= *self.group {
+            self.fetch()?;
+        }
+        Ok(!interrupt::requested())
+    }
+
+    /// Waits for the scores of all queued batches and reports them.
+    fn finish(mut self) -> Result<()> {
+        self.fetch()?;
+        self.fetch()
+    }
+
+    /// Starts the download of the scores queued since the last call, and reports those of the download before.
+    fn fetch(&mut self) -> Result<()> {
+        let batches = self.begun..self.queued;
+        self.scores.swap(0, 1);
+        if !batches.is_empty() {
+            self.trained.download_scores(self.stream, batches.clone(), &mut self.scores[0])?;
+        }
+        self.begun = self.queued;
+        let Some(before) = self.waiting.replace(batches) else { return Ok(()) };
+        for &BatchScore { loss, correct, samples } in &self.scores[1].as_slice()?[..before.len()] {
+            if !loss.is_finite() {
+                return Err(KernelError::NonFiniteLoss { loss }.into());
+            }
+            self.adam.step += 1;
+            (self.each)(&BatchLoss { loss, correct: correct as usize }, samples as usize);
+        }
+        let took = self.since.elapsed();
+        self.since = Instant::now();
+        if took < GROUP_TIME.start {
+            *self.group = (*self.group * 2).min(MAX_GROUP);
+        } else if took > GROUP_TIME.end {
+            *self.group = (*self.group / 2).max(1);
+        }
+        Ok(())
+    }
+}

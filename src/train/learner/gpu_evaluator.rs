@@ -1,0 +1,76 @@
+//! Evaluation on a GPU. Losses and predictions of a whole set stay there until the last batch is done.
+
+use std::sync::Arc;
+
+use tonic_base::Progress;
+use tonic_loader::EpochOrder;
+
+use crate::engine::{Extent, GpuNetwork};
+use crate::error::Result;
+use crate::feed::{Feed, Ring};
+use crate::gpu::Stream;
+use crate::kernel::program::Program;
+use crate::learner::evaluation::{Evaluation, check_interrupt, check_labelled};
+use crate::learner::padding::Padding;
+use crate::learner::recorded::Recorded;
+use crate::network::Network;
+
+/// Most samples of a batch.
+const BATCH: u64 = 256;
+
+/// Evaluates networks of one shape on a GPU.
+#[derive(Debug)]
+pub(crate) struct GpuEvaluator {
+    stream: Stream,
+    network: GpuNetwork,
+    batch: usize,
+    batches: Recorded,
+    ring: Ring,
+}
+
+impl GpuEvaluator {
+    /// Allocates buffers for networks of the shape of `network` and sets of up to `samples` samples of up to `longest`
+    /// steps.
+    ///
+    /// # Errors
+    /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).
+    pub(super) fn new(network: &Network, program: &Arc<Program>, longest: usize, samples: u64) -> Result<GpuEvaluator> {
+        let device = program.device();
+        let samples = samples.max(1);
+        let batch = samples.min(BATCH) as usize;
+        let extent = Extent { batch, longest, trained: false, kept: samples, batches: 0 };
+        Ok(GpuEvaluator {
+            stream: device.stream()?,
+            network: GpuNetwork::new(program.clone(), network, extent)?,
+            batch,
+            batches: Recorded::default(),
+            ring: Ring::new(device, program.form())?,
+        })
+    }
+
+    /// Evaluates a network on all samples of a set.
+    ///
+    /// # Errors
+    /// Errors of [`Learner::evaluate`](crate::learner::Learner::evaluate).
+    pub(super) fn evaluate(
+        &mut self,
+        network: &Network,
+        feed: &Feed,
+        padding: Padding,
+        progress: &Progress,
+    ) -> Result<Evaluation> {
+        let set = feed.loader().set();
+        check_labelled(set)?;
+        let GpuEvaluator { stream, network: on_device, batch, batches, ring } = self;
+        on_device.load(stream, network, None)?;
+        on_device.begin(stream, 0, 0)?;
+        let steps = padding.fixed();
+        feed.on_gpu(ring, stream, (EpochOrder::Sequential, *batch, 0), |source| {
+            check_interrupt()?;
+            batches.run(stream, source, || on_device.forward(stream, source, steps))?;
+            progress.add(*batch as u64);
+            Ok(true)
+        })?;
+        Evaluation::of(set, on_device.predictions(set.len() as usize)?)
+    }
+}

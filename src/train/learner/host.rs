@@ -1,0 +1,106 @@
+//! Training and evaluation with an engine that takes its batches from host memory.
+
+use tonic_base::{Progress, interrupt};
+use tonic_loader::{Batch, EpochOrder};
+
+use crate::engine::{BatchLoss, Engine, Prediction};
+use crate::error::Result;
+use crate::feed::Feed;
+use crate::kernel::adam::Adam;
+use crate::kernel::loss::{cross_entropy, predicted};
+use crate::learner::epoch::{Epoch, Learner};
+use crate::learner::evaluation::{Evaluation, check_interrupt, check_labelled};
+use crate::learner::padding::Padding;
+use crate::network::{Network, Parameters};
+
+/// Samples of a batch in an evaluation.
+const BATCH: usize = 128;
+
+/// A network, its engine and its optimiser in host memory.
+#[derive(Debug)]
+pub(crate) struct HostLearner {
+    network: Network,
+    adam: Adam,
+    engine: Box<dyn Engine>,
+    gradients: Parameters,
+}
+
+impl HostLearner {
+    /// Makes a learner that trains `network` from the state `adam` of its optimiser.
+    pub(crate) fn new(engine: Box<dyn Engine>, network: Network, adam: Adam) -> HostLearner {
+        let gradients = Parameters::zeros(network.shape().clone());
+        HostLearner { network, adam, engine, gradients }
+    }
+
+    /// Does a training step on a batch: loss, gradients, update.
+    ///
+    /// # Errors
+    /// Errors of [`Engine::step`].
+    pub(crate) fn step(&mut self, batch: &Batch, padding: Padding) -> Result<BatchLoss> {
+        let HostLearner { network, adam, engine, gradients } = self;
+        let steps = padding.of_batch(batch.longest());
+        let loss = engine.step(network, &batch.samples(), &batch.labels, steps, gradients)?;
+        adam.update(network.parameters.flat_mut(), gradients.flat());
+        Ok(loss)
+    }
+}
+
+impl Learner for HostLearner {
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn adam(&self) -> &Adam {
+        &self.adam
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn restart(&mut self, network: &Network, adam: &Adam) -> Result<()> {
+        self.network.clone_from(network);
+        self.adam.clone_from(adam);
+        Ok(())
+    }
+
+    fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()> {
+        feed.loader().epoch(epoch.order, epoch.batch_size, epoch.first, |batch| {
+            each(&self.step(batch, epoch.padding)?, batch.len());
+            Ok(!interrupt::requested())
+        })
+    }
+
+    fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation> {
+        evaluate(&mut *self.engine, &self.network, feed, padding, progress)
+    }
+}
+
+/// Evaluates a network on all samples of a set, in order.
+///
+/// # Errors
+/// Errors of [`Learner::evaluate`].
+pub(super) fn evaluate(
+    engine: &mut dyn Engine,
+    network: &Network,
+    feed: &Feed,
+    padding: Padding,
+    progress: &Progress,
+) -> Result<Evaluation> {
+    let loader = feed.loader();
+    check_labelled(loader.set())?;
+    let classes = network.shape().classes;
+    let mut predictions = Vec::with_capacity(loader.set().len() as usize);
+    let mut unused = vec![0.0; classes];
+    loader.epoch(EpochOrder::Sequential, BATCH, 0, |batch| {
+        check_interrupt()?;
+        engine.evaluate(network, &batch.samples(), &batch.labels, padding.of_batch(batch.longest()))?;
+        predictions.extend(engine.logits().chunks_exact(classes).zip(&batch.labels).map(|(logits, &label)| {
+            let loss = cross_entropy(logits, label as usize, 1.0, &mut unused);
+            Prediction { loss, predicted: predicted(logits) as u32, label }
+        }));
+        progress.add(batch.len() as u64);
+        Ok::<_, crate::Error>(true)
+    })?;
+    Evaluation::of(loader.set(), predictions)
+}

@@ -1,0 +1,53 @@
+//! Padding: the number of time steps that a sample runs for.
+
+use serde::{Deserialize, Serialize};
+use tonic_shard::{Manifest, ShardSet};
+
+/// What samples are padded to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pad {
+    /// The recipe's limit, or the training set's longest sample: a sample's result does not depend on its batch.
+    #[default]
+    Fixed,
+    /// The longest sample of the batch, as Tonic's PadTensors.
+    Batch,
+}
+
+/// How samples are padded, and to how many steps.
+#[derive(Clone, Copy, Debug)]
+pub struct Padding {
+    /// What samples are padded to.
+    pub pad: Pad,
+    /// Steps of [`Pad::Fixed`].
+    pub steps: usize,
+}
+
+impl Padding {
+    /// Least steps of every sample, or none if samples are padded to the batch's longest.
+    pub fn fixed(self) -> Option<usize> {
+        match self.pad {
+            Pad::Fixed => Some(self.steps),
+            Pad::Batch => None,
+        }
+    }
+
+    /// Steps of a batch whose longest sample has `longest` frames.
+    pub fn of_batch(self, longest: usize) -> usize {
+        self.fixed().unwrap_or(longest)
+    }
+}
+
+/// Steps that every sample of a training set is padded to: the recipe's limit, which is the same for other sets of the
+/// recipe, or the longest sample if the limit is more than twice as long, since most steps would be empty.
+pub(crate) fn fixed_steps(manifest: &Manifest) -> usize {
+    let longest = manifest.totals.max_frames;
+    let limit = manifest.description.frame_limit.filter(|&limit| limit <= longest.saturating_mul(2));
+    limit.unwrap_or(longest) as usize
+}
+
+/// Most steps of a sample of `sets`, if samples are padded to `steps`.
+pub fn longest_steps(steps: usize, sets: &[&ShardSet]) -> usize {
+    let frames = sets.iter().map(|set| set.manifest().totals.max_frames as usize);
+    frames.chain([steps]).max().unwrap_or(steps)
+}

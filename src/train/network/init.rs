@@ -1,0 +1,24 @@
+//! PyTorch's default initialisation of `nn.Linear`.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::network::parameters::{Iaf, Network, Parameters, Shape};
+
+impl Network {
+    /// Draws each weight and bias from U(-1/sqrt(in), 1/sqrt(in)), as `nn.Linear.reset_parameters` does
+    /// (`kaiming_uniform_` with a = sqrt(5)).
+    ///
+    /// The numbers are drawn in the order of the parameters from ChaCha8, whose stream is the same on every machine;
+    /// for the same seed they are not PyTorch's.
+    pub fn new(shape: Shape, neuron: Iaf, rng: &mut ChaCha8Rng) -> Network {
+        let mut parameters = Parameters::zeros(shape);
+        for layer in parameters.layers_mut() {
+            let bound = 1.0 / (layer.inputs as f32).sqrt();
+            for value in layer.weight_t.iter_mut().chain(layer.bias) {
+                *value = (2.0 * rng.random::<f32>() - 1.0) * bound;
+            }
+        }
+        Network { neuron, parameters }
+    }
+}

@@ -1,0 +1,152 @@
+//! The network as `model.safetensors`, named as the state dict of the equivalent `nn.Sequential`.
+//!
+//! `0.weight` (out, in) and `0.bias` (out) belong to the first linear layer, `2.weight` to the second; the odd numbers
+//! are the neurons, which have no parameters. All tensors are float32. The neurons' constants, the class names and the
+//! steps are a JSON object under the key `tonic_toolkit` of the file's metadata. It is a single key so that the same
+//! network always gives the same bytes.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+use tonic_base::publish;
+
+use crate::error::{BaseFault, Error, ModelError, Result};
+use crate::network::{Iaf, Network, Parameters, Shape};
+
+/// The metadata's key.
+const KEY: &str = "tonic_toolkit";
+
+/// A network, and what is needed to use it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Neurons and parameters.
+    pub network: Network,
+    /// Names of the classes, in the order of the readout.
+    pub classes: Vec<String>,
+    /// Steps that the network was trained with, T.
+    pub steps: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Description {
+    neuron: Iaf,
+    classes: Vec<String>,
+    steps: usize,
+}
+
+/// Reads a model file.
+///
+/// # Errors
+/// [`Io`](tonic_base::Error::Io), [`Error::Model`].
+pub fn read_model(path: &Path) -> Result<Model, Error> {
+    let bytes = std::fs::read(path).map_err(Error::io(path, "read the model"))?;
+    from_bytes(&bytes).map_err(|source| Error::Model { path: path.into(), source })
+}
+
+/// Writes a model file.
+///
+/// # Errors
+/// [`Io`](tonic_base::Error::Io), [`Error::Model`].
+pub fn write_model(path: &Path, model: &Model) -> Result<(), Error> {
+    let bytes = to_bytes(model).map_err(|source| Error::Model { path: path.into(), source })?;
+    Ok(publish(path, &bytes)?)
+}
+
+/// Bytes of the file of `model`.
+///
+/// # Errors
+/// If a name cannot be written as JSON or the header would be too large.
+pub fn to_bytes(model: &Model) -> Result<Vec<u8>, ModelError> {
+    let Model { network, classes, steps } = model;
+    let description = Description { neuron: network.neuron, classes: classes.clone(), steps: *steps };
+    let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(&description)?)]);
+    let bytes = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|value| value.to_le_bytes()).collect() };
+    let mut tensors = Vec::new();
+    for (i, layer) in network.parameters.layers().enumerate() {
+        tensors.push((format!("{}.weight", 2 * i), vec![layer.outputs, layer.inputs], bytes(&layer.weight())));
+        tensors.push((format!("{}.bias", 2 * i), vec![layer.outputs], bytes(layer.bias)));
+    }
+    let mut views = Vec::new();
+    for (name, shape, data) in &tensors {
+        views.push((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), data)?));
+    }
+    Ok(safetensors::serialize(views, Some(metadata))?)
+}
+
+/// Parses a model from the bytes of its file, and validates every part.
+///
+/// # Errors
+/// For bytes that are not a chain of linear layers with a description.
+pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    let text = header.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or(ModelError::NoDescription)?;
+    let Description { neuron, classes, steps } = serde_json::from_str(text)?;
+    check_neuron(&neuron)?;
+
+    let tensors = SafeTensors::deserialize(bytes)?;
+    let mut unknown: BTreeSet<String> = tensors.names().into_iter().map(str::to_owned).collect();
+    let mut widths: Vec<usize> = Vec::new();
+    let mut parts = Vec::new();
+    while parts.is_empty() || unknown.contains(&format!("{}.weight", 2 * parts.len())) {
+        let [weight_name, bias_name] = ["weight", "bias"].map(|kind| format!("{}.{kind}", 2 * parts.len()));
+        let (shape, weight) = float32(&tensors, &weight_name)?;
+        let before = widths.last().copied();
+        let &[outputs, inputs] = shape.as_slice() else {
+            return Err(ModelError::Shape { name: weight_name, expected: "(out, in)".into(), got: shape });
+        };
+        if outputs == 0 || inputs == 0 || before.is_some_and(|before| before != inputs) {
+            let expected = before.map_or("at least (1, 1)".into(), |before| format!("(out, {before})"));
+            return Err(ModelError::Shape { name: weight_name, expected, got: shape });
+        }
+        let (shape, bias) = float32(&tensors, &bias_name)?;
+        if shape != [outputs] {
+            return Err(ModelError::Shape { name: bias_name, expected: format!("({outputs})"), got: shape });
+        }
+        if before.is_none() {
+            widths.push(inputs);
+        }
+        widths.push(outputs);
+        unknown.remove(&weight_name);
+        unknown.remove(&bias_name);
+        parts.push((weight, bias));
+    }
+    if let Some(name) = unknown.pop_first() {
+        return Err(ModelError::Unexpected { name });
+    }
+    let (inputs, outputs) = (widths.remove(0), widths.pop().unwrap_or_default());
+    if classes.len() != outputs {
+        return Err(ModelError::ClassNames { expected: outputs, got: classes.len() });
+    }
+    let mut parameters = Parameters::zeros(Shape { inputs, hidden: widths, classes: outputs });
+    for (mut layer, (weight, bias)) in parameters.layers_mut().zip(&parts) {
+        layer.set_weight(weight);
+        layer.bias.copy_from_slice(bias);
+    }
+    Ok(Model { network: Network { neuron, parameters }, classes, steps })
+}
+
+fn check_neuron(neuron: &Iaf) -> Result<(), ModelError> {
+    let surrogate = neuron.surrogate;
+    let constants =
+        [("theta", neuron.theta), ("grad_width", surrogate.grad_width), ("grad_scale", surrogate.grad_scale)];
+    match constants.into_iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
+        Some((name, value)) => Err(ModelError::Constant { name, value }),
+        None => Ok(()),
+    }
+}
+
+/// A tensor's shape and values.
+fn float32(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
+    let view = tensors.tensor(name).map_err(|_| ModelError::Missing { name: name.to_owned() })?;
+    if view.dtype() != Dtype::F32 {
+        return Err(ModelError::Type { name: name.to_owned(), got: view.dtype() });
+    }
+    let values: Vec<f32> = view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+    if values.iter().any(|value| !value.is_finite()) {
+        return Err(ModelError::NonFinite { name: name.to_owned() });
+    }
+    Ok((view.shape().to_vec(), values))
+}

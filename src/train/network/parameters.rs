@@ -1,0 +1,182 @@
+//! The network Linear-IAF-Linear-IAF-...-Linear: its sizes, and its parameters as one flat list.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::iaf::Neuron;
+use crate::network::surrogate::SingleExponential;
+
+/// Integrate-and-fire neurons without leak. A neuron can spike several times per step. Each spike subtracts theta from
+/// the membrane potential.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Iaf {
+    /// Spike threshold.
+    pub theta: f32,
+    /// Lower bound of the membrane potential.
+    pub min_v_mem: Option<f32>,
+    /// Surrogate of the spikes' derivative.
+    pub surrogate: SingleExponential,
+}
+
+impl Default for Iaf {
+    /// Sinabs' defaults.
+    fn default() -> Iaf {
+        Iaf { theta: 1.0, min_v_mem: None, surrogate: SingleExponential::default() }
+    }
+}
+
+impl Iaf {
+    /// Constants for the kernels.
+    pub fn constants(&self) -> Neuron {
+        let width = self.theta * self.surrogate.grad_width;
+        Neuron {
+            theta: self.theta,
+            min_v_mem: self.min_v_mem,
+            peak: self.surrogate.grad_scale / width,
+            rate: 1.0 / width,
+        }
+    }
+}
+
+/// The sizes of a network, each at least 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Number of inputs: cells of a frame.
+    pub inputs: usize,
+    /// Neurons of each hidden layer, from the input to the readout.
+    pub hidden: Vec<usize>,
+    /// Number of classes: outputs of the readout.
+    pub classes: usize,
+}
+
+impl Shape {
+    /// The reference network: three hidden layers of 128 neurons between `inputs` and `classes`.
+    pub fn reference(inputs: usize, classes: usize) -> Shape {
+        Shape { inputs, hidden: vec![128; 3], classes }
+    }
+
+    /// `(inputs, outputs)` of each linear layer.
+    pub(crate) fn linears(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> + ExactSizeIterator + '_ {
+        (0..self.hidden.len() + 1).map(|i| {
+            let inputs = if i == 0 { self.inputs } else { self.hidden[i - 1] };
+            (inputs, self.hidden.get(i).copied().unwrap_or(self.classes))
+        })
+    }
+
+    /// Number of weights and biases.
+    pub fn parameters(&self) -> usize {
+        self.linears().map(|(inputs, outputs)| (inputs + 1) * outputs).sum()
+    }
+}
+
+/// A number for each weight and bias: the parameters of a network, or their gradients.
+///
+/// They are flat, in the order of the state dict of the equivalent `nn.Sequential` (`0.weight`, `0.bias`, `2.weight`,
+/// ...). Weights are transposed, (in, out) row-major, so that the weights of an active cell are contiguous.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameters {
+    shape: Shape,
+    values: Vec<f32>,
+}
+
+/// The part of [`Parameters`] that belongs to one linear layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear<'a> {
+    /// Number of inputs.
+    pub inputs: usize,
+    /// Number of outputs.
+    pub outputs: usize,
+    /// W^T, (in, out) row-major.
+    pub weight_t: &'a [f32],
+    /// Bias, (out).
+    pub bias: &'a [f32],
+}
+
+impl Linear<'_> {
+    /// Copy of W, (out, in) row-major, as in PyTorch.
+    pub fn weight(&self) -> Vec<f32> {
+        (0..self.outputs).flat_map(|o| self.weight_t.iter().skip(o).step_by(self.outputs).copied()).collect()
+    }
+}
+
+/// The part of [`Parameters`] that belongs to one linear layer, mutable.
+#[derive(Debug)]
+pub struct LinearMut<'a> {
+    /// Number of inputs.
+    pub inputs: usize,
+    /// Number of outputs.
+    pub outputs: usize,
+    /// W^T, (in, out) row-major.
+    pub weight_t: &'a mut [f32],
+    /// Bias, (out).
+    pub bias: &'a mut [f32],
+}
+
+impl LinearMut<'_> {
+    /// Copies from W, (out, in) row-major, as in PyTorch.
+    pub fn set_weight(&mut self, weight: &[f32]) {
+        for (o, row) in weight.chunks_exact(self.inputs).enumerate() {
+            self.weight_t.iter_mut().skip(o).step_by(self.outputs).zip(row).for_each(|(to, from)| *to = *from);
+        }
+    }
+}
+
+impl Parameters {
+    /// Zeros for a shape.
+    pub fn zeros(shape: Shape) -> Parameters {
+        let values = vec![0.0; shape.parameters()];
+        Parameters { shape, values }
+    }
+
+    /// Sizes of the network.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// All parameters as one slice, for the optimiser and the checkpoint.
+    pub fn flat(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// All parameters as one mutable slice.
+    pub fn flat_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// The linear layers from the input to the readout. Layer i is number 2 i of the `nn.Sequential`.
+    pub fn layers(&self) -> impl Iterator<Item = Linear<'_>> {
+        let mut rest = self.values.as_slice();
+        self.shape.linears().map(move |(inputs, outputs)| {
+            let (weight_t, after) = rest.split_at(inputs * outputs);
+            let (bias, after) = after.split_at(outputs);
+            rest = after;
+            Linear { inputs, outputs, weight_t, bias }
+        })
+    }
+
+    /// The linear layers, mutable.
+    pub fn layers_mut(&mut self) -> impl Iterator<Item = LinearMut<'_>> {
+        let mut rest = self.values.as_mut_slice();
+        self.shape.linears().map(move |(inputs, outputs)| {
+            let (weight_t, after) = std::mem::take(&mut rest).split_at_mut(inputs * outputs);
+            let (bias, after) = after.split_at_mut(outputs);
+            rest = after;
+            LinearMut { inputs, outputs, weight_t, bias }
+        })
+    }
+}
+
+/// A spiking network: its neurons and its parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    /// Neurons of all hidden layers.
+    pub neuron: Iaf,
+    /// Weights and biases.
+    pub parameters: Parameters,
+}
+
+impl Network {
+    /// Sizes of the network.
+    pub fn shape(&self) -> &Shape {
+        self.parameters.shape()
+    }
+}

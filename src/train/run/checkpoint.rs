@@ -1,0 +1,127 @@
+//! Checkpoints: the state that a run needs to continue with bit-identical results, as if it had never stopped.
+//!
+//! A checkpoint is one safetensors file with the parameters and Adam's moments. Its metadata holds the position of the
+//! run. It replaces the previous file atomically, so that a killed run leaves one complete checkpoint.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+use tonic_base::publish;
+use tonic_shard::Error as ShardError;
+
+use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::kernel::adam::{Adam, AdamConfig};
+use crate::learner::RunningScore;
+
+/// Name of the file in the run folder.
+pub(crate) const FILE_NAME: &str = "checkpoint.safetensors";
+const VERSION: u32 = 1;
+/// The single key of the metadata: with more, the same state could give different bytes.
+const KEY: &str = "tonic_toolkit_checkpoint";
+const TENSORS: [&str; 3] = ["parameters", "adam.mean", "adam.mean_square"];
+
+/// State of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// Number of finished epochs.
+    pub epochs_done: u64,
+    /// Number of finished batches of the next epoch.
+    pub batches_done: u64,
+    /// Sums over the finished batches of the next epoch.
+    pub running: RunningScore,
+    /// Best validation accuracy so far; below 0 before the first validation.
+    pub best_accuracy: f64,
+    /// The network's parameters, flat.
+    pub parameters: Vec<f32>,
+    /// The optimiser.
+    pub adam: Adam,
+}
+
+/// The metadata of a checkpoint. Numbers keep their bits in JSON.
+#[derive(Serialize, Deserialize)]
+struct State {
+    version: u32,
+    epochs_done: u64,
+    batches_done: u64,
+    adam_step: u64,
+    running: RunningScore,
+    best_accuracy: f64,
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint into a run folder.
+    ///
+    /// # Errors
+    /// [`Io`](tonic_base::Error::Io).
+    ///
+    /// # Panics
+    /// Never: a state is JSON.
+    pub fn publish(&self, run: &Path) -> Result<()> {
+        let path = run.join(FILE_NAME);
+        let columns = [&self.parameters, &self.adam.mean, &self.adam.mean_square];
+        let bytes = columns.map(|column| column.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
+        let mut tensors = Vec::with_capacity(TENSORS.len());
+        for (name, bytes) in TENSORS.iter().zip(&bytes) {
+            let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).map_err(unserialisable(&path))?;
+            tensors.push((*name, view));
+        }
+        let state = State {
+            version: VERSION,
+            epochs_done: self.epochs_done,
+            batches_done: self.batches_done,
+            adam_step: self.adam.step,
+            running: self.running,
+            best_accuracy: self.best_accuracy,
+        };
+        let state = serde_json::to_string(&state).expect("a state is JSON");
+        let metadata = HashMap::from([(KEY.to_string(), state)]);
+        let file = safetensors::serialize(tensors, Some(metadata)).map_err(unserialisable(&path))?;
+        Ok(publish(&path, &file)?)
+    }
+
+    /// Reads the checkpoint of a run folder, for a network of `parameters` parameters.
+    ///
+    /// # Errors
+    /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_shard::Error::Corrupt),
+    /// [`Incompatible`](tonic_shard::Error::Incompatible).
+    pub fn read(run: &Path, parameters: usize, config: AdamConfig) -> Result<Checkpoint> {
+        let path: PathBuf = run.join(FILE_NAME);
+        let bytes = std::fs::read(&path).map_err(Error::io(&path, "read the checkpoint"))?;
+        let damaged = |e| Error::corrupt(&path, "safetensors", "a checkpoint", e);
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+        let text = header.metadata().as_ref().and_then(|map| map.get(KEY));
+        let text = text.ok_or_else(|| Error::corrupt(&path, "metadata", format!("a field {KEY}"), "none"))?;
+        let state: State =
+            serde_json::from_str(text).map_err(|e| Error::corrupt(&path, "metadata", "a checkpoint's state", e))?;
+        if state.version != VERSION {
+            let (expected, got) = (VERSION.to_string(), state.version.to_string());
+            return Err(ShardError::Incompatible { path, expected, got }.into());
+        }
+        let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+        let column = |name: &str| -> Result<Vec<f32>> {
+            let view = tensors.tensor(name).map_err(damaged)?;
+            if view.dtype() != Dtype::F32 || view.shape() != [parameters] {
+                let got = format!("{:?} {:?}", view.dtype(), view.shape());
+                return Err(Error::corrupt(&path, name, format!("F32 [{parameters}]"), got));
+            }
+            Ok(view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect())
+        };
+        let [parameters, mean, mean_square] = TENSORS;
+        Ok(Checkpoint {
+            epochs_done: state.epochs_done,
+            batches_done: state.batches_done,
+            running: state.running,
+            best_accuracy: state.best_accuracy,
+            parameters: column(parameters)?,
+            adam: Adam { config, step: state.adam_step, mean: column(mean)?, mean_square: column(mean_square)? },
+        })
+    }
+}
+
+fn unserialisable(path: &Path) -> impl FnOnce(safetensors::SafeTensorError) -> Error {
+    let io = Error::io(path, "serialise the checkpoint");
+    move |e| io(std::io::Error::other(e))
+}

@@ -1,0 +1,229 @@
+//! The configuration of a run: everything that its result depends on, in `config.toml`.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tonic_base::publish;
+use tonic_shard::{Error as ShardError, Manifest};
+
+use crate::engine::{Arithmetic, EngineChoice};
+use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::kernel::program::MatmulPrecision;
+use crate::learner::Pad;
+use crate::network::{Iaf, Model, Shape};
+
+/// Name of the file in the run folder.
+pub(crate) const FILE_NAME: &str = "config.toml";
+
+/// Everything that a run's result depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Number of epochs.
+    pub epochs: u64,
+    /// Samples per batch.
+    pub batch_size: usize,
+    /// Whether an epoch's last batch is left out if it would be smaller. Old files lack it.
+    #[serde(default)]
+    pub drop_last: bool,
+    /// Adam's learning rate at the start.
+    pub lr: f64,
+    /// Seed of the initial weights and of the order of samples.
+    pub seed: u64,
+    /// Engine that trains.
+    pub engine: EngineChoice,
+    /// What samples are padded to.
+    pub pad: Pad,
+    /// Least steps of every sample, T.
+    pub steps: usize,
+    /// Kind of device that trained last. Old files lack it.
+    #[serde(default)]
+    pub device: Arithmetic,
+    /// Precision of products on a GPU; the CPU's is the highest. Old files lack it.
+    #[serde(default)]
+    pub matmul_precision: MatmulPrecision,
+    /// The network.
+    pub network: NetworkConfig,
+    /// The training set.
+    pub data: DataConfig,
+    /// Changes of the learning rate by resumes, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lr_changes: Vec<LrChange>,
+}
+
+/// A change of the learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LrChange {
+    /// Number of finished epochs at the change.
+    pub epochs_done: u64,
+    /// Number of finished batches of the next epoch at the change.
+    pub batches_done: u64,
+    /// Adam's learning rate from there on.
+    pub lr: f64,
+}
+
+/// The network's sizes and neurons.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Cells of a frame.
+    pub inputs: usize,
+    /// Neurons of each hidden layer.
+    pub hidden: Vec<usize>,
+    /// Outputs of the readout.
+    pub classes: usize,
+    /// Spike threshold.
+    pub theta: f32,
+    /// Lower bound of the membrane potential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_v_mem: Option<f32>,
+}
+
+/// The data that a model was trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// The training set's id.
+    pub set_id: String,
+    /// Names of the classes.
+    pub class_names: Vec<String>,
+    /// Recipe of the frames.
+    pub recipe: String,
+}
+
+impl NetworkConfig {
+    /// Sizes of the network.
+    pub fn shape(&self) -> Shape {
+        Shape { inputs: self.inputs, hidden: self.hidden.clone(), classes: self.classes }
+    }
+
+    /// Neurons of the network.
+    pub fn neuron(&self) -> Iaf {
+        Iaf { theta: self.theta, min_v_mem: self.min_v_mem, ..Iaf::default() }
+    }
+}
+
+impl DataConfig {
+    /// Describes a training set.
+    pub fn of(manifest: &Manifest) -> DataConfig {
+        let description = &manifest.description;
+        DataConfig {
+            set_id: manifest.set_id.to_string(),
+            class_names: description.classes.clone(),
+            recipe: description.recipe.clone(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the configuration of a run folder.
+    ///
+    /// # Errors
+    /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_shard::Error::Corrupt) for a file that is not a configuration.
+    pub fn read(run: &Path) -> Result<Config> {
+        let path = run.join(FILE_NAME);
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read the run's configuration"))?;
+        let config: Config =
+            toml::from_str(&text).map_err(|e| Error::corrupt(&path, "TOML", "a run's configuration", e))?;
+        let network = &config.network;
+        let sizes = || network.hidden.iter().chain([&network.inputs, &network.classes]);
+        if sizes().any(|&n| n == 0 || n > 1 << 20) || config.batch_size == 0 {
+            return Err(Error::corrupt(
+                &path,
+                "network",
+                "layers of 1 to 2^20 neurons, batches of some samples",
+                "others",
+            ));
+        }
+        Ok(config)
+    }
+
+    /// Learning rate of the next batch.
+    pub(crate) fn current_lr(&self) -> f64 {
+        self.lr_changes.last().map_or(self.lr, |change| change.lr)
+    }
+
+    /// Changes the learning rate from the next batch on, and records the change. Returns whether the rate differs from
+    /// the one before.
+    pub(crate) fn change_lr(&mut self, epochs_done: u64, batches_done: u64, lr: f64) -> bool {
+        if lr == self.current_lr() {
+            return false;
+        }
+        // An earlier change at the same batch never took effect.
+        self.lr_changes.retain(|change| (change.epochs_done, change.batches_done) < (epochs_done, batches_done));
+        if (epochs_done, batches_done) == (0, 0) {
+            self.lr = lr;
+        } else if lr != self.current_lr() {
+            self.lr_changes.push(LrChange { epochs_done, batches_done, lr });
+        }
+        true
+    }
+
+    /// Writes the configuration into a run folder.
+    ///
+    /// # Errors
+    /// [`Io`](tonic_base::Error::Io).
+    ///
+    /// # Panics
+    /// Never: every configuration is valid TOML.
+    pub fn publish(&self, run: &Path) -> Result<()> {
+        let text = toml::to_string(self).expect("a configuration is TOML");
+        Ok(publish(&run.join(FILE_NAME), text.as_bytes())?)
+    }
+
+    /// Refuses to continue a run with another configuration. The number of epochs, the learning rate, the device and
+    /// its precision may differ.
+    ///
+    /// # Errors
+    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the first field that differs.
+    pub(crate) fn check_resumes(&self, run: &Path, stored: &Config) -> Result<()> {
+        let same = |config: &Config| Config {
+            epochs: 0,
+            lr: 0.0,
+            lr_changes: Vec::new(),
+            device: Arithmetic::default(),
+            matmul_precision: MatmulPrecision::default(),
+            ..config.clone()
+        };
+        let value = |config: &Config| toml::Table::try_from(same(config));
+        let (Ok(mine), Ok(theirs)) = (value(self), value(stored)) else { return Ok(()) };
+        match mine.iter().find(|(field, value)| theirs.get(*field) != Some(value)) {
+            None => Ok(()),
+            Some((field, got)) => {
+                let expected = theirs.get(field).map_or("none".into(), |v| v.to_string());
+                Err(Error::mismatch(run, &run.join(FILE_NAME), field, expected, got.to_string()))
+            }
+        }
+    }
+
+    /// Returns an error for a set that doesn't fit the model.
+    ///
+    /// # Errors
+    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the first field that differs.
+    pub(crate) fn check_data(&self, run: &Path, dir: &Path, manifest: &Manifest) -> Result<()> {
+        let description = &manifest.description;
+        let fields = [
+            ("cells of a frame", self.network.inputs.to_string(), description.shape.cells().to_string()),
+            ("recipe", self.data.recipe.clone(), description.recipe.clone()),
+            ("classes", self.data.class_names.join(", "), description.classes.join(", ")),
+        ];
+        Ok(ShardError::refuse_difference(dir, &run.join(FILE_NAME), fields)?)
+    }
+
+    /// Refuses a model file that doesn't fit the configuration.
+    ///
+    /// # Errors
+    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the first field that differs.
+    pub(crate) fn check_model(&self, run: &Path, file: &Path, model: &Model) -> Result<()> {
+        let network = |shape: &Shape, neuron: &Iaf| format!("{shape:?}, {neuron:?}");
+        let Model { network: got, classes, steps } = model;
+        let expected = network(&self.network.shape(), &self.network.neuron());
+        let fields = [
+            ("network", expected, network(got.shape(), &got.neuron)),
+            ("classes", self.data.class_names.join(", "), classes.join(", ")),
+            ("steps", self.steps.to_string(), steps.to_string()),
+        ];
+        Ok(ShardError::refuse_difference(file, &run.join(FILE_NAME), fields)?)
+    }
+}

@@ -1,0 +1,162 @@
+//! Training: checks options, sets and run folder, then runs the epochs.
+
+use std::time::Instant;
+
+use tonic_base::human_bytes;
+use tonic_loader::free_memory;
+use tonic_shard::{Existing, ShardSet};
+
+use crate::engine::Arithmetic;
+use crate::error::{BaseFault, Error, Result};
+use crate::feed::Feed;
+use crate::kernel::adam::AdamConfig;
+use crate::learner::{Backend, Evaluation, Room, check_labelled, fixed_steps, longest_steps};
+use crate::run::config::{Config, DataConfig, NetworkConfig};
+use crate::run::folder::RunFolder;
+use crate::run::metrics::{self, EpochMetrics};
+use crate::run::options::FitOptions;
+use crate::run::training::Training;
+
+/// Result of a run.
+#[derive(Clone, Debug)]
+pub struct Fitted {
+    /// Metrics of all epochs of the run.
+    pub epochs: Vec<EpochMetrics>,
+    /// Evaluation on the test set, if there is one.
+    pub test: Option<Evaluation>,
+    /// Seconds of this call: loading, training, validation and test.
+    pub seconds: f64,
+}
+
+/// Trains a network.
+///
+/// # Errors
+/// Errors of sets and of the run folder, [`Busy`](tonic_base::Error::Busy) for a folder that another fit writes to,
+/// [`Error::Diverged`], and [`Interrupted`](tonic_base::Error::Interrupted) after saving.
+pub fn fit(fit: &FitOptions) -> Result<Fitted> {
+    let started = Instant::now();
+    let train = ShardSet::open(&fit.train)?;
+    check_labelled(&train)?;
+    let others = [&fit.valid, &fit.test].map(|dir| dir.as_ref().map(|dir| ShardSet::open(dir)).transpose());
+    let [valid, test] = others;
+    let (valid, test) = (valid?, test?);
+    for set in [&valid, &test].into_iter().flatten() {
+        set.manifest().check_compatible(set.dir(), train.manifest(), train.dir())?;
+        check_labelled(set)?;
+    }
+    let mut folder = RunFolder::find(&fit.run, Existing::asked(fit.resume, fit.overwrite))?;
+    let config = fit.config(&train)?;
+    if fit.drop_last && train.len() < fit.batch_size as u64 {
+        let expected = format!("a training set of at least a batch, {} samples", fit.batch_size);
+        return Err(Error::usage("drop_last", expected, train.len()));
+    }
+
+    check_memory(&config)?;
+    fit.say(|| format!("device   {}", fit.device.why));
+    let sets: Vec<&ShardSet> = [Some(&train), valid.as_ref(), test.as_ref()].into_iter().flatten().collect();
+    let longest = longest_steps(config.steps, &sets);
+    let backend = Backend::new(fit.device.device.as_ref(), config.engine, config.matmul_precision, &sets, longest)?;
+    let evaluated = sets.iter().skip(1).map(|set| set.len()).max().unwrap_or(0);
+    let train = fit.load("train", train, &backend)?.drop_last(fit.drop_last);
+    let valid = valid.map(|set| fit.load("valid", set, &backend)).transpose()?;
+    let batch = config.batch_size.min(train.loader().set().len() as usize);
+    let room = Room { batch, longest, batches: train.loader().batches(config.batch_size), evaluated };
+    let has_begun = folder.has_begun();
+    let mut run = Training::start(fit, config, has_begun, &backend, room)?;
+    // The test set is loaded after training. Whether it fits is checked now, so that training is not in vain.
+    test.as_ref().map(|set| Feed::place(fit.cache, set, backend.program().map(AsRef::as_ref))).transpose()?;
+    folder.make()?;
+    if fit.resume {
+        run.keep_epochs()?;
+    } else {
+        run.config.publish(&fit.run)?;
+    }
+    if !has_begun {
+        run.save()?;
+    }
+    fit.say(|| {
+        let sizes: Vec<String> = run.config.network.hidden.iter().map(ToString::to_string).collect();
+        let network = &run.config.network;
+        let parameters = run.learner.network().parameters.flat().len();
+        let (inputs, classes, steps) = (network.inputs, network.classes, run.config.steps);
+        format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps", sizes.join("-"))
+    });
+    let done_before = run.epochs.len();
+    while run.epochs.len() < run.config.epochs as usize {
+        run.train_epoch(&train, valid.as_ref())?;
+    }
+    metrics::draw(&fit.run, &run.epochs)?;
+    let test = test.map(|set| run.test(fit.load("test", set, &backend)?)).transpose()?;
+    let seconds = started.elapsed().as_secs_f64();
+    fit.say(|| format!("done     {} epochs in {seconds:.1} s, with all else", run.epochs.len() - done_before));
+    Ok(Fitted { epochs: run.epochs, test, seconds })
+}
+
+/// Refuses a network that is too large for this machine, before anything is written.
+fn check_memory(config: &Config) -> Result<()> {
+    /// Per parameter: itself, its gradient, two moments, two packed copies, and at least the gradients of four blocks.
+    const COPIES: u64 = 10;
+    let needed = (config.network.shape().parameters() as u64).saturating_mul(COPIES * size_of::<f32>() as u64);
+    match free_memory().filter(|&free| needed > free) {
+        None => Ok(()),
+        Some(free) => {
+            let expected = format!("layers that can be trained in the {} of memory that are free", human_bytes(free));
+            Err(Error::usage("hidden", expected, human_bytes(needed)))
+        }
+    }
+}
+
+impl FitOptions {
+    /// The configuration of a new run, or that of the run to resume, if the options agree with it.
+    fn config(&self, train: &ShardSet) -> Result<Config> {
+        let manifest = train.manifest();
+        let description = &manifest.description;
+        let config = Config {
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            drop_last: self.drop_last,
+            lr: self.lr.unwrap_or(AdamConfig::default().lr),
+            seed: self.seed,
+            engine: self.engine,
+            pad: self.pad,
+            steps: fixed_steps(manifest),
+            device: Arithmetic::of(self.device.device.as_ref()),
+            matmul_precision: self.matmul_precision,
+            network: NetworkConfig {
+                inputs: description.shape.cells() as usize,
+                hidden: self.hidden.clone(),
+                classes: description.classes.len(),
+                theta: 1.0,
+                min_v_mem: self.min_v_mem,
+            },
+            data: DataConfig::of(manifest),
+            lr_changes: Vec::new(),
+        };
+        if !self.resume {
+            return Ok(config);
+        }
+        let stored = Config::read(&self.run)?;
+        config.check_resumes(&self.run, &stored)?;
+        if (config.device, config.matmul_precision) != (stored.device, stored.matmul_precision) {
+            let words = |of: &Config| format!("{:?} at {:?} precision", of.device, of.matmul_precision).to_lowercase();
+            self.say(|| {
+                format!("device   rounding is of {} from here on, of {} before", words(&config), words(&stored))
+            });
+        }
+        Ok(Config { lr: stored.lr, lr_changes: stored.lr_changes, ..config })
+    }
+
+    /// Opens a set for training, and prints where its samples are kept.
+    fn load(&self, name: &str, set: ShardSet, backend: &Backend) -> Result<Feed> {
+        let feed = backend.feed(set, self.cache, self.verbosity)?;
+        self.say(|| format!("cache    {name}  {}", feed.why()));
+        if self.pin {
+            let bytes = feed.pin()?;
+            self.say(|| match bytes {
+                0 => format!("pin      {name}  nothing: the cache is in memory, and the shards are not read again"),
+                _ => format!("pin      {name}  {} of shards stay in memory", human_bytes(bytes)),
+            });
+        }
+        Ok(feed)
+    }
+}

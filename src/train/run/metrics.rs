@@ -1,0 +1,85 @@
+//! Metrics of training: one line per epoch in `metrics.jsonl`, and curves.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tonic_base::publish;
+use tonic_report::{Curve, curves};
+
+use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::learner::Score;
+
+/// Name of the file in the run folder.
+pub(crate) const FILE_NAME: &str = "metrics.jsonl";
+
+/// Metrics of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// Number of the epoch, counted from 1.
+    pub epoch: u64,
+    /// Score over the epoch's batches, while the weights changed.
+    pub train: Score,
+    /// Score on the validation set after the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<Score>,
+    /// Seconds of the epoch's training, or of its part since the last resume.
+    pub seconds: f64,
+    /// Batches per second.
+    pub batches_per_second: f64,
+    /// Samples per second.
+    pub samples_per_second: f64,
+}
+
+/// Reads the metrics of a run's first `epochs` epochs.
+///
+/// # Errors
+/// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_shard::Error::Corrupt) for a line that cannot be parsed, with its
+/// number, or if there are fewer epochs.
+pub(super) fn read(run: &Path, epochs: usize) -> Result<Vec<EpochMetrics>> {
+    let path = run.join(FILE_NAME);
+    let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read the metrics"))?;
+    let parse = |(i, line): (usize, &str)| {
+        serde_json::from_str(line)
+            .map_err(|e| Error::corrupt(&path, format!("line {}", i + 1), "an epoch's metrics", e))
+    };
+    let read = text.lines().take(epochs).enumerate().map(parse).collect::<Result<Vec<_>>>()?;
+    if read.len() < epochs {
+        return Err(Error::corrupt(&path, "lines", format!("{epochs}, one an epoch"), read.len()));
+    }
+    Ok(read)
+}
+
+/// Writes the metrics of a run's finished epochs.
+///
+/// # Errors
+/// [`Io`](tonic_base::Error::Io).
+///
+/// # Panics
+/// Never: metrics are JSON.
+pub(super) fn write(run: &Path, epochs: &[EpochMetrics]) -> Result<()> {
+    let line = |epoch| serde_json::to_string(epoch).expect("metrics are JSON") + "\n";
+    Ok(publish(&run.join(FILE_NAME), epochs.iter().map(line).collect::<String>().as_bytes())?)
+}
+
+/// Draws `loss` and `accuracy` as PNG and SVG in the run folder.
+///
+/// # Errors
+/// [`Plot`](tonic_report::Error::Plot), [`Io`](tonic_base::Error::Io).
+pub(super) fn draw(run: &Path, epochs: &[EpochMetrics]) -> Result<()> {
+    let both = |pick: fn(&Score) -> f64| {
+        let train = epochs.iter().map(|e| (e.epoch as f64, pick(&e.train))).collect();
+        let valid: Vec<(f64, f64)> = epochs.iter().filter_map(|e| Some((e.epoch as f64, pick(&e.valid?)))).collect();
+        let mut both = vec![Curve { name: "training".into(), points: train }];
+        if !valid.is_empty() {
+            both.push(Curve { name: "validation".into(), points: valid });
+        }
+        both
+    };
+    let loss = curves("Loss", "cross entropy", None, &both(|s| s.loss))?;
+    let accuracy = curves("Accuracy", "share classified rightly", Some((0.0, 1.0)), &both(|s| s.accuracy))?;
+    for (name, picture) in [("loss", loss), ("accuracy", accuracy)] {
+        picture.write_svg(&run.join(name).with_extension("svg"))?;
+        picture.write_png(&run.join(name).with_extension("png"))?;
+    }
+    Ok(())
+}

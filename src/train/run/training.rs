@@ -1,0 +1,260 @@
+//! The epochs of a run: training, validation, and saving to the run folder, so that the run can be resumed after any
+//! stop.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use tonic_base::{Error as BaseError, Progress, Verbosity, interrupt, publish, remove_file};
+use tonic_loader::EpochOrder;
+
+use crate::error::{BaseFault, Error, KernelError, Result};
+use crate::feed::Feed;
+use crate::kernel::adam::{Adam, AdamConfig};
+use crate::learner::{Backend, Epoch, Evaluation, Learner, Padding, Room, RunningScore, Score};
+use crate::network::{Model, Network, write_model};
+use crate::run::checkpoint::{self, Checkpoint};
+use crate::run::config::Config;
+use crate::run::folder::{BEST, MODEL, TEST};
+use crate::run::metrics::{self, EpochMetrics};
+use crate::run::options::FitOptions;
+
+/// Epochs shorter than this are saved together: a safe write takes milliseconds, and on a shared disk tenths of a
+/// second.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// A run in training.
+pub(super) struct Training<'a> {
+    fit: &'a FitOptions,
+    pub(super) config: Config,
+    padding: Padding,
+    pub(super) learner: Box<dyn Learner>,
+    pub(super) epochs: Vec<EpochMetrics>,
+    /// Finished batches of the current epoch, and their sums.
+    batches_done: u64,
+    running: RunningScore,
+    best_accuracy: f64,
+    /// The network at the end of the last epoch, and the best, if they are not yet saved.
+    ended: Option<Network>,
+    best: Option<Network>,
+    saved: Position,
+    epoch_saved: Option<Instant>,
+}
+
+/// Finished epochs, and finished batches of the next.
+#[derive(Clone, Copy)]
+struct Position(u64, u64);
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Position(0, 0) => write!(f, "before the first batch"),
+            Position(epochs, 0) => write!(f, "after epoch {epochs}"),
+            Position(epochs, batches) => write!(f, "after batch {batches} of epoch {}", epochs + 1),
+        }
+    }
+}
+
+impl<'a> Training<'a> {
+    /// Starts with a new network, or with `resume` from the checkpoint.
+    pub(super) fn start(
+        fit: &'a FitOptions,
+        mut config: Config,
+        resume: bool,
+        backend: &Backend,
+        room: Room,
+    ) -> Result<Training<'a>> {
+        let shape = config.network.shape();
+        let mut network = Network::new(shape, config.network.neuron(), &mut ChaCha8Rng::seed_from_u64(config.seed));
+        let parameters = network.parameters.flat().len();
+        let mut adam = Adam::new(AdamConfig::default(), parameters);
+        let (mut epochs, mut batches_done, mut running, mut best_accuracy) =
+            (Vec::new(), 0, RunningScore::default(), -1.0);
+        if resume {
+            let checkpoint = Checkpoint::read(&fit.run, parameters, adam.config)?;
+            network.parameters.flat_mut().copy_from_slice(&checkpoint.parameters);
+            if checkpoint.epochs_done > 0 {
+                epochs = metrics::read(&fit.run, checkpoint.epochs_done as usize)?;
+            }
+            fit.say(|| format!("resume   {}", Position(checkpoint.epochs_done, checkpoint.batches_done)));
+            (batches_done, running) = (checkpoint.batches_done, checkpoint.running);
+            (adam, best_accuracy) = (checkpoint.adam, checkpoint.best_accuracy);
+        }
+        let saved = Position(epochs.len() as u64, batches_done);
+        let before = config.current_lr();
+        if let Some(lr) = fit.lr.filter(|&lr| config.change_lr(saved.0, saved.1, lr)) {
+            fit.say(|| format!("lr       {lr:?} from here on, {before:?} before"));
+        }
+        adam.config.lr = config.current_lr();
+        let learner = backend.learner(network, adam, room)?;
+        let padding = Padding { pad: config.pad, steps: config.steps };
+        Ok(Training {
+            fit,
+            config,
+            padding,
+            learner,
+            epochs,
+            batches_done,
+            running,
+            best_accuracy,
+            ended: None,
+            best: None,
+            saved,
+            epoch_saved: None,
+        })
+    }
+
+    /// Writes the number of epochs to config.toml, at least as many as are finished.
+    pub(super) fn keep_epochs(&mut self) -> Result<()> {
+        let done = self.epochs.len() as u64;
+        if done > self.config.epochs {
+            self.fit.say(|| {
+                format!("resume   nothing to do: {done} epochs are done, {} were asked for", self.config.epochs)
+            });
+            self.config.epochs = done;
+        }
+        self.config.publish(&self.fit.run)
+    }
+
+    /// Trains the rest of an epoch, validates, and saves.
+    pub(super) fn train_epoch(&mut self, train: &Feed, valid: Option<&Feed>) -> Result<()> {
+        let epoch = self.epochs.len() as u64;
+        let (fit, batch_size) = (self.fit, self.config.batch_size);
+        let batches = train.loader().batches(batch_size);
+        let (started, first) = (Instant::now(), self.batches_done);
+        let samples_before = self.running.samples;
+        let label = format!("epoch {}/{}", epoch + 1, self.config.epochs);
+        let progress = Progress::start_bar(fit.verbosity, &label, batches - first, "batches");
+        let order = EpochOrder::Shuffled { seed: self.config.seed, epoch };
+        let asked = Epoch { order, batch_size, first, padding: self.padding };
+        let (running, batches_done) = (&mut self.running, &mut self.batches_done);
+        let trained = self.learner.train(train, &asked, &mut |step, samples| {
+            running.add(step.loss, step.correct, samples);
+            *batches_done += 1;
+            let Score { loss, accuracy } = running.score();
+            progress.say(|| format!("batches  loss {loss:.4}  accuracy {:.1}%", accuracy * 100.0));
+            progress.add(1);
+        });
+        trained.map_err(|e| self.explain(e))?;
+        self.learner.sync()?;
+        if interrupt::requested() {
+            return Err(self.interrupted());
+        }
+        if let Some(words) = self.learner.remark() {
+            fit.say(|| format!("note     {words}"));
+        }
+        progress.clear();
+        self.check_finite()?;
+        let seconds = started.elapsed().as_secs_f64();
+        let valid = valid.map(|feed| self.score(feed)).transpose()?;
+        let metrics = EpochMetrics {
+            epoch: epoch + 1,
+            train: self.running.score(),
+            valid,
+            seconds,
+            batches_per_second: (self.batches_done - first) as f64 / seconds,
+            samples_per_second: (self.running.samples - samples_before) as f64 / seconds,
+        };
+        self.epochs.push(metrics);
+        (self.batches_done, self.running) = (0, RunningScore::default());
+        self.ended = Some(self.learner.network().clone());
+        if let Some(valid) = valid.filter(|valid| valid.accuracy > self.best_accuracy) {
+            self.best_accuracy = valid.accuracy;
+            self.best.clone_from(&self.ended);
+        }
+        let is_last = self.epochs.len() as u64 == self.config.epochs;
+        if is_last || self.epoch_saved.is_none_or(|saved| saved.elapsed() >= SAVE_EVERY) {
+            self.save()?;
+            self.epoch_saved = Some(Instant::now());
+        }
+        fit.say(|| line(&label, &metrics));
+        Ok(())
+    }
+
+    /// Saves everything that is not yet saved. Metrics are written before the checkpoint: a kill between the two leaves
+    /// extra lines, which a resume drops.
+    pub(super) fn save(&mut self) -> Result<()> {
+        let folder = &self.fit.run;
+        if let Some(network) = self.ended.take() {
+            remove_file(&folder.join(TEST))?; // of the network that this one replaces
+            metrics::write(folder, &self.epochs)?;
+            self.publish_model(MODEL, network)?;
+        }
+        if let Some(network) = self.best.take() {
+            self.publish_model(BEST, network)?;
+        }
+        let checkpoint = Checkpoint {
+            epochs_done: self.epochs.len() as u64,
+            batches_done: self.batches_done,
+            running: self.running,
+            best_accuracy: self.best_accuracy,
+            parameters: self.learner.network().parameters.flat().to_vec(),
+            adam: self.learner.adam().clone(),
+        };
+        checkpoint.publish(folder)?;
+        self.saved = Position(checkpoint.epochs_done, checkpoint.batches_done);
+        Ok(())
+    }
+
+    fn publish_model(&self, name: &str, network: Network) -> Result<()> {
+        let classes = self.config.data.class_names.clone();
+        write_model(&self.fit.run.join(name), &Model { network, classes, steps: self.config.steps })
+    }
+
+    fn score(&mut self, feed: &Feed) -> Result<Score> {
+        let progress = Progress::start(Verbosity::Quiet, "validate", feed.loader().set().len(), "samples");
+        let evaluation = self.learner.evaluate(feed, self.padding, &progress);
+        evaluation.map(|e| e.score).map_err(|e| self.explain(e))
+    }
+
+    pub(super) fn test(&mut self, feed: Feed) -> Result<Evaluation> {
+        let progress = Progress::start(Verbosity::Quiet, "test", feed.loader().set().len(), "samples");
+        let evaluation = self.learner.evaluate(&feed, self.padding, &progress);
+        let evaluation = evaluation.map_err(|e| self.explain(e))?;
+        publish(&self.fit.run.join(TEST), evaluation.json().as_bytes())?;
+        Ok(evaluation)
+    }
+
+    /// Turns a loss that is not finite into [`Error::Diverged`], and saves the run at an interruption.
+    fn explain(&mut self, error: Error) -> Error {
+        match error {
+            Error::Kernel(KernelError::NonFiniteLoss { loss }) => {
+                let (file, lr) = (self.fit.run.join(checkpoint::FILE_NAME), self.config.current_lr());
+                let saved = format!("the last good checkpoint is {}, {}", file.display(), self.saved);
+                let epoch = self.epochs.len() as u64 + 1;
+                Error::Diverged { loss, epoch, batch: self.batches_done + 1, saved, lr }
+            }
+            Error::Base(BaseError::Interrupted { .. }) => self.interrupted(),
+            other => other,
+        }
+    }
+
+    /// Returns an error if a parameter is not finite. The next loss would not be finite, and the state could not be
+    /// resumed.
+    fn check_finite(&mut self) -> Result<()> {
+        let finite = self.learner.network().parameters.flat().iter().all(|w| w.is_finite());
+        if finite { Ok(()) } else { Err(self.explain(KernelError::NonFiniteLoss { loss: f64::NAN }.into())) }
+    }
+
+    /// Saves the run at an interruption, and returns its error.
+    fn interrupted(&mut self) -> Error {
+        if let Err(error) = self.check_finite().and_then(|()| self.save()) {
+            return error;
+        }
+        let (run, saved) = (self.fit.run.display(), self.saved);
+        Error::interrupted(format!("the run is saved in {run}, {saved}"))
+    }
+}
+
+fn line(label: &str, m: &EpochMetrics) -> String {
+    let valid =
+        m.valid.map_or(String::new(), |v| format!("  valid loss {:.4} accuracy {:.1}%", v.loss, v.accuracy * 100.0));
+    format!(
+        "{label}  loss {:.4}  accuracy {:.1}%{valid}  {:.1} batches/s  {:.0} samples/s",
+        m.train.loss,
+        m.train.accuracy * 100.0,
+        m.batches_per_second,
+        m.samples_per_second
+    )
+}

@@ -1,0 +1,25 @@
+//! The frozen command lines of both programs, which must always parse.
+
+use std::process::Command;
+
+const FROZEN: &str = include_str!("../data/frozen/command_lines.txt");
+
+/// Asserts that `executable` parses every frozen command line of `program`. They run in an empty folder, so that most
+/// of them then end because a file is missing.
+pub(crate) fn assert_all_parse(program: &str, executable: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |words: &str| {
+        let mut command = Command::new(executable);
+        let output = command.args(words.split_whitespace()).current_dir(dir.path()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code().is_some_and(|code| code != 101), "{program} {words}: {stderr}");
+        // Clap's last line, after an unknown flag, a bad value and a conflict alike; other errors don't have it.
+        stderr.contains("try '--help'").then_some(stderr)
+    };
+    assert!(refused("--unknown").is_some());
+    let lines: Vec<&str> = FROZEN.lines().filter_map(|line| line.strip_prefix(program)).collect();
+    assert!(lines.len() > 30);
+    let errors: Vec<String> =
+        lines.into_iter().filter_map(|line| Some(format!("{line}: {}", refused(line)?))).collect();
+    assert!(errors.is_empty(), "{}", errors.concat());
+}

@@ -1,0 +1,58 @@
+//! Runs that an earlier version left half done evaluate and finish to the bits that they would have had then
+//! (tests/data/frozen).
+
+use std::path::{Path, PathBuf};
+
+use crate::command_lines::assert_all_parse;
+use crate::runs::{assert_same, bytes};
+use crate::sets::{outcome, succeeds, train};
+
+fn frozen(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/frozen").join(name)
+}
+
+/// Evaluates the frozen run `name`, then resumes it with the options that it had.
+fn assert_finishes(name: &str, options: &str) {
+    let (dir, set, frozen_run) = (tempfile::tempdir().unwrap(), frozen("conversion/finished"), frozen(name));
+    let run = dir.path().join("run");
+    std::fs::create_dir(&run).unwrap();
+    for file in frozen_run.join("stopped").read_dir().unwrap().map(|entry| entry.unwrap().path()) {
+        std::fs::copy(&file, run.join(file.file_name().unwrap())).unwrap();
+    }
+    for (expected, which) in [("eval.json", None), ("eval_best.json", Some("--best"))] {
+        let mut eval = train();
+        eval.arg("eval").arg("--model").arg(&run).arg("--data").arg(&set).args(["--device", "cpu", "--json"]);
+        let output = eval.args(which).output().unwrap();
+        assert_eq!(outcome(&output), (Some(0), String::new()));
+        assert!(output.stdout == bytes(&frozen_run, expected), "{expected} differs");
+    }
+    let mut fit = train();
+    fit.arg("fit").arg("--output").arg(&run).args(options.split_whitespace());
+    for role in ["--train", "--valid", "--test"] {
+        fit.arg(role).arg(&set);
+    }
+    succeeds(fit.args(["--device", "cpu", "--epochs", "4", "--resume", "--quiet"]));
+    let finished = frozen_run.join("finished");
+    assert_same(&finished, &run);
+    for file in ["best.safetensors", "config.toml", "test.json"] {
+        assert!(bytes(&finished, file) == bytes(&run, file), "{file} differs");
+    }
+}
+
+#[test]
+fn a_frozen_run_between_epochs_resumes_to_the_same_bits() {
+    assert_finishes("between_epochs", "--hidden 16,12 --batch-size 8");
+}
+
+#[test]
+fn a_frozen_run_within_an_epoch_resumes_to_the_same_bits() {
+    assert_finishes(
+        "within_epoch",
+        "--hidden 10 --batch-size 3 --seed 5 --lr 0.01 --pad batch --min-v-mem -1 --drop-last",
+    );
+}
+
+#[test]
+fn every_frozen_command_line_parses() {
+    assert_all_parse("tonic-train", env!("CARGO_BIN_EXE_tonic-train"));
+}
