@@ -4,11 +4,11 @@
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use tonic_toolkit::shard::{MANIFEST_FILE, Manifest};
-use tonic_toolkit_fuzz::{DIR, SETS, seal};
+use tonic_toolkit_fuzz::{DIR, SETS, seal_manifest};
 
 fuzz_target!(|data: &[u8]| {
-    let sealed = std::str::from_utf8(data).map(|text| seal::manifest(text).into_bytes());
-    std::fs::write(DIR.join(FILE_NAME), sealed.as_deref().unwrap_or(data)).unwrap();
+    let sealed = std::str::from_utf8(data).map(|text| seal_manifest(text).into_bytes());
+    std::fs::write(DIR.join(MANIFEST_FILE), sealed.as_deref().unwrap_or(data)).unwrap();
     let Ok(manifest) = Manifest::read(&DIR) else { return };
     let description = &manifest.description;
     assert_eq!(description.shards(), manifest.shards.len() as u64);

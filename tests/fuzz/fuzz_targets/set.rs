@@ -11,7 +11,7 @@ use tonic_toolkit::sets::Sample;
 use tonic_toolkit::sets::{info, list, stats};
 use tonic_toolkit::shard::verify::verify;
 use tonic_toolkit::shard::{Decoder, Error, ShardSet};
-use tonic_toolkit_fuzz::{DIR, SETS, assert_sound, seal};
+use tonic_toolkit_fuzz::{DIR, SETS, assert_sound, seal_manifest, seal_shard};
 
 #[derive(Arbitrary, Debug)]
 struct Region {
@@ -89,13 +89,13 @@ fn mend(files: &mut [(String, Vec<u8>)]) {
     let Some((manifest, shards)) = files.split_last_mut() else { return };
     let Ok(mut text) = String::from_utf8(manifest.1.clone()) else { return };
     for (name, bytes) in shards {
-        seal::shard(bytes);
+        seal_shard(bytes);
         if let Some(at) = text.find(&format!("\"{name}\"")) {
             let tail = text.split_off(at);
             text += &mended_entry(&tail, bytes.len()).unwrap_or(tail);
         }
     }
-    manifest.1 = seal::manifest(&text).into_bytes();
+    manifest.1 = seal_manifest(&text).into_bytes();
 }
 
 /// Corrects the size of the shard with whose name this tail of the manifest begins.

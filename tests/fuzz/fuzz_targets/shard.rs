@@ -9,13 +9,13 @@ use std::path::Path;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use tonic_toolkit::shard::{Chunk, ChunkName, Decoder, ShardHead, aligned, check_chunk, chunk_checksum};
-use tonic_toolkit_fuzz::{SETS, assert_sound, seal};
+use tonic_toolkit_fuzz::{SETS, assert_sound, seal_shard};
 
 const PATH: &str = "00000.shard";
 
 fuzz_target!(|data: &[u8]| {
     let mut bytes = data.to_vec();
-    seal::shard(&mut bytes);
+    seal_shard(&mut bytes);
     let Ok(head) = ShardHead::read(Path::new(PATH), &bytes) else { return };
     assert!(
         head.to_bytes() == bytes[..ShardHead::bytes(head.chunks.len()) as usize],
@@ -52,7 +52,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 /// The shard with the content of one chunk mutated.
 fn with_other_body(bytes: &[u8], seed: u32) -> Option<Vec<u8>> {
     let mut bytes = bytes.to_vec();
-    seal::shard(&mut bytes);
+    seal_shard(&mut bytes);
     let mut head = ShardHead::read(Path::new(PATH), &bytes).ok()?;
     let mut stored: Vec<Vec<u8>> =
         head.chunks.iter().map(|c| bytes[c.offset as usize..][..c.stored_bytes as usize].to_vec()).collect();
