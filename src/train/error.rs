@@ -59,9 +59,9 @@ pub enum Error {
     Diverged {
         /// The loss.
         loss: f64,
-        /// Number, counted from 1.
+        /// Number of the epoch, counted from 1.
         epoch: u64,
-        /// Number, counted from 1.
+        /// Number of the batch in the epoch, counted from 1.
         batch: u64,
         /// The last good checkpoint.
         saved: String,

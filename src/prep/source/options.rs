@@ -81,13 +81,13 @@ pub(super) type Place = (String, Option<usize>);
 /// Where the columns of events are in an HDF5 file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map {
-    /// Times.
+    /// Event times.
     pub t: Place,
     /// Pixel column or channel.
     pub x: Place,
-    /// Pixel row.
+    /// Pixel row. `None` for a sensor of one row.
     pub y: Option<Place>,
-    /// Polarity.
+    /// Polarity. `None` if events have none.
     pub p: Option<Place>,
     /// Dataset with the recording's class.
     pub label: Option<String>,
