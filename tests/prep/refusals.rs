@@ -6,115 +6,118 @@ use tonic_toolkit::shard::Ledger;
 
 const SENSOR: SensorSize = SensorSize { width: 5, height: 4, polarities: 2 };
 
+/// Words of a refusal.
+type Words = &'static [&'static str];
+
+/// Transforms, their parameters, and why they are refused.
+const STEPS: [(&str, &str, Words); 36] = [
+    (
+        "Denoiser",
+        "",
+        &["transform 1.name: expected one of CenterCrop, CropTime, Decimation, Denoise,", "TimeSkew, got Denoiser"],
+    ),
+    ("TimeJitter", "std = 5", &["deterministic transforms", "belongs to training", "got TimeJitter"]),
+    ("DropEvent", "p = 0.5", &["deterministic transforms", "got DropEvent"]),
+    ("EventDrop", "", &["belongs to training", "EventDrop"]),
+    ("Compose", "", &["one [[transform]] each", "Compose"]),
+    ("NumpyAsType", "", &["narrowest type", "NumpyAsType"]),
+    ("ToImage", "", &["under [frames]", "ToImage"]),
+    ("CropTime", "maximum = 5", &["transform 1, CropTime: expected a parameter of CropTime: min, max", "got maximum"]),
+    ("CropTime", "min = 9\nmax = 5", &["CropTime: expected max of at least min", "min 9, max 5"]),
+    ("Denoise", "", &["transform 1, Denoise.filter_time: expected a number, got none"]),
+    ("Denoise", "filter_time = \"long\"", &["Denoise.filter_time: expected a number, got \"long\""]),
+    ("Denoise", "filter_time = -1", &["Denoise.filter_time: expected microseconds, at least 0, got -1"]),
+    ("Denoise", "filter_time = inf", &["Denoise.filter_time", "at least 0"]),
+    ("Denoise", "time = 3", &["a parameter of Denoise: filter_time", "time"]),
+    ("TimeAlignment", "t = 3", &["TimeAlignment: expected no parameters, got t"]),
+    ("Decimation", "n = 0", &["Decimation.n: expected at least 1, got 0"]),
+    ("Decimation", "n = -3", &["Decimation.n", "a count, 0 to 2^32 - 1", "-3"]),
+    ("Decimation", "n = 99999999999", &["Decimation.n", "2^32 - 1", "99999999999"]),
+    ("TimeSkew", "coefficient = [0.8, 1.2]", &["TimeSkew.coefficient: expected one number", "training"]),
+    ("TimeSkew", "coefficient = 1\noffset = [0, 9]", &["TimeSkew.offset: expected one number", "training"]),
+    ("RefractoryPeriod", "delta = [0, 9]", &["RefractoryPeriod.delta: expected one number", "training"]),
+    ("TimeSkew", "coefficient = nan", &["a finite number, got NaN"]),
+    ("DropPixel", "", &["either coordinates or hot_pixel_frequency", "neither"]),
+    ("DropPixel", "coordinates = [[1, 2], [3]]", &["a list of [x, y]"]),
+    ("DropPixel", "hot_pixel_frequency = 0", &["a positive number, got 0"]),
+    ("CenterCrop", "size = [0, 5]", &["CenterCrop.size", "1 to 65536", "[0, 5]"]),
+    ("CenterCrop", "size = 65536", &["a sensor of at most 2^28 cells", "65536x65536x2"]),
+    ("CenterCrop", "size = 3\nsensor_size = [5, 4, 1]", &["sensor_size: expected [5, 4, 2]", "[5, 4, 1]"]),
+    ("Downsample", "spatial_factor = [2.0, 1.0]", &["Downsample.spatial_factor: expected factors above 0", "[2, 1]"]),
+    ("Downsample", "time_factor = nan", &["Downsample.time_factor: expected a positive number", "NaN"]),
+    ("Downsample", "target_size = [6, 4]", &["target_size: expected at most the sensor's [5, 4]", "[6, 4]"]),
+    ("Downsample", "target_size = [0, 4]", &["target_size: expected sizes of at least 1"]),
+    ("Downsample", "target_size = [2, 2]\nspatial_factor = 0.5", &["none beside target_size"]),
+    (
+        "MergePolarities",
+        "[[transform]]\nname = \"EventDownsampling\"\ntarget_size = [2, 2]\ndt = 1\ndownsampling_method = \"integrator\"",
+        &["transform 2, EventDownsampling: expected a sensor of two polarities", "5x4x1"],
+    ),
+    (
+        "EventDownsampling",
+        "target_size = [2, 2]\ndt = 0\ndownsampling_method = \"integrator\"",
+        &["EventDownsampling.dt: expected a positive number of milliseconds, got 0"],
+    ),
+    (
+        "EventDownsampling",
+        "target_size = [2, 2]\ndt = 1\ndownsampling_method = \"naive\"",
+        &["downsampling_method: expected \"integrator\" or \"differentiator\", got \"naive\""],
+    ),
+];
+
+/// Framings, their parameters, and why they are refused.
+const FRAMINGS: [(&str, &str, Words); 24] = [
+    ("ToFrame", "time_window = 4000\nwindow = 3", &["a parameter of ToFrame: time_window,", "got window"]),
+    ("ToFrame", "time_window = 4000\nevent_count = 3", &["frames: expected exactly one of", "2 of them"]),
+    ("ToFrame", "overlap = 0.0", &["frames: expected exactly one of", "0 of them"]),
+    ("ToFrame", "time_window = 0", &["at least 1", "got 0"]),
+    ("ToFrame", "time_window = -4", &["at least 1", "got -4"]),
+    ("ToFrame", "time_window = 2.5", &["frames.time_window: expected a whole number", "got 2.5"]),
+    ("ToFrame", "event_count = -5", &["frames.event_count: expected a count, 0 to 2^32 - 1", "got -5"]),
+    ("ToFrame", "n_time_bins = 99999999", &["at most 16777216 bins", "99999999"]),
+    ("ToFrame", "time_window = 4000\noverlap = 4000", &["an overlap from 0 to below the window", "4000"]),
+    (
+        "ToFrame",
+        "event_count = 3\nstart_time = 0",
+        &["start_time and end_time with time_window only", "another slicing"],
+    ),
+    ("ToFrame", "event_count = ", &["line 3: expected TOML"]),
+    ("Denoise", "", &["frames.name", "under [[transform]]", "Denoise"]),
+    ("ToFrames", "", &["frames.name: expected one of ToFrame, ToImage,", "ToFrames"]),
+    ("ToSparseTensor", "", &["frames are stored sparse", "ToSparseTensor"]),
+    ("ToBinaRep", "n_bits = 25", &["frames.n_bits: expected 2 to 24", "25"]),
+    ("ToBinaRep", "n_frames = 4000000", &["at most 16777216 slices", "32000000"]),
+    ("ToTimesurface", "dt = 0\ntau = 1", &["frames.dt: expected a positive number"]),
+    ("ToTimesurface", "dt = 1\ntau = 0", &["frames.tau: expected a positive number"]),
+    ("ToTimesurface", "dt = 5\ntau = 1\noverlap = 5", &["frames.overlap: expected", "5"]),
+    ("ToVoxelGrid", "n_time_bins = 4000000000", &["at most 16777216", "4000000000"]),
+    ("ToAveragedTimesurface", "surface_size = 4", &["an odd size", "4"]),
+    ("ToAveragedTimesurface", "surface_size = 11", &["at most the cell_size of 10", "11"]),
+    ("ToAveragedTimesurface", "decay = \"log\"", &["\"exp\" or \"lin\", got \"log\""]),
+    ("ToImage", "sensor_size = [1, 1, 1]", &["frames.sensor_size: expected [5, 4, 2]"]),
+];
+
+/// Texts of another form, and why they are refused.
+const TEXTS: [(&str, Words); 8] = [
+    ("[[transform]]\nname = 3\n[frames]\nevent_count = 3\n", &["transform 1", "name = \"CropTime\"", "3"]),
+    ("[[transform]]\n[frames]\nevent_count = 3\n", &["transform 1", "name = \"CropTime\"", "none"]),
+    ("transform = 3\n[frames]\nevent_count = 3\n", &["[[transform]] in double brackets", "3"]),
+    ("[transform]\nname = \"Denoise\"\n[frames]\nevent_count = 3\n", &["[[transform]] in double brackets"]),
+    ("[[transform]]\nname = \"CropTime\"\n", &["frames: expected [frames], which says", "got none"]),
+    ("frames = 3\n", &["[frames], one table", "3"]),
+    ("[frame]\n[frames]\nevent_count = 3\n", &["[[transform]] and [frames] only, got frame"]),
+    ("[frames\n", &["line 1: expected TOML", "got unclosed table"]),
+];
+
 #[test]
 fn what_a_recipe_cannot_say_is_refused_with_what_it_can() {
-    let step = |text: &str| format!("[[transform]]\n{text}\n[frames]\nevent_count = 3\n");
-    for (text, words) in [
-        (
-            step("name = \"Denoiser\""),
-            vec!["transform 1", "one of CenterCrop, CropTime, Decimation, Denoise,", "Denoiser"],
-        ),
-        (step("name = \"EventDrop\""), vec!["belongs to training", "EventDrop"]),
-        (step("name = \"Compose\""), vec!["one [[transform]] each", "Compose"]),
-        (step("name = \"NumpyAsType\""), vec!["narrowest type", "NumpyAsType"]),
-        (step("name = \"ToImage\""), vec!["under [frames]", "ToImage"]),
-        (step("name = 3"), vec!["transform 1", "name = \"CropTime\"", "3"]),
-        (step(""), vec!["transform 1", "name = \"CropTime\"", "none"]),
-        (step("name = \"Denoise\""), vec!["transform 1, Denoise.filter_time: expected a number, got none"]),
-        (
-            step("name = \"Denoise\"\nfilter_time = \"long\""),
-            vec!["Denoise.filter_time: expected a number, got \"long\""],
-        ),
-        (
-            step("name = \"Denoise\"\nfilter_time = -1"),
-            vec!["Denoise.filter_time: expected microseconds, at least 0, got -1"],
-        ),
-        (step("name = \"Denoise\"\nfilter_time = inf"), vec!["Denoise.filter_time", "at least 0"]),
-        (step("name = \"Denoise\"\ntime = 3"), vec!["a parameter of Denoise: filter_time", "time"]),
-        (step("name = \"TimeAlignment\"\nt = 3"), vec!["TimeAlignment: expected no parameters, got t"]),
-        (step("name = \"Decimation\"\nn = 0"), vec!["Decimation.n: expected at least 1, got 0"]),
-        (step("name = \"Decimation\"\nn = -3"), vec!["Decimation.n", "a count, 0 to 2^32 - 1", "-3"]),
-        (step("name = \"Decimation\"\nn = 99999999999"), vec!["Decimation.n", "2^32 - 1", "99999999999"]),
-        (
-            step("name = \"TimeSkew\"\ncoefficient = [0.8, 1.2]"),
-            vec!["TimeSkew.coefficient: expected one number", "training"],
-        ),
-        (
-            step("name = \"TimeSkew\"\ncoefficient = 1\noffset = [0, 9]"),
-            vec!["TimeSkew.offset: expected one number", "training"],
-        ),
-        (
-            step("name = \"RefractoryPeriod\"\ndelta = [0, 9]"),
-            vec!["RefractoryPeriod.delta: expected one number", "training"],
-        ),
-        (step("name = \"TimeSkew\"\ncoefficient = nan"), vec!["a finite number, got NaN"]),
-        (step("name = \"DropPixel\""), vec!["either coordinates or hot_pixel_frequency", "neither"]),
-        (step("name = \"DropPixel\"\ncoordinates = [[1, 2], [3]]"), vec!["a list of [x, y]"]),
-        (step("name = \"DropPixel\"\nhot_pixel_frequency = 0"), vec!["a positive number, got 0"]),
-        (step("name = \"CenterCrop\"\nsize = [0, 5]"), vec!["CenterCrop.size", "1 to 65536", "[0, 5]"]),
-        (step("name = \"CenterCrop\"\nsize = 65536"), vec!["a sensor of at most 2^28 cells", "65536x65536x2"]),
-        (
-            step("name = \"CenterCrop\"\nsize = 3\nsensor_size = [5, 4, 1]"),
-            vec!["sensor_size: expected [5, 4, 2]", "[5, 4, 1]"],
-        ),
-        (
-            step("name = \"Downsample\"\ntarget_size = [6, 4]"),
-            vec!["target_size: expected at most the sensor's [5, 4]", "[6, 4]"],
-        ),
-        (step("name = \"Downsample\"\ntarget_size = [0, 4]"), vec!["target_size: expected sizes of at least 1"]),
-        (step("name = \"Downsample\"\ntarget_size = [2, 2]\nspatial_factor = 0.5"), vec!["none beside target_size"]),
-        (
-            step(
-                "name = \"MergePolarities\"\n[[transform]]\nname = \"EventDownsampling\"\ntarget_size = [2, 2]\ndt = 1\n\
-                  downsampling_method = \"integrator\"",
-            ),
-            vec!["transform 2, EventDownsampling: expected a sensor of two polarities", "5x4x1"],
-        ),
-        (
-            step("name = \"EventDownsampling\"\ntarget_size = [2, 2]\ndt = 0\ndownsampling_method = \"integrator\""),
-            vec!["EventDownsampling.dt: expected a positive number of milliseconds, got 0"],
-        ),
-        (
-            step("name = \"EventDownsampling\"\ntarget_size = [2, 2]\ndt = 1\ndownsampling_method = \"naive\""),
-            vec!["downsampling_method: expected \"integrator\" or \"differentiator\", got \"naive\""],
-        ),
-        ("transform = 3\n[frames]\nevent_count = 3\n".into(), vec!["[[transform]] in double brackets", "3"]),
-        (
-            "[transform]\nname = \"Denoise\"\n[frames]\nevent_count = 3\n".into(),
-            vec!["[[transform]] in double brackets"],
-        ),
-        ("frames = 3\n".into(), vec!["[frames], one table", "3"]),
-        ("[frame]\n[frames]\nevent_count = 3\n".into(), vec!["[[transform]] and [frames] only, got frame"]),
-        ("[frames]\nevent_count = \n".into(), vec!["line 2: expected TOML"]),
-        ("[frames]\nname = \"Denoise\"\n".into(), vec!["frames.name", "under [[transform]]", "Denoise"]),
-        ("[frames]\nname = \"ToFrames\"\n".into(), vec!["frames.name: expected one of ToFrame, ToImage,", "ToFrames"]),
-        ("[frames]\nname = \"ToSparseTensor\"\n".into(), vec!["frames are stored sparse", "ToSparseTensor"]),
-        ("[frames]\nname = \"ToBinaRep\"\nn_bits = 25\n".into(), vec!["frames.n_bits: expected 2 to 24", "25"]),
-        ("[frames]\nname = \"ToBinaRep\"\nn_frames = 4000000\n".into(), vec!["at most 16777216 slices", "32000000"]),
-        ("[frames]\nname = \"ToTimesurface\"\ndt = 0\ntau = 1\n".into(), vec!["frames.dt: expected a positive number"]),
-        (
-            "[frames]\nname = \"ToTimesurface\"\ndt = 1\ntau = 0\n".into(),
-            vec!["frames.tau: expected a positive number"],
-        ),
-        (
-            "[frames]\nname = \"ToTimesurface\"\ndt = 5\ntau = 1\noverlap = 5\n".into(),
-            vec!["frames.overlap: expected", "5"],
-        ),
-        ("[frames]\nname = \"ToVoxelGrid\"\nn_time_bins = 4000000000\n".into(), vec!["at most 16777216", "4000000000"]),
-        ("[frames]\nname = \"ToAveragedTimesurface\"\nsurface_size = 4\n".into(), vec!["an odd size", "4"]),
-        (
-            "[frames]\nname = \"ToAveragedTimesurface\"\nsurface_size = 11\n".into(),
-            vec!["at most the cell_size of 10", "11"],
-        ),
-        (
-            "[frames]\nname = \"ToAveragedTimesurface\"\ndecay = \"log\"\n".into(),
-            vec!["\"exp\" or \"lin\", got \"log\""],
-        ),
-        (
-            "[frames]\nname = \"ToImage\"\nsensor_size = [1, 1, 1]\n".into(),
-            vec!["frames.sensor_size: expected [5, 4, 2]"],
-        ),
-    ] {
+    let steps = STEPS.map(|(name, parameters, words)| {
+        (format!("[[transform]]\nname = \"{name}\"\n{parameters}\n[frames]\nevent_count = 3\n"), words)
+    });
+    let frames =
+        FRAMINGS.map(|(name, parameters, words)| (format!("[frames]\nname = \"{name}\"\n{parameters}\n"), words));
+    let texts = TEXTS.map(|(text, words)| (text.to_string(), words));
+    for (text, words) in steps.into_iter().chain(frames).chain(texts) {
         let checked = Recipe::parse(None, &text).and_then(|recipe| recipe.check_sensor(SENSOR));
         let said = checked.expect_err(&text).to_string();
         assert!(!said.contains('\n'), "{said}");
