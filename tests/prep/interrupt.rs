@@ -77,54 +77,6 @@ fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap().success());
 }
 
-fn modified(path: &Path) -> std::time::SystemTime {
-    std::fs::metadata(path).unwrap().modified().unwrap()
-}
-
-#[test]
-fn a_killed_convert_resumes_to_the_same_bytes() {
-    let job = Job::new(20);
-    let mut in_the_middle = 0;
-    for count in [0, 1, 2, 13, 30, 57] {
-        let out = job.out(&format!("killed-{count}"));
-        let mut child = job.spawn(&out);
-        wait_for(&mut child, &out, count);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let done = shards(&out);
-        match ShardSet::open(&out) {
-            Err(Error::Incomplete { .. }) => in_the_middle += usize::from(!done.is_empty()),
-            Err(Error::NotASet { .. } | Error::Base(BaseError::Io { .. })) => assert!(done.is_empty(), "{count}"),
-            Ok(_) => continue, // it was faster than the kill
-            Err(other) => panic!("{count}: {other}"),
-        }
-        let times: Vec<_> = done.iter().map(|p| modified(p)).collect();
-        assert_eq!(job.resume(&out), done.len() as u64 * 4, "all that was in place is taken up");
-        assert_eq!(times, done.iter().map(|p| modified(p)).collect::<Vec<_>>(), "and not written again");
-    }
-    assert!(in_the_middle >= 2, "only {in_the_middle} kills hit a running convert");
-}
-
-#[test]
-fn a_convert_killed_again_and_again_gets_there() {
-    let job = Job::new(21);
-    let out = job.out("stubborn");
-    let mut kills = 0;
-    for count in [5, 11, 12, 40] {
-        let mut command = Command::new(program());
-        command.arg("convert").arg(&job.file).arg("-o").arg(&out).args(SMALL).args(["--quiet", "--resume"]);
-        let mut child = command.spawn().unwrap();
-        kills += usize::from(wait_for(&mut child, &out, count));
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-    assert!(kills >= 2);
-    if ShardSet::open(&out).is_err() {
-        job.resume(&out);
-    }
-    assert!(contents(&out) == job.expected);
-}
-
 #[test]
 fn a_damaged_shard_of_an_interrupted_convert_is_made_again() {
     let job = Job::new(22);

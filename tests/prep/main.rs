@@ -10,7 +10,7 @@
 //! | a ledger that balances | `accounts` (every source), `ledger`, `goldens` |
 //! | provenance, and no mixing | `promises::a_set_says_…`, `promises::sets_that_do_not_…`, `convert::labels_…`, tests/train/faults.rs |
 //! | any frame | `widths`, `convert::counts_…`, `promises::threads_…` |
-//! | one changed recording changes one chunk | `promises::a_changed_sample_…`, `convert::one_changed_…` |
+//! | one changed recording changes one chunk | `promises::a_changed_sample_…` |
 //! | hostile bytes are an error | `shards`, `hostile`, `heap`, `hostile_sources`, and tests/fuzz |
 //! | a spec that a stranger can implement | `widths` (a second reader), `format` (numbers of a reader in Python) |
 

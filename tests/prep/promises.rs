@@ -48,14 +48,14 @@ fn threads_change_no_byte_of_any_recipe_and_geometry() {
     let file = Recording::random(90, 22, 150).write(&dir.path().join("a.h5"));
     let mut widths = std::collections::BTreeSet::new();
     for recipe in RECIPES {
-        for geometry in [["--chunk-samples", "3", "--shard-size", "1"], ["--chunk-samples", "2", "--shard-size", "300"]]
-        {
+        // 8 chunks in 8 shards, 11 chunks in a few, 5 chunks in one.
+        for (chunk_samples, shard_size, shards) in [("3", "1", 8..=8), ("2", "300", 3..=11), ("5", "64M", 1..=1)] {
             let [one, two, eight] = ["1", "2", "8"].map(|threads| {
-                let arguments = [&geometry[..], &["--threads", threads]].concat();
-                made(dir.path(), &file, recipe, &arguments).1
+                let geometry = ["--chunk-samples", chunk_samples, "--shard-size", shard_size, "--threads", threads];
+                made(dir.path(), &file, recipe, &geometry).1
             });
-            assert!(one.len() > 3, "{}: several shards", recipe.0);
-            assert!(one == two && one == eight, "{} {geometry:?}", recipe.0);
+            assert!(shards.contains(&(one.len() - 1)), "{}: shards and a manifest, and nothing else", recipe.0);
+            assert!(one == two && one == eight, "{} {chunk_samples} {shard_size}", recipe.0);
             let manifest: Value = serde_json::from_slice(&one["manifest.json"]).unwrap();
             widths.insert(manifest["widths"]["cells"].as_str().unwrap().to_string());
         }
@@ -165,23 +165,26 @@ fn a_changed_sample_changes_its_chunk_and_no_other_file() {
             (name, RECIPES[0].1, RECIPES[0].2),
             &["--chunk-samples", "3", "--shard-size", "700"],
         );
-        (ShardSet::open(&out).unwrap().identities(), files)
+        let set = ShardSet::open(&out).unwrap();
+        (set.manifest().set_id, set.identities(), files)
     };
-    let (old, old_files) = set("before", &before);
+    let (old_id, old, old_files) = set("before", &before);
     let shard_chunks = old.len().div_ceil(old_files.len() - 1);
     assert!(shard_chunks > 1 && old_files.len() > 3, "{} chunks in {} files", old.len(), old_files.len());
-    for (i, sample) in [0, 2, 3, 10, 19].into_iter().enumerate() {
+    for (i, sample) in [0, 2, 3, 10, 13, 19].into_iter().enumerate() {
         let mut after = before.clone();
         match i {
             0 => after.times[sample].truncate(5),
             1 => after.times[sample].clear(),
             2 => after.labels[sample] = 1,
             3 => after.speakers.as_mut().unwrap()[sample] = 7,
+            4 => after.units[sample][5] = (after.units[sample][5] + 350) % 700,
             _ => after.times[sample].iter_mut().for_each(|t| *t *= 0.5),
         }
         let events = after.times[sample].len();
         after.units[sample].truncate(events);
-        let (new, new_files) = set(&format!("after-{sample}"), &after);
+        let (new_id, new, new_files) = set(&format!("after-{sample}"), &after);
+        assert_ne!(old_id, new_id, "sample {sample}");
         let changed: Vec<usize> = (0..old.len()).filter(|&k| old[k] != new[k]).collect();
         assert_eq!((changed, new.len()), (vec![sample / 3], old.len()), "sample {sample}");
         let changed: Vec<&String> = old_files.keys().filter(|name| old_files[*name] != new_files[*name]).collect();
