@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tonic_toolkit::shard::Ledger;
 
 use super::camera::Camera;
-use super::recording::{Recording, Times, Units, convert, samples, scratch};
+use super::recording::{Recording, Times, Units, samples, scratch};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const MAP: [&str; 6] = ["--sensor", "40,30,2", "--map", "t=when,x=where[0],y=where[1],p=sign", "--time-unit", "ns"];
@@ -147,15 +147,12 @@ proptest! {
         first in 0..SOURCES.len(),
     ) {
         let dir = scratch();
-        let (recipe, set) = (dir.path().join("recipe.toml"), dir.path().join("set"));
         let steps = if step == 0 { String::new() } else { format!("[[transform]]\n{}\n", STEPS[step].0) };
-        std::fs::write(&recipe, format!("{steps}\n[frames]\n{}\n", FRAMINGS[framing].0)).unwrap();
+        let recipe = dir.file("recipe.toml", format!("{steps}\n[frames]\n{}\n", FRAMINGS[framing].0));
         for (name, write, arguments, has_rows) in [SOURCES[first], SOURCES[(first + 3) % SOURCES.len()]] {
-            let file = write(&camera, &dir.path().join(format!("{name}.file")));
-            let mut command = convert(&[&file], &set);
-            command.args(["--lenient", "--overwrite", "--layout", name, "--recipe"]).arg(&recipe).args(arguments);
-            command.assert().success();
-            let found = samples(&set);
+            let file = write(&camera, &dir.join(format!("{name}.file")));
+            let recipe = ["--recipe", recipe.to_str().unwrap(), "--lenient", "--overwrite", "--layout", name];
+            let found = samples(&dir.convert(&[&file], "set", &[&recipe, arguments].concat()));
             prop_assert_eq!(found.len(), 1);
             let row = |y: i64| if has_rows { y } else { 0 };
             let events: Vec<Event> = (0..camera.t.len())

@@ -8,7 +8,7 @@ use npyz::WriterBuilder;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::recording::hdf5_file;
+use super::recording::{column, hdf5_file};
 
 /// Events of a camera, times in microseconds.
 #[derive(Clone, Debug, Default)]
@@ -60,26 +60,26 @@ impl Camera {
 
     pub(crate) fn fill_dsec(&self, file: &hdf5::File) {
         let events = file.create_group("events").unwrap();
-        let column = || events.new_dataset_builder().chunk(self.t.len().clamp(1, 1000)).blosc_zstd(3, true);
+        let packed = || events.new_dataset_builder().chunk(self.t.len().clamp(1, 1000)).blosc_zstd(3, true);
         let t: Vec<u32> = self.t.iter().map(|&t| t.try_into().unwrap()).collect();
-        column().with_data(&t).create("t").unwrap();
-        column().with_data(&self.x).create("x").unwrap();
-        column().with_data(&self.y).create("y").unwrap();
-        column().with_data(&self.p).create("p").unwrap();
+        packed().with_data(&t).create("t").unwrap();
+        packed().with_data(&self.x).create("x").unwrap();
+        packed().with_data(&self.y).create("y").unwrap();
+        packed().with_data(&self.p).create("p").unwrap();
         // An index that is wrong, and must not matter.
-        file.new_dataset_builder().with_data(&[7_u64; 3]).create("ms_to_idx").unwrap();
-        file.new_dataset_builder().with_data(&[1_589_163_147_368_868_i64]).create("t_offset").unwrap();
+        column(file, "ms_to_idx", &[7_u64; 3]);
+        column(file, "t_offset", &[1_589_163_147_368_868_i64]);
     }
 
     pub(crate) fn e2vid(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| {
             let events = file.create_group("events").unwrap();
             let ts: Vec<f64> = self.t.iter().map(|&t| seconds(t)).collect();
-            let column = || events.new_dataset_builder().chunk(self.t.len().clamp(1, 500)).deflate(2);
-            column().with_data(&ts).create("ts").unwrap();
-            column().with_data(&self.x.iter().map(|&x| x as i16).collect::<Vec<_>>()).create("xs").unwrap();
-            column().with_data(&self.y.iter().map(|&y| y as i16).collect::<Vec<_>>()).create("ys").unwrap();
-            column().with_data(&self.p.iter().map(|&p| p == 1).collect::<Vec<bool>>()).create("ps").unwrap();
+            let packed = || events.new_dataset_builder().chunk(self.t.len().clamp(1, 500)).deflate(2);
+            packed().with_data(&ts).create("ts").unwrap();
+            packed().with_data(&self.x.iter().map(|&x| x as i16).collect::<Vec<_>>()).create("xs").unwrap();
+            packed().with_data(&self.y.iter().map(|&y| y as i16).collect::<Vec<_>>()).create("ys").unwrap();
+            packed().with_data(&self.p.iter().map(|&p| p == 1).collect::<Vec<bool>>()).create("ps").unwrap();
             file.new_attr_builder().with_data(&[30_i64, 40]).create("sensor_resolution").unwrap();
         })
     }
@@ -98,10 +98,9 @@ impl Camera {
 
     pub(crate) fn prophesee(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| {
-            let group = file.create_group("CD").unwrap();
             let record = |i: usize| Record { x: self.x[i], y: self.y[i], p: self.p[i].into(), t: self.t[i] };
             let records: Vec<Record> = (0..self.t.len()).map(record).collect();
-            group.new_dataset_builder().with_data(&records).create("events").unwrap();
+            column(&file.create_group("CD").unwrap(), "events", &records);
             let geometry: hdf5::types::VarLenUnicode = "40x30".parse().unwrap();
             file.new_attr::<hdf5::types::VarLenUnicode>().create("geometry").unwrap().write_scalar(&geometry).unwrap();
         })
@@ -110,17 +109,14 @@ impl Camera {
     /// Columns where nobody looks, times in nanoseconds.
     pub(crate) fn strange(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| {
-            let column = || file.new_dataset_builder();
-            column()
-                .with_data(&self.t.iter().map(|t| (t * 1000 + 999) as u64).collect::<Vec<_>>())
-                .create("when")
-                .unwrap();
+            let when: Vec<u64> = self.t.iter().map(|t| (t * 1000 + 999) as u64).collect();
+            column(file, "when", &when);
             let xy: Vec<i32> = self.x.iter().zip(&self.y).flat_map(|(&x, &y)| [i32::from(x), i32::from(y)]).collect();
             let table = file.new_dataset::<i32>().shape((self.t.len(), 2)).create("where").unwrap();
             table.write_raw(&xy).unwrap();
             let sign = |&p: &u8| if p == 1 { 1_i8 } else { -1 };
-            column().with_data(&self.p.iter().map(sign).collect::<Vec<_>>()).create("sign").unwrap();
-            column().with_data(&[2_u8]).create("class").unwrap();
+            column(file, "sign", &self.p.iter().map(sign).collect::<Vec<_>>());
+            column(file, "class", &[2_u8]);
         })
     }
 

@@ -4,12 +4,14 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use serde_json::Value;
 use tonic_toolkit::prep::{Cut, LabelSource, Recording, SourceOptions, Times};
-use tonic_toolkit::shard::{FLAG_EMPTY, FLAG_SORTED, NO_LABEL, ShardSet};
+use tonic_toolkit::shard::{FLAG_EMPTY, FLAG_SORTED, NO_LABEL};
 
 use super::camera::Camera;
-use super::recording::{convert, fails, prep, samples, says, scratch};
+use super::recording::{
+    Recording as Speech, column, convert, convert_aloud, hdf5_file, json, manifest, refuses, samples, says, scratch,
+    stderr,
+};
 use super::sources::plainly;
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
@@ -31,7 +33,7 @@ fn of_duration(length: i64, overlap: i64) -> Cut {
 #[test]
 fn pieces_of_a_duration_have_every_event_and_start_at_zero() {
     let dir = scratch();
-    let cut = |times: &[i64], cut| pieces(&Camera::at(times).npy(&dir.path().join("a.npy")), cut).1;
+    let cut = |times: &[i64], cut| pieces(&Camera::at(times).npy(&dir.join("a.npy")), cut).1;
     let times = [1_000, 1_999, 2_000, 2_500, 6_000];
     // The last event is on a border: the piece that it begins is there, and the empty ones between.
     let expected = vec![vec![0, 999], vec![0, 500], vec![], vec![], vec![], vec![0]];
@@ -49,7 +51,7 @@ fn pieces_of_events_have_every_event_and_start_at_zero() {
     let dir = scratch();
     let cut = |n: i64, count, overlap| {
         let times: Vec<i64> = (0..n).map(|i| 100 + 10 * i).collect();
-        pieces(&Camera::at(&times).npy(&dir.path().join("a.npy")), Cut::Events { count, overlap }).1
+        pieces(&Camera::at(&times).npy(&dir.join("a.npy")), Cut::Events { count, overlap }).1
     };
     assert_eq!(cut(5, 2, 0), [vec![0, 10], vec![0, 10], vec![0]]);
     assert_eq!(cut(5, 4, 2), [vec![0, 10, 20, 30], vec![0, 10, 20]]);
@@ -61,7 +63,7 @@ fn pieces_of_events_have_every_event_and_start_at_zero() {
 #[test]
 fn an_uncut_recording_keeps_its_times() {
     let dir = scratch();
-    let (_, whole) = pieces(&Camera::at(&[1_000, 5_000]).npy(&dir.path().join("a.npy")), Cut::Whole);
+    let (_, whole) = pieces(&Camera::at(&[1_000, 5_000]).npy(&dir.join("a.npy")), Cut::Whole);
     assert_eq!(whole, [[1_000, 5_000]]);
 }
 
@@ -90,7 +92,7 @@ proptest! {
         sort in any::<bool>(),
         length in 1_i64..300,
         share in 0.0..0.95,
-        layout in 0..2,
+        layout in 0..2_usize,
     ) {
         if sort {
             times.sort();
@@ -98,10 +100,8 @@ proptest! {
         let overlap = (length as f64 * share) as i64;
         let dir = scratch();
         let camera = Camera::at(&times);
-        let file = match layout {
-            0 => camera.npy(&dir.path().join("a.npy")),
-            _ => camera.npz(&dir.path().join("a.npz")),
-        };
+        let write = [Camera::npy, Camera::npz][layout];
+        let file = write(&camera, &dir.join("a"));
         let (recording, found) = pieces(&file, of_duration(length, overlap));
         prop_assert_eq!(&found, &cut_plainly(&times, length, overlap));
         prop_assert_eq!(!recording.notes.is_empty(), !times.is_sorted());
@@ -118,12 +118,9 @@ proptest! {
 fn a_cut_recording_has_the_frames_of_its_pieces() {
     let dir = scratch();
     let camera = Camera::random(11, 6_000, 300_000);
-    let file = camera.dsec(&dir.path().join("a.h5"));
-    let cut = |name: &str, arguments: &[&str]| {
-        let set = dir.path().join(name);
-        convert(&[&file], &set).args(SENSOR).args(arguments).assert().success();
-        samples(&set)
-    };
+    let file = camera.dsec(&dir.join("a.h5"));
+    let cut =
+        |name: &str, arguments: &[&str]| samples(&dir.convert(&[&file], name, &[&SENSOR[..], arguments].concat()));
     let found = cut("events", &["--sample-events", "700", "--chunk-samples", "2"]);
     assert_eq!(found.len(), 9);
     for (i, sample) in found.iter().enumerate() {
@@ -148,17 +145,14 @@ fn a_recording_out_of_order_is_sorted_before_it_is_cut() {
     // Neighbours with other times change places, one far from the border of two samples, one across.
     for i in [100, 999] {
         assert!(camera.t[i] < camera.t[i + 1]);
-        for column in [&mut swapped.x, &mut swapped.y] {
-            column.swap(i, i + 1);
-        }
         swapped.t.swap(i, i + 1);
+        swapped.x.swap(i, i + 1);
+        swapped.y.swap(i, i + 1);
         swapped.p.swap(i, i + 1);
     }
     let cut = |camera: &Camera, name: &str| {
-        let (file, set) = (camera.prophesee(&dir.path().join(format!("{name}.h5"))), dir.path().join(name));
-        let mut command = prep();
-        let command = command.arg("convert").arg(file).arg("-o").arg(&set).args(["--sample-events", "500"]);
-        let said = String::from_utf8(command.assert().success().get_output().stderr.clone()).unwrap();
+        let (file, set) = (camera.prophesee(&dir.join(format!("{name}.h5"))), dir.join(name));
+        let said = stderr(convert_aloud(&[file], &set).args(["--sample-events", "500"]));
         (samples(&set), said)
     };
     let (mut sorted, _) = cut(&camera, "sorted");
@@ -176,14 +170,12 @@ fn a_recording_out_of_order_is_sorted_before_it_is_cut() {
 #[test]
 fn times_that_are_none_stay_where_they_are() {
     let dir = scratch();
-    let file = super::recording::hdf5_file(&dir.path().join("a.h5"), |file| {
-        let times = [f64::NAN, 0.001, 0.002, f64::INFINITY, 0.003, f64::NAN];
-        file.new_dataset_builder().with_data(&times).create("t").unwrap();
-        file.new_dataset_builder().with_data(&[0_u8, 1, 2, 3, 4, 5]).create("x").unwrap();
+    let file = hdf5_file(&dir.join("a.h5"), |file| {
+        column(file, "t", &[f64::NAN, 0.001, 0.002, f64::INFINITY, 0.003, f64::NAN]);
+        column(file, "x", &[0_u8, 1, 2, 3, 4, 5]);
     });
-    let set = dir.path().join("set");
     let arguments = ["--map", "t=t,x=x", "--sensor", "40", "--sample-duration", "1ms"];
-    convert(&[&file], &set).args(arguments).assert().success();
+    let set = dir.convert(&[&file], "set", &arguments);
     let found: Vec<_> = samples(&set).iter().map(|s| (s.ledger.events_in, s.ledger.non_finite)).collect();
     assert_eq!(found, [(2, 1), (2, 1), (2, 1)]);
 }
@@ -192,16 +184,13 @@ fn times_that_are_none_stay_where_they_are() {
 fn intervals_of_a_table_are_samples() {
     let dir = scratch();
     let camera = Camera::at(&[0, 10, 20, 30, 40, 50, 60, 70]);
-    let file = camera.dsec(&dir.path().join("a.h5"));
-    let table = dir.path().join("labels.csv");
+    let file = camera.dsec(&dir.join("a.h5"));
     let cut = |text: &str, arguments: &[&str]| {
-        std::fs::write(&table, text).unwrap();
-        let set = dir.path().join("set");
-        let mut command = prep();
-        let command = command.arg("convert").arg(&file).arg("-o").arg(&set).args(["--overwrite", "--json", "--labels"]);
-        let output = command.arg(&table).args(SENSOR).args(arguments).assert().success().get_output().clone();
-        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let classes = ShardSet::open(&set).unwrap().manifest().description.classes.clone();
+        let (table, set) = (dir.file("labels.csv", text), dir.join("set"));
+        let mut command = convert_aloud(&[&file], &set);
+        command.args(["--overwrite", "--json", "--labels"]).arg(table).args(SENSOR).args(arguments);
+        let json = json(&mut command);
+        let classes = manifest(&set).description.classes;
         let found: Vec<_> = samples(&set).iter().map(|s| (s.label, s.ledger.events_in, s.flags & FLAG_EMPTY)).collect();
         (classes, found, json["notes"].to_string())
     };
@@ -220,42 +209,42 @@ fn intervals_of_a_table_are_samples() {
     assert_eq!(found, [(0, 2, 0), (1, 2, 0), (1, 2, 0)]);
     says(&notes, &["1 pieces have their middle in no labelled interval", "2 events are in no sample"]);
 
-    let refused = |text: &str, code: i32| {
-        std::fs::write(&table, text).unwrap();
-        let mut command = convert(&[&file], &dir.path().join("none"));
-        fails(command.args(SENSOR).arg("--labels").arg(&table), code)
+    let refuse = |text: &str, code: i32, words: &[&str]| {
+        let mut command = convert(&[&file], &dir.join("none"));
+        refuses(command.args(SENSOR).arg("--labels").arg(dir.file("labels.csv", text)), code, words);
     };
-    let beyond = refused("1589163147368868,1589163147368900,a\n", 2);
-    says(&beyond, &["expected intervals of", "from 0 to 70 us", "without the file's t_offset", "1589163147368868"]);
-    says(&refused("0,20,a\n20,10,b\n", 3), &["labels.csv: line 2: expected a start before its end, got 20 to 10 us"]);
-    says(&refused("0,20,a\n\n20,soon,b\n", 3), &["line 3: expected a time such as 100ms", "\"soon\""]);
-    says(&refused("0,20,a\n20,b\n", 3), &["line 2: expected 3 cells"]);
-    says(&refused("0,20,\n", 3), &["line 1: expected a label, got none"]);
-    says(&refused("a\n", 3), &["line 1: expected file,label or start,end,label"]);
-    says(&refused("", 3), &["line 1: expected a row"]);
-    says(&refused("start,end,label\n", 3), &["expected rows after the names"]);
-    says(&refused("start,label\n5,a\n", 3), &["line 2: expected both a start and an end"]);
-    says(&refused("other.h5,a\n", 2), &["at least one with a row in the table of labels"]);
+    let words = ["expected intervals of", "from 0 to 70 us", "without the file's t_offset", "1589163147368868"];
+    refuse("1589163147368868,1589163147368900,a\n", 2, &words);
+    refuse("0,20,a\n20,10,b\n", 3, &["labels.csv: line 2: expected a start before its end, got 20 to 10 us"]);
+    refuse("0,20,a\n\n20,soon,b\n", 3, &["line 3: expected a time such as 100ms", "\"soon\""]);
+    refuse("0,20,a\n20,b\n", 3, &["line 2: expected 3 cells"]);
+    refuse("0,20,\n", 3, &["line 1: expected a label, got none"]);
+    refuse("a\n", 3, &["line 1: expected file,label or start,end,label"]);
+    refuse("", 3, &["line 1: expected a row"]);
+    refuse("start,end,label\n", 3, &["expected rows after the names"]);
+    refuse("start,label\n5,a\n", 3, &["line 2: expected both a start and an end"]);
+    refuse("other.h5,a\n", 2, &["at least one with a row in the table of labels"]);
 }
 
 #[test]
 fn nonsense_cuts_are_refused() {
     let dir = scratch();
-    let file = Camera::at(&[0, i64::from(u32::MAX)]).dsec(&dir.path().join("a.h5"));
-    let refused =
-        |arguments: &[&str]| fails(convert(&[&file], &dir.path().join("set")).args(SENSOR).args(arguments), 2);
+    let file = Camera::at(&[0, i64::from(u32::MAX)]).dsec(&dir.join("a.h5"));
+    let refuse = |arguments: &[&str], words: &[&str]| {
+        refuses(convert(&[&file], &dir.join("set")).args(SENSOR).args(arguments), 2, words);
+    };
     let sparse = ["expected at most 1048576 of a recording of 2 events", "give longer ones", "is stray: 4294967295 us"];
-    says(&refused(&["--sample-duration", "1us"]), &sparse);
-    says(&refused(&["--sample-duration", "4ms"]), &sparse);
-    says(&refused(&["--sample-duration", "0s"]), &["a time such as 100ms"]);
-    says(&refused(&["--sample-duration", "1s", "--sample-events", "5"]), &["cannot be used with"]);
-    says(&refused(&["--sample-duration", "1s", "--sample-overlap", "1s"]), &["a time below --sample-duration"]);
-    says(&refused(&["--sample-events", "5", "--sample-overlap", "5"]), &["a number below --sample-events"]);
-    says(&refused(&["--sample-overlap", "5"]), &["--sample-duration or --sample-events beside it"]);
-    says(&refused(&["--label", "a", "--labels", "b.csv"]), &["cannot be used with"]);
-    let speech = super::recording::Recording::random(9, 2, 20).write(&dir.path().join("b.h5"));
-    let said = fails(convert(&[&speech], &dir.path().join("set")).args(["--sample-duration", "1s"]), 2);
-    says(&said, &["without samples and labels of its own", "Heidelberg"]);
+    refuse(&["--sample-duration", "1us"], &sparse);
+    refuse(&["--sample-duration", "4ms"], &sparse);
+    refuse(&["--sample-duration", "0s"], &["a time such as 100ms"]);
+    refuse(&["--sample-duration", "1s", "--sample-events", "5"], &["cannot be used with"]);
+    refuse(&["--sample-duration", "1s", "--sample-overlap", "1s"], &["a time below --sample-duration"]);
+    refuse(&["--sample-events", "5", "--sample-overlap", "5"], &["a number below --sample-events"]);
+    refuse(&["--sample-overlap", "5"], &["--sample-duration or --sample-events beside it"]);
+    refuse(&["--label", "a", "--labels", "b.csv"], &["cannot be used with"]);
+    let speech = Speech::random(9, 2, 20).write(&dir.join("b.h5"));
+    let words = ["without samples and labels of its own", "Heidelberg"];
+    refuses(convert(&[&speech], &dir.join("set")).args(["--sample-duration", "1s"]), 2, &words);
 }
 
 #[test]
@@ -263,7 +252,7 @@ fn as_many_samples_as_events_are_no_fault_and_many_more_are_one() {
     let dir = scratch();
     let limit = 1 << 20;
     let cut = |times: &[i64], length| {
-        let file = Camera::at(times).npy(&dir.path().join("a.npy"));
+        let file = Camera::at(times).npy(&dir.join("a.npy"));
         let options = SourceOptions { cut: of_duration(length, 0), ..SourceOptions::default() };
         Recording::open(&file, &options).map(|recordings| recordings[0].samples())
     };
@@ -280,7 +269,7 @@ fn as_many_samples_as_events_are_no_fault_and_many_more_are_one() {
 #[test]
 fn options_without_a_cut_are_one_sample() {
     let dir = scratch();
-    let file = Camera::random(13, 50, 1_000).npy(&dir.path().join("a.npy"));
+    let file = Camera::random(13, 50, 1_000).npy(&dir.join("a.npy"));
     let options = SourceOptions { labels: LabelSource::One("a".into()), ..SourceOptions::default() };
     let recording = Recording::open(&file, &options).unwrap().remove(0);
     assert_eq!((recording.labels.as_slice(), recording.samples()), (&[0][..], 1));

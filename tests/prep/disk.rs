@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tonic_toolkit::shard::{Error, ShardSet};
 
-use super::recording::{Recording, contents, convert, fails, prep, program, says, scratch};
+use super::recording::{self, Recording, contents, convert, refuses, says, scratch, shell, tool};
 
 const SMALL: [&str; 6] = ["--chunk-samples", "2", "--shard-size", "1", "--threads", "1"];
 
@@ -14,33 +14,25 @@ fn growing() -> Recording {
     let mut recording = Recording::random(60, 16, 40);
     let large = Recording::random(61, 16, 16_000);
     for i in [10, 11, 14, 15] {
-        recording.times[i] = large.times[i].clone();
-        recording.units[i] = large.units[i].clone();
+        recording.times[i].clone_from(&large.times[i]);
+        recording.units[i].clone_from(&large.units[i]);
     }
     recording
-}
-
-/// Runs a shell script with the program as $0 and these arguments.
-fn shell(script: &str, arguments: &[&Path]) -> std::process::Output {
-    Command::new("sh").arg("-c").arg(script).arg(program()).args(arguments).args(SMALL).output().unwrap()
 }
 
 #[test]
 fn a_full_disk_keeps_what_is_complete_and_resume_ends_it() {
     let dir = scratch();
-    let file = growing().write(&dir.path().join("a.h5"));
-    let (whole, out) = (dir.path().join("whole"), dir.path().join("set"));
-    convert(&[&file], &whole).args(SMALL).assert().success();
+    let file = growing().write(&dir.join("a.h5"));
+    let (whole, out) = (dir.convert(&[&file], "whole", &SMALL), dir.join("set"));
     // A limit on a file's size stands in for the disk's: it fails in the middle of a write, as a full disk does.
     let script = "trap '' XFSZ; ulimit -f 16; f=$1; o=$2; shift 2; exec \"$0\" convert \"$f\" -o \"$o\" -q \"$@\"";
-    let output = shell(script, &[&file, &out]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    says(&said, &["00005.shard: cannot write the shard", "what is complete stays", "--resume"]);
+    let words = ["00005.shard: cannot write the shard", "what is complete stays", "--resume"];
+    refuses(shell("sh", script, &[&file, &out]).args(SMALL), 1, &words);
     let stayed: Vec<String> = contents(&out).into_keys().collect();
     assert_eq!(stayed, [".incomplete.json", "00000.shard", "00001.shard", "00002.shard", "00003.shard", "00004.shard"]);
     assert!(matches!(ShardSet::open(&out), Err(Error::Incomplete { .. })));
-    says(&fails(prep().arg("verify").arg(&out), 4), &["set: the set is incomplete", "--resume"]);
+    refuses(&mut tool("verify", &out), 4, &["set: the set is incomplete", "--resume"]);
 
     convert(&[&file], &out).args(SMALL).arg("--resume").assert().success();
     assert!(contents(&out) == contents(&whole));
@@ -54,11 +46,10 @@ fn a_really_full_disk_does_the_same() {
         return;
     }
     let dir = scratch();
-    let file = growing().write(&dir.path().join("a.h5"));
-    let large = Recording::random(64, 16, 16_000).write(&dir.path().join("large.h5"));
-    let (whole, disk, kept) = (dir.path().join("whole"), dir.path().join("disk"), dir.path().join("kept"));
-    convert(&[&file], &whole).args(SMALL).assert().success();
-    std::fs::create_dir(&disk).unwrap();
+    let file = growing().write(&dir.join("a.h5"));
+    let large = Recording::random(64, 16, 16_000).write(&dir.join("large.h5"));
+    let whole = dir.convert(&[&file], "whole", &SMALL);
+    let (disk, kept) = (dir.folder("disk"), dir.join("kept"));
     // The mount is this script's alone, and goes with it.
     let script = "exec unshare -m sh -euc 'f=$1; l=$2; d=$3; k=$4; shift 4
         mount -t tmpfs -o size=48k none \"$d\"
@@ -69,36 +60,26 @@ fn a_really_full_disk_does_the_same() {
         mount -o remount,size=16m \"$d\"
         \"$0\" convert \"$f\" -o \"$d/set\" -q \"$@\" --resume
         cp -r \"$d/set\" \"$k\"' \"$0\" \"$@\"";
-    let output = shell(script, &[&file, &large, &disk, &kept]);
+    let output = shell("sh", script, &[&file, &large, &disk, &kept]).args(SMALL).output().unwrap();
     let (listed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{listed}{said}");
     says(&listed, &["code 1\ncode 1\n", ".incomplete.json\n", "00004.shard\n"]);
     assert!(!listed.contains(".tmp") && !listed.contains("manifest"), "{listed}");
-    says(
-        &said,
-        &[
-            "disk/large: expected room for about",
-            "free: free some space",
-            "shard: cannot",
-            "No space left",
-            "what is complete stays",
-            "--resume",
-        ],
-    );
+    says(&said, &["disk/large: expected room for about", "free: free some space"]);
+    says(&said, &["shard: cannot", "No space left", "what is complete stays", "--resume"]);
     assert!(contents(&kept) == contents(&whole));
 }
 
 #[test]
 fn an_output_that_cannot_be_made_is_said() {
     let dir = scratch();
-    let file = Recording::random(62, 3, 30).write(&dir.path().join("a.h5"));
-    let taken = dir.path().join("taken");
-    std::fs::write(&taken, "mine").unwrap();
-    says(&fails(&mut convert(&[&file], &taken), 2), &["taken exists already", "it is a file; give a directory"]);
-    says(&fails(&mut convert(&[&file], &taken.join("set")), 1), &["taken/set: cannot create the directory"]);
+    let file = Recording::random(62, 3, 30).write(&dir.join("a.h5"));
+    let taken = dir.file("taken", "mine");
+    refuses(&mut convert(&[&file], &taken), 2, &["taken exists already", "it is a file; give a directory"]);
+    refuses(&mut convert(&[&file], &taken.join("set")), 1, &["taken/set: cannot create the directory"]);
     assert_eq!(std::fs::read(&taken).unwrap(), b"mine");
     // Nobody may make a directory there, not even root.
-    says(&fails(&mut convert(&[&file], Path::new("/proc/tonic")), 1), &["/proc/tonic: cannot create the directory"]);
+    refuses(&mut convert(&[&file], Path::new("/proc/tonic")), 1, &["/proc/tonic: cannot create the directory"]);
 }
 
 #[test]
@@ -106,20 +87,19 @@ fn a_read_only_directory_is_said() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     let dir = scratch();
-    let file = Recording::random(63, 3, 30).write(&dir.path().join("a.h5"));
-    let locked = dir.path().join("locked");
-    std::fs::create_dir(&locked).unwrap();
+    let file = Recording::random(63, 3, 30).write(&dir.join("a.h5"));
+    let locked = dir.folder("locked");
     let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     mode(&locked, 0o555);
     // Root writes anywhere, so a copy of the program runs as nobody.
-    let mut program = PathBuf::from(program());
+    let mut program = PathBuf::from(recording::program());
     let root = std::fs::write(locked.join("probe"), "").is_ok();
     if root {
-        mode(dir.path(), 0o755);
+        mode(&dir, 0o755);
         mode(&file, 0o644);
-        program = dir.path().join("tonic-prep");
+        program = dir.join("tonic-prep");
         // By cp: a file that this process has open for writing may be busy in a child of another test.
-        let copied = Command::new("cp").arg(super::recording::program()).arg(&program).status().unwrap();
+        let copied = Command::new("cp").arg(recording::program()).arg(&program).status().unwrap();
         assert!(copied.success());
     }
     for (out, words) in [
@@ -142,13 +122,13 @@ fn a_read_only_directory_is_said() {
 #[test]
 fn a_directory_without_a_set_is_said() {
     let dir = scratch();
-    let (empty, none, file) = (dir.path().join("empty"), dir.path().join("none"), dir.path().join("file"));
-    std::fs::create_dir(&empty).unwrap();
-    std::fs::write(&file, "").unwrap();
-    for command in ["info", "verify", "show"] {
-        let said = fails(prep().arg(command).arg(&empty), 4);
-        says(&said, &["empty: expected a shard set, got a directory without manifest.json and shards"]);
-        says(&fails(prep().arg(command).arg(&file), 4), &["file: expected a shard set, got no directory"]);
-        says(&fails(prep().arg(command).arg(&none), 1), &["none: cannot open the set: No such file"]);
+    for (set, code, words) in [
+        (dir.folder("empty"), 4, "empty: expected a shard set, got a directory without manifest.json and shards"),
+        (dir.file("file", ""), 4, "file: expected a shard set, got no directory"),
+        (dir.join("none"), 1, "none: cannot open the set: No such file"),
+    ] {
+        for command in ["info", "verify", "show"] {
+            refuses(&mut tool(command, &set), code, &[words]);
+        }
     }
 }

@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use tonic_toolkit::shard::{NO_LABEL, ShardSet};
+use tonic_toolkit::shard::NO_LABEL;
 
 use super::camera::Camera;
-use super::recording::{contents, convert, fails, samples, says, scratch};
+use super::recording::{Recording, Scratch, contents, convert, manifest, refuses, samples, scratch};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
 struct Folder {
-    dir: tempfile::TempDir,
+    dir: Scratch,
     root: PathBuf,
 }
 
@@ -18,7 +18,7 @@ impl Folder {
     /// Recordings of 10, 20, ... events.
     fn of(names: &[&str]) -> Folder {
         let dir = scratch();
-        let root = dir.path().join("data");
+        let root = dir.join("data");
         let folder = Folder { dir, root };
         for (i, name) in names.iter().enumerate() {
             folder.put(name, &Camera::random(i as u64, 10 * (i + 1), 30_000));
@@ -36,21 +36,16 @@ impl Folder {
         };
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
     /// (label, events) of each sample, the classes and the names of the sources.
     fn convert(&self, arguments: &[&str]) -> (Vec<(u32, u64)>, Vec<String>, Vec<String>) {
-        let set = self.path("set");
-        convert(&[&self.root], &set).args(SENSOR).args(arguments).arg("--overwrite").assert().success();
-        let description = ShardSet::open(&set).unwrap().manifest().description.clone();
+        let set = self.dir.convert(&[&self.root], "set", &[&SENSOR[..], &["--overwrite"], arguments].concat());
+        let description = manifest(&set).description;
         let found = samples(&set).iter().map(|s| (s.label, s.ledger.events_in)).collect();
         (found, description.classes, description.sources.into_iter().map(|source| source.name).collect())
     }
 
-    fn refused(&self, arguments: &[&str], code: i32) -> String {
-        fails(convert(&[&self.root], &self.path("none")).args(SENSOR).args(arguments), code)
+    fn refuses(&self, arguments: &[&str], code: i32, words: &[&str]) {
+        refuses(convert(&[&self.root], &self.dir.join("none")).args(SENSOR).args(arguments), code, words);
     }
 }
 
@@ -65,8 +60,8 @@ fn folders_are_classes_in_the_order_of_their_letters() {
         assert_eq!(found, [(0, 40), (1, 50), (2, 30), (3, 20), (3, 10)], "{ending}");
         let expected = ["10/x", "9/x", "clap/z", "wave/a/deep", "wave/b"].map(|name| format!("{name}.{ending}"));
         assert_eq!(sources, expected, "no folder of this machine is in it");
-        let manifest = std::fs::read_to_string(folder.path("set").join("manifest.json")).unwrap();
-        assert!(!manifest.contains(folder.dir.path().to_str().unwrap()));
+        let manifest = std::fs::read_to_string(folder.dir.join("set").join("manifest.json")).unwrap();
+        assert!(!manifest.contains(folder.dir.to_str().unwrap()));
     }
 }
 
@@ -75,15 +70,12 @@ fn the_same_bytes_from_any_threads_and_any_place() {
     let names: Vec<String> = (0..60).map(|i| format!("{}/{i:03}.npy", ["a", "b", "c"][i % 3])).collect();
     let folder = Folder::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let set = |root: &Path, threads: &str| {
-        let out = folder.path(&format!("set-{threads}"));
-        let mut command = convert(&[root], &out);
-        command.args(SENSOR).args(["--threads", threads, "--chunk-samples", "4", "--shard-size", "1"]);
-        command.arg("--overwrite").assert().success();
-        contents(&out)
+        let arguments = ["--threads", threads, "--chunk-samples", "4", "--shard-size", "1"];
+        contents(&folder.dir.convert(&[root], &format!("set-{threads}"), &[&SENSOR[..], &arguments].concat()))
     };
     let one = set(&folder.root, "1");
     assert_eq!(one.len(), 15 + 1);
-    let moved = folder.path("elsewhere");
+    let moved = folder.dir.join("elsewhere");
     std::fs::rename(&folder.root, &moved).unwrap();
     assert!(one == set(&moved, "3"));
 }
@@ -95,23 +87,16 @@ fn recordings_of_a_folder_are_cut_too() {
     let mut camera = Camera::at(&[500, 400, 300, 200, 100]);
     folder.put("b/3.h5", &camera);
     let (found, ..) = folder.convert(&["--sample-events", "4"]);
-    assert_eq!(
-        found,
-        [(0, 4), (0, 4), (0, 2), (1, 4), (1, 4), (1, 4), (1, 4), (1, 4), (1, 4), (1, 1)][..3]
-            .iter()
-            .chain(&[(1, 4), (1, 4), (1, 4), (1, 4), (1, 4), (1, 4), (1, 1)])
-            .copied()
-            .collect::<Vec<_>>()
-    );
-    for column in [&mut camera.x, &mut camera.y] {
-        column.reverse();
-    }
+    assert_eq!(found[..3], [(0, 4), (0, 4), (0, 2)]);
+    assert_eq!(found[3..], [(1, 4), (1, 4), (1, 4), (1, 4), (1, 4), (1, 4), (1, 1)]);
     camera.t.reverse();
+    camera.x.reverse();
+    camera.y.reverse();
     camera.p.reverse();
-    let unsorted = samples(&folder.path("set"));
+    let unsorted = samples(&folder.dir.join("set"));
     folder.put("b/3.h5", &camera);
     folder.convert(&["--sample-events", "4"]);
-    let sorted = samples(&folder.path("set"));
+    let sorted = samples(&folder.dir.join("set"));
     assert!(unsorted.iter().zip(&sorted).all(|(a, b)| a.dense == b.dense), "sorted in the file or when it is read");
 }
 
@@ -131,12 +116,12 @@ fn a_table_says_what_a_flat_folder_has() {
     let args = with("4.npy,a\n");
     assert_eq!(folder.convert(&args.each_ref().map(String::as_str)).0, [(0, 40)], "a name alone will do");
 
-    let refused = |text: &str| folder.refused(&with(text).each_ref().map(String::as_str), 3);
-    says(&refused("1.npy,a\n5.npy,b\n"), &["train.csv: line 2: expected a file of", "got 5.npy"]);
-    says(&refused("1.npy,a\n1.npy,b\n"), &["line 2: expected each file once, got 1.npy again"]);
-    says(&refused("0,5,a\n"), &["line 1: expected a file and its label, for a folder of recordings, got an interval"]);
+    let refuses = |text: &str, words: &[&str]| folder.refuses(&with(text).each_ref().map(String::as_str), 3, words);
+    refuses("1.npy,a\n5.npy,b\n", &["train.csv: line 2: expected a file of", "got 5.npy"]);
+    refuses("1.npy,a\n1.npy,b\n", &["line 2: expected each file once, got 1.npy again"]);
+    refuses("0,5,a\n", &["line 1: expected a file and its label, for a folder of recordings, got an interval"]);
     folder.put("other/4.npy", &Camera::random(9, 5, 100));
-    says(&refused("4.npy,a\n"), &["4.npy, of which there are several"]);
+    refuses("4.npy,a\n", &["4.npy, of which there are several"]);
 }
 
 #[test]
@@ -152,20 +137,18 @@ fn a_folder_without_classes_is_unlabelled_or_of_one_class() {
 fn what_does_not_belong_is_named() {
     let folder = Folder::of(&["a/1.npy", "b/2.npy"]);
     std::fs::write(folder.root.join("a/notes.txt"), "mine").unwrap();
-    says(&folder.refused(&[], 3), &["expected recordings only (h5, hdf5, hdf, npy, npz), got notes.txt"]);
+    folder.refuses(&[], 3, &["expected recordings only (h5, hdf5, hdf, npy, npz), got notes.txt"]);
     std::fs::remove_file(folder.root.join("a/notes.txt")).unwrap();
     folder.put("3.npy", &Camera::random(1, 5, 100));
-    says(&folder.refused(&[], 3), &["expected a folder a class, or files only", "3.npy beside the folder of a/1.npy"]);
+    folder.refuses(&[], 3, &["expected a folder a class, or files only", "3.npy beside the folder of a/1.npy"]);
     std::fs::remove_file(folder.root.join("3.npy")).unwrap();
     // The first file tells the layout of all.
     folder.put("c/4.npz", &Camera::random(1, 5, 100));
-    says(&folder.refused(&[], 3), &["c/4.npz: header: cannot be read"]);
+    folder.refuses(&[], 3, &["c/4.npz: header: cannot be read"]);
     std::fs::remove_file(folder.root.join("c/4.npz")).unwrap();
-    super::recording::Recording::random(1, 2, 5).write(&folder.root.join("0.h5"));
-    std::fs::rename(folder.root.join("0.h5"), folder.root.join("a/0.h5")).unwrap();
-    says(&folder.refused(&[], 2), &["one recording a file in a folder", "Heidelberg"]);
-    let dir = scratch();
-    says(&fails(&mut convert(&[dir.path()], &folder.path("none")), 3), &["expected recordings", "got none"]);
+    Recording::random(1, 2, 5).write(&folder.root.join("a/0.h5"));
+    folder.refuses(&[], 2, &["one recording a file in a folder", "Heidelberg"]);
+    refuses(&mut convert(&[&*scratch()], &folder.dir.join("none")), 3, &["expected recordings", "got none"]);
 }
 
 #[cfg(unix)]
@@ -173,5 +156,5 @@ fn what_does_not_belong_is_named() {
 fn a_folder_that_links_to_itself_ends() {
     let folder = Folder::of(&["a/1.npy"]);
     std::os::unix::fs::symlink(&folder.root, folder.root.join("a/again")).unwrap();
-    says(&folder.refused(&[], 3), &["at most 16 folders in each other"]);
+    folder.refuses(&[], 3, &["at most 16 folders in each other"]);
 }

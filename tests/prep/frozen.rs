@@ -3,16 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::command_lines::assert_all_parse;
-use super::recording::{contents, convert, program, scratch};
+use super::recording::{contents, convert, data, json, program, scratch};
 
 /// How the frozen recording was converted.
 const OPTIONS: [&str; 4] = ["--chunk-samples", "4", "--shard-size", "300"];
 
 fn frozen(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/frozen").join(name)
+    data("frozen").join(name)
 }
 
 fn assert_finished(set: &Path) {
@@ -26,21 +24,17 @@ fn assert_finished(set: &Path) {
 #[test]
 fn the_frozen_recording_converts_to_the_frozen_set() {
     let dir = scratch();
-    let set = dir.path().join("set");
-    convert(&[frozen("recording.h5")], &set).args(OPTIONS).assert().success();
-    assert_finished(&set);
+    assert_finished(&dir.convert(&[frozen("recording.h5")], "set", &OPTIONS));
 }
 
 #[test]
 fn a_frozen_conversion_resumes_to_the_frozen_set() {
     let dir = scratch();
-    let set = dir.path().join("set");
-    std::fs::create_dir(&set).unwrap();
+    let set = dir.folder("set");
     for (name, bytes) in contents(&frozen("conversion/stopped")) {
         std::fs::write(set.join(name), bytes).unwrap();
     }
-    let output = convert(&[frozen("recording.h5")], &set).args(OPTIONS).args(["--resume", "--json"]).assert().success();
-    let said: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    let said = json(convert(&[frozen("recording.h5")], &set).args(OPTIONS).args(["--resume", "--json"]));
     assert_eq!(said["resumed_samples"], 24, "shards that were complete are not made again");
     assert_finished(&set);
 }

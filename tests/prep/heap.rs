@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tonic_toolkit::base::Error as BaseError;
 use tonic_toolkit::prep::{Coordinates, Error, Result, Times, VlenRows};
 
-use super::recording::scratch;
+use super::recording::{Scratch, scratch};
 
 /// How a file and its references are laid out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -119,7 +119,7 @@ const LENGTHS: [usize; 14] = [3, 0, 1, 700, 2040, 0, 5, 2056, 9, 40_000, 1, 300_
 fn every_element_type_is_read() {
     let dir = scratch();
     let order: Vec<usize> = (0..LENGTHS.len()).collect();
-    let path = |name: &str| dir.path().join(name);
+    let path = |name: &str| dir.join(name);
     let l = Layout::default();
     let files = [
         write(&path("f16"), &rows(&LENGTHS, |v| f16::from_bits(v as u16)), &order, l),
@@ -148,7 +148,7 @@ fn every_layout_of_the_references_is_read() {
                 for (shuffle, gzip) in [(false, false), (false, true), (true, true), (true, false)] {
                     let layout = Layout { userblock, latest, chunk, shuffle, gzip };
                     println!("{layout:?}");
-                    agrees(&write(&dir.path().join("a.h5"), &rows, &order, layout), "rows", 4);
+                    agrees(&write(&dir.join("a.h5"), &rows, &order, layout), "rows", 4);
                 }
             }
         }
@@ -161,7 +161,7 @@ fn rows_that_were_never_written_are_empty() {
     let rows = rows(&[40; 20], |v| v as u16);
     for gzip in [false, true] {
         let layout = Layout { chunk: Some(3), gzip, ..Layout::default() };
-        agrees(&write(&dir.path().join("a.h5"), &rows, &[4, 17], layout), "rows", 7);
+        agrees(&write(&dir.join("a.h5"), &rows, &[4, 17], layout), "rows", 7);
     }
 }
 
@@ -173,21 +173,19 @@ fn what_only_libhdf5_can_read_is_left_to_it() {
         VlenRows::open(path, "rows", &file.dataset("rows").unwrap()).unwrap()
     };
     let numbers = rows(&[9, 4], |v| v as u16);
-    let plain = write(&dir.path().join("a.h5"), &numbers, &[0, 1], Layout::default());
+    let plain = write(&dir.join("a.h5"), &numbers, &[0, 1], Layout::default());
     assert!(open(&plain).is_some());
 
     // uint16, which is class 0 of version 1, 2 bytes, with 16 bits from bit 0: its first flag says big-endian.
     let mut bytes = std::fs::read(&plain).unwrap();
     let at = bytes.windows(12).position(|w| *w == [0x10, 0, 0, 0, 2, 0, 0, 0, 0, 0, 16, 0]).unwrap();
     bytes[at + 1] = 1;
-    let swapped = dir.path().join("swapped.h5");
-    std::fs::write(&swapped, &bytes).unwrap();
-    assert!(open(&swapped).is_none());
+    assert!(open(&dir.file("swapped.h5", bytes)).is_none());
 
     let layout = Layout { chunk: Some(2), ..Layout::default() };
-    let chunked = write(&dir.path().join("b.h5"), &numbers, &[0, 1], layout);
+    let chunked = write(&dir.join("b.h5"), &numbers, &[0, 1], layout);
     assert!(open(&chunked).is_some());
-    let draft = dir.path().join("checked");
+    let draft = dir.join("checked");
     let file = hdf5::File::create(&draft).unwrap();
     let rows: Vec<VarLenArray<u16>> = numbers.iter().map(|r| VarLenArray::from_slice(r)).collect();
     let checked = file.new_dataset::<VarLenArray<u16>>().shape(2).chunk(2).fletcher32().create("rows").unwrap();
@@ -200,7 +198,7 @@ fn what_only_libhdf5_can_read_is_left_to_it() {
 fn many_threads_read_at_once() {
     let dir = scratch();
     let numbers = rows(&[2_000; 64], |v| v as u16);
-    let path = write(&dir.path().join("a.h5"), &numbers, &(0..64).collect::<Vec<_>>(), Layout::default());
+    let path = write(&dir.join("a.h5"), &numbers, &(0..64).collect::<Vec<_>>(), Layout::default());
     let file = hdf5::File::open(&path).unwrap();
     let rows = VlenRows::open(&path, "rows", &file.dataset("rows").unwrap()).unwrap().unwrap();
     std::thread::scope(|scope| {
@@ -247,9 +245,12 @@ fn holds(bytes: &[u8], path: &Path, what: &str) -> bool {
 }
 
 /// A small file: many tiny rows to a collection, a collection with free space, and one of a single row.
-fn small(path: &Path, layout: Layout) -> Vec<u8> {
+fn small() -> (Scratch, PathBuf, Vec<u8>) {
+    let dir = scratch();
     let rows = rows(&[4, 0, 30, 1, 7, 3_000, 2, 11], |v| v as u16);
-    std::fs::read(write(path, &rows, &[3, 0, 1, 2, 7, 5, 6, 4], layout)).unwrap()
+    let path = write(&dir.join("a.h5"), &rows, &[3, 0, 1, 2, 7, 5, 6, 4], Layout::default());
+    let bytes = std::fs::read(&path).unwrap();
+    (dir, path, bytes)
 }
 
 /// Where the references and the headers of collections and objects lie.
@@ -270,9 +271,7 @@ fn records(bytes: &[u8], path: &Path) -> Vec<usize> {
 
 #[test]
 fn a_changed_byte_of_references_and_heaps_is_an_error_or_what_libhdf5_reads() {
-    let dir = scratch();
-    let path = dir.path().join("a.h5");
-    let whole = small(&path, Layout::default());
+    let (_dir, path, whole) = small();
     assert!(holds(&whole, &path, "whole"));
     let (mut same, mut refused) = (0, 0);
     for at in records(&whole, &path) {
@@ -288,9 +287,7 @@ fn a_changed_byte_of_references_and_heaps_is_an_error_or_what_libhdf5_reads() {
 
 #[test]
 fn holes_anywhere_are_an_error_or_what_libhdf5_reads() {
-    let dir = scratch();
-    let path = dir.path().join("a.h5");
-    let whole = small(&path, Layout::default());
+    let (_dir, path, whole) = small();
     let heap = whole.windows(4).position(|w| w == b"GCOL").unwrap();
     let places = (heap..whole.len()).step_by(8).chain(records(&whole, &path));
     for at in places {
@@ -305,9 +302,7 @@ fn holes_anywhere_are_an_error_or_what_libhdf5_reads() {
 
 #[test]
 fn a_file_cut_short_while_it_is_read_is_an_error() {
-    let dir = scratch();
-    let path = dir.path().join("a.h5");
-    let whole = small(&path, Layout::default());
+    let (_dir, path, whole) = small();
     let file = hdf5::File::open(&path).unwrap();
     let dataset = file.dataset("rows").unwrap();
     let rows = VlenRows::open(&path, "rows", &dataset).unwrap().unwrap();
@@ -348,7 +343,7 @@ proptest! {
         order.rotate_left(seed.index(lengths.len()));
         order.swap(0, lengths.len() / 2);
         let layout = Layout { chunk, latest, gzip: gzip && chunk.is_some(), ..Layout::default() };
-        let path = write(&dir.path().join("a.h5"), &rows(&lengths, |v| v as u32), &order, layout);
+        let path = write(&dir.join("a.h5"), &rows(&lengths, |v| v as u32), &order, layout);
         agrees(&path, "rows", 7);
     }
 
@@ -356,9 +351,7 @@ proptest! {
     fn changes_in_several_places_are_an_error_or_what_libhdf5_reads(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let dir = scratch();
-        let path = dir.path().join("a.h5");
-        let mut bytes = small(&path, Layout::default());
+        let (_dir, path, mut bytes) = small();
         let places = records(&bytes, &path);
         for (place, value) in &changes {
             bytes[places[place.index(places.len())]] = *value;

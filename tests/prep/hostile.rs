@@ -7,11 +7,11 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tonic_toolkit::base::{Progress, Verbosity};
-use tonic_toolkit::shard::verify::{verify, verify_dir};
+use tonic_toolkit::shard::verify::verify_dir;
 use tonic_toolkit::shard::{Decoder, Error, HEADER_BYTES, ShardSet, Width};
 
 use super::made::{Frame, Set};
-use super::recording::{contents, program, scratch};
+use super::recording::{contents, faults, scratch, shell};
 use super::seal;
 
 type Files = Vec<(String, Vec<u8>)>;
@@ -30,8 +30,8 @@ static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
     ];
     let files = |set: &Set| {
         let dir = scratch();
-        set.write(dir.path());
-        contents(dir.path()).into_iter().collect()
+        set.write(&dir);
+        contents(&dir).into_iter().collect()
     };
     sets.iter().map(files).collect()
 });
@@ -107,7 +107,7 @@ fn read(dir: &Path) -> Result<(), Error> {
             assert!(places.iter().all(|&(_, cell)| u64::from(cell) < cells));
         }
     }
-    verify(&set, &Progress::start(Verbosity::Quiet, "", 0, "")).into_iter().next().map_or(Ok(()), Err)
+    faults(&set).into_iter().next().map_or(Ok(()), Err)
 }
 
 proptest! {
@@ -121,12 +121,12 @@ proptest! {
     ) {
         let (base, dir) = (&SETS[set], scratch());
         let files = changed(base, &changes, mend);
-        files.iter().for_each(|(name, bytes)| std::fs::write(dir.path().join(name), bytes).unwrap());
-        let result = read(dir.path());
+        files.iter().for_each(|(name, bytes)| std::fs::write(dir.join(name), bytes).unwrap());
+        let result = read(&dir);
         if let Err(fault) = &result {
             prop_assert!(!matches!(fault, Error::Base(_) | Error::ChunkTooLarge { .. }), "{}", fault);
         }
-        let faults = verify_dir(dir.path(), Some(&|n| Progress::start(Verbosity::Quiet, "", n, "")));
+        let faults = verify_dir(&dir, Some(&|n| Progress::start(Verbosity::Quiet, "", n, "")));
         prop_assert_eq!(faults.is_empty(), result.is_ok(), "{:?}", faults);
         if !mend {
             prop_assert_eq!(result.is_ok(), files == *base, "a change that nobody sees");
@@ -144,8 +144,8 @@ fn mended_changes_reach_what_lies_behind_the_checksums() {
             let mut files = base.clone();
             files[k].1[at] ^= if at % 2 == 0 { 1 } else { 0x11 };
             mend_all(&mut files);
-            files.iter().for_each(|(name, bytes)| std::fs::write(dir.path().join(name), bytes).unwrap());
-            if let Err(Error::Corrupt { place, .. }) = read(dir.path()) {
+            files.iter().for_each(|(name, bytes)| std::fs::write(dir.join(name), bytes).unwrap());
+            if let Err(Error::Corrupt { place, .. }) = read(&dir) {
                 places.insert(place.split("): ").last().unwrap().split(" of ").next().unwrap().to_string());
             }
         }
@@ -161,11 +161,10 @@ fn tools_stay_small_where_frames_have_four_billion_cells() {
     let dir = scratch();
     let frames: Vec<Frame> = (0..9_u32).map(|i| vec![(i, 1.0), (u32::MAX - 1, 2.0)]).collect();
     for (name, counts) in [("counts", Width::U8), ("values", Width::F32)] {
-        let set = dir.path().join(name);
+        let set = dir.join(name);
         Set::new([1, 1, u32::MAX], counts, vec![frames.clone(), vec![vec![]]]).write(&set);
-        let picture = dir.path().join("picture.png");
-        let arrays = dir.path().join(format!("{name}-arrays"));
-        let page = dir.path().join("page.png");
+        let (picture, page) = (dir.join("picture.png"), dir.join("page.png"));
+        let arrays = dir.join(format!("{name}-arrays"));
         let commands: [(i32, &[&std::ffi::OsStr]); 8] = [
             (0, &["info".as_ref(), set.as_ref()]),
             (0, &["verify".as_ref(), set.as_ref(), "-q".as_ref()]),
@@ -178,9 +177,8 @@ fn tools_stay_small_where_frames_have_four_billion_cells() {
             (1, &["export".as_ref(), set.as_ref(), "--npy".as_ref(), arrays.as_ref(), "-q".as_ref()]),
         ];
         for (code, arguments) in commands {
-            let mut command = std::process::Command::new("sh");
             let script = "trap '' XFSZ; ulimit -v 1000000; ulimit -f 8000; RAYON_NUM_THREADS=2 exec \"$0\" \"$@\"";
-            let output = command.args(["-c", script, program()]).args(arguments).output().unwrap();
+            let output = shell("sh", script, arguments).output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(code), "{name} {arguments:?}: {said}");
             assert!(!said.contains("panicked"), "{said}");

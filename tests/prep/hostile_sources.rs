@@ -1,31 +1,29 @@
 //! Files that are damaged, lie, or need what is not there: an error that says so, in little memory, and never a panic.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use tonic_toolkit::prep::{Cut, Recording, SourceOptions};
 
 use super::camera::{Camera, npy_header};
-use super::recording::{convert, fails, hdf5_file, prep, samples, says, scratch};
+use super::recording::{
+    Scratch, ascii, change, column, convert, data, hdf5_file, prep, refuses, samples, says, scratch, stdout,
+};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sources").join(name)
-}
-
-/// What `convert` says of a file that it must refuse.
-fn refused(file: &Path, arguments: &[&str], code: i32) -> String {
+/// `convert` must fail with `code`, say these words and leave no set.
+fn refuse(file: &Path, arguments: &[&str], code: i32, words: &[&str]) {
     let dir = scratch();
-    let said = fails(convert(&[file], &dir.path().join("set")).args(SENSOR).args(arguments), code);
-    assert!(!dir.path().join("set").join("manifest.json").exists());
-    said
+    refuses(convert(&[file], &dir.join("set")).args(SENSOR).args(arguments), code, words);
+    assert!(!dir.join("set/manifest.json").exists());
 }
 
 /// A camera's file, spoilt.
-fn spoilt(spoil: impl Fn(&hdf5::File)) -> (tempfile::TempDir, PathBuf) {
+fn spoilt(spoil: impl Fn(&hdf5::File)) -> (Scratch, PathBuf) {
     let dir = scratch();
-    let file = hdf5_file(&dir.path().join("a.h5"), |file| {
+    let file = hdf5_file(&dir.join("a.h5"), |file| {
         Camera::random(31, 300, 9_000).fill_dsec(file);
         spoil(file);
     });
@@ -42,7 +40,7 @@ fn replace(file: &hdf5::File, name: &str, with: impl Fn(hdf5::DatasetBuilder)) {
 fn columns_that_do_not_fit_are_named() {
     for name in ["events/t", "events/x", "events/y", "events/p"] {
         let (_dir, file) = spoilt(|file| file.unlink(name).unwrap());
-        says(&refused(&file, &[], 3), &[&format!("expected a dataset {name} (dsec layout), got none")]);
+        refuse(&file, &[], 3, &[&format!("expected a dataset {name} (dsec layout), got none")]);
     }
     type Case<'a> = (&'a str, &'a str, &'a dyn Fn(hdf5::DatasetBuilder));
     let cases: [Case<'_>; 5] = [
@@ -54,8 +52,7 @@ fn columns_that_do_not_fit_are_named() {
         }),
         ("events/t", "expected one dimension", &|b| drop(b.empty::<i64>().shape(()).create("events/t").unwrap())),
         ("events/p", "expected integers or floats, got string", &|b| {
-            let text = [hdf5::types::FixedAscii::<4>::from_ascii(b"on").unwrap(); 300];
-            b.with_data(&text).create("events/p").unwrap();
+            b.with_data(&[ascii("on"); 300]).create("events/p").unwrap();
         }),
         ("events/t", "expected integers or floats", &|b| {
             b.empty::<hdf5::types::VarLenArray<u8>>().shape(300).create("events/t").unwrap();
@@ -63,7 +60,7 @@ fn columns_that_do_not_fit_are_named() {
     ];
     for (name, expected, with) in cases {
         let (_dir, file) = spoilt(|file| replace(file, name, with));
-        says(&refused(&file, &[], 3), &[&format!("a.h5: {name}: {expected}")]);
+        refuse(&file, &[], 3, &[&format!("a.h5: {name}: {expected}")]);
     }
 }
 
@@ -78,27 +75,25 @@ fn lengths_that_no_file_holds_are_not_believed() {
         }
     });
     for arguments in [&[][..], &["--sample-duration", "1s"], &["--sample-events", "5"], &["--label", "a"]] {
-        says(&refused(&file, arguments, 3), &[&format!("it claims to have {huge} events in")]);
+        refuse(&file, arguments, 3, &[&format!("it claims to have {huge} events in")]);
     }
     let file = hdf5_file(&file, |file| {
         file.create_group("train_addresses").unwrap().new_dataset::<u8>().chunk(99).shape(huge).create("a-1").unwrap();
         file.create_group("train_timestamps").unwrap().new_dataset::<f64>().chunk(9).shape(9).create("a-1").unwrap();
-        let name = [hdf5::types::FixedAscii::<4>::from_ascii(b"a-1").unwrap()];
-        file.new_dataset_builder().with_data(&name).create("train_labels").unwrap();
+        column(file, "train_labels", &[ascii("a-1")]);
     });
-    says(&refused(&file, &[], 3), &["train_addresses/a-1: expected at most 134217728 events"]);
+    refuse(&file, &[], 3, &["train_addresses/a-1: expected at most 134217728 events"]);
 }
 
 #[test]
 fn an_empty_recording_is_an_empty_sample() {
     let dir = scratch();
     let empty = Camera::default();
-    let files = [empty.npy(&dir.path().join("a.npy")), empty.npz(&dir.path().join("a.npz"))];
+    let files = [empty.npy(&dir.join("a.npy")), empty.npz(&dir.join("a.npz"))];
     for (i, file) in files.iter().enumerate() {
         for cut in [&[][..], &["--sample-duration", "1s"], &["--sample-events", "5"]] {
-            let set = dir.path().join(format!("{i}{}", cut.len()));
-            convert(&[file], &set).args(SENSOR).args(cut).arg("--overwrite").assert().success();
-            let found = samples(&set);
+            let arguments = [&SENSOR[..], cut, &["--overwrite"]].concat();
+            let found = samples(&dir.convert(&[file], &format!("{i}{}", cut.len()), &arguments));
             assert_eq!((found.len(), found[0].ledger.events_in, found[0].shape[0]), (1, 0, 1));
         }
     }
@@ -108,83 +103,79 @@ fn an_empty_recording_is_an_empty_sample() {
 fn npy_headers_that_lie_are_refused() {
     let dir = scratch();
     let whole = Camera::random(32, 20, 900).npy_bytes();
-    let try_bytes = |bytes: Vec<u8>| {
-        let file = dir.path().join("a.npy");
-        std::fs::write(&file, bytes).unwrap();
-        refused(&file, &[], 3)
-    };
     let with = |descr: &str, shape: &str| [&npy_header(descr, shape)[..], &[0; 200]].concat();
     let events = "[('t', '<i8'), ('x', '<u2')]";
-    says(&try_bytes(whole[..whole.len() - 1].to_vec()), &["array: cannot be read", "promises 20 events of 13 bytes"]);
-    says(&try_bytes(with(events, "(99999999999999,)")), &["promises 99999999999999 events"]);
-    says(&try_bytes(with(events, "(18446744073709551615,)")), &["promises 18446744073709551615 events"]);
-    says(&try_bytes(with(events, "(99999999999999999999999,)")), &["its shape is (99999999999999999999999,)"]);
-    says(&try_bytes(with(events, "(4294967296, 4294967296)")), &["expected one dimension", "(4294967296, 4294967296)"]);
-    says(&try_bytes(with(events, "()")), &["expected one dimension"]);
-    says(&try_bytes(with("'<f8'", "(5,)")), &["expected a structured array with the fields t and x", "'<f8'"]);
-    says(&try_bytes(with("[('t', '<i8')]", "(5,)")), &["expected a structured array"]);
-    says(&try_bytes(with("[('t', '<U8'), ('x', '<u2')]", "(5,)")), &["expected a structured array"]);
-    says(&try_bytes(with("[('t', '|O'), ('x', '<u2')]", "(5,)")), &["expected a structured array"]);
-    says(&try_bytes(with("[('t', '<i8'), ('t', '<i8'), ('x', '<u2')]", "(5,)")), &["expected a structured array"]);
-    says(
-        &try_bytes(with("[('t', '<i8', (9999999, 9999999)), ('x', '<u2')]", "(5,)")),
-        &["expected a structured array"],
-    );
-    says(&try_bytes(with(&"[".repeat(3000), "(5,)")), &["makes no sense"]);
-    says(&try_bytes(with(&format!("'{}'", "x".repeat(5000)), "(5,)")), &["of which at most 4096 are read"]);
-    says(&try_bytes(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{".to_vec()), &["of which at most 4096 are read"]);
-    says(&try_bytes(b"\x93NUMPY".to_vec()), &["header: cannot be read"]);
+    let structured = "expected a structured array";
+    let cases: [(Vec<u8>, &[&str]); 16] = [
+        (whole[..whole.len() - 1].to_vec(), &["array: cannot be read", "promises 20 events of 13 bytes"]),
+        (with(events, "(99999999999999,)"), &["promises 99999999999999 events"]),
+        (with(events, "(18446744073709551615,)"), &["promises 18446744073709551615 events"]),
+        (with(events, "(99999999999999999999999,)"), &["its shape is (99999999999999999999999,)"]),
+        (with(events, "(4294967296, 4294967296)"), &["expected one dimension", "(4294967296, 4294967296)"]),
+        (with(events, "()"), &["expected one dimension"]),
+        (with("'<f8'", "(5,)"), &["expected a structured array with the fields t and x", "'<f8'"]),
+        (with("[('t', '<i8')]", "(5,)"), &[structured]),
+        (with("[('t', '<U8'), ('x', '<u2')]", "(5,)"), &[structured]),
+        (with("[('t', '|O'), ('x', '<u2')]", "(5,)"), &[structured]),
+        (with("[('t', '<i8'), ('t', '<i8'), ('x', '<u2')]", "(5,)"), &[structured]),
+        (with("[('t', '<i8', (9999999, 9999999)), ('x', '<u2')]", "(5,)"), &[structured]),
+        (with(&"[".repeat(3000), "(5,)"), &["makes no sense"]),
+        (with(&format!("'{}'", "x".repeat(5000)), "(5,)"), &["of which at most 4096 are read"]),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{".to_vec(), &["of which at most 4096 are read"]),
+        (b"\x93NUMPY".to_vec(), &["header: cannot be read"]),
+    ];
+    for (bytes, words) in cases {
+        println!("{words:?}");
+        refuse(&dir.file("a.npy", bytes), &[], 3, words);
+    }
     // Fields that are not needed, of any type, do no harm, and numbers may be of the other end.
     let mut fine = npy_header("[('a', '|S3'), ('x', '>u2'), ('b', '<f8', (2,)), ('t', '>f4')]", "(2,)");
     for i in 0..2_u16 {
         fine.extend([b"abc", &(i + 1).to_be_bytes()[..], &[0; 16], &f32::from(i * 100).to_be_bytes()].concat());
     }
-    std::fs::write(dir.path().join("b.npy"), fine).unwrap();
-    convert(&[dir.path().join("b.npy")], &dir.path().join("set")).args(["--sensor", "40"]).assert().success();
-    assert_eq!(samples(&dir.path().join("set"))[0].ledger.binned, 2);
+    let set = dir.convert(&[dir.file("b.npy", fine)], "set", &["--sensor", "40"]);
+    assert_eq!(samples(&set)[0].ledger.binned, 2);
 }
 
 #[test]
 fn archives_that_lie_are_refused() {
-    use std::io::Write;
     let dir = scratch();
-    let try_entries = |entries: &[(&str, Vec<u8>)]| {
-        let file = dir.path().join("a.npz");
+    let column = |shape: &str, bytes: usize| [npy_header("'<u2'", shape), vec![0; bytes]].concat();
+    let (nine, eight, short) = (column("(9,)", 18), column("(8,)", 16), column("(9,)", 17));
+    let (huge, nothing, empty) = (column("(100000000000,)", 18), b"nothing".to_vec(), Vec::new());
+    type Case<'a> = (Vec<(&'a str, &'a [u8])>, &'a [&'a str]);
+    let cases: [Case<'_>; 7] = [
+        (vec![("t.npy", &nine)], &["t: expected a structured array"]),
+        (vec![("t.npy", &nine), ("z.npy", &nine)], &["arrays: expected the arrays t and x", "t, z"]),
+        (vec![("t.npy", &nine), ("x.npy", &eight)], &["x: expected 9 events"]),
+        (vec![("t.npy", &nine), ("x.npy", &short)], &["promises 18 bytes, there are 17"]),
+        (vec![("t.npy", &huge), ("x.npy", &eight)], &["t: expected at most 134217728 events"]),
+        (vec![("t.npy", &nothing), ("x.npy", &eight)], &["t: cannot be read"]),
+        (vec![("other.txt", &empty)], &["arrays: expected the arrays t and x"]),
+    ];
+    for (entries, words) in cases {
+        println!("{words:?}");
+        let file = dir.join("a.npz");
         let mut archive = zip::ZipWriter::new(std::fs::File::create(&file).unwrap());
         for (name, bytes) in entries {
-            archive.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            archive.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
             archive.write_all(bytes).unwrap();
         }
         archive.finish().unwrap();
-        refused(&file, &[], 3)
-    };
-    let column = |shape: &str, bytes: usize| [npy_header("'<u2'", shape), vec![0; bytes]].concat();
-    says(&try_entries(&[("t.npy", column("(9,)", 18))]), &["t: expected a structured array"]);
-    let two = [("t.npy", column("(9,)", 18)), ("z.npy", column("(9,)", 18))];
-    says(&try_entries(&two), &["arrays: expected the arrays t and x", "t, z"]);
-    says(&try_entries(&[("t.npy", column("(9,)", 18)), ("x.npy", column("(8,)", 16))]), &["x: expected 9 events"]);
-    says(
-        &try_entries(&[("t.npy", column("(9,)", 18)), ("x.npy", column("(9,)", 17))]),
-        &["promises 18 bytes, there are 17"],
-    );
-    let large = column("(100000000000,)", 18);
-    says(&try_entries(&[("t.npy", large), ("x.npy", column("(8,)", 16))]), &["t: expected at most 134217728 events"]);
-    says(&try_entries(&[("t.npy", b"nothing".to_vec()), ("x.npy", column("(8,)", 16))]), &["t: cannot be read"]);
-    says(&try_entries(&[("other.txt", vec![])]), &["arrays: expected the arrays t and x"]);
-    let whole = std::fs::read(Camera::random(33, 400, 900).npz(&dir.path().join("b.npz"))).unwrap();
+        refuse(&file, &[], 3, words);
+    }
+    let whole = std::fs::read(Camera::random(33, 400, 900).npz(&dir.join("b.npz"))).unwrap();
     for cut in [5, 30, whole.len() / 2, whole.len() - 3] {
-        std::fs::write(dir.path().join("c.npz"), &whole[..cut]).unwrap();
-        says(&refused(&dir.path().join("c.npz"), &[], 3), &["archive: cannot be read"]);
+        refuse(&dir.file("c.npz", &whole[..cut]), &[], 3, &["archive: cannot be read"]);
     }
 }
 
 #[test]
 fn a_compression_that_is_not_there_is_named() {
-    let said = refused(&fixture("unknown_filter.h5"), &[], 2);
     let words = ["compression of events/t", "36559 (0x8ECF): ECF", "HDF5_PLUGIN_PATH", "hdf5_ecf", "h5repack"];
-    says(&said, &words);
+    refuse(&data("sources/unknown_filter.h5"), &[], 2, &words);
     // The parameters of this one are more than the HDF5 wrapper has room for.
-    says(&refused(&fixture("many_parameters.h5"), &[], 2), &["compression of events/t", "HDF5_PLUGIN_PATH"]);
+    refuse(&data("sources/many_parameters.h5"), &[], 2, &["compression of events/t", "HDF5_PLUGIN_PATH"]);
 }
 
 /// A plugin for filter 36559 that inverts every byte.
@@ -206,17 +197,16 @@ const void *H5PLget_plugin_info(void) { return &filter; }
 #[test]
 fn a_compression_is_read_through_its_plugin() {
     let dir = scratch();
-    std::fs::write(dir.path().join("invert.c"), PLUGIN).unwrap();
-    let library = dir.path().join("libinvert.so");
+    let (source, library) = (dir.file("invert.c", PLUGIN), dir.join("libinvert.so"));
     let mut compiler = std::process::Command::new("cc");
-    let compiled = compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(dir.path().join("invert.c")).status();
+    let compiled = compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
     if !compiled.is_ok_and(|status| status.success()) {
         println!("skipped: there is no C compiler");
         return;
     }
-    let set = dir.path().join("set");
-    let mut command = convert(&[fixture("unknown_filter.h5")], &set);
-    command.env("HDF5_PLUGIN_PATH", dir.path()).args(SENSOR).assert().success();
+    let set = dir.join("set");
+    let mut command = convert(&[data("sources/unknown_filter.h5")], &set);
+    command.env("HDF5_PLUGIN_PATH", &*dir).args(SENSOR).assert().success();
     let sample = &samples(&set)[0];
     assert_eq!((sample.ledger.binned, sample.ledger.events_in), (50, 50));
     assert_eq!(sample.shape[0], 5, "50 ms, an event a millisecond");
@@ -226,18 +216,16 @@ fn a_compression_is_read_through_its_plugin() {
 #[test]
 fn an_unknown_layout_is_told_with_what_there_is() {
     let dir = scratch();
-    let file = Camera::random(34, 30, 900).strange(&dir.path().join("a.h5"));
-    let said = refused(&file, &[], 3);
+    let file = Camera::random(34, 30, 900).strange(&dir.join("a.h5"));
     let words =
         ["no layout fits", "events/ts (e2vid)", "where (int32, shape [30, 2])", "when (uint64, shape [30])", "--map"];
-    says(&said, &words);
-    says(&refused(&file, &["--layout", "dsec"], 3), &["expected a dataset events/t (dsec layout)"]);
-    says(&refused(&file, &["--layout", "npy"], 3), &["does not begin as a NumPy array"]);
-    says(&refused(&file, &["--layout", "ntidigits"], 3), &["expected a dataset train_labels (ntidigits layout)"]);
-    says(&refused(&file, &["--layout", "map"], 2), &["--map beside it"]);
-    says(&refused(&file, &["--layout", "aedat"], 2), &["expected one of hsd, ntidigits, dsec"]);
-    let help = prep().args(["convert", "--help"]).assert().success();
-    says(&String::from_utf8_lossy(&help.get_output().stdout), &["--sample-duration", "prophesee (CD/events)", "--map"]);
+    refuse(&file, &[], 3, &words);
+    refuse(&file, &["--layout", "dsec"], 3, &["expected a dataset events/t (dsec layout)"]);
+    refuse(&file, &["--layout", "npy"], 3, &["does not begin as a NumPy array"]);
+    refuse(&file, &["--layout", "ntidigits"], 3, &["expected a dataset train_labels (ntidigits layout)"]);
+    refuse(&file, &["--layout", "map"], 2, &["--map beside it"]);
+    refuse(&file, &["--layout", "aedat"], 2, &["expected one of hsd, ntidigits, dsec"]);
+    says(&stdout(prep().args(["convert", "--help"])), &["--sample-duration", "prophesee (CD/events)", "--map"]);
 }
 
 proptest! {
@@ -247,17 +235,17 @@ proptest! {
     fn damaged_bytes_are_an_error_or_other_events(kind in 0..4, at in 0.0..1.0, flip in 1..=255_u8, cut in any::<bool>()) {
         let dir = scratch();
         let camera = Camera::random(35, 200, 9_000);
-        let path = dir.path().join("a");
+        let path = dir.join("a");
         match kind {
             0 => camera.npy(&path),
             1 => camera.npz(&path),
             2 => camera.dsec(&path),
             _ => camera.prophesee(&path),
         };
-        let mut bytes = std::fs::read(&path).unwrap();
-        let at = (at * bytes.len() as f64) as usize;
-        if cut { bytes.truncate(at) } else { bytes[at] ^= flip }
-        std::fs::write(&path, bytes).unwrap();
+        change(&path, |bytes| {
+            let at = (at * bytes.len() as f64) as usize;
+            if cut { bytes.truncate(at) } else { bytes[at] ^= flip }
+        });
         for cut in [Cut::Whole, Cut::Events { count: 50, overlap: 10 }, Cut::Duration { length: 1_000, overlap: 0 }] {
             let options = SourceOptions { cut, ..SourceOptions::default() };
             for recording in Recording::open(&path, &options).into_iter().flatten() {

@@ -4,18 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tonic_toolkit::base::Error as BaseError;
 use tonic_toolkit::shard::{Error, Existing, OutputDir, ShardSet};
 
-use super::recording::{Recording, contents, convert, fails, program, says, scratch};
+use super::recording::{Recording, Scratch, change, contents, convert, json, program, refuses, says, scratch};
 
 /// 60 shards of one chunk of 4 samples.
 const SAMPLES: usize = 240;
 const SMALL: [&str; 6] = ["--chunk-samples", "4", "--shard-size", "1", "--threads", "2"];
 
 struct Job {
-    dir: tempfile::TempDir,
+    dir: Scratch,
     file: PathBuf,
     /// What an undisturbed run makes.
     expected: std::collections::BTreeMap<String, Vec<u8>>,
@@ -24,16 +23,10 @@ struct Job {
 impl Job {
     fn new(seed: u64) -> Job {
         let dir = scratch();
-        let file = Recording::random(seed, SAMPLES, 600).write(&dir.path().join("a.h5"));
-        let whole = dir.path().join("whole");
-        convert(&[&file], &whole).args(SMALL).assert().success();
-        let expected = contents(&whole);
+        let file = Recording::random(seed, SAMPLES, 600).write(&dir.join("a.h5"));
+        let expected = contents(&dir.convert(&[&file], "whole", &SMALL));
         assert_eq!(expected.len(), SAMPLES / 4 + 1);
         Job { dir, file, expected }
-    }
-
-    fn out(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
     }
 
     fn spawn(&self, out: &Path) -> Child {
@@ -42,28 +35,35 @@ impl Job {
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// Starts, and kills when `count` shards are in place.
+    fn kill(&self, out: &Path, count: usize) {
+        let mut child = self.spawn(out);
+        assert!(wait_for(&mut child, out, count));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     /// Resumes, and gives the number of samples that were found done.
     fn resume(&self, out: &Path) -> u64 {
-        let output = convert(&[&self.file], out).args(SMALL).args(["--resume", "--json"]).assert().success();
-        let said: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+        let said = json(convert(&[&self.file], out).args(SMALL).args(["--resume", "--json"]));
         assert!(contents(out) == self.expected, "the bytes of an undisturbed run, and no other file");
         said["resumed_samples"].as_u64().unwrap()
     }
 }
 
-/// Shards that are in place.
-fn shards(out: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(out) else { return Vec::new() };
-    let shard = |path: &PathBuf| path.extension().is_some_and(|e| e == "shard");
-    let mut shards: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(shard).collect();
-    shards.sort();
-    shards
+/// How many shards are in place.
+fn shards(out: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(out) else { return 0 };
+    let is_shard = |entry: &std::io::Result<std::fs::DirEntry>| {
+        entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "shard")
+    };
+    entries.filter(is_shard).count()
 }
 
 /// Waits until the child has so many shards in place; false if it ends before.
 fn wait_for(child: &mut Child, out: &Path, count: usize) -> bool {
     let start = Instant::now();
-    while shards(out).len() < count {
+    while shards(out) < count {
         if child.try_wait().unwrap().is_some() {
             return false;
         }
@@ -80,20 +80,16 @@ fn signal(child: &Child, name: &str) {
 #[test]
 fn a_damaged_shard_of_an_interrupted_convert_is_made_again() {
     let job = Job::new(22);
-    for (name, damage) in [("cut", 0_usize), ("empty", 1), ("flipped", 2)] {
-        let out = job.out(name);
-        let mut child = job.spawn(&out);
-        wait_for(&mut child, &out, 9);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let victim = out.join("00004.shard");
-        let mut bytes = std::fs::read(&victim).unwrap();
-        match damage {
-            0 => bytes.truncate(bytes.len() - 64),
-            1 => bytes.clear(),
-            _ => *bytes.last_mut().unwrap() ^= 1,
-        }
-        std::fs::write(&victim, bytes).unwrap();
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 3] = [
+        ("cut", |bytes| bytes.truncate(bytes.len() - 64)),
+        ("empty", Vec::clear),
+        ("flipped", |bytes| *bytes.last_mut().unwrap() ^= 1),
+    ];
+    for (name, damage) in damages {
+        let out = job.dir.join(name);
+        job.kill(&out, 9);
+        change(&out.join("00004.shard"), damage);
         assert_eq!(job.resume(&out), 16, "{name}: the shards before it");
     }
 }
@@ -102,7 +98,7 @@ fn a_damaged_shard_of_an_interrupted_convert_is_made_again() {
 fn ctrl_c_ends_at_a_safe_place_and_says_how_to_go_on() {
     let job = Job::new(23);
     for name in ["INT", "TERM"] {
-        let out = job.out(name);
+        let out = job.dir.join(name);
         let mut child = job.spawn(&out);
         assert!(wait_for(&mut child, &out, 3));
         signal(&child, name);
@@ -112,7 +108,7 @@ fn ctrl_c_ends_at_a_safe_place_and_says_how_to_go_on() {
         says(&said, &["tonic-prep: error: interrupted", "complete shards are kept", "--resume"]);
         assert!(!contents(&out).keys().any(|name| name.ends_with(".tmp")), "no half shard stays");
         assert!(matches!(ShardSet::open(&out), Err(Error::Incomplete { .. })));
-        let done = shards(&out).len() as u64;
+        let done = shards(&out) as u64;
         assert_eq!(job.resume(&out), done * 4);
     }
 }
@@ -120,25 +116,20 @@ fn ctrl_c_ends_at_a_safe_place_and_says_how_to_go_on() {
 #[test]
 fn resume_refuses_another_conversion_by_the_field_that_differs() {
     let job = Job::new(24);
-    let out = job.out("half");
-    let mut child = job.spawn(&out);
-    assert!(wait_for(&mut child, &out, 3));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let out = job.dir.join("half");
+    job.kill(&out, 3);
     let before = contents(&out);
-    let other = Recording::random(99, SAMPLES, 600).write(&job.out("b.h5"));
+    let other = Recording::random(99, SAMPLES, 600).write(&job.dir.join("b.h5"));
     let refused = |file: &Path, arguments: &[&str], words: &[&str]| {
-        let said = fails(convert(&[file], &out).args(SMALL).arg("--resume").args(arguments), 4);
-        says(&said, words);
-        says(&said, &["half", "differs from", "expected", "got"]);
+        let words = [words, &["half", "differs from", "expected", "got"]].concat();
+        refuses(convert(&[file], &out).args(SMALL).arg("--resume").args(arguments), 4, &words);
     };
     refused(&job.file, &["--time-window", "5000"], &["recipe differs", "4000", "5000"]);
     refused(&job.file, &["--channels", "50"], &["differs"]);
     refused(&job.file, &["--limit", "100"], &["samples differs", "240", "100"]);
     refused(&job.file, &["--level", "9"], &["tool differs", "9"]);
     refused(&other, &[], &["sources differs", "a.h5", "b.h5"]);
-    let said = fails(convert(&[&job.file], &out).args(SMALL), 2);
-    says(&said, &["exists already", "--resume", "--overwrite"]);
+    refuses(convert(&[&job.file], &out).args(SMALL), 2, &["exists already", "--resume", "--overwrite"]);
     let unlocked = |mut files: std::collections::BTreeMap<String, Vec<u8>>| {
         files.remove(".lock");
         files
@@ -150,13 +141,13 @@ fn resume_refuses_another_conversion_by_the_field_that_differs() {
 #[test]
 fn a_second_writer_is_turned_away() {
     let job = Job::new(25);
-    let out = job.out("busy");
+    let out = job.dir.join("busy");
     let mut child = job.spawn(&out);
     assert!(wait_for(&mut child, &out, 2));
     signal(&child, "STOP");
     for arguments in [&["--resume"][..], &["--overwrite"], &[]] {
-        let said = fails(convert(&[&job.file], &out).args(SMALL).args(arguments), 1);
-        says(&said, &["busy is being written by another process"]);
+        let words = ["busy is being written by another process"];
+        refuses(convert(&[&job.file], &out).args(SMALL).args(arguments), 1, &words);
     }
     signal(&child, "CONT");
     assert!(child.wait().unwrap().success());

@@ -3,26 +3,25 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use tonic_toolkit::shard::{Part, ShardSet, Width};
+use tonic_toolkit::shard::{Part, Width};
 
-use super::recording::{Recording, Sample, contents, convert, fails, prep, samples, says, scratch};
+use super::recording::{Recording, Sample, Scratch, contents, manifest, refuses, samples, scratch, shell, tool};
 
 /// Two recordings, converted in chunks of 2 samples, some a shard, with more arguments.
 struct Bench {
-    dir: tempfile::TempDir,
+    dir: Scratch,
     files: Vec<PathBuf>,
 }
 
 impl Bench {
     fn new(recordings: &[Recording]) -> Bench {
         let dir = scratch();
-        let write = |(i, r): (usize, &Recording)| r.write(&dir.path().join(format!("{i}.h5")));
-        let files = recordings.iter().enumerate().map(write).collect();
+        let files = dir.recordings(recordings);
         Bench { dir, files }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.dir.join(name)
     }
 
     fn convert(&self, name: &str, arguments: &[&str]) -> PathBuf {
@@ -30,28 +29,31 @@ impl Bench {
     }
 
     fn convert_files(&self, files: &[PathBuf], name: &str, arguments: &[&str]) -> PathBuf {
-        let out = self.path(name);
         let size = if arguments.contains(&"--shard-size") { &[][..] } else { &["--shard-size", "2k"] };
-        convert(files, &out).args(["--chunk-samples", "2"]).args(size).args(arguments).assert().success();
-        out
+        self.dir.convert(files, name, &[&["--chunk-samples", "2"], size, arguments].concat())
+    }
+
+    /// The set `NAME` of each file alone.
+    fn convert_each(&self, arguments: &[&str]) -> Vec<PathBuf> {
+        let each = self.files.iter().enumerate();
+        each.map(|(i, file)| self.convert_files(std::slice::from_ref(file), &format!("s{i}"), arguments)).collect()
     }
 
     fn merge(&self, name: &str, sets: &[PathBuf]) -> assert_cmd::Command {
-        let mut command = prep();
-        command.arg("merge").arg(self.path(name)).args(sets).arg("--quiet");
+        let mut command = tool("merge", &self.path(name));
+        command.args(sets).arg("--quiet");
         command
     }
 
     fn merged(&self, name: &str, sets: &[PathBuf]) -> PathBuf {
         self.merge(name, sets).assert().success();
-        let out = self.path(name);
-        prep().arg("verify").arg(&out).arg("--quiet").assert().success();
-        out
+        tool("verify", &self.path(name)).arg("--quiet").assert().success();
+        self.path(name)
     }
 
     fn subset(&self, name: &str, set: &Path, arguments: &[&str]) -> assert_cmd::Command {
-        let mut command = prep();
-        command.arg("subset").arg(self.path(name)).arg(set).args(arguments).arg("--quiet");
+        let mut command = tool("subset", &self.path(name));
+        command.arg(set).args(arguments).arg("--quiet");
         command
     }
 
@@ -62,8 +64,7 @@ impl Bench {
 }
 
 fn sources(dir: &Path) -> Vec<(String, u64)> {
-    let set = ShardSet::open(dir).unwrap();
-    set.manifest().description.sources.iter().map(|s| (s.name.clone(), s.samples)).collect()
+    manifest(dir).description.sources.into_iter().map(|s| (s.name, s.samples)).collect()
 }
 
 /// The numbers of a set's samples, which their speakers tell: sample `i` of a recording has speaker `100 + i`.
@@ -74,17 +75,16 @@ fn speakers(dir: &Path) -> Vec<i64> {
 #[test]
 fn parts_merge_to_the_bytes_of_the_whole() {
     let mut wide = Recording::random(330, 14, 80);
-    wide.times[9] = vec![0.5; 300];
-    wide.units[9] = vec![7; 300];
+    wide.crowd(9, 300, 0.5, 7);
     let bench = Bench::new(&[Recording::random(331, 11, 80), wide]);
     let whole = bench.convert("whole", &[]);
-    assert_eq!(ShardSet::open(&whole).unwrap().manifest().description.widths.counts, Width::U16);
+    let counts = |dir: &Path| manifest(dir).description.widths.counts;
+    assert_eq!(counts(&whole), Width::U16);
     for n in [1_usize, 2, 4, 13] {
         let part = |i: usize| bench.convert(&format!("{i}-{n}"), &["--part", &format!("{i}/{n}")]);
         let mut parts: Vec<PathBuf> = (1..=n).map(part).collect();
         if n > 1 {
-            let widths = |dir: &PathBuf| ShardSet::open(dir).unwrap().manifest().description.widths.counts;
-            let widths: BTreeSet<Width> = parts.iter().map(widths).collect();
+            let widths: BTreeSet<Width> = parts.iter().map(|part| counts(part)).collect();
             assert_eq!(widths.len(), 2, "one part alone needs wide counts");
         }
         for (order, turn) in [("forth", 0), ("back", n / 2)] {
@@ -104,7 +104,7 @@ fn missing_duplicate_and_strange_parts_are_named() {
         (1..=4).map(|i| bench.convert(&format!("p{i}"), &["--part", &format!("{i}/4")])).collect();
     let with = |numbers: &[usize]| numbers.iter().map(|i| parts[i - 1].clone()).collect::<Vec<_>>();
     let refused = |sets: &[PathBuf], words: &[&str]| {
-        says(&fails(&mut bench.merge("out", sets), 4), words);
+        refuses(&mut bench.merge("out", sets), 4, words);
         assert!(!bench.path("out").exists(), "{words:?}");
     };
     refused(&with(&[1, 3, 4]), &["out: the set is incomplete: part 2 of 4 is missing"]);
@@ -119,9 +119,9 @@ fn missing_duplicate_and_strange_parts_are_named() {
     let limited = bench.convert("limited", &["--part", "4/4", "--limit", "12"]);
     refused(&[with(&[1, 2, 3]), vec![limited]].concat(), &["samples differs from", "the share of"]);
     // A part is a set: it can be looked at, and taken apart.
-    prep().arg("verify").arg(&parts[1]).assert().success();
+    tool("verify", &parts[1]).assert().success();
     let some = bench.taken("some", &parts[1], &["--samples", "..1"]);
-    assert_eq!(ShardSet::open(&some).unwrap().manifest().description.part, None);
+    assert_eq!(manifest(&some).description.part, None);
 }
 
 #[test]
@@ -143,20 +143,18 @@ fn shares_are_contiguous_and_cover_the_chunks() {
 #[test]
 fn merged_sets_are_those_of_the_recordings_together() {
     let mut busy = Recording::random(333, 5, 60);
-    busy.times[2] = vec![0.25; 700];
-    busy.units[2] = vec![350; 700];
+    busy.crowd(2, 700, 0.25, 350);
     let bench = Bench::new(&[Recording::random(334, 7, 60), busy, Recording::random(335, 6, 60)]);
     let together = bench.convert("together", &[]);
-    let apart: Vec<PathBuf> = (0..3).map(|i| bench.convert_files(&bench.files[i..=i], &format!("s{i}"), &[])).collect();
+    let apart = bench.convert_each(&[]);
     // The second set begins in the middle of a chunk, and its counts are wider.
     let merged = bench.merged("merged", &apart);
-    let id = |dir: &Path| ShardSet::open(dir).unwrap().manifest().set_id;
+    let id = |dir: &Path| manifest(dir).set_id;
     assert_eq!(id(&merged), id(&together));
     assert_eq!(sources(&merged), sources(&together));
-    prep().arg("diff").arg(&merged).arg(&together).assert().success();
-    let one = bench.path("one");
+    tool("diff", &merged).arg(&together).assert().success();
     bench.merge("one", &apart).args(["--threads", "1"]).assert().success();
-    assert!(contents(&one) == contents(&merged), "the same bytes on one thread");
+    assert!(contents(&bench.path("one")) == contents(&merged), "the same bytes on one thread");
     bench.merge("five", &apart).args(["--chunk-samples", "5"]).assert().success();
     assert!(samples(&bench.path("five")) == samples(&together));
 
@@ -166,10 +164,9 @@ fn merged_sets_are_those_of_the_recordings_together() {
     let expected = [samples(&apart[0]), samples(&apart[2]), samples(&apart[0])].concat();
     assert!(samples(&doubled) == expected);
 
-    let said = fails(&mut bench.merge("merged", &apart), 2);
-    says(&said, &["merged exists already", "--overwrite"]);
-    let said = fails(bench.merge("s0", &apart).arg("--overwrite"), 2);
-    says(&said, &["OUT: expected another directory than the sets that are read"]);
+    refuses(&mut bench.merge("merged", &apart), 2, &["merged exists already", "--overwrite"]);
+    let words = ["OUT: expected another directory than the sets that are read"];
+    refuses(bench.merge("s0", &apart).arg("--overwrite"), 2, &words);
     assert_eq!(samples(&apart[0]).len(), 7, "an input is not an output");
 }
 
@@ -188,7 +185,7 @@ fn sets_that_do_not_belong_together_are_refused_by_the_field() {
         (set(1, "classes", &[]), ["classes: classes differs from", "won"]),
         (set(2, "extras", &[]), ["extras: list of extra columns differs from", "expected speaker"]),
     ] {
-        says(&fails(&mut bench.merge("out", &[first.clone(), other]), 4), &words);
+        refuses(&mut bench.merge("out", &[first.clone(), other]), 4, &words);
         assert!(!bench.path("out").exists());
     }
 }
@@ -196,28 +193,22 @@ fn sets_that_do_not_belong_together_are_refused_by_the_field() {
 #[test]
 fn an_interrupted_merge_is_resumed_to_the_same_bytes_and_no_other() {
     let bench = Bench::new(&[Recording::random(339, 9, 60), Recording::random(340, 8, 16_000)]);
-    let sets: Vec<PathBuf> =
-        (0..2).map(|i| bench.convert_files(&bench.files[i..=i], &format!("s{i}"), &["--shard-size", "1"])).collect();
+    let sets = bench.convert_each(&["--shard-size", "1"]);
     let merged = bench.merged("merged", &sets);
     let whole = contents(&merged);
     assert!(whole.len() > 4, "{}", whole.len());
     // A limit on a file's size stands in for a full disk: the second set's shards are too large.
     let partial = bench.path("partial");
     let script = "trap '' XFSZ; ulimit -f 16; exec \"$0\" merge \"$@\" --quiet";
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", script, super::recording::program()]).arg(&partial).args(&sets);
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    refuses(shell("sh", script, &[&partial]).args(&sets), 1, &[]);
     let stayed: Vec<String> = contents(&partial).into_keys().collect();
     assert!(stayed.len() > 4 && !stayed.contains(&"manifest.json".to_string()), "{stayed:?}");
     let turned = [sets[1].clone(), sets[0].clone()];
-    says(
-        &fails(bench.merge("partial", &turned).arg("--resume"), 4),
-        &["partial: ", "differs from", ".incomplete.json"],
-    );
+    let words = ["partial: ", "differs from", ".incomplete.json"];
+    refuses(bench.merge("partial", &turned).arg("--resume"), 4, &words);
     bench.merge("partial", &sets).arg("--resume").assert().success();
     assert!(contents(&partial) == whole);
-    says(&fails(bench.merge("partial", &sets).arg("--resume"), 2), &["complete, there is nothing to resume"]);
+    refuses(bench.merge("partial", &sets).arg("--resume"), 2, &["complete, there is nothing to resume"]);
 }
 
 #[test]
@@ -239,9 +230,8 @@ fn subsets_have_the_samples_that_were_asked_for() {
     for (name, arguments, expected) in cases {
         let taken = bench.taken(name, &set, arguments);
         assert!(samples(&taken) == expected, "{name}");
-        prep().arg("verify").arg(&taken).arg("--quiet").assert().success();
-        let opened = ShardSet::open(&taken).unwrap();
-        assert_eq!(opened.manifest().description.classes.len(), 3, "{name}: classes stay");
+        tool("verify", &taken).arg("--quiet").assert().success();
+        assert_eq!(manifest(&taken).description.classes.len(), 3, "{name}: classes stay");
         assert_eq!(sources(&taken).iter().map(|s| s.1).sum::<u64>(), expected.len() as u64, "{name}");
         bench.taken("again", &set, &[arguments, &["--threads", "1", "--overwrite"]].concat());
         assert!(contents(&bench.path("again")) == contents(&taken), "{name}");
@@ -253,9 +243,9 @@ fn subsets_have_the_samples_that_were_asked_for() {
     let labels: Vec<u32> = samples(&renumbered).iter().map(|s| s.label).collect();
     let expected: Vec<u32> = of(&|_, s| s.label != 1).iter().map(|s| s.label / 2).collect();
     assert_eq!(labels, expected);
-    let description = ShardSet::open(&renumbered).unwrap().manifest().description.clone();
+    let description = manifest(&renumbered).description;
     assert_eq!(description.classes, ["zero", "two"]);
-    prep().arg("verify").arg(&renumbered).arg("--quiet").assert().success();
+    tool("verify", &renumbered).arg("--quiet").assert().success();
 }
 
 #[test]
@@ -300,14 +290,13 @@ fn a_split_by_speaker_tears_none_apart() {
     let set = bench.convert("set", &[]);
     let arguments = ["--split", "0.6,0.4", "--into", "train,test", "--split-by", "speaker"];
     let out = bench.taken("a", &set, &arguments);
-    let of = |name: &str| samples(&out.join(name)).iter().map(|s| s.extras[0]).collect::<Vec<_>>();
-    let (train, test) = (of("train"), of("test"));
+    let (train, test) = (speakers(&out.join("train")), speakers(&out.join("test")));
     assert_eq!(train.len() + test.len(), 90);
     assert!((45..=63).contains(&train.len()), "{}", train.len());
     let distinct = |v: &[i64]| v.iter().copied().collect::<BTreeSet<_>>();
     assert!(distinct(&train).is_disjoint(&distinct(&test)));
     let again = bench.taken("b", &set, &[&arguments[..], &["--seed", "5"]].concat());
-    let other: Vec<i64> = samples(&again.join("train")).iter().map(|s| s.extras[0]).collect();
+    let other = speakers(&again.join("train"));
     assert_ne!(distinct(&other), distinct(&train), "another seed, other speakers");
 }
 
@@ -319,10 +308,11 @@ fn a_split_that_was_interrupted_goes_on_and_not_with_another() {
     let whole = bench.taken("whole", &set, &arguments);
     let out = bench.taken("out", &set, &arguments);
     std::fs::remove_dir_all(out.join("b")).unwrap();
-    says(&fails(&mut bench.subset("out", &set, &arguments), 2), &["out/a exists already"]);
+    refuses(&mut bench.subset("out", &set, &arguments), 2, &["out/a exists already"]);
     assert!(!out.join("b").exists(), "nothing is begun where one is refused");
-    let said = fails(&mut bench.subset("out", &set, &[&arguments[..], &["--seed", "9", "--resume"]].concat()), 2);
-    says(&said, &["out/a exists already: it is another set than is asked for now"]);
+    let another = [&arguments[..], &["--seed", "9", "--resume"]].concat();
+    let words = ["out/a exists already: it is another set than is asked for now"];
+    refuses(&mut bench.subset("out", &set, &another), 2, &words);
     bench.taken("out", &set, &[&arguments[..], &["--resume"]].concat());
     for part in ["a", "b"] {
         assert!(contents(&out.join(part)) == contents(&whole.join(part)));
@@ -352,9 +342,9 @@ fn choices_that_make_no_sense_are_usage_errors() {
         (&["--split", "1", "--into", "a", "--split-by", "age"], "column: expected speaker, got age"),
         (&["--split", "1", "--into", "a", "--split-by", "speaker", "--stratify"], "--stratify"),
     ] {
-        says(&fails(&mut bench.subset("out", &set, arguments), 2), &[words]);
+        refuses(&mut bench.subset("out", &set, arguments), 2, &[words]);
         assert!(!bench.path("out").exists(), "{arguments:?}");
     }
-    let said = fails(bench.subset("set", &set, &["--samples", "..2"]).arg("--overwrite"), 2);
-    says(&said, &["OUT: expected another directory"]);
+    let onto_itself = ["--samples", "..2", "--overwrite"];
+    refuses(&mut bench.subset("set", &set, &onto_itself), 2, &["OUT: expected another directory"]);
 }

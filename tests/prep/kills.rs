@@ -15,11 +15,10 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use tonic_toolkit::base::{Error as BaseError, Progress, Verbosity};
-use tonic_toolkit::shard::verify::verify;
+use tonic_toolkit::base::Error as BaseError;
 use tonic_toolkit::shard::{Error, ShardSet};
 
-use super::recording::{Recording, contents, convert, program, scratch};
+use super::recording::{Recording, contents, convert, faults, json, manifest, program, scratch};
 
 /// At least so many kills, and twice as many where the machine is quick.
 const KILLS: u32 = 300;
@@ -49,7 +48,7 @@ impl Job {
         let (out, start) = (dir.join(format!("{name}-whole")), Instant::now());
         convert(&[&file], &out).args(&arguments).args(["--threads", "2"]).assert().success();
         let length = start.elapsed();
-        let description = ShardSet::open(&out).unwrap().manifest().description.clone();
+        let description = manifest(&out).description;
         assert!(description.shard_chunks > 1 && description.shards() > 6, "{description:?}");
         let shard_samples = CHUNK * u64::from(description.shard_chunks);
         Job { file, arguments, expected: contents(&out), shard_samples, length }
@@ -65,8 +64,7 @@ impl Job {
     /// Runs to the end, and gives the samples that were found done.
     fn finish(&self, out: &Path, how: Option<&str>, threads: &str) -> u64 {
         let mut command = convert(&[&self.file], out);
-        let output = command.args(&self.arguments).args(["--threads", threads, "--json"]).args(how).assert().success();
-        let said: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+        let said = json(command.args(&self.arguments).args(["--threads", threads, "--json"]).args(how));
         said["resumed_samples"].as_u64().unwrap()
     }
 
@@ -197,8 +195,7 @@ fn check_left(job: &Job, out: &Path, old: &Files) -> Files {
         Ok(set) => {
             let visible = visible(&files);
             assert!(visible == job.expected || visible == *old, "a set that opens is whole: {names:?}");
-            let faults = verify(&set, &Progress::start(Verbosity::Quiet, "", 0, ""));
-            assert!(faults.is_empty(), "{faults:?}");
+            assert!(faults(&set).is_empty(), "{:?}", faults(&set));
         }
     }
     let drafts: Vec<_> = names.iter().filter(|name| name.ends_with(".shard.tmp")).collect();
@@ -229,8 +226,8 @@ fn kills_at_random_moments_leave_nothing_or_an_incomplete_set_that_resumes() {
     let plain = Recording::random(80, SAMPLES, 1200);
     let mut busy = Recording::random(81, SAMPLES, 1200);
     // Towards the end a cell gets more events than a byte holds: the conversion starts over by itself.
-    (busy.times[SAMPLES - 9], busy.units[SAMPLES - 9]) = (vec![0.5; 300], vec![420; 300]);
-    let jobs = [Job::new(dir.path(), "plain", &plain), Job::new(dir.path(), "busy", &busy)];
+    busy.crowd(SAMPLES - 9, 300, 0.5, 420);
+    let jobs = [Job::new(&dir, "plain", &plain), Job::new(&dir, "busy", &busy)];
     println!("undisturbed: {:?}, {:?}", jobs[0].length, jobs[1].length);
 
     let (mut kills, mut rounds, mut resumed) = (0, 0, 0);
@@ -239,7 +236,7 @@ fn kills_at_random_moments_leave_nothing_or_an_incomplete_set_that_resumes() {
     while kills < KILLS || (kills < 2 * KILLS && start.elapsed() < QUICK) {
         let which = usize::from(rng.random_bool(0.3));
         let (job, other) = (&jobs[which], &jobs[1 - which]);
-        let out = dir.path().join(format!("round-{rounds}"));
+        let out = dir.join(format!("round-{rounds}"));
         rounds += 1;
         // Every third set is made over a whole other one.
         let mut old = Files::new();

@@ -8,6 +8,9 @@ use tonic_toolkit::shard::{
     SetWriter, Tool, Width, Widths,
 };
 
+/// The recipe of all these sets.
+const RECIPE: &str = "[frames]\ntime_window = 10000\n";
+
 /// The occupied cells of one frame: (cell, count or value), cells ascending.
 pub(crate) type Frame = Vec<(u32, f64)>;
 
@@ -19,6 +22,10 @@ pub(crate) struct Set {
     pub chunk_samples: u32,
     pub shard_chunks: u32,
     pub extras: Vec<String>,
+    /// Events of each sample that were cropped.
+    pub cropped: u64,
+    /// Label and value of all extras of each sample. Samples beyond the list get others in turn.
+    pub rows: Vec<(u32, i64)>,
     /// The frames of each sample.
     pub samples: Vec<Vec<Frame>>,
 }
@@ -28,7 +35,8 @@ impl Set {
     pub(crate) fn new(shape: [u32; 3], counts: Width, samples: Vec<Vec<Frame>>) -> Set {
         let [polarities, height, width] = shape;
         let shape = FrameShape { polarities, height, width };
-        Set { shape, counts, chunk_samples: 2, shard_chunks: 2, extras: Vec::new(), samples }
+        let (extras, rows) = (Vec::new(), Vec::new());
+        Set { shape, counts, chunk_samples: 2, shard_chunks: 2, extras, cropped: 0, rows, samples }
     }
 
     /// Writes it into `dir`.
@@ -39,14 +47,17 @@ impl Set {
         let mut encoder = Encoder::new(1).unwrap();
         for (number, samples) in self.samples.chunks(self.chunk_samples as usize).enumerate() {
             let mut chunk = Chunk::new(description.widths, self.extras.len());
-            samples.iter().for_each(|sample| self.push(&mut chunk, sample));
+            for (i, sample) in samples.iter().enumerate() {
+                let row = self.rows.get(number * self.chunk_samples as usize + i);
+                self.push(&mut chunk, sample, row.copied().unwrap_or((i as u32 % 2, -1 - i as i64)));
+            }
             let encoded = encoder.encode(number as u64, &chunk).unwrap();
             writer.write(&chunk, encoded).unwrap();
         }
         writer.finish().unwrap()
     }
 
-    fn push(&self, chunk: &mut Chunk, sample: &[Frame]) {
+    fn push(&self, chunk: &mut Chunk, sample: &[Frame], (label, extra): (u32, i64)) {
         let sizes: Vec<u32> = sample.iter().map(|frame| frame.len() as u32).collect();
         let cells: Vec<u32> = sample.iter().flatten().map(|&(cell, _)| cell).collect();
         let values = sample.iter().flatten().map(|&(_, value)| value);
@@ -56,15 +67,15 @@ impl Set {
         };
         let binned = if self.counts == Width::F32 { cells.len() as u64 } else { counts.view().sum() };
         chunk.frames.push(&sizes, &cells, counts.view()).unwrap();
-        let i = chunk.table.labels.len();
-        chunk.table.labels.push(i as u32 % 2);
+        chunk.table.labels.push(label);
         chunk.table.flags.push(if binned == 0 { FLAG_EMPTY } else { 0 });
-        chunk.table.ledgers.push(Ledger { events_in: binned, binned, ..Ledger::default() });
-        chunk.table.extras.iter_mut().for_each(|column| column.push(-1 - i as i64));
+        let cropped = self.cropped;
+        chunk.table.ledgers.push(Ledger { events_in: binned + cropped, binned, cropped, ..Ledger::default() });
+        chunk.table.extras.iter_mut().for_each(|column| column.push(extra));
     }
 
     fn description(&self) -> SetDescription {
-        let (classes, recipe) = (vec!["no".to_string(), "yes".to_string()], "made = true\n".to_string());
+        let (classes, recipe) = (["left", "right"].map(String::from).to_vec(), RECIPE.to_string());
         SetDescription {
             samples: self.samples.len() as u64,
             chunk_samples: self.chunk_samples,

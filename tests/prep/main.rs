@@ -24,6 +24,7 @@ mod disk;
 mod faults;
 mod folder;
 mod format;
+mod framings;
 mod frozen;
 mod goldens;
 mod heap;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tonic_toolkit::shard::{Decoder, Error, ShardSet, Width};
 
 use super::made::Set;
-use super::recording::{Recording, Times, contents, convert, prep, says, scratch};
+use super::recording::{Recording, Scratch, Times, change, contents, manifest, prep, says, scratch};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -33,26 +33,24 @@ const RECIPES: [(&str, &str, &str); 8] = [
 ];
 
 /// Converts with a recipe and a sensor.
-fn made(dir: &Path, file: &Path, (name, sensor, recipe): (&str, &str, &str), others: &[&str]) -> (PathBuf, Files) {
-    let path = dir.join(format!("{name}.toml"));
-    std::fs::write(&path, recipe).unwrap();
-    let out = dir.join(format!("{name}{}", others.join("")));
-    let mut command = convert(&[file], &out);
-    command.arg("--recipe").arg(path).args(["--sensor", sensor]).args(others).assert().success();
+fn made(dir: &Scratch, file: &Path, (name, sensor, recipe): (&str, &str, &str), others: &[&str]) -> (PathBuf, Files) {
+    let path = dir.file(&format!("{name}.toml"), recipe);
+    let arguments = ["--recipe", path.to_str().unwrap(), "--sensor", sensor];
+    let out = dir.convert(&[file], &format!("{name}{}", others.join("")), &[&arguments, others].concat());
     (out.clone(), contents(&out))
 }
 
 #[test]
 fn threads_change_no_byte_of_any_recipe_and_geometry() {
     let dir = scratch();
-    let file = Recording::random(90, 22, 150).write(&dir.path().join("a.h5"));
+    let file = Recording::random(90, 22, 150).write(&dir.join("a.h5"));
     let mut widths = std::collections::BTreeSet::new();
     for recipe in RECIPES {
         // 8 chunks in 8 shards, 11 chunks in a few, 5 chunks in one.
         for (chunk_samples, shard_size, shards) in [("3", "1", 8..=8), ("2", "300", 3..=11), ("5", "64M", 1..=1)] {
             let [one, two, eight] = ["1", "2", "8"].map(|threads| {
                 let geometry = ["--chunk-samples", chunk_samples, "--shard-size", shard_size, "--threads", threads];
-                made(dir.path(), &file, recipe, &geometry).1
+                made(&dir, &file, recipe, &geometry).1
             });
             assert!(shards.contains(&(one.len() - 1)), "{}: shards and a manifest, and nothing else", recipe.0);
             assert!(one == two && one == eight, "{} {chunk_samples} {shard_size}", recipe.0);
@@ -66,9 +64,9 @@ fn threads_change_no_byte_of_any_recipe_and_geometry() {
 #[test]
 fn nothing_of_the_machine_or_the_moment_is_in_a_set() {
     let dir = scratch();
-    let original = Recording::random(91, 9, 80).write(&dir.path().join("a.h5"));
+    let original = Recording::random(91, 9, 80).write(&dir.join("a.h5"));
     let sets = ["here", "elsewhere/deeper"].map(|place| {
-        let place = dir.path().join(place);
+        let place = dir.join(place);
         std::fs::create_dir_all(&place).unwrap();
         std::fs::copy(&original, place.join("a.h5")).unwrap();
         let mut command = prep();
@@ -86,9 +84,9 @@ fn nothing_of_the_machine_or_the_moment_is_in_a_set() {
 #[test]
 fn an_identity_survives_another_compressor_and_nothing_else() {
     let dir = scratch();
-    let file = Recording::random(92, 12, 200).write(&dir.path().join("a.h5"));
+    let file = Recording::random(92, 12, 200).write(&dir.join("a.h5"));
     let small = ["--chunk-samples", "3", "--shard-size", "1"];
-    let set = |recipe: usize, others: &[&str]| made(dir.path(), &file, RECIPES[recipe], &[&small, others].concat());
+    let set = |recipe: usize, others: &[&str]| made(&dir, &file, RECIPES[recipe], &[&small, others].concat());
     let facts = |path: &Path| {
         let set = ShardSet::open(path).unwrap();
         let shards: Vec<_> = set.manifest().shards.iter().map(|shard| shard.identity).collect();
@@ -103,7 +101,7 @@ fn an_identity_survives_another_compressor_and_nothing_else() {
     let (id, recipe_id, identities, _) = facts(&first);
     let fewer = facts(&set(0, &["--limit", "9"]).0);
     assert_eq!((recipe_id, &identities[..3]), (fewer.1, &fewer.2[..]), "the same chunks");
-    let other_chunks = facts(&made(dir.path(), &file, RECIPES[0], &["--chunk-samples", "4"]).0);
+    let other_chunks = facts(&made(&dir, &file, RECIPES[0], &["--chunk-samples", "4"]).0);
     let other_recipe = facts(&set(1, &[]).0);
     assert_eq!(recipe_id, other_chunks.1);
     assert_ne!(recipe_id, other_recipe.1);
@@ -114,15 +112,14 @@ fn an_identity_survives_another_compressor_and_nothing_else() {
 #[test]
 fn stored_bytes_are_checked_at_every_read_and_not_by_verify_alone() {
     let dir = scratch();
-    let file = Recording::random(93, 6, 100).write(&dir.path().join("a.h5"));
-    let (out, _) = made(dir.path(), &file, RECIPES[0], &["--chunk-samples", "3"]);
+    let file = Recording::random(93, 6, 100).write(&dir.join("a.h5"));
+    let (out, _) = made(&dir, &file, RECIPES[0], &["--chunk-samples", "3"]);
     let record = ShardSet::open(&out).unwrap().shards()[0].head().chunks[1];
     let path = out.join("00000.shard");
     let whole = std::fs::read(&path).unwrap();
     for at in record.offset..record.offset + record.stored_bytes {
-        let mut bytes = whole.clone();
-        bytes[at as usize] ^= 1;
-        std::fs::write(&path, bytes).unwrap();
+        std::fs::write(&path, &whole).unwrap();
+        change(&path, |bytes| bytes[at as usize] ^= 1);
         let set = ShardSet::open(&out).unwrap();
         let (mut decoder, mut chunk) = (Decoder::new(), set.empty_chunk());
         set.decode(0, &mut decoder, &mut chunk).unwrap();
@@ -135,9 +132,8 @@ fn stored_bytes_are_checked_at_every_read_and_not_by_verify_alone() {
 #[test]
 fn a_set_says_where_it_came_from() {
     let dir = scratch();
-    let files = [94, 95].map(|seed| Recording::random(seed, 7, 60).write(&dir.path().join(format!("{seed}.h5"))));
-    let out = dir.path().join("set");
-    convert(&files, &out).args(["--level", "5"]).assert().success();
+    let files = dir.recordings(&[94, 95].map(|seed| Recording::random(seed, 7, 60)));
+    let out = dir.convert(&files, "set", &["--level", "5"]);
     let manifest: Value = serde_json::from_slice(&contents(&out)["manifest.json"]).unwrap();
     for (source, file) in manifest["sources"].as_array().unwrap().iter().zip(&files) {
         let bytes = std::fs::read(file).unwrap();
@@ -158,13 +154,9 @@ fn a_changed_sample_changes_its_chunk_and_no_other_file() {
     let dir = scratch();
     let before = Recording { times_as: Times::F64, ..Recording::random(96, 20, 120) };
     let set = |name: &str, recording: &Recording| {
-        let file = recording.write(&dir.path().join(format!("{name}.h5")));
-        let (out, files) = made(
-            dir.path(),
-            &file,
-            (name, RECIPES[0].1, RECIPES[0].2),
-            &["--chunk-samples", "3", "--shard-size", "700"],
-        );
+        let file = recording.write(&dir.join(format!("{name}.h5")));
+        let recipe = (name, RECIPES[0].1, RECIPES[0].2);
+        let (out, files) = made(&dir, &file, recipe, &["--chunk-samples", "3", "--shard-size", "700"]);
         let set = ShardSet::open(&out).unwrap();
         (set.manifest().set_id, set.identities(), files)
     };
@@ -196,23 +188,18 @@ fn a_changed_sample_changes_its_chunk_and_no_other_file() {
 #[test]
 fn sets_that_do_not_belong_together_are_refused_by_the_field_that_differs() {
     let dir = scratch();
-    let file = Recording::random(97, 6, 60).write(&dir.path().join("a.h5"));
-    let open = |path: &Path| ShardSet::open(path).unwrap().manifest().clone();
-    let of = |recipe: usize| open(&made(dir.path(), &file, RECIPES[recipe], &[]).0);
-    let reference = of(0);
-    let refused = |other: &tonic_toolkit::shard::Manifest| {
-        let fault = other.check_compatible(Path::new("b"), &reference, Path::new("a")).unwrap_err();
+    let file = Recording::random(97, 6, 60).write(&dir.join("a.h5"));
+    let of = |recipe| made(&dir, &file, recipe, &[]).0;
+    let reference = manifest(&of(RECIPES[0]));
+    let refused = |other: &Path| {
+        let fault = manifest(other).check_compatible(Path::new("b"), &reference, Path::new("a")).unwrap_err();
         assert!(matches!(fault, Error::Mismatch { .. }), "{fault}");
         fault.to_string()
     };
-    says(&refused(&of(1)), &["b", "a", "shape differs", "(1, 1, 140)", "(1, 1, 700)"]);
-    let longer = (
-        "longer",
-        "700",
-        "[[transform]]\nname = \"Downsample\"\nspatial_factor = [0.2, 1.0]\n[frames]\ntime_window = 5000\ninclude_incomplete = true\n",
-    );
-    says(&refused(&open(&made(dir.path(), &file, longer, &[]).0)), &["recipe differs", "time_window = 4000", "5000"]);
-    Set::new([1, 1, 140], Width::U8, vec![vec![vec![(1, 1.0)]]]).write(&dir.path().join("made"));
-    says(&refused(&open(&dir.path().join("made"))), &["recipe differs", "made = true"]);
+    says(&refused(&of(RECIPES[1])), &["b", "a", "shape differs", "(1, 1, 140)", "(1, 1, 700)"]);
+    let longer = RECIPES[0].2.replace("4000", "5000");
+    says(&refused(&of(("longer", "700", &longer))), &["recipe differs", "time_window = 4000", "5000"]);
+    Set::new([1, 1, 140], Width::U8, vec![vec![vec![(1, 1.0)]]]).write(&dir.join("made"));
+    says(&refused(&dir.join("made")), &["recipe differs", "expected [[transform]]", "got [frames]"]);
     reference.check_compatible(Path::new("a"), &reference, Path::new("a")).unwrap();
 }

@@ -22,7 +22,7 @@ fn frames_of_real_speech_are_tonics() {
     assert_eq!(goldens.values().map(Vec::len).collect::<Vec<_>>(), [298, 2682]);
     let dir = scratch();
     for (file, expected) in goldens {
-        let set = dir.path().join(&file);
+        let set = dir.join(&file);
         convert(&[Path::new(&data).join(&file)], &set).assert().success();
         let samples = samples(&set);
         assert_eq!(samples.len(), expected.len(), "{file}");
@@ -50,7 +50,7 @@ fn frames_of_real_cameras_are_tonics() {
     assert_eq!(goldens.values().map(Vec::len).collect::<Vec<_>>(), [24, 108]);
     let dir = scratch();
     for (file, expected) in goldens {
-        let set = dir.path().join(&file);
+        let set = dir.join(&file);
         let sensor = if file.starts_with("davis") { "346,260,2" } else { "1280,720,2" };
         let arguments = ["--sensor", sensor, "--sample-duration", "100ms", "--time-window", "10000"];
         convert(&[Path::new(&data).join(&file)], &set).args(arguments).assert().success();

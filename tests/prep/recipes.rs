@@ -1,15 +1,12 @@
 //! Any recipe, on any events: accounted for to the last event, the same when read again, refused in one line where it
 //! makes no sense, and never a panic.
 
-use std::path::Path;
-
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tonic_toolkit::prep::{Error, Events, Framer, Recipe, SensorSize, Signature, admit, catalogue};
-use tonic_toolkit::shard::{ColumnBuf, Ledger, ShardSet};
+use tonic_toolkit::shard::{ColumnBuf, Ledger};
 
-use super::camera::Camera;
-use super::recording::{Recording, contents, convert, fails, prep, says, scratch};
+use super::recording::{prep, says, stdout};
 
 const SENSOR: SensorSize = SensorSize { width: 12, height: 9, polarities: 2 };
 
@@ -254,39 +251,35 @@ fn everything_of_tonic_is_known_or_refused_with_its_reason() {
 
 #[test]
 fn every_parameter_is_checked_and_named() {
-    let frames = "[frames]\nn_event_bins = 1\n";
-    for signature in lists()[0] {
-        let given = format!("{frames}[[transform]]\nname = \"{}\"\n", signature.name);
-        let error = Recipe::parse(None, &format!("{given}nonsense = 1\n")).unwrap_err().to_string();
-        says(&error, &[&format!("transform 1, {}: expected", signature.name), "got nonsense"]);
+    let framing = |_: &Signature| "frames".to_string();
+    let step = |signature: &Signature| format!("transform 1, {}", signature.name);
+    let [transforms, framings] = lists();
+    check_parameters(transforms, "[frames]\nn_event_bins = 1\n[[transform]]\n", step);
+    check_parameters(framings, "[frames]\n", framing);
+}
+
+/// What is refused in a table that begins with `head` must be named: a parameter that there is not, and each parameter
+/// that there is with a value of no use.
+fn check_parameters(list: &[Signature], head: &str, place: impl Fn(&Signature) -> String) {
+    for signature in list {
+        let refused = |more: &str| {
+            let text = format!("{head}name = \"{}\"\n{more}\n", signature.name);
+            Recipe::parse(None, &text).unwrap_err().to_string()
+        };
+        let (place, nonsense) = (place(signature), refused("nonsense = 1"));
+        says(&nonsense, &[&format!("{place}: expected"), "got nonsense"]);
         for parameter in signature.parameters {
-            says(&error, &[parameter.name]);
-            let text = format!("{given}{} = {{}}\n", parameter.name);
-            let said = Recipe::parse(None, &text).unwrap_err().to_string();
-            says(&said, &[&format!("{}.{}: expected {}, got {{", signature.name, parameter.name, parameter.kind)]);
-        }
-    }
-    for signature in lists()[1] {
-        let given = format!("[frames]\nname = \"{}\"\n", signature.name);
-        let error = Recipe::parse(None, &format!("{given}nonsense = 1\n")).unwrap_err().to_string();
-        says(&error, &["frames: expected", "got nonsense"]);
-        for parameter in signature.parameters {
-            says(&error, &[parameter.name]);
-            let text = format!("{given}{} = {{}}\n", parameter.name);
-            let said = Recipe::parse(None, &text).unwrap_err().to_string();
-            says(&said, &[&format!("frames.{}: expected {}, got {{", parameter.name, parameter.kind)]);
+            says(&nonsense, &[parameter.name]);
+            let words = format!("{place}.{}: expected {}, got {{", parameter.name, parameter.kind);
+            says(&refused(&format!("{} = {{}}", parameter.name)), &[&words]);
         }
     }
 }
 
 #[test]
 fn the_list_is_printed_for_people_and_for_programs() {
-    let said = |json: &[&str]| {
-        let output = prep().arg("transforms").args(json).output().unwrap();
-        assert!(output.status.success());
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let (text, value): (_, Value) = (said(&[]), serde_json::from_str(&said(&["--json"])).unwrap());
+    let text = stdout(prep().arg("transforms"));
+    let value = super::recording::json(prep().args(["transforms", "--json"]));
     for (list, printed) in lists().into_iter().zip([&value["transforms"], &value["framings"]]) {
         assert_eq!(printed.as_array().unwrap().len(), list.len());
         for (signature, printed) in list.iter().zip(printed.as_array().unwrap()) {
@@ -342,105 +335,5 @@ fn defaults_are_those_of_the_list() {
             };
             assert_eq!(answer(&given), answer(&recipe("")), "{}", signature.name);
         }
-    }
-}
-
-/// What each framing makes of a cochlea and of a camera, through the binary.
-#[test]
-fn sets_of_every_framing_go_all_the_way() {
-    let dir = scratch();
-    let cochlea = Recording::random(71, 30, 60).write(&dir.path().join("a.h5"));
-    let camera = Camera::random(73, 4_000, 900_000).dsec(&dir.path().join("b.h5"));
-    let sensor = ["--sensor", "40,30,2", "--sample-duration", "90ms"];
-    let crop = "[[transform]]\nname = \"CropTime\"\nmax = 500000\n";
-    let emit = "[[transform]]\nname = \"EventDownsampling\"\ntarget_size = [20, 15]\ndt = 4\n\
-        downsampling_method = \"integrator\"\nnoise_threshold = 1\n";
-    let averaged = "cell_size = 100\nsurface_size = 7\ntau = 9000\ntime_window = 100000";
-    let overlapping = "dt = 20000.5\ntau = 9000\noverlap = 5000.25\ninclude_incomplete = true\n";
-    for (file, options, steps, name, parameters, float, limit) in [
-        (&cochlea, &[][..], crop, "ToTimesurface", "dt = 120000\ntau = 20000\n", true, Some(4)),
-        (&cochlea, &[], crop, "ToTimesurface", "dt = 120000\ntau = 1\ninclude_incomplete = true\n", true, Some(5)),
-        (&cochlea, &[], crop, "ToAveragedTimesurface", averaged, true, Some(7)),
-        (&cochlea, &[], crop, "ToBinaRep", "n_frames = 3\nn_bits = 4\n", true, Some(3)),
-        (&cochlea, &[], crop, "ToImage", "", false, Some(1)),
-        (&cochlea, &[], crop, "ToFrame", "event_count = 10\n", false, None),
-        (&camera, &sensor, "", "ToVoxelGrid", "n_time_bins = 4\n", true, Some(4)),
-        (&camera, &sensor, "", "ToTimesurface", overlapping, true, None),
-        (&camera, &sensor, emit, "ToImage", "", false, Some(1)),
-    ] {
-        let text = format!("{steps}[frames]\nname = \"{name}\"\n{parameters}");
-        std::fs::write(dir.path().join("recipe.toml"), text).unwrap();
-        let occupied = go_all_the_way(dir.path(), file, options, name, float, limit);
-        assert!(occupied > if parameters.contains("tau = 1\n") { 0 } else { 100 }, "{name}: {occupied}");
-    }
-}
-
-/// A set is whole, the same for any number of threads, and the same numbers in NumPy's hands; how many are not 0.
-fn go_all_the_way(dir: &Path, file: &Path, options: &[&str], name: &str, float: bool, limit: Option<u64>) -> usize {
-    let path = |name: &str| dir.join(name);
-    let made = ["1", "2"].map(|threads| {
-        let mut command = convert(&[file], &path(threads));
-        command.arg("--recipe").arg(path("recipe.toml")).args(["--threads", threads, "--overwrite"]).args(options);
-        command.args(["--chunk-samples", "4"]).assert().success();
-        contents(&path(threads))
-    });
-    assert!(made[0] == made[1], "{name}: threads change the bytes");
-    let out = path("1");
-    prep().arg("verify").arg(&out).assert().success();
-    prep().args(["show", "--sample", "3"]).arg(&out).assert().success();
-    prep().arg("show").arg(&out).arg("--png").arg(path("a.png")).assert().success();
-    prep().arg("cat").arg(&out).assert().success();
-    prep().arg("export").arg(&out).arg("--npy").arg(path("npy")).arg("--overwrite").assert().success();
-
-    let set = ShardSet::open(&out).unwrap();
-    assert_eq!(set.manifest().description.frame_limit, limit, "{name}");
-    let mut occupied = 0;
-    for (i, sample) in all_values(&set).into_iter().enumerate() {
-        let bytes = std::fs::read(path("npy").join(format!("frames_{i}.npy"))).unwrap();
-        let npy = npyz::NpyFile::new(&bytes[..]).unwrap();
-        assert!(limit.is_none_or(|limit| npy.shape()[0] <= limit), "{name}: {:?}", npy.shape());
-        let kind = npy.dtype().descr();
-        assert_eq!(kind.contains("<f4"), float, "{name}: {kind}");
-        let dense: Vec<f32> = match float {
-            true => npy.into_vec().unwrap(),
-            false => npy.into_vec::<u8>().unwrap().into_iter().map(f32::from).collect(),
-        };
-        occupied += dense.iter().filter(|&&v| v != 0.0).count();
-        assert_eq!(dense, sample, "{name}, sample {i}");
-    }
-    occupied
-}
-
-/// A set's samples, dense.
-fn all_values(set: &ShardSet) -> Vec<Vec<f32>> {
-    let mut decoder = tonic_toolkit::shard::Decoder::new();
-    let mut chunk = set.empty_chunk();
-    let shape = set.manifest().description.shape;
-    let mut values = Vec::new();
-    for number in 0..set.chunks() {
-        set.decode(number, &mut decoder, &mut chunk).unwrap();
-        values.extend(chunk.frames.samples().map(|sample| sample.to_dense::<f32>(shape)));
-    }
-    values
-}
-
-#[test]
-fn a_sensor_that_a_recipe_does_not_fit_is_named() {
-    let dir = scratch();
-    let file = Recording::random(72, 3, 20).write(&dir.path().join("a.h5"));
-    for (recipe, words) in [
-        ("[frames]\nname = \"ToVoxelGrid\"\nn_time_bins = 5\n", ["frames: expected a sensor of two", "got 700x1x1"]),
-        (
-            "[frames]\nn_event_bins = 1\n[[transform]]\nname = \"Downsample\"\ntarget_size = [900, 1]\n",
-            ["transform 1, Downsample.target_size: expected at most the sensor's [700, 1]", "got [900, 1]"],
-        ),
-        (
-            "[frames]\nn_event_bins = 1\nsensor_size = [700, 1, 1]\n[[transform]]\nname = \"CenterCrop\"\nsize = [100, 1]\n",
-            ["frames.sensor_size: expected [100, 1, 1], the size at this step", "got [700, 1, 1]"],
-        ),
-    ] {
-        std::fs::write(dir.path().join("recipe.toml"), recipe).unwrap();
-        let mut command = convert(&[&file], &dir.path().join("set"));
-        says(&fails(command.arg("--recipe").arg(dir.path().join("recipe.toml")), 3), &words);
     }
 }

@@ -9,7 +9,10 @@ use hdf5::H5Type;
 use hdf5::types::{FixedAscii, VarLenArray, VarLenUnicode};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tonic_toolkit::shard::{Decoder, Ledger, ShardSet};
+use serde_json::Value;
+use tonic_toolkit::base::{Progress, Verbosity};
+use tonic_toolkit::shard::verify::verify;
+use tonic_toolkit::shard::{Decoder, Ledger, Manifest, ShardSet};
 
 /// How a file stores its times.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,6 +80,11 @@ impl Recording {
         Recording::of((0..samples).map(sample).collect())
     }
 
+    /// So many events of one time and unit in place of a sample's.
+    pub(crate) fn crowd(&mut self, sample: usize, events: usize, time: f64, unit: i64) {
+        (self.times[sample], self.units[sample]) = (vec![time; events], vec![unit; events]);
+    }
+
     /// Writes the file.
     pub(crate) fn write(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| self.fill(file))
@@ -96,24 +104,32 @@ impl Recording {
             Units::I32 => rows(&spikes, "units", &self.units, |x| i32::try_from(x).unwrap()),
             Units::I64 => rows(&spikes, "units", &self.units, |x| x),
         }
-        file.new_dataset_builder().with_data(&self.labels).create("labels").unwrap();
+        column(file, "labels", &self.labels);
         let extra = file.create_group("extra").unwrap();
         if let Some(speakers) = &self.speakers {
-            extra.new_dataset_builder().with_data(speakers).create("speaker").unwrap();
+            column(&extra, "speaker", speakers);
         }
         match self.keys_as {
             Keys::Fixed => {
-                let names: Vec<FixedAscii<10>> =
-                    self.names.iter().map(|n| FixedAscii::from_ascii(n.as_bytes()).unwrap()).collect();
-                extra.new_dataset_builder().with_data(&names).create("keys").unwrap();
+                column(&extra, "keys", &self.names.iter().map(|name| ascii(name)).collect::<Vec<_>>());
             }
             Keys::VarLen => {
                 let names: Vec<VarLenUnicode> = self.names.iter().map(|n| n.parse().unwrap()).collect();
-                extra.new_dataset_builder().with_data(&names).create("keys").unwrap();
+                column(&extra, "keys", &names);
             }
             Keys::None => {}
         }
     }
+}
+
+/// Writes a dataset.
+pub(crate) fn column<T: H5Type>(group: &hdf5::Group, name: &str, data: &[T]) {
+    group.new_dataset_builder().with_data(data).create(name).unwrap();
+}
+
+/// A text, as a dataset has it.
+pub(crate) fn ascii(text: &str) -> FixedAscii<10> {
+    FixedAscii::from_ascii(text.as_bytes()).unwrap()
 }
 
 /// Makes an HDF5 file, beside its place and copied there: libhdf5 locks what it writes, and programs that other tests
@@ -135,9 +151,62 @@ fn rows<T: Copy, N: H5Type + Copy>(group: &hdf5::Group, name: &str, rows: &[Vec<
     dataset.write(&rows).unwrap();
 }
 
-/// A directory that goes when the test ends.
-pub(crate) fn scratch() -> tempfile::TempDir {
-    tempfile::Builder::new().prefix("tonic-prep-test").tempdir().unwrap()
+/// A directory that goes when the test ends, and what tests do in it. It is used as its path is.
+pub(crate) struct Scratch(tempfile::TempDir);
+
+impl std::ops::Deref for Scratch {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl AsRef<Path> for Scratch {
+    fn as_ref(&self) -> &Path {
+        self
+    }
+}
+
+impl Scratch {
+    /// Writes a file.
+    pub(crate) fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        std::fs::write(self.join(name), bytes).unwrap();
+        self.join(name)
+    }
+
+    /// Makes an empty directory.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        std::fs::create_dir(self.join(name)).unwrap();
+        self.join(name)
+    }
+
+    /// Writes recordings, each to a file `0.h5`, `1.h5` and so on.
+    pub(crate) fn recordings(&self, recordings: &[Recording]) -> Vec<PathBuf> {
+        let write = |(i, recording): (usize, &Recording)| recording.write(&self.join(format!("{i}.h5")));
+        recordings.iter().enumerate().map(write).collect()
+    }
+
+    /// Converts files to the set `name`.
+    pub(crate) fn convert<P: AsRef<Path>>(&self, inputs: &[P], name: &str, arguments: &[&str]) -> PathBuf {
+        convert(inputs, &self.join(name)).args(arguments).assert().success();
+        self.join(name)
+    }
+
+    /// Converts a recording, written to `a.h5`, to the set `set`.
+    pub(crate) fn set(&self, recording: &Recording, arguments: &[&str]) -> PathBuf {
+        self.convert(&[recording.write(&self.join("a.h5"))], "set", arguments)
+    }
+}
+
+/// A new directory.
+pub(crate) fn scratch() -> Scratch {
+    Scratch(tempfile::Builder::new().prefix("tonic-prep-test").tempdir().unwrap())
+}
+
+/// A file or directory of tests/data.
+pub(crate) fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
 /// The program under test.
@@ -152,24 +221,64 @@ pub(crate) fn program() -> &'static str {
     env!("CARGO_BIN_EXE_tonic-prep")
 }
 
-/// `tonic-prep convert INPUT... -o OUTPUT --quiet`, to be extended.
-pub(crate) fn convert<P: AsRef<Path>>(inputs: &[P], output: &Path) -> Command {
+/// `tonic-prep NAME PATH`, to be extended.
+pub(crate) fn tool(name: &str, path: &Path) -> Command {
     let mut command = prep();
-    command.arg("convert").args(inputs.iter().map(std::convert::AsRef::as_ref)).arg("-o").arg(output).arg("--quiet");
+    command.arg(name).arg(path);
     command
 }
 
-/// Runs a command that must fail with `code`, and gives what it says on stderr: one clear error, never a panic.
-pub(crate) fn fails(command: &mut Command, code: i32) -> String {
+/// `tonic-prep convert INPUT... -o OUTPUT --quiet`, to be extended.
+pub(crate) fn convert<P: AsRef<Path>>(inputs: &[P], output: &Path) -> Command {
+    let mut command = convert_aloud(inputs, output);
+    command.arg("--quiet");
+    command
+}
+
+/// The same without `--quiet`.
+pub(crate) fn convert_aloud<P: AsRef<Path>>(inputs: &[P], output: &Path) -> Command {
+    let mut command = prep();
+    command.arg("convert").args(inputs.iter().map(std::convert::AsRef::as_ref)).arg("-o").arg(output);
+    command
+}
+
+/// What a command prints that must succeed.
+pub(crate) fn stdout(command: &mut Command) -> String {
+    String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap()
+}
+
+/// What a command says on stderr that must succeed.
+pub(crate) fn stderr(command: &mut Command) -> String {
+    String::from_utf8(command.assert().success().get_output().stderr.clone()).unwrap()
+}
+
+/// What a command prints that must succeed: one JSON value on one line.
+pub(crate) fn json(command: &mut Command) -> Value {
+    let text = stdout(command);
+    assert_eq!(text.trim_end().lines().count(), 1, "one value, one line: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// A script of `sh` or `bash`, with the program as `$0` and these arguments.
+pub(crate) fn shell<A: AsRef<std::ffi::OsStr>>(shell: &str, script: &str, arguments: &[A]) -> Command {
+    let mut command = Command::new(shell);
+    command.args(["-c", script, program()]).args(arguments);
+    command
+}
+
+/// Runs a command that must fail with `code`: one clear error on stderr, never a panic, and these words in it.
+#[track_caller]
+pub(crate) fn refuses(command: &mut Command, code: i32, words: &[&str]) {
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(!said.contains("panicked"), "{said}");
-    assert!(said.contains("tonic-prep: error: ") || code == 2, "{said}");
-    said
+    assert_eq!(output.status.code(), Some(code), "expected {words:?} of {command:?} in: {said}");
+    assert!(!said.contains("panicked"), "{command:?}: {said}");
+    assert!(said.contains("tonic-prep: error: ") || code == 2, "{command:?}: {said}");
+    says(&said, words);
 }
 
 /// Asserts that a message has all of these words.
+#[track_caller]
 pub(crate) fn says(message: &str, words: &[&str]) {
     for word in words {
         assert!(message.contains(word), "expected {word:?} in: {message}");
@@ -182,6 +291,31 @@ pub(crate) fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     files.map(|p| (p.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&p).unwrap())).collect()
 }
 
+/// Changes the bytes of a file.
+pub(crate) fn change(file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = std::fs::read(file).unwrap();
+    change(&mut bytes);
+    std::fs::write(file, bytes).unwrap();
+}
+
+/// Width and height of a PNG.
+pub(crate) fn png_size(file: &Path) -> (u32, u32) {
+    let bytes = std::fs::read(file).unwrap();
+    assert_eq!(bytes[..8], *b"\x89PNG\r\n\x1a\n");
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    (number(16), number(20))
+}
+
+/// What a set's manifest says.
+pub(crate) fn manifest(dir: &Path) -> Manifest {
+    ShardSet::open(dir).unwrap().manifest().clone()
+}
+
+/// The faults that verifying an open set finds.
+pub(crate) fn faults(set: &ShardSet) -> Vec<tonic_toolkit::shard::Error> {
+    verify(set, &Progress::start(Verbosity::Quiet, "", 0, ""))
+}
+
 /// One sample, as a set holds it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sample {
@@ -192,6 +326,18 @@ pub(crate) struct Sample {
     pub flags: u8,
     pub ledger: Ledger,
     pub extras: Vec<i64>,
+}
+
+impl Sample {
+    /// The digest of its frames that goldens have.
+    pub(crate) fn digest(&self) -> String {
+        let mut hash = blake3::Hasher::new();
+        hash.update(&(self.shape[0] as u32).to_le_bytes());
+        for n in &self.dense {
+            hash.update(&n.to_le_bytes());
+        }
+        hash.finalize().to_hex()[..16].into()
+    }
 }
 
 /// All samples of a set, decoded.

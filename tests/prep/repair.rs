@@ -4,34 +4,31 @@ use std::path::{Path, PathBuf};
 
 use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::prep::SourceOptions;
-use tonic_toolkit::sets::{Donor, repair, repair_from};
+use tonic_toolkit::sets::{Donor, Repaired, repair, repair_from};
 use tonic_toolkit::shard::{ShardHead, ShardSet};
 
-use super::recording::{Recording, contents, convert, fails, prep, samples, says, scratch};
+use super::recording::{Recording, Scratch, contents, json, refuses, samples, says, scratch, tool};
 
 /// A set of 3 shards with 2, 2 and 1 chunks of 2 samples, and a copy of it.
 struct Pair {
-    dir: tempfile::TempDir,
+    dir: Scratch,
     whole: std::collections::BTreeMap<String, Vec<u8>>,
 }
 
 impl Pair {
     fn new(seed: u64) -> Pair {
         let dir = scratch();
-        let file = Recording::random(seed, 9, 12).write(&dir.path().join("a.h5"));
+        let file = Recording::random(seed, 9, 12).write(&dir.join("a.h5"));
         for name in ["set", "copy"] {
-            convert(&[&file], &dir.path().join(name))
-                .args(["--chunk-samples", "2", "--shard-size", "150"])
-                .assert()
-                .success();
+            dir.convert(&[&file], name, &["--chunk-samples", "2", "--shard-size", "150"]);
         }
-        let whole = contents(&dir.path().join("set"));
+        let whole = contents(&dir.join("set"));
         assert_eq!(whole.len(), 3 + 1);
         Pair { dir, whole }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.dir.join(name)
     }
 
     fn write(&self, set: &str, name: &str, bytes: &[u8]) {
@@ -53,18 +50,26 @@ impl Pair {
     /// Mends the set from the copy, and asserts that every byte is back.
     fn mends(&self, what: &str) {
         let repaired = repair(&self.path("set"), Donor::Copy(&self.path("copy")), Verbosity::Quiet);
-        let repaired = repaired.unwrap_or_else(|fault| panic!("{what}: {fault}"));
-        assert!(repaired.faults.is_empty() && repaired.lost.is_empty(), "{what}: {repaired:?}");
-        assert!(contents(&self.path("set")) == self.whole, "{what}: {repaired:?}");
+        self.is_back(what, repaired.unwrap_or_else(|fault| panic!("{what}: {fault}")));
     }
 
     /// Mends the set from its recording, and asserts that every byte is back.
     fn remakes(&self, what: &str) {
-        let repaired =
-            repair_from(&self.path("set"), &[self.path("a.h5")], &SourceOptions::default(), Verbosity::Quiet);
-        let repaired = repaired.unwrap_or_else(|fault| panic!("{what}: {fault}"));
+        let recordings = [self.path("a.h5")];
+        let repaired = repair_from(&self.path("set"), &recordings, &SourceOptions::default(), Verbosity::Quiet);
+        self.is_back(what, repaired.unwrap_or_else(|fault| panic!("{what}: {fault}")));
+    }
+
+    fn is_back(&self, what: &str, repaired: Repaired) {
         assert!(repaired.faults.is_empty() && repaired.lost.is_empty(), "{what}: {repaired:?}");
         assert!(contents(&self.path("set")) == self.whole, "{what}: {repaired:?}");
+    }
+
+    /// `tonic-prep repair SET --from FROM`.
+    fn command(&self, set: &str, from: &Path) -> assert_cmd::Command {
+        let mut command = tool("repair", &self.path(set));
+        command.arg("--from").arg(from);
+        command
     }
 }
 
@@ -150,24 +155,20 @@ fn a_shard_of_another_set_is_replaced_and_another_set_is_no_copy() {
     pair.write("set", "00001.shard", &pair.whole["00000.shard"]);
     pair.mends("a shard under a wrong name");
 
-    let mut command = prep();
-    command.arg("repair").arg(pair.path("set")).arg("--from").arg(other.path("copy"));
-    says(&fails(&mut command, 4), &["copy: set_id differs from", "set: expected "]);
+    let mut foreign = pair.command("set", &other.path("copy"));
+    refuses(&mut foreign, 4, &["copy: set_id differs from", "set: expected "]);
     // Without a manifest, the shards that are there tell that it is another.
     std::fs::remove_file(pair.path("set").join("manifest.json")).unwrap();
-    says(&fails(&mut command, 4), &["copy: identity of 00000.shard differs from", "set: expected "]);
+    refuses(&mut foreign, 4, &["copy: identity of 00000.shard differs from", "set: expected "]);
     let shards = contents(&pair.path("set"));
     assert!(shards.iter().all(|(name, bytes)| pair.whole[name] == *bytes), "nothing was changed");
-    let mut command = prep();
-    command.arg("repair").arg(pair.path("set")).arg("--from").arg(pair.path("a.h5"));
-    says(&fails(&mut command, 4), &["set is incomplete: it has no manifest.json", "repair it from another copy"]);
+    let words = ["set is incomplete: it has no manifest.json", "repair it from another copy"];
+    refuses(&mut pair.command("set", &pair.path("a.h5")), 4, &words);
     pair.mends("the manifest");
-    let mut command = prep();
-    command.arg("repair").arg(pair.path("set")).arg("--from").arg(other.path("a.h5"));
-    says(&fails(&mut command, 4), &["a.h5: recording a.h5 differs from", "got none with that content"]);
-    let mut command = prep();
-    command.arg("repair").arg(pair.path("set")).arg("--from").arg(pair.path("set"));
-    says(&fails(&mut command, 2), &["--from: expected another directory than the damaged one"]);
+    let words = ["a.h5: recording a.h5 differs from", "got none with that content"];
+    refuses(&mut pair.command("set", &other.path("a.h5")), 4, &words);
+    let words = ["--from: expected another directory than the damaged one"];
+    refuses(&mut pair.command("set", &pair.path("set")), 2, &words);
 }
 
 #[test]
@@ -183,9 +184,7 @@ fn what_is_lost_is_said_and_all_else_is_mended() {
     pair.flip("copy", name, pair.chunk(name, 0) + 5);
     pair.flip("copy", "00001.shard", pair.chunk("00001.shard", 1) + 5);
 
-    let mut command = prep();
-    command.arg("repair").arg(pair.path("set")).arg("--from").arg(pair.path("copy")).arg("--quiet");
-    let output = command.output().unwrap();
+    let output = pair.command("set", &pair.path("copy")).arg("--quiet").output().unwrap();
     let (said, told) = (String::from_utf8(output.stderr).unwrap(), String::from_utf8(output.stdout).unwrap());
     assert_eq!(output.status.code(), Some(4), "{said}");
     says(&told, &["00000.shard: mended", "00001.shard: mended chunks 2", "chunk 0: lost", "chunk 3: lost: no copy"]);
@@ -207,11 +206,8 @@ fn what_is_lost_is_said_and_all_else_is_mended() {
 #[test]
 fn a_copy_that_was_compressed_otherwise_mends_to_the_same_bytes() {
     let pair = Pair::new(307);
-    let copy = pair.path("copy");
-    convert(&[pair.path("a.h5")], &copy)
-        .args(["--chunk-samples", "2", "--shard-size", "64M", "--level", "9", "--overwrite"])
-        .assert()
-        .success();
+    let arguments = ["--chunk-samples", "2", "--shard-size", "64M", "--level", "9", "--overwrite"];
+    let copy = pair.dir.convert(&[pair.path("a.h5")], "copy", &arguments);
     assert_eq!(ShardSet::open(&copy).unwrap().shards().len(), 1, "its shards are larger");
     for name in ["00000.shard", "00001.shard"] {
         pair.flip("set", name, pair.chunk(name, 1) + 1);
@@ -224,18 +220,16 @@ fn a_copy_that_was_compressed_otherwise_mends_to_the_same_bytes() {
 #[test]
 fn a_part_and_a_limited_set_are_made_again_from_their_recordings() {
     let dir = scratch();
-    let files = [308, 309].map(|seed| Recording::random(seed, 11, 40).write(&dir.path().join(format!("{seed}.h5"))));
-    let small = ["--chunk-samples", "2", "--shard-size", "1"];
-    for (name, arguments) in [("part", ["--part", "2/3"]), ("limited", ["--limit", "15"])] {
-        let set = dir.path().join(name);
-        convert(&files, &set).args(small).args(arguments).assert().success();
+    let files = dir.recordings(&[308, 309].map(|seed| Recording::random(seed, 11, 40)));
+    for (name, value) in [("--part", "2/3"), ("--limit", "15")] {
+        let set = dir.convert(&files, name, &["--chunk-samples", "2", "--shard-size", "1", name, value]);
         let whole = contents(&set);
         for shard in whole.keys().filter(|name| name.ends_with(".shard")) {
             std::fs::remove_file(set.join(shard)).unwrap();
         }
         // In any order.
         let turned = [files[1].clone(), files[0].clone()];
-        prep().arg("repair").arg(&set).arg("--from").args(turned).assert().success();
+        tool("repair", &set).arg("--from").args(turned).assert().success();
         assert!(contents(&set) == whole, "{name}");
     }
 }
@@ -243,21 +237,16 @@ fn a_part_and_a_limited_set_are_made_again_from_their_recordings() {
 #[test]
 fn nothing_is_mended_that_is_whole_or_unfinished() {
     let pair = Pair::new(310);
-    let repair = |set: &Path| {
-        let mut command = prep();
-        command.arg("repair").arg(set).arg("--from").arg(pair.path("copy")).arg("--json");
+    let repair = |set: &str| {
+        let mut command = pair.command(set, &pair.path("copy"));
+        command.arg("--json");
         command
     };
-    let output = repair(&pair.path("set")).assert().success().get_output().stdout.clone();
-    let said: serde_json::Value = serde_json::from_slice(&output).unwrap();
     let nothing = serde_json::json!({"whole": true, "manifest": false, "shards": [], "lost": [], "faults": []});
-    assert_eq!(said, nothing);
-    let unfinished = pair.path("unfinished");
-    std::fs::create_dir(&unfinished).unwrap();
-    std::fs::write(unfinished.join(".incomplete.json"), "{}").unwrap();
-    says(&fails(&mut repair(&unfinished), 4), &["the set is incomplete", "--resume"]);
-    let empty = pair.path("empty");
-    std::fs::create_dir(&empty).unwrap();
-    says(&fails(&mut repair(&empty), 4), &["expected a shard set"]);
-    says(&fails(&mut repair(&pair.path("none")), 1), &["none: cannot open the set"]);
+    assert_eq!(json(&mut repair("set")), nothing);
+    std::fs::write(pair.dir.folder("unfinished").join(".incomplete.json"), "{}").unwrap();
+    refuses(&mut repair("unfinished"), 4, &["the set is incomplete", "--resume"]);
+    pair.dir.folder("empty");
+    refuses(&mut repair("empty"), 4, &["expected a shard set"]);
+    refuses(&mut repair("none"), 1, &["none: cannot open the set"]);
 }

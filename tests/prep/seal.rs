@@ -37,9 +37,18 @@ pub(crate) fn shard(bytes: &mut [u8]) {
 
 /// A manifest's text with the checksum, and where it can be told the recipe's id, that belong to it.
 pub(crate) fn manifest(text: &str) -> String {
-    let before = &text[..text.rfind("\"checksum\"").unwrap_or(text.len())];
-    let before = with_recipe_id(before).unwrap_or_else(|| before.into());
+    let before = without_checksum(text);
+    checksum(&with_recipe_id(before).unwrap_or_else(|| before.into()))
+}
+
+/// A manifest's text with the checksum that belongs to it.
+pub(crate) fn checksum(text: &str) -> String {
+    let before = without_checksum(text);
     format!("{before}\"checksum\": \"{}\"\n}}\n", blake3::hash(before.as_bytes()))
+}
+
+fn without_checksum(text: &str) -> &str {
+    &text[..text.rfind("\"checksum\"").unwrap_or(text.len())]
 }
 
 fn with_recipe_id(before: &str) -> Option<String> {

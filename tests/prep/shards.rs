@@ -4,30 +4,22 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use tonic_toolkit::base::{Progress, Verbosity};
-use tonic_toolkit::shard::verify::verify;
 use tonic_toolkit::shard::{
     Chunk, ChunkName, ChunkRecord, Decoder, Error, HEADER_BYTES, SetLayout, ShardHead, ShardSet, chunk_checksum,
 };
 
-use super::recording::{Recording, contents, convert, fails, prep, program, says, scratch};
+use super::recording::{Recording, Scratch, change, contents, faults, refuses, says, scratch, shell, tool};
 use super::seal;
 
 /// A set of 3 shards, 2 chunks each and 1, of 2 samples.
 struct Victim {
-    dir: tempfile::TempDir,
+    dir: Scratch,
 }
 
 impl Victim {
-    fn new() -> Victim {
-        Victim::of(70)
-    }
-
     fn of(seed: u64) -> Victim {
         let dir = scratch();
-        let file = Recording::random(seed, 9, 12).write(&dir.path().join("a.h5"));
-        let arguments = ["--chunk-samples", "2", "--shard-size", "300"];
-        convert(&[&file], &dir.path().join("set")).args(arguments).assert().success();
+        dir.set(&Recording::random(seed, 9, 12), &["--chunk-samples", "2", "--shard-size", "300"]);
         let victim = Victim { dir };
         assert_eq!(victim.check().map_err(|e| e.to_string()), Ok(()));
         let set = ShardSet::open(&victim.set()).unwrap();
@@ -36,7 +28,7 @@ impl Victim {
     }
 
     fn set(&self) -> PathBuf {
-        self.dir.path().join("set")
+        self.dir.join("set")
     }
 
     fn shard(&self, number: usize) -> PathBuf {
@@ -46,7 +38,7 @@ impl Victim {
     /// Opens and verifies the set; the first fault.
     fn check(&self) -> Result<(), Error> {
         let set = ShardSet::open(&self.set())?;
-        verify(&set, &Progress::start(Verbosity::Quiet, "", 0, "")).into_iter().next().map_or(Ok(()), Err)
+        faults(&set).into_iter().next().map_or(Ok(()), Err)
     }
 
     /// The fault of the set with these bytes in place of one file's, which come back afterwards.
@@ -71,8 +63,7 @@ impl Victim {
         let text = std::fs::read_to_string(self.set().join("manifest.json")).unwrap();
         assert_eq!(text.matches(from).count(), 1, "{from} in {text}");
         let changed = text.replace(from, to);
-        let before = &changed[..changed.rfind("\"checksum\"").unwrap()];
-        let sealed = format!("{before}\"checksum\": \"{}\"\n}}\n", blake3::hash(before.as_bytes()));
+        let sealed = seal::checksum(&changed);
         self.with(&self.set().join("manifest.json"), sealed.as_bytes()).expect_err("a hostile manifest")
     }
 }
@@ -83,7 +74,7 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 
 #[test]
 fn every_flipped_byte_is_found_and_named() {
-    let victim = Victim::new();
+    let victim = Victim::of(70);
     let (mut flips, mut in_chunks) = (0, 0);
     for (name, bytes) in contents(&victim.set()) {
         let path = victim.set().join(&name);
@@ -116,7 +107,7 @@ fn every_flipped_byte_is_found_and_named() {
 
 #[test]
 fn every_cut_is_found_and_named() {
-    let victim = Victim::new();
+    let victim = Victim::of(70);
     for (name, bytes) in contents(&victim.set()) {
         let path = victim.set().join(&name);
         for length in 0..bytes.len() {
@@ -134,7 +125,7 @@ fn every_cut_is_found_and_named() {
 
 #[test]
 fn missing_foreign_and_swapped_shards_are_named() {
-    let victim = Victim::new();
+    let victim = Victim::of(70);
     let (first, second) = (std::fs::read(victim.shard(0)).unwrap(), std::fs::read(victim.shard(1)).unwrap());
     let other = Victim::of(71);
     let fault = victim.with(&victim.shard(0), &std::fs::read(other.shard(0)).unwrap()).unwrap_err();
@@ -153,16 +144,16 @@ fn missing_foreign_and_swapped_shards_are_named() {
     let fault = victim.check().unwrap_err();
     assert!(matches!(fault, Error::Incomplete { .. }), "{fault}");
     says(&fault.to_string(), &["set: the set is incomplete: the manifest names 00001.shard, which is not there"]);
-    says(&fails(prep().arg("verify").arg(victim.set()).arg("--quick"), 4), &["00001.shard"]);
+    refuses(tool("verify", &victim.set()).arg("--quick"), 4, &["00001.shard"]);
     std::fs::remove_file(victim.set().join("manifest.json")).unwrap();
     let fault = victim.check().unwrap_err();
     says(&fault.to_string(), &["set: the set is incomplete", "manifest.json"]);
-    says(&fails(prep().arg("verify").arg(victim.set()), 4), &["the set is incomplete", "--resume"]);
+    refuses(&mut tool("verify", &victim.set()), 4, &["the set is incomplete", "--resume"]);
 }
 
 #[test]
 fn another_version_is_incompatible_and_not_corrupt() {
-    let victim = Victim::new();
+    let victim = Victim::of(70);
     let fault = victim.with_head(|bytes| put(bytes, 8, &3_u16.to_le_bytes()));
     assert!(matches!(fault, Error::Incompatible { .. }), "{fault}");
     says(&fault.to_string(), &["00000.shard: incompatible: expected format version 2, got 3"]);
@@ -183,7 +174,7 @@ fn another_version_is_incompatible_and_not_corrupt() {
 
 #[test]
 fn hostile_heads_are_refused_in_little_memory() {
-    let victim = Victim::new();
+    let victim = Victim::of(70);
     let record = |field: usize| HEADER_BYTES + field; // of the first chunk
     let (max32, max64) = (u32::MAX.to_le_bytes(), u64::MAX.to_le_bytes());
     let cases: [(&str, usize, &[u8], &str); 21] = [
@@ -221,23 +212,20 @@ fn hostile_heads_are_refused_in_little_memory() {
 
     // The same in a process that may not have more than a gigabyte of addresses.
     for (at, value) in [(36, &max32), (32, &max32), (record(16), &(1_u32 << 28).to_le_bytes()), (44, &max32)] {
-        let mut bytes = std::fs::read(victim.shard(0)).unwrap();
-        let before = bytes.clone();
-        put(&mut bytes, at, value);
-        seal::head(&mut bytes);
-        std::fs::write(victim.shard(0), bytes).unwrap();
-        let mut command = assert_cmd::Command::new("sh");
-        command
-            .args(["-c", "ulimit -v 1000000; RAYON_NUM_THREADS=2 exec \"$0\" verify \"$1\" -q", program()])
-            .arg(victim.set());
-        says(&fails(&mut command, 4), &["00000.shard: corrupt"]);
+        let before = std::fs::read(victim.shard(0)).unwrap();
+        change(&victim.shard(0), |bytes| {
+            put(bytes, at, value);
+            seal::head(bytes);
+        });
+        let script = "ulimit -v 1000000; RAYON_NUM_THREADS=2 exec \"$0\" verify \"$1\" -q";
+        refuses(&mut shell("sh", script, &[victim.set()]), 4, &["00000.shard: corrupt"]);
         std::fs::write(victim.shard(0), before).unwrap();
     }
 }
 
 #[test]
 fn hostile_manifests_are_refused() {
-    let victim = Victim::new();
+    let victim = Victim::of(70);
     for (from, to, words) in [
         ("\"name\": \"00001.shard\"", "\"name\": \"../../etc/passwd\"", ["name of a shard", "../../etc/passwd"]),
         ("\"name\": \"00001.shard\"", "\"name\": \"/etc/passwd\"", ["name of a shard", "/etc/passwd"]),
@@ -269,7 +257,7 @@ fn hostile_manifests_are_refused() {
 
 #[test]
 fn a_shard_cut_under_an_open_set_is_an_error() {
-    let victim = Victim::new();
+    let victim = Victim::of(70);
     let set = ShardSet::open(&victim.set()).unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(victim.shard(0)).unwrap();
     file.set_len(100).unwrap();
@@ -279,7 +267,7 @@ fn a_shard_cut_under_an_open_set_is_an_error() {
 
 /// A chunk's bytes before compression, and what its index says of it.
 static BODY: LazyLock<(Vec<u8>, SetLayout, u32)> = LazyLock::new(|| {
-    let victim = Victim::new();
+    let victim = Victim::of(70);
     let set = ShardSet::open(&victim.set()).unwrap();
     let (head, bytes) = (set.shards()[0].head(), std::fs::read(victim.shard(0)).unwrap());
     let record = head.chunks[0];

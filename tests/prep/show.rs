@@ -1,44 +1,26 @@
 //! What people and scripts get out of a set: pictures, arrays, numbers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
-use super::recording::{Recording, convert, fails, prep, samples, says, scratch};
-
-fn set(dir: &Path, recording: &Recording, arguments: &[&str]) -> PathBuf {
-    let out = dir.join("set");
-    convert(&[recording.write(&dir.join("a.h5"))], &out).args(arguments).assert().success();
-    out
-}
-
-fn stdout(command: &mut assert_cmd::Command) -> String {
-    String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap()
-}
-
-fn json(command: &mut assert_cmd::Command) -> Value {
-    let text = stdout(command);
-    assert_eq!(text.trim_end().lines().count(), 1, "one object, one line: {text}");
-    serde_json::from_str(&text).unwrap()
-}
+use super::recording::{
+    Recording, change, contents, convert, json, png_size, prep, refuses, samples, says, scratch, stdout, tool,
+};
 
 #[test]
 fn show_draws_a_picture_of_the_right_sample() {
     let dir = scratch();
-    let set = set(dir.path(), &Recording::random(80, 4, 800), &["--chunk-samples", "3"]);
+    let set = dir.set(&Recording::random(80, 4, 800), &["--chunk-samples", "3"]);
     let picture = |sample: &str| {
-        let png = dir.path().join(format!("{sample}.png"));
-        let said = stdout(prep().arg("show").arg(&set).args(["--sample", sample, "--png"]).arg(&png));
+        let png = dir.join(format!("{sample}.png"));
+        let said = stdout(tool("show", &set).args(["--sample", sample, "--png"]).arg(&png));
+        assert_eq!(png_size(&png), (1800, 840));
         (said, std::fs::read(png).unwrap())
     };
     let ((first, a), (last, b)) = (picture("0"), picture("3"));
     says(&first, &["sample 0: zero (", " events in ", "0.png"]);
     says(&last, &["sample 3: zero ("]);
-    for png in [&a, &b] {
-        assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
-        let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
-        assert_eq!((number(16), number(20)), (1800, 840));
-    }
     assert_ne!(a, b);
     assert_eq!(a, picture("0").1, "the same picture again");
 }
@@ -48,8 +30,8 @@ fn show_draws_a_raster_in_the_terminal() {
     let dir = scratch();
     // One event in the lowest channel at the start, one in the highest at the end.
     let recording = Recording::of(vec![vec![(0.0, 0), (0.9375, 699)]]);
-    let set = set(dir.path(), &recording, &[]);
-    let text = stdout(prep().arg("show").arg(&set));
+    let set = dir.set(&recording, &[]);
+    let text = stdout(&mut tool("show", &set));
     let lines: Vec<&str> = text.lines().collect();
     says(lines[0], &["sample 0: zero (2 events in 235 frames)"]);
     let [axes] = lines[lines.len() - 1..] else { panic!("no last line") };
@@ -65,12 +47,11 @@ fn show_draws_a_raster_in_the_terminal() {
 fn exported_arrays_are_the_frames() {
     let dir = scratch();
     let mut recording = Recording::random(81, 5, 300);
-    recording.times[2] = vec![0.5; 300];
-    recording.units[2] = vec![7; 300];
-    let set = set(dir.path(), &recording, &["--chunk-samples", "2"]);
-    let out = dir.path().join("npy");
-    prep().arg("export").arg(&set).arg("--npy").arg(&out).args(["--samples", "1..4", "--quiet"]).assert().success();
-    let names: Vec<String> = super::recording::contents(&out).into_keys().collect();
+    recording.crowd(2, 300, 0.5, 7);
+    let set = dir.set(&recording, &["--chunk-samples", "2"]);
+    let out = dir.join("npy");
+    tool("export", &set).arg("--npy").arg(&out).args(["--samples", "1..4", "--quiet"]).assert().success();
+    let names: Vec<String> = contents(&out).into_keys().collect();
     assert_eq!(names, ["frames_1.npy", "frames_2.npy", "frames_3.npy", "labels.npy"]);
     let expected = samples(&set);
     for (i, sample) in expected.iter().enumerate().take(4).skip(1) {
@@ -89,17 +70,17 @@ fn exported_arrays_are_the_frames() {
 #[test]
 fn an_export_leaves_no_stale_arrays_and_nobody_elses_files() {
     let dir = scratch();
-    let set = set(dir.path(), &Recording::random(89, 5, 30), &[]);
-    let out = dir.path().join("npy");
+    let set = dir.set(&Recording::random(89, 5, 30), &[]);
+    let out = dir.join("npy");
     let export = |arguments: &[&str]| {
-        let mut command = prep();
-        command.arg("export").arg(&set).arg("--npy").arg(&out).args(arguments).arg("--quiet");
+        let mut command = tool("export", &set);
+        command.arg("--npy").arg(&out).args(arguments).arg("--quiet");
         command
     };
-    let names = || super::recording::contents(&out).into_keys().collect::<Vec<_>>();
-    std::fs::create_dir(&out).unwrap();
+    let names = || contents(&out).into_keys().collect::<Vec<_>>();
+    dir.folder("npy");
     export(&["--samples", "0..4"]).assert().success();
-    says(&fails(&mut export(&["--samples", "0..2"]), 2), &["npy exists already: it holds files", "--overwrite"]);
+    refuses(&mut export(&["--samples", "0..2"]), 2, &["npy exists already: it holds files", "--overwrite"]);
     assert_eq!(names().len(), 5);
     for mine in ["notes.npy", "frames_x.npy"] {
         std::fs::write(out.join(mine), "mine").unwrap();
@@ -112,8 +93,8 @@ fn an_export_leaves_no_stale_arrays_and_nobody_elses_files() {
 fn info_says_the_same_to_people_and_scripts() {
     let dir = scratch();
     let recording = Recording::random(82, 5, 300);
-    let set = set(dir.path(), &recording, &["--chunk-samples", "2", "--shard-size", "1"]);
-    let info = json(prep().arg("info").arg(&set).arg("--json"));
+    let set = dir.set(&recording, &["--chunk-samples", "2", "--shard-size", "1"]);
+    let info = json(tool("info", &set).arg("--json"));
     let events: u64 = recording.times.iter().map(|t| t.len() as u64).sum();
     assert_eq!(info["samples"], 5);
     assert_eq!(info["shape"]["width"], 100);
@@ -121,7 +102,7 @@ fn info_says_the_same_to_people_and_scripts() {
     assert_eq!(info["class_samples"], serde_json::json!([2, 2, 1]));
     assert_eq!(info["frame_limit"], 250);
     assert_eq!(info["ledger"]["events_in"], events);
-    let source = std::fs::metadata(dir.path().join("a.h5")).unwrap().len();
+    let source = std::fs::metadata(dir.join("a.h5")).unwrap().len();
     assert_eq!((info["source_bytes"].as_u64(), info["sources"][0]["name"].as_str()), (Some(source), Some("a.h5")));
     let stored: u64 = (0..3).map(|i| std::fs::metadata(set.join(format!("0000{i}.shard"))).unwrap().len()).sum();
     assert_eq!(
@@ -132,7 +113,7 @@ fn info_says_the_same_to_people_and_scripts() {
     let cells: usize = samples(&set).iter().map(|s| s.dense.len()).sum();
     assert_eq!(info["density"].as_f64().unwrap(), occupied as f64 / cells as f64);
 
-    let text = stdout(prep().arg("info").arg(&set));
+    let text = stdout(&mut tool("info", &set));
     let id = info["set_id"].as_str().unwrap();
     says(&text, &[id, "zero (2), one (2), two (1)", "speaker", "(1, 1, 100)", "time_window = 4000", "a.h5 (5 samples"]);
     for name in ["events_in", "binned", "cropped", "filtered", "outside", "non_finite", "cut"] {
@@ -144,11 +125,11 @@ fn info_says_the_same_to_people_and_scripts() {
 #[test]
 fn verify_and_convert_speak_json() {
     let dir = scratch();
-    let set = set(dir.path(), &Recording::random(83, 4, 100), &["--chunk-samples", "2"]);
-    let info = json(prep().arg("info").arg(&set).arg("--json"));
-    let whole = json(prep().arg("verify").arg(&set).arg("--json"));
+    let set = dir.set(&Recording::random(83, 4, 100), &["--chunk-samples", "2"]);
+    let info = json(tool("info", &set).arg("--json"));
+    let whole = json(tool("verify", &set).arg("--json"));
     assert_eq!(whole, serde_json::json!({"whole": true, "quick": false, "faults": []}));
-    let file = dir.path().join("a.h5");
+    let file = dir.join("a.h5");
     let made = json(convert(&[&file], &set).args(["--chunk-samples", "2", "--overwrite", "--json"]));
     assert_eq!(
         (&made["set_id"], &made["samples"], &made["ledger"]),
@@ -160,36 +141,29 @@ fn verify_and_convert_speak_json() {
     );
 
     // Both chunks are damaged: both are named, and --quick sees neither.
-    let shard = set.join("00000.shard");
-    let mut bytes = std::fs::read(&shard).unwrap();
-    let last = bytes.iter().rposition(|b| *b != 0).unwrap();
-    bytes[last] ^= 1;
-    bytes[256] ^= 1; // after the header and two records
-    std::fs::write(&shard, bytes).unwrap();
-    let mut command = prep();
-    let output = command.arg("verify").arg(&set).arg("--json").assert().code(4);
+    change(&set.join("00000.shard"), |bytes| {
+        let last = bytes.iter().rposition(|b| *b != 0).unwrap();
+        bytes[last] ^= 1;
+        bytes[256] ^= 1; // after the header and two records
+    });
+    let output = tool("verify", &set).arg("--json").assert().code(4);
     let faults: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     assert_eq!((&faults["whole"], faults["faults"].as_array().unwrap().len()), (&Value::Bool(false), 2));
     let said = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
     says(&said, &["00000.shard: corrupt: chunk 0 (samples 0 to 1)", "00000.shard: corrupt: chunk 1 (samples 2 to 3)"]);
-    assert_eq!(json(prep().arg("verify").arg(&set).args(["--quick", "--json"]))["whole"], true);
-    says(&fails(prep().arg("show").arg(&set), 4), &["00000.shard: corrupt: chunk 0"]);
+    assert_eq!(json(tool("verify", &set).args(["--quick", "--json"]))["whole"], true);
+    refuses(&mut tool("show", &set), 4, &["00000.shard: corrupt: chunk 0"]);
 }
 
 #[test]
 fn verify_names_the_faults_of_every_shard() {
     let dir = scratch();
-    let set = set(dir.path(), &Recording::random(88, 8, 100), &["--chunk-samples", "2", "--shard-size", "1"]);
-    let flip = |name: &str, at: usize| {
-        let mut bytes = std::fs::read(set.join(name)).unwrap();
-        bytes[at] ^= 1;
-        std::fs::write(set.join(name), bytes).unwrap();
-    };
-    flip("00000.shard", 20);
-    flip("00002.shard", 192 + 5); // after the header and a record
+    let set = dir.set(&Recording::random(88, 8, 100), &["--chunk-samples", "2", "--shard-size", "1"]);
+    change(&set.join("00000.shard"), |bytes| bytes[20] ^= 1);
+    change(&set.join("00002.shard"), |bytes| bytes[192 + 5] ^= 1); // after the header and a record
     std::fs::remove_file(set.join("00003.shard")).unwrap();
     let verify = |arguments: &[&str]| {
-        let output = prep().arg("verify").arg(&set).args(arguments).arg("--json").assert().code(4).get_output().clone();
+        let output = tool("verify", &set).args(arguments).arg("--json").assert().code(4).get_output().clone();
         let said: Value = serde_json::from_slice(&output.stdout).unwrap();
         said["faults"].as_array().unwrap().iter().map(|fault| fault.as_str().unwrap().to_string()).collect::<Vec<_>>()
     };
@@ -201,41 +175,43 @@ fn verify_names_the_faults_of_every_shard() {
     assert_eq!(verify(&["--quick"]).len(), 2);
 }
 
+fn synth(file: &Path, arguments: &[&str]) -> assert_cmd::Command {
+    let mut command = prep();
+    command.args(["synth", "-q"]).args(arguments).arg("-o").arg(file);
+    command
+}
+
 #[test]
 fn ranges_that_the_set_has_not_are_usage_errors() {
     let dir = scratch();
-    let set = set(dir.path(), &Recording::random(84, 3, 20), &[]);
-    let out = dir.path().join("npy");
+    let set = dir.set(&Recording::random(84, 3, 20), &[]);
+    let out = dir.join("npy");
     for range in ["0..4", "2..1", "4..", "..9"] {
-        let said = fails(prep().arg("export").arg(&set).arg("--npy").arg(&out).args(["--samples", range]), 2);
-        says(&said, &["--samples: expected a range A..B within 0..3, got "]);
+        let words = ["--samples: expected a range A..B within 0..3, got "];
+        refuses(tool("export", &set).arg("--npy").arg(&out).args(["--samples", range]), 2, &words);
     }
     for range in ["a..b", "3", "-1..2"] {
-        fails(prep().arg("export").arg(&set).arg("--npy").arg(&out).arg(format!("--samples={range}")), 2);
+        refuses(tool("export", &set).arg("--npy").arg(&out).arg(format!("--samples={range}")), 2, &[]);
     }
     assert!(!out.exists());
-    says(&fails(prep().arg("show").arg(&set).args(["--sample", "3"]), 2), &["--sample: expected 0 to 2, got 3"]);
-    says(&fails(prep().args(["synth", "-q", "--samples", "0", "-o"]).arg(dir.path().join("s.h5")), 2), &["--samples"]);
-    says(&fails(prep().args(["synth", "-q", "--classes", "0", "-o"]).arg(dir.path().join("s.h5")), 2), &["--classes"]);
+    refuses(tool("show", &set).args(["--sample", "3"]), 2, &["--sample: expected 0 to 2, got 3"]);
+    for flag in ["--samples", "--classes"] {
+        refuses(&mut synth(&dir.join("s.h5"), &[flag, "0"]), 2, &[flag]);
+    }
 }
 
 #[test]
 fn synth_repeats_itself_and_its_seed_changes_it() {
     let dir = scratch();
     let set = |name: &str, seed: &str| {
-        let (file, out) = (dir.path().join(format!("{name}.h5")), dir.path().join(name));
-        prep()
-            .args(["synth", "-q", "--samples", "5", "--classes", "3", "--seed", seed, "-o"])
-            .arg(&file)
-            .assert()
-            .success();
-        convert(&[&file], &out).assert().success();
-        samples(&out)
+        let file = dir.join(format!("{name}.h5"));
+        synth(&file, &["--samples", "5", "--classes", "3", "--seed", seed]).assert().success();
+        samples(&dir.convert(&[&file], name, &[]))
     };
     let first = set("a", "1");
-    let again = dir.path().join("a.h5");
+    let again = dir.join("a.h5");
     let before = std::fs::read(&again).unwrap();
-    says(&fails(prep().args(["synth", "-q", "-o"]).arg(&again), 2), &["a.h5 exists already"]);
+    refuses(&mut synth(&again, &[]), 2, &["a.h5 exists already"]);
     assert_eq!(std::fs::read(&again).unwrap(), before);
     assert!(first == set("b", "1") && first != set("c", "2"));
     assert!(first.iter().all(|s| s.label < 3 && (2000..16_000).contains(&s.ledger.events_in)));

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hdf5::types::FixedAscii;
+use hdf5::H5Type;
 use serde_json::Value;
 use tonic_toolkit::prep::{Digits, Layout, Recording, SourceOptions};
-use tonic_toolkit::shard::ShardSet;
 
 use super::camera::Camera;
-use super::recording::{Sample, contents, convert, fails, hdf5_file, prep, samples, says, scratch};
+use super::recording::{
+    Sample, ascii, column, contents, convert, convert_aloud, data, hdf5_file, json, manifest, refuses, samples, says,
+    scratch, stderr,
+};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const MAP: [&str; 4] = ["--map", "t=when,x=where[0],y=where[1],p=sign", "--time-unit", "ns"];
@@ -39,7 +41,7 @@ pub(crate) fn plainly(camera: &Camera, from: usize, to: usize) -> Vec<u32> {
 fn every_layout_gives_the_same_frames() {
     let dir = scratch();
     let camera = Camera::random(1, 5_000, 200_000);
-    let path = |name: &str| dir.path().join(name);
+    let path = |name: &str| dir.join(name);
     let layouts: [(&str, &str, PathBuf, Vec<&str>); 7] = [
         ("dsec", "camera (DSEC)", camera.dsec(&path("a.h5")), SENSOR.to_vec()),
         ("e2vid", "camera (e2vid)", camera.e2vid(&path("b.h5")), vec![]),
@@ -53,15 +55,12 @@ fn every_layout_gives_the_same_frames() {
         let mut first: Option<BTreeMap<String, Vec<u8>>> = None;
         for (name, title, file, arguments) in &layouts {
             let set = path(&format!("{name}-{}", cut.join("")));
-            let mut command = prep();
-            let command = command.arg("convert").arg(file).arg("-o").arg(&set).args(arguments).args(cut);
-            let said = String::from_utf8(command.assert().success().get_output().stderr.clone()).unwrap();
+            let said = stderr(convert_aloud(&[file], &set).args(arguments).args(cut));
             says(&said, &[&format!("layout: {title}, sensor 40x30x2")]);
             // A layout that is asked for is the one that is found.
             let mut again = convert(&[file], &set);
             let again = again.args(["--layout", name, "--overwrite", "--json"]).args(arguments).args(cut);
-            let json: Value = serde_json::from_slice(&again.assert().success().get_output().stdout).unwrap();
-            assert_eq!(json["layout"], *name);
+            assert_eq!(json(again)["layout"], *name);
             let shards = shards(&set);
             assert_eq!(*first.get_or_insert_with(|| shards.clone()), shards, "{name} {cut:?}");
         }
@@ -71,148 +70,138 @@ fn every_layout_gives_the_same_frames() {
     assert!(whole[0].dense == plainly(&camera, 0, 5_000), "the frames are the events'");
     assert_eq!(whole[0].ledger.events_in, 5_000);
     assert_eq!(whole[0].label, u32::MAX);
-    assert!(ShardSet::open(&path("dsec-")).unwrap().manifest().description.classes.is_empty());
+    assert!(manifest(&path("dsec-")).description.classes.is_empty());
 }
 
 #[test]
 fn a_camera_without_a_sensor_is_refused_with_what_would_do() {
     let dir = scratch();
-    let file = Camera::random(2, 3_000, 50_000).dsec(&dir.path().join("a.h5"));
-    let said = fails(&mut convert(&[&file], &dir.path().join("set")), 2);
-    says(&said, &["--sensor", "x up to 39 and y up to 29", "128,128,2 (DVS128)", "240,180,2"]);
-    let said = fails(convert(&[&file], &dir.path().join("set")).args(["--sensor", "39,30,2"]), 3);
-    says(&said, &["sample 0: event", "inside the sensor, 39x30x2", "--lenient"]);
+    let file = Camera::random(2, 3_000, 50_000).dsec(&dir.join("a.h5"));
+    let words = ["--sensor", "x up to 39 and y up to 29", "128,128,2 (DVS128)", "240,180,2"];
+    refuses(&mut convert(&[&file], &dir.join("set")), 2, &words);
+    let words = ["sample 0: event", "inside the sensor, 39x30x2", "--lenient"];
+    refuses(convert(&[&file], &dir.join("set")).args(["--sensor", "39,30,2"]), 3, &words);
 }
 
 /// The samples of columns at the top of a file.
 fn mapped(fill: impl Fn(&hdf5::File), arguments: &[&str]) -> Vec<Sample> {
     let dir = scratch();
-    let file = hdf5_file(&dir.path().join("a.h5"), fill);
-    let set = dir.path().join("set");
-    convert(&[&file], &set).args(arguments).assert().success();
-    samples(&set)
+    samples(&dir.convert(&[hdf5_file(&dir.join("a.h5"), fill)], "set", arguments))
+}
+
+/// Four events in places of their own, of these polarities.
+fn of_polarities<T: H5Type>(p: [T; 4]) -> Sample {
+    let fill = |file: &hdf5::File| {
+        ["t", "x", "y"].iter().for_each(|name| column(file, name, &[0_u16, 1, 2, 3]));
+        column(file, "p", &p);
+    };
+    mapped(fill, &["--map", "t=t,x=x,y=y,p=p", "--lenient", "--sensor", "40,30,2"]).remove(0)
 }
 
 #[test]
 fn polarities_of_all_kinds_are_off_and_on() {
-    let fill = |file: &hdf5::File, add: &dyn Fn(hdf5::DatasetBuilder)| {
-        for name in ["t", "x", "y"] {
-            file.new_dataset_builder().with_data(&[0_u16, 1, 2, 3]).create(name).unwrap();
-        }
-        add(file.new_dataset_builder());
-    };
-    let map = ["--map", "t=t,x=x,y=y,p=p", "--lenient", "--sensor", "40,30,2"];
-    let kinds: [&dyn Fn(hdf5::DatasetBuilder); 6] = [
-        &|p| drop(p.with_data(&[0_u8, 1, 0, 1]).create("p").unwrap()),
-        &|p| drop(p.with_data(&[-1_i8, 1, -1, 1]).create("p").unwrap()),
-        &|p| drop(p.with_data(&[-1_i64, 1, 0, 1]).create("p").unwrap()),
-        &|p| drop(p.with_data(&[-1.0_f32, 1.0, 0.0, 1.0]).create("p").unwrap()),
-        &|p| drop(p.with_data(&[false, true, false, true]).create("p").unwrap()),
-        &|p| drop(p.with_data(&[0_u64, 1, 0, 1]).create("p").unwrap()),
-    ];
-    for (i, kind) in kinds.into_iter().enumerate() {
-        let sample = &mapped(|file| fill(file, kind), &map)[0];
+    for (kind, sample) in [
+        ("u8", of_polarities([0_u8, 1, 0, 1])),
+        ("i8", of_polarities([-1_i8, 1, -1, 1])),
+        ("i64", of_polarities([-1_i64, 1, 0, 1])),
+        ("f32", of_polarities([-1.0_f32, 1.0, 0.0, 1.0])),
+        ("bool", of_polarities([false, true, false, true])),
+        ("u64", of_polarities([0_u64, 1, 0, 1])),
+    ] {
         let on = [0, 1].map(|p| (0..4).map(|i| sample.dense[(p * 30 + i) * 40 + i]).collect::<Vec<_>>());
-        assert_eq!(on, [[1, 0, 1, 0], [0, 1, 0, 1]], "kind {i}");
+        assert_eq!(on, [[1, 0, 1, 0], [0, 1, 0, 1]], "{kind}");
     }
-    let strange: [&dyn Fn(hdf5::DatasetBuilder); 3] = [
-        &|p| drop(p.with_data(&[2_u8, 1, 255, 1]).create("p").unwrap()),
-        &|p| drop(p.with_data(&[-2_i32, 1, i32::MAX, 1]).create("p").unwrap()),
-        &|p| drop(p.with_data(&[f64::NAN, 1.0, 0.5, 1.0]).create("p").unwrap()),
-    ];
-    for (i, kind) in strange.into_iter().enumerate() {
-        assert_eq!(mapped(|file| fill(file, kind), &map)[0].ledger.outside, 2, "kind {i}");
+    for (kind, sample) in [
+        ("u8", of_polarities([2_u8, 1, 255, 1])),
+        ("i32", of_polarities([-2_i32, 1, i32::MAX, 1])),
+        ("f64", of_polarities([f64::NAN, 1.0, 0.5, 1.0])),
+    ] {
+        assert_eq!(sample.ledger.outside, 2, "{kind}");
     }
+}
+
+/// Events of each frame of 1 ms of three events at these times, and how many have a time that is none.
+fn frames_of<T: H5Type>(t: [T; 3], unit: &[&str]) -> (Vec<u32>, u64) {
+    let fill = |file: &hdf5::File| {
+        column(file, "t", &t);
+        column(file, "x", &[1_u8, 2, 3]);
+    };
+    let arguments = [&["--map", "t=t,x=x", "--sensor", "40,2,1", "--time-window", "1000"], unit].concat();
+    let sample = mapped(fill, &arguments).remove(0);
+    (sample.dense.chunks(80).map(|frame| frame.iter().sum()).collect(), sample.ledger.non_finite)
 }
 
 #[test]
 fn times_of_all_kinds_are_microseconds() {
-    fn frames(add: impl Fn(hdf5::DatasetBuilder), unit: &[&str]) -> (Vec<u32>, u64) {
-        let fill = |file: &hdf5::File| {
-            add(file.new_dataset_builder());
-            file.new_dataset_builder().with_data(&[1_u8, 2, 3]).create("x").unwrap();
-        };
-        let arguments = [&["--map", "t=t,x=x", "--sensor", "40,2,1", "--time-window", "1000"], unit].concat();
-        let sample = &mapped(fill, &arguments)[0];
-        let occupied = sample.dense.chunks(80).map(|frame| frame.iter().sum()).collect();
-        (occupied, sample.ledger.non_finite)
-    }
     // 0, 1.5 and 3.25 ms.
     let expected = (vec![1, 1, 0, 1], 0);
-    assert_eq!(frames(|t| drop(t.with_data(&[0_u32, 1_500, 3_250]).create("t").unwrap()), &[]), expected);
-    assert_eq!(frames(|t| drop(t.with_data(&[0_i16, 1_500, 3_250]).create("t").unwrap()), &[]), expected);
-    assert_eq!(frames(|t| drop(t.with_data(&[0.0, 0.0015, 0.00325]).create("t").unwrap()), &[]), expected);
-    assert_eq!(
-        frames(|t| drop(t.with_data(&[0.0, 1.5, 3.25_f32]).create("t").unwrap()), &["--time-unit", "ms"]),
-        expected
-    );
-    let ns = &["--time-unit", "ns"];
-    assert_eq!(frames(|t| drop(t.with_data(&[999_u64, 1_500_000, 3_250_999]).create("t").unwrap()), ns), expected);
+    assert_eq!(frames_of([0_u32, 1_500, 3_250], &[]), expected);
+    assert_eq!(frames_of([0_i16, 1_500, 3_250], &[]), expected);
+    assert_eq!(frames_of([0.0, 0.0015, 0.00325], &[]), expected);
+    assert_eq!(frames_of([0.0, 1.5, 3.25_f32], &["--time-unit", "ms"]), expected);
+    assert_eq!(frames_of([999_u64, 1_500_000, 3_250_999], &["--time-unit", "ns"]), expected);
     // Times before zero are times; what is none is counted.
-    assert_eq!(frames(|t| drop(t.with_data(&[-2_000_i64, -500, 1_250]).create("t").unwrap()), &[]), expected);
-    assert_eq!(frames(|t| drop(t.with_data(&[f64::NAN, 0.5, f64::INFINITY]).create("t").unwrap()), &[]), (vec![1], 2));
-    assert_eq!(frames(|t| drop(t.with_data(&[u64::MAX, 5, 1 << 63]).create("t").unwrap()), &[]), (vec![1], 2));
-    assert_eq!(frames(|t| drop(t.with_data(&[i64::MAX, 5, 6]).create("t").unwrap()), &["--time-unit", "s"]).1, 1);
+    assert_eq!(frames_of([-2_000_i64, -500, 1_250], &[]), expected);
+    assert_eq!(frames_of([f64::NAN, 0.5, f64::INFINITY], &[]), (vec![1], 2));
+    assert_eq!(frames_of([u64::MAX, 5, 1 << 63], &[]), (vec![1], 2));
+    assert_eq!(frames_of([i64::MAX, 5, 6], &["--time-unit", "s"]).1, 1);
 }
 
 #[test]
 fn a_mapped_label_is_a_class() {
     let dir = scratch();
-    let numbered = Camera::random(3, 50, 1_000).strange(&dir.path().join("a.h5"));
-    let named = hdf5_file(&dir.path().join("b.h5"), |file| {
-        file.new_dataset_builder().with_data(&[1_u32, 2]).create("t").unwrap();
-        file.new_dataset_builder().with_data(&[1_u32, 2]).create("x").unwrap();
-        let name = [FixedAscii::<8>::from_ascii(b"walking").unwrap()];
-        file.new_dataset_builder().with_data(&name).create("what").unwrap();
+    let numbered = Camera::random(3, 50, 1_000).strange(&dir.join("a.h5"));
+    let named = hdf5_file(&dir.join("b.h5"), |file| {
+        column(file, "t", &[1_u32, 2]);
+        column(file, "x", &[1_u32, 2]);
+        column(file, "what", &[ascii("walking")]);
     });
-    for (file, map, class, classes) in [
-        (numbered, "t=when,x=where[0],y=where[1],p=sign,label=class", 2, &["0", "1", "2"][..]),
-        (named, "t=t,x=x,label=what", 0, &["walking"]),
+    for (file, map, sensor, class, classes) in [
+        (&numbered, "t=when,x=where[0],y=where[1],p=sign,label=class", "40,30,2", 2, &["0", "1", "2"][..]),
+        (&named, "t=t,x=x,label=what", "40", 0, &["walking"]),
     ] {
-        let set = dir.path().join("set");
-        let sensor = if class == 2 { "40,30,2" } else { "40" };
-        convert(&[file], &set).args(["--map", map, "--sensor", sensor, "--overwrite"]).assert().success();
+        let set = dir.convert(&[file], "set", &["--map", map, "--sensor", sensor, "--overwrite"]);
         assert_eq!(samples(&set)[0].label, class);
-        assert_eq!(ShardSet::open(&set).unwrap().manifest().description.classes, classes);
+        assert_eq!(manifest(&set).description.classes, classes);
     }
-    let file = Camera::random(3, 50, 1_000).strange(&dir.path().join("a.h5"));
-    let map = |map: &str| fails(convert(&[&file], &dir.path().join("none")).args(["--map", map, "--sensor", "40"]), 3);
-    says(&map("t=when,x=where[0],label=sign"), &["sign: expected one class, a number from 0 or a name"]);
-    says(&map("t=when,x=where"), &["where: expected one dimension, a number an event"]);
-    says(&map("t=when,x=where[2]"), &["where: expected a row an event, with a column 2"]);
-    says(&map("t=when,x=why"), &["expected a dataset why (map layout)", "the file has when, where, sign, class"]);
+    let refuse = |map: &str, code: i32, words: &[&str]| {
+        refuses(convert(&[&numbered], &dir.join("none")).args(["--map", map, "--sensor", "40"]), code, words);
+    };
+    refuse("t=when,x=where[0],label=sign", 3, &["sign: expected one class, a number from 0 or a name"]);
+    refuse("t=when,x=where", 3, &["where: expected one dimension, a number an event"]);
+    refuse("t=when,x=where[2]", 3, &["where: expected a row an event, with a column 2"]);
+    refuse("t=when,x=why", 3, &["expected a dataset why (map layout)", "the file has when, where, sign, class"]);
     for map in ["t=when", "t=when,x", "t=a,x=b,x=c", "t=a,x=b,z=c", "t=a,x=b[z]", "t=,x=b"] {
-        fails(convert(&[&file], &dir.path().join("none")).args(["--map", map]), 2);
+        refuse(map, 2, &[]);
     }
 }
 
 #[test]
 fn several_recordings_have_one_label_each() {
     let dir = scratch();
-    let path = |name: &str| dir.path().join(name);
-    let files = [Camera::random(4, 90, 9_000).dsec(&path("a.h5")), Camera::random(5, 80, 9_000).dsec(&path("b.h5"))];
-    let table = path("labels.csv");
-    std::fs::write(&table, "file,label\nb.h5,wave\na.h5,clap\n").unwrap();
-    convert(&files, &path("set")).args(SENSOR).arg("--labels").arg(&table).assert().success();
-    let set = ShardSet::open(&path("set")).unwrap();
-    assert_eq!(set.manifest().description.classes, ["clap", "wave"]);
-    assert_eq!(samples(&path("set")).iter().map(|s| s.label).collect::<Vec<_>>(), [0, 1]);
-    convert(&files, &path("one")).args(SENSOR).args(["--label", "wave"]).assert().success();
-    assert_eq!(samples(&path("one")).iter().map(|s| s.label).collect::<Vec<_>>(), [0, 0]);
+    let a = Camera::random(4, 90, 9_000).dsec(&dir.join("a.h5"));
+    let b = Camera::random(5, 80, 9_000).dsec(&dir.join("b.h5"));
+    let table = dir.file("labels.csv", "file,label\nb.h5,wave\na.h5,clap\n");
+    for (name, value, classes, labels) in
+        [("--labels", table.to_str().unwrap(), &["clap", "wave"][..], [0, 1]), ("--label", "wave", &["wave"], [0, 0])]
+    {
+        let set = dir.convert(&[&a, &b], name, &[&SENSOR[..], &[name, value]].concat());
+        assert_eq!(manifest(&set).description.classes, classes);
+        assert_eq!(samples(&set).iter().map(|s| s.label).collect::<Vec<_>>(), labels);
+    }
 }
 
 #[test]
 fn ntidigits_are_those_of_tonic() {
-    let fixture = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sources").join(name);
-    let golden = std::fs::read_to_string(fixture("ntidigits.json")).unwrap();
+    let golden = std::fs::read(data("sources/ntidigits.json")).unwrap();
     /// t, x, p and the target.
     type Golden = (Vec<i64>, Vec<u16>, Vec<u8>, Value);
-    let golden: BTreeMap<String, Vec<Golden>> = serde_json::from_str(&golden).unwrap();
+    let golden: BTreeMap<String, Vec<Golden>> = serde_json::from_slice(&golden).unwrap();
     assert_eq!(golden.values().map(Vec::len).collect::<Vec<_>>(), [3, 2, 8, 5]);
     for (part, expected) in golden {
         let digits = Digits { train: part.starts_with("train"), single: part.ends_with("-single") };
         let options = SourceOptions { digits, ..SourceOptions::default() };
-        let recording = Recording::open(&fixture("ntidigits.h5"), &options).unwrap().remove(0);
+        let recording = Recording::open(&data("sources/ntidigits.h5"), &options).unwrap().remove(0);
         assert_eq!((recording.layout, recording.samples()), (Layout::Ntidigits, expected.len() as u64));
         let raw = recording.read(0..recording.samples()).unwrap();
         for (i, (t, x, p, target)) in expected.iter().enumerate() {
@@ -228,8 +217,8 @@ fn ntidigits_are_those_of_tonic() {
     }
     let dir = scratch();
     let arguments = ["--digits", "test", "--single-digits"];
-    convert(&[fixture("ntidigits.h5")], &dir.path().join("set")).args(arguments).assert().success();
+    let set = dir.convert(&[data("sources/ntidigits.h5")], "set", &arguments);
     let classes = ["o", "1", "2", "3", "4", "5", "6", "7", "8", "9", "z"];
-    assert_eq!(ShardSet::open(&dir.path().join("set")).unwrap().manifest().description.classes, classes);
-    assert_eq!(samples(&dir.path().join("set")).iter().map(|s| s.label).collect::<Vec<_>>(), [4, 0]);
+    assert_eq!(manifest(&set).description.classes, classes);
+    assert_eq!(samples(&set).iter().map(|s| s.label).collect::<Vec<_>>(), [4, 0]);
 }

@@ -1,63 +1,31 @@
 //! Sets compared, listed, counted and written as text: what the tools say is what is in the set.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
-use tonic_toolkit::shard::{
-    Chunk, Column, Encoder, Existing, FrameShape, Ledger, NO_LABEL, OutputDir, SetDescription, SetWriter, ShardSet,
-    Tool, Width, Widths,
+use tonic_toolkit::shard::{NO_LABEL, ShardSet, Width};
+
+use super::made::{Frame, Set};
+use super::recording::{
+    Recording, change, contents, json, png_size, prep, refuses, samples, says, scratch, shell, stdout, tool,
 };
 
-use super::recording::{Recording, contents, convert, fails, prep, samples, says, scratch};
-
 /// A sample of a set made by hand: label, speaker, and its entries (frame, cell, value), ascending.
-pub(crate) type Made = (u32, i64, Vec<(u32, u32, f32)>);
+type Made = (u32, i64, Vec<(u32, u32, f32)>);
 
 /// Writes a set of these samples, of `frames` frames each, in chunks of 2.
-pub(crate) fn make_set(dir: &Path, shape: FrameShape, counts: Width, frames: u32, made: &[Made]) {
-    let (recipe, classes) = ("[frames]\ntime_window = 10000\n", ["left", "right"].map(String::from));
-    let extras = ["speaker".to_string()];
-    let description = SetDescription {
-        samples: made.len() as u64,
-        chunk_samples: 2,
-        shard_chunks: 2,
-        shape,
-        widths: Widths::of(shape, counts),
-        recipe: recipe.into(),
-        recipe_id: SetDescription::recipe_id(shape, recipe, &classes, &extras),
-        classes: classes.to_vec(),
-        extras: extras.to_vec(),
-        frame_limit: None,
-        sources: Vec::new(),
-        tool: Tool::this(1),
-        part: None,
+fn make_set(dir: &Path, counts: Width, frames: u32, made: &[Made]) {
+    let frame = |entries: &[(u32, u32, f32)], t| -> Frame {
+        entries.iter().filter(|entry| entry.0 == t).map(|entry| (entry.1, entry.2.into())).collect()
     };
-    let mut writer =
-        SetWriter::start(OutputDir::open(dir, Existing::Refuse).unwrap(), description.clone(), false).unwrap();
-    let mut encoder = Encoder::new(1).unwrap();
-    for (number, samples) in made.chunks(2).enumerate() {
-        let mut chunk = Chunk::new(description.widths, 1);
-        for (label, speaker, entries) in samples {
-            let sizes: Vec<u32> = (0..frames).map(|t| entries.iter().filter(|e| e.0 == t).count() as u32).collect();
-            let cells: Vec<u32> = entries.iter().map(|e| e.1).collect();
-            let values: Vec<f32> = entries.iter().map(|e| e.2).collect();
-            let whole: Vec<u32> = values.iter().map(|&v| v as u32).collect();
-            let column = if counts == Width::F32 { Column::F32(&values) } else { Column::U32(&whole) };
-            chunk.frames.push(&sizes, &cells, column).unwrap();
-            let events = whole.iter().map(|&n| u64::from(n)).sum();
-            chunk.table.labels.push(*label);
-            chunk.table.flags.push(0);
-            chunk.table.ledgers.push(Ledger { events_in: events + 1, binned: events, cropped: 1, ..Ledger::default() });
-            chunk.table.extras[0].push(*speaker);
-        }
-        let encoded = encoder.encode(number as u64, &chunk).unwrap();
-        writer.write(&chunk, encoded).unwrap();
-    }
-    writer.finish().unwrap();
+    let samples = made.iter().map(|sample| (0..frames).map(|t| frame(&sample.2, t)).collect()).collect();
+    let rows = made.iter().map(|sample| (sample.0, sample.1)).collect();
+    let set = Set { extras: vec!["speaker".into()], cropped: 1, rows, ..Set::new(CAMERA, counts, samples) };
+    set.write(dir);
 }
 
 /// 2 polarities, 3 rows, 4 columns.
-const CAMERA: FrameShape = FrameShape { polarities: 2, height: 3, width: 4 };
+const CAMERA: [u32; 3] = [2, 3, 4];
 
 fn camera() -> Vec<Made> {
     vec![
@@ -75,22 +43,6 @@ fn surfaces() -> Vec<Made> {
     made
 }
 
-fn stdout(command: &mut assert_cmd::Command) -> String {
-    String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap()
-}
-
-fn parsed(command: &mut assert_cmd::Command) -> Value {
-    let text = stdout(command);
-    assert_eq!(text.trim_end().lines().count(), 1, "{text}");
-    serde_json::from_str(&text).unwrap()
-}
-
-fn tool(name: &str, dir: &Path) -> assert_cmd::Command {
-    let mut command = prep();
-    command.arg(name).arg(dir);
-    command
-}
-
 /// What diff says of two sets that differ, as JSON and as text.
 fn difference(a: &Path, b: &Path) -> (Value, String) {
     let run = |arguments: &[&str]| {
@@ -103,17 +55,15 @@ fn difference(a: &Path, b: &Path) -> (Value, String) {
 #[test]
 fn sets_of_one_content_are_equal_whatever_stored_them() {
     let dir = scratch();
-    let file = Recording::random(320, 21, 200).write(&dir.path().join("a.h5"));
+    let file = Recording::random(320, 21, 200).write(&dir.join("a.h5"));
     let set = |name: &str, arguments: &[&str]| {
-        let out = dir.path().join(name);
         let size = if arguments.contains(&"--chunk-samples") { &[][..] } else { &["--chunk-samples", "4"] };
-        convert(&[&file], &out).args(size).args(arguments).assert().success();
-        out
+        dir.convert(&[&file], name, &[size, arguments].concat())
     };
     let (a, b) = (set("a", &[]), set("b", &["--level", "19", "--shard-size", "1"]));
     assert!(contents(&a) != contents(&b));
     says(&stdout(prep().arg("diff").arg(&a).arg(&b)), &["equal: 21 samples"]);
-    let equal = parsed(prep().arg("diff").arg(&a).arg(&b).arg("--json"));
+    let equal = json(prep().arg("diff").arg(&a).arg(&b).arg("--json"));
     assert_eq!((&equal["equal"], &equal["compared_samples"]), (&json!(true), &json!(21)));
 
     // Other groups are other chunks, of equal samples.
@@ -136,13 +86,12 @@ fn sets_of_one_content_are_equal_whatever_stored_them() {
 #[test]
 fn a_difference_is_named_down_to_the_cell() {
     let dir = scratch();
-    let path = |name: &str| dir.path().join(name);
-    make_set(&path("a"), CAMERA, Width::U8, 3, &camera());
+    make_set(&dir.join("a"), Width::U8, 3, &camera());
     let differs = |name: &str, change: &dyn Fn(&mut Vec<Made>)| {
         let mut made = camera();
         change(&mut made);
-        make_set(&path(name), CAMERA, Width::U8, 3, &made);
-        let (said, text) = difference(&path("a"), &path(name));
+        make_set(&dir.join(name), Width::U8, 3, &made);
+        let (said, text) = difference(&dir.join("a"), &dir.join(name));
         assert_eq!(said["equal"], json!(false));
         (said["chunks"].clone(), said["samples"].clone(), text)
     };
@@ -165,19 +114,19 @@ fn a_difference_is_named_down_to_the_cell() {
     let (chunks, found, _) = differs("speaker", &|made| (made[0].1, made[4].1) = (70, 3));
     assert_eq!((chunks, found[1]["fields"].clone()), (json!([0, 2]), json!({"speaker": [-3, 3]})));
 
-    make_set(&path("frames"), CAMERA, Width::U8, 4, &camera());
-    let (said, _) = difference(&path("a"), &path("frames"));
+    make_set(&dir.join("frames"), Width::U8, 4, &camera());
+    let (said, _) = difference(&dir.join("a"), &dir.join("frames"));
     assert_eq!(said["samples"][2]["fields"], json!({"number of frames": [3, 4]}));
-    make_set(&path("wide"), CAMERA, Width::U16, 3, &camera());
-    let (said, _) = difference(&path("a"), &path("wide"));
+    make_set(&dir.join("wide"), Width::U16, 3, &camera());
+    let (said, _) = difference(&dir.join("a"), &dir.join("wide"));
     assert_eq!(said["fields"], json!([{"field": "counts", "a": "u8", "b": "u16"}]));
     assert_eq!(said["differing_samples"], 0);
 
-    make_set(&path("surface"), CAMERA, Width::F32, 3, &surfaces());
+    make_set(&dir.join("surface"), Width::F32, 3, &surfaces());
     let mut other = surfaces();
     other[4].2[0].2 = -20.5;
-    make_set(&path("surface2"), CAMERA, Width::F32, 3, &other);
-    let (said, text) = difference(&path("surface"), &path("surface2"));
+    make_set(&dir.join("surface2"), Width::F32, 3, &other);
+    let (said, text) = difference(&dir.join("surface"), &dir.join("surface2"));
     assert_eq!(said["differing_samples"], 1);
     says(&text, &["sample 4: frame 2, cell (p 1, y 2, x 2): -20 | -20.5"]);
 }
@@ -185,25 +134,25 @@ fn a_difference_is_named_down_to_the_cell() {
 #[test]
 fn a_sample_is_written_as_text() {
     let dir = scratch();
-    let (counts, values) = (dir.path().join("counts"), dir.path().join("values"));
-    make_set(&counts, CAMERA, Width::U8, 3, &camera());
-    make_set(&values, CAMERA, Width::F32, 3, &surfaces());
+    let (counts, values) = (dir.join("counts"), dir.join("values"));
+    make_set(&counts, Width::U8, 3, &camera());
+    make_set(&values, Width::F32, 3, &surfaces());
     let text = stdout(tool("cat", &counts).args(["--sample", "0"]));
     assert_eq!(text, "frame\tp\ty\tx\tcount\n0\t0\t0\t0\t1\n0\t1\t2\t3\t3\n2\t0\t1\t1\t2\n");
-    let value = parsed(tool("cat", &counts).args(["--sample", "0", "--json"]));
+    let value = json(tool("cat", &counts).args(["--sample", "0", "--json"]));
     assert_eq!(value["entries"], json!([[0, 0, 0, 0, 1], [0, 1, 2, 3, 3], [2, 0, 1, 1, 2]]));
     assert_eq!((&value["frames"], &value["class"], &value["shape"]["width"]), (&json!(3), &json!("left"), &json!(4)));
     let text = stdout(tool("cat", &values).args(["--sample", "0"]));
     assert_eq!(text, "frame\tp\ty\tx\tcount\n0\t0\t0\t0\t-0.1\n0\t1\t2\t3\t-0.3\n2\t0\t1\t1\t-0.2\n");
-    assert_eq!(parsed(tool("cat", &values).args(["--sample", "2", "--json"]))["entries"], json!([]));
-    says(&fails(tool("cat", &counts).args(["--sample", "5"]), 2), &["--sample: expected 0 to 4, got 5"]);
+    assert_eq!(json(tool("cat", &values).args(["--sample", "2", "--json"]))["entries"], json!([]));
+    refuses(tool("cat", &counts).args(["--sample", "5"]), 2, &["--sample: expected 0 to 4, got 5"]);
 }
 
 #[test]
 fn samples_and_chunks_are_listed() {
     let dir = scratch();
-    let set = dir.path().join("set");
-    make_set(&set, CAMERA, Width::U8, 3, &camera());
+    let set = dir.join("set");
+    make_set(&set, Width::U8, 3, &camera());
     let text = stdout(&mut tool("ls", &set));
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0], ["sample", "label", "frames", "entries", "events_in", "binned", "flags", "speaker"]);
@@ -216,8 +165,8 @@ fn samples_and_chunks_are_listed() {
     assert_eq!(found[1]["extras"], json!({"speaker": -3}));
     assert_eq!((&found[1]["label"], &found[1]["ledger"]["cropped"]), (&json!(1), &json!(1)));
     assert_eq!(stdout(tool("ls", &set).args(["--class", "1"])).lines().count(), 3, "by number, too");
-    says(&fails(tool("ls", &set).args(["--class", "up"]), 2), &["class: expected a class's name, such as left"]);
-    says(&fails(tool("ls", &set).args(["--samples", "2..9"]), 2), &["a range A..B within 0..5, got 2..9"]);
+    refuses(tool("ls", &set).args(["--class", "up"]), 2, &["class: expected a class's name, such as left"]);
+    refuses(tool("ls", &set).args(["--samples", "2..9"]), 2, &["a range A..B within 0..5, got 2..9"]);
 
     let text = stdout(tool("ls", &set).arg("--shards"));
     says(&text, &["00000.shard  samples 0..4 ", "00001.shard  samples 4..5 ", "samples              4..5"]);
@@ -235,16 +184,12 @@ fn long_lists_end_quietly_when_nobody_reads_on() {
     let dir = scratch();
     let entries = |t: u32| (0..12).map(move |cell| (t, cell, 1.0));
     let made: Vec<Made> = (0..40).map(|i| (0, i, (0..200).flat_map(entries).collect())).collect();
-    let set = dir.path().join("set");
-    make_set(&set, CAMERA, Width::U8, 200, &made);
+    let set = dir.join("set");
+    make_set(&set, Width::U8, 200, &made);
     for arguments in ["cat --sample 3", "cat --json", "ls --json --samples ..40", "ls --shards"] {
-        let script = format!("set -e; p=$0; s=$1; c=$2; shift 2; \"$p\" $c \"$s\" {} | head -c 20", &arguments[3..]);
-        let output = std::process::Command::new("bash")
-            .args(["-c", &format!("set -o pipefail; {script}"), super::recording::program()])
-            .arg(&set)
-            .arg(arguments.split(' ').next().unwrap())
-            .output()
-            .unwrap();
+        let (command, options) = arguments.split_once(' ').unwrap();
+        let script = format!("\"$0\" {command} \"$1\" {options} | head -c 20");
+        let output = shell("bash", &format!("set -o pipefail; {script}"), &[&set]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success() && said.is_empty(), "{arguments}: {:?} {said}", output.status);
     }
@@ -253,10 +198,8 @@ fn long_lists_end_quietly_when_nobody_reads_on() {
 #[test]
 fn statistics_are_those_of_the_samples() {
     let dir = scratch();
-    let file = Recording::random(321, 23, 6000).write(&dir.path().join("a.h5"));
-    let set = dir.path().join("set");
-    convert(&[&file], &set).args(["--chunk-samples", "4"]).assert().success();
-    let said = parsed(tool("stats", &set).arg("--json"));
+    let set = dir.set(&Recording::random(321, 23, 6000), &["--chunk-samples", "4"]);
+    let said = json(tool("stats", &set).arg("--json"));
     let all = samples(&set);
     let mut events: Vec<u64> = all.iter().map(|s| s.ledger.events_in).collect();
     events.sort_unstable();
@@ -281,59 +224,50 @@ fn statistics_are_those_of_the_samples() {
     assert_eq!(said["rate_unit"], "Hz");
     let shares: f64 = said["ledger_shares"].as_object().unwrap().values().map(|v| v.as_f64().unwrap()).sum();
     assert!((shares - 2.0).abs() < 1e-9, "all that came in, and where it went");
-    let mut one = tool("stats", &set);
-    one.env("RAYON_NUM_THREADS", "1").arg("--json");
-    assert_eq!(parsed(&mut one), said, "on any number of threads");
+    let one = json(tool("stats", &set).env("RAYON_NUM_THREADS", "1").arg("--json"));
+    assert_eq!(one, said, "on any number of threads");
     says(&stdout(&mut tool("stats", &set)), &["events a sample", "Hz by cell", "the busiest is channel", "ledger"]);
 }
 
 #[test]
 fn statistics_of_cameras_and_surfaces() {
     let dir = scratch();
-    let path = |name: &str| dir.path().join(name);
-    make_set(&path("counts"), CAMERA, Width::U8, 3, &camera());
-    make_set(&path("surface"), CAMERA, Width::F32, 3, &surfaces());
-    let said = parsed(tool("stats", &path("counts")).arg("--json"));
+    make_set(&dir.join("counts"), Width::U8, 3, &camera());
+    make_set(&dir.join("surface"), Width::F32, 3, &surfaces());
+    let said = json(tool("stats", &dir.join("counts")).arg("--json"));
     // 15 frames of 10 ms; cell 5 has 2 + 3 events.
     assert!((said["rates"][5].as_f64().unwrap() - 5.0 / 0.15).abs() < 1e-9);
     assert_eq!((&said["unlabelled"], &said["silent_cells"]), (&json!(1), &json!(24 - 5)));
     assert_eq!(said["counts"].as_array().unwrap().len(), 9, "up to 129 to 256");
-    says(&stdout(&mut tool("stats", &path("counts"))), &["the busiest is p 1, y 2, x 2", "no label"]);
+    says(&stdout(&mut tool("stats", &dir.join("counts"))), &["the busiest is p 1, y 2, x 2", "no label"]);
 
-    let said = parsed(tool("stats", &path("surface")).arg("--json"));
+    let said = json(tool("stats", &dir.join("surface")).arg("--json"));
     assert_eq!(said["rate_unit"], "share of frames");
     assert_eq!((said["rates"][5].as_f64(), said["counts"].as_array().unwrap().len()), (Some(4.0 / 15.0), 0));
     assert_eq!(said["values"]["min"].as_f64().unwrap() as f32, -20.0);
     assert!((said["values"]["mean"].as_f64().unwrap() - -21.8 / 8.0).abs() < 1e-6, "{said}");
-    says(&stdout(&mut tool("stats", &path("surface"))), &["values of occupied cells\n  -20 to -0.1"]);
+    says(&stdout(&mut tool("stats", &dir.join("surface"))), &["values of occupied cells\n  -20 to -0.1"]);
 
     for name in ["counts", "surface"] {
-        let png = dir.path().join(format!("{name}.png"));
-        tool("stats", &path(name)).arg("--png").arg(&png).assert().success();
-        let bytes = std::fs::read(&png).unwrap();
-        assert_eq!(bytes[..8], *b"\x89PNG\r\n\x1a\n");
-        let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
-        assert_eq!((number(16), number(20)), (1920, 2 * (44 + 3 * 300)), "five panels, two in a row");
+        let png = dir.join(format!("{name}.png"));
+        tool("stats", &dir.join(name)).arg("--png").arg(&png).assert().success();
+        assert_eq!(png_size(&png), (1920, 2 * (44 + 3 * 300)), "five panels, two in a row");
     }
 }
 
 #[test]
 fn every_tool_refuses_damaged_and_incomplete_sets() {
     let dir = scratch();
-    let path = |name: &str| -> PathBuf { dir.path().join(name) };
     for name in ["whole", "damaged", "incomplete"] {
-        make_set(&path(name), CAMERA, Width::U8, 3, &camera());
+        make_set(&dir.join(name), Width::U8, 3, &camera());
     }
-    let shard = path("damaged").join("00000.shard");
-    let mut bytes = std::fs::read(&shard).unwrap();
-    bytes[128 + 2 * 64 + 9] ^= 1;
-    std::fs::write(&shard, bytes).unwrap();
-    std::fs::remove_file(path("incomplete").join("manifest.json")).unwrap();
-    let out = path("out");
-    let (whole, none) = (path("whole"), path("none"));
+    change(&dir.join("damaged/00000.shard"), |bytes| bytes[128 + 2 * 64 + 9] ^= 1);
+    std::fs::remove_file(dir.join("incomplete").join("manifest.json")).unwrap();
+    let out = dir.join("out");
+    let (whole, none) = (dir.join("whole"), dir.join("none"));
     for (set, code, words) in [
-        (path("damaged"), 4, ["00000.shard: corrupt: chunk 0 (samples 0 to 1)", "expected"]),
-        (path("incomplete"), 4, ["incomplete: the set is incomplete", "--resume"]),
+        (dir.join("damaged"), 4, ["00000.shard: corrupt: chunk 0 (samples 0 to 1)", "expected"]),
+        (dir.join("incomplete"), 4, ["incomplete: the set is incomplete", "--resume"]),
         (none, 1, ["none: cannot open the set", "No such file"]),
     ] {
         for arguments in [
@@ -343,8 +277,7 @@ fn every_tool_refuses_damaged_and_incomplete_sets() {
             vec![Path::new("merge"), &out, &whole, &set],
             vec![Path::new("subset"), &out, &set],
         ] {
-            let mut command = prep();
-            says(&fails(command.args(&arguments).arg("--quiet"), code), &words);
+            refuses(prep().args(&arguments).arg("--quiet"), code, &words);
             assert!(ShardSet::open(&out).is_err(), "{arguments:?}");
             let _ = std::fs::remove_dir_all(&out);
         }
@@ -352,7 +285,7 @@ fn every_tool_refuses_damaged_and_incomplete_sets() {
     // Of sets whose chunks are said to be equal, diff reads none; of one that may differ, it does.
     let mut made = camera();
     made[0].0 = 1;
-    make_set(&path("other"), CAMERA, Width::U8, 3, &made);
-    let said = fails(prep().arg("diff").arg(path("other")).arg(path("damaged")), 4);
-    says(&said, &["00000.shard: corrupt: chunk 0 (samples 0 to 1)"]);
+    make_set(&dir.join("other"), Width::U8, 3, &made);
+    let words = ["00000.shard: corrupt: chunk 0 (samples 0 to 1)"];
+    refuses(tool("diff", &dir.join("other")).arg(dir.join("damaged")), 4, &words);
 }

@@ -6,12 +6,10 @@ use std::path::Path;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use tonic_toolkit::base::{Progress, Verbosity};
-use tonic_toolkit::shard::verify::verify;
 use tonic_toolkit::shard::{Decoder, ShardSet, Width, chunk_checksum};
 
 use super::made::{Frame, Set};
-use super::recording::scratch;
+use super::recording::{data, faults, scratch};
 
 /// Takes numbers off bytes, as FORMAT.md lays them out. It shares nothing with the crate's own reader but the hashes.
 struct Stranger<'a>(&'a [u8]);
@@ -145,8 +143,7 @@ fn read_chunk(
 /// What the crate's own reader finds.
 fn read(dir: &Path) -> (Vec<Vec<Frame>>, Vec<Vec<i64>>) {
     let set = ShardSet::open(dir).unwrap();
-    let faults = verify(&set, &Progress::start(Verbosity::Quiet, "", 0, ""));
-    assert!(faults.is_empty(), "{faults:?}");
+    assert!(faults(&set).is_empty(), "{:?}", faults(&set));
     let (mut samples, mut extras) = (Vec::new(), Vec::new());
     let (mut decoder, mut chunk) = (Decoder::new(), set.empty_chunk());
     for number in 0..set.chunks() {
@@ -206,14 +203,14 @@ fn every_width_comes_back_as_it_was_also_to_a_stranger() {
             let extras = (0..seen.len() % 3).map(|i| format!("extra {i}")).collect();
             let set = Set { extras, ..Set::new(shape, counts, samples(&mut rng, cells as u32, counts)) };
             let dir = scratch();
-            let manifest = set.write(dir.path());
+            let manifest = set.write(&dir);
             let of = manifest.description.widths;
             assert_eq!([of.frame_sizes, of.cells].map(Width::bytes), widths, "{shape:?}");
             assert_eq!(of.counts, counts);
-            let (found, columns) = read(dir.path());
+            let (found, columns) = read(&dir);
             assert!(found == set.samples, "{shape:?} {counts:?}");
             assert!(columns.iter().zip(0..).all(|(c, i)| *c == vec![-1 - i % 2; set.extras.len()]), "{columns:?}");
-            assert!((found, columns) == read_as_a_stranger(dir.path()), "{shape:?} {counts:?}, read after FORMAT.md");
+            assert!((found, columns) == read_as_a_stranger(&dir), "{shape:?} {counts:?}, read after FORMAT.md");
             seen.insert((of.frame_sizes.bytes(), of.cells.bytes(), of.counts.code()));
         }
     }
@@ -222,6 +219,6 @@ fn every_width_comes_back_as_it_was_also_to_a_stranger() {
 
 #[test]
 fn the_frozen_set_is_read_by_a_stranger_as_by_the_library() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/v2");
+    let dir = data("v2");
     assert!(read(&dir) == read_as_a_stranger(&dir));
 }
