@@ -46,6 +46,7 @@ mod seal;
 mod shards;
 mod show;
 mod sources;
+mod tonic;
 mod tools;
 mod transforms;
 mod widths;

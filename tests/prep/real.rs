@@ -4,35 +4,34 @@
 //! The recordings are not part of the repository: TONIC_REAL_DATA names the folder that has them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 
+use serde::de::DeserializeOwned;
 use tonic_toolkit::shard::{Decoder, ShardSet};
 
-use super::recording::{convert, samples, scratch};
+use super::recording::{samples, scratch};
+use super::tonic::goldens;
+
+/// The recordings and what Tonic makes of them, if the recordings are here.
+fn recordings<T: DeserializeOwned>(digests: &str, files: &str) -> Option<(PathBuf, BTreeMap<String, Vec<T>>)> {
+    let Some(folder) = std::env::var_os("TONIC_REAL_DATA") else {
+        println!("skipped: TONIC_REAL_DATA is not set to a folder with {files}");
+        return None;
+    };
+    Some((folder.into(), goldens(digests)))
+}
 
 #[test]
 fn frames_of_real_speech_are_tonics() {
-    let Some(data) = std::env::var_os("TONIC_REAL_DATA") else {
-        println!("skipped: TONIC_REAL_DATA is not set to a folder with fsdd_train.h5 and fsdd_test.h5");
-        return;
-    };
-    let goldens = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/goldens/fsdd_digests.json");
-    let goldens: BTreeMap<String, Vec<String>> =
-        serde_json::from_str(&std::fs::read_to_string(goldens).unwrap()).unwrap();
+    let files = "fsdd_train.h5 and fsdd_test.h5";
+    let Some((folder, goldens)) = recordings::<String>("fsdd_digests.json", files) else { return };
     assert_eq!(goldens.values().map(Vec::len).collect::<Vec<_>>(), [298, 2682]);
     let dir = scratch();
     for (file, expected) in goldens {
-        let set = dir.join(&file);
-        convert(&[Path::new(&data).join(&file)], &set).assert().success();
-        let samples = samples(&set);
+        let samples = samples(&dir.convert(&[folder.join(&file)], &file, &[]));
         assert_eq!(samples.len(), expected.len(), "{file}");
         for (i, (sample, expected)) in samples.iter().zip(&expected).enumerate() {
-            let mut hash = blake3::Hasher::new();
-            hash.update(&(sample.shape[0] as u32).to_le_bytes());
-            for n in &sample.dense {
-                hash.update(&n.to_le_bytes());
-            }
-            assert_eq!(hash.finalize().to_hex()[..16], *expected, "{file}: sample {i}");
+            assert_eq!(sample.digest(), *expected, "{file}: sample {i}");
             assert!(sample.shape[0] <= 250 && sample.ledger.balances(), "{file}: sample {i}");
         }
     }
@@ -40,21 +39,14 @@ fn frames_of_real_speech_are_tonics() {
 
 #[test]
 fn frames_of_real_cameras_are_tonics() {
-    let Some(data) = std::env::var_os("TONIC_REAL_DATA") else {
-        println!("skipped: TONIC_REAL_DATA is not set to a folder with davis346_dseclayout.h5 and its like");
-        return;
-    };
-    let goldens = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/goldens/camera_digests.json");
-    let goldens: BTreeMap<String, Vec<(u64, Option<String>)>> =
-        serde_json::from_str(&std::fs::read_to_string(goldens).unwrap()).unwrap();
+    let files = "davis346_dseclayout.h5 and its like";
+    let Some((folder, goldens)) = recordings::<(u64, Option<String>)>("camera_digests.json", files) else { return };
     assert_eq!(goldens.values().map(Vec::len).collect::<Vec<_>>(), [24, 108]);
     let dir = scratch();
     for (file, expected) in goldens {
-        let set = dir.join(&file);
         let sensor = if file.starts_with("davis") { "346,260,2" } else { "1280,720,2" };
         let arguments = ["--sensor", sensor, "--sample-duration", "100ms", "--time-window", "10000"];
-        convert(&[Path::new(&data).join(&file)], &set).args(arguments).assert().success();
-        let set = ShardSet::open(&set).unwrap();
+        let set = ShardSet::open(&dir.convert(&[folder.join(&file)], &file, &arguments)).unwrap();
         let shape = set.manifest().description.shape;
         let (mut decoder, mut chunk, mut found) = (Decoder::new(), set.empty_chunk(), Vec::new());
         for number in 0..set.chunks() {

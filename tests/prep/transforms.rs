@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tonic_toolkit::prep::{Error, Events, Framer, RawEvent, Recipe, SensorSize, admit};
-use tonic_toolkit::shard::{ColumnBuf, Ledger};
+use tonic_toolkit::prep::{Error, Events, Recipe};
+
+use super::tonic::{Frames, Given, Ours, apply, goldens, sensor_size};
 
 /// How far a surface's value may be from Tonic's, relative to it or to 1: Tonic sums some of them in float32.
 const TOLERANCE: f64 = 2e-6;
@@ -21,74 +22,34 @@ struct Case {
     ours: Option<Value>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-struct Given {
-    repeat: Option<usize>,
-    t: Vec<i64>,
-    x: Vec<i64>,
-    y: Option<Vec<i64>>,
-    p: Vec<i64>,
-}
-
 /// What comes out.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 enum Made {
-    Frames { shape: [usize; 4], entries: Vec<(usize, u32, f64)> },
+    Frames(Frames),
     Events { t: Vec<i64>, x: Vec<i64>, y: Option<Vec<i64>>, p: Vec<i64> },
 }
 
 impl Case {
-    fn sensor(&self) -> SensorSize {
-        let [width, height, polarities] = self.sensor;
-        SensorSize { width, height, polarities }
-    }
-
     fn recipe(&self) -> Result<Recipe, Error> {
         let frames = self.frames.clone().unwrap_or(json!({"name": "ToImage"}));
         let text = toml::to_string(&json!({"transform": self.steps, "frames": frames})).unwrap();
         let recipe = Recipe::parse(None, &text)?;
-        recipe.check_sensor(self.sensor())?;
+        recipe.check_sensor(sensor_size(self.sensor))?;
         assert_eq!(Recipe::parse(None, &recipe.to_toml()).unwrap(), recipe, "{}", self.name);
         Ok(recipe)
     }
 
     fn run(&self) -> Result<Made, Error> {
         let recipe = self.recipe()?;
-        let Given { repeat, t, x, y, p } = &self.events;
-        let raw = (0..t.len()).flat_map(|i| {
-            let event: RawEvent = (Some(t[i]), x[i], y.as_ref().map_or(0, |y| y[i]), p[i]);
-            std::iter::repeat_n(event, repeat.unwrap_or(1))
-        });
-        let mut ledger = Ledger { events_in: raw.clone().count() as u64, ..Ledger::default() };
-        let admitted = admit(self.sensor(), raw.collect::<Vec<_>>().into_iter());
+        let Ours { admitted, events, frames, .. } = apply(&self.name, &recipe, self.sensor, &self.events);
         assert!(!admitted.sorted && admitted.outside == 0, "{}: a case of events in order", self.name);
-        let mut events = admitted.events;
-        recipe.apply(&mut events, self.sensor(), &mut ledger).unwrap();
-
-        let sensor = recipe.sensor_after(self.sensor());
-        let mut framer = Framer::new(sensor, &recipe.frames);
-        // What a sample leaves behind must not show in the next: the second answer counts.
-        framer.frame(&events).unwrap();
-        let framed = framer.frame(&events).unwrap();
-        (ledger.binned, ledger.cut) = (framed.binned, framed.cut);
-        assert!(ledger.balances(), "{}: {ledger:?}", self.name);
-        let limit = recipe.frame_limit(self.sensor()).unwrap_or(u64::MAX);
-        assert!(framed.frame_sizes.len() as u64 <= limit, "{}: at most {limit}", self.name);
-
+        let limit = recipe.frame_limit(sensor_size(self.sensor)).unwrap_or(u64::MAX);
+        assert!(frames.shape[0] as u64 <= limit, "{}: at most {limit}", self.name);
         if self.frames.is_none() || events.is_empty() && !self.asks_for_frames() {
             return Ok(of_events(&events));
         }
-        let value = |i: usize| match &framed.counts {
-            ColumnBuf::F32(values) => f64::from(values[i]),
-            ColumnBuf::U32(counts) => f64::from(counts[i]),
-            _ => unreachable!("frames are float32 or 32 bits of counts"),
-        };
-        let frames = framed.frame_sizes.iter().enumerate().flat_map(|(t, &n)| std::iter::repeat_n(t, n as usize));
-        let entries = frames.enumerate().map(|(i, t)| (t, framed.cells[i], value(i))).collect();
-        let shape = recipe.frames.shape(sensor);
-        let [p, h, w] = [shape.polarities, shape.height, shape.width].map(|n| n as usize);
-        Ok(Made::Frames { shape: [framed.frame_sizes.len(), p, h, w], entries })
+        Ok(Made::Frames(frames))
     }
 
     /// Whether the case says which frames come out of nothing, which Tonic has no answer to.
@@ -118,26 +79,19 @@ fn of_events(events: &Events) -> Made {
 
 /// Events and counts to the last one; surfaces within the tolerance, where what is below it may be missing.
 fn equal(ours: &Made, expected: &Made) -> bool {
-    let (Made::Frames { shape, entries }, Made::Frames { shape: other_shape, entries: others }) = (ours, expected)
-    else {
+    let (Made::Frames(ours), Made::Frames(expected)) = (ours, expected) else { return ours == expected };
+    let counts = |frames: &Frames| frames.entries.iter().all(|(.., value)| value.fract() == 0.0);
+    if counts(ours) && counts(expected) {
         return ours == expected;
-    };
-    let counts = |entries: &[(usize, u32, f64)]| entries.iter().all(|(.., value)| value.fract() == 0.0);
-    if counts(entries) && counts(others) {
-        return shape == other_shape && entries == others;
     }
-    let mut all: Vec<(usize, u32, f64)> = entries.clone();
-    all.extend(others.iter().map(|&(t, cell, value)| (t, cell, -value)));
+    let mut all = ours.entries.clone();
+    all.extend(expected.entries.iter().map(|&(t, cell, value)| (t, cell, -value)));
     all.sort_by_key(|&(t, cell, _)| (t, cell));
     let near = |pair: &[(usize, u32, f64)]| {
         let largest = pair.iter().fold(1.0_f64, |most, entry| most.max(entry.2.abs()));
         pair.iter().map(|entry| entry.2).sum::<f64>().abs() <= TOLERANCE * largest
     };
-    shape == other_shape && all.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).all(near)
-}
-
-fn cases(path: &str) -> Vec<Case> {
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    ours.shape == expected.shape && all.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).all(near)
 }
 
 /// Holds the cases against ours, and gives how many are equal, and how many differ on purpose.
@@ -174,13 +128,12 @@ fn compare(cases: &[Case]) -> (usize, usize) {
 
 #[test]
 fn every_transform_and_framing_is_tonics_or_differs_on_purpose() {
-    let frozen = cases(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/goldens/tonic_transforms.json"));
-    assert_eq!(compare(&frozen), (469, 31));
+    assert_eq!(compare(&goldens::<Vec<Case>>("tonic_transforms.json")), (469, 31));
 }
 
 /// Thousands more, made by `scripts/goldens/tonic_transforms.py --each N` into the file that the variable names.
 #[test]
 fn every_generated_case_is_tonics() {
     let Some(path) = std::env::var_os("TONIC_GOLDENS_EXTRA") else { return };
-    println!("equal, and different on purpose: {:?}", compare(&cases(path.to_str().unwrap())));
+    println!("equal, and different on purpose: {:?}", compare(&goldens::<Vec<Case>>(path.to_str().unwrap())));
 }
