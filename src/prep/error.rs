@@ -1,6 +1,7 @@
 //! Errors of recordings and recipes.
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
 pub(crate) use tonic_base::BaseFault;
 use tonic_base::Error as BaseError;
@@ -18,12 +19,14 @@ pub enum Error {
     Base(#[from] BaseError),
     /// An error of a shard set.
     #[error("{0}")]
-    Shard(#[source] ShardError),
-    /// A recording that is not an HDF5 file, or is damaged.
-    #[error("{}: expected an HDF5 file, got {got}", .path.display())]
-    NotHdf5 {
-        /// The file.
+    Shard(#[from] ShardError),
+    /// A file that is not an HDF5 file, or a folder that is not a folder of recordings.
+    #[error("{}: expected {expected}, got {got}", .path.display())]
+    NotARecording {
+        /// The file or folder.
         path: PathBuf,
+        /// What a recording of this kind is or contains.
+        expected: String,
         /// What was found.
         got: String,
     },
@@ -111,16 +114,6 @@ pub enum Error {
         /// What the file has.
         has: String,
     },
-    /// A folder that is not a valid folder of recordings.
-    #[error("{}: expected {expected}, got {got}", .path.display())]
-    BadFolder {
-        /// The folder.
-        path: PathBuf,
-        /// What a folder of recordings contains.
-        expected: String,
-        /// What is in it.
-        got: String,
-    },
     /// A table of labels with an invalid line.
     #[error("{}: line {line}: expected {expected}, got {got}", .path.display())]
     BadTable {
@@ -147,11 +140,27 @@ pub enum Error {
     },
 }
 
-impl From<ShardError> for Error {
-    fn from(error: ShardError) -> Error {
-        match error {
-            ShardError::Base(error) => Error::Base(error),
-            error => Error::Shard(error),
-        }
+impl Error {
+    pub(crate) fn not_a_recording(path: &Path, expected: impl Into<String>, got: impl Into<String>) -> Error {
+        Error::NotARecording { path: path.into(), expected: expected.into(), got: got.into() }
+    }
+
+    pub(crate) fn wrong_type(path: &Path, dataset: &str, expected: impl Into<String>, got: impl Display) -> Error {
+        Error::WrongType { path: path.into(), dataset: dataset.into(), expected: expected.into(), got: got.to_string() }
+    }
+
+    pub(crate) fn damaged(path: &Path, place: impl Into<String>, reason: impl Display) -> Error {
+        Error::DamagedRecording { path: path.into(), place: place.into(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn bad_sample(
+        path: &Path,
+        sample: u64,
+        what: impl Into<String>,
+        expected: impl Into<String>,
+        got: impl Display,
+    ) -> Error {
+        let (what, expected, got) = (what.into(), expected.into(), got.to_string());
+        Error::BadSample { path: path.into(), sample, what, expected, got }
     }
 }

@@ -93,17 +93,11 @@ impl<'a> ChunkMaker<'a> {
     /// Frames one sample and appends it to the chunk.
     fn add_sample(&mut self, chunk: &mut Chunk, slice: &RecordingSlice<'_>, i: usize) -> Result<(), ChunkFailure> {
         let sample = slice.first + i as u64;
-        let bad = |Fault { place: what, expected, got }| Error::BadSample {
-            path: slice.recording.path.clone(),
-            sample,
-            what,
-            expected,
-            got,
-        };
+        let path = &slice.recording.path;
+        let bad = |fault: Fault| Error::bad_sample(path, sample, fault.place, fault.expected, fault.got);
         let admitted = slice.raw.admit(i, self.inputs.sensor);
         if let Some((event, expected, got)) = outside(&admitted, self.inputs.sensor).filter(|_| !self.lenient) {
-            let path = slice.recording.path.clone();
-            return Err(Error::OutsideSensor { path, sample, event, expected, got }.into());
+            return Err(Error::OutsideSensor { path: path.clone(), sample, event, expected, got }.into());
         }
         let mut ledger = Ledger {
             events_in: slice.raw.count(i),

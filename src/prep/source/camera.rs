@@ -48,7 +48,7 @@ pub(super) fn detect(file: &hdf5::File) -> Option<Layout> {
 /// Opens a recording of one of these layouts.
 ///
 /// # Errors
-/// [`Error::NotHdf5`], [`Error::MissingDataset`], [`Error::WrongType`], also for columns of different lengths.
+/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`], also for columns of different lengths.
 pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Stream> {
     let file = hdf::open_cached(path)?;
     let name = layout.name();
@@ -76,15 +76,11 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
         EventStore::Separate { t, x, y, p } => {
             for other in [Some(x), y.as_ref(), p.as_ref()].into_iter().flatten() {
                 if other.len != t.len {
-                    return Err(Error::WrongType {
-                        path: path.into(),
-                        dataset: other.name.clone(),
-                        expected: format!("{} events, as {} has", t.len, t.name),
-                        got: other.len.to_string(),
-                    });
+                    let expected = format!("{} events, as {} has", t.len, t.name);
+                    return Err(Error::wrong_type(path, &other.name, expected, other.len));
                 }
             }
-            (t.len, t.is_float())
+            (t.len, t.is_float)
         }
         EventStore::Records(records) => (records.len, records.float_times),
         _ => (0, false),
@@ -124,12 +120,7 @@ fn mapped(map: &Map, column: impl Fn(&str, Option<usize>) -> Result<Column>) -> 
 /// Reads a recording's class from a dataset with one number or one name.
 fn scalar_label(path: &Path, file: &hdf5::File, name: &str) -> Result<ClassLabel> {
     let dataset = hdf::dataset(path, file, name, Layout::Map.name())?;
-    let wrong = |got: String| Error::WrongType {
-        path: path.into(),
-        dataset: name.into(),
-        expected: "one class, a number from 0 or a name".into(),
-        got,
-    };
+    let wrong = |got: String| Error::wrong_type(path, name, "one class, a number from 0 or a name", got);
     let descriptor = hdf::descriptor(path, &dataset, name)?;
     if dataset.size() != 1 {
         return Err(wrong(format!("{descriptor} of shape {:?}", dataset.shape())));

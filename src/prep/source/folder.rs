@@ -26,7 +26,7 @@ const MAX_DEPTH: usize = 16;
 /// Opens a folder's recordings.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::BadFolder`] for files that are not recordings or have no class, and for a folder
+/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for files that are not recordings or have no class, and for a folder
 /// without recordings; [`Error::BadTable`] for a table that doesn't fit the folder; those of opening the first file,
 /// and all files that are cut.
 pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
@@ -54,10 +54,8 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
         }
         LabelSource::Own => by_folder(dir, &files)?,
     };
-    let bad =
-        |expected: &str, got: &str| Error::BadFolder { path: dir.into(), expected: expected.into(), got: got.into() };
     let Some(first) = files.first() else {
-        return Err(bad(&format!("recordings ({})", ENDINGS.join(", ")), "none"));
+        return Err(Error::not_a_recording(dir, format!("recordings ({})", ENDINGS.join(", ")), "none"));
     };
     let first = open_stream(&dir.join(first), options)?;
     let options = Arc::new(SourceOptions { layout: Some(first.layout), ..options.clone() });
@@ -84,15 +82,14 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
 
 /// Adds the recordings in a folder and its subfolders to `files`. Their names start with `prefix`.
 fn list(dir: &Path, prefix: String, table: Option<&PathBuf>, depth: usize, files: &mut Vec<String>) -> Result<()> {
-    let refused =
-        |name: &str, expected: &str| Error::BadFolder { path: dir.into(), expected: expected.into(), got: name.into() };
     if depth == 0 {
-        return Err(refused("deeper ones", &format!("at most {MAX_DEPTH} folders in each other")));
+        let expected = format!("at most {MAX_DEPTH} folders in each other");
+        return Err(Error::not_a_recording(dir, expected, "deeper ones"));
     }
     for entry in std::fs::read_dir(dir).map_err(Error::io(dir, "list the folder"))? {
         let path = entry.map_err(Error::io(dir, "list the folder"))?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            return Err(refused(&path.display().to_string(), "names in UTF-8"));
+            return Err(Error::not_a_recording(dir, "names in UTF-8", path.display().to_string()));
         };
         if name.starts_with('.') || table.is_some_and(|table| *table == path) {
             continue;
@@ -104,7 +101,7 @@ fn list(dir: &Path, prefix: String, table: Option<&PathBuf>, depth: usize, files
         }
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
         if !ENDINGS.contains(&ending.as_str()) {
-            return Err(refused(name, &format!("recordings only ({})", ENDINGS.join(", "))));
+            return Err(Error::not_a_recording(dir, format!("recordings only ({})", ENDINGS.join(", ")), name));
         }
         files.push(format!("{prefix}{name}"));
     }
@@ -116,11 +113,8 @@ fn by_folder(dir: &Path, files: &[String]) -> Result<(Option<Vec<String>>, Vec<u
     let Some(folders) = files.iter().map(|name| Some(name.split_once('/')?.0)).collect::<Option<Vec<&str>>>() else {
         if let Some(name) = files.iter().find(|name| name.contains('/')) {
             let loose = files.iter().find(|name| !name.contains('/')).map_or("", String::as_str);
-            return Err(Error::BadFolder {
-                path: dir.into(),
-                expected: "a folder a class, or files only".into(),
-                got: format!("{loose} beside the folder of {name}"),
-            });
+            let got = format!("{loose} beside the folder of {name}");
+            return Err(Error::not_a_recording(dir, "a folder a class, or files only", got));
         }
         return Ok((None, vec![NO_LABEL; files.len()]));
     };

@@ -244,11 +244,8 @@ impl VlenRows {
     }
 
     fn damaged(&self, row: u64, expected: &str, got: impl std::fmt::Display) -> Error {
-        Error::DamagedRecording {
-            path: self.path.clone(),
-            place: format!("{}, sample {row}", self.dataset),
-            reason: format!("expected {expected}, got {got}"),
-        }
+        let place = format!("{}, sample {row}", self.dataset);
+        Error::damaged(&self.path, place, format!("expected {expected}, got {got}"))
     }
 }
 

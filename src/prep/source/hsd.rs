@@ -50,36 +50,31 @@ impl Hsd {
     /// Opens a file and checks that its datasets match each other.
     ///
     /// # Errors
-    /// [`Error::NotHdf5`], [`Error::MissingDataset`], [`Error::WrongType`] (also for columns of different lengths),
+    /// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`] (also for columns of different lengths),
     /// [`Error::BadSample`] for a label without a class name.
     pub(super) fn open(path: &Path) -> Result<Recording> {
         let file = hdf::open(path)?;
         let times = dataset(path, &file, TIMES)?;
         let units = dataset(path, &file, UNITS)?;
-        let wrong = |dataset: &str, expected: &str, got: String| Error::WrongType {
-            path: path.into(),
-            dataset: dataset.into(),
-            expected: expected.into(),
-            got,
-        };
         if !matches!(element(path, &times, TIMES)?, Some(TypeDescriptor::Float(_))) {
-            let got = describe(path, &times, TIMES)?;
-            return Err(wrong(TIMES, "rows of variable-length float16, float32 or float64", got));
+            let expected = "rows of variable-length float16, float32 or float64";
+            return Err(Error::wrong_type(path, TIMES, expected, describe(path, &times, TIMES)?));
         }
         if !matches!(element(path, &units, UNITS)?, Some(TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_))) {
-            return Err(wrong(UNITS, "rows of variable-length integers", describe(path, &units, UNITS)?));
+            let got = describe(path, &units, UNITS)?;
+            return Err(Error::wrong_type(path, UNITS, "rows of variable-length integers", got));
         }
         let samples = rows(path, &times, TIMES)?;
         if samples == 0 {
-            return Err(wrong(TIMES, "at least one sample", "none".into()));
+            return Err(Error::wrong_type(path, TIMES, "at least one sample", "none"));
         }
-        if rows(path, &units, UNITS)? != samples {
-            let got = format!("{}", rows(path, &units, UNITS)?);
-            return Err(wrong(UNITS, &format!("{samples} rows, as {TIMES} has"), got));
+        let unit_rows = rows(path, &units, UNITS)?;
+        if unit_rows != samples {
+            return Err(Error::wrong_type(path, UNITS, format!("{samples} rows, as {TIMES} has"), unit_rows));
         }
         let labels = integers(path, &dataset(path, &file, LABELS)?, LABELS)?;
         if labels.len() != samples {
-            return Err(wrong(LABELS, &format!("{samples} labels, one a sample"), labels.len().to_string()));
+            return Err(Error::wrong_type(path, LABELS, format!("{samples} labels, one a sample"), labels.len()));
         }
         let keys = match file.dataset(KEYS) {
             Ok(keys) => Some(strings(path, &keys, KEYS)?),
@@ -88,16 +83,13 @@ impl Hsd {
         let classes = keys.as_ref().map_or(MAX_NAMELESS_CLASSES as usize, Vec::len);
         let labels = labels.iter().enumerate().map(|(i, &label)| match u32::try_from(label) {
             Ok(label) if (label as usize) < classes => Ok(label),
-            _ => Err(Error::BadSample {
-                path: path.into(),
-                sample: i as u64,
-                what: "label".into(),
-                expected: match &keys {
+            _ => {
+                let expected = match &keys {
                     Some(keys) => format!("0 to {}, as {KEYS} names", keys.len().saturating_sub(1)),
                     None => format!("a class, 0 to {} in a file without {KEYS}", MAX_NAMELESS_CLASSES - 1),
-                },
-                got: label.to_string(),
-            }),
+                };
+                Err(Error::bad_sample(path, i as u64, "label", expected, label))
+            }
         });
         let labels = labels.collect::<Result<Vec<u32>>>()?;
         let extras = extras(path, &file, samples)?;
@@ -170,13 +162,9 @@ impl SampleReader for Hsd {
         let direct = self.direct_units.as_ref().map(|rows| rows.coordinates(samples.clone())).transpose()?;
         let (units, unit_offsets) = direct.flatten().map_or_else(|| self.units(samples.clone()), Ok)?;
         if let Some(i) = (1..offsets.len()).find(|&i| offsets[i] != unit_offsets[i]) {
-            return Err(Error::BadSample {
-                path: self.path.clone(),
-                sample: samples.start + i as u64 - 1,
-                what: format!("length of {UNITS}"),
-                expected: format!("{}, as {TIMES} has", offsets[i] - offsets[i - 1]),
-                got: (unit_offsets[i] - unit_offsets[i - 1]).to_string(),
-            });
+            let (sample, expected) = (samples.start + i as u64 - 1, offsets[i] - offsets[i - 1]);
+            let (what, got) = (format!("length of {UNITS}"), unit_offsets[i] - unit_offsets[i - 1]);
+            return Err(Error::bad_sample(&self.path, sample, what, format!("{expected}, as {TIMES} has"), got));
         }
         Ok(RawSamples { times, x: units, y: None, p: None, offsets })
     }
@@ -198,19 +186,13 @@ fn element(path: &Path, dataset: &Dataset, name: &str) -> Result<Option<TypeDesc
 fn rows(path: &Path, dataset: &Dataset, name: &str) -> Result<usize> {
     match dataset.shape()[..] {
         [n] => Ok(n),
-        _ => Err(Error::WrongType {
-            path: path.into(),
-            dataset: name.into(),
-            expected: "one dimension, a sample a row".into(),
-            got: describe(path, dataset, name)?,
-        }),
+        _ => Err(Error::wrong_type(path, name, "one dimension, a sample a row", describe(path, dataset, name)?)),
     }
 }
 
 fn integers(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<i64>> {
     if !matches!(descriptor(path, dataset, name)?, TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_)) {
-        let (expected, got) = ("integers".into(), describe(path, dataset, name)?);
-        return Err(Error::WrongType { path: path.into(), dataset: name.into(), expected, got });
+        return Err(Error::wrong_type(path, name, "integers", describe(path, dataset, name)?));
     }
     rows(path, dataset, name)?;
     dataset.read_raw::<i64>().map_err(|e| damaged(path, name, &e))

@@ -10,7 +10,7 @@ use npyz::DType;
 use crate::error::{BaseFault, Error, Result};
 use crate::source::layout::Layout;
 use crate::source::numbers::{Block, Numbers};
-use crate::source::numpy::{EventArray, FieldLayout, NAMES, RecordLayout, damaged, is_number, read_header};
+use crate::source::numpy::{EventArray, FieldLayout, NAMES, RecordLayout, is_number, read_header};
 use crate::source::options::SourceOptions;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::stream::{EventStore, Stream};
@@ -30,7 +30,7 @@ pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<Stream> {
     let needed = len.checked_mul(record.bytes as u64).and_then(|data| data.checked_add(begin));
     if needed.is_none_or(|needed| needed > bytes) {
         let reason = format!("its header promises {len} events of {} bytes, the file has {bytes} bytes", record.bytes);
-        return Err(Error::DamagedRecording { path: path.into(), place: "array".into(), reason });
+        return Err(Error::damaged(path, "array", reason));
     }
     let columns = EventStore::Array(EventArray { path: path.into(), begin, record });
     Ok(stream(path, Layout::Npy, options, len, columns))
@@ -43,15 +43,9 @@ pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<Stream> {
 /// may have.
 pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<Stream> {
     let file = File::open(path).map_err(Error::io(path, "open the recording"))?;
-    let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| damaged(path, "archive", &e))?;
+    let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| Error::damaged(path, "archive", e))?;
     let entries = archive.file_names().flatten();
     let names: Vec<String> = entries.filter_map(|name| Some(name.strip_suffix(".npy")?.to_string())).collect();
-    let wrong = |dataset: &str, expected: &str, got: String| Error::WrongType {
-        path: path.into(),
-        dataset: dataset.into(),
-        expected: expected.into(),
-        got,
-    };
     let find = |aliases: &[&str]| names.iter().find(|name| aliases.contains(&name.as_str()));
     let unit = options.time_unit.unwrap_or(TimeUnit::Microseconds);
     let [t, x, y, p] = NAMES.map(find);
@@ -61,7 +55,10 @@ pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<Stream> {
             let numbers = read_column(path, &mut archive, name)?;
             match numbers.len() == t.len() {
                 true => Ok(numbers),
-                false => Err(wrong(name, &format!("{} events, as t has", t.len()), numbers.len().to_string())),
+                false => {
+                    let expected = format!("{} events, as t has", t.len());
+                    Err(Error::wrong_type(path, name, expected, numbers.len()))
+                }
             }
         };
         let x = column(x)?.pixels();
@@ -76,7 +73,7 @@ pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<Stream> {
         None
     };
     let expected = "the arrays t and x, and y and p if there are any, or one structured array";
-    let block = block.ok_or_else(|| wrong("arrays", expected, names.join(", ")))?;
+    let block = block.ok_or_else(|| Error::wrong_type(path, "arrays", expected, names.join(", ")))?;
     Ok(stream(path, Layout::Npz, options, block.len() as u64, EventStore::Memory(block)))
 }
 
@@ -101,12 +98,7 @@ fn read_column(path: &Path, archive: &mut Archive, name: &str) -> Result<Numbers
         DType::Plain(number) if is_number(number) => {
             Ok((number.size_field() as usize, FieldLayout { offset: 0, number: number.clone() }))
         }
-        other => Err(Error::WrongType {
-            path: path.into(),
-            dataset: name.into(),
-            expected: "integers or floats".into(),
-            got: other.descr(),
-        }),
+        other => Err(Error::wrong_type(path, name, "integers or floats", other.descr())),
     })?;
     let bytes = field.number.size_field() as usize;
     Ok(field.column(&data, bytes))
@@ -120,22 +112,20 @@ fn read_entry<T>(
     name: &str,
     of: impl Fn(&DType) -> Result<(usize, T)>,
 ) -> Result<(T, Vec<u8>)> {
-    let mut entry = archive.by_name(&format!("{name}.npy")).map_err(|e| damaged(path, name, &e))?;
+    let mut entry = archive.by_name(&format!("{name}.npy")).map_err(|e| Error::damaged(path, name, e))?;
     let (dtype, len) = read_header(path, name, &mut entry)?;
     let (bytes, made) = of(&dtype)?;
     if len > MAX_SAMPLE_EVENTS {
-        return Err(Error::WrongType {
-            path: path.into(),
-            dataset: name.into(),
-            expected: format!("at most {MAX_SAMPLE_EVENTS} events, because an archive has to be in memory as a whole"),
-            got: len.to_string(),
-        });
+        let expected =
+            format!("at most {MAX_SAMPLE_EVENTS} events, because an archive has to be in memory as a whole");
+        return Err(Error::wrong_type(path, name, expected, len));
     }
     let needed = len as usize * bytes;
     let mut data = Vec::new();
-    entry.take(needed as u64).read_to_end(&mut data).map_err(|e| damaged(path, name, &e))?;
+    entry.take(needed as u64).read_to_end(&mut data).map_err(|e| Error::damaged(path, name, e))?;
     if data.len() < needed {
-        return Err(damaged(path, name, &format!("its header promises {needed} bytes, there are {}", data.len())));
+        let reason = format!("its header promises {needed} bytes, there are {}", data.len());
+        return Err(Error::damaged(path, name, reason));
     }
     Ok((made, data))
 }

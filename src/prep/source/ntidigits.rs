@@ -47,7 +47,7 @@ pub(super) fn detect(file: &hdf5::File) -> bool {
 /// Opens one part (train or test) of a file.
 ///
 /// # Errors
-/// [`Error::NotHdf5`], [`Error::MissingDataset`], [`Error::WrongType`]; [`tonic_base::Error::Usage`] if single digits
+/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`]; [`tonic_base::Error::Usage`] if single digits
 /// are requested and the file has none.
 pub(super) fn open(path: &Path, digits: Digits, unit: Option<TimeUnit>) -> Result<Recording> {
     let file = hdf::open_cached(path)?;
@@ -64,13 +64,7 @@ pub(super) fn open(path: &Path, digits: Digits, unit: Option<TimeUnit>) -> Resul
     let (classes, labels) = if digits.single {
         let class = |name: &String| DIGITS.iter().position(|digit| *digit == said(name)).map(|class| class as u32);
         let labels = names.iter().enumerate().map(|(i, name)| {
-            class(name).ok_or_else(|| Error::BadSample {
-                path: path.into(),
-                sample: i as u64,
-                what: "digit".into(),
-                expected: DIGITS.join(", "),
-                got: name.clone(),
-            })
+            class(name).ok_or_else(|| Error::bad_sample(path, i as u64, "digit", DIGITS.join(", "), name))
         });
         (DIGITS.map(String::from).to_vec(), labels.collect::<Result<Vec<u32>>>()?)
     } else {
@@ -107,13 +101,9 @@ impl SampleReader for Ntidigits {
             };
             let (x, t): (Numbers, Numbers) = (column("addresses")?, column("timestamps")?);
             if x.len() != t.len() {
-                return Err(Error::BadSample {
-                    path: path.clone(),
-                    sample,
-                    what: format!("length of {part}_addresses/{name}"),
-                    expected: format!("{}, as {part}_timestamps/{name} has", t.len()),
-                    got: x.len().to_string(),
-                });
+                let what = format!("length of {part}_addresses/{name}");
+                let expected = format!("{}, as {part}_timestamps/{name} has", t.len());
+                return Err(Error::bad_sample(path, sample, what, expected, x.len()));
             }
             lengths.push(x.len());
             blocks.push(Block { t: t.times(self.unit), x: x.pixels(), y: None, p: None });

@@ -81,7 +81,7 @@ impl Stream {
         let bytes = std::fs::metadata(&self.path).map_err(Error::io(&self.path, "read the recording"))?.len();
         if self.len > bytes.saturating_mul(MAX_EVENTS_A_BYTE) {
             let reason = format!("it claims to have {} events in {bytes} bytes", self.len);
-            return Err(Error::DamagedRecording { path: self.path, place: "events".into(), reason });
+            return Err(Error::damaged(&self.path, "events", reason));
         }
         Ok(self)
     }
@@ -139,12 +139,8 @@ impl Stream {
         if self.len <= MAX_IN_MEMORY {
             return Ok(());
         }
-        Err(Error::WrongType {
-            path: self.path.clone(),
-            dataset: "events".into(),
-            expected: format!("at most {MAX_IN_MEMORY} events, because {why} and has to be in memory as a whole"),
-            got: self.len.to_string(),
-        })
+        let expected = format!("at most {MAX_IN_MEMORY} events, because {why} and has to be in memory as a whole");
+        Err(Error::wrong_type(&self.path, "events", expected, self.len))
     }
 
     /// Loads the recording into memory and sorts it by time. The sort is stable. Returns each event's original index.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
+use hdf5::types::{IntSize, TypeDescriptor};
 use hdf5::{Dataset, H5Type, Hyperslab};
 
 use crate::error::{Error, Result};
@@ -17,38 +17,30 @@ pub(crate) struct Column {
     dataset: Dataset,
     /// Path of the dataset in the file.
     pub name: String,
-    kind: NumberType,
+    read: ReadNumbers,
+    /// Whether the numbers are floats.
+    pub is_float: bool,
     axis: Option<usize>,
     /// Number of entries.
     pub len: u64,
 }
 
-/// The type that a column is read as.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum NumberType {
-    U8,
-    I8,
-    U16,
-    U32,
-    U64,
-    I64,
-    F64,
-}
+/// Reads a range of a column. libhdf5 converts the numbers to the type that is asked for.
+type ReadNumbers = fn(&Column, Range<u64>) -> hdf5::Result<Numbers>;
 
-impl NumberType {
-    fn of(descriptor: &TypeDescriptor) -> Option<NumberType> {
-        use IntSize::{U1, U2, U4, U8};
-        Some(match descriptor {
-            TypeDescriptor::Unsigned(U1) | TypeDescriptor::Boolean => NumberType::U8,
-            TypeDescriptor::Unsigned(U2) => NumberType::U16,
-            TypeDescriptor::Unsigned(U4) => NumberType::U32,
-            TypeDescriptor::Unsigned(U8) => NumberType::U64,
-            TypeDescriptor::Integer(U1) => NumberType::I8,
-            TypeDescriptor::Integer(U2 | U4 | U8) | TypeDescriptor::Enum(_) => NumberType::I64,
-            TypeDescriptor::Float(FloatSize::U2 | FloatSize::U4 | FloatSize::U8) => NumberType::F64,
-            _ => return None,
-        })
-    }
+/// How numbers of a type are read; `None` if they aren't numbers.
+fn read_of(descriptor: &TypeDescriptor) -> Option<ReadNumbers> {
+    use IntSize::{U1, U2, U4, U8};
+    Some(match descriptor {
+        TypeDescriptor::Unsigned(U1) | TypeDescriptor::Boolean => |c, range| c.read_as(range).map(Numbers::U8),
+        TypeDescriptor::Unsigned(U2) => |c, range| c.read_as(range).map(Numbers::U16),
+        TypeDescriptor::Unsigned(U4) => |c, range| c.read_as(range).map(Numbers::U32),
+        TypeDescriptor::Unsigned(U8) => |c, range| c.read_as(range).map(Numbers::U64),
+        TypeDescriptor::Integer(U1) => |c, range| c.read_as(range).map(Numbers::I8),
+        TypeDescriptor::Integer(_) | TypeDescriptor::Enum(_) => |c, range| c.read_as(range).map(Numbers::I64),
+        TypeDescriptor::Float(_) => |c, range| c.read_as(range).map(Numbers::F64),
+        _ => return None,
+    })
 }
 
 impl Column {
@@ -64,29 +56,18 @@ impl Column {
         layout: &'static str,
     ) -> Result<Column> {
         let dataset = dataset(path, file, name, layout)?;
-        let wrong = |expected: &str, got: String| Error::WrongType {
-            path: path.into(),
-            dataset: name.into(),
-            expected: expected.into(),
-            got,
-        };
         let descriptor = descriptor(path, &dataset, name)?;
         let shape = dataset.shape();
-        let got = || format!("{descriptor} of shape {shape:?}");
-        let kind = NumberType::of(&descriptor).ok_or_else(|| wrong("integers or floats", got()))?;
-        match (shape.as_slice(), axis) {
-            (&[len], None) => Ok(Column { dataset, name: name.into(), kind, axis, len: len as u64 }),
-            (&[len, width], Some(i)) if i < width => {
-                Ok(Column { dataset, name: name.into(), kind, axis, len: len as u64 })
-            }
-            (_, None) => Err(wrong("one dimension, a number an event", got())),
-            (_, Some(i)) => Err(wrong(&format!("a row an event, with a column {i}"), got())),
-        }
-    }
-
-    /// Whether the numbers are floats.
-    pub(crate) fn is_float(&self) -> bool {
-        self.kind == NumberType::F64
+        let wrong = |expected: &str| Error::wrong_type(path, name, expected, format!("{descriptor} of shape {shape:?}"));
+        let read = read_of(&descriptor).ok_or_else(|| wrong("integers or floats"))?;
+        let len = match (shape.as_slice(), axis) {
+            (&[len], None) => len as u64,
+            (&[len, width], Some(i)) if i < width => len as u64,
+            (_, None) => return Err(wrong("one dimension, a number an event")),
+            (_, Some(i)) => return Err(wrong(&format!("a row an event, with a column {i}"))),
+        };
+        let is_float = matches!(descriptor, TypeDescriptor::Float(_));
+        Ok(Column { dataset, name: name.into(), read, is_float, axis, len })
     }
 
     /// Reads a range of entries.
@@ -94,16 +75,7 @@ impl Column {
     /// # Errors
     /// [`Error::DamagedRecording`]; [`tonic_base::Error::Unavailable`] if the compression filter is not installed.
     pub(crate) fn read(&self, path: &Path, range: Range<u64>) -> Result<Numbers> {
-        let read = match self.kind {
-            NumberType::U8 => self.read_as(range.clone()).map(Numbers::U8),
-            NumberType::I8 => self.read_as(range.clone()).map(Numbers::I8),
-            NumberType::U16 => self.read_as(range.clone()).map(Numbers::U16),
-            NumberType::U32 => self.read_as(range.clone()).map(Numbers::U32),
-            NumberType::U64 => self.read_as(range.clone()).map(Numbers::U64),
-            NumberType::I64 => self.read_as(range.clone()).map(Numbers::I64),
-            NumberType::F64 => self.read_as(range.clone()).map(Numbers::F64),
-        };
-        read.map_err(|e| unreadable(path, &self.dataset, &self.name, range, &e))
+        (self.read)(self, range.clone()).map_err(|e| unreadable(path, &self.dataset, &self.name, range, &e))
     }
 
     /// Reads the whole column.
@@ -113,12 +85,7 @@ impl Column {
     /// sample.
     pub(crate) fn read_all(&self, path: &Path) -> Result<Numbers> {
         if self.len > MAX_SAMPLE_EVENTS {
-            return Err(Error::WrongType {
-                path: path.into(),
-                dataset: self.name.clone(),
-                expected: format!("at most {MAX_SAMPLE_EVENTS} events"),
-                got: self.len.to_string(),
-            });
+            return Err(Error::wrong_type(path, &self.name, format!("at most {MAX_SAMPLE_EVENTS} events"), self.len));
         }
         self.read(path, 0..self.len)
     }

@@ -36,7 +36,7 @@ const HDF5PLUGIN: &str = "`pip install hdf5plugin` has it, at hdf5plugin.PLUGIN_
 /// Opens an HDF5 file.
 ///
 /// # Errors
-/// `Io` for a file that doesn't exist or cannot be read; `NotHdf5` for a file that is not HDF5 or is truncated.
+/// `Io` for a file that doesn't exist or cannot be read; `NotARecording` for a file that is not HDF5 or is truncated.
 pub(crate) fn open(path: &Path) -> Result<hdf5::File> {
     open_with(path, &hdf5::File::with_options())
 }
@@ -54,7 +54,7 @@ pub(crate) fn open_cached(path: &Path) -> Result<hdf5::File> {
 fn open_with(path: &Path, options: &hdf5::FileBuilder) -> Result<hdf5::File> {
     let file = std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
     let meta = file.metadata().map_err(Error::io(path, "open the recording"))?;
-    let not_hdf5 = |got: String| Error::NotHdf5 { path: path.into(), got };
+    let not_hdf5 = |got: String| Error::not_a_recording(path, "an HDF5 file", got);
     if meta.is_dir() {
         return Err(not_hdf5("a directory".into()));
     }
@@ -128,17 +128,13 @@ pub(crate) fn contents(file: &hdf5::File) -> String {
 /// # Errors
 /// [`Error::WrongType`] for a type that the HDF5 wrapper cannot describe.
 pub(crate) fn descriptor(path: &Path, dataset: &Dataset, name: &str) -> Result<TypeDescriptor> {
-    dataset.dtype().and_then(|t| t.to_descriptor()).map_err(|e| Error::WrongType {
-        path: path.into(),
-        dataset: name.into(),
-        expected: "a type that can be read".into(),
-        got: last_words(&e),
-    })
+    let descriptor = dataset.dtype().and_then(|t| t.to_descriptor());
+    descriptor.map_err(|e| Error::wrong_type(path, name, "a type that can be read", last_words(&e)))
 }
 
 /// The error for a dataset or group that libhdf5 cannot read.
 pub(crate) fn damaged(path: &Path, name: &str, error: &hdf5::Error) -> Error {
-    Error::DamagedRecording { path: path.into(), place: name.into(), reason: last_words(error) }
+    Error::damaged(path, name, last_words(error))
 }
 
 /// The error for a range of a dataset that cannot be read: a missing filter or damage.
@@ -148,7 +144,7 @@ pub(crate) fn unreadable(path: &Path, dataset: &Dataset, name: &str, range: Rang
     });
     if !lacks_filter {
         let place = format!("{name}, events {} to {}", range.start, range.end.saturating_sub(1));
-        return Error::DamagedRecording { path: path.into(), place, reason: last_words(error) };
+        return damaged(path, &place, error);
     }
     let missing = filters(dataset).iter().find(|filter| !filter.is_available()).map(Filter::id);
     let known = FILTERS.iter().find(|(number, ..)| Some(*number) == missing);
@@ -190,22 +186,17 @@ pub(crate) fn strings(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<
     use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
     /// Maximum length in bytes of fixed-length strings.
     const LONGEST: usize = 256;
+    fn read<T: hdf5::H5Type + ToString>(dataset: &Dataset) -> hdf5::Result<Vec<String>> {
+        Ok(dataset.read_raw::<T>()?.iter().map(ToString::to_string).collect())
+    }
     let read = match descriptor(path, dataset, name)? {
-        TypeDescriptor::FixedAscii(n) if n <= LONGEST => {
-            dataset.read_raw::<FixedAscii<LONGEST>>().map(|v| v.iter().map(ToString::to_string).collect())
-        }
-        TypeDescriptor::FixedUnicode(n) if n <= LONGEST => {
-            dataset.read_raw::<FixedUnicode<LONGEST>>().map(|v| v.iter().map(ToString::to_string).collect())
-        }
-        TypeDescriptor::VarLenAscii => {
-            dataset.read_raw::<VarLenAscii>().map(|v| v.iter().map(ToString::to_string).collect())
-        }
-        TypeDescriptor::VarLenUnicode => {
-            dataset.read_raw::<VarLenUnicode>().map(|v| v.iter().map(ToString::to_string).collect())
-        }
+        TypeDescriptor::FixedAscii(n) if n <= LONGEST => read::<FixedAscii<LONGEST>>(dataset),
+        TypeDescriptor::FixedUnicode(n) if n <= LONGEST => read::<FixedUnicode<LONGEST>>(dataset),
+        TypeDescriptor::VarLenAscii => read::<VarLenAscii>(dataset),
+        TypeDescriptor::VarLenUnicode => read::<VarLenUnicode>(dataset),
         _ => {
-            let (expected, got) = (format!("strings of at most {LONGEST} bytes"), describe(path, dataset, name)?);
-            return Err(Error::WrongType { path: path.into(), dataset: name.into(), expected, got });
+            let expected = format!("strings of at most {LONGEST} bytes");
+            return Err(Error::wrong_type(path, name, expected, describe(path, dataset, name)?));
         }
     };
     read.map_err(|e| damaged(path, name, &e))

@@ -64,12 +64,10 @@ impl Records {
                 let float_times = matches!(field("t"), Some(TypeDescriptor::Float(_)));
                 Ok(Records { dataset, name: name.into(), float_times, len: len as u64 })
             }
-            _ => Err(Error::WrongType {
-                path: path.into(),
-                dataset: name.into(),
-                expected: "one dimension of records with the numbers x, y, p and t".into(),
-                got: format!("{descriptor} of shape {shape:?}"),
-            }),
+            _ => {
+                let expected = "one dimension of records with the numbers x, y, p and t";
+                Err(Error::wrong_type(path, name, expected, format!("{descriptor} of shape {shape:?}")))
+            }
         }
     }
 

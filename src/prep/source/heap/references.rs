@@ -94,10 +94,9 @@ impl References {
         let (Ok(settings), &[rows]) = (dataset.dcpl(), &dataset.shape()[..]) else { return Ok(None) };
         let (rows, size) = (rows as u64, superblock.reference() as u64);
         let outside = |at: u64, bytes: u64| at.checked_add(bytes).is_none_or(|end| end > file.len());
-        let beyond = |first: u64, at: u64| Error::DamagedRecording {
-            path: path.into(),
-            place: format!("{name}, from sample {first}"),
-            reason: format!("expected references within the file's {} bytes, got some at {at}", file.len()),
+        let beyond = |first: u64, at: u64| {
+            let reason = format!("expected references within the file's {} bytes, got some at {at}", file.len());
+            Error::damaged(path, format!("{name}, from sample {first}"), reason)
         };
         match (dataset.layout(), dataset.chunk().as_deref()) {
             (StorageLayout::Contiguous, _) => match dataset.offset() {

@@ -16,7 +16,7 @@ pub(crate) const MAX_HEADER: usize = 4096;
 /// The text is checked before it is parsed, because the parser multiplies the dimensions and recurses into every
 /// parenthesis.
 pub(crate) fn read_header(path: &Path, place: &str, reader: &mut impl Read) -> Result<(DType, u64)> {
-    let bad = |reason: &dyn std::fmt::Display| damaged(path, place, reason);
+    let bad = |reason: &dyn std::fmt::Display| Error::damaged(path, place, reason);
     let mut head = vec![0; 10];
     reader.read_exact(&mut head).map_err(|e| bad(&e))?;
     if head[..6] != *b"\x93NUMPY" {
@@ -48,18 +48,10 @@ pub(crate) fn read_header(path: &Path, place: &str, reader: &mut impl Read) -> R
     };
     let sizes: Vec<&str> = shape.split(',').map(str::trim).filter(|size| !size.is_empty()).collect();
     let &[len] = sizes.as_slice() else {
-        return Err(Error::WrongType {
-            path: path.into(),
-            dataset: place.into(),
-            expected: "one dimension, an event or a number each".into(),
-            got: format!("shape ({shape})"),
-        });
+        let expected = "one dimension, an event or a number each";
+        return Err(Error::wrong_type(path, place, expected, format!("shape ({shape})")));
     };
     let len = len.parse().map_err(|_| bad(&format!("its shape is ({shape})")))?;
     let header = NpyHeader::from_reader(&head[..]).map_err(|e| bad(&e))?;
     Ok((header.dtype(), len))
-}
-
-pub(crate) fn damaged(path: &Path, place: &str, reason: &dyn std::fmt::Display) -> Error {
-    Error::DamagedRecording { path: path.into(), place: place.into(), reason: reason.to_string() }
 }

@@ -7,4 +7,4 @@ mod array;
 mod header;
 
 pub(crate) use array::{EventArray, FieldLayout, NAMES, RecordLayout, is_number};
-pub(crate) use header::{damaged, read_header};
+pub(crate) use header::read_header;
