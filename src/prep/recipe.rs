@@ -111,7 +111,8 @@ impl Recipe {
             })?;
             sensor = step.sensor_after(sensor);
         }
-        let checked = check_size(self.frames.sensor_size(), sensor).and_then(|()| self.frames.check_sensor(sensor));
+        let checked =
+            check_size(self.frames.rule().sensor_size(), sensor).and_then(|()| self.frames.check_sensor(sensor));
         checked.map_err(|fault| bad(None, fault.within("frames")))
     }
 
@@ -138,7 +139,7 @@ impl Recipe {
     /// Maximum number of frames of any sample of `sensor`. `None` if the recipe does not bound it.
     pub fn frame_limit(&self, sensor: SensorSize) -> Option<u64> {
         let span = self.transforms.iter().fold(None, |span, transform| transform.step().span_after(span));
-        self.frames.frame_limit(span, self.sensor_after(sensor))
+        self.frames.rule().frame_limit(span, self.sensor_after(sensor))
     }
 }
 
@@ -212,7 +213,7 @@ fn read_frames(mut frames: Table) -> Checked<Framing> {
         frames.insert("name".into(), name.into());
     }
     let framing: Framing = signature.read(frames)?;
-    framing.check()?;
+    framing.rule().check()?;
     Ok(framing)
 }
 

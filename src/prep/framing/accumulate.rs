@@ -12,7 +12,25 @@ use tonic_shard::{ColumnBuf, Width};
 
 impl EventFraming for ToFrame {
     fn check(&self) -> Checked {
-        ToFrame::check(self)
+        let ways = [
+            self.time_window.map(|n| n as f64),
+            self.event_count.map(|n| n as f64),
+            self.n_time_bins.map(|n| n as f64),
+            self.n_event_bins.map(|n| n as f64),
+        ];
+        let given: Vec<f64> = ways.into_iter().flatten().collect();
+        let expected = "exactly one of time_window, event_count, n_time_bins, n_event_bins";
+        ensure(given.len() == 1, "", expected, format!("{} of them", given.len()))?;
+        let size = given[0];
+        ensure(size >= 1.0, "", "a window, count or number of bins of at least 1", size)?;
+        let bins = self.bins();
+        ensure(bins.is_none_or(|n| n <= MAX_FRAMES), "", "at most 16777216 bins", size)?;
+        let largest = if bins.is_some() { 1.0 } else { size };
+        let fits = (0.0..largest).contains(&self.overlap);
+        ensure(fits, "overlap", "an overlap from 0 to below the window, count, or 1 bin", self.overlap)?;
+        let bounds = self.start_time.is_some() || self.end_time.is_some();
+        let idle = bounds && self.time_window.is_none();
+        ensure(!idle, "", "start_time and end_time with time_window only", "another slicing")
     }
 
     fn sensor_size(&self) -> Option<[u32; 3]> {
@@ -24,7 +42,7 @@ impl EventFraming for ToFrame {
     }
 
     fn frame_limit(&self, span: Option<(i64, i64)>, _: SensorSize) -> Option<u64> {
-        ToFrame::frame_limit(self, span)
+        self.windows().map_or(self.bins(), |windows| windows.limit(span))
     }
 
     fn frame_time(&self) -> Option<f64> {
@@ -58,10 +76,6 @@ impl ToImage {
 }
 
 impl EventFraming for ToImage {
-    fn check(&self) -> Checked {
-        Ok(())
-    }
-
     fn sensor_size(&self) -> Option<[u32; 3]> {
         self.sensor_size
     }
@@ -124,10 +138,6 @@ impl EventFraming for ToBinaRep {
         ensure(self.slices() <= MAX_FRAMES, "n_frames", "at most 16777216 slices, n_frames * n_bits", self.slices())
     }
 
-    fn sensor_size(&self) -> Option<[u32; 3]> {
-        None
-    }
-
     fn frame_limit(&self, _: Option<(i64, i64)>, _: SensorSize) -> Option<u64> {
         Some(self.n_frames.into())
     }
@@ -148,7 +158,7 @@ struct Counts {
 impl MakeFrames for Counts {
     fn frame(&mut self, events: &Events, out: &mut FramedSample) -> Checked {
         if events.is_empty() {
-            out.frame_sizes.resize(self.to_frame.frames_of_nothing() as usize, 0);
+            out.frame_sizes.resize(self.to_frame.bins().unwrap_or(1) as usize, 0);
             return Ok(());
         }
         let ColumnBuf::U32(counts) = &mut out.counts else { return Ok(()) };
@@ -185,7 +195,7 @@ struct Bits {
 impl MakeFrames for Bits {
     fn frame(&mut self, events: &Events, out: &mut FramedSample) -> Checked {
         let slices = if events.is_empty() {
-            vec![0..0; self.to_frame.frames_of_nothing() as usize]
+            vec![0..0; self.to_frame.bins().unwrap_or(1) as usize]
         } else {
             self.to_frame.slices(&events.t).map_err(too_many)?
         };

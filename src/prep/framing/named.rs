@@ -43,7 +43,7 @@ pub(crate) const FRAMINGS: [Signature; 6] = [
 
 impl Framing {
     /// The framing as a trait object.
-    pub(super) fn rule(&self) -> &dyn EventFraming {
+    pub(crate) fn rule(&self) -> &dyn EventFraming {
         match self {
             Framing::ToAveragedTimesurface(f) => f,
             Framing::ToBinaRep(f) => f,
@@ -54,38 +54,19 @@ impl Framing {
         }
     }
 
-    /// Checks that the parameters are valid.
-    ///
-    /// # Errors
-    /// The invalid parameter, with what was expected and what was found.
-    pub fn check(&self) -> Checked {
-        self.rule().check()
-    }
-
     /// Checks that the parameters are valid for a sensor.
     ///
     /// # Errors
-    /// As [`Framing::check`].
+    /// The invalid parameter, with what was expected and what was found.
     pub fn check_sensor(&self, sensor: SensorSize) -> Checked {
         self.rule().check_sensor(sensor)?;
         let shape = self.shape(sensor);
         ensure(shape.cells() <= MAX_CELLS, "", "frames of at most 2^28 cells", shape)
     }
 
-    /// Tonic's `sensor_size` parameter, (W, H, P), if the recipe gives it.
-    pub fn sensor_size(&self) -> Option<[u32; 3]> {
-        self.rule().sensor_size()
-    }
-
     /// Whether one event can be in several frames.
     pub fn overlaps(&self) -> bool {
         self.rule().overlaps()
-    }
-
-    /// Maximum number of frames of a sample of `sensor` whose times lie in `span` (microseconds, both inclusive).
-    /// `None` if there is no bound.
-    pub fn frame_limit(&self, span: Option<(i64, i64)>, sensor: SensorSize) -> Option<u64> {
-        self.rule().frame_limit(span, sensor)
     }
 
     /// Time from one frame to the next in microseconds, if it is constant.

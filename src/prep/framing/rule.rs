@@ -12,7 +12,9 @@ const MAX_ENTRIES: usize = 1 << 28;
 /// The parameters of a framing. They can be checked, give the frames' geometry, and build a frame maker.
 pub(crate) trait EventFraming {
     /// Checks that the parameters are valid. The place of the fault is the parameter's name.
-    fn check(&self) -> Checked;
+    fn check(&self) -> Checked {
+        Ok(())
+    }
 
     /// Checks that the parameters are valid for a sensor.
     fn check_sensor(&self, _sensor: SensorSize) -> Checked {
@@ -20,7 +22,9 @@ pub(crate) trait EventFraming {
     }
 
     /// Tonic's `sensor_size` parameter, (W, H, P), if the recipe gives it.
-    fn sensor_size(&self) -> Option<[u32; 3]>;
+    fn sensor_size(&self) -> Option<[u32; 3]> {
+        None
+    }
 
     /// Whether one event can be in several frames.
     fn overlaps(&self) -> bool {

@@ -7,7 +7,6 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Checked, ensure};
 use crate::signature::{Kind, Parameter, Signature};
 
 /// Maximum number of frames of a sample: 18 hours at 4 ms per frame. It prevents one corrupt time from creating a huge
@@ -68,34 +67,6 @@ impl ToFrame {
         ],
     };
 
-    /// Checks that the parameters are valid.
-    pub(super) fn check(&self) -> Checked {
-        let ways = [
-            self.time_window.map(|n| n as f64),
-            self.event_count.map(|n| n as f64),
-            self.n_time_bins.map(|n| n as f64),
-            self.n_event_bins.map(|n| n as f64),
-        ];
-        let given: Vec<f64> = ways.into_iter().flatten().collect();
-        let expected = "exactly one of time_window, event_count, n_time_bins, n_event_bins";
-        ensure(given.len() == 1, "", expected, format!("{} of them", given.len()))?;
-        let size = given[0];
-        ensure(size >= 1.0, "", "a window, count or number of bins of at least 1", size)?;
-        let bins = self.n_time_bins.or(self.n_event_bins);
-        ensure(bins.is_none_or(|n| n <= MAX_FRAMES), "", "at most 16777216 bins", size)?;
-        let largest = if bins.is_some() { 1.0 } else { size };
-        let fits = (0.0..largest).contains(&self.overlap);
-        ensure(fits, "overlap", "an overlap from 0 to below the window, count, or 1 bin", self.overlap)?;
-        let bounds = self.start_time.is_some() || self.end_time.is_some();
-        let idle = bounds && self.time_window.is_none();
-        ensure(!idle, "", "start_time and end_time with time_window only", "another slicing")
-    }
-
-    /// Whether one event can be in several frames.
-    pub fn overlaps(&self) -> bool {
-        self.overlap > 0.0
-    }
-
     /// Slices events at times `t`, in microseconds, which must be ascending and not empty. The error is the number of
     /// frames, if it exceeds [`MAX_FRAMES`].
     pub(super) fn slices(&self, t: &[i64]) -> Result<Vec<Range<usize>>, f64> {
@@ -127,24 +98,16 @@ impl ToFrame {
         Ok((0..bins).map(|i| events(i * stride, count)).collect())
     }
 
-    fn windows(&self) -> Option<TimeWindows> {
+    /// The windows of a slicing by `time_window`.
+    pub(super) fn windows(&self) -> Option<TimeWindows> {
         let &ToFrame { overlap, include_incomplete, start_time, end_time, .. } = self;
         let window = self.time_window? as f64;
         Some(TimeWindows { window, overlap, include_incomplete, start_time, end_time })
     }
 
-    /// Number of frames of a sample without events: the fixed number of bins if there is one, else 1.
-    pub(super) fn frames_of_nothing(&self) -> u64 {
-        self.n_time_bins.or(self.n_event_bins).unwrap_or(1)
-    }
-
-    /// Maximum number of frames of a sample whose times lie in `span` (microseconds, both inclusive). `None` if there
-    /// is no bound.
-    pub fn frame_limit(&self, span: Option<(i64, i64)>) -> Option<u64> {
-        match self.windows() {
-            Some(windows) => windows.limit(span),
-            None => self.n_time_bins.or(self.n_event_bins),
-        }
+    /// The number of frames of every sample, if the slicing fixes it.
+    pub(super) fn bins(&self) -> Option<u64> {
+        self.n_time_bins.or(self.n_event_bins)
     }
 }
 

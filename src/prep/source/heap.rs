@@ -43,23 +43,17 @@ pub struct VlenRows {
     file: SharedFile,
     superblock: Superblock,
     references: References,
-    element: Element,
+    read: ReadRows,
 }
 
-/// The number type of a row's elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Element {
-    F16,
-    F32,
-    F64,
-    U8,
-    U16,
-    U32,
-    U64,
-    I8,
-    I16,
-    I32,
-    I64,
+/// The elements of consecutive rows as one column, and `rows + 1` offsets: the start of each row, then the end.
+type Rows<C> = (C, Vec<usize>);
+
+/// Reads rows whose elements have a certain number type.
+#[derive(Clone, Copy, Debug)]
+enum ReadRows {
+    Floats(fn(&VlenRows, Range<u64>) -> Result<Rows<Times>>),
+    Integers(fn(&VlenRows, Range<u64>) -> Result<Rows<Coordinates>>),
 }
 
 /// A heap object to find, and where its elements go in the output.
@@ -83,10 +77,10 @@ impl VlenRows {
     /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`] if the references would lie outside the file.
     pub fn open(path: &Path, name: &str, dataset: &Dataset) -> Result<Option<VlenRows>> {
         let file = SharedFile::open(path)?;
-        let Some(element) = dataset.dtype().ok().as_ref().and_then(Element::of) else { return Ok(None) };
+        let Some(read) = dataset.dtype().ok().as_ref().and_then(ReadRows::of) else { return Ok(None) };
         let Some(superblock) = Superblock::find(&file)? else { return Ok(None) };
         let Some(references) = References::find(path, name, dataset, &file, superblock)? else { return Ok(None) };
-        Ok(Some(VlenRows { path: path.into(), dataset: name.into(), file, superblock, references, element }))
+        Ok(Some(VlenRows { path: path.into(), dataset: name.into(), file, superblock, references, read }))
     }
 
     /// Reads consecutive rows as times. Returns the times of all rows, and `rows + 1` offsets: the start of each row,
@@ -95,13 +89,8 @@ impl VlenRows {
     /// # Errors
     /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`].
     pub fn times(&self, rows: Range<u64>) -> Result<Option<(Times, Vec<usize>)>> {
-        let (times, offsets) = match self.element {
-            Element::F16 => self.read(rows, f16::from_le_bytes).map(|(c, o)| (Times::F16(c), o))?,
-            Element::F32 => self.read(rows, f32::from_le_bytes).map(|(c, o)| (Times::F32(c), o))?,
-            Element::F64 => self.read(rows, f64::from_le_bytes).map(|(c, o)| (Times::F64(c), o))?,
-            _ => return Ok(None),
-        };
-        Ok(Some((times, offsets)))
+        let ReadRows::Floats(read) = self.read else { return Ok(None) };
+        read(self, rows).map(Some)
     }
 
     /// Reads consecutive rows as coordinates. Returns the coordinates of all rows, and `rows + 1` offsets: the start of
@@ -111,29 +100,17 @@ impl VlenRows {
     /// # Errors
     /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`].
     pub fn coordinates(&self, rows: Range<u64>) -> Result<Option<(Coordinates, Vec<usize>)>> {
-        let (coordinates, offsets) = match self.element {
-            Element::U16 => {
-                let (column, offsets) = self.read(rows, u16::from_le_bytes)?;
-                return Ok(Some((Coordinates::U16(column), offsets)));
-            }
-            Element::U8 => self.read(rows, |b| i64::from(u8::from_le_bytes(b)))?,
-            Element::U32 => self.read(rows, |b| i64::from(u32::from_le_bytes(b)))?,
-            Element::U64 => self.read(rows, |b| i64::try_from(u64::from_le_bytes(b)).unwrap_or(i64::MAX))?,
-            Element::I8 => self.read(rows, |b| i64::from(i8::from_le_bytes(b)))?,
-            Element::I16 => self.read(rows, |b| i64::from(i16::from_le_bytes(b)))?,
-            Element::I32 => self.read(rows, |b| i64::from(i32::from_le_bytes(b)))?,
-            Element::I64 => self.read(rows, i64::from_le_bytes)?,
-            Element::F16 | Element::F32 | Element::F64 => return Ok(None),
-        };
-        Ok(Some((Coordinates::I64(coordinates), offsets)))
+        let ReadRows::Integers(read) = self.read else { return Ok(None) };
+        read(self, rows).map(Some)
     }
 
-    /// Reads rows whose elements have `N` bytes. Returns the elements and the `rows + 1` offsets.
-    fn read<const N: usize, T: Copy + Default>(
+    /// Reads rows whose elements have `N` bytes, and makes a column of them.
+    fn read_as<const N: usize, T: Copy + Default, C>(
         &self,
         rows: Range<u64>,
         element: impl Fn([u8; N]) -> T,
-    ) -> Result<(Vec<T>, Vec<usize>)> {
+        column_of: impl Fn(Vec<T>) -> C,
+    ) -> Result<Rows<C>> {
         let mut wanted = Vec::new();
         let mut offsets = Vec::from([0]);
         let (mut elements, mut bytes) = (0usize, 0u64);
@@ -167,7 +144,7 @@ impl VlenRows {
             free_from = self.read_collection(&mut window, here, free_from, N, &mut copy)?;
             rest = after;
         }
-        Ok((column, offsets))
+        Ok((column_of(column), offsets))
     }
 
     /// Estimated byte range of each collection in the file, in order. The sizes of the wanted objects give its length.
@@ -249,14 +226,19 @@ impl VlenRows {
     }
 }
 
+/// The number, or `i64::MAX` for larger ones.
+fn clamped(number: u64) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
 /// Rounds a size up to a multiple of 8.
 fn padded(size: u64) -> u64 {
     size.checked_next_multiple_of(8).unwrap_or(u64::MAX)
 }
 
-impl Element {
-    /// Element type of variable-length rows of type `rows`. `None` if libhdf5 has to convert the elements.
-    fn of(rows: &Datatype) -> Option<Element> {
+impl ReadRows {
+    /// How variable-length rows of type `rows` are read. `None` if libhdf5 has to convert the elements.
+    fn of(rows: &Datatype) -> Option<ReadRows> {
         fn are<T: H5Type + Copy>(rows: &Datatype) -> bool {
             rows.is::<VarLenArray<T>>()
         }
@@ -264,19 +246,24 @@ impl Element {
         if cfg!(target_endian = "big") {
             return None;
         }
-        let elements = [
-            (Element::F16, are::<f16> as fn(&Datatype) -> bool),
-            (Element::F32, are::<f32>),
-            (Element::F64, are::<f64>),
-            (Element::U8, are::<u8>),
-            (Element::U16, are::<u16>),
-            (Element::U32, are::<u32>),
-            (Element::U64, are::<u64>),
-            (Element::I8, are::<i8>),
-            (Element::I16, are::<i16>),
-            (Element::I32, are::<i32>),
-            (Element::I64, are::<i64>),
+        use ReadRows::{Floats, Integers};
+        const WIDE: fn(Vec<i64>) -> Coordinates = Coordinates::I64;
+        let types = [
+            (
+                are::<f16> as fn(&Datatype) -> bool,
+                Floats(|from, rows| from.read_as(rows, f16::from_le_bytes, Times::F16)),
+            ),
+            (are::<f32>, Floats(|from, rows| from.read_as(rows, f32::from_le_bytes, Times::F32))),
+            (are::<f64>, Floats(|from, rows| from.read_as(rows, f64::from_le_bytes, Times::F64))),
+            (are::<u16>, Integers(|from, rows| from.read_as(rows, u16::from_le_bytes, Coordinates::U16))),
+            (are::<u8>, Integers(|from, rows| from.read_as(rows, |b| u8::from_le_bytes(b).into(), WIDE))),
+            (are::<u32>, Integers(|from, rows| from.read_as(rows, |b| u32::from_le_bytes(b).into(), WIDE))),
+            (are::<i8>, Integers(|from, rows| from.read_as(rows, |b| i8::from_le_bytes(b).into(), WIDE))),
+            (are::<i16>, Integers(|from, rows| from.read_as(rows, |b| i16::from_le_bytes(b).into(), WIDE))),
+            (are::<i32>, Integers(|from, rows| from.read_as(rows, |b| i32::from_le_bytes(b).into(), WIDE))),
+            (are::<i64>, Integers(|from, rows| from.read_as(rows, i64::from_le_bytes, WIDE))),
+            (are::<u64>, Integers(|from, rows| from.read_as(rows, |b| clamped(u64::from_le_bytes(b)), WIDE))),
         ];
-        elements.into_iter().find(|(_, are)| are(rows)).map(|(element, _)| element)
+        types.into_iter().find(|(are, _)| are(rows)).map(|(_, read)| read)
     }
 }

@@ -116,8 +116,7 @@ fn read_entry<T>(
     let (dtype, len) = read_header(path, name, &mut entry)?;
     let (bytes, made) = of(&dtype)?;
     if len > MAX_SAMPLE_EVENTS {
-        let expected =
-            format!("at most {MAX_SAMPLE_EVENTS} events, because an archive has to be in memory as a whole");
+        let expected = format!("at most {MAX_SAMPLE_EVENTS} events, because an archive has to be in memory as a whole");
         return Err(Error::wrong_type(path, name, expected, len));
     }
     let needed = len as usize * bytes;

@@ -78,10 +78,6 @@ impl EventDownsampling {
 }
 
 impl EventTransform for EventDownsampling {
-    fn signature(&self) -> &'static Signature {
-        &Self::SIGNATURE
-    }
-
     fn check(&self) -> Checked {
         check_target(self.target_size)?;
         let step = self.dt / f64::from(self.bins().max(1)) * 1000.0;

@@ -51,10 +51,6 @@ impl Denoise {
 }
 
 impl EventTransform for Denoise {
-    fn signature(&self) -> &'static Signature {
-        &Self::SIGNATURE
-    }
-
     fn check(&self) -> Checked {
         let time = self.filter_time;
         ensure(time >= 0.0 && time.is_finite(), "filter_time", "microseconds, at least 0", time)
@@ -90,10 +86,6 @@ impl Decimation {
 }
 
 impl EventTransform for Decimation {
-    fn signature(&self) -> &'static Signature {
-        &Self::SIGNATURE
-    }
-
     fn check(&self) -> Checked {
         ensure(self.n >= 1, "n", "at least 1", self.n)
     }
@@ -137,10 +129,6 @@ impl DropPixel {
 }
 
 impl EventTransform for DropPixel {
-    fn signature(&self) -> &'static Signature {
-        &Self::SIGNATURE
-    }
-
     fn check(&self) -> Checked {
         let one = "either coordinates or hot_pixel_frequency (for both, two steps)";
         match (&self.coordinates, self.hot_pixel_frequency) {
@@ -202,10 +190,6 @@ impl RefractoryPeriod {
 }
 
 impl EventTransform for RefractoryPeriod {
-    fn signature(&self) -> &'static Signature {
-        &Self::SIGNATURE
-    }
-
     fn check(&self) -> Checked {
         ensure(self.delta >= 0.0 && self.delta.is_finite(), "delta", "microseconds, at least 0", self.delta)
     }

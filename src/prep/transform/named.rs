@@ -53,25 +53,29 @@ pub(crate) const TRANSFORMS: [Signature; 11] = [
 ];
 
 impl Transform {
-    /// The transform as a trait object.
-    pub(crate) fn step(&self) -> &dyn EventTransform {
+    /// The transform's name in Tonic and in recipes, and the transform as a trait object.
+    fn named(&self) -> (&'static str, &dyn EventTransform) {
         match self {
-            Transform::CenterCrop(t) => t,
-            Transform::CropTime(t) => t,
-            Transform::Decimation(t) => t,
-            Transform::Denoise(t) => t,
-            Transform::DropPixel(t) => t,
-            Transform::Downsample(t) => t,
-            Transform::EventDownsampling(t) => t,
-            Transform::MergePolarities(t) => t,
-            Transform::RefractoryPeriod(t) => t,
-            Transform::TimeAlignment(t) => t,
-            Transform::TimeSkew(t) => t,
+            Transform::CenterCrop(t) => (CenterCrop::SIGNATURE.name, t),
+            Transform::CropTime(t) => (CropTime::SIGNATURE.name, t),
+            Transform::Decimation(t) => (Decimation::SIGNATURE.name, t),
+            Transform::Denoise(t) => (Denoise::SIGNATURE.name, t),
+            Transform::DropPixel(t) => (DropPixel::SIGNATURE.name, t),
+            Transform::Downsample(t) => (Downsample::SIGNATURE.name, t),
+            Transform::EventDownsampling(t) => (EventDownsampling::SIGNATURE.name, t),
+            Transform::MergePolarities(t) => (MergePolarities::SIGNATURE.name, t),
+            Transform::RefractoryPeriod(t) => (RefractoryPeriod::SIGNATURE.name, t),
+            Transform::TimeAlignment(t) => (TimeAlignment::SIGNATURE.name, t),
+            Transform::TimeSkew(t) => (TimeSkew::SIGNATURE.name, t),
         }
     }
 
     /// The transform's name in Tonic and in recipes.
     pub fn name(&self) -> &'static str {
-        self.step().signature().name
+        self.named().0
+    }
+
+    pub(crate) fn step(&self) -> &dyn EventTransform {
+        self.named().1
     }
 }

@@ -5,16 +5,12 @@ use tonic_shard::Ledger;
 
 use crate::events::{Events, SensorSize};
 use crate::fault::Checked;
-use crate::signature::Signature;
 
 /// The first and last possible time of events, in microseconds, both inclusive.
 pub(crate) type TimeSpan = (i64, i64);
 
 /// A transform: checks its parameters, gives the sensor after it, and changes events.
 pub(crate) trait EventTransform {
-    /// The signature of this transform.
-    fn signature(&self) -> &'static Signature;
-
     /// Checks that the parameters are valid, independent of a sensor. The place of the fault is the parameter's name.
     fn check(&self) -> Checked {
         Ok(())

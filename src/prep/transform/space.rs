@@ -42,10 +42,6 @@ impl CenterCrop {
 }
 
 impl EventTransform for CenterCrop {
-    fn signature(&self) -> &'static Signature {
-        &Self::SIGNATURE
-    }
-
     fn check(&self) -> Checked {
         let inside = self.size.iter().all(|size| (1..=MAX_SIZE).contains(size));
         ensure(inside, "size", "sizes from 1 to 65536", format!("{:?}", self.size))
@@ -145,10 +141,6 @@ pub(super) fn check_target_within(target: [u32; 2], sensor: SensorSize) -> Check
 }
 
 impl EventTransform for Downsample {
-    fn signature(&self) -> &'static Signature {
-        &Self::SIGNATURE
-    }
-
     fn check(&self) -> Checked {
         let [fx, fy] = self.spatial_factor;
         let downward = |f: f64| f > 0.0 && f <= 1.0;
@@ -209,10 +201,6 @@ impl MergePolarities {
 }
 
 impl EventTransform for MergePolarities {
-    fn signature(&self) -> &'static Signature {
-        &Self::SIGNATURE
-    }
-
     fn sensor_after(&self, sensor: SensorSize) -> SensorSize {
         SensorSize { polarities: 1, ..sensor }
     }

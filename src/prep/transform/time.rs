@@ -35,10 +35,6 @@ impl CropTime {
 }
 
 impl EventTransform for CropTime {
-    fn signature(&self) -> &'static Signature {
-        &Self::SIGNATURE
-    }
-
     fn check(&self) -> Checked {
         let max = self.max.unwrap_or(i64::MAX);
         ensure(max >= self.min, "", "max of at least min", format!("min {}, max {max}", self.min))
@@ -74,10 +70,6 @@ impl TimeAlignment {
 }
 
 impl EventTransform for TimeAlignment {
-    fn signature(&self) -> &'static Signature {
-        &Self::SIGNATURE
-    }
-
     fn span_after(&self, span: Option<TimeSpan>) -> Option<TimeSpan> {
         span.map(|(lo, hi)| (0, hi.saturating_sub(lo).max(0)))
     }
@@ -113,10 +105,6 @@ impl TimeSkew {
 }
 
 impl EventTransform for TimeSkew {
-    fn signature(&self) -> &'static Signature {
-        &Self::SIGNATURE
-    }
-
     fn check(&self) -> Checked {
         ensure(self.coefficient.is_finite(), "coefficient", "a finite number", self.coefficient)?;
         ensure(self.offset.is_finite(), "offset", "a finite number", self.offset)

@@ -58,7 +58,8 @@ impl Column {
         let dataset = dataset(path, file, name, layout)?;
         let descriptor = descriptor(path, &dataset, name)?;
         let shape = dataset.shape();
-        let wrong = |expected: &str| Error::wrong_type(path, name, expected, format!("{descriptor} of shape {shape:?}"));
+        let wrong =
+            |expected: &str| Error::wrong_type(path, name, expected, format!("{descriptor} of shape {shape:?}"));
         let read = read_of(&descriptor).ok_or_else(|| wrong("integers or floats"))?;
         let len = match (shape.as_slice(), axis) {
             (&[len], None) => len as u64,

@@ -49,7 +49,8 @@ pub(crate) struct FieldLayout {
 impl RecordLayout {
     pub(crate) fn of(path: &Path, place: &str, dtype: &DType) -> Result<RecordLayout> {
         let wrong = || {
-            let expected = "a structured array with the fields t and x, and y and p if there are any, integers or floats";
+            let expected =
+                "a structured array with the fields t and x, and y and p if there are any, integers or floats";
             Error::wrong_type(path, place, expected, dtype.descr())
         };
         let (mut fields, mut bytes) = ([None, None, None, None], 0_usize);
