@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::host_cache::HostCache;
 use crate::order::EpochOrder;
-use tonic_shard::{Decoder, Error, Order, PackedChunk, PackedSample, Result, ShardSet, WINDOW_SAMPLES, Widths, Window};
+use tonic_shard::{Decoder, Error, Order, PackedChunk, PackedSample, Result, ShardSet, Widths, Window};
 
 /// Iterates over the batches of an epoch, window by window.
 pub struct Windows<'a> {
@@ -45,64 +45,22 @@ pub struct Place<'a> {
 
 /// Maps positions of the epoch to samples.
 enum Plan {
-    Sequential { samples: u64, chunk_samples: u64 },
+    Sequential { samples: u64, chunk_samples: u32 },
     Shuffled(Order),
-}
-
-/// The positions and chunks of one window.
-enum Places {
-    Sequential { positions: Range<u64>, chunks: Vec<u32>, chunk_samples: u64 },
-    Shuffled(Window),
 }
 
 /// A window and its decoded chunks: `waiting` are still to be decoded. With a cache, both are empty.
 struct Loaded {
-    places: Places,
+    places: Window,
     waiting: VecDeque<u32>,
     decoded: Vec<PackedChunk>,
 }
 
 impl Plan {
-    fn window(&self, number: u32) -> Option<Places> {
+    fn window(&self, number: u32) -> Option<Window> {
         match self {
-            Plan::Shuffled(order) if number < order.windows() => Some(Places::Shuffled(order.window(number))),
-            Plan::Shuffled(_) => None,
-            Plan::Sequential { samples, chunk_samples } => {
-                let chunks_each = (u64::from(WINDOW_SAMPLES) / chunk_samples).max(1);
-                let first = u64::from(number) * chunks_each;
-                let chunks = first..(first + chunks_each).min(samples.div_ceil(*chunk_samples));
-                let positions = first * chunk_samples..(chunks.end * chunk_samples).min(*samples);
-                let chunk_samples = *chunk_samples;
-                let chunks: Vec<u32> = chunks.map(|c| c as u32).collect();
-                (!positions.is_empty()).then_some(Places::Sequential { positions, chunks, chunk_samples })
-            }
-        }
-    }
-}
-
-impl Places {
-    fn positions(&self) -> &Range<u64> {
-        match self {
-            Places::Sequential { positions, .. } => positions,
-            Places::Shuffled(window) => &window.positions,
-        }
-    }
-
-    fn chunks(&self) -> &[u32] {
-        match self {
-            Places::Sequential { chunks, .. } => chunks,
-            Places::Shuffled(window) => &window.chunks,
-        }
-    }
-
-    /// Returns the index of the chunk in [`Places::chunks`], and the index of the sample inside that chunk.
-    fn at(&self, position: u64) -> (usize, usize) {
-        match self {
-            Places::Sequential { positions, chunk_samples, .. } => {
-                let inside = position - positions.start;
-                ((inside / chunk_samples) as usize, (inside % chunk_samples) as usize)
-            }
-            Places::Shuffled(window) => window.at(position),
+            Plan::Shuffled(order) => (number < order.windows()).then(|| order.window(number)),
+            Plan::Sequential { samples, chunk_samples } => Window::sequential(number, *samples, *chunk_samples),
         }
     }
 }
@@ -145,7 +103,7 @@ impl<'a> Windows<'a> {
     ) -> Windows<'a> {
         let plan = match order {
             EpochOrder::Sequential => {
-                Plan::Sequential { samples: set.len(), chunk_samples: set.manifest().description.chunk_samples.into() }
+                Plan::Sequential { samples: set.len(), chunk_samples: set.manifest().description.chunk_samples }
             }
             EpochOrder::Shuffled { seed, epoch } => Plan::Shuffled(set.order(seed, epoch)),
         };
@@ -167,7 +125,7 @@ impl<'a> Windows<'a> {
             self.enter_window_of(position)?;
             let Some(window) = &self.window else { break };
             let left = (self.batch_size - samples) as u64;
-            let end = window.places.positions().end.min(self.positions.end).min(position.saturating_add(left));
+            let end = window.places.positions.end.min(self.positions.end).min(position.saturating_add(left));
             let places: Vec<Place<'_>> = (position..end).map(|position| self.place(window, position)).collect();
             each(&places)?;
             samples += places.len();
@@ -191,7 +149,7 @@ impl<'a> Windows<'a> {
 
     fn place<'b>(&'b self, window: &'b Loaded, position: u64) -> Place<'b> {
         let (slot, inside) = window.places.at(position);
-        let number = window.places.chunks()[slot];
+        let number = window.places.chunks[slot];
         let chunk = match self.cache {
             Some(cache) => cache.chunk(number.into()),
             None => &window.decoded[slot],
@@ -201,14 +159,14 @@ impl<'a> Windows<'a> {
 
     /// Makes the window that contains `position` the current one and decodes all its chunks.
     fn enter_window_of(&mut self, position: u64) -> Result<()> {
-        while !self.window.as_ref().is_some_and(|w| w.places.positions().contains(&position)) {
+        while !self.window.as_ref().is_some_and(|w| w.places.positions.contains(&position)) {
             self.spare.chunks.extend(self.window.take().into_iter().flat_map(|window| window.decoded));
             self.window = match self.next.take() {
                 Some(next) => Some(next),
                 None => self.plan_next(),
             };
             let Some(window) = &mut self.window else { return Ok(()) };
-            if window.places.positions().contains(&position) {
+            if window.places.positions.contains(&position) {
                 let all = window.waiting.len();
                 decode_some(self.set, window, all, &mut self.spare)?;
             }
@@ -219,7 +177,7 @@ impl<'a> Windows<'a> {
     fn plan_next(&mut self) -> Option<Loaded> {
         let places = self.plan.window(self.next_number)?;
         self.next_number += 1;
-        let waiting = if self.cache.is_some() { VecDeque::new() } else { places.chunks().iter().copied().collect() };
+        let waiting = if self.cache.is_some() { VecDeque::new() } else { places.chunks.iter().copied().collect() };
         Some(Loaded { places, waiting, decoded: Vec::new() })
     }
 
@@ -232,7 +190,7 @@ impl<'a> Windows<'a> {
             self.next = self.plan_next();
         }
         if let (Some(window), Some(next)) = (&self.window, &mut self.next) {
-            let left = window.places.positions().end.saturating_sub(self.positions.start);
+            let left = window.places.positions.end.saturating_sub(self.positions.start);
             let batches_left = left.div_ceil(self.batch_size as u64).max(1) as usize;
             let some = next.waiting.len().div_ceil(batches_left);
             decode_some(self.set, next, some, &mut self.spare)?;

@@ -102,6 +102,19 @@ impl ChunkName<'_> {
     }
 }
 
+/// A chunk as it stands in a shard, with all that decoding needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredChunk<'a> {
+    /// Name of the chunk, for errors.
+    pub name: ChunkName<'a>,
+    /// Layout of the set.
+    pub layout: &'a SetLayout,
+    /// Index record of the chunk.
+    pub record: &'a ChunkRecord,
+    /// The zstd frame, unchecked.
+    pub bytes: &'a [u8],
+}
+
 /// Decodes chunks. It reuses its decompressor and buffers, so each thread needs its own.
 pub struct Decoder {
     decompressor: Decompressor<'static>,
@@ -127,35 +140,21 @@ impl Decoder {
         done
     }
 
-    /// Checks and decodes `stored` according to its index record, and replaces the content of `chunk`.
+    /// Checks and decodes a stored chunk, and replaces the content of `chunk`.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the bytes don't match their checksum or aren't a chunk of this layout.
-    pub fn decode(
-        &mut self,
-        name: ChunkName<'_>,
-        layout: &SetLayout,
-        record: &ChunkRecord,
-        stored: &[u8],
-        chunk: &mut Chunk,
-    ) -> Result<()> {
-        self.decode_body(name, layout, record, stored, chunk).map(|_| ())
+    pub fn decode(&mut self, stored: StoredChunk<'_>, chunk: &mut Chunk) -> Result<()> {
+        self.decode_body(stored, chunk).map(|_| ())
     }
 
     /// Like [`Decoder::decode`], and compares the BLAKE3 hash of the decoded bytes with the chunk's identity.
     ///
     /// # Errors
     /// [`Error::Corrupt`].
-    pub fn decode_and_identify(
-        &mut self,
-        name: ChunkName<'_>,
-        layout: &SetLayout,
-        record: &ChunkRecord,
-        stored: &[u8],
-        chunk: &mut Chunk,
-    ) -> Result<()> {
-        let body = self.decode_body(name, layout, record, stored, chunk)?;
-        let identity = blake3::hash(body);
+    pub fn decode_and_identify(&mut self, stored: StoredChunk<'_>, chunk: &mut Chunk) -> Result<()> {
+        let identity = blake3::hash(self.decode_body(stored, chunk)?);
+        let StoredChunk { name, record, .. } = stored;
         if *identity.as_bytes() != record.identity {
             let expected = blake3::Hash::from_bytes(record.identity);
             return Err(name.corrupt(record.samples, "identity", format!("blake3 {expected}"), identity));
@@ -167,42 +166,30 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Error::Corrupt`].
-    pub fn decode_packed(
-        &mut self,
-        name: ChunkName<'_>,
-        layout: &SetLayout,
-        record: &ChunkRecord,
-        stored: &[u8],
-        packed: &mut PackedChunk,
-    ) -> Result<()> {
+    pub fn decode_packed(&mut self, stored: StoredChunk<'_>, packed: &mut PackedChunk) -> Result<()> {
+        let StoredChunk { name, layout, record, bytes } = stored;
         packed.clear();
-        let checksum = chunk_checksum(stored);
+        let checksum = chunk_checksum(bytes);
         if checksum != record.checksum {
             let (expected, got) = (format!("xxh3 {:016x}", record.checksum), format!("{checksum:016x}"));
             return Err(name.corrupt(record.samples, "stored bytes", expected, got));
         }
         let decoded = record.decoded_bytes as usize;
         packed.body.reserve_exact(decoded);
-        match self.decompressor.decompress_to_buffer(stored, &mut packed.body) {
+        match self.decompressor.decompress_to_buffer(bytes, &mut packed.body) {
             Ok(n) if n == decoded => packed.index(layout, record.samples).map_err(|fault| name.fault(record, fault)),
             Ok(n) => Err(name.corrupt(record.samples, "decoded length", decoded, n)),
             Err(e) => Err(name.corrupt(record.samples, "zstd frame", format!("{decoded} decoded bytes"), e)),
         }
     }
 
-    fn decode_body(
-        &mut self,
-        name: ChunkName<'_>,
-        layout: &SetLayout,
-        record: &ChunkRecord,
-        stored: &[u8],
-        chunk: &mut Chunk,
-    ) -> Result<&[u8]> {
-        let mut packed = self.packed.take().unwrap_or_else(|| PackedChunk::new(layout));
-        let decoded = self.decode_packed(name, layout, record, stored, &mut packed);
+    /// Decodes `stored` into `chunk` and returns the decoded bytes.
+    fn decode_body(&mut self, stored: StoredChunk<'_>, chunk: &mut Chunk) -> Result<&[u8]> {
+        let mut packed = self.packed.take().unwrap_or_else(|| PackedChunk::new(stored.layout));
+        let decoded = self.decode_packed(stored, &mut packed);
         let packed = self.packed.insert(packed);
         decoded?;
-        packed.unpack(chunk).map_err(|fault| name.fault(record, fault))?;
+        packed.unpack(chunk).map_err(|fault| stored.name.fault(stored.record, fault))?;
         Ok(&packed.body)
     }
 }

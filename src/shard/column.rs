@@ -254,12 +254,7 @@ impl ColumnBuf {
     /// Bytes of the same significance are similar and compress better next to each other.
     pub fn write_planes(&self, out: &mut Vec<u8>) {
         for byte in 0..self.width().bytes() {
-            match self {
-                ColumnBuf::U8(v) => out.extend_from_slice(v),
-                ColumnBuf::U16(v) => out.extend(v.iter().map(|n| n.to_le_bytes()[byte])),
-                ColumnBuf::U32(v) => out.extend(v.iter().map(|n| n.to_le_bytes()[byte])),
-                ColumnBuf::F32(v) => out.extend(v.iter().map(|n| n.to_le_bytes()[byte])),
-            }
+            each_width!(self, ColumnBuf, v => out.extend(v.iter().map(|n| n.to_le_bytes()[byte])));
         }
     }
 }

@@ -24,7 +24,7 @@ pub mod verify;
 mod writer;
 
 pub use chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL, SampleTable};
-pub use codec::{ChunkName, Decoder, EncodedChunk, Encoder, check_chunk};
+pub use codec::{ChunkName, Decoder, EncodedChunk, Encoder, StoredChunk, check_chunk};
 pub use column::{Column, ColumnBuf, Width};
 pub use description::{Id, MARKER, SetDescription, SourceFile, Tool, shard_name};
 pub use error::{Error, Result, ShardFault};

@@ -22,7 +22,7 @@ pub struct Order {
     short_slot: u32,
 }
 
-/// Consecutive slots whose samples are shuffled among themselves.
+/// Consecutive slots whose samples are visited together, in order or shuffled among themselves.
 #[derive(Clone, Debug)]
 pub struct Window {
     /// Positions in the epoch that the window covers.
@@ -31,7 +31,7 @@ pub struct Window {
     pub chunks: Vec<u32>,
     /// Number of samples before each slot, and the total.
     starts: Vec<u32>,
-    permutation: Permutation,
+    permutation: Option<Permutation>,
 }
 
 impl Order {
@@ -69,7 +69,7 @@ impl Order {
         let samples = starts[starts.len() - 1];
         Window {
             chunks: slots.map(|s| self.slots.at(s)).collect(),
-            permutation: Permutation::new(&self.base, 1 + u64::from(w), samples),
+            permutation: Some(Permutation::new(&self.base, 1 + u64::from(w), samples)),
             positions,
             starts,
         }
@@ -79,7 +79,7 @@ impl Order {
     pub fn parts(&self) -> OrderParts {
         OrderParts {
             slots: self.slots.clone(),
-            within: (0..self.windows()).map(|w| self.window(w).permutation).collect(),
+            within: (0..self.windows()).filter_map(|w| self.window(w).permutation).collect(),
             chunk_samples: self.chunk_samples as u32,
             missing: self.missing() as u32,
             window_chunks: self.window_chunks,
@@ -99,6 +99,19 @@ impl Order {
 }
 
 impl Window {
+    /// Window number `w`, from 0, of an epoch that visits `samples` samples in their order, in chunks of
+    /// `chunk_samples`. `None` if the epoch has no such window.
+    pub fn sequential(w: u32, samples: u64, chunk_samples: u32) -> Option<Window> {
+        let per_chunk = u64::from(chunk_samples);
+        let window_chunks = u64::from((WINDOW_SAMPLES / chunk_samples).max(1));
+        let first = u64::from(w) * window_chunks;
+        let chunks = first..(first + window_chunks).min(samples.div_ceil(per_chunk));
+        let positions = first * per_chunk..(chunks.end * per_chunk).min(samples);
+        let starts = (0..=window_chunks).map(|slot| slot as u32 * chunk_samples).collect();
+        let chunks = chunks.map(|chunk| chunk as u32).collect();
+        (!positions.is_empty()).then_some(Window { positions, chunks, starts, permutation: None })
+    }
+
     /// The sample at `position` of the epoch, as (slot, index of the sample inside its chunk). The slot is an index
     /// into `chunks`.
     ///
@@ -106,7 +119,8 @@ impl Window {
     /// If `position` is not in `positions`.
     pub fn at(&self, position: u64) -> (usize, usize) {
         assert!(self.positions.contains(&position));
-        let place = self.permutation.at((position - self.positions.start) as u32);
+        let place = (position - self.positions.start) as u32;
+        let place = self.permutation.as_ref().map_or(place, |permutation| permutation.at(place));
         let slot = self.starts.partition_point(|&start| start <= place) - 1;
         (slot, (place - self.starts[slot]) as usize)
     }

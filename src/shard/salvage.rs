@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::chunk::Chunk;
-use crate::codec::{ChunkName, Decoder, EncodedChunk, check_chunk};
+use crate::codec::{ChunkName, Decoder, EncodedChunk, StoredChunk, check_chunk};
 use crate::description::SetDescription;
 use crate::layout::{ChunkRecord, HEADER_BYTES, MAX_DECODED_BYTES, RECORD_BYTES, SetLayout, ShardHead, read_record};
 use crate::map::MappedFile;
@@ -70,7 +70,8 @@ impl<'a> Prover<'a> {
             return None;
         }
         let name = ChunkName { shard: Path::new(""), number, first_sample: samples.start };
-        self.decoder.decode_and_identify(name, &self.layout, &record, stored, &mut self.chunk).ok()?;
+        let candidate = StoredChunk { name, layout: &self.layout, record: &record, bytes: stored };
+        self.decoder.decode_and_identify(candidate, &mut self.chunk).ok()?;
         check_chunk(name, &self.chunk, self.description.classes.len()).ok()?;
         Some(EncodedChunk { stored: stored.to_vec(), record })
     }

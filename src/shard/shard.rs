@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::chunk::Chunk;
-use crate::codec::{ChunkName, Decoder, EncodedChunk};
+use crate::codec::{ChunkName, Decoder, EncodedChunk, StoredChunk, check_chunk};
 use crate::error::{Error, Result};
 use crate::layout::{HEADER_BYTES, ShardHead, aligned};
 use crate::map::MappedFile;
@@ -42,10 +42,11 @@ impl Shard {
         self.map.path()
     }
 
-    /// Replaces the content of `stored` with the stored bytes of chunk `k`, unchecked.
-    fn read_stored(&self, k: usize, stored: &mut Vec<u8>) -> Result<()> {
+    /// Reads the stored bytes of chunk `k`, unchecked. They replace the content of `bytes`.
+    fn read_stored<'a>(&'a self, k: usize, bytes: &'a mut Vec<u8>) -> Result<StoredChunk<'a>> {
         let record = &self.head.chunks[k];
-        self.read_of(k, record.offset..record.offset + record.stored_bytes, stored)
+        self.read_of(k, record.offset..record.offset + record.stored_bytes, bytes)?;
+        Ok(StoredChunk { name: self.name(k), layout: &self.head.layout, record, bytes })
     }
 
     /// Reads a byte range that belongs to chunk `k`. The range lies inside the file, because `open` has checked every
@@ -74,20 +75,12 @@ impl Shard {
     /// # Panics
     /// If the shard has no chunk `k`.
     pub fn decode(&self, k: usize, decoder: &mut Decoder, chunk: &mut Chunk) -> Result<()> {
-        let record = &self.head.chunks[k];
-        decoder.with_stored(|decoder, stored| {
-            self.read_stored(k, stored)?;
-            decoder.decode(self.name(k), &self.head.layout, record, stored, chunk)
-        })
+        decoder.with_stored(|decoder, bytes| decoder.decode(self.read_stored(k, bytes)?, chunk))
     }
 
     /// Like [`Shard::decode`], but the entries stay packed and their cells unchecked.
     pub(crate) fn decode_packed(&self, k: usize, decoder: &mut Decoder, packed: &mut PackedChunk) -> Result<()> {
-        let record = &self.head.chunks[k];
-        decoder.with_stored(|decoder, stored| {
-            self.read_stored(k, stored)?;
-            decoder.decode_packed(self.name(k), &self.head.layout, record, stored, packed)
-        })
+        decoder.with_stored(|decoder, bytes| decoder.decode_packed(self.read_stored(k, bytes)?, packed))
     }
 
     /// Chunk `k` as it is stored, unchecked, to be copied to another set. Call [`Shard::decode_and_verify`] first.
@@ -112,15 +105,13 @@ impl Shard {
     /// # Panics
     /// If the shard has no chunk `k`.
     pub fn decode_and_verify(&self, k: usize, classes: usize, decoder: &mut Decoder, chunk: &mut Chunk) -> Result<()> {
-        let record = &self.head.chunks[k];
-        let name = self.name(k);
-        decoder.with_stored(|decoder, stored| {
-            self.read_stored(k, stored)?;
-            decoder.decode_and_identify(name, &self.head.layout, record, stored, chunk)?;
-            crate::codec::check_chunk(name, chunk, classes)?;
+        let (name, record) = (self.name(k), &self.head.chunks[k]);
+        decoder.with_stored(|decoder, bytes| {
+            decoder.decode_and_identify(self.read_stored(k, bytes)?, chunk)?;
+            check_chunk(name, chunk, classes)?;
             let end = record.offset + record.stored_bytes;
-            self.read_of(k, end..aligned(end), stored)?; // up to the next chunk or the end of the file
-            if stored.iter().any(|&b| b != 0) {
+            self.read_of(k, end..aligned(end), bytes)?; // up to the next chunk or the end of the file
+            if bytes.iter().any(|&b| b != 0) {
                 return Err(name.corrupt(record.samples, "padding after it", "zeros", "something else"));
             }
             Ok(())

@@ -173,24 +173,21 @@ impl SetWriter {
     /// # Errors
     /// [`Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Io`].
     pub fn start(dir: OutputDir, description: SetDescription, resume: bool) -> Result<SetWriter> {
-        SetWriter::begin(dir, Marker { description, selection: None }, resume)
+        SetWriter::start_selection(dir, description, None, resume)
     }
 
-    /// Like [`SetWriter::start`], for a set made of samples of other sets. `selection` is a hash that identifies these
-    /// samples.
+    /// Like [`SetWriter::start`]. If the set is made of samples of other sets, `selection` is a hash that identifies
+    /// these samples.
     ///
     /// # Errors
     /// [`Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Io`].
     pub fn start_selection(
         dir: OutputDir,
         description: SetDescription,
-        selection: Id,
+        selection: Option<Id>,
         resume: bool,
     ) -> Result<SetWriter> {
-        SetWriter::begin(dir, Marker { description, selection: Some(selection) }, resume)
-    }
-
-    fn begin(dir: OutputDir, marker: Marker, resume: bool) -> Result<SetWriter> {
+        let marker = Marker { description, selection };
         let started = dir.marker()?.filter(|_| resume);
         match &started {
             Some(started) => check_same(&dir.path, &marker, started)?,

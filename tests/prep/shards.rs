@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use tonic_toolkit::shard::{
-    Chunk, ChunkName, ChunkRecord, Decoder, Error, HEADER_BYTES, SetLayout, ShardHead, ShardSet, chunk_checksum,
+    Chunk, ChunkName, ChunkRecord, Decoder, Error, HEADER_BYTES, SetLayout, ShardHead, ShardSet, StoredChunk,
+    chunk_checksum,
 };
 
 use super::recording::{Recording, Scratch, change, contents, faults, refuses, says, scratch, shell, tool};
@@ -288,7 +289,8 @@ fn decode(stored: &[u8], decoded_bytes: u32, samples: u32, identity: [u8; 32]) -
     };
     let mut chunk = Chunk::new(layout.widths, 0);
     let name = ChunkName { shard: Path::new("hostile.shard"), number: 7, first_sample: 14 };
-    Decoder::new().decode_and_identify(name, &layout, &record, stored, &mut chunk)?;
+    let stored = StoredChunk { name, layout: &layout, record: &record, bytes: stored };
+    Decoder::new().decode_and_identify(stored, &mut chunk)?;
     // All that is relied on by those who read frames without looking again.
     for sample in chunk.frames.samples() {
         assert!(sample.frames() > 0 && sample.cells.iter().all(|cell| cell < 100));

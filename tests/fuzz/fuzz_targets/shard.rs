@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-use tonic_toolkit::shard::{Chunk, ChunkName, Decoder, ShardHead, aligned, check_chunk, chunk_checksum};
+use tonic_toolkit::shard::{Chunk, ChunkName, Decoder, ShardHead, StoredChunk, aligned, check_chunk, chunk_checksum};
 use tonic_toolkit_fuzz::{SETS, assert_sound, seal_shard};
 
 const PATH: &str = "00000.shard";
@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     for (k, record) in head.chunks.iter().enumerate() {
         let stored = &bytes[record.offset as usize..][..record.stored_bytes as usize];
         let name = ChunkName { shard: Path::new(PATH), number: k as u64, first_sample: 0 };
-        if decoder.decode(name, &head.layout, record, stored, &mut chunk).is_ok() {
+        if decoder.decode(StoredChunk { name, layout: &head.layout, record, bytes: stored }, &mut chunk).is_ok() {
             assert_eq!(chunk.len(), record.samples as usize);
             assert_sound(&chunk, head.layout.shape.cells());
             let _ = check_chunk(name, &chunk, 3);
