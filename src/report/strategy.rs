@@ -67,31 +67,27 @@ struct Figure {
     of: fn(&Strategy) -> Option<f64>,
 }
 
+impl Figure {
+    const fn new(
+        field: &'static str,
+        short: &'static str,
+        (name, hint): (&'static str, &'static str),
+        of: fn(&Strategy) -> Option<f64>,
+    ) -> Figure {
+        Figure { field, short, column: BarColumn { name, hint }, of }
+    }
+}
+
 const FIGURES: [Figure; 4] = [
-    Figure {
-        field: "batches_per_second",
-        short: "batches/s",
-        column: BarColumn { name: "batches/s", hint: "more is better" },
-        of: |strategy| strategy.batches_per_second,
-    },
-    Figure {
-        field: "samples_per_second",
-        short: "samples/s",
-        column: BarColumn { name: "samples/s", hint: "more is better" },
-        of: |strategy| strategy.samples_per_second,
-    },
-    Figure {
-        field: "bytes_per_sample",
-        short: "bytes a sample",
-        column: BarColumn { name: "bytes a sample", hint: "less is better" },
-        of: |strategy| strategy.bytes_per_sample,
-    },
-    Figure {
-        field: "epoch_seconds_at_ssc",
-        short: "s an epoch",
-        column: BarColumn { name: "seconds an epoch at SSC's size", hint: "75,466 samples; less is better" },
-        of: |strategy| strategy.epoch_seconds_at_ssc,
-    },
+    Figure::new("batches_per_second", "batches/s", ("batches/s", "more is better"), |s| s.batches_per_second),
+    Figure::new("samples_per_second", "samples/s", ("samples/s", "more is better"), |s| s.samples_per_second),
+    Figure::new("bytes_per_sample", "bytes a sample", ("bytes a sample", "less is better"), |s| s.bytes_per_sample),
+    Figure::new(
+        "epoch_seconds_at_ssc",
+        "s an epoch",
+        ("seconds an epoch at SSC's size", "75,466 samples; less is better"),
+        |s| s.epoch_seconds_at_ssc,
+    ),
 ];
 
 impl Strategy {

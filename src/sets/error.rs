@@ -21,13 +21,13 @@ pub enum Error {
     Base(#[from] BaseError),
     /// A set is damaged, incomplete or of another recipe.
     #[error("{0}")]
-    Shard(#[source] ShardError),
+    Shard(#[from] ShardError),
     /// A recording or a recipe cannot be read.
     #[error("{0}")]
-    Prep(#[source] PrepError),
+    Prep(#[from] PrepError),
     /// A picture cannot be drawn.
     #[error("{0}")]
-    Report(#[source] ReportError),
+    Report(#[from] ReportError),
     /// The sets to merge are parts of one set, and some parts are missing.
     #[error("{}: the set is incomplete: {missing}", .path.display())]
     MissingParts {
@@ -36,32 +36,4 @@ pub enum Error {
         /// Numbers of the missing parts, as text.
         missing: String,
     },
-}
-
-impl From<ShardError> for Error {
-    fn from(error: ShardError) -> Error {
-        match error {
-            ShardError::Base(error) => Error::Base(error),
-            error => Error::Shard(error),
-        }
-    }
-}
-
-impl From<PrepError> for Error {
-    fn from(error: PrepError) -> Error {
-        match error {
-            PrepError::Base(error) => Error::Base(error),
-            PrepError::Shard(error) => Error::Shard(error),
-            error => Error::Prep(error),
-        }
-    }
-}
-
-impl From<ReportError> for Error {
-    fn from(error: ReportError) -> Error {
-        match error {
-            ReportError::Base(error) => Error::Base(error),
-            error => Error::Report(error),
-        }
-    }
 }

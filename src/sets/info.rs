@@ -6,25 +6,18 @@ use serde_json::{Value, json};
 use tonic_base::human_bytes;
 use tonic_shard::{Ledger, Manifest, ShardSet};
 
-/// Numbers derived from the manifest.
-struct Derived {
-    stored: u64,
-    source: u64,
-    bytes_per_sample: f64,
-    density: f64,
+fn source_bytes(set: &ShardSet) -> u64 {
+    set.manifest().description.sources.iter().map(|source| source.bytes).sum()
 }
 
-impl Derived {
-    fn of(set: &ShardSet) -> Derived {
-        let (description, totals) = (&set.manifest().description, &set.manifest().totals);
-        let cells = totals.frames as f64 * description.shape.cells() as f64;
-        Derived {
-            stored: set.stored_bytes(),
-            source: description.sources.iter().map(|s| s.bytes).sum(),
-            bytes_per_sample: set.stored_bytes() as f64 / set.len().max(1) as f64,
-            density: totals.entries as f64 / cells.max(1.0),
-        }
-    }
+fn bytes_per_sample(set: &ShardSet) -> f64 {
+    set.stored_bytes() as f64 / set.len().max(1) as f64
+}
+
+/// Share of occupied cells.
+fn density(set: &ShardSet) -> f64 {
+    let totals = &set.manifest().totals;
+    totals.entries as f64 / (totals.frames as f64 * set.manifest().description.shape.cells() as f64).max(1.0)
 }
 
 /// Number of samples, stored size and id of a set, in one line.
@@ -38,13 +31,12 @@ pub fn line(manifest: &Manifest) -> String {
 /// # Panics
 /// Never: a manifest has only string keys.
 pub fn json(set: &ShardSet) -> Value {
-    let derived = Derived::of(set);
     let mut value = serde_json::to_value(set.manifest()).expect("a manifest is JSON");
     let more = json!({
-        "stored_bytes": derived.stored,
-        "source_bytes": derived.source,
-        "bytes_per_sample": derived.bytes_per_sample,
-        "density": derived.density,
+        "stored_bytes": set.stored_bytes(),
+        "source_bytes": source_bytes(set),
+        "bytes_per_sample": bytes_per_sample(set),
+        "density": density(set),
     });
     if let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) {
         object.extend(more);
@@ -55,7 +47,6 @@ pub fn json(set: &ShardSet) -> Value {
 /// The manifest's content as a page of text.
 pub fn text(set: &ShardSet) -> String {
     let (description, totals) = (&set.manifest().description, &set.manifest().totals);
-    let derived = Derived::of(set);
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(out, "{name:<10} {value}");
@@ -78,15 +69,15 @@ pub fn text(set: &ShardSet) -> String {
             totals.frames, description.shape, totals.max_frames
         ),
     );
-    line("density", format!("{:.1}% of cells, counts up to {}", derived.density * 100.0, totals.max_count));
+    line("density", format!("{:.1}% of cells, counts up to {}", density(set) * 100.0, totals.max_count));
     line(
         "size",
         format!(
             "{} in {} shards, {:.0} bytes a sample; the recordings have {}",
-            human_bytes(derived.stored),
+            human_bytes(set.stored_bytes()),
             set.shards().len(),
-            derived.bytes_per_sample,
-            human_bytes(derived.source),
+            bytes_per_sample(set),
+            human_bytes(source_bytes(set)),
         ),
     );
     for source in &description.sources {

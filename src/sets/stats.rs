@@ -7,7 +7,7 @@ use ndarray::Array3;
 use serde_json::{Value, json};
 use tonic_base::{Progress, Verbosity, gather};
 use tonic_prep::Recipe;
-use tonic_shard::{Chunk, Error as ShardError, FrameShape, Ledger, NO_LABEL, SampleReader, ShardSet, Width};
+use tonic_shard::{Chunk, Error as ShardError, FrameShape, Ledger, SampleReader, ShardSet, Totals, Width};
 
 use crate::error::Result;
 use crate::text::digits;
@@ -99,16 +99,12 @@ pub struct Stats {
 /// The counts of one thread.
 #[derive(Default)]
 struct Tally {
-    classes: Vec<u64>,
-    unlabelled: u64,
+    totals: Totals,
     events: Distribution,
     frames: Distribution,
-    all_frames: u64,
-    entries: u64,
     counts: Vec<u64>,
     /// Events in each cell, (P, H, W).
     cells: Array3<u64>,
-    ledger: Ledger,
     /// For surfaces: number of each chunk, and minimum, sum and maximum of its values. They are added up in the order
     /// of the chunks at the end, since float sums depend on the order.
     values: Vec<(u64, [f64; 3])>,
@@ -121,23 +117,14 @@ impl Tally {
         let counted = description.shape.cells() <= MOST_COUNTED_CELLS;
         let cells = if counted { [polarities, height, width].map(|n| n as usize) } else { [0; 3] };
         let cells = Array3::zeros(cells);
-        Tally { classes: vec![0; description.classes.len()], cells, counts: vec![0; 33], ..Tally::default() }
+        let totals = Totals::new(description.classes.len());
+        Tally { totals, cells, counts: vec![0; 33], ..Tally::default() }
     }
 
     fn add(&mut self, number: u64, chunk: &Chunk) {
-        for &label in &chunk.table.labels {
-            match self.classes.get_mut(label as usize).filter(|_| label != NO_LABEL) {
-                Some(samples) => *samples += 1,
-                None => self.unlabelled += 1,
-            }
-        }
-        for (sample, &ledger) in chunk.frames.samples().zip(&chunk.table.ledgers) {
-            self.events.add(ledger.events_in, 1);
-            self.frames.add(sample.frames() as u64, 1);
-            self.all_frames += sample.frames() as u64;
-            self.entries += sample.entries() as u64;
-            self.ledger += ledger;
-        }
+        self.totals.add(chunk);
+        chunk.table.ledgers.iter().for_each(|ledger| self.events.add(ledger.events_in, 1));
+        chunk.frames.samples().for_each(|sample| self.frames.add(sample.frames() as u64, 1));
         let (cells, counts) = (chunk.frames.cells.view(), chunk.frames.counts.view());
         if counts.width() == Width::F32 {
             cells.iter().for_each(|cell| self.count(cell, 1));
@@ -158,16 +145,11 @@ impl Tally {
     }
 
     fn merge(&mut self, other: Tally) {
-        let sum = |into: &mut [u64], from: &[u64]| into.iter_mut().zip(from).for_each(|(a, b)| *a += b);
-        sum(&mut self.classes, &other.classes);
-        sum(&mut self.counts, &other.counts);
+        self.totals.merge(&other.totals);
+        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
         self.cells += &other.cells;
-        self.unlabelled += other.unlabelled;
         other.events.0.into_iter().for_each(|(value, n)| self.events.add(value, n));
         other.frames.0.into_iter().for_each(|(value, n)| self.frames.add(value, n));
-        self.all_frames += other.all_frames;
-        self.entries += other.entries;
-        self.ledger += other.ledger;
         self.values.extend(other.values);
     }
 }
@@ -202,24 +184,25 @@ pub fn stats(set: &ShardSet, verbosity: Verbosity) -> Result<Stats> {
         None if surface => (1.0, "share of frames"),
         None => (1.0, "events a frame"),
     };
-    let span = (all.all_frames as f64 * unit_frames).max(f64::MIN_POSITIVE);
+    let totals = all.totals;
+    let span = (totals.frames as f64 * unit_frames).max(f64::MIN_POSITIVE);
     while all.counts.last() == Some(&0) {
         all.counts.pop();
     }
     Ok(Stats {
         shape: description.shape,
         samples: set.len(),
-        classes: description.classes.iter().cloned().zip(all.classes).collect(),
-        unlabelled: all.unlabelled,
+        unlabelled: set.len() - totals.class_samples.iter().sum::<u64>(),
+        classes: description.classes.iter().cloned().zip(totals.class_samples).collect(),
         events: all.events,
         frames: all.frames,
-        all_frames: all.all_frames,
-        entries: all.entries,
+        all_frames: totals.frames,
+        entries: totals.entries,
         counts: all.counts,
-        values: (surface && all.entries > 0).then(|| [min, sum / all.entries as f64, max]),
+        values: (surface && totals.entries > 0).then(|| [min, sum / totals.entries as f64, max]),
         rates: all.cells.mapv(|n| n as f64 / span),
         rate_unit,
-        ledger: all.ledger,
+        ledger: totals.ledger,
     })
 }
 
