@@ -6,6 +6,7 @@
 use std::time::Instant;
 use tonic_base::{Progress, in_order};
 
+use ndarray::Array5;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -113,8 +114,8 @@ impl NaiveMeasured {
     pub fn text(&self) -> String {
         let NaiveMeasured { samples, steps, shape, batch_size, .. } = self;
         format!(
-            "{}\n{samples} samples of up to {steps} frames of {shape}, {:.0} events and {:.0} occupied cells each, in batches \
-             of {batch_size}\n(nothing is trained: what a step takes comes on top, see tonic-train bench)",
+            "{}\n{samples} samples of up to {steps} frames of {shape}, {:.0} events and {:.0} occupied cells each, \
+             in batches of {batch_size}\n(nothing is trained: what a step takes comes on top, see tonic-train bench)",
             table(&self.strategies),
             self.each(self.events),
             self.each(self.entries),
@@ -145,7 +146,8 @@ struct Naive<'a> {
 /// The state of one thread.
 struct Worker<'a> {
     maker: ChunkMaker<'a>,
-    dense: Vec<f32>,
+    /// A dense batch, (B, T, P, H, W).
+    dense: Array5<f32>,
 }
 
 /// Totals of a pass.
@@ -179,7 +181,7 @@ impl<'a> Naive<'a> {
             0..batches,
             threads,
             "nothing",
-            || Ok(Worker { maker: self.job.maker(&self.description)?, dense: Vec::new() }),
+            || Ok(Worker { maker: self.job.maker(&self.description)?, dense: Array5::default([0; 5]) }),
             |worker, number| self.batch(worker, number % self.batches(), steps),
             |made| {
                 all.samples += made.samples;
@@ -201,17 +203,21 @@ impl<'a> Naive<'a> {
         let first = number as usize * self.batch_size;
         let order = &self.order[first..self.order.len().min(first + self.batch_size)];
         let shape = self.description.shape;
-        let sample_len = steps.unwrap_or(0) as usize * shape.cells() as usize;
-        worker.dense.clear();
-        worker.dense.resize(order.len() * sample_len, 0.0);
+        let [polarities, height, width] = shape.dims();
+        let dims = [order.len(), steps.unwrap_or(0) as usize, polarities, height, width];
+        if worker.dense.shape() == dims {
+            worker.dense.fill(0.0);
+        } else {
+            worker.dense = Array5::zeros(dims);
+        }
         let mut made = Made { samples: order.len() as u64, ..Made::default() };
-        for (i, &sample) in order.iter().enumerate() {
+        for (&sample, mut dense) in order.iter().zip(worker.dense.outer_iter_mut()) {
             let chunk = worker.maker.frame_samples(sample..sample + 1)?;
             let frames = chunk.frames.sample(0);
             made.longest = made.longest.max(frames.frames() as u64);
             made.events += chunk.table.ledgers.iter().map(|ledger| ledger.events_in).sum::<u64>();
             made.entries += frames.entries() as u64;
-            frames.write_dense(shape, &mut worker.dense[i * sample_len..(i + 1) * sample_len]);
+            frames.write_dense(shape, dense.as_slice_mut().expect("a sample of an array in standard layout"));
         }
         std::hint::black_box(&worker.dense);
         Ok(made)

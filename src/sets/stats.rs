@@ -113,10 +113,8 @@ struct Tally {
 impl Tally {
     fn new(set: &ShardSet) -> Tally {
         let description = &set.manifest().description;
-        let FrameShape { polarities, height, width } = description.shape;
         let counted = description.shape.cells() <= MOST_COUNTED_CELLS;
-        let cells = if counted { [polarities, height, width].map(|n| n as usize) } else { [0; 3] };
-        let cells = Array3::zeros(cells);
+        let cells = Array3::zeros(if counted { description.shape.dims() } else { [0; 3] });
         let totals = Totals::new(description.classes.len());
         Tally { totals, cells, counts: vec![0; 33], ..Tally::default() }
     }
@@ -157,7 +155,7 @@ impl Tally {
 /// Computes the statistics of a set on all cores.
 ///
 /// # Errors
-/// [`tonic_shard::Error::Corrupt`].
+/// [`tonic_base::Error::Corrupt`].
 pub fn stats(set: &ShardSet, verbosity: Verbosity) -> Result<Stats> {
     let progress = Progress::start(verbosity, "stats", set.len(), "samples");
     let fresh = || (SampleReader::new(set), Tally::new(set));
@@ -258,7 +256,7 @@ impl Stats {
             "rates_by": if by_cell { "cell" } else { "row" },
             "rates": if by_cell { self.rates.iter().copied().collect() } else { by_row() },
             "ledger": self.ledger,
-            "ledger_shares": Ledger::NAMES.iter().map(std::string::ToString::to_string).zip(shares).collect::<BTreeMap<_, _>>(),
+            "ledger_shares": Ledger::NAMES.into_iter().zip(shares).collect::<BTreeMap<_, _>>(),
         })
     }
 

@@ -34,6 +34,11 @@ impl FrameShape {
         u64::from(self.polarities) * u64::from(self.height) * u64::from(self.width)
     }
 
+    /// The shape as the dimensions of a dense array, [P, H, W].
+    pub fn dims(self) -> [usize; 3] {
+        [self.polarities, self.height, self.width].map(|n| n as usize)
+    }
+
     /// Position [p, y, x] of the cell with this index.
     pub fn place(self, cell: u32) -> [u32; 3] {
         let (row, x) = (cell / self.width, cell % self.width);

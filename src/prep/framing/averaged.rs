@@ -4,6 +4,7 @@
 //! same polarity and cell, in the pixels around it. The mean over a cell's events is the cell's surface. There is one
 //! frame per cell, so the output has the shape (cells, P, surface, surface).
 
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Events, SensorSize};
@@ -117,7 +118,7 @@ impl EventFraming for ToAveragedTimesurface {
 
     fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
         let memories = self.cells(sensor) as usize * sensor.polarities as usize;
-        let surface = vec![0.0; self.surface_size.pow(2) as usize];
+        let surface = Array2::zeros([self.surface_size as usize; 2]);
         Box::new(Memories { sensor, rule: *self, starts: vec![0; memories + 1], surface, touched: Vec::new() })
     }
 }
@@ -128,8 +129,9 @@ struct Memories {
     rule: ToAveragedTimesurface,
     /// Start of each memory among the sorted events, then the end.
     starts: Vec<u32>,
-    /// Sums of the surfaces of one memory.
-    surface: Vec<f64>,
+    /// Sums of the surfaces of one memory, (surface, surface).
+    surface: Array2<f64>,
+    /// Flat indices of the sums that were added to.
     touched: Vec<u32>,
 }
 
@@ -159,20 +161,19 @@ impl Memories {
         sorted
     }
 
-    fn add(&mut self, dx: i32, dy: i32, value: f64) {
-        let (size, half) = (self.rule.surface_size as i32, self.rule.surface_size as i32 / 2);
-        let at = ((dy + half) * size + dx + half) as u32;
-        self.surface[at as usize] += value;
-        self.touched.push(at);
-    }
-
     /// Adds up the surfaces of the events of one memory.
     fn sum(&mut self, events: &Events, memory: &[u32]) {
         let half = self.rule.surface_size as i32 / 2;
+        let surface = &mut self.surface;
+        let mut add = |dx: i32, dy: i32, value: f64| {
+            let (row, column) = ((dy + half) as usize, (dx + half) as usize);
+            surface[[row, column]] += value;
+            self.touched.push((row * surface.ncols() + column) as u32);
+        };
         for (n, &i) in memory.iter().enumerate() {
             let (t, x, y) = (events.t[i as usize], i32::from(events.x[i as usize]), i32::from(events.y[i as usize]));
             let since = (t as f64 - self.rule.time_window).max(0.0);
-            self.add(0, 0, 1.0);
+            add(0, 0, 1.0);
             for &j in memory[..n].iter().rev() {
                 let before = events.t[j as usize];
                 let trace = self.rule.trace((i128::from(t) - i128::from(before)) as f64);
@@ -181,7 +182,7 @@ impl Memories {
                 }
                 let (dx, dy) = (i32::from(events.x[j as usize]) - x, i32::from(events.y[j as usize]) - y);
                 if dx.abs() <= half && dy.abs() <= half {
-                    self.add(dx, dy, trace);
+                    add(dx, dy, trace);
                 }
             }
         }
@@ -203,7 +204,7 @@ impl MakeFrames for Memories {
                 self.touched.sort_unstable();
                 self.touched.dedup();
                 let mean = |sum: f64| (sum / memory.len() as f64) as f32;
-                let surface = &mut self.surface;
+                let surface = self.surface.as_slice_mut().expect("an array in standard layout");
                 frame.extend(
                     self.touched.drain(..).map(|at| (p * size + at, mean(std::mem::take(&mut surface[at as usize])))),
                 );

@@ -3,6 +3,7 @@
 //!
 //! Only the state of one frame is dense. The output frames are sparse: their entries are the nonzero values.
 
+use ndarray::{Array2, Array3};
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Events, SensorSize};
@@ -77,8 +78,8 @@ impl EventFraming for ToTimesurface {
     }
 
     fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
-        let cells = sensor.frame_shape().cells() as usize;
-        Box::new(LastTimes { sensor, rule: *self, last: vec![f64::NEG_INFINITY; cells], fired: Vec::new() })
+        let last = Array3::from_elem(sensor.frame_shape().dims(), f64::NEG_INFINITY);
+        Box::new(LastTimes { sensor, rule: *self, last, fired: Vec::new() })
     }
 }
 
@@ -86,7 +87,8 @@ impl EventFraming for ToTimesurface {
 struct LastTimes {
     sensor: SensorSize,
     rule: ToTimesurface,
-    last: Vec<f64>,
+    /// Time of each cell's last event in microseconds, (P, H, W); negative infinity if there is none.
+    last: Array3<f64>,
     /// Cells whose last event still has a nonzero value, ascending.
     fired: Vec<u32>,
 }
@@ -98,26 +100,25 @@ impl MakeFrames for LastTimes {
             return Ok(());
         }
         let start = events.t[0] as f64;
+        let last = self.last.as_slice_mut().expect("an array in standard layout");
         let mut seen = 0;
         for (frame, slice) in self.rule.windows().slices(&events.t).map_err(too_many)?.enumerate() {
             let before = self.fired.len();
             for i in slice.clone() {
                 let cell = events.cell(i, self.sensor);
-                let last = &mut self.last[cell as usize];
-                if *last == f64::NEG_INFINITY {
+                if last[cell as usize] == f64::NEG_INFINITY {
                     self.fired.push(cell);
                 }
-                *last = events.t[i] as f64;
+                last[cell as usize] = events.t[i] as f64;
             }
             if self.fired.len() > before {
                 self.fired.sort_unstable();
             }
             // The overlap changes only the slices. Ages count from whole multiples of dt, as in Tonic.
             let end = (frame + 1) as f64 * self.rule.dt + start;
-            let (last, tau) = (&mut self.last, self.rule.tau);
             let first = out.cells.len();
             out.push_surface(self.fired.iter().map(|&cell| {
-                let value = exp_nonpositive(-(end - last[cell as usize]) / tau) as f32;
+                let value = exp_nonpositive(-(end - last[cell as usize]) / self.rule.tau) as f32;
                 if value == 0.0 {
                     last[cell as usize] = f64::NEG_INFINITY;
                 }
@@ -129,7 +130,7 @@ impl MakeFrames for LastTimes {
             seen = seen.max(slice.end);
             check_entries(out.cells.len())?;
         }
-        self.fired.drain(..).for_each(|cell| self.last[cell as usize] = f64::NEG_INFINITY);
+        self.fired.drain(..).for_each(|cell| last[cell as usize] = f64::NEG_INFINITY);
         out.cut = events.len() as u64 - out.binned;
         Ok(())
     }
@@ -181,24 +182,25 @@ impl EventFraming for ToVoxelGrid {
     }
 
     fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
-        let cells = self.shape(sensor).cells() as usize;
-        Box::new(Voxels { width: sensor.width, bins: self.n_time_bins, sums: vec![0.0; cells], cells: Vec::new() })
+        let sums = Array2::zeros([sensor.height as usize, sensor.width as usize]);
+        Box::new(Voxels { bins: self.n_time_bins, sums, cells: Vec::new() })
     }
 }
 
 /// Makes the frames of [`ToVoxelGrid`]: keeps the sums of one time bin.
 struct Voxels {
-    width: u32,
     bins: u32,
-    sums: Vec<f64>,
+    /// Sum of each pixel's shares, (H, W).
+    sums: Array2<f64>,
+    /// Cells that got a share.
     cells: Vec<u32>,
 }
 
 impl Voxels {
     fn add(&mut self, events: &Events, i: usize, share: f64) {
-        let cell = u32::from(events.y[i]) * self.width + u32::from(events.x[i]);
-        self.sums[cell as usize] += if events.p[i] == 0 { -share } else { share };
-        self.cells.push(cell);
+        let (y, x) = (usize::from(events.y[i]), usize::from(events.x[i]));
+        self.sums[[y, x]] += if events.p[i] == 0 { -share } else { share };
+        self.cells.push((y * self.sums.ncols() + x) as u32);
     }
 }
 
@@ -224,7 +226,7 @@ impl MakeFrames for Voxels {
             before.for_each(|i| self.add(events, i, places[i].fract()));
             self.cells.sort_unstable();
             self.cells.dedup();
-            let sums = &mut self.sums;
+            let sums = self.sums.as_slice_mut().expect("an array in standard layout");
             out.push_surface(self.cells.drain(..).map(|cell| (cell, std::mem::take(&mut sums[cell as usize]) as f32)));
             before = own;
         }
