@@ -6,46 +6,49 @@ use clap::Args;
 use tonic_base::{BaseFault, Error};
 use tonic_prep::{Cut, Digits, LabelSource, Layout, Map, SensorSize, SourceOptions, TimeUnit};
 
+/// Heading of these arguments in `--help`.
+const HEADING: &str = "Recordings";
+
 /// What is known of recordings beside the files.
 #[derive(Args)]
 pub(crate) struct SourceArgs {
     /// The layout, instead of what the content tells: hsd (SHD, SSC), ntidigits (N-TIDIGITS18), dsec (DSEC, TUM-VIE:
     /// events/t), e2vid (events/ts), mvsec (davis/left/events), prophesee (CD/events), npy, npz, map
-    #[arg(long, value_name = "NAME", help_heading = "Recordings")]
+    #[arg(long, value_name = "NAME", help_heading = HEADING)]
     layout: Option<Layout>,
     /// Where any other HDF5 file has its columns, one number an event: t=PATH,x=PATH and, if it has
     /// them, y=PATH,p=PATH,label=PATH. `events[2]` is column 2 of a table; label is one number or name, the class
-    #[arg(long, value_name = "t=PATH,...", help_heading = "Recordings")]
+    #[arg(long, value_name = "t=PATH,...", help_heading = HEADING)]
     map: Option<Map>,
     /// What times count: s, ms, us or ns [default: us of integers and NumPy files, s of floats in HDF5]
-    #[arg(long, value_name = "UNIT", help_heading = "Recordings")]
+    #[arg(long, value_name = "UNIT", help_heading = HEADING)]
     time_unit: Option<TimeUnit>,
     /// The sensor: channels, or W,H,P [default: what file or layout tell]
-    #[arg(long, value_name = "W[,H,P]", help_heading = "Recordings")]
+    #[arg(long, value_name = "W[,H,P]", help_heading = HEADING)]
     sensor: Option<SensorSize>,
     /// Cut recordings into samples of this duration (100ms, 1s, 50000us), from the first event on. Times of a sample
     /// start at 0; the last sample has what is left
-    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "sample_events", help_heading = "Recordings")]
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "sample_events", help_heading = HEADING)]
     sample_duration: Option<i64>,
     /// Cut recordings into samples of so many events
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Recordings")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = HEADING)]
     sample_events: Option<u64>,
     /// How far a sample reaches into the next: a time with --sample-duration, events with --sample-events
-    #[arg(long, value_name = "TIME|N", help_heading = "Recordings")]
+    #[arg(long, value_name = "TIME|N", help_heading = HEADING)]
     sample_overlap: Option<String>,
     /// The class of all samples
-    #[arg(long, value_name = "NAME", conflicts_with = "labels", help_heading = "Recordings")]
+    #[arg(long, value_name = "NAME", conflicts_with = "labels", help_heading = HEADING)]
     label: Option<String>,
     /// A CSV table of classes: file,label for a folder, of which only those files are taken; or start,end,label (with
     /// file before them for several recordings), a sample for each row. With --sample-duration, a sample has the class
     /// of the interval that its middle is in, and those in none are left out
-    #[arg(long, value_name = "FILE.csv", help_heading = "Recordings")]
+    #[arg(long, value_name = "FILE.csv", help_heading = HEADING)]
     labels: Option<PathBuf>,
     /// Which samples of an N-TIDIGITS18 file
-    #[arg(long, value_name = "PART", value_parser = ["train", "test"], default_value = "train", help_heading = "Recordings")]
+    #[arg(long, value_name = "PART", value_parser = ["train", "test"], default_value = "train", help_heading = HEADING)]
     digits: String,
     /// Of N-TIDIGITS18, single digits only
-    #[arg(long, help_heading = "Recordings")]
+    #[arg(long, help_heading = HEADING)]
     single_digits: bool,
 }
 
@@ -53,32 +56,22 @@ impl SourceArgs {
     /// The options of the library.
     pub(crate) fn options(self) -> anyhow::Result<SourceOptions> {
         let overlap = self.sample_overlap.as_deref();
+        let wrong = |expected: &str| Error::usage("--sample-overlap", expected, overlap.unwrap_or("none"));
         let cut = match (self.sample_duration, self.sample_events) {
             (Some(length), _) => {
-                let wrong = |got: &str| Error::usage("--sample-overlap", "a time below --sample-duration", got);
-                let overlap = match overlap {
-                    Some(text) => {
-                        duration_from(text, 0).ok().filter(|&time| time < length).ok_or_else(|| wrong(text))?
-                    }
-                    None => 0,
-                };
+                let overlap = overlap.map_or(Some(0), |text| duration_from(text, 0).ok().filter(|&time| time < length));
+                let overlap = overlap.ok_or_else(|| wrong("a time below --sample-duration"))?;
                 Cut::Duration { length, overlap }
             }
             (None, Some(count)) => {
-                let wrong = |got: &str| Error::usage("--sample-overlap", "a number below --sample-events", got);
-                let overlap = match overlap {
-                    Some(text) => text.parse().ok().filter(|&n| n < count).ok_or_else(|| wrong(text))?,
-                    None => 0,
-                };
+                let overlap = overlap.map_or(Some(0), |text| text.parse().ok().filter(|&n| n < count));
+                let overlap = overlap.ok_or_else(|| wrong("a number below --sample-events"))?;
                 Cut::Events { count, overlap }
             }
-            (None, None) => match overlap {
-                Some(text) => {
-                    let expected = "--sample-duration or --sample-events beside it";
-                    return Err(Error::usage("--sample-overlap", expected, text).into());
-                }
-                None => Cut::Whole,
-            },
+            (None, None) if overlap.is_some() => {
+                return Err(wrong("--sample-duration or --sample-events beside it").into());
+            }
+            (None, None) => Cut::Whole,
         };
         if self.layout == Some(Layout::Map) && self.map.is_none() {
             return Err(Error::usage("--layout map", "--map beside it", "none").into());
