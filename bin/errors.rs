@@ -9,7 +9,6 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command, Parser};
 use tonic_base::Error as BaseError;
-use tonic_report::Error as ReportError;
 use tonic_shard::{Error as ShardError, MANIFEST_FILE};
 
 /// The operating system or the GPU failed: no such file, no permission, disk full, GPU driver or memory.
@@ -107,15 +106,15 @@ fn shared_code(cause: &Cause) -> Option<u8> {
     if let Some(error) = cause.downcast_ref() {
         return Some(match error {
             BaseError::Usage { .. } | BaseError::Unavailable { .. } | BaseError::Exists { .. } => USAGE,
+            BaseError::Corrupt { .. } => BAD_SET,
             BaseError::Interrupted { .. } => INTERRUPTED,
             _ => SYSTEM,
         });
     }
-    match (cause.downcast_ref(), cause.downcast_ref()) {
-        (Some(ShardError::Base(_)), _) | (_, Some(ReportError::Base(_))) => None,
-        (Some(ShardError::ChunkTooLarge { .. }), _) => Some(USAGE),
-        (Some(_), _) | (_, Some(ReportError::Corrupt { .. })) => Some(BAD_SET),
-        _ => None,
+    match cause.downcast_ref()? {
+        ShardError::Base(_) => None,
+        ShardError::ChunkTooLarge { .. } => Some(USAGE),
+        _ => Some(BAD_SET),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Errors that any crate can meet: I/O, usage, interruption.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error that has nothing to do with shards, pictures or networks.
+/// A fault that any crate can meet: of the operating system, a request, or the content of a file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -28,7 +29,7 @@ pub enum Error {
     /// A request that cannot be carried out as it was made.
     #[error("{what}: expected {expected}, got {got}")]
     Usage {
-        /// Argument or setting.
+        /// Argument or setting that cannot be used.
         what: String,
         /// Values that it accepts.
         expected: String,
@@ -44,7 +45,10 @@ pub enum Error {
         why: String,
     },
     /// The disk has too little free space for the output.
-    #[error("{}: expected room for about {needed}, got {free} free: free some space, or write elsewhere", .path.display())]
+    #[error(
+        "{}: expected room for about {needed}, got {free} free: free some space, or write elsewhere",
+        .path.display()
+    )]
     NoSpace {
         /// Output file or directory.
         path: PathBuf,
@@ -67,6 +71,18 @@ pub enum Error {
         /// Directory that the other process has locked.
         path: PathBuf,
     },
+    /// The content of a file is not what was written, or not what its format allows.
+    #[error("{}: corrupt: {place}: expected {expected}, got {got}", .path.display())]
+    Corrupt {
+        /// The file that is damaged or isn't valid.
+        path: PathBuf,
+        /// Where the damage is: a field, or a chunk and its samples.
+        place: String,
+        /// Value that the format or a checksum requires.
+        expected: String,
+        /// Value that was found.
+        got: String,
+    },
     /// A worker thread panicked. Its message has been printed.
     #[error("a worker thread ended unexpectedly while it had to {doing}")]
     WorkerLost {
@@ -86,7 +102,7 @@ pub trait BaseFault: From<Error> {
     }
 
     /// Makes an [`Error::Usage`].
-    fn usage(what: impl Into<String>, expected: impl Into<String>, got: impl std::fmt::Display) -> Self {
+    fn usage(what: impl Into<String>, expected: impl Into<String>, got: impl Display) -> Self {
         Error::Usage { what: what.into(), expected: expected.into(), got: got.to_string() }.into()
     }
 
@@ -98,6 +114,12 @@ pub trait BaseFault: From<Error> {
     /// Makes an [`Error::Interrupted`].
     fn interrupted(saved: impl Into<String>) -> Self {
         Error::Interrupted { saved: saved.into() }.into()
+    }
+
+    /// Makes an [`Error::Corrupt`].
+    fn corrupt(path: &Path, place: impl Into<String>, expected: impl Display, got: impl Display) -> Self {
+        let (expected, got) = (expected.to_string(), got.to_string());
+        Error::Corrupt { path: path.into(), place: place.into(), expected, got }.into()
     }
 
     /// Makes an [`Error::Exists`].

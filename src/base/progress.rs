@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub enum Verbosity {
     /// A bar if stderr is a terminal, lines otherwise.
     Normal,
-    /// Errors only.
+    /// No progress and no notes: errors only.
     Quiet,
 }
 

@@ -15,7 +15,7 @@ impl HostCache {
     /// Reads, checks and decompresses all chunks of `set` on all threads.
     ///
     /// # Errors
-    /// [`tonic_shard::Error::Corrupt`]; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].
     pub fn load(set: &ShardSet, progress: &Progress) -> Result<HostCache> {
         let load = |decoder: &mut Decoder, number| {
             let mut chunk = set.empty_packed();

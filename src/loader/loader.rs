@@ -29,7 +29,7 @@ impl Loader {
     /// Chooses a cache for `set` and fills it if it is the host cache.
     ///
     /// # Errors
-    /// Those of [`CacheChoice::place`]; while the cache is filled, [`tonic_shard::Error::Corrupt`] and
+    /// Those of [`CacheChoice::place`]; while the cache is filled, [`tonic_base::Error::Corrupt`] and
     /// [`tonic_base::Error::Io`].
     pub fn new(set: ShardSet, choice: CacheChoice, verbosity: Verbosity) -> Result<Loader> {
         let (place, why) = choice.place(&set)?;
@@ -90,7 +90,7 @@ impl Loader {
     /// thread makes the batches ahead and is joined before this function returns.
     ///
     /// # Errors
-    /// [`tonic_shard::Error::Corrupt`] with the chunk that could not be decoded; [`tonic_base::Error::WorkerLost`] if
+    /// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded; [`tonic_base::Error::WorkerLost`] if
     /// the thread panicked; what `each` returns.
     pub fn epoch<E: From<Error> + From<BaseError> + Send>(
         &self,
@@ -143,7 +143,7 @@ impl Loader {
     /// ones are cut. All threads fill a batch together; nothing is prefetched.
     ///
     /// # Errors
-    /// [`tonic_shard::Error::Corrupt`] with the chunk that could not be decoded; what `each` returns.
+    /// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded; what `each` returns.
     pub fn dense_epoch<E: From<Error>>(
         &self,
         order: EpochOrder,

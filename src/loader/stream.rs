@@ -84,7 +84,7 @@ impl Place<'_> {
     /// Unpacks the sample with `work`, which returns whether all cells are inside the frame.
     ///
     /// # Errors
-    /// [`tonic_shard::Error::Corrupt`] with the chunk if a cell is outside the frame.
+    /// [`tonic_base::Error::Corrupt`] with the chunk if a cell is outside the frame.
     pub fn unpack(&self, work: impl FnOnce(PackedSample<'_>) -> bool) -> Result<()> {
         let inside = work(self.packed());
         if inside { Ok(()) } else { self.set.check_cells(self.number.into(), self.chunk) }
@@ -114,7 +114,7 @@ impl<'a> Windows<'a> {
     /// number of samples, which is 0 at the end of the epoch.
     ///
     /// # Errors
-    /// [`tonic_shard::Error::Corrupt`] with the chunk that could not be decoded; what `each` returns.
+    /// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded; what `each` returns.
     pub fn next_batch<E: From<Error>>(
         &mut self,
         mut each: impl FnMut(&[Place<'_>]) -> Result<(), E>,

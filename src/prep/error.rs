@@ -33,7 +33,7 @@ pub enum Error {
     /// A recording that lacks a dataset of its layout.
     #[error("{}: expected a dataset {dataset} ({layout} layout), got none; the file has {present}", .path.display())]
     MissingDataset {
-        /// The file.
+        /// Path of the recording.
         path: PathBuf,
         /// Path of the dataset in the file.
         dataset: String,
@@ -45,7 +45,7 @@ pub enum Error {
     /// A dataset whose type or shape does not fit the layout.
     #[error("{}: {dataset}: expected {expected}, got {got}", .path.display())]
     WrongType {
-        /// The file.
+        /// Path of the recording.
         path: PathBuf,
         /// Path of the dataset in the file.
         dataset: String,
@@ -57,7 +57,7 @@ pub enum Error {
     /// A recording that is damaged or truncated, so that its data cannot be read.
     #[error("{}: {place}: cannot be read, the file is damaged or cut short ({reason})", .path.display())]
     DamagedRecording {
-        /// The file.
+        /// Path of the recording.
         path: PathBuf,
         /// The dataset and samples that cannot be read.
         place: String,
@@ -67,7 +67,7 @@ pub enum Error {
     /// A sample whose data are inconsistent or do not fit the sensor.
     #[error("{}: sample {sample}: {what}: expected {expected}, got {got}", .path.display())]
     BadSample {
-        /// The file.
+        /// Path of the recording.
         path: PathBuf,
         /// Index of the sample in the file.
         sample: u64,
@@ -81,7 +81,7 @@ pub enum Error {
     /// A sample with too many events to load into memory.
     #[error("{}: sample {sample}: events: expected at most {most}, got {got}", .path.display())]
     SampleTooLarge {
-        /// The file.
+        /// Path of the recording.
         path: PathBuf,
         /// Index of the sample in the file.
         sample: u64,
@@ -93,7 +93,7 @@ pub enum Error {
     /// An event outside the sensor.
     #[error("{}: sample {sample}: event {event}: expected {expected}, got {got}", .path.display())]
     OutsideSensor {
-        /// The file.
+        /// Path of the recording.
         path: PathBuf,
         /// Index of the sample in the file.
         sample: u64,
@@ -107,7 +107,7 @@ pub enum Error {
     /// A file whose layout is not recognised.
     #[error("{}: no layout fits: looked for {looked}; {has}", .path.display())]
     UnknownLayout {
-        /// The file.
+        /// Path of the recording.
         path: PathBuf,
         /// The known layouts, and how each is recognised.
         looked: String,
@@ -127,7 +127,10 @@ pub enum Error {
         got: String,
     },
     /// A recipe that cannot be parsed or is invalid.
-    #[error("recipe{}: {place}: expected {expected}, got {got}", .path.as_ref().map_or(String::new(), |p| format!(" {}", p.display())))]
+    #[error(
+        "recipe{}: {place}: expected {expected}, got {got}",
+        .path.as_ref().map_or(String::new(), |path| format!(" {}", path.display()))
+    )]
     BadRecipe {
         /// Path of the recipe, if it came from a file.
         path: Option<PathBuf>,

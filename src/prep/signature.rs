@@ -14,7 +14,7 @@ pub struct Signature {
     pub name: &'static str,
     /// One-line description.
     pub about: &'static str,
-    /// All parameters.
+    /// All parameters, in the order in which help texts show them.
     pub parameters: &'static [Parameter],
 }
 
@@ -36,7 +36,7 @@ pub struct Parameter {
 pub enum IfAbsent {
     /// The parameter is required.
     Required,
-    /// No value.
+    /// The parameter has no value then.
     Absent,
     /// This default value, in TOML syntax.
     Is(&'static str),
@@ -51,7 +51,7 @@ pub enum Kind {
     FixedNumber,
     /// One number, or one for x and one for y.
     Numbers,
-    /// An integer.
+    /// A 64-bit integer, which may be negative.
     Whole,
     /// A non-negative 32-bit integer.
     Count,
@@ -138,8 +138,8 @@ impl Parameter {
 }
 
 impl Signature {
-    /// Deserializes a transform or framing from its TOML table, including `name`. The place of the fault is the
-    /// parameter.
+    /// Deserializes a transform or framing from its TOML table, including `name`. The place of a fault is
+    /// the parameter's name.
     pub(crate) fn read<T: DeserializeOwned>(&self, table: Table) -> Checked<T> {
         let named = |key: &str| self.parameters.iter().find(|p| p.name == key);
         for (key, value) in table.iter().filter(|(key, _)| *key != "name") {

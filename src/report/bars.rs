@@ -8,7 +8,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::error::Result;
 use crate::picture::{FAINT, INK, Picture, SERIES, draw, text};
 
-/// Width of a column in pixels. `FIGURE` of them are kept free for the number at the end of the longest bar.
+/// Width of a column in pixels. `FIGURE` pixels at its right end are kept free for the number next to the longest bar.
 const COLUMN: i32 = 236;
 const FIGURE: i32 = 62;
 const GAP: i32 = 22;

@@ -137,7 +137,7 @@ impl<S: DeserializeOwned> Report<S> {
     /// Reads a report and checks every field.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]; [`Error::Corrupt`] with the field that isn't valid.
+    /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] with the field that isn't valid.
     pub fn read(path: &Path) -> Result<Report<S>> {
         let mut text = Vec::new();
         let file = std::fs::File::open(path).map_err(Error::io(path, "open the report"))?;

@@ -102,7 +102,7 @@ impl SampleDifference {
 /// Chunks with equal identities are equal and are not read; `verify` checks whether their bytes are intact.
 ///
 /// # Errors
-/// [`tonic_shard::Error::Corrupt`] for a damaged chunk among those that have to be read.
+/// [`tonic_base::Error::Corrupt`] for a damaged chunk among those that have to be read.
 pub fn diff(a: &ShardSet, b: &ShardSet, list: usize, threads: usize, verbosity: Verbosity) -> Result<Difference> {
     let (mine, theirs) = (&a.manifest().description, &b.manifest().description);
     let mut difference = Difference { fields: fields(mine, theirs), ..Difference::default() };

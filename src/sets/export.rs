@@ -18,7 +18,7 @@ use crate::range::check_range;
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for a range outside the set, [`tonic_base::Error::Exists`] for a folder that is not
-/// empty, [`tonic_base::Error::Io`], [`tonic_shard::Error::Corrupt`].
+/// empty, [`tonic_base::Error::Io`], [`tonic_base::Error::Corrupt`].
 pub fn export_npy(
     set: &ShardSet,
     out: &Path,

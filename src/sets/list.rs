@@ -16,7 +16,7 @@ const NAME_WIDTH: usize = 24;
 /// Lists the samples of a range, of one class or of all: as a table, or one JSON object per line.
 ///
 /// # Errors
-/// [`tonic_base::Error::Usage`] for a range outside the set, [`tonic_shard::Error::Corrupt`],
+/// [`tonic_base::Error::Usage`] for a range outside the set, [`tonic_base::Error::Corrupt`],
 /// [`tonic_base::Error::Io`].
 pub fn samples(
     set: &ShardSet,
@@ -112,9 +112,8 @@ pub fn shards(set: &ShardSet, as_json: bool, out: &mut impl Write) -> Result<()>
                 .to_string()
             } else {
                 let samples = format!("{}..{}", range.start, range.end);
-                format!(
-                    "  chunk {number:>6}  samples {samples:>17}  {stored:>10} stored {decoded:>10} decoded  {identity:.16}"
-                )
+                let sizes = format!("{stored:>10} stored {decoded:>10} decoded");
+                format!("  chunk {number:>6}  samples {samples:>17}  {sizes}  {identity:.16}")
             })?;
         }
     }

@@ -6,7 +6,7 @@ use tonic_base::Verbosity;
 use tonic_prep::{ChunkFailure, ChunkMaker, Inputs, Recipe, SourceOptions};
 use tonic_shard::{Error as ShardError, Manifest, SourceFile};
 
-use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::error::{BaseFault, Error, Result};
 use crate::repair::{Donor, Repaired, repair};
 
 /// Repairs the set in `dir` from the recordings that it was converted from, in any order. `options` must be those of

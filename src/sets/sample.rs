@@ -17,7 +17,7 @@ impl<'a> Sample<'a> {
     /// Reads and decodes a sample by its number in the set.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] for a number outside the set, [`tonic_shard::Error::Corrupt`].
+    /// [`tonic_base::Error::Usage`] for a number outside the set, [`tonic_base::Error::Corrupt`].
     pub fn open(set: &'a ShardSet, sample: u64) -> Result<Sample<'a>> {
         if sample >= set.len() {
             return Err(Error::usage("sample", format!("0 to {}", set.len().saturating_sub(1)), sample));

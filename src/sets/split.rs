@@ -111,7 +111,7 @@ impl Split {
         }
     }
 
-    /// The first place of each part among `n` samples, and the end of the last part.
+    /// Index of each part's first sample if `n` samples are laid out in a row, then the end of the last part.
     fn borders(&self, n: f64) -> Vec<f64> {
         let mut sum = 0.0;
         let ends = self.shares.iter().map(|share| {

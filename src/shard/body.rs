@@ -71,7 +71,7 @@ pub(crate) struct Located {
     pub(crate) frame_sizes: Range<usize>,
     pub(crate) packed: Range<usize>,
     pub(crate) long_gaps: Range<usize>,
-    /// The float32 values if the frames are surfaces.
+    /// The rest of each large count; for surfaces, all values as float32.
     pub(crate) large_counts: Range<usize>,
 }
 

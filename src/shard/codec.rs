@@ -2,7 +2,7 @@
 
 use crate::body::{Fault, write_body};
 use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL};
-use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::error::{BaseFault, Error, Result};
 use crate::frames::Width;
 use crate::layout::{ChunkRecord, MAX_DECODED_BYTES, SetLayout, chunk_checksum};
 use crate::packed::PackedChunk;
@@ -143,7 +143,7 @@ impl Decoder {
     /// Checks and decodes a stored chunk, and replaces the content of `chunk`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the bytes don't match their checksum or aren't a chunk of this layout.
+    /// [`tonic_base::Error::Corrupt`] if the bytes don't match their checksum or aren't a chunk of this layout.
     pub fn decode(&mut self, stored: StoredChunk<'_>, chunk: &mut Chunk) -> Result<()> {
         self.decode_body(stored, chunk).map(|_| ())
     }
@@ -151,7 +151,7 @@ impl Decoder {
     /// Like [`Decoder::decode`], and compares the BLAKE3 hash of the decoded bytes with the chunk's identity.
     ///
     /// # Errors
-    /// [`Error::Corrupt`].
+    /// [`tonic_base::Error::Corrupt`].
     pub fn decode_and_identify(&mut self, stored: StoredChunk<'_>, chunk: &mut Chunk) -> Result<()> {
         let identity = blake3::hash(self.decode_body(stored, chunk)?);
         let StoredChunk { name, record, .. } = stored;
@@ -165,7 +165,7 @@ impl Decoder {
     /// Like [`Decoder::decode`], but leaves the entries packed. Their cells are checked when they are unpacked.
     ///
     /// # Errors
-    /// [`Error::Corrupt`].
+    /// [`tonic_base::Error::Corrupt`].
     pub fn decode_packed(&mut self, stored: StoredChunk<'_>, packed: &mut PackedChunk) -> Result<()> {
         let StoredChunk { name, layout, record, bytes } = stored;
         packed.clear();
@@ -210,7 +210,7 @@ impl Default for Decoder {
 /// values are finite, flags are known, ledgers balance and agree with the frames, labels are below `classes`.
 ///
 /// # Errors
-/// [`Error::Corrupt`].
+/// [`tonic_base::Error::Corrupt`].
 pub fn check_chunk(name: ChunkName<'_>, chunk: &Chunk, classes: usize) -> Result<()> {
     let samples = chunk.len() as u32;
     for (i, sample) in chunk.frames.samples().enumerate() {

@@ -12,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Any other error, such as I/O.
+    /// Any other error: of the operating system, or a damaged file.
     #[error("{0}")]
     Base(#[from] BaseError),
     /// The directory holds no shard set.
@@ -39,18 +39,6 @@ pub enum Error {
         /// Version that this program reads.
         expected: String,
         /// Version of the file.
-        got: String,
-    },
-    /// The bytes of a file are not what was written.
-    #[error("{}: corrupt: {place}: expected {expected}, got {got}", .path.display())]
-    Corrupt {
-        /// Shard or manifest.
-        path: PathBuf,
-        /// Where the damage is: a field, or a chunk and its samples.
-        place: String,
-        /// Value that the format or a checksum requires.
-        expected: String,
-        /// Value that was found.
         got: String,
     },
     /// Two sets, or a set and a model, don't match.
@@ -80,11 +68,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// The same error with ` (words)` appended to its place.
+    /// Appends ` (words)` to the place of a damaged file, or to what is missing from a set. Other errors stay as they
+    /// are.
     pub fn with_place(self, words: &str) -> Error {
         match self {
-            Error::Corrupt { path, place, expected, got } => {
-                Error::Corrupt { path, place: format!("{place} ({words})"), expected, got }
+            Error::Base(BaseError::Corrupt { path, place, expected, got }) => {
+                Error::corrupt(&path, format!("{place} ({words})"), expected, got)
             }
             Error::Incomplete { path, missing } => Error::Incomplete { path, missing: format!("{missing} ({words})") },
             other => other,
@@ -110,17 +99,6 @@ impl Error {
 ///
 /// Every type that implements `From<Error>` has them.
 pub trait ShardFault: From<Error> {
-    /// Makes an [`Error::Corrupt`].
-    fn corrupt(
-        path: &Path,
-        place: impl Into<String>,
-        expected: impl std::fmt::Display,
-        got: impl std::fmt::Display,
-    ) -> Self {
-        Error::Corrupt { path: path.into(), place: place.into(), expected: expected.to_string(), got: got.to_string() }
-            .into()
-    }
-
     /// Makes an [`Error::Mismatch`].
     fn mismatch(
         path: &Path,

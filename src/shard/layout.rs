@@ -3,7 +3,7 @@
 //! They are read from untrusted bytes. [`ShardHead::read`] checks every field against its limits, and that the chunks
 //! fill the file without holes or overlap.
 
-use crate::error::{Error, Result, ShardFault};
+use crate::error::{BaseFault, Error, Result};
 use crate::frames::{FrameShape, Width, Widths};
 use std::path::Path;
 
@@ -146,7 +146,8 @@ impl ShardHead {
     /// Reads and checks header and index. `file` is the whole file; `path` appears in errors only.
     ///
     /// # Errors
-    /// [`Error::Incompatible`] for another format version; [`Error::Corrupt`] for any other violation of the format.
+    /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for any other violation of the
+    /// format.
     pub fn read(path: &Path, file: &[u8]) -> Result<ShardHead> {
         ShardHead::read_of(path, file, file.len() as u64)
     }

@@ -2,7 +2,7 @@
 
 use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_SORTED, NO_LABEL};
 use crate::description::{Id, MARKER, SetDescription, shard_name};
-use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::error::{BaseFault, Error, Result};
 use crate::frames::Widths;
 use crate::layout::VERSION;
 use crate::ledger::Ledger;
@@ -79,7 +79,7 @@ impl Totals {
 /// The manifest's record of a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardEntry {
-    /// File name.
+    /// File name without directory: `00000.shard`.
     pub name: String,
     /// Size of the file in bytes.
     pub bytes: u64,
@@ -117,7 +117,7 @@ impl Manifest {
     ///
     /// # Errors
     /// [`Error::Incomplete`] if the set hasn't been finished; [`Error::NotASet`] if `dir` isn't a set;
-    /// [`Error::Incompatible`] for another format version; [`Error::Corrupt`] for a damaged manifest;
+    /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for a damaged manifest;
     /// [`tonic_base::Error::Io`].
     pub fn read(dir: &Path) -> Result<Manifest> {
         let path = dir.join(FILE_NAME);

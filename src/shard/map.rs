@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::error::{BaseFault, Error, Result};
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ impl MappedFile {
     /// All bytes of the file.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the file is shorter than when it was mapped; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`] if the file is shorter than when it was mapped; [`tonic_base::Error::Io`].
     pub(crate) fn bytes(&self) -> Result<&[u8]> {
         let now = self.file.metadata().map_err(Error::io(&self.path, "ask for the length"))?.len();
         if now < self.map.len() as u64 {
@@ -62,7 +62,7 @@ impl MappedFile {
     /// Replaces the content of `out` with a byte range of the file.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the file is shorter than when it was mapped; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`] if the file is shorter than when it was mapped; [`tonic_base::Error::Io`].
     pub(crate) fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<()> {
         out.clear();
         #[cfg(unix)]

@@ -2,7 +2,7 @@
 
 use crate::chunk::Chunk;
 use crate::codec::{Decoder, check_label};
-use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::error::{BaseFault, Error, Result};
 use crate::layout::{SetLayout, ShardHead, ShardPlace};
 use crate::manifest::{Manifest, ShardEntry, identity_of};
 use crate::map::lock_limit;
@@ -25,7 +25,7 @@ impl ShardSet {
     /// Opens the set in `dir`. Checks the manifest and the head of every shard; chunks are checked when they are read.
     ///
     /// # Errors
-    /// [`Error::NotASet`], [`Error::Incomplete`], [`Error::Incompatible`], [`Error::Corrupt`],
+    /// [`Error::NotASet`], [`Error::Incomplete`], [`Error::Incompatible`], [`tonic_base::Error::Corrupt`],
     /// [`tonic_base::Error::Io`].
     pub fn open(dir: &Path) -> Result<ShardSet> {
         let manifest = Manifest::read(dir)?;
@@ -90,7 +90,7 @@ impl ShardSet {
     /// Reads, checks and decodes chunk `number`, and replaces the content of `chunk`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] with shard, chunk and samples; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`] with shard, chunk and samples; [`tonic_base::Error::Io`].
     ///
     /// # Panics
     /// If `number` is not below [`ShardSet::chunks`].
@@ -103,7 +103,7 @@ impl ShardSet {
     /// cells are checked when they are unpacked, or by [`ShardSet::check_cells`].
     ///
     /// # Errors
-    /// [`Error::Corrupt`] with shard, chunk and samples; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`] with shard, chunk and samples; [`tonic_base::Error::Io`].
     ///
     /// # Panics
     /// If `number` is not below [`ShardSet::chunks`].
@@ -118,7 +118,7 @@ impl ShardSet {
     /// Checks that all cells of a packed chunk are inside the frame. `number` is the chunk's number, for the error.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] with shard, chunk and samples.
+    /// [`tonic_base::Error::Corrupt`] with shard, chunk and samples.
     ///
     /// # Panics
     /// If a cell is outside the frame and `number` is not below [`ShardSet::chunks`].
@@ -195,7 +195,7 @@ impl<'a> SampleReader<'a> {
     /// Reads, decodes and fully verifies chunk `number`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`]; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].
     ///
     /// # Panics
     /// If `number` is not below [`ShardSet::chunks`].
@@ -213,7 +213,7 @@ impl<'a> SampleReader<'a> {
     /// Reads sample `number`. Returns its chunk, fully verified, and the index of the sample in it.
     ///
     /// # Errors
-    /// [`Error::Corrupt`]; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].
     ///
     /// # Panics
     /// If `number` is not below [`ShardSet::len`].

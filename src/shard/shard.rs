@@ -21,7 +21,7 @@ impl Shard {
     /// Maps the file and checks header and index. Chunks are checked when they are read.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`], [`Error::Incompatible`], [`Error::Corrupt`].
+    /// [`tonic_base::Error::Io`], [`Error::Incompatible`], [`tonic_base::Error::Corrupt`].
     pub fn open(path: &Path) -> Result<Shard> {
         let map = MappedFile::open(path)?;
         let (len, mut head) = (map.len(), Vec::new());
@@ -70,7 +70,7 @@ impl Shard {
     /// Reads, checks and decodes chunk `k` of this shard, and replaces the content of `chunk`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`]; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].
     ///
     /// # Panics
     /// If the shard has no chunk `k`.
@@ -86,7 +86,7 @@ impl Shard {
     /// Chunk `k` as it is stored, unchecked, to be copied to another set. Call [`Shard::decode_and_verify`] first.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the file has been cut short since it was opened; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`] if the file has been cut short since it was opened; [`tonic_base::Error::Io`].
     ///
     /// # Panics
     /// If the shard has no chunk `k`.
@@ -100,7 +100,7 @@ impl Shard {
     /// padding after it, and what [`check_chunk`](crate::codec::check_chunk) checks.
     ///
     /// # Errors
-    /// [`Error::Corrupt`]; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].
     ///
     /// # Panics
     /// If the shard has no chunk `k`.

@@ -2,7 +2,7 @@
 
 use crate::chunk::Chunk;
 use crate::codec::Decoder;
-use crate::error::{Error, Result, ShardFault};
+use crate::error::{BaseFault, Error, Result};
 use crate::manifest::{Manifest, Totals, set_id};
 use crate::reader::{ShardSet, open_shards};
 use crate::shard::Shard;

@@ -6,7 +6,7 @@
 use crate::chunk::Chunk;
 use crate::codec::{Decoder, EncodedChunk};
 use crate::description::{Id, MARKER, SetDescription, shard_name};
-use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::error::{BaseFault, Error, Result};
 use crate::layout::{ChunkRecord, ShardHead, aligned};
 use crate::manifest;
 use crate::manifest::{Manifest, ShardEntry, Totals, identity_of};
@@ -104,7 +104,7 @@ impl OutputDir {
     /// Description of the unfinished set in this directory, if there is one.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]; [`Error::Corrupt`] if the marker cannot be parsed.
+    /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker cannot be parsed.
     pub fn unfinished(&self) -> Result<Option<SetDescription>> {
         Ok(self.marker()?.map(|marker| marker.description))
     }

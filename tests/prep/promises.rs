@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use tonic_toolkit::base::Error as BaseError;
 use tonic_toolkit::shard::{Decoder, Error, ShardSet, Width};
 
 use super::made::Set;
@@ -125,7 +126,7 @@ fn stored_bytes_are_checked_at_every_read_and_not_by_verify_alone() {
         set.decode(0, &mut decoder, &mut chunk).unwrap();
         let fault = set.decode(1, &mut decoder, &mut chunk).unwrap_err();
         says(&fault.to_string(), &["00000.shard: corrupt: chunk 1 (samples 3 to 5): stored bytes"]);
-        assert!(matches!(fault, Error::Corrupt { .. }));
+        assert!(matches!(fault, Error::Base(BaseError::Corrupt { .. })));
     }
 }
 

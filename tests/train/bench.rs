@@ -5,6 +5,7 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use serde_json::{Value, json};
+use tonic_toolkit::base::Error as BaseError;
 use tonic_toolkit::report::{Error, Report, figures};
 use tonic_toolkit::shard::{FrameShape, Manifest, SampleFrames};
 use tonic_toolkit::train::feed::RandomFrames;
@@ -158,7 +159,7 @@ fn strategies_from_elsewhere_stand_first_or_are_refused() {
     ] {
         std::fs::write(&beside, text).unwrap();
         let refused = Report::<FrameShape>::read(&beside).unwrap_err();
-        assert!(matches!(refused, Error::Corrupt { .. }), "{refused}");
+        assert!(matches!(refused, Error::Base(BaseError::Corrupt { .. })), "{refused}");
         let said = refused.to_string();
         words.iter().chain(&["beside.json: corrupt: "]).for_each(|word| assert!(said.contains(word), "{word}: {said}"));
     }

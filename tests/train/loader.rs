@@ -290,7 +290,7 @@ fn a_damaged_chunk_ends_the_epoch_and_is_named() {
         let late = loader(dir.path(), CacheChoice::Stream).unwrap();
         for loader in [open, late] {
             let (samples, error) = failing_epoch(loader, order);
-            let Error::Corrupt { path, place, .. } = &error else { panic!("{error}") };
+            let Error::Base(BaseError::Corrupt { path, place, .. }) = &error else { panic!("{error}") };
             assert!(*path == shard && place.starts_with("chunk 13 (samples 13000 to 13999)"), "{error}");
             assert!(order != EpochOrder::Sequential || (1..13_000).contains(&samples), "{samples} samples before it");
         }
@@ -317,8 +317,7 @@ fn a_shard_cut_short_while_it_is_mapped_is_an_error_and_no_signal() {
             cut(0);
             Loader::new(set, choice, Verbosity::Quiet).unwrap_err()
         };
-        let named =
-            matches!(&error, Error::Corrupt { path: at, place, .. } if *at == path && place.starts_with("file length"));
+        let named = matches!(&error, Error::Base(BaseError::Corrupt { path: at, place, .. }) if *at == path && place.starts_with("file length"));
         assert!(named, "{error}");
         std::fs::write(&path, bytes).unwrap();
     }

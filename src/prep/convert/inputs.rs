@@ -14,9 +14,9 @@ use crate::source::{Layout, RawSamples, Recording, SourceOptions};
 #[derive(Debug)]
 pub struct Inputs {
     inputs: Vec<Input>,
-    /// Sensor size.
+    /// Size of the sensor that all recordings share.
     pub sensor: SensorSize,
-    /// Class names.
+    /// Name of each class, by label.
     pub classes: Vec<String>,
     /// Names of the extra columns.
     pub extras: Vec<String>,
@@ -29,7 +29,7 @@ pub struct Inputs {
 /// A recording, and which of its samples are in the set.
 #[derive(Debug)]
 pub(super) struct Input {
-    /// The recording.
+    /// The open recording.
     pub recording: Recording,
     /// Index in the recording of the first sample that is in the set.
     skipped: u64,
@@ -42,7 +42,7 @@ pub(super) struct Input {
 /// The raw events of consecutive samples of one recording.
 #[derive(Debug)]
 pub struct RecordingSlice<'a> {
-    /// The recording.
+    /// The recording that the samples belong to.
     pub recording: &'a Recording,
     /// Index of the first of these samples in the recording.
     pub first: u64,

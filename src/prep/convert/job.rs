@@ -63,7 +63,7 @@ pub struct Conversion {
 /// Where a conversion's recipe comes from.
 #[derive(Clone, Debug)]
 pub enum RecipeChoice {
-    /// This recipe.
+    /// A recipe that the caller gives.
     Recipe(Recipe),
     /// The recipe of the set in this directory. The frames of the new set must match it.
     Of(PathBuf),

@@ -50,8 +50,8 @@ impl Hsd {
     /// Opens a file and checks that its datasets match each other.
     ///
     /// # Errors
-    /// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`] (also for columns of different lengths),
-    /// [`Error::BadSample`] for a label without a class name.
+    /// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`] (also for columns of different
+    /// lengths), [`Error::BadSample`] for a label without a class name.
     pub(super) fn open(path: &Path) -> Result<Recording> {
         let file = hdf::open(path)?;
         let times = dataset(path, &file, TIMES)?;

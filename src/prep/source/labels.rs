@@ -16,7 +16,7 @@ pub struct Row {
     pub file: Option<String>,
     /// Start (inclusive) and end (exclusive) in microseconds, if the table has these columns.
     pub interval: Option<(i64, i64)>,
-    /// Class name.
+    /// Name of the class, not empty.
     pub label: String,
     /// Line number in the file, counted from 1.
     pub line: usize,

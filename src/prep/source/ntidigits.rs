@@ -47,8 +47,8 @@ pub(super) fn detect(file: &hdf5::File) -> bool {
 /// Opens one part (train or test) of a file.
 ///
 /// # Errors
-/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`]; [`tonic_base::Error::Usage`] if single digits
-/// are requested and the file has none.
+/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`]; [`tonic_base::Error::Usage`] if single
+/// digits are requested and the file has none.
 pub(super) fn open(path: &Path, digits: Digits, unit: Option<TimeUnit>) -> Result<Recording> {
     let file = hdf::open_cached(path)?;
     let part = if digits.train { "train" } else { "test" };

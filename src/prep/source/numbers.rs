@@ -153,13 +153,13 @@ impl Stamps {
 /// Consecutive events of one recording, as columns.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
-    /// Times in microseconds.
+    /// Time of each event in microseconds, (events,).
     pub t: Stamps,
-    /// Pixel column or channel.
+    /// Pixel column or channel of each event, from 0, (events,).
     pub x: Coordinates,
-    /// Pixel row.
+    /// Pixel row of each event, from 0, (events,); `None` for a sensor of one row.
     pub y: Option<Coordinates>,
-    /// Polarity.
+    /// Polarity of each event, 0 (off) or 1 (on), (events,); `None` for a sensor of one polarity.
     pub p: Option<Coordinates>,
 }
 

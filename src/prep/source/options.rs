@@ -81,15 +81,15 @@ pub(super) type Place = (String, Option<usize>);
 /// Where the columns of events are in an HDF5 file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map {
-    /// Event times.
+    /// Time of each event, in the unit of the options.
     pub t: Place,
-    /// Pixel column or channel.
+    /// Pixel column or channel of each event, from 0.
     pub x: Place,
-    /// Pixel row. `None` for a sensor of one row.
+    /// Pixel row of each event, from 0. `None` for a sensor of one row.
     pub y: Option<Place>,
-    /// Polarity. `None` if events have none.
+    /// Polarity of each event: 0 or -1 is off, 1 is on. `None` if events have none.
     pub p: Option<Place>,
-    /// Dataset with the recording's class.
+    /// Path of a dataset with one number or one name: the recording's class.
     pub label: Option<String>,
 }
 

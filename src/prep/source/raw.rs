@@ -15,13 +15,13 @@ pub(super) const MAX_SAMPLE_EVENTS: u64 = 1 << 27;
 /// The raw events of consecutive samples.
 #[derive(Debug)]
 pub struct RawSamples {
-    /// Time of each event.
+    /// Time of each event, (events,).
     pub times: Times,
-    /// Pixel column or channel.
+    /// Pixel column or channel of each event, (events,), unchecked: it may lie outside the sensor.
     pub x: Coordinates,
-    /// Pixel row. `None` for a cochlea.
+    /// Pixel row of each event, (events,), unchecked. `None` for a cochlea.
     pub y: Option<Coordinates>,
-    /// Polarity. `None` if the sensor has only one.
+    /// Polarity of each event, (events,), unchecked. `None` if the sensor has only one.
     pub p: Option<Coordinates>,
     /// Index of each sample's first event, then the end: samples + 1 entries.
     pub offsets: Vec<usize>,
@@ -36,9 +36,9 @@ pub enum Times {
     F32(Vec<f32>),
     /// Seconds in float64.
     F64(Vec<f64>),
-    /// Microseconds.
+    /// Whole microseconds, all valid.
     Us(Vec<i64>),
-    /// Microseconds. `None` for an event without a valid time.
+    /// Whole microseconds. `None` for an event without a valid time.
     SomeUs(Vec<Option<i64>>),
 }
 

@@ -44,9 +44,9 @@ pub(super) struct Stream {
 /// A class label as stored in a file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum ClassLabel {
-    /// Class number.
+    /// Number of the class, from 0.
     Number(u32),
-    /// Class name.
+    /// Name of the class. The recording's only class has the number 0.
     Name(String),
 }
 
@@ -55,20 +55,20 @@ pub(super) enum ClassLabel {
 pub(super) enum EventStore {
     /// In one HDF5 dataset per column.
     Separate {
-        /// Times.
+        /// Time of each event, in the stream's unit.
         t: Column,
-        /// Pixel column.
+        /// Pixel column of each event, from 0.
         x: Column,
-        /// Pixel row.
+        /// Pixel row of each event, from 0; `None` for a sensor of one row.
         y: Option<Column>,
-        /// Polarity.
+        /// Polarity of each event, 0 or -1 for off and 1 for on; `None` for a sensor of one polarity.
         p: Option<Column>,
     },
     /// In one HDF5 dataset of records.
     Records(Records),
     /// In a NumPy array of records.
     Array(EventArray),
-    /// In memory.
+    /// In memory, with times in microseconds.
     Memory(Block),
 }
 

@@ -7,13 +7,13 @@ use crate::events::whole;
 /// A unit of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeUnit {
-    /// Seconds.
+    /// Seconds: `s`, 1,000,000 microseconds.
     Seconds,
-    /// Milliseconds.
+    /// Milliseconds: `ms`, 1,000 microseconds.
     Milliseconds,
-    /// Microseconds.
+    /// Microseconds: `us`, the unit of all times in this crate.
     Microseconds,
-    /// Nanoseconds.
+    /// Nanoseconds: `ns`, 1,000 of them a microsecond.
     Nanoseconds,
 }
 
@@ -27,8 +27,7 @@ impl TimeUnit {
     ];
 
     /// Converts a time in this unit to microseconds, truncated toward zero. `None` if it is not finite or does not fit
-    /// an
-    /// `i64`.
+    /// an `i64`.
     pub fn of_float(self, time: f64) -> Option<i64> {
         whole(match self {
             TimeUnit::Seconds => time * 1e6,

@@ -8,7 +8,7 @@ use tonic_base::Progress;
 use tonic_loader::EpochOrder;
 use tonic_shard::{Decoder, PackedChunk, ShardSet, SparseFrames, Widths};
 
-use crate::error::{Result, ShardFault};
+use crate::error::{BaseFault, Result};
 use crate::feed::staging::{Amount, Stage, Staged, Staging};
 use crate::gpu::{Buffer, Device, Pinned, Stream};
 use crate::kernel::interface::{BatchSource, DrawOrder, DrawPermutation};
@@ -76,7 +76,7 @@ impl DeviceCache {
     /// Checks and decodes all of `set` on all threads, and copies it to the device at the same time.
     ///
     /// # Errors
-    /// [`Corrupt`](tonic_shard::Error::Corrupt), [`Error::Kernel`](crate::Error::Kernel) for a label that is
+    /// [`Corrupt`](tonic_base::Error::Corrupt), [`Error::Kernel`](crate::Error::Kernel) for a label that is
     /// no class, [`Error::DeviceMemory`](crate::Error::DeviceMemory).
     pub(crate) fn load(set: &ShardSet, device: &Device, form: Form, progress: &Progress) -> Result<DeviceCache> {
         let amount = amount_of(set);

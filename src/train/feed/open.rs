@@ -23,7 +23,7 @@ impl Feed {
     /// Opens `set` for the CPU or for a GPU, and fills the chosen cache.
     ///
     /// # Errors
-    /// Errors of [`Feed::place`], [`tonic_shard::Error::Corrupt`], [`Error::Cuda`].
+    /// Errors of [`Feed::place`], [`tonic_base::Error::Corrupt`], [`Error::Cuda`].
     pub fn new(set: ShardSet, choice: CacheChoice, gpu: Option<&Program>, verbosity: Verbosity) -> Result<Feed> {
         let (place, why) = Feed::place(choice, &set, gpu)?;
         let device_cache = match gpu.filter(|_| place == CacheChoice::Device) {

@@ -120,7 +120,7 @@ impl Ring {
 /// makes the work that reads a slot wait for it ([`Slot::begin`]) and marks its end ([`Slot::end`]).
 ///
 /// # Errors
-/// [`tonic_shard::Error::Corrupt`] with the chunk that could not be decoded, [`Error::Kernel`](crate::Error::Kernel)
+/// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded, [`Error::Kernel`](crate::Error::Kernel)
 /// for a label that is no class, or what `each` returns.
 pub(super) fn staged_epoch(
     loader: &Loader,

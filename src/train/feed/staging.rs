@@ -56,7 +56,7 @@ pub(crate) trait Stage: Sync {
     /// Appends the sample's columns to `frames`.
     ///
     /// # Errors
-    /// [`Corrupt`](tonic_shard::Error::Corrupt) for a cell outside the frame.
+    /// [`Corrupt`](tonic_base::Error::Corrupt) for a cell outside the frame.
     fn append_to(&self, frames: &mut SparseFrames) -> Result<()>;
 }
 

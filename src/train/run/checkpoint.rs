@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tonic_base::publish;
 use tonic_shard::Error as ShardError;
 
-use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::error::{BaseFault, Error, Result};
 use crate::kernel::adam::{Adam, AdamConfig};
 use crate::learner::RunningScore;
 
@@ -85,7 +85,7 @@ impl Checkpoint {
     /// Reads the checkpoint of a run folder, for a network of `parameters` parameters.
     ///
     /// # Errors
-    /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_shard::Error::Corrupt),
+    /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_base::Error::Corrupt),
     /// [`Incompatible`](tonic_shard::Error::Incompatible).
     pub fn read(run: &Path, parameters: usize, config: AdamConfig) -> Result<Checkpoint> {
         let path: PathBuf = run.join(FILE_NAME);

@@ -120,7 +120,7 @@ impl Config {
     /// Reads the configuration of a run folder.
     ///
     /// # Errors
-    /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_shard::Error::Corrupt) for a file that is not a configuration.
+    /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_base::Error::Corrupt) for a file that is not a configuration.
     pub fn read(run: &Path) -> Result<Config> {
         let path = run.join(FILE_NAME);
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read the run's configuration"))?;

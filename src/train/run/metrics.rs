@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tonic_base::publish;
 use tonic_report::{Curve, curves};
 
-use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::error::{BaseFault, Error, Result};
 use crate::learner::Score;
 
 /// Name of the file in the run folder.
@@ -33,7 +33,7 @@ pub struct EpochMetrics {
 /// Reads the metrics of a run's first `epochs` epochs.
 ///
 /// # Errors
-/// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_shard::Error::Corrupt) for a line that cannot be parsed, with its
+/// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt) for a line that cannot be parsed, with its
 /// number, or if there are fewer epochs.
 pub(super) fn read(run: &Path, epochs: usize) -> Result<Vec<EpochMetrics>> {
     let path = run.join(FILE_NAME);

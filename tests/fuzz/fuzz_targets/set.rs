@@ -6,7 +6,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use tonic_toolkit::base::{Progress, Verbosity};
+use tonic_toolkit::base::{Error as BaseError, Progress, Verbosity};
 use tonic_toolkit::sets::Sample;
 use tonic_toolkit::sets::{info, list, stats};
 use tonic_toolkit::shard::verify::verify;
@@ -30,7 +30,10 @@ struct Change {
 
 /// Whether an error is about the set, not about the system or the request.
 fn is_of_the_set(error: &Error) -> bool {
-    !matches!(error, Error::Base(_) | Error::ChunkTooLarge { .. })
+    match error {
+        Error::Base(error) => matches!(error, BaseError::Corrupt { .. }),
+        error => !matches!(error, Error::ChunkTooLarge { .. }),
+    }
 }
 
 fuzz_target!(|change: Change| {
