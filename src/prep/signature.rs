@@ -69,16 +69,6 @@ pub enum Kind {
     Word(&'static [&'static str]),
 }
 
-impl std::fmt::Display for IfAbsent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            IfAbsent::Required => "required",
-            IfAbsent::Absent => "none",
-            IfAbsent::Is(value) => value,
-        })
-    }
-}
-
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
