@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-const FILE_NAME: &str = ".lock";
+const LOCK_FILE: &str = ".lock";
 
 /// A lock on a directory, held until this value is dropped. The system releases the lock of a killed process.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl DirLock {
     /// # Errors
     /// [`Error::Busy`] if another process holds the lock; [`Error::Io`].
     pub fn take(dir: &Path) -> Result<DirLock> {
-        let path = dir.join(FILE_NAME);
+        let path = dir.join(LOCK_FILE);
         loop {
             let file = File::create(&path).map_err(Error::io(&path, "create the lock"))?;
             match file.try_lock() {

@@ -17,7 +17,7 @@ use tonic_shard::{Decoder, Error, Order, PackedChunk, PackedSample, Result, Shar
 pub struct Windows<'a> {
     set: &'a ShardSet,
     cache: Option<&'a HostCache>,
-    plan: Plan,
+    plan: EpochPlan,
     batch_size: usize,
     /// Positions in the epoch that have not been read yet.
     positions: Range<u64>,
@@ -44,7 +44,7 @@ pub struct Place<'a> {
 }
 
 /// Maps positions of the epoch to samples.
-enum Plan {
+enum EpochPlan {
     Sequential { samples: u64, chunk_samples: u32 },
     Shuffled(Order),
 }
@@ -56,11 +56,11 @@ struct Loaded {
     decoded: Vec<PackedChunk>,
 }
 
-impl Plan {
+impl EpochPlan {
     fn window(&self, number: u32) -> Option<Window> {
         match self {
-            Plan::Shuffled(order) => (number < order.windows()).then(|| order.window(number)),
-            Plan::Sequential { samples, chunk_samples } => Window::sequential(number, *samples, *chunk_samples),
+            EpochPlan::Shuffled(order) => (number < order.windows()).then(|| order.window(number)),
+            EpochPlan::Sequential { samples, chunk_samples } => Window::sequential(number, *samples, *chunk_samples),
         }
     }
 }
@@ -103,9 +103,9 @@ impl<'a> Windows<'a> {
     ) -> Windows<'a> {
         let plan = match order {
             EpochOrder::Sequential => {
-                Plan::Sequential { samples: set.len(), chunk_samples: set.manifest().description.chunk_samples }
+                EpochPlan::Sequential { samples: set.len(), chunk_samples: set.manifest().description.chunk_samples }
             }
-            EpochOrder::Shuffled { seed, epoch } => Plan::Shuffled(set.order(seed, epoch)),
+            EpochOrder::Shuffled { seed, epoch } => EpochPlan::Shuffled(set.order(seed, epoch)),
         };
         Windows { set, cache, plan, batch_size, positions, window: None, next: None, next_number: 0, spare }
     }

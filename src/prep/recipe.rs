@@ -8,13 +8,10 @@ use toml::{Table, Value};
 use crate::error::{Error, Result};
 use crate::events::{Events, SensorSize};
 use crate::fault::{Checked, Fault, ensure};
-use crate::framing::{FRAMINGS, Framing, ToFrame};
+use crate::framing::{FRAMINGS, Framing, MAX_CELLS, ToFrame};
 use crate::signature::{Catalogue, Signature, one_line};
 use crate::transform::{CropTime, Downsample, TRANSFORMS, Transform};
 use tonic_shard::Ledger;
-
-/// Maximum number of cells of a sensor. Each worker keeps one number per cell.
-const MAX_CELLS: u64 = 1 << 28;
 
 /// Tonic's random transforms, which a recipe cannot have.
 const RANDOM: [&str; 13] = [

@@ -169,9 +169,9 @@ fn fields(a: &SetDescription, b: &SetDescription) -> Vec<(&'static str, String, 
 }
 
 /// A decoded chunk and the index of a sample in it.
-type Sample<'a> = (&'a Chunk, usize);
+type Decoded<'a> = (&'a Chunk, usize);
 
-fn compare_samples(d: &SetDescription, sample: u64, a: Sample<'_>, b: Sample<'_>) -> Option<SampleDifference> {
+fn compare_samples(d: &SetDescription, sample: u64, a: Decoded<'_>, b: Decoded<'_>) -> Option<SampleDifference> {
     let (x, y) = (&a.0.table, &b.0.table);
     let mut fields = vec![
         ("label".to_string(), json!(d.class_name(x.labels[a.1])), json!(d.class_name(y.labels[b.1]))),

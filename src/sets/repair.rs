@@ -125,7 +125,7 @@ pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repa
     };
     let copy = copy.map(|(other, theirs)| {
         let theirs = theirs.ok().map(|manifest| manifest.description);
-        Copy::new(other, &manifest.description, theirs)
+        OtherCopy::new(other, &manifest.description, theirs)
     });
     let remake = match donor {
         Donor::Remake(remake) => Some(remake),
@@ -167,7 +167,7 @@ fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
 }
 
 /// Another copy of the set. Its shards may have another size.
-struct Copy<'a> {
+struct OtherCopy<'a> {
     dir: &'a Path,
     description: SetDescription,
     /// The program versions that wrote the copy, if its manifest is readable.
@@ -175,11 +175,11 @@ struct Copy<'a> {
     opened: Option<(u64, Salvage)>,
 }
 
-impl<'a> Copy<'a> {
-    fn new(dir: &'a Path, set: &SetDescription, theirs: Option<SetDescription>) -> Copy<'a> {
+impl<'a> OtherCopy<'a> {
+    fn new(dir: &'a Path, set: &SetDescription, theirs: Option<SetDescription>) -> OtherCopy<'a> {
         let shard_chunks = theirs.as_ref().map_or(set.shard_chunks, |d| d.shard_chunks);
         let tool = theirs.map(|d| d.tool);
-        Copy { dir, description: SetDescription { shard_chunks, ..set.clone() }, tool, opened: None }
+        OtherCopy { dir, description: SetDescription { shard_chunks, ..set.clone() }, tool, opened: None }
     }
 
     /// The shard that holds chunk `number`, and the chunk's record if the shard's index is readable.
@@ -199,7 +199,7 @@ struct Repairer<'a, 'r> {
     description: &'a SetDescription,
     prover: Prover<'a>,
     encoder: Encoder,
-    copy: Option<Copy<'a>>,
+    copy: Option<OtherCopy<'a>>,
     remake: Option<Remake<'r>>,
 }
 

@@ -16,7 +16,7 @@ use crate::error::{BaseFault, Error, Result};
 
 /// Consecutive samples of one of several sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Span {
+struct SampleSpan {
     set: usize,
     samples: Range<u64>,
 }
@@ -25,7 +25,7 @@ struct Span {
 #[derive(Clone, Debug)]
 pub(crate) struct Selection<'a> {
     sets: &'a [ShardSet],
-    spans: Vec<Span>,
+    spans: Vec<SampleSpan>,
     /// Number of each span's first sample in the selection, and the total.
     starts: Vec<u64>,
     /// The new label of each old label, if labels change.
@@ -52,7 +52,7 @@ impl<'a> Selection<'a> {
                 span.samples.end = samples.end;
                 self.starts.pop();
             }
-            None => self.spans.push(Span { set, samples }),
+            None => self.spans.push(SampleSpan { set, samples }),
         }
         self.starts
             .push(self.spans.last().map_or(0, |span| span.samples.end - span.samples.start) + self.starts_before());
@@ -106,13 +106,13 @@ impl<'a> Selection<'a> {
     }
 
     /// The spans of the selection's samples `range`.
-    fn within(&self, range: Range<u64>) -> impl Iterator<Item = Span> {
+    fn within(&self, range: Range<u64>) -> impl Iterator<Item = SampleSpan> {
         let first = self.starts.partition_point(|&start| start <= range.start).saturating_sub(1);
         let spans = self.spans[first..].iter().zip(&self.starts[first..]);
         spans.take_while(move |(_, start)| **start < range.end).map(move |(span, &start)| {
             let from = span.samples.start + range.start.saturating_sub(start);
             let to = span.samples.end.min(span.samples.start + (range.end - start));
-            Span { set: span.set, samples: from..to }
+            SampleSpan { set: span.set, samples: from..to }
         })
     }
 }
@@ -208,7 +208,7 @@ impl<'a> ChunkCopier<'a> {
 
     /// Makes chunk `number` of the new set.
     pub(crate) fn make(&mut self, number: u64) -> Result<(Chunk, EncodedChunk)> {
-        let spans: Vec<Span> = self.selection.within(self.description.samples_of(number..number + 1)).collect();
+        let spans: Vec<SampleSpan> = self.selection.within(self.description.samples_of(number..number + 1)).collect();
         if let ([span], None) = (&spans[..], &self.selection.labels) {
             let set = &self.selection.sets[span.set];
             let source = &set.manifest().description;

@@ -48,7 +48,7 @@ fn pad(out: &mut Vec<u8>) {
 
 /// What is wrong with the decoded bytes of a chunk.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(crate) struct BodyFault {
     /// Name of the column that is wrong.
     pub place: String,
     /// Value that the format requires.
@@ -57,8 +57,8 @@ pub(crate) struct Fault {
     pub got: String,
 }
 
-fn fault(place: &str, expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Fault {
-    Fault { place: place.into(), expected: expected.to_string(), got: got.to_string() }
+fn fault(place: &str, expected: impl std::fmt::Display, got: impl std::fmt::Display) -> BodyFault {
+    BodyFault { place: place.into(), expected: expected.to_string(), got: got.to_string() }
 }
 
 /// Byte range of each column in the decoded bytes.
@@ -93,7 +93,7 @@ struct ColumnReader<'a> {
 impl ColumnReader<'_> {
     /// Takes a column of `numbers` numbers of `width` bytes. Returns its byte range and checks that its padding is
     /// zero.
-    fn take(&mut self, name: &str, numbers: u64, width: usize) -> Result<Range<usize>, Fault> {
+    fn take(&mut self, name: &str, numbers: u64, width: usize) -> Result<Range<usize>, BodyFault> {
         let (bytes, left) = (numbers * width as u64, self.body.len() - self.at);
         let padded = aligned(bytes);
         if padded > left as u64 {
@@ -115,7 +115,12 @@ fn numbers_of<const N: usize>(column: &[u8]) -> impl Iterator<Item = [u8; N]> {
 /// Finds the byte range of each column, and fills `starts` with the start of each sample and the end of the last one.
 ///
 /// Checks everything that later code relies on, except that cells are inside the frame: unpacking checks that.
-pub(crate) fn locate(body: &[u8], layout: &SetLayout, samples: u32, starts: &mut Vec<Start>) -> Result<Located, Fault> {
+pub(crate) fn locate(
+    body: &[u8],
+    layout: &SetLayout,
+    samples: u32,
+    starts: &mut Vec<Start>,
+) -> Result<Located, BodyFault> {
     if !(1..=MAX_CHUNK_SAMPLES).contains(&samples) {
         return Err(fault("samples", format!("1 to {MAX_CHUNK_SAMPLES}"), samples));
     }
@@ -187,8 +192,8 @@ pub(crate) fn locate(body: &[u8], layout: &SetLayout, samples: u32, starts: &mut
     Ok(at)
 }
 
-/// Fault of a chunk that has a cell outside the frame of `cells` cells.
-pub(crate) fn cells_fault(cells: u64) -> Fault {
+/// The fault of a chunk that has a cell outside the frame of `cells` cells.
+pub(crate) fn cells_fault(cells: u64) -> BodyFault {
     fault("cells", format!("below {cells}"), "a larger one")
 }
 

@@ -1,6 +1,6 @@
 //! Encodes chunks to zstd frames and decodes them, with checksums. The decoder trusts none of its input.
 
-use crate::body::{Fault, write_body};
+use crate::body::{BodyFault, write_body};
 use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL};
 use crate::error::{BaseFault, Error, Result};
 use crate::frames::Width;
@@ -97,7 +97,7 @@ impl ChunkName<'_> {
         format!("chunk {} (samples {} to {last})", self.number, self.first_sample)
     }
 
-    pub(crate) fn fault(&self, record: &ChunkRecord, fault: Fault) -> Error {
+    pub(crate) fn fault(&self, record: &ChunkRecord, fault: BodyFault) -> Error {
         self.corrupt(record.samples, &fault.place, fault.expected, fault.got)
     }
 }

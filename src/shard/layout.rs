@@ -146,8 +146,8 @@ impl ShardHead {
     /// Reads and checks header and index. `file` is the whole file; `path` appears in errors only.
     ///
     /// # Errors
-    /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for any other violation of the
-    /// format.
+    /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for any other violation of
+    /// the format.
     pub fn read(path: &Path, file: &[u8]) -> Result<ShardHead> {
         ShardHead::read_of(path, file, file.len() as u64)
     }

@@ -12,7 +12,7 @@ use tonic_base::publish;
 use serde::{Deserialize, Serialize};
 
 /// File name of the manifest.
-pub const FILE_NAME: &str = "manifest.json";
+pub const MANIFEST_FILE: &str = "manifest.json";
 const FORMAT: &str = "tonic-shards";
 /// Maximum size of a manifest in bytes, far more than any set needs.
 const MAX_BYTES: u64 = 256 << 20;
@@ -120,7 +120,7 @@ impl Manifest {
     /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for a damaged manifest;
     /// [`tonic_base::Error::Io`].
     pub fn read(dir: &Path) -> Result<Manifest> {
-        let path = dir.join(FILE_NAME);
+        let path = dir.join(MANIFEST_FILE);
         let bytes = match std::fs::metadata(&path) {
             Ok(meta) if meta.len() > MAX_BYTES => {
                 return Err(Error::corrupt(&path, "file length", format!("at most {MAX_BYTES} bytes"), meta.len()));
@@ -214,7 +214,7 @@ impl Manifest {
     /// # Errors
     /// [`tonic_base::Error::Io`].
     pub fn publish(&self, dir: &Path) -> Result<()> {
-        Ok(publish(&dir.join(FILE_NAME), self.to_text().as_bytes())?)
+        Ok(publish(&dir.join(MANIFEST_FILE), self.to_text().as_bytes())?)
     }
 
     fn to_text(&self) -> String {
@@ -275,8 +275,8 @@ fn no_manifest(dir: &Path) -> Error {
         Err(e) => return Error::io(dir, "open the set")(e),
     };
     if names.iter().any(|n| n.ends_with(".shard") || n == MARKER) {
-        let missing = format!("it has no {FILE_NAME}");
+        let missing = format!("it has no {MANIFEST_FILE}");
         return Error::Incomplete { path: dir.into(), missing };
     }
-    Error::NotASet { path: dir.into(), got: format!("a directory without {FILE_NAME} and shards") }
+    Error::NotASet { path: dir.into(), got: format!("a directory without {MANIFEST_FILE} and shards") }
 }

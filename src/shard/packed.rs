@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::body::{Fault, Located, Start, cells_fault, locate, read_table};
+use crate::body::{BodyFault, Located, Start, cells_fault, locate, read_table};
 use crate::chunk::Chunk;
 use crate::entries::{add_cells, add_counts, count_of, gap_of};
 use crate::frames::{FrameShape, SparseFrames, Width, Widths};
@@ -47,7 +47,7 @@ impl PackedChunk {
     }
 
     /// Finds the columns in `body` and checks everything except that cells are inside the frame: unpacking checks that.
-    pub(crate) fn index(&mut self, layout: &SetLayout, samples: u32) -> Result<(), Fault> {
+    pub(crate) fn index(&mut self, layout: &SetLayout, samples: u32) -> Result<(), BodyFault> {
         (self.widths, self.shape) = (layout.widths, layout.shape);
         let located = locate(&self.body, layout, samples, &mut self.starts);
         self.at = located.inspect_err(|_| self.starts.truncate(1))?;
@@ -99,13 +99,13 @@ impl PackedChunk {
         }
     }
 
-    /// Fault of a chunk that has a cell outside the frame.
-    pub(crate) fn cells_fault(&self) -> Fault {
+    /// The fault of a chunk that has a cell outside the frame.
+    pub(crate) fn cells_fault(&self) -> BodyFault {
         cells_fault(self.shape.cells())
     }
 
     /// Unpacks all samples with their labels, flags, ledgers and extra columns. Replaces the content of `chunk`.
-    pub(crate) fn unpack(&self, chunk: &mut Chunk) -> Result<(), Fault> {
+    pub(crate) fn unpack(&self, chunk: &mut Chunk) -> Result<(), BodyFault> {
         read_table(&self.body, &self.at, &mut chunk.table);
         let out = &mut chunk.frames;
         if out.widths() != self.widths {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     /// Encodes the chunk and indexes its bytes as a chunk of `layout`.
-    fn packed(chunk: &Chunk, layout: &SetLayout) -> Result<PackedChunk, Fault> {
+    fn packed(chunk: &Chunk, layout: &SetLayout) -> Result<PackedChunk, BodyFault> {
         let mut packed = PackedChunk::new(layout);
         write_body(chunk, &mut packed.body);
         packed.index(layout, chunk.len() as u32).map(|()| packed)

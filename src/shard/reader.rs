@@ -38,7 +38,7 @@ impl ShardSet {
         let samples: u64 = shards.iter().map(|shard| u64::from(shard.head().place.samples)).sum();
         if samples != manifest.description.samples {
             let expected = format!("{} samples", manifest.description.samples);
-            return Err(Error::corrupt(&dir.join(super::manifest::FILE_NAME), "shards", expected, samples));
+            return Err(Error::corrupt(&dir.join(crate::manifest::MANIFEST_FILE), "shards", expected, samples));
         }
         Ok(ShardSet { dir: dir.into(), manifest, shards })
     }

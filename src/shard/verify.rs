@@ -87,7 +87,7 @@ pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Ve
 /// Compares the totals and the set id in the manifest with those of the chunks.
 fn check_sums(set: &ShardSet, totals: &Totals) -> Option<Error> {
     let manifest = set.manifest();
-    let path = set.dir().join(super::manifest::FILE_NAME);
+    let path = set.dir().join(crate::manifest::MANIFEST_FILE);
     if *totals != manifest.totals {
         return Some(Error::corrupt(&path, "sums", format!("{totals:?}"), format!("{:?}", manifest.totals)));
     }

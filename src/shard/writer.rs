@@ -8,8 +8,7 @@ use crate::codec::{Decoder, EncodedChunk};
 use crate::description::{Id, MARKER, SetDescription, shard_name};
 use crate::error::{BaseFault, Error, Result};
 use crate::layout::{ChunkRecord, ShardHead, aligned};
-use crate::manifest;
-use crate::manifest::{Manifest, ShardEntry, Totals, identity_of};
+use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry, Totals, identity_of};
 use crate::shard::Shard;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -74,7 +73,7 @@ impl OutputDir {
         }
         std::fs::create_dir_all(path).map_err(Error::io(path, "create the directory"))?;
         let dir = OutputDir::lock(path)?;
-        let complete = || path.join(manifest::FILE_NAME).exists() && !path.join(MARKER).exists();
+        let complete = || path.join(MANIFEST_FILE).exists() && !path.join(MARKER).exists();
         if existing == Existing::Resume && complete() {
             let remedy = "the set is complete, there is nothing to resume";
             return Err(Error::exists(path, remedy));
@@ -126,7 +125,7 @@ impl OutputDir {
     /// # Errors
     /// [`tonic_base::Error::Io`].
     pub fn clear(&self) -> Result<()> {
-        remove_file(&self.path.join(manifest::FILE_NAME))?;
+        remove_file(&self.path.join(MANIFEST_FILE))?;
         Ok(self.set_files()?.iter().try_for_each(|file| remove_file(file))?)
     }
 
@@ -152,7 +151,7 @@ impl OutputDir {
 fn is_set_file(name: &str) -> bool {
     let number = name.strip_suffix(".shard").unwrap_or_default();
     let shard = number.len() >= 5 && number.bytes().all(|b| b.is_ascii_digit());
-    shard || name == manifest::FILE_NAME || name == MARKER
+    shard || name == MANIFEST_FILE || name == MARKER
 }
 
 /// Writes the chunks of a set, in order.

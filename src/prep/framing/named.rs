@@ -9,8 +9,8 @@ use crate::framing::rule::EventFraming;
 use crate::framing::{ToAveragedTimesurface, ToBinaRep, ToFrame, ToImage, ToTimesurface, ToVoxelGrid};
 use crate::signature::Signature;
 
-/// Maximum number of cells of a frame. Each worker keeps one number per cell.
-const MAX_CELLS: u64 = 1 << 28;
+/// Maximum number of cells of a frame or a sensor. Each worker keeps one number per cell.
+pub(crate) const MAX_CELLS: u64 = 1 << 28;
 
 /// How events become frames. In TOML, a framing without a `name` is a `ToFrame`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

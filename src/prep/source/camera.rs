@@ -17,11 +17,11 @@ use hdf5::types::{FixedAscii, TypeDescriptor, VarLenAscii, VarLenUnicode};
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::source::hdf;
-use crate::source::hdf::{Column, Records};
+use crate::source::hdf::{NumberColumn, Records};
 use crate::source::labels::MAX_NAMELESS_CLASSES;
 use crate::source::layout::Layout;
 use crate::source::options::{Map, SourceOptions};
-use crate::source::stream::{ClassLabel, EventStore, Stream};
+use crate::source::stream::{ClassLabel, EventStore, EventStream};
 use crate::source::unit::TimeUnit;
 
 /// The camera of MVSEC, a DAVIS346.
@@ -49,10 +49,10 @@ pub(super) fn detect(file: &hdf5::File) -> Option<Layout> {
 ///
 /// # Errors
 /// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`], also for columns of different lengths.
-pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Stream> {
+pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
     let file = hdf::open_cached(path)?;
     let name = layout.name();
-    let column = |column: &str, axis| Column::open(path, &file, column, axis, name);
+    let column = |column: &str, axis| NumberColumn::open(path, &file, column, axis, name);
     let mut label = None;
     let columns = match (layout, &options.map) {
         (Layout::Map, Some(map)) => {
@@ -93,7 +93,7 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     let flat = matches!(&columns, EventStore::Separate { y: None, .. });
     let offset = file.dataset("t_offset").ok().filter(|offset| offset.size() == 1);
     let time_offset = offset.and_then(|offset| offset.read_raw::<i64>().ok()?.first().copied());
-    let stream = Stream {
+    let stream = EventStream {
         path: path.into(),
         layout,
         unit: options.time_unit.unwrap_or(usual),
@@ -106,7 +106,7 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     stream.check_length()
 }
 
-fn mapped(map: &Map, column: impl Fn(&str, Option<usize>) -> Result<Column>) -> Result<EventStore> {
+fn mapped(map: &Map, column: impl Fn(&str, Option<usize>) -> Result<NumberColumn>) -> Result<EventStore> {
     let optional =
         |name: &Option<(String, Option<usize>)>| name.as_ref().map(|(name, axis)| column(name, *axis)).transpose();
     Ok(EventStore::Separate {

@@ -6,7 +6,7 @@
 use crate::error::{BaseFault, Error, Result};
 use crate::source::labels::Row;
 use crate::source::options::Cut;
-use crate::source::stream::Stream;
+use crate::source::stream::EventStream;
 use tonic_shard::NO_LABEL;
 
 /// Maximum number of samples that one recording is cut into.
@@ -72,9 +72,9 @@ pub(super) type Intervals<'a> = [(&'a Row, u32)];
 /// Cuts a recording into samples. If its times are out of order, it is sorted in memory first.
 ///
 /// # Errors
-/// Those of [`Stream::read`]; [`Error::WrongType`] if the recording is out of order and too large to sort in memory;
-/// [`tonic_base::Error::Usage`] for too many samples, or if no interval contains an event.
-pub(super) fn cut(stream: &mut Stream, cut: Cut, intervals: &Intervals<'_>) -> Result<Pieces> {
+/// Those of [`EventStream::read`]; [`Error::WrongType`] if the recording is out of order and too large to sort in
+/// memory; [`tonic_base::Error::Usage`] for too many samples, or if no interval contains an event.
+pub(super) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>) -> Result<Pieces> {
     let most = MAX_SAMPLES.min(stream.len.max(MAX_SPARSE_SAMPLES));
     let mut bounds = Bounds::new(cut, most, intervals);
     let mut order = Vec::new();
@@ -104,7 +104,7 @@ pub(super) fn cut(stream: &mut Stream, cut: Cut, intervals: &Intervals<'_>) -> R
 ///
 /// # Errors
 /// Those of [`cut`].
-pub(super) fn cut_one_class(stream: &mut Stream, rule: Cut, class: u32) -> Result<Pieces> {
+pub(super) fn cut_one_class(stream: &mut EventStream, rule: Cut, class: u32) -> Result<Pieces> {
     if rule == Cut::Whole {
         return Ok(Pieces::whole(class));
     }
@@ -179,7 +179,7 @@ impl Bounds {
 }
 
 /// Reads every time of a recording and fills `bounds`. Returns `false`, early, if the times are out of order.
-fn scan(stream: &Stream, bounds: &mut Bounds) -> Result<bool> {
+fn scan(stream: &EventStream, bounds: &mut Bounds) -> Result<bool> {
     let (mut last, mut listed) = (None, 0);
     for range in stream.strides() {
         let stamps = stream.times(range.clone())?;
@@ -213,7 +213,7 @@ fn scan(stream: &Stream, bounds: &mut Bounds) -> Result<bool> {
 }
 
 /// The error for too many pieces. For pieces of one duration, `time` is the event at which the limit was passed.
-fn too_many(stream: &Stream, time: Option<i64>) -> Error {
+fn too_many(stream: &EventStream, time: Option<i64>) -> Error {
     let stray = time.map_or(String::new(), |time| format!(" (or one of its times is stray: {time} us?)"));
     let got = format!("more in {}: give longer ones{stray}", stream.path.display());
     let events = stream.len;
@@ -227,7 +227,7 @@ fn too_many(stream: &Stream, time: Option<i64>) -> Error {
 /// Makes pieces of one duration that together contain every event. With intervals, keeps only the pieces whose middle
 /// lies in an interval.
 fn stepped(
-    stream: &Stream,
+    stream: &EventStream,
     starts: EvenTimes,
     ends: EvenTimes,
     length: i64,
@@ -262,7 +262,7 @@ fn stepped(
 }
 
 /// Makes one sample per interval.
-fn listed(stream: &Stream, bounds: &[(i64, Option<u64>)], intervals: &Intervals<'_>) -> Result<Pieces> {
+fn listed(stream: &EventStream, bounds: &[(i64, Option<u64>)], intervals: &Intervals<'_>) -> Result<Pieces> {
     let place = |time: i64| {
         let at = bounds.binary_search_by_key(&time, |(time, _)| *time);
         at.ok().and_then(|at| bounds[at].1).unwrap_or(stream.len)
@@ -277,7 +277,7 @@ fn listed(stream: &Stream, bounds: &[(i64, Option<u64>)], intervals: &Intervals<
 }
 
 /// The error for intervals that contain no event of the recording.
-fn nowhere(stream: &Stream, intervals: &Intervals<'_>) -> Error {
+fn nowhere(stream: &EventStream, intervals: &Intervals<'_>) -> Error {
     let both = intervals.iter().filter_map(|(row, _)| row.interval);
     let (from, to) = both.fold((i64::MAX, i64::MIN), |(from, to), (start, end)| (from.min(start), to.max(end)));
     let end = |range| stream.times(range).ok().and_then(|stamps| stamps.us.first().copied()).unwrap_or(0);
@@ -290,7 +290,7 @@ fn nowhere(stream: &Stream, intervals: &Intervals<'_>) -> Error {
 }
 
 /// Makes pieces of `count` events. The last piece has the remaining events.
-fn counted(stream: &Stream, count: u64, overlap: u64) -> Result<Pieces> {
+fn counted(stream: &EventStream, count: u64, overlap: u64) -> Result<Pieces> {
     let stride = count - overlap;
     let pieces = stream.len.saturating_sub(overlap).div_ceil(stride).max(1);
     if pieces > MAX_SAMPLES {

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::{BaseFault, Error, Result};
 use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
-use crate::source::stream::Stream;
+use crate::source::stream::EventStream;
 use crate::source::{camera, hdf, npy_files, ntidigits};
 
 /// The layout of a file: the one in `options`, or else the first that fits its content.
@@ -40,7 +40,7 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
 ///
 /// # Errors
 /// Those of the layout; [`tonic_base::Error::Usage`] for a layout with many samples per file.
-pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<Stream> {
+pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     match layout_of(path, options)? {
         Layout::Npy => npy_files::open_npy(path, options),
         Layout::Npz => npy_files::open_npz(path, options),

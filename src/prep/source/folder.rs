@@ -27,8 +27,8 @@ const MAX_DEPTH: usize = 16;
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for files that are not recordings or have no class, and for a
-/// folder without recordings; [`Error::BadTable`] for a table that doesn't fit the folder; those of opening the first file,
-/// and all files that are cut.
+/// folder without recordings; [`Error::BadTable`] for a table that doesn't fit the folder; those of opening the first
+/// file, and all files that are cut.
 pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
     let table = match &options.labels {
         LabelSource::Csv(path) => Some(path),

@@ -28,7 +28,7 @@ use hdf5::{Dataset, Datatype, H5Type};
 use crate::error::{Error, Result};
 use crate::source::raw::{Coordinates, Times};
 use references::{Reference, References, Superblock};
-use window::{SharedFile, Window};
+use window::{FileWindow, SharedFile};
 
 /// Bytes of a collection's header, and of an object's header.
 const HEADER: u64 = 16;
@@ -135,7 +135,7 @@ impl VlenRows {
         let mut copy = |at: usize, bytes: &[u8]| {
             column[at..].iter_mut().zip(bytes.as_chunks().0).for_each(|(to, from)| *to = element(*from));
         };
-        let mut window = Window::new(&self.file);
+        let mut window = FileWindow::new(&self.file);
         let mut free_from = 0; // each collection must start after the previous one, so the loop ends
         let mut rest = &wanted[..];
         while let Some(first) = rest.first() {
@@ -160,7 +160,7 @@ impl VlenRows {
     /// The collection must begin at `free_from` or later.
     fn read_collection(
         &self,
-        window: &mut Window<'_>,
+        window: &mut FileWindow<'_>,
         wanted: &[Wanted],
         free_from: u64,
         element: usize,

@@ -24,7 +24,7 @@ use crate::source::heap::VlenRows;
 use crate::source::labels::MAX_NAMELESS_CLASSES;
 use crate::source::layout::Layout;
 use crate::source::raw::{Coordinates, RawSamples, Times};
-use crate::source::recording::{Recording, SampleReader, file_name};
+use crate::source::recording::{ReadSamples, Recording, file_name};
 
 const LAYOUT: &str = "Heidelberg";
 const TIMES: &str = "spikes/times";
@@ -155,7 +155,7 @@ impl Hsd {
     }
 }
 
-impl SampleReader for Hsd {
+impl ReadSamples for Hsd {
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
         let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
         let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples.clone()), Ok)?;

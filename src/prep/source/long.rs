@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::source::cut::{Pieces, Span};
 use crate::source::detect::open_stream;
-use crate::source::numbers::Block;
+use crate::source::numbers::EventBlock;
 use crate::source::options::SourceOptions;
 use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
-use crate::source::recording::SampleReader;
-use crate::source::stream::Stream;
+use crate::source::recording::ReadSamples;
+use crate::source::stream::EventStream;
 
 /// Maximum number of unneeded events that are read in order to read several samples at once.
 const MAX_WASTE: u64 = 1 << 16;
@@ -31,14 +31,14 @@ pub(super) struct Long {
 #[derive(Debug)]
 enum Access {
     /// The file stays open.
-    Open(Box<Stream>),
+    Open(Box<EventStream>),
     /// The file is one of many, so it is opened only for each read.
     Closed(std::sync::Arc<SourceOptions>),
 }
 
 impl Long {
     /// Makes a reader for a recording that stays open.
-    pub(super) fn open(stream: Stream, pieces: Pieces) -> Long {
+    pub(super) fn open(stream: EventStream, pieces: Pieces) -> Long {
         Long {
             path: stream.path.clone(),
             access: Access::Open(Box::new(stream)),
@@ -53,7 +53,7 @@ impl Long {
         Long { path: path.into(), access: Access::Closed(options), spans: pieces.spans, reordered: pieces.reordered }
     }
 
-    fn read_from(&self, stream: &Stream, samples: Range<u64>) -> Result<RawSamples> {
+    fn read_from(&self, stream: &EventStream, samples: Range<u64>) -> Result<RawSamples> {
         let whole = [Span { start: 0, end: stream.len, origin: None }];
         let cut = !self.spans.is_empty();
         let spans = if cut { &self.spans[samples.start as usize..samples.end as usize] } else { &whole[..] };
@@ -81,7 +81,7 @@ impl Long {
             }
         } else {
             let blocks = spans.iter().map(|span| stream.read(span.start..span.end)).collect::<Result<Vec<_>>>()?;
-            Block::concatenate(blocks)
+            EventBlock::concatenate(blocks)
         };
         let mut start = 0;
         let origins: Vec<Option<i64>> = spans
@@ -97,7 +97,7 @@ impl Long {
     }
 }
 
-impl SampleReader for Long {
+impl ReadSamples for Long {
     fn reordered(&self, sample: u64) -> bool {
         self.reordered.get(sample as usize).copied().unwrap_or(false)
     }

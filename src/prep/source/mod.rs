@@ -2,7 +2,7 @@
 //!
 //! A file of any layout is opened as a [`Recording`], which knows its samples and reads the raw events of any of them.
 //! Datasets ([`hsd`], [`ntidigits`]) have many samples and a label for each. Files of cameras and of NumPy hold one
-//! recording, a `Stream` of events. It is one sample or is cut into many ([`cut`]). Its label comes from the
+//! recording, an `EventStream`. It is one sample or is cut into many ([`cut`]). Its label comes from the
 //! [`folder`] that it is in, from a table ([`labels`]) or from the caller.
 //!
 //! ```text
@@ -10,7 +10,7 @@
 //! layout, options, unit        layouts, the caller's options, units of time
 //! recording, raw               an open recording, and the raw events that it gives
 //! hsd, ntidigits               layouts with many labelled samples
-//! camera, npy_files            layouts with one recording per file, as a Stream (stream)
+//! camera, npy_files            layouts with one recording per file, as an EventStream (stream)
 //! long, cut, labels, folder    such a recording as one sample or many, and their classes
 //! hdf, heap, numpy, numbers    reading the file formats
 //! synth                        makes up recordings

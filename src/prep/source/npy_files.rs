@@ -9,11 +9,11 @@ use npyz::DType;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::layout::Layout;
-use crate::source::numbers::{Block, Numbers};
+use crate::source::numbers::{EventBlock, Numbers};
 use crate::source::numpy::{EventArray, FieldLayout, NAMES, RecordLayout, is_number, read_header};
 use crate::source::options::SourceOptions;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
-use crate::source::stream::{EventStore, Stream};
+use crate::source::stream::{EventStore, EventStream};
 use crate::source::unit::TimeUnit;
 
 /// Opens a `.npy` file.
@@ -21,7 +21,7 @@ use crate::source::unit::TimeUnit;
 /// # Errors
 /// [`tonic_base::Error::Io`]; [`Error::WrongType`] for an array without event fields; [`Error::DamagedRecording`] if
 /// the header cannot be parsed, or the file is shorter than the header says.
-pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<Stream> {
+pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let mut file = BufReader::new(File::open(path).map_err(Error::io(path, "open the recording"))?);
     let (dtype, len) = read_header(path, "header", &mut file)?;
     let record = RecordLayout::of(path, "array", &dtype)?;
@@ -41,7 +41,7 @@ pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<Stream> {
 /// # Errors
 /// Those of [`open_npy`]; [`Error::WrongType`] also for columns of different lengths, and for more events than a sample
 /// may have.
-pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<Stream> {
+pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let file = File::open(path).map_err(Error::io(path, "open the recording"))?;
     let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| Error::damaged(path, "archive", e))?;
     let entries = archive.file_names().flatten();
@@ -64,7 +64,7 @@ pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<Stream> {
         let x = column(x)?.pixels();
         let y = y.map(&mut column).transpose()?.map(Numbers::pixels);
         let p = p.map(&mut column).transpose()?.map(Numbers::polarities);
-        Some(Block { t: t.times(unit), x, y, p })
+        Some(EventBlock { t: t.times(unit), x, y, p })
     } else if let [only] = &names[..] {
         let record = |dtype: &DType| RecordLayout::of(path, only, dtype).map(|record| (record.bytes, record));
         let (record, data) = read_entry(path, &mut archive, only, record)?;
@@ -77,8 +77,8 @@ pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<Stream> {
     Ok(stream(path, Layout::Npz, options, block.len() as u64, EventStore::Memory(block)))
 }
 
-fn stream(path: &Path, layout: Layout, options: &SourceOptions, len: u64, columns: EventStore) -> Stream {
-    Stream {
+fn stream(path: &Path, layout: Layout, options: &SourceOptions, len: u64, columns: EventStore) -> EventStream {
+    EventStream {
         path: path.into(),
         layout,
         unit: options.time_unit.unwrap_or(TimeUnit::Microseconds),

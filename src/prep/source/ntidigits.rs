@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
-use crate::source::hdf::Column;
+use crate::source::hdf::NumberColumn;
 use crate::source::layout::Layout;
-use crate::source::numbers::{Block, Numbers};
+use crate::source::numbers::{EventBlock, Numbers};
 use crate::source::options::Digits;
 use crate::source::raw::RawSamples;
-use crate::source::recording::{Recording, SampleReader, file_name};
+use crate::source::recording::{ReadSamples, Recording, file_name};
 use crate::source::unit::TimeUnit;
 use crate::source::{hdf, labels};
 
@@ -88,16 +88,15 @@ fn said(name: &str) -> &str {
     name.rsplit('-').next().unwrap_or(name)
 }
 
-impl SampleReader for Ntidigits {
+impl ReadSamples for Ntidigits {
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
         let (path, part) = (&self.path, self.part);
         let (mut blocks, mut lengths) = (Vec::new(), Vec::new());
         for sample in samples {
             let name = &self.names[sample as usize];
             let column = |group: &str| {
-                let column =
-                    Column::open(path, &self.file, &format!("{part}_{group}/{name}"), None, Layout::Ntidigits.name())?;
-                column.read_all(path)
+                let place = format!("{part}_{group}/{name}");
+                NumberColumn::open(path, &self.file, &place, None, Layout::Ntidigits.name())?.read_all(path)
             };
             let (x, t): (Numbers, Numbers) = (column("addresses")?, column("timestamps")?);
             if x.len() != t.len() {
@@ -106,9 +105,9 @@ impl SampleReader for Ntidigits {
                 return Err(Error::bad_sample(path, sample, what, expected, x.len()));
             }
             lengths.push(x.len());
-            blocks.push(Block { t: t.times(self.unit), x: x.pixels(), y: None, p: None });
+            blocks.push(EventBlock { t: t.times(self.unit), x: x.pixels(), y: None, p: None });
         }
         let origins = vec![None; lengths.len()];
-        Ok(Block::concatenate(blocks).into_samples(&lengths, &origins))
+        Ok(EventBlock::concatenate(blocks).into_samples(&lengths, &origins))
     }
 }

@@ -152,7 +152,7 @@ impl Stamps {
 
 /// Consecutive events of one recording, as columns.
 #[derive(Clone, Debug)]
-pub(super) struct Block {
+pub(super) struct EventBlock {
     /// Time of each event in microseconds, (events,).
     pub t: Stamps,
     /// Pixel column or channel of each event, from 0, (events,).
@@ -163,14 +163,14 @@ pub(super) struct Block {
     pub p: Option<Coordinates>,
 }
 
-impl Block {
+impl EventBlock {
     /// The number of events.
     pub(super) fn len(&self) -> usize {
         self.t.us.len()
     }
 
     /// The events at these indices, in this order.
-    pub(super) fn pick(&self, places: impl Iterator<Item = usize> + Clone) -> Block {
+    pub(super) fn pick(&self, places: impl Iterator<Item = usize> + Clone) -> EventBlock {
         let t = Stamps {
             us: places.clone().map(|i| self.t.us[i]).collect(),
             missing: match self.t.missing.is_empty() {
@@ -182,23 +182,23 @@ impl Block {
             },
         };
         let column = |c: &Option<Coordinates>| c.as_ref().map(|c| c.pick(places.clone()));
-        Block { t, x: self.x.pick(places.clone()), y: column(&self.y), p: column(&self.p) }
+        EventBlock { t, x: self.x.pick(places.clone()), y: column(&self.y), p: column(&self.p) }
     }
 
     /// Concatenates blocks of one recording in order.
-    pub(super) fn concatenate(blocks: Vec<Block>) -> Block {
+    pub(super) fn concatenate(blocks: Vec<EventBlock>) -> EventBlock {
         let mut t = Stamps::default();
         for block in &blocks {
             let before = t.us.len();
             t.missing.extend(block.t.missing.iter().map(|i| i + before));
             t.us.extend_from_slice(&block.t.us);
         }
-        let column = |of: fn(&Block) -> Option<&Coordinates>| {
+        let column = |of: fn(&EventBlock) -> Option<&Coordinates>| {
             let columns: Option<Vec<&Coordinates>> = blocks.iter().map(of).collect();
             columns.filter(|columns| !columns.is_empty()).map(|columns| Coordinates::concatenate(&columns))
         };
         let x = column(|block| Some(&block.x)).unwrap_or_else(|| Coordinates::U8(Vec::new()));
-        Block { t, x, y: column(|block| block.y.as_ref()), p: column(|block| block.p.as_ref()) }
+        EventBlock { t, x, y: column(|block| block.y.as_ref()), p: column(|block| block.p.as_ref()) }
     }
 
     /// Splits the block into consecutive samples of these lengths and subtracts each sample's origin, in microseconds,

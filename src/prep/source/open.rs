@@ -12,7 +12,7 @@ use crate::source::layout::Layout;
 use crate::source::long::Long;
 use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::{Recording, file_name};
-use crate::source::stream::{ClassLabel, Stream};
+use crate::source::stream::{ClassLabel, EventStream};
 use crate::source::unit::TimeUnit;
 use crate::source::{folder, labels, ntidigits};
 
@@ -51,7 +51,7 @@ impl Recording {
 }
 
 /// Cuts a recording into samples according to the options. Returns `None` if the label table has no row for it.
-fn cut_recording(mut stream: Stream, options: &SourceOptions) -> Result<Option<Recording>> {
+fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Option<Recording>> {
     let name = file_name(&stream.path);
     let mut classes: Option<Vec<String>> = None;
     let mut pieces = match &options.labels {

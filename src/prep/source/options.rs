@@ -76,19 +76,19 @@ impl Default for Digits {
 }
 
 /// The path of a dataset in a file, and the column index if the dataset is two-dimensional.
-pub(super) type Place = (String, Option<usize>);
+pub(super) type DatasetPath = (String, Option<usize>);
 
 /// Where the columns of events are in an HDF5 file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map {
     /// Time of each event, in the unit of the options.
-    pub t: Place,
+    pub t: DatasetPath,
     /// Pixel column or channel of each event, from 0.
-    pub x: Place,
+    pub x: DatasetPath,
     /// Pixel row of each event, from 0. `None` for a sensor of one row.
-    pub y: Option<Place>,
+    pub y: Option<DatasetPath>,
     /// Polarity of each event: 0 or -1 is off, 1 is on. `None` if events have none.
-    pub p: Option<Place>,
+    pub p: Option<DatasetPath>,
     /// Path of a dataset with one number or one name: the recording's class.
     pub label: Option<String>,
 }
@@ -121,7 +121,7 @@ impl FromStr for Map {
 }
 
 /// Parses `PATH` or `PATH[N]`.
-fn column(text: &str) -> Result<Place, String> {
+fn column(text: &str) -> Result<DatasetPath, String> {
     match text.strip_suffix(']').and_then(|text| text.rsplit_once('[')) {
         None => Ok((text.into(), None)),
         Some((path, number)) => {

@@ -28,14 +28,14 @@ pub struct Recording {
     pub extras: Vec<(String, Vec<i64>)>,
     /// Notes for the user about how the recording was opened.
     pub notes: Vec<String>,
-    pub(super) reader: Box<dyn SampleReader>,
+    pub(super) reader: Box<dyn ReadSamples>,
 }
 
 /// Number of samples that are read at once if each is a separate row. For SSC, this is 300 kB.
 const ROWS_TOGETHER: u64 = 8;
 
 /// Reads the events of a recording. It is implemented for each layout and can be used on any thread.
-pub(super) trait SampleReader: std::fmt::Debug + Send + Sync {
+pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     /// Reads the raw events of consecutive samples.
     ///
     /// # Errors

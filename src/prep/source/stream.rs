@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
-use crate::source::hdf::{Column, Records};
+use crate::source::hdf::{NumberColumn, Records};
 use crate::source::layout::Layout;
-use crate::source::numbers::{Block, Stamps};
+use crate::source::numbers::{EventBlock, Stamps};
 use crate::source::numpy::EventArray;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::unit::TimeUnit;
@@ -22,7 +22,7 @@ const MAX_EVENTS_A_BYTE: u64 = 4096;
 
 /// A recording that is open for reading.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct EventStream {
     /// Path of the file.
     pub path: PathBuf,
     /// Layout of the file.
@@ -56,28 +56,28 @@ pub(super) enum EventStore {
     /// In one HDF5 dataset per column.
     Separate {
         /// Time of each event, in the stream's unit.
-        t: Column,
+        t: NumberColumn,
         /// Pixel column of each event, from 0.
-        x: Column,
+        x: NumberColumn,
         /// Pixel row of each event, from 0; `None` for a sensor of one row.
-        y: Option<Column>,
+        y: Option<NumberColumn>,
         /// Polarity of each event, 0 or -1 for off and 1 for on; `None` for a sensor of one polarity.
-        p: Option<Column>,
+        p: Option<NumberColumn>,
     },
     /// In one HDF5 dataset of records.
     Records(Records),
     /// In a NumPy array of records.
     Array(EventArray),
     /// In memory, with times in microseconds.
-    Memory(Block),
+    Memory(EventBlock),
 }
 
-impl Stream {
+impl EventStream {
     /// Returns an error if the file claims more events than its size can hold.
     ///
     /// # Errors
     /// [`Error::DamagedRecording`]; [`tonic_base::Error::Io`] if the size of the file cannot be read.
-    pub(super) fn check_length(self) -> Result<Stream> {
+    pub(super) fn check_length(self) -> Result<EventStream> {
         let bytes = std::fs::metadata(&self.path).map_err(Error::io(&self.path, "read the recording"))?.len();
         if self.len > bytes.saturating_mul(MAX_EVENTS_A_BYTE) {
             let reason = format!("it claims to have {} events in {bytes} bytes", self.len);
@@ -110,10 +110,10 @@ impl Stream {
     ///
     /// # Errors
     /// [`Error::DamagedRecording`], [`tonic_base::Error::Unavailable`], [`tonic_base::Error::Io`].
-    pub(super) fn read(&self, range: Range<u64>) -> Result<Block> {
+    pub(super) fn read(&self, range: Range<u64>) -> Result<EventBlock> {
         let path = &self.path;
         match &self.columns {
-            EventStore::Separate { t, x, y, p } => Ok(Block {
+            EventStore::Separate { t, x, y, p } => Ok(EventBlock {
                 t: t.read(path, range.clone())?.times(self.unit),
                 x: x.read(path, range.clone())?.pixels(),
                 y: y.as_ref().map(|y| y.read(path, range.clone())).transpose()?.map(|y| y.pixels()),
@@ -146,7 +146,7 @@ impl Stream {
     /// Loads the recording into memory and sorts it by time. The sort is stable. Returns each event's original index.
     ///
     /// # Errors
-    /// Those of [`Stream::read`]; [`Error::WrongType`] if the recording is too large.
+    /// Those of [`EventStream::read`]; [`Error::WrongType`] if the recording is too large.
     pub(super) fn sort(&mut self) -> Result<Vec<u32>> {
         self.check_memory("it is out of order")?;
         let block = self.read(0..self.len)?;
@@ -160,7 +160,7 @@ impl Stream {
     /// The largest x and y. Of a very long recording, only the first [`MAX_SAMPLE_EVENTS`] events or so are read.
     ///
     /// # Errors
-    /// Those of [`Stream::read`].
+    /// Those of [`EventStream::read`].
     pub(super) fn extent(&self) -> Result<(i64, i64)> {
         let (mut x, mut y) = (0, 0);
         for range in self.strides().take_while(|range| range.start < MAX_SAMPLE_EVENTS) {

@@ -13,7 +13,7 @@ use crate::source::raw::MAX_SAMPLE_EVENTS;
 
 /// A one-dimensional dataset of numbers, or a column of a two-dimensional one.
 #[derive(Clone, Debug)]
-pub(crate) struct Column {
+pub(crate) struct NumberColumn {
     dataset: Dataset,
     /// Path of the dataset in the file.
     pub name: String,
@@ -26,7 +26,7 @@ pub(crate) struct Column {
 }
 
 /// Reads a range of a column. libhdf5 converts the numbers to the type that is asked for.
-type ReadNumbers = fn(&Column, Range<u64>) -> hdf5::Result<Numbers>;
+type ReadNumbers = fn(&NumberColumn, Range<u64>) -> hdf5::Result<Numbers>;
 
 /// How numbers of a type are read; `None` if they aren't numbers.
 fn read_of(descriptor: &TypeDescriptor) -> Option<ReadNumbers> {
@@ -43,7 +43,7 @@ fn read_of(descriptor: &TypeDescriptor) -> Option<ReadNumbers> {
     })
 }
 
-impl Column {
+impl NumberColumn {
     /// Opens a one-dimensional dataset, or column `axis` of a two-dimensional one.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Column {
         name: &str,
         axis: Option<usize>,
         layout: &'static str,
-    ) -> Result<Column> {
+    ) -> Result<NumberColumn> {
         let dataset = dataset(path, file, name, layout)?;
         let descriptor = descriptor(path, &dataset, name)?;
         let shape = dataset.shape();
@@ -68,7 +68,7 @@ impl Column {
             (_, Some(i)) => return Err(wrong(&format!("a row an event, with a column {i}"))),
         };
         let is_float = matches!(descriptor, TypeDescriptor::Float(_));
-        Ok(Column { dataset, name: name.into(), read, is_float, axis, len })
+        Ok(NumberColumn { dataset, name: name.into(), read, is_float, axis, len })
     }
 
     /// Reads a range of entries.
@@ -82,7 +82,7 @@ impl Column {
     /// Reads the whole column.
     ///
     /// # Errors
-    /// Those of [`Column::read`]; [`Error::WrongType`] if the column has more entries than the maximum events per
+    /// Those of [`NumberColumn::read`]; [`Error::WrongType`] if the column has more entries than the maximum events per
     /// sample.
     pub(crate) fn read_all(&self, path: &Path) -> Result<Numbers> {
         if self.len > MAX_SAMPLE_EVENTS {

@@ -4,7 +4,7 @@ mod column;
 mod file;
 mod records;
 
-pub(crate) use column::Column;
+pub(crate) use column::NumberColumn;
 pub(crate) use file::{
     contents, damaged, dataset, describe, descriptor, last_words, open, open_cached, strings, unreadable,
 };

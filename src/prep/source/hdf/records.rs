@@ -8,7 +8,7 @@ use hdf5::{Dataset, H5Type};
 
 use crate::error::{Error, Result};
 use crate::source::hdf::{dataset, descriptor, unreadable};
-use crate::source::numbers::{Block, Numbers};
+use crate::source::numbers::{EventBlock, Numbers};
 use crate::source::unit::TimeUnit;
 
 /// A dataset of records with the fields x, y, p and t.
@@ -75,7 +75,7 @@ impl Records {
     ///
     /// # Errors
     /// [`Error::DamagedRecording`], [`tonic_base::Error::Unavailable`].
-    pub(crate) fn read(&self, path: &Path, range: Range<u64>, unit: TimeUnit) -> Result<Block> {
+    pub(crate) fn read(&self, path: &Path, range: Range<u64>, unit: TimeUnit) -> Result<EventBlock> {
         let rows = range.start as usize..range.end as usize;
         let unreadable = |e| unreadable(path, &self.dataset, &self.name, range.clone(), &e);
         let (t, xyp) = if self.float_times {
@@ -91,7 +91,7 @@ impl Records {
             let narrow: Option<Vec<u16>> = xyp.iter().map(|event| event[i].try_into().ok()).collect();
             narrow.map_or_else(|| Numbers::I64(xyp.iter().map(|event| event[i].into()).collect()), Numbers::U16)
         };
-        Ok(Block {
+        Ok(EventBlock {
             t: t.times(unit),
             x: column(0).pixels(),
             y: Some(column(1).pixels()),

@@ -59,7 +59,7 @@ impl SharedFile {
 }
 
 /// A buffer that holds one range of a file and moves forward through it.
-pub(super) struct Window<'a> {
+pub(super) struct FileWindow<'a> {
     file: &'a SharedFile,
     bytes: Vec<u8>,
     /// The range of the file that `bytes` holds.
@@ -68,9 +68,9 @@ pub(super) struct Window<'a> {
     until: u64,
 }
 
-impl<'a> Window<'a> {
-    pub(super) fn new(file: &'a SharedFile) -> Window<'a> {
-        Window { file, bytes: vec![0; WINDOW], holds: 0..0, until: 0 }
+impl<'a> FileWindow<'a> {
+    pub(super) fn new(file: &'a SharedFile) -> FileWindow<'a> {
+        FileWindow { file, bytes: vec![0; WINDOW], holds: 0..0, until: 0 }
     }
 
     /// Announces the ranges of the file that will be read, in order. Ranges close together are read at once.

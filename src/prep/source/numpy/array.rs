@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use npyz::{DType, Endianness, TypeChar, TypeStr};
 
 use crate::error::{BaseFault, Error, Result};
-use crate::source::numbers::{Block, Numbers};
+use crate::source::numbers::{EventBlock, Numbers};
 use crate::source::numpy::header::MAX_HEADER;
 use crate::source::unit::TimeUnit;
 
@@ -71,9 +71,9 @@ impl RecordLayout {
         Ok(RecordLayout { bytes, t, x, y, p })
     }
 
-    pub(crate) fn block(&self, data: &[u8], unit: TimeUnit) -> Block {
+    pub(crate) fn block(&self, data: &[u8], unit: TimeUnit) -> EventBlock {
         let column = |field: &FieldLayout| field.column(data, self.bytes);
-        Block {
+        EventBlock {
             t: column(&self.t).times(unit),
             x: column(&self.x).pixels(),
             y: self.y.as_ref().map(|y| column(y).pixels()),
@@ -134,7 +134,7 @@ impl EventArray {
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
-    pub(crate) fn read(&self, path: &Path, range: Range<u64>, unit: TimeUnit) -> Result<Block> {
+    pub(crate) fn read(&self, path: &Path, range: Range<u64>, unit: TimeUnit) -> Result<EventBlock> {
         let failed = || Error::io(path, "read the recording");
         let mut file = File::open(&self.path).map_err(failed())?;
         let size = self.record.bytes as u64;
