@@ -1,4 +1,4 @@
-//! Errors that any crate can meet: I/O, usage, interruption.
+//! Errors that any crate can meet: I/O, usage, interruption, damaged files.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};

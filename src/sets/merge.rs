@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tonic_shard::{Error as ShardError, Manifest, Part, SetDescription, ShardSet, SourceFile, Width, Widths};
 
-use crate::error::{BaseFault, Error, Result};
+use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::selection::{Output, Selection, tool_of, write};
 
 /// Merges sets in the given order, and parts of one set in the order of their numbers. Merged parts have the same bytes
@@ -99,9 +99,7 @@ fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     for set in sets {
         let (d, f) = (&set.manifest().description, &first.manifest().description);
         if part_of(set).is_none_or(|part| part.of != of) {
-            let (path, other, field) = (set.dir().into(), first.dir().into(), "part".into());
-            let (expected, got) = (format!("another part of {of}"), say(set));
-            return Err(ShardError::Mismatch { path, other, field, expected, got }.into());
+            return Err(Error::mismatch(set.dir(), first.dir(), "part", format!("another part of {of}"), say(set)));
         }
         let fields = [
             ("chunk_samples", f.chunk_samples.to_string(), d.chunk_samples.to_string()),
@@ -113,9 +111,8 @@ fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     let mut given: Vec<(u32, &Path)> = sets.iter().map(|set| (part_index(set), set.dir())).collect();
     given.sort_unstable();
     if let Some(twice) = given.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        let (expected, got) = ("every part once".into(), format!("part {} of {of} twice", twice[0].0));
-        let (path, other, field) = (twice[1].1.into(), twice[0].1.into(), "part".into());
-        return Err(ShardError::Mismatch { path, other, field, expected, got }.into());
+        let got = format!("part {} of {of} twice", twice[0].0);
+        return Err(Error::mismatch(twice[1].1, twice[0].1, "part", "every part once", got));
     }
     let absent = |i: &u32| given.binary_search_by_key(i, |(index, _)| *index).is_err();
     let missing: Vec<String> = (1..=of).filter(absent).take(20).map(|i| i.to_string()).collect();
@@ -135,9 +132,8 @@ fn check_shares(sets: &[ShardSet], whole: &SetDescription) -> Result<()> {
         let samples = whole.samples_of(share);
         let (expected, got) = (samples.end - samples.start, set.len());
         if expected != got {
-            let (path, other, field) = (set.dir().into(), sets[0].dir().into(), "samples".into());
             let expected = format!("{expected}, the share of {} samples", whole.samples);
-            return Err(ShardError::Mismatch { path, other, field, expected, got: got.to_string() }.into());
+            return Err(Error::mismatch(set.dir(), sets[0].dir(), "samples", expected, got.to_string()));
         }
     }
     Ok(())

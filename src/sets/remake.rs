@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use tonic_base::Verbosity;
 use tonic_prep::{ChunkFailure, ChunkMaker, Inputs, Recipe, SourceOptions};
-use tonic_shard::{Error as ShardError, Manifest, SourceFile};
+use tonic_shard::{Manifest, SourceFile};
 
-use crate::error::{BaseFault, Error, Result};
+use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::repair::{Donor, Repaired, repair};
 
 /// Repairs the set in `dir` from the recordings that it was converted from, in any order. `options` must be those of
@@ -30,15 +30,12 @@ pub fn repair_from(
     let found = Inputs::open(recordings, options)?.hash(verbosity)?;
     let find = |source: &SourceFile| {
         let at = found.iter().position(|file| file.blake3 == source.blake3);
-        at.ok_or_else(|| ShardError::Mismatch {
-            path: recordings[0].clone(),
-            other: dir.into(),
-            field: format!("recording {}", source.name),
-            expected: format!("blake3 {:.16}", source.blake3),
-            got: "none with that content".into(),
+        at.ok_or_else(|| {
+            let (field, expected) = (format!("recording {}", source.name), format!("blake3 {:.16}", source.blake3));
+            Error::mismatch(&recordings[0], dir, field, expected, "none with that content")
         })
     };
-    let places = description.sources.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    let places = description.sources.iter().map(find).collect::<Result<Vec<_>>>()?;
     // A folder counts as one recording and has an order of its own.
     let files = found.len() == recordings.len();
     let ordered = if files { places.iter().map(|&at| recordings[at].clone()).collect() } else { recordings.to_vec() };

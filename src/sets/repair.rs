@@ -112,9 +112,8 @@ pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repa
     let damaged = own.is_err();
     let mut manifest = match (own, &copy) {
         (Ok(own), Some((other, Ok(theirs)))) if own.set_id != theirs.set_id => {
-            let field = "set_id";
             let (expected, got) = (own.set_id.to_string(), theirs.set_id.to_string());
-            return Err(Error::mismatch(other, dir, field, expected, got));
+            return Err(Error::mismatch(other, dir, "set_id", expected, got));
         }
         (Ok(own), _) => own,
         (Err(_), Some((other, Ok(theirs)))) => {

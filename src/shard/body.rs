@@ -7,6 +7,7 @@ use std::ops::Range;
 use crate::chunk::{Chunk, SampleTable};
 use crate::column::Width;
 use crate::entries::{count_large_counts, count_long_gaps, largest_beyond, pack};
+use crate::frames::FrameShape;
 use crate::layout::{ALIGNMENT, MAX_CHUNK_SAMPLES, MAX_DECODED_BYTES, SetLayout, aligned};
 use crate::ledger::Ledger;
 use crate::planes::Planes;
@@ -192,9 +193,9 @@ pub(crate) fn locate(
     Ok(at)
 }
 
-/// The fault of a chunk that has a cell outside the frame of `cells` cells.
-pub(crate) fn cells_fault(cells: u64) -> BodyFault {
-    fault("cells", format!("below {cells}"), "a larger one")
+/// The fault of a chunk that has a cell outside the frame.
+pub(crate) fn cells_fault(shape: FrameShape) -> BodyFault {
+    fault("cells", format!("below {}", shape.cells()), "a larger one")
 }
 
 /// Reads the labels, flags, ledgers and extra columns.

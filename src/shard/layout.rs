@@ -172,11 +172,8 @@ impl ShardHead {
         }
         let version = u16::from_le_bytes(field(header, 8));
         if version != VERSION {
-            return Err(Error::Incompatible {
-                path: path.into(),
-                expected: VERSION.to_string(),
-                got: version.to_string(),
-            });
+            let (expected, got) = (VERSION.to_string(), version.to_string());
+            return Err(Error::Incompatible { path: path.into(), expected, got });
         }
         let file_bytes = u64::from_le_bytes(field(header, 16));
         if file_bytes != len {

@@ -99,11 +99,6 @@ impl PackedChunk {
         }
     }
 
-    /// The fault of a chunk that has a cell outside the frame.
-    pub(crate) fn cells_fault(&self) -> BodyFault {
-        cells_fault(self.shape.cells())
-    }
-
     /// Unpacks all samples with their labels, flags, ledgers and extra columns. Replaces the content of `chunk`.
     pub(crate) fn unpack(&self, chunk: &mut Chunk) -> Result<(), BodyFault> {
         read_table(&self.body, &self.at, &mut chunk.table);
@@ -112,7 +107,7 @@ impl PackedChunk {
             *out = SparseFrames::new(self.widths);
         }
         out.clear();
-        if self.samples().all(|sample| sample.unpack(out)) { Ok(()) } else { Err(self.cells_fault()) }
+        if self.samples().all(|sample| sample.unpack(out)) { Ok(()) } else { Err(cells_fault(self.shape)) }
     }
 
     /// All samples, in order.

@@ -1,5 +1,6 @@
 //! Opens a complete set for reading. Every shard is mapped and checked against the manifest.
 
+use crate::body::cells_fault;
 use crate::chunk::Chunk;
 use crate::codec::{Decoder, check_label};
 use crate::error::{BaseFault, Error, Result};
@@ -127,7 +128,7 @@ impl ShardSet {
             return Ok(());
         }
         let (shard, k) = self.locate(number);
-        Err(shard.name(k).fault(&shard.head().chunks[k], packed.cells_fault()))
+        Err(shard.name(k).fault(&shard.head().chunks[k], cells_fault(self.manifest.description.shape)))
     }
 
     /// An empty chunk for [`ShardSet::decode_packed`].

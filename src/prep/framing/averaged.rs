@@ -164,11 +164,11 @@ impl Memories {
     /// Adds up the surfaces of the events of one memory.
     fn sum(&mut self, events: &Events, memory: &[u32]) {
         let half = self.rule.surface_size as i32 / 2;
-        let surface = &mut self.surface;
+        let surface = self.surface.as_slice_mut().expect("an array in standard layout");
         let mut add = |dx: i32, dy: i32, value: f64| {
-            let (row, column) = ((dy + half) as usize, (dx + half) as usize);
-            surface[[row, column]] += value;
-            self.touched.push((row * surface.ncols() + column) as u32);
+            let at = ((dy + half) * self.rule.surface_size as i32 + dx + half) as u32;
+            surface[at as usize] += value;
+            self.touched.push(at);
         };
         for (n, &i) in memory.iter().enumerate() {
             let (t, x, y) = (events.t[i as usize], i32::from(events.x[i as usize]), i32::from(events.y[i as usize]));
