@@ -8,10 +8,11 @@ use tonic_base::Verbosity;
 use tonic_report::{chart, figures, png_path, table};
 use tonic_shard::ShardSet;
 use tonic_train::bench::{SetBench, SetMeasured, StepBench, StepMeasured, bench_random, bench_set};
+use tonic_train::engine::EngineChoice;
 use tonic_train::feed::RandomFrames;
 
 use crate::device_args::DeviceArgs;
-use crate::values::{EngineArg, Hidden, batch_size, hidden, use_threads};
+use crate::values::{Hidden, batch_size, engine, hidden, use_threads};
 
 /// What to measure.
 #[derive(Args)]
@@ -35,8 +36,8 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "G", default_value_t = 1.0, value_parser = gain)]
     gain: f32,
     /// What computes a step
-    #[arg(long, value_enum, default_value_t)]
-    engine: EngineArg,
+    #[arg(long, value_parser = engine(), default_value = "fused")]
+    engine: EngineChoice,
     /// Frames a sample
     #[arg(long, value_name = "T", default_value_t = 250, conflicts_with = "data", help_heading = "Random frames",
           value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
@@ -80,16 +81,12 @@ pub(crate) struct BenchArgs {
 /// Runs the benchmark and prints the result.
 pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
     use_threads(args.threads)?;
-    let engine = args.engine.into();
-    let resolved = args.device.resolve(engine)?;
     let what = StepBench {
         batch_size: args.batch_size,
         steps: args.steps as usize,
         hidden: args.hidden.0,
         gain: args.gain,
-        engine,
-        device: resolved.device,
-        matmul_precision: args.device.matmul_precision,
+        backend: args.device.choose(args.engine)?,
     };
     let (json, text) = match args.data {
         Some(data) => {

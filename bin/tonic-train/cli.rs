@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use tonic_loader::CacheChoice;
+use tonic_train::engine::EngineChoice;
+use tonic_train::learner::Pad;
 
 use crate::bench_args::BenchArgs;
 use crate::device_args::DeviceArgs;
-use crate::values::{EngineArg, Hidden, batch_size, hidden};
+use crate::values::{Hidden, batch_size, engine, hidden, pad};
 
 /// Trains integrate-and-fire networks from the shards that tonic-prep makes.
 ///
@@ -129,11 +131,11 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// The kernels, or libtorch's autograd to check them by
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) engine: EngineArg,
+    #[arg(long, value_parser = engine(), default_value = "fused")]
+    pub(crate) engine: EngineChoice,
     /// Pad samples to a fixed length, or to the longest of their batch (Tonic's PadTensors)
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) pad: PadArg,
+    #[arg(long, value_parser = pad(), default_value = "fixed")]
+    pub(crate) pad: Pad,
     /// Go on with the run in the folder, to the same bits as if it had not stopped
     #[arg(long, conflicts_with = "overwrite")]
     pub(crate) resume: bool,
@@ -146,13 +148,6 @@ pub(crate) struct FitArgs {
     /// One JSON object on stdout
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Clone, Copy, Default, ValueEnum)]
-pub(crate) enum PadArg {
-    #[default]
-    Fixed,
-    Batch,
 }
 
 fn learning_rate(text: &str) -> Result<f64, String> {

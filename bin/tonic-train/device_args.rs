@@ -1,12 +1,17 @@
 //! The arguments that choose what computes.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
-use tonic_train::Result;
-use tonic_train::engine::{DeviceChoice, EngineChoice, Resolved};
+use tonic_base::Error as BaseError;
+use tonic_train::engine::EngineChoice;
 use tonic_train::gpu::set_libtorch;
 use tonic_train::kernel::program::MatmulPrecision;
+use tonic_train::learner::Backend;
+use tonic_train::{Error, Result};
+
+use crate::advice::advice;
 
 /// Where to compute.
 #[derive(Args)]
@@ -17,23 +22,77 @@ pub(crate) struct DeviceArgs {
     /// How exact matrix products are on a GPU, in PyTorch's words: highest (float32), high (16 bits of each number),
     /// medium (8 bits, bfloat16). Spikes are exact in all of them, weights and gradients are rounded
     #[arg(long, value_name = "P", default_value = "highest")]
-    pub matmul_precision: MatmulPrecision,
+    matmul_precision: MatmulPrecision,
     /// A libtorch 2.11.0 or Python's torch package, where NVRTC and, for --engine reference on a GPU, libtorch's CUDA
     /// part are looked for first
     #[arg(long, value_name = "DIR")]
     libtorch: Option<PathBuf>,
 }
 
+/// The device that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum DeviceChoice {
+    Auto,
+    Cpu,
+    Cuda(usize),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DeviceChoice, String> {
+        match text {
+            "auto" => Ok(DeviceChoice::Auto),
+            "cpu" => Ok(DeviceChoice::Cpu),
+            "cuda" => Ok(DeviceChoice::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|number| number.parse::<u16>().ok())
+                .map(|number| DeviceChoice::Cuda(number.into()))
+                .ok_or_else(|| "expected auto, cpu, cuda or cuda:N".into()),
+        }
+    }
+}
+
 impl DeviceArgs {
-    /// Resolves the arguments to a device on this machine.
-    pub(crate) fn resolve(&self, engine: EngineChoice) -> Result<Resolved> {
+    /// Chooses what computes on this machine. With `auto`, a missing GPU is not an error.
+    pub(crate) fn choose(&self, engine: EngineChoice) -> Result<Backend> {
         if let Some(dir) = &self.libtorch {
             set_libtorch(dir)?;
         }
+        let cpu = Backend::cpu(engine, self.matmul_precision);
+        let gpu = |ordinal| Backend::gpu(ordinal, engine, self.matmul_precision);
         match (self.device, engine) {
+            (DeviceChoice::Cuda(ordinal), _) => gpu(ordinal),
             // The CUDA part of libtorch is a separate download, so it is used only on request.
-            (DeviceChoice::Auto, EngineChoice::Reference) => DeviceChoice::Cpu.resolve(),
-            (choice, _) => choice.resolve(),
+            (DeviceChoice::Cpu, _) | (_, EngineChoice::Reference) => Ok(cpu),
+            (DeviceChoice::Auto, EngineChoice::Fused) => Ok(gpu(0).unwrap_or_else(|error| {
+                let advice = advice(&error).map_or(String::new(), |advice| format!("; {advice}"));
+                let why = match error {
+                    Error::Base(BaseError::Unavailable { why, .. }) => why,
+                    other => other.to_string(),
+                };
+                Backend { why: format!("cpu: {why}{advice}"), ..cpu }
+            })),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DeviceChoice::{self, Auto, Cpu, Cuda};
+
+    #[test]
+    fn a_device_is_auto_cpu_or_a_numbered_gpu() {
+        for (text, choice) in
+            [("auto", Auto), ("cpu", Cpu), ("cuda", Cuda(0)), ("cuda:0", Cuda(0)), ("cuda:12", Cuda(12))]
+        {
+            assert_eq!(text.parse(), Ok(choice));
+        }
+        for text in ["", "gpu", "CPU", "cuda:", "cuda:x", "cuda:-1", "cuda:+1", "cuda: 1", "cuda:70000", "cuda0"] {
+            let expected = Err("expected auto, cpu, cuda or cuda:N".to_string());
+            assert_eq!(text.parse::<DeviceChoice>(), expected, "{text:?}");
         }
     }
 }

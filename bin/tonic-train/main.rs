@@ -1,5 +1,6 @@
 //! `tonic-train`: spiking networks from frame shards. Arguments in, one library call out.
 
+mod advice;
 mod bench_args;
 mod cli;
 mod device_args;
@@ -11,15 +12,14 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tonic_base::{BaseFault, Error as BaseError, Verbosity, interrupt};
+use tonic_base::{BaseFault, Verbosity, interrupt};
 use tonic_train::Error;
 use tonic_train::check::{Check, check};
 use tonic_train::engine::EngineChoice;
 use tonic_train::kernel::isa::Isa;
-use tonic_train::learner::Pad;
 use tonic_train::run::{EvalOptions, FitOptions, eval, fit};
 
-use crate::cli::{Cli, Command, FitArgs, PadArg};
+use crate::cli::{Cli, Command, FitArgs};
 use crate::device_args::DeviceArgs;
 use crate::errors::{Cause, Typed};
 use crate::values::use_threads;
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     };
     match ready.and_then(|()| run(cli.command)) {
         Ok(code) => code,
-        Err(e) => errors::report(&typed, &e, exit_code, advice),
+        Err(e) => errors::report(&typed, &e, exit_code, |cause| advice::advice(cause.downcast_ref()?)),
     }
 }
 
@@ -47,9 +47,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             use_threads(threads)?;
             let png = png.unwrap_or_else(|| model.join("confusion.png"));
             let verbosity = if json { Verbosity::Quiet } else { Verbosity::Normal };
-            let matmul_precision = device.matmul_precision;
-            let options = EvalOptions { run: model, data, best, matmul_precision, verbosity };
-            let evaluation = eval(&options, |engine| device.resolve(engine))?;
+            let options = EvalOptions { run: model, data, best, verbosity };
+            let evaluation = eval(&options, |engine| device.choose(engine))?;
             evaluation.picture()?.write_png(&png)?;
             let mut out = std::io::stdout().lock();
             if json {
@@ -74,28 +73,16 @@ fn exit_code(cause: &Cause) -> Option<u8> {
     }
 }
 
-/// What to type after an error of training.
-fn advice(cause: &Cause) -> Option<String> {
-    match cause.downcast_ref()? {
-        Error::DeviceMemory { .. } => Some("a smaller --batch-size or --hidden, or --cache host, takes less".into()),
-        Error::Diverged { lr, .. } => Some(format!("go on from it with --resume and an --lr below {lr:?}")),
-        Error::Base(BaseError::Unavailable { what, .. }) if what.starts_with("libtorch") => {
-            Some("--libtorch DIR names a libtorch that has it".into())
-        }
-        _ => None,
-    }
-}
-
 /// Prints each check when it ends. The exit code tells whether all checks passed.
 fn run_check(args: &DeviceArgs, quick: bool, json: bool) -> anyhow::Result<ExitCode> {
     use_threads(None)?;
-    let resolved = args.resolve(EngineChoice::Fused)?;
-    let Some(device) = resolved.device else {
-        let why = format!("there is no GPU to hold to the CPU ({})", resolved.why);
+    let backend = args.choose(EngineChoice::Fused)?;
+    let Some(device) = backend.device else {
+        let why = format!("there is no GPU to hold to the CPU ({})", backend.why);
         return Err(Error::unavailable("check", why).into());
     };
     if !json {
-        println!("{}", resolved.why);
+        println!("{}", backend.why);
     }
     let checked = check(&device, quick, |checked| match (json, checked.checks.last()) {
         (true, _) => println!("{}", serde_json::json!(checked)),
@@ -112,9 +99,8 @@ fn run_check(args: &DeviceArgs, quick: bool, json: bool) -> anyhow::Result<ExitC
 
 fn run_fit(args: FitArgs) -> anyhow::Result<()> {
     use_threads(args.threads)?;
-    let engine: EngineChoice = args.engine.into();
-    let device = args.device.resolve(engine)?;
-    if args.deterministic && engine == EngineChoice::Reference && device.device.is_some() {
+    let backend = args.device.choose(args.engine)?;
+    if args.deterministic && backend.engine == EngineChoice::Reference && backend.device.is_some() {
         let why = "libtorch's own kernels add in an order that may change; use --device cpu or --engine fused";
         return Err(Error::unavailable("deterministic", why).into());
     }
@@ -122,7 +108,7 @@ fn run_fit(args: FitArgs) -> anyhow::Result<()> {
         train: args.train,
         valid: args.valid,
         test: args.test,
-        run: args.output.clone(),
+        run: args.output,
         epochs: args.epochs,
         batch_size: args.batch_size,
         drop_last: args.drop_last,
@@ -130,15 +116,10 @@ fn run_fit(args: FitArgs) -> anyhow::Result<()> {
         min_v_mem: args.min_v_mem,
         lr: args.lr,
         seed: args.seed,
-        engine,
-        pad: match args.pad {
-            PadArg::Fixed => Pad::Fixed,
-            PadArg::Batch => Pad::Batch,
-        },
+        backend,
+        pad: args.pad,
         cache: args.cache,
         pin: args.pin,
-        device,
-        matmul_precision: args.device.matmul_precision,
         resume: args.resume,
         overwrite: args.overwrite,
         verbosity: if args.quiet || args.json { Verbosity::Quiet } else { Verbosity::Normal },

@@ -1,23 +1,17 @@
 //! Values of arguments that several commands take.
 
 use anyhow::Context;
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tonic_train::engine::EngineChoice;
+use tonic_train::learner::Pad;
 
-#[derive(Clone, Copy, Default, ValueEnum)]
-pub(crate) enum EngineArg {
-    #[default]
-    Fused,
-    Reference,
+pub(crate) fn engine() -> impl TypedValueParser<Value = EngineChoice> {
+    let names = PossibleValuesParser::new(["fused", "reference"]);
+    names.map(|name| if name == "fused" { EngineChoice::Fused } else { EngineChoice::Reference })
 }
 
-impl From<EngineArg> for EngineChoice {
-    fn from(arg: EngineArg) -> EngineChoice {
-        match arg {
-            EngineArg::Fused => EngineChoice::Fused,
-            EngineArg::Reference => EngineChoice::Reference,
-        }
-    }
+pub(crate) fn pad() -> impl TypedValueParser<Value = Pad> {
+    PossibleValuesParser::new(["fixed", "batch"]).map(|name| if name == "fixed" { Pad::Fixed } else { Pad::Batch })
 }
 
 /// Sizes of the hidden layers.

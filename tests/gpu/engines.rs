@@ -6,13 +6,17 @@ use tonic_toolkit::train::kernel::program::MatmulPrecision;
 use tonic_toolkit::train::network::{Iaf, Shape};
 
 use crate::agreement::{Case, agree, cases};
-use crate::{device, random};
+use crate::{backend, random};
+
+fn gpu_engine() -> GpuEngine {
+    GpuEngine::new(&backend().device.unwrap(), MatmulPrecision::Highest).unwrap()
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn a_step_equals_the_cpus(case in cases(proptest::collection::vec(1usize..140, 1..4), 130)) {
-        let mut gpu = GpuEngine::new(&device(), MatmulPrecision::Highest).unwrap();
+        let mut gpu = gpu_engine();
         let got = case.step(&mut gpu);
         agree(&got, &case.step(&mut CpuEngine::new(&case.network)))?;
         let evaluated = gpu.evaluate(&case.network, &case.batch(), &case.labels, case.steps).unwrap();
@@ -32,7 +36,7 @@ fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
         labels: vec![2],
         steps: 4000,
     };
-    let got = case.step(&mut GpuEngine::new(&device(), MatmulPrecision::Highest).unwrap());
+    let got = case.step(&mut gpu_engine());
     let expected = case.step(&mut CpuEngine::new(&case.network));
     for (ours, theirs) in got.gradients.layers().zip(expected.gradients.layers()) {
         let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();

@@ -7,14 +7,13 @@ use std::path::Path;
 use assert_cmd::Command;
 use tonic_toolkit::loader::CacheChoice;
 use tonic_toolkit::train::Error;
-use tonic_toolkit::train::engine::Resolved;
 use tonic_toolkit::train::run::{Config, LrChange};
 use tonic_toolkit::train::run::{FitOptions, fit as fit_here};
 
 use crate::runs::{assert_same, bytes, small_fit, threads, wait_for, where_is};
 use crate::sets::{self, Spec, fails, fit_arguments, learnable};
 use crate::trainer::{eval, fit, fitted, on_gpu, start};
-use crate::{device, is_real};
+use crate::{backend, is_real};
 
 #[test]
 fn a_diverged_run_says_where_as_the_cpus_does_and_keeps_its_last_good_checkpoint() {
@@ -149,8 +148,8 @@ fn no_thread_outlives_its_run() {
     rayon::current_num_threads(); // starts the pool of the process, which is nobody's run
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).thread_name(|i| format!("gpu run {i}")).build().unwrap();
     let run = |train: &str, cache: CacheChoice, lr: f64| {
-        let device = Resolved { device: Some(device()), why: "the device of these tests".into() };
-        let fit = FitOptions { epochs: 2, batch_size: 8, cache, ..small_fit(dir.path(), train, lr, device) };
+        let backend = backend();
+        let fit = FitOptions { epochs: 2, batch_size: 8, cache, ..small_fit(dir.path(), train, lr, backend) };
         pool.install(|| fit_here(&fit)).map(|fitted| fitted.epochs.len())
     };
     let all_gone = || wait_for("end of a thread", || threads("gpu run") == 2);

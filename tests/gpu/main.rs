@@ -29,7 +29,10 @@ mod trainer;
 
 use std::path::PathBuf;
 
-use tonic_toolkit::train::gpu::{Device, set_kernel_cache};
+use tonic_toolkit::train::engine::EngineChoice;
+use tonic_toolkit::train::gpu::set_kernel_cache;
+use tonic_toolkit::train::kernel::program::MatmulPrecision;
+use tonic_toolkit::train::learner::Backend;
 
 /// Whether the tests are to run on a real GPU.
 fn is_real() -> bool {
@@ -44,8 +47,8 @@ fn kernel_cache() -> PathBuf {
     tonic_emulator::kernel_cache(std::env::var_os(tonic_emulator::PTX).is_some())
 }
 
-/// The device that is tested on.
-fn device() -> Device {
+/// The GPU that is tested on.
+fn backend() -> Backend {
     set_kernel_cache(&kernel_cache());
-    Device::open(0).unwrap()
+    Backend::gpu(0, EngineChoice::Fused, MatmulPrecision::Highest).unwrap()
 }

@@ -10,18 +10,17 @@ use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::base::{BaseFault, Verbosity};
 use tonic_toolkit::loader::{CacheChoice, EpochOrder};
 use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::train::engine::EngineChoice;
 use tonic_toolkit::train::engine::{Extent, GpuNetwork};
 use tonic_toolkit::train::feed::{Feed, Ring};
 use tonic_toolkit::train::gpu::Stream;
 use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
 use tonic_toolkit::train::kernel::interface::BatchSource;
-use tonic_toolkit::train::kernel::program::{MatmulPrecision, Program};
-use tonic_toolkit::train::learner::{Backend, longest_steps};
+use tonic_toolkit::train::kernel::program::Program;
+use tonic_toolkit::train::learner::longest_steps;
 use tonic_toolkit::train::network::{Iaf, Network, Shape};
 use tonic_toolkit::train::{Error, Result};
 
-use crate::device;
+use crate::backend;
 use crate::sets::{CHANNELS, Sample, Spec, learnable};
 
 const ORDER: EpochOrder = EpochOrder::Shuffled { seed: 3, epoch: 1 };
@@ -40,13 +39,11 @@ impl Task {
     fn new(dir: &Path, cache: CacheChoice) -> Task {
         let set = ShardSet::open(dir).unwrap();
         let longest = longest_steps(0, &[&set]);
-        let (engine, precision) = (EngineChoice::Fused, MatmulPrecision::Highest);
-        let backend = Backend::new(Some(&device()), engine, precision, &[&set], longest).unwrap();
-        let program = backend.program().unwrap().clone();
+        let program = backend().program(&[&set], longest).unwrap().unwrap();
         let shape = Shape { inputs: CHANNELS as usize, hidden: vec![5, 6], classes: 3 };
         let network = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(2));
         let adam = Adam::new(AdamConfig { lr: 0.01, ..AdamConfig::default() }, network.parameters.flat().len());
-        let feed = backend.feed(set, cache, Verbosity::Quiet).unwrap();
+        let feed = Feed::new(set, cache, Some(&program), Verbosity::Quiet).unwrap();
         Task { program, network, adam, feed, longest }
     }
 

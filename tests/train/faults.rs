@@ -22,6 +22,8 @@ fn what_this_version_has_not_is_said_before_anything_is_made() {
         {
             fails(&mut run(&format!("--device {device}")), 2, &[words, "NVIDIA driver"]);
         }
+        let told = succeeds(&mut fit(dir.path(), "auto", "--device auto --epochs 1"));
+        assert!(told.contains("device   cpu: ") && told.contains("NVIDIA driver"), "{told}");
     }
     for device in ["nonsense", "cpu:0"] {
         fails(&mut run(&format!("--device {device}")), 2, &["--device", "expected auto, cpu, cuda or cuda:N", device]);

@@ -13,7 +13,9 @@ use tonic_toolkit::base::{Error as BaseError, Verbosity};
 use tonic_toolkit::loader::{CacheChoice, EpochOrder, Loader};
 use tonic_toolkit::shard::{Decoder, Error as ShardError, ShardSet};
 use tonic_toolkit::train::Error;
-use tonic_toolkit::train::engine::DeviceChoice;
+use tonic_toolkit::train::engine::EngineChoice;
+use tonic_toolkit::train::kernel::program::MatmulPrecision;
+use tonic_toolkit::train::learner::Backend;
 use tonic_toolkit::train::run::fit as fit_here;
 use tonic_toolkit::train::run::{Config, LrChange};
 
@@ -217,7 +219,7 @@ fn no_thread_outlives_its_run() {
     rayon::current_num_threads(); // starts the pool of the process, which is nobody's run
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).thread_name(|i| format!("a run {i}")).build().unwrap();
     let run = |train: &str, lr: f64| {
-        let fit = small_fit(dir.path(), train, lr, DeviceChoice::Cpu.resolve().unwrap());
+        let fit = small_fit(dir.path(), train, lr, Backend::cpu(EngineChoice::Fused, MatmulPrecision::Highest));
         pool.install(|| fit_here(&fit)).map(|fitted| fitted.epochs.len())
     };
     let all_gone = || wait_for("end of a thread", || threads("a run") == 2);

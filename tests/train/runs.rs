@@ -6,15 +6,9 @@ use std::time::{Duration, Instant};
 
 use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::loader::CacheChoice;
-use tonic_toolkit::train::engine::EngineChoice;
-use tonic_toolkit::train::engine::Resolved;
 use tonic_toolkit::train::kernel::adam::AdamConfig;
-use tonic_toolkit::train::kernel::program::MatmulPrecision;
-use tonic_toolkit::train::learner::Pad;
-use tonic_toolkit::train::run::Checkpoint;
-use tonic_toolkit::train::run::Config;
-use tonic_toolkit::train::run::EpochMetrics;
-use tonic_toolkit::train::run::FitOptions;
+use tonic_toolkit::train::learner::{Backend, Pad};
+use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions};
 
 /// A run's epochs, without the times that they took.
 pub(crate) fn epochs(run: &Path) -> Vec<EpochMetrics> {
@@ -64,7 +58,7 @@ pub(crate) fn threads(name: &str) -> usize {
 }
 
 /// A fit in this process, of one layer of 8 neurons on the shards of `dir/train`.
-pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, device: Resolved) -> FitOptions {
+pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> FitOptions {
     FitOptions {
         train: dir.join(train),
         valid: None,
@@ -76,12 +70,10 @@ pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, device: Resolved) -> F
         min_v_mem: None,
         lr: Some(lr),
         seed: 0,
-        engine: EngineChoice::Fused,
+        backend,
         pad: Pad::Fixed,
         cache: CacheChoice::Stream,
         pin: false,
-        device,
-        matmul_precision: MatmulPrecision::Highest,
         drop_last: false,
         resume: false,
         overwrite: true,

@@ -32,6 +32,6 @@ pub fn bench_random(random: &RandomFrames, bench: &StepBench) -> Result<StepMeas
         longest: random.time_steps,
         batches: BATCHES as u64,
     };
-    let backend = bench.backend(Form::of(shape, random.time_steps, [Width::U8]))?;
-    Trainer::new(&task, bench, backend)?.measure(&batches, bench)
+    let program = bench.backend.program_of(Form::of(shape, random.time_steps, [Width::U8]))?;
+    Trainer::new(&task, bench, program)?.measure(&batches, bench)
 }

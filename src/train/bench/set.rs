@@ -13,7 +13,6 @@ use crate::bench::step::{StepBench, StepMeasured, Task, Trainer};
 use crate::bench::ways::{self, Way};
 use crate::error::{Error, Result};
 use crate::gpu::Device;
-use crate::kernel::program::Form;
 use crate::learner::{check_labelled, fixed_steps, longest_steps};
 
 /// Number of batches of a set that training steps are timed on.
@@ -91,18 +90,17 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
     let batch_size = step.batch_size;
     check_dense(samples.min(batch_size as u64), time_steps as u64, shape.cells(), 1)?;
     let longest = longest_steps(time_steps, &[&set]);
-    let backend = step.backend(Form::of(shape, longest, [set.manifest().description.widths.counts]))?;
-    let free = step.device.as_ref().map(Device::free_memory).transpose()?;
+    let program = step.backend.program(&[&set], longest)?;
+    let free = step.backend.device.as_ref().map(Device::free_memory).transpose()?;
     let batches = samples.div_ceil(batch_size as u64);
     let task = Task { inputs: shape.cells() as usize, classes, time_steps, longest, batches };
-    let mut trainer = Trainer::new(&task, step, backend.clone())?;
+    let mut trainer = Trainer::new(&task, step, program.clone())?;
     let step = trainer.measure(&some_batches(set, batch_size)?, step)?;
 
-    let program = backend.program().map(AsRef::as_ref);
-    let mut ways = Way::open_all(&open, program, *verbosity)?;
+    let mut ways = Way::open_all(&open, program.as_deref(), *verbosity)?;
     ways::measure(&mut ways, &mut trainer, (batch_size, *epochs), time_steps, *verbosity)?;
     let cache = ways.iter().find_map(|way| way.feed()?.device_cache());
-    let gpu = match (program, cache, free) {
+    let gpu = match (&program, cache, free) {
         (Some(program), Some(cache), Some(free)) => {
             Some(gpu::measure(program, cache, &open()?, (batch_size, time_steps), free)?)
         }

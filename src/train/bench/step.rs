@@ -1,5 +1,6 @@
 //! Training steps on batches in memory: the time of the network alone.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use rand::SeedableRng;
@@ -9,12 +10,12 @@ use tonic_loader::{Batch, EpochOrder};
 use tonic_report::median;
 
 use crate::bench::gpu;
-use crate::engine::{EngineChoice, hidden_spikes};
+use crate::engine::hidden_spikes;
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::gpu::Device;
 use crate::kernel::adam::{Adam, AdamConfig};
-use crate::kernel::program::{Form, MatmulPrecision};
+use crate::kernel::program::Program;
 use crate::learner::{Backend, Epoch, HostLearner, Learner, Pad, Padding, Room};
 use crate::network::{Iaf, Network, Shape};
 
@@ -32,22 +33,8 @@ pub struct StepBench {
     pub hidden: Vec<usize>,
     /// Multiplies the initial hidden weights, so that neurons spike more or less densely.
     pub gain: f32,
-    /// Engine that trains.
-    pub engine: EngineChoice,
-    /// GPU that trains; none for the CPU.
-    pub device: Option<Device>,
-    /// Precision of products on a GPU.
-    pub matmul_precision: MatmulPrecision,
-}
-
-impl StepBench {
-    /// The backend for samples of a form.
-    ///
-    /// # Errors
-    /// Errors of [`Backend::new`].
-    pub(super) fn backend(&self, form: Form) -> Result<Backend> {
-        Backend::of_form(self.device.as_ref(), self.engine, self.matmul_precision, form)
-    }
+    /// What trains.
+    pub backend: Backend,
 }
 
 /// Measurements of a training step.
@@ -84,6 +71,7 @@ pub struct StepMeasured {
 /// A network in training, and what its benchmark needs.
 pub(super) struct Trainer {
     backend: Backend,
+    program: Option<Arc<Program>>,
     initial: Network,
     /// Made when an epoch needs it: steps are timed without it.
     learner: Option<Box<dyn Learner>>,
@@ -106,21 +94,21 @@ pub(super) struct Task {
 
 impl Trainer {
     /// Makes a network; the same options give the same network.
-    pub(super) fn new(task: &Task, bench: &StepBench, backend: Backend) -> Result<Trainer> {
+    pub(super) fn new(task: &Task, bench: &StepBench, program: Option<Arc<Program>>) -> Result<Trainer> {
         let shape = Shape { inputs: task.inputs, hidden: bench.hidden.clone(), classes: task.classes };
         let mut initial = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(0));
         for layer in initial.parameters.layers_mut().take(bench.hidden.len()) {
             layer.weight_t.iter_mut().for_each(|weight| *weight *= bench.gain);
         }
         let room = Room { batch: bench.batch_size, longest: task.longest, batches: task.batches, evaluated: 0 };
-        let free = bench.device.as_ref().map(Device::free_memory).transpose()?;
+        let free = bench.backend.device.as_ref().map(Device::free_memory).transpose()?;
         let padding = Padding { pad: Pad::Fixed, steps: task.time_steps };
-        Ok(Trainer { backend, initial, learner: None, room, padding, free })
+        Ok(Trainer { backend: bench.backend.clone(), program, initial, learner: None, room, padding, free })
     }
 
-    /// What computes.
-    pub(super) fn backend(&self) -> &Backend {
-        &self.backend
+    /// Our kernels, if they run on a GPU.
+    pub(super) fn program(&self) -> Option<&Program> {
+        self.program.as_deref()
     }
 
     /// Trains on a whole epoch, and calls `each` after each batch.
@@ -146,7 +134,7 @@ impl Trainer {
             Some(learner) => learner,
             None => {
                 let (network, adam) = (self.initial.clone(), optimiser(&self.initial));
-                self.backend.learner(network, adam, self.room)?
+                self.backend.learner(self.program.as_ref(), network, adam, self.room)?
             }
         };
         Ok(&mut **self.learner.insert(learner))
@@ -162,7 +150,7 @@ impl Trainer {
         let (steps, padding) = (bench.steps, self.padding);
         let mut device_memory_bytes = None;
         let mut last_loss = f64::NAN;
-        let mut times = match (self.backend.program(), self.free) {
+        let mut times = match (&self.program, self.free) {
             (Some(program), Some(free)) => {
                 let timed = gpu::step_times(program, &self.initial, &batches, padding.steps, steps)?;
                 (last_loss, device_memory_bytes) = (timed.last_loss, Some(free.saturating_sub(timed.free)));
@@ -198,7 +186,7 @@ impl Trainer {
             samples_per_second: largest as f64 / step_seconds,
             batch_size: bench.batch_size,
             steps: self.padding.steps,
-            device: bench.device.as_ref().map_or("cpu".into(), |device| device.name().to_string()),
+            device: bench.backend.device.as_ref().map_or("cpu".into(), |device| device.name().to_string()),
             threads: rayon::current_num_threads(),
             hidden: bench.hidden.clone(),
             density: entries as f64 / cells,

@@ -98,7 +98,7 @@ impl Way {
             shared.trainer.restart()?;
         }
         let inflation = Inflation { steps: shared.time_steps, batch_size: shared.batch_size };
-        let dense = match (work, feed.device_cache(), shared.trainer.backend().program()) {
+        let dense = match (work, feed.device_cache(), shared.trainer.program()) {
             (Work::Loading, Some(_), Some(program)) => {
                 inflation.buffers(program, loader.set().manifest().description.shape.cells() as usize)?
             }
@@ -106,7 +106,7 @@ impl Way {
         };
         let started = Instant::now();
         let order = EpochOrder::Shuffled { seed: 0, epoch };
-        match (work, feed.device_cache(), shared.trainer.backend().program()) {
+        match (work, feed.device_cache(), shared.trainer.program()) {
             (Work::Training, ..) => {
                 let progress = &shared.progress;
                 shared.trainer.epoch(feed, order, shared.batch_size, || progress.add(1))
@@ -150,7 +150,7 @@ pub(super) fn measure(
 ) -> Result<()> {
     let batches: u64 = ways.iter().flat_map(|way| &way.feed).map(|feed| feed.loader().batches(batch_size)).sum();
     // On a GPU the first epoch loads the kernels and records the steps; on the CPU it takes as long as any other.
-    let warm_training = trainer.backend().program().is_some();
+    let warm_training = trainer.program().is_some();
     let rounds = 2 * epochs + 1 + u64::from(warm_training);
     let progress = Progress::start(verbosity, "bench", batches * rounds, "batches");
     let mut shared = Shared { trainer, batch_size, time_steps, progress };

@@ -6,8 +6,9 @@
 //! | [`GpuEngine`] | `gpu.rs` | our kernels on a GPU, with the buffers and launches of [`GpuNetwork`] |
 //! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, the oracle of the tests (feature `libtorch`) |
 //!
-//! [`EngineChoice`] and [`DeviceChoice`] are what the user asks for;
-//! `learner/backend.rs` makes the engine. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`).
+//! `learner/backend.rs` chooses and makes the engine. Training on a GPU uses [`GpuNetwork`] without an engine
+//! (`learner/gpu.rs`): an engine takes a batch from host memory and returns its loss, where a run on a GPU draws batches
+//! in the GPU's memory, replays a recorded step, and reads losses in groups. `Learner` is the trait of both.
 
 mod choice;
 mod cpu;
@@ -17,7 +18,7 @@ mod gpu_network;
 mod libtorch;
 mod step;
 
-pub use choice::{Arithmetic, DeviceChoice, EngineChoice, Resolved};
+pub use choice::{Arithmetic, EngineChoice};
 pub use cpu::{CpuEngine, hidden_spikes};
 pub use gpu::GpuEngine;
 pub use gpu_network::{Extent, GpuNetwork};

@@ -1,6 +1,6 @@
 //! Where the driver and NVRTC are found, looked for before cudarc is asked: it panics where one is missing.
 //!
-//! The driver is the system's. NVRTC is searched for in the folder of `--libtorch`, then by name, as the loader does,
+//! The driver is the system's. NVRTC is searched for in the folder of [`set_libtorch`], then by name, as the loader does,
 //! then next to the libtorch that runs, then where `scripts/setup` puts it in the clone that this was built from.
 
 use std::path::{Path, PathBuf};
@@ -157,7 +157,7 @@ pub(super) fn nvrtc() -> Result<()> {
     }
     let unavailable = |why: String| Err(Error::unavailable("NVRTC, which compiles the kernels for the GPU,", why));
     if let Err(looked) = find_nvrtc() {
-        return unavailable(format!("no libnvrtc.so.13 {looked}; scripts/setup --nvrtc brings it"));
+        return unavailable(format!("no libnvrtc.so.13 {looked}"));
     }
     // SAFETY: NVRTC's initialisers ask nothing of the process; it is there, so this does not panic.
     if let Some(call) = missing(unsafe { nvrtc::sys::culib() }, &NVRTC_CALLS) {

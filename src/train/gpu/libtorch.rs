@@ -1,4 +1,4 @@
-//! Loads libtorch's CUDA part, which only `--engine reference` on a GPU needs.
+//! Loads libtorch's CUDA part, which only the reference engine on a GPU needs.
 //!
 //! It is opened at run time, so that the same binary runs on machines without a GPU.
 
@@ -24,8 +24,7 @@ pub fn load_libtorch_cuda() -> Result<()> {
     };
     let path = folder.join("libtorch_cuda.so");
     if !path.exists() {
-        let remedy = "scripts/setup --cuda brings it";
-        return Err(unavailable(format!("{} has no libtorch_cuda.so; {remedy}", folder.display())));
+        return Err(unavailable(format!("{} has no libtorch_cuda.so", folder.display())));
     }
     match version(folder) {
         Some(version) if version != VERSION => {

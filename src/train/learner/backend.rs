@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use tonic_base::{Progress, Verbosity};
-use tonic_loader::CacheChoice;
+use tonic_base::{Progress, human_bytes};
 use tonic_shard::{FrameShape, ShardSet};
 
 #[cfg(feature = "libtorch")]
 use crate::engine::LibtorchEngine;
-use crate::engine::{CpuEngine, Engine, EngineChoice};
+use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice};
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
-use crate::gpu::Device;
+use crate::gpu::{Device, check_compiler};
 use crate::kernel::adam::Adam;
 use crate::kernel::program::{Form, MatmulPrecision, Program};
 use crate::learner::epoch::{Learner, Room};
@@ -22,82 +21,85 @@ use crate::learner::host::{HostLearner, evaluate};
 use crate::learner::padding::Padding;
 use crate::network::Network;
 
-/// The CPU or GPU that computes steps, epochs and evaluations. All engines, learners and feeds are made by it.
+/// What computes steps, epochs and evaluations. It is chosen once, and makes all engines and learners.
 #[derive(Clone, Debug)]
-pub enum Backend {
-    /// Our kernels on the CPU.
-    Cpu,
-    /// Our kernels on the GPU that the program is loaded on.
-    Gpu(Arc<Program>),
-    /// libtorch, on the CPU or on a GPU.
-    #[cfg(feature = "libtorch")]
-    Libtorch {
-        /// Number of the GPU; none for the CPU.
-        gpu: Option<usize>,
-    },
+pub struct Backend {
+    /// Our kernels, or libtorch.
+    pub engine: EngineChoice,
+    /// The GPU, or none for the CPU.
+    pub device: Option<Device>,
+    /// Precision of products on a GPU.
+    pub precision: MatmulPrecision,
+    /// A line for people: "cuda:0: NVIDIA H200, 139.8 GB free", "cpu: no NVIDIA driver is installed (...)".
+    pub why: String,
 }
 
 impl Backend {
-    /// The backend for sets of one recipe, whose samples run for up to `longest` steps.
+    /// Computes on the CPU.
+    pub fn cpu(engine: EngineChoice, precision: MatmulPrecision) -> Backend {
+        Backend { engine, device: None, precision, why: "cpu".into() }
+    }
+
+    /// Computes on GPU number `ordinal`: opens it and finds its compiler.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Unavailable`] if the GPU, the driver or NVRTC is missing or too old; [`Error::Cuda`] if the
+    /// driver refuses the GPU.
+    pub fn gpu(ordinal: usize, engine: EngineChoice, precision: MatmulPrecision) -> Result<Backend> {
+        let device = Device::open(ordinal)?;
+        check_compiler(&device)?;
+        let why = format!("cuda:{ordinal}: {}, {} free", device.name(), human_bytes(device.free_memory()?));
+        Ok(Backend { engine, device: Some(device), precision, why })
+    }
+
+    /// How sums are rounded.
+    pub(crate) fn arithmetic(&self) -> Arithmetic {
+        if self.device.is_some() { Arithmetic::Cuda } else { Arithmetic::Cpu }
+    }
+
+    /// Checks that everything needed is there, and loads our kernels if they run on a GPU: for sets of one recipe,
+    /// whose samples run for up to `longest` steps.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] where libtorch or NVRTC is missing, or a precision does not apply;
     /// [`Error::Cuda`].
-    pub fn new(
-        device: Option<&Device>,
-        engine: EngineChoice,
-        precision: MatmulPrecision,
-        sets: &[&ShardSet],
-        longest: usize,
-    ) -> Result<Backend> {
+    pub fn program(&self, sets: &[&ShardSet], longest: usize) -> Result<Option<Arc<Program>>> {
         let descriptions = sets.iter().map(|set| &set.manifest().description);
         let shape = descriptions.clone().map(|of| of.shape).next();
         let shape = shape.unwrap_or(FrameShape { polarities: 1, height: 1, width: 1 });
-        Backend::of_form(device, engine, precision, Form::of(shape, longest, descriptions.map(|of| of.widths.counts)))
+        self.program_of(Form::of(shape, longest, descriptions.map(|of| of.widths.counts)))
     }
 
-    /// Makes the backend for samples whose columns have the form `form`.
+    /// [`Backend::program`] for samples whose columns have the form `form`.
     ///
     /// # Errors
-    /// Errors of [`Backend::new`].
-    pub(crate) fn of_form(
-        device: Option<&Device>,
-        engine: EngineChoice,
-        precision: MatmulPrecision,
-        form: Form,
-    ) -> Result<Backend> {
-        if device.is_none() && precision != MatmulPrecision::Highest {
+    /// Errors of [`Backend::program`].
+    pub(crate) fn program_of(&self, form: Form) -> Result<Option<Arc<Program>>> {
+        if self.device.is_none() && self.precision != MatmulPrecision::Highest {
             let why = "the CPU computes in float32; it is a choice for the kernels of a GPU";
             return Err(Error::unavailable("matmul_precision", why));
         }
-        match (engine, device) {
-            (EngineChoice::Fused, None) => Ok(Backend::Cpu),
-            (EngineChoice::Fused, Some(device)) => Ok(Backend::Gpu(Arc::new(Program::new(device, form, precision)?))),
-            (EngineChoice::Reference, device) => reference(device.map(Device::ordinal)),
+        match (self.engine, &self.device) {
+            (EngineChoice::Fused, None) => Ok(None),
+            (EngineChoice::Fused, Some(device)) => Ok(Some(Arc::new(Program::new(device, form, self.precision)?))),
+            (EngineChoice::Reference, _) => self.reference().map(|_| None),
         }
     }
 
-    /// The program whose kernels run on a GPU, if this is one.
-    pub fn program(&self) -> Option<&Arc<Program>> {
-        if let Backend::Gpu(program) = self { Some(program) } else { None }
-    }
-
-    /// Opens a set for training or evaluation.
-    ///
-    /// # Errors
-    /// Errors of [`Feed::new`].
-    pub fn feed(&self, set: ShardSet, cache: CacheChoice, verbosity: Verbosity) -> Result<Feed> {
-        Feed::new(set, cache, self.program().map(AsRef::as_ref), verbosity)
-    }
-
-    /// Makes a learner from a network and the state of its optimiser.
+    /// Makes a learner from a network and the state of its optimiser. `program` is from [`Backend::program`].
     ///
     /// # Errors
     /// [`Error::DeviceMemory`], [`Error::Cuda`], [`tonic_base::Error::Unavailable`].
-    pub fn learner(&self, network: Network, adam: Adam, room: Room) -> Result<Box<dyn Learner>> {
-        Ok(match self {
-            Backend::Gpu(program) => Box::new(GpuLearner::new(network, adam, program, room)?),
-            _ => Box::new(HostLearner::new(self.host_engine(&network)?, network, adam)),
+    pub fn learner(
+        &self,
+        program: Option<&Arc<Program>>,
+        network: Network,
+        adam: Adam,
+        room: Room,
+    ) -> Result<Box<dyn Learner>> {
+        Ok(match program {
+            Some(program) => Box::new(GpuLearner::new(network, adam, program, room)?),
+            None => Box::new(HostLearner::new(self.host_engine(&network)?, network, adam)),
         })
     }
 
@@ -107,19 +109,18 @@ impl Backend {
     /// Errors of [`Learner::evaluate`], [`Error::DeviceMemory`].
     pub fn evaluate(
         &self,
+        program: Option<&Arc<Program>>,
         network: &Network,
         feed: &Feed,
-        padding: Padding,
-        longest: usize,
+        (padding, longest): (Padding, usize),
         progress: &Progress,
     ) -> Result<Evaluation> {
-        match self {
-            Backend::Gpu(program) => {
+        match program {
+            Some(program) => {
                 let samples = feed.loader().set().len();
-                let mut evaluator = GpuEvaluator::new(network, program, longest, samples)?;
-                evaluator.evaluate(network, feed, padding, progress)
+                GpuEvaluator::new(network, program, longest, samples)?.evaluate(network, feed, padding, progress)
             }
-            _ => evaluate(&mut *self.host_engine(network)?, network, feed, padding, progress),
+            None => evaluate(&mut *self.host_engine(network)?, network, feed, padding, progress),
         }
     }
 
@@ -128,23 +129,19 @@ impl Backend {
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] where libtorch has no CUDA part.
     pub(crate) fn host_engine(&self, network: &Network) -> Result<Box<dyn Engine>> {
-        Ok(match self {
-            #[cfg(feature = "libtorch")]
-            Backend::Libtorch { gpu } => Box::new(LibtorchEngine::new(*gpu)?),
-            _ => Box::new(CpuEngine::new(network)),
-        })
+        match self.engine {
+            EngineChoice::Fused => Ok(Box::new(CpuEngine::new(network))),
+            EngineChoice::Reference => self.reference(),
+        }
     }
-}
 
-#[cfg(feature = "libtorch")]
-fn reference(gpu: Option<usize>) -> Result<Backend> {
-    LibtorchEngine::new(gpu)?; // says early what is missing
-    Ok(Backend::Libtorch { gpu })
-}
+    #[cfg(feature = "libtorch")]
+    fn reference(&self) -> Result<Box<dyn Engine>> {
+        Ok(Box::new(LibtorchEngine::new(self.device.as_ref().map(Device::ordinal))?))
+    }
 
-#[cfg(not(feature = "libtorch"))]
-fn reference(_gpu: Option<usize>) -> Result<Backend> {
-    let why =
-        "this program is built without libtorch: scripts/setup --libtorch && cargo build --release --features libtorch";
-    Err(Error::unavailable("engine reference", why))
+    #[cfg(not(feature = "libtorch"))]
+    fn reference(&self) -> Result<Box<dyn Engine>> {
+        Err(Error::unavailable("engine reference", "this program is built without libtorch"))
+    }
 }

@@ -6,9 +6,9 @@ use tonic_base::{Progress, Verbosity};
 use tonic_loader::CacheChoice;
 use tonic_shard::ShardSet;
 
-use crate::engine::{EngineChoice, Resolved};
+use crate::engine::EngineChoice;
 use crate::error::Result;
-use crate::kernel::program::MatmulPrecision;
+use crate::feed::Feed;
 use crate::learner::{Backend, Evaluation, Padding, longest_steps};
 use crate::network::read_model;
 use crate::run::config::Config;
@@ -23,18 +23,16 @@ pub struct EvalOptions {
     pub data: PathBuf,
     /// Evaluate the network of the best epoch on the validation set, not of the last epoch.
     pub best: bool,
-    /// Precision of products on a GPU.
-    pub matmul_precision: MatmulPrecision,
     /// Whether progress is shown.
     pub verbosity: Verbosity,
 }
 
-/// Evaluates the network of a run on a set, on the device that `device` gives for the run's engine.
+/// Evaluates the network of a run on a set, with the backend that `choose` gives for the run's engine.
 ///
 /// # Errors
 /// Errors of run, model and set; [`tonic_shard::Error::Mismatch`] where they do not belong together; errors of
 /// [`Learner::evaluate`](crate::learner::Learner::evaluate).
-pub fn eval(options: &EvalOptions, device: impl FnOnce(EngineChoice) -> Result<Resolved>) -> Result<Evaluation> {
+pub fn eval(options: &EvalOptions, choose: impl FnOnce(EngineChoice) -> Result<Backend>) -> Result<Evaluation> {
     let EvalOptions { run, data, .. } = options;
     let config = Config::read(run)?;
     let set = ShardSet::open(data)?;
@@ -42,14 +40,13 @@ pub fn eval(options: &EvalOptions, device: impl FnOnce(EngineChoice) -> Result<R
     let file = run.join(if options.best { BEST } else { MODEL });
     let trained = read_model(&file)?;
     config.check_model(run, &file, &trained)?;
-    let resolved = device(config.engine)?;
+    let backend = choose(config.engine)?;
     let longest = longest_steps(config.steps, &[&set]);
-    let precision = options.matmul_precision;
-    let backend = Backend::new(resolved.device.as_ref(), config.engine, precision, &[&set], longest)?;
-    let feed = backend.feed(set, CacheChoice::Stream, options.verbosity)?;
+    let program = backend.program(&[&set], longest)?;
+    let feed = Feed::new(set, CacheChoice::Stream, program.as_deref(), options.verbosity)?;
     let progress = Progress::start(options.verbosity, "evaluate", feed.loader().set().len(), "samples");
     let padding = Padding { pad: config.pad, steps: config.steps };
-    let evaluation = backend.evaluate(&trained.network, &feed, padding, longest, &progress)?;
+    let evaluation = backend.evaluate(program.as_ref(), &trained.network, &feed, (padding, longest), &progress)?;
     progress.finish();
     Ok(evaluation)
 }

@@ -6,11 +6,11 @@ use tonic_base::human_bytes;
 use tonic_loader::free_memory;
 use tonic_shard::{Existing, ShardSet};
 
-use crate::engine::Arithmetic;
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::kernel::adam::AdamConfig;
-use crate::learner::{Backend, Evaluation, Room, check_labelled, fixed_steps, longest_steps};
+use crate::kernel::program::Program;
+use crate::learner::{Evaluation, Room, check_labelled, fixed_steps, longest_steps};
 use crate::run::config::{Config, DataConfig, NetworkConfig};
 use crate::run::folder::RunFolder;
 use crate::run::metrics::{self, EpochMetrics};
@@ -52,19 +52,19 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     }
 
     check_memory(&config)?;
-    fit.say(|| format!("device   {}", fit.device.why));
+    fit.say(|| format!("device   {}", fit.backend.why));
     let sets: Vec<&ShardSet> = [Some(&train), valid.as_ref(), test.as_ref()].into_iter().flatten().collect();
     let longest = longest_steps(config.steps, &sets);
-    let backend = Backend::new(fit.device.device.as_ref(), config.engine, config.matmul_precision, &sets, longest)?;
+    let program = fit.backend.program(&sets, longest)?;
     let evaluated = sets.iter().skip(1).map(|set| set.len()).max().unwrap_or(0);
-    let train = fit.load("train", train, &backend)?.drop_last(fit.drop_last);
-    let valid = valid.map(|set| fit.load("valid", set, &backend)).transpose()?;
+    let train = fit.load("train", train, program.as_deref())?.drop_last(fit.drop_last);
+    let valid = valid.map(|set| fit.load("valid", set, program.as_deref())).transpose()?;
     let batch = config.batch_size.min(train.loader().set().len() as usize);
     let room = Room { batch, longest, batches: train.loader().batches(config.batch_size), evaluated };
     let has_begun = folder.has_begun();
-    let mut run = Training::start(fit, config, has_begun, &backend, room)?;
+    let mut run = Training::start(fit, config, has_begun, program.as_ref(), room)?;
     // The test set is loaded after training. Whether it fits is checked now, so that training is not in vain.
-    test.as_ref().map(|set| Feed::place(fit.cache, set, backend.program().map(AsRef::as_ref))).transpose()?;
+    test.as_ref().map(|set| Feed::place(fit.cache, set, program.as_deref())).transpose()?;
     folder.make()?;
     if fit.resume {
         run.keep_epochs()?;
@@ -86,7 +86,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         run.train_epoch(&train, valid.as_ref())?;
     }
     metrics::draw(&fit.run, &run.epochs)?;
-    let test = test.map(|set| run.test(fit.load("test", set, &backend)?)).transpose()?;
+    let test = test.map(|set| run.test(fit.load("test", set, program.as_deref())?)).transpose()?;
     let seconds = started.elapsed().as_secs_f64();
     fit.say(|| format!("done     {} epochs in {seconds:.1} s, with all else", run.epochs.len() - done_before));
     Ok(Fitted { epochs: run.epochs, test, seconds })
@@ -117,11 +117,11 @@ impl FitOptions {
             drop_last: self.drop_last,
             lr: self.lr.unwrap_or(AdamConfig::default().lr),
             seed: self.seed,
-            engine: self.engine,
+            engine: self.backend.engine,
             pad: self.pad,
             steps: fixed_steps(manifest),
-            device: Arithmetic::of(self.device.device.as_ref()),
-            matmul_precision: self.matmul_precision,
+            device: self.backend.arithmetic(),
+            matmul_precision: self.backend.precision,
             network: NetworkConfig {
                 inputs: description.shape.cells() as usize,
                 hidden: self.hidden.clone(),
@@ -147,8 +147,8 @@ impl FitOptions {
     }
 
     /// Opens a set for training, and prints where its samples are kept.
-    fn load(&self, name: &str, set: ShardSet, backend: &Backend) -> Result<Feed> {
-        let feed = backend.feed(set, self.cache, self.verbosity)?;
+    fn load(&self, name: &str, set: ShardSet, program: Option<&Program>) -> Result<Feed> {
+        let feed = Feed::new(set, self.cache, program, self.verbosity)?;
         self.say(|| format!("cache    {name}  {}", feed.why()));
         if self.pin {
             let bytes = feed.pin()?;

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use tonic_base::Verbosity;
 use tonic_loader::CacheChoice;
 
-use crate::engine::{EngineChoice, Resolved};
-use crate::kernel::program::MatmulPrecision;
-use crate::learner::Pad;
+use crate::learner::{Backend, Pad};
 
 /// Options of a run.
 #[derive(Clone, Debug)]
@@ -34,18 +32,14 @@ pub struct FitOptions {
     pub lr: Option<f64>,
     /// Seed of the initial weights and of the order of samples.
     pub seed: u64,
-    /// Engine that trains.
-    pub engine: EngineChoice,
+    /// What trains.
+    pub backend: Backend,
     /// What samples are padded to.
     pub pad: Pad,
     /// Where samples are kept.
     pub cache: CacheChoice,
     /// Keep the pages of streamed shards in memory.
     pub pin: bool,
-    /// Device that trains.
-    pub device: Resolved,
-    /// Precision of products on a GPU.
-    pub matmul_precision: MatmulPrecision,
     /// Resume the run in the folder.
     pub resume: bool,
     /// Replace the run in the folder.

@@ -2,6 +2,7 @@
 //! stop.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
@@ -12,7 +13,8 @@ use tonic_loader::EpochOrder;
 use crate::error::{BaseFault, Error, KernelError, Result};
 use crate::feed::Feed;
 use crate::kernel::adam::{Adam, AdamConfig};
-use crate::learner::{Backend, Epoch, Evaluation, Learner, Padding, Room, RunningScore, Score};
+use crate::kernel::program::Program;
+use crate::learner::{Epoch, Evaluation, Learner, Padding, Room, RunningScore, Score};
 use crate::network::{Model, Network, write_model};
 use crate::run::checkpoint::{self, Checkpoint};
 use crate::run::config::Config;
@@ -62,7 +64,7 @@ impl<'a> Training<'a> {
         fit: &'a FitOptions,
         mut config: Config,
         resume: bool,
-        backend: &Backend,
+        program: Option<&Arc<Program>>,
         room: Room,
     ) -> Result<Training<'a>> {
         let shape = config.network.shape();
@@ -87,7 +89,7 @@ impl<'a> Training<'a> {
             fit.say(|| format!("lr       {lr:?} from here on, {before:?} before"));
         }
         adam.config.lr = config.current_lr();
-        let learner = backend.learner(network, adam, room)?;
+        let learner = fit.backend.learner(program, network, adam, room)?;
         let padding = Padding { pad: config.pad, steps: config.steps };
         Ok(Training {
             fit,
