@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use clap::Args;
 use tonic_base::Error as BaseError;
+use tonic_train::MatmulPrecision;
 use tonic_train::engine::EngineChoice;
 use tonic_train::gpu::set_libtorch;
-use tonic_train::kernel::program::MatmulPrecision;
 use tonic_train::learner::Backend;
 use tonic_train::{Error, Result};
 

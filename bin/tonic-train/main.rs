@@ -14,9 +14,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tonic_base::{BaseFault, Verbosity, interrupt};
 use tonic_train::Error;
+use tonic_train::Isa;
 use tonic_train::check::{Check, check};
 use tonic_train::engine::EngineChoice;
-use tonic_train::kernel::isa::Isa;
 use tonic_train::run::{EvalOptions, FitOptions, eval, fit};
 
 use crate::cli::{Cli, Command, FitArgs};

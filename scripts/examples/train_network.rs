@@ -14,8 +14,8 @@ use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::loader::{CacheChoice, EpochOrder, Loader};
 use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::train::engine::{CpuEngine, Engine};
-use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
 use tonic_toolkit::train::network::{Iaf, Model, Network, Parameters, Shape, write_model};
+use tonic_toolkit::train::{Adam, AdamConfig};
 
 const BATCH: usize = 128;
 const EPOCHS: u64 = 8;
@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<()> {
         let mut sum = 0.0;
         let order = EpochOrder::Shuffled { seed: SEED, epoch };
         train.epoch(order, BATCH, 0, |batch| -> anyhow::Result<bool> {
-            let step = engine.step(&network, &batch.samples(), &batch.labels, steps, &mut gradients)?;
+            let step = engine.step(&network, batch, steps, &mut gradients)?;
             adam.update(network.parameters.flat_mut(), gradients.flat());
             sum += step.loss * batch.len() as f64;
             Ok(true) // false would end the epoch
@@ -58,7 +58,7 @@ fn main() -> anyhow::Result<()> {
 
     let mut correct = 0;
     test.epoch(EpochOrder::Sequential, BATCH, 0, |batch| -> anyhow::Result<bool> {
-        correct += engine.evaluate(&network, &batch.samples(), &batch.labels, steps)?.correct;
+        correct += engine.evaluate(&network, batch, steps)?.correct;
         Ok(true)
     })?;
     println!("test accuracy {:.1}%", correct as f64 * 100.0 / test.set().len() as f64);

@@ -6,9 +6,20 @@ pub mod engine;
 mod error;
 pub mod feed;
 pub mod gpu;
-pub mod kernel;
+pub(crate) mod kernel;
 pub mod learner;
 pub mod network;
+#[cfg(test)]
+#[allow(dead_code)] // tests/ uses the rest
+#[path = "../../tests/train/random.rs"]
+mod random;
 pub mod run;
 
+#[cfg(test)]
+extern crate self as tonic_train; // as random.rs names this crate
+
 pub use error::{Error, KernelError, ModelError, Result};
+pub use kernel::interface::BatchSource;
+pub use kernel::isa::Isa;
+pub use kernel::program::{MatmulPrecision, Program};
+pub use kernel::{Adam, AdamConfig};

@@ -1,8 +1,9 @@
 //! The kernels of a step against the CPU's engine: the same logits, losses and gradients.
 
 use proptest::prelude::*;
+use tonic_toolkit::loader::Batch;
+use tonic_toolkit::train::MatmulPrecision;
 use tonic_toolkit::train::engine::{CpuEngine, Engine, GpuEngine};
-use tonic_toolkit::train::kernel::program::MatmulPrecision;
 use tonic_toolkit::train::network::{Iaf, Shape};
 
 use crate::agreement::{Case, agree, cases};
@@ -19,7 +20,7 @@ proptest! {
         let mut gpu = gpu_engine();
         let got = case.step(&mut gpu);
         agree(&got, &case.step(&mut CpuEngine::new(&case.network)))?;
-        let evaluated = gpu.evaluate(&case.network, &case.batch(), &case.labels, case.steps).unwrap();
+        let evaluated = gpu.evaluate(&case.network, &case.batch, case.steps).unwrap();
         prop_assert_eq!(gpu.logits(), &got.logits);
         prop_assert!((evaluated.loss - got.loss.loss).abs() < 1e-12 && evaluated.correct == got.loss.correct);
     }
@@ -32,15 +33,13 @@ fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
     let shape = Shape { inputs: 20, hidden: vec![64, 64], classes: 5 };
     let case = Case {
         network: random::dyadic_network(3, shape, Iaf::default()),
-        frames: random::frames(3, 20, &[4000], 0.3, 2),
-        labels: vec![2],
+        batch: Batch { frames: random::frames(3, 20, &[4000], 0.3, 2), labels: vec![2] },
         steps: 4000,
     };
     let got = case.step(&mut gpu_engine());
     let expected = case.step(&mut CpuEngine::new(&case.network));
     for (ours, theirs) in got.gradients.layers().zip(expected.gradients.layers()) {
-        let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
-        let apart = random::relative_error(wide(ours.weight_t), &wide(theirs.weight_t));
+        let apart = random::relative_error(random::wide(ours.weight_t), &random::wide(theirs.weight_t));
         assert!(apart < 4e-6, "{apart:e}");
     }
 }

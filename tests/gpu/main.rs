@@ -29,9 +29,9 @@ mod trainer;
 
 use std::path::PathBuf;
 
+use tonic_toolkit::train::MatmulPrecision;
 use tonic_toolkit::train::engine::EngineChoice;
 use tonic_toolkit::train::gpu::set_kernel_cache;
-use tonic_toolkit::train::kernel::program::MatmulPrecision;
 use tonic_toolkit::train::learner::Backend;
 
 /// Whether the tests are to run on a real GPU.

@@ -1,8 +1,8 @@
 //! What can be chosen about a GPU is taken, kept and told; what cannot be had is refused in one line, before anything
 //! is made.
 
+use tonic_toolkit::train::MatmulPrecision;
 use tonic_toolkit::train::engine::Arithmetic;
-use tonic_toolkit::train::kernel::program::MatmulPrecision;
 use tonic_toolkit::train::run::Config;
 
 use crate::runs::{assert_same, epochs};

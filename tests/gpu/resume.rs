@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use tonic_toolkit::train::MatmulPrecision;
 use tonic_toolkit::train::engine::Arithmetic;
-use tonic_toolkit::train::kernel::program::MatmulPrecision;
 use tonic_toolkit::train::run::{Config, LrChange};
 
 use crate::is_real;

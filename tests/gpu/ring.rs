@@ -10,14 +10,14 @@ use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::base::{BaseFault, Verbosity};
 use tonic_toolkit::loader::{CacheChoice, EpochOrder};
 use tonic_toolkit::shard::ShardSet;
+use tonic_toolkit::train::BatchSource;
+use tonic_toolkit::train::Program;
 use tonic_toolkit::train::engine::{Extent, GpuNetwork};
 use tonic_toolkit::train::feed::{Feed, Ring};
 use tonic_toolkit::train::gpu::Stream;
-use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
-use tonic_toolkit::train::kernel::interface::BatchSource;
-use tonic_toolkit::train::kernel::program::Program;
 use tonic_toolkit::train::learner::longest_steps;
 use tonic_toolkit::train::network::{Iaf, Network, Shape};
+use tonic_toolkit::train::{Adam, AdamConfig};
 use tonic_toolkit::train::{Error, Result};
 
 use crate::backend;

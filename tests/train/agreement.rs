@@ -1,18 +1,18 @@
 //! What one engine is held to by another, whatever computes it: one body for the CPU's and the GPU's.
 
 use proptest::prelude::*;
-use tonic_toolkit::shard::{Column, SampleFrames, SparseFrames, Width, Widths};
+use tonic_toolkit::loader::Batch;
+use tonic_toolkit::shard::{Column, SparseFrames, Width, Widths};
 use tonic_toolkit::train::engine::{BatchLoss, Engine};
 use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
 
-use crate::random;
+use crate::random::{self, relative_error, wide};
 
 /// A batch, and a network for it whose sums are exact in any order.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub network: Network,
-    pub frames: SparseFrames,
-    pub labels: Vec<u32>,
+    pub batch: Batch,
     pub steps: usize,
 }
 
@@ -34,10 +34,9 @@ pub(crate) fn cases(hidden: impl Strategy<Value = Vec<usize>>, longest: usize) -
         |(seed, (inputs, hidden, classes), lengths, steps, density, bound, surface)| {
             let counts = random::frames(seed, inputs, &lengths, density, 3);
             let frames = if surface { surfaces(&counts) } else { counts };
-            let labels = random::labels(seed, frames.len(), classes);
             let neuron = Iaf { min_v_mem: bound, ..Iaf::default() };
             let network = random::dyadic_network(seed, Shape { inputs, hidden, classes }, neuron);
-            Case { network, frames, labels, steps }
+            Case { network, batch: random::labelled(seed, frames, classes), steps }
         },
     )
 }
@@ -54,20 +53,10 @@ fn surfaces(frames: &SparseFrames) -> SparseFrames {
 }
 
 impl Case {
-    /// The samples.
-    pub(crate) fn batch(&self) -> Vec<SampleFrames<'_>> {
-        self.frames.samples().collect()
-    }
-
-    /// Gradients to be.
-    pub(crate) fn gradients(&self) -> Parameters {
-        Parameters::zeros(self.network.shape().clone())
-    }
-
     /// Takes a step with an engine.
     pub(crate) fn step(&self, engine: &mut dyn Engine) -> Stepped {
-        let mut gradients = self.gradients();
-        let loss = engine.step(&self.network, &self.batch(), &self.labels, self.steps, &mut gradients).unwrap();
+        let mut gradients = Parameters::zeros(self.network.shape().clone());
+        let loss = engine.step(&self.network, &self.batch, self.steps, &mut gradients).unwrap();
         Stepped { loss, logits: engine.logits().to_vec(), gradients }
     }
 }
@@ -78,10 +67,9 @@ pub(crate) fn agree(got: &Stepped, expected: &Stepped) -> Result<(), TestCaseErr
     prop_assert_eq!(&got.logits, &expected.logits);
     prop_assert!((got.loss.loss - expected.loss.loss).abs() <= 1e-6 * expected.loss.loss.abs().max(1.0));
     prop_assert_eq!(got.loss.correct, expected.loss.correct);
-    let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
     for (ours, theirs) in got.gradients.layers().zip(expected.gradients.layers()) {
-        prop_assert!(random::relative_error(wide(ours.weight_t), &wide(theirs.weight_t)) < 1e-5);
-        prop_assert!(random::relative_error(wide(ours.bias), &wide(theirs.bias)) < 1e-5);
+        prop_assert!(relative_error(wide(ours.weight_t), &wide(theirs.weight_t)) < 1e-5);
+        prop_assert!(relative_error(wide(ours.bias), &wide(theirs.bias)) < 1e-5);
     }
     Ok(())
 }

@@ -1,28 +1,20 @@
-//! The fused engine against libtorch's autograd, at any number of threads, and on bad batches.
+//! The fused engine against libtorch's autograd, at any number of threads, and a network that diverges.
 
 #[cfg(feature = "libtorch")]
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use tonic_toolkit::loader::Batch;
 #[cfg(feature = "libtorch")]
 use tonic_toolkit::train::engine::LibtorchEngine;
 use tonic_toolkit::train::engine::{CpuEngine, Engine};
-use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
 use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
+use tonic_toolkit::train::{Adam, AdamConfig};
 use tonic_toolkit::train::{Error, KernelError};
 
 #[cfg(feature = "libtorch")]
 use crate::agreement::{agree, cases};
 use crate::random;
-
-/// Every engine that takes its batches from host memory.
-pub(crate) fn host_engines(network: &Network) -> Vec<Box<dyn Engine>> {
-    vec![
-        Box::new(CpuEngine::new(network)),
-        #[cfg(feature = "libtorch")]
-        Box::new(LibtorchEngine::new(None).unwrap()),
-    ]
-}
 
 #[cfg(feature = "libtorch")]
 proptest! {
@@ -32,10 +24,10 @@ proptest! {
         let (mut fused, mut reference) = (CpuEngine::new(&case.network), LibtorchEngine::new(None).unwrap());
         let (got, expected) = (case.step(&mut fused), case.step(&mut reference));
         agree(&got, &expected)?;
-        let (network, batch) = (&case.network, case.batch());
-        prop_assert_eq!(fused.forward(network, &batch, case.steps).unwrap(), &got.logits);
-        prop_assert_eq!(reference.forward(network, &batch, case.steps).unwrap(), &got.logits);
-        let evaluated = fused.evaluate(network, &batch, &case.labels, case.steps).unwrap();
+        let (network, batch) = (&case.network, &case.batch);
+        prop_assert_eq!(fused.forward(network, batch, case.steps).unwrap(), &got.logits);
+        prop_assert_eq!(reference.forward(network, batch, case.steps).unwrap(), &got.logits);
+        let evaluated = fused.evaluate(network, batch, case.steps).unwrap();
         prop_assert!((evaluated.loss - got.loss.loss).abs() < 1e-12 && evaluated.correct == got.loss.correct);
     }
 }
@@ -45,16 +37,14 @@ fn trained(threads: usize, samples: usize) -> (Vec<f32>, Vec<f32>) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
         let lengths: Vec<usize> = (0..samples).map(|i| 20 + i * 7 % 30).collect();
-        let frames = random::frames(5, 100, &lengths, 0.2, 3);
-        let batch: Vec<_> = frames.samples().collect();
-        let labels = random::labels(5, samples, 35);
+        let batch = random::labelled(5, random::frames(5, 100, &lengths, 0.2, 3), 35);
         let shape = Shape { inputs: 100, hidden: vec![128, 96, 33], classes: 35 };
         let mut network = Network::new(shape.clone(), Iaf::default(), &mut ChaCha8Rng::seed_from_u64(3));
         let mut gradients = Parameters::zeros(shape);
         let mut adam = Adam::new(AdamConfig::default(), gradients.flat().len());
         let mut engine = CpuEngine::new(&network);
         for _ in 0..3 {
-            engine.step(&network, &batch, &labels, 50, &mut gradients).unwrap();
+            engine.step(&network, &batch, 50, &mut gradients).unwrap();
             adam.update(network.parameters.flat_mut(), gradients.flat());
         }
         (network.parameters.flat().to_vec(), engine.logits().to_vec())
@@ -72,22 +62,21 @@ fn a_step_is_the_same_to_the_bit_at_any_number_of_threads() {
 
 #[test]
 fn a_sample_alone_has_the_logits_that_it_has_in_a_batch() {
-    let frames = random::frames(9, 30, &[12, 40, 0, 25], 0.2, 3);
-    let batch: Vec<_> = frames.samples().collect();
+    let batch = random::labelled(9, random::frames(9, 30, &[12, 40, 0, 25], 0.2, 3), 6);
     let shape = Shape { inputs: 30, hidden: vec![50, 40], classes: 6 };
     let network = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(3));
     let mut engine = CpuEngine::new(&network);
     let together = engine.forward(&network, &batch, 25).unwrap().to_vec();
-    for (sample, logits) in batch.iter().zip(together.chunks(6)) {
-        assert_eq!(engine.forward(&network, &[*sample], 25).unwrap(), logits);
+    for (sample, logits) in batch.frames.samples().zip(together.chunks(6)) {
+        let mut alone = Batch::new(batch.frames.widths());
+        alone.frames.push_sample(sample);
+        assert_eq!(engine.forward(&network, &alone, 25).unwrap(), logits);
     }
 }
 
 #[test]
 fn training_lowers_the_loss() {
-    let frames = random::frames(2, 40, &[50; 16], 0.15, 2);
-    let batch: Vec<_> = frames.samples().collect();
-    let labels = random::labels(2, 16, 4);
+    let batch = random::labelled(2, random::frames(2, 40, &[50; 16], 0.15, 2), 4);
     let shape = Shape { inputs: 40, hidden: vec![64, 64], classes: 4 };
     let mut network = Network::new(shape.clone(), Iaf::default(), &mut ChaCha8Rng::seed_from_u64(1));
     let mut gradients = Parameters::zeros(shape);
@@ -95,7 +84,7 @@ fn training_lowers_the_loss() {
     let mut engine = CpuEngine::new(&network);
     let mut losses = Vec::new();
     for _ in 0..60 {
-        losses.push(engine.step(&network, &batch, &labels, 50, &mut gradients).unwrap());
+        losses.push(engine.step(&network, &batch, 50, &mut gradients).unwrap());
         adam.update(network.parameters.flat_mut(), gradients.flat());
     }
     let (first, last) = (losses[0], losses[59]);
@@ -103,34 +92,8 @@ fn training_lowers_the_loss() {
 }
 
 #[test]
-fn bad_batches_are_refused_by_both_engines() {
-    let frames = random::frames(1, 10, &[3, 3], 1.0, 1);
-    let batch: Vec<_> = frames.samples().collect();
-    let shape = Shape { inputs: 9, hidden: vec![4], classes: 3 };
-    let network = random::dyadic_network(1, shape.clone(), Iaf::default());
-    let mut gradients = Parameters::zeros(shape);
-    for mut engine in host_engines(&network) {
-        let mut step = |samples: usize, labels: &[u32]| match engine.step(
-            &network,
-            &batch[..samples],
-            labels,
-            3,
-            &mut gradients,
-        ) {
-            Err(Error::Kernel(error)) => error,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(step(2, &[0, 0]), KernelError::CellOutsideInputs { sample: 0, cell: 9, inputs: 9 });
-        assert_eq!(step(2, &[0, 3]), KernelError::LabelOutsideReadout { sample: 1, label: 3, classes: 3 });
-        assert_eq!(step(2, &[0]), KernelError::LabelsMissing { samples: 2, labels: 1 });
-        assert_eq!(step(0, &[]), KernelError::EmptyBatch);
-    }
-}
-
-#[test]
 fn a_diverged_network_is_an_error_and_never_silent() {
-    let frames = random::frames(1, 10, &[20, 20], 0.5, 1);
-    let batch: Vec<_> = frames.samples().collect();
+    let batch = Batch { frames: random::frames(1, 10, &[20, 20], 0.5, 1), labels: vec![0, 1] };
     let shape = Shape { inputs: 10, hidden: vec![40, 8], classes: 3 };
     let healthy = random::dyadic_network(1, shape.clone(), Iaf::default());
     let mut gradients = Parameters::zeros(shape);
@@ -141,7 +104,7 @@ fn a_diverged_network_is_an_error_and_never_silent() {
                 network.neuron.min_v_mem = min_v_mem;
                 network.parameters.layers_mut().nth(layer).unwrap().bias.fill(broken);
                 let mut engine = CpuEngine::new(&network);
-                let result = engine.step(&network, &batch, &[0, 1], 20, &mut gradients);
+                let result = engine.step(&network, &batch, 20, &mut gradients);
                 assert!(
                     matches!(result, Err(Error::Kernel(KernelError::NonFiniteLoss { .. }))),
                     "{broken} in layer {layer}: {result:?}"

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tonic_toolkit::shard::{Column, FrameShape, SparseFrames, Width, Widths};
-use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
+use tonic_loader::Batch;
+use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
+use tonic_train::network::{Iaf, Network, Parameters, Shape};
 
 /// Samples of the given numbers of frames, in which each of `inputs` cells is occupied with probability `density`.
 pub(crate) fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, largest: u32) -> SparseFrames {
@@ -37,10 +38,16 @@ pub(crate) fn dyadic_network(seed: u64, shape: Shape, neuron: Iaf) -> Network {
     Network { neuron, parameters }
 }
 
-/// Labels below `classes`.
-pub(crate) fn labels(seed: u64, samples: usize, classes: usize) -> Vec<u32> {
+/// A batch of these samples, with labels below `classes`.
+pub(crate) fn labelled(seed: u64, frames: SparseFrames, classes: usize) -> Batch {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    (0..samples).map(|_| rng.random_range(0..classes as u32)).collect()
+    let labels = (0..frames.len()).map(|_| rng.random_range(0..classes as u32)).collect();
+    Batch { frames, labels }
+}
+
+/// A number for each parameter, as float64.
+pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&x| x.into()).collect()
 }
 
 /// No lower bound of the membrane, or one.

@@ -9,13 +9,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use tonic_toolkit::base::Verbosity;
-use tonic_toolkit::loader::{CacheChoice, EpochOrder, Loader};
+use tonic_toolkit::loader::{Batch, CacheChoice, EpochOrder, Loader};
 use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::train::Error;
+use tonic_toolkit::train::Isa;
 use tonic_toolkit::train::engine::{CpuEngine, Engine};
-use tonic_toolkit::train::kernel::isa::{Isa, VARIABLE};
-use tonic_toolkit::train::learner::Pad;
-use tonic_toolkit::train::learner::Padding;
+use tonic_toolkit::train::learner::{Pad, Padding};
 use tonic_toolkit::train::network::{Model, read_model};
 use tonic_toolkit::train::run::Config;
 
@@ -116,7 +115,7 @@ fn a_run_comes_to_the_same_bits_on_every_instruction_set() {
     let dir = sets::task();
     let named = |run: &str, name: &str| {
         let mut command = fit(dir.path(), run, "--valid DIR/valid --epochs 2 --quiet");
-        command.env(VARIABLE, name);
+        command.env("TONIC_ISA", name);
         command
     };
     succeeds(&mut named("best", ""));
@@ -125,7 +124,7 @@ fn a_run_comes_to_the_same_bits_on_every_instruction_set() {
         succeeds(&mut named(isa.name(), isa.name()));
         assert_same(&dir.path().join("best"), &dir.path().join(isa.name()));
     }
-    fails(&mut named("none", "sse9"), 2, &[VARIABLE, "portable", "got sse9"]);
+    fails(&mut named("none", "sse9"), 2, &["TONIC_ISA", "portable", "got sse9"]);
 }
 
 /// The trainer, in the background; its words are read when it has ended.
@@ -136,7 +135,7 @@ pub(crate) fn start(dir: &Path, run: &str, others: &str) -> Child {
 /// The same, on an instruction set.
 fn start_on(isa: &str, dir: &Path, run: &str, others: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tonic-train"));
-    command.env(VARIABLE, isa).args(fit_arguments(dir, run, others)).stderr(Stdio::piped()).spawn().unwrap()
+    command.env("TONIC_ISA", isa).args(fit_arguments(dir, run, others)).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 #[test]
@@ -286,12 +285,8 @@ fn logits(loader: &Loader, model: &Model, pad: Pad, batch_size: usize) -> Vec<f3
     let mut engine = CpuEngine::new(&model.network);
     let padding = Padding { pad, steps: model.steps };
     let mut logits = Vec::new();
-    let each = |batch: &tonic_toolkit::loader::Batch| {
-        logits.extend_from_slice(engine.forward(
-            &model.network,
-            &batch.samples(),
-            padding.of_batch(batch.longest()),
-        )?);
+    let each = |batch: &Batch| {
+        logits.extend_from_slice(engine.forward(&model.network, batch, padding.of_batch(batch.longest()))?);
         Ok::<_, Error>(true)
     };
     loader.epoch(EpochOrder::Sequential, batch_size, 0, each).unwrap();

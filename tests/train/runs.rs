@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::loader::CacheChoice;
-use tonic_toolkit::train::kernel::adam::AdamConfig;
+use tonic_toolkit::train::AdamConfig;
 use tonic_toolkit::train::learner::{Backend, Pad};
 use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions};
 

@@ -13,8 +13,8 @@ use tonic_shard::ShardSet;
 use crate::engine::{Extent, GpuNetwork};
 use crate::error::{Error, KernelError, Result};
 use crate::feed::{DENSE_BATCHES, DeviceCache, Inflation, StagedBatch};
-use crate::kernel::adam::{Adam, AdamConfig};
 use crate::kernel::program::Program;
+use crate::kernel::{Adam, AdamConfig};
 use crate::network::Network;
 
 /// Most steps between two events: the time of a launch would matter for a single short step.
@@ -112,10 +112,10 @@ pub(super) fn step_times(
     let mut kept = Vec::new();
     for batch in batches {
         let classes = network.shape().classes;
-        let staged = StagedBatch::new(&stream, program.form(), batch.frames.samples(), &batch.labels, classes)?;
+        let staged = StagedBatch::new(&stream, program.form(), batch, classes)?;
         let source = staged.source();
         on_device.step(&stream, source, Some(time_steps))?; // has the driver load the kernels
-        graphs.push(stream.capture(&[], || on_device.step(&stream, source, Some(time_steps)))?);
+        graphs.push(stream.capture(|| on_device.step(&stream, source, Some(time_steps)))?);
         kept.push(staged);
     }
     graphs.iter().try_for_each(|graph| stream.replay(graph))?; // a first replay takes longer
@@ -205,7 +205,7 @@ fn measure_inflation(program: &Program, cache: &DeviceCache, set: &ShardSet, inf
         })
     };
     work(0, 1)?; // has the driver load the kernel
-    let graph = stream.capture(&[], || work(0, INFLATED))?;
+    let graph = stream.capture(|| work(0, INFLATED))?;
     let (begin, end) = (device.event(true)?, device.event(true)?);
     let mut times = Vec::with_capacity(INFLATE_ROUNDS);
     for round in 0..=INFLATE_ROUNDS {

@@ -14,8 +14,8 @@ use crate::engine::hidden_spikes;
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::gpu::Device;
-use crate::kernel::adam::{Adam, AdamConfig};
 use crate::kernel::program::Program;
+use crate::kernel::{Adam, AdamConfig};
 use crate::learner::{Backend, Epoch, HostLearner, Learner, Pad, Padding, Room};
 use crate::network::{Iaf, Network, Shape};
 

@@ -161,7 +161,7 @@ mod tests {
             let (batch, network) = (batch_of(&case), network_of(&case));
             let mut gradients = Parameters::zeros(network.shape().clone());
             let mut engine = CpuEngine::new(&network);
-            engine.step(&network, &batch.samples(), &batch.labels, case.steps, &mut gradients).unwrap();
+            engine.step(&network, &batch, case.steps, &mut gradients).unwrap();
             let first_with_some = if case.density == 0.0 { network.shape().hidden.len() + 1 } else { 0 };
             for (i, layer) in gradients.layers().enumerate() {
                 assert!(layer.bias.iter().any(|&g| g != 0.0), "{}: biases of layer {i}", case.name);

@@ -11,22 +11,21 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::Serialize;
 use tonic_base::Error as BaseError;
-use tonic_loader::Batch;
 use tonic_shard::{FrameShape, Order, Width};
 
 use crate::engine::{CpuEngine, Engine, Extent, GpuEngine, GpuNetwork};
 use crate::error::{Error, Result};
 use crate::feed::{Inflation, StagedBatch};
-use crate::gpu::{Address, Device, Stream, nvrtc_version};
-use crate::kernel::adam::{Adam, AdamConfig};
+use crate::gpu::{Address, Device, nvrtc_version};
 use crate::kernel::interface::{BatchSource, DrawOrder, Sample, SampleColumns};
 use crate::kernel::program::{Form, MatmulPrecision, Program};
+use crate::kernel::{Adam, AdamConfig};
 use crate::network::Parameters;
 use cases::{Case, REFERENCE, batch_of, large_cases, network_of};
 
 /// Result of the self-check.
 #[derive(Clone, Debug, Serialize)]
-pub struct Checked {
+pub struct CheckReport {
     /// The device.
     pub device: DeviceFacts,
     /// The checks.
@@ -74,8 +73,9 @@ const PRECISIONS: [(MatmulPrecision, f64); 3] =
 /// # Errors
 /// [`Unavailable`](tonic_base::Error::Unavailable) where nothing can be checked. That a device disagrees, or fails, is
 /// no error here.
-pub fn check(device: &Device, quick: bool, each: impl FnMut(&Checked)) -> Result<Checked> {
-    let mut report = Reporter { checked: Checked::begin(device)?, each };
+pub fn check(device: &Device, quick: bool, each: impl FnMut(&CheckReport)) -> Result<CheckReport> {
+    let mut reporter =
+        Reporter { report: CheckReport { device: facts(device)?, checks: Vec::new(), passed: 0, failed: 0 }, each };
     let mut cases = cases::cases();
     if !quick {
         cases.extend(large_cases());
@@ -95,28 +95,24 @@ pub fn check(device: &Device, quick: bool, each: impl FnMut(&Checked)) -> Result
     variants.par_iter().for_each(|&(form, precision)| drop(Program::compile(device, form, precision)));
     for ((precision, tolerance), case) in steps {
         let name = format!("a step, {precision:?} precision: {}", case.name).to_lowercase();
-        report.add(name, check_step(device, precision, case, tolerance))?;
+        reporter.add(name, check_step(device, precision, case, tolerance))?;
     }
-    report.add("dense frames".into(), check_inflation(device))?;
-    report.add("the order of an epoch".into(), check_order(device))?;
-    report.add("training, recorded and replayed".into(), check_training(device))?;
-    Ok(report.checked)
+    reporter.add("dense frames".into(), check_inflation(device))?;
+    reporter.add("the order of an epoch".into(), check_order(device))?;
+    reporter.add("training, recorded and replayed".into(), check_training(device))?;
+    Ok(reporter.report)
 }
 
-impl Checked {
-    /// A result without checks.
-    fn begin(device: &Device) -> Result<Checked> {
-        let version = |(major, minor): (u32, u32)| format!("{major}.{minor}");
-        let facts = DeviceFacts {
-            name: device.name().into(),
-            capability: version(device.capability()),
-            multiprocessors: device.multiprocessors(),
-            memory_bytes: device.total_memory(),
-            driver: version(device.driver_version()),
-            nvrtc: version(nvrtc_version()?),
-        };
-        Ok(Checked { device: facts, checks: Vec::new(), passed: 0, failed: 0 })
-    }
+fn facts(device: &Device) -> Result<DeviceFacts> {
+    let version = |(major, minor): (u32, u32)| format!("{major}.{minor}");
+    Ok(DeviceFacts {
+        name: device.name().into(),
+        capability: version(device.capability()),
+        multiprocessors: device.multiprocessors(),
+        memory_bytes: device.total_memory(),
+        driver: version(device.driver_version()),
+        nvrtc: version(nvrtc_version()?),
+    })
 }
 
 /// Result of a check in words: how well the two agree, or how they differ.
@@ -124,11 +120,11 @@ type Verdict = Result<String, String>;
 
 /// Collects and reports the checks.
 struct Reporter<Each> {
-    checked: Checked,
+    report: CheckReport,
     each: Each,
 }
 
-impl<Each: FnMut(&Checked)> Reporter<Each> {
+impl<Each: FnMut(&CheckReport)> Reporter<Each> {
     /// Adds a check. A device that fails in one check is still asked for the others.
     fn add(&mut self, name: String, found: Result<Verdict>) -> Result<()> {
         let outcome = match found {
@@ -138,10 +134,10 @@ impl<Each: FnMut(&Checked)> Reporter<Each> {
         };
         let passed = outcome.is_ok();
         let check = Check { name, passed, detail: outcome.unwrap_or_else(|fault| fault) };
-        self.checked.checks.push(check);
-        self.checked.passed += usize::from(passed);
-        self.checked.failed += usize::from(!passed);
-        (self.each)(&self.checked);
+        self.report.checks.push(check);
+        self.report.passed += usize::from(passed);
+        self.report.failed += usize::from(!passed);
+        (self.each)(&self.report);
         Ok(())
     }
 }
@@ -149,12 +145,11 @@ impl<Each: FnMut(&Checked)> Reporter<Each> {
 fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, tolerance: f64) -> Result<Verdict> {
     let mut engine = GpuEngine::new(device, precision)?;
     let (batch, network) = (batch_of(case), network_of(case));
-    let samples = batch.samples();
     let mut cpu = CpuEngine::new(&network);
     let (mut ours, mut theirs) =
         (Parameters::zeros(network.shape().clone()), Parameters::zeros(network.shape().clone()));
-    let expected = cpu.step(&network, &samples, &batch.labels, case.steps, &mut theirs)?;
-    let got = engine.step(&network, &samples, &batch.labels, case.steps, &mut ours)?;
+    let expected = cpu.step(&network, &batch, case.steps, &mut theirs)?;
+    let got = engine.step(&network, &batch, case.steps, &mut ours)?;
     if engine.logits() != cpu.logits() {
         let apart = engine.logits().iter().zip(cpu.logits()).filter(|(a, b)| a != b).count();
         return Ok(Err(format!("{apart} of {} logits differ", cpu.logits().len())));
@@ -163,7 +158,7 @@ fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, toleranc
         return Ok(Err(format!("loss {} where {} is right", got.loss, expected.loss)));
     }
     let first = ours.clone();
-    engine.step(&network, &samples, &batch.labels, case.steps, &mut ours)?;
+    engine.step(&network, &batch, case.steps, &mut ours)?;
     if first != ours {
         return Ok(Err("the gradients of the same step differ from run to run".into()));
     }
@@ -189,11 +184,6 @@ fn relative_difference(got: &[f32], expected: &[f32]) -> f64 {
     }
 }
 
-/// Copies a batch to the device of `stream`.
-fn stage(stream: &Stream, form: Form, batch: &Batch) -> Result<StagedBatch> {
-    StagedBatch::new(stream, form, batch.frames.samples(), &batch.labels, usize::MAX)
-}
-
 fn check_inflation(device: &Device) -> Result<Verdict> {
     let mut batches = 0;
     for (inputs, counts, steps) in
@@ -201,21 +191,23 @@ fn check_inflation(device: &Device) -> Result<Verdict> {
     {
         let lengths: &[usize] = if inputs > 1000 { &[40, 1] } else { &[250, 31, 1, 64] };
         let density = if inputs > 1000 { 0.001 } else { 0.1 };
-        let batch = batch_of(&Case { inputs, counts, lengths, density, ..REFERENCE });
+        let case = Case { inputs, counts, lengths, density, ..REFERENCE };
+        let batch = batch_of(&case);
         let shape = FrameShape { polarities: 1, height: 1, width: inputs };
         let form = Form::of(shape, 250, [counts]);
         let program = Program::new(device, form, MatmulPrecision::Highest)?;
         let stream = device.stream()?;
-        let staged = stage(&stream, form, &batch)?;
+        let staged = StagedBatch::new(&stream, form, &batch, case.classes)?;
         let dense = device.buffer(batch.len() * steps * inputs as usize)?;
         stream.fill(&dense, 0xff)?;
         let inflation = Inflation { steps, batch_size: batch.len() };
         inflation.launch(&program, &stream, staged.source(), inputs as usize, 0, &dense)?;
         let got = dense.read()?;
-        for (i, sample) in batch.frames.samples().enumerate() {
-            let mut expected = vec![0.0f32; steps * inputs as usize];
+        let mut expected = vec![0.0f32; steps * inputs as usize];
+        for (i, (sample, got)) in batch.frames.samples().zip(got.chunks_exact(expected.len())).enumerate() {
+            expected.fill(0.0);
             sample.write_dense(shape, &mut expected);
-            if got[i * expected.len()..][..expected.len()] != expected {
+            if got != expected {
                 return Ok(Err(format!("sample {i} of {inputs} cells, {steps} steps, differs")));
             }
         }
@@ -282,7 +274,7 @@ fn check_training(device: &Device) -> Result<Verdict> {
     let form = case.form();
     let program = Arc::new(Program::new(device, form, MatmulPrecision::Highest)?);
     let stream = device.stream()?;
-    let staged = stage(&stream, form, &batch)?;
+    let staged = StagedBatch::new(&stream, form, &batch, case.classes)?;
     let source = staged.source();
     let adam = Adam::new(AdamConfig::default(), network.parameters.flat().len());
     let extent = Extent { batch: batch.len(), longest: case.steps, trained: true, kept: 0, batches: 4 };
@@ -292,7 +284,7 @@ fn check_training(device: &Device) -> Result<Verdict> {
         on_device.begin(&stream, 0, 0)?;
         let step = || on_device.step(&stream, source, Some(case.steps));
         if recorded {
-            let graph = stream.capture(&[], step)?;
+            let graph = stream.capture(step)?;
             (0..steps).try_for_each(|_| stream.replay(&graph))?;
         } else {
             (0..steps).try_for_each(|_| step())?;

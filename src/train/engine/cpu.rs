@@ -7,6 +7,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
+use tonic_loader::Batch;
 use tonic_shard::SampleFrames;
 
 use crate::engine::step::{BatchLoss, Engine, check_labels, finite};
@@ -31,13 +32,13 @@ pub struct CpuEngine {
     logits: Vec<f32>,
     shape: Shape,
     packed: PackedNetwork,
-    blocks: Vec<Block>,
+    blocks: Vec<GradientBlock>,
     states: Mutex<Vec<SampleState>>,
 }
 
 /// The gradient of a block of samples.
 #[derive(Debug)]
-struct Block {
+struct GradientBlock {
     gradients: Vec<Panels>,
     losses: Vec<f64>,
     correct: usize,
@@ -92,34 +93,34 @@ impl Engine for CpuEngine {
     fn step(
         &mut self,
         network: &Network,
-        batch: &[SampleFrames<'_>],
-        labels: &[u32],
+        batch: &Batch,
         steps: usize,
         gradients: &mut Parameters,
     ) -> Result<BatchLoss> {
         assert_eq!(network.shape(), gradients.shape(), "shape of the gradients");
         let classes = network.shape().classes;
-        check_labels(batch.len(), labels, classes)?;
+        check_labels(batch, classes)?;
         self.pack(network);
+        let samples = batch.samples();
         self.logits.resize(batch.len() * classes, 0.0);
         let size = self.block_size(batch.len(), network.shape().parameters());
         let used = batch.len().div_ceil(size);
         let shape = network.shape();
-        self.blocks.resize_with(used.max(self.blocks.len()), || Block::new(shape));
+        self.blocks.resize_with(used.max(self.blocks.len()), || GradientBlock::new(shape));
         let scale = 1.0 / batch.len() as f32;
         let (packed, states) = (&self.packed, &self.states);
         let results: Vec<Result<(), KernelError>> = (
             self.blocks[..used].par_iter_mut(),
-            batch.par_chunks(size),
-            labels.par_chunks(size),
+            samples.par_chunks(size),
+            batch.labels.par_chunks(size),
             self.logits.par_chunks_mut(size * classes),
         )
             .into_par_iter()
             .enumerate()
             .with_max_len(1)
-            .map(|(i, (block, batch, labels, logits))| {
+            .map(|(i, (block, samples, labels, logits))| {
                 let mut state = take(states);
-                let result = block.run(packed, &mut state, batch, labels, logits, (i * size, steps, scale));
+                let result = block.run(packed, &mut state, samples, labels, logits, (i * size, steps, scale));
                 give(states, state);
                 result
             })
@@ -139,11 +140,12 @@ impl Engine for CpuEngine {
         Ok(finite(BatchLoss { loss: total / batch.len() as f64, correct })?)
     }
 
-    fn forward(&mut self, network: &Network, batch: &[SampleFrames<'_>], steps: usize) -> Result<&[f32]> {
+    fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {
         self.pack(network);
-        self.logits.resize(batch.len() * network.shape().classes, 0.0);
+        let samples = batch.samples();
+        self.logits.resize(samples.len() * network.shape().classes, 0.0);
         let (packed, states) = (&self.packed, &self.states);
-        let results: Vec<Result<(), KernelError>> = batch
+        let results: Vec<Result<(), KernelError>> = samples
             .par_iter()
             .zip(self.logits.par_chunks_mut(packed.classes))
             .enumerate()
@@ -167,7 +169,11 @@ impl Engine for CpuEngine {
 ///
 /// # Errors
 /// [`Error::Kernel`](crate::Error::Kernel) for a sample that does not fit the network.
-pub fn hidden_spikes(network: &Network, sample: SampleFrames<'_>, steps: usize) -> Result<Vec<Activity>, KernelError> {
+pub(crate) fn hidden_spikes(
+    network: &Network,
+    sample: SampleFrames<'_>,
+    steps: usize,
+) -> Result<Vec<Activity>, KernelError> {
     let mut workspace = CpuEngine::new(network);
     workspace.pack(network);
     let mut state = SampleState::default();
@@ -176,10 +182,10 @@ pub fn hidden_spikes(network: &Network, sample: SampleFrames<'_>, steps: usize) 
     Ok(state.into_spikes())
 }
 
-impl Block {
-    fn new(shape: &Shape) -> Block {
+impl GradientBlock {
+    fn new(shape: &Shape) -> GradientBlock {
         let gradients = shape.linears().map(|(inputs, outputs)| Panels::zeros(inputs, outputs)).collect();
-        Block { gradients, losses: Vec::new(), correct: 0 }
+        GradientBlock { gradients, losses: Vec::new(), correct: 0 }
     }
 
     fn run(

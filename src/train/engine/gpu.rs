@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use tonic_shard::{FrameShape, SampleFrames, Width};
+use tonic_loader::Batch;
+use tonic_shard::{FrameShape, Width};
 
 use crate::engine::gpu_network::{Extent, GpuNetwork};
 use crate::engine::step::{BatchLoss, Engine, check_labels, finite};
@@ -37,17 +38,16 @@ impl GpuEngine {
     fn run(
         &mut self,
         network: &Network,
-        batch: &[SampleFrames<'_>],
-        labels: &[u32],
+        batch: &Batch,
         steps: usize,
         gradients: Option<&mut Parameters>,
     ) -> Result<BatchLoss> {
-        check_labels(batch.len(), labels, network.shape().classes)?;
-        check_samples(network.shape().inputs, batch)?;
-        let longest = batch.iter().map(|sample| sample.frames()).max().unwrap_or(0);
-        let program = self.program(network.shape().inputs, longest, batch)?;
         let classes = network.shape().classes;
-        let staged = StagedBatch::new(&self.stream, program.form(), batch.iter().copied(), labels, classes)?;
+        check_labels(batch, classes)?;
+        check_samples(network.shape().inputs, batch)?;
+        let longest = batch.longest();
+        let program = self.program(network.shape().inputs, longest, batch)?;
+        let staged = StagedBatch::new(&self.stream, program.form(), batch, classes)?;
         let extent = Extent {
             batch: batch.len(),
             longest: longest.max(steps),
@@ -75,9 +75,9 @@ impl GpuEngine {
     }
 
     /// The program for these samples; it is kept for batches of the same form.
-    fn program(&mut self, inputs: usize, longest: usize, batch: &[SampleFrames<'_>]) -> Result<Arc<Program>> {
+    fn program(&mut self, inputs: usize, longest: usize, batch: &Batch) -> Result<Arc<Program>> {
         let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };
-        let counts = batch.iter().map(|sample| sample.counts.width());
+        let counts = batch.frames.samples().map(|sample| sample.counts.width());
         let form = Form::of(shape, longest, counts.filter(|&width| width > Width::U8).chain([Width::U8]));
         match &self.program {
             Some(program) if program.form() == form => Ok(program.clone()),
@@ -93,16 +93,16 @@ impl Engine for GpuEngine {
     fn step(
         &mut self,
         network: &Network,
-        batch: &[SampleFrames<'_>],
-        labels: &[u32],
+        batch: &Batch,
         steps: usize,
         gradients: &mut Parameters,
     ) -> Result<BatchLoss> {
-        self.run(network, batch, labels, steps, Some(gradients))
+        self.run(network, batch, steps, Some(gradients))
     }
 
-    fn forward(&mut self, network: &Network, batch: &[SampleFrames<'_>], steps: usize) -> Result<&[f32]> {
-        self.run(network, batch, &vec![0; batch.len()], steps, None)?;
+    fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {
+        let labelled = Batch { frames: batch.frames.clone(), labels: vec![0; batch.frames.len()] };
+        self.run(network, &labelled, steps, None)?;
         Ok(&self.logits)
     }
 
@@ -110,20 +110,14 @@ impl Engine for GpuEngine {
         &self.logits
     }
 
-    fn evaluate(
-        &mut self,
-        network: &Network,
-        batch: &[SampleFrames<'_>],
-        labels: &[u32],
-        steps: usize,
-    ) -> Result<BatchLoss> {
-        self.run(network, batch, labels, steps, None)
+    fn evaluate(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<BatchLoss> {
+        self.run(network, batch, steps, None)
     }
 }
 
 /// Checks what the kernels rely on.
-fn check_samples(inputs: usize, batch: &[SampleFrames<'_>]) -> Result<(), KernelError> {
-    for (index, sample) in batch.iter().enumerate() {
+fn check_samples(inputs: usize, batch: &Batch) -> Result<(), KernelError> {
+    for (index, sample) in batch.frames.samples().enumerate() {
         let (sizes, cells, counts) = (sample.frame_sizes.sum(), sample.cells.len(), sample.counts.len());
         if sizes != cells as u64 || cells != counts {
             return Err(KernelError::RaggedSample { sample: index, sizes, cells, counts });

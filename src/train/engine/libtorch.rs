@@ -10,7 +10,7 @@
 //! whose value is the spike count to the bit (a number minus itself is exactly 0) and whose gradient by v is sigma(v).
 
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
-use tonic_shard::SampleFrames;
+use tonic_loader::Batch;
 
 use crate::engine::step::{BatchLoss, Engine, check_labels, finite};
 use crate::error::{BaseFault, Error, KernelError, Result};
@@ -58,20 +58,19 @@ impl Engine for LibtorchEngine {
     fn step(
         &mut self,
         network: &Network,
-        batch: &[SampleFrames<'_>],
-        labels: &[u32],
+        batch: &Batch,
         steps: usize,
         gradients: &mut Parameters,
     ) -> Result<BatchLoss> {
         assert_eq!(network.shape(), gradients.shape(), "shape of the gradients");
         let classes = network.shape().classes;
-        check_labels(batch.len(), labels, classes)?;
+        check_labels(batch, classes)?;
         let device = self.device;
-        let input = Input::new(network, device, batch, steps)?;
+        let input = DenseBatch::new(network, device, batch, steps)?;
         let leaves: Vec<Tensor> =
             leaves(network, device).into_iter().map(|leaf| leaf.set_requires_grad(true)).collect();
         let output = output(network, &input, &leaves);
-        let targets: Vec<i64> = labels.iter().map(|&label| label.into()).collect();
+        let targets: Vec<i64> = batch.labels.iter().map(|&label| label.into()).collect();
         let targets = Tensor::from_slice(&targets).to_device(device);
         let mean = output.cross_entropy_loss::<Tensor>(&targets, None, Reduction::Mean, -100, 0.0);
         let computed = Tensor::run_backward(&[&mean], &leaves, false, false);
@@ -83,14 +82,14 @@ impl Engine for LibtorchEngine {
         }
         self.keep_logits(&output.detach(), batch.len() * classes);
         let rows = self.logits.chunks_exact(classes);
-        let correct = rows.zip(labels).filter(|&(row, &label)| loss::predicted(row) == label as usize).count();
+        let correct = rows.zip(&batch.labels).filter(|&(row, &label)| loss::predicted(row) == label as usize).count();
         Ok(finite(BatchLoss { loss: mean.double_value(&[]), correct })?)
     }
 
-    fn forward(&mut self, network: &Network, batch: &[SampleFrames<'_>], steps: usize) -> Result<&[f32]> {
-        let input = Input::new(network, self.device, batch, steps)?;
+    fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {
+        let input = DenseBatch::new(network, self.device, batch, steps)?;
         let output = no_grad(|| output(network, &input, &leaves(network, self.device)));
-        self.keep_logits(&output, batch.len() * network.shape().classes);
+        self.keep_logits(&output, batch.frames.len() * network.shape().classes);
         Ok(&self.logits)
     }
 
@@ -100,32 +99,32 @@ impl Engine for LibtorchEngine {
 }
 
 /// A batch as dense tensors.
-struct Input {
+struct DenseBatch {
     /// Counts, (T, batch, inputs), with T of the longest sample.
     counts: Tensor,
     /// 1 for steps of the sample and 0 after its end, (T, batch, 1).
     alive: Tensor,
 }
 
-impl Input {
-    fn new(network: &Network, device: Device, batch: &[SampleFrames<'_>], steps: usize) -> Result<Input, KernelError> {
+impl DenseBatch {
+    fn new(network: &Network, device: Device, batch: &Batch, steps: usize) -> Result<DenseBatch, KernelError> {
         let inputs = network.shape().inputs;
-        let longest = batch.iter().map(|sample| sample.frames()).max().unwrap_or(0).max(steps);
-        let mut counts = vec![0.0f32; longest * batch.len() * inputs];
-        let mut alive = vec![0.0f32; longest * batch.len()];
+        let (samples, longest) = (batch.frames.len(), batch.longest().max(steps));
+        let mut counts = vec![0.0f32; longest * samples * inputs];
+        let mut alive = vec![0.0f32; longest * samples];
         let mut activity = Activity::default();
-        for (i, &sample) in batch.iter().enumerate() {
+        for (i, sample) in batch.frames.samples().enumerate() {
             activity.set_frames(sample, inputs, steps, i)?;
             for t in 0..activity.steps() {
-                let row = t * batch.len() + i;
+                let row = t * samples + i;
                 alive[row] = 1.0;
                 for &(cell, count) in activity.step(t) {
                     counts[row * inputs + cell as usize] += count;
                 }
             }
         }
-        let (t, b, c) = (longest as i64, batch.len() as i64, inputs as i64);
-        Ok(Input {
+        let (t, b, c) = (longest as i64, samples as i64, inputs as i64);
+        Ok(DenseBatch {
             counts: Tensor::from_slice(&counts).reshape([t, b, c]).to_device(device),
             alive: Tensor::from_slice(&alive).reshape([t, b, 1]).to_device(device),
         })
@@ -143,7 +142,7 @@ fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
 }
 
 /// The readout summed over each sample's steps, (batch, classes).
-fn output(network: &Network, input: &Input, leaves: &[Tensor]) -> Tensor {
+fn output(network: &Network, input: &DenseBatch, leaves: &[Tensor]) -> Tensor {
     let neuron = network.neuron.constants();
     let mut activity = input.counts.shallow_clone();
     let hidden = network.shape().hidden.len();

@@ -17,9 +17,12 @@ mod gpu_network;
 #[cfg(feature = "libtorch")]
 mod libtorch;
 mod step;
+#[cfg(test)]
+mod tests;
 
 pub use choice::{Arithmetic, EngineChoice};
-pub use cpu::{CpuEngine, hidden_spikes};
+pub use cpu::CpuEngine;
+pub(crate) use cpu::hidden_spikes;
 pub use gpu::GpuEngine;
 pub use gpu_network::{Extent, GpuNetwork};
 #[cfg(feature = "libtorch")]

@@ -1,6 +1,6 @@
 //! What every engine computes: a batch's loss, logits and gradients.
 
-use tonic_shard::SampleFrames;
+use tonic_loader::Batch;
 
 use crate::error::{KernelError, Result};
 use crate::kernel::loss;
@@ -13,7 +13,7 @@ use crate::network::{Network, Parameters};
 pub trait Engine: std::fmt::Debug {
     /// Returns the mean loss of a batch and writes its gradient by every parameter into `gradients`.
     ///
-    /// The weights are not changed: [`Adam`](crate::kernel::adam::Adam) does that with the gradients.
+    /// The weights are not changed: [`Adam`](crate::kernel::Adam) does that with the gradients.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) for a batch that does not fit the network, or a loss that is not finite;
@@ -21,23 +21,17 @@ pub trait Engine: std::fmt::Debug {
     ///
     /// # Panics
     /// If the shapes of `network`, `gradients` and the engine differ.
-    fn step(
-        &mut self,
-        network: &Network,
-        batch: &[SampleFrames<'_>],
-        labels: &[u32],
-        steps: usize,
-        gradients: &mut Parameters,
-    ) -> Result<BatchLoss>;
+    fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradients: &mut Parameters)
+    -> Result<BatchLoss>;
 
-    /// Computes the logits of a batch, (batch, classes): the readout summed over time.
+    /// Computes the logits of a batch, (batch, classes): the readout summed over time. Labels are not read.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) for a sample that does not fit the network.
     ///
     /// # Panics
     /// If the shapes of `network` and the engine differ.
-    fn forward(&mut self, network: &Network, batch: &[SampleFrames<'_>], steps: usize) -> Result<&[f32]>;
+    fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]>;
 
     /// Logits of the last batch, (batch, classes).
     fn logits(&self) -> &[f32];
@@ -49,19 +43,13 @@ pub trait Engine: std::fmt::Debug {
     ///
     /// # Panics
     /// If the shapes of `network` and the engine differ.
-    fn evaluate(
-        &mut self,
-        network: &Network,
-        batch: &[SampleFrames<'_>],
-        labels: &[u32],
-        steps: usize,
-    ) -> Result<BatchLoss> {
+    fn evaluate(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<BatchLoss> {
         let classes = network.shape().classes;
-        check_labels(batch.len(), labels, classes)?;
+        check_labels(batch, classes)?;
         let logits = self.forward(network, batch, steps)?;
         let mut unused = vec![0.0; classes];
         let (mut total, mut correct) = (0.0, 0);
-        for (logits, &label) in logits.chunks_exact(classes).zip(labels) {
+        for (logits, &label) in logits.chunks_exact(classes).zip(&batch.labels) {
             total += loss::cross_entropy(logits, label as usize, 1.0, &mut unused);
             correct += usize::from(loss::predicted(logits) == label as usize);
         }
@@ -96,7 +84,8 @@ impl Prediction {
     }
 }
 
-pub(crate) fn check_labels(samples: usize, labels: &[u32], classes: usize) -> Result<(), KernelError> {
+pub(crate) fn check_labels(batch: &Batch, classes: usize) -> Result<(), KernelError> {
+    let (samples, labels) = (batch.frames.len(), &batch.labels);
     if labels.len() != samples {
         return Err(KernelError::LabelsMissing { samples, labels: labels.len() });
     }

@@ -114,12 +114,7 @@ impl Feed {
     ) -> Result<()> {
         let loader = &self.loader;
         let Some(cache) = &self.device_cache else {
-            return staged_epoch(loader, ring, (order, batch_size, first), |slot| {
-                slot.begin(stream)?;
-                let more = each(slot.source())?;
-                slot.end(stream)?;
-                Ok(more)
-            });
+            return staged_epoch(loader, ring, stream, (order, batch_size, first), each);
         };
         cache.begin_epoch(stream, loader.set(), order, loader.samples(batch_size))?;
         for _ in first..loader.batches(batch_size) {

@@ -56,27 +56,6 @@ impl Slot {
         })
     }
 
-    /// Where the batch is drawn from.
-    pub(super) fn source(&self) -> BatchSource {
-        self.source
-    }
-
-    /// Makes `steps` wait until the batch is on the device.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
-    pub(super) fn begin(&self, steps: &Stream) -> Result<()> {
-        steps.wait(&self.copied)
-    }
-
-    /// Marks the work queued on `steps` so far as the last that reads the batch.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
-    pub(super) fn end(&self, steps: &Stream) -> Result<()> {
-        steps.record(&self.used)
-    }
-
     /// Queues the batch's copy to the device, after the work that reads the slot's earlier batch.
     fn send(&mut self, ring: (&Device, Form, &Stream)) -> Result<()> {
         let (device, form, copies) = ring;
@@ -116,8 +95,8 @@ impl Ring {
     }
 }
 
-/// Calls `each` with the batches of an epoch as slots of `ring`, from number `first` on, until it returns false. `each`
-/// makes the work that reads a slot wait for it ([`Slot::begin`]) and marks its end ([`Slot::end`]).
+/// Calls `each` with the batches of an epoch in slots of `ring`, from number `first` on, until it returns false. What
+/// `each` queues on `stream` starts when its batch is on the device, and ends before the slot is used again.
 ///
 /// # Errors
 /// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded, [`Error::Kernel`](crate::Error::Kernel)
@@ -125,8 +104,9 @@ impl Ring {
 pub(super) fn staged_epoch(
     loader: &Loader,
     ring: &mut Ring,
+    stream: &Stream,
     (order, batch_size, first): (EpochOrder, usize, u64),
-    mut each: impl FnMut(&Slot) -> Result<bool>,
+    mut each: impl FnMut(BatchSource) -> Result<bool>,
 ) -> Result<()> {
     let classes = loader.set().manifest().description.classes.len();
     let (back, used) = bounded(SLOTS);
@@ -143,7 +123,9 @@ pub(super) fn staged_epoch(
         Ok(Some(slot))
     };
     let ended = loader.prefetch(order, batch_size, first, make, |slot| {
-        let more = each(&slot)?;
+        stream.wait(&slot.copied)?;
+        let more = each(slot.source)?;
+        stream.record(&slot.used)?;
         let _ = back.send(slot); // there is room for all slots
         Ok(more)
     });

@@ -1,6 +1,6 @@
 //! Copies a batch from host memory to a GPU. The self-check, the benchmark and the GPU engine feed the kernels with it.
 
-use tonic_shard::SampleFrames;
+use tonic_loader::Batch;
 
 use crate::error::Result;
 use crate::feed::staging::{Amount, Stage, Staged, Staging};
@@ -17,20 +17,14 @@ pub(crate) struct StagedBatch {
 }
 
 impl StagedBatch {
-    /// Queues a copy of samples and their labels, below `classes`, to the device of `stream`.
+    /// Queues a copy of a batch, whose labels are below `classes`, to the device of `stream`.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) for a label that is no class,
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).
-    pub(crate) fn new<'a>(
-        stream: &Stream,
-        form: Form,
-        samples: impl IntoIterator<Item = SampleFrames<'a>>,
-        labels: &[u32],
-        classes: usize,
-    ) -> Result<StagedBatch> {
+    pub(crate) fn new(stream: &Stream, form: Form, batch: &Batch, classes: usize) -> Result<StagedBatch> {
         let device = stream.device();
-        let samples: Vec<_> = samples.into_iter().zip(labels.iter().copied()).collect();
+        let samples: Vec<_> = batch.frames.samples().zip(batch.labels.iter().copied()).collect();
         let amount = samples.iter().map(Stage::amount).fold(Amount::default(), Amount::plus);
         let (mut staging, staged) = (Staging::new(device, form, amount)?, Staged::new(device, form, amount)?);
         staging.push(&samples, classes, Amount::default())?;

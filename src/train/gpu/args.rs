@@ -8,7 +8,7 @@ use std::mem::size_of;
 ///
 /// It owns nothing and has no length.
 #[repr(transparent)]
-pub struct Address<T>(u64, PhantomData<T>);
+pub(crate) struct Address<T>(u64, PhantomData<T>);
 
 impl<T> Address<T> {
     pub(super) fn new(address: u64) -> Address<T> {
@@ -16,19 +16,19 @@ impl<T> Address<T> {
     }
 
     /// The null address.
-    pub fn null() -> Address<T> {
+    pub(crate) fn null() -> Address<T> {
         Address::new(0)
     }
 
     /// Whether this is the null address.
-    pub fn is_null(self) -> bool {
+    pub(crate) fn is_null(self) -> bool {
         self.0 == 0
     }
 
     /// The address `elements` of `T` further on. Null stays null.
     #[must_use]
     #[allow(clippy::should_implement_trait)]
-    pub fn add(self, elements: usize) -> Address<T> {
+    pub(crate) fn add(self, elements: usize) -> Address<T> {
         if self.is_null() { self } else { Address::new(self.0 + (elements * size_of::<T>()) as u64) }
     }
 
@@ -71,7 +71,7 @@ impl<T> fmt::Debug for Address<T> {
 /// # Safety
 /// Any bytes are a valid value, and CUDA C++ lays out what [`declare`](DeviceType::declare) returns as Rust lays out
 /// the type.
-pub unsafe trait DeviceType: Copy + Send + Sync + 'static {
+pub(crate) unsafe trait DeviceType: Copy + Send + Sync + 'static {
     /// The declaration of a variable of this type in CUDA C++, without a semicolon: `unsigned int name[8]`.
     fn declare(name: &str) -> String;
 }
@@ -115,11 +115,11 @@ unsafe impl<T: DeviceType, const N: usize> DeviceType for [T; N] {
     }
 }
 
-/// A struct of [`kernel_struct!`](crate::kernel_struct).
+/// A struct of [`kernel_structs!`].
 ///
 /// # Safety
 /// Only the macro may implement it.
-pub unsafe trait KernelStruct: DeviceType {
+pub(crate) unsafe trait KernelStruct: DeviceType {
     /// Name of the struct in Rust and CUDA C++.
     const NAME: &'static str;
 
@@ -128,29 +128,9 @@ pub unsafe trait KernelStruct: DeviceType {
     fn declaration() -> String;
 }
 
-/// Defines a struct for Rust and CUDA C++. All fields are
-/// [`DeviceType`](crate::gpu::DeviceType)s.
-///
-/// ```
-/// use tonic_train::kernel_struct;
-/// use tonic_train::gpu::{Address, KernelStruct};
-///
-/// kernel_struct! {
-///     /// Adds to all elements.
-///     pub struct Shift {
-///         /// The elements.
-///         pub values: Address<f32>,
-///         /// How many.
-///         pub len: u32,
-///         /// What is added.
-///         pub by: f32,
-///     }
-/// }
-///
-/// assert!(Shift::declaration().starts_with("struct Shift {\n    float *values;\n    unsigned int len;"));
-/// ```
-#[macro_export]
-macro_rules! kernel_struct {
+/// Defines structs for Rust and CUDA C++, each before those that contain it, and `declarations`, the text of all of them
+/// in CUDA C++. All fields are [`DeviceType`]s.
+macro_rules! kernel_structs {
     ($(
         $(#[$attribute:meta])*
         $visibility:vis struct $name:ident {
@@ -187,8 +167,16 @@ macro_rules! kernel_struct {
                 ),+])
             }
         }
-    )+};
+    )+
+
+        /// Definitions of these structs in CUDA C++.
+        pub(crate) fn declarations() -> String {
+            [$(<$name as $crate::gpu::KernelStruct>::declaration()),+].concat()
+        }
+    };
 }
+
+pub(crate) use kernel_structs;
 
 /// `offsetof`: NVRTC has no header that defines it, but an intrinsic of its front end. (The tests compile the kernels
 /// for the host too.)
@@ -202,8 +190,7 @@ const OFFSET: &str = "#ifndef TONIC_OFFSET
 ";
 
 /// The text of [`KernelStruct::declaration`], from each field's name, declaration and place in Rust.
-#[doc(hidden)]
-pub fn definition<T: KernelStruct>(fields: &[(&str, String, usize)]) -> String {
+pub(crate) fn definition<T: KernelStruct>(fields: &[(&str, String, usize)]) -> String {
     let name = T::NAME;
     let mut text = format!("struct {name} {{\n");
     for (_, declaration, _) in fields {
@@ -226,7 +213,7 @@ pub fn definition<T: KernelStruct>(fields: &[(&str, String, usize)]) -> String {
 mod tests {
     use super::*;
 
-    kernel_struct! {
+    kernel_structs! {
         struct Inner {
             a: u8,
             b: u16,
@@ -244,7 +231,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_field_is_declared_as_cuda_has_it() {
-        let text = Outer::declaration();
+        let text = declarations();
         let expected = "struct Outer {
     Inner inner;
     float list[3];
@@ -254,7 +241,7 @@ mod tests {
     unsigned long long *tables[4];
 };
 ";
-        assert!(text.starts_with(expected), "{text}");
+        assert!(text.contains(expected), "{text}");
         for assertion in [
             "static_assert(sizeof(Outer) == 80, \"Outer: Rust has a size of 80\");",
             "static_assert(alignof(Outer) == 8, ",

@@ -36,7 +36,7 @@ pub(crate) fn cached(source: &CudaSource, device: &Device) -> Result<Image> {
 ///
 /// # Errors
 /// Errors of [`compile`].
-pub fn cached_in(folder: Option<&Path>, source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
+pub(super) fn cached_in(folder: Option<&Path>, source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
     let Some(folder) = folder else {
         return compile(source, architecture);
     };
@@ -59,7 +59,7 @@ fn whole(mut content: Vec<u8>) -> Option<Image> {
     let len = bytes.len();
     (blake3::hash(bytes) == *hash).then(|| {
         content.truncate(len);
-        Image::again(content)
+        Image(content)
     })
 }
 

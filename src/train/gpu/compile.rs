@@ -18,26 +18,21 @@ const LOG_LINES: usize = 12;
 
 /// A program in CUDA C++.
 #[derive(Clone, Copy, Debug)]
-pub struct CudaSource<'a> {
+pub(crate) struct CudaSource<'a> {
     /// The text, with everything that it includes.
-    pub text: &'a str,
+    pub(crate) text: &'a str,
     /// Macros of the preprocessor: names and values.
-    pub defines: &'a [(String, String)],
+    pub(crate) defines: &'a [(String, String)],
 }
 
 /// Compiled code: a CUBIN for one architecture, or PTX, which the driver compiles further.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image(Vec<u8>);
+pub(crate) struct Image(pub(super) Vec<u8>);
 
 impl Image {
     /// The code; PTX ends with a zero.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
-    }
-
-    /// An image from its bytes, as [`Image::bytes`] returned them.
-    pub(super) fn again(bytes: Vec<u8>) -> Image {
-        Image(bytes)
     }
 }
 
@@ -45,7 +40,7 @@ impl Image {
 ///
 /// # Errors
 /// [`Unavailable`](tonic_base::Error::Unavailable) where there is none.
-pub fn nvrtc_version() -> Result<(u32, u32)> {
+pub(crate) fn nvrtc_version() -> Result<(u32, u32)> {
     library::nvrtc()?;
     let (mut major, mut minor) = (0, 0);
     // SAFETY: NVRTC is there, and writes two numbers.
@@ -74,11 +69,11 @@ pub(crate) fn check_compiler(device: &Device) -> Result<()> {
 /// # Errors
 /// [`Error::Cuda`] with the first lines of the compiler's log; [`Unavailable`](tonic_base::Error::Unavailable) where
 /// there is no NVRTC.
-pub fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
+pub(crate) fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
     let known = known_architectures()?;
     let wanted = architecture.0 * 10 + architecture.1;
     if known.contains(&wanted) {
-        let program = Program::compile(source, &format!("sm_{wanted}"))?;
+        let program = Compilation::compile(source, &format!("sm_{wanted}"))?;
         return program.get(sys::nvrtcGetCUBINSize, sys::nvrtcGetCUBIN).map(Image);
     }
     match known.into_iter().filter(|known| *known < wanted).max() {
@@ -94,14 +89,15 @@ pub fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
 ///
 /// # Errors
 /// Errors of [`compile`], also where NVRTC does not know such GPUs.
-pub fn compile_ptx(source: &CudaSource, architecture: (u32, u32)) -> Result<String> {
+#[cfg(test)]
+pub(crate) fn compile_ptx(source: &CudaSource, architecture: (u32, u32)) -> Result<String> {
     library::nvrtc()?;
     let bytes = ptx(source, architecture.0 * 10 + architecture.1)?;
     Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\0').into())
 }
 
 fn ptx(source: &CudaSource, architecture: u32) -> Result<Vec<u8>> {
-    Program::compile(source, &format!("compute_{architecture}"))?.get(sys::nvrtcGetPTXSize, sys::nvrtcGetPTX)
+    Compilation::compile(source, &format!("compute_{architecture}"))?.get(sys::nvrtcGetPTXSize, sys::nvrtcGetPTX)
 }
 
 /// Compute capabilities for which NVRTC makes code, 90 for (9, 0).
@@ -118,7 +114,7 @@ fn known_architectures() -> Result<Vec<u32>> {
 }
 
 /// A program of NVRTC, destroyed on drop.
-struct Program {
+struct Compilation {
     raw: nvrtcProgram,
     doing: String,
 }
@@ -131,8 +127,8 @@ struct Program {
 type GetSize = unsafe fn(nvrtcProgram, *mut usize) -> nvrtcResult;
 type Get = unsafe fn(nvrtcProgram, *mut c_char) -> nvrtcResult;
 
-impl Program {
-    fn compile(source: &CudaSource, architecture: &str) -> Result<Program> {
+impl Compilation {
+    fn compile(source: &CudaSource, architecture: &str) -> Result<Compilation> {
         let doing = format!("compile kernels for {architecture}");
         let terminated = |text: String| {
             CString::new(text)
@@ -150,7 +146,7 @@ impl Program {
         // handle.
         let code = unsafe { sys::nvrtcCreateProgram(&raw mut raw, text.as_ptr(), NAME.as_ptr(), 0, none, none) };
         check(code, || doing.clone())?;
-        let program = Program { raw, doing };
+        let program = Compilation { raw, doing };
         // SAFETY: the program is NVRTC's, and the options end with a zero each and outlive the call.
         let code = unsafe { sys::nvrtcCompileProgram(raw, pointers.len() as c_int, pointers.as_ptr()) };
         match code {
@@ -184,7 +180,7 @@ impl Program {
     }
 }
 
-impl Drop for Program {
+impl Drop for Compilation {
     fn drop(&mut self) {
         // SAFETY: it is destroyed once.
         let _ = unsafe { sys::nvrtcDestroyProgram(&raw mut self.raw) };

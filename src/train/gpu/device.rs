@@ -58,14 +58,6 @@ impl fmt::Display for Device {
 }
 
 impl Device {
-    /// Number of GPUs that the driver shows to this process.
-    ///
-    /// # Errors
-    /// [`Unavailable`](tonic_base::Error::Unavailable) without a driver or a GPU.
-    pub fn count() -> Result<usize> {
-        devices().map_err(|why| Error::unavailable("device cuda", why))
-    }
-
     /// Opens GPU number `ordinal`, counted from 0.
     ///
     /// # Errors

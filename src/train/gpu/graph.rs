@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::gpu::device::{Device, check};
 use crate::gpu::stream::Stream;
 
-/// Recorded work. It keeps the arguments and addresses that it was recorded with: buffers that it uses must outlive its
+/// RawGraph work. It keeps the arguments and addresses that it was recorded with: buffers that it uses must outlive its
 /// replays.
 #[derive(Debug)]
 pub(crate) struct Graph {
@@ -18,17 +18,15 @@ pub(crate) struct Graph {
 unsafe impl Send for Graph {}
 
 impl Stream {
-    /// Records what `work` queues from this thread on this stream and on the `others`; nothing is executed. The work of
-    /// the others starts after the earlier work of this stream and ends before the later.
+    /// Records what `work` queues from this thread on this stream, and on streams that wait for it and are waited for;
+    /// nothing is executed.
     ///
     /// `work` must not allocate or free memory, read from the device or wait for it.
     ///
     /// # Errors
-    /// That of `work`, or [`Error::Cuda`](crate::Error::Cuda). In either case recording is over, and the streams
-    /// take work as before.
-    pub(crate) fn capture(&self, others: &[&Stream], work: impl FnOnce() -> Result<()>) -> Result<Graph> {
-        let fork = self.device().event(false)?;
-        let joins = others.iter().map(|_| self.device().event(false)).collect::<Result<Vec<_>>>()?;
+    /// That of `work`, or [`Error::Cuda`](crate::Error::Cuda). In either case recording is over, and the stream takes
+    /// work as before.
+    pub(crate) fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         self.device().activate()?;
         // By the documentation other threads may do anything. But drivers were seen to break a recording when another
         // thread waited for the device.
@@ -36,18 +34,9 @@ impl Stream {
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream is the driver's.
         check(unsafe { sys::cuStreamBeginCapture_v2(self.raw(), mode) }, || format!("record on {}", self.device()))?;
-        let recording = Recording { stream: self };
-        let forked = || -> Result<()> {
-            self.record(&fork)?;
-            others.iter().try_for_each(|other| other.wait(&fork))?;
-            work()?;
-            others.iter().zip(&joins).try_for_each(|(other, join)| {
-                other.record(join)?;
-                self.wait(join)
-            })
-        };
-        let done = forked();
-        let recorded = recording.end();
+        let capture = Capture { stream: self };
+        let done = work();
+        let recorded = capture.end();
         done?;
         recorded?.ready(self.device())
     }
@@ -64,38 +53,38 @@ impl Stream {
 }
 
 /// A stream that records until this is dropped, which a panic does too.
-struct Recording<'a> {
+struct Capture<'a> {
     stream: &'a Stream,
 }
 
-impl Recording<'_> {
-    fn end(self) -> Result<Recorded> {
+impl Capture<'_> {
+    fn end(self) -> Result<RawGraph> {
         let ended = self.stop();
         std::mem::forget(self);
         ended
     }
 
-    fn stop(&self) -> Result<Recorded> {
+    fn stop(&self) -> Result<RawGraph> {
         let device = self.stream.device();
         device.activate()?;
         let mut graph = std::ptr::null_mut();
         // SAFETY: the stream is the driver's, and began to record on this thread; the driver writes one handle or null.
         let code = unsafe { sys::cuStreamEndCapture(self.stream.raw(), &raw mut graph) };
-        let recorded = Recorded(graph);
+        let recorded = RawGraph(graph);
         check(code, || format!("record on {device}")).map(|()| recorded)
     }
 }
 
-impl Drop for Recording<'_> {
+impl Drop for Capture<'_> {
     fn drop(&mut self) {
         let _ = self.stop();
     }
 }
 
 /// A recorded graph that is not yet executable.
-struct Recorded(CUgraph);
+struct RawGraph(CUgraph);
 
-impl Recorded {
+impl RawGraph {
     fn ready(self, device: &Device) -> Result<Graph> {
         let mut raw = std::ptr::null_mut();
         // Replayed work has the priority of the stream that it was recorded on, not of the stream that replays it.
@@ -107,7 +96,7 @@ impl Recorded {
     }
 }
 
-impl Drop for Recorded {
+impl Drop for RawGraph {
     fn drop(&mut self) {
         if !self.0.is_null() {
             // SAFETY: it is destroyed once. After a failure it stays until the process ends.

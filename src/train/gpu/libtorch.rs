@@ -15,7 +15,7 @@ const VERSION: &str = "2.11.0";
 ///
 /// # Errors
 /// [`Unavailable`](tonic_base::Error::Unavailable) where there is none, or one of another version.
-pub fn load_libtorch_cuda() -> Result<()> {
+pub(crate) fn load_libtorch_cuda() -> Result<()> {
     let unavailable = |why: String| Error::unavailable("libtorch's CUDA part", why);
     let chosen = library::chosen_libtorch();
     let running = library::running_libtorch();

@@ -19,7 +19,7 @@
 //!
 //! **All `unsafe` of the GPU is in this folder.** Its soundness rests on three things. Safe code gets an [`Address`]
 //! only from a `Buffer`, and device memory is separate from all memory that Rust owns. A struct of arguments has the
-//! same layout on both sides, which NVRTC checks as it compiles: [`kernel_struct!`](crate::kernel_struct). Host memory
+//! same layout on both sides, which NVRTC checks as it compiles: [`kernel_structs!`]. Host memory
 //! that the GPU copies from or to is `Pinned`, which waits for its copies before it is borrowed or freed.
 
 // The driver and NVRTC are C libraries: each call into them is unsafe.
@@ -38,20 +38,21 @@ mod libtorch;
 mod memory;
 mod module;
 mod stream;
+#[cfg(test)]
+mod tests;
 
-#[doc(hidden)]
-pub use args::definition;
-pub use args::{Address, DeviceType, KernelStruct};
+pub(crate) use args::{Address, DeviceType, KernelStruct, definition, kernel_structs};
 pub(crate) use cache::cached;
-pub use cache::{cached_in, set_kernel_cache};
-pub(crate) use compile::check_compiler;
-pub use compile::{CudaSource, Image, compile, compile_ptx, nvrtc_version};
+pub use cache::set_kernel_cache;
+pub(crate) use compile::{CudaSource, Image, check_compiler, nvrtc_version};
+#[cfg(test)]
+pub(crate) use compile::{compile, compile_ptx};
 pub use device::Device;
 pub(crate) use event::Event;
 pub(crate) use graph::Graph;
 pub use library::set_libtorch;
 #[cfg(feature = "libtorch")]
-pub use libtorch::load_libtorch_cuda;
+pub(crate) use libtorch::load_libtorch_cuda;
 pub(crate) use memory::{Buffer, Pinned};
 pub(crate) use module::Kernel;
 pub use stream::Stream;

@@ -14,7 +14,7 @@ const FEW_INPUTS: usize = 128;
 
 /// Active cells of each step and their counts: a sample's frames, or the spikes of a layer.
 #[derive(Clone, Debug, Default)]
-pub struct Activity {
+pub(crate) struct Activity {
     /// Index of each step's first entry, then the end: steps + 1 numbers.
     offsets: Vec<usize>,
     entries: Vec<(u32, f32)>,
@@ -25,7 +25,7 @@ pub struct Activity {
 
 impl Activity {
     /// Number of steps.
-    pub fn steps(&self) -> usize {
+    pub(crate) fn steps(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
 
@@ -34,12 +34,12 @@ impl Activity {
     /// # Panics
     /// If there are fewer steps.
     #[inline(always)]
-    pub fn step(&self, t: usize) -> &[(u32, f32)] {
+    pub(crate) fn step(&self, t: usize) -> &[(u32, f32)] {
         &self.entries[self.offsets[t]..self.offsets[t + 1]]
     }
 
     /// Number of active cells, summed over the steps.
-    pub fn entries(&self) -> usize {
+    pub(crate) fn entries(&self) -> usize {
         self.entries.len()
     }
 
@@ -48,7 +48,7 @@ impl Activity {
     ///
     /// # Errors
     /// For a cell that is not below `inputs`, or columns of inconsistent lengths.
-    pub fn set_frames(
+    pub(crate) fn set_frames(
         &mut self,
         sample: SampleFrames<'_>,
         inputs: usize,

@@ -29,16 +29,11 @@ pub(super) const SHARED: [(&str, f32); 11] = [
     ("EXP_C7", C[5]),
 ];
 
-/// e^x for x <= 0.
+/// e^x for x <= 0, of one number or of a vector of them.
 ///
 /// x = n ln 2 + r with |r| <= ln 2 / 2; e^r is a polynomial of degree 7 (Cody and Waite's reduction; coefficients of
 /// Cephes' expf), and 2^n is written into the exponent. The relative error is below 1.5e-7 for all x > -87.33654;
 /// below, the result is 0. NaN gives NaN. For x > 0 the result is unspecified.
-pub fn exp_nonpositive(x: f32) -> f32 {
-    exp(x)
-}
-
-/// [`exp_nonpositive`] of one number, or of a vector of them.
 #[inline(always)]
 pub(super) fn exp<R: Real>(x: R) -> R {
     let c = R::splat;

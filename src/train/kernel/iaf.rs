@@ -20,26 +20,21 @@ use crate::kernel::{Tile, halves, halves_mut};
 
 /// Constants of a layer's neurons.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Neuron {
+pub(crate) struct Neuron {
     /// Spike threshold, which a spike also subtracts from the membrane potential. Positive.
-    pub theta: f32,
+    pub(crate) theta: f32,
     /// Lower bound of the membrane potential, m.
-    pub min_v_mem: Option<f32>,
+    pub(crate) min_v_mem: Option<f32>,
     /// sigma(theta), the surrogate's largest value.
-    pub peak: f32,
+    pub(crate) peak: f32,
     /// Decay of the surrogate: by a factor e for each 1/rate away from theta.
-    pub rate: f32,
+    pub(crate) rate: f32,
 }
 
 impl Neuron {
     /// Number of spikes at membrane potential `v`. NaN gives NaN, so that a diverged layer shows in the loss.
     #[inline(always)]
-    pub fn spikes(&self, v: f32) -> f32 {
-        self.spikes_of(v)
-    }
-
-    #[inline(always)]
-    fn spikes_of<R: Real>(&self, v: R) -> R {
+    pub(crate) fn spikes<R: Real>(&self, v: R) -> R {
         v.div(R::splat(self.theta)).at_least(R::splat(0.0)).trunc()
     }
 
@@ -53,7 +48,7 @@ for_each_isa! {
     /// Runs tiles of neurons over time, `[tile][stride]`. `v` holds the currents x of the first `steps` steps before
     /// and v after the call. Bit j of `fired[t * tiles + tile]` is set if neuron j of the tile spikes at step t, and
     /// cleared if not.
-    pub fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
+    pub(crate) fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
         match (neuron.min_v_mem.is_some(), neuron.has_exact_reciprocal()) {
             (false, true) => forward_tiles::<V, false, true>(neuron, v, stride, steps, fired),
             (false, false) => forward_tiles::<V, false, false>(neuron, v, stride, steps, fired),
@@ -64,7 +59,7 @@ for_each_isa! {
 
     /// Computes lambda of a tile. `lambda` holds g of each step before and lambda after the call; `v` is from
     /// [`forward`].
-    pub fn backward_tile<V>(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
+    pub(crate) fn backward_tile<V>(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |own| *own);
         } else {
@@ -73,7 +68,7 @@ for_each_isa! {
     }
 
     /// [`backward_tile`] with the same g, `row`, at every step, as it is below a readout that is summed over time.
-    pub fn backward_tile_constant<V>(neuron: &Neuron, v: &[Tile], row: &Tile, lambda: &mut [Tile]) {
+    pub(crate) fn backward_tile_constant<V>(neuron: &Neuron, v: &[Tile], row: &Tile, lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |_| *row);
         } else {
@@ -151,7 +146,7 @@ fn backward_steps<V: F32x16, const BOUNDED: bool>(
             let sigma = exp(v.sub(theta).abs().mul(rate)).mul(peak);
             *next = if BOUNDED {
                 // Below the bound the potential was replaced, so no gradient flows back through it.
-                let after = take.mul_add(neuron.spikes_of(v), v);
+                let after = take.mul_add(neuron.spikes(v), v);
                 let open = next.zero_at_most(after, lower);
                 sigma.mul_add(take.mul_add(open, g), open)
             } else {
@@ -163,11 +158,12 @@ fn backward_steps<V: F32x16, const BOUNDED: bool>(
 }
 
 /// The recursion in float64, one neuron at a time, straight from the formulas: the tests compare the kernels with it.
-pub mod reference {
+#[cfg(test)]
+pub(crate) mod reference {
     use super::Neuron;
 
     /// Spikes and v of each step, from the input currents `x` of each step.
-    pub fn forward(neuron: &Neuron, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    pub(crate) fn forward(neuron: &Neuron, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let theta = f64::from(neuron.theta);
         let mut u = 0.0;
         let (mut spikes, mut potentials) = (Vec::new(), Vec::new());
@@ -185,7 +181,7 @@ pub mod reference {
     }
 
     /// lambda of each step, from v and g of each step.
-    pub fn backward(neuron: &Neuron, v: &[f64], g: &[f64]) -> Vec<f64> {
+    pub(crate) fn backward(neuron: &Neuron, v: &[f64], g: &[f64]) -> Vec<f64> {
         let theta = f64::from(neuron.theta);
         let mut lambda = vec![0.0; v.len()];
         let mut next = 0.0;

@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tonic_shard::{OrderParts, Permutation};
 
-use crate::gpu::{Address, KernelStruct};
-use crate::kernel_struct;
+use crate::gpu::{Address, kernel_structs};
 
-kernel_struct! {
+kernel_structs! {
     /// A sample: where its columns start, its frames and its label.
-    pub struct Sample {
+    pub(crate) struct Sample {
         /// Number of its first frame among all.
         pub(crate) first_frame: u64,
         /// Number of its first entry among all.
@@ -114,7 +113,7 @@ kernel_struct! {
     }
 
     /// Arguments of `draw`.
-    pub struct DrawArgs {
+    pub(crate) struct DrawArgs {
         /// State of training, written.
         pub(crate) state: Address<State>,
         /// Order of the epoch.
@@ -130,7 +129,7 @@ kernel_struct! {
     }
 
     /// Arguments of `inflate`.
-    pub struct InflateArgs {
+    pub(crate) struct InflateArgs {
         /// Order of the epoch.
         pub(crate) order: Address<DrawOrder>,
         /// Columns of the set.
@@ -150,7 +149,7 @@ kernel_struct! {
     }
 
     /// Arguments of `inflate_input`.
-    pub struct InflateInputArgs {
+    pub(crate) struct InflateInputArgs {
         /// Size of the batch.
         pub(crate) state: Address<State>,
         /// The batch.
@@ -186,7 +185,7 @@ kernel_struct! {
     }
 
     /// Arguments of `iaf_forward` and `iaf_forward_cells`.
-    pub struct ForwardArgs {
+    pub(crate) struct ForwardArgs {
         /// State of training, whose `rounded` is written.
         pub(crate) state: Address<State>,
         /// The batch.
@@ -220,7 +219,7 @@ kernel_struct! {
     }
 
     /// Arguments of `iaf_backward` and `iaf_backward_constant`.
-    pub struct BackwardArgs {
+    pub(crate) struct BackwardArgs {
         /// Size of the batch.
         pub(crate) state: Address<State>,
         /// The batch.
@@ -250,7 +249,7 @@ kernel_struct! {
     }
 
     /// Arguments of `weight_gradient`, `weight_gradient_input` and `weight_gradient_cells`.
-    pub struct GradientArgs {
+    pub(crate) struct GradientArgs {
         /// Size of the batch.
         pub(crate) state: Address<State>,
         /// The batch.
@@ -274,7 +273,7 @@ kernel_struct! {
     }
 
     /// Arguments of `readout` and `readout_gradient`.
-    pub struct ReadoutArgs {
+    pub(crate) struct ReadoutArgs {
         /// State of training, whose `stopped` the second writes.
         pub(crate) state: Address<State>,
         /// The batch.
@@ -336,7 +335,7 @@ kernel_struct! {
     }
 
     /// Arguments of `update` and `pack`.
-    pub struct UpdateArgs {
+    pub(crate) struct UpdateArgs {
         /// Size of the batch, and number of updates.
         pub(crate) state: Address<State>,
         /// All layers, in order.
@@ -419,28 +418,4 @@ impl DrawOrder {
             short_slot: 0,
         }
     }
-}
-
-/// Definitions of all structs in CUDA C++, each before those that contain it.
-pub(crate) fn declarations() -> String {
-    [
-        Sample::declaration(),
-        SampleColumns::declaration(),
-        DrawPermutation::declaration(),
-        DrawOrder::declaration(),
-        State::declaration(),
-        Drawn::declaration(),
-        BatchScore::declaration(),
-        DrawArgs::declaration(),
-        InflateArgs::declaration(),
-        InflateInputArgs::declaration(),
-        NeuronArgs::declaration(),
-        ForwardArgs::declaration(),
-        BackwardArgs::declaration(),
-        GradientArgs::declaration(),
-        ReadoutArgs::declaration(),
-        Layer::declaration(),
-        UpdateArgs::declaration(),
-    ]
-    .concat()
 }

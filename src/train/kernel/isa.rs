@@ -2,12 +2,10 @@
 //!
 //! `TONIC_ISA=portable|avx2|avx512` chooses one; without it, the best that the machine has is used.
 
-use std::str::FromStr;
-
 use crate::error::{BaseFault, Error, Result};
 
 /// Environment variable that chooses the instruction set.
-pub const VARIABLE: &str = "TONIC_ISA";
+const VARIABLE: &str = "TONIC_ISA";
 
 /// An instruction set that this machine has: [`available`](Isa::available) is the only source of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +43,13 @@ impl Isa {
     /// # Errors
     /// [`Usage`](tonic_base::Error::Usage) for an instruction set that this machine doesn't have.
     pub fn named() -> Result<Isa> {
-        let best = Isa::available().pop().unwrap_or(Isa(Set::Portable));
+        let mut available = Isa::available();
         match std::env::var(VARIABLE) {
-            Ok(name) if !name.is_empty() => name.parse().map_err(|()| {
-                let names: Vec<&str> = Isa::available().into_iter().map(Isa::name).collect();
+            Ok(name) if !name.is_empty() => available.iter().find(|isa| isa.name() == name).copied().ok_or_else(|| {
+                let names: Vec<&str> = available.iter().map(|isa| isa.name()).collect();
                 Error::usage(VARIABLE, names.join(", "), name)
             }),
-            _ => Ok(best),
+            _ => Ok(available.pop().unwrap_or(Isa(Set::Portable))),
         }
     }
 
@@ -69,14 +67,6 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => "avx512",
         }
-    }
-}
-
-impl FromStr for Isa {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Isa, ()> {
-        Isa::available().into_iter().find(|isa| isa.name() == name).ok_or(())
     }
 }
 

@@ -18,7 +18,7 @@ const CELLS: usize = 8;
 const ROWS: usize = 64;
 
 /// Distance between tiles of `steps` steps: time is padded to it, as [`matmul_tile`] needs.
-pub fn stride(steps: usize) -> usize {
+pub(crate) fn stride(steps: usize) -> usize {
     steps.max(1).next_multiple_of(STEPS)
 }
 
@@ -26,7 +26,7 @@ pub fn stride(steps: usize) -> usize {
 ///
 /// They are padded with zeros to whole tiles.
 #[derive(Clone, Debug, Default)]
-pub struct Panels {
+pub(crate) struct Panels {
     inputs: usize,
     outputs: usize,
     /// `[tile][input]`: weights from an input to a tile of outputs.
@@ -37,7 +37,7 @@ pub struct Panels {
 
 impl Panels {
     /// Zeros for a layer of `inputs` and `outputs`.
-    pub fn zeros(inputs: usize, outputs: usize) -> Panels {
+    pub(crate) fn zeros(inputs: usize, outputs: usize) -> Panels {
         let tiles = outputs.div_ceil(TILE_WIDTH);
         Panels {
             inputs,
@@ -48,28 +48,28 @@ impl Panels {
     }
 
     /// Sets everything to zero.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.weights.fill([0.0; TILE_WIDTH]);
         self.bias.fill([0.0; TILE_WIDTH]);
     }
 
     /// Number of inputs.
-    pub fn inputs(&self) -> usize {
+    pub(crate) fn inputs(&self) -> usize {
         self.inputs
     }
 
     /// Number of outputs, without the padding.
-    pub fn outputs(&self) -> usize {
+    pub(crate) fn outputs(&self) -> usize {
         self.outputs
     }
 
     /// Number of tiles of outputs.
-    pub fn tiles(&self) -> usize {
+    pub(crate) fn tiles(&self) -> usize {
         self.bias.len()
     }
 
     /// Copies from W^T, (in, out), and the bias, (out).
-    pub fn pack(&mut self, weight_t: &[f32], bias: &[f32]) {
+    pub(crate) fn pack(&mut self, weight_t: &[f32], bias: &[f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact_mut(self.inputs.max(1)).enumerate() {
             for (row, weights) in panel.iter_mut().zip(weight_t.chunks_exact(outputs.max(1))) {
@@ -83,7 +83,7 @@ impl Panels {
     }
 
     /// Copies the weights of the input gradient from W^T, (in, out), whose columns are the inputs of these panels.
-    pub fn pack_transposed(&mut self, weight_t: &[f32]) {
+    pub(crate) fn pack_transposed(&mut self, weight_t: &[f32]) {
         for (output, weights) in weight_t.chunks_exact(self.inputs.max(1)).enumerate() {
             let panel = &mut self.weights[output / TILE_WIDTH * self.inputs..][..self.inputs];
             for (row, &weight) in panel.iter_mut().zip(weights) {
@@ -93,7 +93,7 @@ impl Panels {
     }
 
     /// Copies to W^T, (in, out), and the bias, (out).
-    pub fn unpack(&self, weight_t: &mut [f32], bias: &mut [f32]) {
+    pub(crate) fn unpack(&self, weight_t: &mut [f32], bias: &mut [f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact(self.inputs.max(1)).enumerate() {
             for (row, weights) in panel.iter().zip(weight_t.chunks_exact_mut(outputs.max(1))) {
@@ -107,7 +107,7 @@ impl Panels {
     }
 
     /// Adds `others`, panels of the same shape, in their order, in parallel over the weights.
-    pub fn add(&mut self, isa: Isa, others: &[&Panels]) {
+    pub(crate) fn add(&mut self, isa: Isa, others: &[&Panels]) {
         self.weights.par_chunks_mut(ROWS).enumerate().for_each(|(chunk, sums)| {
             others.iter().for_each(|other| add_tiles(isa, sums, &other.weights[chunk * ROWS..][..sums.len()]));
         });
@@ -115,12 +115,12 @@ impl Panels {
     }
 
     /// A tile: a row for each input, and the bias.
-    pub fn tile(&self, tile: usize) -> (&[Tile], &Tile) {
+    pub(crate) fn tile(&self, tile: usize) -> (&[Tile], &Tile) {
         (&self.weights[tile * self.inputs..(tile + 1) * self.inputs], &self.bias[tile])
     }
 
     /// A tile, mutable.
-    pub fn tile_mut(&mut self, tile: usize) -> (&mut [Tile], &mut Tile) {
+    pub(crate) fn tile_mut(&mut self, tile: usize) -> (&mut [Tile], &mut Tile) {
         (&mut self.weights[tile * self.inputs..(tile + 1) * self.inputs], &mut self.bias[tile])
     }
 }
@@ -158,7 +158,7 @@ for_each_isa! {
     ///
     /// # Panics
     /// If `x` is too small, or a cell is not an input of the layer.
-    pub fn gather<V>(panels: &Panels, activity: &Activity, stride: usize, x: &mut [Tile]) {
+    pub(crate) fn gather<V>(panels: &Panels, activity: &Activity, stride: usize, x: &mut [Tile]) {
         let mut tile = 0;
         while tile < panels.tiles() {
             let x = &mut x[tile * stride..];
@@ -171,7 +171,7 @@ for_each_isa! {
     }
 
     /// b + the sum of count * W^T\[cell\] over `active`: the readout's product with the spikes summed over time.
-    pub fn product<V>(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
+    pub(crate) fn product<V>(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
         let [sums] = gather_step::<V, 1>([panel], [bias], active);
         let mut x = [0.0; TILE_WIDTH];
         store(sums, &mut x);
@@ -183,7 +183,7 @@ for_each_isa! {
     ///
     /// # Panics
     /// If `lambda` is too small, or a cell is not an input of the layer.
-    pub fn weight_gradient<V>(activity: &Activity, lambda: &[Tile], stride: usize, gradient: &mut Panels) {
+    pub(crate) fn weight_gradient<V>(activity: &Activity, lambda: &[Tile], stride: usize, gradient: &mut Panels) {
         let tiles = gradient.tiles();
         let mut tile = 0;
         while tile < tiles {
@@ -200,7 +200,7 @@ for_each_isa! {
     ///
     /// # Panics
     /// If `out` doesn't have `stride` steps, or [`stride`] didn't return that number.
-    pub fn matmul_tile<V>(a: &[Tile], stride: usize, panel: &[Tile], bias: &Tile, out: &mut [Tile]) {
+    pub(crate) fn matmul_tile<V>(a: &[Tile], stride: usize, panel: &[Tile], bias: &Tile, out: &mut [Tile]) {
         assert!(out.len() == stride && stride.is_multiple_of(STEPS) && stride > 0, "{} steps, stride {stride}", out.len());
         if V::WIDE {
             let start = halves(bias).map(V::load);
@@ -222,7 +222,7 @@ for_each_isa! {
 
     /// [`weight_gradient`] of one tile, for dense activity `a`, `[tile of inputs][stride]`: the same sums in the same
     /// order.
-    pub fn dense_weight_gradient_tile<V>(
+    pub(crate) fn dense_weight_gradient_tile<V>(
         a: &[Tile],
         stride: usize,
         lambda: &[Tile],

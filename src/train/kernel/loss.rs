@@ -1,6 +1,6 @@
 //! Softmax cross entropy of the readout summed over time.
 
-use crate::kernel::exp::exp_nonpositive;
+use crate::kernel::exp::exp;
 
 /// Returns the loss of a sample, -log softmax(logits)\[label\], and writes its gradient times `scale` (1 / batch size
 /// for a mean over the batch): scale * (softmax(logits) - onehot(label)).
@@ -10,11 +10,11 @@ use crate::kernel::exp::exp_nonpositive;
 ///
 /// # Panics
 /// If `label` is not a class.
-pub fn cross_entropy(logits: &[f32], label: usize, scale: f32, gradient: &mut [f32]) -> f64 {
+pub(crate) fn cross_entropy(logits: &[f32], label: usize, scale: f32, gradient: &mut [f32]) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
     for (gradient, logit) in gradient.iter_mut().zip(logits) {
-        *gradient = exp_nonpositive(logit - largest);
+        *gradient = exp(logit - largest);
         sum += *gradient;
     }
     for gradient in gradient.iter_mut() {
@@ -25,7 +25,7 @@ pub fn cross_entropy(logits: &[f32], label: usize, scale: f32, gradient: &mut [f
 }
 
 /// Class of the largest logit, the first of equals.
-pub fn predicted(logits: &[f32]) -> usize {
+pub(crate) fn predicted(logits: &[f32]) -> usize {
     let mut best = 0;
     for (class, logit) in logits.iter().enumerate() {
         if *logit > logits[best] {

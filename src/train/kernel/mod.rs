@@ -23,24 +23,27 @@
 //! depend on the vector length or the number of threads.
 
 mod activity;
-pub mod adam;
-pub mod exp;
-pub mod iaf;
-pub mod interface;
-pub mod isa;
-pub mod linear;
-pub mod loss;
-pub mod program;
+mod adam;
+mod exp;
+pub(crate) mod iaf;
+pub(crate) mod interface;
+pub(crate) mod isa;
+pub(crate) mod linear;
+pub(crate) mod loss;
+pub(crate) mod program;
 pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
 mod vector;
 
-pub use activity::Activity;
+pub(crate) use activity::Activity;
+pub use adam::{Adam, AdamConfig};
 
 /// Neurons of a tile of the CPU kernels.
-pub const TILE_WIDTH: usize = 32;
+pub(crate) const TILE_WIDTH: usize = 32;
 
 /// One number for each neuron of a tile.
-pub type Tile = [f32; TILE_WIDTH];
+pub(crate) type Tile = [f32; TILE_WIDTH];
 
 /// A tile's two halves.
 #[inline(always)]

@@ -131,7 +131,7 @@ impl Form {
 
 /// What a program is compiled for, apart from the device's architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Variant {
+pub(crate) struct Variant {
     /// Form of the input.
     pub form: Form,
     /// Precision of products.
@@ -142,13 +142,13 @@ pub struct Variant {
 
 impl Variant {
     /// All sources as one text.
-    pub fn text() -> String {
+    pub(crate) fn text() -> String {
         let head = include_str!("device.cuh");
         [declarations().as_str(), head].into_iter().chain(SOURCES).collect::<Vec<_>>().join("\n")
     }
 
     /// Macros for the text: the constants of this variant, and those that Rust and CUDA share.
-    pub fn defines(&self) -> Vec<(String, String)> {
+    pub(crate) fn defines(&self) -> Vec<(String, String)> {
         let number = |width: Width| match width {
             Width::U8 => "unsigned char",
             Width::U16 => "unsigned short",
@@ -332,4 +332,76 @@ impl Program {
     pub fn pieces(&self) -> usize {
         self.variant.precision.pieces()
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::{compile, compile_ptx};
+    use crate::kernel::interface::{
+        BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateArgs, InflateInputArgs, ReadoutArgs, UpdateArgs,
+    };
+
+    /// Every form of the input, precision and size of shared memory that a program is compiled for.
+    fn variants() -> Vec<Variant> {
+        let forms = [
+            (Width::U16, Width::U8, Width::U8),
+            (Width::U16, Width::U16, Width::U16),
+            (Width::U32, Width::U32, Width::U32),
+            (Width::U32, Width::U16, Width::F32),
+        ];
+        let forms = forms.map(|(frame_ends, cells, counts)| Form { frame_ends, cells, counts });
+        let precisions = [MatmulPrecision::Highest, MatmulPrecision::High, MatmulPrecision::Medium];
+        let variant = |form, precision, shared_memory| Variant { form, precision, shared_memory };
+        let mut variants: Vec<Variant> =
+            precisions.iter().map(|&precision| variant(forms[0], precision, 232_448)).collect();
+        variants.extend(forms[1..].iter().map(|&form| variant(form, MatmulPrecision::Highest, 101_376)));
+        let stages = |variant: &Variant| {
+            let defines = variant.defines();
+            let stages = defines.iter().filter(|(name, _)| name.ends_with("_STAGES"));
+            stages.map(|(_, number)| number.as_str()).collect::<Vec<_>>().concat()
+        };
+        assert_eq!(variants.iter().map(stages).collect::<Vec<_>>(), ["222", "222", "222", "111", "111", "111"]);
+        variants
+    }
+
+    #[test]
+    fn every_kernel_compiles_for_every_generation() {
+        for (i, variant) in variants().iter().enumerate() {
+            let (text, defines) = (Variant::text(), variant.defines());
+            let source = CudaSource { text: &text, defines: &defines };
+            for architecture in [(8, 0), (9, 0), (10, 0)] {
+                // All generations for one variant, and all variants for one generation.
+                if i > 0 && architecture != (9, 0) {
+                    continue;
+                }
+                let ptx = compile_ptx(&source, architecture).unwrap();
+                for (name, size) in KERNELS {
+                    let start = ptx.find(&format!(".entry {name}(")).unwrap_or_else(|| panic!("no {name}"));
+                    let declared = &ptx[start..start + ptx[start..].find('{').unwrap()];
+                    assert!(declared.contains(&format!("[{size}]")), "{name}: {declared}");
+                }
+            }
+            // Down to the machine's own code, as it is loaded.
+            compile(&source, (9, 0)).unwrap();
+        }
+    }
+
+    /// The kernels, and what the host gives each.
+    const KERNELS: [(&str, usize); 14] = [
+        ("draw", size_of::<DrawArgs>()),
+        ("inflate", size_of::<InflateArgs>()),
+        ("inflate_input", size_of::<InflateInputArgs>()),
+        ("iaf_forward_cells", size_of::<ForwardArgs>()),
+        ("iaf_forward", size_of::<ForwardArgs>()),
+        ("readout", size_of::<ReadoutArgs>()),
+        ("readout_gradient", size_of::<ReadoutArgs>()),
+        ("iaf_backward_constant", size_of::<BackwardArgs>()),
+        ("iaf_backward", size_of::<BackwardArgs>()),
+        ("weight_gradient_cells", size_of::<GradientArgs>()),
+        ("weight_gradient_input", size_of::<GradientArgs>()),
+        ("weight_gradient", size_of::<GradientArgs>()),
+        ("update", size_of::<UpdateArgs>()),
+        ("pack", size_of::<UpdateArgs>()),
+    ];
 }

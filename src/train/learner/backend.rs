@@ -11,7 +11,7 @@ use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice};
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::gpu::{Device, check_compiler};
-use crate::kernel::adam::Adam;
+use crate::kernel::Adam;
 use crate::kernel::program::{Form, MatmulPrecision, Program};
 use crate::learner::epoch::{Learner, Room};
 use crate::learner::evaluation::Evaluation;

@@ -6,7 +6,7 @@ use tonic_loader::EpochOrder;
 use crate::engine::BatchLoss;
 use crate::error::Result;
 use crate::feed::Feed;
-use crate::kernel::adam::Adam;
+use crate::kernel::Adam;
 use crate::learner::evaluation::Evaluation;
 use crate::learner::padding::Padding;
 use crate::network::Network;

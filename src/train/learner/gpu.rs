@@ -11,7 +11,7 @@ use crate::engine::{BatchLoss, Extent, GpuNetwork};
 use crate::error::{KernelError, Result};
 use crate::feed::{Feed, Ring};
 use crate::gpu::{Pinned, Stream};
-use crate::kernel::adam::Adam;
+use crate::kernel::Adam;
 use crate::kernel::interface::BatchScore;
 use crate::kernel::program::Program;
 use crate::learner::epoch::{Epoch, Learner, Room};
@@ -102,7 +102,7 @@ impl Learner for GpuLearner {
         let Epoch { order, batch_size, first, padding } = *epoch;
         trained.begin(stream, first * batch_size as u64, adam.step)?;
         let fixed = padding.fixed();
-        let mut tally = Tally {
+        let mut reader = ScoreReader {
             stream,
             trained,
             scores,
@@ -116,9 +116,9 @@ impl Learner for GpuLearner {
         };
         feed.on_gpu(ring, stream, (order, batch_size, first), |source| {
             steps.run(stream, source, || trained.step(stream, source, fixed))?;
-            tally.queued()
+            reader.queued()
         })?;
-        tally.finish()?;
+        reader.finish()?;
         if self.trained.state()?.rounded != 0 && self.rounded == Rounded::No {
             self.rounded = Rounded::Yes;
         }
@@ -139,7 +139,7 @@ impl Learner for GpuLearner {
 }
 
 /// Downloads the scores of batches in groups, while later batches are computed.
-struct Tally<'a> {
+struct ScoreReader<'a> {
     stream: &'a Stream,
     trained: &'a GpuNetwork,
     scores: &'a mut [Pinned<BatchScore>; 2],
@@ -154,7 +154,7 @@ struct Tally<'a> {
     each: &'a mut dyn FnMut(&BatchLoss, usize),
 }
 
-impl Tally<'_> {
+impl ScoreReader<'_> {
     /// Counts one more queued batch. Returns whether training continues.
     fn queued(&mut self) -> Result<bool> {
         self.queued += 1;

@@ -6,7 +6,7 @@ use tonic_loader::{Batch, EpochOrder};
 use crate::engine::{BatchLoss, Engine, Prediction};
 use crate::error::Result;
 use crate::feed::Feed;
-use crate::kernel::adam::Adam;
+use crate::kernel::Adam;
 use crate::kernel::loss::{cross_entropy, predicted};
 use crate::learner::epoch::{Epoch, Learner};
 use crate::learner::evaluation::{Evaluation, check_interrupt, check_labelled};
@@ -39,7 +39,7 @@ impl HostLearner {
     pub(crate) fn step(&mut self, batch: &Batch, padding: Padding) -> Result<BatchLoss> {
         let HostLearner { network, adam, engine, gradients } = self;
         let steps = padding.of_batch(batch.longest());
-        let loss = engine.step(network, &batch.samples(), &batch.labels, steps, gradients)?;
+        let loss = engine.step(network, batch, steps, gradients)?;
         adam.update(network.parameters.flat_mut(), gradients.flat());
         Ok(loss)
     }
@@ -94,7 +94,7 @@ pub(super) fn evaluate(
     let mut unused = vec![0.0; classes];
     loader.epoch(EpochOrder::Sequential, BATCH, 0, |batch| {
         check_interrupt()?;
-        engine.evaluate(network, &batch.samples(), &batch.labels, padding.of_batch(batch.longest()))?;
+        engine.evaluate(network, batch, padding.of_batch(batch.longest()))?;
         predictions.extend(engine.logits().chunks_exact(classes).zip(&batch.labels).map(|(logits, &label)| {
             let loss = cross_entropy(logits, label as usize, 1.0, &mut unused);
             Prediction { loss, predicted: predicted(logits) as u32, label }

@@ -23,7 +23,7 @@ impl Recorded {
         }
         let graph = match self.graphs.remove(&source.id) {
             Some(graph) => graph,
-            None => stream.capture(&[], work)?,
+            None => stream.capture(work)?,
         };
         stream.replay(self.graphs.entry(source.id).or_insert(graph))
     }

@@ -26,7 +26,7 @@ impl Default for Iaf {
 
 impl Iaf {
     /// Constants for the kernels.
-    pub fn constants(&self) -> Neuron {
+    pub(crate) fn constants(&self) -> Neuron {
         let width = self.theta * self.surrogate.grad_width;
         Neuron {
             theta: self.theta,

@@ -13,7 +13,7 @@ use tonic_base::publish;
 use tonic_shard::Error as ShardError;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::kernel::adam::{Adam, AdamConfig};
+use crate::kernel::{Adam, AdamConfig};
 use crate::learner::RunningScore;
 
 /// Name of the file in the run folder.
@@ -42,7 +42,7 @@ pub struct Checkpoint {
 
 /// The metadata of a checkpoint. Numbers keep their bits in JSON.
 #[derive(Serialize, Deserialize)]
-struct State {
+struct Metadata {
     version: u32,
     epochs_done: u64,
     batches_done: u64,
@@ -68,7 +68,7 @@ impl Checkpoint {
             let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).map_err(unserialisable(&path))?;
             tensors.push((*name, view));
         }
-        let state = State {
+        let state = Metadata {
             version: VERSION,
             epochs_done: self.epochs_done,
             batches_done: self.batches_done,
@@ -94,7 +94,7 @@ impl Checkpoint {
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
         let text = header.metadata().as_ref().and_then(|map| map.get(KEY));
         let text = text.ok_or_else(|| Error::corrupt(&path, "metadata", format!("a field {KEY}"), "none"))?;
-        let state: State =
+        let state: Metadata =
             serde_json::from_str(text).map_err(|e| Error::corrupt(&path, "metadata", "a checkpoint's state", e))?;
         if state.version != VERSION {
             let (expected, got) = (VERSION.to_string(), state.version.to_string());

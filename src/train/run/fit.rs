@@ -8,7 +8,7 @@ use tonic_shard::{Existing, ShardSet};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
-use crate::kernel::adam::AdamConfig;
+use crate::kernel::AdamConfig;
 use crate::kernel::program::Program;
 use crate::learner::{Evaluation, Room, check_labelled, fixed_steps, longest_steps};
 use crate::run::config::{Config, DataConfig, NetworkConfig};

@@ -12,8 +12,8 @@ use tonic_loader::EpochOrder;
 
 use crate::error::{BaseFault, Error, KernelError, Result};
 use crate::feed::Feed;
-use crate::kernel::adam::{Adam, AdamConfig};
 use crate::kernel::program::Program;
+use crate::kernel::{Adam, AdamConfig};
 use crate::learner::{Epoch, Evaluation, Learner, Padding, Room, RunningScore, Score};
 use crate::network::{Model, Network, write_model};
 use crate::run::checkpoint::{self, Checkpoint};

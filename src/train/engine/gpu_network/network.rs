@@ -6,7 +6,7 @@ use crate::engine::gpu_network::buffers::{AdamState, DenseInput, Extent, Hidden,
 use crate::engine::step::Prediction;
 use crate::error::Result;
 use crate::gpu::{Buffer, DeviceType, Event, Pinned, Stream};
-use crate::kernel::adam::Adam;
+use crate::kernel::Adam;
 use crate::kernel::iaf::Neuron;
 use crate::kernel::interface::{BatchScore, Drawn, Layer, NeuronArgs, State};
 use crate::kernel::program::Program;

@@ -5,19 +5,20 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tonic_toolkit::train::KernelError;
-use tonic_toolkit::train::kernel::exp::exp_nonpositive;
-use tonic_toolkit::train::kernel::iaf::{self, Neuron, reference};
-use tonic_toolkit::train::kernel::isa::Isa;
-use tonic_toolkit::train::kernel::linear::{self, Panels};
-use tonic_toolkit::train::kernel::loss::{cross_entropy, predicted};
-use tonic_toolkit::train::kernel::{Activity, TILE_WIDTH, Tile};
-use tonic_toolkit::train::network::{Iaf, SingleExponential};
+use tonic_shard::{Column, SampleFrames};
 
+use crate::error::KernelError;
+use crate::kernel::exp::exp;
+use crate::kernel::iaf::{self, Neuron, reference};
+use crate::kernel::isa::Isa;
+use crate::kernel::linear::{self, Panels};
+use crate::kernel::loss::{cross_entropy, predicted};
+use crate::kernel::{Activity, TILE_WIDTH, Tile};
+use crate::network::Iaf;
 use crate::random;
 
 fn neuron(min_v_mem: Option<f32>, theta: f32) -> Neuron {
-    Iaf { theta, min_v_mem, surrogate: SingleExponential::default() }.constants()
+    Iaf { theta, min_v_mem, ..Iaf::default() }.constants()
 }
 
 fn random_values(seed: u64, n: usize) -> Vec<f32> {
@@ -32,14 +33,14 @@ fn exponential_is_close_over_its_whole_range_and_underflows_to_zero() {
     for bits in ((-0.0f32).to_bits()..=(-87.336_54f32).to_bits()).step_by(61) {
         let x = f32::from_bits(bits);
         let expected = f64::from(x).exp();
-        worst = worst.max((f64::from(exp_nonpositive(x)) - expected).abs() / expected);
+        worst = worst.max((f64::from(exp(x)) - expected).abs() / expected);
     }
     assert!(worst < 1.5e-7, "{worst}");
-    assert_eq!(exp_nonpositive(0.0), 1.0);
-    assert_eq!(exp_nonpositive(-87.34), 0.0);
-    assert_eq!(exp_nonpositive(f32::MIN), 0.0);
-    assert_eq!(exp_nonpositive(f32::NEG_INFINITY), 0.0);
-    assert!(exp_nonpositive(f32::NAN).is_nan());
+    assert_eq!(exp(0.0), 1.0);
+    assert_eq!(exp(-87.34), 0.0);
+    assert_eq!(exp(f32::MIN), 0.0);
+    assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+    assert!(exp(f32::NAN).is_nan());
 }
 
 /// Whether sums agree, given the largest that their products can come to: what cancels leaves its rounding behind.
@@ -227,7 +228,7 @@ proptest! {
         let label = label.index(logits.len());
         let mut gradient = vec![0.0; logits.len()];
         let loss = cross_entropy(&logits, label, 0.25, &mut gradient);
-        let wide: Vec<f64> = logits.iter().map(|&x| x.into()).collect();
+        let wide = random::wide(&logits);
         let largest = wide.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = wide.iter().map(|x| (x - largest).exp()).sum();
         let expected = sum.ln() + largest - wide[label];
@@ -292,9 +293,10 @@ fn lambda_is_the_derivative_of_the_smoothed_neuron() {
 #[cfg(feature = "libtorch")]
 #[test]
 fn adam_equals_libtorch() {
-    use tonic_toolkit::train::kernel::adam::{Adam, AdamConfig};
-
     use tch::{Tensor, nn, nn::OptimizerConfig};
+
+    use crate::kernel::{Adam, AdamConfig};
+
     let start = random_values(1, 1000);
     let store = nn::VarStore::new(tch::Device::Cpu);
     let mut variable = store.root().var_copy("w", &Tensor::from_slice(&start));
@@ -344,7 +346,6 @@ fn a_cell_outside_the_inputs_is_refused() {
 
 #[test]
 fn columns_that_do_not_fit_together_are_refused() {
-    use tonic_toolkit::shard::{Column, SampleFrames};
     let sample = |sizes, cells, counts| SampleFrames {
         frame_sizes: Column::U32(sizes),
         cells: Column::U8(cells),

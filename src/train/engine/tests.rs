@@ -1,22 +1,35 @@
-//! What Sinabs 3.1.3 computes, recorded by scripts/goldens/sinabs_iaf.py: spikes must be equal, gradients within 1e-5.
+//! Compares neurons and engines with what Sinabs 3.1.3 computes, recorded by scripts/goldens/sinabs_iaf.py: spikes must
+//! be equal, gradients within 1e-5.
 
 use safetensors::SafeTensors;
-use tonic_toolkit::shard::{Column, FrameShape, SparseFrames, Width, Widths};
-use tonic_toolkit::train::engine::hidden_spikes;
-use tonic_toolkit::train::kernel::isa::Isa;
-use tonic_toolkit::train::kernel::{TILE_WIDTH, Tile, iaf};
-use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
+use tonic_loader::Batch;
+use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
-use crate::engines::host_engines;
-use crate::random::relative_error;
+#[cfg(feature = "libtorch")]
+use crate::engine::LibtorchEngine;
+use crate::engine::{CpuEngine, Engine, hidden_spikes};
+use crate::error::{Error, KernelError};
+use crate::kernel::isa::Isa;
+use crate::kernel::{TILE_WIDTH, Tile, iaf};
+use crate::network::{Iaf, Network, Parameters, Shape};
+use crate::random::{self, relative_error, wide};
 
 const BOUNDS: [(&str, Option<f32>); 3] = [("none", None), ("-1.0", Some(-1.0)), ("-0.5", Some(-0.5))];
+
+/// Every engine that takes its batches from host memory.
+fn host_engines(network: &Network) -> Vec<Box<dyn Engine>> {
+    vec![
+        Box::new(CpuEngine::new(network)),
+        #[cfg(feature = "libtorch")]
+        Box::new(LibtorchEngine::new(None).unwrap()),
+    ]
+}
 
 struct Golden(Vec<u8>);
 
 impl Golden {
     fn open(name: &str) -> Golden {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/goldens").join(name);
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/goldens").join(name);
         Golden(std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
     }
 
@@ -101,15 +114,15 @@ fn check_network(file: &str) {
         let counts: Vec<u32> = sample.iter().filter(|&&n| n != 0.0).map(|&n| n as u32).collect();
         frames.push(&sizes, &cells, Column::U32(&counts)).unwrap();
     }
-    let batch: Vec<_> = frames.samples().collect();
-    let labels: Vec<u32> = golden.tensor("targets").1.iter().map(|&label| label as u32).collect();
+    let labels = golden.tensor("targets").1.iter().map(|&label| label as u32).collect();
+    let batch = Batch { frames, labels };
 
     for (bound, min_v_mem) in &BOUNDS[..2] {
         let network = network(&golden, Iaf { min_v_mem: *min_v_mem, ..Iaf::default() });
         for layer in 0..3 {
             let (shape, expected) = golden.tensor(&format!("{bound}/spikes.{}", 2 * layer + 1));
-            for (sample, expected) in batch.iter().zip(expected.chunks(shape[1] * shape[2])) {
-                let spikes = &hidden_spikes(&network, *sample, steps).unwrap()[layer];
+            for (sample, expected) in batch.frames.samples().zip(expected.chunks(shape[1] * shape[2])) {
+                let spikes = &hidden_spikes(&network, sample, steps).unwrap()[layer];
                 let mut got = vec![0.0; expected.len()];
                 for t in 0..steps {
                     spikes.step(t).iter().for_each(|&(j, s)| got[t * shape[2] + j as usize] = f64::from(s));
@@ -119,13 +132,11 @@ fn check_network(file: &str) {
         }
         for mut engine in host_engines(&network) {
             let mut gradients = Parameters::zeros(network.shape().clone());
-            let result = engine.step(&network, &batch, &labels, steps, &mut gradients).unwrap();
-            let output: Vec<f64> = engine.logits().iter().map(|&x| x.into()).collect();
-            assert_eq!(output, golden.tensor(&format!("{bound}/output")).1);
+            let result = engine.step(&network, &batch, steps, &mut gradients).unwrap();
+            assert_eq!(wide(engine.logits()), golden.tensor(&format!("{bound}/output")).1);
             let loss = golden.tensor(&format!("{bound}/loss")).1[0];
             assert!((result.loss - loss).abs() < 1e-6 * loss, "{} {loss}", result.loss);
             for (i, layer) in gradients.layers().enumerate() {
-                let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
                 for (kind, got) in [("weight", wide(&layer.weight())), ("bias", wide(layer.bias))] {
                     let error = relative_error(got, &golden.tensor(&format!("{bound}/grad.{}.{kind}", 2 * i)).1);
                     assert!(error < 1e-5, "{file}: {bound}/grad.{}.{kind}: {error}", 2 * i);
@@ -143,4 +154,24 @@ fn a_small_network() {
 #[test]
 fn the_reference_network() {
     check_network("sinabs_net_reference.safetensors");
+}
+
+#[test]
+fn bad_batches_are_refused_by_every_engine() {
+    let shape = Shape { inputs: 9, hidden: vec![4], classes: 3 };
+    let network = random::dyadic_network(1, shape.clone(), Iaf::default());
+    let mut gradients = Parameters::zeros(shape);
+    for mut engine in host_engines(&network) {
+        let mut step = |samples: usize, labels: &[u32]| {
+            let frames = random::frames(1, 10, &[3, 3][..samples], 1.0, 1);
+            match engine.step(&network, &Batch { frames, labels: labels.to_vec() }, 3, &mut gradients) {
+                Err(Error::Kernel(error)) => error,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(step(2, &[0, 0]), KernelError::CellOutsideInputs { sample: 0, cell: 9, inputs: 9 });
+        assert_eq!(step(2, &[0, 3]), KernelError::LabelOutsideReadout { sample: 1, label: 3, classes: 3 });
+        assert_eq!(step(2, &[0]), KernelError::LabelsMissing { samples: 2, labels: 1 });
+        assert_eq!(step(0, &[]), KernelError::EmptyBatch);
+    }
 }

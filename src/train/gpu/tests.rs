@@ -5,48 +5,39 @@ use std::fs::{read, read_dir, write};
 use std::mem::size_of;
 use std::path::{Path, PathBuf};
 
-use tonic_toolkit::base::Error as BaseError;
-use tonic_toolkit::shard::Width;
-use tonic_toolkit::train::Error;
-use tonic_toolkit::train::engine::EngineChoice;
-use tonic_toolkit::train::gpu::{
-    Address, CudaSource, Device, KernelStruct, cached_in, compile, compile_ptx, nvrtc_version,
-};
-use tonic_toolkit::train::kernel::interface::{
-    BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateArgs, InflateInputArgs, ReadoutArgs, UpdateArgs,
-};
-use tonic_toolkit::train::kernel::program::{Form, MatmulPrecision, Variant};
-use tonic_toolkit::train::kernel_struct;
-use tonic_toolkit::train::learner::Backend;
+use tonic_base::Error as BaseError;
 
-kernel_struct! {
+use crate::error::Error;
+use crate::gpu::cache::cached_in;
+use crate::gpu::compile::{CudaSource, compile, compile_ptx, nvrtc_version};
+use crate::gpu::{Address, Device, KernelStruct, kernel_structs};
+
+kernel_structs! {
     /// Where samples lie.
-    pub struct Sample {
-        pub first: u64,
-        pub label: u16,
-        pub weights: [f32; 3],
+    struct Sample {
+        first: u64,
+        label: u16,
+        weights: [f32; 3],
     }
 
     /// All kinds of fields, with gaps between them.
-    pub struct Mixed {
-        pub out: Address<f32>,
-        pub scale: f64,
-        pub flag: u8,
-        pub count: u16,
-        pub shift: i32,
-        pub samples: Address<Sample>,
-        pub one: Sample,
-        pub tables: [Address<u32>; 2],
-        pub pairs: Address<[f32; 2]>,
-        pub last: u8,
+    struct Mixed {
+        out: Address<f32>,
+        scale: f64,
+        flag: u8,
+        count: u16,
+        shift: i32,
+        samples: Address<Sample>,
+        one: Sample,
+        tables: [Address<u32>; 2],
+        pairs: Address<[f32; 2]>,
+        last: u8,
     }
-}
 
-kernel_struct! {
     /// As a kernel's own copy of it may lag behind.
-    pub struct Shift {
-        pub values: Address<f32>,
-        pub len: u32,
+    struct Shift {
+        values: Address<f32>,
+        len: u32,
     }
 }
 
@@ -58,7 +49,7 @@ extern "C" __global__ void mixed(Mixed args) {
 "#;
 
 fn text() -> String {
-    [Sample::declaration(), Mixed::declaration(), KERNEL.into()].concat()
+    declarations() + KERNEL
 }
 
 fn scale(value: &str) -> Vec<(String, String)> {
@@ -195,7 +186,7 @@ fn threads_compile_at_once_and_share_a_file() {
 
 #[test]
 fn a_machine_without_a_driver_says_so() {
-    if Device::count().is_ok() {
+    if Device::open(0).is_ok() {
         println!("skipped: this machine has a driver and a GPU");
         return;
     }
@@ -204,15 +195,13 @@ fn a_machine_without_a_driver_says_so() {
     let words = fault.to_string();
     assert!(words.starts_with("device cuda:3 is not available: ") && words.lines().count() == 1, "{words}");
     assert!(words.contains("NVIDIA driver"), "{words}");
-    let (engine, precision) = (EngineChoice::Fused, MatmulPrecision::Highest);
-    assert_eq!(Backend::gpu(3, engine, precision).unwrap_err().to_string(), words);
-    assert_eq!(Backend::cpu(engine, precision).why, "cpu");
 }
 
 #[cfg(feature = "libtorch")]
 #[test]
 fn a_libtorch_without_its_cuda_part_says_what_brings_it() {
-    use tonic_toolkit::train::gpu::{load_libtorch_cuda, set_libtorch};
+    use crate::gpu::{load_libtorch_cuda, set_libtorch};
+
     let dir = tempfile::tempdir().unwrap();
     let fault = set_libtorch(dir.path()).unwrap_err();
     assert!(
@@ -233,66 +222,3 @@ fn a_libtorch_without_its_cuda_part_says_what_brings_it() {
         }
     }
 }
-
-/// Every form of the input, precision and size of shared memory that a program is compiled for.
-fn variants() -> Vec<Variant> {
-    let forms = [
-        (Width::U16, Width::U8, Width::U8),
-        (Width::U16, Width::U16, Width::U16),
-        (Width::U32, Width::U32, Width::U32),
-        (Width::U32, Width::U16, Width::F32),
-    ];
-    let forms = forms.map(|(frame_ends, cells, counts)| Form { frame_ends, cells, counts });
-    let precisions = [MatmulPrecision::Highest, MatmulPrecision::High, MatmulPrecision::Medium];
-    let variant = |form, precision, shared_memory| Variant { form, precision, shared_memory };
-    let mut variants: Vec<Variant> =
-        precisions.iter().map(|&precision| variant(forms[0], precision, 232_448)).collect();
-    variants.extend(forms[1..].iter().map(|&form| variant(form, MatmulPrecision::Highest, 101_376)));
-    let stages = |variant: &Variant| {
-        let defines = variant.defines();
-        let stages = defines.iter().filter(|(name, _)| name.ends_with("_STAGES"));
-        stages.map(|(_, number)| number.as_str()).collect::<Vec<_>>().concat()
-    };
-    assert_eq!(variants.iter().map(stages).collect::<Vec<_>>(), ["222", "222", "222", "111", "111", "111"]);
-    variants
-}
-
-#[test]
-fn every_kernel_compiles_for_every_generation() {
-    for (i, variant) in variants().iter().enumerate() {
-        let (text, defines) = (Variant::text(), variant.defines());
-        let source = CudaSource { text: &text, defines: &defines };
-        for architecture in [(8, 0), (9, 0), (10, 0)] {
-            // All generations for one variant, and all variants for one generation.
-            if i > 0 && architecture != (9, 0) {
-                continue;
-            }
-            let ptx = compile_ptx(&source, architecture).unwrap();
-            for (name, size) in KERNELS {
-                let start = ptx.find(&format!(".entry {name}(")).unwrap_or_else(|| panic!("no {name}"));
-                let declared = &ptx[start..start + ptx[start..].find('{').unwrap()];
-                assert!(declared.contains(&format!("[{size}]")), "{name}: {declared}");
-            }
-        }
-        // Down to the machine's own code, as it is loaded.
-        compile(&source, (9, 0)).unwrap();
-    }
-}
-
-/// The kernels, and what the host gives each.
-const KERNELS: [(&str, usize); 14] = [
-    ("draw", size_of::<DrawArgs>()),
-    ("inflate", size_of::<InflateArgs>()),
-    ("inflate_input", size_of::<InflateInputArgs>()),
-    ("iaf_forward_cells", size_of::<ForwardArgs>()),
-    ("iaf_forward", size_of::<ForwardArgs>()),
-    ("readout", size_of::<ReadoutArgs>()),
-    ("readout_gradient", size_of::<ReadoutArgs>()),
-    ("iaf_backward_constant", size_of::<BackwardArgs>()),
-    ("iaf_backward", size_of::<BackwardArgs>()),
-    ("weight_gradient_cells", size_of::<GradientArgs>()),
-    ("weight_gradient_input", size_of::<GradientArgs>()),
-    ("weight_gradient", size_of::<GradientArgs>()),
-    ("update", size_of::<UpdateArgs>()),
-    ("pack", size_of::<UpdateArgs>()),
-];
