@@ -3,19 +3,13 @@
 use assert_cmd::Command;
 use serde_json::{Value, json};
 
-use crate::sets::{self, fails};
+use crate::sets::{self, fails, json as json_of};
 use crate::trainer::on_gpu;
 
 pub(crate) fn bench(device: &str, arguments: &str) -> Command {
     let mut command = on_gpu(sets::train());
     command.args(["bench", "--threads", "2", "--steps", "2", "--device", device]).args(arguments.split_whitespace());
     command
-}
-
-pub(crate) fn measured(command: &mut Command) -> Value {
-    let output = command.arg("--json").output().unwrap();
-    assert_eq!(sets::outcome(&output), (Some(0), String::new()));
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// A positive number of a report.
@@ -39,7 +33,7 @@ fn a_set_is_measured_every_way() {
     let png = dir.path().join("chart.png");
     let arguments = "--batch-size 16 --hidden 8,8 --epochs 1";
     let mut command = bench("cuda:0", arguments);
-    let report = measured(command.arg("--data").arg(dir.path().join("train")).arg("--png").arg(&png));
+    let report = json_of(command.arg("--data").arg(dir.path().join("train")).arg("--png").arg(&png));
     assert_step(&report);
     let [min, median, max] = ["min", "median", "max"].map(|of| number(&report, &format!("/inflate/microseconds_{of}")));
     assert!(min <= median && median <= max, "{report}");
@@ -73,7 +67,7 @@ fn a_set_is_measured_every_way() {
 fn a_set_is_measured_without_a_gpu_and_it_says_why() {
     let dir = sets::task();
     let mut command = bench("cpu", "--batch-size 16 --hidden 8,8 --epochs 1");
-    let report = measured(command.arg("--data").arg(dir.path().join("train")));
+    let report = json_of(command.arg("--data").arg(dir.path().join("train")));
     for key in ["device_train_batches_per_second", "device_epoch_seconds", "inflate", "promote", "device_memory"] {
         assert!(report[key].is_null(), "{key}: {report}");
     }
@@ -88,7 +82,7 @@ fn a_set_is_measured_without_a_gpu_and_it_says_why() {
 fn a_step_on_random_frames() {
     let size = "--random --batch-size 6 --time-steps 40 --channels 30 --classes 4 --hidden 24,16 --density 0.1";
     for precision in ["highest", "medium"] {
-        let report = measured(&mut bench("cuda:0", &format!("{size} --matmul-precision {precision}")));
+        let report = json_of(&mut bench("cuda:0", &format!("{size} --matmul-precision {precision}")));
         assert_step(&report);
         assert_eq!((&report["batch_size"], &report["steps"]), (&json!(6), &json!(40)));
         assert!((number(&report, "/density") - 0.1).abs() < 0.02);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::runs::{bytes, epochs};
-use crate::sets::{self, Sample, Spec, fails, learnable};
+use crate::sets::{self, Sample, Spec, fails, json, learnable};
 use crate::trainer::{eval, fitted, on_gpu};
 
 /// A training set, and two others of several batches each, the last of them smaller: 256 samples are evaluated
@@ -25,15 +25,9 @@ fn task() -> TempDir {
     dir
 }
 
-fn evaluated(command: &mut assert_cmd::Command) -> Value {
-    let output = command.arg("--json").output().unwrap();
-    assert_eq!(sets::outcome(&output), (Some(0), String::new()));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
 /// What the CPU says of a run's network.
 fn by_the_cpu(dir: &Path, run: &str, data: &str) -> Value {
-    evaluated(&mut sets::eval(dir, run, data))
+    json(&mut sets::eval(dir, run, data))
 }
 
 /// The same table, and nearly the same loss: no logit here is within rounding of another.
@@ -64,19 +58,16 @@ fn an_evaluation_says_what_the_cpus_says_from_every_cache() {
             // The CPU evaluates 128 samples together, so that they are padded to other lengths.
             if pad == "fixed" {
                 assert_agree(&test, &by_the_cpu(dir.path(), "run", "test"));
-                assert_agree(
-                    &evaluated(&mut eval(dir.path(), "run", "valid")),
-                    &by_the_cpu(dir.path(), "run", "valid"),
-                );
+                assert_agree(&json(&mut eval(dir.path(), "run", "valid")), &by_the_cpu(dir.path(), "run", "valid"));
             }
-            assert_eq!(evaluated(&mut eval(dir.path(), "run", "test")), test);
-            let last = evaluated(&mut eval(dir.path(), "run", "valid"));
+            assert_eq!(json(&mut eval(dir.path(), "run", "test")), test);
+            let last = json(&mut eval(dir.path(), "run", "valid"));
             assert_eq!(
                 (last["loss"].as_f64(), last["accuracy"].as_f64()),
                 (Some(valid[1].loss), Some(valid[1].accuracy))
             );
             let best = valid.iter().copied().reduce(|a, b| if b.accuracy > a.accuracy { b } else { a }).unwrap();
-            let again = evaluated(eval(dir.path(), "run", "valid").arg("--best"));
+            let again = json(eval(dir.path(), "run", "valid").arg("--best"));
             assert_eq!((again["loss"].as_f64(), again["accuracy"].as_f64()), (Some(best.loss), Some(best.accuracy)));
             assert!(bytes(&run, "confusion.png").starts_with(b"\x89PNG"));
         }
@@ -88,9 +79,9 @@ fn an_evaluation_at_lower_precision_is_close() {
     let dir = task();
     fitted(dir.path(), "run", "--epochs 2");
     let loss = |of: Value| of["loss"].as_f64().unwrap();
-    let highest = loss(evaluated(&mut eval(dir.path(), "run", "test")));
+    let highest = loss(json(&mut eval(dir.path(), "run", "test")));
     for (precision, bound) in [("high", 2e-3), ("medium", 0.1)] {
-        let other = loss(evaluated(eval(dir.path(), "run", "test").args(["--matmul-precision", precision])));
+        let other = loss(json(eval(dir.path(), "run", "test").args(["--matmul-precision", precision])));
         assert!((other - highest).abs() <= bound * highest, "{precision}: {other}, {highest}");
     }
 }

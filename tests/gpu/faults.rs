@@ -2,17 +2,15 @@
 //! the exit code of the CPU, and its run can be gone on with.
 
 use std::fs::read;
-use std::path::Path;
 
-use assert_cmd::Command;
 use tonic_toolkit::loader::CacheChoice;
 use tonic_toolkit::train::Error;
 use tonic_toolkit::train::run::{Config, LrChange};
 use tonic_toolkit::train::run::{FitOptions, fit as fit_here};
 
 use crate::runs::{assert_same, bytes, small_fit, threads, wait_for, where_is};
-use crate::sets::{self, Spec, fails, fit_arguments, learnable};
-use crate::trainer::{eval, fit, fitted, on_gpu, start};
+use crate::sets::{self, Spec, assert_says, fails, learnable};
+use crate::trainer::{eval, fit, fitted, start};
 use crate::{backend, is_real};
 
 #[test]
@@ -90,7 +88,7 @@ fn a_chunk_damaged_while_training_ends_the_run_that_its_repair_lets_go_on() {
     sets::corrupt_chunk(&dir.path().join("train"), 9);
     let (code, stderr) = sets::outcome(&child.wait_with_output().unwrap());
     assert_eq!(code, Some(4), "{stderr}");
-    assert!(stderr.contains("00001.shard: corrupt: ") && stderr.contains("chunk 9 (samples 72 to 79)"), "{stderr}");
+    assert_says(&stderr, &["00001.shard: corrupt: ", "chunk 9 (samples 72 to 79)"]);
     fails(&mut fit(dir.path(), "run", &format!("{small} --resume --epochs 1000000")), 4, &["00001.shard"]);
     std::fs::write(&shard, &whole).unwrap();
     let epochs = where_is(&run).0 + 1;
@@ -122,23 +120,12 @@ fn a_label_beyond_the_readout_is_refused_by_training_and_evaluation() {
     fails(&mut eval(dir.path(), "run", "beyond"), 4, &words);
     let before = bytes(&dir.path().join("run"), "checkpoint.safetensors");
     for cache in ["device", "host", "stream"] {
-        fails(
-            &mut fit(dir.path(), "run", &format!("--resume --epochs 3 --valid DIR/beyond --cache {cache}")),
-            4,
-            &words,
-        );
+        let valid = format!("--resume --epochs 3 --valid DIR/beyond --cache {cache}");
+        fails(&mut fit(dir.path(), "run", &valid), 4, &words);
         assert!(bytes(&dir.path().join("run"), "checkpoint.safetensors") == before);
-        fails(&mut fit_of("beyond", dir.path(), &format!("--overwrite --cache {cache}")), 4, &words);
+        let beyond = format!("--train DIR/beyond --overwrite --cache {cache}");
+        fails(&mut fit(dir.path(), "bad", &beyond), 4, &words);
     }
-}
-
-/// A fit on the GPU of another training set.
-fn fit_of(set: &str, dir: &Path, others: &str) -> Command {
-    let swap = |word: String| if word.ends_with("/train") { word.replace("/train", &format!("/{set}")) } else { word };
-    let arguments = fit_arguments(dir, "bad", &format!("--device cuda:0 {others}")).into_iter().map(swap);
-    let mut command = on_gpu(sets::train());
-    command.args(arguments);
-    command
 }
 
 #[test]

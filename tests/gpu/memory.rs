@@ -6,10 +6,10 @@ use std::path::Path;
 use assert_cmd::Command;
 use serde_json::Value;
 
-use crate::bench::{bench, measured};
+use crate::bench::bench;
 use crate::is_real;
 use crate::runs::{assert_same, bytes};
-use crate::sets::{self, CHANNELS, Sample, Spec, fails, learnable, succeeds};
+use crate::sets::{self, CHANNELS, Sample, Spec, assert_says, fails, learnable, succeeds};
 use crate::trainer::{eval, fit, fitted};
 
 /// A command whose GPU has so much memory.
@@ -42,11 +42,9 @@ fn a_set_that_does_not_fit_is_refused_or_kept_elsewhere() {
     assert!(!dir.path().join("run").exists());
     let small = "--hidden 8,8 --epochs 1 --batch-size 16";
     let stderr = succeeds(&mut run(small, 11_000_000));
-    let why = "cache    train  host: its 5.8 MB exceed half of the 11.0 MB free on the device";
-    assert!(stderr.contains(why), "no {why:?} in {stderr}");
+    assert_says(&stderr, &["cache    train  host: its 5.8 MB exceed half of the 11.0 MB free on the device"]);
     let stderr = succeeds(&mut run(&format!("{small} --overwrite"), 12_000_000));
-    let why = "cache    train  device: its 5.8 MB fit into half of the 12.0 MB free there";
-    assert!(stderr.contains(why), "no {why:?} in {stderr}");
+    assert_says(&stderr, &["cache    train  device: its 5.8 MB fit into half of the 12.0 MB free there"]);
 
     // A test set that does not fit after training is refused before it.
     let other = tempfile::tempdir().unwrap();
@@ -56,7 +54,7 @@ fn a_set_that_does_not_fit_is_refused_or_kept_elsewhere() {
     assert!(!other.path().join("run").exists());
 
     let mut command = with_memory(bench("cuda:0", "--batch-size 2 --hidden 8,8 --epochs 1"), 5_500_000);
-    let report = measured(command.arg("--data").arg(dir.path().join("train")));
+    let report = sets::json(command.arg("--data").arg(dir.path().join("train")));
     for strategy in report["strategies"].as_array().unwrap() {
         let reason = strategy["reason"].as_str().unwrap_or_default();
         assert_eq!(reason.contains("cache device: expected at most "), strategy["name"] == "device cache", "{reason}");

@@ -6,16 +6,14 @@ use tonic_toolkit::train::engine::Arithmetic;
 use tonic_toolkit::train::run::Config;
 
 use crate::runs::{assert_same, epochs};
-use crate::sets::{self, fails, succeeds};
+use crate::sets::{self, assert_says, fails, succeeds};
 use crate::trainer::{fit, fitted, on_gpu};
 
 #[test]
 fn a_run_says_where_it_is_trained_and_keeps_it() {
     let dir = sets::task();
     let stderr = succeeds(&mut fit(dir.path(), "run", "--epochs 1"));
-    for words in ["device   cuda:0: ", " free", "cache    train  device: its ", "network  12-24-16-3, "] {
-        assert!(stderr.contains(words), "no {words:?} in {stderr}");
-    }
+    assert_says(&stderr, &["device   cuda:0: ", " free", "cache    train  device: its ", "network  12-24-16-3, "]);
     let config = Config::read(&dir.path().join("run")).unwrap();
     assert_eq!((config.device, config.matmul_precision), (Arithmetic::Cuda, MatmulPrecision::Highest));
     // A GPU that is there is taken, and the CPU where it is asked for.
@@ -25,8 +23,7 @@ fn a_run_says_where_it_is_trained_and_keeps_it() {
         ("cpu", "device   cpu", Arithmetic::Cpu),
     ] {
         let others = format!("--device {device} --epochs 1 --overwrite");
-        let stderr = succeeds(&mut on_gpu(sets::fit(dir.path(), "run", &others)));
-        assert!(stderr.contains(words), "no {words:?} in {stderr}");
+        assert_says(&succeeds(&mut on_gpu(sets::fit(dir.path(), "run", &others))), &[words]);
         assert_eq!(Config::read(&dir.path().join("run")).unwrap().device, arithmetic);
     }
 }

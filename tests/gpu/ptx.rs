@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::bench::{bench, measured};
-use crate::is_real;
+use crate::bench::bench;
+use crate::{is_real, sets};
 
 /// Sizes of which none is a multiple of a tile, and several tiles deep: every kernel of a step, with partial tiles.
 const STEPS: &str = "--random --batch-size 3 --time-steps 70 --channels 70 --classes 5 --hidden 70,65,66";
@@ -18,7 +18,7 @@ fn loss(ptx: Option<&Path>) -> Value {
     let mut command = bench("cuda:0", STEPS);
     command.env("TONIC_CACHE", tonic_emulator::kernel_cache(ptx.is_some())).env_remove(tonic_emulator::PTX);
     command.envs(ptx.map(|nvrtc| (tonic_emulator::PTX, nvrtc))).env_remove("TONIC_EMULATED_COPIES");
-    let report = measured(command.timeout(Duration::from_secs(600)));
+    let report = sets::json(command.timeout(Duration::from_secs(600)));
     assert!(report["last_loss"].is_f64(), "{report}");
     report["last_loss"].clone()
 }

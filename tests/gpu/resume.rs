@@ -2,18 +2,15 @@
 //! longer or at another rate.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::train::MatmulPrecision;
 use tonic_toolkit::train::engine::Arithmetic;
 use tonic_toolkit::train::run::{Config, LrChange};
 
 use crate::is_real;
-use crate::runs::{assert_same, bytes, epochs, wait_for, where_is};
-use crate::sets::{self, Spec, fails, learnable, succeeds};
+use crate::runs::{assert_same, bytes, epochs, interrupted, kill_again_and_again, where_is};
+use crate::sets::{self, Spec, assert_says, fails, learnable, succeeds};
 use crate::trainer::{fit, fitted, start};
 
 #[test]
@@ -26,17 +23,10 @@ fn ctrl_c_saves_the_run_and_resume_comes_to_the_same_bits_from_another_cache() {
     for (cache, other) in [("device", "stream"), ("stream", "device")] {
         let stopped = dir.path().join(cache);
         let child = start(dir.path(), cache, &format!("{arguments} --cache {cache}"));
-        wait_for("first checkpoint", || stopped.join("checkpoint.safetensors").exists());
-        std::thread::sleep(Duration::from_millis(150));
-        let kill = Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
-        assert!(kill.success());
-        let (code, stderr) = sets::outcome(&child.wait_with_output().unwrap());
-        assert_eq!(code, Some(130), "{stderr}");
+        let stderr = interrupted(child, &stopped, Duration::from_millis(150));
         let (epochs_done, batches_done) = where_is(&stopped);
-        assert!(epochs_done < epochs && batches_done > 0, "stopped after epoch {epochs_done}, batch {batches_done}");
-        let place =
-            format!("after batch {batches_done} of epoch {}; run the same command with --resume", epochs_done + 1);
-        assert!(stderr.contains(&place), "no {place:?} in {stderr}");
+        let place = format!("after batch {batches_done} of epoch {}; ", epochs_done + 1);
+        assert_says(&stderr, &[&place, "; run the same command with --resume"]);
         let resume = format!("{arguments} --resume --cache {other}");
         let stderr = succeeds(&mut fit(dir.path(), cache, &resume));
         assert!(!stderr.contains("rounding"), "{stderr}");
@@ -52,24 +42,12 @@ fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
     let arguments = format!("--valid DIR/train --epochs {epochs} --hidden 8,8 --batch-size 14");
     let whole = fitted(dir.path(), "whole", &arguments);
     let killed = dir.path().join("killed");
-    let mut child = start(dir.path(), "killed", &arguments);
-    wait_for("configuration", || killed.join("config.toml").exists());
-    let (mut kills, mut rng) = (0, ChaCha8Rng::seed_from_u64(7));
-    for cache in ["stream", "device", "host"].iter().cycle().take(9) {
-        std::thread::sleep(Duration::from_millis(rng.random_range(0..100)));
-        if child.try_wait().unwrap().is_some() {
-            break;
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        kills += 1;
-        let now = || killed.join("checkpoint.safetensors").exists().then(|| where_is(&killed));
-        let seen = now();
-        child = start(dir.path(), "killed", &format!("{arguments} --cache {cache} --resume"));
-        wait_for("progress after a resume", || now() > seen || child.try_wait().unwrap().is_some());
-    }
-    assert!(kills >= 3, "killed {kills} times");
-    sets::outcome(&child.wait_with_output().unwrap());
+    let (child, dir) = (start(dir.path(), "killed", &arguments), &dir);
+    let resumes = ["stream", "device", "host"].iter().cycle().take(9).map(|cache| {
+        let line = format!("{arguments} --cache {cache} --resume");
+        move || start(dir.path(), "killed", &line)
+    });
+    assert!(kill_again_and_again(child, &killed, 100, resumes) >= 3);
     fitted(dir.path(), "killed", &format!("{arguments} --resume"));
     assert_same(&whole, &killed);
     assert!(bytes(&whole, "best.safetensors") == bytes(&killed, "best.safetensors"));
@@ -86,7 +64,7 @@ fn a_run_goes_on_elsewhere_and_says_that_rounding_is_another() {
     let dir = sets::task();
     let run = fitted(dir.path(), "run", "--epochs 1");
     assert_eq!(arithmetic(&run), (Arithmetic::Cuda, MatmulPrecision::Highest));
-    let says = |stderr: String, words: &str| assert!(stderr.contains(words), "no {words:?} in {stderr}");
+    let says = |stderr: String, words: &str| assert_says(&stderr, &[words]);
     let on_cpu = |others: &str| succeeds(&mut sets::fit(dir.path(), "run", &format!("--device cpu --resume {others}")));
     let on_gpu = |others: &str| succeeds(&mut fit(dir.path(), "run", &format!("--resume {others}")));
     says(

@@ -10,18 +10,12 @@ use tonic_toolkit::report::{Error, Report, figures};
 use tonic_toolkit::shard::{FrameShape, Manifest, SampleFrames};
 use tonic_toolkit::train::feed::RandomFrames;
 
-use crate::sets::{self, CHANNELS, fails, train};
+use crate::sets::{self, CHANNELS, assert_says, fails, json as json_of, train};
 
 fn bench(arguments: &str) -> Command {
     let mut command = train();
     command.args(["bench", "--threads", "2", "--steps", "2"]).args(arguments.split_whitespace());
     command
-}
-
-fn measured(command: &mut Command) -> Value {
-    let output = command.arg("--json").output().unwrap();
-    assert_eq!(sets::outcome(&output), (Some(0), String::new()));
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn of_set(dir: &Path, others: &str) -> Command {
@@ -51,17 +45,17 @@ fn random_frames_are_as_dense_as_asked() {
 #[test]
 fn a_step_on_random_frames_says_what_it_was_measured_on() {
     let size = "--random --batch-size 6 --time-steps 40 --channels 30 --classes 4 --hidden 24,16";
-    let few = measured(&mut bench(&format!("{size} --density 0.1")));
+    let few = json_of(&mut bench(&format!("{size} --density 0.1")));
     assert_eq!((&few["batch_size"], &few["steps"], &few["threads"]), (&json!(6), &json!(40), &json!(2)));
     assert_eq!(few["hidden"], json!([24, 16]));
     let number = |report: &Value, key: &str| report[key].as_f64().unwrap_or_else(|| panic!("{key}: {report}"));
     assert!((number(&few, "density") - 0.1).abs() < 0.02);
     assert!(number(&few, "step_seconds_min") <= number(&few, "step_seconds"));
     assert!((number(&few, "samples_per_second") * number(&few, "step_seconds") - 6.0).abs() < 1e-6);
-    let dense = measured(&mut bench(&format!("{size} --density 0.1 --gain 8")));
+    let dense = json_of(&mut bench(&format!("{size} --density 0.1 --gain 8")));
     assert!(number(&dense, "spike_density") > 1.5 * number(&few, "spike_density"), "{few} {dense}");
     for engine in sets::ENGINES {
-        let full = measured(&mut bench(&format!("{size} --density 1 --engine {engine}")));
+        let full = json_of(&mut bench(&format!("{size} --density 1 --engine {engine}")));
         assert_eq!(number(&full, "density"), 1.0);
     }
 }
@@ -71,7 +65,7 @@ fn a_set_is_measured_every_way() {
     let dir = sets::task();
     let set = dir.path().join("train");
     let png = dir.path().join("chart.png");
-    let report = measured(of_set(&set, "").arg("--png").arg(&png));
+    let report = json_of(of_set(&set, "").arg("--png").arg(&png));
     let manifest = Manifest::read(&set).unwrap();
     let entries = manifest.totals.entries as f64;
     let cells = (120 * report["steps"].as_u64().unwrap() * u64::from(CHANNELS)) as f64;
@@ -110,9 +104,8 @@ fn a_set_is_measured_every_way() {
     let text = of_set(&set, "--quiet").output().unwrap();
     assert_eq!(sets::outcome(&text), (Some(0), String::new()));
     let text = String::from_utf8(text.stdout).unwrap();
-    for words in ["host cache", "device cache", "not available", "loading and training", "training step", "75,466"] {
-        assert!(text.contains(words), "no {words:?} in: {text}");
-    }
+    let words = ["host cache", "device cache", "not available", "loading and training", "training step", "75,466"];
+    assert_says(&text, &words);
 }
 
 #[test]
@@ -130,7 +123,7 @@ fn strategies_from_elsewhere_stand_first_or_are_refused() {
         "bytes_per_sample": 33_900, "epoch_seconds_at_ssc": 76.7, "reason": null
     });
     let whole = json!({"batch_size": 16, "strategies": [one], "recipe": "window = 4000\n", "of": "another version"});
-    let report = measured(&mut run(whole.to_string().as_bytes()));
+    let report = json_of(&mut run(whole.to_string().as_bytes()));
     assert_eq!(report["strategies"].as_array().unwrap().len(), 7);
     assert_eq!(report["strategies"][0]["name"], one["name"]);
     assert_eq!(report["strategies"][0]["bytes_per_sample"], json!(33_900.0));
@@ -160,8 +153,7 @@ fn strategies_from_elsewhere_stand_first_or_are_refused() {
         std::fs::write(&beside, text).unwrap();
         let refused = Report::<FrameShape>::read(&beside).unwrap_err();
         assert!(matches!(refused, Error::Base(BaseError::Corrupt { .. })), "{refused}");
-        let said = refused.to_string();
-        words.iter().chain(&["beside.json: corrupt: "]).for_each(|word| assert!(said.contains(word), "{word}: {said}"));
+        assert_says(&refused.to_string(), &[&["beside.json: corrupt: "], &words[..]].concat());
     }
     for (text, words) in [
         (with("/strategies/0/name", json!("")), ["beside.json: corrupt: strategies[0].name", "1 to 48 letters"]),

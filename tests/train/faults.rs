@@ -46,9 +46,8 @@ fn a_set_that_cannot_be_trained_on_is_named() {
     let dir = sets::task();
     let path = |name: &str| dir.path().join(name);
     let refused = |train: &str, code: i32, words: &[&str]| {
-        let arguments = fit_arguments(dir.path(), "run", "").into_iter();
-        let swap = |a: String| if a.ends_with("/train") { path(train).to_str().unwrap().into() } else { a };
-        fails(sets::train().args(arguments.map(swap)), code, &[&[train], words].concat());
+        let others = format!("--train DIR/{train}");
+        fails(&mut fit(dir.path(), "run", &others), code, &[&[train], words].concat());
         assert!(!path("run").exists());
     };
     refused("missing", 1, &["cannot open the set", "No such file"]);
@@ -79,11 +78,8 @@ fn a_set_that_cannot_be_trained_on_is_named() {
     refused("beyond", 2, &["got 3 labels, 9 samples"]);
     manifest.totals.class_samples = vec![9];
     manifest.publish(&path("beyond")).unwrap();
-    let arguments = |set: &str| {
-        let swap = |a: String| if a.ends_with("/train") { path(set).to_str().unwrap().into() } else { a };
-        fit_arguments(dir.path(), "run", "").into_iter().map(swap).collect::<Vec<_>>()
-    };
-    fails(sets::train().args(arguments("beyond")), 4, &["label of sample ", "expected below 1, got "]);
+    let words = ["label of sample ", "expected below 1, got "];
+    fails(&mut fit(dir.path(), "run", "--train DIR/beyond"), 4, &words);
 }
 
 #[test]
@@ -143,68 +139,54 @@ fn trained() -> TempDir {
 #[test]
 fn damaged_files_of_a_run_are_named() {
     let dir = trained();
-    let file = |name: &str| dir.path().join("run").join(name);
-    let damage = |name: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>, check: &dyn Fn()| {
-        let whole = read(file(name)).unwrap();
-        write(file(name), change(whole.clone())).unwrap();
-        check();
-        write(file(name), whole).unwrap();
+    succeeds(&mut fit(dir.path(), "other", "--epochs 1 --hidden 24,15 --quiet"));
+    /// A change of a file's bytes.
+    type Damage = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+    let half = || -> Damage { Box::new(|bytes| bytes[..bytes.len() / 2].to_vec()) };
+    let with = |content: &[u8]| -> Damage {
+        let content = content.to_vec();
+        Box::new(move |_| content.clone())
     };
-    let replaced = |from: &'static str, to: &'static str| {
-        move |bytes: Vec<u8>| {
+    let others = |file: &str| with(&read(dir.path().join("other").join(file)).unwrap());
+    let replaced = |from: &'static str, to: &'static str| -> Damage {
+        Box::new(move |bytes| {
             let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).expect("what is to be replaced");
             [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat()
-        }
+        })
     };
-    let half = |bytes: Vec<u8>| bytes[..bytes.len() / 2].to_vec();
-    let evaluation = |words: &'static [&'static str]| {
-        let dir = dir.path().to_owned();
-        move || drop(fails(&mut eval(&dir, "run", "valid"), 4, words))
-    };
-    let resume = |words: &'static [&'static str]| {
-        let dir = dir.path().to_owned();
-        move || drop(fails(&mut fit(&dir, "run", "--resume"), 4, words))
-    };
-
-    damage("model.safetensors", &half, &evaluation(&["model.safetensors", "not a whole safetensors file"]));
-    damage("model.safetensors", &|_| vec![], &evaluation(&["model.safetensors"]));
-    let flip = |mut bytes: Vec<u8>| {
-        let last = bytes.len() - 1;
-        bytes[last] = 0x7f;
-        bytes[last - 1] = 0xff;
-        bytes
-    };
-    damage("model.safetensors", &flip, &evaluation(&["model.safetensors", "NaN or infinite"]));
-    damage("model.safetensors", &replaced("middle", "muddle"), &evaluation(&["classes differs", "low, muddle, high"]));
-    succeeds(&mut fit(dir.path(), "other", "--epochs 1 --hidden 24,15 --quiet"));
-    let other = read(dir.path().join("other/model.safetensors")).unwrap();
-    damage("model.safetensors", &|_| other.clone(), &evaluation(&["model.safetensors", "network differs", "[24, 15]"]));
-
-    damage("config.toml", &half, &evaluation(&["config.toml", "corrupt"]));
-    damage("config.toml", &|_| vec![0xff, 0xfe], &|| {
-        drop(fails(&mut eval(dir.path(), "run", "valid"), 1, &["config.toml"]));
-    });
-    damage("config.toml", &replaced("classes = 3", "classes = 0"), &evaluation(&["config.toml", "network"]));
-    damage("config.toml", &replaced("classes = 3", "classes = 4"), &evaluation(&["network differs"]));
-    damage("config.toml", &replaced("steps = ", "steps = 99999999999"), &evaluation(&["steps differs"]));
-    damage("config.toml", &replaced("seed = 0", "seed = 0\nspeed = 1"), &resume(&["config.toml", "speed"]));
-
-    damage("checkpoint.safetensors", &half, &resume(&["checkpoint.safetensors", "corrupt"]));
-    damage("checkpoint.safetensors", &|_| vec![], &resume(&["checkpoint.safetensors", "corrupt"]));
-    let next = replaced(r#"\"version\":1"#, r#"\"version\":2"#);
-    damage(
-        "checkpoint.safetensors",
-        &next,
-        &resume(&["checkpoint.safetensors", "incompatible", "expected format version 1, got 2"]),
-    );
-    let other = read(dir.path().join("other/checkpoint.safetensors")).unwrap();
-    damage(
-        "checkpoint.safetensors",
-        &|_| other.clone(),
-        &resume(&["checkpoint.safetensors", "parameters", "expected F32 [763]"]),
-    );
-    damage("metrics.jsonl", &|_| vec![], &resume(&["metrics.jsonl", "expected 1, one an epoch, got 0"]));
-    damage("metrics.jsonl", &half, &resume(&["metrics.jsonl", "line 1"]));
+    let infinite: Damage = Box::new(|bytes| [&bytes[..bytes.len() - 2], &[0xff, 0x7f]].concat());
+    let (model, config) = ("model.safetensors", "config.toml");
+    let (checkpoint, metrics) = ("checkpoint.safetensors", "metrics.jsonl");
+    let version = [r#"\"version\":1"#, r#"\"version\":2"#];
+    for (code, file, damage, words) in [
+        (4, model, half(), &["not a whole safetensors file"][..]),
+        (4, model, with(b""), &[]),
+        (4, model, infinite, &["NaN or infinite"]),
+        (4, model, replaced("middle", "muddle"), &["classes differs", "low, muddle, high"]),
+        (4, model, others(model), &["network differs", "[24, 15]"]),
+        (4, config, half(), &["corrupt"]),
+        (1, config, with(&[0xff, 0xfe]), &[]),
+        (4, config, replaced("classes = 3", "classes = 0"), &["network"]),
+        (4, config, replaced("classes = 3", "classes = 4"), &["network differs"]),
+        (4, config, replaced("steps = ", "steps = 99999999999"), &["steps differs"]),
+        (4, config, replaced("seed = 0", "seed = 0\nspeed = 1"), &["speed"]),
+        (4, checkpoint, half(), &["corrupt"]),
+        (4, checkpoint, with(b""), &["corrupt"]),
+        (4, checkpoint, replaced(version[0], version[1]), &["incompatible", "expected format version 1, got 2"]),
+        (4, checkpoint, others(checkpoint), &["parameters", "expected F32 [763]"]),
+        (4, metrics, with(b""), &["expected 1, one an epoch, got 0"]),
+        (4, metrics, half(), &["line 1"]),
+    ] {
+        let path = dir.path().join("run").join(file);
+        let whole = read(&path).unwrap();
+        write(&path, damage(&whole)).unwrap();
+        let mut command = match file {
+            "model.safetensors" | "config.toml" => eval(dir.path(), "run", "valid"),
+            _ => fit(dir.path(), "run", "--resume"),
+        };
+        fails(&mut command, code, &[&[file], words].concat());
+        write(&path, whole).unwrap();
+    }
     succeeds(&mut fit(dir.path(), "run", "--resume --quiet"));
 }
 
@@ -256,18 +238,12 @@ fn the_smallest_and_oddest_sets_train() {
         let engine = format!("--engine {} --cache stream", sets::ENGINES.last().unwrap());
         for others in ["", "--batch-size 100000 --pad batch", &engine] {
             let run = format!("run-{set}-{}", others.len());
-            let line = format!("--valid DIR/{set} --test DIR/{set} --json {others}");
-            let swap = |a: String| if a.ends_with("/train") { path(set).to_str().unwrap().into() } else { a };
-            let output = sets::train().args(fit_arguments(dir.path(), &run, &line).into_iter().map(swap)).output();
-            let output = output.unwrap();
-            assert_eq!(sets::outcome(&output), (Some(0), String::new()), "{set} {others}");
-            let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            let line = format!("--train DIR/{set} --valid DIR/{set} --test DIR/{set} {others}");
+            let json = sets::json(&mut fit(dir.path(), &run, &line));
             let last = &json["epochs"][1];
             assert!(last["train"]["loss"].is_f64() && last["samples_per_second"].is_f64(), "{json}");
             assert_eq!(json["test"]["accuracy"], last["valid"]["accuracy"]);
-            let evaluated = eval(dir.path(), &run, set).arg("--json").output().unwrap();
-            assert_eq!(sets::outcome(&evaluated), (Some(0), String::new()), "{set} {others}");
-            assert_eq!(serde_json::from_slice::<serde_json::Value>(&evaluated.stdout).unwrap(), json["test"]);
+            assert_eq!(sets::json(&mut eval(dir.path(), &run, set)), json["test"]);
             if set == "one-class" {
                 assert_eq!((&json["test"]["accuracy"], &json["test"]["loss"]), (&1.0.into(), &0.0.into()));
             }

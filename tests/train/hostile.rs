@@ -21,7 +21,7 @@ use tonic_toolkit::train::run::{Config, LrChange};
 
 use crate::run::start;
 use crate::runs::{assert_same, bytes, small_fit, threads, wait_for, where_is};
-use crate::sets::{self, Sample, Spec, eval, fails, fit, fit_arguments, learnable, succeeds};
+use crate::sets::{self, Sample, Spec, assert_says, eval, fails, fit, fit_arguments, learnable, succeeds};
 
 /// A folder with a training set that takes a while.
 fn long_task() -> TempDir {
@@ -50,9 +50,7 @@ fn a_shard_damaged_or_cut_short_while_training_ends_the_run_that_its_repair_lets
         damage();
         let (code, stderr) = sets::outcome(&child.wait_with_output().unwrap());
         assert_eq!(code, Some(4), "{stderr}");
-        for word in ["00001.shard: corrupt: "].into_iter().chain(words) {
-            assert!(stderr.contains(word), "no {word:?} in {stderr}");
-        }
+        assert_says(&stderr, &[&["00001.shard: corrupt: "], &words[..]].concat());
         let more = "--cache stream --resume --epochs 1000000 --quiet";
         fails(&mut fit(dir.path(), name, more), 4, &["00001.shard"]);
         OpenOptions::new().write(true).open(&shard).unwrap().write_all_at(&whole, 0).unwrap();
@@ -257,10 +255,8 @@ fn a_label_beyond_the_readout_is_refused_by_training_and_evaluation() {
     assert!(bytes(&dir.path().join("run"), "checkpoint.safetensors") == before);
     for cache in ["host", "stream"] {
         for engine in sets::ENGINES {
-            let others = format!("--cache {cache} --engine {engine} --overwrite");
-            let swap = |a: String| if a.ends_with("/train") { a.replace("/train", "/beyond") } else { a };
-            let arguments = fit_arguments(dir.path(), "bad", &others).into_iter().map(swap);
-            fails(sets::train().args(arguments), 4, &words);
+            let others = format!("--train DIR/beyond --cache {cache} --engine {engine} --overwrite");
+            fails(&mut fit(dir.path(), "bad", &others), 4, &words);
         }
     }
 }

@@ -6,8 +6,7 @@ use proptest::prelude::*;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use tonic_toolkit::train::ModelError;
-use tonic_toolkit::train::network::{Iaf, Shape};
-use tonic_toolkit::train::network::{Model, from_bytes, to_bytes};
+use tonic_toolkit::train::network::{Iaf, Model, Shape, from_bytes, to_bytes};
 
 use crate::random;
 
@@ -60,36 +59,35 @@ fn changed(change: impl FnOnce(&mut Tensors, &mut HashMap<String, String>)) -> M
 
 #[test]
 fn each_fault_has_its_error() {
-    fn at<'a>(tensors: &'a mut Tensors, name: &str) -> &'a mut Tensor {
+    type Change = fn(&mut Tensors, &mut HashMap<String, String>);
+    fn tensor<'a>(tensors: &'a mut Tensors, name: &str) -> &'a mut Tensor {
         tensors.get_mut(name).unwrap()
     }
-    let error = changed(|t, _| drop(t.remove("2.bias")));
-    assert!(matches!(&error, ModelError::Missing { name } if name == "2.bias"), "{error}");
-    let error = changed(|t, _| drop(t.remove("0.weight")));
-    assert!(matches!(&error, ModelError::Missing { name } if name == "0.weight"), "{error}");
-    let error = changed(|t, _| drop(t.remove("2.weight")));
-    assert!(matches!(&error, ModelError::Unexpected { name } if name == "2.bias"), "{error}");
-    let extra = Tensor { dtype: Dtype::F32, shape: vec![1], data: vec![0; 4] };
-    let error = changed(|t, _| drop(t.insert("1.v_mem".into(), extra)));
-    assert!(matches!(&error, ModelError::Unexpected { name } if name == "1.v_mem"), "{error}");
-    let error = changed(|t, _| at(t, "2.weight").shape = vec![4, 3]);
-    assert_eq!(error.to_string(), "tensor 2.weight has shape [4, 3], expected (out, 4)");
-    let error = changed(|t, _| at(t, "2.weight").shape = vec![12]);
-    assert_eq!(error.to_string(), "tensor 2.weight has shape [12], expected (out, in)");
-    let error = changed(|t, _| at(t, "0.bias").shape = vec![2, 2]);
-    assert_eq!(error.to_string(), "tensor 0.bias has shape [2, 2], expected (4)");
-    let error = changed(|t, _| at(t, "0.bias").dtype = Dtype::I32);
-    assert!(matches!(&error, ModelError::Type { name, got: Dtype::I32 } if name == "0.bias"), "{error}");
-    let error = changed(|t, _| at(t, "4.bias").data = [f32::NAN.to_le_bytes(), [0; 4]].concat());
-    assert!(matches!(&error, ModelError::NonFinite { name } if name == "4.bias"), "{error}");
-    let error = changed(|_, m| m.clear());
-    assert!(matches!(error, ModelError::NoDescription), "{error}");
-    let error = changed(|_, m| drop(m.insert("tonic_toolkit".into(), "{".into())));
-    assert!(matches!(error, ModelError::Description(_)), "{error}");
-    let error = changed(|_, m| m.values_mut().for_each(|v| *v = v.replace("\"theta\":1.0", "\"theta\":0.0")));
-    assert!(matches!(error, ModelError::Constant { name: "theta", .. }), "{error}");
-    let error = changed(|_, m| m.values_mut().for_each(|v| *v = v.replace("\"ja\",", "")));
-    assert!(matches!(error, ModelError::ClassNames { expected: 2, got: 1 }), "{error}");
+    fn described(metadata: &mut HashMap<String, String>, from: &str, to: &str) {
+        metadata.values_mut().for_each(|text| *text = text.replace(from, to));
+    }
+    let changes: [(Change, &str); 14] = [
+        (|t, _| drop(t.remove("2.bias")), "tensor 2.bias is missing"),
+        (|t, _| drop(t.remove("0.weight")), "tensor 0.weight is missing"),
+        (|t, _| drop(t.remove("2.weight")), "tensor 2.bias belongs to no layer of a chain of linear layers"),
+        (
+            |t, _| drop(t.insert("1.v_mem".into(), Tensor { dtype: Dtype::F32, shape: vec![1], data: vec![0; 4] })),
+            "tensor 1.v_mem belongs to no layer of a chain of linear layers",
+        ),
+        (|t, _| tensor(t, "2.weight").shape = vec![4, 3], "tensor 2.weight has shape [4, 3], expected (out, 4)"),
+        (|t, _| tensor(t, "2.weight").shape = vec![12], "tensor 2.weight has shape [12], expected (out, in)"),
+        (|t, _| tensor(t, "0.bias").shape = vec![2, 2], "tensor 0.bias has shape [2, 2], expected (4)"),
+        (|t, _| tensor(t, "0.bias").dtype = Dtype::I32, "tensor 0.bias has type I32, expected F32"),
+        (|t, _| tensor(t, "4.bias").data[..4].fill(0xff), "tensor 4.bias has a NaN or infinite value"),
+        (|_, m| m.clear(), "the file's metadata has no \"tonic_toolkit\": it is not a model of tonic-train"),
+        (|_, m| described(m, "}", ""), "the file's metadata \"tonic_toolkit\" cannot be read"),
+        (|_, m| described(m, "\"theta\":1.0", "\"theta\":0.0"), "the neurons' theta is 0, expected a positive number"),
+        (|_, m| described(m, "\"ja\",", ""), "1 class names for a readout of 2 classes"),
+        (|t, _| t.clear(), "tensor 0.weight is missing"),
+    ];
+    for (change, expected) in changes {
+        assert_eq!(changed(change).to_string(), expected);
+    }
     assert!(matches!(from_bytes(b"").unwrap_err(), ModelError::Format(_)));
 }
 

@@ -5,9 +5,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use serde_json::Value;
 use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::loader::{Batch, CacheChoice, EpochOrder, Loader};
 use tonic_toolkit::shard::ShardSet;
@@ -18,8 +15,8 @@ use tonic_toolkit::train::learner::{Pad, Padding};
 use tonic_toolkit::train::network::{Model, read_model};
 use tonic_toolkit::train::run::Config;
 
-use crate::runs::{assert_same, bytes, epochs, wait_for, where_is};
-use crate::sets::{self, Spec, eval, fails, fit, fit_arguments, succeeds};
+use crate::runs::{assert_same, bytes, epochs, interrupted, kill_again_and_again};
+use crate::sets::{self, Spec, assert_says, eval, fails, fit, fit_arguments, succeeds};
 
 #[cfg(feature = "libtorch")]
 #[test]
@@ -46,17 +43,10 @@ fn both_engines_learn_the_task_and_agree() {
 fn a_run_folder_holds_what_the_readme_promises() {
     let dir = sets::task();
     let stderr = succeeds(&mut fit(dir.path(), "run", "--valid DIR/valid --test DIR/valid --epochs 2"));
-    for words in [
-        "cache    train  host: its ",
-        "cache    valid  host: its ",
-        "cache    test  host: its ",
-        "network  12-24-16-3, ",
-        "epoch 1/2  loss ",
-        "batches/s",
-        "samples/s",
-    ] {
-        assert!(stderr.contains(words), "no {words:?} in {stderr}");
+    for set in ["train", "valid", "test"] {
+        assert_says(&stderr, &[&format!("cache    {set}  host: its ")]);
     }
+    assert_says(&stderr, &["network  12-24-16-3, ", "epoch 1/2  loss ", "batches/s", "samples/s"]);
     let run = dir.path().join("run");
     let mut names: Vec<String> =
         run.read_dir().unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -82,10 +72,7 @@ fn a_run_folder_holds_what_the_readme_promises() {
     // One number stands for three layers, as in the reference network; a recipe's limit for the longest sample.
     let limited = Spec { frame_limit: Some(33), ..Spec::new(20, 8) };
     limited.write(&dir.path().join("limited"), sets::learnable(1));
-    let limited = dir.path().join("limited");
-    let mut command = sets::train();
-    command.arg("fit").arg("--train").arg(limited).arg("-o").arg(dir.path().join("three"));
-    succeeds(command.args(["--hidden", "8", "--epochs", "1", "--quiet"]));
+    succeeds(&mut fit(dir.path(), "three", "--train DIR/limited --hidden 8 --epochs 1 --quiet"));
     let config = Config::read(&dir.path().join("three")).unwrap();
     assert_eq!((config.network.hidden, config.steps), (vec![8; 3], 33));
     assert!(!dir.path().join("three/best.safetensors").exists());
@@ -148,16 +135,7 @@ fn ctrl_c_saves_the_run_and_resume_comes_to_the_same_bits() {
     succeeds(&mut fit(dir.path(), "whole", arguments));
 
     let child = start(dir.path(), "stopped", arguments);
-    wait_for("first checkpoint", || stopped.join("checkpoint.safetensors").exists());
-    std::thread::sleep(Duration::from_millis(60));
-    let kill = Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
-    assert!(kill.success());
-    let output = child.wait_with_output().unwrap();
-    let (code, stderr) = sets::outcome(&output);
-    assert_eq!(code, Some(130), "{stderr}");
-    assert!(stderr.contains("--resume") && stderr.contains("stopped"), "{stderr}");
-    let (epochs_done, batches_done) = where_is(&stopped);
-    assert!(epochs_done < 2 && batches_done > 0, "stopped after epoch {epochs_done}, batch {batches_done}");
+    assert_says(&interrupted(child, &stopped, Duration::from_millis(60)), &["--resume", "stopped"]);
     succeeds(&mut fit(dir.path(), "stopped", &format!("{arguments} --resume")));
     assert_same(&whole, &stopped);
 }
@@ -168,30 +146,16 @@ fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
     let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
     let arguments = "--valid DIR/valid --epochs 60 --quiet";
     succeeds(&mut fit(dir.path(), "whole", arguments));
-    let mut child = start(dir.path(), "killed", arguments);
-    wait_for("configuration", || killed.join("config.toml").exists());
-    let mut kills = 0;
-    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let child = start(dir.path(), "killed", arguments);
     // Neither the threads nor the cache nor the instruction set of the next part need be those of the last.
     let parts = ["--threads 8 --cache stream", "--threads 1", "--cache stream", "--threads 8 --cache host"];
     let isas = Isa::available().into_iter().map(Isa::name).cycle();
-    for (others, isa) in parts.iter().cycle().zip(isas).take(16) {
-        std::thread::sleep(Duration::from_millis(rng.random_range(0..60)));
-        if child.try_wait().unwrap().is_some() {
-            break;
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        kills += 1;
-        // However it was stopped, what there is can be read.
-        let seen = killed.join("checkpoint.safetensors").exists().then(|| where_is(&killed));
-        child = start_on(isa, dir.path(), "killed", &format!("{arguments} {others} --resume"));
-        let now = || killed.join("checkpoint.safetensors").exists().then(|| where_is(&killed));
-        // A kill after the last epoch, while pictures are drawn, leaves nothing to make progress with.
-        wait_for("progress after a resume", || now() > seen || child.try_wait().unwrap().is_some());
-    }
-    assert!(kills >= 4, "killed {kills} times");
-    sets::outcome(&child.wait_with_output().unwrap());
+    let dir = &dir;
+    let resumes = parts.iter().cycle().zip(isas).take(16).map(|(others, isa)| {
+        let line = format!("{arguments} {others} --resume");
+        move || start_on(isa, dir.path(), "killed", &line)
+    });
+    assert!(kill_again_and_again(child, &killed, 60, resumes) >= 4);
     succeeds(&mut fit(dir.path(), "killed", &format!("{arguments} --resume")));
     assert_same(&whole, &killed);
     assert_eq!(bytes(&whole, "best.safetensors"), bytes(&killed, "best.safetensors"));
@@ -245,10 +209,7 @@ fn an_evaluation_says_what_the_run_said() {
     let best = valid.iter().copied().reduce(|a, b| if b.accuracy > a.accuracy { b } else { a }).unwrap();
     for (best, expected) in [(false, valid[3]), (true, best)] {
         let mut command = eval(dir.path(), "run", "valid");
-        command.arg("--json").args(best.then_some("--best"));
-        let output = command.output().unwrap();
-        assert_eq!(sets::outcome(&output), (Some(0), String::new()));
-        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let json = sets::json(command.args(best.then_some("--best")));
         assert_eq!(json["accuracy"].as_f64(), Some(expected.accuracy));
         assert_eq!(json["loss"].as_f64(), Some(expected.loss));
         assert_eq!(json["samples"], 60);
@@ -274,9 +235,7 @@ fn an_evaluation_says_what_the_run_said() {
     let mut command = eval(dir.path(), "run", "train");
     let output = command.arg("--png").arg(dir.path().join("elsewhere.png")).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    for words in ["accuracy ", "(120 samples)", "recall", "middle ", "elsewhere.png"] {
-        assert!(text.contains(words), "no {words:?} in {text}");
-    }
+    assert_says(&text, &["accuracy ", "(120 samples)", "recall", "middle ", "elsewhere.png"]);
     assert!(bytes(dir.path(), "elsewhere.png").starts_with(b"\x89PNG"));
 }
 

@@ -2,13 +2,18 @@
 //! threads, and where it is.
 
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::loader::CacheChoice;
 use tonic_toolkit::train::AdamConfig;
 use tonic_toolkit::train::learner::{Backend, Pad};
 use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions};
+
+use crate::sets::outcome;
 
 /// A run's epochs, without the times that they took.
 pub(crate) fn epochs(run: &Path) -> Vec<EpochMetrics> {
@@ -49,6 +54,50 @@ pub(crate) fn where_is(run: &Path) -> (u64, u64) {
     let parameters = Config::read(run).unwrap().network.shape().parameters();
     let checkpoint = Checkpoint::read(run, parameters, AdamConfig::default()).unwrap();
     (checkpoint.epochs_done, checkpoint.batches_done)
+}
+
+/// Interrupts a run with Ctrl-C, some time after its first checkpoint. It must be saved within an epoch. Returns what it
+/// wrote to stderr.
+pub(crate) fn interrupted(child: Child, run: &Path, after: Duration) -> String {
+    wait_for("first checkpoint", || run.join("checkpoint.safetensors").exists());
+    std::thread::sleep(after);
+    let kill = Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
+    assert!(kill.success());
+    let (code, stderr) = outcome(&child.wait_with_output().unwrap());
+    assert_eq!(code, Some(130), "{stderr}");
+    let (epochs_done, batches_done) = where_is(run);
+    let epochs = Config::read(run).unwrap().epochs;
+    assert!(epochs_done < epochs && batches_done > 0, "stopped after epoch {epochs_done}, batch {batches_done}");
+    stderr
+}
+
+/// Kills a run after up to `pause` milliseconds, and resumes it with the next of `resumes`, until one of both ends.
+/// Returns the number of kills.
+pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
+    mut child: Child,
+    run: &Path,
+    pause: u64,
+    resumes: impl Iterator<Item = R>,
+) -> u32 {
+    wait_for("configuration", || run.join("config.toml").exists());
+    let (mut kills, mut rng) = (0, ChaCha8Rng::seed_from_u64(7));
+    for resume in resumes {
+        std::thread::sleep(Duration::from_millis(rng.random_range(0..pause)));
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        // However it was stopped, what there is can be read.
+        let now = || run.join("checkpoint.safetensors").exists().then(|| where_is(run));
+        let seen = now();
+        child = resume();
+        // A kill after the last epoch, while pictures are drawn, leaves nothing to make progress with.
+        wait_for("progress after a resume", || now() > seen || child.try_wait().unwrap().is_some());
+    }
+    outcome(&child.wait_with_output().unwrap());
+    kills
 }
 
 /// How many threads of this process have a name that begins so; a thread has its maker's, if it was given none.

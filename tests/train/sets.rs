@@ -8,6 +8,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 use tempfile::TempDir;
 use tonic_toolkit::shard::{
     Chunk, Column, Encoder, Existing, FLAG_EMPTY, FrameShape, Ledger, Manifest, OutputDir, SetDescription, SetWriter,
@@ -160,10 +161,18 @@ pub(crate) fn train() -> Command {
     command
 }
 
-/// Arguments of a small fit of `dir/train` into `dir/run`, with others, in which DIR stands for `dir`.
+/// Arguments of a small fit into `dir/run`, of `dir/train` unless others say so, in which DIR stands for `dir`.
 pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
-    let mut line = format!("fit --train DIR/train --output DIR/{run} {others}");
-    for default in ["--device cpu", "--hidden 24,16", "--batch-size 16", "--lr 0.01", "--threads 2", "--epochs 2"] {
+    let mut line = format!("fit --output DIR/{run} {others}");
+    for default in [
+        "--train DIR/train",
+        "--device cpu",
+        "--hidden 24,16",
+        "--batch-size 16",
+        "--lr 0.01",
+        "--threads 2",
+        "--epochs 2",
+    ] {
         let (flag, _) = default.split_once(' ').unwrap();
         if !others.contains(flag) {
             line.push(' ');
@@ -204,10 +213,22 @@ pub(crate) fn succeeds(command: &mut Command) -> String {
 pub(crate) fn fails(command: &mut Command, code: i32, words: &[&str]) -> String {
     let (got, stderr) = outcome(&command.output().unwrap());
     assert_eq!(got, Some(code), "{stderr}");
-    for word in words {
-        assert!(stderr.contains(word), "no {word:?} in: {stderr}");
-    }
+    assert_says(&stderr, words);
     stderr
+}
+
+/// Runs a command with `--json`, which must do what it was asked for and write nothing to stderr. Returns its answer.
+pub(crate) fn json(command: &mut Command) -> Value {
+    let output = command.arg("--json").output().unwrap();
+    assert_eq!(outcome(&output), (Some(0), String::new()));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Asserts that a text has all of `words`.
+pub(crate) fn assert_says(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "no {word:?} in: {text}");
+    }
 }
 
 /// Exit code and stderr of a process that, whatever happened to it, did not panic.

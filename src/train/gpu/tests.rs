@@ -48,12 +48,13 @@ extern "C" __global__ void mixed(Mixed args) {
 }
 "#;
 
-fn text() -> String {
-    declarations() + KERNEL
+/// A program's text and macros.
+fn program() -> (String, [(String, String); 1]) {
+    (declarations() + KERNEL, scale("0.5f"))
 }
 
-fn scale(value: &str) -> Vec<(String, String)> {
-    vec![("SCALE".into(), value.into())]
+fn scale(value: &str) -> [(String, String); 1] {
+    [("SCALE".into(), value.into())]
 }
 
 fn file_in(folder: &Path) -> PathBuf {
@@ -64,7 +65,7 @@ fn file_in(folder: &Path) -> PathBuf {
 
 #[test]
 fn structs_have_the_same_layout_for_every_generation_of_gpus() {
-    let (text, defines) = (text(), scale("0.5f"));
+    let (text, defines) = program();
     let source = CudaSource { text: &text, defines: &defines };
     for architecture in [(8, 0), (9, 0), (10, 0)] {
         let ptx = compile_ptx(&source, architecture).unwrap();
@@ -79,7 +80,7 @@ fn structs_have_the_same_layout_for_every_generation_of_gpus() {
 
 #[test]
 fn code_is_for_the_gpu_or_for_older_ones_of_those_that_the_compiler_knows() {
-    let (text, defines) = (text(), scale("0.5f"));
+    let (text, defines) = program();
     let source = CudaSource { text: &text, defines: &defines };
     assert!(compile(&source, (9, 0)).unwrap().bytes().starts_with(b"\x7fELF"));
     let image = compile(&source, (9, 9)).unwrap();
@@ -126,7 +127,7 @@ fn an_error_has_the_first_lines_of_the_log() {
 fn code_on_disk_is_the_same_and_what_is_damaged_is_compiled_anew() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("not/there/yet");
-    let (text, defines) = (text(), scale("0.5f"));
+    let (text, defines) = program();
     let source = CudaSource { text: &text, defines: &defines };
     let cached = || cached_in(Some(&folder), &source, (9, 0)).unwrap();
     let image = cached();
@@ -163,7 +164,7 @@ fn a_folder_that_cannot_be_written_is_no_fault() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     write(&file, "no folder").unwrap();
-    let (text, defines) = (text(), scale("0.5f"));
+    let (text, defines) = program();
     let source = CudaSource { text: &text, defines: &defines };
     let image = compile(&source, (9, 0)).unwrap();
     assert_eq!(cached_in(Some(&file.join("folder")), &source, (9, 0)).unwrap(), image);
@@ -173,7 +174,7 @@ fn a_folder_that_cannot_be_written_is_no_fault() {
 #[test]
 fn threads_compile_at_once_and_share_a_file() {
     let dir = tempfile::tempdir().unwrap();
-    let (text, defines) = (text(), scale("0.5f"));
+    let (text, defines) = program();
     let source = CudaSource { text: &text, defines: &defines };
     let images: Vec<_> = std::thread::scope(|scope| {
         let compile = || cached_in(Some(dir.path()), &source, (9, 0)).unwrap();
