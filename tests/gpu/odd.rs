@@ -10,13 +10,8 @@ use crate::trainer::{fit, fitted};
 
 type Samples = fn(u64) -> Sample;
 
-fn train(i: u64) -> Sample {
-    learnable(1)(i)
-}
-
-fn test(i: u64) -> Sample {
-    learnable(2)(i)
-}
+const TRAIN: Samples = |i| learnable(1)(i);
+const TEST: Samples = |i| learnable(2)(i);
 
 fn sets_of((train, train_sample): (Spec, Samples), (test, test_sample): (Spec, Samples)) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -52,11 +47,11 @@ fn agree(dir: &TempDir, others: &str) {
 fn batches_of_any_size_and_samples_of_any_length() {
     // Longer than those of training, and than a tile of 64 steps.
     let long: Samples = |i| {
-        let sample = test(i);
+        let sample = TEST(i);
         let frames = sample.frames.iter().cycle().take(5 + 6 * i as usize).cloned().collect();
         Sample { frames, ..sample }
     };
-    let dir = sets_of((Spec::new(40, 8), train), (Spec::new(13, 4), long));
+    let dir = sets_of((Spec::new(40, 8), TRAIN), (Spec::new(13, 4), long));
     for others in ["", "--drop-last", "--batch-size 1000", "--pad batch --min-v-mem -0.5", "--batch-size 7 --pad batch"]
     {
         agree(&dir, others);
@@ -68,21 +63,21 @@ fn batches_of_any_size_and_samples_of_any_length() {
 #[test]
 fn samples_beyond_the_fixed_steps() {
     let limited = |samples| Spec { frame_limit: Some(12), ..Spec::new(samples, 8) };
-    agree(&sets_of((limited(40), train), (limited(20), test)), "");
+    agree(&sets_of((limited(40), TRAIN), (limited(20), TEST)), "");
 }
 
 #[test]
 fn few_steps_samples_classes_and_events() {
     let one_frame: Samples = |i| Sample { frames: vec![vec![(i as u32 % 12, 3)]], label: (i % 3) as u32 };
     let silent: Samples = |i| Sample { frames: vec![vec![]], label: (i % 3) as u32 };
-    let some_silent: Samples = |i| if i % 3 == 1 { Sample { frames: vec![vec![]], label: 0 } } else { train(i) };
-    let one_class: Samples = |i| Sample { label: 0, ..train(i) };
+    let some_silent: Samples = |i| if i % 3 == 1 { Sample { frames: vec![vec![]], label: 0 } } else { TRAIN(i) };
+    let one_class: Samples = |i| Sample { label: 0, ..TRAIN(i) };
     let one = |samples| Spec { classes: vec!["all".into()], ..Spec::new(samples, 4) };
     for (spec, samples) in [
         (Spec::new(10, 4), one_frame),
         (Spec::new(10, 4), silent),
         (Spec::new(20, 7), some_silent),
-        (Spec::new(1, 4), train),
+        (Spec::new(1, 4), TRAIN),
         (one(20), one_class),
     ] {
         agree(&sets_of((spec.clone(), samples), (spec, samples)), "");
@@ -92,14 +87,14 @@ fn few_steps_samples_classes_and_events() {
 #[test]
 fn surfaces_and_counts_of_other_widths() {
     let spec = |samples, counts| Spec { counts, ..Spec::new(samples, 8) };
-    agree(&sets_of((spec(40, Width::F32), train), (spec(20, Width::F32), test)), "");
+    agree(&sets_of((spec(40, Width::F32), TRAIN), (spec(20, Width::F32), TEST)), "");
     // More than 8 bits, in the test set alone.
     let full: Samples = |i| {
-        let mut sample = test(i);
+        let mut sample = TEST(i);
         sample.frames[3] = vec![(1, 300 + i as u32), (7, 1)];
         sample
     };
-    let dir = sets_of((spec(40, Width::U8), train), (spec(20, Width::U16), full));
+    let dir = sets_of((spec(40, Width::U8), TRAIN), (spec(20, Width::U16), full));
     agree(&dir, "");
     // The test set does not change what is trained: nor do the kernels for its wider counts.
     let alone = fitted(dir.path(), "alone", "--hidden 9,70 --cache device");

@@ -11,6 +11,7 @@ mod frozen;
 mod hostile;
 mod loader;
 mod model_file;
+#[allow(dead_code)] // without libtorch, only the crate and tests/gpu use the rest
 mod random;
 mod run;
 mod runs;

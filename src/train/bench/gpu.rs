@@ -14,8 +14,7 @@ use crate::engine::{Extent, GpuNetwork};
 use crate::error::{Error, KernelError, Result};
 use crate::feed::{DENSE_BATCHES, DeviceCache, Inflation, StagedBatch};
 use crate::kernel::program::Program;
-use crate::kernel::{Adam, AdamConfig};
-use crate::network::Network;
+use crate::learner::TrainState;
 
 /// Most steps between two events: the time of a launch would matter for a single short step.
 const TOGETHER: usize = 8;
@@ -93,7 +92,7 @@ pub(super) struct StepTimes {
 /// Times up to `rounds` rounds of training steps, fewer if they are long, after some for warm-up.
 pub(super) fn step_times(
     program: &Arc<Program>,
-    network: &Network,
+    initial: &TrainState,
     batches: &[&Batch],
     time_steps: usize,
     rounds: usize,
@@ -104,14 +103,13 @@ pub(super) fn step_times(
     let total = (rounds + 1) * (TOGETHER + 1) + 2 * batches.len();
     let longest = batches.iter().map(|batch| batch.longest()).max().unwrap_or(0).max(time_steps);
     let extent = Extent { batch: size, longest, trained: true, kept: 0, batches: total as u64 };
-    let mut on_device = GpuNetwork::new(program.clone(), network, extent)?;
-    let adam = Adam::new(AdamConfig::default(), network.parameters.flat().len());
-    on_device.load(&stream, network, Some(&adam))?;
+    let mut on_device = GpuNetwork::new(program.clone(), &initial.network, extent)?;
+    on_device.load(&stream, &initial.network, Some(&initial.adam))?;
     on_device.begin(&stream, 0, 0)?;
     let mut graphs = Vec::new();
     let mut kept = Vec::new();
     for batch in batches {
-        let classes = network.shape().classes;
+        let classes = initial.network.shape().classes;
         let staged = StagedBatch::new(&stream, program.form(), batch, classes)?;
         let source = staged.source();
         on_device.step(&stream, source, Some(time_steps))?; // has the driver load the kernels

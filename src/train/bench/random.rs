@@ -3,10 +3,11 @@
 use tonic_loader::Batch;
 use tonic_shard::{FrameShape, Width};
 
-use crate::bench::step::{StepBench, StepMeasured, Task, Trainer};
+use crate::bench::step::{StepBench, StepMeasured, Trainer};
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::RandomFrames;
 use crate::kernel::program::Form;
+use crate::learner::Room;
 
 /// Number of batches: enough that a step doesn't find its input in the processor's caches.
 const BATCHES: usize = 4;
@@ -25,13 +26,8 @@ pub fn bench_random(random: &RandomFrames, bench: &StepBench) -> Result<StepMeas
     }
     let batches: Vec<Batch> = (0..BATCHES).map(|i| random.batch(i as u64, bench.batch_size)).collect();
     let shape = FrameShape { polarities: 1, height: 1, width: random.channels };
-    let task = Task {
-        inputs: random.channels as usize,
-        classes: random.classes as usize,
-        time_steps: random.time_steps,
-        longest: random.time_steps,
-        batches: BATCHES as u64,
-    };
+    let sizes = (random.channels as usize, random.classes as usize);
+    let room = Room { batch: bench.batch_size, longest: random.time_steps, batches: BATCHES as u64, evaluated: 0 };
     let program = bench.backend.program_of(Form::of(shape, random.time_steps, [Width::U8]))?;
-    Trainer::new(&task, bench, program)?.measure(&batches, bench)
+    Trainer::new(bench, program, sizes, random.time_steps, room)?.measure(&batches, bench)
 }

@@ -9,11 +9,11 @@ use tonic_report::{Report, Strategy, Work, check_dense, median};
 use tonic_shard::{Error as ShardError, FrameShape, ShardSet};
 
 use crate::bench::gpu::{self, GpuMeasured};
-use crate::bench::step::{StepBench, StepMeasured, Task, Trainer};
+use crate::bench::step::{StepBench, StepMeasured, Trainer};
 use crate::bench::ways::{self, Way};
 use crate::error::{Error, Result};
 use crate::gpu::Device;
-use crate::learner::{check_labelled, fixed_steps, longest_steps};
+use crate::learner::{Room, check_labelled, fixed_steps, longest_steps};
 
 /// Number of batches of a set that training steps are timed on.
 const STEP_BATCHES: usize = 16;
@@ -93,8 +93,9 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
     let program = step.backend.program(&[&set], longest)?;
     let free = step.backend.device.as_ref().map(Device::free_memory).transpose()?;
     let batches = samples.div_ceil(batch_size as u64);
-    let task = Task { inputs: shape.cells() as usize, classes, time_steps, longest, batches };
-    let mut trainer = Trainer::new(&task, step, program.clone())?;
+    let room = Room { batch: batch_size, longest, batches, evaluated: 0 };
+    let sizes = (shape.cells() as usize, classes);
+    let mut trainer = Trainer::new(step, program.clone(), sizes, time_steps, room)?;
     let step = trainer.measure(&some_batches(set, batch_size)?, step)?;
 
     let mut ways = Way::open_all(&open, program.as_deref(), *verbosity)?;

@@ -15,8 +15,7 @@ use crate::error::Result;
 use crate::feed::Feed;
 use crate::gpu::Device;
 use crate::kernel::program::Program;
-use crate::kernel::{Adam, AdamConfig};
-use crate::learner::{Backend, Epoch, HostLearner, Learner, Pad, Padding, Room};
+use crate::learner::{Backend, Epoch, HostLearner, Learner, Pad, Padding, Room, TrainState};
 use crate::network::{Iaf, Network, Shape};
 
 /// Number of samples in which spikes are counted.
@@ -72,7 +71,7 @@ pub struct StepMeasured {
 pub(super) struct Trainer {
     backend: Backend,
     program: Option<Arc<Program>>,
-    initial: Network,
+    initial: TrainState,
     /// Made when an epoch needs it: steps are timed without it.
     learner: Option<Box<dyn Learner>>,
     room: Room,
@@ -81,28 +80,23 @@ pub(super) struct Trainer {
     free: Option<u64>,
 }
 
-/// Sizes of a benchmark's network and batches.
-pub(super) struct Task {
-    pub(super) inputs: usize,
-    pub(super) classes: usize,
-    pub(super) time_steps: usize,
-    /// Steps of the longest sample.
-    pub(super) longest: usize,
-    /// Batches of an epoch.
-    pub(super) batches: u64,
-}
-
 impl Trainer {
     /// Makes a network; the same options give the same network.
-    pub(super) fn new(task: &Task, bench: &StepBench, program: Option<Arc<Program>>) -> Result<Trainer> {
-        let shape = Shape { inputs: task.inputs, hidden: bench.hidden.clone(), classes: task.classes };
-        let mut initial = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(0));
-        for layer in initial.parameters.layers_mut().take(bench.hidden.len()) {
+    pub(super) fn new(
+        bench: &StepBench,
+        program: Option<Arc<Program>>,
+        (inputs, classes): (usize, usize),
+        time_steps: usize,
+        room: Room,
+    ) -> Result<Trainer> {
+        let shape = Shape { inputs, hidden: bench.hidden.clone(), classes };
+        let mut network = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(0));
+        for layer in network.parameters.layers_mut().take(bench.hidden.len()) {
             layer.weight_t.iter_mut().for_each(|weight| *weight *= bench.gain);
         }
-        let room = Room { batch: bench.batch_size, longest: task.longest, batches: task.batches, evaluated: 0 };
         let free = bench.backend.device.as_ref().map(Device::free_memory).transpose()?;
-        let padding = Padding { pad: Pad::Fixed, steps: task.time_steps };
+        let padding = Padding { pad: Pad::Fixed, steps: time_steps };
+        let initial = TrainState::new(network);
         Ok(Trainer { backend: bench.backend.clone(), program, initial, learner: None, room, padding, free })
     }
 
@@ -126,16 +120,13 @@ impl Trainer {
     /// [`Error::Cuda`](crate::Error::Cuda).
     pub(super) fn restart(&mut self) -> Result<()> {
         let initial = self.initial.clone();
-        self.learner()?.restart(&initial, &optimiser(&initial))
+        self.learner()?.restart(&initial)
     }
 
     fn learner(&mut self) -> Result<&mut dyn Learner> {
         let learner = match self.learner.take() {
             Some(learner) => learner,
-            None => {
-                let (network, adam) = (self.initial.clone(), optimiser(&self.initial));
-                self.backend.learner(self.program.as_ref(), network, adam, self.room)?
-            }
+            None => self.backend.learner(self.program.as_ref(), self.initial.clone(), self.room)?,
         };
         Ok(&mut **self.learner.insert(learner))
     }
@@ -157,8 +148,8 @@ impl Trainer {
                 timed.seconds
             }
             _ => {
-                let (network, adam) = (self.initial.clone(), optimiser(&self.initial));
-                let mut learner = HostLearner::new(self.backend.host_engine(&network)?, network, adam);
+                let engine = self.backend.host_engine(&self.initial.network)?;
+                let mut learner = HostLearner::new(engine, self.initial.clone());
                 let mut times = Vec::with_capacity(steps);
                 for (i, batch) in batches.iter().cycle().take(steps + 1).enumerate() {
                     let started = Instant::now();
@@ -176,7 +167,7 @@ impl Trainer {
         let step_seconds = median(&mut times);
         let samples: usize = batches.iter().map(|batch| batch.len()).sum();
         let entries: usize = batches.iter().flat_map(|batch| batch.frames.samples()).map(|s| s.entries()).sum();
-        let cells = samples as f64 * self.padding.steps as f64 * self.initial.shape().inputs as f64;
+        let cells = samples as f64 * self.padding.steps as f64 * self.initial.network.shape().inputs as f64;
         Ok(StepMeasured {
             step_seconds,
             step_seconds_min,
@@ -197,18 +188,14 @@ impl Trainer {
     fn spike_density(&self, batch: &Batch) -> Result<Option<f64>> {
         let mut shares = Vec::new();
         for sample in batch.frames.samples().take(SPIKE_SAMPLES) {
-            let layers = hidden_spikes(&self.initial, sample, self.padding.steps)?;
+            let layers = hidden_spikes(&self.initial.network, sample, self.padding.steps)?;
             shares.extend(
                 layers
                     .iter()
-                    .zip(&self.initial.shape().hidden)
+                    .zip(&self.initial.network.shape().hidden)
                     .map(|(spikes, &neurons)| spikes.entries() as f64 / (neurons as f64 * spikes.steps() as f64)),
             );
         }
         Ok((!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64))
     }
-}
-
-fn optimiser(network: &Network) -> Adam {
-    Adam::new(AdamConfig::default(), network.parameters.flat().len())
 }

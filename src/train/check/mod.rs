@@ -73,9 +73,7 @@ const PRECISIONS: [(MatmulPrecision, f64); 3] =
 /// # Errors
 /// [`Unavailable`](tonic_base::Error::Unavailable) where nothing can be checked. That a device disagrees, or fails, is
 /// no error here.
-pub fn check(device: &Device, quick: bool, each: impl FnMut(&CheckReport)) -> Result<CheckReport> {
-    let mut reporter =
-        Reporter { report: CheckReport { device: facts(device)?, checks: Vec::new(), passed: 0, failed: 0 }, each };
+pub fn check(device: &Device, quick: bool, mut each: impl FnMut(&CheckReport)) -> Result<CheckReport> {
     let mut cases = cases::cases();
     if !quick {
         cases.extend(large_cases());
@@ -93,14 +91,29 @@ pub fn check(device: &Device, quick: bool, each: impl FnMut(&CheckReport)) -> Re
         }
     }
     variants.par_iter().for_each(|&(form, precision)| drop(Program::compile(device, form, precision)));
+    let mut report = CheckReport { device: facts(device)?, checks: Vec::new(), passed: 0, failed: 0 };
+    // A device that fails in one check is still asked for the others.
+    let mut add = |name: String, found: Result<Verdict>| -> Result<()> {
+        let outcome = match found {
+            Err(error @ Error::Base(BaseError::Unavailable { .. })) => return Err(error),
+            Err(error) => Err(error.to_string()),
+            Ok(outcome) => outcome,
+        };
+        let passed = outcome.is_ok();
+        report.checks.push(Check { name, passed, detail: outcome.unwrap_or_else(|fault| fault) });
+        report.passed += usize::from(passed);
+        report.failed += usize::from(!passed);
+        each(&report);
+        Ok(())
+    };
     for ((precision, tolerance), case) in steps {
         let name = format!("a step, {precision:?} precision: {}", case.name).to_lowercase();
-        reporter.add(name, check_step(device, precision, case, tolerance))?;
+        add(name, check_step(device, precision, case, tolerance))?;
     }
-    reporter.add("dense frames".into(), check_inflation(device))?;
-    reporter.add("the order of an epoch".into(), check_order(device))?;
-    reporter.add("training, recorded and replayed".into(), check_training(device))?;
-    Ok(reporter.report)
+    add("dense frames".into(), check_inflation(device))?;
+    add("the order of an epoch".into(), check_order(device))?;
+    add("training, recorded and replayed".into(), check_training(device))?;
+    Ok(report)
 }
 
 fn facts(device: &Device) -> Result<DeviceFacts> {
@@ -117,30 +130,6 @@ fn facts(device: &Device) -> Result<DeviceFacts> {
 
 /// Result of a check in words: how well the two agree, or how they differ.
 type Verdict = Result<String, String>;
-
-/// Collects and reports the checks.
-struct Reporter<Each> {
-    report: CheckReport,
-    each: Each,
-}
-
-impl<Each: FnMut(&CheckReport)> Reporter<Each> {
-    /// Adds a check. A device that fails in one check is still asked for the others.
-    fn add(&mut self, name: String, found: Result<Verdict>) -> Result<()> {
-        let outcome = match found {
-            Err(error @ Error::Base(BaseError::Unavailable { .. })) => return Err(error),
-            Err(error) => Err(error.to_string()),
-            Ok(outcome) => outcome,
-        };
-        let passed = outcome.is_ok();
-        let check = Check { name, passed, detail: outcome.unwrap_or_else(|fault| fault) };
-        self.report.checks.push(check);
-        self.report.passed += usize::from(passed);
-        self.report.failed += usize::from(!passed);
-        (self.each)(&self.report);
-        Ok(())
-    }
-}
 
 fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, tolerance: f64) -> Result<Verdict> {
     let mut engine = GpuEngine::new(device, precision)?;

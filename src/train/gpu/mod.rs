@@ -17,9 +17,9 @@
 //!
 //! The driver and NVRTC are opened at run time: the same binary runs without them and says what is missing.
 //!
-//! **All `unsafe` of the GPU is in this folder.** Its soundness rests on three things. Safe code gets an [`Address`]
+//! **All `unsafe` of the GPU is in this folder.** Its soundness rests on three things. Safe code gets an `Address`
 //! only from a `Buffer`, and device memory is separate from all memory that Rust owns. A struct of arguments has the
-//! same layout on both sides, which NVRTC checks as it compiles: [`kernel_structs!`]. Host memory
+//! same layout on both sides, which NVRTC checks as it compiles: `kernel_structs!`. Host memory
 //! that the GPU copies from or to is `Pinned`, which waits for its copies before it is borrowed or freed.
 
 // The driver and NVRTC are C libraries: each call into them is unsafe.

@@ -38,7 +38,7 @@ impl Isa {
         sets
     }
 
-    /// The instruction set that [`VARIABLE`] names, or the best.
+    /// The instruction set that `TONIC_ISA` names, or the best.
     ///
     /// # Errors
     /// [`Usage`](tonic_base::Error::Usage) for an instruction set that this machine doesn't have.
@@ -58,7 +58,7 @@ impl Isa {
         Isa::named().unwrap_or(Isa(Set::Portable))
     }
 
-    /// Name in [`VARIABLE`].
+    /// Name in `TONIC_ISA`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Set::Portable => "portable",

@@ -11,9 +11,8 @@ use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice};
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::gpu::{Device, check_compiler};
-use crate::kernel::Adam;
 use crate::kernel::program::{Form, MatmulPrecision, Program};
-use crate::learner::epoch::{Learner, Room};
+use crate::learner::epoch::{Learner, Room, TrainState};
 use crate::learner::evaluation::Evaluation;
 use crate::learner::gpu::GpuLearner;
 use crate::learner::gpu_evaluator::GpuEvaluator;
@@ -86,20 +85,14 @@ impl Backend {
         }
     }
 
-    /// Makes a learner from a network and the state of its optimiser. `program` is from [`Backend::program`].
+    /// Makes a learner. `program` is from [`Backend::program`].
     ///
     /// # Errors
     /// [`Error::DeviceMemory`], [`Error::Cuda`], [`tonic_base::Error::Unavailable`].
-    pub fn learner(
-        &self,
-        program: Option<&Arc<Program>>,
-        network: Network,
-        adam: Adam,
-        room: Room,
-    ) -> Result<Box<dyn Learner>> {
+    pub fn learner(&self, program: Option<&Arc<Program>>, state: TrainState, room: Room) -> Result<Box<dyn Learner>> {
         Ok(match program {
-            Some(program) => Box::new(GpuLearner::new(network, adam, program, room)?),
-            None => Box::new(HostLearner::new(self.host_engine(&network)?, network, adam)),
+            Some(program) => Box::new(GpuLearner::new(state, program, room)?),
+            None => Box::new(HostLearner::new(self.host_engine(&state.network)?, state)),
         })
     }
 

@@ -6,7 +6,7 @@ use tonic_loader::EpochOrder;
 use crate::engine::BatchLoss;
 use crate::error::Result;
 use crate::feed::Feed;
-use crate::kernel::Adam;
+use crate::kernel::{Adam, AdamConfig};
 use crate::learner::evaluation::Evaluation;
 use crate::learner::padding::Padding;
 use crate::network::Network;
@@ -37,28 +37,42 @@ pub struct Room {
     pub evaluated: u64,
 }
 
-/// A network in training. Epochs, evaluations and the state that a checkpoint holds are the same on every device.
+/// A network in training, and its optimiser.
+#[derive(Clone, Debug)]
+pub struct TrainState {
+    /// The network.
+    pub network: Network,
+    /// The optimiser.
+    pub adam: Adam,
+}
+
+impl TrainState {
+    /// The state before the first step, with Adam's defaults.
+    pub fn new(network: Network) -> TrainState {
+        let adam = Adam::new(AdamConfig::default(), network.parameters.flat().len());
+        TrainState { network, adam }
+    }
+}
+
+/// Trains a network. Epochs, evaluations and the state that a checkpoint holds are the same on every device.
 pub trait Learner: std::fmt::Debug {
-    /// The network, as of the last [`sync`](Learner::sync).
-    fn network(&self) -> &Network;
+    /// Network and optimiser, as of the last [`sync`](Learner::sync).
+    fn state(&self) -> &TrainState;
 
-    /// The optimiser, as of the last [`sync`](Learner::sync).
-    fn adam(&self) -> &Adam;
-
-    /// Updates network and optimiser to the current state of training.
+    /// Updates [`state`](Learner::state) to the current state of training.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn sync(&mut self) -> Result<()>;
 
-    /// Restarts training from another network of the same shape and the state of its optimiser.
+    /// Restarts training from another state, of a network of the same shape.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
     ///
     /// # Panics
     /// If the network has another shape.
-    fn restart(&mut self, network: &Network, adam: &Adam) -> Result<()>;
+    fn restart(&mut self, state: &TrainState) -> Result<()>;
 
     /// Trains on an epoch's batches until they end or an interruption is requested. `each` gets the loss of every batch
     /// and its number of samples.

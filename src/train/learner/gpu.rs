@@ -14,12 +14,11 @@ use crate::gpu::{Pinned, Stream};
 use crate::kernel::Adam;
 use crate::kernel::interface::BatchScore;
 use crate::kernel::program::Program;
-use crate::learner::epoch::{Epoch, Learner, Room};
+use crate::learner::epoch::{Epoch, Learner, Room, TrainState};
 use crate::learner::evaluation::Evaluation;
 use crate::learner::gpu_evaluator::GpuEvaluator;
 use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
-use crate::network::Network;
 
 /// Maximum number of batches whose scores are fetched at once.
 const MAX_GROUP: usize = 256;
@@ -30,8 +29,7 @@ const GROUP_TIME: Range<Duration> = Duration::from_millis(15)..Duration::from_mi
 #[derive(Debug)]
 pub(crate) struct GpuLearner {
     /// As of the last sync.
-    network: Network,
-    adam: Adam,
+    state: TrainState,
     stream: Stream,
     trained: GpuNetwork,
     steps: Recorded,
@@ -51,10 +49,10 @@ enum Rounded {
 }
 
 impl GpuLearner {
-    pub(super) fn new(network: Network, adam: Adam, program: &Arc<Program>, room: Room) -> Result<GpuLearner> {
+    pub(super) fn new(state: TrainState, program: &Arc<Program>, room: Room) -> Result<GpuLearner> {
         let device = program.device();
         let extent = Extent { batch: room.batch, longest: room.longest, trained: true, kept: 0, batches: room.batches };
-        let trained = GpuNetwork::new(program.clone(), &network, extent)?;
+        let trained = GpuNetwork::new(program.clone(), &state.network, extent)?;
         let mut learner = GpuLearner {
             stream: device.urgent_stream()?,
             trained,
@@ -62,43 +60,38 @@ impl GpuLearner {
             ring: Ring::new(device, program.form())?,
             scores: [device.pinned(MAX_GROUP)?, device.pinned(MAX_GROUP)?],
             group: 1,
-            evaluator: GpuEvaluator::new(&network, program, room.longest, room.evaluated)?,
+            evaluator: GpuEvaluator::new(&state.network, program, room.longest, room.evaluated)?,
             rounded: Rounded::No,
-            network,
-            adam,
+            state,
         };
         learner.load()?;
         Ok(learner)
     }
 
     fn load(&mut self) -> Result<()> {
-        self.trained.load(&self.stream, &self.network, Some(&self.adam))
+        self.trained.load(&self.stream, &self.state.network, Some(&self.state.adam))
     }
 }
 
 impl Learner for GpuLearner {
-    fn network(&self) -> &Network {
-        &self.network
-    }
-
-    fn adam(&self) -> &Adam {
-        &self.adam
+    fn state(&self) -> &TrainState {
+        &self.state
     }
 
     fn sync(&mut self) -> Result<()> {
-        self.network.parameters.flat_mut().copy_from_slice(&self.trained.parameters()?);
-        [self.adam.mean, self.adam.mean_square] = self.trained.moments()?;
+        let TrainState { network, adam } = &mut self.state;
+        network.parameters.flat_mut().copy_from_slice(&self.trained.parameters()?);
+        [adam.mean, adam.mean_square] = self.trained.moments()?;
         Ok(())
     }
 
-    fn restart(&mut self, network: &Network, adam: &Adam) -> Result<()> {
-        self.network.clone_from(network);
-        self.adam.clone_from(adam);
+    fn restart(&mut self, state: &TrainState) -> Result<()> {
+        self.state.clone_from(state);
         self.load()
     }
 
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()> {
-        let GpuLearner { stream, trained, steps, ring, scores, group, adam, .. } = self;
+        let GpuLearner { stream, trained, steps, ring, scores, group, state: TrainState { adam, .. }, .. } = self;
         let Epoch { order, batch_size, first, padding } = *epoch;
         trained.begin(stream, first * batch_size as u64, adam.step)?;
         let fixed = padding.fixed();
@@ -127,7 +120,7 @@ impl Learner for GpuLearner {
 
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation> {
         self.sync()?;
-        self.evaluator.evaluate(&self.network, feed, padding, progress)
+        self.evaluator.evaluate(&self.state.network, feed, padding, progress)
     }
 
     fn remark(&mut self) -> Option<String> {

@@ -6,9 +6,8 @@ use tonic_loader::{Batch, EpochOrder};
 use crate::engine::{BatchLoss, Engine, Prediction};
 use crate::error::Result;
 use crate::feed::Feed;
-use crate::kernel::Adam;
 use crate::kernel::loss::{cross_entropy, predicted};
-use crate::learner::epoch::{Epoch, Learner};
+use crate::learner::epoch::{Epoch, Learner, TrainState};
 use crate::learner::evaluation::{Evaluation, check_interrupt, check_labelled};
 use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters};
@@ -19,17 +18,16 @@ const BATCH: usize = 128;
 /// A network, its engine and its optimiser in host memory.
 #[derive(Debug)]
 pub(crate) struct HostLearner {
-    network: Network,
-    adam: Adam,
+    state: TrainState,
     engine: Box<dyn Engine>,
     gradients: Parameters,
 }
 
 impl HostLearner {
-    /// Makes a learner that trains `network` from the state `adam` of its optimiser.
-    pub(crate) fn new(engine: Box<dyn Engine>, network: Network, adam: Adam) -> HostLearner {
-        let gradients = Parameters::zeros(network.shape().clone());
-        HostLearner { network, adam, engine, gradients }
+    /// Makes a learner that trains with `engine`.
+    pub(crate) fn new(engine: Box<dyn Engine>, state: TrainState) -> HostLearner {
+        let gradients = Parameters::zeros(state.network.shape().clone());
+        HostLearner { state, engine, gradients }
     }
 
     /// Does a training step on a batch: loss, gradients, update.
@@ -37,7 +35,7 @@ impl HostLearner {
     /// # Errors
     /// Errors of [`Engine::step`].
     pub(crate) fn step(&mut self, batch: &Batch, padding: Padding) -> Result<BatchLoss> {
-        let HostLearner { network, adam, engine, gradients } = self;
+        let HostLearner { state: TrainState { network, adam }, engine, gradients } = self;
         let steps = padding.of_batch(batch.longest());
         let loss = engine.step(network, batch, steps, gradients)?;
         adam.update(network.parameters.flat_mut(), gradients.flat());
@@ -46,21 +44,16 @@ impl HostLearner {
 }
 
 impl Learner for HostLearner {
-    fn network(&self) -> &Network {
-        &self.network
-    }
-
-    fn adam(&self) -> &Adam {
-        &self.adam
+    fn state(&self) -> &TrainState {
+        &self.state
     }
 
     fn sync(&mut self) -> Result<()> {
         Ok(())
     }
 
-    fn restart(&mut self, network: &Network, adam: &Adam) -> Result<()> {
-        self.network.clone_from(network);
-        self.adam.clone_from(adam);
+    fn restart(&mut self, state: &TrainState) -> Result<()> {
+        self.state.clone_from(state);
         Ok(())
     }
 
@@ -72,7 +65,7 @@ impl Learner for HostLearner {
     }
 
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation> {
-        evaluate(&mut *self.engine, &self.network, feed, padding, progress)
+        evaluate(&mut *self.engine, &self.state.network, feed, padding, progress)
     }
 }
 

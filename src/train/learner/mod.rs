@@ -23,7 +23,7 @@ mod recorded;
 mod score;
 
 pub use backend::Backend;
-pub use epoch::{Epoch, Learner, Room};
+pub use epoch::{Epoch, Learner, Room, TrainState};
 pub(crate) use evaluation::check_labelled;
 pub use evaluation::{ClassScore, Evaluation};
 pub(crate) use host::HostLearner;

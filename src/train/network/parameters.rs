@@ -78,40 +78,27 @@ pub struct Parameters {
     values: Vec<f32>,
 }
 
-/// The part of [`Parameters`] that belongs to one linear layer.
+/// The part of [`Parameters`] that belongs to one linear layer, as `&[f32]` or `&mut [f32]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Linear<'a> {
+pub struct Linear<Numbers> {
     /// Number of inputs.
     pub inputs: usize,
     /// Number of outputs.
     pub outputs: usize,
     /// W^T, (in, out) row-major.
-    pub weight_t: &'a [f32],
+    pub weight_t: Numbers,
     /// Bias, (out).
-    pub bias: &'a [f32],
+    pub bias: Numbers,
 }
 
-impl Linear<'_> {
+impl Linear<&[f32]> {
     /// Copy of W, (out, in) row-major, as in PyTorch.
     pub fn weight(&self) -> Vec<f32> {
         (0..self.outputs).flat_map(|o| self.weight_t.iter().skip(o).step_by(self.outputs).copied()).collect()
     }
 }
 
-/// The part of [`Parameters`] that belongs to one linear layer, mutable.
-#[derive(Debug)]
-pub struct LinearMut<'a> {
-    /// Number of inputs.
-    pub inputs: usize,
-    /// Number of outputs.
-    pub outputs: usize,
-    /// W^T, (in, out) row-major.
-    pub weight_t: &'a mut [f32],
-    /// Bias, (out).
-    pub bias: &'a mut [f32],
-}
-
-impl LinearMut<'_> {
+impl Linear<&mut [f32]> {
     /// Copies from W, (out, in) row-major, as in PyTorch.
     pub fn set_weight(&mut self, weight: &[f32]) {
         for (o, row) in weight.chunks_exact(self.inputs).enumerate() {
@@ -143,7 +130,7 @@ impl Parameters {
     }
 
     /// The linear layers from the input to the readout. Layer i is number 2 i of the `nn.Sequential`.
-    pub fn layers(&self) -> impl Iterator<Item = Linear<'_>> {
+    pub fn layers(&self) -> impl Iterator<Item = Linear<&[f32]>> {
         let mut rest = self.values.as_slice();
         self.shape.linears().map(move |(inputs, outputs)| {
             let (weight_t, after) = rest.split_at(inputs * outputs);
@@ -154,13 +141,13 @@ impl Parameters {
     }
 
     /// The linear layers, mutable.
-    pub fn layers_mut(&mut self) -> impl Iterator<Item = LinearMut<'_>> {
+    pub fn layers_mut(&mut self) -> impl Iterator<Item = Linear<&mut [f32]>> {
         let mut rest = self.values.as_mut_slice();
         self.shape.linears().map(move |(inputs, outputs)| {
             let (weight_t, after) = std::mem::take(&mut rest).split_at_mut(inputs * outputs);
             let (bias, after) = after.split_at_mut(outputs);
             rest = after;
-            LinearMut { inputs, outputs, weight_t, bias }
+            Linear { inputs, outputs, weight_t, bias }
         })
     }
 }

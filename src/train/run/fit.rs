@@ -77,7 +77,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     fit.say(|| {
         let sizes: Vec<String> = run.config.network.hidden.iter().map(ToString::to_string).collect();
         let network = &run.config.network;
-        let parameters = run.learner.network().parameters.flat().len();
+        let parameters = run.learner.state().network.parameters.flat().len();
         let (inputs, classes, steps) = (network.inputs, network.classes, run.config.steps);
         format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps", sizes.join("-"))
     });
@@ -86,7 +86,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         run.train_epoch(&train, valid.as_ref())?;
     }
     metrics::draw(&fit.run, &run.epochs)?;
-    let test = test.map(|set| run.test(fit.load("test", set, program.as_deref())?)).transpose()?;
+    let test = test.map(|set| run.test(&fit.load("test", set, program.as_deref())?)).transpose()?;
     let seconds = started.elapsed().as_secs_f64();
     fit.say(|| format!("done     {} epochs in {seconds:.1} s, with all else", run.epochs.len() - done_before));
     Ok(Fitted { epochs: run.epochs, test, seconds })

@@ -13,8 +13,7 @@ use tonic_loader::EpochOrder;
 use crate::error::{BaseFault, Error, KernelError, Result};
 use crate::feed::Feed;
 use crate::kernel::program::Program;
-use crate::kernel::{Adam, AdamConfig};
-use crate::learner::{Epoch, Evaluation, Learner, Padding, Room, RunningScore, Score};
+use crate::learner::{Epoch, Evaluation, Learner, Padding, Room, RunningScore, Score, TrainState};
 use crate::network::{Model, Network, write_model};
 use crate::run::checkpoint::{self, Checkpoint};
 use crate::run::config::Config;
@@ -68,28 +67,28 @@ impl<'a> Training<'a> {
         room: Room,
     ) -> Result<Training<'a>> {
         let shape = config.network.shape();
-        let mut network = Network::new(shape, config.network.neuron(), &mut ChaCha8Rng::seed_from_u64(config.seed));
-        let parameters = network.parameters.flat().len();
-        let mut adam = Adam::new(AdamConfig::default(), parameters);
+        let network = Network::new(shape, config.network.neuron(), &mut ChaCha8Rng::seed_from_u64(config.seed));
+        let mut state = TrainState::new(network);
         let (mut epochs, mut batches_done, mut running, mut best_accuracy) =
             (Vec::new(), 0, RunningScore::default(), -1.0);
         if resume {
-            let checkpoint = Checkpoint::read(&fit.run, parameters, adam.config)?;
-            network.parameters.flat_mut().copy_from_slice(&checkpoint.parameters);
+            let parameters = state.network.parameters.flat_mut();
+            let checkpoint = Checkpoint::read(&fit.run, parameters.len(), state.adam.config)?;
+            parameters.copy_from_slice(&checkpoint.parameters);
             if checkpoint.epochs_done > 0 {
                 epochs = metrics::read(&fit.run, checkpoint.epochs_done as usize)?;
             }
             fit.say(|| format!("resume   {}", Position(checkpoint.epochs_done, checkpoint.batches_done)));
             (batches_done, running) = (checkpoint.batches_done, checkpoint.running);
-            (adam, best_accuracy) = (checkpoint.adam, checkpoint.best_accuracy);
+            (state.adam, best_accuracy) = (checkpoint.adam, checkpoint.best_accuracy);
         }
         let saved = Position(epochs.len() as u64, batches_done);
         let before = config.current_lr();
         if let Some(lr) = fit.lr.filter(|&lr| config.change_lr(saved.0, saved.1, lr)) {
             fit.say(|| format!("lr       {lr:?} from here on, {before:?} before"));
         }
-        adam.config.lr = config.current_lr();
-        let learner = fit.backend.learner(program, network, adam, room)?;
+        state.adam.config.lr = config.current_lr();
+        let learner = fit.backend.learner(program, state, room)?;
         let padding = Padding { pad: config.pad, steps: config.steps };
         Ok(Training {
             fit,
@@ -149,7 +148,7 @@ impl<'a> Training<'a> {
         progress.clear();
         self.check_finite()?;
         let seconds = started.elapsed().as_secs_f64();
-        let valid = valid.map(|feed| self.score(feed)).transpose()?;
+        let valid = valid.map(|feed| self.evaluate(feed)).transpose()?.map(|evaluation| evaluation.score);
         let metrics = EpochMetrics {
             epoch: epoch + 1,
             train: self.running.score(),
@@ -160,7 +159,7 @@ impl<'a> Training<'a> {
         };
         self.epochs.push(metrics);
         (self.batches_done, self.running) = (0, RunningScore::default());
-        self.ended = Some(self.learner.network().clone());
+        self.ended = Some(self.learner.state().network.clone());
         if let Some(valid) = valid.filter(|valid| valid.accuracy > self.best_accuracy) {
             self.best_accuracy = valid.accuracy;
             self.best.clone_from(&self.ended);
@@ -191,8 +190,8 @@ impl<'a> Training<'a> {
             batches_done: self.batches_done,
             running: self.running,
             best_accuracy: self.best_accuracy,
-            parameters: self.learner.network().parameters.flat().to_vec(),
-            adam: self.learner.adam().clone(),
+            parameters: self.learner.state().network.parameters.flat().to_vec(),
+            adam: self.learner.state().adam.clone(),
         };
         checkpoint.publish(folder)?;
         self.saved = Position(checkpoint.epochs_done, checkpoint.batches_done);
@@ -204,16 +203,13 @@ impl<'a> Training<'a> {
         write_model(&self.fit.run.join(name), &Model { network, classes, steps: self.config.steps })
     }
 
-    fn score(&mut self, feed: &Feed) -> Result<Score> {
-        let progress = Progress::start(Verbosity::Quiet, "validate", feed.loader().set().len(), "samples");
-        let evaluation = self.learner.evaluate(feed, self.padding, &progress);
-        evaluation.map(|e| e.score).map_err(|e| self.explain(e))
+    fn evaluate(&mut self, feed: &Feed) -> Result<Evaluation> {
+        let progress = Progress::start(Verbosity::Quiet, "evaluate", feed.loader().set().len(), "samples");
+        self.learner.evaluate(feed, self.padding, &progress).map_err(|e| self.explain(e))
     }
 
-    pub(super) fn test(&mut self, feed: Feed) -> Result<Evaluation> {
-        let progress = Progress::start(Verbosity::Quiet, "test", feed.loader().set().len(), "samples");
-        let evaluation = self.learner.evaluate(&feed, self.padding, &progress);
-        let evaluation = evaluation.map_err(|e| self.explain(e))?;
+    pub(super) fn test(&mut self, feed: &Feed) -> Result<Evaluation> {
+        let evaluation = self.evaluate(feed)?;
         publish(&self.fit.run.join(TEST), evaluation.json().as_bytes())?;
         Ok(evaluation)
     }
@@ -235,7 +231,7 @@ impl<'a> Training<'a> {
     /// Returns an error if a parameter is not finite. The next loss would not be finite, and the state could not be
     /// resumed.
     fn check_finite(&mut self) -> Result<()> {
-        let finite = self.learner.network().parameters.flat().iter().all(|w| w.is_finite());
+        let finite = self.learner.state().network.parameters.flat().iter().all(|w| w.is_finite());
         if finite { Ok(()) } else { Err(self.explain(KernelError::NonFiniteLoss { loss: f64::NAN }.into())) }
     }
 

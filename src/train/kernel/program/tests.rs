@@ -1,0 +1,70 @@
+//! Every kernel compiles with NVRTC for every generation of GPUs, and takes the arguments that the host gives it.
+
+use super::*;
+use crate::gpu::{compile, compile_ptx};
+use crate::kernel::interface::{
+    BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateArgs, InflateInputArgs, ReadoutArgs, UpdateArgs,
+};
+
+/// Every form of the input, precision and size of shared memory that a program is compiled for.
+fn variants() -> Vec<Variant> {
+    let forms = [
+        (Width::U16, Width::U8, Width::U8),
+        (Width::U16, Width::U16, Width::U16),
+        (Width::U32, Width::U32, Width::U32),
+        (Width::U32, Width::U16, Width::F32),
+    ];
+    let forms = forms.map(|(frame_ends, cells, counts)| Form { frame_ends, cells, counts });
+    let precisions = [MatmulPrecision::Highest, MatmulPrecision::High, MatmulPrecision::Medium];
+    let variant = |form, precision, shared_memory| Variant { form, precision, shared_memory };
+    let mut variants: Vec<Variant> =
+        precisions.iter().map(|&precision| variant(forms[0], precision, 232_448)).collect();
+    variants.extend(forms[1..].iter().map(|&form| variant(form, MatmulPrecision::Highest, 101_376)));
+    let stages = |variant: &Variant| {
+        let defines = variant.defines();
+        let stages = defines.iter().filter(|(name, _)| name.ends_with("_STAGES"));
+        stages.map(|(_, number)| number.as_str()).collect::<Vec<_>>().concat()
+    };
+    assert_eq!(variants.iter().map(stages).collect::<Vec<_>>(), ["222", "222", "222", "111", "111", "111"]);
+    variants
+}
+
+#[test]
+fn every_kernel_compiles_for_every_generation() {
+    for (i, variant) in variants().iter().enumerate() {
+        let (text, defines) = (Variant::text(), variant.defines());
+        let source = CudaSource { text: &text, defines: &defines };
+        for architecture in [(8, 0), (9, 0), (10, 0)] {
+            // All generations for one variant, and all variants for one generation.
+            if i > 0 && architecture != (9, 0) {
+                continue;
+            }
+            let ptx = compile_ptx(&source, architecture).unwrap();
+            for (name, size) in KERNELS {
+                let start = ptx.find(&format!(".entry {name}(")).unwrap_or_else(|| panic!("no {name}"));
+                let declared = &ptx[start..start + ptx[start..].find('{').unwrap()];
+                assert!(declared.contains(&format!("[{size}]")), "{name}: {declared}");
+            }
+        }
+        // Down to the machine's own code, as it is loaded.
+        compile(&source, (9, 0)).unwrap();
+    }
+}
+
+/// The kernels, and what the host gives each.
+const KERNELS: [(&str, usize); 14] = [
+    ("draw", size_of::<DrawArgs>()),
+    ("inflate", size_of::<InflateArgs>()),
+    ("inflate_input", size_of::<InflateInputArgs>()),
+    ("iaf_forward_cells", size_of::<ForwardArgs>()),
+    ("iaf_forward", size_of::<ForwardArgs>()),
+    ("readout", size_of::<ReadoutArgs>()),
+    ("readout_gradient", size_of::<ReadoutArgs>()),
+    ("iaf_backward_constant", size_of::<BackwardArgs>()),
+    ("iaf_backward", size_of::<BackwardArgs>()),
+    ("weight_gradient_cells", size_of::<GradientArgs>()),
+    ("weight_gradient_input", size_of::<GradientArgs>()),
+    ("weight_gradient", size_of::<GradientArgs>()),
+    ("update", size_of::<UpdateArgs>()),
+    ("pack", size_of::<UpdateArgs>()),
+];
