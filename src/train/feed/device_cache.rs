@@ -35,13 +35,13 @@ struct HostOrder {
 }
 
 /// A sample of a checked chunk.
-struct PackedSample<'a> {
+struct CheckedSample<'a> {
     chunk: &'a PackedChunk,
     inside: usize,
     widths: Widths,
 }
 
-impl Stage for PackedSample<'_> {
+impl Stage for CheckedSample<'_> {
     fn amount(&self) -> Amount {
         let sample = self.chunk.sample(self.inside);
         Amount { samples: 1, frames: sample.frames(), entries: sample.entries() }
@@ -97,9 +97,9 @@ impl DeviceCache {
                 set.decode_packed(number, decoder, chunk)?;
                 set.check_cells(number, chunk)
             })?;
-            let samples: Vec<PackedSample<'_>> = chunks
+            let samples: Vec<CheckedSample<'_>> = chunks
                 .iter()
-                .flat_map(|chunk| (0..chunk.len()).map(move |inside| PackedSample { chunk, inside, widths }))
+                .flat_map(|chunk| (0..chunk.len()).map(move |inside| CheckedSample { chunk, inside, widths }))
                 .collect();
             let staging = &mut slots[g % 2];
             staging.clear();

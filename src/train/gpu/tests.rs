@@ -13,8 +13,8 @@ use crate::gpu::compile::{CudaSource, compile, compile_ptx, nvrtc_version};
 use crate::gpu::{Address, Device, KernelStruct, kernel_structs};
 
 kernel_structs! {
-    /// Where samples lie.
-    struct Sample {
+    /// A struct within another.
+    struct Part {
         first: u64,
         label: u16,
         weights: [f32; 3],
@@ -27,8 +27,8 @@ kernel_structs! {
         flag: u8,
         count: u16,
         shift: i32,
-        samples: Address<Sample>,
-        one: Sample,
+        samples: Address<Part>,
+        one: Part,
         tables: [Address<u32>; 2],
         pairs: Address<[f32; 2]>,
         last: u8,
