@@ -1,6 +1,6 @@
 //! Tests of everything before the shard, and of the shard itself, in one binary that needs no libtorch.
 //!
-//! What a set promises (FORMAT.md), and the tests that would fail without it:
+//! What a set promises (src/shard/README.md), and the tests that would fail without it:
 //!
 //! | promise | tests |
 //! |---|---|
