@@ -9,6 +9,9 @@ Fixtures:
   what Tonic's NTIDIGITS18 gives of it: t, x, p and the target.
 - `unknown_filter.h5`: DSEC's layout with events/t under HDF5 filter 36559, which here inverts every byte: the tests
   compile a plugin that does, or have none. `many_parameters.h5`: the same under filter 32999 with 40 parameters.
+- `virtual.h5`: virtual columns of 64-bit integers with selections that the HDF5 wrapper cannot write. `growing/t` and so
+  on: unlimited, of events/t in live.h5. `numbered/t`: blocks of 1000, of events/t in n0.h5, n1.h5, ...
+  `irregular/t`: 2000 entries, 0 to 499 and 1200 to 1699 from events/t in a.h5 and the others in b.h5.
 
 Real recordings, which stay where they are (TONIC_REAL_DATA of the tests): for each file, cut into 100 ms from its first
 event on, the number of events of each piece and the first 16 hex characters of BLAKE3 over T as u32 and, for every
@@ -79,6 +82,30 @@ def filtered(path, number, parameters, code):
         group["p"] = np.arange(50, dtype=np.uint8) % 2
 
 
+def virtual(path):
+    endless = h5py.h5s.UNLIMITED
+    first = np.r_[0:500, 1200:1700]
+    second = np.setdiff1d(np.arange(2000), first)
+    with h5py.File(path, "w") as file:
+        for name in "txyp":
+            column = f"events/{name}"
+            layout = h5py.VirtualLayout(shape=(1000,), maxshape=(None,), dtype="<i8")
+            source = h5py.VirtualSource("live.h5", column, shape=(1000,), maxshape=(None,))
+            layout[:endless] = source[:endless]
+            file.create_virtual_dataset(f"growing/{name}", layout)
+            blocks = h5py.h5s.create_simple((1000,), (endless,))
+            blocks.select_hyperslab((0,), (endless,), (1000,), (1000,))
+            plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            plist.set_virtual(blocks, b"n%b.h5", column.encode(), h5py.h5s.create_simple((1000,)))
+            space = h5py.h5s.create_simple((1000,), (endless,))
+            group = file.require_group("numbered")
+            h5py.h5d.create(group.id, name.encode(), h5py.h5t.STD_I64LE, space, plist)
+            layout = h5py.VirtualLayout(shape=(2000,), dtype="<i8")
+            layout[first] = h5py.VirtualSource("a.h5", column, shape=(1000,))
+            layout[second] = h5py.VirtualSource("b.h5", column, shape=(1000,))
+            file.create_virtual_dataset(f"irregular/{name}", layout)
+
+
 def digests(path, sensor):
     import hdf5plugin  # noqa: F401, which makes Blosc known to h5py
 
@@ -118,6 +145,7 @@ def main():
     ntidigits(os.path.join(args.out, "ntidigits.h5"))
     filtered(os.path.join(args.out, "unknown_filter.h5"), 36559, (), lambda byte: byte ^ 0xFF)
     filtered(os.path.join(args.out, "many_parameters.h5"), 32999, tuple(range(40)), lambda byte: byte)
+    virtual(os.path.join(args.out, "virtual.h5"))
 
 
 if __name__ == "__main__":

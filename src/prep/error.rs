@@ -64,6 +64,18 @@ pub enum Error {
         /// Why, for example libhdf5's message.
         reason: String,
     },
+    /// Data that a file promises but that is not there. libhdf5 reads the fill value in its place, usually zero.
+    #[error("{}: {dataset}: {what}", .path.display())]
+    MissingData {
+        /// The file.
+        path: PathBuf,
+        /// Path of the dataset in the file.
+        dataset: String,
+        /// Which events are missing, and where they should be.
+        what: String,
+        /// How the data came to be missing.
+        absence: Absence,
+    },
     /// A sample whose data are inconsistent or do not fit the sensor.
     #[error("{}: sample {sample}: {what}: expected {expected}, got {got}", .path.display())]
     BadSample {
@@ -141,6 +153,19 @@ pub enum Error {
         /// What was found.
         got: String,
     },
+}
+
+/// How data came to be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// A source of a virtual dataset is missing or too small.
+    VirtualSource,
+    /// An external raw file is missing or too short.
+    RawFile,
+    /// Chunks were never written.
+    NeverWritten,
+    /// A link leads nowhere.
+    Link,
 }
 
 impl Error {

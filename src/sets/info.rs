@@ -86,6 +86,9 @@ pub fn text(set: &ShardSet) -> String {
             format!("{} ({} samples, blake3 {:.16})", source.name, source.samples, source.blake3.to_string()),
         );
     }
+    for file in &description.linked_files {
+        line("linked", format!("{} ({}, blake3 {:.16})", file.name, human_bytes(file.bytes), file.blake3.to_string()));
+    }
     let tool = &description.tool;
     line("made by", format!("tonic-toolkit {}, zstd {} at level {}", tool.tonic_toolkit, tool.zstd, tool.level));
     let _ = writeln!(out, "\nrecipe\n  {}", description.recipe.trim().replace('\n', "\n  "));

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use tonic_shard::{Error as ShardError, Manifest, Part, SetDescription, ShardSet, SourceFile, Width, Widths};
+use tonic_shard::{
+    Error as ShardError, LinkedFile, Manifest, Part, SetDescription, ShardSet, SourceFile, Width, Widths,
+};
 
 use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::selection::{Output, Selection, tool_of, write};
@@ -51,10 +53,22 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, parts: bool) -> SetDes
         widths: Widths::of(first.shape, counts),
         frame_limit: descriptions().map(|d| d.frame_limit).try_fold(0, |most, limit| Some(most.max(limit?))),
         sources: listed.unwrap_or_else(|| selection.sources()),
+        linked_files: linked(descriptions()),
         tool: tool_of(sets),
         part: None,
         ..first.clone()
     }
+}
+
+/// The linked files of all sets, each once.
+fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<LinkedFile> {
+    let mut all: Vec<LinkedFile> = Vec::new();
+    for file in descriptions.flat_map(|description| &description.linked_files) {
+        if !all.contains(file) {
+            all.push(file.clone());
+        }
+    }
+    all
 }
 
 /// Adds up the samples of source lists that name the same files; `None` if the lists differ.

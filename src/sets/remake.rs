@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use tonic_base::Verbosity;
-use tonic_prep::{ChunkFailure, ChunkMaker, Inputs, Recipe, SourceOptions};
-use tonic_shard::{Manifest, SourceFile};
+use tonic_prep::{ChunkFailure, ChunkMaker, Inputs, Recipe, SourceOptions, hash_linked};
+use tonic_shard::{LinkedFile, Manifest, SourceFile};
 
 use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::repair::{Donor, Repaired, repair};
@@ -14,7 +14,7 @@ use crate::repair::{Donor, Repaired, repair};
 ///
 /// # Errors
 /// The manifest's error if it is damaged, since recordings cannot restore it; [`tonic_shard::Error::Mismatch`] if a
-/// recording is missing; errors of opening recordings and of [`repair`].
+/// recording or one of the set's linked files is missing; errors of opening recordings and of [`repair`].
 pub fn repair_from(
     dir: &Path,
     recordings: &[PathBuf],
@@ -27,7 +27,11 @@ pub fn repair_from(
         )
     })?;
     let description = &manifest.description;
-    let found = Inputs::open(recordings, options)?.hash(verbosity)?;
+    let given = Inputs::open(recordings, options)?;
+    let found = given.hash(verbosity)?;
+    if !description.linked_files.is_empty() {
+        check_linked(dir, &recordings[0], &description.linked_files, &hash_linked(&given.linked()?, verbosity)?)?;
+    }
     let find = |source: &SourceFile| {
         let at = found.iter().position(|file| file.blake3 == source.blake3);
         at.ok_or_else(|| {
@@ -66,4 +70,15 @@ pub fn repair_from(
         }
     };
     repair(dir, Donor::Remake(&mut remake), verbosity)
+}
+
+/// Checks that the files that the recordings' data comes from are the same as in the conversion.
+fn check_linked(dir: &Path, recording: &Path, expected: &[LinkedFile], found: &[LinkedFile]) -> Result<()> {
+    match expected.iter().find(|file| found.iter().all(|other| other.blake3 != file.blake3)) {
+        None => Ok(()),
+        Some(file) => {
+            let (field, expected) = (format!("linked file {}", file.name), format!("blake3 {:.16}", file.blake3));
+            Err(Error::mismatch(recording, dir, field, expected, String::from("none with that content")))
+        }
+    }
 }

@@ -62,6 +62,10 @@ pub struct SetDescription {
     pub frame_limit: Option<u64>,
     /// Recordings that the set was made from.
     pub sources: Vec<SourceFile>,
+    /// Other files that the recordings' data comes from: sources of virtual datasets, external raw files and targets of
+    /// external links.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub linked_files: Vec<LinkedFile>,
     /// Versions of the software that wrote the set.
     pub tool: Tool,
     /// Which part of a larger set this is; `None` for a whole set.
@@ -78,6 +82,17 @@ pub struct SourceFile {
     pub bytes: u64,
     /// Number of the set's samples that come from it.
     pub samples: u64,
+    /// BLAKE3 hash of the file.
+    pub blake3: Id,
+}
+
+/// A file that a recording's data comes from, other than the recording itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkedFile {
+    /// Name in the mapping or in the link.
+    pub name: String,
+    /// Size of the file in bytes.
+    pub bytes: u64,
     /// BLAKE3 hash of the file.
     pub blake3: Id,
 }

@@ -281,7 +281,8 @@ impl SetWriter {
     }
 }
 
-/// Returns an error that names the first field in which the new set differs from the unfinished one.
+/// Returns an error that names the first field in which the new set differs from the unfinished one. One that was begun
+/// by a version without linked files may be continued.
 fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
     let (mine, begun) = (of(mine), of(begun));
@@ -289,7 +290,8 @@ fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let fields = ["recipe", "samples", "sources"].map(String::from).into_iter();
     let all =
         [&mine, &begun].into_iter().filter_map(|value| value.as_object()).flat_map(|object| object.keys().cloned());
-    match fields.chain(all).find(|field| mine.get(field) != begun.get(field)) {
+    let unknown = |field: &String| field == "linked_files" && begun.get(field).is_none();
+    match fields.chain(all).find(|field| mine.get(field) != begun.get(field) && !unknown(field)) {
         None => Ok(()),
         Some(field) => {
             let say = |value: &serde_json::Value| value.get(&field).map_or("none".into(), ToString::to_string);

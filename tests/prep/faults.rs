@@ -97,10 +97,12 @@ fn a_missing_dataset_is_named() {
 /// Puts a dataset under a name.
 type Replacement = Box<dyn Fn(&hdf5::File, &str)>;
 
-/// A dataset of this type and shape, in which nothing was written.
+/// A dataset of this type and shape, whose storage is there although nothing was written.
 fn empty<T: H5Type>(shape: impl Into<Extents>) -> Replacement {
-    let shape = shape.into();
-    Box::new(move |file, name| drop(file.new_dataset::<T>().shape(shape.clone()).create(name).unwrap()))
+    let (shape, early) = (shape.into(), Some(hdf5::dataset::AllocTime::Early));
+    Box::new(move |file, name| {
+        drop(file.new_dataset::<T>().alloc_time(early).shape(shape.clone()).create(name).unwrap());
+    })
 }
 
 #[test]

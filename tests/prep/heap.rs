@@ -156,12 +156,17 @@ fn every_layout_of_the_references_is_read() {
 }
 
 #[test]
-fn rows_that_were_never_written_are_empty() {
+fn rows_that_were_never_written_are_refused() {
     let dir = scratch();
     let rows = rows(&[40; 20], |v| v as u16);
     for gzip in [false, true] {
         let layout = Layout { chunk: Some(3), gzip, ..Layout::default() };
-        agrees(&write(&dir.join("a.h5"), &rows, &[4, 17], layout), "rows", 7);
+        let path = write(&dir.join("a.h5"), &rows, &[0, 4, 17], layout);
+        let file = hdf5::File::open(&path).unwrap();
+        match VlenRows::open(&path, "rows", &file.dataset("rows").unwrap()) {
+            Err(Error::MissingData { what, .. }) => assert_eq!(what, "samples 6 to 8 were never written"),
+            other => panic!("{other:?}"),
+        }
     }
 }
 

@@ -88,6 +88,7 @@ impl Set {
             extras: self.extras.clone(),
             frame_limit: None,
             sources: Vec::new(),
+            linked_files: Vec::new(),
             tool: Tool::this(1),
             part: None,
         }

@@ -135,8 +135,13 @@ pub(crate) fn ascii(text: &str) -> FixedAscii<10> {
 /// Makes an HDF5 file, beside its place and copied there: libhdf5 locks what it writes, and programs that other tests
 /// start meanwhile inherit the lock.
 pub(crate) fn hdf5_file(path: &Path, fill: impl FnOnce(&hdf5::File)) -> PathBuf {
+    hdf5_file_with(&hdf5::File::with_options(), path, fill)
+}
+
+/// Like [`hdf5_file`], of another format.
+pub(crate) fn hdf5_file_with(options: &hdf5::FileBuilder, path: &Path, fill: impl FnOnce(&hdf5::File)) -> PathBuf {
     let draft = path.with_extension("draft");
-    let file = hdf5::File::create(&draft).unwrap();
+    let file = options.create(&draft).unwrap();
     fill(&file);
     file.close().unwrap();
     std::fs::copy(&draft, path).unwrap();
@@ -266,15 +271,21 @@ pub(crate) fn shell<A: AsRef<std::ffi::OsStr>>(shell: &str, script: &str, argume
     command
 }
 
-/// Runs a command that must fail with `code`: one clear error on stderr, never a panic, and these words in it.
+/// Runs a command that must fail with `code`: one clear error on stderr, never a panic. Returns what it says.
 #[track_caller]
-pub(crate) fn refuses(command: &mut Command, code: i32, words: &[&str]) {
+pub(crate) fn fails(command: &mut Command, code: i32) -> String {
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "expected {words:?} of {command:?} in: {said}");
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {said}");
     assert!(!said.contains("panicked"), "{command:?}: {said}");
     assert!(said.contains("tonic-prep: error: ") || code == 2, "{command:?}: {said}");
-    says(&said, words);
+    said
+}
+
+/// Runs a command that must fail with `code`, with these words in its error.
+#[track_caller]
+pub(crate) fn refuses(command: &mut Command, code: i32, words: &[&str]) {
+    says(&fails(command, code), words);
 }
 
 /// Asserts that a message has all of these words.

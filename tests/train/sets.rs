@@ -84,6 +84,7 @@ impl Spec {
             extras: vec![],
             frame_limit,
             sources: vec![],
+            linked_files: vec![],
             tool: Tool::this(1),
             part: None,
         }

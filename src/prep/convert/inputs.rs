@@ -1,14 +1,15 @@
 //! The input recordings of a conversion, concatenated. Maps each sample of the set to a sample of a file.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tonic_base::{Progress, Verbosity};
-use tonic_shard::{Error as ShardError, Id, NO_LABEL, SourceFile};
+use tonic_shard::{Error as ShardError, Id, LinkedFile, NO_LABEL, SourceFile};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
-use crate::source::{Layout, RawSamples, Recording, SourceOptions};
+use crate::source::{Layout, LinkedPath, RawSamples, Recording, SourceOptions};
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
 #[derive(Debug)]
@@ -159,6 +160,18 @@ impl Inputs {
         Ok(sources)
     }
 
+    /// The other files that the recordings' data comes from, each once.
+    ///
+    /// # Errors
+    /// Those of [`Recording::linked`], also for data that is not there.
+    pub fn linked(&self) -> Result<Vec<LinkedPath>> {
+        let (mut linked, mut seen) = (Vec::new(), HashSet::new());
+        for input in &self.inputs {
+            linked.extend(input.recording.linked()?.into_iter().filter(|file| seen.insert(file.path.clone())));
+        }
+        Ok(linked)
+    }
+
     /// Reads the raw events of a range of samples, in parts that fit in memory. The range may span several recordings.
     ///
     /// # Errors
@@ -200,6 +213,25 @@ fn unknown_sensor(recording: &Recording) -> Result<Error> {
     Ok(Error::usage("sensor", expected, got))
 }
 
+/// Hashes files that recordings' data comes from, and shows progress.
+///
+/// # Errors
+/// [`tonic_base::Error::Io`].
+pub fn hash_linked(files: &[LinkedPath], verbosity: Verbosity) -> Result<Vec<LinkedFile>> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let total = files.iter().map(|file| size(&file.path)).sum::<Result<u64>>()?;
+    let progress = Progress::start(verbosity, "hash linked files", total, "B");
+    let mut hashed = Vec::with_capacity(files.len());
+    for LinkedPath { name, path } in files {
+        let (blake3, bytes) = hash_file(path, &progress).map_err(Error::io(path, "read the linked file"))?;
+        hashed.push(LinkedFile { name: name.clone(), bytes, blake3 });
+    }
+    progress.finish();
+    Ok(hashed)
+}
+
 /// Computes a file's BLAKE3 hash and length. One block is hashed on all cores while the next is read. The file is not
 /// mapped, because the whole mapping would count as memory of the process.
 fn hash_file(path: &Path, progress: &Progress) -> std::io::Result<(Id, u64)> {
@@ -221,6 +253,9 @@ fn hash_file(path: &Path, progress: &Progress) -> std::io::Result<(Id, u64)> {
 }
 
 fn file_bytes(input: &Input) -> Result<u64> {
-    let path = &input.recording.path;
+    size(&input.recording.path)
+}
+
+fn size(path: &Path) -> Result<u64> {
     std::fs::metadata(path).map(|m| m.len()).map_err(Error::io(path, "read the recording"))
 }

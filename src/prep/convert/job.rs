@@ -205,6 +205,7 @@ impl<'a> Job<'a> {
             extras: inputs.extras.clone(),
             frame_limit: recipe.frame_limit(inputs.sensor),
             sources,
+            linked_files: Vec::new(),
             tool: Tool::this(conversion.level),
             part: None,
         };

@@ -15,7 +15,7 @@ mod pipeline;
 mod plan;
 
 pub use chunks::{ChunkFailure, ChunkMaker};
-pub use inputs::Inputs;
+pub use inputs::{Inputs, hash_linked};
 pub use job::{Conversion, Estimate, Job, LEVEL, RecipeChoice};
 pub use pipeline::{Converted, convert};
 pub use plan::SHARD_SIZE;

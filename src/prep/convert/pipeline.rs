@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use tonic_base::{Error as BaseError, Progress, Verbosity, in_order};
 
 use crate::convert::chunks::ChunkFailure;
-use crate::convert::inputs::Inputs;
+use crate::convert::inputs::{Inputs, hash_linked};
 use crate::convert::job::{Conversion, Job};
 use crate::error::Result;
 use crate::source::Layout;
-use tonic_shard::{Existing, KEPT, Manifest, OutputDir, SetWriter, Width};
+use tonic_shard::{Existing, KEPT, Manifest, OutputDir, SetDescription, SetWriter, Width};
 
 /// The result of a conversion.
 #[derive(Clone, Debug)]
@@ -48,6 +48,7 @@ impl Converted {
 /// continues from them.
 pub fn convert(conversion: &Conversion) -> Result<Converted> {
     let job = Job::open(conversion)?;
+    let linked = job.inputs.linked()?;
     report_inputs(conversion, &job.inputs);
     let mut dir = OutputDir::open(&conversion.output, conversion.existing)?;
     let mut resume = conversion.existing == Existing::Resume;
@@ -57,8 +58,11 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
     let threads = rayon::ThreadPoolBuilder::new().num_threads(conversion.threads).build();
     let threads = threads.map_err(|_| BaseError::WorkerLost { doing: "hash the recordings" })?;
     let sources = threads.install(|| job.inputs.hash(conversion.verbosity))?;
+    let linked_files = threads.install(|| hash_linked(&linked, conversion.verbosity))?;
     loop {
-        let writer = SetWriter::start(dir, job.describe(sources.clone(), counts), resume)?;
+        let described = job.describe(sources.clone(), counts);
+        let description = SetDescription { linked_files: linked_files.clone(), ..described };
+        let writer = SetWriter::start(dir, description, resume)?;
         match run(&job, writer)? {
             Attempt::Finished(converted) => return Ok(*converted),
             Attempt::TooNarrow(count, again) => {

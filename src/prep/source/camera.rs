@@ -30,8 +30,8 @@ const RECORDS: &str = "CD/events";
 const MVSEC: &str = "davis/left/events";
 
 /// Detects which of these layouts a file has, if any.
-pub(super) fn detect(file: &hdf5::File) -> Option<Layout> {
-    let has = |name: &str| file.dataset(name).is_ok();
+pub(super) fn detect(file: &hdf::File) -> Option<Layout> {
+    let has = |name: &str| file.dataset(name).is_ok() || file.dangles(name);
     if has(RECORDS) {
         Some(Layout::Prophesee)
     } else if has("events/t") || has("events/x") {
@@ -91,7 +91,7 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
         _ => told_sensor(&file),
     };
     let flat = matches!(&columns, EventStore::Separate { y: None, .. });
-    let offset = file.dataset("t_offset").ok().filter(|offset| offset.size() == 1);
+    let offset = hdf::optional(path, &file, "t_offset")?.filter(|offset| offset.size() == 1);
     let time_offset = offset.and_then(|offset| offset.read_raw::<i64>().ok()?.first().copied());
     let stream = EventStream {
         path: path.into(),
@@ -101,6 +101,7 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
         sensor: if flat { None } else { told },
         label,
         time_offset: time_offset.filter(|&offset| offset != 0),
+        linked: file.linked(),
         columns,
     };
     stream.check_length()
@@ -118,7 +119,7 @@ fn mapped(map: &Map, column: impl Fn(&str, Option<usize>) -> Result<NumberColumn
 }
 
 /// Reads a recording's class from a dataset with one number or one name.
-fn scalar_label(path: &Path, file: &hdf5::File, name: &str) -> Result<ClassLabel> {
+fn scalar_label(path: &Path, file: &hdf::File, name: &str) -> Result<ClassLabel> {
     let dataset = hdf::dataset(path, file, name, Layout::Map.name())?;
     let wrong = |got: String| Error::wrong_type(path, name, "one class, a number from 0 or a name", got);
     let descriptor = hdf::descriptor(path, &dataset, name)?;

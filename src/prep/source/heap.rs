@@ -69,14 +69,16 @@ struct Wanted {
 }
 
 impl VlenRows {
-    /// Opens dataset `name` of the file at `path`. Returns `None` if only libhdf5 can read it: if its numbers are
+    /// Opens dataset `name` of the file at `path`, where a link may lead to another file. Returns `None` if only libhdf5 can read it: if its numbers are
     /// big-endian or of an unusual type, if it is compact, virtual or stored in external files, or if it has a filter
     /// other than gzip and shuffle.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`] if the references would lie outside the file.
+    /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`] if the references would lie outside the file,
+    /// [`Error::MissingData`] if some were never written.
     pub fn open(path: &Path, name: &str, dataset: &Dataset) -> Result<Option<VlenRows>> {
-        let file = SharedFile::open(path)?;
+        let holder = PathBuf::from(dataset.filename());
+        let file = SharedFile::open(if holder.as_os_str().is_empty() { path } else { &holder })?;
         let Some(read) = dataset.dtype().ok().as_ref().and_then(ReadRows::of) else { return Ok(None) };
         let Some(superblock) = Superblock::find(&file)? else { return Ok(None) };
         let Some(references) = References::find(path, name, dataset, &file, superblock)? else { return Ok(None) };

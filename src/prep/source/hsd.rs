@@ -19,7 +19,7 @@ use hdf5::{Dataset, H5Type};
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::source::hdf;
-use crate::source::hdf::{damaged, describe, descriptor, strings};
+use crate::source::hdf::{LinkedPath, damaged, describe, descriptor, strings};
 use crate::source::heap::VlenRows;
 use crate::source::labels::MAX_NAMELESS_CLASSES;
 use crate::source::layout::Layout;
@@ -44,6 +44,7 @@ pub(super) struct Hsd {
     /// Readers of times and units that don't need libhdf5. `None` if the file's storage is unusual.
     direct_times: Option<VlenRows>,
     direct_units: Option<VlenRows>,
+    linked: Vec<LinkedPath>,
 }
 
 impl Hsd {
@@ -76,10 +77,7 @@ impl Hsd {
         if labels.len() != samples {
             return Err(Error::wrong_type(path, LABELS, format!("{samples} labels, one a sample"), labels.len()));
         }
-        let keys = match file.dataset(KEYS) {
-            Ok(keys) => Some(strings(path, &keys, KEYS)?),
-            Err(_) => None,
-        };
+        let keys = hdf::optional(path, &file, KEYS)?.map(|keys| strings(path, &keys, KEYS)).transpose()?;
         let classes = keys.as_ref().map_or(MAX_NAMELESS_CLASSES as usize, Vec::len);
         let labels = labels.iter().enumerate().map(|(i, &label)| match u32::try_from(label) {
             Ok(label) if (label as usize) < classes => Ok(label),
@@ -95,7 +93,7 @@ impl Hsd {
         let extras = extras(path, &file, samples)?;
         let direct_times = VlenRows::open(path, TIMES, &times)?;
         let direct_units = VlenRows::open(path, UNITS, &units)?;
-        let rows = Hsd { path: path.into(), times, units, direct_times, direct_units };
+        let rows = Hsd { path: path.into(), times, units, direct_times, direct_units, linked: file.linked() };
         Ok(Recording {
             path: path.into(),
             name: file_name(path),
@@ -156,6 +154,10 @@ impl Hsd {
 }
 
 impl ReadSamples for Hsd {
+    fn linked(&self) -> Result<Vec<LinkedPath>> {
+        Ok(self.linked.clone())
+    }
+
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
         let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
         let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples.clone()), Ok)?;
@@ -170,7 +172,7 @@ impl ReadSamples for Hsd {
     }
 }
 
-fn dataset(path: &Path, file: &hdf5::File, name: &str) -> Result<Dataset> {
+fn dataset(path: &Path, file: &hdf::File, name: &str) -> Result<Dataset> {
     hdf::dataset(path, file, name, LAYOUT)
 }
 
@@ -199,19 +201,24 @@ fn integers(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<i64>> {
 }
 
 /// Reads the integer columns in `extra/` that have one number per sample.
-fn extras(path: &Path, file: &hdf5::File, samples: usize) -> Result<Vec<(String, Vec<i64>)>> {
-    let Ok(group) = file.group("extra") else { return Ok(Vec::new()) };
+fn extras(path: &Path, file: &hdf::File, samples: usize) -> Result<Vec<(String, Vec<i64>)>> {
+    let Ok(group) = file.group("extra") else {
+        // An error if it is a link that leads nowhere.
+        return hdf::optional(path, file, "extra").map(|_| Vec::new());
+    };
     let mut names = group.member_names().map_err(|e| damaged(path, "extra", &e))?;
     names.sort();
     let mut extras = Vec::new();
     for name in names {
         let full = format!("extra/{name}");
-        let Ok(dataset) = group.dataset(&name) else { continue };
-        let integer = matches!(
-            dataset.dtype().and_then(|t| t.to_descriptor()),
-            Ok(TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_))
-        );
-        if integer && dataset.shape() == [samples] {
+        let other = |dataset: Dataset| {
+            let descriptor = dataset.dtype().and_then(|t| t.to_descriptor());
+            !matches!(descriptor, Ok(TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_)))
+        };
+        if group.dataset(&name).is_ok_and(other) {
+            continue;
+        }
+        if let Some(dataset) = hdf::optional(path, file, &full)?.filter(|dataset| dataset.shape() == [samples]) {
             extras.push((name, integers(path, &dataset, &full)?));
         }
     }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::source::cut::{Pieces, Span};
 use crate::source::detect::open_stream;
+use crate::source::hdf::LinkedPath;
+use crate::source::layout::Layout;
 use crate::source::numbers::EventBlock;
 use crate::source::options::SourceOptions;
 use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
@@ -110,6 +112,14 @@ impl ReadSamples for Long {
             events <= MAX_TOGETHER
         });
         (fitting.count() as u64).max(1)
+    }
+
+    fn linked(&self) -> Result<Vec<LinkedPath>> {
+        Ok(match &self.access {
+            Access::Open(stream) => stream.linked.clone(),
+            Access::Closed(options) if matches!(options.layout, Some(Layout::Npy | Layout::Npz)) => Vec::new(),
+            Access::Closed(options) => open_stream(&self.path, options)?.linked,
+        })
     }
 
     fn extent(&self) -> Result<Option<(i64, i64)>> {

@@ -12,7 +12,7 @@
 //! hsd, ntidigits               layouts with many labelled samples
 //! camera, npy_files            layouts with one recording per file, as an EventStream (stream)
 //! long, cut, labels, folder    such a recording as one sample or many, and their classes
-//! hdf, heap, numpy, numbers    reading the file formats
+//! hdf, heap, numpy, numbers    reading the file formats; hdf also checks that the data is there
 //! synth                        makes up recordings
 //! ```
 
@@ -38,6 +38,7 @@ mod stream;
 mod synth;
 mod unit;
 
+pub use hdf::LinkedPath;
 pub use heap::VlenRows;
 pub use hsd::COCHLEA;
 pub use labels::{Row, number_classes, read_labels};

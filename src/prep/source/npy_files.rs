@@ -86,6 +86,7 @@ fn stream(path: &Path, layout: Layout, options: &SourceOptions, len: u64, column
         sensor: None,
         label: None,
         time_offset: None,
+        linked: Vec::new(),
         columns,
     }
 }

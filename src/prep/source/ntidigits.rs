@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
-use crate::source::hdf::NumberColumn;
+use crate::source::hdf::{LinkedPath, NumberColumn};
 use crate::source::layout::Layout;
 use crate::source::numbers::{EventBlock, Numbers};
 use crate::source::options::Digits;
@@ -33,15 +33,18 @@ const DIGITS: [&str; 11] = ["o", "1", "2", "3", "4", "5", "6", "7", "8", "9", "z
 #[derive(Debug)]
 pub(super) struct Ntidigits {
     path: PathBuf,
-    file: hdf5::File,
+    file: hdf::File,
     part: &'static str,
     names: Vec<String>,
     unit: TimeUnit,
 }
 
 /// Whether a file has this layout.
-pub(super) fn detect(file: &hdf5::File) -> bool {
-    ["train", "test"].into_iter().any(|part| file.dataset(&format!("{part}_labels")).is_ok())
+pub(super) fn detect(file: &hdf::File) -> bool {
+    ["train", "test"]
+        .map(|part| format!("{part}_labels"))
+        .iter()
+        .any(|list| file.dataset(list).is_ok() || file.dangles(list))
 }
 
 /// Opens one part (train or test) of a file.
@@ -56,6 +59,11 @@ pub(super) fn open(path: &Path, digits: Digits, unit: Option<TimeUnit>) -> Resul
     let mut names = hdf::strings(path, &hdf::dataset(path, &file, &list, Layout::Ntidigits.name())?, &list)?;
     if digits.single {
         names.retain(|name| said(name).chars().count() == 1);
+    }
+    for name in &names {
+        for group in ["addresses", "timestamps"] {
+            hdf::events(path, &file, &format!("{part}_{group}/{name}"), None, Layout::Ntidigits.name())?;
+        }
     }
     if names.is_empty() {
         let what = if digits.single { "single digits" } else { "samples" };
@@ -89,6 +97,10 @@ fn said(name: &str) -> &str {
 }
 
 impl ReadSamples for Ntidigits {
+    fn linked(&self) -> Result<Vec<LinkedPath>> {
+        Ok(self.file.linked())
+    }
+
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
         let (path, part) = (&self.path, self.part);
         let (mut blocks, mut lengths) = (Vec::new(), Vec::new());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::events::SensorSize;
+use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
 use crate::source::raw::RawSamples;
 
@@ -47,6 +48,14 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         most.min(ROWS_TOGETHER)
     }
 
+    /// The other files that the recording's data comes from.
+    ///
+    /// # Errors
+    /// Those of opening the file.
+    fn linked(&self) -> Result<Vec<LinkedPath>> {
+        Ok(Vec::new())
+    }
+
     /// Whether a sample's events are out of order in the file.
     fn reordered(&self, _sample: u64) -> bool {
         false
@@ -85,6 +94,15 @@ impl Recording {
     /// opening.
     pub fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
         self.reader.read(samples)
+    }
+
+    /// The other files that the recording's data comes from: sources of virtual datasets, external raw files and
+    /// targets of external links. A file of a folder is opened for this, so that missing data is found.
+    ///
+    /// # Errors
+    /// If the file has to be opened first, those of opening.
+    pub fn linked(&self) -> Result<Vec<LinkedPath>> {
+        self.reader.linked()
     }
 
     /// The largest x and y, for a recording whose sensor size is unknown.

@@ -1,11 +1,11 @@
 //! One recording as a sequence of events that is read in ranges, independent of the file format.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
-use crate::source::hdf::{NumberColumn, Records};
+use crate::source::hdf::{LinkedPath, NumberColumn, Records};
 use crate::source::layout::Layout;
 use crate::source::numbers::{EventBlock, Stamps};
 use crate::source::numpy::EventArray;
@@ -37,6 +37,8 @@ pub(super) struct EventStream {
     pub label: Option<ClassLabel>,
     /// The file's time offset (`t_offset`) in microseconds. It is not added to the times.
     pub time_offset: Option<i64>,
+    /// Other files that the events come from.
+    pub linked: Vec<LinkedPath>,
     /// Where the events are stored.
     pub columns: EventStore,
 }
@@ -78,7 +80,10 @@ impl EventStream {
     /// # Errors
     /// [`Error::DamagedRecording`]; [`tonic_base::Error::Io`] if the size of the file cannot be read.
     pub(super) fn check_length(self) -> Result<EventStream> {
-        let bytes = std::fs::metadata(&self.path).map_err(Error::io(&self.path, "read the recording"))?.len();
+        let size =
+            |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(Error::io(path, "read the recording"));
+        let linked = self.linked.iter().map(|file| size(&file.path)).sum::<Result<u64>>()?;
+        let bytes = size(&self.path)? + linked;
         if self.len > bytes.saturating_mul(MAX_EVENTS_A_BYTE) {
             let reason = format!("it claims to have {} events in {bytes} bytes", self.len);
             return Err(Error::damaged(&self.path, "events", reason));

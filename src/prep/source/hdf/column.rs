@@ -7,7 +7,7 @@ use hdf5::types::{IntSize, TypeDescriptor};
 use hdf5::{Dataset, H5Type, Hyperslab};
 
 use crate::error::{Error, Result};
-use crate::source::hdf::{dataset, descriptor, unreadable};
+use crate::source::hdf::{File, descriptor, events, unreadable};
 use crate::source::numbers::Numbers;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 
@@ -50,12 +50,12 @@ impl NumberColumn {
     /// [`Error::WrongType`] for a dataset that doesn't contain numbers or has another shape; [`Error::MissingDataset`].
     pub(crate) fn open(
         path: &Path,
-        file: &hdf5::File,
+        file: &File,
         name: &str,
         axis: Option<usize>,
         layout: &'static str,
     ) -> Result<NumberColumn> {
-        let dataset = dataset(path, file, name, layout)?;
+        let dataset = events(path, file, name, axis, layout)?;
         let descriptor = descriptor(path, &dataset, name)?;
         let shape = dataset.shape();
         let wrong =

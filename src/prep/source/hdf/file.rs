@@ -11,6 +11,9 @@ use hdf5::filters::Filter;
 use hdf5::types::TypeDescriptor;
 
 use crate::error::{BaseFault, Error, Result};
+use crate::source::hdf::cause::{damaged, last_words};
+use crate::source::hdf::checked::File;
+use crate::source::hdf::links::follow;
 
 /// Size in bytes of libhdf5's cache of decompressed chunks, per dataset. It is needed because samples are smaller than
 /// chunks.
@@ -37,7 +40,7 @@ const HDF5PLUGIN: &str = "`pip install hdf5plugin` has it, at hdf5plugin.PLUGIN_
 ///
 /// # Errors
 /// `Io` for a file that doesn't exist or cannot be read; `NotARecording` for a file that is not HDF5 or is truncated.
-pub(crate) fn open(path: &Path) -> Result<hdf5::File> {
+pub(crate) fn open(path: &Path) -> Result<File> {
     open_with(path, &hdf5::File::with_options())
 }
 
@@ -45,13 +48,13 @@ pub(crate) fn open(path: &Path) -> Result<hdf5::File> {
 ///
 /// # Errors
 /// Those of [`open`].
-pub(crate) fn open_cached(path: &Path) -> Result<hdf5::File> {
+pub(crate) fn open_cached(path: &Path) -> Result<File> {
     let mut options = hdf5::File::with_options();
     options.with_fapl(|plist| plist.chunk_cache(CHUNK_SLOTS, CHUNK_CACHE, 0.75));
     open_with(path, &options)
 }
 
-fn open_with(path: &Path, options: &hdf5::FileBuilder) -> Result<hdf5::File> {
+fn open_with(path: &Path, options: &hdf5::FileBuilder) -> Result<File> {
     let file = std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
     let meta = file.metadata().map_err(Error::io(path, "open the recording"))?;
     let not_hdf5 = |got: String| Error::not_a_recording(path, "an HDF5 file", got);
@@ -61,7 +64,7 @@ fn open_with(path: &Path, options: &hdf5::FileBuilder) -> Result<hdf5::File> {
     if meta.len() == 0 {
         return Err(not_hdf5("an empty file".into()));
     }
-    options.open(path).map_err(|e| {
+    options.open(path).map(File::new).map_err(|e| {
         if e.to_string().contains("unable to lock file") {
             let why = "it is locked: another program writes it, or its file system has no locks \
                        (with HDF5_USE_FILE_LOCKING=FALSE in the environment, it is read all the same)";
@@ -74,29 +77,6 @@ fn open_with(path: &Path, options: &hdf5::FileBuilder) -> Result<hdf5::File> {
             not_hdf5(format!("a file that begins with {:?}", String::from_utf8_lossy(&head)))
         }
     })
-}
-
-/// The innermost message of a libhdf5 error, which gives the cause.
-pub(crate) fn last_words(error: &hdf5::Error) -> String {
-    let text = error.to_string();
-    text.rsplit(": ").next().unwrap_or(&text).to_string()
-}
-
-/// Opens a dataset that a layout requires.
-///
-/// # Errors
-/// [`Error::MissingDataset`].
-pub(crate) fn dataset(path: &Path, file: &hdf5::File, name: &str, layout: &'static str) -> Result<Dataset> {
-    let missing = |_| Error::MissingDataset { path: path.into(), dataset: name.into(), layout, present: top(file) };
-    file.dataset(name).map_err(missing)
-}
-
-/// The names of the groups and datasets at the root of a file, for messages.
-pub(crate) fn top(file: &hdf5::File) -> String {
-    match file.member_names() {
-        Ok(names) if !names.is_empty() => names.join(", "),
-        _ => "nothing at its top".into(),
-    }
 }
 
 /// The datasets of a file and their types, shortened to fit a message.
@@ -113,6 +93,8 @@ pub(crate) fn contents(file: &hdf5::File) -> String {
                 found.push(format!("{path} ({kind}, shape {:?})", dataset.shape()));
             } else if let Ok(group) = group.group(&name) {
                 groups.push((path + "/", group));
+            } else if let Some(broken) = follow(&group, &name).broken {
+                found.push(format!("{path} (a link that leads nowhere: {broken})"));
             }
         }
     }
@@ -130,11 +112,6 @@ pub(crate) fn contents(file: &hdf5::File) -> String {
 pub(crate) fn descriptor(path: &Path, dataset: &Dataset, name: &str) -> Result<TypeDescriptor> {
     let descriptor = dataset.dtype().and_then(|t| t.to_descriptor());
     descriptor.map_err(|e| Error::wrong_type(path, name, "a type that can be read", last_words(&e)))
-}
-
-/// The error for a dataset or group that libhdf5 cannot read.
-pub(crate) fn damaged(path: &Path, name: &str, error: &hdf5::Error) -> Error {
-    Error::damaged(path, name, last_words(error))
 }
 
 /// The error for a range of a dataset that cannot be read: a missing filter or damage.

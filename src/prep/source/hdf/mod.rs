@@ -1,11 +1,33 @@
 //! Reads HDF5 files: opens them, reads ranges of columns and records, and makes errors that name the cause.
+//!
+//! Every dataset is opened by [`dataset`], [`events`] or [`optional`], which check that its data is there.
+//!
+//! ```text
+//! file, cause                  opens files; errors
+//! column, records, checked     opens datasets whose data is there
+//! links, search                soft and external links; where libhdf5 looks for other files
+//! storage, stored              checks chunks, raw files and virtual datasets
+//! sources, pieces, coverage    the sources of virtual datasets, what is mapped where, gaps
+//! sys                          what the HDF5 wrapper cannot read
+//! ```
 
+mod cause;
+mod checked;
 mod column;
+mod coverage;
 mod file;
+mod links;
+mod pieces;
 mod records;
+mod search;
+mod sources;
+mod storage;
+mod stored;
+mod sys;
 
+pub(crate) use cause::{damaged, last_words};
+pub(crate) use checked::{File, dataset, events, optional};
 pub(crate) use column::NumberColumn;
-pub(crate) use file::{
-    contents, damaged, dataset, describe, descriptor, last_words, open, open_cached, strings, unreadable,
-};
+pub(crate) use file::{contents, describe, descriptor, open, open_cached, strings, unreadable};
+pub use links::LinkedPath;
 pub(crate) use records::Records;

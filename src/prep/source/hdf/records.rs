@@ -7,7 +7,7 @@ use hdf5::types::TypeDescriptor;
 use hdf5::{Dataset, H5Type};
 
 use crate::error::{Error, Result};
-use crate::source::hdf::{dataset, descriptor, unreadable};
+use crate::source::hdf::{File, descriptor, events, unreadable};
 use crate::source::numbers::{EventBlock, Numbers};
 use crate::source::unit::TimeUnit;
 
@@ -47,8 +47,8 @@ impl Records {
     ///
     /// # Errors
     /// `MissingDataset`; `WrongType` if the dataset is not a list of records with these fields.
-    pub(crate) fn open(path: &Path, file: &hdf5::File, name: &str, layout: &'static str) -> Result<Records> {
-        let dataset = dataset(path, file, name, layout)?;
+    pub(crate) fn open(path: &Path, file: &File, name: &str, layout: &'static str) -> Result<Records> {
+        let dataset = events(path, file, name, None, layout)?;
         let descriptor = descriptor(path, &dataset, name)?;
         let field = |field: &str| match &descriptor {
             TypeDescriptor::Compound(record) => record.fields.iter().find(|f| f.name == field).map(|f| &f.ty),

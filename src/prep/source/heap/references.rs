@@ -8,9 +8,8 @@ use flate2::read::ZlibDecoder;
 use hdf5::Dataset;
 use hdf5::dataset::{ChunkInfo, Layout as StorageLayout};
 use hdf5::filters::Filter;
-use hdf5::plist::dataset_create::FillValue;
 
-use crate::error::{Error, Result};
+use crate::error::{Absence, Error, Result};
 use crate::source::heap::window::SharedFile;
 
 /// Maximum unpacked size of a compressed chunk of references, in bytes. libhdf5 reads files with larger chunks.
@@ -75,9 +74,8 @@ pub(super) struct Reference {
 /// The references of all rows of a dataset.
 #[derive(Debug)]
 pub(super) enum References {
-    /// Uncompressed in the file, in chunks of `piece_rows` rows at these addresses. `None` is a chunk that was never
-    /// written: its rows are empty.
-    InFile { piece_rows: u64, pieces: Vec<Option<u64>> },
+    /// Uncompressed in the file, in chunks of `piece_rows` rows at these addresses.
+    InFile { piece_rows: u64, pieces: Vec<u64> },
     /// Compressed in the file. These are the unpacked bytes.
     InMemory(Vec<u8>),
 }
@@ -101,12 +99,10 @@ impl References {
         match (dataset.layout(), dataset.chunk().as_deref()) {
             (StorageLayout::Contiguous, _) => match dataset.offset() {
                 Some(at) if outside(at, rows.saturating_mul(size)) => Err(beyond(0, at)),
-                Some(at) => Ok(Some(References::InFile { piece_rows: rows.max(1), pieces: vec![Some(at)] })),
+                Some(at) => Ok(Some(References::InFile { piece_rows: rows.max(1), pieces: vec![at] })),
                 None => Ok(None),
             },
-            (StorageLayout::Chunked, Some(&[piece_rows]))
-                if settings.fill_value_defined() != FillValue::UserDefined =>
-            {
+            (StorageLayout::Chunked, Some(&[piece_rows])) => {
                 let piece_rows = piece_rows as u64;
                 let mut chunks = vec![None; rows.div_ceil(piece_rows) as usize];
                 let visited = dataset.chunks_visit(|chunk| {
@@ -119,7 +115,15 @@ impl References {
                 if visited.is_err() {
                     return Ok(None);
                 }
-                for (chunk, i) in chunks.iter().zip(0..).filter_map(|(c, i)| Some((c.as_ref()?, i))) {
+                let never_written = |chunk: usize| {
+                    let first = chunk as u64 * piece_rows;
+                    let what = format!("samples {first} to {} were never written", rows.min(first + piece_rows) - 1);
+                    let (dataset, absence) = (name.into(), Absence::NeverWritten);
+                    Error::MissingData { path: path.into(), dataset, what, absence }
+                };
+                let chunks = chunks.into_iter().enumerate().map(|(i, chunk)| chunk.ok_or_else(|| never_written(i)));
+                let chunks = chunks.collect::<Result<Vec<ChunkInfo>>>()?;
+                for (chunk, i) in chunks.iter().zip(0..) {
                     if outside(chunk.addr, chunk.size) {
                         return Err(beyond(i * piece_rows, chunk.addr));
                     }
@@ -132,8 +136,8 @@ impl References {
                     }
                     return unpack_all(file, &filters, &chunks, piece_bytes, rows * size, superblock.reference());
                 }
-                let whole = chunks.iter().flatten().all(|chunk| chunk.size == piece_bytes);
-                let pieces = chunks.iter().map(|chunk| Some(chunk.as_ref()?.addr)).collect();
+                let whole = chunks.iter().all(|chunk| chunk.size == piece_bytes);
+                let pieces = chunks.iter().map(|chunk| chunk.addr).collect();
                 Ok(whole.then_some(References::InFile { piece_rows, pieces }))
             }
             _ => Ok(None),
@@ -157,10 +161,9 @@ impl References {
                 let mut row = rows.start;
                 while row < rows.end {
                     let end = rows.end.min((row / piece_rows + 1) * piece_rows);
-                    if let Some(at) = pieces[(row / piece_rows) as usize] {
-                        let to = (row - rows.start) as usize * size..(end - rows.start) as usize * size;
-                        file.read(at + row % piece_rows * size as u64, &mut bytes[to])?;
-                    }
+                    let at = pieces[(row / piece_rows) as usize];
+                    let to = (row - rows.start) as usize * size..(end - rows.start) as usize * size;
+                    file.read(at + row % piece_rows * size as u64, &mut bytes[to])?;
                     row = end;
                 }
             }
@@ -178,34 +181,31 @@ impl References {
 fn unpack_all(
     file: &SharedFile,
     filters: &[Filter],
-    chunks: &[Option<ChunkInfo>],
+    chunks: &[ChunkInfo],
     chunk_bytes: u64,
     bytes: u64,
     size: usize,
 ) -> Result<Option<References>> {
     let mut all = Vec::new();
     for chunk in chunks {
-        let mut unpacked = Vec::new();
-        if let Some(chunk) = chunk {
-            unpacked.resize(chunk.size as usize, 0);
-            file.read(chunk.addr, &mut unpacked)?;
-            let applied = filters.iter().enumerate().filter(|(i, _)| chunk.filter_mask >> i & 1 == 0);
-            for (_, filter) in applied.rev() {
-                unpacked = match filter {
-                    Filter::Deflate(_) => {
-                        let mut inflated = Vec::new();
-                        match ZlibDecoder::new(&unpacked[..]).take(chunk_bytes + 1).read_to_end(&mut inflated) {
-                            Ok(_) => inflated,
-                            Err(_) => return Ok(None),
-                        }
+        let mut unpacked = vec![0; chunk.size as usize];
+        file.read(chunk.addr, &mut unpacked)?;
+        let applied = filters.iter().enumerate().filter(|(i, _)| chunk.filter_mask >> i & 1 == 0);
+        for (_, filter) in applied.rev() {
+            unpacked = match filter {
+                Filter::Deflate(_) => {
+                    let mut inflated = Vec::new();
+                    match ZlibDecoder::new(&unpacked[..]).take(chunk_bytes + 1).read_to_end(&mut inflated) {
+                        Ok(_) => inflated,
+                        Err(_) => return Ok(None),
                     }
-                    Filter::Shuffle => unshuffled(&unpacked, size),
-                    _ => return Ok(None),
-                };
-            }
-            if unpacked.len() as u64 != chunk_bytes {
-                return Ok(None);
-            }
+                }
+                Filter::Shuffle => unshuffled(&unpacked, size),
+                _ => return Ok(None),
+            };
+        }
+        if unpacked.len() as u64 != chunk_bytes {
+            return Ok(None);
         }
         unpacked.resize(chunk_bytes.min(bytes - all.len() as u64) as usize, 0);
         all.append(&mut unpacked);

@@ -1,0 +1,117 @@
+//! Opens datasets whose data is there, and remembers which other files it comes from.
+
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use hdf5::Dataset;
+
+use crate::error::{Absence, Error, Result};
+use crate::source::hdf::cause::damaged;
+use crate::source::hdf::links::{LinkedPath, follow};
+use crate::source::hdf::storage::{Checker, Fault};
+
+/// An open HDF5 file, and the other files that its datasets come from.
+#[derive(Debug)]
+pub(crate) struct File {
+    file: hdf5::File,
+    linked: Mutex<Vec<LinkedPath>>,
+}
+
+impl Deref for File {
+    type Target = hdf5::File;
+
+    fn deref(&self) -> &hdf5::File {
+        &self.file
+    }
+}
+
+impl File {
+    pub(super) fn new(file: hdf5::File) -> File {
+        File { file, linked: Mutex::default() }
+    }
+
+    /// The other files that the datasets opened so far come from.
+    pub(crate) fn linked(&self) -> Vec<LinkedPath> {
+        self.linked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, files: Vec<LinkedPath>) {
+        let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
+        for file in files {
+            if !linked.contains(&file) {
+                linked.push(file);
+            }
+        }
+    }
+
+    /// Whether a path has a link that leads nowhere.
+    pub(crate) fn dangles(&self, name: &str) -> bool {
+        self.as_group().is_ok_and(|top| follow(&top, name).broken.is_some())
+    }
+}
+
+/// Opens a dataset that a layout requires, with an entry per sample.
+///
+/// # Errors
+/// [`Error::MissingDataset`]; [`Error::MissingData`] if it or a part of its data is elsewhere and not there.
+pub(crate) fn dataset(path: &Path, file: &File, name: &str, layout: &'static str) -> Result<Dataset> {
+    required(path, name, layout, file, open(path, file, name, None, "samples")?)
+}
+
+/// Opens a dataset that a layout requires, with a row per event, of which only `column` is used if it is given.
+///
+/// # Errors
+/// Those of [`dataset`].
+pub(crate) fn events(
+    path: &Path,
+    file: &File,
+    name: &str,
+    column: Option<usize>,
+    layout: &'static str,
+) -> Result<Dataset> {
+    required(path, name, layout, file, open(path, file, name, column, "events")?)
+}
+
+/// Opens a dataset that may be missing.
+///
+/// # Errors
+/// [`Error::MissingData`] if there is a link to it that leads nowhere, or if a part of its data is not there.
+pub(crate) fn optional(path: &Path, file: &File, name: &str) -> Result<Option<Dataset>> {
+    open(path, file, name, None, "samples")
+}
+
+fn required(path: &Path, name: &str, layout: &'static str, file: &File, dataset: Option<Dataset>) -> Result<Dataset> {
+    let missing = || Error::MissingDataset { path: path.into(), dataset: name.into(), layout, present: top(file) };
+    dataset.ok_or_else(missing)
+}
+
+fn open(path: &Path, file: &File, name: &str, column: Option<usize>, unit: &'static str) -> Result<Option<Dataset>> {
+    let unreadable = |error| damaged(path, name, &error);
+    let absent = |absence, what| Error::MissingData { path: path.into(), dataset: name.into(), what, absence };
+    let trail = || file.as_group().map(|top| follow(&top, name)).map_err(unreadable);
+    let Ok(dataset) = file.dataset(name) else {
+        return match trail()?.broken {
+            Some(broken) => Err(absent(Absence::Link, broken)),
+            None => Ok(None),
+        };
+    };
+    if dataset.filename() != file.filename() {
+        file.note(trail()?.files);
+    }
+    let mut checker = Checker::new(unit);
+    checker.check_all(&dataset, column).map_err(|fault| match fault {
+        Fault::Absent(absence, what) => absent(absence, what),
+        Fault::Unreadable(error) => unreadable(error),
+    })?;
+    file.note(checker.into_linked());
+    Ok(Some(dataset))
+}
+
+/// The names of the groups and datasets at the root of a file, for messages.
+fn top(file: &hdf5::File) -> String {
+    match file.member_names() {
+        Ok(names) if !names.is_empty() => names.join(", "),
+        _ => "nothing at its top".into(),
+    }
+}

@@ -1,0 +1,226 @@
+//! Checks that the data of a dataset is there: that its chunks were written, that its external raw files are as long as
+//! they should be, and that a virtual dataset has all its sources.
+//!
+//! libhdf5 reads the fill value, usually zero, where data is missing. These would be events that nobody recorded.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use hdf5::Dataset;
+use hdf5::dataset::Layout;
+use hdf5::plist::DatasetCreate;
+
+use crate::error::Absence;
+use crate::source::hdf::cause::last_words;
+use crate::source::hdf::coverage::{Gaps, Region, Selection, bounds, entries};
+use crate::source::hdf::links::LinkedPath;
+use crate::source::hdf::pieces::{Missing, pieces};
+use crate::source::hdf::sources::{Piece, Sources};
+use crate::source::hdf::stored::{missing_chunks, raw_files, shape};
+
+/// Maximum depth of virtual datasets whose sources are virtual, so that circles end.
+const DEEPEST: u32 = 8;
+const CIRCLE: &str = "its sources are virtual datasets themselves, in a circle or more than 8 deep";
+
+/// Why the data of a dataset cannot be used.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It is not there.
+    Absent(Absence, String),
+    /// libhdf5 cannot tell how it is stored.
+    Unreadable(hdf5::Error),
+}
+
+impl From<hdf5::Error> for Fault {
+    fn from(error: hdf5::Error) -> Fault {
+        Fault::Unreadable(error)
+    }
+}
+
+/// Checks datasets, and collects the other files that their data comes from.
+#[derive(Debug)]
+pub(super) struct Checker {
+    /// What a row of the dataset is called: "events" or "samples".
+    unit: &'static str,
+    sources: Sources,
+    /// Source datasets that have been checked as a whole, and whether all their data is there.
+    whole: HashMap<(PathBuf, String), bool>,
+    depth: u32,
+    too_deep: bool,
+}
+
+impl Checker {
+    /// `unit` is what a row is called in messages.
+    pub(super) fn new(unit: &'static str) -> Checker {
+        Checker { unit, sources: Sources::default(), whole: HashMap::new(), depth: 0, too_deep: false }
+    }
+
+    /// The files that the data of the checked datasets comes from, without their own.
+    pub(super) fn into_linked(self) -> Vec<LinkedPath> {
+        self.sources.linked
+    }
+
+    /// Checks a whole dataset, or one column of a two-dimensional one.
+    pub(super) fn check_all(&mut self, dataset: &Dataset, column: Option<usize>) -> Result<(), Fault> {
+        let shape = shape(dataset);
+        let columns = match column {
+            Some(column) if shape.len() == 2 => column as u64..column as u64 + 1,
+            _ => 0..shape.get(1).copied().unwrap_or(1),
+        };
+        let region = Region { rows: 0..shape.first().copied().unwrap_or(1), columns };
+        self.check(dataset, &region)
+    }
+
+    /// Checks a region of a dataset.
+    fn check(&mut self, dataset: &Dataset, region: &Region) -> Result<(), Fault> {
+        let properties = dataset.dcpl()?;
+        let layout = properties.get_layout()?;
+        if dataset.size() == 0 && layout != Layout::Virtual {
+            return Ok(());
+        }
+        let (mut missing, mut why) = (Gaps::default(), (Absence::NeverWritten, "were never written".to_string()));
+        match layout {
+            Layout::Compact => {}
+            Layout::Chunked => missing = missing_chunks(dataset, &properties.get_chunk()?.unwrap_or_default(), region)?,
+            Layout::Contiguous => {
+                let files = properties.get_external()?;
+                if !files.is_empty() {
+                    let (gaps, linked, wrong) = raw_files(dataset, &files, region)?;
+                    linked.into_iter().for_each(|file| self.sources.note(file));
+                    let wrong = wrong.unwrap_or_else(|| "files, which are too short".into());
+                    (missing, why) = (gaps, (Absence::RawFile, format!("come from the raw file {wrong}")));
+                } else if dataset.offset().is_none() {
+                    missing.add(region.rows.clone());
+                }
+            }
+            Layout::Virtual => {
+                if self.depth == DEEPEST {
+                    self.too_deep = true;
+                    return Err(Fault::Absent(Absence::VirtualSource, CIRCLE.into()));
+                }
+                self.depth += 1;
+                let checked = self.check_virtual(dataset, &properties, region);
+                self.depth -= 1;
+                return checked;
+            }
+        }
+        self.refuse(&missing, region, why.0, &why.1)
+    }
+
+    /// Checks that all sources of a virtual dataset are there, and that they cover the region.
+    fn check_virtual(&mut self, dataset: &Dataset, properties: &DatasetCreate, region: &Region) -> Result<(), Fault> {
+        let (mut missing, mut covered) = (Missing::default(), Vec::new());
+        for piece in pieces(&mut self.sources, dataset, properties, &mut missing)? {
+            let mut used: Vec<_> = piece.target.iter().filter(|axes| region.meets(axes)).cloned().collect();
+            let rows = bounds(&used, 0);
+            let rows = rows.start.max(region.rows.start)..rows.end.min(region.rows.end);
+            if rows.is_empty() {
+                continue;
+            }
+            match self.check_source(dataset, &piece) {
+                Ok(()) => covered.append(&mut used),
+                Err((from, wrong)) => missing.add(rows.start.max(from)..rows.end, wrong),
+            }
+            // The other sources of a source are not checked, nor those of a circle, to which there is no end.
+            if missing.first.is_some() && (self.depth > 1 || self.too_deep) {
+                break;
+            }
+        }
+        if let Some((rows, wrong)) = missing.first {
+            let text = match missing.more {
+                _ if self.too_deep => CIRCLE.into(),
+                0 => format!("{} come from {wrong}", self.rows(&rows)),
+                more => {
+                    format!("{} come from {wrong}, and the source of {} is missing", self.rows(&rows), ranges(more))
+                }
+            };
+            return Err(Fault::Absent(Absence::VirtualSource, text));
+        }
+        let uncovered = "come from no source of the virtual dataset";
+        let shape = shape(dataset);
+        let gaps = if shape.len() > 2 {
+            // Events are not in such datasets, so it is enough to count the entries.
+            let all = shape.iter().fold(1_u64, |product, &length| product.saturating_mul(length));
+            (entries(&covered) >= all).then(Gaps::default)
+        } else {
+            region.gaps(&covered)
+        };
+        match gaps {
+            Some(gaps) => self.refuse(&gaps, region, Absence::NeverWritten, uncovered),
+            None => Err(Fault::Absent(Absence::NeverWritten, format!("{} {uncovered}", self.rows(&region.rows)))),
+        }
+    }
+
+    /// Checks a source: it has what the mapping reads, and its data is there. Otherwise, returns the first row of the
+    /// virtual dataset that is missing, and why.
+    fn check_source(&mut self, dataset: &Dataset, piece: &Piece) -> Result<(), (u64, String)> {
+        let fault = |from: u64, wrong: &str| (from, piece.described(dataset, wrong));
+        let (source, path) = self.sources.open(dataset, piece).map_err(|wrong| fault(0, &wrong))?;
+        let shape = shape(&source);
+        let boxes = piece.source.boxes(&shape);
+        let (wanted, read) = (entries(&piece.target), entries(&boxes));
+        for (axis, &length) in shape.iter().enumerate() {
+            let end = bounds(&boxes, axis).end;
+            if end > length {
+                let from = match (&piece.target[..], &boxes[..]) {
+                    ([target], [read]) if target.len() == 1 && target[0].is_range() && read[0].is_range() => {
+                        target[0].start + length.saturating_sub(read[0].start)
+                    }
+                    _ => 0,
+                };
+                return Err(fault(from, &format!("which has {length} entries on axis {axis} instead of {end}")));
+            }
+        }
+        if piece.source == Selection::All && read != wanted {
+            return Err(fault(0, &format!("which has {read} entries instead of {wanted}")));
+        }
+        if self.is_whole(path, &source) {
+            return Ok(());
+        }
+        let columns = if shape.len() > 1 { bounds(&boxes, 1) } else { 0..1 };
+        match self.check(&source, &Region { rows: bounds(&boxes, 0), columns }) {
+            Ok(()) => Ok(()),
+            Err(Fault::Absent(_, what)) => Err(fault(0, &format!("of which {what}"))),
+            Err(Fault::Unreadable(error)) => Err(fault(0, &format!("which cannot be read ({})", last_words(&error)))),
+        }
+    }
+
+    /// Whether all data of a source dataset is there. Each is checked once.
+    fn is_whole(&mut self, path: PathBuf, source: &Dataset) -> bool {
+        let key = (path, source.name());
+        if let Some(&whole) = self.whole.get(&key) {
+            return whole;
+        }
+        // Meets itself if sources are in a circle.
+        self.whole.insert(key.clone(), false);
+        let whole = self.check_all(source, None).is_ok();
+        self.whole.insert(key, whole);
+        whole
+    }
+
+    /// Returns the fault of missing rows, if there are any.
+    fn refuse(&self, missing: &Gaps, of: &Region, kind: Absence, why: &str) -> Result<(), Fault> {
+        if missing.ranges == 0 {
+            return Ok(());
+        }
+        let (first, all) = (self.rows(&missing.first), of.rows.end - of.rows.start);
+        let more = match missing.ranges - 1 {
+            0 => String::new(),
+            more => format!(" and {} ({} of {all} in all)", ranges(more), missing.rows),
+        };
+        Err(Fault::Absent(kind, format!("{first}{more} {why}")))
+    }
+
+    /// Names a range of rows: "events 5 to 9".
+    fn rows(&self, range: &Range<u64>) -> String {
+        match range.end {
+            u64::MAX => format!("{} from {} on", self.unit, range.start),
+            end => format!("{} {} to {}", self.unit, range.start, end.saturating_sub(1)),
+        }
+    }
+}
+
+fn ranges(more: u64) -> String {
+    format!("{more} more range{}", if more == 1 { "" } else { "s" })
+}

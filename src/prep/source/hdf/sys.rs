@@ -1,0 +1,160 @@
+//! What the HDF5 wrapper cannot read: the mappings of virtual datasets, and the targets of links.
+//!
+//! The wrapper's `get_virtual_map` fails for selections of one block, which is how libhdf5 stores contiguous ranges, and
+//! it has no access to the value of a link.
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_char, c_int};
+use std::mem::MaybeUninit;
+
+use hdf5::plist::DatasetCreate;
+use hdf5::sync::sync;
+use hdf5::{Dataspace, Error, Group, Result, from_id, h5check};
+use hdf5_sys::h5::hsize_t;
+use hdf5_sys::h5l::{H5L_info2_t, H5Lexists, H5Lget_info2, H5Lget_val};
+use hdf5_sys::h5p::{
+    H5P_DEFAULT, H5Pget_virtual_count, H5Pget_virtual_dsetname, H5Pget_virtual_filename, H5Pget_virtual_srcspace,
+    H5Pget_virtual_vspace,
+};
+use hdf5_sys::h5s::{
+    H5S_SEL_ALL, H5S_SEL_HYPERSLABS, H5S_SEL_NONE, H5Sget_regular_hyperslab, H5Sget_select_hyper_blocklist,
+    H5Sget_select_hyper_nblocks, H5Sget_select_type, H5Sis_regular_hyperslab,
+};
+
+use crate::source::hdf::coverage::{Selection, Strided};
+
+/// Maximum bytes of a link's target.
+const LONGEST_LINK: usize = 64 << 10;
+/// Maximum blocks of an irregular selection.
+const MOST_BLOCKS: u64 = 1 << 22;
+/// The number of the link class "external" (`H5L_TYPE_EXTERNAL`).
+const EXTERNAL: c_int = 64;
+/// The number of the link class "soft" (`H5L_TYPE_SOFT`).
+const SOFT: c_int = 1;
+
+/// A mapping of a virtual dataset.
+#[derive(Clone, Debug)]
+pub(super) struct Mapping {
+    /// Name of the source file. "." is the file of the virtual dataset.
+    pub(super) file: String,
+    /// Path of the source dataset.
+    pub(super) dataset: String,
+    /// What is read of the source dataset.
+    pub(super) source: Selection,
+    /// Where it appears in the virtual dataset.
+    pub(super) target: Selection,
+}
+
+/// What a link is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Link {
+    /// To an object of the same file, which is there.
+    Hard,
+    /// To a path in the same file.
+    Soft(String),
+    /// To a path in another file.
+    External { file: String, path: String },
+}
+
+/// The mappings of a virtual dataset with these creation properties.
+pub(super) fn mappings(properties: &DatasetCreate) -> Result<Vec<Mapping>> {
+    let id = properties.id();
+    sync(|| {
+        let mut count = 0;
+        // SAFETY: `id` is a valid property list as long as `properties` lives, and `count` is writable.
+        unsafe { h5check(H5Pget_virtual_count(id, &raw mut count)) }?;
+        (0..count)
+            .map(|i| {
+                // SAFETY: `text` passes a null pointer, or a buffer with the length that it passes.
+                let file = text(|buffer, length| unsafe { H5Pget_virtual_filename(id, i, buffer, length) })?;
+                // SAFETY: as above.
+                let dataset = text(|buffer, length| unsafe { H5Pget_virtual_dsetname(id, i, buffer, length) })?;
+                // SAFETY: both calls return a new dataspace, of which the wrapper becomes the only owner.
+                let (source, target) = unsafe {
+                    let source = from_id::<Dataspace>(h5check(H5Pget_virtual_srcspace(id, i))?)?;
+                    (source, from_id::<Dataspace>(h5check(H5Pget_virtual_vspace(id, i))?)?)
+                };
+                Ok(Mapping { file, dataset, source: selection(&source)?, target: selection(&target)? })
+            })
+            .collect()
+    })
+}
+
+/// Calls `get` for the length of a text, then for the text.
+fn text(get: impl Fn(*mut c_char, usize) -> isize) -> Result<String> {
+    let length = h5check(get(std::ptr::null_mut(), 0))? as usize;
+    let mut buffer = vec![0_u8; length + 1];
+    h5check(get(buffer.as_mut_ptr().cast(), buffer.len()))?;
+    Ok(until_nul(&buffer))
+}
+
+fn until_nul(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.split(|&byte| byte == 0).next().unwrap_or_default()).into_owned()
+}
+
+/// What a dataspace selects.
+fn selection(space: &Dataspace) -> Result<Selection> {
+    let (id, rank) = (space.id(), space.ndim());
+    // SAFETY: `id` is a valid dataspace as long as `space` lives.
+    match unsafe { H5Sget_select_type(id) } {
+        H5S_SEL_ALL => return Ok(Selection::All),
+        H5S_SEL_NONE => return Ok(Selection::Boxes(Vec::new())),
+        H5S_SEL_HYPERSLABS => {}
+        _ => return Err(Error::from("a selection of points")),
+    }
+    // SAFETY: as above.
+    if unsafe { h5check(H5Sis_regular_hyperslab(id)) }? > 0 {
+        let [mut start, mut stride, mut count, mut block] = [(); 4].map(|()| vec![0; rank]);
+        let [starts, strides] = [start.as_mut_ptr(), stride.as_mut_ptr()];
+        // SAFETY: each buffer has a number for each dimension.
+        unsafe { h5check(H5Sget_regular_hyperslab(id, starts, strides, count.as_mut_ptr(), block.as_mut_ptr())) }?;
+        let axis = |i: usize| Strided { start: start[i], stride: stride[i], count: count[i], block: block[i] };
+        return Ok(Selection::Boxes(vec![(0..rank).map(axis).collect()]));
+    }
+    // SAFETY: `id` is a valid dataspace.
+    let blocks = unsafe { h5check(H5Sget_select_hyper_nblocks(id)) }? as u64;
+    if blocks > MOST_BLOCKS {
+        return Err(Error::from("a selection of too many blocks"));
+    }
+    // A block is its first and its last corner.
+    let mut corners: Vec<hsize_t> = vec![0; blocks as usize * rank * 2];
+    // SAFETY: the buffer has two corners for each block.
+    unsafe { h5check(H5Sget_select_hyper_blocklist(id, 0, blocks, corners.as_mut_ptr())) }?;
+    let one = |block: &[hsize_t]| {
+        let (first, last) = block.split_at(rank);
+        first.iter().zip(last).map(|(&first, &last)| Strided::range(first..last.saturating_add(1))).collect()
+    };
+    Ok(Selection::Boxes(corners.chunks_exact((rank * 2).max(1)).map(one).collect()))
+}
+
+/// The link `name` of a group. `None` if there is none.
+pub(super) fn link(group: &Group, name: &str) -> Result<Option<Link>> {
+    let name = CString::new(name).map_err(|_| Error::from("a name with a NUL"))?;
+    let (id, name) = (group.id(), name.as_ptr());
+    sync(|| {
+        // SAFETY: `id` is a valid group as long as `group` lives, and `name` ends with a NUL.
+        if unsafe { h5check(H5Lexists(id, name, H5P_DEFAULT)) }? == 0 {
+            return Ok(None);
+        }
+        let mut info = MaybeUninit::<H5L_info2_t>::zeroed();
+        // SAFETY: as above, and `info` is writable.
+        unsafe { h5check(H5Lget_info2(id, name, info.as_mut_ptr(), H5P_DEFAULT)) }?;
+        // SAFETY: the class is an int in C, initialised by the call. It is not read as the enum because a file may
+        // have classes that the enum lacks.
+        let class = unsafe { (&raw const (*info.as_ptr()).type_).cast::<c_int>().read() };
+        if ![SOFT, EXTERNAL].contains(&class) {
+            return Ok(Some(Link::Hard));
+        }
+        let mut value = vec![0_u8; LONGEST_LINK];
+        // SAFETY: the buffer has the length that is passed.
+        unsafe { h5check(H5Lget_val(id, name, value.as_mut_ptr().cast(), value.len(), H5P_DEFAULT)) }?;
+        Ok(Some(if class == SOFT {
+            Link::Soft(until_nul(&value))
+        } else {
+            // A byte for version and flags, then two texts that end with a NUL.
+            let mut texts = value[1..].split(|&byte| byte == 0).map(until_nul);
+            let mut next = || texts.next().unwrap_or_default();
+            Link::External { file: next(), path: next() }
+        }))
+    })
+}
