@@ -78,8 +78,9 @@ pub(crate) fn report(
     if error.chain().any(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    let advice =
-        error.chain().find_map(|cause| advice(cause).or_else(|| shared_advice(typed, cause).map(String::from)));
+    let advice = error.chain().find_map(|cause| {
+        advice(cause).or_else(|| class_advice(cause)).or_else(|| shared_advice(typed, cause).map(String::from))
+    });
     let advice = advice.map_or(String::new(), |advice| format!("; {advice}"));
     eprintln!("{}: error: {}{advice}", env!("CARGO_BIN_NAME"), text(typed, error));
     ExitCode::from(error.chain().find_map(|cause| code(cause).or_else(|| shared_code(cause))).unwrap_or(SYSTEM))
@@ -142,6 +143,25 @@ fn shared_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
         }),
         BaseError::Usage { what, .. } if what.starts_with("cache ") => Some("--cache stream needs no memory for them"),
         BaseError::Unavailable { what, .. } if what == "cache device" => Some("use --cache host or --cache stream"),
+        _ => None,
+    }
+}
+
+/// What to type for sets or recordings whose lists of classes differ.
+fn class_advice(cause: &Cause) -> Option<String> {
+    let Some(ShardError::Mismatch { path, other, field, .. }) = cause.downcast_ref() else { return None };
+    let list = "--classes FILE, a list of all classes";
+    match field.as_str() {
+        "classes" if other.is_dir() => Some(format!(
+            "convert the recordings of {} again with --classes-of {}, or those of both with {list}",
+            path.display(),
+            other.display()
+        )),
+        "classes" => Some(format!(
+            "convert the recordings of {} again with --classes-of and the set of the training, or with {list}",
+            path.display()
+        )),
+        "list of classes" => Some(format!("{list}, or --classes-of SET gives all recordings one")),
         _ => None,
     }
 }

@@ -1,29 +1,60 @@
 //! What to type next after an error: the libraries know no flags.
 
-use tonic_prep::{Absence, Error as PrepError};
+use tonic_prep::{Absence, Error as PrepError, FolderKind};
 
 use crate::errors::Cause;
+use crate::part_commands::part_commands;
 
 /// Advice on an error of recordings.
-pub(crate) fn prep_advice(error: &Cause) -> Option<&'static str> {
+pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
     match error.downcast_ref()? {
-        PrepError::UnknownLayout { .. } => Some("with --map the columns of any HDF5 file are read"),
-        PrepError::MissingData { absence, .. } => Some(match absence {
-            Absence::VirtualSource => {
-                "put the whole source where the file looks for it, or set HDF5_VDS_PREFIX to the folder that it is in"
+        PrepError::UnknownLayout { .. } => Some("with --map the columns of any HDF5 file are read".into()),
+        PrepError::MissingData { absence, .. } => Some(missing_advice(*absence).into()),
+        PrepError::OutsideSensor { .. } => Some("--lenient leaves such events out".into()),
+        PrepError::SampleTooLarge { .. } => Some("cut the recording, with --sample-duration or --sample-events".into()),
+        PrepError::NotClasses { path, kind, .. } => Some(match kind {
+            FolderKind::Parts(parts) => format!(
+                "convert each part by itself, or name them as classes with --class-level 1:{}",
+                part_commands(std::env::args(), path, parts)
+            ),
+            FolderKind::PartsOfEach => "--labels with a table (file,label) of one part's files converts that part, \
+                                        --class-level 1 converts all parts into one set"
+                .into(),
+            FolderKind::Above(level) => {
+                let first = level - 1;
+                format!(
+                    "--class-level {level} takes the inner folders as classes, --class-level {first} the outer ones"
+                )
             }
-            Absence::RawFile => {
-                "put the whole raw file there, or set HDF5_EXTFILE_PREFIX to its folder ('${ORIGIN}' is that of the \
-                 HDF5 file)"
-            }
-            Absence::NeverWritten => {
-                "copy what was recorded to a new file and convert that, or, if only the end is missing, cut the end off \
-                 all columns (in h5py: file[name].resize(N, axis=0))"
-            }
-            Absence::Link => "put its target back, or name another dataset with --map",
         }),
-        PrepError::OutsideSensor { .. } => Some("--lenient leaves such events out"),
-        PrepError::SampleTooLarge { .. } => Some("cut the recording, with --sample-duration or --sample-events"),
+        PrepError::UnknownClass { .. } => {
+            Some("add them to the list (--classes FILE), or leave their recordings out".into())
+        }
+        PrepError::NotUtf8 { path, encoding, .. } => Some(match encoding {
+            Some(encoding) => format!(
+                "save it as UTF-8 (in a spreadsheet: CSV UTF-8), or type: iconv -f {encoding} -t UTF-8 {0:?} > utf8.csv",
+                path.display().to_string()
+            ),
+            None => "save it as a table in UTF-8 (in a spreadsheet: CSV UTF-8)".into(),
+        }),
         _ => None,
+    }
+}
+
+/// Advice on data that is not there.
+fn missing_advice(absence: Absence) -> &'static str {
+    match absence {
+        Absence::VirtualSource => {
+            "put the whole source where the file looks for it, or set HDF5_VDS_PREFIX to the folder that it is in"
+        }
+        Absence::RawFile => {
+            "put the whole raw file there, or set HDF5_EXTFILE_PREFIX to its folder ('${ORIGIN}' is that of the HDF5 \
+             file)"
+        }
+        Absence::NeverWritten => {
+            "copy what was recorded to a new file and convert that, or, if only the end is missing, cut the end off \
+             all columns (in h5py: file[name].resize(N, axis=0))"
+        }
+        Absence::Link => "put its target back, or name another dataset with --map",
     }
 }

@@ -161,7 +161,7 @@ pub(crate) enum Command {
         #[arg(long, required = true, num_args = 1.., value_name = "DIR|FILE...")]
         from: Vec<PathBuf>,
         #[command(flatten)]
-        source: SourceArgs,
+        source: Box<SourceArgs>,
         /// One JSON object on stdout
         #[arg(long)]
         json: bool,

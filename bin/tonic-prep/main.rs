@@ -8,6 +8,7 @@ mod cli;
 mod convert_args;
 #[path = "../errors.rs"]
 mod errors;
+mod part_commands;
 mod recipe_args;
 mod source_args;
 mod subset_args;
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
     };
     match ready.and_then(|()| run(cli.command, cli.quiet)) {
         Ok(code) => code,
-        Err(e) => errors::report(&typed, &e, exit_code, |cause| advice::prep_advice(cause).map(String::from)),
+        Err(e) => errors::report(&typed, &e, exit_code, advice::prep_advice),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tonic_base::{BaseFault, Error};
-use tonic_prep::{Cut, Digits, LabelSource, Layout, Map, SensorSize, SourceOptions, TimeUnit};
+use tonic_prep::{ClassList, Cut, Digits, LabelSource, Layout, Map, SensorSize, SourceOptions, TimeUnit};
 
 /// Heading of these arguments in `--help`.
 const HEADING: &str = "Recordings";
@@ -39,11 +39,22 @@ pub(crate) struct SourceArgs {
     /// The class of all samples
     #[arg(long, value_name = "NAME", conflicts_with = "labels", help_heading = HEADING)]
     label: Option<String>,
-    /// A CSV table of classes: file,label for a folder, of which only those files are taken; or start,end,label (with
-    /// file before them for several recordings), a sample for each row. With --sample-duration, a sample has the class
+    /// A table of classes, in CSV or with semicolons or tabs: file,label for a folder, of which only those files are
+    /// taken; or start,end,label (with file before them for several recordings), a sample for each row. With --sample-duration, a sample has the class
     /// of the interval that its middle is in, and those in none are left out
     #[arg(long, value_name = "FILE.csv", help_heading = HEADING)]
     labels: Option<PathBuf>,
+    /// All classes in their order, one name a line: labels are numbered by it, and a class that it lacks is refused
+    /// [default: the classes that are found, by name]
+    #[arg(long, value_name = "FILE", help_heading = "Recordings")]
+    classes: Option<PathBuf>,
+    /// All classes in their order, as another set has them, so that the two can be trained on together
+    #[arg(long, value_name = "SET", conflicts_with = "classes", help_heading = "Recordings")]
+    classes_of: Option<PathBuf>,
+    /// Which folders of a folder are the classes: 1 for DIR/CLASS/a.npy, 2 for DIR/user01/CLASS/a.npy
+    /// [default: 1, unless these look like persons, sessions or parts of a dataset]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16), conflicts_with_all = ["label", "labels"], help_heading = "Recordings")]
+    class_level: Option<u8>,
     /// Which samples of an N-TIDIGITS18 file
     #[arg(long, value_name = "PART", value_parser = ["train", "test"], default_value = "train", help_heading = HEADING)]
     digits: String,
@@ -87,6 +98,12 @@ impl SourceArgs {
                 (None, Some(table)) => LabelSource::Csv(table),
                 (None, None) => LabelSource::Own,
             },
+            classes: match (self.classes, self.classes_of) {
+                (Some(file), _) => Some(ClassList::read(&file)?),
+                (None, Some(set)) => Some(ClassList::of_set(&set)?),
+                (None, None) => None,
+            },
+            class_level: self.class_level.map(usize::from),
             digits: Digits { train: self.digits == "train", single: self.single_digits },
         })
     }

@@ -126,6 +126,42 @@ pub enum Error {
         /// What the file has.
         has: String,
     },
+    /// A folder whose sub-folders are probably not its classes.
+    #[error("{}: expected a folder for each class, got {got}", .path.display())]
+    NotClasses {
+        /// The folder.
+        path: PathBuf,
+        /// Its sub-folders.
+        got: String,
+        /// What they probably are.
+        kind: FolderKind,
+    },
+    /// A class that is not in the caller's list of classes.
+    #[error("{}{}: expected classes of {} ({expected}), got {got}", .path.display(), .line.map_or(String::new(), |line| format!(": line {line}")), .list.display())]
+    UnknownClass {
+        /// The recording, or the table of labels.
+        path: PathBuf,
+        /// Line of the table, counted from 1.
+        line: Option<usize>,
+        /// The file or set that the list is from.
+        list: PathBuf,
+        /// The classes of the list.
+        expected: String,
+        /// The classes that it lacks.
+        got: String,
+    },
+    /// A table or a list that is not text in UTF-8.
+    #[error("{}: line {line}: expected text in UTF-8, got {got}", .path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// Line number, counted from 1.
+        line: usize,
+        /// What the line has.
+        got: String,
+        /// The encoding, if it can be told, by the name that iconv has for it.
+        encoding: Option<&'static str>,
+    },
     /// A table of labels with an invalid line.
     #[error("{}: line {line}: expected {expected}, got {got}", .path.display())]
     BadTable {
@@ -166,6 +202,17 @@ pub enum Absence {
     NeverWritten,
     /// A link leads nowhere.
     Link,
+}
+
+/// What the sub-folders of a folder of recordings are, if they are not its classes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FolderKind {
+    /// Parts of a dataset, such as train and test: their names.
+    Parts(Vec<String>),
+    /// Classes, each of which has parts of a dataset as its sub-folders.
+    PartsOfEach,
+    /// Persons, sessions or a folder around all. The classes are probably the folders of this level, counted from 1.
+    Above(usize),
 }
 
 impl Error {

@@ -16,14 +16,14 @@ pub use convert::{
     ChunkFailure, ChunkMaker, Conversion, Converted, Estimate, Inputs, Job, LEVEL, RecipeChoice, SHARD_SIZE, convert,
     hash_linked,
 };
-pub use error::{Absence, Error, Result};
+pub use error::{Absence, Error, FolderKind, Result};
 pub use events::{Admitted, Events, RawEvent, SensorSize, admit};
 pub use fault::{Checked, Fault};
 pub use framing::{FramedSample, Framer, Framing};
 pub use recipe::{Recipe, catalogue};
 pub use signature::{Catalogue, IfAbsent, Kind, Parameter, Signature};
 pub use source::{
-    COCHLEA, Coordinates, Cut, Digits, LabelSource, Layout, LinkedPath, Map, RawSamples, Recording, Row, SourceOptions,
-    TimeUnit, Times, VlenRows, number_classes, read_labels, synth,
+    COCHLEA, ClassList, Coordinates, Cut, Digits, LabelSource, Layout, LinkedPath, Map, RawSamples, Recording, Row,
+    SourceOptions, TimeUnit, Times, VlenRows, number_classes, read_labels, synth,
 };
 pub use transform::Transform;

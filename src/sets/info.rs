@@ -55,9 +55,7 @@ pub fn text(set: &ShardSet) -> String {
     let empty =
         if totals.empty_samples > 0 { format!(", {} without events", totals.empty_samples) } else { String::new() };
     line("samples", format!("{}{empty}", set.len()));
-    let busiest = description.classes.iter().zip(&totals.class_samples);
-    let classes: Vec<String> = busiest.map(|(name, n)| format!("{name} ({n})")).collect();
-    line("classes", format!("{}: {}", classes.len(), classes.join(", ")));
+    line("classes", set.manifest().class_counts(usize::MAX));
     if !description.extras.is_empty() {
         line("extras", description.extras.join(", "));
     }

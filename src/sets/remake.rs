@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use tonic_base::Verbosity;
-use tonic_prep::{ChunkFailure, ChunkMaker, Inputs, Recipe, SourceOptions, hash_linked};
+use tonic_prep::{ChunkFailure, ChunkMaker, ClassList, Inputs, Recipe, SourceOptions, hash_linked};
 use tonic_shard::{LinkedFile, Manifest, SourceFile};
 
 use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::repair::{Donor, Repaired, repair};
 
 /// Repairs the set in `dir` from the recordings that it was converted from, in any order. `options` must be those of
-/// the conversion.
+/// the conversion; without a list of classes, the set's classes are the list.
 ///
 /// # Errors
 /// The manifest's error if it is damaged, since recordings cannot restore it; [`tonic_shard::Error::Mismatch`] if a
@@ -27,6 +27,8 @@ pub fn repair_from(
         )
     })?;
     let description = &manifest.description;
+    let classes = options.classes.clone().or_else(|| ClassList::of_set(dir).ok());
+    let options = &SourceOptions { classes, ..options.clone() };
     let given = Inputs::open(recordings, options)?;
     let found = given.hash(verbosity)?;
     if !description.linked_files.is_empty() {

@@ -34,7 +34,7 @@ pub use layout::{
     chunk_checksum,
 };
 pub use ledger::Ledger;
-pub use manifest::{MANIFEST_FILE, Manifest, ShardEntry, Totals, identity_of};
+pub use manifest::{MANIFEST_FILE, MOST_CLASSES, Manifest, ShardEntry, Totals, identity_of};
 pub use order::{Order, OrderParts, Permutation, WINDOW_SAMPLES, Window};
 pub use packed::{PackedChunk, PackedSample};
 pub use part::Part;

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 /// File name of the manifest.
 pub const MANIFEST_FILE: &str = "manifest.json";
 const FORMAT: &str = "tonic-shards";
+/// How many classes a program lists on the terminal, unless it is asked for all.
+pub const MOST_CLASSES: usize = 40;
 /// Maximum size of a manifest in bytes, far more than any set needs.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -227,6 +229,26 @@ impl Manifest {
     /// Size of all shards in bytes.
     pub fn stored_bytes(&self) -> u64 {
         self.shards.iter().map(|shard| shard.bytes).sum()
+    }
+
+    /// The classes and how many samples each has, such as `2: no (12), yes (9)`. The first `most` classes are listed.
+    pub fn class_counts(&self, most: usize) -> String {
+        let (names, counts) = (&self.description.classes, &self.totals.class_samples);
+        let listed: Vec<String> =
+            names.iter().zip(counts).take(most).map(|(name, n)| format!("{name} ({n})")).collect();
+        let mut text = if names.is_empty() { "none".into() } else { format!("{}: {}", names.len(), listed.join(", ")) };
+        let unlabelled = self.description.samples.saturating_sub(counts.iter().sum());
+        let empty = counts.iter().filter(|&&n| n == 0).count() as u64;
+        for (n, before, after) in [
+            (names.len().saturating_sub(most) as u64, " and", "more"),
+            (empty, ";", "without samples"),
+            (unlabelled, ";", "samples without a label"),
+        ] {
+            if n > 0 {
+                text.push_str(&format!("{before} {n} {after}"));
+            }
+        }
+        text
     }
 
     /// Checks that two sets can be trained on together: same shape, recipe and classes.

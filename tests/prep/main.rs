@@ -17,6 +17,7 @@
 mod accounts;
 mod bench;
 mod camera;
+mod classes;
 mod command_lines;
 mod convert;
 mod cutting;
@@ -48,6 +49,7 @@ mod show;
 mod sources;
 mod storage;
 mod storage_rows;
+mod tables;
 mod tonic;
 mod tools;
 mod transforms;

@@ -3,6 +3,7 @@
 #[cfg(feature = "libtorch")]
 mod agreement;
 mod bench;
+mod classes;
 #[path = "../prep/command_lines.rs"]
 mod command_lines;
 mod engines;

@@ -23,6 +23,8 @@ pub struct Inputs {
     pub extras: Vec<String>,
     /// Layout of the first recording.
     pub layout: Layout,
+    /// Layouts of all recordings, each once.
+    pub layouts: Vec<Layout>,
     /// Notes for the user about how the recordings were opened.
     pub notes: Vec<String>,
 }
@@ -59,20 +61,25 @@ impl Inputs {
     /// sensors; [`tonic_base::Error::Usage`] if the sensor size is unknown.
     pub fn open(paths: &[PathBuf], options: &SourceOptions) -> Result<Inputs> {
         let mut recordings = Vec::with_capacity(paths.len());
-        let mut rowless = 0;
+        let (mut notes, mut rowless) = (Vec::new(), 0);
         for path in paths {
-            let opened = Recording::open(path, options)?;
+            let mut opened = Recording::open(path, options)?;
             rowless += u64::from(opened.is_empty());
+            let folder = path.is_dir();
+            for recording in &mut opened {
+                let name = if folder { path.display().to_string() } else { recording.name.clone() };
+                let own = std::mem::take(&mut recording.notes).into_iter();
+                notes.extend(own.map(|note| if paths.len() == 1 { note } else { format!("{name}: {note}") }));
+            }
             recordings.extend(opened);
         }
-        let mut inputs = Inputs::of(recordings, options)?;
         if rowless > 0 {
-            inputs.notes.push(format!("{rowless} recordings have no row in the table of labels; they were left out"));
+            notes.push(format!("{rowless} recordings have no row in the table of labels; they were left out"));
         }
-        Ok(inputs)
+        Inputs::of(recordings, notes, options)
     }
 
-    fn of(mut recordings: Vec<Recording>, options: &SourceOptions) -> Result<Inputs> {
+    fn of(recordings: Vec<Recording>, notes: Vec<String>, options: &SourceOptions) -> Result<Inputs> {
         let Some(first) = recordings.first() else {
             return Err(Error::usage("recordings", "at least one with a row in the table of labels", "none"));
         };
@@ -101,11 +108,11 @@ impl Inputs {
             |names| names.to_vec(),
         );
         let (extras, layout) = (names(first), first.layout);
-        let alone = recordings.len() == 1;
-        let mut notes = Vec::new();
-        for recording in &mut recordings {
-            let own = std::mem::take(&mut recording.notes).into_iter();
-            notes.extend(own.map(|note| if alone { note } else { format!("{}: {note}", recording.name) }));
+        let mut layouts = vec![layout];
+        for recording in &recordings {
+            if !layouts.contains(&recording.layout) {
+                layouts.push(recording.layout);
+            }
         }
         let mut inputs = Vec::with_capacity(recordings.len());
         let mut first = 0;
@@ -114,7 +121,7 @@ impl Inputs {
             inputs.push(Input { recording, skipped: 0, first, samples });
             first += samples;
         }
-        Ok(Inputs { inputs, sensor, classes, extras, layout, notes })
+        Ok(Inputs { inputs, sensor, classes, extras, layout, layouts, notes })
     }
 
     /// Number of samples in all recordings.

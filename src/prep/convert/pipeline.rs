@@ -10,15 +10,15 @@ use crate::convert::inputs::{Inputs, hash_linked};
 use crate::convert::job::{Conversion, Job};
 use crate::error::Result;
 use crate::source::Layout;
-use tonic_shard::{Existing, KEPT, Manifest, OutputDir, SetDescription, SetWriter, Width};
+use tonic_shard::{Existing, KEPT, MOST_CLASSES, Manifest, OutputDir, SetDescription, SetWriter, Width};
 
 /// The result of a conversion.
 #[derive(Clone, Debug)]
 pub struct Converted {
     /// The set's manifest.
     pub manifest: Manifest,
-    /// The layout of the recordings.
-    pub layout: Layout,
+    /// The layouts of the recordings.
+    pub layouts: Vec<Layout>,
     /// Notes for the user about how the recordings were opened.
     pub notes: Vec<String>,
     /// Number of samples that were already converted when the conversion resumed.
@@ -35,7 +35,8 @@ impl Converted {
         json!({
             "set_id": self.manifest.set_id, "samples": samples, "resumed_samples": self.resumed_samples,
             "seconds": self.seconds, "samples_per_second": made as f64 / self.seconds.max(1e-9),
-            "layout": self.layout.name(), "notes": self.notes,
+            "layout": self.layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", "), "notes": self.notes,
+            "classes": self.manifest.description.classes, "class_samples": self.manifest.totals.class_samples,
             "stored_bytes": self.manifest.stored_bytes(), "ledger": self.manifest.totals.ledger,
         })
     }
@@ -105,8 +106,8 @@ fn run(job: &Job<'_>, mut writer: SetWriter) -> Result<Attempt> {
             let seconds = progress.finish();
             let manifest = writer.finish()?;
             report_oddities(conversion, &manifest);
-            let (layout, notes) = (job.inputs.layout, job.inputs.notes.clone());
-            Ok(Attempt::Finished(Box::new(Converted { manifest, layout, notes, resumed_samples, seconds })))
+            let (layouts, notes) = (job.inputs.layouts.clone(), job.inputs.notes.clone());
+            Ok(Attempt::Finished(Box::new(Converted { manifest, layouts, notes, resumed_samples, seconds })))
         }
         Err(ChunkFailure::TooNarrow(count)) => Ok(Attempt::TooNarrow(count, writer.abandon())),
         Err(ChunkFailure::Error(error)) => Err(error),
@@ -120,18 +121,20 @@ fn report_inputs(conversion: &Conversion, inputs: &Inputs) {
     if conversion.verbosity == Verbosity::Quiet {
         return;
     }
-    eprintln!("convert: layout: {}, sensor {}", inputs.layout.title(), inputs.sensor);
+    let layouts: Vec<&str> = inputs.layouts.iter().map(|layout| layout.title()).collect();
+    eprintln!("convert: layout: {}, sensor {}", layouts.join(", "), inputs.sensor);
     inputs.notes.iter().take(MOST).for_each(|note| eprintln!("convert: note: {note}"));
     if inputs.notes.len() > MOST {
         eprintln!("convert: note: and {} more of the kind", inputs.notes.len() - MOST);
     }
 }
 
-/// Prints how many events and samples were left out or changed.
+/// Prints the classes, and how many events and samples were left out or changed.
 fn report_oddities(conversion: &Conversion, manifest: &Manifest) {
     if conversion.verbosity == Verbosity::Quiet {
         return;
     }
+    eprintln!("convert: classes: {}", manifest.class_counts(MOST_CLASSES));
     let totals = &manifest.totals;
     for (n, what) in [
         (totals.ledger.non_finite, "events have a time that is not finite; they were left out"),

@@ -3,26 +3,30 @@
 use std::path::Path;
 
 use crate::error::{BaseFault, Error, Result};
+use crate::events::SensorSize;
 use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
-use crate::source::stream::EventStream;
+use crate::source::stream::{ClassLabel, EventStream};
 use crate::source::{camera, hdf, npy_files, ntidigits};
 
 /// The layout of a file: the one in `options`, or else the first that fits its content.
 pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> {
-    if let Some(layout) = options.layout.or(options.map.is_some().then_some(Layout::Map)) {
-        return Ok(layout);
-    }
-    let mut head = [0; 4];
-    let file = std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
-    if std::io::Read::read_exact(&mut &file, &mut head).is_ok() {
-        match &head {
-            b"\x93NUM" => return Ok(Layout::Npy),
-            b"PK\x03\x04" | b"PK\x05\x06" => return Ok(Layout::Npz),
-            _ => {}
+    let asked = options.layout.or(options.map.is_some().then_some(Layout::Map));
+    match (asked, numpy_layout(path)?) {
+        (Some(Layout::Npy | Layout::Npz), Some(found)) if asked != Some(found) => {
+            let expected = format!("{}, as the bytes of {} tell", found.name(), path.display());
+            return Err(Error::usage("layout", expected, asked.map_or("", Layout::name)));
         }
+        (Some(asked), _) => return Ok(asked),
+        (None, Some(found)) => return Ok(found),
+        (None, None) => {}
     }
-    let file = hdf::open(path)?;
+    let file = hdf::open(path).map_err(|fault| match fault {
+        Error::NotARecording { path, expected, got } => {
+            Error::NotARecording { path, expected, got: format!("{got}; it is no NumPy file either") }
+        }
+        fault => fault,
+    })?;
     if file.group("spikes").is_ok() {
         Ok(Layout::Hsd)
     } else if ntidigits::detect(&file) {
@@ -36,12 +40,52 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
     }
 }
 
+/// The layout of a NumPy file, told by its first bytes.
+fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
+    let mut head = [0; 4];
+    let file = std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
+    Ok(match std::io::Read::read_exact(&mut &file, &mut head).is_ok().then_some(&head) {
+        Some(b"\x93NUM") => Some(Layout::Npy),
+        Some(b"PK\x03\x04" | b"PK\x05\x06") => Some(Layout::Npz),
+        _ => None,
+    })
+}
+
 /// Opens a file that holds one recording.
 ///
 /// # Errors
 /// Those of the layout; [`tonic_base::Error::Usage`] for a layout with many samples per file.
 pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventStream> {
-    match layout_of(path, options)? {
+    open_as(path, layout_of(path, options)?, options)
+}
+
+/// What the head of a file tells.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// Layout of the file.
+    pub layout: Layout,
+    /// Sensor size, if the file or the layout gives it.
+    pub sensor: Option<SensorSize>,
+    /// Class of the recording, if the file gives it.
+    pub label: Option<ClassLabel>,
+}
+
+/// Reads the head of a file that holds one recording, without its events.
+///
+/// # Errors
+/// Those of [`open_stream`], as far as the head tells.
+pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
+    let layout = layout_of(path, options)?;
+    if layout == Layout::Npz {
+        npy_files::check_npz(path)?;
+        return Ok(Head { layout, sensor: None, label: None });
+    }
+    let EventStream { sensor, label, .. } = open_as(path, layout, options)?;
+    Ok(Head { layout, sensor, label })
+}
+
+fn open_as(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
+    match layout {
         Layout::Npy => npy_files::open_npy(path, options),
         Layout::Npz => npy_files::open_npz(path, options),
         layout if layout.has_samples() => {

@@ -1,78 +1,80 @@
-//! A folder of recordings with one recording per file. Classes come from subfolders or from a table of labels.
+//! A folder of recordings with one recording per file. Classes come from sub-folders, from a table of labels or from the
+//! files.
 //!
-//! The first file gives the layout of all files. A file is opened only when it is read, unless recordings are cut into
-//! samples.
+//! Each file tells its own layout. The head of every file is read when the folder is opened, so that a damaged file is
+//! found before anything is converted. Events are read later, unless recordings are cut into samples.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::{BaseFault, Error, Result};
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::source::class_folders::{by_folder, joined_parts};
+use crate::source::class_list::ClassList;
 use crate::source::cut::{Pieces, cut_one_class};
-use crate::source::detect::open_stream;
+use crate::source::detect::{Head, open_stream, read_head};
+use crate::source::file_names::{FileNames, Named};
 use crate::source::labels;
-use crate::source::labels::Row;
+use crate::source::layout::Layout;
+use crate::source::listing::{ENDINGS, Listing, some_of};
 use crate::source::long::Long;
 use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::Recording;
+use crate::source::stream::ClassLabel;
 use crate::source::unit::TimeUnit;
 use tonic_shard::NO_LABEL;
-
-/// File extensions of recordings.
-const ENDINGS: [&str; 5] = ["h5", "hdf5", "hdf", "npy", "npz"];
-/// Maximum depth of nested folders, so that symbolic link loops end.
-const MAX_DEPTH: usize = 16;
 
 /// Opens a folder's recordings.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for files that are not recordings or have no class, and for a
-/// folder without recordings; [`Error::BadTable`] for a table that doesn't fit the folder; those of opening the first
-/// file, and all files that are cut.
+/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for files that have no class, and for a folder without recordings;
+/// [`Error::NotClasses`] for sub-folders that are not its classes; [`Error::BadTable`] for a table that doesn't fit the
+/// folder; those of opening a file.
 pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
     let table = match &options.labels {
-        LabelSource::Csv(path) => Some(path),
+        LabelSource::Csv(path) => Some(path.as_path()),
         _ => None,
     };
-    let mut files = Vec::new();
-    list(dir, String::new(), table, MAX_DEPTH, &mut files)?;
-    files.sort_unstable();
+    let known: Vec<&Path> = table.into_iter().chain(options.classes.as_ref().map(ClassList::origin)).collect();
+    let mut listing = Listing::of(dir, &known)?;
+    if listing.files.is_empty() {
+        let got = listing.skipped().map_or("none".into(), |skipped| format!("none, and other files: {skipped}"));
+        let expected = format!("recordings ({})", ENDINGS.join(", "));
+        return Err(Error::not_a_recording(dir, expected, got));
+    }
     let mut notes = Vec::new();
-    let (classes, labels) = match &options.labels {
-        LabelSource::One(label) => (Some(vec![label.clone()]), vec![0; files.len()]),
-        LabelSource::Csv(path) => {
-            let rows = labels::read_labels(path, TimeUnit::Microseconds)?;
-            let (classes, found) = labelled(path, dir, &files, &rows)?;
-            let mut labels = Vec::with_capacity(files.len());
-            let before = files.len();
-            let mut found = found.into_iter();
-            files.retain(|_| found.next().flatten().inspect(|&label| labels.push(label)).is_some());
-            if files.len() < before {
-                notes.push(format!("{} files are not in {}; they were left out", before - files.len(), path.display()));
-            }
-            (Some(classes), labels)
-        }
-        LabelSource::Own => by_folder(dir, &files)?,
-    };
-    let Some(first) = files.first() else {
-        return Err(Error::not_a_recording(dir, format!("recordings ({})", ENDINGS.join(", ")), "none"));
-    };
-    let first = open_stream(&dir.join(first), options)?;
-    let options = Arc::new(SourceOptions { layout: Some(first.layout), ..options.clone() });
-    let classes: Option<Arc<[String]>> = classes.map(Into::into);
-    let mut recordings = Vec::with_capacity(files.len());
-    for (name, label) in files.into_iter().zip(labels) {
+    notes.extend(listing.skipped().map(|skipped| format!("files that are no recordings were skipped: {skipped}")));
+    let labelled = label_files(dir, &mut listing, options, &mut notes)?;
+    let parts = joined_parts(&listing.files).filter(|_| options.class_level != Some(1));
+    notes.extend(parts.map(|parts| format!("the parts of a dataset, {parts}, are all in this set")));
+    let heads: Vec<Result<Head>> = listing.files.par_iter().map(|name| read_head(&dir.join(name), options)).collect();
+    // In the order of the names, so that the first fault is always the same.
+    let heads = heads.into_iter().collect::<Result<Vec<Head>>>()?;
+    let labelled = labelled.map_or_else(|| by_file(dir, &listing, &heads), Ok)?;
+    let sensor = heads.iter().find_map(|head| head.sensor);
+    let mut layouts = Vec::new();
+    let classes: Option<Arc<[String]>> = labelled.classes.map(Into::into);
+    let mut recordings = Vec::with_capacity(listing.files.len());
+    for ((name, label), head) in listing.files.into_iter().zip(labelled.labels).zip(heads) {
         let path = dir.join(&name);
+        let options = with_layout(&mut layouts, head.layout, options);
         let pieces = match options.cut {
             Cut::Whole => Pieces::whole(label),
             cut => cut_one_class(&mut open_stream(&path, &options)?, cut, label)?,
         };
-        let labels = pieces.labels.clone();
-        let (layout, sensor) = (first.layout, first.sensor);
         notes.extend(pieces.notes().into_iter().map(|note| format!("{name}: {note}")));
-        let reader = Box::new(Long::closed(&path, Arc::clone(&options), pieces));
-        let (classes, extras) = (classes.clone(), Vec::new());
-        recordings.push(Recording { path, name, layout, sensor, labels, classes, extras, notes: Vec::new(), reader });
+        recordings.push(Recording {
+            path: path.clone(),
+            name,
+            layout: head.layout,
+            sensor: options.sensor.or(head.sensor).or(sensor),
+            labels: pieces.labels.clone(),
+            classes: classes.clone(),
+            extras: Vec::new(),
+            notes: Vec::new(),
+            reader: Box::new(Long::closed(&path, options, pieces)),
+        });
     }
     if let Some(first) = recordings.first_mut() {
         first.notes = notes;
@@ -80,75 +82,125 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     Ok(recordings)
 }
 
-/// Adds the recordings in a folder and its subfolders to `files`. Their names start with `prefix`.
-fn list(dir: &Path, prefix: String, table: Option<&PathBuf>, depth: usize, files: &mut Vec<String>) -> Result<()> {
-    if depth == 0 {
-        let expected = format!("at most {MAX_DEPTH} folders in each other");
-        return Err(Error::not_a_recording(dir, expected, "deeper ones"));
-    }
-    for entry in std::fs::read_dir(dir).map_err(Error::io(dir, "list the folder"))? {
-        let path = entry.map_err(Error::io(dir, "list the folder"))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            return Err(Error::not_a_recording(dir, "names in UTF-8", path.display().to_string()));
-        };
-        if name.starts_with('.') || table.is_some_and(|table| *table == path) {
-            continue;
-        }
-        let meta = std::fs::metadata(&path).map_err(Error::io(&path, "open the recording"))?;
-        if meta.is_dir() {
-            list(&path, format!("{prefix}{name}/"), table, depth - 1, files)?;
-            continue;
-        }
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
-        if !ENDINGS.contains(&ending.as_str()) {
-            return Err(Error::not_a_recording(dir, format!("recordings only ({})", ENDINGS.join(", ")), name));
-        }
-        files.push(format!("{prefix}{name}"));
-    }
-    Ok(())
+/// The classes of a folder, and the class of each of its recordings.
+struct Labelled {
+    classes: Option<Vec<String>>,
+    labels: Vec<u32>,
 }
 
-/// Takes classes from the top-level subfolders, in alphabetical order. Returns no class names if there are only files.
-fn by_folder(dir: &Path, files: &[String]) -> Result<(Option<Vec<String>>, Vec<u32>)> {
-    let Some(folders) = files.iter().map(|name| Some(name.split_once('/')?.0)).collect::<Option<Vec<&str>>>() else {
-        if let Some(name) = files.iter().find(|name| name.contains('/')) {
-            let loose = files.iter().find(|name| !name.contains('/')).map_or("", String::as_str);
-            let got = format!("{loose} beside the folder of {name}");
-            return Err(Error::not_a_recording(dir, "a folder a class, or files only", got));
-        }
-        return Ok((None, vec![NO_LABEL; files.len()]));
+impl Labelled {
+    /// One label for all recordings.
+    fn all(listing: &Listing, classes: Option<Vec<String>>, label: u32) -> Labelled {
+        Labelled { classes, labels: vec![label; listing.files.len()] }
+    }
+}
+
+/// Labels the files of a folder by the options, by a table or by their folders. Returns `None` if the files have labels.
+fn label_files(
+    dir: &Path,
+    listing: &mut Listing,
+    options: &SourceOptions,
+    notes: &mut Vec<String>,
+) -> Result<Option<Labelled>> {
+    match &options.labels {
+        LabelSource::One(label) => return Ok(Some(Labelled::all(listing, Some(vec![label.clone()]), 0))),
+        LabelSource::Csv(table) => return by_table(table, dir, listing, options, notes).map(Some),
+        LabelSource::Own if options.map.as_ref().is_some_and(|map| map.label.is_some()) => return Ok(None),
+        LabelSource::Own => {}
+    }
+    let Some(found) = by_folder(dir, listing, options.class_level, options.classes.as_ref())? else {
+        return Ok(Some(Labelled::all(listing, None, NO_LABEL)));
     };
-    let (classes, labels) = labels::number_classes(folders.into_iter(), false);
-    Ok((Some(classes), labels))
+    if !found.empty.is_empty() {
+        notes.push(format!("folders without recordings count as classes: {}", some_of(&found.empty)));
+    }
+    Ok(Some(Labelled { classes: Some(found.names), labels: found.labels }))
 }
 
-/// Takes classes from a table. Returns the class names, and the class of each file if the table has a row for it.
-fn labelled(table: &Path, dir: &Path, files: &[String], rows: &[Row]) -> Result<(Vec<String>, Vec<Option<u32>>)> {
-    let (classes, classes_of) = labels::number_classes(rows.iter().map(|row| row.label.as_str()), true);
-    let mut places: HashMap<&str, Option<usize>> = HashMap::new();
-    for (i, name) in files.iter().enumerate() {
-        places.insert(name, Some(i));
+/// The options with a layout. Recordings of one layout share them.
+fn with_layout(
+    known: &mut Vec<(Layout, Arc<SourceOptions>)>,
+    layout: Layout,
+    options: &SourceOptions,
+) -> Arc<SourceOptions> {
+    if let Some((_, options)) = known.iter().find(|(known, _)| *known == layout) {
+        return Arc::clone(options);
     }
-    for (i, name) in files.iter().enumerate() {
-        // A row may give a file's name without its folder, if the name is unique.
-        if let Some((_, alone)) = name.rsplit_once('/') {
-            places.entry(alone).and_modify(|place| *place = None).or_insert(Some(i));
+    let made = Arc::new(SourceOptions { layout: Some(layout), ..options.clone() });
+    known.push((layout, Arc::clone(&made)));
+    made
+}
+
+/// Takes classes from the files.
+fn by_file(dir: &Path, listing: &Listing, heads: &[Head]) -> Result<Labelled> {
+    let number = |head: &Head| match &head.label {
+        Some(ClassLabel::Number(number)) => Some(*number),
+        _ => None,
+    };
+    if let Some(labels) = heads.iter().map(number).collect() {
+        return Ok(Labelled { classes: None, labels });
+    }
+    let names = heads.iter().zip(&listing.files).map(|(head, file)| match &head.label {
+        Some(ClassLabel::Name(name)) => Ok(name.as_str()),
+        label => {
+            let number = matches!(label, Some(ClassLabel::Number(_)));
+            let got = format!("{} in {file}", if number { "a number" } else { "none" });
+            let expected = "classes that are all names or all numbers";
+            Err(Error::not_a_recording(dir, expected, got))
         }
-    }
-    let mut found = vec![None; files.len()];
+    });
+    let names = names.collect::<Result<Vec<&str>>>()?;
+    let (classes, labels) = labels::number_classes(names.into_iter(), false);
+    Ok(Labelled { classes: Some(classes), labels })
+}
+
+/// Takes classes from a table, and keeps only the recordings that it has a row for.
+fn by_table(
+    table: &PathBuf,
+    dir: &Path,
+    listing: &mut Listing,
+    options: &SourceOptions,
+    notes: &mut Vec<String>,
+) -> Result<Labelled> {
+    let rows = labels::read_labels(table, TimeUnit::Microseconds)?;
+    options.classes.as_ref().map(|classes| classes.check_rows(table, &rows)).transpose()?;
+    let (classes, classes_of) = labels::number_classes(rows.iter().map(|row| row.label.as_str()), true);
+    let names = FileNames::new(dir, &listing.files);
+    let mut found: Vec<Option<(u32, usize)>> = vec![None; listing.files.len()];
     for (row, class) in rows.iter().zip(classes_of) {
         let bad = |expected: String, got: String| Error::BadTable { path: table.into(), line: row.line, expected, got };
         let Some(name) = row.file.as_deref().filter(|_| row.interval.is_none()) else {
             return Err(bad("a file and its label, for a folder of recordings".into(), "an interval".into()));
         };
-        match places.get(name.strip_prefix("./").unwrap_or(name)) {
-            Some(Some(i)) if found[*i].is_none() => found[*i] = Some(class),
-            Some(Some(_)) => return Err(bad("each file once".into(), format!("{name} again"))),
-            Some(None) => {
+        match names.find(name) {
+            Named::One(i) => match found[i] {
+                None => found[i] = Some((class, row.line)),
+                Some((_, line)) => {
+                    let got = format!("{name} again: line {line} has {}", listing.files[i]);
+                    return Err(bad("each file once".into(), got));
+                }
+            },
+            Named::Several => {
                 return Err(bad("a file's path in the folder".into(), format!("{name}, of which there are several")));
             }
-            None => return Err(bad(format!("a file of {}", dir.display()), name.into())),
+            Named::Nothing => {
+                let first = row.line == rows[0].line;
+                let columns = if first { ", or names of columns such as file,label" } else { "" };
+                let alike = names.of_another_ending(name);
+                let alike = alike.map_or(String::new(), |i| format!(", while there is {}", listing.files[i]));
+                let all = rows.iter().filter_map(|row| row.file.as_ref());
+                let all = all.filter(|file| names.find(file) == Named::Nothing).count();
+                let all = if all > 1 { format!(" ({all} rows name files that are not there)") } else { String::new() };
+                return Err(bad(format!("a file of {}{columns}", dir.display()), format!("{name}{alike}{all}")));
+            }
         }
     }
-    Ok((classes, found))
+    let before = listing.files.len();
+    let mut rows_of = found.iter();
+    listing.files.retain(|_| rows_of.next().is_some_and(Option::is_some));
+    if listing.files.len() < before {
+        let left = before - listing.files.len();
+        notes.push(format!("{left} files are not in {}; they were left out", table.display()));
+    }
+    Ok(Labelled { classes: Some(classes), labels: found.into_iter().flatten().map(|(class, _)| class).collect() })
 }

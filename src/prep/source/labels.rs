@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::error::{BaseFault, Error, Result};
+use crate::error::{Error, Result};
+use crate::source::text::{Table, read_text};
 use crate::source::unit::TimeUnit;
 
 /// Maximum number of classes of a file without class names. It prevents one corrupt label from creating many classes.
@@ -32,51 +33,76 @@ enum Field {
     Other,
 }
 
+/// Names of the column of files, best first.
+const FILES: [&str; 10] =
+    ["path", "filepath", "file", "filename", "files", "fname", "name", "recording", "sample", "video"];
+/// Names of the column of labels. The second ones count if there are none of the first.
+const LABELS: [&[&str]; 2] = [
+    &["label", "labels", "class", "classes", "target"],
+    &["classname", "labelname", "classid", "labelid", "category", "gesture", "action", "word", "digit", "y"],
+];
+
 /// Reads a label table.
 ///
-/// The first line may name the columns in any order: file, start, end, label, or names such as those of DVS Gesture
-/// (`class,startTime_usec,endTime_usec`). Without names, the number of columns decides: file, label; or start, end,
-/// label; or file, start, end, label. A time is in `unit` if neither its cell nor its column name has a unit.
+/// Cells are separated by commas, semicolons or tabs. The first line may name the columns in any order: file, start,
+/// end, label, or names such as those of DVS Gesture (`class,startTime_usec,endTime_usec`). Other columns are ignored.
+/// Without names, the number of columns decides: file, label; or start, end, label; or file, start, end, label. A time
+/// is in `unit` if neither its cell nor its column name has a unit.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::BadTable`], with the line number.
+/// [`tonic_base::Error::Io`]; [`Error::NotUtf8`]; [`Error::BadTable`], with the line number.
 pub fn read_labels(path: &Path, unit: TimeUnit) -> Result<Vec<Row>> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path, "read the labels"))?;
+    let text = read_text(path)?;
     let bad = |line: usize, expected: &str, got: String| Error::BadTable {
         path: path.into(),
         line,
         expected: expected.into(),
         got,
     };
-    let lines = text.trim_start_matches('\u{feff}').lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
-    let mut lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).peekable();
-    let Some(&(number, first)) = lines.peek() else {
+    let is_header = |cells: &[String]| named_fields(cells, unit).is_some();
+    let table = Table::parse(&text, is_header);
+    let table = table.map_err(|(line, text)| bad(line, "quotes that are closed", format!("{text:?}")))?;
+    let mut lines = table.rows.into_iter().peekable();
+    let Some((number, first)) = lines.peek() else {
         return Err(bad(1, "a row for each file or interval", "none".into()));
     };
-    let first = cells(first).ok_or_else(|| bad(number, "cells with commas between them", first.into()))?;
-    let named: Vec<Field> = first.iter().map(|name| named_field(name, unit)).collect();
-    let header = named.contains(&Field::Label);
-    let fields = if header {
-        lines.next();
-        named
-    } else {
-        match first.len() {
-            2 => vec![Field::File, Field::Label],
-            3 => vec![Field::Start(unit), Field::End(unit), Field::Label],
-            4 => vec![Field::File, Field::Start(unit), Field::End(unit), Field::Label],
-            n => {
-                return Err(bad(number, "file,label or start,end,label or file,start,end,label", format!("{n} cells")));
-            }
+    let number = *number;
+    let header = named_fields(first, unit);
+    let fields = match (&header, first.len()) {
+        (Some(fields), _) => fields.clone(),
+        (None, 2) => vec![Field::File, Field::Label],
+        (None, 3) => vec![Field::Start(unit), Field::End(unit), Field::Label],
+        (None, 4) => vec![Field::File, Field::Start(unit), Field::End(unit), Field::Label],
+        (None, n) => {
+            let expected = "file,label or start,end,label or file,start,end,label, or a line of such names first";
+            return Err(bad(number, expected, format!("{n} cells")));
         }
     };
+    if header.is_some() {
+        let labels: Vec<&str> =
+            first.iter().zip(&fields).filter(|(_, field)| **field == Field::Label).map(|(name, _)| &**name).collect();
+        if labels.len() > 1 {
+            return Err(bad(number, "one column of labels", labels.join(" and ")));
+        }
+        lines.next();
+    }
     let mut rows = Vec::new();
-    for (number, line) in lines {
-        let cells = cells(line).filter(|cells| cells.len() == fields.len());
-        let cells = cells.ok_or_else(|| bad(number, &format!("{} cells", fields.len()), format!("{line:?}")))?;
+    for (number, mut cells) in lines {
+        while cells.len() > fields.len() && cells.last().is_some_and(String::is_empty) {
+            cells.pop();
+        }
+        if cells.len() != fields.len() {
+            let got = format!("{}: {:?}", cells.len(), cells.join(&table.separator.to_string()));
+            return Err(bad(number, &format!("{} cells", fields.len()), got));
+        }
         let (mut file, mut start, mut end, mut label) = (None, None, None, None);
         for (field, cell) in fields.iter().zip(cells) {
-            let time =
-                |unit: TimeUnit| unit.read(&cell).map_err(|expected| bad(number, &expected, format!("{cell:?}")));
+            let time = |unit: TimeUnit| {
+                // Where cells are separated by semicolons, spreadsheets write 0,5 for 0.5.
+                let dotted = if table.separator == ';' { cell.replace(',', ".") } else { cell.clone() };
+                let hint = if header.is_some() { "" } else { ", or a first line that names the columns: file,label" };
+                unit.read(&dotted).map_err(|expected| bad(number, &format!("{expected}{hint}"), format!("{cell:?}")))
+            };
             match field {
                 Field::File => file = Some(cell),
                 Field::Start(unit) => start = Some(time(*unit)?),
@@ -93,10 +119,11 @@ pub fn read_labels(path: &Path, unit: TimeUnit) -> Result<Vec<Row>> {
             }
             _ => return Err(bad(number, "both a start and an end", "one of them".into())),
         };
-        let label = label.filter(|label| !label.is_empty() && !label.contains('\0'));
-        let label = label.ok_or_else(|| bad(number, "a label", "none".into()))?;
-        if file.is_none() && interval.is_none() {
-            return Err(bad(number, "a file, or a start and an end", "neither".into()));
+        let of_file = file.as_ref().map_or(String::new(), |file| format!(" for {file:?}"));
+        let label = label.filter(|label| !label.is_empty());
+        let label = label.ok_or_else(|| bad(number, "a label", format!("none{of_file}")))?;
+        if file.as_ref().is_some_and(String::is_empty) {
+            return Err(bad(number, "a file", format!("none, of label {label:?}")));
         }
         rows.push(Row { file, interval, label, line: number });
     }
@@ -118,13 +145,25 @@ pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size
     (names.into_iter().map(String::from).collect(), numbers)
 }
 
-fn named_field(name: &str, unit: TimeUnit) -> Field {
-    let name: String = name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
-    match name.as_str() {
-        "file" | "filename" | "path" | "name" | "recording" => return Field::File,
-        "label" | "class" | "target" => return Field::Label,
-        _ => {}
+/// The meaning of each column, if the cells are names: of labels, and of files or of intervals.
+fn named_fields(names: &[String], unit: TimeUnit) -> Option<Vec<Field>> {
+    let plain = |name: &String| name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+    let names: Vec<String> = names.iter().map(plain).collect();
+    let mut fields: Vec<Field> = names.iter().map(|name| time_field(name, unit)).collect();
+    if let Some(at) = FILES.iter().find_map(|file| names.iter().position(|name| name == file)) {
+        fields[at] = Field::File;
     }
+    let labels = LABELS.iter().find(|labels| names.iter().any(|name| labels.contains(&name.as_str())))?;
+    for (field, name) in fields.iter_mut().zip(&names) {
+        if labels.contains(&name.as_str()) {
+            *field = Field::Label;
+        }
+    }
+    fields.iter().any(|field| !matches!(field, Field::Label | Field::Other)).then_some(fields)
+}
+
+/// Whether a column's name is that of a start or an end.
+fn time_field(name: &str, unit: TimeUnit) -> Field {
     let ends = ["start", "begin", "end", "stop"].into_iter().find_map(|end| Some((end, name.strip_prefix(end)?)));
     let Some((end, rest)) = ends else { return Field::Other };
     let unit = match rest.strip_prefix("time").unwrap_or(rest) {
@@ -136,21 +175,4 @@ fn named_field(name: &str, unit: TimeUnit) -> Field {
         _ => return Field::Other,
     };
     if matches!(end, "start" | "begin") { Field::Start(unit) } else { Field::End(unit) }
-}
-
-/// Splits a line into cells. A quoted cell may contain commas, and `""` for a quote. Returns `None` if a quote is not
-/// closed.
-fn cells(line: &str) -> Option<Vec<String>> {
-    let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
-    let mut letters = line.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' if quoted && letters.next_if_eq(&'"').is_some() => cell.push('"'),
-            '"' => quoted = !quoted,
-            ',' if !quoted => cells.push(std::mem::take(&mut cell).trim().to_string()),
-            letter => cell.push(letter),
-        }
-    }
-    cells.push(cell.trim().to_string());
-    (!quoted).then_some(cells)
 }

@@ -11,20 +11,27 @@
 //! recording, raw               an open recording, and the raw events that it gives
 //! hsd, ntidigits               layouts with many labelled samples
 //! camera, npy_files            layouts with one recording per file, as an EventStream (stream)
-//! long, cut, labels, folder    such a recording as one sample or many, and their classes
+//! long, cut, labels            such a recording as one sample or many, and their classes
+//! folder, listing              a folder of recordings
+//! class_folders, class_list    which folders are classes; the caller's list of classes
+//! text, file_names             tables: their text and cells, and the recordings that they name
 //! hdf, heap, numpy, numbers    reading the file formats; hdf also checks that the data is there
 //! synth                        makes up recordings
 //! ```
 
 mod camera;
+mod class_folders;
+mod class_list;
 mod cut;
 mod detect;
+mod file_names;
 mod folder;
 mod hdf;
 mod heap;
 mod hsd;
 mod labels;
 mod layout;
+mod listing;
 mod long;
 mod npy_files;
 mod ntidigits;
@@ -36,8 +43,10 @@ mod raw;
 mod recording;
 mod stream;
 mod synth;
+mod text;
 mod unit;
 
+pub use class_list::ClassList;
 pub use hdf::LinkedPath;
 pub use heap::VlenRows;
 pub use hsd::COCHLEA;

@@ -36,14 +36,26 @@ pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
     Ok(stream(path, Layout::Npy, options, len, columns))
 }
 
+/// Checks that a `.npz` file has a table of its arrays, which is at its end.
+///
+/// # Errors
+/// [`tonic_base::Error::Io`]; [`Error::DamagedRecording`].
+pub(super) fn check_npz(path: &Path) -> Result<()> {
+    open_archive(path).map(|_| ())
+}
+
+fn open_archive(path: &Path) -> Result<Archive> {
+    let file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+    zip::ZipArchive::new(BufReader::new(file)).map_err(|e| Error::damaged(path, "archive", e))
+}
+
 /// Opens a `.npz` file and reads it into memory.
 ///
 /// # Errors
 /// Those of [`open_npy`]; [`Error::WrongType`] also for columns of different lengths, and for more events than a sample
 /// may have.
 pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStream> {
-    let file = File::open(path).map_err(Error::io(path, "open the recording"))?;
-    let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| Error::damaged(path, "archive", e))?;
+    let mut archive = open_archive(path)?;
     let entries = archive.file_names().flatten();
     let names: Vec<String> = entries.filter_map(|name| Some(name.strip_suffix(".npy")?.to_string())).collect();
     let find = |aliases: &[&str]| names.iter().find(|name| aliases.contains(&name.as_str()));

@@ -7,6 +7,7 @@ use tonic_shard::NO_LABEL;
 use crate::error::{BaseFault, Error, Result};
 use crate::source::cut::{cut, cut_one_class};
 use crate::source::detect::{layout_of, open_stream};
+use crate::source::file_names::{FileNames, Named};
 use crate::source::hsd::Hsd;
 use crate::source::layout::Layout;
 use crate::source::long::Long;
@@ -22,8 +23,20 @@ impl Recording {
     /// # Errors
     /// Those of the layout; [`tonic_base::Error::Usage`] for options that do not fit the layout.
     pub fn open(path: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
+        let mut recordings = Recording::open_as_found(path, options)?;
+        if let Some(classes) = &options.classes {
+            classes.apply(&mut recordings)?;
+        }
+        Ok(recordings)
+    }
+
+    /// Opens recordings with the classes that they have.
+    fn open_as_found(path: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
         if path.is_dir() {
             return folder::open(path, options);
+        }
+        if let Some(level) = options.class_level {
+            return Err(Error::usage("class_level", format!("a folder, unlike {}", path.display()), level));
         }
         let layout = layout_of(path, options)?;
         if layout.has_samples() {
@@ -57,9 +70,11 @@ fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Opt
     let mut pieces = match &options.labels {
         LabelSource::Csv(table) => {
             let rows = labels::read_labels(table, options.time_unit.unwrap_or(TimeUnit::Microseconds))?;
+            options.classes.as_ref().map(|classes| classes.check_rows(table, &rows)).transpose()?;
             let (names, numbers) = labels::number_classes(rows.iter().map(|row| row.label.as_str()), true);
             classes = Some(names);
-            let mine = |row: &labels::Row| row.file.as_ref().is_none_or(|file| *file == name);
+            let named = FileNames::new(stream.path.parent().unwrap_or(&stream.path), std::slice::from_ref(&name));
+            let mine = |row: &labels::Row| row.file.as_ref().is_none_or(|file| named.find(file) == Named::One(0));
             let rows: Vec<_> = rows.iter().zip(numbers).filter(|(row, _)| mine(row)).collect();
             match rows[..] {
                 [] => return Ok(None),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::events::SensorSize;
+use crate::source::class_list::ClassList;
 use crate::source::layout::Layout;
 use crate::source::unit::TimeUnit;
 
@@ -22,6 +23,10 @@ pub struct SourceOptions {
     pub cut: Cut,
     /// Where class labels come from.
     pub labels: LabelSource,
+    /// All classes and their order. Default: the classes that are found, in alphabetical order.
+    pub classes: Option<ClassList>,
+    /// The level of a folder's sub-folders that are its classes, counted from 1. Default: 1, if these may be classes.
+    pub class_level: Option<usize>,
     /// Which samples of an N-TIDIGITS18 file to use.
     pub digits: Digits,
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tonic_base::human_bytes;
 use tonic_loader::free_memory;
-use tonic_shard::{Existing, ShardSet};
+use tonic_shard::{Existing, MOST_CLASSES, ShardSet};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
@@ -43,6 +43,11 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     for set in [&valid, &test].into_iter().flatten() {
         set.manifest().check_compatible(set.dir(), train.manifest(), train.dir())?;
         check_labelled(set)?;
+    }
+    for (name, set) in [("train", Some(&train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
+        if let Some(set) = set {
+            fit.say(|| format!("classes  {name}  {}", set.manifest().class_counts(MOST_CLASSES)));
+        }
     }
     let mut folder = RunFolder::find(&fit.run, Existing::asked(fit.resume, fit.overwrite))?;
     let config = fit.config(&train)?;

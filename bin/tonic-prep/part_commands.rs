@@ -1,0 +1,81 @@
+//! The commands that convert the parts of a dataset one by one, made from the command that was typed.
+
+use std::path::Path;
+
+/// A line for each part of the folder `path`: the typed command with the part's folder as its input and a folder of its
+/// own in the output. The parts after the training part take over its classes.
+pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, parts: &[String]) -> String {
+    let typed: Vec<String> = typed.skip(1).collect();
+    let rank = |part: &&String| !part.to_lowercase().contains("tr");
+    let mut parts: Vec<&String> = parts.iter().collect();
+    parts.sort_by_key(rank);
+    let listed = ["--classes", "--classes-of"].iter().any(|flag| typed.iter().any(|word| word.starts_with(flag)));
+    let mut lines = String::new();
+    let mut first = None;
+    for part in parts {
+        let mut output = None;
+        let mut words: Vec<String> = vec!["tonic-prep".into()];
+        let mut is_output = false;
+        for word in &typed {
+            let value = ["--output=", "-o="].iter().find_map(|flag| Some((*flag, word.strip_prefix(flag)?)));
+            words.push(if is_output {
+                output.insert(under(word, part)).clone()
+            } else if let Some((flag, value)) = value {
+                format!("{flag}{}", output.insert(under(value, part)))
+            } else if !word.starts_with('-') && path.starts_with(word) {
+                path.join(part).display().to_string()
+            } else {
+                word.clone()
+            });
+            is_output = word == "-o" || word == "--output";
+        }
+        if let (Some(first), false) = (&first, listed) {
+            words.extend(["--classes-of".into(), String::clone(first)]);
+        }
+        first = first.or(output);
+        let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        lines.push_str(&format!("\n  {}", words.join(" ")));
+    }
+    lines
+}
+
+fn under(output: &str, part: &str) -> String {
+    Path::new(output).join(part).display().to_string()
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./,:=+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(typed: &str, path: &str, parts: &[&str]) -> Vec<String> {
+        let parts: Vec<String> = parts.iter().map(|part| (*part).to_string()).collect();
+        let text = part_commands(typed.split('|').map(String::from), Path::new(path), &parts);
+        text.trim_start().split("\n  ").map(String::from).collect()
+    }
+
+    #[test]
+    fn the_typed_command_is_repeated_for_each_part() {
+        assert_eq!(
+            lines("x/tonic-prep|convert|my data/|-o|out|--sensor|128,128,2", "my data/", &["test", "train"]),
+            [
+                "tonic-prep convert 'my data/train' -o out/train --sensor 128,128,2",
+                "tonic-prep convert 'my data/test' -o out/test --sensor 128,128,2 --classes-of out/train",
+            ]
+        );
+        let classes = lines("tonic-prep|convert|--output=o|d|--classes|c.txt", "d/inner", &["Val", "Training"]);
+        assert_eq!(
+            classes,
+            [
+                "tonic-prep convert --output=o/Training d/inner/Training --classes c.txt",
+                "tonic-prep convert --output=o/Val d/inner/Val --classes c.txt",
+            ]
+        );
+        assert_eq!(lines("tonic-prep|bench|d", "d", &["it's"]), ["tonic-prep bench 'd/it'\\''s'"]);
+    }
+}

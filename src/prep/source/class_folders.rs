@@ -1,0 +1,292 @@
+//! Which folders of a folder of recordings are its classes.
+//!
+//! Classes are the folders of one level: the first one, as in torchvision's ImageFolder, unless the caller names another.
+//! First-level folders that are parts of a dataset (train, test) or persons (user01, user02) are recognised and refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::error::{Error, FolderKind, Result};
+use crate::source::class_list::ClassList;
+use crate::source::labels::number_classes;
+use crate::source::listing::{Listing, some_of};
+
+/// Names of parts of a dataset, for training.
+const TRAINING: &str = "train training trn trainval";
+/// Names of parts of a dataset, for everything but training.
+const OTHER_PARTS: &str = "test testing tst val valid validation validate validating eval evaluation evaluate dev devel \
+                           development holdout heldout";
+/// Words for persons, sessions and the like, which have a number or a letter after them: `user01`, `subject_3`.
+const GROUPS: &str = "user subject subj sub sbj speaker spk spkr participant person people actor signer patient \
+                      volunteer session sess ses trial take run rep recording rec seq sequence day date block fold batch \
+                      camera cam room";
+/// Letters for the same, with a number after them: `s01`, `p3`.
+const GROUP_LETTERS: &str = "s p u r f m";
+
+/// The classes of a folder.
+#[derive(Debug)]
+pub(super) struct FolderClasses {
+    /// Class names, in order.
+    pub names: Vec<String>,
+    /// Class of each file.
+    pub labels: Vec<u32>,
+    /// Classes without a file.
+    pub empty: Vec<String>,
+}
+
+/// Takes classes from the names of folders at level `level`, counted from 1, in alphabetical order. `None`: the first
+/// level, if its folders may be classes or are in `list`. Folders without recordings are classes too, unless there is a
+/// list that lacks them. Returns `None` if there are only files.
+///
+/// # Errors
+/// [`Error::NotClasses`]; [`Error::NotARecording`] for files that are in no folder of this level.
+pub(super) fn by_folder(
+    dir: &Path,
+    listing: &Listing,
+    level: Option<usize>,
+    list: Option<&ClassList>,
+) -> Result<Option<FolderClasses>> {
+    let files = &listing.files;
+    if level.is_none() {
+        if files.iter().all(|name| !name.contains('/')) {
+            return Ok(None);
+        }
+        let listed =
+            |list: &ClassList| files.iter().all(|name| folder_of(name, 1).is_some_and(|first| list.has(first)));
+        if !list.is_some_and(listed) {
+            check(dir, &files.iter().map(String::as_str).collect::<Vec<_>>(), &folders_at(&listing.folders, 1), 0)?;
+        }
+    }
+    let level = level.unwrap_or(1);
+    let of_files = files.iter().map(|name| {
+        folder_of(name, level).ok_or_else(|| {
+            let nested = files.iter().find(|name| folder_of(name, level).is_some());
+            let nested = nested.map_or("no folder at that level".into(), |nested| format!("the folder of {nested}"));
+            let expected = match level {
+                1 => "a folder a class, or files only".to_string(),
+                level => format!("each recording in {level} folders, the last of which is its class"),
+            };
+            Error::not_a_recording(dir, expected, format!("{name} beside {nested}"))
+        })
+    });
+    let of_files = of_files.collect::<Result<Vec<&str>>>()?;
+    let full: BTreeSet<&str> = of_files.iter().copied().collect();
+    let mut empty = folders_at(&listing.folders, level);
+    empty.retain(|name| !full.contains(name) && list.is_none_or(|list| list.has(name)));
+    let (names, mut labels) = number_classes(of_files.iter().chain(&empty).copied(), false);
+    labels.truncate(files.len());
+    Ok(Some(FolderClasses { names, labels, empty: empty.into_iter().map(String::from).collect() }))
+}
+
+/// The first-level folders of these files, if they are several parts of a dataset.
+pub(super) fn joined_parts(files: &[String]) -> Option<String> {
+    let firsts: BTreeSet<&str> = files.iter().filter_map(|name| folder_of(name, 1)).collect();
+    let firsts: Vec<&str> = firsts.into_iter().collect();
+    (firsts.len() > 1 && are_parts(&firsts)).then(|| some_of(&firsts))
+}
+
+/// The name of the folder at level `level` that a file is in.
+fn folder_of(file: &str, level: usize) -> Option<&str> {
+    let (folders, _) = file.rsplit_once('/')?;
+    folders.split('/').nth(level - 1)
+}
+
+/// The names of all folders at level `level`, each once.
+fn folders_at(folders: &[String], level: usize) -> Vec<&str> {
+    let at = folders.iter().filter_map(|name| name.split('/').nth(level - 1));
+    at.collect::<BTreeSet<&str>>().into_iter().collect()
+}
+
+/// Refuses folders that are probably no classes. `files` are the names below `dir`, which is `above` levels below the
+/// folder that was opened; `top` are the first-level folders.
+fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
+    let refused = |got: String, kind: FolderKind| Err(Error::NotClasses { path: dir.into(), got, kind });
+    // For each first-level folder: its sub-folders with recordings.
+    let mut inside: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut loose = BTreeSet::new();
+    for name in files {
+        let Some(first) = folder_of(name, 1) else { continue };
+        let below = inside.entry(first).or_default();
+        match folder_of(name, 2) {
+            Some(second) => _ = below.insert(second),
+            None => _ = loose.insert(first),
+        }
+    }
+    let firsts: Vec<&str> = inside.keys().copied().collect();
+    let seconds: Vec<&str> = inside.values().flatten().copied().collect::<BTreeSet<&str>>().into_iter().collect();
+    if are_parts(&firsts) {
+        let parts = firsts.iter().map(|name| (*name).to_string()).collect();
+        return refused(format!("{}, the parts of a dataset", some_of(&firsts)), FolderKind::Parts(parts));
+    }
+    let nested = firsts.iter().filter(|first| !inside[**first].is_empty()).count();
+    if nested == 0 {
+        return Ok(());
+    }
+    if let ([only], [_]) = (&firsts[..], top) {
+        let below: Vec<&str> = files.iter().filter_map(|name| name.split_once('/').map(|(_, rest)| rest)).collect();
+        check(&dir.join(only), &below, &seconds, above + 1)?;
+        if seconds.len() > 1 && loose.is_empty() && !seconds.iter().all(|name| is_group(name) || is_number(name)) {
+            let got = format!("{only} alone, with the folders {} in it", some_of(&seconds));
+            return refused(got, FolderKind::Above(above + 2));
+        }
+        return Ok(());
+    }
+    if loose.is_empty() && are_parts(&seconds) {
+        let got = format!("the parts of a dataset, {}, in each of {}", some_of(&seconds), some_of(&firsts));
+        return refused(got, FolderKind::PartsOfEach);
+    }
+    if firsts.iter().all(|name| is_group(name)) && 2 * nested > firsts.len() {
+        for level in 2.. {
+            let at: BTreeSet<&str> = files.iter().filter_map(|name| folder_of(name, level)).collect();
+            if at.is_empty() {
+                return Ok(());
+            }
+            if !at.iter().all(|name| is_group(name) || is_number(name)) {
+                let at: Vec<&str> = at.into_iter().collect();
+                let got = format!("{}, with the folders {} in them", some_of(&firsts), some_of(&at));
+                return refused(got, FolderKind::Above(above + level));
+            }
+        }
+    }
+    let numbered = seconds.iter().all(|name| is_number(name)) && !firsts.iter().all(|name| is_number(name));
+    let pairs: usize = inside.values().map(BTreeSet::len).sum();
+    let repeated = loose.is_empty() && seconds.len() > 1 && 3 * pairs >= 2 * firsts.len() * seconds.len();
+    if repeated && !numbered && !seconds.iter().all(|name| is_group(name)) {
+        let got = format!("{}, with the same folders in each: {}", some_of(&firsts), some_of(&seconds));
+        return refused(got, FolderKind::Above(above + 2));
+    }
+    Ok(())
+}
+
+/// Whether folders are parts of a dataset: all or most of them, or half of them and both training and another part.
+fn are_parts(names: &[&str]) -> bool {
+    let training = names.iter().filter(|name| is_part(name, TRAINING)).count();
+    let other = names.iter().filter(|name| is_part(name, OTHER_PARTS)).count();
+    let (parts, all) = (training + other, names.len());
+    2 * parts > all || (2 * parts == all && training > 0 && other > 0)
+}
+
+/// Whether a folder has one of these names: in any case, with a number (`val2017`), or with another word before or after
+/// it (`dvs_train`, `Test-Set`).
+fn is_part(name: &str, parts: &str) -> bool {
+    let name = name.to_lowercase();
+    let words: Vec<&str> = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let joined = words.concat();
+    let ends = [words.first().copied(), words.last().copied(), Some(joined.as_str())];
+    ends.into_iter().flatten().any(|word| {
+        let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        let word = ["set", "data", "split", "samples"].iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
+        is_listed(word, parts)
+    })
+}
+
+/// Whether a folder is named as a person, a session or the like.
+fn is_group(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let (word, rest) = name.split_at(name.find(|c: char| !c.is_alphabetic()).unwrap_or(name.len()));
+    let rest = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let digit = rest.starts_with(|c: char| c.is_ascii_digit());
+    let letter = rest.len() == 1 && !digit;
+    (is_listed(word, GROUPS) && (digit || letter)) || (is_listed(word, GROUP_LETTERS) && digit)
+}
+
+fn is_listed(word: &str, words: &str) -> bool {
+    words.split(' ').any(|listed| listed == word)
+}
+
+/// Whether a folder is named by a number or a date.
+fn is_number(name: &str) -> bool {
+    name.contains(|c: char| c.is_ascii_digit()) && !name.contains(char::is_alphabetic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(files: &[&str]) -> Option<FolderKind> {
+        let folders: BTreeSet<&str> = files.iter().filter_map(|name| folder_of(name, 1)).collect();
+        match check(Path::new("data"), files, &folders.into_iter().collect::<Vec<_>>(), 0) {
+            Ok(()) => None,
+            Err(Error::NotClasses { kind, .. }) => Some(kind),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    fn tree(firsts: &[&str], seconds: &[&str]) -> Option<FolderKind> {
+        let files: Vec<String> =
+            firsts.iter().flat_map(|a| seconds.iter().map(move |b| format!("{a}/{b}/1.npy"))).collect();
+        kind(&files.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn parts_of_a_dataset_are_no_classes() {
+        for parts in [
+            &["train", "test"][..],
+            &["Training", "Validation", "Testing"],
+            &["TRAIN", "dev", "eval"],
+            &["train_set", "test-set", "docs"],
+            &["dvs_train", "dvs_test"],
+            &["train2017", "val2017"],
+            &["trainset", "held-out"],
+            &["train", "test", "more", "old"],
+            &["train"],
+        ] {
+            let found = tree(parts, &["wave", "clap"]);
+            assert_eq!(found, Some(FolderKind::Parts(sorted(parts))), "{parts:?}");
+            let files: Vec<String> = parts.iter().map(|part| format!("{part}/1.npy")).collect();
+            assert!(kind(&files.iter().map(String::as_str).collect::<Vec<_>>()).is_some(), "{parts:?} without classes");
+        }
+        for classes in [&["train", "car", "bus"][..], &["test", "wave"], &["trainer", "tester"], &["value", "devil"]] {
+            assert_eq!(tree(classes, &["s1", "s2"]), None, "{classes:?}");
+        }
+        assert_eq!(tree(&["wave", "clap"], &["train", "test"]), Some(FolderKind::PartsOfEach));
+        assert_eq!(
+            kind(&["all/train/a/1.npy", "all/test/a/1.npy"]),
+            Some(FolderKind::Parts(sorted(&["test", "train"])))
+        );
+    }
+
+    fn sorted(names: &[&str]) -> Vec<String> {
+        let mut names: Vec<String> = names.iter().map(|name| (*name).to_string()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn persons_and_sessions_are_no_classes() {
+        for persons in [
+            &["user01", "user02_led"][..],
+            &["subject_3", "subject_4"],
+            &["s01", "s02", "s03"],
+            &["Session 1", "Session 2"],
+            &["user_a", "user_b"],
+            &["alice", "bob"],
+            &["1", "2"],
+            &["2024-01-05", "2024-01-06"],
+        ] {
+            assert_eq!(tree(persons, &["wave", "clap"]), Some(FolderKind::Above(2)), "{persons:?}");
+            assert_eq!(tree(&["wave", "clap"], persons), None.or(same(persons)), "classes above {persons:?}");
+        }
+        // Not every person has every class.
+        let some = ["user1/wave/1.npy", "user1/clap/1.npy", "user2/wave/1.npy", "user3/roll/1.npy"];
+        assert_eq!(kind(&some), Some(FolderKind::Above(2)));
+        let three = ["user1/session1/wave/1.npy", "user2/session1/clap/1.npy"];
+        assert_eq!(kind(&three), Some(FolderKind::Above(3)));
+        assert_eq!(kind(&["dataset/wave/1.npy", "dataset/clap/1.npy"]), Some(FolderKind::Above(2)));
+        assert_eq!(kind(&["x/user1/wave/1.npy", "x/user2/wave/1.npy"]), Some(FolderKind::Above(3)));
+    }
+
+    /// Names that are neither numbers nor known words repeat below each folder, whichever of the two is the class.
+    fn same(names: &[&str]) -> Option<FolderKind> {
+        (!names.iter().all(|name| is_group(name) || is_number(name))).then_some(FolderKind::Above(2))
+    }
+
+    #[test]
+    fn folders_of_recordings_in_classes_are_none_of_these() {
+        assert_eq!(kind(&["user1/1.npy", "user2/1.npy"]), None, "persons may be the classes");
+        assert_eq!(kind(&["wave/a/1.npy", "wave/b/1.npy", "clap/c/1.npy"]), None);
+        assert_eq!(kind(&["wave/events/1.npy", "clap/events/1.npy"]), None);
+        assert_eq!(kind(&["wave/1.npy", "wave/old/1.npy", "clap/1.npy", "clap/old/1.npy"]), None);
+        assert_eq!(kind(&["wave/s1/1.npy", "wave/s2/1.npy"]), None, "one class");
+    }
+}

@@ -1,0 +1,157 @@
+//! Finds the recording that a row of a table names: by its path or its name, with or without ending, with slashes of any
+//! direction and in any Unicode normal form.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use unicode_normalization::UnicodeNormalization;
+
+/// How well a name fits a recording. The best fit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    /// The path from the folder on, byte by byte.
+    Same,
+    /// The path from the folder on.
+    Path,
+    /// The end of the path.
+    End,
+    /// The path without its ending.
+    Stem,
+    /// The end of the path, without its ending.
+    EndStem,
+}
+
+/// The recordings of a folder, by the names that a table may have for them.
+#[derive(Debug)]
+pub(super) struct FileNames {
+    /// The folder's path from the root on, as given and without links.
+    roots: Vec<String>,
+    /// The recording of each name, or `None` if several have it.
+    places: HashMap<String, (Fit, Option<usize>)>,
+}
+
+/// What a name in a table stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// The recording at this index.
+    One(usize),
+    /// More than one recording.
+    Several,
+    /// No recording.
+    Nothing,
+}
+
+impl FileNames {
+    /// The names of recordings in `dir`. `files` are paths from `dir` on.
+    pub(super) fn new(dir: &Path, files: &[String]) -> FileNames {
+        let roots = [std::path::absolute(dir).ok(), dir.canonicalize().ok()];
+        let roots = roots.into_iter().flatten().map(|root| normal(&root.to_string_lossy()));
+        let mut places: HashMap<String, (Fit, Option<usize>)> = HashMap::new();
+        for fit in [Fit::Same, Fit::Path, Fit::End, Fit::Stem, Fit::EndStem] {
+            for (i, file) in files.iter().enumerate() {
+                let path: String = if fit == Fit::Same { file.clone() } else { file.nfc().collect() };
+                let path = if fit >= Fit::Stem { stem(&path) } else { &path };
+                let mut put = |name: &str| {
+                    let place = places.entry(name.to_string()).or_insert((fit, Some(i)));
+                    if *place != (fit, Some(i)) && place.0 == fit {
+                        place.1 = None;
+                    }
+                };
+                match fit {
+                    Fit::Same | Fit::Path | Fit::Stem => put(path),
+                    Fit::End | Fit::EndStem => path.match_indices('/').for_each(|(at, _)| put(&path[at + 1..])),
+                }
+            }
+        }
+        FileNames { roots: roots.collect(), places }
+    }
+
+    /// The recording that a name stands for.
+    pub(super) fn find(&self, name: &str) -> Named {
+        let found = self.places.get(name).copied().or_else(|| {
+            let name = normal(name);
+            let name = name.strip_prefix("./").unwrap_or(&name);
+            self.places.get(name).copied().or_else(|| self.below_root(name))
+        });
+        match found {
+            Some((_, Some(i))) => Named::One(i),
+            Some((_, None)) => Named::Several,
+            None => Named::Nothing,
+        }
+    }
+
+    /// The recording of a path that begins with the last parts of the folder's own path, or with all of it.
+    fn below_root(&self, name: &str) -> Option<(Fit, Option<usize>)> {
+        let whole = |fit: Fit| matches!(fit, Fit::Same | Fit::Path | Fit::Stem);
+        name.match_indices('/').filter(|(at, _)| *at > 0).find_map(|(at, _)| {
+            let (above, below) = (&name[..at], &name[at + 1..]);
+            let ends =
+                |root: &String| root.strip_suffix(above).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
+            let place = self.roots.iter().any(ends).then(|| self.places.get(below).copied()).flatten();
+            place.filter(|(fit, _)| whole(*fit))
+        })
+    }
+
+    /// The recording whose name differs from `name` in its ending.
+    pub(super) fn of_another_ending(&self, name: &str) -> Option<usize> {
+        match self.find(stem(name)) {
+            Named::One(i) => Some(i),
+            _ => None,
+        }
+    }
+}
+
+/// Unicode normal form C, with forward slashes.
+fn normal(name: &str) -> String {
+    name.nfc().map(|letter| if letter == '\\' { '/' } else { letter }).collect()
+}
+
+/// A path without the ending of its last part.
+fn stem(path: &str) -> &str {
+    let last = path.rfind(['/', '\\']).map_or(0, |at| at + 1);
+    match path[last..].rfind('.') {
+        Some(dot) if dot > 0 => &path[..last + dot],
+        _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_finds_the_recording_that_it_fits_best() {
+        let files = ["1.npy", "sub/1.npy", "sub/2.npy", "sub/é.npy", "x/y/3.v2.npz", "z/4.npy", "z/4.npz"];
+        let names = FileNames::new(Path::new("/data/test"), &files.map(String::from));
+        for (name, expected) in [
+            ("1.npy", Named::One(0)),
+            ("./1.npy", Named::One(0)),
+            ("1", Named::One(0)),
+            ("sub/1.npy", Named::One(1)),
+            ("sub\\1.npy", Named::One(1)),
+            ("sub/1", Named::One(1)),
+            ("2.npy", Named::One(2)),
+            ("2", Named::One(2)),
+            ("e\u{301}.npy", Named::One(3)),
+            ("sub\\e\u{301}", Named::One(3)),
+            ("3.v2", Named::One(4)),
+            ("y/3.v2.npz", Named::One(4)),
+            ("3", Named::Nothing),
+            ("4", Named::Several),
+            ("4.npz", Named::One(6)),
+            ("test/1.npy", Named::One(0)),
+            ("test/sub/1.npy", Named::One(1)),
+            ("/data/test/1.npy", Named::One(0)),
+            ("data/test/1", Named::One(0)),
+            ("train/1.npy", Named::Nothing),
+            ("test/2.npy", Named::Nothing),
+            ("other/test/1.npy", Named::Nothing),
+            ("1.wav", Named::Nothing),
+            ("", Named::Nothing),
+        ] {
+            assert_eq!(names.find(name), expected, "{name:?}");
+        }
+        assert_eq!(names.of_another_ending("sub/2.wav"), Some(2));
+        assert_eq!(names.of_another_ending("5.wav"), None);
+    }
+}

@@ -1,0 +1,354 @@
+//! Classes: which folders they are, the caller's list of them, and what is said of them.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tonic_toolkit::shard::{NO_LABEL, ShardSet};
+
+use super::camera::Camera;
+use super::folder::Folder;
+use super::recording::{Keys, Recording, convert, hdf5_file, prep, refuses, samples, says, scratch};
+
+const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
+
+/// What `convert` says on the terminal, and with `--json`.
+fn said(input: &Path, set: &Path, arguments: &[&str]) -> (String, Value) {
+    let run = |more: &[&str]| {
+        let mut command = prep();
+        command.arg("convert").arg(input).arg("-o").arg(set).arg("--overwrite").args(arguments).args(more);
+        command.assert().success().get_output().clone()
+    };
+    let text = String::from_utf8(run(&[]).stderr).unwrap();
+    (text, serde_json::from_slice(&run(&["--json"]).stdout).unwrap())
+}
+
+fn classes(set: &Path) -> Vec<String> {
+    ShardSet::open(set).unwrap().manifest().description.classes.clone()
+}
+
+fn labels(set: &Path) -> Vec<u32> {
+    samples(set).iter().map(|sample| sample.label).collect()
+}
+
+#[test]
+fn classes_and_counts_are_said_at_the_end() {
+    let folder = Folder::of(&["wave/1.npy", "wave/2.npy", "clap/3.npy"]);
+    let (text, json) = said(&folder.root, &folder.dir.join("set"), &SENSOR);
+    says(&text, &["convert: classes: 2: clap (1), wave (2)\n"]);
+    assert_eq!(json["classes"], serde_json::json!(["clap", "wave"]));
+    assert_eq!(json["class_samples"], serde_json::json!([1, 2]));
+    let flat = Folder::of(&["1.npy", "2.npy"]);
+    says(&said(&flat.root, &flat.dir.join("set"), &SENSOR).0, &["convert: classes: none; 2 samples without a label\n"]);
+}
+
+#[test]
+fn an_empty_folder_is_a_class_and_shifts_none() {
+    let folder = Folder::of(&["clap/1.npy", "swipe/2.npy", "wave/3.npy"]);
+    std::fs::create_dir_all(folder.root.join("roll")).unwrap();
+    for system in [".git", "__MACOSX", "__pycache__"] {
+        std::fs::create_dir_all(folder.root.join(system).join("wave")).unwrap();
+    }
+    let (text, json) = said(&folder.root, &folder.dir.join("set"), &SENSOR);
+    says(&text, &["note: folders without recordings count as classes: roll", "roll (0)", "1 without samples"]);
+    says(&json["notes"].to_string(), &["folders without recordings count as classes: roll"]);
+    let (found, names, _) = folder.convert(&[]);
+    assert_eq!(names, ["clap", "roll", "swipe", "wave"]);
+    assert_eq!(found, [(0, 10), (2, 20), (3, 30)]);
+    // A list that lacks the folder leaves it out: it has no recordings to lose.
+    let list = folder.dir.join("list.txt");
+    std::fs::write(&list, "wave\nclap\nswipe\n").unwrap();
+    let (found, names, _) = folder.convert(&["--classes", list.to_str().unwrap()]);
+    assert_eq!(names, ["wave", "clap", "swipe"]);
+    assert_eq!(found, [(1, 10), (2, 20), (0, 30)]);
+}
+
+#[test]
+fn parts_of_a_dataset_are_refused_with_commands_that_work() {
+    let folder = Folder::of(&["Train/wave/1.npy", "Train/clap/2.npy", "test/clap/3.npy"]);
+    std::fs::write(folder.root.join("README.md"), "mine").unwrap();
+    let output = folder.dir.join("out put");
+    let mut command = prep();
+    command.arg("convert").arg(&folder.root).arg("-o").arg(&output).args(SENSOR).arg("--quiet");
+    let output_of = command.output().unwrap();
+    let refused = String::from_utf8(output_of.stderr).unwrap();
+    assert_eq!(output_of.status.code(), Some(3));
+    says(&refused, &["expected a folder for each class, got Train, test, the parts of a dataset", "--class-level 1"]);
+    let commands: Vec<&str> =
+        refused.lines().filter_map(|line| line.trim().strip_prefix("tonic-prep convert ")).collect();
+    assert_eq!(commands.len(), 2, "{refused}");
+    assert!(!output.exists(), "nothing was written");
+    for command in commands {
+        let line = format!("{} convert {command}", super::recording::program());
+        let ran = std::process::Command::new("sh").arg("-c").arg(line).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    }
+    for part in ["Train", "test"] {
+        assert_eq!(classes(&output.join(part)), ["clap", "wave"], "{part} has the classes of the training");
+    }
+    assert_eq!((labels(&output.join("Train")), labels(&output.join("test"))), (vec![0, 1], vec![0]));
+    let (_, names, _) = folder.convert(&["--class-level", "1"]);
+    assert_eq!(names, ["Train", "test"], "as asked");
+    let (found, names, _) = folder.convert(&["--class-level", "2"]);
+    assert_eq!((found, names.len()), (vec![(0, 20), (1, 10), (0, 30)], 2));
+    // Where the parts are no classes, they are joined and that is said.
+    let both = "note: the parts of a dataset, Train, test, are all in this set";
+    says(&said(&folder.root, &folder.dir.join("set"), &[&SENSOR[..], &["--label", "a"]].concat()).0, &[both]);
+    says(&said(&folder.root, &folder.dir.join("set"), &[&SENSOR[..], &["--class-level", "2"]].concat()).0, &[both]);
+    folder.put("loose.npy", &Camera::random(1, 5, 100));
+    folder.refuses(&[], 3, &["got Train, test, the parts of a dataset"]);
+    let inner = Folder::of(&["wave/train/1.npy", "wave/test/2.npy", "clap/train/3.npy", "clap/test/4.npy"]);
+    inner.refuses(&[], 3, &["the parts of a dataset, test, train, in each of clap, wave", "--labels"]);
+}
+
+#[test]
+fn persons_are_refused_as_classes_and_another_level_taken() {
+    let folder = Folder::of(&["user01/wave/1.npy", "user01/clap/2.npy", "user02/wave/3.npy", "user02/clap/4.npy"]);
+    std::fs::create_dir_all(folder.root.join("user02/roll")).unwrap();
+    folder.refuses(&[], 3, &["got user01, user02, with the folders clap, wave in them", "--class-level 2 takes"]);
+    let (found, names, _) = folder.convert(&["--class-level", "2"]);
+    assert_eq!(names, ["clap", "roll", "wave"], "an empty folder of that level is a class too");
+    assert_eq!(found, [(0, 20), (2, 10), (0, 40), (2, 30)]);
+    assert_eq!(folder.convert(&["--class-level", "1"]).1, ["user01", "user02"]);
+    folder.refuses(&["--class-level", "3"], 3, &["each recording in 3 folders, the last of which is its class"]);
+    let file = folder.root.join("user01/wave/1.npy");
+    let mut command = convert(&[file], &folder.dir.join("none"));
+    refuses(command.args(SENSOR).args(["--class-level", "1"]), 2, &["--class-level: expected a folder"]);
+    // A list that names the first level says that it is the class.
+    let list = folder.dir.join("list.txt");
+    std::fs::write(&list, "user02\nuser01\n").unwrap();
+    assert_eq!(folder.convert(&["--classes", list.to_str().unwrap()]).0, [(1, 20), (1, 10), (0, 40), (0, 30)]);
+}
+
+#[test]
+fn a_list_gives_all_classes_and_their_order() {
+    let folder = Folder::of(&["clap/1.npy", "wave/2.npy"]);
+    let list = folder.root.join("classes.txt");
+    let with = |text: &str| {
+        std::fs::write(&list, text).unwrap();
+        ["--classes".to_string(), list.to_str().unwrap().into()]
+    };
+    let args = with("\u{feff}wave\r\nroll\r\n\r\n clap \r\n");
+    let (found, names, _) = folder.convert(&args.each_ref().map(String::as_str));
+    assert_eq!((found, names), (vec![(2, 10), (0, 20)], ["wave", "roll", "clap"].map(String::from).to_vec()));
+    let (_, json) =
+        said(&folder.root, &folder.dir.join("b"), &[&SENSOR[..], &args.each_ref().map(String::as_str)].concat());
+    assert_eq!(json["notes"], serde_json::json!([]), "the list is not a stray file");
+
+    let refused = |text: &str, words: &[&str]| folder.refuses(&with(text).each_ref().map(String::as_str), 3, words);
+    refused("wave\nroll\n", &["expected classes of", "classes.txt (wave, roll), got clap", "add them"]);
+    refused("wave\nclap\nwave\n", &["classes.txt: line 3: expected each class once", "line 1 too"]);
+    refused("\n\n", &["classes.txt: line 1: expected the name of a class"]);
+    std::fs::write(&list, b"w\xe4ve\nclap\n").unwrap();
+    folder.refuses(
+        &["--classes", list.to_str().unwrap()],
+        3,
+        &["line 1: expected text in UTF-8", "wäve", "iconv -f WINDOWS-1252"],
+    );
+
+    // Another set's list.
+    let args = with("wave\nroll\nclap\n");
+    folder.convert(&args.each_ref().map(String::as_str));
+    let other = Folder::of(&["roll/1.npy"]);
+    let set = folder.dir.join("set");
+    let (found, names, _) = other.convert(&["--classes-of", set.to_str().unwrap()]);
+    assert_eq!((found, names), (vec![(1, 10)], ["wave", "roll", "clap"].map(String::from).to_vec()));
+    refuses(
+        convert(&[&other.root], &other.dir.join("n")).args(["--classes-of", "none"]),
+        1,
+        &["none: cannot open the set"],
+    );
+    let flat = Folder::of(&["1.npy"]);
+    flat.convert(&[]);
+    let unlabelled = flat.dir.join("set");
+    other.refuses(&["--classes-of", unlabelled.to_str().unwrap()], 2, &["expected a set with classes"]);
+    flat.refuses(&args.each_ref().map(String::as_str), 2, &["expected recordings with labels, got none in"]);
+}
+
+#[test]
+fn a_list_renumbers_tables_labels_and_keys_by_name() {
+    let folder = Folder::of(&["1.npy", "2.npy"]);
+    let list = folder.dir.join("list.txt");
+    std::fs::write(&list, "two\nthree\none\nzero\n").unwrap();
+    let list = list.to_str().unwrap();
+    let table = folder.dir.join("t.csv");
+    let with_table = ["--classes", list, "--labels", table.to_str().unwrap()];
+    std::fs::write(&table, "1.npy,one\n2.npy,two\n").unwrap();
+    assert_eq!(folder.convert(&with_table).0, [(2, 10), (0, 20)]);
+    std::fs::write(&table, "1.npy,one\n2.npy,tow\n").unwrap();
+    folder.refuses(&with_table, 3, &["t.csv: line 2: expected classes of", "got tow"]);
+    let (found, names, _) = folder.convert(&["--classes", list, "--label", "one"]);
+    assert_eq!((found, names.len()), (vec![(2, 10), (2, 20)], 4));
+    folder.refuses(&["--classes", list, "--label", "four"], 3, &["(two, three, one, zero), got four"]);
+
+    // The keys of a file; and numbers, which are names if the list has numbers, else places.
+    let dir = scratch();
+    let mut speech = Recording::random(1, 6, 20);
+    let (file, set) = (dir.join("a.h5"), dir.join("set"));
+    let run = |recording: &Recording, list: &str| {
+        recording.write(&file);
+        let listed = dir.join("list.txt");
+        std::fs::write(&listed, list).unwrap();
+        let mut command = prep();
+        command.arg("convert").arg(&file).arg("-o").arg(&set).arg("--overwrite").arg("--classes").arg(listed);
+        command.output().unwrap()
+    };
+    let good = |recording: &Recording, list: &str| {
+        let output = run(recording, list);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{text}");
+        (labels(&set), text)
+    };
+    assert_eq!(good(&speech, "two\nthree\none\nzero\n").0, [3, 2, 0, 3, 2, 0]);
+    let output = run(&speech, "two\none\n");
+    assert_eq!(output.status.code(), Some(3));
+    says(&String::from_utf8(output.stderr).unwrap(), &["a.h5: expected classes of", "(two, one), got zero"]);
+    speech.keys_as = Keys::None;
+    assert_eq!(good(&speech, "2\n0\n1\n3\n").0, [1, 2, 0, 1, 2, 0]);
+    let (found, text) = good(&speech, "a\nb\nc\nd\n");
+    assert_eq!(found, [0, 1, 2, 0, 1, 2]);
+    says(&text, &["note: labels are places in the list of classes: 0 is a, 1 is b, 2 is c"]);
+    assert_eq!(run(&speech, "a\nb\n").status.code(), Some(3), "no place 2");
+}
+
+#[test]
+fn a_list_joins_recordings_of_different_classes() {
+    let dir = scratch();
+    let (a, b) =
+        (Recording::random(1, 4, 20), Recording { names: vec!["two", "one", "four"], ..Recording::random(2, 4, 20) });
+    let files = [a.write(&dir.join("a.h5")), b.write(&dir.join("b.h5"))];
+    let set = dir.join("set");
+    refuses(&mut convert(&files, &set), 4, &["list of classes differs", "--classes FILE"]);
+    let list = dir.join("list.txt");
+    std::fs::write(&list, "zero\none\ntwo\nthree\nfour\n").unwrap();
+    convert(&files, &set).arg("--classes").arg(&list).assert().success();
+    assert_eq!(labels(&set), [0, 1, 2, 0, 2, 1, 4, 2]);
+}
+
+#[test]
+fn a_set_is_repaired_with_its_own_classes() {
+    let folder = Folder::of(&["clap/1.npy", "wave/2.npy"]);
+    let list = folder.dir.join("list.txt");
+    std::fs::write(&list, "wave\nroll\nclap\n").unwrap();
+    folder.convert(&["--classes", list.to_str().unwrap()]);
+    let shard = folder.dir.join("set").join("00000.shard");
+    let whole = std::fs::read(&shard).unwrap();
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle..].fill(0);
+    std::fs::write(&shard, damaged).unwrap();
+    let mut command = prep();
+    command.arg("repair").arg(folder.dir.join("set")).arg("--from").arg(&folder.root).args(SENSOR).assert().success();
+    assert!(std::fs::read(&shard).unwrap() == whole);
+}
+
+#[test]
+fn what_is_no_recording_is_skipped_and_counted() {
+    let folder = Folder::of(&["wave/0.npy", "clap/0.npy"]);
+    let plain = folder.convert(&[]);
+    let root = &folder.root;
+    std::fs::create_dir(root.join(".ipynb_checkpoints")).unwrap();
+    std::fs::copy(root.join("wave/0.npy"), root.join(".ipynb_checkpoints/0-checkpoint.npy")).unwrap();
+    for name in [".DS_Store", "wave/.DS_Store", "wave/._0.npy", "README.txt", "clap/Thumbs.db", "notes.TXT", "LICENSE"]
+    {
+        std::fs::write(root.join(name), "x").unwrap();
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("nowhere", root.join("old.txt")).unwrap();
+    let (text, json) = said(root, &folder.dir.join("set"), &SENSOR);
+    let txt = if cfg!(unix) { "9 (3 .txt, 2 .DS_Store," } else { "8 (2 .DS_Store, 2 .txt," };
+    let words = [txt, "1 ._*", "1 .db", "1 .ipynb_checkpoints/", "1 without an ending"];
+    says(&text, &[&["note: files that are no recordings were skipped: "], &words[..]].concat());
+    says(&json["notes"].to_string(), &words);
+    assert_eq!(folder.convert(&[]), plain);
+}
+
+#[test]
+fn a_set_in_the_folder_is_no_class() {
+    let folder = Folder::of(&["clap/1.npy", "wave/2.npy"]);
+    for out in ["shards", "out/train"] {
+        let set = folder.root.join(out);
+        for _ in 0..2 {
+            convert(&[&folder.root], &set).args(SENSOR).arg("--overwrite").assert().success();
+            assert_eq!(classes(&set), ["clap", "wave"], "{out}");
+        }
+    }
+}
+
+#[test]
+fn each_file_tells_its_own_layout() {
+    let folder = Folder::of(&["a/1.npy", "a/2.npz", "b/3.h5", "b/4.npz"]);
+    // Names that tell another layout than the bytes.
+    std::fs::rename(folder.root.join("b/4.npz"), folder.root.join("b/4.npy")).unwrap();
+    let (text, json) = said(&folder.root, &folder.dir.join("set"), &SENSOR);
+    says(&text, &["convert: layout: NumPy array, NumPy archive, camera (DSEC)"]);
+    assert_eq!(json["layout"], "npy, npz, dsec");
+    assert_eq!(folder.convert(&[]).0, [(0, 10), (0, 20), (1, 30), (1, 40)]);
+    folder.refuses(&["--layout", "npy"], 2, &["--layout: expected npz, as the bytes of", "a/2.npz tell, got npy"]);
+    // A sensor that one of the files tells is that of all.
+    Camera::random(9, 50, 1000).prophesee(&folder.root.join("a/0.h5"));
+    let (found, ..) = folder.convert(&[]);
+    assert_eq!(found[0], (0, 50));
+    assert_eq!(said(&folder.root, &folder.dir.join("set"), &[]).1["samples"], 5);
+    std::fs::write(folder.root.join("a/5.npy"), "not one").unwrap();
+    folder.refuses(&[], 3, &["a/5.npy: expected an HDF5 file, got a file that begins with", "no NumPy file either"]);
+}
+
+#[test]
+fn a_damaged_file_is_named_before_anything_is_written() {
+    for (name, bytes) in [
+        ("a/1.npy", &b""[..]),
+        ("a/1.npz", b"PK\x03\x04 and no more"),
+        ("b/2.h5", b"\x89HDF\r\n\x1a\n"),
+        ("b/9.npy", b"\x93NUMPY\x01\x00"),
+    ] {
+        let folder = Folder::of(&["a/0.npy", "a/1.npz", "b/2.h5", "b/3.npy"]);
+        std::fs::write(folder.root.join(name), bytes).unwrap();
+        folder.refuses(&[], 3, &[name]);
+        assert!(!folder.dir.join("none").exists(), "{name}");
+    }
+    let folder = Folder::of(&["a/0.npy", "b/1.npy"]);
+    let whole = std::fs::read(folder.root.join("b/1.npy")).unwrap();
+    std::fs::write(folder.root.join("b/1.npy"), &whole[..whole.len() - 1]).unwrap();
+    folder.refuses(&[], 3, &["b/1.npy: array: cannot be read"]);
+    // A file that no row of the table names does not matter.
+    let table = folder.dir.join("t.csv");
+    std::fs::write(&table, "a/0.npy,a\n").unwrap();
+    assert_eq!(folder.convert(&["--labels", table.to_str().unwrap()]).0, [(0, 10)]);
+}
+
+#[test]
+fn files_with_labels_of_their_own_keep_them_in_a_folder() {
+    let folder = Folder::of(&[]);
+    std::fs::create_dir_all(folder.root.join("x")).unwrap();
+    let file = |name: &str, label: Result<i64, &str>| {
+        hdf5_file(&folder.root.join(name), |file| {
+            let times: Vec<i64> = (0..20).collect();
+            file.new_dataset_builder().with_data(&times).create("t").unwrap();
+            file.new_dataset_builder().with_data(&times).create("x").unwrap();
+            match label {
+                Ok(number) => file.new_dataset_builder().with_data(&[number]).create("label").unwrap(),
+                Err(name) => {
+                    let name: hdf5::types::VarLenUnicode = name.parse().unwrap();
+                    file.new_dataset_builder().with_data(&[name]).create("label").unwrap()
+                }
+            };
+        });
+    };
+    let arguments = ["--map", "t=t,x=x,label=label", "--sensor", "40"];
+    let run = || {
+        convert(&[&folder.root], &folder.dir.join("set")).args(arguments).arg("--overwrite").assert().success();
+        (labels(&folder.dir.join("set")), classes(&folder.dir.join("set")))
+    };
+    file("x/1.h5", Ok(2));
+    file("2.h5", Ok(0));
+    assert_eq!(run(), (vec![0, 2], vec!["0".into(), "1".into(), "2".into()]));
+    file("x/1.h5", Err("wave"));
+    refuses(
+        convert(&[&folder.root], &folder.dir.join("none")).args(arguments),
+        3,
+        &["all names or all numbers", "got a number in 2.h5"],
+    );
+    file("2.h5", Err("clap"));
+    assert_eq!(run(), (vec![0, 1], vec!["clap".into(), "wave".into()]));
+    assert_ne!(labels(&folder.dir.join("set"))[0], NO_LABEL);
+}
