@@ -1,6 +1,6 @@
-//! The ring of batches on their way to a GPU: none may be overwritten before the work that reads it is done, however
-//! late that is, and none may be lost when an epoch ends early. Nothing here waits for the device before the epoch is
-//! over, and the emulated one does nothing before somebody waits.
+//! Tests of the ring that prefetches batches to a GPU. A slot must not be overwritten before the work that reads it is
+//! done, however late that is, and no slot may be lost when an epoch ends early. Nothing in these tests waits for the device
+//! before the end of the epoch, and the emulated device does no work before something waits for it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::sets::{CHANNELS, Sample, Spec, learnable};
 const ORDER: EpochOrder = EpochOrder::Shuffled { seed: 3, epoch: 1 };
 const BATCH: usize = 3;
 
-/// A set, and a network that is trained on it.
+/// A set and a network that is trained on it.
 struct Task {
     program: Arc<Program>,
     network: Network,
@@ -47,7 +47,7 @@ impl Task {
         Task { program, network, adam, feed, longest }
     }
 
-    /// The network on the device, at the beginning of an epoch.
+    /// Copies the network to the device and starts an epoch.
     fn begin(&self, stream: &Stream) -> GpuNetwork {
         let batches = self.feed.loader().batches(BATCH);
         let extent = Extent { batch: BATCH, longest: self.longest, trained: true, kept: 0, batches };
@@ -61,12 +61,12 @@ impl Task {
         on_device.step(stream, source, Some(self.longest))
     }
 
-    /// The parameters after an epoch with a new ring.
+    /// Trains an epoch with a new ring. Returns the parameters.
     fn trained(&self) -> Vec<f32> {
-        self.through(&mut Ring::new(self.program.device(), self.program.form()).unwrap())
+        self.through(&mut Ring::new(self.program.device(), self.program.column_types()).unwrap())
     }
 
-    /// The parameters after an epoch: through the ring, or from the device cache where the task has one.
+    /// Trains an epoch through `ring`, or from the device cache if the task has one. Returns the parameters.
     fn through(&self, ring: &mut Ring) -> Vec<f32> {
         let stream = self.program.device().stream().unwrap();
         let on_device = self.begin(&stream);
@@ -76,7 +76,7 @@ impl Task {
     }
 }
 
-/// Samples of one size, which need no more room than those before; a growing device would be waited for.
+/// Samples of one size, so that no slot has to grow: growing waits for the device.
 fn same_size(i: u64) -> Sample {
     let frames = (0..6).map(|t| vec![((i as u32 * 5 + t) % CHANNELS, 1 + i as u32 % 2)]).collect();
     Sample { frames, label: (i % 3) as u32 }
@@ -95,7 +95,7 @@ fn no_batch_is_overwritten_before_it_is_read() {
         let expected = Task::new(dir.path(), CacheChoice::Device).trained();
         for cache in [CacheChoice::Stream, CacheChoice::Host] {
             let task = Task::new(dir.path(), cache);
-            let mut ring = Ring::new(task.program.device(), task.program.form()).unwrap();
+            let mut ring = Ring::new(task.program.device(), task.program.column_types()).unwrap();
             for epoch in 0..2 {
                 assert!(task.through(&mut ring) == expected, "{cache:?}, the ring's epoch {epoch}");
             }
@@ -109,7 +109,7 @@ fn an_epoch_may_end_anywhere_and_the_ring_serves_the_next() {
     Spec::new(50, 4).write(dir.path(), same_size);
     let expected = Task::new(dir.path(), CacheChoice::Device).trained();
     let task = Task::new(dir.path(), CacheChoice::Stream);
-    let mut ring = Ring::new(task.program.device(), task.program.form()).unwrap();
+    let mut ring = Ring::new(task.program.device(), task.program.column_types()).unwrap();
     for batches in 0..8_i32 {
         for fails in [false, true] {
             let stream = task.program.device().stream().unwrap();

@@ -1,5 +1,5 @@
-//! Benchmarks of a GPU, by its own clock: training steps on batches in its memory, dense batches from the device cache,
-//! and loading a set into it.
+//! Benchmarks of a GPU: training steps on batches in its memory and dense batches from the device cache, timed by CUDA
+//! events, and loading a set into its memory.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,14 +16,16 @@ use crate::feed::{DENSE_BATCHES, DeviceCache, Inflation, StagedBatch};
 use crate::kernel::program::Program;
 use crate::learner::TrainState;
 
-/// Most steps between two events: the time of a launch would matter for a single short step.
+/// Maximum number of steps in a round, which is timed by two CUDA events. A round of one short step would mostly measure
+/// the launch.
 const TOGETHER: usize = 8;
-/// Time that the steps between two events should take.
+/// Time in seconds that a round of steps should take.
 const ROUND_SECONDS: f64 = 0.02;
-/// Time that all steps may take, in seconds, and the least number of rounds nevertheless.
+/// Time in seconds that all rounds may take; `LEAST_ROUNDS` is the minimum number of rounds in any case.
 const STEPS_SECONDS: f64 = 10.0;
 const LEAST_ROUNDS: usize = 5;
-/// Batches that are made dense between two events, and the number of rounds.
+/// Number of batches that are made dense in a round, which is timed by two CUDA events; `INFLATE_ROUNDS` is the number of
+/// rounds.
 const INFLATED: usize = 256;
 const INFLATE_ROUNDS: usize = 15;
 /// Number of times that a set is loaded to the device.
@@ -32,11 +34,12 @@ const PROMOTIONS: usize = 3;
 /// Measurements of a set on a GPU.
 #[derive(Clone, Debug, Serialize)]
 pub struct GpuMeasured {
-    /// Dense float32 batches from the device cache.
+    /// Speed of making dense float32 batches from the device cache.
     pub inflate: Inflated,
-    /// Loading the set to the device, with its shards in the page cache; none if it doesn't fit there twice.
+    /// Speed of loading the set to the device from shards in the page cache; `None` if the set doesn't fit on the device
+    /// twice.
     pub promote: Option<Promoted>,
-    /// Use of device memory.
+    /// How much device memory is used for what.
     pub device_memory: DeviceMemory,
 }
 
@@ -45,24 +48,24 @@ pub struct GpuMeasured {
 pub struct Inflated {
     /// Batches per second, at the median time.
     pub batches_per_second: f64,
-    /// Time of a batch, median over the rounds.
+    /// Time per batch in microseconds, median over the rounds.
     pub microseconds_median: f64,
-    /// Fastest round.
+    /// Time per batch in the fastest round, in microseconds.
     pub microseconds_min: f64,
-    /// Slowest round.
+    /// Time per batch in the slowest round, in microseconds.
     pub microseconds_max: f64,
 }
 
 /// Speed of loading a set to the device.
 #[derive(Clone, Debug, Serialize)]
 pub struct Promoted {
-    /// Seconds for reading, checking, decoding and copying, median over the rounds.
+    /// Time of reading, checking, decoding and copying in seconds, median over the rounds.
     pub seconds: f64,
-    /// Fastest round.
+    /// Time of the fastest round, in seconds.
     pub seconds_min: f64,
-    /// Slowest round.
+    /// Time of the slowest round, in seconds.
     pub seconds_max: f64,
-    /// Bytes of device memory.
+    /// Bytes of device memory that the set takes.
     pub bytes: usize,
     /// Bytes of device memory per sample.
     pub bytes_per_sample: f64,
@@ -71,25 +74,25 @@ pub struct Promoted {
 /// What device memory is used for.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeviceMemory {
-    /// Device cache.
+    /// Bytes of the device cache.
     pub cache_bytes: usize,
-    /// Everything else of training: network, activations, batches on their way.
+    /// Bytes that training takes beyond the cache: network, activations, batches that are being copied.
     pub beyond_cache_bytes: u64,
-    /// Used before by the driver, the kernels and other processes.
+    /// Bytes that were in use before: by the driver, the kernels and other processes.
     pub context_bytes: u64,
 }
 
 /// Times of training steps on batches in device memory.
 pub(super) struct StepTimes {
-    /// Seconds of each step, by the device's clock.
+    /// Time per step in each round, in seconds, by CUDA events.
     pub(super) seconds: Vec<f64>,
     /// Loss of the last step.
     pub(super) last_loss: f64,
-    /// Free memory of the device during the steps.
+    /// Free memory of the device during the steps, in bytes.
     pub(super) free: u64,
 }
 
-/// Times up to `rounds` rounds of training steps, fewer if they are long, after some for warm-up.
+/// Times up to `rounds` rounds of training steps after a warm-up; fewer if the steps are long.
 pub(super) fn step_times(
     program: &Arc<Program>,
     initial: &TrainState,
@@ -110,9 +113,9 @@ pub(super) fn step_times(
     let mut kept = Vec::new();
     for batch in batches {
         let classes = initial.network.shape().classes;
-        let staged = StagedBatch::new(&stream, program.form(), batch, classes)?;
+        let staged = StagedBatch::new(&stream, program.column_types(), batch, classes)?;
         let source = staged.source();
-        on_device.step(&stream, source, Some(time_steps))?; // has the driver load the kernels
+        on_device.step(&stream, source, Some(time_steps))?; // the driver loads the kernels now
         graphs.push(stream.capture(|| on_device.step(&stream, source, Some(time_steps)))?);
         kept.push(staged);
     }
@@ -135,7 +138,7 @@ pub(super) fn step_times(
     let rounds = rounds.min(affordable).max(rounds.min(LEAST_ROUNDS));
     let seconds = (1..=rounds).map(|round| time(round, together)).collect::<Result<Vec<f64>>>()?;
     let free = device.free_memory()?;
-    // After a loss that is not finite, steps do nothing, and are fast.
+    // After a loss that isn't finite, steps do nothing. Such fast steps must not count.
     let (state, predictions) = (on_device.state()?, on_device.predictions(size)?);
     let last_loss = predictions.iter().map(|prediction| prediction.loss).sum::<f64>() / predictions.len() as f64;
     if state.stopped != 0 || state.batches as usize != queued || !last_loss.is_finite() {
@@ -144,7 +147,8 @@ pub(super) fn step_times(
     Ok(StepTimes { seconds, last_loss, free })
 }
 
-/// Measures inflation and loading of a set in device memory. The device had `free` bytes of free memory before.
+/// Measures the inflation of batches from `cache`, and loading `set` to the device. `free` is the device's free memory
+/// in bytes before anything was allocated.
 pub(super) fn measure(
     program: &Program,
     cache: &DeviceCache,
@@ -163,14 +167,14 @@ pub(super) fn measure(
     Ok(GpuMeasured { inflate, promote: measure_promotion(program, set)?, device_memory })
 }
 
-/// Times loading a set whose shards are in the page cache; none if it doesn't fit on the device twice.
+/// Times loading a set whose shards are in the page cache; `None` if the set doesn't fit on the device twice.
 fn measure_promotion(program: &Program, set: &ShardSet) -> Result<Option<Promoted>> {
     let mut times = Vec::new();
     let mut bytes = 0;
     for _ in 0..PROMOTIONS {
         let started = Instant::now();
         let silent = Progress::start(Verbosity::Quiet, "", 0, "");
-        match DeviceCache::load(set, program.device(), program.form(), &silent) {
+        match DeviceCache::load(set, program.device(), program.column_types(), &silent) {
             Ok(cache) => {
                 times.push(started.elapsed().as_secs_f64());
                 bytes = cache.bytes();
@@ -202,7 +206,7 @@ fn measure_inflation(program: &Program, cache: &DeviceCache, set: &ShardSet, inf
             inflation.launch(program, &stream, cache.source(), cells, position, &dense[i % DENSE_BATCHES])
         })
     };
-    work(0, 1)?; // has the driver load the kernel
+    work(0, 1)?; // the driver loads the kernel now
     let graph = stream.capture(|| work(0, INFLATED))?;
     let (begin, end) = (device.event(true)?, device.event(true)?);
     let mut times = Vec::with_capacity(INFLATE_ROUNDS);

@@ -6,18 +6,18 @@ use tonic_shard::{FrameShape, Width};
 use crate::bench::step::{StepBench, StepMeasured, Trainer};
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::RandomFrames;
-use crate::kernel::program::Form;
+use crate::kernel::program::ColumnTypes;
 use crate::learner::Room;
 
-/// Number of batches: enough that a step doesn't find its input in the processor's caches.
+/// Number of batches: enough that the input of a step isn't in the processor's caches.
 const BATCHES: usize = 4;
-/// The most cells of a batch.
+/// Maximum number of cells in a batch, over all samples and frames.
 const MAX_CELLS: usize = 1 << 32;
 
 /// Times `bench.steps` training steps on random frames.
 ///
 /// # Errors
-/// [`Usage`](tonic_base::Error::Usage) for batches beyond any memory, [`Error::Kernel`].
+/// [`Usage`](tonic_base::Error::Usage) for batches that are too large for any memory; [`Error::Kernel`].
 pub fn bench_random(random: &RandomFrames, bench: &StepBench) -> Result<StepMeasured> {
     let cells = bench.batch_size.saturating_mul(random.time_steps).saturating_mul(random.channels as usize);
     if cells > MAX_CELLS {
@@ -28,6 +28,6 @@ pub fn bench_random(random: &RandomFrames, bench: &StepBench) -> Result<StepMeas
     let shape = FrameShape { polarities: 1, height: 1, width: random.channels };
     let sizes = (random.channels as usize, random.classes as usize);
     let room = Room { batch: bench.batch_size, longest: random.time_steps, batches: BATCHES as u64, evaluated: 0 };
-    let program = bench.backend.program_of(Form::of(shape, random.time_steps, [Width::U8]))?;
+    let program = bench.backend.program_of(ColumnTypes::of(shape, random.time_steps, [Width::U8]))?;
     Trainer::new(bench, program, sizes, random.time_steps, room)?.measure(&batches, bench)
 }

@@ -1,4 +1,4 @@
-//! Cases of the self-check: networks and batches of odd shapes, for which sums are exact.
+//! Test cases of the self-check: networks and batches of unusual shapes, with values for which float32 sums are exact.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -6,7 +6,7 @@ use tonic_loader::Batch;
 use tonic_shard::{Column, FrameShape, SampleFrames, Width, Widths};
 
 use crate::feed::RandomFrames;
-use crate::kernel::program::Form;
+use crate::kernel::program::ColumnTypes;
 use crate::network::{Iaf, Network, Shape};
 
 /// A network and a batch for the check of a step.
@@ -15,7 +15,7 @@ pub(super) struct Case {
     pub(super) inputs: u32,
     pub(super) hidden: &'static [usize],
     pub(super) classes: usize,
-    /// Numbers of frames of the samples, which are repeated `times` times.
+    /// Number of frames of each sample. The list is repeated `times` times.
     pub(super) lengths: &'static [usize],
     pub(super) times: usize,
     pub(super) steps: usize,
@@ -38,14 +38,14 @@ pub(super) const REFERENCE: Case = Case {
 };
 
 impl Case {
-    /// Form of the samples in device memory.
-    pub(super) fn form(&self) -> Form {
+    /// Column types of the samples in device memory.
+    pub(super) fn column_types(&self) -> ColumnTypes {
         let shape = FrameShape { polarities: 1, height: 1, width: self.inputs };
-        Form::of(shape, self.lengths.iter().copied().max().unwrap_or(0), [self.counts])
+        ColumnTypes::of(shape, self.lengths.iter().copied().max().unwrap_or(0), [self.counts])
     }
 }
 
-/// Cases of odd shapes, hostile samples and every width of counts.
+/// Small cases: unusual shapes, extreme samples, and every width of counts.
 pub(super) fn cases() -> Vec<Case> {
     vec![
         REFERENCE,
@@ -80,7 +80,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Cases as large as in training: many blocks at a time, and many tiles deep.
+/// Cases as large as in training, which need many blocks and many tiles.
 pub(super) fn large_cases() -> Vec<Case> {
     let lengths = &[250, 180, 233, 97];
     vec![
@@ -125,13 +125,13 @@ pub(super) fn network_of(case: &Case) -> Network {
     let neuron = Iaf { min_v_mem: case.min_v_mem, ..Iaf::default() };
     let mut network = Network::new(shape, neuron, &mut ChaCha8Rng::seed_from_u64(7));
     for layer in network.parameters.layers_mut() {
-        // Initial weights are smaller for more inputs: on the grid, all would be 0.
+        // Initial weights shrink with the number of inputs. Rounded to the grid, all would be 0.
         let larger = (layer.inputs as f32 / 256.0).sqrt().max(1.0);
         layer.weight_t.iter_mut().for_each(|w| *w = (*w * larger * 64.0).round() / 64.0);
         layer.bias.iter_mut().for_each(|b| *b = (*b * 64.0).round() / 64.0);
     }
     if case.counts == Width::U32 {
-        // No neuron may spike more than 256 times in a step, since products would round that.
+        // No neuron may spike more than 256 times in a step, because bfloat16 rounds larger counts.
         network.parameters.layers_mut().take(1).for_each(|first| first.weight_t.iter_mut().for_each(|w| *w /= 512.0));
     }
     network
@@ -154,7 +154,7 @@ mod tests {
             }
         }
     }
-    /// A gradient of zeros would be right even if a kernel did nothing.
+    /// Checks that the gradients of every case are not all zero: a kernel that does nothing would pass then.
     #[test]
     fn cases_have_gradients_to_compare() {
         for case in cases().into_iter().filter(|case| case.classes > 1) {

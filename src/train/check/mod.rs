@@ -1,7 +1,8 @@
-//! The self-check of a GPU: compares every kernel, as compiled there, with the CPU's on random data of odd shapes.
+//! The self-check of a GPU: compares every kernel, as compiled for that GPU, with the CPU's on random data of unusual
+//! shapes.
 //!
 //! Weights are multiples of 2^-6 and counts are integers, so that sums are exact in any order: spikes and logits must
-//! be equal to the bit at every precision. Gradients pass through an exponential, so that a relative difference is
+//! have the same bits at every precision. Gradients pass through an exponential, so a small relative difference is
 //! allowed.
 
 mod cases;
@@ -18,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::feed::{Inflation, StagedBatch};
 use crate::gpu::{Address, Device, nvrtc_version};
 use crate::kernel::interface::{BatchSource, DrawOrder, Sample, SampleColumns};
-use crate::kernel::program::{Form, MatmulPrecision, Program};
+use crate::kernel::program::{ColumnTypes, MatmulPrecision, Program};
 use crate::kernel::{Adam, AdamConfig};
 use crate::network::Parameters;
 use cases::{Case, REFERENCE, batch_of, large_cases, network_of};
@@ -26,9 +27,9 @@ use cases::{Case, REFERENCE, batch_of, large_cases, network_of};
 /// Result of the self-check.
 #[derive(Clone, Debug, Serialize)]
 pub struct CheckReport {
-    /// The device.
+    /// The GPU that was checked.
     pub device: DeviceFacts,
-    /// The checks.
+    /// Result of each check, in the order in which they ran.
     pub checks: Vec<Check>,
     /// Number of checks that passed.
     pub passed: usize,
@@ -36,20 +37,20 @@ pub struct CheckReport {
     pub failed: usize,
 }
 
-/// Properties of a device.
+/// Properties of a GPU, its driver and its compiler.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeviceFacts {
-    /// Product name.
+    /// Product name of the GPU.
     pub name: String,
-    /// Compute capability.
+    /// Compute capability, such as "9.0".
     pub capability: String,
     /// Number of multiprocessors.
     pub multiprocessors: usize,
-    /// Bytes of memory.
+    /// Size of the GPU's memory in bytes.
     pub memory_bytes: u64,
-    /// Newest version of CUDA that the driver knows.
+    /// Newest version of CUDA that the driver supports.
     pub driver: String,
-    /// Version of the compiler.
+    /// Version of NVRTC, the compiler.
     pub nvrtc: String,
 }
 
@@ -58,7 +59,7 @@ pub struct DeviceFacts {
 pub struct Check {
     /// What was compared with the CPU.
     pub name: String,
-    /// Whether the two agree.
+    /// Whether GPU and CPU agree.
     pub passed: bool,
     /// How well they agree, or how they differ.
     pub detail: String,
@@ -68,17 +69,17 @@ pub struct Check {
 const PRECISIONS: [(MatmulPrecision, f64); 3] =
     [(MatmulPrecision::Highest, 1e-5), (MatmulPrecision::High, 1e-3), (MatmulPrecision::Medium, 3e-2)];
 
-/// Checks a device; `quick` leaves out the large cases. `each` gets the results so far after every check.
+/// Checks a device. `quick` leaves out the large cases. `each` is called after every check with the results so far.
 ///
 /// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) where nothing can be checked. That a device disagrees, or fails, is
-/// no error here.
+/// [`Unavailable`](tonic_base::Error::Unavailable) if nothing can be checked. A check that fails is not an error: the
+/// report says so.
 pub fn check(device: &Device, quick: bool, mut each: impl FnMut(&CheckReport)) -> Result<CheckReport> {
     let mut cases = cases::cases();
     if !quick {
         cases.extend(large_cases());
     }
-    // Every form of the input needs its own program, so lower precisions are checked with two forms only.
+    // Every choice of column types needs its own program, so lower precisions are checked with two choices only.
     let plain = |case: &Case| case.inputs <= 256 && matches!(case.counts, Width::U8 | Width::F32);
     let all = PRECISIONS.iter().flat_map(|&precision| cases.iter().map(move |case| (precision, case)));
     let steps: Vec<_> =
@@ -86,13 +87,13 @@ pub fn check(device: &Device, quick: bool, mut each: impl FnMut(&CheckReport)) -
     // NVRTC takes seconds for each, on one thread. A program that doesn't compile fails the check that needs it.
     let mut variants = Vec::new();
     for ((precision, _), case) in &steps {
-        if !variants.contains(&(case.form(), *precision)) {
-            variants.push((case.form(), *precision));
+        if !variants.contains(&(case.column_types(), *precision)) {
+            variants.push((case.column_types(), *precision));
         }
     }
-    variants.par_iter().for_each(|&(form, precision)| drop(Program::compile(device, form, precision)));
+    variants.par_iter().for_each(|&(column_types, precision)| drop(Program::compile(device, column_types, precision)));
     let mut report = CheckReport { device: facts(device)?, checks: Vec::new(), passed: 0, failed: 0 };
-    // A device that fails in one check is still asked for the others.
+    // If the device fails in one check, the other checks still run.
     let mut add = |name: String, found: Result<Verdict>| -> Result<()> {
         let outcome = match found {
             Err(error @ Error::Base(BaseError::Unavailable { .. })) => return Err(error),
@@ -128,7 +129,7 @@ fn facts(device: &Device) -> Result<DeviceFacts> {
     })
 }
 
-/// Result of a check in words: how well the two agree, or how they differ.
+/// Result of a check in words. `Ok`: how well GPU and CPU agree. `Err`: how they differ.
 type Verdict = Result<String, String>;
 
 fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, tolerance: f64) -> Result<Verdict> {
@@ -159,7 +160,7 @@ fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, toleranc
     Ok(if apart <= tolerance { Ok(words) } else { Err(words) })
 }
 
-/// Length of the difference over the length of `expected`; infinite if it is not finite.
+/// Euclidean norm of the difference divided by that of `expected`; infinite if it isn't a finite number.
 fn relative_difference(got: &[f32], expected: &[f32]) -> f64 {
     let length = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
     let apart = length(&mut got.iter().zip(expected).map(|(&a, &b)| f64::from(a) - f64::from(b)));
@@ -183,10 +184,10 @@ fn check_inflation(device: &Device) -> Result<Verdict> {
         let case = Case { inputs, counts, lengths, density, ..REFERENCE };
         let batch = batch_of(&case);
         let shape = FrameShape { polarities: 1, height: 1, width: inputs };
-        let form = Form::of(shape, 250, [counts]);
-        let program = Program::new(device, form, MatmulPrecision::Highest)?;
+        let column_types = ColumnTypes::of(shape, 250, [counts]);
+        let program = Program::new(device, column_types, MatmulPrecision::Highest)?;
         let stream = device.stream()?;
-        let staged = StagedBatch::new(&stream, form, &batch, case.classes)?;
+        let staged = StagedBatch::new(&stream, column_types, &batch, case.classes)?;
         let dense = device.buffer(batch.len() * steps * inputs as usize)?;
         stream.fill(&dense, 0xff)?;
         let inflation = Inflation { steps, batch_size: batch.len() };
@@ -205,11 +206,11 @@ fn check_inflation(device: &Device) -> Result<Verdict> {
     Ok(Ok(format!("{batches} batches equal")))
 }
 
-/// Draws whole epochs and compares the samples with the format's order.
+/// Draws the batches of whole epochs on the GPU, and compares the samples with the order that the format defines.
 fn check_order(device: &Device) -> Result<Verdict> {
     const BATCH: usize = 100;
-    let form = Form { frame_ends: Width::U16, cells: Width::U8, counts: Width::U8 };
-    let program = Arc::new(Program::new(device, form, MatmulPrecision::Highest)?);
+    let column_types = ColumnTypes { frame_ends: Width::U16, cells: Width::U8, counts: Width::U8 };
+    let program = Arc::new(Program::new(device, column_types, MatmulPrecision::Highest)?);
     let case = Case { lengths: &[1], hidden: &[1], inputs: 1, classes: 1, ..REFERENCE };
     let network = network_of(&case);
     let stream = device.stream()?;
@@ -220,7 +221,7 @@ fn check_order(device: &Device) -> Result<Verdict> {
         let within: Vec<_> = parts.within.iter().map(Into::into).collect();
         let within = device.buffer_from(&within)?;
         let order_there = device.buffer_from(&[DrawOrder::shuffled(&parts, within.address(), samples)])?;
-        // Every sample is an empty frame, and its label is its number.
+        // Every sample is one empty frame. Its label is its number.
         let table: Vec<Sample> =
             (0..samples).map(|i| Sample { first_frame: 0, first_entry: 0, frames: 1, label: i as u32 }).collect();
         let (table, ends) = (device.buffer_from(&table)?, device.buffer_from(&[0_u8; 2])?);
@@ -256,14 +257,14 @@ fn check_order(device: &Device) -> Result<Verdict> {
     Ok(Ok(format!("{drawn} samples drawn")))
 }
 
-/// Trains a few steps launched one by one and replayed, and compares one update with the CPU's optimiser.
+/// Trains a few steps, launched one by one and replayed as a graph, and compares one update with the CPU's Adam.
 fn check_training(device: &Device) -> Result<Verdict> {
     let case = Case { lengths: &[70, 20, 64], steps: 70, ..REFERENCE };
     let (batch, network) = (batch_of(&case), network_of(&case));
-    let form = case.form();
-    let program = Arc::new(Program::new(device, form, MatmulPrecision::Highest)?);
+    let column_types = case.column_types();
+    let program = Arc::new(Program::new(device, column_types, MatmulPrecision::Highest)?);
     let stream = device.stream()?;
-    let staged = StagedBatch::new(&stream, form, &batch, case.classes)?;
+    let staged = StagedBatch::new(&stream, column_types, &batch, case.classes)?;
     let source = staged.source();
     let adam = Adam::new(AdamConfig::default(), network.parameters.flat().len());
     let extent = Extent { batch: batch.len(), longest: case.steps, trained: true, kept: 0, batches: 4 };

@@ -1,8 +1,8 @@
-//! Words of a run's configuration for what computes. `learner/backend.rs` makes the choice.
+//! The values of `engine` and `arithmetic` in a run's configuration. `learner/backend.rs` makes the choice.
 
 use serde::{Deserialize, Serialize};
 
-/// The engine that is asked for.
+/// The engine that a user asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineChoice {
@@ -13,13 +13,13 @@ pub enum EngineChoice {
     Reference,
 }
 
-/// The kind of device that a run was trained on, by which its sums are rounded.
+/// The kind of device that a run is trained on. CPU and GPU round sums differently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arithmetic {
-    /// A CPU. All of them round alike.
+    /// A CPU. All CPUs give the same bits.
     #[default]
     Cpu,
-    /// A GPU.
+    /// An NVIDIA GPU.
     Cuda,
 }

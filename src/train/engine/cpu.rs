@@ -2,7 +2,7 @@
 //!
 //! A batch is divided into blocks of consecutive samples; their number depends only on the sizes of batch and network.
 //! The samples of a block add to one gradient in their order, and the gradients of the blocks are added in their order.
-//! A step is therefore the same to the bit with any number of threads.
+//! A step therefore gives the same bits with any number of threads.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,17 +18,17 @@ use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
 use crate::kernel::{Activity, loss};
 use crate::network::{Network, Parameters, Shape};
 
-/// Most blocks of a batch: enough for the threads of a large machine.
+/// Maximum number of blocks of a batch: enough for the threads of a large machine.
 const MAX_BLOCKS: usize = 32;
-/// Most numbers in the gradients of all blocks; a wide network has fewer blocks.
+/// Maximum number of values in the gradients of all blocks together, so that a wide network has fewer blocks.
 const MAX_GRADIENTS: usize = 1 << 25;
-/// Fewest blocks of a batch, however wide the network is.
+/// Minimum number of blocks of a batch, however wide the network is.
 const MIN_BLOCKS: usize = 4;
 
 /// The engine of our kernels on the CPU, for networks of one shape.
 #[derive(Debug)]
 pub struct CpuEngine {
-    /// (batch, classes) of the last batch.
+    /// Logits of the last batch, (batch, classes).
     logits: Vec<f32>,
     shape: Shape,
     packed: PackedNetwork,
@@ -56,7 +56,7 @@ impl CpuEngine {
                 transposed: (i > 0).then(|| Panels::zeros(outputs, inputs)),
             })
             .collect();
-        // Every shape has a readout.
+        // Never empty: every shape has a readout.
         let readout = layers.pop().unwrap_or_else(|| PackedLayer { forward: Panels::default(), transposed: None });
         let Shape { inputs, classes, .. } = *network.shape();
         let neuron = network.neuron.constants();
@@ -165,7 +165,7 @@ impl Engine for CpuEngine {
     }
 }
 
-/// Spikes of each hidden layer for one sample, for plots and statistics.
+/// Runs one sample forward and returns the spikes of each hidden layer, for plots and statistics.
 ///
 /// # Errors
 /// [`Error::Kernel`](crate::Error::Kernel) for a sample that does not fit the network.
@@ -212,7 +212,8 @@ impl GradientBlock {
     }
 }
 
-/// Takes a state that no other thread uses. A panic leaves no damage: every pass overwrites the state.
+/// Takes a state that no other thread uses, or makes one. A state is usable after a panic, because every pass overwrites
+/// it.
 fn take(states: &Mutex<Vec<SampleState>>) -> SampleState {
     states.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
 }

@@ -1,6 +1,5 @@
-//! The engine of our kernels on a GPU, for batches in host memory: the tests and the self-check compare it with the
-//! other engines. Training uses the same [`GpuNetwork`], and keeps network and samples on the device
-//! (`learner/gpu.rs`).
+//! The engine of our kernels on a GPU, for batches in host memory. The tests and the self-check compare it with the other
+//! engines. Training uses the same [`GpuNetwork`], but keeps network and samples on the device (`learner/gpu.rs`).
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::engine::step::{BatchLoss, Engine, check_labels, finite};
 use crate::error::{KernelError, Result};
 use crate::feed::StagedBatch;
 use crate::gpu::{Device, Stream};
-use crate::kernel::program::{Form, MatmulPrecision, Program};
+use crate::kernel::program::{ColumnTypes, MatmulPrecision, Program};
 use crate::network::{Network, Parameters};
 
 /// The engine of our kernels on a GPU, for batches in host memory.
@@ -21,6 +20,7 @@ pub struct GpuEngine {
     device: Device,
     stream: Stream,
     precision: MatmulPrecision,
+    /// Program of the last batch; `None` before the first batch.
     program: Option<Arc<Program>>,
     logits: Vec<f32>,
 }
@@ -47,7 +47,7 @@ impl GpuEngine {
         check_samples(network.shape().inputs, batch)?;
         let longest = batch.longest();
         let program = self.program(network.shape().inputs, longest, batch)?;
-        let staged = StagedBatch::new(&self.stream, program.form(), batch, classes)?;
+        let staged = StagedBatch::new(&self.stream, program.column_types(), batch, classes)?;
         let extent = Extent {
             batch: batch.len(),
             longest: longest.max(steps),
@@ -74,15 +74,16 @@ impl GpuEngine {
         Ok(finite(BatchLoss { loss, correct })?)
     }
 
-    /// The program for these samples; it is kept for batches of the same form.
+    /// Returns the program for the column types of these samples. It is kept for later batches with the same types.
     fn program(&mut self, inputs: usize, longest: usize, batch: &Batch) -> Result<Arc<Program>> {
         let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };
         let counts = batch.frames.samples().map(|sample| sample.counts.width());
-        let form = Form::of(shape, longest, counts.filter(|&width| width > Width::U8).chain([Width::U8]));
+        let column_types =
+            ColumnTypes::of(shape, longest, counts.filter(|&width| width > Width::U8).chain([Width::U8]));
         match &self.program {
-            Some(program) if program.form() == form => Ok(program.clone()),
+            Some(program) if program.column_types() == column_types => Ok(program.clone()),
             _ => {
-                let program = Arc::new(Program::new(&self.device, form, self.precision)?);
+                let program = Arc::new(Program::new(&self.device, column_types, self.precision)?);
                 Ok(self.program.insert(program).clone())
             }
         }
@@ -115,7 +116,7 @@ impl Engine for GpuEngine {
     }
 }
 
-/// Checks what the kernels rely on.
+/// Checks that cells are inputs of the network and that columns have consistent lengths, which the kernels rely on.
 fn check_samples(inputs: usize, batch: &Batch) -> Result<(), KernelError> {
     for (index, sample) in batch.frames.samples().enumerate() {
         let (sizes, cells, counts) = (sample.frame_sizes.sum(), sample.cells.len(), sample.counts.len());

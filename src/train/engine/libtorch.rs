@@ -7,7 +7,7 @@
 //! s = spikes(v) + (f - f.detach())    with f = sigma(v).detach() * v
 //! ```
 //!
-//! whose value is the spike count to the bit (a number minus itself is exactly 0) and whose gradient by v is sigma(v).
+//! Its value is exactly the spike count, since f - f is 0, and its gradient by v is sigma(v).
 
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use tonic_loader::Batch;
@@ -19,11 +19,11 @@ use crate::kernel::iaf::Neuron;
 use crate::kernel::{Activity, loss};
 use crate::network::{Network, Parameters};
 
-/// The network in libtorch's autograd: the oracle of the tests, and `--engine reference`.
+/// The network in libtorch's autograd, which the tests compare the kernels with. It is `--engine reference`.
 #[derive(Debug)]
 pub struct LibtorchEngine {
     device: Device,
-    /// (batch, classes) of the last batch.
+    /// Logits of the last batch, (batch, classes).
     logits: Vec<f32>,
 }
 
@@ -100,7 +100,7 @@ impl Engine for LibtorchEngine {
 
 /// A batch as dense tensors.
 struct DenseBatch {
-    /// Counts, (T, batch, inputs), with T of the longest sample.
+    /// Counts, (T, batch, inputs), where T is the number of steps of the longest sample.
     counts: Tensor,
     /// 1 for steps of the sample and 0 after its end, (T, batch, 1).
     alive: Tensor,
@@ -141,7 +141,7 @@ fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
     pairs.flatten().collect()
 }
 
-/// The readout summed over each sample's steps, (batch, classes).
+/// Runs the network and returns the readout summed over each sample's steps, (batch, classes).
 fn output(network: &Network, input: &DenseBatch, leaves: &[Tensor]) -> Tensor {
     let neuron = network.neuron.constants();
     let mut activity = input.counts.shallow_clone();

@@ -4,11 +4,11 @@
 //! |---|---|---|
 //! | [`CpuEngine`] | `cpu.rs` | our kernels on the CPU |
 //! | [`GpuEngine`] | `gpu.rs` | our kernels on a GPU, with the buffers and launches of [`GpuNetwork`] |
-//! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, the oracle of the tests (feature `libtorch`) |
+//! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, which the tests compare the kernels with (feature `libtorch`) |
 //!
 //! `learner/backend.rs` chooses and makes the engine. Training on a GPU uses [`GpuNetwork`] without an engine
-//! (`learner/gpu.rs`): an engine takes a batch from host memory and returns its loss, where a run on a GPU draws batches
-//! in the GPU's memory, replays a recorded step, and reads losses in groups. `Learner` is the trait of both.
+//! (`learner/gpu.rs`). An engine takes a batch from host memory and returns its loss. A run on a GPU draws batches in the
+//! GPU's memory, replays a recorded step, and reads the losses of many batches together. Both implement `Learner`.
 
 mod choice;
 mod cpu;

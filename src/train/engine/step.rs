@@ -1,4 +1,4 @@
-//! What every engine computes: a batch's loss, logits and gradients.
+//! The trait that every engine implements: it computes loss, logits and gradients of a batch.
 
 use tonic_loader::Batch;
 
@@ -6,7 +6,7 @@ use crate::error::{KernelError, Result};
 use crate::kernel::loss;
 use crate::network::{Network, Parameters};
 
-/// Computes losses and gradients of batches in host memory. Buffers are kept from one batch to the next.
+/// Computes losses and gradients of batches in host memory. The engine reuses its buffers for the next batch.
 ///
 /// Samples of a batch may have any length. A sample runs for `steps` steps, or for all its frames if it has more.
 /// Steps after its last frame have no input. `network` must have the shape that the engine was made for.
@@ -16,8 +16,8 @@ pub trait Engine: std::fmt::Debug {
     /// The weights are not changed: [`Adam`](crate::kernel::Adam) does that with the gradients.
     ///
     /// # Errors
-    /// [`Error::Kernel`](crate::Error::Kernel) for a batch that does not fit the network, or a loss that is not finite;
-    /// `gradients` is then undefined.
+    /// [`Error::Kernel`](crate::Error::Kernel) for a batch that does not fit the network, or a loss that is not finite.
+    /// The content of `gradients` is then unspecified.
     ///
     /// # Panics
     /// If the shapes of `network`, `gradients` and the engine differ.
@@ -33,10 +33,10 @@ pub trait Engine: std::fmt::Debug {
     /// If the shapes of `network` and the engine differ.
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]>;
 
-    /// Logits of the last batch, (batch, classes).
+    /// Logits of the last batch that the engine ran, (batch, classes).
     fn logits(&self) -> &[f32];
 
-    /// Returns the loss of a batch without gradients; [`Engine::logits`] has its logits.
+    /// Returns the loss of a batch without computing gradients. [`Engine::logits`] then returns its logits.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) for a batch that does not fit the network, or a loss that is not finite.
@@ -57,23 +57,23 @@ pub trait Engine: std::fmt::Debug {
     }
 }
 
-/// How well a batch was classified.
+/// Loss and accuracy of a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchLoss {
     /// Mean cross entropy of the batch.
     pub loss: f64,
-    /// Samples whose largest logit is that of their label.
+    /// Number of samples whose largest logit is that of their label.
     pub correct: usize,
 }
 
-/// Result of one sample.
+/// Loss and predicted class of one sample.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prediction {
-    /// Cross entropy.
+    /// Cross entropy of the sample.
     pub loss: f64,
     /// Class of the largest logit.
     pub predicted: u32,
-    /// Class of the sample.
+    /// Label of the sample.
     pub label: u32,
 }
 

@@ -16,7 +16,7 @@ use crate::random::{self, relative_error, wide};
 
 const BOUNDS: [(&str, Option<f32>); 3] = [("none", None), ("-1.0", Some(-1.0)), ("-0.5", Some(-0.5))];
 
-/// Every engine that takes its batches from host memory.
+/// Makes every engine of this build that runs on the CPU.
 fn host_engines(network: &Network) -> Vec<Box<dyn Engine>> {
     vec![
         Box::new(CpuEngine::new(network)),
@@ -33,7 +33,7 @@ impl Golden {
         Golden(std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
     }
 
-    /// A tensor's shape and values, whatever its type.
+    /// Shape of a tensor, and its values converted to float64.
     fn tensor(&self, name: &str) -> (Vec<usize>, Vec<f64>) {
         use safetensors::Dtype;
         let file = SafeTensors::deserialize(&self.0).unwrap();

@@ -12,12 +12,12 @@ use crate::error::{BaseFault, Result};
 use crate::feed::staging::{Amount, Stage, Staged, Staging};
 use crate::gpu::{Buffer, Device, Pinned, Stream};
 use crate::kernel::interface::{BatchSource, DrawOrder, DrawPermutation};
-use crate::kernel::program::Form;
+use crate::kernel::program::ColumnTypes;
 
-/// Approximate number of samples that are decoded together while the samples before them are copied.
+/// Approximate number of samples in a group: one group is decoded while the one before is copied to the device.
 const GROUP_SAMPLES: u64 = 2048;
 
-/// A set in device memory.
+/// The samples of a set in device memory.
 #[derive(Debug)]
 pub(crate) struct DeviceCache {
     staged: Staged,
@@ -61,10 +61,10 @@ impl Stage for CheckedSample<'_> {
     }
 }
 
-/// Bytes of a set's device cache, by its manifest.
-pub(crate) fn device_bytes(set: &ShardSet, form: Form) -> u64 {
+/// Bytes of device memory that the cache of `set` would take, computed from the manifest.
+pub(crate) fn device_bytes(set: &ShardSet, column_types: ColumnTypes) -> u64 {
     let Amount { samples, frames, entries } = amount_of(set);
-    form.bytes(samples as u64, frames as u64, entries as u64)
+    column_types.bytes(samples as u64, frames as u64, entries as u64)
 }
 
 fn amount_of(set: &ShardSet) -> Amount {
@@ -73,20 +73,25 @@ fn amount_of(set: &ShardSet) -> Amount {
 }
 
 impl DeviceCache {
-    /// Checks and decodes all of `set` on all threads, and copies it to the device at the same time.
+    /// Checks and decodes all samples of `set` on all threads, and copies them to the device at the same time.
     ///
     /// # Errors
     /// [`Corrupt`](tonic_base::Error::Corrupt), [`Error::Kernel`](crate::Error::Kernel) for a label that is
-    /// no class, [`Error::DeviceMemory`](crate::Error::DeviceMemory).
-    pub(crate) fn load(set: &ShardSet, device: &Device, form: Form, progress: &Progress) -> Result<DeviceCache> {
+    /// not a class, [`Error::DeviceMemory`](crate::Error::DeviceMemory).
+    pub(crate) fn load(
+        set: &ShardSet,
+        device: &Device,
+        column_types: ColumnTypes,
+        progress: &Progress,
+    ) -> Result<DeviceCache> {
         let amount = amount_of(set);
-        let staged = Staged::new(device, form, amount)?;
+        let staged = Staged::new(device, column_types, amount)?;
         let stream = device.stream()?;
         let description = &set.manifest().description;
         let (classes, widths) = (description.classes.len(), description.widths);
         let group = (GROUP_SAMPLES / u64::from(description.chunk_samples)).max(1);
         let none = Amount::default();
-        let mut slots = [Staging::new(device, form, none)?, Staging::new(device, form, none)?];
+        let mut slots = [Staging::new(device, column_types, none)?, Staging::new(device, column_types, none)?];
         let mut chunks: Vec<PackedChunk> = Vec::new();
         let mut base = Amount::default();
         for (g, first) in (0..set.chunks()).step_by(group as usize).enumerate() {
@@ -117,17 +122,17 @@ impl DeviceCache {
         Ok(DeviceCache { within: device.buffer(windows)?, staged, order, host, source })
     }
 
-    /// Where batches are drawn from.
+    /// Address of the samples and of the epoch's order, for the kernels that draw batches.
     pub(crate) fn source(&self) -> BatchSource {
         self.source
     }
 
-    /// Bytes of device memory.
+    /// Size of the cache in bytes of device memory.
     pub(crate) fn bytes(&self) -> usize {
         self.staged.bytes() + self.order.bytes() + self.within.bytes()
     }
 
-    /// Queues setting the order of the next epoch, which ends at position `end`.
+    /// Queues a copy of the order of the next epoch, which ends at position `end`, to the device.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -149,7 +154,7 @@ impl DeviceCache {
     }
 }
 
-/// Refuses a manifest that claims less than its shards have.
+/// Returns an error if the shards have more frames or entries than the manifest says.
 fn check_room(set: &ShardSet, got: Amount, room: Amount) -> Result<()> {
     if got.fits(room) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Inflation: makes dense float32 batches on a GPU from samples in its memory.
+//! Inflation: a kernel writes dense float32 batches on a GPU, from the samples of the device cache.
 
 use tonic_loader::{EpochOrder, Loader};
 
@@ -8,7 +8,8 @@ use crate::gpu::{Buffer, Stream};
 use crate::kernel::interface::{BatchSource, InflateArgs};
 use crate::kernel::program::{INFLATE_BYTES, Program};
 
-/// Dense batches that are written in turn, so that the memory is not still in the GPU's caches.
+/// Number of dense batches that are written in turn, so that a batch is no longer in the GPU's L2 cache when it is
+/// overwritten.
 pub(crate) const DENSE_BATCHES: usize = 8;
 
 /// Sizes of the dense batches, (batch, T, P * H * W).
@@ -19,7 +20,7 @@ pub(crate) struct Inflation {
 }
 
 impl Inflation {
-    /// Queues writing the batch at `position` of the epoch to `dense`.
+    /// Queues the kernel that writes the batch at `position` of the epoch to `dense`.
     pub(crate) fn launch(
         &self,
         program: &Program,
@@ -48,13 +49,13 @@ impl Inflation {
         program.inflate.launch_sized(stream, [self.batch_size * blocks, 1], bytes, &args)
     }
 
-    /// Allocates the dense batches that are written in turn.
+    /// Allocates [`DENSE_BATCHES`] dense batches of frames with `cells` cells, which are written in turn.
     pub(crate) fn buffers(&self, program: &Program, cells: usize) -> Result<Vec<Buffer<f32>>> {
         let len = self.batch_size * self.steps * cells;
         (0..DENSE_BATCHES).map(|_| program.device().buffer(len)).collect()
     }
 
-    /// Makes all batches of an epoch dense, and waits for the end.
+    /// Makes all batches of an epoch dense, and waits until the GPU has finished.
     pub(crate) fn epoch(
         &self,
         program: &Program,

@@ -3,9 +3,9 @@
 //! ```text
 //! open           Feed: a set, open for training or evaluation
 //! device_cache   a set in the GPU's memory
-//! ring           batches of a larger set on their way to the GPU
-//! staging        columns of samples in page-locked memory
-//! staged_batch   one batch of the host on the GPU
+//! ring           prefetches batches to the GPU, for sets larger than its memory
+//! staging        columns of samples in page-locked memory, for copies to the GPU
+//! staged_batch   copies one batch from host memory to the GPU
 //! inflation      dense batches, made on the GPU
 //! random         random batches, without a set
 //! ```

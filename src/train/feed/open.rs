@@ -1,4 +1,4 @@
-//! A set that is open for training or evaluation, and where its samples are kept.
+//! Opens a set for training or evaluation, and chooses and fills its cache.
 
 use tonic_base::{Progress, Verbosity, human_bytes};
 use tonic_loader::{CacheChoice, EpochOrder, Loader, free_memory};
@@ -29,7 +29,7 @@ impl Feed {
         let device_cache = match gpu.filter(|_| place == CacheChoice::Device) {
             Some(program) => {
                 let progress = Progress::start(verbosity, "load", set.len(), "samples");
-                let cache = DeviceCache::load(&set, program.device(), program.form(), &progress)?;
+                let cache = DeviceCache::load(&set, program.device(), program.column_types(), &progress)?;
                 progress.finish();
                 Some(cache)
             }
@@ -39,7 +39,7 @@ impl Feed {
         Ok(Feed { loader: Loader::new(set, kept, verbosity)?, device_cache, why })
     }
 
-    /// Decides where the samples of a set are kept, and says why.
+    /// Chooses the cache for a set. Returns the choice and a message that says why.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] for a device cache without a GPU, [`tonic_base::Error::Usage`] for a cache
@@ -48,7 +48,7 @@ impl Feed {
         let (Some(program), CacheChoice::Auto | CacheChoice::Device) = (gpu, choice) else {
             return Ok(choice.place(set)?);
         };
-        let (needed, free) = (device_bytes(set, program.form()), program.device().free_memory()?);
+        let (needed, free) = (device_bytes(set, program.column_types()), program.device().free_memory()?);
         let (size, there) = (human_bytes(needed), human_bytes(free));
         match choice {
             CacheChoice::Device if needed <= free => Ok((choice, format!("device: {size}, as asked"))),
@@ -82,26 +82,26 @@ impl Feed {
         &self.loader
     }
 
-    /// The cache in the GPU's memory.
+    /// The device cache; `None` if the set is streamed or in the host cache.
     pub(crate) fn device_cache(&self) -> Option<&DeviceCache> {
         self.device_cache.as_ref()
     }
 
-    /// Which cache was chosen, and why.
+    /// Message that says which cache was chosen, and why.
     pub fn why(&self) -> &str {
         &self.why
     }
 
-    /// Keeps the pages of streamed shards in memory. Returns how many bytes those are: none if the set is cached.
+    /// Locks the pages of the shards in memory (`mlock`). Returns how many bytes that is: 0 if the set is cached.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Unavailable`] if a limit forbids it.
+    /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low.
     pub fn pin(&self) -> Result<u64> {
         if self.device_cache.is_some() { Ok(0) } else { Ok(self.loader.pin()?) }
     }
 
-    /// Calls `each` with the batches of an epoch on the GPU, from number `first` on, until it returns false. `each`
-    /// queues its work on `stream`. Batches come from the device cache, or through `ring`.
+    /// Calls `each` with the batches of an epoch on the GPU, from batch number `first` on, until `each` returns
+    /// false. `each` queues its work on `stream`. Batches come from the device cache, or through `ring`.
     ///
     /// # Errors
     /// Errors of loading, [`Error::Cuda`], or what `each` returns.

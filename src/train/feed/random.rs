@@ -13,9 +13,9 @@ const MORE_EVENTS: f64 = 1.0;
 /// Sizes and density of random frames.
 #[derive(Clone, Copy, Debug)]
 pub struct RandomFrames {
-    /// Frames per sample, T.
+    /// Number of frames per sample, T.
     pub time_steps: usize,
-    /// Cells of a frame.
+    /// Number of cells in a frame.
     pub channels: u32,
     /// Number of classes, from which labels are drawn.
     pub classes: u32,
@@ -24,7 +24,7 @@ pub struct RandomFrames {
 }
 
 impl RandomFrames {
-    /// Makes batch `number`, of `samples` samples. The same arguments give the same batch.
+    /// Makes batch number `number`, with `samples` samples. The same arguments give the same batch.
     ///
     /// # Panics
     /// Never: counts have one byte, which every column can hold.

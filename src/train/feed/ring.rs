@@ -1,5 +1,5 @@
-//! A ring buffer that prefetches batches to the GPU, for sets larger than GPU memory. It has slots in page-locked host
-//! memory and the same number on the device. A thread unpacks each batch into a slot and queues its copy on a separate
+//! A ring buffer that prefetches batches to the GPU, for sets larger than GPU memory. A slot has page-locked
+//! memory on the host and memory on the device. A thread unpacks each batch into a slot and queues its copy on a separate
 //! stream, while training steps use earlier batches.
 
 use crossbeam_channel::{Receiver, bounded};
@@ -9,21 +9,21 @@ use crate::error::Result;
 use crate::feed::staging::{Amount, Staged, Staging};
 use crate::gpu::{Buffer, Device, Event, Pinned, Stream};
 use crate::kernel::interface::{BatchSource, DrawOrder};
-use crate::kernel::program::Form;
+use crate::kernel::program::ColumnTypes;
 
 /// Number of slots: for the batches made ahead, the one being made, and the one in use.
 const SLOTS: usize = AHEAD + 2;
 
-/// Slots for batches that are being copied to the GPU. They are reused in the next epoch.
+/// The slots of a ring, and the stream that copies batches. Slots are reused in the next epoch.
 #[derive(Debug)]
 pub struct Ring {
     device: Device,
-    form: Form,
+    column_types: ColumnTypes,
     copies: Stream,
     idle: Vec<Slot>,
 }
 
-/// A batch that is being copied to the GPU, with its memory on both sides.
+/// A batch with its memory on the host and on the device.
 #[derive(Debug)]
 pub(crate) struct Slot {
     staging: Staging,
@@ -32,20 +32,20 @@ pub(crate) struct Slot {
     host_order: Pinned<DrawOrder>,
     order: Buffer<DrawOrder>,
     source: BatchSource,
-    /// The batch is on the device.
+    /// CUDA event: the batch has been copied to the device.
     copied: Event,
-    /// The kernels have finished reading the batch.
+    /// CUDA event: the kernels have finished reading the batch.
     used: Event,
 }
 
 impl Slot {
     /// Makes a slot without memory. The first batch allocates it.
-    fn new(device: &Device, form: Form) -> Result<Slot> {
+    fn new(device: &Device, column_types: ColumnTypes) -> Result<Slot> {
         let room = Amount::default();
-        let staged = Staged::new(device, form, room)?;
+        let staged = Staged::new(device, column_types, room)?;
         let order = device.buffer(1)?;
         Ok(Slot {
-            staging: Staging::new(device, form, room)?,
+            staging: Staging::new(device, column_types, room)?,
             room,
             host_order: device.pinned(1)?,
             source: BatchSource::new(staged.columns(), order.address()),
@@ -57,12 +57,12 @@ impl Slot {
     }
 
     /// Queues the batch's copy to the device, after the work that reads the slot's earlier batch.
-    fn send(&mut self, ring: (&Device, Form, &Stream)) -> Result<()> {
-        let (device, form, copies) = ring;
+    fn send(&mut self, ring: (&Device, ColumnTypes, &Stream)) -> Result<()> {
+        let (device, column_types, copies) = ring;
         if self.room != self.staging.room() {
             self.used.synchronize()?;
             self.room = self.staging.room();
-            self.staged = Staged::new(device, form, self.room)?;
+            self.staged = Staged::new(device, column_types, self.room)?;
             self.source = BatchSource::new(self.staged.columns(), self.order.address());
         }
         self.host_order.as_mut_slice()?[0] = DrawOrder::sequential(self.staging.used().samples as u64);
@@ -74,20 +74,20 @@ impl Slot {
 }
 
 impl Ring {
-    /// A ring without slots: the first batches make them.
+    /// Makes a ring without slots. The first batches allocate them.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
-    pub fn new(device: &Device, form: Form) -> Result<Ring> {
-        Ok(Ring { device: device.clone(), form, copies: device.stream()?, idle: Vec::new() })
+    pub fn new(device: &Device, column_types: ColumnTypes) -> Result<Ring> {
+        Ok(Ring { device: device.clone(), column_types, copies: device.stream()?, idle: Vec::new() })
     }
 
-    /// An unused slot: an idle or a new one while fewer than all were `made`, else the next that comes `back`. None if
-    /// the consumer is gone.
+    /// Returns a slot for the next batch: while fewer than [`SLOTS`] are in use, an idle or a new slot; then the next that
+    /// the consumer sends `back`. `made` counts the slots in use. Returns `None` if the consumer has ended.
     fn slot(&mut self, made: &mut usize, back: &Receiver<Slot>) -> Result<Option<Slot>> {
         let slot = match self.idle.pop() {
             Some(slot) => Some(slot),
-            None if *made < SLOTS => Some(Slot::new(&self.device, self.form)?),
+            None if *made < SLOTS => Some(Slot::new(&self.device, self.column_types)?),
             None => return Ok(back.recv().ok()),
         };
         *made += 1;
@@ -95,12 +95,13 @@ impl Ring {
     }
 }
 
-/// Calls `each` with the batches of an epoch in slots of `ring`, from number `first` on, until it returns false. What
-/// `each` queues on `stream` starts when its batch is on the device, and ends before the slot is used again.
+/// Calls `each` with the batches of an epoch in slots of `ring`, from batch number `first` on, until `each` returns
+/// false. The work that `each` queues on `stream` starts when its batch is on the device, and ends before the slot is
+/// used again.
 ///
 /// # Errors
 /// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded, [`Error::Kernel`](crate::Error::Kernel)
-/// for a label that is no class, or what `each` returns.
+/// for a label that is not a class, or the error of `each`.
 pub(super) fn staged_epoch(
     loader: &Loader,
     ring: &mut Ring,
@@ -119,7 +120,7 @@ pub(super) fn staged_epoch(
             ring.idle.push(slot);
             return Ok(None);
         }
-        slot.send((&ring.device, ring.form, &ring.copies))?;
+        slot.send((&ring.device, ring.column_types, &ring.copies))?;
         Ok(Some(slot))
     };
     let ended = loader.prefetch(order, batch_size, first, make, |slot| {

@@ -6,9 +6,9 @@ use crate::error::Result;
 use crate::feed::staging::{Amount, Stage, Staged, Staging};
 use crate::gpu::{Buffer, Stream};
 use crate::kernel::interface::{BatchSource, DrawOrder};
-use crate::kernel::program::Form;
+use crate::kernel::program::ColumnTypes;
 
-/// A batch in device memory, which is drawn whole and in its order.
+/// A batch in device memory. The kernels read all its samples, in their order.
 #[derive(Debug)]
 pub(crate) struct StagedBatch {
     source: BatchSource,
@@ -17,16 +17,22 @@ pub(crate) struct StagedBatch {
 }
 
 impl StagedBatch {
-    /// Queues a copy of a batch, whose labels are below `classes`, to the device of `stream`.
+    /// Queues a copy of a batch to the device of `stream`. Its labels must be below `classes`.
     ///
     /// # Errors
-    /// [`Error::Kernel`](crate::Error::Kernel) for a label that is no class,
+    /// [`Error::Kernel`](crate::Error::Kernel) for a label that is not a class,
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).
-    pub(crate) fn new(stream: &Stream, form: Form, batch: &Batch, classes: usize) -> Result<StagedBatch> {
+    pub(crate) fn new(
+        stream: &Stream,
+        column_types: ColumnTypes,
+        batch: &Batch,
+        classes: usize,
+    ) -> Result<StagedBatch> {
         let device = stream.device();
         let samples: Vec<_> = batch.frames.samples().zip(batch.labels.iter().copied()).collect();
         let amount = samples.iter().map(Stage::amount).fold(Amount::default(), Amount::plus);
-        let (mut staging, staged) = (Staging::new(device, form, amount)?, Staged::new(device, form, amount)?);
+        let (mut staging, staged) =
+            (Staging::new(device, column_types, amount)?, Staged::new(device, column_types, amount)?);
         staging.push(&samples, classes, Amount::default())?;
         staging.upload(stream, &staged, Amount::default())?;
         let order = device.buffer_from(&[DrawOrder::sequential(samples.len() as u64)])?;
@@ -34,7 +40,7 @@ impl StagedBatch {
         Ok(StagedBatch { source, _memory: (staged, order) })
     }
 
-    /// Where the batch is drawn from while this value lives.
+    /// Address of the batch, for the kernels. It is valid while this value lives.
     pub(crate) fn source(&self) -> BatchSource {
         self.source
     }

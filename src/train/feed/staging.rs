@@ -1,4 +1,4 @@
-//! Staging: columns of samples in page-locked memory, in the widths that the kernels read, for copies to a GPU.
+//! Staging: columns of samples in page-locked memory, in the types that the kernels read, for copies to a GPU.
 //!
 //! All threads unpack samples into one staging buffer, each into its own range. A buffer is copied while the next one
 //! is filled.
@@ -10,21 +10,21 @@ use tonic_shard::{Column, SampleFrames, SparseFrames, Width, Widths};
 use crate::error::{KernelError, Result};
 use crate::gpu::{Buffer, Device, Pinned, Stream};
 use crate::kernel::interface::{Sample, SampleColumns};
-use crate::kernel::program::Form;
+use crate::kernel::program::ColumnTypes;
 
-/// Numbers of samples, frames and entries.
+/// A number of samples, with their total number of frames and of entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Amount {
     /// Number of samples.
     pub samples: usize,
-    /// Frames of all samples.
+    /// Number of frames of all samples.
     pub frames: usize,
-    /// Entries of all samples.
+    /// Number of entries of all samples.
     pub entries: usize,
 }
 
 impl Amount {
-    /// The sum with another amount.
+    /// The sum of two amounts.
     pub(super) fn plus(self, other: Amount) -> Amount {
         Amount {
             samples: self.samples + other.samples,
@@ -33,13 +33,13 @@ impl Amount {
         }
     }
 
-    /// A quarter more, since later batches differ.
+    /// The amount plus a quarter, so that slightly larger batches fit too.
     fn with_a_quarter_more(self) -> Amount {
         let more = |n: usize| n + n / 4;
         Amount { samples: self.samples, frames: more(self.frames), entries: more(self.entries) }
     }
 
-    /// Whether the amount fits into `room`.
+    /// Whether no number of this amount is larger than that of `room`.
     pub(super) fn fits(self, room: Amount) -> bool {
         self.samples <= room.samples && self.frames <= room.frames && self.entries <= room.entries
     }
@@ -47,11 +47,11 @@ impl Amount {
 
 /// A sample that can be staged.
 pub(crate) trait Stage: Sync {
-    /// Amount of this one sample.
+    /// The amount for this one sample.
     fn amount(&self) -> Amount;
     /// Widths of the sample's columns.
     fn widths(&self) -> Widths;
-    /// Label of the sample.
+    /// Class of the sample.
     fn label(&self) -> u32;
     /// Appends the sample's columns to `frames`.
     ///
@@ -100,11 +100,11 @@ impl Stage for (SampleFrames<'_>, u32) {
     }
 }
 
-/// Samples in page-locked memory.
+/// Samples in page-locked host memory.
 #[derive(Debug)]
 pub(crate) struct Staging {
     device: Device,
-    form: Form,
+    column_types: ColumnTypes,
     room: Amount,
     used: Amount,
     samples: Pinned<Sample>,
@@ -116,7 +116,7 @@ pub(crate) struct Staging {
 /// Samples in device memory.
 #[derive(Debug)]
 pub(crate) struct Staged {
-    form: Form,
+    column_types: ColumnTypes,
     samples: Buffer<Sample>,
     frame_ends: Buffer<u8>,
     cells: Buffer<u8>,
@@ -124,17 +124,17 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Allocates memory for an amount.
+    /// Allocates memory for `room`.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory).
-    pub(super) fn new(device: &Device, form: Form, room: Amount) -> Result<Staged> {
+    pub(super) fn new(device: &Device, column_types: ColumnTypes, room: Amount) -> Result<Staged> {
         Ok(Staged {
-            form,
+            column_types,
             samples: device.buffer(room.samples)?,
-            frame_ends: device.buffer(room.frames * form.frame_ends.bytes())?,
-            cells: device.buffer(room.entries * form.cells.bytes())?,
-            counts: device.buffer(room.entries * form.counts.bytes())?,
+            frame_ends: device.buffer(room.frames * column_types.frame_ends.bytes())?,
+            cells: device.buffer(room.entries * column_types.cells.bytes())?,
+            counts: device.buffer(room.entries * column_types.counts.bytes())?,
         })
     }
 
@@ -155,29 +155,29 @@ impl Staged {
 }
 
 impl Staging {
-    /// Allocates memory for an amount.
+    /// Allocates memory for `room`.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda) where the system has no memory to lock.
-    pub(super) fn new(device: &Device, form: Form, room: Amount) -> Result<Staging> {
+    /// [`Error::Cuda`](crate::Error::Cuda) if page-locked memory cannot be allocated.
+    pub(super) fn new(device: &Device, column_types: ColumnTypes, room: Amount) -> Result<Staging> {
         Ok(Staging {
             device: device.clone(),
-            form,
+            column_types,
             room,
             used: Amount::default(),
             samples: device.pinned(room.samples)?,
-            frame_ends: device.pinned(room.frames * form.frame_ends.bytes())?,
-            cells: device.pinned(room.entries * form.cells.bytes())?,
-            counts: device.pinned(room.entries * form.counts.bytes())?,
+            frame_ends: device.pinned(room.frames * column_types.frame_ends.bytes())?,
+            cells: device.pinned(room.entries * column_types.cells.bytes())?,
+            counts: device.pinned(room.entries * column_types.counts.bytes())?,
         })
     }
 
-    /// Amount that has been added.
+    /// The amount of samples that were added.
     pub(super) fn used(&self) -> Amount {
         self.used
     }
 
-    /// Amount that there is memory for.
+    /// The amount of samples that fit into the allocated memory.
     pub(super) fn room(&self) -> Amount {
         self.room
     }
@@ -188,11 +188,11 @@ impl Staging {
     }
 
     /// Adds samples whose labels are below `classes`, and allocates more memory if they do not fit. `base` is the
-    /// amount that lies before them in device memory.
+    /// amount of samples before them in device memory.
     ///
     /// # Errors
-    /// That of a sample, or its label's; [`Error::Cuda`](crate::Error::Cuda) where the system has no memory to lock,
-    /// or an earlier copy failed.
+    /// The error of a sample that cannot be appended; [`Error::Kernel`](crate::Error::Kernel) for a label that is not a
+    /// class; [`Error::Cuda`](crate::Error::Cuda) if page-locked memory cannot be allocated, or an earlier copy failed.
     pub(super) fn push<S: Stage>(&mut self, samples: &[S], classes: usize, base: Amount) -> Result<()> {
         let start = self.used;
         let mut ends = Vec::with_capacity(samples.len());
@@ -208,7 +208,7 @@ impl Staging {
         if !end.fits(self.room) {
             self.grow(end.with_a_quarter_more())?;
         }
-        let Form { frame_ends, cells, counts } = self.form;
+        let ColumnTypes { frame_ends, cells, counts } = self.column_types;
         let table = &mut self.samples.as_mut_slice()?[start.samples..end.samples];
         let mut places = Vec::with_capacity(samples.len());
         let mut rest = [
@@ -253,9 +253,9 @@ impl Staging {
     }
 
     fn grow(&mut self, room: Amount) -> Result<()> {
-        let mut larger = Staging::new(&self.device, self.form, room)?;
+        let mut larger = Staging::new(&self.device, self.column_types, room)?;
         larger.used = self.used;
-        let Form { frame_ends, cells, counts } = self.form;
+        let ColumnTypes { frame_ends, cells, counts } = self.column_types;
         larger.samples.as_mut_slice()?[..self.used.samples]
             .copy_from_slice(&self.samples.as_slice()?[..self.used.samples]);
         for (to, from, bytes) in [
@@ -269,16 +269,16 @@ impl Staging {
         Ok(())
     }
 
-    /// Queues a copy of all samples to device memory, after the amount `base`.
+    /// Queues a copy of all samples to device memory, behind the `base` samples that are there.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
     ///
     /// # Panics
-    /// If `to` is too small or has another form.
+    /// If `to` is too small or has other column types.
     pub(crate) fn upload(&self, stream: &Stream, to: &Staged, base: Amount) -> Result<()> {
-        assert_eq!(self.form, to.form, "form of the columns");
-        let Form { frame_ends, cells, counts } = self.form;
+        assert_eq!(self.column_types, to.column_types, "types of the columns");
+        let ColumnTypes { frame_ends, cells, counts } = self.column_types;
         stream.upload(&to.samples, base.samples, &self.samples, 0..self.used.samples)?;
         let columns = [
             (&to.frame_ends, &self.frame_ends, frame_ends, base.frames, self.used.frames),
@@ -291,7 +291,7 @@ impl Staging {
     }
 }
 
-/// Writes the end of each frame's entries.
+/// Writes the end of each frame's entries, counted from the start of the sample, with type `width`.
 fn write_ends(sizes: Column<'_>, width: Width, to: &mut [u8]) {
     let mut end = 0;
     let ends = sizes.iter().map(|size| {
@@ -304,7 +304,7 @@ fn write_ends(sizes: Column<'_>, width: Width, to: &mut [u8]) {
     }
 }
 
-/// Writes a column's numbers at `width`, which holds all of them.
+/// Writes the values of a column with type `width`, which holds all of them.
 fn write_column(column: Column<'_>, width: Width, to: &mut [u8]) {
     match (column, width) {
         (Column::U8(numbers), Width::U8) => to.copy_from_slice(numbers),

@@ -7,19 +7,22 @@ use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::{TILE_WIDTH, Tile};
 
-/// Share of active cells above which dense kernels are faster: if two tiles of weights fit into L1, and if not.
+/// Share of active cells above which dense kernels are faster: first if two tiles of weights fit into the L1 cache, then
+/// if they don't.
 const DENSE: [f64; 2] = [0.6, 0.3];
-/// Number of inputs up to which two tiles of weights fit into L1.
+/// Maximum number of inputs for which two tiles of weights fit into the L1 cache.
 const FEW_INPUTS: usize = 128;
 
 /// Active cells of each step and their counts: a sample's frames, or the spikes of a layer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Activity {
-    /// Index of each step's first entry, then the end: steps + 1 numbers.
+    /// Index of each step's first entry in `entries`, then the end: steps + 1 values.
     offsets: Vec<usize>,
+    /// (cell, count) of each active cell, step after step.
     entries: Vec<(u32, f32)>,
-    /// Columns of a sample, widened to u32.
+    /// Buffer for the frame sizes of a sample, widened to u32.
     sizes: Vec<u32>,
+    /// Buffer for the cells of a sample, widened to u32.
     cells: Vec<u32>,
 }
 
@@ -29,10 +32,10 @@ impl Activity {
         self.offsets.len().saturating_sub(1)
     }
 
-    /// The `(cell, count)` of step `t`.
+    /// Active cells of step `t`, as `(cell, count)`.
     ///
     /// # Panics
-    /// If there are fewer steps.
+    /// If `t` is not below [`Activity::steps`].
     #[inline(always)]
     pub(crate) fn step(&self, t: usize) -> &[(u32, f32)] {
         &self.entries[self.offsets[t]..self.offsets[t + 1]]
@@ -44,10 +47,11 @@ impl Activity {
     }
 
     /// Replaces the activity with a sample's frames and pads it with empty steps to `steps`; a longer sample keeps all
-    /// its frames. `index` is the sample's number in the batch, for the error.
+    /// its frames. `index` is the sample's index in the batch, for the error.
     ///
     /// # Errors
-    /// For a cell that is not below `inputs`, or columns of inconsistent lengths.
+    /// [`KernelError::CellOutsideInputs`] for a cell that is not below `inputs`; [`KernelError::RaggedSample`] for columns
+    /// of inconsistent lengths.
     pub(crate) fn set_frames(
         &mut self,
         sample: SampleFrames<'_>,
@@ -78,13 +82,13 @@ impl Activity {
         Ok(())
     }
 
-    /// Whether dense kernels are faster, in a layer of `inputs` inputs.
+    /// Whether dense kernels are faster than sparse ones for this activity, in a layer of `inputs` inputs.
     pub(crate) fn is_dense(&self, inputs: usize) -> bool {
         let share = DENSE[usize::from(inputs > FEW_INPUTS)];
         self.entries.len() as f64 > share * (self.steps() * inputs) as f64
     }
 
-    /// Writes the activity as a matrix, `[tile of inputs][stride]`.
+    /// Replaces `dense` with the activity as a matrix, `[tile of inputs][stride]`.
     pub(crate) fn write_dense(&self, inputs: usize, stride: usize, dense: &mut Vec<Tile>) {
         dense.clear();
         dense.resize(inputs.div_ceil(TILE_WIDTH) * stride, [0.0; TILE_WIDTH]);
@@ -96,7 +100,7 @@ impl Activity {
     }
 
     /// Replaces the activity with the spikes of a layer of `neurons` neurons. Bit j of `fired[t * tiles + tile]` is set
-    /// if neuron j of the tile spiked at step t; `v[tile * stride + t]` gives the number of spikes.
+    /// if neuron j of the tile spiked at step t. The number of its spikes follows from `v[tile * stride + t]`.
     pub(crate) fn set_spikes(
         &mut self,
         isa: Isa,
@@ -110,7 +114,8 @@ impl Activity {
         append_spikes(isa, fired, v, neurons, stride, neuron, self);
     }
 
-    /// Replaces the activity with one step: the nonzero sums of `other` over time, for cells below `cells`.
+    /// Replaces the activity with one step: the counts of `other` summed over time, where they are not 0. All cells of
+    /// `other` are below `cells`; `totals` is a buffer.
     pub(crate) fn set_totals(&mut self, other: &Activity, totals: &mut Vec<f32>, cells: usize) {
         totals.clear();
         totals.resize(cells, 0.0);

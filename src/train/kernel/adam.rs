@@ -1,4 +1,4 @@
-//! Adam, by PyTorch's formula.
+//! The Adam optimiser, with PyTorch's formula.
 //!
 //! ```text
 //! m = beta1 * m + (1 - beta1) * g
@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::Real;
 
-/// Parameters updated by one task.
+/// Number of parameters that one task updates.
 const CHUNK: usize = 1 << 14;
 
 /// Adam's settings.
@@ -21,11 +21,11 @@ const CHUNK: usize = 1 << 14;
 pub struct AdamConfig {
     /// Learning rate.
     pub lr: f64,
-    /// Decay of the mean gradient.
+    /// Decay of the moving average m of the gradient.
     pub beta1: f64,
-    /// Decay of the mean squared gradient.
+    /// Decay of the moving average v of the squared gradient.
     pub beta2: f64,
-    /// Keeps the step finite if gradients vanish.
+    /// Added to the denominator. It keeps the update finite if gradients vanish.
     pub eps: f64,
 }
 
@@ -36,21 +36,21 @@ impl Default for AdamConfig {
     }
 }
 
-/// Adam's state for a flat list of parameters, complete for a checkpoint.
+/// Adam's state for a flat list of parameters: all that a checkpoint needs to continue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adam {
     /// Settings; `lr` may change between steps.
     pub config: AdamConfig,
     /// Number of updates so far.
     pub step: u64,
-    /// The mean gradient of each parameter.
+    /// Moving average m of the gradient of each parameter.
     pub mean: Vec<f32>,
-    /// The mean squared gradient of each parameter.
+    /// Moving average v of the squared gradient of each parameter.
     pub mean_square: Vec<f32>,
 }
 
 impl Adam {
-    /// State before the first update of `parameters` parameters.
+    /// The state before the first update of `parameters` parameters: all averages are 0.
     pub fn new(config: AdamConfig, parameters: usize) -> Adam {
         Adam { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; parameters] }
     }
@@ -58,7 +58,7 @@ impl Adam {
     /// Updates `parameters` with one Adam step for `gradients`.
     ///
     /// # Panics
-    /// If there are more or fewer parameters or gradients than in the state.
+    /// If the number of parameters or gradients differs from that of the state.
     pub fn update(&mut self, parameters: &mut [f32], gradients: &[f32]) {
         assert_eq!(parameters.len(), self.mean.len(), "parameters for Adam's state");
         assert_eq!(gradients.len(), self.mean.len(), "gradients for Adam's state");
@@ -110,7 +110,7 @@ for_each_isa! {
 }
 
 impl Factors {
-    /// Returns parameter, mean and mean square after the update.
+    /// Returns the parameter w and the averages m and v after the update.
     #[inline(always)]
     fn update<R: Real>(&self, w: R, g: R, m: R, v: R) -> [R; 3] {
         let c = R::splat;

@@ -1,20 +1,20 @@
 //! The exponential of numbers up to 0: vectorisable, and the same bits on every machine.
 //!
-//! libm's differs between C libraries and instruction sets, and cannot be inlined into a vector loop.
+//! The exponential of libm differs between C libraries and instruction sets, and cannot be inlined into a vector loop.
 
 use crate::kernel::vector::Real;
 
 /// Below this the result is 0: e^x would be smaller than the smallest normal float32.
 const UNDERFLOW: f32 = -87.336_54;
-/// Adding and subtracting it rounds to the nearest integer, in the default rounding mode.
+/// 1.5 * 2^23. Adding and then subtracting it rounds a float32 to the nearest integer, in the default rounding mode.
 const ROUND: f32 = 12_582_912.0;
 /// ln 2 in two parts: the first has so few bits that its product with an integer up to 126 is exact.
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
-/// Coefficients of the polynomial, from r^2 up; those of 1 and r are 1.
+/// Coefficients of the polynomial, from that of r^2 up. The coefficients of 1 and r are 1.
 const C: [f32; 6] = [0.5, 1.666_666_5e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_199_9e-3, 1.987_569_1e-4];
 
-/// The constants under their names in the CUDA sources.
+/// The constants, with their names in the CUDA sources.
 pub(super) const SHARED: [(&str, f32); 11] = [
     ("EXP_UNDERFLOW", UNDERFLOW),
     ("EXP_ROUND", ROUND),
@@ -33,7 +33,7 @@ pub(super) const SHARED: [(&str, f32); 11] = [
 ///
 /// x = n ln 2 + r with |r| <= ln 2 / 2; e^r is a polynomial of degree 7 (Cody and Waite's reduction; coefficients of
 /// Cephes' expf), and 2^n is written into the exponent. The relative error is below 1.5e-7 for all x > -87.33654;
-/// below, the result is 0. NaN gives NaN. For x > 0 the result is unspecified.
+/// below, the result is 0. The result for NaN is NaN. For x > 0 the result is unspecified.
 #[inline(always)]
 pub(super) fn exp<R: Real>(x: R) -> R {
     let c = R::splat;

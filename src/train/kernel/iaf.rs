@@ -1,4 +1,4 @@
-//! Integrate-and-fire neurons, over time and back.
+//! Integrate-and-fire neurons: the forward pass over time, and the backward pass.
 //!
 //! ```text
 //! v[t] = u[t-1] + x[t]
@@ -23,7 +23,7 @@ use crate::kernel::{Tile, halves, halves_mut};
 pub(crate) struct Neuron {
     /// Spike threshold, which a spike also subtracts from the membrane potential. Positive.
     pub(crate) theta: f32,
-    /// Lower bound of the membrane potential, m.
+    /// Lower bound m of the membrane potential; `None` if it has no bound.
     pub(crate) min_v_mem: Option<f32>,
     /// sigma(theta), the surrogate's largest value.
     pub(crate) peak: f32,
@@ -32,21 +32,21 @@ pub(crate) struct Neuron {
 }
 
 impl Neuron {
-    /// Number of spikes at membrane potential `v`. NaN gives NaN, so that a diverged layer shows in the loss.
+    /// Number of spikes at membrane potential `v`. For NaN it is NaN, so that the loss of a diverged layer is NaN.
     #[inline(always)]
     pub(crate) fn spikes<R: Real>(&self, v: R) -> R {
         v.div(R::splat(self.theta)).at_least(R::splat(0.0)).trunc()
     }
 
-    /// Whether v / theta is v * (1 / theta) to the bit.
+    /// Whether v / theta and v * (1 / theta) have the same bits for every v.
     pub(crate) fn has_exact_reciprocal(&self) -> bool {
         self.theta.is_normal() && self.theta.to_bits() & ((1 << 23) - 1) == 0 && (1.0 / self.theta).is_normal()
     }
 }
 
 for_each_isa! {
-    /// Runs tiles of neurons over time, `[tile][stride]`. `v` holds the currents x of the first `steps` steps before
-    /// and v after the call. Bit j of `fired[t * tiles + tile]` is set if neuron j of the tile spikes at step t, and
+    /// Runs tiles of neurons over time. `v` is `[tile][stride]`: it holds the currents x of the first `steps` steps
+    /// before the call, and v after it. Bit j of `fired[t * tiles + tile]` is set if neuron j of the tile spikes at step t, and
     /// cleared if not.
     pub(crate) fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
         match (neuron.min_v_mem.is_some(), neuron.has_exact_reciprocal()) {
@@ -57,8 +57,8 @@ for_each_isa! {
         }
     }
 
-    /// Computes lambda of a tile. `lambda` holds g of each step before and lambda after the call; `v` is from
-    /// [`forward`].
+    /// Computes lambda of a tile. `lambda` holds g of each step before the call, and lambda after it. `v` is the result
+    /// of [`forward`].
     pub(crate) fn backward_tile<V>(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |own| *own);
@@ -67,7 +67,8 @@ for_each_isa! {
         }
     }
 
-    /// [`backward_tile`] with the same g, `row`, at every step, as it is below a readout that is summed over time.
+    /// Like [`backward_tile`], with the same g at every step: `row`. Below a readout that is summed over time, g is
+    /// constant.
     pub(crate) fn backward_tile_constant<V>(neuron: &Neuron, v: &[Tile], row: &Tile, lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |_| *row);
@@ -77,7 +78,7 @@ for_each_isa! {
     }
 }
 
-/// A step depends on the one before: two tiles at a time take no longer than one.
+/// Runs [`forward`] for two tiles at a time. A step depends on the step before, so two tiles take no longer than one.
 #[inline(always)]
 fn forward_tiles<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool>(
     neuron: &Neuron,
@@ -157,12 +158,12 @@ fn backward_steps<V: F32x16, const BOUNDED: bool>(
     }
 }
 
-/// The recursion in float64, one neuron at a time, straight from the formulas: the tests compare the kernels with it.
+/// The formulas in float64, one neuron at a time. The tests compare the kernels with this.
 #[cfg(test)]
 pub(crate) mod reference {
     use super::Neuron;
 
-    /// Spikes and v of each step, from the input currents `x` of each step.
+    /// Returns the spike count and v of each step, from the currents `x` of each step.
     pub(crate) fn forward(neuron: &Neuron, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let theta = f64::from(neuron.theta);
         let mut u = 0.0;
@@ -180,7 +181,7 @@ pub(crate) mod reference {
         (spikes, potentials)
     }
 
-    /// lambda of each step, from v and g of each step.
+    /// Returns lambda of each step, from v and g of each step.
     pub(crate) fn backward(neuron: &Neuron, v: &[f64], g: &[f64]) -> Vec<f64> {
         let theta = f64::from(neuron.theta);
         let mut lambda = vec![0.0; v.len()];

@@ -1,7 +1,7 @@
 //! Structs that the host and the CUDA kernels exchange, each defined once for both.
 //!
-//! Matrices over time are (batch, T, neurons), with T and neurons rounded up to whole tiles of
-//! `TILE`. bfloat16 numbers are `u16` here. The sources describe what each kernel does.
+//! Arrays over time are (batch, T, neurons), with T and neurons rounded up to multiples of
+//! [`TILE`](super::program::TILE). bfloat16 values have the type `u16` here. The CUDA sources describe each kernel.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,55 +10,55 @@ use tonic_shard::{OrderParts, Permutation};
 use crate::gpu::{Address, kernel_structs};
 
 kernel_structs! {
-    /// A sample: where its columns start, its frames and its label.
+    /// A sample in device memory: where it starts in the columns, its number of frames and its class.
     pub(crate) struct Sample {
-        /// Number of its first frame among all.
+        /// Index of the sample's first frame in `frame_ends`.
         pub(crate) first_frame: u64,
-        /// Number of its first entry among all.
+        /// Index of the sample's first entry in `cells` and `counts`.
         pub(crate) first_entry: u64,
-        /// Number of frames, T.
+        /// Number of frames in the sample, T.
         pub(crate) frames: u32,
-        /// Label.
+        /// Class of the sample.
         pub(crate) label: u32,
     }
 
-    /// Columns of many samples, at the widths of the program's form.
+    /// Columns of many samples, in the program's [`ColumnTypes`](super::program::ColumnTypes).
     pub(crate) struct SampleColumns {
-        /// For each frame, the end of its entries in its sample.
+        /// For each frame, the end of its entries, counted from the start of its sample.
         pub(crate) frame_ends: Address<u8>,
-        /// Cell of each entry.
+        /// Cell index of each entry.
         pub(crate) cells: Address<u8>,
         /// Count of each entry, or a surface's value.
         pub(crate) counts: Address<u8>,
-        /// Table of the samples.
+        /// Start, number of frames and class of each sample.
         pub(crate) samples: Address<Sample>,
     }
 
-    /// A keyed permutation of 0..n, as `shard/order.rs` has it.
+    /// A keyed permutation of 0..n, computed as in `shard/order.rs`.
     pub(crate) struct DrawPermutation {
-        /// Key of each round.
+        /// Key of each Feistel round.
         pub(crate) key: [u32; 8],
-        /// Half of the number of permuted bits.
+        /// Half the number of permuted bits.
         pub(crate) half_bits: u32,
         /// Number of elements.
         pub(crate) n: u32,
     }
 
-    /// The order of an epoch, as `shard/order.rs` has it.
+    /// The order of an epoch, computed as in `shard/order.rs`.
     pub(crate) struct DrawOrder {
-        /// Permutation of each window's samples.
+        /// Permutation of the samples of each window.
         pub(crate) within: Address<DrawPermutation>,
-        /// Number of positions of the epoch that are used.
+        /// Number of positions in the epoch, without those of a last batch that is left out.
         pub(crate) end: u64,
         /// Permutation of slots to chunks.
         pub(crate) slots: DrawPermutation,
-        /// Whether samples are permuted.
+        /// 1 if the samples are permuted, else 0.
         pub(crate) shuffled: u32,
-        /// Whether the samples are one batch, so that every draw starts at position 0.
+        /// 1 if the samples are those of one batch, so that every draw starts at sample 0; else 0.
         pub(crate) streamed: u32,
         /// Samples per chunk.
         pub(crate) chunk_samples: u32,
-        /// Samples by which the last chunk is shorter.
+        /// How many samples the last chunk is short of `chunk_samples`.
         pub(crate) missing: u32,
         /// Slots per window.
         pub(crate) window_chunks: u32,
@@ -68,63 +68,63 @@ kernel_structs! {
         pub(crate) short_slot: u32,
     }
 
-    /// State of training.
+    /// Progress of training in device memory. `draw` advances it by one batch.
     pub(crate) struct State {
-        /// Position of the next batch in the epoch.
+        /// Position in the epoch of the next batch's first sample.
         pub(crate) next: u64,
-        /// Position of this batch.
+        /// Position in the epoch of this batch's first sample.
         pub(crate) begin: u64,
-        /// Number of updates, with this batch's.
+        /// Number of updates of the parameters, including this batch's.
         pub(crate) updates: u64,
-        /// Samples of this batch.
+        /// Number of samples in this batch.
         pub(crate) samples: u32,
-        /// Number of this batch in the epoch.
+        /// Index of this batch among those drawn in the epoch, from 0.
         pub(crate) batch: u32,
         /// Number of batches drawn in the epoch.
         pub(crate) batches: u32,
-        /// Whether a loss was not finite, after which nothing more is done.
+        /// 1 if a loss was not finite: later batches are empty. Else 0.
         pub(crate) stopped: u32,
-        /// Whether a neuron spiked more than 256 times in a step, which bfloat16 rounds.
+        /// 1 if a neuron spiked more than 256 times in a step, a count that bfloat16 rounds. Else 0.
         pub(crate) rounded: u32,
     }
 
-    /// A sample of the batch.
+    /// A sample of the batch that was drawn.
     pub(crate) struct Drawn {
-        /// Number of its first frame among all.
+        /// Index of the sample's first frame in `frame_ends`.
         pub(crate) first_frame: u64,
-        /// Number of its first entry among all.
+        /// Index of the sample's first entry in `cells` and `counts`.
         pub(crate) first_entry: u64,
-        /// Number of frames, T.
+        /// Number of frames in the sample, T.
         pub(crate) frames: u32,
-        /// Number of steps.
+        /// Number of time steps that the sample runs for, at least `frames`.
         pub(crate) steps: u32,
-        /// Label.
+        /// Class of the sample.
         pub(crate) label: u32,
     }
 
-    /// How well a batch was classified.
+    /// Loss and accuracy of a batch.
     pub(crate) struct BatchScore {
-        /// Mean cross entropy.
+        /// Mean cross entropy over the samples.
         pub(crate) loss: f64,
         /// Number of samples that were classified correctly.
         pub(crate) correct: u32,
-        /// Number of samples.
+        /// Number of samples in the batch.
         pub(crate) samples: u32,
     }
 
     /// Arguments of `draw`.
     pub(crate) struct DrawArgs {
-        /// State of training, written.
+        /// Progress of training, updated.
         pub(crate) state: Address<State>,
         /// Order of the epoch.
         pub(crate) order: Address<DrawOrder>,
-        /// Samples of the set, or of the batch.
+        /// Samples of the set, or of the one batch.
         pub(crate) samples: Address<Sample>,
-        /// The batch, (batch), written.
+        /// Samples of the batch, (batch,), written.
         pub(crate) drawn: Address<Drawn>,
-        /// Most samples of a batch.
+        /// Maximum number of samples in a batch.
         pub(crate) batch_size: u32,
-        /// Least steps of every sample, or [`LONGEST_OF_BATCH`](super::program::LONGEST_OF_BATCH).
+        /// Minimum number of steps of a sample, or [`LONGEST_OF_BATCH`](super::program::LONGEST_OF_BATCH).
         pub(crate) steps: u32,
     }
 
@@ -134,155 +134,156 @@ kernel_structs! {
         pub(crate) order: Address<DrawOrder>,
         /// Columns of the set.
         pub(crate) columns: SampleColumns,
-        /// Dense batch, (batch, T, C), written.
+        /// Dense frames of the batch, (batch, T, C), written.
         pub(crate) dense: Address<f32>,
-        /// Position of the batch in the epoch.
+        /// Position in the epoch of the batch's first sample.
         pub(crate) position: u64,
         /// Number of frames, T.
         pub(crate) steps: u32,
-        /// Cells of a frame, C.
+        /// Number of cells in a frame, C.
         pub(crate) cells: u32,
-        /// Frames that a block writes.
+        /// Number of frames that a block writes.
         pub(crate) block_frames: u32,
-        /// Cells that a block writes.
+        /// Number of cells that a block writes.
         pub(crate) block_cells: u32,
     }
 
     /// Arguments of `inflate_input`.
     pub(crate) struct InflateInputArgs {
-        /// Size of the batch.
+        /// Progress of training; the kernel reads the number of samples in the batch.
         pub(crate) state: Address<State>,
-        /// The batch.
+        /// Samples of the batch, (batch,).
         pub(crate) drawn: Address<Drawn>,
-        /// The input.
+        /// Columns of the input.
         pub(crate) columns: SampleColumns,
-        /// Input in pieces, (input pieces, batch, T, width), written.
+        /// Dense input in bfloat16 pieces, (input pieces, batch, T, width), written.
         pub(crate) out: Address<u16>,
-        /// Most samples of a batch.
+        /// Maximum number of samples in a batch.
         pub(crate) batch_size: u32,
-        /// T, rounded up.
+        /// Maximum number of steps, rounded up to whole tiles.
         pub(crate) time: u32,
-        /// Cells, rounded up.
+        /// Number of cells, rounded up to whole tiles.
         pub(crate) width: u32,
-        /// Frames that a block writes.
+        /// Number of frames that a block writes.
         pub(crate) block_frames: u32,
     }
 
-    /// Neurons of a layer; see [`Neuron`](super::iaf::Neuron).
+    /// Constants of a layer's neurons; see [`Neuron`](super::iaf::Neuron).
     pub(crate) struct NeuronArgs {
-        /// Threshold.
+        /// Spike threshold.
         pub(crate) theta: f32,
         /// 1 / theta.
         pub(crate) reciprocal: f32,
-        /// Lower bound of the membrane potential, or negative infinity.
+        /// Lower bound of the membrane potential; negative infinity if there is none.
         pub(crate) lower: f32,
         /// The surrogate's largest value.
         pub(crate) peak: f32,
-        /// Decay of the surrogate.
+        /// Decay rate of the surrogate away from theta.
         pub(crate) rate: f32,
-        /// Whether v / theta is v * (1 / theta) to the bit.
+        /// 1 if v / theta and v * (1 / theta) have the same bits for every v, else 0.
         pub(crate) exact: u32,
     }
 
     /// Arguments of `iaf_forward` and `iaf_forward_cells`.
     pub(crate) struct ForwardArgs {
-        /// State of training, whose `rounded` is written.
+        /// Progress of training. The kernel reads the number of samples and writes `rounded`.
         pub(crate) state: Address<State>,
-        /// The batch.
+        /// Samples of the batch, (batch,).
         pub(crate) drawn: Address<Drawn>,
-        /// The layer's neurons.
+        /// Constants of the layer's neurons.
         pub(crate) neuron: NeuronArgs,
         /// First layer: columns of the input.
         pub(crate) columns: SampleColumns,
-        /// Other layers: spikes of the layer before, (batch, T, before_width).
+        /// Other layers: spike counts of the layer before, (batch, T, before_width).
         pub(crate) before: Address<u16>,
-        /// Other layers: W in pieces, (pieces, width, before_width).
+        /// Other layers: W in bfloat16 pieces, (pieces, width, before_width).
         pub(crate) pieces: Address<u16>,
         /// First layer: W^T, (inputs, neurons).
         pub(crate) weights: Address<f32>,
-        /// Bias, (neurons).
+        /// Bias, (neurons,).
         pub(crate) bias: Address<f32>,
         /// Membrane potentials, (batch, T, width), written; null without training.
         pub(crate) v: Address<f32>,
-        /// Spikes, (batch, T, width), written; null for the last layer.
+        /// Spike counts, (batch, T, width), written; null for the last layer.
         pub(crate) spikes: Address<u16>,
         /// Spikes summed over time, (batch, width), written; null for all but the last layer.
         pub(crate) totals: Address<f32>,
-        /// T, rounded up.
+        /// Maximum number of steps, rounded up to whole tiles.
         pub(crate) time: u32,
-        /// Neurons, rounded up.
+        /// Number of neurons, rounded up to whole tiles.
         pub(crate) width: u32,
-        /// Neurons of the layer before, rounded up.
+        /// Number of neurons of the layer before, rounded up to whole tiles.
         pub(crate) before_width: u32,
-        /// Neurons.
+        /// Number of neurons.
         pub(crate) neurons: u32,
     }
 
     /// Arguments of `iaf_backward` and `iaf_backward_constant`.
     pub(crate) struct BackwardArgs {
-        /// Size of the batch.
+        /// Progress of training; the kernel reads the number of samples in the batch.
         pub(crate) state: Address<State>,
-        /// The batch.
+        /// Samples of the batch, (batch,).
         pub(crate) drawn: Address<Drawn>,
-        /// The layer's neurons.
+        /// Constants of the layer's neurons.
         pub(crate) neuron: NeuronArgs,
-        /// Lambda of the layer above in pieces, (pieces, batch, T, above_width).
+        /// Lambda of the layer above in bfloat16 pieces, (pieces, batch, T, above_width).
         pub(crate) above: Address<u16>,
-        /// W^T of the layer above in pieces, (pieces, width, above_width).
+        /// W^T of the layer above in bfloat16 pieces, (pieces, width, above_width).
         pub(crate) pieces: Address<u16>,
-        /// Below the readout: g, the same at every step, (batch, width).
+        /// Last hidden layer: g, the same at every step, (batch, width).
         pub(crate) row: Address<f32>,
         /// Membrane potentials, (batch, T, width).
         pub(crate) v: Address<f32>,
-        /// Lambda in pieces, (pieces, batch, T, width), written.
+        /// Lambda in bfloat16 pieces, (pieces, batch, T, width), written.
         pub(crate) lambda: Address<u16>,
         /// Lambda summed over time, (batch, width), written.
         pub(crate) totals: Address<f32>,
-        /// Most samples of a batch.
+        /// Maximum number of samples in a batch.
         pub(crate) batch_size: u32,
-        /// T, rounded up.
+        /// Maximum number of steps, rounded up to whole tiles.
         pub(crate) time: u32,
-        /// Neurons, rounded up.
+        /// Number of neurons, rounded up to whole tiles.
         pub(crate) width: u32,
-        /// Neurons of the layer above, rounded up.
+        /// Number of neurons of the layer above, rounded up to whole tiles.
         pub(crate) above_width: u32,
     }
 
     /// Arguments of `weight_gradient`, `weight_gradient_input` and `weight_gradient_cells`.
     pub(crate) struct GradientArgs {
-        /// Size of the batch.
+        /// Progress of training; the kernel reads the number of samples in the batch.
         pub(crate) state: Address<State>,
-        /// The batch.
+        /// Samples of the batch, (batch,).
         pub(crate) drawn: Address<Drawn>,
         /// `weight_gradient_cells`: columns of the input.
         pub(crate) columns: SampleColumns,
-        /// The others: output of `inflate_input`, or spikes of the layer before, (batch, T, before_width).
+        /// `weight_gradient_input`: output of `inflate_input`; `weight_gradient`: spike counts of the layer before. Both are
+        /// (batch, T, before_width).
         pub(crate) before: Address<u16>,
-        /// Lambda in pieces, (pieces, batch, T, width).
+        /// Lambda in bfloat16 pieces, (pieces, batch, T, width).
         pub(crate) lambda: Address<u16>,
-        /// Parts of the gradient, (splits, before_width, width), written.
+        /// Partial sums of the gradient, (splits, before_width, width), written.
         pub(crate) partials: Address<f32>,
-        /// Most samples of a batch.
+        /// Maximum number of samples in a batch.
         pub(crate) batch_size: u32,
-        /// T, rounded up.
+        /// Maximum number of steps, rounded up to whole tiles.
         pub(crate) time: u32,
-        /// Neurons, rounded up.
+        /// Number of neurons, rounded up to whole tiles.
         pub(crate) width: u32,
-        /// Inputs, rounded up.
+        /// Number of inputs, rounded up to whole tiles.
         pub(crate) before_width: u32,
     }
 
     /// Arguments of `readout` and `readout_gradient`.
     pub(crate) struct ReadoutArgs {
-        /// State of training, whose `stopped` the second writes.
+        /// Progress of training. The kernels read the number of samples; `readout_gradient` writes `stopped`.
         pub(crate) state: Address<State>,
-        /// The batch.
+        /// Samples of the batch, (batch,).
         pub(crate) drawn: Address<Drawn>,
-        /// Spikes of the last hidden layer summed over time, (batch, width).
+        /// Spike counts of the last hidden layer summed over time, (batch, width).
         pub(crate) totals: Address<f32>,
         /// W^T, (neurons, classes).
         pub(crate) weights: Address<f32>,
-        /// Bias, (classes).
+        /// Bias, (classes,).
         pub(crate) bias: Address<f32>,
         /// Logits, (batch, classes), written.
         pub(crate) logits: Address<f32>,
@@ -296,67 +297,69 @@ kernel_structs! {
         pub(crate) labels: Address<u32>,
         /// Gradient of the loss by each spike, (batch, width), written; null without training.
         pub(crate) row: Address<f32>,
-        /// Gradients of weights and bias, (neurons + 1, classes), which the second writes.
+        /// Gradients of weights and bias, (neurons + 1, classes), written by `readout_gradient`.
         pub(crate) out: Address<f32>,
-        /// Score of each batch of the epoch, which the second writes.
+        /// Score of each batch of the epoch, written by `readout_gradient`.
         pub(crate) scores: Address<BatchScore>,
-        /// Neurons, rounded up.
+        /// Number of neurons, rounded up to whole tiles.
         pub(crate) width: u32,
-        /// Neurons of the last layer.
+        /// Number of neurons of the last hidden layer.
         pub(crate) neurons: u32,
         /// Number of classes.
         pub(crate) classes: u32,
-        /// Whether `losses`, `predicted` and `labels` have the whole epoch.
+        /// 1 if `losses`, `predicted` and `labels` have room for the whole epoch, 0 if for one batch.
         pub(crate) by_position: u32,
     }
 
-    /// A linear layer: the parts of its gradient, and the copies of its weights.
+    /// A linear layer: the partial sums of its gradient, and the copies of its weights.
     pub(crate) struct Layer {
-        /// W in pieces for the currents, (pieces, output_width, input_width); null if it is not needed.
+        /// W in bfloat16 pieces for the forward pass, (pieces, output_width, input_width); null in the first layer and the
+        /// readout.
         pub(crate) forward: Address<u16>,
-        /// W^T in pieces for the gradient of the inputs, (pieces, input_width, output_width); null if it is not needed.
+        /// W^T in bfloat16 pieces, for the gradient by the inputs, (pieces, input_width, output_width); null in the
+        /// first layer, in the readout, and if the network isn't trained.
         pub(crate) backward: Address<u16>,
-        /// Parts of the weight gradient, (splits, input_width, output_width).
+        /// Partial sums of the weight gradient, (splits, input_width, output_width).
         pub(crate) partials: Address<f32>,
-        /// Gradient of the bias by sample, (batch, output_width).
+        /// Gradient of the bias for each sample, (batch, output_width).
         pub(crate) bias_sums: Address<f32>,
         /// Number of inputs.
         pub(crate) inputs: u32,
         /// Number of outputs.
         pub(crate) outputs: u32,
-        /// Inputs, rounded up.
+        /// Number of inputs, rounded up to whole tiles.
         pub(crate) input_width: u32,
-        /// Outputs, rounded up.
+        /// Number of outputs, rounded up to whole tiles.
         pub(crate) output_width: u32,
-        /// Number of parts of the gradient.
+        /// Number of partial sums of the weight gradient.
         pub(crate) splits: u32,
-        /// Whether this is the readout. The gradient of its bias is the last row of that of its weights.
+        /// 1 if this is the readout: its bias gradient is the last row of its weight gradient. Else 0.
         pub(crate) readout: u32,
     }
 
     /// Arguments of `update` and `pack`.
     pub(crate) struct UpdateArgs {
-        /// Size of the batch, and number of updates.
+        /// Progress of training: the kernels read the number of samples and of updates.
         pub(crate) state: Address<State>,
-        /// All layers, in order.
+        /// All layers, from the input to the readout.
         pub(crate) layers: Address<Layer>,
         /// Parameters, flat, in the order of [`Parameters`](crate::network::Parameters).
         pub(crate) parameters: Address<f32>,
-        /// Gradients, flat, written; may be null.
+        /// Gradients, flat, in the same order, written; null if they are not wanted.
         pub(crate) gradients: Address<f32>,
-        /// Adam's mean gradient; null to make no update.
+        /// Adam's moving average m of the gradient; null to make no update.
         pub(crate) mean: Address<f32>,
-        /// Adam's mean squared gradient.
+        /// Adam's moving average v of the squared gradient.
         pub(crate) mean_square: Address<f32>,
-        /// Learning rate.
+        /// Learning rate, in device memory.
         pub(crate) lr: Address<f64>,
         /// Number of parameters.
         pub(crate) count: u64,
-        /// Decay of the mean gradient.
+        /// Decay of m, Adam's beta1.
         pub(crate) beta1: f64,
-        /// Decay of the mean squared gradient.
+        /// Decay of v, Adam's beta2.
         pub(crate) beta2: f64,
-        /// Keeps the step finite if gradients vanish.
+        /// Adam's epsilon, which keeps the update finite if gradients vanish.
         pub(crate) eps: f64,
     }
 }
@@ -364,7 +367,7 @@ kernel_structs! {
 /// Where batches are drawn from: columns of samples in device memory, and their order.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSource {
-    /// Unique for these addresses, so that recorded work is never replayed on freed memory.
+    /// Unique for these addresses, so that a recorded graph is never replayed on freed memory.
     pub(crate) id: u64,
     /// Columns of the set, or of a batch.
     pub(crate) columns: SampleColumns,
@@ -387,7 +390,7 @@ impl From<&Permutation> for DrawPermutation {
 }
 
 impl DrawOrder {
-    /// The first `end` positions of an epoch's permutation; those of its windows are at `within`.
+    /// The first `end` positions of an epoch's permutation. `within` holds the permutations of its windows.
     pub(crate) fn shuffled(parts: &OrderParts, within: Address<DrawPermutation>, end: u64) -> DrawOrder {
         DrawOrder {
             within,
@@ -403,7 +406,7 @@ impl DrawOrder {
         }
     }
 
-    /// Samples in their order, all in one batch.
+    /// One batch of `samples` samples, in their order.
     pub(crate) fn sequential(samples: u64) -> DrawOrder {
         DrawOrder {
             within: Address::null(),

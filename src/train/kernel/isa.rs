@@ -1,6 +1,6 @@
 //! Kernels compiled for several instruction sets, one of which is chosen at run time.
 //!
-//! `TONIC_ISA=portable|avx2|avx512` chooses one; without it, the best that the machine has is used.
+//! `TONIC_ISA=portable|avx2|avx512` chooses one; without it, the fastest that the machine has is used.
 
 use crate::error::{BaseFault, Error, Result};
 
@@ -11,7 +11,7 @@ const VARIABLE: &str = "TONIC_ISA";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(pub(super) Set);
 
-/// The instruction sets. Each has a fused multiply-add; the portable one may call a slow function for it.
+/// The instruction sets. All fuse a multiply-add; the portable one may call a slow function for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Set {
     Portable,
@@ -38,7 +38,7 @@ impl Isa {
         sets
     }
 
-    /// The instruction set that `TONIC_ISA` names, or the best.
+    /// The instruction set that `TONIC_ISA` names; without that variable, the fastest.
     ///
     /// # Errors
     /// [`Usage`](tonic_base::Error::Usage) for an instruction set that this machine doesn't have.
@@ -58,7 +58,7 @@ impl Isa {
         Isa::named().unwrap_or(Isa(Set::Portable))
     }
 
-    /// Name in `TONIC_ISA`.
+    /// Name of the instruction set, as in `TONIC_ISA`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Set::Portable => "portable",
@@ -70,8 +70,8 @@ impl Isa {
     }
 }
 
-/// Compiles functions once for each instruction set. They take the [`Isa`] to run on before their own arguments; in
-/// their bodies, `V` is its [`F32x16`](super::vector::F32x16).
+/// Compiles functions once for each instruction set. A function takes the [`Isa`] to run on as its first argument. In
+/// its body, `V` is that set's [`F32x16`](super::vector::F32x16).
 macro_rules! for_each_isa {
     ($(
         $(#[$attribute:meta])*

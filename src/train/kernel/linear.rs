@@ -1,8 +1,8 @@
 //! Linear layers: the product of activity and weights, and its gradients by the input and by the weights.
 //!
 //! The sparse forward product and weight gradient read only the rows of W^T whose cells are active. If most cells are
-//! active, the dense forms are faster. Both forms add the same products in the same order, so that a finite result does
-//! not depend on the form. lambda is always dense, so that the input gradient is a [`matmul_tile`] too.
+//! active, the dense kernels are faster. Sparse and dense kernels add the same products in the same order, so that they
+//! give the same bits for finite values. lambda is always dense, so the input gradient is a [`matmul_tile`] too.
 
 use rayon::prelude::*;
 
@@ -10,33 +10,33 @@ use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::F32x16;
 use crate::kernel::{Activity, TILE_WIDTH, Tile, halves, halves_mut};
 
-/// Steps that a matmul computes together in registers; half as many where there are fewer registers.
+/// Number of steps that a matmul computes together in registers; half of it on instruction sets with few registers.
 const STEPS: usize = 12;
-/// Cells whose dense weight gradient is computed together; half as many where there are fewer registers.
+/// Number of cells whose dense weight gradient is computed together; half of it on instruction sets with few registers.
 const CELLS: usize = 8;
-/// Rows of panels that one task adds.
+/// Number of rows of panels that one task adds.
 const ROWS: usize = 64;
 
-/// Distance between tiles of `steps` steps: time is padded to it, as [`matmul_tile`] needs.
+/// Number of steps that a tile of `steps` steps has in memory: `steps`, padded as [`matmul_tile`] needs.
 pub(crate) fn stride(steps: usize) -> usize {
     steps.max(1).next_multiple_of(STEPS)
 }
 
 /// The weights of a layer in the order in which the kernels read them, or their gradients in the same order.
 ///
-/// They are padded with zeros to whole tiles.
+/// The outputs are padded with zeros to whole tiles.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Panels {
     inputs: usize,
     outputs: usize,
     /// `[tile][input]`: weights from an input to a tile of outputs.
     weights: Vec<Tile>,
-    /// `[tile]`
+    /// Bias of each tile of outputs, `[tile]`.
     bias: Vec<Tile>,
 }
 
 impl Panels {
-    /// Zeros for a layer of `inputs` and `outputs`.
+    /// Makes panels of zeros for a layer of `inputs` inputs and `outputs` outputs.
     pub(crate) fn zeros(inputs: usize, outputs: usize) -> Panels {
         let tiles = outputs.div_ceil(TILE_WIDTH);
         Panels {
@@ -47,7 +47,7 @@ impl Panels {
         }
     }
 
-    /// Sets everything to zero.
+    /// Sets all weights and biases to zero.
     pub(crate) fn clear(&mut self) {
         self.weights.fill([0.0; TILE_WIDTH]);
         self.bias.fill([0.0; TILE_WIDTH]);
@@ -68,7 +68,7 @@ impl Panels {
         self.bias.len()
     }
 
-    /// Copies from W^T, (in, out), and the bias, (out).
+    /// Copies the weights from W^T, (in, out), and the bias, (out,).
     pub(crate) fn pack(&mut self, weight_t: &[f32], bias: &[f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact_mut(self.inputs.max(1)).enumerate() {
@@ -92,7 +92,7 @@ impl Panels {
         }
     }
 
-    /// Copies to W^T, (in, out), and the bias, (out).
+    /// Copies the weights to W^T, (in, out), and to the bias, (out,).
     pub(crate) fn unpack(&self, weight_t: &mut [f32], bias: &mut [f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact(self.inputs.max(1)).enumerate() {
@@ -106,7 +106,7 @@ impl Panels {
         }
     }
 
-    /// Adds `others`, panels of the same shape, in their order, in parallel over the weights.
+    /// Adds the panels `others`, which have the same shape, in their order. Weights are added in parallel.
     pub(crate) fn add(&mut self, isa: Isa, others: &[&Panels]) {
         self.weights.par_chunks_mut(ROWS).enumerate().for_each(|(chunk, sums)| {
             others.iter().for_each(|other| add_tiles(isa, sums, &other.weights[chunk * ROWS..][..sums.len()]));
@@ -114,19 +114,19 @@ impl Panels {
         others.iter().for_each(|other| add_tiles(isa, &mut self.bias, &other.bias));
     }
 
-    /// A tile: a row for each input, and the bias.
+    /// Tile `tile` of outputs: weights, one row per input, and bias.
     pub(crate) fn tile(&self, tile: usize) -> (&[Tile], &Tile) {
         (&self.weights[tile * self.inputs..(tile + 1) * self.inputs], &self.bias[tile])
     }
 
-    /// A tile, mutable.
+    /// Like [`Panels::tile`], mutable.
     pub(crate) fn tile_mut(&mut self, tile: usize) -> (&mut [Tile], &mut Tile) {
         (&mut self.weights[tile * self.inputs..(tile + 1) * self.inputs], &mut self.bias[tile])
     }
 }
 
-/// Adds the gradient of a tile whose lambda is the same at each of `steps` steps. `totals` is the activity summed over
-/// time, as one step.
+/// Adds the weight and bias gradient of a tile whose lambda is the same at each of `steps` steps. `totals` is the
+/// activity summed over time, as one step.
 pub(crate) fn constant_gradient_tile(
     totals: &Activity,
     lambda: &Tile,
@@ -170,7 +170,7 @@ for_each_isa! {
         }
     }
 
-    /// b + the sum of count * W^T\[cell\] over `active`: the readout's product with the spikes summed over time.
+    /// Returns b + the sum of count * W^T\[cell\] over `active`: the readout's product with the spikes summed over time.
     pub(crate) fn product<V>(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
         let [sums] = gather_step::<V, 1>([panel], [bias], active);
         let mut x = [0.0; TILE_WIDTH];
@@ -195,8 +195,8 @@ for_each_isa! {
         }
     }
 
-    /// b + a W^T for a tile of outputs over `stride` steps, which [`stride`] returned. `a` is
-    /// `[tile of inputs][stride]`, `out` is `[stride]`. Sums run over the inputs in their order.
+    /// Writes b + a W^T for a tile of outputs over `stride` steps to `out`. `a` is `[tile of inputs][stride]`, `out` is
+    /// `[stride]`, with the stride that [`stride`] returned. Sums run over the inputs in their order.
     ///
     /// # Panics
     /// If `out` doesn't have `stride` steps, or [`stride`] didn't return that number.
@@ -220,8 +220,8 @@ for_each_isa! {
         }
     }
 
-    /// [`weight_gradient`] of one tile, for dense activity `a`, `[tile of inputs][stride]`: the same sums in the same
-    /// order.
+    /// Like [`weight_gradient`], for one tile and a dense activity `a`, `[tile of inputs][stride]`. It adds the same
+    /// products in the same order.
     pub(crate) fn dense_weight_gradient_tile<V>(
         a: &[Tile],
         stride: usize,
@@ -277,7 +277,7 @@ fn gather_step<V: F32x16, const N: usize>(
     sums
 }
 
-/// Computes tiles `first` to `first + N` and returns N.
+/// Computes N tiles of [`gather`] from tile `first` on. Returns N.
 #[inline(always)]
 fn gather_tiles<V: F32x16, const N: usize>(
     panels: &Panels,
@@ -298,7 +298,7 @@ fn gather_tiles<V: F32x16, const N: usize>(
     N
 }
 
-/// Computes tiles `first` to `first + N` and returns N.
+/// Computes N tiles of [`weight_gradient`] from tile `first` on. Returns N.
 #[inline(always)]
 fn weight_gradient_tiles<V: F32x16, const N: usize>(
     activity: &Activity,
@@ -339,7 +339,7 @@ fn add_over_time<V: F32x16>(lambda: &[Tile], sum: &mut Tile) {
     store(sums, sum);
 }
 
-/// I steps from `first` on, for P halves of a tile of outputs, in registers.
+/// Computes I steps of [`matmul_tile`] from step `first` on, for P halves of a tile of outputs, in registers.
 #[inline(always)]
 fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],
@@ -365,7 +365,8 @@ fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     sums
 }
 
-/// I cells from `first` on, for P halves of a tile of outputs, in registers.
+/// Computes I cells of [`dense_weight_gradient_tile`] from cell `first` on, for P halves of a tile of outputs, in
+/// registers.
 #[inline(always)]
 fn dense_gradient_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],

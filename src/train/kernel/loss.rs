@@ -6,7 +6,7 @@ use crate::kernel::exp::exp;
 /// for a mean over the batch): scale * (softmax(logits) - onehot(label)).
 ///
 /// The largest logit is subtracted first, for numerical stability. If a logit is NaN or positive infinity the loss is
-/// NaN; if that of the label is negative infinity it is infinite.
+/// NaN; if the logit of the label is negative infinity, the loss is infinite.
 ///
 /// # Panics
 /// If `label` is not a class.
@@ -24,7 +24,7 @@ pub(crate) fn cross_entropy(logits: &[f32], label: usize, scale: f32, gradient: 
     f64::from(sum).ln() + f64::from(largest) - f64::from(logits[label])
 }
 
-/// Class of the largest logit, the first of equals.
+/// Class of the largest logit. Of equal logits, the first counts.
 pub(crate) fn predicted(logits: &[f32]) -> usize {
     let mut best = 0;
     for (class, logit) in logits.iter().enumerate() {

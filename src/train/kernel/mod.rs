@@ -1,11 +1,11 @@
 //! The arithmetic of training, one operation per file, with the CUDA source next to the Rust source.
 //!
 //! ```text
-//! activity   input or spikes of a sample: (cell, count) of each step
-//! linear     activity times W, and its two gradients
+//! activity   a sample's input or spikes: (cell, count) of each active cell at each step
+//! linear     activity times W, and the gradients by activity and by W
 //! iaf        integrate-and-fire neurons, forward and backward over time
 //! sample     one sample through all layers and back, built on the three above
-//! exp        the exponential of the surrogate gradient and of the softmax
+//! exp        the exponential function of the surrogate gradient and of the softmax
 //! loss       softmax cross entropy of the summed readout
 //! adam       the optimiser's update
 //! isa        the instruction sets that the kernels are compiled for
@@ -39,20 +39,20 @@ mod vector;
 pub(crate) use activity::Activity;
 pub use adam::{Adam, AdamConfig};
 
-/// Neurons of a tile of the CPU kernels.
+/// Number of neurons in a tile of the CPU kernels.
 pub(crate) const TILE_WIDTH: usize = 32;
 
-/// One number for each neuron of a tile.
+/// One value for each neuron of a tile.
 pub(crate) type Tile = [f32; TILE_WIDTH];
 
-/// A tile's two halves.
+/// The two halves of a tile.
 #[inline(always)]
 fn halves(tile: &Tile) -> [&[f32; 16]; 2] {
     let halves = tile.as_chunks().0;
     [&halves[0], &halves[1]]
 }
 
-/// A tile's two halves, mutable.
+/// The two halves of a tile, mutable.
 #[inline(always)]
 fn halves_mut(tile: &mut Tile) -> [&mut [f32; 16]; 2] {
     let (low, high) = tile.as_chunks_mut().0.split_at_mut(1);

@@ -1,14 +1,15 @@
-//! The CUDA program: the sources next to the kernels' CPU code, compiled for one device, one form of the input and one
-//! precision.
+//! The CUDA program: the sources next to the kernels' CPU code, compiled for one device, one choice of column types and
+//! one precision.
 //!
 //! ```text
-//! device.cuh    shared by the others: bfloat16 pieces, products of tiles
-//! order.cu      draw: which samples a batch has
-//! inflate.cu    inflate: a batch as dense float32; inflate_input: a batch as the first layer's weight gradient reads
-//! it iaf.cu        iaf_forward, iaf_backward: a layer over time and back, with its matmul
-//! linear.cu     weight_gradient, readout_gradient
+//! device.cuh    used by the other files: bfloat16 pieces, products of tiles
+//! order.cu      draw: chooses the samples of a batch
+//! inflate.cu    inflate: a batch as dense float32
+//!               inflate_input: a batch in bfloat16 pieces, for the first layer's weight gradient
+//! iaf.cu        iaf_forward, iaf_backward: a layer over time and back, with its matmul
+//! linear.cu     weight_gradient, readout_gradient: sums over the samples of a batch
 //! loss.cu       readout: logits, loss and its gradient
-//! adam.cu       update, pack
+//! adam.cu       update: Adam's step; pack: copies the weights for the other kernels
 //! ```
 
 use std::str::FromStr;
@@ -30,43 +31,45 @@ const SOURCES: [&str; 6] = [
     include_str!("loss.cu"),
     include_str!("adam.cu"),
 ];
-/// Time steps and neurons of a tile of the CUDA kernels, and the depth of a product in shared memory.
+/// Number of time steps and of neurons in a tile of the CUDA kernels. A matrix product in shared memory adds up as many
+/// inputs at a time.
 pub(crate) const TILE: usize = 64;
 /// Row stride of a tile in shared memory, in elements. It is eight more than the row length, to avoid bank conflicts.
 const STRIDE: usize = TILE + 8;
-/// Size of a tile in shared memory, in numbers, and in bytes of bfloat16.
+/// Size of a tile in shared memory, in elements; `PLANE_BYTES` is its size in bytes of bfloat16.
 const PLANE: usize = TILE * STRIDE;
 const PLANE_BYTES: usize = PLANE * size_of::<u16>();
-/// Threads of the kernels that multiply: four warps, each 32 by 32 of a tile.
+/// Threads per block of the kernels that multiply matrices: four warps, each with 32 by 32 elements of a tile.
 const MULTIPLY_THREADS: usize = 128;
-/// Threads of the other kernels.
+/// Threads per block of the other kernels.
 pub(crate) const BLOCK_THREADS: usize = 256;
-/// Entries that a block of the first layer keeps in shared memory at a time.
+/// Number of entries that a block of `iaf_forward_cells` keeps in shared memory at a time.
 const ENTRIES: usize = 2048;
-/// Value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs) for "as many as the batch's longest sample".
+/// Value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs) for "as many as the batch's longest sample has".
 pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
-/// Shared memory of a block of the first layer: currents, where frames end in this tile and the next, and entries.
+/// Shared memory of a block of `iaf_forward_cells`, in bytes: the currents, the ends of the frames of this tile and the
+/// next, and the entries.
 const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
-/// Shared memory of a block that the system reserves.
+/// Shared memory that CUDA reserves in each block, in bytes.
 const RESERVED: usize = 1024;
-/// Shared memory of a block of `inflate` and `inflate_input`.
+/// Shared memory of a block of `inflate` or `inflate_input`, in bytes.
 pub(crate) const INFLATE_BYTES: usize = 32 << 10;
 
 /// Precision of matrix products on a GPU, with the names of PyTorch's `set_float32_matmul_precision`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MatmulPrecision {
-    /// As in float32: three bfloat16 pieces per number.
+    /// That of float32: three bfloat16 pieces per number.
     #[default]
     Highest,
     /// 16 bits of each number: two pieces, more than TF32's 11 bits.
     High,
-    /// 8 bits: plain bfloat16.
+    /// 8 bits of each number: one piece, plain bfloat16.
     Medium,
 }
 
 impl MatmulPrecision {
-    /// bfloat16 pieces per number.
+    /// Number of bfloat16 pieces per number.
     pub fn pieces(self) -> usize {
         match self {
             MatmulPrecision::Highest => 3,
@@ -89,37 +92,38 @@ impl FromStr for MatmulPrecision {
     }
 }
 
-/// Widths of the columns of samples in device memory. All sets of a run have the same.
+/// Types of the three columns of samples in device memory. They are the same for all sets of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Form {
-    /// Width of the end of a frame's entries in its sample.
+pub struct ColumnTypes {
+    /// Type of the end of a frame's entries, counted from the start of its sample.
     pub frame_ends: Width,
-    /// Width of a cell.
+    /// Type of a cell's index.
     pub cells: Width,
-    /// Width of a count.
+    /// Type of a count, or of a surface's value.
     pub counts: Width,
 }
 
-impl Form {
-    /// The form for sets with frames of `shape`, at most `longest` frames per sample, and counts of these widths.
-    pub fn of(shape: FrameShape, longest: usize, counts: impl IntoIterator<Item = Width>) -> Form {
+impl ColumnTypes {
+    /// The narrowest types for sets with frames of `shape`, at most `longest` frames per sample, and counts of these
+    /// widths.
+    pub fn of(shape: FrameShape, longest: usize, counts: impl IntoIterator<Item = Width>) -> ColumnTypes {
         // At least two bytes: sets of smaller frames would gain nothing.
         let entries = shape.cells().saturating_mul(longest as u64).clamp(1 << 8, u32::MAX.into());
-        Form {
+        ColumnTypes {
             frame_ends: Width::holding(entries as u32),
             cells: Width::holding((shape.cells() - 1) as u32),
             counts: counts.into_iter().max().unwrap_or(Width::U8),
         }
     }
 
-    /// Bytes of device memory for samples with these numbers of frames and entries.
+    /// Bytes of device memory for `samples` samples with `frames` frames and `entries` entries in total.
     pub fn bytes(&self, samples: u64, frames: u64, entries: u64) -> u64 {
         samples * size_of::<Sample>() as u64
             + frames * self.frame_ends.bytes() as u64
             + entries * (self.cells.bytes() + self.counts.bytes()) as u64
     }
 
-    /// bfloat16 pieces that hold every count, at 8 bits per piece.
+    /// Number of bfloat16 pieces that hold any count exactly, at 8 bits per piece.
     pub(crate) fn input_pieces(&self) -> usize {
         match self.counts {
             Width::U8 => 1,
@@ -129,25 +133,29 @@ impl Form {
     }
 }
 
-/// What a program is compiled for, apart from the device's architecture.
+/// Earlier name of [`ColumnTypes`], which `learner` still uses.
+pub(crate) type Form = ColumnTypes;
+
+/// Settings that a program is compiled for, in addition to the device's architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
-    /// Form of the input.
-    pub form: Form,
-    /// Precision of products.
+    /// Types of the input's columns.
+    pub column_types: ColumnTypes,
+    /// Precision of matrix products.
     pub precision: MatmulPrecision,
-    /// Shared memory that a block can have, in bytes; a multiprocessor has about as much in total.
+    /// Shared memory that a block can have, in bytes. A multiprocessor has about the same amount for all its blocks.
     pub shared_memory: usize,
 }
 
 impl Variant {
-    /// All sources as one text.
+    /// The CUDA sources as one text, with the declarations of the structs first.
     pub(crate) fn text() -> String {
         let head = include_str!("device.cuh");
         [declarations().as_str(), head].into_iter().chain(SOURCES).collect::<Vec<_>>().join("\n")
     }
 
-    /// Macros for the text: the constants of this variant, and those that Rust and CUDA share.
+    /// Preprocessor macros for the text, as (name, value): the constants of this variant, and those that Rust and CUDA
+    /// share.
     pub(crate) fn defines(&self) -> Vec<(String, String)> {
         let number = |width: Width| match width {
             Width::U8 => "unsigned char",
@@ -155,13 +163,13 @@ impl Variant {
             Width::U32 => "unsigned int",
             Width::F32 => "float",
         };
-        let Form { frame_ends, cells, counts } = self.form;
+        let ColumnTypes { frame_ends, cells, counts } = self.column_types;
         let defines = [
             ("FrameEnd", number(frame_ends).to_string()),
             ("Cell", number(cells).to_string()),
             ("Count", number(counts).to_string()),
             ("PIECES", self.precision.pieces().to_string()),
-            ("INPUT_PIECES", self.form.input_pieces().to_string()),
+            ("INPUT_PIECES", self.column_types.input_pieces().to_string()),
             ("FORWARD_STAGES", self.stages(Variant::forward_bytes).to_string()),
             ("BACKWARD_STAGES", self.stages(Variant::backward_bytes).to_string()),
             ("GRADIENT_STAGES", self.gradient_stages().to_string()),
@@ -183,27 +191,28 @@ impl Variant {
 
     fn backward_bytes(&self, stages: usize) -> usize {
         let (pieces, tile) = (self.precision.pieces(), 4 * PLANE_BYTES);
-        // With two pieces or more, the tile of the product fits into the space of a part.
+        // With two pieces or more, the tile of the product fits into the space of a stage.
         stages * 2 * pieces * PLANE_BYTES + if pieces > 1 { 0 } else { tile }
     }
 
-    /// Shared memory of a weight gradient whose input has `before` pieces.
+    /// Shared memory in bytes of a weight gradient whose input has `before` pieces.
     fn gradient_bytes(&self, before: usize, stages: usize) -> usize {
         stages * (before + self.precision.pieces()) * PLANE_BYTES
     }
 
-    /// Parts of a product in shared memory: 2, one being loaded while the other is used, if two blocks with 2 parts
-    /// each fit on a multiprocessor; else 1. Two blocks hide more latency than two parts.
+    /// Number of stages of a product in shared memory. It is 2 if two blocks with 2 stages each fit on a
+    /// multiprocessor: one stage is loaded while the other is used. Else it is 1, because two blocks hide more latency
+    /// than two stages. `bytes` returns the shared memory for a number of stages.
     fn stages(&self, bytes: fn(&Variant, usize) -> usize) -> usize {
         if 2 * (bytes(self, 2) + RESERVED) <= self.shared_memory + RESERVED { 2 } else { 1 }
     }
 
     fn gradient_stages(&self) -> usize {
-        self.stages(|variant, stages| variant.gradient_bytes(variant.form.input_pieces(), stages))
+        self.stages(|variant, stages| variant.gradient_bytes(variant.column_types.input_pieces(), stages))
     }
 }
 
-/// A kernel, and what all its launches have in common.
+/// A kernel, and the threads and shared memory of its launches.
 #[derive(Debug)]
 pub(crate) struct Entry {
     kernel: Kernel,
@@ -212,7 +221,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Queues the kernel on a grid of blocks.
+    /// Queues the kernel on a grid of `blocks` blocks.
     ///
     /// # Errors
     /// [`Error::Cuda`].
@@ -220,7 +229,7 @@ impl Entry {
         self.launch_sized(stream, blocks, self.shared_bytes, args)
     }
 
-    /// [`Entry::launch`] with less shared memory, so that more blocks run at a time.
+    /// Like [`Entry::launch`], but with less shared memory, so that more blocks run at a time.
     ///
     /// # Errors
     /// [`Error::Cuda`].
@@ -241,17 +250,17 @@ impl Entry {
 pub struct Program {
     device: Device,
     variant: Variant,
-    /// Draws the samples of a batch.
+    /// Chooses the samples of a batch.
     pub(crate) draw: Entry,
     /// Writes a batch as dense float32.
     pub(crate) inflate: Entry,
-    /// Writes a batch as the first layer's weight gradient reads it.
+    /// Writes a batch in bfloat16 pieces, for the first layer's weight gradient.
     pub(crate) inflate_input: Entry,
     /// Runs the first layer forward in time.
     pub(crate) iaf_forward_cells: Entry,
     /// Runs another hidden layer forward in time.
     pub(crate) iaf_forward: Entry,
-    /// Computes logits, losses and their gradient.
+    /// Computes logits, losses, and the gradient of the loss by the logits.
     pub(crate) readout: Entry,
     /// Computes the readout's gradients and the batch's score.
     pub(crate) readout_gradient: Entry,
@@ -267,7 +276,7 @@ pub struct Program {
     pub(crate) weight_gradient: Entry,
     /// Sums up the gradients and updates the parameters with Adam.
     pub(crate) update: Entry,
-    /// Writes the weights in the layouts that products read.
+    /// Copies the weights to the layouts that the matrix products read.
     pub(crate) pack: Entry,
 }
 
@@ -275,9 +284,9 @@ impl Program {
     /// Compiles the kernels, or reads them from the cache on disk, and loads them.
     ///
     /// # Errors
-    /// [`Unavailable`](tonic_base::Error::Unavailable) without NVRTC, [`Error::Cuda`].
-    pub fn new(device: &Device, form: Form, precision: MatmulPrecision) -> Result<Program> {
-        let (variant, image) = Program::compile(device, form, precision)?;
+    /// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing; [`Error::Cuda`].
+    pub fn new(device: &Device, column_types: ColumnTypes, precision: MatmulPrecision) -> Result<Program> {
+        let (variant, image) = Program::compile(device, column_types, precision)?;
         let module = device.load(&image)?;
         let entry = |name, threads: usize, shared_bytes| {
             let kernel = module.kernel(name, shared_bytes)?;
@@ -285,7 +294,7 @@ impl Program {
         };
         let words = BLOCK_THREADS * size_of::<u32>();
         let gradient_stages = variant.gradient_stages();
-        let input_bytes = variant.gradient_bytes(form.input_pieces(), gradient_stages);
+        let input_bytes = variant.gradient_bytes(column_types.input_pieces(), gradient_stages);
         let forward_bytes = variant.forward_bytes(variant.stages(Variant::forward_bytes));
         let backward_bytes = variant.backward_bytes(variant.stages(Variant::backward_bytes));
         Ok(Program {
@@ -312,23 +321,32 @@ impl Program {
     ///
     /// # Errors
     /// Errors of [`Program::new`].
-    pub(crate) fn compile(device: &Device, form: Form, precision: MatmulPrecision) -> Result<(Variant, Image)> {
-        let variant = Variant { form, precision, shared_memory: device.shared_memory_limit() };
+    pub(crate) fn compile(
+        device: &Device,
+        column_types: ColumnTypes,
+        precision: MatmulPrecision,
+    ) -> Result<(Variant, Image)> {
+        let variant = Variant { column_types, precision, shared_memory: device.shared_memory_limit() };
         let (text, defines) = (Variant::text(), variant.defines());
         Ok((variant, cached(&CudaSource { text: &text, defines: &defines }, device)?))
     }
 
-    /// Device that the program is loaded on.
+    /// GPU that the program is loaded on.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Form of the columns that the kernels read.
-    pub fn form(&self) -> Form {
-        self.variant.form
+    /// Types of the columns that the kernels read.
+    pub fn column_types(&self) -> ColumnTypes {
+        self.variant.column_types
     }
 
-    /// bfloat16 pieces of a number.
+    /// Earlier name of [`Program::column_types`], which `learner` still uses.
+    pub fn form(&self) -> Form {
+        self.column_types()
+    }
+
+    /// Number of bfloat16 pieces per weight or gradient in matrix products.
     pub fn pieces(&self) -> usize {
         self.variant.precision.pieces()
     }

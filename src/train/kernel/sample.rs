@@ -1,4 +1,4 @@
-//! One sample through all layers and back.
+//! Forward and backward pass of one sample through all layers, on the CPU.
 //!
 //! Each layer runs over all steps of the sample, tile by tile, before the next layer: a tile's membrane potentials stay
 //! in registers and its weights in L1. Layers pass sparse activity ([`Activity`]) on; v is stored for the backward
@@ -16,8 +16,9 @@ use crate::kernel::{Activity, TILE_WIDTH, Tile, iaf, linear};
 /// Weights of a layer in the kernels' order.
 #[derive(Debug)]
 pub(crate) struct PackedLayer {
+    /// W and bias for the forward pass.
     pub(crate) forward: Panels,
-    /// For the input gradient. The first layer needs none.
+    /// W^T for the gradient by the inputs; `None` in the first layer, which doesn't need that gradient.
     pub(crate) transposed: Option<Panels>,
 }
 
@@ -26,6 +27,7 @@ pub(crate) struct PackedLayer {
 pub(crate) struct PackedNetwork {
     pub(crate) isa: Isa,
     pub(crate) neuron: Neuron,
+    /// Number of inputs of the first layer.
     pub(crate) inputs: usize,
     pub(crate) classes: usize,
     pub(crate) hidden: Vec<PackedLayer>,
@@ -35,24 +37,26 @@ pub(crate) struct PackedNetwork {
 /// State of a sample's forward and backward pass. The buffers are reused for the next sample.
 #[derive(Debug, Default)]
 pub(crate) struct SampleState {
-    /// The input, then each hidden layer's spikes.
+    /// The input, then the spikes of each hidden layer.
     activities: Vec<Activity>,
     /// Membrane potentials of each hidden layer, `[tile][step]`.
     potentials: Vec<Vec<Tile>>,
+    /// Which neurons of a layer spiked: bit j of `[step][tile]` for neuron j of the tile.
     fired: Vec<u32>,
     /// The last hidden layer's spikes summed over time, as one step.
     totals: Activity,
+    /// Buffer for the sums of `totals`.
     sums: Vec<f32>,
-    /// `[tile][step]`
+    /// lambda of the layer, `[tile][step]`.
     lambda: Vec<Tile>,
-    /// lambda of the layer above.
+    /// lambda of the layer above, `[tile][step]`.
     above: Vec<Tile>,
-    /// A dense activity as a matrix.
+    /// Buffer for an activity as a matrix, `[tile of inputs][step]`.
     dense: Vec<Tile>,
 }
 
 impl SampleState {
-    /// Spikes of each hidden layer in the last pass.
+    /// The spikes of each hidden layer in the last forward pass.
     pub(crate) fn into_spikes(mut self) -> Vec<Activity> {
         self.activities.split_off(1)
     }
@@ -60,7 +64,7 @@ impl SampleState {
 
 impl PackedNetwork {
     /// Runs a sample for `steps` steps, or for all its frames if it has more, and writes the readout's sum over time to
-    /// `logits`. `index` is the sample's number in the batch, for the error.
+    /// `logits`. `index` is the sample's index in the batch, for the error.
     pub(crate) fn forward(
         &self,
         state: &mut SampleState,
@@ -105,8 +109,8 @@ impl PackedNetwork {
         Ok(())
     }
 
-    /// Adds the gradients of all parameters, one [`Panels`] per layer. `gradient` is that of the loss by the logits of
-    /// the sample that [`forward`](Self::forward) ran last.
+    /// Adds the gradients of all parameters to `gradients`, one [`Panels`] per layer. `gradient` is the gradient of the
+    /// loss by the logits of the sample that [`forward`](Self::forward) ran last.
     pub(crate) fn backward(&self, state: &mut SampleState, gradient: &[f32], gradients: &mut [Panels]) {
         let steps = state.activities[0].steps();
         let stride = linear::stride(steps);

@@ -1,5 +1,5 @@
-//! Each kernel, on every instruction set of this machine, against plain float64 code, and the recursion of lambda
-//! against numerical differentiation.
+//! Compares each kernel, on every instruction set of this machine, with plain float64 code, and the recursion of lambda
+//! with numerical differentiation.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -43,13 +43,15 @@ fn exponential_is_close_over_its_whole_range_and_underflows_to_zero() {
     assert!(exp(f32::NAN).is_nan());
 }
 
-/// Whether sums agree, given the largest that their products can come to: what cancels leaves its rounding behind.
+/// Whether sums agree. The tolerance is relative to `largest`, the largest possible sum of the products: terms that
+/// cancel leave their rounding errors.
 fn close(got: impl Iterator<Item = f64>, expected: &[f64], largest: f64) -> bool {
     let mut apart = got.zip(expected).map(|(got, expected)| (got - expected).abs());
     apart.all(|apart| apart <= 1e-6 * largest)
 }
 
-/// Runs the kernel on tiles of currents, `[tile][step]` without padding, and returns v and the bits, `[step][tile]`.
+/// Runs the forward kernel on tiles of currents, `[tile][step]` without padding. Returns v, `[tile][step]`, and the
+/// bits of the neurons that spiked, `[step][tile]`.
 fn run_forward(isa: Isa, neuron: &Neuron, x: &[Tile], steps: usize) -> (Vec<Tile>, Vec<u32>) {
     let mut v = x.to_vec();
     let mut fired = vec![u32::MAX; x.len()];
@@ -57,7 +59,7 @@ fn run_forward(isa: Isa, neuron: &Neuron, x: &[Tile], steps: usize) -> (Vec<Tile
     (v, fired)
 }
 
-/// The bits of float32, which tell -0 from 0.
+/// The bits of all values, which differ between -0 and 0.
 fn bits(tiles: &[Tile]) -> Vec<u32> {
     tiles.iter().flatten().map(|x| x.to_bits()).collect()
 }
@@ -98,14 +100,14 @@ proptest! {
                         prop_assert_eq!(fired[t * tiles + tile] >> j & 1 == 1, spikes[t] > 0.0);
                     }
                     let expected = reference::backward(&neuron, &potentials, &column(&g));
-                    // Of the largest gradient, unless that is tiny: its relative error is that of v in the exponent.
+                    // The error relative to the largest gradient, unless that is tiny: its relative error is that of v in the exponent.
                     let largest = expected.iter().fold(1e-3, |max: f64, x| max.max(x.abs()));
                     for (got, expected) in column(&lambda).iter().zip(&expected) {
                         prop_assert!((got - expected).abs() < 2e-6 * largest);
                     }
                 }
             }
-            // The kernel for a constant row is the general one with that row at every step.
+            // The kernel for a constant row must equal the general kernel with that row at every step.
             let mut general = vec![g[0]; steps];
             iaf::backward_tile(isa, &neuron, &v[..steps], &mut general);
             let mut constant = vec![[f32::NAN; TILE_WIDTH]; steps];
@@ -165,7 +167,7 @@ proptest! {
         let at = |values: &[Tile], t: usize, o: usize| f64::from(values[o / TILE_WIDTH * stride + t][o % TILE_WIDTH]);
         let mut first: Option<[Vec<u32>; 4]> = None;
         for isa in Isa::available() {
-            // Forward: gathered, and by the matmul.
+            // Forward: by the sparse kernel, and by the dense one.
             let mut x = vec![[0.0; TILE_WIDTH]; tiles * stride];
             linear::gather(isa, &panels, &activity, stride, &mut x);
             let got = (0..steps * outputs).map(|i| at(&x, i / outputs, i % outputs));
@@ -180,7 +182,7 @@ proptest! {
                 prop_assert_eq!(&multiplied[steps.clone()], &x[steps]);
             }
 
-            // Weight gradient, of lambda = random: sparse, and dense.
+            // Weight gradient for a random lambda: by the sparse kernel, and by the dense one.
             let mut gradient = Panels::zeros(inputs, outputs);
             linear::weight_gradient(isa, &activity, &lambda, stride, &mut gradient);
             let (mut dw, mut db) = (vec![0.0; weight_t.len()], vec![0.0; outputs]);
@@ -202,7 +204,7 @@ proptest! {
             again.unpack(&mut dw_again, &mut db_again);
             prop_assert_eq!((&dw_again, &db_again), (&dw, &db));
 
-            // Input gradient, of all steps and of one.
+            // Input gradient: of all steps, and of one step.
             let mut g = vec![[f32::NAN; TILE_WIDTH]; inputs.div_ceil(TILE_WIDTH) * stride];
             let entries: Vec<(u32, f32)> = (0..).zip(values[..outputs].iter().copied()).collect();
             for (tile, g) in g.chunks_exact_mut(stride).enumerate() {
@@ -242,8 +244,8 @@ proptest! {
 
 /// The surrogate gradient is no derivative of the spikes, which jump; so differentiating the network numerically would
 /// find 0. But it is exactly the derivative of a smooth system: let s[t] be the recorded spikes plus F(v) - F(recorded
-/// v), where F' = sigma. At the recorded currents this system takes the recorded path, and its derivative there is
-/// what the chain rule with sigma for ds/dv gives, reset included. Central differences of it, in float64, must
+/// v), where F' = sigma. At the recorded currents this system takes the recorded path. Its derivative there is the result
+/// of the chain rule with sigma for ds/dv, through the reset too. Central differences of the system, in float64, must
 /// therefore equal lambda.
 #[test]
 fn lambda_is_the_derivative_of_the_smoothed_neuron() {

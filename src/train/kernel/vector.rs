@@ -1,7 +1,7 @@
 //! Vectors of sixteen float32 on each instruction set, in which the kernels are written.
 //!
-//! From plain loops the compiler makes gathers and scatters for some machines (a matmul took 30 times as long with
-//! AVX-512 as with AVX2). Every operation is rounded as that of [`f32`], so that all instruction sets give the same
+//! Plain loops are not enough: the compiler turns them into gathers and scatters for some machines (a matmul took 30
+//! times as long with AVX-512 as with AVX2). Every operation is rounded as that of [`f32`], so that all instruction sets give the same
 //! bits.
 
 #![allow(unsafe_code)]
@@ -11,7 +11,7 @@ use std::arch::x86_64::*;
 
 /// A float32 or a vector of them, for arithmetic that is written once for both.
 pub(crate) trait Real: Copy {
-    /// The same number in every lane.
+    /// `x` in every lane.
     fn splat(x: f32) -> Self;
     /// self + other
     fn add(self, other: Self) -> Self;
@@ -23,13 +23,13 @@ pub(crate) trait Real: Copy {
     fn div(self, other: Self) -> Self;
     /// self * factor + addend, rounded once
     fn mul_add(self, factor: Self, addend: Self) -> Self;
-    /// The square root.
+    /// The square root of self.
     fn sqrt(self) -> Self;
     /// |self|
     fn abs(self) -> Self;
-    /// The integer part.
+    /// self, truncated toward zero.
     fn trunc(self) -> Self;
-    /// The larger of self and `bound`; NaN stays NaN.
+    /// The larger of self and `bound`; NaN if self is NaN.
     fn at_least(self, bound: Self) -> Self;
     /// self, or 0 in lanes where `x` is at most `bound`.
     fn zero_at_most(self, x: Self, bound: Self) -> Self;
@@ -39,11 +39,12 @@ pub(crate) trait Real: Copy {
 
 /// A vector of sixteen float32.
 pub(crate) trait F32x16: Real {
-    /// Whether a vector is one of 32 registers; else it is two of 16.
+    /// Whether the machine has 32 vector registers, each of which holds a whole vector. Otherwise it has 16, and a vector
+    /// takes two.
     const WIDE: bool;
-    /// Loads from memory.
+    /// Loads a vector from memory.
     fn load(from: &[f32; 16]) -> Self;
-    /// Stores to memory.
+    /// Stores the vector to memory.
     fn store(self, to: &mut [f32; 16]);
     /// A mask: bit i is set if lane i is not 0.
     fn nonzero(self) -> u32;
@@ -100,7 +101,7 @@ impl Real for f32 {
     }
 }
 
-/// For machines with neither AVX2 nor AVX-512.
+/// A vector for machines with neither AVX2 nor AVX-512: a plain array.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable([f32; 16]);
 
@@ -178,12 +179,12 @@ impl F32x16 for Portable {
     }
 }
 
-/// Two registers of 8.
+/// A vector for AVX2: two registers of 8 lanes.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(__m256, __m256);
 
-/// One register of 16.
+/// A vector for AVX-512: one register of 16 lanes.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(__m512);

@@ -9,25 +9,25 @@ use crate::network::Shape;
 /// Sizes that the buffers of a network on a GPU are made for.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
-    /// Most samples of a batch.
+    /// Maximum number of samples in a batch.
     pub batch: usize,
-    /// Most steps of a sample.
+    /// Maximum number of steps that a sample runs for.
     pub longest: usize,
     /// Whether the network is trained; evaluation needs fewer buffers.
     pub trained: bool,
-    /// Most samples of an epoch whose predictions are kept; 0 to keep those of one batch.
+    /// Maximum number of samples in an epoch, to keep the predictions of all; 0 to keep those of the last batch only.
     pub kept: u64,
-    /// Most batches of an epoch.
+    /// Maximum number of batches in an epoch.
     pub batches: u64,
 }
 
 impl Extent {
-    /// Steps, rounded up to whole tiles.
+    /// Maximum number of steps, rounded up to whole tiles.
     pub(super) fn time(&self) -> usize {
         padded(self.longest.max(1))
     }
 
-    /// Rows of a (batch, T, ...) matrix.
+    /// Number of rows of a (batch, T, ...) array: batch * T.
     pub(super) fn rows(&self) -> usize {
         self.batch * self.time()
     }
@@ -40,18 +40,19 @@ impl Extent {
 
 /// Approximate number of blocks of a weight gradient: enough for the largest GPUs.
 const GRADIENT_BLOCKS: usize = 256;
-/// Most numbers in all parts of a weight gradient.
+/// Maximum number of values in all partial sums of a weight gradient.
 const MAX_PARTIALS: usize = 1 << 26;
 
-/// Most bytes of a dense input for the first layer's weight gradient; from a larger one, cells are read.
+/// Maximum size in bytes of a dense input for the first layer's weight gradient. If it would be larger, the gradient is
+/// computed from the cells.
 const MAX_DENSE_INPUT: usize = 1 << 30;
-/// Most frames that a block makes dense.
+/// Maximum number of frames that a block makes dense.
 const INPUT_FRAMES: usize = 16;
 
-/// Byte that [`GpuNetwork::poison`](super::GpuNetwork::poison) fills with: floating-point numbers of it are NaN.
+/// Byte that [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers with. Floating-point numbers that consist of it are NaN.
 pub(super) const POISON: u8 = 0xff;
 
-/// A batch's dense input in pieces, (pieces, batch, T, width).
+/// Dense input of a batch in bfloat16 pieces, (pieces, batch, T, width).
 #[derive(Debug)]
 pub(super) struct DenseInput {
     pub(super) width: usize,
@@ -65,7 +66,7 @@ pub(super) struct AdamState {
     pub(super) mean: Buffer<f32>,
     pub(super) mean_square: Buffer<f32>,
     pub(super) lr: Buffer<f64>,
-    /// beta1, beta2, eps; none if only gradients are wanted.
+    /// beta1, beta2 and eps; `None` if the step computes gradients only.
     pub(super) settings: Option<[f64; 3]>,
 }
 
@@ -75,10 +76,10 @@ pub(super) struct Hidden {
     pub(super) neurons: usize,
     pub(super) width: usize,
     pub(super) before_width: usize,
-    /// Offsets in the flat parameters.
+    /// Index of the first weight in the flat parameters; `bias_at` is that of the first bias.
     pub(super) weights_at: usize,
     pub(super) bias_at: usize,
-    /// Weights in pieces; empty for the first layer.
+    /// W in bfloat16 pieces; `backward` has W^T. Both are empty in the first layer.
     pub(super) forward: Buffer<u16>,
     pub(super) backward: Buffer<u16>,
     pub(super) v: Buffer<f32>,
@@ -107,9 +108,10 @@ pub(super) struct Readout {
 }
 
 impl DenseInput {
-    /// Allocates the input of `cells` cells; none if nothing is trained or it would be too large.
+    /// Allocates the dense input of frames with `cells` cells; `None` if the network isn't trained or the input would be
+    /// too large.
     pub(super) fn new(program: &Program, extent: Extent, cells: usize) -> Result<Option<DenseInput>> {
-        let (width, pieces) = (padded(cells), program.form().input_pieces());
+        let (width, pieces) = (padded(cells), program.column_types().input_pieces());
         let block_frames = INFLATE_BYTES / (pieces * width * size_of::<u16>());
         let len = pieces.saturating_mul(extent.rows()).saturating_mul(width);
         if !extent.trained || block_frames == 0 || len > MAX_DENSE_INPUT / size_of::<u16>() {
@@ -119,14 +121,15 @@ impl DenseInput {
         Ok(Some(DenseInput { width, pieces, block_frames: block_frames.min(INPUT_FRAMES), values }))
     }
 
-    /// Shared memory of a block that writes the dense input.
+    /// Shared memory in bytes of a block that writes the dense input.
     pub(super) fn block_bytes(&self) -> usize {
         self.pieces * self.width * self.block_frames * size_of::<u16>()
     }
 }
 
 impl Hidden {
-    /// Allocates a layer of `(inputs, outputs)`, which may be the first or the last, whose parameters start at `at`.
+    /// Allocates a layer with `inputs` inputs and `outputs` neurons, whose parameters start at index `at` of the flat
+    /// parameters. `first` and `last` say whether it is the first or the last hidden layer.
     pub(super) fn new(
         program: &Program,
         extent: Extent,
@@ -161,7 +164,7 @@ impl Hidden {
         [spikes, lambda].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))
     }
 
-    /// Grid with a block for each sample and tile of neurons.
+    /// The grid with one block for each sample and each tile of neurons.
     pub(super) fn blocks(&self, batch: usize) -> [usize; 2] {
         [batch, self.width / TILE]
     }
@@ -183,7 +186,7 @@ impl Hidden {
 }
 
 impl Readout {
-    /// Allocates the readout, whose parameters start at `at`.
+    /// Allocates the readout, whose parameters start at index `at` of the flat parameters.
     pub(super) fn new(device: &Device, extent: Extent, shape: &Shape, at: usize) -> Result<Readout> {
         let (neurons, classes) = (shape.hidden.last().copied().unwrap_or(shape.inputs), shape.classes);
         let (batch, width) = (extent.batch, padded(neurons));
@@ -243,8 +246,7 @@ pub(super) fn padded(n: usize) -> usize {
     n.next_multiple_of(TILE)
 }
 
-/// Number of parts that a weight gradient is summed in. It depends only on the sizes, since it decides the order of the
-/// sum.
+/// Number of partial sums of a weight gradient. It decides the order of the sum, so it depends on the sizes only.
 fn splits(batch: usize, before_width: usize, width: usize) -> usize {
     let tiles = before_width / TILE * (width / TILE);
     let most = (MAX_PARTIALS / (before_width * width)).max(1);

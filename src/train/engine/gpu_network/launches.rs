@@ -10,8 +10,9 @@ use crate::kernel::interface::{
 use crate::kernel::program::{BLOCK_THREADS, Entry, TILE};
 
 impl GpuNetwork {
-    /// Queues the drawing of a batch. Each sample runs for `steps` steps, or for all its frames if it has more. Without
-    /// `steps`, all samples run as long as the longest of the batch.
+    /// Queues the kernel that chooses the samples of the next batch. Each sample runs for `steps` steps, or for all its
+    /// frames if it has more. Without `steps`, all samples run as many steps as the longest sample of the batch has
+    /// frames.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -27,7 +28,7 @@ impl GpuNetwork {
         self.program.draw.launch(stream, [1, 1], &args)
     }
 
-    /// Queues the drawing and the forward pass of a batch: losses and predictions.
+    /// Queues the draw and the forward pass of a batch, which write its losses and predictions.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -62,7 +63,8 @@ impl GpuNetwork {
         self.program.readout.launch(stream, [self.extent.batch, 1], &self.readout_args())
     }
 
-    /// Queues a training step: forward, backward, and Adam's update if [`load`](Self::load) got an optimiser.
+    /// Queues a training step: the draw, the forward and backward pass, and Adam's update if [`load`](Self::load) was
+    /// given an optimiser.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -85,7 +87,7 @@ impl GpuNetwork {
         }
         self.run_forward(stream, source)?;
         self.fork(stream)?;
-        // One more block sums up the batch's score.
+        // One more block adds up the batch's score.
         let numbers = (self.readout.neurons + 1) * self.shape.classes;
         let blocks = [numbers.div_ceil(BLOCK_THREADS) + 1, 1];
         self.program.readout_gradient.launch(&self.side, blocks, &self.readout_args())?;
@@ -99,7 +101,7 @@ impl GpuNetwork {
         self.launch_parameters(stream, &self.program.update)
     }
 
-    /// Makes later work of the side stream wait for the earlier work of this one.
+    /// Makes later work of the side stream wait for the work queued on `stream` so far.
     fn fork(&self, stream: &Stream) -> Result<()> {
         stream.record(&self.fork)?;
         self.side.wait(&self.fork)

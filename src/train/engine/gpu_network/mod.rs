@@ -7,7 +7,7 @@
 //!       +-> inflate_input                         +-> readout_gradient -> weight_gradient of each ---+
 //! ```
 //!
-//! The second row runs at the same time on a stream of its own, since one row alone does not fill a large GPU.
+//! The second row runs at the same time on a stream of its own, since one kernel alone doesn't fill a large GPU.
 //!
 //! Every launch has a fixed grid and fixed arguments. The samples of a batch, their number and the number of updates
 //! are in device memory. A step is therefore captured once and replayed, and the host does nothing else between the

@@ -1,4 +1,4 @@
-//! The state of a network on a GPU, and how the host writes and reads it.
+//! A network in a GPU's memory, and the copies that the host makes to and from it.
 
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ pub struct GpuNetwork {
 }
 
 impl GpuNetwork {
-    /// Allocates buffers for networks of the shape of `network`, with at least one hidden layer. [`load`](Self::load)
-    /// copies parameters there.
+    /// Allocates buffers for networks of the shape of `network`, with at least one hidden layer. They are
+    /// uninitialised until [`load`](Self::load) copies parameters there.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory).
@@ -121,7 +121,7 @@ impl GpuNetwork {
         stream.upload(&self.state, 0, &self.begun, 0..1)
     }
 
-    /// Queues a copy of the scores of some batches of the epoch.
+    /// Queues a copy of the scores of some batches of the epoch to the host.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -134,10 +134,10 @@ impl GpuNetwork {
         stream.download(&self.readout.scores, batches, to, 0)
     }
 
-    /// Reads the state of training.
+    /// Reads the progress of training.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), also for what went wrong in a step before.
+    /// [`Error::Cuda`](crate::Error::Cuda), also for a fault of an earlier step.
     pub(crate) fn state(&self) -> Result<State> {
         Ok(self.state.read()?[0])
     }
@@ -150,7 +150,7 @@ impl GpuNetwork {
         self.parameters.read()
     }
 
-    /// Reads Adam's mean and mean square.
+    /// Reads Adam's moving averages m and v.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -167,7 +167,7 @@ impl GpuNetwork {
         Ok(())
     }
 
-    /// Reads the first `samples` samples of the last batch, as they were drawn.
+    /// Reads the first `samples` samples of the last batch, as the kernel `draw` wrote them.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -183,7 +183,8 @@ impl GpuNetwork {
         self.readout.logits.read_range(0..samples * self.shape.classes)
     }
 
-    /// Reads the predictions of the first `samples` samples of the last batch, or of the epoch if those are kept.
+    /// Reads the predictions of the first `samples` samples of the last batch, or of the epoch if its predictions are
+    /// kept.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -195,7 +196,7 @@ impl GpuNetwork {
     }
 }
 
-/// Copies to the device in the stream's order; returns when the copy has ended.
+/// Copies values to the device after the earlier work of the stream. Returns when the copy has ended.
 fn put<T: DeviceType>(stream: &Stream, to: &Buffer<T>, from: &[T]) -> Result<()> {
     let mut pinned = stream.device().pinned(from.len())?;
     pinned.as_mut_slice()?.copy_from_slice(from);

@@ -1,4 +1,5 @@
-//! Every kernel compiles with NVRTC for every generation of GPUs, and takes the arguments that the host gives it.
+//! Compiles every kernel with NVRTC for every generation of GPUs, and compares the size of its arguments with that of
+//! the struct that the host passes.
 
 use super::*;
 use crate::gpu::{compile, compile_ptx};
@@ -6,20 +7,20 @@ use crate::kernel::interface::{
     BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateArgs, InflateInputArgs, ReadoutArgs, UpdateArgs,
 };
 
-/// Every form of the input, precision and size of shared memory that a program is compiled for.
+/// Every choice of column types, precision and size of shared memory that a program is compiled for.
 fn variants() -> Vec<Variant> {
-    let forms = [
+    let types = [
         (Width::U16, Width::U8, Width::U8),
         (Width::U16, Width::U16, Width::U16),
         (Width::U32, Width::U32, Width::U32),
         (Width::U32, Width::U16, Width::F32),
     ];
-    let forms = forms.map(|(frame_ends, cells, counts)| Form { frame_ends, cells, counts });
+    let types = types.map(|(frame_ends, cells, counts)| ColumnTypes { frame_ends, cells, counts });
     let precisions = [MatmulPrecision::Highest, MatmulPrecision::High, MatmulPrecision::Medium];
-    let variant = |form, precision, shared_memory| Variant { form, precision, shared_memory };
+    let variant = |column_types, precision, shared_memory| Variant { column_types, precision, shared_memory };
     let mut variants: Vec<Variant> =
-        precisions.iter().map(|&precision| variant(forms[0], precision, 232_448)).collect();
-    variants.extend(forms[1..].iter().map(|&form| variant(form, MatmulPrecision::Highest, 101_376)));
+        precisions.iter().map(|&precision| variant(types[0], precision, 232_448)).collect();
+    variants.extend(types[1..].iter().map(|&of| variant(of, MatmulPrecision::Highest, 101_376)));
     let stages = |variant: &Variant| {
         let defines = variant.defines();
         let stages = defines.iter().filter(|(name, _)| name.ends_with("_STAGES"));
@@ -46,12 +47,12 @@ fn every_kernel_compiles_for_every_generation() {
                 assert!(declared.contains(&format!("[{size}]")), "{name}: {declared}");
             }
         }
-        // Down to the machine's own code, as it is loaded.
+        // To machine code, which is what a GPU loads.
         compile(&source, (9, 0)).unwrap();
     }
 }
 
-/// The kernels, and what the host gives each.
+/// Name of each kernel, and the size in bytes of the struct that the host passes to it.
 const KERNELS: [(&str, usize); 14] = [
     ("draw", size_of::<DrawArgs>()),
     ("inflate", size_of::<InflateArgs>()),
