@@ -1,6 +1,6 @@
-//! Times whole epochs for each way to store a set: loading alone, and loading with training.
+//! Times whole epochs from each cache of a set (stream, host, device): loading alone, and loading with training.
 //!
-//! The ways take turns, in forward and then reverse order, so that a machine that slows down affects all of them.
+//! The caches take turns, in forward and then reverse order, so that a machine that slows down affects all of them.
 //! Every training epoch starts with the same network, so that all epochs do the same work.
 
 use std::time::Instant;
@@ -15,22 +15,24 @@ use crate::error::{Error, Result};
 use crate::feed::{Feed, Inflation};
 use crate::kernel::program::Program;
 
-/// The ways to keep a set.
-const WAYS: [(CacheChoice, &str); 3] =
+/// The caches that are measured, with their names in the report.
+const CACHES: [(CacheChoice, &str); 3] =
     [(CacheChoice::Stream, "stream"), (CacheChoice::Host, "host cache"), (CacheChoice::Device, "device cache")];
 
-/// A way to keep a set: open, or the reason why it is not available.
-pub(super) struct Way {
+/// A cache with the set that it was filled from, and the times of its epochs.
+pub(super) struct MeasuredCache {
     pub(super) choice: CacheChoice,
     name: &'static str,
+    /// The set, opened with this cache; or the reason why this build or machine doesn't have it.
     feed: Result<Feed, String>,
-    /// Seconds of each epoch of loading and of training.
+    /// Time of each epoch of loading, in seconds.
     loading: Vec<f64>,
+    /// Time of each epoch of training, in seconds.
     training: Vec<f64>,
 }
 
-impl Way {
-    /// Opens a set in every way that this build and machine have.
+impl MeasuredCache {
+    /// Opens a set once with each cache. A cache that this build or machine doesn't have is kept with the reason.
     ///
     /// # Errors
     /// Errors of loading.
@@ -38,23 +40,23 @@ impl Way {
         open: impl Fn() -> Result<ShardSet>,
         gpu: Option<&Program>,
         verbosity: Verbosity,
-    ) -> Result<Vec<Way>> {
-        let way = |(choice, name)| {
+    ) -> Result<Vec<MeasuredCache>> {
+        let cache = |(choice, name)| {
             let feed = match Feed::new(open()?, choice, gpu, verbosity) {
                 Ok(feed) => Ok(feed),
                 Err(Error::Base(BaseError::Unavailable { why, .. })) => Err(why),
-                // A set larger than the memory.
+                // The set is larger than the memory.
                 Err(refused @ Error::Base(BaseError::Usage { .. })) if choice != CacheChoice::Stream => {
                     Err(refused.to_string())
                 }
                 Err(error) => return Err(error),
             };
-            Ok(Way { choice, name, feed, loading: Vec::new(), training: Vec::new() })
+            Ok(MeasuredCache { choice, name, feed, loading: Vec::new(), training: Vec::new() })
         };
-        WAYS.into_iter().map(way).collect()
+        CACHES.into_iter().map(cache).collect()
     }
 
-    /// Measurements of one kind of work.
+    /// The report's row for this cache and one kind of work.
     pub(super) fn strategy(&self, work: Work, batch_size: usize) -> Strategy {
         let feed = match &self.feed {
             Ok(feed) => feed,
@@ -66,16 +68,16 @@ impl Way {
             work,
             counted,
             median(&mut self.seconds(work).to_vec()),
-            Way::bytes_per_sample(feed),
+            MeasuredCache::bytes_per_sample(feed),
         )
     }
 
-    /// The open set, if the way is available.
+    /// The set, opened with this cache; `None` if the cache isn't available.
     pub(super) fn feed(&self) -> Option<&Feed> {
         self.feed.as_ref().ok()
     }
 
-    /// Seconds of each epoch, in the order in which they were measured.
+    /// Time of each epoch in seconds, in the order in which they were measured.
     pub(super) fn seconds(&self, work: Work) -> &[f64] {
         match work {
             Work::Loading => &self.loading,
@@ -129,7 +131,7 @@ impl Way {
     }
 }
 
-/// What all epochs have in common.
+/// The trainer and the settings that all epochs share.
 struct Shared<'a> {
     trainer: &'a mut Trainer,
     batch_size: usize,
@@ -137,37 +139,38 @@ struct Shared<'a> {
     progress: Progress,
 }
 
-/// Times `epochs` epochs of each way and work. One epoch of loading, and on a GPU one of training, is for warm-up.
+/// Times `epochs` epochs of loading and of training for each cache, after a warm-up: one epoch of loading, and on a GPU
+/// one of training.
 ///
 /// # Errors
 /// Errors of loading, [`Error::Kernel`].
 pub(super) fn measure(
-    ways: &mut [Way],
+    caches: &mut [MeasuredCache],
     trainer: &mut Trainer,
     (batch_size, epochs): (usize, u64),
     time_steps: usize,
     verbosity: Verbosity,
 ) -> Result<()> {
-    let batches: u64 = ways.iter().flat_map(|way| &way.feed).map(|feed| feed.loader().batches(batch_size)).sum();
+    let batches: u64 = caches.iter().flat_map(|cache| &cache.feed).map(|feed| feed.loader().batches(batch_size)).sum();
     // On a GPU the first epoch loads the kernels and records the steps; on the CPU it takes as long as any other.
     let warm_training = trainer.program().is_some();
     let rounds = 2 * epochs + 1 + u64::from(warm_training);
     let progress = Progress::start(verbosity, "bench", batches * rounds, "batches");
     let mut shared = Shared { trainer, batch_size, time_steps, progress };
-    for way in ways.iter_mut() {
-        way.epoch(Work::Loading, 0, &mut shared)?;
-        way.loading.clear();
+    for cache in caches.iter_mut() {
+        cache.epoch(Work::Loading, 0, &mut shared)?;
+        cache.loading.clear();
         if warm_training {
-            way.epoch(Work::Training, 0, &mut shared)?;
-            way.training.clear();
+            cache.epoch(Work::Training, 0, &mut shared)?;
+            cache.training.clear();
         }
     }
     for epoch in 1..=epochs {
         for work in [Work::Loading, Work::Training] {
             if epoch % 2 == 1 {
-                ways.iter_mut().try_for_each(|way| way.epoch(work, epoch, &mut shared))?;
+                caches.iter_mut().try_for_each(|cache| cache.epoch(work, epoch, &mut shared))?;
             } else {
-                ways.iter_mut().rev().try_for_each(|way| way.epoch(work, epoch, &mut shared))?;
+                caches.iter_mut().rev().try_for_each(|cache| cache.epoch(work, epoch, &mut shared))?;
             }
         }
     }

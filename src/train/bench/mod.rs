@@ -1,10 +1,10 @@
-//! Benchmarks of training steps, and of each way to store a set: loading alone, and loading with training.
+//! Benchmarks of training steps, and of each cache of a set: loading alone, and loading with training.
 
+mod caches;
 mod gpu;
 mod random;
 mod set;
 mod step;
-mod ways;
 
 pub use gpu::{DeviceMemory, GpuMeasured, Inflated, Promoted};
 pub use random::bench_random;

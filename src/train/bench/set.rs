@@ -1,4 +1,4 @@
-//! Benchmark of a set: training steps, then whole epochs of each way to keep it.
+//! Benchmark of a set: training steps, then whole epochs from each of its caches.
 
 use std::path::{Path, PathBuf};
 
@@ -8,49 +8,51 @@ use tonic_loader::{Batch, CacheChoice, EpochOrder, Loader};
 use tonic_report::{Report, Strategy, Work, check_dense, median};
 use tonic_shard::{Error as ShardError, FrameShape, ShardSet};
 
+use crate::bench::caches::{self, MeasuredCache};
 use crate::bench::gpu::{self, GpuMeasured};
 use crate::bench::step::{StepBench, StepMeasured, Trainer};
-use crate::bench::ways::{self, Way};
 use crate::error::{Error, Result};
 use crate::gpu::Device;
 use crate::learner::{Room, check_labelled, fixed_steps, longest_steps};
 
-/// Number of batches of a set that training steps are timed on.
+/// Maximum number of batches of a set that training steps are timed on.
 const STEP_BATCHES: usize = 16;
 
-/// Measurements of a set. Rates are medians over whole epochs. `None`: this build or machine cannot measure it.
+/// Measurements of a set. Rates are medians over whole epochs. A figure is `None` if this build or machine cannot measure
+/// it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SetMeasured {
-    /// Loading from the shards: map, check, decode, dense float32 (B, T, C).
+    /// Batches per second from the shards to dense float32, (B, T, C): read, check, decode, unpack.
     pub stream_batches_per_second: Option<f64>,
-    /// Loading from the host cache: dense float32 (B, T, C).
+    /// Batches per second from the host cache to dense float32, (B, T, C).
     pub host_batches_per_second: Option<f64>,
-    /// Memory of the host cache.
+    /// Bytes of the host cache per sample.
     pub host_bytes_per_sample: Option<f64>,
-    /// Training from the shards.
+    /// Batches per second of training from the shards.
     pub stream_train_batches_per_second: Option<f64>,
-    /// Training from the host cache.
+    /// Batches per second of training from the host cache.
     pub host_train_batches_per_second: Option<f64>,
-    /// Ratio of the seconds of an epoch of training from the shards to one from the host cache right after it.
+    /// Time of an epoch of training from the shards, divided by that of the epoch from the host cache next to it; median.
     pub stream_epoch_over_host: Option<f64>,
-    /// Training from the device cache.
+    /// Batches per second of training from the device cache.
     pub device_train_batches_per_second: Option<f64>,
-    /// Seconds of an epoch of training from the device cache, median.
+    /// Time of an epoch of training from the device cache in seconds, median.
     pub device_epoch_seconds: Option<f64>,
-    /// Fastest epoch.
+    /// Time of the fastest epoch of training from the device cache, in seconds.
     pub device_epoch_seconds_min: Option<f64>,
-    /// Slowest epoch.
+    /// Time of the slowest epoch of training from the device cache, in seconds.
     pub device_epoch_seconds_max: Option<f64>,
-    /// Seconds of an epoch of training from the shards, median.
+    /// Time of an epoch of training from the shards in seconds, median.
     pub stream_epoch_seconds: Option<f64>,
-    /// Fastest epoch.
+    /// Time of the fastest epoch of training from the shards, in seconds.
     pub stream_epoch_seconds_min: Option<f64>,
-    /// Slowest epoch.
+    /// Time of the slowest epoch of training from the shards, in seconds.
     pub stream_epoch_seconds_max: Option<f64>,
-    /// Measurements of a GPU.
+    /// Measurements of the GPU; `None` on the CPU, or if the set doesn't fit into the device cache.
     #[serde(flatten)]
     pub gpu: Option<GpuMeasured>,
-    /// Each way to keep the set, loading alone and with training.
+    /// Rows of the table: first those of the report in [`SetBench::beside`], then one per cache for loading, then one per
+    /// cache for training.
     pub strategies: Vec<Strategy>,
     /// Number of samples of the set.
     pub samples: u64,
@@ -62,21 +64,22 @@ pub struct SetMeasured {
 /// Options of a set's benchmark.
 #[derive(Clone, Debug)]
 pub struct SetBench {
-    /// The network and its training.
+    /// The network, its batch size and its device.
     pub step: StepBench,
-    /// Epochs of each way and work, of which the median is reported.
+    /// Number of epochs of loading, and of training, that are timed for each cache. The median is reported.
     pub epochs: u64,
-    /// A report whose strategies are put before ours.
+    /// Path of a report of `bench --json`, whose strategies come first in [`SetMeasured::strategies`]. `None` adds none.
     pub beside: Option<PathBuf>,
-    /// Whether progress is shown.
+    /// How progress is shown.
     pub verbosity: Verbosity,
 }
 
-/// Measures training steps on a set, then whole epochs of each way to keep it, loading alone and with training.
+/// Measures training steps on a set, then whole epochs from each of its caches: loading alone, and loading with training.
 ///
 /// # Errors
-/// Errors of loading; [`Usage`](tonic_base::Error::Usage) for a set without samples and labels, and for batches too
-/// large to be dense; [`Mismatch`](tonic_shard::Error::Mismatch) for a report of other frames or batches.
+/// Errors of loading; [`Usage`](tonic_base::Error::Usage) for a set without samples or labels, and for batches too
+/// large to be dense; [`Mismatch`](tonic_shard::Error::Mismatch) if the report to add has another recipe, frame shape or
+/// batch size.
 pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Result<SetMeasured> {
     let SetBench { step, epochs, beside, verbosity } = bench;
     let set = open()?;
@@ -98,29 +101,30 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
     let mut trainer = Trainer::new(step, program.clone(), sizes, time_steps, room)?;
     let step = trainer.measure(&some_batches(set, batch_size)?, step)?;
 
-    let mut ways = Way::open_all(&open, program.as_deref(), *verbosity)?;
-    ways::measure(&mut ways, &mut trainer, (batch_size, *epochs), time_steps, *verbosity)?;
-    let cache = ways.iter().find_map(|way| way.feed()?.device_cache());
+    let mut caches = MeasuredCache::open_all(&open, program.as_deref(), *verbosity)?;
+    caches::measure(&mut caches, &mut trainer, (batch_size, *epochs), time_steps, *verbosity)?;
+    let cache = caches.iter().find_map(|cache| cache.feed()?.device_cache());
     let gpu = match (&program, cache, free) {
         (Some(program), Some(cache), Some(free)) => {
             Some(gpu::measure(program, cache, &open()?, (batch_size, time_steps), free)?)
         }
         _ => None,
     };
-    let strategy = |way: &Way, work| way.strategy(work, batch_size);
-    let of = |choice, work| ways.iter().find(|way| way.choice == choice).map(|way| strategy(way, work));
+    let strategy = |cache: &MeasuredCache, work| cache.strategy(work, batch_size);
+    let of = |choice, work| caches.iter().find(|cache| cache.choice == choice).map(|cache| strategy(cache, work));
     let rate = |choice, work| of(choice, work).and_then(|strategy| strategy.batches_per_second);
     for work in [Work::Loading, Work::Training] {
-        strategies.extend(ways.iter().map(|way| strategy(way, work)));
+        strategies.extend(caches.iter().map(|cache| strategy(cache, work)));
     }
-    let [device_epoch, stream_epoch] = [CacheChoice::Device, CacheChoice::Stream].map(|choice| epoch_of(&ways, choice));
+    let [device_epoch, stream_epoch] =
+        [CacheChoice::Device, CacheChoice::Stream].map(|choice| epoch_of(&caches, choice));
     Ok(SetMeasured {
         stream_batches_per_second: rate(CacheChoice::Stream, Work::Loading),
         host_batches_per_second: rate(CacheChoice::Host, Work::Loading),
         host_bytes_per_sample: of(CacheChoice::Host, Work::Loading).and_then(|strategy| strategy.bytes_per_sample),
         stream_train_batches_per_second: rate(CacheChoice::Stream, Work::Training),
         host_train_batches_per_second: rate(CacheChoice::Host, Work::Training),
-        stream_epoch_over_host: stream_over_host(&ways),
+        stream_epoch_over_host: stream_over_host(&caches),
         device_train_batches_per_second: rate(CacheChoice::Device, Work::Training),
         device_epoch_seconds: device_epoch.map(|epoch| epoch[0]),
         device_epoch_seconds_min: device_epoch.map(|epoch| epoch[1]),
@@ -135,7 +139,8 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
     })
 }
 
-/// Reads the strategies of a report, and refuses one of other frames or batches than the set's.
+/// Reads the strategies of a report. Returns an error if its recipe, frame shape or batch size differ from those of the
+/// set.
 fn beside_set(path: &Path, set: &ShardSet, batch_size: usize) -> Result<Vec<Strategy>> {
     let report = Report::<FrameShape>::read(path)?;
     let description = &set.manifest().description;
@@ -149,7 +154,7 @@ fn beside_set(path: &Path, set: &ShardSet, batch_size: usize) -> Result<Vec<Stra
     Ok(report.strategies)
 }
 
-/// Loads the first batches of an epoch.
+/// Loads the first [`STEP_BATCHES`] batches of an epoch.
 fn some_batches(set: ShardSet, batch_size: usize) -> Result<Vec<Batch>> {
     let mut batches = Vec::new();
     let stream = Loader::new(set, CacheChoice::Stream, Verbosity::Quiet)?;
@@ -160,16 +165,18 @@ fn some_batches(set: ShardSet, batch_size: usize) -> Result<Vec<Batch>> {
     Ok(batches)
 }
 
-/// Seconds of an epoch of training: median, fastest, slowest.
-fn epoch_of(ways: &[Way], choice: CacheChoice) -> Option<[f64; 3]> {
-    let mut seconds = ways.iter().find(|way| way.choice == choice)?.seconds(Work::Training).to_vec();
+/// Time of an epoch of training in seconds: median, fastest, slowest. `None` if the cache wasn't measured.
+fn epoch_of(caches: &[MeasuredCache], choice: CacheChoice) -> Option<[f64; 3]> {
+    let mut seconds = caches.iter().find(|cache| cache.choice == choice)?.seconds(Work::Training).to_vec();
     let median = median(&mut seconds);
     Some([median, *seconds.first()?, *seconds.last()?])
 }
 
-/// The median of the rounds' ratios: in a round, one epoch follows the other.
-fn stream_over_host(ways: &[Way]) -> Option<f64> {
-    let seconds = |choice| ways.iter().find(|way| way.choice == choice).map(|way| way.seconds(Work::Training));
+/// Median over the rounds of the ratio between an epoch of training from the shards and one from the host cache. `None`
+/// if one of them wasn't measured.
+fn stream_over_host(caches: &[MeasuredCache]) -> Option<f64> {
+    let seconds =
+        |choice| caches.iter().find(|cache| cache.choice == choice).map(|cache| cache.seconds(Work::Training));
     let (stream, host) = (seconds(CacheChoice::Stream)?, seconds(CacheChoice::Host)?);
     let mut ratios: Vec<f64> = stream.iter().zip(host).map(|(stream, host)| stream / host).collect();
     (!ratios.is_empty()).then(|| median(&mut ratios))

@@ -1,4 +1,4 @@
-//! Training steps on batches in memory: the time of the network alone.
+//! Benchmark of training steps on batches in memory, without the time of loading.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,7 +18,7 @@ use crate::kernel::program::Program;
 use crate::learner::{Backend, Epoch, HostLearner, Learner, Pad, Padding, Room, TrainState};
 use crate::network::{Iaf, Network, Shape};
 
-/// Number of samples in which spikes are counted.
+/// Maximum number of samples in which spikes are counted.
 const SPIKE_SAMPLES: usize = 16;
 
 /// Options of a training step: network and device.
@@ -28,60 +28,61 @@ pub struct StepBench {
     pub batch_size: usize,
     /// Number of training steps to time.
     pub steps: usize,
-    /// Neurons of each hidden layer.
+    /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Multiplies the initial hidden weights, so that neurons spike more or less densely.
+    /// Factor for the initial weights of the hidden layers, so that neurons spike more or less often.
     pub gain: f32,
-    /// What trains.
+    /// Engine and device that train.
     pub backend: Backend,
 }
 
-/// Measurements of a training step.
+/// Measurements of a training step: loss, gradients and Adam's update.
 #[derive(Clone, Debug, Serialize)]
 pub struct StepMeasured {
-    /// Seconds of a step, median: loss, gradients and Adam.
+    /// Time of a step in seconds, median.
     pub step_seconds: f64,
-    /// Fastest step.
+    /// Time of the fastest step, in seconds.
     pub step_seconds_min: f64,
-    /// Slowest step.
+    /// Time of the slowest step, in seconds.
     pub step_seconds_max: f64,
     /// Loss of the last step.
     pub last_loss: f64,
-    /// Memory of a GPU that the steps use, with the frames.
+    /// Bytes of GPU memory that the steps use, including the frames; `None` on the CPU.
     pub device_memory_bytes: Option<u64>,
     /// Samples per second, at the median time.
     pub samples_per_second: f64,
     /// Samples per batch.
     pub batch_size: usize,
-    /// Time steps per sample.
+    /// Number of time steps per sample.
     pub steps: usize,
-    /// Device: "cpu", or the GPU's name.
+    /// Device: "cpu", or the product name of the GPU.
     pub device: String,
-    /// Number of threads of the host.
+    /// Number of threads on the host.
     pub threads: usize,
-    /// Neurons of each hidden layer.
+    /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Share of the input's cells that are occupied, with the padding.
+    /// Share of the input's cells that are occupied. Padding counts as empty cells.
     pub density: f64,
-    /// Share of (neuron, step) with a spike in the initial network, the mean of the hidden layers; `None` without any.
+    /// Share of (neuron, step) pairs with a spike in the initial network, averaged over the hidden layers; `None` if there
+    /// is no hidden layer.
     pub spike_density: Option<f64>,
 }
 
-/// A network in training, and what its benchmark needs.
+/// A network that the benchmarks train, with its engine or learner.
 pub(super) struct Trainer {
     backend: Backend,
     program: Option<Arc<Program>>,
     initial: TrainState,
-    /// Made when an epoch needs it: steps are timed without it.
+    /// `None` until the first epoch of training. Single steps don't need it.
     learner: Option<Box<dyn Learner>>,
     room: Room,
     padding: Padding,
-    /// Free memory of the GPU before anything was allocated.
+    /// Free memory of the GPU in bytes before anything was allocated; `None` on the CPU.
     free: Option<u64>,
 }
 
 impl Trainer {
-    /// Makes a network; the same options give the same network.
+    /// Makes the initial network. The same options give the same network.
     pub(super) fn new(
         bench: &StepBench,
         program: Option<Arc<Program>>,
@@ -100,7 +101,7 @@ impl Trainer {
         Ok(Trainer { backend: bench.backend.clone(), program, initial, learner: None, room, padding, free })
     }
 
-    /// Our kernels, if they run on a GPU.
+    /// The CUDA program; `None` if our kernels run on the CPU, or libtorch trains.
     pub(super) fn program(&self) -> Option<&Program> {
         self.program.as_deref()
     }
@@ -108,16 +109,16 @@ impl Trainer {
     /// Trains on a whole epoch, and calls `each` after each batch.
     ///
     /// # Errors
-    /// Errors of [`Learner::train`].
+    /// Errors of [`Backend::learner`] and [`Learner::train`].
     pub(super) fn epoch(&mut self, feed: &Feed, order: EpochOrder, batch_size: usize, each: impl Fn()) -> Result<()> {
         let epoch = Epoch { order, batch_size, first: 0, padding: self.padding };
         self.learner()?.train(feed, &epoch, &mut |_, _| each())
     }
 
-    /// Returns to the initial network, so that every epoch of training has the same spikes.
+    /// Resets the network and Adam to their initial state, so that every epoch of training does the same work.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// Errors of [`Backend::learner`]; [`Error::Cuda`](crate::Error::Cuda).
     pub(super) fn restart(&mut self) -> Result<()> {
         let initial = self.initial.clone();
         self.learner()?.restart(&initial)
@@ -131,10 +132,10 @@ impl Trainer {
         Ok(&mut **self.learner.insert(learner))
     }
 
-    /// Times steps on the largest of `batches` in turn, after one for warm-up.
+    /// Times training steps on the largest of `batches` in turn, after a warm-up step.
     ///
     /// # Errors
-    /// [`crate::error::Error::Kernel`], [`Error::Cuda`](crate::Error::Cuda).
+    /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).
     pub(super) fn measure(&mut self, batches: &[Batch], bench: &StepBench) -> Result<StepMeasured> {
         let largest = batches.iter().map(Batch::len).max().unwrap_or(0);
         let batches: Vec<&Batch> = batches.iter().filter(|batch| batch.len() == largest).collect();
