@@ -28,44 +28,44 @@ pub enum Error {
     /// A model file that cannot be read or written.
     #[error("{}: {source}", .path.display())]
     Model {
-        /// The file.
+        /// Path of the model file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         source: ModelError,
     },
     /// A batch that doesn't fit the network, or a loss that is not finite.
     #[error("{0}")]
     Kernel(#[from] KernelError),
-    /// The GPU's driver or its compiler refused.
+    /// The GPU's driver or NVRTC returned an error.
     #[error("cannot {doing}: {what}")]
     Cuda {
-        /// What was tried, as a phrase after "cannot".
+        /// What was tried, worded to follow "cannot".
         doing: String,
         /// Name and meaning of the driver's code, or the first lines of the compiler's log.
         what: String,
     },
-    /// A GPU whose memory is full.
+    /// The GPU has too little free memory.
     #[error("{what}: expected {needed} of free memory, got {free}")]
     DeviceMemory {
-        /// The device, or what should be placed there.
+        /// The device, or what needs the memory.
         what: String,
-        /// Memory that is needed.
+        /// Memory that is needed, with its unit.
         needed: String,
-        /// Memory that is free.
+        /// Memory that is free, with its unit.
         free: String,
     },
     /// A loss that is NaN or infinite.
     #[error("the loss is {loss} at epoch {epoch}, batch {batch}: {saved}")]
     Diverged {
-        /// The loss.
+        /// Value of the loss, NaN or infinite.
         loss: f64,
         /// Number of the epoch, counted from 1.
         epoch: u64,
         /// Number of the batch in the epoch, counted from 1.
         batch: u64,
-        /// The last good checkpoint.
+        /// What was saved: the last good checkpoint.
         saved: String,
-        /// Learning rate.
+        /// Learning rate of the run.
         lr: f64,
     },
 }
@@ -88,47 +88,47 @@ impl From<ReportError> for Error {
     }
 }
 
-/// What can be wrong with a batch.
+/// What can be wrong with a batch or with the loss of a step.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum KernelError {
     /// A sample's cell is not one of the network's inputs.
     #[error("sample {sample} of the batch has an event in cell {cell}, but the network has {inputs} inputs")]
     CellOutsideInputs {
-        /// Which sample of the batch.
+        /// Index of the sample in the batch, from 0.
         sample: usize,
-        /// The cell.
+        /// Index of the cell.
         cell: u32,
-        /// Inputs of the network.
+        /// Number of inputs of the network.
         inputs: usize,
     },
     /// A sample's frame sizes don't add up to its cells, or it doesn't have one count for each cell.
     #[error("sample {sample} of the batch is inconsistent: frames of {sizes} cells, {cells} cells, {counts} counts")]
     RaggedSample {
-        /// Which sample of the batch.
+        /// Index of the sample in the batch, from 0.
         sample: usize,
-        /// The sum of its frame sizes.
+        /// Sum of the sample's frame sizes.
         sizes: u64,
-        /// Its cells.
+        /// Number of cells in the sample.
         cells: usize,
-        /// Its counts.
+        /// Number of counts in the sample.
         counts: usize,
     },
     /// A label is not one of the readout's classes.
     #[error("sample {sample} of the batch has label {label}, but the readout has {classes} classes")]
     LabelOutsideReadout {
-        /// Which sample of the batch.
+        /// Index of the sample in the batch, from 0.
         sample: usize,
-        /// The label.
+        /// Label of the sample.
         label: u32,
-        /// Classes of the readout.
+        /// Number of classes of the readout.
         classes: usize,
     },
     /// A batch that doesn't have one label for each sample.
     #[error("a batch of {samples} samples has {labels} labels")]
     LabelsMissing {
-        /// Samples of the batch.
+        /// Number of samples in the batch.
         samples: usize,
-        /// Labels of the batch.
+        /// Number of labels in the batch.
         labels: usize,
     },
     /// A batch without samples.
@@ -137,7 +137,7 @@ pub enum KernelError {
     /// The loss is NaN or infinite: the weights have diverged.
     #[error("the loss is {loss}: training has diverged")]
     NonFiniteLoss {
-        /// The loss.
+        /// Value of the loss, NaN or infinite.
         loss: f64,
     },
 }
@@ -157,53 +157,53 @@ pub enum ModelError {
     /// A constant of the neurons that is not positive.
     #[error("the neurons' {name} is {value}, expected a positive number")]
     Constant {
-        /// Which constant.
+        /// Name of the constant in the description.
         name: &'static str,
-        /// Its value.
+        /// Value of the constant.
         value: f32,
     },
     /// A tensor is missing.
     #[error("tensor {name} is missing")]
     Missing {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
     },
     /// A tensor that belongs to no layer.
     #[error("tensor {name} belongs to no layer of a chain of linear layers")]
     Unexpected {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
     },
     /// A tensor of a type other than float32.
     #[error("tensor {name} has type {got:?}, expected F32")]
     Type {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
-        /// Its type.
+        /// Type of the tensor.
         got: Dtype,
     },
     /// A tensor of a wrong shape.
     #[error("tensor {name} has shape {got:?}, expected {expected}")]
     Shape {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
         /// The shape that fits the other tensors.
         expected: String,
-        /// Its shape.
+        /// Shape of the tensor.
         got: Vec<usize>,
     },
     /// A NaN or infinite parameter.
     #[error("tensor {name} has a NaN or infinite value")]
     NonFinite {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
     },
-    /// The number of class names differs from that of the classes.
+    /// The number of class names differs from the number of classes.
     #[error("{got} class names for a readout of {expected} classes")]
     ClassNames {
-        /// Classes of the readout.
+        /// Number of classes of the readout.
         expected: usize,
-        /// Number of names.
+        /// Number of class names in the description.
         got: usize,
     },
 }

@@ -1,12 +1,11 @@
-//! Arguments of kernels: one struct by value, defined once for Rust and CUDA C++, so that the two cannot differ.
+//! Arguments of kernels: one struct by value. Its definition in CUDA C++ is generated from that in Rust, so that the two
+//! cannot differ.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::size_of;
 
-/// An address in device memory, `T*` in a kernel. It may be null.
-///
-/// It owns nothing and has no length.
+/// An address in device memory, `T*` in a kernel. It may be null. It doesn't own the memory, and has no length.
 #[repr(transparent)]
 pub(crate) struct Address<T>(u64, PhantomData<T>);
 
@@ -25,7 +24,7 @@ impl<T> Address<T> {
         self.0 == 0
     }
 
-    /// The address `elements` of `T` further on. Null stays null.
+    /// The address `elements` elements of `T` behind this one. Null stays null.
     #[must_use]
     #[allow(clippy::should_implement_trait)]
     pub(crate) fn add(self, elements: usize) -> Address<T> {
@@ -37,7 +36,7 @@ impl<T> Address<T> {
     }
 }
 
-// Derived, these would need the same traits of T.
+// Derived implementations would require the same traits of T.
 impl<T> Clone for Address<T> {
     fn clone(&self) -> Address<T> {
         *self
@@ -76,7 +75,7 @@ pub(crate) unsafe trait DeviceType: Copy + Send + Sync + 'static {
     fn declare(name: &str) -> String;
 }
 
-/// The numbers and their names in CUDA C++.
+/// Implements [`DeviceType`] for numbers, given their types in CUDA C++.
 macro_rules! numbers {
     ($($rust:ty: $cuda:literal),* $(,)?) => {$(
         // SAFETY: a number of the same width and kind on both sides; any bits are one.
@@ -115,7 +114,7 @@ unsafe impl<T: DeviceType, const N: usize> DeviceType for [T; N] {
     }
 }
 
-/// A struct of [`kernel_structs!`].
+/// A struct that [`kernel_structs!`] defines.
 ///
 /// # Safety
 /// Only the macro may implement it.
@@ -124,7 +123,7 @@ pub(crate) unsafe trait KernelStruct: DeviceType {
     const NAME: &'static str;
 
     /// Definition of the struct in CUDA C++, with assertions of its size, its alignment and the offset of each field: a
-    /// layout other than Rust's does not compile. Structs that it contains or points to have to be declared before it.
+    /// layout other than Rust's doesn't compile. Structs that it contains or points to must be declared before it.
     fn declaration() -> String;
 }
 
@@ -178,8 +177,8 @@ macro_rules! kernel_structs {
 
 pub(crate) use kernel_structs;
 
-/// `offsetof`: NVRTC has no header that defines it, but an intrinsic of its front end. (The tests compile the kernels
-/// for the host too.)
+/// `offsetof`. NVRTC has no header that defines it, so this uses an intrinsic of its front end. The tests also compile the
+/// kernels for the host.
 const OFFSET: &str = "#ifndef TONIC_OFFSET
 #ifdef __CUDACC_RTC__
 #define TONIC_OFFSET(type, field) __INTADDR__(&((type *)0)->field)
@@ -189,7 +188,7 @@ const OFFSET: &str = "#ifndef TONIC_OFFSET
 #endif
 ";
 
-/// The text of [`KernelStruct::declaration`], from each field's name, declaration and place in Rust.
+/// The text of [`KernelStruct::declaration`]. A field is given as its name, its declaration and its offset in Rust.
 pub(crate) fn definition<T: KernelStruct>(fields: &[(&str, String, usize)]) -> String {
     let name = T::NAME;
     let mut text = format!("struct {name} {{\n");

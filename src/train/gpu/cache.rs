@@ -1,4 +1,4 @@
-//! Compiled kernels on disk. NVRTC takes seconds, so that a machine compiles a program once.
+//! A cache of compiled kernels on disk. NVRTC takes seconds, so a machine compiles each program only once.
 //!
 //! The name of a file is a hash of everything that the code depends on; the file ends with a hash of its content. A
 //! file that is missing or damaged is compiled again, and a file that cannot be written is no error.
@@ -12,10 +12,10 @@ use crate::error::Result;
 use crate::gpu::compile::{CudaSource, Image, OPTIONS, check_compiler, compile, nvrtc_version};
 use crate::gpu::device::Device;
 
-/// The folder of [`set_kernel_cache`].
+/// Folder that [`set_kernel_cache`] chose; empty if it wasn't called.
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
-/// Keeps compiled kernels in `folder`, for the whole process. Call it before the first program is loaded; later calls
+/// Sets the folder of compiled kernels, for the whole process. Call it before the first program is loaded; later calls
 /// change nothing.
 pub fn set_kernel_cache(folder: &Path) {
     CHOSEN.get_or_init(|| folder.into());
@@ -53,7 +53,7 @@ pub(super) fn cached_in(folder: Option<&Path>, source: &CudaSource, architecture
     Ok(image)
 }
 
-/// The image in a file's bytes, if their hash is right.
+/// The image in the bytes of a file; `None` if their hash is wrong.
 fn whole(mut content: Vec<u8>) -> Option<Image> {
     let (bytes, hash) = content.split_last_chunk::<{ blake3::OUT_LEN }>()?;
     let len = bytes.len();
@@ -63,7 +63,7 @@ fn whole(mut content: Vec<u8>) -> Option<Image> {
     })
 }
 
-/// Name of a program's file.
+/// Name of the file of a compiled program.
 fn name(source: &CudaSource, architecture: (u32, u32), nvrtc: (u32, u32)) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut add = |text: &str| {
@@ -80,7 +80,7 @@ fn name(source: &CudaSource, architecture: (u32, u32), nvrtc: (u32, u32)) -> Str
     format!("{}.kernels", hasher.finalize().to_hex())
 }
 
-/// The folder of the cache, if any is set.
+/// The folder of the cache; `None` if neither [`set_kernel_cache`] nor the environment names one.
 fn folder() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let chosen = CHOSEN.get().cloned();

@@ -1,4 +1,4 @@
-//! Compiles CUDA C++ with NVRTC, at run time, for the GPU at hand.
+//! Compiles CUDA C++ with NVRTC at run time, for the GPU of this machine.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 
@@ -13,7 +13,7 @@ use crate::gpu::library;
 pub(super) const OPTIONS: [&str; 3] = ["--std=c++17", "-default-device", "--fmad=false"];
 /// Name of the program in the compiler's messages.
 const NAME: &CStr = c"kernels.cu";
-/// Lines of the compiler's log in an error.
+/// Number of lines of the compiler's log that an error shows.
 const LOG_LINES: usize = 12;
 
 /// A program in CUDA C++.
@@ -30,7 +30,7 @@ pub(crate) struct CudaSource<'a> {
 pub(crate) struct Image(pub(super) Vec<u8>);
 
 impl Image {
-    /// The code; PTX ends with a zero.
+    /// The code. PTX is text that ends with a NUL byte.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -39,7 +39,7 @@ impl Image {
 /// NVRTC's version, (13, 0) for example.
 ///
 /// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) where there is none.
+/// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing.
 pub(crate) fn nvrtc_version() -> Result<(u32, u32)> {
     library::nvrtc()?;
     let (mut major, mut minor) = (0, 0);
@@ -64,11 +64,12 @@ pub(crate) fn check_compiler(device: &Device) -> Result<()> {
     Err(Error::unavailable(format!("device cuda:{}", device.ordinal()), why))
 }
 
-/// Compiles for GPUs of a compute capability: to a CUBIN if NVRTC knows them, else to PTX for the newest older ones.
+/// Compiles for GPUs of a compute capability: to a CUBIN if NVRTC knows that capability, else to PTX for the newest
+/// older one that it knows.
 ///
 /// # Errors
-/// [`Error::Cuda`] with the first lines of the compiler's log; [`Unavailable`](tonic_base::Error::Unavailable) where
-/// there is no NVRTC.
+/// [`Error::Cuda`] with the first lines of the compiler's log; [`Unavailable`](tonic_base::Error::Unavailable) if
+/// NVRTC is missing.
 pub(crate) fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
     let known = known_architectures()?;
     let wanted = architecture.0 * 10 + architecture.1;
@@ -88,7 +89,7 @@ pub(crate) fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<I
 /// Compiles to PTX as text, for GPUs of a compute capability.
 ///
 /// # Errors
-/// Errors of [`compile`], also where NVRTC does not know such GPUs.
+/// Errors of [`compile`]; [`Error::Cuda`] if NVRTC doesn't know that compute capability.
 #[cfg(test)]
 pub(crate) fn compile_ptx(source: &CudaSource, architecture: (u32, u32)) -> Result<String> {
     library::nvrtc()?;
@@ -100,7 +101,7 @@ fn ptx(source: &CudaSource, architecture: u32) -> Result<Vec<u8>> {
     Compilation::compile(source, &format!("compute_{architecture}"))?.get(sys::nvrtcGetPTXSize, sys::nvrtcGetPTX)
 }
 
-/// Compute capabilities for which NVRTC makes code, 90 for (9, 0).
+/// Compute capabilities that NVRTC compiles for, as numbers: 90 for (9, 0).
 fn known_architectures() -> Result<Vec<u32>> {
     library::nvrtc()?;
     let doing = || "ask NVRTC for the GPUs that it knows".into();
@@ -113,17 +114,17 @@ fn known_architectures() -> Result<Vec<u32>> {
     Ok(known.into_iter().map(|known| known as u32).collect())
 }
 
-/// A program of NVRTC, destroyed on drop.
+/// An NVRTC program, which is destroyed on drop.
 struct Compilation {
     raw: nvrtcProgram,
     doing: String,
 }
 
-/// NVRTC's functions to get a text. The first returns its size, including the terminating zero if there is one. The
-/// second returns the text.
+/// NVRTC function that writes the size of a text, including the terminating NUL byte if there is one. [`Get`] is the
+/// function that writes the text.
 ///
 /// # Safety
-/// They take a valid program and write no more than the size.
+/// Both functions take a valid program. [`Get`] writes no more bytes than that size.
 type GetSize = unsafe fn(nvrtcProgram, *mut usize) -> nvrtcResult;
 type Get = unsafe fn(nvrtcProgram, *mut c_char) -> nvrtcResult;
 
@@ -155,7 +156,7 @@ impl Compilation {
         }
     }
 
-    /// A text of the program: code or log.
+    /// Returns a text of the program: its code or its log.
     fn get(&self, size: GetSize, text: Get) -> Result<Vec<u8>> {
         let doing = || self.doing.clone();
         let mut bytes = 0;
@@ -167,7 +168,7 @@ impl Compilation {
         Ok(content)
     }
 
-    /// The first lines of the log, or the name of the error code without one.
+    /// The first lines of the log; if the log is empty, the name of the error code.
     fn fault(&self, code: nvrtcResult) -> String {
         let log = self.get(sys::nvrtcGetProgramLogSize, sys::nvrtcGetProgramLog).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -187,7 +188,7 @@ impl Drop for Compilation {
     }
 }
 
-/// Turns a code of NVRTC into a result.
+/// Converts a status code of NVRTC to a result. `doing` is worded to follow "cannot".
 fn check(code: nvrtcResult, doing: impl FnOnce() -> String) -> Result<()> {
     match code {
         nvrtcResult::NVRTC_SUCCESS => Ok(()),

@@ -11,14 +11,14 @@ use crate::gpu::memory::{Buffer, Pinned};
 use crate::gpu::stream::Stream;
 
 impl Stream {
-    /// Queues a copy of `range` of the host's elements to the buffer, to its element `at` and on. The host memory is
-    /// neither borrowed mutably nor freed before the copy has ended.
+    /// Queues a copy of the host's elements `range` to the buffer, from its element `at` on. Borrowing the host memory
+    /// mutably, and freeing it, waits until the copy has ended.
     ///
     /// # Errors
     /// [`Error::Cuda`], also while a graph is recorded: its replay would read memory that may be gone.
     ///
     /// # Panics
-    /// Beyond the end of either array.
+    /// If a range ends beyond the end of its array.
     pub(crate) fn upload<T: DeviceType>(
         &self,
         to: &Buffer<T>,
@@ -30,20 +30,20 @@ impl Stream {
         let bytes = range.len() * size_of::<T>();
         let doing = || format!("copy to {}", self.device());
         self.begin_copy(from, bytes, doing, || {
-            // SAFETY: the context is current, both sides have so many bytes, and host memory is not freed before the
+            // SAFETY: the context is current, both sides have `bytes` bytes, and host memory is not freed before the
             // end.
             unsafe { sys::cuMemcpyHtoDAsync_v2(to.raw(), source.cast(), bytes, self.raw()) }
         })
     }
 
-    /// Queues a copy of `range` of the buffer to the host's elements, to their element `at` and on. Borrowing them
-    /// waits for the copy.
+    /// Queues a copy of the buffer's elements `range` to host memory, from its element `at` on. Borrowing the host memory
+    /// waits until the copy has ended.
     ///
     /// # Errors
     /// Errors of [`Stream::upload`].
     ///
     /// # Panics
-    /// Beyond the end of either array.
+    /// If a range ends beyond the end of its array.
     pub(crate) fn download<T: DeviceType>(
         &self,
         from: &Buffer<T>,
@@ -55,7 +55,7 @@ impl Stream {
         let bytes = range.len() * size_of::<T>();
         let doing = || format!("copy from {}", self.device());
         self.begin_copy(to, bytes, doing, || {
-            // SAFETY: the context is current, both sides have so many bytes, and the host's are not borrowed before the
+            // SAFETY: the context is current, both sides have `bytes` bytes, and the host's are not borrowed before the
             // end.
             unsafe { sys::cuMemcpyDtoHAsync_v2(target.cast(), from.raw(), bytes, self.raw()) }
         })
@@ -82,7 +82,7 @@ impl Stream {
         host.during(self, || check(copy(), doing))
     }
 
-    /// Queues setting every byte of a buffer.
+    /// Queues work that sets every byte of a buffer to `byte`.
     ///
     /// # Errors
     /// [`Error::Cuda`].
@@ -91,7 +91,7 @@ impl Stream {
             return Ok(());
         }
         self.device().activate()?;
-        // SAFETY: the context is current, and the buffer has so many bytes; any bytes are valid.
+        // SAFETY: the context is current, and the buffer has `bytes()` bytes; any bytes are valid.
         let code = unsafe { sys::cuMemsetD8Async(buffer.address().raw(), byte, buffer.bytes(), self.raw()) };
         check(code, || format!("fill memory of {}", self.device()))
     }

@@ -13,7 +13,7 @@ use crate::gpu::library;
 /// Oldest compute capability that the kernels run on: Ampere.
 const OLDEST: (u32, u32) = (8, 0);
 
-/// A GPU with its primary context, which libtorch uses too. Clones are the same device.
+/// A GPU with its primary CUDA context, which libtorch uses too. Clones share the context.
 #[derive(Clone)]
 pub struct Device(Arc<Open>);
 
@@ -27,7 +27,7 @@ struct Open {
     multiprocessors: usize,
     shared_memory_limit: usize,
     total_memory: u64,
-    /// Held while a graph is recorded, and by calls that would disturb the recording.
+    /// Locked while a graph is recorded, and by calls that would break the recording.
     recording: ReentrantMutex<()>,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Debug for Device {
     }
 }
 
-/// "cuda:0 (NVIDIA H200)".
+/// Writes the number and the name of the GPU: "cuda:0 (NVIDIA H200)".
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cuda:{} ({})", self.0.ordinal, self.0.name)
@@ -61,8 +61,8 @@ impl Device {
     /// Opens GPU number `ordinal`, counted from 0.
     ///
     /// # Errors
-    /// [`Unavailable`](tonic_base::Error::Unavailable) where it is not there or too old; [`Error::Cuda`] where the
-    /// driver refuses it.
+    /// [`Unavailable`](tonic_base::Error::Unavailable) if there is no such GPU or it is too old; [`Error::Cuda`] if the
+    /// driver returns an error.
     pub fn open(ordinal: usize) -> Result<Device> {
         let unavailable = |why: String| Error::unavailable(format!("device cuda:{ordinal}"), why);
         let count = devices().map_err(unavailable)?;
@@ -124,12 +124,12 @@ impl Device {
         &self.0.name
     }
 
-    /// Compute capability, (9, 0) for Hopper.
+    /// Compute capability: (9, 0) for Hopper.
     pub fn capability(&self) -> (u32, u32) {
         self.0.capability
     }
 
-    /// Newest version of CUDA that the driver knows, (13, 0) for example.
+    /// Newest version of CUDA that the driver supports: (13, 0) for example.
     pub(crate) fn driver_version(&self) -> (u32, u32) {
         self.0.driver
     }
@@ -144,12 +144,12 @@ impl Device {
         self.0.shared_memory_limit
     }
 
-    /// Memory of the GPU, in bytes.
+    /// Total memory of the GPU, in bytes.
     pub(crate) fn total_memory(&self) -> u64 {
         self.0.total_memory
     }
 
-    /// Free memory of the GPU now, in bytes.
+    /// Memory of the GPU that is free now, in bytes.
     ///
     /// # Errors
     /// [`Error::Cuda`].
@@ -172,19 +172,19 @@ impl Device {
         check(unsafe { sys::cuCtxSynchronize() }, || format!("finish the work on {self}"))
     }
 
-    /// Excludes other threads from recording a graph, allocating and freeing memory, and waiting for the device.
+    /// Until the result is dropped, no other thread records a graph, allocates or frees memory, or waits for the device.
     pub(super) fn alone(&self) -> impl Drop {
         self.0.recording.lock()
     }
 
-    /// Makes the context current on the calling thread, as every call into the driver needs it.
+    /// Makes the context current on the calling thread, which every call into the driver requires.
     pub(super) fn activate(&self) -> Result<()> {
         // SAFETY: the context is retained as long as `self` lives.
         check(unsafe { sys::cuCtxSetCurrent(self.0.context) }, || format!("use {self}"))
     }
 }
 
-/// Number of GPUs, at least one; or the reason why there is none.
+/// Number of GPUs, at least one. The error says why there is none.
 fn devices() -> Result<usize, String> {
     library::driver()?;
     // SAFETY: the driver is there.
@@ -231,7 +231,7 @@ fn driver_version() -> Result<(u32, u32)> {
     Ok((version as u32 / 1000, version as u32 % 1000 / 10))
 }
 
-/// Turns a code of the driver into a result.
+/// Converts a status code of the driver to a result. `doing` is worded to follow "cannot".
 pub(super) fn check(code: CUresult, doing: impl FnOnce() -> String) -> Result<()> {
     match code {
         CUresult::CUDA_SUCCESS => Ok(()),
@@ -239,7 +239,7 @@ pub(super) fn check(code: CUresult, doing: impl FnOnce() -> String) -> Result<()
     }
 }
 
-/// "CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered".
+/// Name and description of a status code: "CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered".
 fn describe(code: CUresult) -> String {
     let (mut name, mut words) = (std::ptr::null(), std::ptr::null());
     // SAFETY: the driver is there; it writes the address of a constant text, or null for a code that it does not know.

@@ -1,11 +1,11 @@
-//! Events: points in a stream's work. Streams and the host wait for them, and they take the time.
+//! CUDA events: points in a stream's work. Streams and the host wait for them, and the time between two can be measured.
 
 use cudarc::driver::sys::{self, CUevent};
 
 use crate::error::Result;
 use crate::gpu::device::{Device, check};
 
-/// A point in a stream's work that others can wait for.
+/// A CUDA event: a point in a stream's work that other streams and the host can wait for.
 #[derive(Debug)]
 pub(crate) struct Event {
     device: Device,
@@ -18,7 +18,7 @@ unsafe impl Send for Event {}
 unsafe impl Sync for Event {}
 
 impl Device {
-    /// Makes an event. With `timing` it takes the time, and is a little slower.
+    /// Makes a CUDA event. With `timing` it records the time, which makes it a little slower.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -36,20 +36,20 @@ impl Device {
 }
 
 impl Event {
-    /// Waits for the work before this event.
+    /// Waits for the work that was queued before this CUDA event.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), also for what went wrong in that work.
+    /// [`Error::Cuda`](crate::Error::Cuda), also for a fault of that work.
     pub(crate) fn synchronize(&self) -> Result<()> {
         self.device.activate()?;
         // SAFETY: the event is the driver's.
         check(unsafe { sys::cuEventSynchronize(self.raw) }, || format!("finish the work on {}", self.device))
     }
 
-    /// Milliseconds from the event `since` to this one, which both must have passed.
+    /// Milliseconds from the CUDA event `since` to this one. The GPU must have passed both.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda) where one is not over yet, or was made without timing.
+    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU hasn't passed both, or one was made without timing.
     pub(crate) fn elapsed_ms(&self, since: &Event) -> Result<f32> {
         self.device.activate()?;
         let mut elapsed = 0.0;

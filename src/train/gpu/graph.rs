@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::gpu::device::{Device, check};
 use crate::gpu::stream::Stream;
 
-/// RawGraph work. It keeps the arguments and addresses that it was recorded with: buffers that it uses must outlive its
-/// replays.
+/// A recorded CUDA graph that can be replayed. It keeps the arguments and addresses that it was recorded with: the buffers
+/// that it uses must outlive its replays.
 #[derive(Debug)]
 pub(crate) struct Graph {
     device: Device,
@@ -18,17 +18,17 @@ pub(crate) struct Graph {
 unsafe impl Send for Graph {}
 
 impl Stream {
-    /// Records what `work` queues from this thread on this stream, and on streams that wait for it and are waited for;
-    /// nothing is executed.
+    /// Records the work that `work` queues from this thread on this stream, and on streams that wait for it and that it
+    /// waits for. Nothing is executed.
     ///
     /// `work` must not allocate or free memory, read from the device or wait for it.
     ///
     /// # Errors
-    /// That of `work`, or [`Error::Cuda`](crate::Error::Cuda). In either case recording is over, and the stream takes
-    /// work as before.
+    /// The error of `work`, or [`Error::Cuda`](crate::Error::Cuda). In both cases the recording has ended, and the stream
+    /// accepts work as before.
     pub(crate) fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         self.device().activate()?;
-        // By the documentation other threads may do anything. But drivers were seen to break a recording when another
+        // The documentation allows other threads to do anything meanwhile. But some drivers broke a recording when another
         // thread waited for the device.
         let _alone = self.device().alone();
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
@@ -41,7 +41,7 @@ impl Stream {
         recorded?.ready(self.device())
     }
 
-    /// Queues recorded work on this stream.
+    /// Queues the recorded work on this stream.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda), also for errors of earlier work.
@@ -52,7 +52,7 @@ impl Stream {
     }
 }
 
-/// A stream that records until this is dropped, which a panic does too.
+/// A stream that records. Recording ends when this is dropped, also by a panic.
 struct Capture<'a> {
     stream: &'a Stream,
 }

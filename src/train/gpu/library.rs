@@ -1,7 +1,8 @@
-//! Where the driver and NVRTC are found, looked for before cudarc is asked: it panics where one is missing.
+//! Finds the CUDA driver and NVRTC. This must be done before the first call of cudarc, which panics if one is missing.
 //!
 //! The driver is the system's. NVRTC is searched for in the folder of [`set_libtorch`], then by name, as the loader does,
-//! then next to the libtorch that runs, then where `scripts/setup` puts it in the clone that this was built from.
+//! then next to the libtorch that this process has loaded, then where `scripts/setup` puts it in the clone that this
+//! program was built from.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -12,7 +13,7 @@ use libloading::os::unix::{Library as Opened, RTLD_GLOBAL, RTLD_NOW};
 
 use crate::error::{BaseFault, Error, Result};
 
-/// All functions of the driver that are called.
+/// All functions of the driver that this crate calls.
 const DRIVER_CALLS: [&str; 43] = [
     "cuCtxSetCurrent",
     "cuCtxSynchronize",
@@ -59,7 +60,7 @@ const DRIVER_CALLS: [&str; 43] = [
     "cuStreamWaitEvent",
 ];
 
-/// All functions of NVRTC that are called.
+/// All functions of NVRTC that this crate calls.
 const NVRTC_CALLS: [&str; 12] = [
     "nvrtcCompileProgram",
     "nvrtcCreateProgram",
@@ -75,14 +76,14 @@ const NVRTC_CALLS: [&str; 12] = [
     "nvrtcVersion",
 ];
 
-/// Where `scripts/setup` puts NVRTC.
+/// Folder where `scripts/setup` puts NVRTC.
 const SETUPS_NVRTC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.deps/nvrtc");
 
-/// Folder of libtorch's libraries that [`set_libtorch`] chose.
+/// Folder of libtorch's libraries that [`set_libtorch`] chose; empty if it wasn't called.
 static CHOSEN_LIBTORCH: OnceLock<PathBuf> = OnceLock::new();
 
-/// Loads NVRTC, and libtorch's CUDA part, from `dir`: the folder of torch, the one above, or that of its libraries. It
-/// holds for the whole process. Call it before the first device is opened; later calls change nothing.
+/// Loads NVRTC, and libtorch's CUDA part, from `dir`: the folder of torch, its parent, or the folder of its libraries.
+/// The choice applies to the whole process. Call it before the first device is opened; later calls change nothing.
 ///
 /// # Errors
 /// [`Usage`](tonic_base::Error::Usage) if the folder has no libtorch.
@@ -97,29 +98,30 @@ pub fn set_libtorch(dir: &Path) -> Result<()> {
     }
 }
 
-/// Folder of libtorch's libraries that the user chose.
+/// Folder of libtorch's libraries that the user chose; `None` if [`set_libtorch`] wasn't called.
 pub(super) fn chosen_libtorch() -> Option<&'static Path> {
     CHOSEN_LIBTORCH.get().map(PathBuf::as_path)
 }
 
-/// Folder of the libtorch that this process has loaded.
+/// Folder of the libtorch that this process has loaded; `None` if it hasn't loaded libtorch.
 pub(super) fn running_libtorch() -> Option<PathBuf> {
     loaded(|name| name == "libtorch_cpu.so" || name == "libc10.so")
 }
 
-/// Folder of a loaded library whose file name is `wanted`.
+/// Folder of the first loaded library for whose file name `wanted` returns true; `None` if there is none, or the system
+/// has no /proc.
 fn loaded(wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     folder_in(&std::fs::read_to_string("/proc/self/maps").ok()?, wanted)
 }
 
-/// [`loaded`] from the text of /proc/PID/maps, whose lines end with paths.
+/// Like [`loaded`], from the text of /proc/PID/maps, whose lines end with paths.
 fn folder_in(maps: &str, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     let mut paths = maps.lines().filter_map(|line| Some(Path::new(&line[line.find('/')?..])));
     let path = paths.find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&wanted))?;
     path.parent().map(Path::to_path_buf)
 }
 
-/// Opens a library until the process ends, so that others find its symbols, and it by its name.
+/// Opens a library until the process ends. Libraries that are opened later find its symbols, and find it by its name.
 pub(super) fn open(path: &Path) -> Result<(), String> {
     // SAFETY: the libraries that are opened here (NVRTC, its builtins, libtorch's CUDA part) are made to be loaded at
     // run time: their initialisers ask nothing of the process.
@@ -127,13 +129,13 @@ pub(super) fn open(path: &Path) -> Result<(), String> {
     library.map(std::mem::forget).map_err(|e| e.to_string())
 }
 
-/// The first function that a library lacks.
+/// The first of `calls` that a library doesn't have; `None` if it has all.
 fn missing<'a>(library: &Library, calls: &[&'a str]) -> Option<&'a str> {
     // SAFETY: the symbol is looked up and not used.
     calls.iter().find(|call| unsafe { library.get::<*const ()>(call.as_bytes()) }.is_err()).copied()
 }
 
-/// Checks that the driver can be called; if not, says why.
+/// Checks that the driver can be called. The error says why it cannot.
 pub(super) fn driver() -> Result<(), String> {
     // SAFETY: the driver's initialisers ask nothing of the process.
     if !unsafe { driver::sys::is_culib_present() } {
@@ -149,7 +151,7 @@ pub(super) fn driver() -> Result<(), String> {
 /// Loads NVRTC.
 ///
 /// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) where it is not found, or is too old.
+/// [`Unavailable`](tonic_base::Error::Unavailable) if it is missing or too old.
 pub(super) fn nvrtc() -> Result<()> {
     static READY: OnceLock<()> = OnceLock::new();
     if READY.get().is_some() {
@@ -177,7 +179,7 @@ pub(super) fn nvrtc() -> Result<()> {
     Ok(())
 }
 
-/// Opens NVRTC so that cudarc finds it by name; if there is none, returns where it was searched for.
+/// Opens NVRTC, so that cudarc finds it by name. The error lists where it was searched for.
 fn find_nvrtc() -> Result<(), String> {
     let mut folders: Vec<PathBuf> = chosen_libtorch().map(nvrtc_folders).into_iter().flatten().collect();
     folders.retain(|folder| !opens_in(folder));
@@ -195,7 +197,7 @@ fn find_nvrtc() -> Result<(), String> {
     Err(format!("where the system looks, nor in {}", names.join(", ")))
 }
 
-/// Opens the NVRTC in a folder, if it has one.
+/// Opens NVRTC from a folder. Returns whether the folder has one that can be opened.
 fn opens_in(folder: &Path) -> bool {
     ["libnvrtc.so.13", "libnvrtc.so.12"].iter().any(|name| open(&folder.join(name)).is_ok())
 }
@@ -220,7 +222,7 @@ mod tests {
         assert_eq!(folder_in(maps, |name| name == "libc10.so"), None);
     }
 
-    /// A call that is missing in the lists is not checked, and panics where the library lacks it.
+    /// Compares the lists with the calls in the sources: a call that isn't in a list would panic if the library lacks it.
     #[test]
     fn every_call_is_in_the_lists() {
         let sources = [

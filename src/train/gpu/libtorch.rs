@@ -11,10 +11,10 @@ use crate::gpu::library;
 const VERSION: &str = "2.11.0";
 
 /// Opens libtorch_cuda.so from the folder of [`set_libtorch`](super::set_libtorch), or from that of the libtorch that
-/// is loaded. Call it before tch is first asked for CUDA: libtorch remembers that there was none.
+/// is loaded. Call it before the first call of tch that asks for CUDA: libtorch remembers the answer.
 ///
 /// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) where there is none, or one of another version.
+/// [`Unavailable`](tonic_base::Error::Unavailable) if there is none, or only one of another version.
 pub(crate) fn load_libtorch_cuda() -> Result<()> {
     let unavailable = |why: String| Error::unavailable("libtorch's CUDA part", why);
     let chosen = library::chosen_libtorch();
@@ -40,7 +40,8 @@ pub(crate) fn load_libtorch_cuda() -> Result<()> {
     library::open(&path).map_err(|words| unavailable(words.lines().collect::<Vec<_>>().join(" ")))
 }
 
-/// Version of the libtorch in a folder, without its build suffix.
+/// Version of the libtorch whose libraries are in `folder`, without its build suffix; `None` if no file
+/// next to the folder says it.
 fn version(folder: &Path) -> Option<String> {
     let beside = |name: &str| std::fs::read_to_string(folder.parent()?.join(name)).ok();
     let text = match beside("build-version") {
@@ -50,7 +51,7 @@ fn version(folder: &Path) -> Option<String> {
     Some(text.trim().split('+').next().unwrap_or_default().into())
 }
 
-/// Version in the text of torch/version.py.
+/// Version in the text of torch/version.py; `None` if the text has none.
 fn in_python(text: &str) -> Option<&str> {
     let line = text.lines().find(|line| line.starts_with("__version__"))?;
     line.split(['\'', '"']).nth(1)

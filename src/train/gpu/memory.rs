@@ -16,7 +16,7 @@ use crate::gpu::stream::Stream;
 
 /// An array in device memory. Dropping it waits until the GPU no longer uses it.
 ///
-/// Any number of streams may write to it; the caller orders them with events.
+/// Any number of streams may write to it; the caller orders their work with CUDA events.
 #[derive(Debug)]
 pub(crate) struct Buffer<T: DeviceType> {
     device: Device,
@@ -28,7 +28,7 @@ impl Device {
     /// Allocates `len` elements, uninitialised.
     ///
     /// # Errors
-    /// [`Error::DeviceMemory`] if the device doesn't have so much free memory; [`Error::Cuda`].
+    /// [`Error::DeviceMemory`] if the device has too little free memory; [`Error::Cuda`].
     pub(crate) fn buffer<T: DeviceType>(&self, len: usize) -> Result<Buffer<T>> {
         let _alone = self.alone();
         self.activate()?;
@@ -115,7 +115,7 @@ impl<T: DeviceType> Buffer<T> {
     /// Address of the start of a range.
     ///
     /// # Panics
-    /// Beyond the end of the array.
+    /// If the range ends beyond the end of the array.
     pub(super) fn place(&self, range: &Range<usize>) -> Address<T> {
         let len = self.len;
         assert!(range.start <= range.end && range.end <= len, "elements {range:?} of a buffer of {len}");
@@ -136,7 +136,7 @@ impl<T: DeviceType> Buffer<T> {
     /// Errors of [`Buffer::read`].
     ///
     /// # Panics
-    /// Beyond the end of the array.
+    /// If the range ends beyond the end of the array.
     pub(crate) fn read_range(&self, range: Range<usize>) -> Result<Vec<T>> {
         let place = self.place(&range);
         let _alone = self.device.alone();
@@ -179,12 +179,12 @@ unsafe impl<T: DeviceType> Send for Pinned<T> {}
 // SAFETY: what changes through a shared reference is behind a mutex.
 unsafe impl<T: DeviceType> Sync for Pinned<T> {}
 
-/// Copies from and to host memory that may not have ended.
+/// The copies from and to host memory that may still run.
 #[derive(Debug, Default)]
 struct Copies {
-    /// The last copy on each stream.
+    /// The end of the last copy on each stream.
     marks: Vec<Mark>,
-    /// Whether the driver failed, so that a copy without a mark may still run.
+    /// Whether the driver returned an error, so that a copy without a mark may still run.
     lost: bool,
 }
 
@@ -202,7 +202,7 @@ impl<T: DeviceType> Pinned<T> {
     /// [`Error::Cuda`], also for a fault on the device before the copies ended.
     pub(crate) fn as_slice(&self) -> Result<&[T]> {
         self.wait()?;
-        // SAFETY: the memory has so many elements, any bytes are valid, no copy runs, and a copy to it takes &mut.
+        // SAFETY: the memory has `len` elements, any bytes are valid, no copy runs, and a copy to it takes &mut.
         Ok(unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) })
     }
 
@@ -219,7 +219,7 @@ impl<T: DeviceType> Pinned<T> {
     /// Address of the start of a range.
     ///
     /// # Panics
-    /// Beyond the end of the array.
+    /// If the range ends beyond the end of the array.
     pub(super) fn place(&self, range: &Range<usize>) -> *mut T {
         let len = self.len;
         assert!(range.start <= range.end && range.end <= len, "elements {range:?} of pinned memory of {len}");
@@ -227,7 +227,7 @@ impl<T: DeviceType> Pinned<T> {
         unsafe { self.start.as_ptr().add(range.start) }
     }
 
-    /// Queues a copy from or to this memory on a stream, and remembers it until it has ended.
+    /// Calls `copy`, which queues a copy from or to this memory on a stream, and remembers the copy until it has ended.
     pub(super) fn during(&self, stream: &Stream, copy: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
         let at = match copies.marks.iter().position(|mark| mark.stream == stream.id()) {

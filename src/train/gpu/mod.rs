@@ -1,13 +1,13 @@
 //! A small layer over the CUDA driver and NVRTC: devices, memory, streams, compiled kernels.
 //!
 //! ```text
-//! args       arguments of kernels: a struct that is defined once for Rust and CUDA C++
+//! args       arguments of kernels: structs that are defined once for Rust and CUDA C++
 //! device     a GPU and its context
 //! memory     arrays on the GPU, and page-locked host memory for copies
-//! stream     queues of work: launches, waits for events
+//! stream     queues of work: launches of kernels, waits for CUDA events
 //! copies     copies between the two kinds of memory, queued on a stream
-//! event      points in a stream's work, to wait for and to time
-//! graph      a step's work, recorded once and replayed as a whole
+//! event      CUDA events: points in a stream's work, to wait for and to time
+//! graph      CUDA graphs: work that is recorded once and replayed as a whole
 //! module     compiled code on the GPU
 //! compile    CUDA C++ to the GPU's code, by NVRTC
 //! cache      compiled code on disk

@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::gpu::compile::Image;
 use crate::gpu::device::{Device, check};
 
-/// Dynamic shared memory that a kernel can have without opting in, in bytes.
+/// Maximum dynamic shared memory of a kernel that hasn't opted in to more, in bytes.
 const SHARED_WITHOUT_ASKING: usize = 48 << 10;
 
-/// Code on a GPU. It stays until the context ends, since a [`Graph`](super::Graph) may still run its kernels.
+/// Compiled code on a GPU. It stays loaded until the context ends, since a [`Graph`](super::Graph) may still run its kernels.
 #[derive(Clone, Debug)]
 pub(crate) struct Module {
     device: Device,
@@ -29,7 +29,7 @@ unsafe impl Sync for Module {}
 pub(crate) struct Kernel {
     name: String,
     raw: CUfunction,
-    /// Keeps the context, and with it the code.
+    /// Keeps the context alive, and with it the code.
     _device: Device,
 }
 
@@ -42,7 +42,7 @@ impl Device {
     /// Loads code to the device. The driver compiles PTX first.
     ///
     /// # Errors
-    /// [`Error::Cuda`] for code of other GPUs or newer than the driver.
+    /// [`Error::Cuda`] if the code is for other GPUs, or needs a newer driver.
     pub(crate) fn load(&self, image: &Image) -> Result<Module> {
         self.activate()?;
         let mut raw = std::ptr::null_mut();
@@ -54,7 +54,7 @@ impl Device {
 }
 
 impl Module {
-    /// Finds the kernel of a name (`extern "C"` in the source), for launches with up to `shared_bytes` of dynamic
+    /// Finds a kernel by its name (`extern "C"` in the source), for launches with up to `shared_bytes` of dynamic
     /// shared memory.
     ///
     /// # Errors

@@ -15,12 +15,13 @@ use crate::gpu::module::Kernel;
 /// Largest size of a kernel's arguments, in bytes.
 const ARGUMENTS_LIMIT: usize = 32764;
 
-/// Space for the arguments of any kernel: the driver reads as many bytes as the kernel declares, whatever was passed.
+/// Space for the arguments of any kernel. The driver reads as many bytes as the kernel declares, even if a smaller struct
+/// was passed.
 #[repr(C, align(16))]
 struct Padded([MaybeUninit<u8>; ARGUMENTS_LIMIT]);
 
-/// A queue of work that the GPU does in order, concurrently with other streams. Calls return when the work is queued; a
-/// fault of the work is the error of a later call.
+/// A queue of work that the GPU does in order, concurrently with other streams. Calls return when the work is
+/// queued. If the work fails, a later call returns the error.
 #[derive(Debug)]
 pub struct Stream {
     device: Device,
@@ -48,7 +49,7 @@ impl Device {
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
     pub(crate) fn urgent_stream(&self) -> Result<Stream> {
-        self.stream_of(c_int::MIN) // the driver takes the most urgent that it has
+        self.stream_of(c_int::MIN) // the driver clamps this to its highest priority
     }
 
     fn stream_of(&self, priority: c_int) -> Result<Stream> {
@@ -79,7 +80,7 @@ impl Stream {
     /// the source of a kernel is trusted as an `unsafe` block is.)
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), also for what went wrong in work before it.
+    /// [`Error::Cuda`](crate::Error::Cuda), also for a fault of earlier work.
     ///
     /// [`Address`]: crate::gpu::Address
     pub(crate) fn launch<A: KernelStruct>(
@@ -109,7 +110,7 @@ impl Stream {
         check(code, || format!("launch {} on {}", kernel.name(), self.device))
     }
 
-    /// Records the event after all work queued so far.
+    /// Records the CUDA event after all work queued so far.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -119,7 +120,7 @@ impl Stream {
         check(unsafe { sys::cuEventRecord(event.raw(), self.raw) }, || format!("record an event on {}", self.device))
     }
 
-    /// Makes all work queued from now on wait for the event. An event that was never recorded counts as passed.
+    /// Makes all work queued from now on wait for the CUDA event. If it was never recorded, nothing waits.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).

@@ -1,5 +1,5 @@
-//! The compiler of the GPU's code, without a GPU: structs laid out alike on both sides, faults with their log, code on
-//! disk that is right or compiled anew, and a machine without a driver that says so.
+//! Tests of compiling for a GPU, without a GPU: the layout of structs in Rust and CUDA C++, errors that show the
+//! compiler's log, the cache on disk, and the error on a machine without a driver.
 
 use std::fs::{read, read_dir, write};
 use std::mem::size_of;
@@ -13,14 +13,14 @@ use crate::gpu::compile::{CudaSource, compile, compile_ptx, nvrtc_version};
 use crate::gpu::{Address, Device, KernelStruct, kernel_structs};
 
 kernel_structs! {
-    /// A struct within another.
+    /// A struct that is a field of another.
     struct Part {
         first: u64,
         label: u16,
         weights: [f32; 3],
     }
 
-    /// All kinds of fields, with gaps between them.
+    /// A struct with all kinds of fields and with padding between them.
     struct Mixed {
         out: Address<f32>,
         scale: f64,
@@ -34,7 +34,7 @@ kernel_structs! {
         last: u8,
     }
 
-    /// As a kernel's own copy of it may lag behind.
+    /// A struct whose definition in the kernel's source is out of date.
     struct Shift {
         values: Address<f32>,
         len: u32,
@@ -48,7 +48,7 @@ extern "C" __global__ void mixed(Mixed args) {
 }
 "#;
 
-/// A program's text and macros.
+/// Returns the text and the macros of a small program.
 fn program() -> (String, [(String, String); 1]) {
     (declarations() + KERNEL, scale("0.5f"))
 }
@@ -134,7 +134,7 @@ fn code_on_disk_is_the_same_and_what_is_damaged_is_compiled_anew() {
     assert_eq!(image, cached_in(None, &source, (9, 0)).unwrap());
     let (file, whole) = (file_in(&folder), read(file_in(&folder)).unwrap());
 
-    // The file is what is given: one that is whole, but of other code, is taken.
+    // The content of the file is used: an undamaged file with other code is accepted.
     let mut other = b"other code".to_vec();
     other.extend(blake3::hash(&other).as_bytes());
     write(&file, &other).unwrap();
@@ -152,7 +152,7 @@ fn code_on_disk_is_the_same_and_what_is_damaged_is_compiled_anew() {
         assert_eq!(read(&file).unwrap(), whole, "{name}");
     }
 
-    // Another program, and another GPU, have files of their own.
+    // Another program, or another GPU, has another file.
     let others = scale("0.25f");
     assert_ne!(cached_in(Some(&folder), &CudaSource { text: &text, defines: &others }, (9, 0)).unwrap(), image);
     assert_ne!(cached_in(Some(&folder), &source, (8, 0)).unwrap(), image);
@@ -209,7 +209,7 @@ fn a_libtorch_without_its_cuda_part_says_what_brings_it() {
         matches!(fault, Error::Base(BaseError::Usage { .. })) && fault.to_string().contains("lib/libtorch_cpu.so"),
         "{fault}"
     );
-    // A process has tch's libtorch only once it has called it.
+    // The process loads tch's libtorch with the first call.
     tch::manual_seed(0);
     match load_libtorch_cuda() {
         Ok(()) => println!("skipped: this libtorch has its CUDA part"),

@@ -9,8 +9,8 @@ impl Network {
     /// Draws each weight and bias from U(-1/sqrt(in), 1/sqrt(in)), as `nn.Linear.reset_parameters` does
     /// (`kaiming_uniform_` with a = sqrt(5)).
     ///
-    /// The numbers are drawn in the order of the parameters from ChaCha8, whose stream is the same on every machine;
-    /// for the same seed they are not PyTorch's.
+    /// The values are drawn in the order of the parameters from ChaCha8, whose stream is the same on every machine.
+    /// PyTorch draws other values for the same seed.
     pub fn new(shape: Shape, neuron: Iaf, rng: &mut ChaCha8Rng) -> Network {
         let mut parameters = Parameters::zeros(shape);
         for layer in parameters.layers_mut() {

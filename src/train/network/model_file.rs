@@ -1,8 +1,8 @@
 //! The network as `model.safetensors`, named as the state dict of the equivalent `nn.Sequential`.
 //!
 //! `0.weight` (out, in) and `0.bias` (out) belong to the first linear layer, `2.weight` to the second; the odd numbers
-//! are the neurons, which have no parameters. All tensors are float32. The neurons' constants, the class names and the
-//! steps are a JSON object under the key `tonic_toolkit` of the file's metadata. It is a single key so that the same
+//! belong to the neurons, which have no parameters. All tensors are float32. The neurons' constants, the class names and the
+//! steps are a JSON object under the key `tonic_toolkit` of the file's metadata. There is only one key, so that the same
 //! network always gives the same bytes.
 
 use std::collections::{BTreeSet, HashMap};
@@ -16,17 +16,17 @@ use tonic_base::publish;
 use crate::error::{BaseFault, Error, ModelError, Result};
 use crate::network::{Iaf, Network, Parameters, Shape};
 
-/// The metadata's key.
+/// Key of the description in the file's metadata.
 const KEY: &str = "tonic_toolkit";
 
-/// A network, and what is needed to use it.
+/// The content of a model file: a network, its class names and its number of steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// Neurons and parameters.
     pub network: Network,
     /// Names of the classes, in the order of the readout.
     pub classes: Vec<String>,
-    /// Steps that the network was trained with, T.
+    /// Number of steps per sample that the network was trained with, T.
     pub steps: usize,
 }
 
@@ -55,7 +55,7 @@ pub fn write_model(path: &Path, model: &Model) -> Result<(), Error> {
     Ok(publish(path, &bytes)?)
 }
 
-/// Bytes of the file of `model`.
+/// Returns the content of the model file of `model`.
 ///
 /// # Errors
 /// If a name cannot be written as JSON or the header would be too large.
@@ -138,7 +138,7 @@ fn check_neuron(neuron: &Iaf) -> Result<(), ModelError> {
     }
 }
 
-/// A tensor's shape and values.
+/// Shape and values of the tensor `name`.
 fn float32(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
     let view = tensors.tensor(name).map_err(|_| ModelError::Missing { name: name.to_owned() })?;
     if view.dtype() != Dtype::F32 {

@@ -9,11 +9,11 @@ use crate::network::surrogate::SingleExponential;
 /// the membrane potential.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Iaf {
-    /// Spike threshold.
+    /// Spike threshold theta. Positive.
     pub theta: f32,
-    /// Lower bound of the membrane potential.
+    /// Lower bound of the membrane potential; `None` if it has no bound.
     pub min_v_mem: Option<f32>,
-    /// Surrogate of the spikes' derivative.
+    /// Surrogate gradient of the spike count.
     pub surrogate: SingleExponential,
 }
 
@@ -25,7 +25,7 @@ impl Default for Iaf {
 }
 
 impl Iaf {
-    /// Constants for the kernels.
+    /// The constants that the kernels compute with.
     pub(crate) fn constants(&self) -> Neuron {
         let width = self.theta * self.surrogate.grad_width;
         Neuron {
@@ -40,11 +40,11 @@ impl Iaf {
 /// The sizes of a network, each at least 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Number of inputs: cells of a frame.
+    /// Number of inputs, which is the number of cells in a frame.
     pub inputs: usize,
-    /// Neurons of each hidden layer, from the input to the readout.
+    /// Number of neurons of each hidden layer, from the input to the readout.
     pub hidden: Vec<usize>,
-    /// Number of classes: outputs of the readout.
+    /// Number of classes, which is the number of outputs of the readout.
     pub classes: usize,
 }
 
@@ -68,7 +68,7 @@ impl Shape {
     }
 }
 
-/// A number for each weight and bias: the parameters of a network, or their gradients.
+/// One value for each weight and bias: the parameters of a network, or their gradients.
 ///
 /// They are flat, in the order of the state dict of the equivalent `nn.Sequential` (`0.weight`, `0.bias`, `2.weight`,
 /// ...). Weights are transposed, (in, out) row-major, so that the weights of an active cell are contiguous.
@@ -78,7 +78,7 @@ pub struct Parameters {
     values: Vec<f32>,
 }
 
-/// The part of [`Parameters`] that belongs to one linear layer, as `&[f32]` or `&mut [f32]`.
+/// The part of [`Parameters`] that belongs to one linear layer. `Numbers` is `&[f32]` or `&mut [f32]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<Numbers> {
     /// Number of inputs.
@@ -87,19 +87,19 @@ pub struct Linear<Numbers> {
     pub outputs: usize,
     /// W^T, (in, out) row-major.
     pub weight_t: Numbers,
-    /// Bias, (out).
+    /// Bias, (out,).
     pub bias: Numbers,
 }
 
 impl Linear<&[f32]> {
-    /// Copy of W, (out, in) row-major, as in PyTorch.
+    /// Returns W, (out, in) row-major, as in PyTorch.
     pub fn weight(&self) -> Vec<f32> {
         (0..self.outputs).flat_map(|o| self.weight_t.iter().skip(o).step_by(self.outputs).copied()).collect()
     }
 }
 
 impl Linear<&mut [f32]> {
-    /// Copies from W, (out, in) row-major, as in PyTorch.
+    /// Sets the weights from W, (out, in) row-major, as in PyTorch.
     pub fn set_weight(&mut self, weight: &[f32]) {
         for (o, row) in weight.chunks_exact(self.inputs).enumerate() {
             self.weight_t.iter_mut().skip(o).step_by(self.outputs).zip(row).for_each(|(to, from)| *to = *from);
@@ -108,7 +108,7 @@ impl Linear<&mut [f32]> {
 }
 
 impl Parameters {
-    /// Zeros for a shape.
+    /// Makes parameters of a shape, all zero.
     pub fn zeros(shape: Shape) -> Parameters {
         let values = vec![0.0; shape.parameters()];
         Parameters { shape, values }
@@ -129,7 +129,7 @@ impl Parameters {
         &mut self.values
     }
 
-    /// The linear layers from the input to the readout. Layer i is number 2 i of the `nn.Sequential`.
+    /// The linear layers from the input to the readout. Layer i is element 2 i of the `nn.Sequential`.
     pub fn layers(&self) -> impl Iterator<Item = Linear<&[f32]>> {
         let mut rest = self.values.as_slice();
         self.shape.linears().map(move |(inputs, outputs)| {
