@@ -1,4 +1,5 @@
-//! The benchmark measures on a GPU what it says, and says why where there is none.
+//! Tests of `tonic-train bench` on a GPU: its figures agree with each other, and a figure that cannot be measured has a
+//! reason.
 
 use assert_cmd::Command;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ pub(crate) fn bench(device: &str, arguments: &str) -> Command {
     command
 }
 
-/// A positive number of a report.
+/// The value at `pointer` in a report, which must be a positive number.
 fn number(report: &Value, pointer: &str) -> f64 {
     let number = report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer}: {report}"));
     assert!(number > 0.0, "{pointer}: {number}");
@@ -87,7 +88,7 @@ fn a_step_on_random_frames() {
         assert_eq!((&report["batch_size"], &report["steps"]), (&json!(6), &json!(40)));
         assert!((number(&report, "/density") - 0.1).abs() < 0.02);
     }
-    // Steps that do nothing, because a loss was no number, are not taken for fast ones.
+    // After a loss that is NaN, steps do nothing. They must not count as fast steps.
     fails(&mut bench("cuda:0", &format!("{size} --gain 1e30")), 4, &["the loss is "]);
     let text = bench("cuda:0", size).output().unwrap();
     assert_eq!(sets::outcome(&text), (Some(0), String::new()));

@@ -1,5 +1,5 @@
-//! A run on a GPU must come to the same bits wherever its samples are kept, whatever the threads of the host and in
-//! whatever order blocks and threads of the GPU run; and close to the CPU's run.
+//! A run on a GPU gives the same bits from every cache, with any number of host threads, and in any order in which the
+//! GPU runs its blocks and threads. Its losses are close to those on the CPU.
 
 use crate::runs::{assert_same, bytes, epochs};
 use crate::sets::{self, Sample, Spec, learnable, succeeds};
@@ -9,7 +9,7 @@ use crate::trainer::{fit, fitted};
 fn a_run_comes_to_the_same_bits_from_every_cache_again_and_in_any_order() {
     let dir = sets::task();
     let first = fitted(dir.path(), "first", "--valid DIR/valid --cache device");
-    // The emulator's orders of blocks and threads.
+    // Seeds of the order in which the emulator runs blocks and threads.
     for (order, others) in [
         ("0", "--cache device --threads 1"),
         ("0", "--cache host --threads 8"),
@@ -31,9 +31,9 @@ fn a_run_is_close_to_the_cpus() {
     let gpu = epochs(&fitted(dir.path(), "gpu", "--valid DIR/valid"));
     succeeds(&mut sets::fit(dir.path(), "cpu", "--valid DIR/valid --quiet --device cpu"));
     let cpu = epochs(&dir.path().join("cpu"));
-    // Both round to 24 bits, in other orders of the sums: losses are apart by some 1e-8. A spike that flips, because a
-    // membrane is within 1e-6 of the threshold, is to be expected in one of ten such runs. It would move one sample's
-    // loss, and with it the mean of 120, by less than the bound.
+    // Both round to 24 bits, but add in different orders: losses differ by about 1e-8. In about one of ten such runs a
+    // spike flips, because a membrane potential is within 1e-6 of the threshold. That changes the loss of one sample, and
+    // the mean over 120 samples by less than the bound.
     let close = |ours: f64, theirs: f64| (ours - theirs).abs() <= 1e-3 * theirs;
     assert_eq!((gpu.len(), cpu.len()), (2, 2));
     for (gpu, cpu) in gpu.iter().zip(&cpu) {
@@ -44,7 +44,7 @@ fn a_run_is_close_to_the_cpus() {
     assert!(gpu[1].train.loss < 0.6 * gpu[0].train.loss, "{gpu:?}");
 }
 
-/// Samples of a few frames, of which some are far longer and fuller: the first batches have none of those.
+/// Samples of a few frames. Some are far longer and have more events; the first batches have none of those.
 fn growing(i: u64) -> Sample {
     let sample = learnable(3)(i);
     let frames = if i % 16 == 15 { 10 + 5 * i as usize } else { 3 };
@@ -57,7 +57,7 @@ fn growing(i: u64) -> Sample {
 #[test]
 fn batches_that_outgrow_those_before_are_the_same_from_every_cache() {
     let dir = tempfile::tempdir().unwrap();
-    // Batches of four: their places in the ring, four of them, grow in the middle of an epoch, again and again.
+    // Batches of four samples: the four slots of the ring must grow several times within an epoch.
     Spec::new(48, 8).write(&dir.path().join("train"), growing);
     for pad in ["fixed", "batch"] {
         let run = |name: &str, others: &str| {

@@ -1,4 +1,4 @@
-//! The self-check that users run on their own GPU, here on the one at hand.
+//! Tests of `tonic-train check`, the self-check of a GPU.
 
 use serde_json::Value;
 
@@ -6,7 +6,8 @@ use crate::is_real;
 use crate::sets::{self, fails};
 use crate::trainer::on_gpu;
 
-/// A check's exit code, and its report after each check. An emulated device has no time for large cases.
+/// Runs the self-check. Returns its exit code, and the report after each check. On the emulated device, which is slow, the
+/// large cases are left out.
 fn checked(memory_bytes: Option<u64>) -> (Option<i32>, Vec<Value>) {
     let mut command = on_gpu(sets::train());
     command.args(["check", "--device", "cuda:0", "--json"]).args((!is_real()).then_some("--quick"));

@@ -1,4 +1,4 @@
-//! The kernels of a step against the CPU's engine: the same logits, losses and gradients.
+//! Compares a training step of the GPU's kernels with that of the CPU engine: logits, losses and gradients.
 
 use proptest::prelude::*;
 use tonic_toolkit::loader::Batch;
@@ -26,8 +26,8 @@ proptest! {
     }
 }
 
-/// Tensor cores cut off what a sum has no room for: over thousands of steps that is more than rounding leaves, unless
-/// sums are begun anew in between.
+/// Tensor cores truncate the low bits of a sum instead of rounding. Over thousands of steps that error would exceed the
+/// rounding error of float32, unless a new sum is started from time to time.
 #[test]
 fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
     let shape = Shape { inputs: 20, hidden: vec![64, 64], classes: 5 };

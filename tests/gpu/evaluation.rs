@@ -1,4 +1,4 @@
-//! An evaluation on a GPU must say of a model what the CPU says of it, from every cache, in a run and after it.
+//! An evaluation on a GPU gives the results of the CPU, from every cache, during a run and after it.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use crate::runs::{bytes, epochs};
 use crate::sets::{self, Sample, Spec, fails, json, learnable};
 use crate::trainer::{eval, fitted, on_gpu};
 
-/// A training set, and two others of several batches each, the last of them smaller: 256 samples are evaluated
-/// together.
+/// Makes a training set and two other sets of several batches each, of which the last is smaller. A batch of an evaluation
+/// has 256 samples.
 fn task() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let short = |seed| {
@@ -25,12 +25,13 @@ fn task() -> TempDir {
     dir
 }
 
-/// What the CPU says of a run's network.
+/// Evaluates the network of a run on the CPU.
 fn by_the_cpu(dir: &Path, run: &str, data: &str) -> Value {
     json(&mut sets::eval(dir, run, data))
 }
 
-/// The same table, and nearly the same loss: no logit here is within rounding of another.
+/// Asserts equal confusion matrices and nearly equal losses. No two logits of a sample are within rounding of each other
+/// here.
 fn assert_agree(ours: &Value, theirs: &Value) {
     for key in ["accuracy", "samples", "classes", "confusion"] {
         assert_eq!(ours[key], theirs[key], "{key}");
@@ -55,7 +56,7 @@ fn an_evaluation_says_what_the_cpus_says_from_every_cache() {
                 continue;
             }
             let valid: Vec<_> = epochs.iter().map(|epoch| epoch.valid.unwrap()).collect();
-            // The CPU evaluates 128 samples together, so that they are padded to other lengths.
+            // The CPU evaluates batches of 128 samples, which are padded to other lengths.
             if pad == "fixed" {
                 assert_agree(&test, &by_the_cpu(dir.path(), "run", "test"));
                 assert_agree(&json(&mut eval(dir.path(), "run", "valid")), &by_the_cpu(dir.path(), "run", "valid"));

@@ -1,5 +1,5 @@
-//! Losses that run away, sets that are damaged and labels that are no class: training on a GPU ends with the words and
-//! the exit code of the CPU, and its run can be gone on with.
+//! Losses that diverge, damaged sets and labels that are not a class: training on a GPU ends with the message and the exit
+//! code of the CPU, and its run can be resumed.
 
 use std::fs::read;
 
@@ -34,7 +34,8 @@ fn a_diverged_run_says_where_as_the_cpus_does_and_keeps_its_last_good_checkpoint
     }
 }
 
-/// Epoch, batch and remedy of a run that diverged; infinities and NaNs may come in another order.
+/// The part of the message of a diverged run from the epoch on. The loss before it may be infinite on one device and NaN on
+/// the other.
 fn place(stderr: &str) -> &str {
     stderr.split_once(" at epoch ").unwrap().1
 }
@@ -65,7 +66,7 @@ fn a_chunk_damaged_before_training_is_named_as_by_the_cpu() {
     for cache in ["device", "host", "stream"] {
         assert_eq!(fails(&mut fit(dir.path(), "run", &format!("--quiet --overwrite --cache {cache}")), 4, &[]), cpu);
     }
-    // A validation set, on the way to the device or from the shards after an epoch.
+    // A damaged validation set: found when it is copied to the device, or when it is read from the shards after an epoch.
     std::fs::rename(dir.path().join("train"), dir.path().join("damaged")).unwrap();
     Spec::new(120, 8).write(&dir.path().join("train"), learnable(1));
     for cache in ["device", "stream"] {
@@ -115,7 +116,7 @@ fn a_set_in_device_memory_is_not_read_again() {
 fn a_label_beyond_the_readout_is_refused_by_training_and_evaluation() {
     let dir = sets::with_a_label_beyond();
     fitted(dir.path(), "run", "");
-    // Chunks are unpacked by several threads: which of their faults is found first, chance says.
+    // Several threads unpack chunks, so any of the faults may be found first.
     let words = ["00000.shard: corrupt: chunk ", ": label of sample ", "expected below 1, got "];
     fails(&mut eval(dir.path(), "run", "beyond"), 4, &words);
     let before = bytes(&dir.path().join("run"), "checkpoint.safetensors");
@@ -132,7 +133,7 @@ fn a_label_beyond_the_readout_is_refused_by_training_and_evaluation() {
 fn no_thread_outlives_its_run() {
     let dir = sets::task();
     sets::corrupt_chunk(&dir.path().join("valid"), 3);
-    rayon::current_num_threads(); // starts the pool of the process, which is nobody's run
+    rayon::current_num_threads(); // starts the process's own thread pool, which belongs to no run
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).thread_name(|i| format!("gpu run {i}")).build().unwrap();
     let run = |train: &str, cache: CacheChoice, lr: f64| {
         let backend = backend();

@@ -1,8 +1,11 @@
-//! Tests of the GPU's side of the training wing, in one binary: on an emulated GPU, whose kernels are the same sources
-//! compiled as C++; or on the first that the driver shows, if TONIC_TEST_REAL_GPU is set. `scripts/test` does both, the
-//! latter for each GPU of the machine. By hand, all of them can run the real compiler's code on the emulated GPU, where
-//! every access to memory is checked: `TONIC_EMULATED_PTX=$PWD/.deps/nvrtc/libnvrtc.so.13 cargo test --features train
-//! --test gpu`. With TONIC_EMULATED_COPIES=early, asynchronous copies are made at once, and not as late as they may.
+//! Tests of training on a GPU, in one binary.
+//!
+//! They run on an emulated GPU, with the kernels compiled as C++; or, if TONIC_TEST_REAL_GPU is set, on the first GPU of the
+//! machine. `scripts/test` does both, the latter for each GPU of the machine.
+//!
+//! To run NVRTC's code on the emulated GPU, where every access to memory is checked, use
+//! `TONIC_EMULATED_PTX=$PWD/.deps/nvrtc/libnvrtc.so.13 cargo test --features train --test gpu`. With
+//! TONIC_EMULATED_COPIES=early, the emulator makes asynchronous copies at once; without it, as late as CUDA allows.
 
 #[path = "../train/agreement.rs"]
 mod agreement;
@@ -34,12 +37,12 @@ use tonic_toolkit::train::engine::EngineChoice;
 use tonic_toolkit::train::gpu::set_kernel_cache;
 use tonic_toolkit::train::learner::Backend;
 
-/// Whether the tests are to run on a real GPU.
+/// Whether the tests run on a real GPU.
 fn is_real() -> bool {
     std::env::var_os("TONIC_TEST_REAL_GPU").is_some()
 }
 
-/// Where kernels are kept that were compiled in a test: those of an emulator and those of a GPU never meet.
+/// Folder of the kernels that a test compiles. The emulated GPU and a real GPU have different folders.
 fn kernel_cache() -> PathBuf {
     if is_real() {
         return concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into();
@@ -47,7 +50,7 @@ fn kernel_cache() -> PathBuf {
     tonic_emulator::kernel_cache(std::env::var_os(tonic_emulator::PTX).is_some())
 }
 
-/// The GPU that is tested on.
+/// The backend with the GPU that the tests use.
 fn backend() -> Backend {
     set_kernel_cache(&kernel_cache());
     Backend::gpu(0, EngineChoice::Fused, MatmulPrecision::Highest).unwrap()

@@ -1,5 +1,5 @@
-//! A GPU's memory: what does not fit is refused with sizes and advice and leaves nothing behind, and a step takes none
-//! after the first.
+//! Tests of GPU memory: sets and networks that don't fit are refused with sizes and advice, nothing of them is left on
+//! disk, and steps after the first allocate nothing.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use crate::runs::{assert_same, bytes};
 use crate::sets::{self, CHANNELS, Sample, Spec, assert_says, fails, learnable, succeeds};
 use crate::trainer::{eval, fit, fitted};
 
-/// A command whose GPU has so much memory.
+/// Sets the memory of the emulated GPU for a command, in bytes.
 fn with_memory(mut command: Command, memory_bytes: u64) -> Command {
     command.env("TONIC_EMULATED_MEMORY", memory_bytes.to_string());
     command
 }
 
-/// A set of large frames in which every cell is occupied: 5.8 MB on a device, where a network as small as those here
-/// takes four.
+/// Writes a set of large frames in which every cell is occupied. It takes 5.8 MB of device memory; the small networks of
+/// these tests take 4 MB.
 fn write_large(dir: &Path) {
     let full = |i: u64| {
         let frame: Vec<_> = (0..200).map(|cell| (cell, 1 + (cell + i as u32) % 2)).collect();
@@ -46,7 +46,7 @@ fn a_set_that_does_not_fit_is_refused_or_kept_elsewhere() {
     let stderr = succeeds(&mut run(&format!("{small} --overwrite"), 12_000_000));
     assert_says(&stderr, &["cache    train  device: its 5.8 MB fit into half of the 12.0 MB free there"]);
 
-    // A test set that does not fit after training is refused before it.
+    // A test set that wouldn't fit after training is refused before training.
     let other = tempfile::tempdir().unwrap();
     Spec { channels: 200, ..Spec::new(16, 8) }.write(&other.path().join("train"), learnable(1));
     let others = format!("{small} --cache device --test {}/train", dir.path().display());
@@ -71,7 +71,7 @@ fn a_network_that_does_not_fit_leaves_nothing_behind_and_spoils_nothing() {
     let words = ["cuda:0 (emulated on the host): expected ", "of free memory, got ", "--batch-size", "--hidden"];
     fails(&mut run("--cache stream", 1_000_000), 1, &words);
     assert!(!dir.path().join("run").exists());
-    // The run can be begun without a word more.
+    // The failed attempt left nothing: the run can be started without --overwrite.
     succeeds(&mut run("--quiet", 20_000_000));
     let folder = dir.path().join("run");
     let before = ["checkpoint.safetensors", "model.safetensors", "config.toml"].map(|name| bytes(&folder, name));
@@ -85,7 +85,7 @@ fn a_network_that_does_not_fit_leaves_nothing_behind_and_spoils_nothing() {
     assert_same(&folder, &fitted(dir.path(), "whole", "--epochs 3"));
 }
 
-/// How often a fit took memory of the device, and locked memory of the host, and recorded work.
+/// Runs a fit and returns how often it allocated device memory, allocated page-locked host memory, and recorded a graph.
 fn taken(dir: &Path, epochs: u64, others: &str) -> [u64; 3] {
     let report = dir.join("report.json");
     let mut command = fit(dir, "run", &format!("--overwrite --quiet --hidden 8,8 --epochs {epochs} {others}"));
@@ -100,7 +100,7 @@ fn a_step_takes_no_memory_after_the_first() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    // Samples are of one size: those in the ring fit where those before were.
+    // All samples have one size, so that the slots of the ring never grow.
     let same_size: fn(u64) -> Sample = |i| {
         let mut sample = learnable(1)(i);
         sample.frames = (0..10).map(|t| vec![((i as u32 + t) % CHANNELS, 1)]).collect();
@@ -113,7 +113,7 @@ fn a_step_takes_no_memory_after_the_first() {
             let [one, two] = [1, 2].map(|epochs| taken(dir.path(), epochs, &others));
             [0, 1, 2].map(|i| two[i] - one[i])
         };
-        // Of five batches, the last one smaller, and of sixteen.
+        // Epochs of five batches, of which the last is smaller, and of sixteen batches.
         let [few, many] = [of_a_second_epoch(7), of_a_second_epoch(2)];
         assert_eq!(few, many, "{cache}");
         assert_eq!(many, [0; 3], "{cache}");

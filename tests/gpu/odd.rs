@@ -1,5 +1,4 @@
-//! The smallest and oddest sets train on a GPU as on the CPU: to nearly the same losses, and from each cache to the
-//! same bits.
+//! Very small and unusual sets: training on a GPU gives nearly the losses of the CPU, and the same bits from each cache.
 
 use tempfile::TempDir;
 use tonic_toolkit::shard::Width;
@@ -20,7 +19,7 @@ fn sets_of((train, train_sample): (Spec, Samples), (test, test_sample): (Spec, S
     dir
 }
 
-/// Trains on the GPU from two caches and on the CPU.
+/// Trains on the GPU from two caches and on the CPU, and compares the runs.
 fn agree(dir: &TempDir, others: &str) {
     let words = format!("--test DIR/test --valid DIR/test --hidden 9,70 --overwrite {others}");
     let run = |cache: &str| fitted(dir.path(), cache, &format!("{words} --cache {cache}"));
@@ -35,7 +34,7 @@ fn agree(dir: &TempDir, others: &str) {
     for (ours, theirs) in ours.iter().zip(&theirs) {
         let scores = [(ours.train, theirs.train), (ours.valid.unwrap(), theirs.valid.unwrap())];
         for (ours, theirs) in scores {
-            // No spike flips in any of these runs; one in so few samples could be seen.
+            // No spike flips in any of these runs. With so few samples, a flip would show.
             let apart = (ours.loss - theirs.loss).abs();
             assert!(apart <= 1e-5 * theirs.loss, "{others}: {ours:?} on the GPU, {theirs:?} on the CPU");
             assert_eq!(ours.accuracy, theirs.accuracy, "{others}");
@@ -45,7 +44,7 @@ fn agree(dir: &TempDir, others: &str) {
 
 #[test]
 fn batches_of_any_size_and_samples_of_any_length() {
-    // Longer than those of training, and than a tile of 64 steps.
+    // Longer than the training samples, and longer than a tile of 64 steps.
     let long: Samples = |i| {
         let sample = TEST(i);
         let frames = sample.frames.iter().cycle().take(5 + 6 * i as usize).cloned().collect();
@@ -88,7 +87,7 @@ fn few_steps_samples_classes_and_events() {
 fn surfaces_and_counts_of_other_widths() {
     let spec = |samples, counts| Spec { counts, ..Spec::new(samples, 8) };
     agree(&sets_of((spec(40, Width::F32), TRAIN), (spec(20, Width::F32), TEST)), "");
-    // More than 8 bits, in the test set alone.
+    // Counts of more than 8 bits, in the test set only.
     let full: Samples = |i| {
         let mut sample = TEST(i);
         sample.frames[3] = vec![(1, 300 + i as u32), (7, 1)];
@@ -96,7 +95,7 @@ fn surfaces_and_counts_of_other_widths() {
     };
     let dir = sets_of((spec(40, Width::U8), TRAIN), (spec(20, Width::U16), full));
     agree(&dir, "");
-    // The test set does not change what is trained: nor do the kernels for its wider counts.
+    // Neither the test set nor the kernels for its wider counts change the training.
     let alone = fitted(dir.path(), "alone", "--hidden 9,70 --cache device");
     assert!(bytes(&alone, "model.safetensors") == bytes(&dir.path().join("device"), "model.safetensors"));
 }

@@ -1,5 +1,5 @@
-//! What can be chosen about a GPU is taken, kept and told; what cannot be had is refused in one line, before anything
-//! is made.
+//! Tests of the GPU's options: they are applied, printed and stored in the run's configuration. An option that is not
+//! available is refused with one line, before anything is written.
 
 use tonic_toolkit::train::MatmulPrecision;
 use tonic_toolkit::train::engine::Arithmetic;
@@ -16,7 +16,7 @@ fn a_run_says_where_it_is_trained_and_keeps_it() {
     assert_says(&stderr, &["device   cuda:0: ", " free", "cache    train  device: its ", "network  12-24-16-3, "]);
     let config = Config::read(&dir.path().join("run")).unwrap();
     assert_eq!((config.device, config.matmul_precision), (Arithmetic::Cuda, MatmulPrecision::Highest));
-    // A GPU that is there is taken, and the CPU where it is asked for.
+    // `auto` and `cuda` choose the GPU; `cpu` chooses the CPU.
     for (device, words, arithmetic) in [
         ("auto", "device   cuda:0: ", Arithmetic::Cuda),
         ("cuda", "device   cuda:0: ", Arithmetic::Cuda),
@@ -62,7 +62,7 @@ fn what_cannot_be_had_is_said_in_a_line() {
     ];
     for (others, code, words) in cases {
         if crate::is_real() && words[0].contains("CUDA part") {
-            continue; // it may be there
+            continue; // libtorch's CUDA part may be installed on this machine
         }
         let stderr = fails(&mut fit(dir.path(), "run", others), code, &words);
         let lines = stderr.lines().filter(|line| line.starts_with("tonic-train: error: ")).count();

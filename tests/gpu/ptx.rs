@@ -1,6 +1,6 @@
-//! The code that runs on a GPU is what NVRTC makes of the kernels, and not what a C++ compiler does: here that code
-//! itself takes training steps, as PTX on the emulated GPU, which finds races, copies that nobody waits for, reads of
-//! what nobody wrote and accesses outside of memory.
+//! Training steps with the PTX that NVRTC makes of the kernels, on the emulated GPU. A real GPU runs NVRTC's code, not that
+//! of a C++ compiler. The emulator finds races, copies that nothing waits for, reads of memory that was never written, and
+//! accesses outside of memory.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use serde_json::Value;
 use crate::bench::bench;
 use crate::{is_real, sets};
 
-/// Sizes of which none is a multiple of a tile, and several tiles deep: every kernel of a step, with partial tiles.
+/// Sizes that need several tiles and are not multiples of a tile, so that every kernel of a step has partial tiles.
 const STEPS: &str = "--random --batch-size 3 --time-steps 70 --channels 70 --classes 5 --hidden 70,65,66";
 
-/// The loss after the steps, as PTX or as C++.
+/// Runs the steps with the kernels as PTX or as C++, and returns the loss.
 fn loss(ptx: Option<&Path>) -> Value {
     let mut command = bench("cuda:0", STEPS);
     command.env("TONIC_CACHE", tonic_emulator::kernel_cache(ptx.is_some())).env_remove(tonic_emulator::PTX);

@@ -1,5 +1,5 @@
-//! A run on a GPU that was stopped, by Ctrl-C or by a kill, goes on to the same bits; and it may go on elsewhere,
-//! longer or at another rate.
+//! Tests of resuming on a GPU: a run that was stopped by Ctrl-C or a kill continues with the same bits. It may continue on
+//! another device, for more epochs or at another learning rate.
 
 use std::path::Path;
 use std::time::Duration;
@@ -53,7 +53,7 @@ fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
     assert!(bytes(&whole, "best.safetensors") == bytes(&killed, "best.safetensors"));
 }
 
-/// Where a run is trained, and how exactly, as its configuration has it.
+/// Device and precision of a run, from its configuration.
 fn arithmetic(run: &Path) -> (Arithmetic, MatmulPrecision) {
     let config = Config::read(run).unwrap();
     (config.device, config.matmul_precision)
@@ -79,7 +79,7 @@ fn a_run_goes_on_elsewhere_and_says_that_rounding_is_another() {
         "rounding is of cuda at highest precision from here on, of cuda at high precision before",
     );
     assert!(!on_gpu("--epochs 5").contains("rounding"));
-    // It is the run that it would have been on the CPU alone, but for rounding.
+    // Apart from rounding, the result is that of a run on the CPU alone.
     succeeds(&mut sets::fit(dir.path(), "cpu", "--device cpu --epochs 5 --quiet"));
     for (ours, theirs) in epochs(&run).iter().zip(epochs(&dir.path().join("cpu"))) {
         let apart = (ours.train.loss - theirs.train.loss).abs();
@@ -96,7 +96,7 @@ fn a_run_goes_on_longer_and_at_another_rate() {
     fails(&mut fit(dir.path(), "run", &format!("{small} --resume --seed 1")), 4, &["seed", "config.toml"]);
     fitted(dir.path(), "run", &format!("{small} --epochs 4 --resume"));
     assert_same(&dir.path().join("whole"), &run);
-    // Fewer epochs than are done leave the run as it is.
+    // A resume with fewer epochs than are done changes nothing.
     fitted(dir.path(), "run", &format!("{small} --epochs 1 --resume"));
     assert_same(&dir.path().join("whole"), &run);
 

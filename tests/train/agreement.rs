@@ -1,4 +1,4 @@
-//! What one engine is held to by another, whatever computes it: one body for the CPU's and the GPU's.
+//! Compares a training step of one engine with that of another. The tests of the CPU and of the GPU share this.
 
 use proptest::prelude::*;
 use tonic_toolkit::loader::Batch;
@@ -8,7 +8,7 @@ use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
 
 use crate::random::{self, relative_error, wide};
 
-/// A batch, and a network for it whose sums are exact in any order.
+/// A batch and a network for it, with values for which float32 sums are exact in any order.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub network: Network,
@@ -16,14 +16,15 @@ pub(crate) struct Case {
     pub steps: usize,
 }
 
-/// What an engine makes of a step.
+/// Result of a training step: loss, logits and gradients.
 pub(crate) struct Stepped {
     pub loss: BatchLoss,
     pub logits: Vec<f32>,
     pub gradients: Parameters,
 }
 
-/// Cases of hidden layers of these sizes, and samples and steps of up to `longest`.
+/// Generates cases with hidden layers of the sizes that `hidden` generates, and with fewer than `longest` frames per
+/// sample.
 pub(crate) fn cases(hidden: impl Strategy<Value = Vec<usize>>, longest: usize) -> impl Strategy<Value = Case> {
     let inputs = prop_oneof![Just(1usize), 2usize..70, 129usize..200];
     let lengths = proptest::collection::vec(0..longest, 1..5);
@@ -41,7 +42,7 @@ pub(crate) fn cases(hidden: impl Strategy<Value = Vec<usize>>, longest: usize) -
     )
 }
 
-/// The same frames with float32 values of both signs, multiples of 2^-3, as a surface has.
+/// Replaces the counts of `frames` by float32 values of both signs, multiples of 2^-3, such as a surface has.
 fn surfaces(frames: &SparseFrames) -> SparseFrames {
     let mut surfaces = SparseFrames::new(Widths { counts: Width::F32, ..frames.widths() });
     for sample in frames.samples() {
@@ -53,7 +54,7 @@ fn surfaces(frames: &SparseFrames) -> SparseFrames {
 }
 
 impl Case {
-    /// Takes a step with an engine.
+    /// Runs a training step on an engine, without an update of the weights.
     pub(crate) fn step(&self, engine: &mut dyn Engine) -> Stepped {
         let mut gradients = Parameters::zeros(self.network.shape().clone());
         let loss = engine.step(&self.network, &self.batch, self.steps, &mut gradients).unwrap();
@@ -61,7 +62,7 @@ impl Case {
     }
 }
 
-/// Logits to the bit, loss and gradients closely.
+/// Checks that logits are equal, the loss within 1e-6 and gradients within 1e-5.
 pub(crate) fn agree(got: &Stepped, expected: &Stepped) -> Result<(), TestCaseError> {
     // On a dyadic grid sums are exact, and so every spike and logit must be equal.
     prop_assert_eq!(&got.logits, &expected.logits);

@@ -1,5 +1,5 @@
-//! What the benchmark measures is what it says, its options refuse nonsense, and a report from elsewhere is not
-//! trusted.
+//! Tests of `tonic-train bench`: its figures agree with each other, invalid options are refused, and every field of a
+//! report given with --beside is validated.
 
 use std::path::Path;
 
@@ -69,7 +69,7 @@ fn a_set_is_measured_every_way() {
     let manifest = Manifest::read(&set).unwrap();
     let entries = manifest.totals.entries as f64;
     let cells = (120 * report["steps"].as_u64().unwrap() * u64::from(CHANNELS)) as f64;
-    // Measured on the full batches: 112 of 120 samples.
+    // The density is that of the full batches: 112 of 120 samples.
     assert!((report["density"].as_f64().unwrap() / (entries / cells) - 1.0).abs() < 0.1, "{report}");
     for key in ["stream", "host", "stream_train", "host_train"] {
         assert!(report[format!("{key}_batches_per_second")].as_f64().unwrap() > 0.0, "{key}");

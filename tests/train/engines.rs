@@ -1,4 +1,4 @@
-//! The fused engine against libtorch's autograd, at any number of threads, and a network that diverges.
+//! Compares the fused engine with libtorch's autograd, with any number of threads, and trains a network that diverges.
 
 #[cfg(feature = "libtorch")]
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ proptest! {
     }
 }
 
-/// Weights and logits after three steps of training.
+/// Trains for three steps on `threads` threads. Returns weights and logits.
 fn trained(threads: usize, samples: usize) -> (Vec<f32>, Vec<f32>) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {

@@ -1,5 +1,5 @@
-//! Whatever is wrong with a set, a run folder, an argument or the disk, the trainer ends with the exit code of its kind
-//! and a line that says what and where; it never panics, and never spoils the run that was there.
+//! Faults of a set, a run folder, an argument or the disk: the trainer ends with the exit code for that kind of fault and
+//! one line that says what is wrong and where. It never panics, and never damages an existing run.
 
 use std::fs::{read, write};
 use std::path::Path;
@@ -72,7 +72,7 @@ fn a_set_that_cannot_be_trained_on_is_named() {
     refused("half", 2, &["got 7 labels, 8 samples"]);
     Spec::new(0, 4).write(&path("none"), learnable(1));
     refused("none", 2, &["got 0 labels, 0 samples"]);
-    // A manifest and a chunk that agree on a label that is no class.
+    // Manifest and chunk agree on a label that isn't a class.
     let classes = vec!["one".to_string()];
     let mut manifest = Spec { classes, ..Spec::new(9, 4) }.write(&path("beyond"), learnable(1));
     refused("beyond", 2, &["got 3 labels, 9 samples"]);
@@ -94,7 +94,7 @@ fn sets_that_do_not_belong_together_are_refused_with_the_field() {
         let run = |set: &str| fit(dir.path(), "run", &format!("{flag} DIR/{set}"));
         fails(&mut run("recipe"), 4, &["recipe differs", "expected window = 4000, got window = 5000"]);
         fails(&mut run("classes"), 4, &["classes differs", "expected low, middle, high, got low, middle, top"]);
-        // Before the first epoch, not after it.
+        // The error comes before the first epoch.
         fails(&mut run("unlabelled"), 2, &["unlabelled", "each with a label"]);
         assert!(!dir.path().join("run").exists());
     }
@@ -117,19 +117,19 @@ fn a_damaged_chunk_is_named_by_shard_chunk_and_samples() {
         fails(&mut fit(dir.path(), cache, &format!("--cache {cache}")), 4, &words);
         fails(&mut eval(dir.path(), "good", "valid"), 4, &["00000.shard", "chunk 2 (samples 14 to 20)"]);
     }
-    // The host cache is filled first: no folder of a run that never was.
+    // The host cache is filled first, so that the error leaves no run folder.
     assert!(!dir.path().join("host").exists());
     let before = read(dir.path().join("good/checkpoint.safetensors")).unwrap();
     fails(&mut fit(dir.path(), "good", "--overwrite --cache host"), 4, &words);
     assert!(read(dir.path().join("good/checkpoint.safetensors")).unwrap() == before, "the run that was there is lost");
-    sets::corrupt_chunk(&dir.path().join("train"), 7); // The same bit again: whole.
+    sets::corrupt_chunk(&dir.path().join("train"), 7); // Flips the same bit again, which restores the chunk.
     succeeds(&mut fit(dir.path(), "stream", "--resume --quiet"));
     succeeds(&mut fit(dir.path(), "plain", "--quiet"));
     let model = |run: &str| read(dir.path().join(run).join("model.safetensors")).unwrap();
     assert!(model("stream") == model("plain"));
 }
 
-/// A task, and a run of one epoch of it.
+/// Makes a task in a temporary folder and trains a run of one epoch there.
 fn trained() -> TempDir {
     let dir = sets::task();
     succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet"));
@@ -140,7 +140,7 @@ fn trained() -> TempDir {
 fn damaged_files_of_a_run_are_named() {
     let dir = trained();
     succeeds(&mut fit(dir.path(), "other", "--epochs 1 --hidden 24,15 --quiet"));
-    /// A change of a file's bytes.
+    /// Changes the bytes of a file.
     type Damage = Box<dyn Fn(&[u8]) -> Vec<u8>>;
     let half = || -> Damage { Box::new(|bytes| bytes[..bytes.len() / 2].to_vec()) };
     let with = |content: &[u8]| -> Damage {
@@ -199,7 +199,7 @@ fn a_run_folder_that_cannot_be_one_is_refused() {
     assert_eq!(read(dir.path().join("run")).unwrap(), b"mine");
     fails(&mut fit(dir.path(), "nothing", "--resume"), 1, &["nothing/config.toml", "cannot read"]);
     assert!(!dir.path().join("nothing").exists());
-    // Somebody's model, without a configuration.
+    // A folder with a model but no configuration.
     std::fs::create_dir(dir.path().join("model")).unwrap();
     write(dir.path().join("model/model.safetensors"), b"mine").unwrap();
     fails(&mut fit(dir.path(), "model", ""), 2, &["exists already"]);
@@ -209,7 +209,7 @@ fn a_run_folder_that_cannot_be_one_is_refused() {
 #[test]
 fn a_diverged_run_says_so_and_keeps_its_last_good_checkpoint() {
     let dir = sets::task();
-    // Weights that overflow at once, and weights that do so in validation.
+    // Weights that overflow in training, then weights that overflow in validation only.
     for (run, others) in [
         ("in-training", "--lr 1e30"),
         ("in-validation", "--lr 1e37 --batch-size 1000 --valid DIR/valid"),
@@ -251,9 +251,9 @@ fn the_smallest_and_oddest_sets_train() {
     }
 }
 
-/// A fit whose files may not grow beyond `kib` KiB, as on a disk that is full.
+/// A fit that cannot write files of more than `blocks` blocks of 512 bytes, as on a full disk.
 fn fit_on_a_full_disk(dir: &Path, run: &str, others: &str, blocks: u32) -> assert_cmd::Command {
-    // POSIX: a block is 512 bytes.
+    // `ulimit -f` counts blocks of 512 bytes (POSIX).
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
     command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_tonic-train")).args(fit_arguments(dir, run, others));
@@ -266,7 +266,7 @@ fn a_full_disk_leaves_the_last_checkpoint_to_go_on_from() {
     let checkpoint = || read(dir.path().join("run/checkpoint.safetensors")).unwrap();
     let before = checkpoint();
     let (model, whole) = (read(dir.path().join("run/model.safetensors")).unwrap().len(), before.len());
-    // Room for the model and not for the checkpoint, then for neither.
+    // First there is room for the model but not for the checkpoint, then for neither.
     for (bytes, file) in [(model * 2, "checkpoint.safetensors"), (model / 2, "model.safetensors")] {
         assert!(bytes < whole);
         let blocks = (bytes / 512) as u32;

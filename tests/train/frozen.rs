@@ -1,5 +1,5 @@
-//! Runs that an earlier version left half done evaluate and finish to the bits that they would have had then
-//! (tests/data/frozen).
+//! Runs that an earlier version left unfinished (tests/data/frozen): this version evaluates and finishes them with the
+//! same bits.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,8 @@ fn frozen(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/frozen").join(name)
 }
 
-/// Evaluates the frozen run `name`, then resumes it with the options that it had.
+/// Evaluates the frozen run `name`, then resumes it with its original options, and compares both results with the frozen
+/// ones.
 fn assert_finishes(name: &str, options: &str) {
     let (dir, set, frozen_run) = (tempfile::tempdir().unwrap(), frozen("conversion/finished"), frozen(name));
     let run = dir.path().join("run");

@@ -1,5 +1,5 @@
-//! Sets that change while they are trained from, folders that two runs want, losses that run away and threads that
-//! panic: a run goes on to the same bits, or ends with a line that says what and where and can be gone on with.
+//! Sets that change during training, folders that two runs write to, losses that diverge and threads that panic: a run
+//! continues with the same bits, or ends with one line that says what is wrong and where, and can be resumed.
 
 use std::fs::{OpenOptions, read, write};
 use std::os::unix::fs::FileExt;
@@ -23,7 +23,7 @@ use crate::run::start;
 use crate::runs::{assert_same, bytes, small_fit, threads, wait_for, where_is};
 use crate::sets::{self, Sample, Spec, assert_says, eval, fails, fit, fit_arguments, learnable, succeeds};
 
-/// A folder with a training set that takes a while.
+/// Makes a folder with a training set that takes some time to train on.
 fn long_task() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     Spec::new(1000, 64).write(&dir.path().join("train"), learnable(1));
@@ -103,7 +103,7 @@ fn a_file_that_is_cut_and_mended_all_the_time_is_an_error_and_no_signal() {
         for _ in 0..60_000 {
             match set.decode(0, &mut decoder, &mut chunk) {
                 Err(ShardError::Base(BaseError::Corrupt { .. })) => {}
-                // Long again between the read and the question how long it is.
+                // The file had its full length again between the failed read and the check of its length.
                 Err(ShardError::Base(BaseError::Io { source, .. }))
                     if source.kind() == std::io::ErrorKind::UnexpectedEof => {}
                 other => assert!(other.is_ok(), "{other:?}"), // before the first cut
@@ -127,7 +127,7 @@ fn two_runs_never_write_to_one_folder() {
     wait_for("epoch after that", || run.join("metrics.jsonl").exists());
     child.kill().unwrap();
     child.wait().unwrap();
-    // A killed run's lock is nobody's.
+    // The system has released the lock of the killed run.
     assert!(run.join(".lock").exists());
     let epochs = where_is(&run).0 + 1;
     succeeds(&mut fit(dir.path(), "run", &format!("--resume --quiet --epochs {epochs}")));
@@ -147,7 +147,7 @@ fn a_run_that_diverged_goes_on_from_the_checkpoint_that_it_names_at_a_smaller_ra
     };
     diverges("--lr 1e30", "epoch 1, batch 2: the last good checkpoint is ", "an --lr below 1e30");
     diverges("--lr 1e30 --resume", ", before the first batch;", "an --lr below 1e30");
-    // As if it had begun at that rate: nothing was trained at the other.
+    // The result is that of a run at this rate from the start: nothing was trained at the other rate.
     succeeds(&mut fit(dir.path(), "run", "--resume --epochs 2 --quiet"));
     succeeds(&mut fit(dir.path(), "plain", "--epochs 2 --quiet"));
     assert_same(&run, &dir.path().join("plain"));
@@ -158,7 +158,7 @@ fn a_run_that_diverged_goes_on_from_the_checkpoint_that_it_names_at_a_smaller_ra
     assert!(stderr.contains("lr       0.002 from here on, 1e30 before"), "{stderr}");
     let change = LrChange { epochs_done: 2, batches_done: 0, lr: 0.002 };
     assert_eq!(rates(), (0.01, vec![change]));
-    // The same in smaller steps; without --lr the last rate stays.
+    // Then a change of the rate between epochs. Without --lr, the last rate stays.
     succeeds(&mut fit(dir.path(), "plain", "--resume --epochs 3 --lr 0.002 --quiet"));
     let mut resume = sets::train();
     resume.args(fit_arguments(dir.path(), "plain", "--resume --epochs 5 --quiet").into_iter().filter(no_rate()));
@@ -167,7 +167,7 @@ fn a_run_that_diverged_goes_on_from_the_checkpoint_that_it_names_at_a_smaller_ra
     assert_eq!(Config::read(&dir.path().join("plain")).unwrap(), Config::read(&run).unwrap());
 }
 
-/// Leaves `--lr` and its value out.
+/// Returns a filter that drops `--lr` and its value from a list of arguments.
 fn no_rate() -> impl FnMut(&String) -> bool {
     let mut value = false;
     move |word| !std::mem::replace(&mut value, word == "--lr") && word != "--lr"
@@ -214,7 +214,7 @@ fn of_epochs_that_are_equally_good_the_first_is_the_best() {
 fn no_thread_outlives_its_run() {
     let dir = sets::task();
     sets::corrupt_chunk(&dir.path().join("valid"), 3);
-    rayon::current_num_threads(); // starts the pool of the process, which is nobody's run
+    rayon::current_num_threads(); // starts the process's own thread pool, which belongs to no run
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).thread_name(|i| format!("a run {i}")).build().unwrap();
     let run = |train: &str, lr: f64| {
         let fit = small_fit(dir.path(), train, lr, Backend::cpu(EngineChoice::Fused, MatmulPrecision::Highest));
@@ -229,7 +229,7 @@ fn no_thread_outlives_its_run() {
     assert!(matches!(run("train", 1e30), Err(Error::Diverged { .. })));
     all_gone();
 
-    // A worker that panics in a step: its message, and no thread more.
+    // A worker panics in a step: the message is printed, and no thread is left over.
     let set = ShardSet::open(&dir.path().join("train")).unwrap();
     let loader = Loader::new(set, CacheChoice::Stream, Verbosity::Quiet).unwrap();
     let step = |batch: &tonic_toolkit::loader::Batch| {
@@ -247,7 +247,7 @@ fn no_thread_outlives_its_run() {
 fn a_label_beyond_the_readout_is_refused_by_training_and_evaluation() {
     let dir = sets::with_a_label_beyond();
     succeeds(&mut fit(dir.path(), "run", "--quiet"));
-    // Chunks are unpacked by several threads: which of their faults is found first, chance says.
+    // Several threads unpack chunks, so any of the faults may be found first.
     let words = ["00000.shard: corrupt: chunk ", ": label of sample ", "expected below 1, got "];
     fails(&mut eval(dir.path(), "run", "beyond"), 4, &words);
     let before = bytes(&dir.path().join("run"), "checkpoint.safetensors");

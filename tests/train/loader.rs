@@ -1,5 +1,5 @@
-//! Loaders must give the batches that the format's order asks for, each sample once, whatever the cache and wherever
-//! the borders of batches, chunks and windows fall; and a damaged set must end an epoch with an error, not hang it.
+//! Tests of the loader: with every cache, and for all positions of the borders of batches, chunks and windows, it returns
+//! each sample once, in the order that the format defines. A damaged set ends an epoch with an error and doesn't hang it.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -13,7 +13,7 @@ use tonic_toolkit::shard::{Error, Manifest, Result, ShardSet, WINDOW_SAMPLES};
 
 use crate::sets::{self, CHANNELS, Sample, Spec};
 
-/// A sample that tells its number: one event count, in a frame after up to two empty ones.
+/// A sample that encodes its number: one event count, in a frame after up to two empty frames.
 fn numbered(i: u64) -> Sample {
     let mut frames = vec![vec![]; (i % 3) as usize];
     frames.push(vec![(i as u32 % CHANNELS, i as u32 + 1)]);
@@ -40,7 +40,7 @@ fn batches(loader: &Loader, order: EpochOrder, batch_size: usize, first: u64) ->
     batches
 }
 
-/// The numbers of an epoch's samples, from the format's order alone.
+/// The sample numbers of an epoch, in the order that the format defines, without a loader.
 fn numbers(set: &ShardSet, order: EpochOrder) -> Vec<u64> {
     let EpochOrder::Shuffled { seed, epoch } = order else { return (0..set.len()).collect() };
     let order = set.order(seed, epoch);
@@ -62,14 +62,14 @@ fn batch_of(numbers: &[u64]) -> Batch {
     batch
 }
 
-/// What `f` returns, or a failed test if it hangs.
+/// Runs `f` on a thread and returns its result. Panics if it takes more than a minute.
 fn within_a_minute<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = mpsc::channel();
     std::thread::spawn(move || done.send(f()));
     result.recv_timeout(Duration::from_secs(60)).expect("an epoch hangs or panics")
 }
 
-/// How many samples came before an epoch's error, and the error.
+/// Runs an epoch that fails. Returns the number of samples before the error, and the error.
 fn failing_epoch(loader: Loader, order: EpochOrder) -> (usize, Error) {
     within_a_minute(move || {
         let mut samples = 0;
@@ -151,7 +151,7 @@ fn epochs_and_seeds_differ_and_repeat_themselves() {
     assert!(epoch(1, 1) != epoch(1, 2) && epoch(1, 1) != epoch(2, 1) && epoch(1, 2) != epoch(2, 1));
 }
 
-/// The epoch's dense batches and labels.
+/// Returns the dense batches of an epoch with their labels.
 fn dense_batches(loader: &Loader, order: EpochOrder, batch_size: usize, steps: usize) -> Vec<(Vec<f32>, Vec<u32>)> {
     let mut batches = Vec::new();
     let each = |dense: &[f32], labels: &[u32]| {
@@ -164,7 +164,7 @@ fn dense_batches(loader: &Loader, order: EpochOrder, batch_size: usize, steps: u
 
 #[test]
 fn dense_batches_are_the_samples_dense_frames() {
-    // The batch after a large one is small; a window ends within a batch; samples have one to three frames.
+    // A small batch follows a large one; a window ends within a batch; samples have one to three frames.
     for (samples, chunk_samples, batch_size) in [(20, 6, 7), (WINDOW_SAMPLES as u64 + 900, 5000, 3000)] {
         let dir = set_of(samples, chunk_samples);
         for choice in [CacheChoice::Stream, CacheChoice::Host] {
@@ -232,7 +232,7 @@ fn samples_without_an_event_are_samples_like_others() {
 
 #[test]
 fn a_cell_outside_the_frame_is_an_error_and_its_chunk_is_named() {
-    // The checksums are those of these bytes: only unpacking can tell.
+    // The checksums fit the damaged bytes, so that only unpacking finds the fault.
     let dir = tempfile::tempdir().unwrap();
     let sample = |i| if i == 42 { Sample { frames: vec![vec![(CHANNELS, 1)]], label: 0 } } else { numbered(i) };
     Spec::new(100, 10).write(dir.path(), sample);
@@ -262,14 +262,14 @@ fn a_cache_is_chosen_by_its_size_and_says_why() {
     let host = loader(dir.path(), CacheChoice::Host).unwrap();
     assert_eq!(host_bytes(host.set()), host.host_cache().unwrap().bytes() as u64);
 
-    // The same set, whose manifest promises more than fits any memory.
+    // The same set, with a manifest that claims more than fits into any memory.
     let mut manifest = Manifest::read(dir.path()).unwrap();
     for entries in [1 << 50, u64::MAX] {
         manifest.totals.entries = entries;
         manifest.publish(dir.path()).unwrap();
         let needed = host_bytes(&ShardSet::open(dir.path()).unwrap());
         assert!(needed >= entries && free_memory().is_some_and(|free| free < needed));
-        // A chunk is damaged, which nobody finds who refuses before loading.
+        // A chunk is damaged. The loader must refuse before it reads that chunk.
         sets::corrupt_chunk(dir.path(), 3);
         let error = why(CacheChoice::Host).unwrap_err();
         assert!(matches!(&error, Error::Base(BaseError::Usage { what, .. }) if what == "cache host"), "{error}");
@@ -296,7 +296,7 @@ fn a_damaged_chunk_ends_the_epoch_and_is_named() {
         }
         let error = loader(dir.path(), CacheChoice::Host).unwrap_err();
         assert!(error.to_string().contains("chunk 13 (samples 13000 to 13999)"), "{error}");
-        sets::corrupt_chunk(dir.path(), 13); // The same bit again: whole.
+        sets::corrupt_chunk(dir.path(), 13); // Flips the same bit again, which restores the chunk.
     }
     assert_eq!(batches(&loader(dir.path(), CacheChoice::Host).unwrap(), ORDERS[0], 1000, 0).len(), 17);
 }
@@ -338,14 +338,14 @@ fn an_epoch_ends_when_its_batches_are_no_longer_wanted() {
             (calls, result)
         })
     };
-    // Without an error, though the last window has a damaged chunk: nobody came so far.
+    // No error, although the last window has a damaged chunk: the epoch ended before it.
     let (calls, result) = stop(false);
     assert!(calls == 3 && result.is_ok(), "{result:?}");
     let (calls, result) = stop(true);
     assert!(calls == 3 && matches!(result, Err(Error::Base(BaseError::Usage { .. }))), "{result:?}");
 }
 
-/// The fit of a task whose process may lock 4 KiB of memory, root or not.
+/// A fit whose process may lock only 4 KiB of memory, also if root runs it.
 fn fit_with_little_to_lock(dir: &Path, others: &str) -> assert_cmd::Command {
     let drop_right =
         "command -v setpriv >/dev/null && [ $(id -u) = 0 ] && set -- setpriv --bounding-set=-ipc_lock \"$@\"";
@@ -383,7 +383,7 @@ fn a_fit_that_drops_the_last_batch_is_the_same_from_every_cache_and_says_so_in_i
     let whole = run("c", "--cache host");
     assert!(stream == host && stream.2 != whole.2);
     assert!(stream.0.contains("drop_last = true") && whole.0.contains("drop_last = false"));
-    // A run of before has no word of it, and goes on as what it was: with all of its samples.
+    // The configuration of an earlier version doesn't have `drop_last`. Such a run continues with all its samples.
     let config = dir.path().join("c/config.toml");
     std::fs::write(&config, whole.0.replace("drop_last = false\n", "")).unwrap();
     let resume = |others: &str| sets::fit(dir.path(), "c", &format!("--batch-size 50 --cache host --resume {others}"));

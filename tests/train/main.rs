@@ -1,4 +1,4 @@
-//! Tests of the training wing, in one binary.
+//! Tests of `tonic-train` and its library on the CPU, in one binary.
 
 #[cfg(feature = "libtorch")]
 mod agreement;

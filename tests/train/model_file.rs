@@ -1,4 +1,4 @@
-//! model.safetensors: written, read again, and damaged in every way.
+//! Tests of model.safetensors: written, read again, and damaged in many ways.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -44,7 +44,7 @@ struct Tensor {
 
 type Tensors = BTreeMap<String, Tensor>;
 
-/// The error of the model's file with its tensors and metadata changed.
+/// Writes a model file, changes its tensors and metadata with `change`, and returns the error of reading it.
 fn changed(change: impl FnOnce(&mut Tensors, &mut HashMap<String, String>)) -> ModelError {
     let bytes = to_bytes(&model()).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();

@@ -1,4 +1,4 @@
-//! Random samples and networks.
+//! Random samples and networks for tests.
 
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -7,7 +7,8 @@ use tonic_loader::Batch;
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 use tonic_train::network::{Iaf, Network, Parameters, Shape};
 
-/// Samples of the given numbers of frames, in which each of `inputs` cells is occupied with probability `density`.
+/// Makes one sample with each number of frames in `lengths`. Each of `inputs` cells is occupied with probability `density`
+/// and has a count from 1 to `largest`.
 pub(crate) fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, largest: u32) -> SparseFrames {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };
@@ -25,8 +26,8 @@ pub(crate) fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, 
     frames
 }
 
-/// A network whose parameters are multiples of 2^-6, so that float32 sums are exact in any order and no spike depends
-/// on it.
+/// Makes a network whose parameters are multiples of 2^-6. Float32 sums are then exact in any order, so that spikes don't
+/// depend on the order.
 pub(crate) fn dyadic_network(seed: u64, shape: Shape, neuron: Iaf) -> Network {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut parameters = Parameters::zeros(shape);
@@ -38,24 +39,24 @@ pub(crate) fn dyadic_network(seed: u64, shape: Shape, neuron: Iaf) -> Network {
     Network { neuron, parameters }
 }
 
-/// A batch of these samples, with labels below `classes`.
+/// Makes a batch of these samples, with random labels below `classes`.
 pub(crate) fn labelled(seed: u64, frames: SparseFrames, classes: usize) -> Batch {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let labels = (0..frames.len()).map(|_| rng.random_range(0..classes as u32)).collect();
     Batch { frames, labels }
 }
 
-/// A number for each parameter, as float64.
+/// Converts the values to float64.
 pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&x| x.into()).collect()
 }
 
-/// No lower bound of the membrane, or one.
+/// Generates a lower bound of the membrane potential, or `None` for no bound.
 pub(crate) fn bounds() -> impl Strategy<Value = Option<f32>> {
     prop_oneof![Just(None), Just(Some(-1.0)), Just(Some(-0.5)), Just(Some(0.0))]
 }
 
-/// The largest difference, relative to the largest expected value.
+/// The largest difference between `got` and `expected`, divided by the largest expected value.
 pub(crate) fn relative_error(got: impl IntoIterator<Item = f64>, expected: &[f64]) -> f64 {
     let largest = expected.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
     let mut got = got.into_iter();

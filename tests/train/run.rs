@@ -1,5 +1,5 @@
-//! A run must learn, leave behind what it promises, and come to the same bits whatever the threads and the cache and
-//! however often it was stopped; and an evaluation must say what the run said.
+//! Tests of a run: it learns, writes all its files, and gives the same bits with any number of threads, any cache and any
+//! number of interruptions. An evaluation gives the figures that the run printed.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -30,7 +30,7 @@ fn both_engines_learn_the_task_and_agree() {
     assert_eq!((fused.len(), reference.len()), (3, 3));
     for epochs in [&fused, &reference] {
         let (first, last) = (epochs[0], epochs[2]);
-        // Chance is a third.
+        // Guessing reaches a third.
         assert!(last.valid.unwrap().accuracy > 0.7, "{epochs:?}");
         assert!(last.train.loss < first.train.loss * 0.8, "{epochs:?}");
     }
@@ -69,7 +69,8 @@ fn a_run_folder_holds_what_the_readme_promises() {
     let model = read_model(&run.join("model.safetensors")).unwrap();
     assert_eq!((model.classes, model.steps), (config.data.class_names, config.steps));
 
-    // One number stands for three layers, as in the reference network; a recipe's limit for the longest sample.
+    // One value of --hidden gives three layers, as in the reference network. T is the recipe's frame limit instead of the
+    // longest sample.
     let limited = Spec { frame_limit: Some(33), ..Spec::new(20, 8) };
     limited.write(&dir.path().join("limited"), sets::learnable(1));
     succeeds(&mut fit(dir.path(), "three", "--train DIR/limited --hidden 8 --epochs 1 --quiet"));
@@ -114,12 +115,12 @@ fn a_run_comes_to_the_same_bits_on_every_instruction_set() {
     fails(&mut named("none", "sse9"), 2, &["TONIC_ISA", "portable", "got sse9"]);
 }
 
-/// The trainer, in the background; its words are read when it has ended.
+/// Starts a fit in the background. Read its output after it has ended.
 pub(crate) fn start(dir: &Path, run: &str, others: &str) -> Child {
     start_on("", dir, run, others)
 }
 
-/// The same, on an instruction set.
+/// Like [`start`], on the instruction set `isa`.
 fn start_on(isa: &str, dir: &Path, run: &str, others: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tonic-train"));
     command.env("TONIC_ISA", isa).args(fit_arguments(dir, run, others)).stderr(Stdio::piped()).spawn().unwrap()
@@ -147,7 +148,7 @@ fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
     let arguments = "--valid DIR/valid --epochs 60 --quiet";
     succeeds(&mut fit(dir.path(), "whole", arguments));
     let child = start(dir.path(), "killed", arguments);
-    // Neither the threads nor the cache nor the instruction set of the next part need be those of the last.
+    // Threads, cache and instruction set may change from one part of the run to the next.
     let parts = ["--threads 8 --cache stream", "--threads 1", "--cache stream", "--threads 8 --cache host"];
     let isas = Isa::available().into_iter().map(Isa::name).cycle();
     let dir = &dir;
@@ -181,16 +182,16 @@ fn a_run_is_gone_on_with_replaced_or_refused() {
     fails(&mut run("--epochs 1 --resume --batch-size 8"), 4, &["batch_size differs", "expected 16, got 8"]);
     assert_eq!(bytes(&dir.path().join("run"), "checkpoint.safetensors"), before);
 
-    // More epochs are the same run, made longer.
+    // A resume with more epochs gives the same run as one with that many epochs from the start.
     succeeds(&mut run("--epochs 3 --resume --quiet"));
-    // Fewer epochs than are done leave the run as it is.
+    // A resume with fewer epochs than are done changes nothing.
     succeeds(&mut run("--epochs 1 --resume --quiet"));
     assert_eq!(Config::read(&dir.path().join("run")).unwrap().epochs, 3);
     let model = bytes(&dir.path().join("run"), "model.safetensors");
     assert!(model == bytes(&long, "model.safetensors"));
     assert_eq!(Config::read(&dir.path().join("run")).unwrap().epochs, 3);
 
-    // The old run's best network must not pass for the new one's.
+    // The best network of the old run must not be taken for that of the new run.
     assert!(dir.path().join("run/best.safetensors").exists());
     succeeds(&mut run("--epochs 1 --seed 9 --overwrite --quiet"));
     assert!(!dir.path().join("run/best.safetensors").exists());
@@ -205,7 +206,7 @@ fn an_evaluation_says_what_the_run_said() {
     let run = dir.path().join("run");
     let epochs = epochs(&run);
     let valid: Vec<_> = epochs.iter().map(|e| e.valid.unwrap()).collect();
-    // The first of the best; it may be the last.
+    // The first of the epochs with the best accuracy; it may be the last epoch.
     let best = valid.iter().copied().reduce(|a, b| if b.accuracy > a.accuracy { b } else { a }).unwrap();
     for (best, expected) in [(false, valid[3]), (true, best)] {
         let mut command = eval(dir.path(), "run", "valid");
@@ -266,7 +267,7 @@ fn a_samples_result_depends_on_its_batch_only_where_that_is_asked_for() {
     let alone = logits(&loader, &model, Pad::Fixed, 1);
     assert_eq!(alone, logits(&loader, &model, Pad::Fixed, 7));
     assert_eq!(alone, logits(&loader, &model, Pad::Fixed, 120));
-    // A batch of all has the longest sample, and so do all fixed ones.
+    // One batch of all samples is padded to the longest sample, as Pad::Fixed pads.
     assert_eq!(alone, logits(&loader, &model, Pad::Batch, 120));
     assert_ne!(alone, logits(&loader, &model, Pad::Batch, 1));
 }

@@ -1,5 +1,5 @@
-//! A small run in this process, and what any run leaves behind, for the tests of any device: its files and metrics, its
-//! threads, and where it is.
+//! Helpers for tests of runs on any device: a small fit in this process, the files, metrics and progress of a run,
+//! interruptions, and the threads of this process.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -15,7 +15,7 @@ use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions};
 
 use crate::sets::outcome;
 
-/// A run's epochs, without the times that they took.
+/// Metrics of each epoch of a run, with times and rates set to 0.
 pub(crate) fn epochs(run: &Path) -> Vec<EpochMetrics> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let mut epochs: Vec<EpochMetrics> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -27,12 +27,12 @@ pub(crate) fn epochs(run: &Path) -> Vec<EpochMetrics> {
     epochs
 }
 
-/// A file of a run.
+/// Content of the file `name` of a run.
 pub(crate) fn bytes(run: &Path, name: &str) -> Vec<u8> {
     std::fs::read(run.join(name)).unwrap()
 }
 
-/// Both runs came to the same bits.
+/// Asserts that two runs have the same model, checkpoint and metrics.
 pub(crate) fn assert_same(run: &Path, other: &Path) {
     for name in ["model.safetensors", "checkpoint.safetensors"] {
         assert!(bytes(run, name) == bytes(other, name), "{name} differs");
@@ -40,7 +40,7 @@ pub(crate) fn assert_same(run: &Path, other: &Path) {
     assert_eq!(epochs(run), epochs(other));
 }
 
-/// Waits until something is there, which takes no five minutes.
+/// Waits until `there` returns true. Panics after five minutes; `what` is the name of what is missing.
 pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     let started = Instant::now();
     while !there() {
@@ -49,15 +49,15 @@ pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
-/// Epochs done, and batches of the next, by the checkpoint.
+/// Progress of a run, from its checkpoint: epochs done, and batches done of the next epoch.
 pub(crate) fn where_is(run: &Path) -> (u64, u64) {
     let parameters = Config::read(run).unwrap().network.shape().parameters();
     let checkpoint = Checkpoint::read(run, parameters, AdamConfig::default()).unwrap();
     (checkpoint.epochs_done, checkpoint.batches_done)
 }
 
-/// Interrupts a run with Ctrl-C, some time after its first checkpoint. It must be saved within an epoch. Returns what it
-/// wrote to stderr.
+/// Interrupts a run with Ctrl-C, some time after its first checkpoint. Asserts that it was saved within an
+/// epoch. Returns what it wrote to stderr.
 pub(crate) fn interrupted(child: Child, run: &Path, after: Duration) -> String {
     wait_for("first checkpoint", || run.join("checkpoint.safetensors").exists());
     std::thread::sleep(after);
@@ -71,7 +71,8 @@ pub(crate) fn interrupted(child: Child, run: &Path, after: Duration) -> String {
     stderr
 }
 
-/// Kills a run after up to `pause` milliseconds, and resumes it with the next of `resumes`, until one of both ends.
+/// Kills a run after up to `pause` milliseconds and resumes it with the next of `resumes`, again and again, until the run
+/// or `resumes` ends.
 /// Returns the number of kills.
 pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
     mut child: Child,
@@ -89,24 +90,25 @@ pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
         child.kill().unwrap();
         child.wait().unwrap();
         kills += 1;
-        // However it was stopped, what there is can be read.
+        // After a kill at any time, the checkpoint can be read.
         let now = || run.join("checkpoint.safetensors").exists().then(|| where_is(run));
         let seen = now();
         child = resume();
-        // A kill after the last epoch, while pictures are drawn, leaves nothing to make progress with.
+        // A kill after the last epoch, while pictures are drawn, leaves no progress to make.
         wait_for("progress after a resume", || now() > seen || child.try_wait().unwrap().is_some());
     }
     outcome(&child.wait_with_output().unwrap());
     kills
 }
 
-/// How many threads of this process have a name that begins so; a thread has its maker's, if it was given none.
+/// Number of threads of this process whose name begins with `name`. A thread without a name of its own has that of its
+/// parent thread.
 pub(crate) fn threads(name: &str) -> usize {
     let named = |task: PathBuf| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name));
     Path::new("/proc/self/task").read_dir().unwrap().filter(|task| named(task.as_ref().unwrap().path())).count()
 }
 
-/// A fit in this process, of one layer of 8 neurons on the shards of `dir/train`.
+/// Options of a small fit in this process: one hidden layer of 8 neurons, trained on the set `dir/<train>`.
 pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> FitOptions {
     FitOptions {
         train: dir.join(train),

@@ -1,5 +1,5 @@
-//! Small shard sets, made through the library, and the trainer as a child process: what the tests of loading, training
-//! and their faults stand on. They need neither a recording nor the converter, and a few milliseconds a set.
+//! Helpers for the tests of loading and training: small shard sets, written by the library in a few milliseconds without
+//! recordings, and the trainer as a child process.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -15,10 +15,10 @@ use tonic_toolkit::shard::{
     ShardSet, SparseFrames, Tool, Width, Widths,
 };
 
-/// Engines of this build.
+/// Values of --engine that this build supports.
 pub(crate) const ENGINES: &[&str] = if cfg!(feature = "libtorch") { &["fused", "reference"] } else { &["fused"] };
 
-/// Cells of a frame.
+/// Number of cells in a frame of most sets.
 pub(crate) const CHANNELS: u32 = 12;
 
 /// A sample: (cell, count) of each frame, and its class.
@@ -27,7 +27,7 @@ pub(crate) struct Sample {
     pub label: u32,
 }
 
-/// What a set is like, whatever its samples.
+/// Properties of a set, apart from its samples.
 #[derive(Clone)]
 pub(crate) struct Spec {
     pub samples: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
-    /// `samples` samples in chunks of `chunk_samples`, three classes.
+    /// A set of `samples` samples in chunks of `chunk_samples`, with three classes.
     pub(crate) fn new(samples: u64, chunk_samples: u32) -> Spec {
         let classes = ["low", "middle", "high"].map(String::from).to_vec();
         let recipe = "window = 4000\n".into();
@@ -49,7 +49,7 @@ impl Spec {
         Spec { samples, chunk_samples, shard_chunks: 5, classes, recipe, frame_limit: None, channels, counts }
     }
 
-    /// Writes the set of these samples.
+    /// Writes a set in `dir`. `sample` returns the sample with a number.
     pub(crate) fn write(&self, dir: &Path, sample: impl Fn(u64) -> Sample) -> Manifest {
         let mut writer = self.start(dir);
         let (mut encoder, description) = (Encoder::new(1).unwrap(), self.description());
@@ -63,7 +63,7 @@ impl Spec {
         writer.finish().unwrap()
     }
 
-    /// A set that nothing has been written of yet.
+    /// Starts to write a set in `dir`. Nothing has been written yet.
     pub(crate) fn start(&self, dir: &Path) -> SetWriter {
         SetWriter::start(OutputDir::open(dir, Existing::Refuse).unwrap(), self.description(), false).unwrap()
     }
@@ -111,7 +111,7 @@ fn chunk(widths: Widths, samples: impl Iterator<Item = Sample>) -> Chunk {
     chunk
 }
 
-/// Appends a sample's columns. A surface has values of both signs instead of the counts.
+/// Appends a sample. If the columns are those of surfaces, the counts are replaced by values of both signs.
 pub(crate) fn push(frames: &mut SparseFrames, sample: &Sample) {
     let sizes: Vec<u32> = sample.frames.iter().map(|frame| frame.len() as u32).collect();
     let (cells, counts): (Vec<u32>, Vec<u32>) = sample.frames.iter().flatten().copied().unzip();
@@ -121,7 +121,7 @@ pub(crate) fn push(frames: &mut SparseFrames, sample: &Sample) {
     frames.push(&sizes, &cells, column).unwrap();
 }
 
-/// Samples that tell their class: each of the three has four channels of its own, in which there is more.
+/// Samples from which a network can learn the class: each of the three classes has four channels with more events.
 pub(crate) fn learnable(seed: u64) -> impl Fn(u64) -> Sample {
     move |i| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed << 32 | i);
@@ -136,7 +136,7 @@ pub(crate) fn learnable(seed: u64) -> impl Fn(u64) -> Sample {
     }
 }
 
-/// A folder with a training set of 120 samples and a validation set of 60, `train` and `valid`.
+/// Makes a folder with a training set of 120 samples, `train`, and a validation set of 60 samples, `valid`.
 pub(crate) fn task() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     Spec::new(120, 8).write(&dir.path().join("train"), learnable(1));
@@ -144,7 +144,8 @@ pub(crate) fn task() -> TempDir {
     dir
 }
 
-/// A set `train` of one class, and a set `beyond` with labels of others, of which its manifest says nothing.
+/// Makes a folder with a set `train` of one class, and a set `beyond` whose chunks have labels beyond the one class in its
+/// manifest.
 pub(crate) fn with_a_label_beyond() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let one = || Spec { classes: vec!["one".into()], ..Spec::new(9, 4) };
@@ -155,14 +156,15 @@ pub(crate) fn with_a_label_beyond() -> TempDir {
     dir
 }
 
-/// The trainer.
+/// The program `tonic-train`, as a command without arguments.
 pub(crate) fn train() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tonic-train"));
     command.timeout(Duration::from_secs(120));
     command
 }
 
-/// Arguments of a small fit into `dir/run`, of `dir/train` unless others say so, in which DIR stands for `dir`.
+/// Arguments of a small fit on `dir/train` that writes to `dir/<run>`. `others` are more arguments, in which DIR stands
+/// for `dir`. They may name another training set.
 pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
     let mut line = format!("fit --output DIR/{run} {others}");
     for default in [
@@ -183,19 +185,19 @@ pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> 
     line.split_whitespace().map(|word| word.replace("DIR", dir.to_str().unwrap())).collect()
 }
 
-/// That fit.
+/// The command of a small fit, with [`fit_arguments`].
 pub(crate) fn fit(dir: &Path, run: &str, others: &str) -> Command {
     let mut command = train();
     command.args(fit_arguments(dir, run, others));
     command
 }
 
-/// An evaluation of `dir/run` on `dir/data`.
+/// The command that evaluates `dir/<run>` on `dir/<data>` on the CPU.
 pub(crate) fn eval(dir: &Path, run: &str, data: &str) -> Command {
     eval_on("cpu", dir, run, data)
 }
 
-/// The same on a device.
+/// Like [`eval`], on another device.
 pub(crate) fn eval_on(device: &str, dir: &Path, run: &str, data: &str) -> Command {
     let mut command = train();
     command.arg("eval").arg("--model").arg(dir.join(run)).arg("--data").arg(dir.join(data));
@@ -203,14 +205,14 @@ pub(crate) fn eval_on(device: &str, dir: &Path, run: &str, data: &str) -> Comman
     command
 }
 
-/// Runs a command that must do what it was asked for. Returns what it wrote to stderr.
+/// Runs a command that must succeed. Returns what it wrote to stderr.
 pub(crate) fn succeeds(command: &mut Command) -> String {
     let (code, stderr) = outcome(&command.output().unwrap());
     assert_eq!(code, Some(0), "{stderr}");
     stderr
 }
 
-/// Runs a command that must end with `code` and say all of `words`. Returns what it wrote to stderr.
+/// Runs a command that must end with exit code `code` and write all of `words` to stderr. Returns what it wrote there.
 pub(crate) fn fails(command: &mut Command, code: i32, words: &[&str]) -> String {
     let (got, stderr) = outcome(&command.output().unwrap());
     assert_eq!(got, Some(code), "{stderr}");
@@ -218,28 +220,28 @@ pub(crate) fn fails(command: &mut Command, code: i32, words: &[&str]) -> String 
     stderr
 }
 
-/// Runs a command with `--json`, which must do what it was asked for and write nothing to stderr. Returns its answer.
+/// Runs a command with `--json`, which must succeed and write nothing to stderr. Returns the JSON that it printed.
 pub(crate) fn json(command: &mut Command) -> Value {
     let output = command.arg("--json").output().unwrap();
     assert_eq!(outcome(&output), (Some(0), String::new()));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Asserts that a text has all of `words`.
+/// Asserts that a text contains all of `words`.
 pub(crate) fn assert_says(text: &str, words: &[&str]) {
     for word in words {
         assert!(text.contains(word), "no {word:?} in: {text}");
     }
 }
 
-/// Exit code and stderr of a process that, whatever happened to it, did not panic.
+/// Returns exit code and stderr of a process, and asserts that it did not panic.
 pub(crate) fn outcome(output: &Output) -> (Option<i32>, String) {
     let stderr = String::from_utf8(output.stderr.clone()).unwrap();
     assert!(!stderr.contains("panicked"), "{stderr}");
     (output.status.code(), stderr)
 }
 
-/// Changes a bit in the middle of the stored bytes of chunk `number`.
+/// Flips a bit in the middle of the stored bytes of chunk `number`. Returns the path of the shard.
 pub(crate) fn corrupt_chunk(dir: &Path, number: u64) -> PathBuf {
     let set = ShardSet::open(dir).unwrap();
     let (shard, k) = set.locate(number);
@@ -247,7 +249,7 @@ pub(crate) fn corrupt_chunk(dir: &Path, number: u64) -> PathBuf {
     let mut bytes = std::fs::read(shard.path()).unwrap();
     bytes[(record.offset + record.stored_bytes / 2) as usize] ^= 4;
     let path = shard.path().to_owned();
-    // In place, so that a set that is open sees it.
+    // The file is changed in place, so that a set that is open sees it.
     let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     std::io::Write::write_all(&mut file, &bytes).unwrap();
     path

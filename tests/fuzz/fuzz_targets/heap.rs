@@ -1,6 +1,7 @@
 //! Fuzzes the reader of HDF5 rows of variable length with changed references and global heaps.
 //!
-//! What libhdf5 reads is not changed, since it is not what is tested, and the events are not changed either.
+//! The parts of the file that libhdf5 reads stay as they are, because libhdf5 is not tested here. The events stay as they
+//! are too.
 
 #![no_main]
 
@@ -48,9 +49,9 @@ struct Edit {
 #[derive(Arbitrary, Debug)]
 enum Value {
     Number(u64),
-    /// Added to the number that is there.
+    /// Adds this to the number that is there.
     Difference(i16),
-    /// The number at another place.
+    /// Replaces the number by the one at another place.
     Of(u8, u8),
 }
 
@@ -80,7 +81,7 @@ fuzz_target!(|changes: Changes| {
     let options = SourceOptions { layout: Some(Layout::Hsd), ..SourceOptions::default() };
     let Ok(mut recordings) = Recording::open(&path, &options) else { return };
     let recording = recordings.remove(0);
-    // libhdf5 has opened the whole file. Now it is cut while it is open.
+    // libhdf5 has opened the complete file. Now the file is cut short while it is open.
     if let Some(cut) = changes.cut {
         let length = bytes.len() - usize::from(cut).min(bytes.len());
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length as u64).unwrap();

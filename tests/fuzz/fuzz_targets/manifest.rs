@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(description.shards(), manifest.shards.len() as u64);
     assert!(description.chunks() >= description.shards());
     assert_eq!(usize::from(description.layout().extras), description.extras.len());
-    // Written and read again, it is the same.
+    // A manifest that is written and read again must be equal.
     manifest.publish(&DIR).unwrap();
     assert_eq!(Manifest::read(&DIR).unwrap(), manifest);
 });

@@ -9,7 +9,7 @@ use tonic_toolkit::prep::{Cut, Layout, Recording, SensorSize, SourceOptions};
 use tonic_toolkit_fuzz::DIR;
 
 const SENSOR: SensorSize = SensorSize { width: 40, height: 30, polarities: 2 };
-/// The most samples that are read of a recording.
+/// Maximum number of samples that are read of a recording.
 const SAMPLES: u64 = 64;
 
 fuzz_target!(|data: &[u8]| {
@@ -47,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// An archive whose files begin at each NumPy magic number in `bytes`.
+/// Makes an npz archive from `bytes`: a file begins at each NumPy magic number.
 fn archive(bytes: &[u8]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use tonic_toolkit::prep::{Events, Framer, Recipe, SensorSize};
 use tonic_toolkit::shard::Ledger;
 
-/// Recipes with more frames or cells are not applied, to save time.
+/// Maximum number of frames or cells of a recipe. Recipes with more are not applied, to save time.
 const FRAMES: u64 = 1 << 12;
 const CELLS: u64 = 1 << 20;
 

@@ -1,6 +1,6 @@
 //! Fuzzes a whole set on disk, with two regions changed: it is opened, verified, decoded and shown.
 //!
-//! If checksums are not corrected, verification must find any change. If they are, what is decoded must be sound.
+//! If checksums are not corrected, verification must find any change. If they are, every chunk that decodes must be valid.
 
 #![no_main]
 
@@ -24,7 +24,7 @@ struct Region {
 #[derive(Arbitrary, Debug)]
 struct Change {
     set: u8,
-    mend: bool,
+    correct: bool,
     regions: [Region; 2],
 }
 
@@ -46,8 +46,8 @@ fuzz_target!(|change: Change| {
         let end = (at + usize::from(*remove)).min(bytes.len());
         bytes.splice(at..end, insert.iter().copied());
     }
-    if change.mend {
-        mend(&mut files);
+    if change.correct {
+        correct(&mut files);
     }
     let changed = files != *base;
     for entry in std::fs::read_dir(&*DIR).unwrap() {
@@ -64,7 +64,7 @@ fuzz_target!(|change: Change| {
     };
     let faults = verify(&set, &Progress::start(Verbosity::Quiet, "", 0, ""));
     assert!(faults.iter().all(is_of_the_set), "{faults:?}");
-    assert!(!(faults.is_empty() && changed && !change.mend), "a change that verify does not see");
+    assert!(!(faults.is_empty() && changed && !change.correct), "a change that verify does not see");
     assert!(changed || faults.is_empty(), "{faults:?}");
     let (mut decoder, mut chunk) = (Decoder::new(), set.empty_chunk());
     for number in 0..set.chunks() {
@@ -88,21 +88,21 @@ fuzz_target!(|change: Change| {
 });
 
 /// Corrects the checksums of the shards and of the manifest, and the sizes of the shards in the manifest.
-fn mend(files: &mut [(String, Vec<u8>)]) {
+fn correct(files: &mut [(String, Vec<u8>)]) {
     let Some((manifest, shards)) = files.split_last_mut() else { return };
     let Ok(mut text) = String::from_utf8(manifest.1.clone()) else { return };
     for (name, bytes) in shards {
         seal_shard(bytes);
         if let Some(at) = text.find(&format!("\"{name}\"")) {
             let tail = text.split_off(at);
-            text += &mended_entry(&tail, bytes.len()).unwrap_or(tail);
+            text += &corrected_entry(&tail, bytes.len()).unwrap_or(tail);
         }
     }
     manifest.1 = seal_manifest(&text).into_bytes();
 }
 
-/// Corrects the size of the shard with whose name this tail of the manifest begins.
-fn mended_entry(tail: &str, bytes: usize) -> Option<String> {
+/// Corrects the size of one shard. `tail` is the manifest from that shard's name on.
+fn corrected_entry(tail: &str, bytes: usize) -> Option<String> {
     let key = "\"bytes\": ";
     let start = tail.find(key)? + key.len();
     let end = start + tail[start..].find(|c: char| !c.is_ascii_digit())?;

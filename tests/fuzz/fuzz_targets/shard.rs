@@ -49,7 +49,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     }
 });
 
-/// The shard with the content of one chunk mutated.
+/// Mutates the content of one chunk of a shard. `None` if the shard cannot be read.
 fn with_other_body(bytes: &[u8], seed: u32) -> Option<Vec<u8>> {
     let mut bytes = bytes.to_vec();
     seal_shard(&mut bytes);

@@ -14,7 +14,7 @@ use tonic_toolkit::shard::{Chunk, Width};
 /// The files of a set: names and bytes, sorted by name, so that shards come before the manifest.
 pub type Files = Vec<(String, Vec<u8>)>;
 
-/// Small sets of every width of counts, and the frozen set of format version 2.
+/// Small sets of every width of counts, and the frozen set of format version 2, as the initial inputs.
 pub static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
     let sample = |seed: u32, cells: u32, largest: f64| {
         let frame = |t: u32| {
@@ -53,12 +53,12 @@ pub fn seal_shard(bytes: &mut [u8]) {
     seal::shard(bytes);
 }
 
-/// A manifest with its checksum corrected.
+/// Returns a manifest with its checksum corrected.
 pub fn seal_manifest(text: &str) -> String {
     seal::manifest(text)
 }
 
-/// The files of a directory.
+/// Reads all files of a directory.
 fn files(dir: &Path) -> Files {
     let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Files =
