@@ -25,7 +25,7 @@ pub struct Parameter {
     pub name: &'static str,
     /// Type of the value.
     pub kind: Kind,
-    /// Value if the recipe leaves it out.
+    /// The value that is used if the recipe leaves the parameter out.
     pub default: IfAbsent,
     /// Meaning, with the unit.
     pub about: &'static str,
@@ -36,7 +36,7 @@ pub struct Parameter {
 pub enum IfAbsent {
     /// The parameter is required.
     Required,
-    /// The parameter has no value then.
+    /// The parameter is optional and has no default value.
     Absent,
     /// This default value, in TOML syntax.
     Is(&'static str),
@@ -55,7 +55,7 @@ pub enum Kind {
     Whole,
     /// A non-negative 32-bit integer.
     Count,
-    /// One size for both, or width and height.
+    /// One size for both width and height, or width and height.
     Sizes,
     /// Width and height.
     Size,
@@ -154,7 +154,7 @@ impl Signature {
     }
 }
 
-/// The message of a TOML error, without the source excerpt.
+/// The message of a TOML error in one line, without the source excerpt.
 pub(crate) fn one_line(error: &toml::de::Error) -> String {
     error.message().lines().collect::<Vec<_>>().join(", ")
 }
@@ -169,7 +169,7 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// The catalogue as text.
+    /// The catalogue as text for people, as `tonic-prep transforms` prints it.
     pub fn text(&self) -> String {
         let mut text = String::new();
         let parts = [

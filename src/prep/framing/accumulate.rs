@@ -1,4 +1,6 @@
-//! Event-count frames: counts the events of each slice per cell, without a dense frame.
+//! Frames from slices of events: counts per cell (`ToFrame`, `ToImage`) and bit codes (`ToBinaRep`).
+//!
+//! Only the counters of one frame are dense. The output frames are sparse.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +14,13 @@ use tonic_shard::{ColumnBuf, Width};
 
 impl EventFraming for ToFrame {
     fn check(&self) -> Checked {
-        let ways = [
+        let slicings = [
             self.time_window.map(|n| n as f64),
             self.event_count.map(|n| n as f64),
             self.n_time_bins.map(|n| n as f64),
             self.n_event_bins.map(|n| n as f64),
         ];
-        let given: Vec<f64> = ways.into_iter().flatten().collect();
+        let given: Vec<f64> = slicings.into_iter().flatten().collect();
         let expected = "exactly one of time_window, event_count, n_time_bins, n_event_bins";
         ensure(given.len() == 1, "", expected, format!("{} of them", given.len()))?;
         let size = given[0];
@@ -53,7 +55,7 @@ impl EventFraming for ToFrame {
         Width::U8
     }
 
-    fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
+    fn maker(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
         Box::new(Counts { sensor, to_frame: *self, counters: Cells::new(sensor) })
     }
 }
@@ -88,15 +90,15 @@ impl EventFraming for ToImage {
         Width::U8
     }
 
-    fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
-        ToFrame { n_event_bins: Some(1), ..ToFrame::default() }.way(sensor)
+    fn maker(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
+        ToFrame { n_event_bins: Some(1), ..ToFrame::default() }.maker(sensor)
     }
 }
 
 /// Tonic's `ToBinaRep`, applied to the frames of `ToFrame` with `n_time_bins = n_frames * n_bits`.
 ///
 /// The value of a cell is a binary number with one bit for each of `n_bits` consecutive slices. A bit is 1 if the cell
-/// had an event in that slice. The first slice is the highest bit. The number is divided by its maximum.
+/// had an event in that slice. The first slice is the highest bit. The value is divided by its maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToBinaRep {
@@ -142,7 +144,7 @@ impl EventFraming for ToBinaRep {
         Some(self.n_frames.into())
     }
 
-    fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
+    fn maker(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
         let to_frame = ToFrame { n_time_bins: Some(self.slices()), ..ToFrame::default() };
         Box::new(Bits { sensor, to_frame, n_bits: self.n_bits, bits: Cells::new(sensor) })
     }
@@ -204,7 +206,7 @@ impl MakeFrames for Bits {
         for frame in slices.chunks(self.n_bits as usize) {
             for (slice, bit) in frame.iter().zip((0..self.n_bits).rev()) {
                 for i in slice.clone() {
-                    *self.bits.number(events.cell(i, self.sensor)) |= 1 << bit;
+                    *self.bits.counter(events.cell(i, self.sensor)) |= 1 << bit;
                 }
                 out.binned += slice.len() as u64;
             }

@@ -1,6 +1,6 @@
 //! Tonic's `ToAveragedTimesurface`, the histograms of averaged time surfaces (HATS) of Sironi et al. 2018.
 //!
-//! The sensor is divided into square cells. Each event gives a surface: the decayed traces of earlier events of the
+//! The sensor is divided into square cells. Each event has a surface: the decayed traces of earlier events of the
 //! same polarity and cell, in the pixels around it. The mean over a cell's events is the cell's surface. There is one
 //! frame per cell, so the output has the shape (cells, P, surface, surface).
 
@@ -36,7 +36,7 @@ pub struct ToAveragedTimesurface {
     pub cell_size: u32,
     /// How far back earlier events count, in microseconds. The window never starts before time 0.
     pub time_window: f64,
-    /// Time constant of the decay, in microseconds.
+    /// Time constant tau of the decay, in microseconds.
     pub tau: f64,
     /// How an event's trace decays with its age.
     pub decay: Decay,
@@ -116,7 +116,7 @@ impl EventFraming for ToAveragedTimesurface {
         FrameShape { polarities: sensor.polarities, height: self.surface_size, width: self.surface_size }
     }
 
-    fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
+    fn maker(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
         let memories = self.cells(sensor) as usize * sensor.polarities as usize;
         let surface = Array2::zeros([self.surface_size as usize; 2]);
         Box::new(Memories { sensor, rule: *self, starts: vec![0; memories + 1], surface, touched: Vec::new() })
@@ -131,7 +131,7 @@ struct Memories {
     starts: Vec<u32>,
     /// Sums of the surfaces of one memory, (surface, surface).
     surface: Array2<f64>,
-    /// Flat indices of the sums that were added to.
+    /// Flat indices of the elements of `surface` that are in use.
     touched: Vec<u32>,
 }
 

@@ -1,13 +1,13 @@
-//! One number per sensor cell, with bit masks of the nonzero ones. A frame is read in cell order without a sort, and
+//! One counter per sensor cell, with bit masks of the nonzero ones. A frame is read in cell order without a sort, and
 //! empty cells are skipped.
 
 use crate::events::SensorSize;
 
-/// The numbers of a frame's cells, zero for empty cells.
+/// The counters of a frame's cells, zero for empty cells.
 #[derive(Clone, Debug)]
 pub(super) struct Cells {
-    numbers: Vec<u32>,
-    /// One bit per number, set if the number is in use.
+    counters: Vec<u32>,
+    /// One bit per counter, set if the counter is in use.
     used: Vec<u64>,
     /// One bit per word of `used`, set if the word is not 0.
     words: Vec<u64>,
@@ -18,16 +18,16 @@ impl Cells {
     pub(super) fn new(sensor: SensorSize) -> Cells {
         let cells = sensor.frame_shape().cells() as usize;
         let words = cells.div_ceil(64).max(2);
-        Cells { numbers: vec![0; cells], used: vec![0; words], words: vec![0; words.div_ceil(64)] }
+        Cells { counters: vec![0; cells], used: vec![0; words], words: vec![0; words.div_ceil(64)] }
     }
 
-    /// The number of a cell, marked as in use. The caller must set it to a nonzero value.
+    /// The counter of a cell, marked as in use. The caller must set it to a nonzero value.
     #[inline(always)]
-    pub(super) fn number(&mut self, cell: u32) -> &mut u32 {
+    pub(super) fn counter(&mut self, cell: u32) -> &mut u32 {
         let cell = cell as usize;
         self.used[cell / 64] |= 1 << (cell % 64);
         self.words[cell / 4096] |= 1 << (cell / 64 % 64);
-        &mut self.numbers[cell]
+        &mut self.counters[cell]
     }
 
     /// Counts one event per cell index. For a small sensor, the marks are kept in registers. In memory, each event
@@ -37,23 +37,23 @@ impl Cells {
             let mut marks = u128::from(high) << 64 | u128::from(low);
             for cell in cells {
                 marks |= 1 << (cell % u128::BITS);
-                self.numbers[cell as usize] += 1;
+                self.counters[cell as usize] += 1;
             }
             self.used.copy_from_slice(&[marks as u64, (marks >> 64) as u64]);
             self.words[0] = 0b11;
         } else {
-            cells.for_each(|cell| *self.number(cell) += 1);
+            cells.for_each(|cell| *self.counter(cell) += 1);
         }
     }
 
-    /// Calls `each` with every cell in use, ascending, and its number. Then resets the numbers to zero.
+    /// Calls `each` with every cell in use, ascending, and its counter. Then resets the counters to zero.
     pub(super) fn drain(&mut self, mut each: impl FnMut(u32, u32)) {
         for (i, words) in self.words.iter_mut().enumerate() {
             for_each_bit(std::mem::take(words), |bit| {
                 let word = i * 64 + bit;
                 for_each_bit(std::mem::take(&mut self.used[word]), |bit| {
                     let cell = word * 64 + bit;
-                    each(cell as u32, std::mem::take(&mut self.numbers[cell]));
+                    each(cell as u32, std::mem::take(&mut self.counters[cell]));
                 });
             });
         }

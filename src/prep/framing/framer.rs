@@ -1,4 +1,4 @@
-//! The framer makes the frames of one sample after another.
+//! The framer: makes the frames of one sample after another.
 
 use tonic_shard::{ColumnBuf, Width};
 
@@ -9,7 +9,7 @@ use crate::framing::rule::{FramedSample, MakeFrames};
 
 /// Makes the frames of samples. Each thread needs its own framer, because a framer keeps state for every sensor cell.
 pub struct Framer {
-    way: Box<dyn MakeFrames>,
+    maker: Box<dyn MakeFrames>,
     sample: FramedSample,
 }
 
@@ -18,13 +18,13 @@ impl Framer {
     pub fn new(sensor: SensorSize, framing: &Framing) -> Framer {
         let counts = ColumnBuf::new(if framing.values() == Width::F32 { Width::F32 } else { Width::U32 });
         let sample = FramedSample { frame_sizes: Vec::new(), cells: Vec::new(), counts, binned: 0, cut: 0 };
-        Framer { way: framing.rule().way(sensor), sample }
+        Framer { maker: framing.rule().maker(sensor), sample }
     }
 
-    /// Makes the frames of one sample. A sample without events gives one empty frame, or the fixed number of bins.
+    /// Makes the frames of one sample. A sample without events has one empty frame, or the fixed number of bins.
     ///
     /// # Errors
-    /// The sample has more than 2^24 frames, or too many entries for memory. Strongly overlapping windows and slowly
+    /// If the sample has more than 2^24 frames, or too many entries for the memory. Strongly overlapping windows and slowly
     /// decaying surfaces cause this.
     pub fn frame(&mut self, events: &Events) -> Checked<&FramedSample> {
         let out = &mut self.sample;
@@ -32,7 +32,7 @@ impl Framer {
         out.cells.clear();
         out.counts.clear();
         (out.binned, out.cut) = (0, 0);
-        self.way.frame(events, out)?;
+        self.maker.frame(events, out)?;
         Ok(&self.sample)
     }
 }

@@ -9,7 +9,7 @@ use crate::framing::rule::EventFraming;
 use crate::framing::{ToAveragedTimesurface, ToBinaRep, ToFrame, ToImage, ToTimesurface, ToVoxelGrid};
 use crate::signature::Signature;
 
-/// Maximum number of cells of a frame or a sensor. Each worker keeps one number per cell.
+/// Maximum number of cells of a frame or a sensor. Each worker keeps one counter per cell.
 pub(crate) const MAX_CELLS: u64 = 1 << 28;
 
 /// How events become frames. In TOML, a framing without a `name` is a `ToFrame`.
@@ -69,7 +69,7 @@ impl Framing {
         self.rule().overlaps()
     }
 
-    /// Time from one frame to the next in microseconds, if it is constant.
+    /// Time from one frame to the next in microseconds; `None` if it is not constant.
     pub fn frame_time(&self) -> Option<f64> {
         self.rule().frame_time()
     }

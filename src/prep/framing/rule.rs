@@ -9,7 +9,7 @@ use crate::framing::slicing::MAX_FRAMES;
 /// Maximum number of entries of a sample: about two gigabytes.
 const MAX_ENTRIES: usize = 1 << 28;
 
-/// The parameters of a framing. They can be checked, give the frames' geometry, and build a frame maker.
+/// The parameters of a framing: checks them, computes the geometry of the frames, and builds a frame maker.
 pub(crate) trait EventFraming {
     /// Checks that the parameters are valid. The place of the fault is the parameter's name.
     fn check(&self) -> Checked {
@@ -21,7 +21,7 @@ pub(crate) trait EventFraming {
         Ok(())
     }
 
-    /// Tonic's `sensor_size` parameter, (W, H, P), if the recipe gives it.
+    /// Tonic's `sensor_size` parameter, (W, H, P); `None` if the recipe leaves it out.
     fn sensor_size(&self) -> Option<[u32; 3]> {
         None
     }
@@ -35,7 +35,7 @@ pub(crate) trait EventFraming {
     /// `None` if there is no bound.
     fn frame_limit(&self, span: Option<(i64, i64)>, sensor: SensorSize) -> Option<u64>;
 
-    /// Time from one frame to the next in microseconds, if it is constant.
+    /// Time from one frame to the next in microseconds; `None` if it is not constant.
     fn frame_time(&self) -> Option<f64> {
         None
     }
@@ -51,20 +51,20 @@ pub(crate) trait EventFraming {
     }
 
     /// Builds a frame maker for `sensor`. Each thread needs its own.
-    fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames>;
+    fn maker(&self, sensor: SensorSize) -> Box<dyn MakeFrames>;
 }
 
 /// Makes the frames of one sample after another.
 pub(crate) trait MakeFrames {
-    /// Writes the frames of one sample to `out`, which must be empty. A sample without events gives one empty frame, or
+    /// Writes the frames of one sample to `out`, which must be empty. A sample without events has one empty frame, or
     /// the fixed number of frames if the framing has one.
     ///
     /// # Errors
-    /// The sample has more than [`MAX_FRAMES`] frames or [`MAX_ENTRIES`] entries.
+    /// If the sample has more than [`MAX_FRAMES`] frames or [`MAX_ENTRIES`] entries.
     fn frame(&mut self, events: &Events, out: &mut FramedSample) -> Checked;
 }
 
-/// The sparse frames of one sample, in the form that [`tonic_shard::SparseFrames::push`] takes.
+/// The sparse frames of one sample, as the columns that [`tonic_shard::SparseFrames::push`] takes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FramedSample {
     /// Number of nonzero cells of each frame.

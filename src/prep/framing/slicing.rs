@@ -1,4 +1,5 @@
-//! Tonic's four ways to slice a sample into frames. The slices contain exactly the same events as Tonic's.
+//! Tonic's four slicings of a sample: by time window, event count, time bins or event bins. The slices contain exactly the
+//! same events as Tonic's.
 //!
 //! A slice is a range of event indices. Window times are computed in float64 and searched with NumPy's left
 //! `searchsorted` rule, as in Tonic, so that every event falls into the same windows.
@@ -98,20 +99,20 @@ impl ToFrame {
         Ok((0..bins).map(|i| events(i * stride, count)).collect())
     }
 
-    /// The windows of a slicing by `time_window`.
+    /// The windows of a slicing by `time_window`; `None` for another slicing.
     pub(super) fn windows(&self) -> Option<TimeWindows> {
         let &ToFrame { overlap, include_incomplete, start_time, end_time, .. } = self;
         let window = self.time_window? as f64;
         Some(TimeWindows { window, overlap, include_incomplete, start_time, end_time })
     }
 
-    /// The number of frames of every sample, if the slicing fixes it.
+    /// The number of frames of every sample for `n_time_bins` and `n_event_bins`; `None` for another slicing.
     pub(super) fn bins(&self) -> Option<u64> {
         self.n_time_bins.or(self.n_event_bins)
     }
 }
 
-/// Time windows of equal length, in fractional microseconds: Tonic's `slice_events_by_time`.
+/// Time windows of equal length, with times in microseconds: Tonic's `slice_events_by_time`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TimeWindows {
     pub window: f64,
@@ -136,14 +137,15 @@ impl TimeWindows {
         Ok((0..frames).map(move |i| slicer.slice(i as f64 * stride + start, window)))
     }
 
-    /// Number of windows in a duration of that many microseconds: at least 1.
+    /// Number of windows in `duration` microseconds: at least 1.
     fn count(&self, duration: f64) -> f64 {
         let strides = (duration - self.window) / (self.window - self.overlap);
         let n = if self.include_incomplete { strides.ceil() } else { strides.floor() } + 1.0;
         n.max(1.0)
     }
 
-    /// Maximum number of windows of a sample whose times lie in `span` (both inclusive).
+    /// Maximum number of windows of a sample whose times lie in `span` (microseconds, both inclusive). `None` if there is no
+    /// bound, or it exceeds [`MAX_FRAMES`].
     pub(crate) fn limit(&self, span: Option<(i64, i64)>) -> Option<u64> {
         let start = self.start_time.or(span.map(|(lo, _)| lo))?;
         let end = self.end_time.or(span.map(|(_, hi)| hi))?;
@@ -163,7 +165,7 @@ impl Slicer<'_> {
         Slicer { t, last: 0..0, end_time: f64::INFINITY }
     }
 
-    /// The events of `from <= t < from + window`.
+    /// Index range of the events with `from <= t < from + window`.
     fn slice(&mut self, from: f64, window: f64) -> Range<usize> {
         // A window that does not overlap the last one starts at or after the last one's end.
         let known = if from >= self.end_time { self.last.end } else { self.last.start };

@@ -77,7 +77,7 @@ impl EventFraming for ToTimesurface {
         Some(self.dt - self.overlap)
     }
 
-    fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
+    fn maker(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
         let last = Array3::from_elem(sensor.frame_shape().dims(), f64::NEG_INFINITY);
         Box::new(LastTimes { sensor, rule: *self, last, fired: Vec::new() })
     }
@@ -181,7 +181,7 @@ impl EventFraming for ToVoxelGrid {
         FrameShape { polarities: 1, ..sensor.frame_shape() }
     }
 
-    fn way(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
+    fn maker(&self, sensor: SensorSize) -> Box<dyn MakeFrames> {
         let sums = Array2::zeros([sensor.height as usize, sensor.width as usize]);
         Box::new(Voxels { bins: self.n_time_bins, sums, cells: Vec::new() })
     }
@@ -192,7 +192,7 @@ struct Voxels {
     bins: u32,
     /// Sum of each pixel's shares, (H, W).
     sums: Array2<f64>,
-    /// Cells that got a share.
+    /// Cells that an event contributed to.
     cells: Vec<u32>,
 }
 

@@ -259,7 +259,7 @@ impl Iterator for Grown<'_> {
     }
 }
 
-/// The output events.
+/// The output events of one sample, collected column by column.
 struct Emitted {
     events: Events,
     width: u32,
@@ -278,7 +278,7 @@ impl Emitted {
     }
 }
 
-/// Python's `//` for positive floats. It gives the floor of the exact quotient, even if `a / b` rounds up to the next
+/// Python's `//` for positive floats: the floor of the exact quotient, even if `a / b` rounds up to the next
 /// integer.
 fn floor_divided(a: f64, b: f64) -> f64 {
     let quotient = (a - a % b) / b;

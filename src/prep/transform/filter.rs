@@ -81,7 +81,7 @@ impl Decimation {
     pub(super) const SIGNATURE: Signature = Signature {
         name: "Decimation",
         about: "keep every nth event of each pixel",
-        parameters: &[Parameter::required("n", Kind::Count, "of so many events of a pixel, one is kept")],
+        parameters: &[Parameter::required("n", Kind::Count, "one of every n events of a pixel is kept")],
     };
 }
 

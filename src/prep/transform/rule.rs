@@ -9,7 +9,7 @@ use crate::fault::Checked;
 /// The first and last possible time of events, in microseconds, both inclusive.
 pub(crate) type TimeSpan = (i64, i64);
 
-/// A transform: checks its parameters, gives the sensor after it, and changes events.
+/// A transform: checks its parameters, computes the output sensor, and changes events.
 pub(crate) trait EventTransform {
     /// Checks that the parameters are valid, independent of a sensor. The place of the fault is the parameter's name.
     fn check(&self) -> Checked {
@@ -21,7 +21,7 @@ pub(crate) trait EventTransform {
         Ok(())
     }
 
-    /// Tonic's `sensor_size` parameter, (W, H, P), if the recipe gives it.
+    /// Tonic's `sensor_size` parameter, (W, H, P); `None` if the recipe leaves it out.
     fn sensor_size(&self) -> Option<[u32; 3]> {
         None
     }

@@ -20,7 +20,7 @@ pub struct CenterCrop {
     /// Expected sensor size before this step, (W, H, P). Checked if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
-    /// Width and height of the output sensor.
+    /// Width and height of the output sensor, in pixels.
     #[serde(deserialize_with = "one_or_two")]
     pub size: [u32; 2],
 }
@@ -30,7 +30,7 @@ impl CenterCrop {
         name: "CenterCrop",
         about: "keep the middle of the sensor (a larger size adds a margin)",
         parameters: &[
-            Parameter::required("size", Kind::Sizes, "pixels kept, or added as a margin"),
+            Parameter::required("size", Kind::Sizes, "width and height of the output sensor, in pixels"),
             Parameter::SENSOR_SIZE,
         ],
     };
@@ -87,7 +87,7 @@ pub struct Downsample {
     /// Expected sensor size before this step, (W, H, P). Checked if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
-    /// Width and height of the output sensor. Replaces `spatial_factor`.
+    /// Width and height of the output sensor, in pixels. Replaces `spatial_factor`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_size: Option<[u32; 2]>,
 }

@@ -15,10 +15,10 @@ const BEYOND: f64 = 9_223_372_036_854_775_808.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CropTime {
-    /// The first time kept.
+    /// First time that is kept, in microseconds.
     #[serde(default)]
     pub min: i64,
-    /// The last time kept. `None`: no upper bound.
+    /// Last time that is kept, in microseconds; `None` if there is no upper bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<i64>,
 }
