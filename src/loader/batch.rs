@@ -5,7 +5,7 @@ use tonic_shard::{SampleFrames, SparseFrames, Widths};
 /// Samples that are trained on together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// Frames of all samples.
+    /// Frames of all samples, one sample after another.
     pub frames: SparseFrames,
     /// Class of each sample, (batch,).
     pub labels: Vec<u32>,

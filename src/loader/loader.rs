@@ -1,4 +1,4 @@
-//! The loader: gives the batches of an epoch, from the cache or from the shards.
+//! The loader: makes the batches of an epoch, from the host cache or from the shards.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,14 +14,14 @@ use crate::order::EpochOrder;
 use crate::prefetch::{AHEAD, ahead};
 use crate::stream::{Place, Spare, Windows};
 
-/// A set that is ready to give epochs of batches.
+/// A set with its cache, which makes the batches of an epoch.
 #[derive(Debug)]
 pub struct Loader {
     set: ShardSet,
     cache: Option<HostCache>,
     why: String,
     drop_last: bool,
-    /// Memory that the last epoch left for the next one.
+    /// Decoders and buffers of the last epoch, which the next epoch reuses.
     spare: Mutex<Spare>,
 }
 
@@ -29,7 +29,7 @@ impl Loader {
     /// Chooses a cache for `set` and fills it if it is the host cache.
     ///
     /// # Errors
-    /// Those of [`CacheChoice::place`]; while the cache is filled, [`tonic_base::Error::Corrupt`] and
+    /// Errors of [`CacheChoice::place`]; while the cache is filled, [`tonic_base::Error::Corrupt`] and
     /// [`tonic_base::Error::Io`].
     pub fn new(set: ShardSet, choice: CacheChoice, verbosity: Verbosity) -> Result<Loader> {
         let (place, why) = choice.place(&set)?;
@@ -64,7 +64,7 @@ impl Loader {
         if self.cache.is_none() { self.set.pin() } else { Ok(0) }
     }
 
-    /// The host cache, if there is one.
+    /// The host cache; `None` if the set is streamed.
     pub fn host_cache(&self) -> Option<&HostCache> {
         self.cache.as_ref()
     }

@@ -42,7 +42,7 @@ pub(crate) struct BarRow {
     pub name: String,
     /// One figure per column, above 0. `None` draws no bar.
     pub values: Vec<Option<f64>>,
-    /// Text that is drawn instead of the bars.
+    /// Text that is drawn instead of the bars, such as why there are none; `None` draws the bars.
     pub note: Option<String>,
 }
 

@@ -1,6 +1,7 @@
-//! Measurements of the ways to feed a network, with their table and chart.
+//! Measurements of loading strategies, with their table and chart.
 //!
-//! Both benchmarks (`tonic-prep bench`, `tonic-train bench`) report in this form.
+//! A loading strategy is where samples come from: the recordings (`tonic-prep bench`), or the shards, the host cache or
+//! the device cache (`tonic-train bench`). Both benchmarks report it as a [`Strategy`].
 
 use std::fmt::Write;
 use std::io::Read;
@@ -37,14 +38,14 @@ pub enum Work {
     Training,
 }
 
-/// A way to feed a network and its measurements. If it could not be measured, `reason` says why.
+/// Measurements of a loading strategy. If it could not be measured, `reason` says why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Strategy {
     /// Name, such as "stream" or "host cache".
     pub name: String,
     /// What was measured: loading, or loading and training.
     pub work: Work,
-    /// Batches per second.
+    /// Batches per second; `None` if they were not measured, as for all figures.
     pub batches_per_second: Option<f64>,
     /// Samples per second.
     pub samples_per_second: Option<f64>,
@@ -52,7 +53,7 @@ pub struct Strategy {
     pub bytes_per_sample: Option<f64>,
     /// Seconds per epoch of 75,466 samples, the size of the training set of Spiking Speech Commands (SSC).
     pub epoch_seconds_at_ssc: Option<f64>,
-    /// Why there are no measurements.
+    /// Why there are no measurements; `None` if there are.
     pub reason: Option<String>,
 }
 

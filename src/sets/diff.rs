@@ -31,7 +31,8 @@ pub struct SampleDifference {
     /// Name, value in a, value in b of each field that differs: `label`, `flags`, a column of the ledger, an extra
     /// column, `number of frames`.
     pub fields: Vec<(String, Value, Value)>,
-    /// The first cell that differs: (frame, p, y, x), value in a, value in b. An empty cell has the value 0.
+    /// The first cell that differs: (frame, p, y, x), value in a, value in b. An empty cell has the value 0. `None` if all
+    /// cells are equal.
     pub entry: Option<([u64; 4], f64, f64)>,
 }
 
@@ -41,7 +42,7 @@ impl Difference {
         self.fields.is_empty() && self.differing == 0
     }
 
-    /// One JSON object.
+    /// The differences as one JSON object.
     pub fn json(&self) -> Value {
         let pair = |(name, a, b): &(&str, String, String)| json!({"field": name, "a": a, "b": b});
         json!({
@@ -54,7 +55,7 @@ impl Difference {
         })
     }
 
-    /// Text for people, with the verdict in the last line.
+    /// The differences as text for people. The last line says whether the sets are equal.
     pub fn text(&self) -> String {
         let mut text = Vec::new();
         for (name, a, b) in &self.fields {
@@ -191,7 +192,8 @@ fn compare_samples(d: &SetDescription, sample: u64, a: Decoded<'_>, b: Decoded<'
     (!fields.is_empty() || entry.is_some()).then_some(SampleDifference { sample, fields, entry })
 }
 
-/// The first cell in which the frames of two samples differ.
+/// The first cell in which the frames of two samples differ: (frame, p, y, x), value in a, value in b. `None` if all
+/// cells are equal.
 fn first_entry(d: &SetDescription, a: SampleFrames<'_>, b: SampleFrames<'_>) -> Option<([u64; 4], f64, f64)> {
     let place = |(frame, cell, _): (usize, u32, f64)| (frame, cell);
     let (mut a, mut b) = (a.iter(), b.iter());

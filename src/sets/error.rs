@@ -22,7 +22,7 @@ pub enum Error {
     /// A set is damaged, incomplete or of another recipe.
     #[error("{0}")]
     Shard(#[from] ShardError),
-    /// A recording or a recipe cannot be read.
+    /// A recording that cannot be read or converted, or a recipe that is invalid.
     #[error("{0}")]
     Prep(#[from] PrepError),
     /// A picture cannot be drawn.

@@ -52,7 +52,7 @@ pub struct Repaired {
 }
 
 impl Repaired {
-    /// One JSON object.
+    /// The result as one JSON object.
     pub fn json(&self) -> Value {
         let shards = self.shards.iter().map(|(name, chunks)| json!({"shard": name, "chunks": chunks}));
         let lost = self.lost.iter().map(|(chunk, why)| json!({"chunk": chunk, "why": why}));
@@ -65,7 +65,7 @@ impl Repaired {
         })
     }
 
-    /// Text for people, one line for each shard and each lost chunk.
+    /// The result as text for people, with one line for each shard and each lost chunk.
     pub fn text(&self) -> String {
         let mut out = String::new();
         if self.manifest {
@@ -169,7 +169,7 @@ fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
 struct OtherCopy<'a> {
     dir: &'a Path,
     description: SetDescription,
-    /// The program versions that wrote the copy, if its manifest is readable.
+    /// The program versions that wrote the copy; `None` if its manifest cannot be read.
     tool: Option<Tool>,
     opened: Option<(u64, Salvage)>,
 }
@@ -181,7 +181,7 @@ impl<'a> OtherCopy<'a> {
         OtherCopy { dir, description: SetDescription { shard_chunks, ..set.clone() }, tool, opened: None }
     }
 
-    /// The shard that holds chunk `number`, and the chunk's record if the shard's index is readable.
+    /// The shard that holds chunk `number`, and the chunk's record; `None` if the shard's index cannot be read.
     fn chunk(&mut self, number: u64) -> (&Salvage, Option<ChunkRecord>) {
         let per_shard = u64::from(self.description.shard_chunks);
         let (shard, k) = (number / per_shard, (number % per_shard) as usize);

@@ -28,7 +28,7 @@ pub(crate) struct Selection<'a> {
     spans: Vec<SampleSpan>,
     /// Number of each span's first sample in the selection, and the total.
     starts: Vec<u64>,
-    /// The new label of each old label, if labels change.
+    /// The new label for each old label; `None` if labels stay.
     labels: Option<Vec<u32>>,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Selection<'a> {
         Selection { sets, spans: Vec::new(), starts: vec![0], labels: None }
     }
 
-    /// Gives samples of class `i` the label `labels[i]`.
+    /// Changes the label `i` of samples to `labels[i]`.
     pub(crate) fn relabel(&mut self, labels: Vec<u32>) {
         self.labels = Some(labels);
     }
@@ -145,8 +145,8 @@ impl Output {
     }
 }
 
-/// The tool versions to record in the new set. If all sets have the same and this program compresses in the same way,
-/// these are kept; otherwise they are this program's.
+/// The tool versions to record in the new set. If all sets have the same versions, and this program compresses to the
+/// same bytes, they are kept; otherwise this program's are recorded.
 pub(crate) fn tool_of(sets: &[ShardSet]) -> Tool {
     let this = Tool::this(sets.first().map_or(0, |set| set.manifest().description.tool.level));
     let theirs = |set: &ShardSet| set.manifest().description.tool.clone();

@@ -1,7 +1,7 @@
 //! Divides samples at random into parts, such as train, valid and test.
 //!
-//! The draw depends only on the seed and the sample numbers. So sets of the same recordings are divided in the same
-//! way, even if their recipes differ.
+//! The draw depends only on the seed and the sample numbers. So sets of the same recordings are divided into the
+//! same parts, even if their recipes differ.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub(crate) struct Candidate {
     pub(crate) sample: u64,
     /// Label of the class.
     pub(crate) label: u32,
-    /// Value in the column of [`Split::by`], 0 without one.
+    /// Value in the column [`Split::by`]; 0 if there is no such column.
     pub(crate) by: i64,
 }
 
@@ -27,7 +27,7 @@ pub struct Split {
     names: Vec<String>,
     /// Seed of the draw.
     seed: u64,
-    /// The extra column whose equal values stay together.
+    /// Extra column: samples with equal values in it stay in one part. `None` divides single samples.
     pub(crate) by: Option<String>,
     /// Whether the shares hold for every class and not only for all samples together.
     stratify: bool,

@@ -17,7 +17,7 @@ const MOST_CELLS: u64 = 1 << 16;
 /// Maximum number of cells for which rates are computed, because every thread needs a counter for each cell.
 const MOST_COUNTED_CELLS: u64 = 1 << 23;
 
-/// The distribution of a quantity over samples: the number of samples for each value.
+/// Distribution of a quantity over samples: the number of samples with each value.
 #[derive(Clone, Debug, Default)]
 pub struct Distribution(BTreeMap<u64, u64>);
 
@@ -86,17 +86,17 @@ pub struct Stats {
     pub entries: u64,
     /// Number of occupied cells with a count of 1, 2, 3 to 4, 5 to 8, ...; empty for surfaces.
     pub counts: Vec<u64>,
-    /// Minimum, mean and maximum of the values, for surfaces only.
+    /// Minimum, mean and maximum of the values of surfaces; `None` for counts.
     pub values: Option<[f64; 3]>,
     /// Rate of each cell, (P, H, W), in `rate_unit`. Empty for frames of more than 2^23 cells.
     pub rates: Array3<f64>,
-    /// `Hz`, `events a frame`, or `share of frames` for surfaces.
+    /// Unit of `rates`: `Hz`, `events a frame`, or `share of frames` for surfaces.
     pub rate_unit: &'static str,
     /// The ledger, summed over samples.
     pub ledger: Ledger,
 }
 
-/// The counts of one thread.
+/// The counts that one thread has added up.
 #[derive(Default)]
 struct Tally {
     totals: Totals,
@@ -225,7 +225,8 @@ impl Stats {
         ([at(0), median, sum / n as f64, at(n - 1)], sorted.iter().filter(|&&rate| rate == 0.0).count())
     }
 
-    /// One JSON object. Rates are given by cell, (P, H, W), or by row, (P, H), if there are more than 65,536 cells.
+    /// The statistics as one JSON object. Rates are per cell, (P, H, W), or per row, (P, H), if there are more than 65,536
+    /// cells.
     pub fn json(&self) -> Value {
         let spread =
             |[min, median, mean, max]: [f64; 4]| json!({"min": min, "median": median, "mean": mean, "max": max});
@@ -260,7 +261,7 @@ impl Stats {
         })
     }
 
-    /// A table for people.
+    /// The statistics as text for people.
     pub fn text(&self) -> String {
         let mut out = String::new();
         let _ = writeln!(out, "{:<18} {:>12} {:>12} {:>12} {:>12}", "", "min", "median", "mean", "max");

@@ -101,7 +101,7 @@ fn write_all(
     Ok(written)
 }
 
-/// The manifest of an output that the interrupted run had completed, when a split is resumed.
+/// The manifest of an output that the interrupted run of a resumed split had completed; `None` if it hadn't.
 fn made_before(output: &Output, selection: &Selection<'_>, description: &SetDescription) -> Result<Option<Manifest>> {
     if output.existing != Existing::Resume {
         return Ok(None);

@@ -28,7 +28,7 @@ pub struct SampleTable {
 /// A group of samples, decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {
-    /// Frames of all samples.
+    /// Frames of all samples, one sample after another.
     pub frames: SparseFrames,
     /// Labels, flags, ledgers and extra columns.
     pub table: SampleTable,

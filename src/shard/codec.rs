@@ -13,7 +13,7 @@ use zstd::bulk::{Compressor, Decompressor};
 /// A chunk that is ready to be written to a shard.
 #[derive(Clone, Debug)]
 pub struct EncodedChunk {
-    /// The zstd frame.
+    /// The chunk, compressed as a zstd frame.
     pub stored: Vec<u8>,
     /// Index record of the chunk. Its `offset` is 0 until the writer sets it.
     pub record: ChunkRecord,

@@ -1,7 +1,7 @@
 //! Packs the entries of a chunk: one byte holds a gap (distance from the cell before) and a count.
 //!
-//! Gaps of 31 or more and counts of 8 or more continue in columns of their own. Most gaps and counts are small. This
-//! form takes 9% less space under zstd than a column of gaps and one of counts, and a fifth of the time.
+//! Gaps of 31 or more and counts of 8 or more continue in columns of their own. Most gaps and counts are small. Packed
+//! entries take 9% less space under zstd than a column of gaps and one of counts, and a fifth of the time.
 
 use std::ops::Range;
 

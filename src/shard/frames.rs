@@ -1,4 +1,4 @@
-//! Sparse frames: the one form that a recording has from binning to the first weight.
+//! Sparse frames: how samples are represented from binning to the first layer of the network.
 //!
 //! A sample is T frames of shape (P, H, W). Most cells are empty, so a frame is stored as a list of its occupied cells
 //! and their counts. A sample with N occupied cells in all its frames is three columns:
@@ -153,7 +153,7 @@ impl SparseFrames {
     /// [`CountTooLarge`] if a count doesn't fit the width of `counts`; nothing is appended then.
     ///
     /// # Panics
-    /// If float32 values are appended to integer counts, or the other way round.
+    /// If float32 values are appended to integer counts, or integer counts to float32 values.
     pub fn push(&mut self, frame_sizes: &[u32], cells: &[u32], counts: Column<'_>) -> Result<(), CountTooLarge> {
         debug_assert_eq!(frame_sizes.iter().sum::<u32>() as usize, cells.len());
         debug_assert_eq!(cells.len(), counts.len());

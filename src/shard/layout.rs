@@ -25,7 +25,7 @@ pub(crate) const MAX_DECODED_BYTES: u32 = 1 << 28;
 /// Maximum number of samples in a chunk.
 pub const MAX_CHUNK_SAMPLES: u32 = 1 << 20;
 
-/// `bytes`, rounded up to a multiple of `ALIGNMENT`.
+/// `bytes`, rounded up to a multiple of 64, the alignment of columns and chunks.
 pub fn aligned(bytes: u64) -> u64 {
     bytes.next_multiple_of(ALIGNMENT as u64)
 }
@@ -160,7 +160,7 @@ impl ShardHead {
     /// Like [`ShardHead::read`], for a file of `len` bytes. `file` is its beginning, at least header and index.
     ///
     /// # Errors
-    /// Those of [`ShardHead::read`].
+    /// Errors of [`ShardHead::read`].
     pub(super) fn read_of(path: &Path, file: &[u8], len: u64) -> Result<ShardHead> {
         let corrupt = |place: &str, expected: String, got: String| Error::corrupt(path, place, expected, got);
         let header: &[u8; HEADER_BYTES] = file

@@ -1,4 +1,4 @@
-//! Byte planes, the form in which a chunk stores a column: the first bytes of all numbers, then their second bytes, and
+//! Byte planes, the layout of a column in a chunk: the first bytes of all numbers, then their second bytes, and
 //! so on.
 
 use std::ops::Range;
@@ -35,7 +35,7 @@ impl<'a> Planes<'a> {
         (self.planes.len() == self.stride).then(|| &self.planes[self.start..self.end])
     }
 
-    /// The numbers as u32. A float32 gives its bit pattern.
+    /// The numbers as u32. A float32 is returned as its bit pattern.
     pub(crate) fn iter(self) -> impl Iterator<Item = u32> + use<'a> {
         (self.start..self.end).map(move |at| {
             let low = self.planes[at].into();
