@@ -1,4 +1,4 @@
-"""What the benchmarks share: where things are, how a command is measured, how a report is printed."""
+"""Shared by the benchmarks: paths, running and measuring commands, printing reports."""
 import argparse
 import dataclasses
 import json
@@ -27,7 +27,7 @@ def arguments(description):
 
 
 def peers_python(name="peers"):
-    """The Python with the peers in it: PEERS_PYTHON (PEERS_JAX_PYTHON), or that of .deps/peers (.deps/peers-jax)."""
+    """Path of the Python that has the peers: PEERS_PYTHON (PEERS_JAX_PYTHON), or that of .deps/peers (.deps/peers-jax)."""
     python = os.environ.get(f"{name}_python".upper().replace("-", "_")) or str(ROOT / ".deps" / name / "bin" / "python")
     if not os.path.exists(python):
         requirements = name.replace("peers", "requirements")  # requirements.txt, requirements-jax.txt
@@ -49,7 +49,7 @@ def peer(script, *args, venv="peers"):
 
 
 def ours(program, *args):
-    """Runs a binary of ours; its JSON if it prints any, seconds and peak memory in MiB."""
+    """Runs a binary of ours. Returns the JSON that it prints, if any, with its seconds and peak memory in MiB."""
     command = [str(RELEASE / program), *map(str, args)]
     with tempfile.TemporaryFile("w+") as out:
         start = time.perf_counter()
@@ -66,14 +66,14 @@ def ours(program, *args):
 
 
 def ssc_like(folder, samples):
-    """An SSC-shaped recording, in the page cache because it was just written."""
+    """Writes an SSC-shaped recording, which is then in the page cache."""
     path = pathlib.Path(folder) / "ssc_like.h5"
     subprocess.run([peers_python(), HERE / "peers" / "make_ssc_like.py", path, "-n", str(samples)], check=True)
     return path
 
 
 def dense_operations(point):
-    """Floating-point operations of a step's products, were nothing skipped: no gradient is needed of the input."""
+    """Floating-point operations of a step's matrix products if nothing is skipped, without the gradient by the input."""
     hidden = point["hidden"]
     weights = CHANNELS * hidden + 2 * hidden * hidden
     products = 2 * weights + 2 * hidden * hidden
@@ -87,7 +87,7 @@ def build(*options):
 
 
 def say(text):
-    """Progress, on stderr."""
+    """Prints progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -96,7 +96,7 @@ def median(values):
 
 
 def print_report(report, as_json):
-    """One JSON object, or a line for each figure."""
+    """Prints one JSON object, or one line per figure."""
     if as_json:
         print(json.dumps(report))
         return
@@ -106,7 +106,7 @@ def print_report(report, as_json):
 
 @dataclasses.dataclass
 class Target:
-    """A row of the table of targets: a figure of the report beside what it has to be."""
+    """A row of the table of targets: the name of a figure in the report, and its targets."""
     name: str
     text: str
     at_least: float
@@ -118,12 +118,12 @@ class Target:
 
 
 def shortfalls(report, targets):
-    """Names of the figures below what they have to be at least."""
+    """Names of the figures that miss their target."""
     return [target.name for target in targets if not target.met(report[target.name], target.at_least)]
 
 
 def print_targets(report, targets):
-    """The table of targets, in Markdown."""
+    """Prints the table of targets, in Markdown."""
     width = max(len(target.text) for target in targets)
     print(f"| {'':{width}} | at least | moonshot | measured |          |")
     print(f"|{'-' * (width + 2)}|---------:|---------:|---------:|----------|")
@@ -135,5 +135,5 @@ def print_targets(report, targets):
 
 
 def shown(value):
-    """Three digits, or all before the point."""
+    """A number with three significant digits, or with all digits before the decimal point."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

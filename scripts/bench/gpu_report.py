@@ -1,4 +1,4 @@
-"""What scripts/bench/gpu prints of its report: all tables, then the targets under the issue's words, in Markdown."""
+"""Prints the report of scripts/bench/gpu in Markdown: all tables, then the targets."""
 import contextlib
 import io
 import statistics
@@ -10,12 +10,12 @@ COMPARED = {
     "Sinabs": ("sinabs", "sinabs, unbind"), "torch.compile": ("torch.compile",), "Triton": ("triton",), "JAX": ("jax",),
 }
 LEAST_NOISE = 1.0  # points: three seeds may lie close together by chance
-SHOWN, SHORT = 4, 300  # checks that failed, and characters of a reason: all of it is in the JSON
+SHOWN, SHORT = 4, 300  # checks that failed, and characters of a reason: the JSON has everything
 WORDS = "highest: float32's exactness by three bf16 products; high: two; medium: plain bf16"
 
 
 def at(tree, *keys):
-    """What is under these keys, or None."""
+    """The value under these nested keys; None if one is missing."""
     for key in keys:
         tree = tree.get(key) if isinstance(tree, dict) else None
     return tree
@@ -32,7 +32,7 @@ def best_peer(report):
 
 
 def figures(report, precision):
-    """The figures that have targets, by their names, of one precision; None where one was not measured."""
+    """The figures that have targets, by name, for one precision. A figure that was not measured is None."""
     loading = at(report, "loading", precision)
     device, stream = (at(loading, f"{cache}_train_batches_per_second") for cache in ("device", "stream"))
     epoch = at(loading, "device_epoch_seconds")
@@ -62,7 +62,7 @@ ROWS = [
 
 
 def unchecked(report):
-    """Why no figure counts: the kernels were not held to the CPU's, or differ. None where they agree."""
+    """Why no figure counts: the kernels were not compared with the CPU's, or differ from them. None if they agree."""
     check = report["parts"].get("check", {"status": "did not run", "why": "left out"})
     return None if check["status"] == "done" else f"tonic-train check {check['status']}: {check['why']}"
 
@@ -76,7 +76,7 @@ def verdict(report, target, value):
 
 
 def targets(report):
-    """For the JSON: each figure and what it amounts to, by target and precision."""
+    """For the JSON: each figure and whether it meets its target, by target and precision."""
     found = {}
     for precision in PRECISIONS:
         values = figures(report, precision)
@@ -87,7 +87,7 @@ def targets(report):
 
 
 def table(head, rows):
-    """A table in Markdown; the first column is left-aligned."""
+    """Prints a table in Markdown. The first column is left-aligned."""
     rows = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *rows)]
     first, *others = widths
@@ -107,7 +107,7 @@ def spread(stem):
 
 
 def ranged(tree, keys, scale=1.0):
-    """A median, and the least and the most that were seen."""
+    """A median with its minimum and maximum, as text."""
     median, least, most = (at(tree, key) for key in keys)
     words = number(median, scale)
     return words if None in (least, most) else f"{words} ({number(least, scale)} to {number(most, scale)})"
@@ -147,7 +147,7 @@ def print_steps(report):
     if rows:
         table(["training step", "form", "ms (least to most)", "spikes", *(f"over {p}" for p in PRECISIONS)], rows)
     for name, words in report["peer_checks"].items():
-        print(f"{name} beside the oracle in NumPy: {words}")
+        print(f"{name} compared with the oracle in NumPy: {words}")
     for name, peer in report["peers"].items():
         ways = ", ".join(f"{way} {seconds * 1e3:.3f}" for way, seconds in peer.get("ways", {}).items())
         lost = "; ".join(f"{way}: {why}" for way, why in peer.get("failed", {}).items())
@@ -229,7 +229,7 @@ def print_sweep(report):
 
 
 def print_lost(report):
-    """The parts that failed or were skipped, those of one reason together."""
+    """Prints the parts that failed or were skipped, grouped by reason."""
     lost = {}
     for name, part in report["parts"].items():
         if part["status"] != "done":
@@ -269,13 +269,13 @@ def print_targets(report):
 
 
 def in_words(report):
-    """All tables. The targets come last, should only the end be seen."""
+    """Prints all tables. The targets come last, since the start of the output may be cut off."""
     words = []
     for section in (print_machine, print_steps, print_loading, print_accuracy, print_sweep, print_lost, print_targets):
         with contextlib.redirect_stdout(io.StringIO()) as text:
             try:
                 section(report)
-            except Exception as e:  # figures of another form than expected: the JSON has them
+            except Exception as e:  # such as a figure of an unexpected type: the JSON has it
                 print(f"{section.__name__}: {type(e).__name__}: {e}")
         words.append(text.getvalue().strip("\n"))
     return "\n\n".join(filter(None, words)) + "\n"

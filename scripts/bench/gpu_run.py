@@ -1,4 +1,4 @@
-"""How scripts/bench/gpu survives: parts under one time budget, each with a limit, and a report written after each."""
+"""Runs the parts of scripts/bench/gpu under one time budget, each with a limit, and writes the report after each."""
 import datetime
 import glob
 import hashlib
@@ -14,12 +14,12 @@ import time
 
 from common import RELEASE, ROOT, say
 
-WORDS = 600  # characters of an error that are kept
-STUCK = 5  # seconds after which a process that is killed is left behind
+WORDS = 600  # maximum number of characters of an error
+STUCK = 5  # seconds to wait for a process that was killed
 
 
 class Failed(Exception):
-    """A command that failed, or a figure that is not there; perhaps after another that had failed."""
+    """A command failed, or a figure is missing; possibly because of an earlier failure."""
 
     def __init__(self, why, after=None, timed_out=False):
         super().__init__(why)
@@ -27,11 +27,11 @@ class Failed(Exception):
 
 
 class Skipped(Exception):
-    """A part that needs what is not there."""
+    """A part needs something that is not available."""
 
 
 class Run:
-    """The parts of a run. `report` holds what is known, and `file` has it too."""
+    """The parts of a run. `report` holds the figures so far, and is written to `file`."""
 
     def __init__(self, minutes, file, report, only):
         self.end = time.monotonic() + 60 * minutes
@@ -42,7 +42,7 @@ class Run:
         return self.end - time.monotonic()
 
     def part(self, name, expected, work):
-        """Does some work under a name, unless less time than expected is left; whatever it raises ends only this part."""
+        """Runs a part, unless less time than it is expected to take is left. An exception ends only this part."""
         if self.only and not any(word in name for word in self.only):
             return
         start, why = time.monotonic(), ""
@@ -57,7 +57,7 @@ class Run:
                 status, why = "skipped", str(e)
             except Failed as e:
                 status, why = "timed out" if e.timed_out else "failed", str(e)
-            except Exception as e:  # such as a figure of another form than expected
+            except Exception as e:  # such as a figure of an unexpected type
                 status, why = "failed", f"{type(e).__name__}: {e}"
         if why:
             say(f"    {status}: {why}")
@@ -65,13 +65,13 @@ class Run:
         self.write()
 
     def write(self):
-        """The whole report, replaced at once, so that a run that is cut off leaves the one before."""
+        """Writes the whole report atomically, so that a run that is cut off leaves the last complete one."""
         draft = self.file.with_name(self.file.name + ".new")
         draft.write_text(json.dumps(self.report, indent=1) + "\n")
         draft.replace(self.file)
 
     def attempt(self, command, limit, environment=None):
-        """What a command prints, and the Failed that it came to, or None.
+        """Runs a command. Returns what it printed, and a Failed if it failed, else None.
 
         After `limit` seconds, or those of the run, it is ended with all that it started.
         """
@@ -102,18 +102,18 @@ class Run:
         return text, None
 
     def command(self, command, limit, environment=None):
-        """What a command prints that has to succeed."""
+        """Runs a command that must succeed. Returns what it printed."""
         text, fault = self.attempt(command, limit, environment)
         if fault:
             raise fault
         return text
 
     def json(self, *command, limit, environment=None):
-        """The last JSON object that a command prints."""
+        """Runs a command that must succeed. Returns the last JSON object that it printed."""
         return last_object(self.command(command, limit, environment))
 
     def best_effort(self, *command, limit, environment=None):
-        """The same of a command that prints what it has so far, which counts where the rest failed; and that Failed."""
+        """Like json, but the command may fail after it printed an object. Returns the object and a Failed or None."""
         text, fault = self.attempt(command, limit, environment)
         try:
             return last_object(text), fault
@@ -121,7 +121,7 @@ class Run:
             raise fault or e from None
 
     def facts(self, binary, commit):
-        """When, on what and from which sources: without them, figures say nothing later."""
+        """Adds date, machine and commit to the report: figures are useless later without them."""
         def words(*command):
             text, fault = self.attempt(command, 20)
             return "" if fault else text.strip()
@@ -152,12 +152,12 @@ class Programs:
         self.libraries = {"LD_LIBRARY_PATH": ":".join(filter(None, places))}
 
     def line(self, command, *options, device="cuda:0"):
-        """tonic-train's command line."""
+        """Command line of tonic-train."""
         where = ["--device", device, *(["--libtorch", self.torch] if self.torch and device != "cpu" else [])]
         return [self.tonic_train, command, *options, *where, "--json"]
 
     def train(self, command, *options, limit, device="cuda:0"):
-        """tonic-train's JSON."""
+        """Runs tonic-train. Returns its JSON."""
         return self.run.json(*self.line(command, *options, device=device), limit=limit, environment=self.libraries)
 
     def prep(self, *options, limit=120):
@@ -165,7 +165,7 @@ class Programs:
 
 
 def end_all(process):
-    """Ends a command's whole process group, children that outlived it included; waits for no process stuck in the driver."""
+    """Kills a command's process group, with children that outlived it. Doesn't wait for processes stuck in the driver."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -190,7 +190,7 @@ def last_object(text):
 
 
 def last_words(text):
-    """The last lines of an error: those that say something, and the one that names it if it stands before them."""
+    """The last lines of an error that are not empty, and the line that names the error if it comes before them."""
     lines = [line.strip(" \t=") for line in text.strip().splitlines()[-40:]]
     lines = [line for line in lines if re.search(r"\w", line) and not line.startswith(('File "', "{"))]
     named = [line for line in lines if re.match(r"[\w.]*(Error|Exception|error)\b", line)][-1:]
@@ -198,29 +198,29 @@ def last_words(text):
 
 
 def program(variable, default):
-    """A binary: what a variable of the environment names, or the default."""
+    """Path of a binary: that of an environment variable, or the default."""
     path = os.environ.get(variable) or str(default)
     return shutil.which(path) or path
 
 
 def sanitizer():
-    """compute-sanitizer: on the PATH, beside nvcc, or where CUDA is put; None if it is nowhere."""
+    """Path of compute-sanitizer: on the PATH, next to nvcc, or in the usual folders of CUDA; None if it is not installed."""
     nvcc = shutil.which("nvcc")
-    beside = [os.path.dirname(os.path.realpath(nvcc))] if nvcc else []
+    nvcc_folder = [os.path.dirname(os.path.realpath(nvcc))] if nvcc else []
     home = [f"{os.environ['CUDA_HOME']}/bin"] if os.environ.get("CUDA_HOME") else []
-    folders = [os.environ.get("PATH", ""), *beside, *home, *sorted(glob.glob("/usr/local/cuda*/bin"))]
+    folders = [os.environ.get("PATH", ""), *nvcc_folder, *home, *sorted(glob.glob("/usr/local/cuda*/bin"))]
     return shutil.which("compute-sanitizer", path=os.pathsep.join(folders))
 
 
 def python(name):
-    """The Python with the peers: PEERS_PYTHON (PEERS_JAX_PYTHON), that of .deps/peers (-jax), or python3 itself."""
+    """Path of the Python that has the peers: PEERS_PYTHON (PEERS_JAX_PYTHON), that of .deps/peers (-jax), or python3 itself."""
     here = ROOT / ".deps" / name / "bin" / "python"
     named = os.environ.get(f"{name}_python".upper().replace("-", "_"))
     return named or (str(here) if here.exists() else shutil.which("python3") or "python3")
 
 
 def package_folder(interpreter, package):
-    """Where a Python has a package, found without importing it; None if it has not."""
+    """Folder of a package of a Python, found without importing it; None if it is not installed."""
     script = f"import importlib.util as u; s = u.find_spec({package!r}); print(s and s.submodule_search_locations[0] or '')"
     try:
         done = subprocess.run([interpreter, "-c", script], capture_output=True, text=True, timeout=60)

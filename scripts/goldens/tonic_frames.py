@@ -1,8 +1,8 @@
-"""Records what Tonic itself makes of small event lists, so that our transforms and framing can be held to it.
+"""Records Tonic's results for small event lists. Our transforms and framings are compared with them.
 
     python tonic_frames.py ../../tests/data/goldens/tonic_frames.json
 
-A JSON list, one case a line:
+A JSON list, one case per line:
 
     name      its group and number: table-* are the rows of the semantics table, the others are named after what they vary
     sensor    [W, H, P] of the recording
@@ -12,7 +12,7 @@ A JSON list, one case a line:
     to_frame  ToFrame's arguments
     frames    shape [T, P, H, W] and entries [t, cell, count] for every count that is not 0; cell = (p*H + y)*W + x
     error     instead of frames: Tonic raised this
-    tonic_differs   why we do something else on purpose; frames or error are still Tonic's
+    tonic_differs   why our result differs on purpose; frames or error are Tonic's
 
 Floating-point arguments are written so that they read back to the same bits: parse them exactly.
 """
@@ -50,7 +50,7 @@ def run_tonic(case):
         events = getattr(transforms, step.pop("name"))(**step)(events)
     arguments = dict(case["to_frame"], sensor_size=tuple(case["to_frame"]["sensor_size"]))
     frames = transforms.ToFrame(**arguments)(events)
-    # Without y Tonic leaves H out.
+    # Without y, Tonic's frames have no H.
     return frames if frames.ndim == 4 else frames[:, :, None, :]
 
 
@@ -66,7 +66,7 @@ def case(name, events, to_frame, sensor=LINE, steps=(), target=None, differs=Non
         cells = (p * frames.shape[2] + y) * frames.shape[3] + x
         counts = frames[t, p, y, x].astype(int)
         result["frames"] = {"shape": list(frames.shape), "entries": np.stack([t, cells, counts], 1).tolist()}
-    except Exception as error:  # whatever Tonic raises is the record
+    except Exception as error:  # any error of Tonic is recorded
         result["error"] = f"{type(error).__name__}: {error}"
     if differs:
         result["tonic_differs"] = differs

@@ -1,10 +1,10 @@
-"""Runs Tonic's transforms over generated events, so that ours can be held to them.
+"""Records the results of Tonic's transforms for generated events. Ours are compared with them.
 
     python tonic_transforms.py ../../tests/data/goldens/tonic_transforms.json      # the frozen sample
     python tonic_transforms.py many.json --each 3000 --most 400              # many more, for one comparison:
     TONIC_GOLDENS_EXTRA=$PWD/many.json cargo test --test prep transforms
 
-A JSON list, one case a line:
+A JSON list, one case per line:
 
     name      its group and number
     sensor    [W, H, P] of the recording
@@ -12,7 +12,7 @@ A JSON list, one case a line:
               Tonic was given instead of int64; without y where Tonic was given none
     steps     transforms with Tonic's arguments, in order, as Tonic's Compose runs them: up to the first that leaves nothing
     frames    the framing and its arguments, or null
-    result    what Tonic made of it: columns t, x, y, p of events; or the frames' shape [T, P, H, W] and entries [t, cell,
+    result    Tonic's result: columns t, x, y, p of events; or the frames' shape [T, P, H, W] and entries [t, cell,
               value] for every value that is not 0 in float32, cell = (p*H + y)*W + x
     error     instead of a result: Tonic raised this
     differs, ours   why we do something else on purpose, and what: a result, or "refused"
@@ -117,7 +117,7 @@ def case(name, sensor, events, steps=(), frames=None, differs=None, ours=None, b
         if frames and len(array):
             with np.errstate(all="ignore"):
                 result["result"] = to_entries(framed(array, frames, sensor))
-    except Exception as error:  # whatever Tonic raises is the record
+    except Exception as error:  # any error of Tonic is recorded
         result.pop("result", None)
         result["error"] = f"{type(error).__name__}: {error}"
     if differs:

@@ -1,13 +1,13 @@
-"""What accuracy the reference network reaches with Sinabs, epoch by epoch: the bar for our own trainer.
+"""Accuracy of the reference network trained with Sinabs, after each epoch: our trainer is compared with it.
 
 Frames are made once by Tonic and kept in memory, padded to a fixed 250 steps, so that only the training differs.
-The JSON is written anew after every epoch, so a run that is cut short still counts.
+The JSON is written again after every epoch, so that a run that is cut short still has results.
 
     python accuracy_sinabs.py TRAIN.h5 TEST.h5 --epochs 24 --seeds 0 1 2 --json OUT.json
 
 Most of Sinabs' time goes into the gradient of `input[:, step]`, which fills a tensor of the whole input's size for
-every step. --unbind hands the steps over one by one: the same bits, several times sooner, but the seconds are then
-not Sinabs' own.
+every step. --unbind passes the steps one by one: it gives the same bits several times faster, but the seconds are then not
+those of Sinabs as shipped.
 """
 import argparse
 import json
@@ -24,7 +24,7 @@ from network import network, unbind
 
 
 def load(path):
-    """All frames of a file as (samples, STEPS, CHANNELS) uint8, and the labels."""
+    """Returns all frames of a file as (samples, STEPS, CHANNELS) uint8, and the labels."""
     data = reference.Heidelberg(path, reference.recipe())
     frames = np.zeros((len(data), reference.STEPS, reference.CHANNELS), np.uint8)
     labels = np.zeros(len(data), np.int64)
@@ -42,7 +42,7 @@ def logits(model, frames):
 
 
 def train_epoch(model, optimizer, frames, labels):
-    """One pass over all samples, the last partial batch included; the mean loss of a sample."""
+    """Runs one pass over all samples, including the last partial batch. Returns the mean loss per sample."""
     model.train()
     total = 0.0
     for batch in torch.randperm(len(labels)).split(reference.BATCH):

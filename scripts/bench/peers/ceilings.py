@@ -1,4 +1,4 @@
-"""What the card itself can do, through PyTorch: the ceilings beside which the GPU's figures stand.
+"""The maximum speed of a GPU, measured through PyTorch, to compare the other figures with.
 
     python ceilings.py [--json]
 
@@ -16,7 +16,7 @@ import torch
 
 
 def seconds(work, times=10):
-    """Median seconds between CUDA events around a call, after three that warm up."""
+    """Median seconds between CUDA events around a call, after three warm-up calls."""
     for _ in range(3):
         work()
     measured = []

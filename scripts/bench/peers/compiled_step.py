@@ -3,7 +3,7 @@
     python compiled_step.py [--device cuda] [--form-limit S] [--steps 30] [--batch N] [--frames T] [--hidden N] [--json]
 
 The same network, neuron and batch as sinabs_step.py, the frames on the device already. All 250 steps in one piece take
-minutes to compile, so pieces of the loop are compiled and called one after another. FORMS are the ways to cut it:
+minutes to compile, so pieces of the loop are compiled and called one after another. FORMS are the variants:
 
 layers N    a layer's product for all steps at once (TF32, or in bfloat16), then N steps of its neurons a piece
 steps N     N steps of all layers a piece, as a loop over time is written first
@@ -11,7 +11,7 @@ steps N     N steps of all layers a piece, as a loop over time is written first
 plain       as compiled; graph: the whole step, Adam included, captured into one CUDA graph by hand
 overhead    mode="reduce-overhead", torch's own CUDA graphs
 
-Whatever is fastest counts. Steps that compile are not counted, and a form that takes longer than --form-limit is left out.
+The fastest variant counts. Steps that compile are not counted, and a form that takes longer than --form-limit is left out.
 """
 import functools
 
@@ -22,7 +22,7 @@ import step
 import torch_step
 from torch_step import at_rest, current_of, neurons, read_out, read_out_sum
 
-# The first are timed first, should time run out.
+# The first variants are timed first, in case time runs out.
 FORMS = (
     ("layers", 25, "graph", torch.float32), ("layers", 25, "graph", torch.bfloat16), ("steps", 10, "graph", torch.float32),
     ("layers", 25, "plain", torch.float32), ("steps", 10, "overhead", torch.float32), ("steps", 1, "graph", torch.float32),
@@ -63,7 +63,7 @@ def by_steps(compiled, chunk, params, x):
 
 
 def network(kind, chunk, how="plain"):
-    """The forward pass in one form, compiled; and what has to be called before each step."""
+    """Compiles one variant of the forward pass. Returns it, and a function to call before each step."""
     loop, piece = (by_layers, neurons) if kind == "layers" else (by_steps, tick)
     mode, before = None, lambda: None
     if how == "overhead":

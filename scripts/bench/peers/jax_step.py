@@ -3,13 +3,13 @@
     python jax_step.py [--device cuda] [--steps 6] [--way layers|steps --unroll N] [--batch N] [--frames T] [--json]
 
 The same network, neuron and batch as sinabs_step.py: multi-spike integrate-and-fire with reset by subtraction and the
-exponential surrogate. There are two ways to write it: a layer's product for all steps at once and a scan over its
+exponential surrogate. It can be written in two ways: a layer's product for all steps at once and a scan over its
 neurons alone (layers), or one scan over time with all layers in it, as Spyx has it (steps). Which is faster, and
 whether unrolling the scan helps, depends on sizes and machine: all of WAYS are timed, and the fastest counts. The first
 steps, which compile, are not counted. Needs jax and optax and nothing else.
 
-On a GPU the frames are there already, products are in TF32, which is JAX's default, ON_GPU are timed too, and what is timed
-is ten steps that nothing waits for in between.
+On a GPU the frames are on the device already, products are in TF32, which is JAX's default, the variants of ON_GPU are timed
+too, and ten steps are timed together, without waiting in between.
 """
 import functools
 import os
@@ -25,7 +25,7 @@ import optax
 import oracle
 import step
 
-# Tried besides, on a busy machine: layers by 4, 1.8 times as long as by 1; steps by 25 and 50, nothing beyond the noise.
+# Also tried, on a busy machine: layers by 4, 1.8 times as long as by 1; steps by 25 and 50, nothing beyond the noise.
 WAYS = (("layers", 1), ("steps", 1), ("steps", 10))
 ON_GPU = (("layers", 10), ("layers", 50))
 CALLS = {"cpu": 1, "cuda": 10}

@@ -3,7 +3,7 @@
     python make_ssc_like.py OUT.h5 -n 2048
 
 Vlen float16 times (s) and uint16 units, labels, extra/keys, extra/speaker. Each of the 35 classes is a set of moving
-formants over 700 cochlear channels; a speaker shifts and stretches them. About 8,000 events a sample over 0.8 to 1.2
+formants over 700 cochlear channels; a speaker shifts and stretches them. About 8,000 events per sample over 0.8 to 1.2
 seconds, as in the real file. The same -n and --seed give the same recordings.
 """
 import argparse

@@ -25,7 +25,7 @@ def network(classes, hidden=HIDDEN, gain=1.0):
 
 
 class Steps:
-    """A layer's input, cut into its steps once, that indexes as the whole tensor does."""
+    """A layer's input, split into its steps once. It is indexed like the whole tensor."""
 
     def __init__(self, x):
         self.shape, self.steps = x.shape, x.unbind(1)
@@ -35,6 +35,6 @@ class Steps:
 
 
 def unbind():
-    """Has all of Sinabs' layers cut their input into its steps once: the same bits, several times sooner."""
+    """Makes all of Sinabs' layers split their input into its steps only once: the same bits, several times faster."""
     forward = functional.lif_forward
     functional.lif_forward = lambda input_data, **rest: forward(input_data=Steps(input_data), **rest)

@@ -1,4 +1,4 @@
-"""Loss and gradients of the reference network in NumPy's float64, written out: what every peer's `--check` is held to.
+"""Loss and gradients of the reference network in NumPy's float64, written out: every peer's `--check` is compared with it.
 
 Weights are multiples of 1/64, so that all sums before a neuron are exact in float32 and no spike depends on their order.
 """
@@ -24,7 +24,7 @@ def weights(args):
 
 
 def loss_and_gradients(layers, x, y):
-    """Of frames (B, T, C) and labels: the loss, and its gradients in the order of `layers`."""
+    """Returns the loss for frames (B, T, C) and labels, and its gradients in the order of `layers`."""
     layers = [(w.astype(np.float64), b.astype(np.float64)) for w, b in layers]
     x = x.astype(np.float64)
     inputs, potentials = [x], []
@@ -59,7 +59,7 @@ def loss_and_gradients(layers, x, y):
 
 
 def compare(name, loss, gradients, layers, x, y, tolerance=1e-4):
-    """Prints how far a peer is away; ends the program if that is too far. `gradients` are arrays as above."""
+    """Prints the error of a peer's loss and gradients. Ends the program if it is too large. `gradients` are arrays as above."""
     right_loss, right = loss_and_gradients(layers, x, y)
     off = [abs(loss - right_loss) / abs(right_loss)]
     off += [np.abs(g - r).max() / np.abs(r).max() for g, r in zip(gradients, right)]

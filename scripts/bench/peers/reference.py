@@ -1,4 +1,4 @@
-"""What the peers are measured on, said once: the reference recipe with Tonic's own transforms and loader, as a user would
+"""The task of the peers: the reference recipe with Tonic's own transforms and loader, as a user would
 write them from its tutorials."""
 import os
 

@@ -1,4 +1,4 @@
-"""What the peers' steps share: the sizes, random frames like those of `tonic-train bench --random`, and the clocks."""
+"""Shared by the peers' step scripts: sizes, clocks, and random frames like those of `tonic-train bench --random`."""
 import argparse
 import contextlib
 import json
@@ -58,7 +58,7 @@ def seconds(step, args, warm_up=1):
 
 
 def cuda_seconds(step, args, warm_up=3):
-    """The same on a GPU: between CUDA events after each call, of calls that nothing waits for in between."""
+    """Like `seconds` on a GPU: the time between CUDA events after each call, without waiting in between."""
     import torch
 
     for _ in range(warm_up):
@@ -77,7 +77,7 @@ def cuda_seconds(step, args, warm_up=3):
 
 @contextlib.contextmanager
 def time_limit(limit):
-    """Ends what runs within by an exception after `limit` seconds, if there is a limit."""
+    """Ends the body of the `with` statement by an exception after `limit` seconds, if there is a limit."""
     def end(*_):
         raise TimeoutError(f"took more than {limit:g} s")
 
@@ -91,16 +91,17 @@ def time_limit(limit):
 
 
 def report_fastest(args, peer, forms, **more):
-    """Times all `forms`, functions by name, and prints the report of the fastest.
+    """Times all `forms`, which are functions by name, and prints the report of the fastest.
 
-    A form that fails is named and the others go on. With --json, a report follows each form, should time run out.
+    A form that fails is named, and the others are timed. With --json, a report is printed after each form, in case time runs
+    out.
     """
     times, failed = {}, {}
     for name, form in forms.items():
         try:
             with time_limit(args.form_limit):
                 times[name] = form()
-        except Exception as e:  # whatever a compiler may come up with
+        except Exception as e:  # a compiler may raise anything
             failed[name] = f"{type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:300]}"
             print(f"{name}: {failed[name]}", file=sys.stderr, flush=True)
         last = len(times) + len(failed) == len(forms)

@@ -1,11 +1,11 @@
-"""How fast Tonic's own ways of loading feed a training loop, on one file under the reference recipe.
+"""The speed of Tonic's own loading strategies, on one file under the reference recipe.
 
     python tonic_loading.py IN.h5 [--workers 2] [--until naive] [--json]
 
     loop            one process, events to frames, nothing batched or kept
-    naive           DataLoader, frames made anew for every batch
+    naive           DataLoader, frames made again for every batch
     disk_cache      DiskCachedDataset, first epoch (which fills it) and second (of three later ones, the median)
-    memory_cache    MemoryCachedDataset over the disk cache, likewise
+    memory_cache    MemoryCachedDataset over the disk cache, first and second epoch
     sparse          batches held as sparse COO tensors, made dense one after another
 
 Batches of 128, shuffled, padded to their longest sample, the last partial one dropped. Files written a moment ago are
@@ -24,7 +24,7 @@ import reference
 
 
 def rate(batches):
-    """Batches and samples a second of one pass."""
+    """Batches and samples per second of one pass."""
     start, count = time.perf_counter(), 0
     for _ in batches:
         count += 1
@@ -38,7 +38,7 @@ def median_rate(batches):
 
 
 def measure(path, workers, cache):
-    """Each way's name and rates, in turn, and the bytes that caches take."""
+    """Yields the name and rates of each strategy, and the bytes that its cache takes."""
     data = reference.Heidelberg(path, reference.recipe())
 
     def batches(dataset, workers=workers):
@@ -58,7 +58,7 @@ def measure(path, workers, cache):
     files = list(pathlib.Path(cache).glob("*"))
     yield "disk_cache", {"bytes_per_sample": sum(f.stat().st_size for f in files) / len(files)}
 
-    # Workers would each fill a memory of their own.
+    # Each worker would fill a cache of its own.
     in_memory = tonic.MemoryCachedDataset(on_disk)
     yield "memory_cache_first_epoch", rate(batches(in_memory, workers=0))
     yield "memory_cache_second_epoch", median_rate(batches(in_memory, workers=0))

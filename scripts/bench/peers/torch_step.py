@@ -1,4 +1,4 @@
-"""What the two peers written in plain PyTorch share: parameters, loss and update, and a whole step as a CUDA graph."""
+"""Shared by the two peers written in plain PyTorch: parameters, loss and update, and a whole step as a CUDA graph."""
 import gc
 import math
 
@@ -108,8 +108,8 @@ def as_graph(one):
 
 
 def seconds(forward, args, x, y, graph=False, before=lambda: None):
-    """Seconds of each step, `before` each of which something is called."""
-    gc.collect()  # of the form before, captured memory included
+    """Seconds of each step. `before` is called before each step."""
+    gc.collect()  # of the last variant, including captured memory
     torch.cuda.empty_cache()
     one = training_step(forward, args, x, y)
     one = as_graph(one) if graph and args.device == "cuda" else one
@@ -122,7 +122,7 @@ def seconds(forward, args, x, y, graph=False, before=lambda: None):
 
 
 def check(name, forward, args, dtype=torch.float32):
-    """Holds loss and gradients of a network's forward pass against the oracle's."""
+    """Compares loss and gradients of a network's forward pass with the oracle's."""
     torch.set_float32_matmul_precision("highest")
     values = oracle.weights(args)
     x, y = step.random_frames(args)

@@ -11,7 +11,7 @@ import triton.language as tl
 
 INTERPRETED = triton.knobs.runtime.interpret
 
-# Blocks have at least four bytes a thread, in either type, or their loads cannot be pipelined.
+# Blocks have at least four bytes per thread, in both types, or their loads cannot be pipelined.
 CONFIGS = [(64, 1, 8), (64, 1, 4), (128, 1, 8), (128, 2, 8), (128, 2, 4), (256, 4, 8)]
 configs = [triton.Config({"BLOCK": block, "STAGES": stages}, num_warps=warps) for block, warps, stages in CONFIGS]
 tuned = triton.autotune(configs[:1] if INTERPRETED else configs, key=["M", "T", "SUM", "BITS"])

@@ -32,7 +32,7 @@ def network(params, x):
 
 
 def check_neurons(args, dtype):
-    """The kernels alone, on currents that are exact in `dtype`, beside the plain loop; potentials may be rounded."""
+    """Compares the kernels alone with the plain loop, on currents that are exact in `dtype`. Potentials may be rounded."""
     from triton_iaf import Iaf
 
     torch.manual_seed(0)
