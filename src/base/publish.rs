@@ -91,7 +91,8 @@ pub fn bytes_in(dir: &Path) -> u64 {
     entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
 
-/// If `name` is the name of a temporary file, returns the name of its target. A killed process leaves such files.
+/// Returns the name of the target if `name` is that of a temporary file, else `None`. A killed process leaves temporary
+/// files.
 pub fn drafted(name: &str) -> Option<&str> {
     name.strip_prefix('.')?.strip_suffix(".tmp")
 }

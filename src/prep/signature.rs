@@ -45,7 +45,7 @@ pub enum IfAbsent {
 /// The type of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// An integer or a float.
+    /// A number: an integer or a float.
     Number,
     /// A number. Tonic also takes a range here and draws a random number from it, which a recipe cannot do.
     FixedNumber,
@@ -57,9 +57,9 @@ pub enum Kind {
     Count,
     /// One size for both width and height, or width and height.
     Sizes,
-    /// Width and height.
+    /// A size: width and height.
     Size,
-    /// Width, height and polarities.
+    /// A sensor: width, height and number of polarities.
     Sensor,
     /// A list of pixels (x, y).
     Pixels,

@@ -45,7 +45,7 @@ pub struct Strategy {
     pub name: String,
     /// What was measured: loading, or loading and training.
     pub work: Work,
-    /// Batches per second; `None` if they were not measured, as for all figures.
+    /// Batches per second. This and the other figures are `None` if they were not measured.
     pub batches_per_second: Option<f64>,
     /// Samples per second.
     pub samples_per_second: Option<f64>,
@@ -126,9 +126,9 @@ impl Strategy {
 pub struct Report<S> {
     /// Samples per batch.
     pub batch_size: usize,
-    /// Recipe of the frames, if known.
+    /// Recipe of the frames; `None` if unknown.
     pub recipe: Option<String>,
-    /// Shape of a frame, if known.
+    /// Shape of a frame; `None` if unknown.
     pub shape: Option<S>,
     /// Strategies that were measured.
     pub strategies: Vec<Strategy>,

@@ -195,7 +195,7 @@ pub(crate) struct ChunkCopier<'a> {
     selection: &'a Selection<'a>,
     description: &'a SetDescription,
     encoder: Encoder,
-    /// A reader of the set that was read last, and the set's index.
+    /// Index of the set that was read last, and a reader of it; `None` before the first chunk is read.
     reader: Option<(usize, SampleReader<'a>)>,
 }
 

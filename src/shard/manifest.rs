@@ -166,7 +166,8 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Checks that the fields agree with each other. The checksum proves only that the file is as somebody wrote it.
+    /// Checks that the fields agree with each other. The checksum proves only that the file wasn't changed after it
+    /// was written.
     fn check(&self, path: &Path) -> Result<()> {
         let d = &self.description;
         let corrupt = |place: &str, expected: String, got: String| Err(Error::corrupt(path, place, expected, got));

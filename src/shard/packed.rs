@@ -33,7 +33,7 @@ pub struct PackedSample<'a> {
     frame_sizes: Planes<'a>,
     entries: &'a [u8],
     long_gaps: Planes<'a>,
-    /// The float32 values if the frames are surfaces.
+    /// The rest of each large count; for surfaces, all values as float32.
     large_counts: Planes<'a>,
     widths: Widths,
     shape: FrameShape,

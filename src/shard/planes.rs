@@ -30,7 +30,7 @@ impl<'a> Planes<'a> {
         self.end - self.start
     }
 
-    /// The numbers as a slice if they have one byte each.
+    /// The numbers as a slice if they have one byte each, else `None`.
     pub(crate) fn bytes(self) -> Option<&'a [u8]> {
         (self.planes.len() == self.stride).then(|| &self.planes[self.start..self.end])
     }

@@ -47,7 +47,7 @@ struct Marker {
     /// Description of the set that is being written.
     #[serde(flatten)]
     description: SetDescription,
-    /// If the set is made of samples of other sets: hash of the selection.
+    /// Hash of the selection if the set is made of samples of other sets, else `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     selection: Option<Id>,
 }
@@ -100,7 +100,7 @@ impl OutputDir {
         &self.path
     }
 
-    /// Description of the unfinished set in this directory, if there is one.
+    /// Description of the unfinished set in this directory; `None` if there is none.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker cannot be parsed.

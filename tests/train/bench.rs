@@ -79,8 +79,8 @@ fn a_set_is_measured_every_way() {
 
     let strategies = report["strategies"].as_array().unwrap();
     let named: Vec<_> = strategies.iter().map(|s| (s["name"].as_str().unwrap(), s["work"].as_str().unwrap())).collect();
-    let ways = ["stream", "host cache", "device cache"];
-    let all: Vec<_> = ["loading", "training"].iter().flat_map(|work| ways.map(|way| (way, *work))).collect();
+    let caches = ["stream", "host cache", "device cache"];
+    let all: Vec<_> = ["loading", "training"].iter().flat_map(|work| caches.map(|cache| (cache, *work))).collect();
     assert_eq!(named, all);
     let stored = manifest.stored_bytes() as f64 / 120.0;
     for strategy in strategies {

@@ -19,10 +19,10 @@ use tonic_shard::FrameShape;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
-    /// e^-(age / tau).
+    /// Exponential: e^-(age / tau).
     #[default]
     Exp,
-    /// 1 - age / (3 tau). Negative for ages above 3 tau.
+    /// Linear: 1 - age / (3 tau). Negative for ages above 3 tau.
     Lin,
 }
 
@@ -40,7 +40,7 @@ pub struct ToAveragedTimesurface {
     pub tau: f64,
     /// How an event's trace decays with its age.
     pub decay: Decay,
-    /// Expected sensor size after all transforms, (W, H, P). Checked if given.
+    /// Expected sensor size after all transforms, (W, H, P). `None` skips the check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
 }

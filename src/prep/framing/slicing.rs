@@ -14,7 +14,8 @@ use crate::signature::{Kind, Parameter, Signature};
 /// number of frames.
 pub(crate) const MAX_FRAMES: u64 = 1 << 24;
 
-/// Tonic's `ToFrame`. Exactly one of `time_window`, `event_count`, `n_time_bins` and `n_event_bins` must be given.
+/// Tonic's `ToFrame`. Exactly one of `time_window`, `event_count`, `n_time_bins` and `n_event_bins` must be given; the
+/// others are `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ToFrame {
@@ -35,13 +36,13 @@ pub struct ToFrame {
     pub overlap: f64,
     /// Whether to keep a last frame that is shorter than a window or has too few events.
     pub include_incomplete: bool,
-    /// Start of the first window in microseconds. Default: the time of the first event. Only with `time_window`.
+    /// Start of the first window in microseconds. `None`: the time of the first event. Only with `time_window`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<i64>,
-    /// End of the duration in microseconds. Default: the time of the last event. Only with `time_window`.
+    /// End of the duration in microseconds. `None`: the time of the last event. Only with `time_window`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<i64>,
-    /// Expected sensor size after all transforms, (W, H, P). Checked if given.
+    /// Expected sensor size after all transforms, (W, H, P). `None` skips the check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
 }
@@ -145,7 +146,7 @@ impl TimeWindows {
     }
 
     /// Maximum number of windows of a sample whose times lie in `span` (microseconds, both inclusive). `None` if there is no
-    /// bound, or it exceeds [`MAX_FRAMES`].
+    /// maximum, or if it exceeds [`MAX_FRAMES`].
     pub(crate) fn limit(&self, span: Option<(i64, i64)>) -> Option<u64> {
         let start = self.start_time.or(span.map(|(lo, _)| lo))?;
         let end = self.end_time.or(span.map(|(_, hi)| hi))?;

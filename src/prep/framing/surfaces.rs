@@ -29,7 +29,7 @@ pub struct ToTimesurface {
     /// Whether to keep a last window that is shorter than `dt`.
     #[serde(default)]
     pub include_incomplete: bool,
-    /// Expected sensor size after all transforms, (W, H, P). Checked if given.
+    /// Expected sensor size after all transforms, (W, H, P). `None` skips the check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
 }
@@ -142,7 +142,7 @@ impl MakeFrames for LastTimes {
 pub struct ToVoxelGrid {
     /// Number of time bins, and so of frames, per sample.
     pub n_time_bins: u32,
-    /// Expected sensor size after all transforms, (W, H, P). Checked if given.
+    /// Expected sensor size after all transforms, (W, H, P). `None` skips the check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
 }

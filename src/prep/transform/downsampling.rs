@@ -22,7 +22,7 @@ const MAX_EVENTS: u64 = 1 << 26;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventDownsampling {
-    /// Expected sensor size before this step, (W, H, P). Checked if given.
+    /// Expected sensor size before this step, (W, H, P). `None` skips the check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
     /// Width and height of the output sensor.
@@ -35,7 +35,7 @@ pub struct EventDownsampling {
     /// fires both polarities at every step.
     #[serde(default)]
     pub noise_threshold: u32,
-    /// Number of integrator steps per `dt`. Only for the differentiator; default 2.
+    /// Number of integrator steps per `dt`. Only for the differentiator; `None` is 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differentiator_time_bins: Option<u32>,
 }

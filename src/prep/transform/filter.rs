@@ -105,10 +105,11 @@ impl EventTransform for Decimation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DropPixel {
-    /// The pixels to drop, as (x, y).
+    /// Pixels to drop, as (x, y); `None` drops none by place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coordinates: Option<Vec<[u32; 2]>>,
-    /// Maximum event rate of a pixel over the sample's duration, in events per second. Pixels above it are dropped.
+    /// Maximum event rate of a pixel over the sample's duration, in events per second. Pixels above it are dropped;
+    /// `None` drops none by rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hot_pixel_frequency: Option<f64>,
 }

@@ -17,7 +17,7 @@ const MAX_SIZE: u32 = 1 << 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CenterCrop {
-    /// Expected sensor size before this step, (W, H, P). Checked if given.
+    /// Expected sensor size before this step, (W, H, P). `None` skips the check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
     /// Width and height of the output sensor, in pixels.
@@ -84,10 +84,11 @@ pub struct Downsample {
     /// Factors for x and y.
     #[serde(default = "ones", deserialize_with = "one_or_two")]
     pub spatial_factor: [f64; 2],
-    /// Expected sensor size before this step, (W, H, P). Checked if given.
+    /// Expected sensor size before this step, (W, H, P). `None` skips the check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
-    /// Width and height of the output sensor, in pixels. Replaces `spatial_factor`.
+    /// Width and height of the output sensor, in pixels. It replaces `spatial_factor`; `None` uses that
+    /// factor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_size: Option<[u32; 2]>,
 }

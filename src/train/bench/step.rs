@@ -21,7 +21,7 @@ use crate::network::{Iaf, Network, Shape};
 /// Maximum number of samples in which spikes are counted.
 const SPIKE_SAMPLES: usize = 16;
 
-/// Options of a training step: network and device.
+/// Options of the benchmark of training steps: network, batch size and device.
 #[derive(Clone, Debug)]
 pub struct StepBench {
     /// Samples per batch.

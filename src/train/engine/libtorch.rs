@@ -28,7 +28,7 @@ pub struct LibtorchEngine {
 }
 
 impl LibtorchEngine {
-    /// Makes an engine on the CPU, or on GPU number `gpu`.
+    /// Makes an engine on GPU number `gpu`; on the CPU if it is `None`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if libtorch has no CUDA support, or cannot use that GPU.

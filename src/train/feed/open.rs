@@ -20,7 +20,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Opens `set` for the CPU or for a GPU, and fills the chosen cache.
+    /// Opens `set` for training on the CPU, or on the GPU of the program `gpu`, and fills the chosen cache.
     ///
     /// # Errors
     /// Errors of [`Feed::place`], [`tonic_base::Error::Corrupt`], [`Error::Cuda`].
@@ -39,7 +39,8 @@ impl Feed {
         Ok(Feed { loader: Loader::new(set, kept, verbosity)?, device_cache, why })
     }
 
-    /// Chooses the cache for a set. Returns the choice and a message that says why.
+    /// Chooses the cache for a set. `gpu` is the program of the GPU; `None` on the CPU. Returns the choice and a
+    /// message that says why.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] for a device cache without a GPU, [`tonic_base::Error::Usage`] for a cache

@@ -1,4 +1,4 @@
-//! Copies a batch from host memory to a GPU. The self-check, the benchmark and the GPU engine feed the kernels with it.
+//! Copies a batch from host memory to a GPU. The self-check, the benchmark and the GPU engine use it.
 
 use tonic_loader::Batch;
 

@@ -144,7 +144,7 @@ for_each_isa! {
         neuron: &Neuron,
         activity: &mut Activity,
     ) {
-        /// Entries of a tile that are always written: a branch on whether they exist would be mispredicted.
+        /// Number of entries that are written for every tile, also if it has fewer: a branch would be mispredicted.
         const ANYWAY: usize = 2;
         let Activity { offsets, entries, .. } = activity;
         let tiles = neurons.div_ceil(TILE_WIDTH).max(1);

@@ -59,7 +59,7 @@ pub(crate) const INFLATE_BYTES: usize = 32 << 10;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MatmulPrecision {
-    /// That of float32: three bfloat16 pieces per number.
+    /// Precision of float32: three bfloat16 pieces per number.
     #[default]
     Highest,
     /// 16 bits of each number: two pieces, more than TF32's 11 bits.

@@ -242,8 +242,8 @@ proptest! {
     }
 }
 
-/// The surrogate gradient is no derivative of the spikes, which jump; so differentiating the network numerically would
-/// find 0. But it is exactly the derivative of a smooth system: let s[t] be the recorded spikes plus F(v) - F(recorded
+/// The surrogate gradient is not the derivative of the spike count, which is a step function: differentiating the network
+/// numerically would give 0. But it is exactly the derivative of a smooth system: let s[t] be the recorded spikes plus F(v) - F(recorded
 /// v), where F' = sigma. At the recorded currents this system takes the recorded path. Its derivative there is the result
 /// of the chain rule with sigma for ds/dv, through the reset too. Central differences of the system, in float64, must
 /// therefore equal lambda.

@@ -28,7 +28,8 @@ impl GpuNetwork {
         self.program.draw.launch(stream, [1, 1], &args)
     }
 
-    /// Queues the draw and the forward pass of a batch, which write its losses and predictions.
+    /// Queues the draw and the forward pass of a batch, which write its losses and predictions. `steps` is that of
+    /// [`draw`](Self::draw).
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -64,7 +65,7 @@ impl GpuNetwork {
     }
 
     /// Queues a training step: the draw, the forward and backward pass, and Adam's update if [`load`](Self::load) was
-    /// given an optimiser.
+    /// given an optimiser. `steps` is that of [`draw`](Self::draw).
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
