@@ -5,8 +5,8 @@
 The same network, neuron and batch as sinabs_step.py, the frames on the device already. All 250 steps in one piece take
 minutes to compile, so pieces of the loop are compiled and called one after another. FORMS are the variants:
 
-layers N    a layer's product for all steps at once (TF32, or in bfloat16), then N steps of its neurons a piece
-steps N     N steps of all layers a piece, as a loop over time is written first
+layers N    a layer's product for all steps at once (TF32, or in bfloat16), then N steps of its neurons per piece
+steps N     N steps of all layers per piece, as a loop over time is written first
 
 plain       as compiled; graph: the whole step, Adam included, captured into one CUDA graph by hand
 overhead    mode="reduce-overhead", torch's own CUDA graphs

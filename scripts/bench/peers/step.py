@@ -21,7 +21,7 @@ SPIKE_SAMPLES = 16  # in which spikes are counted
 def options(description, steps):
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=BATCH, help=f"samples ({BATCH})")
-    parser.add_argument("--frames", type=int, default=FRAMES, help=f"frames a sample, T ({FRAMES})")
+    parser.add_argument("--frames", type=int, default=FRAMES, help=f"frames per sample, T ({FRAMES})")
     parser.add_argument("--hidden", type=int, default=HIDDEN, help=f"neurons of each of three layers ({HIDDEN})")
     parser.add_argument("--density", type=float, default=0.12, help="share of the cells that are occupied (0.12)")
     parser.add_argument("--gain", type=float, default=1.0, help="multiplies the initial hidden weights (1)")

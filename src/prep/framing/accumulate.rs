@@ -123,7 +123,7 @@ impl ToBinaRep {
         name: "ToBinaRep",
         about: "whether cells had events in consecutive slices of equal time, as the bits of one number",
         parameters: &[
-            Parameter::with("n_frames", Kind::Count, "1", "frames a sample"),
+            Parameter::with("n_frames", Kind::Count, "1", "frames per sample"),
             Parameter::with("n_bits", Kind::Count, "8", "slices a frame, 2 to 24"),
         ],
     };

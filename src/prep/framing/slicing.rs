@@ -53,9 +53,9 @@ impl ToFrame {
         about: "count the events of each slice; exactly one of the first four is given",
         parameters: &[
             Parameter::optional("time_window", Kind::Whole, "microseconds a frame"),
-            Parameter::optional("event_count", Kind::Count, "or: events a frame"),
-            Parameter::optional("n_time_bins", Kind::Count, "or: frames a sample, of equal time"),
-            Parameter::optional("n_event_bins", Kind::Count, "or: frames a sample, of equally many events"),
+            Parameter::optional("event_count", Kind::Count, "or: events per frame"),
+            Parameter::optional("n_time_bins", Kind::Count, "or: frames per sample, of equal time"),
+            Parameter::optional("n_event_bins", Kind::Count, "or: frames per sample, of equally many events"),
             Parameter::with("overlap", Kind::Number, "0.0", "of neighbours: microseconds, events, or a share of a bin"),
             Parameter::with(
                 "include_incomplete",

@@ -151,7 +151,7 @@ impl ToVoxelGrid {
     pub(super) const SIGNATURE: Signature = Signature {
         name: "ToVoxelGrid",
         about: "polarities (+1, -1), each shared between two neighbouring bins of equal time",
-        parameters: &[Parameter::required("n_time_bins", Kind::Count, "frames a sample"), Parameter::SENSOR_SIZE],
+        parameters: &[Parameter::required("n_time_bins", Kind::Count, "frames per sample"), Parameter::SENSOR_SIZE],
     };
 }
 

@@ -123,7 +123,7 @@ impl DropPixel {
             Parameter::optional(
                 "hot_pixel_frequency",
                 Kind::Number,
-                "or: events a second above which a pixel is dropped",
+                "or: events per second above which a pixel is dropped",
             ),
         ],
     };
