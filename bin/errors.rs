@@ -51,6 +51,20 @@ impl Typed {
         self.has(flag) && !self.matches.get_flag(flag)
     }
 
+    /// Shows the flags for the parameter names that a library's text has in backticks.
+    pub(crate) fn with_flags(&self, text: &str) -> String {
+        let parts: Vec<&str> = text.split('`').collect();
+        if parts.len().is_multiple_of(2) {
+            return text.into(); // a lone backtick, perhaps of a file's name
+        }
+        let shown = parts.into_iter().enumerate().map(|(i, part)| match self.flag(part) {
+            _ if i % 2 == 0 => part.to_string(),
+            flag if flag == part => format!("`{part}`"),
+            flag => flag,
+        });
+        shown.collect()
+    }
+
     /// Converts a library's parameter name to the flag that the user types. Only the first word is looked up, for
     /// example in `cache host`.
     fn flag(&self, name: &str) -> String {
@@ -99,7 +113,7 @@ fn text(typed: &Typed, error: &anyhow::Error) -> String {
             let words = fault.to_string();
             text.replace(&words, &words.replacen(what, &typed.flag(what), 1))
         }
-        _ => text,
+        _ => typed.with_flags(&text),
     }
 }
 

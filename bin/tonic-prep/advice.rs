@@ -11,6 +11,10 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         PrepError::UnknownLayout { .. } => Some("with --map the columns of any HDF5 file are read".into()),
         PrepError::MissingData { absence, .. } => Some(missing_advice(*absence).into()),
         PrepError::OutsideSensor { .. } => Some("--lenient leaves such events out".into()),
+        PrepError::TooMuchLost { converted: true, .. } => Some(
+            "mend the cause and convert again with --overwrite; or keep this set, with --resume and a larger --max-loss"
+                .into(),
+        ),
         PrepError::SampleTooLarge { .. } => Some("cut the recording, with --sample-duration or --sample-events".into()),
         PrepError::NotClasses { path, kind, .. } => Some(match kind {
             FolderKind::Parts(parts) => format!(

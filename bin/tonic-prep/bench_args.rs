@@ -53,6 +53,7 @@ impl BenchArgs {
             shard_bytes: 1,
             existing: Existing::Refuse,
             lenient: self.lenient,
+            max_loss: None,
             verbosity: verbosity(quiet || self.json),
         })
     }

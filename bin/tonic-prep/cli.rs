@@ -16,13 +16,13 @@ use crate::write_args::WriteArgs;
 /// Turns raw event recordings into frame shards: once, losslessly, accounted for to the last event.
 ///
 /// Exit codes: 0 done, 1 the system refused (no such file, no permission, disk full), 2 usage, 3 a bad recording or
-/// recipe, 4 a damaged, incomplete or foreign set, or sets that differ, 130 interrupted.
+/// recipe, or more lost than --max-loss allows, 4 a damaged, incomplete or foreign set, or sets that differ, 130 interrupted.
 #[derive(Parser)]
 #[command(version, max_term_width = 110)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// No progress, no notes
+    /// No progress, no notes; warnings only
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
 }

@@ -46,6 +46,10 @@ pub(crate) struct ConvertArgs {
     /// Count events outside the sensor instead of refusing them
     #[arg(long)]
     pub(crate) lenient: bool,
+    /// The largest share of the events that may be lost, such as 0.1 or 10%, to bad times, the sensor's bounds, CropTime
+    /// and slicing. If more are lost, the set stays incomplete, with exit code 3 [default: a warning above 10%]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) max_loss: Option<f64>,
     /// One JSON object on stdout
     #[arg(long)]
     pub(crate) json: bool,
@@ -66,7 +70,18 @@ impl ConvertArgs {
             shard_bytes: self.shard_size,
             existing: self.write.existing(),
             lenient: self.lenient,
+            max_loss: self.max_loss,
             verbosity: verbosity(quiet || self.json),
         })
     }
+}
+
+/// Parses a share, from 0 to 1 or from 0% to 100%.
+fn share(text: &str) -> Result<f64, String> {
+    let share = match text.trim().strip_suffix('%') {
+        Some(percent) => percent.trim().parse().map(|percent: f64| percent / 100.0),
+        None => text.trim().parse(),
+    };
+    let share = share.ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a share from 0 to 1, such as 0.1 or 10%".into())
 }

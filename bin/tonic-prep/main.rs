@@ -28,7 +28,7 @@ use tonic_sets::{
     stats, subset,
 };
 use tonic_shard::verify::verify_dir;
-use tonic_shard::{Error as ShardError, ShardSet};
+use tonic_shard::{Error as ShardError, MOST_CLASSES, ShardSet};
 
 use crate::cli::{Cli, Command};
 use crate::errors::{Cause, Typed};
@@ -47,13 +47,13 @@ fn main() -> ExitCode {
         }
         _ => Ok(()),
     };
-    match ready.and_then(|()| run(cli.command, cli.quiet)) {
+    match ready.and_then(|()| run(cli.command, cli.quiet, &typed)) {
         Ok(code) => code,
         Err(e) => errors::report(&typed, &e, exit_code, advice::prep_advice),
     }
 }
 
-fn run(command: Command, quiet: bool) -> anyhow::Result<ExitCode> {
+fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     match command {
         Command::Convert(args) => {
@@ -62,9 +62,16 @@ fn run(command: Command, quiet: bool) -> anyhow::Result<ExitCode> {
             if dry_run {
                 let job = Job::open(&conversion)?;
                 let estimate = job.estimate()?;
-                say(&mut out, json, || estimate.json(&job), || estimate.text(&job))?;
+                let notes = with_flags(typed, job.foretell(&estimate)?);
+                report_notes(&notes, quiet, json);
+                say(&mut out, json, || estimate.json(&job, &notes), || estimate.text(&job))?;
             } else {
-                let converted = convert(&conversion)?;
+                let mut converted = convert(&conversion)?;
+                if !(quiet || json) {
+                    eprintln!("convert: classes: {}", converted.manifest.class_counts(MOST_CLASSES));
+                }
+                converted.outcome = with_flags(typed, converted.outcome);
+                report_notes(&converted.outcome, quiet, json);
                 say(&mut out, json, || converted.json(), || info::line(&converted.manifest))?;
             }
         }
@@ -171,6 +178,22 @@ fn exit_code(cause: &Cause) -> Option<u8> {
         (Some(_), _) => Some(BAD_RECORDING),
         (_, Some(SetsError::MissingParts { .. })) => Some(errors::BAD_SET),
         _ => None,
+    }
+}
+
+/// Shows the flags of parameters that notes of the library name.
+fn with_flags(typed: &Typed, notes: Vec<String>) -> Vec<String> {
+    notes.iter().map(|note| typed.with_flags(note)).collect()
+}
+
+/// Prints the notes of a conversion on stderr; if quiet, only the warnings. A JSON object has them itself.
+fn report_notes(notes: &[String], quiet: bool, json: bool) {
+    for note in notes.iter().filter(|_| !json) {
+        match note.starts_with("warning: ") {
+            true => eprintln!("convert: {note}"),
+            false if !quiet => eprintln!("convert: note: {note}"),
+            false => {}
+        }
     }
 }
 

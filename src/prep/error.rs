@@ -174,6 +174,20 @@ pub enum Error {
         /// What the line has.
         got: String,
     },
+    /// A conversion that lost more events than the caller allows.
+    #[error("{}: expected at most {most} of the events to be lost, got {got}: {reasons}", .path.display())]
+    TooMuchLost {
+        /// Directory of the set.
+        path: PathBuf,
+        /// The share that may be lost.
+        most: String,
+        /// The share that was lost.
+        got: String,
+        /// What was lost, and the likely causes.
+        reasons: String,
+        /// Whether all samples have been converted, and a resumed conversion only has to complete the set.
+        converted: bool,
+    },
     /// A recipe that cannot be parsed or is invalid.
     #[error(
         "recipe{}: {place}: expected {expected}, got {got}",

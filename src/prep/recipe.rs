@@ -123,11 +123,26 @@ impl Recipe {
     /// # Errors
     /// A transform fails on these events, for example because it would emit too many.
     pub fn apply(&self, events: &mut Events, sensor: SensorSize, ledger: &mut Ledger) -> Checked {
+        self.apply_first(self.transforms.len(), events, sensor, ledger, |_| {})
+    }
+
+    /// Applies the first `count` transforms, as [`Recipe::apply`] does, and calls `lost` with the number of events that
+    /// each of them dropped.
+    pub(crate) fn apply_first(
+        &self,
+        count: usize,
+        events: &mut Events,
+        sensor: SensorSize,
+        ledger: &mut Ledger,
+        mut lost: impl FnMut(u64),
+    ) -> Checked {
         let mut sensor = sensor;
-        for (number, transform) in self.transforms.iter().enumerate() {
+        for (number, transform) in self.transforms.iter().take(count).enumerate() {
             let step = transform.step();
             let named = |fault: Fault| fault.within(&place(number, transform.name()));
+            let before = ledger.accounted();
             step.apply(events, sensor, ledger).map_err(named)?;
+            lost(ledger.accounted().zip(before).map_or(0, |(after, before)| after - before));
             sensor = step.sensor_after(sensor);
         }
         Ok(())

@@ -7,6 +7,9 @@ use tonic_shard::{Chunk, ChunkRecord, Ledger, SampleFrames, SampleReader, SetDes
 use crate::error::Result;
 use crate::text::digits;
 
+/// Fields that say how samples are stored, and nothing of what they are.
+const LAYOUT: [&str; 2] = ["chunk_samples", "counts"];
+
 /// The differences between two sets, a and b.
 #[derive(Clone, Debug, Default)]
 pub struct Difference {
@@ -42,11 +45,18 @@ impl Difference {
         self.fields.is_empty() && self.differing == 0
     }
 
+    /// Whether every sample is equal, and only the sizes of chunks or the width of counts differ. Such sets have other
+    /// ids and give an epoch in another order.
+    pub fn only_layout(&self) -> bool {
+        !self.is_none() && self.differing == 0 && self.fields.iter().all(|(name, ..)| LAYOUT.contains(name))
+    }
+
     /// The differences as one JSON object.
     pub fn json(&self) -> Value {
         let pair = |(name, a, b): &(&str, String, String)| json!({"field": name, "a": a, "b": b});
         json!({
             "equal": self.is_none(),
+            "only_layout_differs": self.only_layout(),
             "fields": self.fields.iter().map(pair).collect::<Vec<_>>(),
             "chunks": self.chunks,
             "compared_samples": self.compared,
@@ -74,6 +84,15 @@ impl Difference {
         text.push(match (self.is_none(), self.compared) {
             (true, n) => format!("equal: {n} samples"),
             (false, 0) => "different: the samples cannot be compared".into(),
+            (false, n) if self.only_layout() => format!(
+                "different layout: all {n} samples are equal, but not the chunks that they are stored in; so the ids \
+                 differ, and training reads the samples in another order (a conversion with equal chunk sizes gives \
+                 equal sets)"
+            ),
+            (false, n) if self.differing == 0 => {
+                let names: Vec<&str> = self.fields.iter().map(|(name, ..)| *name).collect();
+                format!("different: {}; the {n} samples that both have are equal", names.join(", "))
+            }
             (false, n) => format!("different: {} of {n} samples", self.differing),
         });
         text.join("\n")

@@ -8,6 +8,7 @@ use crate::codec::{Decoder, EncodedChunk};
 use crate::description::{Id, MARKER, SetDescription, shard_name};
 use crate::error::{BaseFault, Error, Result};
 use crate::layout::{ChunkRecord, ShardHead, aligned};
+use crate::ledger::Ledger;
 use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry, Totals, identity_of};
 use crate::shard::Shard;
 use std::io::{Seek, SeekFrom, Write};
@@ -165,6 +166,9 @@ pub struct SetWriter {
     shard: Option<ShardDraft>,
 }
 
+/// Called for each complete shard of a continued set: the number of its first sample, the ledgers of its samples.
+type Kept<'a> = &'a mut dyn FnMut(u64, &[Ledger]);
+
 impl SetWriter {
     /// Starts to write the described set. With `resume`, an unfinished set in `dir` is continued after its complete
     /// shards; otherwise all files of a set in `dir` are removed.
@@ -173,6 +177,20 @@ impl SetWriter {
     /// [`Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Io`].
     pub fn start(dir: OutputDir, description: SetDescription, resume: bool) -> Result<SetWriter> {
         SetWriter::start_selection(dir, description, None, resume)
+    }
+
+    /// Like [`SetWriter::start`]. Calls `kept` for each complete shard of a continued set, with the number of its first
+    /// sample and the ledgers of its samples.
+    ///
+    /// # Errors
+    /// Those of [`SetWriter::start`].
+    pub fn start_with(
+        dir: OutputDir,
+        description: SetDescription,
+        resume: bool,
+        mut kept: impl FnMut(u64, &[Ledger]),
+    ) -> Result<SetWriter> {
+        SetWriter::begin(dir, Marker { description, selection: None }, resume, &mut kept)
     }
 
     /// Like [`SetWriter::start`]. If the set is made of samples of other sets, `selection` is a hash that identifies
@@ -186,7 +204,10 @@ impl SetWriter {
         selection: Option<Id>,
         resume: bool,
     ) -> Result<SetWriter> {
-        let marker = Marker { description, selection };
+        SetWriter::begin(dir, Marker { description, selection }, resume, &mut |_, _| {})
+    }
+
+    fn begin(dir: OutputDir, marker: Marker, resume: bool, kept: Kept<'_>) -> Result<SetWriter> {
         let started = dir.marker()?.filter(|_| resume);
         match &started {
             Some(started) => check_same(&dir.path, &marker, started)?,
@@ -200,7 +221,7 @@ impl SetWriter {
         let totals = Totals::new(description.classes.len());
         let mut writer = SetWriter { dir, description, totals, identities, shards, shard: None };
         if started.is_some() {
-            writer.take_up_complete_shards()?;
+            writer.take_up_complete_shards(kept)?;
         }
         Ok(writer)
     }
@@ -255,7 +276,7 @@ impl SetWriter {
     }
 
     /// Reads the shards that an interrupted conversion completed. Writing continues at the first that isn't intact.
-    fn take_up_complete_shards(&mut self) -> Result<()> {
+    fn take_up_complete_shards(&mut self, kept: Kept<'_>) -> Result<()> {
         let (mut decoder, classes) = (Decoder::new(), self.description.classes.len());
         for number in 0..self.description.shards() {
             let path = self.dir.path.join(shard_name(number));
@@ -265,15 +286,19 @@ impl SetWriter {
                 break;
             }
             let (mut totals, mut chunk) = (Totals::new(classes), Chunk::new(self.description.widths, 0));
+            let mut ledgers = Vec::with_capacity(place.samples as usize);
             let whole = (0..shard.head().chunks.len()).all(|k| {
                 let result = shard.decode_and_verify(k, classes, &mut decoder, &mut chunk);
                 totals.add(&chunk);
+                ledgers.extend_from_slice(&chunk.table.ledgers);
                 result.is_ok()
             });
             if !whole {
                 break;
             }
             self.totals.merge(&totals);
+            let first = self.identities.len() as u64 * u64::from(self.description.chunk_samples);
+            kept(first, &ledgers);
             self.identities.extend(shard.head().chunks.iter().map(|c| c.identity));
             self.shards.push(shard_entry(number, shard.head()));
         }

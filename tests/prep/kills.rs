@@ -44,7 +44,7 @@ impl Job {
     /// `recording`, at a level that takes its time.
     fn new(dir: &Path, name: &str, recording: &Recording) -> Job {
         let file = recording.write(&dir.join(format!("{name}.h5")));
-        let arguments = ["--chunk-samples", "2", "--shard-size", "1k", "--level", "16"].map(String::from).to_vec();
+        let arguments = ["--chunk-samples", "2", "--shard-size", "1500", "--level", "16"].map(String::from).to_vec();
         let (out, start) = (dir.join(format!("{name}-whole")), Instant::now());
         convert(&[&file], &out).args(&arguments).args(["--threads", "2"]).assert().success();
         let length = start.elapsed();

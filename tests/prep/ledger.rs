@@ -97,6 +97,7 @@ proptest! {
             shard_bytes: 1,
             existing: Existing::Refuse,
             lenient: true,
+            max_loss: None,
             verbosity: Verbosity::Quiet,
         };
         let manifest = convert(&conversion).unwrap().manifest;

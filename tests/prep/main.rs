@@ -5,8 +5,10 @@
 //! | promise | tests |
 //! |---|---|
 //! | the same bytes for any number of threads, after a kill and a resume, on any machine | `promises::threads_…`, `promises::nothing_of_the_machine_…`, `kills`, `interrupt`, `joins` (parts), `frozen` |
+//! | the same set from every copy of a recording | `identity` |
 //! | two hashes a chunk; ids of content, recipe and geometry | `promises::an_identity_…`, `promises::stored_bytes_…`, `shards::every_flipped_byte_…` |
 //! | all or nothing; a resume redoes no complete shard | `kills`, `interrupt`, `disk` |
+//! | what is lost in bulk is said | `loss` |
 //! | a ledger that balances | `accounts` (every source), `ledger`, `goldens` |
 //! | provenance, and no mixing | `promises::a_set_says_…`, `promises::sets_that_do_not_…`, `convert::labels_…`, tests/train/faults.rs |
 //! | any frame | `widths`, `convert::counts_…`, `promises::threads_…` |
@@ -31,11 +33,13 @@ mod goldens;
 mod heap;
 mod hostile;
 mod hostile_sources;
+mod identity;
 mod interrupt;
 mod job;
 mod joins;
 mod kills;
 mod ledger;
+mod loss;
 mod made;
 mod promises;
 mod real;

@@ -157,7 +157,7 @@ fn a_changed_sample_changes_its_chunk_and_no_other_file() {
     let set = |name: &str, recording: &Recording| {
         let file = recording.write(&dir.join(format!("{name}.h5")));
         let recipe = (name, RECIPES[0].1, RECIPES[0].2);
-        let (out, files) = made(&dir, &file, recipe, &["--chunk-samples", "3", "--shard-size", "700"]);
+        let (out, files) = made(&dir, &file, recipe, &["--chunk-samples", "3", "--shard-size", "250"]);
         let set = ShardSet::open(&out).unwrap();
         (set.manifest().set_id, set.identities(), files)
     };

@@ -282,10 +282,12 @@ pub(crate) fn fails(command: &mut Command, code: i32) -> String {
     said
 }
 
-/// Runs a command that must fail with `code`, with these words in its error.
+/// Runs a command that must fail with `code`, with these words in its error. Returns what it says.
 #[track_caller]
-pub(crate) fn refuses(command: &mut Command, code: i32, words: &[&str]) {
-    says(&fails(command, code), words);
+pub(crate) fn refuses(command: &mut Command, code: i32, words: &[&str]) -> String {
+    let said = fails(command, code);
+    says(&said, words);
+    said
 }
 
 /// Asserts that a message has all of these words.

@@ -20,7 +20,7 @@ impl Pair {
         let dir = scratch();
         let file = Recording::random(seed, 9, 12).write(&dir.join("a.h5"));
         for name in ["set", "copy"] {
-            dir.convert(&[&file], name, &["--chunk-samples", "2", "--shard-size", "150"]);
+            dir.convert(&[&file], name, &["--chunk-samples", "2", "--shard-size", "50"]);
         }
         let whole = contents(&dir.join("set"));
         assert_eq!(whole.len(), 3 + 1);

@@ -21,7 +21,7 @@ struct Victim {
 impl Victim {
     fn of(seed: u64) -> Victim {
         let dir = scratch();
-        dir.set(&Recording::random(seed, 9, 12), &["--chunk-samples", "2", "--shard-size", "300"]);
+        dir.set(&Recording::random(seed, 9, 12), &["--chunk-samples", "2", "--shard-size", "100"]);
         let victim = Victim { dir };
         assert_eq!(victim.check().map_err(|e| e.to_string()), Ok(()));
         let set = ShardSet::open(&victim.set()).unwrap();

@@ -67,11 +67,14 @@ fn sets_of_one_content_are_equal_whatever_stored_them() {
     assert_eq!((&equal["equal"], &equal["compared_samples"]), (&json!(true), &json!(21)));
 
     // Other groups are other chunks, of equal samples.
-    let (said, _) = difference(&a, &set("c", &["--chunk-samples", "5"]));
+    let (said, text) = difference(&a, &set("c", &["--chunk-samples", "5"]));
     assert_eq!(said["fields"], json!([{"field": "chunk_samples", "a": "4", "b": "5"}]));
+    assert_eq!((&said["equal"], &said["only_layout_differs"]), (&json!(false), &json!(true)));
+    says(&text, &["chunk_samples: 4 | 5\ndifferent layout: all 21 samples are equal, but not the chunks"]);
     assert_eq!((&said["compared_samples"], &said["differing_samples"]), (&json!(21), &json!(0)));
     // A shorter set: the samples that both have are compared.
-    let (said, _) = difference(&a, &set("d", &["--limit", "10"]));
+    let (said, text) = difference(&a, &set("d", &["--limit", "10"]));
+    says(&text, &["different: samples; the 10 samples that both have are equal"]);
     assert_eq!(said["fields"], json!([{"field": "samples", "a": "21", "b": "10"}]));
     assert_eq!((&said["compared_samples"], &said["differing_samples"]), (&json!(10), &json!(0)));
     // Other frames cannot be compared, a recipe of the same frames can.

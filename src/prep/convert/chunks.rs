@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use crate::convert::inputs::{Inputs, RecordingSlice};
+use crate::convert::loss::{Losses, Step};
 use crate::error::{Error, Result};
 use crate::events::{Admitted, SensorSize};
 use crate::fault::Fault;
@@ -35,6 +36,9 @@ pub struct ChunkMaker<'a> {
     lenient: bool,
     framer: Framer,
     encoder: Encoder,
+    losses: Losses,
+    /// How many events of the current sample each step lost.
+    lost: Vec<u64>,
 }
 
 impl<'a> ChunkMaker<'a> {
@@ -52,7 +56,8 @@ impl<'a> ChunkMaker<'a> {
     ) -> Result<Self> {
         let framer = Framer::new(recipe.sensor_after(inputs.sensor), &recipe.frames);
         let encoder = Encoder::new(description.tool.level)?;
-        Ok(ChunkMaker { inputs, recipe, description, first_sample, lenient, framer, encoder })
+        let (losses, lost) = (Losses::new(recipe), Vec::new());
+        Ok(ChunkMaker { inputs, recipe, description, first_sample, lenient, framer, encoder, losses, lost })
     }
 
     /// Makes chunk `number`. Returns its content and its encoded bytes.
@@ -81,23 +86,66 @@ impl<'a> ChunkMaker<'a> {
     /// [`ChunkFailure`].
     pub fn frame_samples(&mut self, samples: Range<u64>) -> Result<Chunk, ChunkFailure> {
         let mut chunk = Chunk::new(self.description.widths, self.description.extras.len());
-        for slice in self.inputs.read(samples.start + self.first_sample..samples.end + self.first_sample) {
+        let mut number = samples.start;
+        for slice in self.read(samples) {
             let slice = slice?;
             for i in 0..slice.raw.samples() {
-                self.add_sample(&mut chunk, &slice, i)?;
+                self.add_sample(&mut chunk, number, &slice, i)?;
+                number += 1;
             }
         }
         Ok(chunk)
     }
 
-    /// Frames one sample and appends it to the chunk.
-    fn add_sample(&mut self, chunk: &mut Chunk, slice: &RecordingSlice<'_>, i: usize) -> Result<(), ChunkFailure> {
+    /// Takes what was lost of the samples that were framed since the last call.
+    pub(super) fn take_losses(&mut self) -> Losses {
+        std::mem::replace(&mut self.losses, Losses::new(self.recipe))
+    }
+
+    /// Counts again how many events of a sample each step lost. `ledger` is the sample's.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(super) fn lost_again(&mut self, sample: u64, ledger: &Ledger) -> Result<&[u64]> {
+        for slice in self.read(sample..sample + 1) {
+            self.transform(&slice?, 0)?;
+        }
+        self.lost.push(ledger.cut);
+        Ok(&self.lost)
+    }
+
+    /// The events of a sample as they come to a step.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(super) fn events_before(&mut self, sample: u64, step: Step) -> Result<Admitted> {
+        let count = match step {
+            Step::Times | Step::Sensor => 0,
+            Step::Transform(i) => i,
+            Step::Slicing => self.recipe.transforms.len(),
+        };
+        let mut found = Admitted::default();
+        for slice in self.read(sample..sample + 1) {
+            found = slice?.raw.admit(0, self.inputs.sensor);
+            let mut ledger = Ledger::default();
+            // The same transforms have passed these events before.
+            let _ = self.recipe.apply_first(count, &mut found.events, self.inputs.sensor, &mut ledger, |_| {});
+        }
+        Ok(found)
+    }
+
+    /// Reads the raw events of samples of the set.
+    fn read(&self, samples: Range<u64>) -> impl Iterator<Item = Result<RecordingSlice<'a>>> + use<'a> {
+        self.inputs.read(samples.start + self.first_sample..samples.end + self.first_sample)
+    }
+
+    /// Reads and transforms sample `i` of a slice, and counts in `self.lost` what each step before the slicing loses.
+    fn transform(&mut self, slice: &RecordingSlice<'_>, i: usize) -> Result<(Admitted, Ledger)> {
         let sample = slice.first + i as u64;
-        let path = &slice.recording.path;
-        let bad = |fault: Fault| Error::bad_sample(path, sample, fault.place, fault.expected, fault.got);
-        let admitted = slice.raw.admit(i, self.inputs.sensor);
+        let mut admitted = slice.raw.admit(i, self.inputs.sensor);
         if let Some((event, expected, got)) = outside(&admitted, self.inputs.sensor).filter(|_| !self.lenient) {
-            return Err(Error::OutsideSensor { path: path.clone(), sample, event, expected, got }.into());
+            let path = slice.recording.path.clone();
+            return Err(Error::OutsideSensor { path, sample, event, expected, got });
         }
         let mut ledger = Ledger {
             events_in: slice.raw.count(i),
@@ -105,18 +153,36 @@ impl<'a> ChunkMaker<'a> {
             non_finite: admitted.non_finite,
             ..Ledger::default()
         };
-        let mut events = admitted.events;
-        let applied = self.recipe.apply(&mut events, self.inputs.sensor, &mut ledger);
-        applied.map_err(bad)?;
-        let framed = self.framer.frame(&events).map_err(bad)?;
+        self.lost.clear();
+        self.lost.extend([ledger.non_finite, ledger.outside]);
+        let (recipe, events, sensor) = (self.recipe, &mut admitted.events, self.inputs.sensor);
+        let lost = |lost| self.lost.push(lost);
+        let applied = recipe.apply_first(recipe.transforms.len(), events, sensor, &mut ledger, lost);
+        applied.map_err(|fault| bad_sample(slice, sample, fault))?;
+        Ok((admitted, ledger))
+    }
+
+    /// Frames one sample, which has this number in the set, and appends it to the chunk.
+    fn add_sample(
+        &mut self,
+        chunk: &mut Chunk,
+        number: u64,
+        slice: &RecordingSlice<'_>,
+        i: usize,
+    ) -> Result<(), ChunkFailure> {
+        let sample = slice.first + i as u64;
+        let (Admitted { events, sorted, .. }, mut ledger) = self.transform(slice, i)?;
+        let framed = self.framer.frame(&events).map_err(|fault| bad_sample(slice, sample, fault))?;
         (ledger.binned, ledger.cut) = (framed.binned, framed.cut);
         debug_assert!(ledger.balances());
         let pushed = chunk.frames.push(&framed.frame_sizes, &framed.cells, framed.counts.view());
         pushed.map_err(|too_large| ChunkFailure::TooNarrow(too_large.0))?;
+        self.lost.push(ledger.cut);
+        self.losses.add(number, &ledger, &self.lost);
 
         let mut flags = 0;
         for (flag, on) in [
-            (FLAG_SORTED, admitted.sorted || slice.recording.reordered(sample)),
+            (FLAG_SORTED, sorted || slice.recording.reordered(sample)),
             (FLAG_EMPTY, events.is_empty()),
             (FLAG_OVERLAP, self.recipe.frames.overlaps()),
         ] {
@@ -131,6 +197,11 @@ impl<'a> ChunkMaker<'a> {
         }
         Ok(())
     }
+}
+
+/// The error for a sample that a transform or the framing cannot handle.
+fn bad_sample(slice: &RecordingSlice<'_>, sample: u64, fault: Fault) -> Error {
+    Error::bad_sample(&slice.recording.path, sample, fault.place, fault.expected, fault.got)
 }
 
 /// The first event outside the sensor: its index in the sample, what was expected and what was found.

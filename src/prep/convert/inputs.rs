@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use tonic_base::{Progress, Verbosity};
+use tonic_base::{Progress, Verbosity, in_order};
 use tonic_shard::{Error as ShardError, Id, LinkedFile, NO_LABEL, SourceFile};
 
 use crate::error::{BaseFault, Error, Result};
@@ -40,6 +40,13 @@ pub(super) struct Input {
     first: u64,
     /// Number of the recording's samples in the set.
     samples: u64,
+}
+
+impl Input {
+    /// The share of the recording's samples that is in the set.
+    fn share(&self) -> f64 {
+        self.samples as f64 / self.recording.samples().max(1) as f64
+    }
 }
 
 /// The raw events of consecutive samples of one recording.
@@ -146,8 +153,38 @@ impl Inputs {
     /// # Errors
     /// [`tonic_base::Error::Io`].
     pub fn bytes(&self) -> Result<u64> {
-        let share = |i: &Input| i.samples as f64 / i.recording.samples().max(1) as f64;
-        self.inputs.iter().map(|i| Ok((file_bytes(i)? as f64 * share(i)) as u64)).sum()
+        self.inputs.iter().map(|i| Ok((file_bytes(i)? as f64 * i.share()) as u64)).sum()
+    }
+
+    /// Approximate number of events of the kept samples: each recording's events by the share of its samples that is
+    /// kept. Every copy of the recordings has the same, however it is stored. Headers and indexes are read, in parallel.
+    ///
+    /// # Errors
+    /// Those of [`Recording::events`].
+    pub fn events(&self, threads: usize, verbosity: Verbosity) -> Result<u64> {
+        /// Number of recordings that a thread takes at a time.
+        const TOGETHER: usize = 64;
+        let progress = Progress::start(verbosity, "index", self.inputs.len() as u64, "recordings");
+        let blocks: Vec<&[Input]> = self.inputs.chunks(TOGETHER).collect();
+        let count = |input: &Input| Ok((input.recording.events()? as f64 * input.share()) as u64);
+        let mut events = 0;
+        in_order(
+            0..blocks.len() as u64,
+            threads.min(blocks.len()),
+            "nothing was written",
+            || Ok(()),
+            |(), i| {
+                let block = blocks[i as usize];
+                progress.add(block.len() as u64);
+                block.iter().map(count).sum::<Result<u64>>()
+            },
+            |more| {
+                events += more;
+                Ok(())
+            },
+        )?;
+        progress.clear();
+        Ok(events)
     }
 
     /// Hashes the recordings with BLAKE3, and shows progress.

@@ -3,18 +3,20 @@
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use tonic_base::{Error as BaseError, Verbosity, human_bytes};
+use tonic_base::{Error as BaseError, Verbosity, human_bytes, in_order};
 
 use serde_json::{Value, json};
 
+use crate::convert::causes::{Setting, loss_notes, percent};
 use crate::convert::chunks::{ChunkFailure, ChunkMaker};
 use crate::convert::inputs::Inputs;
+use crate::convert::loss::Losses;
 use crate::convert::plan::Plan;
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::recipe::Recipe;
 use crate::source::SourceOptions;
-use tonic_shard::{Encoder, Existing, Manifest, Part, SetDescription, SourceFile, Tool, Width, Widths};
+use tonic_shard::{Encoder, Existing, KEPT, Ledger, Manifest, Part, SetDescription, SourceFile, Tool, Width, Widths};
 
 /// The default zstd level. Packed entries compress little further. Compared with level 1, level 3 gives 1% larger files
 /// and takes 4 times as long; level 19 gives 3% smaller files and takes 100 times as long.
@@ -56,6 +58,9 @@ pub struct Conversion {
     pub existing: Existing,
     /// Count and leave out events outside the sensor. Otherwise they are an error.
     pub lenient: bool,
+    /// The largest share of the events, 0 to 1, that may be lost to bad times, the sensor's bounds, CropTime and slicing.
+    /// If more are lost, the conversion fails before the set is complete.
+    pub max_loss: Option<f64>,
     /// How much progress and information is printed.
     pub verbosity: Verbosity,
 }
@@ -128,7 +133,7 @@ pub struct Job<'a> {
 }
 
 /// Estimated size and duration of a conversion, extrapolated from a few samples.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Estimate {
     /// Number of samples.
     pub samples: u64,
@@ -140,14 +145,20 @@ pub struct Estimate {
     pub seconds: f64,
     /// Free bytes on the output disk, if the system reports them.
     pub free: Option<u64>,
+    /// What happened to the events of these samples.
+    pub ledger: Ledger,
+    losses: Losses,
+    /// Number of these samples.
+    looked_at: u64,
 }
 
 impl Estimate {
     /// The estimate as one JSON object.
-    pub fn json(&self, job: &Job<'_>) -> Value {
+    pub fn json(&self, job: &Job<'_>, notes: &[String]) -> Value {
         json!({
             "samples": self.samples, "events_per_sample": self.events_per_sample, "stored_bytes": self.bytes,
             "seconds": self.seconds, "free_bytes": self.free, "recipe": job.recipe.to_toml(),
+            "sample_ledger": self.ledger, "notes": notes,
         })
     }
 
@@ -178,13 +189,29 @@ impl<'a> Job<'a> {
         }
         let recipe = conversion.recipe.settle(inputs.sensor)?;
         recipe.check_sensor(inputs.sensor)?;
-        let plan = Plan::new(inputs.samples(), inputs.bytes()?, conversion.chunk_samples, conversion.shard_bytes);
+        let Conversion { chunk_samples, shard_bytes, threads, verbosity, .. } = *conversion;
+        let events = inputs.events(threads, verbosity)?;
+        let plan = Plan::new(inputs.samples(), events, inputs.sensor, chunk_samples, shard_bytes);
         let job = Job { conversion, inputs, recipe, plan };
         let chunks = job.chunks();
         if let Some(part) = conversion.part.filter(|part| u64::from(part.of) > chunks) {
             return Err(Error::usage("part", format!("at most {chunks} parts, a chunk each"), part));
         }
         Ok(job)
+    }
+
+    /// Continues a conversion with the plan that it began with, if an earlier version planned it, by the size of the
+    /// files.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub(super) fn resume(&mut self, begun: &SetDescription) -> Result<()> {
+        let Conversion { chunk_samples, shard_bytes, .. } = *self.conversion;
+        let earlier = Plan::of_bytes(self.inputs.samples(), self.inputs.bytes()? as f64, chunk_samples, shard_bytes);
+        if earlier == (Plan { chunk_samples: begun.chunk_samples, shard_chunks: begun.shard_chunks }) {
+            self.plan = earlier;
+        }
+        Ok(())
     }
 
     /// Describes the set that the job makes, with counts of width `counts`. For a part, the description covers only
@@ -230,6 +257,74 @@ impl<'a> Job<'a> {
         self.inputs.samples().div_ceil(self.plan.chunk_samples.into())
     }
 
+    /// Says what a conversion lost and why: notes for the user, with parameters in backticks. Losses that the recipe does
+    /// not ask for and that are large begin with `warning: `.
+    ///
+    /// # Errors
+    /// [`Error::TooMuchLost`]; those of reading a sample again.
+    pub(super) fn judge(&self, description: &SetDescription, mut losses: Losses) -> Result<Vec<String>> {
+        let unclear = losses.take_unclear();
+        in_order(
+            0..unclear.len() as u64,
+            self.conversion.threads,
+            KEPT,
+            || self.maker(description),
+            |maker, i| {
+                let (sample, ledger) = unclear[i as usize];
+                Ok((sample, ledger, maker.lost_again(sample, &ledger)?.to_vec()))
+            },
+            |(sample, ledger, lost)| {
+                losses.add(sample, &ledger, &lost);
+                Ok(())
+            },
+        )?;
+        self.loss_notes(description, &losses, "", true)
+    }
+
+    /// Says what would be lost and why, judged by the samples of an estimate: notes for the user, as a conversion has
+    /// them.
+    ///
+    /// # Errors
+    /// [`Error::TooMuchLost`]; those of reading a sample again.
+    pub fn foretell(&self, estimate: &Estimate) -> Result<Vec<String>> {
+        let description = self.describe(Vec::new(), self.recipe.frames.values());
+        let scope = match estimate.looked_at {
+            all if all == estimate.samples => String::new(),
+            some => format!(" (of {some} samples that were looked at)"),
+        };
+        let mut notes = self.inputs.notes.clone();
+        notes.extend(self.loss_notes(&description, &estimate.losses, &scope, false)?);
+        Ok(notes)
+    }
+
+    fn loss_notes(
+        &self,
+        description: &SetDescription,
+        losses: &Losses,
+        scope: &str,
+        converted: bool,
+    ) -> Result<Vec<String>> {
+        let setting = Setting {
+            recipe: &self.recipe,
+            usual: matches!(self.conversion.recipe, RecipeChoice::Usual { .. }),
+            layout: self.inputs.layout,
+            cut: self.conversion.source.cut,
+            max_loss: self.conversion.max_loss,
+        };
+        let notes = loss_notes(losses, setting, &mut self.maker(description)?, scope)?;
+        match self.conversion.max_loss {
+            // A millionth of an event more, because 10.1% is no binary fraction.
+            Some(most) if losses.lost() as f64 > most * losses.events as f64 + 1e-6 => {
+                let got = format!("{} ({} of {})", percent(losses.share()), losses.lost(), losses.events);
+                let (path, most) = (self.conversion.output.clone(), percent(most));
+                let warnings = notes.iter().filter_map(|note| note.strip_prefix("warning: "));
+                let reasons = warnings.collect::<Vec<_>>().join("; ");
+                Err(Error::TooMuchLost { path, most, got, reasons, converted })
+            }
+            _ => Ok(notes),
+        }
+    }
+
     /// Converts a few samples in memory and extrapolates.
     ///
     /// # Errors
@@ -240,17 +335,22 @@ impl<'a> Job<'a> {
         loop {
             let description = self.describe(Vec::new(), counts);
             let mut maker = self.maker(&description)?;
-            let (mut made, mut bytes, mut events) = (0_u64, 0_u64, 0_u64);
+            let (mut made, mut bytes, mut ledger) = (0_u64, 0_u64, Ledger::default());
             let started = Instant::now();
             let mut failure = None;
+            let mut looked_at = 0;
             for place in 0..ESTIMATE_PLACES {
-                let start = samples * place / ESTIMATE_PLACES;
+                let start = (samples * place / ESTIMATE_PLACES).max(looked_at);
                 let end = (start + ESTIMATE_SAMPLES.min(description.chunk_samples.into())).min(samples);
+                looked_at = end;
+                if start == end {
+                    continue;
+                }
                 match maker.make_samples(start / u64::from(description.chunk_samples), start..end) {
                     Ok((chunk, encoded)) => {
                         made += end - start;
                         bytes += encoded.stored.len() as u64;
-                        events += chunk.table.ledgers.iter().map(|ledger| ledger.events_in).sum::<u64>();
+                        chunk.table.ledgers.iter().for_each(|&sample| ledger += sample);
                     }
                     Err(ChunkFailure::TooNarrow(count)) => failure = Some(count),
                     Err(ChunkFailure::Error(error)) => return Err(error),
@@ -263,10 +363,13 @@ impl<'a> Job<'a> {
             let scale = samples as f64 / made.max(1) as f64;
             return Ok(Estimate {
                 samples,
-                events_per_sample: events as f64 / made.max(1) as f64,
+                events_per_sample: ledger.events_in as f64 / made.max(1) as f64,
                 bytes: (bytes as f64 * scale) as u64,
                 seconds: started.elapsed().as_secs_f64() * scale / self.conversion.threads as f64,
                 free: free_space(&self.conversion.output),
+                ledger,
+                losses: maker.take_losses(),
+                looked_at: made,
             });
         }
     }

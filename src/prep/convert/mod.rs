@@ -5,12 +5,16 @@
 //! plan      how many samples a chunk has, and how many chunks a shard has
 //! inputs    the recordings: which sample of the set is which sample of which file
 //! chunks    makes one chunk: reads, transforms, frames, encodes
+//! loss      which step lost which events
+//! causes    what was lost and why, in words
 //! pipeline  makes all chunks on all cores, and writes them in order
 //! ```
 
+mod causes;
 mod chunks;
 mod inputs;
 mod job;
+mod loss;
 mod pipeline;
 mod plan;
 

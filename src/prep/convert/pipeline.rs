@@ -8,9 +8,10 @@ use tonic_base::{Error as BaseError, Progress, Verbosity, in_order};
 use crate::convert::chunks::ChunkFailure;
 use crate::convert::inputs::{Inputs, hash_linked};
 use crate::convert::job::{Conversion, Job};
+use crate::convert::loss::Losses;
 use crate::error::Result;
 use crate::source::Layout;
-use tonic_shard::{Existing, KEPT, MOST_CLASSES, Manifest, OutputDir, SetDescription, SetWriter, Width};
+use tonic_shard::{Existing, KEPT, Ledger, Manifest, OutputDir, SetDescription, SetWriter, Width};
 
 /// The result of a conversion.
 #[derive(Clone, Debug)]
@@ -19,8 +20,11 @@ pub struct Converted {
     pub manifest: Manifest,
     /// The layouts of the recordings.
     pub layouts: Vec<Layout>,
-    /// Notes for the user about how the recordings were opened.
-    pub notes: Vec<String>,
+    /// Notes for the user about how the recordings were opened. `convert` has printed them.
+    pub opening_notes: Vec<String>,
+    /// Notes for the user about what happened to events and samples, with parameters in backticks. Those that begin with
+    /// `warning: ` say that a part of the data is missing.
+    pub outcome: Vec<String>,
     /// Number of samples that were already converted when the conversion resumed.
     pub resumed_samples: u64,
     /// Duration of the conversion in seconds.
@@ -30,12 +34,13 @@ pub struct Converted {
 impl Converted {
     /// The result as one JSON object.
     pub fn json(&self) -> Value {
+        let notes: Vec<&String> = self.opening_notes.iter().chain(&self.outcome).collect();
         let samples = self.manifest.description.samples;
         let made = samples - self.resumed_samples;
         json!({
             "set_id": self.manifest.set_id, "samples": samples, "resumed_samples": self.resumed_samples,
             "seconds": self.seconds, "samples_per_second": made as f64 / self.seconds.max(1e-9),
-            "layout": self.layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", "), "notes": self.notes,
+            "layout": self.layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", "), "notes": notes,
             "classes": self.manifest.description.classes, "class_samples": self.manifest.totals.class_samples,
             "stored_bytes": self.manifest.stored_bytes(), "ledger": self.manifest.totals.ledger,
         })
@@ -45,15 +50,18 @@ impl Converted {
 /// Converts recordings into a shard set.
 ///
 /// # Errors
-/// Those of reading, transforming and writing. After an error, complete shards stay on disk, and `Existing::Resume`
+/// Those of reading, transforming and writing; [`Error::TooMuchLost`](crate::Error::TooMuchLost). After an error, complete shards stay on disk, and `Existing::Resume`
 /// continues from them.
 pub fn convert(conversion: &Conversion) -> Result<Converted> {
-    let job = Job::open(conversion)?;
+    let mut job = Job::open(conversion)?;
     let linked = job.inputs.linked()?;
     report_inputs(conversion, &job.inputs);
     let mut dir = OutputDir::open(&conversion.output, conversion.existing)?;
     let mut resume = conversion.existing == Existing::Resume;
     let unfinished = dir.unfinished()?.filter(|_| resume);
+    if let Some(begun) = &unfinished {
+        job.resume(begun)?;
+    }
     let mut counts = unfinished.map_or(job.recipe.frames.values(), |u| u.widths.counts);
     job.check_space()?;
     let threads = rayon::ThreadPoolBuilder::new().num_threads(conversion.threads).build();
@@ -61,10 +69,14 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
     let sources = threads.install(|| job.inputs.hash(conversion.verbosity))?;
     let linked_files = threads.install(|| hash_linked(&linked, conversion.verbosity))?;
     loop {
+        let mut losses = Losses::new(&job.recipe);
+        let kept = |first: u64, ledgers: &[Ledger]| {
+            (first..).zip(ledgers).for_each(|(sample, ledger)| losses.add_ledger(sample, ledger));
+        };
         let described = job.describe(sources.clone(), counts);
         let description = SetDescription { linked_files: linked_files.clone(), ..described };
-        let writer = SetWriter::start(dir, description, resume)?;
-        match run(&job, writer)? {
+        let writer = SetWriter::start_with(dir, description, resume, kept)?;
+        match run(&job, writer, losses)? {
             Attempt::Finished(converted) => return Ok(*converted),
             Attempt::TooNarrow(count, again) => {
                 counts = Width::holding(count);
@@ -83,7 +95,8 @@ enum Attempt {
 }
 
 /// Runs the workers and the writer until the set is complete, an error occurs, or a count does not fit its column.
-fn run(job: &Job<'_>, mut writer: SetWriter) -> Result<Attempt> {
+/// `losses` has what was lost of the samples that are converted already.
+fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses) -> Result<Attempt> {
     let conversion = job.conversion;
     let description = writer.description().clone();
     let first = writer.chunks_done();
@@ -94,8 +107,9 @@ fn run(job: &Job<'_>, mut writer: SetWriter) -> Result<Attempt> {
         conversion.threads,
         KEPT,
         || Ok(job.maker(&description)?),
-        |maker, number| maker.make(number),
-        |(chunk, encoded)| {
+        |maker, number| maker.make(number).map(|made| (made, maker.take_losses())),
+        |((chunk, encoded), lost)| {
+            losses.merge(lost);
             writer.write(&chunk, encoded)?;
             progress.add(chunk.len() as u64);
             Ok(())
@@ -104,10 +118,12 @@ fn run(job: &Job<'_>, mut writer: SetWriter) -> Result<Attempt> {
     match made {
         Ok(()) => {
             let seconds = progress.finish();
+            let mut outcome = job.judge(&description, losses)?;
             let manifest = writer.finish()?;
-            report_oddities(conversion, &manifest);
-            let (layouts, notes) = (job.inputs.layouts.clone(), job.inputs.notes.clone());
-            Ok(Attempt::Finished(Box::new(Converted { manifest, layouts, notes, resumed_samples, seconds })))
+            outcome.extend(oddities(&manifest));
+            let (layouts, opening_notes) = (job.inputs.layouts.clone(), job.inputs.notes.clone());
+            let converted = Converted { manifest, layouts, opening_notes, outcome, resumed_samples, seconds };
+            Ok(Attempt::Finished(Box::new(converted)))
         }
         Err(ChunkFailure::TooNarrow(count)) => Ok(Attempt::TooNarrow(count, writer.abandon())),
         Err(ChunkFailure::Error(error)) => Err(error),
@@ -129,21 +145,14 @@ fn report_inputs(conversion: &Conversion, inputs: &Inputs) {
     }
 }
 
-/// Prints the classes, and how many events and samples were left out or changed.
-fn report_oddities(conversion: &Conversion, manifest: &Manifest) {
-    if conversion.verbosity == Verbosity::Quiet {
-        return;
-    }
-    eprintln!("convert: classes: {}", manifest.class_counts(MOST_CLASSES));
+/// Says how many events and samples were left out or changed.
+fn oddities(manifest: &Manifest) -> impl Iterator<Item = String> {
     let totals = &manifest.totals;
-    for (n, what) in [
+    let counts = [
         (totals.ledger.non_finite, "events have a time that is not finite; they were left out"),
         (totals.ledger.outside, "events lie outside the sensor; they were left out"),
         (totals.sorted_samples, "samples had times out of order; they were sorted, equal times kept in order"),
         (totals.empty_samples, "samples have no events; each was given empty frames"),
-    ] {
-        if n > 0 {
-            eprintln!("convert: note: {n} {what}");
-        }
-    }
+    ];
+    counts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"))
 }

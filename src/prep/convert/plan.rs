@@ -1,13 +1,27 @@
 //! Decides how many samples go into a chunk and how many chunks into a shard, before the first event is read.
 //!
-//! A plan depends only on the number of samples and the approximate size of the recordings. So one changed sample
-//! changes one chunk. The number of threads, interruptions and resumes do not change the set.
+//! A plan depends only on the number of samples, the number of events and the kind of sensor. So copies of a recording
+//! give the same set, however they are stored, and one changed sample changes one chunk. The number of threads,
+//! interruptions and resumes do not change the set.
+
+use crate::events::SensorSize;
 
 /// Default samples per chunk, for samples that are not large. Larger chunks compress about 1% better. Smaller chunks
 /// shuffle better.
 const CHUNK_SAMPLES: u32 = 64;
 /// Maximum bytes of recording per chunk, unless the user gives the chunk size. A worker holds a whole chunk in memory.
 const CHUNK_SOURCE_BYTES: f64 = 16e6;
+/// Assumed bytes of recording per event of a cochlea: a float16 time, a uint16 channel, and a share of the heap of HDF5
+/// (the files of `synth` have 4.258).
+///
+/// SSC has 33.9 kB per sample in the file, so about 8,000 events. Shards have 512 chunks for 4,838 to 9,705 events per
+/// sample, and chunks have 64 samples below 58,793. SSC and SHD, with 7,500 to 8,500, stay away from these borders: they
+/// would need 14% more events to have shards of 256 chunks.
+const COCHLEA_EVENT_BYTES: f64 = 4.25;
+/// Assumed bytes of recording per event of a camera: int16 x and y, an int64 time and a bool, as Tonic's arrays have.
+const CAMERA_EVENT_BYTES: f64 = 13.0;
+/// Assumed bytes of recording per sample besides its events: a NumPy header, or HDF5's references and headers of rows.
+const SAMPLE_BYTES: f64 = 128.0;
 /// Default approximate size of a shard.
 pub const SHARD_SIZE: &str = "64M";
 /// Assumed shard bytes per byte of recording. For example, SSC has 33.9 kB per sample in recordings, and 2.4 kB in
@@ -24,10 +38,24 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Plans for `samples` samples in recordings of `source_bytes` bytes, with shards of about `shard_bytes` bytes. A
-    /// chunk has `chunk_samples` samples. The default is 64, or fewer if the samples are large.
-    pub(super) fn new(samples: u64, source_bytes: u64, chunk_samples: Option<u32>, shard_bytes: u64) -> Plan {
-        let sample_bytes = source_bytes as f64 / samples.max(1) as f64;
+    /// Plans for `samples` samples with `events` events of `sensor`, with shards of about `shard_bytes` bytes. A chunk has
+    /// `chunk_samples` samples. The default is 64, or fewer if the samples are large.
+    pub(super) fn new(
+        samples: u64,
+        events: u64,
+        sensor: SensorSize,
+        chunk_samples: Option<u32>,
+        shard_bytes: u64,
+    ) -> Plan {
+        let event_bytes = if sensor.height == 1 { COCHLEA_EVENT_BYTES } else { CAMERA_EVENT_BYTES };
+        let source_bytes = events as f64 * event_bytes + samples as f64 * SAMPLE_BYTES;
+        Plan::of_bytes(samples, source_bytes, chunk_samples, shard_bytes)
+    }
+
+    /// Plans for recordings of `source_bytes` bytes, as tonic-toolkit did before it counted the events: by the size of
+    /// the files.
+    pub(super) fn of_bytes(samples: u64, source_bytes: f64, chunk_samples: Option<u32>, shard_bytes: u64) -> Plan {
+        let sample_bytes = source_bytes / samples.max(1) as f64;
         let fitting = (CHUNK_SOURCE_BYTES / sample_bytes.max(1.0)).log2().floor().clamp(0.0, 30.0);
         let chunk_samples = chunk_samples.unwrap_or(CHUNK_SAMPLES.min(1 << fitting as u32));
         let chunk_bytes = sample_bytes * f64::from(chunk_samples) * COMPRESSION;
@@ -39,32 +67,52 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::COCHLEA;
+
+    const CAMERA: SensorSize = SensorSize { width: 128, height: 128, polarities: 2 };
+
+    fn plan(samples: u64, events: u64) -> Plan {
+        Plan::new(samples, samples * events, COCHLEA, None, 64 << 20)
+    }
 
     #[test]
-    fn ssc_has_shards_of_about_64_mib() {
-        let plan = Plan::new(75_466, 75_466 * 33_900, None, 64 << 20);
-        assert_eq!(plan.chunk_samples, 64);
-        let shard_bytes = f64::from(plan.shard_chunks * plan.chunk_samples) * 2_400.0;
+    fn ssc_and_shd_have_shards_of_about_64_mib_and_those_of_the_size_of_their_files() {
+        for samples in [75_466, 9_981, 20_382, 8_156, 2_264] {
+            for events in [7_500, 7_967, 8_500] {
+                let plan = plan(samples, events);
+                assert_eq!(plan, Plan { chunk_samples: 64, shard_chunks: 512 }, "{events}");
+                let bytes = samples as f64 * events as f64 * 4.258;
+                assert_eq!(plan, Plan::of_bytes(samples, bytes, None, 64 << 20), "{events}");
+            }
+        }
+        assert_eq!(Plan::of_bytes(75_466, 75_466.0 * 33_900.0, None, 64 << 20), plan(75_466, 7_967));
+        let shard_bytes = 512.0 * 64.0 * 2_400.0;
         assert!((45e6..95e6).contains(&shard_bytes), "{shard_bytes}");
+        let borders = [4_837, 4_838, 9_705, 9_706].map(|events| plan(75_466, events).shard_chunks);
+        assert_eq!(borders, [1024, 512, 512, 256], "as the constant's comment says");
     }
 
     #[test]
     fn large_samples_have_small_chunks() {
-        assert_eq!(Plan::new(100, 100 * 1_000_000, None, 64 << 20).chunk_samples, 16);
-        assert_eq!(Plan::new(1, 4_000_000_000, None, 64 << 20).chunk_samples, 1);
-        assert_eq!(Plan::new(100, 100 * 1_000_000, Some(64), 64 << 20).chunk_samples, 64);
+        let chunk =
+            |samples, events, given| Plan::new(samples, samples * events, CAMERA, given, 64 << 20).chunk_samples;
+        assert_eq!(chunk(100, 76_000, None), 16);
+        assert_eq!(chunk(1, 300_000_000, None), 1);
+        assert_eq!(chunk(100, 76_000, Some(64)), 64);
+        assert_eq!([58_000, 59_000].map(|events| plan(100, events).chunk_samples), [64, 32]);
     }
 
     #[test]
     fn a_changed_recording_does_not_move_the_borders() {
-        let plan = |bytes| Plan::new(10_000, bytes, None, 64 << 20);
-        assert_eq!(plan(339_000_000), plan(339_020_000));
+        let plan = |events| Plan::new(10_000, events, COCHLEA, None, 64 << 20);
+        assert_eq!(plan(79_670_000), plan(79_675_000));
     }
 
     #[test]
     fn absurd_sizes_make_a_plan_all_the_same() {
-        assert_eq!(Plan::new(0, 0, Some(64), 0).shard_chunks, 1);
-        assert_eq!(Plan::new(1, u64::MAX, None, 1), Plan { chunk_samples: 1, shard_chunks: 1 });
-        assert_eq!(Plan::new(u64::MAX, 1, None, u64::MAX).shard_chunks, 1 << 20);
+        let plan = |samples, events, given, bytes| Plan::new(samples, events, COCHLEA, given, bytes);
+        assert_eq!(plan(0, 0, Some(64), 0).shard_chunks, 1);
+        assert_eq!(plan(1, u64::MAX, None, 1), Plan { chunk_samples: 1, shard_chunks: 1 });
+        assert_eq!(plan(u64::MAX, 1, None, u64::MAX).shard_chunks, 1 << 20);
     }
 }

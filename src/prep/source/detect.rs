@@ -95,3 +95,15 @@ fn open_as(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Event
         layout => camera::open(path, layout, options),
     }
 }
+
+/// Number of events of a file that holds one recording, from its headers alone.
+///
+/// # Errors
+/// Those of [`open_stream`].
+pub(super) fn count_events(path: &Path, options: &SourceOptions) -> Result<u64> {
+    let in_header = match layout_of(path, options)? {
+        Layout::Npz => npy_files::npz_events(path),
+        _ => None,
+    };
+    in_header.map_or_else(|| Ok(open_stream(path, options)?.len), Ok)
+}

@@ -44,6 +44,7 @@ pub struct VlenRows {
     superblock: Superblock,
     references: References,
     read: ReadRows,
+    rows: u64,
 }
 
 /// The elements of consecutive rows as one column, and `rows + 1` offsets: the start of each row, then the end.
@@ -82,7 +83,25 @@ impl VlenRows {
         let Some(read) = dataset.dtype().ok().as_ref().and_then(ReadRows::of) else { return Ok(None) };
         let Some(superblock) = Superblock::find(&file)? else { return Ok(None) };
         let Some(references) = References::find(path, name, dataset, &file, superblock)? else { return Ok(None) };
-        Ok(Some(VlenRows { path: path.into(), dataset: name.into(), file, superblock, references, read }))
+        let rows = dataset.size() as u64;
+        Ok(Some(VlenRows { path: path.into(), dataset: name.into(), file, superblock, references, read, rows }))
+    }
+
+    /// Number of elements of all rows together. Reads the references, but no row.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub fn elements(&self) -> Result<u64> {
+        /// Rows whose references are in memory at a time.
+        const ROWS: u64 = 1 << 16;
+        let mut elements = 0_u64;
+        for start in (0..self.rows).step_by(ROWS as usize) {
+            let block = start..self.rows.min(start + ROWS);
+            let rows = self.references.read(&self.file, self.superblock, block)?;
+            let lengths = rows.filter(|row| row.address != 0).map(|row| u64::from(row.length));
+            elements += lengths.sum::<u64>();
+        }
+        Ok(elements)
     }
 
     /// Reads consecutive rows as times. Returns the times of all rows, and `rows + 1` offsets: the start of each row,

@@ -31,6 +31,8 @@ const TIMES: &str = "spikes/times";
 const UNITS: &str = "spikes/units";
 const LABELS: &str = "labels";
 const KEYS: &str = "extra/keys";
+/// Rows that are read at a time to count their events, if only libhdf5 finds them.
+const ROWS_COUNTED: u64 = 64;
 
 /// The cochlea of SHD and SSC.
 pub const COCHLEA: SensorSize = SensorSize { width: 700, height: 1, polarities: 1 };
@@ -156,6 +158,17 @@ impl Hsd {
 impl ReadSamples for Hsd {
     fn linked(&self) -> Result<Vec<LinkedPath>> {
         Ok(self.linked.clone())
+    }
+
+    fn events(&self) -> Result<u64> {
+        if let Some(rows) = self.direct_times.as_ref().or(self.direct_units.as_ref()) {
+            return rows.elements();
+        }
+        let samples = self.times.size() as u64;
+        let blocks = (0..samples).step_by(ROWS_COUNTED as usize);
+        let count =
+            |start: u64| Ok(*self.times(start..samples.min(start + ROWS_COUNTED))?.1.last().unwrap_or(&0) as u64);
+        blocks.map(count).sum()
     }
 
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::source::cut::{Pieces, Span};
-use crate::source::detect::open_stream;
+use crate::source::detect::{count_events, open_stream};
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
 use crate::source::numbers::EventBlock;
@@ -100,6 +100,14 @@ impl Long {
 }
 
 impl ReadSamples for Long {
+    fn events(&self) -> Result<u64> {
+        match &self.access {
+            _ if !self.spans.is_empty() => Ok(self.spans.iter().map(|span| span.end - span.start).sum()),
+            Access::Open(stream) => Ok(stream.len),
+            Access::Closed(options) => count_events(&self.path, options),
+        }
+    }
+
     fn reordered(&self, sample: u64) -> bool {
         self.reordered.get(sample as usize).copied().unwrap_or(false)
     }

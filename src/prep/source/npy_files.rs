@@ -103,6 +103,16 @@ fn stream(path: &Path, layout: Layout, options: &SourceOptions, len: u64, column
     }
 }
 
+/// Number of events of a `.npz` file, from the header of its times or of its only array. `None` if that takes more than
+/// a header.
+pub(super) fn npz_events(path: &Path) -> Option<u64> {
+    let mut archive = zip::ZipArchive::new(BufReader::new(File::open(path).ok()?)).ok()?;
+    let names: Vec<String> = archive.file_names().flatten().map(Into::into).collect();
+    let times = names.iter().find(|name| name.strip_suffix(".npy").is_some_and(|name| NAMES[0].contains(&name)));
+    let array = times.or(names.first().filter(|_| names.len() == 1))?;
+    Some(read_header(path, array, &mut archive.by_name(array).ok()?).ok()?.1)
+}
+
 type Archive = zip::ZipArchive<BufReader<File>>;
 
 /// Reads a column of numbers from an archive.

@@ -96,9 +96,21 @@ fn said(name: &str) -> &str {
     name.rsplit('-').next().unwrap_or(name)
 }
 
+impl Ntidigits {
+    /// Opens a column of a sample, in the group of addresses or of timestamps.
+    fn column(&self, group: &str, name: &str) -> Result<NumberColumn> {
+        let dataset = format!("{}_{group}/{name}", self.part);
+        NumberColumn::open(&self.path, &self.file, &dataset, None, Layout::Ntidigits.name())
+    }
+}
+
 impl ReadSamples for Ntidigits {
     fn linked(&self) -> Result<Vec<LinkedPath>> {
         Ok(self.file.linked())
+    }
+
+    fn events(&self) -> Result<u64> {
+        self.names.iter().map(|name| Ok(self.column("timestamps", name)?.len)).sum()
     }
 
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
@@ -106,10 +118,7 @@ impl ReadSamples for Ntidigits {
         let (mut blocks, mut lengths) = (Vec::new(), Vec::new());
         for sample in samples {
             let name = &self.names[sample as usize];
-            let column = |group: &str| {
-                let place = format!("{part}_{group}/{name}");
-                NumberColumn::open(path, &self.file, &place, None, Layout::Ntidigits.name())?.read_all(path)
-            };
+            let column = |group: &str| self.column(group, name)?.read_all(path);
             let (x, t): (Numbers, Numbers) = (column("addresses")?, column("timestamps")?);
             if x.len() != t.len() {
                 let what = format!("length of {part}_addresses/{name}");

@@ -43,6 +43,12 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     /// Those of the layout.
     fn read(&self, samples: Range<u64>) -> Result<RawSamples>;
 
+    /// Number of events of all samples together, without reading the events where the layout allows it.
+    ///
+    /// # Errors
+    /// Those of the layout; if the file has to be opened first, those of opening.
+    fn events(&self) -> Result<u64>;
+
     /// How many samples to read at once, starting at `first`. At most `most`.
     fn together(&self, _first: u64, most: u64) -> u64 {
         most.min(ROWS_TOGETHER)
@@ -103,6 +109,15 @@ impl Recording {
     /// If the file has to be opened first, those of opening.
     pub fn linked(&self) -> Result<Vec<LinkedPath>> {
         self.reader.linked()
+    }
+
+    /// Number of events of all samples together. It is the same for every copy of a recording, however it is stored.
+    /// The events are not read, except of a Heidelberg file whose rows only libhdf5 finds.
+    ///
+    /// # Errors
+    /// Those of [`Recording::read`].
+    pub fn events(&self) -> Result<u64> {
+        self.reader.events()
     }
 
     /// The largest x and y, for a recording whose sensor size is unknown.

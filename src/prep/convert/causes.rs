@@ -1,0 +1,196 @@
+//! Says in words what a conversion lost and the likely cause, from the sample that lost most.
+//!
+//! Names in backticks are parameters: the program shows the option that the user types.
+
+use crate::convert::chunks::ChunkMaker;
+use crate::convert::loss::{Losses, Step, StepLoss};
+use crate::error::Result;
+use crate::events::Admitted;
+use crate::framing::{Framing, ToFrame};
+use crate::recipe::Recipe;
+use crate::source::{Cut, Layout};
+use crate::transform::{CropTime, Transform};
+
+/// The share of a set's events whose loss is worth a warning.
+const NOTABLE: f64 = 0.1;
+
+/// What a conversion knows about its recordings and its recipe.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting<'a> {
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// Whether the recipe was made from the parameters `crop_time` and `time_window`.
+    pub usual: bool,
+    /// Layout of the recordings.
+    pub layout: Layout,
+    /// How recordings are cut into samples.
+    pub cut: Cut,
+    /// The largest share of the events, 0 to 1, that may be lost, if there is a limit.
+    pub max_loss: Option<f64>,
+}
+
+/// Notes for the user: a warning for each step that lost too much, with the likely cause, and a note for each step that
+/// lost much because the recipe asks for it. `scope` is appended to each. `maker` reads single samples again.
+///
+/// # Errors
+/// Those of reading a sample.
+pub(super) fn loss_notes(
+    losses: &Losses,
+    setting: Setting<'_>,
+    maker: &mut ChunkMaker<'_>,
+    scope: &str,
+) -> Result<Vec<String>> {
+    let most = losses.steps().iter().filter(|step| !step.intended).map(|step| step.lost).max().unwrap_or(0);
+    let limit = setting.max_loss.unwrap_or(NOTABLE).min(NOTABLE);
+    // Several steps may lose too much together, and none of them alone.
+    let least = if losses.share() > limit { (losses.share_of(most) / 2.0).min(limit) } else { limit };
+    let mut notes = Vec::new();
+    for step in losses.steps() {
+        let notable = losses.share_of(step.lost) > if step.intended { NOTABLE } else { least };
+        if !notable && step.emptied == 0 {
+            continue;
+        }
+        let what = amount(losses, step);
+        let name = name(setting.recipe, step.step);
+        notes.push(if step.intended {
+            format!("{name} left out {what}, as the recipe asks{scope}")
+        } else {
+            let before = maker.events_before(step.worst_sample(), step.step)?;
+            let cause = cause(setting, step.step, step.worst_sample(), &before);
+            format!("warning: {name} lost {what}{scope}: {cause}")
+        });
+    }
+    Ok(notes)
+}
+
+/// A share as a percentage: `0%` and `100%` only if nothing or everything is meant.
+pub(super) fn percent(share: f64) -> String {
+    let tenths = (share * 1000.0).round();
+    let inside = share > 0.0 && share < 1.0;
+    format!("{}%", if inside { tenths.clamp(1.0, 999.0) } else { tenths } / 10.0)
+}
+
+/// How much a step lost.
+fn amount(losses: &Losses, step: &StepLoss) -> String {
+    let events = format!("{} of the events ({} of {})", percent(losses.share_of(step.lost)), step.lost, losses.events);
+    match (step.emptied, step.first_emptied) {
+        (1, Some(first)) => format!("{events}, and all that was left of sample {first}"),
+        (n, Some(first)) => format!("{events}, and all that was left of {n} samples, the first of them sample {first}"),
+        _ => events,
+    }
+}
+
+fn name(recipe: &Recipe, step: Step) -> &str {
+    match step {
+        Step::Times => "reading the times",
+        Step::Sensor => "the sensor's bounds",
+        Step::Transform(i) => recipe.transforms[i].name(),
+        Step::Slicing => "slicing into frames",
+    }
+}
+
+/// The likely cause of a loss, and what to do. `before` is the sample that lost most, as it came to the step.
+fn cause(setting: Setting<'_>, step: Step, sample: u64, before: &Admitted) -> String {
+    let times = before.events.t.first().zip(before.events.t.last()).map(|(&first, &last)| (first, last));
+    match (step, times) {
+        (Step::Times, _) => {
+            "these times are no numbers, or are beyond 64 bits of microseconds: is the unit another one (`time_unit`)?"
+                .into()
+        }
+        (Step::Sensor, _) => {
+            let event = before.first_outside.map_or(String::new(), |(i, [x, y, p])| {
+                format!("event {i} of sample {sample} has x = {x}, y = {y}, p = {p}: ")
+            });
+            format!("{event}is the sensor another one (`sensor`)?")
+        }
+        (Step::Transform(i), Some(times)) => match &setting.recipe.transforms[i] {
+            Transform::CropTime(crop) => crop_cause(setting, *crop, sample, times),
+            _ => "it takes times beyond 64 bits of microseconds: is the unit another one (`time_unit`)?".into(),
+        },
+        (Step::Slicing, Some(times)) => {
+            slicing_cause(setting, sample, before.events.len(), times.1.saturating_sub(times.0))
+        }
+        (_, None) => "the recipe is made for other times, or they have another unit (`time_unit`)".into(),
+    }
+}
+
+fn crop_cause(setting: Setting<'_>, crop: CropTime, sample: u64, (first, last): (i64, i64)) -> String {
+    let span = format!("sample {sample} goes from {} to {} s", seconds(first), seconds(last));
+    let uncut = setting.cut == Cut::Whole && !matches!(setting.layout, Layout::Hsd | Layout::Ntidigits);
+    let unit = "times in another unit need `time_unit`";
+    match crop.max {
+        Some(max) if first > max && last.saturating_sub(first) < first => {
+            let from_zero = if uncut { ", or `sample_duration`, whose samples start at 0" } else { "" };
+            format!(
+                "{span}, all of it after {} s: times that do not start at 0, but at the Unix epoch or with a clock, need \
+                 a recipe with TimeAlignment before CropTime{from_zero}; {unit}",
+                seconds(max)
+            )
+        }
+        Some(max) if last > max => {
+            let longer = if setting.usual { "a larger `crop_time`" } else { "a larger max of CropTime in the recipe" };
+            let pieces = if uncut { ", or to be cut with `sample_duration`" } else { "" };
+            let longer = format!("longer recordings need {longer}{pieces}");
+            let [first, second] = if last / 100 > max { [unit, &longer] } else { [&longer, unit] };
+            format!("{span}, and is cropped after {} s: {first}; {second}", seconds(max))
+        }
+        _ => {
+            format!("{span}, and is cropped before {} s, the min of CropTime in the recipe; {unit}", seconds(crop.min))
+        }
+    }
+}
+
+fn slicing_cause(setting: Setting<'_>, sample: u64, events: usize, duration: i64) -> String {
+    let lasts = format!("sample {sample} lasts {} s", seconds(duration));
+    let unit = "times in another unit need `time_unit`";
+    let window = |window: f64, name: &str| {
+        format!(
+            "the last, incomplete window of a sample is left out; {lasts}, a window ({name}) {} s: samples of few windows \
+             need a shorter one, or include_incomplete = true in the recipe's [frames]; {unit}",
+            seconds(window as i64)
+        )
+    };
+    match setting.recipe.frames {
+        Framing::ToFrame(ToFrame { start_time, end_time, .. }) if start_time.or(end_time).is_some() => {
+            format!("events before start_time or after end_time are left out; {lasts}; {unit}")
+        }
+        Framing::ToFrame(ToFrame { time_window: Some(size), include_incomplete: false, .. }) => {
+            window(size as f64, "time_window")
+        }
+        Framing::ToTimesurface(rule) if !rule.include_incomplete => window(rule.dt, "dt"),
+        Framing::ToFrame(ToFrame { time_window: Some(_), .. }) | Framing::ToTimesurface(_) => format!(
+            "the last events of a sample that lasts a whole number of windows are left out, as in Tonic; {lasts}; {unit}"
+        ),
+        Framing::ToFrame(ToFrame { event_count: Some(count), .. }) => format!(
+            "the events after the last full frame are left out; sample {sample} has {events}, a frame (event_count) \
+             {count}: give a smaller event_count, or include_incomplete = true"
+        ),
+        Framing::ToFrame(ToFrame { n_event_bins: Some(bins), .. }) => {
+            format!(
+                "what is left after {bins} equal bins is left out; sample {sample} has {events}: give fewer n_event_bins"
+            )
+        }
+        _ => {
+            format!("what is left after equal bins of whole microseconds is left out; {lasts}: give fewer bins; {unit}")
+        }
+    }
+}
+
+/// Microseconds as seconds.
+fn seconds(us: i64) -> String {
+    let (sign, us) = (if us < 0 { "-" } else { "" }, us.unsigned_abs());
+    let text = format!("{sign}{}.{:06}", us / 1_000_000, us % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_and_times_are_never_rounded_to_what_they_are_not() {
+        assert_eq!([0.0, 1e-9, 0.104, 0.999_999, 1.0].map(percent), ["0%", "0.1%", "10.4%", "99.9%", "100%"]);
+        let times = [0, -1, 1_000_000, 90_000, 1_504_645_177_420_000, i64::MIN].map(seconds);
+        assert_eq!(times, ["0", "-0.000001", "1", "0.09", "1504645177.42", "-9223372036854.775808"]);
+    }
+}
