@@ -41,6 +41,21 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             ),
             None => "save it as a table in UTF-8 (in a spreadsheet: CSV UTF-8)".into(),
         }),
+        PrepError::BadSample { what, .. } if what == "frames" => Some("--time-unit says what the times count".into()),
+        PrepError::ImplausibleTimes { assumed, probable: Some(unit), .. } => {
+            Some(format!("--time-unit {unit} takes them for {unit}, --time-unit {assumed} leaves them as they are"))
+        }
+        PrepError::ImplausibleTimes { assumed, probable: None, .. } => {
+            Some(format!("--time-unit says what they count; --time-unit {assumed} takes them as they are"))
+        }
+        PrepError::ClockTrouble { wraps: true, .. } => Some(
+            "--unwrap adds the period from there on; --allow-clock-trouble takes the times as they are, sorted".into(),
+        ),
+        PrepError::ClockTrouble { keep, .. } => {
+            let ranges: Vec<String> = keep.iter().map(|range| format!("--events {range}")).collect();
+            let ranges = ranges.join(" or ");
+            Some(format!("{ranges} leaves the other events out; --allow-clock-trouble takes all as they are, sorted"))
+        }
         _ => None,
     }
 }

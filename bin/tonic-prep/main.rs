@@ -188,12 +188,19 @@ fn with_flags(typed: &Typed, notes: Vec<String>) -> Vec<String> {
 
 /// Prints the notes of a conversion on stderr; if quiet, only the warnings. A JSON object has them itself.
 fn report_notes(notes: &[String], quiet: bool, json: bool) {
-    for note in notes.iter().filter(|_| !json) {
-        match note.starts_with("warning: ") {
-            true => eprintln!("convert: {note}"),
-            false if !quiet => eprintln!("convert: note: {note}"),
-            false => {}
-        }
+    /// Maximum number of notes that are printed. The JSON has all of them.
+    const MOST: usize = 12;
+    if json {
+        return;
+    }
+    let (warnings, notes): (Vec<_>, Vec<_>) = notes.iter().partition(|note| note.starts_with("warning: "));
+    warnings.iter().for_each(|warning| eprintln!("convert: {warning}"));
+    if quiet {
+        return;
+    }
+    notes.iter().take(MOST).for_each(|note| eprintln!("convert: note: {note}"));
+    if notes.len() > MOST {
+        eprintln!("convert: note: and {} more of the kind", notes.len() - MOST);
     }
 }
 

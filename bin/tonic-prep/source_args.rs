@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tonic_base::{BaseFault, Error};
-use tonic_prep::{ClassList, Cut, Digits, LabelSource, Layout, Map, SensorSize, SourceOptions, TimeUnit};
+use tonic_prep::{ClassList, Cut, Digits, EventRange, LabelSource, Layout, Map, SensorSize, SourceOptions, TimeUnit};
 
 /// Heading of these arguments in `--help`.
 const HEADING: &str = "Recordings";
@@ -20,9 +20,21 @@ pub(crate) struct SourceArgs {
     /// them, y=PATH,p=PATH,label=PATH. `events[2]` is column 2 of a table; label is one number or name, the class
     #[arg(long, value_name = "t=PATH,...", help_heading = HEADING)]
     map: Option<Map>,
-    /// What times count: s, ms, us or ns [default: us of integers and NumPy files, s of floats in HDF5]
+    /// What times count: s, ms, us or ns [default: what an attribute of the file tells; else us of integers and NumPy
+    /// files, s of floats in HDF5]
     #[arg(long, value_name = "UNIT", help_heading = HEADING)]
     time_unit: Option<TimeUnit>,
+    /// Use only these of a recording's events, by their number in the file, from 0: A..B without B, A.. or ..B. The others
+    /// are in no sample
+    #[arg(long, value_name = "A..B", help_heading = HEADING)]
+    events: Option<EventRange>,
+    /// Where the counter of a recording's clock starts again from 0, add its period
+    #[arg(long, help_heading = HEADING)]
+    unwrap: bool,
+    /// Take times as they are: do not refuse clocks that wrap, start again or jump, nor recordings too short or too long
+    /// for their unit
+    #[arg(long, help_heading = HEADING)]
+    allow_clock_trouble: bool,
     /// The sensor: channels, or W,H,P [default: what file or layout tell]
     #[arg(long, value_name = "W[,H,P]", help_heading = HEADING)]
     sensor: Option<SensorSize>,
@@ -92,6 +104,9 @@ impl SourceArgs {
             map: self.map,
             time_unit: self.time_unit,
             sensor: self.sensor,
+            events: self.events,
+            unwrap: self.unwrap,
+            allow_clock_trouble: self.allow_clock_trouble,
             cut,
             labels: match (self.label, self.labels) {
                 (Some(name), _) => LabelSource::One(name),

@@ -10,6 +10,6 @@ mod workers;
 
 pub use error::{BaseFault, Error, Result};
 pub use lock::DirLock;
-pub use progress::{Progress, Verbosity, human_bytes, parse_bytes};
+pub use progress::{Progress, Verbosity, human_bytes, parse_bytes, parse_range};
 pub use publish::{Draft, bytes_in, drafted, publish, remove_file};
 pub use workers::{gather, in_order};

@@ -150,3 +150,14 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let number = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|&n| n > 0);
     number.ok_or_else(|| "expected a size such as 64M, 512k or 1G".into())
 }
+
+/// Parses a range of numbers: `A..B`, `A..` or `..B`. Returns A, or else 0, and B.
+///
+/// # Errors
+/// A message that says what was expected.
+pub fn parse_range(text: &str) -> Result<(u64, Option<u64>), String> {
+    let parse = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is no number, from 0"));
+    let (start, end) = text.split_once("..").ok_or("expected A..B, such as 0..10")?;
+    let start = if start.is_empty() { 0 } else { parse(start)? };
+    Ok((start, if end.is_empty() { None } else { Some(parse(end)?) }))
+}

@@ -7,6 +7,8 @@ pub(crate) use tonic_base::BaseFault;
 use tonic_base::Error as BaseError;
 use tonic_shard::Error as ShardError;
 
+use crate::source::{EventRange, TimeUnit};
+
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -115,6 +117,34 @@ pub enum Error {
         expected: String,
         /// The event's coordinates.
         got: String,
+    },
+    /// Times that cannot be in the unit that was assumed.
+    #[error("{}: {place}: expected {expected}, got {got}", .path.display())]
+    ImplausibleTimes {
+        /// The file.
+        path: PathBuf,
+        /// The sample, and that it is its times.
+        place: String,
+        /// What a recording's times are like.
+        expected: String,
+        /// How long the events last in the assumed unit, and in the probable one.
+        got: String,
+        /// The unit that was assumed.
+        assumed: TimeUnit,
+        /// The unit that the times probably are in.
+        probable: Option<TimeUnit>,
+    },
+    /// A recording whose clock wraps, starts again or jumps.
+    #[error("{}: times: expected a clock that goes on, got a {got}", .path.display())]
+    ClockTrouble {
+        /// The file.
+        path: PathBuf,
+        /// Whether it is a wrap, which can be undone.
+        wraps: bool,
+        /// What happens at which event.
+        got: String,
+        /// The ranges of events between resets and gaps, largest first.
+        keep: Vec<EventRange>,
     },
     /// A file whose layout is not recognised.
     #[error("{}: no layout fits: looked for {looked}; {has}", .path.display())]

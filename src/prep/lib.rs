@@ -23,7 +23,7 @@ pub use framing::{FramedSample, Framer, Framing};
 pub use recipe::{Recipe, catalogue};
 pub use signature::{Catalogue, IfAbsent, Kind, Parameter, Signature};
 pub use source::{
-    COCHLEA, ClassList, Coordinates, Cut, Digits, LabelSource, Layout, LinkedPath, Map, RawSamples, Recording, Row,
-    SourceOptions, TimeUnit, Times, VlenRows, number_classes, read_labels, synth,
+    COCHLEA, ClassList, Coordinates, Cut, Digits, EventRange, LabelSource, Layout, LinkedPath, Map, RawSamples,
+    Recording, Row, SourceOptions, TimeUnit, Times, VlenRows, number_classes, read_labels, synth,
 };
 pub use transform::Transform;

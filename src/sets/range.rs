@@ -25,10 +25,8 @@ impl FromStr for SampleRange {
     type Err = String;
 
     fn from_str(text: &str) -> Result<SampleRange, String> {
-        let parse = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is no number of a sample"));
-        let (start, end) = text.split_once("..").ok_or("expected A..B, such as 0..10")?;
-        let start = if start.is_empty() { 0 } else { parse(start)? };
-        Ok(SampleRange { start, end: if end.is_empty() { None } else { Some(parse(end)?) } })
+        let (start, end) = tonic_base::parse_range(text)?;
+        Ok(SampleRange { start, end })
     }
 }
 

@@ -157,7 +157,7 @@ impl Camera {
 }
 
 /// Seconds that are these microseconds when they are multiplied and cut off.
-fn seconds(us: i64) -> f64 {
+pub(crate) fn seconds(us: i64) -> f64 {
     let seconds = us as f64 / 1e6;
     if (seconds * 1e6).trunc() as i64 == us { seconds } else { seconds.next_up() }
 }

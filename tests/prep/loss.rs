@@ -106,7 +106,7 @@ fn the_cause_fits_the_times() {
         recording.times.iter_mut().flatten().for_each(|t| *t *= scale);
         recording.write(&dir.join(format!("{scale}.h5")))
     };
-    let found = |file: &Path| notes(convert(&[file], &dir.join("set")).arg("--overwrite"));
+    let found = |file: &Path| notes(convert(&[file], &dir.join("set")).args(["--overwrite", "--time-unit", "s"]));
     let long = found(&seconds(3.0));
     says(
         &long[0],

@@ -226,7 +226,7 @@ struct Record {
 #[test]
 fn records_are_checked() {
     let dir = scratch();
-    let records: Vec<Record> = (0..600).map(|i| Record { x: i % 40, y: i % 30, p: 1, t: i.into() }).collect();
+    let records: Vec<Record> = (0..600).map(|i| Record { x: i % 40, y: i % 30, p: 1, t: 10 * i64::from(i) }).collect();
     let file = hdf5_file(&dir.join("a.h5"), |file| {
         let dataset = file.new_dataset::<Record>().chunk(100).shape(600).create("CD/events").unwrap();
         dataset.write_slice(&records[..400], 0..400).unwrap();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use hdf5::{Hyperslab, Selection, SliceOrIndex};
+use tonic_toolkit::prep::{SourceOptions, TimeUnit};
 use tonic_toolkit::shard::{LinkedFile, Manifest};
 
 use super::camera::Camera;
@@ -318,6 +319,7 @@ fn a_large_virtual_file_is_measured_with_its_sources() {
         }
     });
     assert!(std::fs::metadata(&file).unwrap().len() * 4096 < n as u64);
-    let recording = tonic_toolkit::prep::Recording::open(&file, &Default::default()).unwrap().remove(0);
+    let options = SourceOptions { time_unit: Some(TimeUnit::Microseconds), ..SourceOptions::default() };
+    let recording = tonic_toolkit::prep::Recording::open(&file, &options).unwrap().remove(0);
     assert_eq!(recording.samples(), 1);
 }

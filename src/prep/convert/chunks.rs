@@ -6,11 +6,15 @@ use std::ops::Range;
 use crate::convert::inputs::{Inputs, RecordingSlice};
 use crate::convert::loss::{Losses, Step};
 use crate::error::{Error, Result};
-use crate::events::{Admitted, SensorSize};
+use crate::events::{Admitted, Events, SensorSize};
 use crate::fault::Fault;
 use crate::framing::Framer;
 use crate::recipe::Recipe;
+use crate::source::{Recording, TimeUnit, implausible};
 use tonic_shard::{Chunk, EncodedChunk, Encoder, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, Ledger, SetDescription};
+
+/// So many windows of time make a doubtful sample: 2.8 hours in frames of 10 ms.
+const MANY_FRAMES: usize = 1_000_000;
 
 /// Why a chunk could not be made.
 #[derive(Debug)]
@@ -173,6 +177,10 @@ impl<'a> ChunkMaker<'a> {
         let sample = slice.first + i as u64;
         let (Admitted { events, sorted, .. }, mut ledger) = self.transform(slice, i)?;
         let framed = self.framer.frame(&events).map_err(|fault| bad_sample(slice, sample, fault))?;
+        let many = framed.frame_sizes.len() >= MANY_FRAMES;
+        if let Some(unit) = slice.recording.assumed_unit().filter(|_| many) {
+            check_frames(&events, self.recipe, slice.recording, sample, unit)?;
+        }
         (ledger.binned, ledger.cut) = (framed.binned, framed.cut);
         debug_assert!(ledger.balances());
         let pushed = chunk.frames.push(&framed.frame_sizes, &framed.cells, framed.counts.view());
@@ -202,6 +210,23 @@ impl<'a> ChunkMaker<'a> {
 /// The error for a sample that a transform or the framing cannot handle.
 fn bad_sample(slice: &RecordingSlice<'_>, sample: u64, fault: Fault) -> Error {
     Error::bad_sample(&slice.recording.path, sample, fault.place, fault.expected, fault.got)
+}
+
+/// Returns an error if the windows of a sample, whose times were assumed to be in `unit`, are millions of frames.
+fn check_frames(
+    events: &Events,
+    recipe: &Recipe,
+    recording: &Recording,
+    sample: u64,
+    unit: TimeUnit,
+) -> Result<(), Error> {
+    let (Some(step), [first, .., last]) = (recipe.frames.frame_time(), &events.t[..]) else { return Ok(()) };
+    let lasts = last.saturating_sub(*first);
+    if lasts as f64 / step < MANY_FRAMES as f64 {
+        return Ok(());
+    }
+    let (place, expected) = (format!("sample {sample}: times"), format!("fewer than {MANY_FRAMES} frames"));
+    Err(implausible(&recording.path, place, expected, (unit, None), lasts as f64, events.len() as u64))
 }
 
 /// The first event outside the sensor: its index in the sample, what was expected and what was found.

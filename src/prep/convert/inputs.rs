@@ -1,6 +1,6 @@
 //! The input recordings of a conversion, concatenated. Maps each sample of the set to a sample of a file.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -129,6 +129,28 @@ impl Inputs {
             first += samples;
         }
         Ok(Inputs { inputs, sensor, classes, extras, layout, layouts, notes })
+    }
+
+    /// Notes for the user about what was found when the recordings were read. One of several recordings is noted once.
+    pub(super) fn found(&self) -> Vec<String> {
+        let mut found: Vec<(&str, &str, u64)> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for recording in self.inputs.iter().map(|input| &input.recording) {
+            for note in recording.found() {
+                let at = *places.entry(note).or_insert(found.len());
+                if at == found.len() {
+                    found.push((&recording.name, note, 0));
+                }
+                found[at].2 += 1;
+            }
+        }
+        let alone = self.inputs.len() == 1;
+        let said = found.into_iter().map(|(name, note, recordings)| match recordings {
+            _ if alone => note.to_string(),
+            1 => format!("{name}: {note}"),
+            n => format!("{name} and {} more: {note}", n - 1),
+        });
+        said.collect()
     }
 
     /// Number of samples in all recordings.

@@ -120,6 +120,7 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses) -> Result<Attem
             let seconds = progress.finish();
             let mut outcome = job.judge(&description, losses)?;
             let manifest = writer.finish()?;
+            outcome.extend(job.inputs.found());
             outcome.extend(oddities(&manifest));
             let (layouts, opening_notes) = (job.inputs.layouts.clone(), job.inputs.notes.clone());
             let converted = Converted { manifest, layouts, opening_notes, outcome, resumed_samples, seconds };

@@ -81,7 +81,7 @@ pub struct FramedSample {
 
 /// The fault for a sample with too many frames.
 pub(super) fn too_many(frames: f64) -> Fault {
-    let expected = format!("at most {MAX_FRAMES} frames (crop the time, or take longer windows)");
+    let expected = format!("at most {MAX_FRAMES} frames (crop the time, take longer windows, or give the time_unit)");
     Fault::new("frames", expected, format!("{frames:.0}"))
 }
 

@@ -7,7 +7,7 @@
 //! | `mvsec` | `davis/left/events`, rows of x, y, t, p | seconds |
 //! | `prophesee` | `CD/events`, records of x, y, p, t | microseconds |
 //!
-//! Integer times are microseconds and float times are seconds, unless the options give a unit. `t_offset` is not added:
+//! Integer times are microseconds and float times are seconds, unless an attribute or the options give a unit. `t_offset` is not added:
 //! the times are those in the file. The indexes `ms_to_idx` and `indexes` are not used.
 
 use std::path::Path;
@@ -22,6 +22,8 @@ use crate::source::labels::MAX_NAMELESS_CLASSES;
 use crate::source::layout::Layout;
 use crate::source::options::{Map, SourceOptions};
 use crate::source::stream::{ClassLabel, EventStore, EventStream};
+use crate::source::timeline::Timeline;
+use crate::source::told_unit::told_unit;
 use crate::source::unit::TimeUnit;
 
 /// The camera of MVSEC, a DAVIS346.
@@ -72,7 +74,7 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
             EventStore::Separate { t: t?, x: x?, y: Some(y?), p: Some(p?) }
         }
     };
-    let (len, float) = match &columns {
+    let (len, float, times) = match &columns {
         EventStore::Separate { t, x, y, p } => {
             for other in [Some(x), y.as_ref(), p.as_ref()].into_iter().flatten() {
                 if other.len != t.len {
@@ -80,12 +82,13 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
                     return Err(Error::wrong_type(path, &other.name, expected, other.len));
                 }
             }
-            (t.len, t.is_float)
+            (t.len, t.is_float, t.name.as_str())
         }
-        EventStore::Records(records) => (records.len, records.float_times),
-        _ => (0, false),
+        EventStore::Records(records) => (records.len, records.float_times, RECORDS),
+        _ => (0, false, RECORDS),
     };
     let usual = if float { TimeUnit::Seconds } else { TimeUnit::Microseconds };
+    let (unit, note) = told_unit(&file, times, options.time_unit, usual);
     let told = match layout {
         Layout::Mvsec => Some(DAVIS346),
         _ => told_sensor(&file),
@@ -96,7 +99,7 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     let stream = EventStream {
         path: path.into(),
         layout,
-        unit: options.time_unit.unwrap_or(usual),
+        time: Timeline::new(options, unit, note),
         len,
         sensor: if flat { None } else { told },
         label,

@@ -4,9 +4,11 @@
 //! used. Other data in the file, such as a millisecond index, is not trusted.
 
 use crate::error::{BaseFault, Error, Result};
+use crate::source::clock::{Clock, Wrap};
 use crate::source::labels::Row;
 use crate::source::options::Cut;
 use crate::source::stream::EventStream;
+use crate::source::vet::vet;
 use tonic_shard::NO_LABEL;
 
 /// Maximum number of samples that one recording is cut into.
@@ -26,6 +28,10 @@ pub(super) struct Pieces {
     pub reordered: Vec<bool>,
     /// Number of events outside every sample.
     pub left_out: u64,
+    /// The wraps of the clock that were undone.
+    pub wrap: Option<Wrap>,
+    /// Notes about the clock.
+    pub clock: Vec<String>,
     /// Number of pieces dropped because their middle is outside every labelled interval.
     pub unlabelled: u64,
 }
@@ -38,7 +44,7 @@ impl Pieces {
 
     /// Notes for the user about reordered events, unlabelled pieces and left-out events.
     pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = self.clock.clone();
         if !self.reordered.is_empty() {
             notes.push("its times are out of order; it was sorted before it was cut, equal times kept in order".into());
         }
@@ -48,11 +54,14 @@ impl Pieces {
                 self.unlabelled
             ));
         }
-        if self.left_out > 0 {
-            notes.push(format!("{} events are in no sample", self.left_out));
-        }
+        notes.extend(left_out(self.left_out));
         notes
     }
+}
+
+/// The note about events in no sample, if there are any.
+pub(super) fn left_out(events: u64) -> Option<String> {
+    (events > 0).then(|| format!("{events} events are in no sample"))
 }
 
 /// The range of events of one sample.
@@ -78,11 +87,22 @@ pub(super) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>)
     let most = MAX_SAMPLES.min(stream.len.max(MAX_SPARSE_SAMPLES));
     let mut bounds = Bounds::new(cut, most, intervals);
     let mut order = Vec::new();
-    if !scan(stream, &mut bounds)? {
+    let mut clock = Clock::new(stream.time.unit);
+    let mut in_order = scan(stream, &mut bounds, Some(&mut clock))?;
+    let found = clock.finish();
+    let notes = vet(stream, &found)?;
+    let wrap = found.wrap.filter(|_| stream.time.unwrap);
+    if wrap.is_some() {
+        stream.time.set_wrap(wrap.clone());
+        bounds = Bounds::new(cut, most, intervals);
+        in_order = scan(stream, &mut bounds, None)?;
+    }
+    if !in_order {
         order = stream.sort()?;
         bounds = Bounds::new(cut, most, intervals);
-        scan(stream, &mut bounds)?;
+        scan(stream, &mut bounds, None)?;
     }
+    bounds.check(stream)?;
     let mut pieces = match (bounds, cut) {
         (Bounds::Even(starts, ends), Cut::Duration { length, .. }) => stepped(stream, starts, ends, length, intervals)?,
         (Bounds::Listed(bounds), _) => listed(stream, &bounds, intervals)?,
@@ -93,6 +113,7 @@ pub(super) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>)
         pieces.labels = vec![NO_LABEL; pieces.spans.len()];
     }
     pieces.left_out = stream.len - covered(&pieces.spans);
+    (pieces.wrap, pieces.clock) = (wrap, notes);
     if !order.is_empty() {
         let in_order = |span: &Span| order[span.start as usize..span.end as usize].is_sorted();
         pieces.reordered = pieces.spans.iter().map(|span| !in_order(span)).collect();
@@ -132,15 +153,20 @@ struct EvenTimes {
     next: Option<i64>,
     found: Vec<u64>,
     most: u64,
+    /// The event time at which there were more than `most`.
+    too_many: Option<i64>,
 }
 
 impl EvenTimes {
     fn new(offset: i64, stride: i64, most: u64) -> EvenTimes {
-        EvenTimes { origin: None, offset, stride, next: None, found: Vec::new(), most }
+        EvenTimes { origin: None, offset, stride, next: None, found: Vec::new(), most, too_many: None }
     }
 
-    /// Records event `i` at `time`. Returns `false` if this makes more than `most` times.
+    /// Records event `i` at `time`. Returns `false` if this makes more than `most` times, and records no more.
     fn see(&mut self, i: u64, time: i64) -> bool {
+        if self.too_many.is_some() {
+            return false;
+        }
         if self.origin.is_none() {
             self.origin = Some(time);
             self.next = time.checked_add(self.offset);
@@ -149,6 +175,7 @@ impl EvenTimes {
         let after = |next: i64| time.abs_diff(next) / self.stride.unsigned_abs();
         let due = self.next.filter(|&next| next <= time).map_or(0, |next| after(next).saturating_add(1));
         if due > self.most - self.found.len() as u64 {
+            self.too_many = Some(time);
             return false;
         }
         while let Some(next) = self.next.filter(|&next| next <= time) {
@@ -160,6 +187,17 @@ impl EvenTimes {
 }
 
 impl Bounds {
+    /// Returns an error if there were more than the maximum number of times.
+    fn check(&self, stream: &EventStream) -> Result<()> {
+        match self {
+            Bounds::Even(starts, ends) => match starts.too_many.or(ends.too_many) {
+                Some(time) => Err(too_many(stream, Some(time))),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
     fn new(cut: Cut, most: u64, intervals: &Intervals<'_>) -> Bounds {
         match cut {
             Cut::Duration { length, overlap } => {
@@ -178,22 +216,29 @@ impl Bounds {
     }
 }
 
-/// Reads every time of a recording and fills `bounds`. Returns `false`, early, if the times are out of order.
-fn scan(stream: &EventStream, bounds: &mut Bounds) -> Result<bool> {
-    let (mut last, mut listed) = (None, 0);
+/// Reads every time of a recording and fills `bounds`. Returns `false` if the times are out of order: early, unless a
+/// `clock` has to see them all.
+fn scan(stream: &EventStream, bounds: &mut Bounds, mut clock: Option<&mut Clock>) -> Result<bool> {
+    let (mut last, mut listed, mut in_order) = (None, 0, true);
     for range in stream.strides() {
         let stamps = stream.times(range.clone())?;
         let times = stamps.places(last);
-        if !times.is_sorted() || times.first().is_some_and(|first| last.is_some_and(|last| *first < last)) {
-            return Ok(false);
-        }
+        in_order &= times.is_sorted() && times.first().is_none_or(|first| last.is_none_or(|last| *first >= last));
         last = times.last().copied();
+        match &mut clock {
+            Some(clock) => clock.see(&times),
+            None if !in_order => return Ok(false),
+            None => {}
+        }
+        if !in_order {
+            continue;
+        }
         match bounds {
             Bounds::None => {}
             Bounds::Even(starts, ends) => {
                 for (i, &time) in (range.start..).zip(&*times) {
                     if !(starts.see(i, time) && ends.see(i, time)) {
-                        return Err(too_many(stream, Some(time)));
+                        break;
                     }
                 }
             }
@@ -209,7 +254,7 @@ fn scan(stream: &EventStream, bounds: &mut Bounds) -> Result<bool> {
             }
         }
     }
-    Ok(true)
+    Ok(in_order)
 }
 
 /// The error for too many pieces. For pieces of one duration, `time` is the event at which the limit was passed.

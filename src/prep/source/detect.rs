@@ -85,15 +85,16 @@ pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
 }
 
 fn open_as(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
-    match layout {
-        Layout::Npy => npy_files::open_npy(path, options),
-        Layout::Npz => npy_files::open_npz(path, options),
+    let stream = match layout {
+        Layout::Npy => npy_files::open_npy(path, options)?,
+        Layout::Npz => npy_files::open_npz(path, options)?,
         layout if layout.has_samples() => {
             let expected = format!("one recording a file in a folder; give {} by itself", path.display());
-            Err(Error::usage("layout", expected, layout.title()))
+            return Err(Error::usage("layout", expected, layout.title()));
         }
-        layout => camera::open(path, layout, options),
-    }
+        layout => camera::open(path, layout, options)?,
+    };
+    stream.restrict(options.events)
 }
 
 /// Number of events of a file that holds one recording, from its headers alone.

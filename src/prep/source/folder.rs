@@ -23,6 +23,7 @@ use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::Recording;
 use crate::source::stream::ClassLabel;
 use crate::source::unit::TimeUnit;
+use crate::source::vet::vet_ends;
 use tonic_shard::NO_LABEL;
 
 /// Opens a folder's recordings.
@@ -51,6 +52,9 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let heads: Vec<Result<Head>> = listing.files.par_iter().map(|name| read_head(&dir.join(name), options)).collect();
     // In the order of the names, so that the first fault is always the same.
     let heads = heads.into_iter().collect::<Result<Vec<Head>>>()?;
+    if let Some(first) = listing.files.first() {
+        vet_ends(&open_stream(&dir.join(first), options)?)?;
+    }
     let labelled = labelled.map_or_else(|| by_file(dir, &listing, &heads), Ok)?;
     let sensor = heads.iter().find_map(|head| head.sensor);
     let mut layouts = Vec::new();
@@ -61,7 +65,14 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
         let options = with_layout(&mut layouts, head.layout, options);
         let pieces = match options.cut {
             Cut::Whole => Pieces::whole(label),
-            cut => cut_one_class(&mut open_stream(&path, &options)?, cut, label)?,
+            cut => {
+                let mut stream = open_stream(&path, &options)?;
+                vet_ends(&stream)?;
+                let mut pieces = cut_one_class(&mut stream, cut, label)?;
+                pieces.left_out += stream.time.left_out;
+                pieces.clock.append(&mut stream.time.notes);
+                pieces
+            }
         };
         notes.extend(pieces.notes().into_iter().map(|note| format!("{name}: {note}")));
         recordings.push(Recording {

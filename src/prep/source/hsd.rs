@@ -3,7 +3,7 @@
 //!
 //! | path | type |
 //! |---|---|
-//! | `spikes/times` | variable-length float16, float32 or float64: seconds |
+//! | `spikes/times` | variable-length float16, float32 or float64: seconds, unless an attribute or the options give a unit; integers if they do |
 //! | `spikes/units` | variable-length integers: channels |
 //! | `labels` | integers: classes |
 //! | `extra/keys` | strings: class names (may be missing) |
@@ -23,8 +23,13 @@ use crate::source::hdf::{LinkedPath, damaged, describe, descriptor, strings};
 use crate::source::heap::VlenRows;
 use crate::source::labels::MAX_NAMELESS_CLASSES;
 use crate::source::layout::Layout;
+use crate::source::options::SourceOptions;
 use crate::source::raw::{Coordinates, RawSamples, Times};
 use crate::source::recording::{ReadSamples, Recording, file_name};
+use crate::source::timeline::Timeline;
+use crate::source::told_unit::told_unit;
+use crate::source::unit::TimeUnit;
+use crate::source::vet::{probe, vet_speech};
 
 const LAYOUT: &str = "Heidelberg";
 const TIMES: &str = "spikes/times";
@@ -47,21 +52,33 @@ pub(super) struct Hsd {
     direct_times: Option<VlenRows>,
     direct_units: Option<VlenRows>,
     linked: Vec<LinkedPath>,
+    unit: TimeUnit,
+    /// The unit, if it may be doubted.
+    assumed: Option<TimeUnit>,
 }
 
 impl Hsd {
     /// Opens a file and checks that its datasets match each other.
     ///
     /// # Errors
-    /// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`] (also for columns of different
-    /// lengths), [`Error::BadSample`] for a label without a class name.
-    pub(super) fn open(path: &Path) -> Result<Recording> {
+    /// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`] (also for columns of different lengths),
+    /// [`Error::BadSample`] for a label without a class name; [`Error::ImplausibleTimes`] if the first samples, or others,
+    /// cannot be in the unit.
+    pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
         let file = hdf::open(path)?;
         let times = dataset(path, &file, TIMES)?;
         let units = dataset(path, &file, UNITS)?;
-        if !matches!(element(path, &times, TIMES)?, Some(TypeDescriptor::Float(_))) {
-            let expected = "rows of variable-length float16, float32 or float64";
-            return Err(Error::wrong_type(path, TIMES, expected, describe(path, &times, TIMES)?));
+        let (told, note) = told_unit(&file, TIMES, options.time_unit, TimeUnit::Seconds);
+        let time = Timeline::new(options, told, note);
+        match element(path, &times, TIMES)? {
+            Some(TypeDescriptor::Float(_)) => {}
+            Some(TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_))
+                if time.unit_given || told != TimeUnit::Seconds => {}
+            _ => {
+                let expected =
+                    "rows of variable-length float16, float32 or float64 (or of integers, with their time_unit)";
+                return Err(Error::wrong_type(path, TIMES, expected, describe(path, &times, TIMES)?));
+            }
         }
         if !matches!(element(path, &units, UNITS)?, Some(TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_))) {
             let got = describe(path, &units, UNITS)?;
@@ -95,7 +112,12 @@ impl Hsd {
         let extras = extras(path, &file, samples)?;
         let direct_times = VlenRows::open(path, TIMES, &times)?;
         let direct_units = VlenRows::open(path, UNITS, &units)?;
-        let rows = Hsd { path: path.into(), times, units, direct_times, direct_units, linked: file.linked() };
+        let (unit, assumed) = (time.unit, time.assumed());
+        let linked = file.linked();
+        let rows = Hsd { path: path.into(), times, units, direct_times, direct_units, linked, unit, assumed };
+        if assumed.is_some() {
+            probe(samples as u64, |row| rows.read_times(row))?;
+        }
         Ok(Recording {
             path: path.into(),
             name: file_name(path),
@@ -104,9 +126,23 @@ impl Hsd {
             labels,
             classes: keys.map(Into::into),
             extras,
-            notes: Vec::new(),
+            notes: time.notes,
             reader: Box::new(rows),
         })
+    }
+
+    /// Reads the times of samples and checks how long each lasts. Returns them with the offset of each sample, then the
+    /// end.
+    fn read_times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
+        let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
+        let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples.clone()), Ok)?;
+        let times = times.of_unit(self.unit);
+        if let Some(unit) = self.assumed {
+            for (sample, row) in samples.zip(offsets.windows(2)) {
+                vet_speech(&self.path, sample, &times, row[0]..row[1], unit)?;
+            }
+        }
+        Ok((times, offsets))
     }
 
     /// Reads times with libhdf5.
@@ -118,7 +154,13 @@ impl Hsd {
             Some(TypeDescriptor::Float(FloatSize::U4)) => {
                 self.column::<f32>(&self.times, TIMES, samples).map(|(c, o)| (Times::F32(c), o))?
             }
-            _ => self.column::<f64>(&self.times, TIMES, samples).map(|(c, o)| (Times::F64(c), o))?,
+            Some(TypeDescriptor::Float(_)) => {
+                self.column::<f64>(&self.times, TIMES, samples).map(|(c, o)| (Times::F64(c), o))?
+            }
+            _ => {
+                let (ticks, offsets) = self.column::<i64>(&self.times, TIMES, samples)?;
+                (Times::SomeUs(ticks.into_iter().map(|t| self.unit.of_integer(t)).collect()), offsets)
+            }
         })
     }
 
@@ -171,9 +213,12 @@ impl ReadSamples for Hsd {
         blocks.map(count).sum()
     }
 
+    fn assumed_unit(&self) -> Option<TimeUnit> {
+        self.assumed
+    }
+
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
-        let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
-        let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples.clone()), Ok)?;
+        let (times, offsets) = self.read_times(samples.clone())?;
         let direct = self.direct_units.as_ref().map(|rows| rows.coordinates(samples.clone())).transpose()?;
         let (units, unit_offsets) = direct.flatten().map_or_else(|| self.units(samples.clone()), Ok)?;
         if let Some(i) = (1..offsets.len()).find(|&i| offsets[i] != unit_offsets[i]) {

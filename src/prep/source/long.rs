@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
-use crate::source::cut::{Pieces, Span};
+use crate::source::clock::{Clock, Wrap};
+use crate::source::cut::{Pieces, Span, left_out};
 use crate::source::detect::{count_events, open_stream};
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
@@ -13,6 +15,8 @@ use crate::source::options::SourceOptions;
 use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
 use crate::source::recording::ReadSamples;
 use crate::source::stream::EventStream;
+use crate::source::unit::TimeUnit;
+use crate::source::vet::vet;
 
 /// Maximum number of unneeded events that are read in order to read several samples at once.
 const MAX_WASTE: u64 = 1 << 16;
@@ -27,6 +31,17 @@ pub(super) struct Long {
     /// Event range of each sample. Empty if the recording is not open and is one sample.
     spans: Vec<Span>,
     reordered: Vec<bool>,
+    /// The wraps of the clock that are undone, if the file is opened for each read.
+    wrap: Option<Wrap>,
+    seen: OnceLock<Seen>,
+}
+
+/// What is known of a recording after its first read.
+#[derive(Debug)]
+struct Seen {
+    notes: Vec<String>,
+    /// The unit of its times, if it may be doubted.
+    assumed: Option<TimeUnit>,
 }
 
 /// How the events of a recording are reached.
@@ -46,13 +61,16 @@ impl Long {
             access: Access::Open(Box::new(stream)),
             spans: pieces.spans,
             reordered: pieces.reordered,
+            wrap: None,
+            seen: OnceLock::new(),
         }
     }
 
     /// Makes a reader that opens the file for each read. `pieces` has the samples that the recording was cut into;
     /// without spans, it is one sample. `options` must name the recording's layout.
     pub(super) fn closed(path: &Path, options: std::sync::Arc<SourceOptions>, pieces: Pieces) -> Long {
-        Long { path: path.into(), access: Access::Closed(options), spans: pieces.spans, reordered: pieces.reordered }
+        let Pieces { spans, reordered, wrap, .. } = pieces;
+        Long { path: path.into(), access: Access::Closed(options), spans, reordered, wrap, seen: OnceLock::new() }
     }
 
     fn read_from(&self, stream: &EventStream, samples: Range<u64>) -> Result<RawSamples> {
@@ -73,7 +91,7 @@ impl Long {
         let last = spans.iter().map(|span| span.end).max().unwrap_or(0).max(first);
         let lengths: Vec<usize> = spans.iter().map(|span| (span.end - span.start) as usize).collect();
         let events = lengths.iter().sum::<usize>() as u64;
-        let block = if last - first <= events + MAX_WASTE {
+        let mut block = if last - first <= events + MAX_WASTE {
             let block = stream.read(first..last)?;
             let tiled = spans.windows(2).all(|pair| pair[0].end == pair[1].start);
             if tiled {
@@ -85,6 +103,8 @@ impl Long {
             let blocks = spans.iter().map(|span| stream.read(span.start..span.end)).collect::<Result<Vec<_>>>()?;
             EventBlock::concatenate(blocks)
         };
+        let notes = if cut { Vec::new() } else { self.vet_whole(stream, &mut block)? };
+        self.seen.get_or_init(|| Seen { notes, assumed: stream.time.assumed() });
         let mut start = 0;
         let origins: Vec<Option<i64>> = spans
             .iter()
@@ -99,6 +119,24 @@ impl Long {
     }
 }
 
+impl Long {
+    /// Checks the times of a recording that is one sample, and undoes wraps. Returns notes for the user.
+    fn vet_whole(&self, stream: &EventStream, block: &mut EventBlock) -> Result<Vec<String>> {
+        let mut clock = Clock::new(stream.time.unit);
+        clock.see(&block.t.places(None));
+        let found = clock.finish();
+        let mut notes = vet(stream, &found)?;
+        if let Some(wrap) = found.wrap.filter(|_| stream.time.unwrap) {
+            wrap.unwrap(0, &mut block.t.us);
+        }
+        if matches!(self.access, Access::Closed(_)) {
+            notes.extend(stream.time.notes.iter().cloned());
+            notes.extend(left_out(stream.time.left_out));
+        }
+        Ok(notes)
+    }
+}
+
 impl ReadSamples for Long {
     fn events(&self) -> Result<u64> {
         match &self.access {
@@ -106,6 +144,14 @@ impl ReadSamples for Long {
             Access::Open(stream) => Ok(stream.len),
             Access::Closed(options) => count_events(&self.path, options),
         }
+    }
+
+    fn notes(&self) -> &[String] {
+        self.seen.get().map_or(&[], |seen| &seen.notes)
+    }
+
+    fn assumed_unit(&self) -> Option<TimeUnit> {
+        self.seen.get()?.assumed
     }
 
     fn reordered(&self, sample: u64) -> bool {
@@ -142,6 +188,7 @@ impl ReadSamples for Long {
             Access::Open(stream) => self.read_from(stream, samples),
             Access::Closed(options) => {
                 let mut stream = open_stream(&self.path, options)?;
+                stream.time.set_wrap(self.wrap.clone());
                 if !self.reordered.is_empty() {
                     stream.sort()?;
                 }

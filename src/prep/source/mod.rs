@@ -8,6 +8,9 @@
 //! ```text
 //! open, detect                 opens a file or a folder; which layout a file has
 //! layout, options, unit        layouts, the caller's options, units of time
+//! timeline, told_unit          how times are read: their unit, wraps
+//! event_range                  the events that are used
+//! vet, clock                   whether times can be what the layout says, and what is wrong with their clock
 //! recording, raw               an open recording, and the raw events that it gives
 //! hsd, ntidigits               layouts with many labelled samples
 //! camera, npy_files            layouts with one recording per file, as an EventStream (stream)
@@ -22,8 +25,10 @@
 mod camera;
 mod class_folders;
 mod class_list;
+mod clock;
 mod cut;
 mod detect;
+mod event_range;
 mod file_names;
 mod folder;
 mod hdf;
@@ -44,9 +49,13 @@ mod recording;
 mod stream;
 mod synth;
 mod text;
+mod timeline;
+mod told_unit;
 mod unit;
+mod vet;
 
 pub use class_list::ClassList;
+pub use event_range::EventRange;
 pub use hdf::LinkedPath;
 pub use heap::VlenRows;
 pub use hsd::COCHLEA;
@@ -57,3 +66,4 @@ pub use raw::{Coordinates, RawSamples, Times};
 pub use recording::Recording;
 pub use synth::synth;
 pub use unit::TimeUnit;
+pub(crate) use vet::implausible;

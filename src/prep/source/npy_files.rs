@@ -14,6 +14,7 @@ use crate::source::numpy::{EventArray, FieldLayout, NAMES, RecordLayout, is_numb
 use crate::source::options::SourceOptions;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::stream::{EventStore, EventStream};
+use crate::source::timeline::Timeline;
 use crate::source::unit::TimeUnit;
 
 /// Opens a `.npy` file.
@@ -61,6 +62,7 @@ pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStre
     let find = |aliases: &[&str]| names.iter().find(|name| aliases.contains(&name.as_str()));
     let unit = options.time_unit.unwrap_or(TimeUnit::Microseconds);
     let [t, x, y, p] = NAMES.map(find);
+    let mut fractions = None;
     let block = if let (Some(t), Some(x)) = (t, x) {
         let t = read_column(path, &mut archive, t)?;
         let mut column = |name: &String| {
@@ -73,6 +75,7 @@ pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStre
                 }
             }
         };
+        fractions = t.fractions();
         let x = column(x)?.pixels();
         let y = y.map(&mut column).transpose()?.map(Numbers::pixels);
         let p = p.map(&mut column).transpose()?.map(Numbers::polarities);
@@ -80,20 +83,23 @@ pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStre
     } else if let [only] = &names[..] {
         let record = |dtype: &DType| RecordLayout::of(path, only, dtype).map(|record| (record.bytes, record));
         let (record, data) = read_entry(path, &mut archive, only, record)?;
+        fractions = record.times(&data).fractions();
         Some(record.block(&data, unit))
     } else {
         None
     };
     let expected = "the arrays t and x, and y and p if there are any, or one structured array";
     let block = block.ok_or_else(|| Error::wrong_type(path, "arrays", expected, names.join(", ")))?;
-    Ok(stream(path, Layout::Npz, options, block.len() as u64, EventStore::Memory(block)))
+    let mut stream = stream(path, Layout::Npz, options, block.len() as u64, EventStore::Memory(block));
+    stream.time.fractions = fractions;
+    Ok(stream)
 }
 
 fn stream(path: &Path, layout: Layout, options: &SourceOptions, len: u64, columns: EventStore) -> EventStream {
     EventStream {
         path: path.into(),
         layout,
-        unit: options.time_unit.unwrap_or(TimeUnit::Microseconds),
+        time: Timeline::new(options, TimeUnit::Microseconds, None),
         len,
         sensor: None,
         label: None,

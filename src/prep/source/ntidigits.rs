@@ -18,10 +18,13 @@ use crate::events::SensorSize;
 use crate::source::hdf::{LinkedPath, NumberColumn};
 use crate::source::layout::Layout;
 use crate::source::numbers::{EventBlock, Numbers};
-use crate::source::options::Digits;
+use crate::source::options::SourceOptions;
 use crate::source::raw::RawSamples;
 use crate::source::recording::{ReadSamples, Recording, file_name};
+use crate::source::timeline::Timeline;
+use crate::source::told_unit::told_unit;
 use crate::source::unit::TimeUnit;
+use crate::source::vet::{probe, vet_speech};
 use crate::source::{hdf, labels};
 
 /// The sensor: a cochlea with 64 channels.
@@ -37,6 +40,8 @@ pub(super) struct Ntidigits {
     part: &'static str,
     names: Vec<String>,
     unit: TimeUnit,
+    /// The unit, if it may be doubted.
+    assumed: Option<TimeUnit>,
 }
 
 /// Whether a file has this layout.
@@ -50,9 +55,10 @@ pub(super) fn detect(file: &hdf::File) -> bool {
 /// Opens one part (train or test) of a file.
 ///
 /// # Errors
-/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`]; [`tonic_base::Error::Usage`] if single
-/// digits are requested and the file has none.
-pub(super) fn open(path: &Path, digits: Digits, unit: Option<TimeUnit>) -> Result<Recording> {
+/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`]; [`tonic_base::Error::Usage`] if single digits
+/// are requested and the file has none.
+pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
+    let digits = options.digits;
     let file = hdf::open_cached(path)?;
     let part = if digits.train { "train" } else { "test" };
     let list = format!("{part}_labels");
@@ -78,6 +84,15 @@ pub(super) fn open(path: &Path, digits: Digits, unit: Option<TimeUnit>) -> Resul
     } else {
         labels::number_classes(names.iter().map(|name| said(name)), false)
     };
+    let (told, note) =
+        told_unit(&file, &format!("{part}_timestamps/{}", names[0]), options.time_unit, TimeUnit::Seconds);
+    let time = Timeline::new(options, told, note);
+    let (unit, assumed) = (time.unit, time.assumed());
+    let samples = names.len() as u64;
+    let reader = Ntidigits { path: path.into(), file, part, names, unit, assumed };
+    if assumed.is_some() {
+        probe(samples, |sample| reader.read(sample))?;
+    }
     Ok(Recording {
         path: path.into(),
         name: file_name(path),
@@ -86,8 +101,8 @@ pub(super) fn open(path: &Path, digits: Digits, unit: Option<TimeUnit>) -> Resul
         labels,
         classes: Some(classes.into()),
         extras: Vec::new(),
-        notes: Vec::new(),
-        reader: Box::new(Ntidigits { path: path.into(), file, part, names, unit: unit.unwrap_or(TimeUnit::Seconds) }),
+        notes: time.notes,
+        reader: Box::new(reader),
     })
 }
 
@@ -113,7 +128,12 @@ impl ReadSamples for Ntidigits {
         self.names.iter().map(|name| Ok(self.column("timestamps", name)?.len)).sum()
     }
 
+    fn assumed_unit(&self) -> Option<TimeUnit> {
+        self.assumed
+    }
+
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
+        let first = samples.start;
         let (path, part) = (&self.path, self.part);
         let (mut blocks, mut lengths) = (Vec::new(), Vec::new());
         for sample in samples {
@@ -129,6 +149,12 @@ impl ReadSamples for Ntidigits {
             blocks.push(EventBlock { t: t.times(self.unit), x: x.pixels(), y: None, p: None });
         }
         let origins = vec![None; lengths.len()];
-        Ok(EventBlock::concatenate(blocks).into_samples(&lengths, &origins))
+        let raw = EventBlock::concatenate(blocks).into_samples(&lengths, &origins);
+        if let Some(unit) = self.assumed {
+            for (sample, row) in (first..).zip(raw.offsets.windows(2)) {
+                vet_speech(path, sample, &raw.times, row[0]..row[1], unit)?;
+            }
+        }
+        Ok(raw)
     }
 }

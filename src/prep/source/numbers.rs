@@ -44,6 +44,12 @@ impl Numbers {
         each!(self, v => v.len())
     }
 
+    /// The fractions of times, if they are floats that are not all whole.
+    pub(super) fn fractions(&self) -> Option<Fractions> {
+        let Numbers::F64(numbers) = self else { return None };
+        Fractions::of(numbers.iter().copied().filter(|n| n.is_finite()))
+    }
+
     /// Converts the column from times in `unit` to microseconds. Values that do not fit are listed in
     /// [`Stamps::missing`].
     pub(super) fn times(self, unit: TimeUnit) -> Stamps {
@@ -114,6 +120,28 @@ fn pixel(n: f64) -> i64 {
     if n.is_nan() { i64::MIN } else { n.floor() as i64 }
 }
 
+/// Fractions of the unit in which times are stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Fractions {
+    /// The last time less the first, in their unit.
+    pub span: f64,
+    /// Whether some have more than three digits after the point, as microseconds have that were divided by a million.
+    pub fine: bool,
+}
+
+impl Fractions {
+    /// The fractions of these times. `None` if all are whole.
+    pub(super) fn of(times: impl DoubleEndedIterator<Item = f64> + Clone) -> Option<Fractions> {
+        let first = times.clone().next()?;
+        let last = times.clone().next_back().unwrap_or(first);
+        // Float32 has seven digits.
+        let far =
+            |time: f64, whole: f64| (time * whole - (time * whole).round()).abs() > 1e-3 + time.abs() * whole * 1e-7;
+        let fractional = times.clone().any(|time| time.fract() != 0.0);
+        fractional.then(|| Fractions { span: last - first, fine: times.clone().any(|time| far(time, 1e3)) })
+    }
+}
+
 /// Times of events in microseconds. Some may be missing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stamps {
@@ -143,6 +171,11 @@ impl Stamps {
 }
 
 impl Stamps {
+    /// The times that are not missing.
+    pub(super) fn valid(&self) -> impl DoubleEndedIterator<Item = i64> + Clone {
+        (0..self.us.len()).filter(|i| self.missing.binary_search(i).is_err()).map(|i| self.us[i])
+    }
+
     /// The first time in a range of indices that is not missing.
     pub(super) fn first(&self, range: std::ops::Range<usize>) -> Option<i64> {
         let missing = |i: &usize| self.missing.binary_search(i).is_ok();

@@ -15,7 +15,12 @@ use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::{Recording, file_name};
 use crate::source::stream::{ClassLabel, EventStream};
 use crate::source::unit::TimeUnit;
+use crate::source::vet::{vet_all, vet_ends};
 use crate::source::{folder, labels, ntidigits};
+
+/// The times of a recording of at most so many events are checked before anything is written, even if they are read
+/// once more for that.
+const MAX_TWICE: u64 = 1 << 20;
 
 impl Recording {
     /// Opens a file of any layout, or all recordings in a folder.
@@ -45,18 +50,17 @@ impl Recording {
                 (LabelSource::Csv(_), _) => Some("labels"),
                 (_, Cut::Duration { .. }) => Some("sample_duration"),
                 (_, Cut::Events { .. }) => Some("sample_events"),
+                _ if options.events.is_some() => Some("events"),
+                _ if options.unwrap => Some("unwrap"),
                 _ => None,
             };
             if let Some(given) = given {
                 let expected = format!("a recording without samples and labels of its own, unlike {}", path.display());
                 return Err(Error::usage(given, expected, layout.title()));
             }
-            if layout == Layout::Hsd && options.time_unit.is_some() {
-                return Err(Error::usage("time_unit", "a layout whose times are not always seconds", layout.title()));
-            }
             return Ok(vec![match layout {
-                Layout::Ntidigits => ntidigits::open(path, options.digits, options.time_unit)?,
-                _ => Hsd::open(path)?,
+                Layout::Ntidigits => ntidigits::open(path, options)?,
+                _ => Hsd::open(path, options)?,
             }]);
         }
         cut_recording(open_stream(path, options)?, options).map(|recording| recording.into_iter().collect())
@@ -65,6 +69,7 @@ impl Recording {
 
 /// Cuts a recording into samples according to the options. Returns `None` if the label table has no row for it.
 fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Option<Recording>> {
+    vet_ends(&stream)?;
     let name = file_name(&stream.path);
     let mut classes: Option<Vec<String>> = None;
     let mut pieces = match &options.labels {
@@ -104,7 +109,12 @@ fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Opt
             cut_one_class(&mut stream, options.cut, class)?
         }
     };
-    let mut notes = pieces.notes();
+    if pieces.spans.is_empty() && stream.len <= MAX_TWICE {
+        vet_all(&stream)?;
+    }
+    pieces.left_out += stream.time.left_out;
+    let mut notes = std::mem::take(&mut stream.time.notes);
+    notes.extend(pieces.notes());
     if let Some(offset) = stream.time_offset {
         notes.push(format!("times are the file's own; its t_offset of {offset} us is not added"));
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::events::SensorSize;
 use crate::source::class_list::ClassList;
+use crate::source::event_range::EventRange;
 use crate::source::layout::Layout;
 use crate::source::unit::TimeUnit;
 
@@ -19,6 +20,13 @@ pub struct SourceOptions {
     pub time_unit: Option<TimeUnit>,
     /// The sensor size, if the files do not give it or give a wrong one.
     pub sensor: Option<SensorSize>,
+    /// The events of a recording that are used. Default: all.
+    pub events: Option<EventRange>,
+    /// Undo wraps of a recording's clock. Otherwise they are an error.
+    pub unwrap: bool,
+    /// Take times as they are, even if the clock wraps, starts again or jumps, or if they cannot be in the layout's
+    /// unit. Otherwise this is an error.
+    pub allow_clock_trouble: bool,
     /// How recordings are cut into samples.
     pub cut: Cut,
     /// Where class labels come from.

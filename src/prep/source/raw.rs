@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use half::f16;
 
 use crate::events::{Admitted, Events, SensorSize, admit, microseconds};
+use crate::source::unit::TimeUnit;
 
 /// Maximum number of events of a sample.
 pub(super) const MAX_SAMPLE_EVENTS: u64 = 1 << 27;
@@ -204,6 +205,31 @@ static F16_MICROSECONDS: LazyLock<Vec<i64>> = LazyLock::new(|| {
 });
 
 impl Times {
+    /// These times if their floats are in `unit`: in seconds they stay, else they become microseconds.
+    pub(super) fn of_unit(self, unit: TimeUnit) -> Times {
+        if unit == TimeUnit::Seconds {
+            return self;
+        }
+        let some = |times: &mut dyn Iterator<Item = f64>| Times::SomeUs(times.map(|t| unit.of_float(t)).collect());
+        match self {
+            Times::F16(t) => some(&mut t.into_iter().map(f16::to_f64)),
+            Times::F32(t) => some(&mut t.into_iter().map(f64::from)),
+            Times::F64(t) => some(&mut t.into_iter()),
+            times => times,
+        }
+    }
+
+    /// The time of event `i` in microseconds. `None` if it is invalid.
+    pub(super) fn get(&self, i: usize) -> Option<i64> {
+        match self {
+            Times::F16(t) => microseconds(t[i].to_f64()),
+            Times::F32(t) => microseconds(t[i].into()),
+            Times::F64(t) => microseconds(t[i]),
+            Times::Us(t) => Some(t[i]),
+            Times::SomeUs(t) => t[i],
+        }
+    }
+
     /// The times of a range of events in microseconds. `None` if any is invalid.
     fn microseconds(&self, range: Range<usize>) -> Option<Vec<i64>> {
         let seconds = |t: f64| microseconds(t).unwrap_or(NO_TIME);

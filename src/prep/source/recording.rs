@@ -9,6 +9,7 @@ use crate::events::SensorSize;
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
 use crate::source::raw::RawSamples;
+use crate::source::unit::TimeUnit;
 
 /// A recording that is open for reading. It has one or more samples.
 #[derive(Debug)]
@@ -62,6 +63,16 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Notes for the user about what was found when the recording was read.
+    fn notes(&self) -> &[String] {
+        &[]
+    }
+
+    /// The unit of the file's times, if it was assumed and may be doubted. Known after the first read.
+    fn assumed_unit(&self) -> Option<TimeUnit> {
+        None
+    }
+
     /// Whether a sample's events are out of order in the file.
     fn reordered(&self, _sample: u64) -> bool {
         false
@@ -85,6 +96,17 @@ impl Recording {
     /// Whether a sample's events are out of order in the file, so that the recording was sorted before it was cut.
     pub fn reordered(&self, sample: u64) -> bool {
         self.reader.reordered(sample)
+    }
+
+    /// Notes for the user about what was found when the recording was read. A recording that is one sample is checked
+    /// then, not when it is opened.
+    pub fn found(&self) -> &[String] {
+        self.reader.notes()
+    }
+
+    /// The unit of the file's times, if it was assumed and may be doubted.
+    pub(crate) fn assumed_unit(&self) -> Option<TimeUnit> {
+        self.reader.assumed_unit()
     }
 
     /// How many samples to read at once, starting at `first`. At most `most`. The result is chosen so that samples cut

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
+use crate::source::event_range::EventRange;
 use crate::source::hdf::{LinkedPath, NumberColumn, Records};
 use crate::source::layout::Layout;
 use crate::source::numbers::{EventBlock, Stamps};
 use crate::source::numpy::EventArray;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
+use crate::source::timeline::Timeline;
 use crate::source::unit::TimeUnit;
 
 /// Events per block when a whole recording is scanned.
@@ -27,9 +29,9 @@ pub(super) struct EventStream {
     pub path: PathBuf,
     /// Layout of the file.
     pub layout: Layout,
-    /// Unit of the times in the file.
-    pub unit: TimeUnit,
-    /// Number of events.
+    /// How its times are read.
+    pub time: Timeline,
+    /// Number of events that are used.
     pub len: u64,
     /// Sensor size, if the file or the layout gives it.
     pub sensor: Option<SensorSize>,
@@ -91,24 +93,45 @@ impl EventStream {
         Ok(self)
     }
 
+    /// Uses only the range of events that the user gave.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Usage`] for a range without events.
+    pub(super) fn restrict(mut self, events: Option<EventRange>) -> Result<EventStream> {
+        if let Some(events) = events {
+            self.len = self.time.restrict(events, &self.path, self.len)?;
+        }
+        Ok(self)
+    }
+
     /// Reads the times of a range.
     ///
     /// # Errors
     /// [`Error::DamagedRecording`], [`tonic_base::Error::Unavailable`], [`tonic_base::Error::Io`].
     pub(super) fn times(&self, range: Range<u64>) -> Result<Stamps> {
-        match &self.columns {
-            EventStore::Separate { t, .. } => Ok(t.read(&self.path, range)?.times(self.unit)),
+        let first = range.start;
+        let mut times = self.stored_times(range, self.time.unit)?;
+        self.time.mend(first, &mut times);
+        Ok(times)
+    }
+
+    /// The times of a range as they are stored, as if they were in `unit`. Those in memory are in microseconds.
+    ///
+    /// # Errors
+    /// Those of [`EventStream::times`].
+    pub(super) fn stored_times(&self, range: Range<u64>, unit: TimeUnit) -> Result<Stamps> {
+        let range = self.time.places(range);
+        Ok(match &self.columns {
+            EventStore::Separate { t, .. } => t.read(&self.path, range)?.times(unit),
+            EventStore::Records(records) => records.read(&self.path, range, unit)?.t,
+            EventStore::Array(array) => array.read(&self.path, range, unit)?.t,
             EventStore::Memory(block) => {
                 let range = range.start as usize..range.end as usize;
                 let first = block.t.missing.partition_point(|&i| i < range.start);
                 let missing = block.t.missing[first..].iter().take_while(|&&i| i < range.end);
-                Ok(Stamps {
-                    missing: missing.map(|i| i - range.start).collect(),
-                    us: block.t.us[range.clone()].to_vec(),
-                })
+                Stamps { missing: missing.map(|i| i - range.start).collect(), us: block.t.us[range.clone()].to_vec() }
             }
-            _ => Ok(self.read(range)?.t),
-        }
+        })
     }
 
     /// Reads a range of events.
@@ -116,18 +139,25 @@ impl EventStream {
     /// # Errors
     /// [`Error::DamagedRecording`], [`tonic_base::Error::Unavailable`], [`tonic_base::Error::Io`].
     pub(super) fn read(&self, range: Range<u64>) -> Result<EventBlock> {
-        let path = &self.path;
-        match &self.columns {
-            EventStore::Separate { t, x, y, p } => Ok(EventBlock {
-                t: t.read(path, range.clone())?.times(self.unit),
+        let (path, first, range) = (&self.path, range.start, self.time.places(range));
+        let mut block = match &self.columns {
+            EventStore::Separate { t, x, y, p } => EventBlock {
+                t: t.read(path, range.clone())?.times(self.time.unit),
                 x: x.read(path, range.clone())?.pixels(),
                 y: y.as_ref().map(|y| y.read(path, range.clone())).transpose()?.map(|y| y.pixels()),
                 p: p.as_ref().map(|p| p.read(path, range)).transpose()?.map(|p| p.polarities()),
-            }),
-            EventStore::Records(records) => records.read(path, range, self.unit),
-            EventStore::Array(array) => array.read(path, range, self.unit),
-            EventStore::Memory(block) => Ok(block.pick(range.start as usize..range.end as usize)),
-        }
+            },
+            EventStore::Records(records) => records.read(path, range, self.time.unit)?,
+            EventStore::Array(array) => array.read(path, range, self.time.unit)?,
+            EventStore::Memory(block) => block.pick(range.start as usize..range.end as usize),
+        };
+        self.time.mend(first, &mut block.t);
+        Ok(block)
+    }
+
+    /// Whether its events are in memory.
+    pub(super) fn is_in_memory(&self) -> bool {
+        matches!(self.columns, EventStore::Memory(_))
     }
 
     /// Splits the recording into consecutive ranges of events that fit in memory.
@@ -159,6 +189,7 @@ impl EventStream {
         let mut order: Vec<u32> = (0..self.len as u32).collect();
         order.sort_by_key(|&i| places[i as usize]);
         self.columns = EventStore::Memory(block.pick(order.iter().map(|&i| i as usize)));
+        self.time.settle();
         Ok(order)
     }
 

@@ -47,6 +47,59 @@ impl TimeUnit {
         }
     }
 
+    /// The name of the unit on the command line: s, ms, us or ns.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, unit)| *unit == self).map_or("", |(name, _)| name)
+    }
+
+    /// The unit that is most probable for the times of `events` events that would last `lasts` microseconds if they were
+    /// in this unit, and how long they last in that. Recordings of some seconds with some 100,000 events per second are
+    /// the most probable, and `likely` is before all others. `None` if no other unit makes a recording of 10 ms to a day.
+    pub(super) fn probable(self, lasts: f64, events: u64, likely: Option<TimeUnit>) -> Option<(TimeUnit, f64)> {
+        let far = |unit: TimeUnit| {
+            let us = lasts * unit.microseconds() / self.microseconds();
+            let rate = events as f64 / us * 10.0;
+            let far = if likely == Some(unit) { 0.0 } else { (us / 1e7).log10().abs() + rate.log10().abs() };
+            ((far, us), unit)
+        };
+        let others = Self::NAMES.into_iter().map(|(_, unit)| unit).filter(|unit| *unit != self).map(far);
+        let plausible = others.filter(|((_, us), _)| (1e4..=86_400e6).contains(us));
+        let nearest = plausible.min_by(|((a, _), _), ((b, _), _)| a.total_cmp(b));
+        nearest.map(|((_, us), unit)| (unit, us))
+    }
+
+    /// Microseconds in one of this unit.
+    pub(super) fn microseconds(self) -> f64 {
+        match self {
+            TimeUnit::Seconds => 1e6,
+            TimeUnit::Milliseconds => 1e3,
+            TimeUnit::Microseconds => 1.0,
+            TimeUnit::Nanoseconds => 1e-3,
+        }
+    }
+
+    /// Recognises a unit by a name that files use, such as `usec`, `Microseconds` or `us since 1970-01-01`.
+    ///
+    /// ```
+    /// use tonic_prep::TimeUnit;
+    /// assert_eq!(TimeUnit::recognise("\u{b5}s"), Some(TimeUnit::Microseconds));
+    /// assert_eq!(TimeUnit::recognise("Seconds"), Some(TimeUnit::Seconds));
+    /// assert_eq!(TimeUnit::recognise("ticks"), None);
+    /// ```
+    pub fn recognise(text: &str) -> Option<TimeUnit> {
+        let text = text.trim_matches(|c: char| c.is_whitespace() || "\0[](){}.".contains(c)).to_lowercase();
+        let name = text.split_once(" since ").map_or(&*text, |(name, _)| name.trim_end());
+        Some(match name {
+            "s" | "sec" | "secs" | "second" | "seconds" => TimeUnit::Seconds,
+            "ms" | "msec" | "msecs" | "milli" | "millis" | "millisecond" | "milliseconds" => TimeUnit::Milliseconds,
+            // Micro is written u, as the micro sign and as a Greek letter.
+            "us" | "usec" | "usecs" | "\u{b5}s" | "\u{3bc}s" | "\u{b5}sec" | "\u{3bc}sec" => TimeUnit::Microseconds,
+            "micro" | "micros" | "microsecond" | "microseconds" => TimeUnit::Microseconds,
+            "ns" | "nsec" | "nsecs" | "nano" | "nanos" | "nanosecond" | "nanoseconds" => TimeUnit::Nanoseconds,
+            _ => return None,
+        })
+    }
+
     /// Parses a time such as `100ms`, `1.5s` or `50000` and returns microseconds. A time without a unit is in this
     /// unit.
     ///
@@ -74,6 +127,23 @@ impl TimeUnit {
         };
         time.ok_or_else(|| "a time such as 100ms, 1.5s or 50000us".into())
     }
+}
+
+impl std::fmt::Display for TimeUnit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A duration for people, in the unit that suits it: `99 ms`, `1.5 s`, `12 days`.
+pub(super) fn duration(us: f64) -> String {
+    const UNITS: [(f64, &str); 6] =
+        [(86_400e6, "days"), (3_600e6, "hours"), (60e6, "minutes"), (1e6, "s"), (1e3, "ms"), (1.0, "us")];
+    // 999.96 ms are 1.0 s.
+    let (size, name) = UNITS.into_iter().find(|(size, _)| us.abs() >= *size * 0.9995).unwrap_or((1.0, "us"));
+    let number = us / size;
+    let digits = usize::from(number.abs() < 100.0 && (number - number.round()).abs() >= 0.05);
+    format!("{number:.digits$} {name}")
 }
 
 impl FromStr for TimeUnit {

@@ -71,6 +71,11 @@ impl RecordLayout {
         Ok(RecordLayout { bytes, t, x, y, p })
     }
 
+    /// The times of the records, as they are stored.
+    pub(crate) fn times(&self, data: &[u8]) -> Numbers {
+        self.t.column(data, self.bytes)
+    }
+
     pub(crate) fn block(&self, data: &[u8], unit: TimeUnit) -> EventBlock {
         let column = |field: &FieldLayout| field.column(data, self.bytes);
         EventBlock {

@@ -1,0 +1,318 @@
+//! Tells what is wrong with a recording's clock: jitter, wrap, reset and gap, in one pass over its times.
+//!
+//! | finding | what the times do | an example |
+//! |---|---|---|
+//! | jitter | step back a little, or for a few events, and return | packets out of order: -99 ms for 5 events |
+//! | wrap | step back by a power of two of ticks, and go on | a counter of 24 bits, after 16.8 s |
+//! | reset | step back and go on from there | the camera was started again |
+//! | gap | jump ahead by far more than the recording lasts otherwise | stale events at its head |
+//!
+//! The pass needs constant memory, apart from a few bytes for each wrap. Blocks of calm times, which is nearly all of
+//! them, cost one comparison an event.
+
+mod findings;
+mod wrap;
+
+pub(super) use findings::{Break, BreakKind, Findings, Jitter};
+pub(super) use wrap::Wrap;
+
+use crate::source::unit::TimeUnit;
+use wrap::Around;
+
+/// Events that are tested together.
+const BLOCK: usize = 1024;
+/// A block is calm if no step reaches this power of two, in microseconds.
+const CALM: u64 = 1 << 10;
+/// Bounds of the step back that is jitter wherever it occurs, in microseconds. In between, an eighth of the recording.
+const SMALL: (i64, i64) = (1_000, 100_000);
+/// After this many events in order, a run of times that stepped back has settled there.
+const SETTLED: u64 = 64;
+/// Jumps ahead that may be gaps, in microseconds.
+const MINUTE: i64 = 60_000_000;
+const HOUR: i64 = 60 * MINUTE;
+/// Maximum number of gaps and resets that are listed.
+const LISTED: usize = 16;
+
+/// A pass over the times of a recording.
+#[derive(Debug)]
+pub(super) struct Clock {
+    unit: TimeUnit,
+    /// Number of events seen.
+    seen: u64,
+    /// The last time: as it is in the file, and without wraps.
+    raw: i64,
+    previous: i64,
+    /// The lowest and the highest time, without wraps.
+    low: i64,
+    high: i64,
+    /// Sum of all steps ahead.
+    progress: i64,
+    /// The events since the last large step back, or all.
+    run: Run,
+    /// The run before that step, while the times may still return to it.
+    left: Option<Run>,
+    /// The last jump ahead.
+    leap: Option<Leap>,
+    jitter: Jitter,
+    wrap: Option<Wrap>,
+    /// Steps back that did not return, each with the run that begins there.
+    resets: Vec<(Break, Run)>,
+    gaps: Vec<Break>,
+}
+
+/// A jump ahead.
+#[derive(Clone, Copy, Debug)]
+struct Leap {
+    /// The event after it.
+    at: u64,
+    /// The time before it.
+    from: i64,
+    by: i64,
+}
+
+/// Events whose times go on from each other.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    at: u64,
+    start: i64,
+    low: i64,
+    high: i64,
+    events: u64,
+    /// Number of large steps back within the run.
+    steps: u64,
+}
+
+impl Clock {
+    /// A pass over times that a file has in `unit`.
+    pub(super) fn new(unit: TimeUnit) -> Clock {
+        let run = Run::new(0, 0);
+        Clock {
+            unit,
+            seen: 0,
+            raw: 0,
+            previous: 0,
+            low: 0,
+            high: 0,
+            progress: 0,
+            run,
+            left: None,
+            leap: None,
+            jitter: Jitter::default(),
+            wrap: None,
+            resets: Vec::new(),
+            gaps: Vec::new(),
+        }
+    }
+
+    /// Sees the next times of the recording, in microseconds.
+    pub(super) fn see(&mut self, times: &[i64]) {
+        for block in times.chunks(BLOCK) {
+            if !self.passes(block) {
+                block.iter().for_each(|&time| self.step(time));
+            }
+        }
+    }
+
+    /// Sees a block at once if it is calm and goes on from the last event. Returns whether it is.
+    fn passes(&mut self, block: &[i64]) -> bool {
+        let [first, .., last] = *block else { return false };
+        if self.seen == 0 || self.previous != self.run.high || last < self.raw {
+            return false;
+        }
+        // A difference that wraps around 64 bits could only look calm if the last time were below the first.
+        let mut steps = first.wrapping_sub(self.raw) as u64;
+        for (a, b) in block.iter().zip(&block[1..]) {
+            steps |= b.wrapping_sub(*a) as u64;
+        }
+        let near_left = self.left.is_some_and(|left| self.lifted(last) >= left.high.saturating_sub(self.small()));
+        let outside = self.wrap.as_ref().is_some_and(|wrap| !wrap.holds(last));
+        if steps >= CALM || near_left || outside {
+            return false;
+        }
+        let (events, time) = (block.len() as u64, self.lifted(last));
+        self.progress = self.progress.saturating_add(last - self.raw);
+        self.run.events += events;
+        self.run.high = time;
+        (self.raw, self.previous, self.high) = (last, time, self.high.max(time));
+        self.seen += events;
+        true
+    }
+
+    fn step(&mut self, raw: i64) {
+        if self.seen == 0 {
+            (self.low, self.high) = (raw, raw);
+            self.run = Run::new(0, raw);
+        }
+        if let Some(wrap) = &mut self.wrap {
+            wrap.cross(self.seen, self.raw, raw);
+        }
+        let mut time = self.lifted(raw);
+        if time < self.run.high && self.wrap.is_none() && self.run.high.saturating_sub(time) > self.small() {
+            let (unit, events, low, high) = (self.unit, self.seen, self.low, self.high);
+            self.wrap = Wrap::find(&Around { unit, events, low, high, from: self.run.high, to: raw });
+            time = self.lifted(raw);
+        }
+        self.run.events += 1;
+        if time >= self.run.high {
+            self.ahead(time)
+        } else {
+            self.back(time)
+        }
+        (self.raw, self.previous) = (raw, time);
+        (self.low, self.high) = (self.low.min(time), self.high.max(time));
+        self.seen += 1;
+    }
+
+    fn ahead(&mut self, time: i64) {
+        let small = self.small();
+        let jump = time.saturating_sub(self.run.high);
+        if let Some(left) = self.left.filter(|left| time >= left.high.saturating_sub(small)) {
+            let depth = left.high.saturating_sub(self.run.low);
+            self.left = None;
+            if jump >= depth / 4 || !self.run.is_settled() {
+                self.jitter.add(self.run.at, depth, self.run.events - 1);
+                self.run = Run { events: left.events + self.run.events, ..left };
+                if time >= left.high {
+                    self.advance(time, time.saturating_sub(left.high));
+                }
+                return;
+            }
+            self.reset(left);
+        }
+        self.advance(time, jump);
+    }
+
+    fn advance(&mut self, time: i64, jump: i64) {
+        if jump > self.small() {
+            self.leap = Some(Leap { at: self.seen, from: self.run.high, by: jump });
+        }
+        if jump > MINUTE {
+            self.gaps.push(Break { kind: BreakKind::Gap, at: self.seen, until: None, by: jump });
+            if self.gaps.len() > LISTED {
+                let least = (0..self.gaps.len()).min_by_key(|&i| self.gaps[i].by);
+                least.map(|i| self.gaps.remove(i));
+            }
+        }
+        self.progress = self.progress.saturating_add(jump);
+        self.run.high = time;
+    }
+
+    /// The times of this run did not return to where the run before it was.
+    fn reset(&mut self, left: Run) {
+        let by = left.high.saturating_sub(self.run.start);
+        self.resets.push((Break { kind: BreakKind::Reset, at: self.run.at, until: None, by }, self.run));
+        self.resets.truncate(LISTED);
+    }
+
+    fn back(&mut self, time: i64) {
+        let (small, depth) = (self.small(), self.run.high.saturating_sub(time));
+        self.run.low = self.run.low.min(time);
+        if depth <= small {
+            // In a run that may return, the events are counted when it does.
+            if self.left.is_none() {
+                self.jitter.add(self.seen, depth, 1);
+            }
+            return;
+        }
+        // Back to where the times jumped ahead: those in between were early.
+        let early = |leap: &Leap| time >= leap.from.saturating_sub(SMALL.0) && depth <= leap.by.saturating_mul(3);
+        if let Some(Leap { at, .. }) = self.leap.filter(early) {
+            self.leap = None;
+            match self.gaps.last_mut().filter(|gap| gap.at == at) {
+                Some(gap) => gap.until = Some(self.seen),
+                None => self.jitter.add(self.seen, depth, self.seen - at),
+            }
+            self.run.steps += 1;
+            self.run.high = time;
+        } else if self.left.is_none() || self.run.is_settled() {
+            self.run.events -= 1;
+            if let Some(left) = self.left {
+                self.reset(left);
+            }
+            self.left = Some(self.run);
+            self.run = Run { events: 1, ..Run::new(self.seen, time) };
+        } else {
+            self.run.steps += 1;
+            self.run.high = time;
+        }
+    }
+
+    /// The largest step back that is jitter whatever follows: an eighth of the time so far, within [`SMALL`].
+    fn small(&self) -> i64 {
+        (self.high.saturating_sub(self.low) / 8).clamp(SMALL.0, SMALL.1)
+    }
+
+    fn lifted(&self, raw: i64) -> i64 {
+        self.wrap.as_ref().map_or(raw, |wrap| wrap.lift(raw, wrap.laps))
+    }
+
+    /// What was found.
+    pub(super) fn finish(mut self) -> Findings {
+        if let Some(left) = self.left {
+            let few = self.run.events <= SETTLED && self.run.events <= left.events / 8;
+            if few || self.run.is_rough() {
+                self.jitter.add(self.run.at, left.high.saturating_sub(self.run.low), self.run.events);
+            } else {
+                self.reset(left);
+            }
+        }
+        let span = self.high.saturating_sub(self.low);
+        let (small, mut jitter) = ((span / 8).min(SMALL.1), self.jitter);
+        let mut breaks = Vec::new();
+        for (reset, run) in self.resets {
+            let depth = reset.by.saturating_add(run.start).saturating_sub(run.low);
+            if reset.by > small { breaks.push(reset) } else { jitter.add(reset.at, depth, run.events) }
+        }
+        let wrap = self.wrap.filter(|wrap| {
+            let (at, by) = (wrap.crossings[0].0, wrap.period);
+            if wrap.exceeded {
+                breaks.push(Break { kind: BreakKind::Reset, at, until: None, by });
+            } else if wrap.laps == 0 {
+                // One time from another lap, and back: an event out of place, not a wrap.
+                jitter.add(at, by, wrap.crossings.get(1).map_or(1, |(back, _)| back - at));
+            }
+            wrap.laps > 0 && !wrap.exceeded
+        });
+        let rest = self.gaps.iter().fold(self.progress, |rest, gap| rest.saturating_sub(gap.by));
+        let steps = self.seen.saturating_sub(self.gaps.len() as u64 + 1).max(1);
+        let mean = rest / steps as i64;
+        breaks.extend(self.gaps.into_iter().filter(|gap| is_gap(gap.by, rest, mean)));
+        breaks.sort_by_key(|found| found.at);
+        Findings {
+            events: self.seen,
+            extent: (self.seen > 0).then_some((self.low, self.high)),
+            jitter: (jitter.events > 0).then_some(Jitter { events: jitter.events.min(self.seen), ..jitter }),
+            wrap,
+            breaks,
+        }
+    }
+}
+
+/// Whether a jump ahead is a gap, in a recording that lasts `rest` microseconds without its gaps, with `mean`
+/// microseconds between its events.
+///
+/// The background activity of a running sensor never ends: there are events every few milliseconds, in darkness too. So
+/// no real recording is silent for ten times as long as all the rest of it, nor for more than an hour and a hundred
+/// times its usual step.
+fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
+    jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
+}
+
+impl Run {
+    fn new(at: u64, time: i64) -> Run {
+        Run { at, start: time, low: time, high: time, events: 0, steps: 0 }
+    }
+
+    /// Whether its times go on from where it began.
+    fn is_settled(&self) -> bool {
+        self.events > SETTLED && !self.is_rough()
+    }
+
+    /// Whether the run has so many steps back that its times have no order.
+    fn is_rough(&self) -> bool {
+        self.steps > 0 && self.steps * SETTLED > self.events
+    }
+}
+
+#[cfg(test)]
+mod tests;

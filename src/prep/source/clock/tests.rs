@@ -1,0 +1,201 @@
+//! Recordings with a clock that is known to be in order or in trouble.
+
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+
+/// What is found of these times, in microseconds.
+fn observe(times: &[i64]) -> Findings {
+    let mut clock = Clock::new(TimeUnit::Microseconds);
+    clock.see(times);
+    clock.finish()
+}
+
+fn reset(at: u64, by: i64) -> Break {
+    Break { kind: BreakKind::Reset, at, until: None, by }
+}
+
+fn gap(at: u64, by: i64) -> Break {
+    Break { kind: BreakKind::Gap, at, until: None, by }
+}
+
+/// `n` events whose steps are 0 to `step` microseconds.
+fn steady(seed: u64, n: usize, step: i64) -> Vec<i64> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let steps = (0..n).map(|_| rng.random_range(0..=step));
+    let sum = |time: &mut i64, step| {
+        *time += step;
+        Some(*time)
+    };
+    steps.scan(0, sum).collect()
+}
+
+/// A recording of 5,000 events within about a second.
+fn usual(seed: u64) -> Vec<i64> {
+    steady(seed, 5_000, 380)
+}
+
+#[test]
+fn nothing_is_found_in_nothing() {
+    assert_eq!(observe(&[]), Findings::default());
+    assert_eq!(observe(&[7]), Findings { events: 1, extent: Some((7, 7)), ..Findings::default() });
+    let ends = observe(&[i64::MIN, i64::MAX]);
+    assert_eq!((ends.events, ends.extent, ends.jitter), (2, Some((i64::MIN, i64::MAX)), None));
+    assert!(observe(&[i64::MAX, i64::MIN, i64::MAX, 0]).jitter.is_some());
+}
+
+#[test]
+fn late_packets_are_jitter() {
+    let mut times: Vec<i64> = (0..20_000).map(|i| 50 * i).collect();
+    times[10_000..10_005].iter_mut().for_each(|t| *t -= 99_000);
+    let found = observe(&times);
+    assert_eq!(found.jitter, Some(Jitter { events: 5, largest: 98_950, at: 10_000 }));
+    assert!(found.breaks.is_empty() && found.wrap.is_none());
+    // An early packet, and one that is late by more than half a second.
+    let mut times: Vec<i64> = (0..20_000).map(|i| 50 * i).collect();
+    times[5_000..5_007].iter_mut().for_each(|t| *t += 150_000);
+    times[19_000..19_900].iter_mut().for_each(|t| *t -= 600_000);
+    let found = observe(&times);
+    assert_eq!((found.jitter.unwrap().events, found.jitter.unwrap().at), (907, 19_000));
+    assert!(found.breaks.is_empty());
+    // Silence, and then the clock starts again: no early packet.
+    let mut times: Vec<i64> = (0..20_000).map(|i| 50 * i + if i < 2_000 { 0 } else { 400_000 }).collect();
+    times[12_000..].iter_mut().for_each(|t| *t -= 1_000_000);
+    assert_eq!(observe(&times).breaks, [reset(12_000, 999_950)]);
+    // Times in no order at all.
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let times: Vec<i64> = (0..20_000).map(|_| rng.random_range(0..10_000_000)).collect();
+    let found = observe(&times);
+    assert!(found.breaks.is_empty() && found.jitter.unwrap().largest > 9_000_000, "{found:?}");
+}
+
+#[test]
+fn stale_and_stray_events_are_gaps() {
+    let head = [(0..40).collect(), (0..20_000).map(|i| 3_000_000_000 + 50 * i).collect::<Vec<i64>>()].concat();
+    assert_eq!(observe(&head).breaks, [gap(40, 2_999_999_961)]);
+    let mut stray: Vec<i64> = (0..5_000).map(|i| 50 * i).collect();
+    stray[700] += 1 << 40;
+    let by = (1 << 40) + 50;
+    assert_eq!(observe(&stray).breaks, [Break { until: Some(701), ..gap(700, by) }]);
+    let days: Vec<i64> = (0..3_000).map(|i| 500 * i + 3 * 24 * HOUR * (i / 1_500)).collect();
+    assert_eq!(observe(&days).breaks, [gap(1_500, 3 * 24 * HOUR + 500)]);
+    // A second of silence, a minute of it in an hour, and a recording with an event each minute are none.
+    let silent = |at: i64, by: i64, step: i64| (0..3_000).map(|i| step * i + if i < at { 0 } else { by }).collect();
+    for times in [silent(1_500, 1_000_000, 500), silent(9, MINUTE, 1_000_000), silent(0, 0, 2 * MINUTE)] {
+        let times: Vec<i64> = times;
+        assert_eq!(observe(&times).breaks, []);
+    }
+}
+
+#[test]
+fn wraps_of_other_units_are_found() {
+    // 2^32 ns, as whole microseconds; and a signed counter of 32 bits.
+    let all: Vec<i64> = (0..20_000).map(|i| 4_000_000_000 + 99_999 * i).collect();
+    let mut us: Vec<i64> = all.iter().map(|ns| ns % (1 << 32) / 1_000).collect();
+    let mut clock = Clock::new(TimeUnit::Nanoseconds);
+    clock.see(&us);
+    let wrap = clock.finish().wrap.unwrap();
+    assert!(wrap.describe(0).contains("2^32 ns (4.3 s), once before event 2950"), "{}", wrap.describe(0));
+    wrap.unwrap(0, &mut us);
+    assert!(us.iter().zip(&all).all(|(us, ns)| (us - ns / 1_000).abs() <= 1));
+    let all: Vec<i64> = (0..9_000).map(|i| (1 << 31) - 300_000 + 50 * i).collect();
+    let mut signed: Vec<i64> = all.iter().map(|&t| i64::from(t as i32)).collect();
+    observe(&signed).wrap.unwrap().unwrap(0, &mut signed);
+    assert_eq!(signed, all);
+}
+
+#[test]
+fn a_counter_that_is_exceeded_does_not_wrap() {
+    let times: Vec<i64> = (0..40_000).map(|i| 500 * (i % 34_000)).collect();
+    let longer = [&times[..33_554], &times].concat();
+    let found = observe(&longer);
+    assert!(found.wrap.is_none() && found.breaks[0].at == 33_554, "{found:?}");
+}
+
+#[test]
+fn one_time_from_another_lap_is_no_wrap() {
+    let mut times: Vec<i64> = (0..9_000).map(|i| (1 << 24) - 450_500 + 50 * i).collect();
+    times[8_990] = 3;
+    let found = observe(&times);
+    let jitter = found.jitter.unwrap();
+    assert_eq!((found.wrap, found.breaks, jitter.at, jitter.largest), (None, vec![], 8_990, 1 << 24));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    #[test]
+    fn times_in_order_have_no_trouble(step in 1_i64..10_000_000, seed in any::<u64>(), from in any::<i32>()) {
+        let times = steady(seed, 3_000, 1 << 10);
+        let times: Vec<i64> = times.iter().map(|t| i64::from(from) + t * step / 1_000).collect();
+        let found = observe(&times);
+        prop_assert_eq!((found.jitter, found.wrap, found.breaks), (None, None, vec![]));
+        prop_assert_eq!(found.extent, Some((times[0], times[2_999])));
+    }
+
+    #[test]
+    fn blocks_of_any_size_find_the_same(seed in any::<u64>(), at in 0..4_000_usize, by in -3_000_000_i64..3_000_000, size in 1..3_000_usize) {
+        let mut times = usual(seed);
+        times[at..].iter_mut().for_each(|t| *t += by);
+        let mut clock = Clock::new(TimeUnit::Microseconds);
+        times.chunks(size).for_each(|block| clock.see(block));
+        prop_assert_eq!(clock.finish(), observe(&times));
+    }
+
+    #[test]
+    fn neighbours_that_change_places_are_jitter(seed in any::<u64>(), places in prop::collection::vec(0..4_980_usize, 1..300)) {
+        let mut times = usual(seed);
+        for place in places {
+            times[place..place + 20].reverse();
+        }
+        let mut high = i64::MIN;
+        let depths: Vec<i64> = times.iter().map(|&t| { high = high.max(t); high - t }).collect();
+        let found = observe(&times);
+        prop_assert!(found.wrap.is_none() && found.breaks.is_empty(), "{:?}", found);
+        let largest = depths.iter().copied().max().unwrap_or(0);
+        let late = depths.iter().filter(|&&depth| depth > 0).count() as u64;
+        // A step back at the very beginning may be found as part of a packet that returns.
+        let jitter = found.jitter.unwrap_or_default();
+        prop_assert!(jitter.largest <= largest && jitter.largest * 2 >= largest, "{:?} {}", jitter, largest);
+        prop_assert!(jitter.events <= 2 * late && (jitter.events > 0) == (late > 0), "{:?} {}", jitter, late);
+    }
+
+    #[test]
+    fn a_clock_that_starts_again_is_a_reset(seed in any::<u64>(), at in 1_000..4_900_usize) {
+        let mut times = usual(seed);
+        times[1..].iter_mut().for_each(|t| *t += 5_000);
+        let mut reset_at = times.clone();
+        let by = times[at];
+        prop_assume!((by as f64).log2().fract() < 0.95);
+        reset_at[at..].iter_mut().for_each(|t| *t -= by);
+        prop_assert_eq!(observe(&reset_at).breaks, vec![reset(at as u64, times[at - 1])]);
+        // Twice, and not to zero.
+        let twice = [&times[..], &reset_at[..]].concat();
+        let expected = vec![reset(5_000, times[4_999] - times[0]), reset((5_000 + at) as u64, times[at - 1])];
+        prop_assert_eq!(observe(&twice).breaks, expected);
+    }
+
+    #[test]
+    fn a_counter_that_wraps_is_unwrapped(
+        seed in any::<u64>(), bits in 22_u32..40, before in 1_i64..10_000_000, late in prop::collection::vec(0..39_900_usize, 0..20),
+    ) {
+        let times = steady(seed, 40_000, 1_000);
+        let period = 1 << bits;
+        let mut all: Vec<i64> = times.iter().map(|t| t + (period - before).max(0)).collect();
+        for at in late {
+            all[at..at + 9].reverse();
+        }
+        let mut raw: Vec<i64> = all.iter().map(|t| t % period).collect();
+        let found = observe(&raw);
+        prop_assert_eq!(found.wrap.is_some(), all.iter().any(|&t| t >= period), "{:?}", found);
+        prop_assert_eq!(&found.breaks, &vec![]);
+        if let Some(wrap) = found.wrap {
+            for (i, block) in raw.chunks_mut(777).enumerate() {
+                wrap.unwrap(777 * i as u64, block);
+            }
+            prop_assert_eq!(raw, all);
+        }
+    }
+}

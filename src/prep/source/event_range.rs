@@ -1,0 +1,37 @@
+//! A range of a recording's events, as users give it and errors suggest it.
+
+use std::ops::Range;
+use std::str::FromStr;
+
+/// A range of a recording's events, by their index in the file: `A..B`, `A..` or `..B`. B is exclusive, and may lie
+/// beyond the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventRange {
+    /// Index of the first event.
+    pub start: u64,
+    /// Index after the last event. `None`: up to the end.
+    pub end: Option<u64>,
+}
+
+impl EventRange {
+    /// The events of the range in a recording of `len` events.
+    pub fn of(self, len: u64) -> Range<u64> {
+        self.start..self.end.unwrap_or(len).min(len)
+    }
+}
+
+impl std::fmt::Display for EventRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let start = if self.start == 0 { String::new() } else { self.start.to_string() };
+        write!(f, "{start}..{}", self.end.map_or(String::new(), |end| end.to_string()))
+    }
+}
+
+impl FromStr for EventRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<EventRange, String> {
+        let (start, end) = tonic_base::parse_range(text)?;
+        Ok(EventRange { start, end })
+    }
+}

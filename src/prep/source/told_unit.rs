@@ -1,0 +1,80 @@
+//! Finds the unit of a file's times in the attributes of their HDF5 dataset, or of the group that it is in.
+
+use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
+use hdf5::{Attribute, Location};
+
+use crate::source::unit::TimeUnit;
+
+/// Prefixes of attributes of a unit, before `unit` or `units`.
+const OF_TIMES: [&str; 7] = ["", "t", "ts", "time", "times", "timestamp", "timestamps"];
+/// Maximum length in bytes of fixed-length text.
+const LONGEST: usize = 256;
+
+/// The unit that a file tells for the times in `dataset`, or else `usual`; and a note for the user, if the file tells
+/// something that is not the usual, not understood, or not what the user has `given`.
+pub(super) fn told_unit(
+    file: &hdf5::File,
+    dataset: &str,
+    given: Option<TimeUnit>,
+    usual: TimeUnit,
+) -> (TimeUnit, Option<String>) {
+    let group = dataset.trim_end_matches('/').rsplit_once('/').map_or("/", |(group, _)| group);
+    let group = if group.is_empty() { "/" } else { group };
+    let of_dataset = file.dataset(dataset).ok().and_then(|place| find(&place, dataset));
+    let found = of_dataset.or_else(|| file.group(group).ok().and_then(|place| find(&place, group)));
+    let Some((place, text)) = found else { return (usual, None) };
+    match (text.as_deref().and_then(TimeUnit::recognise), given) {
+        (Some(told), Some(given)) if told != given => (
+            told,
+            Some(format!("{place} says that times are in {told}; they are taken as {given}, the unit that was given")),
+        ),
+        (Some(told), None) if told != usual => {
+            (told, Some(format!("times are in {told}, as {place} says, not in {usual} as is usual")))
+        }
+        (Some(told), _) => (told, None),
+        (None, _) => {
+            let text = text.map_or("no text".into(), |text| format!("{text:?}"));
+            let unit = given.unwrap_or(usual);
+            (
+                usual,
+                Some(format!("{place} is {text}, which is no known unit (s, ms, us, ns); times are taken as {unit}")),
+            )
+        }
+    }
+}
+
+/// The attribute that tells the unit of times: its name and place, and its text.
+fn find(place: &Location, name: &str) -> Option<(String, Option<String>)> {
+    let names = place.attr_names().ok()?;
+    let is_unit = |attribute: &&String| {
+        let attribute = attribute.to_lowercase().replace(['-', ' '], "_");
+        let prefix = attribute.strip_suffix("units").or_else(|| attribute.strip_suffix("unit"));
+        prefix.is_some_and(|prefix| OF_TIMES.contains(&prefix.trim_end_matches('_')))
+    };
+    let mut units: Vec<&String> = names.iter().filter(is_unit).collect();
+    // One that names times goes before one that may be of all columns.
+    units.sort_by_key(|attribute| (attribute.to_lowercase().starts_with("unit"), *attribute));
+    let attribute = units.first()?;
+    let text = place.attr(attribute).ok().and_then(|attribute| text(&attribute));
+    Some((format!("the attribute {attribute:?} of {name:?}"), text))
+}
+
+/// The text of an attribute that is one string of any type.
+fn text(attribute: &Attribute) -> Option<String> {
+    if attribute.size() != 1 {
+        return None;
+    }
+    let bytes = match attribute.dtype().ok()?.to_descriptor().ok()? {
+        TypeDescriptor::VarLenUnicode => attribute.read_raw::<VarLenUnicode>().ok()?.first()?.as_bytes().to_vec(),
+        TypeDescriptor::VarLenAscii => attribute.read_raw::<VarLenAscii>().ok()?.first()?.as_bytes().to_vec(),
+        TypeDescriptor::FixedAscii(n) if n <= LONGEST => {
+            attribute.read_raw::<FixedAscii<LONGEST>>().ok()?.first()?.as_bytes().to_vec()
+        }
+        TypeDescriptor::FixedUnicode(n) if n <= LONGEST => {
+            attribute.read_raw::<FixedUnicode<LONGEST>>().ok()?.first()?.as_bytes().to_vec()
+        }
+        _ => return None,
+    };
+    // What is not UTF-8 is Latin-1, in which micro is a byte of its own.
+    Some(String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect()))
+}

@@ -1,0 +1,282 @@
+//! Recordings whose clock is in trouble: what is said of jitter, wraps, resets and gaps, and what mends them.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tonic_toolkit::base::Verbosity;
+use tonic_toolkit::prep::{Cut, EventRange, Recording, SourceOptions, Times};
+use tonic_toolkit::sets::repair_from;
+use tonic_toolkit::shard::FLAG_SORTED;
+
+use super::camera::Camera;
+use super::recording::{Sample, contents, convert, fails, prep, samples, says, scratch};
+
+const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
+const CUTS: [&[&str]; 3] = [&[], &["--sample-duration", "100ms"], &["--sample-events", "700"]];
+
+/// Converts into `set`, and gives its samples and the notes.
+fn converted(file: &Path, set: &Path, arguments: &[&str]) -> (Vec<Sample>, Vec<String>) {
+    let mut command = convert(&[file], set);
+    let command = command.args(SENSOR).args(arguments).args(["--overwrite", "--json"]);
+    let json: Value = serde_json::from_slice(&command.assert().success().get_output().stdout).unwrap();
+    let notes = json["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap().to_string()).collect();
+    (samples(set), notes)
+}
+
+/// Asserts that converting is refused before anything is written, however the recording is cut.
+fn refused(file: &Path, set: &Path, words: &[&str]) {
+    for cut in CUTS {
+        let said = fails(convert(&[file], set).args(SENSOR).args(cut), 3);
+        says(&said, words);
+        assert!(!set.exists(), "{said}");
+    }
+}
+
+/// 5,000 events of a camera within a second.
+fn usual(seed: u64) -> Camera {
+    Camera::random(seed, 5_000, 1_000_000)
+}
+
+/// The events of a range.
+fn part(camera: &Camera, range: std::ops::Range<usize>) -> Camera {
+    let Camera { t, x, y, p } = camera;
+    Camera {
+        t: t[range.clone()].to_vec(),
+        x: x[range.clone()].to_vec(),
+        y: y[range.clone()].to_vec(),
+        p: p[range].to_vec(),
+    }
+}
+
+#[test]
+fn wraps_are_refused_and_undone() {
+    let dir = scratch();
+    let path = |name: &str| dir.join(name);
+    for (bits, laps, seed) in [(17, 8, 71), (23, 1, 72), (24, 1, 73), (31, 1, 74), (32, 1, 75)] {
+        let mut straight = usual(seed);
+        let period = 1 << bits;
+        straight.t.iter_mut().for_each(|t| *t += period - 400_000_i64.min(period));
+        let mut wrapped = straight.clone();
+        wrapped.t.iter_mut().for_each(|t| *t %= period);
+        // Events out of order around the wrap belong to the lap that they come from.
+        let at = wrapped.t.windows(2).position(|pair| pair[1] < pair[0]).unwrap();
+        for camera in [&mut straight, &mut wrapped] {
+            for place in [at - 1, at, at + 1] {
+                camera.t.swap(place, place + 1);
+                camera.x.swap(place, place + 1);
+                camera.y.swap(place, place + 1);
+                camera.p.swap(place, place + 1);
+            }
+        }
+        let found = format!("wraps at 2^{bits} us");
+        let once = if laps == 1 { "once before event" } else { "times, first before event" };
+        let (plain, file) = (straight.npy(&path("plain.npy")), wrapped.dsec(&path("wrapped.h5")));
+        refused(&file, &path("none"), &["expected a clock that goes on, got a wrap", &found, once, "--unwrap adds"]);
+        for cut in CUTS {
+            let (expected, _) = converted(&plain, &path("plain"), cut);
+            let (samples, notes) = converted(&file, &path("set"), &[cut, &["--unwrap"]].concat());
+            assert!(samples == expected, "2^{bits} {cut:?}");
+            let note = notes.iter().find(|note| note.contains(&found)).unwrap();
+            says(note, &["wrap: its clock", once, "it was unwrapped"]);
+        }
+    }
+    // A clock without a wrap is not changed, and a set of a folder reads its files again.
+    let (straight, file) = (usual(73), path("a.npy"));
+    let plain = converted(&straight.npy(&file), &path("set"), &[]).0;
+    assert!(converted(&file, &path("set"), &["--unwrap"]).0 == plain);
+    std::fs::create_dir(path("folder")).unwrap();
+    let mut wrapped = straight.clone();
+    wrapped.t.iter_mut().for_each(|t| *t = (*t + (1 << 24) - 300_000) % (1 << 24));
+    wrapped.npy(&path("folder").join("1.npy"));
+    for cut in CUTS {
+        let expected = converted(&file, &path("set"), cut).0;
+        let (found, notes) = converted(&path("folder"), &path("set"), &[cut, &["--unwrap"]].concat());
+        assert!(found == expected && notes[0].contains("it was unwrapped"), "{cut:?} {notes:?}");
+    }
+}
+
+#[test]
+fn a_reset_is_refused_with_both_parts() {
+    let dir = scratch();
+    let path = |name: &str| dir.join(name);
+    let whole = usual(76);
+    let mut reset = whole.clone();
+    let from = whole.t[3_000];
+    reset.t[3_000..].iter_mut().for_each(|t| *t -= from);
+    let file = reset.npy(&path("reset.npy"));
+    let words = ["a reset: the times step back by 60", "ms before event 3000 and go on from there"];
+    refused(&file, &path("none"), &words);
+    refused(
+        &file,
+        &path("none"),
+        &["--events ..3000 or --events 3000.. leaves the other", "--allow-clock-trouble takes"],
+    );
+    for (range, events) in [("..3000", 0..3_000), ("3000..", 3_000..5_000), ("3000..9999", 3_000..5_000)] {
+        let plain = part(&reset, events.clone()).npy(&path("part.npy"));
+        let left = format!("{} events are in no sample", 5_000 - events.len());
+        for cut in CUTS {
+            let (expected, none) = converted(&plain, &path("set"), cut);
+            let (found, notes) = converted(&file, &path("set"), &[cut, &["--events", range]].concat());
+            assert!(found == expected, "{range} {cut:?}");
+            assert_eq!((none, notes), (vec![], vec![left.clone()]), "{range} {cut:?}");
+        }
+    }
+    // As it is: sorted, and said.
+    let mut order: Vec<usize> = (0..5_000).collect();
+    order.sort_by_key(|&i| reset.t[i]);
+    let pick = |column: &[u16]| order.iter().map(|&i| column[i]).collect();
+    let sorted = Camera {
+        t: order.iter().map(|&i| reset.t[i]).collect(),
+        x: pick(&reset.x),
+        y: pick(&reset.y),
+        p: order.iter().map(|&i| reset.p[i]).collect(),
+    };
+    let expected = converted(&sorted.npy(&path("sorted.npy")), &path("set"), &[]).0;
+    let (found, notes) = converted(&file, &path("set"), &["--allow-clock-trouble"]);
+    assert!(found[0].dense == expected[0].dense && found[0].flags == FLAG_SORTED);
+    says(&notes[0], &["reset: the times step back", "before event 3000", "taken as it is"]);
+    // The parts of a file that was started three times, of which a part is taken already.
+    let three = [&whole.t[..], &whole.t[..2_000], &whole.t[..1_000]].concat();
+    let file = Camera::at(&three).npy(&path("three.npy"));
+    refused(
+        &file,
+        &path("none"),
+        &["before event 5000", "and 1 more", "--events ..5000 or --events 5000..7000 or --events 7000.."],
+    );
+    let said = fails(convert(&[&file], &path("none")).args(SENSOR).args(["--events", "10..6000"]), 3);
+    says(&said, &["before event 5000", "--events 10..5000 or --events 5000..6000"]);
+}
+
+#[test]
+fn gaps_and_stale_heads_are_refused() {
+    let dir = scratch();
+    let path = |name: &str| dir.join(name);
+    let mut stale = usual(77);
+    stale.t.iter_mut().enumerate().for_each(|(i, t)| if i < 40 { *t = i as i64 } else { *t += 3_000_000_000 });
+    let file = stale.npy(&path("stale.npy"));
+    refused(
+        &file,
+        &path("none"),
+        &["a gap: 50 minutes pass between event 39 and event 40", "--events 40.. or --events ..40"],
+    );
+    let plain = part(&stale, 40..5_000).npy(&path("part.npy"));
+    let expected = converted(&plain, &path("set"), &[]).0;
+    let (found, notes) = converted(&file, &path("set"), &["--events", "40.."]);
+    assert!(found == expected && notes == ["40 events are in no sample"]);
+    // Days apart, in times since 1970: too long for a recording, and the reason is the gap.
+    let mut epoch = usual(78);
+    epoch.t.iter_mut().enumerate().for_each(|(i, t)| *t += if i < 9 { 0 } else { 1_700_000_000_000_000 });
+    let file = epoch.npy(&path("epoch.npy"));
+    refused(&file, &path("none"), &["days pass between event 8 and event 9", "--events 9.. or --events ..9"]);
+    // One time that is ahead of all others.
+    let mut stray = usual(79);
+    stray.t[700] += 1 << 41;
+    let file = stray.npy(&path("stray.npy"));
+    refused(&file, &path("none"), &["a gap: events 700 to 700 are 25.5 days ahead of all others", "--events 701.."]);
+    // The Unix epoch alone is no trouble, nor is a recording that begins late.
+    let mut late = usual(80);
+    late.t.iter_mut().for_each(|t| *t += 1_700_000_000_000_000);
+    let (found, notes) = converted(&late.npy(&path("late.npy")), &path("set"), &[]);
+    assert!(found == converted(&usual(80).npy(&path("a.npy")), &path("set"), &[]).0 && notes.is_empty());
+    // A second of silence is usual, and so is anything of a few events.
+    let mut silent = usual(81);
+    silent.t[2_500..].iter_mut().for_each(|t| *t += 1_000_000);
+    assert_eq!(converted(&silent.npy(&path("silent.npy")), &path("set"), &[]).1, [""; 0]);
+    let few = Camera::at(&[&(0..98).collect::<Vec<_>>()[..], &[70_000_000]].concat());
+    let notes = converted(&few.npy(&path("few.npy")), &path("set"), &[]).1;
+    says(&notes[0], &["gap: 1.2 minutes pass between event 97 and event 98; taken as it is"]);
+}
+
+#[test]
+fn jitter_is_sorted_and_described() {
+    let dir = scratch();
+    let path = |name: &str| dir.join(name);
+    let straight = usual(82);
+    let mut late = straight.clone();
+    late.t[2_500..2_505].iter_mut().for_each(|t| *t -= 99_000);
+    let file = late.prophesee(&path("late.h5"));
+    let largest = (straight.t[2_499] - late.t[2_500..2_505].iter().min().unwrap()) as f64 / 1e3;
+    let words =
+        format!("jitter: 5 events are out of order; the largest step back is {largest:.1} ms, before event 2500");
+    for cut in CUTS {
+        let (found, notes) = converted(&file, &path("set"), cut);
+        assert!(notes.iter().any(|note| note.starts_with(&words)), "{notes:?}");
+        assert!(found.iter().any(|sample| sample.flags & FLAG_SORTED != 0));
+    }
+    // On the terminal too, and of several recordings by name.
+    let mut command = prep();
+    let files = [&file, &straight.prophesee(&path("b.h5")), &late.prophesee(&path("c.h5"))];
+    let command = command.arg("convert").args(files).arg("-o").arg(path("several"));
+    let said = String::from_utf8(command.assert().success().get_output().stderr.clone()).unwrap();
+    says(&said, &[&format!("convert: note: late.h5 and 1 more: {words}")]);
+}
+
+#[test]
+fn ranges_of_events_must_have_events() {
+    let dir = scratch();
+    let path = |name: &str| dir.join(name);
+    let file = usual(83).npy(&path("a.npy"));
+    let refused =
+        |file: &Path, range: &str| fails(convert(&[file], &path("set")).args(SENSOR).args(["--events", range]), 2);
+    for range in ["5000..", "10..10", "20..10"] {
+        says(&refused(&file, range), &["--events: expected a range with some of the 5000 events of", range]);
+    }
+    for range in ["5", "a..b", "..-1"] {
+        says(&refused(&file, range), &["--events"]);
+    }
+    let speech = super::recording::Recording::random(84, 2, 20).write(&path("b.h5"));
+    says(&refused(&speech, "..1"), &["--events", "without samples and labels of its own"]);
+    says(&fails(convert(&[&speech], &path("set")).arg("--unwrap"), 2), &["--unwrap", "Heidelberg"]);
+    // Every layout reads the range that is asked for.
+    let camera = usual(85);
+    let options = SourceOptions {
+        events: Some(EventRange { start: 1_200, end: Some(1_300) }),
+        cut: Cut::Events { count: 30, overlap: 0 },
+        ..SourceOptions::default()
+    };
+    let files = [
+        camera.npy(&path("c.npy")),
+        camera.npz(&path("c.npz")),
+        camera.dsec(&path("c.h5")),
+        camera.e2vid(&path("d.h5")),
+        camera.mvsec(&path("e.h5")),
+        camera.prophesee(&path("f.h5")),
+    ];
+    for file in files {
+        let recording = Recording::open(&file, &options).unwrap().remove(0);
+        let Times::Us(times) = recording.read(0..4).unwrap().times else { panic!("{}", file.display()) };
+        let expected: Vec<i64> =
+            (1_200..1_300).map(|i| camera.t[i] - camera.t[1_200 + (i - 1_200) / 30 * 30]).collect();
+        assert_eq!(times, expected, "{}", file.display());
+        assert!(recording.notes.contains(&"4900 events are in no sample".to_string()));
+    }
+}
+
+#[test]
+fn sets_of_mended_clocks_are_repaired() {
+    let dir = scratch();
+    let set = dir.join("set");
+    let mut wrapped = usual(86);
+    wrapped.t.iter_mut().for_each(|t| *t = (*t + (1 << 24) - 300_000) % (1 << 24));
+    let file = wrapped.npy(&dir.join("a.npy"));
+    let sensor = Some(SENSOR[1].parse().unwrap());
+    for (arguments, options) in [
+        (
+            vec!["--unwrap", "--events", "..4000"],
+            SourceOptions {
+                unwrap: true,
+                events: Some(EventRange { start: 0, end: Some(4_000) }),
+                sensor,
+                ..SourceOptions::default()
+            },
+        ),
+        // As earlier versions made it, without a word.
+        (vec!["--allow-clock-trouble"], SourceOptions { sensor, ..SourceOptions::default() }),
+    ] {
+        convert(&[&file], &set).args(SENSOR).args(&arguments).arg("--overwrite").assert().success();
+        let whole = contents(&set);
+        std::fs::write(set.join("00000.shard"), b"gone").unwrap();
+        let repaired = repair_from(&set, std::slice::from_ref(&file), &options, Verbosity::Quiet).unwrap();
+        assert!(repaired.faults.is_empty() && contents(&set) == whole, "{repaired:?}");
+    }
+}

@@ -1,0 +1,345 @@
+//! The unit of times: what the user and a file's attributes say, and times that cannot be what the layout says.
+
+use std::path::{Path, PathBuf};
+
+use hdf5::types::{FixedAscii, FixedUnicode, VarLenArray, VarLenAscii, VarLenUnicode};
+use serde_json::Value;
+use tonic_toolkit::base::Verbosity;
+use tonic_toolkit::prep::SourceOptions;
+use tonic_toolkit::sets::repair_from;
+use tonic_toolkit::shard::Manifest;
+
+use super::camera::{Camera, npy_header, seconds};
+use super::recording::{Recording, Times, contents, convert, fails, hdf5_file, prep, samples, says, scratch};
+
+const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
+
+/// A structured array whose times are float64.
+fn npy_of_floats(camera: &Camera, path: &Path, time: impl Fn(i64) -> f64) -> PathBuf {
+    let descr = "[('t', '<f8'), ('x', '<u2'), ('y', '<u2'), ('p', '|u1')]";
+    let mut bytes = npy_header(descr, &format!("({},)", camera.t.len()));
+    for i in 0..camera.t.len() {
+        bytes.extend(time(camera.t[i]).to_le_bytes());
+        bytes.extend(camera.x[i].to_le_bytes());
+        bytes.extend(camera.y[i].to_le_bytes());
+        bytes.push(camera.p[i]);
+    }
+    std::fs::write(path, bytes).unwrap();
+    path.into()
+}
+
+/// The columns of e2vid with these times.
+fn e2vid_of(camera: &Camera, path: &Path, fill: impl Fn(&hdf5::Group)) -> PathBuf {
+    hdf5_file(path, |file| {
+        let events = file.create_group("events").unwrap();
+        let column = || events.new_dataset_builder();
+        column().with_data(&camera.x).create("xs").unwrap();
+        column().with_data(&camera.y).create("ys").unwrap();
+        column().with_data(&camera.p).create("ps").unwrap();
+        fill(&events);
+    })
+}
+
+/// Converts into `set`, and gives the notes.
+fn notes(file: &Path, set: &Path, arguments: &[&str]) -> Vec<String> {
+    let mut command = convert(&[file], set);
+    let output = command.args(arguments).args(["--overwrite", "--json"]).assert().success().get_output().clone();
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    json["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap().to_string()).collect()
+}
+
+/// Asserts that converting is refused before anything is written, and gives what is said.
+fn refused(file: &Path, set: &Path, arguments: &[&str]) -> String {
+    let said = fails(convert(&[file], set).args(arguments), 3);
+    assert!(!set.exists(), "{said}");
+    said
+}
+
+#[test]
+fn cochleas_take_a_unit() {
+    let dir = scratch();
+    let path = |name: &str| dir.join(name);
+    let speech = Recording { times_as: Times::F64, ..Recording::random(61, 5, 300) };
+    convert(&[speech.write(&path("s.h5"))], &path("s")).assert().success();
+    for (unit, scale) in [("ms", 1e3), ("us", 1e6), ("ns", 1e9)] {
+        let times = speech.times.iter().map(|row| row.iter().map(|t| (t * 1e6).trunc() / 1e6 * scale * 1.000_000_1));
+        let other = Recording { times: times.map(Iterator::collect).collect(), ..speech.clone() };
+        let file = other.write(&path(&format!("{unit}.h5")));
+        notes(&file, &path(unit), &["--time-unit", unit]);
+        let (found, expected) = (samples(&path(unit)), samples(&path("s")));
+        assert!(found.iter().zip(&expected).all(|(a, b)| a.ledger == b.ledger), "{unit}");
+        assert!(found == expected, "{unit}");
+        let said = refused(&file, &path("none"), &[]);
+        says(&said, &["sample 0: times: expected speech of at most a minute", &format!("--time-unit {unit} takes")]);
+        notes(&file, &path("asked"), &["--time-unit", "s"]);
+    }
+    // Integers need a unit.
+    let whole = |unit: &[&str], code: i32| {
+        let file = hdf5_file(&path("whole.h5"), |file| {
+            speech.fill(file);
+            let spikes = file.group("spikes").unwrap();
+            spikes.unlink("times").unwrap();
+            let row =
+                |row: &Vec<f64>| VarLenArray::from_slice(&row.iter().map(|t| (t * 1e6) as i64).collect::<Vec<_>>());
+            let rows: Vec<VarLenArray<i64>> = speech.times.iter().map(row).collect();
+            spikes.new_dataset::<VarLenArray<i64>>().shape(rows.len()).create("times").unwrap().write(&rows).unwrap();
+        });
+        let output = convert(&[&file], &path("whole")).args(unit).output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    says(
+        &whole(&[], 3),
+        &["spikes/times: expected rows of variable-length float16", "or of integers, with their time_unit"],
+    );
+    whole(&["--time-unit", "us"], 0);
+    assert!(samples(&path("whole")) == samples(&path("s")));
+    // Half precision ends at 65504: a sample in microseconds loses most of its times, and is not accepted for that.
+    let times = speech.times.iter().map(|row| row.iter().map(|t| t * 1e6).collect()).collect();
+    let file = Recording { times, times_as: Times::F16, ..speech }.write(&path("half.h5"));
+    says(&refused(&file, &path("none"), &[]), &["in us they would last", "--time-unit us"]);
+    // One row of a hundred, which is not among those that are looked at first.
+    let mut rows: Vec<Vec<(f64, i64)>> = vec![vec![(0.0, 1), (0.5, 2)]; 100];
+    rows[55] = (0..100).map(|i| (f64::from(i), 3)).collect();
+    let file = Recording::of(rows.clone()).write(&path("one.h5"));
+    says(&fails(&mut convert(&[&file], &path("one")), 3), &["sample 55: times: expected speech"]);
+    rows[55].pop();
+    let file = Recording::of(rows).write(&path("few.h5"));
+    convert(&[&file], &path("few")).assert().success();
+}
+
+#[test]
+fn digits_of_the_silicon_cochlea_take_a_unit() {
+    let dir = scratch();
+    let times: Vec<f64> = (0..200).map(|i| f64::from(i) * 0.004).collect();
+    let write = |name: &str, scale: f64, attribute: Option<&str>| {
+        hdf5_file(&dir.join(name), |file| {
+            let names: Vec<VarLenUnicode> = vec!["a-1".parse().unwrap()];
+            file.new_dataset_builder().with_data(&names).create("train_labels").unwrap();
+            let channels: Vec<u8> = (0..200).map(|i| i % 64).collect();
+            let group = file.create_group("train_addresses").unwrap();
+            group.new_dataset_builder().with_data(&channels).create("a-1").unwrap();
+            let group = file.create_group("train_timestamps").unwrap();
+            let times: Vec<f64> = times.iter().map(|t| t * scale).collect();
+            group.new_dataset_builder().with_data(&times).create("a-1").unwrap();
+            if let Some(unit) = attribute {
+                let unit: VarLenUnicode = unit.parse().unwrap();
+                group.new_attr::<VarLenUnicode>().create("units").unwrap().write_scalar(&unit).unwrap();
+            }
+        })
+    };
+    let set = |name: &str| dir.join(name);
+    assert_eq!(notes(&write("s.h5", 1.0, None), &set("s"), &[]), [""; 0]);
+    let ms = write("ms.h5", 1e3, None);
+    says(&refused(&ms, &set("none"), &[]), &["in ms they would last 796 ms", "--time-unit ms"]);
+    notes(&ms, &set("ms"), &["--time-unit", "ms"]);
+    let told = notes(&write("told.h5", 1e3, Some("msec")), &set("told"), &[]);
+    says(&told[0], &["times are in ms, as the attribute \"units\" of \"train_timestamps\" says, not in s"]);
+    assert!(samples(&set("s")) == samples(&set("ms")) && samples(&set("s")) == samples(&set("told")));
+}
+
+#[test]
+fn units_in_attributes_are_used() {
+    let dir = scratch();
+    let camera = Camera::random(62, 3_000, 200_000);
+    let set = |name: &str| dir.join(name);
+    let file = camera.npy(&set("plain.npy"));
+    notes(&file, &set("plain"), &SENSOR);
+    let ms: Vec<f64> = camera.t.iter().map(|&t| t as f64 / 1e3).collect();
+    let ms: Vec<f64> =
+        ms.iter().zip(&camera.t).map(|(&ms, &t)| if (ms * 1e3) as i64 == t { ms } else { ms.next_up() }).collect();
+    type Tell<'a> = &'a dyn Fn(&hdf5::Group, &hdf5::Dataset);
+    fn fixed<const N: usize>(text: &str) -> FixedAscii<N> {
+        FixedAscii::from_ascii(text.as_bytes()).unwrap()
+    }
+    let tells: [(&str, Tell<'_>); 6] = [
+        ("unit", &|_, t| {
+            let text: VarLenUnicode = "ms".parse().unwrap();
+            t.new_attr::<VarLenUnicode>().create("unit").unwrap().write_scalar(&text).unwrap();
+        }),
+        ("Time_Units", &|group, _| {
+            let text = VarLenAscii::from_ascii(b"MilliSeconds").unwrap();
+            group.new_attr::<VarLenAscii>().create("Time_Units").unwrap().write_scalar(&text).unwrap();
+        }),
+        ("UNITS", &|_, t| {
+            t.new_attr::<FixedAscii<4>>().create("UNITS").unwrap().write_scalar(&fixed::<4>("msec")).unwrap();
+        }),
+        ("timestamp unit", &|_, t| {
+            let text: FixedUnicode<32> = "milliseconds since 2020".parse().unwrap();
+            t.new_attr::<FixedUnicode<32>>().create("timestamp unit").unwrap().write_scalar(&text).unwrap();
+        }),
+        ("units", &|_, t| {
+            t.new_attr_builder().with_data(&[fixed::<2>("ms")]).create("units").unwrap();
+        }),
+        ("time_unit", &|group, t| {
+            // That of the dataset, and that of its times, are nearer than others.
+            group.new_attr::<FixedAscii<2>>().create("unit").unwrap().write_scalar(&fixed::<2>("us")).unwrap();
+            t.new_attr::<FixedAscii<2>>().create("unit").unwrap().write_scalar(&fixed::<2>("px")).unwrap();
+            t.new_attr::<FixedAscii<2>>().create("time_unit").unwrap().write_scalar(&fixed::<2>("ms")).unwrap();
+        }),
+    ];
+    for (i, (name, tell)) in tells.into_iter().enumerate() {
+        let file = e2vid_of(&camera, &set(&format!("{i}.h5")), |events| {
+            let t = events.new_dataset_builder().with_data(&ms).create("ts").unwrap();
+            tell(events, &t);
+        });
+        let said = notes(&file, &set("set"), &SENSOR);
+        says(&said[0], &[&format!("times are in ms, as the attribute {name:?} of \"events"), "not in s as is usual"]);
+        assert!(samples(&set("set")) == samples(&set("plain")), "{name}");
+        // The user's word is the last.
+        let said = notes(&file, &set("set"), &[&SENSOR[..], &["--time-unit", "s"]].concat());
+        says(&said[0], &["says that times are in ms; they are taken as s, the unit that was given"]);
+        assert_eq!(notes(&file, &set("set"), &[&SENSOR[..], &["--time-unit", "ms"]].concat()), [""; 0]);
+    }
+    // What is not understood is noted, and cannot reach a terminal as it is.
+    let file = e2vid_of(&camera, &set("odd.h5"), |events| {
+        let t: Vec<f64> = camera.t.iter().map(|&t| seconds(t)).collect();
+        let t = events.new_dataset_builder().with_data(&t).create("ts").unwrap();
+        let text: VarLenUnicode = "\u{1b}[2Jticks".parse().unwrap();
+        t.new_attr::<VarLenUnicode>().create("units").unwrap().write_scalar(&text).unwrap();
+    });
+    let said = notes(&file, &set("set"), &SENSOR);
+    says(
+        &said[0],
+        &["\"units\" of \"events/ts\" is \"\\u{1b}[2Jticks\", which is no known unit", "times are taken as s"],
+    );
+    assert!(samples(&set("set")) == samples(&set("plain")));
+}
+
+#[test]
+fn float_seconds_are_no_microseconds() {
+    let dir = scratch();
+    let set = |name: &str| dir.join(name);
+    let camera = Camera::random(63, 5_000, 3_000_000);
+    notes(&camera.npy(&set("us.npy")), &set("us"), &SENSOR);
+    let file = npy_of_floats(&camera, &set("s.npy"), seconds);
+    let words = ["times: expected times in whole us", "in s they would last 3 s", "--time-unit s takes them for s"];
+    says(&refused(&file, &set("none"), &SENSOR), &words);
+    says(&refused(&file, &set("none"), &[&SENSOR[..], &["--sample-events", "100"]].concat()), &words);
+    notes(&file, &set("s"), &[&SENSOR[..], &["--time-unit", "s"]].concat());
+    assert!(samples(&set("s")) == samples(&set("us")));
+    // Half an hour of seconds are 1.8 ms, were they microseconds.
+    let long = npy_of_floats(&camera, &set("long.npy"), |t| seconds(t * 600));
+    says(&refused(&long, &set("none"), &SENSOR), &["in s they would last 30 minutes", "--time-unit s"]);
+    // With milliseconds that have microseconds after the point, it is those.
+    let ms = npy_of_floats(&camera, &set("ms.npy"), |t| t as f64 / 1e3);
+    says(&refused(&ms, &set("none"), &SENSOR), &["in ms they would last 3 s", "--time-unit ms takes them for ms"]);
+    // A few events, and one.
+    let few = Camera::at(&[0, 1_500_000, 3_250_000]);
+    let file = npy_of_floats(&few, &set("few.npy"), seconds);
+    says(&refused(&file, &set("none"), &SENSOR), &["got 3 events that last", "--time-unit s"]);
+    let one = npy_of_floats(&Camera::at(&[500_000]), &set("one.npy"), seconds);
+    notes(&one, &set("one"), &SENSOR);
+    // Microseconds with fractions are microseconds.
+    let file = npy_of_floats(&camera, &set("fractions.npy"), |t| t as f64 + 0.25);
+    notes(&file, &set("fractions"), &SENSOR);
+    assert!(samples(&set("fractions")) == samples(&set("us")));
+    // The second file of a folder is refused when its sample is read.
+    let folder = set("folder");
+    for (class, time) in [("a", seconds as fn(i64) -> f64), ("b", |t| t as f64)] {
+        std::fs::create_dir_all(folder.join(class)).unwrap();
+        npy_of_floats(&camera, &folder.join(class).join("1.npy"), time);
+    }
+    says(&refused(&folder, &set("none"), &SENSOR), &["1.npy: times: expected times in whole us"]);
+    std::fs::rename(folder.join("b"), folder.join("0")).unwrap();
+    says(&fails(convert(&[&folder], &set("late")).args(SENSOR), 3), &["a/1.npy: times: expected times in whole us"]);
+}
+
+#[test]
+fn recordings_last_a_millisecond_to_a_day() {
+    let dir = scratch();
+    let set = |name: &str| dir.join(name);
+    let lasting = |n: i64, duration: i64| Camera::at(&(0..n).map(|i| duration * i / (n - 1)).collect::<Vec<_>>());
+    let accepted = |camera: &Camera, more: &[&str]| {
+        notes(&camera.npy(&set("a.npy")), &set("set"), &[&SENSOR[..], more].concat());
+    };
+    let refused = |camera: &Camera, words: &[&str]| {
+        let file = camera.npy(&set("a.npy"));
+        for cut in [&[][..], &["--sample-duration", "3600s"], &["--sample-events", "60"]] {
+            let said = fails(convert(&[&file], &set("none")).args(SENSOR).args(cut), 3);
+            says(&said, words);
+            assert!(!set("none").exists());
+        }
+        accepted(camera, &["--time-unit", "us", "--sample-events", "60"]);
+        accepted(camera, &["--allow-clock-trouble", "--sample-events", "60"]);
+    };
+    refused(&lasting(100, 999), &["expected a recording that lasts at least 1 ms, got 100 events that last 999 us"]);
+    refused(
+        &lasting(100, 0),
+        &["at least 1 ms, got 100 events that last 0 us", "--time-unit us takes them as they are"],
+    );
+    accepted(&lasting(99, 0), &[]);
+    accepted(&lasting(100, 1_000), &[]);
+    let day = 86_400_000_000;
+    refused(
+        &lasting(2_000, day + 1_000_000),
+        &["expected a recording that lasts at most a day", "in ns they would last"],
+    );
+    accepted(&lasting(2_000, day), &["--sample-events", "60"]);
+    accepted(&lasting(99, 2 * day), &["--sample-events", "4"]);
+    // A part that the user chose may be short.
+    accepted(&lasting(200_000, 1_000_000), &["--events", "100..250"]);
+}
+
+#[test]
+fn microseconds_in_an_e2vid_file_are_no_seconds() {
+    let dir = scratch();
+    let set = |name: &str| dir.join(name);
+    let write = |name: &str, camera: &Camera| {
+        e2vid_of(camera, &set(name), |events| {
+            let t: Vec<f64> = camera.t.iter().map(|&t| t as f64).collect();
+            events.new_dataset_builder().with_data(&t).create("ts").unwrap();
+        })
+    };
+    let camera = Camera::random(64, 5_000, 1_000_000);
+    let file = write("second.h5", &camera);
+    says(
+        &refused(&file, &set("none"), &SENSOR),
+        &["at most a day", "11.6 days", "in us they would last 1 s", "--time-unit us"],
+    );
+    // Less than a day of seconds, but millions of frames.
+    let camera = Camera::random(65, 5_000, 60_000);
+    let file = write("short.h5", &camera);
+    let said = fails(convert(&[&file], &set("short")).args(SENSOR), 3);
+    says(
+        &said,
+        &["sample 0: times: expected fewer than 1000000 frames", "in us they would last 60 ms", "--time-unit us"],
+    );
+    notes(&file, &set("us"), &[&SENSOR[..], &["--time-unit", "us"]].concat());
+    notes(&camera.npy(&set("a.npy")), &set("npy"), &SENSOR);
+    assert!(samples(&set("us")) == samples(&set("npy")));
+    // Beyond all frames that a sample may have, the unit is named too.
+    let said = fails(convert(&[&file], &set("more")).args(SENSOR).args(["--time-window", "1000"]), 3);
+    says(&said, &["frames: expected at most 16777216 frames", "time_unit", "--time-unit says what the times count"]);
+}
+
+#[test]
+fn a_set_with_a_given_unit_is_resumed_and_repaired() {
+    let dir = scratch();
+    let set = dir.join("set");
+    let camera = Camera::random(66, 3_000, 900_000);
+    let file = npy_of_floats(&camera, &dir.join("s.npy"), seconds);
+    let options = ["--time-unit", "s", "--sample-events", "500", "--chunk-samples", "1", "--shard-size", "500"];
+    convert(&[&file], &set).args(SENSOR).args(options).assert().success();
+    let whole = contents(&set);
+    assert!(whole.len() > 3);
+    // As an interrupted conversion leaves it.
+    let damaged = set.join(&Manifest::read(&set).unwrap().shards[1].name);
+    std::fs::write(&damaged, b"gone").unwrap();
+    let mut repair = prep();
+    let repair = repair.arg("repair").arg(&set).arg("--from").arg(&file).args(SENSOR);
+    repair.args(["--time-unit", "s", "--sample-events", "500"]).assert().success();
+    assert!(contents(&set) == whole);
+    convert(&[&file], &set).args(SENSOR).args(options).arg("--overwrite").assert().success();
+    assert!(contents(&set) == whole);
+    // A set of times that would be refused today was made by an earlier version.
+    let short = Camera::at(&(0..300).map(|i| i * 3).collect::<Vec<_>>()).npy(&dir.join("short.npy"));
+    let set = dir.join("short");
+    convert(&[&short], &set).args(SENSOR).arg("--allow-clock-trouble").assert().success();
+    let whole = contents(&set);
+    std::fs::write(set.join("00000.shard"), b"gone").unwrap();
+    let sensor = Some(SENSOR[1].parse().unwrap());
+    let options = SourceOptions { sensor, ..SourceOptions::default() };
+    let repaired = repair_from(&set, &[short], &options, Verbosity::Quiet).unwrap();
+    assert!(repaired.faults.is_empty() && contents(&set) == whole, "{repaired:?}");
+}
