@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tonic_base::{BaseFault, Error};
-use tonic_prep::{ClassList, Cut, Digits, EventRange, LabelSource, Layout, Map, SensorSize, SourceOptions, TimeUnit};
+use tonic_prep::{
+    ClassList, Cut, Digits, EventRange, LabelSource, Layout, Map, SensorSize, SourceOptions, TableColumns, TimeUnit,
+};
 
 /// Heading of these arguments in `--help`.
 const HEADING: &str = "Recordings";
@@ -16,10 +18,18 @@ pub(crate) struct SourceArgs {
     /// events/t), e2vid (events/ts), mvsec (davis/left/events), prophesee (CD/events), npy, npz, map
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     layout: Option<Layout>,
-    /// Where any other HDF5 file has its columns, one number an event: t=PATH,x=PATH and, if it has
-    /// them, y=PATH,p=PATH,label=PATH. `events[2]` is column 2 of a table; label is one number or name, the class
-    #[arg(long, value_name = "t=PATH,...", help_heading = HEADING)]
+    /// Which fields of an HDF5 or NumPy file are the columns, instead of what their names tell: t=FIELD,x=FIELD and, if
+    /// it has them, y=FIELD,p=FIELD,label=FIELD. A field is a dataset or array (`events/t`), a member of records
+    /// (`events.t`, in .npy `t`) or a column of a table (`events[2]`); label is one number or name, the class
+    #[arg(long, value_name = "t=FIELD,...", help_heading = HEADING)]
     map: Option<Map>,
+    /// The order of the columns of a table, a plain array of N rows (or columns) of numbers: t,x,y,p or another order.
+    /// `_` is a column that is not used
+    #[arg(long, value_name = "t,x,y,p", conflicts_with = "map", help_heading = HEADING)]
+    columns: Option<TableColumns>,
+    /// The coordinate of the first pixel: with 1, 1 is subtracted from x and y
+    #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=1), help_heading = HEADING)]
+    origin: u8,
     /// What times count: s, ms, us or ns [default: what an attribute of the file tells; else us of integers and NumPy
     /// files, s of floats in HDF5]
     #[arg(long, value_name = "UNIT", help_heading = HEADING)]
@@ -58,14 +68,14 @@ pub(crate) struct SourceArgs {
     labels: Option<PathBuf>,
     /// All classes in their order, one name a line: labels are numbered by it, and a class that it lacks is refused
     /// [default: the classes that are found, by name]
-    #[arg(long, value_name = "FILE", help_heading = "Recordings")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     classes: Option<PathBuf>,
     /// All classes in their order, as another set has them, so that the two can be trained on together
-    #[arg(long, value_name = "SET", conflicts_with = "classes", help_heading = "Recordings")]
+    #[arg(long, value_name = "SET", conflicts_with = "classes", help_heading = HEADING)]
     classes_of: Option<PathBuf>,
     /// Which folders of a folder are the classes: 1 for DIR/CLASS/a.npy, 2 for DIR/user01/CLASS/a.npy
     /// [default: 1, unless these look like persons, sessions or parts of a dataset]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16), conflicts_with_all = ["label", "labels"], help_heading = "Recordings")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16), conflicts_with_all = ["label", "labels"], help_heading = HEADING)]
     class_level: Option<u8>,
     /// Which samples of an N-TIDIGITS18 file
     #[arg(long, value_name = "PART", value_parser = ["train", "test"], default_value = "train", help_heading = HEADING)]
@@ -96,12 +106,14 @@ impl SourceArgs {
             }
             (None, None) => Cut::Whole,
         };
-        if self.layout == Some(Layout::Map) && self.map.is_none() {
+        if self.layout == Some(Layout::Map) && self.map.is_none() && self.columns.is_none() {
             return Err(Error::usage("--layout map", "--map beside it", "none").into());
         }
         Ok(SourceOptions {
             layout: self.layout,
             map: self.map,
+            columns: self.columns,
+            origin: self.origin,
             time_unit: self.time_unit,
             sensor: self.sensor,
             events: self.events,

@@ -12,6 +12,17 @@ use crate::source::{EventRange, TimeUnit};
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What to give when a recording is opened again, so that an error goes away: the values of options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// A map that names the columns. FIELD stands for a field that the user knows.
+    Map(String),
+    /// The order of a table's columns.
+    Columns(String),
+    /// A sensor size.
+    Sensor(String),
+}
+
 /// Errors of reading recordings and of recipes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -117,6 +128,54 @@ pub enum Error {
         expected: String,
         /// The event's coordinates.
         got: String,
+        /// Whether the coordinates of the sample go from 1 to the sensor's width or height, as if counted from 1.
+        one_based: bool,
+    },
+    /// Fields that do not fit the columns t, x, y and p, or several that do.
+    #[error("{}: {place}: expected {expected}, got {got}", .path.display())]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// The group or array.
+        place: String,
+        /// What the columns have to be.
+        expected: String,
+        /// The fields that are there.
+        got: String,
+        /// The ways out.
+        remedies: Vec<Remedy>,
+    },
+    /// Coordinates that are fractions inside one pixel.
+    #[error(
+        "{}: {field}: expected pixels, got fractions from {least} to {most}: fractional coordinates inside one pixel are not pixels",
+        .path.display()
+    )]
+    NotPixels {
+        /// The file.
+        path: PathBuf,
+        /// The field of the coordinates.
+        field: String,
+        /// The smallest coordinate.
+        least: f64,
+        /// The largest coordinate.
+        most: f64,
+    },
+    /// A file of a format that is recognised but not read.
+    #[error(
+        "{}: {}expected {expected}, got {format}: {reader}",
+        .path.display(), if .place.is_empty() { String::new() } else { format!("{}: ", .place) }
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The part of the file. Empty if it is the whole file.
+        place: String,
+        /// What is read there.
+        expected: String,
+        /// The format's name.
+        format: String,
+        /// What reads or converts it.
+        reader: String,
     },
     /// Times that cannot be in the unit that was assumed.
     #[error("{}: {place}: expected {expected}, got {got}", .path.display())]
@@ -155,6 +214,8 @@ pub enum Error {
         looked: String,
         /// What the file has.
         has: String,
+        /// A map of its columns, as far as they can be told from their content.
+        map: Option<Remedy>,
     },
     /// A folder whose sub-folders are probably not its classes.
     #[error("{}: expected a folder for each class, got {got}", .path.display())]

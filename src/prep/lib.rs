@@ -16,7 +16,7 @@ pub use convert::{
     ChunkFailure, ChunkMaker, Conversion, Converted, Estimate, Inputs, Job, LEVEL, RecipeChoice, SHARD_SIZE, convert,
     hash_linked,
 };
-pub use error::{Absence, Error, FolderKind, Result};
+pub use error::{Absence, Error, FolderKind, Remedy, Result};
 pub use events::{Admitted, Events, RawEvent, SensorSize, admit};
 pub use fault::{Checked, Fault};
 pub use framing::{FramedSample, Framer, Framing};
@@ -24,6 +24,7 @@ pub use recipe::{Recipe, catalogue};
 pub use signature::{Catalogue, IfAbsent, Kind, Parameter, Signature};
 pub use source::{
     COCHLEA, ClassList, Coordinates, Cut, Digits, EventRange, LabelSource, Layout, LinkedPath, Map, RawSamples,
-    Recording, Row, SourceOptions, TimeUnit, Times, VlenRows, number_classes, read_labels, synth,
+    Recording, Row, SourceOptions, TableColumns, TakenColumns, TimeUnit, Times, VlenRows, number_classes, read_labels,
+    synth,
 };
 pub use transform::Transform;

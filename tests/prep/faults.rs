@@ -36,8 +36,10 @@ fn what_is_no_hdf5_is_refused() {
         &dir.file("bad.h5", b"time,unit\n0.1,5\n"),
         &[],
         3,
-        &["expected an HDF5 file, got a file that begins with", "time,uni"],
+        &["expected a recording in HDF5 or NumPy's formats, got a text that begins with \"time,unit\"", "np.loadtxt"],
     );
+    let words = ["expected an HDF5 file, got a file that begins with", "it is no NumPy file either"];
+    refuse(&dir, &dir.file("bad.h5", b"\x00\x01\x02"), &[], 3, &words);
     refuse(&dir, &dir.file("bad.h5", b""), &[], 3, &["expected an HDF5 file, got an empty file"]);
     refuse(
         &dir,

@@ -8,7 +8,7 @@ use tonic_toolkit::prep::{Cut, Recording, SourceOptions};
 
 use super::camera::{Camera, npy_header};
 use super::recording::{
-    Scratch, ascii, change, column, convert, data, hdf5_file, prep, refuses, samples, says, scratch, stdout,
+    Scratch, ascii, change, column, convert, data, hdf5_file, json, prep, refuses, samples, says, scratch, stdout,
 };
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
@@ -40,7 +40,16 @@ fn replace(file: &hdf5::File, name: &str, with: impl Fn(hdf5::DatasetBuilder)) {
 fn columns_that_do_not_fit_are_named() {
     for name in ["events/t", "events/x", "events/y", "events/p"] {
         let (_dir, file) = spoilt(|file| file.unlink(name).unwrap());
-        refuse(&file, &[], 3, &[&format!("expected a dataset {name} (dsec layout), got none")]);
+        let named = format!("expected a dataset {name} (dsec layout), got none");
+        refuse(&file, &["--layout", "dsec"], 3, &[&named]);
+        // No layout fits any more, so the columns are taken by their names, and one is missing.
+        let (expected, map) = match name {
+            "events/t" => ("no layout fits", "--map t=FIELD,x=events/x,y=events/y,p=events/p"),
+            "events/x" => ("no layout fits", "--map t=events/t,x=FIELD,y=events/y,p=events/p"),
+            "events/y" => ("expected rows (y)", "--map t=events/t,x=events/x,y=FIELD,p=events/p or --sensor 40,1,2"),
+            _ => ("expected polarities (p)", "--map t=events/t,x=events/x,y=events/y,p=FIELD or --sensor 40,30,1"),
+        };
+        refuse(&file, &[], 3, &[expected, map]);
     }
     type Case<'a> = (&'a str, &'a str, &'a dyn Fn(hdf5::DatasetBuilder));
     let cases: [Case<'_>; 5] = [
@@ -48,7 +57,7 @@ fn columns_that_do_not_fit_are_named() {
             b.with_data(&vec![1_u16; 299]).create("events/x").unwrap();
         }),
         ("events/y", "expected one dimension", &|b| {
-            b.empty::<u16>().shape((300, 1)).create("events/y").unwrap();
+            b.empty::<u16>().shape((300, 2)).create("events/y").unwrap();
         }),
         ("events/t", "expected one dimension", &|b| drop(b.empty::<i64>().shape(()).create("events/t").unwrap())),
         ("events/p", "expected integers or floats, got string", &|b| {
@@ -106,23 +115,27 @@ fn npy_headers_that_lie_are_refused() {
     let whole = Camera::random(32, 20, 900).npy_bytes();
     let with = |descr: &str, shape: &str| [&npy_header(descr, shape)[..], &[0; 200]].concat();
     let events = "[('t', '<i8'), ('x', '<u2')]";
-    let structured = "expected a structured array";
-    let cases: [(Vec<u8>, &[&str]); 16] = [
-        (whole[..whole.len() - 1].to_vec(), &["array: cannot be read", "promises 20 events of 13 bytes"]),
-        (with(events, "(99999999999999,)"), &["promises 99999999999999 events"]),
-        (with(events, "(18446744073709551615,)"), &["promises 18446744073709551615 events"]),
-        (with(events, "(99999999999999999999999,)"), &["its shape is (99999999999999999999999,)"]),
-        (with(events, "(4294967296, 4294967296)"), &["expected one dimension", "(4294967296, 4294967296)"]),
-        (with(events, "()"), &["expected one dimension"]),
-        (with("'<f8'", "(5,)"), &["expected a structured array with the fields t and x", "'<f8'"]),
-        (with("[('t', '<i8')]", "(5,)"), &[structured]),
-        (with("[('t', '<U8'), ('x', '<u2')]", "(5,)"), &[structured]),
-        (with("[('t', '|O'), ('x', '<u2')]", "(5,)"), &[structured]),
-        (with("[('t', '<i8'), ('t', '<i8'), ('x', '<u2')]", "(5,)"), &[structured]),
-        (with("[('t', '<i8', (9999999, 9999999)), ('x', '<u2')]", "(5,)"), &[structured]),
-        (with(&"[".repeat(3000), "(5,)"), &["makes no sense"]),
-        (with(&format!("'{}'", "x".repeat(5000)), "(5,)"), &["of which at most 4096 are read"]),
-        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{".to_vec(), &["of which at most 4096 are read"]),
+    let twice = "[('t', '<i8'), ('ts', '<i8'), ('x', '<u2')]";
+    let large = "[('t', '<i8', (9999999, 9999999)), ('x', '<u2')]";
+    let cases: [(Vec<u8>, &[&str]); 19] = [
+        (whole[..whole.len() - 1].to_vec(), &["array: cannot be read", "promises 20 items of 13 bytes"]),
+        (with(events, "(99999999999999,)"), &["promises 99999999999999 items"]),
+        (with(events, "(18446744073709551615,)"), &["its shape is [18446744073709551615]"]),
+        (with(events, "(99999999999999999999999,)"), &["makes no sense", "an integer below 2^64"]),
+        (with(events, "(4294967296, 4294967296)"), &["its shape is [4294967296, 4294967296]"]),
+        (with(events, "(0, 18446744073709551615)"), &["its shape is [0, 18446744073709551615]"]),
+        (with(events, "(5, 2)"), &["no layout fits", "records of t: int64, x: uint16, shape [5, 2]"]),
+        (with(events, "()"), &["no layout fits", "shape []"]),
+        (with("'<f8'", "(5,)"), &["no layout fits", "it has (float64, shape [5])"]),
+        (with("[('t', '<i8')]", "(5,)"), &["no layout fits", "records of t: int64", "--map t=t,x=FIELD"]),
+        (with("[('t', '<U8'), ('x', '<u2')]", "(5,)"), &["no layout fits", "t: <U8, x: uint16"]),
+        (with("[('t', '|O'), ('x', '<u2')]", "(5,)"), &["expected numbers, got Python objects", "np.savez"]),
+        (with(twice, "(5,)"), &["expected one field for t, got t and ts", "--map t=t,x=x"]),
+        (with(large, "(5,)"), &["an element has more than 1048576 bytes"]),
+        (with(&"[".repeat(3000), "(5,)"), &["makes no sense", "nested more than 32 deep"]),
+        (with(&format!("'{}'", "x".repeat(50_000)), "(5,)"), &["of which at most 40000 are read"]),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{".to_vec(), &["of which at most 40000 are read"]),
+        (b"\x93NUMPY\x04\x00\x02\x00{}".to_vec(), &["version 4.0, NumPy writes 1.0 to 3.0"]),
         (b"\x93NUMPY".to_vec(), &["header: cannot be read"]),
     ];
     for (bytes, words) in cases {
@@ -134,8 +147,9 @@ fn npy_headers_that_lie_are_refused() {
     for i in 0..2_u16 {
         fine.extend([b"abc", &(i + 1).to_be_bytes()[..], &[0; 16], &f32::from(i * 100).to_be_bytes()].concat());
     }
-    let set = dir.convert(&[dir.file("b.npy", fine)], "set", &["--sensor", "40"]);
-    assert_eq!(samples(&set)[0].ledger.binned, 2);
+    let mut command = convert(&[dir.file("b.npy", fine)], &dir.join("set"));
+    assert_eq!(json(command.args(["--sensor", "40", "--json"]))["notes"], serde_json::json!([]));
+    assert_eq!(samples(&dir.join("set"))[0].ledger.binned, 2);
 }
 
 #[test]
@@ -146,13 +160,16 @@ fn archives_that_lie_are_refused() {
     let (huge, nothing, empty) = (column("(100000000000,)", 18), b"nothing".to_vec(), Vec::new());
     type Case<'a> = (Vec<(&'a str, &'a [u8])>, &'a [&'a str]);
     let cases: [Case<'_>; 7] = [
-        (vec![("t.npy", &nine)], &["t: expected a structured array"]),
-        (vec![("t.npy", &nine), ("z.npy", &nine)], &["arrays: expected the arrays t and x", "t, z"]),
+        (vec![("t.npy", &nine)], &["no layout fits", "t (uint16, shape [9])", "--map t=t,x=FIELD"]),
+        (
+            vec![("t.npy", &nine), ("z.npy", &nine)],
+            &["no layout fits", "t (uint16, shape [9]), z (uint16, shape [9])", "--map t=t,x=z"],
+        ),
         (vec![("t.npy", &nine), ("x.npy", &eight)], &["x: expected 9 events"]),
         (vec![("t.npy", &nine), ("x.npy", &short)], &["promises 18 bytes, there are 17"]),
         (vec![("t.npy", &huge), ("x.npy", &eight)], &["t: expected at most 134217728 events"]),
-        (vec![("t.npy", &nothing), ("x.npy", &eight)], &["t: cannot be read"]),
-        (vec![("other.txt", &empty)], &["arrays: expected the arrays t and x"]),
+        (vec![("t.npy", &nothing), ("x.npy", &eight)], &["t: expected a NumPy array, got a text"]),
+        (vec![("other.txt", &empty)], &["got a zip archive without NumPy arrays (other.txt)"]),
     ];
     for (entries, words) in cases {
         println!("{words:?}");
@@ -222,7 +239,7 @@ fn an_unknown_layout_is_told_with_what_there_is() {
         ["no layout fits", "events/ts (e2vid)", "where (int32, shape [30, 2])", "when (uint64, shape [30])", "--map"];
     refuse(&file, &[], 3, &words);
     refuse(&file, &["--layout", "dsec"], 3, &["expected a dataset events/t (dsec layout)"]);
-    refuse(&file, &["--layout", "npy"], 3, &["does not begin as a NumPy array"]);
+    refuse(&file, &["--layout", "npy"], 3, &["expected a NumPy array, got an HDF5 file"]);
     refuse(&file, &["--layout", "ntidigits"], 3, &["expected a dataset train_labels (ntidigits layout)"]);
     refuse(&file, &["--layout", "map"], 2, &["--map beside it"]);
     refuse(&file, &["--layout", "aedat"], 2, &["expected one of hsd, ntidigits, dsec"]);

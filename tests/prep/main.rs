@@ -21,6 +21,8 @@ mod bench;
 mod camera;
 mod classes;
 mod clocks;
+mod column_data;
+mod columns;
 mod command_lines;
 mod convert;
 mod cutting;

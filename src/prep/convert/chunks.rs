@@ -149,7 +149,8 @@ impl<'a> ChunkMaker<'a> {
         let mut admitted = slice.raw.admit(i, self.inputs.sensor);
         if let Some((event, expected, got)) = outside(&admitted, self.inputs.sensor).filter(|_| !self.lenient) {
             let path = slice.recording.path.clone();
-            return Err(Error::OutsideSensor { path, sample, event, expected, got });
+            let one_based = slice.recording.is_one_based(self.inputs.sensor)?;
+            return Err(Error::OutsideSensor { path, sample, event, expected, got, one_based });
         }
         let mut ledger = Ledger {
             events_in: slice.raw.count(i),

@@ -9,7 +9,7 @@ use tonic_shard::{Error as ShardError, Id, LinkedFile, NO_LABEL, SourceFile};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
-use crate::source::{Layout, LinkedPath, RawSamples, Recording, SourceOptions};
+use crate::source::{Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns};
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
 #[derive(Debug)]
@@ -25,6 +25,10 @@ pub struct Inputs {
     pub layout: Layout,
     /// Layouts of all recordings, each once.
     pub layouts: Vec<Layout>,
+    /// Which fields of the first recording were taken for the columns of events.
+    pub columns: TakenColumns,
+    /// Whether the recordings are those of a cochlea: one row, and no field that could be another one's.
+    pub cochlea: bool,
     /// Notes for the user about how the recordings were opened.
     pub notes: Vec<String>,
 }
@@ -86,7 +90,7 @@ impl Inputs {
         Inputs::of(recordings, notes, options)
     }
 
-    fn of(recordings: Vec<Recording>, notes: Vec<String>, options: &SourceOptions) -> Result<Inputs> {
+    fn of(recordings: Vec<Recording>, mut notes: Vec<String>, options: &SourceOptions) -> Result<Inputs> {
         let Some(first) = recordings.first() else {
             return Err(Error::usage("recordings", "at least one with a row in the table of labels", "none"));
         };
@@ -114,7 +118,10 @@ impl Inputs {
             },
             |names| names.to_vec(),
         );
-        let (extras, layout) = (names(first), first.layout);
+        let (extras, layout, columns) = (names(first), first.layout, first.columns.clone());
+        let flat = |r: &Recording| !r.columns.has_more() && r.sensor.is_none_or(|told| told.height == 1);
+        let cochlea = sensor.height == 1 && recordings.iter().all(flat);
+        notes.extend(other_columns(&recordings));
         let mut layouts = vec![layout];
         for recording in &recordings {
             if !layouts.contains(&recording.layout) {
@@ -128,7 +135,7 @@ impl Inputs {
             inputs.push(Input { recording, skipped: 0, first, samples });
             first += samples;
         }
-        Ok(Inputs { inputs, sensor, classes, extras, layout, layouts, notes })
+        Ok(Inputs { inputs, sensor, classes, extras, layout, layouts, columns, cochlea, notes })
     }
 
     /// Notes for the user about what was found when the recordings were read. One of several recordings is noted once.
@@ -257,6 +264,22 @@ impl Inputs {
     }
 }
 
+/// Notes on recordings whose columns are other fields than those of the first, one note for all with the same.
+fn other_columns(recordings: &[Recording]) -> Vec<String> {
+    let mut kinds: Vec<(&Recording, u64)> = Vec::new();
+    for recording in recordings {
+        match kinds.iter_mut().find(|(first, _)| !recording.columns.has_other_fields(&first.columns)) {
+            Some((_, more)) => *more += 1,
+            None => kinds.push((recording, 0)),
+        }
+    }
+    let note = |&(Recording { name, columns, .. }, more): &(&Recording, u64)| {
+        let others = if more == 0 { String::new() } else { format!(" and {more} more") };
+        format!("{name}{others}: other columns: {}", columns.text())
+    };
+    kinds.iter().skip(1).map(note).collect()
+}
+
 /// The error for a recording without a sensor size. It suggests a size to give.
 fn unknown_sensor(recording: &Recording) -> Result<Error> {
     /// Sensor sizes of common cameras: width, height and name.
@@ -268,14 +291,23 @@ fn unknown_sensor(recording: &Recording) -> Result<Error> {
         (640, 480, "DSEC and other Prophesee Gen3.1, DVXplorer"),
         (1280, 720, "EVK4, TUM-VIE and other Prophesee Gen4"),
     ];
-    let got = format!("none in {}", recording.path.display());
+    let got = format!("none in {} ({})", recording.path.display(), recording.columns.text());
     let Some((x, y)) = recording.extent()? else {
         return Ok(Error::usage("sensor", "W,H,P, for a recording that does not tell its size", got));
     };
+    if !recording.columns.has_rows() {
+        return Ok(Error::usage("sensor", format!("W with room for x up to {x}, or y to be named in a map"), got));
+    }
+    let polarities = if recording.columns.has_polarities() { 2 } else { 1 };
     let fitting = CAMERAS.iter().filter(|(w, h, _)| x < i64::from(*w) && y < i64::from(*h));
-    let cameras: Vec<String> = fitting.take(3).map(|(w, h, camera)| format!("{w},{h},2 ({camera})")).collect();
-    let likely = if cameras.is_empty() { String::new() } else { format!(", such as {}", cameras.join(", ")) };
-    let expected = format!("W,H,P with room for x up to {x} and y up to {y}{likely}");
+    let cameras: Vec<String> =
+        fitting.take(3).map(|(w, h, camera)| format!("{w},{h},{polarities} ({camera})")).collect();
+    let likely = match cameras.is_empty() {
+        true => ", which are beyond the usual cameras and may be on another scale".into(),
+        false => format!(", such as {}", cameras.join(", ")),
+    };
+    let size = if polarities == 2 { "W,H,P" } else { "W,H,1" };
+    let expected = format!("{size} with room for x up to {x} and y up to {y}{likely}");
     Ok(Error::usage("sensor", expected, got))
 }
 

@@ -13,9 +13,8 @@ use crate::convert::inputs::Inputs;
 use crate::convert::loss::Losses;
 use crate::convert::plan::Plan;
 use crate::error::{BaseFault, Error, Result};
-use crate::events::SensorSize;
 use crate::recipe::Recipe;
-use crate::source::SourceOptions;
+use crate::source::{Layout, SourceOptions};
 use tonic_shard::{Encoder, Existing, KEPT, Ledger, Manifest, Part, SetDescription, SourceFile, Tool, Width, Widths};
 
 /// The default zstd level. Packed entries compress little further. Compared with level 1, level 3 gives 1% larger files
@@ -85,7 +84,8 @@ pub enum RecipeChoice {
 }
 
 impl RecipeChoice {
-    fn settle(&self, sensor: SensorSize) -> Result<Recipe> {
+    fn settle(&self, inputs: &Inputs) -> Result<Recipe> {
+        let sensor = inputs.sensor;
         match self {
             RecipeChoice::Recipe(recipe) => Ok(recipe.clone()),
             RecipeChoice::Of(dir) => {
@@ -100,7 +100,7 @@ impl RecipeChoice {
                 Ok(recipe)
             }
             RecipeChoice::Usual { channels, crop_time, time_window } => {
-                let cochlea = sensor.height == 1;
+                let cochlea = inputs.cochlea;
                 match channels {
                     Some(n) if *n > sensor.width => {
                         return Err(Error::usage("channels", format!("at most the sensor's {}", sensor.width), n));
@@ -158,6 +158,7 @@ impl Estimate {
         json!({
             "samples": self.samples, "events_per_sample": self.events_per_sample, "stored_bytes": self.bytes,
             "seconds": self.seconds, "free_bytes": self.free, "recipe": job.recipe.to_toml(),
+            "layout": Layout::names(&job.inputs.layouts), "columns": job.inputs.columns.json(),
             "sample_ledger": self.ledger, "notes": notes,
         })
     }
@@ -166,8 +167,9 @@ impl Estimate {
     pub fn text(&self, job: &Job<'_>) -> String {
         let (bytes, output) = (human_bytes(self.bytes), job.conversion.output.display());
         let free = self.free.map_or(String::new(), |free| format!("{} free at {output}\n", human_bytes(free)));
+        let columns = job.inputs.columns.text();
         format!(
-            "{} samples of about {:.0} events\nabout {bytes} and {:.1} s\n{free}\nrecipe\n  {}\n",
+            "columns: {columns}\n{} samples of about {:.0} events\nabout {bytes} and {:.1} s\n{free}\nrecipe\n  {}\n",
             self.samples,
             self.events_per_sample,
             self.seconds,
@@ -187,7 +189,7 @@ impl<'a> Job<'a> {
         if let Some(limit) = conversion.limit {
             inputs.keep(0..limit);
         }
-        let recipe = conversion.recipe.settle(inputs.sensor)?;
+        let recipe = conversion.recipe.settle(&inputs)?;
         recipe.check_sensor(inputs.sensor)?;
         let Conversion { chunk_samples, shard_bytes, threads, verbosity, .. } = *conversion;
         let events = inputs.events(threads, verbosity)?;

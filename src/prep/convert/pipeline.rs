@@ -10,7 +10,7 @@ use crate::convert::inputs::{Inputs, hash_linked};
 use crate::convert::job::{Conversion, Job};
 use crate::convert::loss::Losses;
 use crate::error::Result;
-use crate::source::Layout;
+use crate::source::{Layout, TakenColumns};
 use tonic_shard::{Existing, KEPT, Ledger, Manifest, OutputDir, SetDescription, SetWriter, Width};
 
 /// The result of a conversion.
@@ -20,6 +20,8 @@ pub struct Converted {
     pub manifest: Manifest,
     /// The layouts of the recordings.
     pub layouts: Vec<Layout>,
+    /// Which fields of the first recording were taken for the columns of events.
+    pub columns: TakenColumns,
     /// Notes for the user about how the recordings were opened. `convert` has printed them.
     pub opening_notes: Vec<String>,
     /// Notes for the user about what happened to events and samples, with parameters in backticks. Those that begin with
@@ -40,7 +42,7 @@ impl Converted {
         json!({
             "set_id": self.manifest.set_id, "samples": samples, "resumed_samples": self.resumed_samples,
             "seconds": self.seconds, "samples_per_second": made as f64 / self.seconds.max(1e-9),
-            "layout": self.layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", "), "notes": notes,
+            "layout": Layout::names(&self.layouts), "columns": self.columns.json(), "notes": notes,
             "classes": self.manifest.description.classes, "class_samples": self.manifest.totals.class_samples,
             "stored_bytes": self.manifest.stored_bytes(), "ledger": self.manifest.totals.ledger,
         })
@@ -122,8 +124,9 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses) -> Result<Attem
             let manifest = writer.finish()?;
             outcome.extend(job.inputs.found());
             outcome.extend(oddities(&manifest));
-            let (layouts, opening_notes) = (job.inputs.layouts.clone(), job.inputs.notes.clone());
-            let converted = Converted { manifest, layouts, opening_notes, outcome, resumed_samples, seconds };
+            let Inputs { layouts, columns, notes, .. } = &job.inputs;
+            let (layouts, columns, opening_notes) = (layouts.clone(), columns.clone(), notes.clone());
+            let converted = Converted { manifest, layouts, columns, opening_notes, outcome, resumed_samples, seconds };
             Ok(Attempt::Finished(Box::new(converted)))
         }
         Err(ChunkFailure::TooNarrow(count)) => Ok(Attempt::TooNarrow(count, writer.abandon())),
@@ -140,6 +143,7 @@ fn report_inputs(conversion: &Conversion, inputs: &Inputs) {
     }
     let layouts: Vec<&str> = inputs.layouts.iter().map(|layout| layout.title()).collect();
     eprintln!("convert: layout: {}, sensor {}", layouts.join(", "), inputs.sensor);
+    eprintln!("convert: columns: {}", inputs.columns.text());
     inputs.notes.iter().take(MOST).for_each(|note| eprintln!("convert: note: {note}"));
     if inputs.notes.len() > MOST {
         eprintln!("convert: note: and {} more of the kind", inputs.notes.len() - MOST);

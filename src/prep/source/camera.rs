@@ -1,14 +1,15 @@
-//! HDF5 layouts of event cameras: one recording per file, as columns or records of t, x, y and p.
+//! HDF5 files with one recording: the layouts of event cameras, and any other columns of t, x, y and p.
 //!
 //! | layout | events | times |
 //! |---|---|---|
 //! | `dsec` (DSEC, TUM-VIE) | `events/t`, `x`, `y`, `p` | microseconds since `t_offset` |
 //! | `e2vid` (e2vid, ESIM, MVSEC's and others' copies) | `events/ts`, `xs`, `ys`, `ps` | seconds |
-//! | `mvsec` | `davis/left/events`, rows of x, y, t, p | seconds |
+//! | `mvsec` | `davis/left/events`, a table of x, y, t, p | seconds |
 //! | `prophesee` | `CD/events`, records of x, y, p, t | microseconds |
+//! | `map` | what a map or the order of a table's columns says, or else what the names tell ([`survey`]) | |
 //!
-//! Integer times are microseconds and float times are seconds, unless an attribute or the options give a unit. `t_offset` is not added:
-//! the times are those in the file. The indexes `ms_to_idx` and `indexes` are not used.
+//! Integer times are microseconds and float times are seconds, unless an attribute or the options give a unit.
+//! `t_offset` is not added: the times are those in the file. The indexes `ms_to_idx` and `indexes` are not used.
 
 use std::path::Path;
 
@@ -16,109 +17,129 @@ use hdf5::types::{FixedAscii, TypeDescriptor, VarLenAscii, VarLenUnicode};
 
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
-use crate::source::hdf;
-use crate::source::hdf::{NumberColumn, Records};
+use crate::source::columns::{FieldPath, Fields, Part, TakenColumns, TakenField};
+use crate::source::hdf::{NumberColumn, Tree};
 use crate::source::labels::MAX_NAMELESS_CLASSES;
 use crate::source::layout::Layout;
-use crate::source::options::{Map, SourceOptions};
+use crate::source::options::SourceOptions;
 use crate::source::stream::{ClassLabel, EventStore, EventStream};
+use crate::source::survey::{self, Survey};
 use crate::source::timeline::Timeline;
 use crate::source::told_unit::told_unit;
 use crate::source::unit::TimeUnit;
+use crate::source::{hdf, shape};
 
 /// The camera of MVSEC, a DAVIS346.
 const DAVIS346: SensorSize = SensorSize { width: 346, height: 260, polarities: 2 };
 const RECORDS: &str = "CD/events";
 const MVSEC: &str = "davis/left/events";
+const DSEC: [&str; 4] = ["events/t", "events/x", "events/y", "events/p"];
+const E2VID: [&str; 4] = ["events/ts", "events/xs", "events/ys", "events/ps"];
 
-/// Detects which of these layouts a file has, if any.
-pub(super) fn detect(file: &hdf::File) -> Option<Layout> {
-    let has = |name: &str| file.dataset(name).is_ok() || file.dangles(name);
-    if has(RECORDS) {
-        Some(Layout::Prophesee)
-    } else if has("events/t") || has("events/x") {
-        Some(Layout::Dsec)
-    } else if has("events/ts") || has("events/xs") {
-        Some(Layout::E2vid)
-    } else if has(MVSEC) {
-        Some(Layout::Mvsec)
+/// Detects which of these layouts a file has.
+pub(super) fn detect(file: &hdf::File) -> Layout {
+    let has = |name: &&str| exists(file, name);
+    if has(&RECORDS) {
+        Layout::Prophesee
+    } else if DSEC.iter().all(has) {
+        Layout::Dsec
+    } else if E2VID.iter().all(has) {
+        Layout::E2vid
+    } else if has(&MVSEC) {
+        Layout::Mvsec
     } else {
-        None
+        Layout::Map
     }
+}
+
+/// Whether a file has a dataset, or a link in its place that leads nowhere.
+fn exists(file: &hdf::File, name: &str) -> bool {
+    file.dataset(name).is_ok() || file.dangles(name)
 }
 
 /// Opens a recording of one of these layouts.
 ///
 /// # Errors
-/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`], also for columns of different lengths.
+/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`], also for columns of different lengths;
+/// [`Error::Columns`] and [`Error::UnknownLayout`] if it cannot be told which columns are the events'.
 pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
     let file = hdf::open_cached(path)?;
-    let name = layout.name();
-    let column = |column: &str, axis| NumberColumn::open(path, &file, column, axis, name);
-    let mut label = None;
-    let columns = match (layout, &options.map) {
-        (Layout::Map, Some(map)) => {
-            label = map.label.as_ref().map(|label| scalar_label(path, &file, label)).transpose()?;
-            mapped(map, column)?
-        }
-        (Layout::Prophesee, _) => EventStore::Records(Records::open(path, &file, RECORDS, name)?),
-        (Layout::Mvsec, _) => EventStore::Separate {
-            t: column(MVSEC, Some(2))?,
-            x: column(MVSEC, Some(0))?,
-            y: Some(column(MVSEC, Some(1))?),
-            p: Some(column(MVSEC, Some(3))?),
-        },
-        (layout, _) => {
-            let names = if layout == Layout::E2vid { ["ts", "xs", "ys", "ps"] } else { ["t", "x", "y", "p"] };
-            let [t, x, y, p] = names.map(|name| column(&format!("events/{name}"), None));
-            EventStore::Separate { t: t?, x: x?, y: Some(y?), p: Some(p?) }
-        }
+    let fields = fields(path, &file, layout, options)?;
+    let column = |field: &FieldPath| NumberColumn::open(path, &file, field, layout.name());
+    let [t, x, y, p] = fields.each_ref().map(|field| field.as_ref().map(column).transpose());
+    let columns = [t?, x?, y?, p?];
+    let ([Some(t), ..], [Some(times), ..]) = (&columns, &fields) else {
+        return Err(hdf::damaged(path, "t", &"no column".into()));
     };
-    let (len, float, times) = match &columns {
-        EventStore::Separate { t, x, y, p } => {
-            for other in [Some(x), y.as_ref(), p.as_ref()].into_iter().flatten() {
-                if other.len != t.len {
-                    let expected = format!("{} events, as {} has", t.len, t.name);
-                    return Err(Error::wrong_type(path, &other.name, expected, other.len));
-                }
-            }
-            (t.len, t.is_float, t.name.as_str())
-        }
-        EventStore::Records(records) => (records.len, records.float_times, RECORDS),
-        _ => (0, false, RECORDS),
-    };
-    let usual = if float { TimeUnit::Seconds } else { TimeUnit::Microseconds };
-    let (unit, note) = told_unit(&file, times, options.time_unit, usual);
-    let told = match layout {
-        Layout::Mvsec => Some(DAVIS346),
-        _ => told_sensor(&file),
-    };
-    let flat = matches!(&columns, EventStore::Separate { y: None, .. });
+    if let Some(other) = columns.iter().flatten().find(|other| other.len != t.len) {
+        let expected = format!("{} events, as {} has", t.len, t.name);
+        return Err(Error::wrong_type(path, &other.name, expected, other.len));
+    }
+    let usual = if t.is_float() { TimeUnit::Seconds } else { TimeUnit::Microseconds };
+    let (unit, note) = told_unit(&file, &times.array, options.time_unit, usual);
+    let time = Timeline::new(options, unit, note);
+    let taken = |column: &NumberColumn| TakenField { field: column.name.clone(), kind: column.kind_name.clone() };
+    let group = times.array.rsplit_once('/').map_or("", |(group, _)| group);
     let offset = hdf::optional(path, &file, "t_offset")?.filter(|offset| offset.size() == 1);
     let time_offset = offset.and_then(|offset| offset.read_raw::<i64>().ok()?.first().copied());
+    let label = options.map.as_ref().and_then(|map| map.label.as_ref()).filter(|_| layout == Layout::Map);
     let stream = EventStream {
         path: path.into(),
         layout,
-        time: Timeline::new(options, unit, note),
-        len,
-        sensor: if flat { None } else { told },
-        label,
+        len: t.len,
+        sensor: if layout == Layout::Mvsec { Some(DAVIS346) } else { told_sensor(&file, group) },
+        label: label.map(|label| scalar_label(path, &file, label)).transpose()?,
         time_offset: time_offset.filter(|&offset| offset != 0),
+        taken: TakenColumns {
+            fields: columns.each_ref().map(|column| column.as_ref().map(taken)),
+            unit: Some(time.unit),
+            unused: left_over(path, &file, &fields, t.len),
+        },
         linked: file.linked(),
-        columns,
+        notes: Vec::new(),
+        time,
+        columns: EventStore::Hdf5(Box::new(columns)),
     };
     stream.check_length()
 }
 
-fn mapped(map: &Map, column: impl Fn(&str, Option<usize>) -> Result<NumberColumn>) -> Result<EventStore> {
-    let optional =
-        |name: &Option<(String, Option<usize>)>| name.as_ref().map(|(name, axis)| column(name, *axis)).transpose();
-    Ok(EventStore::Separate {
-        t: column(&map.t.0, map.t.1)?,
-        x: column(&map.x.0, map.x.1)?,
-        y: optional(&map.y)?,
-        p: optional(&map.p)?,
-    })
+/// The fields of the columns t, x, y and p.
+fn fields(path: &Path, file: &hdf::File, layout: Layout, options: &SourceOptions) -> Result<Fields> {
+    let whole = |name: &str| FieldPath { array: name.into(), part: Part::Whole };
+    match (layout, &options.map) {
+        (Layout::Dsec, _) => Ok(DSEC.map(|name| Some(whole(name)))),
+        (Layout::E2vid, _) => Ok(E2VID.map(|name| Some(whole(name)))),
+        (Layout::Mvsec, _) => {
+            let column = |index| FieldPath { array: MVSEC.into(), part: Part::Column { index, columns: Some(4) } };
+            Ok([2, 0, 1, 3].map(|index| Some(column(index))))
+        }
+        (Layout::Prophesee, _) => {
+            hdf::events(path, file, &whole(RECORDS), layout.name())?;
+            let records = Tree::of_dataset(path, file, RECORDS);
+            let member = |name: &str| FieldPath { array: RECORDS.into(), part: Part::Member(name.into()) };
+            let exact = ["t", "x", "y", "p"].map(member);
+            let len = records.arrays().first().and_then(|records| shape::column(&records.shape)).unwrap_or(0);
+            let members = survey::fields_of_length(records.arrays(), len);
+            match exact.iter().all(|field| members.contains(field)) {
+                true => Ok(exact.map(Some)),
+                false => survey::find(path, &records, options.columns.as_ref()),
+            }
+        }
+        (_, Some(map)) => Ok(map.fields(|name| exists(file, name))),
+        (_, None) => survey::find(path, &Tree::of_file(path, file), options.columns.as_ref()),
+    }
+}
+
+/// The fields that could be columns of the events and were not taken: other members of the records that t is in, or
+/// other columns of its group with as many entries.
+fn left_over(path: &Path, file: &hdf::File, fields: &Fields, len: u64) -> Vec<String> {
+    let Some(t) = &fields[0] else { return Vec::new() };
+    let tree = match t.part {
+        Part::Member(_) => Tree::of_dataset(path, file, &t.array),
+        Part::Whole => Tree::of_group(path, file, t.array.rsplit_once('/').map_or("", |(group, _)| group)),
+        Part::Column { .. } => return Vec::new(),
+    };
+    survey::left_over(tree.arrays(), fields, len)
 }
 
 /// Reads a recording's class from a dataset with one number or one name.
@@ -138,10 +159,10 @@ fn scalar_label(path: &Path, file: &hdf::File, name: &str) -> Result<ClassLabel>
     names.into_iter().next().map(ClassLabel::Name).ok_or_else(|| wrong("none".into()))
 }
 
-/// Reads the sensor size from attributes of the root or of the events' group: `geometry` ("640x480"),
+/// Reads the sensor size from attributes of the root or of the events' `group`: `geometry` ("640x480"),
 /// `sensor_resolution` (height, width), or `width` and `height`.
-fn told_sensor(file: &hdf5::File) -> Option<SensorSize> {
-    let groups = ["events", "CD"].into_iter().filter_map(|name| file.group(name).ok());
+fn told_sensor(file: &hdf5::File, group: &str) -> Option<SensorSize> {
+    let groups = ["events", "CD", group].into_iter().filter_map(|name| file.group(name).ok());
     let groups: Vec<hdf5::Group> = file.as_group().ok().into_iter().chain(groups).collect();
     let numbers = |name: &str| {
         let attribute = groups.iter().find_map(|group| group.attr(name).ok())?;

@@ -4,14 +4,17 @@ use std::path::Path;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
+use crate::source::check::check;
+use crate::source::columns::TakenColumns;
 use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
 use crate::source::stream::{ClassLabel, EventStream};
-use crate::source::{camera, hdf, npy_files, ntidigits};
+use crate::source::{camera, hdf, hsd, npy_files, ntidigits};
 
-/// The layout of a file: the one in `options`, or else the first that fits its content.
+/// The layout of a file: the one in `options`, or else the first that fits its content. Columns that are named, and any
+/// other columns, are those of [`Layout::Map`].
 pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> {
-    let asked = options.layout.or(options.map.is_some().then_some(Layout::Map));
+    let asked = options.layout.filter(|&layout| layout != Layout::Map);
     match (asked, numpy_layout(path)?) {
         (Some(Layout::Npy | Layout::Npz), Some(found)) if asked != Some(found) => {
             let expected = format!("{}, as the bytes of {} tell", found.name(), path.display());
@@ -27,17 +30,15 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
         }
         fault => fault,
     })?;
-    if file.group("spikes").is_ok() {
-        Ok(Layout::Hsd)
+    Ok(if options.layout.is_some() || options.map.is_some() || options.columns.is_some() {
+        Layout::Map
+    } else if hsd::detect(&file) {
+        Layout::Hsd
     } else if ntidigits::detect(&file) {
-        Ok(Layout::Ntidigits)
-    } else if let Some(layout) = camera::detect(&file) {
-        Ok(layout)
+        Layout::Ntidigits
     } else {
-        let known = Layout::ALL[..6].iter().map(|(_, name, mark)| format!("{mark} ({name})"));
-        let looked = known.collect::<Vec<_>>().join(", ");
-        Err(Error::UnknownLayout { path: path.into(), looked, has: hdf::contents(&file) })
-    }
+        camera::detect(&file)
+    })
 }
 
 /// The layout of a NumPy file, told by its first bytes.
@@ -51,37 +52,15 @@ fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
     })
 }
 
-/// Opens a file that holds one recording.
+/// Opens a file that holds one recording, and checks it.
 ///
 /// # Errors
-/// Those of the layout; [`tonic_base::Error::Usage`] for a layout with many samples per file.
+/// Those of the layout and of [`check`]; [`tonic_base::Error::Usage`] for a layout with many samples per file.
 pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventStream> {
-    open_as(path, layout_of(path, options)?, options)
-}
-
-/// What the head of a file tells.
-#[derive(Debug)]
-pub(super) struct Head {
-    /// Layout of the file.
-    pub layout: Layout,
-    /// Sensor size, if the file or the layout gives it.
-    pub sensor: Option<SensorSize>,
-    /// Class of the recording, if the file gives it.
-    pub label: Option<ClassLabel>,
-}
-
-/// Reads the head of a file that holds one recording, without its events.
-///
-/// # Errors
-/// Those of [`open_stream`], as far as the head tells.
-pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
-    let layout = layout_of(path, options)?;
-    if layout == Layout::Npz {
-        npy_files::check_npz(path)?;
-        return Ok(Head { layout, sensor: None, label: None });
-    }
-    let EventStream { sensor, label, .. } = open_as(path, layout, options)?;
-    Ok(Head { layout, sensor, label })
+    let mut stream = open_as(path, layout_of(path, options)?, options)?;
+    let notes = check(&stream, options)?;
+    stream.notes.extend(notes);
+    Ok(stream)
 }
 
 fn open_as(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
@@ -97,14 +76,44 @@ fn open_as(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Event
     stream.restrict(options.events)
 }
 
+/// What the head of a file tells.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// Layout of the file.
+    pub layout: Layout,
+    /// Sensor size, if the file or the layout gives it.
+    pub sensor: Option<SensorSize>,
+    /// Class of the recording, if the file gives it.
+    pub label: Option<ClassLabel>,
+    /// Which fields of the file the columns are.
+    pub taken: TakenColumns,
+    /// Notes for the user about how the recording was opened.
+    pub notes: Vec<String>,
+}
+
+/// Reads the head of a file that holds one recording, without its events. Coordinates that are floats are checked, except
+/// in an archive, which has to be read as a whole.
+///
+/// # Errors
+/// Those of [`open_stream`], as far as the head tells.
+pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
+    let layout = layout_of(path, options)?;
+    if layout == Layout::Npz {
+        let taken = npy_files::npz_columns(path, options)?;
+        let notes = taken.left_over_note().into_iter().collect();
+        return Ok(Head { layout, sensor: None, label: None, taken, notes });
+    }
+    let EventStream { sensor, label, taken, notes, .. } = open_stream(path, options)?;
+    Ok(Head { layout, sensor, label, taken, notes })
+}
+
 /// Number of events of a file that holds one recording, from its headers alone.
 ///
 /// # Errors
-/// Those of [`open_stream`].
+/// Those of the layout; [`tonic_base::Error::Usage`] for a layout with many samples per file.
 pub(super) fn count_events(path: &Path, options: &SourceOptions) -> Result<u64> {
-    let in_header = match layout_of(path, options)? {
-        Layout::Npz => npy_files::npz_events(path),
-        _ => None,
-    };
-    in_header.map_or_else(|| Ok(open_stream(path, options)?.len), Ok)
+    match layout_of(path, options)? {
+        Layout::Npz => npy_files::npz_events(path, options),
+        layout => Ok(open_as(path, layout, options)?.len),
+    }
 }

@@ -2,7 +2,8 @@
 //! files.
 //!
 //! Each file tells its own layout. The head of every file is read when the folder is opened, so that a damaged file is
-//! found before anything is converted. Events are read later, unless recordings are cut into samples.
+//! found before anything is converted. Events are read later, unless recordings are cut into samples or have coordinates
+//! that are floats.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::source::check::check_sensor;
 use crate::source::class_folders::{by_folder, joined_parts};
 use crate::source::class_list::ClassList;
 use crate::source::cut::{Pieces, cut_one_class};
@@ -57,6 +59,15 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     }
     let labelled = labelled.map_or_else(|| by_file(dir, &listing, &heads), Ok)?;
     let sensor = heads.iter().find_map(|head| head.sensor);
+    let sensor_of = |head: &Head| options.sensor.or(head.sensor).or(sensor);
+    for (name, head) in listing.files.iter().zip(&heads) {
+        check_sensor(&dir.join(name), &head.taken, sensor_of(head))?;
+        for note in &head.notes {
+            if !notes.contains(note) {
+                notes.push(note.clone());
+            }
+        }
+    }
     let mut layouts = Vec::new();
     let classes: Option<Arc<[String]>> = labelled.classes.map(Into::into);
     let mut recordings = Vec::with_capacity(listing.files.len());
@@ -79,11 +90,13 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
             path: path.clone(),
             name,
             layout: head.layout,
-            sensor: options.sensor.or(head.sensor).or(sensor),
+            sensor: sensor_of(&head),
             labels: pieces.labels.clone(),
             classes: classes.clone(),
             extras: Vec::new(),
+            columns: head.taken,
             notes: Vec::new(),
+            origin: options.origin,
             reader: Box::new(Long::closed(&path, options, pieces)),
         });
     }

@@ -18,6 +18,7 @@ use hdf5::{Dataset, H5Type};
 
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
+use crate::source::columns::TakenColumns;
 use crate::source::hdf;
 use crate::source::hdf::{LinkedPath, damaged, describe, descriptor, strings};
 use crate::source::heap::VlenRows;
@@ -55,6 +56,15 @@ pub(super) struct Hsd {
     unit: TimeUnit,
     /// The unit, if it may be doubted.
     assumed: Option<TimeUnit>,
+}
+
+/// Whether a file has this layout: rows of variable length, or links in their place that lead nowhere.
+pub(super) fn detect(file: &hdf::File) -> bool {
+    let rows = |name: &&str| {
+        let kind = file.dataset(name).and_then(|dataset| dataset.dtype()?.to_descriptor());
+        matches!(kind, Ok(TypeDescriptor::VarLenArray(_))) || file.dangles(name)
+    };
+    [TIMES, UNITS].iter().any(rows)
 }
 
 impl Hsd {
@@ -110,6 +120,8 @@ impl Hsd {
         });
         let labels = labels.collect::<Result<Vec<u32>>>()?;
         let extras = extras(path, &file, samples)?;
+        let kind = |dataset, name| descriptor(path, dataset, name).map(|kind| kind.to_string());
+        let (t, x) = ((TIMES, kind(&times, TIMES)?), (UNITS, kind(&units, UNITS)?));
         let direct_times = VlenRows::open(path, TIMES, &times)?;
         let direct_units = VlenRows::open(path, UNITS, &units)?;
         let (unit, assumed) = (time.unit, time.assumed());
@@ -126,7 +138,9 @@ impl Hsd {
             labels,
             classes: keys.map(Into::into),
             extras,
+            columns: TakenColumns::of_cochlea(t, x, time.unit),
             notes: time.notes,
+            origin: 0,
             reader: Box::new(rows),
         })
     }

@@ -21,7 +21,7 @@ pub enum Layout {
     Npy,
     /// An archive of NumPy arrays (`.npz`).
     Npz,
-    /// Any HDF5 file whose columns are given by a [`Map`](crate::Map).
+    /// Any HDF5 file whose columns are given by a [`Map`](crate::Map) or told from their names.
     Map,
 }
 
@@ -44,6 +44,11 @@ impl Layout {
         Self::ALL.iter().find(|(layout, ..)| *layout == self).map_or("", |(_, name, _)| name)
     }
 
+    /// The names of several layouts.
+    pub(crate) fn names(layouts: &[Layout]) -> String {
+        layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", ")
+    }
+
     /// The name of the layout in messages.
     pub fn title(self) -> &'static str {
         match self {
@@ -55,7 +60,7 @@ impl Layout {
             Layout::Prophesee => "camera (Prophesee)",
             Layout::Npy => "NumPy array",
             Layout::Npz => "NumPy archive",
-            Layout::Map => "as the map says",
+            Layout::Map => "columns by name",
         }
     }
 

@@ -6,31 +6,37 @@
 //! [`folder`] that it is in, from a table ([`labels`]) or from the caller.
 //!
 //! ```text
-//! open, detect                 opens a file or a folder; which layout a file has
+//! open, detect, formats        opens a file or a folder; which layout or foreign format a file has
 //! layout, options, unit        layouts, the caller's options, units of time
 //! timeline, told_unit          how times are read: their unit, wraps
 //! event_range                  the events that are used
 //! vet, clock                   whether times can be what the layout says, and what is wrong with their clock
 //! recording, raw               an open recording, and the raw events that it gives
 //! hsd, ntidigits               layouts with many labelled samples
-//! camera, npy_files            layouts with one recording per file, as an EventStream (stream)
+//! camera, npy_files            layouts with one recording per file, as an EventStream (stream, check)
+//! columns, survey, guess       which fields of a file are t, x, y and p
 //! long, cut, labels            such a recording as one sample or many, and their classes
 //! folder, listing              a folder of recordings
 //! class_folders, class_list    which folders are classes; the caller's list of classes
 //! text, file_names             tables: their text and cells, and the recordings that they name
-//! hdf, heap, numpy, numbers    reading the file formats; hdf also checks that the data is there
+//! hdf, heap, numpy             reading the file formats; hdf also checks that the data is there
+//! numbers, shape               columns of numbers of any type, in arrays of any shape
 //! synth                        makes up recordings
 //! ```
 
 mod camera;
+mod check;
 mod class_folders;
 mod class_list;
 mod clock;
+mod columns;
 mod cut;
 mod detect;
 mod event_range;
 mod file_names;
 mod folder;
+mod formats;
+mod guess;
 mod hdf;
 mod heap;
 mod hsd;
@@ -46,7 +52,9 @@ mod open;
 mod options;
 mod raw;
 mod recording;
+mod shape;
 mod stream;
+mod survey;
 mod synth;
 mod text;
 mod timeline;
@@ -55,13 +63,14 @@ mod unit;
 mod vet;
 
 pub use class_list::ClassList;
+pub use columns::TakenColumns;
 pub use event_range::EventRange;
 pub use hdf::LinkedPath;
 pub use heap::VlenRows;
 pub use hsd::COCHLEA;
 pub use labels::{Row, number_classes, read_labels};
 pub use layout::Layout;
-pub use options::{Cut, Digits, LabelSource, Map, SourceOptions};
+pub use options::{Cut, Digits, LabelSource, Map, SourceOptions, TableColumns};
 pub use raw::{Coordinates, RawSamples, Times};
 pub use recording::Recording;
 pub use synth::synth;

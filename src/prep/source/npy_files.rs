@@ -1,159 +1,345 @@
-//! Opens NumPy files of events: a structured array (`.npy`), or an archive of columns or of one such array (`.npz`).
-//! Times are microseconds unless the caller gives another unit.
+//! Opens NumPy files of events: one array of records or a table (`.npy`), or an archive of arrays (`.npz`), which are
+//! columns, records or a table. Times are microseconds unless the caller or a type (`datetime64[ms]`) gives another unit.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
-use npyz::DType;
+use zip::result::ZipError;
 
 use crate::error::{BaseFault, Error, Result};
+use crate::source::check::Pixels;
+use crate::source::columns::{FieldPath, Fields, Part, Role, TakenColumns, TakenField};
+use crate::source::formats;
+use crate::source::guess::GUESSED_EVENTS;
 use crate::source::layout::Layout;
 use crate::source::numbers::{EventBlock, Numbers};
-use crate::source::numpy::{EventArray, FieldLayout, NAMES, RecordLayout, is_number, read_header};
+use crate::source::numpy::{EventArray, Header, Lane, NumberKind};
 use crate::source::options::SourceOptions;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::stream::{EventStore, EventStream};
+use crate::source::survey::{self, ArrayInfo, Survey};
 use crate::source::timeline::Timeline;
 use crate::source::unit::TimeUnit;
+
+/// Maximum number of arrays of an archive.
+const MAX_ARRAYS: usize = 4096;
+/// What is looked for in a file of arrays, for messages.
+const LOOKED: &str = "fields t and x, and y and p if there are any, by their usual names";
 
 /// Opens a `.npy` file.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::WrongType`] for an array without event fields; [`Error::DamagedRecording`] if
-/// the header cannot be parsed, or the file is shorter than the header says.
+/// [`tonic_base::Error::Io`]; [`Error::Columns`] and [`Error::UnknownLayout`] for an array whose columns cannot be told;
+/// [`Error::Foreign`] for an array of Python objects; [`Error::DamagedRecording`] if the header cannot be parsed, or the
+/// file is shorter than the header says.
 pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let mut file = BufReader::new(File::open(path).map_err(Error::io(path, "open the recording"))?);
-    let (dtype, len) = read_header(path, "header", &mut file)?;
-    let record = RecordLayout::of(path, "array", &dtype)?;
-    let begin = file.stream_position().map_err(Error::io(path, "read the recording"))?;
+    let header = Header::read(path, "header", &mut file)?;
+    header.check_unpickled(path, "array")?;
     let bytes = file.get_ref().metadata().map_err(Error::io(path, "read the recording"))?.len();
-    let needed = len.checked_mul(record.bytes as u64).and_then(|data| data.checked_add(begin));
-    if needed.is_none_or(|needed| needed > bytes) {
-        let reason = format!("its header promises {len} events of {} bytes, the file has {bytes} bytes", record.bytes);
+    if header.data_bytes() > bytes.saturating_sub(header.bytes) {
+        let (items, item) = (header.items(), header.dtype.bytes());
+        let reason = format!("its header promises {items} items of {item} bytes, the file has {bytes} bytes");
         return Err(Error::damaged(path, "array", reason));
     }
-    let columns = EventStore::Array(EventArray { path: path.into(), begin, record });
-    Ok(stream(path, Layout::Npy, options, len, columns))
+    let array = NpyArray { path, info: [header.info("")], header: &header };
+    let fields = match &options.map {
+        // The array has no name: all that a map says is fields.
+        Some(map) => map.fields(|name| name.is_empty()).map(|field| {
+            field.map(|FieldPath { array, part }| FieldPath {
+                array: String::new(),
+                part: if part == Part::Whole { Part::Member(array) } else { part },
+            })
+        }),
+        None => survey::find(path, &array, options.columns.as_ref())?,
+    };
+    let lanes = lanes(&fields, |field| lane(path, &header, field))?;
+    let found = Found::new(fields, lanes, &array.info);
+    let columns = EventStore::Array(EventArray { path: path.into(), begin: header.bytes, lanes });
+    Ok(found.stream(path, Layout::Npy, options, |_| columns))
 }
 
-/// Checks that a `.npz` file has a table of its arrays, which is at its end.
+/// The columns of a `.npz` file, told from the headers of its arrays.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::DamagedRecording`].
-pub(super) fn check_npz(path: &Path) -> Result<()> {
-    open_archive(path).map(|_| ())
+/// Those of [`open_npz`], as far as the headers tell.
+pub(super) fn npz_columns(path: &Path, options: &SourceOptions) -> Result<TakenColumns> {
+    let found = Archive::open(path)?.find(options)?;
+    Ok(found.taken(found.time(options).unit))
 }
 
-fn open_archive(path: &Path) -> Result<Archive> {
-    let file = File::open(path).map_err(Error::io(path, "open the recording"))?;
-    zip::ZipArchive::new(BufReader::new(file)).map_err(|e| Error::damaged(path, "archive", e))
+/// Number of events of a `.npz` file, from the headers of its arrays.
+///
+/// # Errors
+/// Those of [`npz_columns`].
+pub(super) fn npz_events(path: &Path, options: &SourceOptions) -> Result<u64> {
+    Ok(Archive::open(path)?.find(options)?.len)
 }
 
-/// Opens a `.npz` file and reads it into memory.
+/// Opens a `.npz` file and reads its events into memory.
 ///
 /// # Errors
 /// Those of [`open_npy`]; [`Error::WrongType`] also for columns of different lengths, and for more events than a sample
 /// may have.
 pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStream> {
-    let mut archive = open_archive(path)?;
-    let entries = archive.file_names().flatten();
-    let names: Vec<String> = entries.filter_map(|name| Some(name.strip_suffix(".npy")?.to_string())).collect();
-    let find = |aliases: &[&str]| names.iter().find(|name| aliases.contains(&name.as_str()));
-    let unit = options.time_unit.unwrap_or(TimeUnit::Microseconds);
-    let [t, x, y, p] = NAMES.map(find);
-    let mut fractions = None;
-    let block = if let (Some(t), Some(x)) = (t, x) {
-        let t = read_column(path, &mut archive, t)?;
-        let mut column = |name: &String| {
-            let numbers = read_column(path, &mut archive, name)?;
-            match numbers.len() == t.len() {
-                true => Ok(numbers),
-                false => {
-                    let expected = format!("{} events, as t has", t.len());
-                    Err(Error::wrong_type(path, name, expected, numbers.len()))
-                }
-            }
-        };
-        fractions = t.fractions();
-        let x = column(x)?.pixels();
-        let y = y.map(&mut column).transpose()?.map(Numbers::pixels);
-        let p = p.map(&mut column).transpose()?.map(Numbers::polarities);
-        Some(EventBlock { t: t.times(unit), x, y, p })
-    } else if let [only] = &names[..] {
-        let record = |dtype: &DType| RecordLayout::of(path, only, dtype).map(|record| (record.bytes, record));
-        let (record, data) = read_entry(path, &mut archive, only, record)?;
-        fractions = record.times(&data).fractions();
-        Some(record.block(&data, unit))
-    } else {
-        None
-    };
-    let expected = "the arrays t and x, and y and p if there are any, or one structured array";
-    let block = block.ok_or_else(|| Error::wrong_type(path, "arrays", expected, names.join(", ")))?;
-    let mut stream = stream(path, Layout::Npz, options, block.len() as u64, EventStore::Memory(block));
-    stream.time.fractions = fractions;
-    Ok(stream)
-}
-
-fn stream(path: &Path, layout: Layout, options: &SourceOptions, len: u64, columns: EventStore) -> EventStream {
-    EventStream {
-        path: path.into(),
-        layout,
-        time: Timeline::new(options, TimeUnit::Microseconds, None),
-        len,
-        sensor: None,
-        label: None,
-        time_offset: None,
-        linked: Vec::new(),
-        columns,
-    }
-}
-
-/// Number of events of a `.npz` file, from the header of its times or of its only array. `None` if that takes more than
-/// a header.
-pub(super) fn npz_events(path: &Path) -> Option<u64> {
-    let mut archive = zip::ZipArchive::new(BufReader::new(File::open(path).ok()?)).ok()?;
-    let names: Vec<String> = archive.file_names().flatten().map(Into::into).collect();
-    let times = names.iter().find(|name| name.strip_suffix(".npy").is_some_and(|name| NAMES[0].contains(&name)));
-    let array = times.or(names.first().filter(|_| names.len() == 1))?;
-    Some(read_header(path, array, &mut archive.by_name(array).ok()?).ok()?.1)
-}
-
-type Archive = zip::ZipArchive<BufReader<File>>;
-
-/// Reads a column of numbers from an archive.
-fn read_column(path: &Path, archive: &mut Archive, name: &str) -> Result<Numbers> {
-    let (field, data) = read_entry(path, archive, name, |dtype| match dtype {
-        DType::Plain(number) if is_number(number) => {
-            Ok((number.size_field() as usize, FieldLayout { offset: 0, number: number.clone() }))
+    let archive = Archive::open(path)?;
+    let found = archive.find(options)?;
+    let columns = archive.columns(&found)?;
+    let mut notes = Vec::new();
+    for i in [Role::X as usize, Role::Y as usize] {
+        if let (Some(Numbers::F64(coordinates)), Some(field)) = (&columns[i], &found.fields[i]) {
+            let mut pixels = Pixels::default();
+            pixels.add(coordinates);
+            notes.extend(pixels.judge(path, &field.to_string())?);
         }
-        other => Err(Error::wrong_type(path, name, "integers or floats", other.descr())),
-    })?;
-    let bytes = field.number.size_field() as usize;
-    Ok(field.column(&data, bytes))
+    }
+    let fractions = columns[0].as_ref().and_then(Numbers::fractions);
+    let memory = |unit| EventStore::Memory(EventBlock::of(columns, unit));
+    let mut stream = found.stream(path, Layout::Npz, options, memory);
+    stream.time.fractions = fractions;
+    Ok(EventStream { notes, ..stream })
 }
 
-/// Reads an array's data from an archive. The buffer grows with the data, because the size in the header is not
-/// trusted. `of` gives the bytes per element, and a value that is returned with the data.
-fn read_entry<T>(
+/// Finds the columns of events in the data of arrays.
+fn lanes(fields: &Fields, lane: impl Fn(&FieldPath) -> Result<Lane>) -> Result<[Option<Lane>; 4]> {
+    let [t, x, y, p] = fields.each_ref().map(|field| field.as_ref().map(&lane).transpose());
+    Ok([t?, x?, y?, p?])
+}
+
+fn lane(path: &Path, header: &Header, field: &FieldPath) -> Result<Lane> {
+    let wrong = |expected| Error::wrong_type(path, &field.to_string(), expected, header.info(""));
+    header.lane(&field.part).map_err(wrong)
+}
+
+/// The columns that were found: t, x, y and p.
+struct Found {
+    fields: Fields,
+    lanes: [Option<Lane>; 4],
+    /// Number of events.
+    len: u64,
+    /// Fields that were left over.
+    unused: Vec<String>,
+}
+
+impl Found {
+    fn new(fields: Fields, lanes: [Option<Lane>; 4], arrays: &[ArrayInfo]) -> Found {
+        let len = lanes[0].map_or(0, |t| t.len);
+        let unused = survey::left_over(arrays, &fields, len);
+        Found { fields, lanes, len, unused }
+    }
+
+    /// How the times are read.
+    fn time(&self, options: &SourceOptions) -> Timeline {
+        let own = match self.lanes[0].map(|t| t.number.kind) {
+            Some(NumberKind::Time(unit)) => Some(unit),
+            _ => None,
+        };
+        let mut time = Timeline::new(options, own.unwrap_or(TimeUnit::Microseconds), None);
+        time.unit_given |= own.is_some();
+        time
+    }
+
+    fn taken(&self, unit: TimeUnit) -> TakenColumns {
+        let taken = |i: usize| {
+            let (field, kind) = (self.fields[i].as_ref()?.to_string(), self.lanes[i]?.number.to_string());
+            Some(TakenField { field, kind })
+        };
+        TakenColumns { fields: [0, 1, 2, 3].map(taken), unit: Some(unit), unused: self.unused.clone() }
+    }
+
+    fn stream(
+        &self,
+        path: &Path,
+        layout: Layout,
+        options: &SourceOptions,
+        columns: impl FnOnce(TimeUnit) -> EventStore,
+    ) -> EventStream {
+        let time = self.time(options);
+        let unit = time.unit;
+        EventStream {
+            path: path.into(),
+            layout,
+            time,
+            len: self.len,
+            sensor: None,
+            label: None,
+            time_offset: None,
+            taken: self.taken(unit),
+            linked: Vec::new(),
+            notes: Vec::new(),
+            columns: columns(unit),
+        }
+    }
+}
+
+/// The array of a `.npy` file.
+struct NpyArray<'a> {
+    path: &'a Path,
+    info: [ArrayInfo; 1],
+    header: &'a Header,
+}
+
+impl Survey for NpyArray<'_> {
+    fn arrays(&self) -> &[ArrayInfo] {
+        &self.info
+    }
+
+    fn sample(&self, field: &FieldPath) -> Option<Vec<f64>> {
+        let lane = self.header.lane(&field.part).ok()?;
+        let array =
+            EventArray { path: self.path.into(), begin: self.header.bytes, lanes: [Some(lane), None, None, None] };
+        Some(array.column(Role::T, 0..lane.len.min(GUESSED_EVENTS)).ok()??.floats())
+    }
+
+    fn looked(&self) -> String {
+        LOOKED.into()
+    }
+}
+
+/// An archive of arrays.
+struct Archive<'a> {
+    path: &'a Path,
+    zip: RefCell<zip::ZipArchive<BufReader<File>>>,
+    headers: Vec<(String, Header)>,
+    arrays: Vec<ArrayInfo>,
+}
+
+impl<'a> Archive<'a> {
+    /// Opens an archive and reads the headers of its arrays.
+    fn open(path: &'a Path) -> Result<Archive<'a>> {
+        let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+        let mut head = [0; 2];
+        let zipped = file.read_exact(&mut head).is_ok() && head == *b"PK";
+        if !zipped {
+            return Err(formats::foreign(path, "", &formats::head_of(path), "a NumPy archive"));
+        }
+        file.rewind().map_err(Error::io(path, "read the recording"))?;
+        let mut zip = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| Error::damaged(path, "archive", e))?;
+        let all: Vec<String> = zip.file_names().flatten().map(String::from).collect();
+        let names = all.iter().filter_map(|name| name.strip_suffix(".npy")).take(MAX_ARRAYS);
+        let mut headers = Vec::new();
+        for name in names {
+            let mut entry = entry(path, &mut zip, name)?;
+            headers.push((name.to_string(), Header::read(path, name, &mut entry)?));
+        }
+        if headers.is_empty() {
+            let some = all.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(Error::Foreign {
+                path: path.into(),
+                place: String::new(),
+                expected: "a NumPy archive".into(),
+                format: format!("a zip archive without NumPy arrays ({some})"),
+                reader: "unpack it first, or save the columns with np.savez(\"events.npz\", t=t, x=x, y=y, p=p)".into(),
+            });
+        }
+        let arrays = headers.iter().map(|(name, header)| header.info(name)).collect();
+        Ok(Archive { path, zip: RefCell::new(zip), headers, arrays })
+    }
+
+    fn header(&self, name: &str) -> Option<&Header> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, header)| header)
+    }
+
+    /// Finds the columns of events.
+    fn find(&self, options: &SourceOptions) -> Result<Found> {
+        let path = self.path;
+        let fields = match &options.map {
+            Some(map) => map.fields(|name| self.header(name).is_some()),
+            None => survey::find(path, self, options.columns.as_ref())?,
+        };
+        let lanes = lanes(&fields, |field| {
+            let Some(header) = self.header(&field.array) else {
+                return Err(Error::MissingDataset {
+                    path: path.into(),
+                    dataset: field.array.clone(),
+                    layout: Layout::Npz.name(),
+                    present: self.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+                });
+            };
+            header.check_unpickled(path, &field.array)?;
+            lane(path, header, field)
+        })?;
+        let found = Found::new(fields, lanes, &self.arrays);
+        for (field, lane) in found.fields.iter().flatten().zip(lanes.iter().flatten()) {
+            let wrong = |expected: String| Err(Error::wrong_type(path, &field.to_string(), expected, lane.len));
+            if lane.len != found.len {
+                return wrong(format!("{} events, as t has", found.len));
+            }
+            if lane.len > MAX_SAMPLE_EVENTS {
+                let why = "because an archive has to be in memory as a whole";
+                return wrong(format!("at most {MAX_SAMPLE_EVENTS} events, {why}"));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads the columns t, x, y and p. Columns of one array are read at once.
+    fn columns(&self, found: &Found) -> Result<[Option<Numbers>; 4]> {
+        let mut columns = [None, None, None, None];
+        let mut data: Option<(&str, Vec<u8>)> = None;
+        let mut order = [0, 1, 2, 3];
+        order.sort_by_key(|&i| found.fields[i].as_ref().map(|field| field.array.clone()));
+        for i in order {
+            let (Some(field), Some(lane)) = (&found.fields[i], &found.lanes[i]) else { continue };
+            let bytes = match data.take().filter(|(name, _)| *name == field.array) {
+                Some((_, bytes)) => bytes,
+                None => self.read(&field.array)?,
+            };
+            columns[i] = Some(lane.of_array(&bytes, u64::MAX));
+            data = Some((&field.array, bytes));
+        }
+        Ok(columns)
+    }
+
+    /// Reads an array's data. The buffer grows with the data, because the size in the header is not trusted.
+    fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let mut zip = self.zip.borrow_mut();
+        let mut entry = entry(self.path, &mut zip, name)?;
+        let bad = |reason: &dyn std::fmt::Display| Error::damaged(self.path, name, reason);
+        let needed = Header::read(self.path, name, &mut entry)?.data_bytes();
+        let mut data = Vec::new();
+        entry.take(needed).read_to_end(&mut data).map_err(|e| bad(&e))?;
+        if (data.len() as u64) < needed {
+            return Err(bad(&format!("its header promises {needed} bytes, there are {}", data.len())));
+        }
+        Ok(data)
+    }
+}
+
+/// Opens an array in an archive.
+fn entry<'a>(
     path: &Path,
-    archive: &mut Archive,
+    zip: &'a mut zip::ZipArchive<BufReader<File>>,
     name: &str,
-    of: impl Fn(&DType) -> Result<(usize, T)>,
-) -> Result<(T, Vec<u8>)> {
-    let mut entry = archive.by_name(&format!("{name}.npy")).map_err(|e| Error::damaged(path, name, e))?;
-    let (dtype, len) = read_header(path, name, &mut entry)?;
-    let (bytes, made) = of(&dtype)?;
-    if len > MAX_SAMPLE_EVENTS {
-        let expected = format!("at most {MAX_SAMPLE_EVENTS} events, because an archive has to be in memory as a whole");
-        return Err(Error::wrong_type(path, name, expected, len));
+) -> Result<zip::read::ZipFile<'a, BufReader<File>>> {
+    zip.by_name(&format!("{name}.npy")).map_err(|e| match e {
+        ZipError::UnsupportedArchive(_) => Error::Foreign {
+            path: path.into(),
+            place: name.into(),
+            expected: "deflate as its compression".into(),
+            format: e.to_string(),
+            reader: "load it with NumPy and save it again with np.savez_compressed".into(),
+        },
+        e => Error::damaged(path, name, e),
+    })
+}
+
+impl Survey for Archive<'_> {
+    fn arrays(&self) -> &[ArrayInfo] {
+        &self.arrays
     }
-    let needed = len as usize * bytes;
-    let mut data = Vec::new();
-    entry.take(needed as u64).read_to_end(&mut data).map_err(|e| Error::damaged(path, name, e))?;
-    if data.len() < needed {
-        let reason = format!("its header promises {needed} bytes, there are {}", data.len());
-        return Err(Error::damaged(path, name, reason));
+
+    fn sample(&self, field: &FieldPath) -> Option<Vec<f64>> {
+        let lane = self.header(&field.array)?.lane(&field.part).ok()?;
+        if lane.len > MAX_SAMPLE_EVENTS {
+            return None;
+        }
+        Some(lane.of_array(&self.read(&field.array).ok()?, GUESSED_EVENTS).floats())
     }
-    Ok((made, data))
+
+    fn looked(&self) -> String {
+        LOOKED.into()
+    }
 }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
+use crate::source::columns::{FieldPath, Part, TakenColumns};
 use crate::source::hdf::{LinkedPath, NumberColumn};
 use crate::source::layout::Layout;
 use crate::source::numbers::{EventBlock, Numbers};
@@ -68,7 +69,7 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     }
     for name in &names {
         for group in ["addresses", "timestamps"] {
-            hdf::events(path, &file, &format!("{part}_{group}/{name}"), None, Layout::Ntidigits.name())?;
+            hdf::events(path, &file, &field(part, group, name), Layout::Ntidigits.name())?;
         }
     }
     if names.is_empty() {
@@ -84,10 +85,15 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     } else {
         labels::number_classes(names.iter().map(|name| said(name)), false)
     };
-    let (told, note) =
-        told_unit(&file, &format!("{part}_timestamps/{}", names[0]), options.time_unit, TimeUnit::Seconds);
+    let (addresses, timestamps) = (format!("{part}_addresses"), format!("{part}_timestamps"));
+    let (told, note) = told_unit(&file, &format!("{timestamps}/{}", names[0]), options.time_unit, TimeUnit::Seconds);
     let time = Timeline::new(options, told, note);
     let (unit, assumed) = (time.unit, time.assumed());
+    let columns = TakenColumns::of_cochlea(
+        (&timestamps, "a dataset a sample".into()),
+        (&addresses, "a dataset a sample".into()),
+        unit,
+    );
     let samples = names.len() as u64;
     let reader = Ntidigits { path: path.into(), file, part, names, unit, assumed };
     if assumed.is_some() {
@@ -101,7 +107,9 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
         labels,
         classes: Some(classes.into()),
         extras: Vec::new(),
+        columns,
         notes: time.notes,
+        origin: 0,
         reader: Box::new(reader),
     })
 }
@@ -111,11 +119,15 @@ fn said(name: &str) -> &str {
     name.rsplit('-').next().unwrap_or(name)
 }
 
+/// The addresses or timestamps of a sample.
+fn field(part: &str, group: &str, name: &str) -> FieldPath {
+    FieldPath { array: format!("{part}_{group}/{name}"), part: Part::Whole }
+}
+
 impl Ntidigits {
     /// Opens a column of a sample, in the group of addresses or of timestamps.
     fn column(&self, group: &str, name: &str) -> Result<NumberColumn> {
-        let dataset = format!("{}_{group}/{name}", self.part);
-        NumberColumn::open(&self.path, &self.file, &dataset, None, Layout::Ntidigits.name())
+        NumberColumn::open(&self.path, &self.file, &field(self.part, group, name), Layout::Ntidigits.name())
     }
 }
 

@@ -93,8 +93,8 @@ impl Numbers {
         }
     }
 
-    /// Converts the column to polarities: 0 and -1 become 0 (off), 1 stays 1 (on). Other numbers are kept, and are
-    /// rejected later as outside the sensor.
+    /// Converts the column to polarities: 0 and -1 become 0 (off), 1 stays 1 (on). An unsigned number of all ones is the
+    /// -1 of a signed type. Other numbers are kept, and are rejected later as outside the sensor.
     pub(super) fn polarities(self) -> Coordinates {
         fn narrowed(numbers: impl Iterator<Item = i64> + Clone) -> Coordinates {
             let numbers = numbers.map(|n| if n == -1 { 0 } else { n });
@@ -106,11 +106,28 @@ impl Numbers {
             Numbers::I64(v) => narrowed(v.iter().copied()),
             // A fraction is not a valid polarity.
             Numbers::F64(v) => narrowed(v.iter().map(|&n| if n.fract() == 0.0 { n as i64 } else { i64::MIN })),
-            other => match other.pixels() {
-                Coordinates::U16(v) => narrowed(v.iter().map(|&n| n.into())),
-                Coordinates::I64(v) => narrowed(v.iter().copied()),
-                narrow => narrow,
-            },
+            Numbers::U8(mut v) => {
+                v.iter_mut().filter(|n| **n == u8::MAX).for_each(|n| *n = 0);
+                Coordinates::U8(v)
+            }
+            Numbers::U16(v) => narrowed(v.iter().map(|&n| if n == u16::MAX { -1 } else { n.into() })),
+            Numbers::U32(v) => narrowed(v.iter().map(|&n| if n == u32::MAX { -1 } else { n.into() })),
+            Numbers::U64(v) => {
+                narrowed(v.iter().map(|&n| if n == u64::MAX { -1 } else { n.try_into().unwrap_or(i64::MAX) }))
+            }
+        }
+    }
+
+    /// The numbers as floats, for a look at their content.
+    pub(super) fn floats(self) -> Vec<f64> {
+        match self {
+            Numbers::U8(v) => v.into_iter().map(f64::from).collect(),
+            Numbers::I8(v) => v.into_iter().map(f64::from).collect(),
+            Numbers::U16(v) => v.into_iter().map(f64::from).collect(),
+            Numbers::U32(v) => v.into_iter().map(f64::from).collect(),
+            Numbers::U64(v) => v.into_iter().map(|n| n as f64).collect(),
+            Numbers::I64(v) => v.into_iter().map(|n| n as f64).collect(),
+            Numbers::F64(v) => v,
         }
     }
 }
@@ -197,9 +214,16 @@ pub(super) struct EventBlock {
 }
 
 impl EventBlock {
-    /// The number of events.
-    pub(super) fn len(&self) -> usize {
-        self.t.us.len()
+    /// Makes a block of the columns t, x, y and p as read from a file, with times in `unit`. t and x have to be there.
+    pub(super) fn of(columns: [Option<Numbers>; 4], unit: TimeUnit) -> EventBlock {
+        let none = || Numbers::U8(Vec::new());
+        let [t, x, y, p] = columns;
+        EventBlock {
+            t: t.unwrap_or_else(none).times(unit),
+            x: x.unwrap_or_else(none).pixels(),
+            y: y.map(Numbers::pixels),
+            p: p.map(Numbers::polarities),
+        }
     }
 
     /// The events at these indices, in this order.

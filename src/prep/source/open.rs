@@ -58,10 +58,11 @@ impl Recording {
                 let expected = format!("a recording without samples and labels of its own, unlike {}", path.display());
                 return Err(Error::usage(given, expected, layout.title()));
             }
-            return Ok(vec![match layout {
+            let recording = match layout {
                 Layout::Ntidigits => ntidigits::open(path, options)?,
                 _ => Hsd::open(path, options)?,
-            }]);
+            };
+            return Ok(vec![Recording { origin: options.origin, ..recording }]);
         }
         cut_recording(open_stream(path, options)?, options).map(|recording| recording.into_iter().collect())
     }
@@ -113,7 +114,8 @@ fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Opt
         vet_all(&stream)?;
     }
     pieces.left_out += stream.time.left_out;
-    let mut notes = std::mem::take(&mut stream.time.notes);
+    let mut notes = std::mem::take(&mut stream.notes);
+    notes.append(&mut stream.time.notes);
     notes.extend(pieces.notes());
     if let Some(offset) = stream.time_offset {
         notes.push(format!("times are the file's own; its t_offset of {offset} us is not added"));
@@ -126,7 +128,9 @@ fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Opt
         labels: std::mem::take(&mut pieces.labels),
         classes: classes.map(Into::into),
         extras: Vec::new(),
+        columns: stream.taken.clone(),
         notes,
+        origin: options.origin,
         reader: Box::new(Long::open(stream, pieces)),
     }))
 }

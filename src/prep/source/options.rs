@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::events::SensorSize;
 use crate::source::class_list::ClassList;
+use crate::source::columns::{Fields, Role, named_field};
 use crate::source::event_range::EventRange;
 use crate::source::layout::Layout;
 use crate::source::unit::TimeUnit;
@@ -14,8 +15,12 @@ use crate::source::unit::TimeUnit;
 pub struct SourceOptions {
     /// The layout. Default: detected from the content.
     pub layout: Option<Layout>,
-    /// The paths of the columns, for [`Layout::Map`].
+    /// The fields of the columns, for HDF5 and NumPy files. Default: told from their names.
     pub map: Option<Map>,
+    /// The order of a table's columns, for files with one array of several numbers for each event.
+    pub columns: Option<TableColumns>,
+    /// The coordinate of the first pixel, 0 or 1. It is subtracted from x and y.
+    pub origin: u8,
     /// The unit of times. Default: the layout's unit.
     pub time_unit: Option<TimeUnit>,
     /// The sensor size, if the files do not give it or give a wrong one.
@@ -88,10 +93,50 @@ impl Default for Digits {
     }
 }
 
-/// The path of a dataset in a file, and the column index if the dataset is two-dimensional.
+/// The order of a table's columns, such as `t,x,y,p`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableColumns {
+    /// For each of t, x, y and p, the number of its column.
+    places: [Option<usize>; 4],
+    width: usize,
+}
+
+impl TableColumns {
+    /// Number of columns of the table.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// For each of t, x, y and p, the number of its column.
+    pub(super) fn places(&self) -> [Option<usize>; 4] {
+        self.places
+    }
+}
+
+impl FromStr for TableColumns {
+    type Err = String;
+
+    /// Parses names of columns in their order, with `_` for a column that is not used.
+    fn from_str(text: &str) -> Result<TableColumns, String> {
+        let names: Vec<&str> = text.split(',').map(str::trim).collect();
+        let mut places = [None; 4];
+        for (i, name) in names.iter().enumerate().filter(|(_, name)| **name != "_") {
+            let role = Role::of(name).ok_or_else(|| format!("{name:?} is none of t, x, y, p and _"))?;
+            if places[role as usize].replace(i).is_some() {
+                return Err(format!("{} is there twice", role.name()));
+            }
+        }
+        match places {
+            [Some(_), Some(_), ..] => Ok(TableColumns { places, width: names.len() }),
+            _ => Err("expected t and x at least, and y and p if there are any, such as t,x,y,p".into()),
+        }
+    }
+}
+
+/// The path of an array, or of a member of its records, and the column index if the array is a table.
 pub(super) type DatasetPath = (String, Option<usize>);
 
-/// Where the columns of events are in an HDF5 file.
+/// Which fields of a file are the columns of events: arrays, columns of tables, or members of records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map {
     /// Time of each event, in the unit of the options.
@@ -104,6 +149,14 @@ pub struct Map {
     pub p: Option<DatasetPath>,
     /// Path of a dataset with one number or one name: the recording's class.
     pub label: Option<String>,
+}
+
+impl Map {
+    /// The fields of the columns, in a file in which `exists` tells whether there is an array.
+    pub(super) fn fields(&self, exists: impl Fn(&str) -> bool) -> Fields {
+        let field = |place: &DatasetPath| named_field(&place.0, place.1, &exists);
+        [Some(&self.t), Some(&self.x), self.y.as_ref(), self.p.as_ref()].map(|place| place.map(field))
+    }
 }
 
 impl FromStr for Map {

@@ -86,6 +86,31 @@ impl Coordinates {
         }
     }
 
+    /// The smallest entry. `None` if the column is empty.
+    pub fn min(&self) -> Option<i64> {
+        match self {
+            Coordinates::U8(c) => c.iter().min().map(|&n| n.into()),
+            Coordinates::U16(c) => c.iter().min().map(|&n| n.into()),
+            Coordinates::I64(c) => c.iter().min().copied(),
+        }
+    }
+
+    /// The entries minus the coordinate of the first pixel.
+    pub(super) fn minus_origin(self, origin: u8) -> Coordinates {
+        if origin == 0 {
+            return self;
+        }
+        match self {
+            Coordinates::U8(c) if c.iter().all(|&n| n >= origin) => {
+                Coordinates::U8(c.into_iter().map(|n| n - origin).collect())
+            }
+            Coordinates::U16(c) if c.iter().all(|&n| n >= origin.into()) => {
+                Coordinates::U16(c.into_iter().map(|n| n - u16::from(origin)).collect())
+            }
+            other => Coordinates::I64((0..other.len()).map(|i| other.get(i).saturating_sub(origin.into())).collect()),
+        }
+    }
+
     /// The entries of a range of events. `None` if any is negative or not below `size`.
     fn inside(&self, range: Range<usize>, size: u32) -> Option<Vec<u16>> {
         match self {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::events::SensorSize;
+use crate::source::columns::TakenColumns;
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
-use crate::source::raw::RawSamples;
+use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
 use crate::source::unit::TimeUnit;
 
 /// A recording that is open for reading. It has one or more samples.
@@ -28,8 +29,12 @@ pub struct Recording {
     pub classes: Option<Arc<[String]>>,
     /// Names and numbers of the extra columns, sorted by name.
     pub extras: Vec<(String, Vec<i64>)>,
+    /// Which fields of the file were taken for the columns of events.
+    pub columns: TakenColumns,
     /// Notes for the user about how the recording was opened.
     pub notes: Vec<String>,
+    /// The coordinate of the first pixel, which is subtracted from x and y.
+    pub(super) origin: u8,
     pub(super) reader: Box<dyn ReadSamples>,
 }
 
@@ -121,7 +126,32 @@ impl Recording {
     /// [`crate::Error::DamagedRecording`], [`crate::Error::BadSample`]; if the file has to be opened first, those of
     /// opening.
     pub fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
-        self.reader.read(samples)
+        let RawSamples { times, x, y, p, offsets } = self.reader.read(samples)?;
+        let y = y.map(|y| y.minus_origin(self.origin));
+        Ok(RawSamples { times, x: x.minus_origin(self.origin), y, p, offsets })
+    }
+
+    /// Whether the coordinates go from 1 to exactly the sensor's width or height, as if counted from 1. Of a very long
+    /// recording, only the first [`MAX_SAMPLE_EVENTS`] events or so are read.
+    ///
+    /// # Errors
+    /// Those of [`Recording::read`].
+    pub fn is_one_based(&self, sensor: SensorSize) -> Result<bool> {
+        let (mut reaches_end, mut events, mut next) = (false, 0, 0);
+        while next < self.samples() && events < MAX_SAMPLE_EVENTS {
+            let end = next + self.together(next, self.samples() - next);
+            let raw = self.read(next..end)?;
+            (events, next) = (events + raw.x.len() as u64, end);
+            for (column, size) in [(Some(&raw.x), sensor.width), (raw.y.as_ref(), sensor.height)] {
+                let range = column.and_then(|column| column.min().zip(column.max()));
+                let Some((least, most)) = range else { continue };
+                if least < 1 || most > i64::from(size) {
+                    return Ok(false);
+                }
+                reaches_end |= most == i64::from(size);
+            }
+        }
+        Ok(reaches_end)
     }
 
     /// The other files that the recording's data comes from: sources of virtual datasets, external raw files and
@@ -147,7 +177,8 @@ impl Recording {
     /// # Errors
     /// Those of reading.
     pub fn extent(&self) -> Result<Option<(i64, i64)>> {
-        self.reader.extent()
+        let origin = i64::from(self.origin);
+        Ok(self.reader.extent()?.map(|(x, y)| (x - origin, y - origin)))
     }
 }
 

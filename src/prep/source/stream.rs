@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
+use crate::source::columns::{Role, TakenColumns};
 use crate::source::event_range::EventRange;
-use crate::source::hdf::{LinkedPath, NumberColumn, Records};
+use crate::source::hdf::{LinkedPath, NumberColumn};
 use crate::source::layout::Layout;
 use crate::source::numbers::{EventBlock, Stamps};
 use crate::source::numpy::EventArray;
@@ -37,10 +38,14 @@ pub(super) struct EventStream {
     pub sensor: Option<SensorSize>,
     /// Class of the recording, if the file gives it.
     pub label: Option<ClassLabel>,
+    /// Which fields of the file the columns are.
+    pub taken: TakenColumns,
     /// The file's time offset (`t_offset`) in microseconds. It is not added to the times.
     pub time_offset: Option<i64>,
     /// Other files that the events come from.
     pub linked: Vec<LinkedPath>,
+    /// Notes for the user about how the recording was opened.
+    pub notes: Vec<String>,
     /// Where the events are stored.
     pub columns: EventStore,
 }
@@ -57,20 +62,9 @@ pub(super) enum ClassLabel {
 /// Where the events of a recording are stored.
 #[derive(Debug)]
 pub(super) enum EventStore {
-    /// In one HDF5 dataset per column.
-    Separate {
-        /// Time of each event, in the stream's unit.
-        t: NumberColumn,
-        /// Pixel column of each event, from 0.
-        x: NumberColumn,
-        /// Pixel row of each event, from 0; `None` for a sensor of one row.
-        y: Option<NumberColumn>,
-        /// Polarity of each event, 0 or -1 for off and 1 for on; `None` for a sensor of one polarity.
-        p: Option<NumberColumn>,
-    },
-    /// In one HDF5 dataset of records.
-    Records(Records),
-    /// In a NumPy array of records.
+    /// In columns of an HDF5 file: t, x, y and p. t and x are there.
+    Hdf5(Box<[Option<NumberColumn>; 4]>),
+    /// In a NumPy array of records or of rows.
     Array(EventArray),
     /// In memory, with times in microseconds.
     Memory(EventBlock),
@@ -122,15 +116,17 @@ impl EventStream {
     pub(super) fn stored_times(&self, range: Range<u64>, unit: TimeUnit) -> Result<Stamps> {
         let range = self.time.places(range);
         Ok(match &self.columns {
-            EventStore::Separate { t, .. } => t.read(&self.path, range)?.times(unit),
-            EventStore::Records(records) => records.read(&self.path, range, unit)?.t,
-            EventStore::Array(array) => array.read(&self.path, range, unit)?.t,
             EventStore::Memory(block) => {
                 let range = range.start as usize..range.end as usize;
                 let first = block.t.missing.partition_point(|&i| i < range.start);
                 let missing = block.t.missing[first..].iter().take_while(|&&i| i < range.end);
                 Stamps { missing: missing.map(|i| i - range.start).collect(), us: block.t.us[range.clone()].to_vec() }
             }
+            EventStore::Hdf5(columns) => match &columns[0] {
+                Some(t) => t.read(&self.path, range)?.times(unit),
+                None => Stamps::default(),
+            },
+            EventStore::Array(array) => array.read(range, unit)?.t,
         })
     }
 
@@ -141,14 +137,8 @@ impl EventStream {
     pub(super) fn read(&self, range: Range<u64>) -> Result<EventBlock> {
         let (path, first, range) = (&self.path, range.start, self.time.places(range));
         let mut block = match &self.columns {
-            EventStore::Separate { t, x, y, p } => EventBlock {
-                t: t.read(path, range.clone())?.times(self.time.unit),
-                x: x.read(path, range.clone())?.pixels(),
-                y: y.as_ref().map(|y| y.read(path, range.clone())).transpose()?.map(|y| y.pixels()),
-                p: p.as_ref().map(|p| p.read(path, range)).transpose()?.map(|p| p.polarities()),
-            },
-            EventStore::Records(records) => records.read(path, range, self.time.unit)?,
-            EventStore::Array(array) => array.read(path, range, self.time.unit)?,
+            EventStore::Hdf5(columns) => EventBlock::of(NumberColumn::read_each(columns, path, range)?, self.time.unit),
+            EventStore::Array(array) => array.read(range, self.time.unit)?,
             EventStore::Memory(block) => block.pick(range.start as usize..range.end as usize),
         };
         self.time.mend(first, &mut block.t);
@@ -158,6 +148,23 @@ impl EventStream {
     /// Whether its events are in memory.
     pub(super) fn is_in_memory(&self) -> bool {
         matches!(self.columns, EventStore::Memory(_))
+    }
+
+    /// Reads a range of the coordinates x or y, if they are floats and not yet in memory.
+    ///
+    /// # Errors
+    /// Those of [`EventStream::read`].
+    pub(super) fn float_coordinates(&self, role: Role, range: Range<u64>) -> Result<Option<Vec<f64>>> {
+        let range = self.time.places(range);
+        let numbers = match &self.columns {
+            EventStore::Hdf5(columns) => match &columns[role as usize] {
+                Some(column) if column.is_float() => Some(column.read(&self.path, range)?),
+                _ => None,
+            },
+            EventStore::Array(array) if array.is_float(role) => array.column(role, range)?,
+            _ => None,
+        };
+        Ok(numbers.map(|numbers| numbers.floats()))
     }
 
     /// Splits the recording into consecutive ranges of events that fit in memory.

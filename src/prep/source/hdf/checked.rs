@@ -7,9 +7,13 @@ use std::sync::{Mutex, PoisonError};
 use hdf5::Dataset;
 
 use crate::error::{Absence, Error, Result};
+use crate::source::columns::{FieldPath, Part};
 use crate::source::hdf::cause::damaged;
+use crate::source::hdf::coverage::Region;
 use crate::source::hdf::links::{LinkedPath, follow};
 use crate::source::hdf::storage::{Checker, Fault};
+use crate::source::hdf::stored::shape;
+use crate::source::shape::table;
 
 /// An open HDF5 file, and the other files that its datasets come from.
 #[derive(Debug)]
@@ -56,21 +60,16 @@ impl File {
 /// # Errors
 /// [`Error::MissingDataset`]; [`Error::MissingData`] if it or a part of its data is elsewhere and not there.
 pub(crate) fn dataset(path: &Path, file: &File, name: &str, layout: &'static str) -> Result<Dataset> {
-    required(path, name, layout, file, open(path, file, name, None, "samples")?)
+    required(path, name, layout, file, open(path, file, name, None)?)
 }
 
-/// Opens a dataset that a layout requires, with a row per event, of which only `column` is used if it is given.
+/// Opens the array of a field that a layout requires, with an entry per event. Of a table, only the field's column is
+/// used.
 ///
 /// # Errors
 /// Those of [`dataset`].
-pub(crate) fn events(
-    path: &Path,
-    file: &File,
-    name: &str,
-    column: Option<usize>,
-    layout: &'static str,
-) -> Result<Dataset> {
-    required(path, name, layout, file, open(path, file, name, column, "events")?)
+pub(crate) fn events(path: &Path, file: &File, field: &FieldPath, layout: &'static str) -> Result<Dataset> {
+    required(path, &field.array, layout, file, open(path, file, &field.array, Some(&field.part))?)
 }
 
 /// Opens a dataset that may be missing.
@@ -78,7 +77,7 @@ pub(crate) fn events(
 /// # Errors
 /// [`Error::MissingData`] if there is a link to it that leads nowhere, or if a part of its data is not there.
 pub(crate) fn optional(path: &Path, file: &File, name: &str) -> Result<Option<Dataset>> {
-    open(path, file, name, None, "samples")
+    open(path, file, name, None)
 }
 
 fn required(path: &Path, name: &str, layout: &'static str, file: &File, dataset: Option<Dataset>) -> Result<Dataset> {
@@ -86,7 +85,8 @@ fn required(path: &Path, name: &str, layout: &'static str, file: &File, dataset:
     dataset.ok_or_else(missing)
 }
 
-fn open(path: &Path, file: &File, name: &str, column: Option<usize>, unit: &'static str) -> Result<Option<Dataset>> {
+/// Opens a dataset of which `events` is used, or a dataset of samples.
+fn open(path: &Path, file: &File, name: &str, events: Option<&Part>) -> Result<Option<Dataset>> {
     let unreadable = |error| damaged(path, name, &error);
     let absent = |absence, what| Error::MissingData { path: path.into(), dataset: name.into(), what, absence };
     let trail = || file.as_group().map(|top| follow(&top, name)).map_err(unreadable);
@@ -99,13 +99,32 @@ fn open(path: &Path, file: &File, name: &str, column: Option<usize>, unit: &'sta
     if dataset.filename() != file.filename() {
         file.note(trail()?.files);
     }
+    let (used, unit) = used(&shape(&dataset), events);
     let mut checker = Checker::new(unit);
-    checker.check_all(&dataset, column).map_err(|fault| match fault {
+    checker.check(&dataset, &used).map_err(|fault| match fault {
         Fault::Absent(absence, what) => absent(absence, what),
         Fault::Unreadable(error) => unreadable(error),
     })?;
     file.note(checker.into_linked());
     Ok(Some(dataset))
+}
+
+/// The region of a dataset that is used, and what one of its rows is.
+fn used(shape: &[u64], events: Option<&Part>) -> (Region, &'static str) {
+    let whole = Region::whole(shape);
+    match events {
+        None => (whole, "samples"),
+        Some(Part::Column { index, columns }) => {
+            let index = *index as u64;
+            match table(shape, *columns).filter(|table| index < table.columns) {
+                Some(table) if table.transposed => (Region { rows: index..index + 1, ..whole }, "rows of the array"),
+                Some(_) => (Region { columns: index..index + 1, ..whole }, "events"),
+                None => (whole, "events"),
+            }
+        }
+        Some(_) if matches!(shape, &[1, len] if len > 1) => (whole, "rows of the array"),
+        Some(_) => (whole, "events"),
+    }
 }
 
 /// The names of the groups and datasets at the root of a file, for messages.

@@ -4,71 +4,158 @@ use std::ops::Range;
 use std::path::Path;
 
 use hdf5::types::{IntSize, TypeDescriptor};
-use hdf5::{Dataset, H5Type, Hyperslab};
+use hdf5::{Dataset, H5Type, Hyperslab, Selection, SliceOrIndex};
 
 use crate::error::{Error, Result};
-use crate::source::hdf::{File, descriptor, events, unreadable};
+use crate::source::columns::{FieldPath, Part};
+use crate::source::hdf::member::{Class, Member};
+use crate::source::hdf::{File, descriptor, events, member, unreadable};
 use crate::source::numbers::Numbers;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
+use crate::source::shape;
 
-/// A one-dimensional dataset of numbers, or a column of a two-dimensional one.
+/// A column of numbers: a dataset with one number for each event, a column of a table, or a member of records.
 #[derive(Clone, Debug)]
 pub(crate) struct NumberColumn {
     dataset: Dataset,
     /// Path of the dataset in the file.
+    array: String,
+    /// Path of the column in the file, as a map names it.
     pub name: String,
-    read: ReadNumbers,
-    /// Whether the numbers are floats.
-    pub is_float: bool,
-    axis: Option<usize>,
+    /// Name of the type of its numbers, for messages.
+    pub kind_name: String,
+    kind: NumberType,
+    /// Names of the member, the outermost record's first. Empty if the dataset has no records.
+    member: Vec<String>,
+    /// The dimension that counts the events.
+    dimension: usize,
+    /// The index in the other dimension, if there is one.
+    index: Option<usize>,
     /// Number of entries.
     pub len: u64,
 }
 
-/// Reads a range of a column. libhdf5 converts the numbers to the type that is asked for.
-type ReadNumbers = fn(&NumberColumn, Range<u64>) -> hdf5::Result<Numbers>;
+/// The type that a column is read as.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum NumberType {
+    U8,
+    I8,
+    U16,
+    U32,
+    U64,
+    I64,
+    F64,
+}
 
-/// How numbers of a type are read; `None` if they aren't numbers.
-fn read_of(descriptor: &TypeDescriptor) -> Option<ReadNumbers> {
-    use IntSize::{U1, U2, U4, U8};
-    Some(match descriptor {
-        TypeDescriptor::Unsigned(U1) | TypeDescriptor::Boolean => |c, range| c.read_as(range).map(Numbers::U8),
-        TypeDescriptor::Unsigned(U2) => |c, range| c.read_as(range).map(Numbers::U16),
-        TypeDescriptor::Unsigned(U4) => |c, range| c.read_as(range).map(Numbers::U32),
-        TypeDescriptor::Unsigned(U8) => |c, range| c.read_as(range).map(Numbers::U64),
-        TypeDescriptor::Integer(U1) => |c, range| c.read_as(range).map(Numbers::I8),
-        TypeDescriptor::Integer(_) | TypeDescriptor::Enum(_) => |c, range| c.read_as(range).map(Numbers::I64),
-        TypeDescriptor::Float(_) => |c, range| c.read_as(range).map(Numbers::F64),
-        _ => return None,
-    })
+impl NumberType {
+    fn of(descriptor: &TypeDescriptor) -> Option<NumberType> {
+        use IntSize::{U1, U2, U4, U8};
+        Some(match descriptor {
+            TypeDescriptor::Enum(named) if !named.signed => NumberType::of(&TypeDescriptor::Unsigned(named.size))?,
+            TypeDescriptor::Unsigned(U1) | TypeDescriptor::Boolean => NumberType::U8,
+            TypeDescriptor::Unsigned(U2) => NumberType::U16,
+            TypeDescriptor::Unsigned(U4) => NumberType::U32,
+            TypeDescriptor::Unsigned(U8) => NumberType::U64,
+            TypeDescriptor::Integer(U1) => NumberType::I8,
+            TypeDescriptor::Integer(_) | TypeDescriptor::Enum(_) => NumberType::I64,
+            TypeDescriptor::Float(_) => NumberType::F64,
+            _ => return None,
+        })
+    }
+
+    /// How libhdf5 reads such numbers of records, and the numbers of the bits that it reads.
+    fn class(self) -> (Class, fn(Vec<u64>) -> Numbers) {
+        fn each<T>(bits: Vec<u64>, number: fn(u64) -> T) -> Vec<T> {
+            bits.into_iter().map(number).collect()
+        }
+        match self {
+            NumberType::U8 => (Class::Unsigned, |bits| Numbers::U8(each(bits, |bits| bits as u8))),
+            NumberType::U16 => (Class::Unsigned, |bits| Numbers::U16(each(bits, |bits| bits as u16))),
+            NumberType::U32 => (Class::Unsigned, |bits| Numbers::U32(each(bits, |bits| bits as u32))),
+            NumberType::U64 => (Class::Unsigned, Numbers::U64),
+            NumberType::I8 => (Class::Signed, |bits| Numbers::I8(each(bits, |bits| bits as i8))),
+            NumberType::I64 => (Class::Signed, |bits| Numbers::I64(each(bits, |bits| bits as i64))),
+            NumberType::F64 => (Class::Float, |bits| Numbers::F64(each(bits, f64::from_bits))),
+        }
+    }
+}
+
+/// Whether a column of this type can be read.
+pub(super) fn is_number(descriptor: &TypeDescriptor) -> bool {
+    NumberType::of(descriptor).is_some()
 }
 
 impl NumberColumn {
-    /// Opens a one-dimensional dataset, or column `axis` of a two-dimensional one.
+    /// Opens a column.
     ///
     /// # Errors
     /// [`Error::WrongType`] for a dataset that doesn't contain numbers or has another shape; [`Error::MissingDataset`].
-    pub(crate) fn open(
-        path: &Path,
-        file: &File,
-        name: &str,
-        axis: Option<usize>,
-        layout: &'static str,
-    ) -> Result<NumberColumn> {
-        let dataset = events(path, file, name, axis, layout)?;
+    pub(crate) fn open(path: &Path, file: &File, field: &FieldPath, layout: &'static str) -> Result<NumberColumn> {
+        let name = &field.array;
+        let dataset = events(path, file, field, layout)?;
         let descriptor = descriptor(path, &dataset, name)?;
-        let shape = dataset.shape();
+        let sizes: Vec<u64> = dataset.shape().iter().map(|&size| size as u64).collect();
         let wrong =
-            |expected: &str| Error::wrong_type(path, name, expected, format!("{descriptor} of shape {shape:?}"));
-        let read = read_of(&descriptor).ok_or_else(|| wrong("integers or floats"))?;
-        let len = match (shape.as_slice(), axis) {
-            (&[len], None) => len as u64,
-            (&[len, width], Some(i)) if i < width => len as u64,
-            (_, None) => return Err(wrong("one dimension, a number an event")),
-            (_, Some(i)) => return Err(wrong(&format!("a row an event, with a column {i}"))),
+            |expected: &str| Error::wrong_type(path, name, expected, format!("{descriptor} of shape {sizes:?}"));
+        let (member, number) = match &field.part {
+            Part::Member(member) => {
+                let found = member::find(&descriptor, member);
+                found.ok_or_else(|| wrong(&format!("records with a member {member}")))?
+            }
+            _ => (Vec::new(), &descriptor),
         };
-        let is_float = matches!(descriptor, TypeDescriptor::Float(_));
-        Ok(NumberColumn { dataset, name: name.into(), read, is_float, axis, len })
+        let kind = NumberType::of(number).ok_or_else(|| wrong("integers or floats"))?;
+        let (len, dimension, index) = match field.part {
+            Part::Column { index, columns } => {
+                let table = shape::table(&sizes, columns).filter(|table| (index as u64) < table.columns);
+                let table = table.ok_or_else(|| wrong(&format!("a row an event, with a column {index}")))?;
+                (table.len, usize::from(table.transposed), Some(index))
+            }
+            Part::Whole | Part::Member(_) => {
+                let len = shape::column(&sizes).ok_or_else(|| wrong("one dimension, a number an event"))?;
+                let dimension = sizes.iter().position(|&size| size != 1).unwrap_or(0);
+                (len, dimension, (sizes.len() > 1).then_some(0))
+            }
+        };
+        if sizes.len() > 2 {
+            return Err(wrong("one dimension, a number an event"));
+        }
+        let (name, kind_name, array) = (field.to_string(), number.to_string(), field.array.clone());
+        Ok(NumberColumn { dataset, array, name, kind_name, kind, member, dimension, index, len })
+    }
+
+    /// Whether the numbers are floats.
+    pub(crate) fn is_float(&self) -> bool {
+        self.kind == NumberType::F64
+    }
+
+    /// Reads a range of entries of several columns. Columns that are members of the same records are read at once.
+    ///
+    /// # Errors
+    /// Those of [`NumberColumn::read`].
+    pub(crate) fn read_each(
+        columns: &[Option<NumberColumn>; 4],
+        path: &Path,
+        range: Range<u64>,
+    ) -> Result<[Option<Numbers>; 4]> {
+        let there: Vec<&NumberColumn> = columns.iter().flatten().collect();
+        let name = |column: &NumberColumn| (column.array.clone(), column.member.clone());
+        let together = there.iter().enumerate().all(|(i, column)| {
+            column.member.len() == 1
+                && column.array == there[0].array
+                && there[..i].iter().all(|other| name(other) != name(column))
+        });
+        let mut numbers = if together && there.len() > 1 {
+            let members: Vec<Member<'_>> =
+                there.iter().map(|column| (&column.member[..], column.kind.class().0)).collect();
+            let read = member::read(&there[0].dataset, &members, there[0].selection(&range));
+            let bits = read.map_err(|e| unreadable(path, &there[0].dataset, &there[0].array, range, &e))?;
+            there.iter().zip(bits).map(|(column, bits)| (column.kind.class().1)(bits)).collect()
+        } else {
+            there.iter().map(|column| column.read(path, range.clone())).collect::<Result<Vec<_>>>()?
+        }
+        .into_iter();
+        Ok(columns.each_ref().map(|column| column.as_ref().and_then(|_| numbers.next())))
     }
 
     /// Reads a range of entries.
@@ -76,7 +163,21 @@ impl NumberColumn {
     /// # Errors
     /// [`Error::DamagedRecording`]; [`tonic_base::Error::Unavailable`] if the compression filter is not installed.
     pub(crate) fn read(&self, path: &Path, range: Range<u64>) -> Result<Numbers> {
-        (self.read)(self, range.clone()).map_err(|e| unreadable(path, &self.dataset, &self.name, range, &e))
+        let read = match self.kind {
+            _ if !self.member.is_empty() => {
+                let (class, numbers) = self.kind.class();
+                let read = member::read(&self.dataset, &[(&self.member, class)], self.selection(&range));
+                read.map(|bits| bits.into_iter().next().map_or_else(|| Numbers::U8(Vec::new()), numbers))
+            }
+            NumberType::U8 => self.read_as(&range).map(Numbers::U8),
+            NumberType::I8 => self.read_as(&range).map(Numbers::I8),
+            NumberType::U16 => self.read_as(&range).map(Numbers::U16),
+            NumberType::U32 => self.read_as(&range).map(Numbers::U32),
+            NumberType::U64 => self.read_as(&range).map(Numbers::U64),
+            NumberType::I64 => self.read_as(&range).map(Numbers::I64),
+            NumberType::F64 => self.read_as(&range).map(Numbers::F64),
+        };
+        read.map_err(|e| unreadable(path, &self.dataset, &self.name, range, &e))
     }
 
     /// Reads the whole column.
@@ -91,12 +192,17 @@ impl NumberColumn {
         self.read(path, 0..self.len)
     }
 
-    fn read_as<T: H5Type>(&self, range: Range<u64>) -> hdf5::Result<Vec<T>> {
-        let range = range.start as usize..range.end as usize;
-        let column = match self.axis {
-            None => self.dataset.read_slice_1d::<T, _>(range)?,
-            Some(i) => self.dataset.read_slice_1d::<T, _>(Hyperslab::from(vec![range.into(), i.into()]))?,
-        };
-        Ok(column.into_raw_vec_and_offset().0)
+    fn read_as<T: H5Type>(&self, range: &Range<u64>) -> hdf5::Result<Vec<T>> {
+        Ok(self.dataset.read_slice_1d::<T, _>(self.selection(range))?.into_raw_vec_and_offset().0)
+    }
+
+    /// The entries of the dataset that are in a range of the column.
+    fn selection(&self, range: &Range<u64>) -> Selection {
+        let events = SliceOrIndex::from(range.start as usize..range.end as usize);
+        Selection::from(Hyperslab::from(match self.index {
+            None => vec![events],
+            Some(index) if self.dimension == 0 => vec![events, index.into()],
+            Some(index) => vec![index.into(), events],
+        }))
     }
 }

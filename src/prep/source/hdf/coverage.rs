@@ -154,6 +154,12 @@ pub(super) fn bounds(boxes: &[Vec<Strided>], axis: usize) -> Range<u64> {
 }
 
 impl Region {
+    /// A whole dataset of this shape.
+    pub(super) fn whole(shape: &[u64]) -> Region {
+        let all = |axis: usize| 0..shape.get(axis).copied().unwrap_or(1);
+        Region { rows: all(0), columns: all(1) }
+    }
+
     /// Whether a box has entries in the region.
     pub(super) fn meets(&self, axes: &[Strided]) -> bool {
         let overlaps = |axis: &Strided, range: &Range<u64>| {

@@ -11,9 +11,9 @@ use hdf5::filters::Filter;
 use hdf5::types::TypeDescriptor;
 
 use crate::error::{BaseFault, Error, Result};
+use crate::source::formats;
 use crate::source::hdf::cause::{damaged, last_words};
 use crate::source::hdf::checked::File;
-use crate::source::hdf::links::follow;
 
 /// Size in bytes of libhdf5's cache of decompressed chunks, per dataset. It is needed because samples are smaller than
 /// chunks.
@@ -70,39 +70,15 @@ fn open_with(path: &Path, options: &hdf5::FileBuilder) -> Result<File> {
                        (with HDF5_USE_FILE_LOCKING=FALSE in the environment, it is read all the same)";
             return Error::io(path, "open the recording")(std::io::Error::new(std::io::ErrorKind::WouldBlock, why));
         }
-        let head = std::io::Read::bytes(file).take(8).filter_map(std::result::Result::ok).collect::<Vec<u8>>();
-        if head == *b"\x89HDF\r\n\x1a\n" {
-            not_hdf5(format!("a damaged one of {} bytes, cut short perhaps ({})", meta.len(), last_words(&e)))
-        } else {
-            not_hdf5(format!("a file that begins with {:?}", String::from_utf8_lossy(&head)))
+        let head = formats::head_of(path);
+        if head.starts_with(b"\x89HDF\r\n\x1a\n") {
+            return not_hdf5(format!("a damaged one of {} bytes, cut short perhaps ({})", meta.len(), last_words(&e)));
         }
+        formats::recognised(path, &head).unwrap_or_else(|| {
+            let head = &head[..head.len().min(8)];
+            not_hdf5(format!("a file that begins with {:?}", String::from_utf8_lossy(head)))
+        })
     })
-}
-
-/// The datasets of a file and their types, shortened to fit a message.
-pub(crate) fn contents(file: &hdf5::File) -> String {
-    const MOST: usize = 12;
-    let (mut found, mut visits) = (Vec::new(), 0..64);
-    let mut groups: Vec<(String, hdf5::Group)> =
-        file.as_group().ok().map(|top| (String::new(), top)).into_iter().collect();
-    while let Some((prefix, group)) = groups.pop().filter(|_| found.len() <= MOST && visits.next().is_some()) {
-        for name in group.member_names().unwrap_or_default() {
-            let path = format!("{prefix}{name}");
-            if let Ok(dataset) = group.dataset(&name) {
-                let kind = dataset.dtype().and_then(|t| t.to_descriptor()).map_or("?".into(), |t| t.to_string());
-                found.push(format!("{path} ({kind}, shape {:?})", dataset.shape()));
-            } else if let Ok(group) = group.group(&name) {
-                groups.push((path + "/", group));
-            } else if let Some(broken) = follow(&group, &name).broken {
-                found.push(format!("{path} (a link that leads nowhere: {broken})"));
-            }
-        }
-    }
-    match found.len() {
-        0 => "it has no datasets".into(),
-        n if n > MOST => format!("it has {}, and more", found[..MOST].join(", ")),
-        _ => format!("it has {}", found.join(", ")),
-    }
 }
 
 /// A dataset's type.

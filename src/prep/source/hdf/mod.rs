@@ -1,10 +1,12 @@
-//! Reads HDF5 files: opens them, reads ranges of columns and records, and makes errors that name the cause.
+//! Reads HDF5 files: opens them, lists their datasets, reads ranges of columns, and makes errors that name the cause.
 //!
-//! Every dataset is opened by [`dataset`], [`events`] or [`optional`], which check that its data is there.
+//! Every dataset whose numbers are used is opened by [`dataset`], [`events`] or [`optional`], which check that its data is
+//! there.
 //!
 //! ```text
 //! file, cause                  opens files; errors
-//! column, records, checked     opens datasets whose data is there
+//! tree                         lists the datasets of a file
+//! column, member, checked      opens datasets whose data is there; columns, members of records
 //! links, search                soft and external links; where libhdf5 looks for other files
 //! storage, stored              checks chunks, raw files and virtual datasets
 //! sources, pieces, coverage    the sources of virtual datasets, what is mapped where, gaps
@@ -17,17 +19,18 @@ mod column;
 mod coverage;
 mod file;
 mod links;
+mod member;
 mod pieces;
-mod records;
 mod search;
 mod sources;
 mod storage;
 mod stored;
 mod sys;
+mod tree;
 
 pub(crate) use cause::{damaged, last_words};
 pub(crate) use checked::{File, dataset, events, optional};
 pub(crate) use column::NumberColumn;
-pub(crate) use file::{contents, describe, descriptor, open, open_cached, strings, unreadable};
+pub(crate) use file::{describe, descriptor, open, open_cached, strings, unreadable};
 pub use links::LinkedPath;
-pub(crate) use records::Records;
+pub(crate) use tree::Tree;

@@ -61,19 +61,8 @@ impl Checker {
         self.sources.linked
     }
 
-    /// Checks a whole dataset, or one column of a two-dimensional one.
-    pub(super) fn check_all(&mut self, dataset: &Dataset, column: Option<usize>) -> Result<(), Fault> {
-        let shape = shape(dataset);
-        let columns = match column {
-            Some(column) if shape.len() == 2 => column as u64..column as u64 + 1,
-            _ => 0..shape.get(1).copied().unwrap_or(1),
-        };
-        let region = Region { rows: 0..shape.first().copied().unwrap_or(1), columns };
-        self.check(dataset, &region)
-    }
-
     /// Checks a region of a dataset.
-    fn check(&mut self, dataset: &Dataset, region: &Region) -> Result<(), Fault> {
+    pub(super) fn check(&mut self, dataset: &Dataset, region: &Region) -> Result<(), Fault> {
         let properties = dataset.dcpl()?;
         let layout = properties.get_layout()?;
         if dataset.size() == 0 && layout != Layout::Virtual {
@@ -194,7 +183,7 @@ impl Checker {
         }
         // Meets itself if sources are in a circle.
         self.whole.insert(key.clone(), false);
-        let whole = self.check_all(source, None).is_ok();
+        let whole = self.check(source, &Region::whole(&shape(source))).is_ok();
         self.whole.insert(key, whole);
         whole
     }

@@ -1,15 +1,19 @@
-//! What the HDF5 wrapper cannot read: the mappings of virtual datasets, and the targets of links.
+//! What the HDF5 wrapper cannot read: the mappings of virtual datasets, the targets of links, and records with names that
+//! are known only when they are read.
 //!
 //! The wrapper's `get_virtual_map` fails for selections of one block, which is how libhdf5 stores contiguous ranges, and
-//! it has no access to the value of a link.
+//! it has no access to the value of a link. libhdf5 picks members of records by the names in the type that it reads into,
+//! and the wrapper's types have names that are known when the program is built.
 #![allow(unsafe_code)]
 
+use std::cell::RefCell;
 use std::ffi::{CString, c_char, c_int};
 use std::mem::MaybeUninit;
 
 use hdf5::plist::DatasetCreate;
 use hdf5::sync::sync;
-use hdf5::{Dataspace, Error, Group, Result, from_id, h5check};
+use hdf5::types::{CompoundField, CompoundType, IntSize, TypeDescriptor};
+use hdf5::{Dataset, Dataspace, Error, Group, H5Type, Result, from_id, h5check};
 use hdf5_sys::h5::hsize_t;
 use hdf5_sys::h5l::{H5L_info2_t, H5Lexists, H5Lget_info2, H5Lget_val};
 use hdf5_sys::h5p::{
@@ -157,4 +161,37 @@ pub(super) fn link(group: &Group, name: &str) -> Result<Option<Link>> {
             Link::External { file: next(), path: next() }
         }))
     })
+}
+
+thread_local! {
+    /// The members that this thread reads now.
+    static MEMBERS: RefCell<Vec<CompoundField>> = const { RefCell::new(Vec::new()) };
+}
+
+/// `N` members of a record.
+#[repr(transparent)]
+struct Row<const N: usize>([u64; N]);
+
+// SAFETY: the descriptor is a record of the size of a `Row` whose `N` members of 8 bytes each cover it, and 8 bytes of
+// anything are a `u64`. If `MEMBERS` has another number of members, the descriptor is an array of `N` u64, which covers a
+// `Row` too.
+unsafe impl<const N: usize> H5Type for Row<N> {
+    fn type_descriptor() -> TypeDescriptor {
+        let fields = MEMBERS.with_borrow(Vec::clone);
+        match fields.len() == N {
+            true => TypeDescriptor::Compound(CompoundType { fields, size: N * 8 }),
+            false => TypeDescriptor::FixedArray(Box::new(TypeDescriptor::Unsigned(IntSize::U8)), N),
+        }
+    }
+}
+
+/// Reads `N` members of the selected records, as the bits of 8 bytes each.
+pub(super) fn read_rows<const N: usize>(
+    dataset: &Dataset,
+    members: Vec<CompoundField>,
+    selection: hdf5::Selection,
+) -> Result<Vec<[u64; N]>> {
+    MEMBERS.set(members);
+    let rows = dataset.read_slice_1d::<Row<N>, _>(selection)?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
 }

@@ -1,151 +1,181 @@
-//! Structured NumPy arrays: records with the fields t, x, y and p, and possibly others.
+//! The data of NumPy arrays: columns of numbers at any offset and stride.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-
-use npyz::{DType, Endianness, TypeChar, TypeStr};
+use std::path::PathBuf;
 
 use crate::error::{BaseFault, Error, Result};
+use crate::source::columns::{Part, Role};
 use crate::source::numbers::{EventBlock, Numbers};
-use crate::source::numpy::header::MAX_HEADER;
+use crate::source::numpy::dtype::{DType, Field, Number, NumberKind};
+use crate::source::numpy::header::Header;
+use crate::source::shape;
 use crate::source::unit::TimeUnit;
 
-/// Accepted names of the fields and columns t, x, y and p.
-pub(crate) const NAMES: [&[&str]; 4] = [
-    &["t", "ts", "time", "timestamp", "timestamps"],
-    &["x", "xs"],
-    &["y", "ys"],
-    &["p", "ps", "pol", "polarity", "polarities"],
-];
-
-/// A structured array in a file.
-#[derive(Debug)]
-pub(crate) struct EventArray {
-    pub(crate) path: PathBuf,
-    /// Offset of the data in the file, in bytes.
-    pub(crate) begin: u64,
-    pub(crate) record: RecordLayout,
+/// Where the entries of a column are in an array's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lane {
+    /// Offset of the first entry in bytes.
+    offset: u64,
+    /// Bytes from an entry to the next.
+    stride: u64,
+    pub(crate) number: Number,
+    /// Number of entries.
+    pub(crate) len: u64,
 }
 
-/// The memory layout of a record.
-#[derive(Clone, Debug)]
-pub(crate) struct RecordLayout {
-    pub(crate) bytes: usize,
-    t: FieldLayout,
-    x: FieldLayout,
-    y: Option<FieldLayout>,
-    p: Option<FieldLayout>,
-}
-
-/// A field of a record: its offset and type.
-#[derive(Clone, Debug)]
-pub(crate) struct FieldLayout {
-    pub(crate) offset: usize,
-    pub(crate) number: TypeStr,
-}
-
-impl RecordLayout {
-    pub(crate) fn of(path: &Path, place: &str, dtype: &DType) -> Result<RecordLayout> {
-        let wrong = || {
-            let expected =
-                "a structured array with the fields t and x, and y and p if there are any, integers or floats";
-            Error::wrong_type(path, place, expected, dtype.descr())
-        };
-        let (mut fields, mut bytes) = ([None, None, None, None], 0_usize);
-        let DType::Record(all) = dtype else { return Err(wrong()) };
-        for field in all {
-            if let Some(i) = NAMES.iter().position(|names| names.contains(&field.name.to_lowercase().as_str())) {
-                let DType::Plain(number) = &field.dtype else { return Err(wrong()) };
-                if !is_number(number)
-                    || fields[i].replace(FieldLayout { offset: bytes, number: number.clone() }).is_some()
-                {
-                    return Err(wrong());
-                }
+impl Header {
+    /// Finds a part of the array that is a column of numbers.
+    ///
+    /// # Errors
+    /// What was expected of the array: its type or its shape.
+    pub(crate) fn lane(&self, part: &Part) -> Result<Lane, String> {
+        let numbers = || "integers or floats".to_string();
+        let stride = self.dtype.bytes() as u64;
+        match (part, &self.dtype) {
+            (Part::Column { index, columns }, DType::Number(number)) => {
+                let i = *index as u64;
+                let table = shape::table(&self.shape, *columns).filter(|table| i < table.columns);
+                let table = table.ok_or_else(|| format!("a row an event, with a column {i}"))?;
+                // Planes: all entries of a column follow each other.
+                let planes = table.transposed != self.fortran_order;
+                let (offset, stride) =
+                    if planes { (i * table.len * stride, stride) } else { (i * stride, table.columns * stride) };
+                Ok(Lane { offset, stride, number: *number, len: table.len })
             }
-            let more = field.dtype.num_bytes().and_then(|more| bytes.checked_add(more));
-            bytes = more.filter(|&bytes| bytes <= MAX_HEADER).ok_or_else(wrong)?;
-        }
-        let [Some(t), Some(x), y, p] = fields else { return Err(wrong()) };
-        Ok(RecordLayout { bytes, t, x, y, p })
-    }
-
-    /// The times of the records, as they are stored.
-    pub(crate) fn times(&self, data: &[u8]) -> Numbers {
-        self.t.column(data, self.bytes)
-    }
-
-    pub(crate) fn block(&self, data: &[u8], unit: TimeUnit) -> EventBlock {
-        let column = |field: &FieldLayout| field.column(data, self.bytes);
-        EventBlock {
-            t: column(&self.t).times(unit),
-            x: column(&self.x).pixels(),
-            y: self.y.as_ref().map(|y| column(y).pixels()),
-            p: self.p.as_ref().map(|p| column(p).polarities()),
+            (Part::Whole | Part::Member(_), dtype) => {
+                let len = shape::column(&self.shape).ok_or("one dimension, an event or a number each")?;
+                let (offset, found) = match part {
+                    Part::Member(name) => member(dtype, name).ok_or_else(|| format!("records with a field {name}"))?,
+                    _ => (0, dtype),
+                };
+                let DType::Number(number) = found else { return Err(numbers()) };
+                Ok(Lane { offset: offset as u64, stride, number: *number, len })
+            }
+            (Part::Column { .. }, _) => Err(numbers()),
         }
     }
 }
 
-pub(crate) fn is_number(number: &TypeStr) -> bool {
-    let sizes: &[u64] = match number.type_char() {
-        TypeChar::Bool => &[1],
-        TypeChar::Int | TypeChar::Uint => &[1, 2, 4, 8],
-        TypeChar::Float => &[2, 4, 8],
-        _ => &[],
-    };
-    sizes.contains(&number.size_field())
+/// Finds a member of a record: a field's name, or the names of nested fields with dots between them.
+fn member<'a>(dtype: &'a DType, name: &str) -> Option<(usize, &'a DType)> {
+    let DType::Record { fields, .. } = dtype else { return None };
+    let field = |name: &str| fields.iter().find(|field| field.name == name);
+    if let Some(Field { offset, dtype, .. }) = field(name) {
+        return Some((*offset, dtype));
+    }
+    name.match_indices('.').find_map(|(dot, _)| {
+        let outer = field(&name[..dot])?;
+        let (offset, dtype) = member(&outer.dtype, &name[dot + 1..])?;
+        Some((outer.offset + offset, dtype))
+    })
 }
 
-impl FieldLayout {
-    /// Reads this field of every record in `data`. A record has `record` bytes.
-    pub(crate) fn column(&self, data: &[u8], record: usize) -> Numbers {
-        fn each<const N: usize, T>(
-            field: &FieldLayout,
-            data: &[u8],
-            record: usize,
-            number: fn([u8; N]) -> T,
-        ) -> Vec<T> {
-            let big = field.number.endianness() == Endianness::Big;
-            let records =
-                data.chunks_exact(record.max(1)).filter_map(|record| record.get(field.offset..)?.first_chunk());
-            let ordered = records.map(|&bytes| {
+impl Lane {
+    /// The bytes of the array that have these entries.
+    fn span(&self, range: Range<u64>) -> Range<u64> {
+        let start = self.offset + range.start * self.stride;
+        let last = (range.end - range.start).checked_sub(1);
+        start..start + last.map_or(0, |last| last * self.stride + self.number.bytes as u64)
+    }
+
+    /// Reads the entries in `data`, the first of which is at `offset`. The data end with the last entry or before the
+    /// next one.
+    fn numbers(&self, data: &[u8], offset: usize) -> Numbers {
+        fn each<const N: usize, T>(lane: &Lane, data: &[u8], stride: usize, number: fn([u8; N]) -> T) -> Vec<T> {
+            let entries = data.chunks(stride.max(1)).filter_map(|entry| entry.first_chunk::<N>());
+            let ordered = entries.map(|&bytes| {
                 let mut bytes: [u8; N] = bytes;
-                if big {
+                if lane.number.big_endian {
                     bytes.reverse();
                 }
                 bytes
             });
             ordered.map(number).collect()
         }
-        match (self.number.type_char(), self.number.size_field()) {
-            (TypeChar::Uint, 2) => Numbers::U16(each(self, data, record, u16::from_le_bytes)),
-            (TypeChar::Uint, 4) => Numbers::U32(each(self, data, record, u32::from_le_bytes)),
-            (TypeChar::Uint, 8) => Numbers::U64(each(self, data, record, u64::from_le_bytes)),
-            (TypeChar::Int, 1) => Numbers::I8(each(self, data, record, i8::from_le_bytes)),
-            (TypeChar::Int, 2) => Numbers::I64(each(self, data, record, |b| i16::from_le_bytes(b).into())),
-            (TypeChar::Int, 4) => Numbers::I64(each(self, data, record, |b| i32::from_le_bytes(b).into())),
-            (TypeChar::Int, _) => Numbers::I64(each(self, data, record, i64::from_le_bytes)),
-            (TypeChar::Float, 2) => Numbers::F64(each(self, data, record, |b| half::f16::from_le_bytes(b).to_f64())),
-            (TypeChar::Float, 4) => Numbers::F64(each(self, data, record, |b| f32::from_le_bytes(b).into())),
-            (TypeChar::Float, _) => Numbers::F64(each(self, data, record, f64::from_le_bytes)),
-            _ => Numbers::U8(each(self, data, record, u8::from_le_bytes)),
+        let (data, stride) = (data.get(offset..).unwrap_or_default(), self.stride as usize);
+        match (self.number.kind, self.number.bytes) {
+            (NumberKind::Uint, 2) => Numbers::U16(each(self, data, stride, u16::from_le_bytes)),
+            (NumberKind::Uint, 4) => Numbers::U32(each(self, data, stride, u32::from_le_bytes)),
+            (NumberKind::Uint, 8) => Numbers::U64(each(self, data, stride, u64::from_le_bytes)),
+            (NumberKind::Int, 1) => Numbers::I8(each(self, data, stride, i8::from_le_bytes)),
+            (NumberKind::Int, 2) => Numbers::I64(each(self, data, stride, |b| i16::from_le_bytes(b).into())),
+            (NumberKind::Int, 4) => Numbers::I64(each(self, data, stride, |b| i32::from_le_bytes(b).into())),
+            (NumberKind::Int | NumberKind::Time(_), _) => Numbers::I64(each(self, data, stride, i64::from_le_bytes)),
+            (NumberKind::Float, 2) => Numbers::F64(each(self, data, stride, |b| half::f16::from_le_bytes(b).to_f64())),
+            (NumberKind::Float, 4) => Numbers::F64(each(self, data, stride, |b| f32::from_le_bytes(b).into())),
+            (NumberKind::Float, _) => Numbers::F64(each(self, data, stride, f64::from_le_bytes)),
+            (NumberKind::Bool | NumberKind::Uint, _) => Numbers::U8(each(self, data, stride, u8::from_le_bytes)),
         }
+    }
+
+    /// Reads the first entries from the data of a whole array, at most `most`.
+    pub(crate) fn of_array(&self, data: &[u8], most: u64) -> Numbers {
+        let span = self.span(0..self.len.min(most));
+        self.numbers(data.get(..span.end as usize).unwrap_or(data), self.offset as usize)
     }
 }
 
+/// An array of events in a file.
+#[derive(Debug)]
+pub(crate) struct EventArray {
+    pub(crate) path: PathBuf,
+    /// Offset of the data in the file, in bytes.
+    pub(crate) begin: u64,
+    /// The columns t, x, y and p. t and x are there.
+    pub(crate) lanes: [Option<Lane>; 4],
+}
+
 impl EventArray {
-    /// Reads a range of the records.
+    /// Whether a column is floats.
+    pub(crate) fn is_float(&self, role: Role) -> bool {
+        self.lanes[role as usize].is_some_and(|lane| lane.number.kind == NumberKind::Float)
+    }
+
+    /// Reads a range of the events.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
-    pub(crate) fn read(&self, path: &Path, range: Range<u64>, unit: TimeUnit) -> Result<EventBlock> {
-        let failed = || Error::io(path, "read the recording");
+    pub(crate) fn read(&self, range: Range<u64>, unit: TimeUnit) -> Result<EventBlock> {
+        Ok(EventBlock::of(self.columns(range)?, unit))
+    }
+
+    /// Reads a range of entries of one column.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub(crate) fn column(&self, role: Role, range: Range<u64>) -> Result<Option<Numbers>> {
+        let mut lanes = [None; 4];
+        lanes[role as usize] = self.lanes[role as usize];
+        let only = EventArray { path: self.path.clone(), begin: self.begin, lanes };
+        let [t, x, y, p] = only.columns(range)?;
+        Ok(t.or(x).or(y).or(p))
+    }
+
+    fn columns(&self, range: Range<u64>) -> Result<[Option<Numbers>; 4]> {
+        let failed = || Error::io(&self.path, "read the recording");
         let mut file = File::open(&self.path).map_err(failed())?;
-        let size = self.record.bytes as u64;
-        file.seek(SeekFrom::Start(self.begin + range.start * size)).map_err(failed())?;
-        let mut data = vec![0; ((range.end - range.start) * size) as usize];
-        file.read_exact(&mut data).map_err(failed())?;
-        Ok(self.record.block(&data, unit))
+        let mut read = |span: Range<u64>| -> Result<Vec<u8>> {
+            file.seek(SeekFrom::Start(self.begin + span.start)).map_err(failed())?;
+            let mut data = vec![0; (span.end - span.start) as usize];
+            file.read_exact(&mut data).map_err(failed())?;
+            Ok(data)
+        };
+        let lanes = || self.lanes.iter().flatten();
+        let stride = lanes().map(|lane| lane.stride).max().unwrap_or(0);
+        // Records are read once, planes one by one.
+        let records = lanes().all(|lane| lane.stride == stride && lane.offset + lane.number.bytes as u64 <= stride);
+        let mut columns = [None, None, None, None];
+        let end = lanes().map(|lane| lane.span(range.clone()).end).max().unwrap_or(0);
+        let shared = if records && !range.is_empty() { read(range.start * stride..end)? } else { Vec::new() };
+        for (column, lane) in columns.iter_mut().zip(&self.lanes) {
+            let Some(lane) = lane else { continue };
+            *column = Some(match records {
+                true => lane.numbers(&shared, lane.offset as usize),
+                false => lane.numbers(&read(lane.span(range.clone()))?, 0),
+            });
+        }
+        Ok(columns)
     }
 }

@@ -1,57 +1,150 @@
-//! Parses the header of a NumPy array.
+//! Reads the header of a NumPy array: its type, shape and order. All that NumPy reads is read: versions 1 to 3, any
+//! type, either order.
 
 use std::io::Read;
 use std::path::Path;
 
-use npyz::{DType, NpyHeader};
-
 use crate::error::{Error, Result};
+use crate::source::formats;
+use crate::source::numpy::dtype::{DType, Field};
+use crate::source::numpy::literal::Literal;
+use crate::source::survey::{ArrayInfo, ArrayKind, MemberInfo};
 
-/// Maximum length of a header in bytes. It is enough for any array of events. On longer headers, the parser's recursion
-/// could overflow the stack.
-pub(crate) const MAX_HEADER: usize = 4096;
+/// Maximum length of a header in bytes. NumPy itself reads no header of more than 10,000 characters.
+const MAX_HEADER: usize = 40_000;
 
-/// Reads an array's header. Returns the array's type and length, and leaves the reader at the start of the data.
-///
-/// The text is checked before it is parsed, because the parser multiplies the dimensions and recurses into every
-/// parenthesis.
-pub(crate) fn read_header(path: &Path, place: &str, reader: &mut impl Read) -> Result<(DType, u64)> {
-    let bad = |reason: &dyn std::fmt::Display| Error::damaged(path, place, reason);
-    let mut head = vec![0; 10];
-    reader.read_exact(&mut head).map_err(|e| bad(&e))?;
-    if head[..6] != *b"\x93NUMPY" {
-        return Err(bad(&"it does not begin as a NumPy array"));
+/// The header of an array.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Header {
+    pub(crate) dtype: DType,
+    /// Length of each dimension.
+    pub(crate) shape: Vec<u64>,
+    /// Whether the first dimension varies fastest.
+    pub(crate) fortran_order: bool,
+    /// Length of the header in bytes; the data begin there.
+    pub(crate) bytes: u64,
+}
+
+impl Header {
+    /// Reads an array's header and leaves the reader at the start of the data.
+    ///
+    /// # Errors
+    /// [`Error::DamagedRecording`] for a header that NumPy cannot read either; [`Error::Foreign`] for a file of another
+    /// format.
+    pub(crate) fn read(path: &Path, place: &str, reader: &mut impl Read) -> Result<Header> {
+        let bad = |reason: &dyn std::fmt::Display| Error::damaged(path, place, reason);
+        let mut head = [0; 10];
+        let magic = b"\x93NUMPY";
+        let mut begin = 0;
+        while begin < head.len() {
+            match reader.read(&mut head[begin..]).map_err(|e| bad(&e))? {
+                0 => break,
+                n => begin += n,
+            }
+        }
+        if begin > 0 && !head[..begin].starts_with(&magic[..begin.min(6)]) {
+            return Err(formats::foreign(path, place, &head[..begin], "a NumPy array"));
+        }
+        if begin < head.len() {
+            return Err(bad(&format!("it ends after {begin} bytes")));
+        }
+        let version = head[6];
+        if !(1..=3).contains(&version) {
+            return Err(bad(&format!("it has version {version}.{}, NumPy writes 1.0 to 3.0", head[7])));
+        }
+        let (mut length, mut begin) = (usize::from(u16::from_le_bytes([head[8], head[9]])), 10);
+        if version > 1 {
+            let mut high = [0; 2];
+            reader.read_exact(&mut high).map_err(|e| bad(&e))?;
+            length |= usize::from(u16::from_le_bytes(high)) << 16;
+            begin = 12;
+        }
+        if length > MAX_HEADER {
+            return Err(bad(&format!("its header has {length} bytes, of which at most {MAX_HEADER} are read")));
+        }
+        let mut bytes = vec![0; length];
+        reader.read_exact(&mut bytes).map_err(|e| bad(&e))?;
+        let text = match version {
+            3 => String::from_utf8(bytes).map_err(|e| bad(&e))?,
+            _ => bytes.into_iter().map(char::from).collect(),
+        };
+        let parsed = Header::parse(&text, (begin + length) as u64);
+        parsed.map_err(|why| bad(&format!("its header makes no sense: {why}")))
     }
-    let mut length = usize::from(u16::from_le_bytes([head[8], head[9]]));
-    if head[6] > 1 {
-        let mut high = [0; 2];
-        reader.read_exact(&mut high).map_err(|e| bad(&e))?;
-        length |= usize::from(u16::from_le_bytes(high)) << 16;
-        head.extend(high);
+
+    /// Refuses an array of Python objects.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`].
+    pub(crate) fn check_unpickled(&self, path: &Path, place: &str) -> Result<()> {
+        if !self.dtype.is_pickled() {
+            return Ok(());
+        }
+        Err(Error::Foreign {
+            path: path.into(),
+            place: place.into(),
+            expected: "numbers".into(),
+            format: "Python objects, which NumPy stores as a pickle".into(),
+            reader: "save each column as an array of numbers: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)".into(),
+        })
     }
-    if length > MAX_HEADER {
-        return Err(bad(&format!("its header has {length} bytes, of which at most {MAX_HEADER} are read")));
+
+    fn parse(text: &str, bytes: u64) -> Result<Header, String> {
+        let dict = Literal::parse(text)?;
+        let entry = |key: &str| dict.get(key).ok_or_else(|| format!("it has no {key:?}"));
+        let Literal::Bool(fortran_order) = entry("fortran_order")? else {
+            return Err("fortran_order is neither True nor False".into());
+        };
+        let Literal::Sequence(sizes) = entry("shape")? else { return Err("its shape is no tuple".into()) };
+        let size = |size: &Literal| match size {
+            Literal::Integer(size) => Ok(*size),
+            other => Err(format!("its shape has {other:?}")),
+        };
+        let shape = sizes.iter().map(size).collect::<Result<Vec<u64>, String>>()?;
+        let dtype = DType::parse(entry("descr")?)?;
+        // The product may not overflow even if one of the sizes is 0.
+        let items = shape.iter().try_fold(1_u64, |items, &size| items.checked_mul(size.max(1)));
+        match items.and_then(|items| items.checked_mul(dtype.bytes().max(1) as u64)) {
+            Some(_) => Ok(Header { dtype, shape, fortran_order: *fortran_order, bytes }),
+            None => Err(format!("its shape is {shape:?}")),
+        }
     }
-    let before = head.len();
-    head.resize(before + length, 0);
-    reader.read_exact(&mut head[before..]).map_err(|e| bad(&e))?;
-    let text = String::from_utf8_lossy(&head[before..]).into_owned();
-    let depth = text.chars().scan(0_i32, |depth, letter| {
-        *depth += i32::from(matches!(letter, '(' | '[' | '{')) - i32::from(matches!(letter, ')' | ']' | '}'));
-        Some(*depth)
-    });
-    let mut shapes = text.split("'shape'").skip(1);
-    let shape = shapes.next().filter(|_| shapes.next().is_none() && !text.contains(['\\', '"']));
-    let shape = shape.and_then(|rest| rest.split_once('(')?.1.split_once(')')).map(|(shape, _)| shape);
-    let (Some(shape), true) = (shape, depth.max().unwrap_or(0) <= 8) else {
-        return Err(bad(&format!("its header makes no sense: {:?}", text.trim())));
+
+    /// Number of elements.
+    pub(crate) fn items(&self) -> u64 {
+        self.shape.iter().product()
+    }
+
+    /// Number of bytes of the data.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.items() * self.dtype.bytes() as u64
+    }
+}
+
+impl Header {
+    /// The array as a survey sees it.
+    pub(crate) fn info(&self, name: &str) -> ArrayInfo {
+        let kind = match &self.dtype {
+            DType::Number(number) => ArrayKind::Number(number.to_string()),
+            record @ DType::Record { .. } if !record.is_pickled() => ArrayKind::Record(members(record, "")),
+            other => ArrayKind::Other(other.to_string()),
+        };
+        ArrayInfo { name: name.into(), shape: self.shape.clone(), kind }
+    }
+}
+
+/// The members of a record, those of nested records included.
+fn members(record: &DType, prefix: &str) -> Vec<MemberInfo> {
+    let DType::Record { fields, .. } = record else { return Vec::new() };
+    let of = |field: &Field| {
+        let name = format!("{prefix}{}", field.name);
+        match &field.dtype {
+            DType::Record { .. } => members(&field.dtype, &format!("{name}.")),
+            dtype => {
+                let is_number = matches!(dtype, DType::Number(_));
+                vec![MemberInfo { name, kind: dtype.to_string(), is_number }]
+            }
+        }
     };
-    let sizes: Vec<&str> = shape.split(',').map(str::trim).filter(|size| !size.is_empty()).collect();
-    let &[len] = sizes.as_slice() else {
-        let expected = "one dimension, an event or a number each";
-        return Err(Error::wrong_type(path, place, expected, format!("shape ({shape})")));
-    };
-    let len = len.parse().map_err(|_| bad(&format!("its shape is ({shape})")))?;
-    let header = NpyHeader::from_reader(&head[..]).map_err(|e| bad(&e))?;
-    Ok((header.dtype(), len))
+    fields.iter().flat_map(of).collect()
 }

@@ -1,0 +1,149 @@
+//! Checks an open recording before its first event is used: are the columns there that its sensor needs, and are its
+//! coordinates pixels?
+
+use std::path::Path;
+
+use crate::error::{Error, Remedy, Result};
+use crate::events::SensorSize;
+use crate::source::columns::{Role, TakenColumns, map_line};
+use crate::source::options::SourceOptions;
+use crate::source::stream::EventStream;
+
+/// Number of events whose coordinates are looked at first. Most recordings are settled by them.
+const FIRST: u64 = 1 << 16;
+
+/// Checks a recording's columns against its sensor, and its coordinates. Returns notes for the user.
+///
+/// # Errors
+/// [`Error::Columns`] if a sensor of two polarities has no p, or one of several rows has no y; [`Error::NotPixels`];
+/// those of reading.
+pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec<String>> {
+    check_sensor(&stream.path, &stream.taken, options.sensor.or(stream.sensor))?;
+    let mut notes = Vec::new();
+    for role in [Role::X, Role::Y] {
+        let Some(taken) = &stream.taken.fields[role as usize] else { continue };
+        let mut pixels = Pixels::default();
+        let ranges = std::iter::once(0..FIRST.min(stream.len)).chain(stream.strides());
+        for range in ranges {
+            let Some(coordinates) = stream.float_coordinates(role, range)? else { break };
+            pixels.add(&coordinates);
+            if pixels.are_settled() {
+                break;
+            }
+        }
+        notes.extend(pixels.judge(&stream.path, &taken.field)?);
+    }
+    notes.extend(stream.taken.left_over_note());
+    Ok(notes)
+}
+
+/// Checks that a recording has the columns that its sensor needs.
+///
+/// # Errors
+/// [`Error::Columns`] if a sensor of two polarities has no p, or one of several rows has no y.
+pub(super) fn check_sensor(path: &Path, taken: &TakenColumns, sensor: Option<SensorSize>) -> Result<()> {
+    let Some(sensor) = sensor else { return Ok(()) };
+    let lacks_y = sensor.height > 1 && !taken.has(Role::Y);
+    let lacks_p = sensor.polarities > 1 && !taken.has(Role::P);
+    let expected = match (lacks_y, lacks_p) {
+        (false, false) => return Ok(()),
+        (true, true) => "rows (y) and polarities (p)",
+        (true, false) => "rows (y)",
+        (false, true) => "polarities (p)",
+    };
+    let missing: Vec<Role> =
+        [(lacks_y, Role::Y), (lacks_p, Role::P)].iter().filter(|lack| lack.0).map(|lack| lack.1).collect();
+    let mut fields = taken.fields.each_ref().map(|taken| taken.as_ref().map(|taken| taken.field.clone()));
+    let there: Vec<String> = fields.iter().flatten().chain(&taken.unused).cloned().collect();
+    // The columns of a table without a name are not in a map.
+    let mapped = !there.iter().any(|field| field.starts_with('['));
+    if let (&[role], [only]) = (&missing[..], &taken.unused[..]) {
+        fields[role as usize] = Some(only.clone());
+    }
+    let height = if lacks_y { 1 } else { sensor.height };
+    let polarities = if lacks_p { 1 } else { sensor.polarities };
+    let smaller = Remedy::Sensor(format!("{},{height},{polarities}", sensor.width));
+    Err(Error::Columns {
+        path: path.into(),
+        place: "columns".into(),
+        expected: format!("{expected} for a sensor of {sensor}"),
+        got: format!("the fields {}", there.join(", ")),
+        remedies: mapped.then(|| map_line(&fields, &missing)).into_iter().chain([smaller]).collect(),
+    })
+}
+
+/// The range of float coordinates.
+#[derive(Debug)]
+pub(super) struct Pixels {
+    least: f64,
+    most: f64,
+    /// The first coordinate that is not whole.
+    fraction: Option<f64>,
+}
+
+impl Default for Pixels {
+    fn default() -> Pixels {
+        Pixels { least: f64::INFINITY, most: f64::NEG_INFINITY, fraction: None }
+    }
+}
+
+impl Pixels {
+    /// Adds coordinates. Those that are not finite are left out; they are outside every sensor.
+    pub(super) fn add(&mut self, coordinates: &[f64]) {
+        for &n in coordinates.iter().filter(|n| n.is_finite()) {
+            (self.least, self.most) = (self.least.min(n), self.most.max(n));
+            if n.fract() != 0.0 {
+                self.fraction.get_or_insert(n);
+            }
+        }
+    }
+
+    /// Whether no more coordinates can change the verdict.
+    fn are_settled(&self) -> bool {
+        self.least < self.most && !self.are_inside_one()
+    }
+
+    /// Whether all lie inside one pixel, or in the range of normalised coordinates.
+    fn are_inside_one(&self) -> bool {
+        self.least.floor() == self.most.floor() || (self.least >= -1.0 && self.most <= 1.0)
+    }
+
+    /// Returns a note for coordinates with fractions.
+    ///
+    /// # Errors
+    /// [`Error::NotPixels`] for different fractions inside one pixel.
+    pub(super) fn judge(&self, path: &Path, field: &str) -> Result<Option<String>> {
+        let Some(fraction) = self.fraction else { return Ok(None) };
+        if self.least < self.most && self.are_inside_one() {
+            let (path, field, least, most) = (path.into(), field.into(), self.least, self.most);
+            return Err(Error::NotPixels { path, field, least, most });
+        }
+        Ok(Some(format!("{field} has fractions such as {fraction}; an event is in the pixel that it lies in")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_inside_one_pixel_are_not_pixels() {
+        let judge = |coordinates: &[f64]| {
+            let mut pixels = Pixels::default();
+            pixels.add(coordinates);
+            (pixels.judge(Path::new("a"), "x"), pixels.are_settled())
+        };
+        for refused in [&[0.1, 0.2][..], &[0.0, 0.5, 1.0], &[-1.0, -0.3, 1.0], &[7.2, 7.9], &[f64::NAN, 0.1, 0.9]] {
+            let (verdict, settled) = judge(refused);
+            assert!(matches!(verdict, Err(Error::NotPixels { .. })) && !settled, "{refused:?}");
+        }
+        for whole in [&[][..], &[1.0, 1.0, 1.0], &[0.0, 1.0], &[f64::NAN]] {
+            assert!(matches!(judge(whole), (Ok(None), false)), "{whole:?}");
+        }
+        assert!(matches!(judge(&[0.0, 300.0]), (Ok(None), true)));
+        // One event may lie anywhere in its pixel.
+        assert!(matches!(judge(&[0.5]), (Ok(Some(_)), false)));
+        let (verdict, settled) = judge(&[12.5, 0.25, 39.0]);
+        assert!(verdict.unwrap().unwrap().contains("such as 12.5") && settled);
+    }
+}

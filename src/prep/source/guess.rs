@@ -1,0 +1,83 @@
+//! Guesses from their content which columns are t, x, y and p. A guess is only ever a line that the user may type.
+
+use crate::source::columns::Role;
+
+/// Number of events that a guess looks at.
+pub(super) const GUESSED_EVENTS: u64 = 1 << 16;
+
+/// Guesses which of several columns are t, x, y and p, where `known` doesn't say so already. The sorted column is t, the
+/// column of at most two values is p, the others are x and y.
+pub(super) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<usize>; 4] {
+    let [mut t, mut x, mut y, mut p] = known;
+    let free = |taken: &[Option<usize>]| -> Vec<usize> {
+        (0..columns.len()).filter(|&i| !known.contains(&Some(i)) && !taken.contains(&Some(i))).collect()
+    };
+    if p.is_none() {
+        let polarity = |&&i: &&usize| is_polarity(&columns[i]) && distinct_at_most(&columns[i], 2) == Some(2);
+        p = free(&[]).iter().rfind(polarity).copied();
+    }
+    if t.is_none() {
+        let sorted = |i: &usize| columns[*i].is_sorted() && columns[*i].first() < columns[*i].last();
+        let last = |&i: &usize| columns[i].last().copied().unwrap_or(0.0);
+        t = free(&[p]).into_iter().filter(sorted).max_by(|a, b| last(a).total_cmp(&last(b)));
+    }
+    let mut others = free(&[t, p]).into_iter();
+    if x.is_none() {
+        x = others.next();
+    }
+    if y.is_none() {
+        y = others.next();
+    }
+    [t, x, y, p]
+}
+
+/// The likely order of a table's columns, such as `x,y,t,p`. `None` if it cannot be told.
+pub(super) fn guess_order(columns: &[Vec<f64>]) -> Option<String> {
+    let found = guess(columns, [None; 4]);
+    let name = |i| Some(Role::ALL.into_iter().find(|&role| found[role as usize] == Some(i)).map_or("_", Role::name));
+    let names: Option<Vec<&str>> = (0..columns.len()).map(name).collect();
+    names.filter(|_| found[0].is_some() && found[1].is_some()).map(|names| names.join(","))
+}
+
+fn is_polarity(column: &[f64]) -> bool {
+    let all_ones = [u8::MAX.into(), u16::MAX.into(), u32::MAX.into(), u64::MAX as f64];
+    column.iter().all(|n| [-1.0, 0.0, 1.0].contains(n) || all_ones.contains(n))
+}
+
+/// The number of different values, if it is at most `most`.
+fn distinct_at_most(column: &[f64], most: usize) -> Option<usize> {
+    let mut values: Vec<f64> = Vec::new();
+    for n in column {
+        if !values.contains(n) {
+            values.push(*n);
+        }
+        if values.len() > most {
+            return None;
+        }
+    }
+    Some(values.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_a_table_is_told_from_its_content() {
+        let (t, x, y) = (vec![0.0, 5.0, 9.0, 9.5], vec![3.0, 1.0, 2.0, 0.0], vec![7.0, 7.0, 1.0, 2.0]);
+        let on = vec![1.0, 0.0, 1.0, 1.0];
+        let sign = vec![1.0, 4_294_967_295.0, 1.0, 1.0];
+        for (columns, expected) in [
+            (vec![&t, &x, &y, &on], Some("t,x,y,p")),
+            (vec![&x, &y, &t, &sign], Some("x,y,t,p")),
+            (vec![&on, &t, &x], Some("p,t,x")),
+            (vec![&x, &t], Some("x,t")),
+            (vec![&t, &x, &y, &on, &x], Some("t,x,y,p,_")),
+            (vec![&x, &y, &x, &on], None),
+        ] {
+            let columns: Vec<Vec<f64>> = columns.into_iter().cloned().collect();
+            assert_eq!(guess_order(&columns).as_deref(), expected);
+        }
+        assert_eq!(guess(&[x, y, t], [None, Some(1), None, None]), [Some(2), Some(1), Some(0), None]);
+    }
+}
