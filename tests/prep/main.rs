@@ -22,6 +22,7 @@ mod camera;
 mod classes;
 mod clocks;
 mod column_data;
+mod column_refusals;
 mod columns;
 mod command_lines;
 mod convert;

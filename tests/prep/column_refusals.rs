@@ -1,0 +1,317 @@
+//! What is refused because columns, pixels or formats cannot be told, with the line to type; and what is said of columns
+//! that were found.
+
+use std::path::Path;
+
+use tonic_toolkit::prep::SourceOptions;
+
+use super::camera::{Camera, npy_header};
+use super::recording::{
+    convert, convert_aloud, fails, hdf5_file, json, refuses, samples, says, scratch, stderr, stdout,
+};
+
+use super::columns::{columns, hdf5_of, options, put, put_all, read, six};
+
+#[test]
+fn a_column_that_is_needed_and_not_there_is_refused() {
+    let dir = scratch();
+    let path = |name: &str| dir.join(name);
+    let records = |name: &str, descr: &str, bytes: usize| {
+        std::fs::write(path(name), [npy_header(descr, "(6,)"), vec![0; 6 * bytes]].concat()).unwrap();
+        path(name)
+    };
+    let npy = records("a.npy", "[('t', '<i8'), ('x', '<u2'), ('y', '<u2'), ('bright', '|u1'), ('z', '<f4')]", 17);
+    let txy = records("b.npy", "[('t', '<i8'), ('x', '<u2'), ('y', '<u2')]", 12);
+    let tx = records("c.npy", "[('t', '<i8'), ('x', '<u2')]", 10);
+    let h5 = hdf5_file(&path("d.h5"), |f| {
+        put(f, "events/t", &columns()[0], &[6]);
+        put(f, "events/x", &columns()[1], &[6]);
+        put(f, "events/y", &columns()[2], &[6]);
+        f.new_attr_builder().with_data(&[30_i64, 40]).create("sensor_resolution").unwrap();
+    });
+    let refused = |file: &Path, arguments: &[&str]| fails(convert(&[file], &path("none")).args(arguments), 3);
+    let two = ["--sensor", "40,30,2"];
+    says(
+        &refused(&npy, &two),
+        &[
+            "a.npy: columns: expected polarities (p) for a sensor of 40x30x2, got the fields t, x, y, bright, z",
+            "type --map t=t,x=x,y=y,p=FIELD or --sensor 40,30,1",
+        ],
+    );
+    says(&refused(&txy, &two), &["expected polarities (p)", "p=FIELD or --sensor 40,30,1"]);
+    says(&refused(&tx, &two), &["expected rows (y) and polarities (p)", "y=FIELD,p=FIELD or --sensor 40,1,1"]);
+    says(&refused(&tx, &["--sensor", "40,30,1"]), &["expected rows (y)", "--map t=t,x=x,y=FIELD or --sensor 40,1,1"]);
+    // The file tells its sensor.
+    says(&refused(&h5, &[]), &["expected polarities (p) for a sensor of 40x30x2", "--sensor 40,30,1"]);
+    says(&refused(&h5, &["--map", "t=events/t,x=events/x"]), &["expected rows (y) and polarities (p)", "events/y"]);
+    // One field is left: it may be the one.
+    let map = ["--map", "t=t,x=x,y=y", "--sensor", "40,30,2"];
+    let only = records("e.npy", "[('t', '<i8'), ('x', '<u2'), ('y', '<u2'), ('bright', '|u1')]", 13);
+    says(&refused(&only, &map), &["type --map t=t,x=x,y=y,p=bright or"]);
+    // The ways out are ways.
+    convert(&[&h5], &path("set")).args(["--sensor", "40,30,1"]).assert().success();
+    convert(&[&only], &path("set")).args(["--map", "t=t,x=x,y=y,p=bright", "--overwrite"]).args(two).assert().success();
+    // In a folder, each file is looked at.
+    dir.folder("folder");
+    std::fs::copy(&only, path("folder/2.npy")).unwrap();
+    Camera::random(1, 6, 100).npy(&path("folder/1.npy"));
+    says(&refused(&path("folder"), &two), &["2.npy: columns: expected polarities (p)"]);
+    // Where the sensor is not known, the size that is asked for fits the columns.
+    let unknown = |file: &Path| fails(&mut convert(&[file], &path("none")), 2);
+    says(&unknown(&txy), &["W,H,1 with room for x", "128,128,1 (DVS128)", "no p"]);
+    says(&unknown(&tx), &["W with room for x up to 0, or y to be named in a map", "no y, no p"]);
+}
+
+#[test]
+fn a_camera_does_not_get_the_recipe_of_a_cochlea() {
+    let dir = scratch();
+    let path = |name: &str| dir.join(name);
+    let recipe = |file: &Path, arguments: &[&str]| {
+        let mut command = convert(&[file], &path("none"));
+        json(command.args(["--dry-run", "--json"]).args(arguments))["recipe"].as_str().unwrap().to_string()
+    };
+    let camera = Camera::random(7, 500, 3_000_000);
+    let file = camera.dsec(&path("a.h5"));
+    // A row of a camera, on purpose: nothing is cropped to a second, and nothing is downsampled to 100 channels.
+    let row = recipe(&file, &["--map", "t=events/t,x=events/x", "--sensor", "400"]);
+    assert!(row.contains("time_window = 10000") && !row.contains("CropTime") && !row.contains("Downsample"), "{row}");
+    // Columns of nothing but t and x are a cochlea's.
+    let cochlea = hdf5_file(&path("b.h5"), |f| {
+        put(f, "t", &columns()[0], &[6]);
+        put(f, "x", &columns()[1], &[6]);
+    });
+    let cochlea = recipe(&cochlea, &["--sensor", "400"]);
+    assert!(cochlea.contains("CropTime") && cochlea.contains("Downsample"), "{cochlea}");
+}
+
+#[test]
+fn several_places_and_unknown_files_have_lines_to_type() {
+    let (dir, m3ed) = hdf5_of(|f| {
+        for side in ["left", "right"] {
+            let path = |name: &str| format!("prophesee/{side}/{name}");
+            let [t, x, y, p] = ["t", "x", "y", "p"].map(path);
+            put_all(f, [&t, &x, &y, &p], &[6]);
+        }
+    });
+    let said = fails(&mut convert(&[&m3ed], &dir.join("none")), 3);
+    let line = |side: &str| {
+        let field = |name: &str| format!("{name}=prophesee/{side}/{name}");
+        ["t", "x", "y", "p"].map(field).join(",")
+    };
+    let lines = format!("type --map {} or --map {}", line("left"), line("right"));
+    says(&said, &["expected one place with the columns t, x, y and p", &lines]);
+    for side in ["left", "right"] {
+        let map = options(|options| options.map = Some(line(side).parse().unwrap()));
+        assert_eq!(read(&m3ed, &map).unwrap().1, six());
+    }
+    // Two fields of one column.
+    let (dir, twice) = hdf5_of(|f| {
+        put_all(f, ["t", "x", "y", "p"], &[6]);
+        put(f, "polarity", &columns()[3], &[6]);
+    });
+    refuses(
+        &mut convert(&[&twice], &dir.join("none")),
+        3,
+        &["expected one field for p, got p and polarity", "--map t=t,x=x,y=y,p=p"],
+    );
+    // Names that say nothing: the line is guessed from the content, and it works.
+    let (dir, unknown) = hdf5_of(|f| put_all(f, ["dvs/when", "dvs/col", "dvs/row", "dvs/bright"], &[6]));
+    let line = "t=dvs/when,x=dvs/col,y=dvs/row,p=dvs/bright";
+    let typed = format!("--map {line}");
+    let words = ["no layout fits", "dvs/when (int64, shape [6])", "dvs/bright (int64, shape [6])", &typed];
+    refuses(&mut convert(&[&unknown], &dir.join("none")), 3, &words);
+    let map = options(|options| options.map = Some(line.parse().unwrap()));
+    assert_eq!(read(&unknown, &map).unwrap().1, six());
+}
+
+#[test]
+fn spikes_that_are_not_rows_are_no_shd() {
+    let (_dir, file) = hdf5_of(|f| {
+        put_all(f, ["spikes/t", "spikes/x", "spikes/y", "spikes/p"], &[6]);
+    });
+    assert_eq!(read(&file, &SourceOptions::default()).unwrap().1, six());
+    // Flat columns under SHD's own names are no rows either.
+    let (dir, file) = hdf5_of(|f| {
+        put(f, "spikes/times", &columns()[0], &[6]);
+        put(f, "spikes/units", &columns()[1], &[6]);
+    });
+    refuses(&mut convert(&[&file], &dir.join("none")), 3, &["no layout fits", "--map t=spikes/times,x=spikes/units"]);
+    let map = ["--map", "t=spikes/times,x=spikes/units", "--sensor", "40"];
+    convert(&[&file], &dir.join("set")).args(map).assert().success();
+    assert_eq!(samples(&dir.join("set"))[0].ledger.binned, 6);
+}
+
+#[test]
+fn what_was_taken_for_what_is_said() {
+    let dir = scratch();
+    let file = hdf5_file(&dir.join("a.h5"), |f| {
+        put_all(f, ["events/TIME", "events/x", "events/y", "events/sign"], &[6]);
+        put(f, "events/z", &columns()[3], &[6]);
+        put(f, "events/index", &[0, 3], &[2]);
+    });
+    let told = json(convert(&[&file], &dir.join("set")).args(["--json", "--sensor", "40,30,2"]));
+    let column = |field: &str| serde_json::json!({"field": field, "type": "int64"});
+    let mut expected = serde_json::json!({
+        "t": column("events/TIME"), "x": column("events/x"), "y": column("events/y"), "p": column("events/sign"),
+    });
+    expected["t"]["unit"] = "us".into();
+    assert_eq!(told["columns"], expected);
+    assert_eq!(told["notes"], serde_json::json!(["field events/z was not used"]));
+    let said = stderr(convert_aloud(&[&file], &dir.join("other")).args(["--sensor", "40,30,2"]));
+    let line = "convert: columns: t = events/TIME (int64, us), x = events/x (int64), y = events/y (int64), p = events/sign (int64)";
+    says(&said, &[line, "convert: note: field events/z was not used"]);
+    let mut planned = convert_aloud(&[&file], &dir.join("none"));
+    planned.args(["--dry-run", "--sensor", "40,30,2"]);
+    says(&stdout(&mut planned), &["columns: t = events/TIME (int64, us)"]);
+    says(&stderr(&mut planned), &["note: field events/z was not used"]);
+    // Of several recordings, those with other fields are told too.
+    let other = hdf5_file(&dir.join("c.h5"), |f| put_all(f, ["a/t", "a/x", "a/y", "a/p"], &[6]));
+    let inputs = [&file, &other, &other];
+    let told = json(convert(&inputs, &dir.join("all")).args(["--json", "--sensor", "40,30,2"]));
+    let others = "c.h5 and 1 more: other columns: t = a/t (int64, us)";
+    says(&told["notes"].to_string(), &["a.h5: field events/z was not used", others]);
+    // So are those of a folder, and a note that is the same for several files is there once.
+    let folder = dir.folder("folder");
+    for (from, to) in [(&file, "1.h5"), (&file, "2.h5"), (&other, "3.h5")] {
+        std::fs::copy(from, folder.join(to)).unwrap();
+    }
+    let told = json(convert(&[&folder], &dir.join("folded")).args(["--json", "--sensor", "40,30,2"]));
+    let notes: Vec<&str> = told["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    says(&notes.join("; "), &["field events/z was not used", "3.h5: other columns: t = a/t (int64, us)"]);
+    // A layout of a cochlea has no y and no p.
+    let speech = super::recording::Recording::random(3, 2, 20).write(&dir.join("b.h5"));
+    let told = &json(convert(&[&speech], &dir.join("speech")).arg("--json"))["columns"];
+    assert_eq!((told["t"]["field"].as_str(), told["t"]["unit"].as_str()), (Some("spikes/times"), Some("s")));
+    assert!(told["p"].is_null());
+}
+
+#[test]
+fn coordinates_that_are_not_pixels_are_refused() {
+    let dir = scratch();
+    let float_columns = |name: &str, x: &[f64], y: &[f64]| {
+        hdf5_file(&dir.join(name), |f| {
+            let builder = || f.new_dataset_builder();
+            builder().with_data(&(0..x.len() as i64).collect::<Vec<_>>()).create("t").unwrap();
+            builder().with_data(x).create("x").unwrap();
+            builder().with_data(y).create("y").unwrap();
+            builder().with_data(&(0..x.len()).map(|i| i % 2 == 0).collect::<Vec<_>>()).create("p").unwrap();
+        })
+    };
+    let n = 200_000;
+    let scaled = |size: f64| (0..n).map(|i| f64::from(i * 7 % 997) / 997.0 * size).collect::<Vec<f64>>();
+    let sensor = ["--sensor", "40,30,2"];
+    let normalised = float_columns("a.h5", &scaled(1.0), &scaled(1.0));
+    refuses(
+        convert(&[&normalised], &dir.join("none")).args(sensor),
+        3,
+        &["x: expected pixels, got fractions from 0 to 0.99", "not pixels", "multiply x by the sensor's width"],
+    );
+    let rows = float_columns("b.h5", &scaled(39.9), &scaled(1.0));
+    refuses(convert(&[&rows], &dir.join("none")).args(sensor), 3, &["y: expected pixels"]);
+    let table = dir.join("c.npy");
+    let numbers: Vec<u8> =
+        (0..100).flat_map(|i| [f64::from(i), f64::from(i) / 100.0, 1.0, 1.0]).flat_map(f64::to_le_bytes).collect();
+    std::fs::write(&table, [npy_header("'<f8'", "(100, 4)"), numbers].concat()).unwrap();
+    let columns = ["--columns", "t,x,y,p"];
+    refuses(convert(&[&table], &dir.join("none")).args(sensor).args(columns), 3, &["[1]: expected pixels"]);
+    // Fractions of many pixels are floored, and that is said; whole floats are pixels.
+    let parts = float_columns("d.h5", &scaled(39.9), &scaled(29.9));
+    let told = json(convert(&[&parts], &dir.join("set")).args(sensor).arg("--json"));
+    says(&told["notes"].to_string(), &["x has fractions such as 0.28", "y has fractions such as 0.2"]);
+    let whole = float_columns("e.h5", &[0.0, 1.0, 1.0], &[1.0, 0.0, 0.0]);
+    let told = json(convert(&[&whole], &dir.join("whole")).args(sensor).arg("--json"));
+    assert_eq!(told["notes"], serde_json::json!([]));
+    // Whole numbers on another scale lie outside the sensor, and without one, outside the usual cameras.
+    let large = hdf5_file(&dir.join("f.h5"), |f| {
+        put_all(f, ["t", "x", "y", "p"], &[6]);
+        f.unlink("x").unwrap();
+        put(f, "x", &[0, 65_535, 13_000, 7, 900, 40_000], &[6]);
+    });
+    refuses(convert(&[&large], &dir.join("none")).args(sensor), 3, &["event 1: expected x, y, p inside the sensor"]);
+    refuses(
+        &mut convert(&[&large], &dir.join("none")),
+        2,
+        &["x up to 65535", "beyond the usual cameras and may be on another scale"],
+    );
+}
+
+#[test]
+fn coordinates_from_one_are_counted_from_zero() {
+    let dir = scratch();
+    let camera = Camera::random(5, 4_000, 50_000);
+    let mut from_one = camera.clone();
+    from_one.x.iter_mut().for_each(|x| *x += 1);
+    from_one.y.iter_mut().for_each(|y| *y += 1);
+    let sensor = ["--sensor", "40,30,2"];
+    convert(&[camera.npy(&dir.join("a.npy"))], &dir.join("set")).args(sensor).assert().success();
+    let expected = samples(&dir.join("set"));
+    let files = [from_one.npy(&dir.join("b.npy")), from_one.npz(&dir.join("b.npz")), from_one.dsec(&dir.join("b.h5"))];
+    for file in files {
+        refuses(
+            convert(&[&file], &dir.join("none")).args(sensor),
+            3,
+            &["expected x, y, p inside the sensor", "--origin 1 reads coordinates that start at 1"],
+        );
+        let set = dir.join("one");
+        convert(&[&file], &set).args(sensor).args(["--origin", "1", "--overwrite"]).assert().success();
+        assert!(samples(&set) == expected, "{}", file.display());
+        refuses(convert(&[&file], &dir.join("none")).args(["--origin", "1"]), 2, &["x up to 39 and y up to 29"]);
+    }
+    // Coordinates from zero that leave the sensor are no reason to think of it, and 0 is no pixel of such a recording.
+    let file = dir.join("a.npy");
+    let said = fails(convert(&[&file], &dir.join("none")).args(["--sensor", "39,30,2"]), 3);
+    assert!(said.contains("--lenient") && !said.contains("--origin"), "{said}");
+    refuses(
+        convert(&[&file], &dir.join("none")).args(sensor).args(["--origin", "1"]),
+        3,
+        &["inside the sensor", "-1, "],
+    );
+    fails(convert(&[&file], &dir.join("none")).args(sensor).args(["--origin", "2"]), 2);
+    // A folder's files are opened one by one.
+    dir.folder("folder");
+    from_one.npy(&dir.join("folder/1.npy"));
+    let set = dir.join("folded");
+    convert(&[dir.join("folder")], &set).args(sensor).args(["--origin", "1"]).assert().success();
+    assert!(samples(&set) == expected);
+}
+
+#[test]
+fn formats_that_are_not_read_are_named_with_what_reads_them() {
+    let dir = scratch();
+    let files: [(&[u8], &str, &str); 10] = [
+        (b"#!AER-DAT2.0\r\n# created\r\n", "an AEDAT 2 file", "dv-processing"),
+        (b"#!AER-DAT3.1\r\n", "an AEDAT 3 file", "dv-processing"),
+        (b"#!AER-DAT4.0\r\n", "an AEDAT 4 file", "dv-processing"),
+        (b"% date 2023-01-01\n% evt 3.0\n% end\n\x01\x02", "a Prophesee RAW file", "metavision_file_to_hdf5"),
+        (
+            b"% Data file containing CD events.\n% Version 2\n\x0c\x08",
+            "a Prophesee DAT file",
+            "metavision_file_to_hdf5",
+        ),
+        (b"Event Stream\x02\x00\x00", "an Event Stream file (.es)", "faery"),
+        (b"#ROSBAG V2.0\n", "a ROS bag", "rosbags"),
+        (b"\x80\x04\x95\x10\x00", "a Python pickle", "np.savez"),
+        (b"PAR1\x15\x04", "a Parquet file", "pandas"),
+        (b"\x1f\x8b\x08\x00", "a gzip archive", "unpack it"),
+    ];
+    for (bytes, format, reader) in files {
+        for name in ["a.bin", "a.h5", "a.npy"] {
+            let file = dir.join(name);
+            std::fs::write(&file, bytes).unwrap();
+            refuses(
+                convert(&[&file], &dir.join("none")).args(["--sensor", "40,30,2"]),
+                3,
+                &[name, &format!("got {format}: "), reader],
+            );
+        }
+        std::fs::create_dir_all(dir.join("folder")).unwrap();
+        std::fs::write(dir.join("folder/1.h5"), bytes).unwrap();
+        refuses(convert(&[dir.join("folder")], &dir.join("none")).args(["--sensor", "40,30,2"]), 3, &["1.h5", format]);
+        refuses(
+            convert(&[dir.join("a.bin")], &dir.join("none")).args(["--layout", "npz"]),
+            3,
+            &["expected a NumPy archive, got", format],
+        );
+    }
+}
