@@ -67,7 +67,7 @@ impl Typed {
 
     /// Converts a library's parameter name to the flag that the user types. Only the first word is looked up, for
     /// example in `cache host`.
-    fn flag(&self, name: &str) -> String {
+    pub(crate) fn flag(&self, name: &str) -> String {
         let (id, rest) = name.split_at(name.find(' ').unwrap_or(name.len()));
         let argument = self.command.get_arguments().find(|argument| argument.get_id() == id);
         let Some(argument) = argument else { return name.into() };

@@ -1,7 +1,9 @@
-//! What to type after an error of training. The library says what is wrong, and knows no flags and no scripts.
+//! What to type after an error or a warning of training. The library says what is wrong, and knows no flags and no scripts.
 
 use tonic_base::Error as BaseError;
+use tonic_shard::Error as ShardError;
 use tonic_train::Error;
+use tonic_train::learner::Warning;
 
 /// What to type after an error.
 pub(crate) fn advice(error: &Error) -> Option<String> {
@@ -9,6 +11,44 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
         Error::DeviceMemory { .. } => Some("a smaller --batch-size or --hidden, or --cache host, takes less".into()),
         Error::Diverged { lr, .. } => Some(format!("go on from it with --resume and an --lr below {lr:?}")),
         Error::Base(BaseError::Unavailable { what, why }) => missing(what, why).map(String::from),
+        _ => None,
+    }
+}
+
+/// What to type after options that contradict the run that is resumed. `flag` gives the flag of a field, or the field.
+pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Option<String> {
+    let Error::Shard(ShardError::Mismatch { field, .. }) = error else { return None };
+    let flag = flag(field);
+    flag.starts_with("--").then(|| {
+        format!("leave {flag} out to go on with the run as it is, or name another --output to start a new one")
+    })
+}
+
+/// What to try after a warning of `fit`.
+pub(crate) fn for_training(warning: &Warning) -> Option<&'static str> {
+    match warning {
+        Warning::OneClass { .. } => Some("use a set whose samples have at least two classes"),
+        Warning::MissingClasses { .. } => {
+            Some("they cannot be learned; split the recordings so that each part has them")
+        }
+        Warning::Imbalanced { weighted: false, .. } => Some("--class-weights balanced lets all classes count the same"),
+        Warning::SilentLayers { .. } => Some(
+            "start a new run with a --gain above 1 or a --theta below 1, or convert with a longer time window, so that \
+             frames have more events",
+        ),
+        Warning::AtChance { .. } => Some(
+            "try another --lr, more --epochs, a --gain or --theta with which neurons are neither silent nor saturated, or \
+             another recipe",
+        ),
+        _ => None,
+    }
+}
+
+/// What to look at after a warning of `eval`.
+pub(crate) fn for_evaluation(warning: &Warning) -> Option<&'static str> {
+    match warning {
+        Warning::OneClass { .. } => Some("use a set whose samples have at least two classes"),
+        Warning::Imbalanced { .. } => Some("macro averages let all classes count the same"),
         _ => None,
     }
 }

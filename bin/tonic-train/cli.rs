@@ -1,15 +1,16 @@
 //! The arguments of `tonic-train`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use tonic_loader::CacheChoice;
 use tonic_train::engine::EngineChoice;
-use tonic_train::learner::Pad;
+use tonic_train::learner::{ClassWeights, Pad};
 
 use crate::bench_args::BenchArgs;
 use crate::device_args::DeviceArgs;
-use crate::values::{Hidden, batch_size, engine, hidden, pad};
+use crate::values::{Hidden, batch_size, class_weights, engine, hidden, pad};
 
 /// Trains integrate-and-fire networks from the shards that tonic-prep makes.
 ///
@@ -32,7 +33,7 @@ pub(crate) enum Command {
   tonic-train fit --train shards/train --valid shards/valid --test shards/test -o runs/first --epochs 24
   tonic-train fit --train shards/train -o runs/fast --device cuda:0 --matmul-precision high
   tonic-train fit --train shards/train -o runs/wide --hidden 512,256 --lr 5e-4 --batch-size 64 --cache stream
-  tonic-train fit --train shards/train -o runs/wide --hidden 512,256 --batch-size 64 --resume --epochs 40 --lr 1e-4")]
+  tonic-train fit --train shards/train -o runs/wide --resume --epochs 40 --lr 1e-4")]
     Fit(FitArgs),
     /// Evaluate a trained network: accuracy, loss, each class, confusion matrix
     #[command(after_help = "Examples:
@@ -92,27 +93,37 @@ pub(crate) struct FitArgs {
     /// The run folder
     #[arg(long, short, value_name = "RUN")]
     pub(crate) output: PathBuf,
-    /// Epochs
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) epochs: u64,
-    /// Samples a batch
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = batch_size)]
-    pub(crate) batch_size: usize,
+    /// Epochs; 20 if not given, or those of the run to go on with. A resume may change them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) epochs: Option<u64>,
+    /// Samples a batch; 128 if not given
+    #[arg(long, value_name = "N", value_parser = batch_size)]
+    pub(crate) batch_size: Option<usize>,
     /// Leave out an epoch's last batch where it would be smaller than the others; otherwise every sample comes once
     #[arg(long)]
     pub(crate) drop_last: bool,
-    /// Neurons of each of the three hidden layers, or of each layer: 256,128
-    #[arg(long, value_name = "N[,N...]", default_value = "128", value_parser = hidden)]
-    pub(crate) hidden: Hidden,
+    /// Neurons of each of the three hidden layers, or of each layer: 256,128. 128 if not given
+    #[arg(long, value_name = "N[,N...]", value_parser = hidden)]
+    pub(crate) hidden: Option<Hidden>,
+    /// Spike threshold; 1 if not given. Neurons that stay silent spike with a lower one
+    #[arg(long, value_name = "V", value_parser = positive::<f32>)]
+    pub(crate) theta: Option<f32>,
+    /// Factor of the hidden layers' initial weights; 1 if not given. Neurons that stay silent spike with larger weights
+    #[arg(long, value_name = "G", value_parser = positive::<f64>)]
+    pub(crate) gain: Option<f64>,
     /// Lower bound of the membrane potential
     #[arg(long, value_name = "V", allow_negative_numbers = true)]
     pub(crate) min_v_mem: Option<f32>,
     /// Adam's learning rate; 0.001 if not given, or that of the run to go on with. A resume may change it
-    #[arg(long, value_parser = learning_rate)]
+    #[arg(long, value_parser = positive::<f64>)]
     pub(crate) lr: Option<f64>,
-    /// Seed of the initial weights and of the order of samples
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) seed: u64,
+    /// Seed of the initial weights and of the order of samples; 0 if not given
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Weights of the classes in the training loss: none, or balanced, in which all classes count the same, however
+    /// many samples they have (N / (classes * samples of the class), as scikit-learn's). none if not given
+    #[arg(long, value_name = "W", value_parser = class_weights())]
+    pub(crate) class_weights: Option<ClassWeights>,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
     /// Nothing is left to chance anyway: kernels and orders of sums are fixed, and a run on the same device comes to
@@ -130,13 +141,13 @@ pub(crate) struct FitArgs {
     /// Worker threads; all cores if not given. The result does not depend on them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// The kernels, or libtorch's autograd to check them by
-    #[arg(long, value_parser = engine(), default_value = "fused")]
-    pub(crate) engine: EngineChoice,
-    /// Pad samples to a fixed length, or to the longest of their batch (Tonic's PadTensors)
-    #[arg(long, value_parser = pad(), default_value = "fixed")]
-    pub(crate) pad: Pad,
-    /// Go on with the run in the folder, to the same bits as if it had not stopped
+    /// The kernels (fused), or libtorch's autograd to check them by. fused if not given
+    #[arg(long, value_parser = engine())]
+    pub(crate) engine: Option<EngineChoice>,
+    /// Pad samples to a fixed length, or to the longest of their batch (Tonic's PadTensors). fixed if not given
+    #[arg(long, value_parser = pad())]
+    pub(crate) pad: Option<Pad>,
+    /// Go on with the run in the folder, with its settings, to the same bits as if it had not stopped
     #[arg(long, conflicts_with = "overwrite")]
     pub(crate) resume: bool,
     /// Replace the run in the folder
@@ -150,6 +161,7 @@ pub(crate) struct FitArgs {
     pub(crate) json: bool,
 }
 
-fn learning_rate(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|lr: &f64| *lr > 0.0 && lr.is_finite()).ok_or_else(|| "expected a positive number".into())
+fn positive<N: FromStr + Copy + Into<f64>>(text: &str) -> Result<N, String> {
+    let is_positive = |number: &N| (*number).into() > 0.0 && (*number).into().is_finite();
+    text.parse().ok().filter(is_positive).ok_or_else(|| "expected a positive number".into())
 }

@@ -20,9 +20,10 @@ pub(crate) struct DeviceArgs {
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// How exact matrix products are on a GPU, in PyTorch's words: highest (float32), high (16 bits of each number),
-    /// medium (8 bits, bfloat16). Spikes are exact in all of them, weights and gradients are rounded
-    #[arg(long, value_name = "P", default_value = "highest")]
-    matmul_precision: MatmulPrecision,
+    /// medium (8 bits, bfloat16). Spikes are exact in all of them, weights and gradients are rounded. highest if not
+    /// given, or on a GPU that of the run to go on with
+    #[arg(long, value_name = "P")]
+    matmul_precision: Option<MatmulPrecision>,
     /// A libtorch 2.11.0 or Python's torch package, where NVRTC and, for --engine reference on a GPU, libtorch's CUDA
     /// part are looked for first
     #[arg(long, value_name = "DIR")]
@@ -58,11 +59,16 @@ impl FromStr for DeviceChoice {
 impl DeviceArgs {
     /// Chooses what computes on this machine. With `auto`, a missing GPU is not an error.
     pub(crate) fn choose(&self, engine: EngineChoice) -> Result<Backend> {
+        self.choose_resumed(engine, MatmulPrecision::default())
+    }
+
+    /// [`choose`](Self::choose) for a run that was trained at `precision` on a GPU.
+    pub(crate) fn choose_resumed(&self, engine: EngineChoice, precision: MatmulPrecision) -> Result<Backend> {
         if let Some(dir) = &self.libtorch {
             set_libtorch(dir)?;
         }
-        let cpu = Backend::cpu(engine, self.matmul_precision);
-        let gpu = |ordinal| Backend::gpu(ordinal, engine, self.matmul_precision);
+        let cpu = Backend::cpu(engine, self.matmul_precision.unwrap_or_default());
+        let gpu = |ordinal| Backend::gpu(ordinal, engine, self.matmul_precision.unwrap_or(precision));
         match (self.device, engine) {
             (DeviceChoice::Cuda(ordinal), _) => gpu(ordinal),
             // The CUDA part of libtorch is a separate download, so it is used only on request.

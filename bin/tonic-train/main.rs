@@ -17,7 +17,8 @@ use tonic_train::Error;
 use tonic_train::Isa;
 use tonic_train::check::{Check, check};
 use tonic_train::engine::EngineChoice;
-use tonic_train::run::{EvalOptions, FitOptions, eval, fit};
+use tonic_train::learner::Warning;
+use tonic_train::run::{Config, EvalOptions, FitOptions, Fitted, eval, fit};
 
 use crate::cli::{Cli, Command, FitArgs};
 use crate::device_args::DeviceArgs;
@@ -35,7 +36,10 @@ fn main() -> ExitCode {
     };
     match ready.and_then(|()| run(cli.command)) {
         Ok(code) => code,
-        Err(e) => errors::report(&typed, &e, exit_code, |cause| advice::advice(cause.downcast_ref()?)),
+        Err(e) => errors::report(&typed, &e, exit_code, |cause| {
+            let error = cause.downcast_ref()?;
+            advice::advice(error).or_else(|| advice::contradiction(error, |field| typed.flag(field)))
+        }),
     }
 }
 
@@ -47,7 +51,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             use_threads(threads)?;
             let png = png.unwrap_or_else(|| model.join("confusion.png"));
             let verbosity = if json { Verbosity::Quiet } else { Verbosity::Normal };
-            let options = EvalOptions { run: model, data, best, verbosity };
+            let warn = if json { |_: &Warning| () } else { |warning: &Warning| show(warning, advice::for_evaluation) };
+            let options = EvalOptions { run: model, data, best, verbosity, warn };
             let evaluation = eval(&options, |engine| device.choose(engine))?;
             evaluation.picture()?.write_png(&png)?;
             let mut out = std::io::stdout().lock();
@@ -61,6 +66,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check { quick, device, json } => run_check(&device, quick, json),
         Command::Bench(args) => bench_args::run(args).map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// Prints a warning on stderr, with what to try.
+fn show(warning: &Warning, advice: fn(&Warning) -> Option<&'static str>) {
+    eprintln!("warning  {warning}{}", advice(warning).map_or(String::new(), |advice| format!("; {advice}")));
 }
 
 /// Exit code of an error of training.
@@ -99,7 +109,9 @@ fn run_check(args: &DeviceArgs, quick: bool, json: bool) -> anyhow::Result<ExitC
 
 fn run_fit(args: FitArgs) -> anyhow::Result<()> {
     use_threads(args.threads)?;
-    let backend = args.device.choose(args.engine)?;
+    let run = args.resume.then(|| Config::read(&args.output)).transpose()?;
+    let engine = args.engine.or(run.as_ref().map(|run| run.engine)).unwrap_or_default();
+    let backend = args.device.choose_resumed(engine, run.map(|run| run.matmul_precision).unwrap_or_default())?;
     if args.deterministic && backend.engine == EngineChoice::Reference && backend.device.is_some() {
         let why = "libtorch's own kernels add in an order that may change; use --device cpu or --engine fused";
         return Err(Error::unavailable("deterministic", why).into());
@@ -112,10 +124,13 @@ fn run_fit(args: FitArgs) -> anyhow::Result<()> {
         epochs: args.epochs,
         batch_size: args.batch_size,
         drop_last: args.drop_last,
-        hidden: args.hidden.0,
+        hidden: args.hidden.map(|hidden| hidden.0),
+        theta: args.theta,
+        gain: args.gain,
         min_v_mem: args.min_v_mem,
         lr: args.lr,
         seed: args.seed,
+        class_weights: args.class_weights,
         backend,
         pad: args.pad,
         cache: args.cache,
@@ -123,14 +138,16 @@ fn run_fit(args: FitArgs) -> anyhow::Result<()> {
         resume: args.resume,
         overwrite: args.overwrite,
         verbosity: if args.quiet || args.json { Verbosity::Quiet } else { Verbosity::Normal },
+        warn: if args.json { |_| () } else { |warning| show(warning, advice::for_training) },
     })?;
     let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(
-            out,
-            "{}",
-            serde_json::json!({"epochs": fitted.epochs, "test": fitted.test, "seconds": fitted.seconds})
-        )?;
+        let Fitted { epochs, test, seconds, warnings } = fitted;
+        let mut report = serde_json::json!({"epochs": epochs, "test": test, "seconds": seconds});
+        if !warnings.is_empty() {
+            report["warnings"] = serde_json::json!(warnings);
+        }
+        writeln!(out, "{report}")?;
     } else if let Some(test) = &fitted.test {
         write!(out, "{}", test.text())?;
     }

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tonic_train::engine::EngineChoice;
-use tonic_train::learner::Pad;
+use tonic_train::learner::{ClassWeights, Pad};
 
 pub(crate) fn engine() -> impl TypedValueParser<Value = EngineChoice> {
     let names = PossibleValuesParser::new(["fused", "reference"]);
@@ -12,6 +12,11 @@ pub(crate) fn engine() -> impl TypedValueParser<Value = EngineChoice> {
 
 pub(crate) fn pad() -> impl TypedValueParser<Value = Pad> {
     PossibleValuesParser::new(["fixed", "batch"]).map(|name| if name == "fixed" { Pad::Fixed } else { Pad::Batch })
+}
+
+pub(crate) fn class_weights() -> impl TypedValueParser<Value = ClassWeights> {
+    let names = PossibleValuesParser::new(["none", "balanced"]);
+    names.map(|name| if name == "none" { ClassWeights::None } else { ClassWeights::Balanced })
 }
 
 /// Sizes of the hidden layers.

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 use tonic_base::{Progress, Verbosity, in_order};
-use tonic_shard::{Chunk, ChunkRecord, Ledger, SampleFrames, SampleReader, SetDescription, SetLayout, ShardSet};
+use tonic_shard::{
+    Chunk, ChunkRecord, Ledger, SampleFrames, SampleReader, SetDescription, SetLayout, ShardSet, differing_parts,
+};
 
 use crate::error::Result;
 use crate::text::digits;
@@ -175,10 +177,10 @@ fn record(set: &ShardSet, number: u64) -> &ChunkRecord {
 /// The fields that describe a set's content and differ: name, value in a, value in b.
 fn fields(a: &SetDescription, b: &SetDescription) -> Vec<(&'static str, String, String)> {
     let widths = |d: &SetDescription| format!("{:?}", d.widths.counts).to_lowercase();
-    let line = |text: &str| text.trim().replace('\n', "; ");
+    let recipes = differing_parts(&a.recipe, &b.recipe);
     let fields = [
         ("shape", a.shape.to_string(), b.shape.to_string()),
-        ("recipe", line(&a.recipe), line(&b.recipe)),
+        ("recipe", recipes.0, recipes.1),
         ("classes", a.classes.join(", "), b.classes.join(", ")),
         ("extras", a.extras.join(", "), b.extras.join(", ")),
         ("samples", a.samples.to_string(), b.samples.to_string()),

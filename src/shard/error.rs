@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use tonic_base::BaseFault;
 use tonic_base::Error as BaseError;
 
+use crate::difference::differing_parts;
+
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -80,15 +82,20 @@ impl Error {
         }
     }
 
-    /// Returns an error if a field differs. Each field is (name, value in `other`, value in `path`).
+    /// Returns an error if a field differs. Each field is (name, value in `other`, value in `path`). Of a recipe, the
+    /// error has only the keys that differ.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.
-    pub fn refuse_difference(path: &Path, other: &Path, fields: [(&str, String, String); 3]) -> Result<()> {
+    pub fn refuse_difference<const N: usize>(
+        path: &Path,
+        other: &Path,
+        fields: [(&str, String, String); N],
+    ) -> Result<()> {
         match fields.into_iter().find(|(_, expected, got)| expected != got) {
             None => Ok(()),
             Some((field, expected, got)) => {
-                let (expected, got) = first_different_lines(&expected, &got);
+                let (expected, got) = differing_parts(&expected, &got);
                 Err(Error::mismatch(path, other, field, expected, got))
             }
         }
@@ -113,15 +120,3 @@ pub trait ShardFault: From<Error> {
 }
 
 impl<E: From<Error>> ShardFault for E {}
-
-/// The first pair of lines that differ, one line from each text.
-fn first_different_lines<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
-    let (mut a_lines, mut b_lines) = (a.trim().lines(), b.trim().lines());
-    loop {
-        match (a_lines.next(), b_lines.next()) {
-            (Some(a), Some(b)) if a == b => {}
-            (None, None) => return (a, b),
-            (a, b) => return (a.unwrap_or("nothing more"), b.unwrap_or("nothing more")),
-        }
-    }
-}

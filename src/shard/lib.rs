@@ -6,6 +6,7 @@ mod chunk;
 mod codec;
 mod column;
 mod description;
+mod difference;
 mod entries;
 mod error;
 mod frames;
@@ -27,6 +28,7 @@ pub use chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL, SampleTa
 pub use codec::{ChunkName, Decoder, EncodedChunk, Encoder, StoredChunk, check_chunk};
 pub use column::{Column, ColumnBuf, Width};
 pub use description::{Id, LinkedFile, MARKER, SetDescription, SourceFile, Tool, shard_name};
+pub use difference::differing_parts;
 pub use error::{Error, Result, ShardFault};
 pub use frames::{CountTooLarge, FrameShape, FromValue, SampleFrames, SparseFrames, Widths};
 pub use layout::{

@@ -6,6 +6,7 @@
 use crate::chunk::Chunk;
 use crate::codec::{Decoder, EncodedChunk};
 use crate::description::{Id, MARKER, SetDescription, shard_name};
+use crate::difference::differing_parts;
 use crate::error::{BaseFault, Error, Result};
 use crate::layout::{ChunkRecord, ShardHead, aligned};
 use crate::ledger::Ledger;
@@ -319,8 +320,11 @@ fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     match fields.chain(all).find(|field| mine.get(field) != begun.get(field) && !unknown(field)) {
         None => Ok(()),
         Some(field) => {
-            let say = |value: &serde_json::Value| value.get(&field).map_or("none".into(), ToString::to_string);
-            let (expected, got) = (say(&begun), say(&mine));
+            let say = |value: &serde_json::Value| match value.get(&field) {
+                Some(serde_json::Value::String(text)) => text.clone(),
+                value => value.map_or("none".into(), ToString::to_string),
+            };
+            let (expected, got) = differing_parts(&say(&begun), &say(&mine));
             Err(Error::Mismatch { path: dir.into(), other: dir.join(MARKER), field, expected, got })
         }
     }

@@ -54,11 +54,13 @@ pub enum Error {
         /// Memory that is free, with its unit.
         free: String,
     },
-    /// A loss that is NaN or infinite.
-    #[error("the loss is {loss} at epoch {epoch}, batch {batch}: {saved}")]
+    /// A loss that is NaN or infinite, or so large that training has failed.
+    #[error("the loss is {loss:.4e} (guessing gives {guessing:.4}) at epoch {epoch}, batch {batch}: {saved}")]
     Diverged {
         /// Value of the loss, NaN or infinite.
         loss: f64,
+        /// Loss of guessing.
+        guessing: f64,
         /// Number of the epoch, counted from 1.
         epoch: u64,
         /// Number of the batch in the epoch, counted from 1.
@@ -138,6 +140,12 @@ pub enum KernelError {
     #[error("the loss is {loss}: training has diverged")]
     NonFiniteLoss {
         /// Value of the loss, NaN or infinite.
+        loss: f64,
+    },
+    /// The loss is far beyond any that a network can have that is being trained: the weights have diverged.
+    #[error("the loss is {loss:.4e}: training has diverged")]
+    HugeLoss {
+        /// The loss.
         loss: f64,
     },
 }

@@ -23,6 +23,13 @@ proptest! {
         let evaluated = gpu.evaluate(&case.network, &case.batch, case.steps).unwrap();
         prop_assert_eq!(gpu.logits(), &got.logits);
         prop_assert!((evaluated.loss - got.loss.loss).abs() < 1e-12 && evaluated.correct == got.loss.correct);
+        let mut cpu = CpuEngine::new(&case.network);
+        let [ours, theirs] =
+            [&mut gpu as &mut dyn Engine, &mut cpu].map(|engine| engine.spikes(&case.network, &case.batch, case.steps).unwrap());
+        prop_assert_eq!(ours, theirs);
+        gpu.set_class_weights(Some(random::class_weights(&case.network)));
+        cpu.set_class_weights(Some(random::class_weights(&case.network)));
+        agree(&case.step(&mut gpu), &case.step(&mut cpu))?;
     }
 }
 

@@ -137,7 +137,8 @@ fn no_thread_outlives_its_run() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).thread_name(|i| format!("gpu run {i}")).build().unwrap();
     let run = |train: &str, cache: CacheChoice, lr: f64| {
         let backend = backend();
-        let fit = FitOptions { epochs: 2, batch_size: 8, cache, ..small_fit(dir.path(), train, lr, backend) };
+        let fit =
+            FitOptions { epochs: Some(2), batch_size: Some(8), cache, ..small_fit(dir.path(), train, lr, backend) };
         pool.install(|| fit_here(&fit)).map(|fitted| fitted.epochs.len())
     };
     let all_gone = || wait_for("end of a thread", || threads("gpu run") == 2);

@@ -15,6 +15,7 @@ mod check;
 mod engines;
 mod evaluation;
 mod faults;
+mod health;
 mod memory;
 mod odd;
 mod options;

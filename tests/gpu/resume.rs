@@ -74,11 +74,11 @@ fn a_run_goes_on_elsewhere_and_says_that_rounding_is_another() {
     assert_eq!(arithmetic(&run), (Arithmetic::Cpu, MatmulPrecision::Highest));
     says(on_gpu("--epochs 3 --matmul-precision high"), "rounding is of cuda at high precision from here on, of cpu at");
     assert_eq!(arithmetic(&run), (Arithmetic::Cuda, MatmulPrecision::High));
+    assert!(!on_gpu("--epochs 4").contains("rounding"), "a resumed run keeps its precision");
     says(
-        on_gpu("--epochs 4"),
+        on_gpu("--epochs 5 --matmul-precision highest"),
         "rounding is of cuda at highest precision from here on, of cuda at high precision before",
     );
-    assert!(!on_gpu("--epochs 5").contains("rounding"));
     // Apart from rounding, the result is that of a run on the CPU alone.
     succeeds(&mut sets::fit(dir.path(), "cpu", "--device cpu --epochs 5 --quiet"));
     for (ours, theirs) in epochs(&run).iter().zip(epochs(&dir.path().join("cpu"))) {

@@ -124,7 +124,11 @@ fn resume_refuses_another_conversion_by_the_field_that_differs() {
         let words = [words, &["half", "differs from", "expected", "got"]].concat();
         refuses(convert(&[file], &out).args(SMALL).arg("--resume").args(arguments), 4, &words);
     };
-    refused(&job.file, &["--time-window", "5000"], &["recipe differs", "4000", "5000"]);
+    refused(
+        &job.file,
+        &["--time-window", "5000"],
+        &["recipe differs", "expected time_window = 4000, got time_window = 5000"],
+    );
     refused(&job.file, &["--channels", "50"], &["differs"]);
     refused(&job.file, &["--limit", "100"], &["samples differs", "240", "100"]);
     refused(&job.file, &["--level", "9"], &["tool differs", "9"]);

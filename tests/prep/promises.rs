@@ -201,6 +201,7 @@ fn sets_that_do_not_belong_together_are_refused_by_the_field_that_differs() {
     let longer = RECIPES[0].2.replace("4000", "5000");
     says(&refused(&of(("longer", "700", &longer))), &["recipe differs", "time_window = 4000", "5000"]);
     Set::new([1, 1, 140], Width::U8, vec![vec![vec![(1, 1.0)]]]).write(&dir.join("made"));
-    says(&refused(&dir.join("made")), &["recipe differs", "expected [[transform]]", "got [frames]"]);
+    let fault = refused(&dir.join("made"));
+    says(&fault, &["recipe differs", "expected Downsample, Downsample.time_factor = 1.0, ", "got time_window = 10000"]);
     reference.check_compatible(Path::new("a"), &reference, Path::new("a")).unwrap();
 }

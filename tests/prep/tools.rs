@@ -83,7 +83,14 @@ fn sets_of_one_content_are_equal_whatever_stored_them() {
     says(&text, &["shape: (1, 1, 100) | (1, 1, 70)", "different: the samples cannot be compared"]);
     let (said, text) = difference(&a, &set("f", &["--crop-time", "500000"]));
     assert_eq!(said["fields"][0]["field"], "recipe");
-    says(&text, &["recipe: [[transform]]", "max = 500000", "different: 21 of 21 samples", "and 1 more samples"]);
+    says(
+        &text,
+        &[
+            "recipe: CropTime.max = 1000000 | CropTime.max = 500000\n",
+            "different: 21 of 21 samples",
+            "and 1 more samples",
+        ],
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::loader::Batch;
 #[cfg(feature = "libtorch")]
 use tonic_toolkit::train::engine::LibtorchEngine;
-use tonic_toolkit::train::engine::{CpuEngine, Engine};
+use tonic_toolkit::train::engine::{CpuEngine, Engine, SpikeCounts};
 use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
 use tonic_toolkit::train::{Adam, AdamConfig};
 use tonic_toolkit::train::{Error, KernelError};
@@ -27,9 +27,75 @@ proptest! {
         let (network, batch) = (&case.network, &case.batch);
         prop_assert_eq!(fused.forward(network, batch, case.steps).unwrap(), &got.logits);
         prop_assert_eq!(reference.forward(network, batch, case.steps).unwrap(), &got.logits);
+        prop_assert_eq!(
+            fused.spikes(network, batch, case.steps).unwrap(),
+            reference.spikes(network, batch, case.steps).unwrap()
+        );
         let evaluated = fused.evaluate(network, batch, case.steps).unwrap();
         prop_assert!((evaluated.loss - got.loss.loss).abs() < 1e-12 && evaluated.correct == got.loss.correct);
+
+        // cross_entropy with `weight`.
+        fused.set_class_weights(Some(random::class_weights(network)));
+        reference.set_class_weights(Some(random::class_weights(network)));
+        agree(&case.step(&mut fused), &case.step(&mut reference))?;
+        let unweighted = fused.evaluate(network, batch, case.steps).unwrap();
+        prop_assert_eq!(unweighted, evaluated);
     }
+}
+
+/// PyTorch's `CrossEntropyLoss(weight=...)`: sum(weight[label] * loss) / sum(weight[label]).
+#[test]
+fn class_weights_give_the_weighted_mean_of_the_samples_losses_and_gradients() {
+    let frames = random::frames(4, 20, &[30, 12, 25, 30, 7], 0.2, 2);
+    let batch = Batch { frames, labels: vec![0, 2, 1, 0, 0] };
+    let weights = vec![0.5, 2.0, 3.5];
+    let shape = Shape { inputs: 20, hidden: vec![40, 33], classes: 3 };
+    let network = random::dyadic_network(4, shape.clone(), Iaf::default());
+    let mut engine = CpuEngine::new(&network);
+    let (mut loss, mut total) = (0.0, 0.0);
+    let mut expected = vec![0.0; shape.parameters()];
+    let mut gradients = Parameters::zeros(shape);
+    for (sample, &label) in batch.frames.samples().zip(&batch.labels) {
+        let mut alone = Batch::new(batch.frames.widths());
+        alone.frames.push_sample(sample);
+        alone.labels.push(label);
+        let weight = f64::from(weights[label as usize]);
+        loss += weight * engine.step(&network, &alone, 30, &mut gradients).unwrap().loss;
+        total += weight;
+        expected.iter_mut().zip(gradients.flat()).for_each(|(sum, &g)| *sum += weight * f64::from(g));
+    }
+    expected.iter_mut().for_each(|sum| *sum /= total);
+    engine.set_class_weights(Some(weights));
+    let got = engine.step(&network, &batch, 30, &mut gradients).unwrap();
+    assert!((got.loss - loss / total).abs() < 1e-9, "{} {}", got.loss, loss / total);
+    let apart = random::relative_error(random::wide(gradients.flat()), &expected);
+    assert!(apart < 1e-5, "{apart}");
+}
+
+#[test]
+fn spikes_are_counted_per_neuron_over_all_steps_of_all_samples() {
+    // Neurons that only their biases drive.
+    let shape = Shape { inputs: 3, hidden: vec![3], classes: 2 };
+    let mut network = Network { neuron: Iaf::default(), parameters: Parameters::zeros(shape) };
+    network.parameters.layers_mut().next().unwrap().bias.copy_from_slice(&[0.0, 0.5, 2.5]);
+    let batch = Batch { frames: random::frames(1, 3, &[4, 2], 0.5, 1), labels: vec![0, 1] };
+    // The second sample is padded to four steps: in each sample 0, then 0 1 0 1, then 2 3 2 3 spikes.
+    let counts = CpuEngine::new(&network).spikes(&network, &batch, 4).unwrap();
+    let expected = SpikeCounts { spikes: vec![0, 4, 20], active_steps: vec![0, 4, 8], steps: 8 };
+    assert_eq!(counts, [expected]);
+}
+
+#[test]
+fn a_loss_that_no_float32_resolves_is_an_error_before_it_is_infinite() {
+    let shape = Shape { inputs: 3, hidden: vec![3], classes: 2 };
+    let mut network = Network { neuron: Iaf::default(), parameters: Parameters::zeros(shape.clone()) };
+    let batch = Batch { frames: random::frames(1, 3, &[4], 0.5, 1), labels: vec![0] };
+    let mut step = |bias: f32| {
+        network.parameters.layers_mut().nth(1).unwrap().bias.copy_from_slice(&[0.0, bias]);
+        CpuEngine::new(&network).step(&network, &batch, 4, &mut Parameters::zeros(shape.clone()))
+    };
+    assert_eq!(step(1e6).unwrap().loss, 4e6);
+    assert!(matches!(step(1e7), Err(Error::Kernel(KernelError::HugeLoss { loss: 4e7 }))));
 }
 
 /// Trains for three steps on `threads` threads. Returns weights and logits.

@@ -9,6 +9,7 @@ mod command_lines;
 mod engines;
 mod faults;
 mod frozen;
+mod health;
 mod hostile;
 mod loader;
 mod model_file;

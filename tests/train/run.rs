@@ -29,12 +29,12 @@ fn both_engines_learn_the_task_and_agree() {
     let [fused, reference] = ["fused", "reference"].map(|engine| epochs(&dir.path().join(engine)));
     assert_eq!((fused.len(), reference.len()), (3, 3));
     for epochs in [&fused, &reference] {
-        let (first, last) = (epochs[0], epochs[2]);
+        let (first, last) = (&epochs[0], &epochs[2]);
         // Guessing reaches a third.
         assert!(last.valid.unwrap().accuracy > 0.7, "{epochs:?}");
         assert!(last.train.loss < first.train.loss * 0.8, "{epochs:?}");
     }
-    let (ours, theirs) = (fused[0], reference[0]);
+    let (ours, theirs) = (&fused[0], &reference[0]);
     assert!((ours.train.loss - theirs.train.loss).abs() < 1e-3 * theirs.train.loss, "{ours:?} {theirs:?}");
     assert!((ours.train.accuracy - theirs.train.accuracy).abs() < 0.02, "{ours:?} {theirs:?}");
 }
@@ -175,7 +175,7 @@ fn a_run_is_gone_on_with_replaced_or_refused() {
         ("--seed 4", "seed", "expected 0", "got 4"),
         ("--pad batch", "pad", "fixed", "batch"),
         ("--engine reference", "engine", "fused", "reference"),
-        ("--min-v-mem -1", "network", "hidden = [24, 16]", "min_v_mem = -1.0"),
+        ("--min-v-mem -1", "min_v_mem", "expected none", "got -1.0"),
     ] {
         fails(&mut run(&format!("--epochs 3 --resume {others}")), 4, &[field, "config.toml", expected, got]);
     }

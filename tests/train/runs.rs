@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::loader::CacheChoice;
 use tonic_toolkit::train::AdamConfig;
-use tonic_toolkit::train::learner::{Backend, Pad};
+use tonic_toolkit::train::learner::Backend;
 use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions};
 
 use crate::sets::outcome;
@@ -115,19 +115,23 @@ pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> F
         valid: None,
         test: None,
         run: dir.join("run"),
-        epochs: 3,
-        batch_size: 16,
-        hidden: vec![8],
+        epochs: Some(3),
+        batch_size: Some(16),
+        hidden: Some(vec![8]),
+        theta: None,
+        gain: None,
         min_v_mem: None,
         lr: Some(lr),
-        seed: 0,
+        seed: None,
+        class_weights: None,
         backend,
-        pad: Pad::Fixed,
+        pad: None,
         cache: CacheChoice::Stream,
         pin: false,
         drop_last: false,
         resume: false,
         overwrite: true,
         verbosity: Verbosity::Quiet,
+        warn: |_| (),
     }
 }

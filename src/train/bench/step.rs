@@ -127,7 +127,7 @@ impl Trainer {
     fn learner(&mut self) -> Result<&mut dyn Learner> {
         let learner = match self.learner.take() {
             Some(learner) => learner,
-            None => self.backend.learner(self.program.as_ref(), self.initial.clone(), self.room)?,
+            None => self.backend.learner(self.program.as_ref(), self.initial.clone(), None, self.room)?,
         };
         Ok(&mut **self.learner.insert(learner))
     }

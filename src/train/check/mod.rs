@@ -152,11 +152,14 @@ fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, toleranc
     if first != ours {
         return Ok(Err("the gradients of the same step differ from run to run".into()));
     }
+    if engine.spikes(&network, &batch, case.steps)? != cpu.spikes(&network, &batch, case.steps)? {
+        return Ok(Err("the numbers of spikes differ".into()));
+    }
     let apart = ours.layers().zip(theirs.layers()).flat_map(|(ours, theirs)| {
         [relative_difference(ours.weight_t, theirs.weight_t), relative_difference(ours.bias, theirs.bias)]
     });
     let apart = apart.fold(0.0, f64::max);
-    let words = format!("logits equal, gradients apart by {apart:.1e} at most, {tolerance:.0e} allowed");
+    let words = format!("logits and spikes equal, gradients apart by {apart:.1e} at most, {tolerance:.0e} allowed");
     Ok(if apart <= tolerance { Ok(words) } else { Err(words) })
 }
 

@@ -10,12 +10,12 @@ use rayon::prelude::*;
 use tonic_loader::Batch;
 use tonic_shard::SampleFrames;
 
-use crate::engine::step::{BatchLoss, Engine, check_labels, finite};
+use crate::engine::step::{BatchLoss, Engine, SampleWeights, check_labels, check_loss};
 use crate::error::{KernelError, Result};
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
 use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
-use crate::kernel::{Activity, loss};
+use crate::kernel::{Activity, SpikeCounts, loss};
 use crate::network::{Network, Parameters, Shape};
 
 /// Maximum number of blocks of a batch: enough for the threads of a large machine.
@@ -31,6 +31,7 @@ pub struct CpuEngine {
     /// Logits of the last batch, (batch, classes).
     logits: Vec<f32>,
     shape: Shape,
+    class_weights: Option<Vec<f32>>,
     packed: PackedNetwork,
     blocks: Vec<GradientBlock>,
     states: Mutex<Vec<SampleState>>,
@@ -64,6 +65,7 @@ impl CpuEngine {
         CpuEngine {
             logits: Vec::new(),
             shape: network.shape().clone(),
+            class_weights: None,
             packed,
             blocks: Vec::new(),
             states: Mutex::default(),
@@ -74,6 +76,35 @@ impl CpuEngine {
     fn block_size(&self, batch: usize, parameters: usize) -> usize {
         let blocks = (MAX_GRADIENTS / parameters.max(1)).clamp(MIN_BLOCKS, MAX_BLOCKS);
         batch.div_ceil(blocks).max(1)
+    }
+
+    /// Runs each sample of a batch forward, in any order, and calls `each` with its state.
+    fn forward_each(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        steps: usize,
+        each: impl Fn(&SampleState) + Sync,
+    ) -> Result<()> {
+        self.pack(network);
+        let samples = batch.samples();
+        self.logits.resize(samples.len() * network.shape().classes, 0.0);
+        let (packed, states) = (&self.packed, &self.states);
+        let results: Vec<Result<(), KernelError>> = samples
+            .par_iter()
+            .zip(self.logits.par_chunks_mut(packed.classes))
+            .enumerate()
+            .map(|(i, (sample, logits))| {
+                let mut state = take(states);
+                let result = packed.forward(&mut state, *sample, steps, i, logits);
+                if result.is_ok() {
+                    each(&state);
+                }
+                give(states, state);
+                result
+            })
+            .collect();
+        Ok(results.into_iter().collect::<Result<(), _>>()?)
     }
 
     fn pack(&mut self, network: &Network) {
@@ -107,7 +138,7 @@ impl Engine for CpuEngine {
         let used = batch.len().div_ceil(size);
         let shape = network.shape();
         self.blocks.resize_with(used.max(self.blocks.len()), || GradientBlock::new(shape));
-        let scale = 1.0 / batch.len() as f32;
+        let weights = SampleWeights::new(self.class_weights.as_deref(), &batch.labels);
         let (packed, states) = (&self.packed, &self.states);
         let results: Vec<Result<(), KernelError>> = (
             self.blocks[..used].par_iter_mut(),
@@ -120,7 +151,7 @@ impl Engine for CpuEngine {
             .with_max_len(1)
             .map(|(i, (block, samples, labels, logits))| {
                 let mut state = take(states);
-                let result = block.run(packed, &mut state, samples, labels, logits, (i * size, steps, scale));
+                let result = block.run(packed, &mut state, samples, labels, logits, (i * size, steps, weights));
                 give(states, state);
                 result
             })
@@ -137,27 +168,26 @@ impl Engine for CpuEngine {
         }
         let total: f64 = blocks.iter().flat_map(|block| &block.losses).sum();
         let correct = blocks.iter().map(|block| block.correct).sum();
-        Ok(finite(BatchLoss { loss: total / batch.len() as f64, correct })?)
+        Ok(check_loss(BatchLoss { loss: weights.mean(total), correct })?)
     }
 
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {
-        self.pack(network);
-        let samples = batch.samples();
-        self.logits.resize(samples.len() * network.shape().classes, 0.0);
-        let (packed, states) = (&self.packed, &self.states);
-        let results: Vec<Result<(), KernelError>> = samples
-            .par_iter()
-            .zip(self.logits.par_chunks_mut(packed.classes))
-            .enumerate()
-            .map(|(i, (sample, logits))| {
-                let mut state = take(states);
-                let result = packed.forward(&mut state, *sample, steps, i, logits);
-                give(states, state);
-                result
-            })
-            .collect();
-        results.into_iter().collect::<Result<(), _>>()?;
+        self.forward_each(network, batch, steps, |_| ())?;
         Ok(&self.logits)
+    }
+
+    fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>> {
+        let counts: Vec<SpikeCounts> = network.shape().hidden.iter().map(|&n| SpikeCounts::new(n)).collect();
+        let counts = Mutex::new(counts);
+        self.forward_each(network, batch, steps, |state| {
+            let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+            counts.iter_mut().zip(state.spikes()).for_each(|(counts, spikes)| counts.add_sample(spikes));
+        })?;
+        Ok(counts.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_class_weights(&mut self, weights: Option<Vec<f32>>) {
+        self.class_weights = weights;
     }
 
     fn logits(&self) -> &[f32] {
@@ -195,7 +225,7 @@ impl GradientBlock {
         batch: &[SampleFrames<'_>],
         labels: &[u32],
         logits: &mut [f32],
-        (first, steps, scale): (usize, usize, f32),
+        (first, steps, weights): (usize, usize, SampleWeights<'_>),
     ) -> Result<(), KernelError> {
         self.gradients.iter_mut().for_each(Panels::clear);
         self.losses.clear();
@@ -204,7 +234,8 @@ impl GradientBlock {
         let samples = batch.iter().zip(labels).zip(logits.chunks_mut(packed.classes)).enumerate();
         for (i, ((sample, &label), logits)) in samples {
             packed.forward(state, *sample, steps, first + i, logits)?;
-            self.losses.push(loss::cross_entropy(logits, label as usize, scale, &mut gradient));
+            let loss = loss::cross_entropy(logits, label as usize, weights.scale(label), &mut gradient);
+            self.losses.push(weights.weighted(loss, label));
             self.correct += usize::from(loss::predicted(logits) == label as usize);
             packed.backward(state, &gradient, &mut self.gradients);
         }

@@ -7,12 +7,13 @@ use tonic_loader::Batch;
 use tonic_shard::{FrameShape, Width};
 
 use crate::engine::gpu_network::{Extent, GpuNetwork};
-use crate::engine::step::{BatchLoss, Engine, check_labels, finite};
+use crate::engine::step::{BatchLoss, Engine, SampleWeights, check_labels, check_loss, finite};
 use crate::error::{KernelError, Result};
 use crate::feed::StagedBatch;
 use crate::gpu::{Device, Stream};
+use crate::kernel::SpikeCounts;
 use crate::kernel::program::{ColumnTypes, MatmulPrecision, Program};
-use crate::network::{Network, Parameters};
+use crate::network::{Network, Parameters, Shape};
 
 /// The engine of our kernels on a GPU, for batches in host memory.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct GpuEngine {
     /// Program of the last batch; `None` before the first batch.
     program: Option<Arc<Program>>,
     logits: Vec<f32>,
+    class_weights: Option<Vec<f32>>,
 }
 
 impl GpuEngine {
@@ -32,7 +34,8 @@ impl GpuEngine {
     /// [`Error::Cuda`](crate::Error::Cuda).
     pub fn new(device: &Device, precision: MatmulPrecision) -> Result<GpuEngine> {
         let stream = device.stream()?;
-        Ok(GpuEngine { device: device.clone(), stream, precision, program: None, logits: Vec::new() })
+        let (device, logits) = (device.clone(), Vec::new());
+        Ok(GpuEngine { device, stream, precision, program: None, logits, class_weights: None })
     }
 
     fn run(
@@ -42,24 +45,12 @@ impl GpuEngine {
         steps: usize,
         gradients: Option<&mut Parameters>,
     ) -> Result<BatchLoss> {
-        let classes = network.shape().classes;
-        check_labels(batch, classes)?;
-        check_samples(network.shape().inputs, batch)?;
-        let longest = batch.longest();
-        let program = self.program(network.shape().inputs, longest, batch)?;
-        let staged = StagedBatch::new(&self.stream, program.column_types(), batch, classes)?;
-        let extent = Extent {
-            batch: batch.len(),
-            longest: longest.max(steps),
-            trained: gradients.is_some(),
-            kept: 0,
-            batches: 1,
-        };
-        let mut on_device = GpuNetwork::new(program, network, extent)?;
-        on_device.load(&self.stream, network, None)?;
-        on_device.poison(&self.stream)?;
+        let (mut on_device, staged) = self.load(network, batch, steps, gradients.is_some())?;
         on_device.begin(&self.stream, 0, 0)?;
         let source = staged.source();
+        let is_step = gradients.is_some();
+        let class_weights = self.class_weights.as_deref().filter(|_| is_step);
+        on_device.set_class_weights(class_weights)?;
         match gradients {
             Some(gradients) => {
                 on_device.step(&self.stream, source, Some(steps))?;
@@ -69,9 +60,32 @@ impl GpuEngine {
         }
         self.logits = on_device.logits(batch.len())?;
         let predictions = on_device.predictions(batch.len())?;
-        let loss = predictions.iter().map(|prediction| prediction.loss).sum::<f64>() / batch.len() as f64;
+        let weights = SampleWeights::new(class_weights, &batch.labels);
+        let loss = weights.mean(predictions.iter().map(|of| weights.weighted(of.loss, of.label)).sum());
         let correct = predictions.iter().filter(|prediction| prediction.is_correct()).count();
-        Ok(finite(BatchLoss { loss, correct })?)
+        let result = BatchLoss { loss, correct };
+        Ok(if is_step { check_loss(result) } else { finite(result) }?)
+    }
+
+    /// Copies a network and a batch to the device.
+    fn load(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        steps: usize,
+        trained: bool,
+    ) -> Result<(GpuNetwork, StagedBatch)> {
+        let Shape { inputs, classes, .. } = *network.shape();
+        check_labels(batch, classes)?;
+        check_samples(inputs, batch)?;
+        let longest = batch.longest();
+        let program = self.program(inputs, longest, batch)?;
+        let staged = StagedBatch::new(&self.stream, program.column_types(), batch, classes)?;
+        let extent = Extent { batch: batch.len(), longest: longest.max(steps), trained, kept: 0, batches: 1 };
+        let mut on_device = GpuNetwork::new(program, network, extent)?;
+        on_device.load(&self.stream, network, None)?;
+        on_device.poison(&self.stream)?;
+        Ok((on_device, staged))
     }
 
     /// Returns the program for the column types of these samples. It is kept for later batches with the same types.
@@ -102,9 +116,17 @@ impl Engine for GpuEngine {
     }
 
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {
-        let labelled = Batch { frames: batch.frames.clone(), labels: vec![0; batch.frames.len()] };
-        self.run(network, &labelled, steps, None)?;
+        self.run(network, &labelled(batch), steps, None)?;
         Ok(&self.logits)
+    }
+
+    fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>> {
+        let (mut on_device, staged) = self.load(network, &labelled(batch), steps, true)?;
+        on_device.spikes(&self.stream, staged.source(), (batch.frames.len(), Some(steps)))
+    }
+
+    fn set_class_weights(&mut self, weights: Option<Vec<f32>>) {
+        self.class_weights = weights;
     }
 
     fn logits(&self) -> &[f32] {
@@ -114,6 +136,11 @@ impl Engine for GpuEngine {
     fn evaluate(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<BatchLoss> {
         self.run(network, batch, steps, None)
     }
+}
+
+/// A batch with some label for each sample, where labels are not read.
+fn labelled(batch: &Batch) -> Batch {
+    Batch { frames: batch.frames.clone(), labels: vec![0; batch.frames.len()] }
 }
 
 /// Checks that cells are inputs of the network and that columns have consistent lengths, which the kernels rely on.

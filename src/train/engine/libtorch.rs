@@ -12,11 +12,11 @@
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use tonic_loader::Batch;
 
-use crate::engine::step::{BatchLoss, Engine, check_labels, finite};
+use crate::engine::step::{BatchLoss, Engine, check_labels, check_loss};
 use crate::error::{BaseFault, Error, KernelError, Result};
 use crate::gpu::load_libtorch_cuda;
 use crate::kernel::iaf::Neuron;
-use crate::kernel::{Activity, loss};
+use crate::kernel::{Activity, SpikeCounts, loss};
 use crate::network::{Network, Parameters};
 
 /// The network in libtorch's autograd, which the tests compare the kernels with. It is `--engine reference`.
@@ -25,6 +25,7 @@ pub struct LibtorchEngine {
     device: Device,
     /// Logits of the last batch, (batch, classes).
     logits: Vec<f32>,
+    class_weights: Option<Vec<f32>>,
 }
 
 impl LibtorchEngine {
@@ -45,7 +46,7 @@ impl LibtorchEngine {
                 Device::Cuda(ordinal)
             }
         };
-        Ok(LibtorchEngine { device, logits: Vec::new() })
+        Ok(LibtorchEngine { device, logits: Vec::new(), class_weights: None })
     }
 
     fn keep_logits(&mut self, output: &Tensor, len: usize) {
@@ -69,10 +70,11 @@ impl Engine for LibtorchEngine {
         let input = DenseBatch::new(network, device, batch, steps)?;
         let leaves: Vec<Tensor> =
             leaves(network, device).into_iter().map(|leaf| leaf.set_requires_grad(true)).collect();
-        let output = output(network, &input, &leaves);
+        let (output, _) = output(network, &input, &leaves);
         let targets: Vec<i64> = batch.labels.iter().map(|&label| label.into()).collect();
         let targets = Tensor::from_slice(&targets).to_device(device);
-        let mean = output.cross_entropy_loss::<Tensor>(&targets, None, Reduction::Mean, -100, 0.0);
+        let weights = self.class_weights.as_ref().map(|weights| Tensor::from_slice(weights).to_device(device));
+        let mean = output.cross_entropy_loss(&targets, weights, Reduction::Mean, -100, 0.0);
         let computed = Tensor::run_backward(&[&mean], &leaves, false, false);
         let mut computed = computed.iter();
         for layer in gradients.layers_mut() {
@@ -83,14 +85,34 @@ impl Engine for LibtorchEngine {
         self.keep_logits(&output.detach(), batch.len() * classes);
         let rows = self.logits.chunks_exact(classes);
         let correct = rows.zip(&batch.labels).filter(|&(row, &label)| loss::predicted(row) == label as usize).count();
-        Ok(finite(BatchLoss { loss: mean.double_value(&[]), correct })?)
+        Ok(check_loss(BatchLoss { loss: mean.double_value(&[]), correct })?)
     }
 
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {
         let input = DenseBatch::new(network, self.device, batch, steps)?;
-        let output = no_grad(|| output(network, &input, &leaves(network, self.device)));
+        let (output, _) = no_grad(|| output(network, &input, &leaves(network, self.device)));
         self.keep_logits(&output, batch.frames.len() * network.shape().classes);
         Ok(&self.logits)
+    }
+
+    fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>> {
+        let input = DenseBatch::new(network, self.device, batch, steps)?;
+        let (_, layers) = no_grad(|| output(network, &input, &leaves(network, self.device)));
+        let steps = input.alive.sum(Kind::Double).double_value(&[]) as u64;
+        // Counts beyond 2^53 would lose their last bits in float64.
+        let sums = |spikes: &Tensor| -> Vec<u64> {
+            let sums = spikes.sum_dim_intlist([0i64, 1].as_slice(), false, Kind::Double).to_device(Device::Cpu);
+            Vec::<f64>::try_from(&sums).unwrap_or_default().into_iter().map(|sum| sum as u64).collect()
+        };
+        let counts = |layer: &Tensor| {
+            let spikes = layer * &input.alive;
+            SpikeCounts { spikes: sums(&spikes), active_steps: sums(&spikes.gt(0.0)), steps }
+        };
+        Ok(layers.iter().map(counts).collect())
+    }
+
+    fn set_class_weights(&mut self, weights: Option<Vec<f32>>) {
+        self.class_weights = weights;
     }
 
     fn logits(&self) -> &[f32] {
@@ -141,16 +163,21 @@ fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
     pairs.flatten().collect()
 }
 
-/// Runs the network and returns the readout summed over each sample's steps, (batch, classes).
-fn output(network: &Network, input: &DenseBatch, leaves: &[Tensor]) -> Tensor {
+/// Runs the network. Returns the readout summed over each sample's steps, (batch, classes), and the spikes of each
+/// hidden layer, (T, batch, neurons).
+fn output(network: &Network, input: &DenseBatch, leaves: &[Tensor]) -> (Tensor, Vec<Tensor>) {
     let neuron = network.neuron.constants();
     let mut activity = input.counts.shallow_clone();
     let hidden = network.shape().hidden.len();
+    let mut spikes = Vec::with_capacity(hidden);
     for (i, pair) in leaves.chunks_exact(2).enumerate() {
         let currents = activity.matmul(&pair[0]) + &pair[1];
         activity = if i < hidden { spikes_over_time(&neuron, &currents) } else { currents };
+        if i < hidden {
+            spikes.push(activity.shallow_clone());
+        }
     }
-    (activity * &input.alive).sum_dim_intlist([0i64].as_slice(), false, Kind::Float)
+    ((activity * &input.alive).sum_dim_intlist([0i64].as_slice(), false, Kind::Float), spikes)
 }
 
 fn spikes_over_time(neuron: &Neuron, currents: &Tensor) -> Tensor {

@@ -20,6 +20,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 
+pub use crate::kernel::SpikeCounts;
 pub use choice::{Arithmetic, EngineChoice};
 pub use cpu::CpuEngine;
 pub(crate) use cpu::hidden_spikes;
@@ -27,5 +28,5 @@ pub use gpu::GpuEngine;
 pub use gpu_network::{Extent, GpuNetwork};
 #[cfg(feature = "libtorch")]
 pub use libtorch::LibtorchEngine;
-pub(crate) use step::Prediction;
 pub use step::{BatchLoss, Engine};
+pub(crate) use step::{Prediction, check_loss};

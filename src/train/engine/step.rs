@@ -3,7 +3,7 @@
 use tonic_loader::Batch;
 
 use crate::error::{KernelError, Result};
-use crate::kernel::loss;
+use crate::kernel::{SpikeCounts, loss};
 use crate::network::{Network, Parameters};
 
 /// Computes losses and gradients of batches in host memory. The engine reuses its buffers for the next batch.
@@ -16,8 +16,8 @@ pub trait Engine: std::fmt::Debug {
     /// The weights are not changed: [`Adam`](crate::kernel::Adam) does that with the gradients.
     ///
     /// # Errors
-    /// [`Error::Kernel`](crate::Error::Kernel) for a batch that does not fit the network, or a loss that is not finite.
-    /// The content of `gradients` is then unspecified.
+    /// [`Error::Kernel`](crate::Error::Kernel) for a batch that does not fit the network, or a loss that is not finite
+    /// or at least 2^24. The content of `gradients` is then unspecified.
     ///
     /// # Panics
     /// If the shapes of `network`, `gradients` and the engine differ.
@@ -32,6 +32,20 @@ pub trait Engine: std::fmt::Debug {
     /// # Panics
     /// If the shapes of `network` and the engine differ.
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]>;
+
+    /// Counts the spikes of each hidden layer over a batch. Labels are not read.
+    ///
+    /// # Errors
+    /// Errors of [`Engine::forward`].
+    ///
+    /// # Panics
+    /// If the shapes of `network` and the engine differ.
+    fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>>;
+
+    /// Sets the weight of each class in the loss of later [`step`](Engine::step)s, `weights[class]`: the mean over the
+    /// batch is then sum(weights\[label\] * loss) / sum(weights\[label\]), as in PyTorch's `CrossEntropyLoss`. `None`
+    /// is a plain mean, which [`evaluate`](Engine::evaluate) always gives.
+    fn set_class_weights(&mut self, weights: Option<Vec<f32>>);
 
     /// Logits of the last batch that the engine ran, (batch, classes).
     fn logits(&self) -> &[f32];
@@ -96,6 +110,53 @@ pub(crate) fn check_labels(batch: &Batch, classes: usize) -> Result<(), KernelEr
         Some(sample) => Err(KernelError::LabelOutsideReadout { sample, label: labels[sample], classes }),
         None => Ok(()),
     }
+}
+
+/// Weights of a batch's samples in its loss, by their labels.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SampleWeights<'a> {
+    class_weights: Option<&'a [f32]>,
+    /// Sum over the batch.
+    total: f64,
+}
+
+impl SampleWeights<'_> {
+    pub(super) fn new<'a>(class_weights: Option<&'a [f32]>, labels: &[u32]) -> SampleWeights<'a> {
+        let total = match class_weights {
+            Some(weights) => labels.iter().map(|&label| f64::from(weights[label as usize])).sum(),
+            None => labels.len() as f64,
+        };
+        SampleWeights { class_weights, total }
+    }
+
+    fn of(&self, label: u32) -> f32 {
+        self.class_weights.map_or(1.0, |weights| weights[label as usize])
+    }
+
+    /// Share of a sample in the gradient of the mean.
+    pub(super) fn scale(&self, label: u32) -> f32 {
+        self.of(label) / self.total as f32
+    }
+
+    /// A sample's loss times its weight.
+    pub(super) fn weighted(&self, loss: f64, label: u32) -> f64 {
+        f64::from(self.of(label)) * loss
+    }
+
+    /// Mean loss, from the sum of weighted losses.
+    pub(super) fn mean(&self, sum: f64) -> f64 {
+        sum / self.total
+    }
+}
+
+/// Largest loss that a step of training may have. The loss is a difference of logits, and float32 numbers from 2^24 on
+/// are more than 1 apart: classes can no longer be told from each other.
+pub(crate) const MAX_LOSS: f64 = (1 << 24) as f64;
+
+/// Refuses the loss of a step if the weights have diverged.
+pub(crate) fn check_loss(result: BatchLoss) -> Result<BatchLoss, KernelError> {
+    let BatchLoss { loss, .. } = finite(result)?;
+    if loss < MAX_LOSS { Ok(result) } else { Err(KernelError::HugeLoss { loss }) }
 }
 
 pub(crate) fn finite(result: BatchLoss) -> Result<BatchLoss, KernelError> {

@@ -41,6 +41,11 @@ impl Activity {
         &self.entries[self.offsets[t]..self.offsets[t + 1]]
     }
 
+    /// The `(cell, count)` of all steps.
+    pub(crate) fn all(&self) -> &[(u32, f32)] {
+        &self.entries
+    }
+
     /// Number of active cells, summed over the steps.
     pub(crate) fn entries(&self) -> usize {
         self.entries.len()

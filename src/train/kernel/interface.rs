@@ -218,6 +218,28 @@ kernel_structs! {
         pub(crate) neurons: u32,
     }
 
+    /// Arguments of `count_spikes`.
+    pub(crate) struct SpikesArgs {
+        /// Progress of training; the kernel reads the number of samples in the batch.
+        pub(crate) state: Address<State>,
+        /// Samples of the batch, (batch,).
+        pub(crate) drawn: Address<Drawn>,
+        /// Constants of the layer's neurons.
+        pub(crate) neuron: NeuronArgs,
+        /// Membrane potentials, (batch, T, width).
+        pub(crate) v: Address<f32>,
+        /// Spikes of each sample, (batch, width), written.
+        pub(crate) spikes: Address<f64>,
+        /// Steps with a spike of each sample, (batch, width), written.
+        pub(crate) active_steps: Address<u32>,
+        /// T, rounded up to whole tiles.
+        pub(crate) time: u32,
+        /// Number of neurons, rounded up to whole tiles.
+        pub(crate) width: u32,
+        /// Number of neurons.
+        pub(crate) neurons: u32,
+    }
+
     /// Arguments of `iaf_backward` and `iaf_backward_constant`.
     pub(crate) struct BackwardArgs {
         /// Progress of training; the kernel reads the number of samples in the batch.
@@ -299,6 +321,8 @@ kernel_structs! {
         pub(crate) row: Address<f32>,
         /// Gradients of weights and bias, (neurons + 1, classes), written by `readout_gradient`.
         pub(crate) out: Address<f32>,
+        /// Weight of each class in the loss, (classes); null for a plain mean.
+        pub(crate) class_weights: Address<f32>,
         /// Score of each batch of the epoch, written by `readout_gradient`.
         pub(crate) scores: Address<BatchScore>,
         /// Number of neurons, rounded up to whole tiles.

@@ -87,25 +87,30 @@ KERNEL(weight_gradient_cells, GradientArgs, MULTIPLY_THREADS) {
     weight_gradient_of<From::CELLS>(args);
 }
 
-// Mean loss of the batch, and its number of correct samples. Sums are added in halves, which is a fixed order.
+// Mean loss of the batch, weighted by class if there are weights, and its number of correct samples. Sums are added in halves, which is a fixed order.
 __device__ __forceinline__ void score(const ReadoutArgs& args, State& state, u32 samples) {
     double* losses = (double*)dynamic_shared_memory();
     u32* correct = (u32*)(losses + blockDim.x);
-    double loss = 0;
+    double* weights = (double*)(correct + blockDim.x); // a multiple of 8 bytes from the start
+    double loss = 0, weight = 0;
     u32 right = 0;
     for (u32 b = threadIdx.x; b < samples; b += blockDim.x) {
-        loss += args.losses[b];
-        right += args.predicted[b] == args.drawn[b].label;
+        const u32 label = args.drawn[b].label;
+        const double of = args.class_weights ? args.class_weights[label] : 1.0;
+        loss += of * args.losses[b];
+        weight += of;
+        right += args.predicted[b] == label;
     }
-    losses[threadIdx.x] = loss, correct[threadIdx.x] = right;
+    losses[threadIdx.x] = loss, correct[threadIdx.x] = right, weights[threadIdx.x] = weight;
     for (u32 half = blockDim.x / 2; half > 0; half /= 2) {
         __syncthreads();
         if (threadIdx.x >= half) continue;
         losses[threadIdx.x] += losses[threadIdx.x + half];
         correct[threadIdx.x] += correct[threadIdx.x + half];
+        weights[threadIdx.x] += weights[threadIdx.x + half];
     }
     if (threadIdx.x > 0) return;
-    loss = losses[0] / samples;
+    loss = losses[0] / weights[0];
     args.scores[state.batch] = {loss, correct[0], samples};
     if (!(loss - loss == 0)) state.stopped = 1; // no update, and no further batch
 }

@@ -95,7 +95,14 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
     if (threadIdx.x + 1 == blockDim.x) {
         args.losses[place] = log((double)sum) + (double)most - (double)logits[drawn.label];
     }
-    const float scale = 1.0f / (float)args.state->samples;
+    float scale = 1.0f / (float)args.state->samples;
+    if (args.class_weights) {
+        // Each warp adds up the weights of the batch, in the same order.
+        float total = 0.0f;
+        for (u32 i = lane; i < args.state->samples; i += 32) total += args.class_weights[args.drawn[i].label];
+        for (u32 lanes = 16; lanes > 0; lanes /= 2) total += __shfl_xor_sync(0xffffffffu, total, lanes);
+        scale = args.class_weights[drawn.label] / total;
+    }
     for (u32 k = threadIdx.x; k < args.classes; k += blockDim.x) {
         float share = gradient[k] / sum * scale;
         gradient[k] = k == drawn.label ? share - scale : share;

@@ -4,6 +4,7 @@
 //! activity   a sample's input or spikes: (cell, count) of each active cell at each step
 //! linear     activity times W, and the gradients by activity and by W
 //! iaf        integrate-and-fire neurons, forward and backward over time
+//! spikes     spikes counted per neuron
 //! sample     one sample through all layers and back, built on the three above
 //! exp        the exponential function of the surrogate gradient and of the softmax
 //! loss       softmax cross entropy of the summed readout
@@ -32,12 +33,14 @@ pub(crate) mod linear;
 pub(crate) mod loss;
 pub(crate) mod program;
 pub(crate) mod sample;
+mod spikes;
 #[cfg(test)]
 mod tests;
 mod vector;
 
 pub(crate) use activity::Activity;
 pub use adam::{Adam, AdamConfig};
+pub use spikes::SpikeCounts;
 
 /// Number of neurons in a tile of the CPU kernels.
 pub(crate) const TILE_WIDTH: usize = 32;

@@ -7,6 +7,7 @@
 //! inflate.cu    inflate: a batch as dense float32
 //!               inflate_input: a batch in bfloat16 pieces, for the first layer's weight gradient
 //! iaf.cu        iaf_forward, iaf_backward: a layer over time and back, with its matmul
+//! spikes.cu     count_spikes: spikes of each neuron, after an epoch
 //! linear.cu     weight_gradient, readout_gradient: sums over the samples of a batch
 //! loss.cu       readout: logits, loss and its gradient
 //! adam.cu       update: Adam's step; pack: copies the weights for the other kernels
@@ -23,10 +24,11 @@ use crate::kernel::exp;
 use crate::kernel::interface::{Sample, declarations};
 
 /// The sources in their order; each uses those before it.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     include_str!("order.cu"),
     include_str!("inflate.cu"),
     include_str!("iaf.cu"),
+    include_str!("spikes.cu"),
     include_str!("linear.cu"),
     include_str!("loss.cu"),
     include_str!("adam.cu"),
@@ -132,9 +134,6 @@ impl ColumnTypes {
         }
     }
 }
-
-/// Earlier name of [`ColumnTypes`], which `learner` still uses.
-pub(crate) type Form = ColumnTypes;
 
 /// Settings that a program is compiled for, in addition to the device's architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,6 +259,8 @@ pub struct Program {
     pub(crate) iaf_forward_cells: Entry,
     /// Runs another hidden layer forward in time.
     pub(crate) iaf_forward: Entry,
+    /// Counts the spikes of a hidden layer.
+    pub(crate) count_spikes: Entry,
     /// Computes logits, losses, and the gradient of the loss by the logits.
     pub(crate) readout: Entry,
     /// Computes the readout's gradients and the batch's score.
@@ -303,8 +304,9 @@ impl Program {
             inflate_input: entry("inflate_input", BLOCK_THREADS, INFLATE_BYTES)?,
             iaf_forward_cells: entry("iaf_forward_cells", BLOCK_THREADS, CELLS_BYTES)?,
             iaf_forward: entry("iaf_forward", MULTIPLY_THREADS, forward_bytes)?,
+            count_spikes: entry("count_spikes", BLOCK_THREADS, 3 * words)?,
             readout: entry("readout", BLOCK_THREADS, 2 * words)?,
-            readout_gradient: entry("readout_gradient", BLOCK_THREADS, 3 * words)?,
+            readout_gradient: entry("readout_gradient", BLOCK_THREADS, 5 * words)?,
             iaf_backward_constant: entry("iaf_backward_constant", MULTIPLY_THREADS, 4 * PLANE_BYTES)?,
             iaf_backward: entry("iaf_backward", MULTIPLY_THREADS, backward_bytes)?,
             weight_gradient_cells: entry("weight_gradient_cells", MULTIPLY_THREADS, input_bytes)?,
@@ -339,11 +341,6 @@ impl Program {
     /// Types of the columns that the kernels read.
     pub fn column_types(&self) -> ColumnTypes {
         self.variant.column_types
-    }
-
-    /// Earlier name of [`Program::column_types`], which `learner` still uses.
-    pub fn form(&self) -> Form {
-        self.column_types()
     }
 
     /// Number of bfloat16 pieces per weight or gradient in matrix products.

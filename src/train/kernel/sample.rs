@@ -57,6 +57,11 @@ pub(crate) struct SampleState {
 
 impl SampleState {
     /// The spikes of each hidden layer in the last forward pass.
+    pub(crate) fn spikes(&self) -> &[Activity] {
+        &self.activities[1..]
+    }
+
+    /// [`spikes`](SampleState::spikes), without a copy.
     pub(crate) fn into_spikes(mut self) -> Vec<Activity> {
         self.activities.split_off(1)
     }

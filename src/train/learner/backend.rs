@@ -11,7 +11,7 @@ use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice};
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::gpu::{Device, check_compiler};
-use crate::kernel::program::{Form, MatmulPrecision, Program};
+use crate::kernel::program::{ColumnTypes, MatmulPrecision, Program};
 use crate::learner::epoch::{Learner, Room, TrainState};
 use crate::learner::evaluation::Evaluation;
 use crate::learner::gpu::GpuLearner;
@@ -66,33 +66,46 @@ impl Backend {
         let descriptions = sets.iter().map(|set| &set.manifest().description);
         let shape = descriptions.clone().map(|of| of.shape).next();
         let shape = shape.unwrap_or(FrameShape { polarities: 1, height: 1, width: 1 });
-        self.program_of(Form::of(shape, longest, descriptions.map(|of| of.widths.counts)))
+        self.program_of(ColumnTypes::of(shape, longest, descriptions.map(|of| of.widths.counts)))
     }
 
-    /// [`Backend::program`] for samples whose columns have the form `form`.
+    /// [`Backend::program`] for samples whose columns have these types.
     ///
     /// # Errors
     /// Errors of [`Backend::program`].
-    pub(crate) fn program_of(&self, form: Form) -> Result<Option<Arc<Program>>> {
+    pub(crate) fn program_of(&self, column_types: ColumnTypes) -> Result<Option<Arc<Program>>> {
         if self.device.is_none() && self.precision != MatmulPrecision::Highest {
             let why = "the CPU computes in float32; it is a choice for the kernels of a GPU";
             return Err(Error::unavailable("matmul_precision", why));
         }
         match (self.engine, &self.device) {
             (EngineChoice::Fused, None) => Ok(None),
-            (EngineChoice::Fused, Some(device)) => Ok(Some(Arc::new(Program::new(device, form, self.precision)?))),
+            (EngineChoice::Fused, Some(device)) => {
+                Ok(Some(Arc::new(Program::new(device, column_types, self.precision)?)))
+            }
             (EngineChoice::Reference, _) => self.reference().map(|_| None),
         }
     }
 
-    /// Makes a learner. `program` is from [`Backend::program`].
+    /// Makes a learner. `program` is from [`Backend::program`]; for `class_weights` see
+    /// [`Engine::set_class_weights`].
     ///
     /// # Errors
     /// [`Error::DeviceMemory`], [`Error::Cuda`], [`tonic_base::Error::Unavailable`].
-    pub fn learner(&self, program: Option<&Arc<Program>>, state: TrainState, room: Room) -> Result<Box<dyn Learner>> {
+    pub fn learner(
+        &self,
+        program: Option<&Arc<Program>>,
+        state: TrainState,
+        class_weights: Option<&[f32]>,
+        room: Room,
+    ) -> Result<Box<dyn Learner>> {
         Ok(match program {
-            Some(program) => Box::new(GpuLearner::new(state, program, room)?),
-            None => Box::new(HostLearner::new(self.host_engine(&state.network)?, state)),
+            Some(program) => Box::new(GpuLearner::new(state, program, class_weights, room)?),
+            None => {
+                let mut engine = self.host_engine(&state.network)?;
+                engine.set_class_weights(class_weights.map(<[f32]>::to_vec));
+                Box::new(HostLearner::new(engine, state))
+            }
         })
     }
 

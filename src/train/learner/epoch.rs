@@ -1,9 +1,9 @@
 //! The learner: trains and evaluates a network in whole epochs, on any device.
 
 use tonic_base::Progress;
-use tonic_loader::EpochOrder;
+use tonic_loader::{Batch, EpochOrder};
 
-use crate::engine::BatchLoss;
+use crate::engine::{BatchLoss, SpikeCounts};
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::kernel::{Adam, AdamConfig};
@@ -54,6 +54,15 @@ impl TrainState {
     }
 }
 
+/// Adds up the counts of batches, layer by layer.
+pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>) -> Result<Vec<SpikeCounts>> {
+    let plus = |sum: Vec<SpikeCounts>, batch: Result<Vec<SpikeCounts>>| -> Result<_> {
+        let batch = batch?;
+        Ok(if sum.is_empty() { batch } else { sum.into_iter().zip(&batch).map(|(sum, of)| sum.plus(of)).collect() })
+    };
+    batches.into_iter().try_fold(Vec::new(), plus)
+}
+
 /// Trains a network. Epochs, evaluations and the state that a checkpoint holds are the same on every device.
 pub trait Learner: std::fmt::Debug {
     /// Network and optimiser, as of the last [`sync`](Learner::sync).
@@ -89,6 +98,20 @@ pub trait Learner: std::fmt::Debug {
     /// [`Error::Kernel`](crate::Error::Kernel), [`tonic_base::Error::Interrupted`],
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation>;
+
+    /// Sets the samples of [`spikes`](Learner::spikes), in batches that are not larger than those of training.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`](crate::Error::Kernel), [`Error::DeviceMemory`](crate::Error::DeviceMemory),
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    fn watch(&mut self, samples: Vec<Batch>) -> Result<()>;
+
+    /// Counts the spikes of each hidden layer over the samples of [`watch`](Learner::watch), in a forward pass with the
+    /// current weights.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).
+    fn spikes(&mut self, padding: Padding) -> Result<Vec<SpikeCounts>>;
 
     /// Returns a remark about training so far that users should see. Each remark is returned once.
     fn remark(&mut self) -> Option<String> {

@@ -9,7 +9,9 @@ use tonic_shard::ShardSet;
 
 use crate::engine::Prediction;
 use crate::error::{BaseFault, Error, KernelError, Result};
-use crate::learner::score::{RunningScore, Score};
+use crate::learner::balance::{ClassBalance, ClassWeights};
+use crate::learner::score::{MacroScore, RunningScore, Score};
+use crate::learner::warning::Warning;
 
 /// Result of a network on a set.
 #[derive(Clone, Debug, Serialize)]
@@ -23,6 +25,12 @@ pub struct Evaluation {
     pub classes: Vec<ClassScore>,
     /// Number of samples by true class (row) and predicted class (column).
     pub confusion: Vec<Vec<u64>>,
+    /// Averages over the classes.
+    #[serde(rename = "macro")]
+    pub macros: MacroScore,
+    /// What to know before the figures are used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// Result for one class.
@@ -85,8 +93,10 @@ impl Evaluation {
             let taken = confusion.iter().map(|row| row[i]).sum();
             ClassScore { name: name.clone(), samples, recall: share(found, samples), precision: share(found, taken) }
         };
-        let classes = names.iter().enumerate().map(class).collect();
-        Ok(Evaluation { score: running.score(), samples: running.samples, classes, confusion })
+        let classes: Vec<ClassScore> = names.iter().enumerate().map(class).collect();
+        let (score, samples, macros) = (running.score(), running.samples, macro_score(&classes));
+        let warnings = ClassBalance::of(set).warnings(ClassWeights::None);
+        Ok(Evaluation { score, samples, classes, confusion, macros, warnings })
     }
 
     /// A table of the classes, as text.
@@ -94,7 +104,10 @@ impl Evaluation {
         let width = self.classes.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).max(5);
         let mut out = String::new();
         let Score { loss, accuracy } = self.score;
-        let _ = writeln!(out, "accuracy {:.2}%  loss {loss:.4}  ({} samples)\n", accuracy * 100.0, self.samples);
+        let _ = writeln!(out, "accuracy {:.2}%  loss {loss:.4}  ({} samples)", accuracy * 100.0, self.samples);
+        let MacroScore { recall, precision, f1 } = self.macros;
+        let [recall, precision, f1] = [recall, precision, f1].map(|share| share * 100.0);
+        let _ = writeln!(out, "macro recall {recall:.2}%  precision {precision:.2}%  F1 {f1:.2}%\n");
         let _ = writeln!(out, "{:<width$}  samples   recall  precision", "class");
         for class in &self.classes {
             let (recall, precision) = (class.recall * 100.0, class.precision * 100.0);
@@ -119,5 +132,35 @@ impl Evaluation {
         let names: Vec<String> = self.classes.iter().map(|c| c.name.clone()).collect();
         let title = format!("Confusion: {:.1}% of {} right", self.score.accuracy * 100.0, self.samples);
         Ok(confusion(&title, &names, &self.confusion)?)
+    }
+}
+
+/// Averages over the classes that have samples.
+fn macro_score(classes: &[ClassScore]) -> MacroScore {
+    let present: Vec<&ClassScore> = classes.iter().filter(|class| class.samples > 0).collect();
+    let mean =
+        |of: fn(&ClassScore) -> f64| present.iter().map(|class| of(class)).sum::<f64>() / present.len().max(1) as f64;
+    let f1 = |class: &ClassScore| match class.precision + class.recall {
+        0.0 => 0.0,
+        sum => 2.0 * class.precision * class.recall / sum,
+    };
+    MacroScore { recall: mean(|class| class.recall), precision: mean(|class| class.precision), f1: mean(f1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ClassScore, macro_score};
+    use crate::learner::score::MacroScore;
+
+    /// y_true = [0, 0, 0, 1, 2], y_pred = [0, 0, 1, 1, 0] of four classes: scikit-learn's balanced_accuracy_score, and
+    /// precision_score and f1_score with labels=[0, 1, 2], average="macro", zero_division=0.
+    #[test]
+    fn every_class_with_samples_counts_the_same() {
+        let class = |samples, recall, precision| ClassScore { name: "c".into(), samples, recall, precision };
+        let classes = [class(3, 2.0 / 3.0, 2.0 / 3.0), class(1, 1.0, 0.5), class(1, 0.0, 0.0), class(0, 0.0, 0.0)];
+        let MacroScore { recall, precision, f1 } = macro_score(&classes);
+        for (got, expected) in [(recall, 5.0 / 9.0), (precision, 7.0 / 18.0), (f1, 4.0 / 9.0)] {
+            assert!((got - expected).abs() < 1e-12, "{got} {expected}");
+        }
     }
 }

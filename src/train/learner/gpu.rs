@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tonic_base::{Progress, interrupt};
+use tonic_loader::Batch;
 
-use crate::engine::{BatchLoss, Extent, GpuNetwork};
-use crate::error::{KernelError, Result};
-use crate::feed::{Feed, Ring};
+use crate::engine::{BatchLoss, Extent, GpuNetwork, SpikeCounts, check_loss};
+use crate::error::Result;
+use crate::feed::{Feed, Ring, StagedBatch};
 use crate::gpu::{Pinned, Stream};
 use crate::kernel::Adam;
 use crate::kernel::interface::BatchScore;
-use crate::kernel::program::Program;
-use crate::learner::epoch::{Epoch, Learner, Room, TrainState};
+use crate::kernel::program::{ColumnTypes, Program};
+use crate::learner::epoch::{Epoch, Learner, Room, TrainState, total};
 use crate::learner::evaluation::Evaluation;
 use crate::learner::gpu_evaluator::GpuEvaluator;
 use crate::learner::padding::Padding;
@@ -37,6 +38,9 @@ pub(crate) struct GpuLearner {
     scores: [Pinned<BatchScore>; 2],
     group: usize,
     evaluator: GpuEvaluator,
+    column_types: ColumnTypes,
+    /// Samples of `spikes`, and how many each batch has.
+    watched: Vec<(StagedBatch, usize)>,
     rounded: Rounded,
 }
 
@@ -49,18 +53,26 @@ enum Rounded {
 }
 
 impl GpuLearner {
-    pub(super) fn new(state: TrainState, program: &Arc<Program>, room: Room) -> Result<GpuLearner> {
+    pub(super) fn new(
+        state: TrainState,
+        program: &Arc<Program>,
+        class_weights: Option<&[f32]>,
+        room: Room,
+    ) -> Result<GpuLearner> {
         let device = program.device();
         let extent = Extent { batch: room.batch, longest: room.longest, trained: true, kept: 0, batches: room.batches };
-        let trained = GpuNetwork::new(program.clone(), &state.network, extent)?;
+        let mut trained = GpuNetwork::new(program.clone(), &state.network, extent)?;
+        trained.set_class_weights(class_weights)?;
         let mut learner = GpuLearner {
             stream: device.urgent_stream()?,
             trained,
             steps: Recorded::default(),
-            ring: Ring::new(device, program.form())?,
+            ring: Ring::new(device, program.column_types())?,
             scores: [device.pinned(MAX_GROUP)?, device.pinned(MAX_GROUP)?],
             group: 1,
             evaluator: GpuEvaluator::new(&state.network, program, room.longest, room.evaluated)?,
+            column_types: program.column_types(),
+            watched: Vec::new(),
             rounded: Rounded::No,
             state,
         };
@@ -118,6 +130,20 @@ impl Learner for GpuLearner {
         Ok(())
     }
 
+    fn watch(&mut self, samples: Vec<Batch>) -> Result<()> {
+        let (types, classes) = (self.column_types, self.state.network.shape().classes);
+        let stage = |batch: &Batch| Ok((StagedBatch::new(&self.stream, types, batch, classes)?, batch.len()));
+        self.watched = samples.iter().map(stage).collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    fn spikes(&mut self, padding: Padding) -> Result<Vec<SpikeCounts>> {
+        let GpuLearner { stream, trained, watched, .. } = self;
+        total(
+            watched.iter().map(|(batch, samples)| trained.spikes(stream, batch.source(), (*samples, padding.fixed()))),
+        )
+    }
+
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation> {
         self.sync()?;
         self.evaluator.evaluate(&self.state.network, feed, padding, progress)
@@ -173,11 +199,9 @@ impl ScoreReader<'_> {
         self.begun = self.queued;
         let Some(before) = self.waiting.replace(batches) else { return Ok(()) };
         for &BatchScore { loss, correct, samples } in &self.scores[1].as_slice()?[..before.len()] {
-            if !loss.is_finite() {
-                return Err(KernelError::NonFiniteLoss { loss }.into());
-            }
+            let result = check_loss(BatchLoss { loss, correct: correct as usize })?;
             self.adam.step += 1;
-            (self.each)(&BatchLoss { loss, correct: correct as usize }, samples as usize);
+            (self.each)(&result, samples as usize);
         }
         let took = self.since.elapsed();
         self.since = Instant::now();

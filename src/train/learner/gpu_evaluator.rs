@@ -44,7 +44,7 @@ impl GpuEvaluator {
             network: GpuNetwork::new(program.clone(), network, extent)?,
             batch,
             batches: Recorded::default(),
-            ring: Ring::new(device, program.form())?,
+            ring: Ring::new(device, program.column_types())?,
         })
     }
 

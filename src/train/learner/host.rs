@@ -3,11 +3,11 @@
 use tonic_base::{Progress, interrupt};
 use tonic_loader::{Batch, EpochOrder};
 
-use crate::engine::{BatchLoss, Engine, Prediction};
+use crate::engine::{BatchLoss, Engine, Prediction, SpikeCounts};
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::kernel::loss::{cross_entropy, predicted};
-use crate::learner::epoch::{Epoch, Learner, TrainState};
+use crate::learner::epoch::{Epoch, Learner, TrainState, total};
 use crate::learner::evaluation::{Evaluation, check_interrupt, check_labelled};
 use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters};
@@ -21,13 +21,14 @@ pub(crate) struct HostLearner {
     state: TrainState,
     engine: Box<dyn Engine>,
     gradients: Parameters,
+    watched: Vec<Batch>,
 }
 
 impl HostLearner {
     /// Makes a learner that trains with `engine`.
     pub(crate) fn new(engine: Box<dyn Engine>, state: TrainState) -> HostLearner {
         let gradients = Parameters::zeros(state.network.shape().clone());
-        HostLearner { state, engine, gradients }
+        HostLearner { state, engine, gradients, watched: Vec::new() }
     }
 
     /// Does a training step on a batch: loss, gradients, update.
@@ -35,7 +36,7 @@ impl HostLearner {
     /// # Errors
     /// Errors of [`Engine::step`].
     pub(crate) fn step(&mut self, batch: &Batch, padding: Padding) -> Result<BatchLoss> {
-        let HostLearner { state: TrainState { network, adam }, engine, gradients } = self;
+        let HostLearner { state: TrainState { network, adam }, engine, gradients, .. } = self;
         let steps = padding.of_batch(batch.longest());
         let loss = engine.step(network, batch, steps, gradients)?;
         adam.update(network.parameters.flat_mut(), gradients.flat());
@@ -62,6 +63,16 @@ impl Learner for HostLearner {
             each(&self.step(batch, epoch.padding)?, batch.len());
             Ok(!interrupt::requested())
         })
+    }
+
+    fn watch(&mut self, samples: Vec<Batch>) -> Result<()> {
+        self.watched = samples;
+        Ok(())
+    }
+
+    fn spikes(&mut self, padding: Padding) -> Result<Vec<SpikeCounts>> {
+        let HostLearner { state, engine, watched, .. } = self;
+        total(watched.iter().map(|batch| engine.spikes(&state.network, batch, padding.of_batch(batch.longest()))))
     }
 
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation> {

@@ -9,10 +9,13 @@
 //! recorded       a step as a CUDA graph, recorded once and replayed
 //! padding        how many steps a sample runs for
 //! score          loss and accuracy of batches, added up
+//! balance        how many samples the classes of a set have
 //! evaluation     loss, accuracy and confusion matrix of a set
+//! warning        what a user must know about a result
 //! ```
 
 mod backend;
+mod balance;
 mod epoch;
 mod evaluation;
 mod gpu;
@@ -21,12 +24,16 @@ mod host;
 mod padding;
 mod recorded;
 mod score;
+mod warning;
 
 pub use backend::Backend;
+pub(crate) use balance::ClassBalance;
+pub use balance::ClassWeights;
 pub use epoch::{Epoch, Learner, Room, TrainState};
 pub(crate) use evaluation::check_labelled;
 pub use evaluation::{ClassScore, Evaluation};
 pub(crate) use host::HostLearner;
 pub(crate) use padding::fixed_steps;
 pub use padding::{Pad, Padding, longest_steps};
-pub use score::{RunningScore, Score};
+pub use score::{MacroScore, RunningScore, Score};
+pub use warning::Warning;

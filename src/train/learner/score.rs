@@ -11,6 +11,17 @@ pub struct Score {
     pub accuracy: f64,
 }
 
+/// Averages over classes, in which every class counts the same. Classes that the set has no samples of are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MacroScore {
+    /// Mean recall of the classes: the balanced accuracy.
+    pub recall: f64,
+    /// Mean precision of the classes; 0 for a class that was never predicted.
+    pub precision: f64,
+    /// Mean of the classes' F1 = 2 precision recall / (precision + recall); 0 where both are 0.
+    pub f1: f64,
+}
+
 /// Sums over an epoch's batches, in the order of the batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunningScore {

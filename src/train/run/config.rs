@@ -7,9 +7,9 @@ use tonic_base::publish;
 use tonic_shard::{Error as ShardError, Manifest};
 
 use crate::engine::{Arithmetic, EngineChoice};
-use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::error::{BaseFault, Error, Result};
 use crate::kernel::program::MatmulPrecision;
-use crate::learner::Pad;
+use crate::learner::{ClassWeights, Pad};
 use crate::network::{Iaf, Model, Shape};
 
 /// Name of the file in the run folder.
@@ -42,6 +42,9 @@ pub struct Config {
     /// Precision of products on a GPU; the CPU's is the highest. Old files lack it.
     #[serde(default)]
     pub matmul_precision: MatmulPrecision,
+    /// Weights of the classes in the training loss. Files without weights lack it.
+    #[serde(default, skip_serializing_if = "ClassWeights::is_none")]
+    pub class_weights: ClassWeights,
     /// The network.
     pub network: NetworkConfig,
     /// The training set.
@@ -78,6 +81,17 @@ pub struct NetworkConfig {
     /// Lower bound of the membrane potential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_v_mem: Option<f32>,
+    /// Factor of the hidden layers' initial weights. Files with a factor of 1 lack it.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub gain: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(gain: &f64) -> bool {
+    *gain == 1.0
 }
 
 /// The data that a model was trained on.
@@ -170,31 +184,6 @@ impl Config {
     pub fn publish(&self, run: &Path) -> Result<()> {
         let text = toml::to_string(self).expect("a configuration is TOML");
         Ok(publish(&run.join(FILE_NAME), text.as_bytes())?)
-    }
-
-    /// Refuses to continue a run with another configuration. The number of epochs, the learning rate, the device and
-    /// its precision may differ.
-    ///
-    /// # Errors
-    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the first field that differs.
-    pub(crate) fn check_resumes(&self, run: &Path, stored: &Config) -> Result<()> {
-        let same = |config: &Config| Config {
-            epochs: 0,
-            lr: 0.0,
-            lr_changes: Vec::new(),
-            device: Arithmetic::default(),
-            matmul_precision: MatmulPrecision::default(),
-            ..config.clone()
-        };
-        let value = |config: &Config| toml::Table::try_from(same(config));
-        let (Ok(mine), Ok(theirs)) = (value(self), value(stored)) else { return Ok(()) };
-        match mine.iter().find(|(field, value)| theirs.get(*field) != Some(value)) {
-            None => Ok(()),
-            Some((field, got)) => {
-                let expected = theirs.get(field).map_or("none".into(), |v| v.to_string());
-                Err(Error::mismatch(run, &run.join(FILE_NAME), field, expected, got.to_string()))
-            }
-        }
     }
 
     /// Returns an error for a set that doesn't fit the model.

@@ -9,7 +9,7 @@ use tonic_shard::ShardSet;
 use crate::engine::EngineChoice;
 use crate::error::Result;
 use crate::feed::Feed;
-use crate::learner::{Backend, Evaluation, Padding, longest_steps};
+use crate::learner::{Backend, ClassBalance, ClassWeights, Evaluation, Padding, Warning, longest_steps};
 use crate::network::read_model;
 use crate::run::config::Config;
 use crate::run::folder::{BEST, MODEL};
@@ -25,6 +25,8 @@ pub struct EvalOptions {
     pub best: bool,
     /// Whether progress is shown.
     pub verbosity: Verbosity,
+    /// Called with each warning about the set before the evaluation starts.
+    pub warn: fn(&Warning),
 }
 
 /// Evaluates the network of a run on a set, with the backend that `choose` gives for the run's engine.
@@ -40,6 +42,7 @@ pub fn eval(options: &EvalOptions, choose: impl FnOnce(EngineChoice) -> Result<B
     let file = run.join(if options.best { BEST } else { MODEL });
     let trained = read_model(&file)?;
     config.check_model(run, &file, &trained)?;
+    ClassBalance::of(&set).warnings(ClassWeights::None).iter().for_each(options.warn);
     let backend = choose(config.engine)?;
     let longest = longest_steps(config.steps, &[&set]);
     let program = backend.program(&[&set], longest)?;

@@ -8,11 +8,11 @@ use tonic_shard::{Existing, MOST_CLASSES, ShardSet};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
-use crate::kernel::AdamConfig;
 use crate::kernel::program::Program;
-use crate::learner::{Evaluation, Room, check_labelled, fixed_steps, longest_steps};
-use crate::run::config::{Config, DataConfig, NetworkConfig};
+use crate::learner::{ClassBalance, Evaluation, Room, Warning, check_labelled, longest_steps};
+use crate::run::config::Config;
 use crate::run::folder::RunFolder;
+use crate::run::health::Guessing;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 use crate::run::training::Training;
@@ -24,6 +24,8 @@ pub struct Fitted {
     pub epochs: Vec<EpochMetrics>,
     /// Evaluation on the test set, if there is one.
     pub test: Option<Evaluation>,
+    /// All warnings, which [`FitOptions::warn`] got too.
+    pub warnings: Vec<Warning>,
     /// Seconds of this call: loading, training, validation and test.
     pub seconds: f64,
 }
@@ -51,23 +53,34 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     }
     let mut folder = RunFolder::find(&fit.run, Existing::asked(fit.resume, fit.overwrite))?;
     let config = fit.config(&train)?;
-    if fit.drop_last && train.len() < fit.batch_size as u64 {
-        let expected = format!("a training set of at least a batch, {} samples", fit.batch_size);
+    if config.drop_last && train.len() < config.batch_size as u64 {
+        let expected = format!("a training set of at least a batch, {} samples", config.batch_size);
         return Err(Error::usage("drop_last", expected, train.len()));
     }
 
     check_memory(&config)?;
+    let classes = ClassBalance::of(&train);
+    let sizes = (train.len(), train.len().div_ceil(config.batch_size as u64));
+    let guessing = Guessing::new(&classes, sizes, config.class_weights);
+    let class_weights = config.class_weights.of(&train.manifest().totals.class_samples);
+    let mut warnings = classes.training_warnings(config.class_weights);
+    for set in [&valid, &test].into_iter().flatten() {
+        let is_one = |warning: &Warning| matches!(warning, Warning::OneClass { .. });
+        warnings.extend(ClassBalance::of(set).warnings(config.class_weights).into_iter().filter(is_one));
+    }
+    warnings.iter().for_each(fit.warn);
     fit.say(|| format!("device   {}", fit.backend.why));
     let sets: Vec<&ShardSet> = [Some(&train), valid.as_ref(), test.as_ref()].into_iter().flatten().collect();
     let longest = longest_steps(config.steps, &sets);
     let program = fit.backend.program(&sets, longest)?;
     let evaluated = sets.iter().skip(1).map(|set| set.len()).max().unwrap_or(0);
-    let train = fit.load("train", train, program.as_deref())?.drop_last(fit.drop_last);
+    let train = fit.load("train", train, program.as_deref())?.drop_last(config.drop_last);
     let valid = valid.map(|set| fit.load("valid", set, program.as_deref())).transpose()?;
     let batch = config.batch_size.min(train.loader().set().len() as usize);
     let room = Room { batch, longest, batches: train.loader().batches(config.batch_size), evaluated };
     let has_begun = folder.has_begun();
-    let mut run = Training::start(fit, config, has_begun, program.as_ref(), room)?;
+    let loss = (guessing, class_weights.as_deref());
+    let mut run = Training::start(fit, config, has_begun, program.as_ref(), room, loss)?;
     // The test set is loaded after training. Whether it fits is checked now, so that training is not in vain.
     test.as_ref().map(|set| Feed::place(fit.cache, set, program.as_deref())).transpose()?;
     folder.make()?;
@@ -94,7 +107,8 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let test = test.map(|set| run.test(&fit.load("test", set, program.as_deref())?)).transpose()?;
     let seconds = started.elapsed().as_secs_f64();
     fit.say(|| format!("done     {} epochs in {seconds:.1} s, with all else", run.epochs.len() - done_before));
-    Ok(Fitted { epochs: run.epochs, test, seconds })
+    warnings.append(&mut run.warnings);
+    Ok(Fitted { epochs: run.epochs, test, warnings, seconds })
 }
 
 /// Refuses a network that is too large for this machine, before anything is written.
@@ -112,45 +126,6 @@ fn check_memory(config: &Config) -> Result<()> {
 }
 
 impl FitOptions {
-    /// The configuration of a new run, or that of the run to resume, if the options agree with it.
-    fn config(&self, train: &ShardSet) -> Result<Config> {
-        let manifest = train.manifest();
-        let description = &manifest.description;
-        let config = Config {
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            drop_last: self.drop_last,
-            lr: self.lr.unwrap_or(AdamConfig::default().lr),
-            seed: self.seed,
-            engine: self.backend.engine,
-            pad: self.pad,
-            steps: fixed_steps(manifest),
-            device: self.backend.arithmetic(),
-            matmul_precision: self.backend.precision,
-            network: NetworkConfig {
-                inputs: description.shape.cells() as usize,
-                hidden: self.hidden.clone(),
-                classes: description.classes.len(),
-                theta: 1.0,
-                min_v_mem: self.min_v_mem,
-            },
-            data: DataConfig::of(manifest),
-            lr_changes: Vec::new(),
-        };
-        if !self.resume {
-            return Ok(config);
-        }
-        let stored = Config::read(&self.run)?;
-        config.check_resumes(&self.run, &stored)?;
-        if (config.device, config.matmul_precision) != (stored.device, stored.matmul_precision) {
-            let words = |of: &Config| format!("{:?} at {:?} precision", of.device, of.matmul_precision).to_lowercase();
-            self.say(|| {
-                format!("device   rounding is of {} from here on, of {} before", words(&config), words(&stored))
-            });
-        }
-        Ok(Config { lr: stored.lr, lr_changes: stored.lr_changes, ..config })
-    }
-
     /// Opens a set for training, and prints where its samples are kept.
     fn load(&self, name: &str, set: ShardSet, program: Option<&Program>) -> Result<Feed> {
         let feed = Feed::new(set, self.cache, program, self.verbosity)?;

@@ -7,13 +7,14 @@ use tonic_base::publish;
 use tonic_report::{Curve, curves};
 
 use crate::error::{BaseFault, Error, Result};
-use crate::learner::Score;
+use crate::learner::{MacroScore, Score};
+use crate::run::activity::LayerActivity;
 
 /// Name of the file in the run folder.
 pub(crate) const FILE_NAME: &str = "metrics.jsonl";
 
 /// Metrics of an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
     /// Number of the epoch, counted from 1.
     pub epoch: u64,
@@ -22,6 +23,12 @@ pub struct EpochMetrics {
     /// Score on the validation set after the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<Score>,
+    /// Averages over the classes of the validation set after the epoch. Old files lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_macro: Option<MacroScore>,
+    /// Activity of each hidden layer after the epoch, on a sample of the training set. Old files lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<Vec<LayerActivity>>,
     /// Seconds of the epoch's training, or of its part since the last resume.
     pub seconds: f64,
     /// Batches per second.

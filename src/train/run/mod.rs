@@ -1,14 +1,18 @@
 //! A training run and its folder.
 
+mod activity;
 mod checkpoint;
 mod config;
 mod eval;
 mod fit;
 mod folder;
+mod health;
 mod metrics;
 mod options;
+mod settings;
 mod training;
 
+pub use activity::LayerActivity;
 pub use checkpoint::Checkpoint;
 pub use config::{Config, DataConfig, LrChange, NetworkConfig};
 pub use eval::{EvalOptions, eval};

@@ -8,16 +8,19 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tonic_base::{Error as BaseError, Progress, Verbosity, interrupt, publish, remove_file};
-use tonic_loader::EpochOrder;
+use tonic_loader::{Batch, EpochOrder};
 
+use crate::engine::{CpuEngine, Engine};
 use crate::error::{BaseFault, Error, KernelError, Result};
 use crate::feed::Feed;
 use crate::kernel::program::Program;
-use crate::learner::{Epoch, Evaluation, Learner, Padding, Room, RunningScore, Score, TrainState};
+use crate::learner::{Epoch, Evaluation, Learner, Padding, Room, RunningScore, Score, TrainState, Warning};
 use crate::network::{Model, Network, write_model};
+use crate::run::activity::{self, LayerActivity, measured_samples};
 use crate::run::checkpoint::{self, Checkpoint};
-use crate::run::config::Config;
+use crate::run::config::{Config, NetworkConfig};
 use crate::run::folder::{BEST, MODEL, TEST};
+use crate::run::health::Guessing;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 
@@ -32,6 +35,10 @@ pub(super) struct Training<'a> {
     padding: Padding,
     pub(super) learner: Box<dyn Learner>,
     pub(super) epochs: Vec<EpochMetrics>,
+    pub(super) warnings: Vec<Warning>,
+    guessing: Guessing,
+    /// Samples whose spikes are measured after each epoch; empty before the first.
+    measured: Vec<Batch>,
     /// Finished batches of the current epoch, and their sums.
     batches_done: u64,
     running: RunningScore,
@@ -58,17 +65,17 @@ impl fmt::Display for Position {
 }
 
 impl<'a> Training<'a> {
-    /// Starts with a new network, or with `resume` from the checkpoint.
+    /// Starts with a new network, or with `resume` from the checkpoint. `loss` is what guessing gives, and the weights
+    /// of the classes.
     pub(super) fn start(
         fit: &'a FitOptions,
         mut config: Config,
         resume: bool,
         program: Option<&Arc<Program>>,
         room: Room,
+        (guessing, class_weights): (Guessing, Option<&[f32]>),
     ) -> Result<Training<'a>> {
-        let shape = config.network.shape();
-        let network = Network::new(shape, config.network.neuron(), &mut ChaCha8Rng::seed_from_u64(config.seed));
-        let mut state = TrainState::new(network);
+        let mut state = TrainState::new(initial_network(&config));
         let (mut epochs, mut batches_done, mut running, mut best_accuracy) =
             (Vec::new(), 0, RunningScore::default(), -1.0);
         if resume {
@@ -88,7 +95,7 @@ impl<'a> Training<'a> {
             fit.say(|| format!("lr       {lr:?} from here on, {before:?} before"));
         }
         state.adam.config.lr = config.current_lr();
-        let learner = fit.backend.learner(program, state, room)?;
+        let learner = fit.backend.learner(program, state, class_weights, room)?;
         let padding = Padding { pad: config.pad, steps: config.steps };
         Ok(Training {
             fit,
@@ -96,6 +103,9 @@ impl<'a> Training<'a> {
             padding,
             learner,
             epochs,
+            warnings: Vec::new(),
+            guessing,
+            measured: Vec::new(),
             batches_done,
             running,
             best_accuracy,
@@ -146,17 +156,24 @@ impl<'a> Training<'a> {
             fit.say(|| format!("note     {words}"));
         }
         progress.clear();
-        self.check_finite()?;
         let seconds = started.elapsed().as_secs_f64();
-        let valid = valid.map(|feed| self.evaluate(feed)).transpose()?.map(|evaluation| evaluation.score);
+        self.check_finite()?;
+        self.watch(train)?;
+        self.check_size(self.running.score().loss)?;
+        let activity = self.learner.spikes(self.padding)?.iter().map(LayerActivity::of).collect();
+        let evaluation = valid.map(|feed| self.evaluate(feed)).transpose()?;
+        let valid = evaluation.as_ref().map(|evaluation| evaluation.score);
         let metrics = EpochMetrics {
             epoch: epoch + 1,
             train: self.running.score(),
             valid,
+            valid_macro: evaluation.map(|evaluation| evaluation.macros),
+            activity: Some(activity),
             seconds,
             batches_per_second: (self.batches_done - first) as f64 / seconds,
             samples_per_second: (self.running.samples - samples_before) as f64 / seconds,
         };
+        let line = line(&label, &metrics);
         self.epochs.push(metrics);
         (self.batches_done, self.running) = (0, RunningScore::default());
         self.ended = Some(self.learner.state().network.clone());
@@ -169,7 +186,19 @@ impl<'a> Training<'a> {
             self.save()?;
             self.epoch_saved = Some(Instant::now());
         }
-        fit.say(|| line(&label, &metrics));
+        fit.say(|| line);
+        let warnings = self.guessing.warnings(&self.epochs, is_last);
+        warnings.iter().for_each(fit.warn);
+        self.warnings.extend(warnings);
+        Ok(())
+    }
+
+    /// Reads the samples that are measured, unless they are there.
+    fn watch(&mut self, train: &Feed) -> Result<()> {
+        if self.measured.is_empty() {
+            self.measured = measured_samples(train, self.config.seed, self.config.batch_size)?;
+            self.learner.watch(self.measured.clone())?;
+        }
         Ok(())
     }
 
@@ -205,7 +234,9 @@ impl<'a> Training<'a> {
 
     fn evaluate(&mut self, feed: &Feed) -> Result<Evaluation> {
         let progress = Progress::start(Verbosity::Quiet, "evaluate", feed.loader().set().len(), "samples");
-        self.learner.evaluate(feed, self.padding, &progress).map_err(|e| self.explain(e))
+        let evaluation = self.learner.evaluate(feed, self.padding, &progress).map_err(|e| self.explain(e))?;
+        self.check_size(evaluation.score.loss)?;
+        Ok(evaluation)
     }
 
     pub(super) fn test(&mut self, feed: &Feed) -> Result<Evaluation> {
@@ -214,14 +245,15 @@ impl<'a> Training<'a> {
         Ok(evaluation)
     }
 
-    /// Turns a loss that is not finite into [`Error::Diverged`], and saves the run at an interruption.
+    /// Turns a loss that is not finite or too large into [`Error::Diverged`], and saves the run at an interruption.
     fn explain(&mut self, error: Error) -> Error {
         match error {
-            Error::Kernel(KernelError::NonFiniteLoss { loss }) => {
+            Error::Kernel(KernelError::NonFiniteLoss { loss } | KernelError::HugeLoss { loss }) => {
                 let (file, lr) = (self.fit.run.join(checkpoint::FILE_NAME), self.config.current_lr());
                 let saved = format!("the last good checkpoint is {}, {}", file.display(), self.saved);
                 let epoch = self.epochs.len() as u64 + 1;
-                Error::Diverged { loss, epoch, batch: self.batches_done + 1, saved, lr }
+                let (batch, guessing) = (self.batches_done + 1, self.guessing.loss());
+                Error::Diverged { loss, guessing, epoch, batch, saved, lr }
             }
             Error::Base(BaseError::Interrupted { .. }) => self.interrupted(),
             other => other,
@@ -235,6 +267,26 @@ impl<'a> Training<'a> {
         if finite { Ok(()) } else { Err(self.explain(KernelError::NonFiniteLoss { loss: f64::NAN }.into())) }
     }
 
+    /// Returns an error for the mean loss of an epoch or a set that is absurdly large.
+    fn check_size(&mut self, loss: f64) -> Result<()> {
+        let (config, padding, measured) = (&self.config, self.padding, &self.measured);
+        let initial = || -> Result<f64> {
+            let network = initial_network(config);
+            let mut engine = CpuEngine::new(&network);
+            let (mut sum, mut samples) = (0.0, 0);
+            for batch in measured {
+                let steps = padding.of_batch(batch.longest());
+                sum += engine.evaluate(&network, batch, steps)?.loss * batch.len() as f64;
+                samples += batch.len();
+            }
+            Ok(sum / samples.max(1) as f64)
+        };
+        if self.guessing.is_diverged(loss, initial)? {
+            return Err(self.explain(KernelError::HugeLoss { loss }.into()));
+        }
+        Ok(())
+    }
+
     /// Saves the run at an interruption, and returns its error.
     fn interrupted(&mut self) -> Error {
         if let Err(error) = self.check_finite().and_then(|()| self.save()) {
@@ -245,11 +297,29 @@ impl<'a> Training<'a> {
     }
 }
 
+/// The network before the first batch.
+fn initial_network(config: &Config) -> Network {
+    let NetworkConfig { gain, .. } = config.network;
+    let mut network =
+        Network::new(config.network.shape(), config.network.neuron(), &mut ChaCha8Rng::seed_from_u64(config.seed));
+    if gain != 1.0 {
+        let hidden = config.network.hidden.len();
+        let weights = network.parameters.layers_mut().take(hidden).flat_map(|layer| layer.weight_t);
+        weights.for_each(|weight| *weight = (f64::from(*weight) * gain) as f32);
+    }
+    network
+}
+
 fn line(label: &str, m: &EpochMetrics) -> String {
-    let valid =
-        m.valid.map_or(String::new(), |v| format!("  valid loss {:.4} accuracy {:.1}%", v.loss, v.accuracy * 100.0));
+    let valid = m.valid.map_or(String::new(), |v| {
+        // Classes of the same size make both the same.
+        let recall = m.valid_macro.map(|of| of.recall).filter(|recall| (recall - v.accuracy).abs() >= 5e-4);
+        let recall = recall.map_or(String::new(), |recall| format!(" macro recall {:.1}%", recall * 100.0));
+        format!("  valid loss {:.4} accuracy {:.1}%{recall}", v.loss, v.accuracy * 100.0)
+    });
+    let activity = m.activity.as_deref().filter(|layers| !layers.is_empty()).map_or(String::new(), activity::words);
     format!(
-        "{label}  loss {:.4}  accuracy {:.1}%{valid}  {:.1} batches/s  {:.0} samples/s",
+        "{label}  loss {:.4}  accuracy {:.1}%{valid}{activity}  {:.1} batches/s  {:.0} samples/s",
         m.train.loss,
         m.train.accuracy * 100.0,
         m.batches_per_second,

@@ -61,6 +61,13 @@ pub(super) struct DenseInput {
     pub(super) values: Buffer<u16>,
 }
 
+/// Spikes of a hidden layer by sample and neuron, (batch, width) of the widest layer; empty without training.
+#[derive(Debug)]
+pub(super) struct CountedSpikes {
+    pub(super) spikes: Buffer<f64>,
+    pub(super) active_steps: Buffer<u32>,
+}
+
 #[derive(Debug)]
 pub(super) struct AdamState {
     pub(super) mean: Buffer<f32>,
@@ -104,6 +111,8 @@ pub(super) struct Readout {
     pub(super) labels: Buffer<u32>,
     pub(super) row: Buffer<f32>,
     pub(super) out: Buffer<f32>,
+    /// Weight of each class in the loss; empty for a plain mean.
+    pub(super) class_weights: Buffer<f32>,
     pub(super) scores: Buffer<BatchScore>,
 }
 
@@ -204,6 +213,7 @@ impl Readout {
             labels: device.buffer(kept)?,
             row: device.buffer(extent.trained(batch * width))?,
             out: device.buffer(extent.trained((neurons + 1) * classes))?,
+            class_weights: device.buffer(0)?,
             scores: device.buffer(extent.trained(extent.batches as usize))?,
         })
     }
@@ -228,6 +238,14 @@ impl Readout {
         [totals, logits, gradient, row, out].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))?;
         [predicted, labels].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))?;
         stream.fill(losses, POISON)
+    }
+}
+
+impl CountedSpikes {
+    pub(super) fn new(device: &Device, extent: Extent, hidden: &[Hidden]) -> Result<CountedSpikes> {
+        let width = hidden.iter().map(|layer| layer.width).max().unwrap_or(0);
+        let len = extent.trained(extent.batch * width);
+        Ok(CountedSpikes { spikes: device.buffer(len)?, active_steps: device.buffer(len)? })
     }
 }
 

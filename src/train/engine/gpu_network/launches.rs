@@ -5,7 +5,8 @@ use crate::engine::gpu_network::network::GpuNetwork;
 use crate::error::Result;
 use crate::gpu::{Address, Buffer, Stream};
 use crate::kernel::interface::{
-    BackwardArgs, BatchSource, DrawArgs, ForwardArgs, GradientArgs, InflateInputArgs, ReadoutArgs, UpdateArgs,
+    BackwardArgs, BatchSource, DrawArgs, ForwardArgs, GradientArgs, InflateInputArgs, ReadoutArgs, SpikesArgs,
+    UpdateArgs,
 };
 use crate::kernel::program::{BLOCK_THREADS, Entry, TILE};
 
@@ -62,6 +63,22 @@ impl GpuNetwork {
             kernel.launch(stream, layer.blocks(self.extent.batch), &args)?;
         }
         self.program.readout.launch(stream, [self.extent.batch, 1], &self.readout_args())
+    }
+
+    /// Queues the counting of a layer's spikes in the batch that ran forward last, of a network that is trained.
+    pub(super) fn count_spikes(&self, stream: &Stream, layer: &Hidden) -> Result<()> {
+        let args = SpikesArgs {
+            state: self.state.address(),
+            drawn: self.drawn.address(),
+            neuron: self.neuron,
+            v: layer.v.address(),
+            spikes: self.counted.spikes.address(),
+            active_steps: self.counted.active_steps.address(),
+            time: self.extent.time() as u32,
+            width: layer.width as u32,
+            neurons: layer.neurons as u32,
+        };
+        self.program.count_spikes.launch(stream, layer.blocks(self.extent.batch), &args)
     }
 
     /// Queues a training step: the draw, the forward and backward pass, and Adam's update if [`load`](Self::load) was
@@ -195,6 +212,7 @@ impl GpuNetwork {
             labels: self.readout.labels.address(),
             row: self.readout.row.address(),
             out: self.readout.out.address(),
+            class_weights: self.readout.class_weights.address(),
             scores: self.readout.scores.address(),
             width: *width as u32,
             neurons: *neurons as u32,

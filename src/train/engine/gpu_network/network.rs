@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::engine::gpu_network::buffers::{AdamState, DenseInput, Extent, Hidden, POISON, Readout};
+use crate::engine::gpu_network::buffers::{AdamState, CountedSpikes, DenseInput, Extent, Hidden, POISON, Readout};
 use crate::engine::step::Prediction;
 use crate::error::Result;
 use crate::gpu::{Buffer, DeviceType, Event, Pinned, Stream};
-use crate::kernel::Adam;
 use crate::kernel::iaf::Neuron;
-use crate::kernel::interface::{BatchScore, Drawn, Layer, NeuronArgs, State};
+use crate::kernel::interface::{BatchScore, BatchSource, Drawn, Layer, NeuronArgs, State};
 use crate::kernel::program::Program;
+use crate::kernel::{Adam, SpikeCounts};
 use crate::network::{Network, Parameters, Shape};
 
 /// A network in device memory.
@@ -32,6 +32,7 @@ pub struct GpuNetwork {
     pub(super) input: Option<DenseInput>,
     pub(super) hidden: Vec<Hidden>,
     pub(super) readout: Readout,
+    pub(super) counted: CountedSpikes,
 }
 
 impl GpuNetwork {
@@ -69,6 +70,7 @@ impl GpuNetwork {
             parameters: device.buffer(parameters)?,
             gradients: device.buffer(extent.trained(parameters))?,
             layers: device.buffer_from(&layers)?,
+            counted: CountedSpikes::new(device, extent, &hidden)?,
             hidden,
             readout,
             program,
@@ -98,6 +100,15 @@ impl GpuNetwork {
             stream.fill(&layer.backward, 0)?;
         }
         self.launch_parameters(stream, &self.program.pack)
+    }
+
+    /// Sets the weight of each class in the loss, for steps that are queued or recorded later; `None` for a plain mean.
+    ///
+    /// # Errors
+    /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).
+    pub(crate) fn set_class_weights(&mut self, weights: Option<&[f32]>) -> Result<()> {
+        self.readout.class_weights = self.program.device().buffer_from(weights.unwrap_or_default())?;
+        Ok(())
     }
 
     /// Fills the step's outputs with NaN, so that tests catch reads of memory that was never written.
@@ -157,6 +168,35 @@ impl GpuNetwork {
     /// [`Error::Cuda`](crate::Error::Cuda).
     pub(crate) fn moments(&self) -> Result<[Vec<f32>; 2]> {
         Ok([self.adam.mean.read()?, self.adam.mean_square.read()?])
+    }
+
+    /// Counts the spikes of each hidden layer over a batch of `samples` samples, in a forward pass. Training continues
+    /// unchanged after the next [`begin`](Self::begin). The network must be one that is trained.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda).
+    pub(crate) fn spikes(
+        &mut self,
+        stream: &Stream,
+        source: BatchSource,
+        (samples, steps): (usize, Option<usize>),
+    ) -> Result<Vec<SpikeCounts>> {
+        self.begin(stream, 0, 0)?;
+        self.forward(stream, source, steps)?;
+        let mut layers = Vec::new();
+        for layer in &self.hidden {
+            self.count_spikes(stream, layer)?;
+            let mut counts = SpikeCounts::new(layer.neurons);
+            counts.steps = self.drawn(samples)?.iter().map(|drawn| u64::from(drawn.steps)).sum();
+            let spikes = self.counted.spikes.read_range(0..samples * layer.width)?;
+            let active = self.counted.active_steps.read_range(0..samples * layer.width)?;
+            let each = (0..layer.width).cycle().zip(spikes.into_iter().zip(active));
+            for (neuron, (spikes, active)) in each.filter(|(neuron, _)| *neuron < layer.neurons) {
+                counts.add(neuron, spikes as u64, active.into());
+            }
+            layers.push(counts);
+        }
+        Ok(layers)
     }
 
     /// Reads the gradients of the last step.

@@ -4,7 +4,8 @@
 use super::*;
 use crate::gpu::{compile, compile_ptx};
 use crate::kernel::interface::{
-    BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateArgs, InflateInputArgs, ReadoutArgs, UpdateArgs,
+    BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateArgs, InflateInputArgs, ReadoutArgs, SpikesArgs,
+    UpdateArgs,
 };
 
 /// Every choice of column types, precision and size of shared memory that a program is compiled for.
@@ -53,12 +54,13 @@ fn every_kernel_compiles_for_every_generation() {
 }
 
 /// Name of each kernel, and the size in bytes of the struct that the host passes to it.
-const KERNELS: [(&str, usize); 14] = [
+const KERNELS: [(&str, usize); 15] = [
     ("draw", size_of::<DrawArgs>()),
     ("inflate", size_of::<InflateArgs>()),
     ("inflate_input", size_of::<InflateInputArgs>()),
     ("iaf_forward_cells", size_of::<ForwardArgs>()),
     ("iaf_forward", size_of::<ForwardArgs>()),
+    ("count_spikes", size_of::<SpikesArgs>()),
     ("readout", size_of::<ReadoutArgs>()),
     ("readout_gradient", size_of::<ReadoutArgs>()),
     ("iaf_backward_constant", size_of::<BackwardArgs>()),

@@ -1,0 +1,122 @@
+//! How many samples the classes of a set have: what guessing gives, weights that balance them, and warnings.
+
+use serde::{Deserialize, Serialize};
+use tonic_shard::ShardSet;
+
+use crate::learner::warning::Warning;
+
+/// Samples of the largest class for one of the smallest, above which a set is called imbalanced.
+const IMBALANCED: u64 = 10;
+
+/// Weights of the classes in the training loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassWeights {
+    /// Every sample counts the same.
+    #[default]
+    None,
+    /// Every class counts the same: a class of n samples has the weight N / (classes * n), with N samples in all.
+    /// scikit-learn's `class_weight="balanced"`.
+    Balanced,
+}
+
+impl ClassWeights {
+    /// Whether samples count the same.
+    pub(crate) fn is_none(&self) -> bool {
+        *self == ClassWeights::None
+    }
+
+    /// Weight of each class of a training set, or none.
+    pub(crate) fn of(self, class_samples: &[u64]) -> Option<Vec<f32>> {
+        let classes = class_samples.iter().filter(|&&n| n > 0).count();
+        let total: u64 = class_samples.iter().sum();
+        // A class without samples has no use for its weight, which is finite in any case.
+        let weight = |&n: &u64| (total as f64 / (classes as f64 * n.max(1) as f64)) as f32;
+        match self {
+            ClassWeights::None => None,
+            ClassWeights::Balanced => Some(class_samples.iter().map(weight).collect()),
+        }
+    }
+}
+
+/// Number of samples of each class of a set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClassBalance<'a> {
+    set: &'a ShardSet,
+    samples: &'a [u64],
+}
+
+impl ClassBalance<'_> {
+    /// Of a set whose samples all have labels.
+    pub(crate) fn of(set: &ShardSet) -> ClassBalance<'_> {
+        ClassBalance { set, samples: &set.manifest().totals.class_samples }
+    }
+
+    /// Accuracy and mean cross entropy of the best guess that doesn't look at the sample.
+    pub(crate) fn guessing(&self) -> (f64, f64) {
+        let total: u64 = self.samples.iter().sum();
+        let shares = self.samples.iter().filter(|&&n| n > 0).map(|&n| n as f64 / total as f64);
+        (shares.clone().fold(0.0, f64::max), shares.map(|share| -share * share.ln()).sum())
+    }
+
+    /// Number of classes that have samples.
+    pub(crate) fn present(&self) -> usize {
+        self.samples.iter().filter(|&&n| n > 0).count()
+    }
+
+    /// Warns of a set of one class, and of one in which classes differ much.
+    pub(crate) fn warnings(&self, weights: ClassWeights) -> Vec<Warning> {
+        let weighted = !weights.is_none();
+        let name = |class: usize| self.set.manifest().description.classes[class].clone();
+        let set = self.set.dir().to_path_buf();
+        let present: Vec<(usize, u64)> = self.samples.iter().copied().enumerate().filter(|&(_, n)| n > 0).collect();
+        // The first of equals, as `predicted` has it.
+        let largest = present.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a });
+        let smallest = present.iter().copied().min_by_key(|&(_, n)| n);
+        let (Some((largest, most)), Some((smallest, fewest))) = (largest, smallest) else { return Vec::new() };
+        if present.len() == 1 {
+            return vec![Warning::OneClass { set, class: name(largest) }];
+        }
+        let (share, even) = (self.guessing().0, 1.0 / present.len() as f64);
+        if most <= fewest.saturating_mul(IMBALANCED) && share <= (1.0 + even) / 2.0 {
+            return Vec::new();
+        }
+        vec![Warning::Imbalanced {
+            set,
+            largest: name(largest),
+            most,
+            smallest: name(smallest),
+            fewest,
+            share,
+            weighted,
+        }]
+    }
+
+    /// Warns of classes that a training set has no samples of, in addition to [`warnings`](Self::warnings).
+    pub(crate) fn training_warnings(&self, weights: ClassWeights) -> Vec<Warning> {
+        let names = self.set.manifest().description.classes.iter();
+        let missing: Vec<String> =
+            names.zip(self.samples).filter(|&(_, &n)| n == 0).map(|(name, _)| name.clone()).collect();
+        let mut warnings = self.warnings(weights);
+        if !missing.is_empty() {
+            warnings.push(Warning::MissingClasses { set: self.set.dir().to_path_buf(), classes: missing });
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ClassWeights;
+
+    /// `compute_class_weight("balanced", classes=np.unique(y), y=y)` of scikit-learn.
+    #[test]
+    fn balanced_weights_are_scikit_learns() {
+        assert_eq!(ClassWeights::None.of(&[3, 1]), None);
+        assert_eq!(ClassWeights::Balanced.of(&[6, 3, 3]), Some(vec![12.0 / 18.0, 12.0 / 9.0, 12.0 / 9.0]));
+        assert_eq!(ClassWeights::Balanced.of(&[95, 5]), Some(vec![100.0 / 190.0, 10.0]));
+        let absent = ClassWeights::Balanced.of(&[6, 0, 2]).unwrap();
+        assert_eq!((absent[0], absent[2]), (8.0 / 12.0, 2.0));
+        assert!(absent[1].is_finite());
+    }
+}

@@ -1,0 +1,87 @@
+//! How much the neurons of each hidden layer spike: measured after an epoch, on a sample of the training set.
+
+use serde::{Deserialize, Serialize};
+use tonic_loader::{Batch, EpochOrder};
+
+use crate::engine::SpikeCounts;
+use crate::error::{Error, Result};
+use crate::feed::Feed;
+
+/// One of so many samples of the training set is measured: a forward pass takes about a third of a training step, so
+/// that an epoch takes about a hundredth longer.
+const ONE_OF: u64 = 32;
+/// Fewest and most samples that are measured.
+const SAMPLES: [u64; 2] = [16, 256];
+/// Share of the steps from which on a neuron that spikes in them is saturated.
+const SATURATED: f64 = 0.95;
+
+/// Activity of a hidden layer, over all steps of the measured samples, padding included.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerActivity {
+    /// Spikes per neuron and step.
+    pub spikes: f64,
+    /// Share of neurons that never spiked.
+    pub silent: f64,
+    /// Share of neurons that spiked in at least 95% of the steps: their spikes say little about the input.
+    pub saturated: f64,
+}
+
+impl LayerActivity {
+    /// Sums up the spikes of a layer.
+    pub(super) fn of(counts: &SpikeCounts) -> LayerActivity {
+        let SpikeCounts { spikes, active_steps, steps } = counts;
+        let (neurons, steps) = (spikes.len().max(1) as f64, (*steps).max(1) as f64);
+        let share = |is: &dyn Fn(u64) -> bool| active_steps.iter().filter(|&&n| is(n)).count() as f64 / neurons;
+        LayerActivity {
+            spikes: spikes.iter().map(|&n| n as f64).sum::<f64>() / neurons / steps,
+            silent: share(&|n| n == 0),
+            saturated: share(&|n| n as f64 >= SATURATED * steps),
+        }
+    }
+}
+
+/// The samples that are measured, the same after every epoch: the first of the first epoch's order.
+pub(super) fn measured_samples(train: &Feed, seed: u64, batch_size: usize) -> Result<Vec<Batch>> {
+    let samples = train.loader().set().len();
+    let wanted = (samples / ONE_OF).clamp(SAMPLES[0], SAMPLES[1]).min(samples);
+    let mut batches = Vec::new();
+    let mut measured = 0;
+    let order = EpochOrder::Shuffled { seed, epoch: 0 };
+    train.loader().epoch(order, batch_size.min(wanted as usize), 0, |batch| {
+        batches.push(batch.clone());
+        measured += batch.len() as u64;
+        Ok::<_, Error>(measured < wanted)
+    })?;
+    Ok(batches)
+}
+
+/// The layers' activity in a few words: `spikes 0.12 0.08 0.03  silent 4% 10% 61%`.
+pub(super) fn words(layers: &[LayerActivity]) -> String {
+    let shares = |of: fn(&LayerActivity) -> f64| layers.iter().map(move |layer| of(layer) * 100.0);
+    let list = |name: &str, of: fn(&LayerActivity) -> f64| {
+        format!("  {name}{}", shares(of).map(|share| format!(" {share:.0}%")).collect::<String>())
+    };
+    let spikes: String = layers.iter().map(|layer| format!(" {:.2}", layer.spikes)).collect();
+    let saturated = if shares(|layer| layer.saturated).any(|share| share >= 0.5) {
+        list("saturated", |layer| layer.saturated)
+    } else {
+        String::new()
+    };
+    format!("  spikes{spikes}{}{saturated}", list("silent", |layer| layer.silent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LayerActivity, words};
+    use crate::engine::SpikeCounts;
+
+    #[test]
+    fn silent_and_saturated_neurons_are_counted_over_all_steps() {
+        let counts = SpikeCounts { spikes: vec![0, 100, 19, 500], active_steps: vec![0, 18, 19, 20], steps: 20 };
+        let layer = LayerActivity::of(&counts);
+        assert_eq!(layer, LayerActivity { spikes: 619.0 / 80.0, silent: 0.25, saturated: 0.5 });
+        assert_eq!(words(&[layer]), "  spikes 7.74  silent 25%  saturated 50%");
+        let healthy = LayerActivity { spikes: 0.123, silent: 0.04, saturated: 0.0 };
+        assert_eq!(words(&[healthy, healthy]), "  spikes 0.12 0.12  silent 4% 4%");
+    }
+}

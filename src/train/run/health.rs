@@ -1,0 +1,157 @@
+//! Tells healthy training from training that learns nothing or diverges, by the metrics of epochs.
+
+use crate::learner::{ClassBalance, ClassWeights, Score, Warning};
+use crate::run::activity::LayerActivity;
+use crate::run::metrics::EpochMetrics;
+
+/// Standard deviations above the accuracy of guessing that chance still reaches.
+const NOISE: f64 = 3.0;
+/// Share of the loss of guessing, or of an earlier epoch, from which on a loss is no better.
+const NO_BETTER: f64 = 0.98;
+/// Batches of a run in which a loss that doesn't fall says nothing yet.
+const SLOW_START: u64 = 100;
+/// Times the loss of guessing, and times that of the initial weights, from which on an epoch's mean loss is not a bad
+/// start but a run that has diverged.
+const TIMES_GUESSING: f64 = 1e4;
+const TIMES_INITIAL: f64 = 100.0;
+
+/// What a training set gives to a network that doesn't look at the samples.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guessing {
+    accuracy: f64,
+    loss: f64,
+    samples: u64,
+    classes: usize,
+    /// Batches of an epoch.
+    batches: u64,
+}
+
+impl Guessing {
+    /// Guessing in the classes of a training set, with the loss that these weights give.
+    pub(super) fn new(classes: &ClassBalance<'_>, (samples, batches): (u64, u64), weights: ClassWeights) -> Guessing {
+        let (accuracy, loss) = classes.guessing();
+        let present = classes.present();
+        let loss = if weights.is_none() { loss } else { (present as f64).ln() };
+        Guessing { accuracy, loss, samples, classes: present, batches }
+    }
+
+    /// Loss of guessing.
+    pub(super) fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    /// Whether an epoch's score is no better than that of guessing. With one class there is nothing to guess.
+    fn is_chance(&self, score: &Score) -> bool {
+        let noise = NOISE * (self.accuracy * (1.0 - self.accuracy) / self.samples as f64).sqrt();
+        self.classes > 1 && score.accuracy <= self.accuracy + noise && score.loss >= NO_BETTER * self.loss
+    }
+
+    /// Whether the last three epochs are at chance, and their loss doesn't fall. Fewer epochs or batches may be a slow
+    /// start.
+    fn is_stuck(&self, epochs: &[EpochMetrics]) -> bool {
+        let Some(three @ [first, _, last]) = epochs.last_chunk::<3>() else { return false };
+        let falls = last.train.loss < NO_BETTER * first.train.loss;
+        let is_start = last.epoch * self.batches < SLOW_START;
+        three.iter().all(|epoch| self.is_chance(&epoch.train)) && !falls && !is_start
+    }
+
+    /// Whether a mean loss is beyond any that a network starts with. `initial` computes the loss of the initial
+    /// weights, which is needed only rarely.
+    pub(super) fn is_diverged<E>(&self, loss: f64, initial: impl FnOnce() -> Result<f64, E>) -> Result<bool, E> {
+        let guessing = (self.classes.max(2) as f64).ln();
+        Ok(loss > TIMES_GUESSING * guessing && loss > TIMES_INITIAL * initial()?)
+    }
+
+    /// Warns of the last of `epochs`: of silent layers when they fall silent, of chance when the loss no longer falls,
+    /// and of both after the run's last epoch.
+    pub(super) fn warnings(&self, epochs: &[EpochMetrics], is_last: bool) -> Vec<Warning> {
+        let Some((last, before)) = epochs.split_last() else { return Vec::new() };
+        let epoch = last.epoch;
+        let is_silent = |layers: Option<&Vec<LayerActivity>>, layer: usize| {
+            layers.and_then(|layers| layers.get(layer)).is_some_and(|layer| layer.silent == 1.0)
+        };
+        let was_silent = |layer| is_silent(before.last().and_then(|epoch| epoch.activity.as_ref()), layer);
+        let hidden = last.activity.as_ref().map_or(0, Vec::len);
+        let silent = (0..hidden).filter(|&layer| is_silent(last.activity.as_ref(), layer));
+        let told = silent.filter(|&layer| is_last || !was_silent(layer));
+        let layers: Vec<usize> = told.map(|layer| layer + 1).collect();
+        let mut warnings = Vec::new();
+        if !layers.is_empty() {
+            warnings.push(Warning::SilentLayers { epoch, layers });
+        }
+        if self.is_stuck(epochs) && !self.is_stuck(before) || is_last && self.is_chance(&last.train) {
+            let Score { accuracy, loss } = last.train;
+            let Guessing { accuracy: guessed_accuracy, loss: guessed_loss, .. } = *self;
+            warnings.push(Warning::AtChance { epoch, accuracy, guessed_accuracy, loss, guessed_loss });
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Guessing;
+    use crate::learner::{Score, Warning};
+    use crate::run::activity::LayerActivity;
+    use crate::run::metrics::EpochMetrics;
+
+    /// 1000 samples of four classes, 250 of each.
+    const FOUR: Guessing = Guessing { accuracy: 0.25, loss: 1.3863, samples: 1000, classes: 4, batches: 50 };
+
+    fn epoch(epoch: u64, accuracy: f64, loss: f64, silent: f64) -> EpochMetrics {
+        let layer = |silent| LayerActivity { spikes: 0.1, silent, saturated: 0.0 };
+        let activity = Some(vec![layer(0.0), layer(silent)]);
+        let (train, seconds) = (Score { loss, accuracy }, 1.0);
+        EpochMetrics {
+            epoch,
+            train,
+            valid: None,
+            valid_macro: None,
+            activity,
+            seconds,
+            batches_per_second: 1.0,
+            samples_per_second: 1.0,
+        }
+    }
+
+    #[test]
+    fn chance_is_what_guessing_gives_within_noise() {
+        let is_chance = |accuracy, loss| FOUR.is_chance(&Score { loss, accuracy });
+        assert!(is_chance(0.25, 1.3863) && is_chance(0.29, 40.0) && is_chance(0.1, 1.37));
+        // More than three standard deviations, 0.041, above a quarter; or a loss that is lower.
+        assert!(!is_chance(0.30, 1.3863) && !is_chance(0.28, 1.2));
+        // Always guessing the larger of 95:5, with the entropy of the classes as loss.
+        let two = Guessing { accuracy: 0.95, loss: 0.1985, samples: 1000, classes: 2, batches: 50 };
+        assert!(two.is_chance(&Score { loss: 0.1985, accuracy: 0.95 }));
+        assert!(!two.is_chance(&Score { loss: 0.12, accuracy: 0.95 }));
+        let one = Guessing { accuracy: 1.0, loss: 0.0, samples: 1000, classes: 1, batches: 50 };
+        assert!(!one.is_chance(&Score { loss: 0.0, accuracy: 1.0 }));
+    }
+
+    #[test]
+    fn chance_and_silence_are_told_when_they_begin_and_at_the_end() {
+        let loss = |n: u64| if n == 1 { 2.0 } else { 1.39 };
+        let epochs: Vec<EpochMetrics> = (1..=5).map(|n| epoch(n, 0.25, loss(n), f64::from(u8::from(n > 3)))).collect();
+        let told = |n: usize| {
+            let warnings = FOUR.warnings(&epochs[..n], n == 5);
+            let is_chance = |warning: &Warning| matches!(warning, Warning::AtChance { .. });
+            let silent = warnings.iter().filter(|warning| !is_chance(warning)).cloned().collect::<Vec<_>>();
+            assert!(silent.iter().all(|w| matches!(w, Warning::SilentLayers { layers, .. } if layers == &[2])));
+            (warnings.iter().any(is_chance), !silent.is_empty())
+        };
+        let each = [1, 2, 3, 4, 5].map(told);
+        assert_eq!(each, [(false, false), (false, false), (false, false), (true, true), (true, true)]);
+        let few = Guessing { batches: 20, ..FOUR };
+        assert_eq!(few.warnings(&epochs[..3], false), []);
+        assert_eq!(few.warnings(&epochs[..4], false).len(), 1, "the silent layer");
+    }
+
+    #[test]
+    fn a_loss_diverges_by_size_only_beyond_that_of_the_initial_weights() {
+        let is_diverged = |loss, initial: f64| FOUR.is_diverged::<()>(loss, || Ok(initial)).unwrap();
+        assert!(is_diverged(1.4e4, 30.0) && is_diverged(1e34, 1e3));
+        assert!(!is_diverged(1.3e4, 1.0) && !is_diverged(9e4, 1e3));
+        // The initial weights are asked only for a loss that is absurd.
+        assert!(!FOUR.is_diverged::<()>(1000.0, || Err(())).unwrap());
+    }
+}

@@ -1,0 +1,112 @@
+//! The configuration of a run: from the options of a new one, or from the folder of one that is resumed.
+
+use std::fmt::Debug;
+
+use tonic_shard::{Error as ShardError, ShardSet};
+
+use crate::engine::EngineChoice;
+use crate::error::{Error, Result, ShardFault};
+use crate::kernel::AdamConfig;
+use crate::learner::{ClassWeights, Pad, fixed_steps};
+use crate::network::{Iaf, Shape};
+use crate::run::config::{self, Config, DataConfig, NetworkConfig};
+use crate::run::options::FitOptions;
+
+const EPOCHS: u64 = 20;
+const BATCH_SIZE: usize = 128;
+
+impl FitOptions {
+    /// The configuration of a new run, or that of the run to resume, if the options agree with it.
+    pub(super) fn config(&self, train: &ShardSet) -> Result<Config> {
+        if self.resume { self.resumed(train) } else { Ok(self.new_config(train)) }
+    }
+
+    fn new_config(&self, train: &ShardSet) -> Config {
+        let manifest = train.manifest();
+        let description = &manifest.description;
+        let reference = Shape::reference(description.shape.cells() as usize, description.classes.len());
+        Config {
+            epochs: self.epochs.unwrap_or(EPOCHS),
+            batch_size: self.batch_size.unwrap_or(BATCH_SIZE),
+            drop_last: self.drop_last,
+            lr: self.lr.unwrap_or(AdamConfig::default().lr),
+            seed: self.seed.unwrap_or_default(),
+            engine: self.backend.engine,
+            pad: self.pad.unwrap_or_default(),
+            steps: fixed_steps(manifest),
+            device: self.backend.arithmetic(),
+            matmul_precision: self.backend.precision,
+            class_weights: self.class_weights.unwrap_or_default(),
+            network: NetworkConfig {
+                inputs: reference.inputs,
+                hidden: self.hidden.clone().unwrap_or(reference.hidden),
+                classes: reference.classes,
+                theta: self.theta.unwrap_or(Iaf::default().theta),
+                min_v_mem: self.min_v_mem,
+                gain: self.gain.unwrap_or(1.0),
+            },
+            data: DataConfig::of(manifest),
+            lr_changes: Vec::new(),
+        }
+    }
+
+    fn resumed(&self, train: &ShardSet) -> Result<Config> {
+        let stored = Config::read(&self.run)?;
+        self.refuse_contradiction(&stored)?;
+        stored.check_data(&self.run, train.dir(), train.manifest())?;
+        let file = self.run.join(config::FILE_NAME);
+        let fields = [
+            ("set_id", stored.data.set_id.clone(), train.manifest().set_id.to_string()),
+            ("steps", stored.steps.to_string(), fixed_steps(train.manifest()).to_string()),
+        ];
+        ShardError::refuse_difference(train.dir(), &file, fields)?;
+        let config = Config {
+            epochs: self.epochs.unwrap_or(stored.epochs),
+            device: self.backend.arithmetic(),
+            matmul_precision: self.backend.precision,
+            ..stored.clone()
+        };
+        if (config.device, config.matmul_precision) != (stored.device, stored.matmul_precision) {
+            let words = |of: &Config| format!("{:?} at {:?} precision", of.device, of.matmul_precision).to_lowercase();
+            self.say(|| {
+                format!("device   rounding is of {} from here on, of {} before", words(&config), words(&stored))
+            });
+        }
+        Ok(config)
+    }
+
+    /// Refuses an option that the resumed run has with another value.
+    ///
+    /// # Errors
+    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the option's field.
+    fn refuse_contradiction(&self, stored: &Config) -> Result<()> {
+        let network = &stored.network;
+        let sizes = |hidden: &[usize]| hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let bound = |bound: Option<f32>| bound.map_or("none".into(), |bound| format!("{bound:?}"));
+        let fields = [
+            ("batch_size", word(self.batch_size), word(Some(stored.batch_size))),
+            ("drop_last", word(self.drop_last.then_some(true)), word(Some(stored.drop_last))),
+            ("hidden", self.hidden.as_deref().map(sizes), Some(sizes(&network.hidden))),
+            ("theta", word(self.theta), word(Some(network.theta))),
+            ("gain", word(self.gain), word(Some(network.gain))),
+            ("min_v_mem", self.min_v_mem.map(|v| bound(Some(v))), Some(bound(network.min_v_mem))),
+            ("seed", word(self.seed), word(Some(stored.seed))),
+            ("engine", word::<EngineChoice>(Some(self.backend.engine)), word(Some(stored.engine))),
+            ("pad", word::<Pad>(self.pad), word(Some(stored.pad))),
+            ("class_weights", word::<ClassWeights>(self.class_weights), word(Some(stored.class_weights))),
+        ];
+        for (field, asked, stored) in fields {
+            if let (Some(got), Some(expected)) = (asked, stored)
+                && got != expected
+            {
+                return Err(Error::mismatch(&self.run, &self.run.join(config::FILE_NAME), field, expected, got));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value as config.toml has it.
+fn word<T: Debug>(value: Option<T>) -> Option<String> {
+    value.map(|value| format!("{value:?}").to_lowercase())
+}
