@@ -3,13 +3,19 @@
 //! The libraries know no flags. They name a parameter by its field (`chunk_samples`); [`report`] shows the flag
 //! (`--chunk-samples`) and adds what to type next.
 
+use std::borrow::Cow;
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Command, Parser};
-use tonic_base::Error as BaseError;
+use tonic_base::{Error as BaseError, printable, printable_lines};
+use tonic_report::Error as ReportError;
 use tonic_shard::{Error as ShardError, MANIFEST_FILE};
+
+use crate::quoted::quoted;
 
 /// The operating system or the GPU failed: no such file, no permission, disk full, GPU driver or memory.
 pub(crate) const SYSTEM: u8 = 1;
@@ -31,14 +37,18 @@ pub(crate) struct Typed {
 impl Typed {
     /// Parses the program's arguments. Exits for `--help` and for invalid arguments.
     pub(crate) fn parse<P: Parser>() -> (P, Typed) {
+        Typed::parse_from(std::env::args_os()).unwrap_or_else(|error| refuse(&error))
+    }
+
+    fn parse_from<P: Parser>(words: impl IntoIterator<Item = OsString>) -> clap::error::Result<(P, Typed)> {
         let mut command = P::command();
-        let mut matches = command.get_matches_mut();
-        let parsed = P::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit());
+        let mut matches = command.try_get_matches_from_mut(words)?;
+        let parsed = P::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         while let Some((name, below)) = matches.remove_subcommand() {
             command = command.find_subcommand(name).cloned().unwrap_or(command);
             matches = below;
         }
-        (parsed, Typed { command, matches })
+        Ok((parsed, Typed { command, matches }))
     }
 
     /// Whether the subcommand has an argument.
@@ -79,6 +89,22 @@ impl Typed {
     }
 }
 
+/// Prints help, or what is wrong with the arguments, and exits. Arguments can be names of files, so hidden characters of
+/// theirs are not printed.
+fn refuse(error: &clap::Error) -> ! {
+    let hidden = |arg: OsString| matches!(printable(&arg.to_string_lossy()), Cow::Owned(_));
+    if !std::env::args_os().any(hidden) {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        eprint!("{}", printable_lines(&text));
+    } else {
+        print!("{}", printable_lines(&text));
+    }
+    std::process::exit(error.exit_code());
+}
+
 /// Prints an error on stderr, with advice, and returns the exit code.
 ///
 /// `code` and `advice` are asked for each error of the chain, outermost first, and know the program's own errors;
@@ -92,12 +118,19 @@ pub(crate) fn report(
     if error.chain().any(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
+    eprintln!("{}: error: {}", env!("CARGO_BIN_NAME"), said(typed, error, advice));
+    ExitCode::from(error.chain().find_map(|cause| code(cause).or_else(|| shared_code(cause))).unwrap_or(SYSTEM))
+}
+
+/// The text of an error and what to type next.
+fn said(typed: &Typed, error: &anyhow::Error, advice: impl Fn(&Cause) -> Option<String>) -> String {
     let advice = error.chain().find_map(|cause| {
-        advice(cause).or_else(|| class_advice(cause)).or_else(|| shared_advice(typed, cause).map(String::from))
+        advice(cause)
+            .or_else(|| mismatch_advice(typed, cause))
+            .or_else(|| shared_advice(typed, cause).map(String::from))
     });
     let advice = advice.map_or(String::new(), |advice| format!("; {advice}"));
-    eprintln!("{}: error: {}{advice}", env!("CARGO_BIN_NAME"), text(typed, error));
-    ExitCode::from(error.chain().find_map(|cause| code(cause).or_else(|| shared_code(cause))).unwrap_or(SYSTEM))
+    format!("{}{}", printable(&text(typed, error)), printable_lines(&advice))
 }
 
 /// An error and its causes in one line, without a cause that the words before it contain.
@@ -139,7 +172,17 @@ fn shared_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
         Some(ShardError::Incomplete { path, .. }) if !path.join(MANIFEST_FILE).exists() => {
             return Some("run the same convert again with --resume to finish it");
         }
+        Some(ShardError::Incomplete { .. }) => {
+            return Some("tonic-prep repair SET --from COPY puts them back, from a copy or the recordings");
+        }
+        Some(ShardError::NotASet { .. }) => return Some("name the folder that tonic-prep convert wrote (-o)"),
+        Some(ShardError::Incompatible { .. }) => {
+            return Some("use the version of tonic-toolkit that wrote it, or convert the recordings again");
+        }
         _ => {}
+    }
+    if let Some(ReportError::Plot { .. }) = cause.downcast_ref() {
+        return Some("please report it, with the command");
     }
     match cause.downcast_ref()? {
         BaseError::Io { source, .. } => match source.kind() {
@@ -147,39 +190,122 @@ fn shared_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
                 Some("what is complete stays: free some space and run again with --resume")
             }
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Some("free some space"),
+            ErrorKind::NotFound => Some("check the path, with ls"),
+            ErrorKind::PermissionDenied => Some("check who owns it and may use it, with ls -ld"),
             _ => None,
         },
         BaseError::Interrupted { .. } if typed.has("resume") => Some("run the same command with --resume to go on"),
+        BaseError::Interrupted { .. } => Some("run the same command again"),
+        BaseError::Busy { .. } => Some("wait until it has ended, or name another output"),
+        BaseError::Corrupt { path, .. } if is_of_a_set(path) => {
+            Some("tonic-prep verify SET lists all faults, tonic-prep repair SET --from COPY mends them")
+        }
+        BaseError::Corrupt { .. } => Some("put the file back from a copy, or have it written again"),
         BaseError::Exists { path, .. } if path.is_dir() && typed.has("overwrite") => Some(if typed.lacks("resume") {
-            "--resume goes on with an interrupted run, --overwrite replaces what is there"
+            "name another output, or go on with an interrupted run with --resume; --overwrite deletes what is there"
         } else {
-            "--overwrite replaces what is there"
+            "name another output; --overwrite deletes what is there"
         }),
         BaseError::Usage { what, .. } if what.starts_with("cache ") => Some("--cache stream needs no memory for them"),
         BaseError::Unavailable { what, .. } if what == "cache device" => Some("use --cache host or --cache stream"),
+        BaseError::Exists { .. } => Some("name another output"),
+        BaseError::WorkerLost { .. } => Some("please report the message above it, with the command"),
         _ => None,
     }
 }
 
-/// What to type for sets or recordings whose lists of classes differ.
-fn class_advice(cause: &Cause) -> Option<String> {
+/// Whether a file belongs to a shard set.
+fn is_of_a_set(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "shard") || path.file_name().is_some_and(|n| n == MANIFEST_FILE)
+}
+
+/// What to type for sets, recordings or settings that differ.
+fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
     let Some(ShardError::Mismatch { path, other, field, .. }) = cause.downcast_ref() else { return None };
     let list = "--classes FILE, a list of all classes";
-    match field.as_str() {
-        "classes" if other.is_dir() => Some(format!(
+    Some(match field.as_str() {
+        "classes" if other.is_dir() => format!(
             "convert the recordings of {} again with --classes-of {}, or those of both with {list}",
-            path.display(),
-            other.display()
-        )),
-        "classes" => Some(format!(
+            quoted_path(path),
+            quoted_path(other)
+        ),
+        "classes" => format!(
             "convert the recordings of {} again with --classes-of and the set of the training, or with {list}",
-            path.display()
-        )),
-        "list of classes" => Some(format!("{list}, or --classes-of SET gives all recordings one")),
-        _ => None,
-    }
+            quoted_path(path)
+        ),
+        "list of classes" => format!("{list}, or --classes-of SET gives all recordings one"),
+        "part" => "name every part of one set once".into(),
+        _ if typed.has("from") => {
+            "--from takes a copy of this set, or the recordings that it was converted from".into()
+        }
+        _ if typed.has("resume") && !other.is_dir() => {
+            "--resume goes on with the options of before only; for others name another --output".into()
+        }
+        _ => format!("convert the recordings of one as those of the other: tonic-prep info {}", quoted_path(other)),
+    })
+}
+
+fn quoted_path(path: &Path) -> String {
+    quoted(&path.display().to_string())
 }
 
 fn is_broken_pipe(cause: &Cause) -> bool {
     cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// What the tests of both programs ask of the text of every error.
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// An error, words of its text, and words of what to type next.
+    pub(crate) struct Case {
+        pub error: anyhow::Error,
+        pub words: Vec<&'static str>,
+        pub next: &'static str,
+    }
+
+    /// A case of an error whose text has `words`, and after it `next`; if that is empty, the text itself says what to do.
+    pub(crate) fn case(error: impl Into<anyhow::Error>, words: &[&'static str], next: &'static str) -> Case {
+        Case { error: error.into(), words: words.into(), next }
+    }
+
+    /// Checks the text of each case after the command `words`.
+    pub(crate) fn check<P: Parser>(words: &[&str], advice: impl Fn(&Cause) -> Option<String>, cases: &[Case]) {
+        let (_, typed) = Typed::parse_from::<P>(words.iter().map(OsString::from)).unwrap();
+        for Case { error, words, next } in cases {
+            let said = said(&typed, error, &advice);
+            for word in words.iter().chain([next]) {
+                assert!(said.contains(word), "no {word:?} in: {said}");
+            }
+            for noise in ["Some(", "None", "Os {", "Err(", "  ", ";;", "; ;", "damaged", "PathBuf", "\n"] {
+                assert!(!said.contains(noise), "{noise:?} in: {said}");
+            }
+            let advised = said.rsplit_once("; ").is_some_and(|(_, advice)| advice.len() > 8);
+            assert!(next.is_empty() || advised, "nothing to type next: {said}");
+        }
+    }
+
+    /// Checks that the cases have each variant of the enum `name` in the Rust source `source`.
+    pub(crate) fn has_every_variant(source: &str, name: &str, cases: &[Case]) {
+        let body = source.split_once(&format!("pub enum {name} {{\n")).unwrap().1.split_once("\n}\n").unwrap().0;
+        let names = body
+            .lines()
+            .filter_map(|line| line.strip_prefix("    "))
+            .map(|line| line.chars().take_while(char::is_ascii_alphanumeric).collect::<String>());
+        let variants: BTreeSet<String> = names.filter(|name| name.starts_with(char::is_uppercase)).collect();
+        let text = |case: &Case| format!("{:?}", case.error.chain().map(debug).collect::<Vec<_>>());
+        let all: String = cases.iter().map(text).collect();
+        assert!(!variants.is_empty());
+        for variant in variants {
+            let has = all.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == variant);
+            assert!(has, "no case of {name}::{variant}: add one, with what to type next");
+        }
+    }
+
+    fn debug(cause: &Cause) -> String {
+        format!("{cause:?}")
+    }
 }

@@ -1,9 +1,11 @@
 //! What to type next after an error: the libraries know no flags.
 
 use tonic_prep::{Absence, Error as PrepError, FolderKind, Remedy};
+use tonic_sets::Error as SetsError;
 
 use crate::errors::Cause;
 use crate::part_commands::part_commands;
+use crate::quoted::quoted;
 
 /// Advice on an error of recordings.
 pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
@@ -17,7 +19,11 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         }
         PrepError::MissingData { absence, .. } => missing_advice(*absence).into(),
         PrepError::OutsideSensor { one_based: true, .. } => "--origin 1 reads coordinates that start at 1".into(),
-        PrepError::OutsideSensor { .. } => "--lenient leaves such events out".into(),
+        PrepError::OutsideSensor { .. } => {
+            "--sensor W,H,P gives the size that the recording needs; --lenient keeps only the events inside, and the \
+             ledger counts the lost ones as outside"
+                .into()
+        }
         PrepError::TooMuchLost { converted: true, .. } => {
             "mend the cause and convert again with --overwrite; or keep this set, with --resume and a larger --max-loss"
                 .into()
@@ -41,11 +47,13 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
                 )
             }
         },
-        PrepError::UnknownClass { .. } => "add them to the list (--classes FILE), or leave their recordings out".into(),
+        PrepError::UnknownClass { .. } => {
+            "add them to the end of the list (--classes FILE), so that the others keep their numbers".into()
+        }
         PrepError::NotUtf8 { path, encoding, .. } => match encoding {
             Some(encoding) => format!(
-                "save it as UTF-8 (in a spreadsheet: CSV UTF-8), or type: iconv -f {encoding} -t UTF-8 {0:?} > utf8.csv",
-                path.display().to_string()
+                "save it as UTF-8 (in a spreadsheet: CSV UTF-8), or type: iconv -f {encoding} -t UTF-8 {} > utf8.csv",
+                quoted(&path.display().to_string())
             ),
             None => "save it as a table in UTF-8 (in a spreadsheet: CSV UTF-8)".into(),
         },
@@ -62,7 +70,29 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         PrepError::ClockTrouble { keep, .. } => {
             let ranges: Vec<String> = keep.iter().map(|range| format!("--events {range}")).collect();
             let ranges = ranges.join(" or ");
-            format!("{ranges} leaves the other events out; --allow-clock-trouble takes all as they are, sorted")
+            format!("convert each part by itself, with {ranges}; --allow-clock-trouble takes all as they are, sorted")
+        }
+        PrepError::UnknownLayout { .. } => {
+            "--map names the columns of an HDF5 file, if it has some; --layout names a layout".into()
+        }
+        PrepError::Columns { .. } => "--map names the columns".into(),
+        PrepError::Foreign { .. } => "convert what that gives".into(),
+        PrepError::NotARecording { .. } => "tonic-prep convert --help lists what is read, under --layout".into(),
+        PrepError::MissingDataset { .. } | PrepError::WrongType { .. } => {
+            "--map names the columns of any HDF5 file, --layout another layout".into()
+        }
+        PrepError::DamagedRecording { .. } => {
+            "compare its size or checksum with the original's; if h5py or NumPy reads it, save it anew with them".into()
+        }
+        PrepError::BadSample { .. } => {
+            "look at it with h5py or NumPy, and convert a copy in which it is corrected".into()
+        }
+        PrepError::BadTable { .. } => "correct that line of the table and run the command again".into(),
+        PrepError::BadRecipe { .. } => {
+            "tonic-prep transforms lists what a recipe can name, with parameters and defaults".into()
+        }
+        PrepError::TooMuchLost { converted: false, .. } => {
+            "mend the cause, or allow it with a larger --max-loss".into()
         }
         _ => return None,
     })
@@ -71,10 +101,16 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
 /// What to type.
 fn typed(remedy: &Remedy) -> String {
     match remedy {
-        Remedy::Map(map) => format!("--map {map}"),
-        Remedy::Columns(columns) => format!("--columns {columns}"),
+        Remedy::Map(map) => format!("--map {}", quoted(map)),
+        Remedy::Columns(columns) => format!("--columns {}", quoted(columns)),
         Remedy::Sensor(sensor) => format!("--sensor {sensor}"),
     }
+}
+
+/// Advice on an error of the tools for sets.
+pub(crate) fn sets_advice(error: &Cause) -> Option<String> {
+    let SetsError::MissingParts { .. } = error.downcast_ref()? else { return None };
+    Some("convert the missing parts (--part N/M), and merge all of them".into())
 }
 
 /// Advice on data that is not there.
@@ -88,8 +124,8 @@ fn missing_advice(absence: Absence) -> &'static str {
              file)"
         }
         Absence::NeverWritten => {
-            "copy what was recorded to a new file and convert that, or, if only the end is missing, cut the end off \
-             all columns (in h5py: file[name].resize(N, axis=0))"
+            "look for a copy that has them; else write what was recorded to a new file (in h5py, if only the end is \
+             missing: new[name] = file[name][:N] for each column), and convert that"
         }
         Absence::Link => "put its target back, or name another dataset with --map",
     }

@@ -6,20 +6,25 @@ mod advice;
 mod bench_args;
 mod cli;
 mod convert_args;
+#[cfg(test)]
+mod error_texts;
 #[path = "../errors.rs"]
 mod errors;
 mod part_commands;
+#[path = "../quoted.rs"]
+mod quoted;
 mod recipe_args;
 mod source_args;
 mod subset_args;
 mod write_args;
 
 use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use serde_json::Value;
-use tonic_base::{Progress, interrupt};
+use tonic_base::{Progress, interrupt, printable, printable_json, printable_lines};
 use tonic_prep::Error as PrepError;
 use tonic_prep::{Job, bench, catalogue, convert, synth};
 use tonic_sets::Error as SetsError;
@@ -49,7 +54,9 @@ fn main() -> ExitCode {
     };
     match ready.and_then(|()| run(cli.command, cli.quiet, &typed)) {
         Ok(code) => code,
-        Err(e) => errors::report(&typed, &e, exit_code, advice::prep_advice),
+        Err(e) => errors::report(&typed, &e, exit_code, |cause| {
+            advice::prep_advice(cause).or_else(|| advice::sets_advice(cause))
+        }),
     }
 }
 
@@ -68,7 +75,8 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             } else {
                 let mut converted = convert(&conversion)?;
                 if !(quiet || json) {
-                    eprintln!("convert: classes: {}", converted.manifest.class_counts(MOST_CLASSES));
+                    let classes = converted.manifest.class_counts(MOST_CLASSES);
+                    eprintln!("convert: classes: {}", printable(&classes));
                 }
                 converted.outcome = with_flags(typed, converted.outcome);
                 report_notes(&converted.outcome, quiet, json);
@@ -91,19 +99,19 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             let what = if quick { "manifest, sizes and indexes are" } else { "every chunk is" };
             if json || faults.is_empty() {
                 let value = || serde_json::json!({"whole": said.is_empty(), "quick": quick, "faults": said});
-                say(&mut out, json, value, || format!("{}: complete, {what} whole", dir.display()))?;
+                say(&mut out, json, value, || format!("{}: complete, {what} whole", shown(&dir)))?;
             }
             refuse(faults)?;
         }
         Command::Show { dir, sample, png } => {
             let set = ShardSet::open(&dir)?;
-            let shown = Sample::open(&set, sample)?;
+            let sample = Sample::open(&set, sample)?;
             match png {
                 Some(path) => {
-                    shown.picture()?.write_png(&path)?;
-                    writeln!(out, "{} -> {}", shown.title(), path.display())?;
+                    sample.picture()?.write_png(&path)?;
+                    writeln!(out, "{} -> {}", printable(&sample.title()), shown(&path))?;
                 }
-                None => writeln!(out, "{}\n{}", shown.title(), shown.braille())?,
+                None => writeln!(out, "{}\n{}", printable(&sample.title()), sample.braille())?,
             }
         }
         Command::Export { dir, npy, samples, overwrite } => {
@@ -121,8 +129,8 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
         }
         Command::Cat { dir, sample, json } => {
             let set = ShardSet::open(&dir)?;
-            let shown = Sample::open(&set, sample)?;
-            if json { shown.write_json(&mut out)? } else { shown.write_tsv(&mut out)? }
+            let sample = Sample::open(&set, sample)?;
+            if json { sample.write_json(&mut out)? } else { sample.write_tsv(&mut out)? }
         }
         Command::Diff { a, b, list, json } => {
             let (a, b) = (ShardSet::open(&a)?, ShardSet::open(&b)?);
@@ -144,7 +152,7 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             let split = (!args.split.is_empty()).then(|| Split::new(args.split, args.into, args.seed)).transpose()?;
             let split = split.map(|split| split.keeping(args.split_by, args.stratify));
             for (path, manifest) in subset(&args.dir, &filter, split.as_ref(), &args.write.output(args.out, quiet))? {
-                writeln!(out, "{}: {}", path.display(), info::line(&manifest))?;
+                writeln!(out, "{}: {}", shown(&path), info::line(&manifest))?;
             }
         }
         Command::Repair { dir, from, source, json } => {
@@ -194,27 +202,35 @@ fn report_notes(notes: &[String], quiet: bool, json: bool) {
         return;
     }
     let (warnings, notes): (Vec<_>, Vec<_>) = notes.iter().partition(|note| note.starts_with("warning: "));
-    warnings.iter().for_each(|warning| eprintln!("convert: {warning}"));
+    warnings.iter().for_each(|warning| eprintln!("convert: {}", printable(warning)));
     if quiet {
         return;
     }
-    notes.iter().take(MOST).for_each(|note| eprintln!("convert: note: {note}"));
+    notes.iter().take(MOST).for_each(|note| eprintln!("convert: note: {}", printable(note)));
     if notes.len() > MOST {
         eprintln!("convert: note: and {} more of the kind", notes.len() - MOST);
     }
 }
 
-/// Prints a result: as one JSON object, or as text.
+/// Prints a result: as one JSON object, or as text, whose names are printable.
 fn say(out: &mut impl Write, json: bool, value: impl Fn() -> Value, text: impl Fn() -> String) -> anyhow::Result<()> {
-    let text = if json { value().to_string() } else { text() };
-    writeln!(out, "{}", text.trim_end())?;
+    if json {
+        writeln!(out, "{}", printable_json(&value().to_string()))?;
+    } else {
+        writeln!(out, "{}", printable_lines(text().trim_end()))?;
+    }
     Ok(out.flush()?)
+}
+
+/// A path for a line of text.
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string()).into_owned()
 }
 
 /// Prints all errors but the first on stderr, and returns the first.
 fn refuse(faults: Vec<ShardError>) -> anyhow::Result<()> {
     let mut faults = faults.into_iter();
     let Some(first) = faults.next() else { return Ok(()) };
-    faults.for_each(|fault| eprintln!("tonic-prep: error: {fault}"));
+    faults.for_each(|fault| eprintln!("tonic-prep: error: {}", printable(&fault.to_string())));
     Err(first.into())
 }

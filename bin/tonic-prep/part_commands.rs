@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::quoted::quoted;
+
 /// A line for each part of the folder `path`: the typed command with the part's folder as its input and a folder of its
 /// own in the output. The parts after the training part take over its classes.
 pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, parts: &[String]) -> String {
@@ -41,12 +43,6 @@ pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, pa
 
 fn under(output: &str, part: &str) -> String {
     Path::new(output).join(part).display().to_string()
-}
-
-/// A word as a shell reads it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./,:=+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use tonic_base::Error as BaseError;
 use tonic_shard::Error as ShardError;
-use tonic_train::Error;
 use tonic_train::learner::Warning;
+use tonic_train::{Error, KernelError};
 
 /// What to type after an error.
 pub(crate) fn advice(error: &Error) -> Option<String> {
@@ -11,6 +11,14 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
         Error::DeviceMemory { .. } => Some("a smaller --batch-size or --hidden, or --cache host, takes less".into()),
         Error::Diverged { lr, .. } => Some(format!("go on from it with --resume and an --lr below {lr:?}")),
         Error::Base(BaseError::Unavailable { what, why }) => missing(what, why).map(String::from),
+        Error::Kernel(KernelError::NonFiniteLoss { .. } | KernelError::HugeLoss { .. }) => {
+            Some("train again with a smaller --lr".into())
+        }
+        Error::Kernel(_) => Some("tonic-prep verify SET tells whether the set is whole".into()),
+        Error::Model { .. } => {
+            Some("name the run folder that tonic-train fit wrote, or put the file back from a copy".into())
+        }
+        Error::Cuda { .. } => Some("tonic-train check tests the GPU; --device cpu does without".into()),
         _ => None,
     }
 }

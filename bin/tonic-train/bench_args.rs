@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use tonic_base::Verbosity;
+use tonic_base::{Verbosity, printable_json, printable_lines};
 use tonic_report::{chart, figures, png_path, table};
 use tonic_shard::ShardSet;
 use tonic_train::bench::{SetBench, SetMeasured, StepBench, StepMeasured, bench_random, bench_set};
@@ -107,7 +107,7 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
         }
     };
     let mut out = std::io::stdout().lock();
-    Ok(writeln!(out, "{}", if args.json { &json } else { &text })?)
+    Ok(writeln!(out, "{}", if args.json { printable_json(&json) } else { printable_lines(&text) })?)
 }
 
 fn title(measured: &SetMeasured) -> String {

@@ -4,15 +4,19 @@ mod advice;
 mod bench_args;
 mod cli;
 mod device_args;
+#[cfg(test)]
+mod error_texts;
 #[path = "../errors.rs"]
 mod errors;
+#[path = "../quoted.rs"]
+mod quoted;
 mod values;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tonic_base::{BaseFault, Verbosity, interrupt};
+use tonic_base::{BaseFault, Verbosity, interrupt, printable, printable_json};
 use tonic_train::Error;
 use tonic_train::Isa;
 use tonic_train::check::{Check, check};
@@ -57,9 +61,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             evaluation.picture()?.write_png(&png)?;
             let mut out = std::io::stdout().lock();
             if json {
-                out.write_all(evaluation.json().as_bytes())?;
+                out.write_all(printable_json(&evaluation.json()).as_bytes())?;
             } else {
-                write!(out, "{}\nconfusion matrix: {}\n", evaluation.text(), png.display())?;
+                let png = png.display().to_string();
+                write!(out, "{}\nconfusion matrix: {}\n", evaluation.text(), printable(&png))?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -70,7 +75,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 /// Prints a warning on stderr, with what to try.
 fn show(warning: &Warning, advice: fn(&Warning) -> Option<&'static str>) {
-    eprintln!("warning  {warning}{}", advice(warning).map_or(String::new(), |advice| format!("; {advice}")));
+    let advice = advice(warning).map_or(String::new(), |advice| format!("; {advice}"));
+    eprintln!("warning  {}{advice}", printable(&warning.to_string()));
 }
 
 /// Exit code of an error of training.
@@ -92,11 +98,12 @@ fn run_check(args: &DeviceArgs, quick: bool, json: bool) -> anyhow::Result<ExitC
         return Err(Error::unavailable("check", why).into());
     };
     if !json {
-        println!("{}", backend.why);
+        println!("{}", printable(&backend.why));
     }
     let checked = check(&device, quick, |checked| match (json, checked.checks.last()) {
-        (true, _) => println!("{}", serde_json::json!(checked)),
+        (true, _) => println!("{}", printable_json(&serde_json::json!(checked).to_string())),
         (false, Some(Check { name, passed, detail })) => {
+            let detail = printable(detail);
             println!("{}  {name}: {detail}", if *passed { "ok    " } else { "FAILED" });
         }
         (false, None) => {}
@@ -147,7 +154,7 @@ fn run_fit(args: FitArgs) -> anyhow::Result<()> {
         if !warnings.is_empty() {
             report["warnings"] = serde_json::json!(warnings);
         }
-        writeln!(out, "{report}")?;
+        writeln!(out, "{}", printable_json(&report.to_string()))?;
     } else if let Some(test) = &fitted.test {
         write!(out, "{}", test.text())?;
     }

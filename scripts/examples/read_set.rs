@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use tonic_toolkit::base::{printable, printable_lines};
 use tonic_toolkit::shard::{SampleReader, ShardSet};
 
 fn main() -> anyhow::Result<()> {
@@ -15,7 +16,7 @@ fn main() -> anyhow::Result<()> {
     let set = ShardSet::open(&dir)?;
     let description = &set.manifest().description;
     println!("{}: {} samples, frames (P, H, W) = {}", dir.display(), set.len(), description.shape);
-    println!("recipe:\n{}", description.recipe.trim());
+    println!("recipe:\n{}", printable_lines(description.recipe.trim()));
 
     // A chunk is verified and decoded once for all its samples, so ask for samples in ascending order.
     let mut reader = SampleReader::new(&set);
@@ -29,6 +30,7 @@ fn main() -> anyhow::Result<()> {
         }
     }
     for (name, (samples, events)) in description.classes.iter().zip(classes) {
+        let name = printable(name); // a name is from a file, and may hold control characters
         println!("{name:>16}: {samples:>6} samples, {:>8} events per sample", events / samples.max(1));
     }
 

@@ -4,12 +4,14 @@
 mod error;
 pub mod interrupt;
 mod lock;
+mod printable;
 mod progress;
 mod publish;
 mod workers;
 
 pub use error::{BaseFault, Error, Result};
 pub use lock::DirLock;
+pub use printable::{printable, printable_json, printable_lines};
 pub use progress::{Progress, Verbosity, human_bytes, parse_bytes, parse_range};
 pub use publish::{Draft, bytes_in, drafted, publish, remove_file};
 pub use workers::{gather, in_order};

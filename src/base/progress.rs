@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::printable::printable;
+
 /// Delay before the first line in a log. Short tasks print none.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -40,6 +42,7 @@ enum Show {
 impl Progress {
     /// Starts a task of `total` units. The unit `"B"` is shown as kB, MB or GB.
     pub fn start(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
+        let label = printable(label).into_owned();
         let show = match verbosity {
             Verbosity::Quiet => Show::Nothing,
             Verbosity::Normal if std::io::stderr().is_terminal() => {
@@ -52,14 +55,13 @@ impl Progress {
                 if let Ok(style) = ProgressStyle::with_template(template) {
                     bar.set_style(style.progress_chars("━╸─"));
                 }
-                bar.set_prefix(label.to_string());
+                bar.set_prefix(label.clone());
                 bar.set_message(unit);
                 bar.enable_steady_tick(Duration::from_millis(200));
                 Show::Bar(bar)
             }
             Verbosity::Normal => Show::Lines(AtomicU64::new(0)),
         };
-        let label = label.to_string();
         Progress { label, unit, total, done: AtomicU64::new(0), started: Instant::now(), show }
     }
 
@@ -76,7 +78,7 @@ impl Progress {
     /// Sets the text next to the bar.
     pub fn say(&self, words: impl FnOnce() -> String) {
         if let Show::Bar(bar) = &self.show {
-            bar.set_message(words());
+            bar.set_message(printable(&words()).into_owned());
         }
     }
 

@@ -68,7 +68,7 @@ pub enum Error {
         got: String,
     },
     /// A recording that is damaged or truncated, so that its data cannot be read.
-    #[error("{}: {place}: cannot be read, the file is damaged or cut short ({reason})", .path.display())]
+    #[error("{}: {place}: cannot be read: {reason}", .path.display())]
     DamagedRecording {
         /// Path of the recording.
         path: PathBuf,

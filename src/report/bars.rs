@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::error::Result;
-use crate::picture::{FAINT, INK, Picture, SERIES, draw, text};
+use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
 
 /// Width of a column in pixels. `FIGURE` pixels at its right end are kept free for the number next to the longest bar.
 const COLUMN: i32 = 236;
@@ -16,6 +16,8 @@ const ROW: i32 = 30;
 const BAR: i32 = 20;
 const MARGIN: i32 = 18;
 const TOP: i32 = 92;
+/// Maximum number of letters of a row's name.
+const MOST_LETTERS: usize = 48;
 
 /// Heading of a column.
 #[derive(Clone, Copy, Debug)]
@@ -52,14 +54,15 @@ pub(crate) struct BarRow {
 /// [`Error::Plot`](crate::Error::Plot).
 pub(crate) fn bars(title: &str, columns: &[BarColumn], groups: &[BarGroup]) -> Result<Picture> {
     let rows = || groups.iter().flat_map(|group| &group.rows);
-    let widest = rows().map(|row| row.name.chars().count()).max().unwrap_or(0) as i32;
+    let name = |row: &BarRow| label(&row.name, MOST_LETTERS);
+    let widest = rows().map(|row| name(row).chars().count()).max().unwrap_or(0) as i32;
     let left = MARGIN + (widest * 8 + 16).clamp(120, 330);
     let bottom = TOP + groups.iter().map(|group| ROW * (group.rows.len() as i32 + 1) + 8).sum::<i32>();
     let size = (left + (COLUMN + GAP) * columns.len() as i32, bottom + 40);
     let faint = INK.mix(0.65);
     let anchored = |points: usize, h, v| text(points).pos(Pos::new(h, v));
     draw((size.0 as u32, size.1 as u32), "bars", |area| {
-        area.draw(&Text::new(title.to_string(), (MARGIN, 14), text(20)))?;
+        area.draw(&Text::new(label(title, size.0 as usize / 9), (MARGIN, 14), text(20)))?;
         for (i, column) in columns.iter().enumerate() {
             let axis = Axis::new(left + (COLUMN + GAP) * i as i32, rows().filter_map(|row| *row.values.get(i)?));
             area.draw(&Text::new(column.name, (axis.left, TOP - 40), text(16)))?;
@@ -98,11 +101,11 @@ pub(crate) fn bars(title: &str, columns: &[BarColumn], groups: &[BarGroup]) -> R
             for row in &group.rows {
                 let middle = top + ROW / 2;
                 let style = anchored(15, HPos::Right, VPos::Center);
-                area.draw(&Text::new(row.name.clone(), (left - 10, middle), style))?;
+                area.draw(&Text::new(name(row), (left - 10, middle), style))?;
                 if let Some(note) = &row.note {
                     let style = anchored(14, HPos::Left, VPos::Center).color(&faint);
                     let room = ((size.0 - left) / 7) as usize;
-                    area.draw(&Text::new(shortened(note, room), (left, middle), style))?;
+                    area.draw(&Text::new(label(note, room), (left, middle), style))?;
                 }
                 top += ROW;
             }
@@ -151,14 +154,6 @@ fn power(decade: i32) -> String {
         6..=8 => format!("{}M", 10_i32.pow(decade as u32 - 6)),
         _ => format!("1e{decade}"),
     }
-}
-
-/// `words`, cut to `room` characters with "..." at the end.
-fn shortened(words: &str, room: usize) -> String {
-    if words.chars().count() <= room {
-        return words.into();
-    }
-    words.chars().take(room.saturating_sub(3)).chain("...".chars()).collect()
 }
 
 /// Formats a number with at least three significant digits and commas: 0.123, 4.56, 78.9, 12,345.

@@ -4,13 +4,15 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::error::Result;
-use crate::picture::{DrawResult, Drawing, FAINT, INK, Picture, SERIES, draw, text};
+use crate::picture::{DrawResult, Drawing, FAINT, INK, Picture, SERIES, draw, label, text};
 
 const PANEL: (u32, u32) = (480, 300);
 /// Maximum number of blocks in a row of a heat map. Larger sensors are averaged over blocks of pixels.
 const HEAT_COLUMNS: usize = 128;
 /// Maximum number of bars that are labelled with their names.
 const NAMED_BARS: usize = 40;
+/// Maximum number of letters of a bar's name.
+const MOST_LETTERS: usize = 14;
 
 /// One plot of a page.
 #[derive(Clone, Debug)]
@@ -46,12 +48,12 @@ pub enum PanelKind {
 pub fn page(title: &str, panels: &[Panel]) -> Result<Picture> {
     let rows = panels.len().div_ceil(2) as u32;
     draw((PANEL.0 * 2, PANEL.1 * rows + 44), "a page of plots", |area| {
-        area.draw(&Text::new(title.to_string(), (14, 14), text(20)))?;
+        area.draw(&Text::new(label(title, 100), (14, 14), text(20)))?;
         for (i, panel) in panels.iter().enumerate() {
             let (column, row) = (i as u32 % 2, i as u32 / 2);
             let corner = ((column * PANEL.0) as i32, (row * PANEL.1) as i32 + 44);
             let place = area.clone().shrink(corner, PANEL);
-            place.draw(&Text::new(panel.title.clone(), (14, 6), text(15)))?;
+            place.draw(&Text::new(label(&panel.title, 64), (14, 6), text(15)))?;
             let inside = place.margin(28, 8, 10, 14);
             match &panel.kind {
                 PanelKind::Bars(bars) => draw_bars(&inside, bars)?,
@@ -65,7 +67,8 @@ pub fn page(title: &str, panels: &[Panel]) -> Result<Picture> {
 
 fn draw_bars(area: &Drawing<'_>, bars: &[(String, f64)]) -> DrawResult {
     let named = bars.len() <= NAMED_BARS;
-    let longest = bars.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let names: Vec<String> = bars.iter().map(|(name, _)| label(name, MOST_LETTERS)).collect();
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let room = if named { (longest * 7 + 8).clamp(20, 90) } else { 36 };
     let n = bars.len().max(1) as f64;
     let highest = bars.iter().map(|bar| bar.1).fold(0.0, f64::max).max(1.0);
@@ -90,10 +93,9 @@ fn draw_bars(area: &Drawing<'_>, bars: &[(String, f64)]) -> DrawResult {
         let size = (420 / bars.len().max(1)).clamp(8, 12);
         let style = text(size).pos(Pos::new(HPos::Right, VPos::Center)).transform(FontTransform::Rotate270);
         let (left, top) = area.get_base_pixel();
-        for (i, (name, _)) in bars.iter().enumerate() {
+        for (i, name) in names.into_iter().enumerate() {
             let (x, y) = chart.backend_coord(&(i as f64 + 0.5, 0.0));
-            let short: String = name.chars().take(14).collect();
-            area.draw(&Text::new(short, (x - left, y - top + 7), style.clone()))?;
+            area.draw(&Text::new(name, (x - left, y - top + 7), style.clone()))?;
         }
     }
     Ok(())
@@ -125,7 +127,7 @@ fn draw_histogram(area: &Drawing<'_>, bins: &[(f64, f64, f64)], axis: &str) -> D
         .axis_desc_style(text(13))
         .x_labels(7)
         .y_labels(5)
-        .x_desc(axis)
+        .x_desc(label(axis, 64))
         .x_label_formatter(&place)
         .y_label_formatter(&number)
         .draw()?;

@@ -12,7 +12,7 @@ use plotters::style::{FontStyle, register_font};
 use resvg::{tiny_skia, usvg};
 
 use crate::error::{Error, Result};
-use tonic_base::publish;
+use tonic_base::{printable, publish};
 
 /// PNG pixels per SVG unit. 2 is sharp on high-density screens.
 const SCALE: f32 = 2.0;
@@ -90,4 +90,13 @@ pub(crate) fn draw(size: (u32, u32), what: &str, body: impl FnOnce(&Drawing<'_>)
 
 pub(crate) fn text(size: usize) -> TextStyle<'static> {
     (FONT, size as i32).into_font().color(&INK)
+}
+
+/// Words for a picture: printable, and cut to `room` characters with "..." at the end.
+pub(crate) fn label(words: &str, room: usize) -> String {
+    let words = printable(words);
+    if words.chars().count() <= room {
+        return words.into();
+    }
+    words.chars().take(room.saturating_sub(3)).chain("...".chars()).collect()
 }

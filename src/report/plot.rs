@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::error::Result;
-use crate::picture::{FAINT, INK, Picture, SERIES, draw, text};
+use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
 
 /// One occupied cell of a raster.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ pub fn raster(axes: &RasterAxes, points: &[RasterPoint]) -> Result<Picture> {
     draw((900, 420), "a raster", |area| {
         let span = (axes.frames.max(1) as f64) * length;
         let mut chart = ChartBuilder::on(area)
-            .caption(&axes.title, text(19))
+            .caption(label(&axes.title, 90), text(19))
             .margin(12)
             .x_label_area_size(42)
             .y_label_area_size(58)
@@ -95,7 +95,7 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
     });
     draw((760, 420), "curves", |area| {
         let mut chart = ChartBuilder::on(area)
-            .caption(title, text(19))
+            .caption(label(title, 76), text(19))
             .margin(14)
             .x_label_area_size(42)
             .y_label_area_size(58)
@@ -108,7 +108,7 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
             .label_style(text(13))
             .axis_desc_style(text(14))
             .x_desc("epoch")
-            .y_desc(y_name)
+            .y_desc(label(y_name, 48))
             .x_labels((last as usize).clamp(2, 12))
             .x_label_formatter(&|v| format!("{v:.0}"))
             .draw()?;
@@ -117,7 +117,7 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
             let style = colour.stroke_width(2);
             chart
                 .draw_series(LineSeries::new(finite.iter().copied(), style))?
-                .label(&curve.name)
+                .label(label(&curve.name, 32))
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
             if finite.len() <= 40 {
                 chart.draw_series(finite.iter().map(|&p| Circle::new(p, 3, colour.filled())))?;
@@ -136,6 +136,9 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
     })
 }
 
+/// Maximum number of letters of a class in a confusion matrix.
+const MOST_LETTERS: usize = 22;
+
 /// Draws a confusion matrix. `matrix[t][p]` is the number of samples of class `t` predicted as class `p`. Each cell is
 /// shaded by its share of the row.
 ///
@@ -144,15 +147,16 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
 pub fn confusion(title: &str, classes: &[String], matrix: &[Vec<u64>]) -> Result<Picture> {
     let n = classes.len().max(1);
     let cell = (520 / n).clamp(16, 52);
-    let widest = classes.iter().map(|c| c.chars().count()).max().unwrap_or(1);
-    let label = (widest * 7 + 16).clamp(34, 130);
+    let names: Vec<String> = classes.iter().map(|name| label(name, MOST_LETTERS)).collect();
+    let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or(1);
+    let margin = (widest * 7 + 16).clamp(34, 130);
     let (grid, font) = (cell * n, (cell / 3).clamp(9, 14));
-    let size = ((label + grid + 60) as u32, (grid + label + 92) as u32);
+    let size = ((margin + grid + 60) as u32, (grid + margin + 92) as u32);
     draw(size, "a confusion matrix", |area| {
-        let (left, top) = ((label + 34) as i32, 50);
+        let (left, top) = ((margin + 34) as i32, 50);
         let at = |column: usize, row: usize| (left + (column * cell) as i32, top + (row * cell) as i32);
         let anchored = |size: usize, h, v| text(size).pos(Pos::new(h, v));
-        area.draw(&Text::new(title.to_string(), (left, 14), text(19)))?;
+        area.draw(&Text::new(label(title, 90), (left, 14), text(19)))?;
         for (row, counts) in matrix.iter().enumerate() {
             let total = counts.iter().sum::<u64>().max(1) as f64;
             for (column, &count) in counts.iter().enumerate() {
@@ -170,7 +174,7 @@ pub fn confusion(title: &str, classes: &[String], matrix: &[Vec<u64>]) -> Result
                 }
             }
         }
-        for (i, name) in classes.iter().enumerate() {
+        for (i, name) in names.iter().enumerate() {
             let half = cell as i32 / 2;
             let (x, y) = (at(0, i).0 - 8, at(0, i).1 + half);
             area.draw(&Text::new(name.clone(), (x, y), anchored(font, HPos::Right, VPos::Center)))?;

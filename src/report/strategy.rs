@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::bars::{BarColumn, BarGroup, BarRow, bars, figures};
 use crate::error::{BaseFault, Error, Result};
 use crate::picture::Picture;
+use tonic_base::printable;
 
 /// Number of samples in the training set of Spiking Speech Commands (SSC). Every epoch time is scaled to this size.
 const SSC_SAMPLES: f64 = 75_466.0;
@@ -162,7 +163,7 @@ impl<S: DeserializeOwned> Report<S> {
             {
                 let Some(words) = words else { continue };
                 let letters = words.chars().take(most + 1).count();
-                if !(1..=most).contains(&letters) || words.chars().any(char::is_control) {
+                if !(1..=most).contains(&letters) || printable(words) != words.as_str() {
                     let expected = format!("1 to {most} letters, no control characters");
                     return fault(field, &expected, format!("{:?}", words.chars().take(60).collect::<String>()));
                 }
@@ -222,10 +223,10 @@ pub fn table(strategies: &[Strategy]) -> String {
         for strategy in group {
             let cell = |figure: &Figure| format!("{:>16}", (figure.of)(strategy).map_or("-".into(), figures));
             let cells = match &strategy.reason {
-                Some(reason) => format!("  not available: {reason}"),
+                Some(reason) => format!("  not available: {}", printable(reason)),
                 None => FIGURES.iter().map(cell).collect(),
             };
-            let _ = writeln!(text, "  {:32}{cells}", strategy.name);
+            let _ = writeln!(text, "  {:32}{cells}", printable(&strategy.name));
         }
     }
     text + "(an epoch is of Spiking Speech Commands' 75,466 samples)\n"

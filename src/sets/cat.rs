@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::error::Result;
 use crate::sample::Sample;
 use crate::text::{digits, stdout_error};
+use tonic_base::printable_json;
 
 impl Sample<'_> {
     /// Writes one line of tab-separated `frame p y x count` per occupied cell, below a header line.
@@ -32,7 +33,7 @@ impl Sample<'_> {
             "sample": self.number(), "class": self.class(), "frames": self.frames().frames(), "shape": shape,
             "columns": ["frame", "p", "y", "x", "count"],
         });
-        let head = head.to_string();
+        let head = printable_json(&head.to_string()).into_owned();
         write!(out, "{},\"entries\":[", head.strip_suffix('}').unwrap_or(&head)).map_err(stdout_error)?;
         for (i, (frame, cell, count)) in self.frames().iter().enumerate() {
             let ([p, y, x], comma) = (shape.place(cell), if i > 0 { "," } else { "" });

@@ -1,7 +1,7 @@
 //! Compares two sets by their decoded content, however they were compressed.
 
 use serde_json::{Map, Value, json};
-use tonic_base::{Progress, Verbosity, in_order};
+use tonic_base::{Progress, Verbosity, in_order, printable};
 use tonic_shard::{
     Chunk, ChunkRecord, Ledger, SampleFrames, SampleReader, SetDescription, SetLayout, ShardSet, differing_parts,
 };
@@ -97,7 +97,7 @@ impl Difference {
             }
             (false, n) => format!("different: {} of {n} samples", self.differing),
         });
-        text.join("\n")
+        text.iter().map(|line| printable(line)).collect::<Vec<_>>().join("\n")
     }
 }
 

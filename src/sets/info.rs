@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use tonic_base::human_bytes;
+use tonic_base::{human_bytes, printable};
 use tonic_shard::{Ledger, Manifest, ShardSet};
 
 fn source_bytes(set: &ShardSet) -> u64 {
@@ -49,7 +49,7 @@ pub fn text(set: &ShardSet) -> String {
     let (description, totals) = (&set.manifest().description, &set.manifest().totals);
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
-        let _ = writeln!(out, "{name:<10} {value}");
+        let _ = writeln!(out, "{name:<10} {}", printable(&value));
     };
     line("set id", set.manifest().set_id.to_string());
     let empty =

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::ops::Range;
 
 use serde_json::{Map, Value, json};
+use tonic_base::{printable, printable_json};
 use tonic_shard::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, Id, SampleReader, SetDescription, ShardSet};
 
 use crate::error::Result;
@@ -27,10 +28,10 @@ pub fn samples(
 ) -> Result<()> {
     check_range(set, &samples)?;
     let description = &set.manifest().description;
-    let widest = description.classes.iter().map(|name| name.chars().count()).chain([8]).max().unwrap_or(8);
+    let widest = description.classes.iter().map(|name| printable(name).chars().count()).chain([8]).max().unwrap_or(8);
     let name_width = widest.min(NAME_WIDTH);
     if !as_json {
-        let extras: String = description.extras.iter().map(|name| format!(" {name:>10}")).collect();
+        let extras: String = description.extras.iter().map(|name| format!(" {:>10}", printable(name))).collect();
         let label = "label";
         writeln!(out, "  sample  {label:<name_width$}   frames  entries  events_in     binned flags{extras}")
             .map_err(stdout_error)?;
@@ -42,7 +43,7 @@ pub fn samples(
             continue;
         }
         let line = if as_json {
-            json(description, number, chunk, i).to_string()
+            printable_json(&json(description, number, chunk, i).to_string()).into_owned()
         } else {
             line(description, number, chunk, i, name_width)
         };
@@ -53,7 +54,7 @@ pub fn samples(
 
 fn line(description: &SetDescription, number: u64, chunk: &Chunk, i: usize, name_width: usize) -> String {
     let (frames, ledger) = (chunk.frames.sample(i), &chunk.table.ledgers[i]);
-    let label = description.class_name(chunk.table.labels[i]);
+    let label = printable(description.class_name(chunk.table.labels[i]));
     let letters: String = flags(chunk.table.flags[i]).into_iter().map(|name| &name[..1]).collect();
     let letters = if letters.is_empty() { "-".into() } else { letters };
     let extras: String = chunk.table.extras.iter().map(|column| format!(" {:>10}", column[i])).collect();

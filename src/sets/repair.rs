@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tonic_base::{Error as BaseError, Progress, Verbosity, interrupt};
+use tonic_base::{Error as BaseError, Progress, Verbosity, interrupt, printable};
 use tonic_shard::salvage::{Prover, Salvage, belongs, hole, shard_chunks};
 use tonic_shard::verify::{check_chunks, verify_dir};
 use tonic_shard::{
@@ -76,10 +76,10 @@ impl Repaired {
                 [] => "its header, index or padding".into(),
                 chunks => format!("chunks {}", crate::diff::ranges(chunks)),
             };
-            let _ = writeln!(out, "{name}: mended {chunks}");
+            let _ = writeln!(out, "{}: mended {chunks}", printable(name));
         }
         for (chunk, why) in &self.lost {
-            let _ = writeln!(out, "chunk {chunk}: lost: {why}");
+            let _ = writeln!(out, "chunk {chunk}: lost: {}", printable(why));
         }
         if self.faults.is_empty() {
             let done = self.manifest || !self.shards.is_empty();

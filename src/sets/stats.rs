@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use ndarray::Array3;
 use serde_json::{Value, json};
-use tonic_base::{Progress, Verbosity, gather};
+use tonic_base::{Progress, Verbosity, gather, printable};
 use tonic_prep::Recipe;
 use tonic_shard::{Chunk, Error as ShardError, FrameShape, Ledger, SampleReader, ShardSet, Totals, Width};
 
@@ -299,7 +299,7 @@ impl Stats {
         let _ = writeln!(out, "\nclasses ({} samples)", self.samples);
         let unlabelled = ("no label".to_string(), self.unlabelled);
         for (name, n) in self.classes.iter().chain((self.unlabelled > 0).then_some(&unlabelled)) {
-            let _ = writeln!(out, "  {name:<16} {n:>14} {:>6.2}%", share(*n, self.samples));
+            let _ = writeln!(out, "  {:<16} {n:>14} {:>6.2}%", printable(name), share(*n, self.samples));
         }
         let _ = writeln!(out, "\nledger");
         for (name, n) in Ledger::NAMES.iter().zip(self.ledger.columns()) {

@@ -7,7 +7,7 @@ use crate::frames::Widths;
 use crate::layout::VERSION;
 use crate::ledger::Ledger;
 use std::path::Path;
-use tonic_base::publish;
+use tonic_base::{printable, publish};
 
 use serde::{Deserialize, Serialize};
 
@@ -236,7 +236,7 @@ impl Manifest {
     pub fn class_counts(&self, most: usize) -> String {
         let (names, counts) = (&self.description.classes, &self.totals.class_samples);
         let listed: Vec<String> =
-            names.iter().zip(counts).take(most).map(|(name, n)| format!("{name} ({n})")).collect();
+            names.iter().zip(counts).take(most).map(|(name, n)| format!("{} ({n})", printable(name))).collect();
         let mut text = if names.is_empty() { "none".into() } else { format!("{}: {}", names.len(), listed.join(", ")) };
         let unlabelled = self.description.samples.saturating_sub(counts.iter().sum());
         let empty = counts.iter().filter(|&&n| n == 0).count() as u64;

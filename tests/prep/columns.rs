@@ -286,7 +286,7 @@ fn tables_of_hdf5_have_the_order_that_is_given() {
     refuses(
         convert(&[&file], &dir.join("none")).args(["--columns", "t,x,y,p"]),
         3,
-        &["--map t=left[0],x=left[1],y=left[2],p=left[3] or --map t=right[0]"],
+        &["--map 't=left[0],x=left[1],y=left[2],p=left[3]' or --map 't=right[0]"],
     );
     let map = ["--map", "t=right[0],x=right[1],y=right[2],p=right[3]", "--sensor", "40,30,2"];
     convert(&[&file], &dir.join("set")).args(map).assert().success();

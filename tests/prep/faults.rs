@@ -46,7 +46,7 @@ fn what_is_no_hdf5_is_refused() {
         &dir.file("bad.h5", b"\x89HDF\r\n\x1a\n"),
         &[],
         3,
-        &["expected an HDF5 file, got a damaged one of 8 bytes"],
+        &["expected an HDF5 file, got one of 8 bytes that cannot be opened"],
     );
     refuse(&dir, &dir.folder("folder"), &[], 3, &["folder: expected recordings (h5, hdf5, hdf, npy, npz), got none"]);
     refuse(&dir, &dir.join("none.h5"), &[], 1, &["cannot open the recording", "No such file"]);

@@ -21,6 +21,7 @@ pub(crate) struct Set {
     pub counts: Width,
     pub chunk_samples: u32,
     pub shard_chunks: u32,
+    pub classes: Vec<String>,
     pub extras: Vec<String>,
     /// Events of each sample that were cropped.
     pub cropped: u64,
@@ -35,8 +36,9 @@ impl Set {
     pub(crate) fn new(shape: [u32; 3], counts: Width, samples: Vec<Vec<Frame>>) -> Set {
         let [polarities, height, width] = shape;
         let shape = FrameShape { polarities, height, width };
+        let classes = ["left", "right"].map(String::from).to_vec();
         let (extras, rows) = (Vec::new(), Vec::new());
-        Set { shape, counts, chunk_samples: 2, shard_chunks: 2, extras, cropped: 0, rows, samples }
+        Set { shape, counts, chunk_samples: 2, shard_chunks: 2, classes, extras, cropped: 0, rows, samples }
     }
 
     /// Writes it into `dir`.
@@ -75,7 +77,7 @@ impl Set {
     }
 
     fn description(&self) -> SetDescription {
-        let (classes, recipe) = (["left", "right"].map(String::from).to_vec(), RECIPE.to_string());
+        let (classes, recipe) = (self.classes.clone(), RECIPE.to_string());
         SetDescription {
             samples: self.samples.len() as u64,
             chunk_samples: self.chunk_samples,

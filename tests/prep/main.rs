@@ -45,6 +45,7 @@ mod kills;
 mod ledger;
 mod loss;
 mod made;
+mod printed;
 mod promises;
 mod real;
 mod recipes;

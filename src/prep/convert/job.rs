@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use tonic_base::{Error as BaseError, Verbosity, human_bytes, in_order};
+use tonic_base::{Error as BaseError, Verbosity, human_bytes, in_order, printable};
 
 use serde_json::{Value, json};
 
@@ -165,9 +165,11 @@ impl Estimate {
 
     /// The estimate as text.
     pub fn text(&self, job: &Job<'_>) -> String {
-        let (bytes, output) = (human_bytes(self.bytes), job.conversion.output.display());
+        let output = job.conversion.output.display().to_string();
+        let (bytes, output) = (human_bytes(self.bytes), printable(&output));
         let free = self.free.map_or(String::new(), |free| format!("{} free at {output}\n", human_bytes(free)));
         let columns = job.inputs.columns.text();
+        let columns = printable(&columns);
         format!(
             "columns: {columns}\n{} samples of about {:.0} events\nabout {bytes} and {:.1} s\n{free}\nrecipe\n  {}\n",
             self.samples,

@@ -3,7 +3,7 @@
 //! Worker threads make chunks from the recordings in parallel. The calling thread writes the chunks in order.
 
 use serde_json::{Value, json};
-use tonic_base::{Error as BaseError, Progress, Verbosity, in_order};
+use tonic_base::{Error as BaseError, Progress, Verbosity, in_order, printable};
 
 use crate::convert::chunks::ChunkFailure;
 use crate::convert::inputs::{Inputs, hash_linked};
@@ -143,8 +143,8 @@ fn report_inputs(conversion: &Conversion, inputs: &Inputs) {
     }
     let layouts: Vec<&str> = inputs.layouts.iter().map(|layout| layout.title()).collect();
     eprintln!("convert: layout: {}, sensor {}", layouts.join(", "), inputs.sensor);
-    eprintln!("convert: columns: {}", inputs.columns.text());
-    inputs.notes.iter().take(MOST).for_each(|note| eprintln!("convert: note: {note}"));
+    eprintln!("convert: columns: {}", printable(&inputs.columns.text()));
+    inputs.notes.iter().take(MOST).for_each(|note| eprintln!("convert: note: {}", printable(note)));
     if inputs.notes.len() > MOST {
         eprintln!("convert: note: and {} more of the kind", inputs.notes.len() - MOST);
     }

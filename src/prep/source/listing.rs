@@ -114,16 +114,11 @@ fn is_set(path: &Path) -> bool {
     [MANIFEST_FILE, MARKER].iter().any(|name| path.join(name).exists())
 }
 
-/// A list of names for a message: without control characters, and cut after the first few.
+/// A list of names for a message, cut after the first few.
 pub(super) fn some_of<S: AsRef<str>>(names: &[S]) -> String {
     /// Maximum number of names.
     const MOST: usize = 12;
-    let printable = |name: &S| -> String {
-        let letters =
-            name.as_ref().chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() });
-        letters.collect()
-    };
-    let shown: Vec<String> = names.iter().take(MOST).map(printable).collect();
+    let shown: Vec<&str> = names.iter().take(MOST).map(AsRef::as_ref).collect();
     let more = names.len().saturating_sub(MOST);
     if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }

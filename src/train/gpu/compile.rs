@@ -175,8 +175,8 @@ impl Compilation {
         let lines: Vec<&str> = log.trim_end_matches('\0').lines().filter(|line| !line.is_empty()).collect();
         match lines.len() {
             0 => format!("{code:?}"),
-            n if n > LOG_LINES => format!("{}\n({} more lines)", lines[..LOG_LINES].join("\n"), n - LOG_LINES),
-            _ => lines.join("\n"),
+            n if n > LOG_LINES => format!("{} | ({} more lines)", lines[..LOG_LINES].join(" | "), n - LOG_LINES),
+            _ => lines.join(" | "),
         }
     }
 }

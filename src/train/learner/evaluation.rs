@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use tonic_base::interrupt;
+use tonic_base::{interrupt, printable};
 use tonic_report::{Picture, confusion};
 use tonic_shard::ShardSet;
 
@@ -101,7 +101,8 @@ impl Evaluation {
 
     /// A table of the classes, as text.
     pub fn text(&self) -> String {
-        let width = self.classes.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).max(5);
+        let names: Vec<_> = self.classes.iter().map(|c| printable(&c.name)).collect();
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
         let mut out = String::new();
         let Score { loss, accuracy } = self.score;
         let _ = writeln!(out, "accuracy {:.2}%  loss {loss:.4}  ({} samples)", accuracy * 100.0, self.samples);
@@ -109,9 +110,9 @@ impl Evaluation {
         let [recall, precision, f1] = [recall, precision, f1].map(|share| share * 100.0);
         let _ = writeln!(out, "macro recall {recall:.2}%  precision {precision:.2}%  F1 {f1:.2}%\n");
         let _ = writeln!(out, "{:<width$}  samples   recall  precision", "class");
-        for class in &self.classes {
+        for (class, name) in self.classes.iter().zip(&names) {
             let (recall, precision) = (class.recall * 100.0, class.precision * 100.0);
-            let _ = writeln!(out, "{:<width$}  {:>7}  {recall:>6.1}%    {precision:>6.1}%", class.name, class.samples);
+            let _ = writeln!(out, "{:<width$}  {:>7}  {recall:>6.1}%    {precision:>6.1}%", name, class.samples);
         }
         out
     }

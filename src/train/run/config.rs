@@ -138,8 +138,8 @@ impl Config {
     pub fn read(run: &Path) -> Result<Config> {
         let path = run.join(FILE_NAME);
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read the run's configuration"))?;
-        let config: Config =
-            toml::from_str(&text).map_err(|e| Error::corrupt(&path, "TOML", "a run's configuration", e))?;
+        let config: Config = toml::from_str(&text)
+            .map_err(|e: toml::de::Error| Error::corrupt(&path, "TOML", "a run's configuration", e.message()))?;
         let network = &config.network;
         let sizes = || network.hidden.iter().chain([&network.inputs, &network.classes]);
         if sizes().any(|&n| n == 0 || n > 1 << 20) || config.batch_size == 0 {

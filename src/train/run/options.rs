@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tonic_base::Verbosity;
+use tonic_base::{Verbosity, printable};
 use tonic_loader::CacheChoice;
 
 use crate::learner::{Backend, ClassWeights, Pad, Warning};
@@ -61,7 +61,7 @@ impl FitOptions {
     /// Prints a line to stderr, unless progress is quiet.
     pub(super) fn say(&self, what: impl FnOnce() -> String) {
         if self.verbosity == Verbosity::Normal {
-            eprintln!("{}", what());
+            eprintln!("{}", printable(&what()));
         }
     }
 }

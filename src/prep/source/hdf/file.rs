@@ -72,7 +72,11 @@ fn open_with(path: &Path, options: &hdf5::FileBuilder) -> Result<File> {
         }
         let head = formats::head_of(path);
         if head.starts_with(b"\x89HDF\r\n\x1a\n") {
-            return not_hdf5(format!("a damaged one of {} bytes, cut short perhaps ({})", meta.len(), last_words(&e)));
+            return not_hdf5(format!(
+                "one of {} bytes that cannot be opened, cut short perhaps ({})",
+                meta.len(),
+                last_words(&e)
+            ));
         }
         formats::recognised(path, &head).unwrap_or_else(|| {
             let head = &head[..head.len().min(8)];

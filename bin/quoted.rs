@@ -1,0 +1,49 @@
+//! Words of commands that the programs advise, quoted so that they can be pasted into a shell.
+
+use tonic_base::printable;
+
+/// A word as bash and zsh read it. Hidden characters become escapes.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./,:=+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.into();
+    }
+    if printable(word) == word {
+        return format!("'{}'", word.replace('\'', "'\\''"));
+    }
+    let escaped = word.chars().map(|c| match (c, printable(c.encode_utf8(&mut [0; 4])) == c.to_string()) {
+        ('\'' | '\\', _) => format!("\\{c}"),
+        (_, true) => c.to_string(),
+        _ if c.is_ascii() => format!("\\x{:02x}", c as u32),
+        _ => format!("\\U{:08x}", c as u32),
+    });
+    format!("$'{}'", escaped.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        for (word, expected) in [
+            ("plain/word-1.h5", "plain/word-1.h5"),
+            ("", "''"),
+            ("my data", "'my data'"),
+            ("it's", "'it'\\''s'"),
+            ("it's\u{1b}[2J\\\n\u{202e}", "$'it\\'s\\x1b[2J\\\\\\x0a\\U0000202e'"),
+        ] {
+            assert_eq!(quoted(word), expected);
+        }
+    }
+
+    /// What bash makes of a quoted word is the word.
+    #[test]
+    fn bash_reads_the_word_back() {
+        for word in ["a b", "it's", "\u{1b}[2J", "a\nb\\n", "ä \u{9b}31m \u{202e}", "\u{e0041}'"] {
+            let command = format!("printf %s {}", quoted(word));
+            let output = std::process::Command::new("bash").env("LC_ALL", "C.UTF-8").args(["-c", &command]).output();
+            assert_eq!(String::from_utf8(output.unwrap().stdout).unwrap(), word);
+        }
+    }
+}

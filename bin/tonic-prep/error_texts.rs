@@ -1,0 +1,320 @@
+//! The text of every error that `tonic-prep` can show: what, where, expected and got, and what to type next.
+
+use std::io::{Error as IoError, ErrorKind};
+use std::path::PathBuf;
+
+use tonic_base::Error as Base;
+use tonic_prep::{Absence, Error as Prep, FolderKind, Remedy, TimeUnit};
+use tonic_report::Error as Report;
+use tonic_sets::Error as Sets;
+use tonic_shard::Error as Shard;
+
+use crate::advice::{prep_advice, sets_advice};
+use crate::cli::Cli;
+use crate::errors::tests::{Case, case, check, has_every_variant};
+
+const CONVERT: [&str; 5] = ["tonic-prep", "convert", "in.h5", "-o", "out"];
+
+fn file() -> PathBuf {
+    "in.h5".into()
+}
+
+fn words(words: &str) -> String {
+    words.into()
+}
+
+fn base() -> Vec<Case> {
+    let io = |kind, next| {
+        let source = IoError::new(kind, "because");
+        case(Base::Io { path: file(), action: "open it", source }, &["in.h5: cannot open it: because"], next)
+    };
+    vec![
+        io(ErrorKind::NotFound, "check the path"),
+        io(ErrorKind::PermissionDenied, "ls -ld"),
+        io(ErrorKind::StorageFull, "--resume"),
+        case(Base::Interrupted { saved: words("2 shards are kept") }, &["2 shards are kept"], "with --resume"),
+        case(
+            Base::Usage { what: words("chunk_samples"), expected: words("1 to 9"), got: words("10") },
+            &["--chunk-samples: expected 1 to 9, got 10"],
+            "",
+        ),
+        case(Base::Unavailable { what: words("it"), why: words("use that") }, &["it is not available: use that"], ""),
+        case(
+            Base::NoSpace { path: file(), needed: words("9 GB"), free: words("1 GB") },
+            &["in.h5: expected room for about 9 GB, got 1 GB free: free some space, or write elsewhere"],
+            "",
+        ),
+        case(
+            Base::Exists { path: file(), why: "it holds a set" },
+            &["in.h5 exists already: it holds a set"],
+            "another output",
+        ),
+        case(
+            Base::Exists { path: "src".into(), why: "it holds a set" },
+            &["src exists"],
+            "name another output, or go on",
+        ),
+        case(Base::Busy { path: file() }, &["in.h5 is being written"], "wait until it has ended"),
+        case(corrupt("a/00000.shard"), &["00000.shard: corrupt: chunk 3: expected 1, got 2"], "tonic-prep repair SET"),
+        case(corrupt("a/manifest.json"), &["manifest.json: corrupt"], "tonic-prep repair SET"),
+        case(corrupt("report.json"), &["report.json: corrupt"], "from a copy"),
+        case(Base::WorkerLost { doing: "hash it" }, &["had to hash it"], "report"),
+    ]
+}
+
+fn corrupt(path: &str) -> Base {
+    Base::Corrupt { path: path.into(), place: words("chunk 3"), expected: words("1"), got: words("2") }
+}
+
+fn mismatch(field: &str, other: &str) -> Shard {
+    let (expected, got) = (words("this"), words("that"));
+    Shard::Mismatch { path: "a set".into(), other: other.into(), field: field.into(), expected, got }
+}
+
+fn shard() -> Vec<Case> {
+    vec![
+        case(Shard::Base(corrupt("a/00000.shard")), &["chunk 3: expected 1, got 2"], "tonic-prep verify SET"),
+        case(Shard::NotASet { path: file(), got: words("a file") }, &["in.h5: expected a shard set, got a file"], "-o"),
+        case(
+            Shard::Incomplete { path: file(), missing: words("00001.shard") },
+            &["in.h5: the set is incomplete: 00001"],
+            "with --resume",
+        ),
+        case(
+            Shard::Incompatible { path: file(), expected: words("2"), got: words("3") },
+            &["in.h5: incompatible: expected format version 2, got 3"],
+            "convert the recordings again",
+        ),
+        case(
+            mismatch("classes", "src"),
+            &["a set: classes differs from src: expected this, got that"],
+            "'a set' again with --classes-of src",
+        ),
+        case(mismatch("classes", "none"), &["classes differs"], "--classes-of and the set"),
+        case(mismatch("list of classes", "none"), &["list of classes"], "--classes FILE"),
+        case(mismatch("part", "src"), &["part differs"], "every part of one set once"),
+        case(mismatch("recipe", "src"), &["recipe differs"], "tonic-prep info src"),
+        case(mismatch("recipe", "out/unfinished"), &["recipe differs"], "another --output"),
+        case(
+            Shard::ChunkTooLarge { chunk: 4, expected: words("1 GiB"), got: words("2 GiB") },
+            &["chunk 4: expected at most 1 GiB, got 2 GiB"],
+            "a smaller --chunk-samples",
+        ),
+    ]
+}
+
+fn prep() -> Vec<Case> {
+    let (expected, got, place) = (words("this"), words("that"), words("there"));
+    let missing = |absence, next| {
+        let (path, dataset, what) = (file(), words("events/t"), words("0..9 are missing"));
+        case(Prep::MissingData { path, dataset, what, absence }, &["in.h5: events/t: 0..9 are missing"], next)
+    };
+    let folder = |kind, next| {
+        case(
+            Prep::NotClasses { path: file(), got: words("a, b"), kind },
+            &["in.h5: expected a folder for each class, got a, b"],
+            next,
+        )
+    };
+    let times = |probable, next| {
+        let (path, place, expected, got) = (file(), words("times"), words("a second"), words("a year"));
+        let assumed = TimeUnit::Seconds;
+        case(
+            Prep::ImplausibleTimes { path, place, expected, got, assumed, probable },
+            &["in.h5: times: expected a second, got a year"],
+            next,
+        )
+    };
+    let utf8 = |encoding, next| {
+        case(
+            Prep::NotUtf8 { path: "a b.csv".into(), line: 2, got: words("UTF-16"), encoding },
+            &["a b.csv: line 2: expected text in UTF-8, got UTF-16"],
+            next,
+        )
+    };
+    let clock = |wraps, keep: &[&str], next| {
+        let keep = keep.iter().map(|range| range.parse().unwrap()).collect();
+        case(
+            Prep::ClockTrouble { path: file(), wraps, got: words("reset at event 9"), keep },
+            &["in.h5: times: expected a clock that goes on, got a reset at event 9"],
+            next,
+        )
+    };
+    let lost = |converted, next| {
+        let (path, most, got, reasons) = (file(), words("1%"), words("9%"), words("cropped"));
+        case(
+            Prep::TooMuchLost { path, most, got, reasons, converted },
+            &["in.h5: expected at most 1% of the events to be lost, got 9%: cropped"],
+            next,
+        )
+    };
+    let outside = |one_based, next| {
+        let (path, expected, got) = (file(), words("this"), words("that"));
+        case(
+            Prep::OutsideSensor { path, sample: 7, event: 8, expected, got, one_based },
+            &["in.h5: sample 7: event 8: expected this, got that"],
+            next,
+        )
+    };
+    let columns = |remedies, next| {
+        let (path, place, expected, got) = (file(), words("events"), words("t, x"), words("a, b"));
+        case(Prep::Columns { path, place, expected, got, remedies }, &["in.h5: events: expected t, x, got a, b"], next)
+    };
+    let unknown = |map, next| {
+        let (path, looked, has) = (file(), words("events/t"), words("it has a"));
+        case(
+            Prep::UnknownLayout { path, looked, has, map },
+            &["in.h5: no layout fits: looked for events/t; it has a"],
+            next,
+        )
+    };
+    let sample = |what: &str, next| {
+        let (path, what, expected, got) = (file(), words(what), words("this"), words("that"));
+        case(
+            Prep::BadSample { path, sample: 7, what, expected, got },
+            &["in.h5: sample 7: ", "expected this, got that"],
+            next,
+        )
+    };
+    vec![
+        case(Prep::Base(corrupt("x.shard")), &["chunk 3"], "repair"),
+        case(Prep::Shard(mismatch("recipe", "src")), &["recipe"], "info"),
+        case(
+            Prep::NotARecording { path: file(), expected: expected.clone(), got: got.clone() },
+            &["in.h5: expected this, got that"],
+            "--help",
+        ),
+        case(
+            Prep::MissingDataset { path: file(), dataset: words("events/t"), layout: "dsec", present: words("a, b") },
+            &["in.h5: expected a dataset events/t (dsec layout), got none; the file has a, b"],
+            "--map",
+        ),
+        case(
+            Prep::WrongType { path: file(), dataset: words("t"), expected: expected.clone(), got: got.clone() },
+            &["in.h5: t: expected this, got that"],
+            "--map",
+        ),
+        case(
+            Prep::DamagedRecording { path: file(), place: place.clone(), reason: words("no filter") },
+            &["in.h5: there: cannot be read: no filter"],
+            "save it anew",
+        ),
+        missing(Absence::VirtualSource, "HDF5_VDS_PREFIX"),
+        missing(Absence::RawFile, "HDF5_EXTFILE_PREFIX"),
+        missing(Absence::NeverWritten, "look for a copy"),
+        missing(Absence::Link, "--map"),
+        sample("frames", "--time-unit"),
+        sample("labels", "h5py or NumPy"),
+        case(
+            Prep::SampleTooLarge { path: file(), sample: 7, most: 10, got: 11 },
+            &["in.h5: sample 7: events: expected at most 10, got 11"],
+            "--sample-duration",
+        ),
+        outside(false, "; --sensor W,H,P gives the size"),
+        outside(true, "--origin 1"),
+        columns(Vec::new(), "--map names the columns"),
+        columns(vec![Remedy::Map("t=a b,x=x".into())], "type --map 't=a b,x=x'"),
+        columns(
+            vec![Remedy::Columns("t,x,y,p".into()), Remedy::Sensor("9,9,2".into())],
+            "type --columns t,x,y,p or --sensor 9,9,2",
+        ),
+        case(
+            Prep::NotPixels { path: file(), field: words("x"), least: 0.25, most: 0.75 },
+            &["in.h5: x: expected pixels, got fractions from 0.25 to 0.75"],
+            "multiply x",
+        ),
+        case(
+            Prep::Foreign {
+                path: file(),
+                place: String::new(),
+                expected: expected.clone(),
+                format: words("MAT"),
+                reader: words("scipy reads it"),
+            },
+            &["in.h5: expected this, got MAT: scipy reads it"],
+            "convert what that gives",
+        ),
+        times(Some(TimeUnit::Milliseconds), "--time-unit ms"),
+        times(None, "--time-unit s takes them"),
+        clock(true, &[], "--unwrap"),
+        clock(false, &["..9", "9.."], "convert each part by itself, with --events ..9 or --events 9.."),
+        unknown(None, "--map names the columns"),
+        unknown(Some(Remedy::Map("t=a,x=b".into())), "--map t=a,x=b"),
+        folder(FolderKind::Parts(Vec::new()), "--class-level 1"),
+        folder(FolderKind::PartsOfEach, "--class-level 1"),
+        folder(FolderKind::Above(2), "--class-level 2"),
+        case(
+            Prep::UnknownClass {
+                path: file(),
+                line: Some(3),
+                list: "list.txt".into(),
+                expected: expected.clone(),
+                got: got.clone(),
+            },
+            &["in.h5: line 3: expected classes of list.txt (this), got that"],
+            "add them to the end of the list",
+        ),
+        utf8(Some("UTF-16"), "iconv -f UTF-16 -t UTF-8 'a b.csv' > utf8.csv"),
+        utf8(None, "CSV UTF-8"),
+        case(
+            Prep::BadTable { path: file(), line: 4, expected: expected.clone(), got: got.clone() },
+            &["in.h5: line 4: expected this, got that"],
+            "correct that line",
+        ),
+        lost(true, "--resume"),
+        lost(false, "--max-loss"),
+        case(
+            Prep::BadRecipe { path: Some("r.toml".into()), place, expected, got },
+            &["recipe r.toml: there: expected this, got that"],
+            "tonic-prep transforms",
+        ),
+    ]
+}
+
+fn sets() -> Vec<Case> {
+    vec![
+        case(Sets::Base(corrupt("x.shard")), &["chunk 3"], "repair"),
+        case(Sets::Shard(mismatch("recipe", "src")), &["recipe"], "info"),
+        case(
+            Sets::Prep(Prep::BadTable { path: file(), line: 4, expected: words("this"), got: words("that") }),
+            &["line 4"],
+            "correct",
+        ),
+        case(
+            Sets::Report(Report::Plot { what: words("a page"), reason: words("why") }),
+            &["cannot draw a page: why"],
+            "report",
+        ),
+        case(
+            Sets::MissingParts { path: file(), missing: words("2, 3") },
+            &["in.h5: the set is incomplete: 2, 3"],
+            "--part",
+        ),
+    ]
+}
+
+fn report() -> Vec<Case> {
+    let plot = Report::Plot { what: words("a page"), reason: words("why") };
+    vec![
+        case(Report::Base(corrupt("report.json")), &["chunk 3"], "copy"),
+        case(plot, &["cannot draw a page: why"], "report"),
+    ]
+}
+
+#[test]
+fn every_error_says_what_to_type_next() {
+    for (source, cases) in [
+        (include_str!("../../src/base/error.rs"), base()),
+        (include_str!("../../src/shard/error.rs"), shard()),
+        (include_str!("../../src/report/error.rs"), report()),
+        (include_str!("../../src/prep/error.rs"), prep()),
+        (include_str!("../../src/sets/error.rs"), sets()),
+    ] {
+        has_every_variant(source, "Error", &cases);
+        check::<Cli>(&CONVERT, |cause| prep_advice(cause).or_else(|| sets_advice(cause)), &cases);
+    }
+    let prep = prep();
+    for name in ["Absence", "FolderKind", "Remedy"] {
+        has_every_variant(include_str!("../../src/prep/error.rs"), name, &prep);
+    }
+}

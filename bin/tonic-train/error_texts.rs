@@ -1,0 +1,109 @@
+//! The text of every error of training: what, where, expected and got, and what to type next.
+
+use std::path::PathBuf;
+
+use tonic_base::Error as Base;
+use tonic_report::Error as Report;
+use tonic_shard::Error as Shard;
+use tonic_train::{Error, KernelError, ModelError};
+
+use crate::advice::advice;
+use crate::cli::Cli;
+use crate::errors::tests::{Case, case, check, has_every_variant};
+
+const FIT: [&str; 6] = ["tonic-train", "fit", "--train", "set", "--output", "run"];
+
+fn words(words: &str) -> String {
+    words.into()
+}
+
+fn kernel() -> Vec<Case> {
+    let whole = "tonic-prep verify SET";
+    let case = |error: KernelError, words: &[&'static str], next| case(Error::from(error), words, next);
+    vec![
+        case(
+            KernelError::CellOutsideInputs { sample: 3, cell: 9, inputs: 8 },
+            &["sample 3 of the batch has an event in cell 9, but the network has 8 inputs"],
+            whole,
+        ),
+        case(
+            KernelError::RaggedSample { sample: 3, sizes: 1, cells: 2, counts: 4 },
+            &["sample 3 of the batch is inconsistent: frames of 1 cells, 2 cells, 4 counts"],
+            whole,
+        ),
+        case(
+            KernelError::LabelOutsideReadout { sample: 3, label: 5, classes: 4 },
+            &["sample 3 of the batch has label 5, but the readout has 4 classes"],
+            whole,
+        ),
+        case(KernelError::LabelsMissing { samples: 3, labels: 2 }, &["a batch of 3 samples has 2 labels"], whole),
+        case(KernelError::EmptyBatch, &["a batch has no samples"], whole),
+        case(KernelError::NonFiniteLoss { loss: f64::NAN }, &["the loss is NaN"], "--lr"),
+        case(KernelError::HugeLoss { loss: 1e9 }, &["the loss is 1.0000e9"], "--lr"),
+    ]
+}
+
+fn model() -> Vec<Case> {
+    let named = |source: ModelError, words: &[&'static str]| {
+        let words = [&["run/model.safetensors: "], words].concat();
+        case(Error::Model { path: PathBuf::from("run/model.safetensors"), source }, &words, "name the run folder")
+    };
+    let name = || words("layers.0.weight");
+    let not_json = serde_json::from_str::<u8>("x").unwrap_err();
+    vec![
+        named(ModelError::Format(safetensors::SafeTensorError::HeaderTooSmall), &["not a whole safetensors file"]),
+        named(ModelError::NoDescription, &["no \"tonic_toolkit\""]),
+        named(ModelError::Description(not_json), &["cannot be read", "line 1"]),
+        named(ModelError::Constant { name: "theta", value: -1.0 }, &["theta is -1, expected a positive number"]),
+        named(ModelError::Missing { name: name() }, &["layers.0.weight is missing"]),
+        named(ModelError::Unexpected { name: name() }, &["layers.0.weight belongs to no layer"]),
+        named(ModelError::Type { name: name(), got: safetensors::Dtype::F64 }, &["has type F64, expected F32"]),
+        named(
+            ModelError::Shape { name: name(), expected: words("[2, 3]"), got: vec![3, 2] },
+            &["has shape [3, 2], expected [2, 3]"],
+        ),
+        named(ModelError::NonFinite { name: name() }, &["has a NaN or infinite value"]),
+        named(ModelError::ClassNames { expected: 3, got: 2 }, &["2 class names for a readout of 3 classes"]),
+    ]
+}
+
+fn training() -> Vec<Case> {
+    let corrupt = Base::Corrupt { path: "run/x".into(), place: words("it"), expected: words("1"), got: words("2") };
+    let (set, other, field) = ("set".into(), "run/config.toml".into(), words("seed"));
+    let differs = Shard::Mismatch { path: set, other, field, expected: words("1"), got: words("2") };
+    let diverged =
+        Error::Diverged { loss: f64::NAN, epoch: 2, batch: 3, guessing: 1.5, saved: words("epoch 1 is kept"), lr: 0.5 };
+    let mut cases = vec![
+        case(Error::Base(corrupt), &["run/x: corrupt: it: expected 1, got 2"], "from a copy"),
+        case(Error::Shard(differs), &["set: seed differs from run/config.toml: expected 1, got 2"], "another --output"),
+        case(
+            Error::Report(Report::Plot { what: words("a page"), reason: words("why") }),
+            &["cannot draw a page: why"],
+            "report",
+        ),
+        case(
+            Error::Cuda { doing: words("load it"), what: words("CUDA_ERROR") },
+            &["cannot load it: CUDA_ERROR"],
+            "--device cpu",
+        ),
+        case(
+            Error::DeviceMemory { what: words("GPU 0"), needed: words("9 GB"), free: words("1 GB") },
+            &["GPU 0: expected 9 GB of free memory, got 1 GB"],
+            "--batch-size",
+        ),
+        case(diverged, &["at epoch 2, batch 3: epoch 1 is kept"], "with --resume and an --lr below 0.5"),
+    ];
+    cases.extend(kernel());
+    cases.extend(model());
+    cases
+}
+
+#[test]
+fn every_error_says_what_to_type_next() {
+    let source = include_str!("../../src/train/error.rs");
+    let cases = training();
+    has_every_variant(source, "Error", &cases);
+    has_every_variant(source, "KernelError", &kernel());
+    has_every_variant(source, "ModelError", &model());
+    check::<Cli>(&FIT, |cause| advice(cause.downcast_ref()?), &cases);
+}
