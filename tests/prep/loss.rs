@@ -295,3 +295,56 @@ fn a_dry_run_foretells_the_loss() {
         refuses(&mut command, 2, &["expected a share from 0 to 1, such as 0.1 or 10%"]);
     }
 }
+
+#[test]
+fn a_table_in_another_unit_is_found_and_the_loss_can_be_refused() {
+    let camera = Camera::at(&(0..5_000).map(|i| i * 1_000).collect::<Vec<_>>());
+    let bench = Bench::of(&camera);
+    let table = |text: &str| bench.dir.file("labels.csv", text).to_str().unwrap().to_string();
+    let milliseconds = table("0,2000,a\n2000,5000,b\n");
+    let expected = "the intervals of --labels leave out 99.9% of the events of a.npy (4995 of 5000): they go from 0 to \
+                    0.005 s, the events from 0 to 4.999 s; are they in ms? Their unit can be at each, as in 20ms";
+    for more in [&["--overwrite"][..], &["--dry-run"], &["--sample-duration", "1ms", "--overwrite"]] {
+        let found = bench.notes("set", &[&["--labels", &milliseconds], more].concat());
+        assert!(found.contains(&format!("warning: {expected}")), "{found:?}");
+    }
+    let mut command = convert_aloud(&[&bench.file], &bench.path("set"));
+    let said = stderr(command.args(SENSOR).args(["--labels", &milliseconds, "--overwrite", "--quiet"]));
+    says(&said, &[&format!("convert: warning: {expected}")]);
+    let limited = |most: &str, table: &str| {
+        let mut command = convert(&[&bench.file], &bench.path("limited"));
+        command.args(SENSOR).args(["--labels", table, "--max-loss", most]);
+        command
+    };
+    refuses(&mut limited("99%", &milliseconds), 3, &["at most 99% of the events to be lost, got 99.9%", expected]);
+    assert!(!bench.path("limited").exists());
+    limited("99.91%", &milliseconds).assert().success();
+
+    // With their unit, nothing is lost; gaps of a tenth are no warning, but count.
+    assert_eq!(bench.notes("right", &["--labels", &table("0ms,2000ms,a\n2000ms,5000ms,b\n")]), [""; 0]);
+    let gaps = table("0,1s,a\n1.5s,5s,b\n");
+    assert_eq!(bench.notes("gaps", &["--labels", &gaps]), ["500 events are in no sample"]);
+    let mut refused = limited("9%", &gaps);
+    refuses(
+        refused.arg("--overwrite"),
+        3,
+        &["got 10%: ", "go from 0 to 5 s, the events from 0 to 4.999 s; their unit"],
+    );
+    // What the user leaves out by hand is no loss.
+    let found = bench.notes("part", &["--labels", &gaps, "--events", "0..900"]);
+    assert_eq!(found[0], "4100 events are in no sample");
+    assert!(found.iter().all(|note| !note.starts_with("warning: ")), "{found:?}");
+}
+
+#[test]
+fn what_follows_an_array_is_not_lost_in_silence() {
+    let dir = scratch();
+    let bytes = Camera::random(515, 500, 90_000).npy_bytes();
+    let file = dir.file("a.npy", [&bytes[..], &bytes].concat());
+    let words = [&format!("byte {}: expected the end of the array, got another array", bytes.len()), "np.load once"];
+    refuses(convert(&[&file], &dir.join("set")).args(SENSOR), 3, &words);
+    assert!(!dir.join("set").exists());
+    let file = dir.file("a.npy", [&bytes[..], &[0; 7]].concat());
+    let found = notes(convert(&[&file], &dir.join("set")).args(SENSOR));
+    assert!(found.len() == 1 && found[0].starts_with("the 7 bytes after the array of "), "{found:?}");
+}

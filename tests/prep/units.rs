@@ -109,6 +109,40 @@ fn cochleas_take_a_unit() {
 }
 
 #[test]
+fn speech_lasts_a_millisecond_or_more() {
+    let dir = scratch();
+    let path = |name: &str| dir.join(name);
+    let speech = Recording { times_as: Times::F64, ..Recording::random(67, 5, 300) };
+    let lasting = |n: i64, us: i64| {
+        let row = |i: i64| (us * i / (n - 1)) as f64 / 1e6;
+        Recording { times_as: Times::F64, ..Recording::of(vec![(0..n).map(|i| (row(i), 3)).collect(); 2]) }
+    };
+    let kiloseconds = lasting(300, 700);
+    let words = ["sample 0: times: expected speech of at least 1 ms, got 300 events", "--time-unit s takes them as"];
+    says(&refused(&kiloseconds.write(&path("ks.h5")), &path("none"), &[]), &words);
+    notes(&path("ks.h5"), &path("set"), &["--time-unit", "s"]);
+    for (n, us, accepted) in [(100, 990, false), (100, 1_010, true), (99, 0, true), (100, 0, false)] {
+        let file = lasting(n, us).write(&path("row.h5"));
+        match accepted {
+            true => drop(notes(&file, &path("set"), &[])),
+            false => drop(refused(&file, &path("none"), &[])),
+        }
+    }
+    // Seconds, and an attribute that says something else: the unit that is probable is named.
+    let told = hdf5_file(&path("told.h5"), |file| {
+        speech.fill(file);
+        let unit: VarLenUnicode = "us".parse().unwrap();
+        file.new_attr::<VarLenUnicode>().create("time_unit").unwrap().write_scalar(&unit).unwrap();
+    });
+    let words = ["expected speech of at least 1 ms", "in s they would last", "--time-unit s takes them for s"];
+    says(&refused(&told, &path("none"), &[]), &words);
+    // The first and the last are near each other, and others are not.
+    let mut rows = vec![(0..200).map(|i| (f64::from(i) * 0.004, 3)).collect::<Vec<_>>()];
+    rows[0].push((0.0, 5));
+    notes(&Recording::of(rows).write(&path("unsorted.h5")), &path("set"), &[]);
+}
+
+#[test]
 fn digits_of_the_silicon_cochlea_take_a_unit() {
     let dir = scratch();
     let times: Vec<f64> = (0..200).map(|i| f64::from(i) * 0.004).collect();
@@ -133,6 +167,9 @@ fn digits_of_the_silicon_cochlea_take_a_unit() {
     let ms = write("ms.h5", 1e3, None);
     says(&refused(&ms, &set("none"), &[]), &["in ms they would last 796 ms", "--time-unit ms"]);
     notes(&ms, &set("ms"), &["--time-unit", "ms"]);
+    let short = write("short.h5", 1e-3, None);
+    says(&refused(&short, &set("none"), &[]), &["sample 0: times: expected speech of at least 1 ms, got 200 events"]);
+    notes(&short, &set("short"), &["--time-unit", "s"]);
     let told = notes(&write("told.h5", 1e3, Some("msec")), &set("told"), &[]);
     says(&told[0], &["times are in ms, as the attribute \"units\" of \"train_timestamps\" says, not in s"]);
     assert!(samples(&set("s")) == samples(&set("ms")) && samples(&set("s")) == samples(&set("told")));
@@ -190,6 +227,29 @@ fn units_in_attributes_are_used() {
         let said = notes(&file, &set("set"), &[&SENSOR[..], &["--time-unit", "s"]].concat());
         says(&said[0], &["says that times are in ms; they are taken as s, the unit that was given"]);
         assert_eq!(notes(&file, &set("set"), &[&SENSOR[..], &["--time-unit", "ms"]].concat()), [""; 0]);
+    }
+    // A group above tells it for all that is in it, up to the root; a nearer one goes before.
+    for (at, near) in [("/", None), ("/", Some("ms")), ("/a", None)] {
+        let file = hdf5_file(&set("above.h5"), |file| {
+            let events = file.create_group("a").unwrap().create_group("events").unwrap();
+            let column = || events.new_dataset_builder();
+            column().with_data(&camera.x).create("x").unwrap();
+            column().with_data(&camera.y).create("y").unwrap();
+            column().with_data(&camera.p).create("p").unwrap();
+            column().with_data(&ms).create("t").unwrap();
+            let tell = |place: &hdf5::Group, unit: &str| {
+                place.new_attr::<FixedAscii<2>>().create("unit").unwrap().write_scalar(&fixed::<2>(unit)).unwrap();
+            };
+            tell(&file.group(at).unwrap(), if near.is_some() { "us" } else { "ms" });
+            near.iter().for_each(|unit| tell(&events, unit));
+        });
+        let said = notes(&file, &set("set"), &SENSOR).concat();
+        let place = near.map_or(at.trim_start_matches('/'), |_| "a/events");
+        says(
+            &said,
+            &["times are in ms, as the attribute \"unit\" of ", &format!("{place}\" says, not in s as is usual")],
+        );
+        assert!(samples(&set("set")) == samples(&set("plain")), "{at} {near:?}");
     }
     // What is not understood is noted, and cannot reach a terminal as it is.
     let file = e2vid_of(&camera, &set("odd.h5"), |events| {

@@ -3,16 +3,17 @@
 //! Names in backticks are parameters: the program shows the option that the user types.
 
 use crate::convert::chunks::ChunkMaker;
+use crate::convert::inputs::Inputs;
 use crate::convert::loss::{Losses, Step, StepLoss};
 use crate::error::Result;
 use crate::events::Admitted;
 use crate::framing::{Framing, ToFrame};
 use crate::recipe::Recipe;
-use crate::source::{Cut, Layout};
+use crate::source::{Cut, Layout, Recording, Unlabelled};
 use crate::transform::{CropTime, Transform};
 
 /// The share of a set's events whose loss is worth a warning.
-const NOTABLE: f64 = 0.1;
+pub(super) const NOTABLE: f64 = 0.1;
 
 /// What a conversion knows about its recordings and its recipe.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +62,29 @@ pub(super) fn loss_notes(
         });
     }
     Ok(notes)
+}
+
+/// Warnings of recordings of which the intervals of a table leave out more than `limit`, a share of 0 to 1.
+pub(super) fn label_warnings(inputs: &Inputs, limit: f64) -> Vec<String> {
+    let too_much = inputs.unlabelled().filter(|(_, left)| left.events as f64 > limit * left.of as f64 + 1e-6);
+    let warning = |(recording, left): (&Recording, &Unlabelled)| {
+        let Unlabelled { events, of, intervals: (from, to), times: (first, last), probable } = left;
+        let unit = match probable {
+            Some(unit) => format!("are they in {unit}? Their unit can be at each, as in 20{unit}"),
+            None => "their unit can be at each, as in 20ms".into(),
+        };
+        format!(
+            "warning: the intervals of `labels` leave out {} of the events of {} ({events} of {of}): they go from {} to \
+             {} s, the events from {} to {} s; {unit}",
+            percent(*events as f64 / *of as f64),
+            recording.name,
+            seconds(*from),
+            seconds(*to),
+            seconds(*first),
+            seconds(*last)
+        )
+    };
+    too_much.map(warning).collect()
 }
 
 /// A share as a percentage: `0%` and `100%` only if nothing or everything is meant.

@@ -9,7 +9,7 @@ use tonic_shard::{Error as ShardError, Id, LinkedFile, NO_LABEL, SourceFile};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
-use crate::source::{Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns};
+use crate::source::{Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled};
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
 #[derive(Debug)]
@@ -136,6 +136,11 @@ impl Inputs {
             first += samples;
         }
         Ok(Inputs { inputs, sensor, classes, extras, layout, layouts, columns, cochlea, notes })
+    }
+
+    /// The recordings of which the table of labels leaves out some events, with what it leaves out.
+    pub(super) fn unlabelled(&self) -> impl Iterator<Item = (&Recording, &Unlabelled)> {
+        self.inputs.iter().filter_map(|input| Some((&input.recording, input.recording.unlabelled.as_ref()?)))
     }
 
     /// Notes for the user about what was found when the recordings were read. One of several recordings is noted once.

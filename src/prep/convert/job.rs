@@ -7,7 +7,7 @@ use tonic_base::{Error as BaseError, Verbosity, human_bytes, in_order, printable
 
 use serde_json::{Value, json};
 
-use crate::convert::causes::{Setting, loss_notes, percent};
+use crate::convert::causes::{NOTABLE, Setting, label_warnings, loss_notes, percent};
 use crate::convert::chunks::{ChunkFailure, ChunkMaker};
 use crate::convert::inputs::Inputs;
 use crate::convert::loss::Losses;
@@ -184,13 +184,15 @@ impl<'a> Job<'a> {
     /// Opens the recordings and determines the recipe.
     ///
     /// # Errors
-    /// Those of opening and of the recipe; [`tonic_base::Error::Usage`] for a level that zstd doesn't have.
+    /// Those of opening and of the recipe; [`Error::TooMuchLost`] if the table of labels leaves out too much of a
+    /// recording; [`tonic_base::Error::Usage`] for a level that zstd doesn't have.
     pub fn open(conversion: &'a Conversion) -> Result<Job<'a>> {
         Encoder::new(conversion.level)?;
         let mut inputs = Inputs::open(&conversion.inputs, &conversion.source)?;
         if let Some(limit) = conversion.limit {
             inputs.keep(0..limit);
         }
+        check_labels(conversion, &inputs)?;
         let recipe = conversion.recipe.settle(&inputs)?;
         recipe.check_sensor(inputs.sensor)?;
         let Conversion { chunk_samples, shard_bytes, threads, verbosity, .. } = *conversion;
@@ -315,7 +317,8 @@ impl<'a> Job<'a> {
             cut: self.conversion.source.cut,
             max_loss: self.conversion.max_loss,
         };
-        let notes = loss_notes(losses, setting, &mut self.maker(description)?, scope)?;
+        let mut notes = label_warnings(&self.inputs, NOTABLE);
+        notes.extend(loss_notes(losses, setting, &mut self.maker(description)?, scope)?);
         match self.conversion.max_loss {
             // A millionth of an event more, because 10.1% is no binary fraction.
             Some(most) if losses.lost() as f64 > most * losses.events as f64 + 1e-6 => {
@@ -398,6 +401,22 @@ impl<'a> Job<'a> {
         }
         Ok(())
     }
+}
+
+/// Checks that the intervals of the table of labels leave out no more of any recording than may be lost.
+///
+/// # Errors
+/// [`Error::TooMuchLost`].
+fn check_labels(conversion: &Conversion, inputs: &Inputs) -> Result<()> {
+    let Some(most) = conversion.max_loss else { return Ok(()) };
+    let warnings = label_warnings(inputs, most);
+    if warnings.is_empty() {
+        return Ok(());
+    }
+    let share = inputs.unlabelled().map(|(_, left)| left.events as f64 / left.of as f64).fold(0.0, f64::max);
+    let reasons = warnings.iter().filter_map(|note| note.strip_prefix("warning: ")).collect::<Vec<_>>().join("; ");
+    let (path, most, got) = (conversion.output.clone(), percent(most), percent(share));
+    Err(Error::TooMuchLost { path, most, got, reasons, converted: false })
 }
 
 /// Free bytes on the disk that has or will have `path`.

@@ -323,15 +323,26 @@ fn listed(stream: &EventStream, bounds: &[(i64, Option<u64>)], intervals: &Inter
 
 /// The error for intervals that contain no event of the recording.
 fn nowhere(stream: &EventStream, intervals: &Intervals<'_>) -> Error {
-    let both = intervals.iter().filter_map(|(row, _)| row.interval);
-    let (from, to) = both.fold((i64::MAX, i64::MIN), |(from, to), (start, end)| (from.min(start), to.max(end)));
-    let end = |range| stream.times(range).ok().and_then(|stamps| stamps.us.first().copied()).unwrap_or(0);
-    let (first, last) = (end(0..stream.len.min(1)), end(stream.len.saturating_sub(1)..stream.len));
+    let ((from, to), (first, last)) = match extents(stream, intervals) {
+        Ok(extents) => extents,
+        Err(error) => return error,
+    };
     let offset = stream.time_offset.map_or(String::new(), |offset| {
         format!("; intervals are in the times of the events, without the file's t_offset of {offset} us")
     });
     let expected = format!("intervals of {}, which goes from {first} to {last} us{offset}", stream.path.display());
     Error::usage("labels", expected, format!("{from} to {to} us"))
+}
+
+/// First start and last end of intervals, and first and last time of a recording in order, in microseconds.
+///
+/// # Errors
+/// Those of [`EventStream::times`].
+pub(super) fn extents(stream: &EventStream, intervals: &Intervals<'_>) -> Result<((i64, i64), (i64, i64))> {
+    let both = intervals.iter().filter_map(|(row, _)| row.interval);
+    let intervals = both.fold((i64::MAX, i64::MIN), |(from, to), (start, end)| (from.min(start), to.max(end)));
+    let time = |range| stream.times(range).map(|stamps| stamps.us.first().copied().unwrap_or(0));
+    Ok((intervals, (time(0..stream.len.min(1))?, time(stream.len.saturating_sub(1)..stream.len)?)))
 }
 
 /// Makes pieces of `count` events. The last piece has the remaining events.

@@ -97,6 +97,7 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
             columns: head.taken,
             notes: Vec::new(),
             origin: options.origin,
+            unlabelled: None,
             reader: Box::new(Long::closed(&path, options, pieces)),
         });
     }

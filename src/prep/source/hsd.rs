@@ -141,6 +141,7 @@ impl Hsd {
             columns: TakenColumns::of_cochlea(t, x, time.unit),
             notes: time.notes,
             origin: 0,
+            unlabelled: None,
             reader: Box::new(rows),
         })
     }

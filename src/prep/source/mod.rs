@@ -16,6 +16,7 @@
 //! camera, npy_files            layouts with one recording per file, as an EventStream (stream, check)
 //! columns, survey, guess       which fields of a file are t, x, y and p
 //! long, cut, labels            such a recording as one sample or many, and their classes
+//! unlabelled                   what a table of labels leaves out of a recording
 //! folder, listing              a folder of recordings
 //! class_folders, class_list    which folders are classes; the caller's list of classes
 //! text, file_names             tables: their text and cells, and the recordings that they name
@@ -60,6 +61,7 @@ mod text;
 mod timeline;
 mod told_unit;
 mod unit;
+mod unlabelled;
 mod vet;
 
 pub use class_list::ClassList;
@@ -75,4 +77,5 @@ pub use raw::{Coordinates, RawSamples, Times};
 pub use recording::Recording;
 pub use synth::synth;
 pub use unit::TimeUnit;
+pub(crate) use unlabelled::Unlabelled;
 pub(crate) use vet::implausible;

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use zip::result::ZipError;
@@ -58,7 +58,33 @@ pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
     let lanes = lanes(&fields, |field| lane(path, &header, field))?;
     let found = Found::new(fields, lanes, &array.info);
     let columns = EventStore::Array(EventArray { path: path.into(), begin: header.bytes, lanes });
-    Ok(found.stream(path, Layout::Npy, options, |_| columns))
+    let mut stream = found.stream(path, Layout::Npy, options, |_| columns);
+    stream.notes.extend(after_array(path, &mut file, header.bytes + header.data_bytes(), bytes)?);
+    Ok(stream)
+}
+
+/// Looks at what a file has after its array, from byte `end` on. Returns a note for the user if there is something.
+///
+/// # Errors
+/// [`Error::Foreign`] for another array; [`tonic_base::Error::Io`].
+fn after_array(path: &Path, file: &mut BufReader<File>, end: u64, bytes: u64) -> Result<Option<String>> {
+    let rest = bytes - end;
+    if rest == 0 {
+        return Ok(None);
+    }
+    let mut head = Vec::new();
+    let read = file.seek(SeekFrom::Start(end)).and_then(|_| file.take(6).read_to_end(&mut head));
+    read.map_err(Error::io(path, "read the recording"))?;
+    if head.starts_with(b"\x93NUMPY") {
+        return Err(Error::Foreign {
+            path: path.into(),
+            place: format!("byte {end}"),
+            expected: "the end of the array".into(),
+            format: format!("another array after it, in the last {rest} bytes"),
+            reader: "call np.load once for each array of the open file, and save each to a file of its own".into(),
+        });
+    }
+    Ok(Some(format!("the {rest} bytes after the array of {} are not read", path.display())))
 }
 
 /// The columns of a `.npz` file, told from the headers of its arrays.

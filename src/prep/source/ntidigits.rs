@@ -110,6 +110,7 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
         columns,
         notes: time.notes,
         origin: 0,
+        unlabelled: None,
         reader: Box::new(reader),
     })
 }

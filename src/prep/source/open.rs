@@ -5,7 +5,7 @@ use std::path::Path;
 use tonic_shard::NO_LABEL;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::source::cut::{cut, cut_one_class};
+use crate::source::cut::{cut, cut_one_class, extents};
 use crate::source::detect::{layout_of, open_stream};
 use crate::source::file_names::{FileNames, Named};
 use crate::source::hsd::Hsd;
@@ -15,6 +15,7 @@ use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::{Recording, file_name};
 use crate::source::stream::{ClassLabel, EventStream};
 use crate::source::unit::TimeUnit;
+use crate::source::unlabelled::Unlabelled;
 use crate::source::vet::{vet_all, vet_ends};
 use crate::source::{folder, labels, ntidigits};
 
@@ -73,9 +74,11 @@ fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Opt
     vet_ends(&stream)?;
     let name = file_name(&stream.path);
     let mut classes: Option<Vec<String>> = None;
+    let mut unlabelled = None;
     let mut pieces = match &options.labels {
         LabelSource::Csv(table) => {
-            let rows = labels::read_labels(table, options.time_unit.unwrap_or(TimeUnit::Microseconds))?;
+            let unit = options.time_unit.unwrap_or(TimeUnit::Microseconds);
+            let rows = labels::read_labels(table, unit)?;
             options.classes.as_ref().map(|classes| classes.check_rows(table, &rows)).transpose()?;
             let (names, numbers) = labels::number_classes(rows.iter().map(|row| row.label.as_str()), true);
             classes = Some(names);
@@ -86,7 +89,12 @@ fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Opt
                 [] => return Ok(None),
                 [(row, class)] if row.interval.is_none() => cut_one_class(&mut stream, options.cut, class)?,
                 _ => match rows.iter().find(|(row, _)| row.interval.is_none()) {
-                    None => cut(&mut stream, options.cut, &rows)?,
+                    None => {
+                        let pieces = cut(&mut stream, options.cut, &rows)?;
+                        let (intervals, times) = extents(&stream, &rows)?;
+                        unlabelled = Unlabelled::new((pieces.left_out, stream.len), intervals, times, unit);
+                        pieces
+                    }
                     Some((row, _)) => {
                         let (expected, got) = ("a start and an end".into(), "a file and its label".into());
                         return Err(Error::BadTable { path: table.clone(), line: row.line, expected, got });
@@ -131,6 +139,7 @@ fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Opt
         columns: stream.taken.clone(),
         notes,
         origin: options.origin,
+        unlabelled,
         reader: Box::new(Long::open(stream, pieces)),
     }))
 }

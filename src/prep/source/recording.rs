@@ -11,6 +11,7 @@ use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
 use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
 use crate::source::unit::TimeUnit;
+use crate::source::unlabelled::Unlabelled;
 
 /// A recording that is open for reading. It has one or more samples.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Recording {
     pub columns: TakenColumns,
     /// Notes for the user about how the recording was opened.
     pub notes: Vec<String>,
+    /// What the table of labels leaves out, if it has intervals.
+    pub(crate) unlabelled: Option<Unlabelled>,
     /// The coordinate of the first pixel, which is subtracted from x and y.
     pub(super) origin: u8,
     pub(super) reader: Box<dyn ReadSamples>,

@@ -1,4 +1,4 @@
-//! Finds the unit of a file's times in the attributes of their HDF5 dataset, or of the group that it is in.
+//! Finds the unit of a file's times in the attributes of their HDF5 dataset, or of the groups that it is in.
 
 use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
 use hdf5::{Attribute, Location};
@@ -18,10 +18,9 @@ pub(super) fn told_unit(
     given: Option<TimeUnit>,
     usual: TimeUnit,
 ) -> (TimeUnit, Option<String>) {
-    let group = dataset.trim_end_matches('/').rsplit_once('/').map_or("/", |(group, _)| group);
-    let group = if group.is_empty() { "/" } else { group };
     let of_dataset = file.dataset(dataset).ok().and_then(|place| find(&place, dataset));
-    let found = of_dataset.or_else(|| file.group(group).ok().and_then(|place| find(&place, group)));
+    let found = of_dataset
+        .or_else(|| groups(dataset).find_map(|group| file.group(group).ok().and_then(|place| find(&place, group))));
     let Some((place, text)) = found else { return (usual, None) };
     match (text.as_deref().and_then(TimeUnit::recognise), given) {
         (Some(told), Some(given)) if told != given => (
@@ -41,6 +40,13 @@ pub(super) fn told_unit(
             )
         }
     }
+}
+
+/// The groups that a dataset is in, from the innermost to the file's root.
+fn groups(dataset: &str) -> impl Iterator<Item = &str> {
+    let dataset = dataset.trim_end_matches('/');
+    let slashes = dataset.rmatch_indices('/').map(|(at, _)| at);
+    slashes.filter(|&at| at > 0).map(|at| &dataset[..at]).chain(["/"])
 }
 
 /// The attribute that tells the unit of times: its name and place, and its text.

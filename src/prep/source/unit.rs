@@ -68,6 +68,14 @@ impl TimeUnit {
         nearest.map(|((_, us), unit)| (unit, us))
     }
 
+    /// The unit in which a time that is `us` microseconds in this unit is nearest to `other` microseconds. `None` if this
+    /// unit is the nearest.
+    pub(super) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
+        let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
+        let units = Self::NAMES.into_iter().map(|(_, unit)| unit);
+        units.min_by(|a, b| far(*a).total_cmp(&far(*b))).filter(|unit| *unit != self && far(*unit) < far(self))
+    }
+
     /// Microseconds in one of this unit.
     pub(super) fn microseconds(self) -> f64 {
         match self {

@@ -160,13 +160,23 @@ pub(super) fn vet_speech(
     if events < FEW {
         return Ok(());
     }
-    let (first, last) = (row.clone().find_map(|i| times.get(i)), row.rev().find_map(|i| times.get(i)));
+    let (first, last) = (row.clone().find_map(|i| times.get(i)), row.clone().rev().find_map(|i| times.get(i)));
     let lasts = last.unwrap_or(0).saturating_sub(first.unwrap_or(0));
-    if lasts <= SPEECH {
-        return Ok(());
+    let refuse = |expected: &str, lasts: i64| {
+        Err(implausible(path, format!("sample {sample}: times"), expected.into(), (unit, None), lasts as f64, events))
+    };
+    if lasts > SPEECH {
+        return refuse("speech of at most a minute", lasts);
     }
-    let expected = "speech of at most a minute".into();
-    Err(implausible(path, format!("sample {sample}: times"), expected, (unit, None), lasts as f64, events))
+    if lasts < SHORTEST {
+        // The times may be out of order, or not be times.
+        let valid = || row.clone().filter_map(|i| times.get(i));
+        let lasts = valid().max().unwrap_or(0).saturating_sub(valid().min().unwrap_or(0));
+        if lasts < SHORTEST && valid().count() as u64 >= FEW {
+            return refuse("speech of at least 1 ms", lasts);
+        }
+    }
+    Ok(())
 }
 
 /// Reads a few samples of a dataset, spread over all, when it is opened.

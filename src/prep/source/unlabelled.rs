@@ -1,0 +1,32 @@
+//! Counts the events of a recording that are in no sample because no interval of the table of labels has them.
+
+use crate::source::unit::TimeUnit;
+
+/// What the intervals of a table leave out of a recording.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Unlabelled {
+    /// Number of events in no sample.
+    pub(crate) events: u64,
+    /// Number of events of the recording that are used.
+    pub(crate) of: u64,
+    /// First start and last end of the intervals, in microseconds.
+    pub(crate) intervals: (i64, i64),
+    /// First and last time of the recording, in microseconds.
+    pub(crate) times: (i64, i64),
+    /// The unit in which the table's times would fit the recording better, if there is one.
+    pub(crate) probable: Option<TimeUnit>,
+}
+
+impl Unlabelled {
+    /// Describes `events` of the `of` events of a recording. The times of the table were taken to be in `unit`. `None` if
+    /// there are no such events.
+    pub(super) fn new(
+        (events, of): (u64, u64),
+        intervals: (i64, i64),
+        times: (i64, i64),
+        unit: TimeUnit,
+    ) -> Option<Unlabelled> {
+        let probable = unit.fitting(intervals.1 as f64, times.1 as f64);
+        (events > 0).then_some(Unlabelled { events, of, intervals, times, probable })
+    }
+}
