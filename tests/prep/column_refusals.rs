@@ -1,9 +1,10 @@
 //! What is refused because columns, pixels or formats cannot be told, with the line to type; and what is said of columns
 //! that were found.
 
+use std::io::Write;
 use std::path::Path;
 
-use tonic_toolkit::prep::SourceOptions;
+use tonic_toolkit::prep::{Recording, SourceOptions};
 
 use super::camera::{Camera, npy_header};
 use super::recording::{
@@ -314,4 +315,168 @@ fn formats_that_are_not_read_are_named_with_what_reads_them() {
             &["expected a NumPy archive, got", format],
         );
     }
+}
+
+/// An archive of these arrays: name, type, shape and data.
+fn npz(path: &Path, arrays: &[(&str, &str, &str, Vec<u8>)]) {
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+    for (name, descr, shape, data) in arrays {
+        archive.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(&[npy_header(descr, shape), data.clone()].concat()).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+#[test]
+fn polarities_of_zero_and_minus_one_without_one_are_refused() {
+    let dir = scratch();
+    let sensor = ["--sensor", "40,30,2"];
+    let n = 3_000_usize;
+    // t, x and y as float64, and p in some type.
+    let column = |of: fn(usize) -> f64| (0..n).map(of).flat_map(f64::to_le_bytes).collect::<Vec<u8>>();
+    let (t, x) = (column(|i| i as f64 * 100.0), column(|i| (i % 30) as f64));
+    let shape = format!("({n},)");
+    let files = |name: &str, descr: &str, p: &[Vec<u8>]| {
+        let records = dir.join(format!("{name}.npy"));
+        let row = |i: usize| [&t[i * 8..][..8], &x[i * 8..][..8], &x[i * 8..][..8], &p[i]].concat();
+        let header = npy_header(&format!("[('t', '<f8'), ('x', '<f8'), ('y', '<f8'), ('p', '{descr}')]"), &shape);
+        std::fs::write(&records, [header, (0..n).flat_map(row).collect()].concat()).unwrap();
+        let archive = dir.join(format!("{name}.npz"));
+        let coordinates = |name| (name, "'<f8'", shape.as_str(), x.clone());
+        let (t, quoted) = (("t", "'<f8'", shape.as_str(), t.clone()), format!("'{descr}'"));
+        npz(&archive, &[t, coordinates("x"), coordinates("y"), ("p", &quoted, &shape, p.concat())]);
+        [records, archive]
+    };
+    let some = |values: &[Vec<u8>]| (0..n).map(|i| values[i * 7 % values.len()].clone()).collect::<Vec<_>>();
+    let floats = [0.0, -1.0].map(|n: f32| n.to_le_bytes().to_vec());
+    for (name, descr, values, got) in [
+        ("i1", "|i1", &[vec![0], vec![255]][..], "0 and -1, and no 1"),
+        ("u1", "|u1", &[vec![255], vec![0]], "0 and 255, which stands for -1, and no 1"),
+        ("u2", "<u2", &[vec![0, 0], vec![255; 2]], "0 and 65535, which stands for -1"),
+        ("u4", ">u4", &[vec![0; 4], vec![255; 4]], "0 and 4294967295, which"),
+        ("u8", "<u8", &[vec![0; 8], vec![255; 8]], "0 and 18446744073709551615, which"),
+        ("i8", "<i8", &[vec![0; 8], vec![255; 8]], "0 and -1"),
+        ("f4", "<f4", &floats, "0 and -1"),
+    ] {
+        for file in files(name, descr, &some(values)) {
+            let words = ["p: expected polarities -1 or 0 for off and 1 for on", got, "--sensor 40,30,1"];
+            refuses(convert(&[&file], &dir.join("none")).args(sensor).arg("--lenient"), 3, &words);
+        }
+    }
+    for (name, values, on) in [
+        ("all", &[vec![255], vec![0], vec![1]][..], 1_000),
+        ("signed", &[vec![255], vec![1]], 1_500),
+        ("usual", &[vec![0], vec![1]], 1_500),
+        ("zeros", &[vec![0]], 0),
+        ("minus", &[vec![255]], 0),
+    ] {
+        for file in files(name, "|u1", &some(values)) {
+            let (_, events) = read(&file, &SourceOptions::default()).unwrap();
+            assert_eq!(events.p.iter().map(|&p| usize::from(p)).sum::<usize>(), on, "{name}");
+        }
+    }
+    // A 1 that comes late settles it.
+    let mut late = some(&[vec![255], vec![0]]);
+    late[n - 1] = vec![1];
+    for file in files("late", "|u1", &late) {
+        assert_eq!(read(&file, &SourceOptions::default()).unwrap().1.p.iter().filter(|&&p| p == 1).count(), 1);
+    }
+    // The way out is one, and HDF5 and tables are looked at too.
+    convert(&[dir.join("u1.npy")], &dir.join("set")).args(["--sensor", "40,30,1"]).assert().success();
+    let (_dir, file) = hdf5_of(|f| {
+        put_all(f, ["t", "x", "y", "other"], &[6]);
+        put(f, "p", &[0, -1, 0, -1, -1, 0], &[6]);
+    });
+    refuses(convert(&[&file], &dir.join("none")).args(sensor), 3, &["p: expected polarities", "0 and -1, and no 1"]);
+    let table: Vec<i64> = (0..6).flat_map(|i| [i * 1_000, i, i, -(i % 2)]).collect();
+    let (_dir, file) = hdf5_of(|f| put(f, "events", &table, &[6, 4]));
+    let columns = ["--columns", "t,x,y,p"];
+    let words = ["events[3]: expected polarities", "0 and -1"];
+    refuses(convert(&[&file], &dir.join("none")).args(sensor).args(columns), 3, &words);
+    dir.folder("folder");
+    std::fs::copy(dir.join("u1.npz"), dir.join("folder/1.npz")).unwrap();
+    refuses(convert(&[dir.join("folder")], &dir.join("none")).args(sensor), 3, &["1.npz: p: expected polarities"]);
+}
+
+#[test]
+fn a_cochlea_has_neither_rows_nor_polarities() {
+    let dir = scratch();
+    let shd = super::recording::Recording::random(3, 2, 20).write(&dir.join("a.h5"));
+    for (sensor, missing) in
+        [("700,1,2", "polarities (p)"), ("700,2,1", "rows (y)"), ("700,2,2", "rows (y) and polarities")]
+    {
+        let arguments = ["--sensor", sensor];
+        let said = fails(convert(&[&shd], &dir.join("none")).args(arguments), 3);
+        says(&said, &["a.h5: columns: expected ", missing, "spikes/times, spikes/units", "type --sensor 700,1,1"]);
+        assert!(!said.contains("--map"), "{said}");
+        let mut bench = super::recording::prep();
+        says(&fails(bench.arg("bench").arg(&shd).args(arguments), 3), &[missing]);
+    }
+    convert(&[&shd], &dir.join("set")).args(["--sensor", "700"]).assert().success();
+    let digits = hdf5_file(&dir.join("b.h5"), |f| {
+        let label: hdf5::types::VarLenUnicode = "man-aa-1".parse().unwrap();
+        f.new_dataset_builder().with_data(&[label]).create("train_labels").unwrap();
+        put(f, "train_addresses/man-aa-1", &columns()[1], &[6]);
+        f.create_group("train_timestamps").unwrap();
+        let seconds = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
+        f.new_dataset_builder().with_data(&seconds).create("train_timestamps/man-aa-1").unwrap();
+    });
+    for (sensor, missing) in [("64,1,2", "polarities (p)"), ("64,2,1", "rows (y)")] {
+        refuses(convert(&[&digits], &dir.join("none")).args(["--sensor", sensor]), 3, &[missing, "--sensor 64,1,1"]);
+    }
+    convert(&[&digits], &dir.join("digits")).assert().success();
+}
+
+#[test]
+fn a_label_that_is_named_is_the_class_of_an_archive() {
+    let dir = scratch();
+    let numbers = |range: std::ops::Range<i64>| range.flat_map(|i| (i * 1_000).to_le_bytes()).collect::<Vec<u8>>();
+    let archive = |name: &str, descr: &str, shape: &str, label: Vec<u8>| {
+        let x = ("x", "'|u1'", "(3,)", vec![0, 1, 2]);
+        npz(&dir.join(name), &[("t", "'<i8'", "(3,)", numbers(0..3)), x, ("label", descr, shape, label)]);
+        dir.join(name)
+    };
+    let wide = |text: &str| text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect::<Vec<u8>>();
+    let big = |text: &str| text.chars().flat_map(|c| u32::from(c).to_be_bytes()).collect::<Vec<u8>>();
+    let map = |label: &str| options(|options| options.map = Some(format!("t=t,x=x,label={label}").parse().unwrap()));
+    for (descr, shape, label, number, names) in [
+        ("'<i8'", "()", 2_i64.to_le_bytes().to_vec(), 2, None),
+        ("'|u1'", "(1,)", vec![7], 7, None),
+        ("'>u2'", "(1, 1)", vec![0, 9], 9, None),
+        ("'<U5'", "()", wide("wäve\0"), 0, Some("wäve")),
+        ("'>U4'", "(1,)", big("clap"), 0, Some("clap")),
+        ("'|S6'", "()", b"clap\0\0".to_vec(), 0, Some("clap")),
+    ] {
+        let recording = Recording::open(&archive("a.npz", descr, shape, label), &map("label")).unwrap().remove(0);
+        assert_eq!(recording.labels, [number], "{descr}");
+        let classes = recording.classes.map(|names| names.to_vec());
+        assert_eq!(classes, names.map(|name| vec![name.to_string()]), "{descr}");
+    }
+    for (descr, shape, label, got) in [
+        ("'<i8'", "(2,)", numbers(0..2), "[2]"),
+        ("'<i8'", "()", (-1_i64).to_le_bytes().to_vec(), "got -1"),
+        ("'<f8'", "()", vec![0; 8], "float64"),
+        ("'<U2'", "()", vec![0; 8], "<U2"),
+    ] {
+        let error = Recording::open(&archive("b.npz", descr, shape, label), &map("label")).unwrap_err().to_string();
+        says(&error, &["label: expected one class, a number from 0 or a name", got]);
+    }
+    let file = archive("c.npz", "'|S4'", "()", b"wave".to_vec());
+    let arguments = ["--sensor", "40", "--map"];
+    refuses(
+        convert(&[&file], &dir.join("none")).args(arguments).arg("t=t,x=x,label=nothing"),
+        3,
+        &["nothing", "t, x, label"],
+    );
+    // The files of a folder give its classes.
+    dir.folder("folder");
+    std::fs::rename(&file, dir.join("folder/1.npz")).unwrap();
+    archive("folder/2.npz", "'|S4'", "()", b"clap".to_vec());
+    let told =
+        json(convert(&[dir.join("folder")], &dir.join("set")).args(arguments).args(["t=t,x=x,label=label", "--json"]));
+    assert_eq!(told["classes"], serde_json::json!(["clap", "wave"]));
+    // One array of records has no class.
+    let npy = Camera::random(1, 6, 100).npy(&dir.join("d.npy"));
+    let map = ["--sensor", "40,30,2", "--map", "t=t,x=x,y=y,p=p,label=what"];
+    refuses(convert(&[&npy], &dir.join("none")).args(map), 2, &["--map", "d.npy", "label=what"]);
 }

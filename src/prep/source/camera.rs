@@ -19,10 +19,9 @@ use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::source::columns::{FieldPath, Fields, Part, TakenColumns, TakenField};
 use crate::source::hdf::{NumberColumn, Tree};
-use crate::source::labels::MAX_NAMELESS_CLASSES;
 use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
-use crate::source::stream::{ClassLabel, EventStore, EventStream};
+use crate::source::stream::{ClassLabel, EventStore, EventStream, ONE_CLASS};
 use crate::source::survey::{self, Survey};
 use crate::source::timeline::Timeline;
 use crate::source::told_unit::told_unit;
@@ -145,15 +144,15 @@ fn left_over(path: &Path, file: &hdf::File, fields: &Fields, len: u64) -> Vec<St
 /// Reads a recording's class from a dataset with one number or one name.
 fn scalar_label(path: &Path, file: &hdf::File, name: &str) -> Result<ClassLabel> {
     let dataset = hdf::dataset(path, file, name, Layout::Map.name())?;
-    let wrong = |got: String| Error::wrong_type(path, name, "one class, a number from 0 or a name", got);
+    let wrong = |got: String| Error::wrong_type(path, name, ONE_CLASS, got);
     let descriptor = hdf::descriptor(path, &dataset, name)?;
     if dataset.size() != 1 {
         return Err(wrong(format!("{descriptor} of shape {:?}", dataset.shape())));
     }
     if matches!(descriptor, TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_)) {
         let number = dataset.read_raw::<i64>().map_err(|e| hdf::unreadable(path, &dataset, name, 0..1, &e))?;
-        let class = number.first().and_then(|&n| u32::try_from(n).ok()).filter(|&n| n < MAX_NAMELESS_CLASSES);
-        return class.map(ClassLabel::Number).ok_or_else(|| wrong(format!("{number:?}")));
+        let class = number.first().and_then(|&number| ClassLabel::of_number(number));
+        return class.ok_or_else(|| wrong(format!("{number:?}")));
     }
     let names = hdf::strings(path, &dataset, name)?;
     names.into_iter().next().map(ClassLabel::Name).ok_or_else(|| wrong("none".into()))

@@ -6,19 +6,26 @@ use std::path::Path;
 use crate::error::{Error, Remedy, Result};
 use crate::events::SensorSize;
 use crate::source::columns::{Role, TakenColumns, map_line};
+use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
+use crate::source::polarities::Polarities;
 use crate::source::stream::EventStream;
 
 /// Number of events whose coordinates are looked at first. Most recordings are settled by them.
 const FIRST: u64 = 1 << 16;
 
-/// Checks a recording's columns against its sensor, and its coordinates. Returns notes for the user.
+/// Number of events whose polarities are looked at first. In most recordings one of them is on.
+const HEAD: u64 = 1 << 10;
+
+/// Checks a recording's columns against its sensor, its coordinates and its polarities. Returns notes for the user.
 ///
 /// # Errors
-/// [`Error::Columns`] if a sensor of two polarities has no p, or one of several rows has no y; [`Error::NotPixels`];
-/// those of reading.
+/// [`Error::Columns`] if a sensor of two polarities has no p, or one of several rows has no y, or if it cannot be told
+/// which polarity is on; [`Error::NotPixels`]; those of reading.
 pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec<String>> {
-    check_sensor(&stream.path, &stream.taken, options.sensor.or(stream.sensor))?;
+    let sensor = options.sensor.or(stream.sensor);
+    check_sensor(&stream.path, stream.layout, &stream.taken, sensor)?;
+    check_polarities(stream, sensor)?;
     let mut notes = Vec::new();
     for role in [Role::X, Role::Y] {
         let Some(taken) = &stream.taken.fields[role as usize] else { continue };
@@ -37,11 +44,35 @@ pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec
     Ok(notes)
 }
 
+/// Checks the polarities of a recording that is not in memory. Errors of reading wait until the events are needed.
+///
+/// # Errors
+/// Those of [`Polarities::judge`].
+fn check_polarities(stream: &EventStream, sensor: Option<SensorSize>) -> Result<()> {
+    let Some(taken) = &stream.taken.fields[Role::P as usize] else { return Ok(()) };
+    let mut polarities = Polarities::default();
+    let heads = [HEAD, FIRST].map(|events| 0..events.min(stream.len));
+    // More events are read only if a 1 among them would settle it.
+    for (i, range) in heads.into_iter().chain(stream.strides()).enumerate() {
+        if polarities.are_settled() || (i >= 2 && !polarities.are_doubtful()) {
+            break;
+        }
+        let Ok(Some(numbers)) = stream.stored(Role::P, range) else { return Ok(()) };
+        polarities.add(&numbers);
+    }
+    polarities.judge(&stream.path, &taken.field, sensor)
+}
+
 /// Checks that a recording has the columns that its sensor needs.
 ///
 /// # Errors
 /// [`Error::Columns`] if a sensor of two polarities has no p, or one of several rows has no y.
-pub(super) fn check_sensor(path: &Path, taken: &TakenColumns, sensor: Option<SensorSize>) -> Result<()> {
+pub(super) fn check_sensor(
+    path: &Path,
+    layout: Layout,
+    taken: &TakenColumns,
+    sensor: Option<SensorSize>,
+) -> Result<()> {
     let Some(sensor) = sensor else { return Ok(()) };
     let lacks_y = sensor.height > 1 && !taken.has(Role::Y);
     let lacks_p = sensor.polarities > 1 && !taken.has(Role::P);
@@ -55,8 +86,8 @@ pub(super) fn check_sensor(path: &Path, taken: &TakenColumns, sensor: Option<Sen
         [(lacks_y, Role::Y), (lacks_p, Role::P)].iter().filter(|lack| lack.0).map(|lack| lack.1).collect();
     let mut fields = taken.fields.each_ref().map(|taken| taken.as_ref().map(|taken| taken.field.clone()));
     let there: Vec<String> = fields.iter().flatten().chain(&taken.unused).cloned().collect();
-    // The columns of a table without a name are not in a map.
-    let mapped = !there.iter().any(|field| field.starts_with('['));
+    // Neither the columns of a table without a name are in a map, nor those of a layout with samples.
+    let mapped = !layout.has_samples() && !there.iter().any(|field| field.starts_with('['));
     if let (&[role], [only]) = (&missing[..], &taken.unused[..]) {
         fields[role as usize] = Some(only.clone());
     }

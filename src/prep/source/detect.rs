@@ -99,9 +99,9 @@ pub(super) struct Head {
 pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
     let layout = layout_of(path, options)?;
     if layout == Layout::Npz {
-        let taken = npy_files::npz_columns(path, options)?;
+        let (taken, label) = npy_files::npz_head(path, options)?;
         let notes = taken.left_over_note().into_iter().collect();
-        return Ok(Head { layout, sensor: None, label: None, taken, notes });
+        return Ok(Head { layout, sensor: None, label, taken, notes });
     }
     let EventStream { sensor, label, taken, notes, .. } = open_stream(path, options)?;
     Ok(Head { layout, sensor, label, taken, notes })

@@ -61,7 +61,7 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let sensor = heads.iter().find_map(|head| head.sensor);
     let sensor_of = |head: &Head| options.sensor.or(head.sensor).or(sensor);
     for (name, head) in listing.files.iter().zip(&heads) {
-        check_sensor(&dir.join(name), &head.taken, sensor_of(head))?;
+        check_sensor(&dir.join(name), head.layout, &head.taken, sensor_of(head))?;
         for note in &head.notes {
             if !notes.contains(note) {
                 notes.push(note.clone());

@@ -13,7 +13,7 @@
 //! vet, clock                   whether times can be what the layout says, and what is wrong with their clock
 //! recording, raw               an open recording, and the raw events that it gives
 //! hsd, ntidigits               layouts with many labelled samples
-//! camera, npy_files            layouts with one recording per file, as an EventStream (stream, check)
+//! camera, npy_files            layouts with one recording per file, as an EventStream (stream, check, polarities)
 //! columns, survey, guess       which fields of a file are t, x, y and p
 //! long, cut, labels            such a recording as one sample or many, and their classes
 //! unlabelled                   what a table of labels leaves out of a recording
@@ -51,6 +51,7 @@ mod numbers;
 mod numpy;
 mod open;
 mod options;
+mod polarities;
 mod raw;
 mod recording;
 mod shape;

@@ -17,8 +17,9 @@ use crate::source::layout::Layout;
 use crate::source::numbers::{EventBlock, Numbers};
 use crate::source::numpy::{EventArray, Header, Lane, NumberKind};
 use crate::source::options::SourceOptions;
+use crate::source::polarities::Polarities;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
-use crate::source::stream::{EventStore, EventStream};
+use crate::source::stream::{ClassLabel, EventStore, EventStream, ONE_CLASS};
 use crate::source::survey::{self, ArrayInfo, Survey};
 use crate::source::timeline::Timeline;
 use crate::source::unit::TimeUnit;
@@ -33,8 +34,12 @@ const LOOKED: &str = "fields t and x, and y and p if there are any, by their usu
 /// # Errors
 /// [`tonic_base::Error::Io`]; [`Error::Columns`] and [`Error::UnknownLayout`] for an array whose columns cannot be told;
 /// [`Error::Foreign`] for an array of Python objects; [`Error::DamagedRecording`] if the header cannot be parsed, or the
-/// file is shorter than the header says.
+/// file is shorter than the header says; [`tonic_base::Error::Usage`] for a map with a label, which one array has not.
 pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStream> {
+    if let Some(label) = named_label(options) {
+        let expected = format!("no label for {}, which is one array and has no class", path.display());
+        return Err(Error::usage("map", expected, format!("label={label}")));
+    }
     let mut file = BufReader::new(File::open(path).map_err(Error::io(path, "open the recording"))?);
     let header = Header::read(path, "header", &mut file)?;
     header.check_unpickled(path, "array")?;
@@ -87,19 +92,20 @@ fn after_array(path: &Path, file: &mut BufReader<File>, end: u64, bytes: u64) ->
     Ok(Some(format!("the {rest} bytes after the array of {} are not read", path.display())))
 }
 
-/// The columns of a `.npz` file, told from the headers of its arrays.
+/// The columns of a `.npz` file, told from the headers of its arrays, and its class.
 ///
 /// # Errors
 /// Those of [`open_npz`], as far as the headers tell.
-pub(super) fn npz_columns(path: &Path, options: &SourceOptions) -> Result<TakenColumns> {
-    let found = Archive::open(path)?.find(options)?;
-    Ok(found.taken(found.time(options).unit))
+pub(super) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenColumns, Option<ClassLabel>)> {
+    let archive = Archive::open(path)?;
+    let found = archive.find(options)?;
+    Ok((found.taken(found.time(options).unit), archive.label(options)?))
 }
 
 /// Number of events of a `.npz` file, from the headers of its arrays.
 ///
 /// # Errors
-/// Those of [`npz_columns`].
+/// Those of [`npz_head`].
 pub(super) fn npz_events(path: &Path, options: &SourceOptions) -> Result<u64> {
     Ok(Archive::open(path)?.find(options)?.len)
 }
@@ -121,11 +127,21 @@ pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStre
             notes.extend(pixels.judge(path, &field.to_string())?);
         }
     }
+    if let (Some(numbers), Some(field)) = (&columns[Role::P as usize], &found.fields[Role::P as usize]) {
+        let mut polarities = Polarities::default();
+        polarities.add(numbers);
+        polarities.judge(path, &field.to_string(), options.sensor)?;
+    }
     let fractions = columns[0].as_ref().and_then(Numbers::fractions);
     let memory = |unit| EventStore::Memory(EventBlock::of(columns, unit));
     let mut stream = found.stream(path, Layout::Npz, options, memory);
     stream.time.fractions = fractions;
-    Ok(EventStream { notes, ..stream })
+    Ok(EventStream { notes, label: archive.label(options)?, ..stream })
+}
+
+/// The field that a map names as the recording's class.
+fn named_label(options: &SourceOptions) -> Option<&str> {
+    options.map.as_ref().and_then(|map| map.label.as_deref())
 }
 
 /// Finds the columns of events in the data of arrays.
@@ -268,6 +284,35 @@ impl<'a> Archive<'a> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, header)| header)
     }
 
+    /// The header of an array that has to be there and to be readable.
+    fn needed(&self, name: &str) -> Result<&Header> {
+        let header = self.header(name).ok_or_else(|| Error::MissingDataset {
+            path: self.path.into(),
+            dataset: name.into(),
+            layout: Layout::Npz.name(),
+            present: self.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+        })?;
+        header.check_unpickled(self.path, name)?;
+        Ok(header)
+    }
+
+    /// Reads the recording's class from the array that a map names.
+    fn label(&self, options: &SourceOptions) -> Result<Option<ClassLabel>> {
+        let Some(name) = named_label(options) else { return Ok(None) };
+        let header = self.needed(name)?;
+        let wrong = |got: String| Error::wrong_type(self.path, name, ONE_CLASS, got);
+        if header.items() != 1 {
+            return Err(wrong(header.info("").to_string()));
+        }
+        let data = self.read(name)?;
+        let class = match (header.one_integer(&data), header.one_text(&data)) {
+            (Some(number), _) => ClassLabel::of_number(number).ok_or_else(|| wrong(number.to_string()))?,
+            (_, Some(text)) if !text.is_empty() => ClassLabel::Name(text),
+            _ => return Err(wrong(header.info("").to_string())),
+        };
+        Ok(Some(class))
+    }
+
     /// Finds the columns of events.
     fn find(&self, options: &SourceOptions) -> Result<Found> {
         let path = self.path;
@@ -276,15 +321,7 @@ impl<'a> Archive<'a> {
             None => survey::find(path, self, options.columns.as_ref())?,
         };
         let lanes = lanes(&fields, |field| {
-            let Some(header) = self.header(&field.array) else {
-                return Err(Error::MissingDataset {
-                    path: path.into(),
-                    dataset: field.array.clone(),
-                    layout: Layout::Npz.name(),
-                    present: self.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
-                });
-            };
-            header.check_unpickled(path, &field.array)?;
+            let header = self.needed(&field.array)?;
             lane(path, header, field)
         })?;
         let found = Found::new(fields, lanes, &self.arrays);

@@ -5,6 +5,7 @@ use std::path::Path;
 use tonic_shard::NO_LABEL;
 
 use crate::error::{BaseFault, Error, Result};
+use crate::source::check::check_sensor;
 use crate::source::cut::{cut, cut_one_class, extents};
 use crate::source::detect::{layout_of, open_stream};
 use crate::source::file_names::{FileNames, Named};
@@ -63,6 +64,7 @@ impl Recording {
                 Layout::Ntidigits => ntidigits::open(path, options)?,
                 _ => Hsd::open(path, options)?,
             };
+            check_sensor(path, layout, &recording.columns, options.sensor)?;
             return Ok(vec![Recording { origin: options.origin, ..recording }]);
         }
         cut_recording(open_stream(path, options)?, options).map(|recording| recording.into_iter().collect())

@@ -8,8 +8,9 @@ use crate::events::SensorSize;
 use crate::source::columns::{Role, TakenColumns};
 use crate::source::event_range::EventRange;
 use crate::source::hdf::{LinkedPath, NumberColumn};
+use crate::source::labels::MAX_NAMELESS_CLASSES;
 use crate::source::layout::Layout;
-use crate::source::numbers::{EventBlock, Stamps};
+use crate::source::numbers::{EventBlock, Numbers, Stamps};
 use crate::source::numpy::EventArray;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::timeline::Timeline;
@@ -50,6 +51,9 @@ pub(super) struct EventStream {
     pub columns: EventStore,
 }
 
+/// What is expected of a field that a map names as the label.
+pub(super) const ONE_CLASS: &str = "one class, a number from 0 or a name";
+
 /// A class label as stored in a file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum ClassLabel {
@@ -57,6 +61,13 @@ pub(super) enum ClassLabel {
     Number(u32),
     /// Name of the class. The recording's only class has the number 0.
     Name(String),
+}
+
+impl ClassLabel {
+    /// The class with this number, if a file may give it.
+    pub(super) fn of_number(number: i64) -> Option<ClassLabel> {
+        u32::try_from(number).ok().filter(|&number| number < MAX_NAMELESS_CLASSES).map(ClassLabel::Number)
+    }
 }
 
 /// Where the events of a recording are stored.
@@ -150,21 +161,31 @@ impl EventStream {
         matches!(self.columns, EventStore::Memory(_))
     }
 
+    /// Reads a range of a column as it is stored. `None` if there is none, or if the events are in memory.
+    ///
+    /// # Errors
+    /// Those of [`EventStream::read`].
+    pub(super) fn stored(&self, role: Role, range: Range<u64>) -> Result<Option<Numbers>> {
+        let range = self.time.places(range);
+        match &self.columns {
+            EventStore::Hdf5(columns) => columns[role as usize].as_ref().map(|c| c.read(&self.path, range)).transpose(),
+            EventStore::Array(array) => array.column(role, range),
+            EventStore::Memory(_) => Ok(None),
+        }
+    }
+
     /// Reads a range of the coordinates x or y, if they are floats and not yet in memory.
     ///
     /// # Errors
     /// Those of [`EventStream::read`].
     pub(super) fn float_coordinates(&self, role: Role, range: Range<u64>) -> Result<Option<Vec<f64>>> {
-        let range = self.time.places(range);
-        let numbers = match &self.columns {
-            EventStore::Hdf5(columns) => match &columns[role as usize] {
-                Some(column) if column.is_float() => Some(column.read(&self.path, range)?),
-                _ => None,
-            },
-            EventStore::Array(array) if array.is_float(role) => array.column(role, range)?,
-            _ => None,
+        let are_floats = match &self.columns {
+            EventStore::Hdf5(columns) => columns[role as usize].as_ref().is_some_and(NumberColumn::is_float),
+            EventStore::Array(array) => array.is_float(role),
+            EventStore::Memory(_) => false,
         };
-        Ok(numbers.map(|numbers| numbers.floats()))
+        let numbers = if are_floats { self.stored(role, range)? } else { None };
+        Ok(numbers.map(Numbers::floats))
     }
 
     /// Splits the recording into consecutive ranges of events that fit in memory.

@@ -4,6 +4,7 @@ mod array;
 mod dtype;
 mod header;
 mod literal;
+mod scalar;
 
 pub(crate) use array::{EventArray, Lane};
 pub(crate) use dtype::NumberKind;
