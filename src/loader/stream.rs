@@ -71,7 +71,7 @@ impl Place<'_> {
         self.chunk.label(self.inside)
     }
 
-    /// The sample as it is stored. Its cells have not been checked; [`Place::unpack`] does that.
+    /// The sample as it is stored. Its cells may not have been checked yet; [`Place::unpack`] does that.
     pub fn packed(&self) -> PackedSample<'_> {
         self.chunk.sample(self.inside)
     }

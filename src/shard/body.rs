@@ -1,6 +1,6 @@
 //! The decoded bytes of a chunk, column after column, as FORMAT.md specifies them.
 //!
-//! The writer trusts its input; the reader validates every byte.
+//! The writer trusts its input; the reader checks what later code relies on.
 
 use std::ops::Range;
 

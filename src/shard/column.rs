@@ -1,7 +1,7 @@
 //! Columns of numbers, stored at the narrowest width that holds them.
 //!
-//! Cells and counts are small, and training speed is limited by the bytes that it moves, so a column of one-byte
-//! numbers is never widened in memory. Surfaces have values that aren't integers: they are float32.
+//! Cells and counts are small, and training speed is limited by the bytes that it moves, so chunks and batches keep
+//! these widths. Surfaces have values that aren't integers: they are float32.
 
 use serde::{Deserialize, Serialize};
 

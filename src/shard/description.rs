@@ -76,7 +76,7 @@ pub struct SetDescription {
 /// A recording that a set was made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFile {
-    /// File name without directory.
+    /// File name; of a file in a converted folder, its path inside that folder.
     pub name: String,
     /// Size of the file in bytes.
     pub bytes: u64,
@@ -117,7 +117,8 @@ impl Tool {
 }
 
 impl SetDescription {
-    /// Hash of everything that sets must share to be trained on together. The formula is in FORMAT.md, "Manifest".
+    /// Hash of shape, recipe, class names and names of extra columns. Sets to be trained on together share the first
+    /// three. The formula is in FORMAT.md, "Manifest".
     pub fn recipe_id(shape: FrameShape, recipe: &str, classes: &[String], extras: &[String]) -> Id {
         let mut hash = blake3::Hasher::new();
         hash.update(b"tonic-shards recipe 1\0");

@@ -9,8 +9,8 @@
 //! counts        N numbers    number of events in each, at least 1; for surfaces, a value other than 0
 //! ```
 //!
-//! The columns of several samples, one sample after another, are a [`SparseFrames`]. Chunks, the host cache and batches
-//! hold the columns at the same integer widths, so that nothing is re-encoded between disk and kernel.
+//! The columns of several samples, one sample after another, are a [`SparseFrames`]: the form of samples in a chunk in
+//! memory and in a batch. On disk and in the host cache the entries are packed more tightly (`entries.rs`).
 
 use serde::{Deserialize, Serialize};
 

@@ -34,7 +34,7 @@ pub struct Totals {
     pub class_samples: Vec<u64>,
     /// Sum of the samples' ledgers.
     pub ledger: Ledger,
-    /// Number of samples without events. Each was given one empty frame.
+    /// Number of samples without events to bin. All their frames are empty.
     pub empty_samples: u64,
     /// Number of samples whose events were not in order of time and were sorted.
     pub sorted_samples: u64,

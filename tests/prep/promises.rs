@@ -8,6 +8,7 @@ use serde_json::Value;
 use tonic_toolkit::base::Error as BaseError;
 use tonic_toolkit::shard::{Decoder, Error, ShardSet, Width};
 
+use super::camera::Camera;
 use super::made::Set;
 use super::recording::{Recording, Scratch, Times, change, contents, manifest, prep, says, scratch};
 
@@ -29,7 +30,7 @@ const RECIPES: [(&str, &str, &str); 8] = [
     ("by-count", "700", "[frames]\nevent_count = 7\noverlap = 2.0\ninclude_incomplete = true\n"),
     ("time-bins", "700", "[frames]\nn_time_bins = 9\noverlap = 0.3\n"),
     ("event-bins", "700", "[frames]\nn_event_bins = 5\n"),
-    ("plane", "700,20,2", "[frames]\ntime_window = 10000\n"),
+    ("plane", "700,30,2", "[frames]\ntime_window = 10000\n"),
     ("large", "1280,720,2", "[frames]\nn_time_bins = 3\n"),
 ];
 
@@ -44,14 +45,18 @@ fn made(dir: &Scratch, file: &Path, (name, sensor, recipe): (&str, &str, &str), 
 #[test]
 fn threads_change_no_byte_of_any_recipe_and_geometry() {
     let dir = scratch();
-    let file = Recording::random(90, 22, 150).write(&dir.join("a.h5"));
+    let speech = Recording::random(90, 22, 150).write(&dir.join("a.h5"));
+    let camera = Camera::random(90, 22 * 150, 900_000).npy(&dir.join("a.npy"));
     let mut widths = std::collections::BTreeSet::new();
     for recipe in RECIPES {
         // 8 chunks in 8 shards, 11 chunks in a few, 5 chunks in one.
         for (chunk_samples, shard_size, shards) in [("3", "1", 8..=8), ("2", "300", 3..=11), ("5", "64M", 1..=1)] {
             let [one, two, eight] = ["1", "2", "8"].map(|threads| {
                 let geometry = ["--chunk-samples", chunk_samples, "--shard-size", shard_size, "--threads", threads];
-                made(&dir, &file, recipe, &geometry).1
+                match recipe.1.contains(',') {
+                    true => made(&dir, &camera, recipe, &[&geometry[..], &["--sample-events", "150"]].concat()).1,
+                    false => made(&dir, &speech, recipe, &geometry).1,
+                }
             });
             assert!(shards.contains(&(one.len() - 1)), "{}: shards and a manifest, and nothing else", recipe.0);
             assert!(one == two && one == eight, "{} {chunk_samples} {shard_size}", recipe.0);

@@ -74,7 +74,8 @@ impl Framing {
         self.rule().frame_time()
     }
 
-    /// Type of the values: float32 for surfaces, the narrowest integer type for counts.
+    /// Type of the values: float32 for surfaces, for counts uint8, with which a conversion starts and
+    /// which it widens if need be.
     pub fn values(&self) -> Width {
         self.rule().values()
     }

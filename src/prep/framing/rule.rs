@@ -40,7 +40,8 @@ pub(crate) trait EventFraming {
         None
     }
 
-    /// Type of the values: float32 for surfaces, the narrowest integer type for counts.
+    /// Type of the values: float32 for surfaces, for counts uint8, with which a conversion starts and
+    /// which it widens if need be.
     fn values(&self) -> Width {
         Width::F32
     }

@@ -1,6 +1,7 @@
 //! Raw events as read from files: columns of various types, with the events of consecutive samples concatenated.
 //!
-//! Sources only read the columns. The workers convert and check the events, sample by sample.
+//! Heidelberg rows hold seconds, which [`RawSamples::admit`] converts; all other sources give microseconds. `admit` checks
+//! the events against the sensor, sample by sample, on the worker threads.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -252,6 +253,20 @@ impl Times {
             Times::F64(t) => microseconds(t[i]),
             Times::Us(t) => Some(t[i]),
             Times::SomeUs(t) => t[i],
+        }
+    }
+
+    /// Whether a range of events has one stored time, so that no unit could spread them. Not told of times that were
+    /// converted when they were read.
+    pub(super) fn are_one(&self, range: Range<usize>) -> bool {
+        fn equal<T: PartialEq>(times: &[T]) -> bool {
+            times.windows(2).all(|pair| pair[0] == pair[1])
+        }
+        match self {
+            Times::F16(t) => equal(&t[range]),
+            Times::F32(t) => equal(&t[range]),
+            Times::F64(t) => equal(&t[range]),
+            Times::Us(_) | Times::SomeUs(_) => false,
         }
     }
 
