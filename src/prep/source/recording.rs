@@ -135,7 +135,7 @@ impl Recording {
     }
 
     /// Whether the coordinates go from 1 to exactly the sensor's width or height, as if counted from 1. Of a very long
-    /// recording, only the first [`MAX_SAMPLE_EVENTS`] events or so are read.
+    /// recording, only the first 2^27 events or so are read.
     ///
     /// # Errors
     /// Those of [`Recording::read`].
