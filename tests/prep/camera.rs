@@ -22,11 +22,11 @@ pub(crate) struct Camera {
 /// A record, as Prophesee's files have them.
 #[derive(Clone, Copy, H5Type)]
 #[repr(C)]
-struct Record {
-    x: u16,
-    y: u16,
-    p: i16,
-    t: i64,
+pub(crate) struct Record {
+    pub x: u16,
+    pub y: u16,
+    pub p: i16,
+    pub t: i64,
 }
 
 impl Camera {

@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use hdf5::{H5Type, Hyperslab, Selection, SliceOrIndex};
+use hdf5::{Hyperslab, Selection, SliceOrIndex};
 use ndarray::ArrayView1;
 use tonic_toolkit::shard::{LinkedFile, Manifest};
 
-use super::camera::Camera;
+use super::camera::{Camera, Record};
 use super::recording::{Scratch, contents, convert, fails, hdf5_file, hdf5_file_with, prep, samples, says, scratch};
 
 pub(crate) const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
@@ -211,16 +211,6 @@ fn external_raw_files_are_read_if_they_are_whole() {
     let said = fails(&mut prefixed(&file, "three", "${ORIGIN}"), 3);
     says(&said, &["events 1000 to 1999 come from the raw file", "t.b.raw, which is not there", "HDF5_EXTFILE_PREFIX"]);
     assert!(!set("three").exists());
-}
-
-/// A record, as Prophesee's files have them.
-#[derive(Clone, Copy, H5Type)]
-#[repr(C)]
-struct Record {
-    x: u16,
-    y: u16,
-    p: i16,
-    t: i64,
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use tonic_base::{Progress, Verbosity, in_order};
+use tonic_base::{Progress, Verbosity};
 use tonic_shard::{Error as ShardError, Id, LinkedFile, NO_LABEL, SourceFile};
 
 use crate::error::{BaseFault, Error, Result};
@@ -191,34 +191,12 @@ impl Inputs {
     }
 
     /// Approximate number of events of the kept samples: each recording's events by the share of its samples that is
-    /// kept. Every copy of the recordings has the same, however it is stored. Headers and indexes are read, in parallel.
+    /// kept. Every copy of the recordings has the same, however it is stored.
     ///
     /// # Errors
     /// Those of [`Recording::events`].
-    pub fn events(&self, threads: usize, verbosity: Verbosity) -> Result<u64> {
-        /// Number of recordings that a thread takes at a time.
-        const TOGETHER: usize = 64;
-        let progress = Progress::start(verbosity, "index", self.inputs.len() as u64, "recordings");
-        let blocks: Vec<&[Input]> = self.inputs.chunks(TOGETHER).collect();
-        let count = |input: &Input| Ok((input.recording.events()? as f64 * input.share()) as u64);
-        let mut events = 0;
-        in_order(
-            0..blocks.len() as u64,
-            threads.min(blocks.len()),
-            "nothing was written",
-            || Ok(()),
-            |(), i| {
-                let block = blocks[i as usize];
-                progress.add(block.len() as u64);
-                block.iter().map(count).sum::<Result<u64>>()
-            },
-            |more| {
-                events += more;
-                Ok(())
-            },
-        )?;
-        progress.clear();
-        Ok(events)
+    pub fn events(&self) -> Result<u64> {
+        self.inputs.iter().map(|input| Ok((input.recording.events()? as f64 * input.share()) as u64)).sum()
     }
 
     /// Hashes the recordings with BLAKE3, and shows progress.
@@ -239,15 +217,12 @@ impl Inputs {
     }
 
     /// The other files that the recordings' data comes from, each once.
-    ///
-    /// # Errors
-    /// Those of [`Recording::linked`], also for data that is not there.
-    pub fn linked(&self) -> Result<Vec<LinkedPath>> {
+    pub fn linked(&self) -> Vec<LinkedPath> {
         let (mut linked, mut seen) = (Vec::new(), HashSet::new());
         for input in &self.inputs {
-            linked.extend(input.recording.linked()?.into_iter().filter(|file| seen.insert(file.path.clone())));
+            linked.extend(input.recording.linked().into_iter().filter(|file| seen.insert(file.path.clone())));
         }
-        Ok(linked)
+        linked
     }
 
     /// Reads the raw events of a range of samples, in parts that fit in memory. The range may span several recordings.

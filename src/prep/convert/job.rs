@@ -195,9 +195,8 @@ impl<'a> Job<'a> {
         check_labels(conversion, &inputs)?;
         let recipe = conversion.recipe.settle(&inputs)?;
         recipe.check_sensor(inputs.sensor)?;
-        let Conversion { chunk_samples, shard_bytes, threads, verbosity, .. } = *conversion;
-        let events = inputs.events(threads, verbosity)?;
-        let plan = Plan::new(inputs.samples(), events, inputs.sensor, chunk_samples, shard_bytes);
+        let Conversion { chunk_samples, shard_bytes, .. } = *conversion;
+        let plan = Plan::new(inputs.samples(), inputs.events()?, inputs.sensor, chunk_samples, shard_bytes);
         let job = Job { conversion, inputs, recipe, plan };
         let chunks = job.chunks();
         if let Some(part) = conversion.part.filter(|part| u64::from(part.of) > chunks) {

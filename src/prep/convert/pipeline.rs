@@ -56,7 +56,6 @@ impl Converted {
 /// continues from them.
 pub fn convert(conversion: &Conversion) -> Result<Converted> {
     let mut job = Job::open(conversion)?;
-    let linked = job.inputs.linked()?;
     report_inputs(conversion, &job.inputs);
     let mut dir = OutputDir::open(&conversion.output, conversion.existing)?;
     let mut resume = conversion.existing == Existing::Resume;
@@ -69,7 +68,7 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
     let threads = rayon::ThreadPoolBuilder::new().num_threads(conversion.threads).build();
     let threads = threads.map_err(|_| BaseError::WorkerLost { doing: "hash the recordings" })?;
     let sources = threads.install(|| job.inputs.hash(conversion.verbosity))?;
-    let linked_files = threads.install(|| hash_linked(&linked, conversion.verbosity))?;
+    let linked_files = threads.install(|| hash_linked(&job.inputs.linked(), conversion.verbosity))?;
     loop {
         let mut losses = Losses::new(&job.recipe);
         let kept = |first: u64, ledgers: &[Ledger]| {

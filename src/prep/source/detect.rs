@@ -6,6 +6,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::source::check::check;
 use crate::source::columns::TakenColumns;
+use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
 use crate::source::stream::{ClassLabel, EventStream};
@@ -57,14 +58,7 @@ fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
 /// # Errors
 /// Those of the layout and of [`check`]; [`tonic_base::Error::Usage`] for a layout with many samples per file.
 pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventStream> {
-    let mut stream = open_as(path, layout_of(path, options)?, options)?;
-    let notes = check(&stream, options)?;
-    stream.notes.extend(notes);
-    Ok(stream)
-}
-
-fn open_as(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
-    let stream = match layout {
+    let stream = match layout_of(path, options)? {
         Layout::Npy => npy_files::open_npy(path, options)?,
         Layout::Npz => npy_files::open_npz(path, options)?,
         layout if layout.has_samples() => {
@@ -73,7 +67,10 @@ fn open_as(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Event
         }
         layout => camera::open(path, layout, options)?,
     };
-    stream.restrict(options.events)
+    let mut stream = stream.restrict(options.events)?;
+    let notes = check(&stream, options)?;
+    stream.notes.extend(notes);
+    Ok(stream)
 }
 
 /// What the head of a file tells.
@@ -85,6 +82,10 @@ pub(super) struct Head {
     pub sensor: Option<SensorSize>,
     /// Class of the recording, if the file gives it.
     pub label: Option<ClassLabel>,
+    /// Number of events, of those that the options use.
+    pub events: u64,
+    /// The other files that the data comes from.
+    pub linked: Vec<LinkedPath>,
     /// Which fields of the file the columns are.
     pub taken: TakenColumns,
     /// Notes for the user about how the recording was opened.
@@ -99,21 +100,12 @@ pub(super) struct Head {
 pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
     let layout = layout_of(path, options)?;
     if layout == Layout::Npz {
-        let (taken, label) = npy_files::npz_head(path, options)?;
+        let (taken, label, len) = npy_files::npz_head(path, options)?;
         let notes = taken.left_over_note().into_iter().collect();
-        return Ok(Head { layout, sensor: None, label, taken, notes });
+        let used = options.events.map_or(0..len, |events| events.of(len));
+        let events = used.end.saturating_sub(used.start);
+        return Ok(Head { layout, sensor: None, label, events, linked: Vec::new(), taken, notes });
     }
-    let EventStream { sensor, label, taken, notes, .. } = open_stream(path, options)?;
-    Ok(Head { layout, sensor, label, taken, notes })
-}
-
-/// Number of events of a file that holds one recording, from its headers alone.
-///
-/// # Errors
-/// Those of the layout; [`tonic_base::Error::Usage`] for a layout with many samples per file.
-pub(super) fn count_events(path: &Path, options: &SourceOptions) -> Result<u64> {
-    match layout_of(path, options)? {
-        Layout::Npz => npy_files::npz_events(path, options),
-        layout => Ok(open_as(path, layout, options)?.len),
-    }
+    let EventStream { sensor, label, len, linked, taken, notes, .. } = open_stream(path, options)?;
+    Ok(Head { layout, sensor, label, events: len, linked, taken, notes })
 }

@@ -98,7 +98,7 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
             notes: Vec::new(),
             origin: options.origin,
             unlabelled: None,
-            reader: Box::new(Long::closed(&path, options, pieces)),
+            reader: Box::new(Long::closed(&path, options, (head.events, head.linked), pieces)),
         });
     }
     if let Some(first) = recordings.first_mut() {

@@ -213,8 +213,8 @@ impl Hsd {
 }
 
 impl ReadSamples for Hsd {
-    fn linked(&self) -> Result<Vec<LinkedPath>> {
-        Ok(self.linked.clone())
+    fn linked(&self) -> Vec<LinkedPath> {
+        self.linked.clone()
     }
 
     fn events(&self) -> Result<u64> {

@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
 use crate::source::clock::{Clock, Wrap};
 use crate::source::cut::{Pieces, Span, left_out};
-use crate::source::detect::{count_events, open_stream};
+use crate::source::detect::open_stream;
 use crate::source::hdf::LinkedPath;
-use crate::source::layout::Layout;
 use crate::source::numbers::EventBlock;
 use crate::source::options::SourceOptions;
 use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
@@ -49,8 +48,8 @@ struct Seen {
 enum Access {
     /// The file stays open.
     Open(Box<EventStream>),
-    /// The file is one of many, so it is opened only for each read.
-    Closed(std::sync::Arc<SourceOptions>),
+    /// The file is one of many, so it is opened only for each read. Its head was read.
+    Closed { options: Arc<SourceOptions>, events: u64, linked: Vec<LinkedPath> },
 }
 
 impl Long {
@@ -67,10 +66,17 @@ impl Long {
     }
 
     /// Makes a reader that opens the file for each read. `pieces` has the samples that the recording was cut into;
-    /// without spans, it is one sample. `options` must name the recording's layout.
-    pub(super) fn closed(path: &Path, options: std::sync::Arc<SourceOptions>, pieces: Pieces) -> Long {
+    /// without spans, it is one sample. `options` must name the recording's layout. `events` and `linked` are those of
+    /// the file's head.
+    pub(super) fn closed(
+        path: &Path,
+        options: Arc<SourceOptions>,
+        (events, linked): (u64, Vec<LinkedPath>),
+        pieces: Pieces,
+    ) -> Long {
         let Pieces { spans, reordered, wrap, .. } = pieces;
-        Long { path: path.into(), access: Access::Closed(options), spans, reordered, wrap, seen: OnceLock::new() }
+        let access = Access::Closed { options, events, linked };
+        Long { path: path.into(), access, spans, reordered, wrap, seen: OnceLock::new() }
     }
 
     fn read_from(&self, stream: &EventStream, samples: Range<u64>) -> Result<RawSamples> {
@@ -129,7 +135,7 @@ impl Long {
         if let Some(wrap) = found.wrap.filter(|_| stream.time.unwrap) {
             wrap.unwrap(0, &mut block.t.us);
         }
-        if matches!(self.access, Access::Closed(_)) {
+        if matches!(self.access, Access::Closed { .. }) {
             notes.extend(stream.time.notes.iter().cloned());
             notes.extend(left_out(stream.time.left_out));
         }
@@ -142,7 +148,7 @@ impl ReadSamples for Long {
         match &self.access {
             _ if !self.spans.is_empty() => Ok(self.spans.iter().map(|span| span.end - span.start).sum()),
             Access::Open(stream) => Ok(stream.len),
-            Access::Closed(options) => count_events(&self.path, options),
+            Access::Closed { events, .. } => Ok(*events),
         }
     }
 
@@ -168,25 +174,24 @@ impl ReadSamples for Long {
         (fitting.count() as u64).max(1)
     }
 
-    fn linked(&self) -> Result<Vec<LinkedPath>> {
-        Ok(match &self.access {
+    fn linked(&self) -> Vec<LinkedPath> {
+        match &self.access {
             Access::Open(stream) => stream.linked.clone(),
-            Access::Closed(options) if matches!(options.layout, Some(Layout::Npy | Layout::Npz)) => Vec::new(),
-            Access::Closed(options) => open_stream(&self.path, options)?.linked,
-        })
+            Access::Closed { linked, .. } => linked.clone(),
+        }
     }
 
     fn extent(&self) -> Result<Option<(i64, i64)>> {
         Ok(Some(match &self.access {
             Access::Open(stream) => stream.extent()?,
-            Access::Closed(options) => open_stream(&self.path, options)?.extent()?,
+            Access::Closed { options, .. } => open_stream(&self.path, options)?.extent()?,
         }))
     }
 
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
         match &self.access {
             Access::Open(stream) => self.read_from(stream, samples),
-            Access::Closed(options) => {
+            Access::Closed { options, .. } => {
                 let mut stream = open_stream(&self.path, options)?;
                 stream.time.set_wrap(self.wrap.clone());
                 if !self.reordered.is_empty() {

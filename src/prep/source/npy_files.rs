@@ -92,22 +92,14 @@ fn after_array(path: &Path, file: &mut BufReader<File>, end: u64, bytes: u64) ->
     Ok(Some(format!("the {rest} bytes after the array of {} are not read", path.display())))
 }
 
-/// The columns of a `.npz` file, told from the headers of its arrays, and its class.
+/// The columns of a `.npz` file, its class and its number of events, told from the headers of its arrays.
 ///
 /// # Errors
 /// Those of [`open_npz`], as far as the headers tell.
-pub(super) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenColumns, Option<ClassLabel>)> {
+pub(super) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenColumns, Option<ClassLabel>, u64)> {
     let archive = Archive::open(path)?;
     let found = archive.find(options)?;
-    Ok((found.taken(found.time(options).unit), archive.label(options)?))
-}
-
-/// Number of events of a `.npz` file, from the headers of its arrays.
-///
-/// # Errors
-/// Those of [`npz_head`].
-pub(super) fn npz_events(path: &Path, options: &SourceOptions) -> Result<u64> {
-    Ok(Archive::open(path)?.find(options)?.len)
+    Ok((found.taken(found.time(options).unit), archive.label(options)?, found.len))
 }
 
 /// Opens a `.npz` file and reads its events into memory.

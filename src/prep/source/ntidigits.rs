@@ -133,8 +133,8 @@ impl Ntidigits {
 }
 
 impl ReadSamples for Ntidigits {
-    fn linked(&self) -> Result<Vec<LinkedPath>> {
-        Ok(self.file.linked())
+    fn linked(&self) -> Vec<LinkedPath> {
+        self.file.linked()
     }
 
     fn events(&self) -> Result<u64> {

@@ -55,7 +55,7 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     /// Number of events of all samples together, without reading the events where the layout allows it.
     ///
     /// # Errors
-    /// Those of the layout; if the file has to be opened first, those of opening.
+    /// Those of the layout.
     fn events(&self) -> Result<u64>;
 
     /// How many samples to read at once, starting at `first`. At most `most`.
@@ -64,11 +64,8 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     }
 
     /// The other files that the recording's data comes from.
-    ///
-    /// # Errors
-    /// Those of opening the file.
-    fn linked(&self) -> Result<Vec<LinkedPath>> {
-        Ok(Vec::new())
+    fn linked(&self) -> Vec<LinkedPath> {
+        Vec::new()
     }
 
     /// Notes for the user about what was found when the recording was read.
@@ -158,11 +155,8 @@ impl Recording {
     }
 
     /// The other files that the recording's data comes from: sources of virtual datasets, external raw files and
-    /// targets of external links. A file of a folder is opened for this, so that missing data is found.
-    ///
-    /// # Errors
-    /// If the file has to be opened first, those of opening.
-    pub fn linked(&self) -> Result<Vec<LinkedPath>> {
+    /// targets of external links.
+    pub fn linked(&self) -> Vec<LinkedPath> {
         self.reader.linked()
     }
 
