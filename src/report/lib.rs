@@ -6,6 +6,7 @@ mod error;
 mod page;
 mod picture;
 mod plot;
+mod sheet;
 mod strategy;
 
 pub use bars::figures;
