@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     let base = &SETS[seed as usize / 64 % SETS.len()].last().unwrap().1;
-    if seed % 64 == 0 && base.len() <= max_size {
+    if seed.is_multiple_of(64) && base.len() <= max_size {
         data[..base.len()].copy_from_slice(base);
         return base.len();
     }
