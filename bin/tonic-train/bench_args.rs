@@ -111,9 +111,9 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
 }
 
 fn title(measured: &SetMeasured) -> String {
-    let StepMeasured { batch_size, steps, threads, .. } = measured.step;
+    let StepMeasured { batch_size, time_steps, threads, .. } = measured.step;
     let samples = figures(measured.samples as f64);
-    format!("Feeding a network: {samples} samples of {steps} steps, batches of {batch_size}, {threads} threads")
+    format!("Feeding a network: {samples} samples of {time_steps} steps, batches of {batch_size}, {threads} threads")
 }
 
 fn step_text(step: &StepMeasured) -> String {
@@ -129,7 +129,7 @@ fn step_text(step: &StepMeasured) -> String {
         step_seconds_min * 1e3,
         if step.device == "cpu" { format!("{} threads", step.threads) } else { step.device.clone() },
         step.batch_size,
-        step.steps,
+        step.time_steps,
         hidden.join(","),
         step.density * 100.0,
     )

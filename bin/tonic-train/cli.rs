@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use tonic_loader::CacheChoice;
+use tonic_report::png_path;
 use tonic_train::engine::EngineChoice;
 use tonic_train::learner::{ClassWeights, Pad};
 
@@ -50,7 +51,7 @@ pub(crate) enum Command {
         #[arg(long)]
         best: bool,
         /// The confusion matrix; RUN/confusion.png if not given
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE.png", value_parser = png_path)]
         png: Option<PathBuf>,
         #[command(flatten)]
         device: DeviceArgs,

@@ -42,7 +42,7 @@ impl CacheChoice {
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] for [`CacheChoice::Device`]; [`tonic_base::Error::Usage`] if a
     /// [`CacheChoice::Host`] cache would be larger than the free memory.
-    pub fn place(self, set: &ShardSet) -> Result<(CacheChoice, String)> {
+    pub fn resolve(self, set: &ShardSet) -> Result<(CacheChoice, String)> {
         let (bytes, free) = (host_bytes(set), free_memory());
         let (size, of_free) = (human_bytes(bytes), free.map_or("an unknown amount".into(), human_bytes));
         match self {

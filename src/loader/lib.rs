@@ -6,7 +6,7 @@ mod host_cache;
 mod loader;
 mod order;
 mod prefetch;
-mod stream;
+mod windows;
 
 pub use batch::Batch;
 pub use cache_choice::CacheChoice;
@@ -14,4 +14,4 @@ pub use host_cache::{HostCache, free_memory, host_bytes};
 pub use loader::Loader;
 pub use order::EpochOrder;
 pub use prefetch::AHEAD;
-pub use stream::{Place, Windows};
+pub use windows::{EpochSample, Windows};

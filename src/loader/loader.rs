@@ -12,7 +12,7 @@ use crate::cache_choice::CacheChoice;
 use crate::host_cache::HostCache;
 use crate::order::EpochOrder;
 use crate::prefetch::{AHEAD, ahead};
-use crate::stream::{Place, Spare, Windows};
+use crate::windows::{EpochSample, Spare, Windows};
 
 /// A set with its cache, which makes the batches of an epoch.
 #[derive(Debug)]
@@ -29,11 +29,11 @@ impl Loader {
     /// Chooses a cache for `set` and fills it if it is the host cache.
     ///
     /// # Errors
-    /// Errors of [`CacheChoice::place`]; while the cache is filled, [`tonic_base::Error::Corrupt`] and
+    /// Errors of [`CacheChoice::resolve`]; while the cache is filled, [`tonic_base::Error::Corrupt`] and
     /// [`tonic_base::Error::Io`].
     pub fn new(set: ShardSet, choice: CacheChoice, verbosity: Verbosity) -> Result<Loader> {
-        let (place, why) = choice.place(&set)?;
-        let cache = if place == CacheChoice::Host {
+        let (choice, why) = choice.resolve(&set)?;
+        let cache = if choice == CacheChoice::Host {
             let progress = Progress::start(verbosity, "load", set.len(), "samples");
             let cache = HostCache::load(&set, &progress)?;
             progress.finish();
@@ -104,10 +104,10 @@ impl Loader {
         let make = |windows: &mut Windows<'_>| {
             let mut batch = used.try_recv().unwrap_or_else(|_| Batch::new(widths));
             batch.clear();
-            windows.next_batch(|places| {
-                places.iter().try_for_each(|place| {
-                    batch.labels.push(place.label());
-                    place.unpack(|sample| sample.unpack(&mut batch.frames))
+            windows.next_batch(|samples| {
+                samples.iter().try_for_each(|sample| {
+                    batch.labels.push(sample.label());
+                    sample.unpack(|packed| packed.unpack(&mut batch.frames))
                 })
             })?;
             Ok(Some(batch).filter(|batch| !batch.is_empty()))
@@ -157,13 +157,13 @@ impl Loader {
         let sample_len = steps * self.set.manifest().description.shape.cells() as usize;
         loop {
             labels.clear();
-            let samples = windows.next_batch(|places| {
+            let samples = windows.next_batch(|samples| {
                 let start = labels.len() * sample_len;
-                labels.extend(places.iter().map(Place::label));
+                labels.extend(samples.iter().map(EpochSample::label));
                 let end = labels.len() * sample_len;
                 dense.resize(dense.len().max(end), 0.0);
-                let samples = dense[start..end].par_chunks_mut(sample_len.max(1)).zip(places);
-                samples.try_for_each(|(dense, place)| place.unpack(|sample| sample.write_dense(dense)))
+                let targets = dense[start..end].par_chunks_mut(sample_len.max(1)).zip(samples);
+                targets.try_for_each(|(dense, sample)| sample.unpack(|packed| packed.write_dense(dense)))
             })?;
             if samples == 0 || !each(&dense[..samples * sample_len], &labels)? {
                 break;

@@ -17,7 +17,7 @@ impl Sample<'_> {
     pub fn write_tsv(&self, out: &mut impl Write) -> Result<()> {
         writeln!(out, "frame\tp\ty\tx\tcount").map_err(stdout_error)?;
         for (frame, cell, count) in self.frames().iter() {
-            let [p, y, x] = self.shape().place(cell);
+            let [p, y, x] = self.shape().coordinates(cell);
             writeln!(out, "{frame}\t{p}\t{y}\t{x}\t{}", digits(count)).map_err(stdout_error)?;
         }
         Ok(())
@@ -36,7 +36,7 @@ impl Sample<'_> {
         let head = printable_json(&head.to_string()).into_owned();
         write!(out, "{},\"entries\":[", head.strip_suffix('}').unwrap_or(&head)).map_err(stdout_error)?;
         for (i, (frame, cell, count)) in self.frames().iter().enumerate() {
-            let ([p, y, x], comma) = (shape.place(cell), if i > 0 { "," } else { "" });
+            let ([p, y, x], comma) = (shape.coordinates(cell), if i > 0 { "," } else { "" });
             write!(out, "{comma}[{frame},{p},{y},{x},{}]", digits(count)).map_err(stdout_error)?;
         }
         writeln!(out, "]}}").map_err(stdout_error)

@@ -216,7 +216,7 @@ fn compare_samples(d: &SetDescription, sample: u64, a: Decoded<'_>, b: Decoded<'
 /// The first cell in which the frames of two samples differ: (frame, p, y, x), value in a, value in b. `None` if all
 /// cells are equal.
 fn first_entry(d: &SetDescription, a: SampleFrames<'_>, b: SampleFrames<'_>) -> Option<([u64; 4], f64, f64)> {
-    let place = |(frame, cell, _): (usize, u32, f64)| (frame, cell);
+    let position = |(frame, cell, _): (usize, u32, f64)| (frame, cell);
     let (mut a, mut b) = (a.iter(), b.iter());
     let (x, y) = loop {
         match (a.next(), b.next()) {
@@ -226,9 +226,10 @@ fn first_entry(d: &SetDescription, a: SampleFrames<'_>, b: SampleFrames<'_>) -> 
         }
     };
     // Cells ascend. If the next cells differ, the lower one is empty in the other set.
-    let at = [x, y].into_iter().flatten().map(place).min()?;
-    let value = |entry: Option<(usize, u32, f64)>| entry.filter(|&e| place(e) == at).map_or(0.0, |(.., value)| value);
-    let [p, row, column] = d.shape.place(at.1);
+    let at = [x, y].into_iter().flatten().map(position).min()?;
+    let value =
+        |entry: Option<(usize, u32, f64)>| entry.filter(|&e| position(e) == at).map_or(0.0, |(.., value)| value);
+    let [p, row, column] = d.shape.coordinates(at.1);
     Some(([at.0 as u64, p.into(), row.into(), column.into()], value(x), value(y)))
 }
 

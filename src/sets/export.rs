@@ -56,9 +56,9 @@ pub fn export_npy(
 /// The values of all cells, (T, P, H, W), one at a time: a single dense frame may exceed the memory.
 fn dense<'a>(frames: &'a SampleFrames<'a>, shape: FrameShape) -> impl Iterator<Item = f64> + 'a {
     let cells = shape.cells();
-    let place = move |(frame, cell, value): (usize, u32, f64)| (frame as u64 * cells + u64::from(cell), value);
-    let mut entries = frames.iter().map(place).peekable();
-    let value = move |at| entries.next_if(|(place, _)| *place == at).map_or(0.0, |(_, value)| value);
+    let index = move |(frame, cell, value): (usize, u32, f64)| (frame as u64 * cells + u64::from(cell), value);
+    let mut entries = frames.iter().map(index).peekable();
+    let value = move |at| entries.next_if(|(index, _)| *index == at).map_or(0.0, |(_, value)| value);
     (0..frames.frames() as u64 * cells).map(value)
 }
 

@@ -41,12 +41,12 @@ impl Distribution {
         [min as f64, median, sum as f64 / n as f64, max as f64]
     }
 
-    /// The value of the sorted samples at index `place`.
-    fn at(&self, place: u64) -> u64 {
+    /// The value of the sorted samples at `index`.
+    fn at(&self, index: u64) -> u64 {
         let mut before = 0;
         let mut values = self.0.iter().skip_while(|(_, n)| {
             before += **n;
-            before <= place
+            before <= index
         });
         values.next().map_or(0, |(&value, _)| value)
     }

@@ -120,15 +120,15 @@ pub(super) fn add_cells(
         ($cells:ident, $number:ty) => {{
             let start = $cells.len();
             $cells.resize(start + bytes.len(), 0);
-            let mut places = &mut $cells[start..];
+            let mut targets = &mut $cells[start..];
             for size in frame_sizes {
                 let (frame, others) = bytes.split_at(size);
-                let (to, after) = places.split_at_mut(size);
-                (bytes, places) = (others, after);
+                let (to, after) = targets.split_at_mut(size);
+                (bytes, targets) = (others, after);
                 let mut next = 0;
-                for (&byte, place) in frame.iter().zip(to) {
+                for (&byte, target) in frame.iter().zip(to) {
                     let cell = next + gap_of(byte, &mut long_gaps);
-                    *place = cell as $number;
+                    *target = cell as $number;
                     next = cell + 1;
                 }
                 largest = next.max(largest);
@@ -151,11 +151,11 @@ pub(super) fn add_counts(bytes: &[u8], mut large_counts: impl Iterator<Item = u3
         ($counts:ident, $number:ty) => {{
             let start = $counts.len();
             $counts.resize(start + bytes.len(), 0);
-            let places = &mut $counts[start..];
-            places.iter_mut().zip(bytes).for_each(|(place, &byte)| *place = <$number>::from(byte >> GAP_BITS) + 1);
-            for (place, &byte) in places.iter_mut().zip(bytes) {
+            let targets = &mut $counts[start..];
+            targets.iter_mut().zip(bytes).for_each(|(target, &byte)| *target = <$number>::from(byte >> GAP_BITS) + 1);
+            for (target, &byte) in targets.iter_mut().zip(bytes) {
                 if byte >> GAP_BITS == LARGE_COUNT {
-                    *place = count_of(byte, &mut large_counts) as $number;
+                    *target = count_of(byte, &mut large_counts) as $number;
                 }
             }
         }};

@@ -39,8 +39,8 @@ impl FrameShape {
         [self.polarities, self.height, self.width].map(|n| n as usize)
     }
 
-    /// Position [p, y, x] of the cell with this index.
-    pub fn place(self, cell: u32) -> [u32; 3] {
+    /// Coordinates [p, y, x] of the cell with this index.
+    pub fn coordinates(self, cell: u32) -> [u32; 3] {
         let (row, x) = (cell / self.width, cell % self.width);
         [row / self.height, row % self.height, x]
     }

@@ -21,6 +21,7 @@ mod planes;
 mod reader;
 pub mod salvage;
 mod shard;
+mod shard_draft;
 pub mod verify;
 mod writer;
 
@@ -42,4 +43,5 @@ pub use packed::{PackedChunk, PackedSample};
 pub use part::Part;
 pub use reader::{SampleReader, ShardSet};
 pub use shard::Shard;
-pub use writer::{Existing, KEPT, OutputDir, SetWriter, ShardDraft};
+pub use shard_draft::ShardDraft;
+pub use writer::{Existing, KEPT, OutputDir, SetWriter};

@@ -119,10 +119,10 @@ impl Window {
     /// If `position` is not in `positions`.
     pub fn at(&self, position: u64) -> (usize, usize) {
         assert!(self.positions.contains(&position));
-        let place = (position - self.positions.start) as u32;
-        let place = self.permutation.as_ref().map_or(place, |permutation| permutation.at(place));
-        let slot = self.starts.partition_point(|&start| start <= place) - 1;
-        (slot, (place - self.starts[slot]) as usize)
+        let index = (position - self.positions.start) as u32;
+        let index = self.permutation.as_ref().map_or(index, |permutation| permutation.at(index));
+        let slot = self.starts.partition_point(|&start| start <= index) - 1;
+        (slot, (index - self.starts[slot]) as usize)
     }
 }
 

@@ -3,20 +3,20 @@
 //! Shards are published one by one, the manifest last. Until then the directory holds a lock, which keeps a second
 //! writer out, and a marker that describes the set, so that a resume refuses to continue a different conversion.
 
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tonic_base::{DirLock, drafted, publish, remove_file};
+
 use crate::chunk::Chunk;
 use crate::codec::{Decoder, EncodedChunk};
 use crate::description::{Id, MARKER, SetDescription, shard_name};
 use crate::difference::differing_parts;
 use crate::error::{BaseFault, Error, Result};
-use crate::layout::{ChunkRecord, ShardHead, aligned};
 use crate::ledger::Ledger;
-use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry, Totals, identity_of};
+use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry, Totals};
 use crate::shard::Shard;
-use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
-use tonic_base::{DirLock, Draft, drafted, publish, remove_file};
-
-use serde::{Deserialize, Serialize};
+use crate::shard_draft::{ShardDraft, shard_entry};
 
 /// What an interrupted writer has kept.
 pub const KEPT: &str = "complete shards are kept";
@@ -327,82 +327,5 @@ fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
             let (expected, got) = differing_parts(&say(&begun), &say(&mine));
             Err(Error::Mismatch { path: dir.into(), other: dir.join(MARKER), field, expected, got })
         }
-    }
-}
-
-fn shard_entry(number: u64, head: &ShardHead) -> ShardEntry {
-    ShardEntry {
-        name: shard_name(number),
-        bytes: head.file_bytes(),
-        samples: head.place.samples.into(),
-        identity: identity_of(head.chunks.iter().map(|c| &c.identity)),
-    }
-}
-
-/// A shard that is being written. It is a temporary file until it is published.
-#[derive(Debug)]
-pub struct ShardDraft {
-    draft: Draft,
-    path: PathBuf,
-    head: ShardHead,
-    chunks: usize,
-    end: u64,
-}
-
-impl ShardDraft {
-    /// Creates a temporary file for shard `number` of the described set.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`].
-    ///
-    /// # Panics
-    /// If the set has no such shard.
-    pub fn create(dir: &Path, description: &SetDescription, number: u64) -> Result<ShardDraft> {
-        let path = dir.join(shard_name(number));
-        let place = description.shard_place(number);
-        let chunks = place.samples.div_ceil(description.chunk_samples) as usize;
-        let mut draft = Draft::create(&path)?;
-        let end = ShardHead::bytes(chunks);
-        draft.file.seek(SeekFrom::Start(end)).map_err(Error::io(&path, "write the shard"))?;
-        let head = ShardHead { layout: description.layout(), place, chunks: Vec::with_capacity(chunks) };
-        Ok(ShardDraft { draft, path, head, chunks, end })
-    }
-
-    /// Appends the next chunk of the shard.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`].
-    pub fn append(&mut self, encoded: &EncodedChunk) -> Result<()> {
-        self.head.chunks.push(ChunkRecord { offset: self.end, ..encoded.record });
-        let unpadded = self.end + encoded.record.stored_bytes;
-        self.end = aligned(unpadded);
-        let padding = [0; crate::layout::ALIGNMENT];
-        self.draft
-            .file
-            .write_all(&encoded.stored)
-            .and_then(|()| self.draft.file.write_all(&padding[..(self.end - unpadded) as usize]))
-            .map_err(Error::io(&self.path, "write the shard"))
-    }
-
-    fn is_full(&self) -> bool {
-        self.head.chunks.len() == self.chunks
-    }
-
-    /// The manifest's record of this shard. Call it after the last chunk.
-    pub fn entry(&self) -> ShardEntry {
-        shard_entry(self.head.place.number.into(), &self.head)
-    }
-
-    /// Writes header and index, and replaces the shard in the set's directory.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`]. The old file is unchanged unless only the sync of the directory failed.
-    pub fn publish(mut self) -> Result<ShardEntry> {
-        let head = self.head.to_bytes();
-        let write = Error::io(&self.path, "write the shard's head");
-        self.draft.file.seek(SeekFrom::Start(0)).and_then(|_| self.draft.file.write_all(&head)).map_err(write)?;
-        let entry = self.entry();
-        self.draft.publish()?;
-        Ok(entry)
     }
 }

@@ -19,7 +19,7 @@ pub mod run;
 extern crate self as tonic_train; // as random.rs names this crate
 
 pub use error::{Error, KernelError, ModelError, Result};
-pub use kernel::interface::BatchSource;
+pub use kernel::batch_source::BatchSource;
 pub use kernel::isa::Isa;
 pub use kernel::program::{MatmulPrecision, Program};
 pub use kernel::{Adam, AdamConfig};

@@ -16,7 +16,7 @@ use crate::feed::{DENSE_BATCHES, DeviceCache, Inflation, StagedBatch};
 use crate::kernel::program::Program;
 use crate::learner::TrainState;
 
-/// Maximum number of steps in a round, which is timed by two CUDA events. A round of one short step would mostly measure
+/// Maximum number of training steps in a round, which is timed by two CUDA events. A round of one short step would mostly measure
 /// the launch.
 const TOGETHER: usize = 8;
 /// Time in seconds that a round of steps should take.
@@ -153,7 +153,7 @@ pub(super) fn measure(
     program: &Program,
     cache: &DeviceCache,
     set: &ShardSet,
-    (batch_size, steps): (usize, usize),
+    (batch_size, time_steps): (usize, usize),
     free: u64,
 ) -> Result<GpuMeasured> {
     let device = program.device();
@@ -163,7 +163,7 @@ pub(super) fn measure(
         beyond_cache_bytes: taken.saturating_sub(cache.bytes() as u64),
         context_bytes: device.total_memory().saturating_sub(free),
     };
-    let inflate = measure_inflation(program, cache, set, Inflation { steps, batch_size })?;
+    let inflate = measure_inflation(program, cache, set, Inflation { steps: time_steps, batch_size })?;
     Ok(GpuMeasured { inflate, promote: measure_promotion(program, set)?, device_memory })
 }
 

@@ -53,8 +53,9 @@ pub struct StepMeasured {
     pub samples_per_second: f64,
     /// Samples per batch.
     pub batch_size: usize,
-    /// Number of time steps per sample.
-    pub steps: usize,
+    /// Number of time steps per sample, T.
+    #[serde(rename = "steps")]
+    pub time_steps: usize,
     /// Device: "cpu", or the product name of the GPU.
     pub device: String,
     /// Number of threads on the host.
@@ -63,7 +64,7 @@ pub struct StepMeasured {
     pub hidden: Vec<usize>,
     /// Share of the input's cells that are occupied. Padding counts as empty cells.
     pub density: f64,
-    /// Share of (neuron, step) pairs with a spike in the initial network, averaged over the hidden layers; `None` if there
+    /// Share of (neuron, time step) pairs with a spike in the initial network, averaged over the hidden layers; `None` if there
     /// is no hidden layer.
     pub spike_density: Option<f64>,
 }
@@ -177,7 +178,7 @@ impl Trainer {
             device_memory_bytes,
             samples_per_second: largest as f64 / step_seconds,
             batch_size: bench.batch_size,
-            steps: self.padding.steps,
+            time_steps: self.padding.steps,
             device: bench.backend.device.as_ref().map_or("cpu".into(), |device| device.name().to_string()),
             threads: rayon::current_num_threads(),
             hidden: bench.hidden.clone(),

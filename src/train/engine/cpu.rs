@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use tonic_loader::Batch;
 use tonic_shard::SampleFrames;
 
-use crate::engine::step::{BatchLoss, Engine, SampleWeights, check_labels, check_loss};
+use crate::engine::step::{BatchLoss, Engine, SampleWeights, check_loss, check_step};
 use crate::error::{KernelError, Result};
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
@@ -128,9 +128,7 @@ impl Engine for CpuEngine {
         steps: usize,
         gradients: &mut Parameters,
     ) -> Result<BatchLoss> {
-        assert_eq!(network.shape(), gradients.shape(), "shape of the gradients");
-        let classes = network.shape().classes;
-        check_labels(batch, classes)?;
+        let classes = check_step(network, batch, gradients)?;
         self.pack(network);
         let samples = batch.samples();
         self.logits.resize(batch.len() * classes, 0.0);

@@ -12,7 +12,7 @@
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use tonic_loader::Batch;
 
-use crate::engine::step::{BatchLoss, Engine, check_labels, check_loss};
+use crate::engine::step::{BatchLoss, Engine, check_loss, check_step};
 use crate::error::{BaseFault, Error, KernelError, Result};
 use crate::gpu::load_libtorch_cuda;
 use crate::kernel::iaf::Neuron;
@@ -63,9 +63,7 @@ impl Engine for LibtorchEngine {
         steps: usize,
         gradients: &mut Parameters,
     ) -> Result<BatchLoss> {
-        assert_eq!(network.shape(), gradients.shape(), "shape of the gradients");
-        let classes = network.shape().classes;
-        check_labels(batch, classes)?;
+        let classes = check_step(network, batch, gradients)?;
         let device = self.device;
         let input = DenseBatch::new(network, device, batch, steps)?;
         let leaves: Vec<Tensor> =

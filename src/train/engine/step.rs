@@ -98,6 +98,17 @@ impl Prediction {
     }
 }
 
+/// Checks what every step relies on: gradients of the network's shape, and labels of its classes. Returns the number of
+/// classes.
+///
+/// # Panics
+/// If the shapes of `network` and `gradients` differ.
+pub(super) fn check_step(network: &Network, batch: &Batch, gradients: &Parameters) -> Result<usize, KernelError> {
+    assert_eq!(network.shape(), gradients.shape(), "shape of the gradients");
+    let classes = network.shape().classes;
+    check_labels(batch, classes).map(|()| classes)
+}
+
 pub(crate) fn check_labels(batch: &Batch, classes: usize) -> Result<(), KernelError> {
     let (samples, labels) = (batch.frames.len(), &batch.labels);
     if labels.len() != samples {

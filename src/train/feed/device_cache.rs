@@ -11,7 +11,8 @@ use tonic_shard::{Decoder, PackedChunk, ShardSet, SparseFrames, Widths};
 use crate::error::{BaseFault, Result};
 use crate::feed::staging::{Amount, Stage, Staged, Staging};
 use crate::gpu::{Buffer, Device, Pinned, Stream};
-use crate::kernel::interface::{BatchSource, DrawOrder, DrawPermutation};
+use crate::kernel::batch_source::BatchSource;
+use crate::kernel::interface::{DrawOrder, DrawPermutation};
 use crate::kernel::program::ColumnTypes;
 
 /// Approximate number of samples in a group: one group is decoded while the one before is copied to the device.
@@ -140,7 +141,7 @@ impl DeviceCache {
         let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
         let HostOrder { order: whole, within } = &mut *host;
         whole.as_mut_slice()?[0] = match order {
-            EpochOrder::Sequential => DrawOrder { streamed: 0, ..DrawOrder::sequential(end) },
+            EpochOrder::Sequential => DrawOrder { one_batch: 0, ..DrawOrder::sequential(end) },
             EpochOrder::Shuffled { seed, epoch } => {
                 let parts = set.order(seed, epoch).parts();
                 for (to, from) in within.as_mut_slice()?.iter_mut().zip(&parts.within) {

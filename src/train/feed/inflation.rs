@@ -5,7 +5,8 @@ use tonic_loader::{EpochOrder, Loader};
 use crate::error::Result;
 use crate::feed::device_cache::DeviceCache;
 use crate::gpu::{Buffer, Stream};
-use crate::kernel::interface::{BatchSource, InflateArgs};
+use crate::kernel::batch_source::BatchSource;
+use crate::kernel::interface::InflateArgs;
 use crate::kernel::program::{INFLATE_BYTES, Program};
 
 /// Number of dense batches that are written in turn, so that a batch is no longer in the GPU's L2 cache when it is

@@ -8,7 +8,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::feed::device_cache::{DeviceCache, device_bytes};
 use crate::feed::ring::{Ring, staged_epoch};
 use crate::gpu::Stream;
-use crate::kernel::interface::BatchSource;
+use crate::kernel::batch_source::BatchSource;
 use crate::kernel::program::Program;
 
 /// A set, open for training or evaluation.
@@ -23,10 +23,10 @@ impl Feed {
     /// Opens `set` for training on the CPU, or on the GPU of the program `gpu`, and fills the chosen cache.
     ///
     /// # Errors
-    /// Errors of [`Feed::place`], [`tonic_base::Error::Corrupt`], [`Error::Cuda`].
+    /// Errors of [`Feed::choose_cache`], [`tonic_base::Error::Corrupt`], [`Error::Cuda`].
     pub fn new(set: ShardSet, choice: CacheChoice, gpu: Option<&Program>, verbosity: Verbosity) -> Result<Feed> {
-        let (place, why) = Feed::place(choice, &set, gpu)?;
-        let device_cache = match gpu.filter(|_| place == CacheChoice::Device) {
+        let (choice, why) = Feed::choose_cache(choice, &set, gpu)?;
+        let device_cache = match gpu.filter(|_| choice == CacheChoice::Device) {
             Some(program) => {
                 let progress = Progress::start(verbosity, "load", set.len(), "samples");
                 let cache = DeviceCache::load(&set, program.device(), program.column_types(), &progress)?;
@@ -35,7 +35,7 @@ impl Feed {
             }
             None => None,
         };
-        let kept = if device_cache.is_some() { CacheChoice::Stream } else { place };
+        let kept = if device_cache.is_some() { CacheChoice::Stream } else { choice };
         Ok(Feed { loader: Loader::new(set, kept, verbosity)?, device_cache, why })
     }
 
@@ -45,9 +45,9 @@ impl Feed {
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] for a device cache without a GPU, [`tonic_base::Error::Usage`] for a cache
     /// that is larger than the free memory.
-    pub fn place(choice: CacheChoice, set: &ShardSet, gpu: Option<&Program>) -> Result<(CacheChoice, String)> {
+    pub fn choose_cache(choice: CacheChoice, set: &ShardSet, gpu: Option<&Program>) -> Result<(CacheChoice, String)> {
         let (Some(program), CacheChoice::Auto | CacheChoice::Device) = (gpu, choice) else {
-            return Ok(choice.place(set)?);
+            return Ok(choice.resolve(set)?);
         };
         let (needed, free) = (device_bytes(set, program.column_types()), program.device().free_memory()?);
         let (size, there) = (human_bytes(needed), human_bytes(free));
@@ -60,7 +60,7 @@ impl Feed {
             _ if needed <= free / 2 => {
                 Ok((CacheChoice::Device, format!("device: its {size} fit into half of the {there} free there")))
             }
-            _ => Ok(match choice.place(set)?.0 {
+            _ => Ok(match choice.resolve(set)?.0 {
                 CacheChoice::Host => {
                     (CacheChoice::Host, format!("host: its {size} exceed half of the {there} free on the device"))
                 }

@@ -8,7 +8,8 @@ use tonic_loader::{AHEAD, EpochOrder, Loader, Windows};
 use crate::error::Result;
 use crate::feed::staging::{Amount, Staged, Staging};
 use crate::gpu::{Buffer, Device, Event, Pinned, Stream};
-use crate::kernel::interface::{BatchSource, DrawOrder};
+use crate::kernel::batch_source::BatchSource;
+use crate::kernel::interface::DrawOrder;
 use crate::kernel::program::ColumnTypes;
 
 /// Number of slots: for the batches made ahead, the one being made, and the one in use.
@@ -115,7 +116,7 @@ pub(super) fn staged_epoch(
     let make = |windows: &mut Windows<'_>| -> Result<Option<Slot>> {
         let Some(mut slot) = ring.slot(&mut made, &used)? else { return Ok(None) };
         slot.staging.clear();
-        let samples = windows.next_batch(|places| slot.staging.push(places, classes, Amount::default()))?;
+        let samples = windows.next_batch(|samples| slot.staging.push(samples, classes, Amount::default()))?;
         if samples == 0 {
             ring.idle.push(slot);
             return Ok(None);

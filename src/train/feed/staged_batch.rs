@@ -5,7 +5,8 @@ use tonic_loader::Batch;
 use crate::error::Result;
 use crate::feed::staging::{Amount, Stage, Staged, Staging};
 use crate::gpu::{Buffer, Stream};
-use crate::kernel::interface::{BatchSource, DrawOrder};
+use crate::kernel::batch_source::BatchSource;
+use crate::kernel::interface::DrawOrder;
 use crate::kernel::program::ColumnTypes;
 
 /// A batch in device memory. The kernels read all its samples, in their order.

@@ -4,7 +4,7 @@
 //! is filled.
 
 use rayon::prelude::*;
-use tonic_loader::Place;
+use tonic_loader::EpochSample;
 use tonic_shard::{Column, SampleFrames, SparseFrames, Width, Widths};
 
 use crate::error::{KernelError, Result};
@@ -60,18 +60,18 @@ pub(crate) trait Stage: Sync {
     fn append_to(&self, frames: &mut SparseFrames) -> Result<()>;
 }
 
-impl Stage for Place<'_> {
+impl Stage for EpochSample<'_> {
     fn amount(&self) -> Amount {
         let sample = self.packed();
         Amount { samples: 1, frames: sample.frames(), entries: sample.entries() }
     }
 
     fn widths(&self) -> Widths {
-        Place::widths(self)
+        EpochSample::widths(self)
     }
 
     fn label(&self) -> u32 {
-        Place::label(self)
+        EpochSample::label(self)
     }
 
     fn append_to(&self, frames: &mut SparseFrames) -> Result<()> {
@@ -210,7 +210,7 @@ impl Staging {
         }
         let ColumnTypes { frame_ends, cells, counts } = self.column_types;
         let table = &mut self.samples.as_mut_slice()?[start.samples..end.samples];
-        let mut places = Vec::with_capacity(samples.len());
+        let mut targets = Vec::with_capacity(samples.len());
         let mut rest = [
             &mut self.frame_ends.as_mut_slice()?[start.frames * frame_ends.bytes()..],
             &mut self.cells.as_mut_slice()?[start.entries * cells.bytes()..],
@@ -228,14 +228,14 @@ impl Staging {
             let bytes = [frames * frame_ends.bytes(), entries * cells.bytes(), entries * counts.bytes()];
             let mut lengths = bytes.into_iter();
             let columns = rest.each_mut().map(|column| {
-                let (place, after) = std::mem::take(column).split_at_mut(lengths.next().unwrap_or(0));
+                let (target, after) = std::mem::take(column).split_at_mut(lengths.next().unwrap_or(0));
                 *column = after;
-                place
+                target
             });
-            places.push((sample, columns));
+            targets.push((sample, columns));
             before = end;
         }
-        places.into_par_iter().try_for_each_init(
+        targets.into_par_iter().try_for_each_init(
             || None,
             |scratch: &mut Option<SparseFrames>, (sample, [ends_to, cells_to, counts_to])| -> Result<()> {
                 let scratch = scratch.get_or_insert_with(|| SparseFrames::new(sample.widths()));

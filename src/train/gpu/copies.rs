@@ -26,7 +26,7 @@ impl Stream {
         from: &Pinned<T>,
         range: Range<usize>,
     ) -> Result<()> {
-        let (to, source) = (to.place(&(at..at + range.len())), from.place(&range));
+        let (to, source) = (to.start_of(&(at..at + range.len())), from.start_of(&range));
         let bytes = range.len() * size_of::<T>();
         let doing = || format!("copy to {}", self.device());
         self.begin_copy(from, bytes, doing, || {
@@ -51,7 +51,7 @@ impl Stream {
         to: &mut Pinned<T>,
         at: usize,
     ) -> Result<()> {
-        let (from, target) = (from.place(&range), to.place(&(at..at + range.len())));
+        let (from, target) = (from.start_of(&range), to.start_of(&(at..at + range.len())));
         let bytes = range.len() * size_of::<T>();
         let doing = || format!("copy from {}", self.device());
         self.begin_copy(to, bytes, doing, || {

@@ -109,14 +109,14 @@ impl<T: DeviceType> Buffer<T> {
     /// # Panics
     /// If the range ends beyond the array.
     pub(crate) fn at(&self, offset: usize) -> Address<T> {
-        self.place(&(offset..self.len))
+        self.start_of(&(offset..self.len))
     }
 
     /// Address of the start of a range.
     ///
     /// # Panics
     /// If the range ends beyond the end of the array.
-    pub(super) fn place(&self, range: &Range<usize>) -> Address<T> {
+    pub(super) fn start_of(&self, range: &Range<usize>) -> Address<T> {
         let len = self.len;
         assert!(range.start <= range.end && range.end <= len, "elements {range:?} of a buffer of {len}");
         self.address.add(range.start)
@@ -138,14 +138,14 @@ impl<T: DeviceType> Buffer<T> {
     /// # Panics
     /// If the range ends beyond the end of the array.
     pub(crate) fn read_range(&self, range: Range<usize>) -> Result<Vec<T>> {
-        let place = self.place(&range);
+        let start = self.start_of(&range);
         let _alone = self.device.alone();
         self.device.synchronize()?;
         let mut elements = Vec::<T>::with_capacity(range.len());
         let bytes = range.len() * size_of::<T>();
         if bytes > 0 {
             // SAFETY: the context is current, the buffer has the range, and the elements have room for as many bytes.
-            let code = unsafe { sys::cuMemcpyDtoH_v2(elements.as_mut_ptr().cast(), place.raw(), bytes) };
+            let code = unsafe { sys::cuMemcpyDtoH_v2(elements.as_mut_ptr().cast(), start.raw(), bytes) };
             check(code, || format!("copy from {}", self.device))?;
         }
         // SAFETY: the driver has written all of them, and any bytes are a DeviceType.
@@ -220,7 +220,7 @@ impl<T: DeviceType> Pinned<T> {
     ///
     /// # Panics
     /// If the range ends beyond the end of the array.
-    pub(super) fn place(&self, range: &Range<usize>) -> *mut T {
+    pub(super) fn start_of(&self, range: &Range<usize>) -> *mut T {
         let len = self.len;
         assert!(range.start <= range.end && range.end <= len, "elements {range:?} of pinned memory of {len}");
         // SAFETY: within the memory, or at its end.

@@ -11,7 +11,7 @@ __device__ __forceinline__ double power(double base, u64 exponent) {
     return result;
 }
 
-// The layer of parameter `i`; `i` becomes its place in the layer: W^T, (in, out), then the bias.
+// The layer of parameter `i`; `i` becomes its index in the layer: W^T, (in, out), then the bias.
 __device__ __forceinline__ const Layer& layer_of(const Layer* layers, u64& i) {
     while (i >= (u64)(layers->inputs + 1) * layers->outputs) {
         i -= (u64)(layers->inputs + 1) * layers->outputs;

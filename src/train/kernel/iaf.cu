@@ -142,8 +142,8 @@ struct Entries {
     }
 };
 
-// Sums up the currents of a tile from the entries `first` to `beyond`: one thread for W neighbouring neurons of a
-// frame.
+// Adds the next at most ENTRIES entries of a tile, from entry `first` on, to its currents. A thread adds those of a frame
+// to W neighbouring neurons.
 template <int W>
 __device__ __forceinline__ void gather(const ForwardArgs& args, const Entries& entries, const u32* ends, u32 n0, u32 first, float* currents) {
     constexpr u32 lanes = TILE / W, groups = BLOCK_THREADS / lanes;
@@ -234,16 +234,16 @@ KERNEL(iaf_forward, ForwardArgs, MULTIPLY_THREADS) {
     Forward forward(args, sample, n0, drawn.steps);
     Sums sums;
     clear(sums);
-    auto load = [&](u32 part, u32 place) {
-        bf16* to = stages + place * stage;
+    auto load = [&](u32 part, u32 slot) {
+        bf16* to = stages + slot * stage;
         u32 t0 = part / depth * TILE, k0 = part % depth * TILE;
         copy_tile(to, before + (size_t)t0 * args.before_width + k0, args.before_width);
         for (int p = 0; p < PIECES; p++) {
             copy_tile(to + (1 + p) * PLANE, pieces + p * plane + k0, args.before_width);
         }
     };
-    pipeline<FORWARD_STAGES>(parts, load, [&](u32 part, u32 place) {
-        const bf16* from = stages + place * stage;
+    pipeline<FORWARD_STAGES>(parts, load, [&](u32 part, u32 slot) {
+        const bf16* from = stages + slot * stage;
         multiply_rows<1, PIECES>(sums, from, from + PLANE);
         if (part % depth < depth - 1) return;
         for_each_pair(sums, [&](int row, int column, float first, float second) {
@@ -300,17 +300,17 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
     float next = 0.0f, total = 0.0f;
     Sums sums;
     clear(sums);
-    auto load = [&](u32 part, u32 place) {
+    auto load = [&](u32 part, u32 slot) {
         if (CONSTANT) return;
-        bf16* to = stages + place * stage;
+        bf16* to = stages + slot * stage;
         u32 t0 = (tiles - 1 - part / depth) * TILE, k0 = part % depth * TILE;
         for (int p = 0; p < PIECES; p++) {
             copy_tile(to + p * PLANE, above + p * above_plane + (size_t)t0 * args.above_width + k0, args.above_width);
             copy_tile(to + (PIECES + p) * PLANE, pieces + p * pieces_plane + k0, args.above_width);
         }
     };
-    pipeline<BACKWARD_STAGES>(parts, load, [&](u32 part, u32 place) {
-        const bf16* from = stages + place * stage;
+    pipeline<BACKWARD_STAGES>(parts, load, [&](u32 part, u32 slot) {
+        const bf16* from = stages + slot * stage;
         const bool last = part % depth == depth - 1;
         const u32 t0 = (tiles - 1 - part / depth) * TILE, first = threadIdx.x / TILE;
         // All potentials of a tile are loaded together, while its product is computed.

@@ -44,9 +44,9 @@ __device__ __forceinline__ void weight_gradient_of(const GradientArgs& args) {
     };
     u32 parts = 0, sample = first, t0 = 0, end = min(first + each, samples);
     for (u32 b = first; b < end; b++) parts += (steps(b) + TILE - 1) / TILE;
-    auto load = [&](u32, u32 place) {
+    auto load = [&](u32, u32 slot) {
         while (t0 >= steps(sample)) sample++, t0 = 0;
-        bf16* to = stages + place * stage;
+        bf16* to = stages + slot * stage;
         size_t row = (size_t)sample * args.time + t0;
         if (from == From::CELLS) {
             inflate_tile(to, args.columns, args.drawn[sample], t0, m0);
@@ -62,8 +62,8 @@ __device__ __forceinline__ void weight_gradient_of(const GradientArgs& args) {
     };
     Sums sums;
     clear(sums);
-    pipeline<GRADIENT_STAGES>(parts, load, [&](u32, u32 place) {
-        const bf16* at = stages + place * stage;
+    pipeline<GRADIENT_STAGES>(parts, load, [&](u32, u32 slot) {
+        const bf16* at = stages + slot * stage;
         multiply_columns<A, PIECES>(sums, at, at + A * PLANE);
     });
     float* out = args.partials + ((size_t)blockIdx.y * args.before_width + m0) * args.width + n0;
@@ -87,8 +87,9 @@ KERNEL(weight_gradient_cells, GradientArgs, MULTIPLY_THREADS) {
     weight_gradient_of<From::CELLS>(args);
 }
 
-// Mean loss of the batch, weighted by class if there are weights, and its number of correct samples. Sums are added in halves, which is a fixed order.
-__device__ __forceinline__ void score(const ReadoutArgs& args, State& state, u32 samples) {
+// Writes the score of the batch: its mean loss, weighted by class if there are weights, and its number of correct samples.
+// Sums are added in halves, which is a fixed order.
+__device__ __forceinline__ void write_score(const ReadoutArgs& args, State& state, u32 samples) {
     double* losses = (double*)dynamic_shared_memory();
     u32* correct = (u32*)(losses + blockDim.x);
     double* weights = (double*)(correct + blockDim.x); // a multiple of 8 bytes from the start
@@ -122,7 +123,7 @@ KERNEL(readout_gradient, ReadoutArgs, BLOCK_THREADS) {
     u32 samples = state.samples;
     if (samples == 0) return;
     if (blockIdx.x + 1 == gridDim.x) {
-        score(args, state, samples);
+        write_score(args, state, samples);
         return;
     }
     u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;

@@ -10,7 +10,7 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
     u32 b = blockIdx.x;
     if (b >= args.state->samples) return;
     const Drawn& drawn = args.drawn[b];
-    u64 place = args.by_position ? args.state->begin + b : b;
+    u64 index = args.by_position ? args.state->begin + b : b;
     float* parts = (float*)dynamic_shared_memory(); // (GROUPS, CLASSES)
     const float* totals = args.totals + (size_t)b * args.width;
     float* logits = args.logits + (size_t)b * args.classes;
@@ -69,8 +69,8 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
         }
         if (threadIdx.x == 0) {
             largest[0] = most;
-            args.labels[place] = drawn.label;
-            args.predicted[place] = at == 0xffffffffu ? 0 : at;
+            args.labels[index] = drawn.label;
+            args.predicted[index] = at == 0xffffffffu ? 0 : at;
         }
     }
     __syncthreads();
@@ -93,7 +93,7 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
     sum = parts[0];
     // A logarithm takes long: a thread without a class, if there is one, computes it while the others continue.
     if (threadIdx.x + 1 == blockDim.x) {
-        args.losses[place] = log((double)sum) + (double)most - (double)logits[drawn.label];
+        args.losses[index] = log((double)sum) + (double)most - (double)logits[drawn.label];
     }
     float scale = 1.0f / (float)args.state->samples;
     if (args.class_weights) {

@@ -25,6 +25,7 @@
 
 mod activity;
 mod adam;
+pub(crate) mod batch_source;
 mod exp;
 pub(crate) mod iaf;
 pub(crate) mod interface;

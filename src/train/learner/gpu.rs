@@ -33,7 +33,7 @@ pub(crate) struct GpuLearner {
     state: TrainState,
     stream: Stream,
     trained: GpuNetwork,
-    steps: Recorded,
+    recorded: Recorded,
     ring: Ring,
     scores: [Pinned<BatchScore>; 2],
     group: usize,
@@ -66,7 +66,7 @@ impl GpuLearner {
         let mut learner = GpuLearner {
             stream: device.urgent_stream()?,
             trained,
-            steps: Recorded::default(),
+            recorded: Recorded::default(),
             ring: Ring::new(device, program.column_types())?,
             scores: [device.pinned(MAX_GROUP)?, device.pinned(MAX_GROUP)?],
             group: 1,
@@ -103,7 +103,7 @@ impl Learner for GpuLearner {
     }
 
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()> {
-        let GpuLearner { stream, trained, steps, ring, scores, group, state: TrainState { adam, .. }, .. } = self;
+        let GpuLearner { stream, trained, recorded, ring, scores, group, state: TrainState { adam, .. }, .. } = self;
         let Epoch { order, batch_size, first, padding } = *epoch;
         trained.begin(stream, first * batch_size as u64, adam.step)?;
         let fixed = padding.fixed();
@@ -120,7 +120,7 @@ impl Learner for GpuLearner {
             each,
         };
         feed.on_gpu(ring, stream, (order, batch_size, first), |source| {
-            steps.run(stream, source, || trained.step(stream, source, fixed))?;
+            recorded.run(stream, source, || trained.step(stream, source, fixed))?;
             reader.queued()
         })?;
         reader.finish()?;

@@ -10,13 +10,10 @@ use crate::error::Result;
 use crate::feed::{Feed, Ring};
 use crate::gpu::Stream;
 use crate::kernel::program::Program;
-use crate::learner::evaluation::{Evaluation, check_interrupt, check_labelled};
+use crate::learner::evaluation::{Evaluation, GPU_BATCH, check_interrupt, check_labelled};
 use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
 use crate::network::Network;
-
-/// Most samples of a batch.
-const BATCH: u64 = 256;
 
 /// Evaluates networks of one shape on a GPU.
 #[derive(Debug)]
@@ -24,7 +21,7 @@ pub(crate) struct GpuEvaluator {
     stream: Stream,
     network: GpuNetwork,
     batch: usize,
-    batches: Recorded,
+    recorded: Recorded,
     ring: Ring,
 }
 
@@ -37,13 +34,13 @@ impl GpuEvaluator {
     pub(super) fn new(network: &Network, program: &Arc<Program>, longest: usize, samples: u64) -> Result<GpuEvaluator> {
         let device = program.device();
         let samples = samples.max(1);
-        let batch = samples.min(BATCH) as usize;
+        let batch = samples.min(GPU_BATCH) as usize;
         let extent = Extent { batch, longest, trained: false, kept: samples, batches: 0 };
         Ok(GpuEvaluator {
             stream: device.stream()?,
             network: GpuNetwork::new(program.clone(), network, extent)?,
             batch,
-            batches: Recorded::default(),
+            recorded: Recorded::default(),
             ring: Ring::new(device, program.column_types())?,
         })
     }
@@ -61,13 +58,13 @@ impl GpuEvaluator {
     ) -> Result<Evaluation> {
         let set = feed.loader().set();
         check_labelled(set)?;
-        let GpuEvaluator { stream, network: on_device, batch, batches, ring } = self;
+        let GpuEvaluator { stream, network: on_device, batch, recorded, ring } = self;
         on_device.load(stream, network, None)?;
         on_device.begin(stream, 0, 0)?;
         let steps = padding.fixed();
         feed.on_gpu(ring, stream, (EpochOrder::Sequential, *batch, 0), |source| {
             check_interrupt()?;
-            batches.run(stream, source, || on_device.forward(stream, source, steps))?;
+            recorded.run(stream, source, || on_device.forward(stream, source, steps))?;
             progress.add(*batch as u64);
             Ok(true)
         })?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::error::Result;
 use crate::gpu::{Graph, Stream};
-use crate::kernel::interface::BatchSource;
+use crate::kernel::batch_source::BatchSource;
 
 /// Recorded graphs of a step, one for each source of batches.
 #[derive(Debug, Default)]

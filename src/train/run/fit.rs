@@ -82,7 +82,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let loss = (guessing, class_weights.as_deref());
     let mut run = Training::start(fit, config, has_begun, program.as_ref(), room, loss)?;
     // The test set is loaded after training. Whether it fits is checked now, so that training is not in vain.
-    test.as_ref().map(|set| Feed::place(fit.cache, set, program.as_deref())).transpose()?;
+    test.as_ref().map(|set| Feed::choose_cache(fit.cache, set, program.as_deref())).transpose()?;
     folder.make()?;
     if fit.resume {
         run.keep_epochs()?;

@@ -178,7 +178,7 @@ impl Hidden {
         [batch, self.width / TILE]
     }
 
-    pub(super) fn packed(&self, (inputs, outputs): (usize, usize)) -> Layer {
+    pub(super) fn args(&self, (inputs, outputs): (usize, usize)) -> Layer {
         Layer {
             forward: self.forward.address(),
             backward: self.backward.address(),
@@ -218,7 +218,7 @@ impl Readout {
         })
     }
 
-    pub(super) fn packed(&self, classes: usize) -> Layer {
+    pub(super) fn args(&self, classes: usize) -> Layer {
         Layer {
             forward: Address::null(),
             backward: Address::null(),

@@ -4,9 +4,9 @@ use crate::engine::gpu_network::buffers::{AdamState, Hidden, Readout};
 use crate::engine::gpu_network::network::GpuNetwork;
 use crate::error::Result;
 use crate::gpu::{Address, Buffer, Stream};
+use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::{
-    BackwardArgs, BatchSource, DrawArgs, ForwardArgs, GradientArgs, InflateInputArgs, ReadoutArgs, SpikesArgs,
-    UpdateArgs,
+    BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateInputArgs, ReadoutArgs, SpikesArgs, UpdateArgs,
 };
 use crate::kernel::program::{BLOCK_THREADS, Entry, TILE};
 

@@ -6,8 +6,9 @@ use crate::engine::gpu_network::buffers::{AdamState, CountedSpikes, DenseInput, 
 use crate::engine::step::Prediction;
 use crate::error::Result;
 use crate::gpu::{Buffer, DeviceType, Event, Pinned, Stream};
+use crate::kernel::batch_source::BatchSource;
 use crate::kernel::iaf::Neuron;
-use crate::kernel::interface::{BatchScore, BatchSource, Drawn, Layer, NeuronArgs, State};
+use crate::kernel::interface::{BatchScore, Drawn, Layer, NeuronArgs, State};
 use crate::kernel::program::Program;
 use crate::kernel::{Adam, SpikeCounts};
 use crate::network::{Network, Parameters, Shape};
@@ -52,8 +53,8 @@ impl GpuNetwork {
             at += (inputs + 1) * outputs;
         }
         let readout = Readout::new(device, extent, &shape, at)?;
-        let layers = hidden.iter().zip(shape.linears()).map(|(layer, sizes)| layer.packed(sizes));
-        let layers: Vec<Layer> = layers.chain([readout.packed(shape.classes)]).collect();
+        let layers = hidden.iter().zip(shape.linears()).map(|(layer, sizes)| layer.args(sizes));
+        let layers: Vec<Layer> = layers.chain([readout.args(shape.classes)]).collect();
         let parameters = shape.parameters();
         let input = DenseInput::new(&program, extent, shape.inputs)?;
         Ok(GpuNetwork {

@@ -21,8 +21,8 @@ pub struct Windows<'a> {
     batch_size: usize,
     /// Positions in the epoch that have not been read yet.
     positions: Range<u64>,
-    window: Option<Loaded>,
-    next: Option<Loaded>,
+    window: Option<DecodedWindow>,
+    next: Option<DecodedWindow>,
     next_number: u32,
     spare: Spare,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Spare {
 }
 
 /// A sample at one position of the epoch.
-pub struct Place<'a> {
+pub struct EpochSample<'a> {
     set: &'a ShardSet,
     number: u32,
     chunk: &'a PackedChunk,
@@ -49,9 +49,10 @@ enum EpochPlan {
     Shuffled(Order),
 }
 
-/// A window and its decoded chunks: `waiting` are still to be decoded. With a cache, both are empty.
-struct Loaded {
-    places: Window,
+/// A window: the order of its samples, the chunks that are still to be decoded (`waiting`) and those that are. With a
+/// cache, both lists are empty.
+struct DecodedWindow {
+    order: Window,
     waiting: VecDeque<u32>,
     decoded: Vec<PackedChunk>,
 }
@@ -65,13 +66,13 @@ impl EpochPlan {
     }
 }
 
-impl Place<'_> {
+impl EpochSample<'_> {
     /// Class of the sample.
     pub fn label(&self) -> u32 {
         self.chunk.label(self.inside)
     }
 
-    /// The sample as it is stored. Its cells may not have been checked yet; [`Place::unpack`] does that.
+    /// The sample as it is stored. Its cells may not have been checked yet; [`EpochSample::unpack`] does that.
     pub fn packed(&self) -> PackedSample<'_> {
         self.chunk.sample(self.inside)
     }
@@ -117,7 +118,7 @@ impl<'a> Windows<'a> {
     /// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded; what `each` returns.
     pub fn next_batch<E: From<Error>>(
         &mut self,
-        mut each: impl FnMut(&[Place<'_>]) -> Result<(), E>,
+        mut each: impl FnMut(&[EpochSample<'_>]) -> Result<(), E>,
     ) -> Result<usize, E> {
         let mut samples = 0;
         while samples < self.batch_size && !self.positions.is_empty() {
@@ -125,10 +126,10 @@ impl<'a> Windows<'a> {
             self.enter_window_of(position)?;
             let Some(window) = &self.window else { break };
             let left = (self.batch_size - samples) as u64;
-            let end = window.places.positions.end.min(self.positions.end).min(position.saturating_add(left));
-            let places: Vec<Place<'_>> = (position..end).map(|position| self.place(window, position)).collect();
-            each(&places)?;
-            samples += places.len();
+            let end = window.order.positions.end.min(self.positions.end).min(position.saturating_add(left));
+            let batch: Vec<EpochSample<'_>> = (position..end).map(|position| self.sample(window, position)).collect();
+            each(&batch)?;
+            samples += batch.len();
             self.positions.start = end;
         }
         self.decode_ahead()?;
@@ -147,26 +148,26 @@ impl<'a> Windows<'a> {
         self.spare
     }
 
-    fn place<'b>(&'b self, window: &'b Loaded, position: u64) -> Place<'b> {
-        let (slot, inside) = window.places.at(position);
-        let number = window.places.chunks[slot];
+    fn sample<'b>(&'b self, window: &'b DecodedWindow, position: u64) -> EpochSample<'b> {
+        let (slot, inside) = window.order.at(position);
+        let number = window.order.chunks[slot];
         let chunk = match self.cache {
             Some(cache) => cache.chunk(number.into()),
             None => &window.decoded[slot],
         };
-        Place { set: self.set, number, chunk, inside }
+        EpochSample { set: self.set, number, chunk, inside }
     }
 
     /// Makes the window that contains `position` the current one and decodes all its chunks.
     fn enter_window_of(&mut self, position: u64) -> Result<()> {
-        while !self.window.as_ref().is_some_and(|w| w.places.positions.contains(&position)) {
+        while !self.window.as_ref().is_some_and(|w| w.order.positions.contains(&position)) {
             self.spare.chunks.extend(self.window.take().into_iter().flat_map(|window| window.decoded));
             self.window = match self.next.take() {
                 Some(next) => Some(next),
                 None => self.plan_next(),
             };
             let Some(window) = &mut self.window else { return Ok(()) };
-            if window.places.positions.contains(&position) {
+            if window.order.positions.contains(&position) {
                 let all = window.waiting.len();
                 decode_some(self.set, window, all, &mut self.spare)?;
             }
@@ -174,11 +175,11 @@ impl<'a> Windows<'a> {
         Ok(())
     }
 
-    fn plan_next(&mut self) -> Option<Loaded> {
-        let places = self.plan.window(self.next_number)?;
+    fn plan_next(&mut self) -> Option<DecodedWindow> {
+        let order = self.plan.window(self.next_number)?;
         self.next_number += 1;
-        let waiting = if self.cache.is_some() { VecDeque::new() } else { places.chunks.iter().copied().collect() };
-        Some(Loaded { places, waiting, decoded: Vec::new() })
+        let waiting = if self.cache.is_some() { VecDeque::new() } else { order.chunks.iter().copied().collect() };
+        Some(DecodedWindow { order, waiting, decoded: Vec::new() })
     }
 
     /// Decodes some chunks of the next window: as many per batch as it takes to finish when the current window ends.
@@ -190,7 +191,7 @@ impl<'a> Windows<'a> {
             self.next = self.plan_next();
         }
         if let (Some(window), Some(next)) = (&self.window, &mut self.next) {
-            let left = window.places.positions.end.saturating_sub(self.positions.start);
+            let left = window.order.positions.end.saturating_sub(self.positions.start);
             let batches_left = left.div_ceil(self.batch_size as u64).max(1) as usize;
             let some = next.waiting.len().div_ceil(batches_left);
             decode_some(self.set, next, some, &mut self.spare)?;
@@ -200,7 +201,7 @@ impl<'a> Windows<'a> {
 }
 
 /// Checks and decodes the next `n` chunks of the window in parallel.
-fn decode_some(set: &ShardSet, window: &mut Loaded, n: usize, spare: &mut Spare) -> Result<()> {
+fn decode_some(set: &ShardSet, window: &mut DecodedWindow, n: usize, spare: &mut Spare) -> Result<()> {
     let numbers: Vec<u32> = window.waiting.drain(..n.min(window.waiting.len())).collect();
     let Spare { decoders, chunks, .. } = spare;
     decoders.resize_with(decoders.len().max(numbers.len().min(rayon::current_num_threads())), Decoder::new);
