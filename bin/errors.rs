@@ -194,7 +194,7 @@ fn shared_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
             ErrorKind::PermissionDenied => Some("check who owns it and may use it, with ls -ld"),
             _ => None,
         },
-        BaseError::Interrupted { .. } if typed.has("resume") => Some("run the same command with --resume to go on"),
+        BaseError::Interrupted { .. } if typed.has("resume") => Some("run the same command with --resume to continue"),
         BaseError::Interrupted { .. } => Some("run the same command again"),
         BaseError::Busy { .. } => Some("wait until it has ended, or name another output"),
         BaseError::Corrupt { path, .. } if is_of_a_set(path) => {
@@ -202,7 +202,7 @@ fn shared_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
         }
         BaseError::Corrupt { .. } => Some("put the file back from a copy, or have it written again"),
         BaseError::Exists { path, .. } if path.is_dir() && typed.has("overwrite") => Some(if typed.lacks("resume") {
-            "name another output, or go on with an interrupted run with --resume; --overwrite deletes what is there"
+            "name another output, or continue an interrupted run with --resume; --overwrite deletes what is there"
         } else {
             "name another output; --overwrite deletes what is there"
         }),
@@ -239,7 +239,7 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
             "--from takes a copy of this set, or the recordings that it was converted from".into()
         }
         _ if typed.has("resume") && !other.is_dir() => {
-            "--resume goes on with the options of before only; for others name another --output".into()
+            "--resume continues with the same options only; for other options name another --output".into()
         }
         _ => format!("convert the recordings of one as those of the other: tonic-prep info {}", quoted_path(other)),
     })

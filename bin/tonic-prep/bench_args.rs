@@ -13,7 +13,7 @@ use crate::write_args::{threads, verbosity};
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct BenchArgs {
-    /// The recordings: files, or folders with a folder a class
+    /// Recordings: files, or folders with one sub-folder per class
     #[arg(required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -23,16 +23,16 @@ pub(crate) struct BenchArgs {
     /// Measure on the first N samples
     #[arg(long, value_name = "N", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(1..))]
     samples: u64,
-    /// Samples a batch
+    /// Number of samples per batch
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub(crate) batch_size: u32,
-    /// Threads to measure beside one; all cores if not given
+    /// Number of threads of the second measurement; the first has one thread [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Count events outside the sensor instead of refusing them
+    /// Leave out events outside the sensor and count them, instead of refusing the recording
     #[arg(long)]
     lenient: bool,
-    /// One JSON object on stdout
+    /// Print the result as one JSON object on stdout
     #[arg(long)]
     pub(crate) json: bool,
 }

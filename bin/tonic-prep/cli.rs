@@ -13,16 +13,17 @@ use crate::source_args::SourceArgs;
 use crate::subset_args::SubsetArgs;
 use crate::write_args::WriteArgs;
 
-/// Turns raw event recordings into frame shards: once, losslessly, accounted for to the last event.
+/// Converts event recordings into sets of frame shards, once. Every event is accounted for.
 ///
-/// Exit codes: 0 done, 1 the system refused (no such file, no permission, disk full), 2 usage, 3 a bad recording or
-/// recipe, or more lost than --max-loss allows, 4 a damaged, incomplete or foreign set, or sets that differ, 130 interrupted.
+/// Exit codes: 0 done, 1 system error (no such file, no permission, disk full), 2 wrong usage, 3 a bad recording or
+/// recipe, or more events lost than --max-loss allows, 4 a set that is damaged, incomplete, incompatible or no set, or
+/// sets that differ, 130 interrupted.
 #[derive(Parser)]
 #[command(version, max_term_width = 110)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// No progress, no notes; warnings only
+    /// Print no progress and no notes, only warnings
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
 }
@@ -33,173 +34,174 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   tonic-prep convert ssc_train.h5 -o shards/train
   tonic-prep convert drive.h5 -o shards/drive --sensor 640,480,2 --sample-duration 100ms
-  tonic-prep convert gestures/ -o shards/gestures --sensor 128,128,2      # gestures/wave/1.npy, gestures/clap/1.npy
+  tonic-prep convert gestures/ -o shards/gestures --sensor 128,128,2    # gestures/wave/1.npy, gestures/clap/2.npy
   tonic-prep convert odd.h5 -o shards/odd --map t=when,x=place[0],y=place[1] --time-unit ns --sensor 64,64,1")]
     Convert(Box<ConvertArgs>),
-    /// Measure the naive way on this machine: reading recordings and making frames afresh, without a set
+    /// Measure what training costs without a set: recordings are read and framed again for every sample
     #[command(after_help = "Examples:
   tonic-prep bench ssc_train.h5
-  tonic-prep bench ssc_train.h5 --recipe-of shards/train --json > naive.json   # for tonic-train bench --beside")]
+  tonic-prep bench ssc_train.h5 --recipe-of shards/train --json > naive.json
+  tonic-train bench --data shards/train --beside naive.json")]
     Bench(Box<BenchArgs>),
-    /// Say what a set holds: geometry, recipe, classes, sizes, ledger
+    /// Print what a set contains: geometry, recipe, classes, sizes, ledger
     #[command(after_help = "Example: tonic-prep info shards/train")]
     Info {
-        /// The set's directory
+        /// Directory of the set
         dir: PathBuf,
-        /// One JSON object on stdout
+        /// Print the result as one JSON object on stdout
         #[arg(long)]
         json: bool,
     },
-    /// Check a set: exit code 0 only if it is complete and every chunk is whole
+    /// Verify a set: the exit code is 0 only if it is complete and every chunk is intact
     #[command(after_help = "Example: tonic-prep verify shards/train")]
     Verify {
-        /// The set's directory
+        /// Directory of the set
         dir: PathBuf,
         /// Check the manifest, sizes and indexes, but not the chunks
         #[arg(long)]
         quick: bool,
-        /// One JSON object on stdout
+        /// Print the result as one JSON object on stdout
         #[arg(long)]
         json: bool,
     },
-    /// Draw a sample's raster, in the terminal or as a picture
+    /// Draw the raster plot of a sample, in the terminal or as a PNG
     #[command(after_help = "Example: tonic-prep show shards/train --sample 7 --png 7.png")]
     Show {
-        /// The set's directory
+        /// Directory of the set
         dir: PathBuf,
-        /// The sample's number, from 0
+        /// Number of the sample, from 0
         #[arg(long, default_value_t = 0)]
         sample: u64,
-        /// Write a PNG instead
+        /// Write a PNG instead of drawing in the terminal
         #[arg(long, value_name = "FILE.png", value_parser = png_path)]
         png: Option<PathBuf>,
     },
-    /// Write samples as dense NumPy arrays (T, P, H, W)
+    /// Export samples as dense NumPy arrays (T, P, H, W)
     #[command(after_help = "Example: tonic-prep export shards/train --npy arrays --samples ..100")]
     Export {
-        /// The set's directory
+        /// Directory of the set
         dir: PathBuf,
-        /// Where frames_0.npy, frames_1.npy, ... and labels.npy go
+        /// Directory for frames_0.npy, frames_1.npy, ... and labels.npy
         #[arg(long, value_name = "OUT")]
         npy: PathBuf,
-        /// Which samples, A..B without B
+        /// Range of samples: A..B (without B), A.. or ..B [default: all]
         #[arg(long, value_name = "A..B", default_value = "..", hide_default_value = true)]
         samples: SampleRange,
         /// Replace the arrays of an earlier export
         #[arg(long)]
         overwrite: bool,
     },
-    /// List a set's samples, a line each
+    /// List the samples of a set, one per line
     #[command(after_help = "Example: tonic-prep ls shards/train --class yes --samples ..1000")]
     Ls {
-        /// The set's directory
+        /// Directory of the set
         dir: PathBuf,
-        /// Which samples, A..B without B
+        /// Range of samples: A..B (without B), A.. or ..B [default: all]
         #[arg(long, value_name = "A..B", default_value = "..", hide_default_value = true)]
         samples: SampleRange,
-        /// Those of one class only, by name or number
+        /// List only the samples of this class, by name or number
         #[arg(long, value_name = "CLASS")]
         class: Option<String>,
-        /// The shards and their chunks instead
+        /// List the shards and their chunks instead of the samples
         #[arg(long, conflicts_with_all = ["samples", "class"])]
         shards: bool,
-        /// A JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
-    /// Write a sample's occupied cells as text: frame, p, y, x, count
+    /// Print the occupied cells of a sample, one per line: frame, p, y, x, count
     #[command(after_help = "Example: tonic-prep cat shards/train --sample 7 | head")]
     Cat {
-        /// The set's directory
+        /// Directory of the set
         dir: PathBuf,
-        /// The sample's number, from 0
+        /// Number of the sample, from 0
         #[arg(long, default_value_t = 0)]
         sample: u64,
-        /// One JSON object instead
+        /// Print one JSON object instead of lines
         #[arg(long)]
         json: bool,
     },
-    /// Compare two sets by what is in them, whatever compressed it: exit code 0 if they are equal, 4 if not
+    /// Compare the contents of two sets, whatever their compression: the exit code is 0 if they are equal, 4 if not
     #[command(after_help = "Example: tonic-prep diff shards/train /backup/train")]
     Diff {
-        /// A set's directory
+        /// Directory of the first set
         a: PathBuf,
-        /// Another's
+        /// Directory of the second set
         b: PathBuf,
-        /// Say of so many samples what differs in them
+        /// Maximum number of samples whose differences are described
         #[arg(long, value_name = "N", default_value_t = 20)]
         list: usize,
-        /// One JSON object on stdout
+        /// Print the result as one JSON object on stdout
         #[arg(long)]
         json: bool,
     },
-    /// Say what a set's samples are like: classes, events, frames, counts, rates by channel, ledger
+    /// Print statistics of a set: classes, events, frames, counts, rates by channel, ledger
     #[command(after_help = "Example: tonic-prep stats shards/train --png train.png")]
     Stats {
-        /// The set's directory
+        /// Directory of the set
         dir: PathBuf,
-        /// Draw a page of plots too
+        /// Draw the statistics as a page of plots, too
         #[arg(long, value_name = "FILE.png", value_parser = png_path)]
         png: Option<PathBuf>,
-        /// One JSON object on stdout
+        /// Print the result as one JSON object on stdout
         #[arg(long)]
         json: bool,
     },
-    /// Take some of a set's samples, or divide them among several sets
+    /// Select samples of a set, or split them into several sets
     #[command(after_help = "Examples:
   tonic-prep subset shards/yes-no shards/all --classes yes,no --renumber
   tonic-prep subset shards shards/all --split 0.8,0.1,0.1 --into train,valid,test --split-by speaker")]
     Subset(SubsetArgs),
-    /// Mend what is damaged of a set, and nothing else: from another copy of it, or from its recordings
+    /// Repair the damaged parts of a set, from another copy of it or from its recordings
     #[command(after_help = "Examples:
   tonic-prep repair shards/train --from /backup/train
   tonic-prep repair shards/train --from ssc_train.h5")]
     Repair {
-        /// The set's directory
+        /// Directory of the set
         dir: PathBuf,
-        /// Another copy, which may be damaged elsewhere, or all recordings of the set
+        /// Another copy of the set, which may be damaged elsewhere, or all recordings of the set
         #[arg(long, required = true, num_args = 1.., value_name = "DIR|FILE...")]
         from: Vec<PathBuf>,
         #[command(flatten)]
         source: Box<SourceArgs>,
-        /// One JSON object on stdout
+        /// Print the result as one JSON object on stdout
         #[arg(long)]
         json: bool,
     },
-    /// Join sets of one recipe, or the parts of one set, in the order given
+    /// Join sets of the same recipe, or the parts of one set, in the given order
     #[command(after_help = "Example: tonic-prep merge shards/all shards/monday shards/tuesday")]
     Merge {
-        /// The new set's directory
+        /// Directory of the new set
         out: PathBuf,
-        /// The sets; parts may come in any order
+        /// Sets to join; the parts of one set may come in any order
         #[arg(required = true)]
         sets: Vec<PathBuf>,
-        /// Samples a chunk [default: the first set's]
+        /// Number of samples per chunk [default: that of the first set]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CHUNK_SAMPLES)))]
         chunk_samples: Option<u32>,
         #[command(flatten)]
         write: WriteArgs,
     },
-    /// List what a recipe can name: transforms and framings, with their parameters and defaults
+    /// List the transforms and framings that a recipe can name, with their parameters and defaults
     #[command(after_help = "Example: tonic-prep transforms | less")]
     Transforms {
-        /// One JSON object on stdout
+        /// Print the result as one JSON object on stdout
         #[arg(long)]
         json: bool,
     },
-    /// Make a learnable recording of SSC's statistics in the Heidelberg layout
+    /// Make a synthetic recording in the Heidelberg layout: statistics of SSC, classes that can be learned
     #[command(after_help = "Example: tonic-prep synth -o made_up.h5 --samples 500")]
     Synth {
-        /// The HDF5 file
+        /// HDF5 file to write
         #[arg(long, short)]
         output: PathBuf,
-        /// How many samples
+        /// Number of samples
         #[arg(long, default_value_t = 2048)]
         samples: u64,
-        /// How many classes
+        /// Number of classes
         #[arg(long, default_value_t = 35)]
         classes: u32,
-        /// Another seed gives other samples of the same classes
+        /// Seed of the samples. The classes are the same for every seed
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },

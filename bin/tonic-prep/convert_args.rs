@@ -13,44 +13,45 @@ use crate::write_args::{WriteArgs, threads, verbosity};
 
 #[derive(Args)]
 pub(crate) struct ConvertArgs {
-    /// The recordings: files, or folders with a folder a class; several become one set
+    /// Recordings: files, or folders with one sub-folder per class. Several become one set
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) source: SourceArgs,
-    /// The set's directory
+    /// Directory of the new set
     #[arg(long, short)]
     pub(crate) output: PathBuf,
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
-    /// Convert the first N samples only
+    /// Convert only the first N samples
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
-    /// Convert one of N equal shares, such as 1/4, on one of N machines; `tonic-prep merge` joins them
+    /// Convert only share I of N, such as 1/4, so that N machines share the work. `tonic-prep merge` joins the parts
     #[arg(long, value_name = "I/N")]
     pub(crate) part: Option<Part>,
-    /// zstd level
+    /// Compression level of zstd. High levels take up to 100 times as long and save up to 3% of the bytes
     #[arg(long, default_value_t = LEVEL, allow_negative_numbers = true)]
     pub(crate) level: i32,
-    /// Samples a chunk [default: 64, fewer where samples are large]
+    /// Number of samples per chunk [default: 64; fewer if samples are large]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CHUNK_SAMPLES)))]
     pub(crate) chunk_samples: Option<u32>,
-    /// Size of a shard, about: bytes, or with k, M or G (of 1024)
+    /// Approximate size of a shard in bytes, or with k, M or G (powers of 1024)
     #[arg(long, value_name = "SIZE", default_value = SHARD_SIZE, value_parser = parse_bytes)]
     pub(crate) shard_size: u64,
     #[command(flatten)]
     pub(crate) write: WriteArgs,
-    /// Say how large the set will be and how long it will take, judged by a few samples, and write nothing
+    /// Estimate from a few samples how large the set will be and how long it will take. Nothing is written
     #[arg(long, conflicts_with_all = ["resume", "overwrite"])]
     pub(crate) dry_run: bool,
-    /// Count events outside the sensor instead of refusing them
+    /// Leave out events outside the sensor and count them, instead of refusing the recording
     #[arg(long)]
     pub(crate) lenient: bool,
-    /// The largest share of the events that may be lost, such as 0.1 or 10%, to bad times, the sensor's bounds, CropTime
-    /// and slicing. If more are lost, the set stays incomplete, with exit code 3 [default: a warning above 10%]
+    /// Largest share of the events, such as 0.1 or 10%, that may be lost to bad times, the sensor's bounds, CropTime
+    /// and slicing. If more are lost, the set stays incomplete and the exit code is 3 [default: no limit; a warning
+    /// above 10%]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(crate) max_loss: Option<f64>,
-    /// One JSON object on stdout
+    /// Print the result as one JSON object on stdout
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -52,7 +52,7 @@ fn base() -> Vec<Case> {
         case(
             Base::Exists { path: "src".into(), why: "it holds a set" },
             &["src exists"],
-            "name another output, or go on",
+            "name another output, or continue",
         ),
         case(Base::Busy { path: file() }, &["in.h5 is being written"], "wait until it has ended"),
         case(corrupt("a/00000.shard"), &["00000.shard: corrupt: chunk 3: expected 1, got 2"], "tonic-prep repair SET"),

@@ -9,20 +9,21 @@ use tonic_prep::{Error, Recipe, RecipeChoice, Result};
 /// Where the recipe comes from.
 #[derive(Args)]
 pub(crate) struct RecipeArgs {
-    /// A recipe in TOML, instead of --channels, --crop-time and --time-window; `tonic-prep transforms` lists what it
-    /// can name
+    /// Recipe in TOML, instead of --channels, --crop-time and --time-window. `tonic-prep transforms` lists what it can
+    /// name
     #[arg(long, conflicts_with_all = ["channels", "crop_time", "time_window"])]
     recipe: Option<PathBuf>,
-    /// The recipe of another set, so that the two can be trained on together
+    /// Set whose recipe is used, so that a network can be trained on both sets
     #[arg(long, value_name = "DIR", conflicts_with_all = ["recipe", "channels", "crop_time", "time_window"])]
     recipe_of: Option<PathBuf>,
-    /// Downsample a cochlea to so many channels [default: 100, if it has more]
+    /// Number of channels to downsample a cochlea to [default: 100, if it has more]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     channels: Option<u32>,
-    /// Keep events up to this time, in microseconds, inclusive [default: 1000000 for a cochlea, all for a camera]
+    /// Keep only events up to this time (inclusive), in microseconds [default: 1000000 for a cochlea, no limit for a
+    /// camera]
     #[arg(long, value_name = "MAX_US", value_parser = clap::value_parser!(i64).range(0..))]
     crop_time: Option<i64>,
-    /// Microseconds a frame [default: 4000 for a cochlea, 10000 for a camera]
+    /// Duration of a frame in microseconds [default: 4000 for a cochlea, 10000 for a camera]
     #[arg(long, value_name = "US", value_parser = clap::value_parser!(i64).range(1..))]
     time_window: Option<i64>,
 }

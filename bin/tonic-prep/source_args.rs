@@ -11,76 +11,81 @@ use tonic_prep::{
 /// Heading of these arguments in `--help`.
 const HEADING: &str = "Recordings";
 
-/// What is known of recordings beside the files.
+/// How recordings are read, cut and labelled.
 #[derive(Args)]
 pub(crate) struct SourceArgs {
-    /// The layout, instead of what the content tells: hsd (SHD, SSC), ntidigits (N-TIDIGITS18), dsec (DSEC, TUM-VIE:
-    /// events/t), e2vid (events/ts), mvsec (davis/left/events), prophesee (CD/events), npy, npz, map
+    /// Layout of the recordings, instead of the one recognised by their content: hsd (SHD, SSC), ntidigits
+    /// (N-TIDIGITS18), dsec (DSEC, TUM-VIE: events/t), e2vid (events/ts), mvsec (davis/left/events), prophesee
+    /// (CD/events), npy, npz, map
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     layout: Option<Layout>,
-    /// Which fields of an HDF5 or NumPy file are the columns, instead of what their names tell: t=FIELD,x=FIELD and, if
-    /// it has them, y=FIELD,p=FIELD,label=FIELD. A field is a dataset or array (`events/t`), a member of records
-    /// (`events.t`, in .npy `t`) or a column of a table (`events[2]`); label is one number or name, the class
+    /// Fields of an HDF5 or NumPy file to read as columns, instead of those found by their names: t=FIELD,x=FIELD and,
+    /// if the file has them, y=FIELD,p=FIELD,label=FIELD. A field is a dataset or array (`events/t`), a member of
+    /// records (`events.t`; in .npy `t`) or a column of a table (`events[2]`). The label, one number or one name, is
+    /// the file's class
     #[arg(long, value_name = "t=FIELD,...", help_heading = HEADING)]
     map: Option<Map>,
-    /// The order of the columns of a table, a plain array of N rows (or columns) of numbers: t,x,y,p or another order.
+    /// Order of the columns of a table (a plain array of numbers with N rows or N columns): t,x,y,p or another order.
     /// `_` is a column that is not used
     #[arg(long, value_name = "t,x,y,p", conflicts_with = "map", help_heading = HEADING)]
     columns: Option<TableColumns>,
-    /// The coordinate of the first pixel: with 1, 1 is subtracted from x and y
+    /// Coordinate of the first pixel. With 1, 1 is subtracted from every x and y
     #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=1), help_heading = HEADING)]
     origin: u8,
-    /// What times count: s, ms, us or ns [default: what an attribute of the file tells; else us of integers and NumPy
-    /// files, s of floats in HDF5]
+    /// Unit of the times: s, ms, us or ns [default: what an attribute of the file says; else us for integers and NumPy
+    /// files, s for floats in HDF5]
     #[arg(long, value_name = "UNIT", help_heading = HEADING)]
     time_unit: Option<TimeUnit>,
-    /// Use only these of a recording's events, by their number in the file, from 0: A..B without B, A.. or ..B. The others
-    /// are in no sample
+    /// Use only this range of each recording's events, by their number in the file from 0: A..B (without B), A.. or
+    /// ..B. All other events are left out
     #[arg(long, value_name = "A..B", help_heading = HEADING)]
     events: Option<EventRange>,
-    /// Where the counter of a recording's clock starts again from 0, add its period
+    /// Undo wraps of a recording's clock: where its counter starts again from 0, add the counter's period
     #[arg(long, help_heading = HEADING)]
     unwrap: bool,
-    /// Take times as they are: do not refuse clocks that wrap, start again or jump, nor recordings too short or too long
-    /// for their unit
+    /// Take times as they are, sorted: accept clocks that wrap, start again or jump, and recordings that are too short
+    /// or too long for their unit
     #[arg(long, help_heading = HEADING)]
     allow_clock_trouble: bool,
-    /// The sensor: channels, or W,H,P [default: what file or layout tell]
+    /// Size of the sensor: the number of channels, or W,H,P (width, height, polarities) [default: what the file or its
+    /// layout says]
     #[arg(long, value_name = "W[,H,P]", help_heading = HEADING)]
     sensor: Option<SensorSize>,
-    /// Cut recordings into samples of this duration (100ms, 1s, 50000us), from the first event on. Times of a sample
-    /// start at 0; the last sample has what is left
+    /// Cut recordings into samples of this duration (100ms, 1s, 50000us), from the first event on. The times of each
+    /// sample start at 0; the last sample may be shorter
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "sample_events", help_heading = HEADING)]
     sample_duration: Option<i64>,
-    /// Cut recordings into samples of so many events
+    /// Cut recordings into samples of N events; the last sample may have fewer
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = HEADING)]
     sample_events: Option<u64>,
-    /// How far a sample reaches into the next: a time with --sample-duration, events with --sample-events
+    /// Overlap of neighbouring samples: a time with --sample-duration, a number of events with --sample-events
+    /// [default: 0]
     #[arg(long, value_name = "TIME|N", help_heading = HEADING)]
     sample_overlap: Option<String>,
-    /// The class of all samples
+    /// Class of all samples
     #[arg(long, value_name = "NAME", conflicts_with = "labels", help_heading = HEADING)]
     label: Option<String>,
-    /// A table of classes, in CSV or with semicolons or tabs: file,label for a folder, of which only those files are
-    /// taken; or start,end,label (with file before them for several recordings), a sample for each row. With --sample-duration, a sample has the class
-    /// of the interval that its middle is in, and those in none are left out
+    /// Table of classes, separated by commas, semicolons or tabs. With the columns file,label, it lists the files of a
+    /// folder to convert. With start,end,label (and file before them for several recordings), each row is a sample;
+    /// with --sample-duration, a sample has the class of the interval that contains its middle, and samples outside
+    /// every interval are left out
     #[arg(long, value_name = "FILE.csv", help_heading = HEADING)]
     labels: Option<PathBuf>,
-    /// All classes in their order, one name a line: labels are numbered by it, and a class that it lacks is refused
-    /// [default: the classes that are found, by name]
+    /// File with all classes in their order, one name per line. A class that is not listed is refused [default: the
+    /// classes found, sorted by name]
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     classes: Option<PathBuf>,
-    /// All classes in their order, as another set has them, so that the two can be trained on together
+    /// Set whose list of classes is used, so that a network can be trained on both sets
     #[arg(long, value_name = "SET", conflicts_with = "classes", help_heading = HEADING)]
     classes_of: Option<PathBuf>,
-    /// Which folders of a folder are the classes: 1 for DIR/CLASS/a.npy, 2 for DIR/user01/CLASS/a.npy
-    /// [default: 1, unless these look like persons, sessions or parts of a dataset]
+    /// Level of the sub-folders that are the classes: 1 for DIR/CLASS/a.npy, 2 for DIR/user01/CLASS/a.npy [default: 1;
+    /// refused if these look like persons, sessions or parts of a dataset]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16), conflicts_with_all = ["label", "labels"], help_heading = HEADING)]
     class_level: Option<u8>,
-    /// Which samples of an N-TIDIGITS18 file
+    /// Part of an N-TIDIGITS18 file to convert
     #[arg(long, value_name = "PART", value_parser = ["train", "test"], default_value = "train", help_heading = HEADING)]
     digits: String,
-    /// Of N-TIDIGITS18, single digits only
+    /// Convert only the samples of one digit of an N-TIDIGITS18 file
     #[arg(long, help_heading = HEADING)]
     single_digits: bool,
 }
@@ -102,12 +107,12 @@ impl SourceArgs {
                 Cut::Events { count, overlap }
             }
             (None, None) if overlap.is_some() => {
-                return Err(wrong("--sample-duration or --sample-events beside it").into());
+                return Err(wrong("--sample-duration or --sample-events with it").into());
             }
             (None, None) => Cut::Whole,
         };
         if self.layout == Some(Layout::Map) && self.map.is_none() && self.columns.is_none() {
-            return Err(Error::usage("--layout map", "--map beside it", "none").into());
+            return Err(Error::usage("--layout map", "--map with it", "none").into());
         }
         Ok(SourceOptions {
             layout: self.layout,

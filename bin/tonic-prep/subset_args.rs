@@ -9,35 +9,36 @@ use crate::write_args::WriteArgs;
 
 #[derive(Args)]
 pub(crate) struct SubsetArgs {
-    /// The new set's directory; with --into, the folder of the new sets
+    /// Directory of the new set; with --into, the folder for the new sets
     pub(crate) out: PathBuf,
-    /// The set
+    /// Directory of the set to select from
     pub(crate) dir: PathBuf,
-    /// Samples of these ranges
+    /// Select the samples of these ranges, A..B without B
     #[arg(long, value_name = "A..B,...", value_delimiter = ',')]
     pub(crate) samples: Vec<SampleRange>,
-    /// Samples of these classes, by name or number; the list of classes stays as it is
+    /// Select the samples of these classes, by name or number. The list of classes stays as it is
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
     pub(crate) classes: Vec<String>,
-    /// Number these classes from 0, and list no others
+    /// Number the classes of --classes from 0, and list no others
     #[arg(long, requires = "classes")]
     pub(crate) renumber: bool,
-    /// Samples with one of these values in an extra column; several conditions must all hold
+    /// Select samples with one of these values in an extra column, such as speaker=3,5. If there are several
+    /// conditions, all must hold
     #[arg(long = "where", value_name = "COLUMN=N,...")]
     pub(crate) conditions: Vec<Condition>,
-    /// Divide the samples at random in these shares; what they leave of 1 is left out
+    /// Split the samples at random into parts of these shares. If the sum is below 1, the rest is left out
     #[arg(long, value_name = "SHARE,...", value_delimiter = ',', requires = "into")]
     pub(crate) split: Vec<f64>,
-    /// The names of the parts
+    /// Names of the parts, one for each share
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', requires = "split")]
     pub(crate) into: Vec<String>,
-    /// Another seed divides otherwise
+    /// Seed of the random split
     #[arg(long, default_value_t = 0, requires = "split")]
     pub(crate) seed: u64,
-    /// Divide every class by these shares
+    /// Split each class by these shares
     #[arg(long, requires = "split", conflicts_with = "split_by")]
     pub(crate) stratify: bool,
-    /// Keep samples of equal values in this extra column together
+    /// Keep samples with the same value in this extra column in one part
     #[arg(long, value_name = "COLUMN", requires = "split")]
     pub(crate) split_by: Option<String>,
     #[command(flatten)]

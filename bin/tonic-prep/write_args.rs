@@ -10,13 +10,13 @@ use tonic_shard::Existing;
 /// How a set is written.
 #[derive(Args)]
 pub(crate) struct WriteArgs {
-    /// Go on where an interrupted run ended
+    /// Continue an interrupted run. Its complete shards are kept
     #[arg(long, conflicts_with = "overwrite")]
     pub(crate) resume: bool,
-    /// Replace the set that is there; it is removed before the new one is begun
+    /// Replace an existing set. It is deleted before the new one is begun
     #[arg(long)]
     pub(crate) overwrite: bool,
-    /// Worker threads; all cores if not given. The set's bytes do not depend on them
+    /// Number of worker threads. The set's bytes do not depend on it [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
 }

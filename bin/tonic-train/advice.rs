@@ -1,4 +1,4 @@
-//! What to type after an error or a warning of training. The library says what is wrong, and knows no flags and no scripts.
+//! What to type after an error or a warning of training. The library says what is wrong; it knows no flags and no scripts.
 
 use tonic_base::Error as BaseError;
 use tonic_shard::Error as ShardError;
@@ -9,7 +9,7 @@ use tonic_train::{Error, KernelError};
 pub(crate) fn advice(error: &Error) -> Option<String> {
     match error {
         Error::DeviceMemory { .. } => Some("a smaller --batch-size or --hidden, or --cache host, takes less".into()),
-        Error::Diverged { lr, .. } => Some(format!("go on from it with --resume and an --lr below {lr:?}")),
+        Error::Diverged { lr, .. } => Some(format!("continue from it with --resume and an --lr below {lr:?}")),
         Error::Base(BaseError::Unavailable { what, why }) => missing(what, why).map(String::from),
         Error::Kernel(KernelError::NonFiniteLoss { .. } | KernelError::HugeLoss { .. }) => {
             Some("train again with a smaller --lr".into())
@@ -27,9 +27,8 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
 pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Option<String> {
     let Error::Shard(ShardError::Mismatch { field, .. }) = error else { return None };
     let flag = flag(field);
-    flag.starts_with("--").then(|| {
-        format!("leave {flag} out to go on with the run as it is, or name another --output to start a new one")
-    })
+    flag.starts_with("--")
+        .then(|| format!("leave {flag} out to continue the run as it is, or name another --output to start a new one"))
 }
 
 /// What to try after a warning of `fit`.

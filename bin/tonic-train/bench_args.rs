@@ -1,4 +1,4 @@
-//! The arguments of `tonic-train bench`: what is measured, on what.
+//! The arguments of `tonic-train bench`.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -17,63 +17,64 @@ use crate::values::{Hidden, batch_size, engine, hidden, use_threads};
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct BenchArgs {
-    /// The shard set
+    /// Shard set to measure: loading with each cache, loading with training, and training steps alone
     #[arg(long, value_name = "DIR", required_unless_present = "random")]
     data: Option<PathBuf>,
-    /// No set: random frames made in memory, of the size and density below, and training steps alone
+    /// Measure training steps alone, on random frames in memory
     #[arg(long, conflicts_with = "data")]
     random: bool,
-    /// Samples a batch
+    /// Number of samples per batch
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = batch_size)]
     batch_size: usize,
-    /// Training steps to time
+    /// Number of training steps to time
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     steps: u32,
-    /// Neurons of each of the three hidden layers, or of each layer: 256,128
+    /// Number of neurons in each of three hidden layers; or of each layer: 256,128 is two layers
     #[arg(long, value_name = "N[,N...]", default_value = "128", value_parser = hidden)]
     hidden: Hidden,
-    /// Multiplies the initial hidden weights: with more, neurons spike more densely
+    /// Factor for the initial weights of the hidden layers. With a larger one, neurons spike more often
     #[arg(long, value_name = "G", default_value_t = 1.0, value_parser = gain)]
     gain: f32,
-    /// What computes a step
+    /// What computes a training step: fused (our kernels), or reference (libtorch's autograd: slow, for comparison)
     #[arg(long, value_parser = engine(), default_value = "fused")]
     engine: EngineChoice,
-    /// Frames a sample
-    #[arg(long, value_name = "T", default_value_t = 250, conflicts_with = "data", help_heading = "Random frames",
+    /// Number of frames per sample
+    #[arg(long, value_name = "T", default_value_t = 250, conflicts_with = "data", help_heading = "With --random",
           value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     time_steps: u32,
-    /// Cells of a frame
-    #[arg(long, value_name = "C", default_value_t = 100, conflicts_with = "data", help_heading = "Random frames",
+    /// Number of cells per frame
+    #[arg(long, value_name = "C", default_value_t = 100, conflicts_with = "data", help_heading = "With --random",
           value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     channels: u32,
-    /// Classes of the readout
-    #[arg(long, value_name = "K", default_value_t = 35, conflicts_with = "data", help_heading = "Random frames",
+    /// Number of classes
+    #[arg(long, value_name = "K", default_value_t = 35, conflicts_with = "data", help_heading = "With --random",
           value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
     classes: u32,
-    /// Share of the cells that are occupied, 0 to 1
-    #[arg(long, value_name = "D", default_value_t = 0.12, conflicts_with = "data", help_heading = "Random frames",
+    /// Share of the cells that are occupied, from 0 to 1
+    #[arg(long, value_name = "D", default_value_t = 0.12, conflicts_with = "data", help_heading = "With --random",
           value_parser = density)]
     density: f64,
-    /// Epochs to time of each way to keep the set, loading alone and with training; medians count. Loading has one
-    /// more, which warms up. An epoch of training takes as long as one of fit
-    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "random", help_heading = "Of a set",
+    /// Number of epochs to time with each cache, both of loading and of training; the median is reported. Loading runs
+    /// one more epoch to warm up. An epoch of training takes as long as one of `fit`
+    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "random", help_heading = "With --data",
           value_parser = clap::value_parser!(u64).range(1..=1000))]
     epochs: u64,
-    /// Strategies measured elsewhere, to stand above ours in table and chart: what `tonic-prep bench --json` wrote
-    #[arg(long, value_name = "FILE.json", conflicts_with = "random", help_heading = "Of a set")]
+    /// Strategies measured elsewhere (a file that `tonic-prep bench --json` wrote), to list before ours in table and
+    /// chart
+    #[arg(long, value_name = "FILE.json", conflicts_with = "random", help_heading = "With --data")]
     beside: Option<PathBuf>,
-    /// Draw a chart of all strategies too
-    #[arg(long, value_name = "FILE.png", conflicts_with = "random", help_heading = "Of a set", value_parser = png_path)]
+    /// Draw a chart of all strategies, too
+    #[arg(long, value_name = "FILE.png", conflicts_with = "random", help_heading = "With --data", value_parser = png_path)]
     png: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Worker threads; all cores if not given
+    /// Number of worker threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// No progress
+    /// Print no progress
     #[arg(long, short)]
     quiet: bool,
-    /// One JSON object on stdout
+    /// Print the result as one JSON object on stdout
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! The arguments that choose what computes.
+//! The arguments that choose the device and its arithmetic.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -16,16 +16,17 @@ use crate::advice::advice;
 /// Where to compute.
 #[derive(Args)]
 pub(crate) struct DeviceArgs {
-    /// auto (a GPU where there is one that can be used), cpu, cuda or cuda:N. Our kernels need the driver and NVRTC
+    /// Device: auto (the first GPU if it can be used, else the CPU), cpu, cuda or cuda:N. A GPU needs NVIDIA's driver
+    /// and NVRTC
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
-    /// How exact matrix products are on a GPU, in PyTorch's words: highest (float32), high (16 bits of each number),
-    /// medium (8 bits, bfloat16). Spikes are exact in all of them, weights and gradients are rounded. highest if not
-    /// given, or on a GPU that of the run to go on with
+    /// Precision of matrix products on a GPU, as in PyTorch: highest (float32), high (16 bits of each number) or medium
+    /// (8 bits, bfloat16). Spikes are exact at every precision; weights and gradients are rounded [default: highest, or
+    /// that of the resumed run]
     #[arg(long, value_name = "P")]
     matmul_precision: Option<MatmulPrecision>,
-    /// A libtorch 2.11.0 or Python's torch package, where NVRTC and, for --engine reference on a GPU, libtorch's CUDA
-    /// part are looked for first
+    /// Directory of libtorch 2.11.0 or of Python's torch package. NVRTC and, for --engine reference on a GPU,
+    /// libtorch's CUDA part are looked for there first
     #[arg(long, value_name = "DIR")]
     libtorch: Option<PathBuf>,
 }

@@ -94,7 +94,7 @@ fn run_check(args: &DeviceArgs, quick: bool, json: bool) -> anyhow::Result<ExitC
     use_threads(None)?;
     let backend = args.choose(EngineChoice::Fused)?;
     let Some(device) = backend.device else {
-        let why = format!("there is no GPU to hold to the CPU ({})", backend.why);
+        let why = format!("there is no GPU to compare with the CPU ({})", backend.why);
         return Err(Error::unavailable("check", why).into());
     };
     if !json {

@@ -233,7 +233,7 @@ impl Repairer<'_, '_> {
                 continue;
             }
             if interrupt::requested() {
-                let saved = "shards that were mended stay; run the same command again to go on";
+                let saved = "shards that were mended stay; run the same command again to continue";
                 return Err(Error::interrupted(saved));
             }
             self.repair_shard(i as u64, manifest, opened.is_some(), repaired)?;

@@ -240,7 +240,7 @@ fn nonsense_cuts_are_refused() {
     refuse(&["--sample-duration", "1s", "--sample-events", "5"], &["cannot be used with"]);
     refuse(&["--sample-duration", "1s", "--sample-overlap", "1s"], &["a time below --sample-duration"]);
     refuse(&["--sample-events", "5", "--sample-overlap", "5"], &["a number below --sample-events"]);
-    refuse(&["--sample-overlap", "5"], &["--sample-duration or --sample-events beside it"]);
+    refuse(&["--sample-overlap", "5"], &["--sample-duration or --sample-events with it"]);
     refuse(&["--label", "a", "--labels", "b.csv"], &["cannot be used with"]);
     let speech = Speech::random(9, 2, 20).write(&dir.join("b.h5"));
     let words = ["without samples and labels of its own", "Heidelberg"];

@@ -241,7 +241,7 @@ fn an_unknown_layout_is_told_with_what_there_is() {
     refuse(&file, &["--layout", "dsec"], 3, &["expected a dataset events/t (dsec layout)"]);
     refuse(&file, &["--layout", "npy"], 3, &["expected a NumPy array, got an HDF5 file"]);
     refuse(&file, &["--layout", "ntidigits"], 3, &["expected a dataset train_labels (ntidigits layout)"]);
-    refuse(&file, &["--layout", "map"], 2, &["--map beside it"]);
+    refuse(&file, &["--layout", "map"], 2, &["--map with it"]);
     refuse(&file, &["--layout", "aedat"], 2, &["expected one of hsd, ntidigits, dsec"]);
     says(&stdout(prep().args(["convert", "--help"])), &["--sample-duration", "prophesee (CD/events)", "--map"]);
 }

@@ -232,7 +232,7 @@ fn a_resumed_run_takes_its_settings_from_its_folder() {
         ("--gain", "1", "expected 2.0, got 1.0"),
         ("--class-weights", "none", "expected balanced, got none"),
     ] {
-        let advice = format!("leave {flag} out to go on with the run as it is");
+        let advice = format!("leave {flag} out to continue the run as it is");
         fails(&mut resume(&[flag, value]), 4, &["config.toml", expected, &advice]);
     }
     assert_eq!(bytes(&run, "checkpoint.safetensors"), before);

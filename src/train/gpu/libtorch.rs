@@ -33,7 +33,7 @@ pub(crate) fn load_libtorch_cuda() -> Result<()> {
         }
         None if chosen.is_some() => {
             let (what, files) = (folder.display(), "neither build-version nor version.py");
-            return Err(unavailable(format!("{what} may be of any version: beside it is {files}")));
+            return Err(unavailable(format!("{what} may be of any version: next to it is {files}")));
         }
         _ => {}
     }
