@@ -89,8 +89,8 @@ impl Typed {
     }
 }
 
-/// Prints help, or what is wrong with the arguments, and exits. Arguments can be names of files, so hidden characters of
-/// theirs are not printed.
+/// Prints help, or what is wrong with the arguments, and exits. Arguments can be names of files, so hidden characters
+/// of theirs are not printed.
 fn refuse(error: &clap::Error) -> ! {
     let hidden = |arg: OsString| matches!(printable(&arg.to_string_lossy()), Cow::Owned(_));
     if !std::env::args_os().any(hidden) {
@@ -267,7 +267,8 @@ pub(crate) mod tests {
         pub next: &'static str,
     }
 
-    /// A case of an error whose text has `words`, and after it `next`; if that is empty, the text itself says what to do.
+    /// A case of an error whose text has `words`, and after it `next`; if that is empty, the text itself says what to
+    /// do.
     pub(crate) fn case(error: impl Into<anyhow::Error>, words: &[&'static str], next: &'static str) -> Case {
         Case { error: error.into(), words: words.into(), next }
     }

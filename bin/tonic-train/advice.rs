@@ -1,4 +1,5 @@
-//! What to type after an error or a warning of training. The library says what is wrong; it knows no flags and no scripts.
+//! What to type after an error or a warning of training. The library says what is wrong; it knows no flags and no
+//! scripts.
 
 use tonic_base::Error as BaseError;
 use tonic_shard::Error as ShardError;

@@ -16,8 +16,8 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_hidden(c) && c != '\n', |escapes, c| escapes.extend(c.escape_default()))
 }
 
-/// The same JSON with the escapes of JSON (`\u202e`) for the characters that [`printable`] escapes. White space between
-/// values stays.
+/// Escapes the characters that [`printable`] escapes in a JSON text, as JSON does (`\u202e`), so that its value stays
+/// the same. White space between values stays.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     let between = |c| matches!(c, '\n' | '\r' | '\t');
     escaped(

@@ -65,8 +65,8 @@ impl Progress {
         Progress { label, unit, total, done: AtomicU64::new(0), started: Instant::now(), show }
     }
 
-    /// Like [`Progress::start`], but shows nothing where there is no terminal. For runs with many tasks, whose lines
-    /// would fill a log.
+    /// Like [`Progress::start`], but shows nothing without a terminal. It is meant for runs with many tasks, whose
+    /// lines would fill a log.
     pub fn start_bar(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let mut progress = Progress::start(verbosity, label, total, unit);
         if matches!(progress.show, Show::Lines(_)) {

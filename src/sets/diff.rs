@@ -36,8 +36,8 @@ pub struct SampleDifference {
     /// Name, value in a, value in b of each field that differs: `label`, `flags`, a column of the ledger, an extra
     /// column, `number of frames`.
     pub fields: Vec<(String, Value, Value)>,
-    /// The first cell that differs: (frame, p, y, x), value in a, value in b. An empty cell has the value 0. `None` if all
-    /// cells are equal.
+    /// The first cell that differs: (frame, p, y, x), value in a, value in b. An empty cell has the value 0. `None` if
+    /// all cells are equal.
     pub entry: Option<([u64; 4], f64, f64)>,
 }
 

@@ -10,7 +10,7 @@ use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::selection::{Output, Selection, tool_of, write};
 
 /// Merges sets in the given order, and parts of one set in the order of their numbers. Merged parts have the same bytes
-/// as the set converted at once.
+/// as the set that is converted without parts.
 ///
 /// Chunks have `chunk_samples` samples, or as many as in the first set.
 ///

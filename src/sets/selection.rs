@@ -169,7 +169,7 @@ pub(crate) fn write(
 ) -> Result<Manifest> {
     Encoder::new(description.tool.level)?; // reports an invalid level before anything is written
     let resume = output.existing == Existing::Resume;
-    let mut writer = SetWriter::start_selection(dir, description, Some(selection.id()), resume)?;
+    let mut writer = SetWriter::start_with(dir, description, Some(selection.id()), resume, &mut |_, _| {})?;
     let description = writer.description().clone();
     let first = writer.chunks_done();
     let left = description.samples - description.samples_of(0..first).end;

@@ -225,8 +225,8 @@ impl Stats {
         ([at(0), median, sum / n as f64, at(n - 1)], sorted.iter().filter(|&&rate| rate == 0.0).count())
     }
 
-    /// The statistics as one JSON object. Rates are per cell, (P, H, W), or per row, (P, H), if there are more than 65,536
-    /// cells.
+    /// The statistics as one JSON object. Rates are per cell, (P, H, W), or per row, (P, H), if there are more than
+    /// 65,536 cells.
     pub fn json(&self) -> Value {
         let spread =
             |[min, median, mean, max]: [f64; 4]| json!({"min": min, "median": median, "mean": mean, "max": max});

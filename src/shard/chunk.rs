@@ -7,7 +7,7 @@ use crate::ledger::Ledger;
 pub const NO_LABEL: u32 = u32::MAX;
 /// Flag: the events were not in order of time and were sorted.
 pub const FLAG_SORTED: u8 = 1;
-/// Flag: no event of the sample was left to bin, and all its frames are empty: one, or as many as the framing fixes.
+/// Flag: the sample has no events to bin. All its frames are empty: one frame, or the fixed number of the framing.
 pub const FLAG_EMPTY: u8 = 2;
 /// Flag: the time windows of the frames overlap, so that one event can be counted in several frames.
 pub const FLAG_OVERLAP: u8 = 4;

@@ -102,7 +102,7 @@ impl ChunkName<'_> {
     }
 }
 
-/// A chunk as it stands in a shard, with all that decoding needs to know.
+/// The stored bytes of a chunk, with everything that is needed to decode it.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredChunk<'a> {
     /// Name of the chunk, for errors.

@@ -117,8 +117,8 @@ impl Tool {
 }
 
 impl SetDescription {
-    /// Hash of shape, recipe, class names and names of extra columns. Sets to be trained on together share the first
-    /// three. The formula is in FORMAT.md, "Manifest".
+    /// Hash of shape, recipe, class names and names of extra columns. Sets that are trained on together have the same
+    /// shape, recipe and class names. The formula is in FORMAT.md, "Manifest".
     pub fn recipe_id(shape: FrameShape, recipe: &str, classes: &[String], extras: &[String]) -> Id {
         let mut hash = blake3::Hasher::new();
         hash.update(b"tonic-shards recipe 1\0");

@@ -1,4 +1,5 @@
-//! What differs between two texts, for errors and reports: of two recipes only the keys whose values differ, not both in full.
+//! What differs between two texts, for errors and reports: of two recipes only the keys whose values differ, not both
+//! in full.
 
 /// The parts of `a` that `b` lacks, and the parts of `b` that `a` lacks, each on one line.
 ///
@@ -52,7 +53,7 @@ fn without<'a>(a: &'a [String], b: &[String]) -> Vec<&'a str> {
     a.iter().filter(is_new).map(String::as_str).collect()
 }
 
-/// The same parts, from the first on that is in another place to the last.
+/// Describes the same parts in another order: those from the first to the last that moved.
 fn in_other_order(a: &[String], b: &[String]) -> Option<(String, String)> {
     let differs = |(a, b): (&String, &String)| a != b;
     let first = a.iter().zip(b).position(differs)?;

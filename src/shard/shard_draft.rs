@@ -1,4 +1,5 @@
-//! A shard that is being written: chunks are appended to a temporary file, which replaces the shard when it is published.
+//! A shard that is being written: chunks are appended to a temporary file, which replaces the shard when it is
+//! published.
 
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};

@@ -84,7 +84,8 @@ pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Ve
     all.into_par_iter().map_init(fresh, check).collect()
 }
 
-/// Compares the totals and the set id in the manifest with those of the chunks. Returns the first difference as an error;
+/// Compares the totals and the set id in the manifest with those of the chunks. Returns the first difference as an
+/// error;
 /// `None` if they are equal.
 fn check_sums(set: &ShardSet, totals: &Totals) -> Option<Error> {
     let manifest = set.manifest();

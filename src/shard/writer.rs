@@ -167,9 +167,6 @@ pub struct SetWriter {
     shard: Option<ShardDraft>,
 }
 
-/// Called for each complete shard of a continued set: the number of its first sample, the ledgers of its samples.
-type Kept<'a> = &'a mut dyn FnMut(u64, &[Ledger]);
-
 impl SetWriter {
     /// Starts to write the described set. With `resume`, an unfinished set in `dir` is continued after its complete
     /// shards; otherwise all files of a set in `dir` are removed.
@@ -177,38 +174,23 @@ impl SetWriter {
     /// # Errors
     /// [`Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Io`].
     pub fn start(dir: OutputDir, description: SetDescription, resume: bool) -> Result<SetWriter> {
-        SetWriter::start_selection(dir, description, None, resume)
-    }
-
-    /// Like [`SetWriter::start`]. Calls `kept` for each complete shard of a continued set, with the number of its first
-    /// sample and the ledgers of its samples.
-    ///
-    /// # Errors
-    /// Those of [`SetWriter::start`].
-    pub fn start_with(
-        dir: OutputDir,
-        description: SetDescription,
-        resume: bool,
-        mut kept: impl FnMut(u64, &[Ledger]),
-    ) -> Result<SetWriter> {
-        SetWriter::begin(dir, Marker { description, selection: None }, resume, &mut kept)
+        SetWriter::start_with(dir, description, None, resume, &mut |_, _| {})
     }
 
     /// Like [`SetWriter::start`]. If the set is made of samples of other sets, `selection` is a hash that identifies
-    /// these samples.
+    /// these samples. `kept` is called for each complete shard of a continued set, with the number of its first sample
+    /// and the ledgers of its samples.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Io`].
-    pub fn start_selection(
+    /// Errors of [`SetWriter::start`].
+    pub fn start_with(
         dir: OutputDir,
         description: SetDescription,
         selection: Option<Id>,
         resume: bool,
+        kept: &mut dyn FnMut(u64, &[Ledger]),
     ) -> Result<SetWriter> {
-        SetWriter::begin(dir, Marker { description, selection }, resume, &mut |_, _| {})
-    }
-
-    fn begin(dir: OutputDir, marker: Marker, resume: bool, kept: Kept<'_>) -> Result<SetWriter> {
+        let marker = Marker { description, selection };
         let started = dir.marker()?.filter(|_| resume);
         match &started {
             Some(started) => check_same(&dir.path, &marker, started)?,
@@ -277,7 +259,7 @@ impl SetWriter {
     }
 
     /// Reads the shards that an interrupted conversion completed. Writing continues at the first that isn't intact.
-    fn take_up_complete_shards(&mut self, kept: Kept<'_>) -> Result<()> {
+    fn take_up_complete_shards(&mut self, kept: &mut dyn FnMut(u64, &[Ledger])) -> Result<()> {
         let (mut decoder, classes) = (Decoder::new(), self.description.classes.len());
         for number in 0..self.description.shards() {
             let path = self.dir.path.join(shard_name(number));
@@ -307,8 +289,8 @@ impl SetWriter {
     }
 }
 
-/// Returns an error that names the first field in which the new set differs from the unfinished one. One that was begun
-/// by a version without linked files may be continued.
+/// Returns an error that names the first field in which the new set differs from the unfinished one. A set that
+/// was begun by a version without linked files may be continued.
 fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
     let (mine, begun) = (of(mine), of(begun));

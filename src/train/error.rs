@@ -142,7 +142,7 @@ pub enum KernelError {
         /// Value of the loss, NaN or infinite.
         loss: f64,
     },
-    /// The loss is far beyond any that a network can have that is being trained: the weights have diverged.
+    /// The loss is larger than any loss of a network whose training makes sense: the weights have diverged.
     #[error("the loss is {loss:.4e}: training has diverged")]
     HugeLoss {
         /// The loss.

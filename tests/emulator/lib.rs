@@ -16,13 +16,13 @@ pub const PTX: &str = "TONIC_EMULATED_PTX";
 
 const CRATE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Loads the emulated driver and NVRTC into this process, in place of CUDA, and compiles them first if need be. To be
-/// called before the first CUDA call of the process.
+/// Loads the emulated driver and NVRTC into this process, in place of CUDA, and compiles them first if needed. Call it
+/// before the first CUDA call of the process.
 ///
-/// Returns the folder of the libraries, to be the `LD_LIBRARY_PATH` of child processes.
+/// Returns the folder of the libraries, for `LD_LIBRARY_PATH` of child processes.
 ///
 /// # Panics
-/// Where there is no C++ compiler (`$CXX`, or `c++`), or the libraries don't compile or load.
+/// If there is no C++ compiler (`$CXX`, or `c++`), or the libraries don't compile or load.
 pub fn install() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -37,8 +37,8 @@ pub fn install() -> &'static Path {
     })
 }
 
-/// The folder to keep compiled kernels in (`TONIC_CACHE`), another one for kernels run as PTX. It changes with the
-/// emulator's sources, on which compiled kernels depend.
+/// The folder for compiled kernels (`TONIC_CACHE`); kernels run as PTX have another one. Its name changes with the
+/// emulator's sources, because compiled kernels depend on them.
 pub fn kernel_cache(ptx: bool) -> PathBuf {
     let mut folder = install().as_os_str().to_owned();
     folder.push(if ptx { "-ptx" } else { "-kernels" });

@@ -1,5 +1,5 @@
-//! A run on a GPU gives the same bits from every cache, with any number of host threads, and in any order in which the
-//! GPU runs its blocks and threads. Its losses are close to those on the CPU.
+//! Tests that a run on a GPU gives the same bits from every cache, with any number of host threads, and in any order in
+//! which the GPU runs its blocks and threads. Its losses are close to those on the CPU.
 
 use crate::runs::{assert_same, bytes, epochs};
 use crate::sets::{self, Sample, Spec, learnable, succeeds};
@@ -32,8 +32,8 @@ fn a_run_is_close_to_the_cpus() {
     succeeds(&mut sets::fit(dir.path(), "cpu", "--valid DIR/valid --quiet --device cpu"));
     let cpu = epochs(&dir.path().join("cpu"));
     // Both round to 24 bits, but add in different orders: losses differ by about 1e-8. In about one of ten such runs a
-    // spike flips, because a membrane potential is within 1e-6 of the threshold. That changes the loss of one sample, and
-    // the mean over 120 samples by less than the bound.
+    // spike flips, because a membrane potential is within 1e-6 of the threshold. That changes the loss of one sample,
+    // and the mean over 120 samples by less than the bound.
     let close = |ours: f64, theirs: f64| (ours - theirs).abs() <= 1e-3 * theirs;
     assert_eq!((gpu.len(), cpu.len()), (2, 2));
     for (gpu, cpu) in gpu.iter().zip(&cpu) {

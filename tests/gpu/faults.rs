@@ -1,5 +1,5 @@
-//! Losses that diverge, damaged sets and labels that are not a class: training on a GPU ends with the message and the exit
-//! code of the CPU, and its run can be resumed.
+//! Losses that diverge, damaged sets and labels that are not a class: training on a GPU ends with the message and the
+//! exit code of the CPU, and its run can be resumed.
 
 use std::fs::read;
 
@@ -34,8 +34,8 @@ fn a_diverged_run_says_where_as_the_cpus_does_and_keeps_its_last_good_checkpoint
     }
 }
 
-/// The part of the message of a diverged run from the epoch on. The loss before it may be infinite on one device and NaN on
-/// the other.
+/// The part of the message of a diverged run from the epoch on. The loss before it may be infinite on one device and
+/// NaN on the other.
 fn place(stderr: &str) -> &str {
     stderr.split_once(" at epoch ").unwrap().1
 }
@@ -66,7 +66,8 @@ fn a_chunk_damaged_before_training_is_named_as_by_the_cpu() {
     for cache in ["device", "host", "stream"] {
         assert_eq!(fails(&mut fit(dir.path(), "run", &format!("--quiet --overwrite --cache {cache}")), 4, &[]), cpu);
     }
-    // A damaged validation set: found when it is copied to the device, or when it is read from the shards after an epoch.
+    // A damaged validation set: found when it is copied to the device, or when it is read from the shards after an
+    // epoch.
     std::fs::rename(dir.path().join("train"), dir.path().join("damaged")).unwrap();
     Spec::new(120, 8).write(&dir.path().join("train"), learnable(1));
     for cache in ["device", "stream"] {

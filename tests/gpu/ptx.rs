@@ -1,6 +1,6 @@
-//! Training steps with the PTX that NVRTC makes of the kernels, on the emulated GPU. A real GPU runs NVRTC's code, not that
-//! of a C++ compiler. The emulator finds races, copies that nothing waits for, reads of memory that was never written, and
-//! accesses outside of memory.
+//! Training steps with the PTX that NVRTC makes of the kernels, on the emulated GPU. A real GPU runs NVRTC's code, not
+//! that of a C++ compiler. The emulator finds races, copies that nothing waits for, reads of memory that was never
+//! written, and accesses outside of memory.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Tests of resuming on a GPU: a run that was stopped by Ctrl-C or a kill continues with the same bits. It may continue on
-//! another device, for more epochs or at another learning rate.
+//! Tests of resuming on a GPU: a run that was stopped by Ctrl-C or a kill continues with the same bits. It may continue
+//! on another device, for more epochs or at another learning rate.
 
 use std::path::Path;
 use std::time::Duration;

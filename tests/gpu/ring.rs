@@ -1,6 +1,6 @@
 //! Tests of the ring that prefetches batches to a GPU. A slot must not be overwritten before the work that reads it is
-//! done, however late that is, and no slot may be lost when an epoch ends early. Nothing in these tests waits for the device
-//! before the end of the epoch, and the emulated device does no work before something waits for it.
+//! done, however late that is, and no slot may be lost when an epoch ends early. Nothing in these tests waits for the
+//! device before the end of the epoch, and the emulated device does no work before something waits for it.
 
 use std::path::Path;
 use std::sync::Arc;

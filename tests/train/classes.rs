@@ -1,4 +1,5 @@
-//! The classes of sets: said at the start of a fit, and the way out where those of two sets differ.
+//! Tests of the classes of sets: they are printed at the start of a fit, and if those of two sets differ, the error
+//! says what to do.
 
 use crate::sets::{Spec, eval, fails, fit, learnable, succeeds, task};
 

@@ -1,5 +1,5 @@
-//! Faults of a set, a run folder, an argument or the disk: the trainer ends with the exit code for that kind of fault and
-//! one line that says what is wrong and where. It never panics, and never damages an existing run.
+//! Faults of a set, a run folder, an argument or the disk: the trainer ends with the exit code for that kind of fault
+//! and one line that says what is wrong and where. It never panics, and never damages an existing run.
 
 use std::fs::{read, write};
 use std::path::Path;

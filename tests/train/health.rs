@@ -1,5 +1,5 @@
-//! What training says of itself: how much neurons spike, layers that are silent, epochs at chance, losses that diverge
-//! without becoming infinite, and sets whose classes differ in size.
+//! Tests of what training reports about its health: spikes of each layer, silent layers, epochs at chance, losses that
+//! diverge without becoming infinite, and sets whose classes differ in size.
 
 use std::path::Path;
 
@@ -69,7 +69,7 @@ fn silent_layers_and_chance_are_warned_of_with_what_to_try() {
     assert_eq!(warnings(&report).len(), stderr.lines().count(), "{report}");
     assert!(warnings(&report)[0].starts_with("epoch 1: hidden layers 1, 2 are silent"));
 
-    // What was advised helps.
+    // The advice helps.
     let stderr = succeeds(&mut fit(dir.path(), "run", &format!("{arguments} --gain 1000 --overwrite")));
     assert!(!stderr.contains("silent: no neuron"), "{stderr}");
 }
@@ -77,7 +77,7 @@ fn silent_layers_and_chance_are_warned_of_with_what_to_try() {
 #[test]
 fn the_gain_scales_the_initial_weights_of_hidden_layers_and_no_biases() {
     let dir = sets::task();
-    // So small a step changes nothing.
+    // With such a small learning rate, nothing changes.
     let parameters = |run: &str, others: &str| {
         succeeds(&mut fit(dir.path(), run, &format!("--epochs 1 --lr 1e-30 --quiet {others}")));
         read_model(&dir.path().join(run).join("model.safetensors")).unwrap().network.parameters
@@ -146,7 +146,7 @@ fn classes_without_samples_and_of_very_different_sizes_are_said_at_the_start() {
     assert!(warnings(&report)[0].contains("95.0%") && warnings(&report)[1].contains("\"high\""), "{report}");
 }
 
-/// A class with few samples, and a validation set with as many of each.
+/// Makes a training set with a class of few samples, and a validation set with as many samples of each class.
 fn rare() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     imbalanced(&dir.path().join("train"), [110, 5, 5]);

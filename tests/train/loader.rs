@@ -1,5 +1,6 @@
-//! Tests of the loader: with every cache, and for all positions of the borders of batches, chunks and windows, it returns
-//! each sample once, in the order that the format defines. A damaged set ends an epoch with an error and doesn't hang it.
+//! Tests of the loader: with every cache, and for all positions of the borders of batches, chunks and windows, it
+//! returns each sample once, in the order that the format defines. A damaged set ends an epoch with an error and
+//! doesn't hang it.
 
 use std::fs::OpenOptions;
 use std::path::Path;

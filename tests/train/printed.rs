@@ -1,4 +1,5 @@
-//! What training prints: no name of a set or a run reaches a terminal or a picture as a control character.
+//! Tests that training prints no control characters: not those in names of sets and runs, on a terminal or in a
+//! picture.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Tests of a run: it learns, writes all its files, and gives the same bits with any number of threads, any cache and any
-//! number of interruptions. An evaluation gives the figures that the run printed.
+//! Tests of a run: it learns, writes all its files, and gives the same bits with any number of threads, any cache and
+//! any number of interruptions. An evaluation gives the figures that the run printed.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -69,8 +69,8 @@ fn a_run_folder_holds_what_the_readme_promises() {
     let model = read_model(&run.join("model.safetensors")).unwrap();
     assert_eq!((model.classes, model.steps), (config.data.class_names, config.steps));
 
-    // One value of --hidden gives three layers, as in the reference network. T is the recipe's frame limit instead of the
-    // longest sample.
+    // One value of --hidden gives three layers, as in the reference network. T is the recipe's frame limit instead of
+    // the longest sample.
     let limited = Spec { frame_limit: Some(33), ..Spec::new(20, 8) };
     limited.write(&dir.path().join("limited"), sets::learnable(1));
     succeeds(&mut fit(dir.path(), "three", "--train DIR/limited --hidden 8 --epochs 1 --quiet"));

@@ -71,9 +71,8 @@ pub(crate) fn interrupted(child: Child, run: &Path, after: Duration) -> String {
     stderr
 }
 
-/// Kills a run after up to `pause` milliseconds and resumes it with the next of `resumes`, again and again, until the run
-/// or `resumes` ends.
-/// Returns the number of kills.
+/// Kills a run after up to `pause` milliseconds and resumes it with the next of `resumes`, again and again, until the
+/// run or `resumes` ends. Returns the number of kills.
 pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
     mut child: Child,
     run: &Path,

@@ -1,5 +1,5 @@
-//! Helpers for the tests of loading and training: small shard sets, written by the library in a few milliseconds without
-//! recordings, and the trainer as a child process.
+//! Helpers for the tests of loading and training: small shard sets, written by the library in a few milliseconds
+//! without recordings, and the trainer as a child process.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -144,8 +144,8 @@ pub(crate) fn task() -> TempDir {
     dir
 }
 
-/// Makes a folder with a set `train` of one class, and a set `beyond` whose chunks have labels beyond the one class in its
-/// manifest.
+/// Makes a folder with a set `train` of one class, and a set `beyond` whose chunks have labels beyond the one class in
+/// its manifest.
 pub(crate) fn with_a_label_beyond() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let one = || Spec { classes: vec!["one".into()], ..Spec::new(9, 4) };

@@ -71,12 +71,12 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
     let linked_files = threads.install(|| hash_linked(&job.inputs.linked(), conversion.verbosity))?;
     loop {
         let mut losses = Losses::new(&job.recipe);
-        let kept = |first: u64, ledgers: &[Ledger]| {
+        let mut kept = |first: u64, ledgers: &[Ledger]| {
             (first..).zip(ledgers).for_each(|(sample, ledger)| losses.add_ledger(sample, ledger));
         };
         let described = job.describe(sources.clone(), counts);
         let description = SetDescription { linked_files: linked_files.clone(), ..described };
-        let writer = SetWriter::start_with(dir, description, resume, kept)?;
+        let writer = SetWriter::start_with(dir, description, None, resume, &mut kept)?;
         match run(&job, writer, losses)? {
             Attempt::Finished(converted) => return Ok(*converted),
             Attempt::TooNarrow(count, again) => {

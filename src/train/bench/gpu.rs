@@ -16,16 +16,16 @@ use crate::feed::{DENSE_BATCHES, DeviceCache, Inflation, StagedBatch};
 use crate::kernel::program::Program;
 use crate::learner::TrainState;
 
-/// Maximum number of training steps in a round, which is timed by two CUDA events. A round of one short step would mostly measure
-/// the launch.
+/// Maximum number of training steps in a round, which is timed by two CUDA events. A round of one short step would
+/// mostly measure the launch.
 const TOGETHER: usize = 8;
 /// Time in seconds that a round of steps should take.
 const ROUND_SECONDS: f64 = 0.02;
 /// Time in seconds that all rounds may take; `LEAST_ROUNDS` is the minimum number of rounds in any case.
 const STEPS_SECONDS: f64 = 10.0;
 const LEAST_ROUNDS: usize = 5;
-/// Number of batches that are made dense in a round, which is timed by two CUDA events; `INFLATE_ROUNDS` is the number of
-/// rounds.
+/// Number of batches that are made dense in a round, which is timed by two CUDA events; `INFLATE_ROUNDS` is the number
+/// of rounds.
 const INFLATED: usize = 256;
 const INFLATE_ROUNDS: usize = 15;
 /// Number of times that a set is loaded to the device.
@@ -36,8 +36,8 @@ const PROMOTIONS: usize = 3;
 pub struct GpuMeasured {
     /// Speed of making dense float32 batches from the device cache.
     pub inflate: Inflated,
-    /// Speed of loading the set to the device from shards in the page cache; `None` if the set doesn't fit on the device
-    /// twice.
+    /// Speed of loading the set to the device from shards in the page cache; `None` if the set doesn't fit on the
+    /// device twice.
     pub promote: Option<Promoted>,
     /// How much device memory is used for what.
     pub device_memory: DeviceMemory,

@@ -18,8 +18,8 @@ use crate::learner::{Room, check_labelled, fixed_steps, longest_steps};
 /// Maximum number of batches of a set that training steps are timed on.
 const STEP_BATCHES: usize = 16;
 
-/// Measurements of a set. Rates are medians over whole epochs. A figure is `None` if this build or machine cannot measure
-/// it.
+/// Measurements of a set. Rates are medians over whole epochs. A figure is `None` if this build or machine cannot
+/// measure it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SetMeasured {
     /// Batches per second from the shards to dense float32, (B, T, C): read, check, decode, unpack.
@@ -32,7 +32,8 @@ pub struct SetMeasured {
     pub stream_train_batches_per_second: Option<f64>,
     /// Batches per second of training from the host cache.
     pub host_train_batches_per_second: Option<f64>,
-    /// Time of an epoch of training from the shards, divided by that of the epoch from the host cache next to it; median.
+    /// Time of an epoch of training from the shards, divided by that of the epoch from the host cache next to it;
+    /// median.
     pub stream_epoch_over_host: Option<f64>,
     /// Batches per second of training from the device cache.
     pub device_train_batches_per_second: Option<f64>,
@@ -51,8 +52,8 @@ pub struct SetMeasured {
     /// Measurements of the GPU; `None` on the CPU, or if the set doesn't fit into the device cache.
     #[serde(flatten)]
     pub gpu: Option<GpuMeasured>,
-    /// Rows of the table: first those of the report in [`SetBench::beside`], then one per cache for loading, then one per
-    /// cache for training.
+    /// Rows of the table: first those of the report in [`SetBench::beside`], then one per cache for loading, then one
+    /// per cache for training.
     pub strategies: Vec<Strategy>,
     /// Number of samples of the set.
     pub samples: u64,
@@ -68,18 +69,20 @@ pub struct SetBench {
     pub step: StepBench,
     /// Number of epochs of loading, and of training, that are timed for each cache. The median is reported.
     pub epochs: u64,
-    /// Path of a report of `bench --json`, whose strategies come first in [`SetMeasured::strategies`]. `None` adds none.
+    /// Path of a report of `bench --json`, whose strategies come first in [`SetMeasured::strategies`]. `None` adds
+    /// none.
     pub beside: Option<PathBuf>,
     /// How progress is shown.
     pub verbosity: Verbosity,
 }
 
-/// Measures training steps on a set, then whole epochs from each of its caches: loading alone, and loading with training.
+/// Measures training steps on a set, then whole epochs from each of its caches: loading alone, and loading with
+/// training.
 ///
 /// # Errors
 /// Errors of loading; [`Usage`](tonic_base::Error::Usage) for a set without samples or labels, and for batches too
-/// large to be dense; [`Mismatch`](tonic_shard::Error::Mismatch) if the report to add has another recipe, frame shape or
-/// batch size.
+/// large to be dense; [`Mismatch`](tonic_shard::Error::Mismatch) if the report to add has another recipe, frame shape
+/// or batch size.
 pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Result<SetMeasured> {
     let SetBench { step, epochs, beside, verbosity } = bench;
     let set = open()?;

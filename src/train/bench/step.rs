@@ -64,8 +64,8 @@ pub struct StepMeasured {
     pub hidden: Vec<usize>,
     /// Share of the input's cells that are occupied. Padding counts as empty cells.
     pub density: f64,
-    /// Share of (neuron, time step) pairs with a spike in the initial network, averaged over the hidden layers; `None` if there
-    /// is no hidden layer.
+    /// Share of (neuron, time step) pairs with a spike in the initial network, averaged over the hidden layers; `None`
+    /// if there is no hidden layer.
     pub spike_density: Option<f64>,
 }
 

@@ -121,14 +121,8 @@ impl CpuEngine {
 }
 
 impl Engine for CpuEngine {
-    fn step(
-        &mut self,
-        network: &Network,
-        batch: &Batch,
-        steps: usize,
-        gradients: &mut Parameters,
-    ) -> Result<BatchLoss> {
-        let classes = check_step(network, batch, gradients)?;
+    fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss> {
+        let classes = check_step(network, batch, gradient)?;
         self.pack(network);
         let samples = batch.samples();
         self.logits.resize(batch.len() * classes, 0.0);
@@ -158,7 +152,7 @@ impl Engine for CpuEngine {
 
         let blocks = &mut self.blocks[..used];
         if let Some((first, others)) = blocks.split_first_mut() {
-            for (i, layer) in gradients.layers_mut().enumerate() {
+            for (i, layer) in gradient.layers_mut().enumerate() {
                 let others: Vec<&Panels> = others.iter().map(|block| &block.gradients[i]).collect();
                 first.gradients[i].add(packed.isa, &others);
                 first.gradients[i].unpack(layer.weight_t, layer.bias);
@@ -241,8 +235,8 @@ impl GradientBlock {
     }
 }
 
-/// Takes a state that no other thread uses, or makes one. A state is usable after a panic, because every pass overwrites
-/// it.
+/// Takes a state that no other thread uses, or makes one. A state is usable after a panic, because every pass
+/// overwrites it.
 fn take(states: &Mutex<Vec<SampleState>>) -> SampleState {
     states.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
 }

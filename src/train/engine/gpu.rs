@@ -1,5 +1,6 @@
-//! The engine of our kernels on a GPU, for batches in host memory. The tests and the self-check compare it with the other
-//! engines. Training uses the same [`GpuNetwork`], but keeps network and samples on the device (`learner/gpu.rs`).
+//! The engine of our kernels on a GPU, for batches in host memory. The tests and the self-check compare it with the
+//! other engines. Training uses the same [`GpuNetwork`], but keeps network and samples on the device
+//! (`learner/gpu.rs`).
 
 use std::sync::Arc;
 
@@ -43,18 +44,18 @@ impl GpuEngine {
         network: &Network,
         batch: &Batch,
         steps: usize,
-        gradients: Option<&mut Parameters>,
+        gradient: Option<&mut Parameters>,
     ) -> Result<BatchLoss> {
-        let (mut on_device, staged) = self.load(network, batch, steps, gradients.is_some())?;
+        let (mut on_device, staged) = self.load(network, batch, steps, gradient.is_some())?;
         on_device.begin(&self.stream, 0, 0)?;
         let source = staged.source();
-        let is_step = gradients.is_some();
+        let is_step = gradient.is_some();
         let class_weights = self.class_weights.as_deref().filter(|_| is_step);
         on_device.set_class_weights(class_weights)?;
-        match gradients {
-            Some(gradients) => {
+        match gradient {
+            Some(gradient) => {
                 on_device.step(&self.stream, source, Some(steps))?;
-                on_device.read_gradients(gradients)?;
+                on_device.read_gradients(gradient)?;
             }
             None => on_device.forward(&self.stream, source, Some(steps))?,
         }
@@ -105,14 +106,8 @@ impl GpuEngine {
 }
 
 impl Engine for GpuEngine {
-    fn step(
-        &mut self,
-        network: &Network,
-        batch: &Batch,
-        steps: usize,
-        gradients: &mut Parameters,
-    ) -> Result<BatchLoss> {
-        self.run(network, batch, steps, Some(gradients))
+    fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss> {
+        self.run(network, batch, steps, Some(gradient))
     }
 
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {

@@ -56,14 +56,8 @@ impl LibtorchEngine {
 }
 
 impl Engine for LibtorchEngine {
-    fn step(
-        &mut self,
-        network: &Network,
-        batch: &Batch,
-        steps: usize,
-        gradients: &mut Parameters,
-    ) -> Result<BatchLoss> {
-        let classes = check_step(network, batch, gradients)?;
+    fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss> {
+        let classes = check_step(network, batch, gradient)?;
         let device = self.device;
         let input = DenseBatch::new(network, device, batch, steps)?;
         let leaves: Vec<Tensor> =
@@ -74,10 +68,10 @@ impl Engine for LibtorchEngine {
         let weights = self.class_weights.as_ref().map(|weights| Tensor::from_slice(weights).to_device(device));
         let mean = output.cross_entropy_loss(&targets, weights, Reduction::Mean, -100, 0.0);
         let computed = Tensor::run_backward(&[&mean], &leaves, false, false);
-        let mut computed = computed.iter();
-        for layer in gradients.layers_mut() {
-            for (part, gradient) in [layer.weight_t, layer.bias].into_iter().zip(&mut computed) {
-                gradient.to_device(Device::Cpu).contiguous().copy_data(part, part.len());
+        let mut results = computed.iter();
+        for layer in gradient.layers_mut() {
+            for (part, computed) in [layer.weight_t, layer.bias].into_iter().zip(&mut results) {
+                computed.to_device(Device::Cpu).contiguous().copy_data(part, part.len());
             }
         }
         self.keep_logits(&output.detach(), batch.len() * classes);

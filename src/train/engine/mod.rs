@@ -7,8 +7,8 @@
 //! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, which the tests compare the kernels with (feature `libtorch`) |
 //!
 //! `learner/backend.rs` chooses and makes the engine. Training on a GPU uses [`GpuNetwork`] without an engine
-//! (`learner/gpu.rs`). An engine takes a batch from host memory and returns its loss. A run on a GPU draws batches in the
-//! GPU's memory, replays a recorded step, and reads the losses of many batches together. Both implement `Learner`.
+//! (`learner/gpu.rs`). An engine takes a batch from host memory and returns its loss. A run on a GPU draws batches in
+//! the GPU's memory, replays a recorded step, and reads the losses of many batches together. Both implement `Learner`.
 
 mod choice;
 mod cpu;

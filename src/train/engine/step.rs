@@ -11,18 +11,17 @@ use crate::network::{Network, Parameters};
 /// Samples of a batch may have any length. A sample runs for `steps` steps, or for all its frames if it has more.
 /// Steps after its last frame have no input. `network` must have the shape that the engine was made for.
 pub trait Engine: std::fmt::Debug {
-    /// Returns the mean loss of a batch and writes its gradient by every parameter into `gradients`.
+    /// Returns the mean loss of a batch and writes its gradient by every parameter into `gradient`.
     ///
-    /// The weights are not changed: [`Adam`](crate::kernel::Adam) does that with the gradients.
+    /// The weights are not changed: [`Adam`](crate::kernel::Adam) does that with the gradient.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) for a batch that does not fit the network, or a loss that is not finite
-    /// or at least 2^24. The content of `gradients` is then unspecified.
+    /// or at least 2^24. The content of `gradient` is then unspecified.
     ///
     /// # Panics
-    /// If the shapes of `network`, `gradients` and the engine differ.
-    fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradients: &mut Parameters)
-    -> Result<BatchLoss>;
+    /// If the shapes of `network`, `gradient` and the engine differ.
+    fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss>;
 
     /// Computes the logits of a batch, (batch, classes): the readout summed over time. Labels are not read.
     ///
@@ -98,13 +97,13 @@ impl Prediction {
     }
 }
 
-/// Checks what every step relies on: gradients of the network's shape, and labels of its classes. Returns the number of
+/// Checks what every step relies on: a gradient of the network's shape, and labels of its classes. Returns the number of
 /// classes.
 ///
 /// # Panics
-/// If the shapes of `network` and `gradients` differ.
-pub(super) fn check_step(network: &Network, batch: &Batch, gradients: &Parameters) -> Result<usize, KernelError> {
-    assert_eq!(network.shape(), gradients.shape(), "shape of the gradients");
+/// If the shapes of `network` and `gradient` differ.
+pub(super) fn check_step(network: &Network, batch: &Batch, gradient: &Parameters) -> Result<usize, KernelError> {
+    assert_eq!(network.shape(), gradient.shape(), "shape of the gradient");
     let classes = network.shape().classes;
     check_labels(batch, classes).map(|()| classes)
 }

@@ -9,7 +9,7 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::InflateArgs;
 use crate::kernel::program::{INFLATE_BYTES, Program};
 
-/// Number of dense batches that are written in turn, so that a batch is no longer in the GPU's L2 cache when it is
+/// Number of dense batches that are written in turn. With this number, a batch has left the GPU's L2 cache before it is
 /// overwritten.
 pub(crate) const DENSE_BATCHES: usize = 8;
 

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use tonic_loader::Batch;
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
-/// Mean number of events in an occupied cell beyond the first. In Spiking Speech Commands, an occupied cell has about 2
-/// events in total.
+/// Mean number of further events in an occupied cell, after the first. In Spiking Speech Commands, an occupied cell has
+/// about 2 events in total.
 const MORE_EVENTS: f64 = 1.0;
 
 /// Sizes and density of random frames.

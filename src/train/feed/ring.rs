@@ -1,6 +1,6 @@
 //! A ring buffer that prefetches batches to the GPU, for sets larger than GPU memory. A slot has page-locked
-//! memory on the host and memory on the device. A thread unpacks each batch into a slot and queues its copy on a separate
-//! stream, while training steps use earlier batches.
+//! memory on the host and memory on the device. A thread unpacks each batch into a slot and queues its copy on a
+//! separate stream, while training steps use earlier batches.
 
 use crossbeam_channel::{Receiver, bounded};
 use tonic_loader::{AHEAD, EpochOrder, Loader, Windows};
@@ -83,8 +83,8 @@ impl Ring {
         Ok(Ring { device: device.clone(), column_types, copies: device.stream()?, idle: Vec::new() })
     }
 
-    /// Returns a slot for the next batch: while fewer than [`SLOTS`] are in use, an idle or a new slot; then the next that
-    /// the consumer sends `back`. `made` counts the slots in use. Returns `None` if the consumer has ended.
+    /// Returns a slot for the next batch: while fewer than [`SLOTS`] are in use, an idle or a new slot; then the next
+    /// that the consumer sends `back`. `made` counts the slots in use. Returns `None` if the consumer has ended.
     fn slot(&mut self, made: &mut usize, back: &Receiver<Slot>) -> Result<Option<Slot>> {
         let slot = match self.idle.pop() {
             Some(slot) => Some(slot),

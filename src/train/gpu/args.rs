@@ -1,5 +1,5 @@
-//! Arguments of kernels: one struct by value. Its definition in CUDA C++ is generated from that in Rust, so that the two
-//! cannot differ.
+//! Arguments of kernels: one struct by value. Its definition in CUDA C++ is generated from that in Rust, so that the
+//! two cannot differ.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -127,8 +127,8 @@ pub(crate) unsafe trait KernelStruct: DeviceType {
     fn declaration() -> String;
 }
 
-/// Defines structs for Rust and CUDA C++, each before those that contain it, and `declarations`, the text of all of them
-/// in CUDA C++. All fields are [`DeviceType`]s.
+/// Defines structs for Rust and CUDA C++, each before those that contain it, and `declarations`, the text of all of
+/// them in CUDA C++. All fields are [`DeviceType`]s.
 macro_rules! kernel_structs {
     ($(
         $(#[$attribute:meta])*

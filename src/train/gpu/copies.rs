@@ -36,8 +36,8 @@ impl Stream {
         })
     }
 
-    /// Queues a copy of the buffer's elements `range` to host memory, from its element `at` on. Borrowing the host memory
-    /// waits until the copy has ended.
+    /// Queues a copy of the buffer's elements `range` to host memory, from its element `at` on. Borrowing the host
+    /// memory waits until the copy has ended.
     ///
     /// # Errors
     /// Errors of [`Stream::upload`].

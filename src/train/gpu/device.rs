@@ -172,7 +172,8 @@ impl Device {
         check(unsafe { sys::cuCtxSynchronize() }, || format!("finish the work on {self}"))
     }
 
-    /// Until the result is dropped, no other thread records a graph, allocates or frees memory, or waits for the device.
+    /// Until the result is dropped, no other thread records a graph, allocates or frees memory, or waits for the
+    /// device.
     pub(super) fn alone(&self) -> impl Drop {
         self.0.recording.lock()
     }

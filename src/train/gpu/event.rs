@@ -1,4 +1,5 @@
-//! CUDA events: points in a stream's work. Streams and the host wait for them, and the time between two can be measured.
+//! CUDA events: points in a stream's work. Streams and the host wait for them, and the time between two can be
+//! measured.
 
 use cudarc::driver::sys::{self, CUevent};
 

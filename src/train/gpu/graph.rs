@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::gpu::device::{Device, check};
 use crate::gpu::stream::Stream;
 
-/// A recorded CUDA graph that can be replayed. It keeps the arguments and addresses that it was recorded with: the buffers
-/// that it uses must outlive its replays.
+/// A recorded CUDA graph that can be replayed. It keeps the arguments and addresses that it was recorded with: the
+/// buffers that it uses must outlive its replays.
 #[derive(Debug)]
 pub(crate) struct Graph {
     device: Device,
@@ -24,12 +24,12 @@ impl Stream {
     /// `work` must not allocate or free memory, read from the device or wait for it.
     ///
     /// # Errors
-    /// The error of `work`, or [`Error::Cuda`](crate::Error::Cuda). In both cases the recording has ended, and the stream
-    /// accepts work as before.
+    /// The error of `work`, or [`Error::Cuda`](crate::Error::Cuda). In both cases the recording has ended, and the
+    /// stream accepts work as before.
     pub(crate) fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         self.device().activate()?;
-        // The documentation allows other threads to do anything meanwhile. But some drivers broke a recording when another
-        // thread waited for the device.
+        // The documentation allows other threads to do anything meanwhile. But some drivers broke a recording when
+        // another thread waited for the device.
         let _alone = self.device().alone();
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream is the driver's.

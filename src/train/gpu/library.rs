@@ -1,8 +1,8 @@
 //! Finds the CUDA driver and NVRTC. This must be done before the first call of cudarc, which panics if one is missing.
 //!
-//! The driver is the system's. NVRTC is searched for in the folder of [`set_libtorch`], then by name, as the loader does,
-//! then next to the libtorch that this process has loaded, then where `scripts/setup` puts it in the clone that this
-//! program was built from.
+//! The driver is the system's. NVRTC is searched for in the folder of [`set_libtorch`], then by name, as the loader
+//! does, then next to the libtorch that this process has loaded, then where `scripts/setup` puts it in the clone that
+//! this program was built from.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -222,7 +222,8 @@ mod tests {
         assert_eq!(folder_in(maps, |name| name == "libc10.so"), None);
     }
 
-    /// Compares the lists with the calls in the sources: a call that isn't in a list would panic if the library lacks it.
+    /// Compares the lists with the calls in the sources: a call that isn't in a list would panic if the library lacks
+    /// it.
     #[test]
     fn every_call_is_in_the_lists() {
         let sources = [

@@ -12,7 +12,8 @@ use crate::gpu::device::{Device, check};
 /// Maximum dynamic shared memory of a kernel that hasn't opted in to more, in bytes.
 const SHARED_WITHOUT_ASKING: usize = 48 << 10;
 
-/// Compiled code on a GPU. It stays loaded until the context ends, since a [`Graph`](super::Graph) may still run its kernels.
+/// Compiled code on a GPU. It stays loaded until the context ends, since a [`Graph`](super::Graph) may still run its
+/// kernels.
 #[derive(Clone, Debug)]
 pub(crate) struct Module {
     device: Device,

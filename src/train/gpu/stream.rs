@@ -15,8 +15,8 @@ use crate::gpu::module::Kernel;
 /// Largest size of a kernel's arguments, in bytes.
 const ARGUMENTS_LIMIT: usize = 32764;
 
-/// Space for the arguments of any kernel. The driver reads as many bytes as the kernel declares, even if a smaller struct
-/// was passed.
+/// Space for the arguments of any kernel. The driver reads as many bytes as the kernel declares, even if a smaller
+/// struct was passed.
 #[repr(C, align(16))]
 struct Padded([MaybeUninit<u8>; ARGUMENTS_LIMIT]);
 

@@ -7,8 +7,8 @@ use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::{TILE_WIDTH, Tile};
 
-/// Share of active cells above which dense kernels are faster: first if two tiles of weights fit into the L1 cache, then
-/// if they don't.
+/// Share of active cells above which dense kernels are faster: first if two tiles of weights fit into the L1 cache,
+/// then if they don't.
 const DENSE: [f64; 2] = [0.6, 0.3];
 /// Maximum number of inputs for which two tiles of weights fit into the L1 cache.
 const FEW_INPUTS: usize = 128;
@@ -55,8 +55,8 @@ impl Activity {
     /// its frames. `index` is the sample's index in the batch, for the error.
     ///
     /// # Errors
-    /// [`KernelError::CellOutsideInputs`] for a cell that is not below `inputs`; [`KernelError::RaggedSample`] for columns
-    /// of inconsistent lengths.
+    /// [`KernelError::CellOutsideInputs`] for a cell that is not below `inputs`; [`KernelError::RaggedSample`] for
+    /// columns of inconsistent lengths.
     pub(crate) fn set_frames(
         &mut self,
         sample: SampleFrames<'_>,

@@ -11,7 +11,7 @@ __device__ __forceinline__ double power(double base, u64 exponent) {
     return result;
 }
 
-// The layer of parameter `i`; `i` becomes its index in the layer: W^T, (in, out), then the bias.
+// Returns the layer of parameter `i`, and sets `i` to the index in that layer: W^T, (in, out), then the bias.
 __device__ __forceinline__ const Layer& layer_of(const Layer* layers, u64& i) {
     while (i >= (u64)(layers->inputs + 1) * layers->outputs) {
         i -= (u64)(layers->inputs + 1) * layers->outputs;
@@ -20,7 +20,8 @@ __device__ __forceinline__ const Layer& layer_of(const Layer* layers, u64& i) {
     return *layers;
 }
 
-// Writes a weight where the products read it: (out, in) for the currents, (in, out) for the gradient of the input.
+// Writes the copies of a weight that the products read: (out, in) for the currents, (in, out) for the gradient of the
+// input.
 __device__ __forceinline__ void pack_weight(const Layer& layer, u32 row, u32 column, float w) {
     bf16 pieces[PIECES];
     split(w, pieces);

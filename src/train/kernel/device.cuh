@@ -49,7 +49,7 @@ __device__ __forceinline__ void copies_end() {
 #endif
 }
 
-// Waits until at most `groups` groups of this thread's copies have not ended.
+// Waits until at most `groups` groups of this thread's copies are unfinished.
 template <int groups>
 __device__ __forceinline__ void copies_wait() {
 #ifdef __CUDACC__
@@ -258,8 +258,8 @@ __device__ __forceinline__ void copy_tile(bf16* tile, const bf16* from, size_t w
     }
 }
 
-// Calls `load` and then `use` with each of `parts` parts and its slot in shared memory. With two STAGES, a part is loaded
-// while the one before it is used.
+// Calls `load` and then `use` with each of `parts` parts and its slot in shared memory. With two STAGES, a part is
+// loaded while the one before it is used.
 template <int STAGES, typename Load, typename Use>
 __device__ __forceinline__ void pipeline(u32 parts, Load load, Use use) {
     if (STAGES > 1 && parts > 0) load(0, 0);

@@ -48,6 +48,6 @@ pub(super) fn exp<R: Real>(x: R) -> R {
     let high = r.mul_add(c(C[5]), c(C[4]));
     let high = high.mul_add(square, middle).mul_add(square, low);
     let p = high.mul_add(square, r.add(c(1.0)));
-    // The integer n stands in the low bits of `shifted`.
+    // The low bits of `shifted` are the integer n.
     p.mul(shifted.power_of_two()).zero_at_most(x, c(UNDERFLOW))
 }

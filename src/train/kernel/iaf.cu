@@ -61,7 +61,8 @@ struct Forward {
         return !SIMPLE ? neuron.spikes(v) : v < 0.0f ? 0.0f : whole;
     }
 
-    // A step waits for the one before, half as long for SIMPLE neurons, which have a threshold of 1 and no bound.
+    // Each step depends on the step before. SIMPLE neurons, which have a threshold of 1 and no bound, take half the
+    // time.
     template <bool SIMPLE>
     __device__ __forceinline__ void run(u32 t0, float* currents) {
         const int count = (int)min((u32)TILE, steps - t0);
@@ -81,7 +82,7 @@ struct Forward {
                     u = u < neuron.lower ? neuron.lower : u;
                 }
                 at[i * STRIDE] = v;
-                s = t + i < count ? s : 0.0f; // what comes after the last step is not read
+                s = t + i < count ? s : 0.0f; // values after the last step are not read
                 total += s;
                 most = s > most ? s : most;
             }
@@ -110,7 +111,7 @@ struct Forward {
     }
 };
 
-// Entries of a tile of frames in shared memory, as many as fit.
+// Entries of a tile of frames in shared memory: all of them, or ENTRIES at a time.
 struct Entries {
     u32* ends;    // (2, TILE + 4): where each frame begins, and the last ends, of this tile and the next
     uint2* there; // (ENTRIES): cell, and count as float32
@@ -142,8 +143,8 @@ struct Entries {
     }
 };
 
-// Adds the next at most ENTRIES entries of a tile, from entry `first` on, to its currents. A thread adds those of a frame
-// to W neighbouring neurons.
+// Adds the next at most ENTRIES entries of a tile, from entry `first` on, to its currents. A thread adds those of a
+// frame to W neighbouring neurons.
 template <int W>
 __device__ __forceinline__ void gather(const ForwardArgs& args, const Entries& entries, const u32* ends, u32 n0, u32 first, float* currents) {
     constexpr u32 lanes = TILE / W, groups = BLOCK_THREADS / lanes;
@@ -277,7 +278,8 @@ __device__ __forceinline__ void prepare(const Neuron& neuron, const float (&vs)[
     }
 }
 
-// Lambda of a layer, backward in time. g comes from the layer above, or below the readout is the same at every step.
+// Computes lambda of a layer, backward in time. g comes from the layer above; in the last hidden layer it is the same
+// at every step.
 template <bool CONSTANT>
 __device__ __forceinline__ void backward(const BackwardArgs& args) {
     u32 sample = blockIdx.x, n0 = blockIdx.y * TILE, n = n0 + threadIdx.x % TILE;
@@ -372,7 +374,7 @@ KERNEL(iaf_backward, BackwardArgs, MULTIPLY_THREADS) {
     backward<false>(args);
 }
 
-// Below the readout, which is summed over time.
+// The last hidden layer. Its g is the same at every step, since the readout is summed over time.
 KERNEL(iaf_backward_constant, BackwardArgs, MULTIPLY_THREADS) {
     backward<true>(args);
 }

@@ -46,8 +46,8 @@ impl Neuron {
 
 for_each_isa! {
     /// Runs tiles of neurons over time. `v` is `[tile][stride]`: it holds the currents x of the first `steps` steps
-    /// before the call, and v after it. Bit j of `fired[t * tiles + tile]` is set if neuron j of the tile spikes at step t, and
-    /// cleared if not.
+    /// before the call, and v after it. Bit j of `fired[t * tiles + tile]` is set if neuron j of the tile spikes at
+    /// step t, and cleared if not.
     pub(crate) fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
         match (neuron.min_v_mem.is_some(), neuron.has_exact_reciprocal()) {
             (false, true) => forward_tiles::<V, false, true>(neuron, v, stride, steps, fired),

@@ -333,8 +333,8 @@ kernel_structs! {
 
     /// A linear layer: the partial sums of its gradient, and the copies of its weights.
     pub(crate) struct Layer {
-        /// W in bfloat16 pieces for the forward pass, (pieces, output_width, input_width); null in the first layer and the
-        /// readout.
+        /// W in bfloat16 pieces for the forward pass, (pieces, output_width, input_width); null in the first layer and
+        /// the readout.
         pub(crate) forward: Address<u16>,
         /// W^T in bfloat16 pieces, for the gradient by the inputs, (pieces, input_width, output_width); null in the
         /// first layer, in the readout, and if the network isn't trained.

@@ -87,12 +87,12 @@ KERNEL(weight_gradient_cells, GradientArgs, MULTIPLY_THREADS) {
     weight_gradient_of<From::CELLS>(args);
 }
 
-// Writes the score of the batch: its mean loss, weighted by class if there are weights, and its number of correct samples.
-// Sums are added in halves, which is a fixed order.
+// Writes the score of the batch: its mean loss, weighted by class if there are weights, and its number of correct
+// samples. Sums are added in halves, which is a fixed order.
 __device__ __forceinline__ void write_score(const ReadoutArgs& args, State& state, u32 samples) {
     double* losses = (double*)dynamic_shared_memory();
     u32* correct = (u32*)(losses + blockDim.x);
-    double* weights = (double*)(correct + blockDim.x); // a multiple of 8 bytes from the start
+    double* weights = (double*)(correct + blockDim.x); // aligned: the offset is a multiple of 8 bytes
     double loss = 0, weight = 0;
     u32 right = 0;
     for (u32 b = threadIdx.x; b < samples; b += blockDim.x) {

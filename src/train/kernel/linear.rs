@@ -170,7 +170,8 @@ for_each_isa! {
         }
     }
 
-    /// Returns b + the sum of count * W^T\[cell\] over `active`: the readout's product with the spikes summed over time.
+    /// Returns b + the sum of count * W^T\[cell\] over `active`: the readout's product with the spikes summed over
+    /// time.
     pub(crate) fn product<V>(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
         let [sums] = gather_step::<V, 1>([panel], [bias], active);
         let mut x = [0.0; TILE_WIDTH];

@@ -20,7 +20,7 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
     for (u32 k0 = 0; k0 < args.classes; k0 += CLASSES) {
         u32 k = k0 + lane;
         float sum = 0.0f;
-        // Eight of each are loaded together.
+        // Eight numbers of each array are loaded together.
         for (u32 h0 = group; h0 < args.neurons; h0 += GROUPS * 8) {
             float total[8], weight[8];
 #pragma unroll
@@ -50,7 +50,7 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
     u32* best = (u32*)(parts + CLASSES * GROUPS);
     float most = __uint_as_float(0xff800000u); // negative infinity
     u32 at = 0xffffffffu;
-    // The first of equals.
+    // Of equal logits, the first one counts.
     auto consider = [&](float logit, u32 k) {
         if (logit > most || (logit == most && k < at)) most = logit, at = k;
     };

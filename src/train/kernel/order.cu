@@ -69,7 +69,7 @@ KERNEL(draw, DrawArgs, BLOCK_THREADS) {
         for (u32 i = threadIdx.x; i < samples; i += blockDim.x) args.drawn[i].steps = most;
     }
     if (threadIdx.x == 0) {
-        state.begin = position; // in the epoch, also where each batch is all there is
+        state.begin = position; // the position in the epoch, also for an order of one batch
         state.samples = samples;
         if (samples > 0) {
             state.next = position + samples;

@@ -47,7 +47,8 @@ const MULTIPLY_THREADS: usize = 128;
 pub(crate) const BLOCK_THREADS: usize = 256;
 /// Number of entries that a block of `iaf_forward_cells` keeps in shared memory at a time.
 const ENTRIES: usize = 2048;
-/// Value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs) for "as many as the batch's longest sample has".
+/// Value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs) for "as many as the batch's longest sample
+/// has".
 pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
 /// Shared memory of a block of `iaf_forward_cells`, in bytes: the currents, the ends of the frames of this tile and the
 /// next, and the entries.

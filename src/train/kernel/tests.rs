@@ -100,7 +100,8 @@ proptest! {
                         prop_assert_eq!(fired[t * tiles + tile] >> j & 1 == 1, spikes[t] > 0.0);
                     }
                     let expected = reference::backward(&neuron, &potentials, &column(&g));
-                    // The error relative to the largest gradient, unless that is tiny: its relative error is that of v in the exponent.
+                    // The error relative to the largest gradient, unless that is tiny: its relative error is that of v
+                    // in the exponent.
                     let largest = expected.iter().fold(1e-3, |max: f64, x| max.max(x.abs()));
                     for (got, expected) in column(&lambda).iter().zip(&expected) {
                         prop_assert!((got - expected).abs() < 2e-6 * largest);
@@ -242,11 +243,11 @@ proptest! {
     }
 }
 
-/// The surrogate gradient is not the derivative of the spike count, which is a step function: differentiating the network
-/// numerically would give 0. But it is exactly the derivative of a smooth system: let s[t] be the recorded spikes plus F(v) - F(recorded
-/// v), where F' = sigma. At the recorded currents this system takes the recorded path. Its derivative there is the result
-/// of the chain rule with sigma for ds/dv, through the reset too. Central differences of the system, in float64, must
-/// therefore equal lambda.
+/// The surrogate gradient is not the derivative of the spike count, which is a step function: differentiating the
+/// network numerically would give 0. But it is exactly the derivative of a smooth system: let s[t] be the recorded
+/// spikes plus F(v) - F(recorded v), where F' = sigma. At the recorded currents this system takes the recorded path.
+/// Its derivative there is the result of the chain rule with sigma for ds/dv, through the reset too. Central
+/// differences of the system, in float64, must therefore equal lambda.
 #[test]
 fn lambda_is_the_derivative_of_the_smoothed_neuron() {
     let mut rng = ChaCha8Rng::seed_from_u64(11);

@@ -1,8 +1,8 @@
 //! Vectors of sixteen float32 on each instruction set, in which the kernels are written.
 //!
 //! Plain loops are not enough: the compiler turns them into gathers and scatters for some machines (a matmul took 30
-//! times as long with AVX-512 as with AVX2). Every operation is rounded as that of [`f32`], so that all instruction sets give the same
-//! bits.
+//! times as long with AVX-512 as with AVX2). Every operation is rounded as that of [`f32`], so that all instruction
+//! sets give the same bits.
 
 #![allow(unsafe_code)]
 
@@ -39,8 +39,8 @@ pub(crate) trait Real: Copy {
 
 /// A vector of sixteen float32.
 pub(crate) trait F32x16: Real {
-    /// Whether the machine has 32 vector registers, each of which holds a whole vector. Otherwise it has 16, and a vector
-    /// takes two.
+    /// Whether the machine has 32 vector registers, each of which holds a whole vector. Otherwise it has 16, and a
+    /// vector takes two.
     const WIDE: bool;
     /// Loads a vector from memory.
     fn load(from: &[f32; 16]) -> Self;

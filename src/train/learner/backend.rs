@@ -25,7 +25,7 @@ use crate::network::Network;
 pub struct Backend {
     /// Our kernels, or libtorch.
     pub engine: EngineChoice,
-    /// The GPU, or none for the CPU.
+    /// The GPU; `None` for the CPU.
     pub device: Option<Device>,
     /// Precision of products on a GPU.
     pub precision: MatmulPrecision,

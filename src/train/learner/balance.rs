@@ -47,7 +47,7 @@ pub(crate) struct ClassBalance<'a> {
 }
 
 impl ClassBalance<'_> {
-    /// Of a set whose samples all have labels.
+    /// Counts the samples of a set. All of them must have labels.
     pub(crate) fn of(set: &ShardSet) -> ClassBalance<'_> {
         ClassBalance { set, samples: &set.manifest().totals.class_samples }
     }
@@ -64,13 +64,13 @@ impl ClassBalance<'_> {
         self.samples.iter().filter(|&&n| n > 0).count()
     }
 
-    /// Warns of a set of one class, and of one in which classes differ much.
+    /// Warns of a set with one class only, and of a set whose classes differ much in size.
     pub(crate) fn warnings(&self, weights: ClassWeights) -> Vec<Warning> {
         let weighted = !weights.is_none();
         let name = |class: usize| self.set.manifest().description.classes[class].clone();
         let set = self.set.dir().to_path_buf();
         let present: Vec<(usize, u64)> = self.samples.iter().copied().enumerate().filter(|&(_, n)| n > 0).collect();
-        // The first of equals, as `predicted` has it.
+        // Of classes of the same size the first, which is the one that `predicted` chooses.
         let largest = present.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a });
         let smallest = present.iter().copied().min_by_key(|&(_, n)| n);
         let (Some((largest, most)), Some((smallest, fewest))) = (largest, smallest) else { return Vec::new() };

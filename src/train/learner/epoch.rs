@@ -27,13 +27,13 @@ pub struct Epoch {
 /// Sizes that a learner on a GPU allocates buffers for.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
-    /// Most samples of a batch.
+    /// Maximum number of samples in a batch.
     pub batch: usize,
-    /// Steps of the longest sample of all sets.
+    /// Maximum number of steps of a sample.
     pub longest: usize,
-    /// Most batches of an epoch.
+    /// Maximum number of batches in an epoch.
     pub batches: u64,
-    /// Samples of the largest set that is evaluated.
+    /// Number of samples in the largest set that is evaluated.
     pub evaluated: u64,
 }
 

@@ -29,7 +29,7 @@ const GROUP_TIME: Range<Duration> = Duration::from_millis(15)..Duration::from_mi
 /// A network in training on a GPU.
 #[derive(Debug)]
 pub(crate) struct GpuLearner {
-    /// As of the last sync.
+    /// Copy in host memory, made by the last `sync`.
     state: TrainState,
     stream: Stream,
     trained: GpuNetwork,
@@ -39,7 +39,7 @@ pub(crate) struct GpuLearner {
     group: usize,
     evaluator: GpuEvaluator,
     column_types: ColumnTypes,
-    /// Samples of `spikes`, and how many each batch has.
+    /// Batches for `spikes`, each with its number of samples.
     watched: Vec<(StagedBatch, usize)>,
     rounded: Rounded,
 }

@@ -24,7 +24,7 @@ pub struct Padding {
 }
 
 impl Padding {
-    /// Least steps of every sample, or none if samples are padded to the batch's longest.
+    /// Minimum number of steps of every sample; `None` if samples are padded to the longest of their batch.
     pub fn fixed(self) -> Option<usize> {
         match self.pad {
             Pad::Fixed => Some(self.steps),
@@ -32,21 +32,22 @@ impl Padding {
         }
     }
 
-    /// Steps of a batch whose longest sample has `longest` frames.
+    /// Number of steps of a batch whose longest sample has `longest` frames.
     pub fn of_batch(self, longest: usize) -> usize {
         self.fixed().unwrap_or(longest)
     }
 }
 
-/// Steps that every sample of a training set is padded to: the recipe's limit, which is the same for other sets of the
-/// recipe, or the longest sample if the limit is more than twice as long, since most steps would be empty.
+/// Number of steps that every sample of a training set is padded to: the recipe's limit, which is the same for all sets
+/// of the recipe. If the limit is more than twice as long as the longest sample, it is that sample's number of frames,
+/// because most steps would be empty.
 pub(crate) fn fixed_steps(manifest: &Manifest) -> usize {
     let longest = manifest.totals.max_frames;
     let limit = manifest.description.frame_limit.filter(|&limit| limit <= longest.saturating_mul(2));
     limit.unwrap_or(longest) as usize
 }
 
-/// Most steps of a sample of `sets`, if samples are padded to `steps`.
+/// Maximum number of steps of a sample of `sets`, if samples are padded to `steps`.
 pub fn longest_steps(steps: usize, sets: &[&ShardSet]) -> usize {
     let frames = sets.iter().map(|set| set.manifest().totals.max_frames as usize);
     frames.chain([steps]).max().unwrap_or(steps)

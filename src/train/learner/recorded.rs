@@ -15,8 +15,8 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// Queues the work of a batch. The first batch of all is queued directly. After that, the first batch of each source
-    /// records the work, and every batch replays it.
+    /// Queues the work of a batch. The first batch of all is queued directly. After that, the first batch of each
+    /// source records the work, and every batch replays it.
     pub(super) fn run(&mut self, stream: &Stream, source: BatchSource, work: impl Fn() -> Result<()>) -> Result<()> {
         if !self.loaded {
             self.loaded = true;

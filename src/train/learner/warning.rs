@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
-/// Most names of a list that are written out.
+/// Maximum number of names of a list that are shown.
 const MAX_NAMES: usize = 10;
 
 /// What training or evaluation warns about. It is shown as text, and is text in JSON.
@@ -32,18 +32,18 @@ pub enum Warning {
         set: PathBuf,
         /// Name of the largest class.
         largest: String,
-        /// Its number of samples.
+        /// Number of samples of the largest class.
         most: u64,
         /// Name of the smallest class that has samples.
         smallest: String,
-        /// Its number of samples.
+        /// Number of samples of the smallest class.
         fewest: u64,
         /// Accuracy of always guessing the largest class.
         share: f64,
         /// Whether the training loss has weights that balance the classes.
         weighted: bool,
     },
-    /// All neurons of some hidden layers are silent: such a layer passes nothing of the input on.
+    /// All neurons of some hidden layers are silent: they pass no information on the input to the next layer.
     SilentLayers {
         /// Number of the epoch, counted from 1.
         epoch: u64,

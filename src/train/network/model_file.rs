@@ -1,9 +1,9 @@
 //! The network as `model.safetensors`, named as the state dict of the equivalent `nn.Sequential`.
 //!
 //! `0.weight` (out, in) and `0.bias` (out) belong to the first linear layer, `2.weight` to the second; the odd numbers
-//! belong to the neurons, which have no parameters. All tensors are float32. The neurons' constants, the class names and the
-//! steps are a JSON object under the key `tonic_toolkit` of the file's metadata. There is only one key, so that the same
-//! network always gives the same bytes.
+//! belong to the neurons, which have no parameters. All tensors are float32. The neurons' constants, the class names
+//! and the steps are a JSON object under the key `tonic_toolkit` of the file's metadata. There is only one key, so that
+//! the same network always gives the same bytes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;

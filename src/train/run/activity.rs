@@ -7,12 +7,12 @@ use crate::engine::SpikeCounts;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 
-/// One of so many samples of the training set is measured: a forward pass takes about a third of a training step, so
-/// that an epoch takes about a hundredth longer.
+/// One of this number of samples of the training set is measured. A forward pass takes about a third of a training
+/// step, so an epoch takes about 1% longer.
 const ONE_OF: u64 = 32;
-/// Fewest and most samples that are measured.
+/// Minimum and maximum number of samples that are measured.
 const SAMPLES: [u64; 2] = [16, 256];
-/// Share of the steps from which on a neuron that spikes in them is saturated.
+/// A neuron is saturated if it spikes in at least this share of the steps.
 const SATURATED: f64 = 0.95;
 
 /// Activity of a hidden layer, over all steps of the measured samples, padding included.

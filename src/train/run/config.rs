@@ -34,7 +34,7 @@ pub struct Config {
     pub engine: EngineChoice,
     /// What samples are padded to.
     pub pad: Pad,
-    /// Least steps of every sample, T.
+    /// Minimum number of steps of every sample, T.
     pub steps: usize,
     /// Kind of device that trained last. Old files lack it.
     #[serde(default)]

@@ -4,18 +4,19 @@ use crate::learner::{ClassBalance, ClassWeights, Score, Warning};
 use crate::run::activity::LayerActivity;
 use crate::run::metrics::EpochMetrics;
 
-/// Standard deviations above the accuracy of guessing that chance still reaches.
+/// An accuracy counts as chance up to this number of standard deviations above that of guessing.
 const NOISE: f64 = 3.0;
-/// Share of the loss of guessing, or of an earlier epoch, from which on a loss is no better.
+/// A loss is better than that of guessing, or of an earlier epoch, if it is below this share of it.
 const NO_BETTER: f64 = 0.98;
-/// Batches of a run in which a loss that doesn't fall says nothing yet.
+/// Number of batches at the start of a run for which a loss that doesn't fall is normal.
 const SLOW_START: u64 = 100;
-/// Times the loss of guessing, and times that of the initial weights, from which on an epoch's mean loss is not a bad
-/// start but a run that has diverged.
+/// A run has diverged if the mean loss of an epoch exceeds this multiple of the loss of guessing and the next one of
+/// the loss of the initial weights.
 const TIMES_GUESSING: f64 = 1e4;
+/// See [`TIMES_GUESSING`].
 const TIMES_INITIAL: f64 = 100.0;
 
-/// What a training set gives to a network that doesn't look at the samples.
+/// Accuracy and loss of always guessing the same class probabilities, without looking at the sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guessing {
     accuracy: f64,
@@ -27,7 +28,7 @@ pub(super) struct Guessing {
 }
 
 impl Guessing {
-    /// Guessing in the classes of a training set, with the loss that these weights give.
+    /// Guessing on a training set, with these class weights in the loss.
     pub(super) fn new(classes: &ClassBalance<'_>, (samples, batches): (u64, u64), weights: ClassWeights) -> Guessing {
         let (accuracy, loss) = classes.guessing();
         let present = classes.present();
@@ -55,15 +56,15 @@ impl Guessing {
         three.iter().all(|epoch| self.is_chance(&epoch.train)) && !falls && !is_start
     }
 
-    /// Whether a mean loss is beyond any that a network starts with. `initial` computes the loss of the initial
-    /// weights, which is needed only rarely.
+    /// Whether a mean loss is too large for a network at the start of training. `initial` computes the loss of the
+    /// initial weights, which is needed only rarely.
     pub(super) fn is_diverged<E>(&self, loss: f64, initial: impl FnOnce() -> Result<f64, E>) -> Result<bool, E> {
         let guessing = (self.classes.max(2) as f64).ln();
         Ok(loss > TIMES_GUESSING * guessing && loss > TIMES_INITIAL * initial()?)
     }
 
-    /// Warns of the last of `epochs`: of silent layers when they fall silent, of chance when the loss no longer falls,
-    /// and of both after the run's last epoch.
+    /// Warnings about the last of `epochs`: silent layers if they were not silent before, and chance if the loss no
+    /// longer falls; after the run's last epoch, both in any case.
     pub(super) fn warnings(&self, epochs: &[EpochMetrics], is_last: bool) -> Vec<Warning> {
         let Some((last, before)) = epochs.split_last() else { return Vec::new() };
         let epoch = last.epoch;

@@ -106,7 +106,7 @@ impl FitOptions {
     }
 }
 
-/// A value as config.toml has it.
+/// A value as it is written in config.toml.
 fn word<T: Debug>(value: Option<T>) -> Option<String> {
     value.map(|value| format!("{value:?}").to_lowercase())
 }

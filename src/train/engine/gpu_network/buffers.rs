@@ -49,7 +49,8 @@ const MAX_DENSE_INPUT: usize = 1 << 30;
 /// Maximum number of frames that a block makes dense.
 const INPUT_FRAMES: usize = 16;
 
-/// Byte that [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers with. Floating-point numbers that consist of it are NaN.
+/// Byte that [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers with. Floating-point numbers that consist
+/// of it are NaN.
 pub(super) const POISON: u8 = 0xff;
 
 /// Dense input of a batch in bfloat16 pieces, (pieces, batch, T, width).
@@ -117,8 +118,8 @@ pub(super) struct Readout {
 }
 
 impl DenseInput {
-    /// Allocates the dense input of frames with `cells` cells; `None` if the network isn't trained or the input would be
-    /// too large.
+    /// Allocates the dense input of frames with `cells` cells; `None` if the network isn't trained or the input would
+    /// be too large.
     pub(super) fn new(program: &Program, extent: Extent, cells: usize) -> Result<Option<DenseInput>> {
         let (width, pieces) = (padded(cells), program.column_types().input_pieces());
         let block_frames = INFLATE_BYTES / (pieces * width * size_of::<u16>());

@@ -79,8 +79,8 @@ impl GpuNetwork {
         })
     }
 
-    /// Copies a network's parameters to the device, and the optimiser's state. Without `adam`, a step computes gradients and
-    /// updates nothing.
+    /// Copies a network's parameters to the device, and the optimiser's state. Without `adam`, a step computes
+    /// gradients and updates nothing.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda), [`Error::DeviceMemory`](crate::Error::DeviceMemory).
