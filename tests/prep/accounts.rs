@@ -1,4 +1,4 @@
-//! The ledger on every source: where each event went, held against a count made here, event by event.
+//! The ledger of every source: compares it with a count that these tests make, event by event.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const ROW: [&str; 2] = ["--sensor", "40"];
 const MAP: [&str; 6] = ["--sensor", "40,30,2", "--map", "t=when,x=where[0],y=where[1],p=sign", "--time-unit", "ns"];
 
-/// A layout: how to write a recording in it, what to say of it, and whether it has y and p. To hold another layout to
-/// the same account, add it here.
+/// A layout: how to write a recording in it, its arguments, and whether it has y and p. To test another layout in the
+/// same way, add it here.
 type Source = (&'static str, fn(&Camera, &Path) -> PathBuf, &'static [&'static str], bool);
 
 const SOURCES: [Source; 8] = [
@@ -31,21 +31,21 @@ const SOURCES: [Source; 8] = [
 
 /// The same events as those of a cochlea, which has neither y nor p.
 fn heidelberg(camera: &Camera, path: &Path) -> PathBuf {
-    // Half a microsecond more: it is cut off, and no rounding reaches the number before.
+    // Half a microsecond more, which is cut off. No rounding gives the microsecond before.
     let events = camera.t.iter().zip(&camera.x).map(|(&t, &x)| ((t as f64 + 0.5) / 1e6, x.into())).collect();
     Recording { times_as: Times::F64, units_as: Units::I64, ..Recording::of(vec![events]) }.write(path)
 }
 
 /// An event: t, x, y, p.
 type Event = (i64, i64, i64, i64);
-/// Splits the events that a step leaves from the number of those that it drops.
+/// A step: returns the events that it keeps, and the number of those that it drops.
 type Step = fn(Vec<Event>) -> (Vec<Event>, u64);
 
-/// Steps, whether what they drop is cropped (or else filtered), and what they do.
+/// Steps, whether the events that they drop count as cropped (else as filtered), and the same step written here.
 const STEPS: [(&str, bool, Step); 8] = [
     ("", true, |events| (events, 0)),
     ("name = \"CropTime\"\nmin = 1000\nmax = 30000", true, |events| keep(events, |e| (1000..=30_000).contains(&e.0))),
-    // Floored, for the rest is dropped from the left and from the top: 40 to 15 begins at 12, 30 to 20 at 5.
+    // The first kept pixel is rounded down: from 40 to 15 it is 12, from 30 to 20 it is 5.
     ("name = \"CenterCrop\"\nsize = [15, 20]", true, |events| {
         keep(events, |e| (12..27).contains(&e.1) && (5..25).contains(&e.2))
     }),
@@ -64,7 +64,7 @@ const STEPS: [(&str, bool, Step); 8] = [
     }),
     ("name = \"RefractoryPeriod\"\ndelta = 500", false, |events| {
         let mut last = HashMap::new();
-        // Tonic's memory begins at minus delta: a first event at 0 follows too soon.
+        // Tonic starts as if each pixel had fired at minus delta, so a first event at 0 is too early.
         keep(events, |e| e.0 > last.insert((e.1, e.2), e.0).unwrap_or(-500) + 500)
     }),
 ];
@@ -76,8 +76,8 @@ fn keep(events: Vec<Event>, mut keep: impl FnMut(&Event) -> bool) -> (Vec<Event>
     (kept, dropped)
 }
 
-/// Framings, whether windows overlap, and which of the events at these times are in any frame; where there is none,
-/// only the sum is known here.
+/// Framings, whether their windows overlap, and which of the events at these times are in a frame. Without that
+/// function only the sum is checked.
 type InFrames = fn(&[i64], usize) -> bool;
 const FRAMINGS: [(&str, bool, Option<InFrames>); 8] = [
     ("time_window = 7000", false, Some(|t, i| t[i] - t[0] < ((t[t.len() - 1] - t[0]) / 7000 * 7000).max(7000))),
@@ -105,7 +105,8 @@ const FRAMINGS: [(&str, bool, Option<InFrames>); 8] = [
     ("name = \"ToTimesurface\"\ndt = 5000.0\ntau = 3000.0", false, None),
 ];
 
-/// What becomes of these events, counted one by one; `None` for what framing leaves out, where that is not known here.
+/// The expected ledger of these events, counted one by one; `None` for events that the framing leaves out, if that is
+/// not known here.
 fn account(events: &[Event], step: usize, framing: usize) -> (Ledger, Option<u64>) {
     let mut ledger = Ledger { events_in: events.len() as u64, ..Ledger::default() };
     let (mut inside, outside) = keep(events.to_vec(), |e| e.1 < 40 && e.2 < 30);

@@ -1,4 +1,4 @@
-//! The naive way must make the frames that a conversion keeps, on every layout, and leave nothing behind.
+//! `bench` must make the frames that `convert` would write, for every layout, and leave no files behind.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn measured(arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// What is measured on is the set that these arguments make.
+/// Asserts that `bench` measures the frames of the set that these arguments make.
 fn assert_frames_of_the_set(folder: &Scratch, recording: &Path, arguments: &[&str]) {
     let out = folder.convert(&[recording], "set", &[&["--overwrite"], arguments].concat());
     let before = std::fs::read_dir(folder).unwrap().count();
@@ -51,7 +51,7 @@ fn naive_frames_are_those_of_the_set() {
 }
 
 #[test]
-fn what_is_said_is_a_report() {
+fn bench_prints_a_report() {
     let folder = scratch();
     let speech = Recording::random(904, 21, 120).write(&folder.join("speech.h5"));
     let speech = speech.to_str().unwrap();
@@ -68,7 +68,7 @@ fn what_is_said_is_a_report() {
         assert!((strategy.bytes_per_sample.unwrap() / bytes - 1.0).abs() < 0.01, "{strategy:?}");
         let epoch = strategy.epoch_seconds_at_ssc.unwrap() * strategy.samples_per_second.unwrap();
         assert!((epoch - 75_466.0).abs() < 1.0, "{strategy:?}");
-        // 8 and 2 samples a batch, each as often as the other where all are taken as often.
+        // Batches of 8 and 2 samples, each as often as the other if all samples are used equally often.
         assert!((4.0..7.0).contains(&(strategy.samples_per_second.unwrap() / strategy.batches_per_second.unwrap())));
     }
     let one = measured(&[speech, "--threads", "1"]);

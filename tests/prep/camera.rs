@@ -1,4 +1,4 @@
-//! Cameras' recordings made to order, in every layout that is read.
+//! Writes recordings of cameras for the tests, in every layout that is read.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(crate) struct Camera {
     pub p: Vec<u8>,
 }
 
-/// A record, as Prophesee's files have them.
+/// A record of Prophesee's files.
 #[derive(Clone, Copy, H5Type)]
 #[repr(C)]
 pub(crate) struct Record {
@@ -43,7 +43,7 @@ impl Camera {
         }
     }
 
-    /// Events at these times, each in a place of its own.
+    /// Events at these times, each in another cell.
     pub(crate) fn at(times: &[i64]) -> Camera {
         let n = times.len();
         Camera {
@@ -66,7 +66,7 @@ impl Camera {
         packed().with_data(&self.x).create("x").unwrap();
         packed().with_data(&self.y).create("y").unwrap();
         packed().with_data(&self.p).create("p").unwrap();
-        // An index that is wrong, and must not matter.
+        // A wrong index, which must not matter.
         column(file, "ms_to_idx", &[7_u64; 3]);
         column(file, "t_offset", &[1_589_163_147_368_868_i64]);
     }
@@ -106,7 +106,7 @@ impl Camera {
         })
     }
 
-    /// Columns where nobody looks, times in nanoseconds.
+    /// Columns with unusual names, times in nanoseconds.
     pub(crate) fn strange(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| {
             let when: Vec<u64> = self.t.iter().map(|t| (t * 1000 + 999) as u64).collect();
@@ -156,7 +156,7 @@ impl Camera {
     }
 }
 
-/// Seconds that are these microseconds when they are multiplied and cut off.
+/// Seconds that give these microseconds if they are multiplied and truncated.
 pub(crate) fn seconds(us: i64) -> f64 {
     let seconds = us as f64 / 1e6;
     if (seconds * 1e6).trunc() as i64 == us { seconds } else { seconds.next_up() }

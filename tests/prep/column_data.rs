@@ -1,5 +1,5 @@
-//! Columns that are found by their names, members of records and tables, whose data is elsewhere or nowhere: read where it
-//! is, refused where it is not.
+//! Columns that are found by their names, members of records, and tables, whose data is in other files or was never
+//! written: it is read from where it is, or refused.
 
 use hdf5::H5Type;
 
@@ -40,7 +40,7 @@ fn a_link_that_leads_nowhere_is_no_column_that_is_missing() {
         [(&["pol"][..], "pol"), (&["time"], "time"), (&["x", "y"], "x"), (&["time", "x", "y", "pol"], "time")]
     {
         let field = format!("a.h5: dvs/left/{field}: dvs/left/{field} is an external link to the file");
-        // Without polarities, a sensor of one would do.
+        // Without polarities, a sensor of one polarity is enough.
         for sensor in ["40,30,2", "40,30,1"] {
             says(&refused(&file(lost), &["--sensor", sensor]), &[&field, "gone.h5, which is not there"]);
         }

@@ -1,4 +1,4 @@
-//! One set from the same recordings, whatever the files and the number types; and no set over another.
+//! The same recordings give the same set from any files and number types, and no set is overwritten by mistake.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ fn counts_are_as_wide_as_the_data_need() {
     let dir = scratch();
     let busy = |n: usize| vec![(0.5, 420); n];
     for (most, width) in [(255, Width::U8), (300, Width::U16), (65_535, Width::U16), (70_000, Width::U32)] {
-        // Narrow samples before and after: all are written with the width of the busiest.
+        // Samples with small counts before and after: all are written with the width of the largest count.
         let recording = Recording::of(vec![busy(3), busy(1), busy(most), busy(2), busy(299.min(most))]);
         let file = recording.write(&dir.join(format!("{most}.h5")));
         let sets = ["1", "3"].map(|threads| {
@@ -119,7 +119,7 @@ fn several_files_are_one_set() {
     let sources: Vec<_> = apart.description.sources.iter().map(|s| (s.name.as_str(), s.samples)).collect();
     assert_eq!(sources, [("0.h5", 5), ("5.h5", 1), ("6.h5", 17)]);
 
-    // A limit reaches into the files in order.
+    // A limit counts the samples of all files, in order.
     let limited = dir.convert(&files, "limited", &["--chunk-samples", "4", "--limit", "9"]);
     assert!(samples(&limited) == samples(&together)[..9]);
 

@@ -1,5 +1,4 @@
-//! Long recordings are cut into samples: where each begins and ends, what it is called, and that no event is lost
-//! without a word.
+//! Long recordings that are cut into samples: start, end and class of each sample, and an account of every event.
 
 use std::path::Path;
 
@@ -16,7 +15,7 @@ use super::sources::plainly;
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// The times of each sample, as they are cut.
+/// The times of each sample after the cut.
 fn pieces(file: &Path, cut: Cut) -> (Recording, Vec<Vec<i64>>) {
     let options = SourceOptions { cut, ..SourceOptions::default() };
     let recording = Recording::open(file, &options).unwrap().remove(0);
@@ -35,7 +34,7 @@ fn pieces_of_a_duration_have_every_event_and_start_at_zero() {
     let dir = scratch();
     let cut = |times: &[i64], cut| pieces(&Camera::at(times).npy(&dir.join("a.npy")), cut).1;
     let times = [1_000, 1_999, 2_000, 2_500, 6_000];
-    // The last event is on a border: the piece that it begins is there, and the empty ones between.
+    // The last event is on a border: it begins a sample, and the empty samples before it exist too.
     let expected = vec![vec![0, 999], vec![0, 500], vec![], vec![], vec![], vec![0]];
     assert_eq!(cut(&times, of_duration(1_000, 0)), expected);
     let expected = vec![vec![0, 999, 1_000, 1_500], vec![0, 500], vec![], vec![], vec![1_000]];
@@ -67,7 +66,7 @@ fn an_uncut_recording_keeps_its_times() {
     assert_eq!(whole, [[1_000, 5_000]]);
 }
 
-/// What a cut by duration should give, event by event.
+/// The expected samples of a cut by duration, computed event by event.
 fn cut_plainly(times: &[i64], length: i64, overlap: i64) -> Vec<Vec<i64>> {
     let mut sorted = times.to_vec();
     sorted.sort();
@@ -105,7 +104,7 @@ proptest! {
         let (recording, found) = pieces(&file, of_duration(length, overlap));
         prop_assert_eq!(&found, &cut_plainly(&times, length, overlap));
         prop_assert_eq!(!recording.notes.is_empty(), !times.is_sorted());
-        // Any range of samples reads as all of them do, and in the parts that fit memory.
+        // A range of samples gives the same events as all samples do, also if it is read in parts.
         for first in 0..found.len() as u64 {
             let raw = recording.read(first..first + 1).unwrap();
             let Times::Us(t) = raw.times else { unreachable!() };
@@ -142,7 +141,7 @@ fn a_recording_out_of_order_is_sorted_before_it_is_cut() {
     let dir = scratch();
     let camera = Camera::random(12, 2_000, 100_000);
     let mut swapped = camera.clone();
-    // Neighbours with other times change places, one far from the border of two samples, one across.
+    // Two pairs of neighbours change places: one far from the border of two samples, one across it.
     for i in [100, 999] {
         assert!(camera.t[i] < camera.t[i + 1]);
         swapped.t.swap(i, i + 1);
@@ -168,7 +167,7 @@ fn a_recording_out_of_order_is_sorted_before_it_is_cut() {
 }
 
 #[test]
-fn times_that_are_none_stay_where_they_are() {
+fn invalid_times_stay_at_their_events() {
     let dir = scratch();
     let file = hdf5_file(&dir.join("a.h5"), |file| {
         column(file, "t", &[f64::NAN, 0.001, 0.002, f64::INFINITY, 0.003, f64::NAN]);
@@ -194,16 +193,16 @@ fn intervals_of_a_table_are_samples() {
         let found: Vec<_> = samples(&set).iter().map(|s| (s.label, s.ledger.events_in, s.flags & FLAG_EMPTY)).collect();
         (classes, found, json["notes"].to_string())
     };
-    // DVS Gesture's, with its names; an interval begins at its start and ends before its end.
+    // The table of DVS Gesture, with its column names. An interval includes its start and excludes its end.
     let (classes, found, notes) = cut("class,startTime_usec,endTime_usec\n2,10,30\n10,30,35\n2,71,90\n", &[]);
     assert_eq!(classes, ["2", "10"], "numbers are in the order of their size");
     assert_eq!(found, [(0, 2, 0), (1, 1, 0), (0, 0, FLAG_EMPTY)]);
     says(&notes, &["5 events are in no sample", "its t_offset of 1589163147368868 us is not added"]);
-    // Without names, with units, quotes and a remark; intervals that overlap share events.
+    // No column names; units, quotes and a comment. Intervals that overlap share events.
     let (classes, found, _) = cut("# mine\n0, 0.04ms, \"wave, left\"\n0.00002s,60us,clap\n", &[]);
     assert_eq!(classes, ["clap", "wave, left"]);
     assert_eq!(found, [(1, 4, 0), (0, 4, 0)]);
-    // With a duration, the interval of a piece's middle names it.
+    // With a duration, a sample has the class of the interval that contains its middle.
     let (classes, found, notes) = cut("0,25,a\n45,100,b\n", &["--sample-duration", "20us"]);
     assert_eq!(classes, ["a", "b"]);
     assert_eq!(found, [(0, 2, 0), (1, 2, 0), (1, 2, 0)]);
@@ -256,10 +255,10 @@ fn as_many_samples_as_events_are_no_fault_and_many_more_are_one() {
         let options = SourceOptions { cut: of_duration(length, 0), ..SourceOptions::default() };
         Recording::open(&file, &options).map(|recordings| recordings[0].samples())
     };
-    // Three events: the last begins the last piece that is allowed, and one that is not.
+    // Three events: the last one begins the last sample that is allowed, or the first that is not.
     assert_eq!(cut(&[0, 5, 10 * (limit - 1)], 10).unwrap(), limit as u64);
     cut(&[0, 5, 10 * limit], 10).unwrap_err();
-    // More pieces than that, with an event in each.
+    // More samples than that, each with an event.
     let every: Vec<i64> = (0..limit + 9).map(|i| 10 * i).collect();
     assert_eq!(cut(&every, 10).unwrap(), limit as u64 + 9);
     let one_is_stray = [&every[..], &[10 * (limit + 20)]].concat();

@@ -1,4 +1,4 @@
-//! Outputs that cannot be written: the system's refusal is said, no half shard stays, and --resume goes on.
+//! Outputs that cannot be written: the error says why, no partial shard is left, and --resume continues.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use super::recording::{self, Recording, contents, convert, refuses, says, scratc
 
 const SMALL: [&str; 6] = ["--chunk-samples", "2", "--shard-size", "1", "--threads", "1"];
 
-/// Small shards, and from the sixth on some of about 16 kB, where no estimate looks.
+/// Small shards, and from the sixth on some of about 16 kB, which the estimate doesn't see.
 fn growing() -> Recording {
     let mut recording = Recording::random(60, 16, 40);
     let large = Recording::random(61, 16, 16_000);
@@ -25,7 +25,7 @@ fn a_full_disk_keeps_what_is_complete_and_resume_ends_it() {
     let dir = scratch();
     let file = growing().write(&dir.join("a.h5"));
     let (whole, out) = (dir.convert(&[&file], "whole", &SMALL), dir.join("set"));
-    // A limit on a file's size stands in for the disk's: it fails in the middle of a write, as a full disk does.
+    // A limit on the size of files acts like a full disk: a write fails in the middle.
     let script = "trap '' XFSZ; ulimit -f 16; f=$1; o=$2; shift 2; exec \"$0\" convert \"$f\" -o \"$o\" -q \"$@\"";
     let words = ["00005.shard: cannot write the shard", "what is complete stays", "--resume"];
     refuses(shell("sh", script, &[&file, &out]).args(SMALL), 1, &words);
@@ -50,7 +50,7 @@ fn a_really_full_disk_does_the_same() {
     let large = Recording::random(64, 16, 16_000).write(&dir.join("large.h5"));
     let whole = dir.convert(&[&file], "whole", &SMALL);
     let (disk, kept) = (dir.folder("disk"), dir.join("kept"));
-    // The mount is this script's alone, and goes with it.
+    // Only this script sees the mount, which ends with it.
     let script = "exec unshare -m sh -euc 'f=$1; l=$2; d=$3; k=$4; shift 4
         mount -t tmpfs -o size=48k none \"$d\"
         \"$0\" convert \"$l\" -o \"$d/large\" -q \"$@\" && exit 7 || echo code $?
@@ -71,19 +71,19 @@ fn a_really_full_disk_does_the_same() {
 }
 
 #[test]
-fn an_output_that_cannot_be_made_is_said() {
+fn an_output_that_cannot_be_made_is_an_error() {
     let dir = scratch();
     let file = Recording::random(62, 3, 30).write(&dir.join("a.h5"));
     let taken = dir.file("taken", "mine");
     refuses(&mut convert(&[&file], &taken), 2, &["taken exists already", "it is a file; give a directory"]);
     refuses(&mut convert(&[&file], &taken.join("set")), 1, &["taken/set: cannot create the directory"]);
     assert_eq!(std::fs::read(&taken).unwrap(), b"mine");
-    // Nobody may make a directory there, not even root.
+    // Nobody can make a directory there, not even root.
     refuses(&mut convert(&[&file], Path::new("/proc/tonic")), 1, &["/proc/tonic: cannot create the directory"]);
 }
 
 #[test]
-fn a_read_only_directory_is_said() {
+fn a_read_only_directory_is_an_error() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     let dir = scratch();
@@ -98,7 +98,8 @@ fn a_read_only_directory_is_said() {
         mode(&dir, 0o755);
         mode(&file, 0o644);
         program = dir.join("tonic-prep");
-        // By cp: a file that this process has open for writing may be busy in a child of another test.
+        // With cp: a program that this process has written itself may still be open for writing in a child of another
+        // test.
         let copied = Command::new("cp").arg(recording::program()).arg(&program).status().unwrap();
         assert!(copied.success());
     }
@@ -120,7 +121,7 @@ fn a_read_only_directory_is_said() {
 }
 
 #[test]
-fn a_directory_without_a_set_is_said() {
+fn a_directory_without_a_set_is_an_error() {
     let dir = scratch();
     for (set, code, words) in [
         (dir.folder("empty"), 4, "empty: expected a shard set, got a directory without manifest.json and shards"),

@@ -1,6 +1,6 @@
-//! A set written once: every later version of this program must open it and find the same in it.
+//! A frozen set: every later version of this program must open it and read the same content.
 //!
-//! The numbers come from a reader in Python, written after FORMAT.md.
+//! The expected numbers come from a reader in Python that was written from FORMAT.md.
 
 use std::path::PathBuf;
 

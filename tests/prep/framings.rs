@@ -1,4 +1,4 @@
-//! Recipes on the way from a recording to NumPy's hands: the set of every framing, and what a sensor does not allow.
+//! Every framing, from a recording to exported NumPy arrays, and framings that a sensor does not allow.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use tonic_toolkit::shard::{Decoder, ShardSet};
 use super::camera::Camera;
 use super::recording::{Recording, contents, convert, prep, refuses, scratch, tool};
 
-/// What each framing makes of a cochlea and of a camera, through the binary.
+/// Converts a cochlea and a camera with each framing, through the program.
 #[test]
 fn sets_of_every_framing_go_all_the_way() {
     let dir = scratch();
@@ -37,7 +37,8 @@ fn sets_of_every_framing_go_all_the_way() {
     }
 }
 
-/// A set is whole, the same for any number of threads, and the same numbers in NumPy's hands; how many are not 0.
+/// Asserts that a set is complete, the same for any number of threads, and exported with the same numbers. Returns how
+/// many of them are not 0.
 fn go_all_the_way(dir: &Path, file: &Path, options: &[&str], name: &str, float: bool, limit: Option<u64>) -> usize {
     let path = |name: &str| dir.join(name);
     let made = ["1", "2"].map(|threads| {

@@ -1,5 +1,5 @@
-//! Work that an earlier version left half done is finished to the bytes that it would have had then
-//! (tests/data/frozen).
+//! Interrupted conversions of earlier versions (tests/data/frozen): this version finishes them with the bytes that the
+//! earlier version would have written.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! Frames must be Tonic's to the bit: every case that Tonic 1.7.0 answered, and where we differ on purpose, how.
+//! Frames must be equal to Tonic's to the bit, for every case that Tonic 1.7.0 answered; cases that differ on purpose
+//! say how.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,7 +43,7 @@ impl Case {
         Ok(apply(&self.name, &recipe, self.sensor, &self.events))
     }
 
-    /// Our frames, where there must be some.
+    /// Our frames of a case that must have some.
     fn frames(&self) -> Ours {
         self.run().unwrap_or_else(|e| panic!("{}: {e}", self.name))
     }
@@ -54,7 +55,7 @@ fn has_fractions(case: &Case) -> bool {
     !["time_window", "start_time", "end_time"].into_iter().all(whole)
 }
 
-/// Bounds with another slicing than time windows, which Tonic ignores. We refuse them, because they do nothing.
+/// Time bounds with a slicing that is not by time window. Tonic ignores them; we refuse them, because they do nothing.
 fn has_idle_bounds(case: &Case) -> bool {
     let has = |key: &str| case.to_frame.get(key).is_some();
     !has("time_window") && (has("start_time") || has("end_time"))
@@ -95,8 +96,8 @@ fn every_case_is_tonics_or_differs_on_purpose() {
     assert_eq!(idle, 25);
 }
 
-/// Windows of 2.5 us are windows of 5 half microseconds: twice the numbers are whole, and float64 doubles exactly. That
-/// holds the window arithmetic against Tonic's at fractions too, although no recipe can ask for them.
+/// Windows of 2.5 us are windows of 5 half microseconds: twice the numbers are whole, and float64 doubles exactly. So
+/// the window arithmetic is compared with Tonic's at fractions too, although no recipe can have them.
 #[test]
 fn half_microseconds_cut_as_tonic_cuts_them() {
     let mut compared = 0;
@@ -121,7 +122,7 @@ fn half_microseconds_cut_as_tonic_cuts_them() {
 
 fn fails_as_tonic_does(case: &Case) {
     if case.name == "refused-polarity" {
-        // An event of polarity 1 where the sensor has polarity 0 alone: outside, and counted.
+        // An event of polarity 1 for a sensor that has polarity 0 only: it is outside, and counted.
         assert_eq!(case.frames().ledger.outside, 1, "{}", case.name);
     } else {
         assert!(matches!(case.run(), Err(Error::BadRecipe { .. })), "{}: {:?}", case.name, case.error);

@@ -1,4 +1,4 @@
-//! Rows of variable length, read past libhdf5 and beside it: the same numbers, or an error.
+//! HDF5 rows of variable length: our reader gives the same numbers as libhdf5, or an error.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ struct Layout {
     gzip: bool,
 }
 
-/// Writes rows as `rows`, one at a time and in this order, so that the heap's order is not theirs.
+/// Writes rows to the dataset `rows`, one at a time and in this order, so that the heap has another order.
 fn write<T: H5Type + Copy>(path: &Path, rows: &[Vec<T>], order: &[usize], layout: Layout) -> PathBuf {
     let draft = path.with_extension("draft");
     let options = hdf5::File::with_options()
@@ -49,7 +49,7 @@ fn write<T: H5Type + Copy>(path: &Path, rows: &[Vec<T>], order: &[usize], layout
     path.into()
 }
 
-/// The numbers of rows, whatever their type, bit for bit, and where they begin.
+/// The bits of all numbers of rows of any type, and the offset of each row.
 type Numbers = (Vec<u64>, Vec<usize>);
 
 fn ours(rows: &VlenRows, range: Range<u64>) -> Result<Numbers> {
@@ -91,7 +91,7 @@ fn libhdf5s(dataset: &Dataset, range: Range<u64>) -> hdf5::Result<Numbers> {
     }
 }
 
-/// Holds all rows of a dataset, whole and in pieces, against libhdf5's.
+/// Compares all rows of a dataset, read at once and in pieces, with libhdf5's.
 fn agrees(path: &Path, name: &str, piece: usize) {
     let file = hdf5::File::open(path).unwrap();
     let dataset = file.dataset(name).unwrap();
@@ -106,13 +106,13 @@ fn agrees(path: &Path, name: &str, piece: usize) {
     assert_eq!(ours(&rows, 1..1).unwrap(), (vec![], vec![0]));
 }
 
-/// Rows of these lengths, of numbers that differ.
+/// Rows of these lengths, with different numbers.
 fn rows<T>(lengths: &[usize], number: impl Fn(u64) -> T) -> Vec<Vec<T>> {
     let row = |(i, &n): (usize, &usize)| (0..n).map(|k| number((i * 7919 + k * 31) as u64)).collect();
     lengths.iter().enumerate().map(row).collect()
 }
 
-/// Empty, tiny, of a collection, larger than one, and larger than all buffers.
+/// Lengths of rows: empty, tiny, as large as a collection, larger than one, and larger than all buffers.
 const LENGTHS: [usize; 14] = [3, 0, 1, 700, 2040, 0, 5, 2056, 9, 40_000, 1, 300_000, 0, 12];
 
 #[test]
@@ -219,7 +219,7 @@ fn many_threads_read_at_once() {
     });
 }
 
-/// Reads a spoilt file: an error that names the dataset, or what libhdf5 reads.
+/// Reads a damaged file. Asserts an error that names the dataset, or the numbers that libhdf5 reads.
 fn holds(bytes: &[u8], path: &Path, what: &str) -> bool {
     std::fs::write(path, bytes).unwrap();
     let Ok(file) = hdf5::File::open(path) else { return false };
@@ -249,7 +249,7 @@ fn holds(bytes: &[u8], path: &Path, what: &str) -> bool {
     true
 }
 
-/// A small file: many tiny rows to a collection, a collection with free space, and one of a single row.
+/// A small file: a collection of many tiny rows, one with free space, and one of a single row.
 fn small() -> (Scratch, PathBuf, Vec<u8>) {
     let dir = scratch();
     let rows = rows(&[4, 0, 30, 1, 7, 3_000, 2, 11], |v| v as u16);
@@ -258,7 +258,7 @@ fn small() -> (Scratch, PathBuf, Vec<u8>) {
     (dir, path, bytes)
 }
 
-/// Where the references and the headers of collections and objects lie.
+/// Offsets of the references, and of the headers of collections and objects.
 fn records(bytes: &[u8], path: &Path) -> Vec<usize> {
     let references = hdf5::File::open(path).unwrap().dataset("rows").unwrap().offset().unwrap() as usize;
     let mut places: Vec<usize> = (references..references + 8 * 16).collect();

@@ -1,5 +1,5 @@
-//! Random changes of whole shards and manifests whose checksums have been made right again: an error or sound samples,
-//! never a panic; without that mending, always an error.
+//! Random changes of shards and manifests. With corrected checksums they give an error or valid samples, never a panic;
+//! without the correction, always an error.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -40,7 +40,7 @@ static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
 struct Change {
     file: Index,
     at: Index,
-    /// Whether `at` means the header and the index, or the whole file.
+    /// Whether `at` is in the header and the index; else it is anywhere in the file.
     head: bool,
     remove: usize,
     insert: Vec<u8>,
@@ -48,7 +48,7 @@ struct Change {
 
 fn change() -> impl Strategy<Value = Change> {
     let byte = || prop_oneof![Just(0_u8), Just(1), Just(255), Just(b'9'), any::<u8>()];
-    // Most changes keep the length: others are found by it alone.
+    // Most changes keep the length, because a wrong length alone is an error.
     let splice = prop_oneof![
         5 => prop::collection::vec(byte(), 1..9).prop_map(|insert| (insert.len(), insert)),
         1 => (0..9_usize, prop::collection::vec(byte(), 0..9)),
@@ -62,7 +62,7 @@ fn change() -> impl Strategy<Value = Change> {
     })
 }
 
-/// Changes the files, and makes their checksums right where `mend` says so.
+/// Changes the files, and corrects their checksums if `mend` says so.
 fn changed(base: &Files, changes: &[Change], mend: bool) -> Files {
     let mut files = base.clone();
     let count = files.len();
@@ -79,7 +79,7 @@ fn changed(base: &Files, changes: &[Change], mend: bool) -> Files {
     files
 }
 
-/// Makes the checksums of all files right.
+/// Corrects the checksums of all files.
 fn mend_all(files: &mut Files) {
     for (name, bytes) in files {
         match String::from_utf8(bytes.clone()) {
@@ -90,7 +90,7 @@ fn mend_all(files: &mut Files) {
     }
 }
 
-/// Opens, verifies and decodes; what is decoded must be sound. The first fault.
+/// Opens, verifies and decodes the set, and asserts that decoded samples are valid. Returns the first fault.
 fn read(dir: &Path) -> Result<(), Error> {
     let set = ShardSet::open(dir)?;
     let cells = set.manifest().description.shape.cells();

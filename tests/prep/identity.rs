@@ -1,4 +1,5 @@
-//! Copies of a recording are one set, whatever stores them: chunks and shards are planned by the events.
+//! Copies of a recording in any compression or file format give the same set: chunks and shards are planned by the
+//! number of events.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ fn camera() -> Camera {
     Camera::random(500, 400_000, 1_000_000)
 }
 
-/// The columns of DSEC, each stored as `stored` says.
+/// A file with the columns of DSEC, each stored in the way that `stored` chooses.
 fn columns(camera: &Camera, path: &Path, stored: fn(hdf5::DatasetBuilder) -> hdf5::DatasetBuilder) -> PathBuf {
     fn column<T: H5Type>(builder: hdf5::DatasetBuilder, data: &[T], name: &str) {
         builder.with_data(data).create(name).unwrap();
@@ -103,7 +104,7 @@ fn a_folder_and_its_copy_are_the_same_set() {
 /// How a dataset of rows is stored.
 type Stored = fn(hdf5::DatasetBuilderEmpty) -> hdf5::DatasetBuilderEmpty;
 
-/// Samples of 70,000 events, whose references and rows are stored as `stored` says.
+/// A file with samples of 70,000 events, whose references and rows are stored in the way that `stored` chooses.
 fn cochlea(path: &Path, recording: &Recording, stored: Stored) {
     fn rows<T: Copy, N: H5Type + Copy>(
         builder: hdf5::DatasetBuilderEmptyShape,
@@ -179,7 +180,7 @@ fn the_events_of_every_layout_are_those_that_are_read() {
 fn an_unfinished_conversion_of_an_earlier_version_keeps_its_plan() {
     let dir = scratch();
     let path = |name: &str| dir.join(name);
-    // Earlier versions planned by the bytes of the file: 64 samples a chunk, where the events give 16.
+    // Earlier versions planned by the bytes of the file: 64 samples per chunk, where the number of events gives 16.
     let file = columns(&camera(), &path("a.h5"), |d| d.chunk(50_000).deflate(9));
     let bytes = file.metadata().unwrap().len() as f64;
     assert!(bytes / 10.0 < 16e6 / 64.0, "{bytes}");

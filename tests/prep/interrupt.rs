@@ -16,7 +16,7 @@ const SMALL: [&str; 6] = ["--chunk-samples", "4", "--shard-size", "1", "--thread
 struct Job {
     dir: Scratch,
     file: PathBuf,
-    /// What an undisturbed run makes.
+    /// The set that a run without interruption makes.
     expected: std::collections::BTreeMap<String, Vec<u8>>,
 }
 
@@ -35,7 +35,7 @@ impl Job {
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Starts, and kills when `count` shards are in place.
+    /// Starts a conversion, and kills it when it has published `count` shards.
     fn kill(&self, out: &Path, count: usize) {
         let mut child = self.spawn(out);
         assert!(wait_for(&mut child, out, count));
@@ -43,7 +43,7 @@ impl Job {
         child.wait().unwrap();
     }
 
-    /// Resumes, and gives the number of samples that were found done.
+    /// Resumes the conversion. Returns the number of samples that were already done.
     fn resume(&self, out: &Path) -> u64 {
         let said = json(convert(&[&self.file], out).args(SMALL).args(["--resume", "--json"]));
         assert!(contents(out) == self.expected, "the bytes of an undisturbed run, and no other file");
@@ -51,7 +51,7 @@ impl Job {
     }
 }
 
-/// How many shards are in place.
+/// Number of published shards.
 fn shards(out: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(out) else { return 0 };
     let is_shard = |entry: &std::io::Result<std::fs::DirEntry>| {
@@ -60,7 +60,7 @@ fn shards(out: &Path) -> usize {
     entries.filter(is_shard).count()
 }
 
-/// Waits until the child has so many shards in place; false if it ends before.
+/// Waits until the child has published `count` shards. Returns false if it ends before.
 fn wait_for(child: &mut Child, out: &Path, count: usize) -> bool {
     let start = Instant::now();
     while shards(out) < count {

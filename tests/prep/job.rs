@@ -1,11 +1,11 @@
-//! What is settled before a conversion: its recipe, its size, and whether it may begin.
+//! Decisions before a conversion: its recipe, its estimated size, and whether it may start.
 
 use tonic_toolkit::shard::ShardSet;
 
 use super::recording::{Recording, contents, convert, convert_aloud, json, manifest, refuses, says, scratch, stdout};
 
 #[test]
-fn a_dry_run_foretells_the_size_and_writes_nothing() {
+fn a_dry_run_estimates_the_size_and_writes_nothing() {
     let dir = scratch();
     let file = Recording::random(80, 300, 2_000).write(&dir.join("a.h5"));
     let set = dir.join("set");

@@ -1,4 +1,4 @@
-//! Sets joined and divided: the parts of a set merge to its bytes, and a subset has the samples that were asked for.
+//! `merge` and `subset`: the parts of a set merge to its bytes, and a subset has the selected samples.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use tonic_toolkit::shard::{Part, Width};
 
 use super::recording::{Recording, Sample, Scratch, contents, manifest, refuses, samples, scratch, shell, tool};
 
-/// Two recordings, converted in chunks of 2 samples, some a shard, with more arguments.
+/// Two recordings, and their conversion in chunks of 2 samples, with more arguments.
 struct Bench {
     dir: Scratch,
     files: Vec<PathBuf>,
@@ -33,7 +33,7 @@ impl Bench {
         self.dir.convert(files, name, &[&["--chunk-samples", "2"], size, arguments].concat())
     }
 
-    /// The set `NAME` of each file alone.
+    /// The set of each file alone, with its name.
     fn convert_each(&self, arguments: &[&str]) -> Vec<PathBuf> {
         let each = self.files.iter().enumerate();
         each.map(|(i, file)| self.convert_files(std::slice::from_ref(file), &format!("s{i}"), arguments)).collect()
@@ -67,7 +67,7 @@ fn sources(dir: &Path) -> Vec<(String, u64)> {
     manifest(dir).description.sources.into_iter().map(|s| (s.name, s.samples)).collect()
 }
 
-/// The numbers of a set's samples, which their speakers tell: sample `i` of a recording has speaker `100 + i`.
+/// The original numbers of a set's samples, from their speakers: sample `i` of a recording has speaker `100 + i`.
 fn speakers(dir: &Path) -> Vec<i64> {
     samples(dir).iter().map(|s| s.extras[0] - 100).collect()
 }
@@ -118,7 +118,7 @@ fn missing_duplicate_and_strange_parts_are_named() {
     refused(&[with(&[1, 2, 3]), vec![level]].concat(), &["level: zstd level differs from", "got 9"]);
     let limited = bench.convert("limited", &["--part", "4/4", "--limit", "12"]);
     refused(&[with(&[1, 2, 3]), vec![limited]].concat(), &["samples differs from", "the share of"]);
-    // A part is a set: it can be looked at, and taken apart.
+    // A part is a set: the tools can show it and divide it.
     tool("verify", &parts[1]).assert().success();
     let some = bench.taken("some", &parts[1], &["--samples", "..1"]);
     assert_eq!(manifest(&some).description.part, None);
@@ -266,7 +266,7 @@ fn splits_are_drawn_from_the_seed_and_share_no_sample() {
     assert_eq!(split("b", &["--threads", "1"]), parts);
     assert!(contents(&bench.path("a/train")) == contents(&bench.path("b/train")));
     assert_ne!(split("c", &["--seed", "1"]), parts);
-    // The same recordings divide alike whatever the recipe.
+    // The same recordings are divided in the same way with any recipe.
     let other = bench.convert("other", &["--time-window", "20000", "--channels", "50"]);
     let out = bench.taken("d", &other, &["--split", "0.7,0.2,0.1", "--into", "train,valid,test"]);
     assert_eq!(speakers(&out.join("train")), parts[0]);
@@ -277,13 +277,13 @@ fn splits_are_drawn_from_the_seed_and_share_no_sample() {
             assert_eq!(part.iter().filter(|&&i| i % 3 == class).count(), each, "class {class}");
         }
     }
-    // What the shares leave of 1 is left out.
+    // If the shares sum to less than 1, the rest is left out.
     let out = bench.taken("f", &set, &["--split", "0.1", "--into", "small"]);
     assert_eq!(speakers(&out.join("small")).len(), 6);
 }
 
 #[test]
-fn a_split_by_speaker_tears_none_apart() {
+fn a_split_keeps_each_speaker_in_one_part() {
     let mut recording = Recording::random(344, 90, 20);
     recording.speakers = Some((0..90).map(|i| (i * i) as u16 % 17).collect());
     let bench = Bench::new(&[recording]);

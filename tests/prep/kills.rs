@@ -1,8 +1,8 @@
-//! SIGKILL at hundreds of random moments: readers see a whole set or none, and a resume ends with the bytes of one run.
+//! SIGKILL at hundreds of random moments: readers see a complete set or none, and a resume gives the bytes of one run.
 //!
-//! Every run is killed at a moment of its own: some after a random time, some the moment that a certain file appears,
-//! so that kills also land at renames, at the manifest and while an old set is being removed. `TONIC_TEST_SEED` repeats
-//! the choices (not the machine's own timing).
+//! Some runs are killed after a random time, some when a certain file appears, so that kills also happen at renames, at
+//! the manifest and while an old set is being removed. `TONIC_TEST_SEED` repeats the choices, but not the machine's
+//! timing.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -20,7 +20,7 @@ use tonic_toolkit::shard::{Error, ShardSet};
 
 use super::recording::{Recording, contents, convert, faults, json, manifest, program, scratch};
 
-/// At least so many kills, and twice as many where the machine is quick.
+/// Minimum number of kills. A fast machine makes up to twice as many.
 const KILLS: u32 = 300;
 const QUICK: Duration = Duration::from_secs(30);
 const SAMPLES: usize = 36;
@@ -30,18 +30,18 @@ const MANIFEST: &str = "manifest.json";
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// A conversion that is killed again and again, and what it makes undisturbed.
+/// A conversion that is killed again and again, and the set that it makes without kills.
 struct Job {
     file: PathBuf,
     arguments: Vec<String>,
     expected: Files,
     shard_samples: u64,
-    /// How long an undisturbed run takes.
+    /// Time of a run without kills.
     length: Duration,
 }
 
 impl Job {
-    /// `recording`, at a level that takes its time.
+    /// A conversion of `recording`, at a level of compression that takes long.
     fn new(dir: &Path, name: &str, recording: &Recording) -> Job {
         let file = recording.write(&dir.join(format!("{name}.h5")));
         let arguments = ["--chunk-samples", "2", "--shard-size", "1500", "--level", "16"].map(String::from).to_vec();
@@ -61,40 +61,40 @@ impl Job {
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Runs to the end, and gives the samples that were found done.
+    /// Runs to the end. Returns the number of samples that were already done.
     fn finish(&self, out: &Path, how: Option<&str>, threads: &str) -> u64 {
         let mut command = convert(&[&self.file], out);
         let said = json(command.args(&self.arguments).args(["--threads", threads, "--json"]).args(how));
         said["resumed_samples"].as_u64().unwrap()
     }
 
-    /// The samples of the shards in `files` that a resume must not make again.
+    /// Number of samples in `files` that a resume must not make again.
     fn taken_up(&self, files: &Files) -> u64 {
-        // Shards with too narrow counts are complete, and are all made again.
+        // Shards whose counts are too narrow are complete, but all of them are made again.
         if self.widths(files).is_none_or(|widths| Some(widths) != self.widths(&self.expected)) {
             return 0;
         }
         (shards(files) as u64 * self.shard_samples).min(SAMPLES as u64)
     }
 
-    /// Whether this is the whole set, and nothing is left to do.
+    /// Whether the set is complete.
     fn done(&self, files: &Files) -> bool {
         visible(files) == self.expected && !files.contains_key(MARKER)
     }
 
-    /// The widths that the set in `files` has or will have.
+    /// The column widths of the complete or unfinished set in `files`.
     fn widths(&self, files: &Files) -> Option<Value> {
         let text = files.get(MARKER).or_else(|| files.get(MANIFEST))?;
         Some(serde_json::from_slice::<Value>(text).unwrap()["widths"].clone())
     }
 }
 
-/// How many shards are in place: the first ones, without a gap.
+/// Number of published shards without a gap, from the first on.
 fn shards(files: &Files) -> usize {
     (0..).take_while(|n| files.contains_key(&format!("{n:05}.shard"))).count()
 }
 
-/// What a set's directory holds, a directory that is not there being empty.
+/// The files of a set's directory; none if it doesn't exist.
 fn look(out: &Path) -> Files {
     if out.exists() { contents(out) } else { Files::new() }
 }
@@ -108,7 +108,7 @@ fn visible(files: &Files) -> Files {
 #[derive(Clone, Debug)]
 enum Moment {
     After(Duration),
-    /// So long after this file appears (or, if not, goes).
+    /// This time after the file appears, or disappears.
     File(String, bool, Duration),
 }
 
@@ -128,7 +128,7 @@ impl Moment {
         }
     }
 
-    /// Kills the child at the moment, all the while looking at the set; false if the child ended before.
+    /// Kills the child at this moment, and checks the set until then. Returns false if the child ended before.
     fn kill(&self, child: &mut Child, out: &Path, old: &Files, job: &Job) -> bool {
         match self {
             Moment::After(time) => std::thread::sleep(*time),
@@ -164,7 +164,7 @@ fn says_id(manifest: &[u8], id: &str) -> bool {
     String::from_utf8_lossy(manifest).contains(id)
 }
 
-/// What a kill left, for the count at the end.
+/// The state that a kill left, for the count at the end.
 fn phase(files: &Files, job: &Job) -> &'static str {
     let has = |end: &str| files.keys().any(|name| name.ends_with(end));
     let all = shards(files) == job.expected.len() - 1;
@@ -182,7 +182,8 @@ fn phase(files: &Files, job: &Job) -> &'static str {
     }
 }
 
-/// After a kill: readers see nothing, "incomplete", or a whole set, and every file in place is whole.
+/// Asserts that after a kill readers find no set, an "incomplete" one or a complete one, and that published files are
+/// whole.
 fn check_left(job: &Job, out: &Path, old: &Files) -> Files {
     let files = look(out);
     let names: Vec<&String> = files.keys().collect();
@@ -209,7 +210,7 @@ fn check_left(job: &Job, out: &Path, old: &Files) -> Files {
     files
 }
 
-/// Inodes of the shards in place: a file that is written again gets another.
+/// Inodes of the published shards. A shard that is written again has another inode.
 fn inodes(out: &Path, shards: usize) -> Vec<u64> {
     (0..shards).map(|n| std::fs::metadata(out.join(format!("{n:05}.shard"))).unwrap().ino()).collect()
 }
@@ -225,7 +226,7 @@ fn kills_at_random_moments_leave_nothing_or_an_incomplete_set_that_resumes() {
     let dir = scratch();
     let plain = Recording::random(80, SAMPLES, 1200);
     let mut busy = Recording::random(81, SAMPLES, 1200);
-    // Towards the end a cell gets more events than a byte holds: the conversion starts over by itself.
+    // Near the end a cell has more events than fit into a byte, so the conversion starts over.
     busy.crowd(SAMPLES - 9, 300, 0.5, 420);
     let jobs = [Job::new(&dir, "plain", &plain), Job::new(&dir, "busy", &busy)];
     println!("undisturbed: {:?}, {:?}", jobs[0].length, jobs[1].length);
@@ -238,7 +239,7 @@ fn kills_at_random_moments_leave_nothing_or_an_incomplete_set_that_resumes() {
         let (job, other) = (&jobs[which], &jobs[1 - which]);
         let out = dir.join(format!("round-{rounds}"));
         rounds += 1;
-        // Every third set is made over a whole other one.
+        // Every third conversion replaces another complete set.
         let mut old = Files::new();
         if rng.random_bool(0.33) {
             std::fs::create_dir(&out).unwrap();
@@ -282,7 +283,7 @@ fn kills_at_random_moments_leave_nothing_or_an_incomplete_set_that_resumes() {
     }
 }
 
-/// How to go on: over the old set while that is whole, else where the last run stopped.
+/// The flag for the next run: --overwrite while the old set is complete, else --resume.
 fn how(left: &Files, old: &Files) -> Option<&'static str> {
     match left.is_empty() {
         true => None,

@@ -1,4 +1,5 @@
-//! Every event is accounted for, on any recording: the whole conversion against a slow and plain one written here.
+//! The ledger accounts for every event of any recording: compares the conversion with a slow and simple one written
+//! here.
 
 use half::f16;
 use proptest::prelude::*;
@@ -8,7 +9,7 @@ use tonic_toolkit::shard::{Existing, FLAG_EMPTY, FLAG_SORTED, Ledger, ShardSet};
 
 use super::recording::{Recording, Sample, Times, Units, faults, samples, scratch};
 
-/// Times that hit the bounds of windows and of the crop, and times that are none.
+/// Times on the bounds of windows and of the crop, and invalid times.
 fn seconds() -> impl Strategy<Value = f64> {
     prop_oneof![
         6 => (0..300_u32).prop_map(|n| f64::from(n) * 0.004),
@@ -37,7 +38,7 @@ fn recordings() -> impl Strategy<Value = Recording> {
     )
 }
 
-/// The reference recipe on one sample, step by step, dense, in the plainest way.
+/// Applies the reference recipe to one sample, step by step, with dense frames.
 fn plainly(times: &[f64], units: &[i64], label: u32, speaker: i64) -> Sample {
     let mut ledger = Ledger { events_in: times.len() as u64, ..Ledger::default() };
     let mut events: Vec<(i64, usize)> = Vec::new();
@@ -117,7 +118,7 @@ proptest! {
         let set = ShardSet::open(&conversion.output).unwrap();
         prop_assert!(faults(&set).is_empty());
 
-        // Without --lenient the first unit outside the sensor is refused, where it is.
+        // Without --lenient the first event outside the sensor is an error that names it.
         let outside = found.iter().position(|s| s.ledger.outside > 0);
         let strict = Conversion { lenient: false, output: dir.join("strict"), threads: 1, ..conversion };
         match (convert(&strict), outside) {
@@ -128,7 +129,7 @@ proptest! {
     }
 }
 
-/// trunc(t * 10^6) of a half in whole numbers alone: sign, mantissa, and a power of two.
+/// trunc(t * 10^6) of a float16, computed in integers only: sign, mantissa and a power of two.
 fn exact_microseconds(half: u16) -> Option<i64> {
     let (exponent, fraction) = (i32::from(half >> 10 & 31), i128::from(half & 1023));
     let (mantissa, power) = match exponent {

@@ -1,5 +1,5 @@
-//! Sets made through the library from frames in the plainest form, of any shape and width; shared with the fuzz targets
-//! of tests/fuzz.
+//! Sets that the library writes from plain lists of frames, of any shape and width. The fuzz targets of tests/fuzz use
+//! this file too.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const RECIPE: &str = "[frames]\ntime_window = 10000\n";
 /// The occupied cells of one frame: (cell, count or value), cells ascending.
 pub(crate) type Frame = Vec<(u32, f64)>;
 
-/// A set as its reader should find it.
+/// The content of a set, as a reader should find it.
 #[derive(Clone, Debug)]
 pub(crate) struct Set {
     pub shape: FrameShape,
@@ -25,7 +25,7 @@ pub(crate) struct Set {
     pub extras: Vec<String>,
     /// Events of each sample that were cropped.
     pub cropped: u64,
-    /// Label and value of all extras of each sample. Samples beyond the list get others in turn.
+    /// Label and value of all extra columns of each sample. Samples after the end of the list get default ones in turn.
     pub rows: Vec<(u32, i64)>,
     /// The frames of each sample.
     pub samples: Vec<Vec<Frame>>,
@@ -41,7 +41,7 @@ impl Set {
         Set { shape, counts, chunk_samples: 2, shard_chunks: 2, classes, extras, cropped: 0, rows, samples }
     }
 
-    /// Writes it into `dir`.
+    /// Writes the set into `dir`.
     pub(crate) fn write(&self, dir: &Path) -> Manifest {
         let description = self.description();
         let mut writer =

@@ -1,4 +1,4 @@
-//! What is printed and drawn: no name of a file reaches a terminal or a picture as a control character.
+//! No control character of a file's name reaches a terminal or a picture.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ fn hostile() -> Vec<String> {
     names.map(String::from).into_iter().chain(["x".repeat(200)]).collect()
 }
 
-/// Whether a terminal shows a character as what it is.
+/// Whether a terminal shows this character itself.
 fn is_shown(c: char) -> bool {
     let invisible = [0x200b..=0x200f, 0x2028..=0x202e, 0x2060..=0x206f, 0xfeff..=0xfeff];
     !c.is_control() && !invisible.iter().any(|range| range.contains(&(c as u32)))
@@ -149,7 +149,7 @@ fn errors_show_names_as_escapes() {
     convert(&unknown, &["--map", "t=\u{1b}[4J,x=\u{202e}"], 3);
     let text = convert(&folder.dir.file("\u{1b}[2J.npy", "no array"), &[], 3);
     says(&text, &[r"\u{1b}[2J.npy"]);
-    // Arguments that clap refuses, which a shell may have made of names of files.
+    // Arguments that clap refuses. A shell may have made them from names of files.
     for arguments in [["--layout", "\u{1b}[2J"], ["--sensor", "\u{9b}31m"], ["--\u{202e}", "x"]] {
         says(&convert(&folder.root, &arguments, 2), &["error: "]);
     }

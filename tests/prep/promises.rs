@@ -1,5 +1,5 @@
-//! What a set promises of its bytes: the same for any number of threads and on any machine, an identity that survives
-//! another compressor, and where it all came from.
+//! Promises about the bytes of a set: they are the same for any number of threads and on any machine, the identity
+//! survives another compressor, and the set says where it came from.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -103,7 +103,7 @@ fn an_identity_survives_another_compressor_and_nothing_else() {
     assert_eq!(facts(&first), facts(&again), "ids are of the content");
     assert!(files["00001.shard"] != stored_otherwise["00001.shard"], "which was stored in other bytes");
 
-    // Of what the set is made, every part is in its id.
+    // Every part of the set's content is in its id.
     let (id, recipe_id, identities, _) = facts(&first);
     let fewer = facts(&set(0, &["--limit", "9"]).0);
     assert_eq!((recipe_id, &identities[..3]), (fewer.1, &fewer.2[..]), "the same chunks");

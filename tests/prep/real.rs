@@ -1,5 +1,5 @@
-//! Every recording of real speech, under the reference recipe, and every 100 ms of real cameras, against the digests of
-//! Tonic's own frames.
+//! Compares frames with digests of Tonic's own frames: all recordings of a real speech set, with the reference recipe,
+//! and every 100 ms of recordings of real cameras.
 //!
 //! The recordings are not part of the repository: TONIC_REAL_DATA names the folder that has them.
 
@@ -12,7 +12,7 @@ use tonic_toolkit::shard::{Decoder, ShardSet};
 use super::recording::{samples, scratch};
 use super::tonic::goldens;
 
-/// The recordings and what Tonic makes of them, if the recordings are here.
+/// The recordings and the digests of Tonic's frames, if the recordings are available.
 fn recordings<T: DeserializeOwned>(digests: &str, files: &str) -> Option<(PathBuf, BTreeMap<String, Vec<T>>)> {
     let Some(folder) = std::env::var_os("TONIC_REAL_DATA") else {
         println!("skipped: TONIC_REAL_DATA is not set to a folder with {files}");

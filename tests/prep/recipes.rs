@@ -1,5 +1,5 @@
-//! Any recipe, on any events: accounted for to the last event, the same when read again, refused in one line where it
-//! makes no sense, and never a panic.
+//! Random recipes on random events: every event is accounted for, a recipe that is read again is the same, one that
+//! makes no sense is refused in one line, and nothing panics.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ fn lists() -> [&'static [Signature]; 2] {
     [catalogue().transforms, catalogue().framings]
 }
 
-/// Numbers as one writes them, and numbers as nobody should.
+/// Usual numbers, and numbers that make no sense.
 fn number() -> impl Strategy<Value = Value> {
     prop_oneof![
         8 => (0..4000_i64).prop_map(|n| json!(n)),
@@ -121,7 +121,7 @@ fn frames() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Times with ties, and now and then one that is far from all others.
+/// Times with ties, and sometimes one that is far from all others.
 fn events() -> impl Strategy<Value = Vec<(i64, i64, i64, i64)>> {
     let time = prop_oneof![
         30 => 0..3000_i64,
@@ -142,7 +142,8 @@ fn read(text: &str) -> Result<Recipe, Error> {
     Ok(recipe)
 }
 
-/// The recipe's answer for one sample must account for it, lie inside the sensor and keep the bound on its frames.
+/// Asserts that the recipe's result for one sample accounts for all events, lies inside the sensor and keeps the limit
+/// of frames.
 fn accounts(recipe: &Recipe, list: &[(i64, i64, i64, i64)]) -> Result<(), TestCaseError> {
     let raw: Vec<_> = list.iter().map(|&(t, x, y, p)| (Some(t), x, y, p)).collect();
     let mut events: Events = admit(SENSOR, raw.into_iter()).events;
@@ -206,7 +207,7 @@ proptest! {
     }
 }
 
-/// Tonic 1.7.0's `tonic.transforms`, all of it: what is none of our names is refused with the reason.
+/// All names of Tonic 1.7.0's `tonic.transforms`: those that we don't have are refused with the reason.
 #[test]
 fn everything_of_tonic_is_known_or_refused_with_its_reason() {
     let random = "deterministic transforms (random augmentation belongs to training, fresh every epoch)";
@@ -258,8 +259,8 @@ fn every_parameter_is_checked_and_named() {
     check_parameters(framings, "[frames]\n", framing);
 }
 
-/// What is refused in a table that begins with `head` must be named: a parameter that there is not, and each parameter
-/// that there is with a value of no use.
+/// Asserts that errors in a table that begins with `head` name the parameter: an unknown parameter, and each known one
+/// with a useless value.
 fn check_parameters(list: &[Signature], head: &str, place: impl Fn(&Signature) -> String) {
     for signature in list {
         let refused = |more: &str| {
@@ -295,7 +296,7 @@ fn the_list_is_printed_for_people_and_for_programs() {
     assert_eq!((&delta["name"], &delta["default"], &delta["required"]), (&json!("delta"), &Value::Null, &json!(true)));
 }
 
-/// What the list says of defaults is what a recipe that leaves them out gets.
+/// A recipe without a parameter gets the default that the list names.
 #[test]
 fn defaults_are_those_of_the_list() {
     use tonic_toolkit::prep::IfAbsent;

@@ -1,12 +1,12 @@
-//! What a recipe cannot say is refused in one line that says what it can, and what would take all time or memory is
-//! stopped.
+//! Recipes that are not valid are refused in one line that says what is valid; recipes that would take too much time or
+//! memory are stopped.
 
 use tonic_toolkit::prep::{Events, Framer, Recipe, SensorSize};
 use tonic_toolkit::shard::Ledger;
 
 const SENSOR: SensorSize = SensorSize { width: 5, height: 4, polarities: 2 };
 
-/// Words of a refusal.
+/// Words of an error message.
 type Words = &'static [&'static str];
 
 /// Transforms, their parameters, and why they are refused.
@@ -149,7 +149,7 @@ fn recipes_that_would_flood_are_stopped() {
         let recipe = Recipe::parse(None, &format!("[frames]\n{frames}\n")).unwrap();
         assert!(Framer::new(SENSOR, &recipe.frames).frame(&sparse()).is_err(), "{frames}");
     }
-    // The ends of time neither wrap nor panic, whatever is done to them.
+    // The smallest and largest times neither wrap nor panic in any step.
     let ends = || Events { t: vec![i64::MIN, -1, i64::MAX], x: vec![0, 1, 4], y: vec![0, 1, 3], p: vec![0, 1, 1] };
     let steps = [
         "CropTime\"\nmax = 5",

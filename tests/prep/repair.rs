@@ -1,4 +1,5 @@
-//! Whatever is damaged of a set comes back to the byte, from a copy or from the recordings, or is said to be lost.
+//! Repair: every damaged part of a set is restored to the byte, from a copy or from the recordings, or is reported as
+//! lost.
 
 use std::path::{Path, PathBuf};
 
@@ -42,18 +43,18 @@ impl Pair {
         self.write(set, name, &bytes);
     }
 
-    /// Where chunk `k` of a shard begins.
+    /// Offset of chunk `k` in a shard.
     fn chunk(&self, name: &str, k: usize) -> usize {
         ShardHead::read(Path::new(name), &self.whole[name]).unwrap().chunks[k].offset as usize
     }
 
-    /// Mends the set from the copy, and asserts that every byte is back.
+    /// Repairs the set from the copy, and asserts that every byte is restored.
     fn mends(&self, what: &str) {
         let repaired = repair(&self.path("set"), Donor::Copy(&self.path("copy")), Verbosity::Quiet);
         self.is_back(what, repaired.unwrap_or_else(|fault| panic!("{what}: {fault}")));
     }
 
-    /// Mends the set from its recording, and asserts that every byte is back.
+    /// Repairs the set from its recording, and asserts that every byte is restored.
     fn remakes(&self, what: &str) {
         let recordings = [self.path("a.h5")];
         let repaired = repair_from(&self.path("set"), &recordings, &SourceOptions::default(), Verbosity::Quiet);
@@ -127,12 +128,12 @@ fn two_copies_that_are_damaged_in_different_places_make_a_whole_one() {
     pair.flip("copy", second, pair.chunk(second, 0) + 3);
     pair.mends("damage here and there");
 
-    // The other's index is damaged too, and its manifest: what is left of both is enough.
+    // Index and manifest of the copy are damaged too. The rest of both sets is enough.
     pair.flip("set", first, pair.chunk(first, 0));
     pair.flip("copy", first, 128 + 9);
     pair.flip("copy", "manifest.json", 300);
     pair.mends("damaged indexes");
-    // Only the shard that is damaged is replaced.
+    // Only the damaged shard is replaced.
     let inode = |name: &str| {
         use std::os::unix::fs::MetadataExt;
         std::fs::metadata(pair.path("set").join(name)).unwrap().ino()
@@ -157,7 +158,7 @@ fn a_shard_of_another_set_is_replaced_and_another_set_is_no_copy() {
 
     let mut foreign = pair.command("set", &other.path("copy"));
     refuses(&mut foreign, 4, &["copy: set_id differs from", "set: expected "]);
-    // Without a manifest, the shards that are there tell that it is another.
+    // Without a manifest, the shards show that it is another set.
     std::fs::remove_file(pair.path("set").join("manifest.json")).unwrap();
     refuses(&mut foreign, 4, &["copy: identity of 00000.shard differs from", "set: expected "]);
     let shards = contents(&pair.path("set"));
@@ -172,7 +173,7 @@ fn a_shard_of_another_set_is_replaced_and_another_set_is_no_copy() {
 }
 
 #[test]
-fn what_is_lost_is_said_and_all_else_is_mended() {
+fn lost_chunks_are_reported_and_all_others_are_repaired() {
     let pair = Pair::new(306);
     let expected = samples(&pair.path("copy"));
     let name = "00000.shard";
@@ -190,7 +191,7 @@ fn what_is_lost_is_said_and_all_else_is_mended() {
     says(&told, &["00000.shard: mended", "00001.shard: mended chunks 2", "chunk 0: lost", "chunk 3: lost: no copy"]);
     says(&said, &["chunk 0 (samples 0 to 1): ", "chunk 3 (samples 6 to 7): "]);
     assert_eq!(said.matches("error: ").count(), 2, "{said}");
-    // The set opens, and every other sample is there.
+    // The set opens, and all other samples are readable.
     let set = ShardSet::open(&pair.path("set")).unwrap();
     let mut reader = tonic_toolkit::shard::SampleReader::new(&set);
     for (i, sample) in expected.iter().enumerate() {
@@ -199,12 +200,12 @@ fn what_is_lost_is_said_and_all_else_is_mended() {
             Err(fault) => assert!([0, 1, 6, 7].contains(&i), "sample {i}: {fault}"),
         }
     }
-    // What a copy has lost, the recording still has.
+    // The recording still has what the copy lost.
     pair.remakes("the rest");
 }
 
 #[test]
-fn a_copy_that_was_compressed_otherwise_mends_to_the_same_bytes() {
+fn a_copy_with_another_compression_gives_the_same_bytes() {
     let pair = Pair::new(307);
     let arguments = ["--chunk-samples", "2", "--shard-size", "64M", "--level", "9", "--overwrite"];
     let copy = pair.dir.convert(&[pair.path("a.h5")], "copy", &arguments);

@@ -1,10 +1,10 @@
-//! Makes changed bytes pass their checksums, as FORMAT.md has them, so that what lies behind is tested; shared with the
-//! fuzz targets of tests/fuzz.
+//! Corrects the checksums of changed bytes, by FORMAT.md, so that tests reach the code after their check. The fuzz
+//! targets of tests/fuzz use this file too.
 
 use serde_json::Value;
 use tonic_toolkit::shard::{HEADER_BYTES, RECORD_BYTES, SetDescription, ShardHead, chunk_checksum};
 
-/// Makes the checksum of a shard's head right for what it says.
+/// Corrects the checksum of a shard's head.
 pub(crate) fn head(bytes: &mut [u8]) {
     if bytes.len() >= HEADER_BYTES {
         let end = (ShardHead::bytes(number(bytes, 36, 4)) as usize).min(bytes.len());
@@ -13,7 +13,7 @@ pub(crate) fn head(bytes: &mut [u8]) {
     }
 }
 
-/// Makes all of a shard's checksums right, and the length that it says.
+/// Corrects all checksums of a shard, and its length in the header.
 pub(crate) fn shard(bytes: &mut [u8]) {
     if bytes.len() < HEADER_BYTES {
         return;
@@ -35,13 +35,13 @@ pub(crate) fn shard(bytes: &mut [u8]) {
     head(bytes);
 }
 
-/// A manifest's text with the checksum, and where it can be told the recipe's id, that belong to it.
+/// The text of a manifest with the right checksum, and with the right recipe id if it can be computed.
 pub(crate) fn manifest(text: &str) -> String {
     let before = without_checksum(text);
     checksum(&with_recipe_id(before).unwrap_or_else(|| before.into()))
 }
 
-/// A manifest's text with the checksum that belongs to it.
+/// The text of a manifest with the right checksum.
 pub(crate) fn checksum(text: &str) -> String {
     let before = without_checksum(text);
     format!("{before}\"checksum\": \"{}\"\n}}\n", blake3::hash(before.as_bytes()))

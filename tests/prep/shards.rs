@@ -1,4 +1,5 @@
-//! Damaged and hostile sets: every flipped byte and every cut is found, and named; nothing crashes or grows.
+//! Damaged and hostile sets: every flipped byte and every cut is found and named. Nothing panics or allocates much
+//! memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -13,7 +14,7 @@ use tonic_toolkit::shard::{
 use super::recording::{Recording, Scratch, change, contents, faults, refuses, says, scratch, shell, tool};
 use super::seal;
 
-/// A set of 3 shards, 2 chunks each and 1, of 2 samples.
+/// A set of 3 shards with 2, 2 and 1 chunks of 2 samples.
 struct Victim {
     dir: Scratch,
 }
@@ -37,13 +38,13 @@ impl Victim {
         self.set().join(format!("{number:05}.shard"))
     }
 
-    /// Opens and verifies the set; the first fault.
+    /// Opens and verifies the set. Returns the first fault.
     fn check(&self) -> Result<(), Error> {
         let set = ShardSet::open(&self.set())?;
         faults(&set).into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// The fault of the set with these bytes in place of one file's, which come back afterwards.
+    /// Replaces the bytes of one file for a moment. Returns the fault of the set.
     fn with(&self, file: &Path, bytes: &[u8]) -> Result<(), Error> {
         let before = std::fs::read(file).unwrap();
         std::fs::write(file, bytes).unwrap();
@@ -52,7 +53,7 @@ impl Victim {
         result
     }
 
-    /// The fault of shard 0 after a change of its header or index, its checksum made right again.
+    /// Changes the header or index of shard 0 and corrects its checksum. Returns the fault.
     fn with_head(&self, change: impl FnOnce(&mut Vec<u8>)) -> Error {
         let mut bytes = std::fs::read(self.shard(0)).unwrap();
         change(&mut bytes);
@@ -60,7 +61,7 @@ impl Victim {
         self.with(&self.shard(0), &bytes).expect_err("a hostile head")
     }
 
-    /// The fault of the manifest after a change of its text, its checksum made right again.
+    /// Changes the text of the manifest and corrects its checksum. Returns the fault.
     fn with_manifest(&self, from: &str, to: &str) -> Error {
         let text = std::fs::read_to_string(self.set().join("manifest.json")).unwrap();
         assert_eq!(text.matches(from).count(), 1, "{from} in {text}");
@@ -271,7 +272,7 @@ fn a_shard_cut_under_an_open_set_is_an_error() {
     says(&fault.to_string(), &["00000.shard: corrupt: file length", "got 100"]);
 }
 
-/// A chunk's bytes before compression, and what its index says of it.
+/// The bytes of a chunk before compression, and its index record.
 static BODY: LazyLock<(Vec<u8>, SetLayout, u32)> = LazyLock::new(|| {
     let victim = Victim::of(70);
     let set = ShardSet::open(&victim.set()).unwrap();
@@ -296,7 +297,7 @@ fn decode(stored: &[u8], decoded_bytes: u32, samples: u32, identity: [u8; 32]) -
     let name = ChunkName { shard: Path::new("hostile.shard"), number: 7, first_sample: 14 };
     let stored = StoredChunk { name, layout: &layout, record: &record, bytes: stored };
     Decoder::new().decode_and_identify(stored, &mut chunk)?;
-    // All that is relied on by those who read frames without looking again.
+    // Everything that readers of frames rely on without checking it again.
     for sample in chunk.frames.samples() {
         assert!(sample.frames() > 0 && sample.cells.iter().all(|cell| cell < 100));
         assert_eq!(sample.frame_sizes.sum() as usize, sample.entries());
@@ -334,7 +335,7 @@ proptest! {
         if let Some(length) = cut {
             body.truncate(length.index(body.len()));
         }
-        // Either is right; a panic, or a sample that breaks what readers rely on, is not.
+        // Both results are right. A panic is wrong, and so is a sample that breaks what readers rely on.
         if let Err(fault) = decode_body(&body, samples) {
             prop_assert!(matches!(fault, Error::Base(BaseError::Corrupt { .. })), "{}", fault);
         }

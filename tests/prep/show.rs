@@ -1,4 +1,4 @@
-//! What people and scripts get out of a set: pictures, arrays, numbers.
+//! The tools that show a set to people and scripts: pictures, arrays, numbers.
 
 use std::path::Path;
 
@@ -68,7 +68,7 @@ fn exported_arrays_are_the_frames() {
 }
 
 #[test]
-fn an_export_leaves_no_stale_arrays_and_nobody_elses_files() {
+fn an_export_leaves_no_stale_arrays_and_keeps_other_files() {
     let dir = scratch();
     let set = dir.set(&Recording::random(89, 5, 30), &[]);
     let out = dir.join("npy");
@@ -182,7 +182,7 @@ fn synth(file: &Path, arguments: &[&str]) -> assert_cmd::Command {
 }
 
 #[test]
-fn ranges_that_the_set_has_not_are_usage_errors() {
+fn ranges_outside_the_set_are_usage_errors() {
     let dir = scratch();
     let set = dir.set(&Recording::random(84, 3, 20), &[]);
     let out = dir.join("npy");

@@ -1,4 +1,4 @@
-//! One recording in every layout gives one set; sensors, units, polarities and labels are what the files say.
+//! The same recording in every layout gives the same set, with the sensor, unit, polarities and labels of the file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,12 +16,12 @@ use super::recording::{
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const MAP: [&str; 4] = ["--map", "t=when,x=where[0],y=where[1],p=sign", "--time-unit", "ns"];
 
-/// A set without its manifest, which names the file.
+/// The files of a set, without the manifest, which has the recording's name.
 fn shards(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     contents(dir).into_iter().filter(|(name, _)| name.ends_with(".shard")).collect()
 }
 
-/// Dense frames of 10 ms from the first event on, in the plainest way.
+/// Dense frames of 10 ms from the first event on, computed in the simplest way.
 pub(crate) fn plainly(camera: &Camera, from: usize, to: usize) -> Vec<u32> {
     let t = &camera.t[from..to];
     let duration = t[t.len() - 1] - t[0];
@@ -57,7 +57,7 @@ fn every_layout_gives_the_same_frames() {
             let set = path(&format!("{name}-{}", cut.join("")));
             let said = stderr(convert_aloud(&[file], &set).args(arguments).args(cut));
             says(&said, &[&format!("layout: {title}, sensor 40x30x2")]);
-            // A layout that is asked for is the one that is found.
+            // --layout with the layout that is recognised changes nothing.
             let mut again = convert(&[file], &set);
             let again = again.args(["--layout", name, "--overwrite", "--json"]).args(arguments).args(cut);
             assert_eq!(json(again)["layout"], *name);
@@ -89,7 +89,7 @@ fn mapped(fill: impl Fn(&hdf5::File), arguments: &[&str]) -> Vec<Sample> {
     samples(&dir.convert(&[hdf5_file(&dir.join("a.h5"), fill)], "set", arguments))
 }
 
-/// Four events in places of their own, of these polarities.
+/// Four events with these polarities, each in another cell.
 fn of_polarities<T: H5Type>(p: [T; 4]) -> Sample {
     let fill = |file: &hdf5::File| {
         ["t", "x", "y"].iter().for_each(|name| column(file, name, &[0_u16, 1, 2, 3]));
@@ -125,7 +125,8 @@ fn polarities_of_all_kinds_are_off_and_on() {
     }
 }
 
-/// Events of each frame of 1 ms of three events at these times, and how many have a time that is none.
+/// Converts three events at these times into frames of 1 ms. Returns the number of events in each frame, and the number
+/// of events with an invalid time.
 fn frames_of<T: H5Type>(t: [T; 3], unit: &[&str]) -> (Vec<u32>, u64) {
     let fill = |file: &hdf5::File| {
         column(file, "t", &t);
@@ -145,7 +146,7 @@ fn times_of_all_kinds_are_microseconds() {
     assert_eq!(frames_of([0.0, 0.0015, 0.00325], &[]), expected);
     assert_eq!(frames_of([0.0, 1.5, 3.25_f32], &["--time-unit", "ms"]), expected);
     assert_eq!(frames_of([999_u64, 1_500_000, 3_250_999], &["--time-unit", "ns"]), expected);
-    // Times before zero are times; what is none is counted.
+    // Negative times are valid. Invalid times are counted.
     assert_eq!(frames_of([-2_000_i64, -500, 1_250], &[]), expected);
     assert_eq!(frames_of([f64::NAN, 0.5, f64::INFINITY], &[]), (vec![1], 2));
     assert_eq!(frames_of([u64::MAX, 5, 1 << 63], &[]), (vec![1], 2));

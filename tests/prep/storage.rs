@@ -1,4 +1,4 @@
-//! Data that an HDF5 file promises and that is elsewhere, or nowhere: read where it is, refused where it is not.
+//! HDF5 data that is stored in other files, or was never written: it is read from where it is, or refused.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub(crate) fn camera() -> Camera {
     Camera::random(7, EVENTS, 90_000)
 }
 
-/// What `convert` says of a file that it must refuse, also with `--lenient`, before it writes anything.
+/// Converts a file that must be refused, also with `--lenient`, before anything is written. Returns the message.
 pub(crate) fn refused(input: &Path, arguments: &[&str]) -> String {
     let dir = scratch();
     let set = dir.join("set");
@@ -77,7 +77,7 @@ pub(crate) fn part(path: &Path, camera: &Camera, range: Range<usize>) -> PathBuf
     })
 }
 
-/// A folder with the plain file and its halves.
+/// A folder with a plain file, and two files with a half of it each.
 pub(crate) fn halves() -> (Scratch, PathBuf) {
     let dir = scratch();
     let camera = camera();
@@ -87,7 +87,7 @@ pub(crate) fn halves() -> (Scratch, PathBuf) {
     (dir, plain)
 }
 
-/// A file with columns of which only these ranges were written.
+/// A file whose columns were written only in these ranges.
 pub(crate) fn unwritten(path: &Path, latest: bool, events: usize, written: &[(usize, usize)]) -> PathBuf {
     hdf5_file_with(&format(latest), path, |file| {
         for (name, column) in columns(&camera()) {
@@ -323,7 +323,7 @@ fn links_that_lead_nowhere_are_named() {
     });
     says(&refused(&file, &SENSOR), &["events/t: events/t is one of too many links, in a circle?"]);
 
-    // In a file of no known layout, the list marks them.
+    // For a file of no known layout, the list of datasets marks them.
     let file = linked(&|file| {
         file.link_soft("/b/c", "a").unwrap();
         file.link_external("gone.h5", "q", "e").unwrap();

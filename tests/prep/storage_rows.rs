@@ -1,4 +1,4 @@
-//! Data that a dataset of many samples promises and that is elsewhere, or nowhere.
+//! HDF5 data of recordings with many samples that is stored in other files, or was never written.
 
 use std::path::{Path, PathBuf};
 

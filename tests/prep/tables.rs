@@ -1,4 +1,4 @@
-//! Tables of labels as people and spreadsheets write them.
+//! Tables of labels, in the forms that people and spreadsheets write.
 
 use std::path::PathBuf;
 
@@ -34,7 +34,7 @@ impl Labelled {
 }
 
 #[test]
-fn a_table_is_read_whatever_wrote_it() {
+fn a_table_is_read_from_any_program() {
     let labelled = Labelled::new();
     let expected = (vec![(0, 10), (1, 20)], vec!["0".to_string(), "1".into()]);
     for text in [
@@ -65,7 +65,7 @@ fn a_table_is_read_whatever_wrote_it() {
     for text in ["sub\\rec 3.npy,a\nsub\\x.v2,b\n", "rec 3,a\nx.v2.npy,b\n"] {
         assert_eq!(labelled.convert(text).0, [(0, 30), (1, 40)], "{text:?}");
     }
-    // Words that name columns elsewhere are classes here: no row is lost.
+    // These classes have names of columns, but the first row is still a row.
     let words = labelled.convert("rec 1 é.npy,word\nrec 2 é.npz,class\n");
     assert_eq!(words, (vec![(1, 10), (0, 20)], vec!["class".into(), "word".into()]));
 }
@@ -123,7 +123,7 @@ fn tables_in_other_encodings_are_refused_with_the_line_and_the_way_out() {
 }
 
 #[test]
-fn a_table_in_the_folder_is_none_of_its_recordings() {
+fn a_table_in_the_folder_is_not_a_recording() {
     let folder = Folder::of(&["1.npy", "2.npy", "3.npy"]);
     std::fs::write(folder.root.join("train.csv"), "file,label\n1.npy,a\n2.npy,b\n").unwrap();
     std::fs::write(folder.root.join("test.csv"), "file,label\n3.npy,a\n").unwrap();

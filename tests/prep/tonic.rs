@@ -1,4 +1,4 @@
-//! Answers of Tonic 1.7.0 (tests/data/goldens): the events that it was given, and what we make of them.
+//! Answers of Tonic 1.7.0 (tests/data/goldens): the events of each case, and our result for them.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -36,7 +36,7 @@ pub(crate) struct Frames {
     pub entries: Vec<(usize, u32, f64)>,
 }
 
-/// What we make of a case.
+/// Our result for a case.
 pub(crate) struct Ours {
     pub admitted: Admitted,
     /// After the transforms.
@@ -60,7 +60,7 @@ pub(crate) fn apply(name: &str, recipe: &Recipe, sensor: [u32; 3], given: &Given
     recipe.apply(&mut events, sensor, &mut ledger).unwrap();
 
     let mut framer = Framer::new(recipe.sensor_after(sensor), &recipe.frames);
-    // What a sample leaves behind must not show in the next: the second answer counts.
+    // The state of one sample must not change the next one, so the second result is used.
     framer.frame(&events).unwrap();
     let framed = framer.frame(&events).unwrap();
     (ledger.binned, ledger.cut) = (framed.binned, framed.cut);

@@ -1,4 +1,4 @@
-//! Sets compared, listed, counted and written as text: what the tools say is what is in the set.
+//! `diff`, `ls`, `stats` and `cat`: their output agrees with the content of the set.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::recording::{
     Recording, change, contents, json, png_size, prep, refuses, samples, says, scratch, shell, stdout, tool,
 };
 
-/// A sample of a set made by hand: label, speaker, and its entries (frame, cell, value), ascending.
+/// A sample: label, speaker, and its entries (frame, cell, value) in ascending order.
 type Made = (u32, i64, Vec<(u32, u32, f32)>);
 
 /// Writes a set of these samples, of `frames` frames each, in chunks of 2.
@@ -43,7 +43,7 @@ fn surfaces() -> Vec<Made> {
     made
 }
 
-/// What diff says of two sets that differ, as JSON and as text.
+/// The output of diff for two sets that differ, as JSON and as text.
 fn difference(a: &Path, b: &Path) -> (Value, String) {
     let run = |arguments: &[&str]| {
         let output = prep().arg("diff").arg(a).arg(b).args(arguments).assert().code(4).get_output().clone();
@@ -53,7 +53,7 @@ fn difference(a: &Path, b: &Path) -> (Value, String) {
 }
 
 #[test]
-fn sets_of_one_content_are_equal_whatever_stored_them() {
+fn sets_of_the_same_content_are_equal_with_any_compression() {
     let dir = scratch();
     let file = Recording::random(320, 21, 200).write(&dir.join("a.h5"));
     let set = |name: &str, arguments: &[&str]| {
@@ -66,7 +66,7 @@ fn sets_of_one_content_are_equal_whatever_stored_them() {
     let equal = json(prep().arg("diff").arg(&a).arg(&b).arg("--json"));
     assert_eq!((&equal["equal"], &equal["compared_samples"]), (&json!(true), &json!(21)));
 
-    // Other groups are other chunks, of equal samples.
+    // Chunks of another size, with equal samples.
     let (said, text) = difference(&a, &set("c", &["--chunk-samples", "5"]));
     assert_eq!(said["fields"], json!([{"field": "chunk_samples", "a": "4", "b": "5"}]));
     assert_eq!((&said["equal"], &said["only_layout_differs"]), (&json!(false), &json!(true)));
@@ -77,7 +77,7 @@ fn sets_of_one_content_are_equal_whatever_stored_them() {
     says(&text, &["different: samples; the 10 samples that both have are equal"]);
     assert_eq!(said["fields"], json!([{"field": "samples", "a": "21", "b": "10"}]));
     assert_eq!((&said["compared_samples"], &said["differing_samples"]), (&json!(10), &json!(0)));
-    // Other frames cannot be compared, a recipe of the same frames can.
+    // Sets with another frame shape cannot be compared; sets with another recipe can.
     let (said, text) = difference(&a, &set("e", &["--channels", "70"]));
     assert_eq!(said["fields"][0], json!({"field": "shape", "a": "(1, 1, 100)", "b": "(1, 1, 70)"}));
     says(&text, &["shape: (1, 1, 100) | (1, 1, 70)", "different: the samples cannot be compared"]);
@@ -115,7 +115,7 @@ fn a_difference_is_named_down_to_the_cell() {
     assert_eq!(found[0]["entry"], json!({"frame": 0, "p": 1, "y": 2, "x": 3, "values": [3.0, 4.0]}));
     says(&text, &["frame 0, cell (p 1, y 2, x 3): 3 | 4"]);
 
-    // An entry that only one of them has.
+    // An entry that only one of the sets has.
     let (_, found, _) = differs("more", &|made| made[2].2.push((1, 6, 5.0)));
     assert_eq!(found[0]["entry"], json!({"frame": 1, "p": 0, "y": 1, "x": 2, "values": [0.0, 5.0]}));
     let (_, found, _) = differs("moved", &|made| made[1].2[0].1 = 12);
@@ -190,7 +190,7 @@ fn samples_and_chunks_are_listed() {
 }
 
 #[test]
-fn long_lists_end_quietly_when_nobody_reads_on() {
+fn long_lists_end_quietly_when_the_pipe_is_closed() {
     let dir = scratch();
     let entries = |t: u32| (0..12).map(move |cell| (t, cell, 1.0));
     let made: Vec<Made> = (0..40).map(|i| (0, i, (0..200).flat_map(entries).collect())).collect();
@@ -292,7 +292,7 @@ fn every_tool_refuses_damaged_and_incomplete_sets() {
             let _ = std::fs::remove_dir_all(&out);
         }
     }
-    // Of sets whose chunks are said to be equal, diff reads none; of one that may differ, it does.
+    // diff reads only the chunks whose identities differ.
     let mut made = camera();
     made[0].0 = 1;
     make_set(&dir.join("other"), Width::U8, 3, &made);

@@ -1,4 +1,5 @@
-//! Transforms and framings are Tonic's: every case that Tonic 1.7.0 answered, and where we differ on purpose, how.
+//! Transforms and framings give Tonic's results for every case that Tonic 1.7.0 answered; cases that differ on purpose
+//! say how.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ struct Case {
     ours: Option<Value>,
 }
 
-/// What comes out.
+/// The result of a case.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 enum Made {
@@ -52,12 +53,12 @@ impl Case {
         Ok(Made::Frames(frames))
     }
 
-    /// Whether the case says which frames come out of nothing, which Tonic has no answer to.
+    /// Whether the case is about frames of no events, for which Tonic has no answer.
     fn asks_for_frames(&self) -> bool {
         self.ours.as_ref().is_some_and(|ours| ours.get("shape").is_some())
     }
 
-    /// Why ours is not `expected`.
+    /// Describes how our result differs from `expected`; `None` if it doesn't.
     fn difference(&self, expected: &Made) -> Option<String> {
         let ours = match self.run() {
             Ok(ours) => ours,
@@ -77,7 +78,7 @@ fn of_events(events: &Events) -> Made {
     }
 }
 
-/// Events and counts to the last one; surfaces within the tolerance, where what is below it may be missing.
+/// Compares events and counts exactly, and surfaces within the tolerance. Values below the tolerance may be missing.
 fn equal(ours: &Made, expected: &Made) -> bool {
     let (Made::Frames(ours), Made::Frames(expected)) = (ours, expected) else { return ours == expected };
     let counts = |frames: &Frames| frames.entries.iter().all(|(.., value)| value.fract() == 0.0);
@@ -94,7 +95,7 @@ fn equal(ours: &Made, expected: &Made) -> bool {
     ours.shape == expected.shape && all.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).all(near)
 }
 
-/// Holds the cases against ours, and gives how many are equal, and how many differ on purpose.
+/// Compares the cases with our results. Returns how many are equal, and how many differ on purpose.
 fn compare(cases: &[Case]) -> (usize, usize) {
     let (mut equal, mut differ, mut faults) = (0, 0, Vec::new());
     for case in cases {
@@ -131,7 +132,8 @@ fn every_transform_and_framing_is_tonics_or_differs_on_purpose() {
     assert_eq!(compare(&goldens::<Vec<Case>>("tonic_transforms.json")), (469, 31));
 }
 
-/// Thousands more, made by `scripts/goldens/tonic_transforms.py --each N` into the file that the variable names.
+/// Thousands more cases, which `scripts/goldens/tonic_transforms.py --each N` writes to the file that the variable
+/// names.
 #[test]
 fn every_generated_case_is_tonics() {
     let Some(path) = std::env::var_os("TONIC_GOLDENS_EXTRA") else { return };

@@ -1,4 +1,4 @@
-//! Virtual HDF5 datasets: read where their sources are, refused where they are not, and the files that they come from.
+//! Virtual HDF5 datasets: they are read from their source files, which the manifest lists; missing sources are refused.
 
 use std::path::{Path, PathBuf};
 

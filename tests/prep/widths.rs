@@ -1,5 +1,5 @@
-//! Any frame: every width of every column, at the borders where the next one begins, through the writer, the reader,
-//! and a second reader that knows FORMAT.md alone.
+//! Every width of every column, with values around the borders between widths: they pass through the writer, the
+//! reader, and a second reader that is written from FORMAT.md alone.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use tonic_toolkit::shard::{Decoder, ShardSet, Width, chunk_checksum};
 use super::made::{Frame, Set};
 use super::recording::{data, faults, scratch};
 
-/// Takes numbers off bytes, as FORMAT.md lays them out. It shares nothing with the crate's own reader but the hashes.
+/// Reads numbers from bytes, by FORMAT.md. It shares only the hash functions with the crate's own reader.
 struct Stranger<'a>(&'a [u8]);
 
 impl Stranger<'_> {
@@ -19,14 +19,14 @@ impl Stranger<'_> {
         self.0[at..at + width].iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte))
     }
 
-    /// Takes a column of `n` numbers of `width` bytes off the front, the padding with it.
+    /// Reads the next column, of `n` numbers of `width` bytes, and its padding.
     fn column(&mut self, n: u64, width: usize) -> Vec<u64> {
         let numbers = (0..n as usize).map(|i| self.number(i * width, width)).collect();
         self.drop_column(n, width);
         numbers
     }
 
-    /// The same, stored a byte plane after the other.
+    /// Reads the next column, which is stored as one byte plane after the other.
     fn planes(&mut self, n: u64, width: usize) -> Vec<u64> {
         let n = n as usize;
         let number = |i| (0..width).rev().fold(0, |sum, plane| sum << 8 | u64::from(self.0[plane * n + i]));
@@ -42,7 +42,7 @@ impl Stranger<'_> {
     }
 }
 
-/// The samples of a set as a stranger reads them, and their extra columns.
+/// The samples of a set as the second reader finds them, and their extra columns.
 fn read_as_a_stranger(dir: &Path) -> (Vec<Vec<Frame>>, Vec<Vec<i64>>) {
     let text = std::fs::read_to_string(dir.join("manifest.json")).unwrap();
     let before = &text[..text.rfind("\"checksum\"").unwrap()];
@@ -140,7 +140,7 @@ fn read_chunk(
     }
 }
 
-/// What the crate's own reader finds.
+/// The samples as the crate's own reader finds them.
 fn read(dir: &Path) -> (Vec<Vec<Frame>>, Vec<Vec<i64>>) {
     let set = ShardSet::open(dir).unwrap();
     assert!(faults(&set).is_empty(), "{:?}", faults(&set));
@@ -158,7 +158,7 @@ fn read(dir: &Path) -> (Vec<Vec<Frame>>, Vec<Vec<i64>>) {
     (samples, extras)
 }
 
-/// Frames of `cells` cells, of counts around every border that `counts` holds.
+/// Frames of `cells` cells, with counts around every border between widths up to `counts`.
 fn samples(rng: &mut ChaCha8Rng, cells: u32, counts: Width) -> Vec<Vec<Frame>> {
     let borders = [1, 2, 7, 8, 9, 254, 255, 256, 65_534, 65_535, 65_536, u32::MAX - 1, u32::MAX];
     let borders: Vec<u32> = borders.into_iter().filter(|&n| counts == Width::F32 || n <= counts.max()).collect();
