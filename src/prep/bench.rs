@@ -51,7 +51,7 @@ pub struct NaiveMeasured {
 /// Measures reading and framing the samples of a conversion into dense float32 batches (B, T, P, H, W).
 ///
 /// # Errors
-/// Those of opening, reading and framing; [`tonic_base::Error::Usage`] if there are no samples, or if a dense batch
+/// Errors of opening, reading and framing; [`tonic_base::Error::Usage`] if there are no samples, or if a dense batch
 /// would be too large.
 pub fn bench(conversion: &Conversion, batch_size: usize) -> Result<NaiveMeasured> {
     let job = Job::open(conversion)?;

@@ -3,7 +3,7 @@
 /// A fault of a recipe, or of the frames that it makes from a sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where: the transform and its parameter.
+    /// The transform and parameter at fault.
     pub place: String,
     /// What was expected.
     pub expected: String,

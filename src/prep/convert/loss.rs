@@ -1,5 +1,5 @@
-//! Counts which step of a conversion lost which events: bad times, the sensor's bounds, each transform, the slicing into
-//! frames.
+//! Counts which step of a conversion lost which events: bad times, the sensor's bounds, each transform, the slicing
+//! into frames.
 //!
 //! The ledger of a sample has a column for each kind of loss, and several steps may share one: CropTime and CenterCrop
 //! both count in `cropped`. While samples are converted, the steps are counted exactly. Of the samples that a resumed
@@ -148,7 +148,7 @@ impl Losses {
         }
     }
 
-    /// How many events each step lost, if the ledger tells.
+    /// Number of events that each step lost; `None` if the ledger doesn't show it.
     fn lost_of(&self, ledger: &Ledger) -> Option<Vec<u64>> {
         let mut lost = vec![0; self.steps.len()];
         for column in Column::ALL.into_iter().filter(|column| column.count(ledger) > 0) {

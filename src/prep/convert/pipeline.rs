@@ -24,7 +24,8 @@ pub struct Converted {
     pub columns: TakenColumns,
     /// Notes for the user about how the recordings were opened. `convert` has printed them.
     pub opening_notes: Vec<String>,
-    /// Notes for the user about what happened to events and samples, with parameters in backticks. Those that begin with
+    /// Notes for the user about what happened to events and samples, with parameters in backticks. Those that begin
+    /// with
     /// `warning: ` say that a part of the data is missing.
     pub outcome: Vec<String>,
     /// Number of samples that were already converted when the conversion resumed.
@@ -52,8 +53,8 @@ impl Converted {
 /// Converts recordings into a shard set.
 ///
 /// # Errors
-/// Those of reading, transforming and writing; [`Error::TooMuchLost`](crate::Error::TooMuchLost). After an error, complete shards stay on disk, and `Existing::Resume`
-/// continues from them.
+/// Errors of reading, transforming and writing; [`Error::TooMuchLost`](crate::Error::TooMuchLost). After an error,
+/// complete shards stay on disk, and `Existing::Resume` continues from them.
 pub fn convert(conversion: &Conversion) -> Result<Converted> {
     let mut job = Job::open(conversion)?;
     report_inputs(conversion, &job.inputs);

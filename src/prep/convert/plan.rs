@@ -15,8 +15,8 @@ const CHUNK_SOURCE_BYTES: f64 = 16e6;
 /// (the files of `synth` have 4.258).
 ///
 /// SSC has 33.9 kB per sample in the file, so about 8,000 events. Shards have 512 chunks for 4,838 to 9,705 events per
-/// sample, and chunks have 64 samples below 58,793. SSC and SHD, with 7,500 to 8,500, stay away from these borders: they
-/// would need 14% more events to have shards of 256 chunks.
+/// sample, and chunks have 64 samples below 58,793. SSC and SHD, with 7,500 to 8,500, stay away from these borders:
+/// they would need 14% more events to have shards of 256 chunks.
 const COCHLEA_EVENT_BYTES: f64 = 4.25;
 /// Assumed bytes of recording per event of a camera: int16 x and y, an int64 time and a bool, as Tonic's arrays have.
 const CAMERA_EVENT_BYTES: f64 = 13.0;
@@ -38,7 +38,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Plans for `samples` samples with `events` events of `sensor`, with shards of about `shard_bytes` bytes. A chunk has
+    /// Plans for `samples` samples with `events` events of `sensor`, with shards of about `shard_bytes` bytes. A chunk
+    /// has
     /// `chunk_samples` samples. The default is 64, or fewer if the samples are large.
     pub(super) fn new(
         samples: u64,

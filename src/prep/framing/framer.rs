@@ -24,8 +24,8 @@ impl Framer {
     /// Makes the frames of one sample. A sample without events has one empty frame, or the fixed number of bins.
     ///
     /// # Errors
-    /// If the sample has more than 2^24 frames, or too many entries for the memory. Strongly overlapping windows and slowly
-    /// decaying surfaces cause this.
+    /// If the sample has more than 2^24 frames, or too many entries for the memory. Strongly overlapping windows and
+    /// slowly decaying surfaces cause this.
     pub fn frame(&mut self, events: &Events) -> Checked<&FramedSample> {
         let out = &mut self.sample;
         out.frame_sizes.clear();

@@ -74,8 +74,8 @@ impl Framing {
         self.rule().frame_time()
     }
 
-    /// Type of the values: float32 for surfaces, for counts uint8, with which a conversion starts and
-    /// which it widens if need be.
+    /// Type of the values: float32 for surfaces, uint8 for counts. A conversion widens the type of counts if a larger
+    /// count needs it.
     pub fn values(&self) -> Width {
         self.rule().values()
     }

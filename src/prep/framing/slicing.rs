@@ -1,5 +1,5 @@
-//! Tonic's four slicings of a sample: by time window, event count, time bins or event bins. The slices contain exactly the
-//! same events as Tonic's.
+//! Tonic's four slicings of a sample: by time window, event count, time bins or event bins. The slices contain exactly
+//! the same events as Tonic's.
 //!
 //! A slice is a range of event indices. Window times are computed in float64 and searched with NumPy's left
 //! `searchsorted` rule, as in Tonic, so that every event falls into the same windows.
@@ -145,8 +145,8 @@ impl TimeWindows {
         n.max(1.0)
     }
 
-    /// Maximum number of windows of a sample whose times lie in `span` (microseconds, both inclusive). `None` if there is no
-    /// maximum, or if it exceeds [`MAX_FRAMES`].
+    /// Maximum number of windows of a sample whose times lie in `span` (microseconds, both inclusive). `None` if there
+    /// is no maximum, or if it exceeds [`MAX_FRAMES`].
     pub(crate) fn limit(&self, span: Option<(i64, i64)>) -> Option<u64> {
         let start = self.start_time.or(span.map(|(lo, _)| lo))?;
         let end = self.end_time.or(span.map(|(_, hi)| hi))?;

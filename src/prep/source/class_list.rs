@@ -101,8 +101,8 @@ impl ClassList {
         }
     }
 
-    /// Gives recordings this list of classes, and renumbers their labels by name. Labels of recordings without names are
-    /// the names of classes if the list has them, else places in the list.
+    /// Gives recordings this list of classes, and renumbers their labels by name. Labels of recordings without names
+    /// are the names of classes if the list has them, else places in the list.
     ///
     /// # Errors
     /// [`Error::UnknownClass`] for a class that is not in the list; [`tonic_base::Error::Usage`] for recordings without

@@ -1,5 +1,5 @@
-//! Finds the recording that a row of a table names: by its path or its name, with or without ending, with slashes of any
-//! direction and in any Unicode normal form.
+//! Finds the recording that a row of a table names: by its path or its name, with or without ending, with slashes of
+//! any direction and in any Unicode normal form.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -70,9 +70,9 @@ struct Wanted {
 }
 
 impl VlenRows {
-    /// Opens dataset `name` of the file at `path`, where a link may lead to another file. Returns `None` if only libhdf5 can read it: if its numbers are
-    /// big-endian or of an unusual type, if it is compact, virtual or stored in external files, or if it has a filter
-    /// other than gzip and shuffle.
+    /// Opens dataset `name` of the file at `path`, where a link may lead to another file. Returns `None` if only
+    /// libhdf5 can read it: if its numbers are big-endian or of an unusual type, if it is compact, virtual or stored in
+    /// external files, or if it has a filter other than gzip and shuffle.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`] if the references would lie outside the file,

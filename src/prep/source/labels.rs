@@ -36,7 +36,7 @@ enum Field {
 /// Names of the column of files, best first.
 const FILES: [&str; 10] =
     ["path", "filepath", "file", "filename", "files", "fname", "name", "recording", "sample", "video"];
-/// Names of the column of labels. The second ones count if there are none of the first.
+/// Names of the column of labels. Names of the second list are used if the table has none of the first.
 const LABELS: [&[&str]; 2] = [
     &["label", "labels", "class", "classes", "target"],
     &["classname", "labelname", "classid", "labelid", "category", "gesture", "action", "word", "digit", "y"],

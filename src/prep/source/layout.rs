@@ -21,7 +21,7 @@ pub enum Layout {
     Npy,
     /// An archive of NumPy arrays (`.npz`).
     Npz,
-    /// Any HDF5 file whose columns are given by a [`Map`](crate::Map) or told from their names.
+    /// Any HDF5 file whose columns are given by a [`Map`](crate::Map) or found by their names.
     Map,
 }
 

@@ -39,7 +39,7 @@ pub(super) struct EventStream {
     pub sensor: Option<SensorSize>,
     /// Class of the recording, if the file gives it.
     pub label: Option<ClassLabel>,
-    /// Which fields of the file the columns are.
+    /// The fields of the file that are the columns.
     pub taken: TakenColumns,
     /// The file's time offset (`t_offset`) in microseconds. It is not added to the times.
     pub time_offset: Option<i64>,
@@ -123,7 +123,7 @@ impl EventStream {
     /// The times of a range as they are stored, as if they were in `unit`. Those in memory are in microseconds.
     ///
     /// # Errors
-    /// Those of [`EventStream::times`].
+    /// Errors of [`EventStream::times`].
     pub(super) fn stored_times(&self, range: Range<u64>, unit: TimeUnit) -> Result<Stamps> {
         let range = self.time.places(range);
         Ok(match &self.columns {
@@ -164,7 +164,7 @@ impl EventStream {
     /// Reads a range of a column as it is stored. `None` if there is none, or if the events are in memory.
     ///
     /// # Errors
-    /// Those of [`EventStream::read`].
+    /// Errors of [`EventStream::read`].
     pub(super) fn stored(&self, role: Role, range: Range<u64>) -> Result<Option<Numbers>> {
         let range = self.time.places(range);
         match &self.columns {
@@ -177,7 +177,7 @@ impl EventStream {
     /// Reads a range of the coordinates x or y, if they are floats and not yet in memory.
     ///
     /// # Errors
-    /// Those of [`EventStream::read`].
+    /// Errors of [`EventStream::read`].
     pub(super) fn float_coordinates(&self, role: Role, range: Range<u64>) -> Result<Option<Vec<f64>>> {
         let are_floats = match &self.columns {
             EventStore::Hdf5(columns) => columns[role as usize].as_ref().is_some_and(NumberColumn::is_float),
@@ -209,7 +209,7 @@ impl EventStream {
     /// Loads the recording into memory and sorts it by time. The sort is stable. Returns each event's original index.
     ///
     /// # Errors
-    /// Those of [`EventStream::read`]; [`Error::WrongType`] if the recording is too large.
+    /// Errors of [`EventStream::read`]; [`Error::WrongType`] if the recording is too large.
     pub(super) fn sort(&mut self) -> Result<Vec<u32>> {
         self.check_memory("it is out of order")?;
         let block = self.read(0..self.len)?;
@@ -224,7 +224,7 @@ impl EventStream {
     /// The largest x and y. Of a very long recording, only the first [`MAX_SAMPLE_EVENTS`] events or so are read.
     ///
     /// # Errors
-    /// Those of [`EventStream::read`].
+    /// Errors of [`EventStream::read`].
     pub(super) fn extent(&self) -> Result<(i64, i64)> {
         let (mut x, mut y) = (0, 0);
         for range in self.strides().take_while(|range| range.start < MAX_SAMPLE_EVENTS) {

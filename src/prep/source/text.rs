@@ -7,7 +7,7 @@ use crate::error::{BaseFault, Error, Result};
 /// What may stand between cells. If several fit a table, the first of them does.
 const SEPARATORS: [char; 3] = ['\t', ';', ','];
 
-/// Reads a text in UTF-8. A byte order mark is left out; lines end with `\n`, whatever ends them in the file.
+/// Reads a text in UTF-8. A byte order mark is left out; all line endings become `\n`.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`]; [`Error::NotUtf8`], with the line.

@@ -49,7 +49,7 @@ fn groups(dataset: &str) -> impl Iterator<Item = &str> {
     slashes.filter(|&at| at > 0).map(|at| &dataset[..at]).chain(["/"])
 }
 
-/// The attribute that tells the unit of times: its name and place, and its text.
+/// The attribute with the unit of the times: its name and place, and its text.
 fn find(place: &Location, name: &str) -> Option<(String, Option<String>)> {
     let names = place.attr_names().ok()?;
     let is_unit = |attribute: &&String| {

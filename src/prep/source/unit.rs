@@ -52,9 +52,10 @@ impl TimeUnit {
         Self::NAMES.iter().find(|(_, unit)| *unit == self).map_or("", |(name, _)| name)
     }
 
-    /// The unit that is most probable for the times of `events` events that would last `lasts` microseconds if they were
-    /// in this unit, and how long they last in that. Recordings of some seconds with some 100,000 events per second are
-    /// the most probable, and `likely` is before all others. `None` if no other unit makes a recording of 10 ms to a day.
+    /// The unit that is most probable for the times of `events` events that would last `lasts` microseconds if they
+    /// were in this unit, and how long they last in that. Recordings of some seconds with some 100,000 events per
+    /// second are the most probable, and `likely` is before all others. `None` if no other unit makes a recording of 10
+    /// ms to a day.
     pub(super) fn probable(self, lasts: f64, events: u64, likely: Option<TimeUnit>) -> Option<(TimeUnit, f64)> {
         let far = |unit: TimeUnit| {
             let us = lasts * unit.microseconds() / self.microseconds();
@@ -68,8 +69,8 @@ impl TimeUnit {
         nearest.map(|((_, us), unit)| (unit, us))
     }
 
-    /// The unit in which a time that is `us` microseconds in this unit is nearest to `other` microseconds. `None` if this
-    /// unit is the nearest.
+    /// The unit in which a time that is `us` microseconds in this unit is nearest to `other` microseconds. `None` if
+    /// this unit is the nearest.
     pub(super) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
         let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
         let units = Self::NAMES.into_iter().map(|(_, unit)| unit);

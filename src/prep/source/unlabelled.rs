@@ -18,8 +18,8 @@ pub(crate) struct Unlabelled {
 }
 
 impl Unlabelled {
-    /// Describes `events` of the `of` events of a recording. The times of the table were taken to be in `unit`. `None` if
-    /// there are no such events.
+    /// Describes `events` of the `of` events of a recording. The times of the table were taken to be in `unit`. `None`
+    /// if there are no such events.
     pub(super) fn new(
         (events, of): (u64, u64),
         intervals: (i64, i64),

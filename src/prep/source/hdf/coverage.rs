@@ -109,7 +109,7 @@ impl Strided {
         [Strided { count: blocks, ..*self }, Strided::range(last..last.saturating_add(rest))]
     }
 
-    /// Its ranges in order. Adjacent blocks are one range.
+    /// The ranges in order. Adjacent blocks are one range.
     fn ranges(self) -> impl Iterator<Item = Range<u64>> {
         let whole = self.is_range();
         let blocks = if self.len() == 0 {
@@ -169,7 +169,7 @@ impl Region {
             && axes.get(1).is_none_or(|columns| overlaps(columns, &self.columns))
     }
 
-    /// The rows of the region that have an entry in none of the boxes. `None` if the boxes are too many to tell.
+    /// The rows of the region with an entry outside all boxes. `None` if there are too many boxes.
     pub(super) fn gaps(&self, boxes: &[Vec<Strided>]) -> Option<Gaps> {
         let mut cuts = vec![self.columns.start];
         for columns in boxes.iter().filter_map(|axes| axes.get(1)) {
@@ -194,7 +194,7 @@ impl Region {
     }
 }
 
-/// The parts of `needed` in none of `rows`. `budget` is the number of ranges that may still be merged.
+/// The parts of `needed` outside all of `rows`. `budget` is the number of ranges that may still be merged.
 fn row_gaps(rows: impl Iterator<Item = Strided>, needed: &Range<u64>, budget: &mut u64) -> Option<Gaps> {
     let mut ranges: Vec<_> = rows.map(Strided::ranges).collect();
     let first = ranges.iter_mut().enumerate().filter_map(|(i, own)| own.next().map(|r| Reverse((r.start, r.end, i))));

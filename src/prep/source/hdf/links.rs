@@ -10,10 +10,10 @@ use crate::source::hdf::sys::{Link, link};
 /// Maximum number of links on one path, as in libhdf5, so that links in a circle end.
 const MOST_LINKS: usize = 16;
 
-/// A file, other than the recording's own, that data comes from.
+/// Another file that holds data of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkedPath {
-    /// Its name in the mapping or in the link.
+    /// Name of the file in the mapping or in the link.
     pub name: String,
     /// Where it was found.
     pub path: PathBuf,

@@ -19,7 +19,7 @@ const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 /// The file's superblock: its position, and the widths of addresses and lengths.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Superblock {
-    /// Its offset in the file, in bytes. Addresses count from here.
+    /// Offset of the superblock in the file, in bytes. Addresses are relative to it.
     pub(super) base: u64,
     offsets: usize,
     lengths: usize,
