@@ -13,13 +13,6 @@ use crate::learner::balance::{ClassBalance, ClassWeights};
 use crate::learner::score::{MacroScore, RunningScore, Score};
 use crate::learner::warning::Warning;
 
-/// Samples per batch of an evaluation on the CPU. Under [`Pad::Batch`](super::Pad) a sample runs for as many steps as
-/// the longest of its batch, so another number would change the figures of existing runs.
-pub(super) const CPU_BATCH: usize = 128;
-/// Maximum number of samples per batch of an evaluation on a GPU, which needs more samples to be busy. It is as fixed
-/// as [`CPU_BATCH`].
-pub(super) const GPU_BATCH: u64 = 256;
-
 /// Result of a network on a set.
 #[derive(Clone, Debug, Serialize)]
 pub struct Evaluation {

@@ -10,10 +10,14 @@ use crate::error::Result;
 use crate::feed::{Feed, Ring};
 use crate::gpu::Stream;
 use crate::kernel::program::Program;
-use crate::learner::evaluation::{Evaluation, GPU_BATCH, check_interrupt, check_labelled};
+use crate::learner::evaluation::{Evaluation, check_interrupt, check_labelled};
 use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
 use crate::network::Network;
+
+/// Maximum number of samples per batch: more than on the CPU, because small batches do not fill a GPU. It must not change,
+/// for the reason that `learner/host.rs` gives.
+const BATCH: u64 = 256;
 
 /// Evaluates networks of one shape on a GPU.
 #[derive(Debug)]
@@ -34,7 +38,7 @@ impl GpuEvaluator {
     pub(super) fn new(network: &Network, program: &Arc<Program>, longest: usize, samples: u64) -> Result<GpuEvaluator> {
         let device = program.device();
         let samples = samples.max(1);
-        let batch = samples.min(GPU_BATCH) as usize;
+        let batch = samples.min(BATCH) as usize;
         let extent = Extent { batch, longest, trained: false, kept: samples, batches: 0 };
         Ok(GpuEvaluator {
             stream: device.stream()?,

@@ -8,9 +8,13 @@ use crate::error::Result;
 use crate::feed::Feed;
 use crate::kernel::loss::{cross_entropy, predicted};
 use crate::learner::epoch::{Epoch, Learner, TrainState, total};
-use crate::learner::evaluation::{CPU_BATCH, Evaluation, check_interrupt, check_labelled};
+use crate::learner::evaluation::{Evaluation, check_interrupt, check_labelled};
 use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters};
+
+/// Samples per batch of an evaluation. With [`Pad::Batch`](super::Pad) a sample runs for as many steps as the longest of
+/// its batch, so another number would change the figures of existing runs.
+const BATCH: usize = 128;
 
 /// A network, its engine and its optimiser in host memory.
 #[derive(Debug)]
@@ -93,7 +97,7 @@ pub(super) fn evaluate(
     let classes = network.shape().classes;
     let mut predictions = Vec::with_capacity(loader.set().len() as usize);
     let mut unused = vec![0.0; classes];
-    loader.epoch(EpochOrder::Sequential, CPU_BATCH, 0, |batch| {
+    loader.epoch(EpochOrder::Sequential, BATCH, 0, |batch| {
         check_interrupt()?;
         engine.evaluate(network, batch, padding.of_batch(batch.longest()))?;
         predictions.extend(engine.logits().chunks_exact(classes).zip(&batch.labels).map(|(logits, &label)| {
