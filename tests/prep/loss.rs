@@ -328,8 +328,30 @@ fn a_table_in_another_unit_is_found_and_the_loss_can_be_refused() {
     refuses(
         refused.arg("--overwrite"),
         3,
-        &["got 10%: ", "go from 0 to 5 s, the events from 0 to 4.999 s; their unit"],
+        &["got 10% (500 of 5000): ", "go from 0 to 5 s, the events from 0 to 4.999 s; their unit"],
     );
+    // The limit bounds the sum: gaps lose 10%, and the recipe 702 of the 4500 events that are left.
+    let recipe = bench.recipe(&(crop(2_799_999) + FRAMES));
+    let sum = |most: &str| {
+        let mut command = limited(most, &gaps);
+        command.args(["--recipe", &recipe]);
+        command
+    };
+    let words = ["at most 23.9% of the events", "got 24% (1202 of 5000)", "leave out 10% of", "CropTime lost 15.6% of"];
+    refuses(sum("23.9%").arg("--overwrite"), 3, &words);
+    refuses(sum("23.9%").arg("--dry-run"), 3, &words);
+    sum("24.1%").arg("--overwrite").assert().success();
+    // A recording without a row is lost too.
+    let table = table("a.npy,0,5s,a\n");
+    let other = Camera::at(&(0..1_000).map(|i| i * 1_000).collect::<Vec<_>>()).npy(&bench.path("b.npy"));
+    let both = |most: &str| {
+        let mut command = convert(&[&bench.file, &other], &bench.path("limited"));
+        command.args(SENSOR).args(["--labels", &table, "--overwrite", "--max-loss", most]);
+        command
+    };
+    let words = ["got 16.7% (1000 of 6000)", "1 recordings without a row in --labels have 16.7% of the events"];
+    refuses(&mut both("16%"), 3, &words);
+    both("17%").assert().success();
     // What the user leaves out by hand is no loss.
     let found = bench.notes("part", &["--labels", &gaps, "--events", "0..900"]);
     assert_eq!(found[0], "4100 events are in no sample");

@@ -3,7 +3,7 @@
 //! Names in backticks are parameters: the program shows the option that the user types.
 
 use crate::convert::chunks::ChunkMaker;
-use crate::convert::inputs::Inputs;
+use crate::convert::inputs::{Inputs, Rowless};
 use crate::convert::loss::{Losses, Step, StepLoss};
 use crate::error::Result;
 use crate::events::Admitted;
@@ -26,12 +26,11 @@ pub(super) struct Setting<'a> {
     pub layout: Layout,
     /// How recordings are cut into samples.
     pub cut: Cut,
-    /// The largest share of the events, 0 to 1, that may be lost, if there is a limit.
-    pub max_loss: Option<f64>,
 }
 
 /// Notes for the user: a warning for each step that lost too much, with the likely cause, and a note for each step that
-/// lost much because the recipe asks for it. `scope` is appended to each. `maker` reads single samples again.
+/// lost much because the recipe asks for it. With `all`, each step that lost anything
+/// is named. `scope` is appended to each. `maker` reads single samples again.
 ///
 /// # Errors
 /// Those of reading a sample.
@@ -40,11 +39,18 @@ pub(super) fn loss_notes(
     setting: Setting<'_>,
     maker: &mut ChunkMaker<'_>,
     scope: &str,
+    all: bool,
 ) -> Result<Vec<String>> {
     let most = losses.steps().iter().filter(|step| !step.intended).map(|step| step.lost).max().unwrap_or(0);
-    let limit = setting.max_loss.unwrap_or(NOTABLE).min(NOTABLE);
     // Several steps may lose too much together, and none of them alone.
-    let least = if losses.share() > limit { (losses.share_of(most) / 2.0).min(limit) } else { limit };
+    let together = losses.share() > NOTABLE;
+    let least = if all {
+        0.0
+    } else if together {
+        (losses.share_of(most) / 2.0).min(NOTABLE)
+    } else {
+        NOTABLE
+    };
     let mut notes = Vec::new();
     for step in losses.steps() {
         let notable = losses.share_of(step.lost) > if step.intended { NOTABLE } else { least };
@@ -64,8 +70,12 @@ pub(super) fn loss_notes(
     Ok(notes)
 }
 
-/// Warnings of recordings of which the intervals of a table leave out more than `limit`, a share of 0 to 1.
-pub(super) fn label_warnings(inputs: &Inputs, limit: f64) -> Vec<String> {
+/// Warnings of recordings of which the intervals of a table leave out more than `limit`, a share of 0 to 1, and of those
+/// without a row if they have more than that of all events.
+///
+/// # Errors
+/// Those of [`Inputs::left_by_labels`].
+pub(super) fn label_warnings(inputs: &Inputs, limit: f64) -> Result<Vec<String>> {
     let too_much = inputs.unlabelled().filter(|(_, left)| left.events as f64 > limit * left.of as f64 + 1e-6);
     let warning = |(recording, left): (&Recording, &Unlabelled)| {
         let Unlabelled { events, of, intervals: (from, to), times: (first, last), probable } = left;
@@ -84,7 +94,17 @@ pub(super) fn label_warnings(inputs: &Inputs, limit: f64) -> Vec<String> {
             seconds(*last)
         )
     };
-    too_much.map(warning).collect()
+    let mut warnings: Vec<String> = too_much.map(warning).collect();
+    let Rowless { recordings, events } = inputs.rowless();
+    if events > 0 {
+        let all = inputs.left_by_labels()?.1;
+        let share = events as f64 / all as f64;
+        warnings.extend((share > limit).then(|| {
+            let percent = percent(share);
+            format!("warning: {recordings} recordings without a row in `labels` have {percent} of the events ({events} of {all})")
+        }));
+    }
+    Ok(warnings)
 }
 
 /// A share as a percentage: `0%` and `100%` only if nothing or everything is meant.

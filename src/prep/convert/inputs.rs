@@ -9,7 +9,7 @@ use tonic_shard::{Error as ShardError, Id, LinkedFile, NO_LABEL, SourceFile};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
-use crate::source::{Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled};
+use crate::source::{Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled, events_of};
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
 #[derive(Debug)]
@@ -31,6 +31,16 @@ pub struct Inputs {
     pub cochlea: bool,
     /// Notes for the user about how the recordings were opened.
     pub notes: Vec<String>,
+    rowless: Rowless,
+}
+
+/// Recordings without a row in the table of labels.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rowless {
+    /// Number of recordings.
+    pub recordings: u64,
+    /// Number of their events.
+    pub events: u64,
 }
 
 /// A recording, and which of its samples are in the set.
@@ -72,10 +82,13 @@ impl Inputs {
     /// sensors; [`tonic_base::Error::Usage`] if the sensor size is unknown.
     pub fn open(paths: &[PathBuf], options: &SourceOptions) -> Result<Inputs> {
         let mut recordings = Vec::with_capacity(paths.len());
-        let (mut notes, mut rowless) = (Vec::new(), 0);
+        let (mut notes, mut rowless) = (Vec::new(), Rowless::default());
         for path in paths {
             let mut opened = Recording::open(path, options)?;
-            rowless += u64::from(opened.is_empty());
+            if opened.is_empty() {
+                rowless.recordings += 1;
+                rowless.events += events_of(path, options)?;
+            }
             let folder = path.is_dir();
             for recording in &mut opened {
                 let name = if folder { path.display().to_string() } else { recording.name.clone() };
@@ -84,10 +97,11 @@ impl Inputs {
             }
             recordings.extend(opened);
         }
-        if rowless > 0 {
-            notes.push(format!("{rowless} recordings have no row in the table of labels; they were left out"));
+        if rowless.recordings > 0 {
+            let n = rowless.recordings;
+            notes.push(format!("{n} recordings have no row in the table of labels; they were left out"));
         }
-        Inputs::of(recordings, notes, options)
+        Ok(Inputs { rowless, ..Inputs::of(recordings, notes, options)? })
     }
 
     fn of(recordings: Vec<Recording>, mut notes: Vec<String>, options: &SourceOptions) -> Result<Inputs> {
@@ -135,12 +149,51 @@ impl Inputs {
             inputs.push(Input { recording, skipped: 0, first, samples });
             first += samples;
         }
-        Ok(Inputs { inputs, sensor, classes, extras, layout, layouts, columns, cochlea, notes })
+        Ok(Inputs {
+            inputs,
+            sensor,
+            classes,
+            extras,
+            layout,
+            layouts,
+            columns,
+            cochlea,
+            notes,
+            rowless: Rowless::default(),
+        })
     }
 
     /// The recordings of which the table of labels leaves out some events, with what it leaves out.
     pub(super) fn unlabelled(&self) -> impl Iterator<Item = (&Recording, &Unlabelled)> {
         self.inputs.iter().filter_map(|input| Some((&input.recording, input.recording.unlabelled.as_ref()?)))
+    }
+
+    /// The recordings that the table of labels leaves out.
+    pub(super) fn rowless(&self) -> Rowless {
+        self.rowless
+    }
+
+    /// Number of events that the table of labels leaves out, and of all events, of the kept samples' share of each
+    /// recording. Both are 0 if it leaves out none.
+    ///
+    /// # Errors
+    /// Those of [`Recording::events`].
+    pub(super) fn left_by_labels(&self) -> Result<(u64, u64)> {
+        let (mut left, mut all) = (self.rowless.events, self.rowless.events);
+        if left == 0 && self.unlabelled().next().is_none() {
+            return Ok((0, 0));
+        }
+        for input in &self.inputs {
+            let of_share = |events: u64| (events as f64 * input.share()).round() as u64;
+            match &input.recording.unlabelled {
+                Some(unlabelled) => {
+                    left += of_share(unlabelled.events);
+                    all += of_share(unlabelled.of);
+                }
+                None => all += of_share(input.recording.events()?),
+            }
+        }
+        Ok((left, all))
     }
 
     /// Notes for the user about what was found when the recordings were read. One of several recordings is noted once.

@@ -7,9 +7,10 @@ use tonic_base::{Error as BaseError, Verbosity, human_bytes, in_order, printable
 
 use serde_json::{Value, json};
 
-use crate::convert::causes::{NOTABLE, Setting, label_warnings, loss_notes, percent};
+use crate::convert::causes::{NOTABLE, Setting, label_warnings, loss_notes};
 use crate::convert::chunks::{ChunkFailure, ChunkMaker};
 use crate::convert::inputs::Inputs;
+use crate::convert::limit::{Excess, check_labels};
 use crate::convert::loss::Losses;
 use crate::convert::plan::Plan;
 use crate::error::{BaseFault, Error, Result};
@@ -57,8 +58,8 @@ pub struct Conversion {
     pub existing: Existing,
     /// Count and leave out events outside the sensor. Otherwise they are an error.
     pub lenient: bool,
-    /// The largest share of the events, 0 to 1, that may be lost to bad times, the sensor's bounds, CropTime and slicing.
-    /// If more are lost, the conversion fails before the set is complete.
+    /// The largest share of the events, 0 to 1, that may be lost to the table of labels, bad times, the sensor's
+    /// bounds, CropTime and slicing together. If more are lost, the conversion fails before the set is complete.
     pub max_loss: Option<f64>,
     /// How much progress and information is printed.
     pub verbosity: Verbosity,
@@ -184,15 +185,14 @@ impl<'a> Job<'a> {
     /// Opens the recordings and determines the recipe.
     ///
     /// # Errors
-    /// Those of opening and of the recipe; [`Error::TooMuchLost`] if the table of labels leaves out too much of a
-    /// recording; [`tonic_base::Error::Usage`] for a level that zstd doesn't have.
+    /// Those of opening and of the recipe; [`Error::TooMuchLost`] if the table of labels leaves out too much; [`tonic_base::Error::Usage`] for a level that zstd doesn't have.
     pub fn open(conversion: &'a Conversion) -> Result<Job<'a>> {
         Encoder::new(conversion.level)?;
         let mut inputs = Inputs::open(&conversion.inputs, &conversion.source)?;
         if let Some(limit) = conversion.limit {
             inputs.keep(0..limit);
         }
-        check_labels(conversion, &inputs)?;
+        check_labels(&conversion.output, conversion.max_loss, &inputs)?;
         let recipe = conversion.recipe.settle(&inputs)?;
         recipe.check_sensor(inputs.sensor)?;
         let Conversion { chunk_samples, shard_bytes, .. } = *conversion;
@@ -314,20 +314,17 @@ impl<'a> Job<'a> {
             usual: matches!(self.conversion.recipe, RecipeChoice::Usual { .. }),
             layout: self.inputs.layout,
             cut: self.conversion.source.cut,
-            max_loss: self.conversion.max_loss,
         };
-        let mut notes = label_warnings(&self.inputs, NOTABLE);
-        notes.extend(loss_notes(losses, setting, &mut self.maker(description)?, scope)?);
-        match self.conversion.max_loss {
-            // A millionth of an event more, because 10.1% is no binary fraction.
-            Some(most) if losses.lost() as f64 > most * losses.events as f64 + 1e-6 => {
-                let got = format!("{} ({} of {})", percent(losses.share()), losses.lost(), losses.events);
-                let (path, most) = (self.conversion.output.clone(), percent(most));
-                let warnings = notes.iter().filter_map(|note| note.strip_prefix("warning: "));
-                let reasons = warnings.collect::<Vec<_>>().join("; ");
-                Err(Error::TooMuchLost { path, most, got, reasons, converted })
-            }
-            _ => Ok(notes),
+        // The samples counted here may be a few of all: the table of labels has the same part in them as in all.
+        let (left, all) = self.inputs.left_by_labels()?;
+        let left = (left as f64 / (all - left).max(1) as f64 * losses.events as f64).round() as u64;
+        let Conversion { output, max_loss, .. } = self.conversion;
+        let excess = Excess::of(output, *max_loss, losses.lost() + left, losses.events + left);
+        let mut notes = label_warnings(&self.inputs, if excess.is_some() { 0.0 } else { NOTABLE })?;
+        notes.extend(loss_notes(losses, setting, &mut self.maker(description)?, scope, excess.is_some())?);
+        match excess {
+            Some(excess) => Err(excess.error(&notes, converted)),
+            None => Ok(notes),
         }
     }
 
@@ -400,22 +397,6 @@ impl<'a> Job<'a> {
         }
         Ok(())
     }
-}
-
-/// Checks that the intervals of the table of labels leave out no more of any recording than may be lost.
-///
-/// # Errors
-/// [`Error::TooMuchLost`].
-fn check_labels(conversion: &Conversion, inputs: &Inputs) -> Result<()> {
-    let Some(most) = conversion.max_loss else { return Ok(()) };
-    let warnings = label_warnings(inputs, most);
-    if warnings.is_empty() {
-        return Ok(());
-    }
-    let share = inputs.unlabelled().map(|(_, left)| left.events as f64 / left.of as f64).fold(0.0, f64::max);
-    let reasons = warnings.iter().filter_map(|note| note.strip_prefix("warning: ")).collect::<Vec<_>>().join("; ");
-    let (path, most, got) = (conversion.output.clone(), percent(most), percent(share));
-    Err(Error::TooMuchLost { path, most, got, reasons, converted: false })
 }
 
 /// Free bytes on the disk that has or will have `path`.

@@ -7,6 +7,7 @@
 //! chunks    makes one chunk: reads, transforms, frames, encodes
 //! loss      which step lost which events
 //! causes    what was lost and why, in words
+//! limit     the largest share that may be lost
 //! pipeline  makes all chunks on all cores, and writes them in order
 //! ```
 
@@ -14,6 +15,7 @@ mod causes;
 mod chunks;
 mod inputs;
 mod job;
+mod limit;
 mod loss;
 mod pipeline;
 mod plan;

@@ -73,6 +73,14 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
     Ok(stream)
 }
 
+/// Number of events of a file that holds one recording, of those that the options use.
+///
+/// # Errors
+/// Those of [`open_stream`].
+pub(crate) fn events_of(path: &Path, options: &SourceOptions) -> Result<u64> {
+    Ok(open_stream(path, options)?.len)
+}
+
 /// What the head of a file tells.
 #[derive(Debug)]
 pub(super) struct Head {

@@ -67,6 +67,7 @@ mod vet;
 
 pub use class_list::ClassList;
 pub use columns::TakenColumns;
+pub(crate) use detect::events_of;
 pub use event_range::EventRange;
 pub use hdf::LinkedPath;
 pub use heap::VlenRows;
