@@ -29,4 +29,4 @@ pub use gpu_network::{Extent, GpuNetwork};
 #[cfg(feature = "libtorch")]
 pub use libtorch::LibtorchEngine;
 pub use step::{BatchLoss, Engine};
-pub(crate) use step::{Prediction, check_loss};
+pub(crate) use step::{Prediction, check_loss, predict};

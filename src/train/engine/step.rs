@@ -57,17 +57,35 @@ pub trait Engine: std::fmt::Debug {
     /// # Panics
     /// If the shapes of `network` and the engine differ.
     fn evaluate(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<BatchLoss> {
-        let classes = network.shape().classes;
-        check_labels(batch, classes)?;
-        let logits = self.forward(network, batch, steps)?;
-        let mut unused = vec![0.0; classes];
-        let (mut total, mut correct) = (0.0, 0);
-        for (logits, &label) in logits.chunks_exact(classes).zip(&batch.labels) {
-            total += loss::cross_entropy(logits, label as usize, 1.0, &mut unused);
-            correct += usize::from(loss::predicted(logits) == label as usize);
-        }
-        Ok(finite(BatchLoss { loss: total / batch.len() as f64, correct })?)
+        let predictions = predict(self, network, batch, steps)?;
+        let loss = predictions.iter().map(|of| of.loss).sum::<f64>() / batch.len() as f64;
+        let correct = predictions.iter().filter(|prediction| prediction.is_correct()).count();
+        Ok(BatchLoss { loss, correct })
     }
+}
+
+/// Loss and predicted class of each sample of a batch, in order.
+///
+/// # Errors
+/// Those of [`Engine::evaluate`].
+pub(crate) fn predict<E: Engine + ?Sized>(
+    engine: &mut E,
+    network: &Network,
+    batch: &Batch,
+    steps: usize,
+) -> Result<Vec<Prediction>> {
+    let classes = network.shape().classes;
+    check_labels(batch, classes)?;
+    let logits = engine.forward(network, batch, steps)?;
+    let mut unused = vec![0.0; classes];
+    let predictions = logits.chunks_exact(classes).zip(&batch.labels).map(|(logits, &label)| {
+        let loss = loss::cross_entropy(logits, label as usize, 1.0, &mut unused);
+        Prediction { loss, predicted: loss::predicted(logits) as u32, label }
+    });
+    let predictions: Vec<Prediction> = predictions.collect();
+    let loss = predictions.iter().map(|of| of.loss).sum();
+    finite(BatchLoss { loss, correct: 0 })?;
+    Ok(predictions)
 }
 
 /// Loss and accuracy of a batch.

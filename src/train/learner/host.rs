@@ -3,10 +3,9 @@
 use tonic_base::{Progress, interrupt};
 use tonic_loader::{Batch, EpochOrder};
 
-use crate::engine::{BatchLoss, Engine, Prediction, SpikeCounts};
+use crate::engine::{BatchLoss, Engine, SpikeCounts, predict};
 use crate::error::Result;
 use crate::feed::Feed;
-use crate::kernel::loss::{cross_entropy, predicted};
 use crate::learner::epoch::{Epoch, Learner, TrainState, total};
 use crate::learner::evaluation::{Evaluation, check_interrupt, check_labelled};
 use crate::learner::padding::Padding;
@@ -94,16 +93,10 @@ pub(super) fn evaluate(
 ) -> Result<Evaluation> {
     let loader = feed.loader();
     check_labelled(loader.set())?;
-    let classes = network.shape().classes;
     let mut predictions = Vec::with_capacity(loader.set().len() as usize);
-    let mut unused = vec![0.0; classes];
     loader.epoch(EpochOrder::Sequential, BATCH, 0, |batch| {
         check_interrupt()?;
-        engine.evaluate(network, batch, padding.of_batch(batch.longest()))?;
-        predictions.extend(engine.logits().chunks_exact(classes).zip(&batch.labels).map(|(logits, &label)| {
-            let loss = cross_entropy(logits, label as usize, 1.0, &mut unused);
-            Prediction { loss, predicted: predicted(logits) as u32, label }
-        }));
+        predictions.extend(predict(engine, network, batch, padding.of_batch(batch.longest()))?);
         progress.add(batch.len() as u64);
         Ok::<_, crate::Error>(true)
     })?;
