@@ -1,5 +1,5 @@
-//! Compares neurons and engines with what Sinabs 3.1.3 computes, recorded by scripts/goldens/sinabs_iaf.py: spikes must
-//! be equal, gradients within 1e-5.
+//! Compares neurons and engines with what Sinabs 3.1.3 and PyTorch 2.11 compute, recorded by scripts/goldens/sinabs_iaf.py
+//! and torch_class_weights.py: spikes must be equal, gradients within 1e-5.
 
 use safetensors::SafeTensors;
 use tonic_loader::Batch;
@@ -11,6 +11,7 @@ use crate::engine::{CpuEngine, Engine, hidden_spikes};
 use crate::error::{Error, KernelError};
 use crate::kernel::isa::Isa;
 use crate::kernel::{TILE_WIDTH, Tile, iaf};
+use crate::learner::ClassWeights;
 use crate::network::{Iaf, Network, Parameters, Shape};
 use crate::random::{self, relative_error, wide};
 
@@ -46,6 +47,45 @@ impl Golden {
             other => panic!("{name}: {other:?}"),
         };
         (view.shape().to_vec(), values)
+    }
+
+    /// Number of layers of the network.
+    fn layers(&self) -> usize {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        (0..).take_while(|i| file.tensor(&format!("{}.weight", 2 * i)).is_ok()).count()
+    }
+
+    /// The batch of counts and targets, and its number of steps.
+    fn batch(&self) -> (Batch, usize) {
+        let (shape, x) = self.tensor("x");
+        let (steps, inputs) = (shape[1], shape[2]);
+        let mut frames =
+            SparseFrames::new(Widths::of(FrameShape { polarities: 1, height: 1, width: inputs as u32 }, Width::U8));
+        for sample in x.chunks(steps * inputs) {
+            let active = |row: &[f64]| -> Vec<u32> { (0..inputs as u32).filter(|&c| row[c as usize] != 0.0).collect() };
+            let sizes: Vec<u32> = sample.chunks(inputs).map(|row| active(row).len() as u32).collect();
+            let cells: Vec<u32> = sample.chunks(inputs).flat_map(active).collect();
+            let counts: Vec<u32> = sample.iter().filter(|&&n| n != 0.0).map(|&n| n as u32).collect();
+            frames.push(&sizes, &cells, Column::U32(&counts)).unwrap();
+        }
+        let labels = self.tensor("targets").1.iter().map(|&label| label as u32).collect();
+        (Batch { frames, labels }, steps)
+    }
+
+    /// Runs a step and compares output, loss and gradients with those under `name`.
+    fn check_step(&self, name: &str, engine: &mut dyn Engine, network: &Network) {
+        let (batch, steps) = self.batch();
+        let mut gradients = Parameters::zeros(network.shape().clone());
+        let result = engine.step(network, &batch, steps, &mut gradients).unwrap();
+        assert_eq!(wide(engine.logits()), self.tensor(&format!("{name}/output")).1);
+        let loss = self.tensor(&format!("{name}/loss")).1[0];
+        assert!((result.loss - loss).abs() < 1e-6 * loss, "{} {loss}", result.loss);
+        for (i, layer) in gradients.layers().enumerate() {
+            for (kind, got) in [("weight", wide(&layer.weight())), ("bias", wide(layer.bias))] {
+                let error = relative_error(got, &self.tensor(&format!("{name}/grad.{}.{kind}", 2 * i)).1);
+                assert!(error < 1e-5, "{name}/grad.{}.{kind}: {error}", 2 * i);
+            }
+        }
     }
 }
 
@@ -88,9 +128,11 @@ fn one_layer_of_neurons() {
 }
 
 fn network(golden: &Golden, neuron: Iaf) -> Network {
-    let shapes: Vec<Vec<usize>> = (0..4).map(|i| golden.tensor(&format!("{}.weight", 2 * i)).0).collect();
-    let hidden = shapes[..3].iter().map(|shape| shape[0]).collect();
-    let mut parameters = Parameters::zeros(Shape { inputs: shapes[0][1], hidden, classes: shapes[3][0] });
+    let shapes = (0..golden.layers()).map(|i| golden.tensor(&format!("{}.weight", 2 * i)).0);
+    let shapes: Vec<Vec<usize>> = shapes.collect();
+    let (readout, hidden) = shapes.split_last().unwrap();
+    let hidden = hidden.iter().map(|shape| shape[0]).collect();
+    let mut parameters = Parameters::zeros(Shape { inputs: shapes[0][1], hidden, classes: readout[0] });
     for (i, mut layer) in parameters.layers_mut().enumerate() {
         let values = |kind: &str| -> Vec<f32> {
             golden.tensor(&format!("{}.{kind}", 2 * i)).1.iter().map(|&n| n as f32 / 64.0).collect()
@@ -103,20 +145,7 @@ fn network(golden: &Golden, neuron: Iaf) -> Network {
 
 fn check_network(file: &str) {
     let golden = Golden::open(file);
-    let (shape, x) = golden.tensor("x");
-    let (steps, inputs) = (shape[1], shape[2]);
-    let mut frames =
-        SparseFrames::new(Widths::of(FrameShape { polarities: 1, height: 1, width: inputs as u32 }, Width::U8));
-    for sample in x.chunks(steps * inputs) {
-        let active = |row: &[f64]| -> Vec<u32> { (0..inputs as u32).filter(|&c| row[c as usize] != 0.0).collect() };
-        let sizes: Vec<u32> = sample.chunks(inputs).map(|row| active(row).len() as u32).collect();
-        let cells: Vec<u32> = sample.chunks(inputs).flat_map(active).collect();
-        let counts: Vec<u32> = sample.iter().filter(|&&n| n != 0.0).map(|&n| n as u32).collect();
-        frames.push(&sizes, &cells, Column::U32(&counts)).unwrap();
-    }
-    let labels = golden.tensor("targets").1.iter().map(|&label| label as u32).collect();
-    let batch = Batch { frames, labels };
-
+    let (batch, steps) = golden.batch();
     for (bound, min_v_mem) in &BOUNDS[..2] {
         let network = network(&golden, Iaf { min_v_mem: *min_v_mem, ..Iaf::default() });
         for layer in 0..3 {
@@ -131,17 +160,7 @@ fn check_network(file: &str) {
             }
         }
         for mut engine in host_engines(&network) {
-            let mut gradients = Parameters::zeros(network.shape().clone());
-            let result = engine.step(&network, &batch, steps, &mut gradients).unwrap();
-            assert_eq!(wide(engine.logits()), golden.tensor(&format!("{bound}/output")).1);
-            let loss = golden.tensor(&format!("{bound}/loss")).1[0];
-            assert!((result.loss - loss).abs() < 1e-6 * loss, "{} {loss}", result.loss);
-            for (i, layer) in gradients.layers().enumerate() {
-                for (kind, got) in [("weight", wide(&layer.weight())), ("bias", wide(layer.bias))] {
-                    let error = relative_error(got, &golden.tensor(&format!("{bound}/grad.{}.{kind}", 2 * i)).1);
-                    assert!(error < 1e-5, "{file}: {bound}/grad.{}.{kind}: {error}", 2 * i);
-                }
-            }
+            golden.check_step(bound, &mut *engine, &network);
         }
     }
 }
@@ -154,6 +173,24 @@ fn a_small_network() {
 #[test]
 fn the_reference_network() {
     check_network("sinabs_net_reference.safetensors");
+}
+
+#[test]
+fn class_weights_are_those_of_pytorch() {
+    let golden = Golden::open("torch_class_weights.safetensors");
+    let network = network(&golden, Iaf::default());
+    let (batch, _) = golden.batch();
+    let mut samples = vec![0; network.shape().classes];
+    batch.labels.iter().for_each(|&label| samples[label as usize] += 1);
+    let balanced = ClassWeights::Balanced.of(&samples).unwrap();
+    assert_eq!(wide(&balanced), golden.tensor("balanced/weights").1);
+    for mut engine in host_engines(&network) {
+        for name in ["balanced", "uneven"] {
+            let weights = golden.tensor(&format!("{name}/weights")).1.iter().map(|&weight| weight as f32).collect();
+            engine.set_class_weights(Some(weights));
+            golden.check_step(name, &mut *engine, &network);
+        }
+    }
 }
 
 #[test]
