@@ -18,11 +18,12 @@ P = np.array([1, 0, 1, 0, 0, 1])
 OFF = np.where(P == 1, 1, -1)
 
 
-def records(dtype, names="txyp", shape=(6,), p=P, inside=None):
+def records(dtype, names="txyp", shape=(6,), p=P, times=T):
     array = np.zeros(shape, dtype)
     flat = array.reshape(-1)
-    for name, column in zip(names, (T, X, Y, p)):
-        (flat if inside is None else flat[inside])[name] = column
+    for name, column in zip(names, (times, X, Y, p)):
+        column = column.astype("i8").view(flat[name].dtype.newbyteorder("=")) if flat[name].dtype.kind in "mM" else column
+        flat[name] = column.reshape(flat[name].shape)
     return array
 
 
@@ -51,6 +52,11 @@ def main(out):
         "all_ones_u4": records([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "<u4")], p=OFF.astype("u4")),
         "all_ones_u8": records([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "<u8")], p=OFF.astype("u8")),
         "datetime": records([("t", "<M8[us]"), ("x", "<u2"), ("y", "<u2"), ("p", "i1")]),
+        "datetime_in_tens": records([("t", "<M8[10us]"), ("x", "<u2"), ("y", "<u2"), ("p", "i1")], times=T // 10),
+        "duration_in_ns": records([("t", ">m8[ns]"), ("x", "<u2"), ("y", "<u2"), ("p", "i1")], times=T * 1000),
+        "long_double": records([("t", "<f16"), ("x", "<f16"), ("y", "<f8"), ("p", "<f16")]),
+        "arrays_of_one": records([("t", "<i8", (1,)), ("x", "<u2", (1, 1)), ("y", "<u2"), ("p", "i1", (1,))]),
+        "box_of_records": records(usual, shape=(1, 1, 6)),
         "unicode": records(usual + [("größe", "<i4")]),
         "many_fields": records(usual + [(f"an_unused_field_with_a_long_name_{i}", "i1") for i in range(200)]),
         "column_of_records": records(usual, shape=(6, 1)),
@@ -60,6 +66,11 @@ def main(out):
         "plain_fortran_txyp": np.asfortranarray(np.stack([T, X, Y, P], 1).astype(">i4")),
         "plain_planes_txyp": np.stack([T, X, Y, P], 0),
         "plain_fortran_planes_ptxy": np.asfortranarray(np.stack([P, T, X, Y], 0)),
+        "plain_long_double_txyp": np.stack([T, X, Y, P], 1).astype("<f16"),
+        "plain_batch_of_one_txyp": np.stack([T, X, Y, P], 1)[None],
+        "plain_fortran_batch_txyp": np.asfortranarray(np.stack([T, X, Y, P], 1)[None]),
+        "plain_planes_of_one_txyp": np.stack([T, X, Y, P], 0)[:, None, :],
+        "plain_in_brackets_xytp": np.stack([X, Y, T, P], 1)[:, :, None],
         "plain_v2e_txyp": np.stack([T, X, Y, OFF], 1).astype("u4"),
     }
     for name, array in files.items():

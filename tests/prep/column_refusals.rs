@@ -108,13 +108,11 @@ fn several_places_and_unknown_files_have_lines_to_type() {
     // Two fields of one column.
     let (dir, twice) = hdf5_of(|f| {
         put_all(f, ["t", "x", "y", "p"], &[6]);
-        put(f, "polarity", &columns()[3], &[6]);
+        put(f, "polarity", &columns()[1], &[6]);
     });
-    refuses(
-        &mut convert(&[&twice], &dir.join("none")),
-        3,
-        &["expected one field for p, got p and polarity", "--map t=t,x=x,y=y,p=p"],
-    );
+    let lines = "type --map t=t,x=x,y=y,p=p or --map t=t,x=x,y=y,p=polarity";
+    let words = ["expected one field for p, got p and polarity", lines];
+    refuses(&mut convert(&[&twice], &dir.join("none")), 3, &words);
     // Names that say nothing: the line is guessed from the content, and it works.
     let (dir, unknown) = hdf5_of(|f| put_all(f, ["dvs/when", "dvs/col", "dvs/row", "dvs/bright"], &[6]));
     let line = "t=dvs/when,x=dvs/col,y=dvs/row,p=dvs/bright";

@@ -59,7 +59,7 @@ fn arrays_that_numpy_writes_are_read() {
         let (_, events) = read(&path, &options).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(events, six(), "{name}");
     }
-    assert_eq!((plain, named), (7, 25));
+    assert_eq!((plain, named), (12, 30));
 }
 
 /// The same events in an HDF5 file of some structure.

@@ -114,11 +114,11 @@ fn a_dataset_of_another_type_or_shape_is_named() {
         ("spikes/times", empty::<f32>((5, 9)), "float16, float32 or float64", "[5, 9]"),
         ("spikes/times", empty::<VarLenArray<f32>>((5, 2)), "one dimension", "[5, 2]"),
         ("spikes/times", empty::<VarLenArray<f32>>(0), "at least one sample", "none"),
-        ("spikes/units", empty::<VarLenArray<f32>>(5), "rows of variable-length integers", "float"),
+        ("spikes/units", empty::<f32>(5), "rows of variable-length integers", "float32"),
         ("spikes/units", empty::<VarLenArray<u16>>(4), "5 rows, as spikes/times has", "4"),
-        ("labels", empty::<f64>(5), "integers", "float"),
+        ("labels", empty::<VarLenArray<u8>>(5), "integers", "[uint8] (var len)"),
         ("labels", empty::<u8>(4), "5 labels, one a sample", "4"),
-        ("labels", empty::<u8>((5, 1)), "one dimension", "[5, 1]"),
+        ("labels", empty::<u8>((5, 2)), "one dimension", "[5, 2]"),
         ("extra/keys", empty::<f32>(3), "strings of at most 256 bytes", "float"),
     ];
     let dir = scratch();

@@ -34,6 +34,7 @@ mod format;
 mod framings;
 mod frozen;
 mod goldens;
+mod healthy;
 mod heap;
 mod hostile;
 mod hostile_sources;

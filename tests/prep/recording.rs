@@ -29,6 +29,7 @@ pub(crate) enum Units {
     U16,
     I32,
     I64,
+    F64,
 }
 
 /// How a file stores its class names.
@@ -103,6 +104,7 @@ impl Recording {
             Units::U16 => rows(&spikes, "units", &self.units, |x| u16::try_from(x).unwrap()),
             Units::I32 => rows(&spikes, "units", &self.units, |x| i32::try_from(x).unwrap()),
             Units::I64 => rows(&spikes, "units", &self.units, |x| x),
+            Units::F64 => rows(&spikes, "units", &self.units, |x| x as f64),
         }
         column(file, "labels", &self.labels);
         let extra = file.create_group("extra").unwrap();

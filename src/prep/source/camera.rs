@@ -109,7 +109,8 @@ fn fields(path: &Path, file: &hdf::File, layout: Layout, options: &SourceOptions
         (Layout::Dsec, _) => Ok(DSEC.map(|name| Some(whole(name)))),
         (Layout::E2vid, _) => Ok(E2VID.map(|name| Some(whole(name)))),
         (Layout::Mvsec, _) => {
-            let column = |index| FieldPath { array: MVSEC.into(), part: Part::Column { index, columns: Some(4) } };
+            let columns = Some(mvsec_width(file));
+            let column = |index| FieldPath { array: MVSEC.into(), part: Part::Column { index, columns } };
             Ok([2, 0, 1, 3].map(|index| Some(column(index))))
         }
         (Layout::Prophesee, _) => {
@@ -129,6 +130,13 @@ fn fields(path: &Path, file: &hdf::File, layout: Layout, options: &SourceOptions
     }
 }
 
+/// Number of columns of MVSEC's table. Some copies have more than x, y, t and p.
+fn mvsec_width(file: &hdf::File) -> u64 {
+    let shape = file.dataset(MVSEC).map_or(Vec::new(), |table| table.shape());
+    let shape: Vec<u64> = shape.into_iter().map(|size| size as u64).collect();
+    shape::likely_table(&shape).map_or(4, |table| table.columns.max(4))
+}
+
 /// The fields that could be columns of the events and were not taken: other members of the records that t is in, or
 /// other columns of its group with as many entries.
 fn left_over(path: &Path, file: &hdf::File, fields: &Fields, len: u64) -> Vec<String> {
@@ -136,6 +144,9 @@ fn left_over(path: &Path, file: &hdf::File, fields: &Fields, len: u64) -> Vec<St
     let tree = match t.part {
         Part::Member(_) => Tree::of_dataset(path, file, &t.array),
         Part::Whole => Tree::of_group(path, file, t.array.rsplit_once('/').map_or("", |(group, _)| group)),
+        Part::Column { columns, .. } if t.array == MVSEC => {
+            return (4..columns.unwrap_or(4)).map(|i| format!("{MVSEC}[{i}]")).collect();
+        }
         Part::Column { .. } => return Vec::new(),
     };
     survey::left_over(tree.arrays(), fields, len)

@@ -43,7 +43,8 @@ impl Role {
 pub(super) enum Part {
     /// The array itself.
     Whole,
-    /// A member of its records. Members of nested records are separated by dots.
+    /// A member of its records. Members of nested records are separated by dots. An element of a member that is an array
+    /// has its index, `xy[0]`.
     Member(String),
     /// A column of a table, and the number of its columns if that is known.
     Column { index: usize, columns: Option<u64> },
@@ -177,20 +178,26 @@ impl TakenColumns {
     }
 }
 
-/// The field that a text of a map names: an array, or a member of its records after a dot. `exists` tells whether the
-/// file has an array.
+/// The field that a text of a map names: an array, or a member of its records after a dot; with an `index`, a column of a
+/// table, or an element of a member. `exists` tells whether the file has an array.
 pub(super) fn named_field(text: &str, index: Option<usize>, exists: impl Fn(&str) -> bool) -> FieldPath {
-    if let Some(i) = index {
-        return FieldPath { array: text.into(), part: Part::Column { index: i, columns: None } };
-    }
     if !exists(text) {
         for (dot, _) in text.rmatch_indices('.') {
             if exists(&text[..dot]) {
-                return FieldPath { array: text[..dot].into(), part: Part::Member(text[dot + 1..].into()) };
+                let element = index.map_or(String::new(), |i| format!("[{i}]"));
+                let member = format!("{}{element}", &text[dot + 1..]);
+                return FieldPath { array: text[..dot].into(), part: Part::Member(member) };
             }
         }
     }
-    FieldPath { array: text.into(), part: Part::Whole }
+    let part = index.map_or(Part::Whole, |index| Part::Column { index, columns: None });
+    FieldPath { array: text.into(), part }
+}
+
+/// The name and the index of a member's element, `xy[0]`.
+pub(super) fn element(member: &str) -> Option<(&str, usize)> {
+    let (name, index) = member.strip_suffix(']')?.rsplit_once('[')?;
+    Some((name, index.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -227,5 +234,9 @@ mod tests {
         ] {
             assert_eq!(named_field(text, None, exists), FieldPath { array: array.into(), part }, "{text}");
         }
+        let column = FieldPath { array: "a/events".into(), part: Part::Column { index: 3, columns: None } };
+        assert_eq!(named_field("a/events", Some(3), exists), column);
+        let element = FieldPath { array: "a/events".into(), part: Part::Member("xy[3]".into()) };
+        assert_eq!(named_field("a/events.xy", Some(3), exists), element);
     }
 }

@@ -4,8 +4,8 @@
 //! | path | type |
 //! |---|---|
 //! | `spikes/times` | variable-length float16, float32 or float64: seconds, unless an attribute or the options give a unit; integers if they do |
-//! | `spikes/units` | variable-length integers: channels |
-//! | `labels` | integers: classes |
+//! | `spikes/units` | variable-length integers, or whole floats: channels |
+//! | `labels` | integers, or whole floats: classes |
 //! | `extra/keys` | strings: class names (may be missing) |
 //! | `extra/*` | other integers, one per sample, such as `speaker`: kept as extra columns |
 
@@ -19,7 +19,6 @@ use hdf5::{Dataset, H5Type};
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::source::columns::TakenColumns;
-use crate::source::hdf;
 use crate::source::hdf::{LinkedPath, damaged, describe, descriptor, strings};
 use crate::source::heap::VlenRows;
 use crate::source::labels::MAX_NAMELESS_CLASSES;
@@ -31,6 +30,7 @@ use crate::source::timeline::Timeline;
 use crate::source::told_unit::told_unit;
 use crate::source::unit::TimeUnit;
 use crate::source::vet::{probe, vet_speech};
+use crate::source::{hdf, shape};
 
 const LAYOUT: &str = "Heidelberg";
 const TIMES: &str = "spikes/times";
@@ -90,9 +90,10 @@ impl Hsd {
                 return Err(Error::wrong_type(path, TIMES, expected, describe(path, &times, TIMES)?));
             }
         }
-        if !matches!(element(path, &units, UNITS)?, Some(TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_))) {
+        use TypeDescriptor::{Float, Integer, Unsigned};
+        if !matches!(element(path, &units, UNITS)?, Some(Unsigned(_) | Integer(_) | Float(_))) {
             let got = describe(path, &units, UNITS)?;
-            return Err(Error::wrong_type(path, UNITS, "rows of variable-length integers", got));
+            return Err(Error::wrong_type(path, UNITS, "rows of variable-length integers, or of whole floats", got));
         }
         let samples = rows(path, &times, TIMES)?;
         if samples == 0 {
@@ -185,6 +186,15 @@ impl Hsd {
             Some(TypeDescriptor::Unsigned(IntSize::U2)) => {
                 self.column::<u16>(&self.units, UNITS, samples).map(|(c, o)| (Coordinates::U16(c), o))?
             }
+            Some(TypeDescriptor::Float(_)) => {
+                let (units, offsets) = self.column::<f64>(&self.units, UNITS, samples.clone())?;
+                if let Some(i) = units.iter().position(|unit| unit.fract() != 0.0) {
+                    let sample = samples.start + offsets.partition_point(|&end| end <= i) as u64 - 1;
+                    let what = format!("event {i} of {UNITS}", i = i - offsets[(sample - samples.start) as usize]);
+                    return Err(Error::bad_sample(&self.path, sample, what, "a whole number", units[i]));
+                }
+                (Coordinates::I64(units.into_iter().map(|unit| unit as i64).collect()), offsets)
+            }
             _ => self.column::<i64>(&self.units, UNITS, samples).map(|(c, o)| (Coordinates::I64(c), o))?,
         })
     }
@@ -265,12 +275,24 @@ fn rows(path: &Path, dataset: &Dataset, name: &str) -> Result<usize> {
     }
 }
 
+/// Reads a column of integers, or of floats that are whole.
 fn integers(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<i64>> {
-    if !matches!(descriptor(path, dataset, name)?, TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_)) {
-        return Err(Error::wrong_type(path, name, "integers", describe(path, dataset, name)?));
+    let wrong = |expected: &str| describe(path, dataset, name).map(|got| Error::wrong_type(path, name, expected, got));
+    let sizes: Vec<u64> = dataset.shape().iter().map(|&size| size as u64).collect();
+    if shape::column(&sizes).is_none() {
+        return Err(wrong("one dimension, a sample a row")?);
     }
-    rows(path, dataset, name)?;
-    dataset.read_raw::<i64>().map_err(|e| damaged(path, name, &e))
+    match descriptor(path, dataset, name)? {
+        TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_) => {
+            dataset.read_raw::<i64>().map_err(|e| damaged(path, name, &e))
+        }
+        TypeDescriptor::Float(_) => {
+            let numbers = dataset.read_raw::<f64>().map_err(|e| damaged(path, name, &e))?;
+            let whole = numbers.iter().map(|&n| (n.fract() == 0.0).then_some(n as i64)).collect::<Option<_>>();
+            whole.map_or_else(|| Err(wrong("whole numbers")?), Ok)
+        }
+        _ => Err(wrong("integers")?),
+    }
 }
 
 /// Reads the integer columns in `extra/` that have one number per sample.

@@ -55,7 +55,11 @@ pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
         Some(map) => map.fields(|name| name.is_empty()).map(|field| {
             field.map(|FieldPath { array, part }| FieldPath {
                 array: String::new(),
-                part: if part == Part::Whole { Part::Member(array) } else { part },
+                part: match part {
+                    Part::Whole => Part::Member(array),
+                    Part::Column { index, .. } if header.has_records() => Part::Member(format!("{array}[{index}]")),
+                    part => part,
+                },
             })
         }),
         None => survey::find(path, &array, options.columns.as_ref())?,
@@ -167,7 +171,7 @@ impl Found {
     /// How the times are read.
     fn time(&self, options: &SourceOptions) -> Timeline {
         let own = match self.lanes[0].map(|t| t.number.kind) {
-            Some(NumberKind::Time(unit)) => Some(unit),
+            Some(NumberKind::Time(tick)) => Some(tick.unit()),
             _ => None,
         };
         let mut time = Timeline::new(options, own.unwrap_or(TimeUnit::Microseconds), None);

@@ -13,6 +13,8 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use hdf5::types::TypeDescriptor;
+
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::source::columns::{FieldPath, Part, TakenColumns};
@@ -45,12 +47,19 @@ pub(super) struct Ntidigits {
     assumed: Option<TimeUnit>,
 }
 
-/// Whether a file has this layout.
+/// Whether a file has this layout: a list of names and their events. Other files may have a dataset of labels with the
+/// list's name.
 pub(super) fn detect(file: &hdf::File) -> bool {
-    ["train", "test"]
-        .map(|part| format!("{part}_labels"))
-        .iter()
-        .any(|list| file.dataset(list).is_ok() || file.dangles(list))
+    use TypeDescriptor::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
+    let names = |list: &str| {
+        let kind = file.dataset(list).and_then(|dataset| dataset.dtype()?.to_descriptor());
+        matches!(kind, Ok(FixedAscii(_) | FixedUnicode(_) | VarLenAscii | VarLenUnicode)) || file.dangles(list)
+    };
+    let events = |part: &&str| {
+        let groups = ["addresses", "timestamps"].map(|group| format!("{part}_{group}"));
+        groups.iter().any(|group| file.group(group).is_ok() || file.dangles(group))
+    };
+    ["train", "test"].iter().any(|part| names(&format!("{part}_labels")) && events(part))
 }
 
 /// Opens one part (train or test) of a file.

@@ -21,6 +21,8 @@ pub(super) enum Numbers {
     I64(Vec<i64>),
     /// Floats, widened to 64 bits.
     F64(Vec<f64>),
+    /// Dates or durations, some of which may be no time.
+    Times(Vec<Option<i64>>),
 }
 
 /// Runs an expression over a column's vector, whatever its type.
@@ -34,6 +36,7 @@ macro_rules! each {
             Numbers::U64($vec) => $body,
             Numbers::I64($vec) => $body,
             Numbers::F64($vec) => $body,
+            Numbers::Times($vec) => $body,
         }
     };
 }
@@ -69,6 +72,7 @@ impl Numbers {
             (Numbers::U32(t), TimeUnit::Microseconds) => {
                 Stamps { us: t.into_iter().map(i64::from).collect(), missing: Vec::new() }
             }
+            (Numbers::Times(t), _) => fallible(t.into_iter().map(|t| unit.of_integer(t?))),
             (Numbers::F64(t), _) => fallible(t.into_iter().map(|t| unit.of_float(t))),
             (Numbers::U64(t), _) => fallible(t.into_iter().map(|t| unit.of_integer(i64::try_from(t).ok()?))),
             (Numbers::U8(t), _) => integers(&mut t.into_iter().map(i64::from)),
@@ -89,6 +93,7 @@ impl Numbers {
             Numbers::U32(v) => Coordinates::I64(v.into_iter().map(i64::from).collect()),
             Numbers::U64(v) => Coordinates::I64(v.into_iter().map(|n| n.try_into().unwrap_or(i64::MAX)).collect()),
             Numbers::I64(v) => Coordinates::I64(v),
+            Numbers::Times(v) => Coordinates::I64(v.into_iter().map(|n| n.unwrap_or(i64::MIN)).collect()),
             Numbers::F64(v) => Coordinates::I64(v.into_iter().map(pixel).collect()),
         }
     }
@@ -104,6 +109,7 @@ impl Numbers {
         match self {
             Numbers::I8(v) => narrowed(v.iter().map(|&n| n.into())),
             Numbers::I64(v) => narrowed(v.iter().copied()),
+            Numbers::Times(v) => narrowed(v.iter().map(|n| n.unwrap_or(i64::MIN))),
             // A fraction is not a valid polarity.
             Numbers::F64(v) => narrowed(v.iter().map(|&n| if n.fract() == 0.0 { n as i64 } else { i64::MIN })),
             Numbers::U8(mut v) => {
@@ -128,6 +134,7 @@ impl Numbers {
             Numbers::U64(v) => v.into_iter().map(|n| n as f64).collect(),
             Numbers::I64(v) => v.into_iter().map(|n| n as f64).collect(),
             Numbers::F64(v) => v,
+            Numbers::Times(v) => v.into_iter().map(|n| n.map_or(f64::NAN, |n| n as f64)).collect(),
         }
     }
 }

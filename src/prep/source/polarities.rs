@@ -30,6 +30,7 @@ impl Polarities {
             Numbers::I8(v) => (-1, there(v, [0, -1, 1])),
             Numbers::I64(v) => (-1, there(v, [0, -1, 1])),
             Numbers::F64(v) => (-1, there(v, [0.0, -1.0, 1.0])),
+            Numbers::Times(v) => (-1, there(v, [Some(0), Some(-1), Some(1)])),
         };
         self.zero |= zero;
         self.minus_one = self.minus_one.or(minus_one.then_some(stored));

@@ -1,7 +1,8 @@
-//! Shapes of arrays: which of them are a column with one number for each event, and which are a table with several.
+//! Shapes of arrays: which of them are a column with one number for each event, and which are a table with several. Axes of
+//! length 1 don't count.
 
 /// Maximum number of columns of a table.
-const MAX_COLUMNS: u64 = 16;
+pub(crate) const MAX_COLUMNS: u64 = 16;
 
 /// An array with several numbers for each event: rows of events, or a row for each column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,11 +11,18 @@ pub(crate) struct Table {
     pub(crate) len: u64,
     /// Numbers for each event.
     pub(crate) columns: u64,
-    /// Whether the shape is (columns, events), as MATLAB writes it.
-    pub(crate) transposed: bool,
+    /// The axis of the events and that of the columns.
+    pub(crate) axes: [usize; 2],
 }
 
-/// The number of events of a column: the shape (N,), (N, 1) or (1, N).
+impl Table {
+    /// Whether the shape is (columns, events), as MATLAB writes it.
+    pub(crate) fn is_transposed(&self) -> bool {
+        self.axes[0] > self.axes[1]
+    }
+}
+
+/// The number of events of a column: the shape (N,), (N, 1), (1, N), (1, 1, N) ...
 pub(crate) fn column(shape: &[u64]) -> Option<u64> {
     let mut long = shape.iter().filter(|&&size| size != 1);
     match (shape, long.next(), long.next()) {
@@ -26,12 +34,17 @@ pub(crate) fn column(shape: &[u64]) -> Option<u64> {
 /// The events and columns of a table: the shape (N, columns) or (columns, N). If both sizes could be the columns, they
 /// are `columns` if that is given, or else the last size.
 pub(crate) fn table(shape: &[u64], columns: Option<u64>) -> Option<Table> {
-    let &[first, last] = shape else { return None };
+    let mut axes: Vec<usize> = (0..shape.len()).collect();
+    while axes.len() > 2 {
+        axes.remove(axes.iter().position(|&axis| shape[axis] == 1)?);
+    }
+    let &[a, b] = &axes[..] else { return None };
+    let (first, last) = (shape[a], shape[b]);
     let fits = |size: u64| columns.map_or((2..=MAX_COLUMNS).contains(&size), |columns| size == columns);
     if fits(last) {
-        Some(Table { len: first, columns: last, transposed: false })
+        Some(Table { len: first, columns: last, axes: [a, b] })
     } else if fits(first) {
-        Some(Table { len: last, columns: first, transposed: true })
+        Some(Table { len: last, columns: first, axes: [b, a] })
     } else {
         None
     }
@@ -49,10 +62,16 @@ mod tests {
     #[test]
     fn shapes_are_columns_or_tables() {
         let columns = [(&[][..], None), (&[7], Some(7)), (&[7, 1], Some(7)), (&[1, 7], Some(7)), (&[0], Some(0))];
-        for (shape, len) in columns.into_iter().chain([(&[1, 1][..], Some(1)), (&[7, 4], None), (&[0, 1], Some(0))]) {
+        for (shape, len) in columns.into_iter().chain([
+            (&[1, 1][..], Some(1)),
+            (&[7, 4], None),
+            (&[0, 1], Some(0)),
+            (&[1, 1, 7], Some(7)),
+        ]) {
             assert_eq!(column(shape), len, "{shape:?}");
         }
-        let whole = |len, columns, transposed| Some(Table { len, columns, transposed });
+        let of = |len, columns, axes| Some(Table { len, columns, axes });
+        let whole = |len, columns, transposed| of(len, columns, if transposed { [1, 0] } else { [0, 1] });
         for (shape, columns, expected) in [
             (&[900, 4][..], None, whole(900, 4, false)),
             (&[4, 900], None, whole(900, 4, true)),
@@ -62,6 +81,11 @@ mod tests {
             (&[900, 4], Some(3), None),
             (&[900, 900], None, None),
             (&[900, 4, 2], None, None),
+            (&[1, 900, 4], None, of(900, 4, [1, 2])),
+            (&[900, 4, 1], None, of(900, 4, [0, 1])),
+            (&[1, 4, 1, 900], None, of(900, 4, [3, 1])),
+            (&[1, 1, 4], None, of(1, 4, [1, 2])),
+            (&[1, 4, 1], None, of(1, 4, [2, 1])),
             (&[900], None, None),
         ] {
             assert_eq!(table(shape, columns), expected, "{shape:?} {columns:?}");

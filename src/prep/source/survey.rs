@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Remedy, Result};
-use crate::source::columns::{FieldPath, Fields, Part, Role, assign, map_line};
+use crate::source::columns::{FieldPath, Fields, Part, Role, assign, element, map_line};
 use crate::source::guess::{guess, guess_order};
 use crate::source::options::TableColumns;
 use crate::source::shape;
@@ -191,14 +191,26 @@ fn find_named(path: &Path, file: &dyn Survey) -> Result<Fields> {
     {
         fitting = vec![fitting.swap_remove(only)];
     }
-    match &fitting[..] {
-        [place] => assign(&place.fields).map_err(|(role, a, b)| Error::Columns {
-            path: path.into(),
-            place: if place.name.is_empty() { "fields".into() } else { place.name.clone() },
-            expected: format!("one field for {}", role.name()),
-            got: format!("{a} and {b}, of the fields {}", place.text()),
-            remedies: vec![place.map()],
-        }),
+    match &mut fitting[..] {
+        [place] => loop {
+            match assign(&place.fields) {
+                Ok(fields) => return Ok(fields),
+                Err((role, a, b)) if is_copy(file, role, &a, &b) => place.fields.retain(|(_, field)| *field != b),
+                Err((role, a, b)) => {
+                    let without = |other: &FieldPath| {
+                        let fields = place.fields.iter().filter(|(_, field)| field != other).cloned().collect();
+                        Place { name: String::new(), fields }.map()
+                    };
+                    return Err(Error::Columns {
+                        path: path.into(),
+                        place: if place.name.is_empty() { "fields".into() } else { place.name.clone() },
+                        expected: format!("one field for {}", role.name()),
+                        got: format!("{a} and {b}, of the fields {}", place.text()),
+                        remedies: vec![without(&b), without(&a)],
+                    });
+                }
+            }
+        },
         [] => Err(unnamed(path, file)),
         several => Err(Error::Columns {
             path: path.into(),
@@ -208,6 +220,16 @@ fn find_named(path: &Path, file: &dyn Survey) -> Result<Fields> {
             remedies: several.iter().map(Place::map).collect(),
         }),
     }
+}
+
+/// Whether two fields have the same numbers, or polarities of the same sign, as far as a guess looks.
+fn is_copy(file: &dyn Survey, role: Role, a: &FieldPath, b: &FieldPath) -> bool {
+    let numbers = |field| {
+        let numbers = file.sample(field)?;
+        let off = |n: f64| if role == Role::P && n == -1.0 { 0.0 } else { n };
+        Some(numbers.into_iter().map(off).collect::<Vec<f64>>())
+    };
+    numbers(a).is_some_and(|a| Some(a) == numbers(b))
 }
 
 fn find_table(path: &Path, file: &dyn Survey, order: &TableColumns) -> Result<Fields> {
@@ -245,6 +267,20 @@ fn unnamed(path: &Path, file: &dyn Survey) -> Error {
         .filter(|array| matches!(array.kind, ArrayKind::Number(_)))
         .filter_map(|array| Some((array, shape::likely_table(&array.shape)?)))
         .collect();
+    let is_grid = |array: &&ArrayInfo| {
+        let place = Place { name: String::new(), fields: array.members() };
+        place.fits() && shape::column(&array.shape).is_none()
+    };
+    if let Some(array) = arrays.iter().find(is_grid) {
+        return Error::Foreign {
+            path: path.into(),
+            place: array.name.clone(),
+            expected: "records in one dimension, an event each".into(),
+            format: format!("records of shape {:?}", array.shape),
+            reader: "with NumPy, save events.ravel() if all are one recording, or else each row in a file of its own"
+                .into(),
+        };
+    }
     let column = |array: &ArrayInfo, i: u64, columns| array.field(Part::Column { index: i as usize, columns });
     if let [(array, table)] = tables[..]
         && !arrays.iter().any(|array| matches!(array.kind, ArrayKind::Record(_)))
@@ -318,7 +354,15 @@ pub(super) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath>
 /// The fields that could be columns of the events and were not taken. One number beside a single event tells nothing.
 pub(super) fn left_over(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
     let all = if len > 1 { fields_of_length(arrays, len) } else { Vec::new() };
-    let taken = |field: &FieldPath| fields.iter().flatten().any(|taken| taken == field);
-    let names = all.iter().filter(|field| !taken(field)).map(FieldPath::to_string);
-    names.filter(|name| !name.is_empty()).collect()
+    let taken: Vec<String> = fields.iter().flatten().map(FieldPath::to_string).collect();
+    let array = |name: &str| element(name).map(|(array, _)| array.to_string());
+    let mut names: Vec<String> = all.iter().map(FieldPath::to_string).filter(|name| !taken.contains(name)).collect();
+    for name in &mut names {
+        // An array of which nothing was taken is named as a whole.
+        let whole = array(name).filter(|whole| !taken.iter().any(|taken| array(taken).as_ref() == Some(whole)));
+        whole.into_iter().for_each(|whole| *name = whole);
+    }
+    names.dedup();
+    names.retain(|name| !name.is_empty());
+    names
 }

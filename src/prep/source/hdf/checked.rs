@@ -114,15 +114,19 @@ fn used(shape: &[u64], events: Option<&Part>) -> (Region, &'static str) {
     let whole = Region::whole(shape);
     match events {
         None => (whole, "samples"),
-        Some(Part::Column { index, columns }) => {
+        Some(Part::Column { index, columns }) if shape.len() == 2 => {
             let index = *index as u64;
             match table(shape, *columns).filter(|table| index < table.columns) {
-                Some(table) if table.transposed => (Region { rows: index..index + 1, ..whole }, "rows of the array"),
+                Some(table) if table.is_transposed() => {
+                    (Region { rows: index..index + 1, ..whole }, "rows of the array")
+                }
                 Some(_) => (Region { columns: index..index + 1, ..whole }, "events"),
                 None => (whole, "events"),
             }
         }
-        Some(_) if matches!(shape, &[1, len] if len > 1) => (whole, "rows of the array"),
+        Some(_) if matches!(shape, &[1, _, ..]) && shape.iter().any(|&length| length > 1) => {
+            (whole, "rows of the array")
+        }
         Some(_) => (whole, "events"),
     }
 }

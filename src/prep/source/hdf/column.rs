@@ -8,7 +8,7 @@ use hdf5::{Dataset, H5Type, Hyperslab, Selection, SliceOrIndex};
 
 use crate::error::{Error, Result};
 use crate::source::columns::{FieldPath, Part};
-use crate::source::hdf::member::{Class, Member};
+use crate::source::hdf::member::{Class, Element, Member};
 use crate::source::hdf::{File, descriptor, events, member, unreadable};
 use crate::source::numbers::Numbers;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
@@ -27,10 +27,12 @@ pub(crate) struct NumberColumn {
     kind: NumberType,
     /// Names of the member, the outermost record's first. Empty if the dataset has no records.
     member: Vec<String>,
+    /// The element of the member, if that is an array.
+    element: Option<Element>,
     /// The dimension that counts the events.
     dimension: usize,
-    /// The index in the other dimension, if there is one.
-    index: Option<usize>,
+    /// The index in each other dimension.
+    place: Vec<usize>,
     /// Number of entries.
     pub len: u64,
 }
@@ -97,31 +99,29 @@ impl NumberColumn {
         let sizes: Vec<u64> = dataset.shape().iter().map(|&size| size as u64).collect();
         let wrong =
             |expected: &str| Error::wrong_type(path, name, expected, format!("{descriptor} of shape {sizes:?}"));
-        let (member, number) = match &field.part {
+        let (member, number, element) = match &field.part {
             Part::Member(member) => {
                 let found = member::find(&descriptor, member);
                 found.ok_or_else(|| wrong(&format!("records with a member {member}")))?
             }
-            _ => (Vec::new(), &descriptor),
+            _ => (Vec::new(), &descriptor, None),
         };
         let kind = NumberType::of(number).ok_or_else(|| wrong("integers or floats"))?;
-        let (len, dimension, index) = match field.part {
+        let mut place = vec![0; sizes.len()];
+        let (len, dimension) = match field.part {
             Part::Column { index, columns } => {
                 let table = shape::table(&sizes, columns).filter(|table| (index as u64) < table.columns);
                 let table = table.ok_or_else(|| wrong(&format!("a row an event, with a column {index}")))?;
-                (table.len, usize::from(table.transposed), Some(index))
+                place[table.axes[1]] = index;
+                (table.len, table.axes[0])
             }
             Part::Whole | Part::Member(_) => {
                 let len = shape::column(&sizes).ok_or_else(|| wrong("one dimension, a number an event"))?;
-                let dimension = sizes.iter().position(|&size| size != 1).unwrap_or(0);
-                (len, dimension, (sizes.len() > 1).then_some(0))
+                (len, sizes.iter().position(|&size| size != 1).unwrap_or(0))
             }
         };
-        if sizes.len() > 2 {
-            return Err(wrong("one dimension, a number an event"));
-        }
         let (name, kind_name, array) = (field.to_string(), number.to_string(), field.array.clone());
-        Ok(NumberColumn { dataset, array, name, kind_name, kind, member, dimension, index, len })
+        Ok(NumberColumn { dataset, array, name, kind_name, kind, member, element, dimension, place, len })
     }
 
     /// Whether the numbers are floats.
@@ -142,12 +142,13 @@ impl NumberColumn {
         let name = |column: &NumberColumn| (column.array.clone(), column.member.clone());
         let together = there.iter().enumerate().all(|(i, column)| {
             column.member.len() == 1
+                && column.element.is_none()
                 && column.array == there[0].array
                 && there[..i].iter().all(|other| name(other) != name(column))
         });
         let mut numbers = if together && there.len() > 1 {
             let members: Vec<Member<'_>> =
-                there.iter().map(|column| (&column.member[..], column.kind.class().0)).collect();
+                there.iter().map(|column| (&column.member[..], column.kind.class().0, None)).collect();
             let read = member::read(&there[0].dataset, &members, there[0].selection(&range));
             let bits = read.map_err(|e| unreadable(path, &there[0].dataset, &there[0].array, range, &e))?;
             there.iter().zip(bits).map(|(column, bits)| (column.kind.class().1)(bits)).collect()
@@ -166,7 +167,7 @@ impl NumberColumn {
         let read = match self.kind {
             _ if !self.member.is_empty() => {
                 let (class, numbers) = self.kind.class();
-                let read = member::read(&self.dataset, &[(&self.member, class)], self.selection(&range));
+                let read = member::read(&self.dataset, &[(&self.member, class, self.element)], self.selection(&range));
                 read.map(|bits| bits.into_iter().next().map_or_else(|| Numbers::U8(Vec::new()), numbers))
             }
             NumberType::U8 => self.read_as(&range).map(Numbers::U8),
@@ -199,10 +200,8 @@ impl NumberColumn {
     /// The entries of the dataset that are in a range of the column.
     fn selection(&self, range: &Range<u64>) -> Selection {
         let events = SliceOrIndex::from(range.start as usize..range.end as usize);
-        Selection::from(Hyperslab::from(match self.index {
-            None => vec![events],
-            Some(index) if self.dimension == 0 => vec![events, index.into()],
-            Some(index) => vec![index.into(), events],
-        }))
+        let mut place: Vec<SliceOrIndex> = self.place.iter().map(|&index| index.into()).collect();
+        place[self.dimension] = events;
+        Selection::from(Hyperslab::from(place))
     }
 }

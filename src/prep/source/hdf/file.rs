@@ -14,6 +14,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::source::formats;
 use crate::source::hdf::cause::{damaged, last_words};
 use crate::source::hdf::checked::File;
+use crate::source::hdf::types;
 
 /// Size in bytes of libhdf5's cache of decompressed chunks, per dataset. It is needed because samples are smaller than
 /// chunks.
@@ -90,8 +91,11 @@ fn open_with(path: &Path, options: &hdf5::FileBuilder) -> Result<File> {
 /// # Errors
 /// [`Error::WrongType`] for a type that the HDF5 wrapper cannot describe.
 pub(crate) fn descriptor(path: &Path, dataset: &Dataset, name: &str) -> Result<TypeDescriptor> {
-    let descriptor = dataset.dtype().and_then(|t| t.to_descriptor());
-    descriptor.map_err(|e| Error::wrong_type(path, name, "a type that can be read", last_words(&e)))
+    let descriptor = dataset.dtype().and_then(|t| types::describe(&t));
+    descriptor.map_err(|e| {
+        let expected = "integers or floats, as NumPy's astype(\"int64\") makes of times";
+        Error::wrong_type(path, name, expected, format!("another type ({})", last_words(&e)))
+    })
 }
 
 /// The error for a range of a dataset that cannot be read: a missing filter or damage.

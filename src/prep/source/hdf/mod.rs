@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! file, cause                  opens files; errors
-//! tree                         lists the datasets of a file
+//! tree, types                  lists the datasets of a file; describes their types
 //! column, member, checked      opens datasets whose data is there; columns, members of records
 //! links, search                soft and external links; where libhdf5 looks for other files
 //! storage, stored              checks chunks, raw files and virtual datasets
@@ -27,6 +27,7 @@ mod storage;
 mod stored;
 mod sys;
 mod tree;
+mod types;
 
 pub(crate) use cause::{damaged, last_words};
 pub(crate) use checked::{File, dataset, events, optional};

@@ -1,5 +1,5 @@
-//! What the HDF5 wrapper cannot read: the mappings of virtual datasets, the targets of links, and records with names that
-//! are known only when they are read.
+//! What the HDF5 wrapper cannot read: the mappings of virtual datasets, the targets of links, some types, and records with
+//! names that are known only when they are read.
 //!
 //! The wrapper's `get_virtual_map` fails for selections of one block, which is how libhdf5 stores contiguous ranges, and
 //! it has no access to the value of a link. libhdf5 picks members of records by the names in the type that it reads into,
@@ -7,14 +7,14 @@
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::mem::MaybeUninit;
 
 use hdf5::plist::DatasetCreate;
 use hdf5::sync::sync;
 use hdf5::types::{CompoundField, CompoundType, IntSize, TypeDescriptor};
-use hdf5::{Dataset, Dataspace, Error, Group, H5Type, Result, from_id, h5check};
-use hdf5_sys::h5::hsize_t;
+use hdf5::{Dataset, Dataspace, Datatype, Error, Group, H5Type, Result, from_id, h5check};
+use hdf5_sys::h5::{H5free_memory, hsize_t};
 use hdf5_sys::h5l::{H5L_info2_t, H5Lexists, H5Lget_info2, H5Lget_val};
 use hdf5_sys::h5p::{
     H5P_DEFAULT, H5Pget_virtual_count, H5Pget_virtual_dsetname, H5Pget_virtual_filename, H5Pget_virtual_srcspace,
@@ -23,6 +23,10 @@ use hdf5_sys::h5p::{
 use hdf5_sys::h5s::{
     H5S_SEL_ALL, H5S_SEL_HYPERSLABS, H5S_SEL_NONE, H5Sget_regular_hyperslab, H5Sget_select_hyper_blocklist,
     H5Sget_select_hyper_nblocks, H5Sget_select_type, H5Sis_regular_hyperslab,
+};
+use hdf5_sys::h5t::{
+    H5T_class_t, H5Tget_array_dims2, H5Tget_array_ndims, H5Tget_class, H5Tget_member_name, H5Tget_member_type,
+    H5Tget_nmembers, H5Tget_super,
 };
 
 use crate::source::hdf::coverage::{Selection, Strided};
@@ -163,22 +167,70 @@ pub(super) fn link(group: &Group, name: &str) -> Result<Option<Link>> {
     })
 }
 
+/// What the wrapper's descriptors lack.
+pub(super) enum Odd {
+    /// A record: its members.
+    Record(Vec<(String, Datatype)>),
+    /// An array of several dimensions: the type of its elements, and its shape.
+    Array(Datatype, Vec<usize>),
+    /// A float of a size that Rust doesn't have, such as a long double.
+    Float,
+    /// Anything else.
+    Other,
+}
+
+/// What is odd about a type that the wrapper cannot describe.
+pub(super) fn odd(dtype: &Datatype) -> Result<Odd> {
+    let id = dtype.id();
+    sync(|| {
+        // SAFETY: `id` is a valid type as long as `dtype` lives, and so for all calls here.
+        Ok(match unsafe { H5Tget_class(id) } {
+            H5T_class_t::H5T_FLOAT => Odd::Float,
+            H5T_class_t::H5T_ARRAY => {
+                // SAFETY: as above; the call returns a new type, of which the wrapper becomes the only owner.
+                let element = unsafe { from_id::<Datatype>(h5check(H5Tget_super(id))?)? };
+                // SAFETY: as above.
+                let mut shape: Vec<hsize_t> = vec![0; unsafe { h5check(H5Tget_array_ndims(id)) }? as usize];
+                // SAFETY: the buffer has a number for each dimension.
+                unsafe { h5check(H5Tget_array_dims2(id, shape.as_mut_ptr())) }?;
+                Odd::Array(element, shape.into_iter().map(|length| length as usize).collect())
+            }
+            H5T_class_t::H5T_COMPOUND => {
+                // SAFETY: as above.
+                let count = unsafe { h5check(H5Tget_nmembers(id)) }? as u32;
+                let member = |i: u32| {
+                    // SAFETY: as above; the name is a new text that ends with a NUL, which is freed once.
+                    let (name, ty) = unsafe {
+                        let name = H5Tget_member_name(id, i);
+                        let text = CStr::from_ptr(name).to_string_lossy().into_owned();
+                        H5free_memory(name.cast());
+                        (text, from_id::<Datatype>(h5check(H5Tget_member_type(id, i))?)?)
+                    };
+                    Ok((name, ty))
+                };
+                Odd::Record((0..count).map(member).collect::<Result<_>>()?)
+            }
+            _ => Odd::Other,
+        })
+    })
+}
+
 thread_local! {
     /// The members that this thread reads now.
     static MEMBERS: RefCell<Vec<CompoundField>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `N` members of a record.
+/// `N` numbers of a record: members, or the elements of one member.
 #[repr(transparent)]
 struct Row<const N: usize>([u64; N]);
 
-// SAFETY: the descriptor is a record of the size of a `Row` whose `N` members of 8 bytes each cover it, and 8 bytes of
-// anything are a `u64`. If `MEMBERS` has another number of members, the descriptor is an array of `N` u64, which covers a
+// SAFETY: the descriptor is a record of the size of a `Row` whose members, which follow each other, cover it, and 8 bytes
+// of anything are a `u64`. If `MEMBERS` has members of another size, the descriptor is an array of `N` u64, which covers a
 // `Row` too.
 unsafe impl<const N: usize> H5Type for Row<N> {
     fn type_descriptor() -> TypeDescriptor {
         let fields = MEMBERS.with_borrow(Vec::clone);
-        match fields.len() == N {
+        match fields.iter().map(|field| field.ty.size()).sum::<usize>() == N * 8 {
             true => TypeDescriptor::Compound(CompoundType { fields, size: N * 8 }),
             false => TypeDescriptor::FixedArray(Box::new(TypeDescriptor::Unsigned(IntSize::U8)), N),
         }

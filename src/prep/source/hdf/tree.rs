@@ -10,6 +10,8 @@ use crate::source::columns::FieldPath;
 use crate::source::guess::GUESSED_EVENTS;
 use crate::source::hdf::column::is_number;
 use crate::source::hdf::links::follow;
+use crate::source::hdf::member::elements;
+use crate::source::hdf::types;
 use crate::source::hdf::{File, NumberColumn};
 use crate::source::layout::Layout;
 use crate::source::survey::{ArrayInfo, ArrayKind, MemberInfo, Survey};
@@ -77,7 +79,7 @@ impl<'a> Tree<'a> {
 
 fn array(name: String, dataset: &Dataset) -> ArrayInfo {
     let shape = dataset.shape().iter().map(|&size| size as u64).collect();
-    let kind = match dataset.dtype().and_then(|dtype| dtype.to_descriptor()) {
+    let kind = match dataset.dtype().and_then(|dtype| types::describe(&dtype)) {
         Ok(descriptor) if is_number(&descriptor) => ArrayKind::Number(descriptor.to_string()),
         Ok(descriptor @ TypeDescriptor::Compound(_)) => ArrayKind::Record(members(&descriptor, "")),
         Ok(descriptor) => ArrayKind::Other(descriptor.to_string()),
@@ -93,7 +95,15 @@ fn members(record: &TypeDescriptor, prefix: &str) -> Vec<MemberInfo> {
         let name = format!("{prefix}{}", field.name);
         match &field.ty {
             TypeDescriptor::Compound(_) => members(&field.ty, &format!("{name}.")),
-            ty => vec![MemberInfo { name, kind: ty.to_string(), is_number: is_number(ty) }],
+            ty => match elements(ty) {
+                Some((number, n)) => {
+                    let element = |i| if n == 1 { name.clone() } else { format!("{name}[{i}]") };
+                    let info =
+                        |i| MemberInfo { name: element(i), kind: number.to_string(), is_number: is_number(number) };
+                    (0..n).map(info).collect()
+                }
+                None => vec![MemberInfo { name, kind: ty.to_string(), is_number: is_number(ty) }],
+            },
         }
     };
     record.fields.iter().flat_map(of).collect()

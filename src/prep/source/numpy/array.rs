@@ -6,10 +6,11 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::source::columns::{Part, Role};
+use crate::source::columns::{Part, Role, element};
 use crate::source::numbers::{EventBlock, Numbers};
 use crate::source::numpy::dtype::{DType, Field, Number, NumberKind};
 use crate::source::numpy::header::Header;
+use crate::source::numpy::longdouble::nearest;
 use crate::source::shape;
 use crate::source::unit::TimeUnit;
 
@@ -39,7 +40,7 @@ impl Header {
                 let table = shape::table(&self.shape, *columns).filter(|table| i < table.columns);
                 let table = table.ok_or_else(|| format!("a row an event, with a column {i}"))?;
                 // Planes: all entries of a column follow each other.
-                let planes = table.transposed != self.fortran_order;
+                let planes = table.is_transposed() != self.fortran_order;
                 let (offset, stride) =
                     if planes { (i * table.len * stride, stride) } else { (i * stride, table.columns * stride) };
                 Ok(Lane { offset, stride, number: *number, len: table.len })
@@ -58,17 +59,24 @@ impl Header {
     }
 }
 
-/// Finds a member of a record: a field's name, or the names of nested fields with dots between them.
+/// Finds a member of a record: a field's name, or the names of nested fields with dots between them. An element of a
+/// field that is an array has its index, in C order, `xy[0]`.
 fn member<'a>(dtype: &'a DType, name: &str) -> Option<(usize, &'a DType)> {
     let DType::Record { fields, .. } = dtype else { return None };
     let field = |name: &str| fields.iter().find(|field| field.name == name);
     if let Some(Field { offset, dtype, .. }) = field(name) {
         return Some((*offset, dtype));
     }
-    name.match_indices('.').find_map(|(dot, _)| {
+    let nested = name.match_indices('.').find_map(|(dot, _)| {
         let outer = field(&name[..dot])?;
         let (offset, dtype) = member(&outer.dtype, &name[dot + 1..])?;
         Some((outer.offset + offset, dtype))
+    });
+    nested.or_else(|| {
+        let (array, index) = element(name)?;
+        let (offset, DType::Array { element, bytes, .. }) = member(dtype, array)? else { return None };
+        let within = index.checked_mul(element.bytes()).filter(|at| at + element.bytes() <= *bytes)?;
+        Some((offset + within, element))
     })
 }
 
@@ -102,9 +110,15 @@ impl Lane {
             (NumberKind::Int, 1) => Numbers::I8(each(self, data, stride, i8::from_le_bytes)),
             (NumberKind::Int, 2) => Numbers::I64(each(self, data, stride, |b| i16::from_le_bytes(b).into())),
             (NumberKind::Int, 4) => Numbers::I64(each(self, data, stride, |b| i32::from_le_bytes(b).into())),
-            (NumberKind::Int | NumberKind::Time(_), _) => Numbers::I64(each(self, data, stride, i64::from_le_bytes)),
+            (NumberKind::Int, _) => Numbers::I64(each(self, data, stride, i64::from_le_bytes)),
+            (NumberKind::Time(tick), _) => {
+                let ticks = each(self, data, stride, i64::from_le_bytes);
+                Numbers::Times(ticks.into_iter().map(|ticks| tick.time(ticks)).collect())
+            }
             (NumberKind::Float, 2) => Numbers::F64(each(self, data, stride, |b| half::f16::from_le_bytes(b).to_f64())),
             (NumberKind::Float, 4) => Numbers::F64(each(self, data, stride, |b| f32::from_le_bytes(b).into())),
+            (NumberKind::Float, 12) => Numbers::F64(each(self, data, stride, nearest::<12>)),
+            (NumberKind::Float, 16) => Numbers::F64(each(self, data, stride, nearest::<16>)),
             (NumberKind::Float, _) => Numbers::F64(each(self, data, stride, f64::from_le_bytes)),
             (NumberKind::Bool | NumberKind::Uint, _) => Numbers::U8(each(self, data, stride, u8::from_le_bytes)),
         }

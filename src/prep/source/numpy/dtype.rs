@@ -1,10 +1,10 @@
 //! NumPy's types of array elements, as headers describe them (`descr`).
 //!
-//! A type is a number, a record of named fields, or other bytes that take place but are not read: strings, padding,
-//! sub-arrays, complex numbers. Fields may have a title (`(('title', 'name'), ...)`), which is not used.
+//! A type is a number, a record of named fields, an array of either, or other bytes that take place but are not read:
+//! strings, padding, complex numbers. Fields may have a title (`(('title', 'name'), ...)`), which is not used.
 
 use crate::source::numpy::literal::Literal;
-use crate::source::unit::TimeUnit;
+use crate::source::numpy::tick::Tick;
 
 /// Maximum size of an element in bytes.
 const MAX_ITEM: usize = 1 << 20;
@@ -16,6 +16,8 @@ pub(crate) enum DType {
     Number(Number),
     /// A record of fields.
     Record { fields: Vec<Field>, bytes: usize },
+    /// A sub-array in a record: its elements, and its shape.
+    Array { element: Box<DType>, shape: Vec<u64>, bytes: usize },
     /// Bytes that take place: the type as NumPy writes it.
     Other { text: String, bytes: usize },
     /// Python objects, which NumPy stores as a pickle.
@@ -46,8 +48,8 @@ pub(crate) enum NumberKind {
     Int,
     Uint,
     Float,
-    /// A date or a duration: 64-bit integers, in this unit.
-    Time(TimeUnit),
+    /// A date or a duration: 64-bit integers, of ticks.
+    Time(Tick),
 }
 
 impl std::fmt::Display for Number {
@@ -58,7 +60,7 @@ impl std::fmt::Display for Number {
             NumberKind::Int => write!(f, "int{bits}"),
             NumberKind::Uint => write!(f, "uint{bits}"),
             NumberKind::Float => write!(f, "float{bits}"),
-            NumberKind::Time(unit) => write!(f, "datetime64[{}]", unit.name()),
+            NumberKind::Time(tick) => write!(f, "datetime64[{tick}]"),
         }
     }
 }
@@ -72,6 +74,7 @@ impl std::fmt::Display for DType {
                     fields.iter().map(|field| format!("{}: {}", field.name, field.dtype)).collect();
                 write!(f, "records of {}", fields.join(", "))
             }
+            DType::Array { element, shape, .. } => write!(f, "{element} of shape {shape:?}"),
             DType::Other { text, .. } => write!(f, "{text}"),
             DType::Object => write!(f, "objects"),
         }
@@ -99,7 +102,7 @@ impl DType {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             DType::Number(number) => number.bytes,
-            DType::Record { bytes, .. } | DType::Other { bytes, .. } => *bytes,
+            DType::Record { bytes, .. } | DType::Array { bytes, .. } | DType::Other { bytes, .. } => *bytes,
             DType::Object => 0,
         }
     }
@@ -109,6 +112,7 @@ impl DType {
         match self {
             DType::Object => true,
             DType::Record { fields, .. } => fields.iter().any(|field| field.dtype.is_pickled()),
+            DType::Array { element, .. } => element.is_pickled(),
             _ => false,
         }
     }
@@ -152,12 +156,12 @@ impl DType {
             }
             other => return Err(format!("the shape of a field is {other:?}")),
         };
-        if sizes.is_empty() || self == DType::Object {
+        if sizes.iter().all(|&size| size == 1) || self == DType::Object {
             return Ok(self);
         }
         let items = sizes.iter().try_fold(1_usize, |items, &size| items.checked_mul(usize::try_from(size).ok()?));
         let bytes = items.and_then(|items| items.checked_mul(self.bytes())).filter(|&bytes| bytes <= MAX_ITEM);
-        Ok(DType::Other { text: format!("{self} of shape {sizes:?}"), bytes: bytes.ok_or_else(too_large)? })
+        Ok(DType::Array { element: Box::new(self), shape: sizes, bytes: bytes.ok_or_else(too_large)? })
     }
 
     /// Parses a code such as `<i8`, `|S3` or `float64`.
@@ -179,9 +183,9 @@ impl DType {
         let (letter, rest) = (letters.next().ok_or_else(unknown)?, letters.as_str());
         if matches!(letter, 'M' | 'm') {
             let Some(unit) = rest.strip_prefix('8') else { return Err(unknown()) };
-            let unit = unit.strip_prefix('[').and_then(|unit| unit.strip_suffix(']')?.parse().ok());
+            let tick = unit.strip_prefix('[').and_then(|tick| Tick::parse(tick.strip_suffix(']')?));
             return Ok(
-                unit.map_or(DType::Other { text: code.into(), bytes: 8 }, |unit| number(NumberKind::Time(unit), 8))
+                tick.map_or(DType::Other { text: code.into(), bytes: 8 }, |tick| number(NumberKind::Time(tick), 8))
             );
         }
         let size: Option<usize> = if rest.is_empty() { None } else { Some(rest.parse().map_err(|_| unknown())?) };
@@ -189,12 +193,12 @@ impl DType {
             ('b', Some(1)) | ('?', None) => Ok(number(NumberKind::Bool, 1)),
             ('i', Some(bytes @ (1 | 2 | 4 | 8))) => Ok(number(NumberKind::Int, bytes)),
             ('u', Some(bytes @ (1 | 2 | 4 | 8))) => Ok(number(NumberKind::Uint, bytes)),
-            ('f', Some(bytes @ (2 | 4 | 8))) => Ok(number(NumberKind::Float, bytes)),
+            ('f', Some(bytes @ (2 | 4 | 8 | 12 | 16))) => Ok(number(NumberKind::Float, bytes)),
             ('O', _) => Ok(DType::Object),
             ('U', size) => other(size.unwrap_or(0).checked_mul(4)),
             ('S' | 'a' | 'V', size) => other(Some(size.unwrap_or(0))),
             ('c', None) => other(Some(1)),
-            ('f', Some(bytes @ (12 | 16))) | ('c', Some(bytes @ (8 | 16 | 24 | 32))) => other(Some(bytes)),
+            ('c', Some(bytes @ (8 | 16 | 24 | 32))) => other(Some(bytes)),
             _ => Err(unknown()),
         }
     }

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::source::formats;
 use crate::source::numpy::dtype::{DType, Field};
 use crate::source::numpy::literal::Literal;
+use crate::source::shape::MAX_COLUMNS;
 use crate::source::survey::{ArrayInfo, ArrayKind, MemberInfo};
 
 /// Maximum length of a header in bytes. NumPy itself reads no header of more than 10,000 characters.
@@ -100,14 +101,22 @@ impl Header {
             Literal::Integer(size) => Ok(*size),
             other => Err(format!("its shape has {other:?}")),
         };
-        let shape = sizes.iter().map(size).collect::<Result<Vec<u64>, String>>()?;
+        let mut shape = sizes.iter().map(size).collect::<Result<Vec<u64>, String>>()?;
         let dtype = DType::parse(entry("descr")?)?;
+        if shape.is_empty() && matches!(dtype, DType::Record { .. }) {
+            shape.push(1); // one event
+        }
         // The product may not overflow even if one of the sizes is 0.
         let items = shape.iter().try_fold(1_u64, |items, &size| items.checked_mul(size.max(1)));
         match items.and_then(|items| items.checked_mul(dtype.bytes().max(1) as u64)) {
             Some(_) => Ok(Header { dtype, shape, fortran_order: *fortran_order, bytes }),
             None => Err(format!("its shape is {shape:?}")),
         }
+    }
+
+    /// Whether its elements are records.
+    pub(crate) fn has_records(&self) -> bool {
+        matches!(self.dtype, DType::Record { .. })
     }
 
     /// Number of elements.
@@ -140,6 +149,14 @@ fn members(record: &DType, prefix: &str) -> Vec<MemberInfo> {
         let name = format!("{prefix}{}", field.name);
         match &field.dtype {
             DType::Record { .. } => members(&field.dtype, &format!("{name}.")),
+            DType::Array { element, shape, .. } if shape.iter().product::<u64>() <= MAX_COLUMNS => {
+                let one = |i| MemberInfo {
+                    name: format!("{name}[{i}]"),
+                    kind: element.to_string(),
+                    is_number: matches!(**element, DType::Number(_)),
+                };
+                (0..shape.iter().product()).map(one).collect()
+            }
             dtype => {
                 let is_number = matches!(dtype, DType::Number(_));
                 vec![MemberInfo { name, kind: dtype.to_string(), is_number }]

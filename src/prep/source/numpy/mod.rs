@@ -4,7 +4,9 @@ mod array;
 mod dtype;
 mod header;
 mod literal;
+mod longdouble;
 mod scalar;
+mod tick;
 
 pub(crate) use array::{EventArray, Lane};
 pub(crate) use dtype::NumberKind;

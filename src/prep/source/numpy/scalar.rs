@@ -18,7 +18,7 @@ impl Header {
             Numbers::U32(v) => v.first().map(|&n| n.into()),
             Numbers::U64(v) => v.first().and_then(|&n| n.try_into().ok()),
             Numbers::I64(v) => v.first().copied(),
-            Numbers::F64(_) => None,
+            Numbers::F64(_) | Numbers::Times(_) => None,
         }
     }
 

@@ -1,0 +1,29 @@
+//! Describes the types of datasets, also those that the HDF5 wrapper has no description of.
+
+use hdf5::Datatype;
+use hdf5::types::{CompoundField, CompoundType, FloatSize, TypeDescriptor};
+
+use crate::source::hdf::sys::{Odd, odd};
+
+/// The description of a type. A float that Rust doesn't have is described as the float64 that libhdf5 makes of it, an array
+/// of several dimensions as one of arrays, and members of records that cannot be described are left out.
+///
+/// # Errors
+/// libhdf5's, for a type that is no number, no record and no text.
+pub(super) fn describe(dtype: &Datatype) -> hdf5::Result<TypeDescriptor> {
+    dtype.to_descriptor().or_else(|error| match odd(dtype)? {
+        Odd::Float => Ok(TypeDescriptor::Float(FloatSize::U8)),
+        Odd::Array(element, shape) => {
+            let array = |ty, &length: &usize| TypeDescriptor::FixedArray(Box::new(ty), length);
+            Ok(shape.iter().rev().fold(describe(&element)?, array))
+        }
+        Odd::Record(members) => {
+            let field = |(index, (name, ty)): (usize, (String, Datatype))| {
+                Some(CompoundField { name, ty: describe(&ty).ok()?, offset: 0, index })
+            };
+            let fields = members.into_iter().enumerate().filter_map(field).collect();
+            Ok(TypeDescriptor::Compound(CompoundType { fields, size: dtype.size() }))
+        }
+        Odd::Other => Err(error),
+    })
+}
