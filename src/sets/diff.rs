@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use tonic_base::{Progress, Verbosity, in_order, printable};
 use tonic_shard::{
     Chunk, ChunkRecord, Ledger, SampleFrames, SampleReader, SetDescription, SetLayout, ShardSet, differing_parts,
+    listed,
 };
 
 use crate::error::Result;
@@ -181,8 +182,8 @@ fn fields(a: &SetDescription, b: &SetDescription) -> Vec<(&'static str, String, 
     let fields = [
         ("shape", a.shape.to_string(), b.shape.to_string()),
         ("recipe", recipes.0, recipes.1),
-        ("classes", a.classes.join(", "), b.classes.join(", ")),
-        ("extras", a.extras.join(", "), b.extras.join(", ")),
+        ("classes", listed(&a.classes), listed(&b.classes)),
+        ("extras", listed(&a.extras), listed(&b.extras)),
         ("samples", a.samples.to_string(), b.samples.to_string()),
         ("chunk_samples", a.chunk_samples.to_string(), b.chunk_samples.to_string()),
         ("counts", widths(a), widths(b)),

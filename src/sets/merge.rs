@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tonic_shard::{
-    Error as ShardError, LinkedFile, Manifest, Part, SetDescription, ShardSet, SourceFile, Width, Widths,
+    Error as ShardError, LinkedFile, Manifest, Part, SetDescription, ShardSet, SourceFile, Width, Widths, listed,
 };
 
 use crate::error::{BaseFault, Error, Result, ShardFault};
@@ -90,7 +90,7 @@ fn check_same(set: &ShardSet, first: &ShardSet) -> Result<()> {
     let (mine, theirs) = (&set.manifest().description, &first.manifest().description);
     let surface = |d: &SetDescription| String::from(if d.widths.counts == Width::F32 { "surfaces" } else { "counts" });
     let fields = [
-        ("list of extra columns", theirs.extras.join(", "), mine.extras.join(", ")),
+        ("list of extra columns", listed(&theirs.extras), listed(&mine.extras)),
         ("kind of frames", surface(theirs), surface(mine)),
         ("recipe_id", theirs.recipe_id.to_string(), mine.recipe_id.to_string()),
     ];

@@ -19,6 +19,16 @@ pub fn differing_parts(a: &str, b: &str) -> (String, String) {
     (words(only.0), words(only.1))
 }
 
+/// A list of names as one text, which is the same for equal lists only: a name that could be taken for several, or for
+/// none, is in quotes.
+pub fn listed(names: &[String]) -> String {
+    let quote = |name: &String| {
+        let is_plain = !name.is_empty() && !name.contains([',', ';', '"']);
+        if is_plain { name.clone() } else { format!("{name:?}") }
+    };
+    names.iter().map(quote).collect::<Vec<_>>().join(", ")
+}
+
 /// Each key of a TOML text with its value, after the name of its table.
 fn parts(text: &str) -> Vec<String> {
     let mut parts = Vec::new();
@@ -69,7 +79,7 @@ fn in_one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::differing_parts;
+    use super::{differing_parts, listed};
 
     const RECIPE: &str = "[[transform]]\nname = \"Downsample\"\ntime_factor = 1.0\n\n[[transform]]\nname = \"CropTime\"\n\
                           min = 0\nmax = 1000000\n\n[frames]\ntime_window = 4000\noverlap = 0.0\n";
@@ -104,5 +114,16 @@ mod tests {
     fn texts_of_one_line_are_told_whole() {
         assert_eq!(differing_parts("(1, 1, 140)", "(1, 1, 700)"), ("(1, 1, 140)".into(), "(1, 1, 700)".into()));
         assert_eq!(differing_parts("low, high\n", ""), ("low, high".into(), String::new()));
+    }
+
+    #[test]
+    fn lists_with_other_names_have_other_texts() {
+        let text = |names: &[&str]| listed(&names.iter().map(|name| name.to_string()).collect::<Vec<_>>());
+        let lists =
+            [&["a", "b"][..], &["a, b"], &["\"a, b\""], &["a,b"], &["a, ", "b"], &["", "a"], &["a"], &[], &[""]];
+        for (i, list) in lists.iter().enumerate() {
+            assert!(lists[..i].iter().all(|other| text(other) != text(list)), "{list:?}");
+        }
+        assert_eq!((text(&["a", "left turn"]), text(&["a, b"])), ("a, left turn".into(), "\"a, b\"".into()));
     }
 }

@@ -29,7 +29,7 @@ pub use chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL, SampleTa
 pub use codec::{ChunkName, Decoder, EncodedChunk, Encoder, StoredChunk, check_chunk};
 pub use column::{Column, ColumnBuf, Width};
 pub use description::{Id, LinkedFile, MARKER, SetDescription, SourceFile, Tool, shard_name};
-pub use difference::differing_parts;
+pub use difference::{differing_parts, listed};
 pub use error::{Error, Result, ShardFault};
 pub use frames::{CountTooLarge, FrameShape, FromValue, SampleFrames, SparseFrames, Widths};
 pub use layout::{

@@ -2,6 +2,7 @@
 
 use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_SORTED, NO_LABEL};
 use crate::description::{Id, MARKER, SetDescription, shard_name};
+use crate::difference::listed;
 use crate::error::{BaseFault, Error, Result};
 use crate::frames::Widths;
 use crate::layout::VERSION;
@@ -261,7 +262,7 @@ impl Manifest {
         let fields = [
             ("shape", theirs.shape.to_string(), mine.shape.to_string()),
             ("recipe", theirs.recipe.clone(), mine.recipe.clone()),
-            ("classes", theirs.classes.join(", "), mine.classes.join(", ")),
+            ("classes", listed(&theirs.classes), listed(&mine.classes)),
         ];
         Error::refuse_difference(dir, other_dir, fields)
     }

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tonic_base::{Progress, Verbosity};
-use tonic_shard::{Error as ShardError, Id, LinkedFile, NO_LABEL, SourceFile};
+use tonic_shard::{Error as ShardError, Id, LinkedFile, NO_LABEL, SourceFile, listed};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
@@ -109,7 +109,8 @@ impl Inputs {
             return Err(Error::usage("recordings", "at least one with a row in the table of labels", "none"));
         };
         let names = |r: &Recording| r.extras.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        let classes = |r: &Recording| r.classes.as_ref().map_or("none".into(), |names| names.join(", "));
+        let classes =
+            |r: &Recording| r.classes.as_ref().map_or("none; labels are numbers".into(), |names| listed(names));
         let size = |r: &Recording| r.sensor.map_or("unknown".into(), |sensor| sensor.to_string());
         for recording in &recordings[1..] {
             let same_names =
@@ -119,7 +120,7 @@ impl Inputs {
             }
             let fields = [
                 ("list of classes", classes(first), classes(recording)),
-                ("list of extra columns", names(first).join(", "), names(recording).join(", ")),
+                ("list of extra columns", listed(&names(first)), listed(&names(recording))),
                 ("sensor", size(first), size(recording)),
             ];
             ShardError::refuse_difference(&recording.path, &first.path, fields)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tonic_base::publish;
-use tonic_shard::{Error as ShardError, Manifest};
+use tonic_shard::{Error as ShardError, Manifest, listed};
 
 use crate::engine::{Arithmetic, EngineChoice};
 use crate::error::{BaseFault, Error, Result};
@@ -195,7 +195,7 @@ impl Config {
         let fields = [
             ("cells of a frame", self.network.inputs.to_string(), description.shape.cells().to_string()),
             ("recipe", self.data.recipe.clone(), description.recipe.clone()),
-            ("classes", self.data.class_names.join(", "), description.classes.join(", ")),
+            ("classes", listed(&self.data.class_names), listed(&description.classes)),
         ];
         Ok(ShardError::refuse_difference(dir, &run.join(FILE_NAME), fields)?)
     }
@@ -210,7 +210,7 @@ impl Config {
         let expected = network(&self.network.shape(), &self.network.neuron());
         let fields = [
             ("network", expected, network(got.shape(), &got.neuron)),
-            ("classes", self.data.class_names.join(", "), classes.join(", ")),
+            ("classes", listed(&self.data.class_names), listed(classes)),
             ("steps", self.steps.to_string(), steps.to_string()),
         ];
         Ok(ShardError::refuse_difference(file, &run.join(FILE_NAME), fields)?)
