@@ -18,7 +18,9 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             format!("type {}", lines.join(" or "))
         }
         PrepError::MissingData { absence, .. } => missing_advice(*absence).into(),
-        PrepError::OutsideSensor { one_based: true, .. } => "--origin 1 reads coordinates that start at 1".into(),
+        PrepError::OutsideSensor { origin: Some(origin), .. } => {
+            format!("--origin {origin} reads coordinates that start at {origin}")
+        }
         PrepError::OutsideSensor { .. } => {
             "--sensor W,H,P gives the size that the recording needs; --lenient keeps only the events inside, and the \
              ledger counts the lost ones as outside"
@@ -28,9 +30,19 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             "mend the cause and convert again with --overwrite; or keep this set, with --resume and a larger --max-loss"
                 .into()
         }
-        PrepError::NotPixels { .. } => {
-            "multiply x by the sensor's width and y by its height, and save them as whole numbers".into()
+        PrepError::NotPixels { least, most, .. } => match (*least, *most) {
+            (0.0.., ..1.0) => {
+                "of a sensor of W by H, save floor(x * W) and floor(y * H) if 1 is its edge, round(x * (W - 1)) and \
+                 round(y * (H - 1)) if 1 is the last pixel"
+            }
+            (0.0.., 1.0) => "of a sensor of W by H, save round(x * (W - 1)) and round(y * (H - 1)): 1 is the last pixel",
+            (-1.0.., ..=1.0) => {
+                "of a sensor of W by H, save round((x + 1) / 2 * (W - 1)) and round((y + 1) / 2 * (H - 1)), if -1 and 1 \
+                 are the first and the last pixel"
+            }
+            _ => "save coordinates that are numbers of pixels, from 0",
         }
+        .into(),
         PrepError::SampleTooLarge { .. } => "cut the recording, with --sample-duration or --sample-events".into(),
         PrepError::NotClasses { path, kind, .. } => match kind {
             FolderKind::Parts(parts) => format!(
@@ -38,14 +50,18 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
                 part_commands(std::env::args(), path, parts)
             ),
             FolderKind::PartsOfEach => "--labels with a table (file,label) of one part's files converts that part, \
-                                        --class-level 1 converts all parts into one set"
+                                        --class-level 1 joins all parts, so that test samples are trained on"
                 .into(),
-            FolderKind::Above(level) => {
-                let first = level - 1;
-                format!(
-                    "--class-level {level} takes the inner folders as classes, --class-level {first} the outer ones"
-                )
+            FolderKind::Groups => {
+                "--labels with a table (file,label) gives each file its class, --class-level 1 takes \
+                                   the folders as classes"
+                    .into()
             }
+            FolderKind::Above(level) => format!(
+                "--class-level {level} takes the inner folders as classes, --class-level {} the outer ones; if the \
+                 outer ones are parts of a dataset, for training and for tests, convert each by itself",
+                level - 1
+            ),
         },
         PrepError::UnknownClass { .. } => {
             "add them to the end of the list (--classes FILE), so that the others keep their numbers".into()

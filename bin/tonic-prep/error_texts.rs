@@ -148,13 +148,17 @@ fn prep() -> Vec<Case> {
             next,
         )
     };
-    let outside = |one_based, next| {
+    let outside = |origin, next| {
         let (path, expected, got) = (file(), words("this"), words("that"));
         case(
-            Prep::OutsideSensor { path, sample: 7, event: 8, expected, got, one_based },
+            Prep::OutsideSensor { path, sample: 7, event: 8, expected, got, origin },
             &["in.h5: sample 7: event 8: expected this, got that"],
             next,
         )
+    };
+    let pixels = |least, most, next| {
+        let (path, field) = (file(), words("x"));
+        case(Prep::NotPixels { path, field, least, most }, &["in.h5: x: expected pixels, got fractions from "], next)
     };
     let columns = |remedies, next| {
         let (path, place, expected, got) = (file(), words("events"), words("t, x"), words("a, b"));
@@ -210,19 +214,19 @@ fn prep() -> Vec<Case> {
             &["in.h5: sample 7: events: expected at most 10, got 11"],
             "--sample-duration",
         ),
-        outside(false, "; --sensor W,H,P gives the size"),
-        outside(true, "--origin 1"),
+        outside(None, "; --sensor W,H,P gives the size"),
+        outside(Some(1), "--origin 1"),
+        outside(Some(0), "--origin 0"),
         columns(Vec::new(), "--map names the columns"),
         columns(vec![Remedy::Map("t=a b,x=x".into())], "type --map 't=a b,x=x'"),
         columns(
             vec![Remedy::Columns("t,x,y,p".into()), Remedy::Sensor("9,9,2".into())],
             "type --columns t,x,y,p or --sensor 9,9,2",
         ),
-        case(
-            Prep::NotPixels { path: file(), field: words("x"), least: 0.25, most: 0.75 },
-            &["in.h5: x: expected pixels, got fractions from 0.25 to 0.75"],
-            "multiply x",
-        ),
+        pixels(0.25, 0.75, "floor(x * W)"),
+        pixels(0.0, 1.0, "round(x * (W - 1))"),
+        pixels(-1.0, 0.5, "round((x + 1) / 2 * (W - 1))"),
+        pixels(7.25, 7.75, "numbers of pixels"),
         case(
             Prep::Foreign {
                 path: file(),
@@ -242,6 +246,7 @@ fn prep() -> Vec<Case> {
         unknown(Some(Remedy::Map("t=a,x=b".into())), "--map t=a,x=b"),
         folder(FolderKind::Parts(Vec::new()), "--class-level 1"),
         folder(FolderKind::PartsOfEach, "--class-level 1"),
+        folder(FolderKind::Groups, "--labels with a table"),
         folder(FolderKind::Above(2), "--class-level 2"),
         case(
             Prep::UnknownClass {

@@ -8,7 +8,10 @@ use crate::quoted::quoted;
 /// own in the output. The parts after the training part take over its classes.
 pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, parts: &[String]) -> String {
     let typed: Vec<String> = typed.skip(1).collect();
-    let rank = |part: &&String| !part.to_lowercase().contains("tr");
+    let rank = |part: &&String| {
+        let part = part.to_lowercase();
+        !(part.contains("train") || part.starts_with("tr") || part.ends_with("tr"))
+    };
     let mut parts: Vec<&String> = parts.iter().collect();
     parts.sort_by_key(rank);
     let listed = ["--classes", "--classes-of"].iter().any(|flag| typed.iter().any(|word| word.starts_with(flag)));

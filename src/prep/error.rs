@@ -128,8 +128,9 @@ pub enum Error {
         expected: String,
         /// The event's coordinates.
         got: String,
-        /// Whether the coordinates of the sample go from 1 to the sensor's width or height, as if counted from 1.
-        one_based: bool,
+        /// The coordinate of the first pixel that the coordinates of the sample seem to be counted from, if another one
+        /// was assumed.
+        origin: Option<u8>,
     },
     /// Fields that do not fit the columns t, x, y and p, or several that do.
     #[error("{}: {place}: expected {expected}, got {got}", .path.display())]
@@ -316,6 +317,8 @@ pub enum FolderKind {
     Parts(Vec<String>),
     /// Classes, each of which has parts of a dataset as its sub-folders.
     PartsOfEach,
+    /// Persons, sessions and the like, with recordings in them and no folders.
+    Groups,
     /// Persons, sessions or a folder around all. The classes are probably the folders of this level, counted from 1.
     Above(usize),
 }

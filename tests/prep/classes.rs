@@ -353,3 +353,95 @@ fn files_with_labels_of_their_own_keep_them_in_a_folder() {
     assert_eq!(run(), (vec![0, 1], vec!["clap".into(), "wave".into()]));
     assert_ne!(labels(&folder.dir.join("set"))[0], NO_LABEL);
 }
+
+#[test]
+fn recordings_that_are_not_read_are_refused_or_named() {
+    let npy = |folder: &Folder, name: &str| std::fs::read(folder.root.join(name)).unwrap();
+    let events = b"t,x,y,p\n10,2,3,1\n20,2,3,0\n";
+    for (name, bytes, words) in [
+        (
+            "roll/1.aedat4",
+            &b"#!AER-DAT4.0\r\n\0"[..],
+            "roll/1.aedat4: expected a recording in HDF5 or NumPy's formats, got an AEDAT 4 file",
+        ),
+        ("wave/9.aedat", b"x", "got a file named as AEDAT"),
+        ("wave/9.bag", b"#ROSBAG V2.0\n", "got a ROS bag"),
+        ("clap/9.raw", b"% evt 3.0\n", "got a Prophesee RAW file"),
+        ("clap/9.dat", b"% Data file containing CD events.\n", "got a Prophesee DAT file"),
+        ("clap/9.npy.gz", b"\x1f\x8b\x08", "got a gzip archive: unpack it first"),
+        ("clap/9.csv", events, "got a table of events in text: save it as an array"),
+        ("roll/1.bin", b"\0\x01\x02", "got a binary file, of N-MNIST or N-Caltech101 perhaps"),
+        ("roll/1.mat", b"MATLAB 5.0 MAT-file", "got a MATLAB file of version 5: save it as version 7.3"),
+        ("roll/1.nc", b"CDF\x01", "got a NetCDF 3 file: convert it to NetCDF 4"),
+    ] {
+        let folder = Folder::of(&["wave/1.npy", "clap/2.npy"]);
+        let file = folder.root.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, bytes).unwrap();
+        folder.refuses(&[], 3, &[words, "or list the files to take in --labels"]);
+        // A table says which files are taken. A copy that is read makes up for a file that is not.
+        let table = folder.dir.join("t.csv");
+        std::fs::write(&table, "wave/1.npy,wave\n").unwrap();
+        let arguments = [&SENSOR[..], &["--labels", table.to_str().unwrap()]].concat();
+        let (text, json) = said(&folder.root, &folder.dir.join("set"), &arguments);
+        let note = format!("not read and in no sample: {name}, ");
+        says(&text, &[&note]);
+        says(&json["notes"].to_string(), &[&note]);
+        std::fs::write(file.with_file_name("1.npy"), npy(&folder, "wave/1.npy")).unwrap();
+        std::fs::write(file.with_file_name("9_converted.npy"), npy(&folder, "wave/1.npy")).unwrap();
+        says(&said(&folder.root, &folder.dir.join("set"), &SENSOR).0, &[&note]);
+    }
+    let dir = scratch();
+    dir.file("a.es", "Event Stream");
+    refuses(&mut convert(&[&*dir], &dir.join("none")), 3, &["got an Event Stream file (.es): read it with loris"]);
+
+    // HDF5 and NumPy under any ending are read, unless they are copies.
+    let folder = Folder::of(&["wave/1.npy", "clap/2.h5", "clap/3.h5"]);
+    std::fs::rename(folder.root.join("clap/2.h5"), folder.root.join("clap/2.mat")).unwrap();
+    std::fs::rename(folder.root.join("clap/3.h5"), folder.root.join("clap/three")).unwrap();
+    std::fs::copy(folder.root.join("wave/1.npy"), folder.root.join("wave/1.npy.bak")).unwrap();
+    let (found, names, sources) = folder.convert(&[]);
+    assert_eq!((found, names), (vec![(0, 20), (0, 30), (1, 10)], ["clap", "wave"].map(String::from).to_vec()));
+    assert_eq!(sources, ["clap/2.mat", "clap/three", "wave/1.npy"]);
+    let note = "note: not read and in no sample: wave/1.npy.bak, HDF5 or NumPy under another ending";
+    says(&said(&folder.root, &folder.dir.join("set"), &SENSOR).0, &[note]);
+}
+
+#[test]
+fn splits_and_persons_of_any_name_are_no_classes() {
+    for (outer, kind) in [
+        (["ibmGestureTrain", "ibmGestureTest"], "the parts of a dataset"),
+        (["split_0", "split_1"], "the parts of a dataset"),
+        (["tr", "te"], "the parts of a dataset"),
+        (["fold1", "fold2"], "the parts of a dataset"),
+        (["seen", "unseen"], "with the same folders in each: clap, wave"),
+    ] {
+        let names: Vec<String> =
+            outer.iter().flat_map(|part| ["wave", "clap"].map(|class| format!("{part}/{class}/1.npy"))).collect();
+        let folder = Folder::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let apart = "if the outer ones are parts of a dataset, for training and for tests, convert each by itself";
+        let command = format!("data/{} -o", outer[0]);
+        folder.refuses(&[], 3, &[kind, if outer[0] == "seen" { apart } else { &command }]);
+    }
+    let users = Folder::of(&["user01_natural/1.npy", "user02_led/2.npy"]);
+    let words = ["got user01_natural, user02_led, with recordings in them and no folders", "--labels with a table"];
+    users.refuses(&[], 3, &words);
+    assert_eq!(users.convert(&["--class-level", "1"]).1, ["user01_natural", "user02_led"]);
+}
+
+#[test]
+fn lists_of_classes_are_compared_name_by_name() {
+    let dir = scratch();
+    let file = |name: &str, classes: &'static [&'static str]| {
+        let recording = Recording { names: classes.to_vec(), labels: vec![0, 0], ..Recording::random(1, 2, 20) };
+        recording.write(&dir.join(name))
+    };
+    let files = [file("a.h5", &["a", "b"]), file("b.h5", &["a, b"])];
+    let words = ["list of classes differs", "expected a, b, got \"a, b\""];
+    refuses(&mut convert(&files, &dir.join("none")), 4, &words);
+    let sets = [dir.convert(&[&files[0]], "one", &[]), dir.convert(&[&files[1]], "two", &[])];
+    let mut diff = prep();
+    diff.arg("diff").args(&sets);
+    says(&String::from_utf8(diff.output().unwrap().stdout).unwrap(), &["classes"]);
+    refuses(prep().arg("merge").arg(dir.join("none")).args(&sets), 4, &["expected a, b, got \"a, b\""]);
+}

@@ -141,8 +141,8 @@ fn what_does_not_belong_is_named() {
     Recording::random(1, 2, 5).write(&folder.root.join("a/0.h5"));
     folder.refuses(&[], 2, &["one recording a file in a folder", "Heidelberg"]);
     let dir = scratch();
-    dir.file("a.aedat", "x");
-    let words = ["expected recordings (h5, hdf5, hdf, npy, npz), got none, and other files: 1 (1 .aedat)"];
+    dir.file("a.txt", "x");
+    let words = ["expected recordings (h5, hdf5, hdf, npy, npz), got none, and other files: 1 (1 .txt)"];
     refuses(&mut convert(&[&*dir], &folder.dir.join("none")), 3, &words);
 }
 

@@ -149,8 +149,9 @@ impl<'a> ChunkMaker<'a> {
         let mut admitted = slice.raw.admit(i, self.inputs.sensor);
         if let Some((event, expected, got)) = outside(&admitted, self.inputs.sensor).filter(|_| !self.lenient) {
             let path = slice.recording.path.clone();
-            let one_based = slice.recording.is_one_based(self.inputs.sensor)?;
-            return Err(Error::OutsideSensor { path, sample, event, expected, got, one_based });
+            let origin = slice.recording.likely_origin(self.inputs.sensor)?;
+            let got = if origin == Some(0) { format!("{got} after 1 is subtracted (`origin`)") } else { got };
+            return Err(Error::OutsideSensor { path, sample, event, expected, got, origin });
         }
         let mut ledger = Ledger {
             events_in: slice.raw.count(i),

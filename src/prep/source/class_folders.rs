@@ -13,13 +13,17 @@ use crate::source::listing::{Listing, some_of};
 
 /// Names of parts of a dataset, for training.
 const TRAINING: &str = "train training trn trainval";
+/// Short names of parts. They may be those of classes too, such as languages.
+const SHORT_PARTS: [&str; 2] = ["tr", "te ts va vl"];
+/// Words for parts of equal rank, which have a number or a letter after them: `fold1`, `split_a`.
+const NUMBERED_PARTS: &str = "fold kfold split partition part cv";
 /// Names of parts of a dataset, for everything but training.
 const OTHER_PARTS: &str = "test testing tst val valid validation validate validating eval evaluation evaluate dev devel \
                            development holdout heldout";
 /// Words for persons, sessions and the like, which have a number or a letter after them: `user01`, `subject_3`.
 const GROUPS: &str = "user subject subj sub sbj speaker spk spkr participant person people actor signer patient \
-                      volunteer session sess ses trial take run rep recording rec seq sequence day date block fold batch \
-                      camera cam room";
+                      volunteer session sess ses trial take run rep recording rec seq sequence day date block batch camera \
+                      cam room";
 /// Letters for the same, with a number after them: `s01`, `p3`.
 const GROUP_LETTERS: &str = "s p u r f m";
 
@@ -78,11 +82,14 @@ pub(super) fn by_folder(
     Ok(Some(FolderClasses { names, labels, empty: empty.into_iter().map(String::from).collect() }))
 }
 
-/// The first-level folders of these files, if they are several parts of a dataset.
-pub(super) fn joined_parts(files: &[String]) -> Option<String> {
-    let firsts: BTreeSet<&str> = files.iter().filter_map(|name| folder_of(name, 1)).collect();
-    let firsts: Vec<&str> = firsts.into_iter().collect();
-    (firsts.len() > 1 && are_parts(&firsts)).then(|| some_of(&firsts))
+/// The folders above the classes, which are those of `level`, if they are several parts of a dataset.
+pub(super) fn joined_parts(files: &[String], level: Option<usize>) -> Option<String> {
+    let names = |level| {
+        let names: BTreeSet<&str> = files.iter().filter_map(|name| folder_of(name, level)).collect();
+        names.into_iter().collect::<Vec<&str>>()
+    };
+    let parts = (1..level.unwrap_or(2)).map(names).find(|names| names.len() > 1 && are_parts(names))?;
+    Some(some_of(&parts))
 }
 
 /// The name of the folder at level `level` that a file is in.
@@ -120,7 +127,9 @@ fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
     }
     let nested = firsts.iter().filter(|first| !inside[**first].is_empty()).count();
     if nested == 0 {
-        return Ok(());
+        let groups = above == 0 && firsts.len() > 1 && firsts.iter().all(|name| is_group(name));
+        let got = || format!("{}, with recordings in them and no folders", some_of(&firsts));
+        return if groups { refused(got(), FolderKind::Groups) } else { Ok(()) };
     }
     if let ([only], [_]) = (&firsts[..], top) {
         let below: Vec<&str> = files.iter().filter_map(|name| name.split_once('/').map(|(_, rest)| rest)).collect();
@@ -137,13 +146,17 @@ fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
     }
     if firsts.iter().all(|name| is_group(name)) && 2 * nested > firsts.len() {
         for level in 2.. {
-            let at: BTreeSet<&str> = files.iter().filter_map(|name| folder_of(name, level)).collect();
-            if at.is_empty() {
+            let names: BTreeSet<&str> = files.iter().filter_map(|name| folder_of(name, level)).collect();
+            let names: Vec<&str> = names.into_iter().collect();
+            if names.is_empty() {
                 return Ok(());
             }
-            if !at.iter().all(|name| is_group(name) || is_number(name)) {
-                let at: Vec<&str> = at.into_iter().collect();
-                let got = format!("{}, with the folders {} in them", some_of(&firsts), some_of(&at));
+            if are_parts(&names) {
+                let got = format!("the parts of a dataset, {}, in each of {}", some_of(&names), some_of(&firsts));
+                return refused(got, FolderKind::PartsOfEach);
+            }
+            if !names.iter().all(|name| is_group(name) || is_number(name)) {
+                let got = format!("{}, with the folders {} in them", some_of(&firsts), some_of(&names));
                 return refused(got, FolderKind::Above(above + level));
             }
         }
@@ -159,35 +172,62 @@ fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
 }
 
 /// Whether folders are parts of a dataset: all or most of them, or half of them and both training and another part.
+/// Short names are parts if there is nothing else.
 fn are_parts(names: &[&str]) -> bool {
     let training = names.iter().filter(|name| is_part(name, TRAINING)).count();
     let other = names.iter().filter(|name| is_part(name, OTHER_PARTS)).count();
-    let (parts, all) = (training + other, names.len());
-    2 * parts > all || (2 * parts == all && training > 0 && other > 0)
+    let numbered = names.iter().filter(|name| is_numbered(name, NUMBERED_PARTS)).count();
+    let short = |part: &&str| names.iter().filter(|name| is_part(name, part)).count();
+    let [short_training, short_other] = SHORT_PARTS.each_ref().map(short);
+    let (parts, all) = (training + other + numbered, names.len());
+    2 * parts > all
+        || (2 * parts == all && training > 0 && other > 0)
+        || (parts + short_training + short_other == all && training + short_training > 0 && other + short_other > 0)
 }
 
 /// Whether a folder has one of these names: in any case, with a number (`val2017`), or with another word before or after
-/// it (`dvs_train`, `Test-Set`).
+/// it (`dvs_train`, `Test-Set`, `ibmGestureTrain`).
 fn is_part(name: &str, parts: &str) -> bool {
-    let name = name.to_lowercase();
-    let words: Vec<&str> = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let words = words(name);
     let joined = words.concat();
-    let ends = [words.first().copied(), words.last().copied(), Some(joined.as_str())];
+    let ends = [words.first(), words.last(), Some(&joined)];
     ends.into_iter().flatten().any(|word| {
         let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
-        let word = ["set", "data", "split", "samples"].iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
+        let ends = ["set", "data", "split", "samples"];
+        let word = ends.iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
         is_listed(word, parts)
     })
 }
 
+/// The words of a name, in small letters. A capital after a small letter begins a word.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut before = ' ';
+    for c in name.chars() {
+        if !c.is_alphanumeric() || (c.is_uppercase() && before.is_lowercase()) {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| c.is_alphanumeric()) {
+            word.extend(c.to_lowercase());
+        }
+        before = c;
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
 /// Whether a folder is named as a person, a session or the like.
 fn is_group(name: &str) -> bool {
+    let has_digit = name.contains(|c: char| c.is_ascii_digit());
+    is_numbered(name, GROUPS) || (has_digit && is_numbered(name, GROUP_LETTERS))
+}
+
+/// Whether a name begins with one of these words, followed by a number or a letter.
+fn is_numbered(name: &str, words: &str) -> bool {
     let name = name.to_lowercase();
     let (word, rest) = name.split_at(name.find(|c: char| !c.is_alphabetic()).unwrap_or(name.len()));
     let rest = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
-    let digit = rest.starts_with(|c: char| c.is_ascii_digit());
-    let letter = rest.len() == 1 && !digit;
-    (is_listed(word, GROUPS) && (digit || letter)) || (is_listed(word, GROUP_LETTERS) && digit)
+    is_listed(word, words) && (rest.starts_with(|c: char| c.is_ascii_digit()) || rest.chars().count() == 1)
 }
 
 fn is_listed(word: &str, words: &str) -> bool {
@@ -230,13 +270,30 @@ mod tests {
             &["trainset", "held-out"],
             &["train", "test", "more", "old"],
             &["train"],
+            &["ibmGestureTrain", "ibmGestureTest"],
+            &["split_0", "split_1"],
+            &["fold1", "fold2", "fold10"],
+            &["train_set", "test_set"],
+            &["tr", "te"],
+            &["x_tr", "x_va", "test"],
+            &["Part A", "Part B"],
         ] {
             let found = tree(parts, &["wave", "clap"]);
             assert_eq!(found, Some(FolderKind::Parts(sorted(parts))), "{parts:?}");
             let files: Vec<String> = parts.iter().map(|part| format!("{part}/1.npy")).collect();
             assert!(kind(&files.iter().map(String::as_str).collect::<Vec<_>>()).is_some(), "{parts:?} without classes");
         }
-        for classes in [&["train", "car", "bus"][..], &["test", "wave"], &["trainer", "tester"], &["value", "devil"]] {
+        for classes in [
+            &["train", "car", "bus"][..],
+            &["test", "wave"],
+            &["trainer", "tester"],
+            &["value", "devil"],
+            &["en", "tr"],
+            &["tr", "te", "hi"],
+            &["te", "ts"],
+            &["folder", "splits"],
+            &["Trade", "Tea"],
+        ] {
             assert_eq!(tree(classes, &["s1", "s2"]), None, "{classes:?}");
         }
         assert_eq!(tree(&["wave", "clap"], &["train", "test"]), Some(FolderKind::PartsOfEach));
@@ -273,6 +330,7 @@ mod tests {
         let three = ["user1/session1/wave/1.npy", "user2/session1/clap/1.npy"];
         assert_eq!(kind(&three), Some(FolderKind::Above(3)));
         assert_eq!(kind(&["dataset/wave/1.npy", "dataset/clap/1.npy"]), Some(FolderKind::Above(2)));
+        assert_eq!(kind(&["user1/s1/train/1.npy", "user2/s1/test/1.npy"]), Some(FolderKind::PartsOfEach));
         assert_eq!(kind(&["x/user1/wave/1.npy", "x/user2/wave/1.npy"]), Some(FolderKind::Above(3)));
     }
 
@@ -283,7 +341,8 @@ mod tests {
 
     #[test]
     fn folders_of_recordings_in_classes_are_none_of_these() {
-        assert_eq!(kind(&["user1/1.npy", "user2/1.npy"]), None, "persons may be the classes");
+        assert_eq!(kind(&["user1/1.npy", "user2_led/1.npy"]), Some(FolderKind::Groups));
+        assert_eq!(kind(&["user1/1.npy", "wave/1.npy"]), None);
         assert_eq!(kind(&["wave/a/1.npy", "wave/b/1.npy", "clap/c/1.npy"]), None);
         assert_eq!(kind(&["wave/events/1.npy", "clap/events/1.npy"]), None);
         assert_eq!(kind(&["wave/1.npy", "wave/old/1.npy", "clap/1.npy", "clap/old/1.npy"]), None);

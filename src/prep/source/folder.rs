@@ -17,9 +17,10 @@ use crate::source::class_list::ClassList;
 use crate::source::cut::{Pieces, cut_one_class};
 use crate::source::detect::{Head, open_stream, read_head};
 use crate::source::file_names::{FileNames, Named};
+use crate::source::formats::ENDINGS;
 use crate::source::labels;
 use crate::source::layout::Layout;
-use crate::source::listing::{ENDINGS, Listing, some_of};
+use crate::source::listing::{Listing, some_of};
 use crate::source::long::Long;
 use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::Recording;
@@ -41,15 +42,16 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     };
     let known: Vec<&Path> = table.into_iter().chain(options.classes.as_ref().map(ClassList::origin)).collect();
     let mut listing = Listing::of(dir, &known)?;
+    let unread = listing.check_unread(dir, table.is_some())?;
     if listing.files.is_empty() {
         let got = listing.skipped().map_or("none".into(), |skipped| format!("none, and other files: {skipped}"));
         let expected = format!("recordings ({})", ENDINGS.join(", "));
         return Err(Error::not_a_recording(dir, expected, got));
     }
-    let mut notes = Vec::new();
+    let mut notes = unread;
     notes.extend(listing.skipped().map(|skipped| format!("files that are no recordings were skipped: {skipped}")));
     let labelled = label_files(dir, &mut listing, options, &mut notes)?;
-    let parts = joined_parts(&listing.files).filter(|_| options.class_level != Some(1));
+    let parts = joined_parts(&listing.files, options.class_level);
     notes.extend(parts.map(|parts| format!("the parts of a dataset, {parts}, are all in this set")));
     let heads: Vec<Result<Head>> = listing.files.par_iter().map(|name| read_head(&dir.join(name), options)).collect();
     // In the order of the names, so that the first fault is always the same.

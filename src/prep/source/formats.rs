@@ -4,17 +4,25 @@ use std::path::Path;
 
 use crate::error::Error;
 
+/// File extensions of recordings.
+pub(super) const ENDINGS: [&str; 5] = ["h5", "hdf5", "hdf", "npy", "npz"];
 /// Number of bytes at the start of a file that its format is told from.
-const HEAD: usize = 512;
+pub(super) const HEAD: usize = 2056;
+/// What is read, for messages.
+pub(super) const READ: &str = "a recording in HDF5 or NumPy's formats";
 
 /// What turns a file into one that is read.
-const RAW: &str = "convert it to HDF5 with the Metavision SDK (metavision_file_to_hdf5), or to NumPy with expelliarmus";
-const AEDAT: &str = "read it with dv-processing or the Python package aedat, and save t, x, y and p with np.savez";
-const BAG: &str = "read it with the Python package rosbags, and save t, x, y and p with np.savez";
-const UNPACK: &str = "unpack it first";
+pub(super) const RAW: &str =
+    "convert it to HDF5 with the Metavision SDK (metavision_file_to_hdf5), or to NumPy with expelliarmus";
+pub(super) const AEDAT: &str =
+    "read it with dv-processing or the Python package aedat, and save t, x, y and p with np.savez";
+pub(super) const LORIS: &str = "read it with loris or faery, and save t, x, y and p with np.savez";
+pub(super) const BAG: &str = "read it with the Python package rosbags, and save t, x, y and p with np.savez";
+pub(super) const UNPACK: &str = "unpack it first";
 const PANDAS: &str = "read it with pandas and save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)";
 const FRAMES: &str = "it has frames, no events; v2e makes events of frames";
-const LOADTXT: &str = "save it as an array: np.save(\"events.npy\", np.loadtxt(FILE, delimiter=\",\", skiprows=1))";
+pub(super) const LOADTXT: &str =
+    "save it as an array: np.save(\"events.npy\", np.loadtxt(FILE, delimiter=\",\", skiprows=1))";
 const NAMED: &str = "name another layout, or none";
 
 /// Formats: the offset of their mark, the mark, the format's name, and what to do with it.
@@ -23,12 +31,7 @@ const FORMATS: [(usize, &[u8], &str, &str); 40] = [
     (0, b"#!AER-DAT3", "an AEDAT 3 file", AEDAT),
     (0, b"#!AER-DAT2", "an AEDAT 2 file", AEDAT),
     (0, b"#!AER-DAT", "an AEDAT file", AEDAT),
-    (
-        0,
-        b"Event Stream",
-        "an Event Stream file (.es)",
-        "read it with loris or faery, and save t, x, y and p with np.savez",
-    ),
+    (0, b"Event Stream", "an Event Stream file (.es)", LORIS),
     (0, b"#ROSBAG", "a ROS bag", BAG),
     (0, b"\x89MCAP", "an MCAP file, a bag of ROS 2", BAG),
     (0, b"SQLite format 3\0", "an SQLite database, a bag of ROS 2 perhaps", BAG),
@@ -69,7 +72,7 @@ const SAVEZ: &str = "load it in Python and save the columns: np.savez(\"events.n
 const NETCDF: &str = "convert it to NetCDF 4, which is HDF5 (nccopy -k nc4)";
 
 /// A format that is recognised: its name, and what to do with such a file.
-fn recognise(head: &[u8]) -> Option<(String, &'static str)> {
+pub(super) fn recognise(head: &[u8]) -> Option<(String, &'static str)> {
     let found = FORMATS.iter().find(|(at, mark, ..)| head.get(*at..).is_some_and(|rest| rest.starts_with(mark)));
     if let Some((_, _, name, reader)) = found {
         return Some(((*name).into(), reader));
@@ -93,6 +96,12 @@ fn recognise(head: &[u8]) -> Option<(String, &'static str)> {
     })
 }
 
+/// Whether a file begins as HDF5, after a block of text perhaps, or as a NumPy array.
+pub(super) fn is_read(head: &[u8]) -> bool {
+    let hdf5 = |at| head.get(at..).is_some_and(|rest: &[u8]| rest.starts_with(b"\x89HDF\r\n\x1a\n"));
+    head.starts_with(b"\x93NUMPY") || [0, 512, 1024, 2048].into_iter().any(hdf5)
+}
+
 /// The first bytes of a file. Empty if it cannot be read.
 pub(super) fn head_of(path: &Path) -> Vec<u8> {
     let mut head = Vec::new();
@@ -105,8 +114,8 @@ pub(super) fn head_of(path: &Path) -> Vec<u8> {
 /// The error for a file of a format that is recognised but not read.
 pub(super) fn recognised(path: &Path, head: &[u8]) -> Option<Error> {
     let (format, reader) = recognise(head)?;
-    let expected = "a recording in HDF5 or NumPy's formats".into();
-    Some(Error::Foreign { path: path.into(), place: String::new(), expected, format, reader: reader.into() })
+    let (place, expected) = (String::new(), READ.into());
+    Some(Error::Foreign { path: path.into(), place, expected, format, reader: reader.into() })
 }
 
 /// The error for bytes that do not begin as what was `expected`, at a place of a file. An empty place is the file.

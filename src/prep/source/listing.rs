@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use tonic_shard::{MANIFEST_FILE, MARKER};
 
 use crate::error::{BaseFault, Error, Result};
+use crate::source::formats::{self, ENDINGS};
+use crate::source::unread::{Unread, unread};
 
-/// File extensions of recordings.
-pub(super) const ENDINGS: [&str; 5] = ["h5", "hdf5", "hdf", "npy", "npz"];
 /// Maximum depth of nested folders, so that symbolic link loops end.
 const MAX_DEPTH: usize = 16;
 /// Folders made by operating systems and tools. They hold no recordings and are no classes.
@@ -18,10 +18,12 @@ const SYSTEM_FOLDERS: [&str; 6] =
 /// What a folder holds. Names are paths from the folder on, with `/` between their parts, and sorted.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    /// Recordings, told by the ending of their names.
+    /// Recordings, told by the ending of their names or, if that is another one, by their first bytes.
     pub files: Vec<String>,
     /// Sub-folders at every depth, empty ones too. Not those of converted sets.
     pub folders: Vec<String>,
+    /// Files of formats that are not read and may hold recordings, by name.
+    unread: BTreeMap<String, Unread>,
     /// Number of converted sets.
     sets: u64,
     /// Number of skipped files by the ending of their names, and of hidden ones by name.
@@ -39,6 +41,11 @@ impl Listing {
         let mut listing = Listing::default();
         listing.add(dir, "", &known, MAX_DEPTH)?;
         listing.files.sort_unstable();
+        let is_taken = |(name, found): &(&String, &Unread)| **found == Unread::RENAMED && !listing.has_copy(name);
+        let taken: Vec<String> = listing.unread.iter().filter(is_taken).map(|(name, _)| name.clone()).collect();
+        taken.iter().for_each(|name| drop(listing.unread.remove(name)));
+        listing.files.extend(taken);
+        listing.files.sort_unstable();
         listing.folders.sort_unstable();
         Ok(listing)
     }
@@ -52,8 +59,8 @@ impl Listing {
             let path = entry.map_err(Error::io(dir, "list the folder"))?.path();
             let lossy = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-            let ours = ending.as_ref().is_some_and(|ending| ENDINGS.contains(&ending.as_str()));
             let hidden = lossy.starts_with('.');
+            let ours = ending.as_ref().is_some_and(|ending| ENDINGS.contains(&ending.as_str()));
             let meta = match std::fs::metadata(&path) {
                 Ok(meta) => meta,
                 Err(_) if hidden || !ours => {
@@ -62,6 +69,12 @@ impl Listing {
                 }
                 Err(e) => return Err(Error::io(&path, "open the recording")(e)),
             };
+            let is_known = || !known.is_empty() && path.canonicalize().is_ok_and(|path| known.contains(&path));
+            let mut foreign = None;
+            if meta.is_file() && !ours && !hidden && !is_known() {
+                let head = formats::head_of(&path);
+                foreign = if formats::is_read(&head) { Some(Unread::RENAMED) } else { unread(&head, &lossy) };
+            }
             if meta.is_dir() && is_set(&path) {
                 self.sets += 1;
             } else if meta.is_dir() && (hidden || SYSTEM_FOLDERS.contains(&lossy.as_str())) {
@@ -82,11 +95,69 @@ impl Listing {
                 } else {
                     self.files.push(name);
                 }
-            } else if known.is_empty() || !path.canonicalize().is_ok_and(|path| known.contains(&path)) {
+            } else if let Some(foreign) = foreign {
+                self.unread.insert(format!("{prefix}{lossy}"), foreign);
+            } else if !is_known() {
                 self.skip(&lossy, ending);
             }
         }
         Ok(())
+    }
+
+    /// Recordings of formats that are not read: an error if they would be missing from the set. Others, which lie next
+    /// to recordings that are read, are noted. If there is a table, it says which files are taken, and all are noted.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`].
+    pub(super) fn check_unread(&self, dir: &Path, has_table: bool) -> Result<Vec<String>> {
+        let missing = self.unread.iter().filter(|(name, unread)| !has_table && self.lacks(name, unread));
+        let missing: Vec<(&String, &Unread)> = missing.collect();
+        if let Some((name, unread)) = missing.first() {
+            let more = match missing.len() - 1 {
+                0 => String::new(),
+                more => format!(" (and {more} more files that are not read)"),
+            };
+            let leave = "(or leave it out: move it, or list the files to take in `labels`)";
+            return Err(Error::Foreign {
+                path: dir.join(name),
+                place: String::new(),
+                expected: formats::READ.into(),
+                format: format!("{}{more}", unread.format),
+                reader: format!("{} {leave}", unread.reader),
+            });
+        }
+        let mut kinds: BTreeMap<&Unread, Vec<&str>> = BTreeMap::new();
+        for (name, unread) in &self.unread {
+            kinds.entry(unread).or_default().push(name);
+        }
+        let note = |(unread, names): (&Unread, Vec<&str>)| {
+            format!("not read and in no sample: {}, {}: {}", some_of(&names), unread.format, unread.reader)
+        };
+        Ok(kinds.into_iter().map(note).collect())
+    }
+
+    /// Whether the set would lack a file of a format that is not read: one without a copy that is read. A file that may
+    /// be something else than a recording is lacked if nothing in its class is read.
+    fn lacks(&self, name: &str, unread: &Unread) -> bool {
+        match name.split_once('/') {
+            _ if unread.has_events => !self.has_copy(name),
+            None => self.files.is_empty(),
+            Some((class, _)) => self.beginning_with(&format!("{class}/")).next().is_none(),
+        }
+    }
+
+    /// Whether a recording that is read has the name of a file up to its ending, as copies in other formats have.
+    fn has_copy(&self, name: &str) -> bool {
+        let start = name.rfind('/').map_or(0, |slash| slash + 1);
+        let stem = &name[..name[start..].find('.').map_or(name.len(), |dot| start + dot)];
+        let is_copy = |rest: &str| rest.starts_with(['.', '/', '_', '-']);
+        self.beginning_with(stem).any(|file| is_copy(&file[stem.len()..]))
+    }
+
+    /// The recordings whose names begin so.
+    fn beginning_with<'a>(&'a self, begin: &'a str) -> impl Iterator<Item = &'a String> {
+        let first = self.files.partition_point(|file| file.as_str() < begin);
+        self.files[first..].iter().take_while(move |file| file.starts_with(begin))
     }
 
     fn skip(&mut self, name: &str, ending: Option<String>) {

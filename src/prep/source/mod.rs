@@ -17,7 +17,7 @@
 //! columns, survey, guess       which fields of a file are t, x, y and p
 //! long, cut, labels            such a recording as one sample or many, and their classes
 //! unlabelled                   what a table of labels leaves out of a recording
-//! folder, listing              a folder of recordings
+//! folder, listing, unread      a folder of recordings, and files in it that are not read
 //! class_folders, class_list    which folders are classes; the caller's list of classes
 //! text, file_names             tables: their text and cells, and the recordings that they name
 //! hdf, heap, numpy             reading the file formats; hdf also checks that the data is there
@@ -63,6 +63,7 @@ mod timeline;
 mod told_unit;
 mod unit;
 mod unlabelled;
+mod unread;
 mod vet;
 
 pub use class_list::ClassList;

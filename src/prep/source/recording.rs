@@ -131,13 +131,14 @@ impl Recording {
         Ok(RawSamples { times, x: x.minus_origin(self.origin), y, p, offsets })
     }
 
-    /// Whether the coordinates go from 1 to exactly the sensor's width or height, as if counted from 1. Of a very long
-    /// recording, only the first 2^27 events or so are read.
+    /// The coordinate of the first pixel that coordinates outside the sensor seem to be counted from: 1 if all go from 1
+    /// to exactly the sensor's width or height, 0 if 1 was assumed and some are 0. `None` if it is the assumed one. Of a
+    /// very long recording, only the first 2^27 events or so are read.
     ///
     /// # Errors
     /// Those of [`Recording::read`].
-    pub fn is_one_based(&self, sensor: SensorSize) -> Result<bool> {
-        let (mut reaches_end, mut events, mut next) = (false, 0, 0);
+    pub fn likely_origin(&self, sensor: SensorSize) -> Result<Option<u8>> {
+        let (mut lowest, mut excess, mut events, mut next) = (i64::MAX, i64::MIN, 0, 0);
         while next < self.samples() && events < MAX_SAMPLE_EVENTS {
             let end = next + self.together(next, self.samples() - next);
             let raw = self.read(next..end)?;
@@ -145,13 +146,13 @@ impl Recording {
             for (column, size) in [(Some(&raw.x), sensor.width), (raw.y.as_ref(), sensor.height)] {
                 let range = column.and_then(|column| column.min().zip(column.max()));
                 let Some((least, most)) = range else { continue };
-                if least < 1 || most > i64::from(size) {
-                    return Ok(false);
-                }
-                reaches_end |= most == i64::from(size);
+                (lowest, excess) = (lowest.min(least), excess.max(most - i64::from(size)));
             }
         }
-        Ok(reaches_end)
+        Ok(match self.origin {
+            0 => (lowest >= 1 && excess == 0).then_some(1),
+            origin => (lowest == -i64::from(origin)).then_some(0),
+        })
     }
 
     /// The other files that the recording's data comes from: sources of virtual datasets, external raw files and

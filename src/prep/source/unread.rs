@@ -1,0 +1,117 @@
+//! Tells recordings of formats that are not read, so that a folder's are not left out in silence.
+
+use std::borrow::Cow;
+
+use crate::source::formats::{AEDAT, BAG, ENDINGS, HEAD, LOADTXT, LORIS, RAW, UNPACK, recognise};
+
+const ATIS: &str = "read it with Tonic (tonic.io.read_mnist_file), and save t, x, y and p with np.savez";
+const JAER: &str = "read it with Tonic (tonic.io.read_aedat4, read_dvs_128...), and save t, x, y and p with np.savez";
+const HDF5: &str = "open it with h5py, and save t, x, y and p with np.savez";
+
+/// A format that is not read, of a file in a folder of recordings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Unread {
+    /// The format's name.
+    pub(super) format: Cow<'static, str>,
+    /// What reads or converts it.
+    pub(super) reader: &'static str,
+    /// Whether such a file is a recording, and not perhaps something else.
+    pub(super) has_events: bool,
+}
+
+impl Unread {
+    /// A file that begins as one that is read and has another ending.
+    pub(super) const RENAMED: Unread = Unread {
+        format: Cow::Borrowed("HDF5 or NumPy under another ending, a copy of a recording that is read"),
+        reader: "name it otherwise to take it too",
+        has_events: true,
+    };
+}
+
+/// The first words of the names of formats of events, and of archives of a recording.
+const OF_EVENTS: [&str; 5] = ["an AEDAT", "an Event Stream", "a ROS bag", "an MCAP", "a Prophesee"];
+/// The same of formats in which there may be events or something else.
+const OF_ANYTHING: [&str; 8] =
+    ["an SQLite", "a MATLAB", "a Parquet", "an Arrow", "a Feather", "a Python pickle", "a NetCDF", "an HDF4"];
+/// Endings of recordings' names: of formats that cannot be told from the bytes, or of files that are broken.
+const KNOWN_ENDINGS: [(&str, bool, &str, &str); 14] = [
+    ("aedat", true, "a file named as AEDAT, without its first line", JAER),
+    ("aedat2", true, "a file named as AEDAT 2, without its first line", JAER),
+    ("aedat4", true, "a file named as AEDAT 4, without its first line", AEDAT),
+    ("es", false, "a file named as Event Stream, without its first bytes", LORIS),
+    ("bag", true, "a file named as a ROS bag, without its first bytes", BAG),
+    ("mcap", true, "a file named as MCAP, without its first bytes", BAG),
+    ("raw", false, "a file named as Prophesee RAW, without its header", RAW),
+    ("dat", false, "a file named as Prophesee DAT, without its header", RAW),
+    ("bin", false, "a binary file, of N-MNIST or N-Caltech101 perhaps", ATIS),
+    ("mat", false, "a file named as MATLAB's, without its header", HDF5),
+    ("nc", false, "a file named as NetCDF, without its first bytes", HDF5),
+    ("h5py", false, "a file named as HDF5, without its first bytes", HDF5),
+    ("zip", false, "a zip archive", UNPACK),
+    ("tar", false, "a tar archive", UNPACK),
+];
+
+/// The format of a file that is not read and may hold a recording, told by its first bytes or by its name.
+pub(super) fn unread(head: &[u8], name: &str) -> Option<Unread> {
+    let lower = name.to_lowercase();
+    let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));
+    let is_recording = |ending: &str| ENDINGS.contains(&ending) || KNOWN_ENDINGS.iter().any(|known| known.0 == ending);
+    let has = |names: &[&str], format: &str| names.iter().any(|name| format.starts_with(name));
+    if has_rows_of_events(head) {
+        return Some(Unread { format: "a table of events in text".into(), reader: LOADTXT, has_events: true });
+    }
+    if let Some((format, reader)) = recognise(head) {
+        let is_archive = reader == UNPACK;
+        let of_recording = is_archive && stem.rsplit_once('.').is_some_and(|(_, inner)| is_recording(inner));
+        let has_events = has(&OF_EVENTS, &format) || of_recording;
+        if has_events || is_archive || has(&OF_ANYTHING, &format) {
+            return Some(Unread { format: format.into(), reader, has_events });
+        }
+    }
+    let (_, has_events, format, reader) = *KNOWN_ENDINGS.iter().find(|known| known.0 == ending)?;
+    Some(Unread { format: format.into(), reader, has_events })
+}
+
+/// Whether a text has rows of at least four numbers, as events in text have.
+fn has_rows_of_events(head: &[u8]) -> bool {
+    let lines: Vec<&[u8]> = head.split(|&byte| byte == b'\n').collect();
+    let whole = if head.len() < HEAD { &lines[..] } else { &lines[..lines.len() - 1] };
+    let is_row = |line: &&[u8]| {
+        let Ok(line) = std::str::from_utf8(line) else { return false };
+        let cells: Vec<&str> = line.split([',', ';', ' ', '\t', '\r']).filter(|cell| !cell.is_empty()).collect();
+        cells.len() >= 4 && cells.iter().all(|cell| cell.parse::<f64>().is_ok())
+    };
+    whole.iter().rev().find(|line| !line.is_empty()).is_some_and(is_row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recordings_that_are_not_read_are_told_by_bytes_or_ending() {
+        for (name, head, has_events) in [
+            ("a.bin", &b"#!AER-DAT4.0\r\n\x00"[..], Some(true)),
+            ("a.AEDAT", b"\x00\x01", Some(true)),
+            ("a", b"#ROSBAG V2.0\n", Some(true)),
+            ("a.raw", b"% evt 3.0\n\x00\xff", Some(true)),
+            ("a.raw", b"\x00\xff", Some(false)),
+            ("a.bin", b"\x00\xff", Some(false)),
+            ("a.mat", b"MATLAB 5.0 MAT-file, by", Some(false)),
+            ("a.pkl", b"\x80\x04\x95", Some(false)),
+            ("a.npy.gz", b"\x1f\x8b\x08", Some(true)),
+            ("a.tar.gz", b"\x1f\x8b\x08", Some(true)),
+            ("docs.gz", b"\x1f\x8b\x08", Some(false)),
+            ("a.csv", b"t,x,y,p\n1,2,3,0\n5,2,3,1\n", Some(true)),
+            ("a.txt", b"# v2e\n0.5 2 3 1\n0.6 2 3 -1\n", Some(true)),
+            ("labels.csv", b"class,start,end\n1,2000,3000\n", None),
+            ("table.tsv", b"file\tlabel\n1.npy\twave\n", None),
+            ("README.txt", b"mine", None),
+            ("Thumbs.db", b"\xd0\xcf\x11\xe0", None),
+            ("1.png", b"\x89PNG\r\n", None),
+            ("empty", b"", None),
+        ] {
+            assert_eq!(unread(head, name).map(|unread| unread.has_events), has_events, "{name}");
+        }
+    }
+}
