@@ -22,11 +22,11 @@ pub(crate) struct SourceArgs {
     /// Fields of an HDF5 or NumPy file to read as columns, instead of those found by their names: t=FIELD,x=FIELD and,
     /// if the file has them, y=FIELD,p=FIELD,label=FIELD. A field is a dataset or array (`events/t`), a member of
     /// records (`events.t`; in .npy `t`) or a column of a table (`events[2]`). The label, one number or one name, is
-    /// the file's class
+    /// the file's class. Put a name with a comma or brackets in double quotes: 't="time, s",x=col'
     #[arg(long, value_name = "t=FIELD,...", help_heading = HEADING)]
     map: Option<Map>,
     /// Order of the columns of a table (a plain array of numbers with N rows or N columns): t,x,y,p or another order.
-    /// `_` is a column that is not used
+    /// `_` is a column that is not used, such as the numbers of the rows
     #[arg(long, value_name = "t,x,y,p", conflicts_with = "map", help_heading = HEADING)]
     columns: Option<TableColumns>,
     /// Coordinate of the first pixel. With 1, 1 is subtracted from every x and y

@@ -155,20 +155,20 @@ fn what_was_taken_for_what_is_said() {
     });
     expected["t"]["unit"] = "us".into();
     assert_eq!(told["columns"], expected);
-    assert_eq!(told["notes"], serde_json::json!(["field events/z was not used"]));
+    assert_eq!(told["notes"], serde_json::json!(["fields events/z, events/index were not used"]));
     let said = stderr(convert_aloud(&[&file], &dir.join("other")).args(["--sensor", "40,30,2"]));
     let line = "convert: columns: t = events/TIME (int64, us), x = events/x (int64), y = events/y (int64), p = events/sign (int64)";
-    says(&said, &[line, "convert: note: field events/z was not used"]);
+    says(&said, &[line, "convert: note: fields events/z, events/index were not used"]);
     let mut planned = convert_aloud(&[&file], &dir.join("none"));
     planned.args(["--dry-run", "--sensor", "40,30,2"]);
     says(&stdout(&mut planned), &["columns: t = events/TIME (int64, us)"]);
-    says(&stderr(&mut planned), &["note: field events/z was not used"]);
+    says(&stderr(&mut planned), &["note: fields events/z, events/index were not used"]);
     // Of several recordings, those with other fields are told too.
     let other = hdf5_file(&dir.join("c.h5"), |f| put_all(f, ["a/t", "a/x", "a/y", "a/p"], &[6]));
     let inputs = [&file, &other, &other];
     let told = json(convert(&inputs, &dir.join("all")).args(["--json", "--sensor", "40,30,2"]));
     let others = "c.h5 and 1 more: other columns: t = a/t (int64, us)";
-    says(&told["notes"].to_string(), &["a.h5: field events/z was not used", others]);
+    says(&told["notes"].to_string(), &["a.h5: fields events/z, events/index were not used", others]);
     // So are those of a folder, and a note that is the same for several files is there once.
     let folder = dir.folder("folder");
     for (from, to) in [(&file, "1.h5"), (&file, "2.h5"), (&other, "3.h5")] {
@@ -177,7 +177,10 @@ fn what_was_taken_for_what_is_said() {
     let told = json(convert(&[&folder], &dir.join("folded")).args(["--json", "--sensor", "40,30,2"]));
     let notes: Vec<&str> = told["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
     assert_eq!(notes.len(), 2, "{notes:?}");
-    says(&notes.join("; "), &["field events/z was not used", "3.h5: other columns: t = a/t (int64, us)"]);
+    says(
+        &notes.join("; "),
+        &["fields events/z, events/index were not used", "3.h5: other columns: t = a/t (int64, us)"],
+    );
     // A layout of a cochlea has no y and no p.
     let speech = super::recording::Recording::random(3, 2, 20).write(&dir.join("b.h5"));
     let told = &json(convert(&[&speech], &dir.join("speech")).arg("--json"))["columns"];
@@ -204,8 +207,10 @@ fn coordinates_that_are_not_pixels_are_refused() {
     refuses(
         convert(&[&normalised], &dir.join("none")).args(sensor),
         3,
-        &["x: expected pixels, got fractions from 0 to 0.99", "not pixels", "multiply x by the sensor's width"],
+        &["x: expected pixels, got fractions from 0 to 0.99", "not pixels", "save floor(x * W) and floor(y * H)"],
     );
+    let both_ends = float_columns("g.h5", &[0.0, 0.5, 1.0], &[0.0, 0.5, 1.0]);
+    refuses(convert(&[&both_ends], &dir.join("none")).args(sensor), 3, &["from 0 to 1", "save round(x * (W - 1))"]);
     let rows = float_columns("b.h5", &scaled(39.9), &scaled(1.0));
     refuses(convert(&[&rows], &dir.join("none")).args(sensor), 3, &["y: expected pixels"]);
     let table = dir.join("c.npy");
@@ -264,7 +269,7 @@ fn coordinates_from_one_are_counted_from_zero() {
     refuses(
         convert(&[&file], &dir.join("none")).args(sensor).args(["--origin", "1"]),
         3,
-        &["inside the sensor", "-1, "],
+        &["inside the sensor", "after 1 is subtracted (--origin)", "--origin 0 reads coordinates that start at 0"],
     );
     fails(convert(&[&file], &dir.join("none")).args(sensor).args(["--origin", "2"]), 2);
     // A folder's files are opened one by one.

@@ -44,6 +44,7 @@ mod job;
 mod joins;
 mod kills;
 mod ledger;
+mod left_over;
 mod loss;
 mod made;
 mod printed;

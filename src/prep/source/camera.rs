@@ -26,7 +26,7 @@ use crate::source::survey::{self, Survey};
 use crate::source::timeline::Timeline;
 use crate::source::told_unit::told_unit;
 use crate::source::unit::TimeUnit;
-use crate::source::{hdf, shape};
+use crate::source::{hdf, left_over, shape};
 
 /// The camera of MVSEC, a DAVIS346.
 const DAVIS346: SensorSize = SensorSize { width: 346, height: 260, polarities: 2 };
@@ -82,6 +82,10 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     let offset = hdf::optional(path, &file, "t_offset")?.filter(|offset| offset.size() == 1);
     let time_offset = offset.and_then(|offset| offset.read_raw::<i64>().ok()?.first().copied());
     let label = options.map.as_ref().and_then(|map| map.label.as_ref()).filter(|_| layout == Layout::Map);
+    let unused = unused(path, &file, &fields, t.len);
+    let arrays = fields.iter().flatten().map(|field| &field.array).chain(label);
+    let used: Vec<&str> = arrays.chain(&unused).map(String::as_str).collect();
+    let others = left_over::in_hdf5(path, &file, &used);
     let stream = EventStream {
         path: path.into(),
         layout,
@@ -92,7 +96,8 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
         taken: TakenColumns {
             fields: columns.each_ref().map(|column| column.as_ref().map(taken)),
             unit: Some(time.unit),
-            unused: left_over(path, &file, &fields, t.len),
+            unused,
+            others,
         },
         linked: file.linked(),
         notes: Vec::new(),
@@ -139,7 +144,7 @@ fn mvsec_width(file: &hdf::File) -> u64 {
 
 /// The fields that could be columns of the events and were not taken: other members of the records that t is in, or
 /// other columns of its group with as many entries.
-fn left_over(path: &Path, file: &hdf::File, fields: &Fields, len: u64) -> Vec<String> {
+fn unused(path: &Path, file: &hdf::File, fields: &Fields, len: u64) -> Vec<String> {
     let Some(t) = &fields[0] else { return Vec::new() };
     let tree = match t.part {
         Part::Member(_) => Tree::of_dataset(path, file, &t.array),

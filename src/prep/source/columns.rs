@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::error::Remedy;
+use crate::source::field_text::quote;
+use crate::source::listing::some_of;
 use crate::source::unit::TimeUnit;
 
 /// A column of events.
@@ -58,14 +60,15 @@ pub(super) struct FieldPath {
     pub(super) part: Part,
 }
 
+/// The field as a map has it.
 impl std::fmt::Display for FieldPath {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let array = &self.array;
         match &self.part {
-            Part::Whole => write!(f, "{array}"),
-            Part::Member(member) if array.is_empty() => write!(f, "{member}"),
-            Part::Member(member) => write!(f, "{array}.{member}"),
-            Part::Column { index, .. } => write!(f, "{array}[{index}]"),
+            Part::Whole => write!(f, "{}", quote(array)),
+            Part::Member(member) if array.is_empty() => write!(f, "{}", quote(member)),
+            Part::Member(member) => write!(f, "{}", quote(&format!("{array}.{member}"))),
+            Part::Column { index, .. } => write!(f, "{}[{index}]", quote(array)),
         }
     }
 }
@@ -111,15 +114,17 @@ pub(super) struct TakenField {
 pub struct TakenColumns {
     pub(super) fields: [Option<TakenField>; 4],
     pub(super) unit: Option<TimeUnit>,
-    /// Fields that were left over.
+    /// Fields that were left over and could be columns.
     pub(super) unused: Vec<String>,
+    /// Other arrays of the file that were not used.
+    pub(super) others: Vec<String>,
 }
 
 impl TakenColumns {
     /// The fields taken for t and x of a layout that has neither y nor p.
     pub(super) fn of_cochlea(t: (&str, String), x: (&str, String), unit: TimeUnit) -> TakenColumns {
         let taken = |(field, kind): (&str, String)| Some(TakenField { field: field.into(), kind });
-        TakenColumns { fields: [taken(t), taken(x), None, None], unit: Some(unit), unused: Vec::new() }
+        TakenColumns { fields: [taken(t), taken(x), None, None], unit: Some(unit), ..TakenColumns::default() }
     }
 
     pub(super) fn has(&self, role: Role) -> bool {
@@ -143,8 +148,10 @@ impl TakenColumns {
 
     /// A note on the fields that were left over.
     pub(super) fn left_over_note(&self) -> Option<String> {
-        let (fields, were) = if self.unused.len() == 1 { ("field", "was") } else { ("fields", "were") };
-        self.has_more().then(|| format!("{fields} {} {were} not used", self.unused.join(", ")))
+        let all = [&self.unused[..], &self.others].concat();
+        let one = all.len() == 1 && !all[0].ends_with(')');
+        let (fields, were) = if one { ("field", "was") } else { ("fields", "were") };
+        (!all.is_empty()).then(|| format!("{fields} {} {were} not used", some_of(&all)))
     }
 
     /// Whether other fields were taken than those of another recording.

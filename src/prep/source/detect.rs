@@ -16,6 +16,11 @@ use crate::source::{camera, hdf, hsd, npy_files, ntidigits};
 /// other columns, are those of [`Layout::Map`].
 pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> {
     let asked = options.layout.filter(|&layout| layout != Layout::Map);
+    let are_named = options.map.is_some() || options.columns.is_some();
+    if let Some(asked) = asked.filter(|layout| are_named && !matches!(layout, Layout::Npy | Layout::Npz)) {
+        let expected = "map, or none, where the columns are named";
+        return Err(Error::usage("layout", expected, format!("{}, whose columns have their own names", asked.name())));
+    }
     match (asked, numpy_layout(path)?) {
         (Some(Layout::Npy | Layout::Npz), Some(found)) if asked != Some(found) => {
             let expected = format!("{}, as the bytes of {} tell", found.name(), path.display());

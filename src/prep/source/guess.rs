@@ -5,8 +5,8 @@ use crate::source::columns::Role;
 /// Number of events that a guess looks at.
 pub(super) const GUESSED_EVENTS: u64 = 1 << 16;
 
-/// Guesses which of several columns are t, x, y and p, where `known` doesn't say so already. The sorted column is t, the
-/// column of at most two values is p, the others are x and y.
+/// Guesses which of several columns are t, x, y and p, where `known` doesn't say so already. The sorted column is t, unless
+/// it numbers the rows next to another one; the column of at most two values is p, the others are x and y.
 pub(super) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<usize>; 4] {
     let [mut t, mut x, mut y, mut p] = known;
     let free = |taken: &[Option<usize>]| -> Vec<usize> {
@@ -16,12 +16,19 @@ pub(super) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<
         let polarity = |&&i: &&usize| is_polarity(&columns[i]) && distinct_at_most(&columns[i], 2) == Some(2);
         p = free(&[]).iter().rfind(polarity).copied();
     }
+    let sorted = |i: &usize| columns[*i].is_sorted() && columns[*i].first() < columns[*i].last();
     if t.is_none() {
-        let sorted = |i: &usize| columns[*i].is_sorted() && columns[*i].first() < columns[*i].last();
         let last = |&i: &usize| columns[i].last().copied().unwrap_or(0.0);
-        t = free(&[p]).into_iter().filter(sorted).max_by(|a, b| last(a).total_cmp(&last(b)));
+        // Times that go up by one with each event are the numbers of rows, if there is another sorted column.
+        let is_time = |&i: &usize| !counts_rows(&columns[i]);
+        let higher = |a: &usize, b: &usize| is_time(a).cmp(&is_time(b)).then(last(a).total_cmp(&last(b)));
+        t = free(&[p]).into_iter().filter(sorted).max_by(higher);
     }
-    let mut others = free(&[t, p]).into_iter();
+    let mut others = free(&[t, p]);
+    if others.len() > 2 {
+        others.retain(|&i| !counts_rows(&columns[i]));
+    }
+    let mut others = others.into_iter();
     if x.is_none() {
         x = others.next();
     }
@@ -42,6 +49,11 @@ pub(super) fn guess_order(columns: &[Vec<f64>]) -> Option<String> {
 fn is_polarity(column: &[f64]) -> bool {
     let all_ones = [u8::MAX.into(), u16::MAX.into(), u32::MAX.into(), u64::MAX as f64];
     column.iter().all(|n| [-1.0, 0.0, 1.0].contains(n) || all_ones.contains(n))
+}
+
+/// Whether a column has the number of each row, as an index has.
+fn counts_rows(column: &[f64]) -> bool {
+    column.len() > 1 && column.windows(2).all(|pair| pair[1] == pair[0] + 1.0)
 }
 
 /// The number of different values, if it is at most `most`.
@@ -67,6 +79,7 @@ mod tests {
         let (t, x, y) = (vec![0.0, 5.0, 9.0, 9.5], vec![3.0, 1.0, 2.0, 0.0], vec![7.0, 7.0, 1.0, 2.0]);
         let on = vec![1.0, 0.0, 1.0, 1.0];
         let sign = vec![1.0, 4_294_967_295.0, 1.0, 1.0];
+        let (index, seconds) = (vec![0.0, 1.0, 2.0, 3.0], vec![0.1, 0.2, 0.2, 0.4]);
         for (columns, expected) in [
             (vec![&t, &x, &y, &on], Some("t,x,y,p")),
             (vec![&x, &y, &t, &sign], Some("x,y,t,p")),
@@ -74,6 +87,9 @@ mod tests {
             (vec![&x, &t], Some("x,t")),
             (vec![&t, &x, &y, &on, &x], Some("t,x,y,p,_")),
             (vec![&x, &y, &x, &on], None),
+            (vec![&index, &t, &x, &y, &on], Some("_,t,x,y,p")),
+            (vec![&x, &y, &seconds, &on, &index], Some("x,y,t,p,_")),
+            (vec![&index, &x, &y, &on], Some("t,x,y,p")),
         ] {
             let columns: Vec<Vec<f64>> = columns.into_iter().cloned().collect();
             assert_eq!(guess_order(&columns).as_deref(), expected);

@@ -30,13 +30,15 @@ use crate::source::timeline::Timeline;
 use crate::source::told_unit::told_unit;
 use crate::source::unit::TimeUnit;
 use crate::source::vet::{probe, vet_speech};
-use crate::source::{hdf, shape};
+use crate::source::{hdf, left_over, shape};
 
 const LAYOUT: &str = "Heidelberg";
 const TIMES: &str = "spikes/times";
 const UNITS: &str = "spikes/units";
 const LABELS: &str = "labels";
 const KEYS: &str = "extra/keys";
+/// What SHD tells of each speaker, not of each sample.
+const ABOUT_SPEAKERS: &str = "extra/meta_info/";
 /// Rows that are read at a time to count their events, if only libhdf5 finds them.
 const ROWS_COUNTED: u64 = 64;
 
@@ -131,6 +133,13 @@ impl Hsd {
         if assumed.is_some() {
             probe(samples as u64, |row| rows.read_times(row))?;
         }
+        let used = extras.iter().map(|(name, _)| format!("extra/{name}")).collect::<Vec<_>>();
+        let known = [TIMES, UNITS, LABELS, KEYS];
+        let used: Vec<&str> = known.into_iter().chain(used.iter().map(String::as_str)).collect();
+        let mut columns = TakenColumns::of_cochlea(t, x, time.unit);
+        columns.others = left_over::in_hdf5(path, &file, &used);
+        columns.others.retain(|name| !name.starts_with(ABOUT_SPEAKERS));
+        let notes = time.notes.into_iter().chain(columns.left_over_note()).collect();
         Ok(Recording {
             path: path.into(),
             name: file_name(path),
@@ -139,8 +148,8 @@ impl Hsd {
             labels,
             classes: keys.map(Into::into),
             extras,
-            columns: TakenColumns::of_cochlea(t, x, time.unit),
-            notes: time.notes,
+            columns,
+            notes,
             origin: 0,
             unlabelled: None,
             reader: Box::new(rows),

@@ -15,6 +15,8 @@
 //! hsd, ntidigits               layouts with many labelled samples
 //! camera, npy_files            layouts with one recording per file, as an EventStream (stream, check, polarities)
 //! columns, survey, guess       which fields of a file are t, x, y and p
+//! field_text                   names of fields in a map
+//! left_over                    which other arrays a file has
 //! long, cut, labels            such a recording as one sample or many, and their classes
 //! unlabelled                   what a table of labels leaves out of a recording
 //! folder, listing, unread      a folder of recordings, and files in it that are not read
@@ -34,6 +36,7 @@ mod columns;
 mod cut;
 mod detect;
 mod event_range;
+mod field_text;
 mod file_names;
 mod folder;
 mod formats;
@@ -43,6 +46,7 @@ mod heap;
 mod hsd;
 mod labels;
 mod layout;
+mod left_over;
 mod listing;
 mod long;
 mod npy_files;

@@ -14,6 +14,7 @@ use crate::source::columns::{FieldPath, Fields, Part, Role, TakenColumns, TakenF
 use crate::source::formats;
 use crate::source::guess::GUESSED_EVENTS;
 use crate::source::layout::Layout;
+use crate::source::left_over::elsewhere;
 use crate::source::numbers::{EventBlock, Numbers};
 use crate::source::numpy::{EventArray, Header, Lane, NumberKind};
 use crate::source::options::SourceOptions;
@@ -65,7 +66,7 @@ pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
         None => survey::find(path, &array, options.columns.as_ref())?,
     };
     let lanes = lanes(&fields, |field| lane(path, &header, field))?;
-    let found = Found::new(fields, lanes, &array.info);
+    let found = Found::new(fields, lanes, &array.info, None);
     let columns = EventStore::Array(EventArray { path: path.into(), begin: header.bytes, lanes });
     let mut stream = found.stream(path, Layout::Npy, options, |_| columns);
     stream.notes.extend(after_array(path, &mut file, header.bytes + header.data_bytes(), bytes)?);
@@ -157,15 +158,20 @@ struct Found {
     lanes: [Option<Lane>; 4],
     /// Number of events.
     len: u64,
-    /// Fields that were left over.
+    /// Fields that were left over and could be columns.
     unused: Vec<String>,
+    /// Other arrays of the file that were not used.
+    others: Vec<String>,
 }
 
 impl Found {
-    fn new(fields: Fields, lanes: [Option<Lane>; 4], arrays: &[ArrayInfo]) -> Found {
+    fn new(fields: Fields, lanes: [Option<Lane>; 4], arrays: &[ArrayInfo], label: Option<&str>) -> Found {
         let len = lanes[0].map_or(0, |t| t.len);
         let unused = survey::left_over(arrays, &fields, len);
-        Found { fields, lanes, len, unused }
+        let used = fields.iter().flatten().map(|field| field.array.as_str());
+        let used: Vec<&str> = used.chain(label).chain(unused.iter().map(String::as_str)).collect();
+        let others = elsewhere(arrays, &used);
+        Found { fields, lanes, len, unused, others }
     }
 
     /// How the times are read.
@@ -184,7 +190,8 @@ impl Found {
             let (field, kind) = (self.fields[i].as_ref()?.to_string(), self.lanes[i]?.number.to_string());
             Some(TakenField { field, kind })
         };
-        TakenColumns { fields: [0, 1, 2, 3].map(taken), unit: Some(unit), unused: self.unused.clone() }
+        let (unused, others) = (self.unused.clone(), self.others.clone());
+        TakenColumns { fields: [0, 1, 2, 3].map(taken), unit: Some(unit), unused, others }
     }
 
     fn stream(
@@ -320,7 +327,7 @@ impl<'a> Archive<'a> {
             let header = self.needed(&field.array)?;
             lane(path, header, field)
         })?;
-        let found = Found::new(fields, lanes, &self.arrays);
+        let found = Found::new(fields, lanes, &self.arrays, named_label(options));
         for (field, lane) in found.fields.iter().flatten().zip(lanes.iter().flatten()) {
             let wrong = |expected: String| Err(Error::wrong_type(path, &field.to_string(), expected, lane.len));
             if lane.len != found.len {

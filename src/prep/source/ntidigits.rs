@@ -73,6 +73,7 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     let part = if digits.train { "train" } else { "test" };
     let list = format!("{part}_labels");
     let mut names = hdf::strings(path, &hdf::dataset(path, &file, &list, Layout::Ntidigits.name())?, &list)?;
+    let mut others = others(&file, part, names.len());
     if digits.single {
         names.retain(|name| said(name).chars().count() == 1);
     }
@@ -98,11 +99,13 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     let (told, note) = told_unit(&file, &format!("{timestamps}/{}", names[0]), options.time_unit, TimeUnit::Seconds);
     let time = Timeline::new(options, told, note);
     let (unit, assumed) = (time.unit, time.assumed());
-    let columns = TakenColumns::of_cochlea(
+    let mut columns = TakenColumns::of_cochlea(
         (&timestamps, "a dataset a sample".into()),
         (&addresses, "a dataset a sample".into()),
         unit,
     );
+    columns.others.append(&mut others);
+    let notes = time.notes.iter().cloned().chain(columns.left_over_note()).collect();
     let samples = names.len() as u64;
     let reader = Ntidigits { path: path.into(), file, part, names, unit, assumed };
     if assumed.is_some() {
@@ -117,11 +120,26 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
         classes: Some(classes.into()),
         extras: Vec::new(),
         columns,
-        notes: time.notes,
+        notes,
         origin: 0,
         unlabelled: None,
         reader: Box::new(reader),
     })
+}
+
+/// What the file has besides the samples that are listed: groups and datasets, and samples of this part.
+fn others(file: &hdf::File, part: &str, listed: usize) -> Vec<String> {
+    let kinds = ["labels", "addresses", "timestamps"];
+    let known =
+        |name: &String| ["train", "test"].iter().any(|part| kinds.iter().any(|kind| *name == format!("{part}_{kind}")));
+    let mut others = file.member_names().unwrap_or_default();
+    others.retain(|name| !known(name));
+    let samples = format!("{part}_timestamps");
+    let more = file.group(&samples).map_or(0, |group| group.len()).saturating_sub(listed as u64);
+    if more > 0 {
+        others.push(format!("{samples}/ ({more} arrays that {part}_labels does not list)"));
+    }
+    others
 }
 
 /// The spoken digits in a sample name.

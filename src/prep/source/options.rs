@@ -7,6 +7,7 @@ use crate::events::SensorSize;
 use crate::source::class_list::ClassList;
 use crate::source::columns::{Fields, Role, named_field};
 use crate::source::event_range::EventRange;
+use crate::source::field_text;
 use crate::source::layout::Layout;
 use crate::source::unit::TimeUnit;
 
@@ -164,7 +165,7 @@ impl FromStr for Map {
 
     fn from_str(text: &str) -> Result<Map, String> {
         let (mut places, mut label) = ([None, None, None, None], None);
-        for part in text.split(',') {
+        for part in field_text::parts(text) {
             let (key, place) = part.split_once('=').ok_or_else(|| format!("{part:?} is no t=PATH or the like"))?;
             let (key, place) = (key.trim(), place.trim());
             if place.is_empty() {
@@ -172,7 +173,7 @@ impl FromStr for Map {
             }
             let again = match (key, ["t", "x", "y", "p"].iter().position(|name| *name == key)) {
                 (_, Some(i)) => places[i].replace(column(place)?).is_some(),
-                ("label", _) => label.replace(place.to_string()).is_some(),
+                ("label", _) => label.replace(field_text::unquote(place)?.0).is_some(),
                 _ => return Err(format!("{key} is none of t, x, y, p and label")),
             };
             if again {
@@ -186,10 +187,13 @@ impl FromStr for Map {
     }
 }
 
-/// Parses `PATH` or `PATH[N]`.
+/// Parses `PATH` or `PATH[N]`, the path in quotes or without.
 fn column(text: &str) -> Result<DatasetPath, String> {
-    match text.strip_suffix(']').and_then(|text| text.rsplit_once('[')) {
-        None => Ok((text.into(), None)),
+    let (name, rest) = field_text::unquote(text)?;
+    let number = rest.unwrap_or(text).strip_suffix(']').and_then(|text| text.rsplit_once('['));
+    match number.map(|(path, number)| (if rest.is_some() { &name } else { path }, number)) {
+        None if rest.is_none_or(str::is_empty) => Ok((name, None)),
+        None => Err(format!("{text} has {:?} after the quotes", rest.unwrap_or_default())),
         Some((path, number)) => {
             let number = number.parse().map_err(|_| format!("{number:?} is no number of a column"))?;
             Ok((path.into(), Some(number)))

@@ -1,0 +1,62 @@
+//! What of a file is not used: other arrays than the events', such as those of a second camera.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::source::hdf::{File, Tree};
+use crate::source::survey::{ArrayInfo, ArrayKind, Survey};
+
+/// Datasets that say where events are, or when they began. They hold no data of their own.
+const INDEXES: [&str; 4] = ["ms_to_idx", "ms_map_idx", "indexes", "t_offset"];
+
+/// The arrays of a file that are not among the `used` ones and have more than one number. Arrays of a group in which none
+/// is used are one entry, such as `events_right/ (4 arrays)`.
+pub(super) fn elsewhere(arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
+    let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for ArrayInfo { name, shape, kind } in arrays {
+        let is_one = shape.iter().product::<u64>() <= 1 && !matches!(kind, ArrayKind::Nowhere(_));
+        if !is_one && !used.contains(&name.as_str()) {
+            let mut groups = name.match_indices('/').map(|(slash, _)| &name[..=slash]);
+            let unused = groups.find(|group| !used.iter().any(|used| used.starts_with(*group)));
+            places.entry(unused.unwrap_or(name)).or_default().push(name);
+        }
+    }
+    let entry = |(place, names): (&str, Vec<&str>)| match names[..] {
+        [only] => only.to_string(),
+        _ => format!("{place} ({} arrays)", names.len()),
+    };
+    places.into_iter().map(entry).collect()
+}
+
+/// The datasets of an HDF5 file that are not among the `used` ones, by whichever name.
+pub(super) fn in_hdf5(path: &Path, file: &File, used: &[&str]) -> Vec<String> {
+    let token = |name: &str| file.loc_info_by_name(name).ok().map(|info| (info.fileno, info.token));
+    let tokens: Vec<_> = used.iter().filter_map(|name| token(name)).collect();
+    let is_other = |array: &&ArrayInfo| {
+        let own = array.name.rsplit('/').next().unwrap_or_default();
+        !INDEXES.contains(&own) && token(&array.name).is_none_or(|token| !tokens.contains(&token))
+    };
+    let tree = Tree::of_file(path, file);
+    let others: Vec<ArrayInfo> = tree.arrays().iter().filter(is_other).cloned().collect();
+    elsewhere(&others, used)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_that_are_not_used_are_listed_by_group() {
+        let number = |name: &str, len: u64| ArrayInfo {
+            name: name.into(),
+            shape: vec![len],
+            kind: ArrayKind::Number("int64".into()),
+        };
+        let mut arrays: Vec<ArrayInfo> = ["left/t", "left/x", "left/z", "right/t", "right/x", "imu/a/b", "frames"]
+            .map(|name| number(name, 9))
+            .to_vec();
+        arrays.extend([number("width", 1), number("none", 0), ArrayInfo::nowhere("link".into(), "gone".into())]);
+        let found = elsewhere(&arrays, &["left/t", "left/x"]);
+        assert_eq!(found, ["frames", "imu/a/b", "left/z", "link", "right/ (2 arrays)"]);
+    }
+}
