@@ -1,6 +1,6 @@
 //! What to type next after an error: the libraries know no flags.
 
-use tonic_prep::{Absence, Error as PrepError, FolderKind, Remedy};
+use tonic_prep::{Absence, ClockRemedy, Error as PrepError, FolderKind, Remedy};
 use tonic_sets::Error as SetsError;
 
 use crate::errors::Cause;
@@ -80,14 +80,7 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         PrepError::ImplausibleTimes { assumed, probable: None, .. } => {
             format!("--time-unit says what they count; --time-unit {assumed} takes them as they are")
         }
-        PrepError::ClockTrouble { wraps: true, .. } => {
-            "--unwrap adds the period from there on; --allow-clock-trouble takes the times as they are, sorted".into()
-        }
-        PrepError::ClockTrouble { keep, .. } => {
-            let ranges: Vec<String> = keep.iter().map(|range| format!("--events {range}")).collect();
-            let ranges = ranges.join(" or ");
-            format!("convert each part by itself, with {ranges}; --allow-clock-trouble takes all as they are, sorted")
-        }
+        PrepError::ClockTrouble { remedy, .. } => clock_advice(remedy),
         PrepError::UnknownLayout { .. } => {
             "--map names the columns of an HDF5 file, if it has some; --layout names a layout".into()
         }
@@ -127,6 +120,36 @@ fn typed(remedy: &Remedy) -> String {
 pub(crate) fn sets_advice(error: &Cause) -> Option<String> {
     let SetsError::MissingParts { .. } = error.downcast_ref()? else { return None };
     Some("convert the missing parts (--part N/M), and merge all of them".into())
+}
+
+/// Advice on a clock that does not go on.
+fn clock_advice(remedy: &ClockRemedy) -> String {
+    match remedy {
+        ClockRemedy::Unwrap => {
+            "--unwrap adds the period from there on; --allow-clock-trouble takes the times as they are, sorted".into()
+        }
+        ClockRemedy::Sort => {
+            "--allow-clock-trouble sorts all events by time, which is right unless its clock started again".into()
+        }
+        ClockRemedy::TakeOut(events) => format!(
+            "convert a copy without that (in NumPy: np.delete(events, np.s_[{}:{}])); --allow-clock-trouble takes all \
+             times as they are, sorted",
+            events.start,
+            events.end.map_or(String::new(), |end| end.to_string())
+        ),
+        ClockRemedy::Parts(parts) if parts.is_empty() => {
+            "convert a copy in which that is mended; --allow-clock-trouble takes all times as they are, sorted".into()
+        }
+        ClockRemedy::Parts(parts) => {
+            let ranges: Vec<String> = parts.iter().map(|range| format!("--events {range}")).collect();
+            let each = if ranges.len() == 1 { "leave the others out" } else { "convert each part by itself" };
+            let ranges = ranges.join(" or ");
+            format!(
+                "{each}, with {ranges}; --allow-clock-trouble takes all as they are, sorted, which is right if they \
+                 are only not in order"
+            )
+        }
+    }
 }
 
 /// Advice on data that is not there.

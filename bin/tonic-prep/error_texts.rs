@@ -4,7 +4,7 @@ use std::io::{Error as IoError, ErrorKind};
 use std::path::PathBuf;
 
 use tonic_base::Error as Base;
-use tonic_prep::{Absence, Error as Prep, FolderKind, Remedy, TimeUnit};
+use tonic_prep::{Absence, ClockRemedy, Error as Prep, FolderKind, Remedy, TimeUnit};
 use tonic_report::Error as Report;
 use tonic_sets::Error as Sets;
 use tonic_shard::Error as Shard;
@@ -132,10 +132,10 @@ fn prep() -> Vec<Case> {
             next,
         )
     };
-    let clock = |wraps, keep: &[&str], next| {
-        let keep = keep.iter().map(|range| range.parse().unwrap()).collect();
+    let events = |range: &str| range.parse().unwrap();
+    let clock = |remedy, next| {
         case(
-            Prep::ClockTrouble { path: file(), wraps, got: words("reset at event 9"), keep },
+            Prep::ClockTrouble { path: file(), place: words("times"), got: words("a reset at event 9"), remedy },
             &["in.h5: times: expected a clock that goes on, got a reset at event 9"],
             next,
         )
@@ -240,8 +240,15 @@ fn prep() -> Vec<Case> {
         ),
         times(Some(TimeUnit::Milliseconds), "--time-unit ms"),
         times(None, "--time-unit s takes them"),
-        clock(true, &[], "--unwrap"),
-        clock(false, &["..9", "9.."], "convert each part by itself, with --events ..9 or --events 9.."),
+        clock(ClockRemedy::Unwrap, "--unwrap"),
+        clock(ClockRemedy::Sort, "--allow-clock-trouble sorts all events by time"),
+        clock(ClockRemedy::TakeOut(events("9..10")), "(in NumPy: np.delete(events, np.s_[9:10]))"),
+        clock(ClockRemedy::Parts(Vec::new()), "convert a copy in which that is mended"),
+        clock(ClockRemedy::Parts(vec![events("1..")]), "leave the others out, with --events 1..;"),
+        clock(
+            ClockRemedy::Parts(vec![events("..9"), events("9..")]),
+            "convert each part by itself, with --events ..9 or --events 9..",
+        ),
         unknown(None, "--map names the columns"),
         unknown(Some(Remedy::Map("t=a,x=b".into())), "--map t=a,x=b"),
         folder(FolderKind::Parts(Vec::new()), "--class-level 1"),

@@ -23,6 +23,19 @@ pub enum Remedy {
     Sensor(String),
 }
 
+/// What to do about a clock that does not go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClockRemedy {
+    /// Wraps can be undone.
+    Unwrap,
+    /// The recording has parts, largest first. A row of a dataset has none.
+    Parts(Vec<EventRange>),
+    /// It can be sorted.
+    Sort,
+    /// These events have to be taken out.
+    TakeOut(EventRange),
+}
+
 /// Errors of reading recordings and of recipes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -194,17 +207,17 @@ pub enum Error {
         /// The unit that the times probably are in.
         probable: Option<TimeUnit>,
     },
-    /// A recording whose clock wraps, starts again or jumps.
-    #[error("{}: times: expected a clock that goes on, got a {got}", .path.display())]
+    /// A recording whose clock wraps, starts again or jumps, or which is not in order of time.
+    #[error("{}: {place}: expected a clock that goes on, got {got}", .path.display())]
     ClockTrouble {
         /// The file.
         path: PathBuf,
-        /// Whether it is a wrap, which can be undone.
-        wraps: bool,
+        /// The sample, and that it is its times.
+        place: String,
         /// What happens at which event.
         got: String,
-        /// The ranges of events between resets and gaps, largest first.
-        keep: Vec<EventRange>,
+        /// The way out.
+        remedy: ClockRemedy,
     },
     /// A file whose layout is not recognised.
     #[error("{}: no layout fits: looked for {looked}; {has}", .path.display())]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hdf5::types::VarLenUnicode;
 use serde_json::Value;
 use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::prep::{Cut, EventRange, Recording, SourceOptions, Times};
@@ -9,7 +10,7 @@ use tonic_toolkit::sets::repair_from;
 use tonic_toolkit::shard::FLAG_SORTED;
 
 use super::camera::Camera;
-use super::recording::{Sample, contents, convert, fails, prep, samples, says, scratch};
+use super::recording::{Sample, column, contents, convert, fails, prep, samples, says, scratch};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const CUTS: [&[&str]; 3] = [&[], &["--sample-duration", "100ms"], &["--sample-events", "700"]];
@@ -172,7 +173,11 @@ fn gaps_and_stale_heads_are_refused() {
     let mut stray = usual(79);
     stray.t[700] += 1 << 41;
     let file = stray.npy(&path("stray.npy"));
-    refused(&file, &path("none"), &["a gap: events 700 to 700 are 25.5 days ahead of all others", "--events 701.."]);
+    refused(
+        &file,
+        &path("none"),
+        &["a stray time: event 700 is 25.5 days ahead of all others", "np.delete(events, np.s_[700:701])"],
+    );
     // The Unix epoch alone is no trouble, nor is a recording that begins late.
     let mut late = usual(80);
     late.t.iter_mut().for_each(|t| *t += 1_700_000_000_000_000);
@@ -184,7 +189,7 @@ fn gaps_and_stale_heads_are_refused() {
     assert_eq!(converted(&silent.npy(&path("silent.npy")), &path("set"), &[]).1, [""; 0]);
     let few = Camera::at(&[&(0..98).collect::<Vec<_>>()[..], &[70_000_000]].concat());
     let notes = converted(&few.npy(&path("few.npy")), &path("set"), &[]).1;
-    says(&notes[0], &["gap: 1.2 minutes pass between event 97 and event 98; taken as it is"]);
+    says(&notes[0], &["stray time: event 98 is 1.2 minutes ahead of all others; taken as it is"]);
 }
 
 #[test]
@@ -226,7 +231,6 @@ fn ranges_of_events_must_have_events() {
     }
     let speech = super::recording::Recording::random(84, 2, 20).write(&path("b.h5"));
     says(&refused(&speech, "..1"), &["--events", "without samples and labels of its own"]);
-    says(&fails(convert(&[&speech], &path("set")).arg("--unwrap"), 2), &["--unwrap", "Heidelberg"]);
     // Every layout reads the range that is asked for.
     let camera = usual(85);
     let options = SourceOptions {
@@ -279,4 +283,204 @@ fn sets_of_mended_clocks_are_repaired() {
         let repaired = repair_from(&set, std::slice::from_ref(&file), &options, Verbosity::Quiet).unwrap();
         assert!(repaired.faults.is_empty() && contents(&set) == whole, "{repaired:?}");
     }
+}
+
+/// The events in the order of a key.
+fn by_key<K: Ord>(camera: &Camera, key: impl Fn(usize) -> K) -> Camera {
+    let mut order: Vec<usize> = (0..camera.t.len()).collect();
+    order.sort_by_key(|&i| key(i));
+    let pick = |column: &[u16]| order.iter().map(|&i| column[i]).collect();
+    Camera {
+        t: order.iter().map(|&i| camera.t[i]).collect(),
+        x: pick(&camera.x),
+        y: pick(&camera.y),
+        p: order.iter().map(|&i| camera.p[i]).collect(),
+    }
+}
+
+#[test]
+fn files_in_another_order_are_sorted_when_asked_in_every_layout() {
+    let dir = scratch();
+    let path = |name: &str| dir.join(name);
+    let straight = usual(87);
+    let expected = CUTS.map(|cut| converted(&straight.npy(&path("straight.npy")), &path("plain"), cut).0);
+    let shifted = |i: usize| (i + 2_500) % 5_000;
+    let late = Camera { t: straight.t.iter().map(|t| t + 5_000_000).collect(), ..straight.clone() };
+    for (camera, what) in [
+        (by_key(&straight, |i| usize::MAX - i), "its events are in descending order of time"),
+        (by_key(&straight, |i| straight.p[i]), "its events are sorted by p first, then by time"),
+        (by_key(&straight, |i| (straight.x[i] / 10, i)), "its events are sorted by x first"),
+        (by_key(&straight, |i| (straight.y[i], straight.x[i])), "sorted by something else than time"),
+        (by_key(&straight, shifted), "the events from 2500 on end where the first begin"),
+        (by_key(&late, |i| i % 2), "cover the same times"),
+    ] {
+        let files: [fn(&Camera, &Path) -> std::path::PathBuf; 6] =
+            [Camera::npy, Camera::npz, Camera::dsec, Camera::e2vid, Camera::mvsec, Camera::prophesee];
+        for (i, write) in files.into_iter().enumerate() {
+            let file = write(&camera, &path(&format!("{i}.file")));
+            refused(
+                &file,
+                &path("none"),
+                &["got a disorder: ", what, "--allow-clock-trouble sorts all events by time"],
+            );
+        }
+        for (cut, expected) in CUTS.iter().zip(&expected) {
+            let (found, notes) =
+                converted(&path("2.file"), &path("set"), &[cut, &["--allow-clock-trouble"][..]].concat());
+            assert!(notes.iter().any(|note| note.contains(what) && note.ends_with("it was sorted")), "{notes:?}");
+            // Events at one time keep the order of the file, which matters to nothing but cuts by number.
+            if what.contains("same times") {
+                continue;
+            }
+            let same = found.iter().zip(expected).all(|(a, b)| a.ledger == b.ledger && a.dense == b.dense);
+            assert!(cut.contains(&"--sample-events") || (same && found.len() == expected.len()), "{what} {cut:?}");
+        }
+    }
+    // Without any order it is sorted, and said.
+    let notes = converted(&by_key(&straight, |i| i * 7_919 % 4_999).npy(&path("a.npy")), &path("set"), &[]).1;
+    says(&notes[0], &["disorder: ", "of 5000 events are out of place, by up to", "they were sorted"]);
+}
+
+#[test]
+fn few_events_between_wraps_short_resets_and_pauses() {
+    let dir = scratch();
+    let path = |name: &str| dir.join(name);
+    // A counter of 16 bits, 20,000 events in 10 s.
+    let straight = Camera::random(88, 20_000, 10_000_000);
+    let mut wrapped = straight.clone();
+    wrapped.t.iter_mut().for_each(|t| *t %= 1 << 16);
+    let file = wrapped.npy(&path("wrapped.npy"));
+    refused(&file, &path("none"), &["a wrap: its clock wraps at 2^16 us (65.5 ms), 152 times, first before event"]);
+    let plain = straight.npy(&path("plain.npy"));
+    for cut in CUTS {
+        let (found, _) = converted(&file, &path("set"), &[cut, &["--unwrap"][..]].concat());
+        assert!(found == converted(&plain, &path("set"), cut).0, "{cut:?}");
+    }
+    // A reset is none, though there is a counter that could have lost some events.
+    let mut reset = straight.clone();
+    let from = straight.t[15_000];
+    reset.t[15_000..].iter_mut().for_each(|t| *t -= from);
+    let file = reset.npy(&path("reset.npy"));
+    for unwrap in [&[][..], &["--unwrap"]] {
+        let said = fails(convert(&[&file], &path("none")).args(SENSOR).args(unwrap), 3);
+        says(
+            &said,
+            &["a reset: ", "(or a wrap of a counter of 2^23 us, with 914 ms of silence there: ", "--events ..15000"],
+        );
+    }
+    for last in [1, 60] {
+        let mut reset = straight.clone();
+        let first = 20_000 - last;
+        (first..20_000).for_each(|i| reset.t[i] = 500 * (i - first) as i64);
+        let words = ["a reset: the times step back by 10 s before event", &format!("--events ..{first}")];
+        refused(&reset.npy(&path("end.npy")), &path("none"), &words);
+    }
+    let mut paused = straight.clone();
+    paused.t[9_000..].iter_mut().for_each(|t| *t += 60_000_000);
+    let notes = converted(&paused.npy(&path("paused.npy")), &path("set"), &["--sample-duration", "1s"]).1;
+    says(&notes[0], &["gap: 1 minutes pass between event 8999 and event 9000; taken as it is"]);
+    // One stray time, wherever it is.
+    for (far, side) in [(1_000_000_000_000_000, "ahead of"), (-1_000_000_000_000_000, "behind")] {
+        for (at, next) in
+            [(0, "leave the others out, with --events 1.."), (700, "np.s_[700:701]"), (4_999, "--events ..4999;")]
+        {
+            let mut stray = usual(89);
+            stray.t[at] = far;
+            let words = [&format!("a stray time: event {at} is 11574 days {side} all others")[..], next];
+            refused(&stray.npy(&path("stray.npy")), &path("none"), &words);
+            refused(&stray.mvsec(&path("stray.h5")), &path("none"), &words);
+        }
+    }
+}
+
+#[test]
+fn rows_of_speech_have_clocks_too() {
+    let dir = scratch();
+    let path = |name: &str| dir.join(name);
+    let straight: Vec<f64> = (0..2_000).map(|i| f64::from(i) * 1e-3 / 2.0).collect();
+    let with = |from: usize, by: f64| {
+        straight.iter().enumerate().map(|(i, t)| if i < from { *t } else { t + by }).collect::<Vec<f64>>()
+    };
+    let period = f64::from(1 << 19) / 1e6;
+    let wrapped: Vec<f64> = straight.iter().map(|t| t % period).collect();
+    let few = "convert a copy in which that is mended; --allow-clock-trouble takes all times as they are";
+    let mut one = straight.clone();
+    one[600] = 1e9;
+    for (i, (row, what, next)) in [
+        (wrapped, "a wrap: its clock wraps at 2^19 us (524 ms), once before event 1049", "--unwrap adds"),
+        (with(1_200, -0.6), "a reset: the times step back by 600 ms before event 1200", few),
+        (with(1_970, -0.985), "a reset: the times step back by 984 ms before event 1970", few),
+        (with(40, 3_000.0), "a gap: 50 minutes pass between event 39 and event 40", few),
+        (with(40, 20.0), "a gap: 20 s pass between event 39 and event 40", few),
+        (one, "a stray time: event 600 is 11574 days ahead of all others", "np.s_[600:601]"),
+        (straight.iter().rev().copied().collect(), "a disorder: its events are in descending order", "sorts all"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let rows = [&straight, &row, &straight];
+        let speech = super::recording::Recording {
+            times_as: super::recording::Times::F64,
+            ..super::recording::Recording::of(rows.map(|row| row.iter().map(|t| (*t, 5)).collect()).to_vec())
+        };
+        let digits = super::recording::hdf5_file(&path(&format!("{i}.digits")), |file| {
+            let names: Vec<VarLenUnicode> = ["a-1", "b-1", "c-1"].map(|name| name.parse().unwrap()).to_vec();
+            column(file, "train_labels", &names);
+            for (group, name) in [("train_addresses", 0), ("train_timestamps", 1)] {
+                let group = file.create_group(group).unwrap();
+                for (row, sample) in rows.iter().zip(["a-1", "b-1", "c-1"]) {
+                    match name {
+                        0 => column(&group, sample, &vec![5_u8; row.len()]),
+                        _ => column(&group, sample, row),
+                    }
+                }
+            }
+        });
+        for file in [speech.write(&path(&format!("{i}.h5"))), digits] {
+            let said = fails(&mut convert(&[&file], &path("none")), 3);
+            says(&said, &["sample 1: times: expected a clock that goes on, got ", what, next]);
+            assert!(!path("none").exists() && !said.contains("--time-unit"), "{said}");
+            let mended = if i == 0 { "--unwrap" } else { "--allow-clock-trouble" };
+            let mut command = convert(&[&file], &path("set"));
+            let command = command.args(["--time-window", "1000000", "--overwrite", "--json", mended]);
+            let json: Value = serde_json::from_slice(&command.assert().success().get_output().stdout).unwrap();
+            let said = json["notes"].to_string();
+            says(&said, &["sample 1: ", if i == 0 { "it was unwrapped" } else { what.split_once(' ').unwrap().1 }]);
+            let found = samples(&path("set"));
+            let same = |other: &Sample| other.dense == found[0].dense && other.ledger == found[0].ledger;
+            assert_eq!(same(&found[1]), [0, 1, 2, 6].contains(&i), "{i}");
+            assert!(same(&found[2]));
+        }
+    }
+}
+
+#[test]
+fn a_refused_file_of_a_folder_costs_no_shard() {
+    let dir = scratch();
+    let path = |name: &str| dir.join(name);
+    let folder = dir.folder("folder");
+    for class in ["a", "b", "c"] {
+        std::fs::create_dir(folder.join(class)).unwrap();
+        usual(90).npy(&folder.join(class).join("1.npy"));
+    }
+    let mut wrapped = usual(91);
+    wrapped.t.iter_mut().for_each(|t| *t = (*t + (1 << 24) - 300_000) % (1 << 24));
+    wrapped.npy(&folder.join("b/1.npy"));
+    let small = ["--chunk-samples", "1", "--shard-size", "500"];
+    let said = fails(convert(&[&folder], &path("set")).args(SENSOR).args(small), 3);
+    says(&said, &["b/1.npy: times: expected a clock that goes on, got a wrap", "--unwrap"]);
+    let json: Value = serde_json::from_slice(
+        &convert(&[&folder], &path("set"))
+            .args(SENSOR)
+            .args(small)
+            .args(["--resume", "--unwrap", "--json"])
+            .assert()
+            .success()
+            .get_output()
+            .stdout,
+    )
+    .unwrap();
+    assert_eq!(json["resumed_samples"], 1);
+    convert(&[&folder], &path("whole")).args(SENSOR).args(small).arg("--unwrap").assert().success();
+    assert!(contents(&path("set")) == contents(&path("whole")));
 }

@@ -199,11 +199,11 @@ impl Inputs {
 
     /// Notes for the user about what was found when the recordings were read. One of several recordings is noted once.
     pub(super) fn found(&self) -> Vec<String> {
-        let mut found: Vec<(&str, &str, u64)> = Vec::new();
-        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut found: Vec<(&str, String, u64)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         for recording in self.inputs.iter().map(|input| &input.recording) {
             for note in recording.found() {
-                let at = *places.entry(note).or_insert(found.len());
+                let at = *places.entry(note.clone()).or_insert(found.len());
                 if at == found.len() {
                     found.push((&recording.name, note, 0));
                 }
@@ -212,7 +212,7 @@ impl Inputs {
         }
         let alone = self.inputs.len() == 1;
         let said = found.into_iter().map(|(name, note, recordings)| match recordings {
-            _ if alone => note.to_string(),
+            _ if alone => note,
             1 => format!("{name}: {note}"),
             n => format!("{name} and {} more: {note}", n - 1),
         });

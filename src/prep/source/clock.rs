@@ -1,4 +1,4 @@
-//! Tells what is wrong with a recording's clock: jitter, wrap, reset and gap, in one pass over its times.
+//! Tells what is wrong with a recording's clock, in one pass over its times.
 //!
 //! | finding | what the times do | an example |
 //! |---|---|---|
@@ -6,6 +6,8 @@
 //! | wrap | step back by a power of two of ticks, and go on | a counter of 24 bits, after 16.8 s |
 //! | reset | step back and go on from there | the camera was started again |
 //! | gap | jump ahead by far more than the recording lasts otherwise | stale events at its head |
+//! | stray | jump by that much for a few events | one damaged time |
+//! | disorder | descend, or step back again and again without returning | a file in the order of its pixels |
 //!
 //! The pass needs constant memory, apart from a few bytes for each wrap. Blocks of calm times, which is nearly all of
 //! them, cost one comparison an event.
@@ -13,11 +15,11 @@
 mod findings;
 mod wrap;
 
-pub(super) use findings::{Break, BreakKind, Findings, Jitter};
+pub(super) use findings::{Break, BreakKind, Disorder, Findings, Jitter};
 pub(super) use wrap::Wrap;
 
 use crate::source::unit::TimeUnit;
-use wrap::Around;
+use wrap::Turns;
 
 /// Events that are tested together.
 const BLOCK: usize = 1024;
@@ -27,7 +29,11 @@ const CALM: u64 = 1 << 10;
 const SMALL: (i64, i64) = (1_000, 100_000);
 /// After this many events in order, a run of times that stepped back has settled there.
 const SETTLED: u64 = 64;
-/// Jumps ahead that may be gaps, in microseconds.
+/// The step back of a few events at the end that may be jitter: an eighth of the recording, and at most this.
+const LATE: i64 = 1_000_000;
+/// Jumps that are noted if they are longer than all the rest of the recording, in microseconds.
+const PAUSE: i64 = 2_000_000;
+/// Jumps that may be gaps, in microseconds.
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 /// Maximum number of gaps and resets that are listed.
@@ -39,10 +45,9 @@ pub(super) struct Clock {
     unit: TimeUnit,
     /// Number of events seen.
     seen: u64,
-    /// The last time: as it is in the file, and without wraps.
-    raw: i64,
+    /// The last time.
     previous: i64,
-    /// The lowest and the highest time, without wraps.
+    /// The lowest and the highest time.
     low: i64,
     high: i64,
     /// Sum of all steps ahead.
@@ -54,9 +59,13 @@ pub(super) struct Clock {
     /// The last jump ahead.
     leap: Option<Leap>,
     jitter: Jitter,
-    wrap: Option<Wrap>,
+    turns: Turns,
+    /// Number of steps ahead and of steps back, however small.
+    ahead: u64,
+    backward: u64,
     /// Steps back that did not return, each with the run that begins there.
     resets: Vec<(Break, Run)>,
+    /// The largest jumps ahead, and the largest jumps back that return.
     gaps: Vec<Break>,
 }
 
@@ -89,7 +98,6 @@ impl Clock {
         Clock {
             unit,
             seen: 0,
-            raw: 0,
             previous: 0,
             low: 0,
             high: 0,
@@ -98,7 +106,9 @@ impl Clock {
             left: None,
             leap: None,
             jitter: Jitter::default(),
-            wrap: None,
+            turns: Turns::default(),
+            ahead: 0,
+            backward: 0,
             resets: Vec::new(),
             gaps: Vec::new(),
         }
@@ -116,61 +126,56 @@ impl Clock {
     /// Sees a block at once if it is calm and goes on from the last event. Returns whether it is.
     fn passes(&mut self, block: &[i64]) -> bool {
         let [first, .., last] = *block else { return false };
-        if self.seen == 0 || self.previous != self.run.high || last < self.raw {
+        if self.seen == 0 || self.previous != self.run.high || last < self.previous {
             return false;
         }
         // A difference that wraps around 64 bits could only look calm if the last time were below the first.
-        let mut steps = first.wrapping_sub(self.raw) as u64;
+        let mut steps = first.wrapping_sub(self.previous) as u64;
         for (a, b) in block.iter().zip(&block[1..]) {
             steps |= b.wrapping_sub(*a) as u64;
         }
-        let near_left = self.left.is_some_and(|left| self.lifted(last) >= left.high.saturating_sub(self.small()));
-        let outside = self.wrap.as_ref().is_some_and(|wrap| !wrap.holds(last));
-        if steps >= CALM || near_left || outside {
+        let near_left = self.left.is_some_and(|left| last >= left.high.saturating_sub(self.small()));
+        if steps >= CALM || near_left {
             return false;
         }
-        let (events, time) = (block.len() as u64, self.lifted(last));
-        self.progress = self.progress.saturating_add(last - self.raw);
+        let events = block.len() as u64;
+        self.progress = self.progress.saturating_add(last - self.previous);
         self.run.events += events;
-        self.run.high = time;
-        (self.raw, self.previous, self.high) = (last, time, self.high.max(time));
+        self.run.high = last;
+        self.ahead += events;
+        (self.previous, self.high) = (last, self.high.max(last));
         self.seen += events;
         true
     }
 
-    fn step(&mut self, raw: i64) {
+    fn step(&mut self, time: i64) {
         if self.seen == 0 {
-            (self.low, self.high) = (raw, raw);
-            self.run = Run::new(0, raw);
+            (self.previous, self.low, self.high) = (time, time, time);
+            self.run = Run::new(0, time);
         }
-        if let Some(wrap) = &mut self.wrap {
-            wrap.cross(self.seen, self.raw, raw);
-        }
-        let mut time = self.lifted(raw);
-        if time < self.run.high && self.wrap.is_none() && self.run.high.saturating_sub(time) > self.small() {
-            let (unit, events, low, high) = (self.unit, self.seen, self.low, self.high);
-            self.wrap = Wrap::find(&Around { unit, events, low, high, from: self.run.high, to: raw });
-            time = self.lifted(raw);
-        }
+        (self.low, self.high) = (self.low.min(time), self.high.max(time));
+        self.turns.see(self.seen, (self.previous, time), (self.low, self.high));
+        self.ahead += u64::from(time > self.previous);
+        self.backward += u64::from(time < self.previous);
         self.run.events += 1;
         if time >= self.run.high {
-            self.ahead(time)
+            self.go_on(time)
         } else {
-            self.back(time)
+            self.go_back(time)
         }
-        (self.raw, self.previous) = (raw, time);
-        (self.low, self.high) = (self.low.min(time), self.high.max(time));
+        self.previous = time;
         self.seen += 1;
     }
 
-    fn ahead(&mut self, time: i64) {
+    fn go_on(&mut self, time: i64) {
         let small = self.small();
         let jump = time.saturating_sub(self.run.high);
         if let Some(left) = self.left.filter(|left| time >= left.high.saturating_sub(small)) {
             let depth = left.high.saturating_sub(self.run.low);
             self.left = None;
             if jump >= depth / 4 || !self.run.is_settled() {
-                self.jitter.add(self.run.at, depth, self.run.events - 1);
+                let kind = BreakKind::Behind;
+                self.leave(Break { kind, at: self.run.at, until: Some(self.seen), by: depth }, self.run.events - 1);
                 self.run = Run { events: left.events + self.run.events, ..left };
                 if time >= left.high {
                     self.advance(time, time.saturating_sub(left.high));
@@ -186,15 +191,24 @@ impl Clock {
         if jump > self.small() {
             self.leap = Some(Leap { at: self.seen, from: self.run.high, by: jump });
         }
-        if jump > MINUTE {
-            self.gaps.push(Break { kind: BreakKind::Gap, at: self.seen, until: None, by: jump });
-            if self.gaps.len() > LISTED {
-                let least = (0..self.gaps.len()).min_by_key(|&i| self.gaps[i].by);
-                least.map(|i| self.gaps.remove(i));
-            }
-        }
+        self.leave(Break { kind: BreakKind::Gap, at: self.seen, until: None, by: jump }, 0);
         self.progress = self.progress.saturating_add(jump);
         self.run.high = time;
+    }
+
+    /// Lists a large jump. A smaller one, of `late` events, is jitter.
+    fn leave(&mut self, jump: Break, late: u64) {
+        let mut small = (jump.by <= PAUSE).then_some(jump);
+        if small.is_none() {
+            self.gaps.push(jump);
+            if self.gaps.len() > LISTED {
+                let least = (0..self.gaps.len()).min_by_key(|&i| self.gaps[i].by);
+                small = least.map(|i| self.gaps.remove(i));
+            }
+        }
+        if let Some(Break { at, by, until: Some(until), .. }) = small {
+            self.jitter.add(at, by, if late > 0 { late } else { until - at });
+        }
     }
 
     /// The times of this run did not return to where the run before it was.
@@ -204,7 +218,7 @@ impl Clock {
         self.resets.truncate(LISTED);
     }
 
-    fn back(&mut self, time: i64) {
+    fn go_back(&mut self, time: i64) {
         let (small, depth) = (self.small(), self.run.high.saturating_sub(time));
         self.run.low = self.run.low.min(time);
         if depth <= small {
@@ -219,7 +233,7 @@ impl Clock {
         if let Some(Leap { at, .. }) = self.leap.filter(early) {
             self.leap = None;
             match self.gaps.last_mut().filter(|gap| gap.at == at) {
-                Some(gap) => gap.until = Some(self.seen),
+                Some(gap) => (gap.kind, gap.until) = (BreakKind::Ahead, Some(self.seen)),
                 None => self.jitter.add(self.seen, depth, self.seen - at),
             }
             self.run.steps += 1;
@@ -242,58 +256,92 @@ impl Clock {
         (self.high.saturating_sub(self.low) / 8).clamp(SMALL.0, SMALL.1)
     }
 
-    fn lifted(&self, raw: i64) -> i64 {
-        self.wrap.as_ref().map_or(raw, |wrap| wrap.lift(raw, wrap.laps))
-    }
-
     /// What was found.
     pub(super) fn finish(mut self) -> Findings {
+        let span = self.high.saturating_sub(self.low);
+        let silent = self.gaps.iter().filter(|gap| gap.kind != BreakKind::Behind);
+        let (number, rest) = silent.fold((1, self.progress), |(n, rest), gap| (n + 1, rest.saturating_sub(gap.by)));
+        let mean = rest / self.seen.saturating_sub(number).max(1) as i64;
         if let Some(left) = self.left {
+            let (until, by) = (Some(self.seen), left.high.saturating_sub(self.run.low));
+            let last = Break { kind: BreakKind::Behind, at: self.run.at, until, by };
             let few = self.run.events <= SETTLED && self.run.events <= left.events / 8;
-            if few || self.run.is_rough() {
-                self.jitter.add(self.run.at, left.high.saturating_sub(self.run.low), self.run.events);
+            if self.run.is_rough() || few && (is_gap(by, rest, mean) || by <= (span / 8).min(LATE)) {
+                self.leave(last, self.run.events);
             } else {
                 self.reset(left);
             }
         }
-        let span = self.high.saturating_sub(self.low);
         let (small, mut jitter) = ((span / 8).min(SMALL.1), self.jitter);
-        let mut breaks = Vec::new();
+        let (mut breaks, mut pauses) = (Vec::new(), Vec::new());
         for (reset, run) in self.resets {
             let depth = reset.by.saturating_add(run.start).saturating_sub(run.low);
-            if reset.by > small { breaks.push(reset) } else { jitter.add(reset.at, depth, run.events) }
-        }
-        let wrap = self.wrap.filter(|wrap| {
-            let (at, by) = (wrap.crossings[0].0, wrap.period);
-            if wrap.exceeded {
-                breaks.push(Break { kind: BreakKind::Reset, at, until: None, by });
-            } else if wrap.laps == 0 {
-                // One time from another lap, and back: an event out of place, not a wrap.
-                jitter.add(at, by, wrap.crossings.get(1).map_or(1, |(back, _)| back - at));
+            if reset.at <= SETTLED && is_gap(reset.by, rest, mean) {
+                // All others begin anew after the first few, which are from elsewhere.
+                breaks.push(Break { kind: BreakKind::Ahead, at: 0, until: Some(reset.at), ..reset });
+            } else if reset.by > small {
+                breaks.push(reset);
+            } else {
+                jitter.add(reset.at, depth, run.events);
             }
-            wrap.laps > 0 && !wrap.exceeded
-        });
-        let rest = self.gaps.iter().fold(self.progress, |rest, gap| rest.saturating_sub(gap.by));
-        let steps = self.seen.saturating_sub(self.gaps.len() as u64 + 1).max(1);
-        let mean = rest / steps as i64;
-        breaks.extend(self.gaps.into_iter().filter(|gap| is_gap(gap.by, rest, mean)));
+        }
+        for gap in self.gaps {
+            let stray = match gap.until {
+                None if gap.at == 1 => Break { kind: BreakKind::Behind, at: 0, until: Some(1), ..gap },
+                None if gap.at + 1 == self.seen => Break { kind: BreakKind::Ahead, until: Some(self.seen), ..gap },
+                _ => gap,
+            };
+            match gap.until {
+                _ if is_gap(gap.by, rest, mean) && (stray.until.is_some() || gap.by > MINUTE) => breaks.push(stray),
+                _ if gap.by > rest => pauses.push(stray),
+                Some(until) => jitter.add(gap.at, gap.by, until - gap.at),
+                None => {}
+            }
+        }
         breaks.sort_by_key(|found| found.at);
+        pauses.sort_by_key(|found| found.at);
+        let wrap = self.turns.wrap(self.unit, self.seen, (self.low, self.high));
+        let (back, ahead) = self.turns.count(self.low, self.high);
+        let disorder = if self.backward > 10 * self.ahead.max(1) {
+            Some(Disorder::Descending)
+        } else if back >= 3 && back > 2 * ahead.max(breaks.len()) {
+            Some(Disorder::Sawtooth(back as u64))
+        } else {
+            (2 * jitter.events > self.seen).then_some(Disorder::Shuffled)
+        };
+        let (wrap, doubt) = match wrap {
+            Some((wrap, true)) => (Some(wrap), None),
+            Some((wrap, false)) if !breaks.is_empty() || disorder.is_some() => (None, Some(wrap.doubt())),
+            _ => (None, None),
+        };
         Findings {
             events: self.seen,
             extent: (self.seen > 0).then_some((self.low, self.high)),
             jitter: (jitter.events > 0).then_some(Jitter { events: jitter.events.min(self.seen), ..jitter }),
             wrap,
+            doubt,
+            disorder,
             breaks,
+            pauses,
         }
     }
 }
 
-/// Whether a jump ahead is a gap, in a recording that lasts `rest` microseconds without its gaps, with `mean`
+impl Findings {
+    /// What is found of all times of a recording, in microseconds, that a file has in `unit`.
+    pub(super) fn of(unit: TimeUnit, times: &[i64]) -> Findings {
+        let mut clock = Clock::new(unit);
+        clock.see(times);
+        clock.finish()
+    }
+}
+
+/// Whether a jump is a gap, in a recording that lasts `rest` microseconds without its gaps, with `mean`
 /// microseconds between its events.
 ///
 /// The background activity of a running sensor never ends: there are events every few milliseconds, in darkness too. So
-/// no real recording is silent for ten times as long as all the rest of it, nor for more than an hour and a hundred
-/// times its usual step.
+/// no recording is silent for ten times as long as all the rest of it, unless the sensor was stopped for less than a
+/// minute, nor for more than an hour and a hundred times its usual step. Stray events need no minute.
 fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
     jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
 }

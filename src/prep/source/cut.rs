@@ -8,7 +8,7 @@ use crate::source::clock::{Clock, Wrap};
 use crate::source::labels::Row;
 use crate::source::options::Cut;
 use crate::source::stream::EventStream;
-use crate::source::vet::vet;
+use crate::source::vet::{vet, vet_unwrapped};
 use tonic_shard::NO_LABEL;
 
 /// Maximum number of samples that one recording is cut into.
@@ -90,12 +90,14 @@ pub(super) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>)
     let mut clock = Clock::new(stream.time.unit);
     let mut in_order = scan(stream, &mut bounds, Some(&mut clock))?;
     let found = clock.finish();
-    let notes = vet(stream, &found)?;
+    let mut notes = vet(stream, &found)?;
     let wrap = found.wrap.filter(|_| stream.time.unwrap);
     if wrap.is_some() {
         stream.time.set_wrap(wrap.clone());
         bounds = Bounds::new(cut, most, intervals);
-        in_order = scan(stream, &mut bounds, None)?;
+        let mut clock = Clock::new(stream.time.unit);
+        in_order = scan(stream, &mut bounds, Some(&mut clock))?;
+        notes.extend(vet_unwrapped(stream, &clock.finish())?);
     }
     if !in_order {
         order = stream.sort()?;

@@ -26,10 +26,10 @@ use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
 use crate::source::raw::{Coordinates, RawSamples, Times};
 use crate::source::recording::{ReadSamples, Recording, file_name};
+use crate::source::rows::{RowClocks, probe};
 use crate::source::timeline::Timeline;
 use crate::source::told_unit::told_unit;
 use crate::source::unit::TimeUnit;
-use crate::source::vet::{probe, vet_speech};
 use crate::source::{hdf, left_over, shape};
 
 const LAYOUT: &str = "Heidelberg";
@@ -55,9 +55,7 @@ pub(super) struct Hsd {
     direct_times: Option<VlenRows>,
     direct_units: Option<VlenRows>,
     linked: Vec<LinkedPath>,
-    unit: TimeUnit,
-    /// The unit, if it may be doubted.
-    assumed: Option<TimeUnit>,
+    clocks: RowClocks,
 }
 
 /// Whether a file has this layout: rows of variable length, or links in their place that lead nowhere.
@@ -81,7 +79,7 @@ impl Hsd {
         let times = dataset(path, &file, TIMES)?;
         let units = dataset(path, &file, UNITS)?;
         let (told, note) = told_unit(&file, TIMES, options.time_unit, TimeUnit::Seconds);
-        let time = Timeline::new(options, told, note);
+        let mut time = Timeline::new(options, told, note);
         match element(path, &times, TIMES)? {
             Some(TypeDescriptor::Float(_)) => {}
             Some(TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_))
@@ -127,19 +125,16 @@ impl Hsd {
         let (t, x) = ((TIMES, kind(&times, TIMES)?), (UNITS, kind(&units, UNITS)?));
         let direct_times = VlenRows::open(path, TIMES, &times)?;
         let direct_units = VlenRows::open(path, UNITS, &units)?;
-        let (unit, assumed) = (time.unit, time.assumed());
-        let linked = file.linked();
-        let rows = Hsd { path: path.into(), times, units, direct_times, direct_units, linked, unit, assumed };
-        if assumed.is_some() {
-            probe(samples as u64, |row| rows.read_times(row))?;
-        }
         let used = extras.iter().map(|(name, _)| format!("extra/{name}")).collect::<Vec<_>>();
         let known = [TIMES, UNITS, LABELS, KEYS];
         let used: Vec<&str> = known.into_iter().chain(used.iter().map(String::as_str)).collect();
         let mut columns = TakenColumns::of_cochlea(t, x, time.unit);
         columns.others = left_over::in_hdf5(path, &file, &used);
         columns.others.retain(|name| !name.starts_with(ABOUT_SPEAKERS));
-        let notes = time.notes.into_iter().chain(columns.left_over_note()).collect();
+        let notes = std::mem::take(&mut time.notes).into_iter().chain(columns.left_over_note()).collect();
+        let clocks = RowClocks::new(path.into(), time);
+        let rows = Hsd { path: path.into(), times, units, direct_times, direct_units, linked: file.linked(), clocks };
+        probe(samples as u64, |row| rows.read_times(row))?;
         Ok(Recording {
             path: path.into(),
             name: file_name(path),
@@ -156,18 +151,13 @@ impl Hsd {
         })
     }
 
-    /// Reads the times of samples and checks how long each lasts. Returns them with the offset of each sample, then the
+    /// Reads the times of samples and checks the clock of each. Returns them with the offset of each sample, then the
     /// end.
     fn read_times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
         let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
         let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples.clone()), Ok)?;
-        let times = times.of_unit(self.unit);
-        if let Some(unit) = self.assumed {
-            for (sample, row) in samples.zip(offsets.windows(2)) {
-                vet_speech(&self.path, sample, &times, row[0]..row[1], unit)?;
-            }
-        }
-        Ok((times, offsets))
+        let times = times.of_unit(self.clocks.time.unit);
+        Ok((self.clocks.vet(samples.start, times, &offsets)?, offsets))
     }
 
     /// Reads times with libhdf5.
@@ -184,7 +174,7 @@ impl Hsd {
             }
             _ => {
                 let (ticks, offsets) = self.column::<i64>(&self.times, TIMES, samples)?;
-                (Times::SomeUs(ticks.into_iter().map(|t| self.unit.of_integer(t)).collect()), offsets)
+                (Times::SomeUs(ticks.into_iter().map(|t| self.clocks.time.unit.of_integer(t)).collect()), offsets)
             }
         })
     }
@@ -248,7 +238,11 @@ impl ReadSamples for Hsd {
     }
 
     fn assumed_unit(&self) -> Option<TimeUnit> {
-        self.assumed
+        self.clocks.time.assumed()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.clocks.notes()
     }
 
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
-use crate::source::clock::{Clock, Wrap};
+use crate::source::clock::{Findings, Wrap};
 use crate::source::cut::{Pieces, Span, left_out};
 use crate::source::detect::open_stream;
 use crate::source::hdf::LinkedPath;
@@ -15,7 +15,7 @@ use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
 use crate::source::recording::ReadSamples;
 use crate::source::stream::EventStream;
 use crate::source::unit::TimeUnit;
-use crate::source::vet::vet;
+use crate::source::vet::{vet, vet_unwrapped};
 
 /// Maximum number of unneeded events that are read in order to read several samples at once.
 const MAX_WASTE: u64 = 1 << 16;
@@ -128,12 +128,11 @@ impl Long {
 impl Long {
     /// Checks the times of a recording that is one sample, and undoes wraps. Returns notes for the user.
     fn vet_whole(&self, stream: &EventStream, block: &mut EventBlock) -> Result<Vec<String>> {
-        let mut clock = Clock::new(stream.time.unit);
-        clock.see(&block.t.places(None));
-        let found = clock.finish();
+        let found = Findings::of(stream.time.unit, &block.t.places(None));
         let mut notes = vet(stream, &found)?;
         if let Some(wrap) = found.wrap.filter(|_| stream.time.unwrap) {
             wrap.unwrap(0, &mut block.t.us);
+            notes.extend(vet_unwrapped(stream, &Findings::of(stream.time.unit, &block.t.places(None)))?);
         }
         if matches!(self.access, Access::Closed { .. }) {
             notes.extend(stream.time.notes.iter().cloned());
@@ -152,8 +151,8 @@ impl ReadSamples for Long {
         }
     }
 
-    fn notes(&self) -> &[String] {
-        self.seen.get().map_or(&[], |seen| &seen.notes)
+    fn notes(&self) -> Vec<String> {
+        self.seen.get().map_or(Vec::new(), |seen| seen.notes.clone())
     }
 
     fn assumed_unit(&self) -> Option<TimeUnit> {

@@ -10,7 +10,8 @@
 //! layout, options, unit        layouts, the caller's options, units of time
 //! timeline, told_unit          how times are read: their unit, wraps
 //! event_range                  the events that are used
-//! vet, clock                   whether times can be what the layout says, and what is wrong with their clock
+//! vet, clock, trouble, order   whether times can be what the layout says, and what is wrong with their clock or order
+//! rows                         the same of rows of speech
 //! recording, raw               an open recording, and the raw events that it gives
 //! hsd, ntidigits               layouts with many labelled samples
 //! camera, npy_files            layouts with one recording per file, as an EventStream (stream, check, polarities)
@@ -55,9 +56,11 @@ mod numbers;
 mod numpy;
 mod open;
 mod options;
+mod order;
 mod polarities;
 mod raw;
 mod recording;
+mod rows;
 mod shape;
 mod stream;
 mod survey;
@@ -65,6 +68,7 @@ mod synth;
 mod text;
 mod timeline;
 mod told_unit;
+mod trouble;
 mod unit;
 mod unlabelled;
 mod unread;

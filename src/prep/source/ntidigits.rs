@@ -24,10 +24,10 @@ use crate::source::numbers::{EventBlock, Numbers};
 use crate::source::options::SourceOptions;
 use crate::source::raw::RawSamples;
 use crate::source::recording::{ReadSamples, Recording, file_name};
+use crate::source::rows::{RowClocks, probe};
 use crate::source::timeline::Timeline;
 use crate::source::told_unit::told_unit;
 use crate::source::unit::TimeUnit;
-use crate::source::vet::{probe, vet_speech};
 use crate::source::{hdf, labels};
 
 /// The sensor: a cochlea with 64 channels.
@@ -42,9 +42,7 @@ pub(super) struct Ntidigits {
     file: hdf::File,
     part: &'static str,
     names: Vec<String>,
-    unit: TimeUnit,
-    /// The unit, if it may be doubted.
-    assumed: Option<TimeUnit>,
+    clocks: RowClocks,
 }
 
 /// Whether a file has this layout: a list of names and their events. Other files may have a dataset of labels with the
@@ -97,20 +95,18 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     };
     let (addresses, timestamps) = (format!("{part}_addresses"), format!("{part}_timestamps"));
     let (told, note) = told_unit(&file, &format!("{timestamps}/{}", names[0]), options.time_unit, TimeUnit::Seconds);
-    let time = Timeline::new(options, told, note);
-    let (unit, assumed) = (time.unit, time.assumed());
+    let mut time = Timeline::new(options, told, note);
+    let (unit, notes) = (time.unit, std::mem::take(&mut time.notes));
     let mut columns = TakenColumns::of_cochlea(
         (&timestamps, "a dataset a sample".into()),
         (&addresses, "a dataset a sample".into()),
         unit,
     );
     columns.others.append(&mut others);
-    let notes = time.notes.iter().cloned().chain(columns.left_over_note()).collect();
+    let notes = notes.into_iter().chain(columns.left_over_note()).collect();
     let samples = names.len() as u64;
-    let reader = Ntidigits { path: path.into(), file, part, names, unit, assumed };
-    if assumed.is_some() {
-        probe(samples, |sample| reader.read(sample))?;
-    }
+    let reader = Ntidigits { path: path.into(), file, part, names, clocks: RowClocks::new(path.into(), time) };
+    probe(samples, |sample| reader.read(sample))?;
     Ok(Recording {
         path: path.into(),
         name: file_name(path),
@@ -169,7 +165,11 @@ impl ReadSamples for Ntidigits {
     }
 
     fn assumed_unit(&self) -> Option<TimeUnit> {
-        self.assumed
+        self.clocks.time.assumed()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.clocks.notes()
     }
 
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
@@ -186,15 +186,11 @@ impl ReadSamples for Ntidigits {
                 return Err(Error::bad_sample(path, sample, what, expected, x.len()));
             }
             lengths.push(x.len());
-            blocks.push(EventBlock { t: t.times(self.unit), x: x.pixels(), y: None, p: None });
+            blocks.push(EventBlock { t: t.times(self.clocks.time.unit), x: x.pixels(), y: None, p: None });
         }
         let origins = vec![None; lengths.len()];
         let raw = EventBlock::concatenate(blocks).into_samples(&lengths, &origins);
-        if let Some(unit) = self.assumed {
-            for (sample, row) in (first..).zip(raw.offsets.windows(2)) {
-                vet_speech(path, sample, &raw.times, row[0]..row[1], unit)?;
-            }
-        }
-        Ok(raw)
+        let times = self.clocks.vet(first, raw.times, &raw.offsets)?;
+        Ok(RawSamples { times, ..raw })
     }
 }

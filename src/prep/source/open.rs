@@ -53,7 +53,6 @@ impl Recording {
                 (_, Cut::Duration { .. }) => Some("sample_duration"),
                 (_, Cut::Events { .. }) => Some("sample_events"),
                 _ if options.events.is_some() => Some("events"),
-                _ if options.unwrap => Some("unwrap"),
                 _ => None,
             };
             if let Some(given) = given {

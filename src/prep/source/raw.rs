@@ -256,6 +256,32 @@ impl Times {
         }
     }
 
+    /// Whether a range of events is in order of time, as far as they have one.
+    pub(super) fn are_sorted(&self, range: Range<usize>) -> bool {
+        match self {
+            // Numbers of the same sign compare as their bits do, and those below zero as larger.
+            Times::F16(t) => t[range].windows(2).all(|pair| pair[0].to_bits() <= pair[1].to_bits()),
+            Times::F32(t) => t[range].is_sorted(),
+            Times::F64(t) => t[range].is_sorted(),
+            Times::Us(t) => t[range].is_sorted(),
+            Times::SomeUs(t) => t[range].is_sorted(),
+        }
+    }
+
+    /// These times, with other microseconds in a range of events. All become microseconds.
+    pub(super) fn replaced(self, range: Range<usize>, us: &[i64]) -> Times {
+        let len = match &self {
+            Times::F16(t) => t.len(),
+            Times::F32(t) => t.len(),
+            Times::F64(t) => t.len(),
+            Times::Us(t) => t.len(),
+            Times::SomeUs(t) => t.len(),
+        };
+        let mut times: Vec<Option<i64>> = (0..len).map(|i| self.get(i)).collect();
+        times[range.clone()].iter_mut().zip(us).for_each(|(time, us)| *time = time.and(Some(*us)));
+        Times::SomeUs(times)
+    }
+
     /// Whether a range of events has one stored time, so that no unit could spread them. Not told of times that were
     /// converted when they were read.
     pub(super) fn are_one(&self, range: Range<usize>) -> bool {

@@ -69,8 +69,8 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     }
 
     /// Notes for the user about what was found when the recording was read.
-    fn notes(&self) -> &[String] {
-        &[]
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// The unit of the file's times, if it was assumed and may be doubted. Known after the first read.
@@ -105,7 +105,7 @@ impl Recording {
 
     /// Notes for the user about what was found when the recording was read. A recording that is one sample is checked
     /// then, not when it is opened.
-    pub fn found(&self) -> &[String] {
+    pub fn found(&self) -> Vec<String> {
         self.reader.notes()
     }
 

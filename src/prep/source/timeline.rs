@@ -83,6 +83,11 @@ impl Timeline {
         self.wrap = wrap;
     }
 
+    /// The same for times whose wraps were undone: no other wrap is expected.
+    pub(super) fn unwrapped(&self) -> Timeline {
+        Timeline { unwrap: false, ..self.clone() }
+    }
+
     /// The store has only the used events from now on, with mended times.
     pub(super) fn settle(&mut self) {
         (self.base, self.wrap) = (0, None);

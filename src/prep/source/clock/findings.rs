@@ -21,7 +21,7 @@ pub(in crate::source) struct Break {
     pub kind: BreakKind,
     /// Index of the first event after it.
     pub at: u64,
-    /// Of events whose times are ahead of all others: the index after the last of them.
+    /// The index after the last of stray events.
     pub until: Option<u64>,
     /// By how many microseconds.
     pub by: i64,
@@ -34,6 +34,21 @@ pub(in crate::source) enum BreakKind {
     Reset,
     /// A jump ahead.
     Gap,
+    /// Stray events that are ahead of all others.
+    Ahead,
+    /// Stray events that are behind all others.
+    Behind,
+}
+
+/// How the events of a file are in no order of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::source) enum Disorder {
+    /// From the last to the first.
+    Descending,
+    /// They step back so many times, by more than half of the recording, and do not return.
+    Sawtooth(u64),
+    /// Most events are out of place, but return.
+    Shuffled,
 }
 
 /// What a pass over the times has found.
@@ -45,10 +60,16 @@ pub(in crate::source) struct Findings {
     pub extent: Option<(i64, i64)>,
     /// Events out of order. `None` if there are none.
     pub jitter: Option<Jitter>,
-    /// The counter that wraps.
+    /// The counter that wraps. What else was found is of times with wraps.
     pub wrap: Option<Wrap>,
-    /// Resets and gaps, in the order of their events.
+    /// What a counter that may have wrapped would have lost.
+    pub doubt: Option<String>,
+    /// How the whole file is out of order.
+    pub disorder: Option<Disorder>,
+    /// Resets, gaps and strays, in the order of their events.
     pub breaks: Vec<Break>,
+    /// Gaps and strays that a recording may have.
+    pub pauses: Vec<Break>,
 }
 
 impl Jitter {
@@ -65,6 +86,12 @@ impl Jitter {
         let (events, at, largest) = (self.events, self.at + skipped, duration(self.largest as f64));
         format!("jitter: {events} events are out of order; the largest step back is {largest}, before event {at}")
     }
+
+    /// Says the same of a file of `events` events in no order.
+    pub(in crate::source) fn describe_disorder(&self, events: u64) -> String {
+        let largest = duration(self.largest as f64);
+        format!("disorder: {} of {events} events are out of place, by up to {largest}; they were sorted", self.events)
+    }
 }
 
 impl Break {
@@ -75,10 +102,13 @@ impl Break {
             (BreakKind::Reset, _) => {
                 format!("reset: the times step back by {by} before event {at} and go on from there")
             }
-            (BreakKind::Gap, None) => format!("gap: {by} pass between event {} and event {at}", at - 1),
-            (BreakKind::Gap, Some(until)) => {
-                format!("gap: events {at} to {} are {by} ahead of all others", until + skipped - 1)
+            (kind, Some(until)) => {
+                let side = if kind == BreakKind::Behind { "behind" } else { "ahead of" };
+                let last = until + skipped - 1;
+                let events = if last == at { format!("event {at} is") } else { format!("events {at} to {last} are") };
+                format!("stray time: {events} {by} {side} all others")
             }
+            (_, None) => format!("gap: {by} pass between event {} and event {at}", at - 1),
         }
     }
 }

@@ -1,0 +1,142 @@
+//! Checks the times of rows of speech, each of which has a clock of its own: how long they last, and whether it goes on.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{ClockRemedy, Error, Result};
+use crate::source::clock::Findings;
+use crate::source::numbers::Stamps;
+use crate::source::raw::Times;
+use crate::source::timeline::Timeline;
+use crate::source::trouble::{FEW, judge};
+use crate::source::vet::{SHORTEST, implausible, lasts_without_gaps};
+
+/// Longest plausible sample of speech, in microseconds.
+const SPEECH: i64 = 60_000_000;
+/// A row that is in order and no longer than this has no trouble.
+const BRIEF: i64 = 2_000_000;
+/// Number of samples of a dataset that are checked when it is opened.
+const PROBES: u64 = 8;
+
+/// The clocks of the rows of a file.
+#[derive(Debug)]
+pub(super) struct RowClocks {
+    path: PathBuf,
+    /// How times are read.
+    pub time: Timeline,
+    /// Notes about rows that were mended or taken as they are, by sample and note.
+    found: Mutex<BTreeMap<u64, Vec<String>>>,
+}
+
+impl RowClocks {
+    /// The clocks of a file's rows, whose times are read as `time` says.
+    pub(super) fn new(path: PathBuf, time: Timeline) -> RowClocks {
+        RowClocks { path, time, found: Mutex::default() }
+    }
+
+    /// Checks the rows of consecutive samples, the first of which is `first`, and undoes wraps. `offsets` has the place of
+    /// each row, then the end.
+    ///
+    /// # Errors
+    /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`].
+    pub(super) fn vet(&self, first: u64, mut times: Times, offsets: &[usize]) -> Result<Times> {
+        for (sample, row) in (first..).zip(offsets.windows(2).map(|row| row[0]..row[1])) {
+            let ends = (row.clone().find_map(|i| times.get(i)), row.clone().rev().find_map(|i| times.get(i)));
+            let lasts = ends.1.unwrap_or(0).saturating_sub(ends.0.unwrap_or(0));
+            if lasts <= BRIEF && times.are_sorted(row.clone()) {
+                if lasts < SHORTEST {
+                    self.vet_brief(sample, &times, row)?;
+                }
+                continue;
+            }
+            let stamps = stamps(&times, row.clone());
+            let mut found = Findings::of(self.time.unit, &stamps.places(None));
+            // Nobody is silent for longer than all that he says.
+            found.breaks.append(&mut found.pauses);
+            if let Some(lasts) = lasts_without_gaps(&found).filter(|lasts| *lasts > SPEECH) {
+                self.refuse(sample, "speech of at most a minute", lasts, found.events)?;
+            }
+            self.vet_brief(sample, &times, row.clone())?;
+            let unwraps = self.time.unwrap && found.wrap.is_some();
+            if found.events < FEW && !unwraps {
+                (found.jitter, found.disorder) = (None, None);
+            }
+            let mut notes = self.judge(sample, &self.time, &found)?;
+            if let Some(wrap) = found.wrap.filter(|_| unwraps) {
+                let mut us = stamps;
+                wrap.unwrap(0, &mut us.us);
+                let found = Findings::of(self.time.unit, &us.places(None));
+                notes.extend(self.judge(sample, &self.time.unwrapped(), &found)?);
+                times = times.replaced(row, &us.us);
+            }
+            if !notes.is_empty() {
+                self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(sample, notes);
+            }
+        }
+        Ok(times)
+    }
+
+    /// Checks what was found of a row. It has no parts that could be converted by themselves.
+    fn judge(&self, sample: u64, time: &Timeline, found: &Findings) -> Result<Vec<String>> {
+        let place = format!("sample {sample}: times");
+        judge((&self.path, &place), time, found, |_| Ok(None)).map_err(|error| match error {
+            Error::ClockTrouble { path, place, got, remedy: ClockRemedy::Parts(_) } => {
+                Error::ClockTrouble { path, place, got, remedy: ClockRemedy::Parts(Vec::new()) }
+            }
+            error => error,
+        })
+    }
+
+    /// Checks that many events of a row are not all within a millisecond.
+    fn vet_brief(&self, sample: u64, times: &Times, row: Range<usize>) -> Result<()> {
+        let valid = || row.clone().filter_map(|i| times.get(i));
+        let lasts = valid().max().unwrap_or(0).saturating_sub(valid().min().unwrap_or(0));
+        if lasts < SHORTEST && valid().count() as u64 >= FEW && !times.are_one(row.clone()) {
+            self.refuse(sample, "speech of at least 1 ms", lasts, row.len() as u64)?;
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, sample: u64, expected: &str, lasts: i64, events: u64) -> Result<()> {
+        let Some(unit) = self.time.assumed().filter(|_| events >= FEW) else { return Ok(()) };
+        let place = format!("sample {sample}: times");
+        Err(implausible(&self.path, place, expected.into(), (unit, None), lasts as f64, events))
+    }
+
+    /// Notes for the user about the rows that were read: each kind once.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds: BTreeMap<&str, (u64, &String, u64)> = BTreeMap::new();
+        for (sample, note) in found.iter().flat_map(|(sample, notes)| notes.iter().map(move |note| (*sample, note))) {
+            let kind = note.split(':').next().unwrap_or_default();
+            kinds.entry(kind).or_insert((sample, note, 0)).2 += 1;
+        }
+        let said = kinds.into_values().map(|(sample, note, samples)| match samples {
+            1 => format!("sample {sample}: {note}"),
+            n => format!("sample {sample} and {} more: {note}", n - 1),
+        });
+        said.collect()
+    }
+}
+
+/// The times of a row in microseconds.
+fn stamps(times: &Times, row: Range<usize>) -> Stamps {
+    let missing = (0..row.len()).filter(|i| times.get(row.start + i).is_none()).collect();
+    Stamps { us: row.map(|i| times.get(i).unwrap_or(0)).collect(), missing }
+}
+
+/// Reads a few samples of a dataset, spread over all, when it is opened.
+///
+/// # Errors
+/// [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`]. Other errors wait until the sample is needed.
+pub(super) fn probe<T>(samples: u64, read: impl Fn(Range<u64>) -> Result<T>) -> Result<()> {
+    for i in 0..samples.min(PROBES) {
+        let sample = i * samples / samples.min(PROBES);
+        if let Err(error @ (Error::ImplausibleTimes { .. } | Error::ClockTrouble { .. })) = read(sample..sample + 1) {
+            return Err(error);
+        }
+    }
+    Ok(())
+}

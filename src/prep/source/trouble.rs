@@ -1,0 +1,109 @@
+//! Decides what of a clock's findings is refused, with which way out, and what is only noted.
+
+use std::path::Path;
+
+use crate::error::{ClockRemedy, Error, Result};
+use crate::source::clock::{Break, BreakKind, Disorder, Findings};
+use crate::source::event_range::EventRange;
+use crate::source::timeline::Timeline;
+
+/// With fewer events, the clock may do what it likes, except wrap.
+pub(super) const FEW: u64 = 100;
+/// Maximum number of ranges of events that an error suggests.
+const SUGGESTED: usize = 3;
+
+/// Checks what was found of the times of a recording, or of the part of one at `place`. `sorting` looks at the other
+/// columns, given the events at which the times step back: it says what the events are sorted by, if not by time.
+/// Returns notes for the user. Of times that have to be unwrapped, only the wraps are noted.
+///
+/// # Errors
+/// [`Error::ClockTrouble`]; those of `sorting`.
+pub(super) fn judge(
+    (path, place): (&Path, &str),
+    time: &Timeline,
+    found: &Findings,
+    sorting: impl FnOnce(&[u64]) -> Result<Option<String>>,
+) -> Result<Vec<String>> {
+    let skipped = time.skipped;
+    let resets = || found.breaks.iter().filter(|found| found.kind == BreakKind::Reset).map(|found| found.at);
+    let starts: Vec<u64> = match &found.wrap {
+        Some(wrap) => wrap.starts().collect(),
+        None => resets().collect(),
+    };
+    let disorder = match found.disorder {
+        Some(Disorder::Descending) => Some("its events are in descending order of time".into()),
+        _ if starts.is_empty() => None,
+        _ => sorting(&starts)?,
+    };
+    let disorder = disorder.or(match found.disorder {
+        Some(Disorder::Sawtooth(steps)) if found.wrap.is_none() => Some(format!(
+            "the times step back {steps} times by more than half of the recording and do not return, so it is sorted by \
+             something else than time, or its clock starts again and again"
+        )),
+        _ => None,
+    });
+    let stray = found.breaks.first().is_some_and(|found| found.kind != BreakKind::Reset);
+    let doubt = found.doubt.as_ref().filter(|_| !stray).map_or(String::new(), |doubt| format!(" ({doubt})"));
+    let refuse = |got: String, remedy| {
+        let got = format!("a {got}{doubt}");
+        Err(Error::ClockTrouble { path: path.into(), place: place.into(), got, remedy })
+    };
+    let many = found.events >= FEW && !time.as_is;
+    if let Some(what) = disorder {
+        let what = format!("disorder: {what}");
+        return if many { refuse(what, ClockRemedy::Sort) } else { Ok(vec![what + "; it was sorted"]) };
+    }
+    if let Some(wrap) = &found.wrap {
+        let what = wrap.describe(skipped);
+        return match (time.unwrap, time.as_is) {
+            (true, _) => Ok(vec![what + "; it was unwrapped"]),
+            (_, true) => Ok(vec![what + "; taken as it is"]),
+            _ => refuse(what, ClockRemedy::Unwrap),
+        };
+    }
+    if let Some(first) = found.breaks.first().filter(|_| many) {
+        let more = found.breaks.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+        return refuse(first.describe(skipped) + &more, remedy(time, found));
+    }
+    let pauses = found.pauses.iter().filter(|_| found.events >= FEW);
+    let taken = found.breaks.iter().chain(pauses).map(|found| found.describe(skipped) + "; taken as it is");
+    let mut notes: Vec<String> = taken.collect();
+    notes.extend(found.jitter.map(|jitter| match found.disorder {
+        Some(_) => jitter.describe_disorder(found.events),
+        None => jitter.describe(skipped) + "; they were sorted",
+    }));
+    Ok(notes)
+}
+
+/// What to do about resets, gaps and strays: strays inside a recording have to be taken out of it, anything else divides
+/// it.
+fn remedy(time: &Timeline, found: &Findings) -> ClockRemedy {
+    let inside = |stray: &&Break| stray.until.is_some_and(|until| stray.at > 0 && until < found.events);
+    match found.breaks.iter().find(inside) {
+        Some(Break { at, until, .. }) => {
+            let (start, end) = (at + time.skipped, until.map(|until| until + time.skipped));
+            ClockRemedy::TakeOut(EventRange { start, end })
+        }
+        None => ClockRemedy::Parts(pieces(time, found)),
+    }
+}
+
+/// The ranges of events between resets, gaps and strays, largest first. Strays are no piece.
+fn pieces(time: &Timeline, found: &Findings) -> Vec<EventRange> {
+    let skipped = time.skipped;
+    let mut places: Vec<u64> = found.breaks.iter().flat_map(|found| [Some(found.at), found.until]).flatten().collect();
+    places.extend([0, found.events]);
+    places.sort_unstable();
+    let stray = |start: &u64| found.breaks.iter().any(|found| found.until.is_some() && found.at == *start);
+    let mut pieces: Vec<(u64, u64)> = places.windows(2).map(|pair| (pair[0], pair[1])).collect();
+    pieces.retain(|(start, end)| start < end && !stray(start));
+    pieces.sort_by_key(|(start, end)| std::cmp::Reverse(end - start));
+    pieces.truncate(SUGGESTED);
+    let open = time.left_out == skipped;
+    let range = |(start, end)| EventRange {
+        start: start + skipped,
+        end: if end == found.events && open { None } else { Some(end + skipped) },
+    };
+    pieces.into_iter().map(range).collect()
+}
