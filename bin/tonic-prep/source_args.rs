@@ -40,11 +40,12 @@ pub(crate) struct SourceArgs {
     /// ..B. All other events are left out
     #[arg(long, value_name = "A..B", help_heading = HEADING)]
     events: Option<EventRange>,
-    /// Undo wraps of a recording's clock: where its counter starts again from 0, add the counter's period
+    /// Undo wraps of a clock, in a recording or in a row of speech: where its counter starts again from 0, add the
+    /// counter's period
     #[arg(long, help_heading = HEADING)]
     unwrap: bool,
-    /// Take times as they are, sorted: accept clocks that wrap, start again or jump, and recordings that are too short
-    /// or too long for their unit
+    /// Take times as they are, sorted: accept clocks that wrap, start again or jump, files in another order, and
+    /// recordings that are too short or too long for their unit
     #[arg(long, help_heading = HEADING)]
     allow_clock_trouble: bool,
     /// Size of the sensor: the number of channels, or W,H,P (width, height, polarities) [default: what the file or its
