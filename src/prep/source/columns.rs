@@ -66,8 +66,13 @@ impl std::fmt::Display for FieldPath {
         let array = &self.array;
         match &self.part {
             Part::Whole => write!(f, "{}", quote(array)),
-            Part::Member(member) if array.is_empty() => write!(f, "{}", quote(member)),
-            Part::Member(member) => write!(f, "{}", quote(&format!("{array}.{member}"))),
+            Part::Member(member) => {
+                let path = if array.is_empty() { member.clone() } else { format!("{array}.{member}") };
+                match element(&path) {
+                    Some((name, index)) => write!(f, "{}[{index}]", quote(name)),
+                    None => write!(f, "{}", quote(&path)),
+                }
+            }
             Part::Column { index, .. } => write!(f, "{}[{index}]", quote(array)),
         }
     }
