@@ -10,12 +10,19 @@ use crate::quoted::quoted;
 /// Advice on an error of recordings.
 pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
     Some(match error.downcast_ref()? {
-        PrepError::UnknownLayout { map: Some(map), .. } => {
-            format!("any columns are read once they are named, perhaps: {}", typed(map))
+        PrepError::UnknownLayout { maps, .. } if !maps.is_empty() => {
+            let lines: Vec<String> = maps.iter().map(typed).collect();
+            format!("any columns are read once they are named, perhaps: {}", lines.join(" or "))
         }
         PrepError::Columns { remedies, .. } if !remedies.is_empty() => {
-            let lines: Vec<String> = remedies.iter().map(typed).collect();
-            format!("type {}", lines.join(" or "))
+            let (smaller, others): (Vec<_>, Vec<_>) =
+                remedies.iter().partition(|remedy| matches!(remedy, Remedy::Sensor(_)));
+            let lines: Vec<String> = others.into_iter().map(typed).collect();
+            let smaller = smaller.first().map(|sensor| match lines.is_empty() {
+                true => typed(sensor),
+                false => format!("; only if no field has them: {}", typed(sensor)),
+            });
+            format!("type {}{}", lines.join(" or "), smaller.unwrap_or_default())
         }
         PrepError::MissingData { absence, .. } => missing_advice(*absence).into(),
         PrepError::OutsideSensor { origin: Some(origin), .. } => {
@@ -82,13 +89,20 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         }
         PrepError::ClockTrouble { remedy, .. } => clock_advice(remedy),
         PrepError::UnknownLayout { .. } => {
-            "--map names the columns of an HDF5 file, if it has some; --layout names a layout".into()
+            "save t, x, y and p as numbers, one an event: in NumPy, np.savez(\"events.npz\", t=t, x=x, y=y, p=p)".into()
         }
-        PrepError::Columns { .. } => "--map names the columns".into(),
-        PrepError::Foreign { .. } => "convert what that gives".into(),
+        PrepError::Columns { .. } => "save it as numbers, one an event, or name another column with --map".into(),
+        PrepError::Foreign { command: Some(command), .. } => format!("type {}", typed(command)),
+        PrepError::Foreign { .. } => "then convert the HDF5, .npy or .npz file that has the events".into(),
         PrepError::NotARecording { .. } => "tonic-prep convert --help lists what is read, under --layout".into(),
-        PrepError::MissingDataset { .. } | PrepError::WrongType { .. } => {
-            "--map names the columns of any HDF5 file, --layout another layout".into()
+        PrepError::MissingDataset { dataset, layout: "Heidelberg" | "N-TIDIGITS18", .. } => {
+            format!("if it has another name, give a copy of the file this one, with h5py: f[{dataset:?}] = f[NAME]")
+        }
+        PrepError::MissingDataset { .. } => {
+            "--map names the columns of any HDF5 or NumPy file, --layout another layout".into()
+        }
+        PrepError::WrongType { .. } => {
+            "save it as that in a copy of the file, with h5py or NumPy, or name other columns with --map".into()
         }
         PrepError::DamagedRecording { .. } => {
             "compare its size or checksum with the original's; if h5py or NumPy reads it, save it anew with them".into()
@@ -113,6 +127,14 @@ fn typed(remedy: &Remedy) -> String {
         Remedy::Map(map) => format!("--map {}", quoted(map)),
         Remedy::Columns(columns) => format!("--columns {}", quoted(columns)),
         Remedy::Sensor(sensor) => format!("--sensor {sensor}"),
+        Remedy::Unit(unit) => format!("--time-unit {unit}"),
+        Remedy::Copy { words, file, with } => {
+            let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+            let with: String = with.iter().map(|remedy| format!(" {}", typed(remedy))).collect();
+            let given = if with.is_empty() { String::new() } else { format!(" with{with}") };
+            let file = if file.is_empty() { "what that gives".into() } else { quoted(file) };
+            format!("{}, and convert {file}{given}", words.join(" "))
+        }
     }
 }
 
@@ -163,8 +185,9 @@ fn missing_advice(absence: Absence) -> &'static str {
              file)"
         }
         Absence::NeverWritten => {
-            "look for a copy that has them; else write what was recorded to a new file (in h5py, if only the end is \
-             missing: new[name] = file[name][:N] for each column), and convert that"
+            "look for a copy that has them, of the source if they come from one; else write what was recorded to a new \
+             file (in h5py, if only the end is missing: new[name] = file[name][:N] for each column, N being the first \
+             that is missing), and convert that"
         }
         Absence::Link => "put its target back, or name another dataset with --map",
     }

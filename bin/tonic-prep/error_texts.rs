@@ -164,10 +164,24 @@ fn prep() -> Vec<Case> {
         let (path, place, expected, got) = (file(), words("events"), words("t, x"), words("a, b"));
         case(Prep::Columns { path, place, expected, got, remedies }, &["in.h5: events: expected t, x, got a, b"], next)
     };
-    let unknown = |map, next| {
+    let copy = |command: &[&str], file, with| Remedy::Copy {
+        words: command.iter().map(|word| words(word)).collect(),
+        file: words(file),
+        with,
+    };
+    let foreign = |command, next| {
+        let (path, place, expected, format) = (file(), String::new(), words("this"), words("MAT"));
+        let reader = words("scipy reads it");
+        case(
+            Prep::Foreign { path, place, expected, format, reader, command },
+            &["in.h5: expected this, got MAT: scipy reads it"],
+            next,
+        )
+    };
+    let unknown = |maps, next| {
         let (path, looked, has) = (file(), words("events/t"), words("it has a"));
         case(
-            Prep::UnknownLayout { path, looked, has, map },
+            Prep::UnknownLayout { path, looked, has, maps },
             &["in.h5: no layout fits: looked for events/t; it has a"],
             next,
         )
@@ -194,6 +208,18 @@ fn prep() -> Vec<Case> {
             "--map",
         ),
         case(
+            Prep::MissingDataset {
+                path: file(),
+                dataset: words("labels"),
+                layout: "Heidelberg",
+                present: words("spikes/times (float32, shape [9])"),
+            },
+            &[
+                "expected a dataset labels (Heidelberg layout), got none; the file has spikes/times (float32, shape [9])",
+            ],
+            "f[\"labels\"] = f[NAME]",
+        ),
+        case(
             Prep::WrongType { path: file(), dataset: words("t"), expected: expected.clone(), got: got.clone() },
             &["in.h5: t: expected this, got that"],
             "--map",
@@ -217,26 +243,26 @@ fn prep() -> Vec<Case> {
         outside(None, "; --sensor W,H,P gives the size"),
         outside(Some(1), "--origin 1"),
         outside(Some(0), "--origin 0"),
-        columns(Vec::new(), "--map names the columns"),
+        columns(Vec::new(), "name another column with --map"),
         columns(vec![Remedy::Map("t=a b,x=x".into())], "type --map 't=a b,x=x'"),
         columns(
             vec![Remedy::Columns("t,x,y,p".into()), Remedy::Sensor("9,9,2".into())],
-            "type --columns t,x,y,p or --sensor 9,9,2",
+            "type --columns t,x,y,p; only if no field has them: --sensor 9,9,2",
+        ),
+        columns(vec![Remedy::Sensor("9,9,2".into())], "type --sensor 9,9,2"),
+        columns(vec![copy(&["cp", "a b", "c"], "c", Vec::new())], "type cp 'a b' c, and convert c"),
+        columns(
+            vec![copy(&["cp"], "c", vec![Remedy::Unit(TimeUnit::Seconds), Remedy::Columns("t,x".into())])],
+            "and convert c with --time-unit s --columns t,x",
         ),
         pixels(0.25, 0.75, "floor(x * W)"),
         pixels(0.0, 1.0, "round(x * (W - 1))"),
         pixels(-1.0, 0.5, "round((x + 1) / 2 * (W - 1))"),
         pixels(7.25, 7.75, "numbers of pixels"),
-        case(
-            Prep::Foreign {
-                path: file(),
-                place: String::new(),
-                expected: expected.clone(),
-                format: words("MAT"),
-                reader: words("scipy reads it"),
-            },
-            &["in.h5: expected this, got MAT: scipy reads it"],
-            "convert what that gives",
+        foreign(None, "then convert the HDF5, .npy or .npz file"),
+        foreign(
+            Some(Box::new(copy(&["unzip", "in h5"], "", Vec::new()))),
+            "type unzip 'in h5', and convert what that gives",
         ),
         times(Some(TimeUnit::Milliseconds), "--time-unit ms"),
         times(None, "--time-unit s takes them"),
@@ -249,8 +275,8 @@ fn prep() -> Vec<Case> {
             ClockRemedy::Parts(vec![events("..9"), events("9..")]),
             "convert each part by itself, with --events ..9 or --events 9..",
         ),
-        unknown(None, "--map names the columns"),
-        unknown(Some(Remedy::Map("t=a,x=b".into())), "--map t=a,x=b"),
+        unknown(Vec::new(), "np.savez"),
+        unknown(vec![Remedy::Map("t=a,x=b".into()), Remedy::Map("t=c,x=d".into())], "--map t=a,x=b or --map t=c,x=d"),
         folder(FolderKind::Parts(Vec::new()), "--class-level 1"),
         folder(FolderKind::PartsOfEach, "--class-level 1"),
         folder(FolderKind::Groups, "--labels with a table"),

@@ -21,6 +21,17 @@ pub enum Remedy {
     Columns(String),
     /// A sensor size.
     Sensor(String),
+    /// The unit of times.
+    Unit(TimeUnit),
+    /// A command that writes another file, which is read.
+    Copy {
+        /// The words of the command.
+        words: Vec<String>,
+        /// The file that it writes.
+        file: String,
+        /// What to give when that is opened.
+        with: Vec<Remedy>,
+    },
 }
 
 /// What to do about a clock that does not go on.
@@ -65,7 +76,7 @@ pub enum Error {
         dataset: String,
         /// The layout that requires it.
         layout: &'static str,
-        /// Groups and datasets at the root of the file.
+        /// The datasets of the file, with their types and shapes.
         present: String,
     },
     /// A dataset whose type or shape does not fit the layout.
@@ -190,6 +201,8 @@ pub enum Error {
         format: String,
         /// What reads or converts it.
         reader: String,
+        /// A command that converts it.
+        command: Option<Box<Remedy>>,
     },
     /// Times that cannot be in the unit that was assumed.
     #[error("{}: {place}: expected {expected}, got {got}", .path.display())]
@@ -228,8 +241,8 @@ pub enum Error {
         looked: String,
         /// What the file has.
         has: String,
-        /// A map of its columns, as far as they can be told from their content.
-        map: Option<Remedy>,
+        /// Maps of its columns, as far as they can be told from their content: one for each place that may be a camera.
+        maps: Vec<Remedy>,
     },
     /// A folder whose sub-folders are probably not its classes.
     #[error("{}: expected a folder for each class, got {got}", .path.display())]

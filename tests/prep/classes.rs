@@ -369,16 +369,22 @@ fn recordings_that_are_not_read_are_refused_or_named() {
         ("clap/9.raw", b"% evt 3.0\n", "got a Prophesee RAW file"),
         ("clap/9.dat", b"% Data file containing CD events.\n", "got a Prophesee DAT file"),
         ("clap/9.npy.gz", b"\x1f\x8b\x08", "got a gzip archive: unpack it first"),
-        ("clap/9.csv", events, "got a table of events in text: save it as an array"),
+        ("clap/9.csv", events, "got a table of events in text: NumPy reads it"),
         ("roll/1.bin", b"\0\x01\x02", "got a binary file, of N-MNIST or N-Caltech101 perhaps"),
-        ("roll/1.mat", b"MATLAB 5.0 MAT-file", "got a MATLAB file of version 5: save it as version 7.3"),
-        ("roll/1.nc", b"CDF\x01", "got a NetCDF 3 file: convert it to NetCDF 4"),
+        ("roll/1.mat", b"MATLAB 5.0 MAT-file", "got a MATLAB file of version 5: MATLAB saves it as version 7.3"),
+        ("roll/1.nc", b"CDF\x01", "got a NetCDF 3 file: nccopy converts it to NetCDF 4"),
     ] {
         let folder = Folder::of(&["wave/1.npy", "clap/2.npy"]);
         let file = folder.root.join(name);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, bytes).unwrap();
         folder.refuses(&[], 3, &[words, "or list the files to take in --labels"]);
+        if name.ends_with(".csv") {
+            // What the line writes is beside the file, and the folder is converted again.
+            let stem = file.with_extension("").display().to_string();
+            let (save, then) = (format!("np.save(\"{stem}_events.npy\""), folder.root.display());
+            folder.refuses(&[], 3, &[&save, &format!("and convert {then} with --columns t,x,y,p")]);
+        }
         // A table says which files are taken. A copy that is read makes up for a file that is not.
         let table = folder.dir.join("t.csv");
         std::fs::write(&table, "wave/1.npy,wave\n").unwrap();
@@ -393,7 +399,7 @@ fn recordings_that_are_not_read_are_refused_or_named() {
     }
     let dir = scratch();
     dir.file("a.es", "Event Stream");
-    refuses(&mut convert(&[&*dir], &dir.join("none")), 3, &["got an Event Stream file (.es): read it with loris"]);
+    refuses(&mut convert(&[&*dir], &dir.join("none")), 3, &["got an Event Stream file (.es): loris and faery read it"]);
 
     // HDF5 and NumPy under any ending are read, unless they are copies.
     let folder = Folder::of(&["wave/1.npy", "clap/2.h5", "clap/3.h5"]);

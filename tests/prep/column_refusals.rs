@@ -36,19 +36,30 @@ fn a_column_that_is_needed_and_not_there_is_refused() {
         &refused(&npy, &two),
         &[
             "a.npy: columns: expected polarities (p) for a sensor of 40x30x2, got the fields t, x, y, bright, z",
-            "type --map t=t,x=x,y=y,p=FIELD or --sensor 40,30,1",
+            "type --map t=t,x=x,y=y,p=bright or --map t=t,x=x,y=y,p=z; only if no field has them: --sensor 40,30,1",
         ],
     );
-    says(&refused(&txy, &two), &["expected polarities (p)", "p=FIELD or --sensor 40,30,1"]);
-    says(&refused(&tx, &two), &["expected rows (y) and polarities (p)", "y=FIELD,p=FIELD or --sensor 40,1,1"]);
-    says(&refused(&tx, &["--sensor", "40,30,1"]), &["expected rows (y)", "--map t=t,x=x,y=FIELD or --sensor 40,1,1"]);
+    says(&refused(&txy, &two), &["expected polarities (p)", "p=FIELD; only if no field has them: --sensor 40,30,1"]);
+    says(
+        &refused(&tx, &two),
+        &["expected rows (y) and polarities (p)", "y=FIELD,p=FIELD; only if no field has them: --sensor 40,1,1"],
+    );
+    says(
+        &refused(&tx, &["--sensor", "40,30,1"]),
+        &["expected rows (y)", "y=FIELD; only if no field has them: --sensor 40,1,1"],
+    );
     // The file tells its sensor.
     says(&refused(&h5, &[]), &["expected polarities (p) for a sensor of 40x30x2", "--sensor 40,30,1"]);
     says(&refused(&h5, &["--map", "t=events/t,x=events/x"]), &["expected rows (y) and polarities (p)", "events/y"]);
     // One field is left: it may be the one.
     let map = ["--map", "t=t,x=x,y=y", "--sensor", "40,30,2"];
     let only = records("e.npy", "[('t', '<i8'), ('x', '<u2'), ('y', '<u2'), ('bright', '|u1')]", 13);
-    says(&refused(&only, &map), &["type --map t=t,x=x,y=y,p=bright or"]);
+    says(&refused(&only, &map), &["type --map t=t,x=x,y=y,p=bright; only"]);
+    // Also where the sensor is not known.
+    says(
+        &refused(&only, &[]),
+        &["expected polarities (p), got the fields t, x, y, bright; type --map t=t,x=x,y=y,p=bright;"],
+    );
     // The ways out are ways.
     convert(&[&h5], &path("set")).args(["--sensor", "40,30,1"]).assert().success();
     convert(&[&only], &path("set")).args(["--map", "t=t,x=x,y=y,p=bright", "--overwrite"]).args(two).assert().success();
@@ -284,10 +295,10 @@ fn coordinates_from_one_are_counted_from_zero() {
 fn formats_that_are_not_read_are_named_with_what_reads_them() {
     let dir = scratch();
     let files: [(&[u8], &str, &str); 10] = [
-        (b"#!AER-DAT2.0\r\n# created\r\n", "an AEDAT 2 file", "dv-processing"),
-        (b"#!AER-DAT3.1\r\n", "an AEDAT 3 file", "dv-processing"),
+        (b"#!AER-DAT2.0\r\n# created\r\n", "an AEDAT 2 file", "read_dvs_128"),
+        (b"#!AER-DAT3.1\r\n", "an AEDAT 3 file", "read_dvs_ibm"),
         (b"#!AER-DAT4.0\r\n", "an AEDAT 4 file", "dv-processing"),
-        (b"% date 2023-01-01\n% evt 3.0\n% end\n\x01\x02", "a Prophesee RAW file", "metavision_file_to_hdf5"),
+        (b"% date 2023-01-01\n% evt 3.0\n% end\n\x01\x02", "a Prophesee RAW file (EVT3)", "metavision_file_to_hdf5"),
         (
             b"% Data file containing CD events.\n% Version 2\n\x0c\x08",
             "a Prophesee DAT file",
@@ -321,7 +332,7 @@ fn formats_that_are_not_read_are_named_with_what_reads_them() {
 }
 
 /// An archive of these arrays: name, type, shape and data.
-fn npz(path: &Path, arrays: &[(&str, &str, &str, Vec<u8>)]) {
+pub(crate) fn npz(path: &Path, arrays: &[(&str, &str, &str, Vec<u8>)]) {
     let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
     for (name, descr, shape, data) in arrays {
         archive.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
@@ -353,16 +364,18 @@ fn polarities_of_zero_and_minus_one_without_one_are_refused() {
     let some = |values: &[Vec<u8>]| (0..n).map(|i| values[i * 7 % values.len()].clone()).collect::<Vec<_>>();
     let floats = [0.0, -1.0].map(|n: f32| n.to_le_bytes().to_vec());
     for (name, descr, values, got) in [
-        ("i1", "|i1", &[vec![0], vec![255]][..], "0 and -1, and no 1"),
-        ("u1", "|u1", &[vec![255], vec![0]], "0 and 255, which stands for -1, and no 1"),
-        ("u2", "<u2", &[vec![0, 0], vec![255; 2]], "0 and 65535, which stands for -1"),
+        ("i1", "|i1", &[vec![0], vec![255]][..], "-1 and 0, and no 1"),
+        ("u1", "|u1", &[vec![255], vec![0]], "0 and 255, which may stand for -1, and no 1"),
+        ("u2", "<u2", &[vec![0, 0], vec![255; 2]], "0 and 65535, which may"),
         ("u4", ">u4", &[vec![0; 4], vec![255; 4]], "0 and 4294967295, which"),
         ("u8", "<u8", &[vec![0; 8], vec![255; 8]], "0 and 18446744073709551615, which"),
-        ("i8", "<i8", &[vec![0; 8], vec![255; 8]], "0 and -1"),
-        ("f4", "<f4", &floats, "0 and -1"),
+        ("i8", "<i8", &[vec![0; 8], vec![255; 8]], "-1 and 0"),
+        ("f4", "<f4", &floats, "-1 and 0"),
     ] {
         for file in files(name, descr, &some(values)) {
-            let words = ["p: expected polarities -1 or 0 for off and 1 for on", got, "--sensor 40,30,1"];
+            // The larger of two unsigned numbers is probably on; which of 0 and -1 is cannot be told.
+            let next = if name.starts_with('u') { "p=f[\"p\"][:] == " } else { "name another column with --map" };
+            let words = ["p: expected polarities -1 or 0 for off and 1 for on", got, next];
             refuses(convert(&[&file], &dir.join("none")).args(sensor).arg("--lenient"), 3, &words);
         }
     }
@@ -384,17 +397,17 @@ fn polarities_of_zero_and_minus_one_without_one_are_refused() {
     for file in files("late", "|u1", &late) {
         assert_eq!(read(&file, &SourceOptions::default()).unwrap().1.p.iter().filter(|&&p| p == 1).count(), 1);
     }
-    // The way out is one, and HDF5 and tables are looked at too.
+    // Without polarities they need not be told, and HDF5 and tables are looked at too.
     convert(&[dir.join("u1.npy")], &dir.join("set")).args(["--sensor", "40,30,1"]).assert().success();
     let (_dir, file) = hdf5_of(|f| {
         put_all(f, ["t", "x", "y", "other"], &[6]);
         put(f, "p", &[0, -1, 0, -1, -1, 0], &[6]);
     });
-    refuses(convert(&[&file], &dir.join("none")).args(sensor), 3, &["p: expected polarities", "0 and -1, and no 1"]);
+    refuses(convert(&[&file], &dir.join("none")).args(sensor), 3, &["p: expected polarities", "-1 and 0, and no 1"]);
     let table: Vec<i64> = (0..6).flat_map(|i| [i * 1_000, i, i, -(i % 2)]).collect();
     let (_dir, file) = hdf5_of(|f| put(f, "events", &table, &[6, 4]));
     let columns = ["--columns", "t,x,y,p"];
-    let words = ["events[3]: expected polarities", "0 and -1"];
+    let words = ["events[3]: expected polarities", "-1 and 0"];
     refuses(convert(&[&file], &dir.join("none")).args(sensor).args(columns), 3, &words);
     dir.folder("folder");
     std::fs::copy(dir.join("u1.npz"), dir.join("folder/1.npz")).unwrap();
@@ -469,7 +482,7 @@ fn a_label_that_is_named_is_the_class_of_an_archive() {
     refuses(
         convert(&[&file], &dir.join("none")).args(arguments).arg("t=t,x=x,label=nothing"),
         3,
-        &["nothing", "t, x, label"],
+        &["nothing", "t (int64, shape [3]), x (uint8, shape [3]), label (|S4, shape [])"],
     );
     // The files of a folder give its classes.
     dir.folder("folder");

@@ -7,8 +7,8 @@ use hdf5::{Extents, H5Type};
 use tonic_toolkit::shard::{FLAG_EMPTY, ShardSet};
 
 use super::recording::{
-    Keys, Recording, Scratch, Times, Units, convert, convert_aloud, hdf5_file, refuses, samples, says, scratch, stderr,
-    tool,
+    Keys, Recording, Scratch, Times, Units, convert, convert_aloud, fails, hdf5_file, refuses, samples, says, scratch,
+    stderr, tool,
 };
 
 /// A good recording, spoilt through libhdf5.
@@ -33,10 +33,14 @@ fn what_is_no_hdf5_is_refused() {
     let dir = scratch();
     refuse(
         &dir,
-        &dir.file("bad.h5", b"time,unit\n0.1,5\n"),
+        &dir.file("bad.h5", b"time,x\n0.1,5\n"),
         &[],
         3,
-        &["expected a recording in HDF5 or NumPy's formats, got a text that begins with \"time,unit\"", "np.loadtxt"],
+        &[
+            "expected a recording in HDF5 or NumPy's formats, got a text that begins with \"time,x\"",
+            "np.loadtxt(",
+            "--columns t,x",
+        ],
     );
     let words = ["expected an HDF5 file, got a file that begins with", "it is no NumPy file either"];
     refuse(&dir, &dir.file("bad.h5", b"\x00\x01\x02"), &[], 3, &words);
@@ -82,17 +86,26 @@ fn a_recording_cut_short_anywhere_is_refused() {
 #[test]
 fn a_missing_dataset_is_named() {
     let dir = scratch();
-    for (name, present) in [
-        ("spikes/times", "spikes, labels, extra"),
-        ("spikes/units", "spikes, labels, extra"),
-        ("labels", "spikes, extra"),
-    ] {
+    for (name, present) in
+        [("spikes/times", "spikes/units ("), ("spikes/units", "spikes/times ("), ("labels", "spikes/times (")]
+    {
         let file = spoilt(&dir, |file| file.unlink(name).unwrap());
-        let expected = format!("expected a dataset {name} (Heidelberg layout), got none; the file has {present}");
-        refuse(&dir, &file, &[], 3, &[&expected]);
+        let expected = format!("expected a dataset {name} (Heidelberg layout), got none; the file has ");
+        let rename = format!("h5py: f[\"{name}\"] = f[NAME]");
+        refuse(&dir, &file, &[], 3, &[&expected, present, &rename]);
     }
+    // The whole tree is listed, as far as that is of use.
+    let file = spoilt(&dir, |file| {
+        file.unlink("labels").unwrap();
+        for i in 0..60 {
+            file.new_dataset_builder().with_data(&[i; 3]).create(&*format!("deep/er/d{i}")).unwrap();
+        }
+    });
+    let said = fails(&mut convert(&[&file], &dir.join("none")), 3);
+    says(&said, &["extra/keys (", "deep/er/d", " (int32, shape [3])", ", and 24 more; "]);
+    assert_eq!(said.matches(", shape [").count(), 40, "{said}");
     let empty = hdf5_file(&dir.join("empty.h5"), |_| {});
-    let words = ["no layout fits", "spikes/times (hsd)", "events/t (dsec)", "it has no datasets", "--map"];
+    let words = ["no layout fits", "spikes/times (hsd)", "events/t (dsec)", "it has no datasets", "np.savez"];
     refuse(&dir, &empty, &[], 3, &words);
 }
 

@@ -46,8 +46,14 @@ fn columns_that_do_not_fit_are_named() {
         let (expected, map) = match name {
             "events/t" => ("no layout fits", "--map t=FIELD,x=events/x,y=events/y,p=events/p"),
             "events/x" => ("no layout fits", "--map t=events/t,x=FIELD,y=events/y,p=events/p"),
-            "events/y" => ("expected rows (y)", "--map t=events/t,x=events/x,y=FIELD,p=events/p or --sensor 40,1,2"),
-            _ => ("expected polarities (p)", "--map t=events/t,x=events/x,y=events/y,p=FIELD or --sensor 40,30,1"),
+            "events/y" => (
+                "expected rows (y)",
+                "--map t=events/t,x=events/x,y=FIELD,p=events/p; only if no field has them: --sensor 40,1,2",
+            ),
+            _ => (
+                "expected polarities (p)",
+                "--map t=events/t,x=events/x,y=events/y,p=FIELD; only if no field has them: --sensor 40,30,1",
+            ),
         };
         refuse(&file, &[], 3, &[expected, map]);
     }

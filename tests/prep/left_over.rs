@@ -127,10 +127,10 @@ fn fields_of_any_name_can_be_mapped() {
     let members = "t=\"time, s\",x=col nr,y=row[0],p=on \"off\"";
     for (file, line) in [(&h5, line.to_string()), (&npz, line.replace("g/", "")), (&npy, members.to_string())] {
         // The line of the error is the one to type.
-        let Err(Error::UnknownLayout { map: Some(remedy), .. }) = read(file, &SourceOptions::default()) else {
+        let Err(Error::UnknownLayout { maps, .. }) = read(file, &SourceOptions::default()) else {
             panic!("{}", file.display())
         };
-        assert_eq!(format!("{remedy:?}"), format!("Map({line:?})"), "{}", file.display());
+        assert_eq!(format!("{maps:?}"), format!("[Map({line:?})]"), "{}", file.display());
         let map = options(|options| options.map = Some(line.parse().unwrap()));
         assert_eq!(read(file, &map).unwrap().1, six(), "{}", file.display());
         let typed = format!("--map '{line}'");

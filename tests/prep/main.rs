@@ -17,6 +17,7 @@
 //! | a spec that a stranger can implement | `widths` (a second reader), `format` (numbers of a reader in Python) |
 
 mod accounts;
+mod advice;
 mod bench;
 mod camera;
 mod classes;

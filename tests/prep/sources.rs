@@ -177,7 +177,7 @@ fn a_mapped_label_is_a_class() {
     refuse("t=when,x=where", 3, &["where: expected one dimension, a number an event"]);
     refuse("t=when,x=where.x", 3, &["where: expected records with a member x, got int32"]);
     refuse("t=when,x=where[2]", 3, &["where: expected a row an event, with a column 2"]);
-    refuse("t=when,x=why", 3, &["expected a dataset why (map layout)", "the file has when, where, sign, class"]);
+    refuse("t=when,x=why", 3, &["expected a dataset why (map layout)", "class (uint8, shape [1])"]);
     for map in ["t=when", "t=when,x", "t=a,x=b,x=c", "t=a,x=b,z=c", "t=a,x=b[z]", "t=,x=b"] {
         refuse(map, 2, &[]);
     }

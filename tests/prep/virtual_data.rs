@@ -124,7 +124,10 @@ fn missing_sources_are_named_with_their_events() {
 
     unwritten(&at("unwritten.h5"), false, 1_000, &[(0, 300), (400, 1_000)]);
     let words = ["events 1000 to 1999 come from", "unwritten.h5", "of which events 300 to 399 were never written"];
-    says(&said(&two("a.h5", "unwritten.h5")), &words);
+    says(
+        &said(&two("a.h5", "unwritten.h5")),
+        &[&words[..], &["look for a copy that has them, of the source"]].concat(),
+    );
     // A source may have parts without data if the mapping does not read them.
     let tail = [("unwritten.h5", 600, slab(0, 1, 600))];
     hdf5_file(&at("v.h5"), |file| {

@@ -1,6 +1,7 @@
 //! Makes a chunk from the recordings: read, transform, frame, encode. Each thread has a `ChunkMaker`, which makes any
 //! chunk by its number, so that a repair can make a single chunk again.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::convert::inputs::{Inputs, RecordingSlice};
@@ -10,7 +11,7 @@ use crate::events::{Admitted, Events, SensorSize};
 use crate::fault::Fault;
 use crate::framing::Framer;
 use crate::recipe::Recipe;
-use crate::source::{Recording, TimeUnit, implausible};
+use crate::source::{Recording, TimeUnit, implausible, listed, odd_polarities};
 use tonic_shard::{Chunk, EncodedChunk, Encoder, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, Ledger, SetDescription};
 
 /// So many windows of time make a doubtful sample: 2.8 hours in frames of 10 ms.
@@ -149,6 +150,9 @@ impl<'a> ChunkMaker<'a> {
         let mut admitted = slice.raw.admit(i, self.inputs.sensor);
         if let Some((event, expected, got)) = outside(&admitted, self.inputs.sensor).filter(|_| !self.lenient) {
             let path = slice.recording.path.clone();
+            if let Some(fault) = odd_polarity(slice.recording, sample, &admitted, self.inputs.sensor)? {
+                return Err(fault);
+            }
             let origin = slice.recording.likely_origin(self.inputs.sensor)?;
             let got = if origin == Some(0) { format!("{got} after 1 is subtracted (`origin`)") } else { got };
             return Err(Error::OutsideSensor { path, sample, event, expected, got, origin });
@@ -229,6 +233,19 @@ fn check_frames(
     }
     let (place, expected) = (format!("sample {sample}: times"), format!("fewer than {MANY_FRAMES} frames"));
     Err(implausible(&recording.path, place, expected, (unit, None), lasts as f64, events.len() as u64))
+}
+
+/// The error for a recording whose first event outside the sensor is inside but for its polarity, which no sensor has.
+fn odd_polarity(recording: &Recording, sample: u64, admitted: &Admitted, sensor: SensorSize) -> Result<Option<Error>> {
+    let inside = |n: i64, size: u32| (0..i64::from(size)).contains(&n);
+    let Some((event, [x, y, p])) = admitted.first_outside else { return Ok(None) };
+    if !inside(x, sensor.width) || !inside(y, sensor.height) || inside(p, 2) {
+        return Ok(None);
+    }
+    let Recording { path, layout, columns, .. } = recording;
+    let (values, odd) = (recording.polarities()?, listed(&BTreeSet::from([i128::from(p)])));
+    let what = format!("{} (event {event} of sample {sample} has {odd})", listed(&values));
+    Ok(Some(odd_polarities(path, *layout, columns, &values, what)))
 }
 
 /// The first event outside the sensor: its index in the sample, what was expected and what was found.

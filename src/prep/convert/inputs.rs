@@ -9,7 +9,9 @@ use tonic_shard::{Error as ShardError, Id, LinkedFile, NO_LABEL, SourceFile, lis
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
-use crate::source::{Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled, events_of};
+use crate::source::{
+    Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled, check_unknown_sensor, events_of,
+};
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
 #[derive(Debug)]
@@ -329,6 +331,10 @@ fn unknown_sensor(recording: &Recording) -> Result<Error> {
     let Some((x, y)) = recording.extent()? else {
         return Ok(Error::usage("sensor", "W,H,P, for a recording that does not tell its size", got));
     };
+    let size = |most: i64| u32::try_from(most).unwrap_or(0).saturating_add(1);
+    if let Some(error) = check_unknown_sensor(recording, (size(x), size(y))) {
+        return Ok(error);
+    }
     if !recording.columns.has_rows() {
         return Ok(Error::usage("sensor", format!("W with room for x up to {x}, or y to be named in a map"), got));
     }

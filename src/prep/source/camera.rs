@@ -17,6 +17,7 @@ use hdf5::types::{FixedAscii, TypeDescriptor, VarLenAscii, VarLenUnicode};
 
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
+use crate::source::array_info::ArrayInfo;
 use crate::source::columns::{FieldPath, Fields, Part, TakenColumns, TakenField};
 use crate::source::hdf::{NumberColumn, Tree};
 use crate::source::layout::Layout;
@@ -26,6 +27,7 @@ use crate::source::survey::{self, Survey};
 use crate::source::timeline::Timeline;
 use crate::source::told_unit::told_unit;
 use crate::source::unit::TimeUnit;
+use crate::source::unusable::unusable;
 use crate::source::{hdf, left_over, shape};
 
 /// The camera of MVSEC, a DAVIS346.
@@ -82,10 +84,12 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     let offset = hdf::optional(path, &file, "t_offset")?.filter(|offset| offset.size() == 1);
     let time_offset = offset.and_then(|offset| offset.read_raw::<i64>().ok()?.first().copied());
     let label = options.map.as_ref().and_then(|map| map.label.as_ref()).filter(|_| layout == Layout::Map);
-    let unused = unused(path, &file, &fields, t.len);
+    let place = place(path, &file, times);
+    let unused = unused(times, &place, &fields, t.len);
     let arrays = fields.iter().flatten().map(|field| &field.array).chain(label);
     let used: Vec<&str> = arrays.chain(&unused).map(String::as_str).collect();
     let others = left_over::in_hdf5(path, &file, &used);
+    let unusable = unusable(&place, &fields, t.len);
     let stream = EventStream {
         path: path.into(),
         layout,
@@ -98,6 +102,7 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
             unit: Some(time.unit),
             unused,
             others,
+            unusable,
         },
         linked: file.linked(),
         notes: Vec::new(),
@@ -142,19 +147,25 @@ fn mvsec_width(file: &hdf::File) -> u64 {
     shape::likely_table(&shape).map_or(4, |table| table.columns.max(4))
 }
 
-/// The fields that could be columns of the events and were not taken: other members of the records that t is in, or
-/// other columns of its group with as many entries.
-fn unused(path: &Path, file: &hdf::File, fields: &Fields, len: u64) -> Vec<String> {
-    let Some(t) = &fields[0] else { return Vec::new() };
+/// The fields that could be columns of the events and were not taken: other columns of MVSEC's table, or other fields in
+/// the place of the events with as many entries.
+fn unused(t: &FieldPath, place: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
+    match t.part {
+        Part::Column { columns, .. } if t.array == MVSEC => {
+            (4..columns.unwrap_or(4)).map(|i| format!("{MVSEC}[{i}]")).collect()
+        }
+        _ => survey::left_over(place, fields, len),
+    }
+}
+
+/// The arrays in the place of the events: the records that t is in, or the arrays of its group.
+fn place(path: &Path, file: &hdf::File, t: &FieldPath) -> Vec<ArrayInfo> {
     let tree = match t.part {
         Part::Member(_) => Tree::of_dataset(path, file, &t.array),
         Part::Whole => Tree::of_group(path, file, t.array.rsplit_once('/').map_or("", |(group, _)| group)),
-        Part::Column { columns, .. } if t.array == MVSEC => {
-            return (4..columns.unwrap_or(4)).map(|i| format!("{MVSEC}[{i}]")).collect();
-        }
         Part::Column { .. } => return Vec::new(),
     };
-    survey::left_over(tree.arrays(), fields, len)
+    tree.arrays().to_vec()
 }
 
 /// Reads a recording's class from a dataset with one number or one name.

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use crate::error::{Error, Remedy, Result};
 use crate::events::SensorSize;
-use crate::source::columns::{Role, TakenColumns, map_line};
+use crate::source::columns::{Role, TakenColumns, UnusableField, map_line};
 use crate::source::layout::Layout;
+use crate::source::mended::mended;
 use crate::source::options::SourceOptions;
 use crate::source::polarities::Polarities;
+use crate::source::recording::Recording;
 use crate::source::stream::EventStream;
 
 /// Number of events whose coordinates are looked at first. Most recordings are settled by them.
@@ -16,6 +18,9 @@ const FIRST: u64 = 1 << 16;
 
 /// Number of events whose polarities are looked at first. In most recordings one of them is on.
 const HEAD: u64 = 1 << 10;
+
+/// Maximum number of fields that an error offers for one column.
+const MOST_OFFERED: usize = 3;
 
 /// Checks a recording's columns against its sensor, its coordinates and its polarities. Returns notes for the user.
 ///
@@ -25,8 +30,7 @@ const HEAD: u64 = 1 << 10;
 pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec<String>> {
     let sensor = options.sensor.or(stream.sensor);
     check_sensor(&stream.path, stream.layout, &stream.taken, sensor)?;
-    check_polarities(stream, sensor)?;
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = check_polarities(stream, sensor)?.into_iter().collect();
     for role in [Role::X, Role::Y] {
         let Some(taken) = &stream.taken.fields[role as usize] else { continue };
         let mut pixels = Pixels::default();
@@ -44,12 +48,13 @@ pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec
     Ok(notes)
 }
 
-/// Checks the polarities of a recording that is not in memory. Errors of reading wait until the events are needed.
+/// Checks the polarities of a recording that is not in memory. Errors of reading wait until the events are needed. Returns
+/// a note for the user.
 ///
 /// # Errors
 /// Those of [`Polarities::judge`].
-fn check_polarities(stream: &EventStream, sensor: Option<SensorSize>) -> Result<()> {
-    let Some(taken) = &stream.taken.fields[Role::P as usize] else { return Ok(()) };
+fn check_polarities(stream: &EventStream, sensor: Option<SensorSize>) -> Result<Option<String>> {
+    let Some(taken) = &stream.taken.fields[Role::P as usize] else { return Ok(None) };
     let mut polarities = Polarities::default();
     let heads = [HEAD, FIRST].map(|events| 0..events.min(stream.len));
     // More events are read only if a 1 among them would settle it.
@@ -57,10 +62,11 @@ fn check_polarities(stream: &EventStream, sensor: Option<SensorSize>) -> Result<
         if polarities.are_settled() || (i >= 2 && !polarities.are_doubtful()) {
             break;
         }
-        let Ok(Some(numbers)) = stream.stored(Role::P, range) else { return Ok(()) };
+        let Ok(Some(numbers)) = stream.stored(Role::P, range) else { return Ok(None) };
         polarities.add(&numbers);
     }
-    polarities.judge(&stream.path, &taken.field, sensor)
+    polarities.judge(&stream.path, stream.layout, &stream.taken, sensor)?;
+    Ok(polarities.note(&taken.field))
 }
 
 /// Checks that a recording has the columns that its sensor needs.
@@ -82,25 +88,60 @@ pub(super) fn check_sensor(
         (true, false) => "rows (y)",
         (false, true) => "polarities (p)",
     };
+    let expected = format!("{expected} for a sensor of {sensor}");
+    Err(lacking(path, layout, taken, expected, sensor))
+}
+
+/// The error for a recording whose columns lack y or p, which a camera has, while its sensor is not known. `None` if the
+/// file has no field that could be one of them.
+pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> Option<Error> {
+    let Recording { path, layout, columns: taken, .. } = recording;
+    let expected = match (taken.has(Role::Y), taken.has(Role::P)) {
+        (true, true) => return None,
+        (false, false) => "rows (y) and polarities (p)",
+        (false, true) => "rows (y)",
+        (true, false) => "polarities (p)",
+    };
+    // Without rows, any height above 1 asks for them.
+    let height = if taken.has(Role::Y) { size.1 } else { 2 };
+    let sensor = SensorSize { width: size.0, height, polarities: 2 };
+    taken.has_more().then(|| lacking(path, *layout, taken, expected.into(), sensor))
+}
+
+/// The error for columns that a sensor needs and that are not there. Fields that are left over come first in the advice;
+/// a smaller sensor, which does without, is last.
+fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, sensor: SensorSize) -> Error {
+    let [lacks_y, lacks_p] =
+        [(Role::Y, sensor.height), (Role::P, sensor.polarities)].map(|(role, n)| n > 1 && !taken.has(role));
     let missing: Vec<Role> =
         [(lacks_y, Role::Y), (lacks_p, Role::P)].iter().filter(|lack| lack.0).map(|lack| lack.1).collect();
-    let mut fields = taken.fields.each_ref().map(|taken| taken.as_ref().map(|taken| taken.field.clone()));
+    let fields = taken.fields.each_ref().map(|taken| taken.as_ref().map(|taken| taken.field.clone()));
     let there: Vec<String> = fields.iter().flatten().chain(&taken.unused).cloned().collect();
+    let unusable: Vec<&UnusableField> = taken.unusable.iter().filter(|field| missing.contains(&field.role)).collect();
+    let cannot: String = unusable.iter().map(|field| format!(", and {field}, which cannot be used")).collect();
     // Neither the columns of a table without a name are in a map, nor those of a layout with samples.
     let mapped = !layout.has_samples() && !there.iter().any(|field| field.starts_with('['));
-    if let (&[role], [only]) = (&missing[..], &taken.unused[..]) {
-        fields[role as usize] = Some(only.clone());
+    let mut remedies = match (&missing[..], &unusable[..]) {
+        ([Role::P], [p]) if p.is_text => mended(path, layout, taken, &p.field, None).into_iter().collect(),
+        (_, [_, ..]) => Vec::new(),
+        (&[role], []) if mapped && !taken.unused.is_empty() => {
+            let with = |field: &String| {
+                let mut fields = fields.clone();
+                fields[role as usize] = Some(field.clone());
+                map_line(&fields, &[])
+            };
+            taken.unused.iter().take(MOST_OFFERED).map(with).collect()
+        }
+        _ if mapped => vec![map_line(&fields, &missing)],
+        _ => Vec::new(),
+    };
+    if unusable.is_empty() {
+        let height = if lacks_y { 1 } else { sensor.height };
+        let polarities = if lacks_p { 1 } else { sensor.polarities };
+        remedies.push(Remedy::Sensor(format!("{},{height},{polarities}", sensor.width)));
     }
-    let height = if lacks_y { 1 } else { sensor.height };
-    let polarities = if lacks_p { 1 } else { sensor.polarities };
-    let smaller = Remedy::Sensor(format!("{},{height},{polarities}", sensor.width));
-    Err(Error::Columns {
-        path: path.into(),
-        place: "columns".into(),
-        expected: format!("{expected} for a sensor of {sensor}"),
-        got: format!("the fields {}", there.join(", ")),
-        remedies: mapped.then(|| map_line(&fields, &missing)).into_iter().chain([smaller]).collect(),
-    })
+    let (path, place, got) = (path.into(), "columns".into(), format!("the fields {}{cannot}", there.join(", ")));
+    Error::Columns { path, place, expected, got, remedies }
 }
 
 /// The range of float coordinates.

@@ -67,6 +67,7 @@ pub(super) struct Clock {
     resets: Vec<(Break, Run)>,
     /// The largest jumps ahead, and the largest jumps back that return.
     gaps: Vec<Break>,
+    missing: Option<(u64, u64)>,
 }
 
 /// A jump ahead.
@@ -111,6 +112,15 @@ impl Clock {
             backward: 0,
             resets: Vec::new(),
             gaps: Vec::new(),
+            missing: None,
+        }
+    }
+
+    /// Notes which of the next events, which are yet to be seen, have no time: their indices among these.
+    pub(super) fn miss(&mut self, missing: &[usize]) {
+        if let Some(&first) = missing.first() {
+            let (at, before) = self.missing.unwrap_or((self.seen + first as u64, 0));
+            self.missing = Some((at, before + missing.len() as u64));
         }
     }
 
@@ -322,6 +332,7 @@ impl Clock {
             doubt,
             disorder,
             breaks,
+            missing: self.missing,
             pauses,
         }
     }

@@ -123,6 +123,27 @@ pub struct TakenColumns {
     pub(super) unused: Vec<String>,
     /// Other arrays of the file that were not used.
     pub(super) others: Vec<String>,
+    /// Fields that have the name of a column and cannot be it.
+    pub(super) unusable: Vec<UnusableField>,
+}
+
+/// A field in the place of the events that has the name of a column and cannot be it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UnusableField {
+    /// The column that it has the name of.
+    pub(super) role: Role,
+    /// Path of the field in the file.
+    pub(super) field: String,
+    /// What is wrong with its type or its length.
+    pub(super) why: String,
+    /// Whether it has a text for each event.
+    pub(super) is_text: bool,
+}
+
+impl std::fmt::Display for UnusableField {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.field, self.why)
+    }
 }
 
 impl TakenColumns {
@@ -148,13 +169,17 @@ impl TakenColumns {
 
     /// Whether the file has fields that were not taken and could be columns.
     pub fn has_more(&self) -> bool {
-        !self.unused.is_empty()
+        !self.unused.is_empty() || !self.unusable.is_empty()
     }
 
     /// A note on the fields that were left over.
     pub(super) fn left_over_note(&self) -> Option<String> {
-        let all = [&self.unused[..], &self.others].concat();
-        let one = all.len() == 1 && !all[0].ends_with(')');
+        // What cannot be used is named with the reason, and not again among the others.
+        let others = self.others.iter().filter(|other| !self.unusable.iter().any(|field| field.field == **other));
+        let names: Vec<String> = self.unused.iter().chain(others).cloned().collect();
+        let several = names.iter().any(|name| name.ends_with(')'));
+        let all: Vec<String> = names.into_iter().chain(self.unusable.iter().map(UnusableField::to_string)).collect();
+        let one = all.len() == 1 && !several;
         let (fields, were) = if one { ("field", "was") } else { ("fields", "were") };
         (!all.is_empty()).then(|| format!("{fields} {} {were} not used", some_of(&all)))
     }

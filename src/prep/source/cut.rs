@@ -228,7 +228,10 @@ fn scan(stream: &EventStream, bounds: &mut Bounds, mut clock: Option<&mut Clock>
         in_order &= times.is_sorted() && times.first().is_none_or(|first| last.is_none_or(|last| *first >= last));
         last = times.last().copied();
         match &mut clock {
-            Some(clock) => clock.see(&times),
+            Some(clock) => {
+                clock.miss(&stamps.missing);
+                clock.see(&times);
+            }
             None if !in_order => return Ok(false),
             None => {}
         }

@@ -2,98 +2,244 @@
 
 use std::path::Path;
 
-use crate::error::Error;
+use crate::error::{Error, Remedy};
+use crate::source::mended::literal;
+use crate::source::text_events;
 
 /// File extensions of recordings.
 pub(super) const ENDINGS: [&str; 5] = ["h5", "hdf5", "hdf", "npy", "npz"];
 /// Number of bytes at the start of a file that its format is told from.
-pub(super) const HEAD: usize = 2056;
+const HEAD: usize = 1 << 14;
 /// What is read, for messages.
 pub(super) const READ: &str = "a recording in HDF5 or NumPy's formats";
-
-/// What turns a file into one that is read.
-pub(super) const RAW: &str =
-    "convert it to HDF5 with the Metavision SDK (metavision_file_to_hdf5), or to NumPy with expelliarmus";
-pub(super) const AEDAT: &str =
-    "read it with dv-processing or the Python package aedat, and save t, x, y and p with np.savez";
-pub(super) const LORIS: &str = "read it with loris or faery, and save t, x, y and p with np.savez";
-pub(super) const BAG: &str = "read it with the Python package rosbags, and save t, x, y and p with np.savez";
+/// What is done with a compressed file or an archive.
 pub(super) const UNPACK: &str = "unpack it first";
-const PANDAS: &str = "read it with pandas and save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)";
-const FRAMES: &str = "it has frames, no events; v2e makes events of frames";
-pub(super) const LOADTXT: &str =
-    "save it as an array: np.save(\"events.npy\", np.loadtxt(FILE, delimiter=\",\", skiprows=1))";
-const NAMED: &str = "name another layout, or none";
+
+/// What reads a file of a format, and the words of a command that converts it: FILE is the file, and OUT, if it is there,
+/// the file that the command writes. In Python code, both are texts.
+pub(super) type Way = (&'static str, &'static [&'static str]);
+
+const AEDAT_1: Way = ("jAER reads it; save t, x, y and p with np.savez", &[]);
+pub(super) const AEDAT_2: Way = (
+    "tonic.io.read_dvs_128 reads those of a DVS128, jAER all",
+    &["python3", "-c", "import numpy as np, tonic.io; np.save(OUT, tonic.io.read_dvs_128(FILE)[1])"],
+);
+const AEDAT_3: Way = (
+    "tonic.io.read_dvs_ibm reads those of DVS Gesture, jAER and DV all",
+    &["python3", "-c", "import numpy as np, tonic.io; np.save(OUT, tonic.io.read_dvs_ibm(FILE)[1])"],
+);
+pub(super) const AEDAT_4: Way =
+    ("dv-processing, faery and the Python package aedat read it; save t, x, y and p with np.savez", &[]);
+pub(super) const STREAM: Way = ("loris and faery read it; save t, x, y and p with np.savez", &[]);
+pub(super) const BAG: Way = ("the Python package rosbags reads it; save t, x, y and p with np.savez", &[]);
+const METAVISION: Way =
+    ("the Metavision SDK converts it to HDF5 beside it", &["metavision_file_to_hdf5", "-i", "FILE"]);
+pub(super) const DAT: Way = (
+    "expelliarmus and the Metavision SDK (metavision_file_to_hdf5) read it",
+    &["python3", "-c", "import numpy as np, expelliarmus; np.save(OUT, expelliarmus.Wizard(\"dat\").read(FILE))"],
+);
+const EVT2: Way = (
+    "expelliarmus and the Metavision SDK (metavision_file_to_hdf5) read it",
+    &["python3", "-c", "import numpy as np, expelliarmus; np.save(OUT, expelliarmus.Wizard(\"evt2\").read(FILE))"],
+);
+const EVT3: Way = (
+    "expelliarmus and the Metavision SDK (metavision_file_to_hdf5) read it",
+    &["python3", "-c", "import numpy as np, expelliarmus; np.save(OUT, expelliarmus.Wizard(\"evt3\").read(FILE))"],
+);
+const MATLAB: Way = (
+    "MATLAB saves it as version 7.3 (save -v7.3), which is HDF5; scipy.io.loadmat reads it in Python: save t, x, y and p \
+     with np.savez",
+    &[],
+);
+const PANDAS: Way = ("pandas reads it; save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)", &[]);
+const PICKLE: Way = ("load it in Python and save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)", &[]);
+const NETCDF: Way = ("nccopy converts it to NetCDF 4, which is HDF5", &["nccopy", "-k", "nc4", "FILE", "OUT"]);
+const FRAMES: Way = ("it has frames, no events; v2e makes events of frames", &[]);
+const SOUND: Way = ("it has sound, no events; a model of a cochlea such as lauscher makes spikes of it", &[]);
+const SERVER: Way = ("download the recording again: this is what the server said instead of it", &[]);
+const NAMED: Way = ("name another layout, or none", &[]);
+const NOTHING: Way = ("it has no events", &[]);
+
+/// Commands that write beside the file.
+const BESIDE: [&str; 7] = ["metavision_file_to_hdf5", "gunzip", "bunzip2", "unxz", "unzstd", "unlz4", "git"];
 
 /// Formats: the offset of their mark, the mark, the format's name, and what to do with it.
-const FORMATS: [(usize, &[u8], &str, &str); 40] = [
-    (0, b"#!AER-DAT4", "an AEDAT 4 file", AEDAT),
-    (0, b"#!AER-DAT3", "an AEDAT 3 file", AEDAT),
-    (0, b"#!AER-DAT2", "an AEDAT 2 file", AEDAT),
-    (0, b"#!AER-DAT", "an AEDAT file", AEDAT),
-    (0, b"Event Stream", "an Event Stream file (.es)", LORIS),
+const FORMATS: [(usize, &[u8], &str, Way); 62] = [
+    (0, b"#!AER-DAT4", "an AEDAT 4 file", AEDAT_4),
+    (0, b"#!AER-DAT3", "an AEDAT 3 file", AEDAT_3),
+    (0, b"#!AER-DAT2", "an AEDAT 2 file", AEDAT_2),
+    (0, b"#!AER-DAT1", "an AEDAT 1 file", AEDAT_1),
+    (0, b"#!AER-DAT", "an AEDAT file", AEDAT_1),
+    (0, b"Event Stream", "an Event Stream file (.es)", STREAM),
     (0, b"#ROSBAG", "a ROS bag", BAG),
     (0, b"\x89MCAP", "an MCAP file, a bag of ROS 2", BAG),
     (0, b"SQLite format 3\0", "an SQLite database, a bag of ROS 2 perhaps", BAG),
-    (0, b"MATLAB 5.0 MAT-file", "a MATLAB file of version 5", "save it as version 7.3 (save -v7.3), which is HDF5"),
+    (0, b"MATLAB 5.0 MAT-file", "a MATLAB file of version 5", MATLAB),
     (0, b"PAR1", "a Parquet file", PANDAS),
     (0, b"ARROW1", "an Arrow file", PANDAS),
     (0, b"FEA1", "a Feather file", PANDAS),
-    (0, b"\x1f\x8b", "a gzip archive", UNPACK),
-    (0, b"BZh", "a bzip2 archive", UNPACK),
-    (0, b"\xfd7zXZ\0", "an xz archive", UNPACK),
-    (0, b"\x28\xb5\x2f\xfd", "a zstd archive", UNPACK),
-    (0, b"\x04\x22\x4d\x18", "an LZ4 archive", UNPACK),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),
-    (0, b"Rar!", "a RAR archive", UNPACK),
-    (257, b"ustar", "a tar archive", UNPACK),
+    (0, b"\x1f\x8b", "a gzip archive", (UNPACK, &["gunzip", "-k", "FILE"])),
+    (0, b"BZh", "a bzip2 archive", (UNPACK, &["bunzip2", "-k", "FILE"])),
+    (0, b"\xfd7zXZ\0", "an xz archive", (UNPACK, &["unxz", "-k", "FILE"])),
+    (0, b"\x28\xb5\x2f\xfd", "a zstd archive", (UNPACK, &["unzstd", "FILE"])),
+    (0, b"\x04\x22\x4d\x18", "an LZ4 archive", (UNPACK, &["unlz4", "FILE"])),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", (UNPACK, &["7z", "x", "FILE"])),
+    (0, b"Rar!", "a RAR archive", (UNPACK, &["unrar", "x", "FILE"])),
+    (257, b"ustar", "a tar archive", (UNPACK, &["tar", "xf", "FILE"])),
     (0, b"PK\x03\x04", "a zip archive", NAMED),
     (0, b"\x93NUMPY", "a NumPy array", NAMED),
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file", NAMED),
-    (0, b"\x80\x02", "a Python pickle", SAVEZ),
-    (0, b"\x80\x03", "a Python pickle", SAVEZ),
-    (0, b"\x80\x04", "a Python pickle", SAVEZ),
-    (0, b"\x80\x05", "a Python pickle", SAVEZ),
+    (0, b"\x80\x02", "a Python pickle", PICKLE),
+    (0, b"\x80\x03", "a Python pickle", PICKLE),
+    (0, b"\x80\x04", "a Python pickle", PICKLE),
+    (0, b"\x80\x05", "a Python pickle", PICKLE),
+    (0, b"}q\0", "a Python pickle", PICKLE),
+    (0, b"]q\0", "a Python pickle", PICKLE),
+    (0, b"(dp0\n", "a Python pickle", PICKLE),
+    (0, b"(lp0\n", "a Python pickle", PICKLE),
+    (0, b"cnumpy", "a Python pickle", PICKLE),
     (0, b"CDF\x01", "a NetCDF 3 file", NETCDF),
     (0, b"CDF\x02", "a NetCDF 3 file", NETCDF),
     (0, b"CDF\x05", "a NetCDF 3 file", NETCDF),
-    (0, b"\x0e\x03\x13\x01", "an HDF4 file", "convert it to HDF5 with h4toh5"),
+    (0, b"\x0e\x03\x13\x01", "an HDF4 file", ("h4toh5 converts it to HDF5", &["h4toh5", "FILE", "OUT"])),
+    (0, b"SIMPLE  =", "a FITS file", ("astropy.io.fits reads it; save t, x, y and p with np.savez", &[])),
     (0, b"\x89PNG", "a PNG picture", FRAMES),
     (0, b"\xff\xd8\xff", "a JPEG picture", FRAMES),
-    (0, b"RIFF", "an AVI or WAV file", FRAMES),
+    (0, b"GIF8", "a GIF picture", FRAMES),
+    (0, b"II*\0", "a TIFF picture", FRAMES),
+    (0, b"MM\0*", "a TIFF picture", FRAMES),
+    (8, b"AVI LIST", "an AVI video", FRAMES),
+    (8, b"WEBPVP8", "a WebP picture", FRAMES),
+    (8, b"WAVE", "a WAV file", SOUND),
+    (0, b"fLaC", "a FLAC file", SOUND),
+    (0, b"OggS", "an Ogg file", SOUND),
+    (0, b"ID3", "an MP3 file", SOUND),
+    (0, b"RIFF", "a RIFF file, of sound or frames", NOTHING),
     (4, b"ftyp", "an MP4 video", FRAMES),
     (0, b"\x1a\x45\xdf\xa3", "a Matroska video", FRAMES),
-    (0, b"version https://git-lfs", "a pointer of Git LFS", "get the file itself: git lfs pull"),
-    (0, b"<!DOCTYPE", "a web page", "download the recording again: this is what the server said instead of it"),
-    (0, b"<html", "a web page", "download the recording again: this is what the server said instead of it"),
-    (0, b"\xff\xfe", "a text in UTF-16", "save it as UTF-8"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS", ("get the file itself", &["git", "lfs", "pull"])),
+    (0, b"\xd4\xc3\xb2\xa1", "a capture of a network (pcap)", NOTHING),
+    (0, b"%PDF-", "a PDF document", NOTHING),
+    (0, b"<?xml", "an XML text", NOTHING),
+    (
+        0,
+        b"\xff\xfe",
+        "a text in UTF-16",
+        ("save it as UTF-8", &["iconv", "-f", "UTF-16", "-t", "UTF-8", "-o", "OUT", "FILE"]),
+    ),
+    (
+        0,
+        b"\xfe\xff",
+        "a text in UTF-16",
+        ("save it as UTF-8", &["iconv", "-f", "UTF-16", "-t", "UTF-8", "-o", "OUT", "FILE"]),
+    ),
+    (0, b"{", "a JSON text", PANDAS),
+    (0, b"[", "a JSON text", PANDAS),
+    (0, b"<!doctype", "a web page", SERVER),
+    (0, b"<html", "a web page", SERVER),
 ];
-const SAVEZ: &str = "load it in Python and save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)";
-const NETCDF: &str = "convert it to NetCDF 4, which is HDF5 (nccopy -k nc4)";
 
-/// A format that is recognised: its name, and what to do with such a file.
-pub(super) fn recognise(head: &[u8]) -> Option<(String, &'static str)> {
-    let found = FORMATS.iter().find(|(at, mark, ..)| head.get(*at..).is_some_and(|rest| rest.starts_with(mark)));
-    if let Some((_, _, name, reader)) = found {
-        return Some(((*name).into(), reader));
+/// A format that is recognised: its name, what reads it, and a command that converts it.
+pub(super) type Recognised = (String, String, Option<Box<Remedy>>);
+
+/// Recognises a format that is not read by the first bytes of a file. A command writes files whose names begin with
+/// `stem`.
+pub(super) fn recognise(path: &Path, stem: &str, head: &[u8]) -> Option<Recognised> {
+    let known = |name: &str, (reader, words): Way| Some((name.into(), reader.into(), command(path, stem, words)));
+    let begins = |at: usize, mark: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(mark));
+    // A page may have blanks before its first letters, which are in any case.
+    let web = head.trim_ascii_start().get(..9).unwrap_or_default().to_ascii_lowercase();
+    let is = |(at, mark, ..): &&(usize, &[u8], &str, Way)| match mark {
+        [b'{' | b'['] | [b'<', ..] => web.starts_with(mark),
+        _ => begins(*at, mark) && (*at != 8 || begins(0, b"RIFF")),
+    };
+    if let Some((_, _, name, way)) = FORMATS.iter().find(is) {
+        return known(name, *way);
     }
     // Prophesee's files begin with lines such as "% evt 3.0" or "% Data file containing CD events".
-    let has = |words: &[u8]| head.windows(words.len()).any(|window| window == words);
+    let has = |words: &[&str]| words.iter().any(|word| head.windows(word.len()).any(|part| part == word.as_bytes()));
     if head.starts_with(b"% ") {
-        let name = if has(b"Data file containing") { "a Prophesee DAT file" } else { "a Prophesee RAW file" };
-        return Some((name.into(), RAW));
+        if has(&["% Data file containing", "% Version ", "% Height ", "% Width "]) {
+            return known("a Prophesee DAT file", DAT);
+        }
+        if has(&["% evt 3.0", "% format EVT3"]) {
+            return known("a Prophesee RAW file (EVT3)", EVT3);
+        }
+        if has(&["% evt 2.1", "% format EVT21"]) {
+            return known("a Prophesee RAW file (EVT2.1)", METAVISION);
+        }
+        if has(&["% evt 2.0", "% format EVT2"]) {
+            return known("a Prophesee RAW file (EVT2)", EVT2);
+        }
+        if has(&["integrator_name ", "% serial_number ", "% system_ID ", "% plugin_name ", "% firmware_version "])
+            || !is_text(head)
+        {
+            return known("a Prophesee RAW file", METAVISION);
+        }
     }
-    let text = match std::str::from_utf8(head) {
-        Ok(text) => text,
-        // The last character may be cut off.
-        Err(error) if error.error_len().is_none() => std::str::from_utf8(&head[..error.valid_up_to()]).ok()?,
-        Err(_) => return None,
+    if is_matlab_4(head) {
+        return known("a MATLAB file of version 4", MATLAB);
+    }
+    is_text(head).then(|| text_events::described(path, stem, &String::from_utf8_lossy(head)))
+}
+
+/// A command for a file, which writes another one or unpacks it. `None` without words, or if the name is not UTF-8.
+fn command(path: &Path, stem: &str, words: &[&str]) -> Option<Box<Remedy>> {
+    let name = path.to_str()?;
+    let out = match *words.first()? {
+        "python3" => format!("{stem}_events.npy"),
+        "nccopy" => format!("{stem}_nc4.nc"),
+        "iconv" => format!("{stem}_utf8.txt"),
+        _ => format!("{stem}.h5"),
     };
-    let is_text = !text.is_empty() && text.chars().all(|letter| !letter.is_control() || letter.is_ascii_whitespace());
-    is_text.then(|| {
-        let line: String = text.lines().next().unwrap_or("").chars().take(40).collect();
-        (format!("a text that begins with {line:?}"), LOADTXT)
-    })
+    // What unpacks keeps the name to itself.
+    let file = if words.iter().any(|word| word.contains("OUT")) { out.clone() } else { String::new() };
+    let word = |word: &&str| match *word {
+        "FILE" => name.into(),
+        "OUT" => out.clone(),
+        code => code.replace("FILE", &literal(name)).replace("OUT", &literal(&out)),
+    };
+    Some(Box::new(Remedy::Copy { words: words.iter().map(word).collect(), file, with: Vec::new() }))
+}
+
+/// A file's name without its folder and ending.
+fn stem_of(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A command for a file in a folder that is converted: it writes beside the file, and the folder is converted again.
+pub(super) fn command_in_folder(dir: &Path, path: &Path) -> Option<Box<Remedy>> {
+    let stem = path.with_extension("");
+    let (_, _, mut command) = recognise(path, stem.to_str()?, &head_of(path))?;
+    if let Some(Remedy::Copy { words, file, .. }) = command.as_deref_mut()
+        && (!file.is_empty() || BESIDE.contains(&words[0].as_str()))
+    {
+        *file = dir.to_str()?.into();
+    }
+    command
+}
+
+/// Whether bytes begin as a MATLAB file of version 4, which has no mark: type, rows, columns, whether it is complex, and
+/// the length of the first variable's name, in 32 bits each, and then the name.
+fn is_matlab_4(head: &[u8]) -> bool {
+    let [kind, rows, columns, complex, length, ..] = *head.as_chunks::<4>().0 else { return false };
+    let [kind, rows, columns, complex, length] =
+        [kind, rows, columns, complex, length].map(|bytes| u32::from_le_bytes(bytes) as usize);
+    let name = head.get(20..20 + length.min(64)).unwrap_or_default();
+    let named = matches!(name, [first, letters @ .., 0] if first.is_ascii_alphabetic()
+        && letters.iter().all(|c| c.is_ascii_alphanumeric() || *c == b'_'));
+    kind < 100 && kind % 10 < 3 && rows > 0 && columns > 0 && complex < 2 && named
+}
+
+/// Whether bytes are a text: in UTF-8, of which the last character may be cut off, or mostly in ASCII.
+pub(super) fn is_text(head: &[u8]) -> bool {
+    let utf8 = match std::str::from_utf8(head) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    let ascii = head.iter().filter(|byte| byte.is_ascii()).count();
+    let plain = |byte: &u8| !byte.is_ascii_control() || byte.is_ascii_whitespace();
+    !head.is_empty() && head.iter().all(plain) && (utf8 || 10 * ascii > 9 * head.len())
 }
 
 /// Whether a file begins as HDF5, after a block of text perhaps, or as a NumPy array.
@@ -113,19 +259,36 @@ pub(super) fn head_of(path: &Path) -> Vec<u8> {
 
 /// The error for a file of a format that is recognised but not read.
 pub(super) fn recognised(path: &Path, head: &[u8]) -> Option<Error> {
-    let (format, reader) = recognise(head)?;
+    let (format, reader, command) = recognise(path, &stem_of(path), head)?;
     let (place, expected) = (String::new(), READ.into());
-    Some(Error::Foreign { path: path.into(), place, expected, format, reader: reader.into() })
+    Some(Error::Foreign { path: path.into(), place, expected, format, reader, command })
+}
+
+/// The error for a zip archive of these files, none of which is an array.
+pub(super) fn zip_archive(path: &Path, files: &[String]) -> Error {
+    let has = |name: &str| files.iter().any(|file| file == name || file.ends_with(&format!("/{name}")));
+    let some = files.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let (format, (reader, words)): (String, Way) = match files {
+        [] => ("an empty zip archive".into(), ("it has no events", &[])),
+        _ if has("workbook.xml") => ("a spreadsheet".into(), ("save it as CSV", &[])),
+        _ if has("data.pkl") => {
+            let reader = "torch.load reads it; save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)";
+            ("a PyTorch file".into(), (reader, &[]))
+        }
+        _ => (format!("a zip archive without NumPy arrays ({some})"), (UNPACK, &["unzip", "FILE"])),
+    };
+    let (place, expected, reader) = (String::new(), "a NumPy archive".into(), reader.into());
+    Error::Foreign { path: path.into(), place, expected, format, reader, command: command(path, &stem_of(path), words) }
 }
 
 /// The error for bytes that do not begin as what was `expected`, at a place of a file. An empty place is the file.
 pub(super) fn foreign(path: &Path, place: &str, head: &[u8], expected: &str) -> Error {
-    let (format, reader) = recognise(head).unwrap_or_else(|| {
+    let (format, reader, command) = recognise(path, &stem_of(path), head).unwrap_or_else(|| {
         let head: String = String::from_utf8_lossy(head).chars().take(8).collect();
-        (format!("bytes that begin with {head:?}"), NAMED)
+        (format!("bytes that begin with {head:?}"), NAMED.0.into(), None)
     });
-    let (place, expected, reader) = (place.into(), expected.into(), reader.into());
-    Error::Foreign { path: path.into(), place, expected, format, reader }
+    let (place, expected) = (place.into(), expected.into());
+    Error::Foreign { path: path.into(), place, expected, format, reader, command }
 }
 
 #[cfg(test)]
@@ -137,22 +300,53 @@ mod tests {
         let mut tar = vec![b'a'; 600];
         tar[100..257].fill(0);
         tar[257..262].copy_from_slice(b"ustar");
-        for (head, name) in [
-            (&b"#!AER-DAT3.1\r\n"[..], "AEDAT 3"),
-            (b"#!AER-DAT1.0\r\n", "an AEDAT file"),
-            (b"% date 2020-01-01\n% evt 3.0\n\x00\x01\xff", "Prophesee RAW"),
-            (b"% Data file containing CD events.\n% Version 2\n", "Prophesee DAT"),
-            (b"\x80\x04\x95\x00", "pickle"),
-            (&tar, "tar"),
-            (b"\0\0\0\x20ftypisom", "MP4"),
-            (b"t,x,y,p\n1,2,3,1\n", "a text that begins with \"t,x,y,p\""),
-            ("h\u{e9}".as_bytes(), "a text"),
-            (&"\u{e9}\u{e9}".as_bytes()[..3], "a text"),
+        let matlab_4 = [&[0; 4][..], b"\x01\0\0\0\xd0\x07\0\0\0\0\0\0\x02\0\0\0t\0", &[0; 40]].concat();
+        for (head, name, next) in [
+            (&b"#!AER-DAT3.1\r\n"[..], "an AEDAT 3 file", "read_dvs_ibm(\"a.bin\")"),
+            (b"#!AER-DAT2.0\r\n", "an AEDAT 2 file", "np.save(\"a_events.npy\", tonic.io.read_dvs_128"),
+            (b"#!AER-DAT1.0\r\n", "an AEDAT 1 file", "jAER"),
+            (b"#!AER-DAT4.0\r\n", "an AEDAT 4 file", "dv-processing"),
+            (b"% date 2020-01-01\n% evt 3.0\n\x00\x01\xff", "a Prophesee RAW file (EVT3)", "Wizard(\"evt3\")"),
+            (b"% evt 2.0\n\x00\x01\xff", "a Prophesee RAW file (EVT2)", "Wizard(\"evt2\")"),
+            (b"% format EVT21;height=720\n\x00", "a Prophesee RAW file (EVT2.1)", "metavision_file_to_hdf5 -i a.bin"),
+            (b"% date 2020-01-01\n\x00\x01\xff", "a Prophesee RAW file", "metavision_file_to_hdf5 -i a.bin"),
+            (b"% Data file containing CD events.\n% Version 2\n", "a Prophesee DAT file", "Wizard(\"dat\")"),
+            (b"% Date 2014-02-21\n% Version 2\n\x0c\x08", "a Prophesee DAT file", "Wizard(\"dat\")"),
+            (b"Event Stream\x02", "an Event Stream file", "loris"),
+            (b"#ROSBAG V2.0\n", "a ROS bag", "rosbags"),
+            (b"MATLAB 5.0 MAT-file, Platform", "a MATLAB file of version 5", "scipy.io.loadmat"),
+            (&matlab_4, "a MATLAB file of version 4", "scipy.io.loadmat"),
+            (b"CDF\x02\0", "a NetCDF 3 file", "nccopy -k nc4 a.bin a_nc4.nc"),
+            (b"PAR1\x15", "a Parquet file", "pandas"),
+            (b"\x1f\x8b\x08", "a gzip archive", "gunzip -k a.bin"),
+            (&tar, "a tar archive", "tar xf a.bin"),
+            (b"\x80\x04\x95\x00", "a Python pickle", "np.savez"),
+            (b"(dp0\nVt\n", "a Python pickle", "np.savez"),
+            (b"RIFF\x24\0\0\0WAVEfmt ", "a WAV file", "sound, no events"),
+            (b"RIFF\x24\0\0\0AVI LIST", "an AVI video", "frames, no events"),
+            (b"\0\0\0\x20ftypisom", "an MP4 video", "frames, no events"),
+            (b"\n <!DocType html>", "a web page", "download"),
+            (b" [{\"t\": 1}]", "a JSON text", "pandas"),
+            (b"\xfe\xff\0t", "a text in UTF-16", "iconv -f UTF-16 -t UTF-8 -o a_utf8.txt a.bin"),
+            (b"t,x,y,p\n1,2,3,1\n", "a text that begins with \"t,x,y,p\"", "loadtxt(\"a.bin\""),
+            (b"% mine\n1 2 3 1\n", "a text that begins with \"% mine\"", "comments=\"%\""),
+            (b"Dear all,\n", "a text that begins with \"Dear all,\"", "np.savez"),
+            ("h\u{e9}".as_bytes(), "a text", ""),
+            (&"\u{e9}\u{e9}".as_bytes()[..3], "a text", ""),
         ] {
-            assert!(recognise(head).is_some_and(|(found, _)| found.contains(name)), "{name}");
+            let (format, reader, command) =
+                recognise(Path::new("a.bin"), "a", head).unwrap_or_else(|| panic!("{name}"));
+            let words = match command.as_deref() {
+                Some(Remedy::Copy { words, .. }) => words.join(" "),
+                _ => String::new(),
+            };
+            assert!(
+                format.starts_with(name) && format!("{reader}; {words}").contains(next),
+                "{format}: {reader}; {words}"
+            );
         }
-        for head in [&b""[..], b"\x00\x01\x02\x03", b"ab\x1b[2J", b"\xe9\xe9\xe9\xe9abcdef"] {
-            assert_eq!(recognise(head), None, "{head:?}");
+        for head in [&b""[..], b"\x00\x01\x02\x03", b"ab\x1b[2J", b"\xe9\xe9\xe9\xe9abcdef", b"JUNKJUNKWAVE\0"] {
+            assert_eq!(recognise(Path::new("a"), "a", head), None, "{head:?}");
         }
     }
 }

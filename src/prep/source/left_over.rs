@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::source::array_info::{ArrayInfo, ArrayKind};
 use crate::source::hdf::{File, Tree};
-use crate::source::survey::{ArrayInfo, ArrayKind, Survey};
+use crate::source::survey::Survey;
 
 /// Datasets that say where events are, or when they began. They hold no data of their own.
 const INDEXES: [&str; 4] = ["ms_to_idx", "ms_map_idx", "indexes", "t_offset"];

@@ -118,8 +118,10 @@ impl Listing {
                 more => format!(" (and {more} more files that are not read)"),
             };
             let leave = "(or leave it out: move it, or list the files to take in `labels`)";
+            let path = dir.join(name);
             return Err(Error::Foreign {
-                path: dir.join(name),
+                command: formats::command_in_folder(dir, &path),
+                path,
                 place: String::new(),
                 expected: formats::READ.into(),
                 format: format!("{}{more}", unread.format),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
-use crate::source::clock::{Findings, Wrap};
+use crate::source::clock::{Clock, Findings, Wrap};
 use crate::source::cut::{Pieces, Span, left_out};
 use crate::source::detect::open_stream;
 use crate::source::hdf::LinkedPath;
@@ -128,7 +128,10 @@ impl Long {
 impl Long {
     /// Checks the times of a recording that is one sample, and undoes wraps. Returns notes for the user.
     fn vet_whole(&self, stream: &EventStream, block: &mut EventBlock) -> Result<Vec<String>> {
-        let found = Findings::of(stream.time.unit, &block.t.places(None));
+        let mut clock = Clock::new(stream.time.unit);
+        clock.miss(&block.t.missing);
+        clock.see(&block.t.places(None));
+        let found = clock.finish();
         let mut notes = vet(stream, &found)?;
         if let Some(wrap) = found.wrap.filter(|_| stream.time.unwrap) {
             wrap.unwrap(0, &mut block.t.us);

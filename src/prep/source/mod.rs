@@ -15,19 +15,22 @@
 //! recording, raw               an open recording, and the raw events that it gives
 //! hsd, ntidigits               layouts with many labelled samples
 //! camera, npy_files            layouts with one recording per file, as an EventStream (stream, check, polarities)
-//! columns, survey, guess       which fields of a file are t, x, y and p
+//! columns, survey, guess       which fields of a file are t, x, y and p (array_info, unusable)
 //! field_text                   names of fields in a map
 //! left_over                    which other arrays a file has
 //! long, cut, labels            such a recording as one sample or many, and their classes
+//! mended                       a command that saves a copy with other polarities
 //! unlabelled                   what a table of labels leaves out of a recording
 //! folder, listing, unread      a folder of recordings, and files in it that are not read
 //! class_folders, class_list    which folders are classes; the caller's list of classes
+//! text_events                   texts with a row for each event, which NumPy converts
 //! text, file_names             tables: their text and cells, and the recordings that they name
 //! hdf, heap, numpy             reading the file formats; hdf also checks that the data is there
 //! numbers, shape               columns of numbers of any type, in arrays of any shape
 //! synth                        makes up recordings
 //! ```
 
+mod array_info;
 mod camera;
 mod check;
 mod class_folders;
@@ -50,6 +53,7 @@ mod layout;
 mod left_over;
 mod listing;
 mod long;
+mod mended;
 mod npy_files;
 mod ntidigits;
 mod numbers;
@@ -66,14 +70,17 @@ mod stream;
 mod survey;
 mod synth;
 mod text;
+mod text_events;
 mod timeline;
 mod told_unit;
 mod trouble;
 mod unit;
 mod unlabelled;
 mod unread;
+mod unusable;
 mod vet;
 
+pub(crate) use check::check_unknown_sensor;
 pub use class_list::ClassList;
 pub use columns::TakenColumns;
 pub(crate) use detect::events_of;
@@ -84,6 +91,7 @@ pub use hsd::COCHLEA;
 pub use labels::{Row, number_classes, read_labels};
 pub use layout::Layout;
 pub use options::{Cut, Digits, LabelSource, Map, SourceOptions, TableColumns};
+pub(crate) use polarities::{listed, odd_polarities};
 pub use raw::{Coordinates, RawSamples, Times};
 pub use recording::Recording;
 pub use synth::synth;

@@ -9,8 +9,9 @@ use std::path::Path;
 use zip::result::ZipError;
 
 use crate::error::{BaseFault, Error, Result};
+use crate::source::array_info::ArrayInfo;
 use crate::source::check::Pixels;
-use crate::source::columns::{FieldPath, Fields, Part, Role, TakenColumns, TakenField};
+use crate::source::columns::{FieldPath, Fields, Part, Role, TakenColumns, TakenField, UnusableField};
 use crate::source::formats;
 use crate::source::guess::GUESSED_EVENTS;
 use crate::source::layout::Layout;
@@ -21,9 +22,10 @@ use crate::source::options::SourceOptions;
 use crate::source::polarities::Polarities;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::stream::{ClassLabel, EventStore, EventStream, ONE_CLASS};
-use crate::source::survey::{self, ArrayInfo, Survey};
+use crate::source::survey::{self, Survey};
 use crate::source::timeline::Timeline;
 use crate::source::unit::TimeUnit;
+use crate::source::unusable::unusable;
 
 /// Maximum number of arrays of an archive.
 const MAX_ARRAYS: usize = 4096;
@@ -92,6 +94,7 @@ fn after_array(path: &Path, file: &mut BufReader<File>, end: u64, bytes: u64) ->
             expected: "the end of the array".into(),
             format: format!("another array after it, in the last {rest} bytes"),
             reader: "call np.load once for each array of the open file, and save each to a file of its own".into(),
+            command: None,
         });
     }
     Ok(Some(format!("the {rest} bytes after the array of {} are not read", path.display())))
@@ -124,10 +127,12 @@ pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStre
             notes.extend(pixels.judge(path, &field.to_string())?);
         }
     }
-    if let (Some(numbers), Some(field)) = (&columns[Role::P as usize], &found.fields[Role::P as usize]) {
+    if let Some(numbers) = &columns[Role::P as usize] {
         let mut polarities = Polarities::default();
         polarities.add(numbers);
-        polarities.judge(path, &field.to_string(), options.sensor)?;
+        let taken = found.taken(found.time(options).unit);
+        polarities.judge(path, Layout::Npz, &taken, options.sensor)?;
+        notes.extend(taken.fields[Role::P as usize].as_ref().and_then(|p| polarities.note(&p.field)));
     }
     let fractions = columns[0].as_ref().and_then(Numbers::fractions);
     let memory = |unit| EventStore::Memory(EventBlock::of(columns, unit));
@@ -162,6 +167,8 @@ struct Found {
     unused: Vec<String>,
     /// Other arrays of the file that were not used.
     others: Vec<String>,
+    /// Fields that have the name of a column and cannot be it.
+    unusable: Vec<UnusableField>,
 }
 
 impl Found {
@@ -171,7 +178,8 @@ impl Found {
         let used = fields.iter().flatten().map(|field| field.array.as_str());
         let used: Vec<&str> = used.chain(label).chain(unused.iter().map(String::as_str)).collect();
         let others = elsewhere(arrays, &used);
-        Found { fields, lanes, len, unused, others }
+        let unusable = unusable(arrays, &fields, len);
+        Found { fields, lanes, len, unused, others, unusable }
     }
 
     /// How the times are read.
@@ -190,8 +198,8 @@ impl Found {
             let (field, kind) = (self.fields[i].as_ref()?.to_string(), self.lanes[i]?.number.to_string());
             Some(TakenField { field, kind })
         };
-        let (unused, others) = (self.unused.clone(), self.others.clone());
-        TakenColumns { fields: [0, 1, 2, 3].map(taken), unit: Some(unit), unused, others }
+        let (unused, others, unusable) = (self.unused.clone(), self.others.clone(), self.unusable.clone());
+        TakenColumns { fields: [0, 1, 2, 3].map(taken), unit: Some(unit), unused, others, unusable }
     }
 
     fn stream(
@@ -270,14 +278,7 @@ impl<'a> Archive<'a> {
             headers.push((name.to_string(), Header::read(path, name, &mut entry)?));
         }
         if headers.is_empty() {
-            let some = all.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(Error::Foreign {
-                path: path.into(),
-                place: String::new(),
-                expected: "a NumPy archive".into(),
-                format: format!("a zip archive without NumPy arrays ({some})"),
-                reader: "unpack it first, or save the columns with np.savez(\"events.npz\", t=t, x=x, y=y, p=p)".into(),
-            });
+            return Err(formats::zip_archive(path, &all));
         }
         let arrays = headers.iter().map(|(name, header)| header.info(name)).collect();
         Ok(Archive { path, zip: RefCell::new(zip), headers, arrays })
@@ -293,7 +294,7 @@ impl<'a> Archive<'a> {
             path: self.path.into(),
             dataset: name.into(),
             layout: Layout::Npz.name(),
-            present: self.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+            present: survey::list(&self.arrays),
         })?;
         header.check_unpickled(self.path, name)?;
         Ok(header)
@@ -387,6 +388,7 @@ fn entry<'a>(
             expected: "deflate as its compression".into(),
             format: e.to_string(),
             reader: "load it with NumPy and save it again with np.savez_compressed".into(),
+            command: None,
         },
         e => Error::damaged(path, name, e),
     })

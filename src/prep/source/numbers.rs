@@ -25,6 +25,9 @@ pub(super) enum Numbers {
     Times(Vec<Option<i64>>),
 }
 
+/// What a float that is not whole becomes as a polarity.
+pub(super) const NO_POLARITY: i128 = i64::MIN as i128;
+
 /// Runs an expression over a column's vector, whatever its type.
 macro_rules! each {
     ($numbers:expr, $vec:ident => $body:expr) => {
@@ -68,6 +71,10 @@ impl Numbers {
         }
         let integers = |times: &mut dyn Iterator<Item = i64>| fallible(times.map(|t| unit.of_integer(t)));
         match (self, unit) {
+            // NumPy's NaT is the least integer.
+            (Numbers::I64(t), _) if t.contains(&i64::MIN) => {
+                fallible(t.into_iter().map(|t| unit.of_integer(t).filter(|_| t != i64::MIN)))
+            }
             (Numbers::I64(us), TimeUnit::Microseconds) => Stamps { us, missing: Vec::new() },
             (Numbers::U32(t), TimeUnit::Microseconds) => {
                 Stamps { us: t.into_iter().map(i64::from).collect(), missing: Vec::new() }

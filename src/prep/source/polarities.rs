@@ -1,11 +1,15 @@
 //! Looks at the polarities of a recording. Off is -1 in some files and 0 in others, so a file with both and no 1 does not
 //! tell which of its events are on.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::error::{Error, Remedy, Result};
+use crate::error::{Error, Result};
 use crate::events::SensorSize;
-use crate::source::numbers::Numbers;
+use crate::source::columns::{Role, TakenColumns};
+use crate::source::layout::Layout;
+use crate::source::mended::mended;
+use crate::source::numbers::{NO_POLARITY, Numbers};
 
 /// Which polarities there are.
 #[derive(Debug, Default)]
@@ -47,20 +51,68 @@ impl Polarities {
         self.zero && self.minus_one.is_some() && !self.one
     }
 
+    /// A note on polarities of which two are off.
+    pub(super) fn note(&self, field: &str) -> Option<String> {
+        let three = self.zero && self.one && self.minus_one == Some(-1);
+        three.then(|| format!("{field} has -1, 0 and 1: both -1 and 0 are taken as off"))
+    }
+
     /// Checks the polarities of a recording. A sensor of one polarity needs none.
     ///
     /// # Errors
     /// [`Error::Columns`] for 0 and -1 without 1.
-    pub(super) fn judge(&self, path: &Path, field: &str, sensor: Option<SensorSize>) -> Result<()> {
+    pub(super) fn judge(
+        &self,
+        path: &Path,
+        layout: Layout,
+        taken: &TakenColumns,
+        sensor: Option<SensorSize>,
+    ) -> Result<()> {
         let one = sensor.is_some_and(|sensor| sensor.polarities == 1);
         let Some(minus_one) = self.minus_one.filter(|_| self.are_doubtful() && !one) else { return Ok(()) };
-        let unsigned = if minus_one == -1 { "" } else { ", which stands for -1" };
-        Err(Error::Columns {
-            path: path.into(),
-            place: field.into(),
-            expected: "polarities -1 or 0 for off and 1 for on".into(),
-            got: format!("0 and {minus_one}{unsigned}, and no 1: save those that are on as 1"),
-            remedies: sensor.map(|s| Remedy::Sensor(format!("{},{},1", s.width, s.height))).into_iter().collect(),
-        })
+        let values = BTreeSet::from([0, minus_one]);
+        let why = if minus_one == -1 { "" } else { ", which may stand for -1" };
+        Err(odd_polarities(path, layout, taken, &values, format!("{}{why}, and no 1", listed(&values))))
+    }
+}
+
+/// The error for a recording of an open file whose polarities have these values, as `what` says.
+pub(crate) fn odd_polarities(
+    path: &Path,
+    layout: Layout,
+    taken: &TakenColumns,
+    values: &BTreeSet<i128>,
+    what: String,
+) -> Error {
+    let field = taken.fields[Role::P as usize].as_ref().map_or("p".into(), |taken| taken.field.clone());
+    let two: Vec<&i128> = values.iter().filter(|&&n| n != NO_POLARITY).collect();
+    let remedy = match two[..] {
+        // The larger of two is probably on. Of 0 and -1 it cannot be told.
+        [_, on] if values.len() == 2 && *on > 0 => mended(path, layout, taken, &field, Some(*on)),
+        _ => None,
+    };
+    let got = match &remedy {
+        Some(_) => format!("{what}: save the one that is on, probably the larger, as 1, and the other as 0"),
+        None => format!("{what}: save those that are on as 1, and the others as 0"),
+    };
+    Error::Columns {
+        path: path.into(),
+        place: field,
+        expected: "polarities -1 or 0 for off and 1 for on".into(),
+        got,
+        remedies: remedy.into_iter().collect(),
+    }
+}
+
+/// The first of some values, for a message.
+pub(crate) fn listed(values: &BTreeSet<i128>) -> String {
+    /// Maximum number of values that are listed.
+    const MOST: usize = 6;
+    let text = |&n: &i128| if n == NO_POLARITY { "fractions or NaN".into() } else { n.to_string() };
+    let shown: Vec<String> = values.iter().take(MOST).map(text).collect();
+    match (&shown[..], values.len() > MOST) {
+        (shown, true) => format!("{} and others", shown.join(", ")),
+        ([first @ .., last], false) if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        (shown, false) => shown.concat(),
     }
 }

@@ -3,6 +3,7 @@
 //! Heidelberg rows hold seconds, which [`RawSamples::admit`] converts; all other sources give microseconds. `admit` checks
 //! the events against the sensor, sample by sample, on the worker threads.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -94,6 +95,20 @@ impl Coordinates {
             Coordinates::U16(c) => c.iter().min().map(|&n| n.into()),
             Coordinates::I64(c) => c.iter().min().copied(),
         }
+    }
+
+    /// The different entries, or some of very many.
+    pub(super) fn distinct(&self) -> BTreeSet<i64> {
+        /// Maximum number of different entries that are told apart.
+        const MOST: usize = 64;
+        let (mut found, mut last) = (BTreeSet::new(), None);
+        for n in (0..self.len()).map(|i| self.get(i)) {
+            if last != Some(n) && found.len() < MOST {
+                found.insert(n);
+            }
+            last = Some(n);
+        }
+        found
     }
 
     /// The entries minus the coordinate of the first pixel.

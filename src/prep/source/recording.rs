@@ -1,5 +1,6 @@
 //! A recording that is open for reading, independent of its layout.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use crate::events::SensorSize;
 use crate::source::columns::TakenColumns;
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
-use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
+use crate::source::raw::{Coordinates, MAX_SAMPLE_EVENTS, RawSamples};
 use crate::source::unit::TimeUnit;
 use crate::source::unlabelled::Unlabelled;
 
@@ -153,6 +154,21 @@ impl Recording {
             0 => (lowest >= 1 && excess == 0).then_some(1),
             origin => (lowest == -i64::from(origin)).then_some(0),
         })
+    }
+
+    /// The values of the polarities, with -1 as 0. Of a very long recording, only the first 2^27 events or so are read.
+    ///
+    /// # Errors
+    /// Those of [`Recording::read`].
+    pub(crate) fn polarities(&self) -> Result<BTreeSet<i128>> {
+        let (mut values, mut events, mut next) = (BTreeSet::new(), 0, 0);
+        while next < self.samples() && events < MAX_SAMPLE_EVENTS {
+            let end = next + self.together(next, self.samples() - next);
+            let raw = self.read(next..end)?;
+            (events, next) = (events + raw.x.len() as u64, end);
+            values.extend(raw.p.iter().flat_map(Coordinates::distinct).map(i128::from));
+        }
+        Ok(values)
     }
 
     /// The other files that the recording's data comes from: sources of virtual datasets, external raw files and

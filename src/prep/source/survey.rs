@@ -4,90 +4,23 @@
 //! event, has no names: the caller gives its order. If several places fit, or none does, the error has a line to type
 //! for each.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Error, Remedy, Result};
+use crate::source::array_info::{ArrayInfo, ArrayKind};
 use crate::source::columns::{FieldPath, Fields, Part, Role, assign, element, map_line};
 use crate::source::guess::{guess, guess_order};
 use crate::source::options::TableColumns;
 use crate::source::shape;
+use crate::source::unusable::unusable_names;
 
 /// Maximum number of columns that a guess looks at.
 const MOST_GUESSED: usize = 24;
+/// Maximum number of places for whose fields an error has a line.
+const MOST_PLACES: usize = 4;
 /// Maximum number of arrays that an error lists.
-const MOST_LISTED: usize = 24;
-
-/// An array of a file.
-#[derive(Clone, Debug)]
-pub(super) struct ArrayInfo {
-    /// Path in the file. Empty in a file that has only one.
-    pub(super) name: String,
-    pub(super) shape: Vec<u64>,
-    pub(super) kind: ArrayKind,
-}
-
-/// The type of an array's elements.
-#[derive(Clone, Debug)]
-pub(super) enum ArrayKind {
-    /// Numbers of a type.
-    Number(String),
-    /// Records with these members, those of nested records included.
-    Record(Vec<MemberInfo>),
-    /// A link that leads nowhere: what is wrong with it.
-    Nowhere(String),
-    /// What cannot be a column: its type.
-    Other(String),
-}
-
-/// A member of records.
-#[derive(Clone, Debug)]
-pub(super) struct MemberInfo {
-    /// Its name. The names of nested records are before it, with dots between them.
-    pub(super) name: String,
-    /// Its type, for messages.
-    pub(super) kind: String,
-    pub(super) is_number: bool,
-}
-
-impl ArrayInfo {
-    /// A link that leads nowhere, in the place of an array.
-    pub(super) fn nowhere(name: String, wrong: String) -> ArrayInfo {
-        ArrayInfo { name, shape: Vec::new(), kind: ArrayKind::Nowhere(wrong) }
-    }
-
-    /// The path of its group, which is empty for the root, and its name there.
-    fn group_and_name(&self) -> (&str, &str) {
-        self.name.rsplit_once('/').unwrap_or(("", &self.name))
-    }
-
-    /// The path of a part of the array.
-    fn field(&self, part: Part) -> FieldPath {
-        FieldPath { array: self.name.clone(), part }
-    }
-
-    /// The members that are numbers, if the array has records: their names and paths.
-    fn members(&self) -> Vec<(&str, FieldPath)> {
-        let ArrayKind::Record(members) = &self.kind else { return Vec::new() };
-        let numbers = members.iter().filter(|member| member.is_number);
-        numbers.map(|member| (member.name.as_str(), self.field(Part::Member(member.name.clone())))).collect()
-    }
-}
-
-impl std::fmt::Display for ArrayInfo {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = match &self.kind {
-            ArrayKind::Nowhere(wrong) => return write!(f, "{} (a link that leads nowhere: {wrong})", self.name),
-            ArrayKind::Number(kind) | ArrayKind::Other(kind) => kind.clone(),
-            ArrayKind::Record(members) => {
-                let member = |MemberInfo { name, kind, .. }: &MemberInfo| format!("{name}: {kind}");
-                let members: Vec<String> = members.iter().map(member).collect();
-                format!("records of {}", members.join(", "))
-            }
-        };
-        let space = if self.name.is_empty() { "" } else { " " };
-        write!(f, "{}{space}({kind}, shape {:?})", self.name, self.shape)
-    }
-}
+const MOST_LISTED: usize = 40;
 
 /// A file whose arrays are looked through.
 pub(super) trait Survey {
@@ -245,7 +178,7 @@ fn find_table(path: &Path, file: &dyn Survey, order: &TableColumns) -> Result<Fi
         path: path.into(),
         place: "columns".into(),
         expected: format!("one array of {width} columns"),
-        got,
+        got: format!("a file with {got}"),
         remedies,
     };
     match &tables[..] {
@@ -279,6 +212,7 @@ fn unnamed(path: &Path, file: &dyn Survey) -> Error {
             format: format!("records of shape {:?}", array.shape),
             reader: "with NumPy, save events.ravel() if all are one recording, or else each row in a file of its own"
                 .into(),
+            command: None,
         };
     }
     let column = |array: &ArrayInfo, i: u64, columns| array.field(Part::Column { index: i as usize, columns });
@@ -298,46 +232,94 @@ fn unnamed(path: &Path, file: &dyn Survey) -> Error {
             remedies: vec![Remedy::Columns(order.unwrap_or_else(|| usual.collect::<Vec<_>>().join(",")))],
         };
     }
-    // All columns that there are, those of tables and records included.
-    let mut fields: Vec<(u64, FieldPath, Option<Role>)> = Vec::new();
+    // All columns that there are, those of tables and records included, by their places.
+    let mut places: Vec<(&str, Vec<Candidate<'_>>)> = Vec::new();
     for array in arrays {
-        match (&array.kind, shape::column(&array.shape), shape::table(&array.shape, None)) {
-            (ArrayKind::Number(_), Some(len), _) => {
-                let own = array.name.rsplit('/').next().and_then(Role::of);
-                fields.push((len, array.field(Part::Whole), own));
-            }
-            (ArrayKind::Number(_), None, Some(table)) => {
-                fields.extend((0..table.columns).map(|i| (table.len, column(array, i, None), None)));
-            }
-            (ArrayKind::Record(_), Some(len), _) => {
-                fields.extend(array.members().into_iter().map(|(name, field)| (len, field, Role::of(name))));
-            }
-            _ => {}
+        let whole = array.group_and_name();
+        let found: Vec<Candidate<'_>> =
+            match (&array.kind, shape::column(&array.shape), shape::table(&array.shape, None)) {
+                (ArrayKind::Number(_), Some(len), _) => vec![(whole.1, len, array.field(Part::Whole))],
+                (ArrayKind::Number(_), None, Some(table)) => {
+                    (0..table.columns).map(|i| ("", table.len, column(array, i, None))).collect()
+                }
+                (ArrayKind::Record(_), Some(len), _) => {
+                    array.members().into_iter().map(|(name, field)| (name, len, field)).collect()
+                }
+                _ => Vec::new(),
+            };
+        let place = if found.len() == 1 { whole.0 } else { &array.name };
+        match places.iter_mut().find(|(name, _)| *name == place) {
+            Some((_, fields)) => fields.extend(found),
+            None => places.push((place, found)),
         }
     }
-    let longest = fields.iter().map(|(len, ..)| *len).max();
-    fields.retain(|(len, ..)| Some(*len) == longest);
-    fields.truncate(MOST_GUESSED);
-    let named = Role::ALL.map(|role| fields.iter().position(|(_, _, own)| *own == Some(role)));
-    let samples: Option<Vec<_>> = fields.iter().map(|(_, field, _)| file.sample(field)).collect();
-    let found = samples.map_or(named, |samples| guess(&samples, named));
-    let line = found.map(|i| i.map(|i| fields[i].1.to_string()));
+    let all: Vec<Candidate<'_>> = places.iter().flat_map(|(_, fields)| fields).cloned().collect();
+    // One camera of several: all of its columns are in one place.
+    let cameras = places.into_iter().flat_map(|(_, fields)| cameras(fields)).filter(|fields| fields.len() > 2);
+    let mut lines: Vec<Fields> = cameras.take(MOST_PLACES).map(|fields| guess_fields(file, fields)).collect();
+    if lines.iter().any(|line| line[0].is_some() && line[1].is_some()) {
+        lines.retain(|line| line[0].is_some() && line[1].is_some());
+    } else if !all.is_empty() {
+        lines = vec![guess_fields(file, all)];
+    }
+    // A column that is there and cannot be used is not another field; that of an array without a name cannot be named.
+    let unusable: Vec<String> = arrays.iter().flat_map(unusable_names).collect();
+    let cannot = if unusable.is_empty() { String::new() } else { format!("; not numbers: {}", unusable.join(", ")) };
+    let named = |line: &Fields| unusable.is_empty() && !line.iter().flatten().any(|field| field.to_string().is_empty());
+    let text = |line: Fields| map_line(&line.map(|field| field.map(|field| field.to_string())), &[Role::T, Role::X]);
     Error::UnknownLayout {
         path: path.into(),
         looked: file.looked(),
-        has: list(arrays),
-        // The column of an array without a name cannot be named.
-        map: (!line.contains(&Some(String::new()))).then(|| map_line(&line, &Role::ALL)),
+        has: format!("it has {}{cannot}", list(arrays)),
+        maps: lines.into_iter().filter(named).map(text).collect(),
     }
 }
 
+/// A field that may be a column: its own name, its length and its path.
+type Candidate<'a> = (&'a str, u64, FieldPath);
+
+/// Splits the fields of a place by the cameras that they are of, if their names say so: `left_x` and `right_x`, or `x_left`
+/// and `x_right`.
+fn cameras(fields: Vec<Candidate<'_>>) -> Vec<Vec<Candidate<'_>>> {
+    let joint = |c: char| !c.is_alphanumeric();
+    let halves = [|(a, b)| (a, b), |(a, b)| (b, a)];
+    let splits: [Option<Vec<(&str, &str)>>; 2] = [
+        fields.iter().map(|(name, ..)| name.split_once(joint)).collect(),
+        fields.iter().map(|(name, ..)| name.rsplit_once(joint)).collect(),
+    ];
+    for (split, half) in splits.into_iter().zip(halves) {
+        let Some(split) = split else { continue };
+        let mut of: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+        for (i, (camera, column)) in split.into_iter().map(half).enumerate() {
+            of.entry(camera).or_default().insert(column, i);
+        }
+        let mut columns = of.values().map(|columns| columns.keys().collect::<Vec<_>>());
+        let first = columns.next().unwrap_or_default();
+        if of.len() > 1 && first.len() > 2 && columns.all(|other| other == first) {
+            return of.values().map(|columns| columns.values().map(|&i| fields[i].clone()).collect()).collect();
+        }
+    }
+    vec![fields]
+}
+
+/// Guesses which of these fields are the columns: by their names, and by what is in the longest of them.
+fn guess_fields(file: &dyn Survey, mut fields: Vec<Candidate<'_>>) -> Fields {
+    let longest = fields.iter().map(|(_, len, _)| *len).max();
+    fields.retain(|(_, len, _)| Some(*len) == longest);
+    fields.truncate(MOST_GUESSED);
+    let named = Role::ALL.map(|role| fields.iter().position(|(name, ..)| Role::of(name) == Some(role)));
+    let samples: Option<Vec<_>> = fields.iter().map(|(.., field)| file.sample(field)).collect();
+    let found = samples.map_or(named, |samples| guess(&samples, named));
+    found.map(|i| i.map(|i| fields[i].2.clone()))
+}
+
 /// The arrays of a file, shortened to fit a message.
-fn list<'a>(arrays: impl IntoIterator<Item = &'a ArrayInfo>) -> String {
+pub(super) fn list<'a>(arrays: impl IntoIterator<Item = &'a ArrayInfo>) -> String {
     let all: Vec<String> = arrays.into_iter().map(ToString::to_string).collect();
     match all.len() {
-        0 => "it has no datasets".into(),
-        n if n > MOST_LISTED => format!("it has {}, and {} more", all[..MOST_LISTED].join(", "), n - MOST_LISTED),
-        _ => format!("it has {}", all.join(", ")),
+        0 => "no datasets".into(),
+        n if n > MOST_LISTED => format!("{}, and {} more", all[..MOST_LISTED].join(", "), n - MOST_LISTED),
+        _ => all.join(", "),
     }
 }
 

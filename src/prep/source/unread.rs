@@ -1,8 +1,10 @@
 //! Tells recordings of formats that are not read, so that a folder's are not left out in silence.
 
 use std::borrow::Cow;
+use std::path::Path;
 
-use crate::source::formats::{AEDAT, BAG, ENDINGS, HEAD, LOADTXT, LORIS, RAW, UNPACK, recognise};
+use crate::source::formats::{self, AEDAT_4, BAG, DAT, ENDINGS, STREAM, UNPACK, recognise};
+use crate::source::text_events;
 
 const ATIS: &str = "read it with Tonic (tonic.io.read_mnist_file), and save t, x, y and p with np.savez";
 const JAER: &str = "read it with Tonic (tonic.io.read_aedat4, read_dvs_128...), and save t, x, y and p with np.savez";
@@ -14,7 +16,7 @@ pub(super) struct Unread {
     /// The format's name.
     pub(super) format: Cow<'static, str>,
     /// What reads or converts it.
-    pub(super) reader: &'static str,
+    pub(super) reader: Cow<'static, str>,
     /// Whether such a file is a recording, and not perhaps something else.
     pub(super) has_events: bool,
 }
@@ -23,7 +25,7 @@ impl Unread {
     /// A file that begins as one that is read and has another ending.
     pub(super) const RENAMED: Unread = Unread {
         format: Cow::Borrowed("HDF5 or NumPy under another ending, a copy of a recording that is read"),
-        reader: "name it otherwise to take it too",
+        reader: Cow::Borrowed("name it otherwise to take it too"),
         has_events: true,
     };
 }
@@ -37,12 +39,12 @@ const OF_ANYTHING: [&str; 8] =
 const KNOWN_ENDINGS: [(&str, bool, &str, &str); 14] = [
     ("aedat", true, "a file named as AEDAT, without its first line", JAER),
     ("aedat2", true, "a file named as AEDAT 2, without its first line", JAER),
-    ("aedat4", true, "a file named as AEDAT 4, without its first line", AEDAT),
-    ("es", false, "a file named as Event Stream, without its first bytes", LORIS),
-    ("bag", true, "a file named as a ROS bag, without its first bytes", BAG),
-    ("mcap", true, "a file named as MCAP, without its first bytes", BAG),
-    ("raw", false, "a file named as Prophesee RAW, without its header", RAW),
-    ("dat", false, "a file named as Prophesee DAT, without its header", RAW),
+    ("aedat4", true, "a file named as AEDAT 4, without its first line", AEDAT_4.0),
+    ("es", false, "a file named as Event Stream, without its first bytes", STREAM.0),
+    ("bag", true, "a file named as a ROS bag, without its first bytes", BAG.0),
+    ("mcap", true, "a file named as MCAP, without its first bytes", BAG.0),
+    ("raw", false, "a file named as Prophesee RAW, without its header", DAT.0),
+    ("dat", false, "a file named as Prophesee DAT, without its header", DAT.0),
     ("bin", false, "a binary file, of N-MNIST or N-Caltech101 perhaps", ATIS),
     ("mat", false, "a file named as MATLAB's, without its header", HDF5),
     ("nc", false, "a file named as NetCDF, without its first bytes", HDF5),
@@ -57,31 +59,20 @@ pub(super) fn unread(head: &[u8], name: &str) -> Option<Unread> {
     let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));
     let is_recording = |ending: &str| ENDINGS.contains(&ending) || KNOWN_ENDINGS.iter().any(|known| known.0 == ending);
     let has = |names: &[&str], format: &str| names.iter().any(|name| format.starts_with(name));
-    if has_rows_of_events(head) {
-        return Some(Unread { format: "a table of events in text".into(), reader: LOADTXT, has_events: true });
+    if formats::is_text(head) && text_events::has_events(&String::from_utf8_lossy(head)) {
+        let reader = "NumPy reads it (np.loadtxt) and saves it as an array (np.save)".into();
+        return Some(Unread { format: "a table of events in text".into(), reader, has_events: true });
     }
-    if let Some((format, reader)) = recognise(head) {
+    if let Some((format, reader, _)) = recognise(Path::new(name), stem, head) {
         let is_archive = reader == UNPACK;
         let of_recording = is_archive && stem.rsplit_once('.').is_some_and(|(_, inner)| is_recording(inner));
         let has_events = has(&OF_EVENTS, &format) || of_recording;
         if has_events || is_archive || has(&OF_ANYTHING, &format) {
-            return Some(Unread { format: format.into(), reader, has_events });
+            return Some(Unread { format: format.into(), reader: reader.into(), has_events });
         }
     }
     let (_, has_events, format, reader) = *KNOWN_ENDINGS.iter().find(|known| known.0 == ending)?;
-    Some(Unread { format: format.into(), reader, has_events })
-}
-
-/// Whether a text has rows of at least four numbers, as events in text have.
-fn has_rows_of_events(head: &[u8]) -> bool {
-    let lines: Vec<&[u8]> = head.split(|&byte| byte == b'\n').collect();
-    let whole = if head.len() < HEAD { &lines[..] } else { &lines[..lines.len() - 1] };
-    let is_row = |line: &&[u8]| {
-        let Ok(line) = std::str::from_utf8(line) else { return false };
-        let cells: Vec<&str> = line.split([',', ';', ' ', '\t', '\r']).filter(|cell| !cell.is_empty()).collect();
-        cells.len() >= 4 && cells.iter().all(|cell| cell.parse::<f64>().is_ok())
-    };
-    whole.iter().rev().find(|line| !line.is_empty()).is_some_and(is_row)
+    Some(Unread { format: format.into(), reader: reader.into(), has_events })
 }
 
 #[cfg(test)]

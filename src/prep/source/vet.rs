@@ -62,6 +62,7 @@ fn observe(stream: &EventStream, wrap: Option<&Wrap>) -> Result<Findings> {
     for range in stream.strides() {
         let first = range.start;
         let mut times = stream.times(range)?;
+        clock.miss(&times.missing);
         if let Some(wrap) = wrap {
             wrap.unwrap(first, &mut times.us);
         }
@@ -78,10 +79,19 @@ fn observe(stream: &EventStream, wrap: Option<&Wrap>) -> Result<Findings> {
 /// # Errors
 /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`].
 pub(super) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>> {
+    if found.missing.is_some_and(|(_, count)| count == found.events) && !stream.time.as_is {
+        let got = format!("NaN, NaT or numbers beyond 64 bits in all {} events", found.events);
+        return Err(Error::bad_sample(&stream.path, 0, "times", "numbers", got));
+    }
     if let Some(unit) = stream.time.assumed() {
         vet_unit(stream, unit, found)?;
     }
-    judge((&stream.path, "times"), &stream.time, found, |starts| sorting(stream, starts))
+    let mut notes = judge((&stream.path, "times"), &stream.time, found, |starts| sorting(stream, starts))?;
+    notes.extend(found.missing.map(|(at, count)| {
+        let (of, at) = (found.events, at + stream.time.skipped);
+        format!("{count} of {of} events have no time (NaN, NaT or beyond 64 bits), the first is event {at}")
+    }));
+    Ok(notes)
 }
 
 /// Checks what was found of the times whose wraps were undone. Returns notes for the user.

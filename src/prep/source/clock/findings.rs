@@ -68,6 +68,8 @@ pub(in crate::source) struct Findings {
     pub disorder: Option<Disorder>,
     /// Resets, gaps and strays, in the order of their events.
     pub breaks: Vec<Break>,
+    /// The first event without a time, and the number of such events.
+    pub missing: Option<(u64, u64)>,
     /// Gaps and strays that a recording may have.
     pub pauses: Vec<Break>,
 }

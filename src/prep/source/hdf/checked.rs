@@ -11,9 +11,11 @@ use crate::source::columns::{FieldPath, Part};
 use crate::source::hdf::cause::damaged;
 use crate::source::hdf::coverage::Region;
 use crate::source::hdf::links::{LinkedPath, follow};
+use crate::source::hdf::objects::objects;
 use crate::source::hdf::storage::{Checker, Fault};
 use crate::source::hdf::stored::shape;
 use crate::source::shape::table;
+use crate::source::survey::list;
 
 /// An open HDF5 file, and the other files that its datasets come from.
 #[derive(Debug)]
@@ -81,7 +83,8 @@ pub(crate) fn optional(path: &Path, file: &File, name: &str) -> Result<Option<Da
 }
 
 fn required(path: &Path, name: &str, layout: &'static str, file: &File, dataset: Option<Dataset>) -> Result<Dataset> {
-    let missing = || Error::MissingDataset { path: path.into(), dataset: name.into(), layout, present: top(file) };
+    let missing =
+        || Error::MissingDataset { path: path.into(), dataset: name.into(), layout, present: list(&objects(file)) };
     dataset.ok_or_else(missing)
 }
 
@@ -128,13 +131,5 @@ fn used(shape: &[u64], events: Option<&Part>) -> (Region, &'static str) {
             (whole, "rows of the array")
         }
         Some(_) => (whole, "events"),
-    }
-}
-
-/// The names of the groups and datasets at the root of a file, for messages.
-fn top(file: &hdf5::File) -> String {
-    match file.member_names() {
-        Ok(names) if !names.is_empty() => names.join(", "),
-        _ => "nothing at its top".into(),
     }
 }

@@ -5,8 +5,9 @@
 //!
 //! ```text
 //! file, cause                  opens files; errors
-//! tree, types                  lists the datasets of a file; describes their types
+//! tree, objects, types         lists the datasets of a file; describes their types
 //! column, member, checked      opens datasets whose data is there; columns, members of records
+//! number_type                  the types that numbers are read as
 //! links, search                soft and external links; where libhdf5 looks for other files
 //! storage, stored              checks chunks, raw files and virtual datasets
 //! sources, pieces, coverage    the sources of virtual datasets, what is mapped where, gaps
@@ -20,6 +21,8 @@ mod coverage;
 mod file;
 mod links;
 mod member;
+mod number_type;
+mod objects;
 mod pieces;
 mod search;
 mod sources;

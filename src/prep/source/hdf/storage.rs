@@ -99,7 +99,7 @@ impl Checker {
 
     /// Checks that all sources of a virtual dataset are there, and that they cover the region.
     fn check_virtual(&mut self, dataset: &Dataset, properties: &DatasetCreate, region: &Region) -> Result<(), Fault> {
-        let (mut missing, mut covered) = (Missing::default(), Vec::new());
+        let (mut missing, mut covered, mut absence) = (Missing::default(), Vec::new(), Absence::VirtualSource);
         for piece in pieces(&mut self.sources, dataset, properties, &mut missing)? {
             let mut used: Vec<_> = piece.target.iter().filter(|axes| region.meets(axes)).cloned().collect();
             let rows = bounds(&used, 0);
@@ -109,7 +109,10 @@ impl Checker {
             }
             match self.check_source(dataset, &piece) {
                 Ok(()) => covered.append(&mut used),
-                Err((from, wrong)) => missing.add(rows.start.max(from)..rows.end, wrong),
+                Err((from, wrong, of)) => {
+                    absence = of;
+                    missing.add(rows.start.max(from)..rows.end, wrong);
+                }
             }
             // The other sources of a source are not checked, nor those of a circle, to which there is no end.
             if missing.first.is_some() && (self.depth > 1 || self.too_deep) {
@@ -124,7 +127,7 @@ impl Checker {
                     format!("{} come from {wrong}, and the source of {} is missing", self.rows(&rows), ranges(more))
                 }
             };
-            return Err(Fault::Absent(Absence::VirtualSource, text));
+            return Err(Fault::Absent(absence, text));
         }
         let uncovered = "come from no source of the virtual dataset";
         let shape = shape(dataset);
@@ -142,9 +145,9 @@ impl Checker {
     }
 
     /// Checks a source: it has what the mapping reads, and its data is there. Otherwise, returns the first row of the
-    /// virtual dataset that is missing, and why.
-    fn check_source(&mut self, dataset: &Dataset, piece: &Piece) -> Result<(), (u64, String)> {
-        let fault = |from: u64, wrong: &str| (from, piece.described(dataset, wrong));
+    /// virtual dataset that is missing, why, and how it came to be missing.
+    fn check_source(&mut self, dataset: &Dataset, piece: &Piece) -> Result<(), (u64, String, Absence)> {
+        let fault = |from: u64, wrong: &str| (from, piece.described(dataset, wrong), Absence::VirtualSource);
         let (source, path) = self.sources.open(dataset, piece).map_err(|wrong| fault(0, &wrong))?;
         let shape = shape(&source);
         let boxes = piece.source.boxes(&shape);
@@ -170,7 +173,10 @@ impl Checker {
         let columns = if shape.len() > 1 { bounds(&boxes, 1) } else { 0..1 };
         match self.check(&source, &Region { rows: bounds(&boxes, 0), columns }) {
             Ok(()) => Ok(()),
-            Err(Fault::Absent(_, what)) => Err(fault(0, &format!("of which {what}"))),
+            Err(Fault::Absent(absence, what)) => {
+                let (from, wrong, _) = fault(0, &format!("of which {what}"));
+                Err((from, wrong, absence))
+            }
             Err(Fault::Unreadable(error)) => Err(fault(0, &format!("which cannot be read ({})", last_words(&error)))),
         }
     }

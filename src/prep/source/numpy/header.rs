@@ -5,11 +5,11 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::source::array_info::{ArrayInfo, ArrayKind, MemberInfo};
 use crate::source::formats;
 use crate::source::numpy::dtype::{DType, Field};
 use crate::source::numpy::literal::Literal;
 use crate::source::shape::MAX_COLUMNS;
-use crate::source::survey::{ArrayInfo, ArrayKind, MemberInfo};
 
 /// Maximum length of a header in bytes. NumPy itself reads no header of more than 10,000 characters.
 const MAX_HEADER: usize = 40_000;
@@ -87,6 +87,7 @@ impl Header {
             expected: "numbers".into(),
             format: "Python objects, which NumPy stores as a pickle".into(),
             reader: "save each column as an array of numbers: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)".into(),
+            command: None,
         })
     }
 

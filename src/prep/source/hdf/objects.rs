@@ -1,0 +1,77 @@
+//! Lists the datasets of an HDF5 file, with their types and shapes.
+
+use std::collections::VecDeque;
+
+use hdf5::types::{CompoundField, TypeDescriptor};
+use hdf5::{Dataset, Group, LocationToken};
+
+use crate::source::array_info::{ArrayInfo, ArrayKind, MemberInfo};
+use crate::source::hdf::links::follow;
+use crate::source::hdf::member::elements;
+use crate::source::hdf::number_type::is_number;
+use crate::source::hdf::types;
+
+/// Maximum number of objects that are listed, so that a file with very many is opened in time.
+pub(super) const MAX_OBJECTS: usize = 4096;
+
+/// Lists the datasets of a whole file, those near the root first. An object with several names is listed once. Objects that
+/// cannot be opened are left out, except links that lead nowhere.
+pub(super) fn objects(file: &hdf5::File) -> Vec<ArrayInfo> {
+    let mut arrays = Vec::new();
+    let mut seen: Vec<(u64, LocationToken)> = Vec::new();
+    let mut groups: VecDeque<(String, Group)> = file.as_group().into_iter().map(|root| (String::new(), root)).collect();
+    while let Some((prefix, group)) = groups.pop_front() {
+        for member in group.member_names().unwrap_or_default() {
+            let name = format!("{prefix}{member}");
+            let Ok(info) = group.loc_info_by_name(&member) else {
+                let broken = follow(&group, &member).broken.filter(|_| arrays.len() < MAX_OBJECTS);
+                arrays.extend(broken.map(|broken| ArrayInfo::nowhere(name, broken)));
+                continue;
+            };
+            // MATLAB keeps what its cell arrays refer to in #refs#.
+            if seen.len() >= MAX_OBJECTS || member.starts_with('#') || seen.contains(&(info.fileno, info.token)) {
+                continue;
+            }
+            seen.push((info.fileno, info.token));
+            if let Ok(dataset) = group.dataset(&member) {
+                arrays.push(array(name, &dataset));
+            } else if let Ok(group) = group.group(&member) {
+                groups.push_back((name + "/", group));
+            }
+        }
+    }
+    arrays
+}
+
+/// A dataset as a survey sees it.
+pub(super) fn array(name: String, dataset: &Dataset) -> ArrayInfo {
+    let shape = dataset.shape().iter().map(|&size| size as u64).collect();
+    let kind = match dataset.dtype().and_then(|dtype| types::describe(&dtype)) {
+        Ok(descriptor) if is_number(&descriptor) => ArrayKind::Number(descriptor.to_string()),
+        Ok(descriptor @ TypeDescriptor::Compound(_)) => ArrayKind::Record(members(&descriptor, "")),
+        Ok(descriptor) => ArrayKind::Other(descriptor.to_string()),
+        Err(_) => ArrayKind::Other("a type that cannot be read".into()),
+    };
+    ArrayInfo { name, shape, kind }
+}
+
+/// The members of a record, those of nested records included.
+fn members(record: &TypeDescriptor, prefix: &str) -> Vec<MemberInfo> {
+    let TypeDescriptor::Compound(record) = record else { return Vec::new() };
+    let of = |field: &CompoundField| {
+        let name = format!("{prefix}{}", field.name);
+        match &field.ty {
+            TypeDescriptor::Compound(_) => members(&field.ty, &format!("{name}.")),
+            ty => match elements(ty) {
+                Some((number, n)) => {
+                    let element = |i| if n == 1 { name.clone() } else { format!("{name}[{i}]") };
+                    let info =
+                        |i| MemberInfo { name: element(i), kind: number.to_string(), is_number: is_number(number) };
+                    (0..n).map(info).collect()
+                }
+                None => vec![MemberInfo { name, kind: ty.to_string(), is_number: is_number(ty) }],
+            },
+        }
+    };
+    record.fields.iter().flat_map(of).collect()
+}

@@ -1,0 +1,87 @@
+//! A line of Python that saves a copy of a recording whose polarities are 0 and 1.
+
+use std::path::Path;
+
+use crate::error::Remedy;
+use crate::source::columns::{Role, TakenColumns};
+use crate::source::layout::Layout;
+use crate::source::unit::TimeUnit;
+
+/// A command that saves the columns with the polarities of `field`: 1 for those that are `on`, or else, for a text, those
+/// of the later of two in alphabetical order, such as OFF and ON. `None` if the file's name is not UTF-8.
+pub(super) fn mended(
+    path: &Path,
+    layout: Layout,
+    taken: &TakenColumns,
+    field: &str,
+    on: Option<i128>,
+) -> Option<Remedy> {
+    let (name, stem) = (literal(path.to_str()?), path.file_stem()?.to_str()?);
+    let (modules, load) = match layout {
+        Layout::Npy | Layout::Npz => ("numpy as np", format!("np.load({name})")),
+        _ => ("numpy as np, h5py", format!("h5py.File({name})")),
+    };
+    let mut columns: Vec<String> = [Role::T, Role::X, Role::Y]
+        .into_iter()
+        .filter_map(|role| {
+            Some(format!("{}={}", role.name(), column(layout, &taken.fields[role as usize].as_ref()?.field)))
+        })
+        .collect();
+    let p = column(layout, field);
+    columns.push(match on {
+        Some(on) => format!("p={p} == {on}"),
+        None => format!("p=np.unique({p}, return_inverse=True)[1]"),
+    });
+    let columns = columns.join(", ");
+    let rows = if columns.contains("rows(") { "rows = lambda a: a[:] if a.shape[1] <= 16 else a[:].T; " } else { "" };
+    let file = format!("{stem}_mended.npz");
+    let code = format!("import {modules}; f = {load}; {rows}np.savez({}, {columns})", literal(&file));
+    let with = taken.unit.filter(|&unit| unit != TimeUnit::Microseconds).map(Remedy::Unit);
+    Some(Remedy::Copy { words: python(code), file, with: with.into_iter().collect() })
+}
+
+/// The words of a command that runs Python code.
+pub(super) fn python(code: String) -> Vec<String> {
+    vec!["python3".into(), "-c".into(), code]
+}
+
+/// A text as Python writes it.
+pub(super) fn literal(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The column of a field, of the open file `f`.
+fn column(layout: Layout, field: &str) -> String {
+    let index = field.strip_suffix(']').and_then(|field| field.rsplit_once('['));
+    let array = index.map_or(field, |(array, _)| array);
+    let group = if layout == Layout::Npy { 0 } else { array.rfind('/').map_or(0, |slash| slash + 1) };
+    let mut members = array[group..].split('.');
+    let first = format!("{}{}", &array[..group], members.next().unwrap_or_default());
+    let names = std::iter::once(&*first).chain(members).filter(|name| !name.is_empty());
+    let place: String = names.map(|name| format!("[{}]", literal(name))).collect();
+    match index {
+        Some((_, index)) => format!("rows(f{place})[:, {index}]"),
+        None => format!("f{place}[:]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_written_as_python_reads_them() {
+        for (layout, field, expected) in [
+            (Layout::Npy, "p", "f[\"p\"][:]"),
+            (Layout::Npy, "pos.p", "f[\"pos\"][\"p\"][:]"),
+            (Layout::Npy, "[3]", "rows(f)[:, 3]"),
+            (Layout::Npz, "p", "f[\"p\"][:]"),
+            (Layout::Npz, "events[3]", "rows(f[\"events\"])[:, 3]"),
+            (Layout::Map, "a.b/events/p", "f[\"a.b/events/p\"][:]"),
+            (Layout::Prophesee, "CD/events.p", "f[\"CD/events\"][\"p\"][:]"),
+            (Layout::Map, "it\"s/p", "f[\"it\\\"s/p\"][:]"),
+        ] {
+            assert_eq!(column(layout, field), expected, "{field}");
+        }
+    }
+}

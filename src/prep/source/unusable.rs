@@ -1,0 +1,60 @@
+//! Fields that have the name of a column and cannot be it, and why.
+
+use crate::source::array_info::{ArrayInfo, ArrayKind, MemberInfo};
+use crate::source::columns::{FieldPath, Fields, Part, Role, UnusableField};
+use crate::source::shape;
+
+/// The fields in the place of the events that have the name of a column which was not found, and why they cannot be it.
+pub(super) fn unusable(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<UnusableField> {
+    let Some(t) = &fields[0] else { return Vec::new() };
+    let group = t.array.rsplit_once('/').map_or("", |(group, _)| group);
+    let mut found = Vec::new();
+    let mut add = |name: &str, field: FieldPath, kind: Option<&str>, shape: &[u64]| {
+        let Some(role) = Role::of(name).filter(|&role| fields[role as usize].is_none()) else { return };
+        let long = shape::column(shape) == Some(len);
+        let why = match (kind, shape::column(shape)) {
+            (Some(kind), _) if long => format!("its type is {kind}, not numbers"),
+            (_, Some(entries)) if !long => format!("it has {entries} entries, not {len} as the events"),
+            (_, None) => format!("its shape is {shape:?}, not one number an event"),
+            _ => return,
+        };
+        let is_text = long && kind.is_some_and(is_text);
+        found.push(UnusableField { role, field: field.to_string(), why, is_text });
+    };
+    for array in arrays {
+        let (own_group, name) = array.group_and_name();
+        match &array.kind {
+            ArrayKind::Record(members) if array.name == t.array => {
+                for MemberInfo { name, kind, .. } in members.iter().filter(|member| !member.is_number) {
+                    add(name, array.field(Part::Member(name.clone())), Some(kind), &array.shape);
+                }
+            }
+            ArrayKind::Number(_) if own_group == group => add(name, array.field(Part::Whole), None, &array.shape),
+            ArrayKind::Other(kind) if own_group == group => {
+                add(name, array.field(Part::Whole), Some(kind), &array.shape);
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Whether a type is text, as NumPy (`<U3`, `|S3`) or HDF5 (`string (len 3)`) name it.
+fn is_text(kind: &str) -> bool {
+    let plain = kind.trim_start_matches(['<', '>', '|', '=']);
+    let numpy = plain.strip_prefix(['U', 'S', 'a']).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()));
+    numpy || kind.starts_with("string") || kind.starts_with("unicode")
+}
+
+/// The names of t and x that an array or its members have without being numbers, with their types.
+pub(super) fn unusable_names(array: &ArrayInfo) -> Vec<String> {
+    let needed = |name: &str| matches!(Role::of(name), Some(Role::T | Role::X));
+    match &array.kind {
+        ArrayKind::Other(_) if needed(array.group_and_name().1) => vec![array.name.clone()],
+        ArrayKind::Record(members) => {
+            let odd = members.iter().filter(|member| !member.is_number && needed(&member.name));
+            odd.map(|member| array.field(Part::Member(member.name.clone())).to_string()).collect()
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,146 @@
+//! Refusals advise nothing that loses data: what they say of columns that are there and cannot be used, of polarities, of
+//! times that are none, and of cameras beside each other.
+
+use super::camera::npy_header;
+use super::column_refusals::npz;
+use super::columns::{columns, hdf5_of, options, put, put_all, read, six};
+use super::recording::{convert, fails, json, refuses, samples, says, scratch};
+
+const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
+
+/// Six events as bytes of an array of int64.
+fn bytes(column: &[i64]) -> Vec<u8> {
+    column.iter().flat_map(|n| n.to_le_bytes()).collect()
+}
+
+#[test]
+fn a_column_that_cannot_be_used_is_said_to_be_there() {
+    let dir = scratch();
+    let text =
+        |words: [&str; 2]| (0..6).flat_map(|i| format!("{:\0<3}", words[i % 2]).into_bytes()).collect::<Vec<u8>>();
+    for (descr, shape, data, why, next) in [
+        (
+            "'|S3'",
+            "(6,)",
+            text(["ON", "OFF"]),
+            "p (its type is |S3, not numbers)",
+            "p=np.unique(f[\"p\"][:], return_inverse=True)[1])'",
+        ),
+        ("'<i8'", "(5,)", vec![0; 40], "p (it has 5 entries, not 6 as the events)", "save it as numbers, one an event"),
+        ("'<i8'", "(6, 2)", vec![0; 96], "p (its shape is [6, 2], not one number an event)", "save it as numbers"),
+        ("'<i8'", "()", vec![0; 8], "p (its shape is [], not one number an event)", "save it as numbers"),
+        ("'<c16'", "(6,)", vec![0; 96], "p (its type is <c16, not numbers)", "save it as numbers"),
+        ("'|O'", "(6,)", vec![0; 48], "p (its type is objects, not numbers)", "save it as numbers"),
+    ] {
+        let file = dir.join("a.npz");
+        let [t, x, y, _] = columns().map(|column| bytes(&column));
+        let number = |name, data| (name, "'<i8'", "(6,)", data);
+        npz(&file, &[number("t", t), number("x", x), number("y", y), ("p", descr, shape, data)]);
+        for arguments in [&[][..], &SENSOR] {
+            let said = fails(convert(&[&file], &dir.join("none")).args(arguments), 3);
+            says(
+                &said,
+                &[
+                    "columns: expected polarities (p)",
+                    &format!("the fields t, x, y, and {why}, which cannot be used"),
+                    next,
+                ],
+            );
+            assert!(!said.contains("--sensor"), "{said}");
+        }
+        // Who wants none says so, and is told.
+        let mut command = convert(&[&file], &dir.join("set"));
+        let said = json(command.args(["--sensor", "40,30,1", "--overwrite", "--json"]));
+        assert_eq!(said["notes"][0], format!("field {why} was not used"));
+    }
+}
+
+#[test]
+fn polarities_of_other_values_are_named_and_mapped() {
+    let dir = scratch();
+    for (values, got, next) in [
+        (&[1, 2][..], "got 1 and 2 (event 0 of sample 0 has 2)", "p=f[\"p\"][:] == 2)', and convert a_mended.npz"),
+        (&[48, 49], "got 48 and 49", "p=f[\"p\"][:] == 49)'"),
+        (&[-2, 2], "got -2 and 2", "p=f[\"p\"][:] == 2)'"),
+        (&[0, 127], "got 0 and 127", "p=f[\"p\"][:] == 127)'"),
+        (&[1, 2, 3], "got 1, 2 and 3", "name another column with --map"),
+        (&[5], "got 5 (event 0", "name another column with --map"),
+    ] {
+        let p: Vec<i64> = (0..6).map(|i| values[values.len() - 1 - i % values.len()]).collect();
+        let file = dir.join("a.npy");
+        let rows = (0..6).flat_map(|i| [columns()[0][i], columns()[1][i], columns()[2][i], p[i]].map(i64::to_le_bytes));
+        let header = npy_header("[('t', '<i8'), ('x', '<i8'), ('y', '<i8'), ('p', '<i8')]", "(6,)");
+        std::fs::write(&file, [header, rows.flatten().collect()].concat()).unwrap();
+        let said = fails(convert(&[&file], &dir.join("none")).args(SENSOR), 3);
+        says(&said, &["a.npy: p: expected polarities -1 or 0 for off and 1 for on", got, next]);
+        assert!(!said.contains("--lenient") && !said.contains("--sensor"), "{said}");
+    }
+    // Both -1 and 0 are off, which is said.
+    let (dir, file) = hdf5_of(|f| {
+        put_all(f, ["t", "x", "y", "other"], &[6]);
+        put(f, "p", &[0, -1, 1, -1, 1, 0], &[6]);
+    });
+    let said = json(convert(&[&file], &dir.join("set")).args(SENSOR).arg("--json"));
+    assert_eq!(said["notes"][0], "p has -1, 0 and 1: both -1 and 0 are taken as off");
+}
+
+#[test]
+fn a_map_takes_all_columns_from_one_camera() {
+    let (tables, records) = (&[6, 4][..], &[6][..]);
+    for (names, shape) in [
+        (["left/when", "left/col", "left/row", "left/bright"], records),
+        (["cams/0/a", "cams/0/b", "cams/0/c", "cams/0/d"], records),
+        (["left_when", "left_col", "left_row", "left_bright"], records),
+        (["when_left", "col_left", "row_left", "bright_left"], records),
+        (["left/events", "", "", ""], tables),
+    ] {
+        let other = |name: &str| name.replace("left", "right").replace('0', "1");
+        let (dir, file) = hdf5_of(|f| {
+            for names in [names.map(String::from), names.map(other)] {
+                if shape.len() == 1 {
+                    put_all(f, names.each_ref().map(String::as_str), shape);
+                } else {
+                    let rows: Vec<i64> = (0..6).flat_map(|i| columns().map(|column| column[i])).collect();
+                    put(f, &names[0], &rows, shape);
+                }
+            }
+        });
+        let said = fails(convert(&[&file], &dir.join("none")).args(SENSOR), 3);
+        let lines: Vec<&str> =
+            said.split("--map ").skip(1).map(|line| line.split(" or").next().unwrap().trim()).collect();
+        assert_eq!(lines.len(), 2, "{said}");
+        for line in lines {
+            let map = options(|options| options.map = Some(line.trim_matches('\'').parse().unwrap()));
+            assert_eq!(read(&file, &map).unwrap().1, six(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn times_that_are_none_are_said_as_such() {
+    let dir = scratch();
+    // NumPy's NaT is the least integer, in any unit.
+    for (kind, scale) in [("<M8[us]", 1_000), ("<M8[ns]", 1_000_000), ("<i8", 1_000)] {
+        let file = dir.join("a.npy");
+        let header = npy_header(&format!("[('t', '{kind}'), ('x', '<i8'), ('y', '<i8'), ('p', '<i8')]"), "(200,)");
+        let write = |nat: &dyn Fn(i64) -> bool| {
+            let time = |i: i64| if nat(i) { i64::MIN } else { i * scale };
+            let rows = (0..200).flat_map(|i| [time(i), i % 40, i % 30, i % 2].map(i64::to_le_bytes)).flatten();
+            std::fs::write(&file, [header.clone(), rows.collect()].concat()).unwrap();
+        };
+        write(&|i| i == 7 || i == 99);
+        for cut in [&[][..], &["--sample-duration", "50ms"]] {
+            let mut command = convert(&[&file], &dir.join("set"));
+            let said = json(command.args(SENSOR).args(cut).args(["--overwrite", "--json"]));
+            let notes = format!("{}", said["notes"]);
+            says(&notes, &["2 of 200 events have no time (NaN, NaT or beyond 64 bits), the first is event 7"]);
+            assert_eq!(samples(&dir.join("set")).iter().map(|s| s.ledger.non_finite).sum::<u64>(), 2, "{kind}");
+        }
+        write(&|_| true);
+        refuses(
+            convert(&[&file], &dir.join("none")).args(SENSOR),
+            3,
+            &["a.npy: sample 0: times: expected numbers, got NaN, NaT or numbers beyond 64 bits in all 200 events"],
+        );
+    }
+}
