@@ -241,7 +241,7 @@ pub enum Error {
         looked: String,
         /// What the file has.
         has: String,
-        /// Maps of its columns, as far as they can be told from their content: one for each place that may be a camera.
+        /// Maps of its columns, as far as their content shows them: one for each place that may be a camera.
         maps: Vec<Remedy>,
     },
     /// A folder whose sub-folders are probably not its classes.
@@ -249,9 +249,9 @@ pub enum Error {
     NotClasses {
         /// The folder.
         path: PathBuf,
-        /// Its sub-folders.
+        /// Names of the sub-folders.
         got: String,
-        /// What they probably are.
+        /// What the sub-folders probably are.
         kind: FolderKind,
     },
     /// A class that is not in the caller's list of classes.
@@ -277,7 +277,7 @@ pub enum Error {
         line: usize,
         /// What the line has.
         got: String,
-        /// The encoding, if it can be told, by the name that iconv has for it.
+        /// The encoding, by iconv's name; `None` if it is unknown.
         encoding: Option<&'static str>,
     },
     /// A table of labels with an invalid line.

@@ -33,7 +33,7 @@ pub(super) struct Setting<'a> {
 /// is named. `scope` is appended to each. `maker` reads single samples again.
 ///
 /// # Errors
-/// Those of reading a sample.
+/// Errors of reading a sample.
 pub(super) fn loss_notes(
     losses: &Losses,
     setting: Setting<'_>,
@@ -70,11 +70,11 @@ pub(super) fn loss_notes(
     Ok(notes)
 }
 
-/// Warnings of recordings of which the intervals of a table leave out more than `limit`, a share of 0 to 1, and of those
-/// without a row if they have more than that of all events.
+/// Warnings of recordings of which the intervals of a table leave out more than `limit`, a share of 0 to 1, and of
+/// those without a row if they have more than that of all events.
 ///
 /// # Errors
-/// Those of [`Inputs::left_by_labels`].
+/// Errors of [`Inputs::left_by_labels`].
 pub(super) fn label_warnings(inputs: &Inputs, limit: f64) -> Result<Vec<String>> {
     let too_much = inputs.unlabelled().filter(|(_, left)| left.events as f64 > limit * left.of as f64 + 1e-6);
     let warning = |(recording, left): (&Recording, &Unlabelled)| {

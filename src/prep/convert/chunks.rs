@@ -14,7 +14,7 @@ use crate::recipe::Recipe;
 use crate::source::{Recording, TimeUnit, implausible, listed, odd_polarities};
 use tonic_shard::{Chunk, EncodedChunk, Encoder, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, Ledger, SetDescription};
 
-/// So many windows of time make a doubtful sample: 2.8 hours in frames of 10 ms.
+/// A sample with at least this number of time windows is doubtful: 2.8 hours in frames of 10 ms.
 const MANY_FRAMES: usize = 1_000_000;
 
 /// Why a chunk could not be made.
@@ -110,7 +110,7 @@ impl<'a> ChunkMaker<'a> {
     /// Counts again how many events of a sample each step lost. `ledger` is the sample's.
     ///
     /// # Errors
-    /// Those of reading.
+    /// Errors of reading.
     pub(super) fn lost_again(&mut self, sample: u64, ledger: &Ledger) -> Result<&[u64]> {
         for slice in self.read(sample..sample + 1) {
             self.transform(&slice?, 0)?;
@@ -122,7 +122,7 @@ impl<'a> ChunkMaker<'a> {
     /// The events of a sample as they come to a step.
     ///
     /// # Errors
-    /// Those of reading.
+    /// Errors of reading.
     pub(super) fn events_before(&mut self, sample: u64, step: Step) -> Result<Admitted> {
         let count = match step {
             Step::Times | Step::Sensor => 0,

@@ -29,7 +29,7 @@ pub struct Inputs {
     pub layouts: Vec<Layout>,
     /// Which fields of the first recording were taken for the columns of events.
     pub columns: TakenColumns,
-    /// Whether the recordings are those of a cochlea: one row, and no field that could be another one's.
+    /// Whether the recordings are those of a cochlea: one row, and no field that could be y or p.
     pub cochlea: bool,
     /// Notes for the user about how the recordings were opened.
     pub notes: Vec<String>,
@@ -80,7 +80,7 @@ impl Inputs {
     /// Opens recordings and checks that they match each other.
     ///
     /// # Errors
-    /// Those of opening; [`tonic_shard::Error::Mismatch`] for recordings with different classes, extra columns or
+    /// Errors of opening; [`tonic_shard::Error::Mismatch`] for recordings with different classes, extra columns or
     /// sensors; [`tonic_base::Error::Usage`] if the sensor size is unknown.
     pub fn open(paths: &[PathBuf], options: &SourceOptions) -> Result<Inputs> {
         let mut recordings = Vec::with_capacity(paths.len());
@@ -180,7 +180,7 @@ impl Inputs {
     /// recording. Both are 0 if it leaves out none.
     ///
     /// # Errors
-    /// Those of [`Recording::events`].
+    /// Errors of [`Recording::events`].
     pub(super) fn left_by_labels(&self) -> Result<(u64, u64)> {
         let (mut left, mut all) = (self.rowless.events, self.rowless.events);
         if left == 0 && self.unlabelled().next().is_none() {
@@ -250,7 +250,7 @@ impl Inputs {
     /// kept. Every copy of the recordings has the same, however it is stored.
     ///
     /// # Errors
-    /// Those of [`Recording::events`].
+    /// Errors of [`Recording::events`].
     pub fn events(&self) -> Result<u64> {
         self.inputs.iter().map(|input| Ok((input.recording.events()? as f64 * input.share()) as u64)).sum()
     }
@@ -272,7 +272,7 @@ impl Inputs {
         Ok(sources)
     }
 
-    /// The other files that the recordings' data comes from, each once.
+    /// Other files that hold data of the recordings, each once.
     pub fn linked(&self) -> Vec<LinkedPath> {
         let (mut linked, mut seen) = (Vec::new(), HashSet::new());
         for input in &self.inputs {
@@ -284,7 +284,7 @@ impl Inputs {
     /// Reads the raw events of a range of samples, in parts that fit in memory. The range may span several recordings.
     ///
     /// # Errors
-    /// Those of [`Recording::read`].
+    /// Errors of [`Recording::read`].
     pub fn read(&self, range: Range<u64>) -> impl Iterator<Item = Result<RecordingSlice<'_>>> {
         let mut next = range.start;
         std::iter::from_fn(move || {

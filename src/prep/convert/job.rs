@@ -18,7 +18,7 @@ use crate::recipe::Recipe;
 use crate::source::{Layout, SourceOptions};
 use tonic_shard::{Encoder, Existing, KEPT, Ledger, Manifest, Part, SetDescription, SourceFile, Tool, Width, Widths};
 
-/// The default zstd level. Packed entries compress little further. Compared with level 1, level 3 gives 1% larger files
+/// The default zstd level. Packed entries are already small. Compared with level 1, level 3 gives 1% larger files
 /// and takes 4 times as long; level 19 gives 3% smaller files and takes 100 times as long.
 pub const LEVEL: i32 = 1;
 /// Default number of channels that a cochlea is downsampled to, if it has more.
@@ -185,7 +185,8 @@ impl<'a> Job<'a> {
     /// Opens the recordings and determines the recipe.
     ///
     /// # Errors
-    /// Those of opening and of the recipe; [`Error::TooMuchLost`] if the table of labels leaves out too much; [`tonic_base::Error::Usage`] for a level that zstd doesn't have.
+    /// Errors of opening and of the recipe; [`Error::TooMuchLost`] if the table of labels leaves out too much;
+    /// [`tonic_base::Error::Usage`] for a level that zstd doesn't have.
     pub fn open(conversion: &'a Conversion) -> Result<Job<'a>> {
         Encoder::new(conversion.level)?;
         let mut inputs = Inputs::open(&conversion.inputs, &conversion.source)?;
@@ -250,7 +251,7 @@ impl<'a> Job<'a> {
     /// Makes a chunk maker for the set. Each thread needs its own.
     ///
     /// # Errors
-    /// Those of [`ChunkMaker::new`].
+    /// Errors of [`ChunkMaker::new`].
     pub fn maker<'b>(&'b self, description: &'b SetDescription) -> Result<ChunkMaker<'b>> {
         let first = self.conversion.part.map_or(0, |part| part.chunks(self.chunks()).start);
         let first_sample = first * u64::from(self.plan.chunk_samples);
@@ -262,11 +263,11 @@ impl<'a> Job<'a> {
         self.inputs.samples().div_ceil(self.plan.chunk_samples.into())
     }
 
-    /// Says what a conversion lost and why: notes for the user, with parameters in backticks. Losses that the recipe does
-    /// not ask for and that are large begin with `warning: `.
+    /// Says what a conversion lost and why: notes for the user, with parameters in backticks. Losses that the recipe
+    /// does not ask for and that are large begin with `warning: `.
     ///
     /// # Errors
-    /// [`Error::TooMuchLost`]; those of reading a sample again.
+    /// [`Error::TooMuchLost`]; errors of reading a sample again.
     pub(super) fn judge(&self, description: &SetDescription, mut losses: Losses) -> Result<Vec<String>> {
         let unclear = losses.take_unclear();
         in_order(
@@ -290,7 +291,7 @@ impl<'a> Job<'a> {
     /// them.
     ///
     /// # Errors
-    /// [`Error::TooMuchLost`]; those of reading a sample again.
+    /// [`Error::TooMuchLost`]; errors of reading a sample again.
     pub fn foretell(&self, estimate: &Estimate) -> Result<Vec<String>> {
         let description = self.describe(Vec::new(), self.recipe.frames.values());
         let scope = match estimate.looked_at {
@@ -331,7 +332,7 @@ impl<'a> Job<'a> {
     /// Converts a few samples in memory and extrapolates.
     ///
     /// # Errors
-    /// Those of converting these samples.
+    /// Errors of converting these samples.
     pub fn estimate(&self) -> Result<Estimate> {
         let samples = self.describe(Vec::new(), self.recipe.frames.values()).samples;
         let mut counts = self.recipe.frames.values();
@@ -380,7 +381,7 @@ impl<'a> Job<'a> {
     /// Checks that the disk has room for the set. Space used by the shards of a resumed set counts as free.
     ///
     /// # Errors
-    /// [`tonic_base::Error::NoSpace`]; those of [`Job::estimate`].
+    /// [`tonic_base::Error::NoSpace`]; errors of [`Job::estimate`].
     pub fn check_space(&self) -> Result<()> {
         let output = &self.conversion.output;
         let Some(free) = free_space(output) else { return Ok(()) };

@@ -62,7 +62,7 @@ fn exists(file: &hdf::File, name: &str) -> bool {
 ///
 /// # Errors
 /// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`], also for columns of different lengths;
-/// [`Error::Columns`] and [`Error::UnknownLayout`] if it cannot be told which columns are the events'.
+/// [`Error::Columns`] and [`Error::UnknownLayout`] if the columns of the events are unknown.
 pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
     let file = hdf::open_cached(path)?;
     let fields = fields(path, &file, layout, options)?;
@@ -147,8 +147,8 @@ fn mvsec_width(file: &hdf::File) -> u64 {
     shape::likely_table(&shape).map_or(4, |table| table.columns.max(4))
 }
 
-/// The fields that could be columns of the events and were not taken: other columns of MVSEC's table, or other fields in
-/// the place of the events with as many entries.
+/// The fields that could be columns of the events and were not taken: other columns of MVSEC's table, or other fields
+/// in the place of the events with as many entries.
 fn unused(t: &FieldPath, place: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
     match t.part {
         Part::Column { columns, .. } if t.array == MVSEC => {

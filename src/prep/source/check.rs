@@ -26,7 +26,7 @@ const MOST_OFFERED: usize = 3;
 ///
 /// # Errors
 /// [`Error::Columns`] if a sensor of two polarities has no p, or one of several rows has no y, or if it cannot be told
-/// which polarity is on; [`Error::NotPixels`]; those of reading.
+/// which polarity is on; [`Error::NotPixels`]; errors of reading.
 pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec<String>> {
     let sensor = options.sensor.or(stream.sensor);
     check_sensor(&stream.path, stream.layout, &stream.taken, sensor)?;
@@ -48,11 +48,11 @@ pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec
     Ok(notes)
 }
 
-/// Checks the polarities of a recording that is not in memory. Errors of reading wait until the events are needed. Returns
-/// a note for the user.
+/// Checks the polarities of a recording that is not in memory. Errors of reading wait until the events are needed.
+/// Returns a note for the user.
 ///
 /// # Errors
-/// Those of [`Polarities::judge`].
+/// Errors of [`Polarities::judge`].
 fn check_polarities(stream: &EventStream, sensor: Option<SensorSize>) -> Result<Option<String>> {
     let Some(taken) = &stream.taken.fields[Role::P as usize] else { return Ok(None) };
     let mut polarities = Polarities::default();
@@ -92,8 +92,8 @@ pub(super) fn check_sensor(
     Err(lacking(path, layout, taken, expected, sensor))
 }
 
-/// The error for a recording whose columns lack y or p, which a camera has, while its sensor is not known. `None` if the
-/// file has no field that could be one of them.
+/// The error for a recording whose columns lack y or p, which a camera has, while its sensor is not known. `None` if
+/// the file has no field that could be one of them.
 pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> Option<Error> {
     let Recording { path, layout, columns: taken, .. } = recording;
     let expected = match (taken.has(Role::Y), taken.has(Role::P)) {
@@ -108,8 +108,8 @@ pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> O
     taken.has_more().then(|| lacking(path, *layout, taken, expected.into(), sensor))
 }
 
-/// The error for columns that a sensor needs and that are not there. Fields that are left over come first in the advice;
-/// a smaller sensor, which does without, is last.
+/// The error for columns that a sensor needs and that are not there. Fields that are left over come first in the
+/// advice; a smaller sensor, which does without, is last.
 fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, sensor: SensorSize) -> Error {
     let [lacks_y, lacks_p] =
         [(Role::Y, sensor.height), (Role::P, sensor.polarities)].map(|(role, n)| n > 1 && !taken.has(role));

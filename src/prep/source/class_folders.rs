@@ -1,7 +1,8 @@
 //! Which folders of a folder of recordings are its classes.
 //!
-//! Classes are the folders of one level: the first one, as in torchvision's ImageFolder, unless the caller names another.
-//! First-level folders that are parts of a dataset (train, test) or persons (user01, user02) are recognised and refused.
+//! Classes are the folders of one level: the first one, as in torchvision's ImageFolder, unless the caller names
+//! another. First-level folders that are parts of a dataset (train, test) or persons (user01, user02) are recognised
+//! and refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -185,8 +186,8 @@ fn are_parts(names: &[&str]) -> bool {
         || (parts + short_training + short_other == all && training + short_training > 0 && other + short_other > 0)
 }
 
-/// Whether a folder has one of these names: in any case, with a number (`val2017`), or with another word before or after
-/// it (`dvs_train`, `Test-Set`, `ibmGestureTrain`).
+/// Whether a folder has one of these names: in any case, with a number (`val2017`), or with another word before or
+/// after it (`dvs_train`, `Test-Set`, `ibmGestureTrain`).
 fn is_part(name: &str, parts: &str) -> bool {
     let words = words(name);
     let joined = words.concat();

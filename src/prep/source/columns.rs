@@ -45,8 +45,8 @@ impl Role {
 pub(super) enum Part {
     /// The array itself.
     Whole,
-    /// A member of its records. Members of nested records are separated by dots. An element of a member that is an array
-    /// has its index, `xy[0]`.
+    /// A member of its records. Members of nested records are separated by dots. An element of a member that is an
+    /// array has its index, `xy[0]`.
     Member(String),
     /// A column of a table, and the number of its columns if that is known.
     Column { index: usize, columns: Option<u64> },
@@ -215,8 +215,8 @@ impl TakenColumns {
     }
 }
 
-/// The field that a text of a map names: an array, or a member of its records after a dot; with an `index`, a column of a
-/// table, or an element of a member. `exists` tells whether the file has an array.
+/// The field that a text of a map names: an array, or a member of its records after a dot; with an `index`, a column of
+/// a table, or an element of a member. `exists` tells whether the file has an array.
 pub(super) fn named_field(text: &str, index: Option<usize>, exists: impl Fn(&str) -> bool) -> FieldPath {
     if !exists(text) {
         for (dot, _) in text.rmatch_indices('.') {

@@ -81,7 +81,7 @@ pub(super) type Intervals<'a> = [(&'a Row, u32)];
 /// Cuts a recording into samples. If its times are out of order, it is sorted in memory first.
 ///
 /// # Errors
-/// Those of [`EventStream::read`]; [`Error::WrongType`] if the recording is out of order and too large to sort in
+/// Errors of [`EventStream::read`]; [`Error::WrongType`] if the recording is out of order and too large to sort in
 /// memory; [`tonic_base::Error::Usage`] for too many samples, or if no interval contains an event.
 pub(super) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>) -> Result<Pieces> {
     let most = MAX_SAMPLES.min(stream.len.max(MAX_SPARSE_SAMPLES));
@@ -126,7 +126,7 @@ pub(super) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>)
 /// Cuts a recording into samples that all have one class.
 ///
 /// # Errors
-/// Those of [`cut`].
+/// Errors of [`cut`].
 pub(super) fn cut_one_class(stream: &mut EventStream, rule: Cut, class: u32) -> Result<Pieces> {
     if rule == Cut::Whole {
         return Ok(Pieces::whole(class));
@@ -342,7 +342,7 @@ fn nowhere(stream: &EventStream, intervals: &Intervals<'_>) -> Error {
 /// First start and last end of intervals, and first and last time of a recording in order, in microseconds.
 ///
 /// # Errors
-/// Those of [`EventStream::times`].
+/// Errors of [`EventStream::times`].
 pub(super) fn extents(stream: &EventStream, intervals: &Intervals<'_>) -> Result<((i64, i64), (i64, i64))> {
     let both = intervals.iter().filter_map(|(row, _)| row.interval);
     let intervals = both.fold((i64::MAX, i64::MIN), |(from, to), (start, end)| (from.min(start), to.max(end)));

@@ -47,7 +47,7 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
     })
 }
 
-/// The layout of a NumPy file, told by its first bytes.
+/// The layout of a NumPy file, from its first bytes.
 fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
     let mut head = [0; 4];
     let file = std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
@@ -61,7 +61,7 @@ fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
 /// Opens a file that holds one recording, and checks it.
 ///
 /// # Errors
-/// Those of the layout and of [`check`]; [`tonic_base::Error::Usage`] for a layout with many samples per file.
+/// Errors of the layout and of [`check`]; [`tonic_base::Error::Usage`] for a layout with many samples per file.
 pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let stream = match layout_of(path, options)? {
         Layout::Npy => npy_files::open_npy(path, options)?,
@@ -81,12 +81,12 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
 /// Number of events of a file that holds one recording, of those that the options use.
 ///
 /// # Errors
-/// Those of [`open_stream`].
+/// Errors of [`open_stream`].
 pub(crate) fn events_of(path: &Path, options: &SourceOptions) -> Result<u64> {
     Ok(open_stream(path, options)?.len)
 }
 
-/// What the head of a file tells.
+/// What is known from the head of a file.
 #[derive(Debug)]
 pub(super) struct Head {
     /// Layout of the file.
@@ -99,17 +99,17 @@ pub(super) struct Head {
     pub events: u64,
     /// The other files that the data comes from.
     pub linked: Vec<LinkedPath>,
-    /// Which fields of the file the columns are.
+    /// The fields of the file that are the columns.
     pub taken: TakenColumns,
     /// Notes for the user about how the recording was opened.
     pub notes: Vec<String>,
 }
 
-/// Reads the head of a file that holds one recording, without its events. Coordinates that are floats are checked, except
-/// in an archive, which has to be read as a whole.
+/// Reads the head of a file that holds one recording, without its events. Coordinates that are floats are checked,
+/// except in an archive, which has to be read as a whole.
 ///
 /// # Errors
-/// Those of [`open_stream`], as far as the head tells.
+/// Errors of [`open_stream`], as far as the head shows them.
 pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
     let layout = layout_of(path, options)?;
     if layout == Layout::Npz {

@@ -1,9 +1,9 @@
-//! A folder of recordings with one recording per file. Classes come from sub-folders, from a table of labels or from the
-//! files.
+//! A folder of recordings with one recording per file. Classes come from sub-folders, from a table of labels or from
+//! the files.
 //!
-//! Each file tells its own layout. The head of every file is read when the folder is opened, so that a damaged file is
-//! found before anything is converted. Events are read later, unless recordings are cut into samples or have coordinates
-//! that are floats.
+//! Each file has its own layout. The head of every file is read when the folder is opened, so that a damaged file is
+//! found before anything is converted. Events are read later, unless recordings are cut into samples or have
+//! coordinates that are floats.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,9 +32,9 @@ use tonic_shard::NO_LABEL;
 /// Opens a folder's recordings.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for files that have no class, and for a folder without recordings;
-/// [`Error::NotClasses`] for sub-folders that are not its classes; [`Error::BadTable`] for a table that doesn't fit the
-/// folder; those of opening a file.
+/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for files that have no class, and for a folder without
+/// recordings; [`Error::NotClasses`] for sub-folders that are not its classes; [`Error::BadTable`] for a table that
+/// doesn't fit the folder; errors of opening a file.
 pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
     let table = match &options.labels {
         LabelSource::Csv(path) => Some(path.as_path()),
@@ -122,7 +122,8 @@ impl Labelled {
     }
 }
 
-/// Labels the files of a folder by the options, by a table or by their folders. Returns `None` if the files have labels.
+/// Labels the files of a folder by the options, by a table or by their folders. Returns `None` if the files have
+/// labels.
 fn label_files(
     dir: &Path,
     listing: &mut Listing,

@@ -8,15 +8,15 @@ use crate::source::text_events;
 
 /// File extensions of recordings.
 pub(super) const ENDINGS: [&str; 5] = ["h5", "hdf5", "hdf", "npy", "npz"];
-/// Number of bytes at the start of a file that its format is told from.
+/// Number of bytes at the start of a file that identify its format.
 const HEAD: usize = 1 << 14;
 /// What is read, for messages.
 pub(super) const READ: &str = "a recording in HDF5 or NumPy's formats";
 /// What is done with a compressed file or an archive.
 pub(super) const UNPACK: &str = "unpack it first";
 
-/// What reads a file of a format, and the words of a command that converts it: FILE is the file, and OUT, if it is there,
-/// the file that the command writes. In Python code, both are texts.
+/// What reads a file of a format, and the words of a command that converts it: FILE is the file, and OUT, if it is
+/// there, the file that the command writes. In Python code, both are texts.
 pub(super) type Way = (&'static str, &'static [&'static str]);
 
 const AEDAT_1: Way = ("jAER reads it; save t, x, y and p with np.savez", &[]);
@@ -219,8 +219,8 @@ pub(super) fn command_in_folder(dir: &Path, path: &Path) -> Option<Box<Remedy>> 
     command
 }
 
-/// Whether bytes begin as a MATLAB file of version 4, which has no mark: type, rows, columns, whether it is complex, and
-/// the length of the first variable's name, in 32 bits each, and then the name.
+/// Whether bytes begin as a MATLAB file of version 4, which has no mark: type, rows, columns, whether it is complex,
+/// and the length of the first variable's name, in 32 bits each, and then the name.
 fn is_matlab_4(head: &[u8]) -> bool {
     let [kind, rows, columns, complex, length, ..] = *head.as_chunks::<4>().0 else { return false };
     let [kind, rows, columns, complex, length] =

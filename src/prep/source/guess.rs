@@ -5,8 +5,8 @@ use crate::source::columns::Role;
 /// Number of events that a guess looks at.
 pub(super) const GUESSED_EVENTS: u64 = 1 << 16;
 
-/// Guesses which of several columns are t, x, y and p, where `known` doesn't say so already. The sorted column is t, unless
-/// it numbers the rows next to another one; the column of at most two values is p, the others are x and y.
+/// Guesses which of several columns are t, x, y and p, where `known` doesn't say so already. The sorted column is t,
+/// unless it numbers the rows next to another one; the column of at most two values is p, the others are x and y.
 pub(super) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<usize>; 4] {
     let [mut t, mut x, mut y, mut p] = known;
     let free = |taken: &[Option<usize>]| -> Vec<usize> {
@@ -38,7 +38,7 @@ pub(super) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<
     [t, x, y, p]
 }
 
-/// The likely order of a table's columns, such as `x,y,t,p`. `None` if it cannot be told.
+/// The likely order of a table's columns, such as `x,y,t,p`; `None` if it is unknown.
 pub(super) fn guess_order(columns: &[Vec<f64>]) -> Option<String> {
     let found = guess(columns, [None; 4]);
     let name = |i| Some(Role::ALL.into_iter().find(|&role| found[role as usize] == Some(i)).map_or("_", Role::name));

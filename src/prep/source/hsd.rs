@@ -71,9 +71,9 @@ impl Hsd {
     /// Opens a file and checks that its datasets match each other.
     ///
     /// # Errors
-    /// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`] (also for columns of different lengths),
-    /// [`Error::BadSample`] for a label without a class name; [`Error::ImplausibleTimes`] if the first samples, or others,
-    /// cannot be in the unit.
+    /// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`] (also for columns of different
+    /// lengths), [`Error::BadSample`] for a label without a class name; [`Error::ImplausibleTimes`] if the first
+    /// samples, or others, cannot be in the unit.
     pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
         let file = hdf::open(path)?;
         let times = dataset(path, &file, TIMES)?;

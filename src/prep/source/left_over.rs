@@ -10,8 +10,8 @@ use crate::source::survey::Survey;
 /// Datasets that say where events are, or when they began. They hold no data of their own.
 const INDEXES: [&str; 4] = ["ms_to_idx", "ms_map_idx", "indexes", "t_offset"];
 
-/// The arrays of a file that are not among the `used` ones and have more than one number. Arrays of a group in which none
-/// is used are one entry, such as `events_right/ (4 arrays)`.
+/// The arrays of a file that are not among the `used` ones and have more than one number. Arrays of a group in which
+/// none is used are one entry, such as `events_right/ (4 arrays)`.
 pub(super) fn elsewhere(arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for ArrayInfo { name, shape, kind } in arrays {

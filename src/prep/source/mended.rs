@@ -7,8 +7,8 @@ use crate::source::columns::{Role, TakenColumns};
 use crate::source::layout::Layout;
 use crate::source::unit::TimeUnit;
 
-/// A command that saves the columns with the polarities of `field`: 1 for those that are `on`, or else, for a text, those
-/// of the later of two in alphabetical order, such as OFF and ON. `None` if the file's name is not UTF-8.
+/// A command that saves the columns with the polarities of `field`: 1 for those that are `on`, or else, for a text,
+/// those of the later of two in alphabetical order, such as OFF and ON. `None` if the file's name is not UTF-8.
 pub(super) fn mended(
     path: &Path,
     layout: Layout,

@@ -1,5 +1,6 @@
 //! Opens NumPy files of events: one array of records or a table (`.npy`), or an archive of arrays (`.npz`), which are
-//! columns, records or a table. Times are microseconds unless the caller or a type (`datetime64[ms]`) gives another unit.
+//! columns, records or a table. Times are microseconds unless the caller or a type (`datetime64[ms]`) gives another
+//! unit.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -35,9 +36,10 @@ const LOOKED: &str = "fields t and x, and y and p if there are any, by their usu
 /// Opens a `.npy` file.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::Columns`] and [`Error::UnknownLayout`] for an array whose columns cannot be told;
-/// [`Error::Foreign`] for an array of Python objects; [`Error::DamagedRecording`] if the header cannot be parsed, or the
-/// file is shorter than the header says; [`tonic_base::Error::Usage`] for a map with a label, which one array has not.
+/// [`tonic_base::Error::Io`]; [`Error::Columns`] and [`Error::UnknownLayout`] for an array whose columns are unknown;
+/// [`Error::Foreign`] for an array of Python objects; [`Error::DamagedRecording`] if the header cannot be parsed, or
+/// the file is shorter than the header says; [`tonic_base::Error::Usage`] for a map with a label, because one array has
+/// none.
 pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     if let Some(label) = named_label(options) {
         let expected = format!("no label for {}, which is one array and has no class", path.display());
@@ -100,10 +102,10 @@ fn after_array(path: &Path, file: &mut BufReader<File>, end: u64, bytes: u64) ->
     Ok(Some(format!("the {rest} bytes after the array of {} are not read", path.display())))
 }
 
-/// The columns of a `.npz` file, its class and its number of events, told from the headers of its arrays.
+/// The columns of a `.npz` file, its class and its number of events, from the headers of its arrays.
 ///
 /// # Errors
-/// Those of [`open_npz`], as far as the headers tell.
+/// Errors of [`open_npz`], as far as the headers show them.
 pub(super) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenColumns, Option<ClassLabel>, u64)> {
     let archive = Archive::open(path)?;
     let found = archive.find(options)?;
@@ -113,8 +115,8 @@ pub(super) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenCol
 /// Opens a `.npz` file and reads its events into memory.
 ///
 /// # Errors
-/// Those of [`open_npy`]; [`Error::WrongType`] also for columns of different lengths, and for more events than a sample
-/// may have.
+/// Errors of [`open_npy`]; [`Error::WrongType`] also for columns of different lengths, and for more events than a
+/// sample may have.
 pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let archive = Archive::open(path)?;
     let found = archive.find(options)?;

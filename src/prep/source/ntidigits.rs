@@ -63,8 +63,8 @@ pub(super) fn detect(file: &hdf::File) -> bool {
 /// Opens one part (train or test) of a file.
 ///
 /// # Errors
-/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`]; [`tonic_base::Error::Usage`] if single digits
-/// are requested and the file has none.
+/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`]; [`tonic_base::Error::Usage`] if single
+/// digits are requested and the file has none.
 pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     let digits = options.digits;
     let file = hdf::open_cached(path)?;

@@ -28,7 +28,7 @@ pub(super) enum Numbers {
 /// What a float that is not whole becomes as a polarity.
 pub(super) const NO_POLARITY: i128 = i64::MIN as i128;
 
-/// Runs an expression over a column's vector, whatever its type.
+/// Runs an expression over a column's vector of any type.
 macro_rules! each {
     ($numbers:expr, $vec:ident => $body:expr) => {
         match $numbers {
@@ -105,7 +105,8 @@ impl Numbers {
         }
     }
 
-    /// Converts the column to polarities: 0 and -1 become 0 (off), 1 stays 1 (on). An unsigned number of all ones is the
+    /// Converts the column to polarities: 0 and -1 become 0 (off), 1 stays 1 (on). An unsigned number of all ones is
+    /// the
     /// -1 of a signed type. Other numbers are kept, and are rejected later as outside the sensor.
     pub(super) fn polarities(self) -> Coordinates {
         fn narrowed(numbers: impl Iterator<Item = i64> + Clone) -> Coordinates {
@@ -154,9 +155,9 @@ fn pixel(n: f64) -> i64 {
 /// Fractions of the unit in which times are stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Fractions {
-    /// The last time less the first, in their unit.
+    /// Last time minus first time, in the unit of the file.
     pub span: f64,
-    /// Whether some have more than three digits after the point, as microseconds have that were divided by a million.
+    /// Whether some times have more than three decimal places, such as microseconds divided by a million.
     pub fine: bool,
 }
 

@@ -28,7 +28,7 @@ impl Recording {
     /// Opens a file of any layout, or all recordings in a folder.
     ///
     /// # Errors
-    /// Those of the layout; [`tonic_base::Error::Usage`] for options that do not fit the layout.
+    /// Errors of the layout; [`tonic_base::Error::Usage`] for options that do not fit the layout.
     pub fn open(path: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
         let mut recordings = Recording::open_as_found(path, options)?;
         if let Some(classes) = &options.classes {

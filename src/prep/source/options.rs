@@ -16,7 +16,7 @@ use crate::source::unit::TimeUnit;
 pub struct SourceOptions {
     /// The layout. Default: detected from the content.
     pub layout: Option<Layout>,
-    /// The fields of the columns, for HDF5 and NumPy files. Default: told from their names.
+    /// The fields of the columns, for HDF5 and NumPy files. Default: found by their names.
     pub map: Option<Map>,
     /// The order of a table's columns, for files with one array of several numbers for each event.
     pub columns: Option<TableColumns>,
@@ -153,7 +153,7 @@ pub struct Map {
 }
 
 impl Map {
-    /// The fields of the columns, in a file in which `exists` tells whether there is an array.
+    /// The fields of the columns, in a file. `exists` returns whether the file has an array.
     pub(super) fn fields(&self, exists: impl Fn(&str) -> bool) -> Fields {
         let field = |place: &DatasetPath| named_field(&place.0, place.1, &exists);
         [Some(&self.t), Some(&self.x), self.y.as_ref(), self.p.as_ref()].map(|place| place.map(field))

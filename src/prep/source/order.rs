@@ -20,7 +20,7 @@ const JOINT: i64 = 100;
 /// together, at other times than those at which a clock starts.
 ///
 /// # Errors
-/// Those of [`EventStream::read`].
+/// Errors of [`EventStream::read`].
 pub(super) fn sorting(stream: &EventStream, starts: &[u64]) -> Result<Option<String>> {
     let mut bounds: Vec<u64> = [0].into_iter().chain(starts.iter().copied().take(PARTS)).collect();
     if starts.len() < PARTS {

@@ -1,5 +1,5 @@
-//! Looks at the polarities of a recording. Off is -1 in some files and 0 in others, so a file with both and no 1 does not
-//! tell which of its events are on.
+//! Looks at the polarities of a recording. Off is -1 in some files and 0 in others, so a file with both and no 1 does
+//! not tell which of its events are on.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,11 +11,11 @@ use crate::source::layout::Layout;
 use crate::source::mended::mended;
 use crate::source::numbers::{NO_POLARITY, Numbers};
 
-/// Which polarities there are.
+/// The polarities that a recording has.
 #[derive(Debug, Default)]
 pub(super) struct Polarities {
     zero: bool,
-    /// As it is stored: -1, or an unsigned number of all ones.
+    /// The stored value of -1: -1 itself, or the largest unsigned number of the type. `None` if there is none.
     minus_one: Option<i128>,
     one: bool,
 }
@@ -46,7 +46,7 @@ impl Polarities {
         self.one
     }
 
-    /// Whether it cannot be told which are on, unless a 1 follows.
+    /// Whether it is unknown which events are on, unless a 1 follows.
     pub(super) fn are_doubtful(&self) -> bool {
         self.zero && self.minus_one.is_some() && !self.one
     }

@@ -50,13 +50,13 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     /// Reads the raw events of consecutive samples.
     ///
     /// # Errors
-    /// Those of the layout.
+    /// Errors of the layout.
     fn read(&self, samples: Range<u64>) -> Result<RawSamples>;
 
     /// Number of events of all samples together, without reading the events where the layout allows it.
     ///
     /// # Errors
-    /// Those of the layout.
+    /// Errors of the layout.
     fn events(&self) -> Result<u64>;
 
     /// How many samples to read at once, starting at `first`. At most `most`.
@@ -87,7 +87,7 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     /// The largest x and y. Used for error messages if the sensor size is unknown.
     ///
     /// # Errors
-    /// Those of reading.
+    /// Errors of reading.
     fn extent(&self) -> Result<Option<(i64, i64)>> {
         Ok(None)
     }
@@ -124,7 +124,7 @@ impl Recording {
     /// Reads the raw events of consecutive samples. Any thread may call it.
     ///
     /// # Errors
-    /// [`crate::Error::DamagedRecording`], [`crate::Error::BadSample`]; if the file has to be opened first, those of
+    /// [`crate::Error::DamagedRecording`], [`crate::Error::BadSample`]; if the file has to be opened first, errors of
     /// opening.
     pub fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
         let RawSamples { times, x, y, p, offsets } = self.reader.read(samples)?;
@@ -132,12 +132,12 @@ impl Recording {
         Ok(RawSamples { times, x: x.minus_origin(self.origin), y, p, offsets })
     }
 
-    /// The coordinate of the first pixel that coordinates outside the sensor seem to be counted from: 1 if all go from 1
-    /// to exactly the sensor's width or height, 0 if 1 was assumed and some are 0. `None` if it is the assumed one. Of a
-    /// very long recording, only the first 2^27 events or so are read.
+    /// The coordinate of the first pixel that coordinates outside the sensor seem to be counted from: 1 if all go from
+    /// 1 to exactly the sensor's width or height, 0 if 1 was assumed and some are 0. `None` if it is the assumed one.
+    /// Of a very long recording, only the first 2^27 events or so are read.
     ///
     /// # Errors
-    /// Those of [`Recording::read`].
+    /// Errors of [`Recording::read`].
     pub fn likely_origin(&self, sensor: SensorSize) -> Result<Option<u8>> {
         let (mut lowest, mut excess, mut events, mut next) = (i64::MAX, i64::MIN, 0, 0);
         while next < self.samples() && events < MAX_SAMPLE_EVENTS {
@@ -159,7 +159,7 @@ impl Recording {
     /// The values of the polarities, with -1 as 0. Of a very long recording, only the first 2^27 events or so are read.
     ///
     /// # Errors
-    /// Those of [`Recording::read`].
+    /// Errors of [`Recording::read`].
     pub(crate) fn polarities(&self) -> Result<BTreeSet<i128>> {
         let (mut values, mut events, mut next) = (BTreeSet::new(), 0, 0);
         while next < self.samples() && events < MAX_SAMPLE_EVENTS {
@@ -181,7 +181,7 @@ impl Recording {
     /// The events are not read, except of a Heidelberg file whose rows only libhdf5 finds.
     ///
     /// # Errors
-    /// Those of [`Recording::read`].
+    /// Errors of [`Recording::read`].
     pub fn events(&self) -> Result<u64> {
         self.reader.events()
     }
@@ -189,7 +189,7 @@ impl Recording {
     /// The largest x and y, for a recording whose sensor size is unknown.
     ///
     /// # Errors
-    /// Those of reading.
+    /// Errors of reading.
     pub fn extent(&self) -> Result<Option<(i64, i64)>> {
         let origin = i64::from(self.origin);
         Ok(self.reader.extent()?.map(|(x, y)| (x - origin, y - origin)))

@@ -1,4 +1,5 @@
-//! Checks the times of rows of speech, each of which has a clock of its own: how long they last, and whether it goes on.
+//! Checks the times of rows of speech, each of which has a clock of its own: how long they last, and whether it goes
+//! on.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -36,8 +37,8 @@ impl RowClocks {
         RowClocks { path, time, found: Mutex::default() }
     }
 
-    /// Checks the rows of consecutive samples, the first of which is `first`, and undoes wraps. `offsets` has the place of
-    /// each row, then the end.
+    /// Checks the rows of consecutive samples, the first of which is `first`, and undoes wraps. `offsets` has the place
+    /// of each row, then the end.
     ///
     /// # Errors
     /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`].

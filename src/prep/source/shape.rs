@@ -1,5 +1,5 @@
-//! Shapes of arrays: which of them are a column with one number for each event, and which are a table with several. Axes of
-//! length 1 don't count.
+//! Shapes of arrays: which of them are a column with one number for each event, and which are a table with several.
+//! Axes of length 1 don't count.
 
 /// Maximum number of columns of a table.
 pub(crate) const MAX_COLUMNS: u64 = 16;

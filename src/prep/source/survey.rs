@@ -1,8 +1,8 @@
 //! Finds the events of a file of any structure: the one place whose fields have the names of t, x, y and p.
 //!
-//! A place is a group whose arrays are columns, or an array of records. A table, one array with several numbers for each
-//! event, has no names: the caller gives its order. If several places fit, or none does, the error has a line to type
-//! for each.
+//! A place is a group whose arrays are columns, or an array of records. A table, one array with several numbers for
+//! each event, has no names: the caller gives its order. If several places fit, or none does, the error has a line to
+//! type for each.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -278,8 +278,8 @@ fn unnamed(path: &Path, file: &dyn Survey) -> Error {
 /// A field that may be a column: its own name, its length and its path.
 type Candidate<'a> = (&'a str, u64, FieldPath);
 
-/// Splits the fields of a place by the cameras that they are of, if their names say so: `left_x` and `right_x`, or `x_left`
-/// and `x_right`.
+/// Splits the fields of a place by the cameras that they are of, if their names say so: `left_x` and `right_x`, or
+/// `x_left` and `x_right`.
 fn cameras(fields: Vec<Candidate<'_>>) -> Vec<Vec<Candidate<'_>>> {
     let joint = |c: char| !c.is_alphanumeric();
     let halves = [|(a, b)| (a, b), |(a, b)| (b, a)];
@@ -323,7 +323,7 @@ pub(super) fn list<'a>(arrays: impl IntoIterator<Item = &'a ArrayInfo>) -> Strin
     }
 }
 
-/// The fields of these arrays that could be columns of so many events, except columns of tables.
+/// The fields of these arrays that could be columns of this number of events, except columns of tables.
 pub(super) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath> {
     let long = arrays.iter().filter(|array| shape::column(&array.shape) == Some(len));
     long.flat_map(|array| match &array.kind {
@@ -333,7 +333,8 @@ pub(super) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath>
     .collect()
 }
 
-/// The fields that could be columns of the events and were not taken. One number beside a single event tells nothing.
+/// The fields that could be columns of the events and were not taken. A single number in a file with one event is not
+/// reported.
 pub(super) fn left_over(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
     let all = if len > 1 { fields_of_length(arrays, len) } else { Vec::new() };
     let taken: Vec<String> = fields.iter().flatten().map(FieldPath::to_string).collect();

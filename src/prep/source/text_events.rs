@@ -59,7 +59,8 @@ pub(super) fn has_events(head: &str) -> bool {
     })
 }
 
-/// The command that saves a text as an array, and what to give when that is opened. `None` if no rows of numbers are found.
+/// The command that saves a text as an array, and what to give when that is opened. `None` if no rows of numbers are
+/// found.
 fn command(path: &Path, stem: &str, head: &str) -> Option<Remedy> {
     let rows = Rows::of(head)?;
     let out = format!("{stem}_events.npy");

@@ -18,7 +18,7 @@ pub(super) struct Timeline {
     pub unit_given: bool,
     /// Whether wraps of the clock are undone.
     pub unwrap: bool,
-    /// Whether times are taken as they are, whatever is found.
+    /// Whether times are taken as they are, even if the clock has faults.
     pub as_is: bool,
     /// The fractions of the times of a recording that is in memory.
     pub fractions: Option<Fractions>,

@@ -76,8 +76,8 @@ pub(super) fn judge(
     Ok(notes)
 }
 
-/// What to do about resets, gaps and strays: strays inside a recording have to be taken out of it, anything else divides
-/// it.
+/// What to do about resets, gaps and strays: strays inside a recording have to be taken out of it, anything else
+/// divides it.
 fn remedy(time: &Timeline, found: &Findings) -> ClockRemedy {
     let inside = |stray: &&Break| stray.until.is_some_and(|until| stray.at > 0 && until < found.events);
     match found.breaks.iter().find(inside) {

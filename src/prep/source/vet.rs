@@ -28,7 +28,7 @@ const HEAD: u64 = 1024;
 /// Checks the first and the last time of a recording. If they are odd, all times are read to say what is wrong.
 ///
 /// # Errors
-/// Those of [`vet`] and of reading.
+/// Errors of [`vet`] and of reading.
 pub(super) fn vet_ends(stream: &EventStream) -> Result<()> {
     if stream.time.assumed().is_none() || stream.len < 2 {
         return Ok(());
@@ -45,7 +45,7 @@ pub(super) fn vet_ends(stream: &EventStream) -> Result<()> {
 /// Reads and checks all times of a recording.
 ///
 /// # Errors
-/// Those of [`vet`] and of reading.
+/// Errors of [`vet`] and of reading.
 pub(super) fn vet_all(stream: &EventStream) -> Result<()> {
     let found = observe(stream, None)?;
     vet(stream, &found)?;
@@ -97,7 +97,7 @@ pub(super) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>>
 /// Checks what was found of the times whose wraps were undone. Returns notes for the user.
 ///
 /// # Errors
-/// Those of [`vet`].
+/// Errors of [`vet`].
 pub(super) fn vet_unwrapped(stream: &EventStream, found: &Findings) -> Result<Vec<String>> {
     judge((&stream.path, "times without wraps"), &stream.time.unwrapped(), found, |_| Ok(None))
 }
@@ -146,7 +146,8 @@ fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> 
     Ok(Fractions::of(head.valid().chain(tail.valid()).map(|time| time as f64 / 1e6)))
 }
 
-/// The error for `events` events that last `lasts` microseconds if their times are in `unit`. Another unit may be likely.
+/// The error for `events` events that last `lasts` microseconds if their times are in `unit`. Another unit may be
+/// likely.
 pub(crate) fn implausible(
     path: &Path,
     place: String,

@@ -14,7 +14,7 @@ pub(in crate::source) struct Jitter {
     pub at: u64,
 }
 
-/// A place where the clock does not go on.
+/// A step of the clock that events alone do not explain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source) struct Break {
     /// What happens.

@@ -68,8 +68,8 @@ impl Turns {
     /// certain. If not, its clock may have started again instead.
     ///
     /// A step across the end of a counter is a usual step of the recording, once the period is added. One or two wraps
-    /// must be short also compared with the period, for a clock starts again anywhere. If a counter was read relative to
-    /// something else than its lowest value, so must they all the more.
+    /// must be short also compared with the period, for a clock starts again anywhere. If a counter was read relative
+    /// to something else than its lowest value, so must they all the more.
     pub(super) fn wrap(&self, unit: TimeUnit, events: u64, (low, high): (i64, i64)) -> Option<(Wrap, bool)> {
         if self.full || !self.steps.iter().any(|turn| turn.to < turn.from) {
             return None;
@@ -106,8 +106,8 @@ impl Turns {
 }
 
 impl Wrap {
-    /// Follows a turn across the counter's end, or back across it. An event belongs to the lap that brings it closest to
-    /// the event before it.
+    /// Follows a turn across the counter's end, or back across it. An event belongs to the lap that brings it closest
+    /// to the event before it.
     fn cross(&mut self, turn: &Turn) {
         let step = turn.to.saturating_sub(turn.from);
         if step < -(self.period / 2) {

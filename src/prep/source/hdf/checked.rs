@@ -69,7 +69,7 @@ pub(crate) fn dataset(path: &Path, file: &File, name: &str, layout: &'static str
 /// used.
 ///
 /// # Errors
-/// Those of [`dataset`].
+/// Errors of [`dataset`].
 pub(crate) fn events(path: &Path, file: &File, field: &FieldPath, layout: &'static str) -> Result<Dataset> {
     required(path, &field.array, layout, file, open(path, file, &field.array, Some(&field.part))?)
 }

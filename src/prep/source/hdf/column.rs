@@ -82,7 +82,7 @@ impl NumberColumn {
     /// Reads a range of entries of several columns. Columns that are members of the same records are read at once.
     ///
     /// # Errors
-    /// Those of [`NumberColumn::read`].
+    /// Errors of [`NumberColumn::read`].
     pub(crate) fn read_each(
         columns: &[Option<NumberColumn>; 4],
         path: &Path,
@@ -134,8 +134,8 @@ impl NumberColumn {
     /// Reads the whole column.
     ///
     /// # Errors
-    /// Those of [`NumberColumn::read`]; [`Error::WrongType`] if the column has more entries than the maximum events per
-    /// sample.
+    /// Errors of [`NumberColumn::read`]; [`Error::WrongType`] if the column has more entries than the maximum events
+    /// per sample.
     pub(crate) fn read_all(&self, path: &Path) -> Result<Numbers> {
         if self.len > MAX_SAMPLE_EVENTS {
             return Err(Error::wrong_type(path, &self.name, format!("at most {MAX_SAMPLE_EVENTS} events"), self.len));

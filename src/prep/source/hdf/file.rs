@@ -48,7 +48,7 @@ pub(crate) fn open(path: &Path) -> Result<File> {
 /// Opens an HDF5 file with a cache of decompressed chunks, for reads of many small ranges.
 ///
 /// # Errors
-/// Those of [`open`].
+/// Errors of [`open`].
 pub(crate) fn open_cached(path: &Path) -> Result<File> {
     let mut options = hdf5::File::with_options();
     options.with_fapl(|plist| plist.chunk_cache(CHUNK_SLOTS, CHUNK_CACHE, 0.75));

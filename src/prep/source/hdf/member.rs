@@ -1,4 +1,4 @@
-//! Reads members of the records in a compound dataset, whatever their names.
+//! Reads members of the records in a compound dataset, with any names.
 
 use hdf5::types::{CompoundField, CompoundType, FloatSize, IntSize, TypeDescriptor};
 use hdf5::{Dataset, Selection};
@@ -78,8 +78,8 @@ pub(super) fn elements(array: &TypeDescriptor) -> Option<(&TypeDescriptor, usize
     }
 }
 
-/// Finds a member of a record: its name, or the names of nested records with dots between them; or an element of a member
-/// that is an array, `xy[0]`. Returns all names, the number's type and the element.
+/// Finds a member of a record: its name, or the names of nested records with dots between them; or an element of a
+/// member that is an array, `xy[0]`. Returns all names, the number's type and the element.
 pub(super) fn find<'a>(
     record: &'a TypeDescriptor,
     name: &str,

@@ -1,7 +1,7 @@
 //! Reads HDF5 files: opens them, lists their datasets, reads ranges of columns, and makes errors that name the cause.
 //!
-//! Every dataset whose numbers are used is opened by [`dataset`], [`events`] or [`optional`], which check that its data is
-//! there.
+//! Every dataset whose numbers are used is opened by [`dataset`], [`events`] or [`optional`], which check that its data
+//! is there.
 //!
 //! ```text
 //! file, cause                  opens files; errors

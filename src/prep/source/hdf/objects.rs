@@ -14,8 +14,8 @@ use crate::source::hdf::types;
 /// Maximum number of objects that are listed, so that a file with very many is opened in time.
 pub(super) const MAX_OBJECTS: usize = 4096;
 
-/// Lists the datasets of a whole file, those near the root first. An object with several names is listed once. Objects that
-/// cannot be opened are left out, except links that lead nowhere.
+/// Lists the datasets of a whole file, those near the root first. An object with several names is listed once. Objects
+/// that cannot be opened are left out, except links that lead nowhere.
 pub(super) fn objects(file: &hdf5::File) -> Vec<ArrayInfo> {
     let mut arrays = Vec::new();
     let mut seen: Vec<(u64, LocationToken)> = Vec::new();

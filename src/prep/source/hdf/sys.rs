@@ -1,9 +1,9 @@
-//! What the HDF5 wrapper cannot read: the mappings of virtual datasets, the targets of links, some types, and records with
-//! names that are known only when they are read.
+//! What the HDF5 wrapper cannot read: the mappings of virtual datasets, the targets of links, some types, and records
+//! with names that are known only when they are read.
 //!
-//! The wrapper's `get_virtual_map` fails for selections of one block, which is how libhdf5 stores contiguous ranges, and
-//! it has no access to the value of a link. libhdf5 picks members of records by the names in the type that it reads into,
-//! and the wrapper's types have names that are known when the program is built.
+//! The wrapper's `get_virtual_map` fails for selections of one block, which is how libhdf5 stores contiguous ranges,
+//! and it has no access to the value of a link. libhdf5 picks members of records by the names in the type that it reads
+//! into, and the wrapper's types have names that are known when the program is built.
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
@@ -224,8 +224,9 @@ thread_local! {
 #[repr(transparent)]
 struct Row<const N: usize>([u64; N]);
 
-// SAFETY: the descriptor is a record of the size of a `Row` whose members, which follow each other, cover it, and 8 bytes
-// of anything are a `u64`. If `MEMBERS` has members of another size, the descriptor is an array of `N` u64, which covers a
+// SAFETY: the descriptor is a record of the size of a `Row` whose members, which follow each other, cover it, and 8
+// bytes of anything are a `u64`. If `MEMBERS` has members of another size, the descriptor is an array of `N` u64, which
+// covers a
 // `Row` too.
 unsafe impl<const N: usize> H5Type for Row<N> {
     fn type_descriptor() -> TypeDescriptor {

@@ -5,8 +5,8 @@ use hdf5::types::{CompoundField, CompoundType, FloatSize, TypeDescriptor};
 
 use crate::source::hdf::sys::{Odd, odd};
 
-/// The description of a type. A float that Rust doesn't have is described as the float64 that libhdf5 makes of it, an array
-/// of several dimensions as one of arrays, and members of records that cannot be described are left out.
+/// The description of a type. A float that Rust doesn't have is described as the float64 that libhdf5 makes of it, an
+/// array of several dimensions as one of arrays, and members of records that cannot be described are left out.
 ///
 /// # Errors
 /// libhdf5's, for a type that is no number, no record and no text.

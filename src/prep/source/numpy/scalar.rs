@@ -1,4 +1,4 @@
-//! Reads a NumPy array with one entry, a whole number or a text, whatever its shape.
+//! Reads a NumPy array with one entry, a whole number or a text, of any shape.
 
 use crate::source::columns::Part;
 use crate::source::numbers::Numbers;

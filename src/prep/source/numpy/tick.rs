@@ -41,8 +41,8 @@ impl Tick {
         UNITS[self.unit].1
     }
 
-    /// Converts a number of ticks to a time in [`Tick::unit`], truncated toward zero. `None` for NaT, and for a time that
-    /// doesn't fit.
+    /// Converts a number of ticks to a time in [`Tick::unit`], truncated toward zero. `None` for NaT, and for a time
+    /// that doesn't fit.
     pub(super) fn time(self, ticks: i64) -> Option<i64> {
         let (.., times, over) = UNITS[self.unit];
         let time = i128::from(ticks) * i128::from(self.multiple) * i128::from(times) / i128::from(over);
