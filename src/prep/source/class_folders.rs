@@ -10,7 +10,8 @@ use std::path::Path;
 use crate::error::{Error, FolderKind, Result};
 use crate::source::class_list::ClassList;
 use crate::source::labels::number_classes;
-use crate::source::listing::{Listing, some_of};
+use crate::source::listing::Listing;
+use crate::source::names::some_of;
 
 /// Names of parts of a dataset, for training.
 const TRAINING: &str = "train training trn trainval";

@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::labels::Row;
-use crate::source::listing::some_of;
+use crate::source::names::some_of;
 use crate::source::recording::Recording;
 use crate::source::text::read_text;
 

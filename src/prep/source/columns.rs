@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::error::Remedy;
 use crate::source::field_text::quote;
-use crate::source::listing::some_of;
+use crate::source::names::some_of;
 use crate::source::unit::TimeUnit;
 
 /// A column of events.

@@ -7,6 +7,7 @@ use tonic_shard::{MANIFEST_FILE, MARKER};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::formats::{self, ENDINGS};
+use crate::source::names::some_of;
 use crate::source::unread::{Unread, unread};
 
 /// Maximum depth of nested folders, so that symbolic link loops end.
@@ -185,13 +186,4 @@ impl Listing {
 /// Whether a folder is a converted set, be it finished or not.
 fn is_set(path: &Path) -> bool {
     [MANIFEST_FILE, MARKER].iter().any(|name| path.join(name).exists())
-}
-
-/// A list of names for a message, cut after the first few.
-pub(super) fn some_of<S: AsRef<str>>(names: &[S]) -> String {
-    /// Maximum number of names.
-    const MOST: usize = 12;
-    let shown: Vec<&str> = names.iter().take(MOST).map(AsRef::as_ref).collect();
-    let more = names.len().saturating_sub(MOST);
-    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }

@@ -54,6 +54,7 @@ mod left_over;
 mod listing;
 mod long;
 mod mended;
+mod names;
 mod npy_files;
 mod ntidigits;
 mod numbers;
