@@ -3,7 +3,7 @@
 //! ```text
 //! recording --source--> Events --transform--> Events --framing--> SparseFrames --> DIR/*.shard + manifest.json
 //!                                                                                               |
-//! run folder, model <-- run <-- learner <-- engine (CPU, GPU) <-- loader (stream, host cache) <-+
+//! run folder, model <-- run <-- learner (engine) <-- feed (GPU cache) <-- loader (host cache) <-+
 //! ```
 //!
 //! [`prep`] makes shard sets from recordings, [`shard`] is their format, [`sets`] has tools for finished sets,

@@ -10,7 +10,7 @@ use crate::recipe_args::RecipeArgs;
 use crate::source_args::SourceArgs;
 use crate::write_args::{threads, verbosity};
 
-/// What to measure.
+/// Arguments of `tonic-prep bench`.
 #[derive(Args)]
 pub(crate) struct BenchArgs {
     /// Recordings: files, or folders with one sub-folder per class

@@ -46,9 +46,9 @@ pub(crate) struct ConvertArgs {
     /// Leave out events outside the sensor and count them, instead of refusing the recording
     #[arg(long)]
     pub(crate) lenient: bool,
-    /// Largest share of the events, such as 0.1 or 10%, that may be lost to the table of labels, bad times, the sensor's
-    /// bounds, CropTime and slicing together. If more are lost, the set stays incomplete and the exit code is 3
-    /// [default: no limit; a warning above 10%]
+    /// Largest share of the events, such as 0.1 or 10%, that may be lost to the table of labels, bad times, the
+    /// sensor's bounds, CropTime and slicing together. If more are lost, the set stays incomplete and the exit code is
+    /// 3 [default: no limit; a warning above 10%]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(crate) max_loss: Option<f64>,
     /// Print the result as one JSON object on stdout

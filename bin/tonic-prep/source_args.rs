@@ -79,8 +79,8 @@ pub(crate) struct SourceArgs {
     /// Set whose list of classes is used, so that a network can be trained on both sets
     #[arg(long, value_name = "SET", conflicts_with = "classes", help_heading = HEADING)]
     classes_of: Option<PathBuf>,
-    /// Level of the sub-folders that are the classes: 1 for DIR/CLASS/a.npy, 2 for DIR/user01/CLASS/a.npy [default: 1;
-    /// refused if these look like persons, sessions or parts of a dataset]
+    /// Level of the sub-folders that are the classes: 1 for DIR/CLASS/a.npy, 2 for DIR/user01/CLASS/a.npy [default: 1,
+    /// or an error if the folders at level 1 look like people, sessions or parts of a dataset]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16), conflicts_with_all = ["label", "labels"], help_heading = HEADING)]
     class_level: Option<u8>,
     /// Part of an N-TIDIGITS18 file to convert

@@ -35,7 +35,7 @@ pub(crate) struct SubsetArgs {
     /// Seed of the random split
     #[arg(long, default_value_t = 0, requires = "split")]
     pub(crate) seed: u64,
-    /// Split each class by these shares
+    /// Split each class separately by the shares of --split, so that every part has about the same mix of classes
     #[arg(long, requires = "split", conflicts_with = "split_by")]
     pub(crate) stratify: bool,
     /// Keep samples with the same value in this extra column in one part

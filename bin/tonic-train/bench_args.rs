@@ -14,7 +14,7 @@ use tonic_train::feed::RandomFrames;
 use crate::device_args::DeviceArgs;
 use crate::values::{Hidden, batch_size, engine, hidden, use_threads};
 
-/// What to measure.
+/// Arguments of `tonic-train bench`.
 #[derive(Args)]
 pub(crate) struct BenchArgs {
     /// Shard set to measure: loading with each cache, loading with training, and training steps alone
@@ -54,8 +54,9 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "D", default_value_t = 0.12, conflicts_with = "data", help_heading = "With --random",
           value_parser = density)]
     density: f64,
-    /// Number of epochs to time with each cache, both of loading and of training; the median is reported. Loading runs
-    /// one more epoch to warm up. An epoch of training takes as long as one of `fit`
+    /// Number of epochs to time with each cache: N epochs of loading alone and N epochs of training. The median is
+    /// reported. One more epoch of loading, and on a GPU one of training, runs first to warm up. An epoch of training
+    /// takes as long as one of `fit`
     #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "random", help_heading = "With --data",
           value_parser = clap::value_parser!(u64).range(1..=1000))]
     epochs: u64,

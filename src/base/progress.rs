@@ -1,4 +1,5 @@
-//! Progress of long tasks: a bar on a terminal, a few plain lines in a log, nothing if quiet.
+//! Progress of long tasks: a bar on a terminal, a few plain lines in a log, nothing if quiet. Also sizes and ranges as
+//! users type them.
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -185,7 +185,7 @@ pub enum Error {
         /// The largest coordinate.
         most: f64,
     },
-    /// A file of a format that is recognised but not read.
+    /// A file, or a part of one, whose format is not supported. The error names the format and a way to convert it.
     #[error(
         "{}: {}expected {expected}, got {format}: {reader}",
         .path.display(), if .place.is_empty() { String::new() } else { format!("{}: ", .place) }

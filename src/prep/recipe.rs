@@ -50,7 +50,7 @@ pub struct Recipe {
     /// The transforms, in order.
     #[serde(rename = "transform")]
     pub transforms: Vec<Transform>,
-    /// The framing at the end.
+    /// How the events are turned into frames after the last transform.
     pub frames: Framing,
 }
 

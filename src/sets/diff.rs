@@ -234,7 +234,7 @@ fn first_entry(d: &SetDescription, a: SampleFrames<'_>, b: SampleFrames<'_>) -> 
     Some(([at.0 as u64, p.into(), row.into(), column.into()], value(x), value(y)))
 }
 
-/// Numbers as ranges, both ends included: `3, 5 to 9, 12`.
+/// Text of `numbers`, which must be in ascending order, as ranges with both ends included: `3, 5 to 9, 12`.
 pub(crate) fn ranges(numbers: &[u64]) -> String {
     let mut ranges: Vec<(u64, u64)> = Vec::new();
     for &n in numbers {

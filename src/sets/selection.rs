@@ -145,8 +145,8 @@ impl Output {
     }
 }
 
-/// The tool versions to record in the new set. If all sets have the same versions, and this program compresses to the
-/// same bytes, they are kept; otherwise this program's are recorded.
+/// The tool versions to record in the new set: those of `sets` if all sets have the same ones and this program has the
+/// same version of zstd, and so compresses to the same bytes. Otherwise this program's versions.
 pub(crate) fn tool_of(sets: &[ShardSet]) -> Tool {
     let this = Tool::this(sets.first().map_or(0, |set| set.manifest().description.tool.level));
     let theirs = |set: &ShardSet| set.manifest().description.tool.clone();

@@ -206,8 +206,8 @@ impl Default for Decoder {
     }
 }
 
-/// Checks what the format requires of a decoded chunk and [`Decoder::decode`] doesn't check: counts are not zero,
-/// values are finite, flags are known, ledgers balance and agree with the frames, labels are below `classes`.
+/// Checks the rules of the format that [`Decoder::decode`] doesn't check: counts are finite and not zero, flags are
+/// known, every ledger adds up and agrees with its frames, and labels are below `classes` or [`NO_LABEL`].
 ///
 /// # Errors
 /// [`tonic_base::Error::Corrupt`].

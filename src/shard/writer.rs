@@ -121,8 +121,8 @@ impl OutputDir {
         Ok(Some(marker))
     }
 
-    /// Removes the files of the set and leaves all others. The manifest goes first, so that no reader takes the rest
-    /// for a complete set.
+    /// Removes the files of the set and keeps all others. The manifest is removed first, so that no reader mistakes
+    /// the remaining files for a complete set.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].

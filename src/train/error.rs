@@ -57,7 +57,7 @@ pub enum Error {
     /// A loss that is NaN or infinite, or so large that training has failed.
     #[error("the loss is {loss:.4e} (guessing gives {guessing:.4}) at epoch {epoch}, batch {batch}: {saved}")]
     Diverged {
-        /// Value of the loss, NaN or infinite.
+        /// Value of the loss: NaN, infinite or too large.
         loss: f64,
         /// Loss of guessing.
         guessing: f64,
@@ -67,7 +67,7 @@ pub enum Error {
         batch: u64,
         /// What was saved: the last good checkpoint.
         saved: String,
-        /// Learning rate of the run.
+        /// Learning rate at that batch.
         lr: f64,
     },
 }

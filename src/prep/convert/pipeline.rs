@@ -25,8 +25,7 @@ pub struct Converted {
     /// Notes for the user about how the recordings were opened. `convert` has printed them.
     pub opening_notes: Vec<String>,
     /// Notes for the user about what happened to events and samples, with parameters in backticks. Those that begin
-    /// with
-    /// `warning: ` say that a part of the data is missing.
+    /// with `warning: ` say that a part of the data is missing.
     pub outcome: Vec<String>,
     /// Number of samples that were already converted when the conversion resumed.
     pub resumed_samples: u64,

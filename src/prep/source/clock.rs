@@ -70,7 +70,7 @@ pub(super) struct Clock {
     missing: Option<(u64, u64)>,
 }
 
-/// A jump ahead.
+/// A large step forward in time from one event to the next. Times in microseconds.
 #[derive(Clone, Copy, Debug)]
 struct Leap {
     /// The event after it.

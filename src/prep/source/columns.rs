@@ -134,7 +134,7 @@ pub(super) struct UnusableField {
     pub(super) role: Role,
     /// Path of the field in the file.
     pub(super) field: String,
-    /// What is wrong with its type or its length.
+    /// Why the field cannot be the column: its type or its length, as text for messages.
     pub(super) why: String,
     /// Whether it has a text for each event.
     pub(super) is_text: bool,

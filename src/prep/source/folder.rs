@@ -146,7 +146,7 @@ fn label_files(
     Ok(Some(Labelled { classes: Some(found.names), labels: found.labels }))
 }
 
-/// The options with a layout. Recordings of one layout share them.
+/// Returns `options` with its layout set to `layout`. Recordings of the same layout share one copy, kept in `known`.
 fn with_layout(
     known: &mut Vec<(Layout, Arc<SourceOptions>)>,
     layout: Layout,

@@ -16,7 +16,7 @@
 //! hsd, ntidigits               layouts with many labelled samples
 //! camera, npy_files            layouts with one recording per file, as an EventStream (stream, check, polarities)
 //! columns, survey, guess       which fields of a file are t, x, y and p (array_info, unusable)
-//! field_text                   names of fields in a map
+//! field_text, names            names of fields in a map; lists of names in messages
 //! left_over                    which other arrays a file has
 //! long, cut, labels            such a recording as one sample or many, and their classes
 //! mended                       a command that saves a copy with other polarities

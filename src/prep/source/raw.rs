@@ -1,7 +1,7 @@
 //! Raw events as read from files: columns of various types, with the events of consecutive samples concatenated.
 //!
-//! Heidelberg rows hold seconds, which [`RawSamples::admit`] converts; all other sources give microseconds. `admit`
-//! checks the events against the sensor, sample by sample, on the worker threads.
+//! Float times of Heidelberg rows in seconds stay as stored, and [`RawSamples::admit`] converts them; all other times
+//! are in microseconds. `admit` checks the events against the sensor, sample by sample, on the worker threads.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

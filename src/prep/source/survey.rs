@@ -69,7 +69,7 @@ impl Place<'_> {
         format!("{at}{}", names.join(", "))
     }
 
-    /// A map of the fields by their names. If several fields fit a column, the first is taken.
+    /// The map to suggest: each column gets the field whose name fits it, the first one if several do.
     fn map(&self) -> Remedy {
         let field = |role: Role| self.fields.iter().find(|(name, _)| Role::of(name) == Some(role));
         map_line(&Role::ALL.map(|role| field(role).map(|(_, path)| path.to_string())), &[])

@@ -126,7 +126,8 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<()
     Ok(())
 }
 
-/// How long events last, without the gaps and strays among them, unless these are wraps. `None` if there are no events.
+/// Duration of the recording in microseconds, less its gaps and the jumps of stray events. Nothing is subtracted if the
+/// times wrap, or if there are more than [`MOST_GAPS`] of them. `None` if there are no events.
 pub(super) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     let (low, high) = found.extent?;
     let breaks = found.breaks.iter().filter(|_| found.wrap.is_none());

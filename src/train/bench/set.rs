@@ -62,7 +62,7 @@ pub struct SetMeasured {
     pub step: StepMeasured,
 }
 
-/// Options of a set's benchmark.
+/// Options of [`bench_set`].
 #[derive(Clone, Debug)]
 pub struct SetBench {
     /// The network, its batch size and its device.

@@ -187,20 +187,21 @@ impl Engine for CpuEngine {
     }
 }
 
-/// Runs one sample forward and returns the spikes of each hidden layer, for plots and statistics.
+/// Runs one sample for `steps` steps, or for all its frames if it has more, and returns the spikes of each hidden
+/// layer, from the input to the readout, for plots and statistics.
 ///
 /// # Errors
-/// [`Error::Kernel`](crate::Error::Kernel) for a sample that does not fit the network.
+/// [`KernelError::CellOutsideInputs`] and [`KernelError::RaggedSample`] for a sample that does not fit the network.
 pub(crate) fn hidden_spikes(
     network: &Network,
     sample: SampleFrames<'_>,
     steps: usize,
 ) -> Result<Vec<Activity>, KernelError> {
-    let mut workspace = CpuEngine::new(network);
-    workspace.pack(network);
+    let mut engine = CpuEngine::new(network);
+    engine.pack(network);
     let mut state = SampleState::default();
     let mut logits = vec![0.0; network.shape().classes];
-    workspace.packed.forward(&mut state, sample, steps, 0, &mut logits)?;
+    engine.packed.forward(&mut state, sample, steps, 0, &mut logits)?;
     Ok(state.into_spikes())
 }
 

@@ -8,7 +8,8 @@
 //!
 //! `learner/backend.rs` chooses and makes the engine. Training on a GPU uses [`GpuNetwork`] without an engine
 //! (`learner/gpu.rs`). An engine takes a batch from host memory and returns its loss. A run on a GPU draws batches in
-//! the GPU's memory, replays a recorded step, and reads the losses of many batches together. Both implement `Learner`.
+//! the GPU's memory, replays a recorded step, and reads the losses of many batches together. `HostLearner` wraps an
+//! engine and `GpuLearner` a [`GpuNetwork`]; both implement `Learner`.
 
 mod choice;
 mod cpu;

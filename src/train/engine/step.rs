@@ -88,10 +88,10 @@ pub(crate) fn predict<E: Engine + ?Sized>(
     Ok(predictions)
 }
 
-/// Loss and accuracy of a batch.
+/// Mean loss of a batch, and the number of samples that it classified correctly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchLoss {
-    /// Mean cross entropy of the batch.
+    /// Mean cross entropy of the batch, weighted by class if there are class weights.
     pub loss: f64,
     /// Number of samples whose largest logit is that of their label.
     pub correct: usize,
@@ -115,8 +115,8 @@ impl Prediction {
     }
 }
 
-/// Checks what every step relies on: a gradient of the network's shape, and labels of its classes. Returns the number of
-/// classes.
+/// Checks what every step relies on: a gradient of the network's shape, and labels of its classes. Returns the number
+/// of classes.
 ///
 /// # Panics
 /// If the shapes of `network` and `gradient` differ.

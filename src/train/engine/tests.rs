@@ -1,5 +1,5 @@
-//! Compares neurons and engines with what Sinabs 3.1.3 and PyTorch 2.11 compute, recorded by scripts/goldens/sinabs_iaf.py
-//! and torch_class_weights.py: spikes must be equal, gradients within 1e-5.
+//! Compares neurons and engines with what Sinabs 3.1.3 and PyTorch 2.11 compute, recorded by
+//! scripts/goldens/sinabs_iaf.py and torch_class_weights.py: spikes must be equal, gradients within 1e-5.
 
 use safetensors::SafeTensors;
 use tonic_loader::Batch;

@@ -179,7 +179,7 @@ unsafe impl<T: DeviceType> Send for Pinned<T> {}
 // SAFETY: what changes through a shared reference is behind a mutex.
 unsafe impl<T: DeviceType> Sync for Pinned<T> {}
 
-/// The copies from and to host memory that may still run.
+/// The copies to and from one [`Pinned`] array that may still be running.
 #[derive(Debug, Default)]
 struct Copies {
     /// The end of the last copy on each stream.

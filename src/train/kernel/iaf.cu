@@ -2,8 +2,9 @@
 // forward and backward (kernel/iaf.rs has the formulas). Currents and incoming gradients never leave the
 // multiprocessor.
 //
-// A block has one sample and TILE neighbouring neurons. It goes through time one tile at a time: the tensor cores
-// compute the currents of TILE steps, then one thread per neuron steps through them. It stores v, and the spikes or
+// A block has one sample and TILE neighbouring neurons. It goes through time one tile at a time: the currents of TILE
+// steps are computed (in the first layer rows of W^T are added in float32, in the others on tensor cores), then one
+// thread per neuron steps through them. It stores v, and the spikes or
 // lambda as the next product reads them: matrices (batch, T, neurons), with T and neurons rounded up to whole tiles.
 
 // Potentials that a thread loads together, and steps whose numbers it loads into registers before it goes through them.
@@ -42,7 +43,7 @@ struct Forward {
         simple = neuron.theta == 1.0f && neuron.lower == __uint_as_float(0xff800000u);
     }
 
-    // Threads 0 to TILE, one neuron each: replaces the currents of a tile's steps with v.
+    // Threads below TILE, one neuron each: replaces the currents of a tile's steps with v.
     __device__ __forceinline__ void step(u32 t0, float* currents) {
         if (simple) run<true>(t0, currents);
         else run<false>(t0, currents);

@@ -100,7 +100,7 @@ kernel_structs! {
 
     /// Loss and accuracy of a batch.
     pub(crate) struct BatchScore {
-        /// Mean cross entropy over the samples.
+        /// Mean cross entropy of the batch, weighted by class if there are class weights.
         pub(crate) loss: f64,
         /// Number of samples that were classified correctly.
         pub(crate) correct: u32,
@@ -341,15 +341,15 @@ kernel_structs! {
         pub(crate) backward: Address<u16>,
         /// Partial sums of the weight gradient, (splits, input_width, output_width).
         pub(crate) partials: Address<f32>,
-        /// Gradient of the bias for each sample, (batch, output_width).
+        /// Gradient of the bias for each sample, (batch, output_width); null in the readout.
         pub(crate) bias_sums: Address<f32>,
         /// Number of inputs.
         pub(crate) inputs: u32,
         /// Number of outputs.
         pub(crate) outputs: u32,
-        /// Number of inputs, rounded up to whole tiles.
+        /// Rows of `partials`: the inputs, rounded up to whole tiles; in the readout inputs + 1, the last for the bias.
         pub(crate) input_width: u32,
-        /// Number of outputs, rounded up to whole tiles.
+        /// Columns of `partials`: the outputs, rounded up to whole tiles; in the readout not rounded.
         pub(crate) output_width: u32,
         /// Number of partial sums of the weight gradient.
         pub(crate) splits: u32,

@@ -1,4 +1,5 @@
-// Gradients of weights and biases. The weight gradient of a hidden layer is the sum of input times lambda over all
+// Gradients of the weights of all layers and of the readout's bias. Bias gradients of hidden layers are the totals of
+// lambda (iaf.cu), which update adds up. The weight gradient of a hidden layer is the sum of input times lambda over all
 // samples and steps: a product on tensor cores, with one tile of W^T per block. The samples are divided among blocks,
 // whose parts the update sums up in a fixed order.
 

@@ -5,7 +5,7 @@
 //! linear     activity times W, and the gradients by activity and by W
 //! iaf        integrate-and-fire neurons, forward and backward over time
 //! spikes     spikes counted per neuron
-//! sample     one sample through all layers and back, built on the three above
+//! sample     one sample through all layers and back, built on activity, linear and iaf
 //! exp        the exponential function of the surrogate gradient and of the softmax
 //! loss       softmax cross entropy of the summed readout
 //! adam       the optimiser's update

@@ -6,9 +6,11 @@
 //! order.cu      draw: chooses the samples of a batch
 //! inflate.cu    inflate: a batch as dense float32
 //!               inflate_input: a batch in bfloat16 pieces, for the first layer's weight gradient
-//! iaf.cu        iaf_forward, iaf_backward: a layer over time and back, with its matmul
+//! iaf.cu        iaf_forward_cells (first layer), iaf_forward, iaf_backward, iaf_backward_constant (last hidden layer):
+//!               a layer over time and back, with its matmul
 //! spikes.cu     count_spikes: spikes of each neuron, after an epoch
-//! linear.cu     weight_gradient, readout_gradient: sums over the samples of a batch
+//! linear.cu     weight_gradient, weight_gradient_input and weight_gradient_cells (first layer), readout_gradient: sums
+//!               over the samples of a batch
 //! loss.cu       readout: logits, loss and its gradient
 //! adam.cu       update: Adam's step; pack: copies the weights for the other kernels
 //! ```
@@ -212,7 +214,7 @@ impl Variant {
     }
 }
 
-/// A kernel, and the threads and shared memory of its launches.
+/// A kernel with its launch settings: threads per block, and shared memory per block in bytes.
 #[derive(Debug)]
 pub(crate) struct Entry {
     kernel: Kernel,

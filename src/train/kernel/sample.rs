@@ -16,9 +16,9 @@ use crate::kernel::{Activity, TILE_WIDTH, Tile, iaf, linear};
 /// Weights of a layer in the kernels' order.
 #[derive(Debug)]
 pub(crate) struct PackedLayer {
-    /// W and bias for the forward pass.
+    /// W^T, one row per input, and the bias: for the forward pass.
     pub(crate) forward: Panels,
-    /// W^T for the gradient by the inputs; `None` in the first layer, which doesn't need that gradient.
+    /// W, one row per output: for the gradient by the inputs. `None` in the first layer, which doesn't need it.
     pub(crate) transposed: Option<Panels>,
 }
 

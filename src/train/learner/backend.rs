@@ -87,8 +87,8 @@ impl Backend {
         }
     }
 
-    /// Makes a learner. `program` is from [`Backend::program`]; for `class_weights` see
-    /// [`Engine::set_class_weights`].
+    /// Makes a learner. `program` must be the result of [`Backend::program`] of this backend: with it training runs on
+    /// the GPU, with `None` in a host engine. For `class_weights` see [`Engine::set_class_weights`].
     ///
     /// # Errors
     /// [`Error::DeviceMemory`], [`Error::Cuda`], [`tonic_base::Error::Unavailable`].
@@ -109,7 +109,8 @@ impl Backend {
         })
     }
 
-    /// Evaluates a network on all samples of a set, each running for up to `longest` steps.
+    /// Evaluates a network on all samples of a set, each running for up to `longest` steps. `program` is as for
+    /// [`Backend::learner`].
     ///
     /// # Errors
     /// Errors of [`Learner::evaluate`], [`Error::DeviceMemory`].
@@ -130,7 +131,7 @@ impl Backend {
         }
     }
 
-    /// Makes an engine that takes its batches from host memory.
+    /// Makes an engine that takes its batches from host memory: the CPU's, or libtorch's on the chosen device.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] where libtorch has no CUDA part.

@@ -65,7 +65,8 @@ pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>)
 
 /// Trains a network. Epochs, evaluations and the state that a checkpoint holds are the same on every device.
 pub trait Learner: std::fmt::Debug {
-    /// Network and optimiser, as of the last [`sync`](Learner::sync).
+    /// Network and optimiser. [`sync`](Learner::sync) copies parameters and moments; `adam.step` counts the batches
+    /// whose scores were read, also between syncs.
     fn state(&self) -> &TrainState;
 
     /// Updates [`state`](Learner::state) to the current state of training.
@@ -87,8 +88,9 @@ pub trait Learner: std::fmt::Debug {
     /// and its number of samples.
     ///
     /// # Errors
-    /// Errors of loading; [`Error::Kernel`](crate::Error::Kernel) for a loss that is not finite, before whose batch
-    /// training has stopped; [`Error::Cuda`](crate::Error::Cuda).
+    /// Errors of loading; [`Error::Cuda`](crate::Error::Cuda); [`Error::Kernel`](crate::Error::Kernel) for a loss that
+    /// is not finite or at least 2^24. The CPU stops before that batch's update. A GPU does so only if the loss is not
+    /// finite; after a large finite loss, later batches may have been trained on too.
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;
 
     /// Evaluates the network on all samples of a set.

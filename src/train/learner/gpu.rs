@@ -1,5 +1,5 @@
-//! Training on a GPU: a step is recorded once and replayed, while the host prepares the next batches and reads the
-//! scores of earlier ones.
+//! Training on a GPU: a step is recorded once for each source of batches and replayed, while the host prepares the next
+//! batches and reads the scores of earlier ones.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,7 +29,8 @@ const GROUP_TIME: Range<Duration> = Duration::from_millis(15)..Duration::from_mi
 /// A network in training on a GPU.
 #[derive(Debug)]
 pub(crate) struct GpuLearner {
-    /// Copy in host memory, made by the last `sync`.
+    /// Copy in host memory. `sync` copies parameters and moments; `adam.step` counts the batches whose scores were
+    /// read.
     state: TrainState,
     stream: Stream,
     trained: GpuNetwork,
@@ -44,7 +45,8 @@ pub(crate) struct GpuLearner {
     rounded: Rounded,
 }
 
-/// Whether a neuron spiked more often in a step than bfloat16 counts exactly, and whether the remark was returned.
+/// Whether a neuron spiked more than 256 times in a step, the most that bfloat16 counts exactly. `Said`: it did, and
+/// [`Learner::remark`] has reported it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rounded {
     No,

@@ -15,8 +15,8 @@ use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
 use crate::network::Network;
 
-/// Maximum number of samples per batch: more than on the CPU, because small batches do not fill a GPU. It must not change,
-/// for the reason that `learner/host.rs` gives.
+/// Maximum number of samples per batch: more than on the CPU, because small batches do not fill a GPU. It must not
+/// change, for the reason that `learner/host.rs` gives.
 const BATCH: u64 = 256;
 
 /// Evaluates networks of one shape on a GPU.

@@ -39,7 +39,7 @@ pub struct Config {
     /// Kind of device that trained last. Old files lack it.
     #[serde(default)]
     pub device: Arithmetic,
-    /// Precision of products on a GPU; the CPU's is the highest. Old files lack it.
+    /// Precision of matrix products on a GPU. On a CPU it is always the highest. Old files don't have this field.
     #[serde(default)]
     pub matmul_precision: MatmulPrecision,
     /// Weights of the classes in the training loss. Files without weights lack it.

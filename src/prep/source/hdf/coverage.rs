@@ -124,7 +124,7 @@ impl Strided {
 }
 
 impl Selection {
-    /// The boxes of the selection in a dataset of this shape.
+    /// The selected boxes, each with one [`Strided`] per axis. `All` becomes one box that covers `shape`.
     pub(super) fn boxes(&self, shape: &[u64]) -> Vec<Vec<Strided>> {
         match self {
             Selection::All => vec![shape.iter().map(|&length| Strided::range(0..length)).collect()],

@@ -8,7 +8,7 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::{
     BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateInputArgs, ReadoutArgs, SpikesArgs, UpdateArgs,
 };
-use crate::kernel::program::{BLOCK_THREADS, Entry, TILE};
+use crate::kernel::program::{BLOCK_THREADS, Entry, LONGEST_OF_BATCH, TILE};
 
 impl GpuNetwork {
     /// Queues the kernel that chooses the samples of the next batch. Each sample runs for `steps` steps, or for all its
@@ -24,7 +24,7 @@ impl GpuNetwork {
             samples: source.columns.samples,
             drawn: self.drawn.address(),
             batch_size: self.extent.batch as u32,
-            steps: steps.map_or(u32::MAX, |steps| steps as u32),
+            steps: steps.map_or(LONGEST_OF_BATCH, |steps| steps as u32),
         };
         self.program.draw.launch(stream, [1, 1], &args)
     }
