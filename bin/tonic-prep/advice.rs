@@ -167,8 +167,8 @@ fn clock_advice(remedy: &ClockRemedy) -> String {
             let each = if ranges.len() == 1 { "leave the others out" } else { "convert each part by itself" };
             let ranges = ranges.join(" or ");
             format!(
-                "{each}, with {ranges}; --allow-clock-trouble takes all as they are, sorted, which is right if they \
-                 are only not in order"
+                "{each}, with {ranges}; convert this file without others then, as --events cuts every recording; \
+                 --allow-clock-trouble takes all as they are, sorted, which is right if they are only not in order"
             )
         }
     }

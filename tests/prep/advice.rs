@@ -1,6 +1,8 @@
 //! Refusals advise nothing that loses data: what they say of columns that are there and cannot be used, of polarities, of
 //! times that are none, and of cameras beside each other.
 
+use hdf5::types::{FixedAscii, VarLenAscii};
+
 use super::camera::npy_header;
 use super::column_refusals::npz;
 use super::columns::{columns, hdf5_of, options, put, put_all, read, six};
@@ -24,7 +26,7 @@ fn a_column_that_cannot_be_used_is_said_to_be_there() {
             "(6,)",
             text(["ON", "OFF"]),
             "p (its type is |S3, not numbers)",
-            "p=np.unique(f[\"p\"][:], return_inverse=True)[1])'",
+            "[word.strip().lower()] for word in f[\"p\"][:].astype(\"S\").astype(str)])'",
         ),
         ("'<i8'", "(5,)", vec![0; 40], "p (it has 5 entries, not 6 as the events)", "save it as numbers, one an event"),
         ("'<i8'", "(6, 2)", vec![0; 96], "p (its shape is [6, 2], not one number an event)", "save it as numbers"),
@@ -56,6 +58,30 @@ fn a_column_that_cannot_be_used_is_said_to_be_there() {
 }
 
 #[test]
+fn names_in_hdf5_that_are_not_utf8_are_refused() {
+    let fixed = |f: &hdf5::File| {
+        f.new_dataset_builder().with_data(&[FixedAscii::<8>::from_ascii("caf~").unwrap()]).create("lab")
+    };
+    let of_any_length =
+        |f: &hdf5::File| f.new_dataset_builder().with_data(&[VarLenAscii::from_ascii("caf~").unwrap()]).create("lab");
+    type Put<'a> = &'a dyn Fn(&hdf5::File) -> hdf5::Result<hdf5::Dataset>;
+    for put_label in [&fixed as Put<'_>, &of_any_length] {
+        let (dir, file) = hdf5_of(|f| {
+            put_all(f, ["t", "x", "y", "p"], &[6]);
+            put_label(f).unwrap();
+        });
+        let mut bytes = std::fs::read(&file).unwrap();
+        let at = bytes.windows(4).position(|four| four == b"caf~").unwrap();
+        bytes[at + 3] = 0xe9;
+        std::fs::write(&file, bytes).unwrap();
+        let map = ["--map", "t=t,x=x,y=y,p=p,label=lab"];
+        let said = fails(convert(&[&file], &dir.join("none")).args(SENSOR).args(map), 3);
+        says(&said, &["a.h5: lab: expected text in UTF-8, got \"caf\u{fffd}\" in entry 0, in another encoding"]);
+        assert!(!dir.join("none").exists());
+    }
+}
+
+#[test]
 fn polarities_of_other_values_are_named_and_mapped() {
     let dir = scratch();
     for (values, got, next) in [
@@ -63,6 +89,9 @@ fn polarities_of_other_values_are_named_and_mapped() {
         (&[48, 49], "got 48 and 49", "p=f[\"p\"][:] == 49)'"),
         (&[-2, 2], "got -2 and 2", "p=f[\"p\"][:] == 2)'"),
         (&[0, 127], "got 0 and 127", "p=f[\"p\"][:] == 127)'"),
+        // -1 of an unsigned type.
+        (&[1, 255], "probably 1, as 1", "p=f[\"p\"][:] == 1)'"),
+        (&[1, 4_294_967_295], "probably 1, as 1", "p=f[\"p\"][:] == 1)'"),
         (&[1, 2, 3], "got 1, 2 and 3", "name another column with --map"),
         (&[5], "got 5 (event 0", "name another column with --map"),
     ] {

@@ -13,7 +13,7 @@
 
 use std::path::Path;
 
-use hdf5::types::{FixedAscii, TypeDescriptor, VarLenAscii, VarLenUnicode};
+use hdf5::types::TypeDescriptor;
 
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
@@ -25,7 +25,7 @@ use crate::source::options::SourceOptions;
 use crate::source::stream::{ClassLabel, EventStore, EventStream, ONE_CLASS};
 use crate::source::survey::{self, Survey};
 use crate::source::timeline::Timeline;
-use crate::source::told_unit::told_unit;
+use crate::source::told_unit::{text, told_unit};
 use crate::source::unit::TimeUnit;
 use crate::source::unusable::unusable;
 use crate::source::{hdf, left_over, shape};
@@ -205,18 +205,4 @@ fn told_sensor(file: &hdf5::File, group: &str) -> Option<SensorSize> {
     };
     let valid = |n: i64| u32::try_from(n).ok().filter(|n| (1..=65_536).contains(n));
     Some(SensorSize { width: valid(width)?, height: valid(height)?, polarities: 2 })
-}
-
-/// Reads an attribute as text.
-fn text(attribute: &hdf5::Attribute) -> Option<String> {
-    let scalar = attribute.size() == 1;
-    let dtype = attribute.dtype().ok()?.to_descriptor().ok().filter(|_| scalar)?;
-    match dtype {
-        TypeDescriptor::VarLenUnicode => Some(attribute.read_scalar::<VarLenUnicode>().ok()?.to_string()),
-        TypeDescriptor::VarLenAscii => Some(attribute.read_scalar::<VarLenAscii>().ok()?.to_string()),
-        TypeDescriptor::FixedAscii(n) | TypeDescriptor::FixedUnicode(n) if n <= 64 => {
-            Some(attribute.read_scalar::<FixedAscii<64>>().ok()?.to_string())
-        }
-        _ => None,
-    }
 }

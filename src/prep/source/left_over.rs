@@ -10,13 +10,17 @@ use crate::source::survey::Survey;
 /// Datasets that say where events are, or when they began. They hold no data of their own.
 const INDEXES: [&str; 4] = ["ms_to_idx", "ms_map_idx", "indexes", "t_offset"];
 
-/// The arrays of a file that are not among the `used` ones and have more than one number. Arrays of a group in which
-/// none is used are one entry, such as `events_right/ (4 arrays)`.
+/// Names, without their case, of arrays that may be the recording's class.
+const LABELS: [&str; 6] = ["label", "labels", "target", "targets", "class", "classes"];
+
+/// The arrays of a file that are not among the `used` ones and have more than one number, or may be a class. Arrays of
+/// a group in which none is used are one entry, such as `events_right/ (4 arrays)`.
 pub(super) fn elsewhere(arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for ArrayInfo { name, shape, kind } in arrays {
+        let own = name.rsplit('/').next().unwrap_or_default().to_lowercase();
         let is_one = shape.iter().product::<u64>() <= 1 && !matches!(kind, ArrayKind::Nowhere(_));
-        if !is_one && !used.contains(&name.as_str()) {
+        if (!is_one || LABELS.contains(&own.as_str())) && !used.contains(&name.as_str()) {
             let mut groups = name.match_indices('/').map(|(slash, _)| &name[..=slash]);
             let unused = groups.find(|group| !used.iter().any(|used| used.starts_with(*group)));
             places.entry(unused.unwrap_or(name)).or_default().push(name);
@@ -56,8 +60,13 @@ mod tests {
         let mut arrays: Vec<ArrayInfo> = ["left/t", "left/x", "left/z", "right/t", "right/x", "imu/a/b", "frames"]
             .map(|name| number(name, 9))
             .to_vec();
-        arrays.extend([number("width", 1), number("none", 0), ArrayInfo::nowhere("link".into(), "gone".into())]);
+        arrays.extend([
+            number("width", 1),
+            number("none", 0),
+            number("meta/Label", 1),
+            ArrayInfo::nowhere("link".into(), "gone".into()),
+        ]);
         let found = elsewhere(&arrays, &["left/t", "left/x"]);
-        assert_eq!(found, ["frames", "imu/a/b", "left/z", "link", "right/ (2 arrays)"]);
+        assert_eq!(found, ["frames", "imu/a/b", "left/z", "link", "meta/Label", "right/ (2 arrays)"]);
     }
 }

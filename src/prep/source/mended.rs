@@ -7,8 +7,12 @@ use crate::source::columns::{Role, TakenColumns};
 use crate::source::layout::Layout;
 use crate::source::unit::TimeUnit;
 
-/// A command that saves the columns with the polarities of `field`: 1 for those that are `on`, or else, for a text,
-/// those of the later of two in alphabetical order, such as OFF and ON. `None` if the file's name is not UTF-8.
+/// Words for polarities that are texts, of on and off in turn. Python stops at any other word.
+const WORDS: &str =
+    "on off + - +1 -1 1 0 true false pos neg positive negative bright dark brighter darker increase decrease up down";
+
+/// A command that saves the columns with the polarities of `field`: 1 for those that are `on`, or else, for a text, what
+/// the words stand for. `None` if the file's name is not UTF-8.
 pub(super) fn mended(
     path: &Path,
     layout: Layout,
@@ -30,12 +34,15 @@ pub(super) fn mended(
     let p = column(layout, field);
     columns.push(match on {
         Some(on) => format!("p={p} == {on}"),
-        None => format!("p=np.unique({p}, return_inverse=True)[1]"),
+        None => format!("p=[sign[word.strip().lower()] for word in {p}.astype(\"S\").astype(str)]"),
     });
     let columns = columns.join(", ");
     let rows = if columns.contains("rows(") { "rows = lambda a: a[:] if a.shape[1] <= 16 else a[:].T; " } else { "" };
+    let pairs = WORDS.split(' ').count() / 2;
+    let sign = format!("sign = dict(zip({}.split(), {pairs} * [1, 0])); ", literal(WORDS));
+    let sign = if on.is_none() { &sign } else { "" };
     let file = format!("{stem}_mended.npz");
-    let code = format!("import {modules}; f = {load}; {rows}np.savez({}, {columns})", literal(&file));
+    let code = format!("import {modules}; f = {load}; {rows}{sign}np.savez({}, {columns})", literal(&file));
     let with = taken.unit.filter(|&unit| unit != TimeUnit::Microseconds).map(Remedy::Unit);
     Some(Remedy::Copy { words: python(code), file, with: with.into_iter().collect() })
 }

@@ -86,13 +86,17 @@ pub(crate) fn odd_polarities(
 ) -> Error {
     let field = taken.fields[Role::P as usize].as_ref().map_or("p".into(), |taken| taken.field.clone());
     let two: Vec<&i128> = values.iter().filter(|&&n| n != NO_POLARITY).collect();
-    let remedy = match two[..] {
+    let on = match two[..] {
+        // 1 and -1, which an unsigned type of 8, 16, 32 or 64 bits had made a large number.
+        [1, other] if [8, 16, 32, 64].iter().any(|bits| *other == (1 << bits) - 1) => Some(1),
         // The larger of two is probably on. Of 0 and -1 it cannot be told.
-        [_, on] if values.len() == 2 && *on > 0 => mended(path, layout, taken, &field, Some(*on)),
+        [_, &larger] if larger > 0 => Some(larger),
         _ => None,
     };
-    let got = match &remedy {
-        Some(_) => format!("{what}: save the one that is on, probably the larger, as 1, and the other as 0"),
+    let on = on.filter(|_| values.len() == 2);
+    let remedy = on.and_then(|on| mended(path, layout, taken, &field, Some(on)));
+    let got = match on.filter(|_| remedy.is_some()) {
+        Some(on) => format!("{what}: save the one that is on, probably {on}, as 1, and the other as 0"),
         None => format!("{what}: save those that are on as 1, and the others as 0"),
     };
     Error::Columns {

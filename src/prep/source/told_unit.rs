@@ -65,8 +65,8 @@ fn find(place: &Location, name: &str) -> Option<(String, Option<String>)> {
     Some((format!("the attribute {attribute:?} of {name:?}"), text))
 }
 
-/// The text of an attribute that is one string of any type.
-fn text(attribute: &Attribute) -> Option<String> {
+/// The text of an attribute that is one string of any type. `None` for others.
+pub(super) fn text(attribute: &Attribute) -> Option<String> {
     if attribute.size() != 1 {
         return None;
     }

@@ -142,13 +142,16 @@ pub(crate) fn describe(path: &Path, dataset: &Dataset, name: &str) -> Result<Str
     Ok(format!("{} of shape {:?}", descriptor(path, dataset, name)?, dataset.shape()))
 }
 
-/// Reads a dataset of strings of any string type.
+/// Reads a dataset of strings of any string type. The wrapper's own conversion trusts that they are UTF-8.
+///
+/// # Errors
+/// [`Error::WrongType`] for another type, and for strings in another encoding.
 pub(crate) fn strings(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<String>> {
     use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
     /// Maximum length in bytes of fixed-length strings.
     const LONGEST: usize = 256;
-    fn read<T: hdf5::H5Type + ToString>(dataset: &Dataset) -> hdf5::Result<Vec<String>> {
-        Ok(dataset.read_raw::<T>()?.iter().map(ToString::to_string).collect())
+    fn read<T: hdf5::H5Type + AsRef<[u8]>>(dataset: &Dataset) -> hdf5::Result<Vec<Vec<u8>>> {
+        Ok(dataset.read_raw::<T>()?.iter().map(|text| text.as_ref().to_vec()).collect())
     }
     let read = match descriptor(path, dataset, name)? {
         TypeDescriptor::FixedAscii(n) if n <= LONGEST => read::<FixedAscii<LONGEST>>(dataset),
@@ -160,5 +163,12 @@ pub(crate) fn strings(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<
             return Err(Error::wrong_type(path, name, expected, describe(path, dataset, name)?));
         }
     };
-    read.map_err(|e| damaged(path, name, &e))
+    let texts = read.map_err(|e| damaged(path, name, &e))?;
+    let decoded = texts.into_iter().enumerate().map(|(i, text)| {
+        String::from_utf8(text).map_err(|e| {
+            let got = format!("{:?} in entry {i}, in another encoding", String::from_utf8_lossy(e.as_bytes()));
+            Error::wrong_type(path, name, "text in UTF-8", got)
+        })
+    });
+    decoded.collect()
 }
