@@ -28,6 +28,13 @@ pub(super) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<
     if others.len() > 2 {
         others.retain(|&i| !counts_rows(&columns[i]));
     }
+    if p.is_none() && others.len() == 3 {
+        // Polarities of other numbers, or all the same.
+        let few = |&i: &usize| distinct_at_most(&columns[i], 2).is_some();
+        let mut found = others.iter().copied().filter(few);
+        p = found.next().filter(|_| found.next().is_none());
+        others.retain(|&i| p != Some(i));
+    }
     let mut others = others.into_iter();
     if x.is_none() {
         x = others.next();
@@ -79,6 +86,7 @@ mod tests {
         let (t, x, y) = (vec![0.0, 5.0, 9.0, 9.5], vec![3.0, 1.0, 2.0, 0.0], vec![7.0, 7.0, 1.0, 2.0]);
         let on = vec![1.0, 0.0, 1.0, 1.0];
         let sign = vec![1.0, 4_294_967_295.0, 1.0, 1.0];
+        let (two, one) = (vec![2.0, 1.0, 2.0, 2.0], vec![1.0; 4]);
         let (index, seconds) = (vec![0.0, 1.0, 2.0, 3.0], vec![0.1, 0.2, 0.2, 0.4]);
         for (columns, expected) in [
             (vec![&t, &x, &y, &on], Some("t,x,y,p")),
@@ -87,6 +95,8 @@ mod tests {
             (vec![&x, &t], Some("x,t")),
             (vec![&t, &x, &y, &on, &x], Some("t,x,y,p,_")),
             (vec![&x, &y, &x, &on], None),
+            (vec![&t, &x, &y, &two], Some("t,x,y,p")),
+            (vec![&one, &x, &y, &t], Some("p,x,y,t")),
             (vec![&index, &t, &x, &y, &on], Some("_,t,x,y,p")),
             (vec![&x, &y, &seconds, &on, &index], Some("x,y,t,p,_")),
             (vec![&index, &x, &y, &on], Some("t,x,y,p")),
