@@ -7,9 +7,26 @@ use crate::source::columns::{Role, TakenColumns};
 use crate::source::layout::Layout;
 use crate::source::unit::TimeUnit;
 
-/// Words for polarities that are texts, of on and off in turn. Python stops at any other word.
-const WORDS: &str =
-    "on off + - +1 -1 1 0 true false pos neg positive negative bright dark brighter darker increase decrease up down";
+/// Words for polarities, those that are off first.
+pub(super) const WORDS: [(&str, &str); 7] = [
+    ("false", "true"),
+    ("off", "on"),
+    ("neg", "pos"),
+    ("negative", "positive"),
+    ("n", "p"),
+    ("-", "+"),
+    ("dark", "light"),
+];
+/// More of them, of arrays of text. Python stops at any other word.
+const WORDS_OF_TEXTS: [(&str, &str); 7] = [
+    ("-1", "+1"),
+    ("-1", "1"),
+    ("0", "1"),
+    ("dark", "bright"),
+    ("darker", "brighter"),
+    ("decrease", "increase"),
+    ("down", "up"),
+];
 
 /// A command that saves the columns with the polarities of `field`: 1 for those that are `on`, or else, for a text, what
 /// the words stand for. `None` if the file's name is not UTF-8.
@@ -38,8 +55,9 @@ pub(super) fn mended(
     });
     let columns = columns.join(", ");
     let rows = if columns.contains("rows(") { "rows = lambda a: a[:] if a.shape[1] <= 16 else a[:].T; " } else { "" };
-    let pairs = WORDS.split(' ').count() / 2;
-    let sign = format!("sign = dict(zip({}.split(), {pairs} * [1, 0])); ", literal(WORDS));
+    let pairs = [WORDS, WORDS_OF_TEXTS].concat();
+    let words: Vec<String> = pairs.iter().map(|(off, on)| format!("{off} {on}")).collect();
+    let sign = format!("sign = dict(zip({}.split(), {} * [0, 1])); ", literal(&words.join(" ")), pairs.len());
     let sign = if on.is_none() { &sign } else { "" };
     let file = format!("{stem}_mended.npz");
     let code = format!("import {modules}; f = {load}; {rows}{sign}np.savez({}, {columns})", literal(&file));

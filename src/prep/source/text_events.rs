@@ -5,21 +5,11 @@ use std::path::Path;
 use crate::error::Remedy;
 use crate::source::columns::Role;
 use crate::source::guess::guess_order;
-use crate::source::mended::{literal, python};
+use crate::source::mended::{WORDS, literal, python};
 use crate::source::unit::TimeUnit;
 
 /// What may stand between cells. Spaces are last: they may also be after commas.
 const SEPARATORS: [char; 3] = [';', '\t', ','];
-/// Words for polarities, those that are off first.
-const WORDS: [(&str, &str); 7] = [
-    ("false", "true"),
-    ("off", "on"),
-    ("neg", "pos"),
-    ("negative", "positive"),
-    ("n", "p"),
-    ("-", "+"),
-    ("dark", "light"),
-];
 
 /// The rows of a text that have the same number of cells, and what is before them.
 struct Rows<'a> {
@@ -84,7 +74,7 @@ fn command(path: &Path, stem: &str, head: &str) -> Option<Remedy> {
         return None;
     }
     let whole = columns.iter().flatten().all(|n| n.fract() == 0.0)
-        && !rows.cells().any(|cell| number(cell).is_some() && number(cell).is_some() && cell.contains(['.', 'e', 'E']));
+        && !rows.cells().any(|cell| number(cell).is_some() && cell.contains(['.', 'e', 'E']));
     let mut options = Vec::new();
     match rows.separator {
         Some('\t') => options.push("delimiter=\"\\t\"".into()),

@@ -1,14 +1,12 @@
 //! Finds the unit of a file's times in the attributes of their HDF5 dataset, or of the groups that it is in.
 
-use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
 use hdf5::{Attribute, Location};
 
+use crate::source::hdf::text_bytes;
 use crate::source::unit::TimeUnit;
 
 /// Prefixes of attributes of a unit, before `unit` or `units`.
 const OF_TIMES: [&str; 7] = ["", "t", "ts", "time", "times", "timestamp", "timestamps"];
-/// Maximum length in bytes of fixed-length text.
-const LONGEST: usize = 256;
 
 /// The unit that a file tells for the times in `dataset`, or else `usual`; and a note for the user, if the file tells
 /// something that is not the usual, not understood, or not what the user has `given`.
@@ -70,17 +68,8 @@ pub(super) fn text(attribute: &Attribute) -> Option<String> {
     if attribute.size() != 1 {
         return None;
     }
-    let bytes = match attribute.dtype().ok()?.to_descriptor().ok()? {
-        TypeDescriptor::VarLenUnicode => attribute.read_raw::<VarLenUnicode>().ok()?.first()?.as_bytes().to_vec(),
-        TypeDescriptor::VarLenAscii => attribute.read_raw::<VarLenAscii>().ok()?.first()?.as_bytes().to_vec(),
-        TypeDescriptor::FixedAscii(n) if n <= LONGEST => {
-            attribute.read_raw::<FixedAscii<LONGEST>>().ok()?.first()?.as_bytes().to_vec()
-        }
-        TypeDescriptor::FixedUnicode(n) if n <= LONGEST => {
-            attribute.read_raw::<FixedUnicode<LONGEST>>().ok()?.first()?.as_bytes().to_vec()
-        }
-        _ => return None,
-    };
+    let kind = attribute.dtype().ok()?.to_descriptor().ok()?;
+    let bytes = text_bytes(attribute, &kind).ok()??.pop()?;
     // What is not UTF-8 is Latin-1, in which micro is a byte of its own.
     Some(String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect()))
 }

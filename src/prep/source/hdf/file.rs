@@ -6,9 +6,9 @@ use std::panic;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use hdf5::Dataset;
 use hdf5::filters::Filter;
-use hdf5::types::TypeDescriptor;
+use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
+use hdf5::{Container, Dataset};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::formats;
@@ -142,28 +142,33 @@ pub(crate) fn describe(path: &Path, dataset: &Dataset, name: &str) -> Result<Str
     Ok(format!("{} of shape {:?}", descriptor(path, dataset, name)?, dataset.shape()))
 }
 
+/// Maximum length in bytes of fixed-length strings.
+const LONGEST_TEXT: usize = 256;
+
+/// Reads the bytes of the strings of a dataset or an attribute. `None` if `kind`, its type, is no string type.
+pub(crate) fn text_bytes(place: &Container, kind: &TypeDescriptor) -> hdf5::Result<Option<Vec<Vec<u8>>>> {
+    fn read<T: hdf5::H5Type + AsRef<[u8]>>(place: &Container) -> hdf5::Result<Option<Vec<Vec<u8>>>> {
+        Ok(Some(place.read_raw::<T>()?.iter().map(|text| text.as_ref().to_vec()).collect()))
+    }
+    match *kind {
+        TypeDescriptor::FixedAscii(n) if n <= LONGEST_TEXT => read::<FixedAscii<LONGEST_TEXT>>(place),
+        TypeDescriptor::FixedUnicode(n) if n <= LONGEST_TEXT => read::<FixedUnicode<LONGEST_TEXT>>(place),
+        TypeDescriptor::VarLenAscii => read::<VarLenAscii>(place),
+        TypeDescriptor::VarLenUnicode => read::<VarLenUnicode>(place),
+        _ => Ok(None),
+    }
+}
+
 /// Reads a dataset of strings of any string type. The wrapper's own conversion trusts that they are UTF-8.
 ///
 /// # Errors
 /// [`Error::WrongType`] for another type, and for strings in another encoding.
 pub(crate) fn strings(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<String>> {
-    use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
-    /// Maximum length in bytes of fixed-length strings.
-    const LONGEST: usize = 256;
-    fn read<T: hdf5::H5Type + AsRef<[u8]>>(dataset: &Dataset) -> hdf5::Result<Vec<Vec<u8>>> {
-        Ok(dataset.read_raw::<T>()?.iter().map(|text| text.as_ref().to_vec()).collect())
-    }
-    let read = match descriptor(path, dataset, name)? {
-        TypeDescriptor::FixedAscii(n) if n <= LONGEST => read::<FixedAscii<LONGEST>>(dataset),
-        TypeDescriptor::FixedUnicode(n) if n <= LONGEST => read::<FixedUnicode<LONGEST>>(dataset),
-        TypeDescriptor::VarLenAscii => read::<VarLenAscii>(dataset),
-        TypeDescriptor::VarLenUnicode => read::<VarLenUnicode>(dataset),
-        _ => {
-            let expected = format!("strings of at most {LONGEST} bytes");
-            return Err(Error::wrong_type(path, name, expected, describe(path, dataset, name)?));
-        }
+    let kind = descriptor(path, dataset, name)?;
+    let Some(texts) = text_bytes(dataset, &kind).map_err(|e| damaged(path, name, &e))? else {
+        let expected = format!("strings of at most {LONGEST_TEXT} bytes");
+        return Err(Error::wrong_type(path, name, expected, describe(path, dataset, name)?));
     };
-    let texts = read.map_err(|e| damaged(path, name, &e))?;
     let decoded = texts.into_iter().enumerate().map(|(i, text)| {
         String::from_utf8(text).map_err(|e| {
             let got = format!("{:?} in entry {i}, in another encoding", String::from_utf8_lossy(e.as_bytes()));

@@ -35,6 +35,6 @@ mod types;
 pub(crate) use cause::{damaged, last_words};
 pub(crate) use checked::{File, dataset, events, optional};
 pub(crate) use column::NumberColumn;
-pub(crate) use file::{describe, descriptor, open, open_cached, strings, unreadable};
+pub(crate) use file::{describe, descriptor, open, open_cached, strings, text_bytes, unreadable};
 pub use links::LinkedPath;
 pub(crate) use tree::Tree;
