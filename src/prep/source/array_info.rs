@@ -1,56 +1,58 @@
-//! The arrays of a file, as a survey of their names, types and shapes sees them.
+//! Descriptions of a file's arrays: path, shape and element type, without the data. `survey` searches them for the
+//! columns of the events.
 
 use crate::source::columns::{FieldPath, Part};
 
-/// An array of a file.
+/// The description of an array of a file.
 #[derive(Clone, Debug)]
 pub(super) struct ArrayInfo {
-    /// Path in the file. Empty in a file that has only one.
+    /// Path of the array in the file. Empty if the file holds only one array, which has no name.
     pub(super) name: String,
     pub(super) shape: Vec<u64>,
     pub(super) kind: ArrayKind,
 }
 
-/// The type of an array's elements.
+/// The type of an array's elements. A link that leads to no array has a variant of its own.
 #[derive(Clone, Debug)]
 pub(super) enum ArrayKind {
-    /// Numbers of a type.
+    /// Numbers. The text names their type.
     Number(String),
-    /// Records with these members, those of nested records included.
+    /// Records with these members. The list includes the members of nested records.
     Record(Vec<MemberInfo>),
-    /// A link that leads nowhere: what is wrong with it.
+    /// A dangling link: the object that it names doesn't exist. The text says what is wrong.
     Nowhere(String),
-    /// What cannot be a column: its type.
+    /// Elements of any other type, which cannot be a column. The text names the type.
     Other(String),
 }
 
-/// A member of records.
+/// A member of the records of an array.
 #[derive(Clone, Debug)]
 pub(super) struct MemberInfo {
-    /// Its name. The names of nested records are before it, with dots between them.
+    /// Name of the member. In nested records, the names of all levels with dots between them, such as `pos.x`.
     pub(super) name: String,
-    /// Its type, for messages.
+    /// Type of the member, for messages.
     pub(super) kind: String,
     pub(super) is_number: bool,
 }
 
 impl ArrayInfo {
-    /// A link that leads nowhere, in the place of an array.
+    /// Describes a dangling link at the path `name`. `wrong` says what is wrong with it.
     pub(super) fn nowhere(name: String, wrong: String) -> ArrayInfo {
         ArrayInfo { name, shape: Vec::new(), kind: ArrayKind::Nowhere(wrong) }
     }
 
-    /// The path of its group, which is empty for the root, and its name there.
+    /// Splits the path of the array into the path of its group and its name in that group. The root group has an empty
+    /// path.
     pub(super) fn group_and_name(&self) -> (&str, &str) {
         self.name.rsplit_once('/').unwrap_or(("", &self.name))
     }
 
-    /// The path of a part of the array.
+    /// The path of `part` of this array.
     pub(super) fn field(&self, part: Part) -> FieldPath {
         FieldPath { array: self.name.clone(), part }
     }
 
-    /// The members that are numbers, if the array has records: their names and paths.
+    /// The name and the path of each member that is a number. Empty if the array has no records.
     pub(super) fn members(&self) -> Vec<(&str, FieldPath)> {
         let ArrayKind::Record(members) = &self.kind else { return Vec::new() };
         let numbers = members.iter().filter(|member| member.is_number);

@@ -1,4 +1,4 @@
-//! HDF5 files with one recording: the layouts of event cameras, and any other columns of t, x, y and p.
+//! Opens HDF5 files with one recording: the layouts of event cameras, and any other columns of t, x, y and p.
 //!
 //! | layout | events | times |
 //! |---|---|---|
@@ -6,10 +6,10 @@
 //! | `e2vid` (e2vid, ESIM, MVSEC's and others' copies) | `events/ts`, `xs`, `ys`, `ps` | seconds |
 //! | `mvsec` | `davis/left/events`, a table of x, y, t, p | seconds |
 //! | `prophesee` | `CD/events`, records of x, y, p, t | microseconds |
-//! | `map` | what a map or the order of a table's columns says, or else what the names tell ([`survey`]) | |
+//! | `map` | columns that the options name, or else columns with usual names ([`survey`]) | |
 //!
 //! Integer times are microseconds and float times are seconds, unless an attribute or the options give a unit.
-//! `t_offset` is not added: the times are those in the file. The indexes `ms_to_idx` and `indexes` are not used.
+//! `t_offset` is not added: the times are those in the file. The index datasets `ms_to_idx` and `indexes` are not used.
 
 use std::path::Path;
 
@@ -30,14 +30,14 @@ use crate::source::unit::TimeUnit;
 use crate::source::unusable::unusable;
 use crate::source::{hdf, left_over, shape};
 
-/// The camera of MVSEC, a DAVIS346.
+/// Sensor of MVSEC's camera, a DAVIS346.
 const DAVIS346: SensorSize = SensorSize { width: 346, height: 260, polarities: 2 };
 const RECORDS: &str = "CD/events";
 const MVSEC: &str = "davis/left/events";
 const DSEC: [&str; 4] = ["events/t", "events/x", "events/y", "events/p"];
 const E2VID: [&str; 4] = ["events/ts", "events/xs", "events/ys", "events/ps"];
 
-/// Detects which of these layouts a file has.
+/// Detects which of the layouts of this module a file has. A file that fits no other layout has [`Layout::Map`].
 pub(super) fn detect(file: &hdf::File) -> Layout {
     let has = |name: &&str| exists(file, name);
     if has(&RECORDS) {
@@ -53,16 +53,17 @@ pub(super) fn detect(file: &hdf::File) -> Layout {
     }
 }
 
-/// Whether a file has a dataset, or a link in its place that leads nowhere.
+/// Whether a file has a dataset of this name, or a dangling link of this name.
 fn exists(file: &hdf::File, name: &str) -> bool {
     file.dataset(name).is_ok() || file.dangles(name)
 }
 
-/// Opens a recording of one of these layouts.
+/// Opens a file with one of the layouts of this module.
 ///
 /// # Errors
-/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`], also for columns of different lengths;
-/// [`Error::Columns`] and [`Error::UnknownLayout`] if the columns of the events are unknown.
+/// [`Error::NotARecording`] and [`Error::MissingDataset`]; [`Error::WrongType`], which also reports columns of
+/// different lengths; [`Error::DamagedRecording`]; [`Error::Columns`] and [`Error::UnknownLayout`] if it is unknown
+/// which fields are the columns of the events.
 pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
     let file = hdf::open_cached(path)?;
     let fields = fields(path, &file, layout, options)?;
@@ -112,7 +113,8 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     stream.check_length()
 }
 
-/// The fields of the columns t, x, y and p.
+/// Finds the fields that are the columns t, x, y and p: by the layout, by the options, or else by the names in the
+/// file.
 fn fields(path: &Path, file: &hdf::File, layout: Layout, options: &SourceOptions) -> Result<Fields> {
     let whole = |name: &str| FieldPath { array: name.into(), part: Part::Whole };
     match (layout, &options.map) {
@@ -140,15 +142,15 @@ fn fields(path: &Path, file: &hdf::File, layout: Layout, options: &SourceOptions
     }
 }
 
-/// Number of columns of MVSEC's table. Some copies have more than x, y, t and p.
+/// Number of columns of MVSEC's table. Some copies have more columns than x, y, t and p.
 fn mvsec_width(file: &hdf::File) -> u64 {
     let shape = file.dataset(MVSEC).map_or(Vec::new(), |table| table.shape());
     let shape: Vec<u64> = shape.into_iter().map(|size| size as u64).collect();
     shape::likely_table(&shape).map_or(4, |table| table.columns.max(4))
 }
 
-/// The fields that could be columns of the events and were not taken: other columns of MVSEC's table, or other fields
-/// in the place of the events with as many entries.
+/// The fields that could be columns of the events but are not used. In MVSEC's table, these are the columns after the
+/// first four. In other layouts, they are the other fields of `place` with `len` entries.
 fn unused(t: &FieldPath, place: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
     match t.part {
         Part::Column { columns, .. } if t.array == MVSEC => {
@@ -158,7 +160,8 @@ fn unused(t: &FieldPath, place: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<
     }
 }
 
-/// The arrays in the place of the events: the records that t is in, or the arrays of its group.
+/// The arrays that are stored together with the events: the array of records that t is a member of, or all arrays in
+/// t's group. Empty if t is a column of a table.
 fn place(path: &Path, file: &hdf::File, t: &FieldPath) -> Vec<ArrayInfo> {
     let tree = match t.part {
         Part::Member(_) => Tree::of_dataset(path, file, &t.array),
@@ -185,8 +188,8 @@ fn scalar_label(path: &Path, file: &hdf::File, name: &str) -> Result<ClassLabel>
     names.into_iter().next().map(ClassLabel::Name).ok_or_else(|| wrong("none".into()))
 }
 
-/// Reads the sensor size from attributes of the root or of the events' `group`: `geometry` ("640x480"),
-/// `sensor_resolution` (height, width), or `width` and `height`.
+/// Reads the sensor size from attributes of the root, of the groups `events` and `CD`, or of the events' own `group`.
+/// The attributes are `geometry` ("640x480"), `sensor_resolution` (height, width), or `width` and `height`.
 fn told_sensor(file: &hdf5::File, group: &str) -> Option<SensorSize> {
     let groups = ["events", "CD", group].into_iter().filter_map(|name| file.group(name).ok());
     let groups: Vec<hdf5::Group> = file.as_group().ok().into_iter().chain(groups).collect();

@@ -1,5 +1,5 @@
-//! Checks an open recording before its first event is used: are the columns there that its sensor needs, and are its
-//! coordinates pixels?
+//! Checks an open recording before its events are used. The recording must have the columns that its sensor needs. Its
+//! coordinates must be pixels, and its polarities must tell which events are on.
 
 use std::path::Path;
 
@@ -13,20 +13,23 @@ use crate::source::polarities::Polarities;
 use crate::source::recording::Recording;
 use crate::source::stream::EventStream;
 
-/// Number of events whose coordinates are looked at first. Most recordings are settled by them.
+/// Number of events whose coordinates are checked first. For most recordings, no more are needed.
 const FIRST: u64 = 1 << 16;
 
-/// Number of events whose polarities are looked at first. In most recordings one of them is on.
+/// Number of events whose polarities are checked first. In most recordings, one of these events is on, and no more are
+/// needed.
 const HEAD: u64 = 1 << 10;
 
-/// Maximum number of fields that an error offers for one column.
+/// Maximum number of fields that an error suggests for one column.
 const MOST_OFFERED: usize = 3;
 
-/// Checks a recording's columns against its sensor, its coordinates and its polarities. Returns notes for the user.
+/// Checks that a recording has the columns that its sensor needs, and that its coordinates and polarities are usable.
+/// Returns notes for the user.
 ///
 /// # Errors
-/// [`Error::Columns`] if a sensor of two polarities has no p, or one of several rows has no y, or if it cannot be told
-/// which polarity is on; [`Error::NotPixels`]; errors of reading.
+/// [`Error::Columns`] if p is missing for a sensor of two polarities, if y is missing for a sensor of several rows, or
+/// if the polarities don't tell which events are on; [`Error::NotPixels`] if the coordinates are not pixels; errors of
+/// reading.
 pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec<String>> {
     let sensor = options.sensor.or(stream.sensor);
     check_sensor(&stream.path, stream.layout, &stream.taken, sensor)?;
@@ -48,8 +51,9 @@ pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec
     Ok(notes)
 }
 
-/// Checks the polarities of a recording that is not in memory. Errors of reading wait until the events are needed.
-/// Returns a note for the user.
+/// Checks the polarities of a recording that is not in memory. Returns a note for the user.
+///
+/// If the polarities cannot be read, the check ends without an error: the error occurs again when the events are read.
 ///
 /// # Errors
 /// Errors of [`Polarities::judge`].
@@ -69,10 +73,10 @@ fn check_polarities(stream: &EventStream, sensor: Option<SensorSize>) -> Result<
     Ok(polarities.note(&taken.field))
 }
 
-/// Checks that a recording has the columns that its sensor needs.
+/// Checks that a recording has the columns that its sensor needs. If `sensor` is `None`, nothing is checked.
 ///
 /// # Errors
-/// [`Error::Columns`] if a sensor of two polarities has no p, or one of several rows has no y.
+/// [`Error::Columns`] if p is missing for a sensor of two polarities, or if y is missing for a sensor of several rows.
 pub(super) fn check_sensor(
     path: &Path,
     layout: Layout,
@@ -92,8 +96,9 @@ pub(super) fn check_sensor(
     Err(lacking(path, layout, taken, expected, sensor))
 }
 
-/// The error for a recording whose columns lack y or p, which a camera has, while its sensor is not known. `None` if
-/// the file has no field that could be one of them.
+/// The error for a recording that lacks y or p and whose sensor size is unknown. `size` is the smallest width and
+/// height that contain all events. `None` if the recording has both columns, or if the file has no other field that
+/// could be a column.
 pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> Option<Error> {
     let Recording { path, layout, columns: taken, .. } = recording;
     let expected = match (taken.has(Role::Y), taken.has(Role::P)) {
@@ -108,8 +113,8 @@ pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> O
     taken.has_more().then(|| lacking(path, *layout, taken, expected.into(), sensor))
 }
 
-/// The error for columns that a sensor needs and that are not there. Fields that are left over come first in the
-/// advice; a smaller sensor, which does without, is last.
+/// The error for a recording without the columns that `sensor` needs. The error suggests unused fields of the file
+/// first, and last a smaller sensor, which doesn't need these columns.
 fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, sensor: SensorSize) -> Error {
     let [lacks_y, lacks_p] =
         [(Role::Y, sensor.height), (Role::P, sensor.polarities)].map(|(role, n)| n > 1 && !taken.has(role));
@@ -144,12 +149,12 @@ fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, 
     Error::Columns { path, place, expected, got, remedies }
 }
 
-/// The range of float coordinates.
+/// The range of coordinates that are stored as floats.
 #[derive(Debug)]
 pub(super) struct Pixels {
     least: f64,
     most: f64,
-    /// The first coordinate that is not whole.
+    /// The first coordinate that is not a whole number.
     fraction: Option<f64>,
 }
 
@@ -160,7 +165,7 @@ impl Default for Pixels {
 }
 
 impl Pixels {
-    /// Adds coordinates. Those that are not finite are left out; they are outside every sensor.
+    /// Adds coordinates. Infinite and NaN coordinates are skipped, because they are outside every sensor.
     pub(super) fn add(&mut self, coordinates: &[f64]) {
         for &n in coordinates.iter().filter(|n| n.is_finite()) {
             (self.least, self.most) = (self.least.min(n), self.most.max(n));
@@ -170,20 +175,21 @@ impl Pixels {
         }
     }
 
-    /// Whether no more coordinates can change the verdict.
+    /// Whether [`Pixels::judge`] accepts the coordinates whatever coordinates follow.
     fn are_settled(&self) -> bool {
         self.least < self.most && !self.are_inside_one()
     }
 
-    /// Whether all lie inside one pixel, or in the range of normalised coordinates.
+    /// Whether all coordinates are inside one pixel, or from -1 to 1 as normalised coordinates are.
     fn are_inside_one(&self) -> bool {
         self.least.floor() == self.most.floor() || (self.least >= -1.0 && self.most <= 1.0)
     }
 
-    /// Returns a note for coordinates with fractions.
+    /// Checks the coordinates that were added. Returns a note for the user if some have fractions.
     ///
     /// # Errors
-    /// [`Error::NotPixels`] for different fractions inside one pixel.
+    /// [`Error::NotPixels`] if the coordinates differ, some have fractions, and all are inside one pixel or from -1 to
+    /// 1.
     pub(super) fn judge(&self, path: &Path, field: &str) -> Result<Option<String>> {
         let Some(fraction) = self.fraction else { return Ok(None) };
         if self.least < self.most && self.are_inside_one() {

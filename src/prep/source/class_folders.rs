@@ -1,8 +1,8 @@
-//! Which folders of a folder of recordings are its classes.
+//! Decides which sub-folders of a folder of recordings are its classes.
 //!
-//! Classes are the folders of one level: the first one, as in torchvision's ImageFolder, unless the caller names
-//! another. First-level folders that are parts of a dataset (train, test) or persons (user01, user02) are recognised
-//! and refused.
+//! The class folders are all at one level. It is the first level, as in torchvision's ImageFolder, unless the caller
+//! gives another level. First-level folders that are parts of a dataset (train, test) or persons (user01, user02) are
+//! recognised and refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,39 +13,45 @@ use crate::source::labels::number_classes;
 use crate::source::listing::Listing;
 use crate::source::names::some_of;
 
-/// Names of parts of a dataset, for training.
+/// Names of folders for the training part of a dataset.
 const TRAINING: &str = "train training trn trainval";
-/// Short names of parts. They may be those of classes too, such as languages.
+/// Short names of parts of a dataset: first for training, then for all other parts. Class folders can have these names
+/// too: `tr` and `te` are also codes of languages.
 const SHORT_PARTS: [&str; 2] = ["tr", "te ts va vl"];
-/// Words for parts of equal rank, which have a number or a letter after them: `fold1`, `split_a`.
+/// Words for numbered parts of a dataset. A number or a letter follows the word, as in `fold1` and `split_a`.
 const NUMBERED_PARTS: &str = "fold kfold split partition part cv";
-/// Names of parts of a dataset, for everything but training.
+/// Names of folders for all parts of a dataset except the training part.
 const OTHER_PARTS: &str = "test testing tst val valid validation validate validating eval evaluation evaluate dev devel \
                            development holdout heldout";
-/// Words for persons, sessions and the like, which have a number or a letter after them: `user01`, `subject_3`.
+/// Words for persons, sessions and similar groups. A number or a letter follows the word, as in `user01` and
+/// `subject_3`.
 const GROUPS: &str = "user subject subj sub sbj speaker spk spkr participant person people actor signer patient \
                       volunteer session sess ses trial take run rep recording rec seq sequence day date block batch camera \
                       cam room";
-/// Letters for the same, with a number after them: `s01`, `p3`.
+/// Single letters for persons, sessions and similar groups. A number follows the letter, as in `s01` and `p3`.
 const GROUP_LETTERS: &str = "s p u r f m";
 
-/// The classes of a folder.
+/// The classes of a folder of recordings.
 #[derive(Debug)]
 pub(super) struct FolderClasses {
     /// Class names, in order.
     pub names: Vec<String>,
-    /// Class of each file.
+    /// Class number of each file.
     pub labels: Vec<u32>,
-    /// Classes without a file.
+    /// Names of classes whose folders have no recordings.
     pub empty: Vec<String>,
 }
 
-/// Takes classes from the names of folders at level `level`, counted from 1, in alphabetical order. `None`: the first
-/// level, if its folders may be classes or are in `list`. Folders without recordings are classes too, unless there is a
-/// list that lacks them. Returns `None` if there are only files.
+/// Takes the classes of recordings from the names of the folders at `level`, counted from 1. Classes are numbered in
+/// alphabetical order.
+///
+/// Without a `level`, the classes are the first-level folders. These are checked to be plausible classes, unless all of
+/// them are in `list`. Folders without recordings are classes too, but with a `list` only if they are in it. Returns
+/// `None` if no `level` is given and no recording is in a sub-folder.
 ///
 /// # Errors
-/// [`Error::NotClasses`]; [`Error::NotARecording`] for files that are in no folder of this level.
+/// [`Error::NotClasses`] if the first-level folders are probably not classes; [`Error::NotARecording`] for files that
+/// are in no folder of this level.
 pub(super) fn by_folder(
     dir: &Path,
     listing: &Listing,
@@ -84,7 +90,9 @@ pub(super) fn by_folder(
     Ok(Some(FolderClasses { names, labels, empty: empty.into_iter().map(String::from).collect() }))
 }
 
-/// The folders above the classes, which are those of `level`, if they are several parts of a dataset.
+/// Finds parts of a dataset (train, test) among the folders above the class folders, which are at `level`. Without a
+/// `level`, looks at the first-level folders. Returns the names of the parts as a text, or `None` if there are fewer
+/// than two parts.
 pub(super) fn joined_parts(files: &[String], level: Option<usize>) -> Option<String> {
     let names = |level| {
         let names: BTreeSet<&str> = files.iter().filter_map(|name| folder_of(name, level)).collect();
@@ -94,20 +102,23 @@ pub(super) fn joined_parts(files: &[String], level: Option<usize>) -> Option<Str
     Some(some_of(&parts))
 }
 
-/// The name of the folder at level `level` that a file is in.
+/// The name of the folder at `level` (from 1) that contains a file. `None` if the file is in no folder of this level.
 fn folder_of(file: &str, level: usize) -> Option<&str> {
     let (folders, _) = file.rsplit_once('/')?;
     folders.split('/').nth(level - 1)
 }
 
-/// The names of all folders at level `level`, each once.
+/// The names of all folders at `level` (from 1), each once.
 fn folders_at(folders: &[String], level: usize) -> Vec<&str> {
     let at = folders.iter().filter_map(|name| name.split('/').nth(level - 1));
     at.collect::<BTreeSet<&str>>().into_iter().collect()
 }
 
-/// Refuses folders that are probably no classes. `files` are the names below `dir`, which is `above` levels below the
-/// folder that was opened; `top` are the first-level folders.
+/// Refuses first-level folders that are probably not classes. `dir` is `above` levels below the folder that was opened.
+/// `files` are paths of recordings relative to `dir`, and `top` are the folders directly in `dir`.
+///
+/// # Errors
+/// [`Error::NotClasses`].
 fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
     let refused = |got: String, kind: FolderKind| Err(Error::NotClasses { path: dir.into(), got, kind });
     // For each first-level folder: its sub-folders with recordings.
@@ -173,8 +184,11 @@ fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
     Ok(())
 }
 
-/// Whether folders are parts of a dataset: all or most of them, or half of them and both training and another part.
-/// Short names are parts if there is nothing else.
+/// Whether folders are the parts of a dataset, judged by their names. They are if one of these holds:
+///
+/// - More than half of the names are those of parts.
+/// - Exactly half of the names are those of parts, among them a training part and another part.
+/// - All names are those of parts or short names of parts, among them a training part and another part.
 fn are_parts(names: &[&str]) -> bool {
     let training = names.iter().filter(|name| is_part(name, TRAINING)).count();
     let other = names.iter().filter(|name| is_part(name, OTHER_PARTS)).count();
@@ -187,8 +201,9 @@ fn are_parts(names: &[&str]) -> bool {
         || (parts + short_training + short_other == all && training + short_training > 0 && other + short_other > 0)
 }
 
-/// Whether a folder has one of these names: in any case, with a number (`val2017`), or with another word before or
-/// after it (`dvs_train`, `Test-Set`, `ibmGestureTrain`).
+/// Whether a folder's name is one of the words in `parts`, which are separated by spaces. Case is ignored. A number may
+/// follow the word (`val2017`), and another word may stand before or after it (`dvs_train`, `Test-Set`,
+/// `ibmGestureTrain`).
 fn is_part(name: &str, parts: &str) -> bool {
     let words = words(name);
     let joined = words.concat();
@@ -201,7 +216,8 @@ fn is_part(name: &str, parts: &str) -> bool {
     })
 }
 
-/// The words of a name, in small letters. A capital after a small letter begins a word.
+/// Splits a name into words, in lower case. A new word begins after any character that is no letter or digit, and at a
+/// capital after a lower-case letter.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut before = ' ';
@@ -218,13 +234,13 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// Whether a folder is named as a person, a session or the like.
+/// Whether a folder's name is that of a person, a session or a similar group, such as `user01` or `s01`.
 fn is_group(name: &str) -> bool {
     let has_digit = name.contains(|c: char| c.is_ascii_digit());
     is_numbered(name, GROUPS) || (has_digit && is_numbered(name, GROUP_LETTERS))
 }
 
-/// Whether a name begins with one of these words, followed by a number or a letter.
+/// Whether a name begins with one of `words` and continues with a number, or with a single letter.
 fn is_numbered(name: &str, words: &str) -> bool {
     let name = name.to_lowercase();
     let (word, rest) = name.split_at(name.find(|c: char| !c.is_alphabetic()).unwrap_or(name.len()));
@@ -236,7 +252,7 @@ fn is_listed(word: &str, words: &str) -> bool {
     words.split(' ').any(|listed| listed == word)
 }
 
-/// Whether a folder is named by a number or a date.
+/// Whether a folder's name is a number or a date: it has digits and no letters.
 fn is_number(name: &str) -> bool {
     name.contains(|c: char| c.is_ascii_digit()) && !name.contains(char::is_alphabetic)
 }
@@ -336,7 +352,8 @@ mod tests {
         assert_eq!(kind(&["x/user1/wave/1.npy", "x/user2/wave/1.npy"]), Some(FolderKind::Above(3)));
     }
 
-    /// Names that are neither numbers nor known words repeat below each folder, whichever of the two is the class.
+    /// The expected result for folders `names` that are repeated in each first-level folder. They are refused, unless
+    /// all of them are numbers or known words for persons.
     fn same(names: &[&str]) -> Option<FolderKind> {
         (!names.iter().all(|name| is_group(name) || is_number(name))).then_some(FolderKind::Above(2))
     }

@@ -1,4 +1,5 @@
-//! The caller's list of classes: which classes there are, and their order. Labels of recordings are renumbered by name.
+//! The caller's list of classes: it says which classes there are, and in which order. The labels of recordings are
+//! renumbered to fit the list, by the names of their classes.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,17 +18,18 @@ use crate::source::text::read_text;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassList {
     names: Arc<[String]>,
-    /// The place of each class, by its name in Unicode normal form C.
+    /// Index of each class in `names`. The keys are the names in Unicode normal form C.
     places: Arc<HashMap<String, u32>>,
-    /// The file or set that the list is from.
+    /// Path of the file or set that the list was read from.
     origin: PathBuf,
 }
 
 impl ClassList {
-    /// Reads a file with one name a line. Empty lines are skipped.
+    /// Reads a list of classes from a text file with one name per line. Empty lines are skipped.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]; [`Error::NotUtf8`]; [`Error::BadTable`] for a file without names, or with one twice.
+    /// [`tonic_base::Error::Io`]; [`Error::NotUtf8`]; [`Error::BadTable`] for a file without names, or with the same
+    /// name twice.
     pub fn read(path: &Path) -> Result<ClassList> {
         let text = read_text(path)?;
         let bad = |line, expected: &str, got: String| Error::BadTable {
@@ -53,10 +55,11 @@ impl ClassList {
         Ok(ClassList::of(path, names))
     }
 
-    /// The classes of an existing set.
+    /// Takes the list of classes of an existing shard set.
     ///
     /// # Errors
-    /// Errors of [`Manifest::read`]; [`tonic_base::Error::Usage`] for a set without classes.
+    /// Errors of [`Manifest::read`]; [`tonic_base::Error::Usage`] for a set without classes, or with two classes whose
+    /// names differ only in their Unicode normal form.
     pub fn of_set(dir: &Path) -> Result<ClassList> {
         let names = Manifest::read(dir)?.description.classes;
         if names.is_empty() {
@@ -75,25 +78,26 @@ impl ClassList {
         ClassList { names: names.into(), places: Arc::new(places), origin: origin.into() }
     }
 
-    /// The place of a class in the list, by its name in any Unicode normal form.
+    /// The index of a class in the list, or `None` if the list doesn't have it. `name` may be in any Unicode normal
+    /// form.
     fn place(&self, name: &str) -> Option<u32> {
         self.places.get(name).or_else(|| self.places.get(&name.nfc().collect::<String>())).copied()
     }
 
-    /// The file or set that the list is from.
+    /// Path of the file or set that the list was read from.
     pub(super) fn origin(&self) -> &Path {
         &self.origin
     }
 
-    /// Whether the list has a class, in any Unicode normal form.
+    /// Whether the list has the class `name`, which may be in any Unicode normal form.
     pub(super) fn has(&self, name: &str) -> bool {
         self.place(name).is_some()
     }
 
-    /// Refuses a row of a table whose label is not in the list.
+    /// Checks that the label of every row of a table is in the list. `table` is the table's path, for the error.
     ///
     /// # Errors
-    /// [`Error::UnknownClass`].
+    /// [`Error::UnknownClass`] for the first row whose label is not in the list.
     pub(super) fn check_rows(&self, table: &Path, rows: &[Row]) -> Result<()> {
         match rows.iter().find(|row| !self.has(&row.label)) {
             Some(row) => Err(self.unknown(table, Some(row.line), std::slice::from_ref(&row.label))),
@@ -101,12 +105,14 @@ impl ClassList {
         }
     }
 
-    /// Gives recordings this list of classes, and renumbers their labels by name. Labels of recordings without names
-    /// are the names of classes if the list has them, else places in the list.
+    /// Replaces the class names of recordings by this list, and renumbers their labels to fit it.
+    ///
+    /// Recordings without class names have numbers as labels. If the list contains a number as a name, each label is
+    /// the name of a class. Otherwise, each label is an index into the list.
     ///
     /// # Errors
-    /// [`Error::UnknownClass`] for a class that is not in the list; [`tonic_base::Error::Usage`] for recordings without
-    /// labels.
+    /// [`Error::UnknownClass`] for a class that is not in the list; [`tonic_base::Error::Usage`] if recordings without
+    /// class names have no labels either.
     pub(super) fn apply(&self, recordings: &mut [Recording]) -> Result<()> {
         let numbered = self.places_of_numbers(recordings)?;
         // The names that recordings of a folder share, and their places.
@@ -125,7 +131,8 @@ impl ClassList {
         Ok(())
     }
 
-    /// The place in the list of each label of recordings without names. A note on the first of them says which.
+    /// For each label of the recordings without class names: its index in the list. If labels are taken as indices, a
+    /// note of the first recording says so.
     fn places_of_numbers(&self, recordings: &mut [Recording]) -> Result<HashMap<u32, u32>> {
         let nameless = || recordings.iter().filter(|recording| recording.classes.is_none());
         let Some(first) = nameless().next() else { return Ok(HashMap::new()) };
@@ -147,7 +154,11 @@ impl ClassList {
         Ok(used.iter().map(|&label| (label, label)).collect())
     }
 
-    /// The place of each of a recording's classes in the list.
+    /// The index in the list of each of the class names `names`. `path` is the recording that has these classes, for
+    /// the error.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClass`] if the list lacks some of the names.
     fn find(&self, path: &Path, names: &[String]) -> Result<Vec<u32>> {
         let places: Option<Vec<u32>> = names.iter().map(|name| self.place(name)).collect();
         places.ok_or_else(|| {

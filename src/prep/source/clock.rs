@@ -1,16 +1,16 @@
-//! Tells what is wrong with a recording's clock, in one pass over its times.
+//! Finds what is wrong with a recording's clock, in one pass over its times.
 //!
 //! | finding | what the times do | an example |
 //! |---|---|---|
 //! | jitter | step back a little, or for a few events, and return | packets out of order: -99 ms for 5 events |
 //! | wrap | step back by a power of two of ticks, and go on | a counter of 24 bits, after 16.8 s |
 //! | reset | step back and go on from there | the camera was started again |
-//! | gap | jump ahead by far more than the recording lasts otherwise | stale events at its head |
-//! | stray | jump by that much for a few events | one damaged time |
+//! | gap | jump ahead by far more than the rest of the recording lasts | old events at its beginning |
+//! | stray | jump as far as a gap, ahead or back, for a few events | one damaged time |
 //! | disorder | descend, or step back again and again without returning | a file in the order of its pixels |
 //!
-//! The pass needs constant memory, apart from a few bytes for each wrap. Blocks of calm times, which is nearly all of
-//! them, cost one comparison an event.
+//! The pass needs constant memory, apart from a few bytes for each wrap. Nearly all blocks of times are calm: no step
+//! goes back, and all steps are short. A calm block costs one comparison per event.
 
 mod findings;
 mod wrap;
@@ -21,66 +21,72 @@ pub(super) use wrap::Wrap;
 use crate::source::unit::TimeUnit;
 use wrap::Turns;
 
-/// Events that are tested together.
+/// Number of consecutive events in a block.
 const BLOCK: usize = 1024;
-/// A block is calm if no step reaches this power of two, in microseconds.
+/// A block is calm if no step goes back and all steps are below this power of two, in microseconds.
 const CALM: u64 = 1 << 10;
-/// Bounds of the step back that is jitter wherever it occurs, in microseconds. In between, an eighth of the recording.
+/// The largest step back that always counts as jitter is an eighth of the recording's duration. It is at least the
+/// first and at most the second of these limits, in microseconds.
 const SMALL: (i64, i64) = (1_000, 100_000);
-/// After this many events in order, a run of times that stepped back has settled there.
+/// If more than this many events in order follow a step back, the clock counts as settled at the new times.
 const SETTLED: u64 = 64;
-/// The step back of a few events at the end that may be jitter: an eighth of the recording, and at most this.
+/// A step back at the end of a recording is jitter if few events follow and the step is short: at most this many
+/// microseconds, and at most an eighth of the recording's duration.
 const LATE: i64 = 1_000_000;
-/// Jumps that are noted if they are longer than all the rest of the recording, in microseconds.
+/// Jumps longer than this many microseconds are kept as possible gaps. Such a jump is noted if it is longer than the
+/// rest of the recording.
 const PAUSE: i64 = 2_000_000;
-/// Jumps that may be gaps, in microseconds.
+/// A gap is longer than this many microseconds. The jumps of stray events may be shorter.
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
-/// Maximum number of gaps and resets that are listed.
+/// Maximum number of gaps that are kept, and also of resets.
 const LISTED: usize = 16;
 
-/// A pass over the times of a recording.
+/// A pass over the times of a recording that looks for faults of its clock.
 #[derive(Debug)]
 pub(super) struct Clock {
     unit: TimeUnit,
     /// Number of events seen.
     seen: u64,
-    /// The last time.
+    /// Time of the last event seen, in microseconds.
     previous: i64,
-    /// The lowest and the highest time.
+    /// The lowest time seen, in microseconds.
     low: i64,
+    /// The highest time seen, in microseconds.
     high: i64,
-    /// Sum of all steps ahead.
+    /// Sum of all steps ahead, in microseconds.
     progress: i64,
-    /// The events since the last large step back, or all.
+    /// The events since the last large step back, or all events if there was none.
     run: Run,
-    /// The run before that step, while the times may still return to it.
+    /// The run before the last large step back, as long as the times may still return to it.
     left: Option<Run>,
-    /// The last jump ahead.
+    /// The last large jump ahead, as long as the times may still return from it.
     leap: Option<Leap>,
     jitter: Jitter,
     turns: Turns,
-    /// Number of steps ahead and of steps back, however small.
+    /// Number of steps ahead, however small.
     ahead: u64,
+    /// Number of steps back, however small.
     backward: u64,
-    /// Steps back that did not return, each with the run that begins there.
+    /// Steps back after which the times did not return, each with the run that follows the step.
     resets: Vec<(Break, Run)>,
-    /// The largest jumps ahead, and the largest jumps back that return.
+    /// The largest jumps ahead, and the largest jumps back after which the times returned.
     gaps: Vec<Break>,
+    /// Index of the first event without a time, and the number of events without a time.
     missing: Option<(u64, u64)>,
 }
 
-/// A large step forward in time from one event to the next. Times in microseconds.
+/// A large jump ahead from one event to the next. Times are in microseconds.
 #[derive(Clone, Copy, Debug)]
 struct Leap {
-    /// The event after it.
+    /// Index of the event after the jump.
     at: u64,
-    /// The time before it.
+    /// Time of the event before the jump.
     from: i64,
     by: i64,
 }
 
-/// Events whose times go on from each other.
+/// Consecutive events that belong together, from one large step back of the clock to the next.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     at: u64,
@@ -93,7 +99,7 @@ struct Run {
 }
 
 impl Clock {
-    /// A pass over times that a file has in `unit`.
+    /// Starts a pass over the times of a file. The file's times are in `unit`.
     pub(super) fn new(unit: TimeUnit) -> Clock {
         let run = Run::new(0, 0);
         Clock {
@@ -116,7 +122,7 @@ impl Clock {
         }
     }
 
-    /// Notes which of the next events, which are yet to be seen, have no time: their indices among these.
+    /// Counts events without a time. `missing` are indices among the events whose times [`Clock::see`] gets next.
     pub(super) fn miss(&mut self, missing: &[usize]) {
         if let Some(&first) = missing.first() {
             let (at, before) = self.missing.unwrap_or((self.seen + first as u64, 0));
@@ -124,7 +130,7 @@ impl Clock {
         }
     }
 
-    /// Sees the next times of the recording, in microseconds.
+    /// Processes the next times of the recording, in microseconds.
     pub(super) fn see(&mut self, times: &[i64]) {
         for block in times.chunks(BLOCK) {
             if !self.passes(block) {
@@ -133,7 +139,8 @@ impl Clock {
         }
     }
 
-    /// Sees a block at once if it is calm and goes on from the last event. Returns whether it is.
+    /// Processes a block of times at once if it is calm and goes on from the last event. If not, processes nothing and
+    /// returns `false`.
     fn passes(&mut self, block: &[i64]) -> bool {
         let [first, .., last] = *block else { return false };
         if self.seen == 0 || self.previous != self.run.high || last < self.previous {
@@ -206,7 +213,9 @@ impl Clock {
         self.run.high = time;
     }
 
-    /// Lists a large jump. A smaller one, of `late` events, is jitter.
+    /// Keeps a jump that is longer than [`PAUSE`] as a possible gap. A shorter jump after which the times returned
+    /// counts as jitter. The number of events out of order is then `late`, or that of all events until the return if
+    /// `late` is 0.
     fn leave(&mut self, jump: Break, late: u64) {
         let mut small = (jump.by <= PAUSE).then_some(jump);
         if small.is_none() {
@@ -221,7 +230,7 @@ impl Clock {
         }
     }
 
-    /// The times of this run did not return to where the run before it was.
+    /// Keeps the step back from run `left` to the current run as a reset, because the times did not return.
     fn reset(&mut self, left: Run) {
         let by = left.high.saturating_sub(self.run.start);
         self.resets.push((Break { kind: BreakKind::Reset, at: self.run.at, until: None, by }, self.run));
@@ -261,12 +270,13 @@ impl Clock {
         }
     }
 
-    /// The largest step back that is jitter whatever follows: an eighth of the time so far, within [`SMALL`].
+    /// The largest step back that is always jitter, in microseconds: an eighth of the recording's duration so far,
+    /// within the bounds of [`SMALL`].
     fn small(&self) -> i64 {
         (self.high.saturating_sub(self.low) / 8).clamp(SMALL.0, SMALL.1)
     }
 
-    /// What was found.
+    /// Ends the pass and returns what was found.
     pub(super) fn finish(mut self) -> Findings {
         let span = self.high.saturating_sub(self.low);
         let silent = self.gaps.iter().filter(|gap| gap.kind != BreakKind::Behind);
@@ -339,7 +349,8 @@ impl Clock {
 }
 
 impl Findings {
-    /// What is found of all times of a recording, in microseconds, that a file has in `unit`.
+    /// Looks for faults in all times of a recording, which are in microseconds. `unit` is the unit of the times in the
+    /// file.
     pub(super) fn of(unit: TimeUnit, times: &[i64]) -> Findings {
         let mut clock = Clock::new(unit);
         clock.see(times);
@@ -347,12 +358,13 @@ impl Findings {
     }
 }
 
-/// Whether a jump is a gap, in a recording that lasts `rest` microseconds without its gaps, with `mean`
-/// microseconds between its events.
+/// Whether a jump is longer than a running sensor can be silent. Without its gaps, the recording lasts `rest`
+/// microseconds and has `mean` microseconds between events.
 ///
-/// The background activity of a running sensor never ends: there are events every few milliseconds, in darkness too. So
-/// no recording is silent for ten times as long as all the rest of it, unless the sensor was stopped for less than a
-/// minute, nor for more than an hour and a hundred times its usual step. Stray events need no minute.
+/// The background activity of a running sensor never ends: it makes events every few milliseconds, in darkness too. So
+/// a jump is a gap if it is longer than ten times the rest of the recording, or longer than an hour and a hundred usual
+/// steps. The caller accepts gaps of up to [`MINUTE`], because sensors are stopped between trials. This exception
+/// doesn't hold for stray events.
 fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
     jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
 }
@@ -362,7 +374,7 @@ impl Run {
         Run { at, start: time, low: time, high: time, events: 0, steps: 0 }
     }
 
-    /// Whether its times go on from where it began.
+    /// Whether the run has so many events in order that the clock counts as settled at its times.
     fn is_settled(&self) -> bool {
         self.events > SETTLED && !self.is_rough()
     }

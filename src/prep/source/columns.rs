@@ -1,4 +1,4 @@
-//! The four columns of events, t, x, y and p: the names that they have in files, and which field was taken for which.
+//! The four columns of events, t, x, y and p: their names in files, and which field of a file is used for which column.
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ impl Role {
         ["t", "x", "y", "p"][self as usize]
     }
 
-    /// The names that the column has in files, in any case.
+    /// The names that the column can have in files. Case is ignored.
     fn names(self) -> &'static [&'static str] {
         match self {
             Role::T => &["t", "ts", "time", "times", "timestamp", "timestamps"],
@@ -34,33 +34,33 @@ impl Role {
         }
     }
 
-    /// The column that a field with this name holds.
+    /// The column that a field of this name holds. `None` if no column has this name.
     pub(super) fn of(field: &str) -> Option<Role> {
         Role::ALL.into_iter().find(|role| role.names().iter().any(|name| name.eq_ignore_ascii_case(field)))
     }
 }
 
-/// A part of an array: one number for each event.
+/// The part of an array that is a column: it has one number for each event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// The array itself.
+    /// The whole array.
     Whole,
-    /// A member of its records. Members of nested records are separated by dots. An element of a member that is an
-    /// array has its index, `xy[0]`.
+    /// A member of the array's records. In nested records, the members of all levels with dots between them, such as
+    /// `pos.x`. If a member is an array itself, one element of it has an index, such as `xy[0]`.
     Member(String),
-    /// A column of a table, and the number of its columns if that is known.
+    /// Column `index` of a table, counted from 0. `columns` is the number of the table's columns, if it is known.
     Column { index: usize, columns: Option<u64> },
 }
 
 /// A field of a file: an array, or a part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FieldPath {
-    /// Path of the array. Empty in a file that has only one.
+    /// Path of the array. Empty if the file holds only one array, which has no name.
     pub(super) array: String,
     pub(super) part: Part,
 }
 
-/// The field as a map has it.
+/// Writes the field as users write it in a map of columns (`t=FIELD,...`).
 impl std::fmt::Display for FieldPath {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let array = &self.array;
@@ -78,13 +78,13 @@ impl std::fmt::Display for FieldPath {
     }
 }
 
-/// The fields of the columns t, x, y and p.
+/// The fields that are the columns t, x, y and p. `None` for a column that the file doesn't have.
 pub(super) type Fields = [Option<FieldPath>; 4];
 
-/// Assigns fields to columns by their names. Fields with other names are left over.
+/// Assigns fields to the columns t, x, y and p by the fields' names. Fields with other names are ignored.
 ///
 /// # Errors
-/// The column that two fields have names of, and these fields.
+/// If two fields have names of the same column: the column and the two fields.
 pub(super) fn assign<T: Clone>(fields: &[(&str, T)]) -> Result<[Option<T>; 4], (Role, T, T)> {
     let mut of = [None, None, None, None];
     for (name, field) in fields {
@@ -96,7 +96,8 @@ pub(super) fn assign<T: Clone>(fields: &[(&str, T)]) -> Result<[Option<T>; 4], (
     Ok(of)
 }
 
-/// A map that names the columns: `t=FIELD,x=FIELD,...`. Columns that are missing but `needed` get the word FIELD.
+/// Makes a map of columns that an error suggests: `t=FIELD,x=FIELD,...`. A column without a field gets the word FIELD
+/// if it is `needed`. Otherwise, it is left out.
 pub(super) fn map_line(fields: &[Option<String>; 4], needed: &[Role]) -> Remedy {
     let parts = Role::ALL.into_iter().filter_map(|role| {
         let field = fields[role as usize].as_deref().or(needed.contains(&role).then_some("FIELD"))?;
@@ -105,38 +106,38 @@ pub(super) fn map_line(fields: &[Option<String>; 4], needed: &[Role]) -> Remedy 
     Remedy::Map(parts.collect::<Vec<_>>().join(","))
 }
 
-/// Which field of a file was taken for a column of events.
+/// A field of a file that is used as a column of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TakenField {
-    /// Path of the field in the file, as a map names it.
+    /// Path of the field in the file, as users write it in a map of columns.
     pub(super) field: String,
-    /// Type of its numbers.
+    /// Type of the field's numbers.
     pub(super) kind: String,
 }
 
-/// Which fields of a recording were taken for the columns t, x, y and p.
+/// The fields of a file that are used as the columns t, x, y and p.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TakenColumns {
     pub(super) fields: [Option<TakenField>; 4],
     pub(super) unit: Option<TimeUnit>,
-    /// Fields that were left over and could be columns.
+    /// Fields that could be columns but are not used.
     pub(super) unused: Vec<String>,
-    /// Other arrays of the file that were not used.
+    /// Other arrays of the file that are not used.
     pub(super) others: Vec<String>,
-    /// Fields that have the name of a column and cannot be it.
+    /// Fields that have the name of a column but cannot be used as one.
     pub(super) unusable: Vec<UnusableField>,
 }
 
-/// A field in the place of the events that has the name of a column and cannot be it.
+/// A field stored next to the events that has the name of a column but cannot be used as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UnusableField {
-    /// The column that it has the name of.
+    /// The column whose name the field has.
     pub(super) role: Role,
     /// Path of the field in the file.
     pub(super) field: String,
-    /// Why the field cannot be the column: its type or its length, as text for messages.
+    /// Why the field cannot be the column: its type, length or shape, as text for messages.
     pub(super) why: String,
-    /// Whether it has a text for each event.
+    /// Whether the field has a text for each event.
     pub(super) is_text: bool,
 }
 
@@ -147,7 +148,7 @@ impl std::fmt::Display for UnusableField {
 }
 
 impl TakenColumns {
-    /// The fields taken for t and x of a layout that has neither y nor p.
+    /// The columns of a layout without y and p. `t` and `x` are the path and the type of each column's field.
     pub(super) fn of_cochlea(t: (&str, String), x: (&str, String), unit: TimeUnit) -> TakenColumns {
         let taken = |(field, kind): (&str, String)| Some(TakenField { field: field.into(), kind });
         TakenColumns { fields: [taken(t), taken(x), None, None], unit: Some(unit), ..TakenColumns::default() }
@@ -157,22 +158,22 @@ impl TakenColumns {
         self.fields[role as usize].is_some()
     }
 
-    /// Whether there are rows (y).
+    /// Whether the recording has a column y (rows).
     pub fn has_rows(&self) -> bool {
         self.has(Role::Y)
     }
 
-    /// Whether there are polarities (p).
+    /// Whether the recording has a column p (polarities).
     pub fn has_polarities(&self) -> bool {
         self.has(Role::P)
     }
 
-    /// Whether the file has fields that were not taken and could be columns.
+    /// Whether the file has other fields that could be columns, or that have the name of a column.
     pub fn has_more(&self) -> bool {
         !self.unused.is_empty() || !self.unusable.is_empty()
     }
 
-    /// A note on the fields that were left over.
+    /// A note for the user that lists the fields and arrays that are not used. `None` if all are used.
     pub(super) fn left_over_note(&self) -> Option<String> {
         // What cannot be used is named with the reason, and not again among the others.
         let others = self.others.iter().filter(|other| !self.unusable.iter().any(|field| field.field == **other));
@@ -184,12 +185,12 @@ impl TakenColumns {
         (!all.is_empty()).then(|| format!("{fields} {} {were} not used", some_of(&all)))
     }
 
-    /// Whether other fields were taken than those of another recording.
+    /// Whether the fields or the unit of times differ from those of another recording.
     pub fn has_other_fields(&self, other: &TakenColumns) -> bool {
         self.fields != other.fields || self.unit != other.unit
     }
 
-    /// The columns as one line for a person.
+    /// The columns as one line of text for the user.
     pub fn text(&self) -> String {
         let unit = self.unit.map_or("", TimeUnit::name);
         let column = |role: Role| match &self.fields[role as usize] {
@@ -200,7 +201,8 @@ impl TakenColumns {
         Role::ALL.map(column).join(", ")
     }
 
-    /// The columns as one JSON object: for each of t, x, y and p null, or its `field` and `type`, and of t the `unit`.
+    /// The columns as a JSON object with the keys t, x, y and p. The value of a column is `null` if the file doesn't
+    /// have it. Otherwise, it has `field` and `type`; the value of t also has `unit`.
     pub fn json(&self) -> Value {
         let column = |role: Role| {
             let taken = self.fields[role as usize].as_ref()?;
@@ -215,8 +217,9 @@ impl TakenColumns {
     }
 }
 
-/// The field that a text of a map names: an array, or a member of its records after a dot; with an `index`, a column of
-/// a table, or an element of a member. `exists` tells whether the file has an array.
+/// Finds the field that `text` in a map names: an array, or a member of an array's records after a dot. With an
+/// `index`, it is a column of a table, or an element of a member. `exists` tells whether the file has an array with a
+/// given name.
 pub(super) fn named_field(text: &str, index: Option<usize>, exists: impl Fn(&str) -> bool) -> FieldPath {
     if !exists(text) {
         for (dot, _) in text.rmatch_indices('.') {
@@ -231,7 +234,7 @@ pub(super) fn named_field(text: &str, index: Option<usize>, exists: impl Fn(&str
     FieldPath { array: text.into(), part }
 }
 
-/// The name and the index of a member's element, `xy[0]`.
+/// Splits an element of a member, such as `xy[0]`, into the member's name and the index. `None` for anything else.
 pub(super) fn element(member: &str) -> Option<(&str, usize)> {
     let (name, index) = member.strip_suffix(']')?.rsplit_once('[')?;
     Some((name, index.parse().ok()?))

@@ -22,13 +22,13 @@ const MAX_SPARSE_SAMPLES: u64 = 1 << 20;
 pub(super) struct Pieces {
     /// Event range and start time of each sample. Empty if the recording is one sample and was not scanned.
     pub spans: Vec<Span>,
-    /// Class of each sample.
+    /// Class number of each sample.
     pub labels: Vec<u32>,
     /// For each sample, whether its events were out of order in the file. Empty if the whole file is in order.
     pub reordered: Vec<bool>,
     /// Number of events outside every sample.
     pub left_out: u64,
-    /// The wraps of the clock that were undone.
+    /// The wraps of the clock that were undone. `None` if there were none.
     pub wrap: Option<Wrap>,
     /// Notes about the clock.
     pub clock: Vec<String>,
@@ -42,7 +42,7 @@ impl Pieces {
         Pieces { labels: vec![class], ..Pieces::default() }
     }
 
-    /// Notes for the user about reordered events, unlabelled pieces and left-out events.
+    /// Notes for the user about the clock, reordered events, unlabelled pieces and left-out events.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = self.clock.clone();
         if !self.reordered.is_empty() {
@@ -59,7 +59,7 @@ impl Pieces {
     }
 }
 
-/// The note about events in no sample, if there are any.
+/// The note for the user about events that are in no sample. `None` if there are no such events.
 pub(super) fn left_out(events: u64) -> Option<String> {
     (events > 0).then(|| format!("{events} events are in no sample"))
 }
@@ -71,7 +71,7 @@ pub(super) struct Span {
     pub start: u64,
     /// Index after the last event.
     pub end: u64,
-    /// Time that becomes 0 in the sample, in microseconds. `None`: the time of its first event.
+    /// Time that becomes 0 in the sample, in microseconds. `None` stands for the time of the sample's first event.
     pub origin: Option<i64>,
 }
 
@@ -81,8 +81,9 @@ pub(super) type Intervals<'a> = [(&'a Row, u32)];
 /// Cuts a recording into samples. If its times are out of order, it is sorted in memory first.
 ///
 /// # Errors
-/// Errors of [`EventStream::read`]; [`Error::WrongType`] if the recording is out of order and too large to sort in
-/// memory; [`tonic_base::Error::Usage`] for too many samples, or if no interval contains an event.
+/// Errors of [`EventStream::read`]; errors of [`vet`] for a clock with faults; [`Error::WrongType`] if the recording is
+/// out of order and too large to sort in memory; [`tonic_base::Error::Usage`] for too many samples, or if no interval
+/// contains an event.
 pub(super) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>) -> Result<Pieces> {
     let most = MAX_SAMPLES.min(stream.len.max(MAX_SPARSE_SAMPLES));
     let mut bounds = Bounds::new(cut, most, intervals);
@@ -136,26 +137,26 @@ pub(super) fn cut_one_class(stream: &mut EventStream, rule: Cut, class: u32) -> 
     Ok(pieces)
 }
 
-/// The times at which samples begin and end. For each, [`scan`] finds the first event at or after it.
+/// The times at which samples begin and end. For each time, [`scan`] finds the first event at or after it.
 enum Bounds {
     None,
     /// Start times and end times of pieces of one duration. The first piece starts at the first event.
     Even(EvenTimes, EvenTimes),
-    /// Starts and ends of intervals, in microseconds, ascending, each with the index of the first event at or after it.
-    /// `None` until [`scan`] finds that event.
+    /// Starts and ends of intervals, in microseconds and in ascending order. Each has the index of the first event at
+    /// or after it, which is `None` until [`scan`] finds that event.
     Listed(Vec<(i64, Option<u64>)>),
 }
 
-/// Evenly spaced times, counted from the first event, and the index of the first event at or after each.
+/// Evenly spaced times, counted from the first event. For each time: the index of the first event at or after it.
 struct EvenTimes {
     origin: Option<i64>,
     offset: i64,
     stride: i64,
-    /// The first of these times that no event has reached yet; `None` if it overflows an `i64`.
+    /// The first of the times that no event has reached yet, in microseconds. `None` if it overflows an `i64`.
     next: Option<i64>,
     found: Vec<u64>,
     most: u64,
-    /// The event time at which there were more than `most`.
+    /// Time of the event that passed the limit of `most` times. `None` if none did.
     too_many: Option<i64>,
 }
 
@@ -164,7 +165,8 @@ impl EvenTimes {
         EvenTimes { origin: None, offset, stride, next: None, found: Vec::new(), most, too_many: None }
     }
 
-    /// Records event `i` at `time`. Returns `false` if this makes more than `most` times, and records no more.
+    /// Processes event `i` at `time`. If there would be more than `most` times, records none of them and returns
+    /// `false`.
     fn see(&mut self, i: u64, time: i64) -> bool {
         if self.too_many.is_some() {
             return false;
@@ -189,7 +191,7 @@ impl EvenTimes {
 }
 
 impl Bounds {
-    /// Returns an error if there were more than the maximum number of times.
+    /// Returns an error if there are more start or end times than allowed.
     fn check(&self, stream: &EventStream) -> Result<()> {
         match self {
             Bounds::Even(starts, ends) => match starts.too_many.or(ends.too_many) {
@@ -218,8 +220,8 @@ impl Bounds {
     }
 }
 
-/// Reads every time of a recording and fills `bounds`. Returns `false` if the times are out of order: early, unless a
-/// `clock` has to see them all.
+/// Reads the times of a recording, passes them to `clock`, and fills `bounds` while the times are in order. Returns
+/// whether all times are in order. Without a `clock`, it stops at the first block of times that is out of order.
 fn scan(stream: &EventStream, bounds: &mut Bounds, mut clock: Option<&mut Clock>) -> Result<bool> {
     let (mut last, mut listed, mut in_order) = (None, 0, true);
     for range in stream.strides() {
@@ -262,7 +264,7 @@ fn scan(stream: &EventStream, bounds: &mut Bounds, mut clock: Option<&mut Clock>
     Ok(in_order)
 }
 
-/// The error for too many pieces. For pieces of one duration, `time` is the event at which the limit was passed.
+/// The error for too many pieces. For pieces of one duration, `time` is the time of the event that passed the limit.
 fn too_many(stream: &EventStream, time: Option<i64>) -> Error {
     let stray = time.map_or(String::new(), |time| format!(" (or one of its times is stray: {time} us?)"));
     let got = format!("more in {}: give longer ones{stray}", stream.path.display());
@@ -311,7 +313,7 @@ fn stepped(
     if pieces.spans.is_empty() { Err(nowhere(stream, intervals)) } else { Ok(pieces) }
 }
 
-/// Makes one sample per interval.
+/// Makes one sample from each interval.
 fn listed(stream: &EventStream, bounds: &[(i64, Option<u64>)], intervals: &Intervals<'_>) -> Result<Pieces> {
     let place = |time: i64| {
         let at = bounds.binary_search_by_key(&time, |(time, _)| *time);
@@ -339,10 +341,8 @@ fn nowhere(stream: &EventStream, intervals: &Intervals<'_>) -> Error {
     Error::usage("labels", expected, format!("{from} to {to} us"))
 }
 
-/// First start and last end of intervals, and first and last time of a recording in order, in microseconds.
-///
-/// # Errors
-/// Errors of [`EventStream::times`].
+/// The first start and the last end of `intervals`, and the first and the last time of a recording whose times are in
+/// order. All are in microseconds.
 pub(super) fn extents(stream: &EventStream, intervals: &Intervals<'_>) -> Result<((i64, i64), (i64, i64))> {
     let both = intervals.iter().filter_map(|(row, _)| row.interval);
     let intervals = both.fold((i64::MAX, i64::MIN), |(from, to), (start, end)| (from.min(start), to.max(end)));
@@ -350,7 +350,8 @@ pub(super) fn extents(stream: &EventStream, intervals: &Intervals<'_>) -> Result
     Ok((intervals, (time(0..stream.len.min(1))?, time(stream.len.saturating_sub(1)..stream.len)?)))
 }
 
-/// Makes pieces of `count` events. The last piece has the remaining events.
+/// Makes pieces of `count` events. Each piece shares `overlap` events with the next. The last piece has the remaining
+/// events.
 fn counted(stream: &EventStream, count: u64, overlap: u64) -> Result<Pieces> {
     let stride = count - overlap;
     let pieces = stream.len.saturating_sub(overlap).div_ceil(stride).max(1);
@@ -361,7 +362,7 @@ fn counted(stream: &EventStream, count: u64, overlap: u64) -> Result<Pieces> {
     Ok(Pieces { spans: (0..pieces).map(span).collect(), ..Pieces::default() })
 }
 
-/// Number of events in at least one of these spans.
+/// Number of events that are in at least one of `spans`.
 fn covered(spans: &[Span]) -> u64 {
     let mut sorted: Vec<(u64, u64)> = spans.iter().map(|span| (span.start, span.end)).collect();
     sorted.sort_unstable();

@@ -12,8 +12,12 @@ use crate::source::options::SourceOptions;
 use crate::source::stream::{ClassLabel, EventStream};
 use crate::source::{camera, hdf, hsd, npy_files, ntidigits};
 
-/// The layout of a file: the one in `options`, or else the first that fits its content. Columns that are named, and any
-/// other columns, are those of [`Layout::Map`].
+/// Returns the layout of a file: the one in `options`, or else the first layout that fits the file's content. An HDF5
+/// file has [`Layout::Map`] if the options name its columns, or if it fits no other layout.
+///
+/// # Errors
+/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for a file that is neither HDF5 nor NumPy's;
+/// [`tonic_base::Error::Usage`] if the layout in the options contradicts the other options or the file's first bytes.
 pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> {
     let asked = options.layout.filter(|&layout| layout != Layout::Map);
     let are_named = options.map.is_some() || options.columns.is_some();
@@ -47,7 +51,7 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
     })
 }
 
-/// The layout of a NumPy file, from its first bytes.
+/// The layout of a NumPy file, from its first bytes. `None` for any other file.
 fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
     let mut head = [0; 4];
     let file = std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
@@ -78,15 +82,12 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
     Ok(stream)
 }
 
-/// Number of events of a file that holds one recording, of those that the options use.
-///
-/// # Errors
-/// Errors of [`open_stream`].
+/// Number of events in a file that holds one recording. Counts only events in the range that the options give.
 pub(crate) fn events_of(path: &Path, options: &SourceOptions) -> Result<u64> {
     Ok(open_stream(path, options)?.len)
 }
 
-/// What is known from the head of a file.
+/// What the head of a file tells about its recording.
 #[derive(Debug)]
 pub(super) struct Head {
     /// Layout of the file.
@@ -95,18 +96,18 @@ pub(super) struct Head {
     pub sensor: Option<SensorSize>,
     /// Class of the recording, if the file gives it.
     pub label: Option<ClassLabel>,
-    /// Number of events, of those that the options use.
+    /// Number of events in the range that the options give.
     pub events: u64,
-    /// The other files that the data comes from.
+    /// Other files that hold data of the recording.
     pub linked: Vec<LinkedPath>,
-    /// The fields of the file that are the columns.
+    /// The fields of the file that are used as the columns of events.
     pub taken: TakenColumns,
     /// Notes for the user about how the recording was opened.
     pub notes: Vec<String>,
 }
 
 /// Reads the head of a file that holds one recording, without its events. Coordinates that are floats are checked,
-/// except in an archive, which has to be read as a whole.
+/// except those in an npz archive, because they can only be read with the whole archive.
 ///
 /// # Errors
 /// Errors of [`open_stream`], as far as the head shows them.

@@ -1,7 +1,8 @@
-//! Names of fields in a map. A name with a comma, or that could be read as something else, is in double quotes:
-//! `t="time, s",x="a[0]"[2]`. In quotes, a backslash stands before a quote or another backslash.
+//! Reads and writes the names of fields in a map of columns. A name is in double quotes if it has a comma, or if it
+//! could be read as something else: `t="time, s",x="a[0]"[2]`. Within quotes, a backslash stands before a quote and
+//! before another backslash.
 
-/// Splits a map into its parts, at the commas that are in no quotes. Quotes begin after `=`.
+/// Splits a map into its parts, at the commas outside quotes. A quoted text begins after `=`.
 pub(super) fn parts(map: &str) -> Vec<&str> {
     let (mut quoted, mut escaped, mut before) = (false, false, ' ');
     let is_comma = |c: char| {
@@ -14,10 +15,11 @@ pub(super) fn parts(map: &str) -> Vec<&str> {
     map.split(is_comma).collect()
 }
 
-/// Splits a field into its name and what follows the name's quotes. A name without quotes is the whole text.
+/// Splits the text of a field into a name and what follows the closing quote. If the text doesn't begin with a quote,
+/// all of it is the name, and the second value is `None`.
 ///
 /// # Errors
-/// Quotes that do not end.
+/// A message for the user if the closing quote is missing.
 pub(super) fn unquote(field: &str) -> Result<(String, Option<&str>), String> {
     let Some(inner) = field.strip_prefix('"') else { return Ok((field.into(), None)) };
     let (mut name, mut chars) = (String::new(), inner.char_indices());
@@ -31,7 +33,7 @@ pub(super) fn unquote(field: &str) -> Result<(String, Option<&str>), String> {
     Err(format!("{field} has quotes that do not end"))
 }
 
-/// A name as a map has it.
+/// Writes a name as it stands in a map, in quotes if necessary.
 pub(super) fn quote(name: &str) -> String {
     let is_plain = name.trim() == name && !name.starts_with('"') && !name.ends_with(']') && !name.contains(',');
     if is_plain { name.into() } else { format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")) }

@@ -1,32 +1,34 @@
-//! Finds the recording that a row of a table names: by its path or its name, with or without ending, with slashes of
-//! any direction and in any Unicode normal form.
+//! Finds the recording that a row of a table names. The name may be a path or only its last parts, with or without the
+//! file's ending. It may have slashes or backslashes, and any Unicode normal form.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use unicode_normalization::UnicodeNormalization;
 
-/// How well a name fits a recording. The best fit counts.
+/// How well a name fits a recording, from the best fit to the worst. If a name fits several recordings, the best fit
+/// wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
-    /// The path from the folder on, byte by byte.
+    /// The name is the path relative to the folder, byte by byte.
     Same,
-    /// The path from the folder on.
+    /// The name is the path relative to the folder, in Unicode normal form C.
     Path,
-    /// The end of the path.
+    /// The name is the last parts of the path.
     End,
-    /// The path without its ending.
+    /// The name is the path without the file's ending.
     Stem,
-    /// The end of the path, without its ending.
+    /// The name is the last parts of the path, without the file's ending.
     EndStem,
 }
 
-/// The recordings of a folder, by the names that a table may have for them.
+/// Maps the names that a table may use to the recordings of a folder.
 #[derive(Debug)]
 pub(super) struct FileNames {
-    /// The folder's path from the root on, as given and without links.
+    /// The absolute path of the folder, as given and with symbolic links resolved.
     roots: Vec<String>,
-    /// The recording of each name, or `None` if several have it.
+    /// For each name: how well it fits, and the index of the recording that it fits best. `None` if several recordings
+    /// fit equally well.
     places: HashMap<String, (Fit, Option<usize>)>,
 }
 
@@ -42,7 +44,7 @@ pub(super) enum Named {
 }
 
 impl FileNames {
-    /// The names of recordings in `dir`. `files` are paths from `dir` on.
+    /// Collects the names of the recordings in `dir`. `files` are the recordings' paths relative to `dir`.
     pub(super) fn new(dir: &Path, files: &[String]) -> FileNames {
         let roots = [std::path::absolute(dir).ok(), dir.canonicalize().ok()];
         let roots = roots.into_iter().flatten().map(|root| normal(&root.to_string_lossy()));
@@ -66,7 +68,7 @@ impl FileNames {
         FileNames { roots: roots.collect(), places }
     }
 
-    /// The recording that a name stands for.
+    /// Finds the recording that a name in a table stands for.
     pub(super) fn find(&self, name: &str) -> Named {
         let found = self.places.get(name).copied().or_else(|| {
             let name = normal(name);
@@ -80,7 +82,8 @@ impl FileNames {
         }
     }
 
-    /// The recording of a path that begins with the last parts of the folder's own path, or with all of it.
+    /// Finds the recording of a path that also names the folder itself. For the folder `/data/test`, such paths are
+    /// `/data/test/1.npy` and `test/1.npy`.
     fn below_root(&self, name: &str) -> Option<(Fit, Option<usize>)> {
         let whole = |fit: Fit| matches!(fit, Fit::Same | Fit::Path | Fit::Stem);
         name.match_indices('/').filter(|(at, _)| *at > 0).find_map(|(at, _)| {
@@ -92,7 +95,8 @@ impl FileNames {
         })
     }
 
-    /// The recording whose name differs from `name` in its ending.
+    /// The index of the recording whose name is `name` with another ending. `None` if there is no such recording, or
+    /// more than one.
     pub(super) fn of_another_ending(&self, name: &str) -> Option<usize> {
         match self.find(stem(name)) {
             Named::One(i) => Some(i),
@@ -101,12 +105,12 @@ impl FileNames {
     }
 }
 
-/// Unicode normal form C, with forward slashes.
+/// Converts a name to Unicode normal form C, with slashes in place of backslashes.
 fn normal(name: &str) -> String {
     name.nfc().map(|letter| if letter == '\\' { '/' } else { letter }).collect()
 }
 
-/// A path without the ending of its last part.
+/// A path without the ending of the file's name.
 fn stem(path: &str) -> &str {
     let last = path.rfind(['/', '\\']).map_or(0, |at| at + 1);
     match path[last..].rfind('.') {

@@ -1,8 +1,8 @@
-//! A folder of recordings with one recording per file. Classes come from sub-folders, from a table of labels or from
-//! the files.
+//! Opens a folder of recordings with one recording per file. Classes come from sub-folders, from a table of labels or
+//! from the files.
 //!
-//! Each file has its own layout. The head of every file is read when the folder is opened, so that a damaged file is
-//! found before anything is converted. Events are read later, unless recordings are cut into samples or have
+//! The files may have different layouts. The head of every file is read when the folder is opened, so that a damaged
+//! file is found before anything is converted. Events are read later, unless recordings are cut into samples or have
 //! coordinates that are floats.
 
 use std::path::{Path, PathBuf};
@@ -30,12 +30,12 @@ use crate::source::unit::TimeUnit;
 use crate::source::vet::vet_ends;
 use tonic_shard::NO_LABEL;
 
-/// Opens a folder's recordings.
+/// Opens all recordings of a folder.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for files that have no class, and for a folder without
-/// recordings; [`Error::NotClasses`] for sub-folders that are not its classes; [`Error::BadTable`] for a table that
-/// doesn't fit the folder; errors of opening a file.
+/// recordings; [`Error::NotClasses`] for sub-folders that are probably not classes; [`Error::BadTable`] for a table
+/// that doesn't fit the folder; errors of opening a file.
 pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
     let table = match &options.labels {
         LabelSource::Csv(path) => Some(path.as_path()),
@@ -110,21 +110,21 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     Ok(recordings)
 }
 
-/// The classes of a folder, and the class of each of its recordings.
+/// The names of a folder's classes, and the class number of each recording.
 struct Labelled {
     classes: Option<Vec<String>>,
     labels: Vec<u32>,
 }
 
 impl Labelled {
-    /// One label for all recordings.
+    /// Gives the same label to all recordings.
     fn all(listing: &Listing, classes: Option<Vec<String>>, label: u32) -> Labelled {
         Labelled { classes, labels: vec![label; listing.files.len()] }
     }
 }
 
-/// Labels the files of a folder by the options, by a table or by their folders. Returns `None` if the files have
-/// labels.
+/// Labels the recordings of a folder as the options say: with one label, by a table, or by their folders. Returns
+/// `None` if each file gives its own label.
 fn label_files(
     dir: &Path,
     listing: &mut Listing,
@@ -160,7 +160,7 @@ fn with_layout(
     made
 }
 
-/// Takes classes from the files.
+/// Takes the class of each recording from the recording's file. All classes must be names, or all must be numbers.
 fn by_file(dir: &Path, listing: &Listing, heads: &[Head]) -> Result<Labelled> {
     let number = |head: &Head| match &head.label {
         Some(ClassLabel::Number(number)) => Some(*number),
@@ -183,7 +183,7 @@ fn by_file(dir: &Path, listing: &Listing, heads: &[Head]) -> Result<Labelled> {
     Ok(Labelled { classes: Some(classes), labels })
 }
 
-/// Takes classes from a table, and keeps only the recordings that it has a row for.
+/// Takes the class of each recording from a table. Recordings without a row in the table are removed from `listing`.
 fn by_table(
     table: &PathBuf,
     dir: &Path,

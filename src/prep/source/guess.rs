@@ -1,12 +1,16 @@
-//! Guesses from their content which columns are t, x, y and p. A guess is only ever a line that the user may type.
+//! Guesses which columns are t, x, y and p, from the numbers in the columns. A guess is only suggested to the user.
 
 use crate::source::columns::Role;
 
-/// Number of events that a guess looks at.
+/// Number of events of a recording that a guess looks at.
 pub(super) const GUESSED_EVENTS: u64 = 1 << 16;
 
-/// Guesses which of several columns are t, x, y and p, where `known` doesn't say so already. The sorted column is t,
-/// unless it numbers the rows next to another one; the column of at most two values is p, the others are x and y.
+/// Guesses which of `columns` are t, x, y and p. Returns the index of each, or `None` if it is not found. Indices that
+/// are `known` are kept.
+///
+/// - p is a column with at most two different values.
+/// - t is a column in ascending order. A column that numbers the rows is only t if no other column is in order.
+/// - x and y are the first of the other columns, in this order.
 pub(super) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<usize>; 4] {
     let [mut t, mut x, mut y, mut p] = known;
     let free = |taken: &[Option<usize>]| -> Vec<usize> {
@@ -45,7 +49,7 @@ pub(super) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<
     [t, x, y, p]
 }
 
-/// The likely order of a table's columns, such as `x,y,t,p`; `None` if it is unknown.
+/// Guesses the order of a table's columns, such as `x,y,t,p`. `None` if t or x is not found.
 pub(super) fn guess_order(columns: &[Vec<f64>]) -> Option<String> {
     let found = guess(columns, [None; 4]);
     let name = |i| Some(Role::ALL.into_iter().find(|&role| found[role as usize] == Some(i)).map_or("_", Role::name));
@@ -58,12 +62,12 @@ fn is_polarity(column: &[f64]) -> bool {
     column.iter().all(|n| [-1.0, 0.0, 1.0].contains(n) || all_ones.contains(n))
 }
 
-/// Whether a column has the number of each row, as an index has.
+/// Whether a column numbers the rows: each number is one more than the number before it.
 fn counts_rows(column: &[f64]) -> bool {
     column.len() > 1 && column.windows(2).all(|pair| pair[1] == pair[0] + 1.0)
 }
 
-/// The number of different values, if it is at most `most`.
+/// The number of different values in a column. `None` if there are more than `most`.
 fn distinct_at_most(column: &[f64], most: usize) -> Option<usize> {
     let mut values: Vec<f64> = Vec::new();
     for n in column {

@@ -30,7 +30,7 @@ use crate::source::raw::{Coordinates, Times};
 use references::{Reference, References, Superblock};
 use window::{FileWindow, SharedFile};
 
-/// Bytes of a collection's header, and of an object's header.
+/// Size of a collection's header, and of an object's header, in bytes.
 const HEADER: u64 = 16;
 /// Minimum size of a collection, in bytes.
 const SMALLEST: u64 = 4096;
@@ -47,10 +47,11 @@ pub struct VlenRows {
     rows: u64,
 }
 
-/// The elements of consecutive rows as one column, and `rows + 1` offsets: the start of each row, then the end.
+/// The elements of consecutive rows as one column. Also the offset at which each row starts in the column, followed by
+/// the column's length.
 type Rows<C> = (C, Vec<usize>);
 
-/// Reads rows whose elements have a certain number type.
+/// A function that reads rows whose elements have a certain number type.
 #[derive(Clone, Copy, Debug)]
 enum ReadRows {
     Floats(fn(&VlenRows, Range<u64>) -> Result<Rows<Times>>),
@@ -63,20 +64,20 @@ struct Wanted {
     address: u64,
     object: u32,
     row: u64,
-    /// Expected size in bytes.
+    /// Expected size of the object, in bytes.
     size: u64,
-    /// Index of its first element in the output column.
+    /// Index of the object's first element in the output column.
     to: usize,
 }
 
 impl VlenRows {
-    /// Opens dataset `name` of the file at `path`, where a link may lead to another file. Returns `None` if only
-    /// libhdf5 can read it: if its numbers are big-endian or of an unusual type, if it is compact, virtual or stored in
-    /// external files, or if it has a filter other than gzip and shuffle.
+    /// Opens the dataset `name` of the file at `path`. If a link leads to another file, the dataset is read from that
+    /// file. Returns `None` if only libhdf5 can read the dataset: if its numbers are big-endian or of an unusual type,
+    /// if it is compact, virtual or stored in external files, or if it has a filter other than gzip and shuffle.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`] if the references would lie outside the file,
-    /// [`Error::MissingData`] if some were never written.
+    /// [`Error::MissingData`] if some references were never written.
     pub fn open(path: &Path, name: &str, dataset: &Dataset) -> Result<Option<VlenRows>> {
         let holder = PathBuf::from(dataset.filename());
         let file = SharedFile::open(if holder.as_os_str().is_empty() { path } else { &holder })?;
@@ -87,12 +88,12 @@ impl VlenRows {
         Ok(Some(VlenRows { path: path.into(), dataset: name.into(), file, superblock, references, read, rows }))
     }
 
-    /// Number of elements of all rows together. Reads the references, but no row.
+    /// Number of elements of all rows together. Reads only the references, not the rows.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
     pub fn elements(&self) -> Result<u64> {
-        /// Rows whose references are in memory at a time.
+        /// Number of rows whose references are in memory at a time.
         const ROWS: u64 = 1 << 16;
         let mut elements = 0_u64;
         for start in (0..self.rows).step_by(ROWS as usize) {
@@ -104,8 +105,8 @@ impl VlenRows {
         Ok(elements)
     }
 
-    /// Reads consecutive rows as times. Returns the times of all rows, and `rows + 1` offsets: the start of each row,
-    /// then the end. Returns `None` if the elements are integers.
+    /// Reads consecutive rows as times. Returns the times of all rows in one column. Also returns the offset at which
+    /// each row starts in the column, followed by the column's length. Returns `None` if the elements are integers.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`].
@@ -114,9 +115,11 @@ impl VlenRows {
         read(self, rows).map(Some)
     }
 
-    /// Reads consecutive rows as coordinates. Returns the coordinates of all rows, and `rows + 1` offsets: the start of
-    /// each row, then the end. Returns `None` if the elements are floats. Numbers above `i64::MAX` become `i64::MAX`,
-    /// as in libhdf5.
+    /// Reads consecutive rows as coordinates. Returns the coordinates of all rows in one column. Also returns the
+    /// offset at which each row starts in the column, followed by the column's length. Returns `None` if the elements
+    /// are floats.
+    ///
+    /// Numbers above `i64::MAX` become `i64::MAX`, as in libhdf5.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`].
@@ -125,7 +128,8 @@ impl VlenRows {
         read(self, rows).map(Some)
     }
 
-    /// Reads rows whose elements have `N` bytes, and makes a column of them.
+    /// Reads rows whose elements have `N` bytes each. `element` decodes an element from its bytes, and `column_of`
+    /// makes a column from all decoded elements.
     fn read_as<const N: usize, T: Copy + Default, C>(
         &self,
         rows: Range<u64>,
@@ -168,7 +172,8 @@ impl VlenRows {
         Ok((column_of(column), offsets))
     }
 
-    /// Estimated byte range of each collection in the file, in order. The sizes of the wanted objects give its length.
+    /// Estimates the byte range of each collection in the file, in order. The length of a range is the size of the
+    /// wanted objects and all headers.
     fn extents<'a>(&'a self, wanted: &'a [Wanted]) -> impl Iterator<Item = Range<u64>> + 'a {
         wanted.chunk_by(|a, b| a.address == b.address).map(|objects| {
             let start = self.superblock.base.saturating_add(objects[0].address);
@@ -247,7 +252,7 @@ impl VlenRows {
     }
 }
 
-/// The number, or `i64::MAX` for larger ones.
+/// Converts a number to `i64`. Numbers above `i64::MAX` become `i64::MAX`.
 fn clamped(number: u64) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }
@@ -258,7 +263,7 @@ fn padded(size: u64) -> u64 {
 }
 
 impl ReadRows {
-    /// How variable-length rows of type `rows` are read. `None` if libhdf5 has to convert the elements.
+    /// The function that reads variable-length rows of type `rows`. `None` if libhdf5 has to convert the elements.
     fn of(rows: &Datatype) -> Option<ReadRows> {
         fn are<T: H5Type + Copy>(rows: &Datatype) -> bool {
             rows.is::<VarLenArray<T>>()

@@ -3,11 +3,13 @@
 //!
 //! | path | type |
 //! |---|---|
-//! | `spikes/times` | variable-length float16, float32 or float64: seconds, unless an attribute or the options give a unit; integers if they do |
+//! | `spikes/times` | variable-length floats of 16 to 64 bits, in seconds or a given unit; integers in a given unit |
 //! | `spikes/units` | variable-length integers, or whole floats: channels |
 //! | `labels` | integers, or whole floats: classes |
 //! | `extra/keys` | strings: class names (may be missing) |
 //! | `extra/*` | other integers, one per sample, such as `speaker`: kept as extra columns |
+//!
+//! The unit of times can be given by an attribute of the file or by the options.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -37,12 +39,12 @@ const TIMES: &str = "spikes/times";
 const UNITS: &str = "spikes/units";
 const LABELS: &str = "labels";
 const KEYS: &str = "extra/keys";
-/// What SHD tells of each speaker, not of each sample.
+/// The group of SHD with facts about each speaker. They are not listed as unused, because they are not about samples.
 const ABOUT_SPEAKERS: &str = "extra/meta_info/";
-/// Rows that are read at a time to count their events, if only libhdf5 finds them.
+/// Number of rows that are read at a time to count their events, if only libhdf5 can read the rows.
 const ROWS_COUNTED: u64 = 64;
 
-/// The cochlea of SHD and SSC.
+/// The sensor of SHD and SSC: a cochlea of 700 channels.
 pub const COCHLEA: SensorSize = SensorSize { width: 700, height: 1, polarities: 1 };
 
 /// Reads the rows of a file with the Heidelberg layout.
@@ -51,14 +53,15 @@ pub(super) struct Hsd {
     path: PathBuf,
     times: Dataset,
     units: Dataset,
-    /// Readers of times and units that don't need libhdf5. `None` if the file's storage is unusual.
+    /// Reads the times without libhdf5. `None` if they are stored in an unusual way.
     direct_times: Option<VlenRows>,
+    /// Reads the units without libhdf5. `None` if they are stored in an unusual way.
     direct_units: Option<VlenRows>,
     linked: Vec<LinkedPath>,
     clocks: RowClocks,
 }
 
-/// Whether a file has this layout: rows of variable length, or links in their place that lead nowhere.
+/// Whether a file has this layout: its times or units are rows of variable length, or dangling links.
 pub(super) fn detect(file: &hdf::File) -> bool {
     let rows = |name: &&str| {
         let kind = file.dataset(name).and_then(|dataset| dataset.dtype()?.to_descriptor());
@@ -68,12 +71,14 @@ pub(super) fn detect(file: &hdf::File) -> bool {
 }
 
 impl Hsd {
-    /// Opens a file and checks that its datasets match each other.
+    /// Opens a file and checks that its datasets match each other. Also checks the times of a few samples.
     ///
     /// # Errors
-    /// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`] (also for columns of different
-    /// lengths), [`Error::BadSample`] for a label without a class name; [`Error::ImplausibleTimes`] if the first
-    /// samples, or others, cannot be in the unit.
+    /// - [`Error::NotARecording`] and [`Error::MissingDataset`].
+    /// - [`Error::WrongType`], which also reports columns of different lengths.
+    /// - [`Error::BadSample`] for a label without a class name.
+    /// - [`Error::ImplausibleTimes`] if the times of the samples that are checked cannot be in the unit.
+    /// - [`Error::ClockTrouble`] if the clock of one of these samples has faults.
     pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
         let file = hdf::open(path)?;
         let times = dataset(path, &file, TIMES)?;
@@ -151,8 +156,8 @@ impl Hsd {
         })
     }
 
-    /// Reads the times of samples and checks the clock of each. Returns them with the offset of each sample, then the
-    /// end.
+    /// Reads the times of samples and checks the clock of each sample. Returns the times of all samples in one column.
+    /// Also returns the offset at which each sample starts in the column, followed by the column's length.
     fn read_times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
         let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
         let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples.clone()), Ok)?;
@@ -198,8 +203,8 @@ impl Hsd {
         })
     }
 
-    /// Reads variable-length rows with libhdf5. Returns the concatenated rows, and the offset of each row, then the
-    /// end.
+    /// Reads variable-length rows with libhdf5. Returns all rows in one column. Also returns the offset at which each
+    /// row starts in the column, followed by the column's length.
     fn column<T: H5Type + Copy>(
         &self,
         dataset: &Dataset,
@@ -278,7 +283,7 @@ fn rows(path: &Path, dataset: &Dataset, name: &str) -> Result<usize> {
     }
 }
 
-/// Reads a column of integers, or of floats that are whole.
+/// Reads a column of integers. Floats that are whole numbers are accepted too.
 fn integers(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<i64>> {
     let wrong = |expected: &str| describe(path, dataset, name).map(|got| Error::wrong_type(path, name, expected, got));
     let sizes: Vec<u64> = dataset.shape().iter().map(|&size| size as u64).collect();

@@ -33,10 +33,10 @@ enum Field {
     Other,
 }
 
-/// Names of the column of files, best first.
+/// Names that the column of files can have, best first. Names are compared in lower case, with only letters and digits.
 const FILES: [&str; 10] =
     ["path", "filepath", "file", "filename", "files", "fname", "name", "recording", "sample", "video"];
-/// Names of the column of labels. Names of the second list are used if the table has none of the first.
+/// Names that the column of labels can have. Names of the second list count only if the table has none of the first.
 const LABELS: [&[&str]; 2] = [
     &["label", "labels", "class", "classes", "target"],
     &["classname", "labelname", "classid", "labelid", "category", "gesture", "action", "word", "digit", "y"],
@@ -130,8 +130,9 @@ pub fn read_labels(path: &Path, unit: TimeUnit) -> Result<Vec<Row>> {
     if rows.is_empty() { Err(bad(1, "rows after the names", "none".into())) } else { Ok(rows) }
 }
 
-/// Numbers the classes. Returns the class names in order, and the class of each label. The order is alphabetical. With
-/// `by_size`, if all labels are whole numbers, they are ordered by value.
+/// Numbers the classes. Returns the class names in order, and the class number of each label.
+///
+/// The order is alphabetical. With `by_size`, labels that are all whole numbers are ordered by value instead.
 pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size: bool) -> (Vec<String>, Vec<u32>) {
     let mut names: Vec<&str> = labels.clone().collect();
     names.sort_unstable();
@@ -145,7 +146,8 @@ pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size
     (names.into_iter().map(String::from).collect(), numbers)
 }
 
-/// The meaning of each column, if the cells are names: of labels, and of files or of intervals.
+/// The meaning of each column, if the cells of the first line are names of columns. `None` if no cell is a name of
+/// labels, or no cell is a name of files, starts or ends.
 fn named_fields(names: &[String], unit: TimeUnit) -> Option<Vec<Field>> {
     let plain = |name: &String| name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
     let names: Vec<String> = names.iter().map(plain).collect();
@@ -162,7 +164,8 @@ fn named_fields(names: &[String], unit: TimeUnit) -> Option<Vec<Field>> {
     fields.iter().any(|field| !matches!(field, Field::Label | Field::Other)).then_some(fields)
 }
 
-/// Whether a column's name is that of a start or an end.
+/// The meaning of a column by its name: a start or an end, in the unit that the name has or else in `unit`. Any other
+/// name gives [`Field::Other`].
 fn time_field(name: &str, unit: TimeUnit) -> Field {
     let ends = ["start", "begin", "end", "stop"].into_iter().find_map(|end| Some((end, name.strip_prefix(end)?)));
     let Some((end, rest)) = ends else { return Field::Other };

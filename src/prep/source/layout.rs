@@ -17,7 +17,7 @@ pub enum Layout {
     Mvsec,
     /// Prophesee's Metavision.
     Prophesee,
-    /// A structured NumPy array (`.npy`).
+    /// A NumPy array of records, or a table (`.npy`).
     Npy,
     /// An archive of NumPy arrays (`.npz`).
     Npz,
@@ -44,7 +44,7 @@ impl Layout {
         Self::ALL.iter().find(|(layout, ..)| *layout == self).map_or("", |(_, name, _)| name)
     }
 
-    /// The names of several layouts.
+    /// The names of several layouts, separated by commas.
     pub(crate) fn names(layouts: &[Layout]) -> String {
         layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", ")
     }

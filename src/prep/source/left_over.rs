@@ -1,4 +1,4 @@
-//! What of a file is not used: other arrays than the events', such as those of a second camera.
+//! Lists the arrays of a file that are not used, such as those of a second camera.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,14 +7,14 @@ use crate::source::array_info::{ArrayInfo, ArrayKind};
 use crate::source::hdf::{File, Tree};
 use crate::source::survey::Survey;
 
-/// Datasets that say where events are, or when they began. They hold no data of their own.
+/// Names of datasets that are never listed. They index the events by time, or tell when the recording began.
 const INDEXES: [&str; 4] = ["ms_to_idx", "ms_map_idx", "indexes", "t_offset"];
 
-/// Names, without their case, of arrays that may be the recording's class.
+/// Names, in lower case, of arrays that may hold the recording's class.
 const LABELS: [&str; 6] = ["label", "labels", "target", "targets", "class", "classes"];
 
-/// The arrays of a file that are not among the `used` ones and have more than one number, or may be a class. Arrays of
-/// a group in which none is used are one entry, such as `events_right/ (4 arrays)`.
+/// Lists the arrays that are not in `used`. An array with at most one number is listed only if its name is in
+/// [`LABELS`]. A group without a used array is one entry, such as `events_right/ (4 arrays)`.
 pub(super) fn elsewhere(arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for ArrayInfo { name, shape, kind } in arrays {
@@ -33,7 +33,8 @@ pub(super) fn elsewhere(arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     places.into_iter().map(entry).collect()
 }
 
-/// The datasets of an HDF5 file that are not among the `used` ones, by whichever name.
+/// Lists the datasets of an HDF5 file that are not in `used`. If a used dataset has several names, it is not listed
+/// under its other names either.
 pub(super) fn in_hdf5(path: &Path, file: &File, used: &[&str]) -> Vec<String> {
     let token = |name: &str| file.loc_info_by_name(name).ok().map(|info| (info.fileno, info.token));
     let tokens: Vec<_> = used.iter().filter_map(|name| token(name)).collect();

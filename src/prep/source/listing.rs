@@ -1,4 +1,4 @@
-//! Lists a folder: its recordings, its sub-folders, and what is skipped because it is no recording.
+//! Lists a folder: its recordings, its sub-folders, and the files that are skipped because they are not recordings.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,18 +16,19 @@ const MAX_DEPTH: usize = 16;
 const SYSTEM_FOLDERS: [&str; 6] =
     ["__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"];
 
-/// What a folder holds. Names are paths from the folder on, with `/` between their parts, and sorted.
+/// The contents of a folder. Names are paths relative to the folder, with `/` between their parts, and are sorted.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    /// Recordings, told by the ending of their names or, if that is another one, by their first bytes.
+    /// Recordings. These have a usual ending ([`ENDINGS`]), or their first bytes are those of a recording.
     pub files: Vec<String>,
-    /// Sub-folders at every depth, empty ones too. Not those of converted sets.
+    /// Sub-folders at every depth, including empty ones. Folders of converted sets are left out.
     pub folders: Vec<String>,
-    /// Files of formats that are not read and may hold recordings, by name.
+    /// Files that may hold recordings but are not read, by name: files of other formats, and copies of recordings that
+    /// are read.
     unread: BTreeMap<String, Unread>,
-    /// Number of converted sets.
+    /// Number of converted sets in the folder.
     sets: u64,
-    /// Number of skipped files by the ending of their names, and of hidden ones by name.
+    /// Number of skipped files for each ending of their names. Hidden files are counted by their whole names.
     skipped: BTreeMap<String, u64>,
 }
 
@@ -105,8 +106,10 @@ impl Listing {
         Ok(())
     }
 
-    /// Recordings of formats that are not read: an error if they would be missing from the set. Others, which lie next
-    /// to recordings that are read, are noted. If there is a table, it says which files are taken, and all are noted.
+    /// Checks files that may hold recordings but are not read. Returns notes for the user about them.
+    ///
+    /// It is an error if the set would lack such a file. With `has_table`, a table says which files are taken, and no
+    /// file is an error.
     ///
     /// # Errors
     /// [`Error::Foreign`].
@@ -139,8 +142,10 @@ impl Listing {
         Ok(kinds.into_iter().map(note).collect())
     }
 
-    /// Whether the set would lack a file of a format that is not read: one without a copy that is read. A file that may
-    /// be something else than a recording is lacked if nothing in its class is read.
+    /// Whether the set would lack a file that is not read.
+    ///
+    /// If the file certainly is a recording, the set lacks it unless a copy in another format is read. If the file may
+    /// be something else, the set lacks it only if no recording in the same class folder is read.
     fn lacks(&self, name: &str, unread: &Unread) -> bool {
         match name.split_once('/') {
             _ if unread.has_events => !self.has_copy(name),
@@ -149,7 +154,7 @@ impl Listing {
         }
     }
 
-    /// Whether a recording that is read has the name of a file up to its ending, as copies in other formats have.
+    /// Whether a recording that is read is a copy of the file `name`: their names are the same up to the ending.
     fn has_copy(&self, name: &str) -> bool {
         let start = name.rfind('/').map_or(0, |slash| slash + 1);
         let stem = &name[..name[start..].find('.').map_or(name.len(), |dot| start + dot)];
@@ -157,7 +162,7 @@ impl Listing {
         self.beginning_with(stem).any(|file| is_copy(&file[stem.len()..]))
     }
 
-    /// The recordings whose names begin so.
+    /// The recordings whose names begin with `begin`.
     fn beginning_with<'a>(&'a self, begin: &'a str) -> impl Iterator<Item = &'a String> {
         let first = self.files.partition_point(|file| file.as_str() < begin);
         self.files[first..].iter().take_while(move |file| file.starts_with(begin))
@@ -173,7 +178,7 @@ impl Listing {
         *self.skipped.entry(kind).or_default() += 1;
     }
 
-    /// What was skipped, such as `3 (2 .txt, 1 .DS_Store)`. `None` if nothing was.
+    /// The number of skipped files and their kinds, such as `3 (2 .txt, 1 .DS_Store)`. `None` if no file was skipped.
     pub(super) fn skipped(&self) -> Option<String> {
         let mut kinds: Vec<(&String, &u64)> = self.skipped.iter().collect();
         kinds.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
@@ -183,7 +188,7 @@ impl Listing {
     }
 }
 
-/// Whether a folder is a converted set, be it finished or not.
+/// Whether a folder is a converted set, finished or not.
 fn is_set(path: &Path) -> bool {
     [MANIFEST_FILE, MARKER].iter().any(|name| path.join(name).exists())
 }

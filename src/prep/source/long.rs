@@ -22,12 +22,12 @@ const MAX_WASTE: u64 = 1 << 16;
 /// Maximum number of events that are read at once, unless one sample has more.
 const MAX_TOGETHER: u64 = 1 << 22;
 
-/// A recording, and the event ranges of its samples.
+/// Reads the samples of a recording by the range of events of each sample.
 #[derive(Debug)]
 pub(super) struct Long {
     path: PathBuf,
     access: Access,
-    /// Event range of each sample. Empty if the recording is not open and is one sample.
+    /// Event range of each sample. Empty if the whole recording is one sample.
     spans: Vec<Span>,
     reordered: Vec<bool>,
     /// The wraps of the clock that are undone, if the file is opened for each read.
@@ -39,7 +39,7 @@ pub(super) struct Long {
 #[derive(Debug)]
 struct Seen {
     notes: Vec<String>,
-    /// The unit of its times, if it may be doubted.
+    /// The unit of the recording's times, if it was assumed and may be wrong.
     assumed: Option<TimeUnit>,
 }
 
@@ -48,7 +48,8 @@ struct Seen {
 enum Access {
     /// The file stays open.
     Open(Box<EventStream>),
-    /// The file is one of many, so it is opened only for each read. Its head was read.
+    /// The file is one of many, so it is opened only for each read. `events` and `linked` are from the head of the
+    /// file.
     Closed { options: Arc<SourceOptions>, events: u64, linked: Vec<LinkedPath> },
 }
 
@@ -65,9 +66,10 @@ impl Long {
         }
     }
 
-    /// Makes a reader that opens the file for each read. `pieces` has the samples that the recording was cut into;
-    /// without spans, it is one sample. `options` must name the recording's layout. `events` and `linked` are those of
-    /// the file's head.
+    /// Makes a reader that opens the file for each read. `options` must name the recording's layout.
+    ///
+    /// `pieces` has the samples that the recording was cut into. Without spans, the recording is one sample. `events`
+    /// and `linked` are the number of events and the linked files that the head of the file gives.
     pub(super) fn closed(
         path: &Path,
         options: Arc<SourceOptions>,

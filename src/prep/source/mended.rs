@@ -1,4 +1,4 @@
-//! A line of Python that saves a copy of a recording whose polarities are 0 and 1.
+//! Makes a command that saves a copy of a recording with other polarities: 0 for off and 1 for on.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::source::columns::{Role, TakenColumns};
 use crate::source::layout::Layout;
 use crate::source::unit::TimeUnit;
 
-/// Words for polarities, those that are off first.
+/// Pairs of words for polarities: off, then on.
 pub(super) const WORDS: [(&str, &str); 7] = [
     ("false", "true"),
     ("off", "on"),
@@ -17,7 +17,8 @@ pub(super) const WORDS: [(&str, &str); 7] = [
     ("-", "+"),
     ("dark", "light"),
 ];
-/// More of them, of arrays of text. Python stops at any other word.
+/// More pairs of words for polarities: off, then on. They are only used for arrays of text. Python stops with an error
+/// at any word that is in no pair.
 const WORDS_OF_TEXTS: [(&str, &str); 7] = [
     ("-1", "+1"),
     ("-1", "1"),
@@ -28,8 +29,9 @@ const WORDS_OF_TEXTS: [(&str, &str); 7] = [
     ("down", "up"),
 ];
 
-/// A command that saves the columns with the polarities of `field`: 1 for those that are `on`, or else, for a text, what
-/// the words stand for. `None` if the file's name is not UTF-8.
+/// Makes a command that saves a copy of a recording's columns, with polarities of 0 and 1 from the field `field`. With
+/// `on`, a polarity is 1 if the field's number is `on`. Without it, the field has texts, and the word of each event is
+/// looked up in [`WORDS`] and [`WORDS_OF_TEXTS`]. Returns `None` if the file's name is not UTF-8.
 pub(super) fn mended(
     path: &Path,
     layout: Layout,
@@ -70,12 +72,12 @@ pub(super) fn python(code: String) -> Vec<String> {
     vec!["python3".into(), "-c".into(), code]
 }
 
-/// A text as Python writes it.
+/// Writes a text as a string literal of Python.
 pub(super) fn literal(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The column of a field, of the open file `f`.
+/// The Python expression for the column of a field. In Python, the open file is `f`.
 fn column(layout: Layout, field: &str) -> String {
     let index = field.strip_suffix(']').and_then(|field| field.rsplit_once('['));
     let array = index.map_or(field, |(array, _)| array);

@@ -1,29 +1,29 @@
 //! Sources read recordings from files of various layouts.
 //!
-//! A file of any layout is opened as a [`Recording`], which knows its samples and reads the raw events of any of them.
-//! Datasets ([`hsd`], [`ntidigits`]) have many samples and a label for each. Files of cameras and of NumPy hold one
-//! recording, an `EventStream`. It is one sample or is cut into many ([`cut`]). Its label comes from the
-//! [`folder`] that it is in, from a table ([`labels`]) or from the caller.
+//! A file of any layout is opened as a [`Recording`], which reads the raw events of each of its samples. Datasets
+//! ([`hsd`], [`ntidigits`]) have many samples and a label for each sample. Files of cameras and of NumPy hold one
+//! recording, an `EventStream`. An `EventStream` is one sample or is cut into many samples ([`cut`]). A sample's label
+//! comes from the [`folder`] that the file is in, from a table ([`labels`]), from the file or from the caller.
 //!
 //! ```text
 //! open, detect, formats        opens a file or a folder; which layout or foreign format a file has
 //! layout, options, unit        layouts, the caller's options, units of time
 //! timeline, told_unit          how times are read: their unit, wraps
 //! event_range                  the events that are used
-//! vet, clock, trouble, order   whether times can be what the layout says, and what is wrong with their clock or order
-//! rows                         the same of rows of speech
+//! vet, clock, trouble, order   whether times fit the layout, and what is wrong with their clock or order
+//! rows                         checks of the times in each row of speech
 //! recording, raw               an open recording, and the raw events that it gives
 //! hsd, ntidigits               layouts with many labelled samples
 //! camera, npy_files            layouts with one recording per file, as an EventStream (stream, check, polarities)
 //! columns, survey, guess       which fields of a file are t, x, y and p (array_info, unusable)
 //! field_text, names            names of fields in a map; lists of names in messages
-//! left_over                    which other arrays a file has
-//! long, cut, labels            such a recording as one sample or many, and their classes
-//! mended                       a command that saves a copy with other polarities
-//! unlabelled                   what a table of labels leaves out of a recording
+//! left_over                    which arrays of a file are not used
+//! long, cut, labels            one recording as one sample or many, and the classes of the samples
+//! mended                       a command that saves a copy with polarities of 0 and 1
+//! unlabelled                   which events of a recording a table of labels leaves out
 //! folder, listing, unread      a folder of recordings, and files in it that are not read
 //! class_folders, class_list    which folders are classes; the caller's list of classes
-//! text_events                   texts with a row for each event, which NumPy converts
+//! text_events                  texts with a row for each event, which NumPy converts
 //! text, file_names             tables: their text and cells, and the recordings that they name
 //! hdf, heap, numpy             reading the file formats; hdf also checks that the data is there
 //! numbers, shape               columns of numbers of any type, in arrays of any shape

@@ -1,81 +1,82 @@
-//! What was found of a recording's clock, and how it is said.
+//! The faults that were found in a recording's clock, and how messages describe them.
 
 use crate::source::clock::wrap::Wrap;
 use crate::source::unit::duration;
 
-/// Events out of order that return to where they were.
+/// Events that are out of order, after which the times return to where they were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::source) struct Jitter {
-    /// Number of events out of place.
+    /// Number of events out of order.
     pub events: u64,
     /// The largest step back, in microseconds.
     pub largest: i64,
-    /// The event before which it is.
+    /// Index of the event after the largest step back.
     pub at: u64,
 }
 
-/// A step of the clock that events alone do not explain.
+/// A jump of the clock: a reset, a gap, or stray events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source) struct Break {
-    /// What happens.
+    /// Kind of the jump.
     pub kind: BreakKind,
-    /// Index of the first event after it.
+    /// Index of the first event after the jump.
     pub at: u64,
-    /// The index after the last of stray events.
+    /// For stray events: the index after the last stray event. `None` for a reset or a gap.
     pub until: Option<u64>,
-    /// By how many microseconds.
+    /// Length of the jump, in microseconds.
     pub by: i64,
 }
 
 /// Kinds of [`Break`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source) enum BreakKind {
-    /// A step back that does not return.
+    /// A step back, after which the times go on from the lower time.
     Reset,
-    /// A jump ahead.
+    /// A jump ahead, after which the times go on from the higher time.
     Gap,
-    /// Stray events that are ahead of all others.
+    /// Stray events whose times are ahead of all others.
     Ahead,
-    /// Stray events that are behind all others.
+    /// Stray events whose times are behind all others.
     Behind,
 }
 
-/// How the events of a file are in no order of time.
+/// How the events of a whole file are out of order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source) enum Disorder {
-    /// From the last to the first.
+    /// The times descend.
     Descending,
-    /// They step back so many times, by more than half of the recording, and do not return.
+    /// The times step back this many times, each time by more than half of the recording's duration, and do not return.
     Sawtooth(u64),
-    /// Most events are out of place, but return.
+    /// Most events are out of order, but the times always return.
     Shuffled,
 }
 
-/// What a pass over the times has found.
+/// What a pass over the times of a recording has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::source) struct Findings {
     /// Number of events.
     pub events: u64,
-    /// The lowest and the highest time, in microseconds, with the periods of wraps added.
+    /// The lowest and the highest time, in microseconds. Wraps are not undone. `None` without events.
     pub extent: Option<(i64, i64)>,
     /// Events out of order. `None` if there are none.
     pub jitter: Option<Jitter>,
-    /// The counter that wraps. What else was found is of times with wraps.
+    /// The counter that wraps, if one does. All other findings are then about times whose wraps are not undone.
     pub wrap: Option<Wrap>,
-    /// What a counter that may have wrapped would have lost.
+    /// Text for a message that a counter may have wrapped where the times step back. `None` if that is unlikely or
+    /// certain.
     pub doubt: Option<String>,
-    /// How the whole file is out of order.
+    /// How the whole file is out of order. `None` if it isn't.
     pub disorder: Option<Disorder>,
-    /// Resets, gaps and strays, in the order of their events.
+    /// Resets, gaps and stray events, in the order of their events.
     pub breaks: Vec<Break>,
-    /// The first event without a time, and the number of such events.
+    /// Index of the first event without a time, and the number of events without a time.
     pub missing: Option<(u64, u64)>,
-    /// Gaps and strays that a recording may have.
+    /// Long jumps that are only noted: gaps and stray events that a recording may have.
     pub pauses: Vec<Break>,
 }
 
 impl Jitter {
-    /// Counts events out of place, by `depth` microseconds.
+    /// Counts `events` more events that are out of order. The step back is `depth` microseconds, before event `at`.
     pub(super) fn add(&mut self, at: u64, depth: i64, events: u64) {
         self.events += events;
         if depth > self.largest {
@@ -83,13 +84,14 @@ impl Jitter {
         }
     }
 
-    /// Says how many events are out of order and by how much. Events before the first seen one are `skipped`.
+    /// Describes for a message how many events are out of order and by how much. `skipped` is the number of the file's
+    /// events before the first event that was seen.
     pub(in crate::source) fn describe(&self, skipped: u64) -> String {
         let (events, at, largest) = (self.events, self.at + skipped, duration(self.largest as f64));
         format!("jitter: {events} events are out of order; the largest step back is {largest}, before event {at}")
     }
 
-    /// Says the same of a file of `events` events in no order.
+    /// Describes for a message a file in which most of the `events` events are out of order: how many, and by how much.
     pub(in crate::source) fn describe_disorder(&self, events: u64) -> String {
         let largest = duration(self.largest as f64);
         format!("disorder: {} of {events} events are out of place, by up to {largest}; they were sorted", self.events)
@@ -97,7 +99,8 @@ impl Jitter {
 }
 
 impl Break {
-    /// Says what happens at which event. Events before the first seen one are `skipped`.
+    /// Describes the jump for a message: what happens, and at which event. `skipped` is the number of the file's events
+    /// before the first event that was seen.
     pub(in crate::source) fn describe(&self, skipped: u64) -> String {
         let (at, by) = (self.at + skipped, duration(self.by as f64));
         match (self.kind, self.until) {

@@ -1,52 +1,57 @@
-//! Counters of few bits, which start again from their lowest value: how they are found, and how their wraps are undone.
+//! Finds time counters that wrap: such a counter has few bits, and starts again from its lowest value after its
+//! highest. Undoes the wraps.
 
 use crate::source::unit::{TimeUnit, duration};
 
-/// Bits of the counters that wrap.
+/// The numbers of bits that a counter may have.
 const COUNTERS: std::ops::RangeInclusive<u32> = 15..=62;
-/// The shortest period, in microseconds.
+/// The shortest period of a counter, in microseconds.
 const SHORTEST: i64 = 1 << 15;
-/// Bits from which a single step back tells a counter that was read relative to something.
+/// A counter whose values have an offset is found by one or two wraps only if it has at least this many bits.
 const RELATIVE: u32 = 20;
-/// So many wraps tell a counter by how long its wraps take on average.
+/// If a counter wraps at least this many times, it is found by how long its wraps take on average.
 const SEVERAL: u32 = 3;
-/// Maximum number of turns that are kept.
+/// Maximum number of turns (possible wraps) that are kept.
 const TURNS: usize = 1 << 18;
 
-/// A counter that starts again from its lowest value.
+/// A time counter that wraps, and the events at which it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::source) struct Wrap {
-    /// The period is 2 to the power of `bits` of this unit.
+    /// Unit of the counter. Its period is 2 to the power of `bits` of this unit.
     unit: TimeUnit,
     bits: u32,
     /// The period in microseconds.
     period: i64,
-    /// Number of periods to add from each event on, up to the next in the list.
+    /// Pairs of an event and a number of periods. From this event up to the event of the next pair, that many periods
+    /// are added to the times.
     crossings: Vec<(u64, u32)>,
-    /// Number of periods at the end of what was seen.
+    /// Number of periods to add to the last time.
     laps: u32,
-    /// The steps across the counter's end together, once undone: their number, and how long they take.
+    /// Number of steps across the counter's end, and how long they take together once the wraps are undone, in
+    /// microseconds.
     across: (u32, i64),
 }
 
-/// The steps of a recording that can be those of a counter across its end: they are longer than half of all its times.
+/// The turns of a recording: steps that may be wraps of a counter, because they are longer than half of the range of
+/// all times so far.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     steps: Vec<Turn>,
-    /// Whether there were too many to keep.
+    /// Whether there were more than [`TURNS`] turns, so that some are missing.
     full: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Turn {
-    /// The event after the step.
+    /// Index of the event after the step.
     at: u64,
     from: i64,
     to: i64,
 }
 
 impl Turns {
-    /// Sees the step to event `at`. All times so far, in microseconds, are from `low` to `high`.
+    /// Processes the step to event `at`, from the time `from` to the time `to`. `low` and `high` are the lowest and the
+    /// highest time so far. All times are in microseconds.
     pub(super) fn see(&mut self, at: u64, (from, to): (i64, i64), (low, high): (i64, i64)) {
         let step = to.abs_diff(from);
         if step > SHORTEST as u64 / 2 && step > high.abs_diff(low) / 2 {
@@ -57,19 +62,21 @@ impl Turns {
         }
     }
 
-    /// Number of turns back and ahead, in a recording whose times are from `low` to `high`.
+    /// Counts the turns back and the turns ahead. A turn counts if it is longer than half of the range from `low` to
+    /// `high`, which are the lowest and the highest time of the recording.
     pub(super) fn count(&self, low: i64, high: i64) -> (usize, usize) {
         let long = self.steps.iter().filter(|turn| turn.to.abs_diff(turn.from) > high.abs_diff(low) / 2);
         let back = long.clone().filter(|turn| turn.to < turn.from).count();
         (back, long.count() - back)
     }
 
-    /// The counter that wraps at the turns of a recording of `events` events from `low` to `high`; and whether that is
-    /// certain. If not, its clock may have started again instead.
+    /// Finds the counter whose wraps explain the turns of a recording. The recording has `events` events, and its times
+    /// are from `low` to `high`, in microseconds. Also returns whether the wraps are certain: if not, the clock may
+    /// have been reset instead. Returns `None` if no counter fits.
     ///
     /// A step across the end of a counter is a usual step of the recording, once the period is added. One or two wraps
-    /// must be short also compared with the period, for a clock starts again anywhere. If a counter was read relative
-    /// to something else than its lowest value, so must they all the more.
+    /// are only certain if this step is also short compared with the period, because a reset can occur at any time. The
+    /// step must be even shorter if the counter's values have an offset.
     pub(super) fn wrap(&self, unit: TimeUnit, events: u64, (low, high): (i64, i64)) -> Option<(Wrap, bool)> {
         if self.full || !self.steps.iter().any(|turn| turn.to < turn.from) {
             return None;
@@ -106,8 +113,8 @@ impl Turns {
 }
 
 impl Wrap {
-    /// Follows a turn across the counter's end, or back across it. An event belongs to the lap that brings it closest
-    /// to the event before it.
+    /// Counts a turn across the counter's end as one lap more, and a turn back across it as one lap less. An event is
+    /// in the lap that brings its time closest to that of the event before.
     fn cross(&mut self, turn: &Turn) {
         let step = turn.to.saturating_sub(turn.from);
         if step < -(self.period / 2) {
@@ -121,14 +128,15 @@ impl Wrap {
         self.crossings.push((turn.at, self.laps));
     }
 
-    /// The time that a value of the counter is after so many periods.
+    /// Adds `laps` periods to the time `raw`, in microseconds.
     fn lift(&self, raw: i64, laps: u32) -> i64 {
         // Of 2^k nanoseconds, the whole microseconds of all laps together are added.
         let ticks = i64::from(laps).checked_mul(1 << self.bits);
         raw.saturating_add(ticks.and_then(|ticks| self.unit.of_integer(ticks)).unwrap_or(i64::MAX))
     }
 
-    /// Adds the periods to consecutive times, the first of which is that of event `first`.
+    /// Undoes the wraps in the times of consecutive events, in microseconds. `first` is the index of the first of these
+    /// events.
     pub(in crate::source) fn unwrap(&self, first: u64, times: &mut [i64]) {
         let mut next = self.crossings.partition_point(|(at, _)| *at <= first);
         let mut laps = next.checked_sub(1).map_or(0, |i| self.crossings[i].1);
@@ -140,7 +148,7 @@ impl Wrap {
         }
     }
 
-    /// The first event of each lap but the first.
+    /// Index of the first event of each lap, except for the first lap.
     pub(in crate::source) fn starts(&self) -> impl Iterator<Item = u64> {
         let mut most = 0;
         self.crossings
@@ -153,7 +161,8 @@ impl Wrap {
             .map(|(at, _)| *at)
     }
 
-    /// Says where the counter wraps and at what value.
+    /// Describes the wraps for a message: at what value the counter wraps, how often, and before which event. `skipped`
+    /// is the number of the file's events before the first event that was seen.
     pub(in crate::source) fn describe(&self, skipped: u64) -> String {
         let (at, laps) = (self.crossings[0].0 + skipped, self.laps);
         let (bits, unit, period) = (self.bits, self.unit, duration(self.period as f64));
@@ -161,7 +170,7 @@ impl Wrap {
         format!("wrap: its clock wraps at 2^{bits} {unit} ({period}), {times} before event {at}")
     }
 
-    /// Says that the counter may have wrapped.
+    /// Text for a message about a step back: it may be a wrap of this counter, but this is not certain.
     pub(super) fn doubt(&self) -> String {
         let (bits, unit, across) =
             (self.bits, self.unit, duration(self.across.1 as f64 / f64::from(self.across.0.max(1))));

@@ -16,18 +16,20 @@ use crate::source::heap::window::SharedFile;
 const LARGEST_PACKED: u64 = 64 << 20;
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
-/// The file's superblock: its position, and the widths of addresses and lengths.
+/// The superblock of the file: its position, and the sizes of addresses and lengths.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Superblock {
     /// Offset of the superblock in the file, in bytes. Addresses are relative to it.
     pub(super) base: u64,
+    /// Size of an address, in bytes.
     offsets: usize,
+    /// Size of a length, in bytes.
     lengths: usize,
 }
 
 impl Superblock {
     /// Looks for the superblock at the offsets that the format allows: 0, 512, 1024, 2048 and so on. Returns `None` if
-    /// there is none, or one of an unknown version.
+    /// there is no superblock, or if its version or its sizes are unknown.
     pub(super) fn find(file: &SharedFile) -> Result<Option<Superblock>> {
         let mut base = 0;
         let mut head = [0; 16];
@@ -52,7 +54,7 @@ impl Superblock {
         little(&bytes[..self.lengths])
     }
 
-    /// Size of a reference, in bytes.
+    /// Size of a heap reference, in bytes.
     fn reference(self) -> usize {
         4 + self.offsets + 4
     }
@@ -62,8 +64,8 @@ fn little(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
-/// A reference to one row: its number of elements, the address of its heap collection, and the object's number there.
-/// Address 0 means an empty row.
+/// A reference to one row: the row's number of elements, the address of the heap collection that has it, and the number
+/// of its object in that collection. Address 0 means an empty row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reference {
     pub(super) length: u32,
@@ -74,9 +76,9 @@ pub(super) struct Reference {
 /// The references of all rows of a dataset.
 #[derive(Debug)]
 pub(super) enum References {
-    /// Uncompressed in the file, in chunks of `piece_rows` rows at these addresses.
+    /// Uncompressed in the file, in chunks of `piece_rows` rows. `pieces` are the offsets of the chunks in the file.
     InFile { piece_rows: u64, pieces: Vec<u64> },
-    /// Compressed in the file. These are the unpacked bytes.
+    /// Compressed in the file, and held in memory as unpacked bytes.
     InMemory(Vec<u8>),
 }
 
@@ -176,8 +178,8 @@ impl References {
     }
 }
 
-/// Reads and unpacks all chunks of compressed references. Each chunk unpacks to `chunk_bytes`, the dataset to `bytes`,
-/// and a reference has `size` bytes. Returns `None` if a filter is unknown or fails.
+/// Reads and unpacks all chunks of compressed references. An unpacked chunk has `chunk_bytes` bytes, the whole dataset
+/// has `bytes` bytes, and a reference has `size` bytes. Returns `None` if a filter is unknown or fails.
 fn unpack_all(
     file: &SharedFile,
     filters: &[Filter],
@@ -213,8 +215,8 @@ fn unpack_all(
     Ok(Some(References::InMemory(all)))
 }
 
-/// Undoes HDF5's shuffle filter, which stores the first byte of every element, then every second byte, and so on.
-/// `size` is the size of an element in bytes.
+/// Undoes HDF5's shuffle filter, which stores the first bytes of all elements, then the second bytes of all elements,
+/// and so on. `size` is the size of an element in bytes.
 fn unshuffled(bytes: &[u8], size: usize) -> Vec<u8> {
     let n = bytes.len() / size;
     let mut out = Vec::with_capacity(bytes.len());

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{BaseFault, Error, Result};
 
-/// Maximum bytes that a window holds.
+/// Maximum number of bytes that a window holds.
 const WINDOW: usize = 256 << 10;
-/// Minimum bytes per read, unless the file ends earlier.
+/// Minimum number of bytes per read, unless the file ends earlier.
 const LEAST: u64 = 4 << 10;
-/// The largest gap between two wanted ranges that is read rather than skipped, in bytes.
+/// The largest gap between two wanted ranges that is read along with them, in bytes. A larger gap is skipped.
 const GAP: u64 = 8 << 10;
 
 /// A file that many threads can read at any offset.
@@ -73,7 +73,8 @@ impl<'a> FileWindow<'a> {
         FileWindow { file, bytes: vec![0; WINDOW], holds: 0..0, until: 0 }
     }
 
-    /// Announces the ranges of the file that will be read, in order. Ranges close together are read at once.
+    /// Announces the ranges of the file that will be read, in order. Ranges that lie close together are then read at
+    /// once.
     pub(super) fn plan(&mut self, mut extents: impl Iterator<Item = Range<u64>>) {
         let Some(first) = extents.next() else { return };
         if self.holds.start <= first.start && first.end <= self.holds.end {
@@ -99,8 +100,8 @@ impl<'a> FileWindow<'a> {
         Ok(&self.bytes[first..first + len])
     }
 
-    /// Calls `piece` for consecutive pieces of the `size` bytes at offset `at`. Each piece has whole elements of
-    /// `element` bytes, and is passed with the index of its first element.
+    /// Reads the `size` bytes at offset `at` in consecutive pieces, and calls `piece` for each. A piece has whole
+    /// elements of `element` bytes each. It is passed with the index of its first element.
     pub(super) fn copy(
         &mut self,
         at: u64,
