@@ -1,8 +1,8 @@
-//! Lists of names in messages.
+//! Formats lists of names for messages.
 
-/// A list of names for a message, cut after the first few.
+/// Joins the first 12 names with commas. If there are more names, the text ends with their number.
 pub(super) fn some_of<S: AsRef<str>>(names: &[S]) -> String {
-    /// Maximum number of names.
+    /// Maximum number of names in the text.
     const MOST: usize = 12;
     let shown: Vec<&str> = names.iter().take(MOST).map(AsRef::as_ref).collect();
     let more = names.len().saturating_sub(MOST);

@@ -1,6 +1,6 @@
-//! Opens NumPy files of events: one array of records or a table (`.npy`), or an archive of arrays (`.npz`), which are
-//! columns, records or a table. Times are microseconds unless the caller or a type (`datetime64[ms]`) gives another
-//! unit.
+//! Opens NumPy files of events. A `.npy` file has one array: records or a table. A `.npz` file is an archive of arrays:
+//! one for each column, or one of records, or a table. Times are in microseconds, unless the caller or the type of the
+//! array (such as `datetime64[ms]`) gives another unit.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -28,18 +28,19 @@ use crate::source::timeline::Timeline;
 use crate::source::unit::TimeUnit;
 use crate::source::unusable::unusable;
 
-/// Maximum number of arrays of an archive.
+/// Maximum number of arrays of an archive that are looked at. Further arrays are ignored.
 const MAX_ARRAYS: usize = 4096;
-/// What is looked for in a file of arrays, for messages.
+/// Says what a file of arrays is searched for, for messages.
 const LOOKED: &str = "fields t and x, and y and p if there are any, by their usual names";
 
 /// Opens a `.npy` file.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::Columns`] and [`Error::UnknownLayout`] for an array whose columns are unknown;
-/// [`Error::Foreign`] for an array of Python objects; [`Error::DamagedRecording`] if the header cannot be parsed, or
-/// the file is shorter than the header says; [`tonic_base::Error::Usage`] for a map with a label, because one array has
-/// none.
+/// [`tonic_base::Error::Io`]. [`Error::Columns`] and [`Error::UnknownLayout`] if the columns cannot be found.
+/// [`Error::WrongType`] if a field of the map is not a column of numbers. [`Error::Foreign`] for Python objects, for
+/// another file format, and for a second array in the file. [`Error::DamagedRecording`] if the header cannot be parsed,
+/// or if the file is shorter than the header says. [`tonic_base::Error::Usage`] if the map names a label: a file of one
+/// array has no label.
 pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     if let Some(label) = named_label(options) {
         let expected = format!("no label for {}, which is one array and has no class", path.display());
@@ -77,10 +78,11 @@ pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
     Ok(stream)
 }
 
-/// Looks at what a file has after its array, from byte `end` on. Returns a note for the user if there is something.
+/// Checks the bytes between `end`, where the array ends, and `bytes`, the length of the file. Returns a note for the
+/// user if there are such bytes.
 ///
 /// # Errors
-/// [`Error::Foreign`] for another array; [`tonic_base::Error::Io`].
+/// [`Error::Foreign`] if a second array follows; [`tonic_base::Error::Io`].
 fn after_array(path: &Path, file: &mut BufReader<File>, end: u64, bytes: u64) -> Result<Option<String>> {
     let rest = bytes - end;
     if rest == 0 {
@@ -102,10 +104,11 @@ fn after_array(path: &Path, file: &mut BufReader<File>, end: u64, bytes: u64) ->
     Ok(Some(format!("the {rest} bytes after the array of {} are not read", path.display())))
 }
 
-/// The columns of a `.npz` file, its class and its number of events, from the headers of its arrays.
+/// Reads the headers of a `.npz` file and its label, but not its events. Returns the columns, the class if the map
+/// names a label, and the number of events.
 ///
 /// # Errors
-/// Errors of [`open_npz`], as far as the headers show them.
+/// The errors of [`open_npz`] that can be found without reading events.
 pub(super) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenColumns, Option<ClassLabel>, u64)> {
     let archive = Archive::open(path)?;
     let found = archive.find(options)?;
@@ -115,8 +118,9 @@ pub(super) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenCol
 /// Opens a `.npz` file and reads its events into memory.
 ///
 /// # Errors
-/// Errors of [`open_npy`]; [`Error::WrongType`] also for columns of different lengths, and for more events than a
-/// sample may have.
+/// Errors of [`open_npy`]. [`Error::WrongType`] also for columns of different lengths, and for more than
+/// [`MAX_SAMPLE_EVENTS`] events. [`Error::NotPixels`] and [`Error::Columns`] for coordinates and polarities that cannot
+/// be used.
 pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let archive = Archive::open(path)?;
     let found = archive.find(options)?;
@@ -143,12 +147,12 @@ pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStre
     Ok(EventStream { notes, label: archive.label(options)?, ..stream })
 }
 
-/// The field that a map names as the recording's class.
+/// Returns the name of the array that the user's map gives as the label.
 fn named_label(options: &SourceOptions) -> Option<&str> {
     options.map.as_ref().and_then(|map| map.label.as_deref())
 }
 
-/// Finds the columns of events in the data of arrays.
+/// Returns where the numbers of t, x, y and p are in the data of their arrays. `lane` finds this for one field.
 fn lanes(fields: &Fields, lane: impl Fn(&FieldPath) -> Result<Lane>) -> Result<[Option<Lane>; 4]> {
     let [t, x, y, p] = fields.each_ref().map(|field| field.as_ref().map(&lane).transpose());
     Ok([t?, x?, y?, p?])
@@ -159,17 +163,17 @@ fn lane(path: &Path, header: &Header, field: &FieldPath) -> Result<Lane> {
     header.lane(&field.part).map_err(wrong)
 }
 
-/// The columns that were found: t, x, y and p.
+/// The columns t, x, y and p that were found in a file.
 struct Found {
     fields: Fields,
     lanes: [Option<Lane>; 4],
     /// Number of events.
     len: u64,
-    /// Fields that were left over and could be columns.
+    /// Fields that could be columns of the events, but were not taken.
     unused: Vec<String>,
     /// Other arrays of the file that were not used.
     others: Vec<String>,
-    /// Fields that have the name of a column and cannot be it.
+    /// Fields that have the name of a column, but whose type or shape does not fit.
     unusable: Vec<UnusableField>,
 }
 
@@ -184,7 +188,8 @@ impl Found {
         Found { fields, lanes, len, unused, others, unusable }
     }
 
-    /// How the times are read.
+    /// Returns how the times are read. Their unit is that of the options, or that of the array's type, or else
+    /// microseconds.
     fn time(&self, options: &SourceOptions) -> Timeline {
         let own = match self.lanes[0].map(|t| t.number.kind) {
             Some(NumberKind::Time(tick)) => Some(tick.unit()),
@@ -253,7 +258,7 @@ impl Survey for NpyArray<'_> {
     }
 }
 
-/// An archive of arrays.
+/// An open `.npz` archive, and the headers of its arrays.
 struct Archive<'a> {
     path: &'a Path,
     zip: RefCell<zip::ZipArchive<BufReader<File>>>,
@@ -290,7 +295,8 @@ impl<'a> Archive<'a> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, header)| header)
     }
 
-    /// The header of an array that has to be there and to be readable.
+    /// Returns the header of the array `name`. Fails if the archive lacks the array, or if the array has Python
+    /// objects.
     fn needed(&self, name: &str) -> Result<&Header> {
         let header = self.header(name).ok_or_else(|| Error::MissingDataset {
             path: self.path.into(),
@@ -302,7 +308,8 @@ impl<'a> Archive<'a> {
         Ok(header)
     }
 
-    /// Reads the recording's class from the array that a map names.
+    /// Reads the recording's class from the array that the user's map gives as the label. `None` if the map has no
+    /// label.
     fn label(&self, options: &SourceOptions) -> Result<Option<ClassLabel>> {
         let Some(name) = named_label(options) else { return Ok(None) };
         let header = self.needed(name)?;
@@ -319,7 +326,7 @@ impl<'a> Archive<'a> {
         Ok(Some(class))
     }
 
-    /// Finds the columns of events.
+    /// Finds the columns of events, and checks that they have the same length.
     fn find(&self, options: &SourceOptions) -> Result<Found> {
         let path = self.path;
         let fields = match &options.map {
@@ -344,7 +351,7 @@ impl<'a> Archive<'a> {
         Ok(found)
     }
 
-    /// Reads the columns t, x, y and p. Columns of one array are read at once.
+    /// Reads the columns t, x, y and p. An array that has several of these columns is read only once.
     fn columns(&self, found: &Found) -> Result<[Option<Numbers>; 4]> {
         let mut columns = [None, None, None, None];
         let mut data: Option<(&str, Vec<u8>)> = None;

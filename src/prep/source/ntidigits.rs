@@ -6,9 +6,9 @@
 //! | `train_addresses/NAME` | integers: channels |
 //! | `train_timestamps/NAME` | floats: seconds |
 //!
-//! The samples, their order and their events are the same as in Tonic's `NTIDIGITS18`. There is one polarity. Tonic
-//! gives it as 1. Classes of single digits are the same as in Tonic: `o` is 0, `1` to `9` are 1 to 9, and `z` is 10.
-//! Every digit sequence is a class of its own.
+//! The samples, their order and their events are the same as in Tonic's `NTIDIGITS18`. The only polarity is 0 here and
+//! 1 in Tonic. Classes of single digits are the same as in Tonic: `o` is 0, `1` to `9` are 1 to 9, and `z` is 10. If
+//! digit sequences are read too, each different sequence is a class of its own.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -45,8 +45,9 @@ pub(super) struct Ntidigits {
     clocks: RowClocks,
 }
 
-/// Whether a file has this layout: a list of names and their events. Other files may have a dataset of labels with the
-/// list's name.
+/// Returns whether a file has this layout: for one part (train or test), a list of sample names and a group of events.
+/// The list must contain strings, because other files may have numeric labels in a dataset of this name. Broken links
+/// count as present.
 pub(super) fn detect(file: &hdf::File) -> bool {
     use TypeDescriptor::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
     let names = |list: &str| {
@@ -63,8 +64,10 @@ pub(super) fn detect(file: &hdf::File) -> bool {
 /// Opens one part (train or test) of a file.
 ///
 /// # Errors
-/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::WrongType`]; [`tonic_base::Error::Usage`] if single
-/// digits are requested and the file has none.
+/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::MissingData`] and [`Error::WrongType`] for the file.
+/// [`Error::BadSample`] for an unknown digit. [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`] for the times of
+/// a few samples. [`tonic_base::Error::Usage`] if the part has no samples, or if single digits are requested and it has
+/// none.
 pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     let digits = options.digits;
     let file = hdf::open_cached(path)?;
@@ -123,7 +126,8 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     })
 }
 
-/// What the file has besides the samples that are listed: groups and datasets, and samples of this part.
+/// Names what the file has in addition to the listed samples: other groups and datasets, and samples of this part that
+/// are not in the list. `listed` is the length of the list.
 fn others(file: &hdf::File, part: &str, listed: usize) -> Vec<String> {
     let kinds = ["labels", "addresses", "timestamps"];
     let known =
@@ -138,18 +142,18 @@ fn others(file: &hdf::File, part: &str, listed: usize) -> Vec<String> {
     others
 }
 
-/// The spoken digits in a sample name.
+/// Returns the spoken digits at the end of a sample name, such as `o7z`.
 fn said(name: &str) -> &str {
     name.rsplit('-').next().unwrap_or(name)
 }
 
-/// The addresses or timestamps of a sample.
+/// Returns the path of the addresses or timestamps (`group`) of the sample `name`.
 fn field(part: &str, group: &str, name: &str) -> FieldPath {
     FieldPath { array: format!("{part}_{group}/{name}"), part: Part::Whole }
 }
 
 impl Ntidigits {
-    /// Opens a column of a sample, in the group of addresses or of timestamps.
+    /// Opens the addresses or timestamps (`group`) of the sample `name`.
     fn column(&self, group: &str, name: &str) -> Result<NumberColumn> {
         NumberColumn::open(&self.path, &self.file, &field(self.part, group, name), Layout::Ntidigits.name())
     }

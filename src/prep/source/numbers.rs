@@ -21,14 +21,15 @@ pub(super) enum Numbers {
     I64(Vec<i64>),
     /// Floats, widened to 64 bits.
     F64(Vec<f64>),
-    /// Dates or durations, some of which may be no time.
+    /// Dates or durations in the unit of their type. `None` for NumPy's NaT (not a time), and for values beyond 64
+    /// bits.
     Times(Vec<Option<i64>>),
 }
 
-/// What a float that is not whole becomes as a polarity.
+/// Stands for a polarity that is not a whole number: a fraction or NaN.
 pub(super) const NO_POLARITY: i128 = i64::MIN as i128;
 
-/// Runs an expression over a column's vector of any type.
+/// Evaluates `$body` with `$vec` bound to the vector of the column, whatever its type.
 macro_rules! each {
     ($numbers:expr, $vec:ident => $body:expr) => {
         match $numbers {
@@ -45,19 +46,20 @@ macro_rules! each {
 }
 
 impl Numbers {
-    /// The number of entries.
+    /// Number of entries.
     pub(super) fn len(&self) -> usize {
         each!(self, v => v.len())
     }
 
-    /// The fractions of times, if they are floats that are not all whole.
+    /// Describes the fractions in a column of times. `None` if the column has no floats, or if all finite floats are
+    /// whole.
     pub(super) fn fractions(&self) -> Option<Fractions> {
         let Numbers::F64(numbers) = self else { return None };
         Fractions::of(numbers.iter().copied().filter(|n| n.is_finite()))
     }
 
-    /// Converts the column from times in `unit` to microseconds. Values that do not fit are listed in
-    /// [`Stamps::missing`].
+    /// Converts a column of times in `unit` to microseconds. Values that are no time, or do not fit 64 bits, are listed
+    /// in [`Stamps::missing`].
     pub(super) fn times(self, unit: TimeUnit) -> Stamps {
         fn fallible(times: impl Iterator<Item = Option<i64>>) -> Stamps {
             let mut stamps = Stamps::default();
@@ -105,9 +107,9 @@ impl Numbers {
         }
     }
 
-    /// Converts the column to polarities: 0 and -1 become 0 (off), 1 stays 1 (on). An unsigned number of all ones is
-    /// the
-    /// -1 of a signed type. Other numbers are kept, and are rejected later as outside the sensor.
+    /// Converts the column to polarities: 0 and -1 become 0 (off), and 1 stays 1 (on). The largest number of an
+    /// unsigned type counts as -1, because its bits are those of a signed -1. Other numbers are kept, and are rejected
+    /// later as outside the sensor.
     pub(super) fn polarities(self) -> Coordinates {
         fn narrowed(numbers: impl Iterator<Item = i64> + Clone) -> Coordinates {
             let numbers = numbers.map(|n| if n == -1 { 0 } else { n });
@@ -132,7 +134,7 @@ impl Numbers {
         }
     }
 
-    /// The numbers as floats, for a look at their content.
+    /// Converts the column to float64, for checks of its content. A value that is no time becomes NaN.
     pub(super) fn floats(self) -> Vec<f64> {
         match self {
             Numbers::U8(v) => v.into_iter().map(f64::from).collect(),
@@ -147,12 +149,12 @@ impl Numbers {
     }
 }
 
-/// The pixel that a float lies in. NaN becomes `i64::MIN`, which is outside every sensor.
+/// Returns the pixel that a float lies in. NaN becomes `i64::MIN`, which is outside every sensor.
 fn pixel(n: f64) -> i64 {
     if n.is_nan() { i64::MIN } else { n.floor() as i64 }
 }
 
-/// Fractions of the unit in which times are stored.
+/// Describes times that are not all whole numbers in the unit in which they are stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Fractions {
     /// Last time minus first time, in the unit of the file.
@@ -162,7 +164,7 @@ pub(super) struct Fractions {
 }
 
 impl Fractions {
-    /// The fractions of these times. `None` if all are whole.
+    /// Describes the fractions in `times`. `None` if all times are whole numbers.
     pub(super) fn of(times: impl DoubleEndedIterator<Item = f64> + Clone) -> Option<Fractions> {
         let first = times.clone().next()?;
         let last = times.clone().next_back().unwrap_or(first);
@@ -184,9 +186,10 @@ pub(super) struct Stamps {
 }
 
 impl Stamps {
-    /// The times with missing ones filled in, so that these events keep their place when a recording is sorted or cut.
-    /// A missing time becomes that of the event before it. At the start it becomes `before`, the last time of the
-    /// preceding block, or else the first time of this one.
+    /// Returns the times with missing ones filled in, so that events without a time stay next to their neighbours when
+    /// a recording is sorted or cut. A missing time is replaced by the time of the previous event. At the start of the
+    /// block, the previous event is in the preceding block, and `before` is its time. If `before` is `None`, the first
+    /// time of this block is used there.
     pub(super) fn places(&self, before: Option<i64>) -> std::borrow::Cow<'_, [i64]> {
         if self.missing.is_empty() {
             return self.us.as_slice().into();
@@ -203,12 +206,12 @@ impl Stamps {
 }
 
 impl Stamps {
-    /// The times that are not missing.
+    /// Iterates over the times that are not missing.
     pub(super) fn valid(&self) -> impl DoubleEndedIterator<Item = i64> + Clone {
         (0..self.us.len()).filter(|i| self.missing.binary_search(i).is_err()).map(|i| self.us[i])
     }
 
-    /// The first time in a range of indices that is not missing.
+    /// Returns the first time in a range of indices that is not missing.
     pub(super) fn first(&self, range: std::ops::Range<usize>) -> Option<i64> {
         let missing = |i: &usize| self.missing.binary_search(i).is_ok();
         range.into_iter().find(|i| !missing(i)).map(|i| self.us[i])
@@ -220,16 +223,18 @@ impl Stamps {
 pub(super) struct EventBlock {
     /// Time of each event in microseconds, (events,).
     pub t: Stamps,
-    /// Pixel column or channel of each event, from 0, (events,).
+    /// Pixel column or channel of each event, as in the file, (events,).
     pub x: Coordinates,
-    /// Pixel row of each event, from 0, (events,); `None` for a sensor of one row.
+    /// Pixel row of each event, as in the file, (events,). `None` for a sensor of one row.
     pub y: Option<Coordinates>,
-    /// Polarity of each event, 0 (off) or 1 (on), (events,); `None` for a sensor of one polarity.
+    /// Polarity of each event, (events,): 0 is off, 1 is on, and other numbers are not valid. `None` for a sensor of
+    /// one polarity.
     pub p: Option<Coordinates>,
 }
 
 impl EventBlock {
-    /// Makes a block of the columns t, x, y and p as read from a file, with times in `unit`. t and x have to be there.
+    /// Makes a block from the columns t, x, y and p as read from a file. The times of the file are in `unit`. t and x
+    /// must not be `None`.
     pub(super) fn of(columns: [Option<Numbers>; 4], unit: TimeUnit) -> EventBlock {
         let none = || Numbers::U8(Vec::new());
         let [t, x, y, p] = columns;
@@ -241,7 +246,7 @@ impl EventBlock {
         }
     }
 
-    /// The events at these indices, in this order.
+    /// Returns the events at the indices `places`, in that order.
     pub(super) fn pick(&self, places: impl Iterator<Item = usize> + Clone) -> EventBlock {
         let t = Stamps {
             us: places.clone().map(|i| self.t.us[i]).collect(),
@@ -257,7 +262,7 @@ impl EventBlock {
         EventBlock { t, x: self.x.pick(places.clone()), y: column(&self.y), p: column(&self.p) }
     }
 
-    /// Concatenates blocks of one recording in order.
+    /// Concatenates blocks in order. The result has y and p only if all blocks have them.
     pub(super) fn concatenate(blocks: Vec<EventBlock>) -> EventBlock {
         let mut t = Stamps::default();
         for block in &blocks {
@@ -273,8 +278,8 @@ impl EventBlock {
         EventBlock { t, x, y: column(|block| block.y.as_ref()), p: column(|block| block.p.as_ref()) }
     }
 
-    /// Splits the block into consecutive samples of these lengths and subtracts each sample's origin, in microseconds,
-    /// from its times. An origin of `None` is 0.
+    /// Splits the block into consecutive samples. `lengths` has the number of events of each sample. `origins` has the
+    /// time of each sample that becomes 0, in microseconds; `None` keeps the times of the sample.
     pub(super) fn into_samples(self, lengths: &[usize], origins: &[Option<i64>]) -> RawSamples {
         let Stamps { mut us, mut missing } = self.t;
         let mut offsets = Vec::with_capacity(lengths.len() + 1);

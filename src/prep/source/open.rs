@@ -20,15 +20,15 @@ use crate::source::unlabelled::Unlabelled;
 use crate::source::vet::{vet_all, vet_ends};
 use crate::source::{folder, labels, ntidigits};
 
-/// The times of a recording of at most so many events are checked before anything is written, even if they are read
-/// once more for that.
+/// If a recording is one sample and has at most this many events, all times are checked when it is opened, before
+/// anything is written. They are read a second time when the sample is read.
 const MAX_TWICE: u64 = 1 << 20;
 
 impl Recording {
     /// Opens a file of any layout, or all recordings in a folder.
     ///
     /// # Errors
-    /// Errors of the layout; [`tonic_base::Error::Usage`] for options that do not fit the layout.
+    /// Errors of reading a file of the layout; [`tonic_base::Error::Usage`] for options that do not fit the layout.
     pub fn open(path: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
         let mut recordings = Recording::open_as_found(path, options)?;
         if let Some(classes) = &options.classes {
@@ -37,7 +37,7 @@ impl Recording {
         Ok(recordings)
     }
 
-    /// Opens recordings with the classes that they have.
+    /// Opens recordings with the classes that are found in them. The list of classes in the options is not applied yet.
     fn open_as_found(path: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
         if path.is_dir() {
             return folder::open(path, options);
@@ -70,7 +70,8 @@ impl Recording {
     }
 }
 
-/// Cuts a recording into samples according to the options. Returns `None` if the label table has no row for it.
+/// Cuts a recording into samples according to the options. Returns `None` if a table of labels is given that has no row
+/// for the recording.
 fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Option<Recording>> {
     vet_ends(&stream)?;
     let name = file_name(&stream.path);

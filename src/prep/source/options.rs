@@ -11,27 +11,28 @@ use crate::source::field_text;
 use crate::source::layout::Layout;
 use crate::source::unit::TimeUnit;
 
-/// Options for opening recordings. They give or replace information in the files.
+/// Options for opening recordings. They add to the information in the files, or replace it.
 #[derive(Clone, Debug, Default)]
 pub struct SourceOptions {
     /// The layout. Default: detected from the content.
     pub layout: Option<Layout>,
-    /// The fields of the columns, for HDF5 and NumPy files. Default: found by their names.
+    /// Which field of the file is which column of events, for HDF5 and NumPy files. Default: the fields are found by
+    /// their names.
     pub map: Option<Map>,
-    /// The order of a table's columns, for files with one array of several numbers for each event.
+    /// The order of the columns, for files whose events are in one table: an array with several numbers for each event.
     pub columns: Option<TableColumns>,
     /// The coordinate of the first pixel, 0 or 1. It is subtracted from x and y.
     pub origin: u8,
-    /// The unit of times. Default: the layout's unit.
+    /// The unit of the times in the files. Default: the unit that the file or the layout gives.
     pub time_unit: Option<TimeUnit>,
     /// The sensor size, if the files do not give it or give a wrong one.
     pub sensor: Option<SensorSize>,
-    /// The events of a recording that are used. Default: all.
+    /// The range of a recording's events that is used. Default: all events.
     pub events: Option<EventRange>,
-    /// Undo wraps of a recording's clock. Otherwise they are an error.
+    /// Whether to undo wraps of a recording's clock. If false, a wrap is an error.
     pub unwrap: bool,
-    /// Take times as they are, even if the clock wraps, starts again or jumps, or if they cannot be in the layout's
-    /// unit. Otherwise this is an error.
+    /// Whether to accept the times unchanged, even if the clock wraps, starts again or jumps, or if the times are
+    /// implausible in the assumed unit. If false, these are errors.
     pub allow_clock_trouble: bool,
     /// How recordings are cut into samples.
     pub cut: Cut,
@@ -39,7 +40,8 @@ pub struct SourceOptions {
     pub labels: LabelSource,
     /// All classes and their order. Default: the classes that are found, in alphabetical order.
     pub classes: Option<ClassList>,
-    /// The level of a folder's sub-folders that are its classes, counted from 1. Default: 1, if these may be classes.
+    /// The level of sub-folders whose names are the classes, counted from 1, for a folder of recordings. Default: 1,
+    /// but if the folders of level 1 are probably not classes, that is an error.
     pub class_level: Option<usize>,
     /// Which samples of an N-TIDIGITS18 file to use.
     pub digits: Digits,
@@ -48,19 +50,19 @@ pub struct SourceOptions {
 /// How a recording is cut into samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cut {
-    /// The recording is one sample. If it has labelled intervals, each interval is one sample.
+    /// The recording is one sample. If a table gives labelled intervals, each interval is one sample.
     #[default]
     Whole,
-    /// Pieces of this duration.
+    /// Pieces of equal duration.
     Duration {
-        /// Duration in microseconds, at least 1.
+        /// Duration of a piece in microseconds, at least 1.
         length: i64,
         /// Microseconds by which consecutive samples overlap. Less than `length`.
         overlap: i64,
     },
-    /// Pieces with this number of events.
+    /// Pieces with an equal number of events.
     Events {
-        /// Number of events, at least 1.
+        /// Number of events of a piece, at least 1.
         count: u64,
         /// Number of events that consecutive samples share. Less than `count`.
         overlap: u64,
@@ -97,7 +99,7 @@ impl Default for Digits {
 /// The order of a table's columns, such as `t,x,y,p`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableColumns {
-    /// For each of t, x, y and p, the number of its column.
+    /// For each of t, x, y and p: the index of its column, from 0.
     places: [Option<usize>; 4],
     width: usize,
 }
@@ -108,7 +110,7 @@ impl TableColumns {
         self.width
     }
 
-    /// For each of t, x, y and p, the number of its column.
+    /// Returns the index of the column of each of t, x, y and p, from 0.
     pub(super) fn places(&self) -> [Option<usize>; 4] {
         self.places
     }
@@ -117,7 +119,8 @@ impl TableColumns {
 impl FromStr for TableColumns {
     type Err = String;
 
-    /// Parses names of columns in their order, with `_` for a column that is not used.
+    /// Parses the names of the columns in their order, separated by commas. The name `_` is for a column that is not
+    /// used.
     fn from_str(text: &str) -> Result<TableColumns, String> {
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
         let mut places = [None; 4];
@@ -134,26 +137,28 @@ impl FromStr for TableColumns {
     }
 }
 
-/// The path of an array, or of a member of its records, and the column index if the array is a table.
+/// The path of an array or of a member of its records. If the array is a table, the second element is the index of the
+/// column, from 0.
 pub(super) type DatasetPath = (String, Option<usize>);
 
 /// Which fields of a file are the columns of events: arrays, columns of tables, or members of records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map {
-    /// Time of each event, in the unit of the options.
+    /// Path of the time of each event.
     pub t: DatasetPath,
-    /// Pixel column or channel of each event, from 0.
+    /// Path of the pixel column or channel of each event.
     pub x: DatasetPath,
-    /// Pixel row of each event, from 0. `None` for a sensor of one row.
+    /// Path of the pixel row of each event. `None` for a sensor of one row.
     pub y: Option<DatasetPath>,
-    /// Polarity of each event: 0 or -1 is off, 1 is on. `None` if events have none.
+    /// Path of the polarity of each event. In the file, 0 or -1 is off and 1 is on. `None` if the events have no
+    /// polarity.
     pub p: Option<DatasetPath>,
     /// Path of a dataset with one number or one name: the recording's class.
     pub label: Option<String>,
 }
 
 impl Map {
-    /// The fields of the columns, in a file. `exists` returns whether the file has an array.
+    /// Converts the paths of the map to fields of a file. `exists` returns whether the file has an array of this name.
     pub(super) fn fields(&self, exists: impl Fn(&str) -> bool) -> Fields {
         let field = |place: &DatasetPath| named_field(&place.0, place.1, &exists);
         [Some(&self.t), Some(&self.x), self.y.as_ref(), self.p.as_ref()].map(|place| place.map(field))
@@ -187,7 +192,7 @@ impl FromStr for Map {
     }
 }
 
-/// Parses `PATH` or `PATH[N]`, the path in quotes or without.
+/// Parses `PATH` or `PATH[N]`. The path may be in quotes.
 fn column(text: &str) -> Result<DatasetPath, String> {
     let (name, rest) = field_text::unquote(text)?;
     let number = rest.unwrap_or(text).strip_suffix(']').and_then(|text| text.rsplit_once('['));

@@ -1,23 +1,30 @@
-//! Tells a recording that is sorted by something else than time from one whose clock starts again.
+//! Finds out why the times of a recording step back: its events are sorted by something other than time, or its clock
+//! started again.
+//!
+//! A *part* of the recording is its events from one step back to the next.
 
 use crate::error::Result;
 use crate::source::numbers::EventBlock;
 use crate::source::stream::EventStream;
 
-/// Number of events of each part that are looked at.
+/// Number of events that are read after each step back in time.
 const SEEN: u64 = 1 << 12;
-/// Maximum number of parts that are looked at.
+/// Maximum number of parts that are compared. A part is the events between two steps back in time.
 const PARTS: usize = 16;
-/// Two parts were exchanged only if each has this share of the events.
+/// Two parts of a recording can be in the wrong order only if each has at least `1 / SHARE` of the events.
 const SHARE: u64 = 16;
-/// Two parts join if between them are at most so many usual steps.
+/// Maximum time between the end of one part of a recording and the start of the part that continues it, as a multiple
+/// of the mean time between events.
 const JOINT: i64 = 100;
 
-/// What the events are sorted by, if the times step back before these events for another reason than the clock.
+/// Returns why the times step back at the events `starts`, as text for a message, if the reason is not the clock.
+/// `None` otherwise. The reasons are:
 ///
-/// The events are sorted by other columns if each part has other values in one of them than the part before. Two parts
-/// were exchanged if the second leads up to the first. And they are one recording if they begin together and end
-/// together, at other times than those at which a clock starts.
+/// - The events are sorted by p, x or y first, and then by time. Then each part has other values in one of these
+///   columns than the part before it.
+/// - Two parts are in the wrong order. Then the second part ends shortly before the first part begins.
+/// - The recording was stored as two parts that cover the same times. Then both begin together and end together. They
+///   do not begin near 0, as they would after a restart of the clock.
 ///
 /// # Errors
 /// Errors of [`EventStream::read`].
@@ -51,10 +58,10 @@ pub(super) fn sorting(stream: &EventStream, starts: &[u64]) -> Result<Option<Str
     Ok(together.then(|| format!("the events before and after {} cover the same times", start + stream.time.skipped)))
 }
 
-/// The lowest and the highest number of a column.
+/// The lowest and the highest number of a column. `None` if the column is missing or empty.
 type Range = Option<(i64, i64)>;
 
-/// Of p, x and y.
+/// The ranges of p, x and y, in this order.
 type Ranges = [Range; 3];
 
 fn ranges(block: &EventBlock) -> Ranges {

@@ -1,5 +1,5 @@
-//! Looks at the polarities of a recording. Off is -1 in some files and 0 in others, so a file with both and no 1 does
-//! not tell which of its events are on.
+//! Checks the polarities of a recording. Off is stored as -1 in some files and as 0 in others. If a file has both -1
+//! and 0 but no 1, it is unknown which of its events are on.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,17 +11,17 @@ use crate::source::layout::Layout;
 use crate::source::mended::mended;
 use crate::source::numbers::{NO_POLARITY, Numbers};
 
-/// The polarities that a recording has.
+/// Which of the polarities 0, -1 and 1 occur in a recording.
 #[derive(Debug, Default)]
 pub(super) struct Polarities {
     zero: bool,
-    /// The stored value of -1: -1 itself, or the largest unsigned number of the type. `None` if there is none.
+    /// How -1 is stored: as -1, or as the largest number of an unsigned type. `None` if -1 does not occur.
     minus_one: Option<i128>,
     one: bool,
 }
 
 impl Polarities {
-    /// Adds polarities.
+    /// Records which of 0, -1 and 1 occur in `numbers`.
     pub(super) fn add(&mut self, numbers: &Numbers) {
         fn there<T: PartialEq>(numbers: &[T], values: [T; 3]) -> [bool; 3] {
             values.map(|value| numbers.contains(&value))
@@ -41,23 +41,24 @@ impl Polarities {
         self.one |= one;
     }
 
-    /// Whether no more events can change the verdict: one of them is on.
+    /// Returns whether a 1 has occurred. Further events then cannot make the polarities doubtful.
     pub(super) fn are_settled(&self) -> bool {
         self.one
     }
 
-    /// Whether it is unknown which events are on, unless a 1 follows.
+    /// Returns whether 0 and -1 have occurred but no 1, so that it is unknown which events are on.
     pub(super) fn are_doubtful(&self) -> bool {
         self.zero && self.minus_one.is_some() && !self.one
     }
 
-    /// A note on polarities of which two are off.
+    /// Returns a note for the user if a column of a signed type has -1, 0 and 1, because both -1 and 0 are then taken
+    /// as off. `field` is the name of the column.
     pub(super) fn note(&self, field: &str) -> Option<String> {
         let three = self.zero && self.one && self.minus_one == Some(-1);
         three.then(|| format!("{field} has -1, 0 and 1: both -1 and 0 are taken as off"))
     }
 
-    /// Checks the polarities of a recording. A sensor of one polarity needs none.
+    /// Returns an error if it is unknown which events are on. A sensor of one polarity never gives this error.
     ///
     /// # Errors
     /// [`Error::Columns`] for 0 and -1 without 1.
@@ -76,7 +77,9 @@ impl Polarities {
     }
 }
 
-/// The error for a recording of an open file whose polarities have these values, as `what` says.
+/// Makes the error for a recording whose polarities cannot be used, because it is unknown which are off and which are
+/// on. `values` has the polarities that occur, and `what` describes them for the message. `taken` has the fields of the
+/// recording.
 pub(crate) fn odd_polarities(
     path: &Path,
     layout: Layout,
@@ -108,7 +111,7 @@ pub(crate) fn odd_polarities(
     }
 }
 
-/// The first of some values, for a message.
+/// Lists the first few of `values`, for a message.
 pub(crate) fn listed(values: &BTreeSet<i128>) -> String {
     /// Maximum number of values that are listed.
     const MOST: usize = 6;

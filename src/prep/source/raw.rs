@@ -1,7 +1,8 @@
 //! Raw events as read from files: columns of various types, with the events of consecutive samples concatenated.
 //!
-//! Float times of Heidelberg rows in seconds stay as stored, and [`RawSamples::admit`] converts them; all other times
-//! are in microseconds. `admit` checks the events against the sensor, sample by sample, on the worker threads.
+//! Times of Heidelberg files (SHD, SSC) that are floats in seconds stay as stored until [`RawSamples::admit`] converts
+//! them. All other times are in microseconds. `admit` also checks the events against the sensor, sample by sample, on
+//! the worker threads.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -26,7 +27,7 @@ pub struct RawSamples {
     pub y: Option<Coordinates>,
     /// Polarity of each event, (events,), unchecked. `None` if the sensor has only one.
     pub p: Option<Coordinates>,
-    /// Index of each sample's first event, then the end: samples + 1 entries.
+    /// Index of each sample's first event, and then the number of all events, (samples + 1,).
     pub offsets: Vec<usize>,
 }
 
@@ -97,9 +98,9 @@ impl Coordinates {
         }
     }
 
-    /// The different entries, or some of very many.
+    /// Returns the different entries. If there are more than 64, only some are returned.
     pub(super) fn distinct(&self) -> BTreeSet<i64> {
-        /// Maximum number of different entries that are told apart.
+        /// Maximum number of different entries that are collected.
         const MOST: usize = 64;
         let (mut found, mut last) = (BTreeSet::new(), None);
         for n in (0..self.len()).map(|i| self.get(i)) {
@@ -111,7 +112,7 @@ impl Coordinates {
         found
     }
 
-    /// The entries minus the coordinate of the first pixel.
+    /// Subtracts `origin`, the coordinate of the first pixel, from every entry.
     pub(super) fn minus_origin(self, origin: u8) -> Coordinates {
         if origin == 0 {
             return self;
@@ -127,7 +128,7 @@ impl Coordinates {
         }
     }
 
-    /// The entries of a range of events. `None` if any is negative or not below `size`.
+    /// Returns the entries of a range of events. `None` if any entry is negative, or is `size` or more.
     fn inside(&self, range: Range<usize>, size: u32) -> Option<Vec<u16>> {
         match self {
             Coordinates::U8(c) => {
@@ -160,7 +161,7 @@ impl Coordinates {
         }
     }
 
-    /// The entries at these indices, in this order.
+    /// Returns the entries at the indices `places`, in that order.
     pub fn pick(&self, places: impl Iterator<Item = usize>) -> Coordinates {
         match self {
             Coordinates::U8(c) => Coordinates::U8(places.map(|i| c[i]).collect()),
@@ -181,8 +182,8 @@ impl RawSamples {
         (self.offsets[i + 1] - self.offsets[i]) as u64
     }
 
-    /// Checks the raw events of sample `i` against `sensor` and returns the valid ones, sorted, with counts of the
-    /// others.
+    /// Checks the raw events of sample `i` against `sensor`. Returns the valid events, sorted by time, and counts of
+    /// the invalid ones.
     pub fn admit(&self, i: usize, sensor: SensorSize) -> Admitted {
         let range = self.offsets[i]..self.offsets[i + 1];
         self.faultless(range.clone(), sensor).map_or_else(|| self.sift(range, sensor), Admitted::all)
@@ -239,14 +240,14 @@ impl RawSamples {
 /// Marks an invalid time in a column of numbers.
 const NO_TIME: i64 = i64::MIN;
 
-/// Table of [`microseconds`] for all 65,536 float16 values. It is faster than converting each event.
+/// Table of [`microseconds`] for all 65,536 float16 values. A look-up is faster than a conversion of each event.
 static F16_MICROSECONDS: LazyLock<Vec<i64>> = LazyLock::new(|| {
     let number = |bits| microseconds(f16::from_bits(bits).to_f64()).unwrap_or(NO_TIME);
     (0..=u16::MAX).map(number).collect()
 });
 
 impl Times {
-    /// These times if their floats are in `unit`: in seconds they stay, else they become microseconds.
+    /// Converts times that were read as floats in `unit` to microseconds. Floats in seconds stay as they are.
     pub(super) fn of_unit(self, unit: TimeUnit) -> Times {
         if unit == TimeUnit::Seconds {
             return self;
@@ -271,7 +272,8 @@ impl Times {
         }
     }
 
-    /// Whether a range of events is in order of time, as far as they have one.
+    /// Returns whether a range of events is in order of time. An event without a time can make the result false.
+    /// Float16 times are compared by their bits, which gives the right order for times from 0 on.
     pub(super) fn are_sorted(&self, range: Range<usize>) -> bool {
         match self {
             // Numbers of the same sign compare as their bits do, and those below zero as larger.
@@ -283,7 +285,8 @@ impl Times {
         }
     }
 
-    /// These times, with other microseconds in a range of events. All become microseconds.
+    /// Returns the times in microseconds, with the times of the events in `range` replaced by `us`. Events without a
+    /// valid time stay without one.
     pub(super) fn replaced(self, range: Range<usize>, us: &[i64]) -> Times {
         let len = match &self {
             Times::F16(t) => t.len(),
@@ -297,8 +300,8 @@ impl Times {
         Times::SomeUs(times)
     }
 
-    /// Whether a range of events has one stored time, so that no unit could spread them. Not told of times that were
-    /// converted when they were read.
+    /// Returns whether all events of a range have the same stored time. Such times are equal in every unit. Always
+    /// false for times that were converted to microseconds when they were read.
     pub(super) fn are_one(&self, range: Range<usize>) -> bool {
         fn equal<T: PartialEq>(times: &[T]) -> bool {
             times.windows(2).all(|pair| pair[0] == pair[1])

@@ -19,7 +19,8 @@ use crate::source::unlabelled::Unlabelled;
 pub struct Recording {
     /// Path of the file.
     pub path: PathBuf,
-    /// Name in a set's manifest: the path of the file relative to the folder that was opened.
+    /// Name in a set's manifest: the path relative to the folder that was opened, or the name of the file that was
+    /// opened.
     pub name: String,
     /// Layout of the file.
     pub layout: Layout,
@@ -27,22 +28,22 @@ pub struct Recording {
     pub sensor: Option<SensorSize>,
     /// Class of each sample, or [`tonic_shard::NO_LABEL`].
     pub labels: Vec<u32>,
-    /// Class names, if the file has them.
+    /// Names of the classes, by class number. `None` if the classes have no names.
     pub classes: Option<Arc<[String]>>,
-    /// Names and numbers of the extra columns, sorted by name.
+    /// Extra columns of the file, sorted by name: the name, and one number for each sample, (samples,).
     pub extras: Vec<(String, Vec<i64>)>,
     /// Which fields of the file were taken for the columns of events.
     pub columns: TakenColumns,
     /// Notes for the user about how the recording was opened.
     pub notes: Vec<String>,
-    /// What the table of labels leaves out, if it has intervals.
+    /// The events outside every interval of a table of labels. `None` if there are none.
     pub(crate) unlabelled: Option<Unlabelled>,
     /// The coordinate of the first pixel, which is subtracted from x and y.
     pub(super) origin: u8,
     pub(super) reader: Box<dyn ReadSamples>,
 }
 
-/// Number of samples that are read at once if each is a separate row. For SSC, this is 300 kB.
+/// Number of samples that are read at once if each sample is a separate row. For SSC, 8 rows have about 300 kB.
 const ROWS_TOGETHER: u64 = 8;
 
 /// Reads the events of a recording. It is implemented for each layout and can be used on any thread.
@@ -50,16 +51,17 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     /// Reads the raw events of consecutive samples.
     ///
     /// # Errors
-    /// Errors of the layout.
+    /// Errors of reading a file of the layout.
     fn read(&self, samples: Range<u64>) -> Result<RawSamples>;
 
-    /// Number of events of all samples together, without reading the events where the layout allows it.
+    /// Returns the number of events of all samples together. The events themselves are not read if the layout allows
+    /// that.
     ///
     /// # Errors
-    /// Errors of the layout.
+    /// Errors of reading a file of the layout.
     fn events(&self) -> Result<u64>;
 
-    /// How many samples to read at once, starting at `first`. At most `most`.
+    /// Returns how many samples to read at once, from sample `first` on. The result is at most `most`.
     fn together(&self, _first: u64, most: u64) -> u64 {
         most.min(ROWS_TOGETHER)
     }
@@ -69,12 +71,14 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Notes for the user about what was found when the recording was read.
+    /// Returns notes for the user about what was found while samples were read.
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The unit of the file's times, if it was assumed and may be doubted. Known after the first read.
+    /// Returns the unit that the file's times are assumed to have. `None` if the unit is certain, because the user or
+    /// the data type gave it, or if the user accepts implausible times. For some layouts also `None` before the first
+    /// read.
     fn assumed_unit(&self) -> Option<TimeUnit> {
         None
     }
@@ -84,7 +88,8 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// The largest x and y. Used for error messages if the sensor size is unknown.
+    /// Returns the largest x and y, for error messages about an unknown sensor size. `None` if the layout gives the
+    /// sensor size.
     ///
     /// # Errors
     /// Errors of reading.
@@ -104,19 +109,20 @@ impl Recording {
         self.reader.reordered(sample)
     }
 
-    /// Notes for the user about what was found when the recording was read. A recording that is one sample is checked
-    /// then, not when it is opened.
+    /// Returns notes for the user about what was found while samples were read. The times of a recording that is one
+    /// sample may be checked only then, and not when the recording is opened.
     pub fn found(&self) -> Vec<String> {
         self.reader.notes()
     }
 
-    /// The unit of the file's times, if it was assumed and may be doubted.
+    /// Returns the unit that the file's times are assumed to have. `None` if the unit is certain, or if the user
+    /// accepts implausible times. For some layouts also `None` before the first read.
     pub(crate) fn assumed_unit(&self) -> Option<TimeUnit> {
         self.reader.assumed_unit()
     }
 
-    /// How many samples to read at once, starting at `first`. At most `most`. The result is chosen so that samples cut
-    /// from a recording fit in memory, and rows of a dataset fit in a core's cache.
+    /// Returns how many samples to read at once, from sample `first` on. The result is at most `most`. It is chosen so
+    /// that samples cut from a recording fit in memory, and rows of a dataset fit in a core's cache.
     pub fn together(&self, first: u64, most: u64) -> u64 {
         self.reader.together(first, most)
     }
@@ -124,17 +130,18 @@ impl Recording {
     /// Reads the raw events of consecutive samples. Any thread may call it.
     ///
     /// # Errors
-    /// [`crate::Error::DamagedRecording`], [`crate::Error::BadSample`]; if the file has to be opened first, errors of
-    /// opening.
+    /// [`crate::Error::DamagedRecording`], [`crate::Error::BadSample`]. A file of a folder is opened for each read, so
+    /// errors of [`Recording::open`] are possible too.
     pub fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
         let RawSamples { times, x, y, p, offsets } = self.reader.read(samples)?;
         let y = y.map(|y| y.minus_origin(self.origin));
         Ok(RawSamples { times, x: x.minus_origin(self.origin), y, p, offsets })
     }
 
-    /// The coordinate of the first pixel that coordinates outside the sensor seem to be counted from: 1 if all go from
-    /// 1 to exactly the sensor's width or height, 0 if 1 was assumed and some are 0. `None` if it is the assumed one.
-    /// Of a very long recording, only the first 2^27 events or so are read.
+    /// Guesses the coordinate of the first pixel, for a recording with coordinates outside the sensor. `Some(1)` if 0
+    /// was assumed, no coordinate is below 1, and the largest is exactly the sensor's width or height. `Some(0)` if 1
+    /// was assumed and the smallest coordinate in the file is 0. `None` in all other cases. Of a very long recording,
+    /// only about the first 2^27 events are read.
     ///
     /// # Errors
     /// Errors of [`Recording::read`].
@@ -156,7 +163,8 @@ impl Recording {
         })
     }
 
-    /// The values of the polarities, with -1 as 0. Of a very long recording, only the first 2^27 events or so are read.
+    /// Returns the different polarities of the events, with -1 converted to 0. Of a very long recording, only about the
+    /// first 2^27 events are read.
     ///
     /// # Errors
     /// Errors of [`Recording::read`].
@@ -177,8 +185,8 @@ impl Recording {
         self.reader.linked()
     }
 
-    /// Number of events of all samples together. It is the same for every copy of a recording, however it is stored.
-    /// The events are not read, except of a Heidelberg file whose rows only libhdf5 finds.
+    /// Returns the number of events of all samples together. Every copy of a recording gives the same number, however
+    /// it is stored. The events are not read, except in a Heidelberg file whose row lengths only libhdf5 can find.
     ///
     /// # Errors
     /// Errors of [`Recording::read`].
@@ -186,7 +194,8 @@ impl Recording {
         self.reader.events()
     }
 
-    /// The largest x and y, for a recording whose sensor size is unknown.
+    /// Returns the largest x and y, counted from the first pixel, for a recording whose sensor size is unknown. `None`
+    /// if the layout gives the sensor size.
     ///
     /// # Errors
     /// Errors of reading.

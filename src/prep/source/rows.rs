@@ -1,5 +1,5 @@
-//! Checks the times of rows of speech, each of which has a clock of its own: how long they last, and whether it goes
-//! on.
+//! Checks the times of rows of speech: whether a row lasts as long as speech can, and whether its clock runs on without
+//! wraps, resets or gaps. Each row has a clock of its own.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,29 +16,29 @@ use crate::source::vet::{SHORTEST, implausible, lasts_without_gaps};
 
 /// Longest plausible sample of speech, in microseconds.
 const SPEECH: i64 = 60_000_000;
-/// A row that is in order and no longer than this has no trouble.
+/// Maximum duration, in microseconds, of a row in order of time whose clock is not checked.
 const BRIEF: i64 = 2_000_000;
 /// Number of samples of a dataset that are checked when it is opened.
 const PROBES: u64 = 8;
 
-/// The clocks of the rows of a file.
+/// Checks the clocks of the rows of a file, and collects notes about them.
 #[derive(Debug)]
 pub(super) struct RowClocks {
     path: PathBuf,
-    /// How times are read.
+    /// How the times of the file are read, such as their unit.
     pub time: Timeline,
-    /// Notes about rows that were mended or taken as they are, by sample and note.
+    /// Notes about rows whose times were corrected, or accepted in spite of trouble, by index of the sample.
     found: Mutex<BTreeMap<u64, Vec<String>>>,
 }
 
 impl RowClocks {
-    /// The clocks of a file's rows, whose times are read as `time` says.
+    /// Makes a check for the rows of the file `path`. `time` says how their times are read.
     pub(super) fn new(path: PathBuf, time: Timeline) -> RowClocks {
         RowClocks { path, time, found: Mutex::default() }
     }
 
-    /// Checks the rows of consecutive samples, the first of which is `first`, and undoes wraps. `offsets` has the place
-    /// of each row, then the end.
+    /// Checks the rows of consecutive samples, from sample `first` on. Returns the times, with wraps undone if the user
+    /// asked for that. `offsets` has the index of each row's first time, and then the number of all times.
     ///
     /// # Errors
     /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`].
@@ -79,7 +79,8 @@ impl RowClocks {
         Ok(times)
     }
 
-    /// Checks what was found of a row. It has no parts that could be converted by themselves.
+    /// Returns notes on the findings about the times of a row, or an error. The error suggests no ranges of events,
+    /// because parts of a row cannot be converted by themselves.
     fn judge(&self, sample: u64, time: &Timeline, found: &Findings) -> Result<Vec<String>> {
         let place = format!("sample {sample}: times");
         judge((&self.path, &place), time, found, |_| Ok(None)).map_err(|error| match error {
@@ -90,7 +91,8 @@ impl RowClocks {
         })
     }
 
-    /// Checks that many events of a row are not all within a millisecond.
+    /// Returns an error if a row has many events within less than a millisecond. Events that all have the same stored
+    /// time are accepted.
     fn vet_brief(&self, sample: u64, times: &Times, row: Range<usize>) -> Result<()> {
         let valid = || row.clone().filter_map(|i| times.get(i));
         let lasts = valid().max().unwrap_or(0).saturating_sub(valid().min().unwrap_or(0));
@@ -106,7 +108,8 @@ impl RowClocks {
         Err(implausible(&self.path, place, expected.into(), (unit, None), lasts as f64, events))
     }
 
-    /// Notes for the user about the rows that were read: each kind once.
+    /// Returns notes for the user about the rows that were read. Notes of one kind are joined into one, with the number
+    /// of samples.
     pub(super) fn notes(&self) -> Vec<String> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kinds: BTreeMap<&str, (u64, &String, u64)> = BTreeMap::new();
@@ -128,10 +131,11 @@ fn stamps(times: &Times, row: Range<usize>) -> Stamps {
     Stamps { us: row.map(|i| times.get(i).unwrap_or(0)).collect(), missing }
 }
 
-/// Reads a few samples of a dataset, spread over all, when it is opened.
+/// Reads a few samples, evenly spread over a dataset, so that bad times are found when the dataset is opened.
 ///
 /// # Errors
-/// [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`]. Other errors wait until the sample is needed.
+/// [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`]. Other errors are ignored here. They are returned when the
+/// sample is read for conversion.
 pub(super) fn probe<T>(samples: u64, read: impl Fn(Range<u64>) -> Result<T>) -> Result<()> {
     for i in 0..samples.min(PROBES) {
         let sample = i * samples / samples.min(PROBES);

@@ -1,17 +1,17 @@
-//! Shapes of arrays: which of them are a column with one number for each event, and which are a table with several.
-//! Axes of length 1 don't count.
+//! Recognises by the shape of an array whether it is a column, with one number for each event, or a table, with
+//! several. Axes of length 1 are ignored.
 
 /// Maximum number of columns of a table.
 pub(crate) const MAX_COLUMNS: u64 = 16;
 
-/// An array with several numbers for each event: rows of events, or a row for each column.
+/// An array with several numbers for each event: its shape is (events, columns) or (columns, events).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Table {
     /// Number of events.
     pub(crate) len: u64,
-    /// Numbers for each event.
+    /// Number of columns.
     pub(crate) columns: u64,
-    /// The axis of the events and that of the columns.
+    /// Index of the axis of the events, and index of the axis of the columns.
     pub(crate) axes: [usize; 2],
 }
 
@@ -22,7 +22,8 @@ impl Table {
     }
 }
 
-/// The number of events of a column: the shape (N,), (N, 1), (1, N), (1, 1, N) ...
+/// Returns the number of events if the shape is that of a column: (N,), (N, 1), (1, N), (1, 1, N) and so on. `None` for
+/// other shapes.
 pub(crate) fn column(shape: &[u64]) -> Option<u64> {
     let mut long = shape.iter().filter(|&&size| size != 1);
     match (shape, long.next(), long.next()) {
@@ -31,8 +32,9 @@ pub(crate) fn column(shape: &[u64]) -> Option<u64> {
     }
 }
 
-/// The events and columns of a table: the shape (N, columns) or (columns, N). If both sizes could be the columns, they
-/// are `columns` if that is given, or else the last size.
+/// Interprets an array of shape (N, columns) or (columns, N) as a table. `columns` is the number of columns, if it is
+/// known; otherwise, 2 to [`MAX_COLUMNS`] columns are accepted. If both axes could be the columns, the last axis is
+/// taken. `None` for other shapes.
 pub(crate) fn table(shape: &[u64], columns: Option<u64>) -> Option<Table> {
     let mut axes: Vec<usize> = (0..shape.len()).collect();
     while axes.len() > 2 {
@@ -50,7 +52,7 @@ pub(crate) fn table(shape: &[u64], columns: Option<u64>) -> Option<Table> {
     }
 }
 
-/// The events and columns of a table whose number of columns is not known: four if that fits.
+/// Returns the same as [`table`] for an unknown number of columns. Four columns are tried first.
 pub(crate) fn likely_table(shape: &[u64]) -> Option<Table> {
     table(shape, Some(4)).or_else(|| table(shape, None))
 }

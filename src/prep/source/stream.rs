@@ -20,18 +20,18 @@ use crate::source::unit::TimeUnit;
 const STRIDE: u64 = 1 << 20;
 /// Maximum number of events of a recording that must be loaded into memory as a whole.
 const MAX_IN_MEMORY: u64 = 1 << 25;
-/// Maximum events per byte of a file. No compression reaches this ratio, so a file that claims more is damaged.
-/// Reading its empty chunks would take years.
+/// Maximum number of events per byte of a file. No compression reaches this ratio, so a file that claims more events is
+/// damaged. Reading its empty chunks would take years.
 const MAX_EVENTS_A_BYTE: u64 = 4096;
 
-/// A recording that is open for reading.
+/// A file with one recording, open for reading ranges of its events.
 #[derive(Debug)]
 pub(super) struct EventStream {
     /// Path of the file.
     pub path: PathBuf,
     /// Layout of the file.
     pub layout: Layout,
-    /// How its times are read.
+    /// How the times are read: their unit, the range of events that is used, and the wraps to undo.
     pub time: Timeline,
     /// Number of events that are used.
     pub len: u64,
@@ -39,7 +39,7 @@ pub(super) struct EventStream {
     pub sensor: Option<SensorSize>,
     /// Class of the recording, if the file gives it.
     pub label: Option<ClassLabel>,
-    /// The fields of the file that are the columns.
+    /// Which fields of the file were taken for the columns t, x, y and p.
     pub taken: TakenColumns,
     /// The file's time offset (`t_offset`) in microseconds. It is not added to the times.
     pub time_offset: Option<i64>,
@@ -51,7 +51,7 @@ pub(super) struct EventStream {
     pub columns: EventStore,
 }
 
-/// What is expected of a field that a map names as the label.
+/// Text for error messages: what the array that a map names as the label must contain.
 pub(super) const ONE_CLASS: &str = "one class, a number from 0 or a name";
 
 /// A class label as stored in a file.
@@ -59,12 +59,12 @@ pub(super) const ONE_CLASS: &str = "one class, a number from 0 or a name";
 pub(super) enum ClassLabel {
     /// Number of the class, from 0.
     Number(u32),
-    /// Name of the class. The recording's only class has the number 0.
+    /// Name of the class. It is the only class of the recording, so its number is 0.
     Name(String),
 }
 
 impl ClassLabel {
-    /// The class with this number, if a file may give it.
+    /// Returns the label with this number. `None` if the number is negative, or [`MAX_NAMELESS_CLASSES`] or more.
     pub(super) fn of_number(number: i64) -> Option<ClassLabel> {
         u32::try_from(number).ok().filter(|&number| number < MAX_NAMELESS_CLASSES).map(ClassLabel::Number)
     }
@@ -73,9 +73,9 @@ impl ClassLabel {
 /// Where the events of a recording are stored.
 #[derive(Debug)]
 pub(super) enum EventStore {
-    /// In columns of an HDF5 file: t, x, y and p. t and x are there.
+    /// In the columns t, x, y and p of an HDF5 file. t and x are not `None`.
     Hdf5(Box<[Option<NumberColumn>; 4]>),
-    /// In a NumPy array of records or of rows.
+    /// In a NumPy array: records, or a table.
     Array(EventArray),
     /// In memory, with times in microseconds.
     Memory(EventBlock),
@@ -98,7 +98,7 @@ impl EventStream {
         Ok(self)
     }
 
-    /// Uses only the range of events that the user gave.
+    /// Limits the stream to the range of events that the user gave. `None` changes nothing.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] for a range without events.
@@ -109,7 +109,7 @@ impl EventStream {
         Ok(self)
     }
 
-    /// Reads the times of a range.
+    /// Reads the times of a range of events, in microseconds, with wraps undone.
     ///
     /// # Errors
     /// [`Error::DamagedRecording`], [`tonic_base::Error::Unavailable`], [`tonic_base::Error::Io`].
@@ -120,7 +120,9 @@ impl EventStream {
         Ok(times)
     }
 
-    /// The times of a range as they are stored, as if they were in `unit`. Those in memory are in microseconds.
+    /// Reads the times of a range of events without undoing wraps. The numbers in the file are taken to be in `unit`,
+    /// and are converted to microseconds. Times that are in memory were converted before, so `unit` is ignored for
+    /// them.
     ///
     /// # Errors
     /// Errors of [`EventStream::times`].
@@ -156,12 +158,13 @@ impl EventStream {
         Ok(block)
     }
 
-    /// Whether its events are in memory.
+    /// Returns whether the events are in memory.
     pub(super) fn is_in_memory(&self) -> bool {
         matches!(self.columns, EventStore::Memory(_))
     }
 
-    /// Reads a range of a column as it is stored. `None` if there is none, or if the events are in memory.
+    /// Reads a range of one column, as it is stored. `None` if the recording lacks this column, or if the events are in
+    /// memory.
     ///
     /// # Errors
     /// Errors of [`EventStream::read`].
@@ -174,7 +177,7 @@ impl EventStream {
         }
     }
 
-    /// Reads a range of the coordinates x or y, if they are floats and not yet in memory.
+    /// Reads a range of the coordinates x or y (`role`). `None` if they are missing, are not floats, or are in memory.
     ///
     /// # Errors
     /// Errors of [`EventStream::read`].
@@ -206,7 +209,8 @@ impl EventStream {
         Err(Error::wrong_type(&self.path, "events", expected, self.len))
     }
 
-    /// Loads the recording into memory and sorts it by time. The sort is stable. Returns each event's original index.
+    /// Loads the recording into memory and sorts it by time. Events with equal times keep their order. Returns the
+    /// original index of each event.
     ///
     /// # Errors
     /// Errors of [`EventStream::read`]; [`Error::WrongType`] if the recording is too large.

@@ -1,8 +1,8 @@
-//! Finds the events of a file of any structure: the one place whose fields have the names of t, x, y and p.
+//! Finds the columns of events, t, x, y and p, in a file of any structure, by the names of its fields.
 //!
-//! A place is a group whose arrays are columns, or an array of records. A table, one array with several numbers for
-//! each event, has no names: the caller gives its order. If several places fit, or none does, the error has a line to
-//! type for each.
+//! A *place* is a group whose arrays are columns, or an array of records. The file must have exactly one place whose
+//! fields have the names of the columns. A table, one array with several numbers for each event, has no such names, so
+//! the caller gives the order of its columns. If several places fit, or none does, the error suggests options to type.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,30 +15,33 @@ use crate::source::options::TableColumns;
 use crate::source::shape;
 use crate::source::unusable::unusable_names;
 
-/// Maximum number of columns that a guess looks at.
+/// Maximum number of fields that are read in order to guess the columns.
 const MOST_GUESSED: usize = 24;
-/// Maximum number of places for whose fields an error has a line.
+/// Maximum number of places for which an error suggests a map.
 const MOST_PLACES: usize = 4;
 /// Maximum number of arrays that an error lists.
 const MOST_LISTED: usize = 40;
 
-/// A file whose arrays are looked through.
+/// A file whose arrays are searched for the columns of events.
 pub(super) trait Survey {
-    /// The arrays of the file.
+    /// Returns the arrays of the file.
     fn arrays(&self) -> &[ArrayInfo];
 
-    /// The first numbers of a field, for a guess. `None` if they cannot be read.
+    /// Reads the first numbers of a field, to guess which column it is. `None` if they cannot be read.
     fn sample(&self, field: &FieldPath) -> Option<Vec<f64>>;
 
-    /// The layouts that were looked for, for messages.
+    /// Says what the file was searched for, for messages.
     fn looked(&self) -> String;
 }
 
-/// Finds the columns of a file's events. `order` is the order of a table's columns; without it, tables are not taken.
+/// Finds the fields of a file that are the columns of events. `order` is the order of a table's columns. Without it,
+/// tables are not taken.
 ///
 /// # Errors
-/// [`Error::Columns`] if several places fit, if two fields of a place fit one column, and for a table without an order;
-/// [`Error::UnknownLayout`] if nothing fits.
+/// Without `order`: [`Error::Columns`] if several places fit, if two fields of a place fit one column, or if the file
+/// has only a table. [`Error::Foreign`] for records in several dimensions. [`Error::UnknownLayout`] if nothing fits.
+///
+/// With `order`: [`Error::Columns`] unless exactly one table has this number of columns.
 pub(super) fn find(path: &Path, file: &dyn Survey, order: Option<&TableColumns>) -> Result<Fields> {
     match order {
         Some(order) => find_table(path, file, order),
@@ -46,10 +49,10 @@ pub(super) fn find(path: &Path, file: &dyn Survey, order: Option<&TableColumns>)
     }
 }
 
-/// The fields of a place.
+/// A group whose arrays may be columns, or an array of records.
 struct Place<'a> {
     name: String,
-    /// Each field's own name and its path.
+    /// For each field: its name in the place, and its path in the file.
     fields: Vec<(&'a str, FieldPath)>,
 }
 
@@ -62,22 +65,24 @@ impl Place<'_> {
         self.has(&[Role::T, Role::X])
     }
 
-    /// The fields' names, for messages.
+    /// Lists the names of the fields, for messages.
     fn text(&self) -> String {
         let names: Vec<&str> = self.fields.iter().map(|(name, _)| *name).collect();
         let at = if self.name.is_empty() { String::new() } else { format!("{}: ", self.name) };
         format!("{at}{}", names.join(", "))
     }
 
-    /// The map to suggest: each column gets the field whose name fits it, the first one if several do.
+    /// Returns a map to suggest to the user. Each column gets the field whose name fits, or the first one if several
+    /// names fit.
     fn map(&self) -> Remedy {
         let field = |role: Role| self.fields.iter().find(|(name, _)| Role::of(name) == Some(role));
         map_line(&Role::ALL.map(|role| field(role).map(|(_, path)| path.to_string())), &[])
     }
 }
 
-/// The places of a file whose fields have names: groups of columns with the same length, and arrays of records. A link
-/// that leads nowhere and has the name of a column is one of its group, so that it is refused if that is the place.
+/// Lists the places of a file: groups of columns, and arrays of records. With `same_length`, columns of different
+/// lengths in one group are different places. A broken link with the name of a column counts as a field of its group.
+/// If this group has the events, opening that field then fails, and the link is reported.
 fn places(arrays: &[ArrayInfo], same_length: bool) -> Vec<Place<'_>> {
     let mut groups: Vec<(Option<u64>, Place<'_>)> = Vec::new();
     for array in arrays {
@@ -155,7 +160,7 @@ fn find_named(path: &Path, file: &dyn Survey) -> Result<Fields> {
     }
 }
 
-/// Whether two fields have the same numbers, or polarities of the same sign, as far as a guess looks.
+/// Returns whether the first numbers of two fields are equal. For polarities, -1 and 0 count as equal.
 fn is_copy(file: &dyn Survey, role: Role, a: &FieldPath, b: &FieldPath) -> bool {
     let numbers = |field| {
         let numbers = file.sample(field)?;
@@ -192,7 +197,8 @@ fn find_table(path: &Path, file: &dyn Survey, order: &TableColumns) -> Result<Fi
     }
 }
 
-/// The error for a file without a place whose names fit: a table, or no layout at all.
+/// Makes the error for a file in which no place has fields with the names of columns. It depends on whether the file
+/// has a single table, records in several dimensions, or anything else.
 fn unnamed(path: &Path, file: &dyn Survey) -> Error {
     let arrays = file.arrays();
     let tables: Vec<(&ArrayInfo, shape::Table)> = arrays
@@ -275,11 +281,11 @@ fn unnamed(path: &Path, file: &dyn Survey) -> Error {
     }
 }
 
-/// A field that may be a column: its own name, its length and its path.
+/// A field that may be a column: its name, its number of entries, and its path in the file.
 type Candidate<'a> = (&'a str, u64, FieldPath);
 
-/// Splits the fields of a place by the cameras that they are of, if their names say so: `left_x` and `right_x`, or
-/// `x_left` and `x_right`.
+/// Splits the fields of a place into one list for each camera, if their names contain the camera: `left_x` and
+/// `right_x`, or `x_left` and `x_right`. Otherwise, returns all fields in one list.
 fn cameras(fields: Vec<Candidate<'_>>) -> Vec<Vec<Candidate<'_>>> {
     let joint = |c: char| !c.is_alphanumeric();
     let halves = [|(a, b)| (a, b), |(a, b)| (b, a)];
@@ -302,7 +308,8 @@ fn cameras(fields: Vec<Candidate<'_>>) -> Vec<Vec<Candidate<'_>>> {
     vec![fields]
 }
 
-/// Guesses which of these fields are the columns: by their names, and by what is in the longest of them.
+/// Guesses which of these fields are the columns, by their names and by their content. Only the fields with the most
+/// entries are considered.
 fn guess_fields(file: &dyn Survey, mut fields: Vec<Candidate<'_>>) -> Fields {
     let longest = fields.iter().map(|(_, len, _)| *len).max();
     fields.retain(|(_, len, _)| Some(*len) == longest);
@@ -313,7 +320,7 @@ fn guess_fields(file: &dyn Survey, mut fields: Vec<Candidate<'_>>) -> Fields {
     found.map(|i| i.map(|i| fields[i].2.clone()))
 }
 
-/// The arrays of a file, shortened to fit a message.
+/// Lists arrays for a message. If there are very many, only the first ones are named.
 pub(super) fn list<'a>(arrays: impl IntoIterator<Item = &'a ArrayInfo>) -> String {
     let all: Vec<String> = arrays.into_iter().map(ToString::to_string).collect();
     match all.len() {
@@ -323,7 +330,8 @@ pub(super) fn list<'a>(arrays: impl IntoIterator<Item = &'a ArrayInfo>) -> Strin
     }
 }
 
-/// The fields of these arrays that could be columns of this number of events, except columns of tables.
+/// Returns the fields of these arrays that have `len` entries, and so could be columns of `len` events. Columns of
+/// tables are left out.
 pub(super) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath> {
     let long = arrays.iter().filter(|array| shape::column(&array.shape) == Some(len));
     long.flat_map(|array| match &array.kind {
@@ -333,8 +341,8 @@ pub(super) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath>
     .collect()
 }
 
-/// The fields that could be columns of the events and were not taken. A single number in a file with one event is not
-/// reported.
+/// Names the fields that have `len` entries, one for each event, but were not taken for a column. In a file with one
+/// event, every scalar has this length, so no field is reported.
 pub(super) fn left_over(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
     let all = if len > 1 { fields_of_length(arrays, len) } else { Vec::new() };
     let taken: Vec<String> = fields.iter().flatten().map(FieldPath::to_string).collect();

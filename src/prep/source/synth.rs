@@ -1,8 +1,8 @@
 //! Synthetic recordings in the Heidelberg layout, with statistics similar to SSC and classes that can be learnt.
 //!
-//! A class is a set of moving formants over 700 channels. A speaker shifts and stretches them, and phase-locks spikes
-//! to a pitch. A sample has about 8,000 events over 0.8 to 1.2 s, as in SSC. Classes and speakers do not depend on the
-//! seed, so two files with different seeds can be the train set and the test set of one task.
+//! A class is a set of moving formants over 700 channels. Each speaker shifts and stretches the formants, and
+//! phase-locks spikes to a pitch. A sample has about 8,000 events over 0.8 to 1.2 s, as in SSC. Classes and speakers do
+//! not depend on the seed, so two files with different seeds can be the train set and the test set of one task.
 
 use std::path::Path;
 use tonic_base::{Draft, Progress};
@@ -38,14 +38,15 @@ struct Class {
     weights: WeightedIndex<f64>,
 }
 
-/// How a speaker differs from the others.
+/// How a speaker changes the formants of a class: by a shift in channels, a stretch in time, and a pitch in Hz.
 struct Speaker {
     shift: f64,
     stretch: f64,
     pitch: f64,
 }
 
-/// Writes a file of `samples` samples of `classes` classes.
+/// Writes a synthetic recording of `samples` samples with `classes` classes. `seed` determines the samples and their
+/// classes.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for 0 samples, 0 classes or more than 65,535 classes; [`tonic_base::Error::Exists`];

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use crate::error::{BaseFault, Error, Result};
 
-/// What may stand between cells. If several fit a table, the first of them does.
+/// Separators between cells. If several fit a table, the first one in this list is used.
 const SEPARATORS: [char; 3] = ['\t', ';', ','];
 
 /// Reads a text in UTF-8. A byte order mark is left out; all line endings become `\n`.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::NotUtf8`], with the line.
+/// [`tonic_base::Error::Io`]; [`Error::NotUtf8`] for a text in another encoding, with the number of the first line that
+/// is not UTF-8.
 pub(super) fn read_text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "read the table"))?;
     let refused = |line, got: String, encoding| Err(Error::NotUtf8 { path: path.into(), line, got, encoding });
@@ -46,22 +47,22 @@ pub(super) fn read_text(path: &Path) -> Result<String> {
     Ok(text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n"))
 }
 
-/// A table: the cells of each line that has any, with the line's number, counted from 1.
+/// A table in a text: the cells of its lines.
 #[derive(Debug)]
 pub(super) struct Table {
     /// The separator of the cells.
     pub separator: char,
-    /// Lines and their cells, trimmed and without quotes.
+    /// For each line: its number, counted from 1, and its cells, trimmed and without quotes.
     pub rows: Vec<(usize, Vec<String>)>,
 }
 
 impl Table {
-    /// Splits a text into cells. Lines that are empty, have only empty cells or start with `#` are left out. The
-    /// separator is the one for which `is_header` knows the first line's cells, else the one that gives all lines the
-    /// same number of cells.
+    /// Splits a text into cells. Lines that are empty, have only empty cells or start with `#` are left out. A first
+    /// line such as `sep=;` names the separator. Otherwise, the separator is one with which `is_header` accepts the
+    /// cells of the first line. If none is accepted, it is one that gives all lines the same number of cells.
     ///
     /// # Errors
-    /// A line that has an open quote: its number, and its text.
+    /// The number and the text of a line in which a quote is not closed.
     pub(super) fn parse(text: &str, is_header: impl Fn(&[String]) -> bool) -> Result<Table, (usize, String)> {
         let mut lines: Vec<(usize, &str)> = text.split('\n').enumerate().map(|(i, line)| (i + 1, line)).collect();
         lines.retain(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
@@ -83,7 +84,8 @@ impl Table {
     }
 }
 
-/// The separator of a table's cells.
+/// Finds the separator of a table's cells, as [`Table::parse`] describes. If no separator fits, returns the one that
+/// gives the first line the most cells.
 fn separator(lines: &[(usize, &str)], is_header: impl Fn(&[String]) -> bool) -> char {
     let Some((_, first)) = lines.first() else { return ',' };
     let count = |line: &str, separator| cells(line, separator).map_or(0, |cells| cells.len());
@@ -101,8 +103,8 @@ fn separator(lines: &[(usize, &str)], is_header: impl Fn(&[String]) -> bool) -> 
     found.or_else(|| SEPARATORS.into_iter().max_by_key(most)).unwrap_or(',')
 }
 
-/// Splits a line into cells. A quoted cell may contain separators, and `""` for a quote. Returns `None` if a quote is
-/// not closed.
+/// Splits a line into cells. A quoted cell may contain separators, and quotes that are written as `""`. Returns `None`
+/// if a quote is not closed.
 fn cells(line: &str, separator: char) -> Option<Vec<String>> {
     let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
     let mut letters = line.chars().peekable();

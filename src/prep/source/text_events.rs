@@ -1,4 +1,5 @@
-//! Texts with a row of numbers for each event, which NumPy converts: tells the line of Python from the first rows.
+//! Recognises texts with a row of numbers for each event. This crate doesn't read them, but NumPy can convert them. A
+//! line of Python that does so is made from the first rows.
 
 use std::path::Path;
 
@@ -8,14 +9,15 @@ use crate::source::guess::guess_order;
 use crate::source::mended::{WORDS, literal, python};
 use crate::source::unit::TimeUnit;
 
-/// What may stand between cells. Spaces are last: they may also be after commas.
+/// Separators between cells. Spaces are tried after these, because they may also follow a comma.
 const SEPARATORS: [char; 3] = [';', '\t', ','];
 
-/// The rows of a text that have the same number of cells, and what is before them.
+/// The rows of events in the first lines of a text, which all have the same number of cells, and what precedes them.
 struct Rows<'a> {
     /// Number of lines before the first row.
     before: usize,
-    /// The cells of the line before the first row, if it has as many: names.
+    /// Names of the columns: the cells of the line before the first row. Empty if that line has another number of
+    /// cells.
     names: Vec<&'a str>,
     rows: Vec<Vec<&'a str>>,
     separator: Option<char>,
@@ -23,7 +25,8 @@ struct Rows<'a> {
     comment: Option<char>,
 }
 
-/// The name of a text's format, what to do with it, and the command that does it. `head` is its first lines.
+/// Describes a text for an error message: the name of its format, what reads it, and the command that converts it, if
+/// it has rows of numbers. `head` has the first lines of the text. `stem` is the name of the file without its ending.
 pub(super) fn described(path: &Path, stem: &str, head: &str) -> (String, String, Option<Box<Remedy>>) {
     let line: String = head.lines().next().unwrap_or("").chars().take(40).collect();
     let name = format!("a text that begins with {line:?}");
@@ -36,7 +39,7 @@ pub(super) fn described(path: &Path, stem: &str, head: &str) -> (String, String,
     }
 }
 
-/// Whether a text has rows of at least four numbers, of which one may be a word for a polarity, as events in text have.
+/// Returns whether a text has rows of events: at least four cells, each of which is a number or a word for a polarity.
 pub(super) fn has_events(head: &str) -> bool {
     let is_number = |cell: &str| {
         let cell = cell.trim_matches('"');
@@ -49,8 +52,8 @@ pub(super) fn has_events(head: &str) -> bool {
     })
 }
 
-/// The command that saves a text as an array, and what to give when that is opened. `None` if no rows of numbers are
-/// found.
+/// Returns the command that saves a text as a NumPy array, and the options with which to open that array. `None` if no
+/// rows of numbers are found.
 fn command(path: &Path, stem: &str, head: &str) -> Option<Remedy> {
     let rows = Rows::of(head)?;
     let out = format!("{stem}_events.npy");
@@ -118,7 +121,9 @@ fn command(path: &Path, stem: &str, head: &str) -> Option<Remedy> {
     Some(Remedy::Copy { words: python(code), file: out, with })
 }
 
-/// The order of the columns, by their names or by what is in them, and the unit of times, if it is not microseconds.
+/// Finds the order of the columns, such as `t,x,y,p`, by their names or by their content. Also returns the unit of the
+/// times, if it is not microseconds. `used` has the indices of the columns with numbers, and `columns` has their
+/// content.
 fn order(rows: &Rows<'_>, used: &[usize], columns: &[Vec<f64>]) -> Option<(String, Option<TimeUnit>)> {
     let named: Vec<(Option<Role>, Option<TimeUnit>)> =
         used.iter().map(|&i| rows.names.get(i).map_or((None, None), |name| role_of(name))).collect();
@@ -135,7 +140,8 @@ fn order(rows: &Rows<'_>, used: &[usize], columns: &[Vec<f64>]) -> Option<(Strin
     Some((order, unit))
 }
 
-/// The column that a name is of, such as `t`, `t_us`, `Timestamp [s]` or `pol`, and the unit that it tells.
+/// Returns the column of events that a name such as `t`, `t_us`, `Timestamp [s]` or `pol` means, and the unit of time
+/// in the name.
 fn role_of(name: &str) -> (Option<Role>, Option<TimeUnit>) {
     let name = name.trim_matches(|c: char| c == '"' || c == '\u{feff}' || c.is_whitespace());
     let mut parts = name.split(|c: char| !c.is_alphanumeric() && c != '\u{b5}').filter(|part| !part.is_empty());
@@ -149,7 +155,8 @@ fn role_of(name: &str) -> (Option<Role>, Option<TimeUnit>) {
     )
 }
 
-/// The two words for polarities that a column has, the one that is off first.
+/// Returns the two words for polarities that a column consists of, such as `OFF` and `ON`, the word for off first.
+/// `None` if the column has other content.
 fn words_of<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> Option<(&'a str, &'a str)> {
     let is = |cell: &&str, word: &str| cell.trim_matches('"').eq_ignore_ascii_case(word);
     let (off, on) = WORDS.into_iter().find(|(off, on)| cells.clone().all(|cell| is(&cell, off) || is(&cell, on)))?;
@@ -160,7 +167,7 @@ fn words_of<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> Option<(&'a str
 }
 
 impl<'a> Rows<'a> {
-    /// Finds the rows: the last lines of the head have them.
+    /// Finds the rows: the last lines of `head` that have numbers and the same number of cells.
     fn of(head: &'a str) -> Option<Rows<'a>> {
         let mut lines: Vec<&str> = head.lines().collect();
         // The last line may be cut off.

@@ -1,4 +1,5 @@
-//! How the times of a recording are read: their unit, the range of events that is used, and a counter's wraps.
+//! How the times of a recording are read: their unit, the range of events that is used, and the wraps of the clock to
+//! undo.
 
 use std::ops::Range;
 
@@ -14,28 +15,31 @@ use crate::source::unit::TimeUnit;
 pub(super) struct Timeline {
     /// Unit of the times in the file.
     pub unit: TimeUnit,
-    /// Whether the user gave the unit, so that it is not doubted.
+    /// Whether the unit is certain, because the user or the data type gave it. It is then not checked against the
+    /// times.
     pub unit_given: bool,
     /// Whether wraps of the clock are undone.
     pub unwrap: bool,
     /// Whether times are taken as they are, even if the clock has faults.
     pub as_is: bool,
-    /// The fractions of the times of a recording that is in memory.
+    /// Describes times that are not whole numbers, for a recording that is in memory. `None` if all times are whole
+    /// numbers.
     pub fractions: Option<Fractions>,
     /// Notes for the user about the unit.
     pub notes: Vec<String>,
-    /// Number of the file's events before the first that is used.
+    /// Number of the file's events before the first event that is used.
     pub skipped: u64,
     /// Number of the file's events that the user left out.
     pub left_out: u64,
-    /// Place in the store of the first event that is used.
+    /// Index of the first used event in the stored columns.
     base: u64,
     /// The wraps to undo.
     wrap: Option<Wrap>,
 }
 
 impl Timeline {
-    /// Times in `unit`, unless the options give another unit. A note about the unit may be given.
+    /// Makes a timeline with the settings of the options. Times are in the unit of the options, or else in `unit`.
+    /// `note` is a note for the user about the unit.
     pub(super) fn new(options: &SourceOptions, unit: TimeUnit, note: Option<String>) -> Timeline {
         Timeline {
             unit: options.time_unit.unwrap_or(unit),
@@ -51,7 +55,7 @@ impl Timeline {
         }
     }
 
-    /// Uses only a range of the `len` events. Returns how many these are.
+    /// Limits a recording of `len` events to a range of them. Returns the number of events in the range.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] for a range without events.
@@ -66,34 +70,34 @@ impl Timeline {
         Ok(used)
     }
 
-    /// The places in the store of a range of the used events.
+    /// Converts a range of the used events to a range of indices in the stored columns.
     pub(super) fn places(&self, events: Range<u64>) -> Range<u64> {
         events.start + self.base..events.end + self.base
     }
 
-    /// Undoes wraps in the times of consecutive events, the first of which is `first`.
+    /// Undoes wraps in the times of consecutive events. `first` is the index of the first of these events.
     pub(super) fn mend(&self, first: u64, times: &mut Stamps) {
         if let Some(wrap) = &self.wrap {
             wrap.unwrap(first, &mut times.us);
         }
     }
 
-    /// Undoes these wraps from now on.
+    /// Sets the wraps that [`Timeline::mend`] undoes from now on.
     pub(super) fn set_wrap(&mut self, wrap: Option<Wrap>) {
         self.wrap = wrap;
     }
 
-    /// The same for times whose wraps were undone: no other wrap is expected.
+    /// Returns a copy for times whose wraps were undone. A further wrap in such times is an error.
     pub(super) fn unwrapped(&self) -> Timeline {
         Timeline { unwrap: false, ..self.clone() }
     }
 
-    /// The store has only the used events from now on, with mended times.
+    /// Adapts the timeline to stored columns that now have only the used events, with wraps undone.
     pub(super) fn settle(&mut self) {
         (self.base, self.wrap) = (0, None);
     }
 
-    /// The unit, if it may be doubted.
+    /// Returns the unit if it is only assumed. `None` if the unit is certain, or if the user accepts implausible times.
     pub(super) fn assumed(&self) -> Option<TimeUnit> {
         (!self.unit_given && !self.as_is).then_some(self.unit)
     }

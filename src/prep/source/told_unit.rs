@@ -1,15 +1,16 @@
-//! Finds the unit of a file's times in the attributes of their HDF5 dataset, or of the groups that it is in.
+//! Finds the unit of a file's times in the attributes of their HDF5 dataset, or of the groups that contain the dataset.
 
 use hdf5::{Attribute, Location};
 
 use crate::source::hdf::text_bytes;
 use crate::source::unit::TimeUnit;
 
-/// Prefixes of attributes of a unit, before `unit` or `units`.
+/// What may precede `unit` or `units` in the name of an attribute that gives the unit of times.
 const OF_TIMES: [&str; 7] = ["", "t", "ts", "time", "times", "timestamp", "timestamps"];
 
-/// The unit that a file tells for the times in `dataset`, or else `usual`; and a note for the user, if the file tells
-/// something that is not the usual, not understood, or not what the user has `given`.
+/// Returns the unit that an attribute in the file gives for the times in `dataset`, or else `usual`. Also returns a
+/// note for the user if the attribute is not understood, or gives an unexpected unit. The expected unit is `given`,
+/// which the user gave, or else `usual`.
 pub(super) fn told_unit(
     file: &hdf5::File,
     dataset: &str,
@@ -40,14 +41,15 @@ pub(super) fn told_unit(
     }
 }
 
-/// The groups that a dataset is in, from the innermost to the file's root.
+/// Returns the groups that contain a dataset, from the innermost to the file's root.
 fn groups(dataset: &str) -> impl Iterator<Item = &str> {
     let dataset = dataset.trim_end_matches('/');
     let slashes = dataset.rmatch_indices('/').map(|(at, _)| at);
     slashes.filter(|&at| at > 0).map(|at| &dataset[..at]).chain(["/"])
 }
 
-/// The attribute with the unit of the times: its name and place, and its text.
+/// Finds the attribute of `place` that gives the unit of times. Returns a description of the attribute for messages,
+/// and its text. `name` is the path of `place` in the file.
 fn find(place: &Location, name: &str) -> Option<(String, Option<String>)> {
     let names = place.attr_names().ok()?;
     let is_unit = |attribute: &&String| {
@@ -63,7 +65,7 @@ fn find(place: &Location, name: &str) -> Option<(String, Option<String>)> {
     Some((format!("the attribute {attribute:?} of {name:?}"), text))
 }
 
-/// The text of an attribute that is one string of any type. `None` for others.
+/// Reads the text of an attribute that is one string, of any string type. `None` for other attributes.
 pub(super) fn text(attribute: &Attribute) -> Option<String> {
     if attribute.size() != 1 {
         return None;

@@ -1,4 +1,5 @@
-//! Decides what of a clock's findings is refused, with which way out, and what is only noted.
+//! Decides which findings about a recording's clock are errors, and with which remedy. Other findings become notes for
+//! the user.
 
 use std::path::Path;
 
@@ -7,17 +8,20 @@ use crate::source::clock::{Break, BreakKind, Disorder, Findings};
 use crate::source::event_range::EventRange;
 use crate::source::timeline::Timeline;
 
-/// With fewer events, the clock may do what it likes, except wrap.
+/// In a recording with fewer events than this, only a wrap of the clock is an error.
 pub(super) const FEW: u64 = 100;
 /// Maximum number of ranges of events that an error suggests.
 const SUGGESTED: usize = 3;
 
-/// Checks what was found of the times of a recording, or of the part of one at `place`. `sorting` looks at the other
-/// columns, given the events at which the times step back: it says what the events are sorted by, if not by time.
-/// Returns notes for the user. Of times that have to be unwrapped, only the wraps are noted.
+/// Checks the findings about the times of a recording or of one sample. Returns notes for the user. `place` says in
+/// messages which times these are.
+///
+/// `sorting` is given the events at which the times step back. It looks at the other columns, and returns what the
+/// events are sorted by if it is not time. If wraps are to be undone, only the wraps are noted, because other findings
+/// are unreliable until then.
 ///
 /// # Errors
-/// [`Error::ClockTrouble`]; those of `sorting`.
+/// [`Error::ClockTrouble`]; errors of `sorting`.
 pub(super) fn judge(
     (path, place): (&Path, &str),
     time: &Timeline,
@@ -76,8 +80,8 @@ pub(super) fn judge(
     Ok(notes)
 }
 
-/// What to do about resets, gaps and strays: strays inside a recording have to be taken out of it, anything else
-/// divides it.
+/// Returns the remedy for resets, gaps and stray times. Stray times in the middle of a recording have to be taken out.
+/// Anything else divides the recording into parts, each of which can be converted.
 fn remedy(time: &Timeline, found: &Findings) -> ClockRemedy {
     let inside = |stray: &&Break| stray.until.is_some_and(|until| stray.at > 0 && until < found.events);
     match found.breaks.iter().find(inside) {
@@ -89,7 +93,8 @@ fn remedy(time: &Timeline, found: &Findings) -> ClockRemedy {
     }
 }
 
-/// The ranges of events between resets, gaps and strays, largest first. Strays are no piece.
+/// Returns the largest ranges of events between resets, gaps and stray times, at most [`SUGGESTED`], largest first.
+/// Events with stray times are in no range.
 fn pieces(time: &Timeline, found: &Findings) -> Vec<EventRange> {
     let skipped = time.skipped;
     let mut places: Vec<u64> = found.breaks.iter().flat_map(|found| [Some(found.at), found.until]).flatten().collect();

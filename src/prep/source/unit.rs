@@ -13,7 +13,7 @@ pub enum TimeUnit {
     Milliseconds,
     /// Microseconds: `us`, the unit of all times in this crate.
     Microseconds,
-    /// Nanoseconds: `ns`, 1,000 of them a microsecond.
+    /// Nanoseconds: `ns`, 0.001 microseconds.
     Nanoseconds,
 }
 
@@ -26,8 +26,8 @@ impl TimeUnit {
         ("s", TimeUnit::Seconds),
     ];
 
-    /// Converts a time in this unit to microseconds, truncated toward zero. `None` if it is not finite or does not fit
-    /// an `i64`.
+    /// Converts a time in this unit to microseconds, truncated toward zero. `None` if the time is not finite, or if the
+    /// result does not fit an `i64`.
     pub fn of_float(self, time: f64) -> Option<i64> {
         whole(match self {
             TimeUnit::Seconds => time * 1e6,
@@ -37,7 +37,7 @@ impl TimeUnit {
         })
     }
 
-    /// Converts a time in this unit to microseconds, truncated toward zero. `None` if it does not fit an `i64`.
+    /// Converts a time in this unit to microseconds, truncated toward zero. `None` if the result does not fit an `i64`.
     pub fn of_integer(self, time: i64) -> Option<i64> {
         match self {
             TimeUnit::Seconds => time.checked_mul(1_000_000),
@@ -47,15 +47,15 @@ impl TimeUnit {
         }
     }
 
-    /// The name of the unit on the command line: s, ms, us or ns.
+    /// Returns the name of the unit on the command line: s, ms, us or ns.
     pub fn name(self) -> &'static str {
         Self::NAMES.iter().find(|(_, unit)| *unit == self).map_or("", |(name, _)| name)
     }
 
-    /// The unit that is most probable for the times of `events` events that would last `lasts` microseconds if they
-    /// were in this unit, and how long they last in that. Recordings of some seconds with some 100,000 events per
-    /// second are the most probable, and `likely` is before all others. `None` if no other unit makes a recording of 10
-    /// ms to a day.
+    /// Guesses another unit for times that are implausible in this one. In this unit, `events` events last `lasts`
+    /// microseconds. Returns the most probable other unit, and how many microseconds the events last in it. A recording
+    /// of about 10 seconds with about 100,000 events per second is most probable. The unit `likely` is preferred to all
+    /// others. `None` if there is no other unit in which the recording lasts 10 ms to a day.
     pub(super) fn probable(self, lasts: f64, events: u64, likely: Option<TimeUnit>) -> Option<(TimeUnit, f64)> {
         let far = |unit: TimeUnit| {
             let us = lasts * unit.microseconds() / self.microseconds();
@@ -69,15 +69,15 @@ impl TimeUnit {
         nearest.map(|((_, us), unit)| (unit, us))
     }
 
-    /// The unit in which a time that is `us` microseconds in this unit is nearest to `other` microseconds. `None` if
-    /// this unit is the nearest.
+    /// Finds the unit that brings a time nearest to `other` microseconds. In this unit, the time is `us` microseconds.
+    /// `None` if no other unit brings it nearer.
     pub(super) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
         let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
         let units = Self::NAMES.into_iter().map(|(_, unit)| unit);
         units.min_by(|a, b| far(*a).total_cmp(&far(*b))).filter(|unit| *unit != self && far(*unit) < far(self))
     }
 
-    /// Microseconds in one of this unit.
+    /// Returns the length of this unit in microseconds.
     pub(super) fn microseconds(self) -> f64 {
         match self {
             TimeUnit::Seconds => 1e6,
@@ -144,7 +144,7 @@ impl std::fmt::Display for TimeUnit {
     }
 }
 
-/// A duration for people, in the unit that suits it: `99 ms`, `1.5 s`, `12 days`.
+/// Formats a duration of `us` microseconds in the unit that suits it: `99 ms`, `1.5 s`, `12 days`.
 pub(super) fn duration(us: f64) -> String {
     const UNITS: [(f64, &str); 6] =
         [(86_400e6, "days"), (3_600e6, "hours"), (60e6, "minutes"), (1e6, "s"), (1e3, "ms"), (1.0, "us")];

@@ -1,8 +1,8 @@
-//! Counts the events of a recording that are in no sample because no interval of the table of labels has them.
+//! Counts the events of a recording that are in no sample because no interval of the table of labels contains them.
 
 use crate::source::unit::TimeUnit;
 
-/// What the intervals of a table leave out of a recording.
+/// The events of a recording that no interval of a table of labels contains.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Unlabelled {
     /// Number of events in no sample.
@@ -18,8 +18,8 @@ pub(crate) struct Unlabelled {
 }
 
 impl Unlabelled {
-    /// Describes `events` of the `of` events of a recording. The times of the table were taken to be in `unit`. `None`
-    /// if there are no such events.
+    /// Describes a recording of `of` events, of which `events` are in no sample. The other arguments are as in
+    /// [`Unlabelled`], and `unit` is the unit in which the table's times were read. `None` if `events` is 0.
     pub(super) fn new(
         (events, of): (u64, u64),
         intervals: (i64, i64),

@@ -1,4 +1,4 @@
-//! Tells recordings of formats that are not read, so that a folder's are not left out in silence.
+//! Recognises recordings in formats that are not read, so that they are not left out of a folder silently.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -10,19 +10,19 @@ const ATIS: &str = "read it with Tonic (tonic.io.read_mnist_file), and save t, x
 const JAER: &str = "read it with Tonic (tonic.io.read_aedat4, read_dvs_128...), and save t, x, y and p with np.savez";
 const HDF5: &str = "open it with h5py, and save t, x, y and p with np.savez";
 
-/// A format that is not read, of a file in a folder of recordings.
+/// The format of a file in a folder. The file is not read, but it is or may be a recording.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Unread {
     /// The format's name.
     pub(super) format: Cow<'static, str>,
-    /// What reads or converts it.
+    /// What reads or converts such a file.
     pub(super) reader: Cow<'static, str>,
-    /// Whether such a file is a recording, and not perhaps something else.
+    /// Whether such a file is certainly a recording. If false, it may be something else.
     pub(super) has_events: bool,
 }
 
 impl Unread {
-    /// A file that begins as one that is read and has another ending.
+    /// An HDF5 or NumPy file in a folder of recordings, without one of the usual endings in its name.
     pub(super) const RENAMED: Unread = Unread {
         format: Cow::Borrowed("HDF5 or NumPy under another ending, a copy of a recording that is read"),
         reader: Cow::Borrowed("name it otherwise to take it too"),
@@ -30,12 +30,13 @@ impl Unread {
     };
 }
 
-/// The first words of the names of formats of events, and of archives of a recording.
+/// The first words of the names of formats whose files contain only events.
 const OF_EVENTS: [&str; 5] = ["an AEDAT", "an Event Stream", "a ROS bag", "an MCAP", "a Prophesee"];
-/// The same of formats in which there may be events or something else.
+/// The first words of the names of formats whose files contain events or other data.
 const OF_ANYTHING: [&str; 8] =
     ["an SQLite", "a MATLAB", "a Parquet", "an Arrow", "a Feather", "a Python pickle", "a NetCDF", "an HDF4"];
-/// Endings of recordings' names: of formats that cannot be told from the bytes, or of files that are broken.
+/// Endings of file names that are used for recordings, for files whose first bytes show no format. Each entry has the
+/// ending, whether such a file is certainly a recording, the name of the format, and what reads it.
 const KNOWN_ENDINGS: [(&str, bool, &str, &str); 14] = [
     ("aedat", true, "a file named as AEDAT, without its first line", JAER),
     ("aedat2", true, "a file named as AEDAT 2, without its first line", JAER),
@@ -53,7 +54,8 @@ const KNOWN_ENDINGS: [(&str, bool, &str, &str); 14] = [
     ("tar", false, "a tar archive", UNPACK),
 ];
 
-/// The format of a file that is not read and may hold a recording, told by its first bytes or by its name.
+/// Finds the format of a file that is not read but may be a recording, by its first bytes or by its name. `None` for
+/// other files.
 pub(super) fn unread(head: &[u8], name: &str) -> Option<Unread> {
     let lower = name.to_lowercase();
     let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));

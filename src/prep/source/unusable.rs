@@ -1,10 +1,12 @@
-//! Fields that have the name of a column and cannot be it, and why.
+//! Finds fields that have the name of a column of events, but whose type or shape does not fit.
 
 use crate::source::array_info::{ArrayInfo, ArrayKind, MemberInfo};
 use crate::source::columns::{FieldPath, Fields, Part, Role, UnusableField};
 use crate::source::shape;
 
-/// The fields in the place of the events that have the name of a column which was not found, and why they cannot be it.
+/// Returns the fields that have the name of a column that was not found, and why they cannot be that column. Only
+/// fields next to t are considered: those in the same group or in the same records. `fields` has the columns that were
+/// found, and `len` is the number of events.
 pub(super) fn unusable(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<UnusableField> {
     let Some(t) = &fields[0] else { return Vec::new() };
     let group = t.array.rsplit_once('/').map_or("", |(group, _)| group);
@@ -39,14 +41,14 @@ pub(super) fn unusable(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<U
     found
 }
 
-/// Whether a type is text, as NumPy (`<U3`, `|S3`) or HDF5 (`string (len 3)`) name it.
+/// Returns whether `kind` is the name of a text type, in NumPy (`<U3`, `|S3`) or in HDF5 (`string (len 3)`).
 fn is_text(kind: &str) -> bool {
     let plain = kind.trim_start_matches(['<', '>', '|', '=']);
     let numpy = plain.strip_prefix(['U', 'S', 'a']).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()));
     numpy || kind.starts_with("string") || kind.starts_with("unicode")
 }
 
-/// The names of t and x that an array or its members have without being numbers, with their types.
+/// Returns the paths of the array or of its members that have the name of t or x but are not numbers.
 pub(super) fn unusable_names(array: &ArrayInfo) -> Vec<String> {
     let needed = |name: &str| matches!(Role::of(name), Some(Role::T | Role::X));
     match &array.kind {

@@ -1,7 +1,9 @@
-//! Checks whether the times of a recording can be what its layout says, and whether its clock goes on.
+//! Checks whether the times of a recording are plausible in the assumed unit, and whether its clock runs on without
+//! wraps, resets or gaps.
 //!
-//! The ends of a recording are checked when it is opened, before anything is written. All of its times are checked
-//! where they are read anyway: when it is cut into samples, or when the sample is read that has all of it.
+//! The first and the last time of a recording are checked when it is opened, before anything is written. All times are
+//! checked when they are read for another reason: when the recording is cut into samples, or when it is read as one
+//! sample.
 
 use std::path::Path;
 
@@ -13,22 +15,27 @@ use crate::source::stream::EventStream;
 use crate::source::trouble::{FEW, judge};
 use crate::source::unit::{TimeUnit, duration};
 
-/// Shortest and longest plausible recording, in microseconds.
+/// Duration of the shortest plausible recording, in microseconds.
 pub(super) const SHORTEST: i64 = 1_000;
+/// Duration of the longest plausible recording, in microseconds.
 const LONGEST: i64 = 86_400_000_000;
-/// A recording that is shorter may have fractions of seconds instead of its unit.
+/// A recording shorter than this, in microseconds, may have been read in the wrong unit: its times may be seconds with
+/// fractions.
 const SHORT: i64 = 10_000;
-/// A recording of few events that is shorter has events within one tick.
+/// With fewer than [`FEW`] events, a recording is searched for fractions only if it lasts less than this, in
+/// microseconds, or less than 1 us per event.
 const TICKS: i64 = 10;
-/// With more gaps, it is not the clock that is wrong but the unit.
+/// Maximum number of gaps that are subtracted from the duration of a recording. More gaps mean that the unit is wrong,
+/// and not the clock.
 const MOST_GAPS: usize = 8;
-/// Number of events that are searched for fractions of a unit.
+/// Number of events that are read at each end of a recording, to find its duration and times with fractions.
 const HEAD: u64 = 1024;
 
-/// Checks the first and the last time of a recording. If they are odd, all times are read to say what is wrong.
+/// Checks the first and the last time of a recording. If the time between them is implausible, all times are read, to
+/// find out what is wrong.
 ///
 /// # Errors
-/// Errors of [`vet`] and of reading.
+/// Errors of [`vet`] and of [`EventStream::times`].
 pub(super) fn vet_ends(stream: &EventStream) -> Result<()> {
     if stream.time.assumed().is_none() || stream.len < 2 {
         return Ok(());
@@ -45,7 +52,7 @@ pub(super) fn vet_ends(stream: &EventStream) -> Result<()> {
 /// Reads and checks all times of a recording.
 ///
 /// # Errors
-/// Errors of [`vet`] and of reading.
+/// Errors of [`vet`] and of [`EventStream::times`].
 pub(super) fn vet_all(stream: &EventStream) -> Result<()> {
     let found = observe(stream, None)?;
     vet(stream, &found)?;
@@ -55,7 +62,7 @@ pub(super) fn vet_all(stream: &EventStream) -> Result<()> {
     Ok(())
 }
 
-/// Reads all times of a recording, and undoes wraps.
+/// Reads all times of a recording and returns the findings about its clock. If `wrap` is given, it is undone first.
 fn observe(stream: &EventStream, wrap: Option<&Wrap>) -> Result<Findings> {
     let mut clock = Clock::new(stream.time.unit);
     let mut before = None;
@@ -73,11 +80,11 @@ fn observe(stream: &EventStream, wrap: Option<&Wrap>) -> Result<Findings> {
     Ok(clock.finish())
 }
 
-/// Checks what was found of all times of a recording. Returns notes for the user. If wraps are to be undone, only they
-/// are noted, and the times without them are for [`vet_unwrapped`].
+/// Checks the findings about all times of a recording. Returns notes for the user. If the clock wraps and wraps are to
+/// be undone, only the wraps are noted. The caller then checks the times without wraps with [`vet_unwrapped`].
 ///
 /// # Errors
-/// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`].
+/// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`]; [`Error::BadSample`] if no event has a time.
 pub(super) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>> {
     if found.missing.is_some_and(|(_, count)| count == found.events) && !stream.time.as_is {
         let got = format!("NaN, NaT or numbers beyond 64 bits in all {} events", found.events);
@@ -94,15 +101,15 @@ pub(super) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>>
     Ok(notes)
 }
 
-/// Checks what was found of the times whose wraps were undone. Returns notes for the user.
+/// Checks the findings about times whose wraps were undone. Returns notes for the user.
 ///
 /// # Errors
-/// Errors of [`vet`].
+/// [`Error::ClockTrouble`].
 pub(super) fn vet_unwrapped(stream: &EventStream, found: &Findings) -> Result<Vec<String>> {
     judge((&stream.path, "times without wraps"), &stream.time.unwrapped(), found, |_| Ok(None))
 }
 
-/// Checks how long a recording lasts.
+/// Returns an error if a recording lasts so long, or so short, that the unit must be wrong.
 fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<()> {
     let Some(lasts) = lasts_without_gaps(found) else { return Ok(()) };
     let (many, whole) = (found.events >= FEW, stream.time.left_out == 0);
@@ -126,8 +133,8 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<()
     Ok(())
 }
 
-/// Duration of the recording in microseconds, less its gaps and the jumps of stray events. Nothing is subtracted if the
-/// times wrap, or if there are more than [`MOST_GAPS`] of them. `None` if there are no events.
+/// Returns the duration of a recording in microseconds, without its gaps and the jumps to stray times. Nothing is
+/// subtracted if the times wrap, or if there are more than [`MOST_GAPS`] gaps and jumps. `None` if there are no events.
 pub(super) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     let (low, high) = found.extent?;
     let breaks = found.breaks.iter().filter(|_| found.wrap.is_none());
@@ -136,7 +143,8 @@ pub(super) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     Some(high.saturating_sub(low).saturating_sub(silent))
 }
 
-/// The fractions of times in a unit in which cameras count whole ticks.
+/// Finds fractions in the times of a recording, if cameras count whole numbers of `unit`, that is, microseconds or
+/// nanoseconds. For other units, and for recordings in memory, returns the fractions that were found earlier.
 fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> {
     if !matches!(unit, TimeUnit::Microseconds | TimeUnit::Nanoseconds) || stream.is_in_memory() {
         return Ok(stream.time.fractions);
@@ -147,8 +155,8 @@ fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> 
     Ok(Fractions::of(head.valid().chain(tail.valid()).map(|time| time as f64 / 1e6)))
 }
 
-/// The error for `events` events that last `lasts` microseconds if their times are in `unit`. Another unit may be
-/// likely.
+/// Makes the error for times that are implausible in `unit`. In this unit, the `events` events last `lasts`
+/// microseconds. `likely` is the unit that the error suggests before others, if it is known.
 pub(crate) fn implausible(
     path: &Path,
     place: String,

@@ -1,4 +1,4 @@
-//! Opens datasets whose data is there, and remembers which other files it comes from.
+//! Opens datasets, checks that none of their data is missing, and records the other files that the data comes from.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::source::hdf::stored::shape;
 use crate::source::shape::table;
 use crate::source::survey::list;
 
-/// An open HDF5 file, and the other files that its datasets come from.
+/// An open HDF5 file, and the other files that the data of its datasets comes from.
 #[derive(Debug)]
 pub(crate) struct File {
     file: hdf5::File,
@@ -37,7 +37,7 @@ impl File {
         File { file, linked: Mutex::default() }
     }
 
-    /// The other files that the datasets opened so far come from.
+    /// Returns the other files that the data of the datasets opened so far comes from.
     pub(crate) fn linked(&self) -> Vec<LinkedPath> {
         self.linked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -51,7 +51,7 @@ impl File {
         }
     }
 
-    /// Whether a path has a link that leads nowhere.
+    /// Returns whether the path `name` contains a broken link.
     pub(crate) fn dangles(&self, name: &str) -> bool {
         self.as_group().is_ok_and(|top| follow(&top, name).broken.is_some())
     }
@@ -60,13 +60,14 @@ impl File {
 /// Opens a dataset that a layout requires, with an entry per sample.
 ///
 /// # Errors
-/// [`Error::MissingDataset`]; [`Error::MissingData`] if it or a part of its data is elsewhere and not there.
+/// [`Error::MissingDataset`]; [`Error::MissingData`] if a link to the dataset is broken, or if part of its data is
+/// missing.
 pub(crate) fn dataset(path: &Path, file: &File, name: &str, layout: &'static str) -> Result<Dataset> {
     required(path, name, layout, file, open(path, file, name, None)?)
 }
 
-/// Opens the array of a field that a layout requires, with an entry per event. Of a table, only the field's column is
-/// used.
+/// Opens the array of a field that a layout requires, with an entry per event. If the field is a column of a table,
+/// data of other columns may be missing.
 ///
 /// # Errors
 /// Errors of [`dataset`].
@@ -74,10 +75,10 @@ pub(crate) fn events(path: &Path, file: &File, field: &FieldPath, layout: &'stat
     required(path, &field.array, layout, file, open(path, file, &field.array, Some(&field.part))?)
 }
 
-/// Opens a dataset that may be missing.
+/// Opens a dataset that a file need not have. Returns `None` if the file lacks it.
 ///
 /// # Errors
-/// [`Error::MissingData`] if there is a link to it that leads nowhere, or if a part of its data is not there.
+/// [`Error::MissingData`] if a link to the dataset is broken, or if part of its data is missing.
 pub(crate) fn optional(path: &Path, file: &File, name: &str) -> Result<Option<Dataset>> {
     open(path, file, name, None)
 }
@@ -88,7 +89,8 @@ fn required(path: &Path, name: &str, layout: &'static str, file: &File, dataset:
     dataset.ok_or_else(missing)
 }
 
-/// Opens a dataset of which `events` is used, or a dataset of samples.
+/// Opens a dataset and checks that none of its data is missing. `events` is the part that is used, if the dataset has
+/// an entry per event; `None` if it has an entry per sample. Returns `None` if the file lacks the dataset.
 fn open(path: &Path, file: &File, name: &str, events: Option<&Part>) -> Result<Option<Dataset>> {
     let unreadable = |error| damaged(path, name, &error);
     let absent = |absence, what| Error::MissingData { path: path.into(), dataset: name.into(), what, absence };
@@ -112,7 +114,7 @@ fn open(path: &Path, file: &File, name: &str, events: Option<&Part>) -> Result<O
     Ok(Some(dataset))
 }
 
-/// The region of a dataset that is used, and what one of its rows is.
+/// Returns the region of a dataset that is used, and what a row of it is called in messages.
 fn used(shape: &[u64], events: Option<&Part>) -> (Region, &'static str) {
     let whole = Region::whole(shape);
     match events {

@@ -20,28 +20,29 @@ pub(crate) struct NumberColumn {
     dataset: Dataset,
     /// Path of the dataset in the file.
     array: String,
-    /// Path of the column in the file, as a map names it.
+    /// Path of the column in the file, as users write it in a map.
     pub name: String,
-    /// Name of the type of its numbers, for messages.
+    /// Name of the numbers' type, for messages.
     pub kind_name: String,
     kind: NumberType,
-    /// Names of the member, the outermost record's first. Empty if the dataset has no records.
+    /// Names on the path to the member in nested records, the outermost first. Empty if the dataset has no records.
     member: Vec<String>,
-    /// The element of the member, if that is an array.
+    /// The element that is read, if the member is an array.
     element: Option<Element>,
-    /// The dimension that counts the events.
+    /// Index of the dimension along which the events are stored.
     dimension: usize,
-    /// The index in each other dimension.
+    /// Index of the column in each dimension. The index in the dimension of the events is not used.
     place: Vec<usize>,
     /// Number of entries.
     pub len: u64,
 }
 
 impl NumberColumn {
-    /// Opens a column.
+    /// Opens a column, and checks that none of its data is missing.
     ///
     /// # Errors
-    /// [`Error::WrongType`] for a dataset that doesn't contain numbers or has another shape; [`Error::MissingDataset`].
+    /// [`Error::WrongType`] for a dataset that doesn't contain numbers, or whose shape is not that of a column; errors
+    /// of [`events`].
     pub(crate) fn open(path: &Path, file: &File, field: &FieldPath, layout: &'static str) -> Result<NumberColumn> {
         let name = &field.array;
         let dataset = events(path, file, field, layout)?;
@@ -79,7 +80,8 @@ impl NumberColumn {
         self.kind == NumberType::F64
     }
 
-    /// Reads a range of entries of several columns. Columns that are members of the same records are read at once.
+    /// Reads a range of entries of several columns. Columns that are members of the same records are read with one call
+    /// of libhdf5.
     ///
     /// # Errors
     /// Errors of [`NumberColumn::read`].
@@ -147,7 +149,7 @@ impl NumberColumn {
         Ok(self.dataset.read_slice_1d::<T, _>(self.selection(range))?.into_raw_vec_and_offset().0)
     }
 
-    /// The entries of the dataset that are in a range of the column.
+    /// Returns the selection of the entries of the dataset that are in a range of the column.
     fn selection(&self, range: &Range<u64>) -> Selection {
         let events = SliceOrIndex::from(range.start as usize..range.end as usize);
         let mut place: Vec<SliceOrIndex> = self.place.iter().map(|&index| index.into()).collect();

@@ -1,33 +1,34 @@
-//! Which entries of a dataset have data behind them: selections, their union, and the gaps that it leaves.
+//! Finds the rows of a dataset that have no data: the gaps that several selections together leave.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-/// Maximum number of ranges that one check merges. It ends the check of a file with absurd sizes.
+/// Maximum number of ranges that one check merges. It limits the time for a file with absurd sizes.
 const MOST_RANGES: u64 = 1 << 28;
-/// Maximum number of different columns of the mappings of one dataset.
+/// Maximum number of different column boundaries in the mappings of one dataset.
 const MOST_COLUMNS: usize = 4096;
-/// The size of an unlimited selection.
+/// The value of `count` or `block` in an unlimited selection.
 const UNLIMITED: u64 = u64::MAX;
 
-/// `count` blocks of `block` entries on one axis. Their starts are `stride` apart.
+/// A selection on one axis: `count` blocks of `block` entries. The first block starts at `start`, and each of the
+/// others starts `stride` entries after the previous start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Strided {
     pub(super) start: u64,
     pub(super) stride: u64,
-    /// `u64::MAX` is unlimited.
+    /// Number of blocks. `u64::MAX` stands for unlimited.
     pub(super) count: u64,
-    /// `u64::MAX` is unlimited.
+    /// Number of entries of a block. `u64::MAX` stands for unlimited.
     pub(super) block: u64,
 }
 
-/// What a dataspace selects.
+/// The entries of a dataset that an HDF5 dataspace selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Selection {
     /// All entries.
     All,
-    /// Entries of boxes, each with what it selects on each axis.
+    /// The entries of several boxes. A box has one [`Strided`] for each axis.
     Boxes(Vec<Vec<Strided>>),
 }
 
@@ -38,21 +39,21 @@ pub(super) struct Region {
     pub(super) columns: Range<u64>,
 }
 
-/// Ranges of rows that are missing, in order.
+/// Describes the ranges of rows that are missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gaps {
-    /// The first of them.
+    /// The first range of missing rows.
     pub(super) first: Range<u64>,
-    /// The end of the last of them.
+    /// Index after the last missing row.
     end: u64,
-    /// Number of ranges.
+    /// Number of ranges of missing rows.
     pub(super) ranges: u64,
     /// Number of missing rows.
     pub(super) rows: u64,
 }
 
 impl Strided {
-    /// All entries of a range.
+    /// Makes the selection of all entries of a range.
     pub(super) fn range(range: Range<u64>) -> Strided {
         let block = range.end.saturating_sub(range.start);
         Strided { start: range.start, stride: block.max(1), count: 1, block }
@@ -62,7 +63,7 @@ impl Strided {
         self.count == UNLIMITED || self.block == UNLIMITED
     }
 
-    /// Whether its blocks are one range.
+    /// Returns whether the blocks together are one range, without entries between them that are not selected.
     pub(super) fn is_range(&self) -> bool {
         self.stride <= self.block || self.count <= 1
     }
@@ -72,7 +73,7 @@ impl Strided {
         self.count.saturating_mul(self.block)
     }
 
-    /// The entry after the last.
+    /// Index after the last entry.
     pub(super) fn end(&self) -> u64 {
         match self.count.checked_sub(1) {
             None => self.start,
@@ -80,13 +81,13 @@ impl Strided {
         }
     }
 
-    /// Block number `k`.
+    /// Range of block number `k`, counted from 0.
     pub(super) fn block_range(&self, k: u64) -> Range<u64> {
         let start = self.start.saturating_add(self.stride.saturating_mul(k));
         start..start.saturating_add(self.block)
     }
 
-    /// The blocks that have entries below `extent`. The last may reach beyond it.
+    /// Number of blocks that have entries below `extent`. The last of these may extend beyond `extent`.
     pub(super) fn blocks_below(&self, extent: u64) -> u64 {
         extent.saturating_sub(self.start).div_ceil(self.stride.max(1)).min(self.count)
     }
@@ -102,14 +103,14 @@ impl Strided {
         }
     }
 
-    /// The first `entries` entries, as whole blocks and the beginning of a block.
+    /// Returns the first `entries` entries: the whole blocks, and the beginning of the block after these.
     pub(super) fn first(&self, entries: u64) -> [Strided; 2] {
         let (blocks, rest) = (entries / self.block.max(1), entries % self.block.max(1));
         let last = self.block_range(blocks).start;
         [Strided { count: blocks, ..*self }, Strided::range(last..last.saturating_add(rest))]
     }
 
-    /// The ranges in order. Adjacent blocks are one range.
+    /// Iterates over the selected ranges, in order. Adjacent blocks are one range.
     fn ranges(self) -> impl Iterator<Item = Range<u64>> {
         let whole = self.is_range();
         let blocks = if self.len() == 0 {
@@ -124,7 +125,7 @@ impl Strided {
 }
 
 impl Selection {
-    /// The selected boxes, each with one [`Strided`] per axis. `All` becomes one box that covers `shape`.
+    /// Returns the selected boxes, each with one [`Strided`] per axis. `All` becomes one box that covers `shape`.
     pub(super) fn boxes(&self, shape: &[u64]) -> Vec<Vec<Strided>> {
         match self {
             Selection::All => vec![shape.iter().map(|&length| Strided::range(0..length)).collect()],
@@ -132,7 +133,7 @@ impl Selection {
         }
     }
 
-    /// The only box, if there is one.
+    /// Returns the box if there is exactly one. `None` for several boxes, and for `All`.
     pub(super) fn only(&self) -> Option<&[Strided]> {
         match self {
             Selection::Boxes(boxes) if boxes.len() == 1 => Some(&boxes[0]),
@@ -147,20 +148,20 @@ pub(super) fn entries(boxes: &[Vec<Strided>]) -> u64 {
     boxes.iter().map(one).fold(0, u64::saturating_add)
 }
 
-/// The smallest range of axis `axis` that has the boxes.
+/// Returns the smallest range of axis `axis` that contains all boxes.
 pub(super) fn bounds(boxes: &[Vec<Strided>], axis: usize) -> Range<u64> {
     let axes = || boxes.iter().filter_map(|axes| axes.get(axis)).filter(|axis| axis.len() > 0);
     axes().map(|axis| axis.start).min().unwrap_or(0)..axes().map(Strided::end).max().unwrap_or(0)
 }
 
 impl Region {
-    /// A whole dataset of this shape.
+    /// Returns the region that covers a whole dataset of this shape.
     pub(super) fn whole(shape: &[u64]) -> Region {
         let all = |axis: usize| 0..shape.get(axis).copied().unwrap_or(1);
         Region { rows: all(0), columns: all(1) }
     }
 
-    /// Whether a box has entries in the region.
+    /// Returns whether the box `axes` has entries in the region.
     pub(super) fn meets(&self, axes: &[Strided]) -> bool {
         let overlaps = |axis: &Strided, range: &Range<u64>| {
             axis.ranges().take(MOST_COLUMNS).any(|own| own.start < range.end && range.start < own.end)
@@ -169,7 +170,8 @@ impl Region {
             && axes.get(1).is_none_or(|columns| overlaps(columns, &self.columns))
     }
 
-    /// The rows of the region with an entry outside all boxes. `None` if there are too many boxes.
+    /// Finds rows of the region that have an entry outside all boxes. Returns these rows for the first column in which
+    /// there are any. `None` if there are too many boxes to check.
     pub(super) fn gaps(&self, boxes: &[Vec<Strided>]) -> Option<Gaps> {
         let mut cuts = vec![self.columns.start];
         for columns in boxes.iter().filter_map(|axes| axes.get(1)) {
@@ -194,7 +196,8 @@ impl Region {
     }
 }
 
-/// The parts of `needed` outside all of `rows`. `budget` is the number of ranges that may still be merged.
+/// Returns the parts of `needed` that are outside all of `rows`. `budget` is the number of ranges that may still be
+/// merged. `None` if this number is exceeded.
 fn row_gaps(rows: impl Iterator<Item = Strided>, needed: &Range<u64>, budget: &mut u64) -> Option<Gaps> {
     let mut ranges: Vec<_> = rows.map(Strided::ranges).collect();
     let first = ranges.iter_mut().enumerate().filter_map(|(i, own)| own.next().map(|r| Reverse((r.start, r.end, i))));
@@ -211,7 +214,7 @@ fn row_gaps(rows: impl Iterator<Item = Strided>, needed: &Range<u64>, budget: &m
 }
 
 impl Gaps {
-    /// Adds a range. It must not start before the last one.
+    /// Adds a range of missing rows. It must not start before the range that was added last.
     pub(super) fn add(&mut self, range: Range<u64>) {
         let range = range.start.max(self.end)..range.end;
         if range.is_empty() {

@@ -1,5 +1,5 @@
-//! Opens HDF5 files, inspects their datasets, and makes errors for damage, missing datasets and compression filters
-//! whose plugin is not installed.
+//! Opens HDF5 files, inspects their datasets, and makes errors for damage and for compression filters whose plugin is
+//! not installed.
 
 use std::ops::Range;
 use std::panic;
@@ -16,13 +16,13 @@ use crate::source::hdf::cause::{damaged, last_words};
 use crate::source::hdf::checked::File;
 use crate::source::hdf::types;
 
-/// Size in bytes of libhdf5's cache of decompressed chunks, per dataset. It is needed because samples are smaller than
-/// chunks.
+/// Size in bytes of libhdf5's cache of decompressed chunks, per dataset. A chunk has several samples, so without the
+/// cache it would be decompressed once for each of them.
 const CHUNK_CACHE: usize = 16 << 20;
-/// Number of slots of that cache. libhdf5 recommends a prime.
+/// Number of slots of libhdf5's cache of decompressed chunks. libhdf5 recommends a prime.
 const CHUNK_SLOTS: usize = 4_099;
 
-/// HDF5 compression filters: registered number, name and the package that provides it.
+/// HDF5 compression filters: registered number, name, and where users can get the plugin.
 const FILTERS: [(i32, &str, &str); 10] = [
     (4, "szip", "h5repack of an HDF5 that was built with szip"),
     (307, "bzip2", HDF5PLUGIN),
@@ -40,7 +40,8 @@ const HDF5PLUGIN: &str = "`pip install hdf5plugin` has it, at hdf5plugin.PLUGIN_
 /// Opens an HDF5 file.
 ///
 /// # Errors
-/// `Io` for a file that doesn't exist or cannot be read; `NotARecording` for a file that is not HDF5 or is truncated.
+/// `Io` for a file that doesn't exist or cannot be read; `NotARecording` for a file that is not HDF5 or is truncated;
+/// `Foreign` for a file in another known format.
 pub(crate) fn open(path: &Path) -> Result<File> {
     open_with(path, &hdf5::File::with_options())
 }
@@ -86,7 +87,7 @@ fn open_with(path: &Path, options: &hdf5::FileBuilder) -> Result<File> {
     })
 }
 
-/// A dataset's type.
+/// Returns the type of a dataset's entries.
 ///
 /// # Errors
 /// [`Error::WrongType`] for a type that the HDF5 wrapper cannot describe.
@@ -98,7 +99,8 @@ pub(crate) fn descriptor(path: &Path, dataset: &Dataset, name: &str) -> Result<T
     })
 }
 
-/// The error for a range of a dataset that cannot be read: a missing filter or damage.
+/// Makes the error for a range of a dataset that cannot be read. The cause is a compression filter that is not
+/// installed, or damage.
 pub(crate) fn unreadable(path: &Path, dataset: &Dataset, name: &str, range: Range<u64>, error: &hdf5::Error) -> Error {
     let lacks_filter = error.stack().is_some_and(|stack| {
         stack.iter().any(|frame| frame.desc().contains("filter") && frame.desc().contains("not registered"))
@@ -124,7 +126,7 @@ pub(crate) fn unreadable(path: &Path, dataset: &Dataset, name: &str, range: Rang
     )
 }
 
-/// The filters of a dataset. Empty if they cannot be determined.
+/// Returns the filters of a dataset. Empty if they cannot be determined.
 fn filters(dataset: &Dataset) -> Vec<Filter> {
     // The wrapper panics if a filter has more than 32 parameters, so the panic is caught and not printed. The panic
     // hook is global to the process, so only one thread at a time may change it.
@@ -145,7 +147,8 @@ pub(crate) fn describe(path: &Path, dataset: &Dataset, name: &str) -> Result<Str
 /// Maximum length in bytes of fixed-length strings.
 const LONGEST_TEXT: usize = 256;
 
-/// Reads the bytes of the strings of a dataset or an attribute. `None` if `kind`, its type, is no string type.
+/// Reads the bytes of the strings of a dataset or an attribute, whose type is `kind`. `None` if `kind` is no string
+/// type, or if its fixed length is above [`LONGEST_TEXT`].
 pub(crate) fn text_bytes(place: &Container, kind: &TypeDescriptor) -> hdf5::Result<Option<Vec<Vec<u8>>>> {
     fn read<T: hdf5::H5Type + AsRef<[u8]>>(place: &Container) -> hdf5::Result<Option<Vec<Vec<u8>>>> {
         Ok(Some(place.read_raw::<T>()?.iter().map(|text| text.as_ref().to_vec()).collect()))
@@ -159,7 +162,8 @@ pub(crate) fn text_bytes(place: &Container, kind: &TypeDescriptor) -> hdf5::Resu
     }
 }
 
-/// Reads a dataset of strings of any string type. The wrapper's own conversion trusts that they are UTF-8.
+/// Reads a dataset of strings, of any string type, and checks that they are UTF-8. The conversion in the HDF5 wrapper
+/// doesn't check that.
 ///
 /// # Errors
 /// [`Error::WrongType`] for another type, and for strings in another encoding.

@@ -1,4 +1,5 @@
-//! Follows soft and external links: which other files a path leads through, and where it ends if it leads nowhere.
+//! Follows the soft and external links on a path in an HDF5 file. Finds the other files on the path, and the first link
+//! that is broken.
 
 use std::path::PathBuf;
 
@@ -7,35 +8,36 @@ use hdf5::Group;
 use crate::source::hdf::search;
 use crate::source::hdf::sys::{Link, link};
 
-/// Maximum number of links on one path, as in libhdf5, so that links in a circle end.
+/// Maximum number of links on one path, as in libhdf5. It ends the search if links form a circle.
 const MOST_LINKS: usize = 16;
 
 /// Another file that holds data of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkedPath {
-    /// Name of the file in the mapping or in the link.
+    /// Name of the file, as the HDF5 file writes it in a mapping, a link or a list of raw files.
     pub name: String,
-    /// Where it was found.
+    /// Path at which the file was found.
     pub path: PathBuf,
 }
 
-/// Where a path leads.
+/// What was found on a path in a file.
 #[derive(Debug, Default)]
 pub(super) struct Trail {
-    /// The files that it leads through, without the first.
+    /// The files on the path, without the file in which the path begins.
     pub(super) files: Vec<LinkedPath>,
-    /// What is wrong with a link on it that leads nowhere.
+    /// What is wrong with the broken link on the path. `None` if there is none.
     pub(super) broken: Option<String>,
 }
 
-/// Follows a path from a group of the file at `from`.
+/// Follows a path that begins at `group`.
 pub(super) fn follow(group: &Group, path: &str) -> Trail {
     let mut trail = Trail::default();
     trail.broken = walk(group, path, &mut trail.files);
     trail
 }
 
-/// Follows a path. Returns what is wrong with the last link of it, if that leads nowhere.
+/// Follows a path that begins at `group`, and adds the other files on it to `files`. If the path leads nowhere, returns
+/// what is wrong with the last link on it.
 fn walk(group: &Group, path: &str, files: &mut Vec<LinkedPath>) -> Option<String> {
     let mut group = group.clone();
     let mut rest: Vec<String> = components(path);
@@ -79,7 +81,7 @@ fn walk(group: &Group, path: &str, files: &mut Vec<LinkedPath>) -> Option<String
     None
 }
 
-/// The names on a path, the first at the end.
+/// Returns the names on a path in reverse order, so that the first name is popped first.
 fn components(path: &str) -> Vec<String> {
     path.split('/').rev().filter(|name| !["", "."].contains(name)).map(String::from).collect()
 }

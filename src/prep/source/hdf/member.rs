@@ -1,4 +1,4 @@
-//! Reads members of the records in a compound dataset, with any names.
+//! Reads members of the records in an HDF5 compound dataset. The names of the members are known only at run time.
 
 use hdf5::types::{CompoundField, CompoundType, FloatSize, IntSize, TypeDescriptor};
 use hdf5::{Dataset, Selection};
@@ -7,7 +7,7 @@ use crate::source::columns::element;
 use crate::source::hdf::sys::read_rows;
 use crate::source::shape::MAX_COLUMNS;
 
-/// The type that a number is read as: 8 bytes of its own class.
+/// The type in which a number is read: an integer or a float of 8 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Class {
     Signed,
@@ -15,19 +15,21 @@ pub(super) enum Class {
     Float,
 }
 
-/// An element of a member that is an array.
+/// One element of a member that is an array.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Element {
     index: usize,
-    /// Number of elements, at most [`MAX_COLUMNS`].
+    /// Number of elements of the array, at most [`MAX_COLUMNS`].
     of: usize,
 }
 
-/// A member to be read: the names from the outermost record to it, how it is read, and which element of it.
+/// A member to read: the names on the path from the outermost record to the member, the type to read it in, and the
+/// element, if the member is an array.
 pub(super) type Member<'a> = (&'a [String], Class, Option<Element>);
 
-/// Reads the bits of members of the selected records. There may be one to four members that are numbers, all of the
-/// outermost record, or one of any.
+/// Reads members of the selected records, as the bits of 8-byte numbers. Returns one vector for each member. `members`
+/// has either one to four members of the outermost record that are numbers, or one member that may be nested or an
+/// element of an array.
 pub(super) fn read(dataset: &Dataset, members: &[Member<'_>], selection: Selection) -> hdf5::Result<Vec<Vec<u64>>> {
     fn columns<const N: usize>(
         dataset: &Dataset,
@@ -69,7 +71,8 @@ pub(super) fn read(dataset: &Dataset, members: &[Member<'_>], selection: Selecti
     })
 }
 
-/// The numbers in an array of numbers, if they can be read one by one.
+/// Returns the type and the number of the elements of an array. `None` for an array of arrays, for one of more than
+/// [`MAX_COLUMNS`] elements, and for a type that is no array.
 pub(super) fn elements(array: &TypeDescriptor) -> Option<(&TypeDescriptor, usize)> {
     match array {
         TypeDescriptor::FixedArray(number, _) if matches!(**number, TypeDescriptor::FixedArray(..)) => None,
@@ -78,8 +81,9 @@ pub(super) fn elements(array: &TypeDescriptor) -> Option<(&TypeDescriptor, usize
     }
 }
 
-/// Finds a member of a record: its name, or the names of nested records with dots between them; or an element of a
-/// member that is an array, `xy[0]`. Returns all names, the number's type and the element.
+/// Finds a member of a record. `name` is the member's name, or the names of nested records and the member, with dots
+/// between them. `xy[0]` is an element of a member that is an array. Returns the names on the path, the number's type,
+/// and the element.
 pub(super) fn find<'a>(
     record: &'a TypeDescriptor,
     name: &str,

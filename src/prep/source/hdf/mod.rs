@@ -1,17 +1,17 @@
 //! Reads HDF5 files: opens them, lists their datasets, reads ranges of columns, and makes errors that name the cause.
 //!
-//! Every dataset whose numbers are used is opened by [`dataset`], [`events`] or [`optional`], which check that its data
-//! is there.
+//! Every dataset whose numbers are used is opened by [`dataset`], [`events`] or [`optional`]. These functions check
+//! that no data of the dataset is missing.
 //!
 //! ```text
 //! file, cause                  opens files; errors
 //! tree, objects, types         lists the datasets of a file; describes their types
-//! column, member, checked      opens datasets whose data is there; columns, members of records
+//! column, member, checked      opens datasets and checks their data; columns, members of records
 //! number_type                  the types that numbers are read as
 //! links, search                soft and external links; where libhdf5 looks for other files
 //! storage, stored              checks chunks, raw files and virtual datasets
 //! sources, pieces, coverage    the sources of virtual datasets, what is mapped where, gaps
-//! sys                          what the HDF5 wrapper cannot read
+//! sys                          calls libhdf5 directly for what the HDF5 wrapper cannot read
 //! ```
 
 mod cause;

@@ -33,7 +33,8 @@ impl NumberType {
         })
     }
 
-    /// How libhdf5 reads such numbers of records, and the numbers of the bits that it reads.
+    /// Returns the 8-byte type in which libhdf5 reads members of records of this type, and the function that converts
+    /// the bits to numbers.
     pub(super) fn class(self) -> (Class, fn(Vec<u64>) -> Numbers) {
         fn each<T>(bits: Vec<u64>, number: fn(u64) -> T) -> Vec<T> {
             bits.into_iter().map(number).collect()
@@ -50,7 +51,7 @@ impl NumberType {
     }
 }
 
-/// Whether a column of this type can be read.
+/// Returns whether a column of this type can be read as numbers.
 pub(super) fn is_number(descriptor: &TypeDescriptor) -> bool {
     NumberType::of(descriptor).is_some()
 }

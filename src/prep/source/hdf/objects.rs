@@ -11,11 +11,11 @@ use crate::source::hdf::member::elements;
 use crate::source::hdf::number_type::is_number;
 use crate::source::hdf::types;
 
-/// Maximum number of objects that are listed, so that a file with very many is opened in time.
+/// Maximum number of objects that are listed. It limits the time to open a file with very many objects.
 pub(super) const MAX_OBJECTS: usize = 4096;
 
 /// Lists the datasets of a whole file, those near the root first. An object with several names is listed once. Objects
-/// that cannot be opened are left out, except links that lead nowhere.
+/// that cannot be opened are left out. Broken links are listed.
 pub(super) fn objects(file: &hdf5::File) -> Vec<ArrayInfo> {
     let mut arrays = Vec::new();
     let mut seen: Vec<(u64, LocationToken)> = Vec::new();
@@ -43,7 +43,7 @@ pub(super) fn objects(file: &hdf5::File) -> Vec<ArrayInfo> {
     arrays
 }
 
-/// A dataset as a survey sees it.
+/// Describes a dataset: its name, shape and type.
 pub(super) fn array(name: String, dataset: &Dataset) -> ArrayInfo {
     let shape = dataset.shape().iter().map(|&size| size as u64).collect();
     let kind = match dataset.dtype().and_then(|dtype| types::describe(&dtype)) {
@@ -55,7 +55,8 @@ pub(super) fn array(name: String, dataset: &Dataset) -> ArrayInfo {
     ArrayInfo { name, shape, kind }
 }
 
-/// The members of a record, those of nested records included.
+/// Lists the members of a record, including those of nested records and the elements of arrays. The names begin with
+/// `prefix`.
 fn members(record: &TypeDescriptor, prefix: &str) -> Vec<MemberInfo> {
     let TypeDescriptor::Compound(record) = record else { return Vec::new() };
     let of = |field: &CompoundField| {

@@ -1,4 +1,5 @@
-//! Takes the mappings of a virtual dataset apart into pieces with one source each, as many as there are now.
+//! Splits the mappings of a virtual dataset into pieces, each with one source. A mapping of unlimited size becomes as
+//! many pieces as it has sources at present.
 
 use std::ops::Range;
 
@@ -10,20 +11,21 @@ use crate::source::hdf::sources::{Piece, Sources};
 use crate::source::hdf::stored::shape;
 use crate::source::hdf::sys::{Mapping, mappings};
 
-/// How many numbers after the end of a numbered series of sources are looked for, to find a series with a hole.
+/// Number of sources that are tried after the end of a numbered series. If one of them exists, a source in between is
+/// missing.
 const LOOK_AHEAD: u64 = 64;
 
-/// The sources that are missing.
+/// The missing sources of a virtual dataset.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
-    /// Rows of the first, and what is wrong with it.
+    /// The rows of the virtual dataset that come from the first missing source, and what is wrong with that source.
     pub(super) first: Option<(Range<u64>, String)>,
-    /// How many more there are.
+    /// Number of further missing sources.
     pub(super) more: u64,
 }
 
 impl Missing {
-    /// Adds a source, with its rows of the virtual dataset.
+    /// Adds a missing source: its rows of the virtual dataset, and what is wrong with it.
     pub(super) fn add(&mut self, rows: Range<u64>, wrong: String) {
         match &mut self.first {
             Some((first, _)) if rows.start >= first.start => self.more += 1,
@@ -36,8 +38,8 @@ impl Missing {
     }
 }
 
-/// The pieces of a virtual dataset. Sources that are missing where the dataset would be longer with them are added to
-/// `missing`.
+/// Returns the pieces of a virtual dataset. If the dataset is too short because a source does not exist, this source is
+/// added to `missing`.
 pub(super) fn pieces(
     sources: &mut Sources,
     dataset: &Dataset,
@@ -66,23 +68,24 @@ fn of(mapping: Mapping) -> Piece {
     }
 }
 
-/// The axis on which a selection is unlimited.
+/// Returns the axis on which a selection is unlimited. `None` if there is no such axis.
 fn unlimited_axis(selection: &Selection) -> Option<usize> {
     selection.only()?.iter().position(Strided::is_unlimited)
 }
 
-/// A name in which `%%` is a per cent sign.
+/// Replaces `%%` in a name by a per cent sign.
 fn literal(name: &str) -> String {
     name.replace("%%", "%")
 }
 
-/// The name of source number `k` of a series: `%b` is the number.
+/// Returns the name of source number `k` of a series: `%b` in `name` stands for the number.
 fn numbered(name: &str, k: u64) -> String {
     name.split("%%").map(|part| part.replace("%b", &k.to_string())).collect::<Vec<_>>().join("%")
 }
 
-/// The pieces of a numbered series of sources, a block of the virtual dataset each. The dataset ends where the series
-/// ends, so a series without its first source is empty and one with a hole is short: both are missing sources.
+/// Returns the pieces of a numbered series of sources. Each source is one block of the virtual dataset. libhdf5 ends
+/// the dataset where the series ends. A series without its first source is therefore empty, and a series without a
+/// later source is too short. In both cases, the source is added to `missing`.
 fn series(
     sources: &mut Sources,
     dataset: &Dataset,
@@ -120,7 +123,8 @@ fn series(
     pieces
 }
 
-/// The piece of a source that may still grow: as much as it has now.
+/// Returns the piece for a source that may still grow, with the entries that the source has at present. If the source
+/// cannot be opened, it is added to `missing`.
 fn growing(
     sources: &mut Sources,
     dataset: &Dataset,
@@ -157,7 +161,8 @@ fn growing(
     Some(piece)
 }
 
-/// An unlimited block as endless blocks of one.
+/// Converts a block of unlimited size to an unlimited number of blocks of one entry. Other selections are returned
+/// unchanged.
 fn endless(axis: Strided) -> Strided {
     if axis.block == u64::MAX { Strided { stride: 1, count: u64::MAX, block: 1, ..axis } } else { axis }
 }

@@ -1,18 +1,23 @@
-//! Where libhdf5 looks for the other files that an HDF5 file names.
+//! Finds the other files that an HDF5 file refers to, in the folders where libhdf5 looks for them.
 
 use std::path::{Path, PathBuf};
 
 use crate::source::hdf::cause::last_words;
 
-/// The environment variables with folders to search first.
+/// The environment variable with folders to search first for sources of virtual datasets.
 pub(super) const VIRTUAL_PREFIX: &str = "HDF5_VDS_PREFIX";
+/// The environment variable with folders to search first for targets of external links.
 pub(super) const LINK_PREFIX: &str = "HDF5_EXT_PREFIX";
+/// The environment variable with the folder of external raw files.
 const RAW_PREFIX: &str = "HDF5_EXTFILE_PREFIX";
-/// At the beginning of a prefix, the folder of the HDF5 file.
+/// Stands for the folder of the HDF5 file, at the beginning of an environment variable's value.
 const ORIGIN: &str = "${ORIGIN}";
 
-/// Finds and opens the HDF5 file `name`, which the HDF5 file `from` names. `prefix` is the environment variable for
-/// this kind of name. Otherwise, returns what is wrong with the file, worded to follow its name.
+/// Finds and opens the HDF5 file `name`, to which the HDF5 file `from` refers. `prefix` is the environment variable
+/// with folders to search first.
+///
+/// # Errors
+/// What is wrong with the file, as text that follows the file's name in a message.
 pub(super) fn open(name: &str, from: &Path, prefix: &str) -> Result<(PathBuf, hdf5::File), String> {
     let mut refused = None;
     for path in candidates(name, from, std::env::var(prefix).ok().as_deref()) {
@@ -28,12 +33,13 @@ pub(super) fn open(name: &str, from: &Path, prefix: &str) -> Result<(PathBuf, hd
     Err(refused.unwrap_or_else(|| "which is not there".into()))
 }
 
-/// The place that a message gives for a file that was not found.
+/// Returns the path that messages give for a file that was not found.
 pub(super) fn expected_at(name: &str, from: &Path) -> PathBuf {
     folder(from).join(name)
 }
 
-/// The path of an external raw file. Without a prefix it is relative to the current folder.
+/// Returns the path of the external raw file `name`, to which the HDF5 file `from` refers. If no environment variable
+/// gives a folder, the path is relative to the current folder.
 pub(super) fn raw_file(name: &str, from: &Path) -> PathBuf {
     let prefix = std::env::var(RAW_PREFIX).unwrap_or_default();
     with_origin(&prefix, from).join(name)

@@ -1,4 +1,4 @@
-//! The sources of virtual datasets: opens them, and collects the files that they are in.
+//! Opens the sources of virtual datasets, and collects the files that they are in.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -17,14 +17,14 @@ pub(super) struct Piece {
     pub(super) file: String,
     /// Path of the source dataset.
     pub(super) dataset: String,
-    /// What is read of the source.
+    /// The entries of the source dataset that are read.
     pub(super) source: Selection,
-    /// Where it is in the virtual dataset.
+    /// The boxes of the virtual dataset that the source entries fill.
     pub(super) target: Vec<Vec<Strided>>,
 }
 
 impl Piece {
-    /// Names the source, and what is wrong with it. `dataset` is the virtual dataset.
+    /// Returns a text that names the source and says what is wrong with it. `dataset` is the virtual dataset.
     pub(super) fn described(&self, dataset: &Dataset, wrong: &str) -> String {
         let file = match &self.file[..] {
             "." => "the file itself".to_string(),
@@ -34,18 +34,18 @@ impl Piece {
     }
 }
 
-/// Opens sources.
+/// Opens the sources of virtual datasets, and collects the files that they are in.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    /// Files other than the dataset's own that data comes from.
+    /// The files that data comes from, other than the file of the virtual dataset.
     pub(super) linked: Vec<LinkedPath>,
     seen: HashSet<PathBuf>,
-    /// The file that was opened last: its name, the file that names it, and where it was found.
+    /// The file that was opened last: its name, the file that refers to it, and its path and handle.
     opened: Option<(String, PathBuf, (PathBuf, hdf5::File))>,
 }
 
 impl Sources {
-    /// Notes a file that data comes from.
+    /// Adds a file that data comes from to the list of linked files, unless the list has it.
     pub(super) fn note(&mut self, file: LinkedPath) {
         let place = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
         if self.seen.insert(place) {
@@ -53,7 +53,11 @@ impl Sources {
         }
     }
 
-    /// Opens the source of a piece of a virtual dataset. Otherwise, returns what is wrong with it.
+    /// Opens the source of a piece of the virtual dataset `dataset`. Returns the source dataset, and the path of its
+    /// file.
+    ///
+    /// # Errors
+    /// What is wrong with the source, as text that follows its name in a message.
     pub(super) fn open(&mut self, dataset: &Dataset, piece: &Piece) -> Result<(Dataset, PathBuf), String> {
         let unreadable = |error: hdf5::Error| format!("which cannot be read ({})", last_words(&error));
         let from = PathBuf::from(dataset.filename());

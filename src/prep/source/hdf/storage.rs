@@ -1,7 +1,8 @@
-//! Checks that the data of a dataset is there: that its chunks were written, that its external raw files are as long as
-//! they should be, and that a virtual dataset has all its sources.
+//! Checks that no data of a dataset is missing: that its chunks were written, that its external raw files are long
+//! enough, and that a virtual dataset has all its sources.
 //!
-//! libhdf5 reads the fill value, usually zero, where data is missing. These would be events that nobody recorded.
+//! libhdf5 reads the fill value, usually zero, where data is missing. Such numbers would become events that nobody
+//! recorded.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -19,16 +20,16 @@ use crate::source::hdf::pieces::{Missing, pieces};
 use crate::source::hdf::sources::{Piece, Sources};
 use crate::source::hdf::stored::{missing_chunks, raw_files, shape};
 
-/// Maximum depth of virtual datasets whose sources are virtual, so that circles end.
+/// Maximum depth of virtual datasets whose sources are virtual datasets too. It ends the check if they form a circle.
 const DEEPEST: u32 = 8;
 const CIRCLE: &str = "its sources are virtual datasets themselves, in a circle or more than 8 deep";
 
 /// Why the data of a dataset cannot be used.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// It is not there.
+    /// Data is missing. The text says which rows are missing, and why.
     Absent(Absence, String),
-    /// libhdf5 cannot tell how it is stored.
+    /// libhdf5 cannot say how the data is stored.
     Unreadable(hdf5::Error),
 }
 
@@ -38,30 +39,31 @@ impl From<hdf5::Error> for Fault {
     }
 }
 
-/// Checks datasets, and collects the other files that their data comes from.
+/// Checks that no data of datasets is missing, and collects the other files that the data comes from.
 #[derive(Debug)]
 pub(super) struct Checker {
-    /// What a row of the dataset is called: "events" or "samples".
+    /// What rows of the dataset are called in messages, such as "events" or "samples".
     unit: &'static str,
     sources: Sources,
-    /// Source datasets that have been checked as a whole, and whether all their data is there.
+    /// Source datasets that were checked as a whole, by file and name, and whether they have all their data.
     whole: HashMap<(PathBuf, String), bool>,
     depth: u32,
     too_deep: bool,
 }
 
 impl Checker {
-    /// `unit` is what a row is called in messages.
+    /// Makes a checker. `unit` is what rows are called in messages.
     pub(super) fn new(unit: &'static str) -> Checker {
         Checker { unit, sources: Sources::default(), whole: HashMap::new(), depth: 0, too_deep: false }
     }
 
-    /// The files that the data of the checked datasets comes from, without their own.
+    /// Returns the files that the data of the checked datasets comes from, without the files of the datasets
+    /// themselves.
     pub(super) fn into_linked(self) -> Vec<LinkedPath> {
         self.sources.linked
     }
 
-    /// Checks a region of a dataset.
+    /// Returns a fault if data of a region of a dataset is missing.
     pub(super) fn check(&mut self, dataset: &Dataset, region: &Region) -> Result<(), Fault> {
         let properties = dataset.dcpl()?;
         let layout = properties.get_layout()?;
@@ -97,7 +99,7 @@ impl Checker {
         self.refuse(&missing, region, why.0, &why.1)
     }
 
-    /// Checks that all sources of a virtual dataset are there, and that they cover the region.
+    /// Checks that all sources of a region of a virtual dataset exist, and that they cover the region.
     fn check_virtual(&mut self, dataset: &Dataset, properties: &DatasetCreate, region: &Region) -> Result<(), Fault> {
         let (mut missing, mut covered, mut absence) = (Missing::default(), Vec::new(), Absence::VirtualSource);
         for piece in pieces(&mut self.sources, dataset, properties, &mut missing)? {
@@ -144,8 +146,11 @@ impl Checker {
         }
     }
 
-    /// Checks a source: it has what the mapping reads, and its data is there. Otherwise, returns the first row of the
-    /// virtual dataset that is missing, why, and how it came to be missing.
+    /// Checks that the source of a piece has the entries that are read, and that their data is not missing.
+    ///
+    /// # Errors
+    /// The first row of the virtual dataset that is missing, what is wrong with the source, and how the data came to be
+    /// missing.
     fn check_source(&mut self, dataset: &Dataset, piece: &Piece) -> Result<(), (u64, String, Absence)> {
         let fault = |from: u64, wrong: &str| (from, piece.described(dataset, wrong), Absence::VirtualSource);
         let (source, path) = self.sources.open(dataset, piece).map_err(|wrong| fault(0, &wrong))?;
@@ -181,7 +186,7 @@ impl Checker {
         }
     }
 
-    /// Whether all data of a source dataset is there. Each is checked once.
+    /// Returns whether a source dataset has all its data. Each source is checked only once.
     fn is_whole(&mut self, path: PathBuf, source: &Dataset) -> bool {
         let key = (path, source.name());
         if let Some(&whole) = self.whole.get(&key) {
@@ -194,7 +199,7 @@ impl Checker {
         whole
     }
 
-    /// Returns the fault of missing rows, if there are any.
+    /// Returns the fault that describes the missing rows of the region `of`, if there are any.
     fn refuse(&self, missing: &Gaps, of: &Region, kind: Absence, why: &str) -> Result<(), Fault> {
         if missing.ranges == 0 {
             return Ok(());
@@ -207,7 +212,7 @@ impl Checker {
         Err(Fault::Absent(kind, format!("{first}{more} {why}")))
     }
 
-    /// Names a range of rows: "events 5 to 9".
+    /// Names a range of rows in a message: "events 5 to 9".
     fn rows(&self, range: &Range<u64>) -> String {
         match range.end {
             u64::MAX => format!("{} from {} on", self.unit, range.start),

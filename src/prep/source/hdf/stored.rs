@@ -1,4 +1,5 @@
-//! Which rows of a dataset have no data: in chunks that were never written, and in external raw files.
+//! Finds the rows of a dataset that have no data, because their chunks were never written, or because external raw
+//! files are missing or too short.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,13 +11,13 @@ use crate::source::hdf::coverage::{Gaps, Region};
 use crate::source::hdf::links::LinkedPath;
 use crate::source::hdf::search;
 
-/// The shape of a dataset.
+/// Returns the shape of a dataset.
 pub(super) fn shape(dataset: &Dataset) -> Vec<u64> {
     dataset.shape().iter().map(|&length| length as u64).collect()
 }
 
-/// The rows of a region that are in no external raw file, the files that hold the others, and what is wrong with the
-/// first file that does not hold its rows.
+/// Finds the rows of a region that are in no external raw file. Returns these rows, the raw files that are long enough,
+/// and what is wrong with the first raw file that is not.
 pub(super) fn raw_files(
     dataset: &Dataset,
     files: &[ExternalFile],
@@ -52,7 +53,8 @@ pub(super) fn raw_files(
     Ok((missing, linked, wrong))
 }
 
-/// What is wrong with a raw file that was not found at `path`.
+/// Says what is wrong with a raw file that was not found at `path`. `beside` is its path in the folder of the HDF5
+/// file, where libhdf5 doesn't look.
 fn not_there(path: &Path, beside: &Path) -> String {
     if path != beside && beside.is_file() {
         return format!("which is not there (it is at {}, where HDF5 does not look by itself)", beside.display());
@@ -60,7 +62,7 @@ fn not_there(path: &Path, beside: &Path) -> String {
     "which is not there".into()
 }
 
-/// The rows of a region whose chunks were not all written.
+/// Returns the rows of a region that have at least one chunk that was never written.
 pub(super) fn missing_chunks(dataset: &Dataset, chunk: &[usize], region: &Region) -> Result<Gaps> {
     let (shape, chunk) = (shape(dataset), chunk.iter().map(|&length| length.max(1) as u64).collect::<Vec<_>>());
     if shape.is_empty() || shape.len() != chunk.len() {

@@ -1,9 +1,9 @@
-//! What the HDF5 wrapper cannot read: the mappings of virtual datasets, the targets of links, some types, and records
-//! with names that are known only when they are read.
+//! Calls libhdf5 directly for what the HDF5 wrapper cannot read: the mappings of virtual datasets, the targets of
+//! links, some types, and members of records whose names are known only at run time.
 //!
-//! The wrapper's `get_virtual_map` fails for selections of one block, which is how libhdf5 stores contiguous ranges,
-//! and it has no access to the value of a link. libhdf5 picks members of records by the names in the type that it reads
-//! into, and the wrapper's types have names that are known when the program is built.
+//! The wrapper's `get_virtual_map` fails for selections of one block, which is how libhdf5 stores contiguous ranges.
+//! The wrapper has no function for the target of a link. libhdf5 picks members of records by the names in the type that
+//! it reads into, and the names in the wrapper's types are fixed at compile time.
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
@@ -31,40 +31,40 @@ use hdf5_sys::h5t::{
 
 use crate::source::hdf::coverage::{Selection, Strided};
 
-/// Maximum bytes of a link's target.
+/// Maximum size in bytes of a link's target.
 const LONGEST_LINK: usize = 64 << 10;
-/// Maximum blocks of an irregular selection.
+/// Maximum number of blocks of an irregular selection.
 const MOST_BLOCKS: u64 = 1 << 22;
 /// The number of the link class "external" (`H5L_TYPE_EXTERNAL`).
 const EXTERNAL: c_int = 64;
 /// The number of the link class "soft" (`H5L_TYPE_SOFT`).
 const SOFT: c_int = 1;
 
-/// A mapping of a virtual dataset.
+/// A mapping of a virtual dataset: entries of a source dataset, and the entries of the virtual dataset that they fill.
 #[derive(Clone, Debug)]
 pub(super) struct Mapping {
     /// Name of the source file. "." is the file of the virtual dataset.
     pub(super) file: String,
     /// Path of the source dataset.
     pub(super) dataset: String,
-    /// What is read of the source dataset.
+    /// The entries of the source dataset that are read.
     pub(super) source: Selection,
-    /// Where it appears in the virtual dataset.
+    /// The entries of the virtual dataset that the source entries fill.
     pub(super) target: Selection,
 }
 
-/// What a link is.
+/// The kind of a link, and its target.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Link {
-    /// To an object of the same file, which is there.
+    /// A link to an existing object of the same file.
     Hard,
-    /// To a path in the same file.
+    /// A link to a path in the same file.
     Soft(String),
-    /// To a path in another file.
+    /// A link to a path in another file.
     External { file: String, path: String },
 }
 
-/// The mappings of a virtual dataset with these creation properties.
+/// Returns the mappings of a virtual dataset with these creation properties.
 pub(super) fn mappings(properties: &DatasetCreate) -> Result<Vec<Mapping>> {
     let id = properties.id();
     sync(|| {
@@ -88,7 +88,7 @@ pub(super) fn mappings(properties: &DatasetCreate) -> Result<Vec<Mapping>> {
     })
 }
 
-/// Calls `get` for the length of a text, then for the text.
+/// Calls `get` twice: for the length of a text, and for the text itself.
 fn text(get: impl Fn(*mut c_char, usize) -> isize) -> Result<String> {
     let length = h5check(get(std::ptr::null_mut(), 0))? as usize;
     let mut buffer = vec![0_u8; length + 1];
@@ -100,7 +100,7 @@ fn until_nul(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.split(|&byte| byte == 0).next().unwrap_or_default()).into_owned()
 }
 
-/// What a dataspace selects.
+/// Returns the entries that a dataspace selects.
 fn selection(space: &Dataspace) -> Result<Selection> {
     let (id, rank) = (space.id(), space.ndim());
     // SAFETY: `id` is a valid dataspace as long as `space` lives.
@@ -135,7 +135,7 @@ fn selection(space: &Dataspace) -> Result<Selection> {
     Ok(Selection::Boxes(corners.chunks_exact((rank * 2).max(1)).map(one).collect()))
 }
 
-/// The link `name` of a group. `None` if there is none.
+/// Returns the link `name` of a group. `None` if there is no such link.
 pub(super) fn link(group: &Group, name: &str) -> Result<Option<Link>> {
     let name = CString::new(name).map_err(|_| Error::from("a name with a NUL"))?;
     let (id, name) = (group.id(), name.as_ptr());
@@ -167,9 +167,9 @@ pub(super) fn link(group: &Group, name: &str) -> Result<Option<Link>> {
     })
 }
 
-/// What the wrapper's descriptors lack.
+/// A type that the HDF5 wrapper cannot describe.
 pub(super) enum Odd {
-    /// A record: its members.
+    /// A record: the name and the type of each member.
     Record(Vec<(String, Datatype)>),
     /// An array of several dimensions: the type of its elements, and its shape.
     Array(Datatype, Vec<usize>),
@@ -179,7 +179,7 @@ pub(super) enum Odd {
     Other,
 }
 
-/// What is odd about a type that the wrapper cannot describe.
+/// Inspects a type that the HDF5 wrapper cannot describe.
 pub(super) fn odd(dtype: &Datatype) -> Result<Odd> {
     let id = dtype.id();
     sync(|| {
@@ -216,18 +216,17 @@ pub(super) fn odd(dtype: &Datatype) -> Result<Odd> {
 }
 
 thread_local! {
-    /// The members that this thread reads now.
+    /// The members that this thread is reading, from which [`Row`] makes its type.
     static MEMBERS: RefCell<Vec<CompoundField>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `N` numbers of a record: members, or the elements of one member.
+/// `N` numbers of a record, 8 bytes each: members, or the elements of one member.
 #[repr(transparent)]
 struct Row<const N: usize>([u64; N]);
 
 // SAFETY: the descriptor is a record of the size of a `Row` whose members, which follow each other, cover it, and 8
 // bytes of anything are a `u64`. If `MEMBERS` has members of another size, the descriptor is an array of `N` u64, which
-// covers a
-// `Row` too.
+// covers a `Row` too.
 unsafe impl<const N: usize> H5Type for Row<N> {
     fn type_descriptor() -> TypeDescriptor {
         let fields = MEMBERS.with_borrow(Vec::clone);
@@ -238,7 +237,8 @@ unsafe impl<const N: usize> H5Type for Row<N> {
     }
 }
 
-/// Reads `N` members of the selected records, as the bits of 8 bytes each.
+/// Reads `N` numbers of each selected record, as the bits of 8-byte numbers. `members` has the members to read, and the
+/// types to read them in.
 pub(super) fn read_rows<const N: usize>(
     dataset: &Dataset,
     members: Vec<CompoundField>,

@@ -1,4 +1,4 @@
-//! Looks through the datasets of an HDF5 file whose structure is not known.
+//! Lists the datasets of an HDF5 file whose structure is not known, to search them for the columns of events.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::source::hdf::{File, NumberColumn};
 use crate::source::layout::Layout;
 use crate::source::survey::Survey;
 
-/// The datasets of a file.
+/// The datasets of an HDF5 file, or of a part of it, that are searched for the columns of events.
 pub(crate) struct Tree<'a> {
     path: &'a Path,
     file: &'a File,
@@ -29,7 +29,7 @@ impl<'a> Tree<'a> {
         Tree { path, file, arrays: dataset.iter().map(|dataset| array(name.into(), dataset)).collect() }
     }
 
-    /// Lists the datasets that are in a group itself.
+    /// Lists the datasets of one group, without those of its sub-groups. An empty name is the root.
     pub(crate) fn of_group(path: &'a Path, file: &'a File, name: &str) -> Tree<'a> {
         let group = if name.is_empty() { file.as_group() } else { file.group(name) };
         let slash = if name.is_empty() { "" } else { "/" };

@@ -1,15 +1,15 @@
-//! Describes the types of datasets, also those that the HDF5 wrapper has no description of.
+//! Describes the types of datasets, including types that the HDF5 wrapper cannot describe.
 
 use hdf5::Datatype;
 use hdf5::types::{CompoundField, CompoundType, FloatSize, TypeDescriptor};
 
 use crate::source::hdf::sys::{Odd, odd};
 
-/// The description of a type. A float that Rust doesn't have is described as the float64 that libhdf5 makes of it, an
-/// array of several dimensions as one of arrays, and members of records that cannot be described are left out.
+/// Returns the description of a type. A float that Rust doesn't have becomes float64, which libhdf5 converts it to. An
+/// array of several dimensions becomes an array of arrays. Members of records that cannot be described are left out.
 ///
 /// # Errors
-/// libhdf5's, for a type that is no number, no record and no text.
+/// The error of libhdf5 for a type that is no number, record, array or text.
 pub(super) fn describe(dtype: &Datatype) -> hdf5::Result<TypeDescriptor> {
     dtype.to_descriptor().or_else(|error| match odd(dtype)? {
         Odd::Float => Ok(TypeDescriptor::Float(FloatSize::U8)),

@@ -1,4 +1,4 @@
-//! The data of NumPy arrays: columns of numbers at any offset and stride.
+//! Reads columns of numbers, at any offset and stride, from the data of NumPy arrays.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -17,9 +17,9 @@ use crate::source::unit::TimeUnit;
 /// Where the entries of a column are in an array's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lane {
-    /// Offset of the first entry in bytes.
+    /// Offset of the first entry in the array's data, in bytes.
     offset: u64,
-    /// Bytes from an entry to the next.
+    /// Bytes from the start of one entry to the start of the next.
     stride: u64,
     pub(crate) number: Number,
     /// Number of entries.
@@ -27,10 +27,10 @@ pub(crate) struct Lane {
 }
 
 impl Header {
-    /// Finds a part of the array that is a column of numbers.
+    /// Finds where a column of numbers is in the array's data. `part` is the part of the array that is the column.
     ///
     /// # Errors
-    /// What was expected of the array: its type or its shape.
+    /// The type or the shape that was expected of the array, as text for a message.
     pub(crate) fn lane(&self, part: &Part) -> Result<Lane, String> {
         let numbers = || "integers or floats".to_string();
         let stride = self.dtype.bytes() as u64;
@@ -59,8 +59,9 @@ impl Header {
     }
 }
 
-/// Finds a member of a record: a field's name, or the names of nested fields with dots between them. An element of a
-/// field that is an array has its index, in C order, `xy[0]`.
+/// Finds a member of a record. `name` is a field's name, or the names of nested fields with dots between them. `xy[0]`
+/// is an element of a field that is an array; the index is in C order. Returns the offset in the record, in bytes, and
+/// the type.
 fn member<'a>(dtype: &'a DType, name: &str) -> Option<(usize, &'a DType)> {
     let DType::Record { fields, .. } = dtype else { return None };
     let field = |name: &str| fields.iter().find(|field| field.name == name);
@@ -81,15 +82,15 @@ fn member<'a>(dtype: &'a DType, name: &str) -> Option<(usize, &'a DType)> {
 }
 
 impl Lane {
-    /// The bytes of the array that have these entries.
+    /// Returns the range of bytes in the array's data that contains a range of the column's entries.
     fn span(&self, range: Range<u64>) -> Range<u64> {
         let start = self.offset + range.start * self.stride;
         let last = (range.end - range.start).checked_sub(1);
         start..start + last.map_or(0, |last| last * self.stride + self.number.bytes as u64)
     }
 
-    /// Reads the entries in `data`, the first of which is at `offset`. The data end with the last entry or before the
-    /// next one.
+    /// Converts the entries of the column in `data` to numbers. The first entry is at byte `offset`. An incomplete
+    /// entry at the end is ignored.
     fn numbers(&self, data: &[u8], offset: usize) -> Numbers {
         fn each<const N: usize, T>(lane: &Lane, data: &[u8], stride: usize, number: fn([u8; N]) -> T) -> Vec<T> {
             let entries = data.chunks(stride.max(1)).filter_map(|entry| entry.first_chunk::<N>());
@@ -124,30 +125,30 @@ impl Lane {
         }
     }
 
-    /// Reads the first entries from the data of a whole array, at most `most`.
+    /// Converts the first entries of the column, at most `most`, to numbers. `data` is the data of the whole array.
     pub(crate) fn of_array(&self, data: &[u8], most: u64) -> Numbers {
         let span = self.span(0..self.len.min(most));
         self.numbers(data.get(..span.end as usize).unwrap_or(data), self.offset as usize)
     }
 }
 
-/// An array of events in a file.
+/// A NumPy array of events in a file, which is read in ranges.
 #[derive(Debug)]
 pub(crate) struct EventArray {
     pub(crate) path: PathBuf,
     /// Offset of the data in the file, in bytes.
     pub(crate) begin: u64,
-    /// The columns t, x, y and p. t and x are there.
+    /// Where t, x, y and p are in the array's data. `None` for a column that is missing or not read.
     pub(crate) lanes: [Option<Lane>; 4],
 }
 
 impl EventArray {
-    /// Whether a column is floats.
+    /// Returns whether a column has floats.
     pub(crate) fn is_float(&self, role: Role) -> bool {
         self.lanes[role as usize].is_some_and(|lane| lane.number.kind == NumberKind::Float)
     }
 
-    /// Reads a range of the events.
+    /// Reads a range of the events. The times in the file are in `unit`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -155,7 +156,7 @@ impl EventArray {
         Ok(EventBlock::of(self.columns(range)?, unit))
     }
 
-    /// Reads a range of entries of one column.
+    /// Reads a range of entries of one column. `None` if the array lacks the column.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].

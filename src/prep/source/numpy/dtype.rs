@@ -1,6 +1,6 @@
 //! NumPy's types of array elements, as headers describe them (`descr`).
 //!
-//! A type is a number, a record of named fields, an array of either, or other bytes that take place but are not read:
+//! A type is a number, a record of named fields, an array of either, or other bytes that are not read as numbers:
 //! strings, padding, complex numbers. Fields may have a title (`(('title', 'name'), ...)`), which is not used.
 
 use crate::source::numpy::literal::Literal;
@@ -14,11 +14,11 @@ const MAX_ITEM: usize = 1 << 20;
 pub(crate) enum DType {
     /// A number that can be read.
     Number(Number),
-    /// A record of fields.
+    /// A record: its fields, and its size in bytes.
     Record { fields: Vec<Field>, bytes: usize },
-    /// A sub-array in a record: its elements, and its shape.
+    /// A sub-array in a record: the type of its elements, its shape, and its size in bytes.
     Array { element: Box<DType>, shape: Vec<u64>, bytes: usize },
-    /// Bytes that take place: the type as NumPy writes it.
+    /// Bytes that are not read as numbers: the type as NumPy writes it, and the size in bytes.
     Other { text: String, bytes: usize },
     /// Python objects, which NumPy stores as a pickle.
     Object,
@@ -33,7 +33,7 @@ pub(crate) struct Field {
     pub(crate) dtype: DType,
 }
 
-/// A type of numbers.
+/// The type of a number: its kind, its size and its byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Number {
     pub(crate) kind: NumberKind,
@@ -48,7 +48,7 @@ pub(crate) enum NumberKind {
     Int,
     Uint,
     Float,
-    /// A date or a duration: 64-bit integers, of ticks.
+    /// A date or a duration: a 64-bit integer that counts ticks.
     Time(Tick),
 }
 
@@ -82,10 +82,10 @@ impl std::fmt::Display for DType {
 }
 
 impl DType {
-    /// Parses a header's `descr`.
+    /// Parses the `descr` of a header.
     ///
     /// # Errors
-    /// A text that says what NumPy doesn't allow.
+    /// A text that says which part is not valid in NumPy.
     pub(super) fn parse(descr: &Literal) -> Result<DType, String> {
         match descr {
             Literal::Text(code) => DType::of_code(code),
@@ -98,7 +98,7 @@ impl DType {
         }
     }
 
-    /// The size of an element in bytes. Objects have none.
+    /// Returns the size of an element in bytes: 0 for objects, which have no fixed size.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             DType::Number(number) => number.bytes,
@@ -107,7 +107,7 @@ impl DType {
         }
     }
 
-    /// Whether NumPy stores arrays of this type as a pickle.
+    /// Returns whether NumPy stores arrays of this type as a pickle.
     pub(crate) fn is_pickled(&self) -> bool {
         match self {
             DType::Object => true,
@@ -143,7 +143,7 @@ impl DType {
         Ok(DType::Record { fields, bytes: offset })
     }
 
-    /// A sub-array of this type.
+    /// Makes a sub-array of this type with the given shape. A sub-array of one element becomes the element itself.
     fn repeated(self, shape: &Literal) -> Result<DType, String> {
         let sizes = match shape {
             Literal::Integer(size) => vec![*size],
@@ -204,7 +204,7 @@ impl DType {
     }
 }
 
-/// Numbers by their names and one-letter codes in NumPy.
+/// Returns the kind and the size in bytes of a number type that is given by its name or its one-letter code in NumPy.
 fn named(name: &str) -> Option<(NumberKind, usize)> {
     use NumberKind::{Bool, Float, Int, Uint};
     Some(match name {

@@ -1,5 +1,5 @@
-//! Reads the header of a NumPy array: its type, shape and order. All that NumPy reads is read: versions 1 to 3, any
-//! type, either order.
+//! Reads the header of a NumPy array: its type, shape and memory order. Versions 1 to 3, any type, and both memory
+//! orders are read, as in NumPy.
 
 use std::io::Read;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(crate) struct Header {
     pub(crate) shape: Vec<u64>,
     /// Whether the first dimension varies fastest.
     pub(crate) fortran_order: bool,
-    /// Length of the header in bytes; the data begin there.
+    /// Length of the header in bytes. The data begin after it.
     pub(crate) bytes: u64,
 }
 
@@ -30,8 +30,8 @@ impl Header {
     /// Reads an array's header and leaves the reader at the start of the data.
     ///
     /// # Errors
-    /// [`Error::DamagedRecording`] for a header that NumPy cannot read either; [`Error::Foreign`] for a file of another
-    /// format.
+    /// [`Error::DamagedRecording`] for a header that is incomplete or not valid; [`Error::Foreign`] for a file of
+    /// another format.
     pub(crate) fn read(path: &Path, place: &str, reader: &mut impl Read) -> Result<Header> {
         let bad = |reason: &dyn std::fmt::Display| Error::damaged(path, place, reason);
         let mut head = [0; 10];
@@ -73,7 +73,7 @@ impl Header {
         parsed.map_err(|why| bad(&format!("its header makes no sense: {why}")))
     }
 
-    /// Refuses an array of Python objects.
+    /// Returns an error for an array of Python objects.
     ///
     /// # Errors
     /// [`Error::Foreign`].
@@ -115,7 +115,7 @@ impl Header {
         }
     }
 
-    /// Whether its elements are records.
+    /// Returns whether the elements are records.
     pub(crate) fn has_records(&self) -> bool {
         matches!(self.dtype, DType::Record { .. })
     }
@@ -132,7 +132,7 @@ impl Header {
 }
 
 impl Header {
-    /// The array as a survey sees it.
+    /// Describes the array: its name, shape and type.
     pub(crate) fn info(&self, name: &str) -> ArrayInfo {
         let kind = match &self.dtype {
             DType::Number(number) => ArrayKind::Number(number.to_string()),
@@ -143,7 +143,8 @@ impl Header {
     }
 }
 
-/// The members of a record, those of nested records included.
+/// Lists the members of a record, including those of nested records and the elements of arrays. The names begin with
+/// `prefix`.
 fn members(record: &DType, prefix: &str) -> Vec<MemberInfo> {
     let DType::Record { fields, .. } = record else { return Vec::new() };
     let of = |field: &Field| {

@@ -27,7 +27,7 @@ impl Literal {
         if parser.at < text.len() { Err(parser.expected("the end")) } else { Ok(literal) }
     }
 
-    /// The value of a key of a dict.
+    /// Returns the value of `key` in a dict. `None` if the dict lacks the key, or if the literal is not a dict.
     pub(super) fn get(&self, key: &str) -> Option<&Literal> {
         let Literal::Dict(entries) = self else { return None };
         entries.iter().find(|(name, _)| matches!(name, Literal::Text(name) if name == key)).map(|(_, value)| value)
@@ -55,7 +55,7 @@ impl Parser<'_> {
         self.at += self.rest().len() - self.rest().trim_start().len();
     }
 
-    /// Skips spaces and takes `token` if it comes next.
+    /// Skips spaces, and then `token` if it comes next. Returns whether it does.
     fn take(&mut self, token: &str) -> bool {
         self.skip_spaces();
         let found = self.rest().starts_with(token);
@@ -105,7 +105,7 @@ impl Parser<'_> {
         self.text().map(Literal::Text)
     }
 
-    /// Reads items that are separated by commas, up to `close`. Also returns whether there was a comma.
+    /// Reads items that are separated by commas, up to the bracket `close`. Also returns whether there was a comma.
     fn items<T>(
         &mut self,
         close: &str,
@@ -157,7 +157,8 @@ impl Parser<'_> {
         Some(letter)
     }
 
-    /// Reads an escape after its backslash. A backslash before a line break stands for nothing.
+    /// Reads the part of an escape sequence that follows its backslash. `None` for a line break, which adds no
+    /// character to the string.
     fn escaped(&mut self) -> Result<Option<char>, String> {
         let digits = match self.next() {
             Some('\n') => return Ok(None),

@@ -1,6 +1,7 @@
-//! C's long double as an x86 has it: 80 bits and padding. NumPy calls it float96 or float128, by its size in memory.
+//! Converts C's long double of x86 processors: 80 bits and padding. NumPy calls it float96 or float128, by its size in
+//! memory.
 
-/// The float64 nearest to a long double of 12 or 16 bytes, little-endian.
+/// Returns the float64 nearest to a long double of 12 or 16 bytes, little-endian.
 pub(super) fn nearest<const N: usize>(bytes: [u8; N]) -> f64 {
     // Padding may be anything.
     let bits = bytes[..10].iter().rev().fold(0_u128, |bits, &byte| bits << 8 | u128::from(byte));
@@ -23,7 +24,7 @@ pub(super) fn nearest<const N: usize>(bytes: [u8; N]) -> f64 {
 mod tests {
     use super::*;
 
-    /// `np.longdouble(x).tobytes()` on x86-64.
+    /// The bytes are those of `np.longdouble(x).tobytes()` on x86-64.
     #[test]
     fn the_nearest_float64_is_read() {
         for (head, mantissa, number) in [

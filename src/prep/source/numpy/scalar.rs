@@ -1,4 +1,4 @@
-//! Reads a NumPy array with one entry, a whole number or a text, of any shape.
+//! Reads NumPy arrays of any shape that have a single entry, an integer or a text.
 
 use crate::source::columns::Part;
 use crate::source::numbers::Numbers;
@@ -6,7 +6,7 @@ use crate::source::numpy::dtype::{DType, NumberKind};
 use crate::source::numpy::header::Header;
 
 impl Header {
-    /// The array's only entry, if it is a whole number.
+    /// Returns the array's only entry, if it is an integer. `data` is the data of the array.
     pub(crate) fn one_integer(&self, data: &[u8]) -> Option<i64> {
         let DType::Number(number) = &self.dtype else { return None };
         let whole = matches!(number.kind, NumberKind::Int | NumberKind::Uint) && self.items() == 1;
@@ -22,7 +22,7 @@ impl Header {
         }
     }
 
-    /// The array's only entry, if it is a text (`<U5`, `|S5`).
+    /// Returns the array's only entry, if it is a text (`<U5`, `|S5`). `data` is the data of the array.
     pub(crate) fn one_text(&self, data: &[u8]) -> Option<String> {
         let DType::Other { text: code, bytes } = &self.dtype else { return None };
         let plain = code.trim_start_matches(['<', '>', '=', '|']);

@@ -1,9 +1,9 @@
-//! Ticks of NumPy's dates and durations: `us`, `10us`, `D`.
+//! Ticks: the units in which NumPy counts dates and durations, such as `us`, `10us` or `D`.
 
 use crate::source::unit::TimeUnit;
 
-/// Units of NumPy that have a fixed length: the name, the time unit that they are converted to, and how many of it they
-/// are, as a fraction.
+/// NumPy's units of a fixed length. Each entry has the name, the time unit that times are converted to, and the length
+/// in that time unit as a fraction (numerator, denominator).
 const UNITS: [(&str, TimeUnit, i64, i64); 11] = [
     ("W", TimeUnit::Seconds, 604_800, 1),
     ("D", TimeUnit::Seconds, 86_400, 1),
@@ -17,7 +17,7 @@ const UNITS: [(&str, TimeUnit, i64, i64); 11] = [
     ("fs", TimeUnit::Nanoseconds, 1, 1_000_000),
     ("as", TimeUnit::Nanoseconds, 1, 1_000_000_000),
 ];
-/// Not a time.
+/// The number of ticks that stands for NaT, NumPy's "not a time".
 const NAT: i64 = i64::MIN;
 
 /// The tick of a date or a duration: a multiple of a unit.
@@ -28,7 +28,8 @@ pub(crate) struct Tick {
 }
 
 impl Tick {
-    /// Parses what NumPy writes between brackets. `None` for years and months, which have no fixed length.
+    /// Parses the text in the brackets of a type such as `datetime64[10us]`. `None` for years and months, which have no
+    /// fixed length.
     pub(super) fn parse(text: &str) -> Option<Tick> {
         let digits = text.find(|c: char| !c.is_ascii_digit())?;
         let (multiple, name) = text.split_at(digits);
@@ -36,13 +37,13 @@ impl Tick {
         Some(Tick { multiple, unit: UNITS.iter().position(|(unit, ..)| *unit == name)? })
     }
 
-    /// The unit of [`Tick::time`].
+    /// Returns the unit of the times that [`Tick::time`] returns.
     pub(crate) fn unit(self) -> TimeUnit {
         UNITS[self.unit].1
     }
 
     /// Converts a number of ticks to a time in [`Tick::unit`], truncated toward zero. `None` for NaT, and for a time
-    /// that doesn't fit.
+    /// that doesn't fit an `i64`.
     pub(super) fn time(self, ticks: i64) -> Option<i64> {
         let (.., times, over) = UNITS[self.unit];
         let time = i128::from(ticks) * i128::from(self.multiple) * i128::from(times) / i128::from(over);
@@ -61,7 +62,8 @@ impl std::fmt::Display for Tick {
 mod tests {
     use super::*;
 
-    /// `np.array(ticks, f"m8[{text}]").astype("m8[us]").astype(int)`, except where truncation differs from rounding down.
+    /// The expected times are those of `np.array(ticks, f"m8[{text}]").astype("m8[us]").astype(int)`, except where
+    /// truncation differs from rounding down.
     #[test]
     fn ticks_are_the_times_of_numpy() {
         for (text, ticks, us) in [
