@@ -1,7 +1,7 @@
-//! How both programs show an error, and which exit code they end with. README.md lists the codes.
+//! Shows errors for both programs and chooses their exit codes. README.md lists the codes.
 //!
-//! The libraries know no flags. They name a parameter by its field (`chunk_samples`); [`report`] shows the flag
-//! (`--chunk-samples`) and adds what to type next.
+//! The libraries don't know the flags of the programs. They name a parameter by its field, such as `chunk_samples`.
+//! [`report`] shows the flag instead, such as `--chunk-samples`, and adds what to type next.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -17,18 +17,19 @@ use tonic_shard::{Error as ShardError, MANIFEST_FILE};
 
 use crate::quoted::quoted;
 
-/// The operating system or the GPU failed: no such file, no permission, disk full, GPU driver or memory.
+/// Exit code if the operating system or the GPU failed: no such file, no permission, disk full, GPU driver or memory.
 pub(crate) const SYSTEM: u8 = 1;
-/// A request that cannot be carried out.
+/// Exit code for wrong arguments, or a request that cannot be carried out.
 pub(crate) const USAGE: u8 = 2;
-/// A damaged, incomplete, foreign or mismatched set, run or model; sets that differ.
+/// Exit code for a set, run or model that is damaged, incomplete, incompatible, or inconsistent with the other inputs.
+/// Also for sets that differ.
 pub(crate) const BAD_SET: u8 = 4;
 const INTERRUPTED: u8 = 130;
 
-/// An error of the chain that [`report`] walks.
+/// One error of a chain of errors, in which each error is the cause of the one before.
 pub(crate) type Cause = dyn Error + 'static;
 
-/// The subcommand that the user typed: which arguments it has and which were given.
+/// The subcommand that the user typed: the arguments that it has, and those that the user gave.
 pub(crate) struct Typed {
     command: Command,
     matches: ArgMatches,
@@ -51,17 +52,17 @@ impl Typed {
         Ok((parsed, Typed { command, matches }))
     }
 
-    /// Whether the subcommand has an argument.
+    /// Whether the subcommand has the argument `id`.
     fn has(&self, id: &str) -> bool {
         self.command.get_arguments().any(|argument| argument.get_id() == id)
     }
 
-    /// Whether the subcommand has a flag that was not given.
+    /// Whether the subcommand has the flag `flag` and the user did not give it.
     fn lacks(&self, flag: &str) -> bool {
         self.has(flag) && !self.matches.get_flag(flag)
     }
 
-    /// Shows the flags for the parameter names that a library's text has in backticks.
+    /// Replaces parameter names in backticks by flags, in a text of a library: `max_loss` becomes `--max-loss`.
     pub(crate) fn with_flags(&self, text: &str) -> String {
         let parts: Vec<&str> = text.split('`').collect();
         if parts.len().is_multiple_of(2) {
@@ -75,8 +76,8 @@ impl Typed {
         shown.collect()
     }
 
-    /// Converts a library's parameter name to the flag that the user types. Only the first word is looked up, for
-    /// example in `cache host`.
+    /// Converts a parameter name of a library to the flag of the program. Only the first word is the name: `cache host`
+    /// becomes `--cache host`. A name that is no argument of the subcommand stays as it is.
     pub(crate) fn flag(&self, name: &str) -> String {
         let (id, rest) = name.split_at(name.find(' ').unwrap_or(name.len()));
         let argument = self.command.get_arguments().find(|argument| argument.get_id() == id);
@@ -89,8 +90,8 @@ impl Typed {
     }
 }
 
-/// Prints help, or what is wrong with the arguments, and exits. Arguments can be names of files, so hidden characters
-/// of theirs are not printed.
+/// Prints the help text, or what is wrong with the arguments, and exits. Arguments may be file names with invisible
+/// characters. These characters are printed as escapes.
 fn refuse(error: &clap::Error) -> ! {
     let hidden = |arg: OsString| matches!(printable(&arg.to_string_lossy()), Cow::Owned(_));
     if !std::env::args_os().any(hidden) {
@@ -107,8 +108,9 @@ fn refuse(error: &clap::Error) -> ! {
 
 /// Prints an error on stderr, with advice, and returns the exit code.
 ///
-/// `code` and `advice` are asked for each error of the chain, outermost first, and know the program's own errors;
-/// those of base, shard and report are known here. A closed output pipe (`| head`) is not an error.
+/// `code` and `advice` are called for each error of the chain, outermost first. They know the errors that only this
+/// program has. The errors of the crates base, shard and report are handled here. A closed output pipe (`| head`) is
+/// not an error.
 pub(crate) fn report(
     typed: &Typed,
     error: &anyhow::Error,
@@ -122,7 +124,7 @@ pub(crate) fn report(
     ExitCode::from(error.chain().find_map(|cause| code(cause).or_else(|| shared_code(cause))).unwrap_or(SYSTEM))
 }
 
-/// The text of an error and what to type next.
+/// Returns the text of an error, followed by what to type next.
 fn said(typed: &Typed, error: &anyhow::Error, advice: impl Fn(&Cause) -> Option<String>) -> String {
     let advice = error.chain().find_map(|cause| {
         advice(cause)
@@ -133,7 +135,7 @@ fn said(typed: &Typed, error: &anyhow::Error, advice: impl Fn(&Cause) -> Option<
     format!("{}{}", printable(&text(typed, error)), printable_lines(&advice))
 }
 
-/// An error and its causes in one line, without a cause that the words before it contain.
+/// Returns an error and its causes in one line. A cause is left out if the line already contains its text.
 fn text(typed: &Typed, error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for words in error.chain().map(ToString::to_string) {
@@ -214,12 +216,12 @@ fn shared_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
     }
 }
 
-/// Whether a file belongs to a shard set.
+/// Whether a file belongs to a shard set, judged by its name.
 fn is_of_a_set(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "shard") || path.file_name().is_some_and(|n| n == MANIFEST_FILE)
 }
 
-/// What to type for sets, recordings or settings that differ.
+/// Returns what to type next if sets, recordings or settings that must be equal differ.
 fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
     let Some(ShardError::Mismatch { path, other, field, .. }) = cause.downcast_ref() else { return None };
     let list = "--classes FILE, a list of all classes";
@@ -253,27 +255,27 @@ fn is_broken_pipe(cause: &Cause) -> bool {
     cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// What the tests of both programs ask of the text of every error.
+/// Checks of error texts, for the tests of both programs.
 #[cfg(test)]
 pub(crate) mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
 
-    /// An error, words of its text, and words of what to type next.
+    /// An error, words that its shown text must contain, and words that the advice after it must contain.
     pub(crate) struct Case {
         pub error: anyhow::Error,
         pub words: Vec<&'static str>,
         pub next: &'static str,
     }
 
-    /// A case of an error whose text has `words`, and after it `next`; if that is empty, the text itself says what to
-    /// do.
+    /// Makes a case. The shown text must contain `words` and `next`. `next` is empty if the error needs no advice,
+    /// because its text already says what to do.
     pub(crate) fn case(error: impl Into<anyhow::Error>, words: &[&'static str], next: &'static str) -> Case {
         Case { error: error.into(), words: words.into(), next }
     }
 
-    /// Checks the text of each case after the command `words`.
+    /// Checks the text that each case's error has after the command line `words`.
     pub(crate) fn check<P: Parser>(words: &[&str], advice: impl Fn(&Cause) -> Option<String>, cases: &[Case]) {
         let (_, typed) = Typed::parse_from::<P>(words.iter().map(OsString::from)).unwrap();
         for Case { error, words, next } in cases {
@@ -289,7 +291,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Checks that the cases have each variant of the enum `name` in the Rust source `source`.
+    /// Checks that each variant of the enum `name` occurs in a case. `source` is the Rust source text with the enum.
     pub(crate) fn has_every_variant(source: &str, name: &str, cases: &[Case]) {
         let body = source.split_once(&format!("pub enum {name} {{\n")).unwrap().1.split_once("\n}\n").unwrap().0;
         let names = body

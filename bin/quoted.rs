@@ -1,8 +1,9 @@
-//! Words of commands that the programs advise, quoted so that they can be pasted into a shell.
+//! Quotes the words of commands that the programs suggest, so that the commands can be pasted into a shell.
 
 use tonic_base::printable;
 
-/// A word as bash and zsh read it. Hidden characters become escapes.
+/// Quotes a word so that bash and zsh read exactly this word. Control characters and other invisible characters become
+/// escapes.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./,:=+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -37,7 +38,7 @@ mod tests {
         }
     }
 
-    /// What bash makes of a quoted word is the word.
+    /// Bash turns each quoted word into the original word.
     #[test]
     fn bash_reads_the_word_back() {
         for word in ["a b", "it's", "\u{1b}[2J", "a\nb\\n", "ä \u{9b}31m \u{202e}", "\u{e0041}'"] {

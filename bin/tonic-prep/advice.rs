@@ -1,4 +1,5 @@
-//! What to type next after an error: the libraries know no flags.
+//! Says what to type next after an error. The texts are not in the libraries, because the libraries don't know the
+//! flags of the program.
 
 use tonic_prep::{Absence, ClockRemedy, Error as PrepError, FolderKind, Remedy};
 use tonic_sets::Error as SetsError;
@@ -7,7 +8,7 @@ use crate::errors::Cause;
 use crate::part_commands::part_commands;
 use crate::quoted::quoted;
 
-/// Advice on an error of recordings.
+/// Returns advice on an error of recordings. `None` for other errors.
 pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
     Some(match error.downcast_ref()? {
         PrepError::UnknownLayout { maps, .. } if !maps.is_empty() => {
@@ -121,7 +122,7 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
     })
 }
 
-/// What to type.
+/// Returns a remedy in the words that the user types.
 fn typed(remedy: &Remedy) -> String {
     match remedy {
         Remedy::Map(map) => format!("--map {}", quoted(map)),
@@ -138,13 +139,13 @@ fn typed(remedy: &Remedy) -> String {
     }
 }
 
-/// Advice on an error of the tools for sets.
+/// Returns advice on an error of the tools for sets. `None` for other errors.
 pub(crate) fn sets_advice(error: &Cause) -> Option<String> {
     let SetsError::MissingParts { .. } = error.downcast_ref()? else { return None };
     Some("convert the missing parts (--part N/M), and merge all of them".into())
 }
 
-/// Advice on a clock that does not go on.
+/// Returns advice on a recording whose times wrap, jump or are out of order.
 fn clock_advice(remedy: &ClockRemedy) -> String {
     match remedy {
         ClockRemedy::Unwrap => {
@@ -174,7 +175,7 @@ fn clock_advice(remedy: &ClockRemedy) -> String {
     }
 }
 
-/// Advice on data that is not there.
+/// Returns advice on data that a file declares but does not contain.
 fn missing_advice(absence: Absence) -> &'static str {
     match absence {
         Absence::VirtualSource => {

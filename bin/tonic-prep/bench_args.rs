@@ -38,7 +38,7 @@ pub(crate) struct BenchArgs {
 }
 
 impl BenchArgs {
-    /// A conversion of the first samples; the benchmark only makes its frames.
+    /// Returns a conversion of the first samples. The benchmark makes the frames of this conversion, and writes no set.
     pub(crate) fn conversion(self, quiet: bool) -> anyhow::Result<Conversion> {
         Ok(Conversion {
             inputs: self.files,

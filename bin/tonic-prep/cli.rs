@@ -16,8 +16,8 @@ use crate::write_args::WriteArgs;
 /// Converts event recordings into sets of frame shards, once. Every event is accounted for.
 ///
 /// Exit codes: 0 done, 1 system error (no such file, no permission, disk full), 2 wrong usage, 3 a bad recording or
-/// recipe, or more events lost than --max-loss allows, 4 a set that is damaged, incomplete, incompatible or no set, or
-/// sets that differ, 130 interrupted.
+/// recipe, or more events lost than --max-loss allows, 4 a set that is damaged, incomplete or incompatible, a folder
+/// that is no set, or sets that differ, 130 interrupted.
 #[derive(Parser)]
 #[command(version, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Convert recordings (cochleas' and cameras' HDF5, NumPy, folders of either) into a shard set
+    /// Convert recordings of cochleas or cameras (HDF5, NumPy, or folders of such files) into a shard set
     #[command(after_help = "Examples:
   tonic-prep convert ssc_train.h5 -o shards/train
   tonic-prep convert drive.h5 -o shards/drive --sensor 640,480,2 --sample-duration 100ms
@@ -84,7 +84,7 @@ pub(crate) enum Command {
         /// Directory for frames_0.npy, frames_1.npy, ... and labels.npy
         #[arg(long, value_name = "OUT")]
         npy: PathBuf,
-        /// Range of samples: A..B (without B), A.. or ..B [default: all]
+        /// Range of samples: A..B (B is excluded), A.. or ..B [default: all]
         #[arg(long, value_name = "A..B", default_value = "..", hide_default_value = true)]
         samples: SampleRange,
         /// Replace the arrays of an earlier export
@@ -96,7 +96,7 @@ pub(crate) enum Command {
     Ls {
         /// Directory of the set
         dir: PathBuf,
-        /// Range of samples: A..B (without B), A.. or ..B [default: all]
+        /// Range of samples: A..B (B is excluded), A.. or ..B [default: all]
         #[arg(long, value_name = "A..B", default_value = "..", hide_default_value = true)]
         samples: SampleRange,
         /// List only the samples of this class, by name or number
@@ -140,7 +140,7 @@ pub(crate) enum Command {
     Stats {
         /// Directory of the set
         dir: PathBuf,
-        /// Draw the statistics as a page of plots, too
+        /// Also draw the statistics as a page of plots
         #[arg(long, value_name = "FILE.png", value_parser = png_path)]
         png: Option<PathBuf>,
         /// Print the result as one JSON object on stdout
@@ -159,7 +159,8 @@ pub(crate) enum Command {
     Repair {
         /// Directory of the set
         dir: PathBuf,
-        /// Another copy of the set, which may be damaged elsewhere, or all recordings of the set
+        /// Another copy of the set (it may be damaged in other places), or all recordings that the set was converted
+        /// from
         #[arg(long, required = true, num_args = 1.., value_name = "DIR|FILE...")]
         from: Vec<PathBuf>,
         #[command(flatten)]
@@ -189,7 +190,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Make a synthetic recording in the Heidelberg layout: statistics of SSC, classes that can be learned
+    /// Make a synthetic recording in the Heidelberg layout, with the statistics of SSC and with classes that can be
+    /// learned
     #[command(after_help = "Example: tonic-prep synth -o made_up.h5 --samples 500")]
     Synth {
         /// HDF5 file to write

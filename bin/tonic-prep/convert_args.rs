@@ -77,7 +77,7 @@ impl ConvertArgs {
     }
 }
 
-/// Parses a share, from 0 to 1 or from 0% to 100%.
+/// Parses a share such as `0.1` or `10%`. Returns a number from 0 to 1.
 fn share(text: &str) -> Result<f64, String> {
     let share = match text.trim().strip_suffix('%') {
         Some(percent) => percent.trim().parse().map(|percent: f64| percent / 100.0),

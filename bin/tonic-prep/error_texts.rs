@@ -1,4 +1,5 @@
-//! The text of every error that `tonic-prep` can show: what, where, expected and got, and what to type next.
+//! Tests the text of every error that `tonic-prep` can show. The text has to say what happened, where, what was
+//! expected, what was found, and what to type next.
 
 use std::io::{Error as IoError, ErrorKind};
 use std::path::PathBuf;

@@ -40,7 +40,7 @@ use crate::errors::{Cause, Typed};
 use crate::subset_args::SubsetArgs;
 use crate::write_args::{threads, verbosity};
 
-/// Exit code for a bad recording or recipe.
+/// Exit code for a bad recording or recipe, or for more lost events than `--max-loss` allows.
 const BAD_RECORDING: u8 = 3;
 
 fn main() -> ExitCode {
@@ -179,7 +179,8 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Exit code of an error of recordings or of the tools for sets.
+/// Returns the exit code of an error of recordings or of the tools for sets. `None` for errors that both programs can
+/// have: `errors.rs` knows their codes.
 fn exit_code(cause: &Cause) -> Option<u8> {
     match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(PrepError::Base(_) | PrepError::Shard(_)), _) => None,
@@ -189,12 +190,13 @@ fn exit_code(cause: &Cause) -> Option<u8> {
     }
 }
 
-/// Shows the flags of parameters that notes of the library name.
+/// Replaces the parameter names in notes of the library by flags.
 fn with_flags(typed: &Typed, notes: Vec<String>) -> Vec<String> {
     notes.iter().map(|note| typed.with_flags(note)).collect()
 }
 
-/// Prints the notes of a conversion on stderr; if quiet, only the warnings. A JSON object has them itself.
+/// Prints the notes of a conversion on stderr. With `quiet`, prints only warnings. With `json`, prints nothing, because
+/// the JSON object contains the notes.
 fn report_notes(notes: &[String], quiet: bool, json: bool) {
     /// Maximum number of notes that are printed. The JSON has all of them.
     const MOST: usize = 12;
@@ -212,7 +214,7 @@ fn report_notes(notes: &[String], quiet: bool, json: bool) {
     }
 }
 
-/// Prints a result: as one JSON object, or as text, whose names are printable.
+/// Prints a result as one JSON object, or as text. Invisible characters in names become escapes.
 fn say(out: &mut impl Write, json: bool, value: impl Fn() -> Value, text: impl Fn() -> String) -> anyhow::Result<()> {
     if json {
         writeln!(out, "{}", printable_json(&value().to_string()))?;
@@ -222,12 +224,12 @@ fn say(out: &mut impl Write, json: bool, value: impl Fn() -> Value, text: impl F
     Ok(out.flush()?)
 }
 
-/// A path for a line of text.
+/// Returns a path as text for one line. Invisible characters become escapes.
 fn shown(path: &Path) -> String {
     printable(&path.display().to_string()).into_owned()
 }
 
-/// Prints all errors but the first on stderr, and returns the first.
+/// Returns the first of the errors, and prints all others on stderr. Returns `Ok` if there are none.
 fn refuse(faults: Vec<ShardError>) -> anyhow::Result<()> {
     let mut faults = faults.into_iter();
     let Some(first) = faults.next() else { return Ok(()) };

@@ -1,11 +1,13 @@
-//! The commands that convert the parts of a dataset one by one, made from the command that was typed.
+//! Suggests commands for a folder with the parts of a dataset, such as train and test: one command that converts each
+//! part.
 
 use std::path::Path;
 
 use crate::quoted::quoted;
 
-/// A line for each part of the folder `path`: the typed command with the part's folder as its input and a folder of its
-/// own in the output. The parts after the training part take over its classes.
+/// Returns one line for each part in the folder `path`. It is the command that the user typed, but its input is the
+/// folder of the part, and its output is a sub-folder of the output. The training part comes first. The commands for
+/// the other parts give the set of the training part as `--classes-of`, unless the user typed a list of classes.
 pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, parts: &[String]) -> String {
     let typed: Vec<String> = typed.skip(1).collect();
     let rank = |part: &&String| {

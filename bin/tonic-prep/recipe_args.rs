@@ -1,4 +1,4 @@
-//! The arguments of the commands that frame recordings: which recipe.
+//! The arguments that choose a recipe, for all commands that make frames of recordings.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,11 @@ use clap::Args;
 use tonic_base::BaseFault;
 use tonic_prep::{Error, Recipe, RecipeChoice, Result};
 
-/// Where the recipe comes from.
+/// Options that choose the recipe.
 #[derive(Args)]
 pub(crate) struct RecipeArgs {
-    /// Recipe in TOML, instead of --channels, --crop-time and --time-window. `tonic-prep transforms` lists what it can
-    /// name
+    /// Recipe in TOML, instead of --channels, --crop-time and --time-window. `tonic-prep transforms` lists the
+    /// transforms and framings that a recipe can name
     #[arg(long, conflicts_with_all = ["channels", "crop_time", "time_window"])]
     recipe: Option<PathBuf>,
     /// Set whose recipe is used, so that a network can be trained on both sets
@@ -29,7 +29,7 @@ pub(crate) struct RecipeArgs {
 }
 
 impl RecipeArgs {
-    /// The options of the library.
+    /// Returns the choice of recipe in the form that the library takes. Reads the file of `--recipe`, if it is given.
     pub(crate) fn choice(self) -> Result<RecipeChoice> {
         Ok(match (self.recipe, self.recipe_of) {
             (Some(path), _) => {

@@ -11,7 +11,7 @@ use tonic_prep::{
 /// Heading of these arguments in `--help`.
 const HEADING: &str = "Recordings";
 
-/// How recordings are read, cut and labelled.
+/// Options for reading, cutting and labelling recordings.
 #[derive(Args)]
 pub(crate) struct SourceArgs {
     /// Layout of the recordings, instead of the one recognised by their content: hsd (SHD, SSC), ntidigits
@@ -25,8 +25,8 @@ pub(crate) struct SourceArgs {
     /// the file's class. Put a name with a comma or brackets in double quotes: 't="time, s",x=col'
     #[arg(long, value_name = "t=FIELD,...", help_heading = HEADING)]
     map: Option<Map>,
-    /// Order of the columns of a table (a plain array of numbers with N rows or N columns): t,x,y,p or another order.
-    /// `_` is a column that is not used, such as the numbers of the rows
+    /// Order of the columns of a table (a plain array of numbers, with one event per row or per column): t,x,y,p or
+    /// another order. `_` is a column that is not used, such as the numbers of the rows
     #[arg(long, value_name = "t,x,y,p", conflicts_with = "map", help_heading = HEADING)]
     columns: Option<TableColumns>,
     /// Coordinate of the first pixel. With 1, 1 is subtracted from every x and y
@@ -36,12 +36,12 @@ pub(crate) struct SourceArgs {
     /// files, s for floats in HDF5]
     #[arg(long, value_name = "UNIT", help_heading = HEADING)]
     time_unit: Option<TimeUnit>,
-    /// Use only this range of each recording's events, by their number in the file from 0: A..B (without B), A.. or
+    /// Use only this range of each recording's events, by their number in the file from 0: A..B (B is excluded), A.. or
     /// ..B. All other events are left out
     #[arg(long, value_name = "A..B", help_heading = HEADING)]
     events: Option<EventRange>,
-    /// Undo wraps of a clock, in a recording or in a row of speech: where its counter starts again from 0, add the
-    /// counter's period
+    /// Undo wraps of a clock, in a recording or in a sample of a speech dataset: wherever the clock's counter starts
+    /// again from 0, add the counter's period to all later times
     #[arg(long, help_heading = HEADING)]
     unwrap: bool,
     /// Take times as they are, sorted: accept clocks that wrap, start again or jump, files in another order, and
@@ -63,13 +63,14 @@ pub(crate) struct SourceArgs {
     /// [default: 0]
     #[arg(long, value_name = "TIME|N", help_heading = HEADING)]
     sample_overlap: Option<String>,
-    /// Class of all samples
+    /// Name of the class that all samples get
     #[arg(long, value_name = "NAME", conflicts_with = "labels", help_heading = HEADING)]
     label: Option<String>,
-    /// Table of classes, separated by commas, semicolons or tabs. With the columns file,label, it lists the files of a
-    /// folder to convert. With start,end,label (and file before them for several recordings), each row is a sample;
-    /// with --sample-duration, a sample has the class of the interval that contains its middle, and samples outside
-    /// every interval are left out
+    /// Table of classes, with cells separated by commas, semicolons or tabs. With the columns file,label, it lists the
+    /// files of a folder to convert. With start,end,label (and file before them for several recordings), each row makes
+    /// one sample. If --sample-duration is given too, the recording is cut into samples of that duration instead: each
+    /// gets the class of the interval that contains the middle of the sample, and samples outside every interval are
+    /// left out
     #[arg(long, value_name = "FILE.csv", help_heading = HEADING)]
     labels: Option<PathBuf>,
     /// File with all classes in their order, one name per line. A class that is not listed is refused [default: the
@@ -86,13 +87,14 @@ pub(crate) struct SourceArgs {
     /// Part of an N-TIDIGITS18 file to convert
     #[arg(long, value_name = "PART", value_parser = ["train", "test"], default_value = "train", help_heading = HEADING)]
     digits: String,
-    /// Convert only the samples of one digit of an N-TIDIGITS18 file
+    /// Of an N-TIDIGITS18 file, convert only the samples in which a single digit is spoken
     #[arg(long, help_heading = HEADING)]
     single_digits: bool,
 }
 
 impl SourceArgs {
-    /// The options of the library.
+    /// Returns the options in the form that the library takes. Reads the list of `--classes` or `--classes-of`, if it
+    /// is given.
     pub(crate) fn options(self) -> anyhow::Result<SourceOptions> {
         let overlap = self.sample_overlap.as_deref();
         let wrong = |expected: &str| Error::usage("--sample-overlap", expected, overlap.unwrap_or("none"));
@@ -142,7 +144,7 @@ impl SourceArgs {
     }
 }
 
-/// Parses a positive duration such as `100ms`, in microseconds.
+/// Parses a positive duration such as `100ms`. Returns microseconds.
 fn duration(text: &str) -> Result<i64, String> {
     duration_from(text, 1)
 }

@@ -13,20 +13,21 @@ pub(crate) struct SubsetArgs {
     pub(crate) out: PathBuf,
     /// Directory of the set to select from
     pub(crate) dir: PathBuf,
-    /// Select the samples of these ranges, A..B without B
+    /// Select the samples of these ranges. A..B excludes B
     #[arg(long, value_name = "A..B,...", value_delimiter = ',')]
     pub(crate) samples: Vec<SampleRange>,
     /// Select the samples of these classes, by name or number. The list of classes stays as it is
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
     pub(crate) classes: Vec<String>,
-    /// Number the classes of --classes from 0, and list no others
+    /// Number the classes of --classes from 0, and leave all other classes out of the set's list of classes
     #[arg(long, requires = "classes")]
     pub(crate) renumber: bool,
     /// Select samples with one of these values in an extra column, such as speaker=3,5. If there are several
     /// conditions, all must hold
     #[arg(long = "where", value_name = "COLUMN=N,...")]
     pub(crate) conditions: Vec<Condition>,
-    /// Split the samples at random into parts of these shares. If the sum is below 1, the rest is left out
+    /// Split the samples at random into parts of these shares. If the shares add up to less than 1, the remaining
+    /// samples are left out
     #[arg(long, value_name = "SHARE,...", value_delimiter = ',', requires = "into")]
     pub(crate) split: Vec<f64>,
     /// Names of the parts, one for each share
@@ -38,7 +39,7 @@ pub(crate) struct SubsetArgs {
     /// Split each class separately by the shares of --split, so that every part has about the same mix of classes
     #[arg(long, requires = "split", conflicts_with = "split_by")]
     pub(crate) stratify: bool,
-    /// Keep samples with the same value in this extra column in one part
+    /// Put all samples with the same value in this extra column into the same part
     #[arg(long, value_name = "COLUMN", requires = "split")]
     pub(crate) split_by: Option<String>,
     #[command(flatten)]

@@ -7,10 +7,10 @@ use tonic_base::Verbosity;
 use tonic_sets::Output;
 use tonic_shard::Existing;
 
-/// How a set is written.
+/// Options for writing a set.
 #[derive(Args)]
 pub(crate) struct WriteArgs {
-    /// Continue an interrupted run. Its complete shards are kept
+    /// Continue an interrupted run. The complete shards of that run are kept
     #[arg(long, conflicts_with = "overwrite")]
     pub(crate) resume: bool,
     /// Replace an existing set. It is deleted before the new one is begun

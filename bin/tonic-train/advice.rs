@@ -1,12 +1,12 @@
-//! What to type after an error or a warning of training. The library says what is wrong; it knows no flags and no
-//! scripts.
+//! Says what to type after an error or a warning of training. The texts are not in the library, because the library
+//! knows neither the flags nor the scripts.
 
 use tonic_base::Error as BaseError;
 use tonic_shard::Error as ShardError;
 use tonic_train::learner::Warning;
 use tonic_train::{Error, KernelError};
 
-/// What to type after an error.
+/// Returns what to type after an error, if there is advice on it.
 pub(crate) fn advice(error: &Error) -> Option<String> {
     match error {
         Error::DeviceMemory { .. } => Some("a smaller --batch-size or --hidden, or --cache host, takes less".into()),
@@ -24,7 +24,8 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
     }
 }
 
-/// What to type after options that contradict the run that is resumed. `flag` gives the flag of a field, or the field.
+/// Returns what to type if an option contradicts the settings of the resumed run. `flag` converts a field of the
+/// settings to its flag, or returns the field if it has no flag.
 pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Option<String> {
     let Error::Shard(ShardError::Mismatch { field, .. }) = error else { return None };
     let flag = flag(field);
@@ -32,7 +33,7 @@ pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Opt
         .then(|| format!("leave {flag} out to continue the run as it is, or name another --output to start a new one"))
 }
 
-/// What to try after a warning of `fit`.
+/// Returns what to try after a warning of `fit`.
 pub(crate) fn for_training(warning: &Warning) -> Option<&'static str> {
     match warning {
         Warning::OneClass { .. } => Some("use a set whose samples have at least two classes"),
@@ -52,7 +53,7 @@ pub(crate) fn for_training(warning: &Warning) -> Option<&'static str> {
     }
 }
 
-/// What to look at after a warning of `eval`.
+/// Returns what to look at after a warning of `eval`.
 pub(crate) fn for_evaluation(warning: &Warning) -> Option<&'static str> {
     match warning {
         Warning::OneClass { .. } => Some("use a set whose samples have at least two classes"),
@@ -61,7 +62,7 @@ pub(crate) fn for_evaluation(warning: &Warning) -> Option<&'static str> {
     }
 }
 
-/// How to get a library that is missing.
+/// Returns how to get a missing library. `what` and `why` are the two texts of the error: what is missing, and why.
 fn missing(what: &str, why: &str) -> Option<&'static str> {
     if what.starts_with("NVRTC") && why.starts_with("no libnvrtc") {
         Some("scripts/setup --nvrtc brings it")

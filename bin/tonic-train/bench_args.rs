@@ -17,7 +17,7 @@ use crate::values::{Hidden, batch_size, engine, hidden, use_threads};
 /// Arguments of `tonic-train bench`.
 #[derive(Args)]
 pub(crate) struct BenchArgs {
-    /// Shard set to measure: loading with each cache, loading with training, and training steps alone
+    /// Shard set to measure on: loading alone and loading with training, for each cache, and training steps alone
     #[arg(long, value_name = "DIR", required_unless_present = "random")]
     data: Option<PathBuf>,
     /// Measure training steps alone, on random frames in memory
@@ -29,7 +29,7 @@ pub(crate) struct BenchArgs {
     /// Number of training steps to time
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     steps: u32,
-    /// Number of neurons in each of three hidden layers; or of each layer: 256,128 is two layers
+    /// Number of neurons in each of three hidden layers, or one number for each layer: 256,128 makes two layers
     #[arg(long, value_name = "N[,N...]", default_value = "128", value_parser = hidden)]
     hidden: Hidden,
     /// Factor for the initial weights of the hidden layers. With a larger one, neurons spike more often
@@ -60,11 +60,11 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "random", help_heading = "With --data",
           value_parser = clap::value_parser!(u64).range(1..=1000))]
     epochs: u64,
-    /// Strategies measured elsewhere (a file that `tonic-prep bench --json` wrote), to list before ours in table and
-    /// chart
+    /// File that `tonic-prep bench --json` wrote. The strategies in it are listed before those measured here, in the
+    /// table and in the chart
     #[arg(long, value_name = "FILE.json", conflicts_with = "random", help_heading = "With --data")]
     beside: Option<PathBuf>,
-    /// Draw a chart of all strategies, too
+    /// Also draw a chart of all strategies
     #[arg(long, value_name = "FILE.png", conflicts_with = "random", help_heading = "With --data", value_parser = png_path)]
     png: Option<PathBuf>,
     #[command(flatten)]

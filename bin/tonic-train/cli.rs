@@ -48,10 +48,11 @@ pub(crate) enum Command {
         /// Shard set to evaluate on
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
-        /// Evaluate the network of the best epoch on the validation set, instead of that of the last epoch
+        /// Evaluate the network of the epoch that was best on the validation set, instead of the network of the last
+        /// epoch
         #[arg(long)]
         best: bool,
-        /// Picture of the confusion matrix [default: RUN/confusion.png]
+        /// File for a picture of the confusion matrix [default: RUN/confusion.png]
         #[arg(long, value_name = "FILE.png", value_parser = png_path)]
         png: Option<PathBuf>,
         #[command(flatten)]
@@ -73,7 +74,7 @@ pub(crate) enum Command {
         quick: bool,
         #[command(flatten)]
         device: DeviceArgs,
-        /// Print one JSON object per line, after each check. The last one has all checks
+        /// Print one JSON object per line, after each check. The last object has all checks
         #[arg(long)]
         json: bool,
     },
@@ -107,7 +108,8 @@ pub(crate) struct FitArgs {
     /// Leave out the last batch of an epoch if it is smaller than the others
     #[arg(long)]
     pub(crate) drop_last: bool,
-    /// Number of neurons in each of three hidden layers; or of each layer: 256,128 is two layers [default: 128]
+    /// Number of neurons in each of three hidden layers, or one number for each layer: 256,128 makes two layers
+    /// [default: 128]
     #[arg(long, value_name = "N[,N...]", value_parser = hidden)]
     pub(crate) hidden: Option<Hidden>,
     /// Spike threshold. A lower one makes silent neurons spike [default: 1]
@@ -126,18 +128,18 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
     /// Weights of the classes in the training loss. With balanced, all classes count the same: the weight is N /
-    /// (classes * samples of the class), as in scikit-learn [default: none]
+    /// (classes * samples of the class) for N samples in all, as in scikit-learn [default: none]
     #[arg(long, value_name = "W", value_parser = class_weights())]
     pub(crate) class_weights: Option<ClassWeights>,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
-    /// Refuse to train if a run on the same device might give other bits. Only --engine reference on a GPU might; our
-    /// kernels always give the same
+    /// Refuse to train if a second run on the same device might give other bits. Only --engine reference on a GPU
+    /// might; our own kernels always give the same bits
     #[arg(long)]
     pub(crate) deterministic: bool,
     /// Where samples are kept between epochs: device (memory of the GPU), host (memory), stream (nowhere: the shards
-    /// are read in every epoch), or auto: the first of device and host where the set fits into half of the free memory,
-    /// else stream
+    /// are read in every epoch), or auto: device if the set fits into half of the GPU's free memory, else host if it
+    /// fits into half of the free memory, else stream
     #[arg(long, default_value = "auto")]
     pub(crate) cache: CacheChoice,
     /// Lock the pages of streamed shards in memory. If the limit on locked memory (ulimit -l) is too low, training is

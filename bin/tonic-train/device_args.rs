@@ -1,4 +1,4 @@
-//! The arguments that choose the device and its arithmetic.
+//! The arguments that choose the device and the precision of its matrix products.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use tonic_train::{Error, Result};
 
 use crate::advice::advice;
 
-/// Where to compute.
+/// Options that choose the device and its precision.
 #[derive(Args)]
 pub(crate) struct DeviceArgs {
     /// Device: auto (the first GPU if it can be used, else the CPU), cpu, cuda or cuda:N. A GPU needs NVIDIA's driver
@@ -25,13 +25,13 @@ pub(crate) struct DeviceArgs {
     /// that of the resumed run]
     #[arg(long, value_name = "P")]
     matmul_precision: Option<MatmulPrecision>,
-    /// Directory of libtorch 2.11.0 or of Python's torch package. NVRTC and, for --engine reference on a GPU,
-    /// libtorch's CUDA part are looked for there first
+    /// Directory of libtorch 2.11.0 or of Python's torch package. It is searched first for NVRTC and, with --engine
+    /// reference on a GPU, for libtorch's CUDA part
     #[arg(long, value_name = "DIR")]
     libtorch: Option<PathBuf>,
 }
 
-/// The device that is asked for.
+/// The device that the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum DeviceChoice {
     Auto,
@@ -58,12 +58,14 @@ impl FromStr for DeviceChoice {
 }
 
 impl DeviceArgs {
-    /// Chooses what computes on this machine. With `auto`, a missing GPU is not an error.
+    /// Chooses the device and the engine that compute the steps. With `auto`, a missing GPU is not an error: the CPU is
+    /// used.
     pub(crate) fn choose(&self, engine: EngineChoice) -> Result<Backend> {
         self.choose_resumed(engine, MatmulPrecision::default())
     }
 
-    /// [`choose`](Self::choose) for a run that was trained at `precision` on a GPU.
+    /// Like [`choose`](Self::choose), for a run that was trained at `precision` on a GPU. `precision` is used if the
+    /// user gives none.
     pub(crate) fn choose_resumed(&self, engine: EngineChoice, precision: MatmulPrecision) -> Result<Backend> {
         if let Some(dir) = &self.libtorch {
             set_libtorch(dir)?;

@@ -1,4 +1,5 @@
-//! The text of every error of training: what, where, expected and got, and what to type next.
+//! Tests the text of every error of training. The text has to say what happened, where, what was expected, what was
+//! found, and what to type next.
 
 use std::path::PathBuf;
 

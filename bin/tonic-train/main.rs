@@ -1,4 +1,5 @@
-//! `tonic-train`: spiking networks from frame shards. Arguments in, one library call out.
+//! `tonic-train`: trains spiking networks from frame shards. Each command parses its arguments, makes one library call
+//! and prints the result.
 
 mod advice;
 mod bench_args;
@@ -29,7 +30,7 @@ use crate::device_args::DeviceArgs;
 use crate::errors::{Cause, Typed};
 use crate::values::use_threads;
 
-/// Exit code for a loss that became infinite.
+/// Exit code if training diverged: the loss became NaN, infinite or far too large.
 const DIVERGED: u8 = 5;
 
 fn main() -> ExitCode {
@@ -73,13 +74,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Prints a warning on stderr, with what to try.
+/// Prints a warning and the advice on it on stderr.
 fn show(warning: &Warning, advice: fn(&Warning) -> Option<&'static str>) {
     let advice = advice(warning).map_or(String::new(), |advice| format!("; {advice}"));
     eprintln!("warning  {}{advice}", printable(&warning.to_string()));
 }
 
-/// Exit code of an error of training.
+/// Returns the exit code of an error of training. `None` for errors that both programs can have: `errors.rs` knows
+/// their codes.
 fn exit_code(cause: &Cause) -> Option<u8> {
     match cause.downcast_ref()? {
         Error::Base(_) | Error::Shard(_) | Error::Report(_) => None,
@@ -89,7 +91,8 @@ fn exit_code(cause: &Cause) -> Option<u8> {
     }
 }
 
-/// Prints each check when it ends. The exit code tells whether all checks passed.
+/// Compares the GPU kernels with the CPU's, and prints each check when it ends. Returns exit code 0 if all checks
+/// passed, else 1.
 fn run_check(args: &DeviceArgs, quick: bool, json: bool) -> anyhow::Result<ExitCode> {
     use_threads(None)?;
     let backend = args.choose(EngineChoice::Fused)?;

@@ -1,4 +1,4 @@
-//! Values of arguments that several commands take.
+//! Parsers for the values of arguments that several commands have.
 
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -19,11 +19,12 @@ pub(crate) fn class_weights() -> impl TypedValueParser<Value = ClassWeights> {
     names.map(|name| if name == "none" { ClassWeights::None } else { ClassWeights::Balanced })
 }
 
-/// Sizes of the hidden layers.
+/// Number of neurons in each hidden layer.
 #[derive(Clone)]
 pub(crate) struct Hidden(pub(crate) Vec<usize>);
 
-/// `128` is three layers of 128, as the reference network has; `256,128` is two layers.
+/// Parses the sizes of the hidden layers. `128` gives three layers of 128 neurons, as in the reference network.
+/// `256,128` gives two layers.
 pub(crate) fn hidden(text: &str) -> Result<Hidden, String> {
     let sizes: Option<Vec<usize>> =
         text.split(',').map(|n| n.parse().ok().filter(|n| (1..=1 << 16).contains(n))).collect();
@@ -38,7 +39,7 @@ pub(crate) fn batch_size(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| (1..=1 << 20).contains(n)).ok_or_else(|| "expected 1 to 1048576 samples".into())
 }
 
-/// Starts the worker threads: all cores if not given.
+/// Starts `threads` worker threads for the whole program. `None` starts one per core.
 pub(crate) fn use_threads(threads: Option<u16>) -> anyhow::Result<()> {
     let threads = threads.map_or(0, usize::from);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")

@@ -1,7 +1,7 @@
 //! Measures training input without a shard set: every epoch reads the recordings and makes all frames again.
 //!
-//! This is the cost that shards avoid. It uses the code of the conversion, one sample at a time in shuffled order.
-//! Nothing is encoded or written.
+//! This is the cost that shards avoid. The measurement runs the code of a conversion on one sample at a time, in
+//! shuffled order. Nothing is encoded or written.
 
 use std::time::Instant;
 use tonic_base::{Progress, in_order};
@@ -18,15 +18,16 @@ use crate::source::Layout;
 use tonic_report::{Strategy, Work, check_dense, median, table};
 use tonic_shard::{FrameShape, SetDescription, Width};
 
-/// Measured passes for each number of threads, after one warm-up pass. The median is reported.
+/// Number of timed passes for each number of threads. The median of their durations is reported.
 const ROUNDS: u64 = 3;
-/// Minimum number of batches per thread in a pass. If there are too few samples, they are used several times.
+/// Minimum number of batches per thread in a timed pass. If the samples make fewer batches, the samples are used
+/// several times.
 const BATCHES_A_THREAD: u64 = 2;
 
 /// The result of [`bench()`].
 #[derive(Clone, Debug)]
 pub struct NaiveMeasured {
-    /// Results with one thread and with all threads.
+    /// Measured speeds: one entry for one thread, and one for all threads.
     pub strategies: Vec<Strategy>,
     /// Samples per batch.
     pub batch_size: usize,
@@ -40,9 +41,9 @@ pub struct NaiveMeasured {
     pub shape: FrameShape,
     /// The recipe, as TOML.
     pub recipe: String,
-    /// The recording's layout.
+    /// Layout of the first recording.
     pub layout: Layout,
-    /// Number of events read.
+    /// Number of events of all samples. Events that a transform emits count too.
     pub events: u64,
     /// Number of nonzero cells of all frames.
     pub entries: u64,
@@ -101,7 +102,7 @@ pub fn bench(conversion: &Conversion, batch_size: usize) -> Result<NaiveMeasured
 }
 
 impl NaiveMeasured {
-    /// The result as one JSON object.
+    /// Returns the result as one JSON object.
     pub fn json(&self) -> Value {
         json!({
             "strategies": self.strategies, "batch_size": self.batch_size, "samples": self.samples, "steps": self.steps,
@@ -110,7 +111,7 @@ impl NaiveMeasured {
         })
     }
 
-    /// The result as text.
+    /// Returns the result as text for people.
     pub fn text(&self) -> String {
         let NaiveMeasured { samples, steps, shape, batch_size, .. } = self;
         format!(
@@ -127,7 +128,7 @@ impl NaiveMeasured {
     }
 }
 
-/// The name of the measured strategy for this layout.
+/// Returns the name that a measured strategy has for recordings of this layout. The number of threads is added to it.
 fn kind(layout: Layout) -> &'static str {
     match layout {
         Layout::Npy | Layout::Npz => "naive NumPy",
@@ -135,7 +136,7 @@ fn kind(layout: Layout) -> &'static str {
     }
 }
 
-/// The samples, in shuffled order.
+/// The benchmark: the conversion that it measures, and the shuffled order in which it reads the samples.
 struct Naive<'a> {
     job: &'a Job<'a>,
     description: SetDescription,
@@ -143,14 +144,14 @@ struct Naive<'a> {
     batch_size: usize,
 }
 
-/// The state of one thread.
+/// What one thread keeps from batch to batch.
 struct Worker<'a> {
     maker: ChunkMaker<'a>,
-    /// A dense batch, (B, T, P, H, W).
+    /// The current batch as dense frames, (B, T, P, H, W).
     dense: Array5<f32>,
 }
 
-/// Totals of a pass.
+/// Counts of one batch, or of all batches of a pass. `longest` is a maximum; the others are sums.
 #[derive(Clone, Copy, Debug, Default)]
 struct Made {
     samples: u64,
@@ -173,8 +174,8 @@ impl<'a> Naive<'a> {
         self.order.len().div_ceil(self.batch_size) as u64
     }
 
-    /// Makes `batches` batches, starting again after the last sample. If `steps` is given, batches are dense and padded
-    /// to that many frames.
+    /// Makes `batches` batches on `threads` threads, and starts again at the first batch after the last one. If `steps`
+    /// is given, each batch is also written as dense frames, padded to this number of frames.
     fn pass(&self, threads: usize, batches: u64, steps: Option<u64>, progress: &Progress) -> Result<Made> {
         let mut all = Made::default();
         in_order(

@@ -12,38 +12,45 @@ use crate::source::{EventRange, TimeUnit};
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What to give when a recording is opened again, so that an error goes away: the values of options.
+/// A way to avoid an error when a recording is opened again: the value of an option, or a command that makes a readable
+/// copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// A map that names the columns. FIELD stands for a field that the user knows.
+    /// A value for the option `map`, such as `t=when,x=col`. It names the field of each column. The word `FIELD` in it
+    /// is a field that the user has to fill in.
     Map(String),
-    /// The order of a table's columns.
+    /// A value for the option `columns`: the order of a table's columns, such as `t,x,y,p`.
     Columns(String),
-    /// A sensor size.
+    /// A value for the option `sensor`: a sensor size, such as `346,260,1`.
     Sensor(String),
-    /// The unit of times.
+    /// A value for the option `time_unit`: the unit of the times in the file.
     Unit(TimeUnit),
-    /// A command that writes another file, which is read.
+    /// A command that converts or unpacks the file into a file that can be read.
     Copy {
-        /// The words of the command.
+        /// The command and its arguments.
         words: Vec<String>,
-        /// The file that it writes.
+        /// The file or folder to open afterwards: the file that the command writes, or the folder that contains this
+        /// file. Empty if the name of the written file is unknown.
         file: String,
-        /// What to give when that is opened.
+        /// Options to give when that file or folder is opened.
         with: Vec<Remedy>,
     },
 }
 
-/// What to do about a clock that does not go on.
+/// What the user can do about a recording whose times wrap, jump or are out of order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClockRemedy {
-    /// Wraps can be undone.
+    /// The times wrap, because a counter starts again from 0 when it is full. The option `unwrap` adds the counter's
+    /// period after each wrap.
     Unwrap,
-    /// The recording has parts, largest first. A row of a dataset has none.
+    /// The times restart or jump, which divides the recording into parts. The user can convert each part by itself: a
+    /// range of events, the largest part first. Empty for a sample that is a row of a dataset, because such a row
+    /// cannot be divided.
     Parts(Vec<EventRange>),
-    /// It can be sorted.
+    /// The events are out of order throughout. The option `allow_clock_trouble` sorts them by time.
     Sort,
-    /// These events have to be taken out.
+    /// The times of these few events are far from all others. The user has to remove the events from a copy of the
+    /// recording.
     TakeOut(EventRange),
 }
 
@@ -51,20 +58,20 @@ pub enum ClockRemedy {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error of the operating system or of a setting.
+    /// An error that is not specific to recordings: of the operating system, or of a setting.
     #[error("{0}")]
     Base(#[from] BaseError),
     /// An error of a shard set.
     #[error("{0}")]
     Shard(#[from] ShardError),
-    /// A file that is not an HDF5 file, or a folder that is not a folder of recordings.
+    /// A file that is neither HDF5 nor NumPy, or a folder without recordings or without a class for each of its files.
     #[error("{}: expected {expected}, got {got}", .path.display())]
     NotARecording {
         /// The file or folder.
         path: PathBuf,
-        /// What a recording of this kind is or contains.
+        /// The expected kind of file, or the expected content of the folder.
         expected: String,
-        /// What was found.
+        /// What was found instead.
         got: String,
     },
     /// A recording that lacks a dataset of its layout.
@@ -74,55 +81,56 @@ pub enum Error {
         path: PathBuf,
         /// Path of the dataset in the file.
         dataset: String,
-        /// The layout that requires it.
+        /// Name of the layout that requires the dataset.
         layout: &'static str,
         /// The datasets of the file, with their types and shapes.
         present: String,
     },
-    /// A dataset whose type or shape does not fit the layout.
+    /// A dataset or array whose type, shape or length does not fit the layout.
     #[error("{}: {dataset}: expected {expected}, got {got}", .path.display())]
     WrongType {
         /// Path of the recording.
         path: PathBuf,
         /// Path of the dataset in the file.
         dataset: String,
-        /// The type or shape that the layout requires.
+        /// The required type, shape or length.
         expected: String,
-        /// The type or shape in the file.
+        /// The type, shape or length in the file.
         got: String,
     },
-    /// A recording that is damaged or truncated, so that its data cannot be read.
+    /// A recording whose data cannot be read, because it is damaged or truncated.
     #[error("{}: {place}: cannot be read: {reason}", .path.display())]
     DamagedRecording {
         /// Path of the recording.
         path: PathBuf,
         /// The dataset and samples that cannot be read.
         place: String,
-        /// Why, for example libhdf5's message.
+        /// Why they cannot be read, for example libhdf5's message.
         reason: String,
     },
-    /// Data that a file promises but that is not there. libhdf5 reads the fill value in its place, usually zero.
+    /// Data that a file declares but does not contain. libhdf5 would read the fill value instead, which is usually
+    /// zero.
     #[error("{}: {dataset}: {what}", .path.display())]
     MissingData {
         /// The file.
         path: PathBuf,
         /// Path of the dataset in the file.
         dataset: String,
-        /// Which events are missing, and where they should be.
+        /// Which events are missing, and where the file says that they are.
         what: String,
-        /// How the data came to be missing.
+        /// Why the data is missing.
         absence: Absence,
     },
-    /// A sample whose data are inconsistent or do not fit the sensor.
+    /// A sample whose data is inconsistent, or that a step of the recipe cannot handle.
     #[error("{}: sample {sample}: {what}: expected {expected}, got {got}", .path.display())]
     BadSample {
         /// Path of the recording.
         path: PathBuf,
         /// Index of the sample in the file.
         sample: u64,
-        /// The value that is wrong.
+        /// The dataset that has the wrong value, or the step of the recipe.
         what: String,
-        /// What the layout or the sensor allows.
+        /// What the layout or the step of the recipe allows.
         expected: String,
         /// What the file has.
         got: String,
@@ -148,29 +156,30 @@ pub enum Error {
         sample: u64,
         /// Index of the event in the sample.
         event: u64,
-        /// The range that the sensor allows.
+        /// The coordinates that the sensor allows.
         expected: String,
         /// The event's coordinates.
         got: String,
-        /// The coordinate of the first pixel that the coordinates of the sample seem to be counted from, if another one
-        /// was assumed.
+        /// The coordinate of the first pixel, 0 or 1, with which the recording would fit the sensor. `None` if neither
+        /// fits better than the assumed one.
         origin: Option<u8>,
     },
-    /// Fields that do not fit the columns t, x, y and p, or several that do.
+    /// Fields that cannot be read as the columns t, x, y and p: a column has no field, several fields fit one column,
+    /// or the values of a field cannot be used.
     #[error("{}: {place}: expected {expected}, got {got}", .path.display())]
     Columns {
         /// The file.
         path: PathBuf,
-        /// The group or array.
+        /// The group, array or field.
         place: String,
-        /// What the columns have to be.
+        /// The columns or values that are needed.
         expected: String,
-        /// The fields that are there.
+        /// The fields or values that the file has.
         got: String,
-        /// The ways out.
+        /// Ways to avoid the error. Empty if none is known.
         remedies: Vec<Remedy>,
     },
-    /// Coordinates that are fractions inside one pixel.
+    /// Coordinates that are fractions, all inside one pixel, such as coordinates that were normalised to 0 to 1.
     #[error(
         "{}: {field}: expected pixels, got fractions from {least} to {most}: fractional coordinates inside one pixel are not pixels",
         .path.display()
@@ -178,7 +187,7 @@ pub enum Error {
     NotPixels {
         /// The file.
         path: PathBuf,
-        /// The field of the coordinates.
+        /// Name of the field with the coordinates.
         field: String,
         /// The smallest coordinate.
         least: f64,
@@ -195,41 +204,41 @@ pub enum Error {
         path: PathBuf,
         /// The part of the file. Empty if it is the whole file.
         place: String,
-        /// What is read there.
+        /// The format or content that can be read at this place.
         expected: String,
-        /// The format's name.
+        /// Name of the format that was found.
         format: String,
-        /// What reads or converts it.
+        /// The tool or the steps that read or convert the format.
         reader: String,
-        /// A command that converts it.
+        /// The command that converts the file, if there is one.
         command: Option<Box<Remedy>>,
     },
-    /// Times that cannot be in the unit that was assumed.
+    /// Times that cannot be in the unit that was assumed for them.
     #[error("{}: {place}: expected {expected}, got {got}", .path.display())]
     ImplausibleTimes {
         /// The file.
         path: PathBuf,
-        /// The sample, and that it is its times.
+        /// Name of the times in the message, such as `sample 3: times`.
         place: String,
-        /// What a recording's times are like.
+        /// The expected duration, or the expected number of frames.
         expected: String,
-        /// How long the events last in the assumed unit, and in the probable one.
+        /// The duration of the events in the assumed unit, and in the probable unit.
         got: String,
         /// The unit that was assumed.
         assumed: TimeUnit,
-        /// The unit that the times probably are in.
+        /// The unit that the times probably have. `None` if no other unit is plausible.
         probable: Option<TimeUnit>,
     },
-    /// A recording whose clock wraps, starts again or jumps, or which is not in order of time.
+    /// A recording whose times wrap, start again, jump or are out of order.
     #[error("{}: {place}: expected a clock that goes on, got {got}", .path.display())]
     ClockTrouble {
         /// The file.
         path: PathBuf,
-        /// The sample, and that it is its times.
+        /// Name of the times in the message, such as `sample 3: times`.
         place: String,
-        /// What happens at which event.
+        /// What the times do, and at which event.
         got: String,
-        /// The way out.
+        /// What the user can do about it.
         remedy: ClockRemedy,
     },
     /// A file whose layout is not recognised.
@@ -241,7 +250,8 @@ pub enum Error {
         looked: String,
         /// What the file has.
         has: String,
-        /// Maps of its columns, as far as their content shows them: one for each place that may be a camera.
+        /// Probable values for the option `map`, guessed from the content of the arrays. There is one for each group of
+        /// arrays that may be a camera's events.
         maps: Vec<Remedy>,
     },
     /// A folder whose sub-folders are probably not its classes.
@@ -249,7 +259,7 @@ pub enum Error {
     NotClasses {
         /// The folder.
         path: PathBuf,
-        /// Names of the sub-folders.
+        /// Names of the sub-folders, and what they probably are.
         got: String,
         /// What the sub-folders probably are.
         kind: FolderKind,
@@ -265,10 +275,10 @@ pub enum Error {
         list: PathBuf,
         /// The classes of the list.
         expected: String,
-        /// The classes that it lacks.
+        /// The classes that the list does not contain.
         got: String,
     },
-    /// A table or a list that is not text in UTF-8.
+    /// A table of labels or a list of classes that is not text in UTF-8.
     #[error("{}: line {line}: expected text in UTF-8, got {got}", .path.display())]
     NotUtf8 {
         /// The file.
@@ -277,7 +287,7 @@ pub enum Error {
         line: usize,
         /// What the line has.
         got: String,
-        /// The encoding, by iconv's name; `None` if it is unknown.
+        /// The encoding of the file, as iconv names it. `None` if it is unknown.
         encoding: Option<&'static str>,
     },
     /// A table of labels with an invalid line.
@@ -297,13 +307,14 @@ pub enum Error {
     TooMuchLost {
         /// Directory of the set.
         path: PathBuf,
-        /// The share that may be lost.
+        /// The share of the events that may be lost, as text such as `10%`.
         most: String,
-        /// The share that was lost.
+        /// The share and the number of events that were lost.
         got: String,
-        /// What was lost, and the likely causes.
+        /// What each step lost, and the likely causes.
         reasons: String,
-        /// Whether all samples have been converted, and a resumed conversion only has to complete the set.
+        /// Whether all samples have already been converted. If so, resuming with a larger limit only has to complete
+        /// the set.
         converted: bool,
     },
     /// A recipe that cannot be parsed or is invalid.
@@ -312,40 +323,41 @@ pub enum Error {
         .path.as_ref().map_or(String::new(), |path| format!(" {}", path.display()))
     )]
     BadRecipe {
-        /// Path of the recipe, if it came from a file.
+        /// Path of the recipe, if it was read from a file or set.
         path: Option<PathBuf>,
-        /// The transform and the parameter.
+        /// The transform and the parameter, or the line of the TOML.
         place: String,
         /// What is allowed.
         expected: String,
-        /// What was found.
+        /// What was found instead.
         got: String,
     },
 }
 
-/// How data came to be missing.
+/// Why data that a file declares is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absence {
     /// A source of a virtual dataset is missing or too small.
     VirtualSource,
     /// An external raw file is missing or too short.
     RawFile,
-    /// Chunks were never written.
+    /// The chunks of a dataset were never written.
     NeverWritten,
-    /// A link leads nowhere.
+    /// The target of a link does not exist.
     Link,
 }
 
 /// What the sub-folders of a folder of recordings are, if they are not its classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FolderKind {
-    /// Parts of a dataset, such as train and test: their names.
+    /// Parts of a dataset, such as train and test. The value is the list of their names.
     Parts(Vec<String>),
-    /// Classes, each of which has parts of a dataset as its sub-folders.
+    /// Folders that each contain the parts of a dataset, such as `wave/train` and `wave/test`.
     PartsOfEach,
-    /// Persons, sessions and the like, with recordings in them and no folders.
+    /// Folders of persons, of sessions or the like. They contain recordings and no folders.
     Groups,
-    /// Persons, sessions or a folder around all. The classes are probably the folders of this level, counted from 1.
+    /// Folders of persons or of sessions, or one folder around all others. The classes are probably the folders at this
+    /// level. The sub-folders themselves are at level 1.
     Above(usize),
 }
 

@@ -1,4 +1,5 @@
-//! Events as columns: the format between sources, transforms and framings.
+//! Events in columns: time, x, y and polarity. Sources read them, transforms change them, and framings turn them into
+//! frames.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ pub struct SensorSize {
 }
 
 impl SensorSize {
-    /// The shape of a frame of this sensor.
+    /// Returns the shape of a frame that has one cell per pixel and polarity of this sensor.
     pub fn frame_shape(self) -> FrameShape {
         FrameShape { polarities: self.polarities, height: self.height, width: self.width }
     }
@@ -64,27 +65,27 @@ pub struct Events {
     pub p: Vec<u8>,
 }
 
-/// A raw event: (time, x, y, p). The time is in microseconds, or `None` if it is invalid. The others are as in the
-/// file.
+/// An event before it is checked against the sensor: (time, x, y, p). The time is in microseconds, or `None` if the
+/// time in the file is invalid.
 pub type RawEvent = (Option<i64>, i64, i64, i64);
 
-/// The valid events among raw events, and counts of the others.
+/// The result of [`admit`]: the valid events, and the numbers of events that were left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admitted {
-    /// The valid events, in order of time: those with a valid time inside the sensor.
+    /// The events that have a valid time and lie inside the sensor, in ascending order of time.
     pub events: Events,
     /// Number of events whose time is NaN, infinite, or does not fit an `i64` in microseconds.
     pub non_finite: u64,
     /// Number of events outside the sensor.
     pub outside: u64,
-    /// The first event outside the sensor: its index and its x, y and p.
+    /// The first event outside the sensor: its index among the raw events, and its x, y and p.
     pub first_outside: Option<(u64, [i64; 3])>,
-    /// Whether times were out of order and had to be sorted.
+    /// Whether the valid events were out of order and had to be sorted.
     pub sorted: bool,
 }
 
 impl Admitted {
-    /// Accepts all of `events`, and sorts them if needed.
+    /// Takes all of `events` as valid, and sorts them by time if they are out of order.
     pub(super) fn all(mut events: Events) -> Admitted {
         let sorted = events.sort();
         Admitted { events, sorted, ..Admitted::default() }
@@ -102,7 +103,7 @@ impl Events {
         self.t.is_empty()
     }
 
-    /// Cell index of event `i` in a frame of `sensor`: (p * H + y) * W + x.
+    /// Returns the index of the cell that event `i` has in a frame of `sensor`: (p * H + y) * W + x.
     pub(super) fn cell(&self, i: usize, sensor: SensorSize) -> u32 {
         let row = u32::from(self.p[i]) * sensor.height + u32::from(self.y[i]);
         row * sensor.width + u32::from(self.x[i])
@@ -123,7 +124,7 @@ impl Events {
         self.truncate(kept);
     }
 
-    /// Keeps a range of the events.
+    /// Keeps the events whose indices are in `range`, and drops all others.
     pub fn keep_range(&mut self, range: std::ops::Range<usize>) {
         self.truncate(range.end);
         self.t.drain(..range.start);
@@ -148,7 +149,7 @@ impl Events {
         }
     }
 
-    /// Sorts by time. The sort is stable. Returns whether the events were out of order.
+    /// Sorts the events by time. Events of equal time keep their order. Returns whether the events were out of order.
     pub(super) fn sort(&mut self) -> bool {
         if self.t.is_sorted() {
             return false;
@@ -163,8 +164,8 @@ impl Events {
     }
 }
 
-/// Keeps the raw events that have a valid time and lie inside the sensor, sorted by time, and counts the others.
-/// An event with an invalid time outside the sensor counts as non-finite.
+/// Checks raw events. Keeps those that have a valid time and lie inside the sensor, sorts them by time, and counts the
+/// others. An event with an invalid time counts as `non_finite`, even if it lies outside the sensor.
 pub fn admit(sensor: SensorSize, raw: impl ExactSizeIterator<Item = RawEvent>) -> Admitted {
     let mut admitted = Admitted { events: Events::with_capacity(raw.len()), ..Admitted::default() };
     let events = &mut admitted.events;
@@ -188,7 +189,7 @@ pub fn admit(sensor: SensorSize, raw: impl ExactSizeIterator<Item = RawEvent>) -
 }
 
 /// Converts seconds to whole microseconds: `trunc(t * 1e6)`. Returns `None` for infinities, NaN, and times that do not
-/// fit an `i64`, for which a cast would give `i64::MAX` or 0.
+/// fit an `i64`. A cast would silently give `i64::MIN`, `i64::MAX` or 0 for them.
 pub(crate) fn microseconds(seconds: f64) -> Option<i64> {
     whole(seconds * 1e6)
 }

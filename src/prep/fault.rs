@@ -1,9 +1,10 @@
-//! Faults of recipe parameters and of a sample's frames: place, expected and got. The caller adds the file.
+//! The error type for recipe parameters and for the frames of a sample. It has a place, what was expected and what was
+//! found. The caller adds the path of the file.
 
-/// A fault of a recipe, or of the frames that it makes from a sample.
+/// An error in a recipe, or in the frames that a recipe makes from a sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The transform and parameter at fault.
+    /// The transform and the parameter that are wrong, such as `transform 1, CropTime.max`.
     pub place: String,
     /// What was expected.
     pub expected: String,
@@ -11,16 +12,17 @@ pub struct Fault {
     pub got: String,
 }
 
-/// The result of a check.
+/// The result of a check: a value, or the [`Fault`] that was found.
 pub type Checked<T = ()> = std::result::Result<T, Fault>;
 
 impl Fault {
-    /// Makes a fault at `place`.
+    /// Makes a fault from its three texts.
     pub fn new(place: impl Into<String>, expected: impl Into<String>, got: impl ToString) -> Fault {
         Fault { place: place.into(), expected: expected.into(), got: got.to_string() }
     }
 
-    /// Prefixes the fault's place with `place`: `size` becomes `frames.size`, and an empty place becomes `frames`.
+    /// Puts `place` before the place of the fault. For `frames`, the place `size` becomes `frames.size`, and an empty
+    /// place becomes `frames`.
     pub(crate) fn within(mut self, place: &str) -> Fault {
         let dot = if self.place.is_empty() { "" } else { "." };
         self.place = format!("{place}{dot}{}", self.place);
@@ -28,7 +30,7 @@ impl Fault {
     }
 }
 
-/// Returns `Ok` if `holds` is true, else a fault of `parameter`.
+/// Returns `Ok` if `holds` is true, else a fault at `parameter`.
 pub(crate) fn ensure(holds: bool, parameter: &str, expected: &str, got: impl ToString) -> Checked {
     if holds { Ok(()) } else { Err(Fault::new(parameter, expected, got)) }
 }

@@ -1,4 +1,5 @@
-//! Recipes: the transforms that are applied to every sample's events, in order, and the framing at the end.
+//! Recipes. A recipe lists the transforms that are applied to the events of every sample, in order. The framing of the
+//! recipe then turns the transformed events into frames.
 
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use crate::signature::{Catalogue, Signature, one_line};
 use crate::transform::{CropTime, Downsample, TRANSFORMS, Transform};
 use tonic_shard::Ledger;
 
-/// Tonic's random transforms, which a recipe cannot have.
+/// Names of Tonic's random transforms. A recipe cannot have them, because random augmentation belongs to training.
 const RANDOM: [&str; 13] = [
     "DropEvent",
     "DropEventByArea",
@@ -30,7 +31,7 @@ const RANDOM: [&str; 13] = [
     "UniformNoise",
 ];
 
-/// Other parts of Tonic that cannot be a step of a recipe, and what to use instead.
+/// Names of other parts of Tonic that cannot be a step of a recipe, each with what to use instead.
 const ELSEWHERE: [(&str, &str); 5] = [
     ("Compose", "the steps themselves, one [[transform]] each, in order"),
     ("NumpyAsType", "no such step: frames are stored in the narrowest type that holds them"),
@@ -39,12 +40,12 @@ const ELSEWHERE: [(&str, &str); 5] = [
     ("ToSparseTensor", "ToFrame under [frames] (frames are stored sparse)"),
 ];
 
-/// All transforms and framings that a recipe can name.
+/// Returns the signatures of all transforms and framings that a recipe can name.
 pub fn catalogue() -> Catalogue {
     Catalogue { transforms: &TRANSFORMS, framings: &FRAMINGS }
 }
 
-/// An ordered list of transforms, and the framing at its end.
+/// An ordered list of transforms for events, and the framing that turns the transformed events into frames.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Recipe {
     /// The transforms, in order.
@@ -55,14 +56,15 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// The reference recipe: 700 channels downsampled to 100, one second, and frames of 4 ms. An incomplete last frame
-    /// is kept.
+    /// Returns the reference recipe, for a cochlea of 700 channels. It downsamples to 100 channels, keeps the first
+    /// second and makes frames of 4 ms. A shorter last frame is kept.
     pub fn reference() -> Recipe {
         Recipe::of(SensorSize { width: 700, height: 1, polarities: 1 }, Some(100), Some(1_000_000), 4_000)
     }
 
-    /// The default recipe: downsample to `channels`, crop at `crop_time`, one frame per `time_window`. Times are in
-    /// microseconds.
+    /// Returns the default recipe for `sensor`: downsample to `channels`, drop events after `crop_time`, make one frame
+    /// per `time_window`. Times are in microseconds. If `channels` or `crop_time` is `None`, the recipe has no such
+    /// step.
     pub fn of(sensor: SensorSize, channels: Option<u32>, crop_time: Option<i64>, time_window: i64) -> Recipe {
         let mut transforms = Vec::new();
         if let Some(channels) = channels {
@@ -76,7 +78,7 @@ impl Recipe {
         Recipe { transforms, frames: Framing::ToFrame(frames) }
     }
 
-    /// Reads a recipe from TOML.
+    /// Reads a recipe from the TOML in `text`. Errors name the file `path`, if it is given.
     ///
     /// # Errors
     /// [`Error::BadRecipe`]. For a random transform, the message says that it belongs to training.
@@ -84,7 +86,7 @@ impl Recipe {
         read(text).map_err(|fault| bad(path, fault))
     }
 
-    /// Writes the recipe as TOML. [`Recipe::parse`] reads it back as the same recipe.
+    /// Returns the recipe as TOML. [`Recipe::parse`] reads it back as an equal recipe.
     ///
     /// # Panics
     /// Never: every recipe can be written as TOML.
@@ -95,8 +97,8 @@ impl Recipe {
     /// Checks that the recipe is valid for recordings of `sensor`.
     ///
     /// # Errors
-    /// [`Error::BadRecipe`] for a size or pixel outside the sensor, or a `sensor_size` that differs from the sensor at
-    /// that step.
+    /// [`Error::BadRecipe`] if a size or a pixel lies outside the sensor, if a step cannot handle the sensor, or if a
+    /// `sensor_size` differs from the size of the sensor at its step.
     pub fn check_sensor(&self, sensor: SensorSize) -> Result<()> {
         let mut sensor = sensor;
         for (number, transform) in self.transforms.iter().enumerate() {
@@ -113,7 +115,7 @@ impl Recipe {
         checked.map_err(|fault| bad(None, fault.within("frames")))
     }
 
-    /// The sensor after all transforms.
+    /// Returns the size of the sensor after all transforms, for recordings of `sensor`.
     pub fn sensor_after(&self, sensor: SensorSize) -> SensorSize {
         self.transforms.iter().fold(sensor, |sensor, transform| transform.step().sensor_after(sensor))
     }
@@ -121,13 +123,13 @@ impl Recipe {
     /// Applies the transforms to the events of one sample of `sensor`, and counts dropped events in `ledger`.
     ///
     /// # Errors
-    /// A transform fails on these events, for example because it would emit too many.
+    /// The fault of a transform that fails on these events, for example because it would emit too many events.
     pub fn apply(&self, events: &mut Events, sensor: SensorSize, ledger: &mut Ledger) -> Checked {
         self.apply_first(self.transforms.len(), events, sensor, ledger, |_| {})
     }
 
-    /// Applies the first `count` transforms, as [`Recipe::apply`] does, and calls `lost` with the number of events that
-    /// each of them dropped.
+    /// Applies the first `count` transforms, as [`Recipe::apply`] does. After each transform, calls `lost` with the
+    /// number of events that this transform dropped.
     pub(crate) fn apply_first(
         &self,
         count: usize,
@@ -148,7 +150,8 @@ impl Recipe {
         Ok(())
     }
 
-    /// Maximum number of frames of any sample of `sensor`. `None` if the recipe does not bound it.
+    /// Returns the maximum number of frames per sample, for recordings of `sensor`. `None` if the recipe sets no
+    /// maximum.
     pub fn frame_limit(&self, sensor: SensorSize) -> Option<u64> {
         let span = self.transforms.iter().fold(None, |span, transform| transform.step().span_after(span));
         self.frames.rule().frame_limit(span, self.sensor_after(sensor))
@@ -229,7 +232,8 @@ fn read_frames(mut frames: Table) -> Checked<Framing> {
     Ok(framing)
 }
 
-/// Finds a name in one of the two lists. The fault says why it is not there.
+/// Finds the signature called `name` in `list`, the list of transforms or of framings. If `list` lacks it, the fault
+/// says what to use instead, or which names there are.
 fn find(list: &'static [Signature], name: &str) -> Checked<&'static Signature> {
     let named = |list: &'static [Signature]| list.iter().find(|signature| signature.name == name);
     if let Some(signature) = named(list) {

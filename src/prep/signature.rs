@@ -14,7 +14,7 @@ pub struct Signature {
     pub name: &'static str,
     /// One-line description.
     pub about: &'static str,
-    /// All parameters, in the order in which help texts show them.
+    /// All parameters, in the order of the help text.
     pub parameters: &'static [Parameter],
 }
 
@@ -27,7 +27,7 @@ pub struct Parameter {
     pub kind: Kind,
     /// The value that is used if the recipe leaves the parameter out.
     pub default: IfAbsent,
-    /// Meaning, with the unit.
+    /// Meaning of the parameter, with its unit.
     pub about: &'static str,
 }
 
@@ -47,25 +47,25 @@ pub enum IfAbsent {
 pub enum Kind {
     /// A number: an integer or a float.
     Number,
-    /// A number. Tonic also takes a range here and draws a random number from it, which a recipe cannot do.
+    /// A single number. Tonic also accepts a range and draws a random number from it. A recipe does not accept a range.
     FixedNumber,
-    /// One number, or one for x and one for y.
+    /// One number for both x and y, or a pair with one number for each.
     Numbers,
     /// A 64-bit integer, which may be negative.
     Whole,
     /// A non-negative 32-bit integer.
     Count,
-    /// One size for both width and height, or width and height.
+    /// One number for both width and height, or a pair (width, height).
     Sizes,
-    /// A size: width and height.
+    /// A pair (width, height).
     Size,
-    /// A sensor: width, height and number of polarities.
+    /// A sensor size (width, height, polarities).
     Sensor,
     /// A list of pixels (x, y).
     Pixels,
     /// True or false.
     Flag,
-    /// One of several words.
+    /// One of these words.
     Word(&'static [&'static str]),
 }
 
@@ -110,7 +110,7 @@ impl Kind {
 }
 
 impl Parameter {
-    /// The optional `sensor_size`, which is compared with the sensor at that step.
+    /// The optional parameter `sensor_size`. If a recipe gives it, it must equal the size of the sensor at that step.
     pub(crate) const SENSOR_SIZE: Parameter =
         Parameter::optional("sensor_size", Kind::Sensor, "the sensor at this step, to be checked");
 
@@ -128,8 +128,8 @@ impl Parameter {
 }
 
 impl Signature {
-    /// Deserializes a transform or framing from its TOML table, including `name`. The place of a fault is
-    /// the parameter's name.
+    /// Checks the parameters in `table` and deserializes a transform or framing from them. `table` may also have the
+    /// key `name`. The place of a fault is the name of the parameter.
     pub(crate) fn read<T: DeserializeOwned>(&self, table: Table) -> Checked<T> {
         let named = |key: &str| self.parameters.iter().find(|p| p.name == key);
         for (key, value) in table.iter().filter(|(key, _)| *key != "name") {
@@ -154,7 +154,7 @@ impl Signature {
     }
 }
 
-/// The message of a TOML error in one line, without the source excerpt.
+/// Returns the message of a TOML error in one line, without the excerpt of the TOML source.
 pub(crate) fn one_line(error: &toml::de::Error) -> String {
     error.message().lines().collect::<Vec<_>>().join(", ")
 }
@@ -169,7 +169,7 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// The catalogue as text for people, as `tonic-prep transforms` prints it.
+    /// Returns the catalogue as text for people. `tonic-prep transforms` prints it.
     pub fn text(&self) -> String {
         let mut text = String::new();
         let parts = [
@@ -194,8 +194,9 @@ impl Catalogue {
         text
     }
 
-    /// The catalogue as one JSON object with the lists `transforms` and `framings`. Each entry has `name`, `about` and
-    /// `parameters`. Each parameter has `name`, `about`, `kind`, `required` and `default` (null for none).
+    /// Returns the catalogue as one JSON object with the lists `transforms` and `framings`. Each entry has `name`,
+    /// `about` and `parameters`. Each parameter has `name`, `about`, `kind`, `required` and `default`, which is null if
+    /// there is no default value.
     pub fn json(&self) -> serde_json::Value {
         let parameter = |p: &Parameter| {
             let value = match p.default {

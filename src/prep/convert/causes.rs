@@ -1,6 +1,7 @@
-//! Says in words what a conversion lost and the likely cause, from the sample that lost most.
+//! Describes in words what a conversion lost, and the likely cause. The cause is guessed from the sample that lost the
+//! most events.
 //!
-//! Names in backticks are parameters: the program shows the option that the user types.
+//! Names in backticks are parameters of the library. The program replaces them by the options that the user types.
 
 use crate::convert::chunks::ChunkMaker;
 use crate::convert::inputs::{Inputs, Rowless};
@@ -12,25 +13,27 @@ use crate::recipe::Recipe;
 use crate::source::{Cut, Layout, Recording, Unlabelled};
 use crate::transform::{CropTime, Transform};
 
-/// The share of a set's events whose loss is worth a warning.
+/// A loss of more than this share of the events is worth a warning.
 pub(super) const NOTABLE: f64 = 0.1;
 
-/// What a conversion knows about its recordings and its recipe.
+/// The settings of a conversion from which the causes of losses are guessed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting<'a> {
     /// The recipe.
     pub recipe: &'a Recipe,
-    /// Whether the recipe was made from the parameters `crop_time` and `time_window`.
+    /// Whether the recipe is the default one. If so, the user can change it with the parameters `crop_time` and
+    /// `time_window`.
     pub usual: bool,
-    /// Layout of the recordings.
+    /// Layout of the first recording.
     pub layout: Layout,
     /// How recordings are cut into samples.
     pub cut: Cut,
 }
 
-/// Notes for the user: a warning for each step that lost too much, with the likely cause, and a note for each step that
-/// lost much because the recipe asks for it. With `all`, each step that lost anything
-/// is named. `scope` is appended to each. `maker` reads single samples again.
+/// Returns notes for the user about steps that lost events. A step that lost many events gets a warning with the likely
+/// cause. If the recipe asks for the loss, the step gets a plain note instead. With `all`, every step whose loss is not
+/// asked for gets a warning, however small the loss. `scope` is a text that is added to each note. `maker` reads single
+/// samples again.
 ///
 /// # Errors
 /// Errors of reading a sample.
@@ -70,8 +73,9 @@ pub(super) fn loss_notes(
     Ok(notes)
 }
 
-/// Warnings of recordings of which the intervals of a table leave out more than `limit`, a share of 0 to 1, and of
-/// those without a row if they have more than that of all events.
+/// Returns warnings about events that the table of labels leaves out. `limit` is a share of 0 to 1. A recording gets a
+/// warning if the intervals of the table leave out more than this share of its events. The recordings without a row get
+/// one warning if they have more than this share of all events.
 ///
 /// # Errors
 /// Errors of [`Inputs::left_by_labels`].
@@ -107,14 +111,14 @@ pub(super) fn label_warnings(inputs: &Inputs, limit: f64) -> Result<Vec<String>>
     Ok(warnings)
 }
 
-/// A share as a percentage: `0%` and `100%` only if nothing or everything is meant.
+/// Formats a share of 0 to 1 as a percentage with at most one decimal. Only 0 becomes `0%`, and only 1 becomes `100%`.
 pub(super) fn percent(share: f64) -> String {
     let tenths = (share * 1000.0).round();
     let inside = share > 0.0 && share < 1.0;
     format!("{}%", if inside { tenths.clamp(1.0, 999.0) } else { tenths } / 10.0)
 }
 
-/// How much a step lost.
+/// Describes how many events a step lost, and which samples had no events after it.
 fn amount(losses: &Losses, step: &StepLoss) -> String {
     let events = format!("{} of the events ({} of {})", percent(losses.share_of(step.lost)), step.lost, losses.events);
     match (step.emptied, step.first_emptied) {
@@ -133,7 +137,8 @@ fn name(recipe: &Recipe, step: Step) -> &str {
     }
 }
 
-/// The likely cause of a loss, and what to do. `before` is the sample that lost most, as it came to the step.
+/// Describes the likely cause of the loss by a step, and what to do. `sample` is the sample that lost the most events
+/// in the step. `before` has the events of this sample before the step.
 fn cause(setting: Setting<'_>, step: Step, sample: u64, before: &Admitted) -> String {
     let times = before.events.t.first().zip(before.events.t.last()).map(|(&first, &last)| (first, last));
     match (step, times) {
@@ -220,7 +225,7 @@ fn slicing_cause(setting: Setting<'_>, sample: u64, events: usize, duration: i64
     }
 }
 
-/// Microseconds as seconds.
+/// Formats a time in microseconds as seconds, without zeros at the end.
 fn seconds(us: i64) -> String {
     let (sign, us) = (if us < 0 { "-" } else { "" }, us.unsigned_abs());
     let text = format!("{sign}{}.{:06}", us / 1_000_000, us % 1_000_000);

@@ -1,5 +1,5 @@
-//! Makes a chunk from the recordings: read, transform, frame, encode. Each thread has a `ChunkMaker`, which makes any
-//! chunk by its number, so that a repair can make a single chunk again.
+//! Makes chunks from the recordings: read, transform, frame, encode. A `ChunkMaker` makes any chunk by its number. Each
+//! thread of a conversion has one, and a repair uses one to make single chunks again.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -14,7 +14,8 @@ use crate::recipe::Recipe;
 use crate::source::{Recording, TimeUnit, implausible, listed, odd_polarities};
 use tonic_shard::{Chunk, EncodedChunk, Encoder, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, Ledger, SetDescription};
 
-/// A sample with at least this number of time windows is doubtful: 2.8 hours in frames of 10 ms.
+/// A sample with at least this number of frames is refused if the unit of its times was only assumed. In frames of 10
+/// ms, it would last 2.8 hours.
 const MANY_FRAMES: usize = 1_000_000;
 
 /// Why a chunk could not be made.
@@ -22,7 +23,8 @@ const MANY_FRAMES: usize = 1_000_000;
 pub enum ChunkFailure {
     /// The recording could not be read or converted.
     Error(Error),
-    /// A count that does not fit the width of the set's count column. The conversion starts again with a wider column.
+    /// This count of events in one cell does not fit the width of the set's count column. The conversion starts again
+    /// with a wider column.
     TooNarrow(u32),
 }
 
@@ -42,7 +44,7 @@ pub struct ChunkMaker<'a> {
     framer: Framer,
     encoder: Encoder,
     losses: Losses,
-    /// How many events of the current sample each step lost.
+    /// Number of events of the current sample that each step lost, in the order of [`Losses::steps`].
     lost: Vec<u64>,
 }
 
@@ -51,7 +53,7 @@ impl<'a> ChunkMaker<'a> {
     /// `inputs`. With `lenient`, events outside the sensor are counted and left out; otherwise they are an error.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] for a level that zstd doesn't have.
+    /// [`tonic_base::Error::Usage`] if zstd doesn't have the compression level of `description`.
     pub fn new(
         inputs: &'a Inputs,
         recipe: &'a Recipe,
@@ -75,7 +77,8 @@ impl<'a> ChunkMaker<'a> {
         self.make_samples(number, start..end)
     }
 
-    /// Makes a chunk like [`ChunkMaker::make`], but from the given samples of the set instead of the chunk's own.
+    /// Makes chunk `number` from the given samples of the set, which need not be the samples that this chunk has in the
+    /// set. Returns its content and its encoded bytes.
     ///
     /// # Errors
     /// [`ChunkFailure`].
@@ -85,7 +88,7 @@ impl<'a> ChunkMaker<'a> {
         Ok((chunk, encoded))
     }
 
-    /// Reads and frames these samples of the set, without encoding them.
+    /// Reads, transforms and frames the given samples of the set, without encoding them.
     ///
     /// # Errors
     /// [`ChunkFailure`].
@@ -102,12 +105,13 @@ impl<'a> ChunkMaker<'a> {
         Ok(chunk)
     }
 
-    /// Takes what was lost of the samples that were framed since the last call.
+    /// Returns the losses of all samples that were framed since the last call, and starts to count anew.
     pub(super) fn take_losses(&mut self) -> Losses {
         std::mem::replace(&mut self.losses, Losses::new(self.recipe))
     }
 
-    /// Counts again how many events of a sample each step lost. `ledger` is the sample's.
+    /// Reads and transforms a sample again. Returns how many events of the sample each step lost. `ledger` is the
+    /// ledger of the sample. It gives the loss by slicing.
     ///
     /// # Errors
     /// Errors of reading.
@@ -119,7 +123,7 @@ impl<'a> ChunkMaker<'a> {
         Ok(&self.lost)
     }
 
-    /// The events of a sample as they come to a step.
+    /// Reads a sample again and returns its events as they are before `step`.
     ///
     /// # Errors
     /// Errors of reading.
@@ -139,12 +143,13 @@ impl<'a> ChunkMaker<'a> {
         Ok(found)
     }
 
-    /// Reads the raw events of samples of the set.
+    /// Reads the raw events of the given samples of the set.
     fn read(&self, samples: Range<u64>) -> impl Iterator<Item = Result<RecordingSlice<'a>>> + use<'a> {
         self.inputs.read(samples.start + self.first_sample..samples.end + self.first_sample)
     }
 
-    /// Reads and transforms sample `i` of a slice, and counts in `self.lost` what each step before the slicing loses.
+    /// Checks and transforms the events of sample `i` in `slice`. Writes to `self.lost` how many events each step lost,
+    /// except for the step that slices events into frames.
     fn transform(&mut self, slice: &RecordingSlice<'_>, i: usize) -> Result<(Admitted, Ledger)> {
         let sample = slice.first + i as u64;
         let mut admitted = slice.raw.admit(i, self.inputs.sensor);
@@ -172,7 +177,8 @@ impl<'a> ChunkMaker<'a> {
         Ok((admitted, ledger))
     }
 
-    /// Frames one sample, which has this number in the set, and appends it to the chunk.
+    /// Transforms and frames sample `i` in `slice`, and appends it to the chunk. `number` is the sample's index in the
+    /// set.
     fn add_sample(
         &mut self,
         chunk: &mut Chunk,
@@ -213,12 +219,13 @@ impl<'a> ChunkMaker<'a> {
     }
 }
 
-/// The error for a sample that a transform or the framing cannot handle.
+/// Returns the error for a sample that a transform or the framing cannot handle. `sample` is its index in the
+/// recording.
 fn bad_sample(slice: &RecordingSlice<'_>, sample: u64, fault: Fault) -> Error {
     Error::bad_sample(&slice.recording.path, sample, fault.place, fault.expected, fault.got)
 }
 
-/// Returns an error if the windows of a sample, whose times were assumed to be in `unit`, are millions of frames.
+/// Returns an error if a sample has [`MANY_FRAMES`] frames or more. `unit` is the unit that was assumed for its times.
 fn check_frames(
     events: &Events,
     recipe: &Recipe,
@@ -235,7 +242,8 @@ fn check_frames(
     Err(implausible(&recording.path, place, expected, (unit, None), lasts as f64, events.len() as u64))
 }
 
-/// The error for a recording whose first event outside the sensor is inside but for its polarity, which no sensor has.
+/// Returns an error if x and y of the first event outside the sensor are inside, and its polarity is neither 0 nor 1:
+/// no sensor has such a polarity. `None` otherwise.
 fn odd_polarity(recording: &Recording, sample: u64, admitted: &Admitted, sensor: SensorSize) -> Result<Option<Error>> {
     let inside = |n: i64, size: u32| (0..i64::from(size)).contains(&n);
     let Some((event, [x, y, p])) = admitted.first_outside else { return Ok(None) };
@@ -248,7 +256,8 @@ fn odd_polarity(recording: &Recording, sample: u64, admitted: &Admitted, sensor:
     Ok(Some(odd_polarities(path, *layout, columns, &values, what)))
 }
 
-/// The first event outside the sensor: its index in the sample, what was expected and what was found.
+/// Describes the first event outside the sensor: its index in the sample, what was expected and what was found. `None`
+/// if all events are inside.
 fn outside(admitted: &Admitted, sensor: SensorSize) -> Option<(u64, String, String)> {
     let (event, [x, y, p]) = admitted.first_outside?;
     let (expected, got) = if sensor.height == 1 && sensor.polarities == 1 {

@@ -1,4 +1,5 @@
-//! The input recordings of a conversion, concatenated. Maps each sample of the set to a sample of a file.
+//! The input recordings of a conversion, one after the other. Finds the recording, and the sample in it, for each
+//! sample of the set.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
@@ -19,7 +20,7 @@ pub struct Inputs {
     inputs: Vec<Input>,
     /// Size of the sensor that all recordings share.
     pub sensor: SensorSize,
-    /// Name of each class, by label.
+    /// Names of the classes. A label is an index into this list.
     pub classes: Vec<String>,
     /// Names of the extra columns.
     pub extras: Vec<String>,
@@ -27,9 +28,9 @@ pub struct Inputs {
     pub layout: Layout,
     /// Layouts of all recordings, each once.
     pub layouts: Vec<Layout>,
-    /// Which fields of the first recording were taken for the columns of events.
+    /// The fields of the first recording that were read as the columns t, x, y and p.
     pub columns: TakenColumns,
-    /// Whether the recordings are those of a cochlea: one row, and no field that could be y or p.
+    /// Whether the recordings are of a cochlea: their sensor has one row, and they have no field that could be y or p.
     pub cochlea: bool,
     /// Notes for the user about how the recordings were opened.
     pub notes: Vec<String>,
@@ -39,9 +40,9 @@ pub struct Inputs {
 /// Recordings without a row in the table of labels.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rowless {
-    /// Number of recordings.
+    /// Number of recordings without a row.
     pub recordings: u64,
-    /// Number of their events.
+    /// Number of events of the recordings without a row.
     pub events: u64,
 }
 
@@ -50,16 +51,16 @@ pub(super) struct Rowless {
 pub(super) struct Input {
     /// The open recording.
     pub recording: Recording,
-    /// Index in the recording of the first sample that is in the set.
+    /// Index in the recording of the recording's first sample that is in the set.
     skipped: u64,
-    /// Index of that sample in the set.
+    /// Index in the set of the recording's first sample that is in the set.
     first: u64,
-    /// Number of the recording's samples in the set.
+    /// Number of samples of the recording that are in the set.
     samples: u64,
 }
 
 impl Input {
-    /// The share of the recording's samples that is in the set.
+    /// Returns the share of the recording's samples that is in the set, 0 to 1.
     fn share(&self) -> f64 {
         self.samples as f64 / self.recording.samples().max(1) as f64
     }
@@ -70,9 +71,9 @@ impl Input {
 pub struct RecordingSlice<'a> {
     /// The recording that the samples belong to.
     pub recording: &'a Recording,
-    /// Index of the first of these samples in the recording.
+    /// Index in the recording of the first of the samples.
     pub first: u64,
-    /// Raw events of these samples.
+    /// Raw events of the samples.
     pub raw: RawSamples,
 }
 
@@ -80,7 +81,7 @@ impl Inputs {
     /// Opens recordings and checks that they match each other.
     ///
     /// # Errors
-    /// Errors of opening; [`tonic_shard::Error::Mismatch`] for recordings with different classes, extra columns or
+    /// Errors of opening; [`tonic_shard::Error::Mismatch`] if the recordings have different classes, extra columns or
     /// sensors; [`tonic_base::Error::Usage`] if the sensor size is unknown.
     pub fn open(paths: &[PathBuf], options: &SourceOptions) -> Result<Inputs> {
         let mut recordings = Vec::with_capacity(paths.len());
@@ -166,18 +167,20 @@ impl Inputs {
         })
     }
 
-    /// The recordings of which the table of labels leaves out some events, with what it leaves out.
+    /// Iterates over the recordings with events outside all intervals of the table of labels. Each comes with a
+    /// description of these events.
     pub(super) fn unlabelled(&self) -> impl Iterator<Item = (&Recording, &Unlabelled)> {
         self.inputs.iter().filter_map(|input| Some((&input.recording, input.recording.unlabelled.as_ref()?)))
     }
 
-    /// The recordings that the table of labels leaves out.
+    /// Returns the numbers of recordings without a row in the table of labels, and of their events.
     pub(super) fn rowless(&self) -> Rowless {
         self.rowless
     }
 
-    /// Number of events that the table of labels leaves out, and of all events, of the kept samples' share of each
-    /// recording. Both are 0 if it leaves out none.
+    /// Returns the number of events that the table of labels leaves out, and the number of all events. If only some
+    /// samples of a recording are kept, its numbers are multiplied by the share of samples that are kept. Both numbers
+    /// are 0 if the table leaves out no events.
     ///
     /// # Errors
     /// Errors of [`Recording::events`].
@@ -199,7 +202,8 @@ impl Inputs {
         Ok((left, all))
     }
 
-    /// Notes for the user about what was found when the recordings were read. One of several recordings is noted once.
+    /// Returns notes for the user about what was found when the recordings were read. A note that applies to several
+    /// recordings is there once.
     pub(super) fn found(&self) -> Vec<String> {
         let mut found: Vec<(&str, String, u64)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -221,12 +225,12 @@ impl Inputs {
         said.collect()
     }
 
-    /// Number of samples in all recordings.
+    /// Returns the number of samples of all recordings. Only kept samples count.
     pub fn samples(&self) -> u64 {
         self.inputs.last().map_or(0, |last| last.first + last.samples)
     }
 
-    /// Keeps only a range of the samples.
+    /// Keeps only the samples whose indices are in `range`. The kept samples are numbered from 0 again.
     pub fn keep(&mut self, range: Range<u64>) {
         self.inputs.retain_mut(|input| {
             let (from, to) = (range.start.max(input.first), range.end.min(input.first + input.samples));
@@ -238,7 +242,7 @@ impl Inputs {
         });
     }
 
-    /// Approximate size in bytes of the kept samples in the recordings.
+    /// Returns the approximate size in bytes that the kept samples have in the recordings.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -246,8 +250,9 @@ impl Inputs {
         self.inputs.iter().map(|i| Ok((file_bytes(i)? as f64 * i.share()) as u64)).sum()
     }
 
-    /// Approximate number of events of the kept samples: each recording's events by the share of its samples that is
-    /// kept. Every copy of the recordings has the same, however it is stored.
+    /// Returns the approximate number of events of the kept samples. If only some samples of a recording are kept, its
+    /// number of events is multiplied by the share of samples that are kept. The result is the same for all copies of
+    /// the recordings, whatever their format and compression.
     ///
     /// # Errors
     /// Errors of [`Recording::events`].
@@ -272,7 +277,8 @@ impl Inputs {
         Ok(sources)
     }
 
-    /// Other files that hold data of the recordings, each once.
+    /// Returns the files other than the recordings that hold a part of the recordings' data, such as external raw
+    /// files. Each file is there once.
     pub fn linked(&self) -> Vec<LinkedPath> {
         let (mut linked, mut seen) = (Vec::new(), HashSet::new());
         for input in &self.inputs {
@@ -300,7 +306,8 @@ impl Inputs {
     }
 }
 
-/// Notes on recordings whose columns are other fields than those of the first, one note for all with the same.
+/// Returns notes on the recordings whose columns come from other fields than in the first recording. Recordings with
+/// the same fields share one note.
 fn other_columns(recordings: &[Recording]) -> Vec<String> {
     let mut kinds: Vec<(&Recording, u64)> = Vec::new();
     for recording in recordings {
@@ -316,7 +323,7 @@ fn other_columns(recordings: &[Recording]) -> Vec<String> {
     kinds.iter().skip(1).map(note).collect()
 }
 
-/// The error for a recording without a sensor size. It suggests a size to give.
+/// Returns the error for a recording whose sensor size is unknown. The error suggests a size that the user can give.
 fn unknown_sensor(recording: &Recording) -> Result<Error> {
     /// Sensor sizes of common cameras: width, height and name.
     const CAMERAS: [(u32, u32, &str); 6] = [
@@ -351,7 +358,8 @@ fn unknown_sensor(recording: &Recording) -> Result<Error> {
     Ok(Error::usage("sensor", expected, got))
 }
 
-/// Hashes files that recordings' data comes from, and shows progress.
+/// Hashes linked files with BLAKE3, and shows progress. Linked files are files other than the recordings that hold a
+/// part of the recordings' data.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`].
@@ -370,8 +378,8 @@ pub fn hash_linked(files: &[LinkedPath], verbosity: Verbosity) -> Result<Vec<Lin
     Ok(hashed)
 }
 
-/// Computes a file's BLAKE3 hash and length. One block is hashed on all cores while the next is read. The file is not
-/// mapped, because the whole mapping would count as memory of the process.
+/// Returns a file's BLAKE3 hash and its length in bytes. One block is hashed on all cores while the next is read. The
+/// file is not mapped, because the whole mapping would count as memory of the process.
 fn hash_file(path: &Path, progress: &Progress) -> std::io::Result<(Id, u64)> {
     const PIECE: u64 = 4 << 20;
     let mut file = std::fs::File::open(path)?;

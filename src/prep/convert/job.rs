@@ -1,5 +1,5 @@
-//! Plans a conversion before the first byte is written: the samples, the recipe, the sizes of chunks and shards, and
-//! an estimate of the set's size, which is compared with the free disk space.
+//! Plans a conversion before the first byte is written. Determines the samples, the recipe, and the sizes of chunks and
+//! shards. Estimates the size of the set and compares it with the free disk space.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -18,14 +18,14 @@ use crate::recipe::Recipe;
 use crate::source::{Layout, SourceOptions};
 use tonic_shard::{Encoder, Existing, KEPT, Ledger, Manifest, Part, SetDescription, SourceFile, Tool, Width, Widths};
 
-/// The default zstd level. Packed entries are already small. Compared with level 1, level 3 gives 1% larger files
-/// and takes 4 times as long; level 19 gives 3% smaller files and takes 100 times as long.
+/// The default zstd level. Packed entries are already small. Compared with level 1, level 3 takes 4 times as long and
+/// gives 1% larger files. Level 19 takes 100 times as long and gives 3% smaller files.
 pub const LEVEL: i32 = 1;
-/// Default number of channels that a cochlea is downsampled to, if it has more.
+/// Default number of channels to which a cochlea with more channels is downsampled.
 const CHANNELS: u32 = 100;
-/// Default last time of a cochlea's events that is kept, in microseconds.
+/// Default time after which a cochlea's events are dropped, in microseconds.
 const CROP_TIME: i64 = 1_000_000;
-/// Default microseconds per frame, for a cochlea and for a camera.
+/// Default duration of a frame in microseconds: first for a cochlea, then for a camera.
 const TIME_WINDOWS: [i64; 2] = [4_000, 10_000];
 /// An estimate converts this many consecutive samples at each of `ESTIMATE_PLACES` places.
 const ESTIMATE_SAMPLES: u64 = 16;
@@ -42,24 +42,25 @@ pub struct Conversion {
     pub recipe: RecipeChoice,
     /// Options for opening the recordings.
     pub source: SourceOptions,
-    /// Convert only the first samples, at most this many.
+    /// Maximum number of samples. Only the first samples are converted. `None` converts all.
     pub limit: Option<u64>,
-    /// Convert only this contiguous part of the chunks, to be merged with the other parts later.
+    /// The contiguous part of the set's chunks to convert. The parts can be merged later. `None` converts all chunks.
     pub part: Option<Part>,
     /// Number of worker threads.
     pub threads: usize,
     /// zstd compression level.
     pub level: i32,
-    /// Samples per chunk. Default: 64, or fewer if the samples are large.
+    /// Samples per chunk. `None` means 64, or fewer if the samples are large.
     pub chunk_samples: Option<u32>,
     /// Approximate bytes per shard.
     pub shard_bytes: u64,
     /// What to do if the set exists already.
     pub existing: Existing,
-    /// Count and leave out events outside the sensor. Otherwise they are an error.
+    /// Whether to leave out and count events outside the sensor. Otherwise such an event is an error.
     pub lenient: bool,
-    /// The largest share of the events, 0 to 1, that may be lost to the table of labels, bad times, the sensor's
-    /// bounds, CropTime and slicing together. If more are lost, the conversion fails before the set is complete.
+    /// The largest share of the events, 0 to 1, that may be lost. The table of labels, bad times, the sensor's bounds,
+    /// CropTime and slicing count together. If more events are lost, the conversion fails and leaves the set
+    /// incomplete. `None` is no limit.
     pub max_loss: Option<f64>,
     /// How much progress and information is printed.
     pub verbosity: Verbosity,
@@ -70,14 +71,15 @@ pub struct Conversion {
 pub enum RecipeChoice {
     /// A recipe that the caller gives.
     Recipe(Recipe),
-    /// The recipe of the set in this directory. The frames of the new set must match it.
+    /// The recipe of the set in this directory. The frames of the new set must have the same shape as in that set.
     Of(PathBuf),
-    /// The default recipe for the sensor, with the given values replacing defaults. A cochlea with more than 100
-    /// channels is downsampled to 100, its first second is kept, and a frame is 4 ms. For a camera, a frame is 10 ms.
+    /// The default recipe for the sensor, changed by the values that are given here. By default, a cochlea with more
+    /// than 100 channels is downsampled to 100, events after the first second are dropped, and a frame is 4 ms. For a
+    /// camera, a frame is 10 ms.
     Usual {
-        /// Channels to downsample to.
+        /// Number of channels to downsample a cochlea to.
         channels: Option<u32>,
-        /// Last time that is kept, in microseconds.
+        /// Time after which events are dropped, in microseconds.
         crop_time: Option<i64>,
         /// Microseconds per frame.
         time_window: Option<i64>,
@@ -128,12 +130,12 @@ pub struct Job<'a> {
     pub conversion: &'a Conversion,
     /// The open recordings.
     pub inputs: Inputs,
-    /// The recipe for every sample.
+    /// The recipe that is applied to every sample.
     pub recipe: Recipe,
     plan: Plan,
 }
 
-/// Estimated size and duration of a conversion, extrapolated from a few samples.
+/// Estimated size and duration of a conversion, extrapolated from a few samples that were converted in memory.
 #[derive(Clone, Debug)]
 pub struct Estimate {
     /// Number of samples.
@@ -146,15 +148,15 @@ pub struct Estimate {
     pub seconds: f64,
     /// Free bytes on the output disk, if the system reports them.
     pub free: Option<u64>,
-    /// What happened to the events of these samples.
+    /// Sum of the ledgers of the samples that were converted for the estimate.
     pub ledger: Ledger,
     losses: Losses,
-    /// Number of these samples.
+    /// Number of samples that were converted for the estimate.
     looked_at: u64,
 }
 
 impl Estimate {
-    /// The estimate as one JSON object.
+    /// Returns the estimate as one JSON object, with `notes` for the user in it.
     pub fn json(&self, job: &Job<'_>, notes: &[String]) -> Value {
         json!({
             "samples": self.samples, "events_per_sample": self.events_per_sample, "stored_bytes": self.bytes,
@@ -164,7 +166,7 @@ impl Estimate {
         })
     }
 
-    /// The estimate as text.
+    /// Returns the estimate as text for people.
     pub fn text(&self, job: &Job<'_>) -> String {
         let output = job.conversion.output.display().to_string();
         let (bytes, output) = (human_bytes(self.bytes), printable(&output));
@@ -206,8 +208,8 @@ impl<'a> Job<'a> {
         Ok(job)
     }
 
-    /// Continues a conversion with the plan that it began with, if an earlier version planned it, by the size of the
-    /// files.
+    /// Prepares to continue the interrupted conversion that `begun` describes. If an earlier version of tonic-toolkit
+    /// began it, takes over its plan, which was made by the size of the files.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -220,8 +222,8 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// Describes the set that the job makes, with counts of width `counts`. For a part, the description covers only
-    /// that part of the whole set.
+    /// Returns the description of the set that the job makes. `counts` is the width of its counts. If the conversion
+    /// makes only a part, the description is that of the part.
     pub fn describe(&self, sources: Vec<SourceFile>, counts: Width) -> SetDescription {
         let Job { conversion, inputs, recipe, plan } = self;
         let shape = recipe.frames.shape(recipe.sensor_after(inputs.sensor));
@@ -248,7 +250,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Makes a chunk maker for the set. Each thread needs its own.
+    /// Makes a chunk maker for the set. Each thread needs a chunk maker of its own.
     ///
     /// # Errors
     /// Errors of [`ChunkMaker::new`].
@@ -263,8 +265,8 @@ impl<'a> Job<'a> {
         self.inputs.samples().div_ceil(self.plan.chunk_samples.into())
     }
 
-    /// Says what a conversion lost and why: notes for the user, with parameters in backticks. Losses that the recipe
-    /// does not ask for and that are large begin with `warning: `.
+    /// Returns notes for the user about what a conversion lost and why. Names of parameters are in backticks. A note
+    /// about a large loss that the recipe does not ask for begins with `warning: `.
     ///
     /// # Errors
     /// [`Error::TooMuchLost`]; errors of reading a sample again.
@@ -287,8 +289,8 @@ impl<'a> Job<'a> {
         self.loss_notes(description, &losses, "", true)
     }
 
-    /// Says what would be lost and why, judged by the samples of an estimate: notes for the user, as a conversion has
-    /// them.
+    /// Returns notes for the user about how the recordings were opened, and about what a conversion would lose and why.
+    /// Losses are judged by the samples of `estimate`.
     ///
     /// # Errors
     /// [`Error::TooMuchLost`]; errors of reading a sample again.
@@ -329,7 +331,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Converts a few samples in memory and extrapolates.
+    /// Estimates the size and the duration of the conversion. Converts a few samples in memory and extrapolates.
     ///
     /// # Errors
     /// Errors of converting these samples.
@@ -378,7 +380,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Checks that the disk has room for the set. Space used by the shards of a resumed set counts as free.
+    /// Checks that the disk has room for the set. Space that the output directory already uses counts as free.
     ///
     /// # Errors
     /// [`tonic_base::Error::NoSpace`]; errors of [`Job::estimate`].
@@ -400,7 +402,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Free bytes on the disk that has or will have `path`.
+/// Returns the free bytes on the disk of `path`, which need not exist yet. `None` if the system does not report them.
 fn free_space(path: &Path) -> Option<u64> {
     #[cfg(unix)]
     {

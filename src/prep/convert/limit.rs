@@ -1,4 +1,4 @@
-//! The largest share of the events that a conversion may lose, `max_loss`.
+//! Checks losses against `max_loss`, the largest share of the events that a conversion may lose.
 
 use std::path::Path;
 
@@ -6,7 +6,8 @@ use crate::convert::causes::{label_warnings, percent};
 use crate::convert::inputs::Inputs;
 use crate::error::{Error, Result};
 
-/// Checks that the table of labels alone leaves out no more than may be lost.
+/// Checks that the table of labels alone does not leave out more than the share `most` of the events. `None` is no
+/// limit.
 ///
 /// # Errors
 /// [`Error::TooMuchLost`].
@@ -21,7 +22,7 @@ pub(super) fn check_labels(output: &Path, most: Option<f64>, inputs: &Inputs) ->
     }
 }
 
-/// A loss beyond the limit `most` of the conversion to `output`.
+/// A loss that is larger than the conversion's limit. `output` is the directory of the conversion's set.
 pub(super) struct Excess<'a> {
     output: &'a Path,
     most: f64,
@@ -30,7 +31,8 @@ pub(super) struct Excess<'a> {
 }
 
 impl<'a> Excess<'a> {
-    /// `None` if `lost` of the `of` events may be lost.
+    /// Compares a loss of `lost` out of `of` events with the limit `most`. Returns `None` if the loss is within the
+    /// limit, or if there is no limit.
     pub(super) fn of(output: &'a Path, most: Option<f64>, lost: u64, of: u64) -> Option<Excess<'a>> {
         let most = most?;
         // A millionth of an event more, because 10.1% is no binary fraction.
@@ -38,7 +40,8 @@ impl<'a> Excess<'a> {
         exceeds.then_some(Excess { output, most, lost, of })
     }
 
-    /// The error, whose reasons are the warnings of `notes`.
+    /// Returns the error for this loss. The warnings among `notes` are its reasons. `converted` says whether all
+    /// samples have been converted.
     pub(super) fn error(&self, notes: &[String], converted: bool) -> Error {
         let &Excess { output, most, lost, of } = self;
         let got = format!("{} ({lost} of {of})", percent(lost as f64 / of as f64));

@@ -1,29 +1,30 @@
-//! Counts which step of a conversion lost which events: bad times, the sensor's bounds, each transform, the slicing
-//! into frames.
+//! Counts how many events each step of a conversion lost. The steps are: reading times, the sensor's bounds, each
+//! transform, and slicing into frames.
 //!
-//! The ledger of a sample has a column for each kind of loss, and several steps may share one: CropTime and CenterCrop
-//! both count in `cropped`. While samples are converted, the steps are counted exactly. Of the samples that a resumed
-//! conversion finds complete, only the ledgers are known; where these leave it open, the sample has to be read again.
+//! A sample's ledger has one column for each kind of loss. Several steps may count in the same column: CropTime and
+//! CenterCrop both count in `cropped`. While a sample is converted, the loss of each step is counted. A resumed
+//! conversion finds samples that are already converted, and knows only their ledgers. If such a ledger does not show
+//! which step lost the events, the sample has to be read again.
 
 use tonic_shard::Ledger;
 
 use crate::recipe::Recipe;
 use crate::transform::Transform;
 
-/// Where a sample can lose events, in the order in which it passes.
+/// A step in which a sample can lose events. The variants are in the order in which a sample passes the steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Events without a valid time.
+    /// Reading the times: events without a valid time are lost.
     Times,
-    /// Events outside the sensor.
+    /// Checking the sensor's bounds: events outside the sensor are lost.
     Sensor,
-    /// The recipe's transform of this index.
+    /// The transform with this index in the recipe.
     Transform(usize),
-    /// The slicing into frames.
+    /// Slicing into frames: events outside every frame are lost.
     Slicing,
 }
 
-/// The columns of a ledger that count lost events.
+/// A column of a ledger that counts lost events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Column {
     Cropped,
@@ -36,7 +37,7 @@ enum Column {
 impl Column {
     const ALL: [Column; 5] = [Column::Cropped, Column::Filtered, Column::Outside, Column::NonFinite, Column::Cut];
 
-    /// The column in which a transform counts, if it can lose events.
+    /// Returns the column in which a transform counts lost events. `None` if the transform never loses events.
     fn of(transform: &Transform) -> Option<Column> {
         match transform {
             Transform::CenterCrop(_) | Transform::CropTime(_) => Some(Column::Cropped),
@@ -61,43 +62,45 @@ impl Column {
     }
 }
 
-/// What one step lost.
+/// The losses of one step.
 #[derive(Clone, Debug)]
 pub(super) struct StepLoss {
     /// The step.
     pub step: Step,
     column: Option<Column>,
-    /// Whether the recipe asks for this loss, as Denoise and CenterCrop do.
+    /// Whether the recipe asks for this loss. For example, Denoise and CenterCrop drop events on purpose.
     pub intended: bool,
-    /// Number of events.
+    /// Number of events that the step lost.
     pub lost: u64,
-    /// Number of samples whose last events this step lost.
+    /// Number of samples that had events before this step and none after it.
     pub emptied: u64,
-    /// The first of these samples.
+    /// The first sample, by number, that had events before this step and none after it.
     pub first_emptied: Option<u64>,
-    /// The most events that a sample lost here, and the first such sample.
+    /// The largest number of events that a sample lost in this step, and the number of the first sample that lost so
+    /// many.
     worst: (u64, u64),
 }
 
 impl StepLoss {
-    /// The first of the samples that lost most events here.
+    /// Returns the number of the sample that lost the most events in this step. If several did, it is the first of
+    /// them.
     pub(super) fn worst_sample(&self) -> u64 {
         self.worst.1
     }
 }
 
-/// What each step lost of the samples counted so far.
+/// The losses of each step, summed over the samples that were added.
 #[derive(Clone, Debug)]
 pub(super) struct Losses {
-    /// Number of events that came in, as in the ledger.
+    /// Sum of `events_in` in the ledgers of the samples that were added.
     pub events: u64,
     steps: Vec<StepLoss>,
-    /// Samples of which the ledger alone does not tell which step lost what.
+    /// Samples that have to be read again, with their ledgers: the ledgers do not show which step lost the events.
     unclear: Vec<(u64, Ledger)>,
 }
 
 impl Losses {
-    /// Counts nothing yet, for a recipe.
+    /// Makes losses of zero for the steps of `recipe`.
     pub(super) fn new(recipe: &Recipe) -> Losses {
         let step = |step, column, intended| StepLoss {
             step,
@@ -119,12 +122,13 @@ impl Losses {
         Losses { events: 0, steps, unclear: Vec::new() }
     }
 
-    /// All steps, in order.
+    /// Returns the losses of all steps, in the order of the steps.
     pub(super) fn steps(&self) -> &[StepLoss] {
         &self.steps
     }
 
-    /// Adds a sample: its number in the set, its ledger, and how many events each step lost.
+    /// Adds the losses of a sample. `sample` is its number in the set. `lost` has the number of events that each step
+    /// lost.
     pub(super) fn add(&mut self, sample: u64, ledger: &Ledger, lost: &[u64]) {
         self.events += ledger.events_in;
         for (step, &lost) in self.steps.iter_mut().zip(lost) {
@@ -140,7 +144,8 @@ impl Losses {
         }
     }
 
-    /// Adds a sample of which only the ledger is known.
+    /// Adds the losses of a sample of which only the ledger is known. If the ledger does not show the loss of each
+    /// step, the sample is kept for [`Losses::take_unclear`].
     pub(super) fn add_ledger(&mut self, sample: u64, ledger: &Ledger) {
         match self.lost_of(ledger) {
             Some(lost) => self.add(sample, ledger, &lost),
@@ -148,7 +153,7 @@ impl Losses {
         }
     }
 
-    /// Number of events that each step lost; `None` if the ledger doesn't show it.
+    /// Returns the number of events that each step lost. `None` if the ledger doesn't show it.
     fn lost_of(&self, ledger: &Ledger) -> Option<Vec<u64>> {
         let mut lost = vec![0; self.steps.len()];
         for column in Column::ALL.into_iter().filter(|column| column.count(ledger) > 0) {
@@ -158,12 +163,13 @@ impl Losses {
         Some(lost)
     }
 
-    /// Takes the samples that have to be read again, with their ledgers.
+    /// Removes and returns the samples that have to be read again, with their ledgers.
     pub(super) fn take_unclear(&mut self) -> Vec<(u64, Ledger)> {
         std::mem::take(&mut self.unclear)
     }
 
-    /// Adds the counts of other samples of the same recipe, which may have any numbers.
+    /// Adds the losses of other samples, which were counted for the same recipe. The order in which losses are added
+    /// does not matter.
     pub(super) fn merge(&mut self, other: Losses) {
         self.events += other.events;
         self.unclear.extend(other.unclear);
@@ -178,17 +184,17 @@ impl Losses {
         }
     }
 
-    /// Number of events that steps lost without the recipe's asking for it.
+    /// Returns the number of events lost by the steps whose loss is not [`intended`](StepLoss::intended).
     pub(super) fn lost(&self) -> u64 {
         self.steps.iter().filter(|step| !step.intended).map(|step| step.lost).sum()
     }
 
-    /// The share of all events, 0 to 1, that [`Losses::lost`] is.
+    /// Returns [`Losses::lost`] as a share of all events, 0 to 1.
     pub(super) fn share(&self) -> f64 {
         self.share_of(self.lost())
     }
 
-    /// The share of all events, 0 to 1, that `events` are.
+    /// Returns `events` as a share of all events, 0 to 1.
     pub(super) fn share_of(&self, events: u64) -> f64 {
         events as f64 / self.events.max(1) as f64
     }

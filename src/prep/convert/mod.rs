@@ -3,11 +3,11 @@
 //! ```text
 //! job       what is converted, by which recipe, into which chunks and shards
 //! plan      how many samples a chunk has, and how many chunks a shard has
-//! inputs    the recordings: which sample of the set is which sample of which file
+//! inputs    the recordings: finds the file, and the sample in it, for each sample of the set
 //! chunks    makes one chunk: reads, transforms, frames, encodes
-//! loss      which step lost which events
-//! causes    what was lost and why, in words
-//! limit     the largest share that may be lost
+//! loss      how many events each step lost
+//! causes    describes losses and their likely causes in words
+//! limit     checks losses against the largest share of events that may be lost
 //! pipeline  makes all chunks on all cores, and writes them in order
 //! ```
 

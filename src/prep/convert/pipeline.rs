@@ -18,14 +18,15 @@ use tonic_shard::{Existing, KEPT, Ledger, Manifest, OutputDir, SetDescription, S
 pub struct Converted {
     /// The set's manifest.
     pub manifest: Manifest,
-    /// The layouts of the recordings.
+    /// The layouts of the recordings, each once.
     pub layouts: Vec<Layout>,
-    /// Which fields of the first recording were taken for the columns of events.
+    /// The fields of the first recording that were read as the columns t, x, y and p.
     pub columns: TakenColumns,
-    /// Notes for the user about how the recordings were opened. `convert` has printed them.
+    /// Notes for the user about how the recordings were opened. [`convert`] itself prints the first of them, unless it
+    /// is quiet.
     pub opening_notes: Vec<String>,
-    /// Notes for the user about what happened to events and samples, with parameters in backticks. Those that begin
-    /// with `warning: ` say that a part of the data is missing.
+    /// Notes for the user about what happened to events and samples. Names of parameters are in backticks. A note that
+    /// begins with `warning: ` says that events were lost.
     pub outcome: Vec<String>,
     /// Number of samples that were already converted when the conversion resumed.
     pub resumed_samples: u64,
@@ -34,7 +35,7 @@ pub struct Converted {
 }
 
 impl Converted {
-    /// The result as one JSON object.
+    /// Returns the result as one JSON object.
     pub fn json(&self) -> Value {
         let notes: Vec<&String> = self.opening_notes.iter().chain(&self.outcome).collect();
         let samples = self.manifest.description.samples;
@@ -96,7 +97,7 @@ enum Attempt {
 }
 
 /// Runs the workers and the writer until the set is complete, an error occurs, or a count does not fit its column.
-/// `losses` has what was lost of the samples that are converted already.
+/// `losses` are those of the samples that an earlier, interrupted run converted.
 fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses) -> Result<Attempt> {
     let conversion = job.conversion;
     let description = writer.description().clone();
@@ -149,7 +150,7 @@ fn report_inputs(conversion: &Conversion, inputs: &Inputs) {
     }
 }
 
-/// Says how many events and samples were left out or changed.
+/// Returns notes for the user that say how many events and samples were left out or changed.
 fn oddities(manifest: &Manifest) -> impl Iterator<Item = String> {
     let totals = &manifest.totals;
     let counts = [

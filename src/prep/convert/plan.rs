@@ -9,22 +9,25 @@ use crate::events::SensorSize;
 /// Default samples per chunk, for samples that are not large. Larger chunks compress about 1% better. Smaller chunks
 /// shuffle better.
 const CHUNK_SAMPLES: u32 = 64;
-/// Maximum bytes of recording per chunk, unless the user gives the chunk size. A worker holds a whole chunk in memory.
+/// Maximum bytes that the samples of a chunk have in the recording, unless the user gives the number of samples per
+/// chunk. The limit bounds memory, because a worker holds a whole chunk.
 const CHUNK_SOURCE_BYTES: f64 = 16e6;
-/// Assumed bytes of recording per event of a cochlea: a float16 time, a uint16 channel, and a share of the heap of HDF5
-/// (the files of `synth` have 4.258).
+/// Assumed bytes per event in a cochlea's recording: a float16 time, a uint16 channel, and a share of HDF5's heap. The
+/// files of `synth` have 4.258 bytes per event.
 ///
-/// SSC has 33.9 kB per sample in the file, so about 8,000 events. Shards have 512 chunks for 4,838 to 9,705 events per
-/// sample, and chunks have 64 samples below 58,793. SSC and SHD, with 7,500 to 8,500, stay away from these borders:
-/// they would need 14% more events to have shards of 256 chunks.
+/// With this number, shards have 512 chunks if the mean sample has 4,838 to 9,705 events. Chunks have 64 samples if the
+/// mean sample has fewer than about 58,800 events. SSC and SHD are far from these borders: they have 7,500 to 8,500
+/// events per sample (SSC has 33.9 kB per sample in the file). Only with 14% more events would their shards have 256
+/// chunks.
 const COCHLEA_EVENT_BYTES: f64 = 4.25;
-/// Assumed bytes of recording per event of a camera: int16 x and y, an int64 time and a bool, as Tonic's arrays have.
+/// Assumed bytes per event in a camera's recording: int16 x and y, an int64 time and a bool, as in Tonic's arrays.
 const CAMERA_EVENT_BYTES: f64 = 13.0;
-/// Assumed bytes of recording per sample besides its events: a NumPy header, or HDF5's references and headers of rows.
+/// Assumed bytes per sample in a recording in addition to its events: a NumPy header, or HDF5's references and headers
+/// of rows.
 const SAMPLE_BYTES: f64 = 128.0;
-/// Default approximate size of a shard.
+/// Default approximate size of a shard: 64 MiB. It has the syntax of the command line.
 pub const SHARD_SIZE: &str = "64M";
-/// Assumed shard bytes per byte of recording. For example, SSC has 33.9 kB per sample in recordings, and 2.4 kB in
+/// Assumed bytes in shards per byte in recordings. For example, SSC has 33.9 kB per sample in recordings, and 2.4 kB in
 /// shards.
 const COMPRESSION: f64 = 0.07;
 
@@ -33,14 +36,14 @@ const COMPRESSION: f64 = 0.07;
 pub(super) struct Plan {
     /// Samples per chunk.
     pub chunk_samples: u32,
-    /// Chunks per shard: a power of two, so that a small change in the size of the recordings rarely changes it.
+    /// Chunks per shard. It is a power of two, so that a small change of the recordings rarely changes it.
     pub shard_chunks: u32,
 }
 
 impl Plan {
-    /// Plans for `samples` samples with `events` events of `sensor`, with shards of about `shard_bytes` bytes. A chunk
-    /// has
-    /// `chunk_samples` samples. The default is 64, or fewer if the samples are large.
+    /// Makes a plan for `samples` samples of `sensor`, which have `events` events in all. Shards have about
+    /// `shard_bytes` bytes. Chunks have `chunk_samples` samples. If it is `None`, they have 64, or fewer if the samples
+    /// are large.
     pub(super) fn new(
         samples: u64,
         events: u64,
@@ -53,8 +56,8 @@ impl Plan {
         Plan::of_bytes(samples, source_bytes, chunk_samples, shard_bytes)
     }
 
-    /// Plans for recordings of `source_bytes` bytes, as tonic-toolkit did before it counted the events: by the size of
-    /// the files.
+    /// Makes a plan from the size of the recordings in bytes. Earlier versions of tonic-toolkit used the size of the
+    /// files here, so a conversion that they began needs this plan to continue.
     pub(super) fn of_bytes(samples: u64, source_bytes: f64, chunk_samples: Option<u32>, shard_bytes: u64) -> Plan {
         let sample_bytes = source_bytes / samples.max(1) as f64;
         let fitting = (CHUNK_SOURCE_BYTES / sample_bytes.max(1.0)).log2().floor().clamp(0.0, 30.0);

@@ -1,8 +1,10 @@
 //! Tonic's `ToAveragedTimesurface`, the histograms of averaged time surfaces (HATS) of Sironi et al. 2018.
 //!
-//! The sensor is divided into square cells. Each event has a surface: the decayed traces of earlier events of the
-//! same polarity and cell, in the pixels around it. The mean over a cell's events is the cell's surface. There is one
-//! frame per cell, so the output has the shape (cells, P, surface, surface).
+//! The sensor is divided into squares of `cell_size` pixels, called cells as in the paper. Each event has a surface: a
+//! small image of the pixels around the event. It shows the earlier events of the same polarity and the same cell, each
+//! as a trace that decays with its age. The frame of a cell is the mean of the surfaces of all events in the cell,
+//! separately for each polarity. There is one frame per cell, so the output has the shape (cells, P, surface_size,
+//! surface_size).
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -15,7 +17,7 @@ use crate::framing::slicing::MAX_FRAMES;
 use crate::signature::{Kind, Parameter, Signature};
 use tonic_shard::FrameShape;
 
-/// How an event's trace decays with its age.
+/// How the trace of an earlier event decays with its age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
@@ -30,15 +32,15 @@ pub enum Decay {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ToAveragedTimesurface {
-    /// Side of a surface, in pixels. Odd.
+    /// Width and height of a surface, in pixels. It is odd.
     pub surface_size: u32,
-    /// Side of a cell, in pixels.
+    /// Width and height of a cell, in pixels.
     pub cell_size: u32,
-    /// How far back earlier events count, in microseconds. The window never starts before time 0.
+    /// Earlier events count only if they are at most this old, in microseconds. Events before time 0 never count.
     pub time_window: f64,
     /// Time constant tau of the decay, in microseconds.
     pub tau: f64,
-    /// How an event's trace decays with its age.
+    /// How the trace of an earlier event decays with its age.
     pub decay: Decay,
     /// Expected sensor size after all transforms, (W, H, P). `None` skips the check.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,7 +68,7 @@ impl ToAveragedTimesurface {
         ],
     };
 
-    /// Number of cells along the width and along the height.
+    /// Returns the number of cells along the width and along the height of the sensor.
     fn grid(&self, sensor: SensorSize) -> [u32; 2] {
         [sensor.width.div_ceil(self.cell_size), sensor.height.div_ceil(self.cell_size)]
     }
@@ -75,7 +77,7 @@ impl ToAveragedTimesurface {
         self.grid(sensor).into_iter().map(u64::from).product()
     }
 
-    /// The value of an event's trace after `age` microseconds. `age` is at least 0.
+    /// Returns the value of an event's trace after `age` microseconds. `age` must be at least 0.
     fn trace(&self, age: f64) -> f64 {
         match self.decay {
             Decay::Exp => exp_nonpositive(-age / self.tau),
@@ -123,15 +125,17 @@ impl EventFraming for ToAveragedTimesurface {
     }
 }
 
-/// Makes the frames of [`ToAveragedTimesurface`]. A memory is the events of one cell and polarity.
+/// Makes the frames of [`ToAveragedTimesurface`]. A memory (the paper's word) is the list of events of one cell and one
+/// polarity.
 struct Memories {
     sensor: SensorSize,
     rule: ToAveragedTimesurface,
-    /// Start of each memory among the sorted events, then the end.
+    /// For each cell and polarity, the index of its first event among the sorted events. The last element is the number
+    /// of events.
     starts: Vec<u32>,
-    /// Sums of the surfaces of one memory, (surface, surface).
+    /// Sum of the surfaces of the events of one cell and one polarity, (surface_size, surface_size).
     surface: Array2<f64>,
-    /// Flat indices of the elements of `surface` that are in use.
+    /// Flat indices of the elements of `surface` that something was added to. May have duplicates.
     touched: Vec<u32>,
 }
 
@@ -143,7 +147,7 @@ impl Memories {
         ((row * columns + column) * self.sensor.polarities + u32::from(events.p[i])) as usize
     }
 
-    /// Sorts the event indices by cell, polarity and time.
+    /// Returns the indices of the events, sorted by cell, polarity and time. Also sets `starts`.
     fn sorted(&mut self, events: &Events) -> Vec<u32> {
         self.starts.fill(0);
         for i in 0..events.len() {
@@ -161,7 +165,8 @@ impl Memories {
         sorted
     }
 
-    /// Adds up the surfaces of the events of one memory.
+    /// Adds up the surfaces of all events of one cell and one polarity in `self.surface`. `memory` has the indices of
+    /// these events.
     fn sum(&mut self, events: &Events, memory: &[u32]) {
         let half = self.rule.surface_size as i32 / 2;
         let surface = self.surface.as_slice_mut().expect("an array in standard layout");

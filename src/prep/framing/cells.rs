@@ -1,9 +1,9 @@
-//! One counter per sensor cell, with bit masks of the nonzero ones. A frame is read in cell order without a sort, and
-//! empty cells are skipped.
+//! Counters for the cells of one frame. Bit masks mark the cells in use. With them, the cells are read in ascending
+//! order without a sort, and empty cells are skipped.
 
 use crate::events::SensorSize;
 
-/// The counters of a frame's cells, zero for empty cells.
+/// One counter for each cell of a frame. The counter of an empty cell is 0.
 #[derive(Clone, Debug)]
 pub(super) struct Cells {
     counters: Vec<u32>,
@@ -14,14 +14,14 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    /// Makes cells for frames of `sensor`, all zero.
+    /// Makes counters for frames of `sensor`, all 0.
     pub(super) fn new(sensor: SensorSize) -> Cells {
         let cells = sensor.frame_shape().cells() as usize;
         let words = cells.div_ceil(64).max(2);
         Cells { counters: vec![0; cells], used: vec![0; words], words: vec![0; words.div_ceil(64)] }
     }
 
-    /// The counter of a cell, marked as in use. The caller must set it to a nonzero value.
+    /// Marks a cell as in use and returns its counter. The caller must set the counter to a nonzero value.
     #[inline(always)]
     pub(super) fn counter(&mut self, cell: u32) -> &mut u32 {
         let cell = cell as usize;
@@ -30,8 +30,9 @@ impl Cells {
         &mut self.counters[cell]
     }
 
-    /// Counts one event per cell index. For a small sensor, the marks are kept in registers. In memory, each event
-    /// would wait for the previous event's write to the same word.
+    /// Adds 1 to the counter of each cell in `cells`. For a sensor of at most 128 cells, the bit mask stays in
+    /// registers during the loop. A bit mask in memory is slower, because each event would wait for the write of the
+    /// event before.
     pub(super) fn count(&mut self, cells: impl Iterator<Item = u32>) {
         if let [low, high] = self.used[..] {
             let mut marks = u128::from(high) << 64 | u128::from(low);
@@ -46,7 +47,7 @@ impl Cells {
         }
     }
 
-    /// Calls `each` with every cell in use, ascending, and its counter. Then resets the counters to zero.
+    /// Calls `each` with the index and the counter of every cell in use, in ascending order. Resets all counters to 0.
     pub(super) fn drain(&mut self, mut each: impl FnMut(u32, u32)) {
         for (i, words) in self.words.iter_mut().enumerate() {
             for_each_bit(std::mem::take(words), |bit| {

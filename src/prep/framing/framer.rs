@@ -1,4 +1,4 @@
-//! The framer: makes the frames of one sample after another.
+//! Makes the frames of samples, one sample at a time.
 
 use tonic_shard::{ColumnBuf, Width};
 
@@ -7,7 +7,8 @@ use crate::fault::Checked;
 use crate::framing::named::Framing;
 use crate::framing::rule::{FramedSample, MakeFrames};
 
-/// Makes the frames of samples. Each thread needs its own framer, because a framer keeps state for every sensor cell.
+/// Makes the frames of samples. A framer has a buffer for all cells of the sensor, so each thread needs a framer of its
+/// own.
 pub struct Framer {
     maker: Box<dyn MakeFrames>,
     sample: FramedSample,
@@ -21,11 +22,12 @@ impl Framer {
         Framer { maker: framing.rule().maker(sensor), sample }
     }
 
-    /// Makes the frames of one sample. A sample without events has one empty frame, or the fixed number of bins.
+    /// Makes the frames of one sample. A sample without events has one empty frame, or as many empty frames as the
+    /// framing has bins.
     ///
     /// # Errors
-    /// If the sample has more than 2^24 frames, or too many entries for the memory. Strongly overlapping windows and
-    /// slowly decaying surfaces cause this.
+    /// If the sample has more than 2^24 frames, or more than 2^28 nonzero cells in all frames. So many cells come from
+    /// strongly overlapping windows or slowly decaying surfaces.
     pub fn frame(&mut self, events: &Events) -> Checked<&FramedSample> {
         let out = &mut self.sample;
         out.frame_sizes.clear();

@@ -1,7 +1,7 @@
-//! Framing turns events into sparse frames. It is the last step of a recipe.
+//! Framings turn events into sparse frames. A framing is the last step of a recipe.
 //!
-//! A framing is a type that implements [`rule::EventFraming`]. To add one, add its variant, match arm and signature to
-//! `named.rs`.
+//! A framing is a type that implements [`rule::EventFraming`]. To add a framing, write such a type, and add its
+//! variant, match arm and signature to `named.rs`.
 
 mod accumulate;
 mod averaged;

@@ -9,7 +9,8 @@ use crate::framing::rule::EventFraming;
 use crate::framing::{ToAveragedTimesurface, ToBinaRep, ToFrame, ToImage, ToTimesurface, ToVoxelGrid};
 use crate::signature::Signature;
 
-/// Maximum number of cells of a frame or a sensor. Each worker keeps one counter per cell.
+/// Maximum number of cells of a frame or a sensor. The limit bounds memory, because each worker keeps one counter per
+/// cell.
 pub(crate) const MAX_CELLS: u64 = 1 << 28;
 
 /// How events become frames. In TOML, a framing without a `name` is a `ToFrame`.
@@ -18,15 +19,15 @@ pub(crate) const MAX_CELLS: u64 = 1 << 28;
 pub enum Framing {
     /// Time surfaces of the events, averaged per cell (HATS).
     ToAveragedTimesurface(ToAveragedTimesurface),
-    /// One binary number per cell, with one bit per slice.
+    /// One binary number per cell. Each bit says whether the cell had an event in one slice of time.
     ToBinaRep(ToBinaRep),
-    /// Event counts of the whole sample, in one frame.
+    /// Event counts per cell over the whole sample, in one frame.
     ToImage(ToImage),
-    /// Exponentially decayed time since each pixel's last event.
+    /// Time since the last event of each cell, as a value that decays exponentially from 1.
     ToTimesurface(ToTimesurface),
-    /// Sums of polarities, interpolated between neighbouring time bins.
+    /// Sums of polarities per pixel. Each event is divided between two neighbouring time bins.
     ToVoxelGrid(ToVoxelGrid),
-    /// Event counts per slice.
+    /// Event counts per cell, one frame per slice of the sample.
     #[serde(untagged)]
     ToFrame(ToFrame),
 }
@@ -42,7 +43,7 @@ pub(crate) const FRAMINGS: [Signature; 6] = [
 ];
 
 impl Framing {
-    /// The framing as a trait object.
+    /// Returns the framing as a trait object.
     pub(crate) fn rule(&self) -> &dyn EventFraming {
         match self {
             Framing::ToAveragedTimesurface(f) => f,
@@ -54,10 +55,10 @@ impl Framing {
         }
     }
 
-    /// Checks that the parameters are valid for a sensor.
+    /// Checks that the parameters are valid for the events of `sensor`.
     ///
     /// # Errors
-    /// The invalid parameter, with what was expected and what was found.
+    /// A [`Fault`](crate::Fault) with the invalid parameter, what was expected and what was found.
     pub fn check_sensor(&self, sensor: SensorSize) -> Checked {
         self.rule().check_sensor(sensor)?;
         let shape = self.shape(sensor);
@@ -69,18 +70,18 @@ impl Framing {
         self.rule().overlaps()
     }
 
-    /// Time from one frame to the next in microseconds; `None` if it is not constant.
+    /// Returns the time from one frame to the next, in microseconds. `None` if it is not constant.
     pub fn frame_time(&self) -> Option<f64> {
         self.rule().frame_time()
     }
 
-    /// Type of the values: float32 for surfaces, uint8 for counts. A conversion widens the type of counts if a larger
-    /// count needs it.
+    /// Returns the type of the values: float32 for surfaces, uint8 for counts. A conversion uses a wider type if a
+    /// count does not fit uint8.
     pub fn values(&self) -> Width {
         self.rule().values()
     }
 
-    /// Shape of a frame of `sensor`.
+    /// Returns the shape of a frame, for events of `sensor`.
     pub fn shape(&self, sensor: SensorSize) -> FrameShape {
         self.rule().shape(sensor)
     }

@@ -6,12 +6,13 @@ use crate::events::{Events, SensorSize};
 use crate::fault::{Checked, Fault};
 use crate::framing::slicing::MAX_FRAMES;
 
-/// Maximum number of entries of a sample: about two gigabytes.
+/// Maximum number of entries (nonzero cells) of a sample. They take about two gigabytes.
 const MAX_ENTRIES: usize = 1 << 28;
 
-/// The parameters of a framing: checks them, computes the geometry of the frames, and builds a frame maker.
+/// A framing with its parameters. It checks the parameters, computes the number and shape of the frames, and builds the
+/// [`MakeFrames`] that makes the frames.
 pub(crate) trait EventFraming {
-    /// Checks that the parameters are valid. The place of the fault is the parameter's name.
+    /// Checks that the parameters are valid for any sensor. The place of a fault is the name of the parameter.
     fn check(&self) -> Checked {
         Ok(())
     }
@@ -21,7 +22,7 @@ pub(crate) trait EventFraming {
         Ok(())
     }
 
-    /// Tonic's `sensor_size` parameter, (W, H, P); `None` if the recipe leaves it out.
+    /// Returns the parameter `sensor_size`, (W, H, P). `None` if the recipe leaves it out.
     fn sensor_size(&self) -> Option<[u32; 3]> {
         None
     }
@@ -31,33 +32,33 @@ pub(crate) trait EventFraming {
         false
     }
 
-    /// Maximum number of frames of a sample of `sensor` whose times lie in `span` (microseconds, both inclusive).
-    /// `None` if there is no bound.
+    /// Returns the maximum number of frames per sample, for events of `sensor`. `span` has the first and last possible
+    /// time in microseconds, both inclusive. `None` if there is no maximum.
     fn frame_limit(&self, span: Option<(i64, i64)>, sensor: SensorSize) -> Option<u64>;
 
-    /// Time from one frame to the next in microseconds; `None` if it is not constant.
+    /// Returns the time from one frame to the next, in microseconds. `None` if it is not constant.
     fn frame_time(&self) -> Option<f64> {
         None
     }
 
-    /// Type of the values: float32 for surfaces, for counts uint8, with which a conversion starts and
-    /// which it widens if need be.
+    /// Returns the type of the values: float32 for surfaces, uint8 for counts. A conversion uses a wider type if a
+    /// count does not fit uint8.
     fn values(&self) -> Width {
         Width::F32
     }
 
-    /// Shape of a frame of `sensor`.
+    /// Returns the shape of a frame, for events of `sensor`.
     fn shape(&self, sensor: SensorSize) -> FrameShape {
         sensor.frame_shape()
     }
 
-    /// Builds a frame maker for `sensor`. Each thread needs its own.
+    /// Builds the object that makes frames from events of `sensor`. Each thread needs an object of its own.
     fn maker(&self, sensor: SensorSize) -> Box<dyn MakeFrames>;
 }
 
-/// Makes the frames of one sample after another.
+/// Makes the frames of samples, one sample at a time.
 pub(crate) trait MakeFrames {
-    /// Writes the frames of one sample to `out`, which must be empty. A sample without events has one empty frame, or
+    /// Writes the frames of one sample to `out`. `out` must be empty. A sample without events has one empty frame, or
     /// the fixed number of frames if the framing has one.
     ///
     /// # Errors
@@ -65,14 +66,14 @@ pub(crate) trait MakeFrames {
     fn frame(&mut self, events: &Events, out: &mut FramedSample) -> Checked;
 }
 
-/// The sparse frames of one sample, as the columns that [`tonic_shard::SparseFrames::push`] takes.
+/// The sparse frames of one sample. The first three fields are the arguments of [`tonic_shard::SparseFrames::push`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct FramedSample {
     /// Number of nonzero cells of each frame.
     pub frame_sizes: Vec<u32>,
     /// Indices of the nonzero cells of all frames, ascending within a frame.
     pub cells: Vec<u32>,
-    /// Event count or value of each of these cells.
+    /// Event count of each cell in `cells`, or its value if the frames are surfaces.
     pub counts: ColumnBuf,
     /// Number of events in at least one frame.
     pub binned: u64,
@@ -80,20 +81,21 @@ pub struct FramedSample {
     pub cut: u64,
 }
 
-/// The fault for a sample with too many frames.
+/// Returns the fault for a sample with too many frames. `frames` is their number.
 pub(super) fn too_many(frames: f64) -> Fault {
     let expected = format!("at most {MAX_FRAMES} frames (crop the time, take longer windows, or give the time_unit)");
     Fault::new("frames", expected, format!("{frames:.0}"))
 }
 
-/// Returns a fault if the sample has more than [`MAX_ENTRIES`] entries, which would fill the memory.
+/// Returns a fault if `entries`, the number of entries of a sample, is above [`MAX_ENTRIES`] and could fill the memory.
 pub(super) fn check_entries(entries: usize) -> Checked {
     let expected = "at most 2^28 entries a sample (crop the time, or take fewer frames)";
     if entries <= MAX_ENTRIES { Ok(()) } else { Err(Fault::new("frames", expected, entries)) }
 }
 
 impl FramedSample {
-    /// Appends the frame of a surface, given as (cell, value) in ascending order of cells. Values of 0 are left out.
+    /// Appends one frame of float32 values, given as (cell, value) in ascending order of cells. Values of 0 are left
+    /// out.
     pub(super) fn push_surface(&mut self, surface: impl Iterator<Item = (u32, f32)>) {
         let ColumnBuf::F32(values) = &mut self.counts else { return };
         let first = self.cells.len();

@@ -1,8 +1,9 @@
 //! Tonic's four slicings of a sample: by time window, event count, time bins or event bins. The slices contain exactly
 //! the same events as Tonic's.
 //!
-//! A slice is a range of event indices. Window times are computed in float64 and searched with NumPy's left
-//! `searchsorted` rule, as in Tonic, so that every event falls into the same windows.
+//! A slice is a range of event indices. The times of windows are computed in float64. A window contains its start time
+//! but not its end time, as with NumPy's left `searchsorted`. Tonic does the same, so every event falls into the same
+//! windows as in Tonic.
 
 use std::ops::Range;
 
@@ -25,21 +26,23 @@ pub struct ToFrame {
     /// Events per frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_count: Option<u64>,
-    /// Number of frames per sample, each of equal duration.
+    /// Number of frames per sample. All have the same duration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_time_bins: Option<u64>,
-    /// Number of frames per sample, each with equally many events.
+    /// Number of frames per sample. All have the same number of events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_event_bins: Option<u64>,
-    /// Overlap of neighbouring frames: in microseconds with `time_window`, in events with `event_count`, and as a
-    /// fraction of a bin with `n_time_bins` or `n_event_bins`.
+    /// Overlap of neighbouring frames. The unit is microseconds with `time_window`, events with `event_count`, and the
+    /// share of a bin with `n_time_bins` or `n_event_bins`.
     pub overlap: f64,
     /// Whether to keep a last frame that is shorter than a window or has too few events.
     pub include_incomplete: bool,
-    /// Start of the first window in microseconds. `None`: the time of the first event. Only with `time_window`.
+    /// Start of the first window in microseconds. `None` is the time of the first event. Only allowed with
+    /// `time_window`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<i64>,
-    /// End of the duration in microseconds. `None`: the time of the last event. Only with `time_window`.
+    /// End of the time span that is divided into windows, in microseconds. `None` is the time of the last event. Only
+    /// allowed with `time_window`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<i64>,
     /// Expected sensor size after all transforms, (W, H, P). `None` skips the check.
@@ -69,8 +72,8 @@ impl ToFrame {
         ],
     };
 
-    /// Slices events at times `t`, in microseconds, which must be ascending and not empty. The error is the number of
-    /// frames, if it exceeds [`MAX_FRAMES`].
+    /// Returns the range of event indices of each frame. `t` has the times of the events in microseconds, ascending,
+    /// and must not be empty. If there would be more than [`MAX_FRAMES`] frames, the error is their number.
     pub(super) fn slices(&self, t: &[i64]) -> Result<Vec<Range<usize>>, f64> {
         let events = |start: u64, count: u64| {
             let clamp = |i: u64| i.min(t.len() as u64) as usize;
@@ -100,20 +103,20 @@ impl ToFrame {
         Ok((0..bins).map(|i| events(i * stride, count)).collect())
     }
 
-    /// The windows of a slicing by `time_window`; `None` for another slicing.
+    /// Returns the windows if frames are sliced by `time_window`. `None` for another slicing.
     pub(super) fn windows(&self) -> Option<TimeWindows> {
         let &ToFrame { overlap, include_incomplete, start_time, end_time, .. } = self;
         let window = self.time_window? as f64;
         Some(TimeWindows { window, overlap, include_incomplete, start_time, end_time })
     }
 
-    /// The number of frames of every sample for `n_time_bins` and `n_event_bins`; `None` for another slicing.
+    /// Returns the fixed number of frames per sample: `n_time_bins` or `n_event_bins`. `None` for another slicing.
     pub(super) fn bins(&self) -> Option<u64> {
         self.n_time_bins.or(self.n_event_bins)
     }
 }
 
-/// Time windows of equal length, with times in microseconds: Tonic's `slice_events_by_time`.
+/// Time windows of equal duration, as in Tonic's `slice_events_by_time`. All times are in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TimeWindows {
     pub window: f64,
@@ -124,8 +127,8 @@ pub(crate) struct TimeWindows {
 }
 
 impl TimeWindows {
-    /// Slices events at times `t`, which must be ascending and not empty. The error is the number of slices, if it
-    /// exceeds [`MAX_FRAMES`].
+    /// Iterates over the range of event indices of each window. `t` has the times of the events in microseconds,
+    /// ascending, and must not be empty. If there would be more than [`MAX_FRAMES`] windows, the error is their number.
     pub(crate) fn slices<'a>(
         &self,
         t: &'a [i64],
@@ -138,15 +141,15 @@ impl TimeWindows {
         Ok((0..frames).map(move |i| slicer.slice(i as f64 * stride + start, window)))
     }
 
-    /// Number of windows in `duration` microseconds: at least 1.
+    /// Returns the number of windows in `duration` microseconds, at least 1.
     fn count(&self, duration: f64) -> f64 {
         let strides = (duration - self.window) / (self.window - self.overlap);
         let n = if self.include_incomplete { strides.ceil() } else { strides.floor() } + 1.0;
         n.max(1.0)
     }
 
-    /// Maximum number of windows of a sample whose times lie in `span` (microseconds, both inclusive). `None` if there
-    /// is no maximum, or if it exceeds [`MAX_FRAMES`].
+    /// Returns the maximum number of windows per sample. `span` has the first and last possible time in microseconds,
+    /// both inclusive. `None` if there is no maximum, or if it is above [`MAX_FRAMES`].
     pub(crate) fn limit(&self, span: Option<(i64, i64)>) -> Option<u64> {
         let start = self.start_time.or(span.map(|(lo, _)| lo))?;
         let end = self.end_time.or(span.map(|(_, hi)| hi))?;
@@ -154,7 +157,8 @@ impl TimeWindows {
     }
 }
 
-/// Finds the slices of successive windows. Starts and ends never decrease, so each event is visited at most twice.
+/// Finds the events of one window after another. The starts and ends of successive windows must not decrease, so each
+/// event is visited at most twice.
 struct Slicer<'a> {
     t: &'a [i64],
     last: Range<usize>,
@@ -166,7 +170,7 @@ impl Slicer<'_> {
         Slicer { t, last: 0..0, end_time: f64::INFINITY }
     }
 
-    /// Index range of the events with `from <= t < from + window`.
+    /// Returns the index range of the events with `from <= t < from + window`.
     fn slice(&mut self, from: f64, window: f64) -> Range<usize> {
         // A window that does not overlap the last one starts at or after the last one's end.
         let known = if from >= self.end_time { self.last.end } else { self.last.start };
@@ -176,10 +180,11 @@ impl Slicer<'_> {
     }
 }
 
-/// Number of events before `time`. The first `known` events are known to be before it.
+/// Returns the number of events with a time before `time`. The caller knows that the first `known` events are before
+/// `time`.
 fn before(t: &[i64], known: usize, time: f64) -> usize {
-    /// Up to here, every whole number is exact in float64. So an integer time is before `time` if and only if it is
-    /// before the next whole number.
+    /// Below this, float64 represents every whole number exactly. So an integer is less than `time` if and only if it
+    /// is less than `time` rounded up.
     const EXACT: f64 = (1_u64 << 53) as f64;
     let first = time.ceil();
     let rest = &t[known..];

@@ -1,7 +1,8 @@
 //! Time surfaces and voxel grids over the whole sensor. Values are computed in float64, as in Tonic, and rounded to
 //! float32 at the end.
 //!
-//! Only the state of one frame is dense. The output frames are sparse: their entries are the nonzero values.
+//! Only the buffers for the current frame are dense. The output frames are sparse: they contain only the nonzero
+//! values.
 
 use ndarray::{Array2, Array3};
 use serde::{Deserialize, Serialize};
@@ -83,13 +84,13 @@ impl EventFraming for ToTimesurface {
     }
 }
 
-/// Makes the frames of [`ToTimesurface`]: keeps the time of each cell's last event.
+/// Makes the frames of [`ToTimesurface`] from the time of the last event of each cell.
 struct LastTimes {
     sensor: SensorSize,
     rule: ToTimesurface,
     /// Time of each cell's last event in microseconds, (P, H, W); negative infinity if there is none.
     last: Array3<f64>,
-    /// Cells whose last event still has a nonzero value, ascending.
+    /// Indices of the cells whose value is still above 0, ascending.
     fired: Vec<u32>,
 }
 
@@ -136,11 +137,12 @@ impl MakeFrames for LastTimes {
     }
 }
 
-/// Tonic's `ToVoxelGrid`: each event's polarity, +1 or -1, is shared between the two nearest time bins.
+/// Tonic's `ToVoxelGrid`: the value of a pixel is a sum of polarities, +1 or -1. Each event's polarity is divided
+/// between the two nearest time bins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToVoxelGrid {
-    /// Number of time bins, and so of frames, per sample.
+    /// Number of time bins per sample. Each bin is one frame.
     pub n_time_bins: u32,
     /// Expected sensor size after all transforms, (W, H, P). `None` skips the check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -187,12 +189,12 @@ impl EventFraming for ToVoxelGrid {
     }
 }
 
-/// Makes the frames of [`ToVoxelGrid`]: keeps the sums of one time bin.
+/// Makes the frames of [`ToVoxelGrid`], one time bin at a time.
 struct Voxels {
     bins: u32,
-    /// Sum of each pixel's shares, (H, W).
+    /// Sum of each pixel's shares of polarity in the current time bin, (H, W).
     sums: Array2<f64>,
-    /// Cells that an event contributed to.
+    /// Flat indices of the elements of `sums` that an event was added to. May have duplicates.
     cells: Vec<u32>,
 }
 

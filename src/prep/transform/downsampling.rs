@@ -1,7 +1,7 @@
-//! Tonic's `EventDownsampling`: each output pixel integrates the events of several input pixels and emits new events.
+//! Tonic's `EventDownsampling`: each output pixel sums the events of several input pixels and emits new events.
 //!
-//! The output events are new events. So the ledger counts all input events as filtered, and adds the output events to
-//! `events_in`. Every event, read or emitted, is counted exactly once.
+//! The output events are new events. So the ledger counts all input events as filtered, and adds the number of output
+//! events to `events_in`. This way, each input event and each output event is counted exactly once.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,12 +13,12 @@ use crate::transform::rule::{EventTransform, TimeSpan};
 use crate::transform::space::{check_target, check_target_within, spatial_factors};
 use tonic_shard::Ledger;
 
-/// Maximum number of emitted events per sample: about a gigabyte. With `noise_threshold` 0, it also limits steps times
-/// pixels.
+/// Maximum number of emitted events per sample. They take about a gigabyte. With a `noise_threshold` of 0, the number
+/// of steps times the number of pixels has the same limit.
 const MAX_EVENTS: u64 = 1 << 26;
 
 /// Tonic's `EventDownsampling`, from Ghosh et al. 2023, "Insect-inspired Spatio-temporal Downsampling of Event-based
-/// Input". Output times count from the first event.
+/// Input". The output times start at 0, the time of the first input event.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventDownsampling {
@@ -27,26 +27,27 @@ pub struct EventDownsampling {
     pub sensor_size: Option<[u32; 3]>,
     /// Width and height of the output sensor.
     pub target_size: [u32; 2],
-    /// When a pixel emits an event.
+    /// What makes a pixel emit an event.
     pub downsampling_method: Method,
     /// Milliseconds per step.
     pub dt: f64,
-    /// A pixel fires when one polarity outnumbers the other by this many events. At 0, every pixel without a surplus
-    /// fires both polarities at every step.
+    /// A pixel fires when it has at least this many more events of one polarity than of the other. With 0, every pixel
+    /// fires at every step: the polarity with more events, or both polarities if they have equally many.
     #[serde(default)]
     pub noise_threshold: u32,
-    /// Number of integrator steps per `dt`. Only for the differentiator; `None` is 2.
+    /// Number of integrator steps per `dt`. Only allowed with the differentiator. `None` means 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differentiator_time_bins: Option<u32>,
 }
 
-/// When a pixel emits an event.
+/// What makes a pixel emit an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// When its surplus of one polarity, summed over time, reaches the threshold.
+    /// The pixel has at least `noise_threshold` more events of one polarity than of the other, counted since it last
+    /// fired.
     Integrator,
-    /// When the integrator fires more often than in the previous step.
+    /// The integrator of the pixel fires more often in a step of `dt` than in the step before.
     Differentiator,
 }
 
@@ -139,7 +140,7 @@ impl EventTransform for EventDownsampling {
     }
 }
 
-/// A pixel that fires in a step. At a threshold of 0, it can fire both polarities.
+/// A pixel that fires in a step, with the polarities that it fires. It can fire both only if the threshold is 0.
 struct Spike {
     cell: u32,
     on: bool,
@@ -147,8 +148,8 @@ struct Spike {
 }
 
 impl EventDownsampling {
-    /// Runs the integrator in steps of `dt` microseconds. Calls `spikes` for each step in which pixels fire, with the
-    /// step number and these pixels in order of row and column.
+    /// Runs the integrator in steps of `dt` microseconds. For each step in which pixels fire, calls `spikes` with the
+    /// number of the step and these pixels, ordered by row and column.
     fn integrate(
         &self,
         events: &Events,
@@ -201,7 +202,8 @@ impl EventDownsampling {
     }
 }
 
-/// The differentiator: counts the spikes of each pixel and polarity per frame, and finds where the count grows.
+/// The differentiator: counts the spikes of each pixel and polarity in each frame, and finds the pixels whose count
+/// grows from one frame to the next. A frame is one step of `dt`.
 #[derive(Default)]
 struct Differences {
     /// Number of the current frame.
@@ -229,15 +231,15 @@ impl Differences {
         Ok(())
     }
 
-    /// Ends the current frame and emits its growth with the number of the previous frame. The first frame has no
-    /// previous frame, so it emits nothing.
+    /// Ends the current frame. Calls `emit` with the number of the previous frame, and the pixels and polarities that
+    /// have more spikes than in that frame. Does not call it for frame 0, which has no previous frame.
     fn finish(&mut self, mut emit: impl FnMut(u64, Grown<'_>) -> Checked) -> Checked {
         self.spikes.sort_unstable();
         if self.frame == 0 { Ok(()) } else { emit(self.frame - 1, Grown { now: &self.spikes, before: &self.before }) }
     }
 }
 
-/// Iterates over the pixels and polarities with more spikes in `now` than in `before`. Both lists are sorted.
+/// Iterates over (cell, polarity) for all that have more spikes in `now` than in `before`. Both lists must be sorted.
 struct Grown<'a> {
     now: &'a [u32],
     before: &'a [u32],
@@ -278,8 +280,8 @@ impl Emitted {
     }
 }
 
-/// Python's `//` for positive floats: the floor of the exact quotient, even if `a / b` rounds up to the next
-/// integer.
+/// Divides positive floats as Python's `//` does. Returns the floor of the exact quotient, even where `a / b` would be
+/// rounded up to the next integer.
 fn floor_divided(a: f64, b: f64) -> f64 {
     let quotient = (a - a % b) / b;
     let floor = quotient.floor();

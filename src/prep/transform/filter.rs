@@ -1,6 +1,7 @@
 //! Transforms that drop single events, or all events of a pixel.
 //!
-//! The results match Tonic's event for event. Comments mark Tonic's unusual rules, because they look like mistakes.
+//! The results match Tonic's event for event. Comments in the code mark the rules that look like mistakes but are
+//! Tonic's.
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -11,18 +12,19 @@ use crate::signature::{Kind, Parameter, Signature};
 use crate::transform::rule::EventTransform;
 use tonic_shard::Ledger;
 
-/// An array with one value per pixel, (H, W), just large enough for the sample's largest x and y.
+/// Makes an array (H, W) with `value` for each pixel. It is just large enough for the largest x and y of `events`.
 fn per_pixel<T: Clone>(events: &Events, value: T) -> Array2<T> {
     let size = |column: &[u16]| column.iter().max().map_or(0, |&v| usize::from(v) + 1);
     Array2::from_elem((size(&events.y), size(&events.x)), value)
 }
 
-/// The pixel of event `i`, as (y, x).
+/// Returns the pixel of event `i` as (y, x).
 fn pixel(events: &Events, i: usize) -> [usize; 2] {
     [events.y[i].into(), events.x[i].into()]
 }
 
-/// Keeps the events for which `keep` returns true and counts the others as filtered. Calls `keep` in order of events.
+/// Keeps the events for which `keep` returns true and counts the others as filtered. Calls `keep` once for each event,
+/// in order of time.
 fn filter(events: &mut Events, ledger: &mut Ledger, mut keep: impl FnMut(&Events, usize) -> bool) {
     let before = events.len();
     let kept: Vec<bool> = (0..before).map(|i| keep(events, i)).collect();
@@ -30,11 +32,11 @@ fn filter(events: &mut Events, ledger: &mut Ledger, mut keep: impl FnMut(&Events
     ledger.filtered += (before - events.len()) as u64;
 }
 
-/// Tonic's `Denoise`: drops an event if none of its pixel's four neighbours fired in the `filter_time` before it.
+/// Tonic's `Denoise`: drops an event if none of the four neighbouring pixels had an event in the `filter_time` before.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denoise {
-    /// For this many microseconds after an event, events of the neighbouring pixels are kept.
+    /// For this many microseconds after an event, events of the four neighbouring pixels are kept.
     pub filter_time: f64,
 }
 
@@ -73,7 +75,7 @@ impl EventTransform for Denoise {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decimation {
-    /// Every `n`th event of a pixel is kept.
+    /// One of every `n` events of a pixel is kept, the last of them.
     pub n: u32,
 }
 
@@ -101,15 +103,16 @@ impl EventTransform for Decimation {
     }
 }
 
-/// Tonic's `DropPixel`: drops all events of the listed pixels and of pixels that fire too often.
+/// Tonic's `DropPixel`: drops all events of certain pixels. These are either listed pixels or pixels with too many
+/// events per second. Exactly one of the two parameters must be given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DropPixel {
-    /// Pixels to drop, as (x, y); `None` drops none by place.
+    /// Pixels to drop, as (x, y). `None` if pixels are dropped by their rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coordinates: Option<Vec<[u32; 2]>>,
-    /// Maximum event rate of a pixel over the sample's duration, in events per second. Pixels above it are dropped;
-    /// `None` drops none by rate.
+    /// Maximum rate of a pixel's events over the duration of the sample, in events per second. Pixels with a higher
+    /// rate are dropped. `None` if the pixels to drop are listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hot_pixel_frequency: Option<f64>,
 }
@@ -169,8 +172,8 @@ impl EventTransform for DropPixel {
     }
 }
 
-/// Tonic's `RefractoryPeriod`: drops an event if the previous event of its pixel, kept or dropped, was at most `delta`
-/// earlier.
+/// Tonic's `RefractoryPeriod`: drops an event if the previous event of its pixel was at most `delta` earlier. A dropped
+/// event counts as a previous event, too.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefractoryPeriod {

@@ -2,8 +2,8 @@
 //!
 //! All transforms are deterministic. Random augmentation belongs to training, where every epoch draws new values.
 //!
-//! A transform is a type that implements [`rule::EventTransform`]. To add one, add its variant, match arm and signature
-//! to `named.rs`.
+//! A transform is a type that implements [`rule::EventTransform`]. To add a transform, write such a type, and add its
+//! variant, match arm and signature to `named.rs`.
 
 mod downsampling;
 mod filter;

@@ -15,17 +15,17 @@ use crate::transform::{
 pub enum Transform {
     /// Crops the sensor to its centre.
     CenterCrop(CenterCrop),
-    /// Keeps the events of a time span.
+    /// Keeps the events between two times.
     CropTime(CropTime),
     /// Keeps every nth event of a pixel.
     Decimation(Decimation),
-    /// Drops events without recent events in neighbouring pixels.
+    /// Drops an event if none of the neighbouring pixels had a recent event.
     Denoise(Denoise),
     /// Drops all events of some pixels.
     DropPixel(DropPixel),
     /// Scales times and coordinates.
     Downsample(Downsample),
-    /// Integrates events into fewer pixels that emit new events.
+    /// Sums events in fewer, larger pixels. Each of these pixels emits new events.
     EventDownsampling(EventDownsampling),
     /// Merges all polarities into one.
     MergePolarities(MergePolarities),

@@ -9,9 +9,10 @@ use crate::fault::Checked;
 /// The first and last possible time of events, in microseconds, both inclusive.
 pub(crate) type TimeSpan = (i64, i64);
 
-/// A transform: checks its parameters, computes the output sensor, and changes events.
+/// A transform with its parameters. It checks the parameters, computes the size of the sensor after the transform, and
+/// changes events.
 pub(crate) trait EventTransform {
-    /// Checks that the parameters are valid, independent of a sensor. The place of the fault is the parameter's name.
+    /// Checks that the parameters are valid for any sensor. The place of a fault is the name of the parameter.
     fn check(&self) -> Checked {
         Ok(())
     }
@@ -21,23 +22,24 @@ pub(crate) trait EventTransform {
         Ok(())
     }
 
-    /// Tonic's `sensor_size` parameter, (W, H, P); `None` if the recipe leaves it out.
+    /// Returns the parameter `sensor_size`, (W, H, P). `None` if the recipe leaves it out.
     fn sensor_size(&self) -> Option<[u32; 3]> {
         None
     }
 
-    /// The sensor of the output events.
+    /// Returns the size of the sensor that the output events belong to.
     fn sensor_after(&self, sensor: SensorSize) -> SensorSize {
         sensor
     }
 
-    /// The time span of the output, given the time span of the input. `None` is unbounded.
+    /// Returns the time span of the output events, given the time span of the input events. `None` means that times
+    /// have no bounds.
     fn span_after(&self, span: Option<TimeSpan>) -> Option<TimeSpan> {
         span
     }
 
-    /// Transforms the events of one sample and counts dropped events in `ledger`. Events are in order of time before
-    /// and after.
+    /// Transforms the events of one sample and counts dropped events in `ledger`. The events are in ascending order of
+    /// time, before and after.
     fn apply(&self, events: &mut Events, sensor: SensorSize, ledger: &mut Ledger) -> Checked;
 }
 

@@ -35,7 +35,7 @@ impl CenterCrop {
         ],
     };
 
-    /// Number of pixels that coordinates move toward the origin. Negative if the sensor grows.
+    /// Returns the number of pixels by which coordinates move toward 0. It is negative if the sensor grows.
     fn offset(before: u32, after: u32) -> i64 {
         (i64::from(before) - i64::from(after)).div_euclid(2)
     }
@@ -74,7 +74,8 @@ impl EventTransform for CenterCrop {
 
 /// Tonic's `Downsample`: multiplies times and coordinates by factors in float64, and truncates toward zero.
 ///
-/// Integer arithmetic (`x * n / 700`) would give different channels for 35 of the 700 possible target sizes.
+/// Integer arithmetic is not the same: for 35 of the 700 possible numbers of channels `n`, `x * n / 700` would give
+/// other channels than Tonic does.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Downsample {
@@ -87,8 +88,7 @@ pub struct Downsample {
     /// Expected sensor size before this step, (W, H, P). `None` skips the check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
-    /// Width and height of the output sensor, in pixels. It replaces `spatial_factor`; `None` uses that
-    /// factor.
+    /// Width and height of the output sensor, in pixels. `None` if `spatial_factor` determines the size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_size: Option<[u32; 2]>,
 }
@@ -124,12 +124,12 @@ impl Downsample {
     }
 }
 
-/// The factors for x and y that scale `sensor` to the target size.
+/// Returns the factors for x and y that scale `sensor` to the given width and height.
 pub(super) fn spatial_factors([width, height]: [u32; 2], sensor: SensorSize) -> [f64; 2] {
     [f64::from(width) / f64::from(sensor.width), f64::from(height) / f64::from(sensor.height)]
 }
 
-/// Checks that a target size is a valid sensor size.
+/// Checks that a target width and height are at least 1.
 pub(super) fn check_target(target: [u32; 2]) -> Checked {
     ensure(target.iter().all(|&size| size >= 1), "target_size", "sizes of at least 1", format!("{target:?}"))
 }

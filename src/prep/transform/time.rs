@@ -82,11 +82,11 @@ impl EventTransform for TimeAlignment {
     }
 }
 
-/// Tonic's `TimeSkew`: `t * coefficient + offset`, truncated toward zero.
+/// Tonic's `TimeSkew`: replaces each time `t` by `t * coefficient + offset`, truncated toward zero.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeSkew {
-    /// Factor for times. A negative factor reverses their order.
+    /// Factor for times. With a negative factor, later events get earlier times.
     pub coefficient: f64,
     /// Microseconds added after the multiplication.
     #[serde(default)]
@@ -125,10 +125,10 @@ impl EventTransform for TimeSkew {
     }
 }
 
-/// `t * coefficient + offset`, truncated toward zero. `None` if the result does not fit an `i64`.
+/// Returns `t * coefficient + offset`, truncated toward zero. `None` if the result does not fit an `i64`.
 ///
-/// Tonic computes in integers if coefficient and offset are integers, else in float64. The two results differ only
-/// above 2^53, where integers are exact.
+/// As in Tonic, the result is computed in integers if coefficient and offset are integers, else in float64. Both ways
+/// differ only above 2^53, where only integers are exact.
 pub(super) fn skewed(t: i64, coefficient: f64, offset: f64) -> Option<i64> {
     let whole = |v: f64| (v.fract() == 0.0 && v.abs() < BEYOND).then_some(v as i128);
     if let (Some(coefficient), Some(offset)) = (whole(coefficient), whole(offset)) {
@@ -138,12 +138,14 @@ pub(super) fn skewed(t: i64, coefficient: f64, offset: f64) -> Option<i64> {
     (time.abs() < BEYOND).then_some(time as i64)
 }
 
-/// Skews all times. Drops the events whose new time does not fit an `i64`, and returns their number.
+/// Replaces each time by the result of [`skewed`]. Drops the events whose new time does not fit an `i64`. Returns the
+/// number of dropped events.
 pub(super) fn skew(events: &mut Events, coefficient: f64, offset: f64) -> u64 {
     change(events, |t| skewed(t, coefficient, offset))
 }
 
-/// Replaces all times by `time(t)`. Drops the events for which it returns `None`, and returns their number.
+/// Replaces each time `t` by `time(t)`. Drops the events for which `time` returns `None`. Returns the number of dropped
+/// events.
 fn change(events: &mut Events, time: impl Fn(i64) -> Option<i64>) -> u64 {
     let before = events.len();
     events.retain(|events, i| time(events.t[i]).is_some());
