@@ -1,4 +1,4 @@
-//! With feature `libtorch`, gives binaries and tests an rpath to libtorch, so that nobody sets LD_LIBRARY_PATH.
+//! With feature `libtorch`, gives binaries and tests an rpath to libtorch, so that they run without `LD_LIBRARY_PATH`.
 
 use std::env;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ fn main() {
     }
 }
 
-/// The folder that torch-sys links against, found by its rules.
+/// Returns the folder that torch-sys links against, found by the same rules as those of torch-sys.
 fn libtorch_lib() -> Result<PathBuf, String> {
     let lib = if env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
         pytorch_lib()?

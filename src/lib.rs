@@ -1,4 +1,4 @@
-//! Event recordings to frame shards, once; spiking networks trained from them at the speed of the machine.
+//! Converts event recordings to frame shards once, and trains spiking neural networks from these shards.
 //!
 //! ```text
 //! recording --source--> Events --transform--> Events --framing--> SparseFrames --> DIR/*.shard + manifest.json

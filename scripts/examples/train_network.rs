@@ -1,4 +1,4 @@
-//! Trains a network on a shard set with a training loop of its own, on the CPU, and writes the model.
+//! Trains a network on the CPU from a shard set and writes the model. The training loop is written out here.
 //!
 //! ```sh
 //! cargo run --release --features train --example train_network -- demo/synth/train demo/synth/test model.safetensors

@@ -1,4 +1,4 @@
-//! Errors that any crate can meet: I/O, usage, interruption, damaged files.
+//! Errors that any crate can meet: I/O, usage, interruption and damaged files.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A fault that any crate can meet: of the operating system, a request, or the content of a file.
+/// A fault that any crate can meet: an error of the operating system, a wrong request or a damaged file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -23,7 +23,7 @@ pub enum Error {
     /// The user pressed Ctrl-C, or the system asked the process to end.
     #[error("interrupted: {saved}")]
     Interrupted {
-        /// What was kept.
+        /// Says what was saved before the program stopped.
         saved: String,
     },
     /// A request that cannot be carried out as it was made.
@@ -31,7 +31,7 @@ pub enum Error {
     Usage {
         /// Argument or setting that cannot be used.
         what: String,
-        /// Values that it accepts.
+        /// Values that the argument or setting accepts.
         expected: String,
         /// Value that was given.
         got: String,
@@ -62,7 +62,7 @@ pub enum Error {
     Exists {
         /// Existing file or directory.
         path: PathBuf,
-        /// Why it is not written to.
+        /// Why the program doesn't write to `path`.
         why: &'static str,
     },
     /// Another process is writing the same output.
@@ -71,7 +71,7 @@ pub enum Error {
         /// Directory that the other process has locked.
         path: PathBuf,
     },
-    /// The content of a file is not what was written, or not what its format allows.
+    /// A file is damaged, or its content breaks the rules of its format.
     #[error("{}: corrupt: {place}: expected {expected}, got {got}", .path.display())]
     Corrupt {
         /// The file that is damaged or isn't valid.
@@ -83,7 +83,7 @@ pub enum Error {
         /// Value that was found.
         got: String,
     },
-    /// A worker thread panicked. Its message has been printed.
+    /// A worker thread panicked. The message of the panic has already been printed.
     #[error("a worker thread ended unexpectedly while it had to {doing}")]
     WorkerLost {
         /// What the thread was doing, worded to follow "had to".

@@ -1,4 +1,4 @@
-//! Ctrl-C and termination signals. The first signal stops a run at the next safe place, the second at once.
+//! Ctrl-C and termination signals. The first signal stops a run at the next safe place, the second stops it at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

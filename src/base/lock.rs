@@ -40,13 +40,13 @@ impl DirLock {
 }
 
 impl Drop for DirLock {
-    /// Removes the lock file. The file that a killed process leaves is reused.
+    /// Removes the lock file. If a killed process has left a lock file, the next process reuses it.
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Whether the open file is still the one at `path`.
+/// Whether `path` still leads to the file that is open as `file`.
 fn is_at(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {

@@ -1,23 +1,28 @@
-//! Text from files, made safe for a terminal, a picture or a log: what a reader cannot see is shown as an escape.
+//! Makes text from files safe for a terminal, a picture or a log: invisible characters become escapes.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The text in one line that shows every character: control characters, line breaks, and format characters, which hide
-/// or reorder the text around them, become escapes such as `\n`, `\u{1b}` and `\u{202e}`.
+/// Returns the text on one line, with hidden characters as escapes such as `\n`, `\u{1b}` and `\u{202e}`.
 ///
-/// For a name, a path or a value from a file. Count the width of a cell after this.
+/// Hidden characters are control characters, line breaks and format characters. Format characters are invisible or
+/// reorder the text around them.
+///
+/// Use this function for a name, a path or a value from a file. Measure the width of a table's cell after the call,
+/// because escapes are longer than the characters.
 pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_hidden, |escapes, c| escapes.extend(c.escape_default()))
 }
 
-/// Like [`printable`], but keeps line feeds. For a page of our own text, whose names went through [`printable`].
+/// Like [`printable`], but keeps line feeds. Use it for a text of several lines that this program has written. Names
+/// from files must go through [`printable`] before they are put into such a text.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_hidden(c) && c != '\n', |escapes, c| escapes.extend(c.escape_default()))
 }
 
-/// Escapes the characters that [`printable`] escapes in a JSON text, as JSON does (`\u202e`), so that its value stays
-/// the same. White space between values stays.
+/// Replaces hidden characters in a JSON text with JSON's own escapes (`\u202e`). The value of the JSON doesn't change.
+///
+/// Line breaks and tabs stay as they are, because JSON allows them only between values.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     let between = |c| matches!(c, '\n' | '\r' | '\t');
     escaped(
@@ -42,8 +47,8 @@ fn escaped(text: &str, hidden: impl Fn(char) -> bool, escape: impl Fn(&mut Strin
     shown.into()
 }
 
-/// Whether a character is a control character (C0, DEL, C1), breaks lines, or is invisible: the format characters of
-/// Unicode without those that have a glyph, fillers, and tags.
+/// Whether a character is a control character (C0, DEL, C1), a line break or invisible. Invisible characters are
+/// fillers, tags, and Unicode's format characters except those that have a glyph.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(

@@ -1,5 +1,5 @@
-//! Progress of long tasks: a bar on a terminal, a few plain lines in a log, nothing if quiet. Also sizes and ranges as
-//! users type them.
+//! Shows the progress of long tasks: a bar on a terminal, a few plain lines in a log, nothing if quiet. Also formats
+//! sizes, and parses the sizes and ranges that users type.
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::printable::printable;
 
-/// Delay before the first line in a log. Short tasks print none.
+/// Delay before the first progress line in a log. Shorter tasks print only the line at their end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How much progress a run shows.
@@ -35,13 +35,13 @@ pub struct Progress {
 #[derive(Debug)]
 enum Show {
     Bar(ProgressBar),
-    /// Last quarter of the task that has been reported, from 0.
+    /// Number of quarters of the task that have been reported, 0 to 3.
     Lines(AtomicU64),
     Nothing,
 }
 
 impl Progress {
-    /// Starts a task of `total` units. The unit `"B"` is shown as kB, MB or GB.
+    /// Starts a task of `total` units. If the unit is `"B"` (bytes), amounts are shown in kB, MB or GB.
     pub fn start(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let label = printable(label).into_owned();
         let show = match verbosity {
@@ -154,7 +154,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     number.ok_or_else(|| "expected a size such as 64M, 512k or 1G".into())
 }
 
-/// Parses a range of numbers: `A..B`, `A..` or `..B`. Returns A, or else 0, and B.
+/// Parses a range of numbers: `A..B`, `A..` or `..B`. Returns A (0 if it is missing) and B (`None` if it is missing).
 ///
 /// # Errors
 /// A message that says what was expected.

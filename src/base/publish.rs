@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// A file that is being written and isn't in place yet. It is deleted on drop unless [`Draft::publish`] was called.
+/// A file that is being written under a temporary name. It is deleted on drop unless [`Draft::publish`] was called.
 #[derive(Debug)]
 pub struct Draft {
     /// Temporary file, open for reading and writing.
@@ -91,8 +91,8 @@ pub fn bytes_in(dir: &Path) -> u64 {
     entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
 
-/// Returns the name of the target if `name` is that of a temporary file, else `None`. A killed process leaves temporary
-/// files.
+/// Returns the final name of a file, given the name of its temporary file (`.NAME.tmp`). Returns `None` if `name`
+/// doesn't have this form. A killed process leaves temporary files behind.
 pub fn drafted(name: &str) -> Option<&str> {
     name.strip_prefix('.')?.strip_suffix(".tmp")
 }

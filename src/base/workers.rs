@@ -17,7 +17,7 @@ use crate::interrupt;
 ///
 /// # Errors
 /// The first error of `fresh`, `make` (in the order of the numbers) or `take`; [`Error::Interrupted`] with the message
-/// `saved`; [`Error::WorkerLost`] if `fresh` or `make` panicked.
+/// `saved` if Ctrl-C was pressed; [`Error::WorkerLost`] if `fresh` or `make` panicked.
 pub fn in_order<S, T: Send, E: From<Error> + Send>(
     numbers: Range<u64>,
     threads: usize,
@@ -89,7 +89,8 @@ fn outcome<T, E: From<Error>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, 
 /// states, in no particular order.
 ///
 /// # Errors
-/// The error of `add` with the lowest number. After an error no new numbers are started.
+/// The error of `add`. If several calls fail, the error of the lowest number. After an error, `add` is not called for
+/// further numbers.
 pub fn gather<S: Send, E: Send>(
     count: u64,
     fresh: impl Fn() -> S + Sync,

@@ -2,7 +2,7 @@
 
 use tonic_shard::{SampleFrames, SparseFrames, Widths};
 
-/// Samples that are trained on together.
+/// A batch: samples that are trained on together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// Frames of all samples, one sample after another.

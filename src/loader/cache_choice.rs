@@ -10,8 +10,8 @@ use crate::host_cache::{free_memory, host_bytes};
 /// Where samples are kept between epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheChoice {
-    /// The memory of the training GPU, if the set takes at most half of what is free there. Otherwise host memory, if
-    /// the set takes at most half of what is free. Otherwise no cache.
+    /// The memory of the training GPU, if the set takes at most half of the GPU memory that is free. Otherwise host
+    /// memory, if the set takes at most half of the host memory that is free. Otherwise no cache.
     Auto,
     /// No cache: chunks are read, checked and decoded in every epoch.
     Stream,

@@ -1,4 +1,5 @@
-//! The host cache: all chunks of a set in memory, decompressed and checked once, with their entries still packed.
+//! The host cache: all chunks of a set in memory, decompressed and checked once. Entries (cells and their counts) stay
+//! packed.
 
 use rayon::prelude::*;
 
@@ -42,8 +43,8 @@ impl HostCache {
     }
 }
 
-/// Bytes that the host cache of `set` would take, without loading it. The estimate is the larger of two: from the
-/// shards' indexes, and from the totals in the manifest.
+/// Estimates the size of the host cache of `set` in bytes, without loading the set. Makes one estimate from the shards'
+/// indexes and one from the totals in the manifest, and returns the larger one.
 pub fn host_bytes(set: &ShardSet) -> u64 {
     let (description, totals) = (&set.manifest().description, &set.manifest().totals);
     let chunks = set.shards().iter().flat_map(|shard| &shard.head().chunks);

@@ -14,7 +14,7 @@ use crate::order::EpochOrder;
 use crate::prefetch::{AHEAD, ahead};
 use crate::windows::{EpochSample, Spare, Windows};
 
-/// A set with its cache, which makes the batches of an epoch.
+/// Makes the batches of an epoch from a shard set, through a cache if one was chosen.
 #[derive(Debug)]
 pub struct Loader {
     set: ShardSet,
@@ -45,7 +45,7 @@ impl Loader {
         Ok(Loader { set, cache, why, drop_last: false, spare: Mutex::default() })
     }
 
-    /// The set that is loaded from.
+    /// The set that batches are made from.
     pub fn set(&self) -> &ShardSet {
         &self.set
     }
@@ -55,8 +55,8 @@ impl Loader {
         &self.why
     }
 
-    /// Locks the shards' pages in memory (`mlock`). Returns how many bytes that is: 0 with a host cache, which doesn't
-    /// read the shards again.
+    /// Locks the pages of the shards in memory (`mlock`) and returns the number of locked bytes. With a host cache, it
+    /// locks nothing and returns 0, because the shards are not read again.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low.
@@ -91,7 +91,7 @@ impl Loader {
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded; [`tonic_base::Error::WorkerLost`] if
-    /// the thread panicked; what `each` returns.
+    /// the thread panicked; any error of `each`.
     pub fn epoch<E: From<Error> + From<BaseError> + Send>(
         &self,
         order: EpochOrder,
@@ -119,11 +119,11 @@ impl Loader {
         })
     }
 
-    /// Like [`Loader::epoch`], for batches of any type. `make` builds the next batch from the epoch's samples. It runs
-    /// on its own thread, ahead of `each`. It returns `None` at the end of the epoch.
+    /// Like [`Loader::epoch`], for batches of any type. `make` builds the next batch from the epoch's samples, or
+    /// returns `None` at the end of the epoch. `make` runs on a thread of its own, ahead of `each`.
     ///
     /// # Errors
-    /// What `make` or `each` returns; [`tonic_base::Error::WorkerLost`] if `make` panicked.
+    /// Any error of `make` or `each`; [`tonic_base::Error::WorkerLost`] if `make` panicked.
     pub fn prefetch<T: Send, E: From<BaseError> + Send>(
         &self,
         order: EpochOrder,
@@ -138,12 +138,14 @@ impl Loader {
         ended
     }
 
-    /// Calls `each` with the batches of an epoch as dense float32, (B, T, P * H * W), and their labels, (B,), starting
-    /// at batch number `first`, until `each` returns false. T is `steps`: shorter samples are padded with zeros, longer
-    /// ones are cut. All threads fill a batch together; nothing is prefetched.
+    /// Calls `each` with every batch of an epoch as dense float32 frames, (B, T, P * H * W), and labels, (B,). Starts
+    /// at batch number `first` and ends when `each` returns false.
+    ///
+    /// T is `steps`: shorter samples are padded with zeros, longer ones are cut. All threads fill a batch together.
+    /// Nothing is prefetched.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded; what `each` returns.
+    /// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded; any error of `each`.
     pub fn dense_epoch<E: From<Error>>(
         &self,
         order: EpochOrder,

@@ -3,9 +3,9 @@
 /// Order of an epoch's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EpochOrder {
-    /// In the order of the set.
+    /// Samples in the order of the set.
     Sequential,
-    /// Shuffled by the permutation that the format defines ([`tonic_shard::Order`]).
+    /// Samples shuffled by the permutation that the format defines ([`tonic_shard::Order`]).
     Shuffled {
         /// Seed of the run.
         seed: u64,

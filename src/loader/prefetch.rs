@@ -60,8 +60,8 @@ mod tests {
         }
     }
 
-    /// Runs [`ahead`] over the numbers 0, 1, 2, 3, then `fifth`. Returns its result and how many numbers `each` saw,
-    /// and checks that the thread has ended.
+    /// Runs [`ahead`] over the numbers 0, 1, 2, 3, then `fifth`. Returns the result of [`ahead`] and how many numbers
+    /// `each` saw. Checks that the thread has ended.
     fn numbers(
         fifth: fn() -> Option<Result<u32>>,
         each: fn(u32) -> Result<bool>,

@@ -1,8 +1,9 @@
-//! Reads an epoch's samples in order, one window of chunks at a time, from the host cache or from the shards.
+//! Reads an epoch's samples in order, one window at a time, from the host cache or from the shards. A window is a group
+//! of chunks whose samples are shuffled together.
 //!
 //! Without a cache, two windows are in memory: the one that batches are drawn from, and the next one. A few chunks of
-//! the next window are decoded with each batch, so that no batch waits for a whole window. Buffers are reused by later
-//! windows and epochs, because touching new pages costs more than decoding into old ones.
+//! the next window are decoded with each batch, so that no batch waits for a whole window. Later windows and epochs
+//! reuse the buffers, because the first write to new memory costs more than decoding into old memory.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -49,8 +50,8 @@ enum EpochPlan {
     Shuffled(Order),
 }
 
-/// A window: the order of its samples, the chunks that are still to be decoded (`waiting`) and those that are. With a
-/// cache, both lists are empty.
+/// A window of chunks. `waiting` has the numbers of the chunks that are still to be decoded, and `decoded` has the
+/// chunks that are decoded. With a cache, both lists are empty.
 struct DecodedWindow {
     order: Window,
     waiting: VecDeque<u32>,
@@ -72,7 +73,7 @@ impl EpochSample<'_> {
         self.chunk.label(self.inside)
     }
 
-    /// The sample as it is stored. Its cells may not have been checked yet; [`EpochSample::unpack`] does that.
+    /// The sample as it is stored. Its cells may not have been checked yet; [`EpochSample::unpack`] checks them.
     pub fn packed(&self) -> PackedSample<'_> {
         self.chunk.sample(self.inside)
     }
@@ -115,7 +116,7 @@ impl<'a> Windows<'a> {
     /// number of samples, which is 0 at the end of the epoch.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded; what `each` returns.
+    /// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded; any error of `each`.
     pub fn next_batch<E: From<Error>>(
         &mut self,
         mut each: impl FnMut(&[EpochSample<'_>]) -> Result<(), E>,
@@ -141,7 +142,7 @@ impl<'a> Windows<'a> {
         &mut self.spare.dense
     }
 
-    /// Takes back the buffers, for the next epoch.
+    /// Returns the decoders and buffers, for the next epoch.
     pub(crate) fn into_spare(mut self) -> Spare {
         let windows = [self.window, self.next];
         self.spare.chunks.extend(windows.into_iter().flatten().flat_map(|window| window.decoded));
@@ -182,7 +183,8 @@ impl<'a> Windows<'a> {
         Some(DecodedWindow { order, waiting, decoded: Vec::new() })
     }
 
-    /// Decodes some chunks of the next window: as many per batch as it takes to finish when the current window ends.
+    /// Decodes a few chunks of the next window, as many as needed to have all of them decoded when the current window
+    /// ends.
     fn decode_ahead(&mut self) -> Result<()> {
         if self.cache.is_some() {
             return Ok(());

@@ -8,7 +8,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::error::Result;
 use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
 
-/// Width of a column in pixels. `FIGURE` pixels at its right end are kept free for the number next to the longest bar.
+/// Width of a column in pixels. The last `FIGURE` pixels of a column are kept free for the number next to the longest
+/// bar.
 const COLUMN: i32 = 236;
 const FIGURE: i32 = 62;
 const GAP: i32 = 22;
@@ -118,7 +119,7 @@ pub(crate) fn bars(title: &str, columns: &[BarColumn], groups: &[BarGroup]) -> R
 /// Logarithmic axis of a column. It begins at a power of 10 below the smallest figure.
 struct Axis {
     left: i32,
-    /// Base-10 logarithm of the value at the left end; `to` is that of the right end.
+    /// Base-10 logarithm of the value at the left end. `to` is the logarithm of the value at the right end.
     from: f64,
     to: f64,
 }

@@ -6,11 +6,11 @@ use tonic_base::Error as BaseError;
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong with a picture or a report.
+/// An error of drawing a picture or of reading a benchmark report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Any other error: of the operating system, or a report that isn't valid.
+    /// An error that isn't specific to pictures: from the operating system, or of a report that isn't valid.
     #[error("{0}")]
     Base(#[from] BaseError),
     /// A picture could not be drawn.

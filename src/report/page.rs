@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::picture::{DrawResult, Drawing, FAINT, INK, Picture, SERIES, draw, label, text};
 
 const PANEL: (u32, u32) = (480, 300);
-/// Maximum number of blocks in a row of a heat map. Larger sensors are averaged over blocks of pixels.
+/// Maximum number of columns of a heat map. A wider sensor is drawn in square blocks of pixels, each with the mean of
+/// its pixels.
 const HEAT_COLUMNS: usize = 128;
 /// Maximum number of bars that are labelled with their names.
 const NAMED_BARS: usize = 40;

@@ -1,6 +1,6 @@
 //! A picture: drawn once, written as SVG or PNG.
 //!
-//! Both use a built-in font, so that a picture looks the same on a cluster node without fonts as on a laptop.
+//! Both formats use a built-in font, so that a picture looks the same on a laptop and on a cluster node without fonts.
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -86,7 +86,8 @@ pub(crate) fn text(size: usize) -> TextStyle<'static> {
     (FONT, size as i32).into_font().color(&INK)
 }
 
-/// Words for a picture: printable, and cut to `room` characters with "..." at the end.
+/// Prepares a text for a picture: replaces hidden characters by escapes, and cuts the text to `room` characters with
+/// "..." at the end.
 pub(crate) fn label(words: &str, room: usize) -> String {
     let words = printable(words);
     if words.chars().count() <= room {

@@ -13,9 +13,9 @@ pub struct RasterPoint {
     pub frame: usize,
     /// Row of the raster, from the bottom: the channel of a cochlea.
     pub row: u32,
-    /// Number of events, or the value of a surface.
+    /// Number of events. For float32 frames, such as time surfaces, the value of the cell.
     pub value: f64,
-    /// Whether to draw it in the second colour (used for polarity 0 of a camera).
+    /// Whether to draw the cell in the second colour (used for polarity 0 of a camera).
     pub second: bool,
 }
 
@@ -139,8 +139,8 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
 /// Maximum number of letters of a class in a confusion matrix.
 const MOST_LETTERS: usize = 22;
 
-/// Draws a confusion matrix. `matrix[t][p]` is the number of samples of class `t` predicted as class `p`. Each cell is
-/// shaded by its share of the row.
+/// Draws a confusion matrix. `matrix[t][p]` is the number of samples of class `t` predicted as class `p`. The shade of
+/// a cell shows its share of the samples in its row.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).

@@ -1,6 +1,7 @@
 //! The surface that pictures are drawn on: every call draws into an SVG and into an image.
 //!
-//! Rendering the finished SVG instead would need a second engine for fonts and paths, which took a sixth of a build.
+//! The alternative is to render the finished SVG as an image. That needs a second library for fonts and paths, which
+//! took a sixth of the build time.
 
 use std::io;
 
@@ -12,8 +13,8 @@ const SCALE: u32 = 2;
 /// The image is drawn this many times larger and averaged, because plotters puts letters and lines on whole pixels.
 const OVERSAMPLING: u32 = 2;
 const DRAWN: u32 = SCALE * OVERSAMPLING;
-/// Size and lowering of text, in units of its size, that make it agree with the SVG's: plotters scales fonts by the
-/// height of a line there and by the em here.
+/// Factor for the size of text in the image, and shift downwards in units of this size. With both, text in the image
+/// agrees with text in the SVG. Plotters scales fonts by the height of a line in an SVG, and by the em in an image.
 const TEXT: (f64, f64) = (0.9, 0.12);
 
 /// A plotters backend over an SVG and an RGB image.
@@ -38,7 +39,7 @@ impl Image {
         Image { size, pixels: vec![0; size.0 as usize * size.1 as usize * 3] }
     }
 
-    /// The image in its final size.
+    /// Averages the oversampled pixels and returns the image in its final size.
     pub(crate) fn averaged(self) -> Image {
         let over = OVERSAMPLING as usize;
         let (width, size) = (self.size.0 as usize, (self.size.0 / OVERSAMPLING, self.size.1 / OVERSAMPLING));
@@ -55,7 +56,7 @@ impl Image {
 }
 
 impl<'a> Sheet<'a> {
-    /// A surface of `size` units, over an [`Image::of_sheet`] of the same.
+    /// Creates a surface of `size` units. `image` must come from [`Image::of_sheet`] with the same size.
     pub(crate) fn new(svg: &'a mut String, image: &'a mut Image, size: (u32, u32)) -> Sheet<'a> {
         let image = BitMapBackend::with_buffer(&mut image.pixels, image.size);
         Sheet { svg: SVGBackend::with_string(svg, size), image }

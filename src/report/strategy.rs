@@ -1,7 +1,7 @@
 //! Measurements of loading strategies, with their table and chart.
 //!
 //! A loading strategy is where samples come from: the recordings (`tonic-prep bench`), or the shards, the host cache or
-//! the device cache (`tonic-train bench`). Both benchmarks report it as a [`Strategy`].
+//! the device cache (`tonic-train bench`). Both benchmarks report each strategy as a [`Strategy`].
 
 use std::fmt::Write;
 use std::io::Read;
@@ -23,10 +23,10 @@ const MAX_DENSE: u64 = 4 << 30;
 const MAX_REPORT: u64 = 1 << 20;
 /// Maximum number of strategies in a report.
 const MAX_STRATEGIES: usize = 32;
-/// Maximum number of characters in a strategy's name; `MAX_REASON` is that of its reason.
+/// Maximum number of characters in a strategy's name. `MAX_REASON` is the maximum for a strategy's reason.
 const MAX_NAME: usize = 48;
 const MAX_REASON: usize = 400;
-/// Largest figure that is accepted. The smallest is its inverse.
+/// Largest figure that is accepted in a report. The smallest is 1 / `LARGEST`.
 const LARGEST: f64 = 1e12;
 
 /// What is measured.
@@ -35,7 +35,7 @@ const LARGEST: f64 = 1e12;
 pub enum Work {
     /// Batches are converted to dense float32, (B, T, P, H, W), and dropped.
     Loading,
-    /// Every batch is trained on, for whole epochs.
+    /// Batches are loaded and trained on, for whole epochs.
     Training,
 }
 
@@ -50,7 +50,7 @@ pub struct Strategy {
     pub batches_per_second: Option<f64>,
     /// Samples per second.
     pub samples_per_second: Option<f64>,
-    /// Bytes per sample where the samples are kept: file, shard or memory.
+    /// Bytes per sample in the place where samples are kept: the recording's file, the shard or the memory.
     pub bytes_per_sample: Option<f64>,
     /// Seconds per epoch of 75,466 samples, the size of the training set of Spiking Speech Commands (SSC).
     pub epoch_seconds_at_ssc: Option<f64>,
@@ -93,8 +93,8 @@ const FIGURES: [Figure; 4] = [
 ];
 
 impl Strategy {
-    /// A strategy that took `seconds` for `batches` batches with `samples` samples in total, kept in `bytes` bytes per
-    /// sample.
+    /// Makes the strategy of a measurement that took `seconds` for `batches` batches with `samples` samples in total.
+    /// The samples are kept in `bytes` bytes each.
     pub fn measured(name: &str, work: Work, (batches, samples): (u64, u64), seconds: f64, bytes: f64) -> Strategy {
         let samples_per_second = samples as f64 / seconds;
         Strategy {
@@ -108,7 +108,7 @@ impl Strategy {
         }
     }
 
-    /// A strategy that this build or this machine doesn't have.
+    /// Makes a strategy without measurements: this build or this machine doesn't have it. `reason` says why.
     pub fn unavailable(name: &str, work: Work, reason: &str) -> Strategy {
         Strategy {
             name: name.into(),
@@ -181,8 +181,8 @@ impl<S: DeserializeOwned> Report<S> {
     }
 }
 
-/// Checks that `threads` dense float32 batches of `batch` samples fit into 4 GiB. A sample has `steps` frames of
-/// `cells` cells.
+/// Checks that the dense float32 batches of `threads` threads fit into 4 GiB together. Each batch has `batch` samples.
+/// A sample has `steps` frames of `cells` cells.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] with the largest batch that fits.
@@ -199,8 +199,8 @@ pub fn check_dense(batch: u64, steps: u64, cells: u64, threads: usize) -> tonic_
     Err(tonic_base::Error::usage("batch_size", expected, batch))
 }
 
-/// Median of `values`, which are sorted in place. Of an even number of values, the upper of the two in the middle; NaN
-/// if there are none.
+/// Sorts `values` in place and returns the median. For an even number of values, returns the larger of the two in the
+/// middle; for no values, NaN.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

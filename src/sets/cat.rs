@@ -23,7 +23,7 @@ impl Sample<'_> {
         Ok(())
     }
 
-    /// Writes the occupied cells as one JSON object; its `entries` are arrays in the order of `columns`.
+    /// Writes the occupied cells as one JSON object. Each of its `entries` is an array: frame, p, y, x, count.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].

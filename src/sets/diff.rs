@@ -10,7 +10,7 @@ use tonic_shard::{
 use crate::error::Result;
 use crate::text::digits;
 
-/// Fields that say how samples are stored, and nothing of what they are.
+/// Fields that describe how samples are stored, not what they contain.
 const LAYOUT: [&str; 2] = ["chunk_samples", "counts"];
 
 /// The differences between two sets, a and b.
@@ -18,7 +18,7 @@ const LAYOUT: [&str; 2] = ["chunk_samples", "counts"];
 pub struct Difference {
     /// Fields of the description that differ: name, value in a, value in b.
     pub fields: Vec<(&'static str, String, String)>,
-    /// Numbers of the chunks of a with samples that differ.
+    /// Numbers of the chunks in set a with differing samples.
     pub chunks: Vec<u64>,
     /// Number of samples compared, including those of chunks with equal identities; 0 if the frames have different
     /// shapes or the sets have different extra columns.
@@ -48,8 +48,8 @@ impl Difference {
         self.fields.is_empty() && self.differing == 0
     }
 
-    /// Whether every sample is equal, and only the sizes of chunks or the width of counts differ. Such sets have other
-    /// ids and give an epoch in another order.
+    /// Whether every sample is equal, and only the sizes of chunks or the width of counts differ. Such sets have
+    /// different ids, and their epochs have different orders.
     pub fn only_layout(&self) -> bool {
         !self.is_none() && self.differing == 0 && self.fields.iter().all(|(name, ..)| LAYOUT.contains(name))
     }
@@ -175,7 +175,7 @@ fn record(set: &ShardSet, number: u64) -> &ChunkRecord {
     &shard.head().chunks[k]
 }
 
-/// The fields that describe a set's content and differ: name, value in a, value in b.
+/// Compares the descriptions of two sets, a and b. Returns the fields that differ: name, value in a, value in b.
 fn fields(a: &SetDescription, b: &SetDescription) -> Vec<(&'static str, String, String)> {
     let widths = |d: &SetDescription| format!("{:?}", d.widths.counts).to_lowercase();
     let recipes = differing_parts(&a.recipe, &b.recipe);

@@ -9,7 +9,7 @@ use tonic_report::Error as ReportError;
 use tonic_shard::Error as ShardError;
 pub(crate) use tonic_shard::ShardFault;
 
-/// Result of this crate's functions.
+/// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of a tool for sets.
@@ -19,10 +19,10 @@ pub enum Error {
     /// An error of the operating system, or a request that cannot be carried out.
     #[error("{0}")]
     Base(#[from] BaseError),
-    /// A set is damaged, incomplete or of another recipe.
+    /// A set is damaged, incomplete or doesn't match another set.
     #[error("{0}")]
     Shard(#[from] ShardError),
-    /// A recording that cannot be read or converted, or a recipe that is invalid.
+    /// A recording cannot be read or converted, or a recipe is invalid.
     #[error("{0}")]
     Prep(#[from] PrepError),
     /// A picture cannot be drawn.

@@ -11,10 +11,11 @@ use tonic_shard::{FrameShape, NO_LABEL, SampleFrames, SampleReader, ShardSet, Wi
 use crate::error::{BaseFault, Error, Result};
 use crate::range::check_range;
 
-/// Writes each sample as `frames_<number>.npy`, (T, P, H, W) in the set's count type, and all labels as `labels.npy`,
-/// int64 with -1 for samples without a label.
+/// Writes each sample to `frames_<number>.npy`, (T, P, H, W), with the number type of the set's counts. Writes all
+/// labels to `labels.npy`, as int64, with -1 for samples without a label.
 ///
-/// `out` must be new or empty. With `overwrite` the arrays of an earlier export are removed first.
+/// Without `overwrite`, the folder `out` must be new or empty. With `overwrite`, the arrays of an earlier export in
+/// `out` are removed first, and all other files stay.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for a range outside the set, [`tonic_base::Error::Exists`] for a folder that is not
@@ -53,7 +54,8 @@ pub fn export_npy(
     Ok(())
 }
 
-/// The values of all cells, (T, P, H, W), one at a time: a single dense frame may exceed the memory.
+/// Iterates over the values of all cells, (T, P, H, W). The values are computed one at a time, because a single dense
+/// frame may exceed the memory.
 fn dense<'a>(frames: &'a SampleFrames<'a>, shape: FrameShape) -> impl Iterator<Item = f64> + 'a {
     let cells = shape.cells();
     let index = move |(frame, cell, value): (usize, u32, f64)| (frame as u64 * cells + u64::from(cell), value);
@@ -62,7 +64,8 @@ fn dense<'a>(frames: &'a SampleFrames<'a>, shape: FrameShape) -> impl Iterator<I
     (0..frames.frames() as u64 * cells).map(value)
 }
 
-/// Creates the folder and removes old arrays, so that no array of an earlier export is mistaken for one of this.
+/// Creates the folder and removes the arrays of an earlier export, so that nobody mistakes them for arrays of this
+/// export. Without `overwrite`, returns an error if the folder isn't empty.
 fn empty_folder(out: &Path, overwrite: bool) -> Result<()> {
     std::fs::create_dir_all(out).map_err(Error::io(out, "create the directory"))?;
     for entry in std::fs::read_dir(out).map_err(Error::io(out, "list the directory"))? {

@@ -11,10 +11,10 @@ use crate::error::Result;
 use crate::range::check_range;
 use crate::text::stdout_error;
 
-/// Longer class names break the alignment of the table.
+/// Maximum width of the column with class names, in characters. Longer names break the alignment of the table.
 const NAME_WIDTH: usize = 24;
 
-/// Lists the samples of a range, of one class or of all: as a table, or one JSON object per line.
+/// Lists the samples in a range: all of them, or only those of one class. Writes a table, or one JSON object per line.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for a range outside the set, [`tonic_base::Error::Corrupt`],
@@ -89,8 +89,8 @@ fn flags(flags: u8) -> Vec<&'static str> {
     names.into_iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| name).collect()
 }
 
-/// Lists the shards and their chunks with samples, stored and decoded bytes and identities: as a table, or one JSON
-/// object per chunk.
+/// Lists the shards and their chunks, with samples, stored and decoded bytes, and identities. Writes a table, or one
+/// JSON object per chunk.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`].

@@ -12,7 +12,7 @@ use crate::selection::{Output, Selection, tool_of, write};
 /// Merges sets in the given order, and parts of one set in the order of their numbers. Merged parts have the same bytes
 /// as the set that is converted without parts.
 ///
-/// Chunks have `chunk_samples` samples, or as many as in the first set.
+/// Chunks have `chunk_samples` samples. If it is `None`, they have as many samples as the chunks of the first set.
 ///
 /// # Errors
 /// [`tonic_shard::Error::Mismatch`], naming the field, for sets of different recipes or classes;
@@ -71,7 +71,7 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
     all
 }
 
-/// Adds up the samples of source lists that name the same files; `None` if the lists differ.
+/// Adds up the samples in lists of the same source files. Returns `None` if the lists name different files.
 fn sum_listed<'a>(mut lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<SourceFile>> {
     let mut sum = lists.next()?.to_vec();
     for list in lists {
@@ -84,7 +84,7 @@ fn sum_listed<'a>(mut lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<V
     Some(sum)
 }
 
-/// Refuses a set with other frames, classes or extra columns than the first.
+/// Returns an error if `set` has other frames, classes or extra columns than `first`.
 fn check_same(set: &ShardSet, first: &ShardSet) -> Result<()> {
     set.manifest().check_compatible(set.dir(), first.manifest(), first.dir())?;
     let (mine, theirs) = (&set.manifest().description, &first.manifest().description);
@@ -105,7 +105,8 @@ fn part_index(set: &ShardSet) -> u32 {
     part_of(set).map_or(0, |part| part.index)
 }
 
-/// Whether the sets are all the parts of one set. Refuses missing and repeated parts, and parts mixed with whole sets.
+/// Returns whether the sets are the parts of one set. Missing parts, repeated parts, and parts mixed with whole sets
+/// are errors.
 fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     let say = |set: &ShardSet| part_of(set).map_or("no part".into(), |part| part.to_string());
     let Some(first) = sets.iter().find(|set| part_of(set).is_some()) else { return Ok(false) };
@@ -139,7 +140,8 @@ fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     Err(Error::MissingParts { path: out.into(), missing })
 }
 
-/// Refuses parts whose numbers of samples don't fit together: they were converted from different recordings.
+/// Returns an error if a part doesn't have as many samples as its share of the whole set. Such parts were converted
+/// from different recordings.
 fn check_shares(sets: &[ShardSet], whole: &SetDescription) -> Result<()> {
     for set in sets {
         let share = part_of(set).map_or(0..0, |part| part.chunks(whole.chunks()));

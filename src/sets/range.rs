@@ -30,7 +30,7 @@ impl FromStr for SampleRange {
     }
 }
 
-/// Returns an error for a range outside the set.
+/// Returns an error if the range is not inside the set.
 pub(crate) fn check_range(set: &ShardSet, samples: &Range<u64>) -> Result<()> {
     if samples.start > samples.end || samples.end > set.len() {
         let got = format!("{}..{}", samples.start, samples.end);

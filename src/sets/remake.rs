@@ -9,12 +9,13 @@ use tonic_shard::{LinkedFile, Manifest, SourceFile};
 use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::repair::{Donor, Repaired, repair};
 
-/// Repairs the set in `dir` from the recordings that it was converted from, in any order. `options` must be those of
-/// the conversion; without a list of classes, the set's classes are the list.
+/// Repairs the set in `dir` from `recordings`, which are the recordings that it was converted from, in any order.
+/// `options` must be the options of the conversion. If they have no list of classes, the set's own classes are used.
 ///
 /// # Errors
-/// The manifest's error if it is damaged, since recordings cannot restore it; [`tonic_shard::Error::Mismatch`] if a
-/// recording or one of the set's linked files is missing; errors of opening recordings and of [`repair`].
+/// The manifest's error if the manifest is damaged, because recordings cannot restore it;
+/// [`tonic_shard::Error::Mismatch`] if a recording or one of the set's linked files is missing; errors of opening
+/// recordings and of [`repair`].
 pub fn repair_from(
     dir: &Path,
     recordings: &[PathBuf],
@@ -75,7 +76,8 @@ pub fn repair_from(
     repair(dir, Donor::Remake(&mut remake), verbosity)
 }
 
-/// Checks that the files that the recordings' data comes from are the same as in the conversion.
+/// Checks that `found` has every linked file of the conversion, with the same content. A linked file holds data of a
+/// recording outside the recording's own file.
 fn check_linked(dir: &Path, recording: &Path, expected: &[LinkedFile], found: &[LinkedFile]) -> Result<()> {
     match expected.iter().find(|file| found.iter().all(|other| other.blake3 != file.blake3)) {
         None => Ok(()),

@@ -1,7 +1,7 @@
 //! Repairs a damaged set from another copy or from its recordings.
 //!
-//! A chunk is only used if its content has the expected identity, and the identities are checked against their hash in
-//! the manifest. Shards are replaced as a whole; undamaged shards are not touched.
+//! A chunk is used only if its content has the expected identity (BLAKE3 hash). The identities of a shard are checked
+//! against their hash in the manifest. Shards are replaced as a whole; undamaged shards are not touched.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -22,19 +22,19 @@ use crate::error::{BaseFault, Error, Result, ShardFault};
 /// more from exhausting the memory.
 const MOST_CHUNKS: usize = 1 << 20;
 
-/// Whether a directory holds a set, be it damaged or incomplete.
+/// Whether a directory holds a set. The set may be damaged or incomplete.
 pub fn holds_set(dir: &Path) -> bool {
     !matches!(Manifest::read(dir), Err(ShardError::NotASet { .. } | ShardError::Base(BaseError::Io { .. })))
 }
 
-/// Converts chunk `number` of the set again.
+/// Function that converts one chunk of the set again. Its argument is the number of the chunk.
 pub type Remake<'a> = &'a mut dyn FnMut(u64) -> Result<EncodedChunk>;
 
 /// Where undamaged chunks come from.
 pub enum Donor<'a> {
-    /// Another copy of the set, which may be damaged elsewhere.
+    /// Another copy of the set. It may be damaged too, in other chunks.
     Copy(&'a Path),
-    /// The set's recordings, behind a function that converts one chunk.
+    /// The recordings of the set, as a function that converts one chunk.
     Remake(Remake<'a>),
 }
 
@@ -43,7 +43,7 @@ pub enum Donor<'a> {
 pub struct Repaired {
     /// Whether the manifest was replaced.
     pub manifest: bool,
-    /// Names of the replaced shards, each with the numbers of its damaged chunks.
+    /// Names of the replaced shards, each with the numbers of the chunks that were restored.
     pub shards: Vec<(String, Vec<u64>)>,
     /// Numbers of the chunks that could not be repaired, each with the reason.
     pub lost: Vec<(u64, String)>,
@@ -90,7 +90,7 @@ impl Repaired {
     }
 }
 
-/// Repairs the set in `dir`. Chunks that could not be repaired are listed in the result; they are no error.
+/// Repairs the set in `dir`. Chunks that could not be repaired are listed in the result and are not an error.
 ///
 /// # Errors
 /// [`tonic_shard::Error::Mismatch`] for a copy of another set, [`tonic_shard::Error::Incomplete`] for an unfinished
@@ -151,7 +151,8 @@ pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repa
     Ok(repaired)
 }
 
-/// Refuses a copy of another set: its manifest doesn't fit the undamaged shards in `dir`.
+/// Returns an error if the manifest `theirs` of the copy in `other` doesn't match the undamaged shards in `dir`: it is
+/// then a copy of another set.
 fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
     for (i, entry) in theirs.shards.iter().enumerate() {
         let Ok(shard) = Shard::open(&dir.join(&entry.name)) else { continue };
@@ -165,7 +166,7 @@ fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Another copy of the set. Its shards may have another size.
+/// Another copy of the set. Its shards may have another number of chunks.
 struct OtherCopy<'a> {
     dir: &'a Path,
     description: SetDescription,
@@ -181,7 +182,8 @@ impl<'a> OtherCopy<'a> {
         OtherCopy { dir, description: SetDescription { shard_chunks, ..set.clone() }, tool, opened: None }
     }
 
-    /// The shard that holds chunk `number`, and the chunk's record; `None` if the shard's index cannot be read.
+    /// Opens the copy's shard that holds chunk `number`. Returns the shard and the chunk's index record, which is
+    /// `None` if the index cannot be read.
     fn chunk(&mut self, number: u64) -> (&Salvage, Option<ChunkRecord>) {
         let per_shard = u64::from(self.description.shard_chunks);
         let (shard, k) = (number / per_shard, (number % per_shard) as usize);
@@ -305,8 +307,8 @@ impl Repairer<'_, '_> {
         Ok(())
     }
 
-    /// Finds chunk `n`, the `k`th of its shard, in the set, in the copy or in the recordings. `Err` says why there is
-    /// none.
+    /// Finds chunk `n`, the `k`th of its shard, in the set, in the copy or in the recordings. The inner `Err` says why
+    /// the chunk was not found.
     fn find(
         &mut self,
         n: u64,
@@ -340,7 +342,8 @@ impl Repairer<'_, '_> {
         })
     }
 
-    /// The stored bytes of a lost chunk, or zeros instead, so that the other chunks stay readable.
+    /// Returns what to store for a lost chunk: its damaged bytes, or zeros if they are missing. The other chunks stay
+    /// readable.
     fn keep_damage(&mut self, n: u64, k: usize, own: &Salvage, identity: [u8; 32]) -> EncodedChunk {
         let copied = self.copy.as_mut().and_then(|copy| copy.chunk(n).1);
         let record = own.record(k).or(copied);

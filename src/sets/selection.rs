@@ -38,7 +38,7 @@ impl<'a> Selection<'a> {
         Selection { sets, spans: Vec::new(), starts: vec![0], labels: None }
     }
 
-    /// Changes the label `i` of samples to `labels[i]`.
+    /// Sets the labels of the new set: samples with label `i` get the label `labels[i]`.
     pub(crate) fn relabel(&mut self, labels: Vec<u32>) {
         self.labels = Some(labels);
     }
@@ -70,8 +70,8 @@ impl<'a> Selection<'a> {
 
     /// The source files, each once, with the number of samples selected from it.
     ///
-    /// Assumes that a set's samples are in the order of its sources. After a merge of sets that share files this is not
-    /// exact for each file; the sum is.
+    /// Assumes that the samples of a set are in the order of its sources. A merged set of sets that share files may
+    /// have another order. The number for each file is then not exact, but the sum is.
     pub(crate) fn sources(&self) -> Vec<SourceFile> {
         let mut sources: Vec<SourceFile> = Vec::new();
         for span in &self.spans {
@@ -91,7 +91,7 @@ impl<'a> Selection<'a> {
         sources
     }
 
-    /// A hash of the selection, which a resumed run compares.
+    /// Hash of the selection. A resumed run compares it with the hash of the interrupted run.
     fn id(&self) -> Id {
         let mut hash = blake3::Hasher::new();
         for set in self.sets {
@@ -105,7 +105,7 @@ impl<'a> Selection<'a> {
         Id(*hash.finalize().as_bytes())
     }
 
-    /// The spans of the selection's samples `range`.
+    /// Returns the spans that hold the samples `range` of the selection.
     fn within(&self, range: Range<u64>) -> impl Iterator<Item = SampleSpan> {
         let first = self.starts.partition_point(|&start| start <= range.start).saturating_sub(1);
         let spans = self.spans[first..].iter().zip(&self.starts[first..]);
@@ -145,8 +145,10 @@ impl Output {
     }
 }
 
-/// The tool versions to record in the new set: those of `sets` if all sets have the same ones and this program has the
-/// same version of zstd, and so compresses to the same bytes. Otherwise this program's versions.
+/// Returns the tool versions to record in the new set: the versions of `sets`, or this program's versions.
+///
+/// The versions of `sets` are returned if they are the same for all sets and this program has the same version of zstd.
+/// This program then compresses to the same bytes.
 pub(crate) fn tool_of(sets: &[ShardSet]) -> Tool {
     let this = Tool::this(sets.first().map_or(0, |set| set.manifest().description.tool.level));
     let theirs = |set: &ShardSet| set.manifest().description.tool.clone();
@@ -190,7 +192,7 @@ pub(crate) fn write(
     Ok(writer.finish()?)
 }
 
-/// Makes the chunks of the new set; each thread has one.
+/// Makes the chunks of the new set. Each thread has its own copier.
 pub(crate) struct ChunkCopier<'a> {
     selection: &'a Selection<'a>,
     description: &'a SetDescription,
@@ -200,7 +202,8 @@ pub(crate) struct ChunkCopier<'a> {
 }
 
 impl<'a> ChunkCopier<'a> {
-    /// A copier into the set that `description` describes. Fails for a level unknown to zstd.
+    /// Creates a copier for the set that `description` describes. Returns an error if zstd doesn't have the compression
+    /// level.
     pub(crate) fn new(selection: &'a Selection<'a>, description: &'a SetDescription) -> Result<ChunkCopier<'a>> {
         let encoder = Encoder::new(description.tool.level)?;
         Ok(ChunkCopier { selection, description, encoder, reader: None })

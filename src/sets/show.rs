@@ -9,14 +9,15 @@ use tonic_report::{Picture, RasterAxes, RasterPoint, raster};
 use crate::error::Result;
 use crate::sample::Sample;
 
-/// Size of the terminal raster in characters. A character is 2 dots wide and 4 high.
+/// Width of the terminal raster in characters. `ROWS` is its height. A character is 2 dots wide and 4 dots high.
 const COLUMNS: usize = 96;
 const ROWS: usize = 24;
-/// Maximum number of columns of a picture. With more frames, several share a column.
+/// Maximum number of columns of a picture. With more frames, several frames share a column.
 const FRAMES_DRAWN: usize = 400;
 
 impl Sample<'_> {
-    /// The length of a frame and its unit.
+    /// Length of a frame and label of the time axis. The length is in milliseconds, or 1 if the recipe has no frame
+    /// length.
     fn frame_length(&self) -> (f64, &'static str) {
         let recipe = Recipe::parse(None, &self.description().recipe);
         match recipe.map(|r| r.frames.frame_time()) {
@@ -25,8 +26,8 @@ impl Sample<'_> {
         }
     }
 
-    /// Number of the raster's rows, and their name in singular and plural: channels of a cochlea, rows of pixels of a
-    /// camera.
+    /// Number of rows of the raster, and the name of a row in singular and plural. A row is a channel of a cochlea or a
+    /// row of pixels of a camera.
     fn rows(&self) -> (u32, [&'static str; 2]) {
         let shape = self.shape();
         if shape.height == 1 {
@@ -36,14 +37,14 @@ impl Sample<'_> {
         }
     }
 
-    /// The raster's row of a cell, counted from the bottom.
+    /// Row of the raster in which a cell is drawn, counted from the bottom.
     fn row(&self, cell: u32) -> u32 {
         let shape = self.shape();
         let pixel = cell % (shape.height * shape.width);
         if shape.height == 1 { pixel } else { shape.height - 1 - pixel / shape.width }
     }
 
-    /// The raster as a picture. With more than 400 frames, several are drawn in one column.
+    /// Draws the raster as a picture. With more than 400 frames, several frames share a column.
     ///
     /// # Errors
     /// [`tonic_report::Error::Plot`].
@@ -64,7 +65,7 @@ impl Sample<'_> {
         Ok(raster(&RasterAxes { title: self.title(), frames, rows, frame_length, row_name }, &points)?)
     }
 
-    /// The raster in braille dots, low channels at the bottom, and a line that explains the axes.
+    /// Draws the raster in braille characters, with low channels at the bottom. The last line explains the axes.
     pub fn braille(&self) -> String {
         /// Bits of a character's dots by row and column, in Unicode's order.
         const DOTS: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];

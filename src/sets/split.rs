@@ -1,7 +1,7 @@
 //! Divides samples at random into parts, such as train, valid and test.
 //!
-//! The draw depends only on the seed and the sample numbers. So sets of the same recordings are divided into the
-//! same parts, even if their recipes differ.
+//! The draw depends only on the seed and the sample numbers, or on the seed and the values of an extra column. Sets of
+//! the same recordings are therefore divided into the same parts, even if their recipes differ.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,8 @@ pub struct Split {
     names: Vec<String>,
     /// Seed of the draw.
     seed: u64,
-    /// Extra column: samples with equal values in it stay in one part. `None` divides single samples.
+    /// Name of an extra column. Samples with equal values in this column stay in one part. With `None`, samples are
+    /// divided one by one.
     pub(crate) by: Option<String>,
     /// Whether the shares hold for every class and not only for all samples together.
     stratify: bool,
@@ -54,13 +55,14 @@ impl Split {
         Ok(Split { shares, names, seed, by: None, stratify: false })
     }
 
-    /// The split with two more conditions: samples with equal values in the extra column `together` stay in one part;
-    /// with `classes`, the shares hold for every class.
+    /// Adds two conditions to the split. Samples with equal values in the extra column `together` stay in one part. If
+    /// `classes` is true, the shares hold for every class.
     pub fn keeping(self, together: Option<String>, classes: bool) -> Split {
         Split { by: together, stratify: classes, ..self }
     }
 
-    /// The parts, each with its name and its samples in order. Fails if a part has no samples.
+    /// Divides the samples. Returns the name and the samples of each part, in order. A part without samples is an
+    /// error.
     pub(crate) fn divide(&self, taken: &[Candidate]) -> Result<Vec<(&str, Vec<Candidate>)>> {
         let mut parts: Vec<Vec<usize>> = vec![Vec::new(); self.shares.len()];
         if self.by.is_some() {
@@ -91,8 +93,8 @@ impl Split {
             .collect()
     }
 
-    /// Divides groups of samples with equal values. Groups are shuffled and laid out in that order. Each group goes to
-    /// the part that contains its middle.
+    /// Divides groups of samples that have equal values in the column [`Split::by`]. The groups are shuffled and laid
+    /// out in a row, and the row is cut into the parts. Each group goes to the part that contains the group's middle.
     fn divide_groups(&self, taken: &[Candidate], parts: &mut [Vec<usize>]) {
         let mut groups: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for (i, sample) in taken.iter().enumerate() {
@@ -121,7 +123,7 @@ impl Split {
         std::iter::once(0.0).chain(ends).collect()
     }
 
-    /// A random number for a sample or a value, from the seed.
+    /// Returns a random number that depends only on the seed and on `of`, which is a sample number or a column's value.
     fn draw(&self, of: u64) -> u64 {
         let mut hash = blake3::Hasher::new();
         hash.update(b"tonic-shards split 1\0").update(&self.seed.to_le_bytes()).update(&of.to_le_bytes());

@@ -41,7 +41,7 @@ impl Distribution {
         [min as f64, median, sum as f64 / n as f64, max as f64]
     }
 
-    /// The value of the sorted samples at `index`.
+    /// Value of the sample at `index`, if all samples are sorted by value.
     fn at(&self, index: u64) -> u64 {
         let mut before = 0;
         let mut values = self.0.iter().skip_while(|(_, n)| {
@@ -84,19 +84,19 @@ pub struct Stats {
     pub all_frames: u64,
     /// Total number of occupied cells.
     pub entries: u64,
-    /// Number of occupied cells with a count of 1, 2, 3 to 4, 5 to 8, ...; empty for surfaces.
+    /// Number of occupied cells with a count of 1, 2, 3 to 4, 5 to 8, ...; empty for float32 frames.
     pub counts: Vec<u64>,
-    /// Minimum, mean and maximum of the values of surfaces; `None` for counts.
+    /// Minimum, mean and maximum value of occupied cells in float32 frames, such as time surfaces; `None` for counts.
     pub values: Option<[f64; 3]>,
     /// Rate of each cell, (P, H, W), in `rate_unit`. Empty for frames of more than 2^23 cells.
     pub rates: Array3<f64>,
-    /// Unit of `rates`: `Hz`, `events a frame`, or `share of frames` for surfaces.
+    /// Unit of `rates`: `Hz`, `events a frame`, or `share of frames` for float32 frames.
     pub rate_unit: &'static str,
-    /// The ledger, summed over samples.
+    /// Sum of the ledgers of all samples.
     pub ledger: Ledger,
 }
 
-/// The counts that one thread has added up.
+/// Sums over the chunks that one thread has read.
 #[derive(Default)]
 struct Tally {
     totals: Totals,
@@ -105,8 +105,8 @@ struct Tally {
     counts: Vec<u64>,
     /// Events in each cell, (P, H, W).
     cells: Array3<u64>,
-    /// For surfaces: number of each chunk, and minimum, sum and maximum of its values. They are added up in the order
-    /// of the chunks at the end, since float sums depend on the order.
+    /// For float32 frames: number of each chunk, and minimum, sum and maximum of its values. The sums are added at the
+    /// end, in the order of the chunks, because float sums depend on the order.
     values: Vec<(u64, [f64; 3])>,
 }
 
@@ -205,17 +205,17 @@ pub fn stats(set: &ShardSet, verbosity: Verbosity) -> Result<Stats> {
 }
 
 impl Stats {
-    /// Share of occupied cells.
+    /// Share of occupied cells in all frames, 0 to 1.
     pub fn density(&self) -> f64 {
         self.entries as f64 / (self.all_frames as f64 * self.shape.cells() as f64).max(1.0)
     }
 
-    /// First and last count of entry `i` of `counts`.
+    /// Smallest and largest count in bin `i` of `counts`.
     fn bin(i: usize) -> (u64, u64) {
         if i == 0 { (1, 1) } else { ((1 << (i - 1)) + 1, 1 << i) }
     }
 
-    /// Minimum, median, mean and maximum rate of the cells, and the number of silent cells.
+    /// Minimum, median, mean and maximum rate of the cells, and the number of cells without events.
     fn rate_summary(&self) -> ([f64; 4], usize) {
         let mut sorted = self.rates.iter().copied().collect::<Vec<_>>();
         sorted.sort_by(f64::total_cmp);

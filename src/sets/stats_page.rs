@@ -7,14 +7,14 @@ use crate::stats::{Distribution, Stats};
 
 /// Number of bins of a histogram.
 const BINS: u64 = 40;
-/// Maximum number of bars of a plot by channel. With more channels, neighbours share a bar.
+/// Maximum number of bars of a plot by channel. With more channels, neighbouring channels share a bar.
 const CHANNEL_BARS: usize = 240;
 /// Maximum number of polarities that are plotted.
 const POLARITIES: usize = 4;
 
 impl Stats {
-    /// Plots of samples per class, events and frames per sample, and rates: by channel for a cochlea, as a map for each
-    /// polarity of a camera.
+    /// Draws plots of the samples per class, of the events and frames per sample, and of the rates. Rates are drawn by
+    /// channel for a cochlea, and as a map of pixels for each polarity of a camera.
     ///
     /// # Errors
     /// [`tonic_report::Error::Plot`].

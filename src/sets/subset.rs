@@ -25,7 +25,7 @@ pub struct Filter {
     pub renumber: bool,
 }
 
-/// A condition on an extra column: one of several values, `speaker=3,5`.
+/// Condition that an extra column has one of several values: `speaker=3,5`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     column: String,
@@ -43,14 +43,14 @@ impl FromStr for Condition {
     }
 }
 
-/// Writes the filtered samples of the set in `dir` to `output`. With a split, each part becomes a set in a folder of
-/// `output`.
+/// Writes the filtered samples of the set in `dir` to `output`. With a split, each part becomes a set in its own folder
+/// inside `output`.
 ///
 /// Returns directory and manifest of each new set.
 ///
 /// # Errors
-/// [`tonic_base::Error::Usage`] for unknown classes and columns, ranges outside the set, and if no sample is left;
-/// errors of reading and writing sets.
+/// [`tonic_base::Error::Usage`] for unknown classes and columns, for ranges outside the set, and if no sample meets all
+/// conditions; errors of reading and writing sets.
 pub fn subset(dir: &Path, filter: &Filter, split: Option<&Split>, output: &Output) -> Result<Vec<(PathBuf, Manifest)>> {
     let sets = [ShardSet::open(dir)?];
     let set = &sets[0];
@@ -101,7 +101,8 @@ fn write_all(
     Ok(written)
 }
 
-/// The manifest of an output that the interrupted run of a resumed split had completed; `None` if it hadn't.
+/// Looks for a part that an interrupted split has already completed. Returns its manifest if the split is resumed and
+/// the part is complete, else `None`. Returns an error if `output` holds another set.
 fn made_before(output: &Output, selection: &Selection<'_>, description: &SetDescription) -> Result<Option<Manifest>> {
     if output.existing != Existing::Resume {
         return Ok(None);
@@ -186,7 +187,7 @@ fn take(
     Ok(all)
 }
 
-/// Sorts and joins the ranges; all samples if none are given.
+/// Sorts the ranges and joins those that overlap or touch. Returns the range of all samples if none are given.
 fn ranges(set: &ShardSet, given: &[SampleRange]) -> Result<Vec<Range<u64>>> {
     let mut ranges: Vec<Range<u64>> = given.iter().map(|range| range.of(set)).collect();
     ranges.iter().try_for_each(|range| check_range(set, range))?;
@@ -204,8 +205,8 @@ fn ranges(set: &ShardSet, given: &[SampleRange]) -> Result<Vec<Range<u64>>> {
     Ok(joined)
 }
 
-/// Describes the new set. With `classes`, the selection is relabelled: only these stay, numbered from 0 in their order
-/// in the set.
+/// Describes the new set. With `classes`, the new set has only these classes, numbered from 0 in their order in the old
+/// set, and the selection is relabelled.
 fn describe(set: &ShardSet, selection: &mut Selection<'_>, classes: Option<&[u32]>) -> SetDescription {
     let whole = &set.manifest().description;
     let mut names = whole.classes.clone();

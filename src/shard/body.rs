@@ -72,7 +72,7 @@ pub(crate) struct Located {
     pub(crate) frame_sizes: Range<usize>,
     pub(crate) packed: Range<usize>,
     pub(crate) long_gaps: Range<usize>,
-    /// The rest of each large count; for surfaces, all values as float32.
+    /// Each count of 8 or more, minus 8. For float32 frames, such as time surfaces, all values.
     pub(crate) large_counts: Range<usize>,
 }
 
@@ -113,9 +113,10 @@ fn numbers_of<const N: usize>(column: &[u8]) -> impl Iterator<Item = [u8; N]> {
     column.as_chunks().0.iter().copied()
 }
 
-/// Finds the byte range of each column, and fills `starts` with the start of each sample and the end of the last one.
+/// Finds the byte range of each column, and fills `starts` with the start of each sample and the end of the last
+/// sample.
 ///
-/// Checks everything that later code relies on, except that cells are inside the frame: unpacking checks that.
+/// Checks everything that later code relies on, except that cells are inside the frame: unpacking checks this.
 pub(crate) fn locate(
     body: &[u8],
     layout: &SetLayout,
@@ -193,7 +194,7 @@ pub(crate) fn locate(
     Ok(at)
 }
 
-/// The fault of a chunk that has a cell outside the frame.
+/// Returns the fault of a chunk that has a cell outside the frame.
 pub(crate) fn cells_fault(shape: FrameShape) -> BodyFault {
     fault("cells", format!("below {}", shape.cells()), "a larger one")
 }

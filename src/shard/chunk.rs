@@ -3,11 +3,11 @@
 use crate::frames::{SparseFrames, Widths};
 use crate::ledger::Ledger;
 
-/// Label of a sample that has no label.
+/// Stands in a column of labels for a sample that has no label.
 pub const NO_LABEL: u32 = u32::MAX;
 /// Flag: the events were not in order of time and were sorted.
 pub const FLAG_SORTED: u8 = 1;
-/// Flag: the sample has no events to bin. All its frames are empty: one frame, or the fixed number of the framing.
+/// Flag: the sample has no events to bin. It has one empty frame, or as many as the framing fixes for every sample.
 pub const FLAG_EMPTY: u8 = 2;
 /// Flag: the time windows of the frames overlap, so that one event can be counted in several frames.
 pub const FLAG_OVERLAP: u8 = 4;

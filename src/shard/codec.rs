@@ -102,7 +102,7 @@ impl ChunkName<'_> {
     }
 }
 
-/// The stored bytes of a chunk, with everything that is needed to decode it.
+/// The stored bytes of a chunk, with everything that is needed to decode them.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredChunk<'a> {
     /// Name of the chunk, for errors.
@@ -148,7 +148,7 @@ impl Decoder {
         self.decode_body(stored, chunk).map(|_| ())
     }
 
-    /// Like [`Decoder::decode`], and compares the BLAKE3 hash of the decoded bytes with the chunk's identity.
+    /// Like [`Decoder::decode`], but also compares the BLAKE3 hash of the decoded bytes with the chunk's identity.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`].
@@ -162,7 +162,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Like [`Decoder::decode`], but leaves the entries packed. Their cells are checked when they are unpacked.
+    /// Like [`Decoder::decode`], but leaves cells and counts packed. Cells are checked when they are unpacked.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`].
@@ -206,8 +206,9 @@ impl Default for Decoder {
     }
 }
 
-/// Checks the rules of the format that [`Decoder::decode`] doesn't check: counts are finite and not zero, flags are
-/// known, every ledger adds up and agrees with its frames, and labels are below `classes` or [`NO_LABEL`].
+/// Checks the rules of the format that [`Decoder::decode`] doesn't check. Counts must be finite and not zero, and flags
+/// must be known. Every ledger must add up and agree with the frames of its sample. Labels must be below `classes`, or
+/// [`NO_LABEL`].
 ///
 /// # Errors
 /// [`tonic_base::Error::Corrupt`].

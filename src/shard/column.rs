@@ -1,7 +1,8 @@
 //! Columns of numbers, stored at the narrowest width that holds them.
 //!
-//! Cells and counts are small, and training speed is limited by the bytes that it moves, so chunks and batches keep
-//! these widths. Surfaces have values that aren't integers: they are float32.
+//! Cells and counts are small, and memory bandwidth limits the speed of training. Chunks and batches therefore keep
+//! these widths. Time surfaces and similar frames ("surfaces") have values that aren't integers. Their columns are
+//! float32.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ pub enum Width {
     U16,
     /// Four bytes, up to 4,294,967,295.
     U32,
-    /// Four bytes, float32: values of surfaces.
+    /// Four bytes, float32: values of surfaces (frames with values instead of counts, such as time surfaces).
     F32,
 }
 
@@ -56,7 +57,7 @@ impl Width {
         }
     }
 
-    /// The width with this code; `None` if there isn't one.
+    /// Returns the width with this code, or `None` for an unknown code.
     pub fn from_code(code: u8) -> Option<Width> {
         [Width::U8, Width::U16, Width::U32, Width::F32].into_iter().find(|width| width.code() == code)
     }
@@ -71,11 +72,11 @@ pub enum Column<'a> {
     U16(&'a [u16]),
     /// Four bytes per number.
     U32(&'a [u32]),
-    /// Float32 values of surfaces.
+    /// Float32 values of surfaces, such as time surfaces.
     F32(&'a [f32]),
 }
 
-/// Evaluates an expression for the slice inside a column, whatever its width.
+/// Evaluates an expression with the slice inside a column, for any type of number.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! each_width {
@@ -174,7 +175,7 @@ pub enum ColumnBuf {
     U16(Vec<u16>),
     /// Four bytes per number.
     U32(Vec<u32>),
-    /// Float32 values of surfaces.
+    /// Float32 values of surfaces, such as time surfaces.
     F32(Vec<f32>),
 }
 
@@ -226,7 +227,7 @@ impl ColumnBuf {
         each_width!(self, ColumnBuf, v => v.clear());
     }
 
-    /// Appends one number. Callers have checked that it fits the column's width; a larger one would be clamped.
+    /// Appends one number, which must fit the column's width. A larger number is clamped.
     pub(crate) fn push(&mut self, value: u32) {
         match self {
             ColumnBuf::U8(v) => v.push(value.min(0xff) as u8),

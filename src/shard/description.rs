@@ -1,5 +1,5 @@
-//! The part of a manifest that is known before the first chunk is written. The marker of an unfinished set holds it
-//! too.
+//! The part of a manifest that is known before the first chunk is written. The marker file of an unfinished set holds
+//! the same fields.
 
 use std::ops::Range;
 
@@ -50,11 +50,12 @@ pub struct SetDescription {
     pub shape: FrameShape,
     /// Widths of the frames' columns.
     pub widths: Widths,
-    /// How the recordings were converted, as TOML. Only the converter interprets it; everyone else compares it.
+    /// How the recordings were converted, as TOML. `tonic-prep` reads it; the trainer only compares it with the recipes
+    /// of other sets.
     pub recipe: String,
     /// Hash of shape, recipe, class names and names of extra columns.
     pub recipe_id: Id,
-    /// Names of the classes, by label.
+    /// Names of the classes. A label is an index into this list.
     pub classes: Vec<String>,
     /// Names of the extra columns, in order.
     pub extras: Vec<String>,
@@ -62,13 +63,13 @@ pub struct SetDescription {
     pub frame_limit: Option<u64>,
     /// Recordings that the set was made from.
     pub sources: Vec<SourceFile>,
-    /// Other files that the recordings' data comes from: sources of virtual datasets, external raw files and targets of
+    /// Other files that hold data of the recordings: sources of virtual datasets, external raw files and targets of
     /// external links.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub linked_files: Vec<LinkedFile>,
     /// Versions of the software that wrote the set.
     pub tool: Tool,
-    /// Which part of a larger set this is; `None` for a whole set.
+    /// Which part of a larger set this set is; `None` for a whole set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
 }
@@ -76,20 +77,20 @@ pub struct SetDescription {
 /// A recording that a set was made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFile {
-    /// File name; of a file in a converted folder, its path inside that folder.
+    /// Name of the file. If a folder was converted, the path of the file inside that folder.
     pub name: String,
     /// Size of the file in bytes.
     pub bytes: u64,
-    /// Number of the set's samples that come from it.
+    /// Number of the set's samples that come from this file.
     pub samples: u64,
     /// BLAKE3 hash of the file.
     pub blake3: Id,
 }
 
-/// A file that a recording's data comes from, other than the recording itself.
+/// A file that holds data of a recording outside the recording's own file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkedFile {
-    /// Name in the mapping or in the link.
+    /// Name by which the recording refers to the file, in a virtual dataset, a list of external files or a link.
     pub name: String,
     /// Size of the file in bytes.
     pub bytes: u64,
@@ -156,7 +157,7 @@ impl SetDescription {
         self.chunks().div_ceil(self.shard_chunks.into())
     }
 
-    /// Number and samples of shard `number`.
+    /// Position of shard `number` in the set, and its number of samples.
     ///
     /// # Panics
     /// If the set has no such shard.
@@ -166,7 +167,7 @@ impl SetDescription {
         ShardPlace { number: number as u32, first_sample, samples: (end - first_sample) as u32 }
     }
 
-    /// Name of the class with this label; "no label" or "unknown" if there isn't one.
+    /// Name of the class with this label; "no label" for [`NO_LABEL`], "unknown" for a label beyond all classes.
     pub fn class_name(&self, label: u32) -> &str {
         if label == NO_LABEL { "no label" } else { self.classes.get(label as usize).map_or("unknown", String::as_str) }
     }
@@ -177,15 +178,16 @@ impl SetDescription {
         first(chunks.start)..first(chunks.end)
     }
 
-    /// Changes the samples per chunk, and the chunks per shard so that shards keep about the same size.
+    /// Sets the number of samples per chunk. Changes the number of chunks per shard too, so that shards keep about the
+    /// same size.
     pub fn resize_chunks(&mut self, chunk_samples: u32) {
         let shard_samples = u64::from(self.shard_chunks) * u64::from(self.chunk_samples);
         self.shard_chunks = (shard_samples / u64::from(chunk_samples.max(1))).clamp(1, 1 << 20) as u32;
         self.chunk_samples = chunk_samples.max(1);
     }
 
-    /// Description of a part of this set. The set's samples must come from its sources in order. Every source stays in
-    /// the list; its `samples` counts only those in the part.
+    /// Returns the description of a part of this set. The samples of the set must be in the order of its sources. Every
+    /// source stays in the list, with the number of its samples that are in the part.
     pub fn into_part(mut self, part: Part) -> SetDescription {
         let range = self.samples_of(part.chunks(self.chunks()));
         let mut first = 0;

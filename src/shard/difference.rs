@@ -1,10 +1,11 @@
-//! What differs between two texts, for errors and reports: of two recipes only the keys whose values differ, not both
-//! in full.
+//! Finds what differs between two texts, for errors and reports. For two recipes, only the keys whose values differ are
+//! shown, not the whole recipes.
 
-/// The parts of `a` that `b` lacks, and the parts of `b` that `a` lacks, each on one line.
+/// Returns the parts of `a` that are not in `b`, and the parts of `b` that are not in `a`, each on one line.
 ///
-/// Texts of one line are returned as they are. Others are read as TOML: a part is a key with its value, after the name
-/// of its table if that has a key `name`: `time_window = 4000`, `CropTime.max = 5000`.
+/// If both texts have only one line, they are returned unchanged. Otherwise they are read as TOML, and a part is a key
+/// with its value: `time_window = 4000`. If the key's table has a key `name`, this name comes first:
+/// `CropTime.max = 5000`.
 pub fn differing_parts(a: &str, b: &str) -> (String, String) {
     let (a, b) = (a.trim(), b.trim());
     if a.lines().count() <= 1 && b.lines().count() <= 1 {
@@ -19,8 +20,8 @@ pub fn differing_parts(a: &str, b: &str) -> (String, String) {
     (words(only.0), words(only.1))
 }
 
-/// A list of names as one text, which is the same for equal lists only: a name that could be taken for several, or for
-/// none, is in quotes.
+/// Joins a list of names with commas. Different lists give different texts, because a name is put in quotes if it is
+/// empty or contains a comma, a semicolon or a quote.
 pub fn listed(names: &[String]) -> String {
     let quote = |name: &String| {
         let is_plain = !name.is_empty() && !name.contains([',', ';', '"']);
@@ -29,7 +30,7 @@ pub fn listed(names: &[String]) -> String {
     names.iter().map(quote).collect::<Vec<_>>().join(", ")
 }
 
-/// Each key of a TOML text with its value, after the name of its table.
+/// Returns each key of a TOML text with its value. The name of the key's table comes first, if the table has one.
 fn parts(text: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
@@ -50,7 +51,7 @@ fn parts(text: &str) -> Vec<String> {
     parts
 }
 
-/// The parts of `a` that are left when each part of `b` is taken away once.
+/// Returns the parts of `a` that remain after each part of `b` has been removed once.
 fn without<'a>(a: &'a [String], b: &[String]) -> Vec<&'a str> {
     let mut others: Vec<&String> = b.iter().collect();
     let is_new = |part: &&String| match others.iter().position(|other| other == part) {
@@ -63,7 +64,8 @@ fn without<'a>(a: &'a [String], b: &[String]) -> Vec<&'a str> {
     a.iter().filter(is_new).map(String::as_str).collect()
 }
 
-/// Describes the same parts in another order: those from the first to the last that moved.
+/// Describes two lists that have the same parts in different orders. Shows the parts from the first to the last one
+/// that moved. Returns `None` if the orders are equal.
 fn in_other_order(a: &[String], b: &[String]) -> Option<(String, String)> {
     let differs = |(a, b): (&String, &String)| a != b;
     let first = a.iter().zip(b).position(differs)?;
@@ -72,7 +74,7 @@ fn in_other_order(a: &[String], b: &[String]) -> Option<(String, String)> {
     Some((words(a), words(b)))
 }
 
-/// Texts that differ only in how they are laid out.
+/// Returns the lines of a text on one line, separated by semicolons.
 fn in_one_line(text: &str) -> String {
     text.replace('\n', "; ")
 }

@@ -10,11 +10,11 @@ use crate::difference::differing_parts;
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong with a set.
+/// An error of reading or writing a shard set.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Any other error: of the operating system, or a damaged file.
+    /// An error that isn't specific to sets: from the operating system, or of a damaged file.
     #[error("{0}")]
     Base(#[from] BaseError),
     /// The directory holds no shard set.
@@ -82,8 +82,8 @@ impl Error {
         }
     }
 
-    /// Returns an error if a field differs. Each field is (name, value in `other`, value in `path`). Of a recipe, the
-    /// error has only the keys that differ.
+    /// Returns an error if a field differs. Each field is (name, value in `other`, value in `path`). If the recipes
+    /// differ, the error lists only the keys that differ.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.

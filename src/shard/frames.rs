@@ -9,8 +9,8 @@
 //! counts        N numbers    number of events in each, at least 1; for surfaces, a value other than 0
 //! ```
 //!
-//! The columns of several samples, one sample after another, are a [`SparseFrames`]: the form of samples in a chunk in
-//! memory and in a batch. On disk and in the host cache the entries are packed more tightly (`entries.rs`).
+//! [`SparseFrames`] holds the columns of several samples, one sample after another. Chunks in memory and batches have
+//! this form. On disk and in the host cache the entries are packed more tightly (`entries.rs`).
 
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +65,7 @@ pub struct Widths {
     pub frame_sizes: Width,
     /// Width of `cells`, whose values are at most P * H * W - 1.
     pub cells: Width,
-    /// Width of `counts`: chosen for a set; float32 for surfaces.
+    /// Width of `counts`. It is chosen for each set, and is float32 for time surfaces and similar frames.
     pub counts: Width,
 }
 
@@ -99,9 +99,9 @@ pub struct SparseFrames {
     pub frame_sizes: ColumnBuf,
     /// Indices of the occupied cells.
     pub cells: ColumnBuf,
-    /// Number of events in each occupied cell; for surfaces, its value.
+    /// Number of events in each occupied cell. For float32 frames, such as time surfaces, the value of the cell.
     pub counts: ColumnBuf,
-    /// Start of each sample in `frame_sizes`, and the end of the last: one number more than samples.
+    /// Index of each sample's first frame in `frame_sizes`, then the end: samples + 1 numbers.
     frame_offsets: Vec<usize>,
     /// Index of each sample's first entry in `cells` and `counts`, then the end: samples + 1 numbers.
     entry_offsets: Vec<usize>,
@@ -170,7 +170,7 @@ impl SparseFrames {
         Ok(())
     }
 
-    /// Appends a sample whose columns are at most as wide as these.
+    /// Appends a sample. Its columns must not be wider than the columns of `self`.
     pub fn push_sample(&mut self, sample: SampleFrames<'_>) {
         self.frame_sizes.extend(sample.frame_sizes);
         self.cells.extend(sample.cells);
@@ -220,7 +220,7 @@ pub struct SampleFrames<'a> {
     pub frame_sizes: Column<'a>,
     /// Indices of the occupied cells, ascending within a frame, (N,).
     pub cells: Column<'a>,
-    /// Number of events in each occupied cell, (N,); for surfaces, its value.
+    /// Number of events in each occupied cell, (N,). For float32 frames, such as time surfaces, the value of the cell.
     pub counts: Column<'a>,
 }
 
@@ -235,19 +235,20 @@ impl SampleFrames<'_> {
         self.cells.len()
     }
 
-    /// Sum of the counts in all frames; 0 for surfaces.
+    /// Sum of the counts in all frames; 0 for float32 frames, such as time surfaces.
     pub fn events(&self) -> u64 {
         self.counts.sum()
     }
 
-    /// Iterates over the occupied cells, in order, as `(frame, cell, count)`. For surfaces the third is the value.
+    /// Iterates over the occupied cells, in order, as `(frame, cell, count)`. For float32 frames, such as time
+    /// surfaces, `count` is the value of the cell.
     pub fn iter(&self) -> impl Iterator<Item = (usize, u32, f64)> {
         let frames = self.frame_sizes.iter().enumerate().flat_map(|(t, n)| std::iter::repeat_n(t, n as usize));
         frames.zip(self.cells.iter().zip(self.counts.values())).map(|(t, (cell, count))| (t, cell, count))
     }
 
-    /// Writes the counts into `out`, dense (T, P, H, W), which must be zero before. The length of `out` sets T: longer
-    /// samples are cut.
+    /// Writes the counts into `out` as dense frames, (T, P, H, W). All numbers in `out` must be zero before. The length
+    /// of `out` sets T: longer samples are cut.
     pub fn write_dense<N: FromValue>(&self, shape: FrameShape, out: &mut [N]) {
         let frames = out.chunks_exact_mut(shape.cells() as usize).zip(self.frame_sizes.iter());
         each_width!(self.cells, Column, cells => each_width!(self.counts, Column, counts => {
@@ -270,7 +271,7 @@ impl SampleFrames<'_> {
 
 /// Number types that dense frames can have.
 pub trait FromValue: Copy {
-    /// Converts a count or a surface's value.
+    /// Converts a count, or the value of a cell in a float32 frame, to this type.
     fn from_value(value: f64) -> Self;
 }
 

@@ -1,7 +1,7 @@
 //! Header and index of a shard, as bytes and as records. FORMAT.md, "Shard", specifies them.
 //!
-//! They are read from untrusted bytes. [`ShardHead::read`] checks every field against its limits, and that the chunks
-//! fill the file without holes or overlap.
+//! [`ShardHead::read`] reads header and index from untrusted bytes. It checks every field against its limits, and that
+//! the chunks fill the file without holes or overlap.
 
 use crate::error::{BaseFault, Error, Result};
 use crate::frames::{FrameShape, Width, Widths};
@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// The first eight bytes of a shard. As in PNG, a transfer that converts line ends or strips the eighth bit damages
 /// them, so that the damage is noticed at once.
 pub(crate) const MAGIC: [u8; 8] = *b"\x89TNC\r\n\x1a\n";
-/// Format version that is written and read here.
+/// Format version that this program writes and reads.
 pub(crate) const VERSION: u16 = 2;
 /// Size of the header in bytes.
 pub const HEADER_BYTES: usize = 128;
@@ -25,7 +25,7 @@ pub(crate) const MAX_DECODED_BYTES: u32 = 1 << 28;
 /// Maximum number of samples in a chunk.
 pub const MAX_CHUNK_SAMPLES: u32 = 1 << 20;
 
-/// `bytes`, rounded up to a multiple of 64, the alignment of columns and chunks.
+/// Rounds `bytes` up to a multiple of 64, the alignment of columns and chunks.
 pub fn aligned(bytes: u64) -> u64 {
     bytes.next_multiple_of(ALIGNMENT as u64)
 }
@@ -50,7 +50,7 @@ pub struct SetLayout {
 pub struct ShardPlace {
     /// Number of the shard, from 0.
     pub number: u32,
-    /// Number of its first sample in the set.
+    /// Number of the shard's first sample in the set.
     pub first_sample: u64,
     /// Number of samples in the shard.
     pub samples: u32,
@@ -85,7 +85,7 @@ pub struct ShardHead {
 }
 
 impl ShardHead {
-    /// Size in bytes of header and index for `chunks` chunks. The first chunk begins there.
+    /// Size of header and index in bytes, for `chunks` chunks. The first chunk begins at this offset.
     pub fn bytes(chunks: usize) -> u64 {
         (HEADER_BYTES + chunks * RECORD_BYTES) as u64
     }
@@ -157,7 +157,8 @@ impl ShardHead {
         file.first_chunk().map_or(0, |header: &[u8; HEADER_BYTES]| u32::from_le_bytes(field(header, 36)) as usize)
     }
 
-    /// Like [`ShardHead::read`], for a file of `len` bytes. `file` is its beginning, at least header and index.
+    /// Like [`ShardHead::read`], for a file of `len` bytes. `file` has the first bytes of the file: at least header and
+    /// index.
     ///
     /// # Errors
     /// Errors of [`ShardHead::read`].

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 /// What happened to the events of a sample or of a set: numbers of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// Events in the recording, plus events that a transform emitted in place of those it filtered.
+    /// Events in the recording, plus the events that a transform emitted in place of events that it filtered.
     pub events_in: u64,
     /// Events in at least one frame.
     pub binned: u64,
-    /// Events cropped by time or place.
+    /// Events cropped by time or position.
     pub cropped: u64,
     /// Events filtered by a transform.
     pub filtered: u64,
@@ -19,7 +19,7 @@ pub struct Ledger {
     pub outside: u64,
     /// Events whose time isn't a number or doesn't fit into 64 bits of microseconds.
     pub non_finite: u64,
-    /// Events left out by the slicing rule.
+    /// Events that the slicing rule puts into no frame, such as those after the last complete frame.
     pub cut: u64,
 }
 

@@ -29,7 +29,7 @@ pub struct Totals {
     pub frames: u64,
     /// Number of occupied cells.
     pub entries: u64,
-    /// The largest count; 0 for surfaces.
+    /// The largest count; 0 for float32 frames, such as time surfaces.
     pub max_count: u32,
     /// Number of samples of each class.
     pub class_samples: Vec<u64>,
@@ -42,7 +42,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Totals of no samples, for `classes` classes.
+    /// Creates the totals of zero samples, for `classes` classes.
     pub fn new(classes: usize) -> Totals {
         Totals { class_samples: vec![0; classes], ..Totals::default() }
     }
@@ -110,7 +110,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Makes the manifest of a set. `identities` are those of all chunks, in order.
+    /// Makes the manifest of a set. `identities` has the identity of every chunk, in order.
     pub fn new(description: SetDescription, totals: Totals, shards: Vec<ShardEntry>, identities: &[[u8; 32]]) -> Self {
         let set_id = set_id(&description, identities);
         Manifest { format: FORMAT.into(), version: VERSION, set_id, description, totals, shards }
@@ -233,7 +233,7 @@ impl Manifest {
         self.shards.iter().map(|shard| shard.bytes).sum()
     }
 
-    /// The classes and how many samples each has, such as `2: no (12), yes (9)`. The first `most` classes are listed.
+    /// Lists the first `most` classes and how many samples each has, such as `2: no (12), yes (9)`.
     pub fn class_counts(&self, most: usize) -> String {
         let (names, counts) = (&self.description.classes, &self.totals.class_samples);
         let listed: Vec<String> =

@@ -1,8 +1,8 @@
 //! A memory-mapped shard file. The `unsafe` of memory mapping is in this module only.
 //!
 //! The mapping serves to lock pages in memory and to read ahead. Training copies bytes out of the file instead
-//! ([`MappedFile::read`]): if the file is cut short or the disk fails, that returns an error, whereas reading through
-//! the mapping would kill the process.
+//! ([`MappedFile::read`]). If the file is cut short or the disk fails, the copy returns an error, whereas reading
+//! through the mapping would kill the process.
 
 #![allow(unsafe_code)]
 
@@ -90,7 +90,7 @@ impl MappedFile {
         self.map.lock()
     }
 
-    /// Asks the system to read the file ahead. If it refuses, reading is only slower, so the error is ignored.
+    /// Asks the system to read the file ahead. Errors are ignored: without reading ahead, later reads are only slower.
     pub(crate) fn read_ahead(&self) {
         let _ = self.map.advise(Advice::WillNeed);
     }

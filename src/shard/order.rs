@@ -18,11 +18,12 @@ pub struct Order {
     chunks: u32,
     window_chunks: u32,
     slots: Permutation,
-    /// Slot of the set's last chunk, the only chunk that may have fewer than `chunk_samples` samples.
+    /// Slot (position in the shuffled order) of the set's last chunk. Only this chunk may have fewer than
+    /// `chunk_samples` samples.
     short_slot: u32,
 }
 
-/// Consecutive slots whose samples are visited together, in order or shuffled among themselves.
+/// Chunks in consecutive slots. Their samples are visited together, in order or shuffled among themselves.
 #[derive(Clone, Debug)]
 pub struct Window {
     /// Positions in the epoch that the window covers.
@@ -75,7 +76,7 @@ impl Order {
         }
     }
 
-    /// The constants of the formula, for another implementation, such as the GPU's.
+    /// The constants of the formula, for other implementations, such as the one on the GPU.
     pub fn parts(&self) -> OrderParts {
         OrderParts {
             slots: self.slots.clone(),
@@ -87,7 +88,7 @@ impl Order {
         }
     }
 
-    /// How many samples the last chunk is short of `chunk_samples`.
+    /// `chunk_samples` minus the number of samples in the last chunk.
     fn missing(&self) -> u64 {
         u64::from(self.chunks) * self.chunk_samples - self.samples
     }
@@ -129,17 +130,17 @@ impl Window {
 /// The constants from which an [`Order`] is computed.
 #[derive(Clone, Debug)]
 pub struct OrderParts {
-    /// Maps slots to chunks.
+    /// Maps slots, which are positions in the shuffled order of chunks, to numbers of chunks.
     pub slots: Permutation,
     /// For each window, maps positions to samples. Both are counted from the start of the window.
     pub within: Vec<Permutation>,
     /// Samples per chunk.
     pub chunk_samples: u32,
-    /// How many samples the last chunk is short of `chunk_samples`.
+    /// `chunk_samples` minus the number of samples in the last chunk.
     pub missing: u32,
-    /// Slots per window.
+    /// Number of slots, and so of chunks, per window.
     pub window_chunks: u32,
-    /// Slot of the last chunk.
+    /// Slot of the set's last chunk, which may have fewer samples than the others.
     pub short_slot: u32,
 }
 
@@ -234,7 +235,7 @@ mod tests {
         assert_ne!(first, epoch(1000, 64, 1, 0));
     }
 
-    /// The order is part of the format, so its first positions are fixed here.
+    /// Fixes the first positions of some orders, because the order is part of the format.
     #[test]
     fn is_frozen() {
         // Expected values from a Python implementation of FORMAT.md. The first set has one window, the second has five,

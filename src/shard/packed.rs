@@ -1,4 +1,5 @@
-//! A chunk as training keeps it: decompressed and checked, with its entries still packed.
+//! A chunk as training keeps it: decompressed and checked, with its entries still packed. An entry is an occupied cell
+//! and its count.
 //!
 //! Packed entries take half the memory of columns. A sample is unpacked to columns or to dense frames in one pass,
 //! without an intermediate copy.
@@ -12,11 +13,11 @@ use crate::frames::{FrameShape, SparseFrames, Width, Widths};
 use crate::layout::SetLayout;
 use crate::planes::Planes;
 
-/// How many numbers of a dense sample are zeroed at a time, just before their frames are written. So few stay in the L1
-/// cache.
+/// How many numbers of a dense sample are zeroed at a time, just before their frames are written. 4,096 numbers stay in
+/// the L1 cache.
 const ZEROED: usize = 4096;
 
-/// A decompressed group of samples.
+/// A decompressed chunk whose entries (cells and their counts) are still packed.
 #[derive(Clone, Debug)]
 pub struct PackedChunk {
     /// Decoded bytes as FORMAT.md specifies them.
@@ -33,7 +34,7 @@ pub struct PackedSample<'a> {
     frame_sizes: Planes<'a>,
     entries: &'a [u8],
     long_gaps: Planes<'a>,
-    /// The rest of each large count; for surfaces, all values as float32.
+    /// Each count of 8 or more, minus 8. For float32 frames, such as time surfaces, all values.
     large_counts: Planes<'a>,
     widths: Widths,
     shape: FrameShape,
@@ -46,7 +47,8 @@ impl PackedChunk {
         PackedChunk { body: Vec::new(), at, widths: layout.widths, shape: layout.shape, starts }
     }
 
-    /// Finds the columns in `body` and checks everything except that cells are inside the frame: unpacking checks that.
+    /// Finds the columns in `body` and checks them. Cells outside the frame are not found here, but when cells are
+    /// unpacked.
     pub(crate) fn index(&mut self, layout: &SetLayout, samples: u32) -> Result<(), BodyFault> {
         (self.widths, self.shape) = (layout.widths, layout.shape);
         let located = locate(&self.body, layout, samples, &mut self.starts);
@@ -154,8 +156,8 @@ impl PackedSample<'_> {
         })
     }
 
-    /// Appends the sample to `frames`. Returns whether all cells are inside the frame; if not, discard what was
-    /// appended.
+    /// Appends the sample to `frames`. Returns whether all cells are inside the frame. If it returns false, the caller
+    /// must discard the appended sample.
     pub fn unpack(&self, frames: &mut SparseFrames) -> bool {
         self.frame_sizes.append_to(&mut frames.frame_sizes);
         let (sizes, cells) = (self.sizes(), self.shape.cells());
@@ -224,13 +226,13 @@ impl PackedSample<'_> {
         true
     }
 
-    /// Number of occupied cells in each frame. Their sum equals the number of entries: `locate` has checked it.
+    /// Number of occupied cells in each frame. `locate` has checked that these numbers add up to the number of entries.
     fn sizes(&self) -> impl Iterator<Item = usize> {
         self.frame_sizes.iter().map(|size| size as usize)
     }
 }
 
-/// Sets all numbers to 0. Not inlined, because the compiler then emits one `memset` instead of a loop.
+/// Sets all numbers to 0. The function is not inlined: the compiler then emits one `memset` instead of a loop.
 #[inline(never)]
 fn zero(out: &mut [f32]) {
     out.fill(0.0);
@@ -255,7 +257,8 @@ mod tests {
         packed.index(layout, chunk.len() as u32).map(|()| packed)
     }
 
-    /// Two samples whose gaps and counts lie around the limits of the packed fields, with empty frames.
+    /// Returns a chunk of two samples, with some empty frames. The gaps and counts lie around the limits of the packed
+    /// fields.
     fn chunk(width: u32, counts: Width) -> Chunk {
         let mut chunk = Chunk::new(layout(width, counts).widths, 0);
         let largest = counts.max();
@@ -297,7 +300,7 @@ mod tests {
         }
     }
 
-    /// Unused capacity of a body that was not decompressed.
+    /// Number of bytes that are allocated for the body but not used.
     fn spare(packed: &PackedChunk) -> u64 {
         (packed.body.capacity() - packed.body.len()) as u64
     }

@@ -1,5 +1,5 @@
-//! Part of a set: the share that one of several machines converts. Merged, the parts equal the set converted as a
-//! whole.
+//! A part of a set: the share that one of several machines converts. A merge of all parts gives the same set as a
+//! conversion without parts.
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -21,8 +21,8 @@ impl Part {
         (1..=self.of).contains(&self.index)
     }
 
-    /// Chunks of this part, in a set of `chunks` chunks. The parts differ by at most one chunk; with more parts than
-    /// chunks, some are empty.
+    /// Numbers of the chunks in this part, in a set of `chunks` chunks. The sizes of the parts differ by at most one
+    /// chunk. If there are more parts than chunks, some parts are empty.
     ///
     /// ```
     /// use tonic_shard::Part;

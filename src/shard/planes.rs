@@ -21,7 +21,7 @@ impl<'a> Planes<'a> {
         Planes { planes, stride: numbers, start: 0, end: numbers }
     }
 
-    /// Numbers `start..end` of the whole column, wherever `self` begins.
+    /// Returns the numbers `start..end`, counted from the start of the whole column, not of `self`.
     pub(crate) fn slice(self, start: u32, end: u32) -> Planes<'a> {
         Planes { start: start as usize, end: end as usize, ..self }
     }

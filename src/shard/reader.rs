@@ -23,7 +23,8 @@ pub struct ShardSet {
 }
 
 impl ShardSet {
-    /// Opens the set in `dir`. Checks the manifest and the head of every shard; chunks are checked when they are read.
+    /// Opens the set in `dir`. Checks the manifest, and the header and index of every shard. Chunks are checked when
+    /// they are read.
     ///
     /// # Errors
     /// [`Error::NotASet`], [`Error::Incomplete`], [`Error::Incompatible`], [`tonic_base::Error::Corrupt`],
@@ -59,7 +60,7 @@ impl ShardSet {
         &self.shards
     }
 
-    /// Identities of all chunks, in order.
+    /// Identities (BLAKE3 hashes of the decoded bytes) of all chunks, in order.
     pub fn identities(&self) -> Vec<[u8; 32]> {
         self.shards.iter().flat_map(|s| s.head().chunks.iter().map(|c| c.identity)).collect()
     }
@@ -100,8 +101,8 @@ impl ShardSet {
         shard.decode(k, decoder, chunk)
     }
 
-    /// Reads, checks and decompresses chunk `number`, and replaces the content of `packed`. Entries stay packed: their
-    /// cells are checked when they are unpacked, or by [`ShardSet::check_cells`].
+    /// Reads, checks and decompresses chunk `number`, and replaces the content of `packed`. Cells and counts stay
+    /// packed. Cells are checked when they are unpacked, or by [`ShardSet::check_cells`].
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] with shard, chunk and samples; [`tonic_base::Error::Io`].
@@ -179,7 +180,7 @@ impl ShardSet {
     }
 }
 
-/// Reads samples by number. Consecutive requests for samples of the same chunk decode it once.
+/// Reads samples by number. Consecutive requests for samples of the same chunk decode the chunk only once.
 pub struct SampleReader<'a> {
     set: &'a ShardSet,
     decoder: Decoder,

@@ -1,4 +1,4 @@
-//! Recovers chunks from a damaged shard. A chunk counts only if its hashes prove it.
+//! Recovers chunks from a damaged shard. A chunk is recovered only if its hashes match.
 
 use std::path::Path;
 
@@ -16,8 +16,8 @@ pub struct Salvage {
 }
 
 impl Salvage {
-    /// Opens the file at `path`, which should hold a shard of `chunks` chunks. Never fails: what cannot be read is
-    /// missing.
+    /// Opens the file at `path`, which should hold a shard of `chunks` chunks. Never fails: parts that cannot be read
+    /// are treated as missing.
     pub fn open(path: &Path, chunks: usize) -> Salvage {
         let map = MappedFile::open(path).ok();
         let bytes = map.as_ref().and_then(|map| map.bytes().ok()).unwrap_or_default();
@@ -39,7 +39,7 @@ impl Salvage {
     }
 }
 
-/// Checks candidates for chunks of a set. It reuses its decoder and buffer.
+/// Checks whether bytes that were found are a certain chunk of a set. It reuses its decoder and buffer.
 pub struct Prover<'a> {
     description: &'a SetDescription,
     layout: SetLayout,
@@ -54,8 +54,8 @@ impl<'a> Prover<'a> {
         Prover { description, layout: description.layout(), decoder: Decoder::new(), chunk }
     }
 
-    /// Returns chunk `number` if `stored` decodes to a valid chunk that matches `record`, and `expected` if an identity
-    /// is given.
+    /// Returns chunk `number` if `stored` decodes to a valid chunk with the sizes and the checksum of `record`. The
+    /// chunk must have the identity `expected`, or the identity in `record` if `expected` is `None`.
     pub fn prove(
         &mut self,
         number: u64,
@@ -82,7 +82,8 @@ impl<'a> Prover<'a> {
     }
 }
 
-/// A placeholder of zeros for a lost chunk. It keeps the numbers of all other samples. Reading it is an error.
+/// Makes a placeholder of zeros for a lost chunk, so that all other samples keep their numbers. Reading the placeholder
+/// is an error. `known` is the lost chunk's index record, if there is one.
 pub fn hole(number: u64, description: &SetDescription, known: Option<ChunkRecord>, identity: [u8; 32]) -> EncodedChunk {
     let samples = description.samples_of(number..number + 1);
     let samples = (samples.end - samples.start) as u32;
@@ -98,7 +99,7 @@ pub fn shard_chunks(description: &SetDescription, number: u64) -> usize {
     description.shard_place(number).samples.div_ceil(description.chunk_samples) as usize
 }
 
-/// Whether `head` is the head of shard `number` of the described set.
+/// Whether `head` is the header and index of shard `number` of the described set.
 pub fn belongs(head: &ShardHead, description: &SetDescription, number: u64) -> bool {
     head.layout == description.layout()
         && head.place == description.shard_place(number)

@@ -78,12 +78,13 @@ impl Shard {
         decoder.with_stored(|decoder, bytes| decoder.decode(self.read_stored(k, bytes)?, chunk))
     }
 
-    /// Like [`Shard::decode`], but the entries stay packed and their cells unchecked.
+    /// Like [`Shard::decode`], but leaves cells and counts packed, and doesn't check the cells.
     pub(crate) fn decode_packed(&self, k: usize, decoder: &mut Decoder, packed: &mut PackedChunk) -> Result<()> {
         decoder.with_stored(|decoder, bytes| decoder.decode_packed(self.read_stored(k, bytes)?, packed))
     }
 
-    /// Chunk `k` as it is stored, unchecked, to be copied to another set. Call [`Shard::decode_and_verify`] first.
+    /// Returns the stored bytes of chunk `k`, unchecked, to copy them to another set. Call [`Shard::decode_and_verify`]
+    /// first.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if the file has been cut short since it was opened; [`tonic_base::Error::Io`].

@@ -12,7 +12,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::layout::{ALIGNMENT, ChunkRecord, ShardHead, aligned};
 use crate::manifest::{ShardEntry, identity_of};
 
-/// The manifest's record of a shard with this head.
+/// The manifest's record of a shard with this header and index.
 pub(crate) fn shard_entry(number: u64, head: &ShardHead) -> ShardEntry {
     ShardEntry {
         name: shard_name(number),
@@ -72,7 +72,7 @@ impl ShardDraft {
         self.head.chunks.len() == self.chunks
     }
 
-    /// The manifest's record of this shard. Call it after the last chunk.
+    /// The manifest's record of this shard. Call this after the last chunk has been appended.
     pub fn entry(&self) -> ShardEntry {
         shard_entry(self.head.place.number.into(), &self.head)
     }

@@ -1,4 +1,4 @@
-//! Verifies a set: compares everything that the format requires with the bytes on disk.
+//! Verifies a set: checks the bytes on disk against everything that the format requires.
 
 use crate::chunk::Chunk;
 use crate::codec::Decoder;
@@ -34,8 +34,8 @@ pub fn verify(set: &ShardSet, progress: &Progress) -> Vec<Error> {
     faults
 }
 
-/// Verifies the set in `dir`, also if parts of it are missing or damaged. Returns all errors found; if the manifest
-/// cannot be read, only that one.
+/// Verifies the set in `dir`, even if parts of it are missing or damaged. Returns all errors that it finds. If the
+/// manifest cannot be read, returns only the manifest's error.
 ///
 /// Without `progress`, chunks are not read. `progress` is called with the number of samples and starts the progress
 /// bar.
@@ -85,8 +85,7 @@ pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Ve
 }
 
 /// Compares the totals and the set id in the manifest with those of the chunks. Returns the first difference as an
-/// error;
-/// `None` if they are equal.
+/// error, or `None` if they are equal.
 fn check_sums(set: &ShardSet, totals: &Totals) -> Option<Error> {
     let manifest = set.manifest();
     let path = set.dir().join(crate::manifest::MANIFEST_FILE);

@@ -1,7 +1,8 @@
-//! Writes a set so that a kill, a full disk or a second writer never leaves a half-written one.
+//! Writes a set so that a kill, a full disk or a second writer never leaves a set that is only half written.
 //!
-//! Shards are published one by one, the manifest last. Until then the directory holds a lock, which keeps a second
-//! writer out, and a marker that describes the set, so that a resume refuses to continue a different conversion.
+//! Shards are published one by one, the manifest last. Until then the directory holds a lock and a marker. The lock
+//! keeps a second writer out. The marker describes the set, so that a resume refuses to continue a different
+//! conversion.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,7 @@ use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry, Totals};
 use crate::shard::Shard;
 use crate::shard_draft::{ShardDraft, shard_entry};
 
-/// What an interrupted writer has kept.
+/// Message of an interrupted writer that says what it has kept.
 pub const KEPT: &str = "complete shards are kept";
 
 /// What to do if the output directory already holds files of a set.
@@ -33,7 +34,7 @@ pub enum Existing {
 }
 
 impl Existing {
-    /// The choice for two flags: resume, or overwrite.
+    /// Returns the choice for the two flags `resume` and `overwrite`.
     pub fn asked(resume: bool, overwrite: bool) -> Existing {
         match (resume, overwrite) {
             (true, _) => Existing::Resume,
@@ -49,7 +50,7 @@ struct Marker {
     /// Description of the set that is being written.
     #[serde(flatten)]
     description: SetDescription,
-    /// Hash of the selection if the set is made of samples of other sets, else `None`.
+    /// Hash that identifies the selected samples if the set is made of samples of other sets, else `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     selection: Option<Id>,
 }
@@ -66,9 +67,9 @@ impl OutputDir {
     /// Creates the directory if needed, and locks it.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Busy`] if another process is writing there. [`tonic_base::Error::Exists`] if the directory
-    /// holds shards or a manifest under [`Existing::Refuse`], or a complete set under [`Existing::Resume`].
-    /// [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Busy`] if another process is writing there. [`tonic_base::Error::Exists`] if `path` is a
+    /// file; with [`Existing::Refuse`], also if the directory holds shards or a manifest; with [`Existing::Resume`],
+    /// also if it holds a complete set. [`tonic_base::Error::Io`].
     pub fn open(path: &Path, existing: Existing) -> Result<OutputDir> {
         if path.exists() && !path.is_dir() {
             return Err(Error::exists(path, "it is a file; give a directory"));
@@ -219,7 +220,7 @@ impl SetWriter {
         self.identities.len() as u64
     }
 
-    /// Appends the next chunk. `chunk` is its content, for the totals; `encoded` is its bytes.
+    /// Appends the next chunk. `encoded` has the bytes to write; `chunk` has the content, which is added to the totals.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -258,7 +259,8 @@ impl SetWriter {
         self.dir
     }
 
-    /// Reads the shards that an interrupted conversion completed. Writing continues at the first that isn't intact.
+    /// Reads the shards that an interrupted conversion completed. Writing continues at the first shard that isn't
+    /// intact.
     fn take_up_complete_shards(&mut self, kept: &mut dyn FnMut(u64, &[Ledger])) -> Result<()> {
         let (mut decoder, classes) = (Decoder::new(), self.description.classes.len());
         for number in 0..self.description.shards() {
@@ -289,8 +291,8 @@ impl SetWriter {
     }
 }
 
-/// Returns an error that names the first field in which the new set differs from the unfinished one. A set that
-/// was begun by a version without linked files may be continued.
+/// Returns an error that names the first field in which the new set differs from the unfinished one. If an old version
+/// began the set without a list of linked files, this field isn't compared.
 fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
     let (mine, begun) = (of(mine), of(begun));

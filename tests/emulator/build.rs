@@ -1,4 +1,4 @@
-//! Gives the crate an OUT_DIR: the folder in the target directory where a test compiles the emulator when it needs it.
+//! Gives the crate an OUT_DIR. A test that needs the emulator compiles it to this folder of the target directory.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

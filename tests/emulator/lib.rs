@@ -10,14 +10,14 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 #[cfg(test)]
 mod selftest;
 
-/// The environment variable with the path of a real libnvrtc.so.13: kernels run as the PTX that it makes, and every
-/// access to memory is checked.
+/// Name of the environment variable with the path of a real libnvrtc.so.13. If it is set, kernels run as the PTX that
+/// this NVRTC makes, and every access to memory is checked.
 pub const PTX: &str = "TONIC_EMULATED_PTX";
 
 const CRATE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Loads the emulated driver and NVRTC into this process, in place of CUDA, and compiles them first if needed. Call it
-/// before the first CUDA call of the process.
+/// Loads the emulated driver and NVRTC into this process, in place of CUDA. Compiles them first if needed. Call this
+/// function before the first CUDA call of the process.
 ///
 /// Returns the folder of the libraries, for `LD_LIBRARY_PATH` of child processes.
 ///
@@ -37,16 +37,16 @@ pub fn install() -> &'static Path {
     })
 }
 
-/// The folder for compiled kernels (`TONIC_CACHE`); kernels run as PTX have another one. Its name changes with the
-/// emulator's sources, because compiled kernels depend on them.
+/// The folder for compiled kernels (`TONIC_CACHE`). Kernels that run as PTX have a folder of their own. The folder's
+/// name changes with the emulator's sources, because compiled kernels depend on these sources.
 pub fn kernel_cache(ptx: bool) -> PathBuf {
     let mut folder = install().as_os_str().to_owned();
     folder.push(if ptx { "-ptx" } else { "-kernels" });
     folder.into()
 }
 
-/// The real NVRTC that `scripts/setup` brings, for [`PTX`]. Without it, or without Python, kernels cannot run as PTX:
-/// prints why, and returns `None`.
+/// Path of the real NVRTC that `scripts/setup` downloads, as a value for [`PTX`]. Without it, or without Python,
+/// kernels cannot run as PTX: the function then prints why and returns `None`.
 pub fn real_nvrtc() -> Option<PathBuf> {
     let nvrtc = Path::new(CRATE).join("../../.deps/nvrtc/libnvrtc.so.13");
     let python = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
@@ -93,8 +93,9 @@ fn hash_of_sources() -> String {
     hasher.finalize().to_hex()[..16].into()
 }
 
-/// Compiles a library and, since programs look for its name without a version first, a library of that name which only
-/// loads it. So both are found before those of a real driver, in this process and in children.
+/// Compiles a library, and a second library that only loads the first. The second one has the name without a version,
+/// because programs look for that name first. Both are found before the libraries of a real driver, in this process and
+/// in its child processes.
 fn compile_library(folder: &Path, name: &str, version: &str, arguments: &[&str]) {
     let versioned = format!("{name}.{version}");
     let output = folder.join(&versioned);

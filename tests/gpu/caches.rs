@@ -1,5 +1,5 @@
 //! Tests that a run on a GPU gives the same bits from every cache, with any number of host threads, and in any order in
-//! which the GPU runs its blocks and threads. Its losses are close to those on the CPU.
+//! which the GPU runs its blocks and threads. The losses are close to the CPU's.
 
 use crate::runs::{assert_same, bytes, epochs};
 use crate::sets::{self, Sample, Spec, learnable, succeeds};
@@ -44,7 +44,8 @@ fn a_run_is_close_to_the_cpus() {
     assert!(gpu[1].train.loss < 0.6 * gpu[0].train.loss, "{gpu:?}");
 }
 
-/// Samples of a few frames. Some are far longer and have more events; the first batches have none of those.
+/// Makes samples of three frames. Every 16th sample is far longer and has more events. The first batches have no such
+/// samples.
 fn growing(i: u64) -> Sample {
     let sample = learnable(3)(i);
     let frames = if i % 16 == 15 { 10 + 5 * i as usize } else { 3 };

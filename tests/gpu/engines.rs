@@ -1,4 +1,4 @@
-//! Compares a training step of the GPU's kernels with that of the CPU engine: logits, losses and gradients.
+//! Compares a training step of the GPU's kernels with a step of the CPU engine: logits, losses and gradients.
 
 use proptest::prelude::*;
 use tonic_toolkit::loader::Batch;
@@ -33,8 +33,8 @@ proptest! {
     }
 }
 
-/// Tensor cores truncate the low bits of a sum instead of rounding. Over thousands of steps that error would exceed the
-/// rounding error of float32, unless a new sum is started from time to time.
+/// Tests a gradient over thousands of steps. Tensor cores truncate the low bits of a sum instead of rounding. Over so
+/// many steps, that error would exceed the rounding error of float32, so the kernels start a new sum from time to time.
 #[test]
 fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
     let shape = Shape { inputs: 20, hidden: vec![64, 64], classes: 5 };

@@ -1,7 +1,7 @@
 //! Tests of training on a GPU, in one binary.
 //!
-//! They run on an emulated GPU, with the kernels compiled as C++; or, if TONIC_TEST_REAL_GPU is set, on the first GPU
-//! of the machine. `scripts/test` does both, the latter for each GPU of the machine.
+//! The tests run on an emulated GPU, with the kernels compiled as C++. If TONIC_TEST_REAL_GPU is set, they run on the
+//! first GPU of the machine instead. `scripts/test` does both, the second for each GPU of the machine.
 //!
 //! To run NVRTC's code on the emulated GPU, where every access to memory is checked, use
 //! `TONIC_EMULATED_PTX=$PWD/.deps/nvrtc/libnvrtc.so.13 cargo test --features train --test gpu`. With

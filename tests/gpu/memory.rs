@@ -1,5 +1,5 @@
-//! Tests of GPU memory: sets and networks that don't fit are refused with sizes and advice, nothing of them is left on
-//! disk, and steps after the first allocate nothing.
+//! Tests of GPU memory. Sets and networks that don't fit are refused with sizes and advice, and leave no files. Steps
+//! after the first allocate no memory.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Very small and unusual sets: training on a GPU gives nearly the losses of the CPU, and the same bits from each
-//! cache.
+//! Tests of very small and unusual sets: training on a GPU gives nearly the losses of the CPU, and the same bits from
+//! each cache.
 
 use tempfile::TempDir;
 use tonic_toolkit::shard::Width;

@@ -1,6 +1,6 @@
-//! Training steps with the PTX that NVRTC makes of the kernels, on the emulated GPU. A real GPU runs NVRTC's code, not
-//! that of a C++ compiler. The emulator finds races, copies that nothing waits for, reads of memory that was never
-//! written, and accesses outside of memory.
+//! Runs training steps on the emulated GPU with the PTX that NVRTC makes of the kernels. A real GPU runs NVRTC's code
+//! too, not that of a C++ compiler. The emulator finds races, copies that nothing waits for, reads of memory that was
+//! never written, and accesses outside of memory.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::{is_real, sets};
 /// Sizes that need several tiles and are not multiples of a tile, so that every kernel of a step has partial tiles.
 const STEPS: &str = "--random --batch-size 3 --time-steps 70 --channels 70 --classes 5 --hidden 70,65,66";
 
-/// Runs the steps with the kernels as PTX or as C++, and returns the loss.
+/// Runs the steps and returns the loss. The kernels run as PTX if `ptx` has the path of NVRTC, else as C++.
 fn loss(ptx: Option<&Path>) -> Value {
     let mut command = bench("cuda:0", STEPS);
     command.env("TONIC_CACHE", tonic_emulator::kernel_cache(ptx.is_some())).env_remove(tonic_emulator::PTX);

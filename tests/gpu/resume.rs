@@ -53,7 +53,7 @@ fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
     assert!(bytes(&whole, "best.safetensors") == bytes(&killed, "best.safetensors"));
 }
 
-/// Device and precision of a run, from its configuration.
+/// Kind of device and precision of a run, from its configuration.
 fn arithmetic(run: &Path) -> (Arithmetic, MatmulPrecision) {
     let config = Config::read(run).unwrap();
     (config.device, config.matmul_precision)

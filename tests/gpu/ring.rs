@@ -26,7 +26,7 @@ use crate::sets::{CHANNELS, Sample, Spec, learnable};
 const ORDER: EpochOrder = EpochOrder::Shuffled { seed: 3, epoch: 1 };
 const BATCH: usize = 3;
 
-/// A set and a network that is trained on it.
+/// A network, and the feed of the set that it is trained on.
 struct Task {
     program: Arc<Program>,
     network: Network,
@@ -76,7 +76,7 @@ impl Task {
     }
 }
 
-/// Samples of one size, so that no slot has to grow: growing waits for the device.
+/// Samples of one size, so that no slot of the ring has to grow. A slot that grows waits for the device.
 fn same_size(i: u64) -> Sample {
     let frames = (0..6).map(|t| vec![((i as u32 * 5 + t) % CHANNELS, 1 + i as u32 % 2)]).collect();
     Sample { frames, label: (i % 3) as u32 }

@@ -1,4 +1,4 @@
-//! The ledger of every source: compares it with a count that these tests make, event by event.
+//! Tests the ledger of every file layout: it must equal a count that the tests make, event by event.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use super::camera::Camera;
 use super::recording::{Recording, Times, Units, samples, scratch};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
-/// The layout of a cochlea has neither rows nor polarities.
+/// Arguments for the recording of a cochlea. Its layout has neither rows nor polarities.
 const ROW: [&str; 2] = ["--sensor", "40"];
 const MAP: [&str; 6] = ["--sensor", "40,30,2", "--map", "t=when,x=where[0],y=where[1],p=sign", "--time-unit", "ns"];
 
-/// A layout: how to write a recording in it, its arguments, and whether it has y and p. To test another layout in the
-/// same way, add it here.
+/// A file layout: its name, a function that writes a recording in this layout, arguments of `convert`, and whether the
+/// layout has y and p. To test another layout in the same way, add it to [`SOURCES`].
 type Source = (&'static str, fn(&Camera, &Path) -> PathBuf, &'static [&'static str], bool);
 
 const SOURCES: [Source; 8] = [
@@ -29,7 +29,7 @@ const SOURCES: [Source; 8] = [
     ("npz", Camera::npz, &SENSOR, true),
 ];
 
-/// The same events as those of a cochlea, which has neither y nor p.
+/// Writes the events as the recording of a cochlea, in the layout of SHD. It has neither y nor p.
 fn heidelberg(camera: &Camera, path: &Path) -> PathBuf {
     // Half a microsecond more, which is cut off. No rounding gives the microsecond before.
     let events = camera.t.iter().zip(&camera.x).map(|(&t, &x)| ((t as f64 + 0.5) / 1e6, x.into())).collect();
@@ -38,10 +38,11 @@ fn heidelberg(camera: &Camera, path: &Path) -> PathBuf {
 
 /// An event: t, x, y, p.
 type Event = (i64, i64, i64, i64);
-/// A step: returns the events that it keeps, and the number of those that it drops.
+/// A transform: returns the events that it keeps, and the number of events that it drops.
 type Step = fn(Vec<Event>) -> (Vec<Event>, u64);
 
-/// Steps, whether the events that they drop count as cropped (else as filtered), and the same step written here.
+/// Each entry: a transform as TOML, whether the events that it drops count as cropped (else as filtered), and the same
+/// transform in Rust.
 const STEPS: [(&str, bool, Step); 8] = [
     ("", true, |events| (events, 0)),
     ("name = \"CropTime\"\nmin = 1000\nmax = 30000", true, |events| keep(events, |e| (1000..=30_000).contains(&e.0))),
@@ -76,8 +77,10 @@ fn keep(events: Vec<Event>, mut keep: impl FnMut(&Event) -> bool) -> (Vec<Event>
     (kept, dropped)
 }
 
-/// Framings, whether their windows overlap, and which of the events at these times are in a frame. Without that
-/// function only the sum is checked.
+/// Given the times of all events and the index of an event, returns whether this event is in a frame.
+///
+/// [`FRAMINGS`] has a framing as TOML, whether its windows overlap, and such a function. For a framing without a
+/// function, only the sum of `binned` and `cut` is compared.
 type InFrames = fn(&[i64], usize) -> bool;
 const FRAMINGS: [(&str, bool, Option<InFrames>); 8] = [
     ("time_window = 7000", false, Some(|t, i| t[i] - t[0] < ((t[t.len() - 1] - t[0]) / 7000 * 7000).max(7000))),
@@ -105,8 +108,8 @@ const FRAMINGS: [(&str, bool, Option<InFrames>); 8] = [
     ("name = \"ToTimesurface\"\ndt = 5000.0\ntau = 3000.0", false, None),
 ];
 
-/// The expected ledger of these events, counted one by one; `None` for events that the framing leaves out, if that is
-/// not known here.
+/// Counts the events one by one. Returns the expected ledger, and the number of events in frames. This number is `None`
+/// if the framing has no function in [`FRAMINGS`].
 fn account(events: &[Event], step: usize, framing: usize) -> (Ledger, Option<u64>) {
     let mut ledger = Ledger { events_in: events.len() as u64, ..Ledger::default() };
     let (mut inside, outside) = keep(events.to_vec(), |e| e.1 < 40 && e.2 < 30);

@@ -1,5 +1,5 @@
-//! Refusals advise nothing that loses data: what they say of columns that are there and cannot be used, of polarities, of
-//! times that are none, and of cameras beside each other.
+//! Tests the advice in error messages: it must not lose data. The errors are about columns that cannot be used, names
+//! that aren't UTF-8, values of polarities, files with several cameras, and times that are missing.
 
 use hdf5::types::{FixedAscii, VarLenAscii};
 
@@ -10,7 +10,7 @@ use super::recording::{convert, fails, json, refuses, samples, says, scratch};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// Six events as bytes of an array of int64.
+/// The bytes of a column, as an array of int64.
 fn bytes(column: &[i64]) -> Vec<u8> {
     column.iter().flat_map(|n| n.to_le_bytes()).collect()
 }

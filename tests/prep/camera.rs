@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::recording::{column, hdf5_file};
 
-/// Events of a camera, times in microseconds.
+/// Events of a camera. Times are in microseconds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Camera {
     pub t: Vec<i64>,
@@ -19,7 +19,7 @@ pub(crate) struct Camera {
     pub p: Vec<u8>,
 }
 
-/// A record of Prophesee's files.
+/// An event in the files of Prophesee's cameras.
 #[derive(Clone, Copy, H5Type)]
 #[repr(C)]
 pub(crate) struct Record {
@@ -30,7 +30,7 @@ pub(crate) struct Record {
 }
 
 impl Camera {
-    /// `n` events of a sensor of 40 by 30 within `duration` microseconds, in order of time.
+    /// Makes `n` random events of a sensor of 40 by 30 pixels within `duration` microseconds, in order of time.
     pub(crate) fn random(seed: u64, n: usize, duration: i64) -> Camera {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut t: Vec<i64> = (0..n).map(|_| 5_000 + rng.random_range(0..duration)).collect();
@@ -43,7 +43,7 @@ impl Camera {
         }
     }
 
-    /// Events at these times, each in another cell.
+    /// Makes events at these times, each in another cell.
     pub(crate) fn at(times: &[i64]) -> Camera {
         let n = times.len();
         Camera {
@@ -106,7 +106,7 @@ impl Camera {
         })
     }
 
-    /// Columns with unusual names, times in nanoseconds.
+    /// Writes an HDF5 file whose columns have unusual names. Times are in nanoseconds.
     pub(crate) fn strange(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| {
             let when: Vec<u64> = self.t.iter().map(|t| (t * 1000 + 999) as u64).collect();
@@ -120,7 +120,7 @@ impl Camera {
         })
     }
 
-    /// A structured array: the fields in another order, of the types that Tonic's readers give.
+    /// Writes a structured NumPy array. Its fields have the types that Tonic's readers give, and the order x, y, t, p.
     pub(crate) fn npy(&self, path: &Path) -> PathBuf {
         std::fs::write(path, self.npy_bytes()).unwrap();
         path.into()
@@ -138,7 +138,7 @@ impl Camera {
         bytes
     }
 
-    /// An archive of columns, compressed.
+    /// Writes a compressed npz archive with one array for each column.
     pub(crate) fn npz(&self, path: &Path) -> PathBuf {
         let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
         let mut add = |name: &str, bytes: Vec<u8>| {
@@ -156,13 +156,13 @@ impl Camera {
     }
 }
 
-/// Seconds that give these microseconds if they are multiplied and truncated.
+/// Returns a time in seconds that gives exactly `us` microseconds if it is multiplied by 10^6 and truncated.
 pub(crate) fn seconds(us: i64) -> f64 {
     let seconds = us as f64 / 1e6;
     if (seconds * 1e6).trunc() as i64 == us { seconds } else { seconds.next_up() }
 }
 
-/// A header of version 1, as NumPy writes it.
+/// Returns the header of an npy file of version 1, as NumPy writes it.
 pub(crate) fn npy_header(descr: &str, shape: &str) -> Vec<u8> {
     let mut text = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}");
     while (10 + text.len() + 1) % 64 != 0 {

@@ -1,4 +1,4 @@
-//! Classes: which folders they are, the caller's list of them, and what is said of them.
+//! Tests of classes: those that folders name, a list of classes from the user, and the messages about classes.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::recording::{Keys, Recording, convert, hdf5_file, prep, refuses, sampl
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// What `convert` says on the terminal, and with `--json`.
+/// Runs `convert` without and with `--json`. Returns the text on stderr of the first run, and the JSON of the second.
 fn said(input: &Path, set: &Path, arguments: &[&str]) -> (String, Value) {
     let run = |more: &[&str]| {
         let mut command = prep();

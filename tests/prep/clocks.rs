@@ -1,4 +1,5 @@
-//! Recordings whose clock is in trouble: what is said of jitter, wraps, resets and gaps, and what mends them.
+//! Tests of recordings with faulty clocks: the messages about jitter, wraps, resets and gaps, and the options that
+//! correct them.
 
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use super::recording::{Sample, column, contents, convert, fails, prep, samples, 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const CUTS: [&[&str]; 3] = [&[], &["--sample-duration", "100ms"], &["--sample-events", "700"]];
 
-/// Converts into `set`, and gives its samples and the notes.
+/// Converts into `set`. Returns the samples of the set and the notes of the conversion.
 fn converted(file: &Path, set: &Path, arguments: &[&str]) -> (Vec<Sample>, Vec<String>) {
     let mut command = convert(&[file], set);
     let command = command.args(SENSOR).args(arguments).args(["--overwrite", "--json"]);
@@ -24,7 +25,8 @@ fn converted(file: &Path, set: &Path, arguments: &[&str]) -> (Vec<Sample>, Vec<S
     (samples(set), notes)
 }
 
-/// Asserts that converting is refused before anything is written, however the recording is cut.
+/// Asserts that the conversion is refused before anything is written, in whatever way the recording is cut into
+/// samples.
 fn refused(file: &Path, set: &Path, words: &[&str]) {
     for cut in CUTS {
         let said = fails(convert(&[file], set).args(SENSOR).args(cut), 3);
@@ -33,12 +35,12 @@ fn refused(file: &Path, set: &Path, words: &[&str]) {
     }
 }
 
-/// 5,000 events of a camera within a second.
+/// Makes 5,000 events of a camera within a second.
 fn usual(seed: u64) -> Camera {
     Camera::random(seed, 5_000, 1_000_000)
 }
 
-/// The events of a range.
+/// The events of `camera` in a range of indices.
 fn part(camera: &Camera, range: std::ops::Range<usize>) -> Camera {
     let Camera { t, x, y, p } = camera;
     Camera {
@@ -285,7 +287,7 @@ fn sets_of_mended_clocks_are_repaired() {
     }
 }
 
-/// The events in the order of a key.
+/// The events of `camera`, sorted by `key`, which is a function of an event's index.
 fn by_key<K: Ord>(camera: &Camera, key: impl Fn(usize) -> K) -> Camera {
     let mut order: Vec<usize> = (0..camera.t.len()).collect();
     order.sort_by_key(|&i| key(i));

@@ -1,5 +1,5 @@
-//! Columns that are found by their names, members of records, and tables, whose data is in other files or was never
-//! written: it is read from where it is, or refused.
+//! Tests of HDF5 columns, records and tables whose data is in other files or was never written. Data in other files is
+//! read; data that was never written is refused.
 
 use hdf5::H5Type;
 

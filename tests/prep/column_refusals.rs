@@ -1,5 +1,5 @@
-//! What is refused because columns, pixels or formats cannot be told, with the line to type; and what is said of columns
-//! that were found.
+//! Tests of files that are refused because columns, pixels or formats are unclear: the error has the command line to
+//! type. Also tests the messages about columns that were found.
 
 use std::io::Write;
 use std::path::Path;
@@ -331,7 +331,7 @@ fn formats_that_are_not_read_are_named_with_what_reads_them() {
     }
 }
 
-/// An archive of these arrays: name, type, shape and data.
+/// Writes an npz archive. Each array has a name, a NumPy type, a shape and its bytes.
 pub(crate) fn npz(path: &Path, arrays: &[(&str, &str, &str, Vec<u8>)]) {
     let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
     for (name, descr, shape, data) in arrays {

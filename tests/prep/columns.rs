@@ -1,4 +1,4 @@
-//! Which fields of a file are t, x, y and p: by name, by a map, by the order of a table.
+//! Tests which fields of a file are read as t, x, y and p: by their names, by `--map`, or by their order in a table.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use tonic_toolkit::prep::{Error, Events, Layout, Recording, SensorSize, SourceOp
 
 use super::recording::{Scratch, convert, data, fails, hdf5_file, refuses, samples, says, scratch};
 
-/// The six events of the files of scripts/goldens/numpy_files.py.
+/// The six events that scripts/goldens/numpy_files.py writes to its files.
 pub(crate) fn six() -> Events {
     Events {
         t: vec![10, 20, 30, 40, 50, 60],
@@ -17,7 +17,7 @@ pub(crate) fn six() -> Events {
     }
 }
 
-/// All events of a recording with one sample.
+/// Opens a recording of one sample. Returns the recording and all its events.
 pub(crate) fn read(path: &Path, options: &SourceOptions) -> Result<(Recording, Events), Error> {
     let recording = Recording::open(path, options)?.remove(0);
     let raw = recording.read(0..1)?;
@@ -62,14 +62,14 @@ fn arrays_that_numpy_writes_are_read() {
     assert_eq!((plain, named), (12, 30));
 }
 
-/// The same events in an HDF5 file of some structure.
+/// Makes an HDF5 file in a new directory. `fill` writes its content.
 pub(crate) fn hdf5_of(fill: impl Fn(&hdf5::File)) -> (Scratch, PathBuf) {
     let dir = scratch();
     let file = hdf5_file(&dir.join("a.h5"), fill);
     (dir, file)
 }
 
-/// Writes a column of the six events as i64, in this shape.
+/// Writes a column as an int64 dataset of this shape. Creates the groups in `path` if they are missing.
 pub(crate) fn put(file: &hdf5::File, path: &str, column: &[i64], shape: &[usize]) {
     if let Some((groups, _)) = path.rsplit_once('/') {
         let mut at = String::new();
@@ -83,14 +83,14 @@ pub(crate) fn put(file: &hdf5::File, path: &str, column: &[i64], shape: &[usize]
     file.new_dataset::<i64>().shape(shape).create(path).unwrap().write_raw(column).unwrap();
 }
 
-/// t, x, y and p of the six events.
+/// The columns t, x, y and p of the six events.
 pub(crate) fn columns() -> [Vec<i64>; 4] {
     let six = six();
     let wide = |column: &[u16]| column.iter().map(|&n| n.into()).collect();
     [six.t.clone(), wide(&six.x), wide(&six.y), six.p.iter().map(|&p| p.into()).collect()]
 }
 
-/// Writes the four columns under these paths.
+/// Writes the columns t, x, y and p of the six events under these paths.
 pub(crate) fn put_all(file: &hdf5::File, paths: [&str; 4], shape: &[usize]) {
     for (path, column) in paths.iter().zip(columns()) {
         put(file, path, &column, shape);

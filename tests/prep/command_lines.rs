@@ -1,11 +1,11 @@
-//! The frozen command lines of both programs, which must always parse.
+//! Tests that the frozen command lines of both programs still parse.
 
 use std::process::Command;
 
 const FROZEN: &str = include_str!("../data/frozen/command_lines.txt");
 
-/// Asserts that `executable` parses every frozen command line of `program`. They run in an empty folder, so that most
-/// of them then end because a file is missing.
+/// Asserts that `executable` parses every frozen command line of `program`. The commands run in an empty folder, so
+/// most of them end with an error about a missing file.
 pub(crate) fn assert_all_parse(program: &str, executable: &str) {
     let dir = tempfile::tempdir().unwrap();
     let refused = |words: &str| {

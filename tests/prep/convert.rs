@@ -1,4 +1,4 @@
-//! The same recordings give the same set from any files and number types, and no set is overwritten by mistake.
+//! Tests that recordings give the same set from any files and number types, and that no set is overwritten by mistake.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::recording::{
     Keys, Recording, Times, Units, contents, convert, convert_aloud, manifest, refuses, samples, says, scratch, stderr,
 };
 
-/// Many shards of one chunk each.
+/// Arguments for many small shards of one chunk each.
 const SMALL: [&str; 4] = ["--chunk-samples", "4", "--shard-size", "1"];
 
 #[test]

@@ -1,4 +1,5 @@
-//! Long recordings that are cut into samples: start, end and class of each sample, and an account of every event.
+//! Tests of long recordings that are cut into samples: start, end and class of each sample, and an account of every
+//! event.
 
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use super::sources::plainly;
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// The times of each sample after the cut.
+/// Opens `file` with this cut. Returns the recording, and the times of each sample in microseconds.
 fn pieces(file: &Path, cut: Cut) -> (Recording, Vec<Vec<i64>>) {
     let options = SourceOptions { cut, ..SourceOptions::default() };
     let recording = Recording::open(file, &options).unwrap().remove(0);

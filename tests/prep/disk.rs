@@ -1,4 +1,4 @@
-//! Outputs that cannot be written: the error says why, no partial shard is left, and --resume continues.
+//! Tests of outputs that cannot be written: the error says why, no partial shard is left, and --resume continues.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,8 @@ use super::recording::{self, Recording, contents, convert, refuses, says, scratc
 
 const SMALL: [&str; 6] = ["--chunk-samples", "2", "--shard-size", "1", "--threads", "1"];
 
-/// Small shards, and from the sixth on some of about 16 kB, which the estimate doesn't see.
+/// Makes a recording whose shards are small at first. Some shards from the sixth on have about 16 kB. The estimate of
+/// the set's size doesn't include them.
 fn growing() -> Recording {
     let mut recording = Recording::random(60, 16, 40);
     let large = Recording::random(61, 16, 16_000);

@@ -1,4 +1,5 @@
-//! Bad recordings and recipes get one clear error, with the file, the place, what was expected and what was found.
+//! Tests that bad recordings and recipes get one clear error, with the file, the place, what was expected and what was
+//! found.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ use super::recording::{
     stderr, tool,
 };
 
-/// A good recording, spoilt through libhdf5.
+/// Writes a good recording, then changes it with `spoil`.
 fn spoilt(dir: &Scratch, spoil: impl FnOnce(&hdf5::File)) -> PathBuf {
     hdf5_file(&dir.join("bad.h5"), |file| {
         Recording::random(40, 5, 30).fill(file);
@@ -19,7 +20,7 @@ fn spoilt(dir: &Scratch, spoil: impl FnOnce(&hdf5::File)) -> PathBuf {
     })
 }
 
-/// Converting must fail with `code`, name the file, and leave no set.
+/// Asserts that the conversion fails with exit code `code`, names the file, and leaves no set.
 fn refuse(dir: &Scratch, file: &Path, arguments: &[&str], code: i32, words: &[&str]) {
     let out = dir.join("set");
     let name = file.file_name().unwrap().to_str().unwrap();
@@ -109,10 +110,11 @@ fn a_missing_dataset_is_named() {
     refuse(&dir, &empty, &[], 3, &words);
 }
 
-/// Puts a dataset under a name.
+/// A function that creates a dataset with a given name.
 type Replacement = Box<dyn Fn(&hdf5::File, &str)>;
 
-/// A dataset of this type and shape, whose storage is there although nothing was written.
+/// Returns a function that makes a dataset of this type and shape. The dataset's storage is allocated, but nothing is
+/// written to it.
 fn empty<T: H5Type>(shape: impl Into<Extents>) -> Replacement {
     let (shape, early) = (shape.into(), Some(hdf5::dataset::AllocTime::Early));
     Box::new(move |file, name| {

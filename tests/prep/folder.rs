@@ -1,4 +1,5 @@
-//! Folders of recordings: a class a folder, or a table; every file by its name from the folder on.
+//! Tests of folders of recordings. Classes come from the subfolders or from a table. Every file is named by its path
+//! inside the folder.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Recordings of 10, 20, ... events.
+    /// Makes a folder with recordings of these names. They have 10, 20, ... events.
     pub(crate) fn of(names: &[&str]) -> Folder {
         let dir = scratch();
         let root = dir.join("data");
@@ -36,7 +37,7 @@ impl Folder {
         };
     }
 
-    /// (label, events) of each sample, the classes and the names of the sources.
+    /// Converts the folder. Returns (label, events) of each sample, the classes, and the names of the sources.
     pub(crate) fn convert(&self, arguments: &[&str]) -> (Vec<(u32, u64)>, Vec<String>, Vec<String>) {
         let set = self.dir.convert(&[&self.root], "set", &[&SENSOR[..], &["--overwrite"], arguments].concat());
         let description = manifest(&set).description;

@@ -1,4 +1,4 @@
-//! Every framing, from a recording to exported NumPy arrays, and framings that a sensor does not allow.
+//! Tests every framing, from a recording to exported NumPy arrays, and framings that don't fit the sensor.
 
 use std::path::Path;
 
@@ -37,8 +37,8 @@ fn sets_of_every_framing_go_all_the_way() {
     }
 }
 
-/// Asserts that a set is complete, the same for any number of threads, and exported with the same numbers. Returns how
-/// many of them are not 0.
+/// Asserts that the set is complete, that it is the same for any number of threads, and that exported arrays have the
+/// same numbers. Returns how many numbers are not 0.
 fn go_all_the_way(dir: &Path, file: &Path, options: &[&str], name: &str, float: bool, limit: Option<u64>) -> usize {
     let path = |name: &str| dir.join(name);
     let made = ["1", "2"].map(|threads| {
@@ -74,7 +74,7 @@ fn go_all_the_way(dir: &Path, file: &Path, options: &[&str], name: &str, float: 
     occupied
 }
 
-/// A set's samples, dense.
+/// The dense frames of each sample of a set.
 fn all_values(set: &ShardSet) -> Vec<Vec<f32>> {
     let shape = set.manifest().description.shape;
     let (mut decoder, mut chunk, mut values) = (Decoder::new(), set.empty_chunk(), Vec::new());

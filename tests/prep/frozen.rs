@@ -1,12 +1,12 @@
-//! Interrupted conversions of earlier versions (tests/data/frozen): this version finishes them with the bytes that the
-//! earlier version would have written.
+//! Tests that this version finishes interrupted conversions of earlier versions (tests/data/frozen) with the bytes that
+//! the earlier version would have written.
 
 use std::path::{Path, PathBuf};
 
 use super::command_lines::assert_all_parse;
 use super::recording::{contents, convert, data, json, program, scratch};
 
-/// How the frozen recording was converted.
+/// Options with which the frozen recording was converted.
 const OPTIONS: [&str; 4] = ["--chunk-samples", "4", "--shard-size", "300"];
 
 fn frozen(name: &str) -> PathBuf {

@@ -1,5 +1,5 @@
-//! Frames must be equal to Tonic's to the bit, for every case that Tonic 1.7.0 answered; cases that differ on purpose
-//! say how.
+//! Compares frames with Tonic's, bit by bit, for every case that Tonic 1.7.0 could compute. Each case that differs on
+//! purpose says how.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ struct Case {
 }
 
 impl Case {
-    /// The case as a recipe's text, with Tonic's names.
+    /// The recipe of the case as TOML, with Tonic's names.
     fn recipe_text(&self) -> String {
         let mut steps = self.steps.clone();
         for step in &mut steps {
@@ -43,19 +43,20 @@ impl Case {
         Ok(apply(&self.name, &recipe, self.sensor, &self.events))
     }
 
-    /// Our frames of a case that must have some.
+    /// Our result for the case. Panics if it is an error.
     fn frames(&self) -> Ours {
         self.run().unwrap_or_else(|e| panic!("{}: {e}", self.name))
     }
 }
 
-/// The cases with windows that are not whole microseconds. Recordings have whole microseconds, and so have recipes.
+/// Whether the case has windows that are not whole microseconds. Recordings and recipes have whole microseconds only.
 fn has_fractions(case: &Case) -> bool {
     let whole = |key: &str| case.to_frame.get(key).is_none_or(serde_json::Value::is_i64);
     !["time_window", "start_time", "end_time"].into_iter().all(whole)
 }
 
-/// Time bounds with a slicing that is not by time window. Tonic ignores them; we refuse them, because they do nothing.
+/// Whether the case has time bounds but doesn't slice by time window. Tonic ignores such bounds. We refuse them,
+/// because they have no effect.
 fn has_idle_bounds(case: &Case) -> bool {
     let has = |key: &str| case.to_frame.get(key).is_some();
     !has("time_window") && (has("start_time") || has("end_time"))
@@ -96,8 +97,8 @@ fn every_case_is_tonics_or_differs_on_purpose() {
     assert_eq!(idle, 25);
 }
 
-/// Windows of 2.5 us are windows of 5 half microseconds: twice the numbers are whole, and float64 doubles exactly. So
-/// the window arithmetic is compared with Tonic's at fractions too, although no recipe can have them.
+/// Compares windows of 2.5 microseconds with Tonic's, although no recipe can have them. All numbers are doubled, so
+/// that a window has 5 half microseconds. Doubling a float64 is exact.
 #[test]
 fn half_microseconds_cut_as_tonic_cuts_them() {
     let mut compared = 0;

@@ -1,4 +1,5 @@
-//! Files that h5py and NumPy read, of shapes and types that are seldom: none is refused, and all have the right events.
+//! Tests of valid files whose shapes and types are rare. h5py and NumPy read such files. None of them is refused, and
+//! all give the right events.
 
 use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, H5Type};
@@ -8,7 +9,7 @@ use super::camera::npy_header;
 use super::columns::{columns, hdf5_of, options, put, put_all, read, six};
 use super::recording::{Recording, Units, convert, data, fails, refuses, samples, says, scratch};
 
-/// Records with arrays in them.
+/// A record whose fields are arrays.
 #[derive(Clone, Copy, H5Type)]
 #[repr(C)]
 struct Arrays {
@@ -24,7 +25,7 @@ fn arrays(file: &hdf5::File) -> Dataset {
     file.new_dataset_builder().with_data(&(0..6).map(of).collect::<Vec<_>>()).create("e").unwrap()
 }
 
-/// Writes the events as rows of t, x, y and p in chunks, in this shape.
+/// Writes the six events as rows of t, x, y and p, to a compressed dataset with this shape and these chunks.
 fn table(file: &hdf5::File, shape: &[usize], chunk: &[usize]) {
     let columns = columns();
     let rows: Vec<i64> = (0..6).flat_map(|i| columns.each_ref().map(|column| column[i])).collect();

@@ -1,4 +1,4 @@
-//! HDF5 rows of variable length: our reader gives the same numbers as libhdf5, or an error.
+//! Tests of HDF5 rows of variable length: our reader gives the same numbers as libhdf5, or an error.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tonic_toolkit::prep::{Coordinates, Error, Result, Times, VlenRows};
 
 use super::recording::{Scratch, scratch};
 
-/// How a file and its references are laid out.
+/// How the test file and its references to rows are laid out.
 #[derive(Clone, Copy, Debug, Default)]
 struct Layout {
     userblock: u64,
@@ -22,7 +22,7 @@ struct Layout {
     gzip: bool,
 }
 
-/// Writes rows to the dataset `rows`, one at a time and in this order, so that the heap has another order.
+/// Writes rows to the dataset `rows`, one at a time in this order, so that the rows have another order in the heap.
 fn write<T: H5Type + Copy>(path: &Path, rows: &[Vec<T>], order: &[usize], layout: Layout) -> PathBuf {
     let draft = path.with_extension("draft");
     let options = hdf5::File::with_options()
@@ -49,7 +49,7 @@ fn write<T: H5Type + Copy>(path: &Path, rows: &[Vec<T>], order: &[usize], layout
     path.into()
 }
 
-/// The bits of all numbers of rows of any type, and the offset of each row.
+/// Rows of any type: the bits of all numbers, and the offset of each row.
 type Numbers = (Vec<u64>, Vec<usize>);
 
 fn ours(rows: &VlenRows, range: Range<u64>) -> Result<Numbers> {
@@ -91,7 +91,7 @@ fn libhdf5s(dataset: &Dataset, range: Range<u64>) -> hdf5::Result<Numbers> {
     }
 }
 
-/// Compares all rows of a dataset, read at once and in pieces, with libhdf5's.
+/// Asserts that our reader and libhdf5 read the same rows of a dataset, both at once and in pieces of `piece` rows.
 fn agrees(path: &Path, name: &str, piece: usize) {
     let file = hdf5::File::open(path).unwrap();
     let dataset = file.dataset(name).unwrap();
@@ -106,13 +106,14 @@ fn agrees(path: &Path, name: &str, piece: usize) {
     assert_eq!(ours(&rows, 1..1).unwrap(), (vec![], vec![0]));
 }
 
-/// Rows of these lengths, with different numbers.
+/// Makes rows of these lengths, with different numbers.
 fn rows<T>(lengths: &[usize], number: impl Fn(u64) -> T) -> Vec<Vec<T>> {
     let row = |(i, &n): (usize, &usize)| (0..n).map(|k| number((i * 7919 + k * 31) as u64)).collect();
     lengths.iter().enumerate().map(row).collect()
 }
 
-/// Lengths of rows: empty, tiny, as large as a collection, larger than one, and larger than all buffers.
+/// Lengths of rows: empty, tiny, as large as a collection of the heap, larger than a collection, and larger than all
+/// buffers.
 const LENGTHS: [usize; 14] = [3, 0, 1, 700, 2040, 0, 5, 2056, 9, 40_000, 1, 300_000, 0, 12];
 
 #[test]
@@ -219,7 +220,8 @@ fn many_threads_read_at_once() {
     });
 }
 
-/// Reads a damaged file. Asserts an error that names the dataset, or the numbers that libhdf5 reads.
+/// Reads a damaged file and returns whether its rows could be read. Asserts that they equal libhdf5's, or that the
+/// error names the dataset.
 fn holds(bytes: &[u8], path: &Path, what: &str) -> bool {
     std::fs::write(path, bytes).unwrap();
     let Ok(file) = hdf5::File::open(path) else { return false };
@@ -249,7 +251,8 @@ fn holds(bytes: &[u8], path: &Path, what: &str) -> bool {
     true
 }
 
-/// A small file: a collection of many tiny rows, one with free space, and one of a single row.
+/// Writes a small file with three heap collections: one of many tiny rows, one with free space, and one of a single
+/// row.
 fn small() -> (Scratch, PathBuf, Vec<u8>) {
     let dir = scratch();
     let rows = rows(&[4, 0, 30, 1, 7, 3_000, 2, 11], |v| v as u16);
@@ -258,7 +261,7 @@ fn small() -> (Scratch, PathBuf, Vec<u8>) {
     (dir, path, bytes)
 }
 
-/// Offsets of the references, and of the headers of collections and objects.
+/// Offsets of all bytes in the references, and in the headers of heap collections and their objects.
 fn records(bytes: &[u8], path: &Path) -> Vec<usize> {
     let references = hdf5::File::open(path).unwrap().dataset("rows").unwrap().offset().unwrap() as usize;
     let mut places: Vec<usize> = (references..references + 8 * 16).collect();

@@ -1,5 +1,5 @@
-//! Random changes of shards and manifests. With corrected checksums they give an error or valid samples, never a panic;
-//! without the correction, always an error.
+//! Tests of random changes of shards and manifests. With corrected checksums they give an error or valid samples, never
+//! a panic. Without the correction, they always give an error.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ use super::seal;
 
 type Files = Vec<(String, Vec<u8>)>;
 
-/// A small set of every width: names and bytes, the manifest last.
+/// Small sets, one for each width of counts. A set is a list of file names and bytes, with the manifest last.
 static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
     let samples = |cells: u32, largest: f64| -> Vec<Vec<Frame>> {
         let frame = |i: u32| vec![(i % (cells - 1), 1.0), (cells - 1, largest)];
@@ -40,7 +40,7 @@ static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
 struct Change {
     file: Index,
     at: Index,
-    /// Whether `at` is in the header and the index; else it is anywhere in the file.
+    /// Whether `at` is an offset in the header and the index. If not, it is an offset in the whole file.
     head: bool,
     remove: usize,
     insert: Vec<u8>,
@@ -62,7 +62,7 @@ fn change() -> impl Strategy<Value = Change> {
     })
 }
 
-/// Changes the files, and corrects their checksums if `mend` says so.
+/// Changes the files. If `mend` is true, also corrects their checksums.
 fn changed(base: &Files, changes: &[Change], mend: bool) -> Files {
     let mut files = base.clone();
     let count = files.len();
@@ -90,7 +90,7 @@ fn mend_all(files: &mut Files) {
     }
 }
 
-/// Opens, verifies and decodes the set, and asserts that decoded samples are valid. Returns the first fault.
+/// Opens and decodes the set, asserts that decoded samples are valid, and verifies the set. Returns the first fault.
 fn read(dir: &Path) -> Result<(), Error> {
     let set = ShardSet::open(dir)?;
     let cells = set.manifest().description.shape.cells();

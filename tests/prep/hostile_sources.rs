@@ -1,4 +1,5 @@
-//! Files that are damaged, lie, or need what is not there: an error that says so, in little memory, and never a panic.
+//! Tests of recordings that are damaged, claim false sizes, or need a file that is missing. Each gives an error that
+//! says so, takes little memory and never panics.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,14 +14,14 @@ use super::recording::{
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// `convert` must fail with `code`, say these words and leave no set.
+/// Asserts that `convert` fails with exit code `code` and these words, and leaves no set.
 fn refuse(file: &Path, arguments: &[&str], code: i32, words: &[&str]) {
     let dir = scratch();
     refuses(convert(&[file], &dir.join("set")).args(SENSOR).args(arguments), code, words);
     assert!(!dir.join("set/manifest.json").exists());
 }
 
-/// A camera's file, spoilt.
+/// Writes the file of a camera, then changes it with `spoil`.
 fn spoilt(spoil: impl Fn(&hdf5::File)) -> (Scratch, PathBuf) {
     let dir = scratch();
     let file = hdf5_file(&dir.join("a.h5"), |file| {
@@ -30,7 +31,7 @@ fn spoilt(spoil: impl Fn(&hdf5::File)) -> (Scratch, PathBuf) {
     (dir, file)
 }
 
-/// Puts another dataset in the place of one.
+/// Removes a dataset and calls `with` to create another one in its place.
 fn replace(file: &hdf5::File, name: &str, with: impl Fn(hdf5::DatasetBuilder)) {
     file.unlink(name).unwrap();
     with(file.new_dataset_builder());
@@ -203,7 +204,7 @@ fn a_compression_that_is_not_there_is_named() {
     refuse(&data("sources/many_parameters.h5"), &[], 2, &["compression of events/t", "HDF5_PLUGIN_PATH"]);
 }
 
-/// A plugin for filter 36559 that inverts every byte.
+/// C source of an HDF5 plugin for filter 36559, which inverts every byte.
 const PLUGIN: &str = r#"
 #include <stddef.h>
 typedef struct {

@@ -1,5 +1,5 @@
-//! Copies of a recording in any compression or file format give the same set: chunks and shards are planned by the
-//! number of events.
+//! Tests that copies of a recording in any compression or file format give the same set. Chunks and shards are planned
+//! by the number of events, not by the size of the file.
 
 use std::path::{Path, PathBuf};
 
@@ -13,12 +13,13 @@ use super::recording::{Recording, Times, contents, convert, data, hdf5_file, man
 const SENSOR: [&str; 2] = ["--sensor", "346,260,2"];
 const PIECES: [&str; 2] = ["--sample-duration", "100ms"];
 
-/// One recording of 40,000 events per 100 ms, of which an uncompressed array takes 520 kB and a compressed file less.
+/// Makes a recording of 40,000 events per 100 ms. They take 520 kB in an uncompressed array, and less in a compressed
+/// file.
 fn camera() -> Camera {
     Camera::random(500, 400_000, 1_000_000)
 }
 
-/// A file with the columns of DSEC, each stored in the way that `stored` chooses.
+/// Writes a file with the columns of DSEC's layout. `stored` chooses how each column is stored.
 fn columns(camera: &Camera, path: &Path, stored: fn(hdf5::DatasetBuilder) -> hdf5::DatasetBuilder) -> PathBuf {
     fn column<T: H5Type>(builder: hdf5::DatasetBuilder, data: &[T], name: &str) {
         builder.with_data(data).create(name).unwrap();
@@ -33,7 +34,7 @@ fn columns(camera: &Camera, path: &Path, stored: fn(hdf5::DatasetBuilder) -> hdf
     })
 }
 
-/// The id, samples per chunk and chunks per shard of a set, and its shards.
+/// Returns the id of a set, its samples per chunk, its chunks per shard, and its shards.
 fn facts(set: &Path) -> (String, u32, u32, Vec<(String, Vec<u8>)>) {
     let manifest = manifest(set);
     let shards = contents(set).into_iter().filter(|(name, _)| name.ends_with(".shard"));
@@ -101,10 +102,10 @@ fn a_folder_and_its_copy_are_the_same_set() {
     }
 }
 
-/// How a dataset of rows is stored.
+/// A function that chooses how a dataset of rows is stored.
 type Stored = fn(hdf5::DatasetBuilderEmpty) -> hdf5::DatasetBuilderEmpty;
 
-/// A file with samples of 70,000 events, whose references and rows are stored in the way that `stored` chooses.
+/// Writes a file with samples of 70,000 events. `stored` chooses how references and rows are stored.
 fn cochlea(path: &Path, recording: &Recording, stored: Stored) {
     fn rows<T: Copy, N: H5Type + Copy>(
         builder: hdf5::DatasetBuilderEmptyShape,

@@ -1,4 +1,5 @@
-//! A kill, Ctrl-C or a second writer never leaves a set that looks whole, and --resume gives the bytes of one run.
+//! Tests that a kill, Ctrl-C or a second writer never leaves an incomplete set that looks complete, and that --resume
+//! gives the same bytes as an uninterrupted run.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +10,7 @@ use tonic_toolkit::shard::{Error, Existing, OutputDir, ShardSet};
 
 use super::recording::{Recording, Scratch, change, contents, convert, json, program, refuses, says, scratch};
 
-/// 60 shards of one chunk of 4 samples.
+/// Number of samples: 60 shards of one chunk of 4 samples.
 const SAMPLES: usize = 240;
 const SMALL: [&str; 6] = ["--chunk-samples", "4", "--shard-size", "1", "--threads", "2"];
 
@@ -60,7 +61,7 @@ fn shards(out: &Path) -> usize {
     entries.filter(is_shard).count()
 }
 
-/// Waits until the child has published `count` shards. Returns false if it ends before.
+/// Waits until the child has published `count` shards. Returns false if the child ends earlier.
 fn wait_for(child: &mut Child, out: &Path, count: usize) -> bool {
     let start = Instant::now();
     while shards(out) < count {

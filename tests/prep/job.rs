@@ -1,4 +1,4 @@
-//! Decisions before a conversion: its recipe, its estimated size, and whether it may start.
+//! Tests of what is decided before a conversion: its recipe, its estimated size, and whether it may start.
 
 use tonic_toolkit::shard::ShardSet;
 

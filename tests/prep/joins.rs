@@ -1,4 +1,4 @@
-//! `merge` and `subset`: the parts of a set merge to its bytes, and a subset has the selected samples.
+//! Tests of `merge` and `subset`: merged parts have the bytes of the whole set, and a subset has the selected samples.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use tonic_toolkit::shard::{Part, Width};
 
 use super::recording::{Recording, Sample, Scratch, contents, manifest, refuses, samples, scratch, shell, tool};
 
-/// Two recordings, and their conversion in chunks of 2 samples, with more arguments.
+/// A directory with recordings. They are converted in chunks of 2 samples.
 struct Bench {
     dir: Scratch,
     files: Vec<PathBuf>,
@@ -33,7 +33,7 @@ impl Bench {
         self.dir.convert(files, name, &[&["--chunk-samples", "2"], size, arguments].concat())
     }
 
-    /// The set of each file alone, with its name.
+    /// Converts each file to a set of its own.
     fn convert_each(&self, arguments: &[&str]) -> Vec<PathBuf> {
         let each = self.files.iter().enumerate();
         each.map(|(i, file)| self.convert_files(std::slice::from_ref(file), &format!("s{i}"), arguments)).collect()
@@ -67,7 +67,7 @@ fn sources(dir: &Path) -> Vec<(String, u64)> {
     manifest(dir).description.sources.into_iter().map(|s| (s.name, s.samples)).collect()
 }
 
-/// The original numbers of a set's samples, from their speakers: sample `i` of a recording has speaker `100 + i`.
+/// Number of each sample in its recording, computed from its speaker: sample `i` of a recording has speaker `100 + i`.
 fn speakers(dir: &Path) -> Vec<i64> {
     samples(dir).iter().map(|s| s.extras[0] - 100).collect()
 }

@@ -1,4 +1,5 @@
-//! SIGKILL at hundreds of random moments: readers see a complete set or none, and a resume gives the bytes of one run.
+//! Tests SIGKILL at hundreds of random moments: readers see a complete set or none, and a resume gives the same bytes
+//! as an uninterrupted run.
 //!
 //! Some runs are killed after a random time, some when a certain file appears, so that kills also happen at renames, at
 //! the manifest and while an old set is being removed. `TONIC_TEST_SEED` repeats the choices, but not the machine's
@@ -20,7 +21,7 @@ use tonic_toolkit::shard::{Error, ShardSet};
 
 use super::recording::{Recording, contents, convert, faults, json, manifest, program, scratch};
 
-/// Minimum number of kills. A fast machine makes up to twice as many.
+/// Minimum number of kills. On a fast machine there are up to twice as many.
 const KILLS: u32 = 300;
 const QUICK: Duration = Duration::from_secs(30);
 const SAMPLES: usize = 36;
@@ -41,7 +42,7 @@ struct Job {
 }
 
 impl Job {
-    /// A conversion of `recording`, at a level of compression that takes long.
+    /// Makes the job of converting `recording`, at a level of compression that is slow.
     fn new(dir: &Path, name: &str, recording: &Recording) -> Job {
         let file = recording.write(&dir.join(format!("{name}.h5")));
         let arguments = ["--chunk-samples", "2", "--shard-size", "1500", "--level", "16"].map(String::from).to_vec();
@@ -61,14 +62,14 @@ impl Job {
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Runs to the end. Returns the number of samples that were already done.
+    /// Runs the conversion to the end. Returns the number of samples that were already done.
     fn finish(&self, out: &Path, how: Option<&str>, threads: &str) -> u64 {
         let mut command = convert(&[&self.file], out);
         let said = json(command.args(&self.arguments).args(["--threads", threads, "--json"]).args(how));
         said["resumed_samples"].as_u64().unwrap()
     }
 
-    /// Number of samples in `files` that a resume must not make again.
+    /// Number of samples in `files` that a resume must keep.
     fn taken_up(&self, files: &Files) -> u64 {
         // Shards whose counts are too narrow are complete, but all of them are made again.
         if self.widths(files).is_none_or(|widths| Some(widths) != self.widths(&self.expected)) {
@@ -89,7 +90,7 @@ impl Job {
     }
 }
 
-/// Number of published shards without a gap, from the first on.
+/// Number of published shards, counted from the first shard to the first gap.
 fn shards(files: &Files) -> usize {
     (0..).take_while(|n| files.contains_key(&format!("{n:05}.shard"))).count()
 }
@@ -99,16 +100,16 @@ fn look(out: &Path) -> Files {
     if out.exists() { contents(out) } else { Files::new() }
 }
 
-/// The files that readers know.
+/// The files that readers open. The names of all other files begin with a dot.
 fn visible(files: &Files) -> Files {
     files.iter().filter(|(name, _)| !name.starts_with('.')).map(|(name, bytes)| (name.clone(), bytes.clone())).collect()
 }
 
-/// When to kill.
+/// When to kill the child.
 #[derive(Clone, Debug)]
 enum Moment {
     After(Duration),
-    /// This time after the file appears, or disappears.
+    /// Kill this long after the file appears (`true`) or disappears (`false`).
     File(String, bool, Duration),
 }
 
@@ -128,7 +129,8 @@ impl Moment {
         }
     }
 
-    /// Kills the child at this moment, and checks the set until then. Returns false if the child ended before.
+    /// Waits for this moment and kills the child. Checks the set while it waits. Returns false if the child ended
+    /// earlier.
     fn kill(&self, child: &mut Child, out: &Path, old: &Files, job: &Job) -> bool {
         match self {
             Moment::After(time) => std::thread::sleep(*time),
@@ -164,7 +166,7 @@ fn says_id(manifest: &[u8], id: &str) -> bool {
     String::from_utf8_lossy(manifest).contains(id)
 }
 
-/// The state that a kill left, for the count at the end.
+/// Name of the phase in which the process was killed, found from the files that it left.
 fn phase(files: &Files, job: &Job) -> &'static str {
     let has = |end: &str| files.keys().any(|name| name.ends_with(end));
     let all = shards(files) == job.expected.len() - 1;
@@ -182,8 +184,8 @@ fn phase(files: &Files, job: &Job) -> &'static str {
     }
 }
 
-/// Asserts that after a kill readers find no set, an "incomplete" one or a complete one, and that published files are
-/// whole.
+/// Asserts that readers find no set, an incomplete set or a complete set after a kill, and that every published file is
+/// complete. Returns the files.
 fn check_left(job: &Job, out: &Path, old: &Files) -> Files {
     let files = look(out);
     let names: Vec<&String> = files.keys().collect();

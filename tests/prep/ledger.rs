@@ -1,5 +1,5 @@
-//! The ledger accounts for every event of any recording: compares the conversion with a slow and simple one written
-//! here.
+//! Tests that the ledger accounts for every event of any recording. Compares the conversion with a slow and simple one
+//! that is written here.
 
 use half::f16;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use tonic_toolkit::shard::{Existing, FLAG_EMPTY, FLAG_SORTED, Ledger, ShardSet};
 
 use super::recording::{Recording, Sample, Times, Units, faults, samples, scratch};
 
-/// Times on the bounds of windows and of the crop, and invalid times.
+/// Generates times in seconds: usual ones, times on the bounds of windows and of the crop, and invalid ones.
 fn seconds() -> impl Strategy<Value = f64> {
     prop_oneof![
         6 => (0..300_u32).prop_map(|n| f64::from(n) * 0.004),
@@ -130,7 +130,8 @@ proptest! {
     }
 }
 
-/// trunc(t * 10^6) of a float16, computed in integers only: sign, mantissa and a power of two.
+/// Computes trunc(t * 10^6) of a float16 time t in integers only, from its sign, mantissa and exponent. Returns `None`
+/// if t isn't finite.
 fn exact_microseconds(half: u16) -> Option<i64> {
     let (exponent, fraction) = (i32::from(half >> 10 & 31), i128::from(half & 1023));
     let (mantissa, power) = match exponent {

@@ -1,4 +1,5 @@
-//! What of a file is not used, and options that would not be: they are named or refused.
+//! Tests that data of a file that isn't used is named in a note, and that options that would have no effect are
+//! refused.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use super::camera::{Camera, npy_header};
 use super::columns::{columns, hdf5_of, options, put, put_all, read, six};
 use super::recording::{Recording, convert, convert_aloud, data, hdf5_file, json, refuses, says, scratch, stderr};
 
-/// Writes an archive of arrays: their names, types, shapes and bytes.
+/// Writes an npz archive. Each array has a name, a NumPy type, a shape and its bytes.
 fn npz(path: PathBuf, arrays: &[(&str, &str, &str, Vec<u8>)]) -> PathBuf {
     let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
     for (name, descr, shape, bytes) in arrays {

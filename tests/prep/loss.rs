@@ -1,4 +1,4 @@
-//! What a conversion loses in bulk is said, with the likely cause, and can be made an error.
+//! Tests that a conversion that loses many events says so, with the likely cause, and that an option makes it an error.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::recording::{
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// A directory with a recording of a camera, and sets of it.
+/// A directory with the recording of a camera. The tests write sets there.
 struct Bench {
     dir: Scratch,
     file: PathBuf,
@@ -34,13 +34,13 @@ impl Bench {
         path.to_str().unwrap().into()
     }
 
-    /// The notes of a conversion to `set`.
+    /// Converts the recording to `set`. Returns the notes of the conversion.
     fn notes(&self, set: &str, arguments: &[&str]) -> Vec<String> {
         notes(convert(&[&self.file], &self.path(set)).args(SENSOR).args(arguments))
     }
 }
 
-/// The notes of a conversion, which succeeds.
+/// Runs a conversion that must succeed. Returns its notes.
 fn notes(command: &mut assert_cmd::Command) -> Vec<String> {
     let said = json(command.arg("--json"));
     said["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap().into()).collect()

@@ -1,5 +1,4 @@
-//! Sets that the library writes from plain lists of frames, of any shape and width. The fuzz targets of tests/fuzz use
-//! this file too.
+//! Writes sets of any shape and width from plain lists of frames. The fuzz targets of tests/fuzz use this file too.
 
 use std::path::Path;
 
@@ -23,16 +22,17 @@ pub(crate) struct Set {
     pub shard_chunks: u32,
     pub classes: Vec<String>,
     pub extras: Vec<String>,
-    /// Events of each sample that were cropped.
+    /// Number of cropped events in the ledger of each sample.
     pub cropped: u64,
-    /// Label and value of all extra columns of each sample. Samples after the end of the list get default ones in turn.
+    /// Label of each sample, and the sample's value in all extra columns. Samples after the end of this list get
+    /// default labels and values.
     pub rows: Vec<(u32, i64)>,
     /// The frames of each sample.
     pub samples: Vec<Vec<Frame>>,
 }
 
 impl Set {
-    /// Chunks of 2 samples, shards of 2 chunks, no extras.
+    /// Makes a set with chunks of 2 samples, shards of 2 chunks and no extra columns.
     pub(crate) fn new(shape: [u32; 3], counts: Width, samples: Vec<Vec<Frame>>) -> Set {
         let [polarities, height, width] = shape;
         let shape = FrameShape { polarities, height, width };

@@ -1,4 +1,4 @@
-//! Tests of everything before the shard, and of the shard itself, in one binary that needs no libtorch.
+//! Tests of `tonic-prep`, its library and the shard format, in one binary that doesn't need libtorch.
 //!
 //! What a set promises (src/shard/README.md), and the tests that would fail without it:
 //!
@@ -6,9 +6,9 @@
 //! |---|---|
 //! | the same bytes for any number of threads, after a kill and a resume, on any machine | `promises::threads_…`, `promises::nothing_of_the_machine_…`, `kills`, `interrupt`, `joins` (parts), `frozen` |
 //! | the same set from every copy of a recording | `identity` |
-//! | two hashes a chunk; ids of content, recipe and geometry | `promises::an_identity_…`, `promises::stored_bytes_…`, `shards::every_flipped_byte_…` |
+//! | two hashes for each chunk; ids of content, recipe and geometry | `promises::an_identity_…`, `promises::stored_bytes_…`, `shards::every_flipped_byte_…` |
 //! | all or nothing; a resume redoes no complete shard | `kills`, `interrupt`, `disk` |
-//! | what is lost in bulk is said | `loss` |
+//! | a conversion that loses many events says so | `loss` |
 //! | a ledger that balances | `accounts` (every source), `ledger`, `goldens` |
 //! | provenance, and no mixing | `promises::a_set_says_…`, `promises::sets_that_do_not_…`, `convert::labels_…`, tests/train/faults.rs |
 //! | any frame | `widths`, `convert::counts_…`, `promises::threads_…` |

@@ -1,4 +1,4 @@
-//! No control character of a file's name reaches a terminal or a picture.
+//! Tests that no control character from a file or from its name reaches a terminal or a picture.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ fn hostile() -> Vec<String> {
     names.map(String::from).into_iter().chain(["x".repeat(200)]).collect()
 }
 
-/// Whether a terminal shows this character itself.
+/// Whether the character is visible. Control characters and format characters are not.
 fn is_shown(c: char) -> bool {
     let invisible = [0x200b..=0x200f, 0x2028..=0x202e, 0x2060..=0x206f, 0xfeff..=0xfeff];
     !c.is_control() && !invisible.iter().any(|range| range.contains(&(c as u32)))
@@ -33,7 +33,8 @@ fn assert_shown(text: &str) {
     assert!(hidden.is_empty(), "{hidden:?} in {text:?}");
 }
 
-/// Runs a command that ends with `code`. Returns stdout and stderr, without hidden characters.
+/// Runs a command that must end with exit code `code`. Asserts that its output has no hidden characters. Returns stdout
+/// and stderr.
 fn said(command: &mut Command, code: i32) -> [String; 2] {
     let output = command.output().unwrap();
     let texts = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
@@ -42,13 +43,13 @@ fn said(command: &mut Command, code: i32) -> [String; 2] {
     texts
 }
 
-/// A folder with a class for each hostile name, in each a recording of that name.
+/// Makes a folder with a class for each hostile name. Each class has one recording, of the same name.
 fn folder() -> Folder {
     let names: Vec<String> = hostile().iter().map(|name| format!("{name}/{name}.npy")).collect();
     Folder::of(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// A set with hostile classes and extra columns.
+/// Writes a set with hostile names of classes and extra columns. `changed` may change the set before.
 fn made(dir: &Scratch, name: &str, changed: impl FnOnce(&mut Set)) -> std::path::PathBuf {
     let samples = (0..hostile().len()).map(|i| vec![vec![(i as u32, 1.0)]]).collect();
     let rows = (0..hostile().len()).map(|i| (i as u32, i as i64)).collect();

@@ -1,5 +1,5 @@
-//! Promises about the bytes of a set: they are the same for any number of threads and on any machine, the identity
-//! survives another compressor, and the set says where it came from.
+//! Tests of promises about a set. Its bytes are the same for any number of threads and on any machine, the identity of
+//! a chunk survives another compressor, and the set says where it came from.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,8 @@ use super::recording::{Recording, Scratch, Times, change, contents, manifest, pr
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// Recipes of every slicing, with windows that overlap and without, and of frames with cells of every width.
+/// Recipes, each with a name, a sensor and its TOML. They cover every slicing, windows with and without overlap, and
+/// every width of cells.
 const RECIPES: [(&str, &str, &str); 8] = [
     (
         "reference",
@@ -34,7 +35,7 @@ const RECIPES: [(&str, &str, &str); 8] = [
     ("large", "1280,720,2", "[frames]\nn_time_bins = 3\n"),
 ];
 
-/// Converts with a recipe and a sensor.
+/// Converts `file` with a recipe for a sensor, and with other arguments. Returns the set's directory and files.
 fn made(dir: &Scratch, file: &Path, (name, sensor, recipe): (&str, &str, &str), others: &[&str]) -> (PathBuf, Files) {
     let path = dir.file(&format!("{name}.toml"), recipe);
     let arguments = ["--recipe", path.to_str().unwrap(), "--sensor", sensor];

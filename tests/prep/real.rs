@@ -12,7 +12,7 @@ use tonic_toolkit::shard::{Decoder, ShardSet};
 use super::recording::{samples, scratch};
 use super::tonic::goldens;
 
-/// The recordings and the digests of Tonic's frames, if the recordings are available.
+/// Returns the folder of the recordings and the digests of Tonic's frames, or `None` if TONIC_REAL_DATA is not set.
 fn recordings<T: DeserializeOwned>(digests: &str, files: &str) -> Option<(PathBuf, BTreeMap<String, Vec<T>>)> {
     let Some(folder) = std::env::var_os("TONIC_REAL_DATA") else {
         println!("skipped: TONIC_REAL_DATA is not set to a folder with {files}");

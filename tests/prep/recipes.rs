@@ -1,5 +1,5 @@
-//! Random recipes on random events: every event is accounted for, a recipe that is read again is the same, one that
-//! makes no sense is refused in one line, and nothing panics.
+//! Tests random recipes on random events. Every event is accounted for, and a recipe that is written and read again
+//! stays the same. A recipe that makes no sense is refused in one line. Nothing panics.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ fn lists() -> [&'static [Signature]; 2] {
     [catalogue().transforms, catalogue().framings]
 }
 
-/// Usual numbers, and numbers that make no sense.
+/// Generates usual numbers, and numbers that make no sense.
 fn number() -> impl Strategy<Value = Value> {
     prop_oneof![
         8 => (0..4000_i64).prop_map(|n| json!(n)),
@@ -37,7 +37,8 @@ fn pair() -> impl Strategy<Value = Value> {
     (1..14_i64, 1..11_i64).prop_map(|(x, y)| json!([x, y]))
 }
 
-/// A table of some of these parameters.
+/// Generates a table with some of these parameters. Each parameter has a name, its probability in tenths, and its
+/// values.
 fn table(name: &'static str, parameters: Vec<(&'static str, u32, BoxedStrategy<Value>)>) -> BoxedStrategy<Value> {
     let given: Vec<_> = parameters
         .into_iter()
@@ -121,7 +122,7 @@ fn frames() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Times with ties, and sometimes one that is far from all others.
+/// Generates events (t, x, y, p). Some times are equal, and sometimes a time is far from all others.
 fn events() -> impl Strategy<Value = Vec<(i64, i64, i64, i64)>> {
     let time = prop_oneof![
         30 => 0..3000_i64,
@@ -131,7 +132,7 @@ fn events() -> impl Strategy<Value = Vec<(i64, i64, i64, i64)>> {
     prop::collection::vec((time, 0..12_i64, 0..9_i64, 0..2_i64), 0..60)
 }
 
-/// The recipe of a list of steps and a framing, as text.
+/// The recipe with these transforms and this framing, as TOML.
 fn text(steps: &[Value], frames: &Value) -> String {
     toml::to_string(&json!({"transform": steps, "frames": frames})).unwrap()
 }
@@ -142,8 +143,8 @@ fn read(text: &str) -> Result<Recipe, Error> {
     Ok(recipe)
 }
 
-/// Asserts that the recipe's result for one sample accounts for all events, lies inside the sensor and keeps the limit
-/// of frames.
+/// Applies the recipe to one sample. Asserts that the ledger accounts for all events, that events lie inside the
+/// sensor, and that there are no more frames than the recipe's limit.
 fn accounts(recipe: &Recipe, list: &[(i64, i64, i64, i64)]) -> Result<(), TestCaseError> {
     let raw: Vec<_> = list.iter().map(|&(t, x, y, p)| (Some(t), x, y, p)).collect();
     let mut events: Events = admit(SENSOR, raw.into_iter()).events;
@@ -207,7 +208,7 @@ proptest! {
     }
 }
 
-/// All names of Tonic 1.7.0's `tonic.transforms`: those that we don't have are refused with the reason.
+/// Checks all names in Tonic 1.7.0's `tonic.transforms`. Names that we don't have are refused with the reason.
 #[test]
 fn everything_of_tonic_is_known_or_refused_with_its_reason() {
     let random = "deterministic transforms (random augmentation belongs to training, fresh every epoch)";
@@ -259,8 +260,8 @@ fn every_parameter_is_checked_and_named() {
     check_parameters(framings, "[frames]\n", framing);
 }
 
-/// Asserts that errors in a table that begins with `head` name the parameter: an unknown parameter, and each known one
-/// with a useless value.
+/// Asserts that an error about a parameter names it. Tries an unknown parameter, and each known parameter with a
+/// useless value. `head` is the TOML before the parameters.
 fn check_parameters(list: &[Signature], head: &str, place: impl Fn(&Signature) -> String) {
     for signature in list {
         let refused = |more: &str| {
@@ -296,7 +297,7 @@ fn the_list_is_printed_for_people_and_for_programs() {
     assert_eq!((&delta["name"], &delta["default"], &delta["required"]), (&json!("delta"), &Value::Null, &json!(true)));
 }
 
-/// A recipe without a parameter gets the default that the list names.
+/// Tests that a missing parameter gets the default that the printed list names.
 #[test]
 fn defaults_are_those_of_the_list() {
     use tonic_toolkit::prep::IfAbsent;

@@ -1,4 +1,4 @@
-//! Recordings made to order, the program under test, and what its sets hold: shared by all tests here.
+//! Helpers of all tests in this folder: they write recordings, run the program under test, and read its sets.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(crate) enum Times {
     F64,
 }
 
-/// How a file stores its units.
+/// How a file stores its units (channels).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Units {
     U8,
@@ -40,7 +40,7 @@ pub(crate) enum Keys {
     None,
 }
 
-/// A recording of the Heidelberg layout that can still be changed.
+/// A recording in the layout of SHD, before it is written to a file. Tests may change its fields.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
     pub times: Vec<Vec<f64>>,
@@ -54,7 +54,7 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Samples of `(seconds, channel)`, classes in turn.
+    /// Makes a recording from the `(seconds, channel)` of each sample's events. Samples get the three classes in turn.
     pub(crate) fn of(samples: Vec<Vec<(f64, i64)>>) -> Recording {
         let names = vec!["zero", "one", "two"];
         Recording {
@@ -69,7 +69,8 @@ impl Recording {
         }
     }
 
-    /// `samples` random ones with about `events` events each, as a float16 file holds them, within a second.
+    /// Makes a recording of `samples` random samples with about `events` events each. Times are float16 numbers below
+    /// 1.1 seconds.
     pub(crate) fn random(seed: u64, samples: usize, events: usize) -> Recording {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let sample = |_| {
@@ -81,17 +82,17 @@ impl Recording {
         Recording::of((0..samples).map(sample).collect())
     }
 
-    /// So many events of one time and unit in place of a sample's.
+    /// Replaces the events of a sample by `events` events of the same time and unit.
     pub(crate) fn crowd(&mut self, sample: usize, events: usize, time: f64, unit: i64) {
         (self.times[sample], self.units[sample]) = (vec![time; events], vec![unit; events]);
     }
 
-    /// Writes the file.
+    /// Writes the recording to the file `path`.
     pub(crate) fn write(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| self.fill(file))
     }
 
-    /// Writes the datasets.
+    /// Writes the datasets of the recording to an open file.
     pub(crate) fn fill(&self, file: &hdf5::File) {
         let spikes = file.create_group("spikes").unwrap();
         match self.times_as {
@@ -124,23 +125,23 @@ impl Recording {
     }
 }
 
-/// Writes a dataset.
+/// Writes `data` as a dataset.
 pub(crate) fn column<T: H5Type>(group: &hdf5::Group, name: &str, data: &[T]) {
     group.new_dataset_builder().with_data(data).create(name).unwrap();
 }
 
-/// A text, as a dataset has it.
+/// Converts a text to a string of HDF5 with a fixed length.
 pub(crate) fn ascii(text: &str) -> FixedAscii<10> {
     FixedAscii::from_ascii(text.as_bytes()).unwrap()
 }
 
-/// Makes an HDF5 file, beside its place and copied there: libhdf5 locks what it writes, and programs that other tests
-/// start meanwhile inherit the lock.
+/// Makes an HDF5 file under a temporary name and copies it to `path`. libhdf5 locks the file that it writes. Programs
+/// that other tests start meanwhile inherit this lock, but the copy has none.
 pub(crate) fn hdf5_file(path: &Path, fill: impl FnOnce(&hdf5::File)) -> PathBuf {
     hdf5_file_with(&hdf5::File::with_options(), path, fill)
 }
 
-/// Like [`hdf5_file`], of another format.
+/// Like [`hdf5_file`], with options for the format of the file.
 pub(crate) fn hdf5_file_with(options: &hdf5::FileBuilder, path: &Path, fill: impl FnOnce(&hdf5::File)) -> PathBuf {
     let draft = path.with_extension("draft");
     let file = options.create(&draft).unwrap();
@@ -158,7 +159,7 @@ fn rows<T: Copy, N: H5Type + Copy>(group: &hdf5::Group, name: &str, rows: &[Vec<
     dataset.write(&rows).unwrap();
 }
 
-/// A directory that goes when the test ends, and what tests do in it. It is used as its path is.
+/// A directory that is deleted when the test ends, with methods for what tests do there. It dereferences to its path.
 pub(crate) struct Scratch(tempfile::TempDir);
 
 impl std::ops::Deref for Scratch {
@@ -176,104 +177,104 @@ impl AsRef<Path> for Scratch {
 }
 
 impl Scratch {
-    /// Writes a file.
+    /// Writes a file with this name and content. Returns its path.
     pub(crate) fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         std::fs::write(self.join(name), bytes).unwrap();
         self.join(name)
     }
 
-    /// Makes an empty directory.
+    /// Makes an empty directory with this name. Returns its path.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         std::fs::create_dir(self.join(name)).unwrap();
         self.join(name)
     }
 
-    /// Writes recordings, each to a file `0.h5`, `1.h5` and so on.
+    /// Writes each recording to a file: `0.h5`, `1.h5` and so on. Returns the paths.
     pub(crate) fn recordings(&self, recordings: &[Recording]) -> Vec<PathBuf> {
         let write = |(i, recording): (usize, &Recording)| recording.write(&self.join(format!("{i}.h5")));
         recordings.iter().enumerate().map(write).collect()
     }
 
-    /// Converts files to the set `name`.
+    /// Converts the files to the set `name`. Returns its path.
     pub(crate) fn convert<P: AsRef<Path>>(&self, inputs: &[P], name: &str, arguments: &[&str]) -> PathBuf {
         convert(inputs, &self.join(name)).args(arguments).assert().success();
         self.join(name)
     }
 
-    /// Converts a recording, written to `a.h5`, to the set `set`.
+    /// Writes a recording to `a.h5` and converts it to the set `set`. Returns the set's path.
     pub(crate) fn set(&self, recording: &Recording, arguments: &[&str]) -> PathBuf {
         self.convert(&[recording.write(&self.join("a.h5"))], "set", arguments)
     }
 }
 
-/// A new directory.
+/// Makes a temporary directory.
 pub(crate) fn scratch() -> Scratch {
     Scratch(tempfile::Builder::new().prefix("tonic-prep-test").tempdir().unwrap())
 }
 
-/// A file or directory of tests/data.
+/// Path of a file or directory in tests/data.
 pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// The program under test.
+/// The program under test, as a command without arguments.
 pub(crate) fn prep() -> Command {
     let mut command = Command::new(program());
     command.timeout(std::time::Duration::from_secs(120));
     command
 }
 
-/// Where it is.
+/// Path of the program under test.
 pub(crate) fn program() -> &'static str {
     env!("CARGO_BIN_EXE_tonic-prep")
 }
 
-/// `tonic-prep NAME PATH`, to be extended.
+/// The command `tonic-prep NAME PATH`. Callers may add arguments.
 pub(crate) fn tool(name: &str, path: &Path) -> Command {
     let mut command = prep();
     command.arg(name).arg(path);
     command
 }
 
-/// `tonic-prep convert INPUT... -o OUTPUT --quiet`, to be extended.
+/// The command `tonic-prep convert INPUT... -o OUTPUT --quiet`. Callers may add arguments.
 pub(crate) fn convert<P: AsRef<Path>>(inputs: &[P], output: &Path) -> Command {
     let mut command = convert_aloud(inputs, output);
     command.arg("--quiet");
     command
 }
 
-/// The same without `--quiet`.
+/// Like [`convert`], without `--quiet`.
 pub(crate) fn convert_aloud<P: AsRef<Path>>(inputs: &[P], output: &Path) -> Command {
     let mut command = prep();
     command.arg("convert").args(inputs.iter().map(std::convert::AsRef::as_ref)).arg("-o").arg(output);
     command
 }
 
-/// What a command prints that must succeed.
+/// Runs a command that must succeed. Returns its stdout.
 pub(crate) fn stdout(command: &mut Command) -> String {
     String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap()
 }
 
-/// What a command says on stderr that must succeed.
+/// Runs a command that must succeed. Returns its stderr.
 pub(crate) fn stderr(command: &mut Command) -> String {
     String::from_utf8(command.assert().success().get_output().stderr.clone()).unwrap()
 }
 
-/// What a command prints that must succeed: one JSON value on one line.
+/// Runs a command that must succeed and print one JSON value on one line. Returns the value.
 pub(crate) fn json(command: &mut Command) -> Value {
     let text = stdout(command);
     assert_eq!(text.trim_end().lines().count(), 1, "one value, one line: {text}");
     serde_json::from_str(&text).unwrap()
 }
 
-/// A script of `sh` or `bash`, with the program as `$0` and these arguments.
+/// The command that runs a script in `sh` or `bash`. The script has the program as `$0`, and these arguments.
 pub(crate) fn shell<A: AsRef<std::ffi::OsStr>>(shell: &str, script: &str, arguments: &[A]) -> Command {
     let mut command = Command::new(shell);
     command.args(["-c", script, program()]).args(arguments);
     command
 }
 
-/// Runs a command that must fail with `code`: one clear error on stderr, never a panic. Returns what it says.
+/// Runs a command that must fail with exit code `code` and one clear error, without a panic. Returns its stderr.
 #[track_caller]
 pub(crate) fn fails(command: &mut Command, code: i32) -> String {
     let output = command.output().unwrap();
@@ -284,7 +285,7 @@ pub(crate) fn fails(command: &mut Command, code: i32) -> String {
     said
 }
 
-/// Runs a command that must fail with `code`, with these words in its error. Returns what it says.
+/// Runs a command that must fail with exit code `code` and these words in its error. Returns its stderr.
 #[track_caller]
 pub(crate) fn refuses(command: &mut Command, code: i32, words: &[&str]) -> String {
     let said = fails(command, code);
@@ -292,7 +293,7 @@ pub(crate) fn refuses(command: &mut Command, code: i32, words: &[&str]) -> Strin
     said
 }
 
-/// Asserts that a message has all of these words.
+/// Asserts that a message contains all of these words.
 #[track_caller]
 pub(crate) fn says(message: &str, words: &[&str]) {
     for word in words {
@@ -300,20 +301,20 @@ pub(crate) fn says(message: &str, words: &[&str]) {
     }
 }
 
-/// All files of a directory, by name.
+/// The name and the bytes of each file in a directory.
 pub(crate) fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
     files.map(|p| (p.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&p).unwrap())).collect()
 }
 
-/// Changes the bytes of a file.
+/// Changes the bytes of a file with the function `change`.
 pub(crate) fn change(file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = std::fs::read(file).unwrap();
     change(&mut bytes);
     std::fs::write(file, bytes).unwrap();
 }
 
-/// Width and height of a PNG.
+/// Width and height of a PNG file in pixels.
 pub(crate) fn png_size(file: &Path) -> (u32, u32) {
     let bytes = std::fs::read(file).unwrap();
     assert_eq!(bytes[..8], *b"\x89PNG\r\n\x1a\n");
@@ -321,20 +322,20 @@ pub(crate) fn png_size(file: &Path) -> (u32, u32) {
     (number(16), number(20))
 }
 
-/// What a set's manifest says.
+/// The manifest of the set in `dir`.
 pub(crate) fn manifest(dir: &Path) -> Manifest {
     ShardSet::open(dir).unwrap().manifest().clone()
 }
 
-/// The faults that verifying an open set finds.
+/// Verifies an open set. Returns its faults.
 pub(crate) fn faults(set: &ShardSet) -> Vec<tonic_toolkit::shard::Error> {
     verify(set, &Progress::start(Verbosity::Quiet, "", 0, ""))
 }
 
-/// One sample, as a set holds it.
+/// A decoded sample of a set.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sample {
-    /// T, P, H, W.
+    /// Shape of the frames, (T, P, H, W).
     pub shape: [usize; 4],
     pub dense: Vec<u32>,
     pub label: u32,
@@ -344,7 +345,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// The digest of its frames that goldens have.
+    /// Digest of the sample's frames, as in the golden files.
     pub(crate) fn digest(&self) -> String {
         let mut hash = blake3::Hasher::new();
         hash.update(&(self.shape[0] as u32).to_le_bytes());
@@ -355,7 +356,7 @@ impl Sample {
     }
 }
 
-/// All samples of a set, decoded.
+/// Decodes all samples of the set in `dir`.
 pub(crate) fn samples(dir: &Path) -> Vec<Sample> {
     let set = ShardSet::open(dir).unwrap();
     let shape = set.manifest().description.shape;

@@ -1,5 +1,5 @@
-//! Recipes that are not valid are refused in one line that says what is valid; recipes that would take too much time or
-//! memory are stopped.
+//! Tests that an invalid recipe is refused in one line that says what is valid, and that a recipe that would take too
+//! much time or memory is stopped.
 
 use tonic_toolkit::prep::{Events, Framer, Recipe, SensorSize};
 use tonic_toolkit::shard::Ledger;
@@ -9,7 +9,7 @@ const SENSOR: SensorSize = SensorSize { width: 5, height: 4, polarities: 2 };
 /// Words of an error message.
 type Words = &'static [&'static str];
 
-/// Transforms, their parameters, and why they are refused.
+/// Transforms that are refused: name, parameters, and words of the error.
 const STEPS: [(&str, &str, Words); 36] = [
     (
         "Denoiser",
@@ -65,7 +65,7 @@ const STEPS: [(&str, &str, Words); 36] = [
     ),
 ];
 
-/// Framings, their parameters, and why they are refused.
+/// Framings that are refused: name, parameters, and words of the error.
 const FRAMINGS: [(&str, &str, Words); 24] = [
     ("ToFrame", "time_window = 4000\nwindow = 3", &["a parameter of ToFrame: time_window,", "got window"]),
     ("ToFrame", "time_window = 4000\nevent_count = 3", &["frames: expected exactly one of", "2 of them"]),
@@ -97,7 +97,7 @@ const FRAMINGS: [(&str, &str, Words); 24] = [
     ("ToImage", "sensor_size = [1, 1, 1]", &["frames.sensor_size: expected [5, 4, 2]"]),
 ];
 
-/// Texts of another form, and why they are refused.
+/// Recipes whose TOML has the wrong form, and words of the error.
 const TEXTS: [(&str, Words); 8] = [
     ("[[transform]]\nname = 3\n[frames]\nevent_count = 3\n", &["transform 1", "name = \"CropTime\"", "3"]),
     ("[[transform]]\n[frames]\nevent_count = 3\n", &["transform 1", "name = \"CropTime\"", "none"]),
@@ -127,7 +127,7 @@ fn what_a_recipe_cannot_say_is_refused_with_what_it_can() {
     }
 }
 
-/// Huge numbers that make sense must not take hours or all memory for a few events.
+/// Tests huge but valid numbers: for a few events, they must not take hours or all memory.
 #[test]
 fn recipes_that_would_flood_are_stopped() {
     let sparse = || Events { t: vec![0, 1 << 40], x: vec![0, 4], y: vec![0, 3], p: vec![0, 1] };

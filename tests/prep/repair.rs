@@ -1,5 +1,5 @@
-//! Repair: every damaged part of a set is restored to the byte, from a copy or from the recordings, or is reported as
-//! lost.
+//! Tests of repair: every damaged part of a set is restored byte for byte, from a copy or from the recordings, or is
+//! reported as lost.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ impl Pair {
         std::fs::write(self.path(set).join(name), bytes).unwrap();
     }
 
-    /// Flips a byte of a file of a set.
+    /// Writes a file of a set with two bits of the byte at `at` flipped.
     fn flip(&self, set: &str, name: &str, at: usize) {
         let mut bytes = self.whole[name].clone();
         bytes[at] ^= 0x41;
@@ -66,7 +66,7 @@ impl Pair {
         assert!(contents(&self.path("set")) == self.whole, "{what}: {repaired:?}");
     }
 
-    /// `tonic-prep repair SET --from FROM`.
+    /// The command `tonic-prep repair SET --from FROM`.
     fn command(&self, set: &str, from: &Path) -> assert_cmd::Command {
         let mut command = tool("repair", &self.path(set));
         command.arg("--from").arg(from);

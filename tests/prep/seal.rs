@@ -1,10 +1,10 @@
-//! Corrects the checksums of changed bytes, by FORMAT.md, so that tests reach the code after their check. The fuzz
-//! targets of tests/fuzz use this file too.
+//! Corrects the checksums of changed files as FORMAT.md defines them, so that tests reach the code behind the checks.
+//! The fuzz targets of tests/fuzz use this file too.
 
 use serde_json::Value;
 use tonic_toolkit::shard::{HEADER_BYTES, RECORD_BYTES, SetDescription, ShardHead, chunk_checksum};
 
-/// Corrects the checksum of a shard's head.
+/// Corrects the checksum of a shard's header and index.
 pub(crate) fn head(bytes: &mut [u8]) {
     if bytes.len() >= HEADER_BYTES {
         let end = (ShardHead::bytes(number(bytes, 36, 4)) as usize).min(bytes.len());
@@ -35,13 +35,13 @@ pub(crate) fn shard(bytes: &mut [u8]) {
     head(bytes);
 }
 
-/// The text of a manifest with the right checksum, and with the right recipe id if it can be computed.
+/// Returns the text of a manifest with its checksum corrected, and its recipe id too if it can be computed.
 pub(crate) fn manifest(text: &str) -> String {
     let before = without_checksum(text);
     checksum(&with_recipe_id(before).unwrap_or_else(|| before.into()))
 }
 
-/// The text of a manifest with the right checksum.
+/// Returns the text of a manifest with its checksum corrected.
 pub(crate) fn checksum(text: &str) -> String {
     let before = without_checksum(text);
     format!("{before}\"checksum\": \"{}\"\n}}\n", blake3::hash(before.as_bytes()))
@@ -60,7 +60,7 @@ fn with_recipe_id(before: &str) -> Option<String> {
     Some(before.replace(old, &id.to_string()))
 }
 
-/// A little-endian number of `width` bytes.
+/// Reads the little-endian number of `width` bytes at offset `at`.
 fn number(bytes: &[u8], at: usize, width: usize) -> usize {
     bytes[at..at + width].iter().rev().fold(0, |n, &byte| n << 8 | usize::from(byte))
 }

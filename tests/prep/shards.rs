@@ -1,5 +1,5 @@
-//! Damaged and hostile sets: every flipped byte and every cut is found and named. Nothing panics or allocates much
-//! memory.
+//! Tests of damaged and hostile sets: every flipped byte and every cut is found and named. Nothing panics or allocates
+//! much memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -44,7 +44,7 @@ impl Victim {
         faults(&set).into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Replaces the bytes of one file for a moment. Returns the fault of the set.
+    /// Replaces the bytes of one file, checks the set, and restores the file. Returns the fault that was found.
     fn with(&self, file: &Path, bytes: &[u8]) -> Result<(), Error> {
         let before = std::fs::read(file).unwrap();
         std::fs::write(file, bytes).unwrap();
@@ -53,7 +53,7 @@ impl Victim {
         result
     }
 
-    /// Changes the header or index of shard 0 and corrects its checksum. Returns the fault.
+    /// Changes the header or index of shard 0, corrects its checksum and checks the set. Returns the fault.
     fn with_head(&self, change: impl FnOnce(&mut Vec<u8>)) -> Error {
         let mut bytes = std::fs::read(self.shard(0)).unwrap();
         change(&mut bytes);
@@ -61,7 +61,7 @@ impl Victim {
         self.with(&self.shard(0), &bytes).expect_err("a hostile head")
     }
 
-    /// Changes the text of the manifest and corrects its checksum. Returns the fault.
+    /// Replaces `from` by `to` in the manifest, corrects its checksum and checks the set. Returns the fault.
     fn with_manifest(&self, from: &str, to: &str) -> Error {
         let text = std::fs::read_to_string(self.set().join("manifest.json")).unwrap();
         assert_eq!(text.matches(from).count(), 1, "{from} in {text}");
@@ -272,7 +272,7 @@ fn a_shard_cut_under_an_open_set_is_an_error() {
     says(&fault.to_string(), &["00000.shard: corrupt: file length", "got 100"]);
 }
 
-/// The bytes of a chunk before compression, and its index record.
+/// A chunk: its decoded bytes, the layout of its set, and its number of samples.
 static BODY: LazyLock<(Vec<u8>, SetLayout, u32)> = LazyLock::new(|| {
     let victim = Victim::of(70);
     let set = ShardSet::open(&victim.set()).unwrap();
@@ -282,7 +282,7 @@ static BODY: LazyLock<(Vec<u8>, SetLayout, u32)> = LazyLock::new(|| {
     (zstd::bulk::decompress(stored, record.decoded_bytes as usize).unwrap(), head.layout, record.samples)
 });
 
-/// Decodes bytes that claim to be a chunk, with a checksum and an identity that agree.
+/// Decodes bytes that claim to be a chunk. Their checksum is right.
 fn decode(stored: &[u8], decoded_bytes: u32, samples: u32, identity: [u8; 32]) -> Result<Chunk, Error> {
     let layout = BODY.1;
     let record = ChunkRecord {

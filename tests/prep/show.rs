@@ -1,4 +1,4 @@
-//! The tools that show a set to people and scripts: pictures, arrays, numbers.
+//! Tests of the tools that show a set to people and scripts: pictures, arrays, numbers.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! HDF5 data that is stored in other files, or was never written: it is read from where it is, or refused.
+//! Tests of HDF5 data that is in other files or was never written. Data in other files is read; data that was never
+//! written is refused.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ pub(crate) fn camera() -> Camera {
     Camera::random(7, EVENTS, 90_000)
 }
 
-/// Converts a file that must be refused, also with `--lenient`, before anything is written. Returns the message.
+/// Asserts that converting a file is refused before anything is written, also with `--lenient`. Returns the message.
 pub(crate) fn refused(input: &Path, arguments: &[&str]) -> String {
     let dir = scratch();
     let set = dir.join("set");
@@ -28,7 +29,7 @@ pub(crate) fn refused(input: &Path, arguments: &[&str]) -> String {
     said
 }
 
-/// Asserts that a file converts to the same set as another. Returns the files that its manifest links.
+/// Asserts that the file `input` converts to the same set as the file `plain`. Returns the linked files of the set.
 pub(crate) fn same(input: &Path, plain: &Path, arguments: &[&str]) -> Vec<LinkedFile> {
     let dir = scratch();
     let [made, expected] = ["made", "expected"].map(|name| dir.join(name));
@@ -57,7 +58,7 @@ pub(crate) fn hashed(linked: &[LinkedFile], dir: &Path) {
     }
 }
 
-/// The columns of a camera in the dsec layout, as 64-bit integers for simplicity.
+/// The columns of a camera in DSEC's layout, as int64 for simplicity.
 pub(crate) fn columns(camera: &Camera) -> [(&'static str, Vec<i64>); 4] {
     [
         ("t", camera.t.clone()),
@@ -67,7 +68,7 @@ pub(crate) fn columns(camera: &Camera) -> [(&'static str, Vec<i64>); 4] {
     ]
 }
 
-/// A file with a range of the events, in chunks of 100.
+/// Writes a file with a range of the events, in chunks of 100.
 pub(crate) fn part(path: &Path, camera: &Camera, range: Range<usize>) -> PathBuf {
     hdf5_file(path, |file| {
         for (name, column) in columns(camera) {
@@ -77,7 +78,8 @@ pub(crate) fn part(path: &Path, camera: &Camera, range: Range<usize>) -> PathBuf
     })
 }
 
-/// A folder with a plain file, and two files with a half of it each.
+/// Makes a folder with a file of all events, and two files with half of the events each. Returns the folder and the
+/// path of the file with all events.
 pub(crate) fn halves() -> (Scratch, PathBuf) {
     let dir = scratch();
     let camera = camera();
@@ -87,7 +89,7 @@ pub(crate) fn halves() -> (Scratch, PathBuf) {
     (dir, plain)
 }
 
-/// A file whose columns were written only in these ranges.
+/// Writes a file of `events` events. Its columns are written only in the ranges `written`.
 pub(crate) fn unwritten(path: &Path, latest: bool, events: usize, written: &[(usize, usize)]) -> PathBuf {
     hdf5_file_with(&format(latest), path, |file| {
         for (name, column) in columns(&camera()) {
@@ -100,7 +102,7 @@ pub(crate) fn unwritten(path: &Path, latest: bool, events: usize, written: &[(us
     })
 }
 
-/// The oldest or the latest format of HDF5.
+/// Options for a file in the oldest or in the latest format of HDF5.
 pub(crate) fn format(latest: bool) -> hdf5::FileBuilder {
     let mut options = hdf5::File::with_options();
     options.with_fapl(|p| if latest { p.libver_latest() } else { p.libver_earliest() });
@@ -165,7 +167,8 @@ fn compact_data_and_a_user_block_are_read() {
     }
 }
 
-/// A file whose columns are in raw files next to it, of which the last `cut` bytes are missing.
+/// Writes a file whose columns are in raw files next to it, two for each column. The last `cut` bytes of the second raw
+/// file are missing.
 fn raw(dir: &Path, cut: usize) -> PathBuf {
     hdf5_file(&dir.join("raw.h5"), |file| {
         for (name, column) in columns(&camera()) {

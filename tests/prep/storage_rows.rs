@@ -1,4 +1,4 @@
-//! HDF5 data of recordings with many samples that is stored in other files, or was never written.
+//! Tests of HDF5 recordings with many samples, whose data is in other files or was never written.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use hdf5::types::{FixedAscii, VarLenArray};
 use super::recording::{Recording, Times, convert, hdf5_file, hdf5_file_with, says, scratch};
 use super::storage::{format, hashed, names, refused, same};
 
-/// A recording of the Heidelberg layout, changed after it was made.
+/// Writes a recording in the layout of SHD, then changes it with `change`.
 fn speech(path: &Path, change: impl FnOnce(&hdf5::File)) -> PathBuf {
     let recording = Recording::random(5, 40, 60);
     hdf5_file(path, |file| {

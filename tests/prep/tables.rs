@@ -1,4 +1,4 @@
-//! Tables of labels, in the forms that people and spreadsheets write.
+//! Tests of tables of labels, in the forms that people and spreadsheets write.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use super::camera::Camera;
 use super::folder::Folder;
 use super::recording::{convert, prep, refuses, samples, says, scratch};
 
-/// Recordings of 10, 20, 30 and 40 events, and a table.
+/// A folder with recordings of 10, 20, 30 and 40 events, and a table of their labels.
 struct Labelled {
     folder: Folder,
     table: PathBuf,
@@ -19,7 +19,7 @@ impl Labelled {
         Labelled { folder, table }
     }
 
-    /// (label, events) of each sample, and the classes.
+    /// Converts the folder with `text` as the table. Returns (label, events) of each sample, and the classes.
     fn convert(&self, text: impl AsRef<[u8]>) -> (Vec<(u32, u64)>, Vec<String>) {
         std::fs::write(&self.table, text).unwrap();
         let (found, classes, _) = self.folder.convert(&["--labels", self.table.to_str().unwrap()]);

@@ -1,19 +1,19 @@
-//! Answers of Tonic 1.7.0 (tests/data/goldens): the events of each case, and our result for them.
+//! Reads results of Tonic 1.7.0 (tests/data/goldens) and computes our results for the same events.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tonic_toolkit::prep::{Admitted, Events, Framer, RawEvent, Recipe, SensorSize, admit};
 use tonic_toolkit::shard::{ColumnBuf, Ledger, SparseFrames, Width, Widths};
 
-/// A file of goldens.
+/// Reads a file of Tonic's results.
 pub(crate) fn goldens<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_slice(&std::fs::read(super::recording::data("goldens").join(name)).unwrap()).unwrap()
 }
 
-/// Events in columns. Cases without y or p have 0 there.
+/// Events in columns. Without y or p, these values are 0.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Given {
-    /// How often each event comes.
+    /// How often each event is repeated.
     repeat: Option<usize>,
     pub t: Vec<i64>,
     pub x: Vec<i64>,
@@ -29,7 +29,7 @@ impl Given {
     }
 }
 
-/// The frames of a sample: its shape, and its entries (frame, cell, value).
+/// The frames of a sample: their shape, (T, P, H, W), and the occupied cells as (frame, cell, value).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct Frames {
     pub shape: [usize; 4],
@@ -39,7 +39,7 @@ pub(crate) struct Frames {
 /// Our result for a case.
 pub(crate) struct Ours {
     pub admitted: Admitted,
-    /// After the transforms.
+    /// Events after the transforms.
     pub events: Events,
     pub ledger: Ledger,
     pub frames: Frames,
@@ -49,7 +49,7 @@ pub(crate) fn sensor_size([width, height, polarities]: [u32; 3]) -> SensorSize {
     SensorSize { width, height, polarities }
 }
 
-/// Applies a recipe to the events of the case `name`.
+/// Applies a recipe to the events of the case `name`. Asserts that the ledger balances.
 pub(crate) fn apply(name: &str, recipe: &Recipe, sensor: [u32; 3], given: &Given) -> Ours {
     let sensor = sensor_size(sensor);
     let raw = given.raw();

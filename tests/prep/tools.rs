@@ -1,4 +1,4 @@
-//! `diff`, `ls`, `stats` and `cat`: their output agrees with the content of the set.
+//! Tests of `diff`, `ls`, `stats` and `cat`: their output agrees with the content of the set.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ fn make_set(dir: &Path, counts: Width, frames: u32, made: &[Made]) {
     set.write(dir);
 }
 
-/// 2 polarities, 3 rows, 4 columns.
+/// Frame shape of a camera: 2 polarities, 3 rows, 4 columns.
 const CAMERA: [u32; 3] = [2, 3, 4];
 
 fn camera() -> Vec<Made> {
@@ -43,7 +43,7 @@ fn surfaces() -> Vec<Made> {
     made
 }
 
-/// The output of diff for two sets that differ, as JSON and as text.
+/// Runs `diff` on two sets that differ. Returns its output as JSON and as text.
 fn difference(a: &Path, b: &Path) -> (Value, String) {
     let run = |arguments: &[&str]| {
         let output = prep().arg("diff").arg(a).arg(b).args(arguments).assert().code(4).get_output().clone();

@@ -1,5 +1,5 @@
-//! Transforms and framings give Tonic's results for every case that Tonic 1.7.0 answered; cases that differ on purpose
-//! say how.
+//! Compares transforms and framings with Tonic's for every case that Tonic 1.7.0 could compute. Each case that differs
+//! on purpose says how.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -7,7 +7,8 @@ use tonic_toolkit::prep::{Error, Events, Recipe};
 
 use super::tonic::{Frames, Given, Ours, apply, goldens, sensor_size};
 
-/// How far a surface's value may be from Tonic's, relative to it or to 1: Tonic sums some of them in float32.
+/// Largest difference between a value of a surface and Tonic's, relative to the larger of the value and 1. Tonic sums
+/// some values in float32.
 const TOLERANCE: f64 = 2e-6;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -23,7 +24,7 @@ struct Case {
     ours: Option<Value>,
 }
 
-/// The result of a case.
+/// The result of a case: frames, or events if the case has no framing.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 enum Made {
@@ -53,7 +54,7 @@ impl Case {
         Ok(Made::Frames(frames))
     }
 
-    /// Whether the case is about frames of no events, for which Tonic has no answer.
+    /// Whether the case asks for the frames of a sample without events. Tonic cannot compute these.
     fn asks_for_frames(&self) -> bool {
         self.ours.as_ref().is_some_and(|ours| ours.get("shape").is_some())
     }
@@ -78,7 +79,8 @@ fn of_events(events: &Events) -> Made {
     }
 }
 
-/// Compares events and counts exactly, and surfaces within the tolerance. Values below the tolerance may be missing.
+/// Compares events and counts exactly, and values of float32 frames within the tolerance. Values below the tolerance
+/// may be missing.
 fn equal(ours: &Made, expected: &Made) -> bool {
     let (Made::Frames(ours), Made::Frames(expected)) = (ours, expected) else { return ours == expected };
     let counts = |frames: &Frames| frames.entries.iter().all(|(.., value)| value.fract() == 0.0);
@@ -95,7 +97,7 @@ fn equal(ours: &Made, expected: &Made) -> bool {
     ours.shape == expected.shape && all.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).all(near)
 }
 
-/// Compares the cases with our results. Returns how many are equal, and how many differ on purpose.
+/// Compares our results with those of the cases. Returns how many are equal, and how many differ on purpose.
 fn compare(cases: &[Case]) -> (usize, usize) {
     let (mut equal, mut differ, mut faults) = (0, 0, Vec::new());
     for case in cases {
@@ -132,8 +134,8 @@ fn every_transform_and_framing_is_tonics_or_differs_on_purpose() {
     assert_eq!(compare(&goldens::<Vec<Case>>("tonic_transforms.json")), (469, 31));
 }
 
-/// Thousands more cases, which `scripts/goldens/tonic_transforms.py --each N` writes to the file that the variable
-/// names.
+/// Compares thousands more cases. `scripts/goldens/tonic_transforms.py --each N` writes them to a file, whose path is
+/// in the variable TONIC_GOLDENS_EXTRA.
 #[test]
 fn every_generated_case_is_tonics() {
     let Some(path) = std::env::var_os("TONIC_GOLDENS_EXTRA") else { return };

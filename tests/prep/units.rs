@@ -1,4 +1,5 @@
-//! The unit of times: what the user and a file's attributes say, and times that cannot be what the layout says.
+//! Tests of the unit of times: units from the user and from attributes of a file, and times that don't fit the layout's
+//! unit.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use super::recording::{Recording, Times, contents, convert, fails, hdf5_file, pr
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// A structured array whose times are float64.
+/// Writes a structured NumPy array with float64 times.
 fn npy_of_floats(camera: &Camera, path: &Path, time: impl Fn(i64) -> f64) -> PathBuf {
     let descr = "[('t', '<f8'), ('x', '<u2'), ('y', '<u2'), ('p', '|u1')]";
     let mut bytes = npy_header(descr, &format!("({},)", camera.t.len()));
@@ -28,7 +29,7 @@ fn npy_of_floats(camera: &Camera, path: &Path, time: impl Fn(i64) -> f64) -> Pat
     path.into()
 }
 
-/// The columns of e2vid with these times.
+/// Writes the columns of e2vid's layout. `fill` writes the times.
 fn e2vid_of(camera: &Camera, path: &Path, fill: impl Fn(&hdf5::Group)) -> PathBuf {
     hdf5_file(path, |file| {
         let events = file.create_group("events").unwrap();
@@ -40,7 +41,7 @@ fn e2vid_of(camera: &Camera, path: &Path, fill: impl Fn(&hdf5::Group)) -> PathBu
     })
 }
 
-/// Converts into `set`, and gives the notes.
+/// Converts into `set`. Returns the notes of the conversion.
 fn notes(file: &Path, set: &Path, arguments: &[&str]) -> Vec<String> {
     let mut command = convert(&[file], set);
     let output = command.args(arguments).args(["--overwrite", "--json"]).assert().success().get_output().clone();
@@ -48,7 +49,7 @@ fn notes(file: &Path, set: &Path, arguments: &[&str]) -> Vec<String> {
     json["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap().to_string()).collect()
 }
 
-/// Asserts that converting is refused before anything is written, and gives what is said.
+/// Asserts that the conversion is refused before anything is written. Returns the message.
 fn refused(file: &Path, set: &Path, arguments: &[&str]) -> String {
     let said = fails(convert(&[file], set).args(arguments), 3);
     assert!(!set.exists(), "{said}");

@@ -1,4 +1,5 @@
-//! Virtual HDF5 datasets: they are read from their source files, which the manifest lists; missing sources are refused.
+//! Tests of virtual HDF5 datasets: they are read from their source files, and the manifest lists these files. Missing
+//! source files are refused.
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +15,11 @@ fn slab(start: usize, step: usize, count: usize) -> Selection {
     Hyperslab::from(vec![SliceOrIndex::SliceCount { start, step, count, block: 1 }]).into()
 }
 
-/// A mapping of a virtual column: file, entries of the source, where they are in the column.
+/// A mapping of a virtual column: the source file, the length of the source column, and the part of the virtual column
+/// that it fills.
 type Mapped<'a> = (&'a str, usize, Selection);
 
-/// A file whose columns are virtual. The sources have the same names as the columns.
+/// Writes a file whose columns are virtual. The source columns have the same names as the virtual columns.
 fn virtual_file(path: &Path, mappings: &[Mapped<'_>]) -> PathBuf {
     hdf5_file(path, |file| {
         for name in ["t", "x", "y", "p"] {
@@ -151,20 +153,20 @@ fn sources_in_a_circle_are_refused() {
     says(&refused(&own, &SENSOR), &["in a circle"]);
 }
 
-/// The virtual columns of h5py's file `virtual.h5`, below `group`.
+/// Arguments of `convert` that map the virtual columns below `group` in h5py's file `virtual.h5`.
 fn mapped(group: &str) -> [String; 6] {
     let map = ["t", "x", "y", "p"].map(|name| format!("{name}={group}/{name}")).join(",");
     ["--map".into(), map, SENSOR[0].into(), SENSOR[1].into(), "--time-unit".into(), "us".into()]
 }
 
-/// h5py's file of virtual columns with unlimited and irregular selections, put into a folder.
+/// Copies `virtual.h5` to a folder. h5py wrote this file; its virtual columns have unlimited and irregular selections.
 fn unlimited(dir: &Path) -> PathBuf {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sources/virtual.h5");
     std::fs::copy(fixture, dir.join("virtual.h5")).unwrap();
     dir.join("virtual.h5")
 }
 
-/// The samples of a file, with these options.
+/// Converts a file with these arguments. Returns the linked files and the samples of the set.
 fn converted(file: &Path, arguments: &[String]) -> (Vec<LinkedFile>, Vec<Sample>) {
     let dir = scratch();
     let set = dir.join("set");

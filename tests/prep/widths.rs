@@ -1,5 +1,5 @@
-//! Every width of every column, with values around the borders between widths: they pass through the writer, the
-//! reader, and a second reader that is written from FORMAT.md alone.
+//! Tests every width of every column, with values around the limits of the widths. The values pass through the writer,
+//! the reader, and a second reader that is written from FORMAT.md alone.
 
 use std::path::Path;
 
@@ -11,7 +11,8 @@ use tonic_toolkit::shard::{Decoder, ShardSet, Width, chunk_checksum};
 use super::made::{Frame, Set};
 use super::recording::{data, faults, scratch};
 
-/// Reads numbers from bytes, by FORMAT.md. It shares only the hash functions with the crate's own reader.
+/// A second reader: reads numbers from bytes as FORMAT.md says. It shares only the hash functions with the crate's
+/// reader.
 struct Stranger<'a>(&'a [u8]);
 
 impl Stranger<'_> {
@@ -26,7 +27,8 @@ impl Stranger<'_> {
         numbers
     }
 
-    /// Reads the next column, which is stored as one byte plane after the other.
+    /// Reads the next column, which is stored as byte planes: the first bytes of all numbers, then the second bytes,
+    /// and so on.
     fn planes(&mut self, n: u64, width: usize) -> Vec<u64> {
         let n = n as usize;
         let number = |i| (0..width).rev().fold(0, |sum, plane| sum << 8 | u64::from(self.0[plane * n + i]));
@@ -42,7 +44,7 @@ impl Stranger<'_> {
     }
 }
 
-/// The samples of a set as the second reader finds them, and their extra columns.
+/// Reads a set with the second reader. Returns the frames of each sample, and the extra columns.
 fn read_as_a_stranger(dir: &Path) -> (Vec<Vec<Frame>>, Vec<Vec<i64>>) {
     let text = std::fs::read_to_string(dir.join("manifest.json")).unwrap();
     let before = &text[..text.rfind("\"checksum\"").unwrap()];
@@ -140,7 +142,7 @@ fn read_chunk(
     }
 }
 
-/// The samples as the crate's own reader finds them.
+/// Reads a set with the crate's own reader. Returns the frames of each sample, and the extra columns.
 fn read(dir: &Path) -> (Vec<Vec<Frame>>, Vec<Vec<i64>>) {
     let set = ShardSet::open(dir).unwrap();
     assert!(faults(&set).is_empty(), "{:?}", faults(&set));
@@ -158,7 +160,7 @@ fn read(dir: &Path) -> (Vec<Vec<Frame>>, Vec<Vec<i64>>) {
     (samples, extras)
 }
 
-/// Frames of `cells` cells, with counts around every border between widths up to `counts`.
+/// Makes samples whose frames have `cells` cells. Their counts lie around the limits of every width up to `counts`.
 fn samples(rng: &mut ChaCha8Rng, cells: u32, counts: Width) -> Vec<Vec<Frame>> {
     let borders = [1, 2, 7, 8, 9, 254, 255, 256, 65_534, 65_535, 65_536, u32::MAX - 1, u32::MAX];
     let borders: Vec<u32> = borders.into_iter().filter(|&n| counts == Width::F32 || n <= counts.max()).collect();

@@ -1,4 +1,5 @@
-//! Compares a training step of one engine with that of another. The tests of the CPU and of the GPU share this.
+//! Compares a training step of one engine with a step of another. The tests of the CPU and of the GPU share this
+//! module.
 
 use proptest::prelude::*;
 use tonic_toolkit::loader::Batch;
@@ -8,7 +9,7 @@ use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
 
 use crate::random::{self, relative_error, wide};
 
-/// A batch and a network for it, with values for which float32 sums are exact in any order.
+/// A batch and a network for it. Float32 sums of their values are exact in any order.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub network: Network,
@@ -42,7 +43,7 @@ pub(crate) fn cases(hidden: impl Strategy<Value = Vec<usize>>, longest: usize) -
     )
 }
 
-/// Replaces the counts of `frames` by float32 values of both signs, multiples of 2^-3, such as a surface has.
+/// Replaces the counts of `frames` by float32 values, as a surface has. They are multiples of 2^-3, of both signs.
 fn surfaces(frames: &SparseFrames) -> SparseFrames {
     let mut surfaces = SparseFrames::new(Widths { counts: Width::F32, ..frames.widths() });
     for sample in frames.samples() {
@@ -62,7 +63,7 @@ impl Case {
     }
 }
 
-/// Checks that logits are equal, the loss within 1e-6 and gradients within 1e-5.
+/// Checks that the logits are equal, that the losses differ by at most 1e-6, and the gradients by less than 1e-5.
 pub(crate) fn agree(got: &Stepped, expected: &Stepped) -> Result<(), TestCaseError> {
     // On a dyadic grid sums are exact, and so every spike and logit must be equal.
     prop_assert_eq!(&got.logits, &expected.logits);

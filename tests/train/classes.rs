@@ -1,4 +1,4 @@
-//! Tests of the classes of sets: they are printed at the start of a fit, and if those of two sets differ, the error
+//! Tests of classes. A fit prints the classes of its sets at the start. If two sets have different classes, the error
 //! says what to do.
 
 use crate::sets::{Spec, eval, fails, fit, learnable, succeeds, task};

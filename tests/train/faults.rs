@@ -1,5 +1,5 @@
-//! Faults of a set, a run folder, an argument or the disk: the trainer ends with the exit code for that kind of fault
-//! and one line that says what is wrong and where. It never panics, and never damages an existing run.
+//! Tests of faults of a set, a run folder, an argument or the disk. The trainer ends with the exit code for that kind
+//! of fault, and one line that says what is wrong and where. It never panics, and never damages an existing run.
 
 use std::fs::{read, write};
 use std::path::Path;
@@ -129,7 +129,7 @@ fn a_damaged_chunk_is_named_by_shard_chunk_and_samples() {
     assert!(model("stream") == model("plain"));
 }
 
-/// Makes a task in a temporary folder and trains a run of one epoch there.
+/// Makes a folder with the sets of [`sets::task`], and trains a run of one epoch there.
 fn trained() -> TempDir {
     let dir = sets::task();
     succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet"));
@@ -140,7 +140,7 @@ fn trained() -> TempDir {
 fn damaged_files_of_a_run_are_named() {
     let dir = trained();
     succeeds(&mut fit(dir.path(), "other", "--epochs 1 --hidden 24,15 --quiet"));
-    /// Changes the bytes of a file.
+    /// A function that changes the bytes of a file.
     type Damage = Box<dyn Fn(&[u8]) -> Vec<u8>>;
     let half = || -> Damage { Box::new(|bytes| bytes[..bytes.len() / 2].to_vec()) };
     let with = |content: &[u8]| -> Damage {
@@ -251,7 +251,7 @@ fn the_smallest_and_oddest_sets_train() {
     }
 }
 
-/// A fit that cannot write files of more than `blocks` blocks of 512 bytes, as on a full disk.
+/// The command of a fit that cannot write files of more than `blocks` blocks of 512 bytes, as on a full disk.
 fn fit_on_a_full_disk(dir: &Path, run: &str, others: &str, blocks: u32) -> assert_cmd::Command {
     // `ulimit -f` counts blocks of 512 bytes (POSIX).
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");

@@ -1,5 +1,5 @@
-//! Runs that an earlier version left unfinished (tests/data/frozen): this version evaluates and finishes them with the
-//! same bits.
+//! Tests of runs that an earlier version left unfinished (tests/data/frozen): this version evaluates and finishes them
+//! with the same bits.
 
 use std::path::{Path, PathBuf};
 
@@ -42,7 +42,7 @@ fn assert_finishes(name: &str, options: &str) {
     assert_eq!(scores(&finished), scores(&run));
 }
 
-/// An evaluation without the keys that later versions appended.
+/// Removes the keys that later versions appended to the JSON of an evaluation.
 fn before_new_keys(evaluation: Vec<u8>) -> Vec<u8> {
     let text = String::from_utf8(evaluation).unwrap();
     let (old, _) = text.split_once(",\"macro\":").unwrap();

@@ -1,5 +1,5 @@
-//! Tests of what training reports about its health: spikes of each layer, silent layers, epochs at chance, losses that
-//! diverge without becoming infinite, and sets whose classes differ in size.
+//! Tests of what training reports about its health: spikes of each layer, silent layers, epochs with an accuracy no
+//! better than chance, losses that diverge without becoming infinite, and sets whose classes differ in size.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use tonic_toolkit::train::run::Config;
 use crate::runs::{assert_same, bytes, epochs};
 use crate::sets::{self, Sample, Spec, assert_says, eval, fails, fit, json, learnable, succeeds, train};
 
-/// A set of these numbers of samples of each of three classes.
+/// Writes a set of three classes. `samples` has the number of samples of each class.
 fn imbalanced(dir: &Path, samples: [u64; 3]) {
     let labels: Vec<u32> = (0..3).flat_map(|class| vec![class; samples[class as usize] as usize]).collect();
     Spec::new(labels.len() as u64, 8).write(dir, |i| {
@@ -146,7 +146,8 @@ fn classes_without_samples_and_of_very_different_sizes_are_said_at_the_start() {
     assert!(warnings(&report)[0].contains("95.0%") && warnings(&report)[1].contains("\"high\""), "{report}");
 }
 
-/// Makes a training set with a class of few samples, and a validation set with as many samples of each class.
+/// Makes a training set in which two of three classes have few samples, and a validation set with equally many samples
+/// of each class.
 fn rare() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     imbalanced(&dir.path().join("train"), [110, 5, 5]);

@@ -1,6 +1,5 @@
-//! Tests of the loader: with every cache, and for all positions of the borders of batches, chunks and windows, it
-//! returns each sample once, in the order that the format defines. A damaged set ends an epoch with an error and
-//! doesn't hang it.
+//! Tests of the loader. It returns each sample once, in the order that the format defines: with every cache, and
+//! wherever batches, chunks and windows begin and end. A damaged set ends an epoch with an error and doesn't hang it.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -14,7 +13,8 @@ use tonic_toolkit::shard::{Error, Manifest, Result, ShardSet, WINDOW_SAMPLES};
 
 use crate::sets::{self, CHANNELS, Sample, Spec};
 
-/// A sample that encodes its number: one event count, in a frame after up to two empty frames.
+/// A sample that encodes its number: up to two empty frames, then a frame with one occupied cell, whose count is the
+/// number plus 1.
 fn numbered(i: u64) -> Sample {
     let mut frames = vec![vec![]; (i % 3) as usize];
     frames.push(vec![(i as u32 % CHANNELS, i as u32 + 1)]);
@@ -41,7 +41,7 @@ fn batches(loader: &Loader, order: EpochOrder, batch_size: usize, first: u64) ->
     batches
 }
 
-/// The sample numbers of an epoch, in the order that the format defines, without a loader.
+/// Computes the sample numbers of an epoch without a loader, in the order that the format defines.
 fn numbers(set: &ShardSet, order: EpochOrder) -> Vec<u64> {
     let EpochOrder::Shuffled { seed, epoch } = order else { return (0..set.len()).collect() };
     let order = set.order(seed, epoch);
@@ -63,7 +63,7 @@ fn batch_of(numbers: &[u64]) -> Batch {
     batch
 }
 
-/// Runs `f` on a thread and returns its result. Panics if it takes more than a minute.
+/// Runs `f` on a thread and returns its result. Panics if `f` takes more than a minute.
 fn within_a_minute<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = mpsc::channel();
     std::thread::spawn(move || done.send(f()));
@@ -346,7 +346,7 @@ fn an_epoch_ends_when_its_batches_are_no_longer_wanted() {
     assert!(calls == 3 && matches!(result, Err(Error::Base(BaseError::Usage { .. }))), "{result:?}");
 }
 
-/// A fit whose process may lock only 4 KiB of memory, also if root runs it.
+/// The command of a fit whose process may lock only 4 KiB of memory, even if it runs as root.
 fn fit_with_little_to_lock(dir: &Path, others: &str) -> assert_cmd::Command {
     let drop_right =
         "command -v setpriv >/dev/null && [ $(id -u) = 0 ] && set -- setpriv --bounding-set=-ipc_lock \"$@\"";

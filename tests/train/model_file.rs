@@ -1,4 +1,4 @@
-//! Tests of model.safetensors: written, read again, and damaged in many ways.
+//! Tests of model.safetensors: it is written, read again, and damaged in many ways.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -44,7 +44,7 @@ struct Tensor {
 
 type Tensors = BTreeMap<String, Tensor>;
 
-/// Writes a model file, changes its tensors and metadata with `change`, and returns the error of reading it.
+/// Writes a model file, changes its tensors and metadata with `change`, and reads it. Returns the error.
 fn changed(change: impl FnOnce(&mut Tensors, &mut HashMap<String, String>)) -> ModelError {
     let bytes = to_bytes(&model()).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();

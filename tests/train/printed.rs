@@ -1,4 +1,4 @@
-//! Tests that training prints no control characters: not those in names of sets and runs, on a terminal or in a
+//! Tests that training prints no control characters from names of sets and runs, neither on a terminal nor in a
 //! picture.
 
 use std::path::Path;
@@ -18,7 +18,8 @@ fn write(dir: &TempDir, name: &str, classes: [&str; 3]) {
     Spec { classes, ..Spec::new(24, 8) }.write(&dir.path().join(name), learnable(1));
 }
 
-/// Runs a command that ends with `code`. Returns stdout and stderr, without hidden characters.
+/// Runs a command that must end with exit code `code`. Asserts that its output has no hidden characters. Returns stdout
+/// and stderr.
 fn said(command: &mut Command, code: i32) -> [String; 2] {
     let output = command.output().unwrap();
     let texts = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());

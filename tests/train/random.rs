@@ -7,7 +7,7 @@ use tonic_loader::Batch;
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 use tonic_train::network::{Iaf, Network, Parameters, Shape};
 
-/// Makes one sample with each number of frames in `lengths`. Each of `inputs` cells is occupied with probability
+/// Makes a sample for each number of frames in `lengths`. Each of the `inputs` cells is occupied with probability
 /// `density` and has a count from 1 to `largest`.
 pub(crate) fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, largest: u32) -> SparseFrames {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -26,8 +26,8 @@ pub(crate) fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, 
     frames
 }
 
-/// Makes a network whose parameters are multiples of 2^-6. Float32 sums are then exact in any order, so that spikes
-/// don't depend on the order.
+/// Makes a network whose parameters are multiples of 2^-6. Float32 sums are then exact in any order, so spikes don't
+/// depend on the order of sums.
 pub(crate) fn dyadic_network(seed: u64, shape: Shape, neuron: Iaf) -> Network {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut parameters = Parameters::zeros(shape);
@@ -61,7 +61,7 @@ pub(crate) fn bounds() -> impl Strategy<Value = Option<f32>> {
     prop_oneof![Just(None), Just(Some(-1.0)), Just(Some(-0.5)), Just(Some(0.0))]
 }
 
-/// The largest difference between `got` and `expected`, divided by the largest expected value.
+/// The largest difference between `got` and `expected`, divided by the largest absolute value in `expected`.
 pub(crate) fn relative_error(got: impl IntoIterator<Item = f64>, expected: &[f64]) -> f64 {
     let largest = expected.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
     let mut got = got.into_iter();

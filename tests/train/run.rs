@@ -120,7 +120,7 @@ pub(crate) fn start(dir: &Path, run: &str, others: &str) -> Child {
     start_on("", dir, run, others)
 }
 
-/// Like [`start`], on the instruction set `isa`.
+/// Like [`start`], with the SIMD instruction set `isa`.
 fn start_on(isa: &str, dir: &Path, run: &str, others: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tonic-train"));
     command.env("TONIC_ISA", isa).args(fit_arguments(dir, run, others)).stderr(Stdio::piped()).spawn().unwrap()
@@ -240,7 +240,7 @@ fn an_evaluation_says_what_the_run_said() {
     assert!(bytes(dir.path(), "elsewhere.png").starts_with(b"\x89PNG"));
 }
 
-/// The logits of all samples, in batches of `batch_size`.
+/// Computes the logits of all samples, in batches of `batch_size`.
 fn logits(loader: &Loader, model: &Model, pad: Pad, batch_size: usize) -> Vec<f32> {
     let mut engine = CpuEngine::new(&model.network);
     let padding = Padding { pad, steps: model.steps };

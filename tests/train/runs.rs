@@ -40,7 +40,7 @@ pub(crate) fn assert_same(run: &Path, other: &Path) {
     assert_eq!(epochs(run), epochs(other));
 }
 
-/// Waits until `there` returns true. Panics after five minutes; `what` is the name of what is missing.
+/// Waits until `there` returns true. Panics after five minutes with a message that names `what`.
 pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     let started = Instant::now();
     while !there() {
@@ -49,15 +49,15 @@ pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
-/// Progress of a run, from its checkpoint: epochs done, and batches done of the next epoch.
+/// Reads the checkpoint of a run. Returns the number of finished epochs, and of finished batches in the next epoch.
 pub(crate) fn where_is(run: &Path) -> (u64, u64) {
     let parameters = Config::read(run).unwrap().network.shape().parameters();
     let checkpoint = Checkpoint::read(run, parameters, AdamConfig::default()).unwrap();
     (checkpoint.epochs_done, checkpoint.batches_done)
 }
 
-/// Interrupts a run with Ctrl-C, some time after its first checkpoint. Asserts that it was saved within an
-/// epoch. Returns what it wrote to stderr.
+/// Waits for the first checkpoint of a run and then for the time `after`, and interrupts the run with Ctrl-C. Asserts
+/// that the run was saved within an epoch. Returns its stderr.
 pub(crate) fn interrupted(child: Child, run: &Path, after: Duration) -> String {
     wait_for("first checkpoint", || run.join("checkpoint.safetensors").exists());
     std::thread::sleep(after);
@@ -71,7 +71,7 @@ pub(crate) fn interrupted(child: Child, run: &Path, after: Duration) -> String {
     stderr
 }
 
-/// Kills a run after up to `pause` milliseconds and resumes it with the next of `resumes`, again and again, until the
+/// Kills a run after a random time below `pause` milliseconds, and starts the next of `resumes`. Repeats this until the
 /// run or `resumes` ends. Returns the number of kills.
 pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
     mut child: Child,
@@ -100,7 +100,7 @@ pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
     kills
 }
 
-/// Number of threads of this process whose name begins with `name`. A thread without a name of its own has that of its
+/// Number of threads of this process whose name begins with `name`. A thread without its own name has the name of its
 /// parent thread.
 pub(crate) fn threads(name: &str) -> usize {
     let named = |task: PathBuf| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name));

@@ -41,7 +41,7 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
-    /// A set of `samples` samples in chunks of `chunk_samples`, with three classes.
+    /// Properties of a set of `samples` samples in chunks of `chunk_samples`, with three classes.
     pub(crate) fn new(samples: u64, chunk_samples: u32) -> Spec {
         let classes = ["low", "middle", "high"].map(String::from).to_vec();
         let recipe = "window = 4000\n".into();
@@ -49,7 +49,7 @@ impl Spec {
         Spec { samples, chunk_samples, shard_chunks: 5, classes, recipe, frame_limit: None, channels, counts }
     }
 
-    /// Writes a set in `dir`. `sample` returns the sample with a number.
+    /// Writes the set to `dir`. `sample` returns the sample with a given number.
     pub(crate) fn write(&self, dir: &Path, sample: impl Fn(u64) -> Sample) -> Manifest {
         let mut writer = self.start(dir);
         let (mut encoder, description) = (Encoder::new(1).unwrap(), self.description());
@@ -63,7 +63,7 @@ impl Spec {
         writer.finish().unwrap()
     }
 
-    /// Starts to write a set in `dir`. Nothing has been written yet.
+    /// Starts to write the set to `dir`. Returns the writer before the first chunk.
     pub(crate) fn start(&self, dir: &Path) -> SetWriter {
         SetWriter::start(OutputDir::open(dir, Existing::Refuse).unwrap(), self.description(), false).unwrap()
     }
@@ -111,7 +111,7 @@ fn chunk(widths: Widths, samples: impl Iterator<Item = Sample>) -> Chunk {
     chunk
 }
 
-/// Appends a sample. If the columns are those of surfaces, the counts are replaced by values of both signs.
+/// Appends a sample. If the columns are float32, as for time surfaces, the counts are replaced by values of both signs.
 pub(crate) fn push(frames: &mut SparseFrames, sample: &Sample) {
     let sizes: Vec<u32> = sample.frames.iter().map(|frame| frame.len() as u32).collect();
     let (cells, counts): (Vec<u32>, Vec<u32>) = sample.frames.iter().flatten().copied().unzip();
@@ -121,7 +121,8 @@ pub(crate) fn push(frames: &mut SparseFrames, sample: &Sample) {
     frames.push(&sizes, &cells, column).unwrap();
 }
 
-/// Samples from which a network can learn the class: each of the three classes has four channels with more events.
+/// Makes samples from which a network can learn the class. Each of the three classes has four channels with more
+/// events.
 pub(crate) fn learnable(seed: u64) -> impl Fn(u64) -> Sample {
     move |i| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed << 32 | i);
@@ -144,8 +145,8 @@ pub(crate) fn task() -> TempDir {
     dir
 }
 
-/// Makes a folder with a set `train` of one class, and a set `beyond` whose chunks have labels beyond the one class in
-/// its manifest.
+/// Makes a folder with two sets, whose manifests list one class. The chunks of `train` have only this class, with label
+/// 0. The chunks of `beyond` also have labels 1 and 2.
 pub(crate) fn with_a_label_beyond() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let one = || Spec { classes: vec!["one".into()], ..Spec::new(9, 4) };
@@ -163,8 +164,8 @@ pub(crate) fn train() -> Command {
     command
 }
 
-/// Arguments of a small fit on `dir/train` that writes to `dir/<run>`. `others` are more arguments, in which DIR stands
-/// for `dir`. They may name another training set.
+/// Arguments of a small fit on `dir/train` that writes to `dir/<run>`. `others` are more arguments. Each of them
+/// replaces the default value of its flag. In `others`, DIR stands for `dir`.
 pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
     let mut line = format!("fit --output DIR/{run} {others}");
     for default in [
@@ -212,7 +213,7 @@ pub(crate) fn succeeds(command: &mut Command) -> String {
     stderr
 }
 
-/// Runs a command that must end with exit code `code` and write all of `words` to stderr. Returns what it wrote there.
+/// Runs a command that must end with exit code `code` and write all of `words` to stderr. Returns its stderr.
 pub(crate) fn fails(command: &mut Command, code: i32, words: &[&str]) -> String {
     let (got, stderr) = outcome(&command.output().unwrap());
     assert_eq!(got, Some(code), "{stderr}");

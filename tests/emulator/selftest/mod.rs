@@ -1,11 +1,13 @@
-//! Tests of the emulator itself: a C++ program for each way to run kernels calls both libraries as the host code does.
+//! Tests of the emulator itself. There is a C++ program for each way to run kernels, which calls both libraries as the
+//! host code does.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::{PTX, build, compile, real_nvrtc};
 
-/// Compiles and runs a program, with the real NVRTC if its kernels are to run as PTX.
+/// Compiles and runs a C++ program, which must succeed. `environment` has the path of the real NVRTC if kernels run as
+/// PTX.
 fn passes(source: &str, environment: &[(&str, &Path)]) {
     let scratch = tempfile::tempdir().expect("a temporary folder");
     let program = scratch.path().join("selftest");

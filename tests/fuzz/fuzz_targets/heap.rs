@@ -1,7 +1,7 @@
-//! Fuzzes the reader of HDF5 rows of variable length with changed references and global heaps.
+//! Fuzzes the reader of HDF5 rows of variable length: changes references and global heaps.
 //!
-//! The parts of the file that libhdf5 reads stay as they are, because libhdf5 is not tested here. The events stay as they
-//! are too.
+//! The parts of the file that libhdf5 reads are not changed, because libhdf5 is not tested here. The events are not
+//! changed either.
 
 #![no_main]
 
@@ -13,8 +13,8 @@ use tonic_toolkit::base::{Progress, Verbosity};
 use tonic_toolkit::prep::{COCHLEA, Layout, Recording, SourceOptions, synth};
 use tonic_toolkit_fuzz::DIR;
 
-/// A small recording, and the offsets of its references and of the headers of heap collections and of their objects,
-/// which are 16 bytes each.
+/// A small recording, and the offsets of its references, of the headers of its heap collections, and of the headers of
+/// their objects. A reference or a header has 16 bytes.
 static BASE: LazyLock<(Vec<u8>, Vec<usize>)> = LazyLock::new(|| {
     let path = DIR.join("base.h5");
     synth(&path, 4, 2, 1, &Progress::start(Verbosity::Quiet, "", 0, "")).unwrap();
@@ -49,9 +49,9 @@ struct Edit {
 #[derive(Arbitrary, Debug)]
 enum Value {
     Number(u64),
-    /// Adds this to the number that is there.
+    /// Adds this to the number at the offset.
     Difference(i16),
-    /// Replaces the number by the one at another place.
+    /// Replaces the number by the number at another offset.
     Of(u8, u8),
 }
 

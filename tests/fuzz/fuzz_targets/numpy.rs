@@ -9,7 +9,7 @@ use tonic_toolkit::prep::{Cut, Layout, Recording, SensorSize, SourceOptions};
 use tonic_toolkit_fuzz::DIR;
 
 const SENSOR: SensorSize = SensorSize { width: 40, height: 30, polarities: 2 };
-/// Maximum number of samples that are read of a recording.
+/// Maximum number of samples that are read from a recording.
 const SAMPLES: u64 = 64;
 
 fuzz_target!(|data: &[u8]| {

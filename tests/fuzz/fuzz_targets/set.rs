@@ -1,6 +1,7 @@
-//! Fuzzes a whole set on disk, with two regions changed: it is opened, verified, decoded and shown.
+//! Fuzzes a whole set on disk: changes two regions, then opens, verifies, decodes and shows the set.
 //!
-//! If checksums are not corrected, verification must find any change. If they are, every chunk that decodes must be valid.
+//! If checksums are not corrected, verification must find any change. If they are corrected, every chunk that decodes
+//! must be valid.
 
 #![no_main]
 

@@ -1,7 +1,7 @@
-//! Fuzzes the shard reader: head, index, zstd frames and the decoded content.
+//! Fuzzes the shard reader: header, index, zstd frames and the decoded content.
 //!
-//! Half of the mutations change the file, half the decoded content of a chunk, which is compressed again. All checksums
-//! are corrected before reading.
+//! Half of the mutations change the file. The other half change the decoded content of a chunk and compress it again.
+//! All checksums are corrected before reading.
 
 #![no_main]
 
@@ -49,7 +49,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     }
 });
 
-/// Mutates the content of one chunk of a shard. `None` if the shard cannot be read.
+/// Mutates the decoded content of one chunk of a shard. Returns `None` if the shard cannot be read.
 fn with_other_body(bytes: &[u8], seed: u32) -> Option<Vec<u8>> {
     let mut bytes = bytes.to_vec();
     seal_shard(&mut bytes);

@@ -1,4 +1,4 @@
-//! Shared by the fuzz targets: small sets to start from, and assertions on decoded chunks.
+//! Code that the fuzz targets share: small sets to start from, and assertions on decoded chunks.
 
 #[path = "../../prep/made.rs"]
 mod made;
@@ -14,7 +14,7 @@ use tonic_toolkit::shard::{Chunk, Width};
 /// The files of a set: names and bytes, sorted by name, so that shards come before the manifest.
 pub type Files = Vec<(String, Vec<u8>)>;
 
-/// Small sets of every width of counts, and the frozen set of format version 2, as the initial inputs.
+/// Initial inputs: small sets, one for each width of counts, and the frozen set of format version 2.
 pub static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
     let sample = |seed: u32, cells: u32, largest: f64| {
         let frame = |t: u32| {
@@ -67,7 +67,7 @@ fn files(dir: &Path) -> Files {
     files
 }
 
-/// A directory of this process, in memory if there is `/dev/shm`, for inputs that have to be files.
+/// A temporary directory of this process, for inputs that have to be files. It is in memory if `/dev/shm` exists.
 pub static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
     let memory = Path::new("/dev/shm");
     let parent = if memory.is_dir() { memory.into() } else { std::env::temp_dir() };
@@ -76,7 +76,7 @@ pub static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
     dir
 });
 
-/// Asserts what callers of the decoder assume without a check.
+/// Asserts everything that callers of the decoder assume without a check.
 pub fn assert_sound(chunk: &Chunk, cells: u64) {
     let samples = chunk.len();
     let table = &chunk.table;
