@@ -1,4 +1,4 @@
-//! Reads a shard set: what it holds, the samples of each class, and one sample in the terminal.
+//! Reads a shard set, and prints what the set holds, the number of samples of each class, and one sample.
 //!
 //! ```sh
 //! cargo run --release --example read_set -- tests/data/v2

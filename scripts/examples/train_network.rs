@@ -4,7 +4,7 @@
 //! cargo run --release --features train --example train_network -- demo/synth/train demo/synth/test model.safetensors
 //! ```
 //!
-//! `tonic-train fit` does the same with checkpoints, metrics, pictures and GPUs.
+//! `tonic-train fit` also trains, but can use a GPU, and writes checkpoints, metrics and pictures.
 
 use std::path::Path;
 

@@ -16,10 +16,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A fault that is not specific to training.
+    /// An error that is not specific to training: of files, of usage or of the machine.
     #[error("{0}")]
     Base(#[from] BaseError),
-    /// A fault of a set, or of a set and a model that don't belong together.
+    /// An error of a shard set, or a set and a model that don't fit together.
     #[error("{0}")]
     Shard(#[source] ShardError),
     /// A picture that could not be drawn, or a report that could not be read.
@@ -33,15 +33,15 @@ pub enum Error {
         /// What is wrong with the file.
         source: ModelError,
     },
-    /// A batch that doesn't fit the network, or a loss that is not finite.
+    /// A batch that doesn't fit the network, or a loss that is NaN, infinite or too large.
     #[error("{0}")]
     Kernel(#[from] KernelError),
     /// The GPU's driver or NVRTC returned an error.
     #[error("cannot {doing}: {what}")]
     Cuda {
-        /// What was tried, worded to follow "cannot".
+        /// What was tried, in words that follow "cannot".
         doing: String,
-        /// Name and meaning of the driver's code, or the first lines of the compiler's log.
+        /// Name and meaning of the driver's error code, or the first lines of the compiler's log.
         what: String,
     },
     /// The GPU has too little free memory.
@@ -59,15 +59,15 @@ pub enum Error {
     Diverged {
         /// Value of the loss: NaN, infinite or too large.
         loss: f64,
-        /// Loss of guessing.
+        /// Loss of guessing without looking at the sample.
         guessing: f64,
         /// Number of the epoch, counted from 1.
         epoch: u64,
         /// Number of the batch in the epoch, counted from 1.
         batch: u64,
-        /// What was saved: the last good checkpoint.
+        /// Text that says which checkpoint is the last good one.
         saved: String,
-        /// Learning rate at that batch.
+        /// Learning rate of the batch.
         lr: f64,
     },
 }
@@ -93,7 +93,7 @@ impl From<ReportError> for Error {
 /// What can be wrong with a batch or with the loss of a step.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum KernelError {
-    /// A sample's cell is not one of the network's inputs.
+    /// A sample has an event in a cell whose index is not below the network's number of inputs.
     #[error("sample {sample} of the batch has an event in cell {cell}, but the network has {inputs} inputs")]
     CellOutsideInputs {
         /// Index of the sample in the batch, from 0.
@@ -103,7 +103,8 @@ pub enum KernelError {
         /// Number of inputs of the network.
         inputs: usize,
     },
-    /// A sample's frame sizes don't add up to its cells, or it doesn't have one count for each cell.
+    /// The columns of a sample don't fit together: the frame sizes don't add up to the number of cells, or the number
+    /// of counts differs from the number of cells.
     #[error("sample {sample} of the batch is inconsistent: frames of {sizes} cells, {cells} cells, {counts} counts")]
     RaggedSample {
         /// Index of the sample in the batch, from 0.
@@ -115,7 +116,7 @@ pub enum KernelError {
         /// Number of counts in the sample.
         counts: usize,
     },
-    /// A label is not one of the readout's classes.
+    /// A label is not below the number of classes of the readout.
     #[error("sample {sample} of the batch has label {label}, but the readout has {classes} classes")]
     LabelOutsideReadout {
         /// Index of the sample in the batch, from 0.
@@ -142,10 +143,10 @@ pub enum KernelError {
         /// Value of the loss, NaN or infinite.
         loss: f64,
     },
-    /// The loss is larger than any loss of a network whose training makes sense: the weights have diverged.
+    /// The loss is so large that the weights must have diverged.
     #[error("the loss is {loss:.4e}: training has diverged")]
     HugeLoss {
-        /// The loss.
+        /// Value of the loss.
         loss: f64,
     },
 }
@@ -153,16 +154,16 @@ pub enum KernelError {
 /// Why a file is not a model.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// Not a safetensors file, or a damaged one.
+    /// The file is not a safetensors file, or is damaged.
     #[error("not a whole safetensors file")]
     Format(#[from] SafeTensorError),
-    /// The description is missing.
+    /// The file's metadata has no description of a network.
     #[error("the file's metadata has no \"tonic_toolkit\": it is not a model of tonic-train")]
     NoDescription,
-    /// The description cannot be parsed.
+    /// The description of the network in the file's metadata is not the expected JSON.
     #[error("the file's metadata \"tonic_toolkit\" cannot be read")]
     Description(#[from] serde_json::Error),
-    /// A constant of the neurons that is not positive.
+    /// A constant of the neurons that is not a positive finite number.
     #[error("the neurons' {name} is {value}, expected a positive number")]
     Constant {
         /// Name of the constant in the description.

@@ -1,7 +1,7 @@
 //! Times whole epochs from each cache of a set (stream, host, device): loading alone, and loading with training.
 //!
-//! The caches take turns, in forward and then reverse order, so that a machine that slows down affects all of them.
-//! Every training epoch starts with the same network, so that all epochs do the same work.
+//! The caches take turns, in forward order and then in reverse order, so that a machine that slows down affects all of
+//! them. Every training epoch starts with the same network, so that all epochs do the same work.
 
 use std::time::Instant;
 
@@ -15,15 +15,15 @@ use crate::error::{Error, Result};
 use crate::feed::{Feed, Inflation};
 use crate::kernel::program::Program;
 
-/// The caches that are measured, with their names in the report.
+/// The caches that are measured, each with its name in the report.
 const CACHES: [(CacheChoice, &str); 3] =
     [(CacheChoice::Stream, "stream"), (CacheChoice::Host, "host cache"), (CacheChoice::Device, "device cache")];
 
-/// A cache with the set that it was filled from, and the times of its epochs.
+/// A set opened with one cache, and the times of the epochs.
 pub(super) struct MeasuredCache {
     pub(super) choice: CacheChoice,
     name: &'static str,
-    /// The set, opened with this cache; or the reason why this build or machine doesn't have it.
+    /// The set, opened with this cache; or the reason why the cache is not available here.
     feed: Result<Feed, String>,
     /// Time of each epoch of loading, in seconds.
     loading: Vec<f64>,
@@ -32,10 +32,10 @@ pub(super) struct MeasuredCache {
 }
 
 impl MeasuredCache {
-    /// Opens a set once with each cache. A cache that this build or machine doesn't have is kept with the reason.
+    /// Opens a set once with each cache. For a cache that is not available here, the result has the reason.
     ///
     /// # Errors
-    /// Errors of loading.
+    /// The errors of loading.
     pub(super) fn open_all(
         open: impl Fn() -> Result<ShardSet>,
         gpu: Option<&Program>,
@@ -56,7 +56,7 @@ impl MeasuredCache {
         CACHES.into_iter().map(cache).collect()
     }
 
-    /// The report's row for this cache and one kind of work.
+    /// Returns the row of the report for this cache and one kind of work.
     pub(super) fn strategy(&self, work: Work, batch_size: usize) -> Strategy {
         let feed = match &self.feed {
             Ok(feed) => feed,
@@ -72,12 +72,12 @@ impl MeasuredCache {
         )
     }
 
-    /// The set, opened with this cache; `None` if the cache isn't available.
+    /// Returns the set, opened with this cache, or `None` if the cache isn't available.
     pub(super) fn feed(&self) -> Option<&Feed> {
         self.feed.as_ref().ok()
     }
 
-    /// Time of each epoch in seconds, in the order in which they were measured.
+    /// Returns the time of each epoch in seconds, in the order in which the epochs were measured.
     pub(super) fn seconds(&self, work: Work) -> &[f64] {
         match work {
             Work::Loading => &self.loading,
@@ -139,11 +139,11 @@ struct Shared<'a> {
     progress: Progress,
 }
 
-/// Times `epochs` epochs of loading and of training for each cache, after a warm-up: one epoch of loading, and on a GPU
-/// one of training.
+/// Times `epochs` epochs of loading and `epochs` epochs of training for each cache. Before that, each cache runs one
+/// epoch of loading as a warm-up, and on a GPU also one epoch of training.
 ///
 /// # Errors
-/// Errors of loading, [`Error::Kernel`].
+/// The errors of loading, [`Error::Kernel`].
 pub(super) fn measure(
     caches: &mut [MeasuredCache],
     trainer: &mut Trainer,

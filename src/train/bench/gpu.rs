@@ -1,5 +1,5 @@
-//! Benchmarks of a GPU: training steps on batches in its memory and dense batches from the device cache, timed by CUDA
-//! events, and loading a set into its memory.
+//! Benchmarks of a GPU: training steps on batches in GPU memory, writing dense batches from the device cache, and
+//! loading a set into GPU memory. The first two are timed with CUDA events.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,37 +16,38 @@ use crate::feed::{DENSE_BATCHES, DeviceCache, Inflation, StagedBatch};
 use crate::kernel::program::Program;
 use crate::learner::TrainState;
 
-/// Maximum number of training steps in a round, which is timed by two CUDA events. A round of one short step would
-/// mostly measure the launch.
+/// Maximum number of training steps in a round. The time between two CUDA events around a round is measured. For a
+/// round of one short step, this would mostly be the time of the launch.
 const TOGETHER: usize = 8;
 /// Time in seconds that a round of steps should take.
 const ROUND_SECONDS: f64 = 0.02;
-/// Time in seconds that all rounds may take; `LEAST_ROUNDS` is the minimum number of rounds in any case.
+/// Time in seconds that all rounds of steps together should take at most.
 const STEPS_SECONDS: f64 = 10.0;
+/// Minimum number of rounds of steps, even if they take longer than [`STEPS_SECONDS`].
 const LEAST_ROUNDS: usize = 5;
-/// Number of batches that are made dense in a round, which is timed by two CUDA events; `INFLATE_ROUNDS` is the number
-/// of rounds.
+/// Number of dense batches that are written in a round of inflation.
 const INFLATED: usize = 256;
+/// Number of rounds of inflation that are timed.
 const INFLATE_ROUNDS: usize = 15;
-/// Number of times that a set is loaded to the device.
+/// Number of times that loading a set to the device is timed.
 const PROMOTIONS: usize = 3;
 
 /// Measurements of a set on a GPU.
 #[derive(Clone, Debug, Serialize)]
 pub struct GpuMeasured {
-    /// Speed of making dense float32 batches from the device cache.
+    /// Speed of writing dense float32 batches from the device cache.
     pub inflate: Inflated,
     /// Speed of loading the set to the device from shards in the page cache; `None` if the set doesn't fit on the
     /// device twice.
     pub promote: Option<Promoted>,
-    /// How much device memory is used for what.
+    /// Use of device memory.
     pub device_memory: DeviceMemory,
 }
 
-/// Speed of making batches dense.
+/// Speed of writing dense float32 batches from the device cache.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inflated {
-    /// Batches per second, at the median time.
+    /// Batches per second, at the median time per batch.
     pub batches_per_second: f64,
     /// Time per batch in microseconds, median over the rounds.
     pub microseconds_median: f64,
@@ -65,26 +66,27 @@ pub struct Promoted {
     pub seconds_min: f64,
     /// Time of the slowest round, in seconds.
     pub seconds_max: f64,
-    /// Bytes of device memory that the set takes.
+    /// Device memory that the set takes, in bytes.
     pub bytes: usize,
-    /// Bytes of device memory per sample.
+    /// Device memory per sample, in bytes.
     pub bytes_per_sample: f64,
 }
 
-/// What device memory is used for.
+/// Use of device memory.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeviceMemory {
-    /// Bytes of the device cache.
+    /// Size of the device cache in bytes.
     pub cache_bytes: usize,
-    /// Bytes that training takes beyond the cache: network, activations, batches that are being copied.
+    /// Memory in bytes that training takes in addition to the cache: network, activations, batches that are being
+    /// copied.
     pub beyond_cache_bytes: u64,
-    /// Bytes that were in use before: by the driver, the kernels and other processes.
+    /// Memory in bytes that was in use before the benchmark: by the driver, the kernels and other processes.
     pub context_bytes: u64,
 }
 
 /// Times of training steps on batches in device memory.
 pub(super) struct StepTimes {
-    /// Time per step in each round, in seconds, by CUDA events.
+    /// Time per step in each round, in seconds, measured with CUDA events.
     pub(super) seconds: Vec<f64>,
     /// Loss of the last step.
     pub(super) last_loss: f64,
@@ -92,7 +94,8 @@ pub(super) struct StepTimes {
     pub(super) free: u64,
 }
 
-/// Times up to `rounds` rounds of training steps after a warm-up; fewer if the steps are long.
+/// Times training steps on `batches` in up to `rounds` rounds, after a warm-up. If a step takes long, there are fewer
+/// rounds. `time_steps` is the number of steps that samples are padded to.
 pub(super) fn step_times(
     program: &Arc<Program>,
     initial: &TrainState,
@@ -147,8 +150,8 @@ pub(super) fn step_times(
     Ok(StepTimes { seconds, last_loss, free })
 }
 
-/// Measures the inflation of batches from `cache`, and loading `set` to the device. `free` is the device's free memory
-/// in bytes before anything was allocated.
+/// Measures writing dense batches from `cache`, loading `set` to the device, and the use of device memory. `free` is
+/// the device's free memory in bytes before anything was allocated.
 pub(super) fn measure(
     program: &Program,
     cache: &DeviceCache,
@@ -167,7 +170,7 @@ pub(super) fn measure(
     Ok(GpuMeasured { inflate, promote: measure_promotion(program, set)?, device_memory })
 }
 
-/// Times loading a set whose shards are in the page cache; `None` if the set doesn't fit on the device twice.
+/// Times loading a set whose shards are in the page cache. Returns `None` if the set doesn't fit on the device twice.
 fn measure_promotion(program: &Program, set: &ShardSet) -> Result<Option<Promoted>> {
     let mut times = Vec::new();
     let mut bytes = 0;

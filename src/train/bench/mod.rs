@@ -1,4 +1,4 @@
-//! Benchmarks of training steps, and of each cache of a set: loading alone, and loading with training.
+//! Benchmarks: training steps alone, and whole epochs from each cache of a set, with and without training.
 
 mod caches;
 mod gpu;

@@ -1,4 +1,4 @@
-//! Training steps on random frames, at any size and density, without a set.
+//! Benchmark of training steps on random frames of any size and density, without a set.
 
 use tonic_loader::Batch;
 use tonic_shard::{FrameShape, Width};
@@ -9,7 +9,8 @@ use crate::feed::RandomFrames;
 use crate::kernel::program::ColumnTypes;
 use crate::learner::Room;
 
-/// Number of batches: enough that the input of a step isn't in the processor's caches.
+/// Number of random batches that the steps take turns on. With this number, the input of a step isn't in the
+/// processor's caches.
 const BATCHES: usize = 4;
 /// Maximum number of cells in a batch, over all samples and frames.
 const MAX_CELLS: usize = 1 << 32;
@@ -17,7 +18,8 @@ const MAX_CELLS: usize = 1 << 32;
 /// Times `bench.steps` training steps on random frames.
 ///
 /// # Errors
-/// [`Usage`](tonic_base::Error::Usage) for batches that are too large for any memory; [`Error::Kernel`].
+/// [`Usage`](tonic_base::Error::Usage) if a batch would have more than 2^32 cells; the errors of
+/// [`Backend::program`](crate::learner::Backend::program); [`Error::Kernel`], [`Error::Cuda`], [`Error::DeviceMemory`].
 pub fn bench_random(random: &RandomFrames, bench: &StepBench) -> Result<StepMeasured> {
     let cells = bench.batch_size.saturating_mul(random.time_steps).saturating_mul(random.channels as usize);
     if cells > MAX_CELLS {

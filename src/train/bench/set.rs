@@ -1,4 +1,4 @@
-//! Benchmark of a set: training steps, then whole epochs from each of its caches.
+//! Benchmark of a set: training steps, and then whole epochs from each cache.
 
 use std::path::{Path, PathBuf};
 
@@ -18,22 +18,23 @@ use crate::learner::{Room, check_labelled, fixed_steps, longest_steps};
 /// Maximum number of batches of a set that training steps are timed on.
 const STEP_BATCHES: usize = 16;
 
-/// Measurements of a set. Rates are medians over whole epochs. A figure is `None` if this build or machine cannot
+/// Measurements of a set. Rates are medians over whole epochs. A field is `None` if this build or machine cannot
 /// measure it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SetMeasured {
-    /// Batches per second from the shards to dense float32, (B, T, C): read, check, decode, unpack.
+    /// Batches per second from the shards to dense float32, (B, T, C), without training: reading, checking, decoding
+    /// and unpacking.
     pub stream_batches_per_second: Option<f64>,
-    /// Batches per second from the host cache to dense float32, (B, T, C).
+    /// Batches per second from the host cache to dense float32, (B, T, C), without training.
     pub host_batches_per_second: Option<f64>,
-    /// Bytes of the host cache per sample.
+    /// Size of the host cache per sample, in bytes.
     pub host_bytes_per_sample: Option<f64>,
     /// Batches per second of training from the shards.
     pub stream_train_batches_per_second: Option<f64>,
     /// Batches per second of training from the host cache.
     pub host_train_batches_per_second: Option<f64>,
-    /// Time of an epoch of training from the shards, divided by that of the epoch from the host cache next to it;
-    /// median.
+    /// Time of a training epoch from the shards, divided by the time of a training epoch from the host cache in the
+    /// same round. Median over the rounds.
     pub stream_epoch_over_host: Option<f64>,
     /// Batches per second of training from the device cache.
     pub device_train_batches_per_second: Option<f64>,
@@ -52,8 +53,8 @@ pub struct SetMeasured {
     /// Measurements of the GPU; `None` on the CPU, or if the set doesn't fit into the device cache.
     #[serde(flatten)]
     pub gpu: Option<GpuMeasured>,
-    /// Rows of the table: first those of the report in [`SetBench::beside`], then one per cache for loading, then one
-    /// per cache for training.
+    /// Rows of the table: first the rows of the report [`SetBench::beside`], then one row per cache for loading, then
+    /// one row per cache for training.
     pub strategies: Vec<Strategy>,
     /// Number of samples of the set.
     pub samples: u64,
@@ -65,24 +66,24 @@ pub struct SetMeasured {
 /// Options of [`bench_set`].
 #[derive(Clone, Debug)]
 pub struct SetBench {
-    /// The network, its batch size and its device.
+    /// Network, batch size and device.
     pub step: StepBench,
     /// Number of epochs of loading, and of training, that are timed for each cache. The median is reported.
     pub epochs: u64,
-    /// Path of a report of `bench --json`, whose strategies come first in [`SetMeasured::strategies`]. `None` adds
-    /// none.
+    /// Path of a report of `tonic-prep bench --json`, whose rows are added at the start of [`SetMeasured::strategies`].
+    /// `None` adds no rows.
     pub beside: Option<PathBuf>,
-    /// How progress is shown.
+    /// Whether progress is shown.
     pub verbosity: Verbosity,
 }
 
-/// Measures training steps on a set, then whole epochs from each of its caches: loading alone, and loading with
-/// training.
+/// Measures training steps on a set, and then whole epochs from each cache, with and without training. `open` opens the
+/// set, and is called several times.
 ///
 /// # Errors
-/// Errors of loading; [`Usage`](tonic_base::Error::Usage) for a set without samples or labels, and for batches too
-/// large to be dense; [`Mismatch`](tonic_shard::Error::Mismatch) if the report to add has another recipe, frame shape
-/// or batch size.
+/// The errors of loading; [`Usage`](tonic_base::Error::Usage) if the set has no samples, if a sample has no label, or
+/// if dense batches would be too large; [`Mismatch`](tonic_shard::Error::Mismatch) if the report [`SetBench::beside`]
+/// has another recipe, frame shape or batch size.
 pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Result<SetMeasured> {
     let SetBench { step, epochs, beside, verbosity } = bench;
     let set = open()?;
@@ -142,8 +143,8 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
     })
 }
 
-/// Reads the strategies of a report. Returns an error if its recipe, frame shape or batch size differ from those of the
-/// set.
+/// Reads the rows of a report. Returns an error if the report has another recipe, frame shape or batch size than the
+/// benchmark.
 fn beside_set(path: &Path, set: &ShardSet, batch_size: usize) -> Result<Vec<Strategy>> {
     let report = Report::<FrameShape>::read(path)?;
     let description = &set.manifest().description;
@@ -157,7 +158,7 @@ fn beside_set(path: &Path, set: &ShardSet, batch_size: usize) -> Result<Vec<Stra
     Ok(report.strategies)
 }
 
-/// Loads the first [`STEP_BATCHES`] batches of an epoch.
+/// Loads up to [`STEP_BATCHES`] batches: the first batches of an epoch.
 fn some_batches(set: ShardSet, batch_size: usize) -> Result<Vec<Batch>> {
     let mut batches = Vec::new();
     let stream = Loader::new(set, CacheChoice::Stream, Verbosity::Quiet)?;
@@ -168,15 +169,16 @@ fn some_batches(set: ShardSet, batch_size: usize) -> Result<Vec<Batch>> {
     Ok(batches)
 }
 
-/// Time of an epoch of training in seconds: median, fastest, slowest. `None` if the cache wasn't measured.
+/// Returns the time of a training epoch in seconds: median, fastest, slowest. Returns `None` if the cache wasn't
+/// measured.
 fn epoch_of(caches: &[MeasuredCache], choice: CacheChoice) -> Option<[f64; 3]> {
     let mut seconds = caches.iter().find(|cache| cache.choice == choice)?.seconds(Work::Training).to_vec();
     let median = median(&mut seconds);
     Some([median, *seconds.first()?, *seconds.last()?])
 }
 
-/// Median over the rounds of the ratio between an epoch of training from the shards and one from the host cache. `None`
-/// if one of them wasn't measured.
+/// Returns the time of a training epoch from the shards, divided by the time of a training epoch from the host cache in
+/// the same round: the median over the rounds. Returns `None` if one of the two wasn't measured.
 fn stream_over_host(caches: &[MeasuredCache]) -> Option<f64> {
     let seconds =
         |choice| caches.iter().find(|cache| cache.choice == choice).map(|cache| cache.seconds(Work::Training));

@@ -24,19 +24,20 @@ const SPIKE_SAMPLES: usize = 16;
 /// Options of the benchmark of training steps: network, batch size and device.
 #[derive(Clone, Debug)]
 pub struct StepBench {
-    /// Samples per batch.
+    /// Number of samples per batch.
     pub batch_size: usize,
-    /// Number of training steps to time.
+    /// Number of training steps to time; on a GPU, number of rounds of steps.
     pub steps: usize,
     /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Factor for the initial weights of the hidden layers, so that neurons spike more or less often.
+    /// Factor by which the initial weights of the hidden layers are multiplied. It makes neurons spike more or less
+    /// often.
     pub gain: f32,
     /// Engine and device that train.
     pub backend: Backend,
 }
 
-/// Measurements of a training step: loss, gradients and Adam's update.
+/// Measurements of training steps. A step computes the loss and the gradients, and does Adam's update.
 #[derive(Clone, Debug, Serialize)]
 pub struct StepMeasured {
     /// Time of a step in seconds, median.
@@ -47,34 +48,34 @@ pub struct StepMeasured {
     pub step_seconds_max: f64,
     /// Loss of the last step.
     pub last_loss: f64,
-    /// Bytes of GPU memory that the steps use, including the frames; `None` on the CPU.
+    /// GPU memory in bytes that the steps use, including the frames; `None` on the CPU.
     pub device_memory_bytes: Option<u64>,
-    /// Samples per second, at the median time.
+    /// Samples per second, at the median time of a step.
     pub samples_per_second: f64,
-    /// Samples per batch.
+    /// Number of samples per batch.
     pub batch_size: usize,
     /// Number of time steps per sample, T.
     #[serde(rename = "steps")]
     pub time_steps: usize,
-    /// Device: "cpu", or the product name of the GPU.
+    /// Device that trained: "cpu", or the product name of the GPU.
     pub device: String,
     /// Number of threads on the host.
     pub threads: usize,
     /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Share of the input's cells that are occupied. Padding counts as empty cells.
+    /// Share of the cells of all frames that have events. Padding counts as empty cells.
     pub density: f64,
     /// Share of (neuron, time step) pairs with a spike in the initial network, averaged over the hidden layers; `None`
     /// if there is no hidden layer.
     pub spike_density: Option<f64>,
 }
 
-/// A network that the benchmarks train, with its engine or learner.
+/// A network that the benchmarks train, and what is needed to train it.
 pub(super) struct Trainer {
     backend: Backend,
     program: Option<Arc<Program>>,
     initial: TrainState,
-    /// `None` until the first epoch of training. Single steps don't need it.
+    /// Learner for whole epochs, made for the first epoch. Single steps don't need it.
     learner: Option<Box<dyn Learner>>,
     room: Room,
     padding: Padding,
@@ -83,7 +84,7 @@ pub(super) struct Trainer {
 }
 
 impl Trainer {
-    /// Makes the initial network. The same options give the same network.
+    /// Makes the initial network. The same options always give the same network.
     pub(super) fn new(
         bench: &StepBench,
         program: Option<Arc<Program>>,
@@ -102,24 +103,24 @@ impl Trainer {
         Ok(Trainer { backend: bench.backend.clone(), program, initial, learner: None, room, padding, free })
     }
 
-    /// The CUDA program; `None` if our kernels run on the CPU, or libtorch trains.
+    /// Returns the CUDA program, or `None` if our kernels run on the CPU or libtorch trains.
     pub(super) fn program(&self) -> Option<&Program> {
         self.program.as_deref()
     }
 
-    /// Trains on a whole epoch, and calls `each` after each batch.
+    /// Trains on a whole epoch, and calls `each` for each batch.
     ///
     /// # Errors
-    /// Errors of [`Backend::learner`] and [`Learner::train`].
+    /// The errors of [`Backend::learner`] and [`Learner::train`].
     pub(super) fn epoch(&mut self, feed: &Feed, order: EpochOrder, batch_size: usize, each: impl Fn()) -> Result<()> {
         let epoch = Epoch { order, batch_size, first: 0, padding: self.padding };
         self.learner()?.train(feed, &epoch, &mut |_, _| each())
     }
 
-    /// Resets the network and Adam to their initial state, so that every epoch of training does the same work.
+    /// Resets the network and Adam to the initial state, so that every epoch of training does the same work.
     ///
     /// # Errors
-    /// Errors of [`Backend::learner`]; [`Error::Cuda`](crate::Error::Cuda).
+    /// The errors of [`Backend::learner`]; [`Error::Cuda`](crate::Error::Cuda).
     pub(super) fn restart(&mut self) -> Result<()> {
         let initial = self.initial.clone();
         self.learner()?.restart(&initial)
@@ -133,7 +134,7 @@ impl Trainer {
         Ok(&mut **self.learner.insert(learner))
     }
 
-    /// Times training steps on the largest of `batches` in turn, after a warm-up step.
+    /// Times training steps after a warm-up. The steps take turns on those of `batches` that have the most samples.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).

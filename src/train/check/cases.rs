@@ -1,4 +1,5 @@
-//! Test cases of the self-check: networks and batches of unusual shapes, with values for which float32 sums are exact.
+//! Test cases of the self-check: networks and batches of unusual shapes. Weights and counts are chosen so that float32
+//! sums are exact.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -15,7 +16,7 @@ pub(super) struct Case {
     pub(super) inputs: u32,
     pub(super) hidden: &'static [usize],
     pub(super) classes: usize,
-    /// Number of frames of each sample. The list is repeated `times` times.
+    /// Number of frames of each sample of the batch. The list is repeated `times` times.
     pub(super) lengths: &'static [usize],
     pub(super) times: usize,
     pub(super) steps: usize,
@@ -38,14 +39,14 @@ pub(super) const REFERENCE: Case = Case {
 };
 
 impl Case {
-    /// Column types of the samples in device memory.
+    /// Returns the column types of the samples in device memory.
     pub(super) fn column_types(&self) -> ColumnTypes {
         let shape = FrameShape { polarities: 1, height: 1, width: self.inputs };
         ColumnTypes::of(shape, self.lengths.iter().copied().max().unwrap_or(0), [self.counts])
     }
 }
 
-/// Small cases: unusual shapes, extreme samples, and every width of counts.
+/// Returns the small cases: unusual shapes, extreme samples, and every type of counts.
 pub(super) fn cases() -> Vec<Case> {
     vec![
         REFERENCE,
@@ -80,7 +81,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Cases as large as in training, which need many blocks and many tiles.
+/// Returns cases that are as large as in training. They need many CUDA blocks and many tiles.
 pub(super) fn large_cases() -> Vec<Case> {
     let lengths = &[250, 180, 233, 97];
     vec![
@@ -119,7 +120,7 @@ fn large(count: u32, i: usize, width: Width) -> u32 {
     }
 }
 
-/// Makes the network of a case, with weights on a grid for which sums are exact.
+/// Makes the network of a case. Weights are rounded to multiples of a power of two, so that sums are exact.
 pub(super) fn network_of(case: &Case) -> Network {
     let shape = Shape { inputs: case.inputs as usize, hidden: case.hidden.to_vec(), classes: case.classes };
     let neuron = Iaf { min_v_mem: case.min_v_mem, ..Iaf::default() };
@@ -154,7 +155,7 @@ mod tests {
             }
         }
     }
-    /// Checks that the gradients of every case are not all zero: a kernel that does nothing would pass then.
+    /// Checks that the gradients of every case are not all zero. Otherwise a kernel that does nothing would pass.
     #[test]
     fn cases_have_gradients_to_compare() {
         for case in cases().into_iter().filter(|case| case.classes > 1) {

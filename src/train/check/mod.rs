@@ -1,9 +1,9 @@
-//! The self-check of a GPU: compares every kernel, as compiled for that GPU, with the CPU's on random data of unusual
-//! shapes.
+//! The self-check of a GPU: compares every kernel, as compiled for that GPU, with the CPU's kernel, on random data of
+//! unusual shapes.
 //!
-//! Weights are multiples of 2^-6 and counts are integers, so that sums are exact in any order: spikes and logits must
-//! have the same bits at every precision. Gradients pass through an exponential, so a small relative difference is
-//! allowed.
+//! Weights and counts are multiples of a power of two, so that sums are exact in any order. Spikes and logits must
+//! therefore have the same bits at every precision. Gradients contain an exponential function, so a small relative
+//! difference is allowed.
 
 mod cases;
 
@@ -43,9 +43,9 @@ pub struct CheckReport {
 pub struct DeviceFacts {
     /// Product name of the GPU.
     pub name: String,
-    /// Compute capability, such as "9.0".
+    /// Compute capability of the GPU, for example "9.0".
     pub capability: String,
-    /// Number of multiprocessors.
+    /// Number of multiprocessors of the GPU.
     pub multiprocessors: usize,
     /// Size of the GPU's memory in bytes.
     pub memory_bytes: u64,
@@ -58,23 +58,24 @@ pub struct DeviceFacts {
 /// Result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
-    /// What was compared with the CPU.
+    /// Name of the check: what was compared with the CPU.
     pub name: String,
     /// Whether GPU and CPU agree.
     pub passed: bool,
-    /// How well they agree, or how they differ.
+    /// How well GPU and CPU agree, or how they differ.
     pub detail: String,
 }
 
-/// Largest relative difference of gradients that is allowed at each precision.
+/// Maximum relative difference of gradients that is allowed at each precision.
 const PRECISIONS: [(MatmulPrecision, f64); 3] =
     [(MatmulPrecision::Highest, 1e-5), (MatmulPrecision::High, 1e-3), (MatmulPrecision::Medium, 3e-2)];
 
-/// Checks a device. `quick` leaves out the large cases. `each` is called after every check with the results so far.
+/// Runs all checks on a device. With `quick`, the large cases are left out. `each` is called after every check with the
+/// results so far.
 ///
 /// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) if nothing can be checked. A check that fails is not an error: the
-/// report says so.
+/// [`Unavailable`](tonic_base::Error::Unavailable) if nothing can be checked, for example without NVRTC. A check that
+/// fails is not an error, but is in the report.
 pub fn check(device: &Device, quick: bool, mut each: impl FnMut(&CheckReport)) -> Result<CheckReport> {
     let mut cases = cases::cases();
     if !quick {
@@ -130,7 +131,7 @@ fn facts(device: &Device) -> Result<DeviceFacts> {
     })
 }
 
-/// Result of a check in words. `Ok`: how well GPU and CPU agree. `Err`: how they differ.
+/// Result of a check, as a message: `Ok` says how well GPU and CPU agree, `Err` says how they differ.
 type Verdict = Result<String, String>;
 
 fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, tolerance: f64) -> Result<Verdict> {
@@ -164,7 +165,8 @@ fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, toleranc
     Ok(if apart <= tolerance { Ok(words) } else { Err(words) })
 }
 
-/// Euclidean norm of the difference divided by that of `expected`; infinite if it isn't a finite number.
+/// Returns the Euclidean norm of `got - expected`, divided by the Euclidean norm of `expected`. Returns infinity if the
+/// difference is NaN or infinite.
 fn relative_difference(got: &[f32], expected: &[f32]) -> f64 {
     let length = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
     let apart = length(&mut got.iter().zip(expected).map(|(&a, &b)| f64::from(a) - f64::from(b)));
@@ -210,7 +212,7 @@ fn check_inflation(device: &Device) -> Result<Verdict> {
     Ok(Ok(format!("{batches} batches equal")))
 }
 
-/// Draws the batches of whole epochs on the GPU, and compares the samples with the order that the format defines.
+/// Draws the batches of whole epochs on the GPU, and compares the order of the samples with [`Order`].
 fn check_order(device: &Device) -> Result<Verdict> {
     const BATCH: usize = 100;
     let column_types = ColumnTypes { frame_ends: Width::U16, cells: Width::U8, counts: Width::U8 };
@@ -261,7 +263,8 @@ fn check_order(device: &Device) -> Result<Verdict> {
     Ok(Ok(format!("{drawn} samples drawn")))
 }
 
-/// Trains a few steps, launched one by one and replayed as a graph, and compares one update with the CPU's Adam.
+/// Trains a few steps, once launched one by one and once replayed as a graph, and compares the parameters. Then
+/// compares one update with the update of the CPU's Adam.
 fn check_training(device: &Device) -> Result<Verdict> {
     let case = Case { lengths: &[70, 20, 64], steps: 70, ..REFERENCE };
     let (batch, network) = (batch_of(&case), network_of(&case));

@@ -1,4 +1,4 @@
-//! The values of `engine` and `arithmetic` in a run's configuration. `learner/backend.rs` makes the choice.
+//! The values of `engine` and `device` in a run's `config.toml`. `learner/backend.rs` makes the chosen engine.
 
 use serde::{Deserialize, Serialize};
 

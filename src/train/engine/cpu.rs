@@ -1,8 +1,8 @@
 //! The engine of our kernels on the CPU: samples in parallel, gradients summed in a fixed order.
 //!
-//! A batch is divided into blocks of consecutive samples; their number depends only on the sizes of batch and network.
-//! The samples of a block add to one gradient in their order, and the gradients of the blocks are added in their order.
-//! A step therefore gives the same bits with any number of threads.
+//! A batch is divided into blocks of consecutive samples. The number of blocks depends only on the sizes of batch and
+//! network. Within a block, the gradients of the samples are added in sample order. Then the gradients of the blocks
+//! are added in block order. A step therefore gives the same bits with any number of threads.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -20,7 +20,7 @@ use crate::network::{Network, Parameters, Shape};
 
 /// Maximum number of blocks of a batch: enough for the threads of a large machine.
 const MAX_BLOCKS: usize = 32;
-/// Maximum number of values in the gradients of all blocks together, so that a wide network has fewer blocks.
+/// Maximum number of float32 values in the gradients of all blocks together. A wide network therefore has fewer blocks.
 const MAX_GRADIENTS: usize = 1 << 25;
 /// Minimum number of blocks of a batch, however wide the network is.
 const MIN_BLOCKS: usize = 4;
@@ -37,7 +37,7 @@ pub struct CpuEngine {
     states: Mutex<Vec<SampleState>>,
 }
 
-/// The gradient of a block of samples.
+/// Sum of the gradients of a block of samples, loss of each sample, and number of samples classified correctly.
 #[derive(Debug)]
 struct GradientBlock {
     gradients: Vec<Panels>,
@@ -72,13 +72,14 @@ impl CpuEngine {
         }
     }
 
-    /// Number of samples in each block.
+    /// Returns the number of samples per block, for a batch of `batch` samples and a network of `parameters`
+    /// parameters.
     fn block_size(&self, batch: usize, parameters: usize) -> usize {
         let blocks = (MAX_GRADIENTS / parameters.max(1)).clamp(MIN_BLOCKS, MAX_BLOCKS);
         batch.div_ceil(blocks).max(1)
     }
 
-    /// Runs each sample of a batch forward, in any order, and calls `each` with its state.
+    /// Runs each sample of a batch forward, in any order, and calls `each` with the state of each sample.
     fn forward_each(
         &mut self,
         network: &Network,
@@ -187,8 +188,8 @@ impl Engine for CpuEngine {
     }
 }
 
-/// Runs one sample for `steps` steps, or for all its frames if it has more, and returns the spikes of each hidden
-/// layer, from the input to the readout, for plots and statistics.
+/// Runs one sample forward and returns the spikes of each hidden layer, from the input to the readout, for plots and
+/// statistics. The sample runs for `steps` steps, or for all its frames if it has more than `steps`.
 ///
 /// # Errors
 /// [`KernelError::CellOutsideInputs`] and [`KernelError::RaggedSample`] for a sample that does not fit the network.
@@ -236,8 +237,8 @@ impl GradientBlock {
     }
 }
 
-/// Takes a state that no other thread uses, or makes one. A state is usable after a panic, because every pass
-/// overwrites it.
+/// Takes an unused state out of `states`, or makes a new state if there is none. A poisoned lock is ignored: every
+/// forward pass overwrites the state, so a state is usable after a panic.
 fn take(states: &Mutex<Vec<SampleState>>) -> SampleState {
     states.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
 }

@@ -22,14 +22,15 @@ pub struct GpuEngine {
     device: Device,
     stream: Stream,
     precision: MatmulPrecision,
-    /// Program of the last batch; `None` before the first batch.
+    /// Compiled kernels that ran the last batch; `None` before the first batch.
     program: Option<Arc<Program>>,
     logits: Vec<f32>,
     class_weights: Option<Vec<f32>>,
 }
 
 impl GpuEngine {
-    /// Makes an engine on a device. It allocates buffers for every batch: shapes may change between calls.
+    /// Makes an engine on a device. The engine allocates new buffers for every batch, because shapes may change between
+    /// calls.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -68,7 +69,8 @@ impl GpuEngine {
         Ok(if is_step { check_loss(result) } else { finite(result) }?)
     }
 
-    /// Copies a network and a batch to the device.
+    /// Allocates buffers and copies a network and a batch to the device. `trained` says whether to allocate the buffers
+    /// that only training needs.
     fn load(
         &mut self,
         network: &Network,
@@ -89,7 +91,8 @@ impl GpuEngine {
         Ok((on_device, staged))
     }
 
-    /// Returns the program for the column types of these samples. It is kept for later batches with the same types.
+    /// Returns the kernels compiled for the column types of the batch. They are kept, and the next batch uses them
+    /// again if that batch has the same types.
     fn program(&mut self, inputs: usize, longest: usize, batch: &Batch) -> Result<Arc<Program>> {
         let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };
         let counts = batch.frames.samples().map(|sample| sample.counts.width());
@@ -133,12 +136,12 @@ impl Engine for GpuEngine {
     }
 }
 
-/// A batch with some label for each sample, where labels are not read.
+/// Returns a copy of a batch in which every label is 0, for passes that need labels but don't use them.
 fn labelled(batch: &Batch) -> Batch {
     Batch { frames: batch.frames.clone(), labels: vec![0; batch.frames.len()] }
 }
 
-/// Checks that cells are inputs of the network and that columns have consistent lengths, which the kernels rely on.
+/// Checks what the kernels rely on: every cell is below `inputs`, and the columns have consistent lengths.
 fn check_samples(inputs: usize, batch: &Batch) -> Result<(), KernelError> {
     for (index, sample) in batch.frames.samples().enumerate() {
         let (sizes, cells, counts) = (sample.frame_sizes.sum(), sample.cells.len(), sample.counts.len());

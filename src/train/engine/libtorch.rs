@@ -1,5 +1,5 @@
-//! The engine of libtorch's autograd: the same network on dense input, one time step after the other. It is slow, short
-//! and independent of the kernels, and the tests compare the kernels with it.
+//! The engine of libtorch's autograd: the same network on dense input, one time step after the other. The code is slow,
+//! but short and independent of the kernels. The tests compare the kernels with it.
 //!
 //! tch cannot define autograd functions. A spike is therefore written as
 //!
@@ -7,7 +7,8 @@
 //! s = spikes(v) + (f - f.detach())    with f = sigma(v).detach() * v
 //! ```
 //!
-//! Its value is exactly the spike count, since f - f is 0, and its gradient by v is sigma(v).
+//! The value of s is exactly the spike count, because f - f is 0. The gradient of s by v is sigma(v), the surrogate
+//! gradient.
 
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use tonic_loader::Batch;
@@ -19,7 +20,8 @@ use crate::kernel::iaf::Neuron;
 use crate::kernel::{Activity, SpikeCounts, loss};
 use crate::network::{Network, Parameters};
 
-/// The network in libtorch's autograd, which the tests compare the kernels with. It is `--engine reference`.
+/// The network in libtorch's autograd, which the tests compare the kernels with. The option `--engine reference`
+/// selects this engine.
 #[derive(Debug)]
 pub struct LibtorchEngine {
     device: Device,
@@ -29,7 +31,7 @@ pub struct LibtorchEngine {
 }
 
 impl LibtorchEngine {
-    /// Makes an engine on GPU number `gpu`; on the CPU if it is `None`.
+    /// Makes an engine on GPU number `gpu`, or on the CPU if `gpu` is `None`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if libtorch has no CUDA support, or cannot use that GPU.
@@ -114,9 +116,9 @@ impl Engine for LibtorchEngine {
 
 /// A batch as dense tensors.
 struct DenseBatch {
-    /// Counts, (T, batch, inputs), where T is the number of steps of the longest sample.
+    /// Counts of the input, (T, batch, inputs), where T is the number of steps of the longest sample.
     counts: Tensor,
-    /// 1 for steps of the sample and 0 after its end, (T, batch, 1).
+    /// 1 for the steps of a sample and 0 for later steps, (T, batch, 1).
     alive: Tensor,
 }
 
@@ -145,7 +147,7 @@ impl DenseBatch {
     }
 }
 
-/// W^T and bias of each layer as leaf tensors, in the order of the parameters.
+/// Returns W^T and bias of each layer as leaf tensors, in the order of the parameters.
 fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
     let layers = network.parameters.layers();
     let pairs = layers.map(|layer| {
@@ -155,8 +157,8 @@ fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
     pairs.flatten().collect()
 }
 
-/// Runs the network. Returns the readout summed over each sample's steps, (batch, classes), and the spikes of each
-/// hidden layer, (T, batch, neurons).
+/// Runs the network forward. Returns the output of the readout summed over the steps of each sample, (batch, classes),
+/// and the spike counts of each hidden layer, (T, batch, neurons).
 fn output(network: &Network, input: &DenseBatch, leaves: &[Tensor]) -> (Tensor, Vec<Tensor>) {
     let neuron = network.neuron.constants();
     let mut activity = input.counts.shallow_clone();

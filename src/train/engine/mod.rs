@@ -4,12 +4,12 @@
 //! |---|---|---|
 //! | [`CpuEngine`] | `cpu.rs` | our kernels on the CPU |
 //! | [`GpuEngine`] | `gpu.rs` | our kernels on a GPU, with the buffers and launches of [`GpuNetwork`] |
-//! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, which the tests compare the kernels with (feature `libtorch`) |
+//! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, to compare the kernels with (feature `libtorch`) |
 //!
-//! `learner/backend.rs` chooses and makes the engine. Training on a GPU uses [`GpuNetwork`] without an engine
-//! (`learner/gpu.rs`). An engine takes a batch from host memory and returns its loss. A run on a GPU draws batches in
-//! the GPU's memory, replays a recorded step, and reads the losses of many batches together. `HostLearner` wraps an
-//! engine and `GpuLearner` a [`GpuNetwork`]; both implement `Learner`.
+//! `learner/backend.rs` chooses and makes the engine. An engine takes a batch from host memory and returns the loss of
+//! the batch. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`): it draws batches in the GPU's
+//! memory, replays a recorded step, and reads the losses of many batches together. `HostLearner` wraps an engine and
+//! `GpuLearner` a [`GpuNetwork`]; both implement `Learner`.
 
 mod choice;
 mod cpu;

@@ -6,24 +6,25 @@ use crate::error::{KernelError, Result};
 use crate::kernel::{SpikeCounts, loss};
 use crate::network::{Network, Parameters};
 
-/// Computes losses and gradients of batches in host memory. The engine reuses its buffers for the next batch.
+/// Computes losses, logits and gradients of batches in host memory.
 ///
-/// Samples of a batch may have any length. A sample runs for `steps` steps, or for all its frames if it has more.
-/// Steps after its last frame have no input. `network` must have the shape that the engine was made for.
+/// Samples of a batch may have any length. A sample runs for `steps` steps, or for all its frames if it has more than
+/// `steps`. Steps after the last frame have no input. `network` must have the shape that the engine was made for.
 pub trait Engine: std::fmt::Debug {
-    /// Returns the mean loss of a batch and writes its gradient by every parameter into `gradient`.
+    /// Returns the mean loss of a batch and writes the gradient of the loss by every parameter into `gradient`.
     ///
-    /// The weights are not changed: [`Adam`](crate::kernel::Adam) does that with the gradient.
+    /// The step doesn't change the weights. [`Adam`](crate::kernel::Adam) updates them with the gradient.
     ///
     /// # Errors
-    /// [`Error::Kernel`](crate::Error::Kernel) for a batch that does not fit the network, or a loss that is not finite
-    /// or at least 2^24. The content of `gradient` is then unspecified.
+    /// [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if the loss is NaN, infinite,
+    /// or 2^24 or more. The content of `gradient` is then unspecified.
     ///
     /// # Panics
     /// If the shapes of `network`, `gradient` and the engine differ.
     fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss>;
 
-    /// Computes the logits of a batch, (batch, classes): the readout summed over time. Labels are not read.
+    /// Returns the logits of a batch, (batch, classes): the output of the readout, summed over time. Labels are not
+    /// read.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) for a sample that does not fit the network.
@@ -32,27 +33,28 @@ pub trait Engine: std::fmt::Debug {
     /// If the shapes of `network` and the engine differ.
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]>;
 
-    /// Counts the spikes of each hidden layer over a batch. Labels are not read.
+    /// Returns the spike counts of each hidden layer over a batch, from the input to the readout. Labels are not read.
     ///
     /// # Errors
-    /// Errors of [`Engine::forward`].
+    /// The errors of [`Engine::forward`].
     ///
     /// # Panics
     /// If the shapes of `network` and the engine differ.
     fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>>;
 
-    /// Sets the weight of each class in the loss of later [`step`](Engine::step)s, `weights[class]`: the mean over the
-    /// batch is then sum(weights\[label\] * loss) / sum(weights\[label\]), as in PyTorch's `CrossEntropyLoss`. `None`
-    /// is a plain mean, which [`evaluate`](Engine::evaluate) always gives.
+    /// Sets the class weights, `weights[class]`, that later calls of [`step`](Engine::step) use. The loss of a batch is
+    /// then sum(weights\[label\] * loss) / sum(weights\[label\]) over the samples, as in PyTorch's `CrossEntropyLoss`.
+    /// With `None`, it is the plain mean. [`evaluate`](Engine::evaluate) always returns the plain mean.
     fn set_class_weights(&mut self, weights: Option<Vec<f32>>);
 
     /// Logits of the last batch that the engine ran, (batch, classes).
     fn logits(&self) -> &[f32];
 
-    /// Returns the loss of a batch without computing gradients. [`Engine::logits`] then returns its logits.
+    /// Returns the mean loss of a batch without computing gradients. [`Engine::logits`] then returns the logits of the
+    /// batch.
     ///
     /// # Errors
-    /// [`Error::Kernel`](crate::Error::Kernel) for a batch that does not fit the network, or a loss that is not finite.
+    /// [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if a loss is NaN or infinite.
     ///
     /// # Panics
     /// If the shapes of `network` and the engine differ.
@@ -64,10 +66,10 @@ pub trait Engine: std::fmt::Debug {
     }
 }
 
-/// Loss and predicted class of each sample of a batch, in order.
+/// Returns the loss, predicted class and label of each sample of a batch, in the order of the batch.
 ///
 /// # Errors
-/// Those of [`Engine::evaluate`].
+/// The errors of [`Engine::evaluate`].
 pub(crate) fn predict<E: Engine + ?Sized>(
     engine: &mut E,
     network: &Network,
@@ -88,16 +90,16 @@ pub(crate) fn predict<E: Engine + ?Sized>(
     Ok(predictions)
 }
 
-/// Mean loss of a batch, and the number of samples that it classified correctly.
+/// Mean loss of a batch, and number of samples of the batch that were classified correctly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchLoss {
     /// Mean cross entropy of the batch, weighted by class if there are class weights.
     pub loss: f64,
-    /// Number of samples whose largest logit is that of their label.
+    /// Number of samples that were classified correctly: the largest logit is that of the label.
     pub correct: usize,
 }
 
-/// Loss and predicted class of one sample.
+/// Loss, predicted class and label of one sample.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prediction {
     /// Cross entropy of the sample.
@@ -109,14 +111,17 @@ pub(crate) struct Prediction {
 }
 
 impl Prediction {
-    /// Whether the predicted class is the sample's.
+    /// Whether the predicted class is the label.
     pub(crate) fn is_correct(&self) -> bool {
         self.predicted == self.label
     }
 }
 
-/// Checks what every step relies on: a gradient of the network's shape, and labels of its classes. Returns the number
-/// of classes.
+/// Checks the arguments of a step and returns the number of classes. `gradient` must have the shape of `network`, and
+/// the batch must have one label below the number of classes for each sample.
+///
+/// # Errors
+/// [`KernelError`] for an empty batch, and for labels that are missing or too large.
 ///
 /// # Panics
 /// If the shapes of `network` and `gradient` differ.
@@ -140,11 +145,12 @@ pub(crate) fn check_labels(batch: &Batch, classes: usize) -> Result<(), KernelEr
     }
 }
 
-/// Weights of a batch's samples in its loss, by their labels.
+/// Weight of each sample of a batch in the mean loss: the class weight of the sample's label, or 1 without class
+/// weights.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SampleWeights<'a> {
     class_weights: Option<&'a [f32]>,
-    /// Sum over the batch.
+    /// Sum of the weights of all samples of the batch.
     total: f64,
 }
 
@@ -161,27 +167,28 @@ impl SampleWeights<'_> {
         self.class_weights.map_or(1.0, |weights| weights[label as usize])
     }
 
-    /// Share of a sample in the gradient of the mean.
+    /// Factor of a sample's gradient in the gradient of the mean loss: the sample's weight divided by the sum of
+    /// weights.
     pub(super) fn scale(&self, label: u32) -> f32 {
         self.of(label) / self.total as f32
     }
 
-    /// A sample's loss times its weight.
+    /// Loss of a sample times the sample's weight.
     pub(super) fn weighted(&self, loss: f64, label: u32) -> f64 {
         f64::from(self.of(label)) * loss
     }
 
-    /// Mean loss, from the sum of weighted losses.
+    /// Mean loss of the batch, from `sum`, the sum of the weighted losses.
     pub(super) fn mean(&self, sum: f64) -> f64 {
         sum / self.total
     }
 }
 
-/// Largest loss that a step of training may have. The loss is a difference of logits, and float32 numbers from 2^24 on
-/// are more than 1 apart: classes can no longer be told from each other.
+/// Training stops if the loss of a step is this large or larger. The loss is about a difference of logits. Float32
+/// numbers of 2^24 or more are at least 2 apart, so that logits of this size are too coarse to tell classes apart.
 pub(crate) const MAX_LOSS: f64 = (1 << 24) as f64;
 
-/// Refuses the loss of a step if the weights have diverged.
+/// Returns `result`, or an error if its loss is NaN, infinite, or at least [`MAX_LOSS`]: the weights have diverged.
 pub(crate) fn check_loss(result: BatchLoss) -> Result<BatchLoss, KernelError> {
     let BatchLoss { loss, .. } = finite(result)?;
     if loss < MAX_LOSS { Ok(result) } else { Err(KernelError::HugeLoss { loss }) }

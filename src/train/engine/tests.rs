@@ -1,5 +1,6 @@
-//! Compares neurons and engines with what Sinabs 3.1.3 and PyTorch 2.11 compute, recorded by
-//! scripts/goldens/sinabs_iaf.py and torch_class_weights.py: spikes must be equal, gradients within 1e-5.
+//! Compares neurons and engines with results of Sinabs 3.1.3 and PyTorch 2.11, which scripts/goldens/sinabs_iaf.py and
+//! scripts/goldens/torch_class_weights.py recorded. Spikes must be equal. Gradients may differ by 1e-5 of the largest
+//! gradient.
 
 use safetensors::SafeTensors;
 use tonic_loader::Batch;
@@ -34,7 +35,7 @@ impl Golden {
         Golden(std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
     }
 
-    /// Shape of a tensor, and its values converted to float64.
+    /// Returns the shape of a tensor, and the values converted to float64.
     fn tensor(&self, name: &str) -> (Vec<usize>, Vec<f64>) {
         use safetensors::Dtype;
         let file = SafeTensors::deserialize(&self.0).unwrap();
@@ -49,13 +50,13 @@ impl Golden {
         (view.shape().to_vec(), values)
     }
 
-    /// Number of layers of the network.
+    /// Number of linear layers of the recorded network.
     fn layers(&self) -> usize {
         let file = SafeTensors::deserialize(&self.0).unwrap();
         (0..).take_while(|i| file.tensor(&format!("{}.weight", 2 * i)).is_ok()).count()
     }
 
-    /// The batch of counts and targets, and its number of steps.
+    /// Returns the recorded input and targets as a batch, and the number of steps.
     fn batch(&self) -> (Batch, usize) {
         let (shape, x) = self.tensor("x");
         let (steps, inputs) = (shape[1], shape[2]);
@@ -72,7 +73,7 @@ impl Golden {
         (Batch { frames, labels }, steps)
     }
 
-    /// Runs a step and compares output, loss and gradients with those under `name`.
+    /// Runs a step and compares logits, loss and gradients with the values recorded under `name`.
     fn check_step(&self, name: &str, engine: &mut dyn Engine, network: &Network) {
         let (batch, steps) = self.batch();
         let mut gradients = Parameters::zeros(network.shape().clone());

@@ -1,5 +1,5 @@
-//! The device cache: the columns of a whole set in the GPU's memory. Kernels draw the batches there, in the format's
-//! order, without the host.
+//! The device cache: the columns of a whole set in GPU memory. Kernels draw the batches from it without the host, in
+//! the order that FORMAT.md defines.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::{DrawOrder, DrawPermutation};
 use crate::kernel::program::ColumnTypes;
 
-/// Approximate number of samples in a group: one group is decoded while the one before is copied to the device.
+/// Approximate number of samples in a group. While a group is copied to the device, the next group is decoded.
 const GROUP_SAMPLES: u64 = 2048;
 
 /// The samples of a set in device memory.
@@ -24,7 +24,7 @@ pub(crate) struct DeviceCache {
     staged: Staged,
     order: Buffer<DrawOrder>,
     within: Buffer<DrawPermutation>,
-    /// Host memory that an epoch's order is copied from.
+    /// Host memory from which the order of an epoch is copied to the device.
     host: Mutex<HostOrder>,
     source: BatchSource,
 }
@@ -35,7 +35,7 @@ struct HostOrder {
     within: Pinned<DrawPermutation>,
 }
 
-/// A sample of a checked chunk.
+/// A sample of a chunk whose cells have been checked.
 struct CheckedSample<'a> {
     chunk: &'a PackedChunk,
     inside: usize,
@@ -62,7 +62,7 @@ impl Stage for CheckedSample<'_> {
     }
 }
 
-/// Bytes of device memory that the cache of `set` would take, computed from the manifest.
+/// Returns the device memory in bytes that a cache of `set` would take, computed from the manifest.
 pub(crate) fn device_bytes(set: &ShardSet, column_types: ColumnTypes) -> u64 {
     let Amount { samples, frames, entries } = amount_of(set);
     column_types.bytes(samples as u64, frames as u64, entries as u64)
@@ -74,11 +74,11 @@ fn amount_of(set: &ShardSet) -> Amount {
 }
 
 impl DeviceCache {
-    /// Checks and decodes all samples of `set` on all threads, and copies them to the device at the same time.
+    /// Checks and decodes all samples of `set` on all threads, and copies them to the device.
     ///
     /// # Errors
-    /// [`Corrupt`](tonic_base::Error::Corrupt), [`Error::Kernel`](crate::Error::Kernel) for a label that is
-    /// not a class, [`Error::DeviceMemory`](crate::Error::DeviceMemory).
+    /// [`Corrupt`](tonic_base::Error::Corrupt) if a chunk is damaged, [`Error::Kernel`](crate::Error::Kernel) if a
+    /// label is not below the number of classes, [`Error::DeviceMemory`](crate::Error::DeviceMemory).
     pub(crate) fn load(
         set: &ShardSet,
         device: &Device,
@@ -123,17 +123,17 @@ impl DeviceCache {
         Ok(DeviceCache { within: device.buffer(windows)?, staged, order, host, source })
     }
 
-    /// Address of the samples and of the epoch's order, for the kernels that draw batches.
+    /// Returns the addresses of the samples and of the order of the epoch, for the kernels that draw batches.
     pub(crate) fn source(&self) -> BatchSource {
         self.source
     }
 
-    /// Size of the cache in bytes of device memory.
+    /// Size of the cache in device memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.staged.bytes() + self.order.bytes() + self.within.bytes()
     }
 
-    /// Queues a copy of the order of the next epoch, which ends at position `end`, to the device.
+    /// Queues a copy of the order of the next epoch to the device. Only the first `end` samples of the order are drawn.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -155,7 +155,7 @@ impl DeviceCache {
     }
 }
 
-/// Returns an error if the shards have more frames or entries than the manifest says.
+/// Returns an error if the shards have more samples, frames or entries (`got`) than the manifest says (`room`).
 fn check_room(set: &ShardSet, got: Amount, room: Amount) -> Result<()> {
     if got.fits(room) {
         return Ok(());

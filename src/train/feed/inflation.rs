@@ -1,4 +1,4 @@
-//! Inflation: a kernel writes dense float32 batches on a GPU, from the samples of the device cache.
+//! Inflation: a kernel writes batches as dense float32 on a GPU, from the samples of the device cache.
 
 use tonic_loader::{EpochOrder, Loader};
 
@@ -9,11 +9,11 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::InflateArgs;
 use crate::kernel::program::{INFLATE_BYTES, Program};
 
-/// Number of dense batches that are written in turn. With this number, a batch has left the GPU's L2 cache before it is
-/// overwritten.
+/// Number of buffers for dense batches, which are written in turn. With this number, a batch has left the GPU's L2
+/// cache before the buffer is overwritten.
 pub(crate) const DENSE_BATCHES: usize = 8;
 
-/// Sizes of the dense batches, (batch, T, P * H * W).
+/// Number of steps T and batch size of the dense batches, (batch, T, P * H * W).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inflation {
     pub(crate) steps: usize,
@@ -21,7 +21,8 @@ pub(crate) struct Inflation {
 }
 
 impl Inflation {
-    /// Queues the kernel that writes the batch at `position` of the epoch to `dense`.
+    /// Queues the kernel that writes a batch to `dense`: the samples from position `position` of the epoch on. A frame
+    /// has `cells` cells.
     pub(crate) fn launch(
         &self,
         program: &Program,
@@ -50,13 +51,14 @@ impl Inflation {
         program.inflate.launch_sized(stream, [self.batch_size * blocks, 1], bytes, &args)
     }
 
-    /// Allocates [`DENSE_BATCHES`] dense batches of frames with `cells` cells, which are written in turn.
+    /// Allocates [`DENSE_BATCHES`] buffers for dense batches of frames with `cells` cells.
     pub(crate) fn buffers(&self, program: &Program, cells: usize) -> Result<Vec<Buffer<f32>>> {
         let len = self.batch_size * self.steps * cells;
         (0..DENSE_BATCHES).map(|_| program.device().buffer(len)).collect()
     }
 
-    /// Makes all batches of an epoch dense, and waits until the GPU has finished.
+    /// Writes all batches of an epoch to the buffers `dense` in turn, and waits until the GPU has finished. Calls
+    /// `each` after each batch is queued.
     pub(crate) fn epoch(
         &self,
         program: &Program,

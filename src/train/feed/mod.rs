@@ -1,12 +1,12 @@
-//! Feeds a learner with samples: streamed from the shards, cached in host memory, or cached on the GPU.
+//! Gives samples to a learner: streamed from the shards, from a cache in host memory, or from a cache in GPU memory.
 //!
 //! ```text
 //! open           Feed: a set, open for training or evaluation
-//! device_cache   a set in the GPU's memory
-//! ring           prefetches batches to the GPU, for sets larger than its memory
+//! device_cache   a set in GPU memory
+//! ring           prefetches batches to the GPU, for sets larger than GPU memory
 //! staging        columns of samples in page-locked memory, for copies to the GPU
 //! staged_batch   copies one batch from host memory to the GPU
-//! inflation      dense batches, made on the GPU
+//! inflation      writes dense batches on the GPU
 //! random         random batches, without a set
 //! ```
 

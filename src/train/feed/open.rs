@@ -1,4 +1,4 @@
-//! Opens a set for training or evaluation, and chooses and fills its cache.
+//! Opens a set for training or evaluation: chooses a cache and fills it.
 
 use tonic_base::{Progress, Verbosity, human_bytes};
 use tonic_loader::{CacheChoice, EpochOrder, Loader, free_memory};
@@ -20,10 +20,11 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Opens `set` for training on the CPU, or on the GPU of the program `gpu`, and fills the chosen cache.
+    /// Opens `set` for training or evaluation, and fills the chosen cache. `gpu` is the program of the GPU; `None` on
+    /// the CPU.
     ///
     /// # Errors
-    /// Errors of [`Feed::choose_cache`], [`tonic_base::Error::Corrupt`], [`Error::Cuda`].
+    /// The errors of [`Feed::choose_cache`], [`tonic_base::Error::Corrupt`], [`Error::Cuda`].
     pub fn new(set: ShardSet, choice: CacheChoice, gpu: Option<&Program>, verbosity: Verbosity) -> Result<Feed> {
         let (choice, why) = Feed::choose_cache(choice, &set, gpu)?;
         let device_cache = match gpu.filter(|_| choice == CacheChoice::Device) {
@@ -39,12 +40,12 @@ impl Feed {
         Ok(Feed { loader: Loader::new(set, kept, verbosity)?, device_cache, why })
     }
 
-    /// Chooses the cache for a set. `gpu` is the program of the GPU; `None` on the CPU. Returns the choice and a
-    /// message that says why.
+    /// Chooses the cache for a set without filling it. `gpu` is the program of the GPU; `None` on the CPU. Returns the
+    /// choice and a message that says why.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Unavailable`] for a device cache without a GPU, [`tonic_base::Error::Usage`] for a cache
-    /// that is larger than the free memory.
+    /// [`tonic_base::Error::Unavailable`] if a device cache is asked for without a GPU, [`tonic_base::Error::Usage`] if
+    /// the cache is larger than the free memory.
     pub fn choose_cache(choice: CacheChoice, set: &ShardSet, gpu: Option<&Program>) -> Result<(CacheChoice, String)> {
         let (Some(program), CacheChoice::Auto | CacheChoice::Device) = (gpu, choice) else {
             return Ok(choice.resolve(set)?);
@@ -72,18 +73,18 @@ impl Feed {
         }
     }
 
-    /// Leaves out the last batch of an epoch if it would be smaller than the others.
+    /// Sets whether the last batch of an epoch is left out if it has fewer samples than the others.
     pub fn drop_last(mut self, drop_last: bool) -> Feed {
         self.loader = self.loader.drop_last(drop_last);
         self
     }
 
-    /// The loader, which streams the samples or keeps them in host memory.
+    /// Returns the loader, which streams the samples or keeps them in host memory.
     pub fn loader(&self) -> &Loader {
         &self.loader
     }
 
-    /// The device cache; `None` if the set is streamed or in the host cache.
+    /// Returns the device cache, or `None` if the set is streamed or in the host cache.
     pub(crate) fn device_cache(&self) -> Option<&DeviceCache> {
         self.device_cache.as_ref()
     }
@@ -93,7 +94,8 @@ impl Feed {
         &self.why
     }
 
-    /// Locks the pages of the shards in memory (`mlock`). Returns how many bytes that is: 0 if the set is cached.
+    /// Locks the pages of the shards in memory (`mlock`). Returns the number of bytes that are locked, which is 0 if
+    /// the set is cached.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low.
@@ -101,11 +103,12 @@ impl Feed {
         if self.device_cache.is_some() { Ok(0) } else { Ok(self.loader.pin()?) }
     }
 
-    /// Calls `each` with the batches of an epoch on the GPU, from batch number `first` on, until `each` returns
-    /// false. `each` queues its work on `stream`. Batches come from the device cache, or through `ring`.
+    /// Calls `each` for every batch of an epoch in GPU memory, from batch number `first` on, until `each` returns
+    /// false. `each` must queue the work on `stream`. Batches come from the device cache. Without a device cache,
+    /// `ring` copies them to the GPU.
     ///
     /// # Errors
-    /// Errors of loading, [`Error::Cuda`], or what `each` returns.
+    /// The errors of loading, [`Error::Cuda`], or the error of `each`.
     pub fn on_gpu(
         &self,
         ring: &mut Ring,

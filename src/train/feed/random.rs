@@ -1,4 +1,4 @@
-//! Random frames made in memory, for benchmarks and the self-check of a GPU.
+//! Random frames, for benchmarks and for the self-check of a GPU.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use tonic_loader::Batch;
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
-/// Mean number of further events in an occupied cell, after the first. In Spiking Speech Commands, an occupied cell has
-/// about 2 events in total.
+/// Mean number of events in an occupied cell, not counting the first event. In Spiking Speech Commands, an occupied
+/// cell has about 2 events in total.
 const MORE_EVENTS: f64 = 1.0;
 
 /// Sizes and density of random frames.
@@ -18,9 +18,9 @@ pub struct RandomFrames {
     pub time_steps: usize,
     /// Number of cells in a frame.
     pub channels: u32,
-    /// Number of classes, from which labels are drawn.
+    /// Number of classes. Labels are drawn from all of them.
     pub classes: u32,
-    /// Probability that a cell is occupied, 0 to 1.
+    /// Probability that a cell of a frame has events, from 0 to 1.
     pub density: f64,
 }
 
@@ -28,7 +28,7 @@ impl RandomFrames {
     /// Makes batch number `number`, with `samples` samples. The same arguments give the same batch.
     ///
     /// # Panics
-    /// Never: counts have one byte, which every column can hold.
+    /// Never: counts fit into one byte.
     pub fn batch(&self, number: u64, samples: usize) -> Batch {
         let shape = FrameShape { polarities: 1, height: 1, width: self.channels };
         let mut batch = Batch::new(Widths::of(shape, Width::U8));

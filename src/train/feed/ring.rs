@@ -1,6 +1,6 @@
-//! A ring buffer that prefetches batches to the GPU, for sets larger than GPU memory. A slot has page-locked
-//! memory on the host and memory on the device. A thread unpacks each batch into a slot and queues its copy on a
-//! separate stream, while training steps use earlier batches.
+//! A ring buffer that prefetches batches to the GPU, for sets larger than GPU memory. A slot of the ring has
+//! page-locked memory on the host and memory on the device. While training steps use earlier batches, a thread unpacks
+//! the next batch into a slot and queues the copy to the device on a separate stream.
 
 use crossbeam_channel::{Receiver, bounded};
 use tonic_loader::{AHEAD, EpochOrder, Loader, Windows};
@@ -12,10 +12,11 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::DrawOrder;
 use crate::kernel::program::ColumnTypes;
 
-/// Number of slots: for the batches made ahead, the one being made, and the one in use.
+/// Number of slots: one for each prefetched batch, one for the batch that is unpacked, and one for the batch in use.
 const SLOTS: usize = AHEAD + 2;
 
-/// The slots of a ring, and the stream that copies batches. Slots are reused in the next epoch.
+/// A ring buffer of batches on the way to the GPU: its idle slots, and the stream on which batches are copied. Slots
+/// are reused in the next epoch.
 #[derive(Debug)]
 pub struct Ring {
     device: Device,
@@ -24,7 +25,7 @@ pub struct Ring {
     idle: Vec<Slot>,
 }
 
-/// A batch with its memory on the host and on the device.
+/// Memory on the host and on the device for one batch.
 #[derive(Debug)]
 pub(crate) struct Slot {
     staging: Staging,
@@ -33,14 +34,14 @@ pub(crate) struct Slot {
     host_order: Pinned<DrawOrder>,
     order: Buffer<DrawOrder>,
     source: BatchSource,
-    /// CUDA event: the batch has been copied to the device.
+    /// CUDA event after the copy of the batch to the device.
     copied: Event,
-    /// CUDA event: the kernels have finished reading the batch.
+    /// CUDA event after the kernels that read the batch.
     used: Event,
 }
 
 impl Slot {
-    /// Makes a slot without memory. The first batch allocates it.
+    /// Makes a slot without memory for samples. The first batch allocates it.
     fn new(device: &Device, column_types: ColumnTypes) -> Result<Slot> {
         let room = Amount::default();
         let staged = Staged::new(device, column_types, room)?;
@@ -57,7 +58,7 @@ impl Slot {
         })
     }
 
-    /// Queues the batch's copy to the device, after the work that reads the slot's earlier batch.
+    /// Queues the copy of the batch to the device. The copy starts after the kernels that read the slot's last batch.
     fn send(&mut self, ring: (&Device, ColumnTypes, &Stream)) -> Result<()> {
         let (device, column_types, copies) = ring;
         if self.room != self.staging.room() {
@@ -83,8 +84,9 @@ impl Ring {
         Ok(Ring { device: device.clone(), column_types, copies: device.stream()?, idle: Vec::new() })
     }
 
-    /// Returns a slot for the next batch: while fewer than [`SLOTS`] are in use, an idle or a new slot; then the next
-    /// that the consumer sends `back`. `made` counts the slots in use. Returns `None` if the consumer has ended.
+    /// Returns a slot for the next batch: an idle slot or a new one, as long as the epoch uses fewer than [`SLOTS`]
+    /// slots. After that, waits for a slot that comes `back` from the training thread. `made` is the number of slots
+    /// that the epoch uses. Returns `None` if the training thread has ended the epoch.
     fn slot(&mut self, made: &mut usize, back: &Receiver<Slot>) -> Result<Option<Slot>> {
         let slot = match self.idle.pop() {
             Some(slot) => Some(slot),
@@ -96,13 +98,13 @@ impl Ring {
     }
 }
 
-/// Calls `each` with the batches of an epoch in slots of `ring`, from batch number `first` on, until `each` returns
-/// false. The work that `each` queues on `stream` starts when its batch is on the device, and ends before the slot is
-/// used again.
+/// Copies the batches of an epoch to the GPU, from batch number `first` on, and calls `each` for every batch until
+/// `each` returns false. The work that `each` queues on `stream` starts when the batch is on the device. The slot of
+/// the batch is reused after that work has ended.
 ///
 /// # Errors
-/// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded, [`Error::Kernel`](crate::Error::Kernel)
-/// for a label that is not a class, or the error of `each`.
+/// [`tonic_base::Error::Corrupt`] if a chunk cannot be decoded, [`Error::Kernel`](crate::Error::Kernel) if a label is
+/// not below the number of classes, or the error of `each`.
 pub(super) fn staged_epoch(
     loader: &Loader,
     ring: &mut Ring,

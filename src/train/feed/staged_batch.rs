@@ -9,7 +9,7 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::DrawOrder;
 use crate::kernel::program::ColumnTypes;
 
-/// A batch in device memory. The kernels read all its samples, in their order.
+/// A batch in device memory. The kernels read all samples of the batch, in order.
 #[derive(Debug)]
 pub(crate) struct StagedBatch {
     source: BatchSource,
@@ -18,10 +18,10 @@ pub(crate) struct StagedBatch {
 }
 
 impl StagedBatch {
-    /// Queues a copy of a batch to the device of `stream`. Its labels must be below `classes`.
+    /// Queues a copy of a batch to the device of `stream`. All labels must be below `classes`.
     ///
     /// # Errors
-    /// [`Error::Kernel`](crate::Error::Kernel) for a label that is not a class,
+    /// [`Error::Kernel`](crate::Error::Kernel) if a label is not below `classes`,
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).
     pub(crate) fn new(
         stream: &Stream,
@@ -41,7 +41,7 @@ impl StagedBatch {
         Ok(StagedBatch { source, _memory: (staged, order) })
     }
 
-    /// Address of the batch, for the kernels. It is valid while this value lives.
+    /// Returns the addresses of the batch, for the kernels. They are valid as long as this value lives.
     pub(crate) fn source(&self) -> BatchSource {
         self.source
     }

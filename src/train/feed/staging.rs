@@ -1,7 +1,7 @@
 //! Staging: columns of samples in page-locked memory, in the types that the kernels read, for copies to a GPU.
 //!
-//! All threads unpack samples into one staging buffer, each into its own range. A buffer is copied while the next one
-//! is filled.
+//! All threads unpack samples into one staging buffer, each sample into a range of its own. While a buffer is copied to
+//! the GPU, the next buffer is filled.
 
 use rayon::prelude::*;
 use tonic_loader::EpochSample;
@@ -12,19 +12,19 @@ use crate::gpu::{Buffer, Device, Pinned, Stream};
 use crate::kernel::interface::{Sample, SampleColumns};
 use crate::kernel::program::ColumnTypes;
 
-/// A number of samples, with their total number of frames and of entries.
+/// A number of samples, and the total numbers of frames and entries of these samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Amount {
     /// Number of samples.
     pub samples: usize,
-    /// Number of frames of all samples.
+    /// Number of frames of all samples together.
     pub frames: usize,
-    /// Number of entries of all samples.
+    /// Number of entries of all samples together.
     pub entries: usize,
 }
 
 impl Amount {
-    /// The sum of two amounts.
+    /// Returns the sum of two amounts.
     pub(super) fn plus(self, other: Amount) -> Amount {
         Amount {
             samples: self.samples + other.samples,
@@ -33,30 +33,30 @@ impl Amount {
         }
     }
 
-    /// The amount plus a quarter, so that slightly larger batches fit too.
+    /// Returns the amount with a quarter more frames and entries, so that slightly larger batches fit too.
     fn with_a_quarter_more(self) -> Amount {
         let more = |n: usize| n + n / 4;
         Amount { samples: self.samples, frames: more(self.frames), entries: more(self.entries) }
     }
 
-    /// Whether no number of this amount is larger than that of `room`.
+    /// Whether this amount of samples fits into memory that was allocated for `room`.
     pub(super) fn fits(self, room: Amount) -> bool {
         self.samples <= room.samples && self.frames <= room.frames && self.entries <= room.entries
     }
 }
 
-/// A sample that can be staged.
+/// A sample that can be copied into a staging buffer.
 pub(crate) trait Stage: Sync {
-    /// The amount for this one sample.
+    /// Returns the amount for this single sample: 1 sample, and the numbers of its frames and entries.
     fn amount(&self) -> Amount;
-    /// Widths of the sample's columns.
+    /// Types of the sample's columns.
     fn widths(&self) -> Widths;
     /// Class of the sample.
     fn label(&self) -> u32;
     /// Appends the sample's columns to `frames`.
     ///
     /// # Errors
-    /// [`Corrupt`](tonic_base::Error::Corrupt) for a cell outside the frame.
+    /// [`Corrupt`](tonic_base::Error::Corrupt) if a cell is outside the frame.
     fn append_to(&self, frames: &mut SparseFrames) -> Result<()>;
 }
 
@@ -79,7 +79,7 @@ impl Stage for EpochSample<'_> {
     }
 }
 
-/// A sample of a batch in memory, and its label.
+/// A sample of a batch in host memory, with its label.
 impl Stage for (SampleFrames<'_>, u32) {
     fn amount(&self) -> Amount {
         Amount { samples: 1, frames: self.0.frames(), entries: self.0.entries() }
@@ -100,7 +100,7 @@ impl Stage for (SampleFrames<'_>, u32) {
     }
 }
 
-/// Samples in page-locked host memory.
+/// A staging buffer: columns of samples in page-locked host memory.
 #[derive(Debug)]
 pub(crate) struct Staging {
     device: Device,
@@ -113,7 +113,7 @@ pub(crate) struct Staging {
     counts: Pinned<u8>,
 }
 
-/// Samples in device memory.
+/// Columns of samples in device memory.
 #[derive(Debug)]
 pub(crate) struct Staged {
     column_types: ColumnTypes,
@@ -124,7 +124,7 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Allocates memory for `room`.
+    /// Allocates device memory for the amount of samples `room`.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory).
@@ -138,7 +138,7 @@ impl Staged {
         })
     }
 
-    /// Addresses of the columns.
+    /// Returns the addresses of the columns.
     pub(super) fn columns(&self) -> SampleColumns {
         SampleColumns {
             frame_ends: self.frame_ends.address(),
@@ -148,14 +148,14 @@ impl Staged {
         }
     }
 
-    /// Bytes of device memory.
+    /// Size of the columns in device memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.samples.bytes() + self.frame_ends.bytes() + self.cells.bytes() + self.counts.bytes()
     }
 }
 
 impl Staging {
-    /// Allocates memory for `room`.
+    /// Allocates page-locked memory for the amount of samples `room`.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if page-locked memory cannot be allocated.
@@ -172,27 +172,27 @@ impl Staging {
         })
     }
 
-    /// The amount of samples that were added.
+    /// Returns the amount of samples in the buffer.
     pub(super) fn used(&self) -> Amount {
         self.used
     }
 
-    /// The amount of samples that fit into the allocated memory.
+    /// Returns the amount of samples that fit into the allocated memory.
     pub(super) fn room(&self) -> Amount {
         self.room
     }
 
-    /// Removes all samples and keeps the memory.
+    /// Removes all samples. The memory stays allocated.
     pub(super) fn clear(&mut self) {
         self.used = Amount::default();
     }
 
-    /// Adds samples whose labels are below `classes`, and allocates more memory if they do not fit. `base` is the
-    /// amount of samples before them in device memory.
+    /// Adds samples, and allocates more memory if they do not fit. All labels must be below `classes`. `base` is the
+    /// amount of samples that will be in device memory before the samples of this buffer.
     ///
     /// # Errors
-    /// The error of a sample that cannot be appended; [`Error::Kernel`](crate::Error::Kernel) for a label that is not a
-    /// class; [`Error::Cuda`](crate::Error::Cuda) if page-locked memory cannot be allocated, or an earlier copy failed.
+    /// The error of [`Stage::append_to`]; [`Error::Kernel`](crate::Error::Kernel) if a label is not below `classes`;
+    /// [`Error::Cuda`](crate::Error::Cuda) if page-locked memory cannot be allocated, or if an earlier copy failed.
     pub(super) fn push<S: Stage>(&mut self, samples: &[S], classes: usize, base: Amount) -> Result<()> {
         let start = self.used;
         let mut ends = Vec::with_capacity(samples.len());
@@ -269,13 +269,13 @@ impl Staging {
         Ok(())
     }
 
-    /// Queues a copy of all samples to device memory, behind the `base` samples that are there.
+    /// Queues a copy of all samples to device memory, after the amount of samples `base` that is already there.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
     ///
     /// # Panics
-    /// If `to` is too small or has other column types.
+    /// If the samples do not fit into `to`, or if `to` has other column types.
     pub(crate) fn upload(&self, stream: &Stream, to: &Staged, base: Amount) -> Result<()> {
         assert_eq!(self.column_types, to.column_types, "types of the columns");
         let ColumnTypes { frame_ends, cells, counts } = self.column_types;
@@ -291,7 +291,7 @@ impl Staging {
     }
 }
 
-/// Writes the end of each frame's entries, counted from the start of the sample, with type `width`.
+/// Writes the end of each frame with type `width`: the number of entries of the sample up to the end of the frame.
 fn write_ends(sizes: Column<'_>, width: Width, to: &mut [u8]) {
     let mut end = 0;
     let ends = sizes.iter().map(|size| {
@@ -304,7 +304,7 @@ fn write_ends(sizes: Column<'_>, width: Width, to: &mut [u8]) {
     }
 }
 
-/// Writes the values of a column with type `width`, which holds all of them.
+/// Writes the values of a column with type `width`, which must be able to hold all of them.
 fn write_column(column: Column<'_>, width: Width, to: &mut [u8]) {
     match (column, width) {
         (Column::U8(numbers), Width::U8) => to.copy_from_slice(numbers),

@@ -1,11 +1,11 @@
-//! Arguments of kernels: one struct by value. Its definition in CUDA C++ is generated from that in Rust, so that the
-//! two cannot differ.
+//! Arguments of kernels. A kernel takes one struct by value. The definition of the struct in CUDA C++ is generated from
+//! the definition in Rust, so that the two cannot differ.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::size_of;
 
-/// An address in device memory, `T*` in a kernel. It may be null. It doesn't own the memory, and has no length.
+/// An address in device memory, or null. A kernel sees it as `T*`. It doesn't own the memory, and stores no length.
 #[repr(transparent)]
 pub(crate) struct Address<T>(u64, PhantomData<T>);
 
@@ -14,7 +14,7 @@ impl<T> Address<T> {
         Address(address, PhantomData)
     }
 
-    /// The null address.
+    /// Returns the null address.
     pub(crate) fn null() -> Address<T> {
         Address::new(0)
     }
@@ -24,7 +24,7 @@ impl<T> Address<T> {
         self.0 == 0
     }
 
-    /// The address `elements` elements of `T` behind this one. Null stays null.
+    /// Returns the address that is `elements` elements of `T` after this one. Null stays null.
     #[must_use]
     #[allow(clippy::should_implement_trait)]
     pub(crate) fn add(self, elements: usize) -> Address<T> {
@@ -68,14 +68,15 @@ impl<T> fmt::Debug for Address<T> {
 /// An element type of arrays in device memory and of kernel arguments.
 ///
 /// # Safety
-/// Any bytes are a valid value, and CUDA C++ lays out what [`declare`](DeviceType::declare) returns as Rust lays out
-/// the type.
+/// Any bytes must be a valid value of the type. A variable that [`declare`](DeviceType::declare) declares must have the
+/// same layout in CUDA C++ as the type has in Rust.
 pub(crate) unsafe trait DeviceType: Copy + Send + Sync + 'static {
-    /// The declaration of a variable of this type in CUDA C++, without a semicolon: `unsigned int name[8]`.
+    /// Returns the declaration of a variable of this type in CUDA C++, without a semicolon: for example
+    /// `unsigned int name[8]`.
     fn declare(name: &str) -> String;
 }
 
-/// Implements [`DeviceType`] for numbers, given their types in CUDA C++.
+/// Implements [`DeviceType`] for types of numbers, each given with the name of the type in CUDA C++.
 macro_rules! numbers {
     ($($rust:ty: $cuda:literal),* $(,)?) => {$(
         // SAFETY: a number of the same width and kind on both sides; any bits are one.
@@ -117,18 +118,19 @@ unsafe impl<T: DeviceType, const N: usize> DeviceType for [T; N] {
 /// A struct that [`kernel_structs!`] defines.
 ///
 /// # Safety
-/// Only the macro may implement it.
+/// Only this macro may implement the trait.
 pub(crate) unsafe trait KernelStruct: DeviceType {
     /// Name of the struct in Rust and CUDA C++.
     const NAME: &'static str;
 
-    /// Definition of the struct in CUDA C++, with assertions of its size, its alignment and the offset of each field: a
-    /// layout other than Rust's doesn't compile. Structs that it contains or points to must be declared before it.
+    /// Returns the definition of the struct in CUDA C++. Static assertions of the size, the alignment and the offset of
+    /// each field make the compilation fail if the layout differs from Rust's. Structs that this struct contains or
+    /// points to must be declared before it.
     fn declaration() -> String;
 }
 
-/// Defines structs for Rust and CUDA C++, each before those that contain it, and `declarations`, the text of all of
-/// them in CUDA C++. All fields are [`DeviceType`]s.
+/// Defines structs for Rust and CUDA C++, and a function `declarations` that returns the definitions in CUDA C++. A
+/// struct must come before the structs that contain it. All fields must be [`DeviceType`]s.
 macro_rules! kernel_structs {
     ($(
         $(#[$attribute:meta])*
@@ -168,7 +170,7 @@ macro_rules! kernel_structs {
         }
     )+
 
-        /// Definitions of these structs in CUDA C++.
+        /// Returns the definitions of these structs in CUDA C++.
         pub(crate) fn declarations() -> String {
             [$(<$name as $crate::gpu::KernelStruct>::declaration()),+].concat()
         }
@@ -177,8 +179,9 @@ macro_rules! kernel_structs {
 
 pub(crate) use kernel_structs;
 
-/// `offsetof`. NVRTC has no header that defines it, so this uses an intrinsic of its front end. The tests also compile the
-/// kernels for the host.
+/// CUDA C++ that defines the macro TONIC_OFFSET, the offset of a field in a struct. NVRTC has no header with
+/// `offsetof`, so the macro uses an intrinsic of NVRTC. The second definition is for the compilers with which tests
+/// compile the kernels for the host.
 const OFFSET: &str = "#ifndef TONIC_OFFSET
 #ifdef __CUDACC_RTC__
 #define TONIC_OFFSET(type, field) __INTADDR__(&((type *)0)->field)
@@ -188,7 +191,8 @@ const OFFSET: &str = "#ifndef TONIC_OFFSET
 #endif
 ";
 
-/// The text of [`KernelStruct::declaration`]. A field is given as its name, its declaration and its offset in Rust.
+/// Returns the text of [`KernelStruct::declaration`]. Each of `fields` is (name, declaration in CUDA C++, offset in
+/// bytes in Rust).
 pub(crate) fn definition<T: KernelStruct>(fields: &[(&str, String, usize)]) -> String {
     let name = T::NAME;
     let mut text = format!("struct {name} {{\n");

@@ -1,7 +1,7 @@
 //! A cache of compiled kernels on disk. NVRTC takes seconds, so a machine compiles each program only once.
 //!
-//! The name of a file is a hash of everything that the code depends on; the file ends with a hash of its content. A
-//! file that is missing or damaged is compiled again, and a file that cannot be written is no error.
+//! The name of a file is a hash of everything that the compiled code depends on. The file ends with a hash of the code.
+//! If a file is missing or damaged, the program is compiled again. A file that cannot be written is not an error.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -15,27 +15,28 @@ use crate::gpu::device::Device;
 /// Folder that [`set_kernel_cache`] chose; empty if it wasn't called.
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
-/// Sets the folder of compiled kernels, for the whole process. Call it before the first program is loaded; later calls
-/// change nothing.
+/// Sets the folder where the process keeps compiled kernels. Call this before the first program is loaded. Only the
+/// first call has an effect.
 pub fn set_kernel_cache(folder: &Path) {
     CHOSEN.get_or_init(|| folder.into());
 }
 
-/// Compiles a program for a device, or reads it from the cache: the folder of [`set_kernel_cache`], that of the
-/// environment variable TONIC_CACHE, or `tonic-toolkit` in XDG_CACHE_HOME or `~/.cache`.
+/// Compiles a program for a device, or reads the compiled program from the cache. The cache is the folder given to
+/// [`set_kernel_cache`], otherwise the folder in the environment variable TONIC_CACHE, otherwise the folder
+/// `tonic-toolkit` in XDG_CACHE_HOME or `~/.cache`.
 ///
 /// # Errors
-/// Errors of [`check_compiler`] and [`compile`].
+/// The errors of [`check_compiler`] and [`compile`].
 pub(crate) fn cached(source: &CudaSource, device: &Device) -> Result<Image> {
     check_compiler(device)?;
     cached_in(folder().as_deref(), source, device.capability())
 }
 
-/// Compiles a program for GPUs of a compute capability, or reads it from the cache in `folder`. Without a folder, it is
-/// always compiled.
+/// Compiles a program for GPUs of compute capability `architecture`, or reads the compiled program from the cache in
+/// `folder`. If `folder` is `None`, the program is always compiled.
 ///
 /// # Errors
-/// Errors of [`compile`].
+/// The errors of [`compile`].
 pub(super) fn cached_in(folder: Option<&Path>, source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
     let Some(folder) = folder else {
         return compile(source, architecture);
@@ -53,7 +54,7 @@ pub(super) fn cached_in(folder: Option<&Path>, source: &CudaSource, architecture
     Ok(image)
 }
 
-/// The image in the bytes of a file; `None` if their hash is wrong.
+/// Returns the compiled code in the content of a file, or `None` if the hash at the end of the file is wrong.
 fn whole(mut content: Vec<u8>) -> Option<Image> {
     let (bytes, hash) = content.split_last_chunk::<{ blake3::OUT_LEN }>()?;
     let len = bytes.len();
@@ -63,7 +64,7 @@ fn whole(mut content: Vec<u8>) -> Option<Image> {
     })
 }
 
-/// Name of the file of a compiled program.
+/// Returns the file name for a compiled program.
 fn name(source: &CudaSource, architecture: (u32, u32), nvrtc: (u32, u32)) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut add = |text: &str| {
@@ -80,7 +81,7 @@ fn name(source: &CudaSource, architecture: (u32, u32), nvrtc: (u32, u32)) -> Str
     format!("{}.kernels", hasher.finalize().to_hex())
 }
 
-/// The folder of the cache; `None` if neither [`set_kernel_cache`] nor the environment names one.
+/// Returns the folder of the cache, or `None` if neither [`set_kernel_cache`] nor an environment variable names one.
 fn folder() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let chosen = CHOSEN.get().cloned();

@@ -8,8 +8,8 @@ use crate::error::{BaseFault, Error, Result};
 use crate::gpu::device::Device;
 use crate::gpu::library;
 
-/// Options of the compiler for every GPU. Functions without a qualifier are device functions. Multiplications and
-/// additions are fused only where the sources say so, so that sums are rounded as on the CPU.
+/// Options of the compiler for every GPU. `-default-device` makes functions without a qualifier device functions. With
+/// `--fmad=false`, the compiler fuses multiplications and additions only where the sources say so: as on the CPU.
 pub(super) const OPTIONS: [&str; 3] = ["--std=c++17", "-default-device", "--fmad=false"];
 /// Name of the program in the compiler's messages.
 const NAME: &CStr = c"kernels.cu";
@@ -19,24 +19,24 @@ const LOG_LINES: usize = 12;
 /// A program in CUDA C++.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CudaSource<'a> {
-    /// The text, with everything that it includes.
+    /// Source text, with the text of all includes.
     pub(crate) text: &'a str,
-    /// Macros of the preprocessor: names and values.
+    /// Macros of the preprocessor, as (name, value).
     pub(crate) defines: &'a [(String, String)],
 }
 
-/// Compiled code: a CUBIN for one architecture, or PTX, which the driver compiles further.
+/// Compiled code: a CUBIN for one architecture, or PTX, which the driver compiles to machine code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Image(pub(super) Vec<u8>);
 
 impl Image {
-    /// The code. PTX is text that ends with a NUL byte.
+    /// Returns the bytes of the code. PTX is text that ends with a NUL byte.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// NVRTC's version, (13, 0) for example.
+/// Returns the version of NVRTC, for example (13, 0).
 ///
 /// # Errors
 /// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing.
@@ -48,10 +48,10 @@ pub(crate) fn nvrtc_version() -> Result<(u32, u32)> {
     Ok((major as u32, minor as u32))
 }
 
-/// Checks that a device can run the code that NVRTC compiles. The driver must support NVRTC's major version of CUDA.
+/// Checks that a device can run the code that NVRTC compiles. The driver must support the major CUDA version of NVRTC.
 ///
 /// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing, or the driver is too old for it.
+/// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing, or if the driver is too old for NVRTC.
 pub(crate) fn check_compiler(device: &Device) -> Result<()> {
     let (nvrtc, driver) = (nvrtc_version()?, device.driver_version());
     if driver.0 >= nvrtc.0 {
@@ -64,12 +64,12 @@ pub(crate) fn check_compiler(device: &Device) -> Result<()> {
     Err(Error::unavailable(format!("device cuda:{}", device.ordinal()), why))
 }
 
-/// Compiles for GPUs of a compute capability: to a CUBIN if NVRTC knows that capability, else to PTX for the newest
-/// older one that it knows.
+/// Compiles a program for GPUs of compute capability `architecture`. The result is a CUBIN if NVRTC knows that
+/// capability. Otherwise it is PTX for the newest older capability that NVRTC knows.
 ///
 /// # Errors
-/// [`Error::Cuda`] with the first lines of the compiler's log; [`Unavailable`](tonic_base::Error::Unavailable) if
-/// NVRTC is missing.
+/// [`Error::Cuda`] with the first lines of the compiler's log if the program doesn't compile, or if NVRTC knows only
+/// newer GPUs. [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing.
 pub(crate) fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
     let known = known_architectures()?;
     let wanted = architecture.0 * 10 + architecture.1;
@@ -86,10 +86,10 @@ pub(crate) fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<I
     }
 }
 
-/// Compiles to PTX as text, for GPUs of a compute capability.
+/// Compiles a program for GPUs of compute capability `architecture`. Returns PTX as text.
 ///
 /// # Errors
-/// Errors of [`compile`]; [`Error::Cuda`] if NVRTC doesn't know that compute capability.
+/// The errors of [`compile`]. [`Error::Cuda`] if NVRTC doesn't know that compute capability.
 #[cfg(test)]
 pub(crate) fn compile_ptx(source: &CudaSource, architecture: (u32, u32)) -> Result<String> {
     library::nvrtc()?;
@@ -101,7 +101,7 @@ fn ptx(source: &CudaSource, architecture: u32) -> Result<Vec<u8>> {
     Compilation::compile(source, &format!("compute_{architecture}"))?.get(sys::nvrtcGetPTXSize, sys::nvrtcGetPTX)
 }
 
-/// Compute capabilities that NVRTC compiles for, as numbers: 90 for (9, 0).
+/// Returns the compute capabilities that NVRTC compiles for, each as one number: 90 for (9, 0).
 fn known_architectures() -> Result<Vec<u32>> {
     library::nvrtc()?;
     let doing = || "ask NVRTC for the GPUs that it knows".into();
@@ -114,18 +114,21 @@ fn known_architectures() -> Result<Vec<u32>> {
     Ok(known.into_iter().map(|known| known as u32).collect())
 }
 
-/// An NVRTC program, which is destroyed on drop.
+/// A compiled NVRTC program. Dropping it destroys the program.
 struct Compilation {
     raw: nvrtcProgram,
     doing: String,
 }
 
-/// NVRTC function that writes the size of a text, including the terminating NUL byte if there is one. [`Get`] is the
-/// function that writes the text.
+/// NVRTC function that writes the size of a text in bytes, including the terminating NUL byte if there is one.
 ///
 /// # Safety
-/// Both functions take a valid program. [`Get`] writes no more bytes than that size.
+/// The program must be valid.
 type GetSize = unsafe fn(nvrtcProgram, *mut usize) -> nvrtcResult;
+/// NVRTC function that writes a text of a program.
+///
+/// # Safety
+/// The program must be valid. The memory must have as many bytes as the [`GetSize`] function of the text says.
 type Get = unsafe fn(nvrtcProgram, *mut c_char) -> nvrtcResult;
 
 impl Compilation {
@@ -156,7 +159,7 @@ impl Compilation {
         }
     }
 
-    /// Returns a text of the program: its code or its log.
+    /// Returns a text of the program: the code or the log. `size` and `text` are the NVRTC functions for that text.
     fn get(&self, size: GetSize, text: Get) -> Result<Vec<u8>> {
         let doing = || self.doing.clone();
         let mut bytes = 0;
@@ -168,7 +171,7 @@ impl Compilation {
         Ok(content)
     }
 
-    /// The first lines of the log; if the log is empty, the name of the error code.
+    /// Returns the first lines of the compiler's log, or the name of the error code if the log is empty.
     fn fault(&self, code: nvrtcResult) -> String {
         let log = self.get(sys::nvrtcGetProgramLogSize, sys::nvrtcGetProgramLog).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -188,7 +191,7 @@ impl Drop for Compilation {
     }
 }
 
-/// Converts a status code of NVRTC to a result. `doing` is worded to follow "cannot".
+/// Converts a status code of NVRTC to a result. `doing` says what was tried, in words that follow "cannot".
 fn check(code: nvrtcResult, doing: impl FnOnce() -> String) -> Result<()> {
     match code {
         nvrtcResult::NVRTC_SUCCESS => Ok(()),

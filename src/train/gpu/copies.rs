@@ -1,4 +1,4 @@
-//! Copies between the host's page-locked memory and the GPU's, queued on a stream.
+//! Copies between page-locked memory of the host and memory of the GPU, queued on a stream.
 
 use std::ops::Range;
 
@@ -11,14 +11,14 @@ use crate::gpu::memory::{Buffer, Pinned};
 use crate::gpu::stream::Stream;
 
 impl Stream {
-    /// Queues a copy of the host's elements `range` to the buffer, from its element `at` on. Borrowing the host memory
-    /// mutably, and freeing it, waits until the copy has ended.
+    /// Queues a copy of elements `range` of `from`, in host memory, to the elements of `to` from index `at` on. `from`
+    /// can be borrowed and freed only after the copy has ended: both wait for it.
     ///
     /// # Errors
-    /// [`Error::Cuda`], also while a graph is recorded: its replay would read memory that may be gone.
+    /// [`Error::Cuda`], also while a graph is recorded: a replay of the graph would read memory that may be freed.
     ///
     /// # Panics
-    /// If a range ends beyond the end of its array.
+    /// If the elements to read or to write are not all inside the arrays.
     pub(crate) fn upload<T: DeviceType>(
         &self,
         to: &Buffer<T>,
@@ -36,14 +36,14 @@ impl Stream {
         })
     }
 
-    /// Queues a copy of the buffer's elements `range` to host memory, from its element `at` on. Borrowing the host
-    /// memory waits until the copy has ended.
+    /// Queues a copy of elements `range` of `from`, on the device, to the elements of `to`, in host memory, from index
+    /// `at` on. `to` can be borrowed and freed only after the copy has ended: both wait for it.
     ///
     /// # Errors
-    /// Errors of [`Stream::upload`].
+    /// The errors of [`Stream::upload`].
     ///
     /// # Panics
-    /// If a range ends beyond the end of its array.
+    /// If the elements to read or to write are not all inside the arrays.
     pub(crate) fn download<T: DeviceType>(
         &self,
         from: &Buffer<T>,

@@ -10,7 +10,7 @@ use parking_lot::ReentrantMutex;
 use crate::error::{BaseFault, Error, Result};
 use crate::gpu::library;
 
-/// Oldest compute capability that the kernels run on: Ampere.
+/// Oldest compute capability that the kernels run on: (8, 0), which is Ampere.
 const OLDEST: (u32, u32) = (8, 0);
 
 /// A GPU with its primary CUDA context, which libtorch uses too. Clones share the context.
@@ -27,7 +27,7 @@ struct Open {
     multiprocessors: usize,
     shared_memory_limit: usize,
     total_memory: u64,
-    /// Locked while a graph is recorded, and by calls that would break the recording.
+    /// Locked while a graph is recorded, and during calls that would break the recording.
     recording: ReentrantMutex<()>,
 }
 
@@ -124,22 +124,22 @@ impl Device {
         &self.0.name
     }
 
-    /// Compute capability: (9, 0) for Hopper.
+    /// Compute capability of the GPU, for example (9, 0) for Hopper.
     pub fn capability(&self) -> (u32, u32) {
         self.0.capability
     }
 
-    /// Newest version of CUDA that the driver supports: (13, 0) for example.
+    /// Newest version of CUDA that the driver supports, for example (13, 0).
     pub(crate) fn driver_version(&self) -> (u32, u32) {
         self.0.driver
     }
 
-    /// Number of multiprocessors.
+    /// Number of multiprocessors of the GPU.
     pub fn multiprocessors(&self) -> usize {
         self.0.multiprocessors
     }
 
-    /// Shared memory that a block can have if its kernel opts in, in bytes.
+    /// Maximum shared memory in bytes of a block whose kernel opts in to more than the default.
     pub(crate) fn shared_memory_limit(&self) -> usize {
         self.0.shared_memory_limit
     }
@@ -149,7 +149,7 @@ impl Device {
         self.0.total_memory
     }
 
-    /// Memory of the GPU that is free now, in bytes.
+    /// Returns the free memory of the GPU at the time of the call, in bytes.
     ///
     /// # Errors
     /// [`Error::Cuda`].
@@ -161,10 +161,10 @@ impl Device {
         Ok(free as u64)
     }
 
-    /// Waits for all work on the GPU.
+    /// Waits until all work on the GPU has ended.
     ///
     /// # Errors
-    /// [`Error::Cuda`], also for a fault of that work.
+    /// [`Error::Cuda`], also if the work failed.
     pub(crate) fn synchronize(&self) -> Result<()> {
         let _alone = self.alone();
         self.activate()?;
@@ -172,20 +172,20 @@ impl Device {
         check(unsafe { sys::cuCtxSynchronize() }, || format!("finish the work on {self}"))
     }
 
-    /// Until the result is dropped, no other thread records a graph, allocates or frees memory, or waits for the
-    /// device.
+    /// Locks the device until the result is dropped. Other threads that record a graph, allocate or free memory, or
+    /// wait for the device wait for the lock.
     pub(super) fn alone(&self) -> impl Drop {
         self.0.recording.lock()
     }
 
-    /// Makes the context current on the calling thread, which every call into the driver requires.
+    /// Makes the context current on the calling thread. Every call into the driver requires this.
     pub(super) fn activate(&self) -> Result<()> {
         // SAFETY: the context is retained as long as `self` lives.
         check(unsafe { sys::cuCtxSetCurrent(self.0.context) }, || format!("use {self}"))
     }
 }
 
-/// Number of GPUs, at least one. The error says why there is none.
+/// Returns the number of GPUs, which is at least 1. If there is no GPU, the error says why.
 fn devices() -> Result<usize, String> {
     library::driver()?;
     // SAFETY: the driver is there.
@@ -232,7 +232,7 @@ fn driver_version() -> Result<(u32, u32)> {
     Ok((version as u32 / 1000, version as u32 % 1000 / 10))
 }
 
-/// Converts a status code of the driver to a result. `doing` is worded to follow "cannot".
+/// Converts a status code of the driver to a result. `doing` says what was tried, in words that follow "cannot".
 pub(super) fn check(code: CUresult, doing: impl FnOnce() -> String) -> Result<()> {
     match code {
         CUresult::CUDA_SUCCESS => Ok(()),
@@ -240,7 +240,8 @@ pub(super) fn check(code: CUresult, doing: impl FnOnce() -> String) -> Result<()
     }
 }
 
-/// Name and description of a status code: "CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered".
+/// Returns the name and the description of a status code of the driver, for example
+/// "CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered".
 fn describe(code: CUresult) -> String {
     let (mut name, mut words) = (std::ptr::null(), std::ptr::null());
     // SAFETY: the driver is there; it writes the address of a constant text, or null for a code that it does not know.

@@ -1,12 +1,12 @@
-//! CUDA events: points in a stream's work. Streams and the host wait for them, and the time between two can be
-//! measured.
+//! CUDA events: points in the work of a stream. Streams and the host can wait for an event. The time between two events
+//! can be measured.
 
 use cudarc::driver::sys::{self, CUevent};
 
 use crate::error::Result;
 use crate::gpu::device::{Device, check};
 
-/// A CUDA event: a point in a stream's work that other streams and the host can wait for.
+/// A CUDA event: a point in the work of a stream that other streams and the host can wait for.
 #[derive(Debug)]
 pub(crate) struct Event {
     device: Device,
@@ -19,7 +19,7 @@ unsafe impl Send for Event {}
 unsafe impl Sync for Event {}
 
 impl Device {
-    /// Makes a CUDA event. With `timing` it records the time, which makes it a little slower.
+    /// Makes a CUDA event. With `timing`, the event also records the time, which takes a little longer.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -37,20 +37,21 @@ impl Device {
 }
 
 impl Event {
-    /// Waits for the work that was queued before this CUDA event.
+    /// Waits until the work that was queued before this CUDA event has ended.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), also for a fault of that work.
+    /// [`Error::Cuda`](crate::Error::Cuda), also if the work failed.
     pub(crate) fn synchronize(&self) -> Result<()> {
         self.device.activate()?;
         // SAFETY: the event is the driver's.
         check(unsafe { sys::cuEventSynchronize(self.raw) }, || format!("finish the work on {}", self.device))
     }
 
-    /// Milliseconds from the CUDA event `since` to this one. The GPU must have passed both.
+    /// Returns the time from the CUDA event `since` to this one, in milliseconds.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU hasn't passed both, or one was made without timing.
+    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU has not yet reached both events, or if one of them was made
+    /// without timing.
     pub(crate) fn elapsed_ms(&self, since: &Event) -> Result<f32> {
         self.device.activate()?;
         let mut elapsed = 0.0;

@@ -1,4 +1,4 @@
-//! CUDA graphs: work that is recorded once and replayed with one call to the driver instead of one for each launch.
+//! CUDA graphs: work that is recorded once. A replay takes one call of the driver, instead of one for each launch.
 
 use cudarc::driver::sys::{self, CUgraph, CUgraphExec, CUgraphInstantiate_flags, CUstreamCaptureMode};
 
@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::gpu::device::{Device, check};
 use crate::gpu::stream::Stream;
 
-/// A recorded CUDA graph that can be replayed. It keeps the arguments and addresses that it was recorded with: the
-/// buffers that it uses must outlive its replays.
+/// A recorded CUDA graph that can be replayed. A replay uses the arguments and addresses that were recorded, so the
+/// buffers must live until the last replay has ended.
 #[derive(Debug)]
 pub(crate) struct Graph {
     device: Device,
@@ -18,10 +18,12 @@ pub(crate) struct Graph {
 unsafe impl Send for Graph {}
 
 impl Stream {
-    /// Records the work that `work` queues from this thread on this stream, and on streams that wait for it and that it
-    /// waits for. Nothing is executed.
+    /// Calls `work` and records what it queues on this stream as a graph, without executing it. Work on another stream
+    /// is recorded too, if the other stream first waits for an event of this stream. Before `work` ends, this stream
+    /// must wait for an event of the other stream.
     ///
-    /// `work` must not allocate or free memory, read from the device or wait for it.
+    /// `work` must queue from the calling thread. It must not allocate or free memory, read from the device, or wait
+    /// for the device.
     ///
     /// # Errors
     /// The error of `work`, or [`Error::Cuda`](crate::Error::Cuda). In both cases the recording has ended, and the
@@ -41,10 +43,10 @@ impl Stream {
         recorded?.ready(self.device())
     }
 
-    /// Queues the recorded work on this stream.
+    /// Queues the recorded work of a graph on this stream.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), also for errors of earlier work.
+    /// [`Error::Cuda`](crate::Error::Cuda), also if earlier work failed.
     pub(crate) fn replay(&self, graph: &Graph) -> Result<()> {
         self.device().activate()?;
         // SAFETY: both are the driver's, and the graph is of one thread.
@@ -52,7 +54,7 @@ impl Stream {
     }
 }
 
-/// A stream that records. Recording ends when this is dropped, also by a panic.
+/// A recording on a stream. Dropping it ends the recording, also during a panic.
 struct Capture<'a> {
     stream: &'a Stream,
 }
@@ -81,7 +83,7 @@ impl Drop for Capture<'_> {
     }
 }
 
-/// A recorded graph that is not yet executable.
+/// A recorded graph that the driver has not yet prepared for replays.
 struct RawGraph(CUgraph);
 
 impl RawGraph {

@@ -1,8 +1,8 @@
 //! Finds the CUDA driver and NVRTC. This must be done before the first call of cudarc, which panics if one is missing.
 //!
-//! The driver is the system's. NVRTC is searched for in the folder of [`set_libtorch`], then by name, as the loader
-//! does, then next to the libtorch that this process has loaded, then where `scripts/setup` puts it in the clone that
-//! this program was built from.
+//! The driver is the one installed in the system. NVRTC is searched for in this order: in the folder given to
+//! [`set_libtorch`], by file name in the folders of the system's loader, next to the libtorch that this process has
+//! loaded, and in the folder of the source tree where `scripts/setup` puts NVRTC.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -76,17 +76,18 @@ const NVRTC_CALLS: [&str; 12] = [
     "nvrtcVersion",
 ];
 
-/// Folder where `scripts/setup` puts NVRTC.
+/// Folder where `scripts/setup` puts NVRTC, in the source tree that this program was built from.
 const SETUPS_NVRTC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.deps/nvrtc");
 
-/// Folder of libtorch's libraries that [`set_libtorch`] chose; empty if it wasn't called.
+/// Folder with libtorch's libraries that [`set_libtorch`] chose. Empty if that function wasn't called.
 static CHOSEN_LIBTORCH: OnceLock<PathBuf> = OnceLock::new();
 
-/// Loads NVRTC, and libtorch's CUDA part, from `dir`: the folder of torch, its parent, or the folder of its libraries.
-/// The choice applies to the whole process. Call it before the first device is opened; later calls change nothing.
+/// Sets the folder from which the process loads NVRTC and libtorch's CUDA part. `dir` may be the folder of a libtorch
+/// (with a folder `lib`), the folder that contains the Python package `torch`, or the folder of the libraries. Call
+/// this before the first device is opened. Only the first call has an effect.
 ///
 /// # Errors
-/// [`Usage`](tonic_base::Error::Usage) if the folder has no libtorch.
+/// [`Usage`](tonic_base::Error::Usage) if `dir` has no libtorch.
 pub fn set_libtorch(dir: &Path) -> Result<()> {
     let folders = [dir.join("lib"), dir.join("torch/lib"), dir.into()];
     match folders.into_iter().find(|folder| folder.join("libtorch_cpu.so").exists()) {
@@ -98,30 +99,31 @@ pub fn set_libtorch(dir: &Path) -> Result<()> {
     }
 }
 
-/// Folder of libtorch's libraries that the user chose; `None` if [`set_libtorch`] wasn't called.
+/// Returns the folder with libtorch's libraries that [`set_libtorch`] chose, or `None` if it wasn't called.
 pub(super) fn chosen_libtorch() -> Option<&'static Path> {
     CHOSEN_LIBTORCH.get().map(PathBuf::as_path)
 }
 
-/// Folder of the libtorch that this process has loaded; `None` if it hasn't loaded libtorch.
+/// Returns the folder of the libtorch that this process has loaded, or `None` if it hasn't loaded libtorch.
 pub(super) fn running_libtorch() -> Option<PathBuf> {
     loaded(|name| name == "libtorch_cpu.so" || name == "libc10.so")
 }
 
-/// Folder of the first loaded library for whose file name `wanted` returns true; `None` if there is none, or the system
-/// has no /proc.
+/// Returns the folder of the first loaded library for whose file name `wanted` returns true. Returns `None` if there is
+/// no such library, or if the system has no /proc.
 fn loaded(wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     folder_in(&std::fs::read_to_string("/proc/self/maps").ok()?, wanted)
 }
 
-/// Like [`loaded`], from the text of /proc/PID/maps, whose lines end with paths. `None` if no path fits.
+/// Like [`loaded`], but `maps` is the text of /proc/PID/maps, whose lines end with the paths of libraries.
 fn folder_in(maps: &str, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     let mut paths = maps.lines().filter_map(|line| Some(Path::new(&line[line.find('/')?..])));
     let path = paths.find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&wanted))?;
     path.parent().map(Path::to_path_buf)
 }
 
-/// Opens a library until the process ends. Libraries that are opened later find its symbols, and find it by its name.
+/// Opens a library and keeps it open until the process ends. Code that opens the same file name later gets this
+/// library, and libraries that are opened later can use its symbols.
 pub(super) fn open(path: &Path) -> Result<(), String> {
     // SAFETY: the libraries that are opened here (NVRTC, its builtins, libtorch's CUDA part) are made to be loaded at
     // run time: their initialisers ask nothing of the process.
@@ -129,13 +131,13 @@ pub(super) fn open(path: &Path) -> Result<(), String> {
     library.map(std::mem::forget).map_err(|e| e.to_string())
 }
 
-/// The first of `calls` that a library doesn't have; `None` if it has all.
+/// Returns the first function of `calls` that a library doesn't have, or `None` if it has all of them.
 fn missing<'a>(library: &Library, calls: &[&'a str]) -> Option<&'a str> {
     // SAFETY: the symbol is looked up and not used.
     calls.iter().find(|call| unsafe { library.get::<*const ()>(call.as_bytes()) }.is_err()).copied()
 }
 
-/// Checks that the driver can be called. The error says why it cannot.
+/// Checks that the driver is installed and has all functions that are called. The error says what is missing.
 pub(super) fn driver() -> Result<(), String> {
     // SAFETY: the driver's initialisers ask nothing of the process.
     if !unsafe { driver::sys::is_culib_present() } {
@@ -148,10 +150,10 @@ pub(super) fn driver() -> Result<(), String> {
     }
 }
 
-/// Loads NVRTC.
+/// Finds and loads NVRTC.
 ///
 /// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) if it is missing or too old.
+/// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing or too old.
 pub(super) fn nvrtc() -> Result<()> {
     static READY: OnceLock<()> = OnceLock::new();
     if READY.get().is_some() {
@@ -179,7 +181,7 @@ pub(super) fn nvrtc() -> Result<()> {
     Ok(())
 }
 
-/// Opens NVRTC, so that cudarc finds it by name. The error lists where it was searched for.
+/// Opens NVRTC, so that the crate cudarc finds it by file name. The error lists the folders that were searched.
 fn find_nvrtc() -> Result<(), String> {
     let mut folders: Vec<PathBuf> = chosen_libtorch().map(nvrtc_folders).into_iter().flatten().collect();
     folders.retain(|folder| !opens_in(folder));
@@ -197,12 +199,13 @@ fn find_nvrtc() -> Result<(), String> {
     Err(format!("where the system looks, nor in {}", names.join(", ")))
 }
 
-/// Opens NVRTC from a folder. Returns whether the folder has one that can be opened.
+/// Opens NVRTC from a folder. Returns whether that succeeded.
 fn opens_in(folder: &Path) -> bool {
     ["libnvrtc.so.13", "libnvrtc.so.12"].iter().any(|name| open(&folder.join(name)).is_ok())
 }
 
-/// Possible folders of NVRTC relative to libtorch's libraries: the same folder, or a separate wheel next to torch's.
+/// Returns the folders where NVRTC may be if libtorch's libraries are in `libtorch`: the same folder, and the folders
+/// of NVIDIA's Python packages next to the package `torch`.
 fn nvrtc_folders(libtorch: &Path) -> Vec<PathBuf> {
     ["", "../../nvidia/cu13/lib", "../../nvidia/cuda_nvrtc/lib"].iter().map(|place| libtorch.join(place)).collect()
 }
@@ -222,8 +225,8 @@ mod tests {
         assert_eq!(folder_in(maps, |name| name == "libc10.so"), None);
     }
 
-    /// Compares the lists with the calls in the sources: a call that isn't in a list would panic if the library lacks
-    /// it.
+    /// Compares the lists of functions with the calls in the sources. A call of a function that isn't in a list would
+    /// panic if the library lacks the function.
     #[test]
     fn every_call_is_in_the_lists() {
         let sources = [

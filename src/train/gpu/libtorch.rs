@@ -1,20 +1,21 @@
 //! Loads libtorch's CUDA part, which only the reference engine on a GPU needs.
 //!
-//! It is opened at run time, so that the same binary runs on machines without a GPU.
+//! The library is opened at run time, so that the same binary runs on machines without a GPU.
 
 use std::path::Path;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::gpu::library;
 
-/// Version of libtorch that tch is made for.
+/// Version of libtorch that the crate tch is made for.
 const VERSION: &str = "2.11.0";
 
-/// Opens libtorch_cuda.so from the folder of [`set_libtorch`](super::set_libtorch), or from that of the libtorch that
-/// is loaded. Call it before the first call of tch that asks for CUDA: libtorch remembers the answer.
+/// Opens libtorch_cuda.so from the folder given to [`set_libtorch`](super::set_libtorch), otherwise from the folder of
+/// the libtorch that this process has loaded. Call this before tch asks libtorch for CUDA, because libtorch remembers
+/// the answer.
 ///
 /// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) if there is none, or only one of another version.
+/// [`Unavailable`](tonic_base::Error::Unavailable) if the folder has no libtorch_cuda.so, or one of another version.
 pub(crate) fn load_libtorch_cuda() -> Result<()> {
     let unavailable = |why: String| Error::unavailable("libtorch's CUDA part", why);
     let chosen = library::chosen_libtorch();
@@ -40,8 +41,8 @@ pub(crate) fn load_libtorch_cuda() -> Result<()> {
     library::open(&path).map_err(|words| unavailable(words.lines().collect::<Vec<_>>().join(" ")))
 }
 
-/// Version of the libtorch whose libraries are in `folder`, without its build suffix; `None` if no file
-/// next to the folder says it.
+/// Returns the version of the libtorch whose libraries are in `folder`, without a build suffix such as `+cu130`.
+/// Returns `None` if the parent folder has no file with the version.
 fn version(folder: &Path) -> Option<String> {
     let beside = |name: &str| std::fs::read_to_string(folder.parent()?.join(name)).ok();
     let text = match beside("build-version") {
@@ -51,7 +52,7 @@ fn version(folder: &Path) -> Option<String> {
     Some(text.trim().split('+').next().unwrap_or_default().into())
 }
 
-/// Version in the text of torch/version.py; `None` if the text has none.
+/// Returns the version in the text of torch/version.py, or `None` if the text has none.
 fn in_python(text: &str) -> Option<&str> {
     let line = text.lines().find(|line| line.starts_with("__version__"))?;
     line.split(['\'', '"']).nth(1)

@@ -14,9 +14,9 @@ use crate::gpu::device::{Device, check};
 use crate::gpu::event::Event;
 use crate::gpu::stream::Stream;
 
-/// An array in device memory. Dropping it waits until the GPU no longer uses it.
+/// An array in device memory. Dropping it waits until the GPU no longer uses the memory.
 ///
-/// Any number of streams may write to it; the caller orders their work with CUDA events.
+/// Several streams may read and write the array. The caller orders the work of the streams with CUDA events.
 #[derive(Debug)]
 pub(crate) struct Buffer<T: DeviceType> {
     device: Device,
@@ -25,7 +25,7 @@ pub(crate) struct Buffer<T: DeviceType> {
 }
 
 impl Device {
-    /// Allocates `len` elements, uninitialised.
+    /// Allocates an array of `len` elements in device memory. The elements are uninitialised.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`] if the device has too little free memory; [`Error::Cuda`].
@@ -44,10 +44,10 @@ impl Device {
         Ok(Buffer { device: self.clone(), address: Address::new(address), len })
     }
 
-    /// Allocates memory and copies the elements there before it returns.
+    /// Allocates an array in device memory and copies `elements` to it. Returns when the copy has ended.
     ///
     /// # Errors
-    /// Errors of [`Device::buffer`].
+    /// The errors of [`Device::buffer`].
     pub(crate) fn buffer_from<T: DeviceType>(&self, elements: &[T]) -> Result<Buffer<T>> {
         let _alone = self.alone();
         let buffer = self.buffer(elements.len())?;
@@ -61,7 +61,7 @@ impl Device {
         Ok(buffer)
     }
 
-    /// Allocates page-locked host memory of `len` elements, zeroed.
+    /// Allocates an array of `len` elements in page-locked host memory. All bytes are 0.
     ///
     /// # Errors
     /// [`Error::Cuda`] if the allocation fails.
@@ -107,36 +107,36 @@ impl<T: DeviceType> Buffer<T> {
     /// Address of element `offset`.
     ///
     /// # Panics
-    /// If the range ends beyond the array.
+    /// If `offset` is larger than the number of elements.
     pub(crate) fn at(&self, offset: usize) -> Address<T> {
         self.start_of(&(offset..self.len))
     }
 
-    /// Address of the start of a range.
+    /// Address of the first element of a range.
     ///
     /// # Panics
-    /// If the range ends beyond the end of the array.
+    /// If the range is not inside the array.
     pub(super) fn start_of(&self, range: &Range<usize>) -> Address<T> {
         let len = self.len;
         assert!(range.start <= range.end && range.end <= len, "elements {range:?} of a buffer of {len}");
         self.address.add(range.start)
     }
 
-    /// Reads all elements, after all work on the device.
+    /// Waits until all work on the device has ended, and copies all elements to host memory.
     ///
     /// # Errors
-    /// [`Error::Cuda`], also for a fault of that work.
+    /// [`Error::Cuda`], also if the work failed.
     pub(crate) fn read(&self) -> Result<Vec<T>> {
         self.read_range(0..self.len)
     }
 
-    /// Reads a range of elements, after all work on the device.
+    /// Waits until all work on the device has ended, and copies a range of elements to host memory.
     ///
     /// # Errors
-    /// Errors of [`Buffer::read`].
+    /// The errors of [`Buffer::read`].
     ///
     /// # Panics
-    /// If the range ends beyond the end of the array.
+    /// If the range is not inside the array.
     pub(crate) fn read_range(&self, range: Range<usize>) -> Result<Vec<T>> {
         let start = self.start_of(&range);
         let _alone = self.device.alone();
@@ -164,8 +164,8 @@ impl<T: DeviceType> Drop for Buffer<T> {
     }
 }
 
-/// An array in page-locked host memory, which the GPU can copy from and to without the CPU. Borrowing it and freeing it
-/// wait for all queued copies.
+/// An array in page-locked host memory. The GPU can copy from and to such memory without the CPU. Borrowing and freeing
+/// the array wait until all queued copies have ended.
 #[derive(Debug)]
 pub(crate) struct Pinned<T: DeviceType> {
     device: Device,
@@ -179,12 +179,12 @@ unsafe impl<T: DeviceType> Send for Pinned<T> {}
 // SAFETY: what changes through a shared reference is behind a mutex.
 unsafe impl<T: DeviceType> Sync for Pinned<T> {}
 
-/// The copies to and from one [`Pinned`] array that may still be running.
+/// The copies from and to one [`Pinned`] array that may still be running.
 #[derive(Debug, Default)]
 struct Copies {
-    /// The end of the last copy on each stream.
+    /// For each stream, a CUDA event after the last copy on it.
     marks: Vec<Mark>,
-    /// Whether the driver returned an error, so that a copy without a mark may still run.
+    /// Whether the driver returned an error, after which a copy that is not in `marks` may still be running.
     lost: bool,
 }
 
@@ -196,30 +196,30 @@ struct Mark {
 }
 
 impl<T: DeviceType> Pinned<T> {
-    /// Borrows the elements, after their copies have ended.
+    /// Waits until all queued copies have ended, and borrows the elements.
     ///
     /// # Errors
-    /// [`Error::Cuda`], also for a fault on the device before the copies ended.
+    /// [`Error::Cuda`], also if work on the device failed before the copies ended.
     pub(crate) fn as_slice(&self) -> Result<&[T]> {
         self.wait()?;
         // SAFETY: the memory has `len` elements, any bytes are valid, no copy runs, and a copy to it takes &mut.
         Ok(unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) })
     }
 
-    /// Borrows the elements mutably, after their copies have ended.
+    /// Waits until all queued copies have ended, and borrows the elements mutably.
     ///
     /// # Errors
-    /// Errors of [`Pinned::as_slice`].
+    /// The errors of [`Pinned::as_slice`].
     pub(crate) fn as_mut_slice(&mut self) -> Result<&mut [T]> {
         self.wait()?;
         // SAFETY: as above, and the borrow is the only one.
         Ok(unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) })
     }
 
-    /// Address of the start of a range.
+    /// Address of the first element of a range, in host memory.
     ///
     /// # Panics
-    /// If the range ends beyond the end of the array.
+    /// If the range is not inside the array.
     pub(super) fn start_of(&self, range: &Range<usize>) -> *mut T {
         let len = self.len;
         assert!(range.start <= range.end && range.end <= len, "elements {range:?} of pinned memory of {len}");
@@ -227,7 +227,8 @@ impl<T: DeviceType> Pinned<T> {
         unsafe { self.start.as_ptr().add(range.start) }
     }
 
-    /// Calls `copy`, which queues a copy from or to this memory on a stream, and remembers the copy until it has ended.
+    /// Calls `copy`, which queues a copy from or to this memory on `stream`. The array remembers the copy until it has
+    /// ended.
     pub(super) fn during(&self, stream: &Stream, copy: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
         let at = match copies.marks.iter().position(|mark| mark.stream == stream.id()) {

@@ -5,22 +5,23 @@
 //! device     a GPU and its context
 //! memory     arrays on the GPU, and page-locked host memory for copies
 //! stream     queues of work: launches of kernels, waits for CUDA events
-//! copies     copies between the two kinds of memory, queued on a stream
-//! event      CUDA events: points in a stream's work, to wait for and to time
+//! copies     copies between GPU and host memory, queued on a stream
+//! event      CUDA events: points in the work of a stream, for waiting and for timing
 //! graph      CUDA graphs: work that is recorded once and replayed as a whole
 //! module     compiled code on the GPU
-//! compile    CUDA C++ to the GPU's code, by NVRTC
+//! compile    compiles CUDA C++ with NVRTC
 //! cache      compiled code on disk
 //! library    finds the driver and NVRTC
 //! libtorch   libtorch's own CUDA part, for the reference engine (feature `libtorch`)
 //! ```
 //!
-//! The driver and NVRTC are opened at run time: the same binary runs without them and says what is missing.
+//! The driver and NVRTC are opened at run time. The same binary also runs without them, and says what is missing.
 //!
-//! **All `unsafe` of the GPU is in this folder.** Its soundness rests on three things. Safe code gets an `Address`
-//! only from a `Buffer`, and device memory is separate from all memory that Rust owns. A struct of arguments has the
-//! same layout on both sides, which NVRTC checks as it compiles: `kernel_structs!`. Host memory
-//! that the GPU copies from or to is `Pinned`, which waits for its copies before it is borrowed or freed.
+//! **All `unsafe` code for the GPU is in this folder.** It is sound for three reasons. First, safe code gets an
+//! `Address` only from a `Buffer`, and device memory is separate from all memory that Rust owns. Second, a struct of
+//! arguments has the same layout in Rust and in CUDA C++: `kernel_structs!` defines it, and NVRTC checks the layout.
+//! Third, host memory that the GPU copies from or to is `Pinned`, which waits for all copies before it is borrowed or
+//! freed.
 
 // The driver and NVRTC are C libraries: each call into them is unsafe.
 #![allow(unsafe_code)]

@@ -9,11 +9,11 @@ use crate::error::{Error, Result};
 use crate::gpu::compile::Image;
 use crate::gpu::device::{Device, check};
 
-/// Maximum dynamic shared memory of a kernel that hasn't opted in to more, in bytes.
+/// Maximum dynamic shared memory in bytes of a kernel that hasn't opted in to more.
 const SHARED_WITHOUT_ASKING: usize = 48 << 10;
 
-/// Compiled code on a GPU. It stays loaded until the context ends, since a [`Graph`](super::Graph) may still run its
-/// kernels.
+/// Compiled code on a GPU. The code stays loaded until the context ends, because a [`Graph`](super::Graph) may still
+/// run kernels of the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Module {
     device: Device,
@@ -30,7 +30,7 @@ unsafe impl Sync for Module {}
 pub(crate) struct Kernel {
     name: String,
     raw: CUfunction,
-    /// Keeps the context alive, and with it the code.
+    /// Keeps the context alive. The code stays loaded as long as the context lives.
     _device: Device,
 }
 
@@ -40,7 +40,7 @@ unsafe impl Send for Kernel {}
 unsafe impl Sync for Kernel {}
 
 impl Device {
-    /// Loads code to the device. The driver compiles PTX first.
+    /// Loads compiled code to the device. If the code is PTX, the driver compiles it to machine code.
     ///
     /// # Errors
     /// [`Error::Cuda`] if the code is for other GPUs, or needs a newer driver.
@@ -55,11 +55,11 @@ impl Device {
 }
 
 impl Module {
-    /// Finds a kernel by its name (`extern "C"` in the source), for launches with up to `shared_bytes` of dynamic
-    /// shared memory.
+    /// Returns the kernel `name`, which must be `extern "C"` in the source. The kernel can be launched with up to
+    /// `shared_bytes` bytes of dynamic shared memory.
     ///
     /// # Errors
-    /// [`Error::Cuda`] for an unknown name, or more shared memory than a block can have.
+    /// [`Error::Cuda`] if there is no such kernel, or if `shared_bytes` is more than a block can have.
     pub(crate) fn kernel(&self, name: &str, shared_bytes: usize) -> Result<Kernel> {
         let doing = || format!("find the kernel {name} on {}", self.device);
         let refuse = |what: String| Error::Cuda { doing: doing(), what };

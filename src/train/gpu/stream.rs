@@ -1,4 +1,4 @@
-//! Streams: queues of work that a GPU does in order.
+//! Streams: queues of work, which a GPU does in order.
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -12,21 +12,21 @@ use crate::gpu::device::{Device, check};
 use crate::gpu::event::Event;
 use crate::gpu::module::Kernel;
 
-/// Largest size of a kernel's arguments, in bytes.
+/// Maximum size of a kernel's arguments, in bytes.
 const ARGUMENTS_LIMIT: usize = 32764;
 
-/// Space for the arguments of any kernel. The driver reads as many bytes as the kernel declares, even if a smaller
-/// struct was passed.
+/// Space for the arguments of any kernel. The driver reads as many bytes as the kernel declares, even if the struct
+/// that was passed is smaller.
 #[repr(C, align(16))]
 struct Padded([MaybeUninit<u8>; ARGUMENTS_LIMIT]);
 
-/// A queue of work that the GPU does in order, concurrently with other streams. Calls return when the work is
-/// queued. If the work fails, a later call returns the error.
+/// A queue of work. The GPU does the work of one stream in order, and works on several streams at the same time. Calls
+/// return when the work is queued. If the work fails, a later call returns the error.
 #[derive(Debug)]
 pub struct Stream {
     device: Device,
     raw: CUstream,
-    /// Unique in the process, unlike the driver's handle.
+    /// Number of the stream, unique in the process. The driver may reuse its handles.
     id: u64,
 }
 
@@ -36,7 +36,7 @@ unsafe impl Send for Stream {}
 unsafe impl Sync for Stream {}
 
 impl Device {
-    /// Makes a stream that does not wait for other streams.
+    /// Makes a stream that does not wait for other streams, not even for the default stream.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -44,7 +44,7 @@ impl Device {
         self.stream_of(0)
     }
 
-    /// Makes a stream whose work has priority over that of other streams.
+    /// Makes a stream whose work has priority over the work of other streams.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -70,17 +70,17 @@ impl Stream {
         &self.device
     }
 
-    /// Queues a kernel on `grid` blocks of `threads` threads, each block with `shared_bytes` of dynamic shared memory.
-    /// An empty grid queues nothing.
+    /// Queues a kernel on `grid` blocks of `threads` threads. Each block has `shared_bytes` bytes of dynamic shared
+    /// memory. If `grid` is empty, nothing is queued.
     ///
-    /// This is safe to call although the arguments hold addresses. They are addresses of device memory: only a `Buffer`
-    /// makes an [`Address`], and the memory of the host's program is elsewhere. A kernel that writes outside its arrays
-    /// damages other arrays on the device or ends with CUDA_ERROR_ILLEGAL_ADDRESS; so does a kernel that gets the
-    /// struct of another kernel. (A GPU that can address host memory, as it can pinned memory, could damage that too:
-    /// the source of a kernel is trusted as an `unsafe` block is.)
+    /// This function is safe although the arguments contain addresses. Only a `Buffer` makes an [`Address`], so all
+    /// addresses are in device memory, which is separate from the memory of the host's program. A kernel that writes
+    /// outside its arrays, or gets the struct of another kernel, can damage other arrays on the device or end with
+    /// CUDA_ERROR_ILLEGAL_ADDRESS. (A GPU can also address pinned host memory, and some GPUs all host memory. The
+    /// source of a kernel is therefore trusted, as an `unsafe` block is.)
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), also for a fault of earlier work.
+    /// [`Error::Cuda`](crate::Error::Cuda), also if earlier work failed.
     ///
     /// [`Address`]: crate::gpu::Address
     pub(crate) fn launch<A: KernelStruct>(
@@ -110,7 +110,7 @@ impl Stream {
         check(code, || format!("launch {} on {}", kernel.name(), self.device))
     }
 
-    /// Records the CUDA event after all work queued so far.
+    /// Records a CUDA event after all work that is queued on the stream so far.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -120,7 +120,8 @@ impl Stream {
         check(unsafe { sys::cuEventRecord(event.raw(), self.raw) }, || format!("record an event on {}", self.device))
     }
 
-    /// Makes all work queued from now on wait for the CUDA event. If it was never recorded, nothing waits.
+    /// Makes all work that is queued on the stream later wait for a CUDA event. If the event was never recorded,
+    /// nothing waits.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -131,10 +132,10 @@ impl Stream {
         check(code, || format!("wait for an event on {}", self.device))
     }
 
-    /// Waits for all work queued so far.
+    /// Waits until all work that is queued on the stream so far has ended.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), also for errors of that work.
+    /// [`Error::Cuda`](crate::Error::Cuda), also if the work failed.
     pub(crate) fn synchronize(&self) -> Result<()> {
         self.device.activate()?;
         // SAFETY: the stream is the driver's.

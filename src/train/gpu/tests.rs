@@ -1,5 +1,5 @@
-//! Tests of compiling for a GPU, without a GPU: the layout of structs in Rust and CUDA C++, errors that show the
-//! compiler's log, the cache on disk, and the error on a machine without a driver.
+//! Tests of the compilation of kernels that need no GPU: the layout of structs in Rust and CUDA C++, errors that show
+//! the compiler's log, the cache on disk, and the error on a machine without a driver.
 
 use std::fs::{read, read_dir, write};
 use std::mem::size_of;
@@ -13,7 +13,7 @@ use crate::gpu::compile::{CudaSource, compile, compile_ptx, nvrtc_version};
 use crate::gpu::{Address, Device, KernelStruct, kernel_structs};
 
 kernel_structs! {
-    /// A struct that is a field of another.
+    /// A struct that is a field of another struct.
     struct Part {
         first: u64,
         label: u16,
@@ -34,7 +34,7 @@ kernel_structs! {
         last: u8,
     }
 
-    /// A struct whose definition in the kernel's source is out of date.
+    /// A struct of which a test changes the definition in CUDA C++, so that the compilation fails.
     struct Shift {
         values: Address<f32>,
         len: u32,

@@ -1,4 +1,4 @@
-//! Activity: which cells are active at which step. It is the input of every layer.
+//! The input of a layer as sparse activity: the active cells of each step, and their counts.
 
 use tonic_shard::{Column, FromValue, SampleFrames, each_width};
 
@@ -7,16 +7,16 @@ use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::{TILE_WIDTH, Tile};
 
-/// Share of active cells above which dense kernels are faster: first if two tiles of weights fit into the L1 cache,
-/// then if they don't.
+/// Share of active cells above which dense kernels are faster. The first value is for layers with at most
+/// [`FEW_INPUTS`] inputs, the second for layers with more inputs.
 const DENSE: [f64; 2] = [0.6, 0.3];
-/// Maximum number of inputs for which two tiles of weights fit into the L1 cache.
+/// Maximum number of inputs with which two tiles of a layer's weights fit into the L1 cache.
 const FEW_INPUTS: usize = 128;
 
 /// Active cells of each step and their counts: a sample's frames, or the spikes of a layer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Activity {
-    /// Index of each step's first entry in `entries`, then the end: steps + 1 values.
+    /// Index of each step's first entry in `entries`, then the number of entries: steps + 1 values.
     offsets: Vec<usize>,
     /// (cell, count) of each active cell, step after step.
     entries: Vec<(u32, f32)>,
@@ -32,7 +32,7 @@ impl Activity {
         self.offsets.len().saturating_sub(1)
     }
 
-    /// Active cells of step `t`, as `(cell, count)`.
+    /// Returns the active cells of step `t`, as `(cell, count)`.
     ///
     /// # Panics
     /// If `t` is not below [`Activity::steps`].
@@ -41,7 +41,7 @@ impl Activity {
         &self.entries[self.offsets[t]..self.offsets[t + 1]]
     }
 
-    /// The `(cell, count)` of all steps.
+    /// Returns the active cells of all steps, step after step, as `(cell, count)`.
     pub(crate) fn all(&self) -> &[(u32, f32)] {
         &self.entries
     }
@@ -51,8 +51,8 @@ impl Activity {
         self.entries.len()
     }
 
-    /// Replaces the activity with a sample's frames and pads it with empty steps to `steps`; a longer sample keeps all
-    /// its frames. `index` is the sample's index in the batch, for the error.
+    /// Replaces the activity with a sample's frames, and adds empty steps until there are `steps` steps. A longer
+    /// sample keeps all its frames. `index` is the sample's index in the batch, for the error.
     ///
     /// # Errors
     /// [`KernelError::CellOutsideInputs`] for a cell that is not below `inputs`; [`KernelError::RaggedSample`] for
@@ -87,13 +87,14 @@ impl Activity {
         Ok(())
     }
 
-    /// Whether dense kernels are faster than sparse ones for this activity, in a layer of `inputs` inputs.
+    /// Whether dense kernels are faster than sparse kernels for this activity, in a layer of `inputs` inputs.
     pub(crate) fn is_dense(&self, inputs: usize) -> bool {
         let share = DENSE[usize::from(inputs > FEW_INPUTS)];
         self.entries.len() as f64 > share * (self.steps() * inputs) as f64
     }
 
-    /// Replaces `dense` with the activity as a matrix, `[tile of inputs][stride]`.
+    /// Replaces `dense` with the activity as a dense matrix of counts, `[tile of inputs][step]`. Each tile has `stride`
+    /// steps; the steps after the last step of the activity are 0.
     pub(crate) fn write_dense(&self, inputs: usize, stride: usize, dense: &mut Vec<Tile>) {
         dense.clear();
         dense.resize(inputs.div_ceil(TILE_WIDTH) * stride, [0.0; TILE_WIDTH]);
@@ -105,7 +106,8 @@ impl Activity {
     }
 
     /// Replaces the activity with the spikes of a layer of `neurons` neurons. Bit j of `fired[t * tiles + tile]` is set
-    /// if neuron j of the tile spiked at step t. The number of its spikes follows from `v[tile * stride + t]`.
+    /// if neuron j of the tile spiked at step t. The number of spikes is computed from the membrane potential
+    /// `v[tile * stride + t][j]`.
     pub(crate) fn set_spikes(
         &mut self,
         isa: Isa,
@@ -119,8 +121,8 @@ impl Activity {
         append_spikes(isa, fired, v, neurons, stride, neuron, self);
     }
 
-    /// Replaces the activity with one step: the counts of `other` summed over time, where they are not 0. All cells of
-    /// `other` are below `cells`; `totals` is a buffer.
+    /// Replaces the activity with a single step: the counts of `other` summed over time, without cells whose sum is 0.
+    /// All cells of `other` must be below `cells`. `totals` is a buffer for the sums.
     pub(crate) fn set_totals(&mut self, other: &Activity, totals: &mut Vec<f32>, cells: usize) {
         totals.clear();
         totals.resize(cells, 0.0);
@@ -149,7 +151,8 @@ for_each_isa! {
         neuron: &Neuron,
         activity: &mut Activity,
     ) {
-        /// Number of entries that are written for every tile, also if it has fewer: a branch would be mispredicted.
+        /// Number of entries that are always written for a tile, even if fewer neurons spiked. This avoids a branch
+        /// that would often be mispredicted.
         const ANYWAY: usize = 2;
         let Activity { offsets, entries, .. } = activity;
         let tiles = neurons.div_ceil(TILE_WIDTH).max(1);

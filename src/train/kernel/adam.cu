@@ -1,5 +1,5 @@
-// The update: sums up the parts of the gradients, does Adam's step (kernel/adam.rs has the formula), and writes the
-// weights in the pieces and layouts that the next products read. One thread per parameter.
+// The update: sums up the partial sums of the gradients, does Adam's step (kernel/adam.rs has the formula), and writes
+// the weights in the pieces and layouts that the next matrix products read. One thread per parameter.
 
 // base^exponent by squaring, as in kernel/adam.rs.
 __device__ __forceinline__ double power(double base, u64 exponent) {

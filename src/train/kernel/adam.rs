@@ -6,6 +6,7 @@
 //! w = w - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //! ```
 //!
+//! g is the gradient of a parameter w, m and v are the moving averages of g and of g^2, and t is the number of updates.
 //! (Kingma and Ba 2015, with epsilon outside the bias correction, as in `torch.optim.Adam`.)
 
 use rayon::prelude::*;
@@ -13,7 +14,7 @@ use rayon::prelude::*;
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::Real;
 
-/// Number of parameters that one task updates.
+/// Number of parameters that one parallel task updates.
 const CHUNK: usize = 1 << 14;
 
 /// Adam's settings.
@@ -21,16 +22,16 @@ const CHUNK: usize = 1 << 14;
 pub struct AdamConfig {
     /// Learning rate.
     pub lr: f64,
-    /// Decay of the moving average m of the gradient.
+    /// Decay factor per update of the moving average m of the gradient.
     pub beta1: f64,
-    /// Decay of the moving average v of the squared gradient.
+    /// Decay factor per update of the moving average v of the squared gradient.
     pub beta2: f64,
-    /// Added to the denominator. It keeps the update finite if gradients vanish.
+    /// Small number added to the denominator of the update, which stays finite even if all gradients are 0.
     pub eps: f64,
 }
 
 impl Default for AdamConfig {
-    /// PyTorch's defaults.
+    /// Returns PyTorch's default settings.
     fn default() -> AdamConfig {
         AdamConfig { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8 }
     }
@@ -50,15 +51,16 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// The state before the first update of `parameters` parameters: all averages are 0.
+    /// Makes the state before the first update, for `parameters` parameters. All averages are 0.
     pub fn new(config: AdamConfig, parameters: usize) -> Adam {
         Adam { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; parameters] }
     }
 
-    /// Updates `parameters` with one Adam step for `gradients`.
+    /// Updates `parameters` and this state with one step of Adam. `gradients` is the gradient of the loss by each
+    /// parameter.
     ///
     /// # Panics
-    /// If the number of parameters or gradients differs from that of the state.
+    /// If the number of parameters or gradients is not the number that the state was made for.
     pub fn update(&mut self, parameters: &mut [f32], gradients: &[f32]) {
         assert_eq!(parameters.len(), self.mean.len(), "parameters for Adam's state");
         assert_eq!(gradients.len(), self.mean.len(), "gradients for Adam's state");
@@ -110,7 +112,7 @@ for_each_isa! {
 }
 
 impl Factors {
-    /// Returns the parameter w and the averages m and v after the update.
+    /// Returns parameter w, average m and average v after an update with gradient g.
     #[inline(always)]
     fn update<R: Real>(&self, w: R, g: R, m: R, v: R) -> [R; 3] {
         let c = R::splat;
@@ -121,7 +123,8 @@ impl Factors {
     }
 }
 
-/// base^exponent by squaring. The rounding of `powi` is unspecified, and a resumed run must give the same bits.
+/// Returns base^exponent by repeated squaring. The rounding of `powi` is unspecified, but a resumed run must give the
+/// same bits.
 fn power(base: f64, exponent: u64) -> f64 {
     let (mut result, mut square, mut left) = (1.0, base, exponent);
     while left > 0 {

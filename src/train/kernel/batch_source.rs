@@ -7,19 +7,20 @@ use tonic_shard::{OrderParts, Permutation};
 use crate::gpu::Address;
 use crate::kernel::interface::{DrawOrder, DrawPermutation, SampleColumns};
 
-/// Where batches are drawn from: columns of samples in device memory, and their order.
+/// Where batches are drawn from: columns of samples in device memory, and the order of the samples.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSource {
-    /// Unique for these addresses, so that a recorded graph is never replayed on freed memory.
+    /// Unique number of this source. Recorded graphs are kept by this number, so that a graph is never replayed on the
+    /// freed memory of another source.
     pub(crate) id: u64,
-    /// Columns of the set, or of a batch.
+    /// Columns of all samples of a set, or of a single batch.
     pub(crate) columns: SampleColumns,
-    /// Order of the epoch, or of the batch.
+    /// Order in which the samples are drawn.
     pub(crate) order: Address<DrawOrder>,
 }
 
 impl BatchSource {
-    /// Makes a source with a unique id.
+    /// Makes a source with a new unique id.
     pub(crate) fn new(columns: SampleColumns, order: Address<DrawOrder>) -> BatchSource {
         static IDS: AtomicU64 = AtomicU64::new(0);
         BatchSource { id: IDS.fetch_add(1, Ordering::Relaxed), columns, order }
@@ -33,7 +34,8 @@ impl From<&Permutation> for DrawPermutation {
 }
 
 impl DrawOrder {
-    /// The first `end` positions of an epoch's permutation. `within` holds the permutations of its windows.
+    /// Makes the order of a shuffled epoch from the parts of its permutation. Only the first `end` positions are drawn.
+    /// `within` is the device address of `parts.within`, the permutation of each window.
     pub(crate) fn shuffled(parts: &OrderParts, within: Address<DrawPermutation>, end: u64) -> DrawOrder {
         DrawOrder {
             within,
@@ -49,7 +51,7 @@ impl DrawOrder {
         }
     }
 
-    /// One batch of `samples` samples, in their order.
+    /// Makes the order of a single batch: samples 0 to `samples - 1`, not shuffled.
     pub(crate) fn sequential(samples: u64) -> DrawOrder {
         DrawOrder {
             within: Address::null(),

@@ -1,11 +1,11 @@
 // Shared by the CUDA sources: PTX instructions that C++ lacks, numbers in bfloat16 pieces, and products of tiles on
 // tensor cores. Everything that only a GPU understands is behind __CUDACC__; the tests compile the rest as plain C++.
 //
-// A float32 w is the sum of three bfloat16 pieces, w = w0 + w1 + w2, each the nearest to the remainder of those before
-// it. Spike counts up to 256 are one piece. Products of pieces are exact. Tensor cores add them in float32 and truncate
-// towards zero: over thousands of steps, the error is a ten-thousandth of a sum. With more than one piece they
-// therefore add only over a tile's depth, and tiles are added with float32 rounding: the error is at most a part in a
-// million.
+// A float32 w is the sum of three bfloat16 pieces, w = w0 + w1 + w2. Each piece is the bfloat16 nearest to what the
+// pieces before it leave. Spike counts up to 256 are one piece. Products of pieces are exact. Tensor cores add them in
+// float32 and truncate towards zero: over thousands of steps, the error is a ten-thousandth of a sum. With more than
+// one piece, tensor cores therefore add only over the depth of a tile, and tiles are added with float32 rounding. The
+// error is then at most a part in a million.
 //
 // Sizes (TILE, STRIDE, PLANE, MULTIPLY_THREADS, BLOCK_THREADS, ...) and the constants of the exponential are macros
 // that Rust defines: see kernel/program.rs.
@@ -68,7 +68,7 @@ __device__ __forceinline__ float from_bf16(bf16 x) {
     return __uint_as_float((u32)x << 16);
 }
 
-// The pieces of x. If x is not finite, the first piece is not, and so is every product.
+// Writes the pieces of x. If x is NaN or infinite, the first piece is too, and so is every product.
 template <int pieces>
 __device__ __forceinline__ void split(float x, bf16 (&out)[pieces]) {
 #pragma unroll

@@ -1,20 +1,23 @@
-//! The exponential of numbers up to 0: vectorisable, and the same bits on every machine.
+//! The exponential function for x <= 0. It can be vectorised, and gives the same bits on every machine.
 //!
-//! The exponential of libm differs between C libraries and instruction sets, and cannot be inlined into a vector loop.
+//! The exponential function of libm differs between C libraries and instruction sets, and cannot be inlined into a
+//! vector loop.
 
 use crate::kernel::vector::Real;
 
-/// Below this the result is 0: e^x would be smaller than the smallest normal float32.
+/// The result is 0 for x up to this value: e^x would be smaller than the smallest normal float32.
 const UNDERFLOW: f32 = -87.336_54;
-/// 1.5 * 2^23. Adding and then subtracting it rounds a float32 to the nearest integer, in the default rounding mode.
+/// 1.5 * 2^23. Adding this number to a float32 and then subtracting it rounds the float32 to the nearest integer, in
+/// the default rounding mode.
 const ROUND: f32 = 12_582_912.0;
-/// ln 2 in two parts: the first has so few bits that its product with an integer up to 126 is exact.
+/// High part of ln 2. It has so few bits that the product with an integer up to 126 is exact. The low part,
+/// [`LN2_LOW`], is the remainder.
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
-/// Coefficients of the polynomial, from that of r^2 up. The coefficients of 1 and r are 1.
+/// Coefficients of r^2 to r^7 in the polynomial for e^r. The coefficients of 1 and r are 1.
 const C: [f32; 6] = [0.5, 1.666_666_5e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_199_9e-3, 1.987_569_1e-4];
 
-/// The constants, with their names in the CUDA sources.
+/// Constants of the exponential function that Rust and CUDA share, as (name in the CUDA sources, value).
 pub(super) const SHARED: [(&str, f32); 11] = [
     ("EXP_UNDERFLOW", UNDERFLOW),
     ("EXP_ROUND", ROUND),
@@ -29,11 +32,12 @@ pub(super) const SHARED: [(&str, f32); 11] = [
     ("EXP_C7", C[5]),
 ];
 
-/// e^x for x <= 0, of one number or of a vector of them.
+/// Returns e^x for x <= 0. `x` is one float32, or a vector of float32.
 ///
-/// x = n ln 2 + r with |r| <= ln 2 / 2; e^r is a polynomial of degree 7 (Cody and Waite's reduction; coefficients of
-/// Cephes' expf), and 2^n is written into the exponent. The relative error is below 1.5e-7 for all x > -87.33654;
-/// below, the result is 0. The result for NaN is NaN. For x > 0 the result is unspecified.
+/// x is split into n ln 2 + r with |r| <= ln 2 / 2 (Cody and Waite's reduction). e^r is computed with a polynomial of
+/// degree 7 (coefficients of Cephes' expf), and 2^n is written into the exponent of the float32. The relative error is
+/// below 1.5e-7 for -87.33654 < x <= 0. For smaller x the result is 0, for NaN it is NaN, and for x > 0 it is
+/// unspecified.
 #[inline(always)]
 pub(super) fn exp<R: Real>(x: R) -> R {
     let c = R::splat;

@@ -2,12 +2,13 @@
 // forward and backward (kernel/iaf.rs has the formulas). Currents and incoming gradients never leave the
 // multiprocessor.
 //
-// A block has one sample and TILE neighbouring neurons. It goes through time one tile at a time: the currents of TILE
-// steps are computed (in the first layer rows of W^T are added in float32, in the others on tensor cores), then one
-// thread per neuron steps through them. It stores v, and the spikes or
-// lambda as the next product reads them: matrices (batch, T, neurons), with T and neurons rounded up to whole tiles.
+// A block has one sample and TILE neighbouring neurons. It goes through time in tiles of TILE steps. First the currents
+// of a tile are computed: in the first layer by adding rows of W^T in float32, in the other layers on tensor cores.
+// Then one thread per neuron goes through the steps. The block stores v, and the spikes or lambda in the layout that
+// the next product reads: matrices (batch, T, neurons), with T and neurons rounded up to whole tiles.
 
-// Potentials that a thread loads together, and steps whose numbers it loads into registers before it goes through them.
+// VS: number of potentials that a thread loads together. AHEAD: number of steps whose values a thread loads into
+// registers before it goes through them.
 #define VS 32
 #define AHEAD 16
 
@@ -19,7 +20,7 @@ struct Neuron {
         : theta(args.theta), reciprocal(args.reciprocal), lower(args.lower), peak(args.peak), rate(args.rate),
           exact(args.exact != 0) {}
 
-    // Number of spikes at v. NaN gives NaN, so that a diverged layer shows in the loss.
+    // Number of spikes at v. It is NaN if v is NaN, so that a diverged layer leads to a loss of NaN.
     __device__ __forceinline__ float spikes(float v) const {
         float whole = truncf(exact ? v * reciprocal : v / theta);
         return v < 0.0f ? 0.0f : whole;
@@ -144,8 +145,8 @@ struct Entries {
     }
 };
 
-// Adds the next at most ENTRIES entries of a tile, from entry `first` on, to its currents. A thread adds those of a
-// frame to W neighbouring neurons.
+// Adds up to ENTRIES entries of a tile of frames, from entry `first` on, to the currents of the tile. Each thread adds
+// the entries of a frame to the currents of W neighbouring neurons.
 template <int W>
 __device__ __forceinline__ void gather(const ForwardArgs& args, const Entries& entries, const u32* ends, u32 n0, u32 first, float* currents) {
     constexpr u32 lanes = TILE / W, groups = BLOCK_THREADS / lanes;
@@ -181,7 +182,8 @@ __device__ __forceinline__ void gather(const ForwardArgs& args, const Entries& e
     }
 }
 
-// The first layer, straight from the cells: each active cell adds its row of W^T, in float32 and in their order.
+// The first layer, straight from the sparse cells. Each active cell adds a row of W^T, in float32, in the order of the
+// cells.
 KERNEL(iaf_forward_cells, ForwardArgs, BLOCK_THREADS) {
     u32 sample = blockIdx.x, n0 = blockIdx.y * TILE;
     if (sample >= args.state->samples) return;
@@ -220,7 +222,7 @@ KERNEL(iaf_forward_cells, ForwardArgs, BLOCK_THREADS) {
     forward.end();
 }
 
-// Another hidden layer, from the spikes of the layer before.
+// Any hidden layer but the first, from the spikes of the layer before.
 KERNEL(iaf_forward, ForwardArgs, MULTIPLY_THREADS) {
     u32 sample = blockIdx.x, n0 = blockIdx.y * TILE;
     if (sample >= args.state->samples) return;
@@ -263,7 +265,7 @@ KERNEL(iaf_forward, ForwardArgs, MULTIPLY_THREADS) {
     forward.end();
 }
 
-// Computes sigma g, and the factor of the next step's lambda, for the steps `first`, `first + 2`, ... below `left`.
+// Computes sigma g, and the factor of lambda of the next step, for the steps `first`, `first + 2`, ... below `left`.
 template <bool CONSTANT, bool BOUNDED>
 __device__ __forceinline__ void prepare(const Neuron& neuron, const float (&vs)[VS], u32 first, u32 left, float row, float* gains) {
     float *gain = gains + first * STRIDE + threadIdx.x % TILE, *keep = gain + PLANE;
@@ -279,8 +281,8 @@ __device__ __forceinline__ void prepare(const Neuron& neuron, const float (&vs)[
     }
 }
 
-// Computes lambda of a layer, backward in time. g comes from the layer above; in the last hidden layer it is the same
-// at every step.
+// Computes lambda of a layer, backward in time. g is computed from lambda of the layer above. In the last hidden layer,
+// g is the same at every step.
 template <bool CONSTANT>
 __device__ __forceinline__ void backward(const BackwardArgs& args) {
     u32 sample = blockIdx.x, n0 = blockIdx.y * TILE, n = n0 + threadIdx.x % TILE;
@@ -375,7 +377,7 @@ KERNEL(iaf_backward, BackwardArgs, MULTIPLY_THREADS) {
     backward<false>(args);
 }
 
-// The last hidden layer. Its g is the same at every step, since the readout is summed over time.
+// The last hidden layer. g is the same at every step, because the readout is summed over time.
 KERNEL(iaf_backward_constant, BackwardArgs, MULTIPLY_THREADS) {
     backward<true>(args);
 }

@@ -9,9 +9,12 @@
 //! lambda[t] = sigma(v[t]) * g[t] + n[t] * (1 - theta * sigma(v[t])) * lambda[t+1]
 //! ```
 //!
-//! with g = dL/ds from the layer above and dL/dx = lambda. n\[t\] is 1 if u\[t\] > m before the bound was applied, and
-//! always without a bound. This is Sinabs' IAF (MultiSpike, MembraneSubtract, SingleExponential), whose gradient passes
-//! through the reset, as one linear recursion. Only v is stored for it.
+//! x is the input current, v the membrane potential, s the number of spikes, and u the potential after the spikes. g is
+//! dL/ds, the gradient of the loss from the layer above. lambda is dL/dx. n\[t\] is 1 if there is no bound, or if
+//! u\[t\] > m before the bound was applied; otherwise it is 0.
+//!
+//! This is Sinabs' IAF (MultiSpike, MembraneSubtract, SingleExponential), whose gradient passes through the reset. The
+//! backward pass is one linear recursion, which needs only the stored v.
 
 use crate::kernel::exp::exp;
 use crate::kernel::isa::for_each_isa;
@@ -21,18 +24,19 @@ use crate::kernel::{Tile, halves, halves_mut};
 /// Constants of a layer's neurons.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Neuron {
-    /// Spike threshold, which a spike also subtracts from the membrane potential. Positive.
+    /// Spike threshold theta. Each spike subtracts it from the membrane potential. Positive.
     pub(crate) theta: f32,
     /// Lower bound m of the membrane potential; `None` if it has no bound.
     pub(crate) min_v_mem: Option<f32>,
-    /// sigma(theta), the surrogate's largest value.
+    /// Largest value of the surrogate gradient sigma(v), which it has at v = theta.
     pub(crate) peak: f32,
-    /// Decay of the surrogate: by a factor e for each 1/rate away from theta.
+    /// Decay rate of the surrogate gradient, which is peak * exp(-rate * |v - theta|).
     pub(crate) rate: f32,
 }
 
 impl Neuron {
-    /// Number of spikes at membrane potential `v`. For NaN it is NaN, so that the loss of a diverged layer is NaN.
+    /// Returns the number of spikes at membrane potential `v`. It is NaN if `v` is NaN, so that a diverged layer leads
+    /// to a loss of NaN.
     #[inline(always)]
     pub(crate) fn spikes<R: Real>(&self, v: R) -> R {
         v.div(R::splat(self.theta)).at_least(R::splat(0.0)).trunc()
@@ -45,9 +49,9 @@ impl Neuron {
 }
 
 for_each_isa! {
-    /// Runs tiles of neurons over time. `v` is `[tile][stride]`: it holds the currents x of the first `steps` steps
-    /// before the call, and v after it. Bit j of `fired[t * tiles + tile]` is set if neuron j of the tile spikes at
-    /// step t, and cleared if not.
+    /// Runs tiles of neurons forward over time. `v` is `[tile][step]`, with `stride` steps per tile. Before the call,
+    /// the first `steps` steps hold the input currents x; after the call, they hold the membrane potentials v. Bit j of
+    /// `fired[t * tiles + tile]` is set if neuron j of the tile spikes at step t, and cleared otherwise.
     pub(crate) fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
         match (neuron.min_v_mem.is_some(), neuron.has_exact_reciprocal()) {
             (false, true) => forward_tiles::<V, false, true>(neuron, v, stride, steps, fired),
@@ -57,8 +61,9 @@ for_each_isa! {
         }
     }
 
-    /// Computes lambda of a tile. `lambda` holds g of each step before the call, and lambda after it. `v` is the result
-    /// of [`forward`].
+    /// Runs a tile of neurons backward over time. Before the call, `lambda` holds g, the gradient of the loss by the
+    /// spikes of each step. After the call, it holds the gradient by the input currents. `v` holds the membrane
+    /// potentials that [`forward`] wrote.
     pub(crate) fn backward_tile<V>(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |own| *own);
@@ -67,8 +72,8 @@ for_each_isa! {
         }
     }
 
-    /// Like [`backward_tile`], with the same g at every step: `row`. Below a readout that is summed over time, g is
-    /// constant.
+    /// Like [`backward_tile`], but the gradient by the spikes is `row` at every step. This is so in the last hidden
+    /// layer, because the output of the readout is summed over time.
     pub(crate) fn backward_tile_constant<V>(neuron: &Neuron, v: &[Tile], row: &Tile, lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |_| *row);
@@ -78,7 +83,8 @@ for_each_isa! {
     }
 }
 
-/// Runs [`forward`] for two tiles at a time. A step depends on the step before, so two tiles take no longer than one.
+/// Runs [`forward`] for two tiles at a time. A step must wait for the step before, so two tiles take no longer than
+/// one.
 #[inline(always)]
 fn forward_tiles<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool>(
     neuron: &Neuron,
@@ -158,12 +164,12 @@ fn backward_steps<V: F32x16, const BOUNDED: bool>(
     }
 }
 
-/// The formulas in float64, one neuron at a time. The tests compare the kernels with this.
+/// The formulas in float64, for one neuron at a time. The tests compare the kernels with them.
 #[cfg(test)]
 pub(crate) mod reference {
     use super::Neuron;
 
-    /// Returns the spike count and v of each step, from the currents `x` of each step.
+    /// Returns the spike count and the membrane potential of each step, from the input current `x` of each step.
     pub(crate) fn forward(neuron: &Neuron, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let theta = f64::from(neuron.theta);
         let mut u = 0.0;
@@ -181,7 +187,8 @@ pub(crate) mod reference {
         (spikes, potentials)
     }
 
-    /// Returns lambda of each step, from v and g of each step.
+    /// Returns lambda, the gradient by the input current of each step. `v` holds the membrane potential of each step,
+    /// and `g` the gradient by the spikes of each step.
     pub(crate) fn backward(neuron: &Neuron, v: &[f64], g: &[f64]) -> Vec<f64> {
         let theta = f64::from(neuron.theta);
         let mut lambda = vec![0.0; v.len()];

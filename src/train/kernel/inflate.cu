@@ -1,4 +1,4 @@
-// Makes frames of (cell, count) entries dense.
+// Writes frames of (cell, count) entries as dense frames.
 
 // Start and end of a frame's entries in its sample.
 __device__ __forceinline__ u32 frame_start(const SampleColumns& columns, u64 first_frame, u32 frame) {
@@ -20,7 +20,7 @@ __device__ __forceinline__ u32 lower_bound(const Cell* cells, u32 start, u32 end
 }
 
 // Writes a batch as dense float32, (B, T, C). Frames after a sample's end are 0, and frames after T are left out. A
-// block makes `block_frames` frames of `block_cells` cells of a sample, in shared memory first.
+// block computes `block_frames` frames of `block_cells` cells of a sample in shared memory, and then writes them.
 KERNEL(inflate, InflateArgs, BLOCK_THREADS) {
     const DrawOrder& order = *args.order;
     float* tile = (float*)dynamic_shared_memory();
@@ -55,8 +55,9 @@ KERNEL(inflate, InflateArgs, BLOCK_THREADS) {
     }
 }
 
-// Writes a batch's input as the first layer's weight gradient reads it: in pieces, (INPUT_PIECES, batch, T, cells
-// rounded up), to the end of the tile in which a sample's frames end. A block makes `block_frames` frames.
+// Writes the input of a batch as the first layer's weight gradient reads it: in bfloat16 pieces, (INPUT_PIECES, batch,
+// T, cells rounded up). Steps after the tile with a sample's last frame are not written. A block writes `block_frames`
+// frames.
 KERNEL(inflate_input, InflateInputArgs, BLOCK_THREADS) {
     const u32 blocks = (args.time + args.block_frames - 1) / args.block_frames;
     const u32 b = blockIdx.x / blocks, t0 = blockIdx.x % blocks * args.block_frames;

@@ -1,17 +1,18 @@
-//! Kernels compiled for several instruction sets, one of which is chosen at run time.
+//! Kernels compiled for several instruction sets. One of the sets is chosen at run time.
 //!
-//! `TONIC_ISA=portable|avx2|avx512` chooses one; without it, the fastest that the machine has is used.
+//! `TONIC_ISA=portable|avx2|avx512` chooses an instruction set. Without this variable, the kernels use the fastest set
+//! that the machine supports.
 
 use crate::error::{BaseFault, Error, Result};
 
 /// Environment variable that chooses the instruction set.
 const VARIABLE: &str = "TONIC_ISA";
 
-/// An instruction set that this machine has: [`available`](Isa::available) is the only source of values.
+/// An instruction set that this machine supports. [`available`](Isa::available) returns all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(pub(super) Set);
 
-/// The instruction sets. All fuse a multiply-add; the portable one may call a slow function for it.
+/// The instruction sets. All of them round a fused multiply-add once. The portable set may call a slow function for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Set {
     Portable,
@@ -38,10 +39,11 @@ impl Isa {
         sets
     }
 
-    /// The instruction set that `TONIC_ISA` names; without that variable, the fastest.
+    /// Returns the instruction set that the environment variable `TONIC_ISA` names, or the fastest one if the variable
+    /// is not set.
     ///
     /// # Errors
-    /// [`Usage`](tonic_base::Error::Usage) for an instruction set that this machine doesn't have.
+    /// [`Usage`](tonic_base::Error::Usage) if `TONIC_ISA` names an instruction set that this machine doesn't support.
     pub fn named() -> Result<Isa> {
         let mut available = Isa::available();
         match std::env::var(VARIABLE) {
@@ -53,7 +55,7 @@ impl Isa {
         }
     }
 
-    /// [`Isa::named`], or the portable one if the name is unknown.
+    /// Returns the instruction set of [`Isa::named`], or the portable one if that returns an error.
     pub fn chosen() -> Isa {
         Isa::named().unwrap_or(Isa(Set::Portable))
     }
@@ -70,8 +72,8 @@ impl Isa {
     }
 }
 
-/// Compiles functions once for each instruction set. A function takes the [`Isa`] to run on as its first argument. In
-/// its body, `V` is that set's [`F32x16`](super::vector::F32x16).
+/// Compiles functions once for each instruction set. The generated function takes the [`Isa`] to run on as its first
+/// argument. In the body of the function, `V` is the [`F32x16`](super::vector::F32x16) of that instruction set.
 macro_rules! for_each_isa {
     ($(
         $(#[$attribute:meta])*

@@ -1,7 +1,7 @@
-// Gradients of the weights of all layers and of the readout's bias. Bias gradients of hidden layers are the totals of
-// lambda (iaf.cu), which update adds up. The weight gradient of a hidden layer is the sum of input times lambda over all
-// samples and steps: a product on tensor cores, with one tile of W^T per block. The samples are divided among blocks,
-// whose parts the update sums up in a fixed order.
+// Gradients of the weights of all layers and of the readout's bias. (The bias gradient of a hidden layer is lambda
+// summed over time, by iaf.cu, and over samples, by the kernel `update`.) The weight gradient of a hidden layer is the
+// sum of input times lambda over all samples and steps: a product on tensor cores, with one tile of W^T per block. The
+// samples are divided among blocks. The kernel `update` adds the partial sums of the blocks in a fixed order.
 
 // Writes the cells `m0` to `m0 + TILE` of TILE frames into a tile of INPUT_PIECES planes: two threads per frame.
 __device__ __forceinline__ void inflate_tile(bf16* tile, const SampleColumns& columns, const Drawn& drawn, u32 t0, u32 m0) {
@@ -88,7 +88,7 @@ KERNEL(weight_gradient_cells, GradientArgs, MULTIPLY_THREADS) {
     weight_gradient_of<From::CELLS>(args);
 }
 
-// Writes the score of the batch: its mean loss, weighted by class if there are weights, and its number of correct
+// Writes the score of the batch: the mean loss, weighted by class if there are class weights, and the number of correct
 // samples. Sums are added in halves, which is a fixed order.
 __device__ __forceinline__ void write_score(const ReadoutArgs& args, State& state, u32 samples) {
     double* losses = (double*)dynamic_shared_memory();
@@ -117,8 +117,8 @@ __device__ __forceinline__ void write_score(const ReadoutArgs& args, State& stat
     if (!(loss - loss == 0)) state.stopped = 1; // no update, and no further batch
 }
 
-// The readout's gradients, and in the last block the batch's loss. All steps of a sample have the same gradient, since
-// the readout is summed over time.
+// The gradients of the readout. The last block writes the score of the batch instead. All steps of a sample have the
+// same gradient, because the readout is summed over time.
 KERNEL(readout_gradient, ReadoutArgs, BLOCK_THREADS) {
     State& state = *args.state;
     u32 samples = state.samples;

@@ -1,8 +1,10 @@
-//! Linear layers: the product of activity and weights, and its gradients by the input and by the weights.
+//! Linear layers: the product of activity and weights, the gradient by the input, and the gradient by the weights.
 //!
-//! The sparse forward product and weight gradient read only the rows of W^T whose cells are active. If most cells are
-//! active, the dense kernels are faster. Sparse and dense kernels add the same products in the same order, so that they
-//! give the same bits for finite values. lambda is always dense, so the input gradient is a [`matmul_tile`] too.
+//! W^T is the transposed weight matrix, with one row for each input cell. The sparse kernels for the forward product
+//! and for the weight gradient use only the rows of active cells. If most cells are active, the dense kernels are
+//! faster. Sparse and dense kernels add the same products in the same order, so that they give the same bits for finite
+//! values. The gradient by the input is a dense product ([`matmul_tile`]), because lambda, the gradient of the loss by
+//! the outputs, is always dense.
 
 use rayon::prelude::*;
 
@@ -10,26 +12,28 @@ use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::F32x16;
 use crate::kernel::{Activity, TILE_WIDTH, Tile, halves, halves_mut};
 
-/// Number of steps that a matmul computes together in registers; half of it on instruction sets with few registers.
+/// Number of steps that a matrix product computes together in registers. Instruction sets with few registers compute
+/// half as many together.
 const STEPS: usize = 12;
-/// Number of cells whose dense weight gradient is computed together; half of it on instruction sets with few registers.
+/// Number of cells whose dense weight gradients are computed together in registers. Instruction sets with few registers
+/// compute half as many together.
 const CELLS: usize = 8;
-/// Number of rows of panels that one task adds.
+/// Number of rows that one parallel task of [`Panels::add`] adds.
 const ROWS: usize = 64;
 
-/// Number of steps that a tile of `steps` steps has in memory: `steps`, padded as [`matmul_tile`] needs.
+/// Returns the number of steps to allocate for each tile: `steps`, rounded up to a multiple that [`matmul_tile`] needs.
 pub(crate) fn stride(steps: usize) -> usize {
     steps.max(1).next_multiple_of(STEPS)
 }
 
-/// The weights of a layer in the order in which the kernels read them, or their gradients in the same order.
+/// The weights and biases of a layer, or the gradients of them, in the order in which the kernels read them.
 ///
 /// The outputs are padded with zeros to whole tiles.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Panels {
     inputs: usize,
     outputs: usize,
-    /// `[tile][input]`: weights from an input to a tile of outputs.
+    /// Weights from each input to each tile of outputs, `[tile][input]`.
     weights: Vec<Tile>,
     /// Bias of each tile of outputs, `[tile]`.
     bias: Vec<Tile>,
@@ -68,7 +72,7 @@ impl Panels {
         self.bias.len()
     }
 
-    /// Copies the weights from W^T, (in, out), and the bias, (out,).
+    /// Copies the weights from `weight_t`, W^T, (in, out), and the biases from `bias`, (out,).
     pub(crate) fn pack(&mut self, weight_t: &[f32], bias: &[f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact_mut(self.inputs.max(1)).enumerate() {
@@ -82,7 +86,8 @@ impl Panels {
         }
     }
 
-    /// Copies the weights of the input gradient from W^T, (in, out), whose columns are the inputs of these panels.
+    /// Copies the weights for the gradient by the input from W^T, (in, out), of a layer. These panels take the layer's
+    /// outputs as inputs, and have the layer's inputs as outputs.
     pub(crate) fn pack_transposed(&mut self, weight_t: &[f32]) {
         for (output, weights) in weight_t.chunks_exact(self.inputs.max(1)).enumerate() {
             let panel = &mut self.weights[output / TILE_WIDTH * self.inputs..][..self.inputs];
@@ -92,7 +97,7 @@ impl Panels {
         }
     }
 
-    /// Copies the weights to W^T, (in, out), and to the bias, (out,).
+    /// Copies the weights to `weight_t`, W^T, (in, out), and the biases to `bias`, (out,).
     pub(crate) fn unpack(&self, weight_t: &mut [f32], bias: &mut [f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact(self.inputs.max(1)).enumerate() {
@@ -106,7 +111,8 @@ impl Panels {
         }
     }
 
-    /// Adds the panels `others`, which have the same shape, in their order. Weights are added in parallel.
+    /// Adds the values of `others`, panels of the same shape, to these panels, in the order of `others`. Different rows
+    /// are added in parallel.
     pub(crate) fn add(&mut self, isa: Isa, others: &[&Panels]) {
         self.weights.par_chunks_mut(ROWS).enumerate().for_each(|(chunk, sums)| {
             others.iter().for_each(|other| add_tiles(isa, sums, &other.weights[chunk * ROWS..][..sums.len()]));
@@ -114,7 +120,7 @@ impl Panels {
         others.iter().for_each(|other| add_tiles(isa, &mut self.bias, &other.bias));
     }
 
-    /// Tile `tile` of outputs: weights, one row per input, and bias.
+    /// Returns the weights (one row per input) and the biases of tile `tile` of the outputs.
     pub(crate) fn tile(&self, tile: usize) -> (&[Tile], &Tile) {
         (&self.weights[tile * self.inputs..(tile + 1) * self.inputs], &self.bias[tile])
     }
@@ -125,8 +131,8 @@ impl Panels {
     }
 }
 
-/// Adds the weight and bias gradient of a tile whose lambda is the same at each of `steps` steps. `totals` is the
-/// activity summed over time, as one step.
+/// Adds the gradients of a tile of outputs to `panel` (weights) and `bias`. `lambda`, the gradient of the loss by the
+/// outputs, is the same at each of `steps` steps. `totals` is the input summed over time, as an activity of one step.
 pub(crate) fn constant_gradient_tile(
     totals: &Activity,
     lambda: &Tile,
@@ -153,8 +159,9 @@ for_each_isa! {
         }
     }
 
-    /// Computes the current of every neuron at every step of `activity`, `[tile][stride]`: b + the sum of
-    /// count * W^T\[cell\] over the step's active cells, in their order.
+    /// Writes the input current of every neuron at every step of `activity` to `x`, `[tile][step]`, with `stride` steps
+    /// per tile. A current is b + the sum of count * W^T\[cell\] over the active cells of the step, in the order of
+    /// `activity`.
     ///
     /// # Panics
     /// If `x` is too small, or a cell is not an input of the layer.
@@ -170,8 +177,7 @@ for_each_isa! {
         }
     }
 
-    /// Returns b + the sum of count * W^T\[cell\] over `active`: the readout's product with the spikes summed over
-    /// time.
+    /// Returns b + the sum of count * W^T\[cell\] over the cells `active` of a single step, for one tile of outputs.
     pub(crate) fn product<V>(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
         let [sums] = gather_step::<V, 1>([panel], [bias], active);
         let mut x = [0.0; TILE_WIDTH];
@@ -179,8 +185,10 @@ for_each_isa! {
         x
     }
 
-    /// Adds the weight gradient of each tile, the sum over steps of count * lambda\[t\] in the row of each active cell,
-    /// and the bias gradient, the sum of lambda. Both sums run forward in time. `lambda` is `[tile][stride]`.
+    /// Adds the gradients of a layer to `gradient`. `lambda` holds the gradient of the loss by the outputs,
+    /// `[tile][step]`, with `stride` steps per tile. `activity` is the input of the layer. The gradient of a weight is
+    /// the sum of count\[t\] * lambda\[t\] over the steps t, where count\[t\] is that of the weight's input cell. The
+    /// gradient of a bias is the sum of lambda\[t\]. Both sums run forward in time.
     ///
     /// # Panics
     /// If `lambda` is too small, or a cell is not an input of the layer.
@@ -196,11 +204,11 @@ for_each_isa! {
         }
     }
 
-    /// Writes b + a W^T for a tile of outputs over `stride` steps to `out`. `a` is `[tile of inputs][stride]`, `out` is
-    /// `[stride]`, with the stride that [`stride`] returned. Sums run over the inputs in their order.
+    /// Writes b + a W^T for one tile of outputs to `out`, `[step]`. `a` is `[tile of inputs][step]`. Both have `stride`
+    /// steps, a number that the function [`stride`] returned. The products are added in the order of the inputs.
     ///
     /// # Panics
-    /// If `out` doesn't have `stride` steps, or [`stride`] didn't return that number.
+    /// If `out` doesn't have `stride` steps, or if `stride` is 0 or not a multiple of [`STEPS`].
     pub(crate) fn matmul_tile<V>(a: &[Tile], stride: usize, panel: &[Tile], bias: &Tile, out: &mut [Tile]) {
         assert!(out.len() == stride && stride.is_multiple_of(STEPS) && stride > 0, "{} steps, stride {stride}", out.len());
         if V::WIDE {
@@ -221,8 +229,8 @@ for_each_isa! {
         }
     }
 
-    /// Like [`weight_gradient`], for one tile and a dense activity `a`, `[tile of inputs][stride]`. It adds the same
-    /// products in the same order.
+    /// Like [`weight_gradient`], but for one tile of outputs, and for the input `a` as a dense matrix of counts,
+    /// `[tile of inputs][step]`. Both functions add the same products in the same order.
     pub(crate) fn dense_weight_gradient_tile<V>(
         a: &[Tile],
         stride: usize,
@@ -278,7 +286,7 @@ fn gather_step<V: F32x16, const N: usize>(
     sums
 }
 
-/// Computes N tiles of [`gather`] from tile `first` on. Returns N.
+/// Computes [`gather`] for the N tiles that start at tile `first`. Returns N.
 #[inline(always)]
 fn gather_tiles<V: F32x16, const N: usize>(
     panels: &Panels,
@@ -299,7 +307,7 @@ fn gather_tiles<V: F32x16, const N: usize>(
     N
 }
 
-/// Computes N tiles of [`weight_gradient`] from tile `first` on. Returns N.
+/// Computes [`weight_gradient`] for the N tiles that start at tile `first`. Returns N.
 #[inline(always)]
 fn weight_gradient_tiles<V: F32x16, const N: usize>(
     activity: &Activity,
@@ -340,7 +348,8 @@ fn add_over_time<V: F32x16>(lambda: &[Tile], sum: &mut Tile) {
     store(sums, sum);
 }
 
-/// Computes I steps of [`matmul_tile`] from step `first` on, for P halves of a tile of outputs, in registers.
+/// Computes [`matmul_tile`] in registers for the I steps that start at step `first`, and for P halves of a tile of
+/// outputs. `parts` has the numbers of the halves, 0 or 1.
 #[inline(always)]
 fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],
@@ -366,8 +375,8 @@ fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     sums
 }
 
-/// Computes I cells of [`dense_weight_gradient_tile`] from cell `first` on, for P halves of a tile of outputs, in
-/// registers.
+/// Computes [`dense_weight_gradient_tile`] in registers for the I cells that start at cell `first`, and for P halves of
+/// a tile of outputs. `parts` has the numbers of the halves, 0 or 1.
 #[inline(always)]
 fn dense_gradient_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],

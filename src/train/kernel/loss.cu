@@ -1,8 +1,8 @@
-// The readout summed over time, its softmax cross entropy, and the loss's gradient by the last layer's spikes: one
-// block per sample. The readout is linear, so that it needs only the sum of the spikes. kernel/loss.rs has the
-// formulas.
+// The output of the readout summed over time, the softmax cross entropy, and the gradient of the loss by the spikes of
+// the last hidden layer: one block per sample. The readout is linear, so that it needs only the sum of the spikes.
+// kernel/loss.rs has the formulas.
 
-// Classes of a group, one for each thread of a warp, and groups that divide the neurons of a class.
+// A group of threads is a warp and computes CLASSES classes. The GROUPS groups divide the neurons among themselves.
 #define CLASSES 32
 #define GROUPS (BLOCK_THREADS / CLASSES)
 

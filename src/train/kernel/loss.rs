@@ -2,11 +2,12 @@
 
 use crate::kernel::exp::exp;
 
-/// Returns the loss of a sample, -log softmax(logits)\[label\], and writes its gradient times `scale` (1 / batch size
-/// for a mean over the batch): scale * (softmax(logits) - onehot(label)).
+/// Returns the loss of a sample, -log softmax(logits)\[label\]. Writes the gradient of the loss by the logits, times
+/// `scale`, to `gradient`: scale * (softmax(logits) - onehot(label)). For a mean over the batch, `scale` is
+/// 1 / batch size.
 ///
-/// The largest logit is subtracted first, for numerical stability. If a logit is NaN or positive infinity the loss is
-/// NaN; if the logit of the label is negative infinity, the loss is infinite.
+/// The largest logit is subtracted from all logits first, for numerical stability. If a logit is NaN or positive
+/// infinity, the loss is NaN. If only the logit of the label is negative infinity, the loss is infinite.
 ///
 /// # Panics
 /// If `label` is not a class.
@@ -24,7 +25,7 @@ pub(crate) fn cross_entropy(logits: &[f32], label: usize, scale: f32, gradient: 
     f64::from(sum).ln() + f64::from(largest) - f64::from(logits[label])
 }
 
-/// Class of the largest logit. Of equal logits, the first counts.
+/// Returns the class of the largest logit. If several logits are the largest, it is the first of them.
 pub(crate) fn predicted(logits: &[f32]) -> usize {
     let mut best = 0;
     for (class, logit) in logits.iter().enumerate() {

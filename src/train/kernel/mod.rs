@@ -5,7 +5,7 @@
 //! linear     activity times W, and the gradients by activity and by W
 //! iaf        integrate-and-fire neurons, forward and backward over time
 //! spikes     spikes counted per neuron
-//! sample     one sample through all layers and back, built on activity, linear and iaf
+//! sample     forward and backward pass of one sample, built on activity, linear and iaf
 //! exp        the exponential function of the surrogate gradient and of the softmax
 //! loss       softmax cross entropy of the summed readout
 //! adam       the optimiser's update
@@ -15,13 +15,13 @@
 //! program    the CUDA kernels, compiled and loaded
 //! ```
 //!
-//! The CPU kernels handle neurons in tiles of [`TILE_WIDTH`] neighbours: a tile's membrane potentials stay in registers
-//! and its columns of W in the L1 cache for all steps of a sample. Layers are padded to whole tiles with weights of
-//! zero; spikes and gradients of padded neurons are not used.
+//! The CPU kernels handle neurons in tiles of [`TILE_WIDTH`] neighbours. For all steps of a sample, the membrane
+//! potentials of a tile stay in registers, and the weights of a tile stay in the L1 cache. Layers are padded to whole
+//! tiles with weights of zero. Spikes and gradients of padded neurons are not used.
 //!
 //! **The same bits on every CPU.** A kernel is written once and compiled for several instruction sets, one of which is
-//! chosen at run time. A multiply-add is fused on all of them or on none, and every sum has one order, which does not
-//! depend on the vector length or the number of threads.
+//! chosen at run time. A multiply-add is fused on all instruction sets or on none. Every sum has a fixed order, which
+//! does not depend on the vector length or the number of threads.
 
 mod activity;
 mod adam;
@@ -49,14 +49,14 @@ pub(crate) const TILE_WIDTH: usize = 32;
 /// One value for each neuron of a tile.
 pub(crate) type Tile = [f32; TILE_WIDTH];
 
-/// The two halves of a tile.
+/// Returns the two halves of a tile.
 #[inline(always)]
 fn halves(tile: &Tile) -> [&[f32; 16]; 2] {
     let halves = tile.as_chunks().0;
     [&halves[0], &halves[1]]
 }
 
-/// The two halves of a tile, mutable.
+/// Returns the two halves of a tile, mutable.
 #[inline(always)]
 fn halves_mut(tile: &mut Tile) -> [&mut [f32; 16]; 2] {
     let (low, high) = tile.as_chunks_mut().0.split_at_mut(1);

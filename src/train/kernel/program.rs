@@ -1,5 +1,5 @@
-//! The CUDA program: the sources next to the kernels' CPU code, compiled for one device, one choice of column types and
-//! one precision.
+//! The CUDA program: the CUDA sources of this folder, compiled for one device, one choice of column types and one
+//! precision.
 //!
 //! ```text
 //! device.cuh    used by the other files: bfloat16 pieces, products of tiles
@@ -7,7 +7,7 @@
 //! inflate.cu    inflate: a batch as dense float32
 //!               inflate_input: a batch in bfloat16 pieces, for the first layer's weight gradient
 //! iaf.cu        iaf_forward_cells (first layer), iaf_forward, iaf_backward, iaf_backward_constant (last hidden layer):
-//!               a layer over time and back, with its matmul
+//!               a layer forward or backward in time, with the matrix product
 //! spikes.cu     count_spikes: spikes of each neuron, after an epoch
 //! linear.cu     weight_gradient, weight_gradient_input and weight_gradient_cells (first layer), readout_gradient: sums
 //!               over the samples of a batch
@@ -25,7 +25,7 @@ use crate::gpu::{CudaSource, Device, Image, Kernel, KernelStruct, Stream, cached
 use crate::kernel::exp;
 use crate::kernel::interface::{Sample, declarations};
 
-/// The sources in their order; each uses those before it.
+/// The CUDA sources. A source may use definitions of the sources before it.
 const SOURCES: [&str; 7] = [
     include_str!("order.cu"),
     include_str!("inflate.cu"),
@@ -35,25 +35,27 @@ const SOURCES: [&str; 7] = [
     include_str!("loss.cu"),
     include_str!("adam.cu"),
 ];
-/// Number of time steps and of neurons in a tile of the CUDA kernels. A matrix product in shared memory adds up as many
-/// inputs at a time.
+/// Number of time steps, and of neurons, in a tile of the CUDA kernels. It is also the number of inputs that a matrix
+/// product in shared memory adds up at a time.
 pub(crate) const TILE: usize = 64;
-/// Row stride of a tile in shared memory, in elements. It is eight more than the row length, to avoid bank conflicts.
+/// Row stride of a tile in shared memory, in elements. It is 8 more than the row length, to avoid bank conflicts.
 const STRIDE: usize = TILE + 8;
-/// Size of a tile in shared memory, in elements; `PLANE_BYTES` is its size in bytes of bfloat16.
+/// Size of a tile in shared memory, in elements.
 const PLANE: usize = TILE * STRIDE;
+/// Size of a tile of bfloat16 in shared memory, in bytes.
 const PLANE_BYTES: usize = PLANE * size_of::<u16>();
-/// Threads per block of the kernels that multiply matrices: four warps, each with 32 by 32 elements of a tile.
+/// Threads per block of the kernels that multiply matrices. Each of the four warps computes 32 by 32 elements of a
+/// tile.
 const MULTIPLY_THREADS: usize = 128;
-/// Threads per block of the other kernels.
+/// Threads per block of the kernels that don't have [`MULTIPLY_THREADS`] threads.
 pub(crate) const BLOCK_THREADS: usize = 256;
-/// Number of entries that a block of `iaf_forward_cells` keeps in shared memory at a time.
+/// Number of entries (cell and count) that a block of `iaf_forward_cells` keeps in shared memory at a time.
 const ENTRIES: usize = 2048;
-/// Value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs) for "as many as the batch's longest sample
-/// has".
+/// Value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs) with which every sample runs for as many steps
+/// as the longest sample of the batch has frames.
 pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
-/// Shared memory of a block of `iaf_forward_cells`, in bytes: the currents, the ends of the frames of this tile and the
-/// next, and the entries.
+/// Shared memory of a block of `iaf_forward_cells`, in bytes. It holds the currents, the frame ends of two tiles of
+/// steps, and the entries.
 const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
 /// Shared memory that CUDA reserves in each block, in bytes.
 const RESERVED: usize = 1024;
@@ -64,17 +66,17 @@ pub(crate) const INFLATE_BYTES: usize = 32 << 10;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MatmulPrecision {
-    /// Precision of float32: three bfloat16 pieces per number.
+    /// About the precision of float32. Each number is a sum of three bfloat16 numbers.
     #[default]
     Highest,
-    /// 16 bits of each number: two pieces, more than TF32's 11 bits.
+    /// 16 bits per number (TF32 has 11). Each number is a sum of two bfloat16 numbers.
     High,
-    /// 8 bits of each number: one piece, plain bfloat16.
+    /// 8 bits per number. Each number is one bfloat16 number.
     Medium,
 }
 
 impl MatmulPrecision {
-    /// Number of bfloat16 pieces per number.
+    /// Returns how many bfloat16 numbers ("pieces") add up to one number in a matrix product.
     pub fn pieces(self) -> usize {
         match self {
             MatmulPrecision::Highest => 3,
@@ -97,20 +99,20 @@ impl FromStr for MatmulPrecision {
     }
 }
 
-/// Types of the three columns of samples in device memory. They are the same for all sets of a run.
+/// Types of the three columns of samples in device memory. All sets of a run use the same types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnTypes {
-    /// Type of the end of a frame's entries, counted from the start of its sample.
+    /// Type of a frame's end: the index after its last entry, counted from the first entry of the sample.
     pub frame_ends: Width,
     /// Type of a cell's index.
     pub cells: Width,
-    /// Type of a count, or of a surface's value.
+    /// Type of a cell's count, or of its value in a time surface.
     pub counts: Width,
 }
 
 impl ColumnTypes {
-    /// The narrowest types for sets with frames of `shape`, at most `longest` frames per sample, and counts of these
-    /// widths.
+    /// Returns the narrowest types for sets with frames of `shape`, at most `longest` frames per sample, and counts of
+    /// the types `counts`.
     pub fn of(shape: FrameShape, longest: usize, counts: impl IntoIterator<Item = Width>) -> ColumnTypes {
         // At least two bytes: sets of smaller frames would gain nothing.
         let entries = shape.cells().saturating_mul(longest as u64).clamp(1 << 8, u32::MAX.into());
@@ -121,14 +123,15 @@ impl ColumnTypes {
         }
     }
 
-    /// Bytes of device memory for `samples` samples with `frames` frames and `entries` entries in total.
+    /// Returns the device memory in bytes that `samples` samples need, which have `frames` frames and `entries` entries
+    /// in total.
     pub fn bytes(&self, samples: u64, frames: u64, entries: u64) -> u64 {
         samples * size_of::<Sample>() as u64
             + frames * self.frame_ends.bytes() as u64
             + entries * (self.cells.bytes() + self.counts.bytes()) as u64
     }
 
-    /// Number of bfloat16 pieces that hold any count exactly, at 8 bits per piece.
+    /// Returns how many bfloat16 numbers ("pieces") of 8 bits add up to any float32 count exactly.
     pub(crate) fn input_pieces(&self) -> usize {
         match self.counts {
             Width::U8 => 1,
@@ -141,7 +144,7 @@ impl ColumnTypes {
 /// Settings that a program is compiled for, in addition to the device's architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
-    /// Types of the input's columns.
+    /// Types of the columns of the input.
     pub column_types: ColumnTypes,
     /// Precision of matrix products.
     pub precision: MatmulPrecision,
@@ -150,14 +153,14 @@ pub(crate) struct Variant {
 }
 
 impl Variant {
-    /// The CUDA sources as one text, with the declarations of the structs first.
+    /// Returns the CUDA sources as one text, which begins with the declarations of the shared structs.
     pub(crate) fn text() -> String {
         let head = include_str!("device.cuh");
         [declarations().as_str(), head].into_iter().chain(SOURCES).collect::<Vec<_>>().join("\n")
     }
 
-    /// Preprocessor macros for the text, as (name, value): the constants of this variant, and those that Rust and CUDA
-    /// share.
+    /// Returns the preprocessor macros for the CUDA text, as (name, value): the constants of this variant, and the
+    /// constants that Rust and CUDA share.
     pub(crate) fn defines(&self) -> Vec<(String, String)> {
         let number = |width: Width| match width {
             Width::U8 => "unsigned char",
@@ -197,14 +200,16 @@ impl Variant {
         stages * 2 * pieces * PLANE_BYTES + if pieces > 1 { 0 } else { tile }
     }
 
-    /// Shared memory in bytes of a weight gradient whose input has `before` pieces.
+    /// Returns the shared memory in bytes of a block that computes a weight gradient, if each number of the layer's
+    /// input is a sum of `before` bfloat16 numbers.
     fn gradient_bytes(&self, before: usize, stages: usize) -> usize {
         stages * (before + self.precision.pieces()) * PLANE_BYTES
     }
 
-    /// Number of stages of a product in shared memory. It is 2 if two blocks with 2 stages each fit on a
-    /// multiprocessor: one stage is loaded while the other is used. Else it is 1, because two blocks hide more latency
-    /// than two stages. `bytes` returns the shared memory for a number of stages.
+    /// Returns the number of stages of a matrix product. A stage is a buffer in shared memory for the tiles that are
+    /// multiplied. With 2 stages, one is loaded while the other is used. The result is 2 if two blocks with 2 stages
+    /// each fit on a multiprocessor. Otherwise it is 1, because two blocks hide more latency than two stages. `bytes`
+    /// returns the shared memory of a block for a number of stages.
     fn stages(&self, bytes: fn(&Variant, usize) -> usize) -> usize {
         if 2 * (bytes(self, 2) + RESERVED) <= self.shared_memory + RESERVED { 2 } else { 1 }
     }
@@ -231,7 +236,8 @@ impl Entry {
         self.launch_sized(stream, blocks, self.shared_bytes, args)
     }
 
-    /// Like [`Entry::launch`], but with less shared memory, so that more blocks run at a time.
+    /// Like [`Entry::launch`], but with `shared_bytes` bytes of shared memory per block, which may be less than the
+    /// kernel's setting. More blocks with less memory can run at a time.
     ///
     /// # Errors
     /// [`Error::Cuda`].
@@ -256,11 +262,11 @@ pub struct Program {
     pub(crate) draw: Entry,
     /// Writes a batch as dense float32.
     pub(crate) inflate: Entry,
-    /// Writes a batch in bfloat16 pieces, for the first layer's weight gradient.
+    /// Writes a batch as dense bfloat16 numbers, for the first layer's weight gradient.
     pub(crate) inflate_input: Entry,
     /// Runs the first layer forward in time.
     pub(crate) iaf_forward_cells: Entry,
-    /// Runs another hidden layer forward in time.
+    /// Runs any hidden layer but the first forward in time.
     pub(crate) iaf_forward: Entry,
     /// Counts the spikes of a hidden layer.
     pub(crate) count_spikes: Entry,
@@ -270,15 +276,15 @@ pub struct Program {
     pub(crate) readout_gradient: Entry,
     /// Runs the last hidden layer backward in time.
     pub(crate) iaf_backward_constant: Entry,
-    /// Runs another hidden layer backward in time.
+    /// Runs any hidden layer but the last backward in time.
     pub(crate) iaf_backward: Entry,
-    /// Computes the first layer's weight gradient from the cells of its input.
+    /// Computes the first layer's weight gradient from the sparse cells of the input.
     pub(crate) weight_gradient_cells: Entry,
-    /// Computes the first layer's weight gradient from its dense input.
+    /// Computes the first layer's weight gradient from the dense input that `inflate_input` wrote.
     pub(crate) weight_gradient_input: Entry,
-    /// Computes another layer's weight gradient.
+    /// Computes the weight gradient of any hidden layer but the first.
     pub(crate) weight_gradient: Entry,
-    /// Sums up the gradients and updates the parameters with Adam.
+    /// Adds up the partial sums of the gradients, and updates the parameters with Adam.
     pub(crate) update: Entry,
     /// Copies the weights to the layouts that the matrix products read.
     pub(crate) pack: Entry,
@@ -322,10 +328,10 @@ impl Program {
         })
     }
 
-    /// Compiles the kernels unless the cache on disk has them.
+    /// Compiles the kernels, or reads them from the cache on disk. Returns the settings and the compiled machine code.
     ///
     /// # Errors
-    /// Errors of [`Program::new`].
+    /// The errors of [`Program::new`].
     pub(crate) fn compile(
         device: &Device,
         column_types: ColumnTypes,
@@ -346,7 +352,7 @@ impl Program {
         self.variant.column_types
     }
 
-    /// Number of bfloat16 pieces per weight or gradient in matrix products.
+    /// Returns how many bfloat16 numbers ("pieces") add up to one weight or gradient in a matrix product.
     pub fn pieces(&self) -> usize {
         self.variant.precision.pieces()
     }

@@ -1,9 +1,11 @@
 //! Forward and backward pass of one sample through all layers, on the CPU.
 //!
-//! Each layer runs over all steps of the sample, tile by tile, before the next layer: a tile's membrane potentials stay
-//! in registers and its weights in L1. Layers pass sparse activity ([`Activity`]) on; v is stored for the backward
-//! pass. The readout is linear and the loss takes its sum over time, so the readout needs only the sum of the spikes,
-//! and its gradient is the same at every step.
+//! Each layer runs over all steps of the sample, tile by tile, before the next layer starts. The membrane potentials v
+//! of a tile stay in registers, and the weights of a tile in the L1 cache. The output of a layer is a sparse
+//! [`Activity`]. v is stored for the backward pass.
+//!
+//! The readout is linear, and the loss uses the sum of the readout's output over time. The readout therefore needs only
+//! the spikes summed over time, and the gradient by the spikes of the last hidden layer is the same at every step.
 
 use tonic_shard::SampleFrames;
 
@@ -13,7 +15,7 @@ use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
 use crate::kernel::{Activity, TILE_WIDTH, Tile, iaf, linear};
 
-/// Weights of a layer in the kernels' order.
+/// Weights of a layer, in the order in which the kernels read them.
 #[derive(Debug)]
 pub(crate) struct PackedLayer {
     /// W^T, one row per input, and the bias: for the forward pass.
@@ -22,7 +24,7 @@ pub(crate) struct PackedLayer {
     pub(crate) transposed: Option<Panels>,
 }
 
-/// Weights of the network in the kernels' order: hidden layers, then the readout.
+/// Constants and weights of the network, in the order in which the kernels read them.
 #[derive(Debug)]
 pub(crate) struct PackedNetwork {
     pub(crate) isa: Isa,
@@ -37,39 +39,39 @@ pub(crate) struct PackedNetwork {
 /// State of a sample's forward and backward pass. The buffers are reused for the next sample.
 #[derive(Debug, Default)]
 pub(crate) struct SampleState {
-    /// The input, then the spikes of each hidden layer.
+    /// Activity of the network's input, and then of each hidden layer.
     activities: Vec<Activity>,
     /// Membrane potentials of each hidden layer, `[tile][step]`.
     potentials: Vec<Vec<Tile>>,
-    /// Which neurons of a layer spiked: bit j of `[step][tile]` for neuron j of the tile.
+    /// Which neurons of the current layer spiked, `[step][tile]`. Bit j is set if neuron j of the tile spiked.
     fired: Vec<u32>,
-    /// The last hidden layer's spikes summed over time, as one step.
+    /// Spikes of the last hidden layer summed over time, as an activity of one step.
     totals: Activity,
-    /// Buffer for the sums of `totals`.
+    /// Buffer in which the sums of `totals` are computed.
     sums: Vec<f32>,
-    /// lambda of the layer, `[tile][step]`.
+    /// lambda, the gradient of the loss by the currents of the current layer, `[tile][step]`.
     lambda: Vec<Tile>,
-    /// lambda of the layer above, `[tile][step]`.
+    /// lambda, the gradient of the loss by the currents of the layer above the current layer, `[tile][step]`.
     above: Vec<Tile>,
-    /// Buffer for an activity as a matrix, `[tile of inputs][step]`.
+    /// Buffer for an activity as a dense matrix of counts, `[tile of inputs][step]`.
     dense: Vec<Tile>,
 }
 
 impl SampleState {
-    /// The spikes of each hidden layer in the last forward pass.
+    /// Returns the spikes of each hidden layer in the last forward pass.
     pub(crate) fn spikes(&self) -> &[Activity] {
         &self.activities[1..]
     }
 
-    /// [`spikes`](SampleState::spikes), without a copy.
+    /// Returns the spikes of each hidden layer in the last forward pass, and drops the other buffers.
     pub(crate) fn into_spikes(mut self) -> Vec<Activity> {
         self.activities.split_off(1)
     }
 }
 
 impl PackedNetwork {
-    /// Runs a sample for `steps` steps, or for all its frames if it has more, and writes the readout's sum over time to
-    /// `logits`. `index` is the sample's index in the batch, for the error.
+    /// Runs a sample for `steps` steps, or for all its frames if it has more than `steps`. Writes the output of the
+    /// readout, summed over time, to `logits`. `index` is the sample's index in the batch, for the error.
     pub(crate) fn forward(
         &self,
         state: &mut SampleState,
@@ -114,8 +116,8 @@ impl PackedNetwork {
         Ok(())
     }
 
-    /// Adds the gradients of all parameters to `gradients`, one [`Panels`] per layer. `gradient` is the gradient of the
-    /// loss by the logits of the sample that [`forward`](Self::forward) ran last.
+    /// Adds the gradients of all parameters to `gradients`, one [`Panels`] per layer, for the sample that
+    /// [`forward`](Self::forward) ran last. `gradient` is the gradient of the loss by the logits of that sample.
     pub(crate) fn backward(&self, state: &mut SampleState, gradient: &[f32], gradients: &mut [Panels]) {
         let steps = state.activities[0].steps();
         let stride = linear::stride(steps);

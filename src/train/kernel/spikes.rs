@@ -1,8 +1,8 @@
-//! Spikes counted per neuron, which tell silent and saturated neurons from healthy ones.
+//! Spike counts per neuron, which show silent neurons and saturated neurons.
 
 use crate::kernel::Activity;
 
-/// Spikes of a hidden layer over some samples, of each neuron.
+/// Spike counts of each neuron of a hidden layer, over all steps of one or more samples.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpikeCounts {
     /// Number of spikes of each neuron.
@@ -14,12 +14,12 @@ pub struct SpikeCounts {
 }
 
 impl SpikeCounts {
-    /// No spikes of `neurons` neurons in no steps.
+    /// Makes counts of 0 for `neurons` neurons.
     pub(crate) fn new(neurons: usize) -> SpikeCounts {
         SpikeCounts { spikes: vec![0; neurons], active_steps: vec![0; neurons], steps: 0 }
     }
 
-    /// Adds a layer's spikes of one sample.
+    /// Adds the spikes of the layer in one sample.
     pub(crate) fn add_sample(&mut self, spikes: &Activity) {
         self.steps += spikes.steps() as u64;
         for &(neuron, count) in spikes.all() {
@@ -27,13 +27,13 @@ impl SpikeCounts {
         }
     }
 
-    /// Adds spikes of one neuron. A diverged neuron has more than can be counted.
+    /// Adds spikes of one neuron. The sum saturates, because a diverged neuron can have more spikes than a `u64` holds.
     pub(crate) fn add(&mut self, neuron: usize, spikes: u64, active_steps: u64) {
         self.spikes[neuron] = self.spikes[neuron].saturating_add(spikes);
         self.active_steps[neuron] += active_steps;
     }
 
-    /// Adds the spikes of the same layer over other samples.
+    /// Returns the sum of these counts and of `other`, the counts of the same layer over other samples.
     pub(crate) fn plus(mut self, other: &SpikeCounts) -> SpikeCounts {
         self.steps += other.steps;
         for (neuron, (&spikes, &steps)) in other.spikes.iter().zip(&other.active_steps).enumerate() {

@@ -1,5 +1,5 @@
-//! Compares each kernel, on every instruction set of this machine, with plain float64 code, and the recursion of lambda
-//! with numerical differentiation.
+//! Compares each kernel, on every instruction set of this machine, with plain float64 code. Compares the backward
+//! recursion of the neurons with numerical differentiation.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -43,15 +43,15 @@ fn exponential_is_close_over_its_whole_range_and_underflows_to_zero() {
     assert!(exp(f32::NAN).is_nan());
 }
 
-/// Whether sums agree. The tolerance is relative to `largest`, the largest possible sum of the products: terms that
-/// cancel leave their rounding errors.
+/// Whether all sums differ from `expected` by at most 1e-6 of `largest`, the largest sum that the products can have.
+/// The tolerance is not relative to the sum itself, because terms that cancel leave their rounding errors behind.
 fn close(got: impl Iterator<Item = f64>, expected: &[f64], largest: f64) -> bool {
     let mut apart = got.zip(expected).map(|(got, expected)| (got - expected).abs());
     apart.all(|apart| apart <= 1e-6 * largest)
 }
 
-/// Runs the forward kernel on tiles of currents, `[tile][step]` without padding. Returns v, `[tile][step]`, and the
-/// bits of the neurons that spiked, `[step][tile]`.
+/// Runs the forward kernel on input currents `x`, `[tile][step]` without padding. Returns the membrane potentials,
+/// `[tile][step]`, and the bits of the neurons that spiked, `[step][tile]`.
 fn run_forward(isa: Isa, neuron: &Neuron, x: &[Tile], steps: usize) -> (Vec<Tile>, Vec<u32>) {
     let mut v = x.to_vec();
     let mut fired = vec![u32::MAX; x.len()];
@@ -59,7 +59,7 @@ fn run_forward(isa: Isa, neuron: &Neuron, x: &[Tile], steps: usize) -> (Vec<Tile
     (v, fired)
 }
 
-/// The bits of all values, which differ between -0 and 0.
+/// Returns the bits of all values. Unlike the values, they differ between -0 and 0.
 fn bits(tiles: &[Tile]) -> Vec<u32> {
     tiles.iter().flatten().map(|x| x.to_bits()).collect()
 }
@@ -243,11 +243,11 @@ proptest! {
     }
 }
 
-/// The surrogate gradient is not the derivative of the spike count, which is a step function: differentiating the
-/// network numerically would give 0. But it is exactly the derivative of a smooth system: let s[t] be the recorded
-/// spikes plus F(v) - F(recorded v), where F' = sigma. At the recorded currents this system takes the recorded path.
-/// Its derivative there is the result of the chain rule with sigma for ds/dv, through the reset too. Central
-/// differences of the system, in float64, must therefore equal lambda.
+/// The spike count is a step function, so that numerical differentiation of the network gives 0, not the surrogate
+/// gradient. The test differentiates a smooth system instead, in which s[t] = recorded spikes + F(v) - F(recorded v),
+/// where F' = sigma. With the recorded currents, all v and s of this system are the recorded ones, and ds/dv is
+/// sigma(v). By the chain rule, also through the reset, the derivative of the loss by the currents is lambda. Central
+/// differences in float64 must therefore equal lambda.
 #[test]
 fn lambda_is_the_derivative_of_the_smoothed_neuron() {
     let mut rng = ChaCha8Rng::seed_from_u64(11);

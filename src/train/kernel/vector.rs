@@ -1,52 +1,52 @@
-//! Vectors of sixteen float32 on each instruction set, in which the kernels are written.
+//! Vectors of sixteen float32 for each instruction set. The kernels are written with them.
 //!
 //! Plain loops are not enough: the compiler turns them into gathers and scatters for some machines (a matmul took 30
-//! times as long with AVX-512 as with AVX2). Every operation is rounded as that of [`f32`], so that all instruction
-//! sets give the same bits.
+//! times as long with AVX-512 as with AVX2). Every operation rounds as the same operation of [`f32`] does, so that all
+//! instruction sets give the same bits.
 
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// A float32 or a vector of them, for arithmetic that is written once for both.
+/// A float32 or a vector of float32, for arithmetic that is written once for both.
 pub(crate) trait Real: Copy {
-    /// `x` in every lane.
+    /// Returns a vector with `x` in every lane.
     fn splat(x: f32) -> Self;
-    /// self + other
+    /// Returns self + other.
     fn add(self, other: Self) -> Self;
-    /// self - other
+    /// Returns self - other.
     fn sub(self, other: Self) -> Self;
-    /// self * other
+    /// Returns self * other.
     fn mul(self, other: Self) -> Self;
-    /// self / other
+    /// Returns self / other.
     fn div(self, other: Self) -> Self;
-    /// self * factor + addend, rounded once
+    /// Returns self * factor + addend, rounded once.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
-    /// The square root of self.
+    /// Returns the square root of self.
     fn sqrt(self) -> Self;
-    /// |self|
+    /// Returns the absolute value of self.
     fn abs(self) -> Self;
-    /// self, truncated toward zero.
+    /// Returns self, truncated toward zero.
     fn trunc(self) -> Self;
-    /// The larger of self and `bound`; NaN if self is NaN.
+    /// Returns the larger of self and `bound`, or NaN if self is NaN.
     fn at_least(self, bound: Self) -> Self;
-    /// self, or 0 in lanes where `x` is at most `bound`.
+    /// Returns self, with 0 in the lanes where `x` <= `bound`.
     fn zero_at_most(self, x: Self, bound: Self) -> Self;
-    /// 2^n for self = n + 1.5 * 2^23, with an integer n from -126 to 127.
+    /// Returns 2^n. self must be n + 1.5 * 2^23, with an integer n from -126 to 127.
     fn power_of_two(self) -> Self;
 }
 
 /// A vector of sixteen float32.
 pub(crate) trait F32x16: Real {
-    /// Whether the machine has 32 vector registers, each of which holds a whole vector. Otherwise it has 16, and a
-    /// vector takes two.
+    /// Whether the instruction set has 32 vector registers, each of which holds a whole vector. Otherwise it has 16
+    /// registers, and a vector takes two of them.
     const WIDE: bool;
     /// Loads a vector from memory.
     fn load(from: &[f32; 16]) -> Self;
     /// Stores the vector to memory.
     fn store(self, to: &mut [f32; 16]);
-    /// A mask: bit i is set if lane i is not 0.
+    /// Returns a mask in which bit i is set if lane i is not 0.
     fn nonzero(self) -> u32;
 }
 
@@ -189,7 +189,7 @@ pub(crate) struct Avx2(__m256, __m256);
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(__m512);
 
-/// Calls intrinsics on the vectors of an instruction set.
+/// Calls intrinsics on vectors, in an `unsafe` block.
 #[cfg(target_arch = "x86_64")]
 macro_rules! intrinsics {
     ($calls:expr) => {{

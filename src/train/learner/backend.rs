@@ -1,4 +1,4 @@
-//! The one place where CPU, GPU or libtorch is chosen.
+//! The backend: the choice between CPU, GPU and libtorch, which is made only here.
 
 use std::sync::Arc;
 
@@ -20,26 +20,27 @@ use crate::learner::host::{HostLearner, evaluate};
 use crate::learner::padding::Padding;
 use crate::network::Network;
 
-/// What computes steps, epochs and evaluations. It is chosen once, and makes all engines and learners.
+/// The engine and the device that compute steps, epochs and evaluations. It makes all engines and learners.
 #[derive(Clone, Debug)]
 pub struct Backend {
-    /// Our kernels, or libtorch.
+    /// Whether our kernels or libtorch compute.
     pub engine: EngineChoice,
-    /// The GPU; `None` for the CPU.
+    /// The GPU that computes; `None` for the CPU.
     pub device: Option<Device>,
-    /// Precision of products on a GPU.
+    /// Precision of matrix products on a GPU.
     pub precision: MatmulPrecision,
-    /// A line for people: "cuda:0: NVIDIA H200, 139.8 GB free", "cpu: no NVIDIA driver is installed (...)".
+    /// Message that says which device computes and why, for example "cuda:0: NVIDIA H200, 139.8 GB free" or
+    /// "cpu: no NVIDIA driver is installed (...)".
     pub why: String,
 }
 
 impl Backend {
-    /// Computes on the CPU.
+    /// Returns the backend that computes on the CPU.
     pub fn cpu(engine: EngineChoice, precision: MatmulPrecision) -> Backend {
         Backend { engine, device: None, precision, why: "cpu".into() }
     }
 
-    /// Computes on GPU number `ordinal`: opens it and finds its compiler.
+    /// Opens GPU number `ordinal`, checks that NVRTC can compile for it, and returns the backend that computes there.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if the GPU, the driver or NVRTC is missing or too old; [`Error::Cuda`] if the
@@ -51,17 +52,18 @@ impl Backend {
         Ok(Backend { engine, device: Some(device), precision, why })
     }
 
-    /// How sums are rounded.
+    /// Returns the kind of device, which decides how sums are rounded.
     pub(crate) fn arithmetic(&self) -> Arithmetic {
         if self.device.is_some() { Arithmetic::Cuda } else { Arithmetic::Cpu }
     }
 
-    /// Checks that everything needed is there, and loads our kernels if they run on a GPU: for sets of one recipe,
-    /// whose samples run for up to `longest` steps.
+    /// Checks that the backend can be used. If our kernels run on a GPU, compiles and loads them, and returns the
+    /// program; otherwise returns `None`. All of `sets` must have the same recipe. `longest` is the maximum number of
+    /// steps of a sample.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Unavailable`] where libtorch or NVRTC is missing, or a precision does not apply;
-    /// [`Error::Cuda`].
+    /// [`tonic_base::Error::Unavailable`] if libtorch or NVRTC is missing, or if the CPU is asked for another precision
+    /// than the highest; [`Error::Cuda`].
     pub fn program(&self, sets: &[&ShardSet], longest: usize) -> Result<Option<Arc<Program>>> {
         let descriptions = sets.iter().map(|set| &set.manifest().description);
         let shape = descriptions.clone().map(|of| of.shape).next();
@@ -69,10 +71,10 @@ impl Backend {
         self.program_of(ColumnTypes::of(shape, longest, descriptions.map(|of| of.widths.counts)))
     }
 
-    /// [`Backend::program`] for samples whose columns have these types.
+    /// Like [`Backend::program`], for samples whose columns have the types `column_types`.
     ///
     /// # Errors
-    /// Errors of [`Backend::program`].
+    /// The errors of [`Backend::program`].
     pub(crate) fn program_of(&self, column_types: ColumnTypes) -> Result<Option<Arc<Program>>> {
         if self.device.is_none() && self.precision != MatmulPrecision::Highest {
             let why = "the CPU computes in float32; it is a choice for the kernels of a GPU";
@@ -87,8 +89,9 @@ impl Backend {
         }
     }
 
-    /// Makes a learner. `program` must be the result of [`Backend::program`] of this backend: with it training runs on
-    /// the GPU, with `None` in a host engine. For `class_weights` see [`Engine::set_class_weights`].
+    /// Makes a learner. `program` must be the result of [`Backend::program`] of this backend. If `program` is `None`,
+    /// the learner trains with an engine that takes batches from host memory. `class_weights` are as in
+    /// [`Engine::set_class_weights`].
     ///
     /// # Errors
     /// [`Error::DeviceMemory`], [`Error::Cuda`], [`tonic_base::Error::Unavailable`].
@@ -109,11 +112,11 @@ impl Backend {
         })
     }
 
-    /// Evaluates a network on all samples of a set, each running for up to `longest` steps. `program` is as for
-    /// [`Backend::learner`].
+    /// Evaluates a network on all samples of a set. `longest` is the maximum number of steps of a sample. `program`
+    /// must be the result of [`Backend::program`] of this backend.
     ///
     /// # Errors
-    /// Errors of [`Learner::evaluate`], [`Error::DeviceMemory`].
+    /// The errors of [`Learner::evaluate`]; [`Error::DeviceMemory`].
     pub fn evaluate(
         &self,
         program: Option<&Arc<Program>>,
@@ -131,10 +134,11 @@ impl Backend {
         }
     }
 
-    /// Makes an engine that takes its batches from host memory: the CPU's, or libtorch's on the chosen device.
+    /// Makes an engine that takes batches from host memory: our kernels on the CPU, or libtorch on the backend's
+    /// device.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Unavailable`] where libtorch has no CUDA part.
+    /// [`tonic_base::Error::Unavailable`] if libtorch is missing, or if it cannot use the GPU.
     pub(crate) fn host_engine(&self, network: &Network) -> Result<Box<dyn Engine>> {
         match self.engine {
             EngineChoice::Fused => Ok(Box::new(CpuEngine::new(network))),

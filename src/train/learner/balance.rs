@@ -1,11 +1,11 @@
-//! How many samples the classes of a set have: what guessing gives, weights that balance them, and warnings.
+//! Class sizes of a set: the accuracy and loss of guessing, class weights that balance the classes, and warnings.
 
 use serde::{Deserialize, Serialize};
 use tonic_shard::ShardSet;
 
 use crate::learner::warning::Warning;
 
-/// Samples of the largest class for one of the smallest, above which a set is called imbalanced.
+/// If the largest class has more than this many times the samples of the smallest class, a set is called imbalanced.
 const IMBALANCED: u64 = 10;
 
 /// Weights of the classes in the training loss.
@@ -15,18 +15,19 @@ pub enum ClassWeights {
     /// Every sample counts the same.
     #[default]
     None,
-    /// Every class counts the same: a class of n samples has the weight N / (classes * n), with N samples in all.
-    /// scikit-learn's `class_weight="balanced"`.
+    /// Every class counts the same. A class of n samples has the weight N / (classes * n), where N is the number of all
+    /// samples. This is scikit-learn's `class_weight="balanced"`.
     Balanced,
 }
 
 impl ClassWeights {
-    /// Whether samples count the same.
+    /// Whether every sample counts the same.
     pub(crate) fn is_none(&self) -> bool {
         *self == ClassWeights::None
     }
 
-    /// Weight of each class of a training set, or none.
+    /// Returns the weight of each class, or `None` if every sample counts the same. `class_samples` is the number of
+    /// samples of each class of the training set.
     pub(crate) fn of(self, class_samples: &[u64]) -> Option<Vec<f32>> {
         let classes = class_samples.iter().filter(|&&n| n > 0).count();
         let total: u64 = class_samples.iter().sum();
@@ -39,7 +40,7 @@ impl ClassWeights {
     }
 }
 
-/// Number of samples of each class of a set.
+/// A set and the number of samples of each class.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClassBalance<'a> {
     set: &'a ShardSet,
@@ -47,12 +48,12 @@ pub(crate) struct ClassBalance<'a> {
 }
 
 impl ClassBalance<'_> {
-    /// Counts the samples of a set. All of them must have labels.
+    /// Reads the number of samples of each class from the manifest of a set. All samples must have labels.
     pub(crate) fn of(set: &ShardSet) -> ClassBalance<'_> {
         ClassBalance { set, samples: &set.manifest().totals.class_samples }
     }
 
-    /// Accuracy and mean cross entropy of the best guess that doesn't look at the sample.
+    /// Returns the accuracy and the mean cross entropy of the best guess that doesn't look at the sample.
     pub(crate) fn guessing(&self) -> (f64, f64) {
         let total: u64 = self.samples.iter().sum();
         let shares = self.samples.iter().filter(|&&n| n > 0).map(|&n| n as f64 / total as f64);
@@ -64,7 +65,8 @@ impl ClassBalance<'_> {
         self.samples.iter().filter(|&&n| n > 0).count()
     }
 
-    /// Warns of a set with one class only, and of a set whose classes differ much in size.
+    /// Returns warnings if the set has only one class, or if the classes differ much in size. `weights` are those of
+    /// the training loss.
     pub(crate) fn warnings(&self, weights: ClassWeights) -> Vec<Warning> {
         let weighted = !weights.is_none();
         let name = |class: usize| self.set.manifest().description.classes[class].clone();
@@ -92,7 +94,7 @@ impl ClassBalance<'_> {
         }]
     }
 
-    /// Warns of classes that a training set has no samples of, in addition to [`warnings`](Self::warnings).
+    /// Returns the [`warnings`](Self::warnings) of a training set, and a warning if some classes have no samples.
     pub(crate) fn training_warnings(&self, weights: ClassWeights) -> Vec<Warning> {
         let names = self.set.manifest().description.classes.iter();
         let missing: Vec<String> =
@@ -109,7 +111,7 @@ impl ClassBalance<'_> {
 mod tests {
     use super::ClassWeights;
 
-    /// `compute_class_weight("balanced", classes=np.unique(y), y=y)` of scikit-learn.
+    /// The expected weights are those of scikit-learn's `compute_class_weight("balanced", classes=np.unique(y), y=y)`.
     #[test]
     fn balanced_weights_are_scikit_learns() {
         assert_eq!(ClassWeights::None.of(&[3, 1]), None);

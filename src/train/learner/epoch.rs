@@ -1,4 +1,4 @@
-//! The learner: trains and evaluates a network in whole epochs, on any device.
+//! The trait `Learner`: trains and evaluates a network in whole epochs, on any device.
 
 use tonic_base::Progress;
 use tonic_loader::{Batch, EpochOrder};
@@ -11,16 +11,16 @@ use crate::learner::evaluation::Evaluation;
 use crate::learner::padding::Padding;
 use crate::network::Network;
 
-/// The part of an epoch to train on: its batches from number `first` on.
+/// The part of an epoch to train on: all batches from batch number `first` on.
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch {
     /// Order of the samples.
     pub order: EpochOrder,
-    /// Samples per batch.
+    /// Number of samples per batch.
     pub batch_size: usize,
-    /// Number of the first batch: batches before it are done.
+    /// Number of the first batch to train on, counted from 0. Earlier batches are left out.
     pub first: u64,
-    /// How samples are padded.
+    /// Padding of the samples.
     pub padding: Padding,
 }
 
@@ -47,14 +47,14 @@ pub struct TrainState {
 }
 
 impl TrainState {
-    /// The state before the first step, with Adam's defaults.
+    /// Returns the state before the first step, with the default settings of Adam.
     pub fn new(network: Network) -> TrainState {
         let adam = Adam::new(AdamConfig::default(), network.parameters.flat().len());
         TrainState { network, adam }
     }
 }
 
-/// Adds up the counts of batches, layer by layer.
+/// Returns the sum of the spike counts of all batches, layer by layer, or the first error.
 pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>) -> Result<Vec<SpikeCounts>> {
     let plus = |sum: Vec<SpikeCounts>, batch: Result<Vec<SpikeCounts>>| -> Result<_> {
         let batch = batch?;
@@ -63,59 +63,61 @@ pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>)
     batches.into_iter().try_fold(Vec::new(), plus)
 }
 
-/// Trains a network. Epochs, evaluations and the state that a checkpoint holds are the same on every device.
+/// Trains and evaluates a network in epochs. The interface is the same on every device.
 pub trait Learner: std::fmt::Debug {
-    /// Network and optimiser. [`sync`](Learner::sync) copies parameters and moments; `adam.step` counts the batches
-    /// whose scores were read, also between syncs.
+    /// Returns the network and the optimiser. On a GPU, this is a copy in host memory: [`sync`](Learner::sync) updates
+    /// the parameters and Adam's moving averages in it. `adam.step` is the number of batches whose losses were
+    /// reported.
     fn state(&self) -> &TrainState;
 
-    /// Updates [`state`](Learner::state) to the current state of training.
+    /// Copies the current parameters and Adam's moving averages to [`state`](Learner::state).
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn sync(&mut self) -> Result<()>;
 
-    /// Restarts training from another state, of a network of the same shape.
+    /// Restarts training from another state. The network of that state must have the same shape.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
     ///
     /// # Panics
-    /// If the network has another shape.
+    /// If the shape of the network in `state` differs.
     fn restart(&mut self, state: &TrainState) -> Result<()>;
 
-    /// Trains on an epoch's batches until they end or an interruption is requested. `each` gets the loss of every batch
-    /// and its number of samples.
+    /// Trains on the batches of an epoch until they end or an interruption is requested. Calls `each` with the loss and
+    /// the number of samples of every batch.
     ///
     /// # Errors
-    /// Errors of loading; [`Error::Cuda`](crate::Error::Cuda); [`Error::Kernel`](crate::Error::Kernel) for a loss that
-    /// is not finite or at least 2^24. The CPU stops before that batch's update. A GPU does so only if the loss is not
-    /// finite; after a large finite loss, later batches may have been trained on too.
+    /// The errors of loading; [`Error::Cuda`](crate::Error::Cuda); [`Error::Kernel`](crate::Error::Kernel) if the loss
+    /// of a batch is NaN, infinite, or 2^24 or more. After a loss that is NaN or infinite, the parameters are no longer
+    /// updated. After a large finite loss, this is so on the CPU only: a GPU may have trained on later batches.
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;
 
     /// Evaluates the network on all samples of a set.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] for a set without labels, errors of loading,
+    /// [`tonic_base::Error::Usage`] if the set is empty or a sample has no label, the errors of loading,
     /// [`Error::Kernel`](crate::Error::Kernel), [`tonic_base::Error::Interrupted`],
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation>;
 
-    /// Sets the samples of [`spikes`](Learner::spikes), in batches that are not larger than those of training.
+    /// Sets the batches of samples over which [`spikes`](Learner::spikes) counts. They must not be larger than the
+    /// batches of training.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::DeviceMemory`](crate::Error::DeviceMemory),
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn watch(&mut self, samples: Vec<Batch>) -> Result<()>;
 
-    /// Counts the spikes of each hidden layer over the samples of [`watch`](Learner::watch), in a forward pass with the
-    /// current weights.
+    /// Runs the samples given to [`watch`](Learner::watch) forward with the current weights. Returns the spike counts
+    /// of each hidden layer.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).
     fn spikes(&mut self, padding: Padding) -> Result<Vec<SpikeCounts>>;
 
-    /// Returns a remark about training so far that users should see. Each remark is returned once.
+    /// Returns a remark about the training so far that the user should see, or `None`. Each remark is returned once.
     fn remark(&mut self) -> Option<String> {
         None
     }

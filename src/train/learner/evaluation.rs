@@ -1,4 +1,4 @@
-//! Result of an evaluation: loss, accuracy, confusion matrix.
+//! The result of an evaluation: loss, accuracy, confusion matrix.
 
 use std::fmt::Write;
 
@@ -13,22 +13,22 @@ use crate::learner::balance::{ClassBalance, ClassWeights};
 use crate::learner::score::{MacroScore, RunningScore, Score};
 use crate::learner::warning::Warning;
 
-/// Result of a network on a set.
+/// Result of evaluating a network on a set.
 #[derive(Clone, Debug, Serialize)]
 pub struct Evaluation {
-    /// Mean loss, and accuracy.
+    /// Mean loss and accuracy over all samples.
     #[serde(flatten)]
     pub score: Score,
-    /// Number of samples.
+    /// Number of samples that were evaluated.
     pub samples: u64,
-    /// Result for each class.
+    /// Result for each class, in the order of the classes.
     pub classes: Vec<ClassScore>,
     /// Number of samples by true class (row) and predicted class (column).
     pub confusion: Vec<Vec<u64>>,
-    /// Averages over the classes.
+    /// Macro averages: means over the classes.
     #[serde(rename = "macro")]
     pub macros: MacroScore,
-    /// What to know before the figures are used.
+    /// Warnings about the set that matter for the figures.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
@@ -40,13 +40,14 @@ pub struct ClassScore {
     pub name: String,
     /// Number of samples of the class.
     pub samples: u64,
-    /// Share of the class's samples that were classified as it.
+    /// Number of samples of the class that were classified correctly, divided by the number of samples of the class.
     pub recall: f64,
-    /// Share of the samples classified as it that belong to it.
+    /// Number of samples of the class that were classified correctly, divided by the number of all samples that were
+    /// classified as this class.
     pub precision: f64,
 }
 
-/// Refuses a set without samples, or with a sample that has no label.
+/// Returns an error if a set has no samples, or if a sample has no label.
 ///
 /// # Errors
 /// [`Usage`](tonic_base::Error::Usage).
@@ -59,7 +60,7 @@ pub(crate) fn check_labelled(set: &ShardSet) -> Result<()> {
     Err(Error::usage(format!("set {}", set.dir().display()), "samples, each with a label", got))
 }
 
-/// Stops an evaluation if an interruption is requested.
+/// Returns an error if an interruption is requested, so that the evaluation stops.
 ///
 /// # Errors
 /// [`Interrupted`](tonic_base::Error::Interrupted).
@@ -71,10 +72,10 @@ pub(super) fn check_interrupt() -> Result<()> {
 }
 
 impl Evaluation {
-    /// Sums up the predictions of all samples of a set, in order.
+    /// Computes the result from `tested`, the predictions of all samples of a set, in their order.
     ///
     /// # Errors
-    /// [`Error::Kernel`] for a loss that is not finite.
+    /// [`Error::Kernel`] if the loss of a sample is NaN or infinite.
     pub(super) fn of(set: &ShardSet, tested: impl IntoIterator<Item = Prediction>) -> Result<Evaluation> {
         let names = &set.manifest().description.classes;
         let mut running = RunningScore::default();
@@ -99,7 +100,7 @@ impl Evaluation {
         Ok(Evaluation { score, samples, classes, confusion, macros, warnings })
     }
 
-    /// A table of the classes, as text.
+    /// Returns the result as text: accuracy, loss, macro averages, and a table of the classes.
     pub fn text(&self) -> String {
         let names: Vec<_> = self.classes.iter().map(|c| printable(&c.name)).collect();
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
@@ -117,15 +118,15 @@ impl Evaluation {
         out
     }
 
-    /// One JSON object and a newline.
+    /// Returns the result as one line of JSON.
     ///
     /// # Panics
-    /// Never: an evaluation is JSON.
+    /// Never: every evaluation can be written as JSON.
     pub fn json(&self) -> String {
         serde_json::to_string(self).expect("an evaluation is JSON") + "\n"
     }
 
-    /// A picture of the confusion matrix.
+    /// Draws the confusion matrix.
     ///
     /// # Errors
     /// [`Plot`](tonic_report::Error::Plot).
@@ -136,7 +137,7 @@ impl Evaluation {
     }
 }
 
-/// Averages over the classes that have samples.
+/// Returns the averages over the classes that have samples.
 fn macro_score(classes: &[ClassScore]) -> MacroScore {
     let present: Vec<&ClassScore> = classes.iter().filter(|class| class.samples > 0).collect();
     let mean =
@@ -153,8 +154,9 @@ mod tests {
     use super::{ClassScore, macro_score};
     use crate::learner::score::MacroScore;
 
-    /// y_true = [0, 0, 0, 1, 2], y_pred = [0, 0, 1, 1, 0] of four classes: scikit-learn's balanced_accuracy_score, and
-    /// precision_score and f1_score with labels=[0, 1, 2], average="macro", zero_division=0.
+    /// The expected values are those of scikit-learn for y_true = [0, 0, 0, 1, 2] and y_pred = [0, 0, 1, 1, 0]:
+    /// balanced_accuracy_score, and precision_score and f1_score with labels=[0, 1, 2], average="macro",
+    /// zero_division=0. Class 3 has no samples.
     #[test]
     fn every_class_with_samples_counts_the_same() {
         let class = |samples, recall, precision| ClassScore { name: "c".into(), samples, recall, precision };

@@ -1,5 +1,5 @@
-//! Training on a GPU: a step is recorded once for each source of batches and replayed, while the host prepares the next
-//! batches and reads the scores of earlier ones.
+//! Training on a GPU. A step is recorded once for each source of batches, and then replayed. Meanwhile the host
+//! prepares the next batches and reads the scores of earlier batches.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,16 +21,18 @@ use crate::learner::gpu_evaluator::GpuEvaluator;
 use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
 
-/// Maximum number of batches whose scores are fetched at once.
+/// Maximum number of batches whose scores are downloaded together, as one group.
 const MAX_GROUP: usize = 256;
-/// Time that a group should take: short enough to watch and to interrupt, long enough to cost nothing.
+/// Minimum and maximum time that the batches of a group should take. If a group takes less, the next group is twice as
+/// large; if it takes more, half as large. Small groups slow training down, large groups delay progress output and
+/// interruptions.
 const GROUP_TIME: Range<Duration> = Duration::from_millis(15)..Duration::from_millis(60);
 
 /// A network in training on a GPU.
 #[derive(Debug)]
 pub(crate) struct GpuLearner {
-    /// Copy in host memory. `sync` copies parameters and moments; `adam.step` counts the batches whose scores were
-    /// read.
+    /// Copy of network and optimiser in host memory. `sync` copies parameters and Adam's moving averages from the
+    /// device. `adam.step` is the number of batches whose scores were read.
     state: TrainState,
     stream: Stream,
     trained: GpuNetwork,
@@ -40,12 +42,12 @@ pub(crate) struct GpuLearner {
     group: usize,
     evaluator: GpuEvaluator,
     column_types: ColumnTypes,
-    /// Batches for `spikes`, each with its number of samples.
+    /// Batches over which `spikes` counts, each with the number of samples.
     watched: Vec<(StagedBatch, usize)>,
     rounded: Rounded,
 }
 
-/// Whether a neuron spiked more than 256 times in a step, the most that bfloat16 counts exactly. `Said`: it did, and
+/// Whether a neuron spiked more than 256 times in a step. bfloat16 rounds larger counts. `Said` means yes, and that
 /// [`Learner::remark`] has reported it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rounded {
@@ -159,13 +161,13 @@ impl Learner for GpuLearner {
     }
 }
 
-/// Downloads the scores of batches in groups, while later batches are computed.
+/// Downloads the scores of batches (loss, number of correct samples) in groups, while the GPU computes later batches.
 struct ScoreReader<'a> {
     stream: &'a Stream,
     trained: &'a GpuNetwork,
     scores: &'a mut [Pinned<BatchScore>; 2],
     group: &'a mut usize,
-    /// Number of batches that are queued.
+    /// Number of batches that were queued in this epoch.
     queued: usize,
     /// Number of batches whose scores were downloaded, or are being downloaded.
     begun: usize,
@@ -176,7 +178,7 @@ struct ScoreReader<'a> {
 }
 
 impl ScoreReader<'_> {
-    /// Counts one more queued batch. Returns whether training continues.
+    /// Counts one more queued batch, and downloads scores if a group is complete. Returns whether training continues.
     fn queued(&mut self) -> Result<bool> {
         self.queued += 1;
         if self.queued - self.begun >= *self.group {
@@ -191,7 +193,8 @@ impl ScoreReader<'_> {
         self.fetch()
     }
 
-    /// Starts the download of the scores queued since the last call, and reports those of the download before.
+    /// Starts to download the scores of all batches that were queued since the last call. Reports the scores that the
+    /// last call started to download.
     fn fetch(&mut self) -> Result<()> {
         let batches = self.begun..self.queued;
         self.scores.swap(0, 1);

@@ -1,4 +1,4 @@
-//! Evaluation on a GPU. Losses and predictions of a whole set stay there until the last batch is done.
+//! Evaluation on a GPU. The losses and predictions of a whole set stay on the GPU until the last batch is done.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
 use crate::network::Network;
 
-/// Maximum number of samples per batch: more than on the CPU, because small batches do not fill a GPU. It must not
-/// change, for the reason that `learner/host.rs` gives.
+/// Maximum number of samples per batch: more than on the CPU, because small batches do not fill a GPU. With
+/// [`Pad::Batch`](super::Pad), another number would change the results of existing runs.
 const BATCH: u64 = 256;
 
 /// Evaluates networks of one shape on a GPU.
@@ -30,8 +30,8 @@ pub(crate) struct GpuEvaluator {
 }
 
 impl GpuEvaluator {
-    /// Allocates buffers for networks of the shape of `network` and sets of up to `samples` samples of up to `longest`
-    /// steps.
+    /// Allocates buffers for networks with the shape of `network`, and for sets of up to `samples` samples. A sample
+    /// may run for up to `longest` steps.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).
@@ -52,7 +52,7 @@ impl GpuEvaluator {
     /// Evaluates a network on all samples of a set.
     ///
     /// # Errors
-    /// Errors of [`Learner::evaluate`](crate::learner::Learner::evaluate).
+    /// The errors of [`Learner::evaluate`](crate::learner::Learner::evaluate).
     pub(super) fn evaluate(
         &mut self,
         network: &Network,

@@ -1,4 +1,4 @@
-//! Training and evaluation with an engine that takes its batches from host memory.
+//! Training and evaluation with an engine that takes batches from host memory.
 
 use tonic_base::{Progress, interrupt};
 use tonic_loader::{Batch, EpochOrder};
@@ -11,8 +11,8 @@ use crate::learner::evaluation::{Evaluation, check_interrupt, check_labelled};
 use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters};
 
-/// Samples per batch of an evaluation. With [`Pad::Batch`](super::Pad) a sample runs for as many steps as the longest
-/// of its batch, so another number would change the figures of existing runs.
+/// Number of samples per batch of an evaluation. With [`Pad::Batch`](super::Pad), a sample runs for as many steps as
+/// the longest sample of the batch, so another number would change the results of existing runs.
 const BATCH: usize = 128;
 
 /// A network, its engine and its optimiser in host memory.
@@ -31,10 +31,10 @@ impl HostLearner {
         HostLearner { state, engine, gradients, watched: Vec::new() }
     }
 
-    /// Does a training step on a batch: loss, gradients, update.
+    /// Does a training step on a batch: computes the loss and the gradients, and updates the parameters.
     ///
     /// # Errors
-    /// Errors of [`Engine::step`].
+    /// The errors of [`Engine::step`].
     pub(crate) fn step(&mut self, batch: &Batch, padding: Padding) -> Result<BatchLoss> {
         let HostLearner { state: TrainState { network, adam }, engine, gradients, .. } = self;
         let steps = padding.of_batch(batch.longest());
@@ -80,10 +80,10 @@ impl Learner for HostLearner {
     }
 }
 
-/// Evaluates a network on all samples of a set, in order.
+/// Evaluates a network on all samples of a set, in the order of the set.
 ///
 /// # Errors
-/// Errors of [`Learner::evaluate`].
+/// The errors of [`Learner::evaluate`].
 pub(super) fn evaluate(
     engine: &mut dyn Engine,
     network: &Network,

@@ -1,15 +1,15 @@
 //! Training and evaluation of whole epochs, on any engine.
 //!
 //! ```text
-//! backend        the choice between CPU, GPU and libtorch: makes learners, feeds and evaluators
-//! epoch          Learner: the interface of training, the same on every device
+//! backend        the choice between CPU, GPU and libtorch; makes learners
+//! epoch          the trait Learner: training, with the same interface on every device
 //! host           a learner with an engine that takes batches from host memory (CPU, libtorch)
-//! gpu            a learner on a GPU: network, optimiser and samples stay in its memory
+//! gpu            a learner on a GPU: network and optimiser stay in GPU memory
 //! gpu_evaluator  evaluation on a GPU
 //! recorded       a step as a CUDA graph, recorded once and replayed
 //! padding        how many steps a sample runs for
 //! score          loss and accuracy of batches, added up
-//! balance        how many samples the classes of a set have
+//! balance        class sizes of a set, and class weights
 //! evaluation     loss, accuracy and confusion matrix of a set
 //! warning        what a user must know about a result
 //! ```

@@ -1,4 +1,4 @@
-//! Work on a GPU that is recorded once for each source of batches, and then replayed.
+//! Work on a GPU that is recorded as a CUDA graph once for each source of batches, and then replayed.
 
 use std::collections::HashMap;
 
@@ -10,13 +10,13 @@ use crate::kernel::batch_source::BatchSource;
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     graphs: HashMap<u64, Graph>,
-    /// Whether the driver has loaded the kernels, which the first work does. It is not recorded.
+    /// Whether work was queued before. The first work is not recorded, because the driver loads the kernels with it.
     loaded: bool,
 }
 
 impl Recorded {
-    /// Queues the work of a batch. The first batch of all is queued directly. After that, the first batch of each
-    /// source records the work, and every batch replays it.
+    /// Queues the work of a batch from `source`. The first call runs `work`, which queues directly. Later calls replay
+    /// a graph of `work`. If the source has no graph yet, the call records it first.
     pub(super) fn run(&mut self, stream: &Stream, source: BatchSource, work: impl Fn() -> Result<()>) -> Result<()> {
         if !self.loaded {
             self.loaded = true;

@@ -1,47 +1,47 @@
-//! Loss and accuracy, and the sums from which they are computed.
+//! Loss and accuracy, and the sums that they are computed from.
 
 use serde::{Deserialize, Serialize};
 
-/// Loss and accuracy over a set.
+/// Mean loss and accuracy over a number of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Mean cross entropy.
+    /// Mean cross entropy of the samples.
     pub loss: f64,
     /// Share of samples that were classified correctly.
     pub accuracy: f64,
 }
 
-/// Averages over classes, in which every class counts the same. Classes that the set has no samples of are left out.
+/// Macro averages: means over classes, in which every class counts the same. Classes without samples are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MacroScore {
-    /// Mean recall of the classes: the balanced accuracy.
+    /// Mean recall of the classes, also called balanced accuracy.
     pub recall: f64,
-    /// Mean precision of the classes; 0 for a class that was never predicted.
+    /// Mean precision of the classes. The precision of a class that was never predicted is 0.
     pub precision: f64,
-    /// Mean of the classes' F1 = 2 precision recall / (precision + recall); 0 where both are 0.
+    /// Mean F1 of the classes: F1 = 2 * precision * recall / (precision + recall), or 0 if both are 0.
     pub f1: f64,
 }
 
-/// Sums over an epoch's batches, in the order of the batches.
+/// Sums over the batches of an epoch so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunningScore {
-    /// Sum over the batches of mean loss times samples.
+    /// Sum over the batches of mean loss times number of samples.
     pub loss: f64,
     /// Number of samples that were classified correctly.
     pub correct: u64,
-    /// Number of samples.
+    /// Number of samples in the batches.
     pub samples: u64,
 }
 
 impl RunningScore {
-    /// Adds a batch.
+    /// Adds a batch of `samples` samples with mean loss `mean_loss`, of which `correct` were classified correctly.
     pub fn add(&mut self, mean_loss: f64, correct: usize, samples: usize) {
         self.loss += mean_loss * samples as f64;
         self.correct += correct as u64;
         self.samples += samples as u64;
     }
 
-    /// Mean loss and accuracy.
+    /// Returns the mean loss and the accuracy.
     pub(crate) fn score(&self) -> Score {
         let samples = self.samples.max(1) as f64;
         Score { loss: self.loss / samples, accuracy: self.correct as f64 / samples }

@@ -1,34 +1,34 @@
-//! Warnings: what a user must know about a result that is not an error.
+//! Warnings about a set or a result, which are not errors.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
-/// Maximum number of names of a list that are shown.
+/// Maximum number of class names that a warning lists.
 const MAX_NAMES: usize = 10;
 
-/// What training or evaluation warns about. It is shown as text, and is text in JSON.
+/// A warning of training or evaluation. In JSON, it is the text that `Display` shows.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// All samples of a set are of one class.
+    /// All samples of a set have the same class.
     OneClass {
-        /// The set.
+        /// Folder of the set.
         set: PathBuf,
         /// Name of the class.
         class: String,
     },
-    /// A training set has no samples of some of its classes.
+    /// A training set has classes without samples.
     MissingClasses {
-        /// The set.
+        /// Folder of the set.
         set: PathBuf,
-        /// Names of the classes.
+        /// Names of the classes without samples.
         classes: Vec<String>,
     },
-    /// A class has many more samples than others.
+    /// A class has many more samples than another class.
     Imbalanced {
-        /// The set.
+        /// Folder of the set.
         set: PathBuf,
         /// Name of the largest class.
         largest: String,
@@ -40,27 +40,27 @@ pub enum Warning {
         fewest: u64,
         /// Accuracy of always guessing the largest class.
         share: f64,
-        /// Whether the training loss has weights that balance the classes.
+        /// Whether class weights balance the classes in the training loss.
         weighted: bool,
     },
-    /// All neurons of some hidden layers are silent: they pass no information on the input to the next layer.
+    /// Some hidden layers have no neuron that spikes, so that the next layer learns nothing about the input.
     SilentLayers {
         /// Number of the epoch, counted from 1.
         epoch: u64,
-        /// Numbers of the layers, counted from 1.
+        /// Numbers of the silent hidden layers, counted from 1.
         layers: Vec<usize>,
     },
-    /// An epoch's accuracy and loss are no better than those of guessing.
+    /// The training accuracy and loss of an epoch are no better than the accuracy and loss of guessing.
     AtChance {
         /// Number of the epoch, counted from 1.
         epoch: u64,
-        /// Training accuracy.
+        /// Training accuracy of the epoch.
         accuracy: f64,
         /// Accuracy of always guessing the largest class.
         guessed_accuracy: f64,
-        /// Training loss.
+        /// Training loss of the epoch.
         loss: f64,
-        /// Loss of guessing.
+        /// Loss of guessing without looking at the sample.
         guessed_loss: f64,
     },
 }

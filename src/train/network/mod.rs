@@ -1,4 +1,4 @@
-//! The network: its sizes and parameters, their initial values, the surrogate gradient and the model file.
+//! The network: sizes, parameters, initial weights, the surrogate gradient, and the model file.
 
 mod init;
 mod model_file;

@@ -1,9 +1,10 @@
-//! The network as `model.safetensors`, named as the state dict of the equivalent `nn.Sequential`.
+//! The model file `model.safetensors`. Its tensors have the names of the state dict of the equivalent `nn.Sequential`.
 //!
-//! `0.weight` (out, in) and `0.bias` (out) belong to the first linear layer, `2.weight` to the second; the odd numbers
-//! belong to the neurons, which have no parameters. All tensors are float32. The neurons' constants, the class names
-//! and the steps are a JSON object under the key `tonic_toolkit` of the file's metadata. There is only one key, so that
-//! the same network always gives the same bytes.
+//! `0.weight` (out, in) and `0.bias` (out,) are the parameters of the first linear layer, `2.weight` and `2.bias` those
+//! of the second. Odd numbers stand for the layers of neurons, which have no parameters. All tensors are float32. The
+//! neurons' constants, the class names and the number of steps are a JSON object under the key `tonic_toolkit` of the
+//! file's metadata. The metadata has no other key: several keys would be written in random order, but the same network
+//! must always give the same bytes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -16,7 +17,7 @@ use tonic_base::publish;
 use crate::error::{BaseFault, Error, ModelError, Result};
 use crate::network::{Iaf, Network, Parameters, Shape};
 
-/// Key of the description in the file's metadata.
+/// Key of the file's metadata whose value is the description of the network, as JSON.
 const KEY: &str = "tonic_toolkit";
 
 /// The content of a model file: a network, its class names and its number of steps.
@@ -55,10 +56,11 @@ pub fn write_model(path: &Path, model: &Model) -> Result<(), Error> {
     Ok(publish(path, &bytes)?)
 }
 
-/// Returns the content of the model file of `model`.
+/// Returns the bytes of the model file for `model`.
 ///
 /// # Errors
-/// If a name cannot be written as JSON or the header would be too large.
+/// [`ModelError::Description`] if the description cannot be written as JSON, [`ModelError::Format`] if the header of
+/// the file would be too large.
 pub fn to_bytes(model: &Model) -> Result<Vec<u8>, ModelError> {
     let Model { network, classes, steps } = model;
     let description = Description { neuron: network.neuron, classes: classes.clone(), steps: *steps };
@@ -76,10 +78,10 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>, ModelError> {
     Ok(safetensors::serialize(views, Some(metadata))?)
 }
 
-/// Parses a model from the bytes of its file, and validates every part.
+/// Parses a model from the bytes of a model file, and validates every part.
 ///
 /// # Errors
-/// For bytes that are not a chain of linear layers with a description.
+/// A [`ModelError`] that says what is wrong, if the bytes are not a description and a chain of linear layers.
 pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
     let (_, header) = SafeTensors::read_metadata(bytes)?;
     let text = header.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or(ModelError::NoDescription)?;
@@ -138,7 +140,7 @@ fn check_neuron(neuron: &Iaf) -> Result<(), ModelError> {
     }
 }
 
-/// Shape and values of the tensor `name`.
+/// Returns the shape and the values of the tensor `name`, which must be finite float32 numbers.
 fn float32(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
     let view = tensors.tensor(name).map_err(|_| ModelError::Missing { name: name.to_owned() })?;
     if view.dtype() != Dtype::F32 {

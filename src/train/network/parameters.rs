@@ -1,12 +1,12 @@
-//! The network Linear-IAF-Linear-IAF-...-Linear: its sizes, and its parameters as one flat list.
+//! The network Linear-IAF-Linear-IAF-...-Linear: the sizes, and the parameters as one flat list.
 
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::iaf::Neuron;
 use crate::network::surrogate::SingleExponential;
 
-/// Integrate-and-fire neurons without leak. A neuron can spike several times per step. Each spike subtracts theta from
-/// the membrane potential.
+/// Integrate-and-fire neurons without leak. A neuron can spike several times per step. Each spike subtracts the
+/// threshold theta from the membrane potential.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Iaf {
     /// Spike threshold theta. Positive.
@@ -18,14 +18,14 @@ pub struct Iaf {
 }
 
 impl Default for Iaf {
-    /// Sinabs' defaults.
+    /// Returns the defaults of Sinabs: threshold 1, no lower bound.
     fn default() -> Iaf {
         Iaf { theta: 1.0, min_v_mem: None, surrogate: SingleExponential::default() }
     }
 }
 
 impl Iaf {
-    /// The constants that the kernels compute with.
+    /// Returns the constants that the kernels compute with.
     pub(crate) fn constants(&self) -> Neuron {
         let width = self.theta * self.surrogate.grad_width;
         Neuron {
@@ -49,12 +49,12 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The reference network: three hidden layers of 128 neurons between `inputs` and `classes`.
+    /// Returns the sizes of the reference network, which has three hidden layers of 128 neurons.
     pub fn reference(inputs: usize, classes: usize) -> Shape {
         Shape { inputs, hidden: vec![128; 3], classes }
     }
 
-    /// `(inputs, outputs)` of each linear layer.
+    /// Returns `(inputs, outputs)` of each linear layer, from the input to the readout.
     pub(crate) fn linears(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> + ExactSizeIterator + '_ {
         (0..self.hidden.len() + 1).map(|i| {
             let inputs = if i == 0 { self.inputs } else { self.hidden[i - 1] };
@@ -62,7 +62,7 @@ impl Shape {
         })
     }
 
-    /// Number of weights and biases.
+    /// Number of weights and biases of the network.
     pub fn parameters(&self) -> usize {
         self.linears().map(|(inputs, outputs)| (inputs + 1) * outputs).sum()
     }
@@ -70,8 +70,9 @@ impl Shape {
 
 /// One value for each weight and bias: the parameters of a network, or their gradients.
 ///
-/// They are flat, in the order of the state dict of the equivalent `nn.Sequential` (`0.weight`, `0.bias`, `2.weight`,
-/// ...). Weights are transposed, (in, out) row-major, so that the weights of an active cell are contiguous.
+/// The values are one flat list, in the order of the state dict of the equivalent `nn.Sequential` (`0.weight`,
+/// `0.bias`, `2.weight`, ...). Weight matrices are transposed, (in, out) row-major, so that all weights of one input
+/// cell are contiguous.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
     shape: Shape,
@@ -85,21 +86,21 @@ pub struct Linear<Numbers> {
     pub inputs: usize,
     /// Number of outputs.
     pub outputs: usize,
-    /// W^T, (in, out) row-major.
+    /// Transposed weight matrix W^T, (in, out) row-major.
     pub weight_t: Numbers,
     /// Bias, (out,).
     pub bias: Numbers,
 }
 
 impl Linear<&[f32]> {
-    /// Returns W, (out, in) row-major, as in PyTorch.
+    /// Returns the weight matrix W, (out, in) row-major, as in PyTorch.
     pub fn weight(&self) -> Vec<f32> {
         (0..self.outputs).flat_map(|o| self.weight_t.iter().skip(o).step_by(self.outputs).copied()).collect()
     }
 }
 
 impl Linear<&mut [f32]> {
-    /// Sets the weights from W, (out, in) row-major, as in PyTorch.
+    /// Sets the weights from the weight matrix W, (out, in) row-major, as in PyTorch.
     pub fn set_weight(&mut self, weight: &[f32]) {
         for (o, row) in weight.chunks_exact(self.inputs).enumerate() {
             self.weight_t.iter_mut().skip(o).step_by(self.outputs).zip(row).for_each(|(to, from)| *to = *from);
@@ -129,7 +130,8 @@ impl Parameters {
         &mut self.values
     }
 
-    /// The linear layers from the input to the readout. Layer i is element 2 i of the `nn.Sequential`.
+    /// Returns the linear layers from the input to the readout. Layer i is element 2 * i of the equivalent
+    /// `nn.Sequential`.
     pub fn layers(&self) -> impl Iterator<Item = Linear<&[f32]>> {
         let mut rest = self.values.as_slice();
         self.shape.linears().map(move |(inputs, outputs)| {
@@ -140,7 +142,7 @@ impl Parameters {
         })
     }
 
-    /// The linear layers, mutable.
+    /// Returns the linear layers from the input to the readout, mutable.
     pub fn layers_mut(&mut self) -> impl Iterator<Item = Linear<&mut [f32]>> {
         let mut rest = self.values.as_mut_slice();
         self.shape.linears().map(move |(inputs, outputs)| {
@@ -152,10 +154,10 @@ impl Parameters {
     }
 }
 
-/// A spiking network: its neurons and its parameters.
+/// A spiking network: constants of the neurons, and parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// Neurons of all hidden layers.
+    /// Constants of the neurons, the same in all hidden layers.
     pub neuron: Iaf,
     /// Weights and biases.
     pub parameters: Parameters,

@@ -1,4 +1,5 @@
-//! The surrogate gradient, used in place of the derivative of the spike count, which is 0 or infinite.
+//! The surrogate gradient. It replaces the derivative of the spike count, a step function whose derivative is 0 or
+//! infinite.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,12 +9,12 @@ use serde::{Deserialize, Serialize};
 /// sigma(v) = grad_scale / (theta * grad_width) * exp(-|v - theta| / (theta * grad_width))
 /// ```
 ///
-/// Sinabs' `SingleExponential` (Shrestha and Orchard 2018), with its defaults.
+/// This is Sinabs' `SingleExponential` (Shrestha and Orchard 2018). The default values are those of Sinabs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SingleExponential {
-    /// Width in units of the threshold.
+    /// Width of the surrogate gradient, in units of the threshold theta.
     pub grad_width: f32,
-    /// Half of the area under sigma.
+    /// Half of the area under the surrogate gradient sigma(v).
     pub grad_scale: f32,
 }
 

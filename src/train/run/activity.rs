@@ -1,4 +1,5 @@
-//! How much the neurons of each hidden layer spike: measured after an epoch, on a sample of the training set.
+//! How often the neurons of each hidden layer spike. This is measured after every epoch on some samples of the training
+//! set.
 
 use serde::{Deserialize, Serialize};
 use tonic_loader::{Batch, EpochOrder};
@@ -7,27 +8,28 @@ use crate::engine::SpikeCounts;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 
-/// One of this number of samples of the training set is measured. A forward pass takes about a third of a training
-/// step, so an epoch takes about 1% longer.
+/// One in this many samples of the training set is measured. A forward pass takes about a third of a training step, so
+/// an epoch takes about 1% longer.
 const ONE_OF: u64 = 32;
 /// Minimum and maximum number of samples that are measured.
 const SAMPLES: [u64; 2] = [16, 256];
 /// A neuron is saturated if it spikes in at least this share of the steps.
 const SATURATED: f64 = 0.95;
 
-/// Activity of a hidden layer, over all steps of the measured samples, padding included.
+/// Activity of a hidden layer over all steps of the measured samples. Steps of padding are included.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerActivity {
-    /// Spikes per neuron and step.
+    /// Mean number of spikes per neuron and step.
     pub spikes: f64,
     /// Share of neurons that never spiked.
     pub silent: f64,
-    /// Share of neurons that spiked in at least 95% of the steps: their spikes say little about the input.
+    /// Share of neurons that spiked in at least 95% of the steps. The spikes of such neurons say little about the
+    /// input.
     pub saturated: f64,
 }
 
 impl LayerActivity {
-    /// Sums up the spikes of a layer.
+    /// Computes the activity of a layer from the spike counts.
     pub(super) fn of(counts: &SpikeCounts) -> LayerActivity {
         let SpikeCounts { spikes, active_steps, steps } = counts;
         let (neurons, steps) = (spikes.len().max(1) as f64, (*steps).max(1) as f64);
@@ -40,7 +42,7 @@ impl LayerActivity {
     }
 }
 
-/// The samples that are measured, the same after every epoch: the first of the first epoch's order.
+/// Loads the samples that are measured after every epoch: the first samples in the order of the first epoch.
 pub(super) fn measured_samples(train: &Feed, seed: u64, batch_size: usize) -> Result<Vec<Batch>> {
     let samples = train.loader().set().len();
     let wanted = (samples / ONE_OF).clamp(SAMPLES[0], SAMPLES[1]).min(samples);
@@ -55,7 +57,7 @@ pub(super) fn measured_samples(train: &Feed, seed: u64, batch_size: usize) -> Re
     Ok(batches)
 }
 
-/// The layers' activity in a few words: `spikes 0.12 0.08 0.03  silent 4% 10% 61%`.
+/// Returns the activity of the layers as text, for example `spikes 0.12 0.08 0.03  silent 4% 10% 61%`.
 pub(super) fn words(layers: &[LayerActivity]) -> String {
     let shares = |of: fn(&LayerActivity) -> f64| layers.iter().map(move |layer| of(layer) * 100.0);
     let list = |name: &str, of: fn(&LayerActivity) -> f64| {

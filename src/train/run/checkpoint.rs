@@ -1,7 +1,8 @@
-//! Checkpoints: the state that a run needs to continue with bit-identical results, as if it had never stopped.
+//! Checkpoints: the state from which a run continues with the same bits as if it had never stopped.
 //!
-//! A checkpoint is one safetensors file with the parameters and Adam's moments. Its metadata holds the position of the
-//! run. It replaces the previous file atomically, so that a killed run leaves one complete checkpoint.
+//! A checkpoint is one safetensors file with the parameters and Adam's moving averages. The metadata of the file says
+//! how many epochs and batches are done. A new checkpoint replaces the file atomically, so that a killed run leaves one
+//! complete checkpoint.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,31 +17,31 @@ use crate::error::{BaseFault, Error, Result};
 use crate::kernel::{Adam, AdamConfig};
 use crate::learner::RunningScore;
 
-/// Name of the file in the run folder.
+/// Name of the checkpoint file in the run folder.
 pub(crate) const FILE_NAME: &str = "checkpoint.safetensors";
 const VERSION: u32 = 1;
-/// The single key of the metadata: with more, the same state could give different bytes.
+/// The only key of the file's metadata. With several keys, the same state could give different bytes.
 const KEY: &str = "tonic_toolkit_checkpoint";
 const TENSORS: [&str; 3] = ["parameters", "adam.mean", "adam.mean_square"];
 
-/// State of a run.
+/// State of a run, from which it can continue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// Number of finished epochs.
     pub epochs_done: u64,
-    /// Number of finished batches of the next epoch.
+    /// Number of finished batches of the unfinished epoch.
     pub batches_done: u64,
-    /// Sums over the finished batches of the next epoch.
+    /// Sums over the finished batches of the unfinished epoch.
     pub running: RunningScore,
     /// Best validation accuracy so far; below 0 before the first validation.
     pub best_accuracy: f64,
-    /// The network's parameters, flat.
+    /// Parameters of the network, as one flat list.
     pub parameters: Vec<f32>,
-    /// The optimiser.
+    /// State of the optimiser.
     pub adam: Adam,
 }
 
-/// The metadata of a checkpoint. Numbers keep their bits in JSON.
+/// The metadata of a checkpoint, stored as JSON. Floating-point numbers are written with all their bits.
 #[derive(Serialize, Deserialize)]
 struct Metadata {
     version: u32,
@@ -58,7 +59,7 @@ impl Checkpoint {
     /// [`Io`](tonic_base::Error::Io).
     ///
     /// # Panics
-    /// Never: a state is JSON.
+    /// Never: every state can be written as JSON.
     pub fn publish(&self, run: &Path) -> Result<()> {
         let path = run.join(FILE_NAME);
         let columns = [&self.parameters, &self.adam.mean, &self.adam.mean_square];
@@ -82,11 +83,12 @@ impl Checkpoint {
         Ok(publish(&path, &file)?)
     }
 
-    /// Reads the checkpoint of a run folder, for a network of `parameters` parameters.
+    /// Reads the checkpoint of a run folder, for a network of `parameters` parameters. `config` is stored in the
+    /// optimiser's state, because the file doesn't have Adam's settings.
     ///
     /// # Errors
-    /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_base::Error::Corrupt),
-    /// [`Incompatible`](tonic_shard::Error::Incompatible).
+    /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_base::Error::Corrupt) if the file is damaged or is for another
+    /// number of parameters, [`Incompatible`](tonic_shard::Error::Incompatible) if it has another version.
     pub fn read(run: &Path, parameters: usize, config: AdamConfig) -> Result<Checkpoint> {
         let path: PathBuf = run.join(FILE_NAME);
         let bytes = std::fs::read(&path).map_err(Error::io(&path, "read the checkpoint"))?;

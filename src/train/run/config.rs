@@ -1,4 +1,4 @@
-//! The configuration of a run: everything that its result depends on, in `config.toml`.
+//! The configuration of a run, `config.toml`: everything that the result depends on.
 
 use std::path::Path;
 
@@ -12,44 +12,44 @@ use crate::kernel::program::MatmulPrecision;
 use crate::learner::{ClassWeights, Pad};
 use crate::network::{Iaf, Model, Shape};
 
-/// Name of the file in the run folder.
+/// Name of the configuration file in the run folder.
 pub(crate) const FILE_NAME: &str = "config.toml";
 
-/// Everything that a run's result depends on.
+/// The configuration of a run: everything that the result depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Number of epochs.
+    /// Number of epochs of the run.
     pub epochs: u64,
-    /// Samples per batch.
+    /// Number of samples per batch.
     pub batch_size: usize,
-    /// Whether an epoch's last batch is left out if it would be smaller. Old files lack it.
+    /// Whether the last batch of an epoch is left out if it has fewer samples. Old files don't have this field.
     #[serde(default)]
     pub drop_last: bool,
-    /// Adam's learning rate at the start.
+    /// Learning rate of Adam at the start of the run.
     pub lr: f64,
     /// Seed of the initial weights and of the order of samples.
     pub seed: u64,
     /// Engine that trains.
     pub engine: EngineChoice,
-    /// What samples are padded to.
+    /// The length that samples are padded to.
     pub pad: Pad,
-    /// Minimum number of steps of every sample, T.
+    /// Number of steps T that samples are padded to with [`Pad::Fixed`].
     pub steps: usize,
-    /// Kind of device that trained last. Old files lack it.
+    /// Kind of device that trained last. Old files don't have this field.
     #[serde(default)]
     pub device: Arithmetic,
     /// Precision of matrix products on a GPU. On a CPU it is always the highest. Old files don't have this field.
     #[serde(default)]
     pub matmul_precision: MatmulPrecision,
-    /// Weights of the classes in the training loss. Files without weights lack it.
+    /// Weights of the classes in the training loss. The file has this field only if there are class weights.
     #[serde(default, skip_serializing_if = "ClassWeights::is_none")]
     pub class_weights: ClassWeights,
-    /// The network.
+    /// Sizes and constants of the network.
     pub network: NetworkConfig,
     /// The training set.
     pub data: DataConfig,
-    /// Changes of the learning rate by resumes, in order.
+    /// Changes of the learning rate by resumed runs, in the order of training.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lr_changes: Vec<LrChange>,
 }
@@ -58,30 +58,31 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LrChange {
-    /// Number of finished epochs at the change.
+    /// Number of epochs that were finished when the learning rate changed.
     pub epochs_done: u64,
-    /// Number of finished batches of the next epoch at the change.
+    /// Number of batches of the unfinished epoch that were finished when the learning rate changed.
     pub batches_done: u64,
-    /// Adam's learning rate from there on.
+    /// Learning rate of Adam after the change.
     pub lr: f64,
 }
 
-/// The network's sizes and neurons.
+/// Sizes and constants of the network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// Cells of a frame.
+    /// Number of inputs, which is the number of cells in a frame.
     pub inputs: usize,
-    /// Neurons of each hidden layer.
+    /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Outputs of the readout.
+    /// Number of outputs of the readout, which is the number of classes.
     pub classes: usize,
-    /// Spike threshold.
+    /// Spike threshold of the neurons.
     pub theta: f32,
-    /// Lower bound of the membrane potential.
+    /// Lower bound of the membrane potential; `None` if it has no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_v_mem: Option<f32>,
-    /// Factor of the hidden layers' initial weights. Files with a factor of 1 lack it.
+    /// Factor by which the initial weights of the hidden layers are multiplied. The file has this field only if the
+    /// factor is not 1.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub gain: f64,
 }
@@ -94,15 +95,15 @@ fn is_one(gain: &f64) -> bool {
     *gain == 1.0
 }
 
-/// The data that a model was trained on.
+/// The training set of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// The training set's id.
+    /// Id of the training set.
     pub set_id: String,
     /// Names of the classes.
     pub class_names: Vec<String>,
-    /// Recipe of the frames.
+    /// Recipe that the frames were made with.
     pub recipe: String,
 }
 
@@ -112,14 +113,14 @@ impl NetworkConfig {
         Shape { inputs: self.inputs, hidden: self.hidden.clone(), classes: self.classes }
     }
 
-    /// Neurons of the network.
+    /// Constants of the neurons.
     pub fn neuron(&self) -> Iaf {
         Iaf { theta: self.theta, min_v_mem: self.min_v_mem, ..Iaf::default() }
     }
 }
 
 impl DataConfig {
-    /// Describes a training set.
+    /// Describes the training set with this manifest.
     pub fn of(manifest: &Manifest) -> DataConfig {
         let description = &manifest.description;
         DataConfig {
@@ -134,7 +135,7 @@ impl Config {
     /// Reads the configuration of a run folder.
     ///
     /// # Errors
-    /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_base::Error::Corrupt) for a file that is not a configuration.
+    /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_base::Error::Corrupt) if the file is not a valid configuration.
     pub fn read(run: &Path) -> Result<Config> {
         let path = run.join(FILE_NAME);
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read the run's configuration"))?;
@@ -158,8 +159,8 @@ impl Config {
         self.lr_changes.last().map_or(self.lr, |change| change.lr)
     }
 
-    /// Changes the learning rate from the next batch on, and records the change. Returns whether the rate differs from
-    /// the one before.
+    /// Changes the learning rate from the next batch on, and records the change. `epochs_done` and `batches_done` say
+    /// how much is finished. Returns whether `lr` differs from the learning rate before.
     pub(crate) fn change_lr(&mut self, epochs_done: u64, batches_done: u64, lr: f64) -> bool {
         if lr == self.current_lr() {
             return false;
@@ -180,13 +181,13 @@ impl Config {
     /// [`Io`](tonic_base::Error::Io).
     ///
     /// # Panics
-    /// Never: every configuration is valid TOML.
+    /// Never: every configuration can be written as TOML.
     pub fn publish(&self, run: &Path) -> Result<()> {
         let text = toml::to_string(self).expect("a configuration is TOML");
         Ok(publish(&run.join(FILE_NAME), text.as_bytes())?)
     }
 
-    /// Returns an error for a set that doesn't fit the model.
+    /// Checks that a set fits the run: the number of cells, the recipe and the classes must be the same.
     ///
     /// # Errors
     /// [`Mismatch`](tonic_shard::Error::Mismatch) with the first field that differs.
@@ -200,7 +201,7 @@ impl Config {
         Ok(ShardError::refuse_difference(dir, &run.join(FILE_NAME), fields)?)
     }
 
-    /// Refuses a model file that doesn't fit the configuration.
+    /// Checks that a model file fits the run: the network, the classes and the number of steps must be the same.
     ///
     /// # Errors
     /// [`Mismatch`](tonic_shard::Error::Mismatch) with the first field that differs.

@@ -1,4 +1,4 @@
-//! Evaluating a run's network on a set.
+//! Evaluates the network of a run on a set.
 
 use std::path::PathBuf;
 
@@ -17,23 +17,24 @@ use crate::run::folder::{BEST, MODEL};
 /// Options of an evaluation.
 #[derive(Clone, Debug)]
 pub struct EvalOptions {
-    /// The run folder.
+    /// Folder of the run.
     pub run: PathBuf,
-    /// The shard set.
+    /// Folder of the shard set to evaluate on.
     pub data: PathBuf,
-    /// Evaluate the network of the best epoch on the validation set, not of the last epoch.
+    /// Whether to evaluate the network of the epoch with the best validation accuracy, instead of the network of the
+    /// last epoch.
     pub best: bool,
     /// Whether progress is shown.
     pub verbosity: Verbosity,
-    /// Called with each warning about the set before the evaluation starts.
+    /// Function that gets each warning about the set, before the evaluation starts.
     pub warn: fn(&Warning),
 }
 
-/// Evaluates the network of a run on a set, with the backend that `choose` gives for the run's engine.
+/// Evaluates the network of a run on a set. `choose` gets the engine of the run and returns the backend that computes.
 ///
 /// # Errors
-/// Errors of run, model and set; [`tonic_shard::Error::Mismatch`] where they do not belong together; errors of
-/// [`Learner::evaluate`](crate::learner::Learner::evaluate).
+/// The errors of reading the run folder, the model and the set; [`tonic_shard::Error::Mismatch`] if they do not fit
+/// together; the errors of [`Learner::evaluate`](crate::learner::Learner::evaluate).
 pub fn eval(options: &EvalOptions, choose: impl FnOnce(EngineChoice) -> Result<Backend>) -> Result<Evaluation> {
     let EvalOptions { run, data, .. } = options;
     let config = Config::read(run)?;

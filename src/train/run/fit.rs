@@ -1,4 +1,4 @@
-//! Training: checks options, sets and run folder, then runs the epochs.
+//! Trains a network: checks the options, the sets and the run folder, and then runs the epochs.
 
 use std::time::Instant;
 
@@ -17,24 +17,25 @@ use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 use crate::run::training::Training;
 
-/// Result of a run.
+/// Result of training.
 #[derive(Clone, Debug)]
 pub struct Fitted {
-    /// Metrics of all epochs of the run.
+    /// Metrics of all epochs of the run, also of those before a resume.
     pub epochs: Vec<EpochMetrics>,
     /// Evaluation on the test set, if there is one.
     pub test: Option<Evaluation>,
-    /// All warnings, which [`FitOptions::warn`] got too.
+    /// All warnings. [`FitOptions::warn`] was called with each of them.
     pub warnings: Vec<Warning>,
-    /// Seconds of this call: loading, training, validation and test.
+    /// Time of the whole call in seconds: loading, training, validation and test.
     pub seconds: f64,
 }
 
-/// Trains a network.
+/// Trains a network and writes the run folder.
 ///
 /// # Errors
-/// Errors of sets and of the run folder, [`Busy`](tonic_base::Error::Busy) for a folder that another fit writes to,
-/// [`Error::Diverged`], and [`Interrupted`](tonic_base::Error::Interrupted) after saving.
+/// The errors of reading the sets and of reading and writing the run folder; [`Busy`](tonic_base::Error::Busy) if
+/// another process writes to the folder; [`Error::Diverged`]; [`Interrupted`](tonic_base::Error::Interrupted), after
+/// the run was saved.
 pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let started = Instant::now();
     let train = ShardSet::open(&fit.train)?;
@@ -111,9 +112,10 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     Ok(Fitted { epochs: run.epochs, test, warnings, seconds })
 }
 
-/// Refuses a network that is too large for this machine, before anything is written.
+/// Returns an error if the network is too large for the free memory. It is called before anything is written.
 fn check_memory(config: &Config) -> Result<()> {
-    /// Per parameter: itself, its gradient, two moments, two packed copies, and at least the gradients of four blocks.
+    /// Number of float32 values per parameter: the parameter, the gradient, two moving averages of Adam, two packed
+    /// copies, and at least four gradients of blocks of samples.
     const COPIES: u64 = 10;
     let needed = (config.network.shape().parameters() as u64).saturating_mul(COPIES * size_of::<f32>() as u64);
     match free_memory().filter(|&free| needed > free) {
@@ -126,7 +128,8 @@ fn check_memory(config: &Config) -> Result<()> {
 }
 
 impl FitOptions {
-    /// Opens a set for training, and prints where its samples are kept.
+    /// Opens a set for training or evaluation, and prints where the samples are kept. `name` is the name of the set in
+    /// the output.
     fn load(&self, name: &str, set: ShardSet, program: Option<&Program>) -> Result<Feed> {
         let feed = Feed::new(set, self.cache, program, self.verbosity)?;
         self.say(|| format!("cache    {name}  {}", feed.why()));

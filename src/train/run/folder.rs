@@ -1,4 +1,4 @@
-//! The run folder: its files, its lock, and when a run may replace another.
+//! The run folder: names of files, lock, and the check whether a run may replace another one.
 //!
 //! ```text
 //! RUN/config.toml              everything the result depends on
@@ -6,7 +6,7 @@
 //! RUN/checkpoint.safetensors   where --resume continues
 //! RUN/model.safetensors        the network after the last epoch, as the state dict of an nn.Sequential
 //! RUN/best.safetensors         the network after the first epoch with the best validation accuracy
-//! RUN/test.json                model.safetensors on the test set, as `eval --json` prints it
+//! RUN/test.json                evaluation of model.safetensors on the test set, as `eval --json` prints it
 //! RUN/loss.png .svg, accuracy.png .svg
 //! ```
 
@@ -18,16 +18,17 @@ use tonic_shard::Existing;
 use crate::error::{BaseFault, Error, Result};
 use crate::run::{checkpoint, config, metrics};
 
-/// Name of the file of the network after the last epoch.
+/// Name of the file with the network after the last epoch.
 pub(super) const MODEL: &str = "model.safetensors";
-/// Name of the file of the network after the first epoch with the best validation accuracy.
+/// Name of the file with the network of the epoch with the best validation accuracy. Of equal epochs, it is the first.
 pub(crate) const BEST: &str = "best.safetensors";
-/// Name of the file of the test set's evaluation.
+/// Name of the file with the evaluation on the test set.
 pub(super) const TEST: &str = "test.json";
-/// Files that make a folder a run. The checkpoint is removed first, so that no other run can resume from it.
+/// Files of a run. A folder with any of them holds a run. When a run is replaced, they are removed in this order: the
+/// checkpoint first, so that no run can resume from a folder that is partly removed.
 const FILES: [&str; 6] = [checkpoint::FILE_NAME, metrics::FILE_NAME, MODEL, BEST, TEST, config::FILE_NAME];
 
-/// The folder of a run. It is locked as soon as it exists.
+/// The folder of a run. If the folder exists, it is locked against other processes as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
@@ -36,11 +37,12 @@ pub(crate) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Checks `path` without creating anything.
+    /// Checks whether the folder `path` may be used for a run, and locks it if it exists. Creates nothing.
     ///
     /// # Errors
-    /// [`Busy`](tonic_base::Error::Busy) if another process writes to it, [`Exists`](tonic_base::Error::Exists) if it
-    /// has a run and `existing` does not allow that, [`Io`](tonic_base::Error::Io).
+    /// [`Busy`](tonic_base::Error::Busy) if another process has locked the folder,
+    /// [`Exists`](tonic_base::Error::Exists) if the folder has a run and `existing` does not allow that,
+    /// [`Io`](tonic_base::Error::Io).
     pub(super) fn find(path: &Path, existing: Existing) -> Result<RunFolder> {
         let lock = path.is_dir().then(|| DirLock::take(path)).transpose()?;
         let folder = RunFolder { path: path.into(), existing, lock };
@@ -48,10 +50,10 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Creates the folder if it doesn't exist, locks it, and removes a run that is to be replaced.
+    /// Creates and locks the folder if it doesn't exist. Removes the files of a run that is to be replaced.
     ///
     /// # Errors
-    /// Errors of [`RunFolder::find`].
+    /// The errors of [`RunFolder::find`].
     pub(super) fn make(&mut self) -> Result<()> {
         if self.lock.is_none() {
             std::fs::create_dir_all(&self.path).map_err(Error::io(&self.path, "create the run folder"))?;
@@ -64,7 +66,8 @@ impl RunFolder {
         }
     }
 
-    /// Whether there is a checkpoint to resume from. A run that was killed before its first checkpoint starts again.
+    /// Whether a run is resumed and has a checkpoint or metrics. A run that was killed before the first checkpoint
+    /// starts from the beginning.
     pub(crate) fn has_begun(&self) -> bool {
         self.existing == Existing::Resume && FILES[..2].iter().any(|name| self.path.join(name).exists())
     }

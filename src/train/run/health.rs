@@ -1,34 +1,37 @@
-//! Tells healthy training from training that learns nothing or diverges, by the metrics of epochs.
+//! Finds out from the metrics of the epochs whether training learns nothing or diverges.
 
 use crate::learner::{ClassBalance, ClassWeights, Score, Warning};
 use crate::run::activity::LayerActivity;
 use crate::run::metrics::EpochMetrics;
 
-/// An accuracy counts as chance up to this number of standard deviations above that of guessing.
+/// An accuracy counts as no better than guessing if it is at most this many standard deviations above the accuracy of
+/// guessing.
 const NOISE: f64 = 3.0;
-/// A loss is better than that of guessing, or of an earlier epoch, if it is below this share of it.
+/// A loss counts as better than another loss (of guessing, or of an earlier epoch) if it is below this share of the
+/// other.
 const NO_BETTER: f64 = 0.98;
-/// Number of batches at the start of a run for which a loss that doesn't fall is normal.
+/// Number of batches at the start of a run during which it is normal that the loss doesn't fall.
 const SLOW_START: u64 = 100;
-/// A run has diverged if the mean loss of an epoch exceeds this multiple of the loss of guessing and the next one of
-/// the loss of the initial weights.
+/// A run has diverged if the mean loss of an epoch exceeds this multiple of the loss of guessing, and also
+/// [`TIMES_INITIAL`] times the loss of the initial weights.
 const TIMES_GUESSING: f64 = 1e4;
-/// See [`TIMES_GUESSING`].
+/// Multiple of the loss of the initial weights that a diverged loss exceeds; see [`TIMES_GUESSING`].
 const TIMES_INITIAL: f64 = 100.0;
 
-/// Accuracy and loss of always guessing the same class probabilities, without looking at the sample.
+/// Accuracy and loss of guessing: predicting the same class probabilities for every sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guessing {
     accuracy: f64,
     loss: f64,
     samples: u64,
     classes: usize,
-    /// Batches of an epoch.
+    /// Number of batches in an epoch.
     batches: u64,
 }
 
 impl Guessing {
-    /// Guessing on a training set, with these class weights in the loss.
+    /// Computes accuracy and loss of guessing on a training set of `samples` samples and `batches` batches. `weights`
+    /// are the class weights in the loss.
     pub(super) fn new(classes: &ClassBalance<'_>, (samples, batches): (u64, u64), weights: ClassWeights) -> Guessing {
         let (accuracy, loss) = classes.guessing();
         let present = classes.present();
@@ -36,19 +39,20 @@ impl Guessing {
         Guessing { accuracy, loss, samples, classes: present, batches }
     }
 
-    /// Loss of guessing.
+    /// Returns the loss of guessing.
     pub(super) fn loss(&self) -> f64 {
         self.loss
     }
 
-    /// Whether an epoch's score is no better than that of guessing. With one class there is nothing to guess.
+    /// Whether the score of an epoch is no better than the score of guessing. For sets of one class, the result is
+    /// `false`.
     fn is_chance(&self, score: &Score) -> bool {
         let noise = NOISE * (self.accuracy * (1.0 - self.accuracy) / self.samples as f64).sqrt();
         self.classes > 1 && score.accuracy <= self.accuracy + noise && score.loss >= NO_BETTER * self.loss
     }
 
-    /// Whether the last three epochs are at chance, and their loss doesn't fall. Fewer epochs or batches may be a slow
-    /// start.
+    /// Whether the last three epochs are no better than guessing and the loss didn't fall over them. During the first
+    /// [`SLOW_START`] batches of a run, the result is `false`.
     fn is_stuck(&self, epochs: &[EpochMetrics]) -> bool {
         let Some(three @ [first, _, last]) = epochs.last_chunk::<3>() else { return false };
         let falls = last.train.loss < NO_BETTER * first.train.loss;
@@ -56,15 +60,16 @@ impl Guessing {
         three.iter().all(|epoch| self.is_chance(&epoch.train)) && !falls && !is_start
     }
 
-    /// Whether a mean loss is too large for a network at the start of training. `initial` computes the loss of the
-    /// initial weights, which is needed only rarely.
+    /// Whether a mean loss is so large that training has diverged. `initial` computes the loss of the initial weights.
+    /// It is called only if `loss` is far above the loss of guessing.
     pub(super) fn is_diverged<E>(&self, loss: f64, initial: impl FnOnce() -> Result<f64, E>) -> Result<bool, E> {
         let guessing = (self.classes.max(2) as f64).ln();
         Ok(loss > TIMES_GUESSING * guessing && loss > TIMES_INITIAL * initial()?)
     }
 
-    /// Warnings about the last of `epochs`: silent layers if they were not silent before, and chance if the loss no
-    /// longer falls; after the run's last epoch, both in any case.
+    /// Returns warnings about the last of `epochs`: one if layers have become silent, and one if training has become
+    /// stuck at chance. After the last epoch of a run (`is_last`), it is enough that layers are silent, or that the
+    /// epoch is at chance.
     pub(super) fn warnings(&self, epochs: &[EpochMetrics], is_last: bool) -> Vec<Warning> {
         let Some((last, before)) = epochs.split_last() else { return Vec::new() };
         let epoch = last.epoch;
@@ -96,7 +101,7 @@ mod tests {
     use crate::run::activity::LayerActivity;
     use crate::run::metrics::EpochMetrics;
 
-    /// 1000 samples of four classes, 250 of each.
+    /// Guessing on a set of 1000 samples: four classes with 250 samples each.
     const FOUR: Guessing = Guessing { accuracy: 0.25, loss: 1.3863, samples: 1000, classes: 4, batches: 50 };
 
     fn epoch(epoch: u64, accuracy: f64, loss: f64, silent: f64) -> EpochMetrics {

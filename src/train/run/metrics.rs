@@ -1,4 +1,4 @@
-//! Metrics of training: one line per epoch in `metrics.jsonl`, and curves.
+//! Metrics of training: one line per epoch in `metrics.jsonl`, and curves of loss and accuracy.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::learner::{MacroScore, Score};
 use crate::run::activity::LayerActivity;
 
-/// Name of the file in the run folder.
+/// Name of the file with the metrics in the run folder.
 pub(crate) const FILE_NAME: &str = "metrics.jsonl";
 
 /// Metrics of an epoch.
@@ -18,30 +18,32 @@ pub(crate) const FILE_NAME: &str = "metrics.jsonl";
 pub struct EpochMetrics {
     /// Number of the epoch, counted from 1.
     pub epoch: u64,
-    /// Score over the epoch's batches, while the weights changed.
+    /// Loss and accuracy over the batches of the epoch, each with the weights at that time.
     pub train: Score,
-    /// Score on the validation set after the epoch.
+    /// Loss and accuracy on the validation set after the epoch; `None` without a validation set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<Score>,
-    /// Averages over the classes of the validation set after the epoch. Old files lack it.
+    /// Macro averages on the validation set after the epoch; `None` without a validation set. Old files don't have this
+    /// field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_macro: Option<MacroScore>,
-    /// Activity of each hidden layer after the epoch, on a sample of the training set. Old files lack it.
+    /// Activity of each hidden layer after the epoch, measured on some training samples. Old files don't have this
+    /// field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<Vec<LayerActivity>>,
-    /// Seconds of the epoch's training, or of its part since the last resume.
+    /// Time of training in seconds. If the run was resumed within the epoch, only the time after the resume counts.
     pub seconds: f64,
-    /// Batches per second.
+    /// Batches per second of training, over the time `seconds`.
     pub batches_per_second: f64,
-    /// Samples per second.
+    /// Samples per second of training, over the time `seconds`.
     pub samples_per_second: f64,
 }
 
-/// Reads the metrics of a run's first `epochs` epochs.
+/// Reads the metrics of the first `epochs` epochs of a run.
 ///
 /// # Errors
-/// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt) for a line that cannot be parsed, with its
-/// number, or if there are fewer epochs.
+/// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt) if a line cannot be parsed, or if the file
+/// has fewer lines than `epochs`.
 pub(super) fn read(run: &Path, epochs: usize) -> Result<Vec<EpochMetrics>> {
     let path = run.join(FILE_NAME);
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read the metrics"))?;
@@ -56,19 +58,19 @@ pub(super) fn read(run: &Path, epochs: usize) -> Result<Vec<EpochMetrics>> {
     Ok(read)
 }
 
-/// Writes the metrics of a run's finished epochs.
+/// Writes the metrics of the finished epochs of a run.
 ///
 /// # Errors
 /// [`Io`](tonic_base::Error::Io).
 ///
 /// # Panics
-/// Never: metrics are JSON.
+/// Never: all metrics can be written as JSON.
 pub(super) fn write(run: &Path, epochs: &[EpochMetrics]) -> Result<()> {
     let line = |epoch| serde_json::to_string(epoch).expect("metrics are JSON") + "\n";
     Ok(publish(&run.join(FILE_NAME), epochs.iter().map(line).collect::<String>().as_bytes())?)
 }
 
-/// Draws `loss` and `accuracy` as PNG and SVG in the run folder.
+/// Draws the curves of loss and accuracy over the epochs, as PNG and SVG files in the run folder.
 ///
 /// # Errors
 /// [`Plot`](tonic_report::Error::Plot), [`Io`](tonic_base::Error::Io).

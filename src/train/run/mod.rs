@@ -1,4 +1,4 @@
-//! A training run and its folder.
+//! Training runs and evaluations, and the run folder with everything that a run writes.
 
 mod activity;
 mod checkpoint;

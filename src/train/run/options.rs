@@ -7,53 +7,54 @@ use tonic_loader::CacheChoice;
 
 use crate::learner::{Backend, ClassWeights, Pad, Warning};
 
-/// Options of a run. Where an option of the result is `None`, a new run has the default, and a resumed run what its
-/// folder has. A resumed run refuses other values than its own.
+/// Options of a run. For an option that is `None`, a new run takes the default, and a resumed run takes the value of
+/// the run folder. A resumed run refuses options that contradict the run folder, unless the option says otherwise.
 #[derive(Clone, Debug)]
 pub struct FitOptions {
-    /// The training set.
+    /// Folder of the training set.
     pub train: PathBuf,
-    /// Validation set, evaluated after every epoch.
+    /// Folder of the validation set, which is evaluated after every epoch.
     pub valid: Option<PathBuf>,
-    /// Test set, evaluated once, at the end.
+    /// Folder of the test set, which is evaluated once, at the end.
     pub test: Option<PathBuf>,
-    /// The run folder.
+    /// Folder of the run.
     pub run: PathBuf,
-    /// Number of epochs; 20 by default. A resume may change it.
+    /// Number of epochs; 20 by default. A resumed run may change it.
     pub epochs: Option<u64>,
-    /// Samples per batch; 128 by default.
+    /// Number of samples per batch; 128 by default.
     pub batch_size: Option<usize>,
-    /// Leave out an epoch's last batch if it would be smaller. A resumed run does as it did.
+    /// Whether the last batch of an epoch is left out if it has fewer samples. For a resumed run, `false` means the
+    /// value of the run folder.
     pub drop_last: bool,
-    /// Neurons of each hidden layer; three layers of 128 by default.
+    /// Number of neurons of each hidden layer; three layers of 128 by default.
     pub hidden: Option<Vec<usize>>,
     /// Spike threshold; 1 by default.
     pub theta: Option<f32>,
-    /// Factor of the hidden layers' initial weights, not of their biases; 1 by default.
+    /// Factor by which the initial weights of the hidden layers are multiplied, but not the biases; 1 by default.
     pub gain: Option<f64>,
     /// Lower bound of the membrane potential; none by default.
     pub min_v_mem: Option<f32>,
-    /// Learning rate; Adam's by default. A resume may change it.
+    /// Learning rate; the default of Adam, 0.001, by default. A resumed run may change it.
     pub lr: Option<f64>,
     /// Seed of the initial weights and of the order of samples; 0 by default.
     pub seed: Option<u64>,
     /// Weights of the classes in the training loss; none by default.
     pub class_weights: Option<ClassWeights>,
-    /// What trains.
+    /// Engine and device that train. A resumed run may change the device and the precision, but not the engine.
     pub backend: Backend,
-    /// What samples are padded to.
+    /// The length that samples are padded to; [`Pad::Fixed`] by default.
     pub pad: Option<Pad>,
-    /// Where samples are kept.
+    /// Where samples are kept between epochs. A resumed run may change it.
     pub cache: CacheChoice,
-    /// Keep the pages of streamed shards in memory.
+    /// Whether the pages of streamed shards are locked in memory.
     pub pin: bool,
-    /// Resume the run in the folder.
+    /// Whether to resume the run in the run folder.
     pub resume: bool,
-    /// Replace the run in the folder.
+    /// Whether to replace a run that is in the run folder.
     pub overwrite: bool,
     /// Whether progress is shown.
     pub verbosity: Verbosity,
-    /// Called with each warning as it arises, whether progress is shown or not.
+    /// Function that gets each warning as soon as it is known, also if progress is not shown.
     pub warn: fn(&Warning),
 }
 

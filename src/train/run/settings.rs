@@ -1,4 +1,4 @@
-//! The configuration of a run: from the options of a new one, or from the folder of one that is resumed.
+//! Makes the configuration of a run: from the options for a new run, from the run folder for a resumed run.
 
 use std::fmt::Debug;
 
@@ -16,7 +16,8 @@ const EPOCHS: u64 = 20;
 const BATCH_SIZE: usize = 128;
 
 impl FitOptions {
-    /// The configuration of a new run, or that of the run to resume, if the options agree with it.
+    /// Returns the configuration of a new run, or of the run to resume. It is an error if the options contradict the
+    /// run to resume.
     pub(super) fn config(&self, train: &ShardSet) -> Result<Config> {
         if self.resume { self.resumed(train) } else { Ok(self.new_config(train)) }
     }
@@ -75,10 +76,10 @@ impl FitOptions {
         Ok(config)
     }
 
-    /// Refuses an option that the resumed run has with another value.
+    /// Checks that the options agree with `stored`, the configuration of the run to resume.
     ///
     /// # Errors
-    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the option's field.
+    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the name of the first option that has another value.
     fn refuse_contradiction(&self, stored: &Config) -> Result<()> {
         let network = &stored.network;
         let sizes = |hidden: &[usize]| hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
@@ -106,7 +107,7 @@ impl FitOptions {
     }
 }
 
-/// A value as it is written in config.toml.
+/// Returns a value as it is written in config.toml.
 fn word<T: Debug>(value: Option<T>) -> Option<String> {
     value.map(|value| format!("{value:?}").to_lowercase())
 }

@@ -1,5 +1,5 @@
-//! The epochs of a run: training, validation, and saving to the run folder, so that the run can be resumed after any
-//! stop.
+//! The epochs of a run: training, validation, and saving to the run folder. A run can be resumed after it was stopped
+//! or killed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ use crate::run::health::Guessing;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 
-/// Epochs shorter than this are saved together: a safe write takes milliseconds, and on a shared disk tenths of a
-/// second.
+/// Minimum time between two saves after an epoch, so that several short epochs are saved together. A safe write takes
+/// milliseconds, and on a shared disk tenths of a second.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 /// A run in training.
@@ -37,20 +37,23 @@ pub(super) struct Training<'a> {
     pub(super) epochs: Vec<EpochMetrics>,
     pub(super) warnings: Vec<Warning>,
     guessing: Guessing,
-    /// Samples whose spikes are measured after each epoch; empty before the first.
+    /// Samples whose spikes are counted after each epoch; empty before the end of the first epoch.
     measured: Vec<Batch>,
-    /// Finished batches of the current epoch, and their sums.
+    /// Number of finished batches of the current epoch.
     batches_done: u64,
+    /// Sums over the finished batches of the current epoch.
     running: RunningScore,
     best_accuracy: f64,
-    /// The network at the end of the last epoch, and the best, if they are not yet saved.
+    /// The network at the end of the last finished epoch; `None` if it is saved.
     ended: Option<Network>,
+    /// The network with the best validation accuracy so far; `None` if it is saved.
     best: Option<Network>,
+    /// Position of the run at the last checkpoint.
     saved: Position,
     epoch_saved: Option<Instant>,
 }
 
-/// Finished epochs, and finished batches of the next.
+/// Number of finished epochs, and number of finished batches of the unfinished epoch.
 #[derive(Clone, Copy)]
 struct Position(u64, u64);
 
@@ -65,8 +68,7 @@ impl fmt::Display for Position {
 }
 
 impl<'a> Training<'a> {
-    /// Starts with a new network, or with `resume` from the checkpoint. `loss` is what guessing gives, and the weights
-    /// of the classes.
+    /// Makes a run that starts with a new network, or with `resume` from the checkpoint in the run folder.
     pub(super) fn start(
         fit: &'a FitOptions,
         mut config: Config,
@@ -116,7 +118,8 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Writes the number of epochs to config.toml, at least as many as are finished.
+    /// Writes the configuration of a resumed run to config.toml. If more epochs are finished than were asked for, the
+    /// number of epochs becomes the number of finished epochs.
     pub(super) fn keep_epochs(&mut self) -> Result<()> {
         let done = self.epochs.len() as u64;
         if done > self.config.epochs {
@@ -128,7 +131,7 @@ impl<'a> Training<'a> {
         self.config.publish(&self.fit.run)
     }
 
-    /// Trains the rest of an epoch, validates, and saves.
+    /// Trains on the remaining batches of the current epoch, validates, and saves.
     pub(super) fn train_epoch(&mut self, train: &Feed, valid: Option<&Feed>) -> Result<()> {
         let epoch = self.epochs.len() as u64;
         let (fit, batch_size) = (self.fit, self.config.batch_size);
@@ -193,7 +196,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Reads the samples that are measured, unless they are there.
+    /// Loads the samples whose spikes are counted after each epoch, unless they are loaded already.
     fn watch(&mut self, train: &Feed) -> Result<()> {
         if self.measured.is_empty() {
             self.measured = measured_samples(train, self.config.seed, self.config.batch_size)?;
@@ -202,8 +205,8 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Saves everything that is not yet saved. Metrics are written before the checkpoint: a kill between the two leaves
-    /// extra lines, which a resume drops.
+    /// Saves everything that is not yet saved. The checkpoint is written last. If the process is killed before that,
+    /// metrics.jsonl has more lines than the checkpoint has epochs, and a resumed run drops these lines.
     pub(super) fn save(&mut self) -> Result<()> {
         let folder = &self.fit.run;
         if let Some(network) = self.ended.take() {
@@ -245,7 +248,8 @@ impl<'a> Training<'a> {
         Ok(evaluation)
     }
 
-    /// Turns a loss that is not finite or too large into [`Error::Diverged`], and saves the run at an interruption.
+    /// Returns the error to report to the user. A loss that is NaN, infinite or too large becomes [`Error::Diverged`].
+    /// For an interruption, the run is saved first. Other errors stay as they are.
     fn explain(&mut self, error: Error) -> Error {
         match error {
             Error::Kernel(KernelError::NonFiniteLoss { loss } | KernelError::HugeLoss { loss }) => {
@@ -260,14 +264,14 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Returns an error if a parameter is not finite. The next loss would not be finite, and the state could not be
-    /// resumed.
+    /// Returns an error if a parameter is NaN or infinite. The next loss would be NaN or infinite too, and a run cannot
+    /// be resumed from such a state.
     fn check_finite(&mut self) -> Result<()> {
         let finite = self.learner.state().network.parameters.flat().iter().all(|w| w.is_finite());
         if finite { Ok(()) } else { Err(self.explain(KernelError::NonFiniteLoss { loss: f64::NAN }.into())) }
     }
 
-    /// Returns an error for the mean loss of an epoch or a set that is absurdly large.
+    /// Returns an error if `loss`, the mean over an epoch or a set, is so large that training has diverged.
     fn check_size(&mut self, loss: f64) -> Result<()> {
         let (config, padding, measured) = (&self.config, self.padding, &self.measured);
         let initial = || -> Result<f64> {
@@ -287,7 +291,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Saves the run at an interruption, and returns its error.
+    /// Saves the run after an interruption. Returns an error that says where the run is saved.
     fn interrupted(&mut self) -> Error {
         if let Err(error) = self.check_finite().and_then(|()| self.save()) {
             return error;
@@ -297,7 +301,7 @@ impl<'a> Training<'a> {
     }
 }
 
-/// The network before the first batch.
+/// Returns the network before the first batch.
 fn initial_network(config: &Config) -> Network {
     let NetworkConfig { gain, .. } = config.network;
     let mut network =

@@ -6,7 +6,7 @@ use crate::kernel::interface::{BatchScore, Layer};
 use crate::kernel::program::{INFLATE_BYTES, Program, TILE};
 use crate::network::Shape;
 
-/// Sizes that the buffers of a network on a GPU are made for.
+/// Maximum sizes of batches and epochs, which determine the sizes of a network's buffers on a GPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
     /// Maximum number of samples in a batch.
@@ -15,14 +15,15 @@ pub struct Extent {
     pub longest: usize,
     /// Whether the network is trained; evaluation needs fewer buffers.
     pub trained: bool,
-    /// Maximum number of samples in an epoch, to keep the predictions of all; 0 to keep those of the last batch only.
+    /// Maximum number of samples in an epoch if the predictions of all samples are kept; 0 if only the predictions of
+    /// the last batch are kept.
     pub kept: u64,
     /// Maximum number of batches in an epoch.
     pub batches: u64,
 }
 
 impl Extent {
-    /// Maximum number of steps, rounded up to whole tiles.
+    /// Maximum number of steps, rounded up to a multiple of [`TILE`].
     pub(super) fn time(&self) -> usize {
         padded(self.longest.max(1))
     }
@@ -32,28 +33,28 @@ impl Extent {
         self.batch * self.time()
     }
 
-    /// `len` if the network is trained, else 0.
+    /// Returns `len` if the network is trained, and 0 otherwise. It is the length of a buffer that only training needs.
     pub(super) fn trained(&self, len: usize) -> usize {
         if self.trained { len } else { 0 }
     }
 }
 
-/// Approximate number of blocks of a weight gradient: enough for the largest GPUs.
+/// Approximate number of CUDA blocks that compute a weight gradient: enough for the largest GPUs.
 const GRADIENT_BLOCKS: usize = 256;
-/// Maximum number of values in all partial sums of a weight gradient.
+/// Maximum number of float32 values in all partial sums of one weight gradient together.
 const MAX_PARTIALS: usize = 1 << 26;
 
-/// Maximum size in bytes of a dense input for the first layer's weight gradient. If it would be larger, the gradient is
-/// computed from the cells.
+/// Maximum size in bytes of a dense input for the first layer's weight gradient. If the dense input would be larger,
+/// the gradient is computed from the sparse cells.
 const MAX_DENSE_INPUT: usize = 1 << 30;
-/// Maximum number of frames that a block makes dense.
+/// Maximum number of frames that one CUDA block writes as dense input.
 const INPUT_FRAMES: usize = 16;
 
-/// Byte that [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers with. Floating-point numbers that consist
-/// of it are NaN.
+/// Byte that [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers with. A floating-point number whose bytes
+/// are all 0xff is NaN.
 pub(super) const POISON: u8 = 0xff;
 
-/// Dense input of a batch in bfloat16 pieces, (pieces, batch, T, width).
+/// Dense input of a batch, (pieces, batch, T, width). A count is the sum of `pieces` bfloat16 numbers.
 #[derive(Debug)]
 pub(super) struct DenseInput {
     pub(super) width: usize,
@@ -62,7 +63,8 @@ pub(super) struct DenseInput {
     pub(super) values: Buffer<u16>,
 }
 
-/// Spikes of a hidden layer by sample and neuron, (batch, width) of the widest layer; empty without training.
+/// Spike counts of one hidden layer, for each sample and neuron, (batch, width). The buffers are large enough for the
+/// widest layer. They are empty if the network isn't trained.
 #[derive(Debug)]
 pub(super) struct CountedSpikes {
     pub(super) spikes: Buffer<f64>,
@@ -74,21 +76,23 @@ pub(super) struct AdamState {
     pub(super) mean: Buffer<f32>,
     pub(super) mean_square: Buffer<f32>,
     pub(super) lr: Buffer<f64>,
-    /// beta1, beta2 and eps; `None` if the step computes gradients only.
+    /// Adam's beta1, beta2 and eps; `None` if the step computes gradients only.
     pub(super) settings: Option<[f64; 3]>,
 }
 
-/// Buffers of a hidden layer. Widths are rounded up to whole tiles.
+/// Buffers of a hidden layer. A width is a number of neurons or inputs, rounded up to a multiple of [`TILE`].
 #[derive(Debug)]
 pub(super) struct Hidden {
     pub(super) neurons: usize,
     pub(super) width: usize,
     pub(super) before_width: usize,
-    /// Index of the first weight in the flat parameters; `bias_at` is that of the first bias.
+    /// Index of the layer's first weight in the flat parameters of the network.
     pub(super) weights_at: usize,
+    /// Index of the layer's first bias in the flat parameters of the network.
     pub(super) bias_at: usize,
-    /// W in bfloat16 pieces; `backward` has W^T. Both are empty in the first layer.
+    /// W for the forward pass, each weight as a sum of bfloat16 pieces; empty in the first layer.
     pub(super) forward: Buffer<u16>,
+    /// W^T for the backward pass, each weight as a sum of bfloat16 pieces; empty in the first layer.
     pub(super) backward: Buffer<u16>,
     pub(super) v: Buffer<f32>,
     pub(super) spikes: Buffer<u16>,
@@ -118,8 +122,8 @@ pub(super) struct Readout {
 }
 
 impl DenseInput {
-    /// Allocates the dense input of frames with `cells` cells; `None` if the network isn't trained or the input would
-    /// be too large.
+    /// Allocates the dense input of frames with `cells` cells. Returns `None` if the network isn't trained, or if the
+    /// dense input would be too large.
     pub(super) fn new(program: &Program, extent: Extent, cells: usize) -> Result<Option<DenseInput>> {
         let (width, pieces) = (padded(cells), program.column_types().input_pieces());
         let block_frames = INFLATE_BYTES / (pieces * width * size_of::<u16>());
@@ -131,7 +135,7 @@ impl DenseInput {
         Ok(Some(DenseInput { width, pieces, block_frames: block_frames.min(INPUT_FRAMES), values }))
     }
 
-    /// Shared memory in bytes of a block that writes the dense input.
+    /// Shared memory of each CUDA block that writes the dense input, in bytes.
     pub(super) fn block_bytes(&self) -> usize {
         self.pieces * self.width * self.block_frames * size_of::<u16>()
     }
@@ -174,7 +178,7 @@ impl Hidden {
         [spikes, lambda].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))
     }
 
-    /// The grid with one block for each sample and each tile of neurons.
+    /// Returns a grid of CUDA blocks: one block for each sample and tile of neurons.
     pub(super) fn blocks(&self, batch: usize) -> [usize; 2] {
         [batch, self.width / TILE]
     }
@@ -265,7 +269,8 @@ pub(super) fn padded(n: usize) -> usize {
     n.next_multiple_of(TILE)
 }
 
-/// Number of partial sums of a weight gradient. It decides the order of the sum, so it depends on the sizes only.
+/// Returns the number of partial sums of a weight gradient. The number decides the order of additions, so it depends
+/// only on these sizes, not on the GPU.
 fn splits(batch: usize, before_width: usize, width: usize) -> usize {
     let tiles = before_width / TILE * (width / TILE);
     let most = (MAX_PARTIALS / (before_width * width)).max(1);

@@ -1,4 +1,4 @@
-//! The kernel launches of a step, in their order.
+//! The kernel launches of a step.
 
 use crate::engine::gpu_network::buffers::{AdamState, Hidden, Readout};
 use crate::engine::gpu_network::network::GpuNetwork;
@@ -11,9 +11,9 @@ use crate::kernel::interface::{
 use crate::kernel::program::{BLOCK_THREADS, Entry, LONGEST_OF_BATCH, TILE};
 
 impl GpuNetwork {
-    /// Queues the kernel that chooses the samples of the next batch. Each sample runs for `steps` steps, or for all its
-    /// frames if it has more. Without `steps`, all samples run as many steps as the longest sample of the batch has
-    /// frames.
+    /// Queues the kernel that chooses the samples of the next batch. Each sample will run for `steps` steps, or for all
+    /// its frames if it has more than `steps`. If `steps` is `None`, every sample will run for as many steps as the
+    /// longest sample of the batch has frames.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -29,8 +29,8 @@ impl GpuNetwork {
         self.program.draw.launch(stream, [1, 1], &args)
     }
 
-    /// Queues the draw and the forward pass of a batch, which write its losses and predictions. `steps` is that of
-    /// [`draw`](Self::draw).
+    /// Queues the kernels that choose the samples of the next batch and run them forward. They write the loss and the
+    /// predicted class of each sample. `steps` is as in [`draw`](Self::draw).
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -65,7 +65,8 @@ impl GpuNetwork {
         self.program.readout.launch(stream, [self.extent.batch, 1], &self.readout_args())
     }
 
-    /// Queues the counting of a layer's spikes in the batch that ran forward last, of a network that is trained.
+    /// Queues the kernel that counts the spikes of `layer` in the batch that ran forward last. The buffers must have
+    /// been allocated for training.
     pub(super) fn count_spikes(&self, stream: &Stream, layer: &Hidden) -> Result<()> {
         let args = SpikesArgs {
             state: self.state.address(),
@@ -81,8 +82,8 @@ impl GpuNetwork {
         self.program.count_spikes.launch(stream, layer.blocks(self.extent.batch), &args)
     }
 
-    /// Queues a training step: the draw, the forward and backward pass, and Adam's update if [`load`](Self::load) was
-    /// given an optimiser. `steps` is that of [`draw`](Self::draw).
+    /// Queues the kernels of a training step. They choose the samples of the next batch, run them forward and backward,
+    /// and update the parameters if [`load`](Self::load) was given an optimiser. `steps` is as in [`draw`](Self::draw).
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -119,7 +120,7 @@ impl GpuNetwork {
         self.launch_parameters(stream, &self.program.update)
     }
 
-    /// Makes later work of the side stream wait for the work queued on `stream` so far.
+    /// Makes work that is queued later on the side stream wait for the work queued on `stream` so far.
     fn fork(&self, stream: &Stream) -> Result<()> {
         stream.record(&self.fork)?;
         self.side.wait(&self.fork)

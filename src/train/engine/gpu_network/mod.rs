@@ -1,4 +1,4 @@
-//! The network on a GPU: its buffers (`buffers.rs`), its state (`network.rs`) and the launches of a step
+//! The network on a GPU: buffers (`buffers.rs`), state and copies (`network.rs`), and the kernel launches of a step
 //! (`launches.rs`).
 //!
 //! ```text
@@ -7,12 +7,13 @@
 //!       +-> inflate_input                         +-> readout_gradient -> weight_gradient of each ---+
 //! ```
 //!
-//! The second row runs at the same time on a stream of its own, since one kernel alone doesn't fill a large GPU.
+//! The second row runs at the same time as the first, on a second stream, because one kernel alone doesn't fill a large
+//! GPU.
 //!
-//! Every launch has a fixed grid and fixed arguments. The samples of a batch, their number and the number of updates
-//! are in device memory. A step is therefore recorded once for each source of batches and replayed, and the host does
-//! nothing else between the batches of an epoch. Every sum has a fixed order: the same run on the same device gives the
-//! same bits.
+//! Every launch has a fixed grid and fixed arguments. What changes from batch to batch is in device memory: the samples
+//! of the batch, their number, and the number of updates. A step is therefore recorded as a graph once for each source
+//! of batches. For each batch of an epoch, the host only replays the graph. Every sum has a fixed order: the same run
+//! on the same device gives the same bits.
 
 mod buffers;
 mod launches;

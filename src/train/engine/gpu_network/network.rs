@@ -1,4 +1,4 @@
-//! A network in a GPU's memory, and the copies that the host makes to and from it.
+//! A network in GPU memory, and the copies between this network and host memory.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::kernel::program::Program;
 use crate::kernel::{Adam, SpikeCounts};
 use crate::network::{Network, Parameters, Shape};
 
-/// A network in device memory.
+/// A network in device memory, with the optimiser's state and the buffers of a step.
 #[derive(Debug)]
 pub struct GpuNetwork {
     pub(super) program: Arc<Program>,
@@ -37,8 +37,8 @@ pub struct GpuNetwork {
 }
 
 impl GpuNetwork {
-    /// Allocates buffers for networks of the shape of `network`, with at least one hidden layer. They are
-    /// uninitialised until [`load`](Self::load) copies parameters there.
+    /// Allocates buffers for networks with the shape of `network`, which must have at least one hidden layer. The
+    /// parameters are uninitialised until [`load`](Self::load) copies them to the device.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory).
@@ -79,14 +79,14 @@ impl GpuNetwork {
         })
     }
 
-    /// Copies a network's parameters to the device, and the optimiser's state. Without `adam`, a step computes
-    /// gradients and updates nothing.
+    /// Copies the parameters of `network` and the optimiser's state to the device. Without `adam`, a step computes
+    /// gradients but doesn't update the parameters.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda), [`Error::DeviceMemory`](crate::Error::DeviceMemory).
     ///
     /// # Panics
-    /// If the network has another shape.
+    /// If the shape of `network` is not that of the network given to [`new`](Self::new).
     pub fn load(&mut self, stream: &Stream, network: &Network, adam: Option<&Adam>) -> Result<()> {
         assert_eq!(network.shape(), &self.shape, "shape of the network");
         put(stream, &self.parameters, network.parameters.flat())?;
@@ -103,7 +103,8 @@ impl GpuNetwork {
         self.launch_parameters(stream, &self.program.pack)
     }
 
-    /// Sets the weight of each class in the loss, for steps that are queued or recorded later; `None` for a plain mean.
+    /// Sets the weight of each class in the loss of steps that are queued or recorded later. With `None`, the loss is
+    /// the plain mean.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).
@@ -124,7 +125,8 @@ impl GpuNetwork {
         stream.fill(&self.gradients, POISON)
     }
 
-    /// Starts an epoch at position `next`, after `updates` updates of the parameters.
+    /// Sets the progress of training: the next batch starts at position `next` of the epoch's order, and the parameters
+    /// have been updated `updates` times.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -134,7 +136,7 @@ impl GpuNetwork {
         stream.upload(&self.state, 0, &self.begun, 0..1)
     }
 
-    /// Queues a copy of the scores of some batches of the epoch to the host.
+    /// Queues a copy of the scores of `batches`, a range of batches of the epoch, to the host.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -147,15 +149,15 @@ impl GpuNetwork {
         stream.download(&self.readout.scores, batches, to, 0)
     }
 
-    /// Reads the progress of training.
+    /// Reads the progress of training from the device.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), also for a fault of an earlier step.
+    /// [`Error::Cuda`](crate::Error::Cuda), also if an earlier step failed.
     pub(crate) fn state(&self) -> Result<State> {
         Ok(self.state.read()?[0])
     }
 
-    /// Reads the parameters.
+    /// Reads the parameters from the device, as one flat list.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -163,7 +165,7 @@ impl GpuNetwork {
         self.parameters.read()
     }
 
-    /// Reads Adam's moving averages m and v.
+    /// Reads Adam's moving averages from the device: m of the gradients, and v of the squared gradients.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -171,8 +173,9 @@ impl GpuNetwork {
         Ok([self.adam.mean.read()?, self.adam.mean_square.read()?])
     }
 
-    /// Counts the spikes of each hidden layer over a batch of `samples` samples, in a forward pass. Training continues
-    /// unchanged after the next [`begin`](Self::begin). The network must be one that is trained.
+    /// Runs a batch of `samples` samples forward and returns the spike counts of each hidden layer. The buffers must
+    /// have been allocated for training (`Extent::trained`). The progress of training is overwritten: call
+    /// [`begin`](Self::begin) before the next step.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -200,7 +203,7 @@ impl GpuNetwork {
         Ok(layers)
     }
 
-    /// Reads the gradients of the last step.
+    /// Copies the gradients of the last step from the device to `to`.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -225,8 +228,8 @@ impl GpuNetwork {
         self.readout.logits.read_range(0..samples * self.shape.classes)
     }
 
-    /// Reads the predictions of the first `samples` samples of the last batch, or of the epoch if its predictions are
-    /// kept.
+    /// Reads the predictions of the first `samples` samples: those of the epoch if the buffers keep the predictions of
+    /// the epoch (`Extent::kept`), otherwise those of the last batch.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -238,7 +241,7 @@ impl GpuNetwork {
     }
 }
 
-/// Copies values to the device after the earlier work of the stream. Returns when the copy has ended.
+/// Copies values to the device after the work that was queued on the stream before. Returns when the copy has ended.
 fn put<T: DeviceType>(stream: &Stream, to: &Buffer<T>, from: &[T]) -> Result<()> {
     let mut pinned = stream.device().pinned(from.len())?;
     pinned.as_mut_slice()?.copy_from_slice(from);

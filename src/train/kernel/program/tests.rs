@@ -1,5 +1,5 @@
-//! Compiles every kernel with NVRTC for every generation of GPUs, and compares the size of its arguments with that of
-//! the struct that the host passes.
+//! Compiles every kernel with NVRTC for every generation of GPUs. Checks that the size of each kernel's arguments is
+//! the size of the struct that the host passes.
 
 use super::*;
 use crate::gpu::{compile, compile_ptx};
@@ -8,7 +8,8 @@ use crate::kernel::interface::{
     UpdateArgs,
 };
 
-/// Every choice of column types, precision and size of shared memory that a program is compiled for.
+/// Returns the variants to compile: one choice of column types at every precision, for GPUs with 2 stages, and three
+/// other choices of column types at the highest precision, for GPUs with 1 stage.
 fn variants() -> Vec<Variant> {
     let types = [
         (Width::U16, Width::U8, Width::U8),
