@@ -5,7 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem::size_of;
 
-/// An address in device memory, or null. A kernel sees it as `T*`. It doesn't own the memory, and stores no length.
+/// An address in device memory, or null. A kernel sees it as `T*`. The address doesn't own the memory, and has no
+/// length.
 #[repr(transparent)]
 pub(crate) struct Address<T>(u64, PhantomData<T>);
 
@@ -24,7 +25,7 @@ impl<T> Address<T> {
         self.0 == 0
     }
 
-    /// Returns the address that is `elements` elements of `T` after this one. Null stays null.
+    /// Returns the address `elements` elements of `T` after this address. For the null address, returns null.
     #[must_use]
     #[allow(clippy::should_implement_trait)]
     pub(crate) fn add(self, elements: usize) -> Address<T> {
@@ -65,7 +66,7 @@ impl<T> fmt::Debug for Address<T> {
     }
 }
 
-/// An element type of arrays in device memory and of kernel arguments.
+/// A type that elements of arrays in device memory and fields of kernel arguments can have.
 ///
 /// # Safety
 /// Any bytes must be a valid value of the type. A variable that [`declare`](DeviceType::declare) declares must have the
@@ -76,7 +77,7 @@ pub(crate) unsafe trait DeviceType: Copy + Send + Sync + 'static {
     fn declare(name: &str) -> String;
 }
 
-/// Implements [`DeviceType`] for types of numbers, each given with the name of the type in CUDA C++.
+/// Implements [`DeviceType`] for types of numbers. Each type is followed by its name in CUDA C++.
 macro_rules! numbers {
     ($($rust:ty: $cuda:literal),* $(,)?) => {$(
         // SAFETY: a number of the same width and kind on both sides; any bits are one.
@@ -115,22 +116,23 @@ unsafe impl<T: DeviceType, const N: usize> DeviceType for [T; N] {
     }
 }
 
-/// A struct that [`kernel_structs!`] defines.
+/// A struct that [`kernel_structs!`] defines for Rust and CUDA C++.
 ///
 /// # Safety
-/// Only this macro may implement the trait.
+/// Only [`kernel_structs!`] may implement this trait.
 pub(crate) unsafe trait KernelStruct: DeviceType {
-    /// Name of the struct in Rust and CUDA C++.
+    /// Name of the struct, in Rust and in CUDA C++.
     const NAME: &'static str;
 
-    /// Returns the definition of the struct in CUDA C++. Static assertions of the size, the alignment and the offset of
-    /// each field make the compilation fail if the layout differs from Rust's. Structs that this struct contains or
-    /// points to must be declared before it.
+    /// Returns the definition of the struct in CUDA C++, with static assertions of the struct's size and alignment and
+    /// of each field's offset. If the layout differs from Rust's, the compilation fails. Other structs that this struct
+    /// contains or points to must be declared before it.
     fn declaration() -> String;
 }
 
 /// Defines structs for Rust and CUDA C++, and a function `declarations` that returns the definitions in CUDA C++. A
-/// struct must come before the structs that contain it. All fields must be [`DeviceType`]s.
+/// struct must come before all other structs that contain it or point to it. The type of each field must implement
+/// [`DeviceType`].
 macro_rules! kernel_structs {
     ($(
         $(#[$attribute:meta])*
@@ -180,8 +182,8 @@ macro_rules! kernel_structs {
 pub(crate) use kernel_structs;
 
 /// CUDA C++ that defines the macro TONIC_OFFSET, the offset of a field in a struct. NVRTC has no header with
-/// `offsetof`, so the macro uses an intrinsic of NVRTC. The second definition is for the compilers with which tests
-/// compile the kernels for the host.
+/// `offsetof`, so the macro uses an intrinsic of NVRTC. Other compilers, with which tests compile the kernels for the
+/// host, use a built-in function.
 const OFFSET: &str = "#ifndef TONIC_OFFSET
 #ifdef __CUDACC_RTC__
 #define TONIC_OFFSET(type, field) __INTADDR__(&((type *)0)->field)
@@ -191,8 +193,8 @@ const OFFSET: &str = "#ifndef TONIC_OFFSET
 #endif
 ";
 
-/// Returns the text of [`KernelStruct::declaration`]. Each of `fields` is (name, declaration in CUDA C++, offset in
-/// bytes in Rust).
+/// Returns the text of [`KernelStruct::declaration`] for the struct `T`. Each of `fields` is (name, declaration in CUDA
+/// C++, offset in bytes in Rust).
 pub(crate) fn definition<T: KernelStruct>(fields: &[(&str, String, usize)]) -> String {
     let name = T::NAME;
     let mut text = format!("struct {name} {{\n");

@@ -1,7 +1,8 @@
 //! A cache of compiled kernels on disk. NVRTC takes seconds, so a machine compiles each program only once.
 //!
-//! The name of a file is a hash of everything that the compiled code depends on. The file ends with a hash of the code.
-//! If a file is missing or damaged, the program is compiled again. A file that cannot be written is not an error.
+//! The cache is a folder with one file for each compiled program. The name of the file is a hash of everything that the
+//! compiled code depends on. The file has the code, and ends with a hash of it. If the file is missing or damaged, the
+//! program is compiled again. If the file cannot be written, that is not an error.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -12,18 +13,20 @@ use crate::error::Result;
 use crate::gpu::compile::{CudaSource, Image, OPTIONS, check_compiler, compile, nvrtc_version};
 use crate::gpu::device::Device;
 
-/// Folder that [`set_kernel_cache`] chose; empty if it wasn't called.
+/// Folder of the cache that [`set_kernel_cache`] chose. Empty if that function wasn't called.
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
-/// Sets the folder where the process keeps compiled kernels. Call this before the first program is loaded. Only the
-/// first call has an effect.
+/// Sets the folder of the cache of compiled kernels, for this process. Call this before the first program is loaded.
+/// Only the first call has an effect.
 pub fn set_kernel_cache(folder: &Path) {
     CHOSEN.get_or_init(|| folder.into());
 }
 
-/// Compiles a program for a device, or reads the compiled program from the cache. The cache is the folder given to
-/// [`set_kernel_cache`], otherwise the folder in the environment variable TONIC_CACHE, otherwise the folder
-/// `tonic-toolkit` in XDG_CACHE_HOME or `~/.cache`.
+/// Compiles a program for a device, or reads the compiled program from the cache.
+///
+/// The folder of the cache is the one given to [`set_kernel_cache`]. If that function wasn't called, it is the first of
+/// these folders whose environment variable is set: `$TONIC_CACHE`, `$XDG_CACHE_HOME/tonic-toolkit`,
+/// `$HOME/.cache/tonic-toolkit`.
 ///
 /// # Errors
 /// The errors of [`check_compiler`] and [`compile`].
@@ -33,7 +36,7 @@ pub(crate) fn cached(source: &CudaSource, device: &Device) -> Result<Image> {
 }
 
 /// Compiles a program for GPUs of compute capability `architecture`, or reads the compiled program from the cache in
-/// `folder`. If `folder` is `None`, the program is always compiled.
+/// `folder`. If `folder` is `None`, the program is compiled without a cache.
 ///
 /// # Errors
 /// The errors of [`compile`].
@@ -54,7 +57,8 @@ pub(super) fn cached_in(folder: Option<&Path>, source: &CudaSource, architecture
     Ok(image)
 }
 
-/// Returns the compiled code in the content of a file, or `None` if the hash at the end of the file is wrong.
+/// Returns the compiled code in `content`, which was read from a cache file and may be damaged. Returns `None` if the
+/// hash at the end is missing or wrong.
 fn whole(mut content: Vec<u8>) -> Option<Image> {
     let (bytes, hash) = content.split_last_chunk::<{ blake3::OUT_LEN }>()?;
     let len = bytes.len();
@@ -64,7 +68,7 @@ fn whole(mut content: Vec<u8>) -> Option<Image> {
     })
 }
 
-/// Returns the file name for a compiled program.
+/// Returns the name of the cache file for a program, an architecture and a version of NVRTC.
 fn name(source: &CudaSource, architecture: (u32, u32), nvrtc: (u32, u32)) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut add = |text: &str| {
@@ -81,7 +85,7 @@ fn name(source: &CudaSource, architecture: (u32, u32), nvrtc: (u32, u32)) -> Str
     format!("{}.kernels", hasher.finalize().to_hex())
 }
 
-/// Returns the folder of the cache, or `None` if neither [`set_kernel_cache`] nor an environment variable names one.
+/// Returns the folder of the cache, as [`cached`] describes. Returns `None` if none is set.
 fn folder() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let chosen = CHOSEN.get().cloned();

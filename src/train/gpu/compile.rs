@@ -8,24 +8,25 @@ use crate::error::{BaseFault, Error, Result};
 use crate::gpu::device::Device;
 use crate::gpu::library;
 
-/// Options of the compiler for every GPU. `-default-device` makes functions without a qualifier device functions. With
-/// `--fmad=false`, the compiler fuses multiplications and additions only where the sources say so: as on the CPU.
+/// Options of the compiler for every GPU. With `-default-device`, functions without a qualifier are device functions.
+/// With `--fmad=false`, multiplications and additions are fused only where the sources say so, as in the CPU kernels.
 pub(super) const OPTIONS: [&str; 3] = ["--std=c++17", "-default-device", "--fmad=false"];
-/// Name of the program in the compiler's messages.
+/// File name of the source in the compiler's messages.
 const NAME: &CStr = c"kernels.cu";
-/// Number of lines of the compiler's log that an error shows.
+/// Maximum number of lines of the compiler's log in an error message.
 const LOG_LINES: usize = 12;
 
 /// A program in CUDA C++.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CudaSource<'a> {
-    /// Source text, with the text of all includes.
+    /// Source text, without `#include`.
     pub(crate) text: &'a str,
-    /// Macros of the preprocessor, as (name, value).
+    /// Preprocessor macros, as (name, value).
     pub(crate) defines: &'a [(String, String)],
 }
 
-/// Compiled code: a CUBIN for one architecture, or PTX, which the driver compiles to machine code.
+/// Compiled code. It is either a CUBIN, which is machine code for one architecture, or PTX, which the driver compiles
+/// to machine code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Image(pub(super) Vec<u8>);
 
@@ -48,7 +49,8 @@ pub(crate) fn nvrtc_version() -> Result<(u32, u32)> {
     Ok((major as u32, minor as u32))
 }
 
-/// Checks that a device can run the code that NVRTC compiles. The driver must support the major CUDA version of NVRTC.
+/// Checks that the driver can run the code that NVRTC compiles. For this, the driver must support the major CUDA
+/// version of NVRTC.
 ///
 /// # Errors
 /// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing, or if the driver is too old for NVRTC.
@@ -64,8 +66,8 @@ pub(crate) fn check_compiler(device: &Device) -> Result<()> {
     Err(Error::unavailable(format!("device cuda:{}", device.ordinal()), why))
 }
 
-/// Compiles a program for GPUs of compute capability `architecture`. The result is a CUBIN if NVRTC knows that
-/// capability. Otherwise it is PTX for the newest older capability that NVRTC knows.
+/// Compiles a program for GPUs of compute capability `architecture`. If NVRTC knows this compute capability, the result
+/// is a CUBIN. Otherwise it is PTX for the newest of the older compute capabilities that NVRTC knows.
 ///
 /// # Errors
 /// [`Error::Cuda`] with the first lines of the compiler's log if the program doesn't compile, or if NVRTC knows only
@@ -86,10 +88,10 @@ pub(crate) fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<I
     }
 }
 
-/// Compiles a program for GPUs of compute capability `architecture`. Returns PTX as text.
+/// Compiles a program for GPUs of compute capability `architecture`. Returns the PTX as text.
 ///
 /// # Errors
-/// The errors of [`compile`]. [`Error::Cuda`] if NVRTC doesn't know that compute capability.
+/// The errors of [`compile`]. [`Error::Cuda`] if NVRTC doesn't know this compute capability.
 #[cfg(test)]
 pub(crate) fn compile_ptx(source: &CudaSource, architecture: (u32, u32)) -> Result<String> {
     library::nvrtc()?;
@@ -101,7 +103,7 @@ fn ptx(source: &CudaSource, architecture: u32) -> Result<Vec<u8>> {
     Compilation::compile(source, &format!("compute_{architecture}"))?.get(sys::nvrtcGetPTXSize, sys::nvrtcGetPTX)
 }
 
-/// Returns the compute capabilities that NVRTC compiles for, each as one number: 90 for (9, 0).
+/// Returns the compute capabilities that NVRTC compiles for. Each is one number, for example 90 for (9, 0).
 fn known_architectures() -> Result<Vec<u32>> {
     library::nvrtc()?;
     let doing = || "ask NVRTC for the GPUs that it knows".into();
@@ -114,21 +116,22 @@ fn known_architectures() -> Result<Vec<u32>> {
     Ok(known.into_iter().map(|known| known as u32).collect())
 }
 
-/// A compiled NVRTC program. Dropping it destroys the program.
+/// A program of NVRTC, after its compilation. Dropping it destroys the program.
 struct Compilation {
     raw: nvrtcProgram,
     doing: String,
 }
 
-/// NVRTC function that writes the size of a text in bytes, including the terminating NUL byte if there is one.
+/// NVRTC function that writes the size, in bytes, of one text of a program, such as its code or its log. If the text
+/// ends with a NUL byte, the size includes it.
 ///
 /// # Safety
 /// The program must be valid.
 type GetSize = unsafe fn(nvrtcProgram, *mut usize) -> nvrtcResult;
-/// NVRTC function that writes a text of a program.
+/// NVRTC function that copies one text of a program, such as its code or its log, to memory.
 ///
 /// # Safety
-/// The program must be valid. The memory must have as many bytes as the [`GetSize`] function of the text says.
+/// The program must be valid. The memory must have as many bytes as the [`GetSize`] function for the same text says.
 type Get = unsafe fn(nvrtcProgram, *mut c_char) -> nvrtcResult;
 
 impl Compilation {
@@ -159,7 +162,8 @@ impl Compilation {
         }
     }
 
-    /// Returns a text of the program: the code or the log. `size` and `text` are the NVRTC functions for that text.
+    /// Returns one text of the program, such as its code or its log. `size` and `text` are the NVRTC functions for this
+    /// text.
     fn get(&self, size: GetSize, text: Get) -> Result<Vec<u8>> {
         let doing = || self.doing.clone();
         let mut bytes = 0;
@@ -171,7 +175,8 @@ impl Compilation {
         Ok(content)
     }
 
-    /// Returns the first lines of the compiler's log, or the name of the error code if the log is empty.
+    /// Returns the first lines of the compiler's log, for an error message. If the log is empty, returns the name of
+    /// the error code.
     fn fault(&self, code: nvrtcResult) -> String {
         let log = self.get(sys::nvrtcGetProgramLogSize, sys::nvrtcGetProgramLog).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -191,7 +196,8 @@ impl Drop for Compilation {
     }
 }
 
-/// Converts a status code of NVRTC to a result. `doing` says what was tried, in words that follow "cannot".
+/// Converts a status code of NVRTC to a result. `doing` returns what was tried, in words that follow "cannot" in an
+/// error message.
 fn check(code: nvrtcResult, doing: impl FnOnce() -> String) -> Result<()> {
     match code {
         nvrtcResult::NVRTC_SUCCESS => Ok(()),

@@ -11,11 +11,12 @@ use crate::gpu::memory::{Buffer, Pinned};
 use crate::gpu::stream::Stream;
 
 impl Stream {
-    /// Queues a copy of elements `range` of `from`, in host memory, to the elements of `to` from index `at` on. `from`
-    /// can be borrowed and freed only after the copy has ended: both wait for it.
+    /// Queues a copy from host memory to device memory: elements `range` of `from` to `to`, from index `at` on. The
+    /// call doesn't wait for the copy. Borrowing or freeing `from` later does.
     ///
     /// # Errors
-    /// [`Error::Cuda`], also while a graph is recorded: a replay of the graph would read memory that may be freed.
+    /// [`Error::Cuda`], also while this stream records a graph: a replay of the graph would read host memory that may
+    /// have been freed.
     ///
     /// # Panics
     /// If the elements to read or to write are not all inside the arrays.
@@ -36,11 +37,12 @@ impl Stream {
         })
     }
 
-    /// Queues a copy of elements `range` of `from`, on the device, to the elements of `to`, in host memory, from index
-    /// `at` on. `to` can be borrowed and freed only after the copy has ended: both wait for it.
+    /// Queues a copy from device memory to host memory: elements `range` of `from` to `to`, from index `at` on. The
+    /// call doesn't wait for the copy. Borrowing or freeing `to` later does.
     ///
     /// # Errors
-    /// The errors of [`Stream::upload`].
+    /// [`Error::Cuda`], also while this stream records a graph: a replay of the graph would write to host memory that
+    /// may have been freed.
     ///
     /// # Panics
     /// If the elements to read or to write are not all inside the arrays.

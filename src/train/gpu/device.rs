@@ -10,10 +10,10 @@ use parking_lot::ReentrantMutex;
 use crate::error::{BaseFault, Error, Result};
 use crate::gpu::library;
 
-/// Oldest compute capability that the kernels run on: (8, 0), which is Ampere.
+/// Oldest compute capability that the kernels run on, as (major, minor). (8, 0) is Ampere.
 const OLDEST: (u32, u32) = (8, 0);
 
-/// A GPU with its primary CUDA context, which libtorch uses too. Clones share the context.
+/// A GPU and its primary CUDA context. libtorch uses the same context. Clones share the context.
 #[derive(Clone)]
 pub struct Device(Arc<Open>);
 
@@ -27,7 +27,7 @@ struct Open {
     multiprocessors: usize,
     shared_memory_limit: usize,
     total_memory: u64,
-    /// Locked while a graph is recorded, and during calls that would break the recording.
+    /// Locked while a graph is recorded, and during calls that would break a recording on another thread.
     recording: ReentrantMutex<()>,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Debug for Device {
     }
 }
 
-/// Writes the number and the name of the GPU: "cuda:0 (NVIDIA H200)".
+/// Writes the index and the name of the GPU, for example "cuda:0 (NVIDIA H200)".
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cuda:{} ({})", self.0.ordinal, self.0.name)
@@ -58,7 +58,7 @@ impl fmt::Display for Device {
 }
 
 impl Device {
-    /// Opens GPU number `ordinal`, counted from 0.
+    /// Opens the GPU with the index `ordinal`, from 0.
     ///
     /// # Errors
     /// [`Unavailable`](tonic_base::Error::Unavailable) if there is no such GPU or it is too old; [`Error::Cuda`] if the
@@ -114,7 +114,7 @@ impl Device {
         })))
     }
 
-    /// Number of the GPU, counted from 0.
+    /// Index of the GPU, from 0.
     pub(crate) fn ordinal(&self) -> usize {
         self.0.ordinal
     }
@@ -124,12 +124,12 @@ impl Device {
         &self.0.name
     }
 
-    /// Compute capability of the GPU, for example (9, 0) for Hopper.
+    /// Compute capability of the GPU as (major, minor), for example (9, 0) for Hopper.
     pub fn capability(&self) -> (u32, u32) {
         self.0.capability
     }
 
-    /// Newest version of CUDA that the driver supports, for example (13, 0).
+    /// Newest version of CUDA that the driver supports, as (major, minor), for example (13, 0).
     pub(crate) fn driver_version(&self) -> (u32, u32) {
         self.0.driver
     }
@@ -139,7 +139,7 @@ impl Device {
         self.0.multiprocessors
     }
 
-    /// Maximum shared memory in bytes of a block whose kernel opts in to more than the default.
+    /// Maximum shared memory of a CUDA block, in bytes. A kernel must opt in to more than 48 KiB.
     pub(crate) fn shared_memory_limit(&self) -> usize {
         self.0.shared_memory_limit
     }
@@ -172,20 +172,23 @@ impl Device {
         check(unsafe { sys::cuCtxSynchronize() }, || format!("finish the work on {self}"))
     }
 
-    /// Locks the device until the result is dropped. Other threads that record a graph, allocate or free memory, or
-    /// wait for the device wait for the lock.
+    /// Locks the device until the returned guard is dropped. Until then, no other thread can record a graph, wait for
+    /// the device, read from device memory, or allocate or free memory for the device: such a call waits for the lock.
     pub(super) fn alone(&self) -> impl Drop {
         self.0.recording.lock()
     }
 
-    /// Makes the context current on the calling thread. Every call into the driver requires this.
+    /// Makes the GPU's CUDA context current on the calling thread. Every call into the driver requires this.
     pub(super) fn activate(&self) -> Result<()> {
         // SAFETY: the context is retained as long as `self` lives.
         check(unsafe { sys::cuCtxSetCurrent(self.0.context) }, || format!("use {self}"))
     }
 }
 
-/// Returns the number of GPUs, which is at least 1. If there is no GPU, the error says why.
+/// Returns the number of GPUs, which is at least 1.
+///
+/// # Errors
+/// If there is no GPU, a text that says why.
 fn devices() -> Result<usize, String> {
     library::driver()?;
     // SAFETY: the driver is there.
@@ -232,7 +235,8 @@ fn driver_version() -> Result<(u32, u32)> {
     Ok((version as u32 / 1000, version as u32 % 1000 / 10))
 }
 
-/// Converts a status code of the driver to a result. `doing` says what was tried, in words that follow "cannot".
+/// Converts a status code of the driver to a result. `doing` returns what was tried, in words that follow "cannot" in
+/// an error message.
 pub(super) fn check(code: CUresult, doing: impl FnOnce() -> String) -> Result<()> {
     match code {
         CUresult::CUDA_SUCCESS => Ok(()),
@@ -240,8 +244,9 @@ pub(super) fn check(code: CUresult, doing: impl FnOnce() -> String) -> Result<()
     }
 }
 
-/// Returns the name and the description of a status code of the driver, for example
-/// "CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered".
+/// Returns the name and the description of a status code of the driver, for example "CUDA_ERROR_ILLEGAL_ADDRESS: an
+/// illegal memory access was encountered". If the driver doesn't know the code, returns only its number: "code 12345 of
+/// the driver".
 fn describe(code: CUresult) -> String {
     let (mut name, mut words) = (std::ptr::null(), std::ptr::null());
     // SAFETY: the driver is there; it writes the address of a constant text, or null for a code that it does not know.

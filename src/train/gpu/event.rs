@@ -1,12 +1,12 @@
-//! CUDA events: points in the work of a stream. Streams and the host can wait for an event. The time between two events
-//! can be measured.
+//! CUDA events. An event is a point in the work of a stream. Streams and the host can wait for an event, and the time
+//! between two events can be measured.
 
 use cudarc::driver::sys::{self, CUevent};
 
 use crate::error::Result;
 use crate::gpu::device::{Device, check};
 
-/// A CUDA event: a point in the work of a stream that other streams and the host can wait for.
+/// A CUDA event: a point in the work of a stream. Other streams and the host can wait until the GPU has reached it.
 #[derive(Debug)]
 pub(crate) struct Event {
     device: Device,
@@ -19,7 +19,7 @@ unsafe impl Send for Event {}
 unsafe impl Sync for Event {}
 
 impl Device {
-    /// Makes a CUDA event. With `timing`, the event also records the time, which takes a little longer.
+    /// Makes a CUDA event. If `timing` is true, the event also records the time, which takes the GPU a little longer.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -37,10 +37,10 @@ impl Device {
 }
 
 impl Event {
-    /// Waits until the work that was queued before this CUDA event has ended.
+    /// Waits until the GPU has reached this CUDA event. If the event was never recorded, the call returns at once.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), also if the work failed.
+    /// [`Error::Cuda`](crate::Error::Cuda), also if the work before the event failed.
     pub(crate) fn synchronize(&self) -> Result<()> {
         self.device.activate()?;
         // SAFETY: the event is the driver's.
@@ -50,8 +50,8 @@ impl Event {
     /// Returns the time from the CUDA event `since` to this one, in milliseconds.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU has not yet reached both events, or if one of them was made
-    /// without timing.
+    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU has not yet reached both events, or if one of them was never
+    /// recorded or was made without timing.
     pub(crate) fn elapsed_ms(&self, since: &Event) -> Result<f32> {
         self.device.activate()?;
         let mut elapsed = 0.0;

@@ -1,4 +1,5 @@
-//! CUDA graphs: work that is recorded once. A replay takes one call of the driver, instead of one for each launch.
+//! CUDA graphs. A graph is a sequence of launches that is recorded once and replayed many times. A replay takes one
+//! call of the driver, instead of one call for each launch.
 
 use cudarc::driver::sys::{self, CUgraph, CUgraphExec, CUgraphInstantiate_flags, CUstreamCaptureMode};
 
@@ -6,8 +7,8 @@ use crate::error::Result;
 use crate::gpu::device::{Device, check};
 use crate::gpu::stream::Stream;
 
-/// A recorded CUDA graph that can be replayed. A replay uses the arguments and addresses that were recorded, so the
-/// buffers must live until the last replay has ended.
+/// A recorded CUDA graph that can be replayed. A replay uses the arguments and addresses of the recording. The buffers
+/// at these addresses must live until the last replay has ended.
 #[derive(Debug)]
 pub(crate) struct Graph {
     device: Device,
@@ -18,9 +19,10 @@ pub(crate) struct Graph {
 unsafe impl Send for Graph {}
 
 impl Stream {
-    /// Calls `work` and records what it queues on this stream as a graph, without executing it. Work on another stream
-    /// is recorded too, if the other stream first waits for an event of this stream. Before `work` ends, this stream
-    /// must wait for an event of the other stream.
+    /// Calls `work`, and records the work that it queues on this stream as a graph. The recorded work is not executed.
+    ///
+    /// Work on a second stream is recorded too, if the second stream first waits for an event of this stream. Before
+    /// `work` returns, this stream must wait for an event after the last work on the second stream.
     ///
     /// `work` must queue from the calling thread. It must not allocate or free memory, read from the device, or wait
     /// for the device.
@@ -43,7 +45,7 @@ impl Stream {
         recorded?.ready(self.device())
     }
 
-    /// Queues the recorded work of a graph on this stream.
+    /// Queues all work of a recorded graph on this stream.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda), also if earlier work failed.
@@ -54,7 +56,7 @@ impl Stream {
     }
 }
 
-/// A recording on a stream. Dropping it ends the recording, also during a panic.
+/// A stream that is recording a graph. Dropping this value ends the recording, also during a panic.
 struct Capture<'a> {
     stream: &'a Stream,
 }

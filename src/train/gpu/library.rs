@@ -1,8 +1,9 @@
-//! Finds the CUDA driver and NVRTC. This must be done before the first call of cudarc, which panics if one is missing.
+//! Finds the CUDA driver and NVRTC. This must be done before the first call of a function of cudarc, which panics if
+//! the library is missing.
 //!
-//! The driver is the one installed in the system. NVRTC is searched for in this order: in the folder given to
-//! [`set_libtorch`], by file name in the folders of the system's loader, next to the libtorch that this process has
-//! loaded, and in the folder of the source tree where `scripts/setup` puts NVRTC.
+//! The driver is the one installed in the system. NVRTC is searched for in these places, in this order: the folder
+//! given to [`set_libtorch`], the folders of the system's loader, the folder of the libtorch that this process has
+//! loaded, and the folder where `scripts/setup` puts NVRTC.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -13,7 +14,7 @@ use libloading::os::unix::{Library as Opened, RTLD_GLOBAL, RTLD_NOW};
 
 use crate::error::{BaseFault, Error, Result};
 
-/// All functions of the driver that this crate calls.
+/// Names of all functions of the driver that this crate calls.
 const DRIVER_CALLS: [&str; 43] = [
     "cuCtxSetCurrent",
     "cuCtxSynchronize",
@@ -60,7 +61,7 @@ const DRIVER_CALLS: [&str; 43] = [
     "cuStreamWaitEvent",
 ];
 
-/// All functions of NVRTC that this crate calls.
+/// Names of all functions of NVRTC that this crate calls.
 const NVRTC_CALLS: [&str; 12] = [
     "nvrtcCompileProgram",
     "nvrtcCreateProgram",
@@ -76,15 +77,17 @@ const NVRTC_CALLS: [&str; 12] = [
     "nvrtcVersion",
 ];
 
-/// Folder where `scripts/setup` puts NVRTC, in the source tree that this program was built from.
+/// Folder where `scripts/setup` puts NVRTC. It is in the source tree from which this program was built.
 const SETUPS_NVRTC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.deps/nvrtc");
 
 /// Folder with libtorch's libraries that [`set_libtorch`] chose. Empty if that function wasn't called.
 static CHOSEN_LIBTORCH: OnceLock<PathBuf> = OnceLock::new();
 
-/// Sets the folder from which the process loads NVRTC and libtorch's CUDA part. `dir` may be the folder of a libtorch
-/// (with a folder `lib`), the folder that contains the Python package `torch`, or the folder of the libraries. Call
-/// this before the first device is opened. Only the first call has an effect.
+/// Sets the folder from which this process loads NVRTC and libtorch's CUDA part.
+///
+/// `dir` is one of these: the folder of a libtorch, which has a folder `lib`; the folder that contains the Python
+/// package `torch`; or the folder of the libraries themselves. Call this before the first device is opened. Only the
+/// first call has an effect.
 ///
 /// # Errors
 /// [`Usage`](tonic_base::Error::Usage) if `dir` has no libtorch.
@@ -99,7 +102,7 @@ pub fn set_libtorch(dir: &Path) -> Result<()> {
     }
 }
 
-/// Returns the folder with libtorch's libraries that [`set_libtorch`] chose, or `None` if it wasn't called.
+/// Returns the folder with libtorch's libraries that [`set_libtorch`] chose, or `None` if that function wasn't called.
 pub(super) fn chosen_libtorch() -> Option<&'static Path> {
     CHOSEN_LIBTORCH.get().map(PathBuf::as_path)
 }
@@ -109,21 +112,22 @@ pub(super) fn running_libtorch() -> Option<PathBuf> {
     loaded(|name| name == "libtorch_cpu.so" || name == "libc10.so")
 }
 
-/// Returns the folder of the first loaded library for whose file name `wanted` returns true. Returns `None` if there is
-/// no such library, or if the system has no /proc.
+/// Searches the libraries that this process has loaded. Returns the folder of the first library for whose file name
+/// `wanted` returns true. Returns `None` if there is none, or if the system has no /proc.
 fn loaded(wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     folder_in(&std::fs::read_to_string("/proc/self/maps").ok()?, wanted)
 }
 
-/// Like [`loaded`], but `maps` is the text of /proc/PID/maps, whose lines end with the paths of libraries.
+/// Does the search of [`loaded`] in `maps`, the text of /proc/self/maps. Lines of this text end with the path of a
+/// library.
 fn folder_in(maps: &str, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     let mut paths = maps.lines().filter_map(|line| Some(Path::new(&line[line.find('/')?..])));
     let path = paths.find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&wanted))?;
     path.parent().map(Path::to_path_buf)
 }
 
-/// Opens a library and keeps it open until the process ends. Code that opens the same file name later gets this
-/// library, and libraries that are opened later can use its symbols.
+/// Opens a library and keeps it open until the process ends. Code that later opens a library by the same file name gets
+/// this library. Libraries that are opened later can use its symbols.
 pub(super) fn open(path: &Path) -> Result<(), String> {
     // SAFETY: the libraries that are opened here (NVRTC, its builtins, libtorch's CUDA part) are made to be loaded at
     // run time: their initialisers ask nothing of the process.
@@ -131,13 +135,13 @@ pub(super) fn open(path: &Path) -> Result<(), String> {
     library.map(std::mem::forget).map_err(|e| e.to_string())
 }
 
-/// Returns the first function of `calls` that a library doesn't have, or `None` if it has all of them.
+/// Returns the first name in `calls` that isn't the name of a function of the library, or `None` if all are.
 fn missing<'a>(library: &Library, calls: &[&'a str]) -> Option<&'a str> {
     // SAFETY: the symbol is looked up and not used.
     calls.iter().find(|call| unsafe { library.get::<*const ()>(call.as_bytes()) }.is_err()).copied()
 }
 
-/// Checks that the driver is installed and has all functions that are called. The error says what is missing.
+/// Checks that the driver is installed and has all functions in [`DRIVER_CALLS`]. The error says what is missing.
 pub(super) fn driver() -> Result<(), String> {
     // SAFETY: the driver's initialisers ask nothing of the process.
     if !unsafe { driver::sys::is_culib_present() } {
@@ -150,7 +154,7 @@ pub(super) fn driver() -> Result<(), String> {
     }
 }
 
-/// Finds and loads NVRTC.
+/// Finds and loads NVRTC. Later calls return at once.
 ///
 /// # Errors
 /// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing or too old.
@@ -181,7 +185,8 @@ pub(super) fn nvrtc() -> Result<()> {
     Ok(())
 }
 
-/// Opens NVRTC, so that the crate cudarc finds it by file name. The error lists the folders that were searched.
+/// Opens NVRTC, so that the crate cudarc finds it by file name. The order of the search is in the description of this
+/// module. The error lists the folders that were searched.
 fn find_nvrtc() -> Result<(), String> {
     let mut folders: Vec<PathBuf> = chosen_libtorch().map(nvrtc_folders).into_iter().flatten().collect();
     folders.retain(|folder| !opens_in(folder));
@@ -199,13 +204,13 @@ fn find_nvrtc() -> Result<(), String> {
     Err(format!("where the system looks, nor in {}", names.join(", ")))
 }
 
-/// Opens NVRTC from a folder. Returns whether that succeeded.
+/// Opens NVRTC from a folder. Returns whether this succeeded.
 fn opens_in(folder: &Path) -> bool {
     ["libnvrtc.so.13", "libnvrtc.so.12"].iter().any(|name| open(&folder.join(name)).is_ok())
 }
 
-/// Returns the folders where NVRTC may be if libtorch's libraries are in `libtorch`: the same folder, and the folders
-/// of NVIDIA's Python packages next to the package `torch`.
+/// Returns the folders where NVRTC may be installed with the libtorch whose libraries are in the folder `libtorch`:
+/// this folder itself, and the folders of NVIDIA's Python packages next to the package `torch`.
 fn nvrtc_folders(libtorch: &Path) -> Vec<PathBuf> {
     ["", "../../nvidia/cu13/lib", "../../nvidia/cuda_nvrtc/lib"].iter().map(|place| libtorch.join(place)).collect()
 }
@@ -225,8 +230,8 @@ mod tests {
         assert_eq!(folder_in(maps, |name| name == "libc10.so"), None);
     }
 
-    /// Compares the lists of functions with the calls in the sources. A call of a function that isn't in a list would
-    /// panic if the library lacks the function.
+    /// Compares [`DRIVER_CALLS`] and [`NVRTC_CALLS`] with the calls in the sources. If a function is called that isn't
+    /// in these lists, and the library lacks it, the call panics.
     #[test]
     fn every_call_is_in_the_lists() {
         let sources = [

@@ -7,15 +7,17 @@ use std::path::Path;
 use crate::error::{BaseFault, Error, Result};
 use crate::gpu::library;
 
-/// Version of libtorch that the crate tch is made for.
+/// Version of libtorch that the crate tch needs.
 const VERSION: &str = "2.11.0";
 
-/// Opens libtorch_cuda.so from the folder given to [`set_libtorch`](super::set_libtorch), otherwise from the folder of
-/// the libtorch that this process has loaded. Call this before tch asks libtorch for CUDA, because libtorch remembers
-/// the answer.
+/// Opens libtorch_cuda.so from the folder given to [`set_libtorch`](super::set_libtorch). Without such a folder, opens
+/// it from the folder of the libtorch that this process has loaded. Call this before tch asks libtorch whether CUDA is
+/// available, because libtorch remembers the answer.
 ///
 /// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) if the folder has no libtorch_cuda.so, or one of another version.
+/// [`Unavailable`](tonic_base::Error::Unavailable) if there is no libtorch, if its folder has no libtorch_cuda.so that
+/// can be opened, or if it has another version. A folder given to `set_libtorch` must also have a file with the
+/// version.
 pub(crate) fn load_libtorch_cuda() -> Result<()> {
     let unavailable = |why: String| Error::unavailable("libtorch's CUDA part", why);
     let chosen = library::chosen_libtorch();
@@ -41,8 +43,9 @@ pub(crate) fn load_libtorch_cuda() -> Result<()> {
     library::open(&path).map_err(|words| unavailable(words.lines().collect::<Vec<_>>().join(" ")))
 }
 
-/// Returns the version of the libtorch whose libraries are in `folder`, without a build suffix such as `+cu130`.
-/// Returns `None` if the parent folder has no file with the version.
+/// Returns the version of the libtorch whose libraries are in `folder`, without a build suffix such as `+cu130`. The
+/// version is in a file in the parent folder: `build-version` or `version.py`. Returns `None` if there is no such file,
+/// or if it has no version.
 fn version(folder: &Path) -> Option<String> {
     let beside = |name: &str| std::fs::read_to_string(folder.parent()?.join(name)).ok();
     let text = match beside("build-version") {
@@ -52,7 +55,7 @@ fn version(folder: &Path) -> Option<String> {
     Some(text.trim().split('+').next().unwrap_or_default().into())
 }
 
-/// Returns the version in the text of torch/version.py, or `None` if the text has none.
+/// Returns the version of libtorch in the text of torch/version.py, or `None` if the text has none.
 fn in_python(text: &str) -> Option<&str> {
     let line = text.lines().find(|line| line.starts_with("__version__"))?;
     line.split(['\'', '"']).nth(1)

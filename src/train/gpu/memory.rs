@@ -14,9 +14,9 @@ use crate::gpu::device::{Device, check};
 use crate::gpu::event::Event;
 use crate::gpu::stream::Stream;
 
-/// An array in device memory. Dropping it waits until the GPU no longer uses the memory.
+/// An array in device memory. Dropping it waits until the GPU no longer uses the memory, and then frees the memory.
 ///
-/// Several streams may read and write the array. The caller orders the work of the streams with CUDA events.
+/// Several streams may read and write the array. The caller orders their work with CUDA events.
 #[derive(Debug)]
 pub(crate) struct Buffer<T: DeviceType> {
     device: Device,
@@ -164,8 +164,8 @@ impl<T: DeviceType> Drop for Buffer<T> {
     }
 }
 
-/// An array in page-locked host memory. The GPU can copy from and to such memory without the CPU. Borrowing and freeing
-/// the array wait until all queued copies have ended.
+/// An array in page-locked host memory. The GPU copies from and to such memory while the CPU does other work. Borrowing
+/// or freeing the array first waits until all queued copies have ended.
 #[derive(Debug)]
 pub(crate) struct Pinned<T: DeviceType> {
     device: Device,
@@ -179,12 +179,14 @@ unsafe impl<T: DeviceType> Send for Pinned<T> {}
 // SAFETY: what changes through a shared reference is behind a mutex.
 unsafe impl<T: DeviceType> Sync for Pinned<T> {}
 
-/// The copies from and to one [`Pinned`] array that may still be running.
+/// Copies from and to a [`Pinned`] array that may still be running.
 #[derive(Debug, Default)]
 struct Copies {
-    /// For each stream, a CUDA event after the last copy on it.
+    /// One record for each stream that has copied from or to the array: a CUDA event after the stream's last copy, and
+    /// whether this copy may still be running.
     marks: Vec<Mark>,
-    /// Whether the driver returned an error, after which a copy that is not in `marks` may still be running.
+    /// True if queuing a copy failed, and waiting for the device afterwards failed too. A copy without a record in
+    /// `marks` may then still be running.
     lost: bool,
 }
 
@@ -227,8 +229,8 @@ impl<T: DeviceType> Pinned<T> {
         unsafe { self.start.as_ptr().add(range.start) }
     }
 
-    /// Calls `copy`, which queues a copy from or to this memory on `stream`. The array remembers the copy until it has
-    /// ended.
+    /// Calls `copy`, which queues a copy from or to this array on `stream`. Borrowing or freeing the array later waits
+    /// for this copy.
     pub(super) fn during(&self, stream: &Stream, copy: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
         let at = match copies.marks.iter().position(|mark| mark.stream == stream.id()) {

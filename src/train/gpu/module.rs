@@ -9,11 +9,11 @@ use crate::error::{Error, Result};
 use crate::gpu::compile::Image;
 use crate::gpu::device::{Device, check};
 
-/// Maximum dynamic shared memory in bytes of a kernel that hasn't opted in to more.
+/// Maximum dynamic shared memory, in bytes, of a block of a kernel that hasn't opted in to more.
 const SHARED_WITHOUT_ASKING: usize = 48 << 10;
 
-/// Compiled code on a GPU. The code stays loaded until the context ends, because a [`Graph`](super::Graph) may still
-/// run kernels of the module.
+/// Compiled code that is loaded on a GPU. The code stays loaded until the context ends, also after this value is
+/// dropped, because a [`Graph`](super::Graph) may still run kernels of the code.
 #[derive(Clone, Debug)]
 pub(crate) struct Module {
     device: Device,
@@ -25,12 +25,12 @@ unsafe impl Send for Module {}
 // SAFETY: the driver takes them from several threads at a time.
 unsafe impl Sync for Module {}
 
-/// A kernel of a module.
+/// A kernel in the code of a [`Module`].
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
     name: String,
     raw: CUfunction,
-    /// Keeps the context alive. The code stays loaded as long as the context lives.
+    /// Keeps the context alive, and with it the kernel's code.
     _device: Device,
 }
 
@@ -55,8 +55,8 @@ impl Device {
 }
 
 impl Module {
-    /// Returns the kernel `name`, which must be `extern "C"` in the source. The kernel can be launched with up to
-    /// `shared_bytes` bytes of dynamic shared memory.
+    /// Returns the kernel with the name `name`, which must be `extern "C"` in the source. The kernel can be launched
+    /// with up to `shared_bytes` bytes of dynamic shared memory per block.
     ///
     /// # Errors
     /// [`Error::Cuda`] if there is no such kernel, or if `shared_bytes` is more than a block can have.

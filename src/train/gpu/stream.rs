@@ -1,4 +1,4 @@
-//! Streams: queues of work, which a GPU does in order.
+//! Streams: queues of work for a GPU. The GPU does the work of a stream in order.
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -12,21 +12,23 @@ use crate::gpu::device::{Device, check};
 use crate::gpu::event::Event;
 use crate::gpu::module::Kernel;
 
-/// Maximum size of a kernel's arguments, in bytes.
+/// Maximum size of the arguments of a kernel, in bytes.
 const ARGUMENTS_LIMIT: usize = 32764;
 
-/// Space for the arguments of any kernel. The driver reads as many bytes as the kernel declares, even if the struct
-/// that was passed is smaller.
+/// Memory with room for the arguments of any kernel. The driver reads as many bytes as the kernel declares, even if the
+/// caller passed a smaller struct.
 #[repr(C, align(16))]
 struct Padded([MaybeUninit<u8>; ARGUMENTS_LIMIT]);
 
-/// A queue of work. The GPU does the work of one stream in order, and works on several streams at the same time. Calls
-/// return when the work is queued. If the work fails, a later call returns the error.
+/// A queue of work for a GPU. The GPU does the work of one stream in order, and can work on several streams at the same
+/// time. A call returns when its work is queued, not when the work is done. If the work fails, a later call returns the
+/// error.
 #[derive(Debug)]
 pub struct Stream {
     device: Device,
     raw: CUstream,
-    /// Number of the stream, unique in the process. The driver may reuse its handles.
+    /// Number of the stream, unique in the process. The handle `raw` isn't unique: the driver may reuse the handle of a
+    /// destroyed stream.
     id: u64,
 }
 
@@ -36,7 +38,7 @@ unsafe impl Send for Stream {}
 unsafe impl Sync for Stream {}
 
 impl Device {
-    /// Makes a stream that does not wait for other streams, not even for the default stream.
+    /// Makes a stream that does not wait for other streams, not even for CUDA's default stream.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -70,14 +72,16 @@ impl Stream {
         &self.device
     }
 
-    /// Queues a kernel on `grid` blocks of `threads` threads. Each block has `shared_bytes` bytes of dynamic shared
-    /// memory. If `grid` is empty, nothing is queued.
+    /// Queues a kernel on a grid of blocks. `grid` is the number of blocks in x, y and z; if one of them is 0, nothing
+    /// is queued. Each block has `threads` threads, and `shared_bytes` bytes of dynamic shared memory.
     ///
-    /// This function is safe although the arguments contain addresses. Only a `Buffer` makes an [`Address`], so all
-    /// addresses are in device memory, which is separate from the memory of the host's program. A kernel that writes
-    /// outside its arrays, or gets the struct of another kernel, can damage other arrays on the device or end with
-    /// CUDA_ERROR_ILLEGAL_ADDRESS. (A GPU can also address pinned host memory, and some GPUs all host memory. The
-    /// source of a kernel is therefore trusted, as an `unsafe` block is.)
+    /// This function is safe, although the kernel writes to the addresses in `args`. Every [`Address`] is null or
+    /// points into a `Buffer`, and Rust has no values in the device memory of a `Buffer`. If a kernel writes outside
+    /// its arrays, or gets the struct of another kernel, it can damage other arrays in device memory, or end with
+    /// CUDA_ERROR_ILLEGAL_ADDRESS.
+    ///
+    /// All GPUs can also write to pinned host memory, and some to any host memory. A kernel must never compute such an
+    /// address. The compiler can't check this, so the kernels' sources are trusted like the code in an `unsafe` block.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda), also if earlier work failed.
@@ -110,7 +114,7 @@ impl Stream {
         check(code, || format!("launch {} on {}", kernel.name(), self.device))
     }
 
-    /// Records a CUDA event after all work that is queued on the stream so far.
+    /// Records a CUDA event after all work that is queued on this stream so far.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -120,8 +124,8 @@ impl Stream {
         check(unsafe { sys::cuEventRecord(event.raw(), self.raw) }, || format!("record an event on {}", self.device))
     }
 
-    /// Makes all work that is queued on the stream later wait for a CUDA event. If the event was never recorded,
-    /// nothing waits.
+    /// Makes this stream wait for a CUDA event before it does the work that is queued later. If the event was never
+    /// recorded, the stream doesn't wait.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -132,7 +136,7 @@ impl Stream {
         check(code, || format!("wait for an event on {}", self.device))
     }
 
-    /// Waits until all work that is queued on the stream so far has ended.
+    /// Waits until all work that is queued on this stream so far has ended.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda), also if the work failed.

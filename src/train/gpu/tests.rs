@@ -1,5 +1,5 @@
-//! Tests of the compilation of kernels that need no GPU: the layout of structs in Rust and CUDA C++, errors that show
-//! the compiler's log, the cache on disk, and the error on a machine without a driver.
+//! Tests that need no GPU: the layout of structs in Rust and CUDA C++, errors that show the compiler's log, the cache
+//! of compiled kernels, and the error on a machine without a driver.
 
 use std::fs::{read, read_dir, write};
 use std::mem::size_of;
@@ -13,14 +13,14 @@ use crate::gpu::compile::{CudaSource, compile, compile_ptx, nvrtc_version};
 use crate::gpu::{Address, Device, KernelStruct, kernel_structs};
 
 kernel_structs! {
-    /// A struct that is a field of another struct.
+    /// A struct that is the type of a field of [`Mixed`].
     struct Part {
         first: u64,
         label: u16,
         weights: [f32; 3],
     }
 
-    /// A struct with all kinds of fields and with padding between them.
+    /// A struct with fields of all kinds, and with padding between the fields.
     struct Mixed {
         out: Address<f32>,
         scale: f64,
@@ -34,7 +34,8 @@ kernel_structs! {
         last: u8,
     }
 
-    /// A struct of which a test changes the definition in CUDA C++, so that the compilation fails.
+    /// A struct for the test of wrong layouts. The test changes the struct's assertions in CUDA C++, so that the
+    /// compilation fails.
     struct Shift {
         values: Address<f32>,
         len: u32,
@@ -48,7 +49,7 @@ extern "C" __global__ void mixed(Mixed args) {
 }
 "#;
 
-/// Returns the text and the macros of a small program.
+/// Returns the CUDA C++ text and the macros of a small program.
 fn program() -> (String, [(String, String); 1]) {
     (declarations() + KERNEL, scale("0.5f"))
 }

@@ -1,4 +1,4 @@
-//! The input of a layer as sparse activity: the active cells of each step, and their counts.
+//! The input of a layer in sparse form: the active cells of each step, and their counts.
 
 use tonic_shard::{Column, FromValue, SampleFrames, each_width};
 
@@ -7,22 +7,24 @@ use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::{TILE_WIDTH, Tile};
 
-/// Share of active cells above which dense kernels are faster. The first value is for layers with at most
-/// [`FEW_INPUTS`] inputs, the second for layers with more inputs.
+/// Share of active cells, among the cells of all steps, above which the dense kernels are faster. The first value is
+/// for layers with at most [`FEW_INPUTS`] inputs, the second for layers with more inputs.
 const DENSE: [f64; 2] = [0.6, 0.3];
-/// Maximum number of inputs with which two tiles of a layer's weights fit into the L1 cache.
+/// Maximum number of inputs for which the weights of two tiles of neurons fit into the L1 cache.
 const FEW_INPUTS: usize = 128;
 
-/// Active cells of each step and their counts: a sample's frames, or the spikes of a layer.
+/// The input of a layer in sparse form: the active cells of each step, and their counts. The cells are the cells of a
+/// sample's frames, or the neurons of the layer before, which are active when they spike.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Activity {
-    /// Index of each step's first entry in `entries`, then the number of entries: steps + 1 values.
+    /// For each step, the index of its first element in `entries`. The last of the steps + 1 values is the length of
+    /// `entries`.
     offsets: Vec<usize>,
-    /// (cell, count) of each active cell, step after step.
+    /// `(cell, count)` of each active cell, step after step.
     entries: Vec<(u32, f32)>,
-    /// Buffer for the frame sizes of a sample, widened to u32.
+    /// Buffer for the number of entries in each frame of a sample, converted to u32.
     sizes: Vec<u32>,
-    /// Buffer for the cells of a sample, widened to u32.
+    /// Buffer for the cell index of each entry of a sample, converted to u32.
     cells: Vec<u32>,
 }
 
@@ -51,12 +53,13 @@ impl Activity {
         self.entries.len()
     }
 
-    /// Replaces the activity with a sample's frames, and adds empty steps until there are `steps` steps. A longer
-    /// sample keeps all its frames. `index` is the sample's index in the batch, for the error.
+    /// Replaces the activity with a sample's frames, one per step. If the sample has fewer than `steps` frames, empty
+    /// steps follow. If it has more, all its frames are kept. `index` is the index of the sample in the batch, for
+    /// error messages.
     ///
     /// # Errors
-    /// [`KernelError::CellOutsideInputs`] for a cell that is not below `inputs`; [`KernelError::RaggedSample`] for
-    /// columns of inconsistent lengths.
+    /// [`KernelError::CellOutsideInputs`] for a cell that is not below `inputs`; [`KernelError::RaggedSample`] if the
+    /// lengths of the sample's columns don't match.
     pub(crate) fn set_frames(
         &mut self,
         sample: SampleFrames<'_>,
@@ -87,14 +90,14 @@ impl Activity {
         Ok(())
     }
 
-    /// Whether dense kernels are faster than sparse kernels for this activity, in a layer of `inputs` inputs.
+    /// Whether the dense kernels are faster than the sparse kernels for this activity, in a layer of `inputs` inputs.
     pub(crate) fn is_dense(&self, inputs: usize) -> bool {
         let share = DENSE[usize::from(inputs > FEW_INPUTS)];
         self.entries.len() as f64 > share * (self.steps() * inputs) as f64
     }
 
-    /// Replaces `dense` with the activity as a dense matrix of counts, `[tile of inputs][step]`. Each tile has `stride`
-    /// steps; the steps after the last step of the activity are 0.
+    /// Replaces `dense` with the counts of all inputs at all steps. `dense[tile * stride + t][j]` is the count of input
+    /// j of tile `tile` at step t. It is 0 for the steps after the last step of the activity.
     pub(crate) fn write_dense(&self, inputs: usize, stride: usize, dense: &mut Vec<Tile>) {
         dense.clear();
         dense.resize(inputs.div_ceil(TILE_WIDTH) * stride, [0.0; TILE_WIDTH]);
@@ -106,8 +109,8 @@ impl Activity {
     }
 
     /// Replaces the activity with the spikes of a layer of `neurons` neurons. Bit j of `fired[t * tiles + tile]` is set
-    /// if neuron j of the tile spiked at step t. The number of spikes is computed from the membrane potential
-    /// `v[tile * stride + t][j]`.
+    /// if neuron j of tile `tile` spiked at step t, where `tiles` is the number of tiles. The spike count is computed
+    /// from the neuron's membrane potential, `v[tile * stride + t][j]`.
     pub(crate) fn set_spikes(
         &mut self,
         isa: Isa,
@@ -121,8 +124,8 @@ impl Activity {
         append_spikes(isa, fired, v, neurons, stride, neuron, self);
     }
 
-    /// Replaces the activity with a single step: the counts of `other` summed over time, without cells whose sum is 0.
-    /// All cells of `other` must be below `cells`. `totals` is a buffer for the sums.
+    /// Replaces the activity with one step that has the counts of `other` summed over time. Cells whose sum is 0 are
+    /// left out. All cells of `other` must be below `cells`. `totals` is a buffer for the sums.
     pub(crate) fn set_totals(&mut self, other: &Activity, totals: &mut Vec<f32>, cells: usize) {
         totals.clear();
         totals.resize(cells, 0.0);
@@ -151,8 +154,8 @@ for_each_isa! {
         neuron: &Neuron,
         activity: &mut Activity,
     ) {
-        /// Number of entries that are always written for a tile, even if fewer neurons spiked. This avoids a branch
-        /// that would often be mispredicted.
+        /// Number of entries that are always written for a tile at a step. If fewer neurons spiked, the next tile
+        /// overwrites the surplus entries. This avoids a branch that would often be mispredicted.
         const ANYWAY: usize = 2;
         let Activity { offsets, entries, .. } = activity;
         let tiles = neurons.div_ceil(TILE_WIDTH).max(1);

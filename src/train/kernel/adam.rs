@@ -6,8 +6,8 @@
 //! w = w - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //! ```
 //!
-//! g is the gradient of a parameter w, m and v are the moving averages of g and of g^2, and t is the number of updates.
-//! (Kingma and Ba 2015, with epsilon outside the bias correction, as in `torch.optim.Adam`.)
+//! g is the gradient of a parameter w, m and v are the moving averages of g and of g^2, and t is the number of updates,
+//! including this one. (Kingma and Ba 2015. Epsilon is added after the bias correction, as in `torch.optim.Adam`.)
 
 use rayon::prelude::*;
 
@@ -22,11 +22,12 @@ const CHUNK: usize = 1 << 14;
 pub struct AdamConfig {
     /// Learning rate.
     pub lr: f64,
-    /// Decay factor per update of the moving average m of the gradient.
+    /// Share of the old value in the moving average m of the gradient g: m = beta1 * m + (1 - beta1) * g.
     pub beta1: f64,
-    /// Decay factor per update of the moving average v of the squared gradient.
+    /// Share of the old value in the moving average v of the squared gradient: v = beta2 * v + (1 - beta2) * g^2.
     pub beta2: f64,
-    /// Small number added to the denominator of the update, which stays finite even if all gradients are 0.
+    /// Small number that is added to the denominator of the update, so that the update is finite even if all gradients
+    /// are 0.
     pub eps: f64,
 }
 
@@ -37,10 +38,11 @@ impl Default for AdamConfig {
     }
 }
 
-/// Adam's state for a flat list of parameters: all that a checkpoint needs to continue.
+/// The settings and the state of Adam for a flat list of parameters. A run that is resumed from a checkpoint needs all
+/// of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adam {
-    /// Settings; `lr` may change between steps.
+    /// Settings. The learning rate `lr` may be changed between updates.
     pub config: AdamConfig,
     /// Number of updates so far.
     pub step: u64,
@@ -51,16 +53,15 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// Makes the state before the first update, for `parameters` parameters. All averages are 0.
+    /// Makes the state before the first update, for a list of `parameters` parameters. All moving averages are 0.
     pub fn new(config: AdamConfig, parameters: usize) -> Adam {
         Adam { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; parameters] }
     }
 
-    /// Updates `parameters` and this state with one step of Adam. `gradients` is the gradient of the loss by each
-    /// parameter.
+    /// Updates `parameters` and this state once. `gradients` has the gradient of the loss by each parameter.
     ///
     /// # Panics
-    /// If the number of parameters or gradients is not the number that the state was made for.
+    /// If the length of `parameters` or `gradients` is not the number of parameters given to [`Adam::new`].
     pub fn update(&mut self, parameters: &mut [f32], gradients: &[f32]) {
         assert_eq!(parameters.len(), self.mean.len(), "parameters for Adam's state");
         assert_eq!(gradients.len(), self.mean.len(), "gradients for Adam's state");
@@ -112,7 +113,7 @@ for_each_isa! {
 }
 
 impl Factors {
-    /// Returns parameter w, average m and average v after an update with gradient g.
+    /// Returns the new parameter w, average m and average v, from their old values and the gradient g.
     #[inline(always)]
     fn update<R: Real>(&self, w: R, g: R, m: R, v: R) -> [R; 3] {
         let c = R::splat;
@@ -123,8 +124,8 @@ impl Factors {
     }
 }
 
-/// Returns base^exponent by repeated squaring. The rounding of `powi` is unspecified, but a resumed run must give the
-/// same bits.
+/// Returns base^exponent, computed by repeated squaring. `f64::powi` is not used because its rounding is unspecified,
+/// and a resumed run must give the same bits.
 fn power(base: f64, exponent: u64) -> f64 {
     let (mut result, mut square, mut left) = (1.0, base, exponent);
     while left > 0 {

@@ -1,4 +1,4 @@
-//! Where the kernels draw batches from: columns of samples in device memory, and the order of an epoch.
+//! The source from which the CUDA kernels draw batches: samples in device memory, and the order of an epoch.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,20 +7,22 @@ use tonic_shard::{OrderParts, Permutation};
 use crate::gpu::Address;
 use crate::kernel::interface::{DrawOrder, DrawPermutation, SampleColumns};
 
-/// Where batches are drawn from: columns of samples in device memory, and the order of the samples.
+/// The source from which the CUDA kernels draw batches: samples in device memory, and the order in which they are
+/// drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSource {
-    /// Unique number of this source. Recorded graphs are kept by this number, so that a graph is never replayed on the
-    /// freed memory of another source.
+    /// Number of this source, unique in the process. Recorded CUDA graphs contain the addresses of one source and are
+    /// stored under its number. A graph is therefore never replayed for another source, after the memory of its own
+    /// source was freed.
     pub(crate) id: u64,
-    /// Columns of all samples of a set, or of a single batch.
+    /// The samples of a set or of a single batch, as columns in device memory.
     pub(crate) columns: SampleColumns,
     /// Order in which the samples are drawn.
     pub(crate) order: Address<DrawOrder>,
 }
 
 impl BatchSource {
-    /// Makes a source with a new unique id.
+    /// Makes a source with a new number.
     pub(crate) fn new(columns: SampleColumns, order: Address<DrawOrder>) -> BatchSource {
         static IDS: AtomicU64 = AtomicU64::new(0);
         BatchSource { id: IDS.fetch_add(1, Ordering::Relaxed), columns, order }
@@ -34,8 +36,9 @@ impl From<&Permutation> for DrawPermutation {
 }
 
 impl DrawOrder {
-    /// Makes the order of a shuffled epoch from the parts of its permutation. Only the first `end` positions are drawn.
-    /// `within` is the device address of `parts.within`, the permutation of each window.
+    /// Makes the order of a shuffled epoch. `parts` has the constants of the order. `within` is the device address of a
+    /// copy of `parts.within`, which has one permutation for each window. Only the samples at the first `end` positions
+    /// of the order are drawn.
     pub(crate) fn shuffled(parts: &OrderParts, within: Address<DrawPermutation>, end: u64) -> DrawOrder {
         DrawOrder {
             within,
@@ -51,7 +54,7 @@ impl DrawOrder {
         }
     }
 
-    /// Makes the order of a single batch: samples 0 to `samples - 1`, not shuffled.
+    /// Makes the order of a single batch, which is not shuffled: samples 0 to `samples - 1`.
     pub(crate) fn sequential(samples: u64) -> DrawOrder {
         DrawOrder {
             within: Address::null(),

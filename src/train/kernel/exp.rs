@@ -1,20 +1,19 @@
-//! The exponential function for x <= 0. It can be vectorised, and gives the same bits on every machine.
+//! The exponential function e^x for x <= 0. It can be vectorised, and gives the same bits on every machine.
 //!
-//! The exponential function of libm differs between C libraries and instruction sets, and cannot be inlined into a
-//! vector loop.
+//! The exponential function of the C library has neither property: its results differ between libraries and instruction
+//! sets, and it cannot be inlined into a vector loop.
 
 use crate::kernel::vector::Real;
 
-/// The result is 0 for x up to this value: e^x would be smaller than the smallest normal float32.
+/// Largest x for which the result of [`exp`] is 0. At about this x, e^x is the smallest normal float32.
 const UNDERFLOW: f32 = -87.336_54;
-/// 1.5 * 2^23. Adding this number to a float32 and then subtracting it rounds the float32 to the nearest integer, in
-/// the default rounding mode.
+/// 1.5 * 2^23. Adding this number to a small float32 x and subtracting it again rounds x to the nearest integer.
 const ROUND: f32 = 12_582_912.0;
-/// High part of ln 2. It has so few bits that the product with an integer up to 126 is exact. The low part,
-/// [`LN2_LOW`], is the remainder.
+/// High part of ln 2: the first bits of ln 2, so few that the product with an integer up to 126 is exact. [`LN2_LOW`]
+/// is the rest of ln 2.
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
-/// Coefficients of r^2 to r^7 in the polynomial for e^r. The coefficients of 1 and r are 1.
+/// Coefficients of r^2 to r^7 in the polynomial for e^r. The polynomial begins with 1 + r.
 const C: [f32; 6] = [0.5, 1.666_666_5e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_199_9e-3, 1.987_569_1e-4];
 
 /// Constants of the exponential function that Rust and CUDA share, as (name in the CUDA sources, value).
@@ -34,10 +33,12 @@ pub(super) const SHARED: [(&str, f32); 11] = [
 
 /// Returns e^x for x <= 0. `x` is one float32, or a vector of float32.
 ///
-/// x is split into n ln 2 + r with |r| <= ln 2 / 2 (Cody and Waite's reduction). e^r is computed with a polynomial of
-/// degree 7 (coefficients of Cephes' expf), and 2^n is written into the exponent of the float32. The relative error is
-/// below 1.5e-7 for -87.33654 < x <= 0. For smaller x the result is 0, for NaN it is NaN, and for x > 0 it is
-/// unspecified.
+/// x is split into n ln 2 + r, with an integer n and |r| <= ln 2 / 2 (Cody and Waite's reduction). e^r is computed with
+/// a polynomial of degree 7 (coefficients of Cephes' expf). 2^n is written into the exponent of a float32. The result
+/// is the product of both.
+///
+/// The relative error is below 1.5e-7 for -87.33654 < x <= 0. The result is 0 for smaller x, NaN for NaN, and
+/// unspecified for x > 0.
 #[inline(always)]
 pub(super) fn exp<R: Real>(x: R) -> R {
     let c = R::splat;

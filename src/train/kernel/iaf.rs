@@ -9,12 +9,12 @@
 //! lambda[t] = sigma(v[t]) * g[t] + n[t] * (1 - theta * sigma(v[t])) * lambda[t+1]
 //! ```
 //!
-//! x is the input current, v the membrane potential, s the number of spikes, and u the potential after the spikes. g is
-//! dL/ds, the gradient of the loss from the layer above. lambda is dL/dx. n\[t\] is 1 if there is no bound, or if
+//! x is the input current, v the membrane potential, s the number of spikes, and u the potential after the spikes. L is
+//! the loss. g is dL/ds, which comes from the layer above. lambda is dL/dx. n\[t\] is 1 if there is no bound, or if
 //! u\[t\] > m before the bound was applied; otherwise it is 0.
 //!
 //! This is Sinabs' IAF (MultiSpike, MembraneSubtract, SingleExponential), whose gradient passes through the reset. The
-//! backward pass is one linear recursion, which needs only the stored v.
+//! backward pass is a linear recursion for lambda. Of the forward pass, it needs only v.
 
 use crate::kernel::exp::exp;
 use crate::kernel::isa::for_each_isa;
@@ -24,19 +24,19 @@ use crate::kernel::{Tile, halves, halves_mut};
 /// Constants of a layer's neurons.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Neuron {
-    /// Spike threshold theta. Each spike subtracts it from the membrane potential. Positive.
+    /// Spike threshold theta, a positive number. Each spike subtracts it from the membrane potential.
     pub(crate) theta: f32,
-    /// Lower bound m of the membrane potential; `None` if it has no bound.
+    /// Lower bound m of the membrane potential; `None` if there is no bound.
     pub(crate) min_v_mem: Option<f32>,
-    /// Largest value of the surrogate gradient sigma(v), which it has at v = theta.
+    /// Largest value of the surrogate gradient sigma, at v = theta.
     pub(crate) peak: f32,
-    /// Decay rate of the surrogate gradient, which is peak * exp(-rate * |v - theta|).
+    /// Decay rate of the surrogate gradient: sigma(v) = peak * exp(-rate * |v - theta|).
     pub(crate) rate: f32,
 }
 
 impl Neuron {
-    /// Returns the number of spikes at membrane potential `v`. It is NaN if `v` is NaN, so that a diverged layer leads
-    /// to a loss of NaN.
+    /// Returns the number of spikes at membrane potential `v`. The result is NaN if `v` is NaN, so that a diverged
+    /// layer leads to a loss of NaN.
     #[inline(always)]
     pub(crate) fn spikes<R: Real>(&self, v: R) -> R {
         v.div(R::splat(self.theta)).at_least(R::splat(0.0)).trunc()
@@ -49,9 +49,12 @@ impl Neuron {
 }
 
 for_each_isa! {
-    /// Runs tiles of neurons forward over time. `v` is `[tile][step]`, with `stride` steps per tile. Before the call,
-    /// the first `steps` steps hold the input currents x; after the call, they hold the membrane potentials v. Bit j of
-    /// `fired[t * tiles + tile]` is set if neuron j of the tile spikes at step t, and cleared otherwise.
+    /// Runs a layer of neurons forward over time. Before the call, `v[tile * stride + t][j]` is the input current x of
+    /// neuron j of tile `tile` at step t. After the call, it is the membrane potential v. `stride` is the number of
+    /// steps allocated per tile, of which the first `steps` are used.
+    ///
+    /// Bit j of `fired[t * tiles + tile]` is set if neuron j of tile `tile` spikes at step t, and cleared otherwise.
+    /// `tiles` is the number of tiles.
     pub(crate) fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
         match (neuron.min_v_mem.is_some(), neuron.has_exact_reciprocal()) {
             (false, true) => forward_tiles::<V, false, true>(neuron, v, stride, steps, fired),
@@ -61,9 +64,9 @@ for_each_isa! {
         }
     }
 
-    /// Runs a tile of neurons backward over time. Before the call, `lambda` holds g, the gradient of the loss by the
-    /// spikes of each step. After the call, it holds the gradient by the input currents. `v` holds the membrane
-    /// potentials that [`forward`] wrote.
+    /// Runs a tile of neurons backward over time. `v` and `lambda` have one element for each step. `v` has the membrane
+    /// potentials that [`forward`] wrote. Before the call, `lambda` has the gradient of the loss by the spikes, g.
+    /// After the call, it has the gradient of the loss by the input currents, lambda.
     pub(crate) fn backward_tile<V>(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |own| *own);
@@ -72,8 +75,9 @@ for_each_isa! {
         }
     }
 
-    /// Like [`backward_tile`], but the gradient by the spikes is `row` at every step. This is so in the last hidden
-    /// layer, because the output of the readout is summed over time.
+    /// Like [`backward_tile`], for a gradient of the loss by the spikes that is the same at every step. This gradient
+    /// is `row`, not the previous content of `lambda`. The last hidden layer has such a gradient, because the output of
+    /// the readout is summed over time.
     pub(crate) fn backward_tile_constant<V>(neuron: &Neuron, v: &[Tile], row: &Tile, lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |_| *row);
@@ -83,8 +87,8 @@ for_each_isa! {
     }
 }
 
-/// Runs [`forward`] for two tiles at a time. A step must wait for the step before, so two tiles take no longer than
-/// one.
+/// Computes [`forward`] for two tiles at a time. Each step must wait for the result of the step before. The processor
+/// computes the other tile meanwhile, so two tiles take no longer than one.
 #[inline(always)]
 fn forward_tiles<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool>(
     neuron: &Neuron,
@@ -164,12 +168,13 @@ fn backward_steps<V: F32x16, const BOUNDED: bool>(
     }
 }
 
-/// The formulas in float64, for one neuron at a time. The tests compare the kernels with them.
+/// The formulas of this module in float64, for one neuron at a time. The tests compare the kernels with these
+/// functions.
 #[cfg(test)]
 pub(crate) mod reference {
     use super::Neuron;
 
-    /// Returns the spike count and the membrane potential of each step, from the input current `x` of each step.
+    /// Returns the spike count and the membrane potential at each step. `x` is the input current at each step.
     pub(crate) fn forward(neuron: &Neuron, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let theta = f64::from(neuron.theta);
         let mut u = 0.0;
@@ -187,8 +192,8 @@ pub(crate) mod reference {
         (spikes, potentials)
     }
 
-    /// Returns lambda, the gradient by the input current of each step. `v` holds the membrane potential of each step,
-    /// and `g` the gradient by the spikes of each step.
+    /// Returns lambda, the gradient of the loss by the input current at each step. `v` is the membrane potential at
+    /// each step, and `g` is the gradient of the loss by the spikes at each step.
     pub(crate) fn backward(neuron: &Neuron, v: &[f64], g: &[f64]) -> Vec<f64> {
         let theta = f64::from(neuron.theta);
         let mut lambda = vec![0.0; v.len()];

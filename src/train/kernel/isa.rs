@@ -1,18 +1,19 @@
-//! Kernels compiled for several instruction sets. One of the sets is chosen at run time.
+//! Kernels compiled for several instruction sets, one of which is chosen at run time.
 //!
-//! `TONIC_ISA=portable|avx2|avx512` chooses an instruction set. Without this variable, the kernels use the fastest set
-//! that the machine supports.
+//! The environment variable `TONIC_ISA` (`portable`, `avx2` or `avx512`) chooses an instruction set. Without this
+//! variable, the kernels use the fastest instruction set that the machine supports.
 
 use crate::error::{BaseFault, Error, Result};
 
 /// Environment variable that chooses the instruction set.
 const VARIABLE: &str = "TONIC_ISA";
 
-/// An instruction set that this machine supports. [`available`](Isa::available) returns all of them.
+/// An instruction set that this machine supports. [`Isa::available`] returns all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(pub(super) Set);
 
-/// The instruction sets. All of them round a fused multiply-add once. The portable set may call a slow function for it.
+/// The instruction sets that the kernels are compiled for. On all of them, a fused multiply-add is rounded only once,
+/// so that they give the same bits. On `Portable`, it may be a call of a slow library function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Set {
     Portable,
@@ -23,7 +24,7 @@ pub(super) enum Set {
 }
 
 impl Isa {
-    /// All instruction sets that this machine supports, fastest last.
+    /// Returns all instruction sets that this machine supports, from the slowest to the fastest.
     pub fn available() -> Vec<Isa> {
         let mut sets = vec![Isa(Set::Portable)];
         #[cfg(target_arch = "x86_64")]
@@ -39,8 +40,8 @@ impl Isa {
         sets
     }
 
-    /// Returns the instruction set that the environment variable `TONIC_ISA` names, or the fastest one if the variable
-    /// is not set.
+    /// Returns the instruction set that the environment variable `TONIC_ISA` names. If the variable is not set or
+    /// empty, returns the fastest one.
     ///
     /// # Errors
     /// [`Usage`](tonic_base::Error::Usage) if `TONIC_ISA` names an instruction set that this machine doesn't support.
@@ -55,12 +56,12 @@ impl Isa {
         }
     }
 
-    /// Returns the instruction set of [`Isa::named`], or the portable one if that returns an error.
+    /// Returns the instruction set of [`Isa::named`], or the portable one if [`Isa::named`] returns an error.
     pub fn chosen() -> Isa {
         Isa::named().unwrap_or(Isa(Set::Portable))
     }
 
-    /// Name of the instruction set, as in `TONIC_ISA`.
+    /// Name of the instruction set, as in the environment variable `TONIC_ISA`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Set::Portable => "portable",

@@ -1,10 +1,12 @@
-//! Linear layers: the product of activity and weights, the gradient by the input, and the gradient by the weights.
+//! Linear layers: the output, and the gradients of the loss by the input and by the weights.
 //!
-//! W^T is the transposed weight matrix, with one row for each input cell. The sparse kernels for the forward product
-//! and for the weight gradient use only the rows of active cells. If most cells are active, the dense kernels are
-//! faster. Sparse and dense kernels add the same products in the same order, so that they give the same bits for finite
-//! values. The gradient by the input is a dense product ([`matmul_tile`]), because lambda, the gradient of the loss by
-//! the outputs, is always dense.
+//! W^T is the transposed weight matrix, with one row for each input cell. For the output and the weight gradient, there
+//! are sparse and dense kernels. The sparse kernels use only the rows of active cells. If many cells are active, the
+//! dense kernels are faster. Both add the same products in the same order, so that they give the same bits for finite
+//! values.
+//!
+//! The gradient by the input is always computed with a dense kernel ([`matmul_tile`]), because lambda, the gradient of
+//! the loss by the outputs, is always dense.
 
 use rayon::prelude::*;
 
@@ -12,30 +14,32 @@ use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::F32x16;
 use crate::kernel::{Activity, TILE_WIDTH, Tile, halves, halves_mut};
 
-/// Number of steps that a matrix product computes together in registers. Instruction sets with few registers compute
-/// half as many together.
+/// Number of steps that a dense matrix product computes together, in registers. On an instruction set with only 16
+/// registers, half as many.
 const STEPS: usize = 12;
-/// Number of cells whose dense weight gradients are computed together in registers. Instruction sets with few registers
-/// compute half as many together.
+/// Number of cells whose dense weight gradients are computed together, in registers. On an instruction set with only 16
+/// registers, half as many.
 const CELLS: usize = 8;
-/// Number of rows that one parallel task of [`Panels::add`] adds.
+/// Number of rows of weights that one parallel task of [`Panels::add`] adds.
 const ROWS: usize = 64;
 
-/// Returns the number of steps to allocate for each tile: `steps`, rounded up to a multiple that [`matmul_tile`] needs.
+/// Returns the number of steps to allocate for each tile: `steps`, rounded up to a multiple of [`STEPS`], as
+/// [`matmul_tile`] needs.
 pub(crate) fn stride(steps: usize) -> usize {
     steps.max(1).next_multiple_of(STEPS)
 }
 
-/// The weights and biases of a layer, or the gradients of them, in the order in which the kernels read them.
+/// The weights and biases of a layer, or their gradients, in the order in which the kernels read them.
 ///
-/// The outputs are padded with zeros to whole tiles.
+/// The outputs of the layer are divided into tiles. A panel has the weights from all inputs to one tile of outputs. The
+/// last tile is padded with zeros.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Panels {
     inputs: usize,
     outputs: usize,
-    /// Weights from each input to each tile of outputs, `[tile][input]`.
+    /// Weights. `weights[tile * inputs + input]` has the weights from one input to all outputs of one tile.
     weights: Vec<Tile>,
-    /// Bias of each tile of outputs, `[tile]`.
+    /// Biases, one element for each tile of outputs.
     bias: Vec<Tile>,
 }
 
@@ -67,12 +71,12 @@ impl Panels {
         self.outputs
     }
 
-    /// Number of tiles of outputs.
+    /// Number of tiles into which the outputs are divided.
     pub(crate) fn tiles(&self) -> usize {
         self.bias.len()
     }
 
-    /// Copies the weights from `weight_t`, W^T, (in, out), and the biases from `bias`, (out,).
+    /// Copies the weights from `weight_t`, the transposed weight matrix (in, out), and the biases from `bias`, (out,).
     pub(crate) fn pack(&mut self, weight_t: &[f32], bias: &[f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact_mut(self.inputs.max(1)).enumerate() {
@@ -86,8 +90,9 @@ impl Panels {
         }
     }
 
-    /// Copies the weights for the gradient by the input from W^T, (in, out), of a layer. These panels take the layer's
-    /// outputs as inputs, and have the layer's inputs as outputs.
+    /// Copies the weights of a layer for the gradient by its input. `weight_t` is the transposed weight matrix of the
+    /// layer, (in, out). In these panels, the outputs of the layer are the inputs, and the inputs of the layer are the
+    /// outputs.
     pub(crate) fn pack_transposed(&mut self, weight_t: &[f32]) {
         for (output, weights) in weight_t.chunks_exact(self.inputs.max(1)).enumerate() {
             let panel = &mut self.weights[output / TILE_WIDTH * self.inputs..][..self.inputs];
@@ -97,7 +102,7 @@ impl Panels {
         }
     }
 
-    /// Copies the weights to `weight_t`, W^T, (in, out), and the biases to `bias`, (out,).
+    /// Copies the weights to `weight_t`, the transposed weight matrix (in, out), and the biases to `bias`, (out,).
     pub(crate) fn unpack(&self, weight_t: &mut [f32], bias: &mut [f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact(self.inputs.max(1)).enumerate() {
@@ -111,8 +116,8 @@ impl Panels {
         }
     }
 
-    /// Adds the values of `others`, panels of the same shape, to these panels, in the order of `others`. Different rows
-    /// are added in parallel.
+    /// Adds all `others`, which have the same shape, to these panels, in the order of `others`. Parallel tasks add
+    /// different rows, so that the result doesn't depend on the number of threads.
     pub(crate) fn add(&mut self, isa: Isa, others: &[&Panels]) {
         self.weights.par_chunks_mut(ROWS).enumerate().for_each(|(chunk, sums)| {
             others.iter().for_each(|other| add_tiles(isa, sums, &other.weights[chunk * ROWS..][..sums.len()]));
@@ -120,19 +125,20 @@ impl Panels {
         others.iter().for_each(|other| add_tiles(isa, &mut self.bias, &other.bias));
     }
 
-    /// Returns the weights (one row per input) and the biases of tile `tile` of the outputs.
+    /// Returns the weights and the biases of tile `tile` of the outputs. The weights have one element for each input.
     pub(crate) fn tile(&self, tile: usize) -> (&[Tile], &Tile) {
         (&self.weights[tile * self.inputs..(tile + 1) * self.inputs], &self.bias[tile])
     }
 
-    /// Like [`Panels::tile`], mutable.
+    /// Like [`Panels::tile`], with weights and biases that can be changed.
     pub(crate) fn tile_mut(&mut self, tile: usize) -> (&mut [Tile], &mut Tile) {
         (&mut self.weights[tile * self.inputs..(tile + 1) * self.inputs], &mut self.bias[tile])
     }
 }
 
-/// Adds the gradients of a tile of outputs to `panel` (weights) and `bias`. `lambda`, the gradient of the loss by the
-/// outputs, is the same at each of `steps` steps. `totals` is the input summed over time, as an activity of one step.
+/// Adds the gradients of one tile of outputs to `panel` (weights) and `bias`. `lambda` is the gradient of the loss by
+/// the outputs, which is the same at each of `steps` steps. `totals` is the input summed over time, as an activity of
+/// one step.
 pub(crate) fn constant_gradient_tile(
     totals: &Activity,
     lambda: &Tile,
@@ -159,9 +165,9 @@ for_each_isa! {
         }
     }
 
-    /// Writes the input current of every neuron at every step of `activity` to `x`, `[tile][step]`, with `stride` steps
-    /// per tile. A current is b + the sum of count * W^T\[cell\] over the active cells of the step, in the order of
-    /// `activity`.
+    /// Writes the input current of every neuron at every step of `activity` to `x`. `x[tile * stride + t][j]` is the
+    /// current of neuron j of tile `tile` at step t. It is the bias + the sum of count * W^T\[cell\] over the active
+    /// cells of the step, in the order of `activity`.
     ///
     /// # Panics
     /// If `x` is too small, or a cell is not an input of the layer.
@@ -177,7 +183,8 @@ for_each_isa! {
         }
     }
 
-    /// Returns b + the sum of count * W^T\[cell\] over the cells `active` of a single step, for one tile of outputs.
+    /// Returns the output of one tile at a single step. It is the bias + the sum of count * W^T\[cell\] over `active`,
+    /// the active cells of the step.
     pub(crate) fn product<V>(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
         let [sums] = gather_step::<V, 1>([panel], [bias], active);
         let mut x = [0.0; TILE_WIDTH];
@@ -185,10 +192,12 @@ for_each_isa! {
         x
     }
 
-    /// Adds the gradients of a layer to `gradient`. `lambda` holds the gradient of the loss by the outputs,
-    /// `[tile][step]`, with `stride` steps per tile. `activity` is the input of the layer. The gradient of a weight is
-    /// the sum of count\[t\] * lambda\[t\] over the steps t, where count\[t\] is that of the weight's input cell. The
-    /// gradient of a bias is the sum of lambda\[t\]. Both sums run forward in time.
+    /// Adds the gradients of a layer's weights and biases to `gradient`. `activity` is the input of the layer.
+    /// `lambda[tile * stride + t][j]` is the gradient of the loss by output j of tile `tile` at step t.
+    ///
+    /// The gradient of a weight is the sum of count\[t\] * lambda\[t\] over the steps t, where count\[t\] is the count
+    /// of the weight's input cell at step t. The gradient of a bias is the sum of lambda\[t\]. Both sums run forward in
+    /// time.
     ///
     /// # Panics
     /// If `lambda` is too small, or a cell is not an input of the layer.
@@ -204,11 +213,12 @@ for_each_isa! {
         }
     }
 
-    /// Writes b + a W^T for one tile of outputs to `out`, `[step]`. `a` is `[tile of inputs][step]`. Both have `stride`
-    /// steps, a number that the function [`stride`] returned. The products are added in the order of the inputs.
+    /// Writes b + a W^T for one tile of outputs to `out`, which has one element for each step. `bias` is b, and `panel`
+    /// is W^T. Input j of tile `tile` of the inputs at step t is `a[tile * stride + t][j]`. The products are added in
+    /// the order of the inputs. `stride` is a result of the function [`stride`].
     ///
     /// # Panics
-    /// If `out` doesn't have `stride` steps, or if `stride` is 0 or not a multiple of [`STEPS`].
+    /// If `out` doesn't have `stride` elements, or if `stride` is 0 or not a multiple of [`STEPS`].
     pub(crate) fn matmul_tile<V>(a: &[Tile], stride: usize, panel: &[Tile], bias: &Tile, out: &mut [Tile]) {
         assert!(out.len() == stride && stride.is_multiple_of(STEPS) && stride > 0, "{} steps, stride {stride}", out.len());
         if V::WIDE {
@@ -229,8 +239,9 @@ for_each_isa! {
         }
     }
 
-    /// Like [`weight_gradient`], but for one tile of outputs, and for the input `a` as a dense matrix of counts,
-    /// `[tile of inputs][step]`. Both functions add the same products in the same order.
+    /// Like [`weight_gradient`], for one tile of outputs and a dense input: `a[tile * stride + t][j]` is the count of
+    /// input j of tile `tile` of the inputs at step t. `lambda` has one element for each step. Both functions add the
+    /// same products in the same order.
     pub(crate) fn dense_weight_gradient_tile<V>(
         a: &[Tile],
         stride: usize,
@@ -286,7 +297,7 @@ fn gather_step<V: F32x16, const N: usize>(
     sums
 }
 
-/// Computes [`gather`] for the N tiles that start at tile `first`. Returns N.
+/// Computes [`gather`] for N tiles, from tile `first` on. `x` begins with tile `first`. Returns N.
 #[inline(always)]
 fn gather_tiles<V: F32x16, const N: usize>(
     panels: &Panels,
@@ -307,7 +318,7 @@ fn gather_tiles<V: F32x16, const N: usize>(
     N
 }
 
-/// Computes [`weight_gradient`] for the N tiles that start at tile `first`. Returns N.
+/// Computes [`weight_gradient`] for N tiles, from tile `first` on. `lambda` begins with tile `first`. Returns N.
 #[inline(always)]
 fn weight_gradient_tiles<V: F32x16, const N: usize>(
     activity: &Activity,
@@ -348,8 +359,8 @@ fn add_over_time<V: F32x16>(lambda: &[Tile], sum: &mut Tile) {
     store(sums, sum);
 }
 
-/// Computes [`matmul_tile`] in registers for the I steps that start at step `first`, and for P halves of a tile of
-/// outputs. `parts` has the numbers of the halves, 0 or 1.
+/// Computes [`matmul_tile`] for I steps, from step `first` on, and for P halves of a tile of outputs. `parts` has the
+/// index of each half, 0 or 1, and `start` has its bias. All sums stay in registers until they are returned.
 #[inline(always)]
 fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],
@@ -375,8 +386,9 @@ fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     sums
 }
 
-/// Computes [`dense_weight_gradient_tile`] in registers for the I cells that start at cell `first`, and for P halves of
-/// a tile of outputs. `parts` has the numbers of the halves, 0 or 1.
+/// Computes [`dense_weight_gradient_tile`] for I cells of a tile of inputs, from cell `first` on, and for P halves of a
+/// tile of outputs. `parts` has the index of each half, 0 or 1. All sums stay in registers until the last step is
+/// added.
 #[inline(always)]
 fn dense_gradient_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],

@@ -1,10 +1,10 @@
-//! Softmax cross entropy of the readout summed over time.
+//! The loss: softmax cross entropy of the logits, which are the output of the readout summed over time.
 
 use crate::kernel::exp::exp;
 
-/// Returns the loss of a sample, -log softmax(logits)\[label\]. Writes the gradient of the loss by the logits, times
-/// `scale`, to `gradient`: scale * (softmax(logits) - onehot(label)). For a mean over the batch, `scale` is
-/// 1 / batch size.
+/// Returns the loss of a sample, -log softmax(logits)\[label\]. Writes `scale` times the gradient of the loss by the
+/// logits to `gradient`: scale * (softmax(logits) - onehot(label)). For a mean over the batch, `scale` is 1 / batch
+/// size.
 ///
 /// The largest logit is subtracted from all logits first, for numerical stability. If a logit is NaN or positive
 /// infinity, the loss is NaN. If only the logit of the label is negative infinity, the loss is infinite.
@@ -25,7 +25,8 @@ pub(crate) fn cross_entropy(logits: &[f32], label: usize, scale: f32, gradient: 
     f64::from(sum).ln() + f64::from(largest) - f64::from(logits[label])
 }
 
-/// Returns the class of the largest logit. If several logits are the largest, it is the first of them.
+/// Returns the index of the largest logit, which is the predicted class. If several logits are equally large, returns
+/// the first of them.
 pub(crate) fn predicted(logits: &[f32]) -> usize {
     let mut best = 0;
     for (class, logit) in logits.iter().enumerate() {

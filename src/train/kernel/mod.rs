@@ -1,23 +1,24 @@
 //! The arithmetic of training, one operation per file, with the CUDA source next to the Rust source.
 //!
 //! ```text
-//! activity   a sample's input or spikes: (cell, count) of each active cell at each step
-//! linear     activity times W, and the gradients by activity and by W
-//! iaf        integrate-and-fire neurons, forward and backward over time
-//! spikes     spikes counted per neuron
-//! sample     forward and backward pass of one sample, built on activity, linear and iaf
-//! exp        the exponential function of the surrogate gradient and of the softmax
-//! loss       softmax cross entropy of the summed readout
-//! adam       the optimiser's update
-//! isa        the instruction sets that the kernels are compiled for
-//! vector     vectors of sixteen float32 on each instruction set
-//! interface  structs that the host and the CUDA kernels exchange
-//! program    the CUDA kernels, compiled and loaded
+//! activity      the input of a layer in sparse form: (cell, count) of each active cell at each step
+//! linear        linear layers: the output, and the gradients by input and weights
+//! iaf           integrate-and-fire neurons, forward and backward over time
+//! spikes        spikes counted per neuron
+//! sample        forward and backward pass of one sample, built on activity, linear and iaf
+//! exp           the exponential function of the surrogate gradient and of the softmax
+//! loss          softmax cross entropy of the summed readout
+//! adam          the optimiser's update
+//! isa           the instruction sets that the kernels are compiled for
+//! vector        vectors of sixteen float32 on each instruction set
+//! batch_source  the samples in device memory from which the CUDA kernels draw batches
+//! interface     structs that the host and the CUDA kernels exchange
+//! program       the CUDA kernels, compiled and loaded
 //! ```
 //!
-//! The CPU kernels handle neurons in tiles of [`TILE_WIDTH`] neighbours. For all steps of a sample, the membrane
-//! potentials of a tile stay in registers, and the weights of a tile stay in the L1 cache. Layers are padded to whole
-//! tiles with weights of zero. Spikes and gradients of padded neurons are not used.
+//! The CPU kernels handle neurons in tiles of [`TILE_WIDTH`] neighbouring neurons. For all steps of a sample, the
+//! membrane potentials of a tile stay in registers, and the weights of a tile stay in the L1 cache. Layers are padded
+//! to whole tiles with weights of zero. Spikes and gradients of padded neurons are not used.
 //!
 //! **The same bits on every CPU.** A kernel is written once and compiled for several instruction sets, one of which is
 //! chosen at run time. A multiply-add is fused on all instruction sets or on none. Every sum has a fixed order, which
@@ -46,17 +47,17 @@ pub use spikes::SpikeCounts;
 /// Number of neurons in a tile of the CPU kernels.
 pub(crate) const TILE_WIDTH: usize = 32;
 
-/// One value for each neuron of a tile.
+/// One value for each of the [`TILE_WIDTH`] neurons of a tile.
 pub(crate) type Tile = [f32; TILE_WIDTH];
 
-/// Returns the two halves of a tile.
+/// Returns the lower and the upper half of a tile.
 #[inline(always)]
 fn halves(tile: &Tile) -> [&[f32; 16]; 2] {
     let halves = tile.as_chunks().0;
     [&halves[0], &halves[1]]
 }
 
-/// Returns the two halves of a tile, mutable.
+/// Returns the lower and the upper half of a tile, as mutable references.
 #[inline(always)]
 fn halves_mut(tile: &mut Tile) -> [&mut [f32; 16]; 2] {
     let (low, high) = tile.as_chunks_mut().0.split_at_mut(1);

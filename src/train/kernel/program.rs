@@ -14,6 +14,8 @@
 //! loss.cu       readout: logits, loss and its gradient
 //! adam.cu       update: Adam's step; pack: copies the weights for the other kernels
 //! ```
+//!
+//! "Pieces" are bfloat16 numbers whose sum is one number of higher precision.
 
 use std::str::FromStr;
 
@@ -25,7 +27,7 @@ use crate::gpu::{CudaSource, Device, Image, Kernel, KernelStruct, Stream, cached
 use crate::kernel::exp;
 use crate::kernel::interface::{Sample, declarations};
 
-/// The CUDA sources. A source may use definitions of the sources before it.
+/// The CUDA sources. Each may use definitions of the sources before it.
 const SOURCES: [&str; 7] = [
     include_str!("order.cu"),
     include_str!("inflate.cu"),
@@ -35,48 +37,49 @@ const SOURCES: [&str; 7] = [
     include_str!("loss.cu"),
     include_str!("adam.cu"),
 ];
-/// Number of time steps, and of neurons, in a tile of the CUDA kernels. It is also the number of inputs that a matrix
-/// product in shared memory adds up at a time.
+/// Number of time steps, and number of neurons, in a tile of the CUDA kernels. A matrix product also adds up this many
+/// inputs at a time.
 pub(crate) const TILE: usize = 64;
-/// Row stride of a tile in shared memory, in elements. It is 8 more than the row length, to avoid bank conflicts.
+/// Distance between the rows of a tile in shared memory, in elements. It is 8 more than the length of a row, to avoid
+/// bank conflicts.
 const STRIDE: usize = TILE + 8;
-/// Size of a tile in shared memory, in elements.
+/// Size of a tile in shared memory, in elements, with the gaps between its rows.
 const PLANE: usize = TILE * STRIDE;
-/// Size of a tile of bfloat16 in shared memory, in bytes.
+/// Size of a tile of bfloat16 numbers in shared memory, in bytes, with the gaps between its rows.
 const PLANE_BYTES: usize = PLANE * size_of::<u16>();
-/// Threads per block of the kernels that multiply matrices. Each of the four warps computes 32 by 32 elements of a
-/// tile.
+/// Threads per block of the kernels that multiply matrices, and of `iaf_backward_constant`. In a product, each of the
+/// four warps of a block computes 32 by 32 elements of a tile.
 const MULTIPLY_THREADS: usize = 128;
-/// Threads per block of the kernels that don't have [`MULTIPLY_THREADS`] threads.
+/// Threads per block of all kernels that don't have [`MULTIPLY_THREADS`] threads per block.
 pub(crate) const BLOCK_THREADS: usize = 256;
 /// Number of entries (cell and count) that a block of `iaf_forward_cells` keeps in shared memory at a time.
 const ENTRIES: usize = 2048;
-/// Value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs) with which every sample runs for as many steps
-/// as the longest sample of the batch has frames.
+/// Special value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs): every sample runs for as many steps as
+/// the longest sample of the batch has frames.
 pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
-/// Shared memory of a block of `iaf_forward_cells`, in bytes. It holds the currents, the frame ends of two tiles of
-/// steps, and the entries.
+/// Shared memory of a block of `iaf_forward_cells`, in bytes. It holds the currents of a tile of steps, the frame ends
+/// of two tiles of steps, and [`ENTRIES`] entries.
 const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
 /// Shared memory that CUDA reserves in each block, in bytes.
 const RESERVED: usize = 1024;
-/// Shared memory of a block of `inflate` or `inflate_input`, in bytes.
+/// Maximum shared memory of a block of `inflate` or `inflate_input`, in bytes.
 pub(crate) const INFLATE_BYTES: usize = 32 << 10;
 
-/// Precision of matrix products on a GPU, with the names of PyTorch's `set_float32_matmul_precision`.
+/// Precision of matrix products on a GPU. The names are those of PyTorch's `set_float32_matmul_precision`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MatmulPrecision {
     /// About the precision of float32. Each number is a sum of three bfloat16 numbers.
     #[default]
     Highest,
-    /// 16 bits per number (TF32 has 11). Each number is a sum of two bfloat16 numbers.
+    /// 16 bits of precision (TF32 has 11). Each number is a sum of two bfloat16 numbers.
     High,
-    /// 8 bits per number. Each number is one bfloat16 number.
+    /// 8 bits of precision. Each number is one bfloat16 number.
     Medium,
 }
 
 impl MatmulPrecision {
-    /// Returns how many bfloat16 numbers ("pieces") add up to one number in a matrix product.
+    /// Returns the number of bfloat16 numbers ("pieces") whose sum is one number in a matrix product.
     pub fn pieces(self) -> usize {
         match self {
             MatmulPrecision::Highest => 3,
@@ -99,7 +102,7 @@ impl FromStr for MatmulPrecision {
     }
 }
 
-/// Types of the three columns of samples in device memory. All sets of a run use the same types.
+/// Types of the elements in the columns of samples in device memory. All sets of a run use the same types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnTypes {
     /// Type of a frame's end: the index after its last entry, counted from the first entry of the sample.
@@ -111,8 +114,9 @@ pub struct ColumnTypes {
 }
 
 impl ColumnTypes {
-    /// Returns the narrowest types for sets with frames of `shape`, at most `longest` frames per sample, and counts of
-    /// the types `counts`.
+    /// Returns the narrowest types for the samples of several sets. Their frames have the shape `shape`, and a sample
+    /// has at most `longest` frames. `counts` has the type of the counts in each set. Frame ends have at least two
+    /// bytes.
     pub fn of(shape: FrameShape, longest: usize, counts: impl IntoIterator<Item = Width>) -> ColumnTypes {
         // At least two bytes: sets of smaller frames would gain nothing.
         let entries = shape.cells().saturating_mul(longest as u64).clamp(1 << 8, u32::MAX.into());
@@ -123,15 +127,16 @@ impl ColumnTypes {
         }
     }
 
-    /// Returns the device memory in bytes that `samples` samples need, which have `frames` frames and `entries` entries
-    /// in total.
+    /// Returns the device memory, in bytes, of `samples` samples that have `frames` frames and `entries` entries in
+    /// total. An entry is an active cell of a frame, with its count.
     pub fn bytes(&self, samples: u64, frames: u64, entries: u64) -> u64 {
         samples * size_of::<Sample>() as u64
             + frames * self.frame_ends.bytes() as u64
             + entries * (self.cells.bytes() + self.counts.bytes()) as u64
     }
 
-    /// Returns how many bfloat16 numbers ("pieces") of 8 bits add up to any float32 count exactly.
+    /// Returns how many bfloat16 numbers ("pieces") are needed so that any count of the type `counts`, as float32, is
+    /// exactly their sum. A bfloat16 number has 8 bits of precision.
     pub(crate) fn input_pieces(&self) -> usize {
         match self.counts {
             Width::U8 => 1,
@@ -144,16 +149,17 @@ impl ColumnTypes {
 /// Settings that a program is compiled for, in addition to the device's architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
-    /// Types of the columns of the input.
+    /// Types of the columns of samples in device memory.
     pub column_types: ColumnTypes,
     /// Precision of matrix products.
     pub precision: MatmulPrecision,
-    /// Shared memory that a block can have, in bytes. A multiprocessor has about the same amount for all its blocks.
+    /// Maximum shared memory of a block, in bytes. A multiprocessor has about as much for all its blocks together.
     pub shared_memory: usize,
 }
 
 impl Variant {
-    /// Returns the CUDA sources as one text, which begins with the declarations of the shared structs.
+    /// Returns the CUDA sources as one text, which begins with the structs of the module
+    /// [`interface`](crate::kernel::interface).
     pub(crate) fn text() -> String {
         let head = include_str!("device.cuh");
         [declarations().as_str(), head].into_iter().chain(SOURCES).collect::<Vec<_>>().join("\n")
@@ -200,16 +206,18 @@ impl Variant {
         stages * 2 * pieces * PLANE_BYTES + if pieces > 1 { 0 } else { tile }
     }
 
-    /// Returns the shared memory in bytes of a block that computes a weight gradient, if each number of the layer's
-    /// input is a sum of `before` bfloat16 numbers.
+    /// Returns the shared memory, in bytes, of a block that computes a weight gradient with `stages` stages. Each
+    /// number of the layer's input is the sum of `before` bfloat16 numbers.
     fn gradient_bytes(&self, before: usize, stages: usize) -> usize {
         stages * (before + self.precision.pieces()) * PLANE_BYTES
     }
 
-    /// Returns the number of stages of a matrix product. A stage is a buffer in shared memory for the tiles that are
-    /// multiplied. With 2 stages, one is loaded while the other is used. The result is 2 if two blocks with 2 stages
-    /// each fit on a multiprocessor. Otherwise it is 1, because two blocks hide more latency than two stages. `bytes`
-    /// returns the shared memory of a block for a number of stages.
+    /// Returns the number of stages of a matrix product, 1 or 2. A stage is a buffer in shared memory for the tiles
+    /// that are multiplied. With 2 stages, one is loaded while the other is used.
+    ///
+    /// The result is 2 if a multiprocessor has room for two blocks with 2 stages each. Otherwise it is 1, because two
+    /// blocks with 1 stage hide more latency than one block with 2 stages. `bytes` returns the shared memory of a block
+    /// for a number of stages.
     fn stages(&self, bytes: fn(&Variant, usize) -> usize) -> usize {
         if 2 * (bytes(self, 2) + RESERVED) <= self.shared_memory + RESERVED { 2 } else { 1 }
     }
@@ -219,7 +227,7 @@ impl Variant {
     }
 }
 
-/// A kernel with its launch settings: threads per block, and shared memory per block in bytes.
+/// A kernel with its launch settings: number of threads per block, and shared memory per block in bytes.
 #[derive(Debug)]
 pub(crate) struct Entry {
     kernel: Kernel,
@@ -228,7 +236,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Queues the kernel on a grid of `blocks` blocks.
+    /// Queues the kernel on a grid of blocks. `blocks` is the number of blocks in x and y.
     ///
     /// # Errors
     /// [`Error::Cuda`].
@@ -236,8 +244,8 @@ impl Entry {
         self.launch_sized(stream, blocks, self.shared_bytes, args)
     }
 
-    /// Like [`Entry::launch`], but with `shared_bytes` bytes of shared memory per block, which may be less than the
-    /// kernel's setting. More blocks with less memory can run at a time.
+    /// Like [`Entry::launch`], but each block has `shared_bytes` bytes of shared memory, at most as many as in the
+    /// launch settings. With less memory per block, more blocks can run at the same time.
     ///
     /// # Errors
     /// [`Error::Cuda`].
@@ -253,48 +261,49 @@ impl Entry {
     }
 }
 
-/// The kernels, loaded on a device.
+/// The CUDA kernels, compiled and loaded on a device.
 #[derive(Debug)]
 pub struct Program {
     device: Device,
     variant: Variant,
     /// Chooses the samples of a batch.
     pub(crate) draw: Entry,
-    /// Writes a batch as dense float32.
+    /// Writes a batch as dense frames of float32.
     pub(crate) inflate: Entry,
-    /// Writes a batch as dense bfloat16 numbers, for the first layer's weight gradient.
+    /// Writes a batch as dense frames for the first layer's weight gradient, each count as the sum of bfloat16 pieces.
     pub(crate) inflate_input: Entry,
     /// Runs the first layer forward in time.
     pub(crate) iaf_forward_cells: Entry,
-    /// Runs any hidden layer but the first forward in time.
+    /// Runs a hidden layer forward in time. For all hidden layers but the first.
     pub(crate) iaf_forward: Entry,
     /// Counts the spikes of a hidden layer.
     pub(crate) count_spikes: Entry,
-    /// Computes logits, losses, and the gradient of the loss by the logits.
+    /// Computes logits and losses, and the gradients of the loss by the logits and by the last hidden layer's spikes.
     pub(crate) readout: Entry,
-    /// Computes the readout's gradients and the batch's score.
+    /// Computes the gradients of the readout's weights and biases, and the batch's loss and accuracy.
     pub(crate) readout_gradient: Entry,
     /// Runs the last hidden layer backward in time.
     pub(crate) iaf_backward_constant: Entry,
-    /// Runs any hidden layer but the last backward in time.
+    /// Runs a hidden layer backward in time. For all hidden layers but the last.
     pub(crate) iaf_backward: Entry,
     /// Computes the first layer's weight gradient from the sparse cells of the input.
     pub(crate) weight_gradient_cells: Entry,
     /// Computes the first layer's weight gradient from the dense input that `inflate_input` wrote.
     pub(crate) weight_gradient_input: Entry,
-    /// Computes the weight gradient of any hidden layer but the first.
+    /// Computes the weight gradient of a hidden layer. For all hidden layers but the first.
     pub(crate) weight_gradient: Entry,
     /// Adds up the partial sums of the gradients, and updates the parameters with Adam.
     pub(crate) update: Entry,
-    /// Copies the weights to the layouts that the matrix products read.
+    /// Copies the weights to the arrays that the matrix products read.
     pub(crate) pack: Entry,
 }
 
 impl Program {
-    /// Compiles the kernels, or reads them from the cache on disk, and loads them.
+    /// Compiles the kernels, or reads the compiled kernels from the cache on disk, and loads them on the device.
     ///
     /// # Errors
-    /// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing; [`Error::Cuda`].
+    /// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing, or if the driver is too old for NVRTC;
+    /// [`Error::Cuda`].
     pub fn new(device: &Device, column_types: ColumnTypes, precision: MatmulPrecision) -> Result<Program> {
         let (variant, image) = Program::compile(device, column_types, precision)?;
         let module = device.load(&image)?;
@@ -328,7 +337,8 @@ impl Program {
         })
     }
 
-    /// Compiles the kernels, or reads them from the cache on disk. Returns the settings and the compiled machine code.
+    /// Compiles the kernels, or reads the compiled kernels from the cache on disk. Returns the settings and the
+    /// compiled code.
     ///
     /// # Errors
     /// The errors of [`Program::new`].
@@ -342,17 +352,17 @@ impl Program {
         Ok((variant, cached(&CudaSource { text: &text, defines: &defines }, device)?))
     }
 
-    /// GPU that the program is loaded on.
+    /// GPU on which the kernels are loaded.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Types of the columns that the kernels read.
+    /// Types of the columns of samples that the kernels read.
     pub fn column_types(&self) -> ColumnTypes {
         self.variant.column_types
     }
 
-    /// Returns how many bfloat16 numbers ("pieces") add up to one weight or gradient in a matrix product.
+    /// Returns the number of bfloat16 numbers ("pieces") whose sum is one weight or gradient in a matrix product.
     pub fn pieces(&self) -> usize {
         self.variant.precision.pieces()
     }

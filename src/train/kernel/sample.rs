@@ -1,8 +1,8 @@
 //! Forward and backward pass of one sample through all layers, on the CPU.
 //!
-//! Each layer runs over all steps of the sample, tile by tile, before the next layer starts. The membrane potentials v
-//! of a tile stay in registers, and the weights of a tile in the L1 cache. The output of a layer is a sparse
-//! [`Activity`]. v is stored for the backward pass.
+//! Each layer runs over all steps of the sample, tile by tile, before the next layer starts. The membrane potentials of
+//! a tile stay in registers, and the weights of a tile in the L1 cache. The output of a layer is a sparse [`Activity`].
+//! The membrane potentials are also stored, for the backward pass.
 //!
 //! The readout is linear, and the loss uses the sum of the readout's output over time. The readout therefore needs only
 //! the spikes summed over time, and the gradient by the spikes of the last hidden layer is the same at every step.
@@ -18,9 +18,10 @@ use crate::kernel::{Activity, TILE_WIDTH, Tile, iaf, linear};
 /// Weights of a layer, in the order in which the kernels read them.
 #[derive(Debug)]
 pub(crate) struct PackedLayer {
-    /// W^T, one row per input, and the bias: for the forward pass.
+    /// Weights for the forward pass: W^T, with one row per input, and the bias.
     pub(crate) forward: Panels,
-    /// W, one row per output: for the gradient by the inputs. `None` in the first layer, which doesn't need it.
+    /// Weights for the gradient by the inputs: W, with one row per output. `None` in the first layer, which doesn't
+    /// need this gradient.
     pub(crate) transposed: Option<Panels>,
 }
 
@@ -36,42 +37,50 @@ pub(crate) struct PackedNetwork {
     pub(crate) readout: PackedLayer,
 }
 
-/// State of a sample's forward and backward pass. The buffers are reused for the next sample.
+/// State of the forward and backward pass of a sample. The buffers are reused for the next sample.
 #[derive(Debug, Default)]
 pub(crate) struct SampleState {
-    /// Activity of the network's input, and then of each hidden layer.
+    /// Input of the network as element 0, followed by the spikes of each hidden layer.
     activities: Vec<Activity>,
-    /// Membrane potentials of each hidden layer, `[tile][step]`.
+    /// Membrane potentials, one list for each hidden layer. The lists are flat: `potentials[layer][tile * stride + t]`
+    /// has the potentials of the neurons of tile `tile` at step t. The stride is the result of [`linear::stride`].
     potentials: Vec<Vec<Tile>>,
-    /// Which neurons of the current layer spiked, `[step][tile]`. Bit j is set if neuron j of the tile spiked.
+    /// Spikes of the current layer as bits. Bit j of `fired[t * tiles + tile]` is set if neuron j of tile `tile` spiked
+    /// at step t.
     fired: Vec<u32>,
     /// Spikes of the last hidden layer summed over time, as an activity of one step.
     totals: Activity,
-    /// Buffer in which the sums of `totals` are computed.
+    /// Buffer for the computation of `totals`.
     sums: Vec<f32>,
-    /// lambda, the gradient of the loss by the currents of the current layer, `[tile][step]`.
+    /// Gradient of the loss by the input currents of the current layer. `lambda[tile * stride + t]` has the gradients
+    /// for the neurons of tile `tile` at step t.
     lambda: Vec<Tile>,
-    /// lambda, the gradient of the loss by the currents of the layer above the current layer, `[tile][step]`.
+    /// Gradient of the loss by the input currents of the layer above the current layer. `above[tile * stride + t]` has
+    /// the gradients for the neurons of tile `tile` at step t.
     above: Vec<Tile>,
-    /// Buffer for an activity as a dense matrix of counts, `[tile of inputs][step]`.
+    /// Buffer for the input of a layer as a dense matrix. `dense[tile * stride + t]` has the counts of the inputs of
+    /// tile `tile` at step t.
     dense: Vec<Tile>,
 }
 
 impl SampleState {
-    /// Returns the spikes of each hidden layer in the last forward pass.
+    /// Returns the spikes of the last forward pass, one element for each hidden layer.
     pub(crate) fn spikes(&self) -> &[Activity] {
         &self.activities[1..]
     }
 
-    /// Returns the spikes of each hidden layer in the last forward pass, and drops the other buffers.
+    /// Returns the spikes of the last forward pass, one element for each hidden layer, and drops the other buffers.
     pub(crate) fn into_spikes(mut self) -> Vec<Activity> {
         self.activities.split_off(1)
     }
 }
 
 impl PackedNetwork {
-    /// Runs a sample for `steps` steps, or for all its frames if it has more than `steps`. Writes the output of the
-    /// readout, summed over time, to `logits`. `index` is the sample's index in the batch, for the error.
+    /// Runs a sample forward for `steps` steps, or for all its frames if it has more. Writes the output of the readout,
+    /// summed over time, to `logits`. `index` is the index of the sample in the batch, for error messages.
+    ///
+    /// # Errors
+    /// The errors of [`Activity::set_frames`].
     pub(crate) fn forward(
         &self,
         state: &mut SampleState,
@@ -116,8 +125,9 @@ impl PackedNetwork {
         Ok(())
     }
 
-    /// Adds the gradients of all parameters to `gradients`, one [`Panels`] per layer, for the sample that
-    /// [`forward`](Self::forward) ran last. `gradient` is the gradient of the loss by the logits of that sample.
+    /// Adds the gradients of all parameters to `gradients`, which has one element for each layer. They are the
+    /// gradients for the sample that [`forward`](Self::forward) ran last. `gradient` is the gradient of the loss by the
+    /// logits of this sample.
     pub(crate) fn backward(&self, state: &mut SampleState, gradient: &[f32], gradients: &mut [Panels]) {
         let steps = state.activities[0].steps();
         let stride = linear::stride(steps);

@@ -1,4 +1,4 @@
-//! Spike counts per neuron, which show silent neurons and saturated neurons.
+//! Spike counts per neuron, from which silent neurons and saturated neurons are found.
 
 use crate::kernel::Activity;
 
@@ -9,17 +9,17 @@ pub struct SpikeCounts {
     pub spikes: Vec<u64>,
     /// Number of steps in which each neuron spiked at least once.
     pub active_steps: Vec<u64>,
-    /// Number of steps of all samples, padding included.
+    /// Number of steps of all samples together, padding included.
     pub steps: u64,
 }
 
 impl SpikeCounts {
-    /// Makes counts of 0 for `neurons` neurons.
+    /// Makes counts for a layer of `neurons` neurons. All are 0.
     pub(crate) fn new(neurons: usize) -> SpikeCounts {
         SpikeCounts { spikes: vec![0; neurons], active_steps: vec![0; neurons], steps: 0 }
     }
 
-    /// Adds the spikes of the layer in one sample.
+    /// Adds the counts of one more sample. `spikes` is the activity of the layer in this sample.
     pub(crate) fn add_sample(&mut self, spikes: &Activity) {
         self.steps += spikes.steps() as u64;
         for &(neuron, count) in spikes.all() {
@@ -27,13 +27,14 @@ impl SpikeCounts {
         }
     }
 
-    /// Adds spikes of one neuron. The sum saturates, because a diverged neuron can have more spikes than a `u64` holds.
+    /// Adds to the counts of one neuron. The number of spikes saturates, because a diverged neuron can have more spikes
+    /// than a `u64` holds.
     pub(crate) fn add(&mut self, neuron: usize, spikes: u64, active_steps: u64) {
         self.spikes[neuron] = self.spikes[neuron].saturating_add(spikes);
         self.active_steps[neuron] += active_steps;
     }
 
-    /// Returns the sum of these counts and of `other`, the counts of the same layer over other samples.
+    /// Returns the sum of these counts and `other`, the counts of the same layer in other samples.
     pub(crate) fn plus(mut self, other: &SpikeCounts) -> SpikeCounts {
         self.steps += other.steps;
         for (neuron, (&spikes, &steps)) in other.spikes.iter().zip(&other.active_steps).enumerate() {

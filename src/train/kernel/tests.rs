@@ -43,15 +43,16 @@ fn exponential_is_close_over_its_whole_range_and_underflows_to_zero() {
     assert!(exp(f32::NAN).is_nan());
 }
 
-/// Whether all sums differ from `expected` by at most 1e-6 of `largest`, the largest sum that the products can have.
-/// The tolerance is not relative to the sum itself, because terms that cancel leave their rounding errors behind.
+/// Whether each sum in `got` differs from the one in `expected` by at most 1e-6 * `largest`. `largest` is the largest
+/// value that a sum of such products can have. The tolerance is not relative to the sum itself: if large terms cancel,
+/// the sum is small, but the rounding errors are not.
 fn close(got: impl Iterator<Item = f64>, expected: &[f64], largest: f64) -> bool {
     let mut apart = got.zip(expected).map(|(got, expected)| (got - expected).abs());
     apart.all(|apart| apart <= 1e-6 * largest)
 }
 
-/// Runs the forward kernel on input currents `x`, `[tile][step]` without padding. Returns the membrane potentials,
-/// `[tile][step]`, and the bits of the neurons that spiked, `[step][tile]`.
+/// Runs the forward kernel on the input currents `x`. `x[tile * steps + t]` has the currents of one tile at step t.
+/// Returns the membrane potentials in the same order, and `fired` as in [`iaf::forward`].
 fn run_forward(isa: Isa, neuron: &Neuron, x: &[Tile], steps: usize) -> (Vec<Tile>, Vec<u32>) {
     let mut v = x.to_vec();
     let mut fired = vec![u32::MAX; x.len()];
@@ -59,7 +60,7 @@ fn run_forward(isa: Isa, neuron: &Neuron, x: &[Tile], steps: usize) -> (Vec<Tile
     (v, fired)
 }
 
-/// Returns the bits of all values. Unlike the values, they differ between -0 and 0.
+/// Returns the bits of all values. A comparison of the bits distinguishes -0 from 0, unlike a comparison of the values.
 fn bits(tiles: &[Tile]) -> Vec<u32> {
     tiles.iter().flatten().map(|x| x.to_bits()).collect()
 }
@@ -243,6 +244,8 @@ proptest! {
     }
 }
 
+/// Compares lambda, the gradient of the loss by the input currents, with numerical differentiation.
+///
 /// The spike count is a step function, so that numerical differentiation of the network gives 0, not the surrogate
 /// gradient. The test differentiates a smooth system instead, in which s[t] = recorded spikes + F(v) - F(recorded v),
 /// where F' = sigma. With the recorded currents, all v and s of this system are the recorded ones, and ds/dv is

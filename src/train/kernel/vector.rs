@@ -1,8 +1,8 @@
-//! Vectors of sixteen float32 for each instruction set. The kernels are written with them.
+//! Vectors of sixteen float32 for each instruction set, with which the kernels are written.
 //!
-//! Plain loops are not enough: the compiler turns them into gathers and scatters for some machines (a matmul took 30
-//! times as long with AVX-512 as with AVX2). Every operation rounds as the same operation of [`f32`] does, so that all
-//! instruction sets give the same bits.
+//! Plain loops are not enough: for some instruction sets, the compiler turns them into gathers and scatters (a matmul
+//! took 30 times as long with AVX-512 as with AVX2). Every operation on a vector rounds as the same operation of
+//! [`f32`] does, so that all instruction sets give the same bits.
 
 #![allow(unsafe_code)]
 
@@ -11,7 +11,7 @@ use std::arch::x86_64::*;
 
 /// A float32 or a vector of float32, for arithmetic that is written once for both.
 pub(crate) trait Real: Copy {
-    /// Returns a vector with `x` in every lane.
+    /// Returns a value with `x` in every lane.
     fn splat(x: f32) -> Self;
     /// Returns self + other.
     fn add(self, other: Self) -> Self;
@@ -31,15 +31,15 @@ pub(crate) trait Real: Copy {
     fn trunc(self) -> Self;
     /// Returns the larger of self and `bound`, or NaN if self is NaN.
     fn at_least(self, bound: Self) -> Self;
-    /// Returns self, with 0 in the lanes where `x` <= `bound`.
+    /// Returns self, with 0 in the lanes in which `x` is at most `bound`.
     fn zero_at_most(self, x: Self, bound: Self) -> Self;
-    /// Returns 2^n. self must be n + 1.5 * 2^23, with an integer n from -126 to 127.
+    /// Returns 2^n. self must be n + 1.5 * 2^23, where n is an integer from -126 to 127.
     fn power_of_two(self) -> Self;
 }
 
 /// A vector of sixteen float32.
 pub(crate) trait F32x16: Real {
-    /// Whether the instruction set has 32 vector registers, each of which holds a whole vector. Otherwise it has 16
+    /// True if the instruction set has 32 vector registers, each of which holds a whole vector. False if it has 16
     /// registers, and a vector takes two of them.
     const WIDE: bool;
     /// Loads a vector from memory.
@@ -189,7 +189,7 @@ pub(crate) struct Avx2(__m256, __m256);
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(__m512);
 
-/// Calls intrinsics on vectors, in an `unsafe` block.
+/// Evaluates an expression that calls intrinsics on vectors, in an `unsafe` block.
 #[cfg(target_arch = "x86_64")]
 macro_rules! intrinsics {
     ($calls:expr) => {{

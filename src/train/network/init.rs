@@ -1,4 +1,4 @@
-//! PyTorch's default initialisation of `nn.Linear`.
+//! Initial weights: PyTorch's default initialisation of `nn.Linear`.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -6,8 +6,9 @@ use rand_chacha::ChaCha8Rng;
 use crate::network::parameters::{Iaf, Network, Parameters, Shape};
 
 impl Network {
-    /// Draws each weight and bias from U(-1/sqrt(in), 1/sqrt(in)), as `nn.Linear.reset_parameters` does
-    /// (`kaiming_uniform_` with a = sqrt(5)).
+    /// Makes a network with random parameters. Each weight and bias of a layer with n inputs is drawn from the uniform
+    /// distribution U(-1/sqrt(n), 1/sqrt(n)), as in PyTorch's `nn.Linear.reset_parameters` (`kaiming_uniform_` with a =
+    /// sqrt(5)).
     ///
     /// The values are drawn in the order of the parameters from ChaCha8, whose stream is the same on every machine.
     /// PyTorch draws other values for the same seed.

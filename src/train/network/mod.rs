@@ -1,4 +1,4 @@
-//! The network: sizes, parameters, initial weights, the surrogate gradient, and the model file.
+//! The network: its sizes, parameters, initial weights and surrogate gradient, and the model file.
 
 mod init;
 mod model_file;

@@ -1,10 +1,11 @@
 //! The model file `model.safetensors`. Its tensors have the names of the state dict of the equivalent `nn.Sequential`.
 //!
 //! `0.weight` (out, in) and `0.bias` (out,) are the parameters of the first linear layer, `2.weight` and `2.bias` those
-//! of the second. Odd numbers stand for the layers of neurons, which have no parameters. All tensors are float32. The
-//! neurons' constants, the class names and the number of steps are a JSON object under the key `tonic_toolkit` of the
-//! file's metadata. The metadata has no other key: several keys would be written in random order, but the same network
-//! must always give the same bytes.
+//! of the second. The odd numbers are the layers of neurons, which have no parameters. All tensors are float32.
+//!
+//! The metadata of the file has one key, `tonic_toolkit`. Its value is a JSON object with the neurons' constants, the
+//! class names and the number of steps. There is only one key because several keys would be written in random order,
+//! but the same network must always give the same bytes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -17,17 +18,17 @@ use tonic_base::publish;
 use crate::error::{BaseFault, Error, ModelError, Result};
 use crate::network::{Iaf, Network, Parameters, Shape};
 
-/// Key of the file's metadata whose value is the description of the network, as JSON.
+/// Key in the metadata of the model file. Its value describes the network, as JSON.
 const KEY: &str = "tonic_toolkit";
 
 /// The content of a model file: a network, its class names and its number of steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
-    /// Neurons and parameters.
+    /// Constants of the neurons, and parameters.
     pub network: Network,
-    /// Names of the classes, in the order of the readout.
+    /// Names of the classes, in the order of the network's outputs.
     pub classes: Vec<String>,
-    /// Number of steps per sample that the network was trained with, T.
+    /// Number of steps per sample that the network was trained with.
     pub steps: usize,
 }
 
@@ -41,7 +42,7 @@ struct Description {
 /// Reads a model file.
 ///
 /// # Errors
-/// [`Io`](tonic_base::Error::Io), [`Error::Model`].
+/// [`Io`](tonic_base::Error::Io) if the file cannot be read, [`Error::Model`] if it is not a valid model file.
 pub fn read_model(path: &Path) -> Result<Model, Error> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "read the model"))?;
     from_bytes(&bytes).map_err(|source| Error::Model { path: path.into(), source })
@@ -50,13 +51,13 @@ pub fn read_model(path: &Path) -> Result<Model, Error> {
 /// Writes a model file.
 ///
 /// # Errors
-/// [`Io`](tonic_base::Error::Io), [`Error::Model`].
+/// [`Io`](tonic_base::Error::Io) if the file cannot be written, [`Error::Model`] for the errors of [`to_bytes`].
 pub fn write_model(path: &Path, model: &Model) -> Result<(), Error> {
     let bytes = to_bytes(model).map_err(|source| Error::Model { path: path.into(), source })?;
     Ok(publish(path, &bytes)?)
 }
 
-/// Returns the bytes of the model file for `model`.
+/// Returns the content of the model file of `model`.
 ///
 /// # Errors
 /// [`ModelError::Description`] if the description cannot be written as JSON, [`ModelError::Format`] if the header of
@@ -78,10 +79,10 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>, ModelError> {
     Ok(safetensors::serialize(views, Some(metadata))?)
 }
 
-/// Parses a model from the bytes of a model file, and validates every part.
+/// Reads a model from the content of a model file, and validates every part of it.
 ///
 /// # Errors
-/// A [`ModelError`] that says what is wrong, if the bytes are not a description and a chain of linear layers.
+/// A [`ModelError`] that says which part is missing or wrong.
 pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
     let (_, header) = SafeTensors::read_metadata(bytes)?;
     let text = header.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or(ModelError::NoDescription)?;
@@ -140,7 +141,7 @@ fn check_neuron(neuron: &Iaf) -> Result<(), ModelError> {
     }
 }
 
-/// Returns the shape and the values of the tensor `name`, which must be finite float32 numbers.
+/// Returns the shape and the values of the tensor `name`. The values must be float32, without NaN and infinity.
 fn float32(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
     let view = tensors.tensor(name).map_err(|_| ModelError::Missing { name: name.to_owned() })?;
     if view.dtype() != Dtype::F32 {

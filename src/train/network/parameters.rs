@@ -1,31 +1,31 @@
-//! The network Linear-IAF-Linear-IAF-...-Linear: the sizes, and the parameters as one flat list.
+//! The network Linear-IAF-Linear-IAF-...-Linear: its sizes, and its parameters as one flat list.
 
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::iaf::Neuron;
 use crate::network::surrogate::SingleExponential;
 
-/// Integrate-and-fire neurons without leak. A neuron can spike several times per step. Each spike subtracts the
-/// threshold theta from the membrane potential.
+/// Constants of integrate-and-fire neurons without leak. Such a neuron can spike several times per step. Each spike
+/// subtracts the threshold theta from the membrane potential.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Iaf {
-    /// Spike threshold theta. Positive.
+    /// Spike threshold theta, a positive number.
     pub theta: f32,
-    /// Lower bound of the membrane potential; `None` if it has no bound.
+    /// Lower bound of the membrane potential; `None` if there is no bound.
     pub min_v_mem: Option<f32>,
-    /// Surrogate gradient of the spike count.
+    /// Surrogate gradient, which replaces the derivative of the spike count.
     pub surrogate: SingleExponential,
 }
 
 impl Default for Iaf {
-    /// Returns the defaults of Sinabs: threshold 1, no lower bound.
+    /// Returns the defaults of Sinabs: a threshold of 1, no lower bound, and the default surrogate gradient.
     fn default() -> Iaf {
         Iaf { theta: 1.0, min_v_mem: None, surrogate: SingleExponential::default() }
     }
 }
 
 impl Iaf {
-    /// Returns the constants that the kernels compute with.
+    /// Returns the constants in the form that the kernels use.
     pub(crate) fn constants(&self) -> Neuron {
         let width = self.theta * self.surrogate.grad_width;
         Neuron {
@@ -37,24 +37,25 @@ impl Iaf {
     }
 }
 
-/// The sizes of a network, each at least 1.
+/// The sizes of a network. Each is at least 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Number of inputs, which is the number of cells in a frame.
     pub inputs: usize,
-    /// Number of neurons of each hidden layer, from the input to the readout.
+    /// Number of neurons of each hidden layer, from the first to the last.
     pub hidden: Vec<usize>,
     /// Number of classes, which is the number of outputs of the readout.
     pub classes: usize,
 }
 
 impl Shape {
-    /// Returns the sizes of the reference network, which has three hidden layers of 128 neurons.
+    /// Returns the sizes of the reference network: three hidden layers of 128 neurons, with the given numbers of inputs
+    /// and classes.
     pub fn reference(inputs: usize, classes: usize) -> Shape {
         Shape { inputs, hidden: vec![128; 3], classes }
     }
 
-    /// Returns `(inputs, outputs)` of each linear layer, from the input to the readout.
+    /// Returns `(inputs, outputs)` of each linear layer, from the first layer to the readout.
     pub(crate) fn linears(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> + ExactSizeIterator + '_ {
         (0..self.hidden.len() + 1).map(|i| {
             let inputs = if i == 0 { self.inputs } else { self.hidden[i - 1] };
@@ -68,7 +69,7 @@ impl Shape {
     }
 }
 
-/// One value for each weight and bias: the parameters of a network, or their gradients.
+/// One value for each weight and bias of a network: its parameters, or their gradients.
 ///
 /// The values are one flat list, in the order of the state dict of the equivalent `nn.Sequential` (`0.weight`,
 /// `0.bias`, `2.weight`, ...). Weight matrices are transposed, (in, out) row-major, so that all weights of one input
@@ -79,7 +80,8 @@ pub struct Parameters {
     values: Vec<f32>,
 }
 
-/// The part of [`Parameters`] that belongs to one linear layer. `Numbers` is `&[f32]` or `&mut [f32]`.
+/// The weights and biases of one linear layer, as slices of [`Parameters`]. `Numbers` is the type of the slices:
+/// `&[f32]` or `&mut [f32]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<Numbers> {
     /// Number of inputs.
@@ -100,7 +102,7 @@ impl Linear<&[f32]> {
 }
 
 impl Linear<&mut [f32]> {
-    /// Sets the weights from the weight matrix W, (out, in) row-major, as in PyTorch.
+    /// Sets the weights. `weight` is the weight matrix W, (out, in) row-major, as in PyTorch.
     pub fn set_weight(&mut self, weight: &[f32]) {
         for (o, row) in weight.chunks_exact(self.inputs).enumerate() {
             self.weight_t.iter_mut().skip(o).step_by(self.outputs).zip(row).for_each(|(to, from)| *to = *from);
@@ -109,7 +111,7 @@ impl Linear<&mut [f32]> {
 }
 
 impl Parameters {
-    /// Makes parameters of a shape, all zero.
+    /// Makes parameters for a network with the sizes `shape`. All are zero.
     pub fn zeros(shape: Shape) -> Parameters {
         let values = vec![0.0; shape.parameters()];
         Parameters { shape, values }
@@ -120,17 +122,17 @@ impl Parameters {
         &self.shape
     }
 
-    /// All parameters as one slice, for the optimiser and the checkpoint.
+    /// All weights and biases as one flat list, for the optimiser and the checkpoint.
     pub fn flat(&self) -> &[f32] {
         &self.values
     }
 
-    /// All parameters as one mutable slice.
+    /// All weights and biases as one flat list that can be changed.
     pub fn flat_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
 
-    /// Returns the linear layers from the input to the readout. Layer i is element 2 * i of the equivalent
+    /// Returns the linear layers, from the first to the readout. Layer i, from 0, is element 2 * i of the equivalent
     /// `nn.Sequential`.
     pub fn layers(&self) -> impl Iterator<Item = Linear<&[f32]>> {
         let mut rest = self.values.as_slice();
@@ -142,7 +144,7 @@ impl Parameters {
         })
     }
 
-    /// Returns the linear layers from the input to the readout, mutable.
+    /// Returns the linear layers, from the first to the readout, with parameters that can be changed.
     pub fn layers_mut(&mut self) -> impl Iterator<Item = Linear<&mut [f32]>> {
         let mut rest = self.values.as_mut_slice();
         self.shape.linears().map(move |(inputs, outputs)| {
@@ -154,7 +156,7 @@ impl Parameters {
     }
 }
 
-/// A spiking network: constants of the neurons, and parameters.
+/// A spiking network: the constants of its neurons, and its parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
     /// Constants of the neurons, the same in all hidden layers.

@@ -1,9 +1,9 @@
-//! The surrogate gradient. It replaces the derivative of the spike count, a step function whose derivative is 0 or
-//! infinite.
+//! The surrogate gradient, which the backward pass uses instead of the derivative of the spike count. The spike count
+//! is a step function, whose derivative is 0 or infinite.
 
 use serde::{Deserialize, Serialize};
 
-/// Surrogate gradient of the spike function: an exponential that decays on both sides of the threshold theta.
+/// Surrogate gradient of the spike count: an exponential that decays on both sides of the threshold theta.
 ///
 /// ```text
 /// sigma(v) = grad_scale / (theta * grad_width) * exp(-|v - theta| / (theta * grad_width))
@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 /// This is Sinabs' `SingleExponential` (Shrestha and Orchard 2018). The default values are those of Sinabs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SingleExponential {
-    /// Width of the surrogate gradient, in units of the threshold theta.
+    /// Distance from theta at which the surrogate gradient has fallen to 1/e of its largest value, as a multiple of
+    /// theta.
     pub grad_width: f32,
-    /// Half of the area under the surrogate gradient sigma(v).
+    /// Half of the area under the curve sigma(v).
     pub grad_scale: f32,
 }
 

@@ -8,8 +8,9 @@ use crate::kernel::interface::{
     UpdateArgs,
 };
 
-/// Returns the variants to compile: one choice of column types at every precision, for GPUs with 2 stages, and three
-/// other choices of column types at the highest precision, for GPUs with 1 stage.
+/// Returns the variants to compile. One choice of column types is combined with every precision, for GPUs with shared
+/// memory for 2 stages. Three other choices of column types have the highest precision, for GPUs with shared memory for
+/// 1 stage.
 fn variants() -> Vec<Variant> {
     let types = [
         (Width::U16, Width::U8, Width::U8),
