@@ -39,7 +39,7 @@ pub enum Error {
     /// The GPU's driver or NVRTC returned an error.
     #[error("cannot {doing}: {what}")]
     Cuda {
-        /// What was tried, in words that follow "cannot".
+        /// Text for the error message: what was tried, in words that follow "cannot".
         doing: String,
         /// Name and meaning of the driver's error code, or the first lines of the compiler's log.
         what: String,
@@ -47,11 +47,11 @@ pub enum Error {
     /// The GPU has too little free memory.
     #[error("{what}: expected {needed} of free memory, got {free}")]
     DeviceMemory {
-        /// The device, or what needs the memory.
+        /// Name of the device, or of the thing that needs the memory.
         what: String,
-        /// Memory that is needed, with its unit.
+        /// Amount of memory that is needed, as text with its unit.
         needed: String,
-        /// Memory that is free, with its unit.
+        /// Amount of memory that is free, as text with its unit.
         free: String,
     },
     /// A loss that is NaN or infinite, or so large that training has failed.
@@ -59,15 +59,15 @@ pub enum Error {
     Diverged {
         /// Value of the loss: NaN, infinite or too large.
         loss: f64,
-        /// Loss of guessing without looking at the sample.
+        /// Loss of guessing, where the prediction is the same for all samples.
         guessing: f64,
         /// Number of the epoch, counted from 1.
         epoch: u64,
         /// Number of the batch in the epoch, counted from 1.
         batch: u64,
-        /// Text that says which checkpoint is the last good one.
+        /// Text for the error message: which checkpoint is the last good one.
         saved: String,
-        /// Learning rate of the batch.
+        /// Learning rate at that batch.
         lr: f64,
     },
 }
@@ -93,12 +93,13 @@ impl From<ReportError> for Error {
 /// What can be wrong with a batch or with the loss of a step.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum KernelError {
-    /// A sample has an event in a cell whose index is not below the network's number of inputs.
+    /// A sample has an event in a cell that the network has no input for: the index of the cell is not below the number
+    /// of inputs.
     #[error("sample {sample} of the batch has an event in cell {cell}, but the network has {inputs} inputs")]
     CellOutsideInputs {
         /// Index of the sample in the batch, from 0.
         sample: usize,
-        /// Index of the cell.
+        /// Flat index of the cell in its frame, (P, H, W).
         cell: u32,
         /// Number of inputs of the network.
         inputs: usize,
@@ -196,7 +197,7 @@ pub enum ModelError {
     Shape {
         /// Name of the tensor.
         name: String,
-        /// The shape that fits the other tensors.
+        /// Expected shape, which fits the other tensors.
         expected: String,
         /// Shape of the tensor.
         got: Vec<usize>,

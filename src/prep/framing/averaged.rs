@@ -1,10 +1,10 @@
 //! Tonic's `ToAveragedTimesurface`, the histograms of averaged time surfaces (HATS) of Sironi et al. 2018.
 //!
 //! The sensor is divided into squares of `cell_size` pixels, called cells as in the paper. Each event has a surface: a
-//! small image of the pixels around the event. It shows the earlier events of the same polarity and the same cell, each
-//! as a trace that decays with its age. The frame of a cell is the mean of the surfaces of all events in the cell,
-//! separately for each polarity. There is one frame per cell, so the output has the shape (cells, P, surface_size,
-//! surface_size).
+//! small image of the pixels around the event. It shows the event and the earlier events of the same polarity and the
+//! same cell. An earlier event leaves a trace, whose value decays with the age of that event. The frame of a cell is
+//! the mean of the surfaces of all events in the cell, separately for each polarity. There is one frame per cell, so
+//! the output has the shape (cells, P, surface_size, surface_size).
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -32,11 +32,12 @@ pub enum Decay {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ToAveragedTimesurface {
-    /// Width and height of a surface, in pixels. It is odd.
+    /// Width and height of a surface, in pixels: an odd number, at most `cell_size`.
     pub surface_size: u32,
     /// Width and height of a cell, in pixels.
     pub cell_size: u32,
-    /// Earlier events count only if they are at most this old, in microseconds. Events before time 0 never count.
+    /// Maximum age of an earlier event in microseconds. Older events leave no trace, and neither do events before time
+    /// 0.
     pub time_window: f64,
     /// Time constant tau of the decay, in microseconds.
     pub tau: f64,
@@ -125,17 +126,17 @@ impl EventFraming for ToAveragedTimesurface {
     }
 }
 
-/// Makes the frames of [`ToAveragedTimesurface`]. A memory (the paper's word) is the list of events of one cell and one
-/// polarity.
+/// Makes the frames of [`ToAveragedTimesurface`]. The events of one cell and one polarity form a list, which the paper
+/// calls a memory.
 struct Memories {
     sensor: SensorSize,
     rule: ToAveragedTimesurface,
-    /// For each cell and polarity, the index of its first event among the sorted events. The last element is the number
-    /// of events.
+    /// Index of the first event of each cell and polarity in the list that `sorted` returns. The element of polarity p
+    /// of a cell is at `cell * P + p`. The last element is the number of events.
     starts: Vec<u32>,
     /// Sum of the surfaces of the events of one cell and one polarity, (surface_size, surface_size).
     surface: Array2<f64>,
-    /// Flat indices of the elements of `surface` that something was added to. May have duplicates.
+    /// For each addition to `surface`, the flat index of the element. An index can occur several times.
     touched: Vec<u32>,
 }
 
@@ -165,8 +166,8 @@ impl Memories {
         sorted
     }
 
-    /// Adds up the surfaces of all events of one cell and one polarity in `self.surface`. `memory` has the indices of
-    /// these events.
+    /// Adds up the surfaces of all events of one cell and one polarity in `self.surface`. `memory` is the list of the
+    /// indices of these events.
     fn sum(&mut self, events: &Events, memory: &[u32]) {
         let half = self.rule.surface_size as i32 / 2;
         let surface = self.surface.as_slice_mut().expect("an array in standard layout");

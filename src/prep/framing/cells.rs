@@ -9,7 +9,7 @@ pub(super) struct Cells {
     counters: Vec<u32>,
     /// One bit per counter, set if the counter is in use.
     used: Vec<u64>,
-    /// One bit per word of `used`, set if the word is not 0.
+    /// One bit per word of `used`. If the bit is 0, the word is 0.
     words: Vec<u64>,
 }
 
@@ -30,9 +30,8 @@ impl Cells {
         &mut self.counters[cell]
     }
 
-    /// Adds 1 to the counter of each cell in `cells`. For a sensor of at most 128 cells, the bit mask stays in
-    /// registers during the loop. A bit mask in memory is slower, because each event would wait for the write of the
-    /// event before.
+    /// Adds 1 to the counter of each cell in `cells`. For a sensor of at most 128 cells, `used` is kept in registers
+    /// during the loop. This is faster: in memory, each event would wait until the bit of the event before is written.
     pub(super) fn count(&mut self, cells: impl Iterator<Item = u32>) {
         if let [low, high] = self.used[..] {
             let mut marks = u128::from(high) << 64 | u128::from(low);

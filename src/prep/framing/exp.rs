@@ -1,6 +1,6 @@
 //! An exponential for x <= 0 that gives the same bits on every machine, so that sets are byte-identical everywhere.
 
-/// For x below this, e^x is less than half the smallest positive float32, so the result is 0.
+/// If x is below this, e^x is less than half the smallest positive float32, so it rounds to 0.
 const UNDERFLOW: f64 = -104.0;
 /// The high part of ln 2. It has so few bits that its product with an integer up to 2^11 is exact. ln 2 is the sum of
 /// `LN2_HIGH` and `LN2_LOW`.

@@ -7,8 +7,7 @@ use crate::fault::Checked;
 use crate::framing::named::Framing;
 use crate::framing::rule::{FramedSample, MakeFrames};
 
-/// Makes the frames of samples. A framer has a buffer for all cells of the sensor, so each thread needs a framer of its
-/// own.
+/// Makes the frames of samples. A framer reuses its buffers for every sample, so each thread needs a framer of its own.
 pub struct Framer {
     maker: Box<dyn MakeFrames>,
     sample: FramedSample,
@@ -22,12 +21,12 @@ impl Framer {
         Framer { maker: framing.rule().maker(sensor), sample }
     }
 
-    /// Makes the frames of one sample. A sample without events has one empty frame, or as many empty frames as the
-    /// framing has bins.
+    /// Makes the frames of one sample. A sample without events has one empty frame. If the framing has a fixed number
+    /// of frames, it has that many empty frames instead.
     ///
     /// # Errors
-    /// If the sample has more than 2^24 frames, or more than 2^28 nonzero cells in all frames. So many cells come from
-    /// strongly overlapping windows or slowly decaying surfaces.
+    /// If the sample has more than 2^24 frames. With `ToFrame` and `ToTimesurface` also if all frames together have
+    /// more than 2^28 nonzero cells, because windows overlap strongly or surfaces decay slowly.
     pub fn frame(&mut self, events: &Events) -> Checked<&FramedSample> {
         let out = &mut self.sample;
         out.frame_sizes.clear();

@@ -17,15 +17,15 @@ pub(crate) const MAX_CELLS: u64 = 1 << 28;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name")]
 pub enum Framing {
-    /// Time surfaces of the events, averaged per cell (HATS).
+    /// Time surfaces of the events, averaged over each square of pixels (HATS).
     ToAveragedTimesurface(ToAveragedTimesurface),
     /// One binary number per cell. Each bit says whether the cell had an event in one slice of time.
     ToBinaRep(ToBinaRep),
     /// Event counts per cell over the whole sample, in one frame.
     ToImage(ToImage),
-    /// Time since the last event of each cell, as a value that decays exponentially from 1.
+    /// Time since the last event of each cell, as a value that decays exponentially from 1 toward 0.
     ToTimesurface(ToTimesurface),
-    /// Sums of polarities per pixel. Each event is divided between two neighbouring time bins.
+    /// Sums of polarities per pixel. The polarity of each event is divided between two neighbouring time bins.
     ToVoxelGrid(ToVoxelGrid),
     /// Event counts per cell, one frame per slice of the sample.
     #[serde(untagged)]
@@ -70,13 +70,14 @@ impl Framing {
         self.rule().overlaps()
     }
 
-    /// Returns the time from one frame to the next, in microseconds. `None` if it is not constant.
+    /// Returns the time from the start of a frame to the start of the next, in microseconds. `None` if the parameters
+    /// don't fix it.
     pub fn frame_time(&self) -> Option<f64> {
         self.rule().frame_time()
     }
 
-    /// Returns the type of the values: float32 for surfaces, uint8 for counts. A conversion uses a wider type if a
-    /// count does not fit uint8.
+    /// Returns the type of a cell's value: uint8 for event counts, float32 for everything else. If a count doesn't fit
+    /// uint8, a conversion uses a wider type.
     pub fn values(&self) -> Width {
         self.rule().values()
     }

@@ -6,13 +6,14 @@ use crate::events::{Events, SensorSize};
 use crate::fault::{Checked, Fault};
 use crate::framing::slicing::MAX_FRAMES;
 
-/// Maximum number of entries (nonzero cells) of a sample. They take about two gigabytes.
+/// Maximum number of entries (nonzero cells) of a sample, over all its frames. So many entries take two gigabytes.
 const MAX_ENTRIES: usize = 1 << 28;
 
 /// A framing with its parameters. It checks the parameters, computes the number and shape of the frames, and builds the
 /// [`MakeFrames`] that makes the frames.
 pub(crate) trait EventFraming {
-    /// Checks that the parameters are valid for any sensor. The place of a fault is the name of the parameter.
+    /// Checks that the parameters are valid for any sensor. The place of a fault is the name of the invalid parameter,
+    /// or empty if the fault can be in one of several parameters.
     fn check(&self) -> Checked {
         Ok(())
     }
@@ -22,7 +23,8 @@ pub(crate) trait EventFraming {
         Ok(())
     }
 
-    /// Returns the parameter `sensor_size`, (W, H, P). `None` if the recipe leaves it out.
+    /// Returns the parameter `sensor_size`, (W, H, P). `None` if the recipe leaves it out, or if the framing has no
+    /// such parameter.
     fn sensor_size(&self) -> Option<[u32; 3]> {
         None
     }
@@ -33,16 +35,18 @@ pub(crate) trait EventFraming {
     }
 
     /// Returns the maximum number of frames per sample, for events of `sensor`. `span` has the first and last possible
-    /// time in microseconds, both inclusive. `None` if there is no maximum.
+    /// time of the events in microseconds, both inclusive. `None` if there is no maximum, or if it is above
+    /// [`MAX_FRAMES`].
     fn frame_limit(&self, span: Option<(i64, i64)>, sensor: SensorSize) -> Option<u64>;
 
-    /// Returns the time from one frame to the next, in microseconds. `None` if it is not constant.
+    /// Returns the time from the start of a frame to the start of the next, in microseconds. `None` if the parameters
+    /// don't fix it.
     fn frame_time(&self) -> Option<f64> {
         None
     }
 
-    /// Returns the type of the values: float32 for surfaces, uint8 for counts. A conversion uses a wider type if a
-    /// count does not fit uint8.
+    /// Returns the type of a cell's value: uint8 for event counts, float32 for everything else. If a count doesn't fit
+    /// uint8, a conversion uses a wider type.
     fn values(&self) -> Width {
         Width::F32
     }
@@ -58,11 +62,12 @@ pub(crate) trait EventFraming {
 
 /// Makes the frames of samples, one sample at a time.
 pub(crate) trait MakeFrames {
-    /// Writes the frames of one sample to `out`. `out` must be empty. A sample without events has one empty frame, or
-    /// the fixed number of frames if the framing has one.
+    /// Writes the frames of one sample to `out`, which must be empty. A sample without events has one empty frame. If
+    /// the framing has a fixed number of frames, it has that many empty frames instead.
     ///
     /// # Errors
-    /// If the sample has more than [`MAX_FRAMES`] frames or [`MAX_ENTRIES`] entries.
+    /// If the sample has more than [`MAX_FRAMES`] frames. With `ToFrame`, `ToImage` and `ToTimesurface` also if it has
+    /// more than [`MAX_ENTRIES`] entries.
     fn frame(&mut self, events: &Events, out: &mut FramedSample) -> Checked;
 }
 
@@ -71,9 +76,9 @@ pub(crate) trait MakeFrames {
 pub struct FramedSample {
     /// Number of nonzero cells of each frame.
     pub frame_sizes: Vec<u32>,
-    /// Indices of the nonzero cells of all frames, ascending within a frame.
+    /// Indices of the nonzero cells, frame after frame. They ascend within a frame.
     pub cells: Vec<u32>,
-    /// Event count of each cell in `cells`, or its value if the frames are surfaces.
+    /// Value of each cell in `cells`: a number of events, or a float32 if the framing makes surfaces.
     pub counts: ColumnBuf,
     /// Number of events in at least one frame.
     pub binned: u64,
@@ -87,7 +92,8 @@ pub(super) fn too_many(frames: f64) -> Fault {
     Fault::new("frames", expected, format!("{frames:.0}"))
 }
 
-/// Returns a fault if `entries`, the number of entries of a sample, is above [`MAX_ENTRIES`] and could fill the memory.
+/// Returns a fault if `entries`, the number of entries of a sample, is above [`MAX_ENTRIES`]. More entries could fill
+/// the memory.
 pub(super) fn check_entries(entries: usize) -> Checked {
     let expected = "at most 2^28 entries a sample (crop the time, or take fewer frames)";
     if entries <= MAX_ENTRIES { Ok(()) } else { Err(Fault::new("frames", expected, entries)) }

@@ -2,7 +2,7 @@
 //! the same events as Tonic's.
 //!
 //! A slice is a range of event indices. The times of windows are computed in float64. A window contains its start time
-//! but not its end time, as with NumPy's left `searchsorted`. Tonic does the same, so every event falls into the same
+//! but not its end time. Tonic does the same with NumPy's left `searchsorted`, so every event falls into the same
 //! windows as in Tonic.
 
 use std::ops::Range;
@@ -32,17 +32,17 @@ pub struct ToFrame {
     /// Number of frames per sample. All have the same number of events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_event_bins: Option<u64>,
-    /// Overlap of neighbouring frames. The unit is microseconds with `time_window`, events with `event_count`, and the
-    /// share of a bin with `n_time_bins` or `n_event_bins`.
+    /// Overlap of neighbouring frames: in microseconds with `time_window`, in events with `event_count`, and as a share
+    /// of a bin with `n_time_bins` or `n_event_bins`.
     pub overlap: f64,
-    /// Whether to keep a last frame that is shorter than a window or has too few events.
+    /// Whether to keep a last frame that is shorter than `time_window` or has fewer events than `event_count`.
     pub include_incomplete: bool,
-    /// Start of the first window in microseconds. `None` is the time of the first event. Only allowed with
+    /// Start of the first window in microseconds. With `None`, it is the time of the first event. Only allowed with
     /// `time_window`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<i64>,
-    /// End of the time span that is divided into windows, in microseconds. `None` is the time of the last event. Only
-    /// allowed with `time_window`.
+    /// End of the time span that is divided into windows, in microseconds. With `None`, it is the time of the last
+    /// event. Only allowed with `time_window`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<i64>,
     /// Expected sensor size after all transforms, (W, H, P). `None` skips the check.
@@ -73,7 +73,7 @@ impl ToFrame {
     };
 
     /// Returns the range of event indices of each frame. `t` has the times of the events in microseconds, ascending,
-    /// and must not be empty. If there would be more than [`MAX_FRAMES`] frames, the error is their number.
+    /// and must not be empty. If there are more than [`MAX_FRAMES`] frames, returns their number as the error.
     pub(super) fn slices(&self, t: &[i64]) -> Result<Vec<Range<usize>>, f64> {
         let events = |start: u64, count: u64| {
             let clamp = |i: u64| i.min(t.len() as u64) as usize;
@@ -103,14 +103,14 @@ impl ToFrame {
         Ok((0..bins).map(|i| events(i * stride, count)).collect())
     }
 
-    /// Returns the windows if frames are sliced by `time_window`. `None` for another slicing.
+    /// Returns the time windows. `None` if frames are not sliced by `time_window`.
     pub(super) fn windows(&self) -> Option<TimeWindows> {
         let &ToFrame { overlap, include_incomplete, start_time, end_time, .. } = self;
         let window = self.time_window? as f64;
         Some(TimeWindows { window, overlap, include_incomplete, start_time, end_time })
     }
 
-    /// Returns the fixed number of frames per sample: `n_time_bins` or `n_event_bins`. `None` for another slicing.
+    /// Returns the fixed number of frames per sample: `n_time_bins` or `n_event_bins`. `None` if neither is given.
     pub(super) fn bins(&self) -> Option<u64> {
         self.n_time_bins.or(self.n_event_bins)
     }
@@ -127,8 +127,9 @@ pub(crate) struct TimeWindows {
 }
 
 impl TimeWindows {
-    /// Iterates over the range of event indices of each window. `t` has the times of the events in microseconds,
-    /// ascending, and must not be empty. If there would be more than [`MAX_FRAMES`] windows, the error is their number.
+    /// Iterates over the ranges of event indices, one range for each window. `t` has the times of the events in
+    /// microseconds, ascending, and must not be empty. If there are more than [`MAX_FRAMES`] windows, returns their
+    /// number as the error.
     pub(crate) fn slices<'a>(
         &self,
         t: &'a [i64],
@@ -157,8 +158,8 @@ impl TimeWindows {
     }
 }
 
-/// Finds the events of one window after another. The starts and ends of successive windows must not decrease, so each
-/// event is visited at most twice.
+/// Finds the events of one window after another. Neither the starts nor the ends of successive windows decrease. So
+/// each event is visited at most twice: once to find a start, and once to find an end.
 struct Slicer<'a> {
     t: &'a [i64],
     last: Range<usize>,
@@ -183,8 +184,8 @@ impl Slicer<'_> {
 /// Returns the number of events with a time before `time`. The caller knows that the first `known` events are before
 /// `time`.
 fn before(t: &[i64], known: usize, time: f64) -> usize {
-    /// Below this, float64 represents every whole number exactly. So an integer is less than `time` if and only if it
-    /// is less than `time` rounded up.
+    /// Below this number, float64 represents every whole number exactly. An integer is then less than `time` if and
+    /// only if it is less than `time` rounded up.
     const EXACT: f64 = (1_u64 << 53) as f64;
     let first = time.ceil();
     let rest = &t[known..];

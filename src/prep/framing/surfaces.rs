@@ -17,12 +17,14 @@ use tonic_shard::FrameShape;
 
 /// Tonic's `ToTimesurface`: one frame per window. The value of a cell is e^-(age / tau), where age is the time from the
 /// cell's last event to the end of the window.
+///
+/// As in Tonic, this end is the time of the first event plus a multiple of `dt`, even if windows overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToTimesurface {
     /// Microseconds per window.
     pub dt: f64,
-    /// Time constant in microseconds: after this time, a value has decayed to 1/e.
+    /// Time constant of the decay in microseconds: after this time, a value has decayed from 1 to 1/e.
     pub tau: f64,
     /// Overlap of neighbouring windows, in microseconds.
     #[serde(default)]
@@ -88,7 +90,8 @@ impl EventFraming for ToTimesurface {
 struct LastTimes {
     sensor: SensorSize,
     rule: ToTimesurface,
-    /// Time of each cell's last event in microseconds, (P, H, W); negative infinity if there is none.
+    /// Time of each cell's last event in microseconds, (P, H, W). Negative infinity if the cell had no event, or if its
+    /// value has decayed to 0.
     last: Array3<f64>,
     /// Indices of the cells whose value is still above 0, ascending.
     fired: Vec<u32>,
@@ -137,8 +140,8 @@ impl MakeFrames for LastTimes {
     }
 }
 
-/// Tonic's `ToVoxelGrid`: the value of a pixel is a sum of polarities, +1 or -1. Each event's polarity is divided
-/// between the two nearest time bins.
+/// Tonic's `ToVoxelGrid`: each event adds its polarity, +1 or -1, to its pixel. The polarity is divided between two
+/// neighbouring time bins: the closer the event is to a bin, the larger the part that this bin gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToVoxelGrid {
@@ -192,9 +195,9 @@ impl EventFraming for ToVoxelGrid {
 /// Makes the frames of [`ToVoxelGrid`], one time bin at a time.
 struct Voxels {
     bins: u32,
-    /// Sum of each pixel's shares of polarity in the current time bin, (H, W).
+    /// Value of each pixel in the current time bin, (H, W): the sum of the parts of +1 or -1 that events add.
     sums: Array2<f64>,
-    /// Flat indices of the elements of `sums` that an event was added to. May have duplicates.
+    /// For each addition to `sums`, the flat index of the element. An index can occur several times.
     cells: Vec<u32>,
 }
 

@@ -1,7 +1,7 @@
 //! Tonic's `EventDownsampling`: each output pixel sums the events of several input pixels and emits new events.
 //!
-//! The output events are new events. So the ledger counts all input events as filtered, and adds the number of output
-//! events to `events_in`. This way, each input event and each output event is counted exactly once.
+//! The output events are new events. So the ledger counts all input events as filtered, and the number of output events
+//! is added to its `events_in`. This way, each input event and each output event is counted exactly once.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,41 +13,43 @@ use crate::transform::rule::{EventTransform, TimeSpan};
 use crate::transform::space::{check_target, check_target_within, spatial_factors};
 use tonic_shard::Ledger;
 
-/// Maximum number of emitted events per sample. They take about a gigabyte. With a `noise_threshold` of 0, the number
-/// of steps times the number of pixels has the same limit.
+/// Maximum number of emitted events per sample. So many events take about a gigabyte. With a `noise_threshold` of 0,
+/// the number of steps times the number of output pixels must not exceed this maximum either.
 const MAX_EVENTS: u64 = 1 << 26;
 
 /// Tonic's `EventDownsampling`, from Ghosh et al. 2023, "Insect-inspired Spatio-temporal Downsampling of Event-based
-/// Input". The output times start at 0, the time of the first input event.
+/// Input". The times of output events count from the first input event.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventDownsampling {
     /// Expected sensor size before this step, (W, H, P). `None` skips the check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
-    /// Width and height of the output sensor.
+    /// Width and height of the output sensor, in pixels.
     pub target_size: [u32; 2],
-    /// What makes a pixel emit an event.
+    /// What makes an output pixel emit an event.
     pub downsampling_method: Method,
-    /// Milliseconds per step.
+    /// Duration of a step in milliseconds.
     pub dt: f64,
-    /// A pixel fires when it has at least this many more events of one polarity than of the other. With 0, every pixel
-    /// fires at every step: the polarity with more events, or both polarities if they have equally many.
+    /// The integrator of an output pixel fires when the pixel has at least this many more events of one polarity than
+    /// of the other. With 0, every output pixel fires at every step. It then fires the polarity with more events, or
+    /// both polarities if they have equally many.
     #[serde(default)]
     pub noise_threshold: u32,
-    /// Number of integrator steps per `dt`. Only allowed with the differentiator. `None` means 2.
+    /// Number of integrator steps in each step of `dt`. Only allowed with [`Method::Differentiator`], where `None`
+    /// means 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differentiator_time_bins: Option<u32>,
 }
 
-/// What makes a pixel emit an event.
+/// What makes an output pixel emit an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// The pixel has at least `noise_threshold` more events of one polarity than of the other, counted since it last
-    /// fired.
+    /// A pixel emits an event when it has at least `noise_threshold` more events of one polarity than of the other.
+    /// After that, it counts from 0 again.
     Integrator,
-    /// The integrator of the pixel fires more often in a step of `dt` than in the step before.
+    /// A pixel emits an event when its integrator fires more often in one step of `dt` than in the step before.
     Differentiator,
 }
 
@@ -69,7 +71,7 @@ impl EventDownsampling {
         ],
     };
 
-    /// Number of integrator steps per `dt`.
+    /// Returns the number of integrator steps in each step of `dt`.
     fn bins(&self) -> u32 {
         match self.downsampling_method {
             Method::Integrator => 1,
@@ -140,7 +142,8 @@ impl EventTransform for EventDownsampling {
     }
 }
 
-/// A pixel that fires in a step, with the polarities that it fires. It can fire both only if the threshold is 0.
+/// An output pixel that fires in a step, and the polarities that it fires. It fires both polarities only if the
+/// threshold is 0.
 struct Spike {
     cell: u32,
     on: bool,
@@ -202,15 +205,15 @@ impl EventDownsampling {
     }
 }
 
-/// The differentiator: counts the spikes of each pixel and polarity in each frame, and finds the pixels whose count
-/// grows from one frame to the next. A frame is one step of `dt`.
+/// The differentiator: counts the spikes of each pixel and polarity in each frame, and finds the pixels and polarities
+/// with more spikes than in the frame before. A frame is one step of `dt`.
 #[derive(Default)]
 struct Differences {
-    /// Number of the current frame.
+    /// Number of the current frame, from 0.
     frame: u64,
-    /// `2 * cell + polarity` of each spike of the current frame.
+    /// `2 * cell + polarity` for each spike of the current frame.
     spikes: Vec<u32>,
-    /// The spikes of the previous frame, sorted.
+    /// The spikes of the previous frame in the same form, sorted.
     before: Vec<u32>,
 }
 
@@ -231,15 +234,17 @@ impl Differences {
         Ok(())
     }
 
-    /// Ends the current frame. Calls `emit` with the number of the previous frame, and the pixels and polarities that
-    /// have more spikes than in that frame. Does not call it for frame 0, which has no previous frame.
+    /// Ends the current frame. Calls `emit` with the number of the previous frame, and with the pixels and polarities
+    /// that have more spikes in the current frame than in the previous one. Frame 0 has no previous frame, so there is
+    /// no call for it.
     fn finish(&mut self, mut emit: impl FnMut(u64, Grown<'_>) -> Checked) -> Checked {
         self.spikes.sort_unstable();
         if self.frame == 0 { Ok(()) } else { emit(self.frame - 1, Grown { now: &self.spikes, before: &self.before }) }
     }
 }
 
-/// Iterates over (cell, polarity) for all that have more spikes in `now` than in `before`. Both lists must be sorted.
+/// Iterates over the pairs (cell, polarity) that have more spikes in `now` than in `before`. Both lists contain `2 *
+/// cell + polarity` for each spike, sorted.
 struct Grown<'a> {
     now: &'a [u32],
     before: &'a [u32],
@@ -261,7 +266,7 @@ impl Iterator for Grown<'_> {
     }
 }
 
-/// The output events of one sample, collected column by column.
+/// The output events of one sample that have been emitted so far.
 struct Emitted {
     events: Events,
     width: u32,

@@ -1,7 +1,6 @@
 //! Transforms that drop single events, or all events of a pixel.
 //!
-//! The results match Tonic's event for event. Comments in the code mark the rules that look like mistakes but are
-//! Tonic's.
+//! The results match Tonic's event for event. Some of Tonic's rules look like mistakes; comments in the code mark them.
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -12,7 +11,7 @@ use crate::signature::{Kind, Parameter, Signature};
 use crate::transform::rule::EventTransform;
 use tonic_shard::Ledger;
 
-/// Makes an array (H, W) with `value` for each pixel. It is just large enough for the largest x and y of `events`.
+/// Makes an array (H, W) with `value` at each pixel. H and W are just large enough for the largest y and x of `events`.
 fn per_pixel<T: Clone>(events: &Events, value: T) -> Array2<T> {
     let size = |column: &[u16]| column.iter().max().map_or(0, |&v| usize::from(v) + 1);
     Array2::from_elem((size(&events.y), size(&events.x)), value)
@@ -32,11 +31,12 @@ fn filter(events: &mut Events, ledger: &mut Ledger, mut keep: impl FnMut(&Events
     ledger.filtered += (before - events.len()) as u64;
 }
 
-/// Tonic's `Denoise`: drops an event if none of the four neighbouring pixels had an event in the `filter_time` before.
+/// Tonic's `Denoise`: drops an event if none of the four neighbouring pixels had an event within `filter_time` before
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denoise {
-    /// For this many microseconds after an event, events of the four neighbouring pixels are kept.
+    /// Time in microseconds. For this long after an event, events of the four neighbouring pixels are kept.
     pub filter_time: f64,
 }
 
@@ -75,7 +75,7 @@ impl EventTransform for Denoise {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decimation {
-    /// One of every `n` events of a pixel is kept, the last of them.
+    /// Of every `n` events of a pixel, only the last is kept.
     pub n: u32,
 }
 
@@ -103,16 +103,16 @@ impl EventTransform for Decimation {
     }
 }
 
-/// Tonic's `DropPixel`: drops all events of certain pixels. These are either listed pixels or pixels with too many
-/// events per second. Exactly one of the two parameters must be given.
+/// Tonic's `DropPixel`: drops all events of listed pixels, or of pixels with too many events per second. Exactly one of
+/// the two parameters must be given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DropPixel {
-    /// Pixels to drop, as (x, y). `None` if pixels are dropped by their rate.
+    /// Pixels to drop, as (x, y). `None` if pixels are dropped by their number of events per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coordinates: Option<Vec<[u32; 2]>>,
-    /// Maximum rate of a pixel's events over the duration of the sample, in events per second. Pixels with a higher
-    /// rate are dropped. `None` if the pixels to drop are listed.
+    /// Maximum number of events per second of a pixel, over the duration of the sample. Pixels with more are dropped.
+    /// `None` if the pixels to drop are listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hot_pixel_frequency: Option<f64>,
 }

@@ -12,7 +12,8 @@ pub(crate) type TimeSpan = (i64, i64);
 /// A transform with its parameters. It checks the parameters, computes the size of the sensor after the transform, and
 /// changes events.
 pub(crate) trait EventTransform {
-    /// Checks that the parameters are valid for any sensor. The place of a fault is the name of the parameter.
+    /// Checks that the parameters are valid for any sensor. The place of a fault is the name of the invalid parameter,
+    /// or empty if the fault can be in one of several parameters.
     fn check(&self) -> Checked {
         Ok(())
     }
@@ -22,18 +23,19 @@ pub(crate) trait EventTransform {
         Ok(())
     }
 
-    /// Returns the parameter `sensor_size`, (W, H, P). `None` if the recipe leaves it out.
+    /// Returns the parameter `sensor_size`, (W, H, P). `None` if the recipe leaves it out, or if the transform has no
+    /// such parameter.
     fn sensor_size(&self) -> Option<[u32; 3]> {
         None
     }
 
-    /// Returns the size of the sensor that the output events belong to.
+    /// Returns the sensor size of the output events, for input events of `sensor`.
     fn sensor_after(&self, sensor: SensorSize) -> SensorSize {
         sensor
     }
 
-    /// Returns the time span of the output events, given the time span of the input events. `None` means that times
-    /// have no bounds.
+    /// Returns the time span of the output events. `span` is the time span of the input events. `None` means that no
+    /// bounds are known.
     fn span_after(&self, span: Option<TimeSpan>) -> Option<TimeSpan> {
         span
     }
@@ -43,7 +45,7 @@ pub(crate) trait EventTransform {
     fn apply(&self, events: &mut Events, sensor: SensorSize, ledger: &mut Ledger) -> Checked;
 }
 
-/// Deserializes a pair, or a single value that stands for both, as Tonic allows.
+/// Deserializes a pair of values. As in Tonic, a single value stands for two equal values.
 pub(super) fn one_or_two<'de, D: Deserializer<'de>, T: Deserialize<'de> + Copy>(
     deserializer: D,
 ) -> Result<[T; 2], D::Error> {

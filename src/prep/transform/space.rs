@@ -74,8 +74,8 @@ impl EventTransform for CenterCrop {
 
 /// Tonic's `Downsample`: multiplies times and coordinates by factors in float64, and truncates toward zero.
 ///
-/// Integer arithmetic is not the same: for 35 of the 700 possible numbers of channels `n`, `x * n / 700` would give
-/// other channels than Tonic does.
+/// Integer arithmetic gives other results than Tonic. For example, 700 channels can be scaled to n channels by `x * n /
+/// 700`. For 35 of the values of n from 1 to 700, some results differ from Tonic's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Downsample {

@@ -88,7 +88,7 @@ impl EventTransform for TimeAlignment {
 pub struct TimeSkew {
     /// Factor for times. With a negative factor, later events get earlier times.
     pub coefficient: f64,
-    /// Microseconds added after the multiplication.
+    /// Time in microseconds that is added after the multiplication.
     #[serde(default)]
     pub offset: f64,
 }
@@ -127,8 +127,8 @@ impl EventTransform for TimeSkew {
 
 /// Returns `t * coefficient + offset`, truncated toward zero. `None` if the result does not fit an `i64`.
 ///
-/// As in Tonic, the result is computed in integers if coefficient and offset are integers, else in float64. Both ways
-/// differ only above 2^53, where only integers are exact.
+/// As in Tonic, the result is computed in integers if coefficient and offset are whole numbers, else in float64. The
+/// two ways differ only above 2^53, where only integers are exact.
 pub(super) fn skewed(t: i64, coefficient: f64, offset: f64) -> Option<i64> {
     let whole = |v: f64| (v.fract() == 0.0 && v.abs() < BEYOND).then_some(v as i128);
     if let (Some(coefficient), Some(offset)) = (whole(coefficient), whole(offset)) {

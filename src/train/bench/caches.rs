@@ -1,7 +1,7 @@
 //! Times whole epochs from each cache of a set (stream, host, device): loading alone, and loading with training.
 //!
-//! The caches take turns, in forward order and then in reverse order, so that a machine that slows down affects all of
-//! them. Every training epoch starts with the same network, so that all epochs do the same work.
+//! In each round, all caches take turns. Every second round has the reverse order, so that a machine that slows down
+//! affects all caches alike. Every training epoch starts with the same network, so that all epochs do the same work.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ const CACHES: [(CacheChoice, &str); 3] =
 pub(super) struct MeasuredCache {
     pub(super) choice: CacheChoice,
     name: &'static str,
-    /// The set, opened with this cache; or the reason why the cache is not available here.
+    /// The set, opened with this cache, or the reason why the cache is not available on this machine.
     feed: Result<Feed, String>,
     /// Time of each epoch of loading, in seconds.
     loading: Vec<f64>,
@@ -32,7 +32,8 @@ pub(super) struct MeasuredCache {
 }
 
 impl MeasuredCache {
-    /// Opens a set once with each cache. For a cache that is not available here, the result has the reason.
+    /// Opens a set once with each cache. If a cache is not available on this machine, its element has the reason
+    /// instead of the set.
     ///
     /// # Errors
     /// The errors of loading.
@@ -56,7 +57,7 @@ impl MeasuredCache {
         CACHES.into_iter().map(cache).collect()
     }
 
-    /// Returns the row of the report for this cache and one kind of work.
+    /// Returns the row of the report for this cache and one kind of work, loading or training.
     pub(super) fn strategy(&self, work: Work, batch_size: usize) -> Strategy {
         let feed = match &self.feed {
             Ok(feed) => feed,

@@ -16,20 +16,21 @@ use crate::feed::{DENSE_BATCHES, DeviceCache, Inflation, StagedBatch};
 use crate::kernel::program::Program;
 use crate::learner::TrainState;
 
-/// Maximum number of training steps in a round. The time between two CUDA events around a round is measured. For a
-/// round of one short step, this would mostly be the time of the launch.
+/// Maximum number of training steps in a round. Two CUDA events measure the time of a whole round. If a round had only
+/// one short step, they would mostly measure the time of the launch.
 const TOGETHER: usize = 8;
 /// Time in seconds that a round of steps should take.
 const ROUND_SECONDS: f64 = 0.02;
-/// Time in seconds that all rounds of steps together should take at most.
+/// Maximum time in seconds for all rounds of steps together.
 const STEPS_SECONDS: f64 = 10.0;
-/// Minimum number of rounds of steps, even if they take longer than [`STEPS_SECONDS`].
+/// Minimum number of rounds of steps, even if they take longer than [`STEPS_SECONDS`]. There are fewer only if fewer
+/// are asked for.
 const LEAST_ROUNDS: usize = 5;
-/// Number of dense batches that are written in a round of inflation.
+/// Number of dense batches that are written in each timed round.
 const INFLATED: usize = 256;
-/// Number of rounds of inflation that are timed.
+/// Number of timed rounds in which dense batches are written from the device cache.
 const INFLATE_ROUNDS: usize = 15;
-/// Number of times that loading a set to the device is timed.
+/// Number of times that a set is loaded to the device. Each time is measured.
 const PROMOTIONS: usize = 3;
 
 /// Measurements of a set on a GPU.
@@ -37,8 +38,8 @@ const PROMOTIONS: usize = 3;
 pub struct GpuMeasured {
     /// Speed of writing dense float32 batches from the device cache.
     pub inflate: Inflated,
-    /// Speed of loading the set to the device from shards in the page cache; `None` if the set doesn't fit on the
-    /// device twice.
+    /// Speed of loading the set to the device from shards in the page cache. The set is loaded as a second copy, next
+    /// to the device cache. `None` if the device has no room for a second copy.
     pub promote: Option<Promoted>,
     /// Use of device memory.
     pub device_memory: DeviceMemory,
@@ -77,8 +78,8 @@ pub struct Promoted {
 pub struct DeviceMemory {
     /// Size of the device cache in bytes.
     pub cache_bytes: usize,
-    /// Memory in bytes that training takes in addition to the cache: network, activations, batches that are being
-    /// copied.
+    /// Memory in bytes that training takes in addition to the device cache: for the network, the activations, and
+    /// batches on their way to the device.
     pub beyond_cache_bytes: u64,
     /// Memory in bytes that was in use before the benchmark: by the driver, the kernels and other processes.
     pub context_bytes: u64,
@@ -94,8 +95,8 @@ pub(super) struct StepTimes {
     pub(super) free: u64,
 }
 
-/// Times training steps on `batches` in up to `rounds` rounds, after a warm-up. If a step takes long, there are fewer
-/// rounds. `time_steps` is the number of steps that samples are padded to.
+/// Times training steps on `batches` in `rounds` rounds, after a warm-up. There are fewer rounds if steps take long.
+/// `time_steps` is the number of steps that samples are padded to.
 pub(super) fn step_times(
     program: &Arc<Program>,
     initial: &TrainState,
@@ -170,7 +171,8 @@ pub(super) fn measure(
     Ok(GpuMeasured { inflate, promote: measure_promotion(program, set)?, device_memory })
 }
 
-/// Times loading a set whose shards are in the page cache. Returns `None` if the set doesn't fit on the device twice.
+/// Times loading a set whose shards are in the page cache. The device already has one copy of the set. Returns `None`
+/// if the device has no room for a second copy.
 fn measure_promotion(program: &Program, set: &ShardSet) -> Result<Option<Promoted>> {
     let mut times = Vec::new();
     let mut bytes = 0;

@@ -9,8 +9,8 @@ use crate::feed::RandomFrames;
 use crate::kernel::program::ColumnTypes;
 use crate::learner::Room;
 
-/// Number of random batches that the steps take turns on. With this number, the input of a step isn't in the
-/// processor's caches.
+/// Number of random batches that the steps take turns on. With so many, the processor's caches no longer hold the input
+/// of a batch when its turn comes again.
 const BATCHES: usize = 4;
 /// Maximum number of cells in a batch, over all samples and frames.
 const MAX_CELLS: usize = 1 << 32;

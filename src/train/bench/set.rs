@@ -15,17 +15,17 @@ use crate::error::{Error, Result};
 use crate::gpu::Device;
 use crate::learner::{Room, check_labelled, fixed_steps, longest_steps};
 
-/// Maximum number of batches of a set that training steps are timed on.
+/// Maximum number of different batches that training steps on a set are timed with.
 const STEP_BATCHES: usize = 16;
 
-/// Measurements of a set. Rates are medians over whole epochs. A field is `None` if this build or machine cannot
+/// Measurements of a set. Rates are medians over whole epochs. A field is `None` if this build or this machine cannot
 /// measure it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SetMeasured {
-    /// Batches per second from the shards to dense float32, (B, T, C), without training: reading, checking, decoding
-    /// and unpacking.
+    /// Batches per second that are loaded from the shards as dense float32, (B, T, C), without training. To load means
+    /// to read, check, decode and unpack them.
     pub stream_batches_per_second: Option<f64>,
-    /// Batches per second from the host cache to dense float32, (B, T, C), without training.
+    /// Batches per second that are loaded from the host cache as dense float32, (B, T, C), without training.
     pub host_batches_per_second: Option<f64>,
     /// Size of the host cache per sample, in bytes.
     pub host_bytes_per_sample: Option<f64>,
@@ -34,7 +34,7 @@ pub struct SetMeasured {
     /// Batches per second of training from the host cache.
     pub host_train_batches_per_second: Option<f64>,
     /// Time of a training epoch from the shards, divided by the time of a training epoch from the host cache in the
-    /// same round. Median over the rounds.
+    /// same round of the benchmark. It is the median over the rounds.
     pub stream_epoch_over_host: Option<f64>,
     /// Batches per second of training from the device cache.
     pub device_train_batches_per_second: Option<f64>,
@@ -50,11 +50,11 @@ pub struct SetMeasured {
     pub stream_epoch_seconds_min: Option<f64>,
     /// Time of the slowest epoch of training from the shards, in seconds.
     pub stream_epoch_seconds_max: Option<f64>,
-    /// Measurements of the GPU; `None` on the CPU, or if the set doesn't fit into the device cache.
+    /// Measurements of the GPU. `None` on the CPU, or if the set doesn't fit into the GPU's memory.
     #[serde(flatten)]
     pub gpu: Option<GpuMeasured>,
-    /// Rows of the table: first the rows of the report [`SetBench::beside`], then one row per cache for loading, then
-    /// one row per cache for training.
+    /// Rows of the table that compares the ways to load and train. First come the rows of the report
+    /// [`SetBench::beside`], then one row per cache for loading, then one row per cache for training.
     pub strategies: Vec<Strategy>,
     /// Number of samples of the set.
     pub samples: u64,
@@ -68,17 +68,18 @@ pub struct SetMeasured {
 pub struct SetBench {
     /// Network, batch size and device.
     pub step: StepBench,
-    /// Number of epochs of loading, and of training, that are timed for each cache. The median is reported.
+    /// Number of epochs of loading that are timed for each cache. It is also the number of epochs of training. The
+    /// medians are reported.
     pub epochs: u64,
-    /// Path of a report of `tonic-prep bench --json`, whose rows are added at the start of [`SetMeasured::strategies`].
-    /// `None` adds no rows.
+    /// Path of a report of `tonic-prep bench --json`. Its rows are added at the start of [`SetMeasured::strategies`].
+    /// With `None`, no rows are added.
     pub beside: Option<PathBuf>,
     /// Whether progress is shown.
     pub verbosity: Verbosity,
 }
 
 /// Measures training steps on a set, and then whole epochs from each cache, with and without training. `open` opens the
-/// set, and is called several times.
+/// set. It is called several times, and each call must open the same set.
 ///
 /// # Errors
 /// The errors of loading; [`Usage`](tonic_base::Error::Usage) if the set has no samples, if a sample has no label, or
@@ -143,8 +144,8 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
     })
 }
 
-/// Reads the rows of a report. Returns an error if the report has another recipe, frame shape or batch size than the
-/// benchmark.
+/// Reads the rows of a report. Returns an error if the recipe, the frame shape or the batch size differs between the
+/// report and the benchmark.
 fn beside_set(path: &Path, set: &ShardSet, batch_size: usize) -> Result<Vec<Strategy>> {
     let report = Report::<FrameShape>::read(path)?;
     let description = &set.manifest().description;
@@ -158,7 +159,7 @@ fn beside_set(path: &Path, set: &ShardSet, batch_size: usize) -> Result<Vec<Stra
     Ok(report.strategies)
 }
 
-/// Loads up to [`STEP_BATCHES`] batches: the first batches of an epoch.
+/// Loads the first batches of an epoch: [`STEP_BATCHES`], or all if the epoch has fewer.
 fn some_batches(set: ShardSet, batch_size: usize) -> Result<Vec<Batch>> {
     let mut batches = Vec::new();
     let stream = Loader::new(set, CacheChoice::Stream, Verbosity::Quiet)?;
@@ -169,7 +170,7 @@ fn some_batches(set: ShardSet, batch_size: usize) -> Result<Vec<Batch>> {
     Ok(batches)
 }
 
-/// Returns the time of a training epoch in seconds: median, fastest, slowest. Returns `None` if the cache wasn't
+/// Returns the times of training epochs in seconds, as `[median, fastest, slowest]`. Returns `None` if the cache wasn't
 /// measured.
 fn epoch_of(caches: &[MeasuredCache], choice: CacheChoice) -> Option<[f64; 3]> {
     let mut seconds = caches.iter().find(|cache| cache.choice == choice)?.seconds(Work::Training).to_vec();
@@ -177,8 +178,8 @@ fn epoch_of(caches: &[MeasuredCache], choice: CacheChoice) -> Option<[f64; 3]> {
     Some([median, *seconds.first()?, *seconds.last()?])
 }
 
-/// Returns the time of a training epoch from the shards, divided by the time of a training epoch from the host cache in
-/// the same round: the median over the rounds. Returns `None` if one of the two wasn't measured.
+/// Returns the ratio [`SetMeasured::stream_epoch_over_host`]. Returns `None` if the shards or the host cache were not
+/// measured.
 fn stream_over_host(caches: &[MeasuredCache]) -> Option<f64> {
     let seconds =
         |choice| caches.iter().find(|cache| cache.choice == choice).map(|cache| cache.seconds(Work::Training));

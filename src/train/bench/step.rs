@@ -18,7 +18,7 @@ use crate::kernel::program::Program;
 use crate::learner::{Backend, Epoch, HostLearner, Learner, Pad, Padding, Room, TrainState};
 use crate::network::{Iaf, Network, Shape};
 
-/// Maximum number of samples in which spikes are counted.
+/// Maximum number of samples that the share of spikes is computed from.
 const SPIKE_SAMPLES: usize = 16;
 
 /// Options of the benchmark of training steps: network, batch size and device.
@@ -26,12 +26,13 @@ const SPIKE_SAMPLES: usize = 16;
 pub struct StepBench {
     /// Number of samples per batch.
     pub batch_size: usize,
-    /// Number of training steps to time; on a GPU, number of rounds of steps.
+    /// Number of training steps that are timed. On a GPU, it is the maximum number of rounds, each of one or more
+    /// steps.
     pub steps: usize,
     /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Factor by which the initial weights of the hidden layers are multiplied. It makes neurons spike more or less
-    /// often.
+    /// Factor by which the initial weights of the hidden layers are multiplied. With a larger factor, neurons usually
+    /// spike more often.
     pub gain: f32,
     /// Engine and device that train.
     pub backend: Backend,
@@ -59,14 +60,15 @@ pub struct StepMeasured {
     pub time_steps: usize,
     /// Device that trained: "cpu", or the product name of the GPU.
     pub device: String,
-    /// Number of threads on the host.
+    /// Number of threads that the CPU computes with.
     pub threads: usize,
     /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Share of the cells of all frames that have events. Padding counts as empty cells.
+    /// Number of cells with events, divided by the number of all cells. All frames of all samples count, also those of
+    /// padding.
     pub density: f64,
-    /// Share of (neuron, time step) pairs with a spike in the initial network, averaged over the hidden layers; `None`
-    /// if there is no hidden layer.
+    /// Share of the pairs (neuron, time step) that have a spike, in the network before training. It is averaged over
+    /// the hidden layers; `None` if there is no hidden layer.
     pub spike_density: Option<f64>,
 }
 
@@ -75,7 +77,7 @@ pub(super) struct Trainer {
     backend: Backend,
     program: Option<Arc<Program>>,
     initial: TrainState,
-    /// Learner for whole epochs, made for the first epoch. Single steps don't need it.
+    /// Learner for whole epochs, made when the first epoch starts. Single steps don't need it.
     learner: Option<Box<dyn Learner>>,
     room: Room,
     padding: Padding,
@@ -84,7 +86,7 @@ pub(super) struct Trainer {
 }
 
 impl Trainer {
-    /// Makes the initial network. The same options always give the same network.
+    /// Makes a trainer with a new network. The same options always give the same network.
     pub(super) fn new(
         bench: &StepBench,
         program: Option<Arc<Program>>,
@@ -103,7 +105,7 @@ impl Trainer {
         Ok(Trainer { backend: bench.backend.clone(), program, initial, learner: None, room, padding, free })
     }
 
-    /// Returns the CUDA program, or `None` if our kernels run on the CPU or libtorch trains.
+    /// Returns the compiled kernels of the GPU. `None` if our kernels run on the CPU, or if libtorch trains.
     pub(super) fn program(&self) -> Option<&Program> {
         self.program.as_deref()
     }
@@ -134,7 +136,7 @@ impl Trainer {
         Ok(&mut **self.learner.insert(learner))
     }
 
-    /// Times training steps after a warm-up. The steps take turns on those of `batches` that have the most samples.
+    /// Times training steps after a warm-up. Of `batches`, it uses those with the most samples, which take turns.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).

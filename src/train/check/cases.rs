@@ -10,13 +10,13 @@ use crate::feed::RandomFrames;
 use crate::kernel::program::ColumnTypes;
 use crate::network::{Iaf, Network, Shape};
 
-/// A network and a batch for the check of a step.
+/// A network and a batch. Their training step on the GPU is compared with the step on the CPU.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) inputs: u32,
     pub(super) hidden: &'static [usize],
     pub(super) classes: usize,
-    /// Number of frames of each sample of the batch. The list is repeated `times` times.
+    /// Number of frames of each sample. The batch repeats this list of samples `times` times.
     pub(super) lengths: &'static [usize],
     pub(super) times: usize,
     pub(super) steps: usize,
@@ -39,7 +39,7 @@ pub(super) const REFERENCE: Case = Case {
 };
 
 impl Case {
-    /// Returns the column types of the samples in device memory.
+    /// Returns the types of the sample columns in device memory.
     pub(super) fn column_types(&self) -> ColumnTypes {
         let shape = FrameShape { polarities: 1, height: 1, width: self.inputs };
         ColumnTypes::of(shape, self.lengths.iter().copied().max().unwrap_or(0), [self.counts])
@@ -81,7 +81,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Returns cases that are as large as in training. They need many CUDA blocks and many tiles.
+/// Returns cases that are as large as in training. They need many CUDA blocks and many tiles of neurons.
 pub(super) fn large_cases() -> Vec<Case> {
     let lengths = &[250, 180, 233, 97];
     vec![
@@ -155,7 +155,8 @@ mod tests {
             }
         }
     }
-    /// Checks that the gradients of every case are not all zero. Otherwise a kernel that does nothing would pass.
+    /// Checks that the gradients of the cases are not all zero. If they were, a kernel that does nothing would pass the
+    /// self-check.
     #[test]
     fn cases_have_gradients_to_compare() {
         for case in cases().into_iter().filter(|case| case.classes > 1) {

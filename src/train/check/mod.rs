@@ -1,9 +1,9 @@
-//! The self-check of a GPU: compares every kernel, as compiled for that GPU, with the CPU's kernel, on random data of
-//! unusual shapes.
+//! The self-check of a GPU: compares every kernel, compiled for that GPU, with the same kernel on the CPU. The inputs
+//! are random data of unusual shapes.
 //!
 //! Weights and counts are multiples of a power of two, so that sums are exact in any order. Spikes and logits must
-//! therefore have the same bits at every precision. Gradients contain an exponential function, so a small relative
-//! difference is allowed.
+//! therefore have the same bits at every precision. The computation of gradients has an exponential function, which GPU
+//! and CPU round differently, so a small relative difference is allowed.
 
 mod cases;
 
@@ -30,7 +30,7 @@ use cases::{Case, REFERENCE, batch_of, large_cases, network_of};
 pub struct CheckReport {
     /// The GPU that was checked.
     pub device: DeviceFacts,
-    /// Result of each check, in the order in which they ran.
+    /// Results of the checks, in the order in which the checks ran.
     pub checks: Vec<Check>,
     /// Number of checks that passed.
     pub passed: usize,
@@ -58,7 +58,7 @@ pub struct DeviceFacts {
 /// Result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
-    /// Name of the check: what was compared with the CPU.
+    /// Name of the check, which says what was compared with the CPU.
     pub name: String,
     /// Whether GPU and CPU agree.
     pub passed: bool,
@@ -66,16 +66,16 @@ pub struct Check {
     pub detail: String,
 }
 
-/// Maximum relative difference of gradients that is allowed at each precision.
+/// The precisions that are checked, each with the maximum relative difference of gradients that is allowed.
 const PRECISIONS: [(MatmulPrecision, f64); 3] =
     [(MatmulPrecision::Highest, 1e-5), (MatmulPrecision::High, 1e-3), (MatmulPrecision::Medium, 3e-2)];
 
-/// Runs all checks on a device. With `quick`, the large cases are left out. `each` is called after every check with the
+/// Runs all checks on a device. With `quick`, the large cases are left out. After every check, calls `each` with the
 /// results so far.
 ///
 /// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) if nothing can be checked, for example without NVRTC. A check that
-/// fails is not an error, but is in the report.
+/// [`Unavailable`](tonic_base::Error::Unavailable) if the checks cannot run, for example without NVRTC. A check that
+/// fails is not an error: the report contains it.
 pub fn check(device: &Device, quick: bool, mut each: impl FnMut(&CheckReport)) -> Result<CheckReport> {
     let mut cases = cases::cases();
     if !quick {
@@ -131,7 +131,7 @@ fn facts(device: &Device) -> Result<DeviceFacts> {
     })
 }
 
-/// Result of a check, as a message: `Ok` says how well GPU and CPU agree, `Err` says how they differ.
+/// Result of a check, as a text: `Ok` says how well GPU and CPU agree, `Err` says how they differ.
 type Verdict = Result<String, String>;
 
 fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, tolerance: f64) -> Result<Verdict> {
@@ -212,7 +212,8 @@ fn check_inflation(device: &Device) -> Result<Verdict> {
     Ok(Ok(format!("{batches} batches equal")))
 }
 
-/// Draws the batches of whole epochs on the GPU, and compares the order of the samples with [`Order`].
+/// Draws the batches of whole epochs on the GPU, and compares the order of their samples with the order that [`Order`]
+/// computes on the CPU.
 fn check_order(device: &Device) -> Result<Verdict> {
     const BATCH: usize = 100;
     let column_types = ColumnTypes { frame_ends: Width::U16, cells: Width::U8, counts: Width::U8 };
@@ -263,8 +264,8 @@ fn check_order(device: &Device) -> Result<Verdict> {
     Ok(Ok(format!("{drawn} samples drawn")))
 }
 
-/// Trains a few steps, once launched one by one and once replayed as a graph, and compares the parameters. Then
-/// compares one update with the update of the CPU's Adam.
+/// Trains the same few steps twice: launched one by one, and replayed as a graph. Compares the parameters of both. Then
+/// compares the parameters after one update with those of the CPU's Adam.
 fn check_training(device: &Device) -> Result<Verdict> {
     let case = Case { lengths: &[70, 20, 64], steps: 70, ..REFERENCE };
     let (batch, network) = (batch_of(&case), network_of(&case));

@@ -1,4 +1,4 @@
-//! The values of `engine` and `device` in a run's `config.toml`. `learner/backend.rs` makes the chosen engine.
+//! The choices of engine and device that a run's `config.toml` records. `learner/backend.rs` makes the chosen engine.
 
 use serde::{Deserialize, Serialize};
 

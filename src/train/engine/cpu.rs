@@ -20,9 +20,10 @@ use crate::network::{Network, Parameters, Shape};
 
 /// Maximum number of blocks of a batch: enough for the threads of a large machine.
 const MAX_BLOCKS: usize = 32;
-/// Maximum number of float32 values in the gradients of all blocks together. A wide network therefore has fewer blocks.
+/// Maximum number of float32 values in the gradients of all blocks together. It lowers the number of blocks for a large
+/// network.
 const MAX_GRADIENTS: usize = 1 << 25;
-/// Minimum number of blocks of a batch, however wide the network is.
+/// Minimum number of blocks of a batch, however large the network is.
 const MIN_BLOCKS: usize = 4;
 
 /// The engine of our kernels on the CPU, for networks of one shape.
@@ -37,7 +38,8 @@ pub struct CpuEngine {
     states: Mutex<Vec<SampleState>>,
 }
 
-/// Sum of the gradients of a block of samples, loss of each sample, and number of samples classified correctly.
+/// Results of a block of samples: the sum of their gradients, the weighted loss of each sample, and the number of
+/// samples that were classified correctly.
 #[derive(Debug)]
 struct GradientBlock {
     gradients: Vec<Panels>,
@@ -46,7 +48,7 @@ struct GradientBlock {
 }
 
 impl CpuEngine {
-    /// Makes the buffers for networks of the shape of `network`.
+    /// Makes an engine for networks with the shape of `network`.
     pub fn new(network: &Network) -> CpuEngine {
         let mut layers: Vec<PackedLayer> = network
             .shape()
@@ -79,7 +81,8 @@ impl CpuEngine {
         batch.div_ceil(blocks).max(1)
     }
 
-    /// Runs each sample of a batch forward, in any order, and calls `each` with the state of each sample.
+    /// Runs the samples of a batch forward, on all threads and in any order. After each sample, calls `each` with the
+    /// state of that sample.
     fn forward_each(
         &mut self,
         network: &Network,
@@ -188,8 +191,9 @@ impl Engine for CpuEngine {
     }
 }
 
-/// Runs one sample forward and returns the spikes of each hidden layer, from the input to the readout, for plots and
-/// statistics. The sample runs for `steps` steps, or for all its frames if it has more than `steps`.
+/// Runs one sample forward and returns the spikes of each hidden layer, in the order from the input to the readout. The
+/// spikes are for plots and statistics. The sample runs for `steps` steps, or for all its frames if it has more than
+/// `steps`.
 ///
 /// # Errors
 /// [`KernelError::CellOutsideInputs`] and [`KernelError::RaggedSample`] for a sample that does not fit the network.
@@ -237,8 +241,8 @@ impl GradientBlock {
     }
 }
 
-/// Takes an unused state out of `states`, or makes a new state if there is none. A poisoned lock is ignored: every
-/// forward pass overwrites the state, so a state is usable after a panic.
+/// Takes an unused state out of `states`, or makes a new state if there is none. A lock that a panic has poisoned is
+/// used as usual: every forward pass overwrites the state, so no state can be invalid.
 fn take(states: &Mutex<Vec<SampleState>>) -> SampleState {
     states.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
 }

@@ -22,15 +22,15 @@ pub struct GpuEngine {
     device: Device,
     stream: Stream,
     precision: MatmulPrecision,
-    /// Compiled kernels that ran the last batch; `None` before the first batch.
+    /// Compiled kernels of the last batch; `None` before the first batch.
     program: Option<Arc<Program>>,
     logits: Vec<f32>,
     class_weights: Option<Vec<f32>>,
 }
 
 impl GpuEngine {
-    /// Makes an engine on a device. The engine allocates new buffers for every batch, because shapes may change between
-    /// calls.
+    /// Makes an engine on a device. The engine allocates new buffers for every batch, because the shapes of batch and
+    /// network can change from call to call.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -91,8 +91,8 @@ impl GpuEngine {
         Ok((on_device, staged))
     }
 
-    /// Returns the kernels compiled for the column types of the batch. They are kept, and the next batch uses them
-    /// again if that batch has the same types.
+    /// Returns the kernels, compiled for the column types of the batch. If the last batch had the same column types,
+    /// its kernels are used again.
     fn program(&mut self, inputs: usize, longest: usize, batch: &Batch) -> Result<Arc<Program>> {
         let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };
         let counts = batch.frames.samples().map(|sample| sample.counts.width());
@@ -136,7 +136,8 @@ impl Engine for GpuEngine {
     }
 }
 
-/// Returns a copy of a batch in which every label is 0, for passes that need labels but don't use them.
+/// Returns a copy of a batch in which every label is 0. The kernels read labels even where the result doesn't depend on
+/// them.
 fn labelled(batch: &Batch) -> Batch {
     Batch { frames: batch.frames.clone(), labels: vec![0; batch.frames.len()] }
 }

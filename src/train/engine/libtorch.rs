@@ -116,9 +116,9 @@ impl Engine for LibtorchEngine {
 
 /// A batch as dense tensors.
 struct DenseBatch {
-    /// Counts of the input, (T, batch, inputs), where T is the number of steps of the longest sample.
+    /// Input counts, (T, batch, inputs), where T is the number of steps of the longest sample.
     counts: Tensor,
-    /// 1 for the steps of a sample and 0 for later steps, (T, batch, 1).
+    /// 1 for the steps that a sample runs for, and 0 for later steps, (T, batch, 1).
     alive: Tensor,
 }
 
@@ -147,7 +147,7 @@ impl DenseBatch {
     }
 }
 
-/// Returns W^T and bias of each layer as leaf tensors, in the order of the parameters.
+/// Returns W^T and bias of each layer as autograd's leaf tensors, in the order of the parameters.
 fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
     let layers = network.parameters.layers();
     let pairs = layers.map(|layer| {
@@ -157,8 +157,8 @@ fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
     pairs.flatten().collect()
 }
 
-/// Runs the network forward. Returns the output of the readout summed over the steps of each sample, (batch, classes),
-/// and the spike counts of each hidden layer, (T, batch, neurons).
+/// Runs the network forward. Returns two results: the output of the readout summed over the steps of each sample,
+/// (batch, classes), and the spike counts of each hidden layer, (T, batch, neurons).
 fn output(network: &Network, input: &DenseBatch, leaves: &[Tensor]) -> (Tensor, Vec<Tensor>) {
     let neuron = network.neuron.constants();
     let mut activity = input.counts.shallow_clone();

@@ -7,9 +7,9 @@
 //! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, to compare the kernels with (feature `libtorch`) |
 //!
 //! `learner/backend.rs` chooses and makes the engine. An engine takes a batch from host memory and returns the loss of
-//! the batch. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`): it draws batches in the GPU's
-//! memory, replays a recorded step, and reads the losses of many batches together. `HostLearner` wraps an engine and
-//! `GpuLearner` a [`GpuNetwork`]; both implement `Learner`.
+//! the batch. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`): batches are drawn in the
+//! GPU's memory, a recorded step is replayed, and the losses of many batches are read together. `HostLearner` wraps an
+//! engine and `GpuLearner` a [`GpuNetwork`]; both implement `Learner`.
 
 mod choice;
 mod cpu;

@@ -33,7 +33,8 @@ pub trait Engine: std::fmt::Debug {
     /// If the shapes of `network` and the engine differ.
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]>;
 
-    /// Returns the spike counts of each hidden layer over a batch, from the input to the readout. Labels are not read.
+    /// Returns the spike counts of a batch: one record for each hidden layer, in the order from the input to the
+    /// readout. Labels are not read.
     ///
     /// # Errors
     /// The errors of [`Engine::forward`].
@@ -42,12 +43,13 @@ pub trait Engine: std::fmt::Debug {
     /// If the shapes of `network` and the engine differ.
     fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>>;
 
-    /// Sets the class weights, `weights[class]`, that later calls of [`step`](Engine::step) use. The loss of a batch is
-    /// then sum(weights\[label\] * loss) / sum(weights\[label\]) over the samples, as in PyTorch's `CrossEntropyLoss`.
-    /// With `None`, it is the plain mean. [`evaluate`](Engine::evaluate) always returns the plain mean.
+    /// Sets the class weights that later calls of [`step`](Engine::step) use; `weights[class]` is the weight of a
+    /// class. The loss of a batch is then sum(weights\[label\] * loss) / sum(weights\[label\]) over the samples, as in
+    /// PyTorch's `CrossEntropyLoss`. With `None`, it is the plain mean. [`evaluate`](Engine::evaluate) always returns
+    /// the plain mean.
     fn set_class_weights(&mut self, weights: Option<Vec<f32>>);
 
-    /// Logits of the last batch that the engine ran, (batch, classes).
+    /// Returns the logits of the last batch that the engine ran, (batch, classes).
     fn logits(&self) -> &[f32];
 
     /// Returns the mean loss of a batch without computing gradients. [`Engine::logits`] then returns the logits of the
@@ -95,7 +97,7 @@ pub(crate) fn predict<E: Engine + ?Sized>(
 pub struct BatchLoss {
     /// Mean cross entropy of the batch, weighted by class if there are class weights.
     pub loss: f64,
-    /// Number of samples that were classified correctly: the largest logit is that of the label.
+    /// Number of samples that were classified correctly: their largest logit is that of their label.
     pub correct: usize,
 }
 
@@ -117,8 +119,8 @@ impl Prediction {
     }
 }
 
-/// Checks the arguments of a step and returns the number of classes. `gradient` must have the shape of `network`, and
-/// the batch must have one label below the number of classes for each sample.
+/// Checks the arguments of a step and returns the number of classes. `gradient` must have the shape of `network`. The
+/// batch must have one label for each sample, and each label must be below the number of classes.
 ///
 /// # Errors
 /// [`KernelError`] for an empty batch, and for labels that are missing or too large.
@@ -145,8 +147,8 @@ pub(crate) fn check_labels(batch: &Batch, classes: usize) -> Result<(), KernelEr
     }
 }
 
-/// Weight of each sample of a batch in the mean loss: the class weight of the sample's label, or 1 without class
-/// weights.
+/// Weights of the samples of a batch in the mean loss. The weight of a sample is the class weight of its label, or 1 if
+/// there are no class weights.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SampleWeights<'a> {
     class_weights: Option<&'a [f32]>,
@@ -167,25 +169,25 @@ impl SampleWeights<'_> {
         self.class_weights.map_or(1.0, |weights| weights[label as usize])
     }
 
-    /// Factor of a sample's gradient in the gradient of the mean loss: the sample's weight divided by the sum of
-    /// weights.
+    /// Returns the factor that a sample's gradient has in the gradient of the mean loss: the sample's weight divided by
+    /// the sum of all weights.
     pub(super) fn scale(&self, label: u32) -> f32 {
         self.of(label) / self.total as f32
     }
 
-    /// Loss of a sample times the sample's weight.
+    /// Returns the loss of a sample, multiplied by the sample's weight.
     pub(super) fn weighted(&self, loss: f64, label: u32) -> f64 {
         f64::from(self.of(label)) * loss
     }
 
-    /// Mean loss of the batch, from `sum`, the sum of the weighted losses.
+    /// Returns the mean loss of the batch. `sum` is the sum of the weighted losses of its samples.
     pub(super) fn mean(&self, sum: f64) -> f64 {
         sum / self.total
     }
 }
 
-/// Training stops if the loss of a step is this large or larger. The loss is about a difference of logits. Float32
-/// numbers of 2^24 or more are at least 2 apart, so that logits of this size are too coarse to tell classes apart.
+/// Training stops if the loss of a step is at least this large. A large loss is about the difference of two logits.
+/// Float32 numbers of 2^24 or more are at least 2 apart, so logits of this size are too coarse to tell classes apart.
 pub(crate) const MAX_LOSS: f64 = (1 << 24) as f64;
 
 /// Returns `result`, or an error if its loss is NaN, infinite, or at least [`MAX_LOSS`]: the weights have diverged.

@@ -1,6 +1,6 @@
-//! Compares neurons and engines with results of Sinabs 3.1.3 and PyTorch 2.11, which scripts/goldens/sinabs_iaf.py and
-//! scripts/goldens/torch_class_weights.py recorded. Spikes must be equal. Gradients may differ by 1e-5 of the largest
-//! gradient.
+//! Compares neurons and engines with results that were recorded from Sinabs 3.1.3 and PyTorch 2.11 by
+//! scripts/goldens/sinabs_iaf.py and scripts/goldens/torch_class_weights.py. Spikes must be equal. Gradients may differ
+//! by 1e-5 of the largest gradient.
 
 use safetensors::SafeTensors;
 use tonic_loader::Batch;
@@ -18,7 +18,7 @@ use crate::random::{self, relative_error, wide};
 
 const BOUNDS: [(&str, Option<f32>); 3] = [("none", None), ("-1.0", Some(-1.0)), ("-0.5", Some(-0.5))];
 
-/// Makes every engine of this build that runs on the CPU.
+/// Makes one engine of each kind that this build has and that runs on the CPU.
 fn host_engines(network: &Network) -> Vec<Box<dyn Engine>> {
     vec![
         Box::new(CpuEngine::new(network)),
@@ -50,7 +50,7 @@ impl Golden {
         (view.shape().to_vec(), values)
     }
 
-    /// Number of linear layers of the recorded network.
+    /// Returns the number of linear layers of the recorded network.
     fn layers(&self) -> usize {
         let file = SafeTensors::deserialize(&self.0).unwrap();
         (0..).take_while(|i| file.tensor(&format!("{}.weight", 2 * i)).is_ok()).count()

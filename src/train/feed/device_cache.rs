@@ -1,5 +1,5 @@
-//! The device cache: the columns of a whole set in GPU memory. Kernels draw the batches from it without the host, in
-//! the order that FORMAT.md defines.
+//! The device cache: the columns of a whole set in GPU memory. Kernels draw batches from it in the order that FORMAT.md
+//! defines, without work on the host.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -35,7 +35,7 @@ struct HostOrder {
     within: Pinned<DrawPermutation>,
 }
 
-/// A sample of a chunk whose cells have been checked.
+/// A sample of a chunk. The cells of the chunk have been checked.
 struct CheckedSample<'a> {
     chunk: &'a PackedChunk,
     inside: usize,
@@ -62,7 +62,7 @@ impl Stage for CheckedSample<'_> {
     }
 }
 
-/// Returns the device memory in bytes that a cache of `set` would take, computed from the manifest.
+/// Returns the size in bytes that a device cache of `set` would have, computed from the manifest.
 pub(crate) fn device_bytes(set: &ShardSet, column_types: ColumnTypes) -> u64 {
     let Amount { samples, frames, entries } = amount_of(set);
     column_types.bytes(samples as u64, frames as u64, entries as u64)
@@ -77,8 +77,9 @@ impl DeviceCache {
     /// Checks and decodes all samples of `set` on all threads, and copies them to the device.
     ///
     /// # Errors
-    /// [`Corrupt`](tonic_base::Error::Corrupt) if a chunk is damaged, [`Error::Kernel`](crate::Error::Kernel) if a
-    /// label is not below the number of classes, [`Error::DeviceMemory`](crate::Error::DeviceMemory).
+    /// [`Corrupt`](tonic_base::Error::Corrupt) if the set is damaged, [`Error::Kernel`](crate::Error::Kernel) if a
+    /// label is not below the number of classes, [`Error::DeviceMemory`](crate::Error::DeviceMemory),
+    /// [`Error::Cuda`](crate::Error::Cuda).
     pub(crate) fn load(
         set: &ShardSet,
         device: &Device,
@@ -128,12 +129,13 @@ impl DeviceCache {
         self.source
     }
 
-    /// Size of the cache in device memory, in bytes.
+    /// Returns the size of the cache in device memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.staged.bytes() + self.order.bytes() + self.within.bytes()
     }
 
-    /// Queues a copy of the order of the next epoch to the device. Only the first `end` samples of the order are drawn.
+    /// Queues a copy of the order of an epoch to the device, before the epoch begins. The epoch draws only the first
+    /// `end` samples of this order.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -155,7 +157,8 @@ impl DeviceCache {
     }
 }
 
-/// Returns an error if the shards have more samples, frames or entries (`got`) than the manifest says (`room`).
+/// Returns an error if the shards have more samples, frames or entries than the manifest says. `got` is what the shards
+/// have so far, `room` what the manifest says.
 fn check_room(set: &ShardSet, got: Amount, room: Amount) -> Result<()> {
     if got.fits(room) {
         return Ok(());

@@ -9,11 +9,11 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::InflateArgs;
 use crate::kernel::program::{INFLATE_BYTES, Program};
 
-/// Number of buffers for dense batches, which are written in turn. With this number, a batch has left the GPU's L2
-/// cache before the buffer is overwritten.
+/// Number of buffers for dense batches, which are written in turn. With so many, a batch has left the GPU's L2 cache
+/// before its buffer is written again.
 pub(crate) const DENSE_BATCHES: usize = 8;
 
-/// Number of steps T and batch size of the dense batches, (batch, T, P * H * W).
+/// Sizes of dense batches, which have the shape (batch_size, steps, P * H * W).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inflation {
     pub(crate) steps: usize,
@@ -21,8 +21,8 @@ pub(crate) struct Inflation {
 }
 
 impl Inflation {
-    /// Queues the kernel that writes a batch to `dense`: the samples from position `position` of the epoch on. A frame
-    /// has `cells` cells.
+    /// Queues the kernel that writes one batch to `dense`. The first sample of the batch is at position `position` in
+    /// the order of the epoch. A frame has `cells` cells.
     pub(crate) fn launch(
         &self,
         program: &Program,

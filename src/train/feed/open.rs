@@ -40,8 +40,8 @@ impl Feed {
         Ok(Feed { loader: Loader::new(set, kept, verbosity)?, device_cache, why })
     }
 
-    /// Chooses the cache for a set without filling it. `gpu` is the program of the GPU; `None` on the CPU. Returns the
-    /// choice and a message that says why.
+    /// Chooses the cache for a set without filling it. `choice` is what the user asks for. `gpu` is the program of the
+    /// GPU; `None` on the CPU. Returns the chosen cache and a message that says why.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if a device cache is asked for without a GPU, [`tonic_base::Error::Usage`] if
@@ -73,7 +73,7 @@ impl Feed {
         }
     }
 
-    /// Sets whether the last batch of an epoch is left out if it has fewer samples than the others.
+    /// Sets whether the last batch of an epoch is left out if it has fewer samples than the other batches.
     pub fn drop_last(mut self, drop_last: bool) -> Feed {
         self.loader = self.loader.drop_last(drop_last);
         self
@@ -89,7 +89,7 @@ impl Feed {
         self.device_cache.as_ref()
     }
 
-    /// Message that says which cache was chosen, and why.
+    /// Returns a message that says which cache was chosen, and why.
     pub fn why(&self) -> &str {
         &self.why
     }
@@ -103,9 +103,9 @@ impl Feed {
         if self.device_cache.is_some() { Ok(0) } else { Ok(self.loader.pin()?) }
     }
 
-    /// Calls `each` for every batch of an epoch in GPU memory, from batch number `first` on, until `each` returns
-    /// false. `each` must queue the work on `stream`. Batches come from the device cache. Without a device cache,
-    /// `ring` copies them to the GPU.
+    /// Calls `each` for the batches of an epoch, from batch number `first` on, until `each` returns false. `each` gets
+    /// the place in GPU memory that the batch is drawn from, and must queue its work on `stream`. This place is the
+    /// device cache. If the set has none, the batches are copied to the GPU in the slots of `ring`.
     ///
     /// # Errors
     /// The errors of loading, [`Error::Cuda`], or the error of `each`.

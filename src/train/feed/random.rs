@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use tonic_loader::Batch;
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
-/// Mean number of events in an occupied cell, not counting the first event. In Spiking Speech Commands, an occupied
-/// cell has about 2 events in total.
+/// Mean number of events in a cell with events, not counting the first event. In Spiking Speech Commands, such a cell
+/// has about 2 events in total.
 const MORE_EVENTS: f64 = 1.0;
 
 /// Sizes and density of random frames.
@@ -18,7 +18,7 @@ pub struct RandomFrames {
     pub time_steps: usize,
     /// Number of cells in a frame.
     pub channels: u32,
-    /// Number of classes. Labels are drawn from all of them.
+    /// Number of classes. Labels are drawn at random from all classes.
     pub classes: u32,
     /// Probability that a cell of a frame has events, from 0 to 1.
     pub density: f64,

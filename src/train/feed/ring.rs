@@ -1,6 +1,6 @@
 //! A ring buffer that prefetches batches to the GPU, for sets larger than GPU memory. A slot of the ring has
-//! page-locked memory on the host and memory on the device. While training steps use earlier batches, a thread unpacks
-//! the next batch into a slot and queues the copy to the device on a separate stream.
+//! page-locked memory on the host and memory on the device, both for one batch. While training steps use earlier
+//! batches, a thread unpacks the next batch into a slot and queues the copy to the device on a separate stream.
 
 use crossbeam_channel::{Receiver, bounded};
 use tonic_loader::{AHEAD, EpochOrder, Loader, Windows};
@@ -12,11 +12,11 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::DrawOrder;
 use crate::kernel::program::ColumnTypes;
 
-/// Number of slots: one for each prefetched batch, one for the batch that is unpacked, and one for the batch in use.
+/// Number of slots of the ring: `AHEAD` slots for batches that are ready, one for the batch that the thread is
+/// unpacking now, and one for the batch that training uses now.
 const SLOTS: usize = AHEAD + 2;
 
-/// A ring buffer of batches on the way to the GPU: its idle slots, and the stream on which batches are copied. Slots
-/// are reused in the next epoch.
+/// A ring buffer of batches on the way to the GPU. Between epochs it holds all slots, which the next epoch uses again.
 #[derive(Debug)]
 pub struct Ring {
     device: Device,
@@ -34,14 +34,14 @@ pub(crate) struct Slot {
     host_order: Pinned<DrawOrder>,
     order: Buffer<DrawOrder>,
     source: BatchSource,
-    /// CUDA event after the copy of the batch to the device.
+    /// CUDA event that is recorded after the copy of the batch to the device.
     copied: Event,
-    /// CUDA event after the kernels that read the batch.
+    /// CUDA event that is recorded after the kernels that read the batch.
     used: Event,
 }
 
 impl Slot {
-    /// Makes a slot without memory for samples. The first batch allocates it.
+    /// Makes a slot that has no memory for samples yet. Its first batch allocates this memory.
     fn new(device: &Device, column_types: ColumnTypes) -> Result<Slot> {
         let room = Amount::default();
         let staged = Staged::new(device, column_types, room)?;
@@ -58,7 +58,8 @@ impl Slot {
         })
     }
 
-    /// Queues the copy of the batch to the device. The copy starts after the kernels that read the slot's last batch.
+    /// Queues the copy of the batch to the device. The copy starts when the kernels that read the previous batch of
+    /// this slot have ended.
     fn send(&mut self, ring: (&Device, ColumnTypes, &Stream)) -> Result<()> {
         let (device, column_types, copies) = ring;
         if self.room != self.staging.room() {
@@ -76,7 +77,7 @@ impl Slot {
 }
 
 impl Ring {
-    /// Makes a ring without slots. The first batches allocate them.
+    /// Makes a ring that has no slots yet. The first batches make them.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -84,9 +85,9 @@ impl Ring {
         Ok(Ring { device: device.clone(), column_types, copies: device.stream()?, idle: Vec::new() })
     }
 
-    /// Returns a slot for the next batch: an idle slot or a new one, as long as the epoch uses fewer than [`SLOTS`]
-    /// slots. After that, waits for a slot that comes `back` from the training thread. `made` is the number of slots
-    /// that the epoch uses. Returns `None` if the training thread has ended the epoch.
+    /// Returns a slot for the next batch. It is an idle slot or a new one as long as the epoch uses fewer than
+    /// [`SLOTS`] slots. After that, it is the next slot that the training thread gives back through `back`. `made` is
+    /// the number of slots that the epoch uses. Returns `None` if the training thread has ended the epoch.
     fn slot(&mut self, made: &mut usize, back: &Receiver<Slot>) -> Result<Option<Slot>> {
         let slot = match self.idle.pop() {
             Some(slot) => Some(slot),
@@ -98,9 +99,9 @@ impl Ring {
     }
 }
 
-/// Copies the batches of an epoch to the GPU, from batch number `first` on, and calls `each` for every batch until
-/// `each` returns false. The work that `each` queues on `stream` starts when the batch is on the device. The slot of
-/// the batch is reused after that work has ended.
+/// Copies the batches of an epoch to the GPU, from batch number `first` on. Calls `each` for every batch until `each`
+/// returns false. The work that `each` queues on `stream` starts when the batch is on the device. The slot of the batch
+/// is used again after that work has ended.
 ///
 /// # Errors
 /// [`tonic_base::Error::Corrupt`] if a chunk cannot be decoded, [`Error::Kernel`](crate::Error::Kernel) if a label is

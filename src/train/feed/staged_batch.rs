@@ -1,4 +1,5 @@
-//! Copies a batch from host memory to a GPU. The self-check, the benchmark and the GPU engine use it.
+//! Copies single batches from host memory to a GPU: for the self-check, the benchmark, the GPU engine, and the spike
+//! counts after an epoch.
 
 use tonic_loader::Batch;
 

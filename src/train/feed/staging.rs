@@ -1,7 +1,8 @@
-//! Staging: columns of samples in page-locked memory, in the types that the kernels read, for copies to a GPU.
+//! Staging: columns of samples in page-locked host memory, in the types that the kernels read, ready to be copied to a
+//! GPU.
 //!
-//! All threads unpack samples into one staging buffer, each sample into a range of its own. While a buffer is copied to
-//! the GPU, the next buffer is filled.
+//! All threads unpack samples into the same staging buffer, each sample into a range of its own. While a buffer is
+//! copied to the GPU, the threads fill the next buffer.
 
 use rayon::prelude::*;
 use tonic_loader::EpochSample;
@@ -12,7 +13,7 @@ use crate::gpu::{Buffer, Device, Pinned, Stream};
 use crate::kernel::interface::{Sample, SampleColumns};
 use crate::kernel::program::ColumnTypes;
 
-/// A number of samples, and the total numbers of frames and entries of these samples.
+/// A number of samples, and the total numbers of frames and entries (nonzero cells) of these samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Amount {
     /// Number of samples.
@@ -39,7 +40,7 @@ impl Amount {
         Amount { samples: self.samples, frames: more(self.frames), entries: more(self.entries) }
     }
 
-    /// Whether this amount of samples fits into memory that was allocated for `room`.
+    /// Whether this amount fits into memory that was allocated for the amount `room`.
     pub(super) fn fits(self, room: Amount) -> bool {
         self.samples <= room.samples && self.frames <= room.frames && self.entries <= room.entries
     }
@@ -47,11 +48,11 @@ impl Amount {
 
 /// A sample that can be copied into a staging buffer.
 pub(crate) trait Stage: Sync {
-    /// Returns the amount for this single sample: 1 sample, and the numbers of its frames and entries.
+    /// Returns the amount of this sample alone: 1 sample, and the numbers of its frames and entries.
     fn amount(&self) -> Amount;
-    /// Types of the sample's columns.
+    /// Returns the types of the sample's columns.
     fn widths(&self) -> Widths;
-    /// Class of the sample.
+    /// Returns the class of the sample.
     fn label(&self) -> u32;
     /// Appends the sample's columns to `frames`.
     ///
@@ -79,7 +80,7 @@ impl Stage for EpochSample<'_> {
     }
 }
 
-/// A sample of a batch in host memory, with its label.
+/// A sample of a batch in host memory, and its label.
 impl Stage for (SampleFrames<'_>, u32) {
     fn amount(&self) -> Amount {
         Amount { samples: 1, frames: self.0.frames(), entries: self.0.entries() }
@@ -124,7 +125,8 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Allocates device memory for the amount of samples `room`.
+    /// Allocates device memory for `room.samples` samples with `room.frames` frames and `room.entries` entries in
+    /// total.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory).
@@ -148,14 +150,15 @@ impl Staged {
         }
     }
 
-    /// Size of the columns in device memory, in bytes.
+    /// Returns the size of the columns in device memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.samples.bytes() + self.frame_ends.bytes() + self.cells.bytes() + self.counts.bytes()
     }
 }
 
 impl Staging {
-    /// Allocates page-locked memory for the amount of samples `room`.
+    /// Allocates page-locked memory for `room.samples` samples with `room.frames` frames and `room.entries` entries in
+    /// total.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if page-locked memory cannot be allocated.
@@ -188,7 +191,7 @@ impl Staging {
     }
 
     /// Adds samples, and allocates more memory if they do not fit. All labels must be below `classes`. `base` is the
-    /// amount of samples that will be in device memory before the samples of this buffer.
+    /// amount of samples that device memory will have before the samples of this buffer.
     ///
     /// # Errors
     /// The error of [`Stage::append_to`]; [`Error::Kernel`](crate::Error::Kernel) if a label is not below `classes`;
@@ -269,7 +272,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Queues a copy of all samples to device memory, after the amount of samples `base` that is already there.
+    /// Queues a copy of all samples to the device memory `to`. They are placed after the samples that are already
+    /// there; `base` is the amount of those.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -291,7 +295,7 @@ impl Staging {
     }
 }
 
-/// Writes the end of each frame with type `width`: the number of entries of the sample up to the end of the frame.
+/// Writes one number of type `width` for each frame: how many entries the sample has up to the end of that frame.
 fn write_ends(sizes: Column<'_>, width: Width, to: &mut [u8]) {
     let mut end = 0;
     let ends = sizes.iter().map(|size| {
@@ -304,7 +308,7 @@ fn write_ends(sizes: Column<'_>, width: Width, to: &mut [u8]) {
     }
 }
 
-/// Writes the values of a column with type `width`, which must be able to hold all of them.
+/// Writes the values of a column as numbers of type `width`. Every value must fit this type.
 fn write_column(column: Column<'_>, width: Width, to: &mut [u8]) {
     match (column, width) {
         (Column::U8(numbers), Width::U8) => to.copy_from_slice(numbers),

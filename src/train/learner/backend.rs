@@ -1,4 +1,4 @@
-//! The backend: the choice between CPU, GPU and libtorch, which is made only here.
+//! The choice between CPU, GPU and libtorch. This is the only place where it is made.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::learner::host::{HostLearner, evaluate};
 use crate::learner::padding::Padding;
 use crate::network::Network;
 
-/// The engine and the device that compute steps, epochs and evaluations. It makes all engines and learners.
+/// The engine and the device that compute steps, epochs and evaluations. A backend makes all engines and learners.
 #[derive(Clone, Debug)]
 pub struct Backend {
     /// Whether our kernels or libtorch compute.
@@ -57,13 +57,13 @@ impl Backend {
         if self.device.is_some() { Arithmetic::Cuda } else { Arithmetic::Cpu }
     }
 
-    /// Checks that the backend can be used. If our kernels run on a GPU, compiles and loads them, and returns the
-    /// program; otherwise returns `None`. All of `sets` must have the same recipe. `longest` is the maximum number of
-    /// steps of a sample.
+    /// Checks that the backend can be used. If our kernels are to run on a GPU, compiles and loads them, and returns
+    /// the program. Otherwise returns `None`. All of `sets` must have the same recipe. `longest` is the maximum number
+    /// of steps of a sample.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Unavailable`] if libtorch or NVRTC is missing, or if the CPU is asked for another precision
-    /// than the highest; [`Error::Cuda`].
+    /// [`tonic_base::Error::Unavailable`] if libtorch or NVRTC is missing, or if a precision other than the highest is
+    /// asked for on the CPU; [`Error::Cuda`].
     pub fn program(&self, sets: &[&ShardSet], longest: usize) -> Result<Option<Arc<Program>>> {
         let descriptions = sets.iter().map(|set| &set.manifest().description);
         let shape = descriptions.clone().map(|of| of.shape).next();

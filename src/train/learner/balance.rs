@@ -1,11 +1,12 @@
-//! Class sizes of a set: the accuracy and loss of guessing, class weights that balance the classes, and warnings.
+//! Class sizes of a set, and what is computed from them: the accuracy and loss of guessing, class weights that balance
+//! the classes, and warnings.
 
 use serde::{Deserialize, Serialize};
 use tonic_shard::ShardSet;
 
 use crate::learner::warning::Warning;
 
-/// If the largest class has more than this many times the samples of the smallest class, a set is called imbalanced.
+/// A set is called imbalanced if its largest class has more than this many times as many samples as its smallest class.
 const IMBALANCED: u64 = 10;
 
 /// Weights of the classes in the training loss.
@@ -16,7 +17,7 @@ pub enum ClassWeights {
     #[default]
     None,
     /// Every class counts the same. A class of n samples has the weight N / (classes * n), where N is the number of all
-    /// samples. This is scikit-learn's `class_weight="balanced"`.
+    /// samples. This is what scikit-learn's `class_weight="balanced"` does.
     Balanced,
 }
 
@@ -40,7 +41,7 @@ impl ClassWeights {
     }
 }
 
-/// A set and the number of samples of each class.
+/// A set, and the number of samples of each of its classes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClassBalance<'a> {
     set: &'a ShardSet,
@@ -53,20 +54,21 @@ impl ClassBalance<'_> {
         ClassBalance { set, samples: &set.manifest().totals.class_samples }
     }
 
-    /// Returns the accuracy and the mean cross entropy of the best guess that doesn't look at the sample.
+    /// Returns the accuracy and the mean cross entropy of guessing: of the best prediction that is the same for all
+    /// samples.
     pub(crate) fn guessing(&self) -> (f64, f64) {
         let total: u64 = self.samples.iter().sum();
         let shares = self.samples.iter().filter(|&&n| n > 0).map(|&n| n as f64 / total as f64);
         (shares.clone().fold(0.0, f64::max), shares.map(|share| -share * share.ln()).sum())
     }
 
-    /// Number of classes that have samples.
+    /// Returns the number of classes that have samples.
     pub(crate) fn present(&self) -> usize {
         self.samples.iter().filter(|&&n| n > 0).count()
     }
 
-    /// Returns warnings if the set has only one class, or if the classes differ much in size. `weights` are those of
-    /// the training loss.
+    /// Returns a warning if the set has samples of only one class, or if the classes differ much in size. `weights` are
+    /// the class weights of the training loss.
     pub(crate) fn warnings(&self, weights: ClassWeights) -> Vec<Warning> {
         let weighted = !weights.is_none();
         let name = |class: usize| self.set.manifest().description.classes[class].clone();
@@ -94,7 +96,8 @@ impl ClassBalance<'_> {
         }]
     }
 
-    /// Returns the [`warnings`](Self::warnings) of a training set, and a warning if some classes have no samples.
+    /// Returns the [`warnings`](Self::warnings) of a training set, and another warning if some of its classes have no
+    /// samples.
     pub(crate) fn training_warnings(&self, weights: ClassWeights) -> Vec<Warning> {
         let names = self.set.manifest().description.classes.iter();
         let missing: Vec<String> =
@@ -111,7 +114,7 @@ impl ClassBalance<'_> {
 mod tests {
     use super::ClassWeights;
 
-    /// The expected weights are those of scikit-learn's `compute_class_weight("balanced", classes=np.unique(y), y=y)`.
+    /// Compares with the weights of scikit-learn's `compute_class_weight("balanced", classes=np.unique(y), y=y)`.
     #[test]
     fn balanced_weights_are_scikit_learns() {
         assert_eq!(ClassWeights::None.of(&[3, 1]), None);

@@ -18,7 +18,7 @@ pub struct Epoch {
     pub order: EpochOrder,
     /// Number of samples per batch.
     pub batch_size: usize,
-    /// Number of the first batch to train on, counted from 0. Earlier batches are left out.
+    /// Number of the first batch to train on, counted from 0. Earlier batches are skipped.
     pub first: u64,
     /// Padding of the samples.
     pub padding: Padding,
@@ -29,7 +29,7 @@ pub struct Epoch {
 pub struct Room {
     /// Maximum number of samples in a batch.
     pub batch: usize,
-    /// Maximum number of steps of a sample.
+    /// Maximum number of steps that a sample runs for.
     pub longest: usize,
     /// Maximum number of batches in an epoch.
     pub batches: u64,
@@ -54,7 +54,7 @@ impl TrainState {
     }
 }
 
-/// Returns the sum of the spike counts of all batches, layer by layer, or the first error.
+/// Returns the spike counts of each layer, summed over all batches, or the first error.
 pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>) -> Result<Vec<SpikeCounts>> {
     let plus = |sum: Vec<SpikeCounts>, batch: Result<Vec<SpikeCounts>>| -> Result<_> {
         let batch = batch?;
@@ -63,10 +63,10 @@ pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>)
     batches.into_iter().try_fold(Vec::new(), plus)
 }
 
-/// Trains and evaluates a network in epochs. The interface is the same on every device.
+/// Trains and evaluates a network in whole epochs. The interface is the same on every device.
 pub trait Learner: std::fmt::Debug {
-    /// Returns the network and the optimiser. On a GPU, this is a copy in host memory: [`sync`](Learner::sync) updates
-    /// the parameters and Adam's moving averages in it. `adam.step` is the number of batches whose losses were
+    /// Returns the network and the optimiser. On a GPU, this is a copy in host memory: only [`sync`](Learner::sync)
+    /// updates its parameters and Adam's moving averages. `adam.step` is the number of batches whose losses were
     /// reported.
     fn state(&self) -> &TrainState;
 
@@ -76,22 +76,23 @@ pub trait Learner: std::fmt::Debug {
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn sync(&mut self) -> Result<()>;
 
-    /// Restarts training from another state. The network of that state must have the same shape.
+    /// Restarts training from `state`. The network of `state` must have the same shape as the network of this learner.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
     ///
     /// # Panics
-    /// If the shape of the network in `state` differs.
+    /// If the shapes of the two networks differ.
     fn restart(&mut self, state: &TrainState) -> Result<()>;
 
-    /// Trains on the batches of an epoch until they end or an interruption is requested. Calls `each` with the loss and
-    /// the number of samples of every batch.
+    /// Trains on the batches of an epoch, until the last batch or until an interruption is requested. Calls `each` with
+    /// the loss and the number of samples of every batch.
     ///
     /// # Errors
     /// The errors of loading; [`Error::Cuda`](crate::Error::Cuda); [`Error::Kernel`](crate::Error::Kernel) if the loss
-    /// of a batch is NaN, infinite, or 2^24 or more. After a loss that is NaN or infinite, the parameters are no longer
-    /// updated. After a large finite loss, this is so on the CPU only: a GPU may have trained on later batches.
+    /// of a batch is NaN, infinite, or 2^24 or more. If it is NaN or infinite, neither this batch nor later ones update
+    /// the parameters. If it is finite, the same holds on the CPU, but a GPU can have trained on this batch and on
+    /// later ones already.
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;
 
     /// Evaluates the network on all samples of a set.
@@ -102,8 +103,8 @@ pub trait Learner: std::fmt::Debug {
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation>;
 
-    /// Sets the batches of samples over which [`spikes`](Learner::spikes) counts. They must not be larger than the
-    /// batches of training.
+    /// Sets the samples in which [`spikes`](Learner::spikes) counts the spikes. None of these batches may have more
+    /// samples than a batch of training.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::DeviceMemory`](crate::Error::DeviceMemory),
@@ -117,7 +118,8 @@ pub trait Learner: std::fmt::Debug {
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).
     fn spikes(&mut self, padding: Padding) -> Result<Vec<SpikeCounts>>;
 
-    /// Returns a remark about the training so far that the user should see, or `None`. Each remark is returned once.
+    /// Returns a remark about the training so far that the user should see, or `None`. The same remark is returned only
+    /// once.
     fn remark(&mut self) -> Option<String> {
         None
     }

@@ -16,19 +16,20 @@ use crate::learner::warning::Warning;
 /// Result of evaluating a network on a set.
 #[derive(Clone, Debug, Serialize)]
 pub struct Evaluation {
-    /// Mean loss and accuracy over all samples.
+    /// Mean loss and accuracy over all samples of the set.
     #[serde(flatten)]
     pub score: Score,
     /// Number of samples that were evaluated.
     pub samples: u64,
     /// Result for each class, in the order of the classes.
     pub classes: Vec<ClassScore>,
-    /// Number of samples by true class (row) and predicted class (column).
+    /// Confusion matrix: `confusion[label][predicted]` is the number of samples with this label and this predicted
+    /// class.
     pub confusion: Vec<Vec<u64>>,
     /// Macro averages: means over the classes.
     #[serde(rename = "macro")]
     pub macros: MacroScore,
-    /// Warnings about the set that matter for the figures.
+    /// Warnings if the set has only one class, or if its classes have very different sizes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
@@ -72,7 +73,7 @@ pub(super) fn check_interrupt() -> Result<()> {
 }
 
 impl Evaluation {
-    /// Computes the result from `tested`, the predictions of all samples of a set, in their order.
+    /// Computes the result from `tested`, which has one prediction for each sample of `set`.
     ///
     /// # Errors
     /// [`Error::Kernel`] if the loss of a sample is NaN or infinite.
@@ -137,7 +138,7 @@ impl Evaluation {
     }
 }
 
-/// Returns the averages over the classes that have samples.
+/// Returns the means over the classes that have samples.
 fn macro_score(classes: &[ClassScore]) -> MacroScore {
     let present: Vec<&ClassScore> = classes.iter().filter(|class| class.samples > 0).collect();
     let mean =
@@ -154,8 +155,8 @@ mod tests {
     use super::{ClassScore, macro_score};
     use crate::learner::score::MacroScore;
 
-    /// The expected values are those of scikit-learn for y_true = [0, 0, 0, 1, 2] and y_pred = [0, 0, 1, 1, 0]:
-    /// balanced_accuracy_score, and precision_score and f1_score with labels=[0, 1, 2], average="macro",
+    /// Compares with scikit-learn's results for y_true = [0, 0, 0, 1, 2] and y_pred = [0, 0, 1, 1, 0]. The functions
+    /// are balanced_accuracy_score, and precision_score and f1_score with labels=[0, 1, 2], average="macro",
     /// zero_division=0. Class 3 has no samples.
     #[test]
     fn every_class_with_samples_counts_the_same() {

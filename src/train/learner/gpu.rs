@@ -1,5 +1,5 @@
-//! Training on a GPU. A step is recorded once for each source of batches, and then replayed. Meanwhile the host
-//! prepares the next batches and reads the scores of earlier batches.
+//! Training on a GPU. A step is recorded once for each source of batches. After that, the recorded step is replayed for
+//! every batch. Meanwhile the host prepares the next batches and reads the scores of earlier batches.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,18 +21,18 @@ use crate::learner::gpu_evaluator::GpuEvaluator;
 use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
 
-/// Maximum number of batches whose scores are downloaded together, as one group.
+/// Maximum number of batches in a group. The scores of a group are downloaded together.
 const MAX_GROUP: usize = 256;
-/// Minimum and maximum time that the batches of a group should take. If a group takes less, the next group is twice as
-/// large; if it takes more, half as large. Small groups slow training down, large groups delay progress output and
-/// interruptions.
+/// Minimum and maximum time that the batches of a group should take. After a group that took less, the next group is
+/// twice as large. After a group that took more, it is half as large. Small groups slow training down; large groups
+/// delay progress output and interruptions.
 const GROUP_TIME: Range<Duration> = Duration::from_millis(15)..Duration::from_millis(60);
 
 /// A network in training on a GPU.
 #[derive(Debug)]
 pub(crate) struct GpuLearner {
-    /// Copy of network and optimiser in host memory. `sync` copies parameters and Adam's moving averages from the
-    /// device. `adam.step` is the number of batches whose scores were read.
+    /// Copy of network and optimiser in host memory. Only `sync` updates its parameters and Adam's moving averages.
+    /// `adam.step` is the number of batches whose scores were read.
     state: TrainState,
     stream: Stream,
     trained: GpuNetwork,
@@ -42,13 +42,13 @@ pub(crate) struct GpuLearner {
     group: usize,
     evaluator: GpuEvaluator,
     column_types: ColumnTypes,
-    /// Batches over which `spikes` counts, each with the number of samples.
+    /// Batches in which `spikes` counts the spikes, each with its number of samples.
     watched: Vec<(StagedBatch, usize)>,
     rounded: Rounded,
 }
 
-/// Whether a neuron spiked more than 256 times in a step. bfloat16 rounds larger counts. `Said` means yes, and that
-/// [`Learner::remark`] has reported it.
+/// Whether a neuron spiked more than 256 times in a step, in which case bfloat16 rounds the count. `Said` means yes,
+/// and that [`Learner::remark`] has reported it already.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rounded {
     No,
@@ -178,7 +178,7 @@ struct ScoreReader<'a> {
 }
 
 impl ScoreReader<'_> {
-    /// Counts one more queued batch, and downloads scores if a group is complete. Returns whether training continues.
+    /// Counts one more queued batch, and fetches scores if the group is complete. Returns whether training continues.
     fn queued(&mut self) -> Result<bool> {
         self.queued += 1;
         if self.queued - self.begun >= *self.group {

@@ -15,8 +15,8 @@ use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
 use crate::network::Network;
 
-/// Maximum number of samples per batch: more than on the CPU, because small batches do not fill a GPU. With
-/// [`Pad::Batch`](super::Pad), another number would change the results of existing runs.
+/// Maximum number of samples per batch. It is larger than on the CPU, because small batches do not fill a GPU. It must
+/// stay as it is: with [`Pad::Batch`](super::Pad), another number would change the results of existing runs.
 const BATCH: u64 = 256;
 
 /// Evaluates networks of one shape on a GPU.
@@ -30,8 +30,8 @@ pub(crate) struct GpuEvaluator {
 }
 
 impl GpuEvaluator {
-    /// Allocates buffers for networks with the shape of `network`, and for sets of up to `samples` samples. A sample
-    /// may run for up to `longest` steps.
+    /// Allocates buffers for networks with the shape of `network`, and for sets of up to `samples` samples. `longest`
+    /// is the maximum number of steps that a sample runs for.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).

@@ -11,8 +11,8 @@ use crate::learner::evaluation::{Evaluation, check_interrupt, check_labelled};
 use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters};
 
-/// Number of samples per batch of an evaluation. With [`Pad::Batch`](super::Pad), a sample runs for as many steps as
-/// the longest sample of the batch, so another number would change the results of existing runs.
+/// Number of samples per batch of an evaluation. It must stay as it is: with [`Pad::Batch`](super::Pad), a sample runs
+/// for as many steps as the longest sample of its batch, so another number would change the results of existing runs.
 const BATCH: usize = 128;
 
 /// A network, its engine and its optimiser in host memory.

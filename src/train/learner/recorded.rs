@@ -1,4 +1,4 @@
-//! Work on a GPU that is recorded as a CUDA graph once for each source of batches, and then replayed.
+//! Records work on a GPU as a CUDA graph, once for each source of batches, and then replays the graph.
 
 use std::collections::HashMap;
 
@@ -6,17 +6,18 @@ use crate::error::Result;
 use crate::gpu::{Graph, Stream};
 use crate::kernel::batch_source::BatchSource;
 
-/// Recorded graphs of a step, one for each source of batches.
+/// Recorded graphs of a piece of work, such as a step: one graph for each source of batches.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     graphs: HashMap<u64, Graph>,
-    /// Whether work was queued before. The first work is not recorded, because the driver loads the kernels with it.
+    /// Whether `run` was called before. The first call records nothing, because the driver loads the kernels during
+    /// this call.
     loaded: bool,
 }
 
 impl Recorded {
-    /// Queues the work of a batch from `source`. The first call runs `work`, which queues directly. Later calls replay
-    /// a graph of `work`. If the source has no graph yet, the call records it first.
+    /// Queues the work of a batch from `source`. The very first call runs `work`, which queues directly. Later calls
+    /// replay a graph of `work`. If the source has no graph yet, the call records the graph first.
     pub(super) fn run(&mut self, stream: &Stream, source: BatchSource, work: impl Fn() -> Result<()>) -> Result<()> {
         if !self.loaded {
             self.loaded = true;

@@ -22,10 +22,10 @@ pub struct MacroScore {
     pub f1: f64,
 }
 
-/// Sums over the batches of an epoch so far.
+/// Sums over those batches of an epoch that are done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunningScore {
-    /// Sum over the batches of mean loss times number of samples.
+    /// Sum over the batches of (mean loss * number of samples).
     pub loss: f64,
     /// Number of samples that were classified correctly.
     pub correct: u64,
@@ -34,7 +34,8 @@ pub struct RunningScore {
 }
 
 impl RunningScore {
-    /// Adds a batch of `samples` samples with mean loss `mean_loss`, of which `correct` were classified correctly.
+    /// Adds a batch of `samples` samples. Its mean loss is `mean_loss`, and `correct` samples were classified
+    /// correctly.
     pub fn add(&mut self, mean_loss: f64, correct: usize, samples: usize) {
         self.loss += mean_loss * samples as f64;
         self.correct += correct as u64;

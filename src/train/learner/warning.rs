@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 /// Maximum number of class names that a warning lists.
 const MAX_NAMES: usize = 10;
 
-/// A warning of training or evaluation. In JSON, it is the text that `Display` shows.
+/// A warning of training or evaluation. In JSON, a warning is the text that `Display` shows.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Warning {
@@ -43,7 +43,7 @@ pub enum Warning {
         /// Whether class weights balance the classes in the training loss.
         weighted: bool,
     },
-    /// Some hidden layers have no neuron that spikes, so that the next layer learns nothing about the input.
+    /// In some hidden layers, no neuron spikes. The layers after them learn nothing about the input.
     SilentLayers {
         /// Number of the epoch, counted from 1.
         epoch: u64,
@@ -60,7 +60,7 @@ pub enum Warning {
         guessed_accuracy: f64,
         /// Training loss of the epoch.
         loss: f64,
-        /// Loss of guessing without looking at the sample.
+        /// Loss of guessing, where the prediction is the same for all samples.
         guessed_loss: f64,
     },
 }

@@ -1,4 +1,4 @@
-//! How often the neurons of each hidden layer spike. This is measured after every epoch on some samples of the training
+//! How often the neurons of each hidden layer spike. It is measured after every epoch on some samples of the training
 //! set.
 
 use serde::{Deserialize, Serialize};
@@ -8,15 +8,15 @@ use crate::engine::SpikeCounts;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 
-/// One in this many samples of the training set is measured. A forward pass takes about a third of a training step, so
-/// an epoch takes about 1% longer.
+/// One of this many samples of the training set is measured. The forward pass of a sample takes about a third of its
+/// training step, so an epoch takes about 1% longer.
 const ONE_OF: u64 = 32;
 /// Minimum and maximum number of samples that are measured.
 const SAMPLES: [u64; 2] = [16, 256];
 /// A neuron is saturated if it spikes in at least this share of the steps.
 const SATURATED: f64 = 0.95;
 
-/// Activity of a hidden layer over all steps of the measured samples. Steps of padding are included.
+/// Activity of a hidden layer over all steps of the measured samples. Steps of padding count too.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerActivity {
     /// Mean number of spikes per neuron and step.
@@ -29,7 +29,7 @@ pub struct LayerActivity {
 }
 
 impl LayerActivity {
-    /// Computes the activity of a layer from the spike counts.
+    /// Computes the activity of a layer from its spike counts.
     pub(super) fn of(counts: &SpikeCounts) -> LayerActivity {
         let SpikeCounts { spikes, active_steps, steps } = counts;
         let (neurons, steps) = (spikes.len().max(1) as f64, (*steps).max(1) as f64);

@@ -1,8 +1,8 @@
 //! Checkpoints: the state from which a run continues with the same bits as if it had never stopped.
 //!
 //! A checkpoint is one safetensors file with the parameters and Adam's moving averages. The metadata of the file says
-//! how many epochs and batches are done. A new checkpoint replaces the file atomically, so that a killed run leaves one
-//! complete checkpoint.
+//! how many epochs and batches are done. A new checkpoint replaces the file atomically, so a run that is killed always
+//! leaves a complete checkpoint.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,8 @@ use crate::learner::RunningScore;
 /// Name of the checkpoint file in the run folder.
 pub(crate) const FILE_NAME: &str = "checkpoint.safetensors";
 const VERSION: u32 = 1;
-/// The only key of the file's metadata. With several keys, the same state could give different bytes.
+/// The only key of the file's metadata. Keys have no fixed order: with several keys, the same state could give
+/// different bytes.
 const KEY: &str = "tonic_toolkit_checkpoint";
 const TENSORS: [&str; 3] = ["parameters", "adam.mean", "adam.mean_square"];
 
@@ -33,7 +34,7 @@ pub struct Checkpoint {
     pub batches_done: u64,
     /// Sums over the finished batches of the unfinished epoch.
     pub running: RunningScore,
-    /// Best validation accuracy so far; below 0 before the first validation.
+    /// Best validation accuracy so far. It is below 0 before the first validation.
     pub best_accuracy: f64,
     /// Parameters of the network, as one flat list.
     pub parameters: Vec<f32>,
@@ -83,12 +84,12 @@ impl Checkpoint {
         Ok(publish(&path, &file)?)
     }
 
-    /// Reads the checkpoint of a run folder, for a network of `parameters` parameters. `config` is stored in the
-    /// optimiser's state, because the file doesn't have Adam's settings.
+    /// Reads the checkpoint of a run folder, for a network of `parameters` parameters. The file doesn't have Adam's
+    /// settings, so the optimiser of the result gets `config`.
     ///
     /// # Errors
     /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_base::Error::Corrupt) if the file is damaged or is for another
-    /// number of parameters, [`Incompatible`](tonic_shard::Error::Incompatible) if it has another version.
+    /// number of parameters, [`Incompatible`](tonic_shard::Error::Incompatible) if the file has another version.
     pub fn read(run: &Path, parameters: usize, config: AdamConfig) -> Result<Checkpoint> {
         let path: PathBuf = run.join(FILE_NAME);
         let bytes = std::fs::read(&path).map_err(Error::io(&path, "read the checkpoint"))?;

@@ -23,7 +23,8 @@ pub struct Config {
     pub epochs: u64,
     /// Number of samples per batch.
     pub batch_size: usize,
-    /// Whether the last batch of an epoch is left out if it has fewer samples. Old files don't have this field.
+    /// Whether the last batch of an epoch is left out if it has fewer samples than the other batches. Old files don't
+    /// have this field.
     #[serde(default)]
     pub drop_last: bool,
     /// Learning rate of Adam at the start of the run.
@@ -39,17 +40,18 @@ pub struct Config {
     /// Kind of device that trained last. Old files don't have this field.
     #[serde(default)]
     pub device: Arithmetic,
-    /// Precision of matrix products on a GPU. On a CPU it is always the highest. Old files don't have this field.
+    /// Precision of matrix products on a GPU. For a run on a CPU, it is always the highest. Old files don't have this
+    /// field.
     #[serde(default)]
     pub matmul_precision: MatmulPrecision,
-    /// Weights of the classes in the training loss. The file has this field only if there are class weights.
+    /// Weights of the classes in the training loss. The file has this field only if a run uses class weights.
     #[serde(default, skip_serializing_if = "ClassWeights::is_none")]
     pub class_weights: ClassWeights,
     /// Sizes and constants of the network.
     pub network: NetworkConfig,
     /// The training set.
     pub data: DataConfig,
-    /// Changes of the learning rate by resumed runs, in the order of training.
+    /// Changes of the learning rate by resumed runs, the earliest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lr_changes: Vec<LrChange>,
 }
@@ -108,19 +110,19 @@ pub struct DataConfig {
 }
 
 impl NetworkConfig {
-    /// Sizes of the network.
+    /// Returns the sizes of the network.
     pub fn shape(&self) -> Shape {
         Shape { inputs: self.inputs, hidden: self.hidden.clone(), classes: self.classes }
     }
 
-    /// Constants of the neurons.
+    /// Returns the constants of the neurons.
     pub fn neuron(&self) -> Iaf {
         Iaf { theta: self.theta, min_v_mem: self.min_v_mem, ..Iaf::default() }
     }
 }
 
 impl DataConfig {
-    /// Describes the training set with this manifest.
+    /// Returns the description of the training set that has this manifest.
     pub fn of(manifest: &Manifest) -> DataConfig {
         let description = &manifest.description;
         DataConfig {
@@ -154,13 +156,13 @@ impl Config {
         Ok(config)
     }
 
-    /// Learning rate of the next batch.
+    /// Returns the learning rate of the next batch.
     pub(crate) fn current_lr(&self) -> f64 {
         self.lr_changes.last().map_or(self.lr, |change| change.lr)
     }
 
     /// Changes the learning rate from the next batch on, and records the change. `epochs_done` and `batches_done` say
-    /// how much is finished. Returns whether `lr` differs from the learning rate before.
+    /// how much of the run is finished. Returns whether `lr` differs from the current learning rate.
     pub(crate) fn change_lr(&mut self, epochs_done: u64, batches_done: u64, lr: f64) -> bool {
         if lr == self.current_lr() {
             return false;

@@ -21,16 +21,17 @@ pub struct EvalOptions {
     pub run: PathBuf,
     /// Folder of the shard set to evaluate on.
     pub data: PathBuf,
-    /// Whether to evaluate the network of the epoch with the best validation accuracy, instead of the network of the
-    /// last epoch.
+    /// Whether to evaluate the network of the epoch with the best validation accuracy. Otherwise the network of the
+    /// last epoch is evaluated.
     pub best: bool,
     /// Whether progress is shown.
     pub verbosity: Verbosity,
-    /// Function that gets each warning about the set, before the evaluation starts.
+    /// Function that is called with each warning about the set, before the evaluation starts.
     pub warn: fn(&Warning),
 }
 
-/// Evaluates the network of a run on a set. `choose` gets the engine of the run and returns the backend that computes.
+/// Evaluates the network of a run on a set. `choose` gets the run's choice of engine and returns the backend that
+/// computes.
 ///
 /// # Errors
 /// The errors of reading the run folder, the model and the set; [`tonic_shard::Error::Mismatch`] if they do not fit

@@ -20,13 +20,13 @@ use crate::run::training::Training;
 /// Result of training.
 #[derive(Clone, Debug)]
 pub struct Fitted {
-    /// Metrics of all epochs of the run, also of those before a resume.
+    /// Metrics of all epochs of the run. This includes the epochs before the run was resumed.
     pub epochs: Vec<EpochMetrics>,
     /// Evaluation on the test set, if there is one.
     pub test: Option<Evaluation>,
-    /// All warnings. [`FitOptions::warn`] was called with each of them.
+    /// All warnings of the run. [`FitOptions::warn`] was called with each of them.
     pub warnings: Vec<Warning>,
-    /// Time of the whole call in seconds: loading, training, validation and test.
+    /// Time of the whole call in seconds, including loading, training, validation and test.
     pub seconds: f64,
 }
 
@@ -112,10 +112,10 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     Ok(Fitted { epochs: run.epochs, test, warnings, seconds })
 }
 
-/// Returns an error if the network is too large for the free memory. It is called before anything is written.
+/// Returns an error if the network is too large for the free memory. This is checked before anything is written.
 fn check_memory(config: &Config) -> Result<()> {
-    /// Number of float32 values per parameter: the parameter, the gradient, two moving averages of Adam, two packed
-    /// copies, and at least four gradients of blocks of samples.
+    /// Number of float32 values in memory for each parameter: the parameter, its gradient, two moving averages of Adam,
+    /// two packed copies, and the gradients of at least four blocks of samples.
     const COPIES: u64 = 10;
     let needed = (config.network.shape().parameters() as u64).saturating_mul(COPIES * size_of::<f32>() as u64);
     match free_memory().filter(|&free| needed > free) {

@@ -1,4 +1,4 @@
-//! The run folder: names of files, lock, and the check whether a run may replace another one.
+//! The run folder: names of its files, its lock, and the check whether a new run may replace the run in the folder.
 //!
 //! ```text
 //! RUN/config.toml              everything the result depends on
@@ -20,15 +20,16 @@ use crate::run::{checkpoint, config, metrics};
 
 /// Name of the file with the network after the last epoch.
 pub(super) const MODEL: &str = "model.safetensors";
-/// Name of the file with the network of the epoch with the best validation accuracy. Of equal epochs, it is the first.
+/// Name of the file with the network of the epoch with the best validation accuracy. If several epochs have this
+/// accuracy, it is the network of the first of them.
 pub(crate) const BEST: &str = "best.safetensors";
 /// Name of the file with the evaluation on the test set.
 pub(super) const TEST: &str = "test.json";
-/// Files of a run. A folder with any of them holds a run. When a run is replaced, they are removed in this order: the
-/// checkpoint first, so that no run can resume from a folder that is partly removed.
+/// Names of the files of a run. A folder with any of these files holds a run. When another run replaces it, the files
+/// are removed in this order: the checkpoint first, so that no run can resume from a folder that is partly removed.
 const FILES: [&str; 6] = [checkpoint::FILE_NAME, metrics::FILE_NAME, MODEL, BEST, TEST, config::FILE_NAME];
 
-/// The folder of a run. If the folder exists, it is locked against other processes as long as this value lives.
+/// The folder of a run. If the folder exists, it is locked against other processes for as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
@@ -50,7 +51,7 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Creates and locks the folder if it doesn't exist. Removes the files of a run that is to be replaced.
+    /// Creates and locks the folder if it doesn't exist. Removes the files of the old run, unless it is resumed.
     ///
     /// # Errors
     /// The errors of [`RunFolder::find`].
@@ -66,8 +67,8 @@ impl RunFolder {
         }
     }
 
-    /// Whether a run is resumed and has a checkpoint or metrics. A run that was killed before the first checkpoint
-    /// starts from the beginning.
+    /// Whether the folder has a run to resume, with a checkpoint or metrics. A run that was killed before the first
+    /// checkpoint starts from the beginning.
     pub(crate) fn has_begun(&self) -> bool {
         self.existing == Existing::Resume && FILES[..2].iter().any(|name| self.path.join(name).exists())
     }

@@ -7,18 +7,20 @@ use crate::run::metrics::EpochMetrics;
 /// An accuracy counts as no better than guessing if it is at most this many standard deviations above the accuracy of
 /// guessing.
 const NOISE: f64 = 3.0;
-/// A loss counts as better than another loss (of guessing, or of an earlier epoch) if it is below this share of the
-/// other.
+/// A loss counts as better than the loss of guessing, or of an earlier epoch, if it is below this share of that other
+/// loss.
 const NO_BETTER: f64 = 0.98;
 /// Number of batches at the start of a run during which it is normal that the loss doesn't fall.
 const SLOW_START: u64 = 100;
-/// A run has diverged if the mean loss of an epoch exceeds this multiple of the loss of guessing, and also
-/// [`TIMES_INITIAL`] times the loss of the initial weights.
+/// A run has diverged if the mean loss of an epoch or of an evaluation exceeds this multiple of the loss of guessing,
+/// and also [`TIMES_INITIAL`] times the loss of the initial weights. The loss of guessing is here ln(number of
+/// classes).
 const TIMES_GUESSING: f64 = 1e4;
-/// Multiple of the loss of the initial weights that a diverged loss exceeds; see [`TIMES_GUESSING`].
+/// A run has diverged if the loss exceeds this multiple of the loss of the initial weights, and also the limit of
+/// [`TIMES_GUESSING`].
 const TIMES_INITIAL: f64 = 100.0;
 
-/// Accuracy and loss of guessing: predicting the same class probabilities for every sample.
+/// Accuracy and loss of guessing. To guess means to predict the same class probabilities for every sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guessing {
     accuracy: f64,
@@ -30,8 +32,8 @@ pub(super) struct Guessing {
 }
 
 impl Guessing {
-    /// Computes accuracy and loss of guessing on a training set of `samples` samples and `batches` batches. `weights`
-    /// are the class weights in the loss.
+    /// Computes accuracy and loss of guessing on a training set. It has `samples` samples, and `batches` batches per
+    /// epoch. `weights` are the class weights of the training loss.
     pub(super) fn new(classes: &ClassBalance<'_>, (samples, batches): (u64, u64), weights: ClassWeights) -> Guessing {
         let (accuracy, loss) = classes.guessing();
         let present = classes.present();
@@ -51,8 +53,8 @@ impl Guessing {
         self.classes > 1 && score.accuracy <= self.accuracy + noise && score.loss >= NO_BETTER * self.loss
     }
 
-    /// Whether the last three epochs are no better than guessing and the loss didn't fall over them. During the first
-    /// [`SLOW_START`] batches of a run, the result is `false`.
+    /// Whether the last three epochs are no better than guessing, and the loss didn't fall during them. During the
+    /// first [`SLOW_START`] batches of a run, the result is `false`.
     fn is_stuck(&self, epochs: &[EpochMetrics]) -> bool {
         let Some(three @ [first, _, last]) = epochs.last_chunk::<3>() else { return false };
         let falls = last.train.loss < NO_BETTER * first.train.loss;
@@ -61,15 +63,16 @@ impl Guessing {
     }
 
     /// Whether a mean loss is so large that training has diverged. `initial` computes the loss of the initial weights.
-    /// It is called only if `loss` is far above the loss of guessing.
+    /// It is called only if `loss` is far above the loss of guessing, because it takes time.
     pub(super) fn is_diverged<E>(&self, loss: f64, initial: impl FnOnce() -> Result<f64, E>) -> Result<bool, E> {
         let guessing = (self.classes.max(2) as f64).ln();
         Ok(loss > TIMES_GUESSING * guessing && loss > TIMES_INITIAL * initial()?)
     }
 
-    /// Returns warnings about the last of `epochs`: one if layers have become silent, and one if training has become
-    /// stuck at chance. After the last epoch of a run (`is_last`), it is enough that layers are silent, or that the
-    /// epoch is at chance.
+    /// Returns warnings about the last of `epochs`. One warning lists the layers that are silent now and were not
+    /// silent in the epoch before. Another says that training is stuck at chance now and was not stuck before. After
+    /// the last epoch of a run (`is_last`), the first warning lists all silent layers, and the second is returned
+    /// whenever the epoch is at chance.
     pub(super) fn warnings(&self, epochs: &[EpochMetrics], is_last: bool) -> Vec<Warning> {
         let Some((last, before)) = epochs.split_last() else { return Vec::new() };
         let epoch = last.epoch;
@@ -101,7 +104,7 @@ mod tests {
     use crate::run::activity::LayerActivity;
     use crate::run::metrics::EpochMetrics;
 
-    /// Guessing on a set of 1000 samples: four classes with 250 samples each.
+    /// Accuracy and loss of guessing on a set of 1000 samples, 250 of each of four classes.
     const FOUR: Guessing = Guessing { accuracy: 0.25, loss: 1.3863, samples: 1000, classes: 4, batches: 50 };
 
     fn epoch(epoch: u64, accuracy: f64, loss: f64, silent: f64) -> EpochMetrics {

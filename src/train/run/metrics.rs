@@ -18,7 +18,8 @@ pub(crate) const FILE_NAME: &str = "metrics.jsonl";
 pub struct EpochMetrics {
     /// Number of the epoch, counted from 1.
     pub epoch: u64,
-    /// Loss and accuracy over the batches of the epoch, each with the weights at that time.
+    /// Loss and accuracy over the batches of the epoch. Each batch counts with the weights that the network had at that
+    /// time.
     pub train: Score,
     /// Loss and accuracy on the validation set after the epoch; `None` without a validation set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,11 +28,12 @@ pub struct EpochMetrics {
     /// field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_macro: Option<MacroScore>,
-    /// Activity of each hidden layer after the epoch, measured on some training samples. Old files don't have this
-    /// field.
+    /// Activity of each hidden layer after the epoch, measured on some samples of the training set. Old files don't
+    /// have this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<Vec<LayerActivity>>,
-    /// Time of training in seconds. If the run was resumed within the epoch, only the time after the resume counts.
+    /// Time of training in seconds. If the run was resumed in the middle of this epoch, only the time after that
+    /// counts.
     pub seconds: f64,
     /// Batches per second of training, over the time `seconds`.
     pub batches_per_second: f64,

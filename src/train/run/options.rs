@@ -7,8 +7,9 @@ use tonic_loader::CacheChoice;
 
 use crate::learner::{Backend, ClassWeights, Pad, Warning};
 
-/// Options of a run. For an option that is `None`, a new run takes the default, and a resumed run takes the value of
-/// the run folder. A resumed run refuses options that contradict the run folder, unless the option says otherwise.
+/// Options of a run. If an option is `None`, a new run takes the default, and a resumed run takes the value of the run
+/// folder. A resumed run refuses other values than those of the run folder, except where an option says that a resumed
+/// run may change it.
 #[derive(Clone, Debug)]
 pub struct FitOptions {
     /// Folder of the training set.
@@ -23,18 +24,19 @@ pub struct FitOptions {
     pub epochs: Option<u64>,
     /// Number of samples per batch; 128 by default.
     pub batch_size: Option<usize>,
-    /// Whether the last batch of an epoch is left out if it has fewer samples. For a resumed run, `false` means the
-    /// value of the run folder.
+    /// Whether the last batch of an epoch is left out if it has fewer samples than the other batches. For a resumed
+    /// run, `false` means the value of the run folder.
     pub drop_last: bool,
     /// Number of neurons of each hidden layer; three layers of 128 by default.
     pub hidden: Option<Vec<usize>>,
     /// Spike threshold; 1 by default.
     pub theta: Option<f32>,
-    /// Factor by which the initial weights of the hidden layers are multiplied, but not the biases; 1 by default.
+    /// Factor by which the initial weights of the hidden layers are multiplied; 1 by default. Biases are not
+    /// multiplied.
     pub gain: Option<f64>,
     /// Lower bound of the membrane potential; none by default.
     pub min_v_mem: Option<f32>,
-    /// Learning rate; the default of Adam, 0.001, by default. A resumed run may change it.
+    /// Learning rate of Adam; 0.001 by default. A resumed run may change it.
     pub lr: Option<f64>,
     /// Seed of the initial weights and of the order of samples; 0 by default.
     pub seed: Option<u64>,
@@ -46,7 +48,7 @@ pub struct FitOptions {
     pub pad: Option<Pad>,
     /// Where samples are kept between epochs. A resumed run may change it.
     pub cache: CacheChoice,
-    /// Whether the pages of streamed shards are locked in memory.
+    /// Whether the pages of streamed shards are locked in memory, so that they stay there.
     pub pin: bool,
     /// Whether to resume the run in the run folder.
     pub resume: bool,
@@ -54,12 +56,12 @@ pub struct FitOptions {
     pub overwrite: bool,
     /// Whether progress is shown.
     pub verbosity: Verbosity,
-    /// Function that gets each warning as soon as it is known, also if progress is not shown.
+    /// Function that is called with each warning as soon as it is known, also if progress is not shown.
     pub warn: fn(&Warning),
 }
 
 impl FitOptions {
-    /// Prints a line to stderr, unless progress is quiet.
+    /// Prints a line to stderr, unless `verbosity` is quiet.
     pub(super) fn say(&self, what: impl FnOnce() -> String) {
         if self.verbosity == Verbosity::Normal {
             eprintln!("{}", printable(&what()));

@@ -16,7 +16,7 @@ const EPOCHS: u64 = 20;
 const BATCH_SIZE: usize = 128;
 
 impl FitOptions {
-    /// Returns the configuration of a new run, or of the run to resume. It is an error if the options contradict the
+    /// Returns the configuration of a new run, or of the run to resume. Returns an error if the options contradict the
     /// run to resume.
     pub(super) fn config(&self, train: &ShardSet) -> Result<Config> {
         if self.resume { self.resumed(train) } else { Ok(self.new_config(train)) }
@@ -79,7 +79,7 @@ impl FitOptions {
     /// Checks that the options agree with `stored`, the configuration of the run to resume.
     ///
     /// # Errors
-    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the name of the first option that has another value.
+    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the name of the first option that differs.
     fn refuse_contradiction(&self, stored: &Config) -> Result<()> {
         let network = &stored.network;
         let sizes = |hidden: &[usize]| hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
@@ -107,7 +107,7 @@ impl FitOptions {
     }
 }
 
-/// Returns a value as it is written in config.toml.
+/// Returns a value as text, in the form that config.toml has.
 fn word<T: Debug>(value: Option<T>) -> Option<String> {
     value.map(|value| format!("{value:?}").to_lowercase())
 }

@@ -1,5 +1,5 @@
-//! The epochs of a run: training, validation, and saving to the run folder. A run can be resumed after it was stopped
-//! or killed.
+//! The epochs of a run: training, validation, and saving to the run folder. A run that was stopped or killed can be
+//! resumed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ use crate::run::health::Guessing;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 
-/// Minimum time between two saves after an epoch, so that several short epochs are saved together. A safe write takes
-/// milliseconds, and on a shared disk tenths of a second.
+/// Minimum time between two saves at ends of epochs, so that several short epochs are saved together. A safe write
+/// takes milliseconds, and on a shared disk tenths of a second.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 /// A run in training.
@@ -37,16 +37,16 @@ pub(super) struct Training<'a> {
     pub(super) epochs: Vec<EpochMetrics>,
     pub(super) warnings: Vec<Warning>,
     guessing: Guessing,
-    /// Samples whose spikes are counted after each epoch; empty before the end of the first epoch.
+    /// Samples in which spikes are counted after each epoch. Empty before the end of the first epoch.
     measured: Vec<Batch>,
     /// Number of finished batches of the current epoch.
     batches_done: u64,
     /// Sums over the finished batches of the current epoch.
     running: RunningScore,
     best_accuracy: f64,
-    /// The network at the end of the last finished epoch; `None` if it is saved.
+    /// The network at the end of the last finished epoch. `None` if it is saved already, or if no epoch has finished.
     ended: Option<Network>,
-    /// The network with the best validation accuracy so far; `None` if it is saved.
+    /// The network with the best validation accuracy so far. `None` if it is saved already, or if there is none.
     best: Option<Network>,
     /// Position of the run at the last checkpoint.
     saved: Position,
@@ -68,7 +68,8 @@ impl fmt::Display for Position {
 }
 
 impl<'a> Training<'a> {
-    /// Makes a run that starts with a new network, or with `resume` from the checkpoint in the run folder.
+    /// Makes a run that starts with a new network. With `resume`, it starts from the checkpoint in the run folder
+    /// instead.
     pub(super) fn start(
         fit: &'a FitOptions,
         mut config: Config,
@@ -118,8 +119,8 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Writes the configuration of a resumed run to config.toml. If more epochs are finished than were asked for, the
-    /// number of epochs becomes the number of finished epochs.
+    /// Writes the configuration of a resumed run to config.toml. If the run has already finished more epochs than the
+    /// user asks for, the configuration gets the number of finished epochs.
     pub(super) fn keep_epochs(&mut self) -> Result<()> {
         let done = self.epochs.len() as u64;
         if done > self.config.epochs {
@@ -196,7 +197,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Loads the samples whose spikes are counted after each epoch, unless they are loaded already.
+    /// Loads the samples in which spikes are counted after each epoch, unless they are loaded already.
     fn watch(&mut self, train: &Feed) -> Result<()> {
         if self.measured.is_empty() {
             self.measured = measured_samples(train, self.config.seed, self.config.batch_size)?;
@@ -205,8 +206,8 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Saves everything that is not yet saved. The checkpoint is written last. If the process is killed before that,
-    /// metrics.jsonl has more lines than the checkpoint has epochs, and a resumed run drops these lines.
+    /// Saves everything that is not saved yet. The checkpoint is written last. If the process is killed before that,
+    /// metrics.jsonl has more lines than the checkpoint has epochs. A resumed run drops these lines.
     pub(super) fn save(&mut self) -> Result<()> {
         let folder = &self.fit.run;
         if let Some(network) = self.ended.take() {
@@ -264,14 +265,15 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Returns an error if a parameter is NaN or infinite. The next loss would be NaN or infinite too, and a run cannot
-    /// be resumed from such a state.
+    /// Returns an error if a parameter is NaN or infinite. With such a parameter, the next loss would be NaN or
+    /// infinite too, and the run could not be resumed.
     fn check_finite(&mut self) -> Result<()> {
         let finite = self.learner.state().network.parameters.flat().iter().all(|w| w.is_finite());
         if finite { Ok(()) } else { Err(self.explain(KernelError::NonFiniteLoss { loss: f64::NAN }.into())) }
     }
 
-    /// Returns an error if `loss`, the mean over an epoch or a set, is so large that training has diverged.
+    /// Returns an error if `loss` is so large that training has diverged. `loss` is the mean over an epoch or over a
+    /// set.
     fn check_size(&mut self, loss: f64) -> Result<()> {
         let (config, padding, measured) = (&self.config, self.padding, &self.measured);
         let initial = || -> Result<f64> {
@@ -301,7 +303,7 @@ impl<'a> Training<'a> {
     }
 }
 
-/// Returns the network before the first batch.
+/// Returns the network as it is before the first batch.
 fn initial_network(config: &Config) -> Network {
     let NetworkConfig { gain, .. } = config.network;
     let mut network =

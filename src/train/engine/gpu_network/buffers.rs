@@ -15,46 +15,47 @@ pub struct Extent {
     pub longest: usize,
     /// Whether the network is trained; evaluation needs fewer buffers.
     pub trained: bool,
-    /// Maximum number of samples in an epoch if the predictions of all samples are kept; 0 if only the predictions of
-    /// the last batch are kept.
+    /// If the buffers keep the predictions of all samples of an epoch: the maximum number of these samples. If they
+    /// keep only the predictions of the last batch: 0.
     pub kept: u64,
     /// Maximum number of batches in an epoch.
     pub batches: u64,
 }
 
 impl Extent {
-    /// Maximum number of steps, rounded up to a multiple of [`TILE`].
+    /// Number of time steps T in the buffers: the maximum number of steps of a sample, rounded up to a multiple of
+    /// [`TILE`].
     pub(super) fn time(&self) -> usize {
         padded(self.longest.max(1))
     }
 
-    /// Number of rows of a (batch, T, ...) array: batch * T.
+    /// Returns batch * T, the number of time steps of all samples in an array (batch, T, ...).
     pub(super) fn rows(&self) -> usize {
         self.batch * self.time()
     }
 
-    /// Returns `len` if the network is trained, and 0 otherwise. It is the length of a buffer that only training needs.
+    /// Returns the length of a buffer that only training needs: `len` if the network is trained, and 0 otherwise.
     pub(super) fn trained(&self, len: usize) -> usize {
         if self.trained { len } else { 0 }
     }
 }
 
-/// Approximate number of CUDA blocks that compute a weight gradient: enough for the largest GPUs.
+/// Approximate number of CUDA blocks that compute the gradient of one weight matrix: enough for the largest GPUs.
 const GRADIENT_BLOCKS: usize = 256;
-/// Maximum number of float32 values in all partial sums of one weight gradient together.
+/// Maximum number of float32 values in all partial sums of the gradient of one weight matrix together.
 const MAX_PARTIALS: usize = 1 << 26;
 
 /// Maximum size in bytes of a dense input for the first layer's weight gradient. If the dense input would be larger,
 /// the gradient is computed from the sparse cells.
 const MAX_DENSE_INPUT: usize = 1 << 30;
-/// Maximum number of frames that one CUDA block writes as dense input.
+/// Maximum number of frames of the dense input that one CUDA block writes.
 const INPUT_FRAMES: usize = 16;
 
 /// Byte that [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers with. A floating-point number whose bytes
 /// are all 0xff is NaN.
 pub(super) const POISON: u8 = 0xff;
 
-/// Dense input of a batch, (pieces, batch, T, width). A count is the sum of `pieces` bfloat16 numbers.
+/// Dense input of a batch, (pieces, batch, T, width). Each count is the sum of `pieces` bfloat16 numbers.
 #[derive(Debug)]
 pub(super) struct DenseInput {
     pub(super) width: usize,
@@ -63,8 +64,8 @@ pub(super) struct DenseInput {
     pub(super) values: Buffer<u16>,
 }
 
-/// Spike counts of one hidden layer, for each sample and neuron, (batch, width). The buffers are large enough for the
-/// widest layer. They are empty if the network isn't trained.
+/// Spike counts of one hidden layer, for each sample and neuron, (batch, width). All hidden layers use the same buffers
+/// in turn, so these are large enough for the widest layer. They are empty if the network isn't trained.
 #[derive(Debug)]
 pub(super) struct CountedSpikes {
     pub(super) spikes: Buffer<f64>,
@@ -90,9 +91,10 @@ pub(super) struct Hidden {
     pub(super) weights_at: usize,
     /// Index of the layer's first bias in the flat parameters of the network.
     pub(super) bias_at: usize,
-    /// W for the forward pass, each weight as a sum of bfloat16 pieces; empty in the first layer.
+    /// Weights W for the forward pass, each as a sum of bfloat16 pieces. Empty in the first layer.
     pub(super) forward: Buffer<u16>,
-    /// W^T for the backward pass, each weight as a sum of bfloat16 pieces; empty in the first layer.
+    /// Transposed weights W^T for the backward pass, each as a sum of bfloat16 pieces. Empty in the first layer, and if
+    /// the network isn't trained.
     pub(super) backward: Buffer<u16>,
     pub(super) v: Buffer<f32>,
     pub(super) spikes: Buffer<u16>,
@@ -116,13 +118,13 @@ pub(super) struct Readout {
     pub(super) labels: Buffer<u32>,
     pub(super) row: Buffer<f32>,
     pub(super) out: Buffer<f32>,
-    /// Weight of each class in the loss; empty for a plain mean.
+    /// Weight of each class in the loss. Empty if the loss is the plain mean.
     pub(super) class_weights: Buffer<f32>,
     pub(super) scores: Buffer<BatchScore>,
 }
 
 impl DenseInput {
-    /// Allocates the dense input of frames with `cells` cells. Returns `None` if the network isn't trained, or if the
+    /// Allocates the dense input, for frames of `cells` cells. Returns `None` if the network isn't trained, or if the
     /// dense input would be too large.
     pub(super) fn new(program: &Program, extent: Extent, cells: usize) -> Result<Option<DenseInput>> {
         let (width, pieces) = (padded(cells), program.column_types().input_pieces());
@@ -135,7 +137,7 @@ impl DenseInput {
         Ok(Some(DenseInput { width, pieces, block_frames: block_frames.min(INPUT_FRAMES), values }))
     }
 
-    /// Shared memory of each CUDA block that writes the dense input, in bytes.
+    /// Returns the size in bytes of the shared memory of each CUDA block that writes the dense input.
     pub(super) fn block_bytes(&self) -> usize {
         self.pieces * self.width * self.block_frames * size_of::<u16>()
     }
@@ -178,7 +180,7 @@ impl Hidden {
         [spikes, lambda].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))
     }
 
-    /// Returns a grid of CUDA blocks: one block for each sample and tile of neurons.
+    /// Returns the size of a grid of CUDA blocks that has one block for each pair of a sample and a tile of neurons.
     pub(super) fn blocks(&self, batch: usize) -> [usize; 2] {
         [batch, self.width / TILE]
     }
@@ -269,8 +271,8 @@ pub(super) fn padded(n: usize) -> usize {
     n.next_multiple_of(TILE)
 }
 
-/// Returns the number of partial sums of a weight gradient. The number decides the order of additions, so it depends
-/// only on these sizes, not on the GPU.
+/// Returns the number of partial sums of the gradient of one weight matrix. This number decides the order of additions.
+/// It is computed from the arguments only, so that it is the same on every GPU.
 fn splits(batch: usize, before_width: usize, width: usize) -> usize {
     let tiles = before_width / TILE * (width / TILE);
     let most = (MAX_PARTIALS / (before_width * width)).max(1);

@@ -65,7 +65,7 @@ impl GpuNetwork {
         self.program.readout.launch(stream, [self.extent.batch, 1], &self.readout_args())
     }
 
-    /// Queues the kernel that counts the spikes of `layer` in the batch that ran forward last. The buffers must have
+    /// Queues the kernel that counts the spikes of `layer` in the last batch that ran forward. The buffers must have
     /// been allocated for training.
     pub(super) fn count_spikes(&self, stream: &Stream, layer: &Hidden) -> Result<()> {
         let args = SpikesArgs {
@@ -83,7 +83,7 @@ impl GpuNetwork {
     }
 
     /// Queues the kernels of a training step. They choose the samples of the next batch, run them forward and backward,
-    /// and update the parameters if [`load`](Self::load) was given an optimiser. `steps` is as in [`draw`](Self::draw).
+    /// and update the parameters if [`load`](Self::load) got an optimiser. `steps` is as in [`draw`](Self::draw).
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -120,7 +120,8 @@ impl GpuNetwork {
         self.launch_parameters(stream, &self.program.update)
     }
 
-    /// Makes work that is queued later on the side stream wait for the work queued on `stream` so far.
+    /// Makes the side stream wait for `stream`: work that is queued on the side stream after this call starts when the
+    /// work that is on `stream` now has ended.
     fn fork(&self, stream: &Stream) -> Result<()> {
         stream.record(&self.fork)?;
         self.side.wait(&self.fork)

@@ -113,7 +113,8 @@ impl GpuNetwork {
         Ok(())
     }
 
-    /// Fills the step's outputs with NaN, so that tests catch reads of memory that was never written.
+    /// Fills the buffers that a step writes to with NaN, so that tests notice if a kernel reads memory that was never
+    /// written.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -136,7 +137,7 @@ impl GpuNetwork {
         stream.upload(&self.state, 0, &self.begun, 0..1)
     }
 
-    /// Queues a copy of the scores of `batches`, a range of batches of the epoch, to the host.
+    /// Queues a copy of scores to host memory: those of `batches`, a range of batch numbers of the epoch.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -149,7 +150,7 @@ impl GpuNetwork {
         stream.download(&self.readout.scores, batches, to, 0)
     }
 
-    /// Reads the progress of training from the device.
+    /// Returns the progress of training, read from the device.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda), also if an earlier step failed.
@@ -157,7 +158,7 @@ impl GpuNetwork {
         Ok(self.state.read()?[0])
     }
 
-    /// Reads the parameters from the device, as one flat list.
+    /// Returns the parameters as one flat list, read from the device.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -165,7 +166,7 @@ impl GpuNetwork {
         self.parameters.read()
     }
 
-    /// Reads Adam's moving averages from the device: m of the gradients, and v of the squared gradients.
+    /// Returns Adam's moving averages, read from the device: m of the gradients, and v of the squared gradients.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -212,7 +213,7 @@ impl GpuNetwork {
         Ok(())
     }
 
-    /// Reads the first `samples` samples of the last batch, as the kernel `draw` wrote them.
+    /// Returns one record for each of the first `samples` samples of the last batch, as the kernel `draw` wrote it.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -220,7 +221,7 @@ impl GpuNetwork {
         self.drawn.read_range(0..samples)
     }
 
-    /// Reads the logits of the first `samples` samples of the last batch, (samples, classes).
+    /// Returns the logits of the first `samples` samples of the last batch, (samples, classes).
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -228,8 +229,8 @@ impl GpuNetwork {
         self.readout.logits.read_range(0..samples * self.shape.classes)
     }
 
-    /// Reads the predictions of the first `samples` samples: those of the epoch if the buffers keep the predictions of
-    /// the epoch (`Extent::kept`), otherwise those of the last batch.
+    /// Returns the predictions of the first `samples` samples: of the epoch if the buffers keep the predictions of a
+    /// whole epoch (`Extent::kept`), otherwise of the last batch.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -241,7 +242,7 @@ impl GpuNetwork {
     }
 }
 
-/// Copies values to the device after the work that was queued on the stream before. Returns when the copy has ended.
+/// Copies values to the device, after all work that is already queued on the stream. Returns when the copy has ended.
 fn put<T: DeviceType>(stream: &Stream, to: &Buffer<T>, from: &[T]) -> Result<()> {
     let mut pinned = stream.device().pinned(from.len())?;
     pinned.as_mut_slice()?.copy_from_slice(from);
