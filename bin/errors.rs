@@ -1,7 +1,7 @@
 //! Shows errors for both programs and chooses their exit codes. README.md lists the codes.
 //!
-//! The libraries don't know the flags of the programs. They name a parameter by its field, such as `chunk_samples`.
-//! [`report`] shows the flag instead, such as `--chunk-samples`, and adds what to type next.
+//! The libraries don't know the flags of the programs. Their errors name a parameter in the form `chunk_samples`.
+//! [`report`] shows the flag instead, in the form `--chunk-samples`, and adds what to type next.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -22,21 +22,21 @@ pub(crate) const SYSTEM: u8 = 1;
 /// Exit code for wrong arguments, or a request that cannot be carried out.
 pub(crate) const USAGE: u8 = 2;
 /// Exit code for a set, run or model that is damaged, incomplete, incompatible, or inconsistent with the other inputs.
-/// Also for sets that differ.
+/// Also the exit code of `tonic-prep diff` if the sets differ.
 pub(crate) const BAD_SET: u8 = 4;
 const INTERRUPTED: u8 = 130;
 
-/// One error of a chain of errors, in which each error is the cause of the one before.
+/// One error of a chain of errors. Each error of the chain is the cause of the error before it.
 pub(crate) type Cause = dyn Error + 'static;
 
-/// The subcommand that the user typed: the arguments that it has, and those that the user gave.
+/// The subcommand that the user typed: the arguments that it accepts, and the arguments that the user gave.
 pub(crate) struct Typed {
     command: Command,
     matches: ArgMatches,
 }
 
 impl Typed {
-    /// Parses the program's arguments. Exits for `--help` and for invalid arguments.
+    /// Parses the program's arguments. Prints a text and ends the program for `--help` and for invalid arguments.
     pub(crate) fn parse<P: Parser>() -> (P, Typed) {
         Typed::parse_from(std::env::args_os()).unwrap_or_else(|error| refuse(&error))
     }
@@ -52,17 +52,18 @@ impl Typed {
         Ok((parsed, Typed { command, matches }))
     }
 
-    /// Whether the subcommand has the argument `id`.
+    /// Whether the subcommand accepts the argument `id`.
     fn has(&self, id: &str) -> bool {
         self.command.get_arguments().any(|argument| argument.get_id() == id)
     }
 
-    /// Whether the subcommand has the flag `flag` and the user did not give it.
+    /// Whether the subcommand accepts the flag `flag`, and the user did not give it.
     fn lacks(&self, flag: &str) -> bool {
         self.has(flag) && !self.matches.get_flag(flag)
     }
 
-    /// Replaces parameter names in backticks by flags, in a text of a library: `max_loss` becomes `--max-loss`.
+    /// Replaces names of parameters by flags in a text of a library, if the names are in backticks: `max_loss` becomes
+    /// `--max-loss`.
     pub(crate) fn with_flags(&self, text: &str) -> String {
         let parts: Vec<&str> = text.split('`').collect();
         if parts.len().is_multiple_of(2) {
@@ -76,8 +77,9 @@ impl Typed {
         shown.collect()
     }
 
-    /// Converts a parameter name of a library to the flag of the program. Only the first word is the name: `cache host`
-    /// becomes `--cache host`. A name that is no argument of the subcommand stays as it is.
+    /// Converts the name of a parameter in a library to the flag of the program. Only the first word of `name` is
+    /// converted: `cache host` becomes `--cache host`. If the subcommand has no such argument, returns `name`
+    /// unchanged.
     pub(crate) fn flag(&self, name: &str) -> String {
         let (id, rest) = name.split_at(name.find(' ').unwrap_or(name.len()));
         let argument = self.command.get_arguments().find(|argument| argument.get_id() == id);
@@ -90,8 +92,8 @@ impl Typed {
     }
 }
 
-/// Prints the help text, or what is wrong with the arguments, and exits. Arguments may be file names with invisible
-/// characters. These characters are printed as escapes.
+/// Prints the help text, or what is wrong with the arguments, and ends the program. If arguments have invisible
+/// characters, such as a file name can have, these are printed as escapes.
 fn refuse(error: &clap::Error) -> ! {
     let hidden = |arg: OsString| matches!(printable(&arg.to_string_lossy()), Cow::Owned(_));
     if !std::env::args_os().any(hidden) {
@@ -108,9 +110,10 @@ fn refuse(error: &clap::Error) -> ! {
 
 /// Prints an error on stderr, with advice, and returns the exit code.
 ///
-/// `code` and `advice` are called for each error of the chain, outermost first. They know the errors that only this
-/// program has. The errors of the crates base, shard and report are handled here. A closed output pipe (`| head`) is
-/// not an error.
+/// `code` and `advice` return the exit code and the advice for errors that only this program has, and `None` for other
+/// errors. They are called for each error of the chain, outermost first. The errors of the crates base, shard and
+/// report are handled here. A closed output pipe (`| head`) is not an error: nothing is printed, and the exit code is
+/// 0.
 pub(crate) fn report(
     typed: &Typed,
     error: &anyhow::Error,
@@ -135,7 +138,7 @@ fn said(typed: &Typed, error: &anyhow::Error, advice: impl Fn(&Cause) -> Option<
     format!("{}{}", printable(&text(typed, error)), printable_lines(&advice))
 }
 
-/// Returns an error and its causes in one line. A cause is left out if the line already contains its text.
+/// Returns the texts of an error and its causes in one line. A cause is left out if the line already contains its text.
 fn text(typed: &Typed, error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for words in error.chain().map(ToString::to_string) {
@@ -221,7 +224,8 @@ fn is_of_a_set(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "shard") || path.file_name().is_some_and(|n| n == MANIFEST_FILE)
 }
 
-/// Returns what to type next if sets, recordings or settings that must be equal differ.
+/// Returns what to type next for an error that says that two sets, recordings or settings differ. `None` for other
+/// errors.
 fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
     let Some(ShardError::Mismatch { path, other, field, .. }) = cause.downcast_ref() else { return None };
     let list = "--classes FILE, a list of all classes";
@@ -262,7 +266,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// An error, words that its shown text must contain, and words that the advice after it must contain.
+    /// An error, words that the text shown for it must contain, and words that the advice after this text must contain.
     pub(crate) struct Case {
         pub error: anyhow::Error,
         pub words: Vec<&'static str>,
@@ -275,7 +279,7 @@ pub(crate) mod tests {
         Case { error: error.into(), words: words.into(), next }
     }
 
-    /// Checks the text that each case's error has after the command line `words`.
+    /// Checks the text that is shown for the error of each case, if the user typed the command line `words`.
     pub(crate) fn check<P: Parser>(words: &[&str], advice: impl Fn(&Cause) -> Option<String>, cases: &[Case]) {
         let (_, typed) = Typed::parse_from::<P>(words.iter().map(OsString::from)).unwrap();
         for Case { error, words, next } in cases {
@@ -291,7 +295,8 @@ pub(crate) mod tests {
         }
     }
 
-    /// Checks that each variant of the enum `name` occurs in a case. `source` is the Rust source text with the enum.
+    /// Checks that each variant of the error enum `name` occurs in one of the cases. `source` is the Rust source text
+    /// of the enum.
     pub(crate) fn has_every_variant(source: &str, name: &str, cases: &[Case]) {
         let body = source.split_once(&format!("pub enum {name} {{\n")).unwrap().1.split_once("\n}\n").unwrap().0;
         let names = body

@@ -2,8 +2,8 @@
 
 use tonic_base::printable;
 
-/// Quotes a word so that bash and zsh read exactly this word. Control characters and other invisible characters become
-/// escapes.
+/// Quotes a word so that bash and zsh read exactly this word. Inside the quotes, control characters and other invisible
+/// characters are written as escapes.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./,:=+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -38,7 +38,7 @@ mod tests {
         }
     }
 
-    /// Bash turns each quoted word into the original word.
+    /// Checks that bash turns each quoted word into the original word.
     #[test]
     fn bash_reads_the_word_back() {
         for word in ["a b", "it's", "\u{1b}[2J", "a\nb\\n", "ä \u{9b}31m \u{202e}", "\u{e0041}'"] {

@@ -8,7 +8,7 @@ use crate::errors::Cause;
 use crate::part_commands::part_commands;
 use crate::quoted::quoted;
 
-/// Returns advice on an error of recordings. `None` for other errors.
+/// Returns what to type next after an error of recordings. `None` for other errors, and if there is no advice.
 pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
     Some(match error.downcast_ref()? {
         PrepError::UnknownLayout { maps, .. } if !maps.is_empty() => {
@@ -122,7 +122,7 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
     })
 }
 
-/// Returns a remedy in the words that the user types.
+/// Returns the words that the user types for a remedy that the library suggests.
 fn typed(remedy: &Remedy) -> String {
     match remedy {
         Remedy::Map(map) => format!("--map {}", quoted(map)),
@@ -139,13 +139,13 @@ fn typed(remedy: &Remedy) -> String {
     }
 }
 
-/// Returns advice on an error of the tools for sets. `None` for other errors.
+/// Returns what to type next after an error of the tools for sets. `None` for other errors, and if there is no advice.
 pub(crate) fn sets_advice(error: &Cause) -> Option<String> {
     let SetsError::MissingParts { .. } = error.downcast_ref()? else { return None };
     Some("convert the missing parts (--part N/M), and merge all of them".into())
 }
 
-/// Returns advice on a recording whose times wrap, jump or are out of order.
+/// Returns what to type next for a recording whose times wrap, jump or are out of order.
 fn clock_advice(remedy: &ClockRemedy) -> String {
     match remedy {
         ClockRemedy::Unwrap => {
@@ -175,7 +175,7 @@ fn clock_advice(remedy: &ClockRemedy) -> String {
     }
 }
 
-/// Returns advice on data that a file declares but does not contain.
+/// Returns what to do about data that a file declares but does not contain.
 fn missing_advice(absence: Absence) -> &'static str {
     match absence {
         Absence::VirtualSource => {

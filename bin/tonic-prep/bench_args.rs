@@ -38,7 +38,8 @@ pub(crate) struct BenchArgs {
 }
 
 impl BenchArgs {
-    /// Returns a conversion of the first samples. The benchmark makes the frames of this conversion, and writes no set.
+    /// Returns the conversion that the benchmark measures. The benchmark makes the frames of this conversion, but
+    /// writes no set.
     pub(crate) fn conversion(self, quiet: bool) -> anyhow::Result<Conversion> {
         Ok(Conversion {
             inputs: self.files,

@@ -37,7 +37,8 @@ pub(crate) enum Command {
   tonic-prep convert gestures/ -o shards/gestures --sensor 128,128,2    # gestures/wave/1.npy, gestures/clap/2.npy
   tonic-prep convert odd.h5 -o shards/odd --map t=when,x=place[0],y=place[1] --time-unit ns --sensor 64,64,1")]
     Convert(Box<ConvertArgs>),
-    /// Measure what training costs without a set: recordings are read and framed again for every sample
+    /// Measure how fast training could load samples without a shard set: recordings are read and framed again for every
+    /// sample
     #[command(after_help = "Examples:
   tonic-prep bench ssc_train.h5
   tonic-prep bench ssc_train.h5 --recipe-of shards/train --json > naive.json
@@ -69,7 +70,7 @@ pub(crate) enum Command {
     Show {
         /// Directory of the set
         dir: PathBuf,
-        /// Number of the sample, from 0
+        /// Index of the sample in the set, from 0
         #[arg(long, default_value_t = 0)]
         sample: u64,
         /// Write a PNG instead of drawing in the terminal
@@ -114,7 +115,7 @@ pub(crate) enum Command {
     Cat {
         /// Directory of the set
         dir: PathBuf,
-        /// Number of the sample, from 0
+        /// Index of the sample in the set, from 0
         #[arg(long, default_value_t = 0)]
         sample: u64,
         /// Print one JSON object instead of lines
@@ -159,8 +160,8 @@ pub(crate) enum Command {
     Repair {
         /// Directory of the set
         dir: PathBuf,
-        /// Another copy of the set (it may be damaged in other places), or all recordings that the set was converted
-        /// from
+        /// Another copy of the set, or all recordings that the set was converted from. A copy that is damaged itself
+        /// restores only those chunks that are undamaged in it
         #[arg(long, required = true, num_args = 1.., value_name = "DIR|FILE...")]
         from: Vec<PathBuf>,
         #[command(flatten)]
@@ -169,12 +170,12 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Join sets of the same recipe, or the parts of one set, in the given order
+    /// Join sets of the same recipe in the given order, or the parts of one set in the order of their numbers
     #[command(after_help = "Example: tonic-prep merge shards/all shards/monday shards/tuesday")]
     Merge {
         /// Directory of the new set
         out: PathBuf,
-        /// Sets to join; the parts of one set may come in any order
+        /// Sets to join. The parts of one set can be given in any order
         #[arg(required = true)]
         sets: Vec<PathBuf>,
         /// Number of samples per chunk [default: that of the first set]

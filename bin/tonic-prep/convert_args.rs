@@ -35,7 +35,7 @@ pub(crate) struct ConvertArgs {
     /// Number of samples per chunk [default: 64; fewer if samples are large]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CHUNK_SAMPLES)))]
     pub(crate) chunk_samples: Option<u32>,
-    /// Approximate size of a shard in bytes, or with k, M or G (powers of 1024)
+    /// Approximate size of a shard, in bytes or with one of the units k, M and G (powers of 1024)
     #[arg(long, value_name = "SIZE", default_value = SHARD_SIZE, value_parser = parse_bytes)]
     pub(crate) shard_size: u64,
     #[command(flatten)]
@@ -46,9 +46,10 @@ pub(crate) struct ConvertArgs {
     /// Leave out events outside the sensor and count them, instead of refusing the recording
     #[arg(long)]
     pub(crate) lenient: bool,
-    /// Largest share of the events, such as 0.1 or 10%, that may be lost to the table of labels, bad times, the
-    /// sensor's bounds, CropTime and slicing together. If more are lost, the set stays incomplete and the exit code is
-    /// 3 [default: no limit; a warning above 10%]
+    /// Largest share of the events, such as 0.1 or 10%, that the conversion is allowed to lose. These events count as
+    /// lost: outside the intervals of the table of labels, with bad times, outside the sensor, cut off by CropTime, or
+    /// left out by slicing. If more are lost, the set stays incomplete and the exit code is 3 [default: no limit; a
+    /// warning above 10%]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(crate) max_loss: Option<f64>,
     /// Print the result as one JSON object on stdout

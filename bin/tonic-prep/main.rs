@@ -179,8 +179,8 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the exit code of an error of recordings or of the tools for sets. `None` for errors that both programs can
-/// have: `errors.rs` knows their codes.
+/// Returns the exit code for an error of recordings or of the tools for sets. `None` for errors that both programs can
+/// have: `errors.rs` chooses their exit codes.
 fn exit_code(cause: &Cause) -> Option<u8> {
     match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(PrepError::Base(_) | PrepError::Shard(_)), _) => None,
@@ -190,7 +190,7 @@ fn exit_code(cause: &Cause) -> Option<u8> {
     }
 }
 
-/// Replaces the parameter names in notes of the library by flags.
+/// Replaces names of parameters in notes of the library by flags.
 fn with_flags(typed: &Typed, notes: Vec<String>) -> Vec<String> {
     notes.iter().map(|note| typed.with_flags(note)).collect()
 }
@@ -229,7 +229,8 @@ fn shown(path: &Path) -> String {
     printable(&path.display().to_string()).into_owned()
 }
 
-/// Returns the first of the errors, and prints all others on stderr. Returns `Ok` if there are none.
+/// Returns the first of the errors, so that the caller shows it, and prints the others on stderr. Returns `Ok` if there
+/// are no errors.
 fn refuse(faults: Vec<ShardError>) -> anyhow::Result<()> {
     let mut faults = faults.into_iter();
     let Some(first) = faults.next() else { return Ok(()) };

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use crate::quoted::quoted;
 
-/// Returns one line for each part in the folder `path`. It is the command that the user typed, but its input is the
-/// folder of the part, and its output is a sub-folder of the output. The training part comes first. The commands for
-/// the other parts give the set of the training part as `--classes-of`, unless the user typed a list of classes.
+/// Returns one command for each part in the folder `path`, each on a line. It is the command that the user typed, but
+/// it reads the folder of the part, and writes to a sub-folder of the output that the user typed. The training part
+/// comes first. The commands for the other parts have `--classes-of` with the set of the first part, unless the user
+/// typed a list of classes.
 pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, parts: &[String]) -> String {
     let typed: Vec<String> = typed.skip(1).collect();
     let rank = |part: &&String| {

@@ -13,7 +13,7 @@ pub(crate) struct RecipeArgs {
     /// transforms and framings that a recipe can name
     #[arg(long, conflicts_with_all = ["channels", "crop_time", "time_window"])]
     recipe: Option<PathBuf>,
-    /// Set whose recipe is used, so that a network can be trained on both sets
+    /// Set whose recipe is used again, so that a network can be trained on that set and on the new one
     #[arg(long, value_name = "DIR", conflicts_with_all = ["recipe", "channels", "crop_time", "time_window"])]
     recipe_of: Option<PathBuf>,
     /// Number of channels to downsample a cochlea to [default: 100, if it has more]
@@ -29,7 +29,7 @@ pub(crate) struct RecipeArgs {
 }
 
 impl RecipeArgs {
-    /// Returns the choice of recipe in the form that the library takes. Reads the file of `--recipe`, if it is given.
+    /// Returns the choice of recipe as the library takes it. If `--recipe` is given, reads its file.
     pub(crate) fn choice(self) -> Result<RecipeChoice> {
         Ok(match (self.recipe, self.recipe_of) {
             (Some(path), _) => {

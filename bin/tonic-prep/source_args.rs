@@ -26,7 +26,7 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "t=FIELD,...", help_heading = HEADING)]
     map: Option<Map>,
     /// Order of the columns of a table (a plain array of numbers, with one event per row or per column): t,x,y,p or
-    /// another order. `_` is a column that is not used, such as the numbers of the rows
+    /// another order. `_` is a column that is not used, such as one with row numbers
     #[arg(long, value_name = "t,x,y,p", conflicts_with = "map", help_heading = HEADING)]
     columns: Option<TableColumns>,
     /// Coordinate of the first pixel. With 1, 1 is subtracted from every x and y
@@ -36,12 +36,12 @@ pub(crate) struct SourceArgs {
     /// files, s for floats in HDF5]
     #[arg(long, value_name = "UNIT", help_heading = HEADING)]
     time_unit: Option<TimeUnit>,
-    /// Use only this range of each recording's events, by their number in the file from 0: A..B (B is excluded), A.. or
-    /// ..B. All other events are left out
+    /// Use only this range of each recording's events, counted from 0 in the order of the file: A..B (B is excluded),
+    /// A.. or ..B. All other events are left out
     #[arg(long, value_name = "A..B", help_heading = HEADING)]
     events: Option<EventRange>,
-    /// Undo wraps of a clock, in a recording or in a sample of a speech dataset: wherever the clock's counter starts
-    /// again from 0, add the counter's period to all later times
+    /// Undo wraps of a clock: wherever the clock's counter starts again from 0, add the counter's period to all later
+    /// times of the recording (in a speech dataset, of the sample)
     #[arg(long, help_heading = HEADING)]
     unwrap: bool,
     /// Take times as they are, sorted: accept clocks that wrap, start again or jump, files in another order, and
@@ -53,10 +53,10 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "W[,H,P]", help_heading = HEADING)]
     sensor: Option<SensorSize>,
     /// Cut recordings into samples of this duration (100ms, 1s, 50000us), from the first event on. The times of each
-    /// sample start at 0; the last sample may be shorter
+    /// sample start at 0; the last sample can be shorter
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "sample_events", help_heading = HEADING)]
     sample_duration: Option<i64>,
-    /// Cut recordings into samples of N events; the last sample may have fewer
+    /// Cut recordings into samples of N events; the last sample can have fewer
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = HEADING)]
     sample_events: Option<u64>,
     /// Overlap of neighbouring samples: a time with --sample-duration, a number of events with --sample-events
@@ -77,7 +77,7 @@ pub(crate) struct SourceArgs {
     /// classes found, sorted by name]
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     classes: Option<PathBuf>,
-    /// Set whose list of classes is used, so that a network can be trained on both sets
+    /// Set whose list of classes is used again, so that a network can be trained on that set and on the new one
     #[arg(long, value_name = "SET", conflicts_with = "classes", help_heading = HEADING)]
     classes_of: Option<PathBuf>,
     /// Level of the sub-folders that are the classes: 1 for DIR/CLASS/a.npy, 2 for DIR/user01/CLASS/a.npy [default: 1,
@@ -93,8 +93,8 @@ pub(crate) struct SourceArgs {
 }
 
 impl SourceArgs {
-    /// Returns the options in the form that the library takes. Reads the list of `--classes` or `--classes-of`, if it
-    /// is given.
+    /// Returns the options as the library takes them. If `--classes` or `--classes-of` is given, reads the list of
+    /// classes.
     pub(crate) fn options(self) -> anyhow::Result<SourceOptions> {
         let overlap = self.sample_overlap.as_deref();
         let wrong = |expected: &str| Error::usage("--sample-overlap", expected, overlap.unwrap_or("none"));

@@ -13,7 +13,7 @@ pub(crate) struct SubsetArgs {
     pub(crate) out: PathBuf,
     /// Directory of the set to select from
     pub(crate) dir: PathBuf,
-    /// Select the samples of these ranges. A..B excludes B
+    /// Select the samples of these ranges: A..B (B is excluded), A.. or ..B
     #[arg(long, value_name = "A..B,...", value_delimiter = ',')]
     pub(crate) samples: Vec<SampleRange>,
     /// Select the samples of these classes, by name or number. The list of classes stays as it is

@@ -1,12 +1,12 @@
-//! Says what to type after an error or a warning of training. The texts are not in the library, because the library
-//! knows neither the flags nor the scripts.
+//! Says what to type next after an error or a warning of training. The texts are not in the library, because the
+//! library knows neither the flags of the program nor the scripts.
 
 use tonic_base::Error as BaseError;
 use tonic_shard::Error as ShardError;
 use tonic_train::learner::Warning;
 use tonic_train::{Error, KernelError};
 
-/// Returns what to type after an error, if there is advice on it.
+/// Returns what to type next after an error. `None` if there is no advice.
 pub(crate) fn advice(error: &Error) -> Option<String> {
     match error {
         Error::DeviceMemory { .. } => Some("a smaller --batch-size or --hidden, or --cache host, takes less".into()),
@@ -24,8 +24,9 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
     }
 }
 
-/// Returns what to type if an option contradicts the settings of the resumed run. `flag` converts a field of the
-/// settings to its flag, or returns the field if it has no flag.
+/// Returns what to type next if the error says that an option contradicts the settings of the resumed run. `None` for
+/// other errors. `flag` converts a field of the settings to its flag. It returns the field unchanged if there is no
+/// such flag.
 pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Option<String> {
     let Error::Shard(ShardError::Mismatch { field, .. }) = error else { return None };
     let flag = flag(field);
@@ -33,7 +34,7 @@ pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Opt
         .then(|| format!("leave {flag} out to continue the run as it is, or name another --output to start a new one"))
 }
 
-/// Returns what to try after a warning of `fit`.
+/// Returns what to try after a warning of `fit`. `None` if there is no advice.
 pub(crate) fn for_training(warning: &Warning) -> Option<&'static str> {
     match warning {
         Warning::OneClass { .. } => Some("use a set whose samples have at least two classes"),
@@ -53,7 +54,7 @@ pub(crate) fn for_training(warning: &Warning) -> Option<&'static str> {
     }
 }
 
-/// Returns what to look at after a warning of `eval`.
+/// Returns what to look at after a warning of `eval`. `None` if there is no advice.
 pub(crate) fn for_evaluation(warning: &Warning) -> Option<&'static str> {
     match warning {
         Warning::OneClass { .. } => Some("use a set whose samples have at least two classes"),
@@ -62,7 +63,8 @@ pub(crate) fn for_evaluation(warning: &Warning) -> Option<&'static str> {
     }
 }
 
-/// Returns how to get a missing library. `what` and `why` are the two texts of the error: what is missing, and why.
+/// Returns how to get what is missing, such as a library. `what` and `why` are the fields of the error: what is not
+/// available, and why. `None` if there is no advice.
 fn missing(what: &str, why: &str) -> Option<&'static str> {
     if what.starts_with("NVRTC") && why.starts_with("no libnvrtc") {
         Some("scripts/setup --nvrtc brings it")

@@ -74,7 +74,8 @@ pub(crate) enum Command {
         quick: bool,
         #[command(flatten)]
         device: DeviceArgs,
-        /// Print one JSON object per line, after each check. The last object has all checks
+        /// Print one JSON object per line, one after each check. An object has all checks so far, so the last object
+        /// has all checks
         #[arg(long)]
         json: bool,
     },
@@ -99,7 +100,7 @@ pub(crate) struct FitArgs {
     /// Run folder: settings, metrics, checkpoint and networks are written there
     #[arg(long, short, value_name = "RUN")]
     pub(crate) output: PathBuf,
-    /// Number of epochs. A resumed run may change it [default: 20, or that of the resumed run]
+    /// Number of epochs. It can be changed when a run is resumed [default: 20, or that of the resumed run]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) epochs: Option<u64>,
     /// Number of samples per batch [default: 128]
@@ -121,7 +122,7 @@ pub(crate) struct FitArgs {
     /// Lower bound of the membrane potential [default: none]
     #[arg(long, value_name = "V", allow_negative_numbers = true)]
     pub(crate) min_v_mem: Option<f32>,
-    /// Learning rate of Adam. A resumed run may change it [default: 0.001, or that of the resumed run]
+    /// Learning rate of Adam. It can be changed when a run is resumed [default: 0.001, or that of the resumed run]
     #[arg(long, value_parser = positive::<f64>)]
     pub(crate) lr: Option<f64>,
     /// Seed of the initial weights and of the order of samples [default: 0]

@@ -16,8 +16,8 @@ use crate::advice::advice;
 /// Options that choose the device and its precision.
 #[derive(Args)]
 pub(crate) struct DeviceArgs {
-    /// Device: auto (the first GPU if it can be used, else the CPU), cpu, cuda or cuda:N. A GPU needs NVIDIA's driver
-    /// and NVRTC
+    /// Device: auto, cpu, cuda or cuda:N. With auto, the first GPU if it can be used, else the CPU; with --engine
+    /// reference, always the CPU. A GPU needs NVIDIA's driver and NVRTC
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// Precision of matrix products on a GPU, as in PyTorch: highest (float32), high (16 bits of each number) or medium
@@ -25,8 +25,8 @@ pub(crate) struct DeviceArgs {
     /// that of the resumed run]
     #[arg(long, value_name = "P")]
     matmul_precision: Option<MatmulPrecision>,
-    /// Directory of libtorch 2.11.0 or of Python's torch package. It is searched first for NVRTC and, with --engine
-    /// reference on a GPU, for libtorch's CUDA part
+    /// Directory of libtorch 2.11.0 or of Python's torch package. NVRTC is searched for there first, then in the usual
+    /// places. With --engine reference on a GPU, libtorch's CUDA part is loaded only from there
     #[arg(long, value_name = "DIR")]
     libtorch: Option<PathBuf>,
 }
@@ -58,14 +58,14 @@ impl FromStr for DeviceChoice {
 }
 
 impl DeviceArgs {
-    /// Chooses the device and the engine that compute the steps. With `auto`, a missing GPU is not an error: the CPU is
-    /// used.
+    /// Chooses the device and the engine that compute the steps. With `--device auto`, a missing GPU is not an error:
+    /// the CPU is used. The reference engine uses the CPU then, even if there is a GPU.
     pub(crate) fn choose(&self, engine: EngineChoice) -> Result<Backend> {
         self.choose_resumed(engine, MatmulPrecision::default())
     }
 
-    /// Like [`choose`](Self::choose), for a run that was trained at `precision` on a GPU. `precision` is used if the
-    /// user gives none.
+    /// Like [`choose`](Self::choose), for a run whose settings have `precision` as the precision of matrix products on
+    /// a GPU. This precision is used unless the user gives another one.
     pub(crate) fn choose_resumed(&self, engine: EngineChoice, precision: MatmulPrecision) -> Result<Backend> {
         if let Some(dir) = &self.libtorch {
             set_libtorch(dir)?;

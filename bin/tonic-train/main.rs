@@ -74,14 +74,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Prints a warning and the advice on it on stderr.
+/// Prints a warning on stderr, followed by the advice on it.
 fn show(warning: &Warning, advice: fn(&Warning) -> Option<&'static str>) {
     let advice = advice(warning).map_or(String::new(), |advice| format!("; {advice}"));
     eprintln!("warning  {}{advice}", printable(&warning.to_string()));
 }
 
-/// Returns the exit code of an error of training. `None` for errors that both programs can have: `errors.rs` knows
-/// their codes.
+/// Returns the exit code for an error of training. `None` for errors that both programs can have: `errors.rs` chooses
+/// their exit codes.
 fn exit_code(cause: &Cause) -> Option<u8> {
     match cause.downcast_ref()? {
         Error::Base(_) | Error::Shard(_) | Error::Report(_) => None,
@@ -91,8 +91,8 @@ fn exit_code(cause: &Cause) -> Option<u8> {
     }
 }
 
-/// Compares the GPU kernels with the CPU's, and prints each check when it ends. Returns exit code 0 if all checks
-/// passed, else 1.
+/// Compares the GPU kernels with the CPU's. Prints the result of each check as soon as it ends. Returns exit code 0 if
+/// all checks passed, else 1.
 fn run_check(args: &DeviceArgs, quick: bool, json: bool) -> anyhow::Result<ExitCode> {
     use_threads(None)?;
     let backend = args.choose(EngineChoice::Fused)?;

@@ -23,8 +23,8 @@ pub(crate) fn class_weights() -> impl TypedValueParser<Value = ClassWeights> {
 #[derive(Clone)]
 pub(crate) struct Hidden(pub(crate) Vec<usize>);
 
-/// Parses the sizes of the hidden layers. `128` gives three layers of 128 neurons, as in the reference network.
-/// `256,128` gives two layers.
+/// Parses the numbers of neurons of the hidden layers. `128` gives three layers of 128 neurons, as in the reference
+/// network. `256,128` gives a layer of 256 and a layer of 128 neurons.
 pub(crate) fn hidden(text: &str) -> Result<Hidden, String> {
     let sizes: Option<Vec<usize>> =
         text.split(',').map(|n| n.parse().ok().filter(|n| (1..=1 << 16).contains(n))).collect();
@@ -39,7 +39,7 @@ pub(crate) fn batch_size(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| (1..=1 << 20).contains(n)).ok_or_else(|| "expected 1 to 1048576 samples".into())
 }
 
-/// Starts `threads` worker threads for the whole program. `None` starts one per core.
+/// Starts `threads` worker threads for the whole program, or one per core if `threads` is `None`.
 pub(crate) fn use_threads(threads: Option<u16>) -> anyhow::Result<()> {
     let threads = threads.map_or(0, usize::from);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")

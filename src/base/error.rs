@@ -15,7 +15,7 @@ pub enum Error {
     Io {
         /// File or directory.
         path: PathBuf,
-        /// What was tried, worded to follow "cannot": `"read the manifest"`.
+        /// Text for the error message: what was tried, in words that follow "cannot", such as `"read the manifest"`.
         action: &'static str,
         /// Error of the operating system.
         source: std::io::Error,
@@ -23,13 +23,13 @@ pub enum Error {
     /// The user pressed Ctrl-C, or the system asked the process to end.
     #[error("interrupted: {saved}")]
     Interrupted {
-        /// Says what was saved before the program stopped.
+        /// Text for the error message: what was saved before the program stopped.
         saved: String,
     },
-    /// A request that cannot be carried out as it was made.
+    /// The user or the caller gave an argument or a setting with a value that cannot be used.
     #[error("{what}: expected {expected}, got {got}")]
     Usage {
-        /// Argument or setting that cannot be used.
+        /// Name of the argument or setting.
         what: String,
         /// Values that the argument or setting accepts.
         expected: String,
@@ -41,7 +41,7 @@ pub enum Error {
     Unavailable {
         /// Feature or device that was asked for.
         what: String,
-        /// Why it isn't available, and what to do instead.
+        /// Why it isn't available, or what to do instead.
         why: String,
     },
     /// The disk has too little free space for the output.
@@ -62,7 +62,7 @@ pub enum Error {
     Exists {
         /// Existing file or directory.
         path: PathBuf,
-        /// Why the program doesn't write to `path`.
+        /// Text for the error message: why the program doesn't write to `path`.
         why: &'static str,
     },
     /// Another process is writing the same output.
@@ -76,7 +76,7 @@ pub enum Error {
     Corrupt {
         /// The file that is damaged or isn't valid.
         path: PathBuf,
-        /// Where the damage is: a field, or a chunk and its samples.
+        /// Where in the file the damage is: a field, or a chunk and its samples.
         place: String,
         /// Value that the format or a checksum requires.
         expected: String,
@@ -86,14 +86,15 @@ pub enum Error {
     /// A worker thread panicked. The message of the panic has already been printed.
     #[error("a worker thread ended unexpectedly while it had to {doing}")]
     WorkerLost {
-        /// What the thread was doing, worded to follow "had to".
+        /// Text for the error message: the work of the thread, in words that follow "had to", such as `"load batches"`.
         doing: &'static str,
     },
 }
 
-/// Constructors of [`Error`] that return the error type of the calling crate.
+/// Constructors for the variants of [`Error`]. They return the error type of the calling crate.
 ///
-/// Every type that implements `From<Error>` has them: `Error::io(path, action)` works for any crate's `Error`.
+/// Every type that implements `From<Error>` has them, so each crate can write `Error::io(path, action)` with its own
+/// `Error`.
 pub trait BaseFault: From<Error> {
     /// Returns a closure that makes an [`Error::Io`], for `map_err`.
     fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {

@@ -1,10 +1,11 @@
-//! Ctrl-C and termination signals. The first signal stops a run at the next safe place, the second stops it at once.
+//! Handles Ctrl-C and termination signals. After the first signal, a run stops at the next safe place. The second
+//! signal ends the process at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// Handles SIGINT, SIGTERM and SIGHUP for the whole process.
+/// Installs the handler of SIGINT, SIGTERM and SIGHUP, for the whole process.
 ///
 /// # Errors
 /// The error of the operating system if the handler cannot be installed.

@@ -12,7 +12,7 @@ const LOCK_FILE: &str = ".lock";
 #[derive(Debug)]
 pub struct DirLock {
     path: PathBuf,
-    /// Keeps the lock: closing the file releases it.
+    /// The locked file. It stays open, because closing it releases the lock.
     _file: File,
 }
 
@@ -40,13 +40,13 @@ impl DirLock {
 }
 
 impl Drop for DirLock {
-    /// Removes the lock file. If a killed process has left a lock file, the next process reuses it.
+    /// Removes the lock file. A killed process leaves its lock file behind; the next process reuses that file.
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Whether `path` still leads to the file that is open as `file`.
+/// Whether the file at `path` is still the one that is open as `file`.
 fn is_at(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {

@@ -8,21 +8,22 @@ use std::fmt::Write;
 /// Hidden characters are control characters, line breaks and format characters. Format characters are invisible or
 /// reorder the text around them.
 ///
-/// Use this function for a name, a path or a value from a file. Measure the width of a table's cell after the call,
-/// because escapes are longer than the characters.
+/// Use this function for a name, a path or a value from a file. Escapes are longer than the characters that they
+/// replace. To align text in a table, measure the result of this function.
 pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_hidden, |escapes, c| escapes.extend(c.escape_default()))
 }
 
-/// Like [`printable`], but keeps line feeds. Use it for a text of several lines that this program has written. Names
-/// from files must go through [`printable`] before they are put into such a text.
+/// Like [`printable`], but keeps line feeds. Use it for a text of several lines that this program has made. Before a
+/// name from a file is put into such a text, pass the name through [`printable`].
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_hidden(c) && c != '\n', |escapes, c| escapes.extend(c.escape_default()))
 }
 
-/// Replaces hidden characters in a JSON text with JSON's own escapes (`\u202e`). The value of the JSON doesn't change.
+/// Replaces hidden characters in a JSON text with JSON's own escapes (`\u202e`). A JSON parser reads the same value as
+/// before.
 ///
-/// Line breaks and tabs stay as they are, because JSON allows them only between values.
+/// Line breaks and tabs stay as they are: valid JSON has them only between values, never inside strings.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     let between = |c| matches!(c, '\n' | '\r' | '\t');
     escaped(
@@ -47,8 +48,8 @@ fn escaped(text: &str, hidden: impl Fn(char) -> bool, escape: impl Fn(&mut Strin
     shown.into()
 }
 
-/// Whether a character is a control character (C0, DEL, C1), a line break or invisible. Invisible characters are
-/// fillers, tags, and Unicode's format characters except those that have a glyph.
+/// Whether a character is hidden: a control character (C0, DEL, C1), a line break, or an invisible character. Invisible
+/// characters are fillers, tags, and those of Unicode's format characters that have no glyph.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::printable::printable;
 
-/// Delay before the first progress line in a log. Shorter tasks print only the line at their end.
+/// How long a task runs before its first progress line in a log. Shorter tasks print only the line at their end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How much progress a run shows.
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub enum Verbosity {
     /// A bar if stderr is a terminal, lines otherwise.
     Normal,
-    /// No progress and no notes: errors only.
+    /// No progress and no notes.
     Quiet,
 }
 
@@ -35,13 +35,14 @@ pub struct Progress {
 #[derive(Debug)]
 enum Show {
     Bar(ProgressBar),
-    /// Number of quarters of the task that have been reported, 0 to 3.
+    /// Lines in a log. The number is how many quarters of the task have been reported, 0 to 3.
     Lines(AtomicU64),
     Nothing,
 }
 
 impl Progress {
-    /// Starts a task of `total` units. If the unit is `"B"` (bytes), amounts are shown in kB, MB or GB.
+    /// Starts a task of `total` units. If `unit` is `"B"` (bytes), the bar and the last line show sizes with a prefix,
+    /// such as MiB or MB.
     pub fn start(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let label = printable(label).into_owned();
         let show = match verbosity {
@@ -66,8 +67,8 @@ impl Progress {
         Progress { label, unit, total, done: AtomicU64::new(0), started: Instant::now(), show }
     }
 
-    /// Like [`Progress::start`], but shows nothing without a terminal. It is meant for runs with many tasks, whose
-    /// lines would fill a log.
+    /// Like [`Progress::start`], but shows nothing if stderr is no terminal. Use it for runs with many tasks, because a
+    /// line for each task would fill a log.
     pub fn start_bar(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let mut progress = Progress::start(verbosity, label, total, unit);
         if matches!(progress.show, Show::Lines(_)) {
@@ -76,7 +77,7 @@ impl Progress {
         progress
     }
 
-    /// Sets the text next to the bar.
+    /// Sets the text next to the bar. Does nothing if there is no bar.
     pub fn say(&self, words: impl FnOnce() -> String) {
         if let Show::Bar(bar) = &self.show {
             bar.set_message(printable(&words()).into_owned());
@@ -106,7 +107,7 @@ impl Progress {
         }
     }
 
-    /// Ends the task: removes its bar and prints a line with the rate. Returns its duration in seconds.
+    /// Ends the task: removes its bar and prints a line with the rate. Returns the duration of the task in seconds.
     pub fn finish(self) -> f64 {
         let seconds = self.started.elapsed().as_secs_f64();
         let done = self.done.load(Ordering::Relaxed);
@@ -138,7 +139,7 @@ pub fn human_bytes(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
 }
 
-/// Parses a size such as `64M` or `512k`. Units are binary: `k` is 1024 bytes.
+/// Parses a size such as `64M` or `512k`. Units are powers of 1024: `k` is 1024 bytes.
 ///
 /// # Errors
 /// A message that says what was expected.

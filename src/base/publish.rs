@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// A file that is being written under a temporary name. It is deleted on drop unless [`Draft::publish`] was called.
+/// A file that is being written under a temporary name. Dropping this value deletes the file, unless [`Draft::publish`]
+/// has renamed it.
 #[derive(Debug)]
 pub struct Draft {
     /// Temporary file, open for reading and writing.
@@ -47,7 +48,8 @@ impl Draft {
     /// Syncs the temporary file, renames it to its target and syncs the directory.
     ///
     /// # Errors
-    /// [`Error::Io`]. The target is unchanged unless only the sync of the directory failed.
+    /// [`Error::Io`]. If only the sync of the directory failed, the target has been replaced. After any other error it
+    /// is unchanged.
     pub fn publish(mut self) -> Result<()> {
         self.file.sync_all().map_err(Error::io(&self.temporary, "write to disk"))?;
         std::fs::rename(&self.temporary, &self.target).map_err(Error::io(&self.target, "bring the file into place"))?;
@@ -67,7 +69,8 @@ impl Drop for Draft {
 /// Writes `bytes` to `target` atomically.
 ///
 /// # Errors
-/// [`Error::Io`]. The target is unchanged unless only the sync of the directory failed.
+/// [`Error::Io`]. If only the sync of the directory failed, the target has been replaced. After any other error it is
+/// unchanged.
 pub fn publish(target: &Path, bytes: &[u8]) -> Result<()> {
     let mut draft = Draft::create(target)?;
     draft.file.write_all(bytes).map_err(Error::io(target, "write the file"))?;
@@ -92,7 +95,7 @@ pub fn bytes_in(dir: &Path) -> u64 {
 }
 
 /// Returns the final name of a file, given the name of its temporary file (`.NAME.tmp`). Returns `None` if `name`
-/// doesn't have this form. A killed process leaves temporary files behind.
+/// doesn't have this form. Use it to find the temporary files that a killed process left behind.
 pub fn drafted(name: &str) -> Option<&str> {
     name.strip_prefix('.')?.strip_suffix(".tmp")
 }

@@ -12,12 +12,13 @@ use crossbeam_channel::unbounded;
 use crate::error::Error;
 use crate::interrupt;
 
-/// Calls `make` for every number on `threads` threads, and `take` with each result on the calling thread, in the order
-/// of the numbers. `fresh` makes the state that each thread keeps between calls of `make`.
+/// Calls `make` for every number in `numbers`, on `threads` worker threads. Calls `take` with each result on the
+/// calling thread, in the order of the numbers. Each worker thread has a state of its own, made by `fresh`, and passes
+/// it to every call of `make`.
 ///
 /// # Errors
 /// The first error of `fresh`, `make` (in the order of the numbers) or `take`; [`Error::Interrupted`] with the message
-/// `saved` if Ctrl-C was pressed; [`Error::WorkerLost`] if `fresh` or `make` panicked.
+/// `saved` after Ctrl-C or a termination signal; [`Error::WorkerLost`] if `fresh` or `make` panicked.
 pub fn in_order<S, T: Send, E: From<Error> + Send>(
     numbers: Range<u64>,
     threads: usize,
@@ -85,12 +86,12 @@ fn outcome<T, E: From<Error>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, 
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(LOST.into()))
 }
 
-/// Calls `add` for every number below `count` on all cores. Each thread has its own state, made by `fresh`. Returns the
-/// states, in no particular order.
+/// Calls `add` once for every number from 0 to `count` - 1, on all cores. Each thread has a state of its own, made by
+/// `fresh`, and passes it to every call of `add`. Returns the states, in no particular order.
 ///
 /// # Errors
-/// The error of `add`. If several calls fail, the error of the lowest number. After an error, `add` is not called for
-/// further numbers.
+/// The error of `add`. If several calls fail, the error for the lowest number. After an error, no further calls of
+/// `add` are started.
 pub fn gather<S: Send, E: Send>(
     count: u64,
     fresh: impl Fn() -> S + Sync,

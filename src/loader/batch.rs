@@ -7,38 +7,38 @@ use tonic_shard::{SampleFrames, SparseFrames, Widths};
 pub struct Batch {
     /// Frames of all samples, one sample after another.
     pub frames: SparseFrames,
-    /// Class of each sample, (batch,).
+    /// Class of each sample, (batch,), or [`NO_LABEL`](tonic_shard::NO_LABEL).
     pub labels: Vec<u32>,
 }
 
 impl Batch {
-    /// Creates an empty batch whose columns have these widths.
+    /// Creates an empty batch. The columns of its frames will have these widths.
     pub fn new(widths: Widths) -> Batch {
         Batch { frames: SparseFrames::new(widths), labels: Vec::new() }
     }
 
-    /// Removes all samples and keeps the memory.
+    /// Removes all samples, but keeps the allocated memory.
     pub fn clear(&mut self) {
         self.frames.clear();
         self.labels.clear();
     }
 
-    /// Number of samples.
+    /// Number of samples in the batch.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there are no samples.
+    /// Whether the batch has no samples.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// Frames of each sample, in order.
+    /// The frames of each sample, in the order of the batch.
     pub fn samples(&self) -> Vec<SampleFrames<'_>> {
         self.frames.samples().collect()
     }
 
-    /// Number of frames of the longest sample; Tonic's `PadTensors` pads a batch to this length.
+    /// Number of frames of the longest sample. Tonic's `PadTensors` pads all samples of a batch to this length.
     pub fn longest(&self) -> usize {
         self.frames.samples().map(|s| s.frames()).max().unwrap_or(0)
     }

@@ -7,7 +7,7 @@ use tonic_shard::{Error, Result, ShardSet};
 
 use crate::host_cache::{free_memory, host_bytes};
 
-/// Where samples are kept between epochs.
+/// Where the samples of a set are kept between epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheChoice {
     /// The memory of the training GPU, if the set takes at most half of the GPU memory that is free. Otherwise host
@@ -15,9 +15,9 @@ pub enum CacheChoice {
     Auto,
     /// No cache: chunks are read, checked and decoded in every epoch.
     Stream,
-    /// Host memory, decompressed.
+    /// Host memory. It keeps the samples decompressed.
     Host,
-    /// GPU memory, decompressed.
+    /// GPU memory. It keeps the samples decompressed.
     Device,
 }
 
@@ -36,8 +36,11 @@ impl FromStr for CacheChoice {
 }
 
 impl CacheChoice {
-    /// Chooses a cache for `set` on the CPU. Returns the choice, [`CacheChoice::Stream`] or [`CacheChoice::Host`], and
-    /// a message that says why.
+    /// Chooses the cache of `set` for a program that uses no GPU. Returns [`CacheChoice::Stream`] or
+    /// [`CacheChoice::Host`], and a message that says why.
+    ///
+    /// With [`CacheChoice::Auto`], the host cache is chosen if the set takes at most half of the free memory, or if the
+    /// size of the free memory is unknown.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] for [`CacheChoice::Device`]; [`tonic_base::Error::Usage`] if a

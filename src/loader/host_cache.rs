@@ -13,7 +13,7 @@ pub struct HostCache {
 }
 
 impl HostCache {
-    /// Reads, checks and decompresses all chunks of `set` on all threads.
+    /// Reads, checks and decompresses all chunks of `set` on all worker threads.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].
@@ -37,14 +37,14 @@ impl HostCache {
         &self.chunks[number as usize]
     }
 
-    /// Size in memory in bytes.
+    /// Size of the cache in memory, in bytes.
     pub fn bytes(&self) -> usize {
         self.chunks.iter().map(PackedChunk::bytes).sum()
     }
 }
 
-/// Estimates the size of the host cache of `set` in bytes, without loading the set. Makes one estimate from the shards'
-/// indexes and one from the totals in the manifest, and returns the larger one.
+/// Estimates the size of the host cache of `set` in bytes, without loading the set. There are two estimates: one from
+/// the shards' indexes, one from the totals in the manifest. The larger one is returned.
 pub fn host_bytes(set: &ShardSet) -> u64 {
     let (description, totals) = (&set.manifest().description, &set.manifest().totals);
     let chunks = set.shards().iter().flat_map(|shard| &shard.head().chunks);

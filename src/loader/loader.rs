@@ -26,11 +26,11 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Chooses a cache for `set` and fills it if it is the host cache.
+    /// Chooses a cache for `set`. If it is the host cache, loads the whole set into it.
     ///
     /// # Errors
-    /// Errors of [`CacheChoice::resolve`]; while the cache is filled, [`tonic_base::Error::Corrupt`] and
-    /// [`tonic_base::Error::Io`].
+    /// Errors of [`CacheChoice::resolve`]; [`tonic_base::Error::Corrupt`] and [`tonic_base::Error::Io`] if the set
+    /// cannot be loaded.
     pub fn new(set: ShardSet, choice: CacheChoice, verbosity: Verbosity) -> Result<Loader> {
         let (choice, why) = choice.resolve(&set)?;
         let cache = if choice == CacheChoice::Host {
@@ -55,8 +55,8 @@ impl Loader {
         &self.why
     }
 
-    /// Locks the pages of the shards in memory (`mlock`) and returns the number of locked bytes. With a host cache, it
-    /// locks nothing and returns 0, because the shards are not read again.
+    /// Locks the pages of the shards in memory (`mlock`) and returns the number of locked bytes. If there is a host
+    /// cache, locks nothing and returns 0, because the shards are not read again.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low.
@@ -75,23 +75,24 @@ impl Loader {
         self
     }
 
-    /// Number of batches per epoch.
+    /// Number of batches per epoch, for batches of `batch_size` samples.
     pub fn batches(&self, batch_size: usize) -> u64 {
         self.samples(batch_size).div_ceil(batch_size as u64)
     }
 
-    /// Number of samples per epoch, without those that `drop_last` leaves out.
+    /// Number of samples per epoch, for batches of `batch_size` samples. Samples that [`Loader::drop_last`] leaves out
+    /// are not counted.
     pub fn samples(&self, batch_size: usize) -> u64 {
         let samples = self.set.len();
         if self.drop_last { samples - samples % batch_size as u64 } else { samples }
     }
 
-    /// Calls `each` with the batches of an epoch, starting at batch number `first`, until `each` returns false. A
-    /// thread makes the batches ahead and is joined before this function returns.
+    /// Calls `each` with the batches of an epoch, until `each` returns false. The first batch is number `first`,
+    /// counted from 0. A thread makes the batches ahead of `each`, and is joined before this function returns.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded; [`tonic_base::Error::WorkerLost`] if
-    /// the thread panicked; any error of `each`.
+    /// [`tonic_base::Error::Corrupt`], which names the chunk that could not be decoded; [`tonic_base::Error::Io`];
+    /// [`tonic_base::Error::WorkerLost`] if the thread panicked; any error of `each`.
     pub fn epoch<E: From<Error> + From<BaseError> + Send>(
         &self,
         order: EpochOrder,
@@ -119,8 +120,8 @@ impl Loader {
         })
     }
 
-    /// Like [`Loader::epoch`], for batches of any type. `make` builds the next batch from the epoch's samples, or
-    /// returns `None` at the end of the epoch. `make` runs on a thread of its own, ahead of `each`.
+    /// Like [`Loader::epoch`], but for batches of any type. `make` builds the next batch from the samples of the epoch,
+    /// or returns `None` at the end of the epoch. It runs on a thread of its own, ahead of `each`.
     ///
     /// # Errors
     /// Any error of `make` or `each`; [`tonic_base::Error::WorkerLost`] if `make` panicked.
@@ -138,14 +139,15 @@ impl Loader {
         ended
     }
 
-    /// Calls `each` with every batch of an epoch as dense float32 frames, (B, T, P * H * W), and labels, (B,). Starts
-    /// at batch number `first` and ends when `each` returns false.
+    /// Calls `each` with every batch of an epoch as dense float32 frames, (B, T, P * H * W), and labels, (B,). The
+    /// first batch is number `first`, counted from 0. The calls end early if `each` returns false.
     ///
-    /// T is `steps`: shorter samples are padded with zeros, longer ones are cut. All threads fill a batch together.
-    /// Nothing is prefetched.
+    /// T is `steps`: shorter samples are padded with zeros, longer ones are cut. All worker threads fill a batch
+    /// together. No batch is made ahead.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded; any error of `each`.
+    /// [`tonic_base::Error::Corrupt`], which names the chunk that could not be decoded; [`tonic_base::Error::Io`]; any
+    /// error of `each`.
     pub fn dense_epoch<E: From<Error>>(
         &self,
         order: EpochOrder,

@@ -9,7 +9,7 @@ pub enum EpochOrder {
     Shuffled {
         /// Seed of the run.
         seed: u64,
-        /// Number of the epoch, from 0.
+        /// Index of the epoch, from 0.
         epoch: u64,
     },
 }

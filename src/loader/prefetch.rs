@@ -4,15 +4,18 @@ use crossbeam_channel::bounded;
 
 use tonic_base::Error;
 
-/// Maximum number of finished batches that wait for the training step.
+/// Size of the queue of finished batches, which wait there for the training step.
 pub const AHEAD: usize = 2;
 
 /// Calls `each` with every value that `make` returns, in order, until `make` returns `None` or `each` returns false.
-/// `make` runs ahead on a thread, which ends before this function returns.
+/// `make` runs on a thread of its own, ahead of `each`. The thread ends before this function returns.
 ///
 /// # Errors
-/// The first error of `make` or `each`. [`Error::WorkerLost`] if `make` panicked: a panic must not look like the end of
-/// the data. If `each` panics, the panic continues once the thread has ended.
+/// The first error of `make` or `each`. [`Error::WorkerLost`] if `make` panicked, because a panic must not look like
+/// the end of the data.
+///
+/// # Panics
+/// If `each` panics. The thread ends first.
 pub(crate) fn ahead<T: Send, E: From<Error> + Send>(
     mut make: impl FnMut() -> Option<Result<T, E>> + Send,
     mut each: impl FnMut(T) -> Result<bool, E>,
@@ -51,7 +54,7 @@ mod tests {
 
     use super::*;
 
-    /// Sets the flag when it is dropped, which happens when the thread ends.
+    /// Sets a flag when it is dropped. `make` owns it, so the flag is set when the thread ends.
     struct Guard<'a>(&'a AtomicBool);
 
     impl Drop for Guard<'_> {
@@ -60,8 +63,8 @@ mod tests {
         }
     }
 
-    /// Runs [`ahead`] over the numbers 0, 1, 2, 3, then `fifth`. Returns the result of [`ahead`] and how many numbers
-    /// `each` saw. Checks that the thread has ended.
+    /// Calls [`ahead`] with a `make` that returns 0, 1, 2, 3 and then the result of `fifth`. Returns the result of
+    /// [`ahead`], and how many numbers `each` was called with. Checks that the thread has ended.
     fn numbers(
         fifth: fn() -> Option<Result<u32>>,
         each: fn(u32) -> Result<bool>,

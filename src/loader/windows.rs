@@ -1,9 +1,9 @@
 //! Reads an epoch's samples in order, one window at a time, from the host cache or from the shards. A window is a group
 //! of chunks whose samples are shuffled together.
 //!
-//! Without a cache, two windows are in memory: the one that batches are drawn from, and the next one. A few chunks of
-//! the next window are decoded with each batch, so that no batch waits for a whole window. Later windows and epochs
-//! reuse the buffers, because the first write to new memory costs more than decoding into old memory.
+//! Without a cache, two windows are in memory: the current one, from which batches are made, and the next one. A few
+//! chunks of the next window are decoded with each batch, so that no batch waits for a whole window. Later windows and
+//! epochs reuse the buffers, because the first write to new memory costs more than decoding into old memory.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -50,8 +50,8 @@ enum EpochPlan {
     Shuffled(Order),
 }
 
-/// A window of chunks. `waiting` has the numbers of the chunks that are still to be decoded, and `decoded` has the
-/// chunks that are decoded. With a cache, both lists are empty.
+/// A window of chunks. `waiting` has the indices, in the set, of the chunks that are not decoded yet. `decoded` has the
+/// decoded chunks. With a cache, both lists are empty.
 struct DecodedWindow {
     order: Window,
     waiting: VecDeque<u32>,
@@ -68,25 +68,26 @@ impl EpochPlan {
 }
 
 impl EpochSample<'_> {
-    /// Class of the sample.
+    /// Class of the sample, or [`NO_LABEL`](tonic_shard::NO_LABEL).
     pub fn label(&self) -> u32 {
         self.chunk.label(self.inside)
     }
 
-    /// The sample as it is stored. Its cells may not have been checked yet; [`EpochSample::unpack`] checks them.
+    /// The sample with its entries still packed. Without a cache, nothing has checked yet that its cells are inside the
+    /// frame; [`EpochSample::unpack`] checks it.
     pub fn packed(&self) -> PackedSample<'_> {
         self.chunk.sample(self.inside)
     }
 
-    /// Widths of the set's columns.
+    /// Widths of the columns of the set's frames.
     pub fn widths(&self) -> Widths {
         self.set.manifest().description.widths
     }
 
-    /// Unpacks the sample with `work`, which returns whether all cells are inside the frame.
+    /// Unpacks the sample with the function `work`, which returns whether all cells are inside the frame.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] with the chunk if a cell is outside the frame.
+    /// [`tonic_base::Error::Corrupt`], which names the chunk, if a cell is outside the frame.
     pub fn unpack(&self, work: impl FnOnce(PackedSample<'_>) -> bool) -> Result<()> {
         let inside = work(self.packed());
         if inside { Ok(()) } else { self.set.check_cells(self.number.into(), self.chunk) }
@@ -112,11 +113,12 @@ impl<'a> Windows<'a> {
         Windows { set, cache, plan, batch_size, positions, window: None, next: None, next_number: 0, spare }
     }
 
-    /// Calls `each` with the samples of the next batch: once, or several times if the batch spans windows. Returns the
-    /// number of samples, which is 0 at the end of the epoch.
+    /// Calls `each` with the samples of the next batch. If the batch spans several windows, calls `each` once for each
+    /// window. Returns the number of samples in the batch, which is 0 at the end of the epoch.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] with the chunk that could not be decoded; any error of `each`.
+    /// [`tonic_base::Error::Corrupt`], which names the chunk that could not be decoded; [`tonic_base::Error::Io`]; any
+    /// error of `each`.
     pub fn next_batch<E: From<Error>>(
         &mut self,
         mut each: impl FnMut(&[EpochSample<'_>]) -> Result<(), E>,
@@ -142,7 +144,7 @@ impl<'a> Windows<'a> {
         &mut self.spare.dense
     }
 
-    /// Returns the decoders and buffers, for the next epoch.
+    /// Ends the iteration and returns the decoders and buffers, for the next epoch.
     pub(crate) fn into_spare(mut self) -> Spare {
         let windows = [self.window, self.next];
         self.spare.chunks.extend(windows.into_iter().flatten().flat_map(|window| window.decoded));
@@ -159,7 +161,8 @@ impl<'a> Windows<'a> {
         EpochSample { set: self.set, number, chunk, inside }
     }
 
-    /// Makes the window that contains `position` the current one and decodes all its chunks.
+    /// Makes the window that contains `position` the current one, and decodes those of its chunks that are not decoded
+    /// yet.
     fn enter_window_of(&mut self, position: u64) -> Result<()> {
         while !self.window.as_ref().is_some_and(|w| w.order.positions.contains(&position)) {
             self.spare.chunks.extend(self.window.take().into_iter().flat_map(|window| window.decoded));
@@ -183,7 +186,7 @@ impl<'a> Windows<'a> {
         Some(DecodedWindow { order, waiting, decoded: Vec::new() })
     }
 
-    /// Decodes a few chunks of the next window, as many as needed to have all of them decoded when the current window
+    /// Decodes a few chunks of the next window: so many after each batch that all are decoded when the current window
     /// ends.
     fn decode_ahead(&mut self) -> Result<()> {
         if self.cache.is_some() {

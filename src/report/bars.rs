@@ -1,6 +1,6 @@
-//! Horizontal bar charts: one row per item, one column per figure.
+//! Horizontal bar charts: one row per item, one column per measured quantity.
 //!
-//! Each column has a logarithmic axis of its own, because the figures differ by orders of magnitude.
+//! Each column has a logarithmic axis of its own, because the values in a column can differ by orders of magnitude.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -8,8 +8,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::error::Result;
 use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
 
-/// Width of a column in pixels. The last `FIGURE` pixels of a column are kept free for the number next to the longest
-/// bar.
+/// Width of a column in pixels. Bars don't use the last `FIGURE` pixels of a column. They are for the number next to
+/// the longest bar.
 const COLUMN: i32 = 236;
 const FIGURE: i32 = 62;
 const GAP: i32 = 22;
@@ -17,15 +17,15 @@ const ROW: i32 = 30;
 const BAR: i32 = 20;
 const MARGIN: i32 = 18;
 const TOP: i32 = 92;
-/// Maximum number of letters of a row's name.
+/// Maximum number of characters of a row's name. A longer name is cut.
 const MOST_LETTERS: usize = 48;
 
 /// Heading of a column.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BarColumn {
-    /// Figure and its unit.
+    /// Name of the quantity in this column, with its unit.
     pub name: &'static str,
-    /// Smaller text below the name, such as "less is better".
+    /// Text below the name, in smaller letters, such as "less is better".
     pub hint: &'static str,
 }
 
@@ -38,14 +38,14 @@ pub(crate) struct BarGroup {
     pub rows: Vec<BarRow>,
 }
 
-/// One item and its figures.
+/// A row of the chart: an item and its values.
 #[derive(Clone, Debug)]
 pub(crate) struct BarRow {
     /// Text to the left of the bars.
     pub name: String,
-    /// One figure per column, above 0. `None` draws no bar.
+    /// One value for each column, above 0. `None` draws no bar.
     pub values: Vec<Option<f64>>,
-    /// Text that is drawn instead of the bars, such as why there are none; `None` draws the bars.
+    /// Text to draw instead of the bars, such as why there are no values. With `None`, the bars are drawn.
     pub note: Option<String>,
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn bars(title: &str, columns: &[BarColumn], groups: &[BarGroup]) -> R
     })
 }
 
-/// Logarithmic axis of a column. It begins at a power of 10 below the smallest figure.
+/// Logarithmic axis of a column. It begins at a power of 10 below the smallest value.
 struct Axis {
     left: i32,
     /// Base-10 logarithm of the value at the left end. `to` is the logarithm of the value at the right end.
@@ -140,7 +140,7 @@ impl Axis {
         self.left + (share * f64::from(COLUMN - FIGURE)) as i32
     }
 
-    /// Exponents of the powers of 10 that get a grid line: about five.
+    /// Exponents of the powers of 10 that get a grid line. There are about five grid lines.
     fn decades(&self) -> impl Iterator<Item = i32> {
         let every = ((self.to - self.from) / 5.0).ceil().max(1.0) as usize;
         (self.from as i32..=self.to.floor() as i32).step_by(every)
@@ -157,7 +157,8 @@ fn power(decade: i32) -> String {
     }
 }
 
-/// Formats a number with at least three significant digits and commas: 0.123, 4.56, 78.9, 12,345.
+/// Formats a number with commas between thousands: 0.123, 4.56, 78.9, 12,345. A number of 0.1 or more has at least
+/// three significant digits; a smaller one has three decimal places.
 pub fn figures(value: f64) -> String {
     let places = match value.abs() {
         v if v >= 100.0 => 0,

@@ -10,15 +10,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error that isn't specific to pictures: from the operating system, or of a report that isn't valid.
+    /// An error that isn't specific to pictures, such as an error of the operating system or an invalid benchmark
+    /// report.
     #[error("{0}")]
     Base(#[from] BaseError),
     /// A picture could not be drawn.
     #[error("cannot draw {what}: {reason}")]
     Plot {
-        /// Picture that was being drawn.
+        /// What was to be drawn: a kind of picture, such as "a raster", or the path of a PNG.
         what: String,
-        /// Message of the drawing library.
+        /// Message of the library that draws or encodes the picture.
         reason: String,
     },
 }

@@ -7,12 +7,13 @@ use crate::error::Result;
 use crate::picture::{DrawResult, Drawing, FAINT, INK, Picture, SERIES, draw, label, text};
 
 const PANEL: (u32, u32) = (480, 300);
-/// Maximum number of columns of a heat map. A wider sensor is drawn in square blocks of pixels, each with the mean of
-/// its pixels.
+/// Maximum number of columns of a heat map. A wider sensor is drawn in square blocks of pixels. A block shows the mean
+/// of its pixels.
 const HEAT_COLUMNS: usize = 128;
-/// Maximum number of bars that are labelled with their names.
+/// Maximum number of bars whose names are shown in a plot. If there are more bars, the axis has numbers instead of
+/// names.
 const NAMED_BARS: usize = 40;
-/// Maximum number of letters of a bar's name.
+/// Maximum number of characters of a bar's name. A longer name is cut.
 const MOST_LETTERS: usize = 14;
 
 /// One plot of a page.
@@ -20,16 +21,16 @@ const MOST_LETTERS: usize = 14;
 pub struct Panel {
     /// Text above the plot.
     pub title: String,
-    /// Type and data of the plot.
+    /// Type of the plot, with its data.
     pub kind: PanelKind,
 }
 
-/// Type and data of a plot.
+/// Type of a plot, with its data.
 #[derive(Clone, Debug)]
 pub enum PanelKind {
-    /// One bar per name: (name, height).
+    /// Bars, each as (name, height).
     Bars(Vec<(String, f64)>),
-    /// Bins (from, to, height) in ascending order, and the label of the horizontal axis.
+    /// Bins in ascending order, each as (from, to, height), and the label of the horizontal axis.
     Histogram(Vec<(f64, f64, f64)>, String),
     /// Heat map of a sensor.
     Heat {

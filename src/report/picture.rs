@@ -1,6 +1,7 @@
 //! A picture: drawn once, written as SVG or PNG.
 //!
-//! Both formats use a built-in font, so that a picture looks the same on a laptop and on a cluster node without fonts.
+//! The PNG has a built-in font, so that it looks the same on a laptop and on a cluster node without fonts. In the SVG,
+//! text is in the font `sans-serif` of the program that shows it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -86,8 +87,8 @@ pub(crate) fn text(size: usize) -> TextStyle<'static> {
     (FONT, size as i32).into_font().color(&INK)
 }
 
-/// Prepares a text for a picture: replaces hidden characters by escapes, and cuts the text to `room` characters with
-/// "..." at the end.
+/// Prepares a text for a picture: replaces hidden characters by escapes, and cuts a text of more than `room` characters
+/// to `room` characters, with "..." at the end.
 pub(crate) fn label(words: &str, room: usize) -> String {
     let words = printable(words);
     if words.chars().count() <= room {

@@ -11,11 +11,12 @@ use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
 pub struct RasterPoint {
     /// Index of the frame.
     pub frame: usize,
-    /// Row of the raster, from the bottom: the channel of a cochlea.
+    /// Row of the raster, counted from 0 at the bottom. For a cochlea, a row is a channel.
     pub row: u32,
     /// Number of events. For float32 frames, such as time surfaces, the value of the cell.
     pub value: f64,
-    /// Whether to draw the cell in the second colour (used for polarity 0 of a camera).
+    /// Whether to draw the cell in the second colour instead of the first. The second colour is for polarity 0 of a
+    /// camera.
     pub second: bool,
 }
 
@@ -24,11 +25,11 @@ pub struct RasterPoint {
 pub struct RasterAxes {
     /// Text above the picture.
     pub title: String,
-    /// Number of frames.
+    /// Number of frames in the raster.
     pub frames: usize,
-    /// Number of rows.
+    /// Number of rows in the raster.
     pub rows: u32,
-    /// Length of a frame and the label of the time axis: `(4.0, "time (ms)")`.
+    /// Length of a frame on the time axis, and the label of this axis: `(4.0, "time (ms)")`.
     pub frame_length: (f64, &'static str),
     /// Label of the vertical axis.
     pub row_name: &'static str,
@@ -73,7 +74,7 @@ pub fn raster(axes: &RasterAxes, points: &[RasterPoint]) -> Result<Picture> {
     })
 }
 
-/// One line of a chart. Points with a value that isn't finite are left out.
+/// One curve of a chart. Points whose value is NaN or infinite are left out.
 #[derive(Clone, Debug)]
 pub struct Curve {
     /// Name in the legend.
@@ -82,7 +83,8 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Draws curves over epochs. Without `y_range` the vertical axis runs from 0 to just above the largest value.
+/// Draws curves over epochs. `y_range` is the range of the vertical axis. If it is `None`, the axis runs from 0 to just
+/// above the largest value.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).
@@ -136,7 +138,7 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
     })
 }
 
-/// Maximum number of letters of a class in a confusion matrix.
+/// Maximum number of characters of a class name in a confusion matrix. A longer name is cut.
 const MOST_LETTERS: usize = 22;
 
 /// Draws a confusion matrix. `matrix[t][p]` is the number of samples of class `t` predicted as class `p`. The shade of

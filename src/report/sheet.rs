@@ -1,6 +1,6 @@
 //! The surface that pictures are drawn on: every call draws into an SVG and into an image.
 //!
-//! The alternative is to render the finished SVG as an image. That needs a second library for fonts and paths, which
+//! The image could also be rendered from the finished SVG. But that needs a second library for fonts and paths, which
 //! took a sixth of the build time.
 
 use std::io;
@@ -8,16 +8,19 @@ use std::io;
 use plotters::prelude::*;
 use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingErrorKind};
 
-/// Pixels of the finished image per unit of the SVG: sharp on high-density screens.
+/// Number of pixels of the finished image per unit of the SVG, in each direction. With 2, the image is sharp on
+/// high-density screens.
 const SCALE: u32 = 2;
-/// The image is drawn this many times larger and averaged, because plotters puts letters and lines on whole pixels.
+/// The image is drawn this many times larger than the finished one, and then averaged. The reason: the library plotters
+/// puts letters and lines on whole pixels.
 const OVERSAMPLING: u32 = 2;
 const DRAWN: u32 = SCALE * OVERSAMPLING;
-/// Factor for the size of text in the image, and shift downwards in units of this size. With both, text in the image
-/// agrees with text in the SVG. Plotters scales fonts by the height of a line in an SVG, and by the em in an image.
+/// How text in the image is changed to look like the same text in the SVG: factor for the font size, and shift
+/// downwards as a share of the font size. Without the change they differ, because plotters takes the font size as the
+/// height of a line in an SVG, and as the em in an image.
 const TEXT: (f64, f64) = (0.9, 0.12);
 
-/// A plotters backend over an SVG and an RGB image.
+/// A backend for the library plotters, which draws into an SVG and into an RGB image.
 pub(crate) struct Sheet<'a> {
     svg: SVGBackend<'a>,
     image: BitMapBackend<'a>,
@@ -25,7 +28,7 @@ pub(crate) struct Sheet<'a> {
 
 type Drawn = Result<(), DrawingErrorKind<io::Error>>;
 
-/// An image, (height, width, 3) bytes of RGB.
+/// An image. `pixels` has RGB bytes, (height, width, 3).
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
     pub size: (u32, u32),
@@ -33,7 +36,7 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// An empty image for a [`Sheet`] of `size` units.
+    /// A black image of the size that a [`Sheet`] of (`width`, `height`) units draws on.
     pub(crate) fn of_sheet((width, height): (u32, u32)) -> Image {
         let size = (width * DRAWN, height * DRAWN);
         Image { size, pixels: vec![0; size.0 as usize * size.1 as usize * 3] }
@@ -56,7 +59,8 @@ impl Image {
 }
 
 impl<'a> Sheet<'a> {
-    /// Creates a surface of `size` units. `image` must come from [`Image::of_sheet`] with the same size.
+    /// Creates a surface of `size` units, which draws into `svg` and `image`. `image` must come from
+    /// [`Image::of_sheet`] with the same size.
     pub(crate) fn new(svg: &'a mut String, image: &'a mut Image, size: (u32, u32)) -> Sheet<'a> {
         let image = BitMapBackend::with_buffer(&mut image.pixels, image.size);
         Sheet { svg: SVGBackend::with_string(svg, size), image }

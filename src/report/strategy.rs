@@ -17,23 +17,24 @@ use tonic_base::printable;
 
 /// Number of samples in the training set of Spiking Speech Commands (SSC). Every epoch time is scaled to this size.
 const SSC_SAMPLES: f64 = 75_466.0;
-/// Maximum size in bytes of the dense batches of all threads together.
+/// Maximum size in bytes of the dense batches of all threads together. Each thread has one batch.
 const MAX_DENSE: u64 = 4 << 30;
 /// Maximum size in bytes of a report file.
 const MAX_REPORT: u64 = 1 << 20;
 /// Maximum number of strategies in a report.
 const MAX_STRATEGIES: usize = 32;
-/// Maximum number of characters in a strategy's name. `MAX_REASON` is the maximum for a strategy's reason.
+/// Maximum number of characters of [`Strategy::name`] in a report. `MAX_REASON` is the maximum for
+/// [`Strategy::reason`].
 const MAX_NAME: usize = 48;
 const MAX_REASON: usize = 400;
-/// Largest figure that is accepted in a report. The smallest is 1 / `LARGEST`.
+/// Largest measured value that is accepted in a report. The smallest one is 1 / `LARGEST`.
 const LARGEST: f64 = 1e12;
 
-/// What is measured.
+/// What a benchmark does with the batches while it measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Work {
-    /// Batches are converted to dense float32, (B, T, P, H, W), and dropped.
+    /// Batches are loaded and converted to dense float32, (B, T, P, H, W). Nothing is trained.
     Loading,
     /// Batches are loaded and trained on, for whole epochs.
     Training,
@@ -44,13 +45,14 @@ pub enum Work {
 pub struct Strategy {
     /// Name, such as "stream" or "host cache".
     pub name: String,
-    /// What was measured: loading, or loading and training.
+    /// What was measured: loading alone, or loading with training.
     pub work: Work,
-    /// Batches per second. This and the other figures are `None` if they were not measured.
+    /// Batches per second. This and the next three fields are `None` if the strategy could not be measured.
     pub batches_per_second: Option<f64>,
     /// Samples per second.
     pub samples_per_second: Option<f64>,
-    /// Bytes per sample in the place where samples are kept: the recording's file, the shard or the memory.
+    /// Bytes per sample in the place where the strategy keeps samples: the recordings, the shards, or a cache in
+    /// memory.
     pub bytes_per_sample: Option<f64>,
     /// Seconds per epoch of 75,466 samples, the size of the training set of Spiking Speech Commands (SSC).
     pub epoch_seconds_at_ssc: Option<f64>,
@@ -60,7 +62,7 @@ pub struct Strategy {
 
 /// A measured quantity of a [`Strategy`] and how it is shown.
 struct Figure {
-    /// Name in JSON.
+    /// Name of the quantity's field in JSON.
     field: &'static str,
     /// Heading in the table.
     short: &'static str,
@@ -93,8 +95,8 @@ const FIGURES: [Figure; 4] = [
 ];
 
 impl Strategy {
-    /// Makes the strategy of a measurement that took `seconds` for `batches` batches with `samples` samples in total.
-    /// The samples are kept in `bytes` bytes each.
+    /// Makes a [`Strategy`] from a measurement: `batches` batches with `samples` samples in total took `seconds`.
+    /// `bytes` is the number of bytes per sample.
     pub fn measured(name: &str, work: Work, (batches, samples): (u64, u64), seconds: f64, bytes: f64) -> Strategy {
         let samples_per_second = samples as f64 / seconds;
         Strategy {
@@ -108,7 +110,8 @@ impl Strategy {
         }
     }
 
-    /// Makes a strategy without measurements: this build or this machine doesn't have it. `reason` says why.
+    /// Makes a [`Strategy`] without measurements. `reason` says why it is not available in this build or on this
+    /// machine.
     pub fn unavailable(name: &str, work: Work, reason: &str) -> Strategy {
         Strategy {
             name: name.into(),
@@ -122,16 +125,16 @@ impl Strategy {
     }
 }
 
-/// The JSON report of a benchmark that another program has run. `S` is the type of the frame shape.
+/// The report of a benchmark, as the other program wrote it in JSON. `S` is the type of the frame shape.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Report<S> {
-    /// Samples per batch.
+    /// Number of samples per batch.
     pub batch_size: usize,
     /// Recipe of the frames; `None` if unknown.
     pub recipe: Option<String>,
     /// Shape of a frame; `None` if unknown.
     pub shape: Option<S>,
-    /// Strategies that were measured.
+    /// Strategies, each with its measurements or the reason why there are none.
     pub strategies: Vec<Strategy>,
 }
 
@@ -139,7 +142,7 @@ impl<S: DeserializeOwned> Report<S> {
     /// Reads a report and checks every field.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] with the field that isn't valid.
+    /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`], which names the field that isn't valid.
     pub fn read(path: &Path) -> Result<Report<S>> {
         let mut text = Vec::new();
         let file = std::fs::File::open(path).map_err(Error::io(path, "open the report"))?;
@@ -181,11 +184,11 @@ impl<S: DeserializeOwned> Report<S> {
     }
 }
 
-/// Checks that the dense float32 batches of `threads` threads fit into 4 GiB together. Each batch has `batch` samples.
-/// A sample has `steps` frames of `cells` cells.
+/// Checks that dense float32 batches fit into 4 GiB, if each of `threads` threads has one. A batch has `batch` samples,
+/// and a sample has `steps` frames of `cells` cells.
 ///
 /// # Errors
-/// [`tonic_base::Error::Usage`] with the largest batch that fits.
+/// [`tonic_base::Error::Usage`], which says how many samples a batch can have at most.
 pub fn check_dense(batch: u64, steps: u64, cells: u64, threads: usize) -> tonic_base::Result<()> {
     let sample = steps.saturating_mul(cells).saturating_mul(size_of::<f32>() as u64 * threads as u64);
     let most = MAX_DENSE / sample.max(1);
@@ -199,8 +202,8 @@ pub fn check_dense(batch: u64, steps: u64, cells: u64, threads: usize) -> tonic_
     Err(tonic_base::Error::usage("batch_size", expected, batch))
 }
 
-/// Sorts `values` in place and returns the median. For an even number of values, returns the larger of the two in the
-/// middle; for no values, NaN.
+/// Sorts `values` in place and returns the median. For an even number of values, this is the larger of the two in the
+/// middle. Without values, it is NaN.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
@@ -214,7 +217,7 @@ fn by_work(strategies: &[Strategy]) -> impl Iterator<Item = (&'static str, Vec<&
         .filter(|(_, group)| !group.is_empty())
 }
 
-/// Formats the strategies as a text table, one line each.
+/// Formats the strategies as a table of text, with one line for each strategy.
 pub fn table(strategies: &[Strategy]) -> String {
     let mut text = String::new();
     for (title, group) in by_work(strategies) {
@@ -232,7 +235,7 @@ pub fn table(strategies: &[Strategy]) -> String {
     text + "(an epoch is of Spiking Speech Commands' 75,466 samples)\n"
 }
 
-/// Draws the strategies as a bar chart: one row per strategy, one column per figure.
+/// Draws the strategies as a bar chart: one row per strategy, one column per measured quantity.
 ///
 /// # Errors
 /// [`Error::Plot`].

@@ -10,7 +10,8 @@ use crate::text::{digits, stdout_error};
 use tonic_base::printable_json;
 
 impl Sample<'_> {
-    /// Writes one line of tab-separated `frame p y x count` per occupied cell, below a header line.
+    /// Writes a header line, and then one line for each occupied cell: `frame`, `p`, `y`, `x` and `count`, separated by
+    /// tabs.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -23,7 +24,8 @@ impl Sample<'_> {
         Ok(())
     }
 
-    /// Writes the occupied cells as one JSON object. Each of its `entries` is an array: frame, p, y, x, count.
+    /// Writes the occupied cells as one JSON object. Its `entries` has one array for each occupied cell: frame, p, y,
+    /// x, count.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].

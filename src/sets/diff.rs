@@ -10,46 +10,46 @@ use tonic_shard::{
 use crate::error::Result;
 use crate::text::digits;
 
-/// Fields that describe how samples are stored, not what they contain.
+/// Names of the fields that describe how samples are stored, not what they contain.
 const LAYOUT: [&str; 2] = ["chunk_samples", "counts"];
 
 /// The differences between two sets, a and b.
 #[derive(Clone, Debug, Default)]
 pub struct Difference {
-    /// Fields of the description that differ: name, value in a, value in b.
+    /// One item for each field of the description that differs: its name, its value in a, its value in b.
     pub fields: Vec<(&'static str, String, String)>,
-    /// Numbers of the chunks in set a with differing samples.
+    /// Indices of the chunks of set a that have differing samples.
     pub chunks: Vec<u64>,
-    /// Number of samples compared, including those of chunks with equal identities; 0 if the frames have different
-    /// shapes or the sets have different extra columns.
+    /// Number of samples compared. Samples of chunks with equal identities count as compared. 0 if the sets have
+    /// different frame shapes or different extra columns, because their samples cannot be compared.
     pub compared: u64,
     /// Number of samples that differ.
     pub differing: u64,
-    /// The first samples that differ, up to the limit that [`diff`] was given.
+    /// The first samples that differ, at most as many as the argument `list` of [`diff`] says.
     pub samples: Vec<SampleDifference>,
 }
 
 /// The differences of one sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleDifference {
-    /// Number of the sample in both sets.
+    /// Index of the sample, which is the same in both sets.
     pub sample: u64,
-    /// Name, value in a, value in b of each field that differs: `label`, `flags`, a column of the ledger, an extra
-    /// column, `number of frames`.
+    /// One item for each field that differs: its name, its value in a, its value in b. The name is `label`, `flags`, a
+    /// column of the ledger, an extra column or `number of frames`.
     pub fields: Vec<(String, Value, Value)>,
-    /// The first cell that differs: (frame, p, y, x), value in a, value in b. An empty cell has the value 0. `None` if
-    /// all cells are equal.
+    /// The first cell that differs: its place (frame, p, y, x), its value in a, its value in b. An empty cell has the
+    /// value 0. `None` if all cells are equal.
     pub entry: Option<([u64; 4], f64, f64)>,
 }
 
 impl Difference {
-    /// Whether the sets are equal.
+    /// Whether there are no differences: the sets are equal.
     pub fn is_none(&self) -> bool {
         self.fields.is_empty() && self.differing == 0
     }
 
-    /// Whether every sample is equal, and only the sizes of chunks or the width of counts differ. Such sets have
-    /// different ids, and their epochs have different orders.
+    /// Whether all samples are equal, but the number of samples per chunk or the width of counts differs. If the ids of
+    /// such sets differ, training visits their samples in different orders.
     pub fn only_layout(&self) -> bool {
         !self.is_none() && self.differing == 0 && self.fields.iter().all(|(name, ..)| LAYOUT.contains(name))
     }
@@ -122,10 +122,11 @@ impl SampleDifference {
 
 /// Compares two sets and lists up to `list` samples that differ.
 ///
-/// Chunks with equal identities are equal and are not read; `verify` checks whether their bytes are intact.
+/// Chunks with equal identities have equal content. They are not read, so damage in them is not found; `verify` finds
+/// it.
 ///
 /// # Errors
-/// [`tonic_base::Error::Corrupt`] for a damaged chunk among those that have to be read.
+/// [`tonic_base::Error::Corrupt`] if one of the chunks that have to be read is damaged.
 pub fn diff(a: &ShardSet, b: &ShardSet, list: usize, threads: usize, verbosity: Verbosity) -> Result<Difference> {
     let (mine, theirs) = (&a.manifest().description, &b.manifest().description);
     let mut difference = Difference { fields: fields(mine, theirs), ..Difference::default() };
@@ -175,7 +176,8 @@ fn record(set: &ShardSet, number: u64) -> &ChunkRecord {
     &shard.head().chunks[k]
 }
 
-/// Compares the descriptions of two sets, a and b. Returns the fields that differ: name, value in a, value in b.
+/// Compares the descriptions of two sets, a and b. Returns one item for each field that differs: its name, its value in
+/// a, its value in b.
 fn fields(a: &SetDescription, b: &SetDescription) -> Vec<(&'static str, String, String)> {
     let widths = |d: &SetDescription| format!("{:?}", d.widths.counts).to_lowercase();
     let recipes = differing_parts(&a.recipe, &b.recipe);
@@ -214,8 +216,8 @@ fn compare_samples(d: &SetDescription, sample: u64, a: Decoded<'_>, b: Decoded<'
     (!fields.is_empty() || entry.is_some()).then_some(SampleDifference { sample, fields, entry })
 }
 
-/// The first cell in which the frames of two samples differ: (frame, p, y, x), value in a, value in b. `None` if all
-/// cells are equal.
+/// The first cell in which the frames of two samples differ: its place (frame, p, y, x), its value in a, its value in
+/// b. `None` if all cells are equal.
 fn first_entry(d: &SetDescription, a: SampleFrames<'_>, b: SampleFrames<'_>) -> Option<([u64; 4], f64, f64)> {
     let position = |(frame, cell, _): (usize, u32, f64)| (frame, cell);
     let (mut a, mut b) = (a.iter(), b.iter());

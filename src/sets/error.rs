@@ -33,7 +33,7 @@ pub enum Error {
     MissingParts {
         /// Directory of the merged set.
         path: PathBuf,
-        /// Numbers of the missing parts, as text.
+        /// Text that says which parts are missing.
         missing: String,
     },
 }

@@ -11,8 +11,9 @@ use tonic_shard::{FrameShape, NO_LABEL, SampleFrames, SampleReader, ShardSet, Wi
 use crate::error::{BaseFault, Error, Result};
 use crate::range::check_range;
 
-/// Writes each sample to `frames_<number>.npy`, (T, P, H, W), with the number type of the set's counts. Writes all
-/// labels to `labels.npy`, as int64, with -1 for samples without a label.
+/// Writes each sample to a file `frames_<index>.npy`, (T, P, H, W), with the number type of the set's counts. `<index>`
+/// is the index of the sample in the set. Writes all labels to `labels.npy`, as int64, with -1 for samples without a
+/// label.
 ///
 /// Without `overwrite`, the folder `out` must be new or empty. With `overwrite`, the arrays of an earlier export in
 /// `out` are removed first, and all other files stay.
@@ -54,8 +55,8 @@ pub fn export_npy(
     Ok(())
 }
 
-/// Iterates over the values of all cells, (T, P, H, W). The values are computed one at a time, because a single dense
-/// frame may exceed the memory.
+/// Iterates over the values of all cells, (T, P, H, W). The values are computed one at a time, because even one dense
+/// frame can be larger than the memory.
 fn dense<'a>(frames: &'a SampleFrames<'a>, shape: FrameShape) -> impl Iterator<Item = f64> + 'a {
     let cells = shape.cells();
     let index = move |(frame, cell, value): (usize, u32, f64)| (frame as u64 * cells + u64::from(cell), value);

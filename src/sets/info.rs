@@ -20,7 +20,7 @@ fn density(set: &ShardSet) -> f64 {
     totals.entries as f64 / (totals.frames as f64 * set.manifest().description.shape.cells() as f64).max(1.0)
 }
 
-/// Number of samples, stored size and id of a set, in one line.
+/// One line of text with the number of samples, the stored size and the id of a set.
 pub fn line(manifest: &Manifest) -> String {
     let (samples, stored) = (manifest.description.samples, human_bytes(manifest.stored_bytes()));
     format!("{samples} samples, {stored}, set {:.16}", manifest.set_id.to_string())

@@ -11,14 +11,14 @@ use crate::error::Result;
 use crate::range::check_range;
 use crate::text::stdout_error;
 
-/// Maximum width of the column with class names, in characters. Longer names break the alignment of the table.
+/// Maximum width of the column of class names, in characters. A longer name is not cut, but shifts the rest of its
+/// line.
 const NAME_WIDTH: usize = 24;
 
-/// Lists the samples in a range: all of them, or only those of one class. Writes a table, or one JSON object per line.
+/// Lists the samples in a range: all samples, or only those of one class. Writes a table, or one JSON object per line.
 ///
 /// # Errors
-/// [`tonic_base::Error::Usage`] for a range outside the set, [`tonic_base::Error::Corrupt`],
-/// [`tonic_base::Error::Io`].
+/// [`tonic_base::Error::Usage`] for a range outside the set, [`tonic_base::Error::Corrupt`], [`tonic_base::Error::Io`].
 pub fn samples(
     set: &ShardSet,
     samples: Range<u64>,
@@ -89,8 +89,8 @@ fn flags(flags: u8) -> Vec<&'static str> {
     names.into_iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| name).collect()
 }
 
-/// Lists the shards and their chunks, with samples, stored and decoded bytes, and identities. Writes a table, or one
-/// JSON object per chunk.
+/// Lists the shards and their chunks, with their samples, stored and decoded sizes in bytes, and identities. Writes a
+/// table, or one JSON object per chunk.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`].

@@ -9,14 +9,15 @@ use tonic_shard::{
 use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::selection::{Output, Selection, tool_of, write};
 
-/// Merges sets in the given order, and parts of one set in the order of their numbers. Merged parts have the same bytes
-/// as the set that is converted without parts.
+/// Merges whole sets in the given order, or the parts of one set in the order of their part numbers. A merge of all
+/// parts gives the same bytes as a conversion without parts.
 ///
-/// Chunks have `chunk_samples` samples. If it is `None`, they have as many samples as the chunks of the first set.
+/// The chunks of the merged set have `chunk_samples` samples. If `chunk_samples` is `None`, they have as many samples
+/// as the chunks of the first set.
 ///
 /// # Errors
-/// [`tonic_shard::Error::Mismatch`], naming the field, for sets of different recipes or classes;
-/// [`Error::MissingParts`]; errors of opening, reading and writing sets.
+/// [`tonic_shard::Error::Mismatch`] for sets with different recipes or classes, and for parts that don't belong
+/// together; [`Error::MissingParts`]; errors of opening, reading and writing sets.
 pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> Result<Manifest> {
     let mut sets = dirs.iter().map(|dir| ShardSet::open(dir)).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = sets.first() else { return Err(Error::usage("sets", "at least one", "none")) };
@@ -42,7 +43,7 @@ pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> R
     write(&selection, description, output, dir, "merge")
 }
 
-/// Describes the merged set.
+/// Returns the description of the merged set. `parts` says whether `sets` are the parts of one set.
 fn describe(sets: &[ShardSet], selection: &Selection<'_>, parts: bool) -> SetDescription {
     let descriptions = || sets.iter().map(|set| &set.manifest().description);
     let first = &sets[0].manifest().description;
@@ -60,7 +61,7 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, parts: bool) -> SetDes
     }
 }
 
-/// The linked files of all sets, each once.
+/// The linked files of all sets. A file that several sets have is listed once.
 fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<LinkedFile> {
     let mut all: Vec<LinkedFile> = Vec::new();
     for file in descriptions.flat_map(|description| &description.linked_files) {
@@ -71,7 +72,8 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
     all
 }
 
-/// Adds up the samples in lists of the same source files. Returns `None` if the lists name different files.
+/// Takes lists of the same source files, and adds up the number of samples of each file. Returns `None` if the lists
+/// name different files.
 fn sum_listed<'a>(mut lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<SourceFile>> {
     let mut sum = lists.next()?.to_vec();
     for list in lists {
@@ -84,7 +86,8 @@ fn sum_listed<'a>(mut lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<V
     Some(sum)
 }
 
-/// Returns an error if `set` has other frames, classes or extra columns than `first`.
+/// Returns an error if `set` has another recipe, frame shape, kind of frames, list of classes or list of extra columns
+/// than `first`.
 fn check_same(set: &ShardSet, first: &ShardSet) -> Result<()> {
     set.manifest().check_compatible(set.dir(), first.manifest(), first.dir())?;
     let (mine, theirs) = (&set.manifest().description, &first.manifest().description);

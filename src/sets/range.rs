@@ -7,7 +7,7 @@ use tonic_shard::ShardSet;
 
 use crate::error::{BaseFault, Error, Result};
 
-/// A range of samples: `A..B`, `A..` or `..B`. B is exclusive.
+/// A range of samples: `A..B`, `A..` or `..B`. Sample B is not in the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SampleRange {
     start: u64,
@@ -15,7 +15,7 @@ pub struct SampleRange {
 }
 
 impl SampleRange {
-    /// The sample numbers of the range in a set. They may lie outside the set.
+    /// The range as indices of samples in `set`. Doesn't check whether the indices are inside the set.
     pub fn of(self, set: &ShardSet) -> Range<u64> {
         self.start..self.end.unwrap_or(set.len())
     }
@@ -39,7 +39,7 @@ pub(crate) fn check_range(set: &ShardSet, samples: &Range<u64>) -> Result<()> {
     Ok(())
 }
 
-/// Finds a class by its name or its number, and returns the number.
+/// Returns the label of a class, given the name of the class or the label as text.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for an unknown class.

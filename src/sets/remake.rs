@@ -10,10 +10,11 @@ use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::repair::{Donor, Repaired, repair};
 
 /// Repairs the set in `dir` from `recordings`, which are the recordings that it was converted from, in any order.
-/// `options` must be the options of the conversion. If they have no list of classes, the set's own classes are used.
+/// `options` must be the options of that conversion. If `options` has no list of classes, the classes of the set are
+/// used.
 ///
 /// # Errors
-/// The manifest's error if the manifest is damaged, because recordings cannot restore it;
+/// If the manifest is damaged, the error of reading it, because recordings cannot restore a manifest;
 /// [`tonic_shard::Error::Mismatch`] if a recording or one of the set's linked files is missing; errors of opening
 /// recordings and of [`repair`].
 pub fn repair_from(
@@ -76,8 +77,8 @@ pub fn repair_from(
     repair(dir, Donor::Remake(&mut remake), verbosity)
 }
 
-/// Checks that `found` has every linked file of the conversion, with the same content. A linked file holds data of a
-/// recording outside the recording's own file.
+/// Checks that `found`, the linked files of the given recordings, has a file with the content of each linked file in
+/// `expected`. A linked file holds data of a recording outside the recording's own file.
 fn check_linked(dir: &Path, recording: &Path, expected: &[LinkedFile], found: &[LinkedFile]) -> Result<()> {
     match expected.iter().find(|file| found.iter().all(|other| other.blake3 != file.blake3)) {
         None => Ok(()),

@@ -1,7 +1,8 @@
 //! Repairs a damaged set from another copy or from its recordings.
 //!
-//! A chunk is used only if its content has the expected identity (BLAKE3 hash). The identities of a shard are checked
-//! against their hash in the manifest. Shards are replaced as a whole; undamaged shards are not touched.
+//! A chunk is used only if its content has the expected identity (BLAKE3 hash). The index of a shard has the identities
+//! of its chunks, and the manifest has a hash of these identities. The hash shows whether the index is intact. A
+//! damaged shard is replaced as a whole. Undamaged shards are not touched.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -18,23 +19,23 @@ use tonic_shard::{
 
 use crate::error::{BaseFault, Error, Result, ShardFault};
 
-/// Maximum number of chunks per shard. Conversions never write more. The limit prevents a damaged manifest that claims
-/// more from exhausting the memory.
+/// Maximum number of chunks in a shard that is repaired. Conversions never write more. Without this limit, a damaged
+/// manifest with a larger number could use up the memory.
 const MOST_CHUNKS: usize = 1 << 20;
 
-/// Whether a directory holds a set. The set may be damaged or incomplete.
+/// Whether a directory holds a set, even a damaged or incomplete one.
 pub fn holds_set(dir: &Path) -> bool {
     !matches!(Manifest::read(dir), Err(ShardError::NotASet { .. } | ShardError::Base(BaseError::Io { .. })))
 }
 
-/// Function that converts one chunk of the set again. Its argument is the number of the chunk.
+/// Function that converts one chunk of the set again. Its argument is the index of the chunk in the set.
 pub type Remake<'a> = &'a mut dyn FnMut(u64) -> Result<EncodedChunk>;
 
 /// Where undamaged chunks come from.
 pub enum Donor<'a> {
-    /// Another copy of the set. It may be damaged too, in other chunks.
+    /// Directory of another copy of the set. If the copy is damaged too, only its undamaged chunks are used.
     Copy(&'a Path),
-    /// The recordings of the set, as a function that converts one chunk.
+    /// The recordings of the set, as a function that converts one chunk again.
     Remake(Remake<'a>),
 }
 
@@ -43,11 +44,11 @@ pub enum Donor<'a> {
 pub struct Repaired {
     /// Whether the manifest was replaced.
     pub manifest: bool,
-    /// Names of the replaced shards, each with the numbers of the chunks that were restored.
+    /// One item for each replaced shard: its name, and the indices, in the set, of its restored chunks.
     pub shards: Vec<(String, Vec<u64>)>,
-    /// Numbers of the chunks that could not be repaired, each with the reason.
+    /// One item for each chunk that could not be repaired: its index in the set, and the reason.
     pub lost: Vec<(u64, String)>,
-    /// Errors that a full verification finds after the repair.
+    /// Errors that a full verification found after the repair.
     pub faults: Vec<ShardError>,
 }
 
@@ -94,7 +95,8 @@ impl Repaired {
 ///
 /// # Errors
 /// [`tonic_shard::Error::Mismatch`] for a copy of another set, [`tonic_shard::Error::Incomplete`] for an unfinished
-/// conversion, the manifest's error if no copy has an undamaged one, [`tonic_base::Error::Io`].
+/// conversion, the error of reading the set's manifest if neither the set nor the copy has an undamaged one,
+/// [`tonic_base::Error::Io`].
 pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repaired> {
     let own = match Manifest::read(dir) {
         Err(fault @ (ShardError::NotASet { .. } | ShardError::Base(BaseError::Io { .. }))) => return Err(fault.into()),
@@ -151,8 +153,8 @@ pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repa
     Ok(repaired)
 }
 
-/// Returns an error if the manifest `theirs` of the copy in `other` doesn't match the undamaged shards in `dir`: it is
-/// then a copy of another set.
+/// Returns an error if `theirs`, the manifest of the copy in `other`, doesn't match the undamaged shards in `dir`. The
+/// copy is then one of another set.
 fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
     for (i, entry) in theirs.shards.iter().enumerate() {
         let Ok(shard) = Shard::open(&dir.join(&entry.name)) else { continue };
@@ -166,11 +168,11 @@ fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Another copy of the set. Its shards may have another number of chunks.
+/// Another copy of the set. Its shards can have another number of chunks than the shards of the set.
 struct OtherCopy<'a> {
     dir: &'a Path,
     description: SetDescription,
-    /// The program versions that wrote the copy; `None` if its manifest cannot be read.
+    /// The versions of the software that wrote the copy; `None` if the copy's manifest cannot be read.
     tool: Option<Tool>,
     opened: Option<(u64, Salvage)>,
 }
@@ -182,8 +184,8 @@ impl<'a> OtherCopy<'a> {
         OtherCopy { dir, description: SetDescription { shard_chunks, ..set.clone() }, tool, opened: None }
     }
 
-    /// Opens the copy's shard that holds chunk `number`. Returns the shard and the chunk's index record, which is
-    /// `None` if the index cannot be read.
+    /// Opens the copy's shard that should hold chunk `number` of the set. Returns the shard and the chunk's index
+    /// record. The record is `None` if it cannot be read.
     fn chunk(&mut self, number: u64) -> (&Salvage, Option<ChunkRecord>) {
         let per_shard = u64::from(self.description.shard_chunks);
         let (shard, k) = (number / per_shard, (number % per_shard) as usize);
@@ -194,7 +196,7 @@ impl<'a> OtherCopy<'a> {
     }
 }
 
-/// Repairs one shard after the other.
+/// Repairs the shards of a set, one after the other.
 struct Repairer<'a, 'r> {
     dir: &'a Path,
     description: &'a SetDescription,
@@ -243,7 +245,7 @@ impl Repairer<'_, '_> {
         Ok(())
     }
 
-    /// Repairs one shard as far as possible.
+    /// Repairs shard `number` as far as possible. `opened` says whether its header and index are intact.
     fn repair_shard(
         &mut self,
         number: u64,
@@ -307,8 +309,8 @@ impl Repairer<'_, '_> {
         Ok(())
     }
 
-    /// Finds chunk `n`, the `k`th of its shard, in the set, in the copy or in the recordings. The inner `Err` says why
-    /// the chunk was not found.
+    /// Finds an undamaged chunk `n` in the set, in the copy or in the recordings. `k` is the index of the chunk in its
+    /// shard. The inner `Err` says why the chunk was not found.
     fn find(
         &mut self,
         n: u64,
@@ -342,8 +344,8 @@ impl Repairer<'_, '_> {
         })
     }
 
-    /// Returns what to store for a lost chunk: its damaged bytes, or zeros if they are missing. The other chunks stay
-    /// readable.
+    /// Returns what to store for a lost chunk, so that the other chunks of its shard stay readable: its damaged bytes,
+    /// or zeros if they are missing.
     fn keep_damage(&mut self, n: u64, k: usize, own: &Salvage, identity: [u8; 32]) -> EncodedChunk {
         let copied = self.copy.as_mut().and_then(|copy| copy.chunk(n).1);
         let record = own.record(k).or(copied);

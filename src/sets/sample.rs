@@ -14,10 +14,11 @@ pub struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
-    /// Reads and decodes a sample by its number in the set.
+    /// Reads and decodes the sample with this index in the set.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] for a number outside the set, [`tonic_base::Error::Corrupt`].
+    /// [`tonic_base::Error::Usage`] if the set has no such sample, [`tonic_base::Error::Corrupt`],
+    /// [`tonic_base::Error::Io`].
     pub fn open(set: &'a ShardSet, sample: u64) -> Result<Sample<'a>> {
         if sample >= set.len() {
             return Err(Error::usage("sample", format!("0 to {}", set.len().saturating_sub(1)), sample));
@@ -49,7 +50,7 @@ impl<'a> Sample<'a> {
         self.description().class_name(self.chunk.table.labels[self.inside])
     }
 
-    /// The sample's number, class, events and frames in one line.
+    /// One line of text with the sample's index, class, number of events and number of frames.
     pub fn title(&self) -> String {
         let frames = self.frames();
         let events = self.chunk.table.ledgers[self.inside].binned;

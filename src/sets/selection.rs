@@ -1,7 +1,7 @@
-//! Writes a new set from selected samples of other sets; merge and subset are built on it.
+//! Writes a new set from selected samples of other sets. The modules `merge` and `subset` use it.
 //!
-//! A chunk that is selected as a whole keeps its stored bytes. Other chunks are encoded again. A set that is split and
-//! merged again has the same bytes as before.
+//! If a chunk of the new set is a whole chunk of another set, its stored bytes are copied. Other chunks are encoded
+//! again.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -26,9 +26,9 @@ struct SampleSpan {
 pub(crate) struct Selection<'a> {
     sets: &'a [ShardSet],
     spans: Vec<SampleSpan>,
-    /// Number of each span's first sample in the selection, and the total.
+    /// For each span, the index of its first sample in the selection. Then the number of all selected samples.
     starts: Vec<u64>,
-    /// The new label for each old label; `None` if labels stay.
+    /// For each label of the sets that are read, the label in the new set. `None` if labels don't change.
     labels: Option<Vec<u32>>,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Selection<'a> {
         Selection { sets, spans: Vec::new(), starts: vec![0], labels: None }
     }
 
-    /// Sets the labels of the new set: samples with label `i` get the label `labels[i]`.
+    /// Sets how samples are labelled in the new set: samples with the label `i` get the label `labels[i]`.
     pub(crate) fn relabel(&mut self, labels: Vec<u32>) {
         self.labels = Some(labels);
     }
@@ -58,7 +58,7 @@ impl<'a> Selection<'a> {
             .push(self.spans.last().map_or(0, |span| span.samples.end - span.samples.start) + self.starts_before());
     }
 
-    /// Number of samples before the last span.
+    /// Number of selected samples before the last span.
     fn starts_before(&self) -> u64 {
         self.starts[self.spans.len() - 1]
     }
@@ -68,10 +68,10 @@ impl<'a> Selection<'a> {
         self.starts[self.spans.len()]
     }
 
-    /// The source files, each once, with the number of samples selected from it.
+    /// The source files of the selected samples. Each file is listed once, with the number of samples selected from it.
     ///
-    /// Assumes that the samples of a set are in the order of its sources. A merged set of sets that share files may
-    /// have another order. The number for each file is then not exact, but the sum is.
+    /// This function assumes that the samples of a set are in the order of the set's list of sources. A merge of sets
+    /// that share a file can have another order. The number of samples of each file is then not exact, but the sum is.
     pub(crate) fn sources(&self) -> Vec<SourceFile> {
         let mut sources: Vec<SourceFile> = Vec::new();
         for span in &self.spans {
@@ -91,7 +91,7 @@ impl<'a> Selection<'a> {
         sources
     }
 
-    /// Hash of the selection. A resumed run compares it with the hash of the interrupted run.
+    /// Hash that identifies the selected samples. A resumed run compares it with the hash of the interrupted run.
     fn id(&self) -> Id {
         let mut hash = blake3::Hasher::new();
         for set in self.sets {
@@ -105,7 +105,8 @@ impl<'a> Selection<'a> {
         Id(*hash.finalize().as_bytes())
     }
 
-    /// Returns the spans that hold the samples `range` of the selection.
+    /// Returns the spans of the samples at `range` of the selection. `range` is counted from the selection's first
+    /// sample.
     fn within(&self, range: Range<u64>) -> impl Iterator<Item = SampleSpan> {
         let first = self.starts.partition_point(|&start| start <= range.start).saturating_sub(1);
         let spans = self.spans[first..].iter().zip(&self.starts[first..]);
@@ -131,10 +132,10 @@ pub struct Output {
 }
 
 impl Output {
-    /// Opens the directory, which must not be one of `sets`.
+    /// Opens the output directory, which must not be the directory of one of `sets`.
     ///
     /// # Errors
-    /// `Usage` for the directory of one of `sets`, and the errors of [`OutputDir::open`].
+    /// `Usage` if it is the directory of one of `sets`, and the errors of [`OutputDir::open`].
     pub(crate) fn open(&self, sets: &[ShardSet]) -> Result<OutputDir> {
         let same =
             |dir: &Path| dir.canonicalize().is_ok_and(|dir| self.path.canonicalize().is_ok_and(|out| out == dir));
@@ -145,10 +146,10 @@ impl Output {
     }
 }
 
-/// Returns the tool versions to record in the new set: the versions of `sets`, or this program's versions.
+/// Returns the software versions to record in the new set.
 ///
-/// The versions of `sets` are returned if they are the same for all sets and this program has the same version of zstd.
-/// This program then compresses to the same bytes.
+/// If all `sets` have the same versions, and this program has the same version of zstd, these versions are returned:
+/// this program then compresses to the same bytes. Otherwise, the versions of this program are returned.
 pub(crate) fn tool_of(sets: &[ShardSet]) -> Tool {
     let this = Tool::this(sets.first().map_or(0, |set| set.manifest().description.tool.level));
     let theirs = |set: &ShardSet| set.manifest().description.tool.clone();
@@ -197,7 +198,8 @@ pub(crate) struct ChunkCopier<'a> {
     selection: &'a Selection<'a>,
     description: &'a SetDescription,
     encoder: Encoder,
-    /// Index of the set that was read last, and a reader of it; `None` before the first chunk is read.
+    /// The set that was read last: its index in the list of sets, and a reader of it. `None` before the first chunk is
+    /// read.
     reader: Option<(usize, SampleReader<'a>)>,
 }
 

@@ -9,15 +9,16 @@ use tonic_report::{Picture, RasterAxes, RasterPoint, raster};
 use crate::error::Result;
 use crate::sample::Sample;
 
-/// Width of the terminal raster in characters. `ROWS` is its height. A character is 2 dots wide and 4 dots high.
+/// Maximum width of a raster in the terminal, in characters. `ROWS` is its maximum height. A character is 2 dots wide
+/// and 4 dots high.
 const COLUMNS: usize = 96;
 const ROWS: usize = 24;
-/// Maximum number of columns of a picture. With more frames, several frames share a column.
+/// Maximum number of columns of a raster in a picture. If the sample has more frames, several frames share a column.
 const FRAMES_DRAWN: usize = 400;
 
 impl Sample<'_> {
-    /// Length of a frame and label of the time axis. The length is in milliseconds, or 1 if the recipe has no frame
-    /// length.
+    /// Length of a frame on the time axis, and the label of this axis. The length is in milliseconds. If the frames of
+    /// the recipe have no fixed length, it is 1, and the axis counts frames.
     fn frame_length(&self) -> (f64, &'static str) {
         let recipe = Recipe::parse(None, &self.description().recipe);
         match recipe.map(|r| r.frames.frame_time()) {
@@ -26,8 +27,8 @@ impl Sample<'_> {
         }
     }
 
-    /// Number of rows of the raster, and the name of a row in singular and plural. A row is a channel of a cochlea or a
-    /// row of pixels of a camera.
+    /// Number of rows of the raster, and the word for a row in singular and plural. A row is a channel of a cochlea or
+    /// a row of pixels of a camera.
     fn rows(&self) -> (u32, [&'static str; 2]) {
         let shape = self.shape();
         if shape.height == 1 {
@@ -37,7 +38,7 @@ impl Sample<'_> {
         }
     }
 
-    /// Row of the raster in which a cell is drawn, counted from the bottom.
+    /// Row of the raster in which a cell is drawn, counted from 0 at the bottom.
     fn row(&self, cell: u32) -> u32 {
         let shape = self.shape();
         let pixel = cell % (shape.height * shape.width);
@@ -65,9 +66,9 @@ impl Sample<'_> {
         Ok(raster(&RasterAxes { title: self.title(), frames, rows, frame_length, row_name }, &points)?)
     }
 
-    /// Draws the raster in braille characters, with low channels at the bottom. The last line explains the axes.
+    /// Draws the raster in braille characters, with row 0 at the bottom. The last line explains the axes.
     pub fn braille(&self) -> String {
-        /// Bits of a character's dots by row and column, in Unicode's order.
+        /// Bit of each dot of a braille character, by row and column of the dot, as Unicode defines it.
         const DOTS: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
         let (rows, [_, names]) = self.rows();
         let (frames, rows) = (self.frames().frames(), rows as usize);

@@ -1,34 +1,35 @@
 //! Divides samples at random into parts, such as train, valid and test.
 //!
-//! The draw depends only on the seed and the sample numbers, or on the seed and the values of an extra column. Sets of
-//! the same recordings are therefore divided into the same parts, even if their recipes differ.
+//! The random order of the samples depends only on the seed and on the indices of the samples in the set. If samples
+//! are divided by an extra column, the order depends only on the seed and on the values of this column. Sets of the
+//! same recordings are therefore divided into the same parts, even if their recipes differ.
 
 use std::collections::BTreeMap;
 
 use crate::error::{BaseFault, Error, Result};
 
-/// A sample to divide.
+/// A sample that is to be put into one of the parts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
-    /// Number in the set.
+    /// Index of the sample in the set.
     pub(crate) sample: u64,
-    /// Label of the class.
+    /// Label of the sample.
     pub(crate) label: u32,
-    /// Value in the column [`Split::by`]; 0 if there is no such column.
+    /// Value of the sample in the extra column that [`Split::by`] names; 0 if [`Split::by`] is `None`.
     pub(crate) by: i64,
 }
 
 /// How samples are divided.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
-    /// Share of each part. Samples beyond the sum of the shares are left out.
+    /// Share of each part. If the shares add up to less than 1, the remaining samples are in no part.
     shares: Vec<f64>,
     /// Name of each part.
     names: Vec<String>,
-    /// Seed of the draw.
+    /// Seed of the random order of the samples.
     seed: u64,
-    /// Name of an extra column. Samples with equal values in this column stay in one part. With `None`, samples are
-    /// divided one by one.
+    /// Name of an extra column. Samples with equal values in this column go to the same part. If it is `None`, samples
+    /// are divided one by one.
     pub(crate) by: Option<String>,
     /// Whether the shares hold for every class and not only for all samples together.
     stratify: bool,
@@ -55,8 +56,8 @@ impl Split {
         Ok(Split { shares, names, seed, by: None, stratify: false })
     }
 
-    /// Adds two conditions to the split. Samples with equal values in the extra column `together` stay in one part. If
-    /// `classes` is true, the shares hold for every class.
+    /// Sets two conditions of the split. Samples with equal values in the extra column `together` go to the same part;
+    /// `None` sets no such condition. If `classes` is true, the shares hold for every class.
     pub fn keeping(self, together: Option<String>, classes: bool) -> Split {
         Split { by: together, stratify: classes, ..self }
     }
@@ -93,8 +94,9 @@ impl Split {
             .collect()
     }
 
-    /// Divides groups of samples that have equal values in the column [`Split::by`]. The groups are shuffled and laid
-    /// out in a row, and the row is cut into the parts. Each group goes to the part that contains the group's middle.
+    /// Divides groups of samples. The samples of a group have equal values in the column [`Split::by`]. The groups are
+    /// shuffled and laid out in a row, and the row is cut by the shares. Each group goes to the part that contains the
+    /// group's middle.
     fn divide_groups(&self, taken: &[Candidate], parts: &mut [Vec<usize>]) {
         let mut groups: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for (i, sample) in taken.iter().enumerate() {
@@ -113,7 +115,8 @@ impl Split {
         }
     }
 
-    /// Index of each part's first sample if `n` samples are laid out in a row, then the end of the last part.
+    /// Where the parts begin if `n` samples are laid out in a row, counted in samples. The last item is the end of the
+    /// last part.
     fn borders(&self, n: f64) -> Vec<f64> {
         let mut sum = 0.0;
         let ends = self.shares.iter().map(|share| {
@@ -123,7 +126,8 @@ impl Split {
         std::iter::once(0.0).chain(ends).collect()
     }
 
-    /// Returns a random number that depends only on the seed and on `of`, which is a sample number or a column's value.
+    /// Returns a random number that depends only on the seed and on `of`. `of` is the index of a sample, or a value of
+    /// the column [`Split::by`].
     fn draw(&self, of: u64) -> u64 {
         let mut hash = blake3::Hasher::new();
         hash.update(b"tonic-shards split 1\0").update(&self.seed.to_le_bytes()).update(&of.to_le_bytes());

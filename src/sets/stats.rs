@@ -12,12 +12,14 @@ use tonic_shard::{Chunk, Error as ShardError, FrameShape, Ledger, SampleReader, 
 use crate::error::Result;
 use crate::text::digits;
 
-/// Maximum number of cells for which the JSON has a rate per cell. With more cells, it has a rate per row.
+/// Maximum number of cells of a frame for which the JSON has a rate per cell. With more cells, it has a rate per row of
+/// cells.
 const MOST_CELLS: u64 = 1 << 16;
-/// Maximum number of cells for which rates are computed, because every thread needs a counter for each cell.
+/// Maximum number of cells of a frame for which rates are computed. The limit saves memory: every thread needs a
+/// counter for each cell.
 const MOST_COUNTED_CELLS: u64 = 1 << 23;
 
-/// Distribution of a quantity over samples: the number of samples with each value.
+/// Distribution of a quantity over the samples of a set. Maps each value to the number of samples with this value.
 #[derive(Clone, Debug, Default)]
 pub struct Distribution(BTreeMap<u64, u64>);
 
@@ -41,7 +43,7 @@ impl Distribution {
         [min as f64, median, sum as f64 / n as f64, max as f64]
     }
 
-    /// Value of the sample at `index`, if all samples are sorted by value.
+    /// Value of the sample at `index` in a list of all samples, sorted by value.
     fn at(&self, index: u64) -> u64 {
         let mut before = 0;
         let mut values = self.0.iter().skip_while(|(_, n)| {
@@ -51,7 +53,8 @@ impl Distribution {
         values.next().map_or(0, |(&value, _)| value)
     }
 
-    /// A histogram of about `bins` equal bins: (from, to, samples).
+    /// A histogram of at most `bins` bins of equal width. Each item is (from, to, number of samples); `to` is not in
+    /// the bin.
     pub fn histogram(&self, bins: u64) -> Vec<(f64, f64, f64)> {
         let [min, .., max] = self.summary();
         let width = (((max - min + 1.0) / bins as f64).ceil()).max(1.0);
@@ -70,25 +73,25 @@ impl Distribution {
 pub struct Stats {
     /// Shape of a frame.
     pub shape: FrameShape,
-    /// Number of samples.
+    /// Number of samples in the set.
     pub samples: u64,
-    /// Name and number of samples of each class.
+    /// For each class, its name and its number of samples.
     pub classes: Vec<(String, u64)>,
     /// Number of samples without a label.
     pub unlabelled: u64,
-    /// Distribution of the recorded events per sample.
+    /// Distribution of the number of recorded events per sample.
     pub events: Distribution,
-    /// Distribution of the frames per sample.
+    /// Distribution of the number of frames per sample.
     pub frames: Distribution,
-    /// Total number of frames.
+    /// Number of frames of all samples together.
     pub all_frames: u64,
-    /// Total number of occupied cells.
+    /// Number of occupied cells in all frames.
     pub entries: u64,
-    /// Number of occupied cells with a count of 1, 2, 3 to 4, 5 to 8, ...; empty for float32 frames.
+    /// Number of occupied cells with a count of 1, of 2, of 3 to 4, of 5 to 8, and so on; empty for float32 frames.
     pub counts: Vec<u64>,
     /// Minimum, mean and maximum value of occupied cells in float32 frames, such as time surfaces; `None` for counts.
     pub values: Option<[f64; 3]>,
-    /// Rate of each cell, (P, H, W), in `rate_unit`. Empty for frames of more than 2^23 cells.
+    /// Rate of each cell, (P, H, W), in the unit `rate_unit`. Empty for frames of more than 2^23 cells.
     pub rates: Array3<f64>,
     /// Unit of `rates`: `Hz`, `events a frame`, or `share of frames` for float32 frames.
     pub rate_unit: &'static str,
@@ -96,17 +99,18 @@ pub struct Stats {
     pub ledger: Ledger,
 }
 
-/// Sums over the chunks that one thread has read.
+/// Statistics of the chunks that one thread has read.
 #[derive(Default)]
 struct Tally {
     totals: Totals,
     events: Distribution,
     frames: Distribution,
     counts: Vec<u64>,
-    /// Events in each cell, (P, H, W).
+    /// Number of events in each cell, (P, H, W), over all frames. For float32 frames, number of frames in which the
+    /// cell is occupied.
     cells: Array3<u64>,
-    /// For float32 frames: number of each chunk, and minimum, sum and maximum of its values. The sums are added at the
-    /// end, in the order of the chunks, because float sums depend on the order.
+    /// For float32 frames, one item for each chunk: its index in the set, and the minimum, sum and maximum of its
+    /// values. The sums are added at the end, in the order of the chunks, because float sums depend on the order.
     values: Vec<(u64, [f64; 3])>,
 }
 
@@ -210,7 +214,7 @@ impl Stats {
         self.entries as f64 / (self.all_frames as f64 * self.shape.cells() as f64).max(1.0)
     }
 
-    /// Smallest and largest count in bin `i` of `counts`.
+    /// Smallest and largest count of a cell that is counted in item `i` of [`Stats::counts`].
     fn bin(i: usize) -> (u64, u64) {
         if i == 0 { (1, 1) } else { ((1 << (i - 1)) + 1, 1 << i) }
     }

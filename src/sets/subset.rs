@@ -12,12 +12,12 @@ use crate::range::{SampleRange, check_range, class_number};
 use crate::selection::{ChunkCopier, Output, Selection, tool_of, write};
 use crate::split::{Candidate, Split};
 
-/// Which samples to take: those that meet all given conditions.
+/// Which samples of a set to select: those that meet all conditions given here.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Ranges of samples; all samples if empty.
+    /// Ranges of samples to select from. If empty, all samples.
     pub samples: Vec<SampleRange>,
-    /// Classes by name or number; all classes if empty.
+    /// Classes to select from, by name or label. If empty, all classes.
     pub classes: Vec<String>,
     /// Conditions on extra columns.
     pub conditions: Vec<Condition>,
@@ -43,10 +43,10 @@ impl FromStr for Condition {
     }
 }
 
-/// Writes the filtered samples of the set in `dir` to `output`. With a split, each part becomes a set in its own folder
-/// inside `output`.
+/// Selects samples of the set in `dir` with `filter` and writes them to `output` as a new set. With `split`, each part
+/// becomes a set in a folder of its own inside `output`.
 ///
-/// Returns directory and manifest of each new set.
+/// Returns the directory and the manifest of each new set.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for unknown classes and columns, for ranges outside the set, and if no sample meets all
@@ -77,7 +77,8 @@ pub fn subset(dir: &Path, filter: &Filter, split: Option<&Split>, output: &Outpu
     write_all(&sets, described)
 }
 
-/// Writes all outputs. Opens every output before writing the first, so that an error leaves all of them unchanged.
+/// Writes all new sets. Opens all output directories before writing the first set, so that none is changed if one
+/// cannot be opened.
 fn write_all(
     sets: &[ShardSet],
     described: Vec<(Output, Selection<'_>, SetDescription)>,
@@ -101,8 +102,9 @@ fn write_all(
     Ok(written)
 }
 
-/// Looks for a part that an interrupted split has already completed. Returns its manifest if the split is resumed and
-/// the part is complete, else `None`. Returns an error if `output` holds another set.
+/// Looks for a part of a split that an interrupted run has already completed. Returns the manifest of the part if the
+/// run is resumed and the part is complete, else `None`. If the run is resumed and `output` holds another complete set,
+/// returns an error.
 fn made_before(output: &Output, selection: &Selection<'_>, description: &SetDescription) -> Result<Option<Manifest>> {
     if output.existing != Existing::Resume {
         return Ok(None);
@@ -123,7 +125,7 @@ fn made_before(output: &Output, selection: &Selection<'_>, description: &SetDesc
     Ok(Some(set.manifest().clone()))
 }
 
-/// Index of an extra column.
+/// Index of the extra column with this name.
 fn column(set: &ShardSet, name: &str) -> Result<usize> {
     let extras = &set.manifest().description.extras;
     extras.iter().position(|extra| extra == name).ok_or_else(|| {
@@ -132,7 +134,7 @@ fn column(set: &ShardSet, name: &str) -> Result<usize> {
     })
 }
 
-/// The samples that meet all conditions, in order.
+/// The samples that meet all conditions of `filter`, in the order of the set.
 fn take(
     set: &ShardSet,
     filter: &Filter,
@@ -187,7 +189,8 @@ fn take(
     Ok(all)
 }
 
-/// Sorts the ranges and joins those that overlap or touch. Returns the range of all samples if none are given.
+/// Sorts the ranges of samples, and joins those that overlap or touch. If no range is given, returns the range of all
+/// samples.
 fn ranges(set: &ShardSet, given: &[SampleRange]) -> Result<Vec<Range<u64>>> {
     let mut ranges: Vec<Range<u64>> = given.iter().map(|range| range.of(set)).collect();
     ranges.iter().try_for_each(|range| check_range(set, range))?;
@@ -205,8 +208,8 @@ fn ranges(set: &ShardSet, given: &[SampleRange]) -> Result<Vec<Range<u64>>> {
     Ok(joined)
 }
 
-/// Describes the new set. With `classes`, the new set has only these classes, numbered from 0 in their order in the old
-/// set, and the selection is relabelled.
+/// Returns the description of the new set. With `classes`, the new set has only these classes, numbered from 0 in their
+/// order in `set`, and the samples of `selection` get the new labels.
 fn describe(set: &ShardSet, selection: &mut Selection<'_>, classes: Option<&[u32]>) -> SetDescription {
     let whole = &set.manifest().description;
     let mut names = whole.classes.clone();

@@ -1,6 +1,6 @@
 //! The decoded bytes of a chunk, column after column, as FORMAT.md specifies them.
 //!
-//! The writer trusts its input; the reader checks what later code relies on.
+//! The functions that write trust their input. The functions that read check what later code relies on.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::layout::{ALIGNMENT, MAX_CHUNK_SAMPLES, MAX_DECODED_BYTES, SetLayout, 
 use crate::ledger::Ledger;
 use crate::planes::Planes;
 
-/// Appends the decoded bytes of `chunk` to `out`.
+/// Appends `chunk` to `out` as columns of bytes, without compression. FORMAT.md calls them the decoded bytes.
 pub(crate) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
     let Chunk { frames, table } = chunk;
     let u32_column = |out: &mut Vec<u8>, numbers: &mut dyn Iterator<Item = u32>| {
@@ -47,10 +47,10 @@ fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
 }
 
-/// What is wrong with the decoded bytes of a chunk.
+/// A rule of the format that the decoded bytes of a chunk break.
 #[derive(Debug)]
 pub(crate) struct BodyFault {
-    /// Name of the column that is wrong.
+    /// What is wrong: a column, or another part of the bytes.
     pub place: String,
     /// Value that the format requires.
     pub expected: String,
@@ -62,7 +62,7 @@ fn fault(place: &str, expected: impl std::fmt::Display, got: impl std::fmt::Disp
     BodyFault { place: place.into(), expected: expected.to_string(), got: got.to_string() }
 }
 
-/// Byte range of each column in the decoded bytes.
+/// Byte ranges of columns in the decoded bytes of a chunk.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Located {
     pub(crate) labels: Range<usize>,
@@ -72,11 +72,13 @@ pub(crate) struct Located {
     pub(crate) frame_sizes: Range<usize>,
     pub(crate) packed: Range<usize>,
     pub(crate) long_gaps: Range<usize>,
-    /// Each count of 8 or more, minus 8. For float32 frames, such as time surfaces, all values.
+    /// Range of the large counts: each count of 8 or more, minus 8. In float32 frames, such as time surfaces, range of
+    /// all values.
     pub(crate) large_counts: Range<usize>,
 }
 
-/// Index of a sample's first number in each of the columns.
+/// Start of a sample in the columns of a chunk: the index of its first number in `frame_sizes` (field `frames`),
+/// `packed` (field `entries`), `long_gaps` and `large_counts`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Start {
     pub(crate) frames: u32,
@@ -92,8 +94,8 @@ struct ColumnReader<'a> {
 }
 
 impl ColumnReader<'_> {
-    /// Takes a column of `numbers` numbers of `width` bytes. Returns its byte range and checks that its padding is
-    /// zero.
+    /// Takes the next column, which has `numbers` numbers of `width` bytes each. Checks that its padding is zero, and
+    /// returns its byte range without the padding. `name` is for errors.
     fn take(&mut self, name: &str, numbers: u64, width: usize) -> Result<Range<usize>, BodyFault> {
         let (bytes, left) = (numbers * width as u64, self.body.len() - self.at);
         let padded = aligned(bytes);
@@ -113,10 +115,11 @@ fn numbers_of<const N: usize>(column: &[u8]) -> impl Iterator<Item = [u8; N]> {
     column.as_chunks().0.iter().copied()
 }
 
-/// Finds the byte range of each column, and fills `starts` with the start of each sample and the end of the last
-/// sample.
+/// Finds the byte range of each column. Replaces the content of `starts` with the start of each sample, and the end of
+/// the last sample as the last item.
 ///
-/// Checks everything that later code relies on, except that cells are inside the frame: unpacking checks this.
+/// Checks everything that later code relies on, with one exception: whether cells are inside the frame is checked when
+/// they are unpacked.
 pub(crate) fn locate(
     body: &[u8],
     layout: &SetLayout,
@@ -199,7 +202,7 @@ pub(crate) fn cells_fault(shape: FrameShape) -> BodyFault {
     fault("cells", format!("below {}", shape.cells()), "a larger one")
 }
 
-/// Reads the labels, flags, ledgers and extra columns.
+/// Reads the labels, flags, ledgers and extra columns of a chunk into `table`.
 pub(crate) fn read_table(body: &[u8], at: &Located, table: &mut SampleTable) {
     table.labels.clear();
     table.labels.extend(numbers_of(&body[at.labels.clone()]).map(u32::from_le_bytes));

@@ -3,13 +3,14 @@
 use crate::frames::{SparseFrames, Widths};
 use crate::ledger::Ledger;
 
-/// Stands in a column of labels for a sample that has no label.
+/// Value in a column of labels for a sample that has no label.
 pub const NO_LABEL: u32 = u32::MAX;
-/// Flag: the events were not in order of time and were sorted.
+/// Flag of a sample: its events were not in order of time and were sorted.
 pub const FLAG_SORTED: u8 = 1;
-/// Flag: the sample has no events to bin. It has one empty frame, or as many as the framing fixes for every sample.
+/// Flag of a sample: it has no events to bin, and all its frames are empty. It has one frame or, if the framing gives
+/// the same number of frames to all samples, that number of frames.
 pub const FLAG_EMPTY: u8 = 2;
-/// Flag: the time windows of the frames overlap, so that one event can be counted in several frames.
+/// Flag of a sample: the time windows of its frames overlap, so that one event can be counted in several frames.
 pub const FLAG_OVERLAP: u8 = 4;
 
 /// Everything that a chunk holds about its samples except their frames. All columns have one value per sample.
@@ -17,15 +18,15 @@ pub const FLAG_OVERLAP: u8 = 4;
 pub struct SampleTable {
     /// Class of each sample, or [`NO_LABEL`].
     pub labels: Vec<u32>,
-    /// Flags of each sample: the bitwise or of [`FLAG_SORTED`], [`FLAG_EMPTY`] and [`FLAG_OVERLAP`].
+    /// Flags of each sample: [`FLAG_SORTED`], [`FLAG_EMPTY`] and [`FLAG_OVERLAP`], combined with bitwise OR.
     pub flags: Vec<u8>,
-    /// What happened to each sample's events.
+    /// Ledger of each sample: what happened to its events.
     pub ledgers: Vec<Ledger>,
-    /// Extra columns, such as the speaker, in the order of the manifest's names.
+    /// Extra columns, such as the speaker, in the order of their names in the manifest. Each has one value per sample.
     pub extras: Vec<Vec<i64>>,
 }
 
-/// A group of samples, decoded.
+/// A decoded chunk: a group of samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {
     /// Frames of all samples, one sample after another.
@@ -35,7 +36,7 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// Creates an empty chunk with columns of `widths` and `extras` extra columns.
+    /// Creates an empty chunk. The columns of its frames have these `widths`, and it has `extras` extra columns.
     pub fn new(widths: Widths, extras: usize) -> Chunk {
         Chunk {
             frames: SparseFrames::new(widths),
@@ -43,12 +44,12 @@ impl Chunk {
         }
     }
 
-    /// Number of samples.
+    /// Number of samples in the chunk.
     pub fn len(&self) -> usize {
         self.frames.len()
     }
 
-    /// Whether there are no samples.
+    /// Whether the chunk has no samples.
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }

@@ -1,4 +1,5 @@
-//! Encodes chunks to zstd frames and decodes them, with checksums. The decoder trusts none of its input.
+//! Encodes and decodes chunks. An encoded chunk is the bytes of its columns, compressed with zstd. The decoder verifies
+//! a checksum, and trusts none of its input.
 
 use crate::body::{BodyFault, write_body};
 use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL};
@@ -13,20 +14,20 @@ use zstd::bulk::{Compressor, Decompressor};
 /// A chunk that is ready to be written to a shard.
 #[derive(Clone, Debug)]
 pub struct EncodedChunk {
-    /// The chunk, compressed as a zstd frame.
+    /// The chunk, compressed with zstd.
     pub stored: Vec<u8>,
     /// Index record of the chunk. Its `offset` is 0 until the writer sets it.
     pub record: ChunkRecord,
 }
 
-/// Encodes chunks. It reuses its compressor and buffer, so each thread needs its own.
+/// Encodes chunks. It reuses its compressor and buffer, so each thread needs an encoder of its own.
 pub struct Encoder {
     compressor: Compressor<'static>,
     body: Vec<u8>,
 }
 
 impl Encoder {
-    /// Creates an encoder with a zstd compression level.
+    /// Creates an encoder that compresses with zstd at this level.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if zstd doesn't have that level.
@@ -40,7 +41,7 @@ impl Encoder {
         Ok(Encoder { compressor, body: Vec::new() })
     }
 
-    /// Encodes a chunk. `number` is its number in the set and appears in errors only.
+    /// Encodes a chunk. `number` is the index of the chunk in the set, and is for errors only.
     ///
     /// # Errors
     /// [`Error::ChunkTooLarge`].
@@ -74,9 +75,9 @@ impl Encoder {
 pub struct ChunkName<'a> {
     /// Path of the shard.
     pub shard: &'a Path,
-    /// Number of the chunk in the set.
+    /// Index of the chunk in the set, from 0.
     pub number: u64,
-    /// Number of the chunk's first sample in the set.
+    /// Index, in the set, of the chunk's first sample.
     pub first_sample: u64,
 }
 
@@ -91,7 +92,7 @@ impl ChunkName<'_> {
         Error::corrupt(self.shard, format!("{}: {place}", self.samples(samples)), expected, got)
     }
 
-    /// Text that names the chunk and its `samples` samples.
+    /// Text for error messages, which names the chunk and its samples. `samples` is how many samples it has.
     pub(crate) fn samples(&self, samples: u32) -> String {
         let last = self.first_sample + u64::from(samples).saturating_sub(1);
         format!("chunk {} (samples {} to {last})", self.number, self.first_sample)
@@ -105,17 +106,17 @@ impl ChunkName<'_> {
 /// The stored bytes of a chunk, with everything that is needed to decode them.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredChunk<'a> {
-    /// Name of the chunk, for errors.
+    /// Name of the chunk in error messages.
     pub name: ChunkName<'a>,
-    /// Layout of the set.
+    /// Layout of the set that the chunk belongs to.
     pub layout: &'a SetLayout,
     /// Index record of the chunk.
     pub record: &'a ChunkRecord,
-    /// The zstd frame, unchecked.
+    /// The stored bytes, unchecked: the chunk, compressed with zstd.
     pub bytes: &'a [u8],
 }
 
-/// Decodes chunks. It reuses its decompressor and buffers, so each thread needs its own.
+/// Decodes chunks. It reuses its decompressor and buffers, so each thread needs a decoder of its own.
 pub struct Decoder {
     decompressor: Decompressor<'static>,
     packed: Option<PackedChunk>,
@@ -126,13 +127,14 @@ impl Decoder {
     /// Creates a decoder.
     ///
     /// # Panics
-    /// If zstd cannot allocate a context.
+    /// If zstd cannot allocate memory for its state.
     pub fn new() -> Decoder {
         let decompressor = Decompressor::new().expect("zstd allocates a decompression context");
         Decoder { decompressor, packed: None, stored: Vec::new() }
     }
 
-    /// Calls `work` with the decoder and its buffer for stored bytes, so that reading a chunk allocates no memory.
+    /// Calls `work` with this decoder and with its buffer for stored bytes. Because the buffer is reused, reading a
+    /// chunk rarely allocates memory.
     pub(crate) fn with_stored<T>(&mut self, work: impl FnOnce(&mut Decoder, &mut Vec<u8>) -> T) -> T {
         let mut stored = std::mem::take(&mut self.stored);
         let done = work(self, &mut stored);
@@ -140,10 +142,10 @@ impl Decoder {
         done
     }
 
-    /// Checks and decodes a stored chunk, and replaces the content of `chunk`.
+    /// Checks a stored chunk and decodes it into `chunk`, whose content is replaced.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] if the bytes don't match their checksum or aren't a chunk of this layout.
+    /// [`tonic_base::Error::Corrupt`] if the bytes don't match their checksum, or aren't a chunk of the set's layout.
     pub fn decode(&mut self, stored: StoredChunk<'_>, chunk: &mut Chunk) -> Result<()> {
         self.decode_body(stored, chunk).map(|_| ())
     }
@@ -162,7 +164,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Like [`Decoder::decode`], but leaves cells and counts packed. Cells are checked when they are unpacked.
+    /// Like [`Decoder::decode`], but leaves cells and counts packed. Doesn't check whether the cells are inside the
+    /// frame: this is checked when they are unpacked.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`].
@@ -206,9 +209,9 @@ impl Default for Decoder {
     }
 }
 
-/// Checks the rules of the format that [`Decoder::decode`] doesn't check. Counts must be finite and not zero, and flags
-/// must be known. Every ledger must add up and agree with the frames of its sample. Labels must be below `classes`, or
-/// [`NO_LABEL`].
+/// Checks those rules of the format that [`Decoder::decode`] doesn't check. Counts must be finite and not zero, and
+/// flags must be known. Every ledger must add up and agree with the frames of its sample. Labels must be [`NO_LABEL`]
+/// or below `classes`, the number of classes.
 ///
 /// # Errors
 /// [`tonic_base::Error::Corrupt`].
@@ -240,7 +243,8 @@ pub fn check_chunk(name: ChunkName<'_>, chunk: &Chunk, classes: usize) -> Result
     Ok(())
 }
 
-/// Checks that the label of sample `i` of a chunk is a class of the set or [`NO_LABEL`].
+/// Checks that `label`, the label of sample `i` of a chunk, is a class of the set or [`NO_LABEL`]. `samples` is the
+/// number of samples in the chunk, for the error. `classes` is the number of classes of the set.
 pub(crate) fn check_label(name: ChunkName<'_>, samples: usize, i: usize, label: u32, classes: usize) -> Result<()> {
     if label == NO_LABEL || (label as usize) < classes {
         return Ok(());

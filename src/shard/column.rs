@@ -1,8 +1,8 @@
-//! Columns of numbers, stored at the narrowest width that holds them.
+//! Columns of numbers, stored with as few bytes per number as the largest number needs.
 //!
-//! Cells and counts are small, and memory bandwidth limits the speed of training. Chunks and batches therefore keep
-//! these widths. Time surfaces and similar frames ("surfaces") have values that aren't integers. Their columns are
-//! float32.
+//! Indices of cells and counts are small, and memory bandwidth limits the speed of training. Chunks and batches
+//! therefore keep the narrow numbers. Time surfaces and similar frames ("surfaces") have values instead of counts.
+//! Their values are float32.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,18 +10,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Width {
-    /// One byte, up to 255.
+    /// Unsigned integers of one byte, up to 255.
     U8,
-    /// Two bytes, up to 65,535.
+    /// Unsigned integers of two bytes, up to 65,535.
     U16,
-    /// Four bytes, up to 4,294,967,295.
+    /// Unsigned integers of four bytes, up to 4,294,967,295.
     U32,
-    /// Four bytes, float32: values of surfaces (frames with values instead of counts, such as time surfaces).
+    /// Float32, which has four bytes: for the values of time surfaces and similar frames.
     F32,
 }
 
 impl Width {
-    /// The narrowest integer width that holds `max`.
+    /// The narrowest integer width for numbers up to `max`.
     pub fn holding(max: u32) -> Width {
         match max {
             0..=0xff => Width::U8,
@@ -63,7 +63,7 @@ impl Width {
     }
 }
 
-/// A borrowed column.
+/// A borrowed column of numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Column<'a> {
     /// One byte per number.
@@ -72,11 +72,12 @@ pub enum Column<'a> {
     U16(&'a [u16]),
     /// Four bytes per number.
     U32(&'a [u32]),
-    /// Float32 values of surfaces, such as time surfaces.
+    /// Float32: values of time surfaces and similar frames.
     F32(&'a [f32]),
 }
 
-/// Evaluates an expression with the slice inside a column, for any type of number.
+/// Evaluates `$body` with `$slice` set to the numbers of `$column`, whatever their type is. `$kind` is the enum of the
+/// column: `Column` or `ColumnBuf`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! each_width {
@@ -96,7 +97,7 @@ impl<'a> Column<'a> {
         each_width!(self, Column, s => s.len())
     }
 
-    /// Whether the column is empty.
+    /// Whether the column has no numbers.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
@@ -111,7 +112,7 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// The numbers as u32; float32 values are truncated.
+    /// The numbers as u32. The fractional part of float32 values is dropped.
     pub fn iter(self) -> Box<dyn Iterator<Item = u32> + 'a> {
         match self {
             Column::U8(s) => Box::new(s.iter().map(|&v| v.into())),
@@ -126,8 +127,8 @@ impl<'a> Column<'a> {
         each_width!(self, Column, s => Box::new(s.iter().map(|&v| f64::from(v))))
     }
 
-    /// Replaces the content of `out` with the numbers as u32. Use it instead of [`Column::iter`] for loops that visit
-    /// the numbers many times.
+    /// Replaces the content of `out` with the numbers as u32. For loops that visit the numbers many times, this is
+    /// faster than [`Column::iter`].
     pub fn widen_into(self, out: &mut Vec<u32>) {
         out.clear();
         match self {
@@ -166,7 +167,7 @@ impl<'a> Column<'a> {
     }
 }
 
-/// An owned column.
+/// An owned column of numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ColumnBuf {
     /// One byte per number.
@@ -175,11 +176,12 @@ pub enum ColumnBuf {
     U16(Vec<u16>),
     /// Four bytes per number.
     U32(Vec<u32>),
-    /// Float32 values of surfaces, such as time surfaces.
+    /// Float32: values of time surfaces and similar frames.
     F32(Vec<f32>),
 }
 
-/// Appends converted numbers. The compiler vectorizes this loop, which it doesn't do for `Vec::extend`.
+/// Converts the numbers `from` with `number` and appends them to `to`. The compiler vectorizes this loop; it would not
+/// vectorize `Vec::extend`.
 fn narrow<N: Copy + Default>(to: &mut Vec<N>, from: &[u32], number: impl Fn(u32) -> N) {
     let start = to.len();
     to.resize(start + from.len(), N::default());
@@ -187,7 +189,7 @@ fn narrow<N: Copy + Default>(to: &mut Vec<N>, from: &[u32], number: impl Fn(u32)
 }
 
 impl ColumnBuf {
-    /// Creates an empty column of `width`.
+    /// Creates an empty column for numbers of this width.
     pub fn new(width: Width) -> ColumnBuf {
         match width {
             Width::U8 => ColumnBuf::U8(Vec::new()),
@@ -217,17 +219,18 @@ impl ColumnBuf {
         self.view().len()
     }
 
-    /// Whether the column is empty.
+    /// Whether the column has no numbers.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Removes all numbers and keeps the memory.
+    /// Removes all numbers, but keeps the allocated memory.
     pub fn clear(&mut self) {
         each_width!(self, ColumnBuf, v => v.clear());
     }
 
-    /// Appends one number, which must fit the column's width. A larger number is clamped.
+    /// Appends one number. If the number is too large for the width of the column, the largest number of that width is
+    /// appended instead.
     pub(crate) fn push(&mut self, value: u32) {
         match self {
             ColumnBuf::U8(v) => v.push(value.min(0xff) as u8),
@@ -237,7 +240,7 @@ impl ColumnBuf {
         }
     }
 
-    /// Appends a column. Its numbers must fit this column's width.
+    /// Appends the numbers of `column`, which must fit the width of `self`.
     pub(crate) fn extend(&mut self, column: Column<'_>) {
         match (self, column) {
             (ColumnBuf::U8(v), Column::U8(s)) => v.extend_from_slice(s),
@@ -251,8 +254,8 @@ impl ColumnBuf {
         }
     }
 
-    /// Appends the column to `out` as byte planes: the first bytes of all numbers, then the second bytes, and so on.
-    /// Bytes of the same significance are similar and compress better next to each other.
+    /// Appends the column to `out` as byte planes: first the lowest bytes of all numbers, then their second-lowest
+    /// bytes, and so on. Bytes of the same significance are similar and compress better next to each other.
     pub fn write_planes(&self, out: &mut Vec<u8>) {
         for byte in 0..self.width().bytes() {
             each_width!(self, ColumnBuf, v => out.extend(v.iter().map(|n| n.to_le_bytes()[byte])));

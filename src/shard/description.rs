@@ -1,5 +1,5 @@
-//! The part of a manifest that is known before the first chunk is written. The marker file of an unfinished set holds
-//! the same fields.
+//! Describes a set by those fields of its manifest that are known before the first chunk is written. The marker file of
+//! an unfinished set has the same fields.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use crate::frames::{FrameShape, Widths};
 use crate::layout::{SetLayout, ShardPlace};
 use crate::part::Part;
 
-/// Name of the file that marks a directory whose set isn't finished.
+/// Name of the marker file, which a directory has until its set is finished.
 pub const MARKER: &str = ".incomplete.json";
 
 /// A 32-byte hash, shown and serialized as hex.
@@ -40,30 +40,30 @@ impl<'de> Deserialize<'de> for Id {
 /// Geometry, recipe and sources of a set: all that is known before its first chunk is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetDescription {
-    /// Number of samples.
+    /// Number of samples in the set.
     pub samples: u64,
-    /// Samples per chunk, S.
+    /// Number of samples per chunk, S. The last chunk can have fewer.
     pub chunk_samples: u32,
-    /// Chunks per shard.
+    /// Number of chunks per shard. The last shard can have fewer.
     pub shard_chunks: u32,
     /// Shape of a frame.
     pub shape: FrameShape,
-    /// Widths of the frames' columns.
+    /// Widths of the columns of the set's frames.
     pub widths: Widths,
-    /// How the recordings were converted, as TOML. `tonic-prep` reads it; the trainer only compares it with the recipes
-    /// of other sets.
+    /// Recipe, as TOML: how the recordings were converted. `tonic-prep` parses it; the trainer only compares it with
+    /// the recipes of other sets.
     pub recipe: String,
     /// Hash of shape, recipe, class names and names of extra columns.
     pub recipe_id: Id,
     /// Names of the classes. A label is an index into this list.
     pub classes: Vec<String>,
-    /// Names of the extra columns, in order.
+    /// Names of the extra columns, in the order of the columns.
     pub extras: Vec<String>,
-    /// Maximum number of frames that the recipe can give a sample; `None` if it sets no limit.
+    /// Maximum number of frames that the recipe can give a sample; `None` if the recipe sets no limit.
     pub frame_limit: Option<u64>,
     /// Recordings that the set was made from.
     pub sources: Vec<SourceFile>,
-    /// Other files that hold data of the recordings: sources of virtual datasets, external raw files and targets of
+    /// Other files that hold data of HDF5 recordings: sources of virtual datasets, external raw files and targets of
     /// external links.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub linked_files: Vec<LinkedFile>,
@@ -90,7 +90,7 @@ pub struct SourceFile {
 /// A file that holds data of a recording outside the recording's own file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkedFile {
-    /// Name by which the recording refers to the file, in a virtual dataset, a list of external files or a link.
+    /// Name of the file as the recording gives it: in a virtual dataset, in a list of external files or in a link.
     pub name: String,
     /// Size of the file in bytes.
     pub bytes: u64,
@@ -98,7 +98,8 @@ pub struct LinkedFile {
     pub blake3: Id,
 }
 
-/// Versions of the software that wrote a set. Another version of zstd may compress the same content to other bytes.
+/// Versions of the software that wrote a set. They are recorded because another version of zstd can compress the same
+/// content to other bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
     /// Version of tonic-toolkit.
@@ -110,7 +111,7 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// The versions of this build, with a compression level.
+    /// The versions of the running program, with the compression level `level`.
     pub fn this(level: i32) -> Tool {
         let zstd = zstd::zstd_safe::version_string().to_string();
         Tool { tonic_toolkit: env!("CARGO_PKG_VERSION").to_string(), zstd, level }
@@ -147,12 +148,12 @@ impl SetDescription {
         }
     }
 
-    /// Number of chunks.
+    /// Number of chunks in the set.
     pub fn chunks(&self) -> u64 {
         self.samples.div_ceil(self.chunk_samples.into())
     }
 
-    /// Number of shards.
+    /// Number of shards in the set.
     pub fn shards(&self) -> u64 {
         self.chunks().div_ceil(self.shard_chunks.into())
     }
@@ -167,12 +168,13 @@ impl SetDescription {
         ShardPlace { number: number as u32, first_sample, samples: (end - first_sample) as u32 }
     }
 
-    /// Name of the class with this label; "no label" for [`NO_LABEL`], "unknown" for a label beyond all classes.
+    /// Name of the class with this label. "no label" for [`NO_LABEL`]; "unknown" if the set has no class with this
+    /// label.
     pub fn class_name(&self, label: u32) -> &str {
         if label == NO_LABEL { "no label" } else { self.classes.get(label as usize).map_or("unknown", String::as_str) }
     }
 
-    /// Range of sample numbers that a range of chunks holds.
+    /// The samples in a range of chunks. Both ranges are indices in the set.
     pub fn samples_of(&self, chunks: Range<u64>) -> Range<u64> {
         let first = |chunk: u64| chunk.saturating_mul(self.chunk_samples.into()).min(self.samples);
         first(chunks.start)..first(chunks.end)
@@ -186,8 +188,8 @@ impl SetDescription {
         self.chunk_samples = chunk_samples.max(1);
     }
 
-    /// Returns the description of a part of this set. The samples of the set must be in the order of its sources. Every
-    /// source stays in the list, with the number of its samples that are in the part.
+    /// Returns the description of a part of this set. The samples of the set must be in the order of its sources. The
+    /// part lists every source of the set. The `samples` of a source then counts only its samples in the part.
     pub fn into_part(mut self, part: Part) -> SetDescription {
         let range = self.samples_of(part.chunks(self.chunks()));
         let mut first = 0;

@@ -1,11 +1,12 @@
 //! Finds what differs between two texts, for errors and reports. For two recipes, only the keys whose values differ are
 //! shown, not the whole recipes.
 
-/// Returns the parts of `a` that are not in `b`, and the parts of `b` that are not in `a`, each on one line.
+/// Returns two texts of one line: what only `a` has, and what only `b` has.
 ///
-/// If both texts have only one line, they are returned unchanged. Otherwise they are read as TOML, and a part is a key
-/// with its value: `time_window = 4000`. If the key's table has a key `name`, this name comes first:
-/// `CropTime.max = 5000`.
+/// If `a` and `b` have at most one line each, they are returned unchanged. Otherwise they are compared as TOML, key by
+/// key. A key is shown with its value: `time_window = 4000`. If the table of the key has a `name`, the value of `name`
+/// comes first: `CropTime.max = 5000`. If both have the same keys and values in different orders, the two orders are
+/// returned.
 pub fn differing_parts(a: &str, b: &str) -> (String, String) {
     let (a, b) = (a.trim(), b.trim());
     if a.lines().count() <= 1 && b.lines().count() <= 1 {
@@ -30,7 +31,8 @@ pub fn listed(names: &[String]) -> String {
     names.iter().map(quote).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns each key of a TOML text with its value. The name of the key's table comes first, if the table has one.
+/// Returns the items of a TOML text: each key with its value, such as `time_window = 4000`. A table that begins with
+/// `name = "CropTime"` gives the item `CropTime`, and its other keys give items such as `CropTime.max = 5000`.
 fn parts(text: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
@@ -51,7 +53,7 @@ fn parts(text: &str) -> Vec<String> {
     parts
 }
 
-/// Returns the parts of `a` that remain after each part of `b` has been removed once.
+/// Returns what remains of the list `a` if each item of `b` is removed from it once.
 fn without<'a>(a: &'a [String], b: &[String]) -> Vec<&'a str> {
     let mut others: Vec<&String> = b.iter().collect();
     let is_new = |part: &&String| match others.iter().position(|other| other == part) {
@@ -64,8 +66,8 @@ fn without<'a>(a: &'a [String], b: &[String]) -> Vec<&'a str> {
     a.iter().filter(is_new).map(String::as_str).collect()
 }
 
-/// Describes two lists that have the same parts in different orders. Shows the parts from the first to the last one
-/// that moved. Returns `None` if the orders are equal.
+/// Describes two lists that have the same items in different orders, each in a text of its own. The texts show the
+/// items from the first to the last place where the lists differ. Returns `None` if the orders are equal.
 fn in_other_order(a: &[String], b: &[String]) -> Option<(String, String)> {
     let differs = |(a, b): (&String, &String)| a != b;
     let first = a.iter().zip(b).position(differs)?;
@@ -74,7 +76,7 @@ fn in_other_order(a: &[String], b: &[String]) -> Option<(String, String)> {
     Some((words(a), words(b)))
 }
 
-/// Returns the lines of a text on one line, separated by semicolons.
+/// Joins the lines of a text with semicolons.
 fn in_one_line(text: &str) -> String {
     text.replace('\n', "; ")
 }

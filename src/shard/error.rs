@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error that isn't specific to sets: from the operating system, or of a damaged file.
+    /// An error that isn't specific to sets, such as an error of the operating system or a damaged file.
     #[error("{0}")]
     Base(#[from] BaseError),
     /// The directory holds no shard set.
@@ -36,7 +36,7 @@ pub enum Error {
     /// The file has a format version that this program doesn't know.
     #[error("{}: incompatible: expected format version {expected}, got {got}", .path.display())]
     Incompatible {
-        /// Shard or manifest.
+        /// The shard or manifest that has the version.
         path: PathBuf,
         /// Version that this program reads.
         expected: String,
@@ -48,19 +48,19 @@ pub enum Error {
     Mismatch {
         /// Set that was refused.
         path: PathBuf,
-        /// Set or model that it was compared with.
+        /// Set or model that the refused set was compared with.
         other: PathBuf,
-        /// First field that differs.
+        /// Name of the first field that differs.
         field: String,
-        /// Value in `other`.
+        /// Value of the field in `other`.
         expected: String,
-        /// Value in the set that was refused.
+        /// Value of the field in the set that was refused.
         got: String,
     },
-    /// The chunk exceeds a limit of the format.
+    /// A chunk exceeds a limit of the format.
     #[error("chunk {chunk}: expected at most {expected}, got {got}")]
     ChunkTooLarge {
-        /// Number of the chunk in the set.
+        /// Index of the chunk in the set, from 0.
         chunk: u64,
         /// Limit of the format.
         expected: String,
@@ -70,8 +70,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Appends ` (words)` to the place of a damaged file, or to what is missing from a set. Other errors stay as they
-    /// are.
+    /// Adds `words`, in parentheses, to the error's text: for a damaged file, after the place of the damage; for an
+    /// incomplete set, after what is missing. Returns other errors unchanged.
     pub fn with_place(self, words: &str) -> Error {
         match self {
             Error::Base(BaseError::Corrupt { path, place, expected, got }) => {
@@ -82,8 +82,8 @@ impl Error {
         }
     }
 
-    /// Returns an error if a field differs. Each field is (name, value in `other`, value in `path`). If the recipes
-    /// differ, the error lists only the keys that differ.
+    /// Returns an error if a field differs. Each field is (name, value in `other`, value in `path`). If the field is a
+    /// recipe, the error lists only those keys of the recipes that differ.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.
@@ -102,7 +102,7 @@ impl Error {
     }
 }
 
-/// Constructors of [`Error`] that return the error type of the calling crate.
+/// Constructors for variants of [`Error`]. They return the error type of the calling crate.
 ///
 /// Every type that implements `From<Error>` has them.
 pub trait ShardFault: From<Error> {

@@ -6,11 +6,12 @@
 //! ```text
 //! frame_sizes   T numbers    number of occupied cells in each frame
 //! cells         N numbers    their indices (p * H + y) * W + x, ascending within a frame
-//! counts        N numbers    number of events in each, at least 1; for surfaces, a value other than 0
+//! counts        N numbers    number of events in each, at least 1; in time surfaces, a value other than 0
 //! ```
 //!
 //! [`SparseFrames`] holds the columns of several samples, one sample after another. Chunks in memory and batches have
-//! this form. On disk and in the host cache the entries are packed more tightly (`entries.rs`).
+//! this form. On disk and in the host cache, the entries (cells and their counts) are packed more tightly: see
+//! `entries.rs`.
 
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +59,7 @@ impl std::fmt::Display for FrameShape {
     }
 }
 
-/// Widths of a set's three columns.
+/// Widths of the three columns of a set's frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Widths {
     /// Width of `frame_sizes`, whose values are at most P * H * W.
@@ -70,7 +71,7 @@ pub struct Widths {
 }
 
 impl Widths {
-    /// The narrowest widths for frames of `shape`, with `counts` as the width of counts.
+    /// The narrowest widths of `frame_sizes` and `cells` for frames of `shape`. The width of `counts` is the argument.
     pub fn of(shape: FrameShape, counts: Width) -> Widths {
         let cells = shape.cells();
         Widths {
@@ -101,18 +102,18 @@ pub struct SparseFrames {
     pub cells: ColumnBuf,
     /// Number of events in each occupied cell. For float32 frames, such as time surfaces, the value of the cell.
     pub counts: ColumnBuf,
-    /// Index of each sample's first frame in `frame_sizes`, then the end: samples + 1 numbers.
+    /// For each sample, the index of its first frame in `frame_sizes`. One more item: the number of all frames.
     frame_offsets: Vec<usize>,
-    /// Index of each sample's first entry in `cells` and `counts`, then the end: samples + 1 numbers.
+    /// For each sample, the index of its first entry in `cells` and `counts`. One more item: the number of all entries.
     entry_offsets: Vec<usize>,
 }
 
-/// Error: this count doesn't fit the width of the `counts` column.
+/// Error: this count doesn't fit the width of the column `counts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountTooLarge(pub u32);
 
 impl SparseFrames {
-    /// Creates empty columns of `widths`.
+    /// Creates empty columns with these widths.
     pub fn new(widths: Widths) -> SparseFrames {
         SparseFrames {
             frame_sizes: ColumnBuf::new(widths.frame_sizes),
@@ -123,12 +124,12 @@ impl SparseFrames {
         }
     }
 
-    /// Number of samples.
+    /// Number of samples in the columns.
     pub fn len(&self) -> usize {
         self.frame_offsets.len() - 1
     }
 
-    /// Whether there are no samples.
+    /// Whether the columns have no samples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -138,7 +139,7 @@ impl SparseFrames {
         Widths { frame_sizes: self.frame_sizes.width(), cells: self.cells.width(), counts: self.counts.width() }
     }
 
-    /// Removes all samples and keeps the memory.
+    /// Removes all samples, but keeps the allocated memory.
     pub fn clear(&mut self) {
         self.frame_sizes.clear();
         self.cells.clear();
@@ -247,8 +248,8 @@ impl SampleFrames<'_> {
         frames.zip(self.cells.iter().zip(self.counts.values())).map(|(t, (cell, count))| (t, cell, count))
     }
 
-    /// Writes the counts into `out` as dense frames, (T, P, H, W). All numbers in `out` must be zero before. The length
-    /// of `out` sets T: longer samples are cut.
+    /// Writes the counts into `out` as dense frames, (T, P, H, W). All numbers in `out` must be 0 before the call. The
+    /// length of `out` sets T: the frames of a longer sample are cut off, and the frames after a shorter sample stay 0.
     pub fn write_dense<N: FromValue>(&self, shape: FrameShape, out: &mut [N]) {
         let frames = out.chunks_exact_mut(shape.cells() as usize).zip(self.frame_sizes.iter());
         each_width!(self.cells, Column, cells => each_width!(self.counts, Column, counts => {
@@ -269,7 +270,7 @@ impl SampleFrames<'_> {
     }
 }
 
-/// Number types that dense frames can have.
+/// A type of number for dense frames.
 pub trait FromValue: Copy {
     /// Converts a count, or the value of a cell in a float32 frame, to this type.
     fn from_value(value: f64) -> Self;

@@ -1,7 +1,8 @@
-//! Header and index of a shard, as bytes and as records. FORMAT.md, "Shard", specifies them.
+//! Header and index of a shard: the structs, and how they are written to bytes and read. FORMAT.md, "Shard", specifies
+//! the bytes.
 //!
-//! [`ShardHead::read`] reads header and index from untrusted bytes. It checks every field against its limits, and that
-//! the chunks fill the file without holes or overlap.
+//! [`ShardHead::read`] reads header and index from untrusted bytes. It checks that every field is within its limits,
+//! and that the chunks fill the file without holes or overlap.
 
 use crate::error::{BaseFault, Error, Result};
 use crate::frames::{FrameShape, Width, Widths};
@@ -9,8 +10,8 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The first eight bytes of a shard. As in PNG, a transfer that converts line ends or strips the eighth bit damages
-/// them, so that the damage is noticed at once.
+/// The first eight bytes of a shard. They are chosen as in PNG: a transfer that converts line ends or strips the eighth
+/// bit of every byte changes them, so that the damage is noticed at once.
 pub(crate) const MAGIC: [u8; 8] = *b"\x89TNC\r\n\x1a\n";
 /// Format version that this program writes and reads.
 pub(crate) const VERSION: u16 = 2;
@@ -35,9 +36,9 @@ pub fn aligned(bytes: u64) -> u64 {
 pub struct SetLayout {
     /// Shape of a frame.
     pub shape: FrameShape,
-    /// Widths of the frames' columns.
+    /// Widths of the columns of the set's frames.
     pub widths: Widths,
-    /// Samples per chunk, S.
+    /// Number of samples per chunk, S. The last chunk of the set can have fewer.
     pub chunk_samples: u32,
     /// Number of extra columns, E.
     pub extras: u8,
@@ -48,9 +49,9 @@ pub struct SetLayout {
 /// Position of a shard in its set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardPlace {
-    /// Number of the shard, from 0.
+    /// Index of the shard in the set, from 0.
     pub number: u32,
-    /// Number of the shard's first sample in the set.
+    /// Index, in the set, of the shard's first sample.
     pub first_sample: u64,
     /// Number of samples in the shard.
     pub samples: u32,
@@ -59,13 +60,13 @@ pub struct ShardPlace {
 /// Index record of a chunk: position, sizes and hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkRecord {
-    /// Byte offset in the file.
+    /// Offset of the chunk in the file, in bytes.
     pub offset: u64,
-    /// Compressed size in bytes, without padding.
+    /// Compressed size of the chunk in bytes, without padding.
     pub stored_bytes: u64,
-    /// Decoded size in bytes.
+    /// Decoded size of the chunk in bytes.
     pub decoded_bytes: u32,
-    /// Number of samples.
+    /// Number of samples in the chunk.
     pub samples: u32,
     /// XXH3-64 of the stored bytes.
     pub checksum: u64,
@@ -76,7 +77,7 @@ pub struct ChunkRecord {
 /// Header and index of a shard: everything except its chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardHead {
-    /// Fields that all shards of the set have in common.
+    /// Header fields that are the same in all shards of the set.
     pub layout: SetLayout,
     /// Position of the shard in its set.
     pub place: ShardPlace,
@@ -90,12 +91,12 @@ impl ShardHead {
         (HEADER_BYTES + chunks * RECORD_BYTES) as u64
     }
 
-    /// Length of the file in bytes, from the last chunk's record.
+    /// Length of the shard's file in bytes, computed from the index record of the last chunk.
     pub fn file_bytes(&self) -> u64 {
         self.chunks.last().map_or(ShardHead::bytes(0), |c| aligned(c.offset + c.stored_bytes))
     }
 
-    /// Serializes header and index.
+    /// Returns the bytes of header and index.
     ///
     /// ```
     /// # use tonic_shard::*;
@@ -143,7 +144,7 @@ impl ShardHead {
         out
     }
 
-    /// Reads and checks header and index. `file` is the whole file; `path` appears in errors only.
+    /// Reads and checks header and index. `file` has all bytes of the file; `path` is for errors only.
     ///
     /// # Errors
     /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for any other violation of
@@ -152,13 +153,13 @@ impl ShardHead {
         ShardHead::read_of(path, file, file.len() as u64)
     }
 
-    /// Number of chunks that an unchecked header claims; 0 if `file` is shorter than a header.
+    /// Number of chunks as the header at the start of `file` says, unchecked. 0 if `file` is shorter than a header.
     pub(super) fn chunks_said(file: &[u8]) -> usize {
         file.first_chunk().map_or(0, |header: &[u8; HEADER_BYTES]| u32::from_le_bytes(field(header, 36)) as usize)
     }
 
-    /// Like [`ShardHead::read`], for a file of `len` bytes. `file` has the first bytes of the file: at least header and
-    /// index.
+    /// Like [`ShardHead::read`], but `file` needs to have only the first bytes of the file: header and index. `len` is
+    /// the length of the file in bytes.
     ///
     /// # Errors
     /// Errors of [`ShardHead::read`].
@@ -263,7 +264,7 @@ impl ShardHead {
     }
 }
 
-/// XXH3-64 of header and index, without the checksum itself.
+/// XXH3-64 of header and index, without the bytes in which the header stores this checksum.
 fn head_checksum(head: &[u8]) -> u64 {
     let mut hash = xxhash_rust::xxh3::Xxh3::new();
     hash.update(&head[..120]);

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What happened to the events of a sample or of a set: numbers of events.
+/// What happened to the events of a sample or of a set. Each field is a number of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// Events in the recording, plus the events that a transform emitted in place of events that it filtered.
@@ -24,10 +24,10 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Names of the columns, in the order of [`Ledger::columns`].
+    /// Names of the fields, in the order of [`Ledger::columns`].
     pub const NAMES: [&str; 7] = ["events_in", "binned", "cropped", "filtered", "outside", "non_finite", "cut"];
 
-    /// The numbers in the order in which the format stores them.
+    /// The fields in the order in which the format stores them.
     pub fn columns(&self) -> [u64; 7] {
         [self.events_in, self.binned, self.cropped, self.filtered, self.outside, self.non_finite, self.cut]
     }
@@ -38,19 +38,20 @@ impl Ledger {
         Ledger { events_in, binned, cropped, filtered, outside, non_finite, cut }
     }
 
-    /// Sum of all columns except `events_in`; `None` if it overflows 64 bits.
+    /// Sum of all fields except `events_in`; `None` if it overflows 64 bits.
     pub fn accounted(&self) -> Option<u64> {
         self.columns()[1..].iter().try_fold(0_u64, |sum, &n| sum.checked_add(n))
     }
 
-    /// Whether the counts add up, so that every event is accounted for.
+    /// Whether the other fields add up to `events_in`, so that every event is accounted for.
     pub fn balances(&self) -> bool {
         self.accounted() == Some(self.events_in)
     }
 }
 
 impl std::ops::AddAssign for Ledger {
-    /// Saturates instead of overflowing, because the numbers may come from a hostile file.
+    /// Adds field by field. A sum that would overflow becomes the largest u64 instead, because the numbers can come
+    /// from a hostile file.
     fn add_assign(&mut self, other: Ledger) {
         let (mine, theirs) = (self.columns(), other.columns());
         *self = Ledger::from_columns(std::array::from_fn(|i| mine[i].saturating_add(theirs[i])));

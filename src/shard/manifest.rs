@@ -1,4 +1,5 @@
-//! `manifest.json`: description, totals and shards of a set. It is written last, so its presence means a complete set.
+//! `manifest.json`: description, totals and shards of a set. It is written last, so a directory that has it holds a
+//! complete set.
 
 use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_SORTED, NO_LABEL};
 use crate::description::{Id, MARKER, SetDescription, shard_name};
@@ -15,9 +16,9 @@ use serde::{Deserialize, Serialize};
 /// File name of the manifest.
 pub const MANIFEST_FILE: &str = "manifest.json";
 const FORMAT: &str = "tonic-shards";
-/// How many classes a program lists on the terminal, unless it is asked for all.
+/// Maximum number of classes that a program lists on the terminal, unless the user asks for all.
 pub const MOST_CLASSES: usize = 40;
-/// Maximum size of a manifest in bytes, far more than any set needs.
+/// Maximum size of a manifest in bytes. It is far more than any set needs.
 const MAX_BYTES: u64 = 256 << 20;
 
 /// Sums and maxima over all samples of a set.
@@ -25,15 +26,15 @@ const MAX_BYTES: u64 = 256 << 20;
 pub struct Totals {
     /// Number of frames of the longest sample.
     pub max_frames: u64,
-    /// Number of frames.
+    /// Number of frames of all samples together.
     pub frames: u64,
-    /// Number of occupied cells.
+    /// Number of occupied cells in all frames.
     pub entries: u64,
     /// The largest count; 0 for float32 frames, such as time surfaces.
     pub max_count: u32,
     /// Number of samples of each class.
     pub class_samples: Vec<u64>,
-    /// Sum of the samples' ledgers.
+    /// Sum of the ledgers of all samples.
     pub ledger: Ledger,
     /// Number of samples without events to bin. All their frames are empty.
     pub empty_samples: u64,
@@ -47,7 +48,7 @@ impl Totals {
         Totals { class_samples: vec![0; classes], ..Totals::default() }
     }
 
-    /// Adds the samples of a chunk.
+    /// Adds the samples of a chunk to the totals.
     pub fn add(&mut self, chunk: &Chunk) {
         for sample in chunk.frames.samples() {
             self.max_frames = self.max_frames.max(sample.frames() as u64);
@@ -66,7 +67,7 @@ impl Totals {
         self.sorted_samples += flagged(FLAG_SORTED);
     }
 
-    /// Adds the totals of other samples.
+    /// Adds `other`, the totals of other samples.
     pub fn merge(&mut self, other: &Totals) {
         self.max_frames = self.max_frames.max(other.max_frames);
         self.frames += other.frames;
@@ -86,7 +87,7 @@ pub struct ShardEntry {
     pub name: String,
     /// Size of the file in bytes.
     pub bytes: u64,
-    /// Number of samples.
+    /// Number of samples in the shard.
     pub samples: u64,
     /// BLAKE3 of the chunks' identities, in order.
     pub identity: Id,
@@ -97,12 +98,12 @@ pub struct ShardEntry {
 pub struct Manifest {
     format: String,
     version: u16,
-    /// Hash of the set's content, the same whichever compressor wrote it.
+    /// Id of the set: a hash of its content and recipe. The id doesn't depend on the compressor.
     pub set_id: Id,
     /// Geometry, recipe and sources.
     #[serde(flatten)]
     pub description: SetDescription,
-    /// Sums over all samples.
+    /// Sums and maxima over all samples.
     #[serde(flatten)]
     pub totals: Totals,
     /// Shards, in order.
@@ -110,7 +111,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Makes the manifest of a set. `identities` has the identity of every chunk, in order.
+    /// Makes the manifest of a set. `identities` has the identities of all chunks, in order.
     pub fn new(description: SetDescription, totals: Totals, shards: Vec<ShardEntry>, identities: &[[u8; 32]]) -> Self {
         let set_id = set_id(&description, identities);
         Manifest { format: FORMAT.into(), version: VERSION, set_id, description, totals, shards }
@@ -233,7 +234,9 @@ impl Manifest {
         self.shards.iter().map(|shard| shard.bytes).sum()
     }
 
-    /// Lists the first `most` classes and how many samples each has, such as `2: no (12), yes (9)`.
+    /// Returns the number of classes, then the first `most` classes with the number of samples of each, such as
+    /// `2: no (12), yes (9)`. Also says how many classes are not listed or have no samples, and how many samples have
+    /// no label.
     pub fn class_counts(&self, most: usize) -> String {
         let (names, counts) = (&self.description.classes, &self.totals.class_samples);
         let listed: Vec<String> =
@@ -253,7 +256,8 @@ impl Manifest {
         text
     }
 
-    /// Checks that two sets can be trained on together: same shape, recipe and classes.
+    /// Checks that this set and the set of `other` can be trained on together: their shapes, recipes and classes must
+    /// be equal. `dir` and `other_dir` are the directories of the two sets, for the error.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.
@@ -268,7 +272,7 @@ impl Manifest {
     }
 }
 
-/// BLAKE3 of the identities of chunks, in order.
+/// BLAKE3 hash of `identities`, the identities of chunks, in order.
 pub fn identity_of<'a>(identities: impl IntoIterator<Item = &'a [u8; 32]>) -> Id {
     let mut hash = blake3::Hasher::new();
     for identity in identities {
@@ -277,7 +281,8 @@ pub fn identity_of<'a>(identities: impl IntoIterator<Item = &'a [u8; 32]>) -> Id
     Id(*hash.finalize().as_bytes())
 }
 
-/// Hash of the recipe, the geometry and the identities of all chunks. The formula is in FORMAT.md, "Manifest".
+/// Id of a set: hash of the recipe id, the number of samples per chunk and in the set, and the identities of all
+/// chunks. The formula is in FORMAT.md, "Manifest".
 pub(crate) fn set_id(description: &SetDescription, identities: &[[u8; 32]]) -> Id {
     let mut hash = blake3::Hasher::new();
     hash.update(b"tonic-shards set 1\0").update(&description.recipe_id.0);

@@ -1,8 +1,8 @@
 //! A memory-mapped shard file. The `unsafe` of memory mapping is in this module only.
 //!
-//! The mapping serves to lock pages in memory and to read ahead. Training copies bytes out of the file instead
-//! ([`MappedFile::read`]). If the file is cut short or the disk fails, the copy returns an error, whereas reading
-//! through the mapping would kill the process.
+//! Training uses the mapping only to lock pages in memory and to read ahead. It reads bytes by copying them from the
+//! file ([`MappedFile::read`]): if the file is cut short or the disk fails, the copy returns an error. Reading through
+//! the mapping would kill the process in these cases.
 
 #![allow(unsafe_code)]
 
@@ -42,12 +42,12 @@ impl MappedFile {
         &self.path
     }
 
-    /// Length in bytes when the file was mapped.
+    /// Length of the file in bytes at the time when it was mapped.
     pub(crate) fn len(&self) -> u64 {
         self.map.len() as u64
     }
 
-    /// All bytes of the file.
+    /// All bytes of the file, through the mapping.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if the file is shorter than when it was mapped; [`tonic_base::Error::Io`].
@@ -59,7 +59,7 @@ impl MappedFile {
         Ok(&self.map)
     }
 
-    /// Replaces the content of `out` with a byte range of the file.
+    /// Copies the bytes at `range` of the file into `out`, whose content is replaced.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if the file is shorter than when it was mapped; [`tonic_base::Error::Io`].
@@ -96,7 +96,8 @@ impl MappedFile {
     }
 }
 
-/// Maximum number of bytes that this process may lock in memory (`ulimit -l`); `None` if unlimited or unknown.
+/// Maximum number of bytes that this process is allowed to lock in memory (`ulimit -l`); `None` if unlimited or
+/// unknown.
 pub(crate) fn lock_limit() -> Option<u64> {
     #[cfg(unix)]
     return rustix::process::getrlimit(rustix::process::Resource::Memlock).current;

@@ -1,15 +1,16 @@
 //! The order of an epoch: a permutation of a set's samples that is computed, not stored.
 //!
-//! Chunks are shuffled into slots. Consecutive slots with about 8,192 samples in total are a window, and the samples of
-//! a window are shuffled among themselves. A reader decodes each chunk once per epoch and keeps one window in memory. A
-//! set that fits into one window is shuffled completely. FORMAT.md, "Order", has the formulas.
+//! First the chunks are shuffled. The position of a chunk in the shuffled order is its slot. Consecutive slots with at
+//! most 8,192 samples in total form a window, and the samples of a window are shuffled among themselves. A reader
+//! therefore decodes each chunk once per epoch and needs only one window in memory. A set that fits into one window is
+//! shuffled completely. FORMAT.md, "Order", has the formulas.
 
 use std::ops::Range;
 
-/// Number of samples that a window has at most, unless a single chunk has more.
+/// Maximum number of samples in a window. A chunk with more samples is a window of its own.
 pub const WINDOW_SAMPLES: u32 = 8192;
 
-/// Permutation of an epoch: a function of set id, seed and epoch number.
+/// Permutation of the samples of an epoch. It is a function of the set id, the seed and the index of the epoch.
 #[derive(Clone, Debug)]
 pub struct Order {
     base: [u8; 48],
@@ -18,25 +19,27 @@ pub struct Order {
     chunks: u32,
     window_chunks: u32,
     slots: Permutation,
-    /// Slot (position in the shuffled order) of the set's last chunk. Only this chunk may have fewer than
+    /// Slot (position in the shuffled order of the chunks) of the set's last chunk. Only this chunk can have fewer than
     /// `chunk_samples` samples.
     short_slot: u32,
 }
 
-/// Chunks in consecutive slots. Their samples are visited together, in order or shuffled among themselves.
+/// A window: the chunks in consecutive slots. Their samples are visited together, in the order of the set or shuffled
+/// among themselves.
 #[derive(Clone, Debug)]
 pub struct Window {
     /// Positions in the epoch that the window covers.
     pub positions: Range<u64>,
-    /// Number of the chunk in each slot.
+    /// For each slot of the window, the index of its chunk in the set.
     pub chunks: Vec<u32>,
-    /// Number of samples before each slot, and the total.
+    /// For each slot of the window, the index of its first sample, if the samples of the window are counted from 0,
+    /// slot after slot. One more item: the end of the last slot.
     starts: Vec<u32>,
     permutation: Option<Permutation>,
 }
 
 impl Order {
-    /// Order of `samples` samples in chunks of `chunk_samples`.
+    /// Creates the order of an epoch for a set of `samples` samples, with `chunk_samples` samples per chunk.
     ///
     /// # Panics
     /// If `chunk_samples` is 0, or if there are 2^32 chunks or more.
@@ -57,7 +60,7 @@ impl Order {
         self.chunks.div_ceil(self.window_chunks)
     }
 
-    /// Window number `w`, from 0.
+    /// Window number `w` of the epoch, counted from 0.
     ///
     /// # Panics
     /// If `w` is not below [`Order::windows`].
@@ -76,7 +79,7 @@ impl Order {
         }
     }
 
-    /// The constants of the formula, for other implementations, such as the one on the GPU.
+    /// The constants from which the order is computed. Other implementations, such as the GPU's, need them.
     pub fn parts(&self) -> OrderParts {
         OrderParts {
             slots: self.slots.clone(),
@@ -100,8 +103,8 @@ impl Order {
 }
 
 impl Window {
-    /// Window number `w`, from 0, of an epoch that visits `samples` samples in their order, in chunks of
-    /// `chunk_samples`. `None` if the epoch has no such window.
+    /// Window number `w`, counted from 0, of an epoch that isn't shuffled. The set has `samples` samples, with
+    /// `chunk_samples` samples per chunk. `None` if the epoch has no such window.
     pub fn sequential(w: u32, samples: u64, chunk_samples: u32) -> Option<Window> {
         let per_chunk = u64::from(chunk_samples);
         let window_chunks = u64::from((WINDOW_SAMPLES / chunk_samples).max(1));
@@ -113,11 +116,11 @@ impl Window {
         (!positions.is_empty()).then_some(Window { positions, chunks, starts, permutation: None })
     }
 
-    /// The sample at `position` of the epoch, as (slot, index of the sample inside its chunk). The slot is an index
-    /// into `chunks`.
+    /// The sample at `position` of the epoch, as (index of its chunk in [`Window::chunks`], index of the sample in that
+    /// chunk).
     ///
     /// # Panics
-    /// If `position` is not in `positions`.
+    /// If `position` is not in [`Window::positions`].
     pub fn at(&self, position: u64) -> (usize, usize) {
         assert!(self.positions.contains(&position));
         let index = (position - self.positions.start) as u32;
@@ -130,29 +133,31 @@ impl Window {
 /// The constants from which an [`Order`] is computed.
 #[derive(Clone, Debug)]
 pub struct OrderParts {
-    /// Maps slots, which are positions in the shuffled order of chunks, to numbers of chunks.
+    /// Maps a slot to the index of the chunk in that slot. A slot is a position in the shuffled order of the chunks.
+    /// Slots and chunks are counted from 0.
     pub slots: Permutation,
-    /// For each window, maps positions to samples. Both are counted from the start of the window.
+    /// For each window, the permutation of its samples. It maps a position in the window to the index of the sample at
+    /// that position. The samples of a window are counted from 0, slot after slot.
     pub within: Vec<Permutation>,
-    /// Samples per chunk.
+    /// Number of samples per chunk.
     pub chunk_samples: u32,
     /// `chunk_samples` minus the number of samples in the last chunk.
     pub missing: u32,
-    /// Number of slots, and so of chunks, per window.
+    /// Number of slots per window. Each slot has one chunk.
     pub window_chunks: u32,
-    /// Slot of the set's last chunk, which may have fewer samples than the others.
+    /// Slot of the set's last chunk, which can have fewer samples than the others.
     pub short_slot: u32,
 }
 
-/// A keyed permutation of 0..n: an eight-round Feistel network over 2 * `half_bits` bits. Results of n or more are
-/// permuted again until they are below n (cycle walking).
+/// A permutation of the numbers 0..n that depends on a key: an eight-round Feistel network over 2 * `half_bits` bits. A
+/// result of n or more is permuted again until it is below n (cycle walking).
 #[derive(Clone, Debug)]
 pub struct Permutation {
     /// Key of each round.
     pub key: [u32; 8],
-    /// Half the number of bits: the smallest b >= 1 with 4^b >= n.
+    /// Half the number of bits that the network permutes: the smallest b >= 1 with 4^b >= n.
     pub half_bits: u32,
-    /// Size of the permuted range.
+    /// The numbers 0..n are permuted.
     pub n: u32,
 }
 
@@ -235,7 +240,7 @@ mod tests {
         assert_ne!(first, epoch(1000, 64, 1, 0));
     }
 
-    /// Fixes the first positions of some orders, because the order is part of the format.
+    /// Compares some positions of two orders with fixed values: the order is part of the format and must not change.
     #[test]
     fn is_frozen() {
         // Expected values from a Python implementation of FORMAT.md. The first set has one window, the second has five,

@@ -1,8 +1,8 @@
 //! A chunk as training keeps it: decompressed and checked, with its entries still packed. An entry is an occupied cell
 //! and its count.
 //!
-//! Packed entries take half the memory of columns. A sample is unpacked to columns or to dense frames in one pass,
-//! without an intermediate copy.
+//! Packed entries take about half the memory of a column of cells and a column of counts. A sample is unpacked to such
+//! columns or to dense frames in one pass, without an intermediate copy.
 
 use std::ops::Range;
 
@@ -13,14 +13,14 @@ use crate::frames::{FrameShape, SparseFrames, Width, Widths};
 use crate::layout::SetLayout;
 use crate::planes::Planes;
 
-/// How many numbers of a dense sample are zeroed at a time, just before their frames are written. 4,096 numbers stay in
-/// the L1 cache.
+/// How many numbers of a dense sample are set to 0 at a time, just before the counts of their frames are written. 4,096
+/// numbers fit into the L1 cache.
 const ZEROED: usize = 4096;
 
 /// A decompressed chunk whose entries (cells and their counts) are still packed.
 #[derive(Clone, Debug)]
 pub struct PackedChunk {
-    /// Decoded bytes as FORMAT.md specifies them.
+    /// The decoded bytes of the chunk, as FORMAT.md specifies them.
     pub(crate) body: Vec<u8>,
     at: Located,
     widths: Widths,
@@ -28,7 +28,7 @@ pub struct PackedChunk {
     starts: Vec<Start>,
 }
 
-/// One sample of a chunk, borrowed.
+/// One sample of a [`PackedChunk`], borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct PackedSample<'a> {
     frame_sizes: Planes<'a>,
@@ -47,8 +47,8 @@ impl PackedChunk {
         PackedChunk { body: Vec::new(), at, widths: layout.widths, shape: layout.shape, starts }
     }
 
-    /// Finds the columns in `body` and checks them. Cells outside the frame are not found here, but when cells are
-    /// unpacked.
+    /// Finds the columns in `body` and checks them. Doesn't check whether cells are inside the frame: this is checked
+    /// when they are unpacked.
     pub(crate) fn index(&mut self, layout: &SetLayout, samples: u32) -> Result<(), BodyFault> {
         (self.widths, self.shape) = (layout.widths, layout.shape);
         let located = locate(&self.body, layout, samples, &mut self.starts);
@@ -56,18 +56,18 @@ impl PackedChunk {
         Ok(())
     }
 
-    /// Removes all samples and keeps the memory.
+    /// Removes all samples, but keeps the allocated memory.
     pub(crate) fn clear(&mut self) {
         self.body.clear();
         self.starts.truncate(1);
     }
 
-    /// Number of samples.
+    /// Number of samples in the chunk.
     pub fn len(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// Whether there are no samples.
+    /// Whether the chunk has no samples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -117,7 +117,7 @@ impl PackedChunk {
         (0..self.len()).map(|i| self.sample(i))
     }
 
-    /// Size in memory in bytes.
+    /// Size of the chunk in memory, in bytes.
     pub fn bytes(&self) -> usize {
         size_of::<PackedChunk>() + self.body.capacity() + self.starts.capacity() * size_of::<Start>()
     }
@@ -134,7 +134,7 @@ impl PackedSample<'_> {
         self.frame_sizes.len()
     }
 
-    /// Number of occupied cells in all frames.
+    /// Number of occupied cells in all frames, N.
     pub fn entries(&self) -> usize {
         self.entries.len()
     }
@@ -156,8 +156,8 @@ impl PackedSample<'_> {
         })
     }
 
-    /// Appends the sample to `frames`. Returns whether all cells are inside the frame. If it returns false, the caller
-    /// must discard the appended sample.
+    /// Unpacks the sample and appends it to `frames`. Returns whether all cells are inside the frame. If not, the
+    /// caller must discard the appended sample.
     pub fn unpack(&self, frames: &mut SparseFrames) -> bool {
         self.frame_sizes.append_to(&mut frames.frame_sizes);
         let (sizes, cells) = (self.sizes(), self.shape.cells());
@@ -250,15 +250,15 @@ mod tests {
         SetLayout { shape, widths: Widths::of(shape, counts), chunk_samples: 4, extras: 0, recipe_id: [0; 32] }
     }
 
-    /// Encodes the chunk and indexes its bytes as a chunk of `layout`.
+    /// Writes the decoded bytes of `chunk` into a [`PackedChunk`] and indexes them as those of a chunk of `layout`.
     fn packed(chunk: &Chunk, layout: &SetLayout) -> Result<PackedChunk, BodyFault> {
         let mut packed = PackedChunk::new(layout);
         write_body(chunk, &mut packed.body);
         packed.index(layout, chunk.len() as u32).map(|()| packed)
     }
 
-    /// Returns a chunk of two samples, with some empty frames. The gaps and counts lie around the limits of the packed
-    /// fields.
+    /// Returns a chunk of two samples, with some empty frames. Its gaps and counts are just below and just above the
+    /// largest ones that fit into a packed byte.
     fn chunk(width: u32, counts: Width) -> Chunk {
         let mut chunk = Chunk::new(layout(width, counts).widths, 0);
         let largest = counts.max();
@@ -300,7 +300,7 @@ mod tests {
         }
     }
 
-    /// Number of bytes that are allocated for the body but not used.
+    /// Number of bytes that are allocated for `body` but not used.
     fn spare(packed: &PackedChunk) -> u64 {
         (packed.body.capacity() - packed.body.len()) as u64
     }

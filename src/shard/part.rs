@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A contiguous share of a set's chunks: part `index` of `of`.
+/// A contiguous share of a set's chunks: part number `index` of `of` parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Number of the part, from 1.
     pub index: u32,
-    /// Number of parts.
+    /// Number of parts that the set is divided into.
     pub of: u32,
 }
 
@@ -21,8 +21,8 @@ impl Part {
         (1..=self.of).contains(&self.index)
     }
 
-    /// Numbers of the chunks in this part, in a set of `chunks` chunks. The sizes of the parts differ by at most one
-    /// chunk. If there are more parts than chunks, some parts are empty.
+    /// Indices of this part's chunks in the whole set, which has `chunks` chunks. The sizes of the parts differ by at
+    /// most one chunk. If there are more parts than chunks, some parts are empty.
     ///
     /// ```
     /// use tonic_shard::Part;

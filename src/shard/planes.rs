@@ -1,15 +1,15 @@
-//! Byte planes, the layout of a column in a chunk: the first bytes of all numbers, then their second bytes, and
-//! so on.
+//! Byte planes, the layout of a column in a chunk: first the lowest bytes of all numbers, then their second-lowest
+//! bytes, and so on.
 
 use std::ops::Range;
 
 use crate::column::ColumnBuf;
 
-/// Part of a column that is stored as byte planes.
+/// A column that is stored as byte planes, or consecutive numbers of such a column.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planes<'a> {
     planes: &'a [u8],
-    /// Number of numbers in the whole column, which is the distance between planes in bytes.
+    /// Number of numbers in the whole column. It is also the size of a plane in bytes.
     stride: usize,
     start: usize,
     end: usize,
@@ -30,7 +30,7 @@ impl<'a> Planes<'a> {
         self.end - self.start
     }
 
-    /// The numbers as a slice if they have one byte each, else `None`.
+    /// If each number has one byte, the numbers as a slice; otherwise `None`.
     pub(crate) fn bytes(self) -> Option<&'a [u8]> {
         (self.planes.len() == self.stride).then(|| &self.planes[self.start..self.end])
     }
@@ -43,13 +43,13 @@ impl<'a> Planes<'a> {
         })
     }
 
-    /// Second and higher bytes of the number at `at`, shifted into place.
+    /// The bytes of the number at index `at` except its lowest byte, shifted into place.
     fn high_bytes(self, at: usize) -> u32 {
         let planes = self.planes.chunks_exact(self.stride).skip(1);
         planes.zip([8, 16, 24]).fold(0, |number, (plane, shift)| number | u32::from(plane[at]) << shift)
     }
 
-    /// Sum of the numbers in `range`.
+    /// Sum of the numbers at `range`, counted from the start of the whole column.
     pub(crate) fn sum(self, range: Range<usize>) -> u64 {
         let part = Planes { start: range.start, end: range.end, ..self };
         match part.bytes() {

@@ -35,7 +35,8 @@ impl ShardSet {
         ShardSet::of(dir, manifest, shards)
     }
 
-    /// Makes a set from its manifest and all the shards that the manifest lists.
+    /// Makes a set from its manifest and all shards that the manifest lists. Checks that the shards have as many
+    /// samples as the manifest says.
     pub(crate) fn of(dir: &Path, manifest: Manifest, shards: Vec<Shard>) -> Result<ShardSet> {
         let samples: u64 = shards.iter().map(|shard| u64::from(shard.head().place.samples)).sum();
         if samples != manifest.description.samples {
@@ -65,22 +66,22 @@ impl ShardSet {
         self.shards.iter().flat_map(|s| s.head().chunks.iter().map(|c| c.identity)).collect()
     }
 
-    /// Number of samples.
+    /// Number of samples in the set.
     pub fn len(&self) -> u64 {
         self.manifest.description.samples
     }
 
-    /// Whether there are no samples.
+    /// Whether the set has no samples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Number of chunks.
+    /// Number of chunks in the set.
     pub fn chunks(&self) -> u64 {
         self.manifest.description.chunks()
     }
 
-    /// The shard that holds chunk `number`, and the index of the chunk in that shard.
+    /// The shard that holds chunk `number` of the set, and the index of the chunk in that shard.
     ///
     /// # Panics
     /// If the set has no such shard.
@@ -89,10 +90,10 @@ impl ShardSet {
         (&self.shards[(number / per_shard) as usize], (number % per_shard) as usize)
     }
 
-    /// Reads, checks and decodes chunk `number`, and replaces the content of `chunk`.
+    /// Reads and checks chunk `number`, and decodes it into `chunk`, whose content is replaced.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] with shard, chunk and samples; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`], which names shard, chunk and samples; [`tonic_base::Error::Io`].
     ///
     /// # Panics
     /// If `number` is not below [`ShardSet::chunks`].
@@ -101,11 +102,12 @@ impl ShardSet {
         shard.decode(k, decoder, chunk)
     }
 
-    /// Reads, checks and decompresses chunk `number`, and replaces the content of `packed`. Cells and counts stay
-    /// packed. Cells are checked when they are unpacked, or by [`ShardSet::check_cells`].
+    /// Reads and checks chunk `number`, and decompresses it into `packed`, whose content is replaced. Cells and counts
+    /// stay packed. Whether cells are inside the frame is checked later: when they are unpacked, or by
+    /// [`ShardSet::check_cells`].
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] with shard, chunk and samples; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`], which names shard, chunk and samples; [`tonic_base::Error::Io`].
     ///
     /// # Panics
     /// If `number` is not below [`ShardSet::chunks`].
@@ -117,10 +119,11 @@ impl ShardSet {
         (0..packed.len()).try_for_each(|i| check_label(name, packed.len(), i, packed.label(i), classes))
     }
 
-    /// Checks that all cells of a packed chunk are inside the frame. `number` is the chunk's number, for the error.
+    /// Checks that all cells of a packed chunk are inside the frame. `number` is the index of the chunk in the set, for
+    /// the error.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] with shard, chunk and samples.
+    /// [`tonic_base::Error::Corrupt`], which names shard, chunk and samples.
     ///
     /// # Panics
     /// If a cell is outside the frame and `number` is not below [`ShardSet::chunks`].
@@ -148,7 +151,7 @@ impl ShardSet {
         Order::new(self.manifest.set_id.0, description.samples, description.chunk_samples, seed, epoch)
     }
 
-    /// Reads all shards into memory and locks their pages there (`mlock`). Returns the number of bytes.
+    /// Reads all shards into memory and locks their pages there (`mlock`). Returns the number of locked bytes.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low. The message says how to raise it.
@@ -169,7 +172,7 @@ impl ShardSet {
         Ok(bytes)
     }
 
-    /// Asks the system to read all shards ahead.
+    /// Asks the operating system to read all shards into memory, before the program needs them.
     pub fn read_ahead(&self) {
         self.shards.iter().for_each(|s| s.map.read_ahead());
     }
@@ -180,7 +183,8 @@ impl ShardSet {
     }
 }
 
-/// Reads samples by number. Consecutive requests for samples of the same chunk decode the chunk only once.
+/// Reads samples by their index in the set. It keeps the chunk that was decoded last, so that samples of one chunk that
+/// are read one after another are decoded only once.
 pub struct SampleReader<'a> {
     set: &'a ShardSet,
     decoder: Decoder,
@@ -212,7 +216,8 @@ impl<'a> SampleReader<'a> {
         Ok(&self.chunk)
     }
 
-    /// Reads sample `number`. Returns its chunk, fully verified, and the index of the sample in it.
+    /// Reads sample `number`. Returns the chunk that holds it, fully verified, and the index of the sample in that
+    /// chunk.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].
@@ -225,8 +230,8 @@ impl<'a> SampleReader<'a> {
     }
 }
 
-/// Opens every shard that the manifest lists. Returns each shard or its error, which names the chunks and samples that
-/// are lost with it.
+/// Opens every shard that the manifest lists. Returns each shard, or its error. The error names the chunks and samples
+/// that are lost with the shard.
 pub(crate) fn open_shards(dir: &Path, manifest: &Manifest) -> Vec<Result<Shard>> {
     let description = &manifest.description;
     let layout = description.layout();
@@ -266,7 +271,7 @@ fn open_listed(dir: &Path, entry: &ShardEntry) -> Result<Shard> {
     }
 }
 
-/// Checks that a shard is the one that the manifest lists. An intact shard may still belong to another set, or be
+/// Checks that a shard is the one that the manifest lists. Even an intact shard can belong to another set, or be
 /// another shard of this set under a wrong name.
 fn check_listed(
     shard: &Shard,

@@ -8,7 +8,7 @@ use crate::description::SetDescription;
 use crate::layout::{ChunkRecord, HEADER_BYTES, MAX_DECODED_BYTES, RECORD_BYTES, SetLayout, ShardHead, read_record};
 use crate::map::MappedFile;
 
-/// A damaged shard file and its index records. The file may be missing and the records may be wrong.
+/// A shard file that can be damaged or missing, and its index records, which can be wrong.
 #[derive(Debug)]
 pub struct Salvage {
     map: Option<MappedFile>,
@@ -16,8 +16,8 @@ pub struct Salvage {
 }
 
 impl Salvage {
-    /// Opens the file at `path`, which should hold a shard of `chunks` chunks. Never fails: parts that cannot be read
-    /// are treated as missing.
+    /// Opens the file at `path`, which should be a shard of `chunks` chunks. This never fails: what cannot be read is
+    /// treated as missing.
     pub fn open(path: &Path, chunks: usize) -> Salvage {
         let map = MappedFile::open(path).ok();
         let bytes = map.as_ref().and_then(|map| map.bytes().ok()).unwrap_or_default();
@@ -26,7 +26,7 @@ impl Salvage {
         Salvage { map, records }
     }
 
-    /// Index record of chunk `k`, unchecked; `None` if the file is too short to have it.
+    /// Index record of chunk `k` of the shard, unchecked; `None` if the file is too short to have it.
     pub fn record(&self, k: usize) -> Option<ChunkRecord> {
         self.records.get(k).copied()
     }
@@ -39,7 +39,8 @@ impl Salvage {
     }
 }
 
-/// Checks whether bytes that were found are a certain chunk of a set. It reuses its decoder and buffer.
+/// Checks whether stored bytes from a damaged shard are a given chunk of a set. It reuses its decoder and buffer for
+/// all chunks.
 pub struct Prover<'a> {
     description: &'a SetDescription,
     layout: SetLayout,
@@ -54,8 +55,8 @@ impl<'a> Prover<'a> {
         Prover { description, layout: description.layout(), decoder: Decoder::new(), chunk }
     }
 
-    /// Returns chunk `number` if `stored` decodes to a valid chunk with the sizes and the checksum of `record`. The
-    /// chunk must have the identity `expected`, or the identity in `record` if `expected` is `None`.
+    /// Returns chunk `number` if `stored` decodes to a valid chunk with the sizes and the checksum of `record`. Its
+    /// identity must be `expected` or, if `expected` is `None`, the identity in `record`. Otherwise returns `None`.
     pub fn prove(
         &mut self,
         number: u64,
@@ -82,8 +83,8 @@ impl<'a> Prover<'a> {
     }
 }
 
-/// Makes a placeholder of zeros for a lost chunk, so that all other samples keep their numbers. Reading the placeholder
-/// is an error. `known` is the lost chunk's index record, if there is one.
+/// Makes a placeholder of zeros for a lost chunk, so that all other samples keep their places in the set. Decoding the
+/// placeholder returns an error. `known` is the lost chunk's index record, if it could be read.
 pub fn hole(number: u64, description: &SetDescription, known: Option<ChunkRecord>, identity: [u8; 32]) -> EncodedChunk {
     let samples = description.samples_of(number..number + 1);
     let samples = (samples.end - samples.start) as u32;
@@ -94,7 +95,7 @@ pub fn hole(number: u64, description: &SetDescription, known: Option<ChunkRecord
     EncodedChunk { stored: vec![0; record.stored_bytes as usize], record }
 }
 
-/// Number of chunks in shard `number`.
+/// Number of chunks in shard `number` of the described set.
 pub fn shard_chunks(description: &SetDescription, number: u64) -> usize {
     description.shard_place(number).samples.div_ceil(description.chunk_samples) as usize
 }

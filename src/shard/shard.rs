@@ -42,21 +42,22 @@ impl Shard {
         self.map.path()
     }
 
-    /// Reads the stored bytes of chunk `k`, unchecked. They replace the content of `bytes`.
+    /// Reads the stored bytes of chunk `k` of this shard into `bytes`, whose content is replaced. The bytes are not
+    /// checked.
     fn read_stored<'a>(&'a self, k: usize, bytes: &'a mut Vec<u8>) -> Result<StoredChunk<'a>> {
         let record = &self.head.chunks[k];
         self.read_of(k, record.offset..record.offset + record.stored_bytes, bytes)?;
         Ok(StoredChunk { name: self.name(k), layout: &self.head.layout, record, bytes })
     }
 
-    /// Reads a byte range that belongs to chunk `k`. The range lies inside the file, because `open` has checked every
-    /// record against the file's length.
+    /// Reads a byte range of the file that belongs to chunk `k` of this shard. The range lies inside the file, because
+    /// `open` has checked every record against the file's length.
     fn read_of(&self, k: usize, range: Range<u64>, out: &mut Vec<u8>) -> Result<()> {
         let say = |fault: Error| fault.with_place(&self.name(k).samples(self.head.chunks[k].samples));
         self.map.read(range, out).map_err(say)
     }
 
-    /// Number in the set of chunk `k` of this shard.
+    /// Index, in the set, of chunk `k` of this shard.
     pub fn chunk_number(&self, k: usize) -> u64 {
         self.name(k).number
     }
@@ -67,7 +68,7 @@ impl Shard {
         ChunkName { shard: self.map.path(), number: first_sample / per_chunk, first_sample }
     }
 
-    /// Reads, checks and decodes chunk `k` of this shard, and replaces the content of `chunk`.
+    /// Reads and checks chunk `k` of this shard, and decodes it into `chunk`, whose content is replaced.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].
@@ -78,13 +79,14 @@ impl Shard {
         decoder.with_stored(|decoder, bytes| decoder.decode(self.read_stored(k, bytes)?, chunk))
     }
 
-    /// Like [`Shard::decode`], but leaves cells and counts packed, and doesn't check the cells.
+    /// Like [`Shard::decode`], but leaves cells and counts packed, and doesn't check whether the cells are inside the
+    /// frame.
     pub(crate) fn decode_packed(&self, k: usize, decoder: &mut Decoder, packed: &mut PackedChunk) -> Result<()> {
         decoder.with_stored(|decoder, bytes| decoder.decode_packed(self.read_stored(k, bytes)?, packed))
     }
 
-    /// Returns the stored bytes of chunk `k`, unchecked, to copy them to another set. Call [`Shard::decode_and_verify`]
-    /// first.
+    /// Returns the stored bytes of chunk `k` of this shard and its index record, so that they can be copied to another
+    /// set. Doesn't check the bytes: call [`Shard::decode_and_verify`] first.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if the file has been cut short since it was opened; [`tonic_base::Error::Io`].
@@ -97,8 +99,9 @@ impl Shard {
         Ok(EncodedChunk { stored, record: self.head.chunks[k] })
     }
 
-    /// Like [`Shard::decode`], and checks everything else that the format requires of a chunk: its identity, the
-    /// padding after it, and what [`check_chunk`](crate::codec::check_chunk) checks.
+    /// Like [`Shard::decode`], but also checks everything else that the format requires of a chunk: its identity, the
+    /// padding after it, and what [`check_chunk`](crate::codec::check_chunk) checks. `classes` is the number of classes
+    /// of the set.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].

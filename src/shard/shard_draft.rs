@@ -12,7 +12,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::layout::{ALIGNMENT, ChunkRecord, ShardHead, aligned};
 use crate::manifest::{ShardEntry, identity_of};
 
-/// The manifest's record of a shard with this header and index.
+/// The manifest's record of shard `number`, whose header and index are `head`.
 pub(crate) fn shard_entry(number: u64, head: &ShardHead) -> ShardEntry {
     ShardEntry {
         name: shard_name(number),
@@ -77,10 +77,12 @@ impl ShardDraft {
         shard_entry(self.head.place.number.into(), &self.head)
     }
 
-    /// Writes header and index, and replaces the shard in the set's directory.
+    /// Writes header and index, and renames the temporary file to the name of the shard. A file with this name is
+    /// replaced.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]. The old file is unchanged unless only the sync of the directory failed.
+    /// [`tonic_base::Error::Io`]. If only the sync of the directory failed, the file has been replaced. After any other
+    /// error it is unchanged.
     pub fn publish(mut self) -> Result<ShardEntry> {
         let head = self.head.to_bytes();
         let write = Error::io(&self.path, "write the shard's head");

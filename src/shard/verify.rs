@@ -12,8 +12,8 @@ use rayon::prelude::*;
 
 use tonic_base::Progress;
 
-/// Verifies every chunk of an open set, and the totals and the set id in the manifest. Returns all errors, in the order
-/// of the chunks.
+/// Verifies every chunk of an open set. If all chunks are intact, also verifies the totals and the set id in the
+/// manifest. Returns all errors, in the order of the chunks.
 ///
 /// Opening the set has already checked the manifest and the shards' sizes, headers and indexes, which is all that
 /// `verify --quick` does.
@@ -34,11 +34,11 @@ pub fn verify(set: &ShardSet, progress: &Progress) -> Vec<Error> {
     faults
 }
 
-/// Verifies the set in `dir`, even if parts of it are missing or damaged. Returns all errors that it finds. If the
-/// manifest cannot be read, returns only the manifest's error.
+/// Verifies the set in `dir`, even if some of its shards are missing or damaged. Returns all errors that it finds. If
+/// the manifest cannot be read, returns only the manifest's error.
 ///
-/// Without `progress`, chunks are not read. `progress` is called with the number of samples and starts the progress
-/// bar.
+/// `progress` is called with the number of samples to check, and returns the progress bar. If `progress` is `None`,
+/// chunks are not read.
 pub fn verify_dir(dir: &Path, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec<Error> {
     let manifest = match Manifest::read(dir) {
         Ok(manifest) => manifest,
@@ -65,8 +65,8 @@ pub fn verify_dir(dir: &Path, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec
     faults
 }
 
-/// Verifies every chunk of some shards on all cores. Returns one item per chunk: its number in the set, and its totals
-/// or its error.
+/// Verifies every chunk of some shards on all cores. Returns one item per chunk: the index of the chunk in the set, and
+/// the chunk's totals or error.
 pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Vec<(u64, Result<Totals>)> {
     let fresh = || (Decoder::new(), None);
     let check = |(decoder, chunk): &mut (Decoder, Option<Chunk>), (shard, k): (&Shard, usize)| {
@@ -84,8 +84,8 @@ pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Ve
     all.into_par_iter().map_init(fresh, check).collect()
 }
 
-/// Compares the totals and the set id in the manifest with those of the chunks. Returns the first difference as an
-/// error, or `None` if they are equal.
+/// Compares the totals and the set id in the manifest with `totals`, the sums over the chunks, and with the id that
+/// follows from the chunks' identities. Returns the first difference as an error, or `None` if they are equal.
 fn check_sums(set: &ShardSet, totals: &Totals) -> Option<Error> {
     let manifest = set.manifest();
     let path = set.dir().join(crate::manifest::MANIFEST_FILE);

@@ -1,8 +1,9 @@
-//! Writes a set so that a kill, a full disk or a second writer never leaves a set that is only half written.
+//! Writes a set. A kill, a full disk or a second writer never leaves a directory that looks like a complete set but
+//! isn't.
 //!
-//! Shards are published one by one, the manifest last. Until then the directory holds a lock and a marker. The lock
-//! keeps a second writer out. The marker describes the set, so that a resume refuses to continue a different
-//! conversion.
+//! Shards are renamed to their final names one by one, and the manifest is written last. Until then, the directory has
+//! a lock file and a marker file. The lock keeps a second writer out. The marker describes the set, so that a resume
+//! refuses to continue a different conversion.
 
 use std::path::{Path, PathBuf};
 
@@ -19,22 +20,22 @@ use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry, Totals};
 use crate::shard::Shard;
 use crate::shard_draft::{ShardDraft, shard_entry};
 
-/// Message of an interrupted writer that says what it has kept.
+/// Text for the error message of an interrupted conversion: what it has kept.
 pub const KEPT: &str = "complete shards are kept";
 
 /// What to do if the output directory already holds files of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// Return an error.
+    /// Return an error and change nothing.
     Refuse,
-    /// Continue after the last complete shard.
+    /// Continue an unfinished set after its last complete shard.
     Resume,
-    /// Remove the old set.
+    /// Remove the old set and write a new one.
     Overwrite,
 }
 
 impl Existing {
-    /// Returns the choice for the two flags `resume` and `overwrite`.
+    /// Returns the choice for the two flags `resume` and `overwrite`. If both are true, [`Existing::Resume`].
     pub fn asked(resume: bool, overwrite: bool) -> Existing {
         match (resume, overwrite) {
             (true, _) => Existing::Resume,
@@ -50,7 +51,7 @@ struct Marker {
     /// Description of the set that is being written.
     #[serde(flatten)]
     description: SetDescription,
-    /// Hash that identifies the selected samples if the set is made of samples of other sets, else `None`.
+    /// If the set is made of samples of other sets, a hash that identifies these samples. Otherwise `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     selection: Option<Id>,
 }
@@ -59,7 +60,7 @@ struct Marker {
 #[derive(Debug)]
 pub struct OutputDir {
     path: PathBuf,
-    /// Keeps the lock until it is dropped.
+    /// The lock of the directory. Dropping this value releases it.
     _lock: DirLock,
 }
 
@@ -67,9 +68,12 @@ impl OutputDir {
     /// Creates the directory if needed, and locks it.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Busy`] if another process is writing there. [`tonic_base::Error::Exists`] if `path` is a
-    /// file; with [`Existing::Refuse`], also if the directory holds shards or a manifest; with [`Existing::Resume`],
-    /// also if it holds a complete set. [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Busy`] if another process is writing there.
+    ///
+    /// [`tonic_base::Error::Exists`] if `path` is a file. With [`Existing::Refuse`], also if the directory holds shards
+    /// or a manifest. With [`Existing::Resume`], also if the directory holds a complete set.
+    ///
+    /// [`tonic_base::Error::Io`].
     pub fn open(path: &Path, existing: Existing) -> Result<OutputDir> {
         if path.exists() && !path.is_dir() {
             return Err(Error::exists(path, "it is a file; give a directory"));
@@ -150,7 +154,7 @@ impl OutputDir {
     }
 }
 
-/// Whether a file of this name belongs to a set. Other files in the directory are left alone.
+/// Whether a file with this name belongs to a set. Files that don't belong to a set are never removed.
 fn is_set_file(name: &str) -> bool {
     let number = name.strip_suffix(".shard").unwrap_or_default();
     let shard = number.len() >= 5 && number.bytes().all(|b| b.is_ascii_digit());
@@ -170,17 +174,18 @@ pub struct SetWriter {
 
 impl SetWriter {
     /// Starts to write the described set. With `resume`, an unfinished set in `dir` is continued after its complete
-    /// shards; otherwise all files of a set in `dir` are removed.
+    /// shards. Without `resume`, or if `dir` has no unfinished set, all files of a set in `dir` are removed.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Io`].
+    /// [`Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Corrupt`] if its
+    /// marker cannot be parsed; [`tonic_base::Error::Io`].
     pub fn start(dir: OutputDir, description: SetDescription, resume: bool) -> Result<SetWriter> {
         SetWriter::start_with(dir, description, None, resume, &mut |_, _| {})
     }
 
     /// Like [`SetWriter::start`]. If the set is made of samples of other sets, `selection` is a hash that identifies
-    /// these samples. `kept` is called for each complete shard of a continued set, with the number of its first sample
-    /// and the ledgers of its samples.
+    /// these samples. If an unfinished set is continued, `kept` is called for each of its complete shards, with the
+    /// index of the shard's first sample in the set and the ledgers of the shard's samples.
     ///
     /// # Errors
     /// Errors of [`SetWriter::start`].
@@ -220,7 +225,8 @@ impl SetWriter {
         self.identities.len() as u64
     }
 
-    /// Appends the next chunk. `encoded` has the bytes to write; `chunk` has the content, which is added to the totals.
+    /// Appends the next chunk. `encoded` has the bytes to write. `chunk` is the same chunk, decoded: its samples are
+    /// added to the totals.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -245,7 +251,7 @@ impl SetWriter {
     /// [`tonic_base::Error::Io`].
     ///
     /// # Panics
-    /// If chunks are missing.
+    /// If not all chunks of the set have been written.
     pub fn finish(self) -> Result<Manifest> {
         assert_eq!(self.identities.len() as u64, self.description.chunks(), "every chunk has been written");
         let manifest = Manifest::new(self.description, self.totals, self.shards, &self.identities);
@@ -254,13 +260,13 @@ impl SetWriter {
         Ok(manifest)
     }
 
-    /// Stops writing and returns the directory, to start again.
+    /// Stops writing and returns the directory, still locked, so that the caller can start again in it.
     pub fn abandon(self) -> OutputDir {
         self.dir
     }
 
-    /// Reads the shards that an interrupted conversion completed. Writing continues at the first shard that isn't
-    /// intact.
+    /// Verifies the shards that an interrupted conversion has completed, and takes them over. Stops at the first shard
+    /// that is missing or damaged: writing continues there.
     fn take_up_complete_shards(&mut self, kept: &mut dyn FnMut(u64, &[Ledger])) -> Result<()> {
         let (mut decoder, classes) = (Decoder::new(), self.description.classes.len());
         for number in 0..self.description.shards() {
@@ -291,8 +297,8 @@ impl SetWriter {
     }
 }
 
-/// Returns an error that names the first field in which the new set differs from the unfinished one. If an old version
-/// began the set without a list of linked files, this field isn't compared.
+/// Returns an error that names the first field in which the new set differs from the unfinished one. The list of linked
+/// files isn't compared if the unfinished set has none, because old versions of this program didn't write it.
 fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
     let (mine, begun) = (of(mine), of(begun));
