@@ -41,77 +41,25 @@ pub(super) fn described(path: &Path, stem: &str, head: &str) -> (String, String,
 
 /// Returns whether a text has rows of events: at least four cells, each of which is a number or a word for a polarity.
 pub(super) fn has_events(head: &str) -> bool {
-    let is_number = |cell: &str| {
-        let cell = cell.trim_matches('"');
-        cell.parse::<f64>().is_ok() || cell.replace(',', ".").parse::<f64>().is_ok()
-    };
-    Rows::of(head).is_some_and(|Rows { rows, .. }| {
-        let column = |i: usize| rows.iter().map(move |row| row[i]);
-        let is_used = |i| column(i).all(is_number) || words_of(column(i)).is_some();
-        rows[0].len() >= 4 && (0..rows[0].len()).all(is_used)
+    let is_number = |cell: &str| number(cell, true).is_some();
+    Rows::of(head).is_some_and(|rows| {
+        let is_used = |i| rows.column(i).all(is_number) || words_of(rows.column(i)).is_some();
+        let width = rows.rows[0].len();
+        width >= 4 && (0..width).all(is_used)
     })
 }
 
 /// Returns the command that saves a text as a NumPy array, and the options with which to open that array. `None` if no
 /// rows of numbers are found.
 fn command(path: &Path, stem: &str, head: &str) -> Option<Remedy> {
-    let rows = Rows::of(head)?;
-    let out = format!("{stem}_events.npy");
-    let comma = rows.separator != Some(',') && rows.cells().any(|cell| cell.contains(','));
-    let number = |cell: &str| {
-        let cell = cell.trim_matches('"');
-        if comma { cell.replace(',', ".") } else { cell.into() }.parse::<f64>().ok()
-    };
-    let width = rows.rows[0].len();
-    let column = |i: usize| rows.rows.iter().map(move |row| row[i]);
-    let words: Vec<Option<(&str, &str)>> = (0..width).map(|i| words_of(column(i))).collect();
-    let used: Vec<usize> =
-        (0..width).filter(|&i| words[i].is_some() || column(i).all(|cell| number(cell).is_some())).collect();
-    let value = |i: usize, cell: &str| match words[i] {
-        Some((_, on)) => f64::from(u8::from(cell.trim_matches('"') == on)),
-        None => number(cell).unwrap_or(0.0),
-    };
-    let columns: Vec<Vec<f64>> = used.iter().map(|&i| column(i).map(|cell| value(i, cell)).collect()).collect();
-    let told = order(&rows, &used, &columns);
-    if told.is_none() && used.len() < 3 {
+    let table = Table::of(Rows::of(head)?);
+    let columns = table.columns();
+    let told = order(&table.rows, &table.used, &columns);
+    if told.is_none() && table.used.len() < 3 {
         return None;
     }
-    let whole = columns.iter().flatten().all(|n| n.fract() == 0.0)
-        && !rows.cells().any(|cell| number(cell).is_some() && cell.contains(['.', 'e', 'E']));
-    let mut options = Vec::new();
-    match rows.separator {
-        Some('\t') => options.push("delimiter=\"\\t\"".into()),
-        Some(separator) => options.push(format!("delimiter={}", literal(&separator.to_string()))),
-        None => {}
-    }
-    if rows.before > 0 {
-        options.push(format!("skiprows={}", rows.before));
-    }
-    if rows.comment == Some('%') {
-        options.push("comments=\"%\"".into());
-    }
-    if used.len() < width {
-        options.push(format!("usecols={used:?}"));
-    }
-    let converters: Vec<String> = words
-        .iter()
-        .enumerate()
-        .filter_map(|(i, words)| Some((i, (*words)?)))
-        .map(|(i, (off, on))| format!("{i}: {{{}: 0, {}: 1}}.__getitem__", literal(off), literal(on)))
-        .collect();
-    if !converters.is_empty() {
-        options.push(format!("converters={{{}}}, encoding=\"utf-8\"", converters.join(", ")));
-    } else if comma {
-        options.push("converters=lambda cell: float(cell.replace(\",\", \".\")), encoding=\"utf-8\"".into());
-    }
-    if rows.cells().any(|cell| cell.starts_with('"')) {
-        options.push("quotechar='\"'".into());
-    }
-    // Floats do not hold all nanoseconds since 1970.
-    if whole && !comma {
-        options.push("dtype=\"i8\"".into());
-    }
-    let options: String = options.into_iter().map(|option| format!(", {option}")).collect();
+    let options: String = table.options(&columns).into_iter().map(|option| format!(", {option}")).collect();
+    let out = format!("{stem}_events.npy");
     let code =
         format!("import numpy as np; np.save({}, np.loadtxt({}{options}))", literal(&out), literal(path.to_str()?));
     // Without an order, the array is opened without one, and the error has it.
@@ -119,6 +67,88 @@ fn command(path: &Path, stem: &str, head: &str) -> Option<Remedy> {
         [Some(Remedy::Columns(order)), unit.map(Remedy::Unit)].into_iter().flatten().collect()
     });
     Some(Remedy::Copy { words: python(code), file: out, with })
+}
+
+/// Rows, and what their columns have.
+struct Table<'a> {
+    rows: Rows<'a>,
+    /// Whether a comma is before the decimals.
+    comma: bool,
+    /// The two words for polarities of each column that has them.
+    words: Vec<Option<(&'a str, &'a str)>>,
+    /// The columns of numbers or of these words.
+    used: Vec<usize>,
+}
+
+impl<'a> Table<'a> {
+    fn of(rows: Rows<'a>) -> Table<'a> {
+        let comma = rows.separator != Some(',') && rows.cells().any(|cell| cell.contains(','));
+        let width = rows.rows[0].len();
+        let words: Vec<_> = (0..width).map(|i| words_of(rows.column(i))).collect();
+        let is_used = |&i: &usize| words[i].is_some() || rows.column(i).all(|cell| number(cell, comma).is_some());
+        let used = (0..width).filter(is_used).collect();
+        Table { rows, comma, words, used }
+    }
+
+    /// The numbers of the columns that are used.
+    fn columns(&self) -> Vec<Vec<f64>> {
+        let value = |i: usize, cell: &str| match self.words[i] {
+            Some((_, on)) => f64::from(u8::from(cell.trim_matches('"') == on)),
+            None => number(cell, self.comma).unwrap_or(0.0),
+        };
+        self.used.iter().map(|&i| self.rows.column(i).map(|cell| value(i, cell)).collect()).collect()
+    }
+
+    /// The options of `np.loadtxt` that read the `columns`.
+    fn options(&self, columns: &[Vec<f64>]) -> Vec<String> {
+        let Table { rows, comma, .. } = self;
+        let mut options = Vec::new();
+        match rows.separator {
+            Some('\t') => options.push("delimiter=\"\\t\"".into()),
+            Some(separator) => options.push(format!("delimiter={}", literal(&separator.to_string()))),
+            None => {}
+        }
+        if rows.before > 0 {
+            options.push(format!("skiprows={}", rows.before));
+        }
+        if rows.comment == Some('%') {
+            options.push("comments=\"%\"".into());
+        }
+        if self.used.len() < rows.rows[0].len() {
+            options.push(format!("usecols={:?}", self.used));
+        }
+        options.extend(self.converters());
+        if rows.cells().any(|cell| cell.starts_with('"')) {
+            options.push("quotechar='\"'".into());
+        }
+        // Floats do not hold all nanoseconds since 1970.
+        let is_float = |cell: &str| number(cell, *comma).is_some() && cell.contains(['.', 'e', 'E']);
+        let whole = columns.iter().flatten().all(|n| n.fract() == 0.0) && !rows.cells().any(is_float);
+        if whole && !comma {
+            options.push("dtype=\"i8\"".into());
+        }
+        options
+    }
+
+    /// The option that converts words, or decimals after a comma.
+    fn converters(&self) -> Option<String> {
+        let words = self.words.iter().enumerate().filter_map(|(i, words)| Some((i, (*words)?)));
+        let converters: Vec<String> = words
+            .map(|(i, (off, on))| format!("{i}: {{{}: 0, {}: 1}}.__getitem__", literal(off), literal(on)))
+            .collect();
+        let converters = match (converters.is_empty(), self.comma) {
+            (false, _) => format!("{{{}}}", converters.join(", ")),
+            (true, true) => "lambda cell: float(cell.replace(\",\", \".\"))".into(),
+            (true, false) => return None,
+        };
+        Some(format!("converters={converters}, encoding=\"utf-8\""))
+    }
+}
+
+/// The number in a cell, which may be quoted.
+fn number(cell: &str, comma: bool) -> Option<f64> {
+    let cell = cell.trim_matches('"');
+    if comma { cell.replace(',', ".") } else { cell.into() }.parse().ok()
 }
 
 /// Finds the order of the columns, such as `t,x,y,p`, by their names or by their content. Also returns the unit of the
@@ -201,6 +231,10 @@ impl<'a> Rows<'a> {
         let names = if names.len() == width { names } else { Vec::new() };
         let rows = lines[first..=last].iter().map(|line| cells(line)).collect();
         Some(Rows { before: first, names, rows, separator, comment })
+    }
+
+    fn column(&self, i: usize) -> impl Iterator<Item = &'a str> + Clone + '_ {
+        self.rows.iter().map(move |row| row[i])
     }
 
     fn cells(&self) -> impl Iterator<Item = &'a str> + '_ {
