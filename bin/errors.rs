@@ -132,7 +132,7 @@ fn said(typed: &Typed, error: &anyhow::Error, advice: impl Fn(&Cause) -> Option<
     let advice = error.chain().find_map(|cause| {
         advice(cause)
             .or_else(|| mismatch_advice(typed, cause))
-            .or_else(|| shared_advice(typed, cause).map(String::from))
+            .or_else(|| shared_advice(typed, cause).map(Cow::into_owned))
     });
     let advice = advice.map_or(String::new(), |advice| format!("; {advice}"));
     format!("{}{}", printable(&text(typed, error)), printable_lines(&advice))
@@ -171,14 +171,22 @@ fn shared_code(cause: &Cause) -> Option<u8> {
     }
 }
 
-fn shared_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
+fn shared_advice(typed: &Typed, cause: &Cause) -> Option<Cow<'static, str>> {
+    let damaged = match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(ShardError::Incomplete { path, .. }), _) if path.join(MANIFEST_FILE).exists() => Some(path.as_path()),
+        (_, Some(BaseError::Corrupt { path, .. })) if is_of_a_set(path) => path.parent(),
+        _ => return fixed_advice(typed, cause).map(Cow::from),
+    };
+    let set = quoted_path(damaged.filter(|set| *set != Path::new("")).unwrap_or(Path::new(".")));
+    let verify = format!("tonic-prep verify {set} lists all faults");
+    Some(format!("{verify}, tonic-prep repair {set} --from COPY mends them, from a copy or the recordings").into())
+}
+
+fn fixed_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
     match cause.downcast_ref() {
         Some(ShardError::ChunkTooLarge { .. }) => return Some("use a smaller --chunk-samples"),
         Some(ShardError::Incomplete { path, .. }) if !path.join(MANIFEST_FILE).exists() => {
-            return Some("run the same convert again with --resume to finish it");
-        }
-        Some(ShardError::Incomplete { .. }) => {
-            return Some("tonic-prep repair SET --from COPY puts them back, from a copy or the recordings");
+            return Some("run the command that wrote it again with --resume to finish it");
         }
         Some(ShardError::NotASet { .. }) => return Some("name the folder that tonic-prep convert wrote (-o)"),
         Some(ShardError::Incompatible { .. }) => {
@@ -195,16 +203,14 @@ fn shared_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
                 Some("what is complete stays: free some space and run again with --resume")
             }
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Some("free some space"),
-            ErrorKind::NotFound => Some("check the path, with ls"),
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory => Some("check the path, with ls"),
+            ErrorKind::ReadOnlyFilesystem => Some("name another output"),
             ErrorKind::PermissionDenied => Some("check who owns it and may use it, with ls -ld"),
             _ => None,
         },
         BaseError::Interrupted { .. } if typed.has("resume") => Some("run the same command with --resume to continue"),
         BaseError::Interrupted { .. } => Some("run the same command again"),
         BaseError::Busy { .. } => Some("wait until it has ended, or name another output"),
-        BaseError::Corrupt { path, .. } if is_of_a_set(path) => {
-            Some("tonic-prep verify SET lists all faults, tonic-prep repair SET --from COPY mends them")
-        }
         BaseError::Corrupt { .. } => Some("put the file back from a copy, or have it written again"),
         BaseError::Exists { path, .. } if path.is_dir() && typed.has("overwrite") => Some(if typed.lacks("resume") {
             "name another output, or continue an interrupted run with --resume; --overwrite deletes what is there"
@@ -229,29 +235,35 @@ fn is_of_a_set(path: &Path) -> bool {
 fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
     let Some(ShardError::Mismatch { path, other, field, .. }) = cause.downcast_ref() else { return None };
     let list = "--classes FILE, a list of all classes";
+    let (set, is_set) = (quoted_path(path), other.is_dir());
+    let model = if is_set { quoted_path(other) } else { "and the set of the training".into() };
+    let again = format!("convert the recordings of {set} again with");
     Some(match field.as_str() {
-        "classes" if other.is_dir() => format!(
-            "convert the recordings of {} again with --classes-of {}, or those of both with {list}",
-            quoted_path(path),
-            quoted_path(other)
-        ),
-        "classes" => format!(
-            "convert the recordings of {} again with --classes-of and the set of the training, or with {list}",
-            quoted_path(path)
-        ),
         "list of classes" => format!("{list}, or --classes-of SET gives all recordings one"),
+        "list of extra columns" if path.is_file() => "convert each by itself".into(),
+        "sensor" => "--sensor W,H,P sets one for all, which has to hold all events".into(),
         "part" => "name every part of one set once".into(),
         _ if typed.has("from") => {
             "--from takes a copy of this set, or the recordings that it was converted from".into()
         }
-        _ if typed.has("resume") && !other.is_dir() => {
-            "--resume continues with the same options only; for other options name another --output".into()
+        _ if typed.has("beside") => "measure both with the same recipe and --batch-size".into(),
+        _ if typed.has("train") && !is_set => {
+            "--resume continues with the set that the run was trained on; for another, name another --output".into()
         }
-        _ => format!("convert the recordings of one as those of the other: tonic-prep info {}", quoted_path(other)),
+        // What is written differs from what was begun in its folder.
+        _ if typed.has("resume") && !is_set => {
+            "--resume continues with the same recordings and options only; for others name another --output".into()
+        }
+        _ if path.is_file() => "put the file back from a copy, or train again".into(),
+        "classes" if is_set => format!("{again} --classes-of {model}, or those of both with {list}"),
+        "classes" => format!("{again} --classes-of {model}, or with {list}"),
+        "recipe" | "shape" | "cells of a frame" => format!("{again} --recipe-of {model}"),
+        _ => format!("{again} the options of {}, which tonic-prep info shows", quoted_path(other)),
     })
 }
 
-fn quoted_path(path: &Path) -> String {
+/// A path as bash and zsh read it.
+pub(crate) fn quoted_path(path: &Path) -> String {
     quoted(&path.display().to_string())
 }
 

@@ -29,6 +29,14 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         PrepError::OutsideSensor { origin: Some(origin), .. } => {
             format!("--origin {origin} reads coordinates that start at {origin}")
         }
+        PrepError::NoPixel { .. } => {
+            "--lenient leaves out what has no pixel, and the ledger counts it as outside; or convert a copy without it: in \
+             NumPy, events[np.isfinite(x) & np.isfinite(y)]"
+                .into()
+        }
+        PrepError::NoEvents { .. } => {
+            "leave the file out; a recording that is empty is read of np.savez(\"empty.npz\", t=[], x=[], y=[], p=[])".into()
+        }
         PrepError::OutsideSensor { .. } => {
             "--sensor W,H,P gives the size that the recording needs; --lenient keeps only the events inside, and the \
              ledger counts the lost ones as outside"
@@ -92,7 +100,11 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         PrepError::UnknownLayout { .. } => {
             "save t, x, y and p as numbers, one an event: in NumPy, np.savez(\"events.npz\", t=t, x=x, y=y, p=p)".into()
         }
-        PrepError::Columns { .. } => "save it as numbers, one an event, or name another column with --map".into(),
+        PrepError::Columns { .. } => {
+            "save numbers, one an event: in NumPy, np.savez(\"events.npz\", t=t, x=x, y=y, p=p); or name another column \
+             with --map"
+                .into()
+        }
         PrepError::Foreign { command: Some(command), .. } => format!("type {}", typed(command)),
         PrepError::Foreign { .. } => "then convert the HDF5, .npy or .npz file that has the events".into(),
         PrepError::NotARecording { .. } => "tonic-prep convert --help lists what is read, under --layout".into(),
@@ -102,6 +114,10 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         PrepError::MissingDataset { .. } => {
             "--map names the columns of any HDF5 or NumPy file, --layout another layout".into()
         }
+        PrepError::WrongType { dataset, mapped: false, .. } => format!(
+            "save it as that in a copy of the file, with h5py: f = h5py.File(COPY, \"r+\"); data = f[{dataset:?}][:]; \
+             del f[{dataset:?}]; f[{dataset:?}] = CORRECTED"
+        ),
         PrepError::WrongType { .. } => {
             "save it as that in a copy of the file, with h5py or NumPy, or name other columns with --map".into()
         }

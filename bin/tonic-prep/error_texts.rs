@@ -56,8 +56,12 @@ fn base() -> Vec<Case> {
             "name another output, or continue",
         ),
         case(Base::Busy { path: file() }, &["in.h5 is being written"], "wait until it has ended"),
-        case(corrupt("a/00000.shard"), &["00000.shard: corrupt: chunk 3: expected 1, got 2"], "tonic-prep repair SET"),
-        case(corrupt("a/manifest.json"), &["manifest.json: corrupt"], "tonic-prep repair SET"),
+        case(
+            corrupt("a/00000.shard"),
+            &["00000.shard: corrupt: chunk 3: expected 1, got 2"],
+            "tonic-prep repair a --from COPY",
+        ),
+        case(corrupt("a/manifest.json"), &["manifest.json: corrupt"], "tonic-prep repair a --from COPY"),
         case(corrupt("report.json"), &["report.json: corrupt"], "from a copy"),
         case(Base::WorkerLost { doing: "hash it" }, &["had to hash it"], "report"),
     ]
@@ -74,7 +78,7 @@ fn mismatch(field: &str, other: &str) -> Shard {
 
 fn shard() -> Vec<Case> {
     vec![
-        case(Shard::Base(corrupt("a/00000.shard")), &["chunk 3: expected 1, got 2"], "tonic-prep verify SET"),
+        case(Shard::Base(corrupt("a/00000.shard")), &["chunk 3: expected 1, got 2"], "tonic-prep verify a "),
         case(Shard::NotASet { path: file(), got: words("a file") }, &["in.h5: expected a shard set, got a file"], "-o"),
         case(
             Shard::Incomplete { path: file(), missing: words("00001.shard") },
@@ -91,10 +95,12 @@ fn shard() -> Vec<Case> {
             &["a set: classes differs from src: expected this, got that"],
             "'a set' again with --classes-of src",
         ),
-        case(mismatch("classes", "none"), &["classes differs"], "--classes-of and the set"),
         case(mismatch("list of classes", "none"), &["list of classes"], "--classes FILE"),
         case(mismatch("part", "src"), &["part differs"], "every part of one set once"),
-        case(mismatch("recipe", "src"), &["recipe differs"], "tonic-prep info src"),
+        case(mismatch("recipe", "src"), &["recipe differs"], "'a set' again with --recipe-of src"),
+        case(mismatch("shape", "src"), &["shape differs"], "'a set' again with --recipe-of src"),
+        case(mismatch("zstd level", "src"), &["zstd level differs"], "the options of src, which tonic-prep info shows"),
+        case(mismatch("sensor", "none"), &["sensor differs"], "--sensor W,H,P sets one for all"),
         case(mismatch("recipe", "out/unfinished"), &["recipe differs"], "another --output"),
         case(
             Shard::ChunkTooLarge { chunk: 4, expected: words("1 GiB"), got: words("2 GiB") },
@@ -116,6 +122,10 @@ fn prep() -> Vec<Case> {
             &["in.h5: expected a folder for each class, got a, b"],
             next,
         )
+    };
+    let wrong_type = |mapped, next| {
+        let (path, dataset, expected, got) = (file(), words("t"), words("this"), words("that"));
+        case(Prep::WrongType { path, dataset, expected, got, mapped }, &["in.h5: t: expected this, got that"], next)
     };
     let times = |probable, next| {
         let (path, place, expected, got) = (file(), words("times"), words("a second"), words("a year"));
@@ -197,7 +207,7 @@ fn prep() -> Vec<Case> {
     };
     vec![
         case(Prep::Base(corrupt("x.shard")), &["chunk 3"], "repair"),
-        case(Prep::Shard(mismatch("recipe", "src")), &["recipe"], "info"),
+        case(Prep::Shard(mismatch("recipe", "src")), &["recipe"], "--recipe-of src"),
         case(
             Prep::NotARecording { path: file(), expected: expected.clone(), got: got.clone() },
             &["in.h5: expected this, got that"],
@@ -221,10 +231,17 @@ fn prep() -> Vec<Case> {
             "f[\"labels\"] = f[NAME]",
         ),
         case(
-            Prep::WrongType { path: file(), dataset: words("t"), expected: expected.clone(), got: got.clone() },
-            &["in.h5: t: expected this, got that"],
-            "--map",
+            Prep::NoPixel { path: file(), sample: 7, event: 8, got: words("x = NaN, y = 1") },
+            &["in.h5: sample 7: event 8: expected x and y that are finite, got x = NaN, y = 1"],
+            "; --lenient leaves out what has no pixel",
         ),
+        case(
+            Prep::NoEvents { path: file(), got: words("an empty array") },
+            &["in.h5: expected events, got an empty array"],
+            "np.savez(\"empty.npz\", t=[], x=[], y=[], p=[])",
+        ),
+        wrong_type(true, "--map"),
+        wrong_type(false, "del f[\"t\"]; f[\"t\"] = CORRECTED"),
         case(
             Prep::DamagedRecording { path: file(), place: place.clone(), reason: words("no filter") },
             &["in.h5: there: cannot be read: no filter"],
@@ -313,7 +330,7 @@ fn prep() -> Vec<Case> {
 fn sets() -> Vec<Case> {
     vec![
         case(Sets::Base(corrupt("x.shard")), &["chunk 3"], "repair"),
-        case(Sets::Shard(mismatch("recipe", "src")), &["recipe"], "info"),
+        case(Sets::Shard(mismatch("recipe", "src")), &["recipe"], "--recipe-of src"),
         case(
             Sets::Prep(Prep::BadTable { path: file(), line: 4, expected: words("this"), got: words("that") }),
             &["line 4"],

@@ -97,6 +97,8 @@ pub enum Error {
         expected: String,
         /// The type, shape or length in the file.
         got: String,
+        /// Whether a map may name another dataset.
+        mapped: bool,
     },
     /// A recording whose data cannot be read, because it is damaged or truncated.
     #[error("{}: {place}: cannot be read: {reason}", .path.display())]
@@ -163,6 +165,26 @@ pub enum Error {
         /// The coordinate of the first pixel, 0 or 1, with which the recording would fit the sensor. `None` if neither
         /// fits better than the assumed one.
         origin: Option<u8>,
+    },
+    /// An event whose x or y is no number.
+    #[error("{}: sample {sample}: event {event}: expected x and y that are finite, got {got}", .path.display())]
+    NoPixel {
+        /// Path of the recording.
+        path: PathBuf,
+        /// Index of the sample in the file.
+        sample: u64,
+        /// Index of the event in the sample.
+        event: u64,
+        /// The event's coordinates.
+        got: String,
+    },
+    /// A file without events that does not tell what its columns would be.
+    #[error("{}: expected events, got {got}", .path.display())]
+    NoEvents {
+        /// Path of the recording.
+        path: PathBuf,
+        /// What the file has.
+        got: String,
     },
     /// Fields that cannot be read as the columns t, x, y and p: a column has no field, several fields fit one column,
     /// or the values of a field cannot be used.
@@ -367,7 +389,18 @@ impl Error {
     }
 
     pub(crate) fn wrong_type(path: &Path, dataset: &str, expected: impl Into<String>, got: impl Display) -> Error {
-        Error::WrongType { path: path.into(), dataset: dataset.into(), expected: expected.into(), got: got.to_string() }
+        let (path, dataset, expected, got) = (path.into(), dataset.into(), expected.into(), got.to_string());
+        Error::WrongType { path, dataset, expected, got, mapped: true }
+    }
+
+    /// This error, of a layout whose datasets cannot be named by a map.
+    pub(crate) fn without_map(self) -> Error {
+        match self {
+            Error::WrongType { path, dataset, expected, got, .. } => {
+                Error::WrongType { path, dataset, expected, got, mapped: false }
+            }
+            other => other,
+        }
     }
 
     pub(crate) fn damaged(path: &Path, place: impl Into<String>, reason: impl Display) -> Error {

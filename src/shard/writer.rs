@@ -12,7 +12,7 @@ use tonic_base::{DirLock, drafted, publish, remove_file};
 
 use crate::chunk::Chunk;
 use crate::codec::{Decoder, EncodedChunk};
-use crate::description::{Id, MARKER, SetDescription, shard_name};
+use crate::description::{Id, MARKER, SetDescription, SourceFile, shard_name};
 use crate::difference::differing_parts;
 use crate::error::{BaseFault, Error, Result};
 use crate::ledger::Ledger;
@@ -297,13 +297,33 @@ impl SetWriter {
     }
 }
 
+/// The recordings that others lack, for an error.
+fn other_files(files: &[SourceFile], others: &[SourceFile]) -> String {
+    /// Maximum number of recordings that are named.
+    const MOST: usize = 3;
+    let lacks = |file: &&SourceFile| !others.contains(file);
+    let name = |file: &SourceFile| {
+        format!("{} ({} bytes, {} samples, blake3 {:.8})", file.name, file.bytes, file.samples, file.blake3)
+    };
+    let named: Vec<String> = files.iter().filter(lacks).take(MOST).map(name).collect();
+    match files.iter().filter(lacks).count() {
+        0 if files.len() == others.len() => "the same files in another order".into(),
+        0 => "no other files".into(),
+        n if n > MOST => format!("{} and {} more", named.join(", "), n - MOST),
+        _ => named.join(", "),
+    }
+}
+
 /// Returns an error that names the first field in which the new set differs from the unfinished one. The list of linked
 /// files isn't compared if the unfinished set has none, because old versions of this program didn't write it.
 fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
+    let sources = [&begun.description.sources, &mine.description.sources];
+    let hashes = sources.map(|files| files.iter().map(|file| file.blake3).collect::<Vec<_>>());
     let (mine, begun) = (of(mine), of(begun));
     // First the fields that a user changes, then those that follow from them.
-    let fields = ["recipe", "samples", "sources"].map(String::from).into_iter();
+    let numbers = if hashes[0] == hashes[1] { ["samples", "sources"] } else { ["sources", "samples"] };
+    let fields = ["recipe"].into_iter().chain(numbers).map(String::from);
     let all =
         [&mine, &begun].into_iter().filter_map(|value| value.as_object()).flat_map(|object| object.keys().cloned());
     let unknown = |field: &String| field == "linked_files" && begun.get(field).is_none();
@@ -314,7 +334,10 @@ fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
                 Some(serde_json::Value::String(text)) => text.clone(),
                 value => value.map_or("none".into(), ToString::to_string),
             };
-            let (expected, got) = differing_parts(&say(&begun), &say(&mine));
+            let (expected, got) = match field.as_str() {
+                "sources" => (other_files(sources[0], sources[1]), other_files(sources[1], sources[0])),
+                _ => differing_parts(&say(&begun), &say(&mine)),
+            };
             Err(Error::Mismatch { path: dir.into(), other: dir.join(MARKER), field, expected, got })
         }
     }

@@ -6,7 +6,7 @@ use hdf5::types::{FixedAscii, VarLenAscii};
 use super::camera::npy_header;
 use super::column_refusals::npz;
 use super::columns::{columns, hdf5_of, options, put, put_all, read, six};
-use super::recording::{convert, fails, json, refuses, samples, says, scratch};
+use super::recording::{Recording, convert, fails, json, refuses, samples, says, scratch};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
@@ -28,11 +28,29 @@ fn a_column_that_cannot_be_used_is_said_to_be_there() {
             "p (its type is |S3, not numbers)",
             "[word.strip().lower()] for word in f[\"p\"][:].astype(\"S\").astype(str)])'",
         ),
-        ("'<i8'", "(5,)", vec![0; 40], "p (it has 5 entries, not 6 as the events)", "save it as numbers, one an event"),
-        ("'<i8'", "(6, 2)", vec![0; 96], "p (its shape is [6, 2], not one number an event)", "save it as numbers"),
-        ("'<i8'", "()", vec![0; 8], "p (its shape is [], not one number an event)", "save it as numbers"),
-        ("'<c16'", "(6,)", vec![0; 96], "p (its type is <c16, not numbers)", "save it as numbers"),
-        ("'|O'", "(6,)", vec![0; 48], "p (its type is objects, not numbers)", "save it as numbers"),
+        (
+            "'<i8'",
+            "(5,)",
+            vec![0; 40],
+            "p (it has 5 entries, not 6 as the events)",
+            "save numbers, one an event: in NumPy",
+        ),
+        (
+            "'<i8'",
+            "(6, 2)",
+            vec![0; 96],
+            "p (its shape is [6, 2], not one number an event)",
+            "save numbers, one an event",
+        ),
+        ("'<i8'", "()", vec![0; 8], "p (its shape is [], not one number an event)", "save numbers, one an event"),
+        ("'<c16'", "(6,)", vec![0; 96], "p (its type is <c16, not numbers)", "save numbers, one an event"),
+        (
+            "'|O'",
+            "(6,)",
+            vec![0; 48],
+            "p (Python objects, which NumPy loads only of files that you trust)",
+            "a.npz\", allow_pickle=True); sign = ",
+        ),
     ] {
         let file = dir.join("a.npz");
         let [t, x, y, _] = columns().map(|column| bytes(&column));
@@ -111,6 +129,110 @@ fn polarities_of_other_values_are_named_and_mapped() {
     });
     let said = json(convert(&[&file], &dir.join("set")).args(SENSOR).arg("--json"));
     assert_eq!(said["notes"][0], "p has -1, 0 and 1: both -1 and 0 are taken as off");
+}
+
+#[test]
+fn floats_that_are_no_pixel_or_polarity_are_named_with_what_to_type() {
+    let dir = scratch();
+    let pixel = "--lenient leaves out what has no pixel";
+    let (nan, inf) = (f64::NAN, f64::INFINITY);
+    for (column, values, got, next) in [
+        (1, &[nan][..], "event 0: expected x and y that are finite, got x = NaN, -inf or -2^63, y = ", pixel),
+        (1, &[3.0, inf], "event 1: expected x and y that are finite, got x = inf or 2^63, y = ", pixel),
+        (2, &[3.0, -inf], "y = NaN, -inf or -2^63; ", pixel),
+        (3, &[0.0, 0.5], "got 0 and 0.5: save the one that is on, probably 0.5", "p=[{0.0: 0, 0.5: 1}[n] for n in f["),
+        (3, &[-0.5, 0.5], "got -0.5 and 0.5", "{-0.5: 0, 0.5: 1}[n]"),
+        (
+            3,
+            &[-0.5, 0.1, 0.25],
+            "fractions from -0.5 to 0.25",
+            "p=np.where(np.isnan(f[\"p\"][:]), np.nan, f[\"p\"][:] > 0)",
+        ),
+        (3, &[0.5, 0.1, 0.25], "fractions from 0.1 to 0.5: save those that are on as 1", "np.savez(\"events.npz\""),
+        (3, &[0.5, nan], "fractions from 0.5 to 0.5, and NaN", "np.savez(\"events.npz\""),
+        (3, &[1.0, 0.0, nan], "event 2 of sample 0 has", "known = np.isin(f[\"p\"][:], [-1, 0, 1]); np.savez"),
+    ] {
+        let cell = |i: usize, of: usize| if of == column { values[i % values.len()] } else { columns()[of][i] as f64 };
+        let rows = (0..6).flat_map(|i| (0..4).map(move |of| (i, of))).flat_map(|(i, of)| cell(i, of).to_le_bytes());
+        let header = npy_header("[('t', '<f8'), ('x', '<f8'), ('y', '<f8'), ('p', '<f8')]", "(6,)");
+        let file = dir.file("a.npy", [header, rows.collect()].concat());
+        let said = fails(convert(&[&file], &dir.join("none")).args(SENSOR), 3);
+        says(&said, &["a.npy: ", got, next]);
+        assert!(!said.contains("--sensor") && !said.contains("9223372036854775808"), "{said}");
+    }
+    // Nor does the size of a sensor follow from inf.
+    let header = npy_header("[('t', '<f8'), ('x', '<f8'), ('y', '<f8'), ('p', '<f8')]", "(1,)");
+    let file = dir.file("b.npy", [header, [0.0, inf, 7.0, 1.0].map(f64::to_le_bytes).concat()].concat());
+    refuses(&mut convert(&[&file], &dir.join("none")), 2, &["room for x up to 0 and y up to 7"]);
+}
+
+#[test]
+fn arrays_without_events_and_of_objects_are_named_with_what_to_type() {
+    let dir = scratch();
+    for (descr, shape, got, next) in [
+        ("'<f8'", "(0,)", "expected events, got an empty array (float64, shape [0])", "leave the file out"),
+        (
+            "'|O'",
+            "(6, 4)",
+            "got Python objects",
+            "np.save(\"a_mended.npy\", np.array(f.tolist()))', and convert a_mended.npy",
+        ),
+        ("'|O'", "()", "got Python objects", "np.savez(\"a_mended.npz\", **f.item())', and convert a_mended.npz"),
+        (
+            "[('t', '<i8'), ('x', '|O')]",
+            "(3,)",
+            "got Python objects",
+            "for name in f.dtype.names})', and convert a_mended.npz",
+        ),
+    ] {
+        let file = dir.file("a.npy", npy_header(descr, shape));
+        refuses(convert(&[&file], &dir.join("none")).args(SENSOR), 3, &["a.npy: ", got, next]);
+    }
+}
+
+#[test]
+fn rows_and_labels_of_a_cochlea_that_are_stored_otherwise_come_with_a_line_of_python() {
+    let wide = |f: &hdf5::File, shape: &[usize], labels: &[i64]| {
+        f.create_group("spikes").unwrap();
+        put(f, "spikes/times", &[1; 20], shape);
+        put(f, "spikes/units", &[1; 20], shape);
+        put(f, "labels", labels, &[labels.len()]);
+    };
+    for (shape, labels, next) in [
+        (&[4, 5][..], &[0, 1, 0, 1][..], "T = f[\"spikes/times\"][:]; U = "),
+        (&[5, 4], &[0, 1, 0, 1], "T = f[\"spikes/times\"][:].T; U = f[\"spikes/units\"][:].T; n = "),
+    ] {
+        let (dir, file) = hdf5_of(|f| wide(f, shape, labels));
+        let words = ["expected rows of variable length, a sample a row", next, "and convert a_rows.h5"];
+        let said = refuses(&mut convert(&[&file], &dir.join("none")), 3, &words);
+        assert!(!said.contains("--map"), "{said}");
+    }
+    let names = ["zero", "one"].map(|name| FixedAscii::<4>::from_ascii(name).unwrap());
+    type Put<'a> = &'a dyn Fn(&hdf5::File);
+    let strings = |f: &hdf5::File| drop(f.new_dataset_builder().with_data(&names).create("labels").unwrap());
+    let keyed = |f: &hdf5::File| {
+        strings(f);
+        f.new_dataset_builder().with_data(&names).create("extra/keys").unwrap();
+    };
+    let text = "expected a number for each sample, that of its class, got ";
+    for (put_labels, words) in [
+        (&strings as Put<'_>, [text, "np.unique(f[\"labels\"]", "and convert a_mended.h5"]),
+        (&keyed, [text, "names.index(word)", "and convert a_mended.h5"]),
+        (&|f| put(f, "labels", &[0, 1, 1, 0], &[2, 2]), [text, "a = a.argmax(1)", "and convert a_mended.h5"]),
+        (
+            &|f| put(f, "labels", &[0], &[1]),
+            ["expected 2 labels, one a sample, got 1", "del f[\"labels\"]", "CORRECTED"],
+        ),
+    ] {
+        let (dir, file) = hdf5_of(|f| {
+            Recording::random(1, 2, 9).fill(f);
+            f.unlink("labels").unwrap();
+            let _ = f.unlink("extra/keys");
+            put_labels(f);
+        });
+        let said = refuses(&mut convert(&[&file], &dir.join("none")), 3, &words);
+        assert!(!said.contains("--map"), "{said}");
+    }
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn a_dataset_of_another_type_or_shape_is_named() {
         ("spikes/units", empty::<VarLenArray<u16>>(4), "5 rows, as spikes/times has", "4"),
         ("labels", empty::<VarLenArray<u8>>(5), "integers", "[uint8] (var len)"),
         ("labels", empty::<u8>(4), "5 labels, one a sample", "4"),
-        ("labels", empty::<u8>((5, 2)), "one dimension", "[5, 2]"),
+        ("labels", empty::<u8>((5, 2)), "a number for each sample", "[5, 2]"),
         ("extra/keys", empty::<f32>(3), "strings of at most 256 bytes", "float"),
     ];
     let dir = scratch();

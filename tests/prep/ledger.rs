@@ -124,7 +124,7 @@ proptest! {
         let strict = Conversion { lenient: false, output: dir.join("strict"), threads: 1, ..conversion };
         match (convert(&strict), outside) {
             (Ok(_), None) => {}
-            (Err(Error::OutsideSensor { sample, .. }), Some(first)) => prop_assert_eq!(sample, first as u64),
+            (Err(Error::OutsideSensor { sample, .. } | Error::NoPixel { sample, .. }), Some(first)) => prop_assert_eq!(sample, first as u64),
             (result, _) => prop_assert!(false, "{:?} where the first sample outside is {:?}", result, outside),
         }
     }

@@ -11,7 +11,7 @@ use crate::events::{Admitted, Events, SensorSize};
 use crate::fault::Fault;
 use crate::framing::Framer;
 use crate::recipe::Recipe;
-use crate::source::{Recording, TimeUnit, implausible, listed, odd_polarities};
+use crate::source::{FAR_PIXEL, NO_PIXEL, Recording, TimeUnit, implausible, listed, odd_polarities};
 use tonic_shard::{Chunk, EncodedChunk, Encoder, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, Ledger, SetDescription};
 
 /// A sample with at least this number of frames is refused if the unit of its times was only assumed. In frames of 10
@@ -155,6 +155,9 @@ impl<'a> ChunkMaker<'a> {
         let mut admitted = slice.raw.admit(i, self.inputs.sensor);
         if let Some((event, expected, got)) = outside(&admitted, self.inputs.sensor).filter(|_| !self.lenient) {
             let path = slice.recording.path.clone();
+            if let Some(got) = no_pixel(&admitted) {
+                return Err(Error::NoPixel { path, sample, event, got });
+            }
             if let Some(fault) = odd_polarity(slice.recording, sample, &admitted, self.inputs.sensor)? {
                 return Err(fault);
             }
@@ -266,4 +269,17 @@ fn outside(admitted: &Admitted, sensor: SensorSize) -> Option<(u64, String, Stri
         (format!("x, y, p inside the sensor, {sensor}"), format!("{x}, {y}, {p}"))
     };
     Some((event, expected, got))
+}
+
+/// The coordinates of the first event outside the sensor, if one of them was no number.
+fn no_pixel(admitted: &Admitted) -> Option<String> {
+    let (_, [x, y, _]) = admitted.first_outside?;
+    let odd = |n: i64| match n {
+        NO_PIXEL => Some("NaN, -inf or -2^63"),
+        // `origin` may have been subtracted.
+        n if n >= FAR_PIXEL - 1 => Some("inf or 2^63"),
+        _ => None,
+    };
+    let text = |n| odd(n).map_or_else(|| n.to_string(), String::from);
+    odd(x).or(odd(y)).map(|_| format!("x = {}, y = {}", text(x), text(y)))
 }

@@ -3,6 +3,21 @@
 
 use crate::source::columns::{FieldPath, Part};
 
+/// Maximum number of arrays that an error lists.
+const MOST_LISTED: usize = 40;
+
+/// A file whose arrays are searched for the columns of events.
+pub(super) trait Survey {
+    /// Returns the arrays of the file.
+    fn arrays(&self) -> &[ArrayInfo];
+
+    /// Reads the first numbers of a field, to guess which column it is. `None` if they cannot be read.
+    fn sample(&self, field: &FieldPath) -> Option<Vec<f64>>;
+
+    /// Says what the file was searched for, for messages.
+    fn looked(&self) -> String;
+}
+
 /// The description of an array of a file.
 #[derive(Clone, Debug)]
 pub(super) struct ArrayInfo {
@@ -73,5 +88,15 @@ impl std::fmt::Display for ArrayInfo {
         };
         let space = if self.name.is_empty() { "" } else { " " };
         write!(f, "{}{space}({kind}, shape {:?})", self.name, self.shape)
+    }
+}
+
+/// Lists arrays for a message. If there are very many, only the first ones are named.
+pub(super) fn list<'a>(arrays: impl IntoIterator<Item = &'a ArrayInfo>) -> String {
+    let all: Vec<String> = arrays.into_iter().map(ToString::to_string).collect();
+    match all.len() {
+        0 => "no datasets".into(),
+        n if n > MOST_LISTED => format!("{}, and {} more", all[..MOST_LISTED].join(", "), n - MOST_LISTED),
+        _ => all.join(", "),
     }
 }

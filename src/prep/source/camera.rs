@@ -17,13 +17,13 @@ use hdf5::types::TypeDescriptor;
 
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
-use crate::source::array_info::ArrayInfo;
+use crate::source::array_info::{ArrayInfo, Survey};
 use crate::source::columns::{FieldPath, Fields, Part, TakenColumns, TakenField};
 use crate::source::hdf::{NumberColumn, Tree};
 use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
 use crate::source::stream::{ClassLabel, EventStore, EventStream, ONE_CLASS};
-use crate::source::survey::{self, Survey};
+use crate::source::survey;
 use crate::source::timeline::Timeline;
 use crate::source::told_unit::{text, told_unit};
 use crate::source::unit::TimeUnit;

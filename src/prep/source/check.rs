@@ -7,7 +7,7 @@ use crate::error::{Error, Remedy, Result};
 use crate::events::SensorSize;
 use crate::source::columns::{Role, TakenColumns, UnusableField, map_line};
 use crate::source::layout::Layout;
-use crate::source::mended::mended;
+use crate::source::mended::{On, mended};
 use crate::source::options::SourceOptions;
 use crate::source::polarities::Polarities;
 use crate::source::recording::Recording;
@@ -127,7 +127,10 @@ fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, 
     // Neither the columns of a table without a name are in a map, nor those of a layout with samples.
     let mapped = !layout.has_samples() && !there.iter().any(|field| field.starts_with('['));
     let mut remedies = match (&missing[..], &unusable[..]) {
-        ([Role::P], [p]) if p.is_text => mended(path, layout, taken, &p.field, None).into_iter().collect(),
+        ([Role::P], [p]) if p.is_text || p.is_pickled => {
+            let on = On::Words { objects: p.is_pickled };
+            mended(path, layout, taken, &p.field, on).into_iter().collect()
+        }
         (_, [_, ..]) => Vec::new(),
         (&[role], []) if mapped && !taken.unused.is_empty() => {
             let with = |field: &String| {

@@ -139,6 +139,8 @@ pub(super) struct UnusableField {
     pub(super) why: String,
     /// Whether the field has a text for each event.
     pub(super) is_text: bool,
+    /// Whether it has a Python object for each event.
+    pub(super) is_pickled: bool,
 }
 
 impl std::fmt::Display for UnusableField {

@@ -23,6 +23,7 @@ use crate::events::SensorSize;
 use crate::source::columns::TakenColumns;
 use crate::source::hdf::{LinkedPath, damaged, describe, descriptor, strings};
 use crate::source::heap::VlenRows;
+use crate::source::heidelberg_mended::{KEYS, LABELS, OddLabels, TIMES, UNITS, relabelled};
 use crate::source::labels::MAX_NAMELESS_CLASSES;
 use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
@@ -35,10 +36,6 @@ use crate::source::unit::TimeUnit;
 use crate::source::{hdf, left_over, shape};
 
 const LAYOUT: &str = "Heidelberg";
-const TIMES: &str = "spikes/times";
-const UNITS: &str = "spikes/units";
-const LABELS: &str = "labels";
-const KEYS: &str = "extra/keys";
 /// The group of SHD with facts about each speaker. They are not listed as unused, because they are not about samples.
 const ABOUT_SPEAKERS: &str = "extra/meta_info/";
 /// Number of rows that are read at a time to count their events, if only libhdf5 can read the rows.
@@ -108,7 +105,7 @@ impl Hsd {
         if unit_rows != samples {
             return Err(Error::wrong_type(path, UNITS, format!("{samples} rows, as {TIMES} has"), unit_rows));
         }
-        let labels = integers(path, &dataset(path, &file, LABELS)?, LABELS)?;
+        let labels = labels_of(path, &file)?;
         if labels.len() != samples {
             return Err(Error::wrong_type(path, LABELS, format!("{samples} labels, one a sample"), labels.len()));
         }
@@ -301,6 +298,30 @@ fn integers(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<i64>> {
         }
         _ => Err(wrong("integers")?),
     }
+}
+
+/// Reads the labels.
+///
+/// # Errors
+/// Errors of [`integers`]; [`Error::Columns`] for labels that a line of Python converts.
+fn labels_of(path: &Path, file: &hdf::File) -> Result<Vec<i64>> {
+    use TypeDescriptor::{FixedAscii, FixedUnicode, Float, Integer, Unsigned, VarLenAscii, VarLenUnicode};
+    let labels = dataset(path, file, LABELS)?;
+    let sizes: Vec<u64> = labels.shape().iter().map(|&size| size as u64).collect();
+    let odd = match (descriptor(path, &labels, LABELS)?, shape::column(&sizes)) {
+        (FixedAscii(_) | FixedUnicode(_) | VarLenAscii | VarLenUnicode, Some(_)) => Some(OddLabels::Names),
+        (Unsigned(_) | Integer(_) | Float(_), None) if sizes.len() == 2 => Some(OddLabels::OneHot),
+        _ => None,
+    };
+    let keyed = hdf::optional(path, file, KEYS)?.is_some();
+    let Some(remedy) = odd.and_then(|odd| relabelled(path, odd, keyed)) else { return integers(path, &labels, LABELS) };
+    Err(Error::Columns {
+        path: path.into(),
+        place: LABELS.into(),
+        expected: "a number for each sample, that of its class".into(),
+        got: describe(path, &labels, LABELS)?,
+        remedies: vec![remedy],
+    })
 }
 
 /// Reads the integer columns in `extra/` that have one number per sample.

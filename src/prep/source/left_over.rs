@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::source::array_info::{ArrayInfo, ArrayKind};
+use crate::source::array_info::{ArrayInfo, ArrayKind, Survey};
 use crate::source::hdf::{File, Tree};
-use crate::source::survey::Survey;
 
 /// Names of datasets that are never listed. They index the events by time, or tell when the recording began.
 const INDEXES: [&str; 4] = ["ms_to_idx", "ms_map_idx", "indexes", "t_offset"];

@@ -1,4 +1,4 @@
-//! Makes a command that saves a copy of a recording with other polarities: 0 for off and 1 for on.
+//! A line of Python that saves a copy of a recording with numbers, and with polarities 0 and 1.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub(super) const WORDS: [(&str, &str); 7] = [
 ];
 /// More pairs of words for polarities: off, then on. They are only used for arrays of text. Python stops with an error
 /// at any word that is in no pair.
-const WORDS_OF_TEXTS: [(&str, &str); 7] = [
+const WORDS_OF_TEXTS: [(&str, &str); 9] = [
     ("-1", "+1"),
     ("-1", "1"),
     ("0", "1"),
@@ -27,20 +27,35 @@ const WORDS_OF_TEXTS: [(&str, &str); 7] = [
     ("darker", "brighter"),
     ("decrease", "increase"),
     ("down", "up"),
+    ("-1.0", "1.0"),
+    ("0.0", "1.0"),
 ];
 
-/// Makes a command that saves a copy of a recording's columns, with polarities of 0 and 1 from the field `field`. With
-/// `on`, a polarity is 1 if the field's number is `on`. Without it, the field has texts, and the word of each event is
-/// looked up in [`WORDS`] and [`WORDS_OF_TEXTS`]. Returns `None` if the file's name is not UTF-8.
-pub(super) fn mended(
-    path: &Path,
-    layout: Layout,
-    taken: &TakenColumns,
-    field: &str,
-    on: Option<i128>,
-) -> Option<Remedy> {
+/// Which polarities are on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum On {
+    /// Those that are this number.
+    Number(i128),
+    /// Of two numbers the second. Python stops at any other.
+    Second([f64; 2]),
+    /// Those above 0. NaN stays NaN.
+    Positive,
+    /// 1, in a copy without the events whose polarity is none of -1, 0 and 1.
+    Known,
+    /// What the words of texts, or of objects, stand for.
+    Words { objects: bool },
+}
+
+/// Has NumPy load objects.
+const UNPICKLED: &str = "allow_pickle=True";
+
+/// A command that saves the columns with the polarities of `field` as 0 and 1. `None` if the file's name is not UTF-8.
+pub(super) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &str, on: On) -> Option<Remedy> {
     let (name, stem) = (literal(path.to_str()?), path.file_stem()?.to_str()?);
     let (modules, load) = match layout {
+        Layout::Npy | Layout::Npz if on == (On::Words { objects: true }) => {
+            ("numpy as np", format!("np.load({name}, {UNPICKLED})"))
+        }
         Layout::Npy | Layout::Npz => ("numpy as np", format!("np.load({name})")),
         _ => ("numpy as np, h5py", format!("h5py.File({name})")),
     };
@@ -52,19 +67,39 @@ pub(super) fn mended(
         .collect();
     let p = column(layout, field);
     columns.push(match on {
-        Some(on) => format!("p={p} == {on}"),
-        None => format!("p=[sign[word.strip().lower()] for word in {p}.astype(\"S\").astype(str)]"),
+        On::Number(on) => format!("p={p} == {on}"),
+        On::Second([off, on]) => format!("p=[{{{off:?}: 0, {on:?}: 1}}[n] for n in {p}.tolist()]"),
+        On::Positive => format!("p=np.where(np.isnan({p}), np.nan, {p} > 0)"),
+        On::Known => format!("p={p}"),
+        On::Words { .. } => format!("p=[sign[word.strip().lower()] for word in {p}.astype(\"S\").astype(str)]"),
     });
-    let columns = columns.join(", ");
+    let known = on == On::Known;
+    let columns = columns.join(if known { "[known], " } else { ", " }) + if known { "[known]" } else { "" };
+    let known = if known { format!("known = np.isin({p}, [-1, 0, 1]); ") } else { String::new() };
     let rows = if columns.contains("rows(") { "rows = lambda a: a[:] if a.shape[1] <= 16 else a[:].T; " } else { "" };
-    let pairs = [WORDS, WORDS_OF_TEXTS].concat();
+    let pairs = [&WORDS[..], &WORDS_OF_TEXTS].concat();
     let words: Vec<String> = pairs.iter().map(|(off, on)| format!("{off} {on}")).collect();
     let sign = format!("sign = dict(zip({}.split(), {} * [0, 1])); ", literal(&words.join(" ")), pairs.len());
-    let sign = if on.is_none() { &sign } else { "" };
+    let sign = if matches!(on, On::Words { .. }) { &sign } else { "" };
     let file = format!("{stem}_mended.npz");
-    let code = format!("import {modules}; f = {load}; {rows}{sign}np.savez({}, {columns})", literal(&file));
+    let code = format!("import {modules}; f = {load}; {rows}{known}{sign}np.savez({}, {columns})", literal(&file));
     let with = taken.unit.filter(|&unit| unit != TimeUnit::Microseconds).map(Remedy::Unit);
     Some(Remedy::Copy { words: python(code), file, with: with.into_iter().collect() })
+}
+
+/// A command that saves a pickled array as one of numbers, whose `shape` and names of members this is. `None` if the
+/// file's name is not UTF-8.
+pub(super) fn unpickled(path: &Path, shape: &[u64], has_members: bool) -> Option<Remedy> {
+    let (name, stem) = (literal(path.to_str()?), path.file_stem()?.to_str()?);
+    let file = format!("{stem}_mended.{}", if has_members || shape.is_empty() { "npz" } else { "npy" });
+    let to = literal(&file);
+    let save = match (has_members, shape) {
+        (true, _) => format!("np.savez({to}, **{{name: np.array(f[name].tolist()) for name in f.dtype.names}})"),
+        (false, []) => format!("np.savez({to}, **f.item())"),
+        (false, _) => format!("np.save({to}, np.array(f.tolist()))"),
+    };
+    let code = format!("import numpy as np; f = np.load({name}, {UNPICKLED}); {save}");
+    Some(Remedy::Copy { words: python(code), file, with: Vec::new() })
 }
 
 /// The words of a command that runs Python code.

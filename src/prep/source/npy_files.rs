@@ -10,7 +10,7 @@ use std::path::Path;
 use zip::result::ZipError;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::source::array_info::ArrayInfo;
+use crate::source::array_info::{ArrayInfo, Survey, list};
 use crate::source::check::Pixels;
 use crate::source::columns::{FieldPath, Fields, Part, Role, TakenColumns, TakenField, UnusableField};
 use crate::source::formats;
@@ -23,7 +23,7 @@ use crate::source::options::SourceOptions;
 use crate::source::polarities::Polarities;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::stream::{ClassLabel, EventStore, EventStream, ONE_CLASS};
-use crate::source::survey::{self, Survey};
+use crate::source::survey;
 use crate::source::timeline::Timeline;
 use crate::source::unit::TimeUnit;
 use crate::source::unusable::unusable;
@@ -48,7 +48,7 @@ pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
     }
     let mut file = BufReader::new(File::open(path).map_err(Error::io(path, "open the recording"))?);
     let header = Header::read(path, "header", &mut file)?;
-    header.check_unpickled(path, "array")?;
+    header.check_unpickled(path, "")?;
     let bytes = file.get_ref().metadata().map_err(Error::io(path, "read the recording"))?.len();
     if header.data_bytes() > bytes.saturating_sub(header.bytes) {
         let (items, item) = (header.items(), header.dtype.bytes());
@@ -302,7 +302,7 @@ impl<'a> Archive<'a> {
             path: self.path.into(),
             dataset: name.into(),
             layout: Layout::Npz.name(),
-            present: survey::list(&self.arrays),
+            present: list(&self.arrays),
         })?;
         header.check_unpickled(self.path, name)?;
         Ok(header)

@@ -29,6 +29,12 @@ pub(super) enum Numbers {
 /// Stands for a polarity that is not a whole number: a fraction or NaN.
 pub(super) const NO_POLARITY: i128 = i64::MIN as i128;
 
+/// What a float that is NaN or -inf becomes as a coordinate.
+pub(crate) const NO_PIXEL: i64 = i64::MIN;
+
+/// What a number beyond 64 bits, or inf, becomes as a coordinate.
+pub(crate) const FAR_PIXEL: i64 = i64::MAX;
+
 /// Evaluates `$body` with `$vec` bound to the vector of the column, whatever its type.
 macro_rules! each {
     ($numbers:expr, $vec:ident => $body:expr) => {
@@ -100,9 +106,9 @@ impl Numbers {
             Numbers::U16(v) => Coordinates::U16(v),
             Numbers::I8(v) => Coordinates::I64(v.into_iter().map(i64::from).collect()),
             Numbers::U32(v) => Coordinates::I64(v.into_iter().map(i64::from).collect()),
-            Numbers::U64(v) => Coordinates::I64(v.into_iter().map(|n| n.try_into().unwrap_or(i64::MAX)).collect()),
+            Numbers::U64(v) => Coordinates::I64(v.into_iter().map(|n| n.try_into().unwrap_or(FAR_PIXEL)).collect()),
             Numbers::I64(v) => Coordinates::I64(v),
-            Numbers::Times(v) => Coordinates::I64(v.into_iter().map(|n| n.unwrap_or(i64::MIN)).collect()),
+            Numbers::Times(v) => Coordinates::I64(v.into_iter().map(|n| n.unwrap_or(NO_PIXEL)).collect()),
             Numbers::F64(v) => Coordinates::I64(v.into_iter().map(pixel).collect()),
         }
     }
@@ -151,7 +157,7 @@ impl Numbers {
 
 /// Returns the pixel that a float lies in. NaN becomes `i64::MIN`, which is outside every sensor.
 fn pixel(n: f64) -> i64 {
-    if n.is_nan() { i64::MIN } else { n.floor() as i64 }
+    if n.is_nan() { NO_PIXEL } else { n.floor() as i64 }
 }
 
 /// Describes times that are not all whole numbers in the unit in which they are stored.

@@ -60,9 +60,10 @@ impl Recording {
                 return Err(Error::usage(given, expected, layout.title()));
             }
             let recording = match layout {
-                Layout::Ntidigits => ntidigits::open(path, options)?,
-                _ => Hsd::open(path, options)?,
+                Layout::Ntidigits => ntidigits::open(path, options),
+                _ => Hsd::open(path, options),
             };
+            let recording = recording.map_err(Error::without_map)?;
             check_sensor(path, layout, &recording.columns, options.sensor)?;
             return Ok(vec![Recording { origin: options.origin, ..recording }]);
         }

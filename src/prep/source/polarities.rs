@@ -4,12 +4,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::events::SensorSize;
 use crate::source::columns::{Role, TakenColumns};
 use crate::source::layout::Layout;
-use crate::source::mended::mended;
+use crate::source::mended::{On, mended};
 use crate::source::numbers::{NO_POLARITY, Numbers};
+
+/// Maximum number of different polarities that are remembered.
+const MOST_FLOATS: usize = 3;
 
 /// Which of the polarities 0, -1 and 1 occur in a recording.
 #[derive(Debug, Default)]
@@ -18,6 +21,10 @@ pub(super) struct Polarities {
     /// How -1 is stored: as -1, or as the largest number of an unsigned type. `None` if -1 does not occur.
     minus_one: Option<i128>,
     one: bool,
+    /// Different floats that are finite, up to [`MOST_FLOATS`], and whether one has a fraction.
+    floats: Vec<f64>,
+    fraction: bool,
+    nan: bool,
 }
 
 impl Polarities {
@@ -39,6 +46,24 @@ impl Polarities {
         self.zero |= zero;
         self.minus_one = self.minus_one.or(minus_one.then_some(stored));
         self.one |= one;
+        if let Numbers::F64(numbers) = numbers {
+            self.add_floats(numbers);
+        }
+    }
+
+    fn add_floats(&mut self, numbers: &[f64]) {
+        for &n in numbers {
+            self.nan |= n.is_nan();
+            self.fraction |= n.is_finite() && n.fract() != 0.0;
+            if n.is_finite() && !self.floats.contains(&n) {
+                // Of more than three, the least and the largest are kept.
+                self.floats.push(n);
+                self.floats.sort_by(f64::total_cmp);
+                if self.floats.len() > MOST_FLOATS {
+                    self.floats.remove(1);
+                }
+            }
+        }
     }
 
     /// Returns whether a 1 has occurred. Further events then cannot make the polarities doubtful.
@@ -61,7 +86,7 @@ impl Polarities {
     /// Returns an error if it is unknown which events are on. A sensor of one polarity never gives this error.
     ///
     /// # Errors
-    /// [`Error::Columns`] for 0 and -1 without 1.
+    /// [`Error::Columns`] for fractions or 0 and -1, without 1.
     pub(super) fn judge(
         &self,
         path: &Path,
@@ -70,10 +95,34 @@ impl Polarities {
         sensor: Option<SensorSize>,
     ) -> Result<()> {
         let one = sensor.is_some_and(|sensor| sensor.polarities == 1);
+        if self.fraction && !self.one && !one {
+            return Err(self.fractions(path, layout, taken));
+        }
         let Some(minus_one) = self.minus_one.filter(|_| self.are_doubtful() && !one) else { return Ok(()) };
         let values = BTreeSet::from([0, minus_one]);
         let why = if minus_one == -1 { "" } else { ", which may stand for -1" };
         Err(odd_polarities(path, layout, taken, &values, format!("{}{why}, and no 1", listed(&values))))
+    }
+
+    /// The error for polarities that are fractions.
+    fn fractions(&self, path: &Path, layout: Layout, taken: &TakenColumns) -> Error {
+        let nan = if self.nan { ", and NaN" } else { "" };
+        let (least, most) = (self.floats[0], self.floats[self.floats.len() - 1]);
+        let (on, what, how) = match self.floats[..] {
+            [off, on] if !self.nan => {
+                let how = format!("save the one that is on, probably {on}, as 1, and the other as 0");
+                (Some(On::Second([off, on])), format!("{off} and {on}"), how)
+            }
+            _ if least < 0.0 && most > 0.0 => {
+                let how = "save those that are on, probably those above 0, as 1, and the others as 0";
+                (Some(On::Positive), format!("fractions from {least} to {most}{nan}"), how.into())
+            }
+            _ => {
+                let how = "save those that are on as 1, and the others as 0";
+                (None, format!("fractions from {least} to {most}{nan}"), how.into())
+            }
+        };
+        odd(path, taken, format!("{what}: {how}"), |field| mended(path, layout, taken, field, on?))
     }
 }
 
@@ -87,7 +136,6 @@ pub(crate) fn odd_polarities(
     values: &BTreeSet<i128>,
     what: String,
 ) -> Error {
-    let field = taken.fields[Role::P as usize].as_ref().map_or("p".into(), |taken| taken.field.clone());
     let two: Vec<&i128> = values.iter().filter(|&&n| n != NO_POLARITY).collect();
     let on = match two[..] {
         // 1 and -1, which an unsigned type of 8, 16, 32 or 64 bits had made a large number.
@@ -97,17 +145,24 @@ pub(crate) fn odd_polarities(
         _ => None,
     };
     let on = on.filter(|_| values.len() == 2);
-    let remedy = on.and_then(|on| mended(path, layout, taken, &field, Some(on)));
-    let got = match on.filter(|_| remedy.is_some()) {
-        Some(on) => format!("{what}: save the one that is on, probably {on}, as 1, and the other as 0"),
-        None => format!("{what}: save those that are on as 1, and the others as 0"),
+    let known = values.contains(&NO_POLARITY) && values.contains(&1) && two.iter().all(|n| (-1..=1).contains(*n));
+    let (on, how) = match on {
+        Some(on) => (Some(On::Number(on)), format!("save the one that is on, probably {on}, as 1, and the other as 0")),
+        None if known => (Some(On::Known), "save a copy in which these have 0 or 1, or without them".into()),
+        None => (None, "save those that are on as 1, and the others as 0".into()),
     };
+    odd(path, taken, format!("{what}: {how}"), |field| mended(path, layout, taken, field, on?))
+}
+
+/// The error for polarities, of which this is wrong, with the command for their field.
+fn odd(path: &Path, taken: &TakenColumns, got: String, command: impl Fn(&str) -> Option<Remedy>) -> Error {
+    let field = taken.fields[Role::P as usize].as_ref().map_or("p", |taken| &taken.field);
     Error::Columns {
         path: path.into(),
-        place: field,
+        place: field.into(),
         expected: "polarities -1 or 0 for off and 1 for on".into(),
         got,
-        remedies: remedy.into_iter().collect(),
+        remedies: command(field).into_iter().collect(),
     }
 }
 

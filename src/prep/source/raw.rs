@@ -80,12 +80,12 @@ impl Coordinates {
         self.len() == 0
     }
 
-    /// The largest entry. `None` if the column is empty.
+    /// The largest entry, except inf. `None` if the column is empty.
     pub fn max(&self) -> Option<i64> {
         match self {
             Coordinates::U8(c) => c.iter().max().map(|&n| n.into()),
             Coordinates::U16(c) => c.iter().max().map(|&n| n.into()),
-            Coordinates::I64(c) => c.iter().max().copied(),
+            Coordinates::I64(c) => c.iter().filter(|&&n| n != i64::MAX).max().copied(),
         }
     }
 

@@ -4,6 +4,9 @@ use crate::source::array_info::{ArrayInfo, ArrayKind, MemberInfo};
 use crate::source::columns::{FieldPath, Fields, Part, Role, UnusableField};
 use crate::source::shape;
 
+/// The type of pickled arrays, as `DType` names it.
+const OBJECTS: &str = "objects";
+
 /// Returns the fields that have the name of a column that was not found, and why they cannot be that column. Only
 /// fields next to t are considered: those in the same group or in the same records. `fields` has the columns that were
 /// found, and `len` is the number of events.
@@ -15,13 +18,15 @@ pub(super) fn unusable(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<U
         let Some(role) = Role::of(name).filter(|&role| fields[role as usize].is_none()) else { return };
         let long = shape::column(shape) == Some(len);
         let why = match (kind, shape::column(shape)) {
+            (Some(OBJECTS), _) if long => "Python objects, which NumPy loads only of files that you trust".into(),
             (Some(kind), _) if long => format!("its type is {kind}, not numbers"),
             (_, Some(entries)) if !long => format!("it has {entries} entries, not {len} as the events"),
             (_, None) => format!("its shape is {shape:?}, not one number an event"),
             _ => return,
         };
         let is_text = long && kind.is_some_and(is_text);
-        found.push(UnusableField { role, field: field.to_string(), why, is_text });
+        let is_pickled = long && kind == Some(OBJECTS);
+        found.push(UnusableField { role, field: field.to_string(), why, is_text, is_pickled });
     };
     for array in arrays {
         let (own_group, name) = array.group_and_name();

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use hdf5::Dataset;
 
 use crate::error::{Absence, Error, Result};
+use crate::source::array_info::list;
 use crate::source::columns::{FieldPath, Part};
 use crate::source::hdf::cause::damaged;
 use crate::source::hdf::coverage::Region;
@@ -15,7 +16,6 @@ use crate::source::hdf::objects::objects;
 use crate::source::hdf::storage::{Checker, Fault};
 use crate::source::hdf::stored::shape;
 use crate::source::shape::table;
-use crate::source::survey::list;
 
 /// An open HDF5 file, and the other files that the data of its datasets comes from.
 #[derive(Debug)]

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use crate::source::array_info::ArrayInfo;
+use crate::source::array_info::{ArrayInfo, Survey};
 use crate::source::columns::FieldPath;
 use crate::source::guess::GUESSED_EVENTS;
 use crate::source::hdf::objects::{MAX_OBJECTS, array, objects};
 use crate::source::hdf::{File, NumberColumn};
 use crate::source::layout::Layout;
-use crate::source::survey::Survey;
 
 /// The datasets of an HDF5 file, or of a part of it, that are searched for the columns of events.
 pub(crate) struct Tree<'a> {

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::source::array_info::{ArrayInfo, ArrayKind, MemberInfo};
 use crate::source::formats;
+use crate::source::mended::unpickled;
 use crate::source::numpy::dtype::{DType, Field};
 use crate::source::numpy::literal::Literal;
 use crate::source::shape::MAX_COLUMNS;
@@ -73,21 +74,26 @@ impl Header {
         parsed.map_err(|why| bad(&format!("its header makes no sense: {why}")))
     }
 
-    /// Returns an error for an array of Python objects.
+    /// Returns an error for an array of Python objects. `name` is its name in an archive, or empty.
     ///
     /// # Errors
     /// [`Error::Foreign`].
-    pub(crate) fn check_unpickled(&self, path: &Path, place: &str) -> Result<()> {
+    pub(crate) fn check_unpickled(&self, path: &Path, name: &str) -> Result<()> {
         if !self.dtype.is_pickled() {
             return Ok(());
         }
         Err(Error::Foreign {
             path: path.into(),
-            place: place.into(),
+            place: if name.is_empty() { "array".into() } else { name.into() },
             expected: "numbers".into(),
             format: "Python objects, which NumPy stores as a pickle".into(),
-            reader: "save each column as an array of numbers: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)".into(),
-            command: None,
+            reader: "NumPy loads it if you trust the file, whose code it runs: save its columns as arrays of numbers"
+                .into(),
+            command: if name.is_empty() {
+                unpickled(path, &self.shape, self.has_records()).map(Box::new)
+            } else {
+                None
+            },
         })
     }
 

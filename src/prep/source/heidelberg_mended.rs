@@ -1,0 +1,84 @@
+//! Lines of Python that save a copy of a recording of a cochlea in the Heidelberg layout, whose rows or labels are
+//! stored in another way.
+
+use std::path::Path;
+
+use crate::error::{Error, Remedy};
+use crate::source::array_info::{ArrayInfo, ArrayKind};
+use crate::source::mended::{literal, python};
+
+/// The datasets of the layout.
+pub(super) const TIMES: &str = "spikes/times";
+pub(super) const UNITS: &str = "spikes/units";
+pub(super) const LABELS: &str = "labels";
+pub(super) const KEYS: &str = "extra/keys";
+
+/// How labels are stored that are no numbers of classes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum OddLabels {
+    /// Names of classes.
+    Names,
+    /// One number for each class, 1 for that of the sample.
+    OneHot,
+}
+
+/// The error for times and units in two dimensions, a row for each sample, filled up at its end.
+pub(super) fn rows_of_arrays(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
+    let find =
+        |name: &str| arrays.iter().find(|array| array.name == name && matches!(array.kind, ArrayKind::Number(_)));
+    let (times, units) = (find(TIMES)?, find(UNITS)?);
+    let (&[samples, events], true) = (&times.shape[..], times.shape == units.shape) else { return None };
+    let turned = find(LABELS).is_some_and(|labels| labels.shape == [events] && events != samples);
+    let turn = if turned { ".T" } else { "" };
+    let (t, u) = (literal(TIMES), literal(UNITS));
+    let code = format!(
+        "T = f[{t}][:]{turn}; U = f[{u}][:]{turn}; n = [len(np.trim_zeros(np.nan_to_num(t), \"b\")) for t in T]; \
+         rows = lambda a: np.array([r[:k] for r, k in zip(a, n)] + [None], object)[:-1]; \
+         save = lambda name, a: g.create_dataset(name, data=rows(a), dtype=h5py.vlen_dtype(a.dtype)); \
+         save({t}, T); save({u}, U); [f.copy(name, g) for name in f if name != \"spikes\"]"
+    );
+    let modules = "h5py, numpy as np";
+    Some(Error::Columns {
+        path: path.into(),
+        place: format!("{TIMES} and {UNITS}"),
+        expected: "rows of variable length, a sample a row".into(),
+        got: format!("{times} and {units}: save each row without the zeros or NaN that fill it up"),
+        remedies: copy(path, "rows", |from, to| {
+            format!("import {modules}; f = h5py.File({from}); g = h5py.File({to}, \"w\"); {code}; g.close()")
+        })
+        .into_iter()
+        .collect(),
+    })
+}
+
+/// The command that saves a copy whose labels are numbers of classes. `keyed`: the file has names of classes.
+pub(super) fn relabelled(path: &Path, labels: OddLabels, keyed: bool) -> Option<Remedy> {
+    let (name, keys) = (literal(LABELS), literal(KEYS));
+    let mend = match labels {
+        OddLabels::Names if keyed => format!(
+            "words = lambda name: [w.decode() if isinstance(w, bytes) else w for w in f[name][:].ravel().tolist()]; \
+             names = words({keys}); a = [names.index(word) for word in words({name})]"
+        ),
+        OddLabels::Names => {
+            format!("names, a = np.unique(f[{name}][:].astype(\"S\").ravel(), return_inverse=True); f[{keys}] = names")
+        }
+        OddLabels::OneHot => {
+            format!(
+                "a = f[{name}][:]; assert ((a != 0).sum(1) == 1).all(), \"not one class a sample\"; a = a.argmax(1)"
+            )
+        }
+    };
+    copy(path, "mended", |from, to| {
+        format!(
+            "import shutil, h5py, numpy as np; shutil.copy({from}, {to}); f = h5py.File({to}, \"r+\"); {mend}; \
+             del f[{name}]; f[{name}] = a; f.close()"
+        )
+    })
+}
+
+/// A command that saves `FILE_suffix.h5`. `None` if the file's name is not UTF-8.
+fn copy(path: &Path, suffix: &str, code: impl Fn(String, String) -> String) -> Option<Remedy> {
+    let file = format!("{}_{suffix}.h5", path.file_stem()?.to_str()?);
+    let words = python(code(literal(path.to_str()?), literal(&file)));
+    Some(Remedy::Copy { words, file, with: Vec::new() })
+}
