@@ -1,19 +1,42 @@
 //! Says what to type next after an error or a warning of training. The texts are not in the library, because the
 //! library knows neither the flags of the program nor the scripts.
 
+use std::io::ErrorKind;
+
 use tonic_base::Error as BaseError;
 use tonic_shard::Error as ShardError;
 use tonic_train::learner::Warning;
-use tonic_train::{Error, KernelError};
+use tonic_train::{Divergence, Error, KernelError};
+
+use crate::errors::quoted_path;
 
 /// Returns what to type next after an error. `None` if there is no advice.
 pub(crate) fn advice(error: &Error) -> Option<String> {
     match error {
         Error::DeviceMemory { .. } => Some("a smaller --batch-size or --hidden, or --cache host, takes less".into()),
-        Error::Diverged { lr, .. } => Some(format!("continue from it with --resume and an --lr below {lr:?}")),
+        Error::Diverged { cause: Divergence::LearningRate(lr), .. } => {
+            Some(format!("continue from it with --resume and an --lr below {lr:?}"))
+        }
+        Error::Diverged { cause: Divergence::InitialWeights { loss, gain, theta }, .. } => Some(format!(
+            "the initial weights give {loss:.4e} already: start again with --overwrite and a --gain below {gain:?} or a \
+             --theta above {theta:?}"
+        )),
+        Error::Unlabelled { samples: 0, .. } => Some("name a set that has samples".into()),
+        Error::Unlabelled { labels: 0, .. } => Some(
+            "convert the recordings again, with --labels TABLE.csv or from a folder that has a sub-folder for each class"
+                .into(),
+        ),
+        Error::Unlabelled { path, .. } => {
+            Some(format!("tonic-prep subset NEW {} --classes NAME,... takes those with labels", quoted_path(path)))
+        }
+        Error::Base(BaseError::Io { path, source, .. })
+            if source.kind() == ErrorKind::NotFound && path.ends_with("config.toml") =>
+        {
+            Some("name the run folder that tonic-train fit wrote; without --resume, fit starts a new one".into())
+        }
         Error::Base(BaseError::Unavailable { what, why }) => missing(what, why).map(String::from),
         Error::Kernel(KernelError::NonFiniteLoss { .. } | KernelError::HugeLoss { .. }) => {
-            Some("train again with a smaller --lr".into())
+            Some("train again with a smaller --lr or --gain".into())
         }
         Error::Kernel(_) => Some("tonic-prep verify SET tells whether the set is whole".into()),
         Error::Model { .. } => {
@@ -37,6 +60,7 @@ pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Opt
 /// Returns what to try after a warning of `fit`. `None` if there is no advice.
 pub(crate) fn for_training(warning: &Warning) -> Option<&'static str> {
     match warning {
+        Warning::NoEvents { .. } => Some("tonic-prep info SET tells where they were lost: mend that and convert again"),
         Warning::OneClass { .. } => Some("use a set whose samples have at least two classes"),
         Warning::MissingClasses { .. } => {
             Some("they cannot be learned; split the recordings so that each part has them")

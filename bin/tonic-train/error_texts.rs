@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use tonic_base::Error as Base;
 use tonic_report::Error as Report;
 use tonic_shard::Error as Shard;
-use tonic_train::{Error, KernelError, ModelError};
+use tonic_train::{Divergence, Error, KernelError, ModelError};
 
 use crate::advice::advice;
 use crate::cli::Cli;
 use crate::errors::tests::{Case, case, check, has_every_variant};
 
+const EVAL: [&str; 6] = ["tonic-train", "eval", "--model", "run", "--data", "set"];
 const FIT: [&str; 6] = ["tonic-train", "fit", "--train", "set", "--output", "run"];
 
 fn words(words: &str) -> String {
@@ -68,15 +69,37 @@ fn model() -> Vec<Case> {
     ]
 }
 
+fn differs(field: &str) -> Error {
+    let (path, other) = ("a set".into(), "run/config.toml".into());
+    Error::Shard(Shard::Mismatch { path, other, field: field.into(), expected: words("1"), got: words("2") })
+}
+
 fn training() -> Vec<Case> {
     let corrupt = Base::Corrupt { path: "run/x".into(), place: words("it"), expected: words("1"), got: words("2") };
-    let (set, other, field) = ("set".into(), "run/config.toml".into(), words("seed"));
-    let differs = Shard::Mismatch { path: set, other, field, expected: words("1"), got: words("2") };
-    let diverged =
-        Error::Diverged { loss: f64::NAN, epoch: 2, batch: 3, guessing: 1.5, saved: words("epoch 1 is kept"), lr: 0.5 };
+    let diverged = |cause, next| {
+        let error = Error::Diverged {
+            loss: f64::NAN,
+            epoch: 2,
+            batch: 3,
+            guessing: 1.5,
+            saved: words("epoch 1 is kept"),
+            cause,
+        };
+        case(error, &["at epoch 2, batch 3: epoch 1 is kept"], next)
+    };
+    let unlabelled = |labels, samples, next| {
+        let path = "a set".into();
+        case(Error::Unlabelled { path, labels, samples }, &["a set: expected samples, each with a label, got "], next)
+    };
+    let no_run = Base::Io {
+        path: "run/config.toml".into(),
+        action: "read the run's configuration",
+        source: std::io::ErrorKind::NotFound.into(),
+    };
     let mut cases = vec![
+        case(Error::Base(no_run), &["run/config.toml: cannot read the run's configuration"], "name the run folder"),
         case(Error::Base(corrupt), &["run/x: corrupt: it: expected 1, got 2"], "from a copy"),
-        case(Error::Shard(differs), &["set: seed differs from run/config.toml: expected 1, got 2"], "another --output"),
+        case(differs("set_id"), &["a set: set_id differs from run/config.toml: expected 1, got 2"], "another --output"),
         case(
             Error::Report(Report::Plot { what: words("a page"), reason: words("why") }),
             &["cannot draw a page: why"],
@@ -92,7 +115,14 @@ fn training() -> Vec<Case> {
             &["GPU 0: expected 9 GB of free memory, got 1 GB"],
             "--batch-size",
         ),
-        case(diverged, &["at epoch 2, batch 3: epoch 1 is kept"], "with --resume and an --lr below 0.5"),
+        diverged(Divergence::LearningRate(0.5), "with --resume and an --lr below 0.5"),
+        diverged(
+            Divergence::InitialWeights { loss: 1e9, gain: 10.0, theta: 1.0 },
+            "give 1.0000e9 already: start again with --overwrite and a --gain below 10.0 or a --theta above 1.0",
+        ),
+        unlabelled(0, 9, "with --labels TABLE.csv"),
+        unlabelled(8, 9, "tonic-prep subset NEW 'a set' --classes"),
+        unlabelled(0, 0, "name a set that has samples"),
     ];
     cases.extend(kernel());
     cases.extend(model());
@@ -107,4 +137,17 @@ fn every_error_says_what_to_type_next() {
     has_every_variant(source, "KernelError", &kernel());
     has_every_variant(source, "ModelError", &model());
     check::<Cli>(&FIT, |cause| advice(cause.downcast_ref()?), &cases);
+    let evaluated = [
+        case(
+            differs("classes"),
+            &["a set: classes differs"],
+            "'a set' again with --classes-of and the set of the training",
+        ),
+        case(
+            differs("recipe"),
+            &["a set: recipe differs"],
+            "'a set' again with --recipe-of and the set of the training",
+        ),
+    ];
+    check::<Cli>(&EVAL, |cause| advice(cause.downcast_ref()?), &evaluated);
 }

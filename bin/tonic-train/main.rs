@@ -87,6 +87,7 @@ fn exit_code(cause: &Cause) -> Option<u8> {
         Error::Base(_) | Error::Shard(_) | Error::Report(_) => None,
         Error::Kernel(_) | Error::Model { .. } => Some(errors::BAD_SET),
         Error::Diverged { .. } => Some(DIVERGED),
+        Error::Unlabelled { .. } => Some(errors::USAGE),
         _ => Some(errors::SYSTEM),
     }
 }

@@ -54,6 +54,16 @@ pub enum Error {
         /// Amount of memory that is free, as text with its unit.
         free: String,
     },
+    /// A set that has samples without labels, or no samples.
+    #[error("{}: expected samples, each with a label, got {labels} labels, {samples} samples", .path.display())]
+    Unlabelled {
+        /// The set.
+        path: PathBuf,
+        /// Number of samples that have labels.
+        labels: u64,
+        /// Number of samples.
+        samples: u64,
+    },
     /// A loss that is NaN or infinite, or so large that training has failed.
     #[error("the loss is {loss:.4e} (guessing gives {guessing:.4}) at epoch {epoch}, batch {batch}: {saved}")]
     Diverged {
@@ -67,8 +77,24 @@ pub enum Error {
         batch: u64,
         /// Text for the error message: which checkpoint is the last good one.
         saved: String,
-        /// Learning rate at that batch.
-        lr: f64,
+        /// What made it diverge.
+        cause: Divergence,
+    },
+}
+
+/// What makes a loss diverge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Divergence {
+    /// The learning rate at that batch.
+    LearningRate(f64),
+    /// The initial weights: their loss is too large already.
+    InitialWeights {
+        /// Loss of the initial weights.
+        loss: f64,
+        /// Factor of the hidden layers' initial weights.
+        gain: f64,
+        /// Spike threshold.
+        theta: f32,
     },
 }
 

@@ -18,7 +18,7 @@ pub mod run;
 #[cfg(test)]
 extern crate self as tonic_train; // as random.rs names this crate
 
-pub use error::{Error, KernelError, ModelError, Result};
+pub use error::{Divergence, Error, KernelError, ModelError, Result};
 pub use kernel::batch_source::BatchSource;
 pub use kernel::isa::Isa;
 pub use kernel::program::{MatmulPrecision, Program};

@@ -67,9 +67,11 @@ fn a_set_that_cannot_be_trained_on_is_named() {
     write(path("short/00001.shard"), b"").unwrap();
     refused("short", 4, &["00001.shard", "file length", "got 0"]);
     Spec::new(8, 4).write(&path("unlabelled"), |i| Sample { label: NO_LABEL, ..learnable(1)(i) });
-    refused("unlabelled", 2, &["expected samples, each with a label, got 0 labels, 8 samples"]);
+    let words =
+        ["expected samples, each with a label, got 0 labels, 8 samples", "; convert the recordings again, with"];
+    refused("unlabelled", 2, &words);
     Spec::new(8, 4).write(&path("half"), |i| Sample { label: if i == 5 { NO_LABEL } else { 0 }, ..learnable(1)(i) });
-    refused("half", 2, &["got 7 labels, 8 samples"]);
+    refused("half", 2, &["got 7 labels, 8 samples", "tonic-prep subset NEW ", "half --classes NAME"]);
     Spec::new(0, 4).write(&path("none"), learnable(1));
     refused("none", 2, &["got 0 labels, 0 samples"]);
     // Manifest and chunk agree on a label that isn't a class.

@@ -69,6 +69,12 @@ fn silent_layers_and_chance_are_warned_of_with_what_to_try() {
     assert_eq!(warnings(&report).len(), stderr.lines().count(), "{report}");
     assert!(warnings(&report)[0].starts_with("epoch 1: hidden layers 1, 2 are silent"));
 
+    // Where no sample has events, that is said, and no other cause.
+    Spec::new(9, 4).write(&dir.path().join("empty"), |i| Sample { frames: vec![Vec::new(); 3], ..learnable(1)(i) });
+    let report = json(&mut fit(dir.path(), "run", "--train DIR/empty --epochs 4 --overwrite"));
+    let [said] = warnings(&report)[..] else { panic!("{report}") };
+    assert!(said.contains("empty: its samples have no events: nothing can be learned"), "{said}");
+
     // The advice helps.
     let stderr = succeeds(&mut fit(dir.path(), "run", &format!("{arguments} --gain 1000 --overwrite")));
     assert!(!stderr.contains("silent: no neuron"), "{stderr}");
@@ -108,6 +114,18 @@ fn a_loss_that_is_absurdly_large_is_divergence() {
     // Only the network after the last step has diverged.
     let others = "--batch-size 1000 --epochs 1 --lr 1e6 --valid DIR/valid --overwrite";
     fails(&mut fit(dir.path(), "run", others), 5, &["the loss is ", "guessing gives 1.0986"]);
+    // The initial weights are the cause, whichever option made them large; what is advised trains.
+    for (others, advice) in [
+        ("--gain 1e6", "--gain below 1000000.0 or a --theta above 1.0"),
+        ("--theta 1e-8", "--gain below 1.0 or a --theta above 1e-8"),
+        ("--gain 1e6 --lr 1e3", "--gain below 1000000.0 or a --theta above 1.0"),
+        ("--gain 1e30", "the initial weights give "),
+    ] {
+        let words = ["the initial weights give ", "already: start again with --overwrite and a ", advice];
+        let stderr = fails(&mut fit(dir.path(), "run", &format!("{others} --epochs 2 --overwrite")), 5, &words);
+        assert!(!stderr.contains("--lr"), "{stderr}");
+    }
+    succeeds(&mut fit(dir.path(), "run", "--gain 1 --theta 2 --epochs 1 --overwrite --quiet"));
     // A large loss at the start is not divergence.
     succeeds(&mut fit(dir.path(), "run", "--gain 300 --epochs 2 --overwrite --quiet"));
     let loss = epochs(&dir.path().join("run"))[0].train.loss;
@@ -246,7 +264,8 @@ fn a_resumed_run_takes_its_settings_from_its_folder() {
 
     let mut other = train();
     other.arg("fit").arg("--output").arg(&run).arg("--train").arg(dir.path().join("valid"));
-    fails(other.args(["--device", "cpu", "--resume"]), 4, &["valid: set_id differs from ", "config.toml"]);
+    let words = ["valid: set_id differs from ", "config.toml", "the set that the run was trained on"];
+    fails(other.args(["--device", "cpu", "--resume"]), 4, &words);
     succeeds(&mut fit(dir.path(), "every", "--epochs 1 --quiet"));
     let every = dir.path().join("every");
     let mut drop = train();
@@ -269,10 +288,12 @@ fn of_two_recipes_only_what_differs_is_told() {
     let values = "expected CropTime.max = 1000000, time_window = 4000, got CropTime.max = 7, \
                   time_window = 5000";
     for flag in ["--valid", "--test"] {
-        fails(&mut fit(dir.path(), "run", &format!("{flag} DIR/other")), 4, &[told, values]);
+        let again = ["other again with --recipe-of ", "/train"];
+        fails(&mut fit(dir.path(), "run", &format!("{flag} DIR/other")), 4, &[told, values, again[0], again[1]]);
     }
     succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet"));
     let resumed = fails(&mut fit(dir.path(), "run", "--resume --train DIR/other"), 4, &[told, values]);
-    let evaluated = fails(&mut eval(dir.path(), "run", "other"), 4, &[told, values]);
+    let next = ["other again with --recipe-of and the set of the training"];
+    let evaluated = fails(&mut eval(dir.path(), "run", "other"), 4, &[told, values, next[0]]);
     assert!(!(resumed + &evaluated).contains("min = 0"));
 }

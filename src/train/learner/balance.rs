@@ -96,13 +96,16 @@ impl ClassBalance<'_> {
         }]
     }
 
-    /// Returns the [`warnings`](Self::warnings) of a training set, and another warning if some of its classes have no
-    /// samples.
+    /// Returns the [`warnings`](Self::warnings) of a training set, and warnings if some classes have no samples or no
+    /// sample has events.
     pub(crate) fn training_warnings(&self, weights: ClassWeights) -> Vec<Warning> {
         let names = self.set.manifest().description.classes.iter();
         let missing: Vec<String> =
             names.zip(self.samples).filter(|&(_, &n)| n == 0).map(|(name, _)| name.clone()).collect();
         let mut warnings = self.warnings(weights);
+        if self.set.manifest().totals.entries == 0 {
+            warnings.push(Warning::NoEvents { set: self.set.dir().to_path_buf() });
+        }
         if !missing.is_empty() {
             warnings.push(Warning::MissingClasses { set: self.set.dir().to_path_buf(), classes: missing });
         }

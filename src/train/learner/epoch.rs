@@ -98,7 +98,7 @@ pub trait Learner: std::fmt::Debug {
     /// Evaluates the network on all samples of a set.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] if the set is empty or a sample has no label, the errors of loading,
+    /// [`Error::Unlabelled`](crate::Error::Unlabelled), the errors of loading,
     /// [`Error::Kernel`](crate::Error::Kernel), [`tonic_base::Error::Interrupted`],
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation>;

@@ -51,14 +51,13 @@ pub struct ClassScore {
 /// Returns an error if a set has no samples, or if a sample has no label.
 ///
 /// # Errors
-/// [`Usage`](tonic_base::Error::Usage).
+/// [`Error::Unlabelled`].
 pub(crate) fn check_labelled(set: &ShardSet) -> Result<()> {
-    let labelled: u64 = set.manifest().totals.class_samples.iter().sum();
-    if !set.is_empty() && labelled == set.len() {
-        return Ok(());
+    let (labels, samples) = (set.manifest().totals.class_samples.iter().sum(), set.len());
+    match samples > 0 && labels == samples {
+        true => Ok(()),
+        false => Err(Error::Unlabelled { path: set.dir().into(), labels, samples }),
     }
-    let got = format!("{labelled} labels, {} samples", set.len());
-    Err(Error::usage(format!("set {}", set.dir().display()), "samples, each with a label", got))
 }
 
 /// Returns an error if an interruption is requested, so that the evaluation stops.

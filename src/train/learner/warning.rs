@@ -19,6 +19,11 @@ pub enum Warning {
         /// Name of the class.
         class: String,
     },
+    /// No sample of a training set has events.
+    NoEvents {
+        /// Folder of the set.
+        set: PathBuf,
+    },
     /// A training set has classes without samples.
     MissingClasses {
         /// Folder of the set.
@@ -73,6 +78,9 @@ impl fmt::Display for Warning {
                 "{}: all samples are of class {class:?}: any network is right about all of them, and nothing is learned",
                 set.display()
             ),
+            Warning::NoEvents { set } => {
+                write!(f, "{}: its samples have no events: nothing can be learned", set.display())
+            }
             Warning::MissingClasses { set, classes } => {
                 let names: Vec<String> = classes.iter().take(MAX_NAMES).map(|name| format!("{name:?}")).collect();
                 let more = classes.len() - names.len();

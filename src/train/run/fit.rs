@@ -100,6 +100,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         let (inputs, classes, steps) = (network.inputs, network.classes, run.config.steps);
         format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps", sizes.join("-"))
     });
+    run.watch(&train)?;
     let done_before = run.epochs.len();
     while run.epochs.len() < run.config.epochs as usize {
         run.train_epoch(&train, valid.as_ref())?;

@@ -5,8 +5,10 @@ use crate::run::activity::LayerActivity;
 use crate::run::metrics::EpochMetrics;
 
 /// An accuracy counts as no better than guessing if it is at most this many standard deviations above the accuracy of
-/// guessing.
+/// guessing ...
 const NOISE: f64 = 3.0;
+/// ... and at most this much above it: the deviation of a small set is large.
+const MOST_NOISE: f64 = 0.1;
 /// A loss counts as better than the loss of guessing, or of an earlier epoch, if it is below this share of that other
 /// loss.
 const NO_BETTER: f64 = 0.98;
@@ -49,7 +51,7 @@ impl Guessing {
     /// Whether the score of an epoch is no better than the score of guessing. For sets of one class, the result is
     /// `false`.
     fn is_chance(&self, score: &Score) -> bool {
-        let noise = NOISE * (self.accuracy * (1.0 - self.accuracy) / self.samples as f64).sqrt();
+        let noise = (NOISE * (self.accuracy * (1.0 - self.accuracy) / self.samples as f64).sqrt()).min(MOST_NOISE);
         self.classes > 1 && score.accuracy <= self.accuracy + noise && score.loss >= NO_BETTER * self.loss
     }
 
@@ -65,8 +67,12 @@ impl Guessing {
     /// Whether a mean loss is so large that training has diverged. `initial` computes the loss of the initial weights.
     /// It is called only if `loss` is far above the loss of guessing, because it takes time.
     pub(super) fn is_diverged<E>(&self, loss: f64, initial: impl FnOnce() -> Result<f64, E>) -> Result<bool, E> {
-        let guessing = (self.classes.max(2) as f64).ln();
-        Ok(loss > TIMES_GUESSING * guessing && loss > TIMES_INITIAL * initial()?)
+        Ok(self.is_absurd(loss) && loss > TIMES_INITIAL * initial()?)
+    }
+
+    /// Returns whether a mean loss is far beyond that of guessing.
+    pub(super) fn is_absurd(&self, loss: f64) -> bool {
+        loss > TIMES_GUESSING * (self.classes.max(2) as f64).ln()
     }
 
     /// Returns warnings about the last of `epochs`. One warning lists the layers that are silent now and were not
@@ -129,6 +135,11 @@ mod tests {
         assert!(is_chance(0.25, 1.3863) && is_chance(0.29, 40.0) && is_chance(0.1, 1.37));
         // More than three standard deviations, 0.041, above a quarter; or a loss that is lower.
         assert!(!is_chance(0.30, 1.3863) && !is_chance(0.28, 1.2));
+        // Of few samples, an accuracy may be far above chance by chance.
+        let few = Guessing { samples: 12, ..FOUR };
+        assert!(
+            few.is_chance(&Score { loss: 1.5, accuracy: 0.33 }) && !few.is_chance(&Score { loss: 1.5, accuracy: 0.42 })
+        );
         // Always guessing the larger of 95:5, with the entropy of the classes as loss.
         let two = Guessing { accuracy: 0.95, loss: 0.1985, samples: 1000, classes: 2, batches: 50 };
         assert!(two.is_chance(&Score { loss: 0.1985, accuracy: 0.95 }));

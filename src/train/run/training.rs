@@ -10,8 +10,8 @@ use rand_chacha::ChaCha8Rng;
 use tonic_base::{Error as BaseError, Progress, Verbosity, interrupt, publish, remove_file};
 use tonic_loader::{Batch, EpochOrder};
 
-use crate::engine::{CpuEngine, Engine};
-use crate::error::{BaseFault, Error, KernelError, Result};
+use crate::engine::{BatchLoss, CpuEngine, Engine};
+use crate::error::{BaseFault, Divergence, Error, KernelError, Result};
 use crate::feed::Feed;
 use crate::kernel::program::Program;
 use crate::learner::{Epoch, Evaluation, Learner, Padding, Room, RunningScore, Score, TrainState, Warning};
@@ -37,7 +37,7 @@ pub(super) struct Training<'a> {
     pub(super) epochs: Vec<EpochMetrics>,
     pub(super) warnings: Vec<Warning>,
     guessing: Guessing,
-    /// Samples in which spikes are counted after each epoch. Empty before the end of the first epoch.
+    /// Samples whose spikes are counted after each epoch.
     measured: Vec<Batch>,
     /// Number of finished batches of the current epoch.
     batches_done: u64,
@@ -162,7 +162,6 @@ impl<'a> Training<'a> {
         progress.clear();
         let seconds = started.elapsed().as_secs_f64();
         self.check_finite()?;
-        self.watch(train)?;
         self.check_size(self.running.score().loss)?;
         let activity = self.learner.spikes(self.padding)?.iter().map(LayerActivity::of).collect();
         let evaluation = valid.map(|feed| self.evaluate(feed)).transpose()?;
@@ -191,19 +190,17 @@ impl<'a> Training<'a> {
             self.epoch_saved = Some(Instant::now());
         }
         fit.say(|| line);
-        let warnings = self.guessing.warnings(&self.epochs, is_last);
+        let has_events = train.loader().set().manifest().totals.entries > 0;
+        let warnings = if has_events { self.guessing.warnings(&self.epochs, is_last) } else { Vec::new() };
         warnings.iter().for_each(fit.warn);
         self.warnings.extend(warnings);
         Ok(())
     }
 
-    /// Loads the samples in which spikes are counted after each epoch, unless they are loaded already.
-    fn watch(&mut self, train: &Feed) -> Result<()> {
-        if self.measured.is_empty() {
-            self.measured = measured_samples(train, self.config.seed, self.config.batch_size)?;
-            self.learner.watch(self.measured.clone())?;
-        }
-        Ok(())
+    /// Loads the samples whose spikes are counted after each epoch.
+    pub(super) fn watch(&mut self, train: &Feed) -> Result<()> {
+        self.measured = measured_samples(train, self.config.seed, self.config.batch_size)?;
+        self.learner.watch(self.measured.clone())
     }
 
     /// Saves everything that is not saved yet. The checkpoint is written last. If the process is killed before that,
@@ -258,7 +255,13 @@ impl<'a> Training<'a> {
                 let saved = format!("the last good checkpoint is {}, {}", file.display(), self.saved);
                 let epoch = self.epochs.len() as u64 + 1;
                 let (batch, guessing) = (self.batches_done + 1, self.guessing.loss());
-                Error::Diverged { loss, guessing, epoch, batch, saved, lr }
+                let NetworkConfig { gain, theta, .. } = self.config.network;
+                let cause = match self.initial_loss() {
+                    Err(error) => return error,
+                    Ok(loss) if self.guessing.is_absurd(loss) => Divergence::InitialWeights { loss, gain, theta },
+                    Ok(_) => Divergence::LearningRate(lr),
+                };
+                Error::Diverged { loss, guessing, epoch, batch, saved, cause }
             }
             Error::Base(BaseError::Interrupted { .. }) => self.interrupted(),
             other => other,
@@ -275,22 +278,25 @@ impl<'a> Training<'a> {
     /// Returns an error if `loss` is so large that training has diverged. `loss` is the mean over an epoch or over a
     /// set.
     fn check_size(&mut self, loss: f64) -> Result<()> {
-        let (config, padding, measured) = (&self.config, self.padding, &self.measured);
-        let initial = || -> Result<f64> {
-            let network = initial_network(config);
-            let mut engine = CpuEngine::new(&network);
-            let (mut sum, mut samples) = (0.0, 0);
-            for batch in measured {
-                let steps = padding.of_batch(batch.longest());
-                sum += engine.evaluate(&network, batch, steps)?.loss * batch.len() as f64;
-                samples += batch.len();
-            }
-            Ok(sum / samples.max(1) as f64)
-        };
-        if self.guessing.is_diverged(loss, initial)? {
+        if self.guessing.is_diverged(loss, || self.initial_loss())? {
             return Err(self.explain(KernelError::HugeLoss { loss }.into()));
         }
         Ok(())
+    }
+
+    /// Returns the mean loss of the initial weights on the samples whose spikes are counted; infinite if it is NaN.
+    fn initial_loss(&self) -> Result<f64> {
+        let network = initial_network(&self.config);
+        let mut engine = CpuEngine::new(&network);
+        let mut running = RunningScore::default();
+        for batch in &self.measured {
+            match engine.evaluate(&network, batch, self.padding.of_batch(batch.longest())) {
+                Ok(BatchLoss { loss, correct }) => running.add(loss, correct, batch.len()),
+                Err(Error::Kernel(KernelError::NonFiniteLoss { .. })) => return Ok(f64::INFINITY),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(running.score().loss)
     }
 
     /// Saves the run after an interruption. Returns an error that says where the run is saved.
