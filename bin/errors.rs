@@ -233,7 +233,7 @@ fn is_of_a_set(path: &Path) -> bool {
 /// Returns what to type next for an error that says that two sets, recordings or settings differ. `None` for other
 /// errors.
 fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
-    let Some(ShardError::Mismatch { path, other, field, .. }) = cause.downcast_ref() else { return None };
+    let Some(ShardError::Mismatch { path, other, field, expected, .. }) = cause.downcast_ref() else { return None };
     let list = "--classes FILE, a list of all classes";
     let (set, is_set) = (quoted_path(path), other.is_dir());
     let model = if is_set { quoted_path(other) } else { "and the set of the training".into() };
@@ -246,13 +246,25 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
         _ if typed.has("from") => {
             "--from takes a copy of this set, or the recordings that it was converted from".into()
         }
-        _ if typed.has("beside") => "measure both with the same recipe and --batch-size".into(),
-        _ if typed.has("train") && !is_set => {
-            "--resume continues with the set that the run was trained on; for another, name another --output".into()
+        _ if typed.has("resume") && !other.is_dir() && typed.has(field) => {
+            let flag = typed.flag(field);
+            let line = match expected.as_str() {
+                "none" => format!("leave {flag} out"),
+                "given" => format!("add {flag}"),
+                _ if field == "labels" => "give the same --labels".into(),
+                value => format!("give {flag} {}", quoted(value)),
+            };
+            format!(
+                "{line}, as it began, to continue it; to convert all with other options, use --overwrite for --resume"
+            )
         }
-        // What is written differs from what was begun in its folder.
-        _ if typed.has("resume") && !is_set => {
-            "--resume continues with the same recordings and options only; for others name another --output".into()
+        "fields" if typed.has("resume") => {
+            "give --map, --columns and --layout as it began, to continue it; to convert all with other options, use \
+             --overwrite for --resume"
+                .into()
+        }
+        _ if typed.has("resume") && !other.is_dir() => {
+            "--resume continues with the same options only; for other options name another --output".into()
         }
         _ if path.is_file() => "put the file back from a copy, or train again".into(),
         "classes" if is_set => format!("{again} --classes-of {model}, or those of both with {list}"),

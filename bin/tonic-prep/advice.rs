@@ -1,7 +1,9 @@
 //! Says what to type next after an error. The texts are not in the libraries, because the libraries don't know the
 //! flags of the program.
 
-use tonic_prep::{Absence, ClockRemedy, Error as PrepError, FolderKind, Remedy};
+use std::path::Path;
+
+use tonic_prep::{Absence, ClockRemedy, Error as PrepError, EventRange, FolderKind, Remedy, RowArrays};
 use tonic_sets::Error as SetsError;
 
 use crate::errors::Cause;
@@ -89,6 +91,9 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             ),
             None => "save it as a table in UTF-8 (in a spreadsheet: CSV UTF-8)".into(),
         },
+        PrepError::BadSample { what, .. } if what == "times" => {
+            "--map t=FIELD,... names another column of times, --time-unit another unit".into()
+        }
         PrepError::BadSample { what, .. } if what == "frames" => "--time-unit says what the times count".into(),
         PrepError::ImplausibleTimes { assumed, probable: Some(unit), .. } => {
             format!("--time-unit {unit} takes them for {unit}, --time-unit {assumed} leaves them as they are")
@@ -96,7 +101,21 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         PrepError::ImplausibleTimes { assumed, probable: None, .. } => {
             format!("--time-unit says what they count; --time-unit {assumed} takes them as they are")
         }
-        PrepError::ClockTrouble { remedy, .. } => clock_advice(remedy),
+        PrepError::OddUnit { multiple: Some(us), .. } => {
+            let (factor, unit) = if us.fract() == 0.0 { (*us, "us") } else { (us * 1e3, "ns") };
+            format!(
+                "save a copy in which all times are multiplied by {factor} (t * {factor}, with h5py), and convert it with \
+                 --time-unit {unit}"
+            )
+        }
+        PrepError::OddUnit { multiple: None, .. } => "--time-unit s, ms, us or ns says what the times count".into(),
+        PrepError::ClockTrouble { path, remedy, period, .. } => {
+            let unwrapped = period.as_ref().map(|(period, whole)| {
+                let kind = if *whole { "i8" } else { "f8" };
+                format!("; if its counter wrapped, save a copy with t = np.unwrap(t.astype(\"{kind}\"), period={period})")
+            });
+            clock_advice(path, remedy) + &unwrapped.unwrap_or_default()
+        }
         PrepError::UnknownLayout { .. } => {
             "save t, x, y and p as numbers, one an event: in NumPy, np.savez(\"events.npz\", t=t, x=x, y=y, p=p)".into()
         }
@@ -162,7 +181,7 @@ pub(crate) fn sets_advice(error: &Cause) -> Option<String> {
 }
 
 /// Returns what to type next for a recording whose times wrap, jump or are out of order.
-fn clock_advice(remedy: &ClockRemedy) -> String {
+fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
     match remedy {
         ClockRemedy::Unwrap => {
             "--unwrap adds the period from there on; --allow-clock-trouble takes the times as they are, sorted".into()
@@ -171,13 +190,25 @@ fn clock_advice(remedy: &ClockRemedy) -> String {
             "--allow-clock-trouble sorts all events by time, which is right unless its clock started again".into()
         }
         ClockRemedy::TakeOut(events) => format!(
-            "convert a copy without that (in NumPy: np.delete(events, np.s_[{}:{}])); --allow-clock-trouble takes all \
+            "convert a copy without that (in NumPy: np.delete(events, np.s_[{}])); --allow-clock-trouble takes all \
              times as they are, sorted",
-            events.start,
-            events.end.map_or(String::new(), |end| end.to_string())
+            slice(events)
         ),
-        ClockRemedy::Parts(parts) if parts.is_empty() => {
-            "convert a copy in which that is mended; --allow-clock-trouble takes all times as they are, sorted".into()
+        ClockRemedy::OfRow(RowArrays { arrays, row }, out) => {
+            let out: Vec<String> = out.iter().map(slice).collect();
+            let without = |of: &str| format!("numpy.delete({of}, numpy.r_[{}])", out.join(", "));
+            let each = match row {
+                Some(row) => format!("f[n].__setitem__({row}, {})", without(&format!("f[n][{row}]"))),
+                None => format!("f.update({{n: {}}})", without("f.pop(n)[()]")),
+            };
+            let code =
+                format!("import h5py, numpy; f = h5py.File(\"mended.h5\", \"r+\"); [{each} for n in {arrays:?}]");
+            format!(
+                "take that out of a copy, and convert that: cp {} mended.h5 && python3 -c {}; --allow-clock-trouble takes \
+                 all times as they are, sorted",
+                quoted(&path.display().to_string()),
+                quoted(&code)
+            )
         }
         ClockRemedy::Parts(parts) => {
             let ranges: Vec<String> = parts.iter().map(|range| format!("--events {range}")).collect();
@@ -189,6 +220,11 @@ fn clock_advice(remedy: &ClockRemedy) -> String {
             )
         }
     }
+}
+
+/// A range as NumPy writes it.
+fn slice(events: &EventRange) -> String {
+    format!("{}:{}", events.start, events.end.map_or(String::new(), |end| end.to_string()))
 }
 
 /// Returns what to do about data that a file declares but does not contain.

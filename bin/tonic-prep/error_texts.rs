@@ -5,7 +5,7 @@ use std::io::{Error as IoError, ErrorKind};
 use std::path::PathBuf;
 
 use tonic_base::Error as Base;
-use tonic_prep::{Absence, ClockRemedy, Error as Prep, FolderKind, Remedy, TimeUnit};
+use tonic_prep::{Absence, ClockRemedy, Error as Prep, FolderKind, Remedy, RowArrays, TimeUnit};
 use tonic_report::Error as Report;
 use tonic_sets::Error as Sets;
 use tonic_shard::Error as Shard;
@@ -144,10 +144,23 @@ fn prep() -> Vec<Case> {
         )
     };
     let events = |range: &str| range.parse().unwrap();
-    let clock = |remedy, next| {
+    let trouble = |remedy, period, next| {
+        let (place, got) = (words("times"), words("a reset at event 9"));
         case(
-            Prep::ClockTrouble { path: file(), place: words("times"), got: words("a reset at event 9"), remedy },
+            Prep::ClockTrouble { path: file(), place, got, remedy, period },
             &["in.h5: times: expected a clock that goes on, got a reset at event 9"],
+            next,
+        )
+    };
+    let clock = |remedy, next| trouble(remedy, None, next);
+    let of_row = |row, next| {
+        let arrays = RowArrays { arrays: [words("a"), words("b")], row };
+        clock(ClockRemedy::OfRow(arrays, vec![events("0..4"), events("6..9")]), next)
+    };
+    let unit = |multiple, next| {
+        case(
+            Prep::OddUnit { path: file(), place: words("units of t"), got: words("10 us"), multiple },
+            &["in.h5: units of t: expected a unit of time (s, ms, us or ns), got 10 us"],
             next,
         )
     };
@@ -252,6 +265,7 @@ fn prep() -> Vec<Case> {
         missing(Absence::NeverWritten, "look for a copy"),
         missing(Absence::Link, "--map"),
         sample("frames", "--time-unit"),
+        sample("times", "--map t=FIELD,... names another column of times, --time-unit"),
         sample("labels", "h5py or NumPy"),
         case(
             Prep::SampleTooLarge { path: file(), sample: 7, most: 10, got: 11 },
@@ -284,10 +298,18 @@ fn prep() -> Vec<Case> {
         ),
         times(Some(TimeUnit::Milliseconds), "--time-unit ms"),
         times(None, "--time-unit s takes them"),
+        unit(Some(10.0), "multiplied by 10 (t * 10, with h5py), and convert it with --time-unit us"),
+        unit(Some(0.5), "multiplied by 500 (t * 500, with h5py), and convert it with --time-unit ns"),
+        unit(None, "--time-unit s, ms, us or ns"),
+        trouble(ClockRemedy::Sort, Some((words("4096"), true)), "t = np.unwrap(t.astype(\"i8\"), period=4096)"),
         clock(ClockRemedy::Unwrap, "--unwrap"),
         clock(ClockRemedy::Sort, "--allow-clock-trouble sorts all events by time"),
         clock(ClockRemedy::TakeOut(events("9..10")), "(in NumPy: np.delete(events, np.s_[9:10]))"),
-        clock(ClockRemedy::Parts(Vec::new()), "convert a copy in which that is mended"),
+        of_row(
+            Some(7),
+            "f[n].__setitem__(7, numpy.delete(f[n][7], numpy.r_[0:4, 6:9])) for n in [\"a\", \"b\"]]'; --allow",
+        ),
+        of_row(None, "[f.update({n: numpy.delete(f.pop(n)[()], numpy.r_[0:4, 6:9])}) for n in"),
         clock(ClockRemedy::Parts(vec![events("1..")]), "leave the others out, with --events 1..;"),
         clock(
             ClockRemedy::Parts(vec![events("..9"), events("9..")]),

@@ -43,15 +43,24 @@ pub enum ClockRemedy {
     /// The times wrap, because a counter starts again from 0 when it is full. The option `unwrap` adds the counter's
     /// period after each wrap.
     Unwrap,
-    /// The times restart or jump, which divides the recording into parts. The user can convert each part by itself: a
-    /// range of events, the largest part first. Empty for a sample that is a row of a dataset, because such a row
-    /// cannot be divided.
+    /// The recording has parts, largest first.
     Parts(Vec<EventRange>),
     /// The events are out of order throughout. The option `allow_clock_trouble` sorts them by time.
     Sort,
     /// The times of these few events are far from all others. The user has to remove the events from a copy of the
     /// recording.
     TakeOut(EventRange),
+    /// These events have to be taken out of a sample of a dataset.
+    OfRow(RowArrays, Vec<EventRange>),
+}
+
+/// Where a file has the events of a sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowArrays {
+    /// Paths of the datasets.
+    pub arrays: [String; 2],
+    /// The row of each, if they have a row a sample.
+    pub row: Option<u64>,
 }
 
 /// Errors of reading recordings and of recipes.
@@ -251,6 +260,18 @@ pub enum Error {
         /// The unit that the times probably have. `None` if no other unit is plausible.
         probable: Option<TimeUnit>,
     },
+    /// An attribute of a file that tells a unit of time which is not read.
+    #[error("{}: {place}: expected a unit of time (s, ms, us or ns), got {got}", .path.display())]
+    OddUnit {
+        /// The file.
+        path: PathBuf,
+        /// The attribute, and whose it is.
+        place: String,
+        /// What it says.
+        got: String,
+        /// Microseconds in one of it, if it is a multiple or a fraction of a unit.
+        multiple: Option<f64>,
+    },
     /// A recording whose times wrap, start again, jump or are out of order.
     #[error("{}: {place}: expected a clock that goes on, got {got}", .path.display())]
     ClockTrouble {
@@ -262,6 +283,8 @@ pub enum Error {
         got: String,
         /// What the user can do about it.
         remedy: ClockRemedy,
+        /// The period of a counter that may have wrapped instead, in the unit of the file, and whether it is whole.
+        period: Option<(String, bool)>,
     },
     /// A file whose layout is not recognised.
     #[error("{}: no layout fits: looked for {looked}; {has}", .path.display())]

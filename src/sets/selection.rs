@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use tonic_base::{Progress, Verbosity, in_order};
 use tonic_shard::{
-    Chunk, EncodedChunk, Encoder, Existing, Id, KEPT, Manifest, NO_LABEL, OutputDir, SampleReader, SetDescription,
-    SetWriter, ShardSet, SourceFile, Tool,
+    Chunk, EncodedChunk, Encoder, Existing, Id, KEPT, Manifest, NO_LABEL, Origin, OutputDir, SampleReader,
+    SetDescription, SetWriter, ShardSet, SourceFile, Tool,
 };
 
 use crate::error::{BaseFault, Error, Result};
@@ -172,7 +172,8 @@ pub(crate) fn write(
 ) -> Result<Manifest> {
     Encoder::new(description.tool.level)?; // reports an invalid level before anything is written
     let resume = output.existing == Existing::Resume;
-    let mut writer = SetWriter::start_with(dir, description, Some(selection.id()), resume, &mut |_, _| {})?;
+    let origin = Origin { selection: Some(selection.id()), ..Origin::default() };
+    let mut writer = SetWriter::start_with(dir, description, origin, resume, &mut |_, _| {})?;
     let description = writer.description().clone();
     let first = writer.chunks_done();
     let left = description.samples - description.samples_of(0..first).end;

@@ -44,4 +44,4 @@ pub use part::Part;
 pub use reader::{SampleReader, ShardSet};
 pub use shard::Shard;
 pub use shard_draft::ShardDraft;
-pub use writer::{Existing, KEPT, OutputDir, SetWriter};
+pub use writer::{Existing, KEPT, Origin, OutputDir, SetWriter};

@@ -5,6 +5,7 @@
 //! a lock file and a marker file. The lock keeps a second writer out. The marker describes the set, so that a resume
 //! refuses to continue a different conversion.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -51,9 +52,20 @@ struct Marker {
     /// Description of the set that is being written.
     #[serde(flatten)]
     description: SetDescription,
+    #[serde(flatten)]
+    origin: Origin,
+}
+
+/// How the content of a set was chosen, apart from its description. It is known only while the set is unfinished.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
     /// If the set is made of samples of other sets, a hash that identifies these samples. Otherwise `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    selection: Option<Id>,
+    pub selection: Option<Id>,
+    /// Settings that decide which values are read, by name. The caller of [`OutputDir::unfinished`] compares them. Empty
+    /// if the set is not made from recordings, or was begun by an earlier version.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// Directory of a set, locked for writing.
@@ -107,12 +119,12 @@ impl OutputDir {
         &self.path
     }
 
-    /// Description of the unfinished set in this directory; `None` if there is none.
+    /// Description and origin of the unfinished set in this directory; `None` if there is none.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker cannot be parsed.
-    pub fn unfinished(&self) -> Result<Option<SetDescription>> {
-        Ok(self.marker()?.map(|marker| marker.description))
+    pub fn unfinished(&self) -> Result<Option<(SetDescription, Origin)>> {
+        Ok(self.marker()?.map(|marker| (marker.description, marker.origin)))
     }
 
     fn marker(&self) -> Result<Option<Marker>> {
@@ -180,31 +192,31 @@ impl SetWriter {
     /// [`Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Corrupt`] if its
     /// marker cannot be parsed; [`tonic_base::Error::Io`].
     pub fn start(dir: OutputDir, description: SetDescription, resume: bool) -> Result<SetWriter> {
-        SetWriter::start_with(dir, description, None, resume, &mut |_, _| {})
+        SetWriter::start_with(dir, description, Origin::default(), resume, &mut |_, _| {})
     }
 
-    /// Like [`SetWriter::start`]. If the set is made of samples of other sets, `selection` is a hash that identifies
-    /// these samples. If an unfinished set is continued, `kept` is called for each of its complete shards, with the
-    /// index of the shard's first sample in the set and the ledgers of the shard's samples.
+    /// Like [`SetWriter::start`], of content that `origin` tells. A continued set must have the same selection, and has
+    /// these settings from now on. `kept` is called for each complete shard of a continued set, with the number of its
+    /// first sample and the ledgers of its samples.
     ///
     /// # Errors
     /// Errors of [`SetWriter::start`].
     pub fn start_with(
         dir: OutputDir,
         description: SetDescription,
-        selection: Option<Id>,
+        origin: Origin,
         resume: bool,
         kept: &mut dyn FnMut(u64, &[Ledger]),
     ) -> Result<SetWriter> {
-        let marker = Marker { description, selection };
+        let marker = Marker { description, origin };
         let started = dir.marker()?.filter(|_| resume);
         match &started {
             Some(started) => check_same(&dir.path, &marker, started)?,
-            None => {
-                dir.clear()?;
-                let text = serde_json::to_string_pretty(&marker).expect("a description has string keys");
-                publish(&dir.path.join(MARKER), text.as_bytes())?;
-            }
+            None => dir.clear()?,
+        }
+        if started.as_ref().is_none_or(|started| started.origin != marker.origin) {
+            let text = serde_json::to_string_pretty(&marker).expect("a description has string keys");
+            publish(&dir.path.join(MARKER), text.as_bytes())?;
         }
         let (description, identities, shards) = (marker.description, Vec::new(), Vec::new());
         let totals = Totals::new(description.classes.len());
@@ -297,25 +309,8 @@ impl SetWriter {
     }
 }
 
-/// The recordings that others lack, for an error.
-fn other_files(files: &[SourceFile], others: &[SourceFile]) -> String {
-    /// Maximum number of recordings that are named.
-    const MOST: usize = 3;
-    let lacks = |file: &&SourceFile| !others.contains(file);
-    let name = |file: &SourceFile| {
-        format!("{} ({} bytes, {} samples, blake3 {:.8})", file.name, file.bytes, file.samples, file.blake3)
-    };
-    let named: Vec<String> = files.iter().filter(lacks).take(MOST).map(name).collect();
-    match files.iter().filter(lacks).count() {
-        0 if files.len() == others.len() => "the same files in another order".into(),
-        0 => "no other files".into(),
-        n if n > MOST => format!("{} and {} more", named.join(", "), n - MOST),
-        _ => named.join(", "),
-    }
-}
-
-/// Returns an error that names the first field in which the new set differs from the unfinished one. The list of linked
-/// files isn't compared if the unfinished set has none, because old versions of this program didn't write it.
+/// Returns an error that names the first field in which the new set differs from the unfinished one. A set that
+/// was begun by a version without linked files may be continued. Settings are compared by the caller.
 fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
     let sources = [&begun.description.sources, &mine.description.sources];
@@ -326,7 +321,7 @@ fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let fields = ["recipe"].into_iter().chain(numbers).map(String::from);
     let all =
         [&mine, &begun].into_iter().filter_map(|value| value.as_object()).flat_map(|object| object.keys().cloned());
-    let unknown = |field: &String| field == "linked_files" && begun.get(field).is_none();
+    let unknown = |field: &String| field == "settings" || field == "linked_files" && begun.get(field).is_none();
     match fields.chain(all).find(|field| mine.get(field) != begun.get(field) && !unknown(field)) {
         None => Ok(()),
         Some(field) => {

@@ -185,13 +185,14 @@ fn gaps_and_stale_heads_are_refused() {
     late.t.iter_mut().for_each(|t| *t += 1_700_000_000_000_000);
     let (found, notes) = converted(&late.npy(&path("late.npy")), &path("set"), &[]);
     assert!(found == converted(&usual(80).npy(&path("a.npy")), &path("set"), &[]).0 && notes.is_empty());
-    // A second of silence is usual, and so is anything of a few events.
+    // A second of silence is usual. Few events may pause for a minute.
     let mut silent = usual(81);
     silent.t[2_500..].iter_mut().for_each(|t| *t += 1_000_000);
     assert_eq!(converted(&silent.npy(&path("silent.npy")), &path("set"), &[]).1, [""; 0]);
-    let few = Camera::at(&[&(0..98).collect::<Vec<_>>()[..], &[70_000_000]].concat());
-    let notes = converted(&few.npy(&path("few.npy")), &path("set"), &[]).1;
-    says(&notes[0], &["stray time: event 98 is 1.2 minutes ahead of all others; taken as it is"]);
+    let few = |last: i64| Camera::at(&[&(0..98).collect::<Vec<_>>()[..], &[last]].concat()).npy(&path("few.npy"));
+    let notes = converted(&few(50_000_000), &path("set"), &[]).1;
+    says(&notes[0], &["stray time: event 98 is 50 s ahead of all others; taken as it is"]);
+    refused(&few(70_000_000), &path("none"), &["stray time: event 98 is 1.2 minutes ahead", "--events ..98;"]);
 }
 
 #[test]
@@ -405,16 +406,15 @@ fn rows_of_speech_have_clocks_too() {
     };
     let period = f64::from(1 << 19) / 1e6;
     let wrapped: Vec<f64> = straight.iter().map(|t| t % period).collect();
-    let few = "convert a copy in which that is mended; --allow-clock-trouble takes all times as they are";
     let mut one = straight.clone();
     one[600] = 1e9;
     for (i, (row, what, next)) in [
         (wrapped, "a wrap: its clock wraps at 2^19 us (524 ms), once before event 1049", "--unwrap adds"),
-        (with(1_200, -0.6), "a reset: the times step back by 600 ms before event 1200", few),
-        (with(1_970, -0.985), "a reset: the times step back by 984 ms before event 1970", few),
-        (with(40, 3_000.0), "a gap: 50 minutes pass between event 39 and event 40", few),
-        (with(40, 20.0), "a gap: 20 s pass between event 39 and event 40", few),
-        (one, "a stray time: event 600 is 11574 days ahead of all others", "np.s_[600:601]"),
+        (with(1_200, -0.6), "a reset: the times step back by 600 ms before event 1200", "numpy.r_[1200:2000]"),
+        (with(1_970, -0.985), "a reset: the times step back by 984 ms before event 1970", "numpy.r_[1970:2000]"),
+        (with(40, 3_000.0), "a gap: 50 minutes pass between event 39 and event 40", "numpy.r_[0:40]"),
+        (with(40, 20.0), "a gap: 20 s pass between event 39 and event 40", "numpy.r_[0:40]"),
+        (one, "a stray time: event 600 is 11574 days ahead of all others", "numpy.r_[600:601]"),
         (straight.iter().rev().copied().collect(), "a disorder: its events are in descending order", "sorts all"),
     ]
     .into_iter()
@@ -457,6 +457,40 @@ fn rows_of_speech_have_clocks_too() {
 }
 
 #[test]
+fn few_events_and_rows_are_held_to_the_same_rule() {
+    let dir = scratch();
+    let path = |name: &str| dir.join(name);
+    let even = |n: i64, from: i64| (0..n).map(|i| from + 20_000 * i).collect::<Vec<i64>>();
+    let halves = |a: Vec<i64>, b: Vec<i64>| [a, b].concat();
+    let wrapped: Vec<i64> = even(50, (1 << 32) - 500_000).iter().map(|t| t % (1 << 32)).collect();
+    let both = ["--events ..55 or --events 55..", "np.unwrap(t.astype(\"i8\"), period=1048576)", "2^20 us"];
+    for (times, words) in [
+        (wrapped.clone(), &["a wrap: its clock wraps at 2^32 us (1.2 hours), once before event 25", "--unwrap"][..]),
+        (halves(even(25, 5_000_000), even(25, 0)), &["a reset: the times step back by 5.5 s before event 25"]),
+        (halves(even(55, 0), even(55, 0)).iter().map(|t| t * 185 / 200).collect(), &both),
+        (halves(vec![0], even(49, 4_294_000_000)), &["a stray time: event 0 is 1.2 hours behind", "--events 1..;"]),
+        (halves(even(9, 0), even(41, 4_294_000_000)), &["a gap: 1.2 hours pass", "--events 9.. or --events ..9"]),
+    ] {
+        refused(&Camera::at(&times).npy(&path("few.npy")), &path("none"), words);
+        // The same of a row: the line mends it.
+        let row: Vec<(f64, i64)> = times.iter().map(|&t| (t as f64 / 1e6, 3)).collect();
+        let good: Vec<(f64, i64)> = even(40, 0).iter().map(|&t| (t as f64 / 1e6, 3)).collect();
+        let rows = super::recording::Recording::of(vec![good.clone(), row, good]);
+        let speech = super::recording::Recording { times_as: super::recording::Times::F64, ..rows };
+        let said = fails(&mut convert(&[&speech.write(&path("few.h5"))], &path("none")), 3);
+        says(&said, &["sample 1: times: ", &words[0].split(" --").next().unwrap()[..7]]);
+    }
+    // A row that is unwrapped counts from its first event, and is not cropped.
+    let row = wrapped.iter().map(|&t| (t as f64 / 1e6, 3)).collect();
+    let rows = super::recording::Recording::of(vec![row, even(50, 0).iter().map(|&t| (t as f64 / 1e6, 3)).collect()]);
+    let speech = super::recording::Recording { times_as: super::recording::Times::F64, ..rows };
+    let file = speech.write(&path("wrap.h5"));
+    convert(&[&file], &path("set")).arg("--unwrap").assert().success();
+    let found = samples(&path("set"));
+    assert!(found[0].dense == found[1].dense && found[0].ledger == found[1].ledger);
+}
+
+#[test]
 fn a_refused_file_of_a_folder_costs_no_shard() {
     let dir = scratch();
     let path = |name: &str| dir.join(name);
@@ -483,6 +517,46 @@ fn a_refused_file_of_a_folder_costs_no_shard() {
     )
     .unwrap();
     assert_eq!(json["resumed_samples"], 1);
+    // What would give the rest of the set other values than its beginning is refused, also with what mends the clock.
+    let table = path("table.csv");
+    std::fs::write(&table, "file,label\na/1.npy,b\nb/1.npy,c\nc/1.npy,a\n").unwrap();
+    let start = |arguments: &[&str]| {
+        std::fs::remove_dir_all(path("part")).unwrap_or_default();
+        fails(convert(&[&folder], &path("part")).args(small).args(arguments), 3);
+        assert!(path("part").join("00000.shard").exists());
+    };
+    for (began, resumed, words) in [
+        (&["--time-unit", "us"][..], &["--time-unit", "ms"][..], &["expected us, got ms", "give --time-unit us"][..]),
+        (&[], &["--time-unit", "s"], &["time_unit differs", "expected us, got s", "give --time-unit us, as it began"]),
+        (&[], &["--origin", "1"], &["expected 0, got 1", "give --origin 0", "--overwrite for --resume"]),
+        (&[], &["--sensor", "40,31,2"], &["give --sensor 40,30,2, as"]),
+        (&[], &["--map", "t=t,x=y,y=x,p=p"], &["t=t,x=x,y=y,p=p, got t=t,x=y,y=x,p=p", "give --map, --columns and"]),
+        (&[], &["--events", "1.."], &["expected none, got 1..", "leave --events out"]),
+        (&["--events", "1.."], &[], &["expected 1.., got none", "give --events 1.., as it"]),
+        (&[], &["--sample-duration", "9s"], &["sample_duration differs", "leave --sample-duration out"]),
+        (&["--sample-events", "9999"], &["--sample-events", "8888"], &["give --sample-events 9999,"]),
+        (&[], &["--labels", table.to_str().unwrap()], &["labels differs", "give the same --labels"]),
+    ] {
+        let sensor = if resumed.contains(&"--sensor") { &[][..] } else { &SENSOR };
+        start(&[&SENSOR, began].concat());
+        let mut command = convert(&[&folder], &path("part"));
+        let said = fails(command.args(small).args(sensor).args(resumed).args(["--resume", "--unwrap"]), 4);
+        says(&said, words);
+    }
+    // The unit that was in force may be given. Wraps that were taken as they are cannot be undone in the rest.
+    start(&SENSOR);
+    let resume = |arguments: &[&str]| {
+        let mut command = convert(&[&folder], &path("part"));
+        command.args(SENSOR).args(small).arg("--resume").args(arguments);
+        command
+    };
+    let mut wrong = usual(91);
+    wrong.t[4_000..].iter_mut().for_each(|t| *t += 7_200_000_000);
+    wrong.npy(&folder.join("c/1.npy"));
+    start(&[&SENSOR[..], &["--unwrap"]].concat());
+    says(&fails(&mut resume(&["--allow-clock-trouble"]), 4), &["unwrap differs", "add --unwrap, as it began"]);
+    resume(&["--unwrap", "--time-unit", "us", "--allow-clock-trouble"]).assert().success();
+    usual(90).npy(&folder.join("c/1.npy"));
     convert(&[&folder], &path("whole")).args(SENSOR).args(small).arg("--unwrap").assert().success();
     assert!(contents(&path("set")) == contents(&path("whole")));
 }

@@ -104,9 +104,12 @@ fn cochleas_take_a_unit() {
     rows[55] = (0..100).map(|i| (f64::from(i), 3)).collect();
     let file = Recording::of(rows.clone()).write(&path("one.h5"));
     says(&fails(&mut convert(&[&file], &path("one")), 3), &["sample 55: times: expected speech"]);
-    rows[55].pop();
+    // And one of three, all of which would be cropped.
+    rows[55] = vec![(100.0, 3), (200.0, 3), (900.0, 3)];
     let file = Recording::of(rows).write(&path("few.h5"));
-    convert(&[&file], &path("few")).assert().success();
+    let said = fails(&mut convert(&[&file], &path("few")), 3);
+    says(&said, &["sample 55: times: expected speech of at most a minute, got 3 events", "--time-unit ms takes them"]);
+    notes(&file, &path("few"), &["--time-unit", "ms"]);
 }
 
 #[test]
@@ -252,19 +255,54 @@ fn units_in_attributes_are_used() {
         );
         assert!(samples(&set("set")) == samples(&set("plain")), "{at} {near:?}");
     }
-    // What is not understood is noted, and cannot reach a terminal as it is.
-    let file = e2vid_of(&camera, &set("odd.h5"), |events| {
-        let t: Vec<f64> = camera.t.iter().map(|&t| seconds(t)).collect();
-        let t = events.new_dataset_builder().with_data(&t).create("ts").unwrap();
-        let text: VarLenUnicode = "\u{1b}[2Jticks".parse().unwrap();
-        t.new_attr::<VarLenUnicode>().create("units").unwrap().write_scalar(&text).unwrap();
-    });
-    let said = notes(&file, &set("set"), &SENSOR);
-    says(
-        &said[0],
-        &["\"units\" of \"events/ts\" is \"\\u{1b}[2Jticks\", which is no known unit", "times are taken as s"],
-    );
+    // Multiples and numbers that are a unit are read. What is not understood is refused by name, unless a unit is given
+    // or it is no unit of time, and cannot reach a terminal as it is.
+    let told = |place: &str, tell: &dyn Fn(&hdf5::Location)| {
+        e2vid_of(&camera, &set("odd.h5"), |events| {
+            let t = events.new_dataset_builder().with_data(&ms).create("ts").unwrap();
+            tell(if place == "ts" { &t } else { events });
+        })
+    };
+    let text = |name: &'static str, text: &str| {
+        let text: VarLenUnicode = text.parse().unwrap();
+        move |place: &hdf5::Location| {
+            place.new_attr::<VarLenUnicode>().create(name).unwrap().write_scalar(&text).unwrap()
+        }
+    };
+    for unit in
+        ["0.001 s", "1e-3 s", "1/1000 sec", "10^-3 s", "1000us", "ticks of 1 ms", "1 ms", "datetime64[ms]", "0.001"]
+    {
+        notes(&told("ts", &text("units", unit)), &set("set"), &SENSOR);
+        assert!(samples(&set("set")) == samples(&set("plain")), "{unit}");
+    }
+    let number =
+        |place: &hdf5::Location| place.new_attr::<f64>().create("time_unit").unwrap().write_scalar(&1e-3).unwrap();
+    notes(&told("events", &number), &set("set"), &SENSOR);
     assert!(samples(&set("set")) == samples(&set("plain")));
+    for (place, name, unit, words) in [
+        ("ts", "units", "10 us", &["got \"10 us\"", "t * 10, with h5py", "--time-unit us"][..]),
+        ("events", "units", "ticks of 10us", &["got \"ticks of 10us\"", "t * 10,"]),
+        ("ts", "units", "0.1 ms", &["t * 100,", "--time-unit us"]),
+        ("ts", "units", "100ns", &["t * 100,", "--time-unit ns"]),
+        (
+            "ts",
+            "units",
+            "\u{1b}[2Jticks",
+            &["the attribute \"units\" of \"events/ts\": expected a unit", "\\u{1b}[2Jticks"],
+        ),
+        ("ts", "time_unit", "clock cycles", &["got \"clock cycles\"", "--time-unit s, ms, us or ns says"]),
+        ("events", "unit", "us per tick", &["got \"us per tick\""]),
+        ("ts", "unit", "1 MHz", &["got \"1 MHz\""]),
+        ("ts", "unit", "1", &["got \"1\""]),
+    ] {
+        let file = told(place, &text(name, unit));
+        says(&refused(&file, &set("none"), &SENSOR), words);
+        notes(&file, &set("set"), &[&SENSOR[..], &["--time-unit", "ms"]].concat());
+        assert!(samples(&set("set")) == samples(&set("plain")), "{unit}");
+    }
+    let said =
+        notes(&told("events", &text("unit", "px")), &set("set"), &[&SENSOR[..], &["--allow-clock-trouble"]].concat());
+    says(&said[0], &["is \"px\", which is no known unit (s, ms, us, ns); times are taken as s"]);
 }
 
 #[test]

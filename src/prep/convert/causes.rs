@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::events::Admitted;
 use crate::framing::{Framing, ToFrame};
 use crate::recipe::Recipe;
-use crate::source::{Cut, Layout, Recording, Unlabelled};
+use crate::source::{Cut, Layout, Recording, Unlabelled, ask_unit};
 use crate::transform::{CropTime, Transform};
 
 /// A loss of more than this share of the events is worth a warning.
@@ -83,10 +83,7 @@ pub(super) fn label_warnings(inputs: &Inputs, limit: f64) -> Result<Vec<String>>
     let too_much = inputs.unlabelled().filter(|(_, left)| left.events as f64 > limit * left.of as f64 + 1e-6);
     let warning = |(recording, left): (&Recording, &Unlabelled)| {
         let Unlabelled { events, of, intervals: (from, to), times: (first, last), probable } = left;
-        let unit = match probable {
-            Some(unit) => format!("are they in {unit}? Their unit can be at each, as in 20{unit}"),
-            None => "their unit can be at each, as in 20ms".into(),
-        };
+        let unit = ask_unit(*probable);
         format!(
             "warning: the intervals of `labels` leave out {} of the events of {} ({events} of {of}): they go from {} to \
              {} s, the events from {} to {} s; {unit}",

@@ -167,6 +167,11 @@ impl Inputs {
         })
     }
 
+    /// The open recordings.
+    pub(super) fn recordings(&self) -> impl Iterator<Item = &Recording> {
+        self.inputs.iter().map(|input| &input.recording)
+    }
+
     /// Iterates over the recordings with events outside all intervals of the table of labels. Each comes with a
     /// description of these events.
     pub(super) fn unlabelled(&self) -> impl Iterator<Item = (&Recording, &Unlabelled)> {

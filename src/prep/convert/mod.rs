@@ -8,6 +8,7 @@
 //! loss      how many events each step lost
 //! causes    describes losses and their likely causes in words
 //! limit     checks losses against the largest share of events that may be lost
+//! settings  what a resumed conversion must have as it began
 //! pipeline  makes all chunks on all cores, and writes them in order
 //! ```
 
@@ -19,6 +20,7 @@ mod limit;
 mod loss;
 mod pipeline;
 mod plan;
+mod settings;
 
 pub use chunks::{ChunkFailure, ChunkMaker};
 pub use inputs::{Inputs, hash_linked};

@@ -9,9 +9,12 @@ use crate::convert::chunks::ChunkFailure;
 use crate::convert::inputs::{Inputs, hash_linked};
 use crate::convert::job::{Conversion, Job};
 use crate::convert::loss::Losses;
+use crate::convert::settings::{check_settings, settings};
 use crate::error::Result;
 use crate::source::{Layout, TakenColumns};
-use tonic_shard::{Existing, KEPT, Ledger, Manifest, OutputDir, SetDescription, SetWriter, Width};
+use tonic_shard::{
+    Existing, KEPT, Ledger, MARKER, Manifest, Origin, OutputDir, SetDescription, SetWriter, SourceFile, Width,
+};
 
 /// The result of a conversion.
 #[derive(Clone, Debug)]
@@ -61,15 +64,22 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
     let mut dir = OutputDir::open(&conversion.output, conversion.existing)?;
     let mut resume = conversion.existing == Existing::Resume;
     let unfinished = dir.unfinished()?.filter(|_| resume);
-    if let Some(begun) = &unfinished {
+    if let Some((begun, _)) = &unfinished {
         job.resume(begun)?;
     }
-    let mut counts = unfinished.map_or(job.recipe.frames.values(), |u| u.widths.counts);
+    let mut counts = unfinished.as_ref().map_or(job.recipe.frames.values(), |(begun, _)| begun.widths.counts);
     job.check_space()?;
     let threads = rayon::ThreadPoolBuilder::new().num_threads(conversion.threads).build();
     let threads = threads.map_err(|_| BaseError::WorkerLost { doing: "hash the recordings" })?;
     let sources = threads.install(|| job.inputs.hash(conversion.verbosity))?;
     let linked_files = threads.install(|| hash_linked(&job.inputs.linked(), conversion.verbosity))?;
+    let mut settings = settings(&conversion.source, &job.inputs)?;
+    if let Some((begun, origin)) = &unfinished {
+        let of = |sources: &[SourceFile]| sources.iter().map(|source| source.blake3).collect::<Vec<_>>();
+        let place = (dir.path(), &*dir.path().join(MARKER));
+        check_settings(place, &mut settings, &origin.settings, of(&begun.sources) == of(&sources))?;
+    }
+    let origin = Origin { settings, ..Origin::default() };
     loop {
         let mut losses = Losses::new(&job.recipe);
         let mut kept = |first: u64, ledgers: &[Ledger]| {
@@ -77,7 +87,7 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
         };
         let described = job.describe(sources.clone(), counts);
         let description = SetDescription { linked_files: linked_files.clone(), ..described };
-        let writer = SetWriter::start_with(dir, description, None, resume, &mut kept)?;
+        let writer = SetWriter::start_with(dir, description, origin.clone(), resume, &mut kept)?;
         match run(&job, writer, losses)? {
             Attempt::Finished(converted) => return Ok(*converted),
             Attempt::TooNarrow(count, again) => {

@@ -78,7 +78,7 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
         return Err(Error::wrong_type(path, &other.name, expected, other.len));
     }
     let usual = if t.is_float() { TimeUnit::Seconds } else { TimeUnit::Microseconds };
-    let (unit, note) = told_unit(&file, &times.array, options.time_unit, usual);
+    let (unit, note) = told_unit(path, &file, &times.array, options.time_unit, usual)?;
     let time = Timeline::new(options, unit, note);
     let taken = |column: &NumberColumn| TakenField { field: column.name.clone(), kind: column.kind_name.clone() };
     let group = times.array.rsplit_once('/').map_or("", |(group, _)| group);

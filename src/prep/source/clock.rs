@@ -21,6 +21,8 @@ pub(super) use wrap::Wrap;
 use crate::source::unit::TimeUnit;
 use wrap::Turns;
 
+/// Fewer events show less: what is certain of them takes more, and is judged once all are seen.
+pub(super) const FEW: u64 = 100;
 /// Number of consecutive events in a block.
 const BLOCK: usize = 1024;
 /// A block is calm if no step goes back and all steps are below this power of two, in microseconds.
@@ -28,8 +30,11 @@ const CALM: u64 = 1 << 10;
 /// The largest step back that always counts as jitter is an eighth of the recording's duration. It is at least the
 /// first and at most the second of these limits, in microseconds.
 const SMALL: (i64, i64) = (1_000, 100_000);
-/// If more than this many events in order follow a step back, the clock counts as settled at the new times.
+/// After this many events in order, a run of times that stepped back has settled there. If all are less than a block, a
+/// sixteenth of them is enough, but not less than [`ORDERED`].
 const SETTLED: u64 = 64;
+/// Events are in some order if no more than one in this many is a large step back.
+const ORDERED: u64 = 4;
 /// A step back at the end of a recording is jitter if few events follow and the step is short: at most this many
 /// microseconds, and at most an eighth of the recording's duration.
 const LATE: i64 = 1_000_000;
@@ -46,6 +51,10 @@ const LISTED: usize = 16;
 #[derive(Debug)]
 pub(super) struct Clock {
     unit: TimeUnit,
+    /// The number of events after which a run has settled.
+    settled: u64,
+    /// The first times, up to a block.
+    first: Vec<i64>,
     /// Number of events seen.
     seen: u64,
     /// Time of the last event seen, in microseconds.
@@ -68,8 +77,10 @@ pub(super) struct Clock {
     ahead: u64,
     /// Number of steps back, however small.
     backward: u64,
-    /// Steps back after which the times did not return, each with the run that follows the step.
-    resets: Vec<(Break, Run)>,
+    /// Number of steps back that are too large for jitter wherever it occurs.
+    deep: u64,
+    /// Steps back that did not return, each with the run that begins there, and the events of the run before it.
+    resets: Vec<(Break, Run, u64)>,
     /// The largest jumps ahead, and the largest jumps back after which the times returned.
     gaps: Vec<Break>,
     /// Index of the first event without a time, and the number of events without a time.
@@ -104,6 +115,8 @@ impl Clock {
         let run = Run::new(0, 0);
         Clock {
             unit,
+            settled: SETTLED,
+            first: Vec::new(),
             seen: 0,
             previous: 0,
             low: 0,
@@ -116,6 +129,7 @@ impl Clock {
             turns: Turns::default(),
             ahead: 0,
             backward: 0,
+            deep: 0,
             resets: Vec::new(),
             gaps: Vec::new(),
             missing: None,
@@ -132,6 +146,7 @@ impl Clock {
 
     /// Processes the next times of the recording, in microseconds.
     pub(super) fn see(&mut self, times: &[i64]) {
+        self.first.extend(times.iter().take(BLOCK - self.first.len()));
         for block in times.chunks(BLOCK) {
             if !self.passes(block) {
                 block.iter().for_each(|&time| self.step(time));
@@ -190,7 +205,7 @@ impl Clock {
         if let Some(left) = self.left.filter(|left| time >= left.high.saturating_sub(small)) {
             let depth = left.high.saturating_sub(self.run.low);
             self.left = None;
-            if jump >= depth / 4 || !self.run.is_settled() {
+            if jump >= depth / 4 || !self.run.is_settled(self.settled) {
                 let kind = BreakKind::Behind;
                 self.leave(Break { kind, at: self.run.at, until: Some(self.seen), by: depth }, self.run.events - 1);
                 self.run = Run { events: left.events + self.run.events, ..left };
@@ -233,7 +248,8 @@ impl Clock {
     /// Keeps the step back from run `left` to the current run as a reset, because the times did not return.
     fn reset(&mut self, left: Run) {
         let by = left.high.saturating_sub(self.run.start);
-        self.resets.push((Break { kind: BreakKind::Reset, at: self.run.at, until: None, by }, self.run));
+        let reset = Break { kind: BreakKind::Reset, at: self.run.at, until: None, by };
+        self.resets.push((reset, self.run, left.events));
         self.resets.truncate(LISTED);
     }
 
@@ -247,6 +263,7 @@ impl Clock {
             }
             return;
         }
+        self.deep += 1;
         // Back to where the times jumped ahead: those in between were early.
         let early = |leap: &Leap| time >= leap.from.saturating_sub(SMALL.0) && depth <= leap.by.saturating_mul(3);
         if let Some(Leap { at, .. }) = self.leap.filter(early) {
@@ -257,7 +274,7 @@ impl Clock {
             }
             self.run.steps += 1;
             self.run.high = time;
-        } else if self.left.is_none() || self.run.is_settled() {
+        } else if self.left.is_none() || self.run.is_settled(self.settled) {
             self.run.events -= 1;
             if let Some(left) = self.left {
                 self.reset(left);
@@ -278,15 +295,32 @@ impl Clock {
 
     /// Ends the pass and returns what was found.
     pub(super) fn finish(mut self) -> Findings {
+        let settled = (self.seen / 16).clamp(ORDERED, SETTLED);
+        if settled < self.settled {
+            let mut again = Clock { settled, missing: self.missing, ..Clock::new(self.unit) };
+            again.see(&self.first);
+            return again.finish();
+        }
+        let few = self.seen < FEW;
+        let ends = (self.first.first().copied().unwrap_or(0), self.previous);
         let span = self.high.saturating_sub(self.low);
         let silent = self.gaps.iter().filter(|gap| gap.kind != BreakKind::Behind);
         let (number, rest) = silent.fold((1, self.progress), |(n, rest), gap| (n + 1, rest.saturating_sub(gap.by)));
         let mean = rest / self.seen.saturating_sub(number).max(1) as i64;
+        let events = self.seen;
+        let ordered = self.deep * ORDERED <= events;
+        let in_order = ordered || events > BLOCK as u64;
+        let hole = if in_order { i64::MAX } else { largest_step(&mut self.first) };
+        let is_gap = |jump: i64| match in_order {
+            true => is_gap(jump, (rest, mean), events),
+            false => is_gap(jump.min(hole), (span.saturating_sub(hole), span / events as i64), events),
+        };
+        let is_stray = |jump: i64| is_gap(jump) && (jump > MINUTE || !few);
         if let Some(left) = self.left {
             let (until, by) = (Some(self.seen), left.high.saturating_sub(self.run.low));
             let last = Break { kind: BreakKind::Behind, at: self.run.at, until, by };
-            let few = self.run.events <= SETTLED && self.run.events <= left.events / 8;
-            if self.run.is_rough() || few && (is_gap(by, rest, mean) || by <= (span / 8).min(LATE)) {
+            let short = self.run.events <= self.settled && self.run.events <= left.events / 8;
+            if self.run.is_rough(self.settled) || short && (is_stray(by) || by <= (span / 8).min(LATE)) {
                 self.leave(last, self.run.events);
             } else {
                 self.reset(left);
@@ -294,12 +328,13 @@ impl Clock {
         }
         let (small, mut jitter) = ((span / 8).min(SMALL.1), self.jitter);
         let (mut breaks, mut pauses) = (Vec::new(), Vec::new());
-        for (reset, run) in self.resets {
+        for (reset, run, before) in self.resets {
             let depth = reset.by.saturating_add(run.start).saturating_sub(run.low);
-            if reset.at <= SETTLED && is_gap(reset.by, rest, mean) {
+            let two = run.events.min(before) >= ORDERED || (before >= 2 * ORDERED && reset.by >= span - span / 8);
+            if reset.at <= self.settled && is_stray(reset.by) {
                 // All others begin anew after the first few, which are from elsewhere.
                 breaks.push(Break { kind: BreakKind::Ahead, at: 0, until: Some(reset.at), ..reset });
-            } else if reset.by > small {
+            } else if reset.by > small && (!few || two) && ordered {
                 breaks.push(reset);
             } else {
                 jitter.add(reset.at, depth, run.events);
@@ -312,7 +347,8 @@ impl Clock {
                 _ => gap,
             };
             match gap.until {
-                _ if is_gap(gap.by, rest, mean) && (stray.until.is_some() || gap.by > MINUTE) => breaks.push(stray),
+                _ if is_gap(gap.by) && gap.by > MINUTE => breaks.push(stray),
+                _ if is_stray(gap.by) && stray.until.is_some() => breaks.push(stray),
                 _ if gap.by > rest => pauses.push(stray),
                 Some(until) => jitter.add(gap.at, gap.by, until - gap.at),
                 None => {}
@@ -320,23 +356,24 @@ impl Clock {
         }
         breaks.sort_by_key(|found| found.at);
         pauses.sort_by_key(|found| found.at);
-        let wrap = self.turns.wrap(self.unit, self.seen, (self.low, self.high));
+        let wrap = self.turns.wrap(self.unit, self.seen, (self.low, self.high), ends);
         let (back, ahead) = self.turns.count(self.low, self.high);
         let disorder = if self.backward > 10 * self.ahead.max(1) {
             Some(Disorder::Descending)
-        } else if back >= 3 && back > 2 * ahead.max(breaks.len()) {
+        } else if back >= 3 && back > 2 * ahead.max(breaks.len()) && in_order {
             Some(Disorder::Sawtooth(back as u64))
         } else {
             (2 * jitter.events > self.seen).then_some(Disorder::Shuffled)
         };
         let (wrap, doubt) = match wrap {
             Some((wrap, true)) => (Some(wrap), None),
-            Some((wrap, false)) if !breaks.is_empty() || disorder.is_some() => (None, Some(wrap.doubt())),
+            Some((wrap, false)) if !breaks.is_empty() || disorder.is_some() => (None, Some(wrap)),
             _ => (None, None),
         };
         Findings {
             events: self.seen,
             extent: (self.seen > 0).then_some((self.low, self.high)),
+            progress: self.progress,
             jitter: (jitter.events > 0).then_some(Jitter { events: jitter.events.min(self.seen), ..jitter }),
             wrap,
             doubt,
@@ -361,12 +398,19 @@ impl Findings {
 /// Whether a jump is longer than a running sensor can be silent. Without its gaps, the recording lasts `rest`
 /// microseconds and has `mean` microseconds between events.
 ///
-/// The background activity of a running sensor never ends: it makes events every few milliseconds, in darkness too. So
-/// a jump is a gap if it is longer than ten times the rest of the recording, or longer than an hour and a hundred usual
-/// steps. The caller accepts gaps of up to [`MINUTE`], because sensors are stopped between trials. This exception
-/// doesn't hold for stray events.
-fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
-    jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
+/// The background activity of a running sensor never ends: there are events every few milliseconds, in darkness too. So
+/// no recording is silent for ten times as long as all the rest of it, unless the sensor was stopped for less than a
+/// minute, nor for more than an hour and a hundred times its usual step. Stray events need no minute, if there are
+/// enough others. The fewer events there are, the longer a silence between them may be.
+fn is_gap(jump: i64, (rest, mean): (i64, i64), events: u64) -> bool {
+    let times = (1_000 / events.max(1) as i64).max(10);
+    (events > 2 && jump > rest.saturating_mul(times)) || (jump > HOUR && jump > mean.saturating_mul(100))
+}
+
+/// The largest step between times, once they are sorted.
+fn largest_step(times: &mut [i64]) -> i64 {
+    times.sort_unstable();
+    times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0)
 }
 
 impl Run {
@@ -375,13 +419,13 @@ impl Run {
     }
 
     /// Whether the run has so many events in order that the clock counts as settled at its times.
-    fn is_settled(&self) -> bool {
-        self.events > SETTLED && !self.is_rough()
+    fn is_settled(&self, settled: u64) -> bool {
+        self.events > settled && !self.is_rough(settled)
     }
 
     /// Whether the run has so many steps back that its times have no order.
-    fn is_rough(&self) -> bool {
-        self.steps > 0 && self.steps * SETTLED > self.events
+    fn is_rough(&self, settled: u64) -> bool {
+        self.steps > 0 && self.steps * settled > self.events
     }
 }
 

@@ -192,9 +192,21 @@ impl TakenColumns {
         self.fields != other.fields || self.unit != other.unit
     }
 
+    /// The name of the unit of times.
+    pub(crate) fn unit_name(&self) -> &'static str {
+        self.unit.map_or("", TimeUnit::name)
+    }
+
+    /// The names of the fields, such as `t=events/ts,x=events/xs`.
+    pub(crate) fn names(&self) -> String {
+        let fields = Role::ALL.into_iter().zip(&self.fields);
+        let names = fields.filter_map(|(role, taken)| Some(format!("{}={}", role.name(), taken.as_ref()?.field)));
+        names.collect::<Vec<_>>().join(",")
+    }
+
     /// The columns as one line of text for the user.
     pub fn text(&self) -> String {
-        let unit = self.unit.map_or("", TimeUnit::name);
+        let unit = self.unit_name();
         let column = |role: Role| match &self.fields[role as usize] {
             Some(TakenField { field, kind }) if role == Role::T => format!("t = {field} ({kind}, {unit})"),
             Some(TakenField { field, kind }) => format!("{} = {field} ({kind})", role.name()),

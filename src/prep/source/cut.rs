@@ -8,6 +8,8 @@ use crate::source::clock::{Clock, Wrap};
 use crate::source::labels::Row;
 use crate::source::options::Cut;
 use crate::source::stream::EventStream;
+use crate::source::unit::TimeUnit;
+use crate::source::unlabelled::ask_unit;
 use crate::source::vet::{vet, vet_unwrapped};
 use tonic_shard::NO_LABEL;
 
@@ -338,7 +340,8 @@ fn nowhere(stream: &EventStream, intervals: &Intervals<'_>) -> Error {
         format!("; intervals are in the times of the events, without the file's t_offset of {offset} us")
     });
     let expected = format!("intervals of {}, which goes from {first} to {last} us{offset}", stream.path.display());
-    Error::usage("labels", expected, format!("{from} to {to} us"))
+    let unit = ask_unit(TimeUnit::Microseconds.fitting(to as f64, last as f64));
+    Error::usage("labels", expected, format!("{from} to {to} us: {unit}"))
 }
 
 /// The first start and the last end of `intervals`, and the first and the last time of a recording whose times are in

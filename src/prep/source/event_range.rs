@@ -18,6 +18,13 @@ impl EventRange {
     pub fn of(self, len: u64) -> Range<u64> {
         self.start..self.end.unwrap_or(len).min(len)
     }
+
+    /// The other events of a recording of `len` events, before and after it.
+    pub(super) fn others(self, len: u64) -> Vec<EventRange> {
+        let Range { start, end } = self.of(len);
+        let others = [(0, start), (end, len)].into_iter().filter(|(start, end)| start < end);
+        others.map(|(start, end)| EventRange { start, end: Some(end) }).collect()
+    }
 }
 
 impl std::fmt::Display for EventRange {

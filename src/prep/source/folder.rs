@@ -191,7 +191,7 @@ fn by_table(
     options: &SourceOptions,
     notes: &mut Vec<String>,
 ) -> Result<Labelled> {
-    let rows = labels::read_labels(table, TimeUnit::Microseconds)?;
+    let rows = labels::read_labels(table, options.time_unit.unwrap_or(TimeUnit::Microseconds))?;
     options.classes.as_ref().map(|classes| classes.check_rows(table, &rows)).transpose()?;
     let (classes, classes_of) = labels::number_classes(rows.iter().map(|row| row.label.as_str()), true);
     let names = FileNames::new(dir, &listing.files);

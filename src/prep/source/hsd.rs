@@ -18,7 +18,7 @@ use half::f16;
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenArray};
 use hdf5::{Dataset, H5Type};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, RowArrays};
 use crate::events::SensorSize;
 use crate::source::columns::TakenColumns;
 use crate::source::hdf::{LinkedPath, damaged, describe, descriptor, strings};
@@ -80,7 +80,7 @@ impl Hsd {
         let file = hdf::open(path)?;
         let times = dataset(path, &file, TIMES)?;
         let units = dataset(path, &file, UNITS)?;
-        let (told, note) = told_unit(&file, TIMES, options.time_unit, TimeUnit::Seconds);
+        let (told, note) = told_unit(path, &file, TIMES, options.time_unit, TimeUnit::Seconds)?;
         let mut time = Timeline::new(options, told, note);
         match element(path, &times, TIMES)? {
             Some(TypeDescriptor::Float(_)) => {}
@@ -159,7 +159,8 @@ impl Hsd {
         let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
         let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples.clone()), Ok)?;
         let times = times.of_unit(self.clocks.time.unit);
-        Ok((self.clocks.vet(samples.start, times, &offsets)?, offsets))
+        let arrays = |sample| RowArrays { arrays: [TIMES, UNITS].map(String::from), row: Some(sample) };
+        Ok((self.clocks.vet(samples.start, times, &offsets, arrays)?, offsets))
     }
 
     /// Reads times with libhdf5.

@@ -100,6 +100,13 @@ pub fn read_labels(path: &Path, unit: TimeUnit) -> Result<Vec<Row>> {
             let time = |unit: TimeUnit| {
                 // Where cells are separated by semicolons, spreadsheets write 0,5 for 0.5.
                 let dotted = if table.separator == ';' { cell.replace(',', ".") } else { cell.clone() };
+                if unit.microseconds() <= 1.0 && dotted.trim().parse::<f64>().is_ok_and(|time| time.fract() != 0.0) {
+                    let expected = format!(
+                        "whole {unit}: fractions are probably in s, which can be said at each time (0.5s) or in the names \
+                         of the columns (start_s,end_s,label)"
+                    );
+                    return Err(bad(number, &expected, format!("{cell:?}")));
+                }
                 let hint = if header.is_some() { "" } else { ", or a first line that names the columns: file,label" };
                 unit.read(&dotted).map_err(|expected| bad(number, &format!("{expected}{hint}"), format!("{cell:?}")))
             };

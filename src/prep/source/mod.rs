@@ -100,5 +100,5 @@ pub use raw::{Coordinates, RawSamples, Times};
 pub use recording::Recording;
 pub use synth::synth;
 pub use unit::TimeUnit;
-pub(crate) use unlabelled::Unlabelled;
+pub(crate) use unlabelled::{Unlabelled, ask_unit};
 pub(crate) use vet::implausible;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use hdf5::types::TypeDescriptor;
 
-use crate::error::{BaseFault, Error, Result};
+use crate::error::{BaseFault, Error, Result, RowArrays};
 use crate::events::SensorSize;
 use crate::source::columns::{FieldPath, Part, TakenColumns};
 use crate::source::hdf::{LinkedPath, NumberColumn};
@@ -97,7 +97,8 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
         labels::number_classes(names.iter().map(|name| said(name)), false)
     };
     let (addresses, timestamps) = (format!("{part}_addresses"), format!("{part}_timestamps"));
-    let (told, note) = told_unit(&file, &format!("{timestamps}/{}", names[0]), options.time_unit, TimeUnit::Seconds);
+    let (told, note) =
+        told_unit(path, &file, &format!("{timestamps}/{}", names[0]), options.time_unit, TimeUnit::Seconds)?;
     let mut time = Timeline::new(options, told, note);
     let (unit, notes) = (time.unit, std::mem::take(&mut time.notes));
     let mut columns = TakenColumns::of_cochlea(
@@ -194,7 +195,11 @@ impl ReadSamples for Ntidigits {
         }
         let origins = vec![None; lengths.len()];
         let raw = EventBlock::concatenate(blocks).into_samples(&lengths, &origins);
-        let times = self.clocks.vet(first, raw.times, &raw.offsets)?;
+        let arrays = |sample| {
+            let name = &self.names[sample as usize];
+            RowArrays { arrays: ["timestamps", "addresses"].map(|group| field(part, group, name).array), row: None }
+        };
+        let times = self.clocks.vet(first, raw.times, &raw.offsets, arrays)?;
         Ok(RawSamples { times, ..raw })
     }
 }

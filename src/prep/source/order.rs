@@ -51,7 +51,8 @@ pub(super) fn sorting(stream: &EventStream, starts: &[u64]) -> Result<Option<Str
     let span = b.max(d).saturating_sub(a.min(c));
     let near = |a: i64, b: i64, most: i64| a.abs_diff(b) <= most.unsigned_abs();
     let large = start.min(stream.len - start) >= stream.len / SHARE;
-    if large && d <= a && near(d, a, (span / stream.len as i64).max(1).saturating_mul(JOINT)) {
+    let usual = (b.saturating_sub(a).saturating_add(d.saturating_sub(c)) / stream.len as i64).max(1);
+    if large && d <= a && near(d, a, usual.saturating_mul(JOINT)) {
         return Ok(Some(format!("the events from {} on end where the first begin", start + stream.time.skipped)));
     }
     let together = near(a, c, span / 100) && near(b, d, span / 100) && a.min(c) > span / 10;

@@ -6,12 +6,12 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{ClockRemedy, Error, Result};
-use crate::source::clock::Findings;
+use crate::error::{ClockRemedy, Error, Result, RowArrays};
+use crate::source::clock::{FEW, Findings};
 use crate::source::numbers::Stamps;
 use crate::source::raw::Times;
 use crate::source::timeline::Timeline;
-use crate::source::trouble::{FEW, judge};
+use crate::source::trouble::judge;
 use crate::source::vet::{SHORTEST, implausible, lasts_without_gaps};
 
 /// Longest plausible sample of speech, in microseconds.
@@ -37,12 +37,18 @@ impl RowClocks {
         RowClocks { path, time, found: Mutex::default() }
     }
 
-    /// Checks the rows of consecutive samples, from sample `first` on. Returns the times, with wraps undone if the user
-    /// asked for that. `offsets` has the index of each row's first time, and then the number of all times.
+    /// Checks the rows of consecutive samples, the first of which is `first`, and undoes wraps. `offsets` has the place
+    /// of each row, then the end. `arrays` tells where the file has a sample.
     ///
     /// # Errors
     /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`].
-    pub(super) fn vet(&self, first: u64, mut times: Times, offsets: &[usize]) -> Result<Times> {
+    pub(super) fn vet(
+        &self,
+        first: u64,
+        mut times: Times,
+        offsets: &[usize],
+        arrays: impl Fn(u64) -> RowArrays,
+    ) -> Result<Times> {
         for (sample, row) in (first..).zip(offsets.windows(2).map(|row| row[0]..row[1])) {
             let ends = (row.clone().find_map(|i| times.get(i)), row.clone().rev().find_map(|i| times.get(i)));
             let lasts = ends.1.unwrap_or(0).saturating_sub(ends.0.unwrap_or(0));
@@ -52,25 +58,20 @@ impl RowClocks {
                 }
                 continue;
             }
-            let stamps = stamps(&times, row.clone());
-            let mut found = Findings::of(self.time.unit, &stamps.places(None));
-            // Nobody is silent for longer than all that he says.
-            found.breaks.append(&mut found.pauses);
-            if let Some(lasts) = lasts_without_gaps(&found).filter(|lasts| *lasts > SPEECH) {
-                self.refuse(sample, "speech of at most a minute", lasts, found.events)?;
-            }
+            let mut stamps = stamps(&times, row.clone());
+            let found = self.find(sample, &stamps)?;
             self.vet_brief(sample, &times, row.clone())?;
-            let unwraps = self.time.unwrap && found.wrap.is_some();
-            if found.events < FEW && !unwraps {
-                (found.jitter, found.disorder) = (None, None);
-            }
-            let mut notes = self.judge(sample, &self.time, &found)?;
-            if let Some(wrap) = found.wrap.filter(|_| unwraps) {
-                let mut us = stamps;
-                wrap.unwrap(0, &mut us.us);
-                let found = Findings::of(self.time.unit, &us.places(None));
-                notes.extend(self.judge(sample, &self.time.unwrapped(), &found)?);
-                times = times.replaced(row, &us.us);
+            let mut notes = self.judge(sample, &self.time, &found, &arrays)?;
+            if let Some(wrap) = found.wrap.filter(|_| self.time.unwrap) {
+                wrap.unwrap(0, &mut stamps.us);
+                // A counter that ran before the row began does not say when it began.
+                if let Some(start) = stamps.first(0..stamps.us.len()).filter(|&start| wrap.is_late(start)) {
+                    stamps.us.iter_mut().for_each(|us| *us = us.saturating_sub(start));
+                    notes.iter_mut().for_each(|note| *note += ", and its times count from its first event");
+                }
+                let found = self.find(sample, &stamps)?;
+                notes.extend(self.judge(sample, &self.time.unwrapped(), &found, &arrays)?);
+                times = times.replaced(row, &stamps.us);
             }
             if !notes.is_empty() {
                 self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(sample, notes);
@@ -79,15 +80,39 @@ impl RowClocks {
         Ok(times)
     }
 
-    /// Returns notes on the findings about the times of a row, or an error. The error suggests no ranges of events,
-    /// because parts of a row cannot be converted by themselves.
-    fn judge(&self, sample: u64, time: &Timeline, found: &Findings) -> Result<Vec<String>> {
+    /// Looks at the times of a row, which last no more than a minute.
+    fn find(&self, sample: u64, stamps: &Stamps) -> Result<Findings> {
+        let mut found = Findings::of(self.time.unit, &stamps.places(None));
+        if found.events >= FEW {
+            // Nobody is silent for longer than all that he says.
+            found.breaks.append(&mut found.pauses);
+        }
+        match lasts_without_gaps(&found).filter(|lasts| *lasts > SPEECH) {
+            Some(lasts) => self.refuse(sample, "speech of at most a minute", lasts, found.events).map(|()| found),
+            None => Ok(found),
+        }
+    }
+
+    /// Checks what was found of a row. It has no parts that could be converted by themselves: all but the largest have to
+    /// be taken out.
+    fn judge(
+        &self,
+        sample: u64,
+        time: &Timeline,
+        found: &Findings,
+        arrays: impl Fn(u64) -> RowArrays,
+    ) -> Result<Vec<String>> {
         let place = format!("sample {sample}: times");
-        judge((&self.path, &place), time, found, |_| Ok(None)).map_err(|error| match error {
-            Error::ClockTrouble { path, place, got, remedy: ClockRemedy::Parts(_) } => {
-                Error::ClockTrouble { path, place, got, remedy: ClockRemedy::Parts(Vec::new()) }
+        judge((&self.path, &place), time, found, |_| Ok(None)).map_err(|mut error| {
+            if let Error::ClockTrouble { remedy, .. } = &mut error {
+                let out = match remedy {
+                    ClockRemedy::Parts(parts) => parts.first().map_or(Vec::new(), |part| part.others(found.events)),
+                    ClockRemedy::TakeOut(events) => vec![*events],
+                    _ => return error,
+                };
+                *remedy = ClockRemedy::OfRow(arrays(sample), out);
             }
-            error => error,
+            error
         })
     }
 
@@ -103,7 +128,7 @@ impl RowClocks {
     }
 
     fn refuse(&self, sample: u64, expected: &str, lasts: i64, events: u64) -> Result<()> {
-        let Some(unit) = self.time.assumed().filter(|_| events >= FEW) else { return Ok(()) };
+        let Some(unit) = self.time.assumed() else { return Ok(()) };
         let place = format!("sample {sample}: times");
         Err(implausible(&self.path, place, expected.into(), (unit, None), lasts as f64, events))
     }

@@ -8,8 +8,6 @@ use crate::source::clock::{Break, BreakKind, Disorder, Findings};
 use crate::source::event_range::EventRange;
 use crate::source::timeline::Timeline;
 
-/// In a recording with fewer events than this, only a wrap of the clock is an error.
-pub(super) const FEW: u64 = 100;
 /// Maximum number of ranges of events that an error suggests.
 const SUGGESTED: usize = 3;
 
@@ -47,15 +45,15 @@ pub(super) fn judge(
         _ => None,
     });
     let stray = found.breaks.first().is_some_and(|found| found.kind != BreakKind::Reset);
-    let doubt = found.doubt.as_ref().filter(|_| !stray).map_or(String::new(), |doubt| format!(" ({doubt})"));
+    let doubt = found.doubt.as_ref().filter(|_| !stray);
     let refuse = |got: String, remedy| {
-        let got = format!("a {got}{doubt}");
-        Err(Error::ClockTrouble { path: path.into(), place: place.into(), got, remedy })
+        let doubtful = doubt.map_or(String::new(), |wrap| format!(" ({})", wrap.doubt()));
+        let (got, period) = (format!("a {got}{doubtful}"), doubt.map(|wrap| wrap.period_in(time.unit)));
+        Err(Error::ClockTrouble { path: path.into(), place: place.into(), got, remedy, period })
     };
-    let many = found.events >= FEW && !time.as_is;
     if let Some(what) = disorder {
         let what = format!("disorder: {what}");
-        return if many { refuse(what, ClockRemedy::Sort) } else { Ok(vec![what + "; it was sorted"]) };
+        return if time.as_is { Ok(vec![what + "; it was sorted"]) } else { refuse(what, ClockRemedy::Sort) };
     }
     if let Some(wrap) = &found.wrap {
         let what = wrap.describe(skipped);
@@ -65,13 +63,12 @@ pub(super) fn judge(
             _ => refuse(what, ClockRemedy::Unwrap),
         };
     }
-    if let Some(first) = found.breaks.first().filter(|_| many) {
+    if let Some(first) = found.breaks.first().filter(|_| !time.as_is) {
         let more = found.breaks.len() - 1;
         let more = if more == 0 { String::new() } else { format!(", and {more} more") };
         return refuse(first.describe(skipped) + &more, remedy(time, found));
     }
-    let pauses = found.pauses.iter().filter(|_| found.events >= FEW);
-    let taken = found.breaks.iter().chain(pauses).map(|found| found.describe(skipped) + "; taken as it is");
+    let taken = found.breaks.iter().chain(&found.pauses).map(|found| found.describe(skipped) + "; taken as it is");
     let mut notes: Vec<String> = taken.collect();
     notes.extend(found.jitter.map(|jitter| match found.disorder {
         Some(_) => jitter.describe_disorder(found.events),

@@ -87,26 +87,51 @@ impl TimeUnit {
         }
     }
 
-    /// Recognises a unit by a name that files use, such as `usec`, `Microseconds` or `us since 1970-01-01`.
+    /// Recognises a unit by a text that files use, such as `usec`, `Microseconds`, `1e-6 s` or `us since 1970-01-01`.
     ///
     /// ```
     /// use tonic_prep::TimeUnit;
     /// assert_eq!(TimeUnit::recognise("\u{b5}s"), Some(TimeUnit::Microseconds));
     /// assert_eq!(TimeUnit::recognise("Seconds"), Some(TimeUnit::Seconds));
-    /// assert_eq!(TimeUnit::recognise("ticks"), None);
+    /// assert_eq!(TimeUnit::recognise("0.001 s"), Some(TimeUnit::Milliseconds));
+    /// assert_eq!(TimeUnit::recognise("10 us"), None);
     /// ```
     pub fn recognise(text: &str) -> Option<TimeUnit> {
+        let us = Self::measure(text)?;
+        let is = |unit: &TimeUnit| (us / unit.microseconds() - 1.0).abs() < 1e-9;
+        Self::NAMES.into_iter().map(|(_, unit)| unit).find(is)
+    }
+
+    /// Microseconds in one of what a text names: a unit, or a multiple or fraction of one, such as `ticks of 10 us`. A
+    /// power of ten without a unit is in seconds.
+    pub(super) fn measure(text: &str) -> Option<f64> {
         let text = text.trim_matches(|c: char| c.is_whitespace() || "\0[](){}.".contains(c)).to_lowercase();
-        let name = text.split_once(" since ").map_or(&*text, |(name, _)| name.trim_end());
-        Some(match name {
+        let text = text.split_once(" since ").map_or(&*text, |(text, _)| text);
+        let text = ["datetime64[", "timedelta64[", "ticks of", "tick of", "units of", "in "]
+            .into_iter()
+            .fold(text, |text, before| text.strip_prefix(before).unwrap_or(text).trim());
+        let (number, name) =
+            text.split_at(text.find(|c: char| !"0123456789.e+-/^* ".contains(c)).unwrap_or(text.len()));
+        let number = number.trim().trim_end_matches('*').trim_end();
+        let parsed = |text: &str| text.trim().parse::<f64>().ok();
+        let power = || number.split_once('^').or(number.split_once("**"));
+        let number = match (number.split_once('/'), power()) {
+            _ if number.is_empty() => 1.0,
+            (Some((above, below)), _) => parsed(above)? / parsed(below)?,
+            (_, Some((base, power))) => parsed(base)?.powi(parsed(power)? as i32),
+            _ => parsed(number)?,
+        };
+        let unit = match name.trim() {
             "s" | "sec" | "secs" | "second" | "seconds" => TimeUnit::Seconds,
+            "" if [1e-3, 1e-6, 1e-9].contains(&number) => TimeUnit::Seconds,
             "ms" | "msec" | "msecs" | "milli" | "millis" | "millisecond" | "milliseconds" => TimeUnit::Milliseconds,
             // Micro is written u, as the micro sign and as a Greek letter.
             "us" | "usec" | "usecs" | "\u{b5}s" | "\u{3bc}s" | "\u{b5}sec" | "\u{3bc}sec" => TimeUnit::Microseconds,
             "micro" | "micros" | "microsecond" | "microseconds" => TimeUnit::Microseconds,
             "ns" | "nsec" | "nsecs" | "nano" | "nanos" | "nanosecond" | "nanoseconds" => TimeUnit::Nanoseconds,
             _ => return None,
-        })
+        };
+        Some(number * unit.microseconds()).filter(|us| us.is_finite() && *us > 0.0)
     }
 
     /// Parses a time such as `100ms`, `1.5s` or `50000` and returns microseconds. A time without a unit is in this

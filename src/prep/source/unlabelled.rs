@@ -30,3 +30,11 @@ impl Unlabelled {
         (events > 0).then_some(Unlabelled { events, of, intervals, times, probable })
     }
 }
+
+/// A question about the unit of a table's times, which would probably be `probable`.
+pub(crate) fn ask_unit(probable: Option<TimeUnit>) -> String {
+    match probable {
+        Some(unit) => format!("are they in {unit}? Their unit can be at each, as in 20{unit}"),
+        None => "their unit can be at each, as in 20ms".into(),
+    }
+}

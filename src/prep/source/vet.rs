@@ -8,11 +8,12 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::source::clock::{BreakKind, Clock, Findings, Wrap};
-use crate::source::numbers::Fractions;
+use crate::source::clock::{Break, BreakKind, Clock, FEW, Findings, Wrap};
+use crate::source::columns::Role;
+use crate::source::numbers::{Fractions, Numbers};
 use crate::source::order::sorting;
 use crate::source::stream::EventStream;
-use crate::source::trouble::{FEW, judge};
+use crate::source::trouble::judge;
 use crate::source::unit::{TimeUnit, duration};
 
 /// Duration of the shortest plausible recording, in microseconds.
@@ -87,8 +88,15 @@ fn observe(stream: &EventStream, wrap: Option<&Wrap>) -> Result<Findings> {
 /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`]; [`Error::BadSample`] if no event has a time.
 pub(super) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>> {
     if found.missing.is_some_and(|(_, count)| count == found.events) && !stream.time.as_is {
-        let got = format!("NaN, NaT or numbers beyond 64 bits in all {} events", found.events);
-        return Err(Error::bad_sample(&stream.path, 0, "times", "numbers", got));
+        let first = stream.stored(Role::T, 0..1)?.map_or(Vec::new(), Numbers::floats);
+        let got = match first[..] {
+            [time] if time.is_finite() => {
+                format!("{time} and others, which are beyond 64 bits of microseconds in {}", stream.time.unit)
+            }
+            _ => "NaN, NaT or infinity: this column was not filled".into(),
+        };
+        let got = format!("in all {} events {got}", found.events);
+        return Err(Error::bad_sample(&stream.path, 0, "times", "times", got));
     }
     if let Some(unit) = stream.time.assumed() {
         vet_unit(stream, unit, found)?;
@@ -133,14 +141,17 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<()
     Ok(())
 }
 
-/// Returns the duration of a recording in microseconds, without its gaps and the jumps to stray times. Nothing is
-/// subtracted if the times wrap, or if there are more than [`MOST_GAPS`] gaps and jumps. `None` if there are no events.
+/// Duration of the recording in microseconds, less its gaps and the jumps of stray events, and without what a wrap or a
+/// reset steps back. No gap is subtracted if the times wrap, or if there are more than [`MOST_GAPS`] of them. `None` if
+/// there are no events.
 pub(super) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     let (low, high) = found.extent?;
     let breaks = found.breaks.iter().filter(|_| found.wrap.is_none());
-    let gaps: Vec<i64> = breaks.filter(|found| found.kind != BreakKind::Reset).map(|gap| gap.by).collect();
-    let silent = if gaps.len() > MOST_GAPS { 0 } else { gaps.iter().fold(0, |sum: i64, by| sum.saturating_add(*by)) };
-    Some(high.saturating_sub(low).saturating_sub(silent))
+    let (resets, gaps): (Vec<&Break>, Vec<_>) = breaks.partition(|found| found.kind == BreakKind::Reset);
+    let most = if gaps.len() > MOST_GAPS { &[] } else { &gaps[..] };
+    let lasts =
+        high.saturating_sub(low).saturating_sub(most.iter().fold(0, |sum: i64, gap| sum.saturating_add(gap.by)));
+    Some(if resets.is_empty() && found.wrap.is_none() { lasts } else { lasts.min(found.progress) })
 }
 
 /// Finds fractions in the times of a recording, if cameras count whole numbers of `unit`, that is, microseconds or

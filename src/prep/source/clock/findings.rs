@@ -58,13 +58,14 @@ pub(in crate::source) struct Findings {
     pub events: u64,
     /// The lowest and the highest time, in microseconds. Wraps are not undone. `None` without events.
     pub extent: Option<(i64, i64)>,
+    /// Sum of all steps ahead, in microseconds.
+    pub progress: i64,
     /// Events out of order. `None` if there are none.
     pub jitter: Option<Jitter>,
     /// The counter that wraps, if one does. All other findings are then about times whose wraps are not undone.
     pub wrap: Option<Wrap>,
-    /// Text for a message that a counter may have wrapped where the times step back. `None` if that is unlikely or
-    /// certain.
-    pub doubt: Option<String>,
+    /// The counter that may have wrapped instead of what else was found.
+    pub doubt: Option<Wrap>,
     /// How the whole file is out of order. `None` if it isn't.
     pub disorder: Option<Disorder>,
     /// Resets, gaps and stray events, in the order of their events.

@@ -11,6 +11,8 @@ const SHORTEST: i64 = 1 << 15;
 const RELATIVE: u32 = 20;
 /// If a counter wraps at least this many times, it is found by how long its wraps take on average.
 const SEVERAL: u32 = 3;
+/// A silence that any recording may have, in microseconds.
+const SILENCE: f64 = 100_000.0;
 /// Maximum number of turns (possible wraps) that are kept.
 const TURNS: usize = 1 << 18;
 
@@ -75,9 +77,16 @@ impl Turns {
     /// have been reset instead. Returns `None` if no counter fits.
     ///
     /// A step across the end of a counter is a usual step of the recording, once the period is added. One or two wraps
-    /// are only certain if this step is also short compared with the period, because a reset can occur at any time. The
-    /// step must be even shorter if the counter's values have an offset.
-    pub(super) fn wrap(&self, unit: TimeUnit, events: u64, (low, high): (i64, i64)) -> Option<(Wrap, bool)> {
+    /// must be short also compared with the period, for a clock starts again anywhere: with few events, a usual step is
+    /// too long to tell. If a counter was read relative to something else than its lowest value, so must they all the
+    /// more. `ends` are the first and the last time.
+    pub(super) fn wrap(
+        &self,
+        unit: TimeUnit,
+        events: u64,
+        (low, high): (i64, i64),
+        ends: (i64, i64),
+    ) -> Option<(Wrap, bool)> {
         if self.full || !self.steps.iter().any(|turn| turn.to < turn.from) {
             return None;
         }
@@ -90,16 +99,17 @@ impl Turns {
             self.steps.iter().for_each(|turn| wrap.cross(turn));
             let (steps, lasting) = wrap.across;
             let (period, across) = (period as f64, lasting as f64 / f64::from(steps.max(1)));
-            let mean = f64::from(wrap.laps) * period / events as f64;
+            let lasts = (ends.1.saturating_sub(ends.0)) as f64 + f64::from(wrap.laps) * period;
+            let mean = lasts / events.max(2) as f64;
             let aligned = (low >= 0 && high < wrap.period) || (low >= -wrap.period / 2 && high < wrap.period / 2);
             let several = wrap.laps >= SEVERAL;
             // A random moment lies in a step of two usual ones on average, and the average of many is near that.
             let usual = match several {
                 true => ((2.0 + 4.0 / f64::from(wrap.laps).sqrt()) * mean).min(period / 8.0),
-                false => (8.0 * mean).min(period / 16.0),
+                false => (period / 1024.0).min(SILENCE),
             };
             let longest = match aligned {
-                true => usual.max((100.0 * mean).clamp(period / 1024.0, period / 64.0)),
+                true => usual.max(((events / 4).min(100) as f64 * mean).min(period / 64.0)),
                 false if several => usual.max(period / 4096.0),
                 false if bits >= RELATIVE => period / 4096.0,
                 false => 0.0,
@@ -170,8 +180,19 @@ impl Wrap {
         format!("wrap: its clock wraps at 2^{bits} {unit} ({period}), {times} before event {at}")
     }
 
+    /// The period in a unit, as NumPy reads it; and whether it is whole.
+    pub(in crate::source) fn period_in(&self, unit: TimeUnit) -> (String, bool) {
+        let period = (1_i64 << self.bits) as f64 * (self.unit.microseconds() / unit.microseconds());
+        (period.to_string(), period.fract() == 0.0)
+    }
+
+    /// Whether a time is in the second half of the counter's period.
+    pub(in crate::source) fn is_late(&self, time: i64) -> bool {
+        time > self.period / 2
+    }
+
     /// Text for a message about a step back: it may be a wrap of this counter, but this is not certain.
-    pub(super) fn doubt(&self) -> String {
+    pub(in crate::source) fn doubt(&self) -> String {
         let (bits, unit, across) =
             (self.bits, self.unit, duration(self.across.1 as f64 / f64::from(self.across.0.max(1))));
         format!("or a wrap of a counter of 2^{bits} {unit}, with {across} of silence there: it is not certain which")

@@ -1,0 +1,94 @@
+//! The settings that decide which values are read. A conversion is resumed only with those that it began with, so that
+//! no set has samples of two kinds.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tonic_shard::{Error as ShardError, Id};
+
+use crate::convert::inputs::Inputs;
+use crate::error::{BaseFault, Error, Result};
+use crate::source::{Cut, LabelSource, Recording, SourceOptions};
+
+/// What a setting is if it was not given.
+const NONE: &str = "none";
+const GIVEN: &str = "given";
+
+/// The settings in force, by the name of their option: what was read from the files where nothing was given.
+///
+/// # Errors
+/// [`tonic_base::Error::Io`] if the table of labels cannot be read.
+pub(super) fn settings(options: &SourceOptions, inputs: &Inputs) -> Result<BTreeMap<String, String>> {
+    let given = |given: bool| if given { GIVEN } else { NONE }.to_string();
+    let number = |number: Option<i64>, unit: &str| number.map_or(NONE.into(), |number| format!("{number}{unit}"));
+    let (duration, events, overlap) = match options.cut {
+        Cut::Whole => (None, None, NONE.into()),
+        Cut::Duration { length, overlap } => (Some(length), None, format!("{overlap}us")),
+        Cut::Events { count, overlap } => (None, Some(count as i64), overlap.to_string()),
+    };
+    let mut labels = blake3::Hasher::new();
+    for label in inputs.recordings().flat_map(|recording| &recording.labels) {
+        labels.update(&label.to_le_bytes());
+    }
+    if let LabelSource::Csv(table) = &options.labels {
+        labels.update(&std::fs::read(table).map_err(Error::io(table, "read the table of labels"))?);
+    }
+    let settings = [
+        ("time_unit", of_each(inputs, |recording| recording.columns.unit_name().into())),
+        ("fields", of_each(inputs, |recording| recording.columns.names())),
+        ("origin", options.origin.to_string()),
+        ("sensor", inputs.sensor.to_string().replace('x', ",")),
+        ("events", options.events.map_or(NONE.into(), |events| events.to_string())),
+        ("sample_duration", number(duration, "us")),
+        ("sample_events", number(events, "")),
+        ("sample_overlap", overlap),
+        ("digits", if options.digits.train { "train" } else { "test" }.into()),
+        ("single_digits", given(options.digits.single)),
+        ("unwrap", given(options.unwrap)),
+        ("allow_clock_trouble", given(options.allow_clock_trouble)),
+        ("labels", Id(*labels.finalize().as_bytes()).to_string()),
+    ];
+    Ok(settings.map(|(name, value)| (name.into(), value)).into())
+}
+
+/// What the recordings have, each kind once; if there are several, also which recording has which.
+fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
+    let (mut kinds, mut all) = (Vec::new(), blake3::Hasher::new());
+    for value in inputs.recordings().map(value) {
+        all.update(value.as_bytes()).update(&[0]);
+        if !kinds.contains(&value) {
+            kinds.push(value);
+        }
+    }
+    let all = if kinds.len() > 1 { format!(" ({})", all.finalize().to_hex()) } else { String::new() };
+    kinds.join(" or ") + &all
+}
+
+/// Compares settings with those that the unfinished set at `marker` was `begun` with. What only allows more than before,
+/// so that files that were refused are read, may be added.
+///
+/// # Errors
+/// [`ShardError::Mismatch`] with the first that contradicts. The labels are compared only of the `same_files`.
+pub(super) fn check_settings(
+    (dir, marker): (&Path, &Path),
+    settings: &mut BTreeMap<String, String>,
+    begun: &BTreeMap<String, String>,
+    same_files: bool,
+) -> Result<()> {
+    let was_given = |name: &str| begun.get(name).is_some_and(|value| value == GIVEN);
+    for (name, expected) in begun {
+        let Some(got) = settings.get_mut(name).filter(|got| *got != expected) else { continue };
+        match name.as_str() {
+            "labels" if !same_files => {}
+            "allow_clock_trouble" => *got = GIVEN.into(),
+            "unwrap" if !was_given("unwrap") && !was_given("allow_clock_trouble") => {}
+            _ => {
+                let (field, expected, got) = (name.clone(), expected.clone(), got.clone());
+                return Err(
+                    ShardError::Mismatch { path: dir.into(), other: marker.into(), field, expected, got }.into()
+                );
+            }
+        }
+    }
+    Ok(())
+}
