@@ -92,7 +92,8 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             None => "save it as a table in UTF-8 (in a spreadsheet: CSV UTF-8)".into(),
         },
         PrepError::BadSample { what, .. } if what == "times" => {
-            "--map t=FIELD,... names another column of times, --time-unit another unit".into()
+            "NaN says that this column was not filled: --map t=FIELD,... names another; numbers beyond 64 bits need another --time-unit"
+                .into()
         }
         PrepError::BadSample { what, .. } if what == "frames" => "--time-unit says what the times count".into(),
         PrepError::ImplausibleTimes { assumed, probable: Some(unit), .. } => {

@@ -265,7 +265,7 @@ fn prep() -> Vec<Case> {
         missing(Absence::NeverWritten, "look for a copy"),
         missing(Absence::Link, "--map"),
         sample("frames", "--time-unit"),
-        sample("times", "--map t=FIELD,... names another column of times, --time-unit"),
+        sample("times", "--map t=FIELD,... names another"),
         sample("labels", "h5py or NumPy"),
         case(
             Prep::SampleTooLarge { path: file(), sample: 7, most: 10, got: 11 },

@@ -291,7 +291,10 @@ fn times_that_are_none_are_said_as_such() {
         refuses(
             convert(&[&file], &dir.join("none")).args(SENSOR),
             3,
-            &["a.npy: sample 0: times: expected numbers, got NaN, NaT or numbers beyond 64 bits in all 200 events"],
+            &[
+                "a.npy: sample 0: times: expected numbers, got NaN, NaT or numbers beyond 64 bits in all 200 events; the first is",
+                "--map t=FIELD,... names another",
+            ],
         );
     }
 }

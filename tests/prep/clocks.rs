@@ -463,7 +463,8 @@ fn few_events_and_rows_are_held_to_the_same_rule() {
     let even = |n: i64, from: i64| (0..n).map(|i| from + 20_000 * i).collect::<Vec<i64>>();
     let halves = |a: Vec<i64>, b: Vec<i64>| [a, b].concat();
     let wrapped: Vec<i64> = even(50, (1 << 32) - 500_000).iter().map(|t| t % (1 << 32)).collect();
-    let both = ["--events ..55 or --events 55..", "np.unwrap(t.astype(\"i8\"), period=1048576)", "2^20 us"];
+    let both =
+        ["a reset: ", "--events ..55 or --events 55..", "np.unwrap(t.astype(\"i8\"), period=1048576)", "2^20 us"];
     for (times, words) in [
         (wrapped.clone(), &["a wrap: its clock wraps at 2^32 us (1.2 hours), once before event 25", "--unwrap"][..]),
         (halves(even(25, 5_000_000), even(25, 0)), &["a reset: the times step back by 5.5 s before event 25"]),
@@ -478,7 +479,7 @@ fn few_events_and_rows_are_held_to_the_same_rule() {
         let rows = super::recording::Recording::of(vec![good.clone(), row, good]);
         let speech = super::recording::Recording { times_as: super::recording::Times::F64, ..rows };
         let said = fails(&mut convert(&[&speech.write(&path("few.h5"))], &path("none")), 3);
-        says(&said, &["sample 1: times: ", &words[0].split(" --").next().unwrap()[..7]]);
+        says(&said, &["sample 1: times: ", words[0]]);
     }
     // A row that is unwrapped counts from its first event, and is not cropped.
     let row = wrapped.iter().map(|&t| (t as f64 / 1e6, 3)).collect();
@@ -523,7 +524,6 @@ fn a_refused_file_of_a_folder_costs_no_shard() {
     let start = |arguments: &[&str]| {
         std::fs::remove_dir_all(path("part")).unwrap_or_default();
         fails(convert(&[&folder], &path("part")).args(small).args(arguments), 3);
-        assert!(path("part").join("00000.shard").exists());
     };
     for (began, resumed, words) in [
         (&["--time-unit", "us"][..], &["--time-unit", "ms"][..], &["expected us, got ms", "give --time-unit us"][..]),

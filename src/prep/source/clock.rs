@@ -307,13 +307,16 @@ impl Clock {
         let silent = self.gaps.iter().filter(|gap| gap.kind != BreakKind::Behind);
         let (number, rest) = silent.fold((1, self.progress), |(n, rest), gap| (n + 1, rest.saturating_sub(gap.by)));
         let mean = rest / self.seen.saturating_sub(number).max(1) as i64;
+        let rest = if few { usual_steps(&self.first) } else { rest };
         let events = self.seen;
         let ordered = self.deep * ORDERED <= events;
         let in_order = ordered || events > BLOCK as u64;
         let hole = if in_order { i64::MAX } else { largest_step(&mut self.first) };
-        let is_gap = |jump: i64| match in_order {
-            true => is_gap(jump, (rest, mean), events),
-            false => is_gap(jump.min(hole), (span.saturating_sub(hole), span / events as i64), events),
+        let progress = self.progress;
+        let is_gap = |jump: i64| match (in_order, few) {
+            (false, _) => is_gap(jump.min(hole), span.saturating_sub(hole), span / events as i64),
+            (_, true) => is_gap(jump, rest, progress.saturating_sub(jump) / events.saturating_sub(2).max(1) as i64),
+            _ => is_gap(jump, rest, mean),
         };
         let is_stray = |jump: i64| is_gap(jump) && (jump > MINUTE || !few);
         if let Some(left) = self.left {
@@ -342,8 +345,10 @@ impl Clock {
         }
         for gap in self.gaps {
             let stray = match gap.until {
-                None if gap.at == 1 => Break { kind: BreakKind::Behind, at: 0, until: Some(1), ..gap },
-                None if gap.at + 1 == self.seen => Break { kind: BreakKind::Ahead, until: Some(self.seen), ..gap },
+                None if gap.at == 1 && events > 2 => Break { kind: BreakKind::Behind, at: 0, until: Some(1), ..gap },
+                None if gap.at + 1 == events && events > 2 => {
+                    Break { kind: BreakKind::Ahead, until: Some(self.seen), ..gap }
+                }
                 _ => gap,
             };
             match gap.until {
@@ -401,10 +406,18 @@ impl Findings {
 /// The background activity of a running sensor never ends: there are events every few milliseconds, in darkness too. So
 /// no recording is silent for ten times as long as all the rest of it, unless the sensor was stopped for less than a
 /// minute, nor for more than an hour and a hundred times its usual step. Stray events need no minute, if there are
-/// enough others. The fewer events there are, the longer a silence between them may be.
-fn is_gap(jump: i64, (rest, mean): (i64, i64), events: u64) -> bool {
-    let times = (1_000 / events.max(1) as i64).max(10);
-    (events > 2 && jump > rest.saturating_mul(times)) || (jump > HOUR && jump > mean.saturating_mul(100))
+/// enough others.
+fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
+    jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
+}
+
+/// The sum of the steps ahead without the largest quarter of them, which may be gaps.
+fn usual_steps(times: &[i64]) -> i64 {
+    let steps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+    let mut steps: Vec<i64> = steps.filter(|step| *step > 0).collect();
+    steps.sort_unstable();
+    let usual = steps.len() - steps.len() / 4;
+    steps[..usual].iter().fold(0, |sum, step| sum.saturating_add(*step))
 }
 
 /// The largest step between times, once they are sorted.

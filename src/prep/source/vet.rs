@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::source::clock::{Break, BreakKind, Clock, FEW, Findings, Wrap};
 use crate::source::columns::Role;
-use crate::source::numbers::{Fractions, Numbers};
+use crate::source::numbers::Fractions;
 use crate::source::order::sorting;
 use crate::source::stream::EventStream;
 use crate::source::trouble::judge;
@@ -88,15 +88,10 @@ fn observe(stream: &EventStream, wrap: Option<&Wrap>) -> Result<Findings> {
 /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`]; [`Error::BadSample`] if no event has a time.
 pub(super) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>> {
     if found.missing.is_some_and(|(_, count)| count == found.events) && !stream.time.as_is {
-        let first = stream.stored(Role::T, 0..1)?.map_or(Vec::new(), Numbers::floats);
-        let got = match first[..] {
-            [time] if time.is_finite() => {
-                format!("{time} and others, which are beyond 64 bits of microseconds in {}", stream.time.unit)
-            }
-            _ => "NaN, NaT or infinity: this column was not filled".into(),
-        };
-        let got = format!("in all {} events {got}", found.events);
-        return Err(Error::bad_sample(&stream.path, 0, "times", "times", got));
+        let first = stream.stored(Role::T, 0..1)?.and_then(|t| t.floats().first().copied());
+        let first = first.map_or(String::new(), |first| format!("; the first is {first} {}", stream.time.unit));
+        let got = format!("NaN, NaT or numbers beyond 64 bits in all {} events{first}", found.events);
+        return Err(Error::bad_sample(&stream.path, 0, "times", "numbers", got));
     }
     if let Some(unit) = stream.time.assumed() {
         vet_unit(stream, unit, found)?;

@@ -203,20 +203,25 @@ fn few_events_are_trouble_only_if_that_is_certain() {
         assert!(found.breaks.iter().all(|found| found.kind == BreakKind::Reset), "{found:?}");
         assert_eq!(found.breaks.iter().map(|found| found.at).collect::<Vec<_>>(), starts, "{found:?}");
     }
-    // A gap or a stale head, ahead or behind. Less than a minute, or twice as long as all else of three events, is none.
+    // A gap or a stale head, ahead or behind. Less than a minute is none, nor is a step of four events.
     for (n, at, by, kind) in [
         (50, 9, 70 * second, BreakKind::Gap),
         (50, 1, 4_294 * second, BreakKind::Behind),
         (50, 1, -4_294 * second, BreakKind::Ahead),
         (50, 49, 70 * second, BreakKind::Ahead),
-        (2, 1, hour, BreakKind::Behind),
+        (2, 1, hour, BreakKind::Gap),
+        (5, 1, 70 * second, BreakKind::Behind),
     ] {
         let found = observe(&shifted(n, at, by));
         assert!(found.breaks.len() == 1 && found.breaks[0].kind == kind, "{n} {at} {by} {found:?}");
     }
-    for (n, at, by) in [(50, 9, 59 * second), (50, 1, 10 * second), (3, 2, 5 * second), (2, 1, hour - second)] {
+    for (n, at, by) in [(50, 9, 59 * second), (50, 1, 10 * second), (4, 2, 70 * second), (2, 1, hour - second)] {
         let found = observe(&shifted(n, at, by));
-        assert!(found.breaks.is_empty() && found.pauses.len() == 1, "{n} {at} {by} {found:?}");
+        assert!(found.breaks.is_empty() && found.pauses.len() == usize::from(n == 50), "{n} {at} {by} {found:?}");
+    }
+    for n in 2..99 {
+        let found = observe(&(0..n).map(|i| i * 70 * second).collect::<Vec<_>>());
+        assert!(found.breaks.is_empty() && found.pauses.is_empty(), "{n} {found:?}");
     }
     // A wrap is certain if both of its sides are close to the counter's end, and else a reset, or a wrap.
     let wrapped = |bits: u32, n: i64, step: i64| -> Vec<i64> {
