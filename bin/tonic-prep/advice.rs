@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use tonic_prep::{Absence, ClockRemedy, Error as PrepError, EventRange, FolderKind, Remedy, RowArrays};
+use tonic_prep::{Absence, ClockRemedy, Error as PrepError, EventRange, FolderKind, Remedy, RowEvents};
 use tonic_sets::Error as SetsError;
 
 use crate::errors::Cause;
@@ -111,8 +111,8 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         }
         PrepError::OddUnit { multiple: None, .. } => "--time-unit s, ms, us or ns says what the times count".into(),
         PrepError::ClockTrouble { path, remedy, period, .. } => {
-            let unwrapped = period.as_ref().map(|(period, whole)| {
-                let kind = if *whole { "i8" } else { "f8" };
+            let unwrapped = period.as_ref().map(|period| {
+                let kind = if period.contains('.') { "f8" } else { "i8" };
                 format!("; if its counter wrapped, save a copy with t = np.unwrap(t.astype(\"{kind}\"), period={period})")
             });
             clock_advice(path, remedy) + &unwrapped.unwrap_or_default()
@@ -195,8 +195,9 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
              times as they are, sorted",
             slice(events)
         ),
-        ClockRemedy::OfRow(RowArrays { arrays, row }, out) => {
-            let out: Vec<String> = out.iter().map(slice).collect();
+        ClockRemedy::OfRow(place) => {
+            let RowEvents { arrays, row, events } = &**place;
+            let out: Vec<String> = events.iter().map(slice).collect();
             let without = |of: &str| format!("numpy.delete({of}, numpy.r_[{}])", out.join(", "));
             let each = match row {
                 Some(row) => format!("f[n].__setitem__({row}, {})", without(&format!("f[n][{row}]"))),
@@ -223,7 +224,7 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
     }
 }
 
-/// A range as NumPy writes it.
+/// Returns a range in NumPy's notation.
 fn slice(events: &EventRange) -> String {
     format!("{}:{}", events.start, events.end.map_or(String::new(), |end| end.to_string()))
 }

@@ -5,7 +5,7 @@ use std::io::{Error as IoError, ErrorKind};
 use std::path::PathBuf;
 
 use tonic_base::Error as Base;
-use tonic_prep::{Absence, ClockRemedy, Error as Prep, FolderKind, Remedy, RowArrays, TimeUnit};
+use tonic_prep::{Absence, ClockRemedy, Error as Prep, FolderKind, Remedy, RowEvents, TimeUnit};
 use tonic_report::Error as Report;
 use tonic_sets::Error as Sets;
 use tonic_shard::Error as Shard;
@@ -154,8 +154,8 @@ fn prep() -> Vec<Case> {
     };
     let clock = |remedy, next| trouble(remedy, None, next);
     let of_row = |row, next| {
-        let arrays = RowArrays { arrays: [words("a"), words("b")], row };
-        clock(ClockRemedy::OfRow(arrays, vec![events("0..4"), events("6..9")]), next)
+        let (arrays, events) = ([words("a"), words("b")], vec![events("0..4"), events("6..9")]);
+        clock(ClockRemedy::OfRow(Box::new(RowEvents { arrays, row, events })), next)
     };
     let unit = |multiple, next| {
         case(
@@ -301,7 +301,7 @@ fn prep() -> Vec<Case> {
         unit(Some(10.0), "multiplied by 10 (t * 10, with h5py), and convert it with --time-unit us"),
         unit(Some(0.5), "multiplied by 500 (t * 500, with h5py), and convert it with --time-unit ns"),
         unit(None, "--time-unit s, ms, us or ns"),
-        trouble(ClockRemedy::Sort, Some((words("4096"), true)), "t = np.unwrap(t.astype(\"i8\"), period=4096)"),
+        trouble(ClockRemedy::Sort, Some("4096".into()), "t = np.unwrap(t.astype(\"i8\"), period=4096)"),
         clock(ClockRemedy::Unwrap, "--unwrap"),
         clock(ClockRemedy::Sort, "--allow-clock-trouble sorts all events by time"),
         clock(ClockRemedy::TakeOut(events("9..10")), "(in NumPy: np.delete(events, np.s_[9:10]))"),

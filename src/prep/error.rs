@@ -43,24 +43,27 @@ pub enum ClockRemedy {
     /// The times wrap, because a counter starts again from 0 when it is full. The option `unwrap` adds the counter's
     /// period after each wrap.
     Unwrap,
-    /// The recording has parts, largest first.
+    /// The times restart or jump, which divides the recording into parts. The user can convert each part by itself: a
+    /// range of events, the largest part first.
     Parts(Vec<EventRange>),
     /// The events are out of order throughout. The option `allow_clock_trouble` sorts them by time.
     Sort,
     /// The times of these few events are far from all others. The user has to remove the events from a copy of the
     /// recording.
     TakeOut(EventRange),
-    /// These events have to be taken out of a sample of a dataset.
-    OfRow(RowArrays, Vec<EventRange>),
+    /// Like [`ClockRemedy::TakeOut`], for events of one sample of a dataset.
+    OfRow(Box<RowEvents>),
 }
 
-/// Where a file has the events of a sample.
+/// Events of one sample of a dataset, and where the file has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowArrays {
-    /// Paths of the datasets.
+pub struct RowEvents {
+    /// Paths of the arrays of times and channels.
     pub arrays: [String; 2],
-    /// The row of each, if they have a row a sample.
+    /// The row of both arrays. `None` if the arrays have only this sample.
     pub row: Option<u64>,
+    /// Ranges of the sample's events.
+    pub events: Vec<EventRange>,
 }
 
 /// Errors of reading recordings and of recipes.
@@ -260,16 +263,16 @@ pub enum Error {
         /// The unit that the times probably have. `None` if no other unit is plausible.
         probable: Option<TimeUnit>,
     },
-    /// An attribute of a file that tells a unit of time which is not read.
+    /// An attribute of a file that gives a unit of time other than s, ms, us and ns.
     #[error("{}: {place}: expected a unit of time (s, ms, us or ns), got {got}", .path.display())]
     OddUnit {
         /// The file.
         path: PathBuf,
-        /// The attribute, and whose it is.
+        /// Name of the attribute, and path of the dataset or group that has it.
         place: String,
-        /// What it says.
+        /// Value of the attribute.
         got: String,
-        /// Microseconds in one of it, if it is a multiple or a fraction of a unit.
+        /// Microseconds in one of the attribute's unit. `None` if the unit is not understood.
         multiple: Option<f64>,
     },
     /// A recording whose times wrap, start again, jump or are out of order.
@@ -283,8 +286,8 @@ pub enum Error {
         got: String,
         /// What the user can do about it.
         remedy: ClockRemedy,
-        /// The period of a counter that may have wrapped instead, in the unit of the file, and whether it is whole.
-        period: Option<(String, bool)>,
+        /// If a counter may have wrapped instead, its period in the unit of the file. It has a dot if it isn't whole.
+        period: Option<Box<str>>,
     },
     /// A file whose layout is not recognised.
     #[error("{}: no layout fits: looked for {looked}; {has}", .path.display())]

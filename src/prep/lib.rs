@@ -16,7 +16,7 @@ pub use convert::{
     ChunkFailure, ChunkMaker, Conversion, Converted, Estimate, Inputs, Job, LEVEL, RecipeChoice, SHARD_SIZE, convert,
     hash_linked,
 };
-pub use error::{Absence, ClockRemedy, Error, FolderKind, Remedy, Result, RowArrays};
+pub use error::{Absence, ClockRemedy, Error, FolderKind, Remedy, Result, RowEvents};
 pub use events::{Admitted, Events, RawEvent, SensorSize, admit};
 pub use fault::{Checked, Fault};
 pub use framing::{FramedSample, Framer, Framing};

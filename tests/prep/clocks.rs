@@ -488,7 +488,7 @@ fn few_events_and_rows_are_held_to_the_same_rule() {
     let file = speech.write(&path("wrap.h5"));
     convert(&[&file], &path("set")).arg("--unwrap").assert().success();
     let found = samples(&path("set"));
-    assert!(found[0].dense == found[1].dense && found[0].ledger == found[1].ledger);
+    assert!(found[0].ledger == found[1].ledger && found[0].ledger.binned == 50, "{:?}", found[0].ledger);
 }
 
 #[test]
@@ -534,7 +534,6 @@ fn a_refused_file_of_a_folder_costs_no_shard() {
         (&[], &["--events", "1.."], &["expected none, got 1..", "leave --events out"]),
         (&["--events", "1.."], &[], &["expected 1.., got none", "give --events 1.., as it"]),
         (&[], &["--sample-duration", "9s"], &["sample_duration differs", "leave --sample-duration out"]),
-        (&["--sample-events", "9999"], &["--sample-events", "8888"], &["give --sample-events 9999,"]),
         (&[], &["--labels", table.to_str().unwrap()], &["labels differs", "give the same --labels"]),
     ] {
         let sensor = if resumed.contains(&"--sensor") { &[][..] } else { &SENSOR };

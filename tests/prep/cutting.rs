@@ -217,7 +217,7 @@ fn intervals_of_a_table_are_samples() {
     };
     let words = ["expected intervals of", "from 0 to 70 us", "without the file's t_offset", "1589163147368868"];
     refuse("1589163147368868,1589163147368900,a\n", 2, &words);
-    refuse("1,2,a\n", 2, &["got 1 to 2 us: are they in s? Their unit can be at each, as in 20s"]);
+    refuse("1,2,a\n", 2, &["got 1 to 2 us: are they in ms? Their unit can be at each, as in 20ms"]);
     refuse("start,end,label\n0.0,0.5,a\n", 3, &["line 2: expected whole us: fractions are probably in s", "(0.5s)"]);
     refuse("0,20,a\n20,10,b\n", 3, &["labels.csv: line 2: expected a start before its end, got 20 to 10 us"]);
     refuse("0,20,a\n\n20,soon,b\n", 3, &["line 3: expected a time such as 100ms", "\"soon\""]);

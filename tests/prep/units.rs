@@ -293,6 +293,9 @@ fn units_in_attributes_are_used() {
         ("ts", "time_unit", "clock cycles", &["got \"clock cycles\"", "--time-unit s, ms, us or ns says"]),
         ("events", "unit", "us per tick", &["got \"us per tick\""]),
         ("ts", "unit", "1 MHz", &["got \"1 MHz\""]),
+        ("events", "unit_of_time", "10us", &["got \"10us\""]),
+        ("ts", "units", "minutes", &["t * 60000000,"]),
+        ("ts", "units", "ticks", &["got \"ticks\""]),
         ("ts", "unit", "1", &["got \"1\""]),
     ] {
         let file = told(place, &text(name, unit));

@@ -21,7 +21,7 @@ pub(super) use wrap::Wrap;
 use crate::source::unit::TimeUnit;
 use wrap::Turns;
 
-/// Fewer events show less: what is certain of them takes more, and is judged once all are seen.
+/// With fewer events than this, a finding needs more evidence.
 pub(super) const FEW: u64 = 100;
 /// Number of consecutive events in a block.
 const BLOCK: usize = 1024;
@@ -30,10 +30,10 @@ const CALM: u64 = 1 << 10;
 /// The largest step back that always counts as jitter is an eighth of the recording's duration. It is at least the
 /// first and at most the second of these limits, in microseconds.
 const SMALL: (i64, i64) = (1_000, 100_000);
-/// After this many events in order, a run of times that stepped back has settled there. If all are less than a block, a
-/// sixteenth of them is enough, but not less than [`ORDERED`].
+/// If more than this many events in order follow a step back, the clock counts as settled at the new times. In a
+/// recording shorter than a block, a sixteenth of the events is enough, but at least [`ORDERED`].
 const SETTLED: u64 = 64;
-/// Events are in some order if no more than one in this many is a large step back.
+/// Events are in order, apart from faults, if at most one of this many steps back by more than jitter.
 const ORDERED: u64 = 4;
 /// A step back at the end of a recording is jitter if few events follow and the step is short: at most this many
 /// microseconds, and at most an eighth of the recording's duration.
@@ -51,9 +51,9 @@ const LISTED: usize = 16;
 #[derive(Debug)]
 pub(super) struct Clock {
     unit: TimeUnit,
-    /// The number of events after which a run has settled.
+    /// Number of events after which a run counts as settled.
     settled: u64,
-    /// The first times, up to a block.
+    /// The first times, at most a block.
     first: Vec<i64>,
     /// Number of events seen.
     seen: u64,
@@ -77,9 +77,10 @@ pub(super) struct Clock {
     ahead: u64,
     /// Number of steps back, however small.
     backward: u64,
-    /// Number of steps back that are too large for jitter wherever it occurs.
+    /// Number of steps back that are too large to always count as jitter.
     deep: u64,
-    /// Steps back that did not return, each with the run that begins there, and the events of the run before it.
+    /// Steps back after which the times did not return, each with the run that follows the step, and the number of
+    /// events of the run before it.
     resets: Vec<(Break, Run, u64)>,
     /// The largest jumps ahead, and the largest jumps back after which the times returned.
     gaps: Vec<Break>,
@@ -403,15 +404,15 @@ impl Findings {
 /// Whether a jump is longer than a running sensor can be silent. Without its gaps, the recording lasts `rest`
 /// microseconds and has `mean` microseconds between events.
 ///
-/// The background activity of a running sensor never ends: there are events every few milliseconds, in darkness too. So
-/// no recording is silent for ten times as long as all the rest of it, unless the sensor was stopped for less than a
-/// minute, nor for more than an hour and a hundred times its usual step. Stray events need no minute, if there are
-/// enough others.
+/// The background activity of a running sensor never ends: it makes events every few milliseconds, in darkness too. So
+/// a jump is a gap if it is longer than ten times the rest of the recording, or longer than an hour and a hundred usual
+/// steps. The caller accepts gaps of up to [`MINUTE`], because sensors are stopped between trials. This exception
+/// doesn't hold for stray events, unless there are only [`FEW`] events.
 fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
     jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
 }
 
-/// The sum of the steps ahead without the largest quarter of them, which may be gaps.
+/// Returns the sum of the steps ahead without the largest quarter of them, which may be gaps.
 fn usual_steps(times: &[i64]) -> i64 {
     let steps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
     let mut steps: Vec<i64> = steps.filter(|step| *step > 0).collect();
@@ -420,7 +421,7 @@ fn usual_steps(times: &[i64]) -> i64 {
     steps[..usual].iter().fold(0, |sum, step| sum.saturating_add(*step))
 }
 
-/// The largest step between times, once they are sorted.
+/// Returns the largest step between times after sorting them.
 fn largest_step(times: &mut [i64]) -> i64 {
     times.sort_unstable();
     times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0)

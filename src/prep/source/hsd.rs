@@ -18,7 +18,7 @@ use half::f16;
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenArray};
 use hdf5::{Dataset, H5Type};
 
-use crate::error::{Error, Result, RowArrays};
+use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::source::columns::TakenColumns;
 use crate::source::hdf::{LinkedPath, damaged, describe, descriptor, strings};
@@ -159,7 +159,7 @@ impl Hsd {
         let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
         let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples.clone()), Ok)?;
         let times = times.of_unit(self.clocks.time.unit);
-        let arrays = |sample| RowArrays { arrays: [TIMES, UNITS].map(String::from), row: Some(sample) };
+        let arrays = |sample| ([TIMES, UNITS].map(String::from), Some(sample));
         Ok((self.clocks.vet(samples.start, times, &offsets, arrays)?, offsets))
     }
 

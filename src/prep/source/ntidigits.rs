@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use hdf5::types::TypeDescriptor;
 
-use crate::error::{BaseFault, Error, Result, RowArrays};
+use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::source::columns::{FieldPath, Part, TakenColumns};
 use crate::source::hdf::{LinkedPath, NumberColumn};
@@ -197,7 +197,7 @@ impl ReadSamples for Ntidigits {
         let raw = EventBlock::concatenate(blocks).into_samples(&lengths, &origins);
         let arrays = |sample| {
             let name = &self.names[sample as usize];
-            RowArrays { arrays: ["timestamps", "addresses"].map(|group| field(part, group, name).array), row: None }
+            (["timestamps", "addresses"].map(|group| field(part, group, name).array), None)
         };
         let times = self.clocks.vet(first, raw.times, &raw.offsets, arrays)?;
         Ok(RawSamples { times, ..raw })

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{ClockRemedy, Error, Result, RowArrays};
+use crate::error::{ClockRemedy, Error, Result, RowEvents};
 use crate::source::clock::{FEW, Findings};
 use crate::source::numbers::Stamps;
 use crate::source::raw::Times;
@@ -20,6 +20,10 @@ const SPEECH: i64 = 60_000_000;
 const BRIEF: i64 = 2_000_000;
 /// Number of samples of a dataset that are checked when it is opened.
 const PROBES: u64 = 8;
+
+/// Where a file has a sample: paths of the arrays of times and channels, and the row of both arrays if they have one for
+/// each sample.
+type Place = ([String; 2], Option<u64>);
 
 /// Checks the clocks of the rows of a file, and collects notes about them.
 #[derive(Debug)]
@@ -37,8 +41,9 @@ impl RowClocks {
         RowClocks { path, time, found: Mutex::default() }
     }
 
-    /// Checks the rows of consecutive samples, the first of which is `first`, and undoes wraps. `offsets` has the place
-    /// of each row, then the end. `arrays` tells where the file has a sample.
+    /// Checks the rows of consecutive samples, from sample `first` on. Returns the times, with wraps undone if the user
+    /// asked for that. `offsets` has the index of each row's first time, and then the number of all times. `arrays`
+    /// returns where the file has a sample.
     ///
     /// # Errors
     /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`].
@@ -47,7 +52,7 @@ impl RowClocks {
         first: u64,
         mut times: Times,
         offsets: &[usize],
-        arrays: impl Fn(u64) -> RowArrays,
+        arrays: impl Fn(u64) -> Place,
     ) -> Result<Times> {
         for (sample, row) in (first..).zip(offsets.windows(2).map(|row| row[0]..row[1])) {
             let ends = (row.clone().find_map(|i| times.get(i)), row.clone().rev().find_map(|i| times.get(i)));
@@ -80,7 +85,7 @@ impl RowClocks {
         Ok(times)
     }
 
-    /// Looks at the times of a row, which last no more than a minute.
+    /// Finds what the times of a row do. Returns an error if they last more than a minute.
     fn find(&self, sample: u64, stamps: &Stamps) -> Result<Findings> {
         let mut found = Findings::of(self.time.unit, &stamps.places(None));
         if found.events >= FEW {
@@ -93,14 +98,14 @@ impl RowClocks {
         }
     }
 
-    /// Checks what was found of a row. It has no parts that could be converted by themselves: all but the largest have to
-    /// be taken out.
+    /// Returns notes on the findings about the times of a row, or an error. Parts of a row cannot be converted by
+    /// themselves, so the error says how to remove all but the largest part.
     fn judge(
         &self,
         sample: u64,
         time: &Timeline,
         found: &Findings,
-        arrays: impl Fn(u64) -> RowArrays,
+        arrays: impl Fn(u64) -> Place,
     ) -> Result<Vec<String>> {
         let place = format!("sample {sample}: times");
         judge((&self.path, &place), time, found, |_| Ok(None)).map_err(|mut error| {
@@ -110,7 +115,8 @@ impl RowClocks {
                     ClockRemedy::TakeOut(events) => vec![*events],
                     _ => return error,
                 };
-                *remedy = ClockRemedy::OfRow(arrays(sample), out);
+                let (arrays, row) = arrays(sample);
+                *remedy = ClockRemedy::OfRow(Box::new(RowEvents { arrays, row, events: out }));
             }
             error
         })

@@ -11,11 +11,12 @@ use crate::source::unit::TimeUnit;
 /// What may precede `unit` or `units` in the name of an attribute that gives the unit of times.
 const OF_TIMES: [&str; 7] = ["", "t", "ts", "time", "times", "timestamp", "timestamps"];
 
-/// The unit that a file tells for the times in `dataset`, or else `usual`; and a note for the user, if the file tells
-/// something that is not the usual, not understood, or not what the user has `given`.
+/// Returns the unit that an attribute in the file gives for the times in `dataset`, or else `usual`. Also returns a
+/// note for the user if the attribute is not understood, or gives an unexpected unit. The expected unit is `given`,
+/// which the user gave, or else `usual`.
 ///
 /// # Errors
-/// [`Error::OddUnit`] if the file tells another unit of time, and none was given.
+/// [`Error::OddUnit`] if the attribute gives another unit of time and the user gave none.
 pub(super) fn told_unit(
     path: &Path,
     file: &hdf::File,
@@ -24,6 +25,7 @@ pub(super) fn told_unit(
     usual: TimeUnit,
 ) -> Result<(TimeUnit, Option<String>)> {
     let of_dataset = file.dataset(dataset).ok().and_then(|place| find(&place, dataset));
+    let of_dataset = of_dataset.map(|told| Told { of_times: told.text.as_deref().is_some_and(is_told), ..told });
     let found = of_dataset
         .or_else(|| groups(dataset).find_map(|group| file.group(group).ok().and_then(|place| find(&place, group))));
     let Some(Told { place, text, of_times }) = found else { return Ok((usual, None)) };
@@ -52,7 +54,12 @@ pub(super) fn told_unit(
     })
 }
 
-/// Whether a text that is no unit tells something of time: it has a unit's name among others, or a number.
+/// Returns whether a text is more than a placeholder.
+fn is_told(text: &str) -> bool {
+    !["", "none", "unknown", "n/a"].contains(&&*text.trim().to_lowercase())
+}
+
+/// Returns whether a text that is not a unit mentions time: it contains the name of a unit, or a number.
 fn is_of_time(text: &str) -> bool {
     let mut words = text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
     text.contains(|c: char| c.is_ascii_digit()) || words.any(|word| TimeUnit::recognise(word).is_some())
@@ -65,32 +72,34 @@ fn groups(dataset: &str) -> impl Iterator<Item = &str> {
     slashes.filter(|&at| at > 0).map(|at| &dataset[..at]).chain(["/"])
 }
 
-/// What an attribute tells.
+/// An attribute that may give the unit of times.
 struct Told {
-    /// Its name and place.
+    /// Description of the attribute for messages.
     place: String,
-    /// `None` if it is neither a text nor a number.
+    /// Value of the attribute. `None` if it is neither a text nor a number.
     text: Option<String>,
-    /// Whether it can be of nothing but the times.
+    /// Whether the attribute is about times and nothing else.
     of_times: bool,
 }
 
-/// The attribute with the unit of the times, of the dataset or group `name`.
+/// Finds the attribute of `place` that gives the unit of times. `name` is the path of `place` in the file.
 fn find(place: &Location, name: &str) -> Option<Told> {
     let names = place.attr_names().ok()?;
+    let plain = |attribute: &str| attribute.to_lowercase().replace(['-', ' '], "_").replace("_of_", "_");
     let is_unit = |attribute: &&String| {
-        let attribute = attribute.to_lowercase().replace(['-', ' '], "_");
-        let prefix = attribute.strip_suffix("units").or_else(|| attribute.strip_suffix("unit"));
-        prefix.is_some_and(|prefix| OF_TIMES.contains(&prefix.trim_end_matches('_')))
+        let attribute = plain(attribute).replace("units", "unit");
+        let of = attribute.strip_suffix("unit").or_else(|| attribute.strip_prefix("unit"));
+        of.is_some_and(|of| OF_TIMES.contains(&of.trim_matches('_')))
     };
     let mut units: Vec<&String> = names.iter().filter(is_unit).collect();
     // One that names times goes before one that may be of all columns.
-    units.sort_by_key(|attribute| (attribute.to_lowercase().starts_with("unit"), *attribute));
+    let is_generic = |attribute: &str| ["unit", "units"].contains(&&*plain(attribute));
+    units.sort_by_key(|attribute| (is_generic(attribute), *attribute));
     let attribute = units.first()?;
     let told = place.attr(attribute).ok();
     let number = |told: &Attribute| Some(told.read_raw::<f64>().ok().filter(|_| told.size() == 1)?[0].to_string());
     let text = told.and_then(|told| text(&told).or_else(|| number(&told)));
-    let of_times = !attribute.to_lowercase().starts_with("unit");
+    let of_times = !is_generic(attribute);
     Some(Told { place: format!("the attribute {attribute:?} of {name:?}"), text, of_times })
 }
 

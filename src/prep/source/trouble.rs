@@ -48,7 +48,7 @@ pub(super) fn judge(
     let doubt = found.doubt.as_ref().filter(|_| !stray);
     let refuse = |got: String, remedy| {
         let doubtful = doubt.map_or(String::new(), |wrap| format!(" ({})", wrap.doubt()));
-        let (got, period) = (format!("a {got}{doubtful}"), doubt.map(|wrap| wrap.period_in(time.unit)));
+        let (got, period) = (format!("a {got}{doubtful}"), doubt.map(|wrap| wrap.period_in(time.unit).into()));
         Err(Error::ClockTrouble { path: path.into(), place: place.into(), got, remedy, period })
     };
     if let Some(what) = disorder {

@@ -121,14 +121,19 @@ impl TimeUnit {
             (_, Some((base, power))) => parsed(base)?.powi(parsed(power)? as i32),
             _ => parsed(number)?,
         };
-        let unit = match name.trim() {
+        let unit = match name.trim().trim_end_matches("(s)") {
+            "min" | "minute" | "minutes" => return Some(number * 60e6),
+            "h" | "hour" | "hours" => return Some(number * 3600e6),
             "s" | "sec" | "secs" | "second" | "seconds" => TimeUnit::Seconds,
             "" if [1e-3, 1e-6, 1e-9].contains(&number) => TimeUnit::Seconds,
-            "ms" | "msec" | "msecs" | "milli" | "millis" | "millisecond" | "milliseconds" => TimeUnit::Milliseconds,
+            "ms" | "msec" | "msecs" | "milli" | "millis" | "millisec" | "millisecs" | "millisecond"
+            | "milliseconds" => TimeUnit::Milliseconds,
             // Micro is written u, as the micro sign and as a Greek letter.
             "us" | "usec" | "usecs" | "\u{b5}s" | "\u{3bc}s" | "\u{b5}sec" | "\u{3bc}sec" => TimeUnit::Microseconds,
-            "micro" | "micros" | "microsecond" | "microseconds" => TimeUnit::Microseconds,
-            "ns" | "nsec" | "nsecs" | "nano" | "nanos" | "nanosecond" | "nanoseconds" => TimeUnit::Nanoseconds,
+            "micro" | "micros" | "microsec" | "microsecs" | "microsecond" | "microseconds" => TimeUnit::Microseconds,
+            "ns" | "nsec" | "nsecs" | "nano" | "nanos" | "nanosec" | "nanosecs" | "nanosecond" | "nanoseconds" => {
+                TimeUnit::Nanoseconds
+            }
             _ => return None,
         };
         Some(number * unit.microseconds()).filter(|us| us.is_finite() && *us > 0.0)

@@ -89,7 +89,7 @@ fn observe(stream: &EventStream, wrap: Option<&Wrap>) -> Result<Findings> {
 pub(super) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>> {
     if found.missing.is_some_and(|(_, count)| count == found.events) && !stream.time.as_is {
         let first = stream.stored(Role::T, 0..1)?.and_then(|t| t.floats().first().copied());
-        let first = first.map_or(String::new(), |first| format!("; the first is {first} {}", stream.time.unit));
+        let first = first.map_or(String::new(), |first| format!("; the first is {first:?} {}", stream.time.unit));
         let got = format!("NaN, NaT or numbers beyond 64 bits in all {} events{first}", found.events);
         return Err(Error::bad_sample(&stream.path, 0, "times", "numbers", got));
     }

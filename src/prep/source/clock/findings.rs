@@ -64,7 +64,7 @@ pub(in crate::source) struct Findings {
     pub jitter: Option<Jitter>,
     /// The counter that wraps, if one does. All other findings are then about times whose wraps are not undone.
     pub wrap: Option<Wrap>,
-    /// The counter that may have wrapped instead of what else was found.
+    /// A counter that may have wrapped where the times step back. `None` if that is unlikely or certain.
     pub doubt: Option<Wrap>,
     /// How the whole file is out of order. `None` if it isn't.
     pub disorder: Option<Disorder>,

@@ -77,9 +77,8 @@ impl Turns {
     /// have been reset instead. Returns `None` if no counter fits.
     ///
     /// A step across the end of a counter is a usual step of the recording, once the period is added. One or two wraps
-    /// must be short also compared with the period, for a clock starts again anywhere: with few events, a usual step is
-    /// too long to tell. If a counter was read relative to something else than its lowest value, so must they all the
-    /// more. `ends` are the first and the last time.
+    /// are only certain if this step is also short compared with the period, because a reset can occur at any time. The
+    /// step must be even shorter if the counter's values have an offset. `ends` are the first and the last time.
     pub(super) fn wrap(
         &self,
         unit: TimeUnit,
@@ -180,13 +179,12 @@ impl Wrap {
         format!("wrap: its clock wraps at 2^{bits} {unit} ({period}), {times} before event {at}")
     }
 
-    /// The period in a unit, as NumPy reads it; and whether it is whole.
-    pub(in crate::source) fn period_in(&self, unit: TimeUnit) -> (String, bool) {
-        let period = (1_i64 << self.bits) as f64 * (self.unit.microseconds() / unit.microseconds());
-        (period.to_string(), period.fract() == 0.0)
+    /// The period in `unit`, as text.
+    pub(in crate::source) fn period_in(&self, unit: TimeUnit) -> String {
+        ((1_i64 << self.bits) as f64 * (self.unit.microseconds() / unit.microseconds())).to_string()
     }
 
-    /// Whether a time is in the second half of the counter's period.
+    /// Returns whether a time is in the second half of the counter's period.
     pub(in crate::source) fn is_late(&self, time: i64) -> bool {
         time > self.period / 2
     }
