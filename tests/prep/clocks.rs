@@ -488,7 +488,9 @@ fn few_events_and_rows_are_held_to_the_same_rule() {
     let file = speech.write(&path("wrap.h5"));
     convert(&[&file], &path("set")).arg("--unwrap").assert().success();
     let found = samples(&path("set"));
-    assert!(found[0].ledger == found[1].ledger && found[0].ledger.binned == 50, "{:?}", found[0].ledger);
+    // The last event may be on the edge of a window, which is left out.
+    let kept = |sample: &Sample| (sample.ledger.cropped, sample.ledger.binned + sample.ledger.cut);
+    assert_eq!(found.iter().map(kept).collect::<Vec<_>>(), [(0, 50); 2]);
 }
 
 #[test]
