@@ -246,7 +246,7 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
         _ if typed.has("from") => {
             "--from takes a copy of this set, or the recordings that it was converted from".into()
         }
-        _ if typed.has("resume") && !other.is_dir() && typed.has(field) => {
+        _ if typed.has("resume") && !other.is_dir() && typed.has(field) && field != "recipe" => {
             let flag = typed.flag(field);
             let line = match expected.as_str() {
                 "none" => format!("leave {flag} out"),
