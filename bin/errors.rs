@@ -246,7 +246,11 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
         _ if typed.has("from") => {
             "--from takes a copy of this set, or the recordings that it was converted from".into()
         }
-        _ if typed.has("resume") && !other.is_dir() && typed.has(field) && field != "recipe" => {
+        _ if typed.has("beside") => "measure both with the same recipe and --batch-size".into(),
+        _ if typed.has("train") && !is_set => {
+            "--resume continues with the set that the run was trained on; for another, name another --output".into()
+        }
+        _ if typed.has("resume") && !is_set && typed.has(field) && field != "recipe" => {
             let flag = typed.flag(field);
             let line = match expected.as_str() {
                 "none" => format!("leave {flag} out"),
@@ -263,8 +267,9 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
              --overwrite for --resume"
                 .into()
         }
-        _ if typed.has("resume") && !other.is_dir() => {
-            "--resume continues with the same options only; for other options name another --output".into()
+        // What is written differs from what was begun in its folder.
+        _ if typed.has("resume") && !is_set => {
+            "--resume continues with the same recordings and options only; for others name another --output".into()
         }
         _ if path.is_file() => "put the file back from a copy, or train again".into(),
         "classes" if is_set => format!("{again} --classes-of {model}, or those of both with {list}"),

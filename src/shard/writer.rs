@@ -309,8 +309,26 @@ impl SetWriter {
     }
 }
 
-/// Returns an error that names the first field in which the new set differs from the unfinished one. A set that
-/// was begun by a version without linked files may be continued. Settings are compared by the caller.
+/// The recordings that others lack, for an error.
+fn other_files(files: &[SourceFile], others: &[SourceFile]) -> String {
+    /// Maximum number of recordings that are named.
+    const MOST: usize = 3;
+    let lacks = |file: &&SourceFile| !others.contains(file);
+    let name = |file: &SourceFile| {
+        format!("{} ({} bytes, {} samples, blake3 {:.8})", file.name, file.bytes, file.samples, file.blake3)
+    };
+    let named: Vec<String> = files.iter().filter(lacks).take(MOST).map(name).collect();
+    match files.iter().filter(lacks).count() {
+        0 if files.len() == others.len() => "the same files in another order".into(),
+        0 => "no other files".into(),
+        n if n > MOST => format!("{} and {} more", named.join(", "), n - MOST),
+        _ => named.join(", "),
+    }
+}
+
+/// Returns an error that names the first field in which the new set differs from the unfinished one. The list of linked
+/// files isn't compared if the unfinished set has none, because old versions of this program didn't write it. The
+/// caller compares the settings.
 fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
     let sources = [&begun.description.sources, &mine.description.sources];
