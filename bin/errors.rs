@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command, Parser};
 use tonic_base::{Error as BaseError, printable, printable_lines};
 use tonic_report::Error as ReportError;
-use tonic_shard::{Error as ShardError, MANIFEST_FILE};
+use tonic_shard::{Error as ShardError, MANIFEST_FILE, MARKER};
 
 use crate::quoted::quoted;
 
@@ -241,7 +241,7 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
     Some(match field.as_str() {
         "list of classes" => format!("{list}, or --classes-of SET gives all recordings one"),
         "list of extra columns" if path.is_file() => "convert each by itself".into(),
-        "sensor" => "--sensor W,H,P sets one for all, which has to hold all events".into(),
+        "sensor" if !is_unfinished(other) => "--sensor W,H,P sets one for all, which has to hold all events".into(),
         "part" => "name every part of one set once".into(),
         _ if typed.has("from") => {
             "--from takes a copy of this set, or the recordings that it was converted from".into()
@@ -277,6 +277,11 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
         "recipe" | "shape" | "cells of a frame" => format!("{again} --recipe-of {model}"),
         _ => format!("{again} the options of {}, which tonic-prep info shows", quoted_path(other)),
     })
+}
+
+/// Whether the file is the marker of a set that is being written.
+fn is_unfinished(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == MARKER)
 }
 
 /// A path as bash and zsh read it.

@@ -58,18 +58,33 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
                 "of a sensor of W by H, save round((x + 1) / 2 * (W - 1)) and round((y + 1) / 2 * (H - 1)), if -1 and 1 \
                  are the first and the last pixel"
             }
-            _ => "save coordinates that are numbers of pixels, from 0",
+            _ => {
+                "save coordinates that are numbers of pixels, from 0; if these are, save np.rint of them, or give the size \
+                 that they fill with --sensor W,H,P"
+            }
         }
         .into(),
         PrepError::SampleTooLarge { .. } => "cut the recording, with --sample-duration or --sample-events".into(),
         PrepError::NotClasses { path, kind, .. } => match kind {
             FolderKind::Parts(parts) => format!(
-                "convert each part by itself, or name them as classes with --class-level 1:{}",
+                "convert each part by itself, as below; to join them, give their folders one after the other; \
+                 --class-level 1 takes them as classes:{}",
                 part_commands(std::env::args(), path, parts)
             ),
-            FolderKind::PartsOfEach => "--labels with a table (file,label) of one part's files converts that part, \
-                                        --class-level 1 joins all parts, so that test samples are trained on"
+            FolderKind::PartsOfEach => "--labels with a table (file,label) of one part's files converts that part; if the \
+                                        outer folders are the classes, --class-level 1 joins all parts, so that test \
+                                        samples are trained on"
                 .into(),
+            FolderKind::SameFiles { file, class } => format!(
+                "if files are named by their class, --labels with a table gives each file its class, in lines such as \
+                 {file},{class}; --class-level 1 takes the folders as classes"
+            ),
+            FolderKind::Loose(level) => format!(
+                "move each file into the folder of its class ({}/{}CLASS) or away; or --labels with a table (file,label) \
+                 gives each file its class, and takes no others",
+                path.display(),
+                "*/".repeat(level - 1)
+            ),
             FolderKind::Groups => {
                 "--labels with a table (file,label) gives each file its class, --class-level 1 takes \
                                    the folders as classes"

@@ -319,6 +319,8 @@ fn prep() -> Vec<Case> {
         unknown(vec![Remedy::Map("t=a,x=b".into()), Remedy::Map("t=c,x=d".into())], "--map t=a,x=b or --map t=c,x=d"),
         folder(FolderKind::Parts(Vec::new()), "--class-level 1"),
         folder(FolderKind::PartsOfEach, "--class-level 1"),
+        folder(FolderKind::SameFiles { file: words("lab/wave.npy"), class: words("wave") }, "as lab/wave.npy,wave;"),
+        folder(FolderKind::Loose(2), "(in.h5/*/CLASS) or away; or --labels"),
         folder(FolderKind::Groups, "--labels with a table"),
         folder(FolderKind::Above(2), "--class-level 2"),
         case(

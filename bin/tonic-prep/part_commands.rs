@@ -10,7 +10,11 @@ use crate::quoted::quoted;
 /// comes first. The commands for the other parts have `--classes-of` with the set of the first part, unless the user
 /// typed a list of classes.
 pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, parts: &[String]) -> String {
-    let typed: Vec<String> = typed.skip(1).collect();
+    let split = |word: String| match word.strip_prefix("--class-level=") {
+        Some(level) => vec!["--class-level".into(), level.into()],
+        None => vec![word],
+    };
+    let typed: Vec<String> = typed.skip(1).flat_map(split).collect();
     let rank = |part: &&String| {
         let part = part.to_lowercase();
         !(part.contains("train") || part.starts_with("tr") || part.ends_with("tr"))
@@ -23,10 +27,13 @@ pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, pa
     for part in parts {
         let mut output = None;
         let mut words: Vec<String> = vec!["tonic-prep".into()];
-        let mut is_output = false;
+        let (mut is_output, mut is_level) = (false, false);
         for word in &typed {
             let value = ["--output=", "-o="].iter().find_map(|flag| Some((*flag, word.strip_prefix(flag)?)));
-            words.push(if is_output {
+            words.push(if is_level {
+                // The classes are one level nearer in the part's folder.
+                word.parse().map_or(word.clone(), |level: u8| level.saturating_sub(1).max(1).to_string())
+            } else if is_output {
                 output.insert(under(word, part)).clone()
             } else if let Some((flag, value)) = value {
                 format!("{flag}{}", output.insert(under(value, part)))
@@ -36,6 +43,7 @@ pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, pa
                 word.clone()
             });
             is_output = word == "-o" || word == "--output";
+            is_level = word == "--class-level";
         }
         if let (Some(first), false) = (&first, listed) {
             words.extend(["--classes-of".into(), String::clone(first)]);
@@ -78,6 +86,8 @@ mod tests {
                 "tonic-prep convert --output=o/Val d/inner/Val --classes c.txt",
             ]
         );
+        let nearer = ["tonic-prep bench d/train --class-level 1"];
+        assert_eq!(lines("tonic-prep|bench|d|--class-level=2", "d", &["train"]), nearer);
         assert_eq!(lines("tonic-prep|bench|d", "d", &["it's"]), ["tonic-prep bench 'd/it'\\''s'"]);
     }
 }

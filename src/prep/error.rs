@@ -213,9 +213,10 @@ pub enum Error {
         /// Ways to avoid the error. Empty if none is known.
         remedies: Vec<Remedy>,
     },
-    /// Coordinates that are fractions, all inside one pixel, such as coordinates that were normalised to 0 to 1.
+    /// Coordinates that are fractions, all inside one pixel, such as coordinates that were normalised to 0 to 1, or all
+    /// in a corner of the sensor.
     #[error(
-        "{}: {field}: expected pixels, got fractions from {least} to {most}: fractional coordinates inside one pixel are not pixels",
+        "{}: {field}: expected pixels, got fractions from {least} to {most}: fractions inside one pixel or a corner of the sensor are not pixels",
         .path.display()
     )]
     NotPixels {
@@ -404,6 +405,15 @@ pub enum FolderKind {
     PartsOfEach,
     /// Folders of persons, of sessions or the like. They contain recordings and no folders.
     Groups,
+    /// Sessions and the like, with files of the same names in each: the files are probably named by their classes.
+    SameFiles {
+        /// One of the files, from the folder on.
+        file: String,
+        /// The class that its name tells.
+        class: String,
+    },
+    /// Some recordings are not in a folder of the level of the classes, counted from 1.
+    Loose(usize),
     /// Folders of persons or of sessions, or one folder around all others. The classes are probably the folders at this
     /// level. The sub-folders themselves are at level 1.
     Above(usize),

@@ -232,6 +232,11 @@ impl SetWriter {
         &self.description
     }
 
+    /// Identity of each chunk written so far, including those kept from an interrupted conversion.
+    pub fn identities(&self) -> &[[u8; 32]] {
+        &self.identities
+    }
+
     /// Number of chunks written so far, including those kept from an interrupted conversion.
     pub fn chunks_done(&self) -> u64 {
         self.identities.len() as u64

@@ -66,38 +66,47 @@ fn an_empty_folder_is_a_class_and_shifts_none() {
 fn parts_of_a_dataset_are_refused_with_commands_that_work() {
     let folder = Folder::of(&["Train/wave/1.npy", "Train/clap/2.npy", "test/clap/3.npy"]);
     std::fs::write(folder.root.join("README.md"), "mine").unwrap();
-    let output = folder.dir.join("out put");
-    let mut command = prep();
-    command.arg("convert").arg(&folder.root).arg("-o").arg(&output).args(SENSOR).arg("--quiet");
-    let output_of = command.output().unwrap();
-    let refused = String::from_utf8(output_of.stderr).unwrap();
-    assert_eq!(output_of.status.code(), Some(3));
-    says(&refused, &["expected a folder for each class, got Train, test, the parts of a dataset", "--class-level 1"]);
-    let commands: Vec<&str> =
-        refused.lines().filter_map(|line| line.trim().strip_prefix("tonic-prep convert ")).collect();
-    assert_eq!(commands.len(), 2, "{refused}");
-    assert!(!output.exists(), "nothing was written");
-    for command in commands {
-        let line = format!("{} convert {command}", super::recording::program());
-        let ran = std::process::Command::new("sh").arg("-c").arg(line).output().unwrap();
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    for (output, level) in [("out put", &[][..]), ("two", &["--class-level", "2"]), ("too", &["--class-level=2"])] {
+        let output = folder.dir.join(output);
+        let mut command = prep();
+        command.arg("convert").arg(&folder.root).arg("-o").arg(&output).args(SENSOR).arg("--quiet").args(level);
+        let output_of = command.output().unwrap();
+        let refused = String::from_utf8(output_of.stderr).unwrap();
+        assert_eq!(output_of.status.code(), Some(3));
+        says(
+            &refused,
+            &["expected a folder for each class, got Train, test, the parts of a dataset", "--class-level 1"],
+        );
+        let commands: Vec<&str> =
+            refused.lines().filter_map(|line| line.trim().strip_prefix("tonic-prep convert ")).collect();
+        assert_eq!(commands.len(), 2, "{refused}");
+        assert!(!output.exists(), "nothing was written");
+        for command in commands {
+            let line = format!("{} convert {command}", super::recording::program());
+            let ran = std::process::Command::new("sh").arg("-c").arg(line).output().unwrap();
+            assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        }
+        for part in ["Train", "test"] {
+            assert_eq!(classes(&output.join(part)), ["clap", "wave"], "{part} has the classes of the training");
+        }
+        assert_eq!((labels(&output.join("Train")), labels(&output.join("test"))), (vec![0, 1], vec![0]));
     }
-    for part in ["Train", "test"] {
-        assert_eq!(classes(&output.join(part)), ["clap", "wave"], "{part} has the classes of the training");
-    }
-    assert_eq!((labels(&output.join("Train")), labels(&output.join("test"))), (vec![0, 1], vec![0]));
     let (_, names, _) = folder.convert(&["--class-level", "1"]);
     assert_eq!(names, ["Train", "test"], "as asked");
-    let (found, names, _) = folder.convert(&["--class-level", "2"]);
-    assert_eq!((found, names.len()), (vec![(0, 20), (1, 10), (0, 30)], 2));
     // Where the parts are no classes, they are joined and that is said.
     let both = "note: the parts of a dataset, Train, test, are all in this set";
     says(&said(&folder.root, &folder.dir.join("set"), &[&SENSOR[..], &["--label", "a"]].concat()).0, &[both]);
-    says(&said(&folder.root, &folder.dir.join("set"), &[&SENSOR[..], &["--class-level", "2"]].concat()).0, &[both]);
+    // They are joined if both are named.
+    let list = folder.dir.file("list.txt", "clap\nwave\n");
+    let both = ["Train", "test"].map(|part| folder.root.join(part));
+    let set = folder.dir.convert(&both, "joined", &[&SENSOR[..], &["--classes", list.to_str().unwrap()]].concat());
+    assert_eq!(labels(&set), [0, 1, 0]);
     folder.put("loose.npy", &Camera::random(1, 5, 100));
     folder.refuses(&[], 3, &["got Train, test, the parts of a dataset"]);
     let inner = Folder::of(&["wave/train/1.npy", "wave/test/2.npy", "clap/train/3.npy", "clap/test/4.npy"]);
     inner.refuses(&[], 3, &["the parts of a dataset, test, train, in each of clap, wave", "--labels"]);
+    let users = Folder::of(&["user1/train/wave/1.npy", "user1/test/clap/2.npy"]);
+    users.refuses(&["--class-level", "3"], 3, &["test, train, the parts of a dataset, above the classes", "--labels"]);
 }
 
 #[test]
@@ -109,7 +118,7 @@ fn persons_are_refused_as_classes_and_another_level_taken() {
     assert_eq!(names, ["clap", "roll", "wave"], "an empty folder of that level is a class too");
     assert_eq!(found, [(0, 20), (2, 10), (0, 40), (2, 30)]);
     assert_eq!(folder.convert(&["--class-level", "1"]).1, ["user01", "user02"]);
-    folder.refuses(&["--class-level", "3"], 3, &["each recording in 3 folders, the last of which is its class"]);
+    folder.refuses(&["--class-level", "3"], 3, &["user01/clap/2.npy beside no folder", "data/*/*/CLASS"]);
     let file = folder.root.join("user01/wave/1.npy");
     let mut command = convert(&[file], &folder.dir.join("none"));
     refuses(command.args(SENSOR).args(["--class-level", "1"]), 2, &["--class-level: expected a folder"]);
@@ -373,6 +382,13 @@ fn recordings_that_are_not_read_are_refused_or_named() {
         ("roll/1.bin", b"\0\x01\x02", "got a binary file, of N-MNIST or N-Caltech101 perhaps"),
         ("roll/1.mat", b"MATLAB 5.0 MAT-file", "got a MATLAB file of version 5: MATLAB saves it as version 7.3"),
         ("roll/1.nc", b"CDF\x01", "got a NetCDF 3 file: nccopy converts it to NetCDF 4"),
+        // Named as the recordings are.
+        ("clap/9.mat", b"MATLAB 5.0 MAT-file", "got a MATLAB file of version 5"),
+        ("clap/9.parquet", b"PAR1", "got a Parquet file: pandas reads it"),
+        ("clap/9.pkl", b"\x80\x04\x95", "got a Python pickle"),
+        ("clap/9.bin", b"\0\x01\x02", "got a binary file, of N-MNIST"),
+        ("clap/9.jsonl", b"{\"t\": 1}\n{\"t\": 2}\n", "got rows of JSON: pandas reads it"),
+        ("clap/9.pt", b"PK\x03\x04", "got a PyTorch file: torch.load reads it"),
     ] {
         let folder = Folder::of(&["wave/1.npy", "clap/2.npy"]);
         let file = folder.root.join(name);
@@ -397,6 +413,19 @@ fn recordings_that_are_not_read_are_refused_or_named() {
         std::fs::write(file.with_file_name("9_converted.npy"), npy(&folder, "wave/1.npy")).unwrap();
         says(&said(&folder.root, &folder.dir.join("set"), &SENSOR).0, &[&note]);
     }
+    // Other names may be those of labels or of a sensor's data: a warning, of each by name.
+    let folder = Folder::of(&["wave/1.npy", "clap/2.npy"]);
+    let files = ["labels.pkl", "clap/imu.mat", "clap/7.xyz", "wave/8.json", "wave/1.json", "wave/9.png", "README.txt"];
+    for (name, bytes) in files.into_iter().zip(["\u{80}", "MATLAB 5.0 MAT-file", "x", "{}", "{}", "\u{89}PNG", "mine"])
+    {
+        std::fs::write(folder.root.join(name), bytes).unwrap();
+    }
+    let (text, json) = said(&folder.root, &folder.dir.join("set"), &[&SENSOR[..], &["--quiet"]].concat());
+    let lost = "warning: not read and in no sample: ";
+    let alike =
+        "warning: named as the recordings are, but of no known format, and in no sample: clap/7.xyz, wave/8.json";
+    says(&text, &[&format!("{lost}clap/imu.mat, a MATLAB file"), &format!("{lost}labels.pkl, a file named as"), alike]);
+    says(&json["notes"].to_string(), &[alike, "skipped: 5 ("]);
     let dir = scratch();
     dir.file("a.es", "Event Stream");
     refuses(&mut convert(&[&*dir], &dir.join("none")), 3, &["got an Event Stream file (.es): loris and faery read it"]);
@@ -429,10 +458,40 @@ fn splits_and_persons_of_any_name_are_no_classes() {
         let command = format!("data/{} -o", outer[0]);
         folder.refuses(&[], 3, &[kind, if outer[0] == "seen" { apart } else { &command }]);
     }
+    let places = Folder::of(&["lab/wave.npy", "lab/clap.npy", "led/wave.npy", "led/clap.npy"]);
+    let words =
+        ["with files of the same names in each, such as lab/clap.npy", "lab/clap.npy,clap;", "--class-level 1 takes"];
+    places.refuses(&[], 3, &words);
+    assert_eq!(places.convert(&["--class-level", "1"]).1, ["lab", "led"]);
     let users = Folder::of(&["user01_natural/1.npy", "user02_led/2.npy"]);
     let words = ["got user01_natural, user02_led, with recordings in them and no folders", "--labels with a table"];
     users.refuses(&[], 3, &words);
     assert_eq!(users.convert(&["--class-level", "1"]).1, ["user01_natural", "user02_led"]);
+}
+
+#[test]
+fn classes_of_almost_one_name_are_warned_of() {
+    for (names, expected) in [
+        (&["01", "1", "1.0", "2"][..], Some("[\"01\", \"1\", \"1.0\"]")),
+        (&["Wave", "wave", "clap"], Some("[\"Wave\", \"wave\"]")),
+        (&["left hand", "left_hand"], Some("[\"left hand\", \"left_hand\"]")),
+        (&["r\u{e9}", "re\u{301}"], Some("\"r\u{e9}\"]")),
+        (&["a", "A", "a1", "-1", "1", "10"], None),
+    ] {
+        let files: Vec<String> = names.iter().enumerate().map(|(i, name)| format!("{name}/{i}.npy")).collect();
+        let folder = Folder::of(&files.iter().map(String::as_str).collect::<Vec<_>>());
+        let rows: String = files.iter().zip(names).map(|(file, name)| format!("{file},{name}\n")).collect();
+        let table = folder.dir.file("t.csv", rows);
+        for more in [&[][..], &["--labels", table.to_str().unwrap()]] {
+            let notes =
+                said(&folder.root, &folder.dir.join("set"), &[&SENSOR[..], more].concat()).1["notes"].to_string();
+            let notes = notes.replace('\\', "");
+            match expected {
+                Some(expected) => says(&notes, &["warning: different classes that may be meant to be one: ", expected]),
+                None => assert_eq!(notes, "[]", "{names:?}"),
+            }
+        }
+    }
 }
 
 #[test]

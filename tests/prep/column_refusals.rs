@@ -175,14 +175,15 @@ fn what_was_taken_for_what_is_said() {
     says(&stdout(&mut planned), &["columns: t = events/TIME (int64, us)"]);
     says(&stderr(&mut planned), &["note: fields events/z, events/index were not used"]);
     // Of several recordings, those with other fields are told too.
-    let other = hdf5_file(&dir.join("c.h5"), |f| put_all(f, ["a/t", "a/x", "a/y", "a/p"], &[6]));
-    let inputs = [&file, &other, &other];
+    let [c, d] =
+        ["c.h5", "d.h5"].map(|name| hdf5_file(&dir.join(name), |f| put_all(f, ["a/t", "a/x", "a/y", "a/p"], &[6])));
+    let inputs = [&file, &c, &d];
     let told = json(convert(&inputs, &dir.join("all")).args(["--json", "--sensor", "40,30,2"]));
     let others = "c.h5 and 1 more: other columns: t = a/t (int64, us)";
     says(&told["notes"].to_string(), &["a.h5: fields events/z, events/index were not used", others]);
     // So are those of a folder, and a note that is the same for several files is there once.
     let folder = dir.folder("folder");
-    for (from, to) in [(&file, "1.h5"), (&file, "2.h5"), (&other, "3.h5")] {
+    for (from, to) in [(&file, "1.h5"), (&file, "2.h5"), (&c, "3.h5")] {
         std::fs::copy(from, folder.join(to)).unwrap();
     }
     let told = json(convert(&[&folder], &dir.join("folded")).args(["--json", "--sensor", "40,30,2"]));
@@ -222,6 +223,11 @@ fn coordinates_that_are_not_pixels_are_refused() {
     );
     let both_ends = float_columns("g.h5", &[0.0, 0.5, 1.0], &[0.0, 0.5, 1.0]);
     refuses(convert(&[&both_ends], &dir.join("none")).args(sensor), 3, &["from 0 to 1", "save round(x * (W - 1))"]);
+    let corner = float_columns("h.h5", &scaled(4.9), &scaled(29.9));
+    let words =
+        ["x: expected pixels, got fractions from 0 to 4.8", "a corner of the sensor", "np.rint", "--sensor W,H,P"];
+    refuses(convert(&[&corner], &dir.join("none")).args(sensor), 3, &words);
+    convert(&[&corner], &dir.join("corner")).args(["--sensor", "5,30,2"]).assert().success();
     let rows = float_columns("b.h5", &scaled(39.9), &scaled(1.0));
     refuses(convert(&[&rows], &dir.join("none")).args(sensor), 3, &["y: expected pixels"]);
     let table = dir.join("c.npy");
@@ -233,7 +239,7 @@ fn coordinates_that_are_not_pixels_are_refused() {
     // Fractions of many pixels are floored, and that is said; whole floats are pixels.
     let parts = float_columns("d.h5", &scaled(39.9), &scaled(29.9));
     let told = json(convert(&[&parts], &dir.join("set")).args(sensor).arg("--json"));
-    says(&told["notes"].to_string(), &["x has fractions such as 0.28", "y has fractions such as 0.2"]);
+    says(&told["notes"].to_string(), &["warning: x has fractions", "warning: y has fractions"]);
     let whole = float_columns("e.h5", &[0.0, 1.0, 1.0], &[1.0, 0.0, 0.0]);
     let told = json(convert(&[&whole], &dir.join("whole")).args(sensor).arg("--json"));
     assert_eq!(told["notes"], serde_json::json!([]));

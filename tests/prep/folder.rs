@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tonic_toolkit::shard::NO_LABEL;
 
 use super::camera::Camera;
-use super::recording::{Recording, Scratch, contents, convert, manifest, refuses, samples, scratch};
+use super::recording::{Recording, Scratch, change, contents, convert, manifest, refuses, samples, scratch};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
@@ -137,7 +137,7 @@ fn a_folder_without_classes_is_unlabelled_or_of_one_class() {
 #[test]
 fn what_does_not_belong_is_named() {
     let folder = Folder::of(&["a/1.npy", "b/2.npy", "3.npy"]);
-    folder.refuses(&[], 3, &["expected a folder a class, or files only", "3.npy beside the folder of a/1.npy"]);
+    folder.refuses(&[], 3, &["3.npy beside the folder of a/1.npy", "data/CLASS) or away; or --labels"]);
     std::fs::remove_file(folder.root.join("3.npy")).unwrap();
     Recording::random(1, 2, 5).write(&folder.root.join("a/0.h5"));
     folder.refuses(&[], 2, &["one recording a file in a folder", "Heidelberg"]);
@@ -149,8 +149,102 @@ fn what_does_not_belong_is_named() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_links_to_itself_ends() {
-    let folder = Folder::of(&["a/1.npy"]);
-    std::os::unix::fs::symlink(&folder.root, folder.root.join("a/again")).unwrap();
-    folder.refuses(&[], 3, &["at most 16 folders in each other"]);
+fn links_take_no_recording_twice() {
+    let folder = Folder::of(&["a/1.npy", "b/t/2.npy", ".git/annex/3.npy"]);
+    let link = |to: &str, name: &str| {
+        let name = folder.root.join(name);
+        let _ = std::fs::remove_file(&name);
+        std::os::unix::fs::symlink(folder.root.join(to), name).unwrap();
+    };
+    // Links to folders that are there anyway are no classes. What only links lead to is taken.
+    link("", "a/again");
+    link("b/t", "alias");
+    link(".git/annex/3.npy", "a/3.npy");
+    let (found, classes, sources) = folder.convert(&[]);
+    assert_eq!((found, classes), (vec![(0, 10), (0, 30), (1, 20)], ["a", "b"].map(String::from).to_vec()));
+    assert_eq!(sources, ["a/1.npy", "a/3.npy", "b/t/2.npy"]);
+    link("a/1.npy", "b/4.npy");
+    folder.refuses(&[], 3, &["each recording once", "b/4.npy, a link to the same as a/1.npy", "--labels"]);
+    // A table takes what it lists, by either path.
+    std::fs::remove_file(folder.root.join("a/again")).unwrap();
+    let table = folder.dir.file("t.csv", "alias/2.npy,x\nb/4.npy,y\n");
+    assert_eq!(folder.convert(&["--labels", table.to_str().unwrap()]).2, ["alias/2.npy", "b/4.npy"]);
+    let linked = Folder::of(&["wave/1.npy"]);
+    for name in ["a", "b"] {
+        std::fs::create_dir_all(linked.dir.join("two")).unwrap();
+        std::os::unix::fs::symlink(linked.root.join("wave"), linked.dir.join("two").join(name)).unwrap();
+    }
+    let words = ["each recording once", "b, a link to the same as a"];
+    refuses(convert(&[linked.dir.join("two")], &linked.dir.join("none")).args(SENSOR), 3, &words);
+}
+
+#[test]
+fn a_resume_reads_as_before_or_not_at_all() {
+    let names: Vec<String> = (0..9).map(|i| format!("{i}.npy")).collect();
+    let folder = Folder::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let table = |last: &str| {
+        let label = |i| if i == 4 { last } else { ["a", "b"][i % 2] };
+        let rows: String = names.iter().enumerate().map(|(i, name)| format!("{name},{}\n", label(i))).collect();
+        let name = format!("labels_{last}.csv");
+        folder.dir.file(&name, rows).to_str().unwrap().to_string()
+    };
+    let tables = [table("a"), table("b")];
+    // A loss at the end leaves all shards and no manifest.
+    let recipe =
+        "[[transform]]\nname = \"CropTime\"\nmax = 9000\n[frames]\ntime_window = 1000\ninclude_incomplete = true\n";
+    let recipe = folder.dir.file("r.toml", recipe).to_str().unwrap().to_string();
+    let run = |set: &str, more: &[&str]| {
+        let mut command = convert(&[&folder.root], &folder.dir.join(set));
+        command.args(SENSOR).args(["--recipe", &recipe, "--chunk-samples", "1", "--shard-size", "1"]).args(more);
+        command
+    };
+    let labels = ["--labels", &tables[0]];
+    let whole = |set: &str| contents(&folder.dir.join(set));
+    run("whole", &labels).assert().success();
+    let earlier = "way of reading the recordings differs";
+    for (i, (more, field)) in [
+        (&["--labels", &tables[0], "--events", "..85"][..], "events differs"),
+        (&["--labels", &tables[0], "--time-unit", "ms"], "time_unit differs"),
+        (&["--labels", &tables[1]], "labels differs"),
+        (&["--labels", &tables[0], "--time-unit", "ms"], earlier),
+        (&["--labels", &tables[0], "--allow-clock-trouble", "--lenient", "--threads", "2"], ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let set = format!("set{i}");
+        refuses(run(&set, &labels).args(["--max-loss", "1%"]), 3, &["to be lost"]);
+        if field == earlier {
+            // The marker of an earlier version, which had no settings: the kept chunks are made again.
+            change(&folder.dir.join(&set).join(".incomplete.json"), |bytes| {
+                let mut marker: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+                assert!(marker.as_object_mut().unwrap().remove("settings").is_some());
+                *bytes = marker.to_string().into_bytes();
+            });
+        }
+        let mut again = run(&set, more);
+        again.arg("--resume");
+        if field.is_empty() {
+            again.assert().success();
+        } else {
+            let next = if field == earlier { "--resume continues with the same" } else { "to continue it" };
+            refuses(&mut again, 4, &[field, next]);
+            run(&set, &labels).arg("--resume").assert().success();
+        }
+        assert!(whole(&set) == whole("whole"), "{more:?}");
+    }
+    // A recording is given once, and the sensor that is given is that of files and folders.
+    let one = folder.root.join("1.npy");
+    let given = |inputs: &[&PathBuf]| {
+        let mut command = convert(inputs, &folder.dir.join("given"));
+        command.args(SENSOR);
+        command
+    };
+    refuses(
+        &mut given(&[&folder.root, &folder.root.join("../data/1.npy")]),
+        2,
+        &["each recording once", "1.npy twice"],
+    );
+    std::fs::rename(&one, folder.dir.join("one.npy")).unwrap();
+    given(&[&folder.root, &folder.dir.join("one.npy")]).assert().success();
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tonic_toolkit::shard::ShardSet;
 
 use super::camera::Camera;
+use super::folder::Folder;
 use super::recording::{
     Recording, Scratch, Times, contents, convert, convert_aloud, json, refuses, says, scratch, stderr, tool,
 };
@@ -357,6 +358,46 @@ fn a_table_in_another_unit_is_found_and_the_loss_can_be_refused() {
     let found = bench.notes("part", &["--labels", &gaps, "--events", "0..900"]);
     assert_eq!(found[0], "4100 events are in no sample");
     assert!(found.iter().all(|note| !note.starts_with("warning: ")), "{found:?}");
+}
+
+#[test]
+fn a_range_of_events_that_cuts_several_recordings_is_a_loss() {
+    let folder = Folder::of(&["a/1.npy", "b/2.h5", "b/3.npz"]);
+    folder.put("a/1.npy", &Camera::random(7, 1_000, 90_000));
+    let file = |name: &str| folder.root.join(name);
+    let cut = |inputs: &[PathBuf], range: &str, more: &[&str]| {
+        let mut command = convert(inputs, &folder.dir.join("set"));
+        command.args(SENSOR).args(["--events", range]).args(more);
+        command
+    };
+    let leaves = "the range of --events leaves out";
+    for (inputs, range, expected, sum) in [
+        (
+            vec![folder.root.clone()],
+            "..15",
+            "98.5% of the events of a/1.npy (985 of 1000), and 95.7% of this one's and those of 2 more (1005 of 1050)",
+            "95.7% (1005 of 1050)",
+        ),
+        (
+            vec![file("a/1.npy"), file("b/3.npz")],
+            "20..",
+            "66.7% of the events of 3.npz (20 of 30)",
+            "3.9% (40 of 1030)",
+        ),
+    ] {
+        let warning = format!("warning: {leaves} {expected}: it cuts every recording");
+        for more in [&["--overwrite"][..], &["--dry-run"], &["--sample-events", "5", "--overwrite"]] {
+            let found = notes(&mut cut(&inputs, range, more));
+            assert!(found.iter().any(|note| note.starts_with(&warning)), "{found:?}");
+        }
+        refuses(&mut cut(&inputs, range, &["--max-loss", "1%"]), 3, &["to be lost, got", sum, leaves]);
+    }
+    // A tenth is no warning, but counts.
+    let two = [file("a/1.npy"), file("b/3.npz")];
+    refuses(&mut cut(&two, "3..", &["--max-loss", "0.1%"]), 3, &["got 0.6% (6 of 1030)", leaves]);
+    assert!(notes(&mut cut(&two, "3..", &["--overwrite"])).iter().all(|note| !note.contains("warning")));
+    // Of one recording, the range was asked for.
+    cut(&[file("a/1.npy")], "..15", &["--max-loss", "0", "--overwrite"]).assert().success();
 }
 
 #[test]

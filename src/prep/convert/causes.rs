@@ -73,13 +73,14 @@ pub(super) fn loss_notes(
     Ok(notes)
 }
 
-/// Returns warnings about events that the table of labels leaves out. `limit` is a share of 0 to 1. A recording gets a
-/// warning if the intervals of the table leave out more than this share of its events. The recordings without a row get
-/// one warning if they have more than this share of all events.
+/// Returns warnings about events that the table of labels or the range of events leaves out. `limit` is a share from 0
+/// to 1. A recording gets a warning if the intervals of the table leave out more than this share of its events. One
+/// warning is for all recordings of which the range leaves out more than this share, and one for those without a row if
+/// they have more than this share of all events.
 ///
 /// # Errors
-/// Errors of [`Inputs::left_by_labels`].
-pub(super) fn label_warnings(inputs: &Inputs, limit: f64) -> Result<Vec<String>> {
+/// Errors of [`Inputs::left_out`].
+pub(super) fn left_out_warnings(inputs: &Inputs, limit: f64) -> Result<Vec<String>> {
     let too_much = inputs.unlabelled().filter(|(_, left)| left.events as f64 > limit * left.of as f64 + 1e-6);
     let warning = |(recording, left): (&Recording, &Unlabelled)| {
         let Unlabelled { events, of, intervals: (from, to), times: (first, last), probable } = left;
@@ -98,12 +99,35 @@ pub(super) fn label_warnings(inputs: &Inputs, limit: f64) -> Result<Vec<String>>
     let mut warnings: Vec<String> = too_much.map(warning).collect();
     let Rowless { recordings, events } = inputs.rowless();
     if events > 0 {
-        let all = inputs.left_by_labels()?.1;
+        let all = inputs.left_out()?.1;
         let share = events as f64 / all as f64;
         warnings.extend((share > limit).then(|| {
             let percent = percent(share);
             format!("warning: {recordings} recordings without a row in `labels` have {percent} of the events ({events} of {all})")
         }));
+    }
+    let mut cut = Vec::new();
+    for (recording, outside) in inputs.out_of_range() {
+        let all = outside + recording.unlabelled.as_ref().map_or_else(|| recording.events(), |left| Ok(left.of))?;
+        if outside as f64 > limit * all as f64 + 1e-6 {
+            cut.push((recording, outside, all));
+        }
+    }
+    if let Some((first, outside, all)) = cut.first() {
+        let (left, of) = cut.iter().fold((0, 0), |(left, of), (_, outside, all)| (left + outside, of + all));
+        let of_more = match cut.len() - 1 {
+            0 => String::new(),
+            more => format!(
+                ", and {} of this one's and those of {more} more ({left} of {of})",
+                percent(left as f64 / of as f64)
+            ),
+        };
+        warnings.push(format!(
+            "warning: the range of `events` leaves out {} of the events of {} ({outside} of {all}){of_more}: it cuts \
+             every recording; convert the one that needs it by itself",
+            percent(*outside as f64 / *all as f64),
+            first.name
+        ));
     }
     Ok(warnings)
 }

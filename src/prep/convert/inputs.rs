@@ -11,7 +11,8 @@ use tonic_shard::{Error as ShardError, Id, LinkedFile, NO_LABEL, SourceFile, lis
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::source::{
-    Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled, check_unknown_sensor, events_of,
+    Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled, alike, and_more,
+    check_unknown_sensor, events_of, some_of,
 };
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
@@ -96,9 +97,16 @@ impl Inputs {
             for recording in &mut opened {
                 let name = if folder { path.display().to_string() } else { recording.name.clone() };
                 let own = std::mem::take(&mut recording.notes).into_iter();
-                notes.extend(own.map(|note| if paths.len() == 1 { note } else { format!("{name}: {note}") }));
+                notes.extend(own.map(|note| match note.strip_prefix("warning: ") {
+                    _ if paths.len() == 1 => note,
+                    Some(warning) => format!("warning: {name}: {warning}"),
+                    None => format!("{name}: {note}"),
+                }));
             }
             recordings.extend(opened);
+        }
+        if paths.len() > 1 {
+            check_once(&recordings)?;
         }
         if rowless.recordings > 0 {
             let n = rowless.recordings;
@@ -107,18 +115,23 @@ impl Inputs {
         Ok(Inputs { rowless, ..Inputs::of(recordings, notes, options)? })
     }
 
-    fn of(recordings: Vec<Recording>, mut notes: Vec<String>, options: &SourceOptions) -> Result<Inputs> {
+    fn of(mut recordings: Vec<Recording>, mut notes: Vec<String>, options: &SourceOptions) -> Result<Inputs> {
+        if let [only] = &mut recordings[..] {
+            // The range was given for this one.
+            only.out_of_range = 0;
+        }
         let Some(first) = recordings.first() else {
             return Err(Error::usage("recordings", "at least one with a row in the table of labels", "none"));
         };
         let names = |r: &Recording| r.extras.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         let classes =
             |r: &Recording| r.classes.as_ref().map_or("none; labels are numbers".into(), |names| listed(names));
-        let size = |r: &Recording| r.sensor.map_or("unknown".into(), |sensor| sensor.to_string());
+        let sensor_of = |r: &Recording| options.sensor.or(r.sensor);
+        let size = |r: &Recording| sensor_of(r).map_or("unknown".into(), |sensor| sensor.to_string());
         for recording in &recordings[1..] {
             let same_names =
                 recording.extras.iter().map(|(name, _)| name).eq(first.extras.iter().map(|(name, _)| name));
-            if recording.classes == first.classes && recording.sensor == first.sensor && same_names {
+            if recording.classes == first.classes && sensor_of(recording) == sensor_of(first) && same_names {
                 continue;
             }
             let fields = [
@@ -128,13 +141,18 @@ impl Inputs {
             ];
             ShardError::refuse_difference(&recording.path, &first.path, fields)?;
         }
-        let Some(sensor) = options.sensor.or(first.sensor) else { return Err(unknown_sensor(first)?) };
+        let Some(sensor) = sensor_of(first) else { return Err(unknown_sensor(first)?) };
         let classes = first.classes.as_ref().map_or_else(
             || {
                 let largest = recordings.iter().flat_map(|r| &r.labels).filter(|&&label| label != NO_LABEL).max();
                 (0..largest.map_or(0, |&largest| largest + 1)).map(|label| label.to_string()).collect()
             },
             |names| names.to_vec(),
+        );
+        let alike: Vec<String> = alike(&classes).iter().map(|names| format!("{names:?}")).collect();
+        notes.extend(
+            (!alike.is_empty())
+                .then(|| format!("warning: different classes that may be meant to be one: {}", some_of(&alike))),
         );
         let (extras, layout, columns) = (names(first), first.layout, first.columns.clone());
         let flat = |r: &Recording| !r.columns.has_more() && r.sensor.is_none_or(|told| told.height == 1);
@@ -183,26 +201,32 @@ impl Inputs {
         self.rowless
     }
 
-    /// Returns the number of events that the table of labels leaves out, and the number of all events. If only some
-    /// samples of a recording are kept, its numbers are multiplied by the share of samples that are kept. Both numbers
-    /// are 0 if the table leaves out no events.
+    /// The recordings that the range of events cuts, if it cuts several, with the number of events outside it.
+    pub(super) fn out_of_range(&self) -> impl Iterator<Item = (&Recording, u64)> {
+        let cut = self.inputs.iter().map(|input| (&input.recording, input.recording.out_of_range));
+        cut.filter(|(_, events)| *events > 0)
+    }
+
+    /// Returns the number of events that the table of labels and the range of events leave out, and the number of all
+    /// events. If only some samples of a recording are kept, its numbers are multiplied by the share of samples that are
+    /// kept. Both numbers are 0 if no events are left out.
     ///
     /// # Errors
     /// Errors of [`Recording::events`].
-    pub(super) fn left_by_labels(&self) -> Result<(u64, u64)> {
+    pub(super) fn left_out(&self) -> Result<(u64, u64)> {
         let (mut left, mut all) = (self.rowless.events, self.rowless.events);
-        if left == 0 && self.unlabelled().next().is_none() {
+        if left == 0 && self.unlabelled().next().is_none() && self.out_of_range().next().is_none() {
             return Ok((0, 0));
         }
         for input in &self.inputs {
             let of_share = |events: u64| (events as f64 * input.share()).round() as u64;
-            match &input.recording.unlabelled {
-                Some(unlabelled) => {
-                    left += of_share(unlabelled.events);
-                    all += of_share(unlabelled.of);
-                }
-                None => all += of_share(input.recording.events()?),
-            }
+            let outside = input.recording.out_of_range;
+            let (unlabelled, used) = match &input.recording.unlabelled {
+                Some(unlabelled) => (unlabelled.events, unlabelled.of),
+                None => (0, input.recording.events()?),
+            };
+            left += of_share(outside + unlabelled);
+            all += of_share(outside + used);
         }
         Ok((left, all))
     }
@@ -210,7 +234,7 @@ impl Inputs {
     /// Returns notes for the user about what was found when the recordings were read. A note that applies to several
     /// recordings is there once.
     pub(super) fn found(&self) -> Vec<String> {
-        let mut found: Vec<(&str, String, u64)> = Vec::new();
+        let mut found: Vec<(&str, String, usize)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         for recording in self.inputs.iter().map(|input| &input.recording) {
             for note in recording.found() {
@@ -222,10 +246,9 @@ impl Inputs {
             }
         }
         let alone = self.inputs.len() == 1;
-        let said = found.into_iter().map(|(name, note, recordings)| match recordings {
-            _ if alone => note,
-            1 => format!("{name}: {note}"),
-            n => format!("{name} and {} more: {note}", n - 1),
+        let said = found.into_iter().map(|(name, note, recordings)| match alone {
+            true => note,
+            false => format!("{}: {note}", and_more(name, recordings - 1)),
         });
         said.collect()
     }
@@ -311,19 +334,26 @@ impl Inputs {
     }
 }
 
+/// Refuses recordings that are given twice, by whichever paths.
+fn check_once(recordings: &[Recording]) -> Result<()> {
+    let mut seen = HashSet::new();
+    let twice = recordings.iter().find(|r| r.path.canonicalize().is_ok_and(|path| !seen.insert(path)));
+    let Some(twice) = twice else { return Ok(()) };
+    Err(Error::usage("recordings", "each recording once", format!("{} twice", twice.path.display())))
+}
+
 /// Returns notes on the recordings whose columns come from other fields than in the first recording. Recordings with
 /// the same fields share one note.
 fn other_columns(recordings: &[Recording]) -> Vec<String> {
-    let mut kinds: Vec<(&Recording, u64)> = Vec::new();
+    let mut kinds: Vec<(&Recording, usize)> = Vec::new();
     for recording in recordings {
         match kinds.iter_mut().find(|(first, _)| !recording.columns.has_other_fields(&first.columns)) {
             Some((_, more)) => *more += 1,
             None => kinds.push((recording, 0)),
         }
     }
-    let note = |&(Recording { name, columns, .. }, more): &(&Recording, u64)| {
-        let others = if more == 0 { String::new() } else { format!(" and {more} more") };
-        format!("{name}{others}: other columns: {}", columns.text())
+    let note = |&(Recording { name, columns, .. }, more): &(&Recording, usize)| {
+        format!("{}: other columns: {}", and_more(name, more), columns.text())
     };
     kinds.iter().skip(1).map(note).collect()
 }

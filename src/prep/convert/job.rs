@@ -7,10 +7,10 @@ use tonic_base::{Error as BaseError, Verbosity, human_bytes, in_order, printable
 
 use serde_json::{Value, json};
 
-use crate::convert::causes::{NOTABLE, Setting, label_warnings, loss_notes};
+use crate::convert::causes::{NOTABLE, Setting, left_out_warnings, loss_notes};
 use crate::convert::chunks::{ChunkFailure, ChunkMaker};
 use crate::convert::inputs::Inputs;
-use crate::convert::limit::{Excess, check_labels};
+use crate::convert::limit::{Excess, check_left_out};
 use crate::convert::loss::Losses;
 use crate::convert::plan::Plan;
 use crate::error::{BaseFault, Error, Result};
@@ -187,7 +187,7 @@ impl<'a> Job<'a> {
     /// Opens the recordings and determines the recipe.
     ///
     /// # Errors
-    /// Errors of opening and of the recipe; [`Error::TooMuchLost`] if the table of labels leaves out too much;
+    /// Errors of opening and of the recipe; [`Error::TooMuchLost`] if the table of labels or the range of events leaves out too much;
     /// [`tonic_base::Error::Usage`] for a level that zstd doesn't have.
     pub fn open(conversion: &'a Conversion) -> Result<Job<'a>> {
         Encoder::new(conversion.level)?;
@@ -195,7 +195,7 @@ impl<'a> Job<'a> {
         if let Some(limit) = conversion.limit {
             inputs.keep(0..limit);
         }
-        check_labels(&conversion.output, conversion.max_loss, &inputs)?;
+        check_left_out(&conversion.output, conversion.max_loss, &inputs)?;
         let recipe = conversion.recipe.settle(&inputs)?;
         recipe.check_sensor(inputs.sensor)?;
         let Conversion { chunk_samples, shard_bytes, .. } = *conversion;
@@ -318,12 +318,12 @@ impl<'a> Job<'a> {
             layout: self.inputs.layout,
             cut: self.conversion.source.cut,
         };
-        // The samples counted here may be a few of all: the table of labels has the same part in them as in all.
-        let (left, all) = self.inputs.left_by_labels()?;
+        // The samples counted here may be a few of all: what is left out has the same part in them as in all.
+        let (left, all) = self.inputs.left_out()?;
         let left = (left as f64 / (all - left).max(1) as f64 * losses.events as f64).round() as u64;
         let Conversion { output, max_loss, .. } = self.conversion;
         let excess = Excess::of(output, *max_loss, losses.lost() + left, losses.events + left);
-        let mut notes = label_warnings(&self.inputs, if excess.is_some() { 0.0 } else { NOTABLE })?;
+        let mut notes = left_out_warnings(&self.inputs, if excess.is_some() { 0.0 } else { NOTABLE })?;
         notes.extend(loss_notes(losses, setting, &mut self.maker(description)?, scope, excess.is_some())?);
         match excess {
             Some(excess) => Err(excess.error(&notes, converted)),

@@ -2,22 +2,22 @@
 
 use std::path::Path;
 
-use crate::convert::causes::{label_warnings, percent};
+use crate::convert::causes::{left_out_warnings, percent};
 use crate::convert::inputs::Inputs;
 use crate::error::{Error, Result};
 
-/// Checks that the table of labels alone does not leave out more than the share `most` of the events. `None` is no
-/// limit.
+/// Checks that the table of labels and the range of events alone do not leave out more than the share `most` of the
+/// events. `None` is no limit.
 ///
 /// # Errors
 /// [`Error::TooMuchLost`].
-pub(super) fn check_labels(output: &Path, most: Option<f64>, inputs: &Inputs) -> Result<()> {
+pub(super) fn check_left_out(output: &Path, most: Option<f64>, inputs: &Inputs) -> Result<()> {
     if most.is_none() {
         return Ok(());
     }
-    let (left, all) = inputs.left_by_labels()?;
+    let (left, all) = inputs.left_out()?;
     match Excess::of(output, most, left, all) {
-        Some(excess) => Err(excess.error(&label_warnings(inputs, 0.0)?, false)),
+        Some(excess) => Err(excess.error(&left_out_warnings(inputs, 0.0)?, false)),
         None => Ok(()),
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Worker threads make chunks from the recordings in parallel. The calling thread writes the chunks in order.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use tonic_base::{Error as BaseError, Progress, Verbosity, in_order, printable};
 
@@ -10,10 +12,11 @@ use crate::convert::inputs::{Inputs, hash_linked};
 use crate::convert::job::{Conversion, Job};
 use crate::convert::loss::Losses;
 use crate::convert::settings::{check_settings, settings};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::source::{Layout, TakenColumns};
 use tonic_shard::{
-    Existing, KEPT, Ledger, MARKER, Manifest, Origin, OutputDir, SetDescription, SetWriter, SourceFile, Width,
+    Existing, KEPT, Ledger, MARKER, Manifest, Origin, OutputDir, SetDescription, SetWriter, ShardFault, SourceFile,
+    Width,
 };
 
 /// The result of a conversion.
@@ -79,7 +82,8 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
         let place = (dir.path(), &*dir.path().join(MARKER));
         check_settings(place, &mut settings, &origin.settings, of(&begun.sources) == of(&sources))?;
     }
-    let origin = Origin { settings, ..Origin::default() };
+    let unknown = unfinished.as_ref().is_some_and(|(_, origin)| origin.settings.is_empty());
+    let origin = if unknown { Origin::default() } else { Origin { settings, ..Origin::default() } };
     loop {
         let mut losses = Losses::new(&job.recipe);
         let mut kept = |first: u64, ledgers: &[Ledger]| {
@@ -88,6 +92,9 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
         let described = job.describe(sources.clone(), counts);
         let description = SetDescription { linked_files: linked_files.clone(), ..described };
         let writer = SetWriter::start_with(dir, description, origin.clone(), resume, &mut kept)?;
+        if unknown {
+            check_kept(&job, &writer)?;
+        }
         match run(&job, writer, losses)? {
             Attempt::Finished(converted) => return Ok(*converted),
             Attempt::TooNarrow(count, again) => {
@@ -144,19 +151,48 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses) -> Result<Attem
     }
 }
 
-/// Prints the layout and the sensor of the recordings, and the notes from opening them.
+/// Checks the kept chunks of a conversion whose settings are not known, as an earlier version began it: makes the first of
+/// them, the middle one and the last again.
+///
+/// # Errors
+/// [`tonic_shard::Error::Mismatch`]; errors of making a chunk.
+fn check_kept(job: &Job<'_>, writer: &SetWriter) -> Result<()> {
+    let (kept, output) = (writer.identities(), &job.conversion.output);
+    let Some(last) = kept.len().checked_sub(1) else { return Ok(()) };
+    let mut maker = job.maker(writer.description())?;
+    for number in BTreeSet::from([0, last / 2, last]) {
+        let made = match maker.make(number as u64) {
+            Ok((_, encoded)) => Some(encoded.record.identity),
+            Err(ChunkFailure::TooNarrow(_)) => None,
+            Err(ChunkFailure::Error(error)) => return Err(error),
+        };
+        if made != Some(kept[number]) {
+            let (field, got) = ("way of reading the recordings", format!("other frames or labels in chunk {number}"));
+            let expected = "the options that the complete shards were made with";
+            return Err(Error::mismatch(output, &output.join(MARKER), field, expected, got));
+        }
+    }
+    Ok(())
+}
+
+/// Prints the layout and the sensor of the recordings, and the notes from opening them; if quiet, only warnings.
 fn report_inputs(conversion: &Conversion, inputs: &Inputs) {
-    /// Maximum number of notes that are printed. The JSON has all of them.
+    /// Maximum number of warnings and of notes that are printed. The JSON has all of them.
     const MOST: usize = 8;
+    let (warnings, notes): (Vec<_>, Vec<_>) = inputs.notes.iter().partition(|note| note.starts_with("warning: "));
+    warnings.iter().take(MOST).for_each(|warning| eprintln!("convert: {}", printable(warning)));
+    if warnings.len() > MOST {
+        eprintln!("convert: warning: and {} more of the kind", warnings.len() - MOST);
+    }
     if conversion.verbosity == Verbosity::Quiet {
         return;
     }
     let layouts: Vec<&str> = inputs.layouts.iter().map(|layout| layout.title()).collect();
     eprintln!("convert: layout: {}, sensor {}", layouts.join(", "), inputs.sensor);
     eprintln!("convert: columns: {}", printable(&inputs.columns.text()));
-    inputs.notes.iter().take(MOST).for_each(|note| eprintln!("convert: note: {}", printable(note)));
-    if inputs.notes.len() > MOST {
-        eprintln!("convert: note: and {} more of the kind", inputs.notes.len() - MOST);
+    notes.iter().take(MOST).for_each(|note| eprintln!("convert: note: {}", printable(note)));
+    if notes.len() > MOST {
+        eprintln!("convert: note: and {} more of the kind", notes.len() - MOST);
     }
 }
 

@@ -66,7 +66,8 @@ fn exists(file: &hdf::File, name: &str) -> bool {
 /// which fields are the columns of the events.
 pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
     let file = hdf::open_cached(path)?;
-    let fields = fields(path, &file, layout, options)?;
+    let tree = Tree::of_file(path, &file);
+    let fields = fields((path, &file, &tree), layout, options)?;
     let column = |field: &FieldPath| NumberColumn::open(path, &file, field, layout.name());
     let [t, x, y, p] = fields.each_ref().map(|field| field.as_ref().map(column).transpose());
     let columns = [t?, x?, y?, p?];
@@ -89,7 +90,7 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     let unused = unused(times, &place, &fields, t.len);
     let arrays = fields.iter().flatten().map(|field| &field.array).chain(label);
     let used: Vec<&str> = arrays.chain(&unused).map(String::as_str).collect();
-    let others = left_over::in_hdf5(path, &file, &used);
+    let others = left_over::in_hdf5(&file, tree.arrays(), &used);
     let unusable = unusable(&place, &fields, t.len);
     let stream = EventStream {
         path: path.into(),
@@ -115,7 +116,11 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
 
 /// Finds the fields that are the columns t, x, y and p: by the layout, by the options, or else by the names in the
 /// file.
-fn fields(path: &Path, file: &hdf::File, layout: Layout, options: &SourceOptions) -> Result<Fields> {
+fn fields(
+    (path, file, tree): (&Path, &hdf::File, &Tree<'_>),
+    layout: Layout,
+    options: &SourceOptions,
+) -> Result<Fields> {
     let whole = |name: &str| FieldPath { array: name.into(), part: Part::Whole };
     match (layout, &options.map) {
         (Layout::Dsec, _) => Ok(DSEC.map(|name| Some(whole(name)))),
@@ -138,7 +143,7 @@ fn fields(path: &Path, file: &hdf::File, layout: Layout, options: &SourceOptions
             }
         }
         (_, Some(map)) => Ok(map.fields(|name| exists(file, name))),
-        (_, None) => survey::find(path, &Tree::of_file(path, file), options.columns.as_ref()),
+        (_, None) => survey::find(path, tree, options.columns.as_ref()),
     }
 }
 

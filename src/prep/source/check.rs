@@ -36,7 +36,7 @@ pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec
     let mut notes: Vec<String> = check_polarities(stream, sensor)?.into_iter().collect();
     for role in [Role::X, Role::Y] {
         let Some(taken) = &stream.taken.fields[role as usize] else { continue };
-        let mut pixels = Pixels::default();
+        let mut pixels = Pixels::new(role, sensor);
         let ranges = std::iter::once(0..FIRST.min(stream.len)).chain(stream.strides());
         for range in ranges {
             let Some(coordinates) = stream.float_coordinates(role, range)? else { break };
@@ -157,24 +157,27 @@ fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, 
 pub(super) struct Pixels {
     least: f64,
     most: f64,
-    /// The first coordinate that is not a whole number.
-    fraction: Option<f64>,
-}
-
-impl Default for Pixels {
-    fn default() -> Pixels {
-        Pixels { least: f64::INFINITY, most: f64::NEG_INFINITY, fraction: None }
-    }
+    /// Number of coordinates, and of those that are not whole.
+    count: u64,
+    fractions: u64,
+    /// An eighth of the sensor's size: fractions that are all below it are on another scale.
+    few: f64,
 }
 
 impl Pixels {
+    /// Makes an empty range of the coordinates x or y of a sensor.
+    pub(super) fn new(role: Role, sensor: Option<SensorSize>) -> Pixels {
+        let size = sensor.map_or(0, |sensor| if role == Role::X { sensor.width } else { sensor.height });
+        let (least, most) = (f64::INFINITY, f64::NEG_INFINITY);
+        Pixels { least, most, count: 0, fractions: 0, few: f64::from(size) / 8.0 }
+    }
+
     /// Adds coordinates. Infinite and NaN coordinates are skipped, because they are outside every sensor.
     pub(super) fn add(&mut self, coordinates: &[f64]) {
         for &n in coordinates.iter().filter(|n| n.is_finite()) {
             (self.least, self.most) = (self.least.min(n), self.most.max(n));
-            if n.fract() != 0.0 {
-                self.fraction.get_or_insert(n);
-            }
+            self.count += 1;
+            self.fractions += u64::from(n.fract() != 0.0);
         }
     }
 
@@ -183,23 +186,32 @@ impl Pixels {
         self.least < self.most && !self.are_inside_one()
     }
 
-    /// Whether all coordinates are inside one pixel, or from -1 to 1 as normalised coordinates are.
+    /// Whether all coordinates are inside one pixel, from -1 to 1 as normalised coordinates are, or in a corner of the
+    /// sensor.
     fn are_inside_one(&self) -> bool {
-        self.least.floor() == self.most.floor() || (self.least >= -1.0 && self.most <= 1.0)
+        let normalised = self.least >= -1.0 && self.most <= 1.0;
+        self.least.floor() == self.most.floor() || normalised || self.least.abs().max(self.most) < self.few
     }
 
-    /// Checks the coordinates that were added. Returns a note for the user if some have fractions.
+    /// Checks the coordinates that were added. Returns a note for the user if some have fractions, which is a warning if
+    /// more than a tenth have them.
     ///
     /// # Errors
-    /// [`Error::NotPixels`] if the coordinates differ, some have fractions, and all are inside one pixel or from -1 to
-    /// 1.
+    /// [`Error::NotPixels`] if the coordinates differ, some have fractions, and all are inside one pixel, from -1 to 1,
+    /// or in a corner of the sensor.
     pub(super) fn judge(&self, path: &Path, field: &str) -> Result<Option<String>> {
-        let Some(fraction) = self.fraction else { return Ok(None) };
+        if self.fractions == 0 {
+            return Ok(None);
+        }
         if self.least < self.most && self.are_inside_one() {
             let (path, field, least, most) = (path.into(), field.into(), self.least, self.most);
             return Err(Error::NotPixels { path, field, least, most });
         }
-        Ok(Some(format!("{field} has fractions such as {fraction}; an event is in the pixel that it lies in")))
+        let warning = if 10 * self.fractions > self.count { "warning: " } else { "" };
+        Ok(Some(format!(
+            "{warning}{field} has fractions, which are cut off: an event is in the pixel that it lies in; if whole numbers \
+             are the centres of pixels, as after undistortion, save np.rint({field})"
+        )))
     }
 }
 
@@ -210,11 +222,13 @@ mod tests {
     #[test]
     fn fractions_inside_one_pixel_are_not_pixels() {
         let judge = |coordinates: &[f64]| {
-            let mut pixels = Pixels::default();
+            let mut pixels = Pixels::new(Role::Y, Some(SensorSize { width: 8, height: 80, polarities: 2 }));
             pixels.add(coordinates);
             (pixels.judge(Path::new("a"), "x"), pixels.are_settled())
         };
-        for refused in [&[0.1, 0.2][..], &[0.0, 0.5, 1.0], &[-1.0, -0.3, 1.0], &[7.2, 7.9], &[f64::NAN, 0.1, 0.9]] {
+        for refused in
+            [&[0.1, 0.2][..], &[0.0, 0.5, 1.0], &[-1.0, -0.3, 1.0], &[7.2, 7.9], &[f64::NAN, 0.1, 0.9], &[0.5, 9.5]]
+        {
             let (verdict, settled) = judge(refused);
             assert!(matches!(verdict, Err(Error::NotPixels { .. })) && !settled, "{refused:?}");
         }
@@ -225,6 +239,8 @@ mod tests {
         // One event may lie anywhere in its pixel.
         assert!(matches!(judge(&[0.5]), (Ok(Some(_)), false)));
         let (verdict, settled) = judge(&[12.5, 0.25, 39.0]);
-        assert!(verdict.unwrap().unwrap().contains("such as 12.5") && settled);
+        assert!(verdict.unwrap().unwrap().starts_with("warning: x has fractions") && settled);
+        let rare: Vec<f64> = (0..40).map(f64::from).chain([0.5]).collect();
+        assert!(judge(&rare).0.unwrap().unwrap().starts_with("x has fractions"));
     }
 }

@@ -1,8 +1,8 @@
 //! Decides which sub-folders of a folder of recordings are its classes.
 //!
 //! The class folders are all at one level. It is the first level, as in torchvision's ImageFolder, unless the caller
-//! gives another level. First-level folders that are parts of a dataset (train, test) or persons (user01, user02) are
-//! recognised and refused.
+//! gives another level. First-level folders that are parts of a dataset (train, test), persons (user01, user02), dates,
+//! or sessions with the same files in each are recognised and refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -30,6 +30,8 @@ const GROUPS: &str = "user subject subj sub sbj speaker spk spkr participant per
                       cam room";
 /// Single letters for persons, sessions and similar groups. A number follows the letter, as in `s01` and `p3`.
 const GROUP_LETTERS: &str = "s p u r f m";
+/// Words for files, which have a number after them: `sample_0003`.
+const FILES: &str = "sample file item clip example event events data img image video v n no nr";
 
 /// The classes of a folder of recordings.
 #[derive(Debug)]
@@ -50,8 +52,8 @@ pub(super) struct FolderClasses {
 /// `None` if no `level` is given and no recording is in a sub-folder.
 ///
 /// # Errors
-/// [`Error::NotClasses`] if the first-level folders are probably not classes; [`Error::NotARecording`] for files that
-/// are in no folder of this level.
+/// [`Error::NotClasses`] if the first-level folders are probably not classes, for files that are in no folder of this
+/// level, and for parts of a dataset above it.
 pub(super) fn by_folder(
     dir: &Path,
     listing: &Listing,
@@ -70,15 +72,22 @@ pub(super) fn by_folder(
         }
     }
     let level = level.unwrap_or(1);
+    for above in 1..level {
+        if let Some(parts) = parts_at(files, above) {
+            let got = format!("{}, the parts of a dataset, above the classes", some_of(&parts));
+            let kind = match above {
+                1 => FolderKind::Parts(parts.into_iter().map(String::from).collect()),
+                _ => FolderKind::PartsOfEach,
+            };
+            return Err(Error::NotClasses { path: dir.into(), got, kind });
+        }
+    }
     let of_files = files.iter().map(|name| {
         folder_of(name, level).ok_or_else(|| {
             let nested = files.iter().find(|name| folder_of(name, level).is_some());
             let nested = nested.map_or("no folder at that level".into(), |nested| format!("the folder of {nested}"));
-            let expected = match level {
-                1 => "a folder a class, or files only".to_string(),
-                level => format!("each recording in {level} folders, the last of which is its class"),
-            };
-            Error::not_a_recording(dir, expected, format!("{name} beside {nested}"))
+            let got = format!("{name} beside {nested}");
+            Error::NotClasses { path: dir.into(), got, kind: FolderKind::Loose(level) }
         })
     });
     let of_files = of_files.collect::<Result<Vec<&str>>>()?;
@@ -90,16 +99,11 @@ pub(super) fn by_folder(
     Ok(Some(FolderClasses { names, labels, empty: empty.into_iter().map(String::from).collect() }))
 }
 
-/// Finds parts of a dataset (train, test) among the folders above the class folders, which are at `level`. Without a
-/// `level`, looks at the first-level folders. Returns the names of the parts as a text, or `None` if there are fewer
-/// than two parts.
-pub(super) fn joined_parts(files: &[String], level: Option<usize>) -> Option<String> {
-    let names = |level| {
-        let names: BTreeSet<&str> = files.iter().filter_map(|name| folder_of(name, level)).collect();
-        names.into_iter().collect::<Vec<&str>>()
-    };
-    let parts = (1..level.unwrap_or(2)).map(names).find(|names| names.len() > 1 && are_parts(names))?;
-    Some(some_of(&parts))
+/// The folders at level `level` that recordings are in, if they are several parts of a dataset.
+pub(super) fn parts_at(files: &[String], level: usize) -> Option<Vec<&str>> {
+    let names: BTreeSet<&str> = files.iter().filter_map(|name| folder_of(name, level)).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    (names.len() > 1 && are_parts(&names)).then_some(names)
 }
 
 /// The name of the folder at `level` (from 1) that contains a file. `None` if the file is in no folder of this level.
@@ -140,6 +144,10 @@ fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
     }
     let nested = firsts.iter().filter(|first| !inside[**first].is_empty()).count();
     if nested == 0 {
+        if let Some((file, class)) = repeated_file(files).filter(|_| above == 0) {
+            let got = format!("{}, with files of the same names in each, such as {file}", some_of(&firsts));
+            return refused(got, FolderKind::SameFiles { file: file.into(), class: class.into() });
+        }
         let groups = above == 0 && firsts.len() > 1 && firsts.iter().all(|name| is_group(name));
         let got = || format!("{}, with recordings in them and no folders", some_of(&firsts));
         return if groups { refused(got(), FolderKind::Groups) } else { Ok(()) };
@@ -182,6 +190,26 @@ fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
         return refused(got, FolderKind::Above(above + 2));
     }
     Ok(())
+}
+
+/// The first file, and its name without ending, if about the same files are in each of several folders and have names
+/// rather than numbers: `lab/wave.npy` and `led/wave.npy`.
+fn repeated_file<'a>(files: &[&'a str]) -> Option<(&'a str, &'a str)> {
+    let mut inside: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut first = None;
+    for file in files {
+        let (folder, name) = file.split_once('/')?;
+        let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
+        let counted = stem.starts_with(|c: char| c.is_ascii_digit()) || is_group(stem) || is_numbered(stem, FILES);
+        let names = inside.entry(folder).or_default();
+        if !counted {
+            names.insert(stem.chars().filter(|c| !c.is_ascii_digit()).collect());
+            first = first.or(Some((*file, stem)));
+        }
+    }
+    let all: BTreeSet<&String> = inside.values().flatten().collect();
+    let pairs: usize = inside.values().map(BTreeSet::len).sum();
+    first.filter(|_| inside.len() > 1 && all.len() > 1 && 3 * pairs >= 2 * inside.len() * all.len())
 }
 
 /// Whether folders are the parts of a dataset, judged by their names. They are if one of these holds:
@@ -234,10 +262,23 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// Whether a folder's name is that of a person, a session or a similar group, such as `user01` or `s01`.
+/// Whether a folder's name is that of a person, a session, a day or a similar group, such as `user01` or `s01`.
 fn is_group(name: &str) -> bool {
     let has_digit = name.contains(|c: char| c.is_ascii_digit());
-    is_numbered(name, GROUPS) || (has_digit && is_numbered(name, GROUP_LETTERS))
+    is_numbered(name, GROUPS) || (has_digit && is_numbered(name, GROUP_LETTERS)) || is_date(name)
+}
+
+/// Whether a name begins with a date: `2021-01-31`, `31.1.2021`, `20210131_lab`.
+fn is_date(name: &str) -> bool {
+    let is_year = |text: &str| text.len() == 4 && (text.starts_with("19") || text.starts_with("20"));
+    let is_day = |text: &str, most| text.len() < 3 && text.parse().is_ok_and(|n: u8| (1..=most).contains(&n));
+    let parts: Vec<&str> = name.split(|c: char| !c.is_ascii_digit()).collect();
+    match parts[..] {
+        [day, ..] if day.len() == 8 => is_year(&day[..4]) && is_day(&day[4..6], 12) && is_day(&day[6..], 31),
+        [a, b, c, ..] if is_year(a) => is_day(b, 12) && is_day(c, 31),
+        [a, b, c, ..] => is_year(c) && is_day(a, 31) && is_day(b, 31),
+        _ => false,
+    }
 }
 
 /// Whether a name begins with one of `words` and continues with a number, or with a single letter.
@@ -356,6 +397,48 @@ mod tests {
     /// all of them are numbers or known words for persons.
     fn same(names: &[&str]) -> Option<FolderKind> {
         (!names.iter().all(|name| is_group(name) || is_number(name))).then_some(FolderKind::Above(2))
+    }
+
+    #[test]
+    fn sessions_with_the_same_files_in_each_are_no_classes() {
+        let files = |firsts: &[&str], stems: &[&str]| {
+            let all: Vec<String> =
+                firsts.iter().flat_map(|a| stems.iter().map(move |b| format!("{a}/{b}.npy"))).collect();
+            kind(&all.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let same = |file: &str, class: &str| Some(FolderKind::SameFiles { file: file.into(), class: class.into() });
+        for sessions in [["lab", "led"], ["2021-01-01", "2021-01-02"], ["user1", "user2"]] {
+            let file = |name: &str| format!("{}/{name}.npy", sessions[0]);
+            assert_eq!(files(&sessions, &["clap", "wave"]), same(&file("clap"), "clap"), "{sessions:?}");
+            assert_eq!(files(&sessions, &["clap_1", "clap_2", "wave_1"]), same(&file("clap_1"), "clap_1"));
+        }
+        assert_eq!(
+            kind(&["a/wave.1.npy", "a/x.npy", "a/y.npy", "b/wave.2.npy", "b/y.npy"]),
+            same("a/wave.1.npy", "wave")
+        );
+        for counted in [&["0001", "0002"][..], &["rec1", "rec2"], &["user01_led", "user02_lab"], &["1_left", "1_right"]]
+        {
+            assert_eq!(files(&["wave", "clap"], counted), None, "{counted:?}");
+        }
+        for counted in [&["sample_1", "data_2"][..], &["obj1", "obj2"], &["events"]] {
+            assert_eq!(files(&["wave", "clap"], counted), None, "{counted:?}");
+        }
+        assert_eq!(kind(&["wave/jim.npy", "wave/ann.npy", "clap/bob.npy", "clap/eve.npy"]), None);
+        assert_eq!(kind(&["wave/jim.npy", "wave/ann.npy"]), None, "one class");
+        for (name, expected) in [
+            ("2021-01-31", true),
+            ("31.1.2021", true),
+            ("20210131_lab", true),
+            ("2021_1_2_lab", true),
+            ("12345678", false),
+            ("2021", false),
+            ("2021-13-01", false),
+            ("1-2-3", false),
+            ("wave", false),
+        ] {
+            assert_eq!(is_date(name), expected, "{name}");
+        }
+        assert_eq!(files(&["2021-01-01", "2021-01-02"], &["1"]), Some(FolderKind::Groups));
     }
 
     #[test]

@@ -98,6 +98,8 @@ pub(super) struct Head {
     pub label: Option<ClassLabel>,
     /// Number of events in the range that the options give.
     pub events: u64,
+    /// Number of events outside this range.
+    pub out_of_range: u64,
     /// Other files that hold data of the recording.
     pub linked: Vec<LinkedPath>,
     /// The fields of the file that are used as the columns of events.
@@ -118,8 +120,9 @@ pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
         let notes = taken.left_over_note().into_iter().collect();
         let used = options.events.map_or(0..len, |events| events.of(len));
         let events = used.end.saturating_sub(used.start);
-        return Ok(Head { layout, sensor: None, label, events, linked: Vec::new(), taken, notes });
+        let (out_of_range, linked) = (len - events, Vec::new());
+        return Ok(Head { layout, sensor: None, label, events, out_of_range, linked, taken, notes });
     }
-    let EventStream { sensor, label, len, linked, taken, notes, .. } = open_stream(path, options)?;
-    Ok(Head { layout, sensor, label, events: len, linked, taken, notes })
+    let EventStream { sensor, label, len, time, linked, taken, notes, .. } = open_stream(path, options)?;
+    Ok(Head { layout, sensor, label, events: len, out_of_range: time.left_out, linked, taken, notes })
 }

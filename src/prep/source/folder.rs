@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::source::check::check_sensor;
-use crate::source::class_folders::{by_folder, joined_parts};
+use crate::source::class_folders::{by_folder, parts_at};
 use crate::source::class_list::ClassList;
 use crate::source::cut::{Pieces, cut_one_class};
 use crate::source::detect::{Head, open_stream, read_head};
@@ -20,7 +20,7 @@ use crate::source::file_names::{FileNames, Named};
 use crate::source::formats::ENDINGS;
 use crate::source::labels;
 use crate::source::layout::Layout;
-use crate::source::listing::Listing;
+use crate::source::listing::{LEAVE_OUT, Listing};
 use crate::source::long::Long;
 use crate::source::names::some_of;
 use crate::source::options::{Cut, LabelSource, SourceOptions};
@@ -33,17 +33,17 @@ use tonic_shard::NO_LABEL;
 /// Opens all recordings of a folder.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for files that have no class, and for a folder without
-/// recordings; [`Error::NotClasses`] for sub-folders that are probably not classes; [`Error::BadTable`] for a table
-/// that doesn't fit the folder; errors of opening a file.
+/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for a folder without recordings; [`Error::NotClasses`] for
+/// sub-folders that are probably not classes; [`Error::BadTable`] for a table that doesn't fit the folder; errors of
+/// opening a file.
 pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
     let table = match &options.labels {
         LabelSource::Csv(path) => Some(path.as_path()),
         _ => None,
     };
     let known: Vec<&Path> = table.into_iter().chain(options.classes.as_ref().map(ClassList::origin)).collect();
-    let mut listing = Listing::of(dir, &known)?;
-    let unread = listing.check_unread(dir, table.is_some())?;
+    let mut listing = Listing::of(dir, &known, table.is_some())?;
+    let unread = listing.check_unread(dir)?;
     if listing.files.is_empty() {
         let got = listing.skipped().map_or("none".into(), |skipped| format!("none, and other files: {skipped}"));
         let expected = format!("recordings ({})", ENDINGS.join(", "));
@@ -52,9 +52,17 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let mut notes = unread;
     notes.extend(listing.skipped().map(|skipped| format!("files that are no recordings were skipped: {skipped}")));
     let labelled = label_files(dir, &mut listing, options, &mut notes)?;
-    let parts = joined_parts(&listing.files, options.class_level);
-    notes.extend(parts.map(|parts| format!("the parts of a dataset, {parts}, are all in this set")));
-    let heads: Vec<Result<Head>> = listing.files.par_iter().map(|name| read_head(&dir.join(name), options)).collect();
+    let parts = parts_at(&listing.files, 1).filter(|_| options.class_level.is_none());
+    notes.extend(parts.map(|parts| format!("the parts of a dataset, {}, are all in this set", some_of(&parts))));
+    let head_of = |name: &String| {
+        read_head(&dir.join(name), options).map_err(|fault| match fault {
+            Error::UnknownLayout { path, looked, has, maps } if table.is_none() => {
+                Error::UnknownLayout { path, looked, has: format!("{has} {LEAVE_OUT}"), maps }
+            }
+            fault => fault,
+        })
+    };
+    let heads: Vec<Result<Head>> = listing.files.par_iter().map(head_of).collect();
     // In the order of the names, so that the first fault is always the same.
     let heads = heads.into_iter().collect::<Result<Vec<Head>>>()?;
     if let Some(first) = listing.files.first() {
@@ -101,6 +109,7 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
             notes: Vec::new(),
             origin: options.origin,
             unlabelled: None,
+            out_of_range: head.out_of_range,
             reader: Box::new(Long::closed(&path, options, (head.events, head.linked), pieces)),
         });
     }

@@ -55,8 +55,10 @@ const MATLAB: Way = (
      with np.savez",
     &[],
 );
-const PANDAS: Way = ("pandas reads it; save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)", &[]);
-const PICKLE: Way = ("load it in Python and save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)", &[]);
+pub(super) const PANDAS: Way = ("pandas reads it; save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)", &[]);
+pub(super) const PICKLE: Way =
+    ("load it in Python and save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)", &[]);
+pub(super) const TORCH: &str = "torch.load reads it; save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)";
 const NETCDF: Way = ("nccopy converts it to NetCDF 4, which is HDF5", &["nccopy", "-k", "nc4", "FILE", "OUT"]);
 const FRAMES: Way = ("it has frames, no events; v2e makes events of frames", &[]);
 const SOUND: Way = ("it has sound, no events; a model of a cochlea such as lauscher makes spikes of it", &[]);
@@ -280,10 +282,7 @@ pub(super) fn zip_archive(path: &Path, files: &[String]) -> Error {
     let (format, (reader, words)): (String, Way) = match files {
         [] => ("an empty zip archive".into(), ("it has no events", &[])),
         _ if has("workbook.xml") => ("a spreadsheet".into(), ("save it as CSV", &[])),
-        _ if has("data.pkl") => {
-            let reader = "torch.load reads it; save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)";
-            ("a PyTorch file".into(), (reader, &[]))
-        }
+        _ if has("data.pkl") => ("a PyTorch file".into(), (TORCH, &[])),
         _ => (format!("a zip archive without NumPy arrays ({some})"), (UNPACK, &["unzip", "FILE"])),
     };
     let (place, expected, reader) = (String::new(), "a NumPy archive".into(), reader.into());

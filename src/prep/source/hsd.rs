@@ -20,8 +20,9 @@ use hdf5::{Dataset, H5Type};
 
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
+use crate::source::array_info::Survey;
 use crate::source::columns::TakenColumns;
-use crate::source::hdf::{LinkedPath, damaged, describe, descriptor, strings};
+use crate::source::hdf::{LinkedPath, Tree, damaged, describe, descriptor, strings};
 use crate::source::heap::VlenRows;
 use crate::source::heidelberg_mended::{KEYS, LABELS, OddLabels, TIMES, UNITS, relabelled};
 use crate::source::labels::MAX_NAMELESS_CLASSES;
@@ -131,7 +132,7 @@ impl Hsd {
         let known = [TIMES, UNITS, LABELS, KEYS];
         let used: Vec<&str> = known.into_iter().chain(used.iter().map(String::as_str)).collect();
         let mut columns = TakenColumns::of_cochlea(t, x, time.unit);
-        columns.others = left_over::in_hdf5(path, &file, &used);
+        columns.others = left_over::in_hdf5(&file, Tree::of_file(path, &file).arrays(), &used);
         columns.others.retain(|name| !name.starts_with(ABOUT_SPEAKERS));
         let notes = std::mem::take(&mut time.notes).into_iter().chain(columns.left_over_note()).collect();
         let clocks = RowClocks::new(path.into(), time);
@@ -149,6 +150,7 @@ impl Hsd {
             notes,
             origin: 0,
             unlabelled: None,
+            out_of_range: 0,
             reader: Box::new(rows),
         })
     }

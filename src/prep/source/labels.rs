@@ -1,7 +1,9 @@
 //! Reads labels from CSV tables: one label per file (file, label) or per interval of a recording (start, end, label).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+
+use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{Error, Result};
 use crate::source::text::{Table, read_text};
@@ -151,6 +153,21 @@ pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size
     let numbers: HashMap<&str, u32> = names.iter().copied().zip(0..).collect();
     let numbers = labels.map(|label| numbers[label]).collect();
     (names.into_iter().map(String::from).collect(), numbers)
+}
+
+/// Names of different classes that are probably meant to be one, by group: numbers of one value, such as `1`, `01` and
+/// `1.0`, and words that differ in capitals, in blanks or in their Unicode form.
+pub(crate) fn alike(classes: &[String]) -> Vec<Vec<&str>> {
+    let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for class in classes {
+        let words: Vec<&str> = class.split(|c: char| c.is_whitespace() || c == '_' || c == '-').collect();
+        let number = class.trim().parse::<f64>().ok().filter(|number| number.is_finite() && class.len() < 16);
+        // Letters may be classes in both cases.
+        let plain =
+            if class.trim().chars().count() == 1 { class.trim().into() } else { words.join(" ").trim().to_lowercase() };
+        groups.entry(number.map_or(plain, |number| number.to_string()).nfc().collect()).or_default().push(class);
+    }
+    groups.into_values().filter(|group| group.len() > 1).collect()
 }
 
 /// The meaning of each column, if the cells of the first line are names of columns. `None` if no cell is a name of

@@ -1,10 +1,9 @@
 //! Lists the arrays of a file that are not used, such as those of a second camera.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use crate::source::array_info::{ArrayInfo, ArrayKind, Survey};
-use crate::source::hdf::{File, Tree};
+use crate::source::array_info::{ArrayInfo, ArrayKind};
+use crate::source::hdf::File;
 
 /// Names of datasets that are never listed. They index the events by time, or tell when the recording began.
 const INDEXES: [&str; 4] = ["ms_to_idx", "ms_map_idx", "indexes", "t_offset"];
@@ -32,17 +31,16 @@ pub(super) fn elsewhere(arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     places.into_iter().map(entry).collect()
 }
 
-/// Lists the datasets of an HDF5 file that are not in `used`. If a used dataset has several names, it is not listed
-/// under its other names either.
-pub(super) fn in_hdf5(path: &Path, file: &File, used: &[&str]) -> Vec<String> {
+/// Lists those of the `arrays` of an HDF5 file that are not in `used`. If a used dataset has several names, it is not
+/// listed under its other names either.
+pub(super) fn in_hdf5(file: &File, arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     let token = |name: &str| file.loc_info_by_name(name).ok().map(|info| (info.fileno, info.token));
     let tokens: Vec<_> = used.iter().filter_map(|name| token(name)).collect();
     let is_other = |array: &&ArrayInfo| {
         let own = array.name.rsplit('/').next().unwrap_or_default();
         !INDEXES.contains(&own) && token(&array.name).is_none_or(|token| !tokens.contains(&token))
     };
-    let tree = Tree::of_file(path, file);
-    let others: Vec<ArrayInfo> = tree.arrays().iter().filter(is_other).cloned().collect();
+    let others: Vec<ArrayInfo> = arrays.iter().filter(is_other).cloned().collect();
     elsewhere(&others, used)
 }
 

@@ -1,6 +1,7 @@
 //! Lists a folder: its recordings, its sub-folders, and the files that are skipped because they are not recordings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use tonic_shard::{MANIFEST_FILE, MARKER};
@@ -16,6 +17,12 @@ const MAX_DEPTH: usize = 16;
 const SYSTEM_FOLDERS: [&str; 6] =
     ["__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"];
 
+/// What to do with a file of a folder that is no recording, or not to be one.
+pub(super) const LEAVE_OUT: &str = "(or leave it out: move it, or list the files to take in `labels`)";
+/// Endings of files that hold no events, even if they are named as the recordings are.
+const OTHER_ENDINGS: &str = "md rst html py ipynb m sh ini cfg log tmp png jpg jpeg gif bmp tif tiff svg webp pdf avi mov \
+                             mp4 mkv webm wav flac mp3 ogg";
+
 /// The contents of a folder. Names are paths relative to the folder, with `/` between their parts, and are sorted.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
@@ -26,6 +33,14 @@ pub(super) struct Listing {
     /// Files that may hold recordings but are not read, by name: files of other formats, and copies of recordings that
     /// are read.
     unread: BTreeMap<String, Unread>,
+    /// Links in the folder, with the recordings or folders that they lead to.
+    links: Vec<(String, PathBuf)>,
+    /// Links to folders that are listed anyway.
+    doubles: Vec<String>,
+    /// The folder's path without links. `None` if a table says which files are taken, so that links make no doubles.
+    root: Option<PathBuf>,
+    /// Skipped files whose endings tell nothing.
+    others: Vec<String>,
     /// Number of converted sets in the folder.
     sets: u64,
     /// Number of skipped files for each ending of their names. Hidden files are counted by their whole names.
@@ -34,13 +49,15 @@ pub(super) struct Listing {
 
 impl Listing {
     /// Lists `dir`. `known` are files that the caller names, such as a table of labels: they are not counted as
-    /// skipped, whichever path leads to them.
+    /// skipped, whichever path leads to them. If there is a table, it says which files are taken.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for folders nested too deeply and names that are not UTF-8.
-    pub(super) fn of(dir: &Path, known: &[&Path]) -> Result<Listing> {
+    /// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for folders nested too deeply, names that are not UTF-8 and
+    /// recordings that are there twice by links.
+    pub(super) fn of(dir: &Path, known: &[&Path], has_table: bool) -> Result<Listing> {
         let known: Vec<PathBuf> = known.iter().filter_map(|path| path.canonicalize().ok()).collect();
-        let mut listing = Listing::default();
+        let root = if has_table { None } else { dir.canonicalize().ok() };
+        let mut listing = Listing { root, ..Listing::default() };
         listing.add(dir, "", &known, MAX_DEPTH)?;
         listing.files.sort_unstable();
         let is_taken = |(name, found): &(&String, &Unread)| **found == Unread::RENAMED && !listing.has_copy(name);
@@ -49,7 +66,23 @@ impl Listing {
         listing.files.extend(taken);
         listing.files.sort_unstable();
         listing.folders.sort_unstable();
+        listing.links.sort_unstable();
+        listing.check_links(dir)?;
         Ok(listing)
+    }
+
+    /// Refuses a link to what is listed already.
+    fn check_links(&self, dir: &Path) -> Result<()> {
+        let mut first = HashMap::new();
+        for (name, target) in self.links.iter().filter(|_| self.root.is_some()) {
+            let inside = self.root.as_ref().and_then(|root| target.strip_prefix(root).ok()?.to_str());
+            let listed = inside.filter(|inside| self.files.iter().any(|file| file == inside));
+            if let Some(same) = listed.or_else(|| first.insert(target, name.as_str()).filter(|_| target.is_dir())) {
+                let expected = format!("each recording once {LEAVE_OUT}");
+                return Err(Error::not_a_recording(dir, expected, format!("{name}, a link to the same as {same}")));
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, dir: &Path, prefix: &str, known: &[PathBuf], depth: usize) -> Result<()> {
@@ -58,7 +91,8 @@ impl Listing {
             return refused(format!("at most {MAX_DEPTH} folders in each other"), "deeper ones".into());
         }
         for entry in std::fs::read_dir(dir).map_err(Error::io(dir, "list the folder"))? {
-            let path = entry.map_err(Error::io(dir, "list the folder"))?.path();
+            let entry = entry.map_err(Error::io(dir, "list the folder"))?;
+            let path = entry.path();
             let lossy = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
             let hidden = lossy.starts_with('.');
@@ -66,7 +100,7 @@ impl Listing {
             let meta = match std::fs::metadata(&path) {
                 Ok(meta) => meta,
                 Err(_) if hidden || !ours => {
-                    self.skip(&lossy, ending);
+                    self.skip(prefix, &lossy, ending);
                     continue;
                 }
                 Err(e) => return Err(Error::io(&path, "open the recording")(e)),
@@ -83,9 +117,20 @@ impl Listing {
                 *self.skipped.entry(format!("{lossy}/")).or_default() += 1;
             } else if meta.is_dir() || (ours && meta.is_file() && !hidden) {
                 let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-                    return refused("names in UTF-8".into(), format!("{lossy:?}"));
+                    let expected = "names in UTF-8 (rename it, or move it away)";
+                    return refused(expected.into(), format!("{:?}", path.file_name().unwrap_or_default()));
                 };
                 let name = format!("{prefix}{name}");
+                if let Some(root) = self.root.as_ref().filter(|_| path.is_symlink()) {
+                    let target = path.canonicalize().map_err(Error::io(&path, "follow the link"))?;
+                    // What is in hidden folders, such as that of git-annex, is not listed by itself.
+                    let is_shown = |inside: &Path| inside.iter().all(|part| !part.as_encoded_bytes().starts_with(b"."));
+                    if meta.is_dir() && target.strip_prefix(root).is_ok_and(is_shown) {
+                        self.doubles.push(name);
+                        continue;
+                    }
+                    self.links.push((name.clone(), target));
+                }
                 if meta.is_dir() {
                     let before = (self.files.len(), self.folders.len(), self.sets);
                     self.add(&path, &format!("{name}/"), known, depth - 1)?;
@@ -100,28 +145,30 @@ impl Listing {
             } else if let Some(foreign) = foreign {
                 self.unread.insert(format!("{prefix}{lossy}"), foreign);
             } else if !is_known() {
-                self.skip(&lossy, ending);
+                self.skip(prefix, &lossy, ending);
             }
         }
         Ok(())
     }
 
-    /// Checks files that may hold recordings but are not read. Returns notes for the user about them.
+    /// Checks files that may hold recordings but are not read. Returns notes for the user about them: warnings, unless
+    /// they are copies of recordings that are read.
     ///
-    /// It is an error if the set would lack such a file. With `has_table`, a table says which files are taken, and no
-    /// file is an error.
+    /// It is an error if the set would lack such a file. If there is a table, it says which files are taken, and no file
+    /// is an error.
     ///
     /// # Errors
     /// [`Error::Foreign`].
-    pub(super) fn check_unread(&self, dir: &Path, has_table: bool) -> Result<Vec<String>> {
-        let missing = self.unread.iter().filter(|(name, unread)| !has_table && self.lacks(name, unread));
+    pub(super) fn check_unread(&self, dir: &Path) -> Result<Vec<String>> {
+        let has_table = self.root.is_none();
+        let patterns: HashSet<String> = self.files.iter().map(|file| pattern(file)).collect();
+        let missing = self.unread.iter().filter(|(name, unread)| !has_table && self.lacks(name, unread, &patterns));
         let missing: Vec<(&String, &Unread)> = missing.collect();
         if let Some((name, unread)) = missing.first() {
             let more = match missing.len() - 1 {
                 0 => String::new(),
                 more => format!(" (and {more} more files that are not read)"),
             };
-            let leave = "(or leave it out: move it, or list the files to take in `labels`)";
             let path = dir.join(name);
             return Err(Error::Foreign {
                 command: formats::command_in_folder(dir, &path),
@@ -129,26 +176,39 @@ impl Listing {
                 place: String::new(),
                 expected: formats::READ.into(),
                 format: format!("{}{more}", unread.format),
-                reader: format!("{} {leave}", unread.reader),
+                reader: format!("{} {LEAVE_OUT}", unread.reader),
             });
         }
-        let mut kinds: BTreeMap<&Unread, Vec<&str>> = BTreeMap::new();
+        let mut kinds: BTreeMap<(bool, &Unread), Vec<&str>> = BTreeMap::new();
         for (name, unread) in &self.unread {
-            kinds.entry(unread).or_default().push(name);
+            kinds.entry((!has_table && !self.has_copy(name), unread)).or_default().push(name);
         }
-        let note = |(unread, names): (&Unread, Vec<&str>)| {
-            format!("not read and in no sample: {}, {}: {}", some_of(&names), unread.format, unread.reader)
+        let note = |((is_lost, unread), names): ((bool, &Unread), Vec<&str>)| {
+            let warning = if is_lost { "warning: " } else { "" };
+            format!("{warning}not read and in no sample: {}, {}: {}", some_of(&names), unread.format, unread.reader)
         };
-        Ok(kinds.into_iter().map(note).collect())
+        let mut notes: Vec<String> = kinds.into_iter().map(note).collect();
+        let doubles = || format!("links to folders that are in it anyway were skipped: {}", some_of(&self.doubles));
+        notes.extend((!self.doubles.is_empty()).then(doubles));
+        let is_alike = |name: &&String| !has_table && patterns.contains(&pattern(name)) && !self.has_copy(name);
+        let alike: Vec<&String> = self.others.iter().filter(is_alike).collect();
+        notes.extend((!alike.is_empty()).then(|| {
+            format!(
+                "warning: named as the recordings are, but of no known format, and in no sample: {}",
+                some_of(&alike)
+            )
+        }));
+        Ok(notes)
     }
 
     /// Whether the set would lack a file that is not read.
     ///
-    /// If the file certainly is a recording, the set lacks it unless a copy in another format is read. If the file may
-    /// be something else, the set lacks it only if no recording in the same class folder is read.
-    fn lacks(&self, name: &str, unread: &Unread) -> bool {
+    /// If the file certainly is a recording, or is named as the recordings are, which have these patterns, the set lacks
+    /// it unless a copy in another format is read. If the file may be something else, the set lacks it only if no
+    /// recording in the same class folder is read.
+    fn lacks(&self, name: &str, unread: &Unread, patterns: &HashSet<String>) -> bool {
         match name.split_once('/') {
-            _ if unread.has_events => !self.has_copy(name),
+            _ if unread.has_events || patterns.contains(&pattern(name)) => !self.has_copy(name),
             None => self.files.is_empty(),
             Some((class, _)) => self.beginning_with(&format!("{class}/")).next().is_none(),
         }
@@ -156,8 +216,7 @@ impl Listing {
 
     /// Whether a recording that is read is a copy of the file `name`: their names are the same up to the ending.
     fn has_copy(&self, name: &str) -> bool {
-        let start = name.rfind('/').map_or(0, |slash| slash + 1);
-        let stem = &name[..name[start..].find('.').map_or(name.len(), |dot| start + dot)];
+        let stem = &name[..stem_of(name).end];
         let is_copy = |rest: &str| rest.starts_with(['.', '/', '_', '-']);
         self.beginning_with(stem).any(|file| is_copy(&file[stem.len()..]))
     }
@@ -168,7 +227,11 @@ impl Listing {
         self.files[first..].iter().take_while(move |file| file.starts_with(begin))
     }
 
-    fn skip(&mut self, name: &str, ending: Option<String>) {
+    fn skip(&mut self, prefix: &str, name: &str, ending: Option<String>) {
+        let tells = |ending: &String| OTHER_ENDINGS.split(' ').any(|other| other == ending);
+        if !name.starts_with('.') && ending.as_ref().is_some_and(|ending| !tells(ending)) {
+            self.others.push(format!("{prefix}{name}"));
+        }
         let kind = match (name.strip_prefix('.'), ending) {
             (Some(rest), _) if rest.starts_with('_') => "._*".into(),
             (Some(_), _) => name.into(),
@@ -186,6 +249,17 @@ impl Listing {
         let all: u64 = self.skipped.values().sum();
         (all > 0).then(|| format!("{all} ({})", some_of(&kinds)))
     }
+}
+
+/// The place in a file's path of its name up to the first dot.
+fn stem_of(path: &str) -> Range<usize> {
+    let start = path.rfind('/').map_or(0, |slash| slash + 1);
+    start..path[start..].find('.').map_or(path.len(), |dot| start + dot)
+}
+
+/// A file's name without its ending and its numbers: recordings of a series have the same.
+fn pattern(path: &str) -> String {
+    path[stem_of(path)].chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 /// Whether a folder is a converted set, finished or not.

@@ -1,10 +1,14 @@
 //! Formats lists of names for messages.
 
 /// Joins the first 12 names with commas. If there are more names, the text ends with their number.
-pub(super) fn some_of<S: AsRef<str>>(names: &[S]) -> String {
+pub(crate) fn some_of<S: AsRef<str>>(names: &[S]) -> String {
     /// Maximum number of names in the text.
     const MOST: usize = 12;
     let shown: Vec<&str> = names.iter().take(MOST).map(AsRef::as_ref).collect();
-    let more = names.len().saturating_sub(MOST);
-    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+    and_more(&shown.join(", "), names.len().saturating_sub(MOST))
+}
+
+/// A name, and the number of others that it stands for.
+pub(crate) fn and_more(name: &str, more: usize) -> String {
+    if more > 0 { format!("{name} and {more} more") } else { name.into() }
 }

@@ -126,9 +126,10 @@ pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStre
     let found = archive.find(options)?;
     let columns = archive.columns(&found)?;
     let mut notes = Vec::new();
-    for i in [Role::X as usize, Role::Y as usize] {
+    for role in [Role::X, Role::Y] {
+        let i = role as usize;
         if let (Some(Numbers::F64(coordinates)), Some(field)) = (&columns[i], &found.fields[i]) {
-            let mut pixels = Pixels::default();
+            let mut pixels = Pixels::new(role, options.sensor);
             pixels.add(coordinates);
             notes.extend(pixels.judge(path, &field.to_string())?);
         }

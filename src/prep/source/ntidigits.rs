@@ -123,6 +123,7 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
         notes,
         origin: 0,
         unlabelled: None,
+        out_of_range: 0,
         reader: Box::new(reader),
     })
 }

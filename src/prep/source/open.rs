@@ -143,6 +143,7 @@ fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Opt
         notes,
         origin: options.origin,
         unlabelled,
+        out_of_range: stream.time.left_out,
         reader: Box::new(Long::open(stream, pieces)),
     }))
 }

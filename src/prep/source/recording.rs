@@ -38,6 +38,8 @@ pub struct Recording {
     pub notes: Vec<String>,
     /// The events outside every interval of a table of labels. `None` if there are none.
     pub(crate) unlabelled: Option<Unlabelled>,
+    /// Number of events outside the range that the options use.
+    pub(crate) out_of_range: u64,
     /// The coordinate of the first pixel, which is subtracted from x and y.
     pub(super) origin: u8,
     pub(super) reader: Box<dyn ReadSamples>,

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::{ClockRemedy, Error, Result, RowEvents};
 use crate::source::clock::{FEW, Findings};
+use crate::source::names::and_more;
 use crate::source::numbers::Stamps;
 use crate::source::raw::Times;
 use crate::source::timeline::Timeline;
@@ -143,15 +144,14 @@ impl RowClocks {
     /// of samples.
     pub(super) fn notes(&self) -> Vec<String> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut kinds: BTreeMap<&str, (u64, &String, u64)> = BTreeMap::new();
+        let mut kinds: BTreeMap<&str, (u64, &String, usize)> = BTreeMap::new();
         for (sample, note) in found.iter().flat_map(|(sample, notes)| notes.iter().map(move |note| (*sample, note))) {
             let kind = note.split(':').next().unwrap_or_default();
             kinds.entry(kind).or_insert((sample, note, 0)).2 += 1;
         }
-        let said = kinds.into_values().map(|(sample, note, samples)| match samples {
-            1 => format!("sample {sample}: {note}"),
-            n => format!("sample {sample} and {} more: {note}", n - 1),
-        });
+        let said = kinds
+            .into_values()
+            .map(|(sample, note, samples)| format!("{}: {note}", and_more(&format!("sample {sample}"), samples - 1)));
         said.collect()
     }
 }

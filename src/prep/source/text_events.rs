@@ -174,15 +174,10 @@ fn order(rows: &Rows<'_>, used: &[usize], columns: &[Vec<f64>]) -> Option<(Strin
 /// in the name.
 fn role_of(name: &str) -> (Option<Role>, Option<TimeUnit>) {
     let name = name.trim_matches(|c: char| c == '"' || c == '\u{feff}' || c.is_whitespace());
-    let mut parts = name.split(|c: char| !c.is_alphanumeric() && c != '\u{b5}').filter(|part| !part.is_empty());
-    let role = Role::of(name).or_else(|| Role::of(parts.next()?));
-    (
-        role,
-        name.rsplit(|c: char| !c.is_alphanumeric() && c != '\u{b5}')
-            .filter(|part| !part.is_empty())
-            .find_map(TimeUnit::recognise)
-            .filter(|_| role == Some(Role::T)),
-    )
+    let parts = name.split(|c: char| !c.is_alphanumeric() && c != '\u{b5}').filter(|part| !part.is_empty());
+    let parts: Vec<&str> = parts.collect();
+    let role = Role::of(name).or_else(|| Role::of(parts.first()?));
+    (role, parts.iter().rev().find_map(|part| TimeUnit::recognise(part)).filter(|_| role == Some(Role::T)))
 }
 
 /// Returns the two words for polarities that a column consists of, such as `OFF` and `ON`, the word for off first.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use crate::source::formats::{self, AEDAT_4, BAG, DAT, ENDINGS, STREAM, UNPACK, recognise};
+use crate::source::formats::{self, AEDAT_4, BAG, DAT, ENDINGS, PANDAS, PICKLE, STREAM, TORCH, UNPACK, recognise};
 use crate::source::text_events;
 
 const ATIS: &str = "read it with Tonic (tonic.io.read_mnist_file), and save t, x, y and p with np.savez";
@@ -37,7 +37,7 @@ const OF_ANYTHING: [&str; 8] =
     ["an SQLite", "a MATLAB", "a Parquet", "an Arrow", "a Feather", "a Python pickle", "a NetCDF", "an HDF4"];
 /// Endings of file names that are used for recordings, for files whose first bytes show no format. Each entry has the
 /// ending, whether such a file is certainly a recording, the name of the format, and what reads it.
-const KNOWN_ENDINGS: [(&str, bool, &str, &str); 14] = [
+const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
     ("aedat", true, "a file named as AEDAT, without its first line", JAER),
     ("aedat2", true, "a file named as AEDAT 2, without its first line", JAER),
     ("aedat4", true, "a file named as AEDAT 4, without its first line", AEDAT_4.0),
@@ -50,6 +50,12 @@ const KNOWN_ENDINGS: [(&str, bool, &str, &str); 14] = [
     ("mat", false, "a file named as MATLAB's, without its header", HDF5),
     ("nc", false, "a file named as NetCDF, without its first bytes", HDF5),
     ("h5py", false, "a file named as HDF5, without its first bytes", HDF5),
+    ("parquet", false, "a file named as Parquet, without its first bytes", PANDAS.0),
+    ("jsonl", false, "rows of JSON", PANDAS.0),
+    ("ndjson", false, "rows of JSON", PANDAS.0),
+    ("pkl", false, "a file named as a Python pickle, without its first bytes", PICKLE.0),
+    ("pt", false, "a PyTorch file", TORCH),
+    ("pth", false, "a PyTorch file", TORCH),
     ("zip", false, "a zip archive", UNPACK),
     ("tar", false, "a tar archive", UNPACK),
 ];
@@ -93,6 +99,8 @@ mod tests {
             ("a.mat", b"MATLAB 5.0 MAT-file, by", Some(false)),
             ("a.pkl", b"\x80\x04\x95", Some(false)),
             ("a.npy.gz", b"\x1f\x8b\x08", Some(true)),
+            ("a.pt", b"PK\x03\x04", Some(false)),
+            ("a.jsonl", b"{\"t\": 1}\n", Some(false)),
             ("a.tar.gz", b"\x1f\x8b\x08", Some(true)),
             ("docs.gz", b"\x1f\x8b\x08", Some(false)),
             ("a.csv", b"t,x,y,p\n1,2,3,0\n5,2,3,1\n", Some(true)),
