@@ -10,6 +10,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
 use tonic_base::{Error as BaseError, printable, printable_lines};
 use tonic_report::Error as ReportError;
@@ -59,7 +60,7 @@ impl Typed {
 
     /// Whether the subcommand accepts the flag `flag`, and the user did not give it.
     fn lacks(&self, flag: &str) -> bool {
-        self.has(flag) && !self.matches.get_flag(flag)
+        self.has(flag) && self.matches.value_source(flag) != Some(ValueSource::CommandLine)
     }
 
     /// Replaces names of parameters by flags in a text of a library, if the names are in backticks: `max_loss` becomes

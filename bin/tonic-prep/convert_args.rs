@@ -7,6 +7,7 @@ use tonic_base::parse_bytes;
 use tonic_prep::{Conversion, LEVEL, SHARD_SIZE};
 use tonic_shard::{MAX_CHUNK_SAMPLES, Part};
 
+use crate::part_arg::part;
 use crate::recipe_args::RecipeArgs;
 use crate::source_args::SourceArgs;
 use crate::write_args::{WriteArgs, threads, verbosity};
@@ -26,8 +27,9 @@ pub(crate) struct ConvertArgs {
     /// Convert only the first N samples
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
-    /// Convert only share I of N, such as 1/4, so that N machines share the work. `tonic-prep merge` joins the parts
-    #[arg(long, value_name = "I/N")]
+    /// Convert only share I of N, such as 1/4, so that N machines share the work. `tonic-prep merge` joins the parts. With
+    /// slurm, I and N are those of this task of a Slurm array
+    #[arg(long, value_name = "I/N", value_parser = part)]
     pub(crate) part: Option<Part>,
     /// Compression level of zstd. High levels take up to 100 times as long and save up to 3% of the bytes
     #[arg(long, default_value_t = LEVEL, allow_negative_numbers = true)]
@@ -70,7 +72,7 @@ impl ConvertArgs {
             level: self.level,
             chunk_samples: self.chunk_samples,
             shard_bytes: self.shard_size,
-            existing: self.write.existing(),
+            existing: self.write.existing.existing(),
             lenient: self.lenient,
             max_loss: self.max_loss,
             verbosity: verbosity(quiet || self.json),

@@ -10,6 +10,9 @@ mod convert_args;
 mod error_texts;
 #[path = "../errors.rs"]
 mod errors;
+#[path = "../existing_args.rs"]
+mod existing_args;
+mod part_arg;
 mod part_commands;
 #[path = "../quoted.rs"]
 mod quoted;
@@ -21,6 +24,7 @@ mod write_args;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
@@ -33,22 +37,25 @@ use tonic_sets::{
     stats, subset,
 };
 use tonic_shard::verify::verify_dir;
-use tonic_shard::{Error as ShardError, MOST_CLASSES, ShardSet};
+use tonic_shard::{Error as ShardError, KEPT, MOST_CLASSES, ShardSet};
 
 use crate::cli::{Cli, Command};
 use crate::errors::{Cause, Typed};
 use crate::subset_args::SubsetArgs;
 use crate::write_args::{threads, verbosity};
 
+/// Time in which an interrupted run may come to a safe point. Batch systems often give a job 30 seconds or less.
+const GRACE: Duration = Duration::from_millis(1500);
 /// Exit code for a bad recording or recipe, or for more lost events than `--max-loss` allows.
 const BAD_RECORDING: u8 = 3;
 
 fn main() -> ExitCode {
     let (cli, typed): (Cli, Typed) = Typed::parse();
     // Only commands that write sets stop at a safe point. The others may end at any time: files are renamed into place.
+    let grace = Some((GRACE, KEPT));
     let ready = match cli.command {
         Command::Convert(_) | Command::Merge { .. } | Command::Subset(_) | Command::Repair { .. } => {
-            interrupt::install().context("cannot listen for Ctrl-C")
+            interrupt::install(grace).context("cannot listen for Ctrl-C")
         }
         _ => Ok(()),
     };

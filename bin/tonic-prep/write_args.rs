@@ -5,30 +5,23 @@ use std::path::PathBuf;
 use clap::Args;
 use tonic_base::Verbosity;
 use tonic_sets::Output;
-use tonic_shard::Existing;
+
+use crate::existing_args::ExistingArgs;
 
 /// Options for writing a set.
 #[derive(Args)]
 pub(crate) struct WriteArgs {
-    /// Continue an interrupted run. The complete shards of that run are kept
-    #[arg(long, conflicts_with = "overwrite")]
-    pub(crate) resume: bool,
-    /// Replace an existing set. It is deleted before the new one is begun
-    #[arg(long)]
-    pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) existing: ExistingArgs,
     /// Number of worker threads. The set's bytes do not depend on it [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
 }
 
 impl WriteArgs {
-    pub(crate) fn existing(&self) -> Existing {
-        Existing::asked(self.resume, self.overwrite)
-    }
-
     pub(crate) fn output(&self, path: PathBuf, quiet: bool) -> Output {
         let threads = threads(self.threads);
-        Output { path, existing: self.existing(), threads, verbosity: verbosity(quiet) }
+        Output { path, existing: self.existing.existing(), threads, verbosity: verbosity(quiet) }
     }
 }
 

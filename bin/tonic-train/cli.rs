@@ -11,6 +11,7 @@ use tonic_train::learner::{ClassWeights, Pad};
 
 use crate::bench_args::BenchArgs;
 use crate::device_args::DeviceArgs;
+use crate::existing_args::ExistingArgs;
 use crate::values::{Hidden, batch_size, class_weights, engine, hidden, pad};
 
 /// Trains networks of integrate-and-fire neurons from the shard sets that tonic-prep makes.
@@ -158,12 +159,8 @@ pub(crate) struct FitArgs {
     /// Tonic's PadTensors) [default: fixed]
     #[arg(long, value_parser = pad())]
     pub(crate) pad: Option<Pad>,
-    /// Continue the run in the run folder, with its settings. The result has the same bits as without an interruption
-    #[arg(long, conflicts_with = "overwrite")]
-    pub(crate) resume: bool,
-    /// Replace the run in the run folder
-    #[arg(long)]
-    pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) existing: ExistingArgs,
     /// Print no progress
     #[arg(long, short)]
     pub(crate) quiet: bool,

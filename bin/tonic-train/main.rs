@@ -9,6 +9,8 @@ mod device_args;
 mod error_texts;
 #[path = "../errors.rs"]
 mod errors;
+#[path = "../existing_args.rs"]
+mod existing_args;
 #[path = "../quoted.rs"]
 mod quoted;
 mod values;
@@ -18,6 +20,12 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use tonic_base::{BaseFault, Verbosity, interrupt, printable, printable_json};
+use tonic_shard::Existing;
+use tonic_shard::Existing;
+use tonic_shard::Existing;
+use tonic_shard::Existing;
+use tonic_shard::Existing;
+use tonic_shard::Existing;
 use tonic_train::Error;
 use tonic_train::Isa;
 use tonic_train::check::{Check, check};
@@ -37,7 +45,7 @@ fn main() -> ExitCode {
     let (cli, typed): (Cli, Typed) = Typed::parse();
     let ready = match cli.command {
         Command::Bench(_) => Ok(()), // may end at once
-        _ => interrupt::install().context("cannot listen for Ctrl-C"),
+        _ => interrupt::install(None).context("cannot listen for Ctrl-C"),
     };
     match ready.and_then(|()| run(cli.command)) {
         Ok(code) => code,
@@ -120,7 +128,9 @@ fn run_check(args: &DeviceArgs, quick: bool, json: bool) -> anyhow::Result<ExitC
 
 fn run_fit(args: FitArgs) -> anyhow::Result<()> {
     use_threads(args.threads)?;
-    let run = args.resume.then(|| Config::read(&args.output)).transpose()?;
+    let existing = args.existing.existing();
+    let resumes = existing == Existing::Resume || existing == Existing::Auto && Config::is_in(&args.output);
+    let run = resumes.then(|| Config::read(&args.output)).transpose()?;
     let engine = args.engine.or(run.as_ref().map(|run| run.engine)).unwrap_or_default();
     let backend = args.device.choose_resumed(engine, run.map(|run| run.matmul_precision).unwrap_or_default())?;
     if args.deterministic && backend.engine == EngineChoice::Reference && backend.device.is_some() {
@@ -146,8 +156,7 @@ fn run_fit(args: FitArgs) -> anyhow::Result<()> {
         pad: args.pad,
         cache: args.cache,
         pin: args.pin,
-        resume: args.resume,
-        overwrite: args.overwrite,
+        existing,
         verbosity: if args.quiet || args.json { Verbosity::Quiet } else { Verbosity::Normal },
         warn: if args.json { |_| () } else { |warning| show(warning, advice::for_training) },
     })?;

@@ -4,6 +4,7 @@
 mod error;
 pub mod interrupt;
 mod lock;
+mod memory;
 mod printable;
 mod progress;
 mod publish;
@@ -11,7 +12,8 @@ mod workers;
 
 pub use error::{BaseFault, Error, Result};
 pub use lock::DirLock;
+pub use memory::free_memory;
 pub use printable::{printable, printable_json, printable_lines};
 pub use progress::{Progress, Verbosity, human_bytes, parse_bytes, parse_range};
-pub use publish::{Draft, bytes_in, drafted, publish, remove_file};
+pub use publish::{Draft, bytes_in, drafted, is_abandoned, publish, remove_file};
 pub use workers::{gather, in_order};

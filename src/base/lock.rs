@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 const LOCK_FILE: &str = ".lock";
 
 /// A lock on a directory, held until this value is dropped. The system releases the lock of a killed process.
+///
+/// Some network file systems have no locks. There, every process gets one.
 #[derive(Debug)]
 pub struct DirLock {
     path: PathBuf,
@@ -28,6 +30,7 @@ impl DirLock {
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: dir.into() }),
+                Err(TryLockError::Error(e)) if has_no_locks(&e) => {}
                 Err(TryLockError::Error(e)) => return Err(Error::io(&path, "take the lock")(e)),
             }
             // A writer that ended between `create` and `try_lock` has removed this file. A lock on a removed file keeps
@@ -46,7 +49,21 @@ impl Drop for DirLock {
     }
 }
 
-/// Whether the file at `path` is still the one that is open as `file`.
+/// Whether the error says that the file system has no locks.
+fn has_no_locks(error: &std::io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let errno = Errno::from_io_error(error);
+        errno.is_some_and(|errno| [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP].contains(&errno))
+    }
+    #[cfg(not(unix))]
+    {
+        error.kind() == std::io::ErrorKind::Unsupported
+    }
+}
+
+/// Whether `path` still leads to the file that is open as `file`.
 fn is_at(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {

@@ -9,6 +9,9 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
@@ -24,7 +27,8 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Creates a temporary file in the same directory as `target`.
+    /// Creates a temporary file in the same directory as `target`. No other process writes to it, even if several write
+    /// the same target.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be created.
@@ -33,8 +37,7 @@ impl Draft {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .open(&temporary)
             .map_err(Error::io(&temporary, "create the file"))?;
         Ok(Draft { file, target: target.into(), temporary, published: false })
@@ -43,6 +46,31 @@ impl Draft {
     /// Path of the temporary file.
     pub fn path(&self) -> &Path {
         &self.temporary
+    }
+
+    /// Appends bytes to the temporary file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(Error::io(&self.target, "write the file"))
+    }
+
+    /// Syncs the temporary file and brings it into place, unless the target exists. Returns whether it did.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn publish_new(&mut self) -> Result<bool> {
+        self.file.sync_all().map_err(Error::io(&self.temporary, "write to disk"))?;
+        let placed = match std::fs::hard_link(&self.temporary, &self.target) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
+            // On a file system without hard links, another writer may come between `exists` and `rename`.
+            Err(_) if self.target.exists() => return Ok(false),
+            Err(_) => std::fs::rename(&self.temporary, &self.target),
+            linked => linked,
+        };
+        placed.map_err(Error::io(&self.target, "bring the file into place"))?;
+        sync_parent(&self.target).map(|()| true)
     }
 
     /// Syncs the temporary file, renames it to its target and syncs the directory.
@@ -73,7 +101,7 @@ impl Drop for Draft {
 /// unchanged.
 pub fn publish(target: &Path, bytes: &[u8]) -> Result<()> {
     let mut draft = Draft::create(target)?;
-    draft.file.write_all(bytes).map_err(Error::io(target, "write the file"))?;
+    draft.write(bytes)?;
     draft.publish()
 }
 
@@ -97,13 +125,68 @@ pub fn bytes_in(dir: &Path) -> u64 {
 /// Returns the final name of a file, given the name of its temporary file (`.NAME.tmp`). Returns `None` if `name`
 /// doesn't have this form. Use it to find the temporary files that a killed process left behind.
 pub fn drafted(name: &str) -> Option<&str> {
-    name.strip_prefix('.')?.strip_suffix(".tmp")
+    let name = name.strip_prefix('.')?.strip_suffix(".tmp")?;
+    Some(Owner::of(name).map_or(name, |(target, _)| target))
 }
 
+/// Whether a temporary file may be removed: the process that wrote it has ended or, if that ran on another machine, has
+/// not written to it for an hour.
+pub fn is_abandoned(path: &Path) -> bool {
+    /// More than any process waits between two chunks of a file.
+    const SILENCE: Duration = Duration::from_secs(3600);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let owner = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).and_then(Owner::of);
+    match owner {
+        None => true, // of a version that had one writer at most, which held the lock
+        Some((_, owner)) if owner.host == *HOST && !owner.lives() => true,
+        Some(_) => std::fs::metadata(path)
+            .and_then(|meta| meta.modified())
+            .is_ok_and(|written| written.elapsed().is_ok_and(|silent| silent > SILENCE)),
+    }
+}
+
+/// The process that writes a temporary file, as the file's name tells it: `.TARGET.HOST-PID-NUMBER.tmp`.
+struct Owner<'a> {
+    host: &'a str,
+    process: i32,
+}
+
+impl Owner<'_> {
+    /// The target and the owner in the name of a temporary file without its first dot and its ending.
+    fn of(name: &str) -> Option<(&str, Owner<'_>)> {
+        let (target, owner) = name.rsplit_once('.')?;
+        let (rest, number) = owner.rsplit_once('-')?;
+        let (host, process) = rest.rsplit_once('-')?;
+        number.parse::<u64>().ok()?;
+        Some((target, Owner { host, process: process.parse().ok()? }))
+    }
+
+    fn lives(&self) -> bool {
+        #[cfg(unix)]
+        {
+            let process = rustix::process::Pid::from_raw(self.process);
+            process.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+        }
+        #[cfg(not(unix))]
+        true
+    }
+}
+
+/// Name of this machine, without dots.
+static HOST: LazyLock<String> = LazyLock::new(|| {
+    #[cfg(unix)]
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    #[cfg(not(unix))]
+    let name = std::env::var("COMPUTERNAME").unwrap_or_default();
+    name.replace(['.', '/'], "_")
+});
+
 fn temporary_sibling(target: &Path) -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
     let mut name = OsString::from(".");
     name.push(target.file_name().unwrap_or_default());
-    name.push(".tmp");
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    name.push(format!(".{}-{}-{number}.tmp", *HOST, std::process::id()));
     target.with_file_name(name)
 }
 
@@ -113,4 +196,43 @@ fn sync_parent(path: &Path) -> Result<()> {
         _ => Path::new("."),
     };
     File::open(parent).and_then(|d| d.sync_all()).map_err(Error::io(parent, "sync the directory"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_files_tell_their_target_and_whether_their_process_has_ended() {
+        let dir = std::env::temp_dir().join(format!("tonic-base-drafts-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let target = dir.join("00001.shard");
+        let (mut draft, other) = (Draft::create(&target).unwrap(), Draft::create(&target).unwrap());
+        assert_ne!(draft.path(), other.path(), "two writers of one target have two files");
+        let name = draft.path().file_name().unwrap().to_str().unwrap().to_string();
+        assert_eq!(drafted(&name), Some("00001.shard"));
+        assert!(!is_abandoned(draft.path()));
+
+        let process = |id: u32| dir.join(name.replace(&format!("-{}-", std::process::id()), &format!("-{id}-")));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert!(is_abandoned(&process(child.id())), "a process that has ended");
+        let elsewhere = dir.join(".00001.shard.another_host-1-0.tmp");
+        std::fs::write(&elsewhere, "").unwrap();
+        assert!(!is_abandoned(&elsewhere), "a machine whose processes are not seen from here");
+        let long_ago = std::time::SystemTime::now() - Duration::from_secs(2 * 3600);
+        File::options().write(true).open(&elsewhere).unwrap().set_modified(long_ago).unwrap();
+        assert!(is_abandoned(&elsewhere));
+        for (name, target) in [(".a.b.tmp", Some("a.b")), (".a-1-2.tmp", Some("a-1-2")), ("a.tmp", None), (".a", None)]
+        {
+            assert_eq!(drafted(name), target, "{name}");
+        }
+
+        draft.file.write_all(b"whole").unwrap();
+        draft.publish().unwrap();
+        drop(other);
+        assert_eq!(std::fs::read(&target).unwrap(), b"whole");
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 2, "the target, and the other machine's file");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
 }

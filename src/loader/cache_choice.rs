@@ -2,10 +2,10 @@
 
 use std::str::FromStr;
 
-use tonic_base::{BaseFault, human_bytes};
+use tonic_base::{BaseFault, free_memory, human_bytes};
 use tonic_shard::{Error, Result, ShardSet};
 
-use crate::host_cache::{free_memory, host_bytes};
+use crate::host_cache::host_bytes;
 
 /// Where the samples of a set are kept between epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -52,11 +52,3 @@ pub fn host_bytes(set: &ShardSet) -> u64 {
     let frames = totals.frames.saturating_mul(description.widths.frame_sizes.bytes() as u64);
     totals.entries.saturating_add(frames).max(indexed)
 }
-
-/// Free memory in bytes, from `MemAvailable` in `/proc/meminfo`; `None` on systems that don't have it.
-pub fn free_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
-}

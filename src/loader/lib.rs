@@ -10,7 +10,7 @@ mod windows;
 
 pub use batch::Batch;
 pub use cache_choice::CacheChoice;
-pub use host_cache::{HostCache, free_memory, host_bytes};
+pub use host_cache::{HostCache, host_bytes};
 pub use loader::Loader;
 pub use order::EpochOrder;
 pub use prefetch::AHEAD;

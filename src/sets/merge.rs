@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use tonic_shard::{
-    Error as ShardError, LinkedFile, Manifest, Part, SetDescription, ShardSet, SourceFile, Width, Widths, listed,
+    Error as ShardError, Existing, LinkedFile, Manifest, Part, SetDescription, ShardSet, SourceFile, Width, Widths,
+    listed,
 };
 
 use crate::error::{BaseFault, Error, Result, ShardFault};
-use crate::selection::{Output, Selection, tool_of, write};
+use crate::selection::{Output, Selection, made_before, tool_of, write};
 
 /// Merges whole sets in the given order, or the parts of one set in the order of their part numbers. A merge of all
 /// parts gives the same bytes as a conversion without parts.
@@ -39,6 +40,11 @@ pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> R
     if let Some(chunk_samples) = chunk_samples {
         description.resize_chunks(chunk_samples);
     }
+    if output.existing == Existing::Auto
+        && let Some(made) = made_before(output, &selection, &description)?
+    {
+        return Ok(made);
+    }
     let dir = output.open(&sets)?;
     write(&selection, description, output, dir, "merge")
 }
@@ -48,7 +54,8 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, parts: bool) -> SetDes
     let descriptions = || sets.iter().map(|set| &set.manifest().description);
     let first = &sets[0].manifest().description;
     let counts = descriptions().map(|d| d.widths.counts).max().unwrap_or(Width::U8);
-    let listed = parts.then(|| sum_listed(descriptions().map(|d| &d.sources[..]))).flatten();
+    let lists = || descriptions().map(|d| &d.sources[..]);
+    let listed = if parts { joined(lists()).or_else(|| sum_listed(lists())) } else { None };
     SetDescription {
         samples: selection.len(),
         widths: Widths::of(first.shape, counts),
@@ -72,8 +79,23 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
     all
 }
 
-/// Takes lists of the same source files, and adds up the number of samples of each file. Returns `None` if the lists
-/// name different files.
+/// Joins the source lists of parts in order. A recording that two parts share is listed once. `None` if the parts are of
+/// an earlier version, which lists all recordings in each.
+fn joined<'a>(lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<SourceFile>> {
+    let mut all: Vec<SourceFile> = Vec::new();
+    for source in lists.flatten() {
+        let first = source.first_sample?;
+        match all.last_mut() {
+            Some(last) if first > 0 && last.blake3 == source.blake3 && last.name == source.name => {
+                last.samples += source.samples;
+            }
+            _ => all.push(SourceFile { first_sample: None, ..source.clone() }),
+        }
+    }
+    Some(all)
+}
+
+/// Adds up the samples in lists of the same source files. Returns `None` if the lists name different files.
 fn sum_listed<'a>(mut lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<SourceFile>> {
     let mut sum = lists.next()?.to_vec();
     for list in lists {

@@ -33,9 +33,10 @@ pub fn repair_from(
     // The set was made of these times, whatever they are.
     let options = &SourceOptions { classes, allow_clock_trouble: true, ..options.clone() };
     let given = Inputs::open(recordings, options)?;
-    let found = given.hash(verbosity)?;
+    let all = 0..given.samples();
+    let found = given.hash(&all, verbosity)?;
     if !description.linked_files.is_empty() {
-        check_linked(dir, &recordings[0], &description.linked_files, &hash_linked(&given.linked(), verbosity)?)?;
+        check_linked(dir, &recordings[0], &description.linked_files, &hash_linked(&given.linked(&all), verbosity)?)?;
     }
     let find = |source: &SourceFile| {
         let at = found.iter().position(|file| file.blake3 == source.blake3);
@@ -49,7 +50,13 @@ pub fn repair_from(
     let files = found.len() == recordings.len();
     let ordered = if files { places.iter().map(|&at| recordings[at].clone()).collect() } else { recordings.to_vec() };
     let mut inputs = Inputs::open(&ordered, options)?;
+    let own = description.sources.first().and_then(|first| first.first_sample);
     let first_sample = match description.part {
+        // The part lists its own recordings only. A folder may have others before them.
+        Some(_) if own.is_some() => {
+            let before = if files { 0 } else { found[..places[0]].iter().map(|file| file.samples).sum() };
+            before + own.unwrap_or(0)
+        }
         Some(part) => {
             let per_chunk = u64::from(description.chunk_samples);
             part.chunks(inputs.samples().div_ceil(per_chunk)).start * per_chunk

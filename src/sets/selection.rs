@@ -84,7 +84,7 @@ impl<'a> Selection<'a> {
                 match sources.iter_mut().find(same) {
                     _ if samples == 0 => {}
                     Some(known) => known.samples += samples,
-                    None => sources.push(SourceFile { samples, ..source.clone() }),
+                    None => sources.push(SourceFile { samples, first_sample: None, ..source.clone() }),
                 }
             }
         }
@@ -171,7 +171,7 @@ pub(crate) fn write(
     label: &str,
 ) -> Result<Manifest> {
     Encoder::new(description.tool.level)?; // reports an invalid level before anything is written
-    let resume = output.existing == Existing::Resume;
+    let resume = output.existing.resumes();
     let origin = Origin { selection: Some(selection.id()), ..Origin::default() };
     let mut writer = SetWriter::start_with(dir, description, origin, resume, &mut |_, _| {})?;
     let description = writer.description().clone();
@@ -192,6 +192,35 @@ pub(crate) fn write(
     )?;
     progress.finish();
     Ok(writer.finish()?)
+}
+
+/// The manifest of a complete set in the output directory, which must be the selected one; `None` if there is no
+/// complete set.
+///
+/// # Errors
+/// `Exists` for a different set; errors of reading.
+pub(crate) fn made_before(
+    output: &Output,
+    selection: &Selection<'_>,
+    description: &SetDescription,
+) -> Result<Option<Manifest>> {
+    if !output.existing.resumes() {
+        return Ok(None);
+    }
+    let Ok(set) = ShardSet::open(&output.path) else { return Ok(None) };
+    let mut same = set.manifest().description == *description;
+    if same {
+        // Another split would differ in its first or last chunk.
+        let mut maker = ChunkCopier::new(selection, description)?;
+        for number in [0, description.chunks() - 1] {
+            let (shard, k) = set.locate(number);
+            same &= maker.make(number)?.1.record.identity == shard.head().chunks[k].identity;
+        }
+    }
+    if !same {
+        return Err(Error::exists(&output.path, "it is another set than is asked for now"));
+    }
+    Ok(Some(set.manifest().clone()))
 }
 
 /// Makes the chunks of the new set. Each thread has its own copier.

@@ -9,7 +9,7 @@ use tonic_shard::{Chunk, Existing, Manifest, NO_LABEL, SampleReader, SetDescript
 
 use crate::error::{BaseFault, Error, Result};
 use crate::range::{SampleRange, check_range, class_number};
-use crate::selection::{ChunkCopier, Output, Selection, tool_of, write};
+use crate::selection::{Output, Selection, made_before, tool_of, write};
 use crate::split::{Candidate, Split};
 
 /// Which samples of a set to select: those that meet all conditions given here.
@@ -86,7 +86,11 @@ fn write_all(
     let several = described.len() > 1;
     let mut opened = Vec::with_capacity(described.len());
     for (output, selection, description) in described {
-        let made = if several { made_before(&output, &selection, &description)? } else { None };
+        let made = if several || output.existing == Existing::Auto {
+            made_before(&output, &selection, &description)?
+        } else {
+            None
+        };
         let dir = if made.is_none() { Some(output.open(sets)?) } else { None };
         opened.push((output, selection, description, made, dir));
     }
@@ -102,30 +106,7 @@ fn write_all(
     Ok(written)
 }
 
-/// Looks for a part of a split that an interrupted run has already completed. Returns the manifest of the part if the
-/// run is resumed and the part is complete, else `None`. If the run is resumed and `output` holds another complete set,
-/// returns an error.
-fn made_before(output: &Output, selection: &Selection<'_>, description: &SetDescription) -> Result<Option<Manifest>> {
-    if output.existing != Existing::Resume {
-        return Ok(None);
-    }
-    let Ok(set) = ShardSet::open(&output.path) else { return Ok(None) };
-    let mut same = set.manifest().description == *description;
-    if same {
-        // Another split would differ in its first or last chunk.
-        let mut maker = ChunkCopier::new(selection, description)?;
-        for number in [0, description.chunks() - 1] {
-            let (shard, k) = set.locate(number);
-            same &= maker.make(number)?.1.record.identity == shard.head().chunks[k].identity;
-        }
-    }
-    if !same {
-        return Err(Error::exists(&output.path, "it is another set than is asked for now"));
-    }
-    Ok(Some(set.manifest().clone()))
-}
-
-/// Index of the extra column with this name.
+/// Index of an extra column.
 fn column(set: &ShardSet, name: &str) -> Result<usize> {
     let extras = &set.manifest().description.extras;
     extras.iter().position(|extra| extra == name).ok_or_else(|| {

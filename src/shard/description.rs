@@ -83,6 +83,9 @@ pub struct SourceFile {
     pub bytes: u64,
     /// Number of the set's samples that come from this file.
     pub samples: u64,
+    /// In a part of a set: index in the recording of the first of these samples. `None` in whole sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_sample: Option<u64>,
     /// BLAKE3 hash of the file.
     pub blake3: Id,
 }
@@ -188,16 +191,9 @@ impl SetDescription {
         self.chunk_samples = chunk_samples.max(1);
     }
 
-    /// Returns the description of a part of this set. The samples of the set must be in the order of its sources. The
-    /// part lists every source of the set. The `samples` of a source then counts only its samples in the part.
+    /// Description of a part of this set, with the same list of sources.
     pub fn into_part(mut self, part: Part) -> SetDescription {
         let range = self.samples_of(part.chunks(self.chunks()));
-        let mut first = 0;
-        for source in &mut self.sources {
-            let end = first + source.samples;
-            source.samples = end.min(range.end).saturating_sub(first.max(range.start));
-            first = end;
-        }
         self.samples = range.end - range.start;
         self.part = Some(part);
         self

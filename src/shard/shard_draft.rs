@@ -1,7 +1,8 @@
 //! A shard that is being written: chunks are appended to a temporary file, which replaces the shard when it is
 //! published.
 
-use std::io::{Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use tonic_base::Draft;
@@ -84,11 +85,47 @@ impl ShardDraft {
     /// [`tonic_base::Error::Io`]. If only the sync of the directory failed, the file has been replaced. After any other
     /// error it is unchanged.
     pub fn publish(mut self) -> Result<ShardEntry> {
-        let head = self.head.to_bytes();
-        let write = Error::io(&self.path, "write the shard's head");
-        self.draft.file.seek(SeekFrom::Start(0)).and_then(|_| self.draft.file.write_all(&head)).map_err(write)?;
+        self.write_head()?;
         let entry = self.entry();
         self.draft.publish()?;
         Ok(entry)
+    }
+
+    /// Like [`ShardDraft::publish`], but replaces a shard that is there already only after a call of `check`, and only
+    /// if it is another one. So a writer that was stopped for long replaces nothing that others wrote in the meantime.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`]; errors of `check`.
+    pub(crate) fn publish_new(mut self, check: impl Fn() -> Result<()>) -> Result<ShardEntry> {
+        self.write_head()?;
+        let entry = self.entry();
+        check()?;
+        if !self.draft.publish_new()? && !same_bytes(&self.path, self.draft.path())? {
+            check()?;
+            self.draft.publish()?;
+        }
+        Ok(entry)
+    }
+
+    fn write_head(&mut self) -> Result<()> {
+        let head = self.head.to_bytes();
+        let write = Error::io(&self.path, "write the shard's head");
+        self.draft.file.seek(SeekFrom::Start(0)).and_then(|_| self.draft.file.write_all(&head)).map_err(write)
+    }
+}
+
+/// Whether two files have the same bytes.
+fn same_bytes(a: &Path, b: &Path) -> Result<bool> {
+    const PIECE: u64 = 1 << 20;
+    let open = |path: &Path| File::open(path).map_err(Error::io(path, "read the shard"));
+    let (mut files, mut pieces) = ([open(a)?, open(b)?], [Vec::new(), Vec::new()]);
+    loop {
+        for ((file, piece), path) in files.iter_mut().zip(&mut pieces).zip([a, b]) {
+            piece.clear();
+            file.take(PIECE).read_to_end(piece).map_err(Error::io(path, "read the shard"))?;
+        }
+        if pieces[0] != pieces[1] || pieces[0].is_empty() {
+            return Ok(pieces[0] == pieces[1]);
+        }
     }
 }

@@ -98,7 +98,7 @@ fn a_damaged_shard_of_an_interrupted_convert_is_made_again() {
 #[test]
 fn ctrl_c_ends_at_a_safe_place_and_says_how_to_go_on() {
     let job = Job::new(23);
-    for name in ["INT", "TERM"] {
+    for name in ["INT", "TERM", "USR1"] {
         let out = job.dir.join(name);
         let mut child = job.spawn(&out);
         assert!(wait_for(&mut child, &out, 3));
@@ -162,4 +162,86 @@ fn a_second_writer_is_turned_away() {
     assert!(matches!(OutputDir::open(&out, Existing::Overwrite), Err(Error::Base(BaseError::Busy { .. }))));
     drop(held);
     OutputDir::open(&out, Existing::Overwrite).unwrap();
+}
+
+/// The files of a set's directory but for the lock.
+fn unlocked_contents(out: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let mut files = contents(out);
+    files.remove(".lock");
+    files
+}
+
+#[test]
+fn resume_auto_starts_continues_or_finds_the_set_complete() {
+    let job = Job::new(26);
+    let out = job.dir.join("auto");
+    let auto = || {
+        let mut command = convert(&[&job.file], &out);
+        command.args(SMALL).args(["--resume=auto", "--json"]);
+        command
+    };
+    let resumed = || json(&mut auto())["resumed_samples"].as_u64().unwrap();
+    assert_eq!(resumed(), 0, "it starts");
+    assert!(contents(&out) == job.expected);
+    assert_eq!(resumed(), SAMPLES as u64, "it is complete");
+    assert!(contents(&out) == job.expected);
+    change(&out.join("00007.shard"), |bytes| *bytes.last_mut().unwrap() ^= 1);
+    assert_eq!(resumed(), 28, "a damaged shard and those after it are made again");
+    assert!(contents(&out) == job.expected);
+
+    let words = ["recipe differs", "expected time_window = 4000, got time_window = 5000"];
+    refuses(auto().args(["--time-window", "5000"]), 4, &words);
+    assert!(contents(&out) == job.expected, "the set of other options stays as it was");
+    let half = job.dir.join("half");
+    job.kill(&half, 9);
+    let said = json(convert(&[&job.file], &half).args(SMALL).args(["--resume=auto", "--json"]));
+    assert!(said["resumed_samples"].as_u64().unwrap() >= 36, "it continues");
+    assert!(contents(&half) == job.expected);
+}
+
+#[test]
+fn two_writers_of_one_set_both_make_it() {
+    let dir = scratch();
+    for (wide, seed) in [(false, 27), (true, 28)] {
+        let mut recording = Recording::random(seed, SAMPLES, 600);
+        if wide {
+            recording.crowd(200, 300, 0.5, 7); // both have to start over with wider counts
+        }
+        let file = recording.write(&dir.join(format!("{wide}.h5")));
+        let expected = contents(&dir.convert(&[&file], &format!("whole-{wide}"), &SMALL));
+        // The first writer is stopped at some moment, as if its node hung. With "lost", its lock is lost too.
+        for (count, lost) in [(0, false), (3, true), (40, false), (59, true)] {
+            let out = dir.join(format!("{wide}-{count}"));
+            let spawn = || {
+                let mut command = Command::new(program());
+                command.arg("convert").arg(&file).arg("-o").arg(&out).args(SMALL).args(["--quiet", "--resume=auto"]);
+                command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+            };
+            let mut first = spawn();
+            assert!(wait_for(&mut first, &out, count), "{wide} {count}");
+            signal(&first, "STOP");
+            if lost {
+                let _ = std::fs::remove_file(out.join(".lock"));
+            }
+            let second = spawn().wait_with_output().unwrap();
+            assert!(second.status.success(), "{wide} {count}: {}", String::from_utf8_lossy(&second.stderr));
+            let whole = |out: &Path| {
+                let mut files = unlocked_contents(out);
+                files.retain(|name, _| !name.ends_with(".tmp")); // of the first writer
+                files
+            };
+            assert!(whole(&out) == expected, "{wide} {count}: while the first writer is stopped");
+            signal(&first, "CONT");
+            let output = first.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            // The first writer may find that the second has started over with wider counts, and stops.
+            match output.status.code() {
+                Some(0) => {}
+                code => assert!(wide && code == Some(1) && said.contains("by another process"), "{code:?}: {said}"),
+            }
+            assert!(unlocked_contents(&out) == expected, "{wide} {count}: {:?}", contents(&out).keys());
+            let again = spawn().wait_with_output().unwrap();
+            assert!(again.status.success() && contents(&out) == expected, "{wide} {count}: once more");
+        }
+    }
 }

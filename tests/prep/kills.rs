@@ -109,7 +109,7 @@ fn visible(files: &Files) -> Files {
 #[derive(Clone, Debug)]
 enum Moment {
     After(Duration),
-    /// Kill this long after the file appears (`true`) or disappears (`false`).
+    /// This time after the file appears, or disappears. A name that ends in a dot is the start of a temporary file's.
     File(String, bool, Duration),
 }
 
@@ -120,9 +120,9 @@ impl Moment {
         match rng.random_range(0..12) {
             0 => Moment::File(MARKER.into(), true, spin),
             1 => Moment::File(format!("{shard:05}.shard"), true, spin),
-            2 => Moment::File(format!(".{shard:05}.shard.tmp"), true, spin),
-            3 => Moment::File(format!(".{shard:05}.shard.tmp"), false, spin),
-            4 => Moment::File(format!(".{MANIFEST}.tmp"), true, spin / 4),
+            2 => Moment::File(format!(".{shard:05}.shard."), true, spin),
+            3 => Moment::File(format!(".{shard:05}.shard."), false, spin),
+            4 => Moment::File(format!(".{MANIFEST}."), true, spin / 4),
             5 => Moment::File(MANIFEST.into(), true, spin / 8),
             6 => Moment::File(MANIFEST.into(), false, spin),
             _ => Moment::After(job.length.mul_f64(rng.random_range(0.0..1.0))),
@@ -136,9 +136,16 @@ impl Moment {
             Moment::After(time) => std::thread::sleep(*time),
             Moment::File(name, there, spin) => {
                 let (path, start) = (out.join(name), Instant::now());
-                let mut before = path.exists();
+                let begins = |entry: std::io::Result<std::fs::DirEntry>| {
+                    entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(name))
+                };
+                let exists = || match name.ends_with('.') {
+                    true => std::fs::read_dir(out).is_ok_and(|mut entries| entries.any(begins)),
+                    false => path.exists(),
+                };
+                let mut before = exists();
                 while child.try_wait().unwrap().is_none() {
-                    let now = path.exists();
+                    let now = exists();
                     if now == *there && before != now {
                         break;
                     }
@@ -168,15 +175,16 @@ fn says_id(manifest: &[u8], id: &str) -> bool {
 
 /// Name of the phase in which the process was killed, found from the files that it left.
 fn phase(files: &Files, job: &Job) -> &'static str {
-    let has = |end: &str| files.keys().any(|name| name.ends_with(end));
+    let has = |part: &str| files.keys().any(|name| name.contains(part));
+    let drafts = |part: &str| files.keys().any(|name| name.contains(part) && name.ends_with(".tmp"));
     let all = shards(files) == job.expected.len() - 1;
     match () {
         () if files.contains_key(MANIFEST) && files.contains_key(MARKER) => "at the marker's removal",
         () if files.contains_key(MANIFEST) => "with a whole set",
-        () if has(".json.tmp") && all => "in the manifest",
+        () if drafts(".json.") && all => "in the manifest",
         () if all => "between the last shard and the manifest",
-        () if has(".shard.tmp") && shards(files) > 0 => "in a later shard",
-        () if has(".shard.tmp") => "in the first shard",
+        () if drafts(".shard.") && shards(files) > 0 => "in a later shard",
+        () if drafts(".shard.") => "in the first shard",
         () if has(".shard") && files.contains_key(MARKER) => "between shards",
         () if has(".shard") => "in the removal of an old set",
         () if files.contains_key(MARKER) => "after the marker",
@@ -201,7 +209,7 @@ fn check_left(job: &Job, out: &Path, old: &Files) -> Files {
             assert!(faults(&set).is_empty(), "{:?}", faults(&set));
         }
     }
-    let drafts: Vec<_> = names.iter().filter(|name| name.ends_with(".shard.tmp")).collect();
+    let drafts: Vec<_> = names.iter().filter(|name| name.contains(".shard.") && name.ends_with(".tmp")).collect();
     assert!(drafts.len() <= 1, "one shard is under way, and no more: {names:?}");
     if job.widths(&files) == job.widths(&job.expected) && files.contains_key(MARKER) {
         for (name, bytes) in visible(&files) {

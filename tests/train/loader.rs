@@ -7,8 +7,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tonic_toolkit::base::free_memory;
 use tonic_toolkit::base::{BaseFault, Error as BaseError, Verbosity, human_bytes};
-use tonic_toolkit::loader::{Batch, CacheChoice, EpochOrder, Loader, free_memory, host_bytes};
+use tonic_toolkit::loader::{Batch, CacheChoice, EpochOrder, Loader, host_bytes};
 use tonic_toolkit::shard::{Error, Manifest, Result, ShardSet, WINDOW_SAMPLES};
 
 use crate::sets::{self, CHANNELS, Sample, Spec};

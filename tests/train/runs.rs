@@ -9,6 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::loader::CacheChoice;
+use tonic_toolkit::shard::Existing;
 use tonic_toolkit::train::AdamConfig;
 use tonic_toolkit::train::learner::Backend;
 use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions};
@@ -128,8 +129,7 @@ pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> F
         cache: CacheChoice::Stream,
         pin: false,
         drop_last: false,
-        resume: false,
-        overwrite: true,
+        existing: Existing::Overwrite,
         verbosity: Verbosity::Quiet,
         warn: |_| (),
     }

@@ -288,28 +288,42 @@ impl Inputs {
         self.inputs.iter().map(|input| Ok((input.recording.events()? as f64 * input.share()) as u64)).sum()
     }
 
-    /// Hashes the recordings with BLAKE3, and shows progress.
+    /// Hashes the recordings of a range of samples with BLAKE3, and shows progress. Each recording's
+    /// [`SourceFile::samples`] are those in the range.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
-    pub fn hash(&self, verbosity: Verbosity) -> Result<Vec<SourceFile>> {
-        let total = self.inputs.iter().map(file_bytes).sum::<Result<u64>>()?;
+    pub fn hash(&self, range: &Range<u64>, verbosity: Verbosity) -> Result<Vec<SourceFile>> {
+        let total = self.within(range).map(file_bytes).sum::<Result<u64>>()?;
         let progress = Progress::start(verbosity, "hash", total, "B");
-        let mut sources = Vec::with_capacity(self.inputs.len());
-        for input in &self.inputs {
+        let mut sources = Vec::new();
+        for input in self.within(range) {
             let Recording { path, name, .. } = &input.recording;
             let (blake3, bytes) = hash_file(path, &progress).map_err(Error::io(path, "read the recording"))?;
-            sources.push(SourceFile { name: name.clone(), bytes, samples: input.samples, blake3 });
+            let (start, end) = (range.start.max(input.first), range.end.min(input.first + input.samples));
+            let first_sample = Some(input.skipped + start - input.first);
+            let samples = end.saturating_sub(start);
+            sources.push(SourceFile { name: name.clone(), bytes, samples, first_sample, blake3 });
         }
         progress.finish();
         Ok(sources)
     }
 
-    /// Returns the files other than the recordings that hold a part of the recordings' data, such as external raw
-    /// files. Each file is there once.
-    pub fn linked(&self) -> Vec<LinkedPath> {
+    /// The recordings of a range of samples. A recording without samples is in the range if the sample that follows it
+    /// is or, at the end, the sample before it.
+    fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &Input> {
+        let end = if range.end == self.samples() { u64::MAX } else { range.end };
+        let range = range.start..end;
+        self.inputs.iter().filter(move |input| {
+            let last = (input.first + input.samples).saturating_sub(1);
+            range.contains(&input.first) || (input.first < range.start && range.start <= last)
+        })
+    }
+
+    /// Other files that hold data of the recordings of a range of samples, each once.
+    pub fn linked(&self, range: &Range<u64>) -> Vec<LinkedPath> {
         let (mut linked, mut seen) = (Vec::new(), HashSet::new());
-        for input in &self.inputs {
+        for input in self.within(range) {
             linked.extend(input.recording.linked().into_iter().filter(|file| seen.insert(file.path.clone())));
         }
         linked

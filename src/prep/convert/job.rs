@@ -1,6 +1,7 @@
 //! Plans a conversion before the first byte is written. Determines the samples, the recipe, and the sizes of chunks and
 //! shards. Estimates the size of the set and compares it with the free disk space.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tonic_base::{Error as BaseError, Verbosity, human_bytes, in_order, printable};
@@ -15,7 +16,7 @@ use crate::convert::loss::Losses;
 use crate::convert::plan::Plan;
 use crate::error::{BaseFault, Error, Result};
 use crate::recipe::Recipe;
-use crate::source::{Layout, SourceOptions};
+use crate::source::{Layout, LinkedPath, SourceOptions};
 use tonic_shard::{Encoder, Existing, KEPT, Ledger, Manifest, Part, SetDescription, SourceFile, Tool, Width, Widths};
 
 /// The default zstd level. Packed entries are already small. Compared with level 1, level 3 takes 4 times as long and
@@ -133,6 +134,8 @@ pub struct Job<'a> {
     /// The recipe that is applied to every sample.
     pub recipe: Recipe,
     plan: Plan,
+    /// Whether a part lists all recordings of the whole set, as earlier versions did.
+    lists_all: bool,
 }
 
 /// Estimated size and duration of a conversion, extrapolated from a few samples that were converted in memory.
@@ -200,7 +203,7 @@ impl<'a> Job<'a> {
         recipe.check_sensor(inputs.sensor)?;
         let Conversion { chunk_samples, shard_bytes, .. } = *conversion;
         let plan = Plan::new(inputs.samples(), inputs.events()?, inputs.sensor, chunk_samples, shard_bytes);
-        let job = Job { conversion, inputs, recipe, plan };
+        let job = Job { conversion, inputs, recipe, plan, lists_all: false };
         let chunks = job.chunks();
         if let Some(part) = conversion.part.filter(|part| u64::from(part.of) > chunks) {
             return Err(Error::usage("part", format!("at most {chunks} parts, a chunk each"), part));
@@ -208,8 +211,15 @@ impl<'a> Job<'a> {
         Ok(job)
     }
 
-    /// Prepares to continue the interrupted conversion that `begun` describes. If an earlier version of tonic-toolkit
-    /// began it, takes over its plan, which was made by the size of the files.
+    /// The samples that this conversion makes: all, or those of its part.
+    fn own_samples(&self) -> Range<u64> {
+        let chunks = self.conversion.part.map_or(0..self.chunks(), |part| part.chunks(self.chunks()));
+        let sample = |chunk: u64| (chunk * u64::from(self.plan.chunk_samples)).min(self.inputs.samples());
+        sample(chunks.start)..sample(chunks.end)
+    }
+
+    /// Continues a conversion as it began, if an earlier version began it: that planned by the size of the files, and
+    /// listed all recordings in each part.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -219,13 +229,39 @@ impl<'a> Job<'a> {
         if earlier == (Plan { chunk_samples: begun.chunk_samples, shard_chunks: begun.shard_chunks }) {
             self.plan = earlier;
         }
+        self.lists_all = begun.part.is_some() && begun.sources.iter().any(|source| source.first_sample.is_none());
         Ok(())
+    }
+
+    /// Hashes the recordings that the samples of this conversion come from: of a part, only its own.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub(super) fn hash(&self) -> Result<Vec<SourceFile>> {
+        let own = self.own_samples();
+        let listed = if self.lists_all { 0..self.inputs.samples() } else { own.clone() };
+        let mut sources = self.inputs.hash(&listed, self.conversion.verbosity)?;
+        if self.conversion.part.is_none() || self.lists_all {
+            let mut first = 0;
+            for source in &mut sources {
+                let end = first + source.samples;
+                source.samples = end.min(own.end).saturating_sub(first.max(own.start));
+                (source.first_sample, first) = (None, end);
+            }
+        }
+        Ok(sources)
+    }
+
+    /// Other files that hold data of these recordings.
+    pub(super) fn linked(&self) -> Vec<LinkedPath> {
+        let all = 0..self.inputs.samples();
+        self.inputs.linked(&if self.lists_all { all } else { self.own_samples() })
     }
 
     /// Returns the description of the set that the job makes. `counts` is the width of its counts. If the conversion
     /// makes only a part, the description is that of the part.
     pub fn describe(&self, sources: Vec<SourceFile>, counts: Width) -> SetDescription {
-        let Job { conversion, inputs, recipe, plan } = self;
+        let Job { conversion, inputs, recipe, plan, .. } = self;
         let shape = recipe.frames.shape(recipe.sensor_after(inputs.sensor));
         let text = recipe.to_toml();
         let whole = SetDescription {
@@ -255,9 +291,8 @@ impl<'a> Job<'a> {
     /// # Errors
     /// Errors of [`ChunkMaker::new`].
     pub fn maker<'b>(&'b self, description: &'b SetDescription) -> Result<ChunkMaker<'b>> {
-        let first = self.conversion.part.map_or(0, |part| part.chunks(self.chunks()).start);
-        let first_sample = first * u64::from(self.plan.chunk_samples);
-        ChunkMaker::new(&self.inputs, &self.recipe, description, first_sample, self.conversion.lenient)
+        let first = self.own_samples().start;
+        ChunkMaker::new(&self.inputs, &self.recipe, description, first, self.conversion.lenient)
     }
 
     /// Number of chunks of the whole set.

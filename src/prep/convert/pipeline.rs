@@ -15,8 +15,7 @@ use crate::convert::settings::{check_settings, settings};
 use crate::error::{Error, Result};
 use crate::source::{Layout, TakenColumns};
 use tonic_shard::{
-    Existing, KEPT, Ledger, MARKER, Manifest, Origin, OutputDir, SetDescription, SetWriter, ShardFault, SourceFile,
-    Width,
+    KEPT, Ledger, MARKER, Manifest, Origin, OutputDir, SetDescription, SetWriter, ShardFault, SourceFile, Width,
 };
 
 /// The result of a conversion.
@@ -65,24 +64,29 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
     let mut job = Job::open(conversion)?;
     report_inputs(conversion, &job.inputs);
     let mut dir = OutputDir::open(&conversion.output, conversion.existing)?;
-    let mut resume = conversion.existing == Existing::Resume;
-    let unfinished = dir.unfinished()?.filter(|_| resume);
-    if let Some((begun, _)) = &unfinished {
+    if dir.is_shared() && conversion.verbosity == Verbosity::Normal {
+        eprintln!(
+            "convert: another process writes this set too, perhaps of a job that was started again; both make it"
+        );
+    }
+    let mut resume = conversion.existing.resumes();
+    let begun = dir.begun()?.filter(|_| resume);
+    if let Some((begun, _)) = &begun {
         job.resume(begun)?;
     }
-    let mut counts = unfinished.as_ref().map_or(job.recipe.frames.values(), |(begun, _)| begun.widths.counts);
+    let mut counts = begun.as_ref().map_or(job.recipe.frames.values(), |(begun, _)| begun.widths.counts);
     job.check_space()?;
     let threads = rayon::ThreadPoolBuilder::new().num_threads(conversion.threads).build();
     let threads = threads.map_err(|_| BaseError::WorkerLost { doing: "hash the recordings" })?;
-    let sources = threads.install(|| job.inputs.hash(conversion.verbosity))?;
-    let linked_files = threads.install(|| hash_linked(&job.inputs.linked(), conversion.verbosity))?;
+    let sources = threads.install(|| job.hash())?;
+    let linked_files = threads.install(|| hash_linked(&job.linked(), conversion.verbosity))?;
     let mut settings = settings(&conversion.source, &job.inputs)?;
-    if let Some((begun, origin)) = &unfinished {
+    if let Some((begun, origin)) = &begun {
         let of = |sources: &[SourceFile]| sources.iter().map(|source| source.blake3).collect::<Vec<_>>();
         let place = (dir.path(), &*dir.path().join(MARKER));
         check_settings(place, &mut settings, &origin.settings, of(&begun.sources) == of(&sources))?;
     }
-    let unknown = unfinished.as_ref().is_some_and(|(_, origin)| origin.settings.is_empty());
+    let unknown = begun.as_ref().is_some_and(|(_, origin)| origin.settings.is_empty());
     let origin = if unknown { Origin::default() } else { Origin { settings, ..Origin::default() } };
     loop {
         let mut losses = Losses::new(&job.recipe);
@@ -99,10 +103,13 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
             Attempt::Finished(converted) => return Ok(*converted),
             Attempt::TooNarrow(count, again) => {
                 counts = Width::holding(count);
+                // Another process of the same set may have started over before this one.
+                let widened = again.begun()?.map(|(begun, _)| begun.widths.counts).filter(|&width| width >= counts);
+                counts = widened.unwrap_or(counts);
                 if conversion.verbosity == Verbosity::Normal {
                     eprintln!("convert: a cell has {count} events; starting over with wider counts ({counts:?})");
                 }
-                (dir, resume) = (again, false);
+                (dir, resume) = (again, widened.is_some());
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Opens a set for training or evaluation: chooses a cache and fills it.
 
-use tonic_base::{Progress, Verbosity, human_bytes};
-use tonic_loader::{CacheChoice, EpochOrder, Loader, free_memory};
+use tonic_base::{Progress, Verbosity, free_memory, human_bytes};
+use tonic_loader::{CacheChoice, EpochOrder, Loader};
 use tonic_shard::ShardSet;
 
 use crate::error::{BaseFault, Error, Result};

@@ -134,6 +134,11 @@ impl DataConfig {
 }
 
 impl Config {
+    /// Whether a folder has a configuration, and with it a run.
+    pub fn is_in(run: &Path) -> bool {
+        run.join(FILE_NAME).exists()
+    }
+
     /// Reads the configuration of a run folder.
     ///
     /// # Errors

@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use tonic_base::human_bytes;
-use tonic_loader::free_memory;
-use tonic_shard::{Existing, MOST_CLASSES, ShardSet};
+use tonic_shard::{MOST_CLASSES, ShardSet};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
@@ -52,8 +51,10 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
             fit.say(|| format!("classes  {name}  {}", set.manifest().class_counts(MOST_CLASSES)));
         }
     }
-    let mut folder = RunFolder::find(&fit.run, Existing::asked(fit.resume, fit.overwrite))?;
-    let config = fit.config(&train)?;
+    let wait =
+        || fit.say(|| "waiting  another process, perhaps of a job that was started again, trains this run".into());
+    let mut folder = RunFolder::find(&fit.run, fit.existing, wait)?;
+    let config = fit.config(&train, folder.resumes())?;
     if config.drop_last && train.len() < config.batch_size as u64 {
         let expected = format!("a training set of at least a batch, {} samples", config.batch_size);
         return Err(Error::usage("drop_last", expected, train.len()));
@@ -85,7 +86,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     // The test set is loaded after training. Whether it fits is checked now, so that training is not in vain.
     test.as_ref().map(|set| Feed::choose_cache(fit.cache, set, program.as_deref())).transpose()?;
     folder.make()?;
-    if fit.resume {
+    if folder.resumes() {
         run.keep_epochs()?;
     } else {
         run.config.publish(&fit.run)?;

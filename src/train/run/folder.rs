@@ -11,11 +11,13 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use tonic_base::{DirLock, remove_file};
+use tonic_base::{DirLock, Error as BaseError, interrupt, remove_file};
 use tonic_shard::Existing;
 
 use crate::error::{BaseFault, Error, Result};
+use crate::run::config::Config;
 use crate::run::{checkpoint, config, metrics};
 
 /// Name of the file with the network after the last epoch.
@@ -38,13 +40,24 @@ pub(crate) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Checks whether the folder `path` may be used for a run, and locks it if it exists. Creates nothing.
+    /// Checks whether the folder `path` may be used for a run, and locks it if it exists.
+    ///
+    /// With [`Existing::Auto`], the folder is created if it doesn't exist. If another process has locked it, calls
+    /// `wait`, and then waits until that process has ended. With the other choices, nothing is created.
     ///
     /// # Errors
     /// [`Busy`](tonic_base::Error::Busy) if another process has locked the folder,
     /// [`Exists`](tonic_base::Error::Exists) if the folder has a run and `existing` does not allow that,
-    /// [`Io`](tonic_base::Error::Io).
-    pub(super) fn find(path: &Path, existing: Existing) -> Result<RunFolder> {
+    /// [`Io`](tonic_base::Error::Io), [`Interrupted`](tonic_base::Error::Interrupted).
+    pub(super) fn find(path: &Path, existing: Existing, wait: impl FnOnce()) -> Result<RunFolder> {
+        if existing == Existing::Auto {
+            std::fs::create_dir_all(path).map_err(Error::io(path, "create the run folder"))?;
+            let lock = Some(take_when_free(path, wait)?);
+            let existing = if Config::is_in(path) { Existing::Resume } else { Existing::Refuse };
+            let folder = RunFolder { path: path.into(), existing, lock };
+            folder.refuse_present()?;
+            return Ok(folder);
+        }
         let lock = path.is_dir().then(|| DirLock::take(path)).transpose()?;
         let folder = RunFolder { path: path.into(), existing, lock };
         folder.refuse_present()?;
@@ -67,10 +80,15 @@ impl RunFolder {
         }
     }
 
+    /// Whether the run in the folder is resumed.
+    pub(crate) fn resumes(&self) -> bool {
+        self.existing == Existing::Resume
+    }
+
     /// Whether the folder has a run to resume, with a checkpoint or metrics. A run that was killed before the first
     /// checkpoint starts from the beginning.
     pub(crate) fn has_begun(&self) -> bool {
-        self.existing == Existing::Resume && FILES[..2].iter().any(|name| self.path.join(name).exists())
+        self.resumes() && FILES[..2].iter().any(|name| self.path.join(name).exists())
     }
 
     fn refuse_present(&self) -> Result<()> {
@@ -78,5 +96,22 @@ impl RunFolder {
             return Err(Error::exists(&self.path, "it holds a run"));
         }
         Ok(())
+    }
+}
+
+/// Locks the folder. If another process has locked it, calls `wait` and waits until that has ended.
+fn take_when_free(path: &Path, wait: impl FnOnce()) -> Result<DirLock> {
+    let mut wait = Some(wait);
+    loop {
+        match DirLock::take(path) {
+            Err(BaseError::Busy { .. }) if interrupt::requested() => {
+                return Err(Error::interrupted("nothing was changed"));
+            }
+            Err(BaseError::Busy { .. }) => {
+                wait.take().into_iter().for_each(|wait| wait());
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            taken => return Ok(taken?),
+        }
     }
 }

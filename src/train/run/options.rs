@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use tonic_base::{Verbosity, printable};
 use tonic_loader::CacheChoice;
+use tonic_shard::Existing;
 
 use crate::learner::{Backend, ClassWeights, Pad, Warning};
 
@@ -50,10 +51,8 @@ pub struct FitOptions {
     pub cache: CacheChoice,
     /// Whether the pages of streamed shards are locked in memory, so that they stay there.
     pub pin: bool,
-    /// Whether to resume the run in the run folder.
-    pub resume: bool,
-    /// Whether to replace a run that is in the run folder.
-    pub overwrite: bool,
+    /// What to do if the run folder holds a run already.
+    pub existing: Existing,
     /// Whether progress is shown.
     pub verbosity: Verbosity,
     /// Function that is called with each warning as soon as it is known, also if progress is not shown.

@@ -16,10 +16,10 @@ const EPOCHS: u64 = 20;
 const BATCH_SIZE: usize = 128;
 
 impl FitOptions {
-    /// Returns the configuration of a new run, or of the run to resume. Returns an error if the options contradict the
-    /// run to resume.
-    pub(super) fn config(&self, train: &ShardSet) -> Result<Config> {
-        if self.resume { self.resumed(train) } else { Ok(self.new_config(train)) }
+    /// Returns the configuration of a new run or, with `resume`, that of the run in the run folder. It is an error if the
+    /// options contradict the run to resume.
+    pub(super) fn config(&self, train: &ShardSet, resume: bool) -> Result<Config> {
+        if resume { self.resumed(train) } else { Ok(self.new_config(train)) }
     }
 
     fn new_config(&self, train: &ShardSet) -> Config {

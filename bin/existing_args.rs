@@ -1,0 +1,49 @@
+//! `--resume` and `--overwrite`: what a program does if its output exists already.
+
+use std::str::FromStr;
+
+use clap::Args;
+use tonic_shard::Existing;
+
+#[derive(Args)]
+pub(crate) struct ExistingArgs {
+    /// Continue an interrupted run: what it has saved is kept, and the result is that of an uninterrupted one.
+    /// --resume=auto starts or continues, whichever it is, and is for jobs that may be started again
+    #[arg(
+        long,
+        value_name = "auto",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "unfinished",
+        conflicts_with = "overwrite"
+    )]
+    resume: Option<Resume>,
+    /// Replace what an earlier run has written. It is deleted before the new run begins
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl ExistingArgs {
+    pub(crate) fn existing(&self) -> Existing {
+        match self.resume {
+            Some(Resume(existing)) => existing,
+            None if self.overwrite => Existing::Overwrite,
+            None => Existing::Refuse,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Resume(Existing);
+
+impl FromStr for Resume {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Resume, String> {
+        match text {
+            "unfinished" => Ok(Resume(Existing::Resume)),
+            "auto" => Ok(Resume(Existing::Auto)),
+            _ => Err("expected --resume, or --resume=auto".into()),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Memory that is free for this process: what the machine has left, or less, if a batch system or a container limits
+//! the job by a control group.
+
+use std::path::{Path, PathBuf};
+
+/// Free memory in bytes; `None` if the system doesn't tell.
+///
+/// It is `MemAvailable` of the machine or, if that is less, what the limits of the process's control groups (versions 1
+/// and 2) leave. Memory that a group uses for cached files counts as free.
+pub fn free_memory() -> Option<u64> {
+    free_at(Path::new("/"))
+}
+
+/// Free memory, from the files of `proc` and `sys` in the folder `root`.
+fn free_at(root: &Path) -> Option<u64> {
+    let machine = std::fs::read_to_string(root.join("proc/meminfo")).ok();
+    let machine = machine.and_then(|text| Some(number_after(&text, "MemAvailable:")? * 1024));
+    let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
+    groups.lines().filter_map(|line| left_of(root, line)).chain(machine).min()
+}
+
+/// Names of the files of a control group that tell its limit, its use and its cached files.
+struct Names {
+    limit: &'static str,
+    used: &'static str,
+    cached: &'static str,
+}
+
+const VERSION_1: Names =
+    Names { limit: "memory.limit_in_bytes", used: "memory.usage_in_bytes", cached: "total_inactive_file" };
+const VERSION_2: Names = Names { limit: "memory.max", used: "memory.current", cached: "inactive_file" };
+
+/// The memory that the limits of a group and of those that it lies in leave. `line` is a line of `/proc/self/cgroup`:
+/// `0::/path` of version 2, or `5:memory:/path` of version 1. `None` if no group has a limit.
+fn left_of(root: &Path, line: &str) -> Option<u64> {
+    let mut fields = line.splitn(3, ':');
+    let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+    let (mounts, names) = match controllers {
+        "" => (["sys/fs/cgroup", "sys/fs/cgroup/unified"].as_slice(), VERSION_2),
+        _ if controllers.split(',').any(|name| name == "memory") => (["sys/fs/cgroup/memory"].as_slice(), VERSION_1),
+        _ => return None,
+    };
+    // In a container, the path may be that of the host, and only the top is mounted.
+    let inner = Path::new(path.trim_start_matches('/'));
+    let groups = mounts.iter().flat_map(|mount| inner.ancestors().map(move |group| root.join(mount).join(group)));
+    groups.filter_map(|group: PathBuf| left_in(&group, &names)).min()
+}
+
+/// The memory that the limit of one group leaves.
+fn left_in(group: &Path, names: &Names) -> Option<u64> {
+    let read = |name: &str| std::fs::read_to_string(group.join(name)).ok();
+    let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
+    let (limit, used) = (number(names.limit)?, number(names.used)?);
+    let cached = read("memory.stat").and_then(|text| number_after(&text, names.cached)).unwrap_or(0);
+    Some(limit.saturating_sub(used.saturating_sub(cached)))
+}
+
+/// The number after `name` at the start of a line.
+fn number_after(text: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().map(str::split_whitespace);
+    lines.find_map(|mut words| (words.next()? == name).then(|| words.next()?.parse().ok()).flatten())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// Free memory by these files, of which each is a path and its text.
+    fn free(name: &str, files: &[(&str, String)]) -> Option<u64> {
+        let root = std::env::temp_dir().join(format!("tonic-base-memory-{}-{name}", std::process::id()));
+        for (path, text) in files {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let free = free_at(&root);
+        let _ = std::fs::remove_dir_all(root);
+        free
+    }
+
+    fn machine(mib: u64) -> (&'static str, String) {
+        ("proc/meminfo", format!("MemTotal: 9 kB\nMemAvailable:   {} kB\n", mib * 1024))
+    }
+
+    #[test]
+    fn the_tightest_limit_counts() {
+        let bytes = |mib: u64| format!("{}\n", mib * MIB);
+        assert_eq!(free("none", &[]), None);
+        assert_eq!(free("machine", &[machine(900)]), Some(900 * MIB));
+        let slurm = |limit: String| {
+            vec![
+                machine(900),
+                ("proc/self/cgroup", "0::/system.slice/job_7/step_0\n".into()),
+                ("sys/fs/cgroup/system.slice/job_7/step_0/memory.max", "max\n".into()),
+                ("sys/fs/cgroup/system.slice/job_7/step_0/memory.current", bytes(300)),
+                ("sys/fs/cgroup/system.slice/job_7/memory.max", limit),
+                ("sys/fs/cgroup/system.slice/job_7/memory.current", bytes(400)),
+                ("sys/fs/cgroup/system.slice/job_7/memory.stat", format!("anon 5\ninactive_file {}\n", 100 * MIB)),
+            ]
+        };
+        assert_eq!(free("job", &slurm(bytes(500))), Some(200 * MIB), "500 less 400, of which 100 are cached files");
+        assert_eq!(free("over", &slurm(bytes(100))), Some(0));
+        assert_eq!(free("unlimited", &slurm("max\n".into())), Some(900 * MIB));
+        let old = [
+            machine(900),
+            ("proc/self/cgroup", "4:cpu,memory:/slurm/job_7\n2:pids:/x\n".into()),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", bytes(64)),
+            ("sys/fs/cgroup/memory/memory.usage_in_bytes", bytes(24)),
+            ("sys/fs/cgroup/memory/memory.stat", format!("inactive_file 1\ntotal_inactive_file {}\n", 4 * MIB)),
+        ];
+        assert_eq!(free("old", &old), Some(44 * MIB), "in a container only the top is mounted");
+        assert_eq!(free("odd", &[machine(9), ("proc/self/cgroup", "\n0::\nx\n".into())]), Some(9 * MIB));
+    }
+}

@@ -1,0 +1,320 @@
+//! The directory that a set is written to: who may write there, what an interrupted writer has left, and which set it is.
+//!
+//! Normally one writer holds the lock. But a batch system can start a job again while the old one still lives on a node
+//! that it has lost, and some network file systems have no locks. So writers of the same set may meet in one directory.
+//! They do no harm: all make the same bytes, each in temporary files of its own. A writer that finds the marker of a
+//! different set there stops.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tonic_base::{DirLock, Draft, Error as BaseError, drafted, is_abandoned, publish, remove_file};
+
+use crate::description::{Id, MARKER, SetDescription, SourceFile};
+use crate::difference::differing_parts;
+use crate::error::{BaseFault, Error, Result};
+use crate::manifest::{MANIFEST_FILE, Manifest};
+
+/// What to do if the output directory already holds files of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Return an error.
+    Refuse,
+    /// Continue after the last complete shard. A complete set is an error.
+    Resume,
+    /// Start or continue, whichever it is. If the set is complete already, only check it. If another process writes the
+    /// same set, write it too.
+    Auto,
+    /// Remove the old set.
+    Overwrite,
+}
+
+impl Existing {
+    /// Whether an unfinished set is continued.
+    pub fn resumes(self) -> bool {
+        matches!(self, Existing::Resume | Existing::Auto)
+    }
+}
+
+/// Content of the marker file.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Marker {
+    /// Description of the set that is being written.
+    #[serde(flatten)]
+    pub(crate) description: SetDescription,
+    #[serde(flatten)]
+    pub(crate) origin: Origin,
+}
+
+/// How the content of a set was chosen, apart from its description. It is known only while the set is unfinished.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// If the set is made of samples of other sets, a hash that identifies these samples. Otherwise `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Id>,
+    /// Settings that decide which values are read, by name. The caller of [`OutputDir::begun`] compares them. Empty if
+    /// the set is not made from recordings, or was begun by an earlier version.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Marker {
+    fn text(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a description has string keys")
+    }
+}
+
+/// The state in which a writer finds its directory.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// There is nothing to continue. The directory has the marker of the new set, and no other file of a set.
+    Nothing,
+    /// The same set was begun. Its complete shards can be kept.
+    Shards,
+    /// The same set is complete.
+    Complete,
+}
+
+/// Directory of a set, open for writing.
+#[derive(Debug)]
+pub struct OutputDir {
+    path: PathBuf,
+    existing: Existing,
+    /// Keeps the lock until it is dropped. `None` if another process of the same set holds it.
+    lock: Option<DirLock>,
+}
+
+impl OutputDir {
+    /// Creates the directory if needed, and locks it. Under [`Existing::Auto`], another process may hold the lock.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Busy`] if another process is writing there. [`tonic_base::Error::Exists`] if the directory
+    /// holds shards or a manifest under [`Existing::Refuse`], or a complete set under [`Existing::Resume`].
+    /// [`tonic_base::Error::Io`].
+    pub fn open(path: &Path, existing: Existing) -> Result<OutputDir> {
+        if path.exists() && !path.is_dir() {
+            return Err(Error::exists(path, "it is a file; give a directory"));
+        }
+        std::fs::create_dir_all(path).map_err(Error::io(path, "create the directory"))?;
+        let lock = match DirLock::take(path) {
+            Err(BaseError::Busy { .. }) if existing == Existing::Auto => None,
+            lock => Some(lock?),
+        };
+        let dir = OutputDir { path: path.into(), existing, lock };
+        let complete = || path.join(MANIFEST_FILE).exists() && !path.join(MARKER).exists();
+        if existing == Existing::Resume && complete() {
+            let remedy = "the set is complete, there is nothing to resume";
+            return Err(Error::exists(path, remedy));
+        }
+        // Hidden files (the marker, temporary files) come from a conversion that ended before its first shard.
+        // Replacing them loses nothing.
+        let worth = |file: &PathBuf| !file.file_name().unwrap_or_default().to_string_lossy().starts_with('.');
+        if existing == Existing::Refuse && dir.set_files()?.iter().any(worth) {
+            return Err(Error::exists(path, "it holds a set"));
+        }
+        Ok(dir)
+    }
+
+    /// Locks an existing directory, whatever it holds.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Busy`], [`tonic_base::Error::Io`].
+    pub fn lock(path: &Path) -> Result<OutputDir> {
+        Ok(OutputDir { path: path.into(), existing: Existing::Overwrite, lock: Some(DirLock::take(path)?) })
+    }
+
+    /// Path of the directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether another process was writing to the directory when it was opened.
+    pub fn is_shared(&self) -> bool {
+        self.lock.is_none()
+    }
+
+    /// Description and origin of the set that can be continued: of the unfinished set in this directory or, under
+    /// [`Existing::Auto`], of the complete set, whose origin isn't known. `None` if there is none.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker or the manifest cannot be parsed.
+    pub fn begun(&self) -> Result<Option<(SetDescription, Origin)>> {
+        match self.marker()? {
+            Some(marker) => Ok(Some((marker.description, marker.origin))),
+            None if self.existing == Existing::Auto => {
+                Ok(self.manifest()?.map(|manifest| (manifest.description, Origin::default())))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn marker(&self) -> Result<Option<Marker>> {
+        let path = self.path.join(MARKER);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io(&path, "read the marker")(e)),
+        };
+        let marker = serde_json::from_str(&text).map_err(|e| Error::corrupt(&path, "JSON", "a description", e))?;
+        Ok(Some(marker))
+    }
+
+    fn manifest(&self) -> Result<Option<Manifest>> {
+        let path = self.path.join(MANIFEST_FILE);
+        path.exists().then(|| Manifest::read(&self.path)).transpose()
+    }
+
+    /// Prepares the directory for the set that `marker` describes: continues it with `resume`, otherwise removes what
+    /// is there.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if `resume` finds a different set; [`tonic_base::Error::Io`].
+    pub(crate) fn begin(&self, marker: &Marker, resume: bool) -> Result<Begun> {
+        if resume && let Some(found) = self.find(marker)? {
+            self.remove_abandoned()?;
+            return Ok(found);
+        }
+        self.clear()?;
+        let mut draft = Draft::create(&self.path.join(MARKER))?;
+        draft.write(marker.text().as_bytes())?;
+        if draft.publish_new()? {
+            return Ok(Begun::Nothing);
+        }
+        // Another process has begun in the meantime. Both write its set.
+        self.find(marker).map(|found| found.unwrap_or(Begun::Nothing))
+    }
+
+    /// Looks for a set to continue, which must be the one that `marker` describes.
+    fn find(&self, marker: &Marker) -> Result<Option<Begun>> {
+        if let Some(begun) = self.marker()? {
+            check_same(&self.path, marker, &begun)?;
+            if begun.origin != marker.origin {
+                publish(&self.path.join(MARKER), marker.text().as_bytes())?;
+            }
+            return Ok(Some(Begun::Shards));
+        }
+        let complete = if self.existing == Existing::Auto { self.manifest()? } else { None };
+        let Some(Manifest { description, .. }) = complete else { return Ok(None) };
+        let begun = Marker { description, origin: marker.origin.clone() };
+        check_same(&self.path, marker, &begun)?;
+        // A manifest doesn't tell the selection of which a set was made: such a set is written again.
+        Ok(marker.origin.selection.is_none().then_some(Begun::Complete))
+    }
+
+    /// Marks a complete set, of which a shard turned out to be damaged, as unfinished.
+    pub(crate) fn reopen(&self, marker: &Marker) -> Result<()> {
+        publish(&self.path.join(MARKER), marker.text().as_bytes())?;
+        Ok(remove_file(&self.path.join(MANIFEST_FILE))?)
+    }
+
+    /// Checks that this directory still belongs to the set, and not to a different one that another process began.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Busy`] if it doesn't; [`tonic_base::Error::Io`].
+    pub(crate) fn check_owned(&self, description: &SetDescription) -> Result<()> {
+        let there = match self.marker()? {
+            Some(marker) => Some(marker.description),
+            None => self.manifest()?.map(|manifest| manifest.description), // another process has finished the set
+        };
+        if there.as_ref() == Some(description) {
+            return Ok(());
+        }
+        Err(BaseError::Busy { path: self.path.clone() }.into())
+    }
+
+    /// Removes the files of the set and keeps all others. The manifest is removed first, so that no reader mistakes
+    /// the remaining files for a complete set.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub fn clear(&self) -> Result<()> {
+        remove_file(&self.path.join(MANIFEST_FILE))?;
+        let files = self.set_files()?.into_iter();
+        let mut old = files.filter(|file| !is_draft(file) || is_abandoned(file));
+        Ok(old.try_for_each(|file| remove_file(&file))?)
+    }
+
+    /// Removes the temporary files of processes that have ended.
+    fn remove_abandoned(&self) -> Result<()> {
+        let files = self.set_files()?.into_iter();
+        let mut old = files.filter(|file| is_draft(file) && is_abandoned(file));
+        Ok(old.try_for_each(|file| remove_file(&file))?)
+    }
+
+    fn set_files(&self) -> Result<Vec<PathBuf>> {
+        let listing = std::fs::read_dir(&self.path).map_err(Error::io(&self.path, "list the directory"))?;
+        let mut files = Vec::new();
+        for entry in listing {
+            let path = entry.map_err(Error::io(&self.path, "list the directory"))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if is_set_file(drafted(&name).unwrap_or(&name)) {
+                files.push(path);
+            }
+        }
+        Ok(files)
+    }
+
+    /// Removes the marker, after the manifest was published.
+    pub(crate) fn release(self) -> Result<()> {
+        Ok(remove_file(&self.path.join(MARKER))?)
+    }
+}
+
+fn is_draft(file: &Path) -> bool {
+    drafted(&file.file_name().unwrap_or_default().to_string_lossy()).is_some()
+}
+
+/// Whether a file of this name belongs to a set. Other files in the directory are left alone.
+fn is_set_file(name: &str) -> bool {
+    let number = name.strip_suffix(".shard").unwrap_or_default();
+    let shard = number.len() >= 5 && number.bytes().all(|b| b.is_ascii_digit());
+    shard || name == MANIFEST_FILE || name == MARKER
+}
+
+/// The recordings that others lack, for an error.
+fn other_files(files: &[SourceFile], others: &[SourceFile]) -> String {
+    /// Maximum number of recordings that are named.
+    const MOST: usize = 3;
+    let lacks = |file: &&SourceFile| !others.contains(file);
+    let name = |file: &SourceFile| {
+        format!("{} ({} bytes, {} samples, blake3 {:.8})", file.name, file.bytes, file.samples, file.blake3)
+    };
+    let named: Vec<String> = files.iter().filter(lacks).take(MOST).map(name).collect();
+    match files.iter().filter(lacks).count() {
+        0 if files.len() == others.len() => "the same files in another order".into(),
+        0 => "no other files".into(),
+        n if n > MOST => format!("{} and {} more", named.join(", "), n - MOST),
+        _ => named.join(", "),
+    }
+}
+
+/// Returns an error that names the first field in which the new set differs from the unfinished one. The list of linked
+/// files isn't compared if the unfinished set has none, because old versions of this program didn't write it. The
+/// caller compares the settings.
+fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
+    let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
+    let sources = [&begun.description.sources, &mine.description.sources];
+    let hashes = sources.map(|files| files.iter().map(|file| file.blake3).collect::<Vec<_>>());
+    let (mine, begun) = (of(mine), of(begun));
+    // First the fields that a user changes, then those that follow from them.
+    let numbers = if hashes[0] == hashes[1] { ["samples", "sources"] } else { ["sources", "samples"] };
+    let fields = ["recipe"].into_iter().chain(numbers).map(String::from);
+    let all =
+        [&mine, &begun].into_iter().filter_map(|value| value.as_object()).flat_map(|object| object.keys().cloned());
+    let unknown = |field: &String| field == "settings" || field == "linked_files" && begun.get(field).is_none();
+    match fields.chain(all).find(|field| mine.get(field) != begun.get(field) && !unknown(field)) {
+        None => Ok(()),
+        Some(field) => {
+            let say = |value: &serde_json::Value| match value.get(&field) {
+                Some(serde_json::Value::String(text)) => text.clone(),
+                value => value.map_or("none".into(), ToString::to_string),
+            };
+            let (expected, got) = match field.as_str() {
+                "sources" => (other_files(sources[0], sources[1]), other_files(sources[1], sources[0])),
+                _ => differing_parts(&say(&begun), &say(&mine)),
+            };
+            Err(Error::Mismatch { path: dir.into(), other: dir.join(MARKER), field, expected, got })
+        }
+    }
+}
