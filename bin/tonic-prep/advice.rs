@@ -7,7 +7,7 @@ use tonic_prep::{Absence, ClockRemedy, Error as PrepError, EventRange, FolderKin
 use tonic_sets::Error as SetsError;
 
 use crate::errors::Cause;
-use crate::part_commands::part_commands;
+use crate::part_commands::{of_part, part_commands};
 use crate::quoted::quoted;
 
 /// Returns what to type next after an error of recordings. `None` for other errors, and if there is no advice.
@@ -192,8 +192,9 @@ fn typed(remedy: &Remedy) -> String {
 
 /// Returns what to type next after an error of the tools for sets. `None` for other errors, and if there is no advice.
 pub(crate) fn sets_advice(error: &Cause) -> Option<String> {
-    let SetsError::MissingParts { .. } = error.downcast_ref()? else { return None };
-    Some("convert the missing parts (--part N/M), and merge all of them".into())
+    let SetsError::MissingParts { part, other, command, .. } = error.downcast_ref()? else { return None };
+    let line = of_part(command, *part, other);
+    Some(line.unwrap_or_else(|| "convert the missing parts (--part N/M), and merge all of them".into()))
 }
 
 /// Returns what to type next for a recording whose times wrap, jump or are out of order.

@@ -55,6 +55,7 @@ impl BenchArgs {
             existing: Existing::Refuse,
             lenient: self.lenient,
             max_loss: None,
+            command: Vec::new(),
             verbosity: verbosity(quiet || self.json),
         })
     }

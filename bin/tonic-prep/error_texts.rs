@@ -8,7 +8,7 @@ use tonic_base::Error as Base;
 use tonic_prep::{Absence, ClockRemedy, Error as Prep, FolderKind, Remedy, RowEvents, TimeUnit};
 use tonic_report::Error as Report;
 use tonic_sets::Error as Sets;
-use tonic_shard::Error as Shard;
+use tonic_shard::{Error as Shard, Part};
 
 use crate::advice::{prep_advice, sets_advice};
 use crate::cli::Cli;
@@ -366,7 +366,13 @@ fn sets() -> Vec<Case> {
             "report",
         ),
         case(
-            Sets::MissingParts { path: file(), missing: words("2, 3") },
+            Sets::MissingParts {
+                path: file(),
+                missing: words("2, 3"),
+                part: Part { index: 2, of: 4 },
+                other: PathBuf::from("parts/1"),
+                command: ["tonic-prep", "convert", "my file.h5"].map(String::from).into(),
+            },
             &["in.h5: the set is incomplete: 2, 3"],
             "--part",
         ),

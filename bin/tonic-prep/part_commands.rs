@@ -1,7 +1,8 @@
-//! Suggests commands for a folder with the parts of a dataset, such as train and test: one command that converts each
-//! part.
+//! Makes commands that convert one part of a dataset, such as train and test, or one part of a set.
 
 use std::path::Path;
+
+use tonic_shard::Part;
 
 use crate::quoted::quoted;
 
@@ -55,6 +56,37 @@ pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, pa
     lines
 }
 
+/// The words of a typed command without those that tell the output, the part, and what to do if the output exists.
+pub(crate) fn without_part(typed: impl Iterator<Item = String>) -> Vec<String> {
+    let mut words = vec![String::from("tonic-prep")];
+    let mut typed = typed.skip(1);
+    while let Some(word) = typed.next() {
+        let (flag, value) = word.split_once('=').map_or((&word[..], None), |(flag, value)| (flag, Some(value)));
+        match flag {
+            "--output" | "-o" | "--part" => {
+                if value.is_none() {
+                    typed.next();
+                }
+            }
+            "--resume" | "--overwrite" | "--json" | "--quiet" | "-q" => {}
+            _ if flag.starts_with("-o") => {}
+            _ => words.push(word),
+        }
+    }
+    words
+}
+
+/// The line that converts a part of a set. `command` is that of the part in the folder `other`, as its manifest keeps
+/// it; `None` if it keeps none.
+pub(crate) fn of_part(command: &[String], part: Part, other: &Path) -> Option<String> {
+    if command.is_empty() {
+        return None;
+    }
+    let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+    let output = other.with_file_name(part.index.to_string()).display().to_string();
+    Some(format!("make it: {} --part {}/{} -o {}", words.join(" "), part.index, part.of, quoted(&output)))
+}
+
 fn under(output: &str, part: &str) -> String {
     Path::new(output).join(part).display().to_string()
 }
@@ -67,6 +99,19 @@ mod tests {
         let parts: Vec<String> = parts.iter().map(|part| (*part).to_string()).collect();
         let text = part_commands(typed.split('|').map(String::from), Path::new(path), &parts);
         text.trim_start().split("\n  ").map(String::from).collect()
+    }
+
+    #[test]
+    fn a_missing_part_is_made_as_the_others() {
+        let typed = "x/tonic-prep|convert|a b.h5|-o|parts/1|--part|1/4|--resume=auto|--sensor|9,9,2|--threads=2|--json";
+        let kept = without_part(typed.split('|').map(String::from));
+        let line = of_part(&kept, Part { index: 3, of: 4 }, Path::new("my parts/1")).unwrap();
+        let made = "tonic-prep convert 'a b.h5' --sensor 9,9,2 --threads=2 --part 3/4 -o 'my parts/3'";
+        assert_eq!(line, format!("make it: {made}"));
+        let short =
+            without_part("tonic-prep|--quiet|convert|-o=x|--part=slurm|a.h5|--resume".split('|').map(String::from));
+        assert_eq!(short, ["tonic-prep", "convert", "a.h5"]);
+        assert_eq!(of_part(&[], Part { index: 1, of: 2 }, Path::new("x")), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tonic_base::Error as BaseError;
 use tonic_prep::Error as PrepError;
 use tonic_report::Error as ReportError;
 use tonic_shard::Error as ShardError;
+use tonic_shard::Part;
 pub(crate) use tonic_shard::ShardFault;
 
 /// `Result` with this crate's [`Error`].
@@ -35,5 +36,11 @@ pub enum Error {
         path: PathBuf,
         /// Text that says which parts are missing.
         missing: String,
+        /// The first missing part.
+        part: Part,
+        /// Directory of a part that is there.
+        other: PathBuf,
+        /// The command that made that part, as [`tonic_shard::Manifest::command`] has it.
+        command: Vec<String>,
     },
 }

@@ -156,13 +156,12 @@ fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     }
     let absent = |i: &u32| given.binary_search_by_key(i, |(index, _)| *index).is_err();
     let missing: Vec<String> = (1..=of).filter(absent).take(20).map(|i| i.to_string()).collect();
-    if missing.is_empty() {
-        return Ok(true);
-    }
+    let Some(index) = (1..=of).find(absent) else { return Ok(true) };
     let (more, are) = (of as usize - given.len() - missing.len(), if missing.len() == 1 { "is" } else { "are" });
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let missing = format!("part {}{more} of {of} {are} missing", missing.join(", "));
-    Err(Error::MissingParts { path: out.into(), missing })
+    let (other, command) = (first.dir().into(), first.manifest().command.clone());
+    Err(Error::MissingParts { path: out.into(), missing, part: Part { index, of }, other, command })
 }
 
 /// Returns an error if a part doesn't have as many samples as its share of the whole set. Such parts were converted

@@ -108,13 +108,17 @@ pub struct Manifest {
     pub totals: Totals,
     /// Shards, in order.
     pub shards: Vec<ShardEntry>,
+    /// Only in a part of a set: the words of the command that made it, without its output and the number of the part.
+    /// It is for people, and in no hash.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
 }
 
 impl Manifest {
     /// Makes the manifest of a set. `identities` has the identities of all chunks, in order.
     pub fn new(description: SetDescription, totals: Totals, shards: Vec<ShardEntry>, identities: &[[u8; 32]]) -> Self {
         let set_id = set_id(&description, identities);
-        Manifest { format: FORMAT.into(), version: VERSION, set_id, description, totals, shards }
+        Manifest { format: FORMAT.into(), version: VERSION, set_id, description, totals, shards, command: Vec::new() }
     }
 
     /// Reads and checks the manifest of the set in `dir`.

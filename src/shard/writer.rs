@@ -114,6 +114,18 @@ impl SetWriter {
     /// # Panics
     /// If not all chunks of the set have been written.
     pub fn finish(self) -> Result<Manifest> {
+        self.finish_part(&[])
+    }
+
+    /// Like [`SetWriter::finish`], for a part of a set. The manifest keeps the `command` that makes the part, without its
+    /// output and the number of the part.
+    ///
+    /// # Errors
+    /// Errors of [`SetWriter::finish`].
+    ///
+    /// # Panics
+    /// If chunks are missing.
+    pub fn finish_part(self, command: &[String]) -> Result<Manifest> {
         assert_eq!(self.identities.len() as u64, self.description.chunks(), "every chunk has been written");
         self.dir.check_owned(&self.description)?;
         for (number, entry) in (0..).zip(&self.shards) {
@@ -122,7 +134,8 @@ impl SetWriter {
                 return Err(BaseError::Busy { path: self.dir.path().into() }.into());
             }
         }
-        let manifest = Manifest::new(self.description, self.totals, self.shards, &self.identities);
+        let mut manifest = Manifest::new(self.description, self.totals, self.shards, &self.identities);
+        manifest.command = command.to_vec();
         manifest.publish(self.dir.path())?;
         self.dir.release()?;
         Ok(manifest)

@@ -100,6 +100,7 @@ proptest! {
             existing: Existing::Refuse,
             lenient: true,
             max_loss: None,
+            command: Vec::new(),
             verbosity: Verbosity::Quiet,
         };
         let manifest = convert(&conversion).unwrap().manifest;

@@ -63,6 +63,9 @@ pub struct Conversion {
     /// CropTime and slicing count together. If more events are lost, the conversion fails and leaves the set
     /// incomplete. `None` is no limit.
     pub max_loss: Option<f64>,
+    /// For a part: the words of the command that makes it, without its output and the number of the part. The part's
+    /// manifest keeps them for the user of a merge who lacks another part.
+    pub command: Vec<String>,
     /// How much progress and information is printed.
     pub verbosity: Verbosity,
 }

@@ -145,7 +145,7 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses) -> Result<Attem
         Ok(()) => {
             let seconds = progress.finish();
             let mut outcome = job.judge(&description, losses)?;
-            let manifest = writer.finish()?;
+            let manifest = writer.finish_part(if conversion.part.is_some() { &conversion.command } else { &[] })?;
             outcome.extend(job.inputs.found());
             outcome.extend(oddities(&manifest));
             let Inputs { layouts, columns, notes, .. } = &job.inputs;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tonic_base::human_bytes;
+use tonic_base::{free_memory, human_bytes};
 use tonic_shard::{MOST_CLASSES, ShardSet};
 
 use crate::error::{BaseFault, Error, Result};
