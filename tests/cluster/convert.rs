@@ -1,0 +1,191 @@
+//! Parts of a set that the tasks of an array make merge to the bytes of the whole set, whatever happens to the tasks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::slurm::{Cluster, wait};
+
+/// Level 19 makes each of the shards take long enough that something can happen in between.
+const OPTIONS: [&str; 6] = ["--chunk-samples", "8", "--shard-size", "1", "--level", "19"];
+
+/// A cluster with recordings, and the set that one conversion makes of them.
+struct Bench {
+    cluster: Cluster,
+    files: Vec<String>,
+    expected: BTreeMap<String, Vec<u8>>,
+}
+
+impl Bench {
+    fn start() -> Option<Bench> {
+        let cluster = Cluster::start()?;
+        let work = cluster.work();
+        let files: Vec<String> = (0..3).map(|i| format!("{i}.h5")).collect();
+        for (seed, file) in files.iter().enumerate() {
+            let seed = seed.to_string();
+            prep(&work, &["synth", "-o", file, "--samples", "130", "--classes", "5", "--seed", &seed]);
+        }
+        let words: Vec<&str> = files.iter().map(String::as_str).collect();
+        prep(&work, &[&["convert"], &words[..], &OPTIONS, &["-o", "whole"]].concat());
+        let expected = contents(&work.join("whole"));
+        assert_eq!(expected.len(), 390_usize.div_ceil(8) + 1);
+        Some(Bench { cluster, files, expected })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.cluster.work().join(name)
+    }
+
+    /// Submits an array of four tasks, of one thread each, that convert the parts of `set`.
+    fn submit_array(&self, set: &str, more: &[&str]) -> String {
+        let script = script("convert.sbatch");
+        let files: Vec<&str> = self.files.iter().map(String::as_str).collect();
+        let sbatch = [&["--array=1-4", "--cpus-per-task=1", "--mem=100"], more, &[&script[..], set]].concat();
+        self.cluster.submit(&[&sbatch[..], &files, &OPTIONS].concat())
+    }
+
+    /// Submits the merge of the parts that `job` makes.
+    fn submit_merge(&self, job: &str, set: &str) -> String {
+        let after = format!("--dependency=afterok:{job}");
+        let script = script("convert.sbatch");
+        let kill = "--kill-on-invalid-dep=yes";
+        self.cluster.submit(&[&after, kill, "--cpus-per-task=1", "--mem=100", &script, "--merge", set])
+    }
+
+    /// Waits until a part has `count` shards.
+    fn wait_for_shards(&self, part: &str, count: usize) {
+        let shards = || {
+            std::fs::read_dir(self.path(part)).map_or(0, |entries| {
+                entries.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "shard")).count()
+            })
+        };
+        wait(&format!("{count} shards of {part}: {}", self.cluster.logs()), || shards() >= count);
+    }
+
+    /// Waits for all jobs, and checks that the merged set is the whole one.
+    fn assert_merged(&self, merge: &str, set: &str) {
+        self.cluster.wait_for_all();
+        assert_eq!(self.cluster.states(merge), ["COMPLETED"], "{}", self.cluster.logs());
+        assert!(contents(&self.path(set)) == self.expected, "{set}: {}", self.cluster.logs());
+    }
+}
+
+fn script(name: &str) -> String {
+    format!("{}/scripts/cluster/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn prep(work: &Path, words: &[&str]) {
+    let program = env!("CARGO_BIN_EXE_tonic-prep");
+    let output = Command::new(program).current_dir(work).args(words).arg("--quiet").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    entries.map(|e| (e.file_name().into_string().unwrap(), std::fs::read(e.path()).unwrap())).collect()
+}
+
+#[test]
+fn an_array_and_its_merge_make_the_whole_set() {
+    let Some(bench) = Bench::start() else { return };
+    let job = bench.submit_array("set", &[]);
+    let merge = bench.submit_merge(&job, "set");
+    bench.assert_merged(&merge, "set");
+
+    // An array with gaps doesn't tell how many parts there are.
+    let odd = bench.submit_array("odd", &["--array=1,3,7"]);
+    bench.cluster.wait_for_all();
+    assert_eq!(bench.cluster.states(&odd), ["FAILED"]);
+    let logs = bench.cluster.logs();
+    assert!(logs.contains("type --part $SLURM_ARRAY_TASK_ID/N with the number N of all parts"), "{logs}");
+
+    // A missing part is named, with the line that makes it.
+    std::fs::remove_dir_all(bench.path("set.parts/3")).unwrap();
+    let merge = bench.cluster.submit(&[&script("convert.sbatch"), "--merge", "again"]);
+    bench.cluster.wait_for_all();
+    assert_eq!(bench.cluster.states(&merge), ["FAILED"]);
+    let _ = std::fs::rename(bench.path("set.parts"), bench.path("again.parts"));
+    let merge = bench.cluster.submit(&[&script("convert.sbatch"), "--merge", "again"]);
+    bench.cluster.wait_for_all();
+    assert_eq!(bench.cluster.states(&merge), ["FAILED"]);
+    let logs = bench.cluster.logs();
+    let line = logs.lines().find_map(|line| line.split_once("make it: ")).expect(&logs).1.to_string();
+    assert!(
+        line.starts_with("tonic-prep convert 0.h5 1.h5 2.h5") && line.ends_with("--part 3/4 -o again.parts/3"),
+        "{line}"
+    );
+    let words: Vec<&str> = line.split(' ').skip(1).collect();
+    prep(&bench.cluster.work(), &words);
+    let merge = bench.cluster.submit(&[&script("convert.sbatch"), "--merge", "again"]);
+    bench.assert_merged(&merge, "again");
+}
+
+#[test]
+fn tasks_that_are_requeued_cancelled_or_killed_continue_to_the_same_bytes() {
+    let Some(bench) = Bench::start() else { return };
+    let cluster = &bench.cluster;
+
+    // The signal before the time limit: the task saves its state and is queued again.
+    let job = bench.submit_array("requeued", &[]);
+    let merge = bench.submit_merge(&job, "requeued");
+    bench.wait_for_shards("requeued.parts/2", 2);
+    cluster.run(&["scancel", "--batch", "--signal=USR1", &format!("{job}_2")]);
+    bench.assert_merged(&merge, "requeued");
+    let logs = cluster.logs();
+    assert!(logs.contains("interrupted: complete shards are kept"), "the task was not interrupted: {logs}");
+
+    // scancel: the task ends, and the merge with it. The same lines continue.
+    let job = bench.submit_array("cancelled", &[]);
+    let merge = bench.submit_merge(&job, "cancelled");
+    bench.wait_for_shards("cancelled.parts/3", 2);
+    cluster.run(&["scancel", &format!("{job}_3")]);
+    cluster.wait_for_all();
+    assert_eq!(cluster.states(&merge), ["CANCELLED"], "its dependency can't be satisfied: {}", cluster.logs());
+    let job = bench.submit_array("cancelled", &[]);
+    let merge = bench.submit_merge(&job, "cancelled");
+    bench.assert_merged(&merge, "cancelled");
+
+    // kill -9
+    let job = bench.submit_array("killed", &[]);
+    bench.wait_for_shards("killed.parts/1", 2);
+    cluster.run(&["pkill", "-9", "-f", "-o", "killed.parts/1"]);
+    cluster.wait_for_all();
+    assert!(cluster.states(&job).contains(&"FAILED".into()), "{:?} {}", cluster.states(&job), cluster.logs());
+    let job = bench.submit_array("killed", &[]);
+    let merge = bench.submit_merge(&job, "killed");
+    bench.assert_merged(&merge, "killed");
+}
+
+#[test]
+fn lost_nodes_and_second_arrays_leave_the_same_bytes() {
+    let Some(bench) = Bench::start() else { return };
+    let cluster = &bench.cluster;
+
+    // A node hangs, with all that runs on it, and is set down: Slurm queues its tasks again at once. The old processes
+    // live on after the new ones have ended.
+    let job = bench.submit_array("lost", &[]);
+    let merge = bench.submit_merge(&job, "lost");
+    bench.wait_for_shards("lost.parts/2", 2);
+    let node = cluster.says(&["squeue", "-h", "-t", "R", "-o", "%N"]).lines().next().unwrap().to_string();
+    let programs = format!("^(slurmd -D -N {node}|slurmstepd|[^ ]*tonic-prep .*lost.parts)");
+    assert!(cluster.run(&["pkill", "-STOP", "-f", &programs]).status.success());
+    let down = ["scontrol", "update", &format!("node={node}"), "state=down", "reason=test"];
+    assert!(cluster.run(&down).status.success());
+    bench.assert_merged(&merge, "lost");
+    let writers = ["-f", "^[^ ]*tonic-prep .*lost.parts"];
+    let live = || cluster.run(&[&["pgrep"], &writers[..]].concat()).status.success();
+    assert!(live(), "the old processes have ended before the new ones: {}", cluster.logs());
+    assert!(cluster.run(&[&["pkill", "-CONT"], &writers[..]].concat()).status.success());
+    wait("the end of the old processes", || !live());
+    for part in 1..=4 {
+        prep(&cluster.work(), &["verify", &format!("lost.parts/{part}")]);
+    }
+    prep(&cluster.work(), &["merge", "once-more", "lost.parts/1", "lost.parts/2", "lost.parts/3", "lost.parts/4"]);
+    assert!(contents(&bench.path("once-more")) == bench.expected);
+
+    // Two arrays into one output.
+    let first = bench.submit_array("twice", &[]);
+    let second = bench.submit_array("twice", &[]);
+    let merge = bench.submit_merge(&format!("{first}:{second}"), "twice");
+    bench.assert_merged(&merge, "twice");
+}
