@@ -9,6 +9,7 @@ use tonic_shard::MAX_CHUNK_SAMPLES;
 
 use crate::bench_args::BenchArgs;
 use crate::convert_args::ConvertArgs;
+use crate::plan_args::PlanArgs;
 use crate::source_args::SourceArgs;
 use crate::subset_args::SubsetArgs;
 use crate::write_args::WriteArgs;
@@ -37,8 +38,11 @@ pub(crate) enum Command {
   tonic-prep convert gestures/ -o shards/gestures --sensor 128,128,2    # gestures/wave/1.npy, gestures/clap/2.npy
   tonic-prep convert odd.h5 -o shards/odd --map t=when,x=place[0],y=place[1] --time-unit ns --sensor 64,64,1")]
     Convert(Box<ConvertArgs>),
-    /// Measure how fast training could load samples without a shard set: recordings are read and framed again for every
-    /// sample
+    /// Divide a conversion among the tasks of a cluster: what each reads, how long it takes, and the lines for Slurm
+    #[command(after_help = "Example:
+  tonic-prep plan ssc_train.h5 -o shards/train --parts 8")]
+    Plan(Box<PlanArgs>),
+    /// Measure what training costs without a set: recordings are read and framed again for every sample
     #[command(after_help = "Examples:
   tonic-prep bench ssc_train.h5
   tonic-prep bench ssc_train.h5 --recipe-of shards/train --json > naive.json

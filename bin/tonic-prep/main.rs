@@ -14,6 +14,7 @@ mod errors;
 mod existing_args;
 mod part_arg;
 mod part_commands;
+mod plan_args;
 #[path = "../quoted.rs"]
 mod quoted;
 mod recipe_args;
@@ -30,7 +31,7 @@ use anyhow::Context;
 use serde_json::Value;
 use tonic_base::{Progress, interrupt, printable, printable_json, printable_lines};
 use tonic_prep::Error as PrepError;
-use tonic_prep::{Job, bench, catalogue, convert, synth};
+use tonic_prep::{Division, Job, bench, catalogue, convert, synth};
 use tonic_sets::Error as SetsError;
 use tonic_sets::{
     Donor, Filter, Sample, Split, class_number, diff, export_npy, holds_set, info, list, merge, repair, repair_from,
@@ -89,6 +90,19 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
                 report_notes(&converted.outcome, quiet, json);
                 say(&mut out, json, || converted.json(), || info::line(&converted.manifest))?;
             }
+        }
+        Command::Plan(args) => {
+            let (json, parts) = (args.convert.json, args.parts);
+            let conversion = args.convert.conversion(quiet)?;
+            let job = Job::open(&conversion)?;
+            let division = Division::new(&job, parts)?;
+            let typed = std::env::args;
+            say(
+                &mut out,
+                json,
+                || plan_args::json(&division, &job, typed()),
+                || plan_args::text(&division, &job, typed()),
+            )?;
         }
         Command::Bench(args) => {
             let (json, batch_size) = (args.json, args.batch_size as usize);

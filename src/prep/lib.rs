@@ -13,8 +13,8 @@ mod transform;
 
 pub use bench::{NaiveMeasured, bench};
 pub use convert::{
-    ChunkFailure, ChunkMaker, Conversion, Converted, Estimate, Inputs, Job, LEVEL, RecipeChoice, SHARD_SIZE, convert,
-    hash_linked,
+    ChunkFailure, ChunkMaker, Conversion, Converted, Division, Estimate, Inputs, Job, LEVEL, RecipeChoice, SHARD_SIZE,
+    Share, convert, hash_linked,
 };
 pub use error::{Absence, ClockRemedy, Error, FolderKind, Remedy, Result, RowEvents};
 pub use events::{Admitted, Events, RawEvent, SensorSize, admit};

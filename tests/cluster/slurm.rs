@@ -24,7 +24,13 @@ impl Cluster {
     pub(crate) fn start() -> Option<Cluster> {
         let missing: Vec<&str> = ["slurmctld", "slurmd", "munged", "unshare", "nsenter", "ip"]
             .into_iter()
-            .filter(|program| !Command::new("which").arg(program).output().is_ok_and(|output| output.status.success()))
+            .filter(|program| {
+                !Command::new("which")
+                    .env("PATH", path())
+                    .arg(program)
+                    .output()
+                    .is_ok_and(|output| output.status.success())
+            })
             .collect();
         if !missing.is_empty() {
             eprintln!("skipped: {} not found: scripts/setup --cluster installs them", missing.join(", "));
@@ -102,8 +108,7 @@ impl Cluster {
         command.args(["--target", &self.first_process, "--net", "--pid", "--mount"]);
         command.args(["env", &format!("--chdir={}", self.work().display())]).args(words);
         command.env("SLURM_CONF", self.dir.path().join("slurm.conf"));
-        let programs = Path::new(env!("CARGO_BIN_EXE_tonic-prep")).parent().unwrap();
-        command.env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()));
+        command.env("PATH", path());
         command
     }
 
@@ -169,6 +174,12 @@ impl Drop for Cluster {
             let _ = daemon.wait();
         }
     }
+}
+
+/// Where programs are: ours, and daemons.
+fn path() -> String {
+    let ours = Path::new(env!("CARGO_BIN_EXE_tonic-prep")).parent().unwrap();
+    format!("{}:{}:/usr/sbin", ours.display(), std::env::var("PATH").unwrap())
 }
 
 /// Waits until something is so.

@@ -270,6 +270,15 @@ impl Inputs {
         });
     }
 
+    /// Returns the number of the recordings of a range of samples, and their size in bytes.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub(super) fn size_of(&self, range: &Range<u64>) -> Result<(u64, u64)> {
+        let bytes = self.within(range).map(file_bytes).sum::<Result<u64>>()?;
+        Ok((self.within(range).count() as u64, bytes))
+    }
+
     /// Returns the approximate size in bytes that the kept samples have in the recordings.
     ///
     /// # Errors

@@ -216,7 +216,12 @@ impl<'a> Job<'a> {
 
     /// The samples that this conversion makes: all, or those of its part.
     fn own_samples(&self) -> Range<u64> {
-        let chunks = self.conversion.part.map_or(0..self.chunks(), |part| part.chunks(self.chunks()));
+        self.conversion.part.map_or(0..self.inputs.samples(), |part| self.samples_of(part))
+    }
+
+    /// The samples of a part.
+    pub(super) fn samples_of(&self, part: Part) -> Range<u64> {
+        let chunks = part.chunks(self.chunks());
         let sample = |chunk: u64| (chunk * u64::from(self.plan.chunk_samples)).min(self.inputs.samples());
         sample(chunks.start)..sample(chunks.end)
     }
@@ -299,7 +304,7 @@ impl<'a> Job<'a> {
     }
 
     /// Number of chunks of the whole set.
-    fn chunks(&self) -> u64 {
+    pub(super) fn chunks(&self) -> u64 {
         self.inputs.samples().div_ceil(self.plan.chunk_samples.into())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! job       what is converted, by which recipe, into which chunks and shards
+//! division  which part of the set each task of a cluster makes, and how long it takes
 //! plan      how many samples a chunk has, and how many chunks a shard has
 //! inputs    the recordings: finds the file, and the sample in it, for each sample of the set
 //! chunks    makes one chunk: reads, transforms, frames, encodes
@@ -14,6 +15,7 @@
 
 mod causes;
 mod chunks;
+mod division;
 mod inputs;
 mod job;
 mod limit;
@@ -23,6 +25,7 @@ mod plan;
 mod settings;
 
 pub use chunks::{ChunkFailure, ChunkMaker};
+pub use division::{Division, Share};
 pub use inputs::{Inputs, hash_linked};
 pub use job::{Conversion, Estimate, Job, LEVEL, RecipeChoice};
 pub use pipeline::{Converted, convert};
