@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::slurm::{Cluster, wait};
+use crate::slurm::{Cluster, script, succeed, wait};
 
 /// Level 19 makes each of the shards take long enough that something can happen in between.
 const OPTIONS: [&str; 6] = ["--chunk-samples", "8", "--shard-size", "1", "--level", "19"];
@@ -70,14 +70,8 @@ impl Bench {
     }
 }
 
-fn script(name: &str) -> String {
-    format!("{}/scripts/cluster/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
 fn prep(work: &Path, words: &[&str]) {
-    let program = env!("CARGO_BIN_EXE_tonic-prep");
-    let output = Command::new(program).current_dir(work).args(words).arg("--quiet").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    succeed(Command::new(env!("CARGO_BIN_EXE_tonic-prep")).current_dir(work).args(words));
 }
 
 fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {

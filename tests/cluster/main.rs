@@ -3,4 +3,6 @@
 #![cfg(target_os = "linux")]
 
 mod convert;
+#[cfg(feature = "train")]
+mod fit;
 mod slurm;

@@ -176,6 +176,17 @@ impl Drop for Cluster {
     }
 }
 
+/// Path of one of the scripts for users.
+pub(crate) fn script(name: &str) -> String {
+    format!("{}/scripts/cluster/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a command, which must succeed.
+pub(crate) fn succeed(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Where programs are: ours, and daemons.
 fn path() -> String {
     let ours = Path::new(env!("CARGO_BIN_EXE_tonic-prep")).parent().unwrap();

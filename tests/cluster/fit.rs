@@ -1,0 +1,75 @@
+//! Training in jobs that are requeued or killed comes to the bits of a run without an interruption.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::slurm::{Cluster, script, succeed, wait};
+
+/// Options of runs that take several seconds.
+const OPTIONS: [&str; 10] =
+    ["--train", "set", "--valid", "set", "--epochs", "40", "--hidden", "32,32", "--batch-size", "32"];
+
+struct Bench {
+    cluster: Cluster,
+}
+
+impl Bench {
+    fn path(&self, name: &str) -> PathBuf {
+        self.cluster.work().join(name)
+    }
+
+    fn submit(&self, run: &str) -> String {
+        let script = script("fit.sbatch");
+        let words = [&[&script, "-o", run], &OPTIONS[..]].concat();
+        self.cluster.submit(&[&["--cpus-per-task=1", "--mem=100"], &words[..]].concat())
+    }
+
+    /// Waits until a run has finished `count` epochs.
+    fn wait_for_epochs(&self, run: &str, count: usize) {
+        let epochs =
+            || std::fs::read_to_string(self.path(run).join("metrics.jsonl")).unwrap_or_default().lines().count();
+        wait(&format!("{count} epochs of {run}: {}", self.cluster.logs()), || epochs() >= count);
+    }
+
+    fn model(&self, run: &str) -> Vec<u8> {
+        std::fs::read(self.path(run).join("model.safetensors")).unwrap()
+    }
+}
+
+fn train(work: &Path, words: &[&str]) {
+    succeed(Command::new(env!("CARGO_BIN_EXE_tonic-train")).current_dir(work).args(words));
+}
+
+#[test]
+fn runs_that_are_requeued_or_killed_come_to_the_same_bits() {
+    let Some(cluster) = Cluster::start() else { return };
+    let work = cluster.work();
+    let prep = |words: &[&str]| succeed(Command::new(env!("CARGO_BIN_EXE_tonic-prep")).current_dir(&work).args(words));
+    prep(&["synth", "-o", "a.h5", "--samples", "200", "--classes", "4"]);
+    prep(&["convert", "a.h5", "-o", "set"]);
+    train(&work, &[&["fit", "-o", "whole"], &OPTIONS[..]].concat());
+    let bench = Bench { cluster };
+    let (cluster, expected) = (&bench.cluster, bench.model("whole"));
+
+    let job = bench.submit("requeued");
+    bench.wait_for_epochs("requeued", 2);
+    cluster.run(&["scancel", "--batch", "--signal=USR1", &job]);
+    cluster.wait_for_all();
+    let logs = cluster.logs();
+    assert_eq!(cluster.states(&job), ["COMPLETED"], "{logs}");
+    assert!(logs.contains("interrupted") && logs.contains("resume   after"), "the job was not interrupted: {logs}");
+    assert!(bench.model("requeued") == expected);
+
+    let job = bench.submit("killed");
+    bench.wait_for_epochs("killed", 2);
+    cluster.run(&["pkill", "-9", "-f", "tonic-train fit -o killed"]);
+    cluster.wait_for_all();
+    assert_eq!(cluster.states(&job), ["FAILED"], "{}", cluster.logs());
+    // Two jobs for one run: the second waits, and finds it done.
+    let jobs = [bench.submit("killed"), bench.submit("killed")];
+    cluster.wait_for_all();
+    for job in jobs {
+        assert_eq!(cluster.states(&job), ["COMPLETED"], "{}", cluster.logs());
+    }
+    assert!(bench.model("killed") == expected);
+}
