@@ -245,3 +245,30 @@ fn two_writers_of_one_set_both_make_it() {
         }
     }
 }
+
+/// Whether a process handles SIGUSR1, signal 10.
+#[cfg(target_os = "linux")]
+fn handles_usr1(child: &Child) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & 1 << 9 != 0
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_far_from_a_safe_place_ends_all_the_same() {
+    let dir = scratch();
+    let never = dir.join("never.npy"); // a pipe into which nobody writes
+    assert!(Command::new("mkfifo").arg(&never).status().unwrap().success());
+    let mut command = Command::new(program());
+    command.arg("convert").arg(&never).arg("-o").arg(dir.join("out")).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    while !handles_usr1(&child) {
+        assert!(child.try_wait().unwrap().is_none());
+    }
+    signal(&child, "USR1");
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    says(&said, &["interrupted: complete shards are kept", "--resume"]);
+}
