@@ -42,7 +42,8 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   tonic-prep plan ssc_train.h5 -o shards/train --parts 8")]
     Plan(Box<PlanArgs>),
-    /// Measure what training costs without a set: recordings are read and framed again for every sample
+    /// Measure how fast training could load samples without a shard set: recordings are read and framed again for every
+    /// sample
     #[command(after_help = "Examples:
   tonic-prep bench ssc_train.h5
   tonic-prep bench ssc_train.h5 --recipe-of shards/train --json > naive.json
