@@ -348,3 +348,60 @@ fn choices_that_make_no_sense_are_usage_errors() {
     let onto_itself = ["--samples", "..2", "--overwrite"];
     refuses(&mut bench.subset("set", &set, &onto_itself), 2, &["OUT: expected another directory"]);
 }
+
+#[test]
+fn a_part_hashes_and_lists_only_its_own_recordings() {
+    let recordings = [(340, 10), (341, 6), (342, 9)].map(|(seed, samples)| Recording::random(seed, samples, 60));
+    let bench = Bench::new(&recordings);
+    let whole = bench.convert("whole", &[]); // 25 samples in 13 chunks
+    let of = |dir: &Path| -> Vec<(String, u64, Option<u64>)> {
+        let sources = manifest(dir).description.sources.into_iter();
+        sources.map(|s| (s.name.split('.').next().unwrap().into(), s.samples, s.first_sample)).collect()
+    };
+    let names: Vec<String> = of(&whole).into_iter().map(|(name, ..)| name).collect();
+    let part = |i: usize, of: usize| bench.convert(&format!("{i}-{of}"), &["--part", &format!("{i}/{of}")]);
+    let parts: Vec<PathBuf> = (1..=4).map(|i| part(i, 4)).collect();
+    let source = |i: usize, samples, first| (names[i].clone(), samples, Some(first));
+    assert_eq!(
+        parts.iter().map(|dir| of(dir)).collect::<Vec<_>>(),
+        [
+            vec![source(0, 6, 0)],
+            vec![source(0, 4, 6), source(1, 2, 0)],
+            vec![source(1, 4, 2), source(2, 2, 0)],
+            vec![source(2, 7, 2)],
+        ]
+    );
+    assert!(of(&whole).iter().all(|(_, _, first)| first.is_none()));
+    // Another recording is not read: a part comes out the same without the bytes of the others' events.
+    let merged = bench.merged("merged", &parts);
+    assert!(contents(&merged) == contents(&whole));
+
+    // The same recording twice: at the border of the parts, it is not taken for one.
+    let file = &bench.files[0];
+    let twice = [file.clone(), file.clone()];
+    let whole = bench.convert_files(&twice, "twice", &[]);
+    let half = |i: usize| bench.convert_files(&twice, &format!("half{i}"), &["--part", &format!("{i}/2")]);
+    let merged = bench.merged("both", &[half(1), half(2)]);
+    assert_eq!(of(&whole).len(), 2);
+    assert!(contents(&merged) == contents(&whole));
+}
+
+#[test]
+fn parts_of_earlier_versions_merge_too() {
+    let bench = Bench::new(&[Recording::random(343, 10, 60), Recording::random(344, 6, 60)]);
+    let whole = bench.convert("whole", &[]);
+    let listed = manifest(&whole).description.sources;
+    // Earlier versions listed all recordings in each part, with the number of the part's samples.
+    let parts: Vec<PathBuf> =
+        (1..=3).map(|i| bench.convert(&format!("p{i}"), &["--part", &format!("{i}/3")])).collect();
+    for part in &parts {
+        let mut earlier = manifest(part);
+        let own = std::mem::replace(&mut earlier.description.sources, listed.clone());
+        for source in &mut earlier.description.sources {
+            source.samples = own.iter().find(|own| own.blake3 == source.blake3).map_or(0, |own| own.samples);
+        }
+        earlier.command.clear();
+        earlier.publish(part).unwrap();
+    }
+    assert!(contents(&bench.merged("merged", &parts)) == contents(&whole));
+}
