@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind;
 
-use tonic_base::Error as BaseError;
+use tonic_base::{Error as BaseError, printable};
 use tonic_shard::Error as ShardError;
 use tonic_train::learner::Warning;
 use tonic_train::{Divergence, Error, KernelError};
@@ -85,6 +85,12 @@ pub(crate) fn for_evaluation(warning: &Warning) -> Option<&'static str> {
         Warning::Imbalanced { .. } => Some("macro averages let all classes count the same"),
         _ => None,
     }
+}
+
+/// Prints a warning on stderr, followed by the advice on it.
+pub(crate) fn show(warning: &Warning, advice: fn(&Warning) -> Option<&'static str>) {
+    let advice = advice(warning).map_or(String::new(), |advice| format!("; {advice}"));
+    eprintln!("warning  {}{advice}", printable(&warning.to_string()));
 }
 
 /// Returns how to get what is missing, such as a library. `what` and `why` are the fields of the error: what is not

@@ -4,6 +4,7 @@
 mod advice;
 mod bench_args;
 mod cli;
+mod compare_args;
 mod device_args;
 #[cfg(test)]
 mod error_texts;
@@ -11,8 +12,11 @@ mod error_texts;
 mod errors;
 #[path = "../existing_args.rs"]
 mod existing_args;
+mod fit_args;
+mod options_file;
 #[path = "../quoted.rs"]
 mod quoted;
+mod sweep_args;
 mod values;
 
 use std::io::Write;
@@ -20,15 +24,14 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use tonic_base::{BaseFault, Verbosity, interrupt, printable, printable_json};
-use tonic_shard::Existing;
 use tonic_train::Error;
 use tonic_train::Isa;
 use tonic_train::check::{Check, check};
 use tonic_train::engine::EngineChoice;
 use tonic_train::learner::Warning;
-use tonic_train::run::{Config, EvalOptions, FitOptions, Fitted, eval, fit};
+use tonic_train::run::{EvalOptions, eval};
 
-use crate::cli::{Cli, Command, FitArgs};
+use crate::cli::{Cli, Command};
 use crate::device_args::DeviceArgs;
 use crate::errors::{Cause, Typed};
 use crate::values::use_threads;
@@ -54,12 +57,15 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     Isa::named()?;
     match command {
-        Command::Fit(args) => run_fit(args).map(|()| ExitCode::SUCCESS),
+        Command::Fit(args) => fit_args::run(*args).map(|()| ExitCode::SUCCESS),
+        Command::Sweep(args) => sweep_args::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Compare(args) => compare_args::run(&args),
         Command::Eval { model, data, best, png, device, threads, json } => {
             use_threads(threads)?;
             let png = png.unwrap_or_else(|| model.join("confusion.png"));
             let verbosity = if json { Verbosity::Quiet } else { Verbosity::Normal };
-            let warn = if json { |_: &Warning| () } else { |warning: &Warning| show(warning, advice::for_evaluation) };
+            let warn =
+                if json { |_: &Warning| () } else { |warning: &Warning| advice::show(warning, advice::for_evaluation) };
             let options = EvalOptions { run: model, data, best, verbosity, warn };
             let evaluation = eval(&options, |engine| device.choose(engine))?;
             evaluation.picture()?.write_png(&png)?;
@@ -75,12 +81,6 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check { quick, device, json } => run_check(&device, quick, json),
         Command::Bench(args) => bench_args::run(args).map(|()| ExitCode::SUCCESS),
     }
-}
-
-/// Prints a warning on stderr, followed by the advice on it.
-fn show(warning: &Warning, advice: fn(&Warning) -> Option<&'static str>) {
-    let advice = advice(warning).map_or(String::new(), |advice| format!("; {advice}"));
-    eprintln!("warning  {}{advice}", printable(&warning.to_string()));
 }
 
 /// Returns the exit code for an error of training. `None` for errors that both programs can have: `errors.rs` chooses
@@ -119,52 +119,4 @@ fn run_check(args: &DeviceArgs, quick: bool, json: bool) -> anyhow::Result<ExitC
         println!("{} passed, {} failed", checked.passed, checked.failed);
     }
     Ok(if checked.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn run_fit(args: FitArgs) -> anyhow::Result<()> {
-    use_threads(args.threads)?;
-    let existing = args.existing.existing();
-    let resumes = existing == Existing::Resume || existing == Existing::Auto && Config::is_in(&args.output);
-    let run = resumes.then(|| Config::read(&args.output)).transpose()?;
-    let engine = args.engine.or(run.as_ref().map(|run| run.engine)).unwrap_or_default();
-    let backend = args.device.choose_resumed(engine, run.map(|run| run.matmul_precision).unwrap_or_default())?;
-    if args.deterministic && backend.engine == EngineChoice::Reference && backend.device.is_some() {
-        let why = "libtorch's own kernels add in an order that may change; use --device cpu or --engine fused";
-        return Err(Error::unavailable("deterministic", why).into());
-    }
-    let fitted = fit(&FitOptions {
-        train: args.train,
-        valid: args.valid,
-        test: args.test,
-        run: args.output,
-        epochs: args.epochs,
-        batch_size: args.batch_size,
-        drop_last: args.drop_last,
-        hidden: args.hidden.map(|hidden| hidden.0),
-        theta: args.theta,
-        gain: args.gain,
-        min_v_mem: args.min_v_mem,
-        lr: args.lr,
-        seed: args.seed,
-        class_weights: args.class_weights,
-        backend,
-        pad: args.pad,
-        cache: args.cache,
-        pin: args.pin,
-        existing,
-        verbosity: if args.quiet || args.json { Verbosity::Quiet } else { Verbosity::Normal },
-        warn: if args.json { |_| () } else { |warning| show(warning, advice::for_training) },
-    })?;
-    let mut out = std::io::stdout().lock();
-    if args.json {
-        let Fitted { epochs, test, seconds, warnings } = fitted;
-        let mut report = serde_json::json!({"epochs": epochs, "test": test, "seconds": seconds});
-        if !warnings.is_empty() {
-            report["warnings"] = serde_json::json!(warnings);
-        }
-        writeln!(out, "{}", printable_json(&report.to_string()))?;
-    } else if let Some(test) = &fitted.test {
-        write!(out, "{}", test.text())?;
-    }
-    Ok(())
 }

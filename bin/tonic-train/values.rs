@@ -24,12 +24,17 @@ pub(crate) fn class_weights() -> impl TypedValueParser<Value = ClassWeights> {
 pub(crate) struct Hidden(pub(crate) Vec<usize>);
 
 /// Parses the numbers of neurons of the hidden layers. `128` gives three layers of 128 neurons, as in the reference
-/// network. `256,128` gives a layer of 256 and a layer of 128 neurons.
+/// network. `256,128` gives a layer of 256 and a layer of 128 neurons. `256,`
+/// gives one layer.
 pub(crate) fn hidden(text: &str) -> Result<Hidden, String> {
-    let sizes: Option<Vec<usize>> =
-        text.split(',').map(|n| n.parse().ok().filter(|n| (1..=1 << 16).contains(n))).collect();
+    let sizes: Option<Vec<usize>> = text
+        .strip_suffix(',')
+        .unwrap_or(text)
+        .split(',')
+        .map(|n| n.parse().ok().filter(|n| (1..=1 << 16).contains(n)))
+        .collect();
     match sizes {
-        Some(sizes) if sizes.len() == 1 => Ok(Hidden(vec![sizes[0]; 3])),
+        Some(sizes) if sizes.len() == 1 && !text.ends_with(',') => Ok(Hidden(vec![sizes[0]; 3])),
         Some(sizes) => Ok(Hidden(sizes)),
         None => Err("expected layers of 1 to 65536 neurons, such as 128 or 256,128".into()),
     }

@@ -148,7 +148,7 @@ impl Axis {
 }
 
 /// Short text for 10^`decade`: "0.1", "100", "10k", "1M", "1e9".
-fn power(decade: i32) -> String {
+pub(crate) fn power(decade: i32) -> String {
     match decade {
         -3..=2 => format!("{}", 10_f64.powi(decade)),
         3..=5 => format!("{}k", 10_i32.pow(decade as u32 - 3)),

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bars;
+mod curve_groups;
 mod error;
 mod page;
 mod picture;
@@ -10,6 +11,7 @@ mod sheet;
 mod strategy;
 
 pub use bars::figures;
+pub use curve_groups::{CurveGroup, curve_groups};
 pub use error::{Error, Result};
 pub use page::{Panel, PanelKind, page};
 pub use picture::{Picture, png_path};

@@ -20,6 +20,9 @@ pub(crate) const FAINT: RGBColor = RGBColor(228, 231, 236);
 /// Colours of Okabe and Ito, which colour-blind readers can tell apart.
 pub(crate) const SERIES: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
+/// Colours of Okabe and Ito for more series, without yellow, which is faint on white.
+pub(crate) const GROUPS: [RGBColor; 7] =
+    [SERIES[0], SERIES[1], SERIES[2], SERIES[3], RGBColor(230, 159, 0), RGBColor(86, 180, 233), INK];
 
 /// A finished picture.
 #[derive(Clone, Debug)]

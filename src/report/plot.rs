@@ -1,10 +1,13 @@
 //! Plots of a sample's raster, of curves over epochs, and of confusion matrices.
 
+use plotters::chart::MeshStyle;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::error::Result;
 use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
+use crate::sheet::Sheet;
 
 /// One occupied cell of a raster.
 #[derive(Clone, Copy, Debug)]
@@ -102,18 +105,7 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
             .x_label_area_size(42)
             .y_label_area_size(58)
             .build_cartesian_2d(0.0..last * 1.02, low..high)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(FAINT)
-            .axis_style(INK.mix(0.4))
-            .label_style(text(13))
-            .axis_desc_style(text(14))
-            .x_desc("epoch")
-            .y_desc(label(y_name, 48))
-            .x_labels((last as usize).clamp(2, 12))
-            .x_label_formatter(&|v| format!("{v:.0}"))
-            .draw()?;
+        over_epochs(&mut chart.configure_mesh(), y_name, last).draw()?;
         for (curve, colour) in curves.iter().zip(SERIES.iter().cycle()) {
             let finite: Vec<(f64, f64)> = curve.points.iter().copied().filter(|p| p.1.is_finite()).collect();
             let style = colour.stroke_width(2);
@@ -136,6 +128,31 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
             .draw()?;
         Ok(())
     })
+}
+
+/// The grid and the axes of a chart over epochs.
+type EpochMesh<'a, 'b, 'c> = MeshStyle<'a, 'b, RangedCoordf64, RangedCoordf64, Sheet<'c>>;
+
+/// Styles grid and axes of a chart over the epochs to `last`.
+pub(crate) fn over_epochs<'m, 'a, 'b, 'c>(
+    mesh: &'m mut EpochMesh<'a, 'b, 'c>,
+    y_name: &str,
+    last: f64,
+) -> &'m mut EpochMesh<'a, 'b, 'c> {
+    mesh.light_line_style(TRANSPARENT)
+        .bold_line_style(FAINT)
+        .axis_style(INK.mix(0.4))
+        .label_style(text(13))
+        .axis_desc_style(text(14))
+        .x_desc("epoch")
+        .y_desc(label(y_name, 48))
+        .x_labels((last as usize).clamp(2, 12))
+        .x_label_formatter(&whole)
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // plotters passes a reference
+fn whole(value: &f64) -> String {
+    format!("{value:.0}")
 }
 
 /// Maximum number of characters of a class name in a confusion matrix. A longer name is cut.

@@ -14,6 +14,7 @@ pub mod network;
 #[path = "../../tests/train/random.rs"]
 mod random;
 pub mod run;
+pub mod sweep;
 
 #[cfg(test)]
 extern crate self as tonic_train; // as random.rs names this crate

@@ -1,4 +1,5 @@
-//! Training in jobs that are requeued or killed comes to the bits of a run without an interruption.
+//! Training in jobs that are requeued or killed comes to the bits of a run without an interruption. The tasks of an array
+//! train the runs of a sweep.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -41,7 +42,7 @@ fn train(work: &Path, words: &[&str]) {
 }
 
 #[test]
-fn runs_that_are_requeued_or_killed_come_to_the_same_bits() {
+fn runs_that_are_requeued_or_killed_and_those_of_a_sweep_come_to_the_same_bits() {
     let Some(cluster) = Cluster::start() else { return };
     let work = cluster.work();
     let prep = |words: &[&str]| succeed(Command::new(env!("CARGO_BIN_EXE_tonic-prep")).current_dir(&work).args(words));
@@ -72,4 +73,18 @@ fn runs_that_are_requeued_or_killed_come_to_the_same_bits() {
         assert_eq!(cluster.states(&job), ["COMPLETED"], "{}", cluster.logs());
     }
     assert!(bench.model("killed") == expected);
+
+    let sweep = "train = \"set\"\nvalid = \"set\"\nepochs = 40\nbatch-size = 32\n\
+                 [vary]\nhidden = [[32, 32], [16]]\nseed = [1, 0]\n";
+    std::fs::write(bench.path("sweep.toml"), sweep).unwrap();
+    train(&work, &["sweep", "sweep.toml", "-o", "runs"]);
+    let words = [script("fit.sbatch"), "--sweep".into(), "runs".into()];
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let job = cluster.submit(&[&["--array=1-4", "--cpus-per-task=1", "--mem=100"], &words[..]].concat());
+    cluster.wait_for_all();
+    assert_eq!(cluster.states(&job), ["COMPLETED"], "{}", cluster.logs());
+    assert!(bench.model("runs/002-hidden32x32-seed0") == expected);
+    train(&work, &["compare", "runs", "--csv", "runs.csv"]);
+    let table = std::fs::read_to_string(bench.path("runs.csv")).unwrap();
+    assert_eq!(table.matches(",finished,").count(), 4, "{table}");
 }

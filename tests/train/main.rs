@@ -19,3 +19,4 @@ mod random;
 mod run;
 mod runs;
 mod sets;
+mod sweeps;

@@ -37,15 +37,7 @@ pub struct Fitted {
 /// the run was saved.
 pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let started = Instant::now();
-    let train = ShardSet::open(&fit.train)?;
-    check_labelled(&train)?;
-    let others = [&fit.valid, &fit.test].map(|dir| dir.as_ref().map(|dir| ShardSet::open(dir)).transpose());
-    let [valid, test] = others;
-    let (valid, test) = (valid?, test?);
-    for set in [&valid, &test].into_iter().flatten() {
-        set.manifest().check_compatible(set.dir(), train.manifest(), train.dir())?;
-        check_labelled(set)?;
-    }
+    let Sets { train, valid, test } = Sets::open(fit)?;
     for (name, set) in [("train", Some(&train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
         if let Some(set) = set {
             fit.say(|| format!("classes  {name}  {}", set.manifest().class_counts(MOST_CLASSES)));
@@ -55,11 +47,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         || fit.say(|| "waiting  another process, perhaps of a job that was started again, trains this run".into());
     let mut folder = RunFolder::find(&fit.run, fit.existing, wait)?;
     let config = fit.config(&train, folder.resumes())?;
-    if config.drop_last && train.len() < config.batch_size as u64 {
-        let expected = format!("a training set of at least a batch, {} samples", config.batch_size);
-        return Err(Error::usage("drop_last", expected, train.len()));
-    }
-
+    check_batches(&config, &train)?;
     check_memory(&config)?;
     let classes = ClassBalance::of(&train);
     let sizes = (train.len(), train.len().div_ceil(config.batch_size as u64));
@@ -112,6 +100,49 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     fit.say(|| format!("done     {} epochs in {seconds:.1} s, with all else", run.epochs.len() - done_before));
     warnings.append(&mut run.warnings);
     Ok(Fitted { epochs: run.epochs, test, warnings, seconds })
+}
+
+/// Checks the options of a new run, apart from what depends on the machine: its device, its memory and the run folder.
+/// Nothing is written.
+///
+/// # Errors
+/// The errors of reading the sets; [`Mismatch`](tonic_shard::Error::Mismatch) if they don't fit together;
+/// [`Error::Unlabelled`]; [`Usage`](tonic_base::Error::Usage) if the training set is smaller than a batch and smaller
+/// batches are left out.
+pub fn check_options(fit: &FitOptions) -> Result<()> {
+    let sets = Sets::open(fit)?;
+    check_batches(&fit.config(&sets.train, false)?, &sets.train)
+}
+
+/// The sets of a run. They fit together, and their samples have labels.
+struct Sets {
+    train: ShardSet,
+    valid: Option<ShardSet>,
+    test: Option<ShardSet>,
+}
+
+impl Sets {
+    fn open(fit: &FitOptions) -> Result<Sets> {
+        let train = ShardSet::open(&fit.train)?;
+        check_labelled(&train)?;
+        let others = [&fit.valid, &fit.test].map(|dir| dir.as_ref().map(|dir| ShardSet::open(dir)).transpose());
+        let [valid, test] = others;
+        let (valid, test) = (valid?, test?);
+        for set in [&valid, &test].into_iter().flatten() {
+            set.manifest().check_compatible(set.dir(), train.manifest(), train.dir())?;
+            check_labelled(set)?;
+        }
+        Ok(Sets { train, valid, test })
+    }
+}
+
+/// Returns an error if the training set has no whole batch and smaller batches are left out.
+fn check_batches(config: &Config, train: &ShardSet) -> Result<()> {
+    if config.drop_last && train.len() < config.batch_size as u64 {
+        let expected = format!("a training set of at least a batch, {} samples", config.batch_size);
+        return Err(Error::usage("drop_last", expected, train.len()));
+    }
+    Ok(())
 }
 
 /// Returns an error if the network is too large for the free memory. This is checked before anything is written.

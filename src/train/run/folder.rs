@@ -26,7 +26,7 @@ pub(super) const MODEL: &str = "model.safetensors";
 /// accuracy, it is the network of the first of them.
 pub(crate) const BEST: &str = "best.safetensors";
 /// Name of the file with the evaluation on the test set.
-pub(super) const TEST: &str = "test.json";
+pub(crate) const TEST: &str = "test.json";
 /// Names of the files of a run. A folder with any of these files holds a run. When another run replaces it, the files
 /// are removed in this order: the checkpoint first, so that no run can resume from a folder that is partly removed.
 const FILES: [&str; 6] = [checkpoint::FILE_NAME, metrics::FILE_NAME, MODEL, BEST, TEST, config::FILE_NAME];

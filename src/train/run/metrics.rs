@@ -47,17 +47,40 @@ pub struct EpochMetrics {
 /// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt) if a line cannot be parsed, or if the file
 /// has fewer lines than `epochs`.
 pub(super) fn read(run: &Path, epochs: usize) -> Result<Vec<EpochMetrics>> {
+    let read = read_up_to(run, epochs)?;
+    if read.len() < epochs {
+        return Err(Error::corrupt(&run.join(FILE_NAME), "lines", format!("{epochs}, one an epoch"), read.len()));
+    }
+    Ok(read)
+}
+
+/// Reads the metrics of all epochs in the file. Without a file, there are none: the run has no finished epoch.
+///
+/// # Errors
+/// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt) if a line cannot be parsed, or if the epochs
+/// are not numbered 1, 2, 3, ...
+pub(crate) fn read_all(run: &Path) -> Result<Vec<EpochMetrics>> {
+    let path = run.join(FILE_NAME);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let read = read_up_to(run, usize::MAX)?;
+    match read.iter().zip(1..).find(|(metrics, number)| metrics.epoch != *number) {
+        None => Ok(read),
+        Some((metrics, number)) => {
+            Err(Error::corrupt(&path, format!("line {number}"), format!("epoch {number}"), metrics.epoch))
+        }
+    }
+}
+
+fn read_up_to(run: &Path, epochs: usize) -> Result<Vec<EpochMetrics>> {
     let path = run.join(FILE_NAME);
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read the metrics"))?;
     let parse = |(i, line): (usize, &str)| {
         serde_json::from_str(line)
             .map_err(|e| Error::corrupt(&path, format!("line {}", i + 1), "an epoch's metrics", e))
     };
-    let read = text.lines().take(epochs).enumerate().map(parse).collect::<Result<Vec<_>>>()?;
-    if read.len() < epochs {
-        return Err(Error::corrupt(&path, "lines", format!("{epochs}, one an epoch"), read.len()));
-    }
-    Ok(read)
+    text.lines().take(epochs).enumerate().map(parse).collect()
 }
 
 /// Writes the metrics of the finished epochs of a run.

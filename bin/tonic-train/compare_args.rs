@@ -1,0 +1,63 @@
+//! The arguments of `tonic-train compare`, and what it does with them.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use tonic_base::{printable_json, printable_lines, publish};
+use tonic_report::png_path;
+use tonic_train::sweep::Comparison;
+
+use crate::errors::BAD_SET;
+
+#[derive(Args)]
+pub(crate) struct CompareArgs {
+    /// Run folders that `fit` wrote, or folders of `sweep`, which stand for all their runs
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+    /// File for a table as CSV: one line per run, with all settings and the number of its group
+    #[arg(long, value_name = "FILE.csv", value_parser = csv_path)]
+    csv: Option<PathBuf>,
+    /// File for a picture of the validation curves of all runs, in one colour for each group
+    #[arg(long, value_name = "FILE.png", value_parser = png_path)]
+    png: Option<PathBuf>,
+    /// Print the result as one JSON object on stdout, with the metrics of all epochs
+    #[arg(long)]
+    json: bool,
+}
+
+/// Compares the runs and prints the table. Returns exit code 4 if a run is damaged, else 0.
+pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
+    let comparison = Comparison::of(&args.runs)?;
+    if let Some(path) = &args.csv {
+        publish(path, comparison.csv().as_bytes())?;
+    }
+    if let Some(path) = &args.png {
+        comparison.picture()?.write_png(path)?;
+    }
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", printable_json(&serde_json::to_string(&comparison)?))?;
+    } else {
+        write!(out, "{}", printable_lines(&comparison.text()))?;
+    }
+    match comparison.damaged() {
+        0 => Ok(ExitCode::SUCCESS),
+        damaged => {
+            let runs = comparison.runs.len();
+            eprintln!(
+                "tonic-train: error: {damaged} of {runs} runs cannot be read; its note says why: put the file back from \
+                 a copy, or train the run again with --overwrite"
+            );
+            Ok(ExitCode::from(BAD_SET))
+        }
+    }
+}
+
+/// Parses a path that must end in `.csv`, so that a mistyped argument cannot replace another kind of file.
+fn csv_path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    if is_csv { Ok(path) } else { Err("expected a name that ends in .csv".into()) }
+}

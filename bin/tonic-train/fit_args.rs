@@ -1,0 +1,187 @@
+//! The arguments of `tonic-train fit`, and what it does with them.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use tonic_base::{BaseFault, Error as BaseError, Verbosity, printable_json};
+use tonic_loader::CacheChoice;
+use tonic_shard::Existing;
+use tonic_train::engine::EngineChoice;
+use tonic_train::learner::{Backend, ClassWeights, Pad};
+use tonic_train::run::{Config, FitOptions, Fitted, fit};
+use tonic_train::{Error, MatmulPrecision};
+
+use crate::advice;
+use crate::device_args::DeviceArgs;
+use crate::existing_args::ExistingArgs;
+use crate::options_file::with_file;
+use crate::values::{Hidden, batch_size, class_weights, engine, hidden, pad, use_threads};
+
+#[derive(Args)]
+pub(crate) struct FitArgs {
+    /// Training set
+    #[arg(long, value_name = "DIR", required_unless_present = "options")]
+    train: Option<PathBuf>,
+    /// Validation set, evaluated after every epoch
+    #[arg(long, value_name = "DIR")]
+    valid: Option<PathBuf>,
+    /// Test set, evaluated once, after the last epoch
+    #[arg(long, value_name = "DIR")]
+    test: Option<PathBuf>,
+    /// Run folder: settings, metrics, checkpoint and networks are written there
+    #[arg(long, short, value_name = "RUN", required_unless_present = "options")]
+    output: Option<PathBuf>,
+    /// TOML file with options of this command: keys are names of flags, such as epochs = 24, hidden = [256, 128] or
+    /// drop-last = true. Flags on the command line win over the file. Paths are relative to the working directory, as
+    /// on the command line
+    #[arg(long, value_name = "FILE.toml")]
+    options: Option<PathBuf>,
+    /// Number of epochs. It can be changed when a run is resumed [default: 20, or that of the resumed run]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    epochs: Option<u64>,
+    /// Number of samples per batch [default: 128]
+    #[arg(long, value_name = "N", value_parser = batch_size)]
+    batch_size: Option<usize>,
+    /// Leave out the last batch of an epoch if it is smaller than the others
+    #[arg(long)]
+    drop_last: bool,
+    /// Number of neurons in each of three hidden layers, or one number for each layer: 256,128 makes two layers, and
+    /// 256, (with a comma) makes one [default: 128]
+    #[arg(long, value_name = "N[,N...]", value_parser = hidden)]
+    hidden: Option<Hidden>,
+    /// Spike threshold. A lower one makes silent neurons spike [default: 1]
+    #[arg(long, value_name = "V", value_parser = positive::<f32>)]
+    theta: Option<f32>,
+    /// Factor for the initial weights of the hidden layers. A larger one makes silent neurons spike [default: 1]
+    #[arg(long, value_name = "G", value_parser = positive::<f64>)]
+    gain: Option<f64>,
+    /// Lower bound of the membrane potential [default: none]
+    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    min_v_mem: Option<f32>,
+    /// Learning rate of Adam. It can be changed when a run is resumed [default: 0.001, or that of the resumed run]
+    #[arg(long, value_parser = positive::<f64>)]
+    lr: Option<f64>,
+    /// Seed of the initial weights and of the order of samples [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Weights of the classes in the training loss. With balanced, all classes count the same: the weight is N /
+    /// (classes * samples of the class) for N samples in all, as in scikit-learn [default: none]
+    #[arg(long, value_name = "W", value_parser = class_weights())]
+    class_weights: Option<ClassWeights>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Refuse to train if a second run on the same device might give other bits. Only --engine reference on a GPU
+    /// might; our own kernels always give the same bits
+    #[arg(long)]
+    deterministic: bool,
+    /// Where samples are kept between epochs: device (memory of the GPU), host (memory), stream (nowhere: the shards
+    /// are read in every epoch), or auto: device if the set fits into half of the GPU's free memory, else host if it
+    /// fits into half of the free memory, else stream
+    #[arg(long, default_value = "auto")]
+    cache: CacheChoice,
+    /// Lock the pages of streamed shards in memory. If the limit on locked memory (ulimit -l) is too low, training is
+    /// refused
+    #[arg(long)]
+    pin: bool,
+    /// Number of worker threads. The result does not depend on it [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// What computes a training step: fused (our kernels), or reference (libtorch's autograd: slow, for comparison)
+    /// [default: fused]
+    #[arg(long, value_parser = engine())]
+    engine: Option<EngineChoice>,
+    /// Padding of samples: fixed (all to one number of time steps) or batch (to the longest sample of the batch, as
+    /// Tonic's PadTensors) [default: fixed]
+    #[arg(long, value_parser = pad())]
+    pad: Option<Pad>,
+    #[command(flatten)]
+    existing: ExistingArgs,
+    /// Print no progress
+    #[arg(long, short)]
+    quiet: bool,
+    /// Print the result as one JSON object on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+impl FitArgs {
+    /// Returns the options of the run in the folder `run`.
+    ///
+    /// # Errors
+    /// [`Usage`](BaseError::Usage) without a training set.
+    fn into_options(self, run: PathBuf, backend: Backend) -> Result<FitOptions, BaseError> {
+        Ok(FitOptions {
+            train: self.train.ok_or_else(|| missing("train", "the training set"))?,
+            valid: self.valid,
+            test: self.test,
+            run,
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            drop_last: self.drop_last,
+            hidden: self.hidden.map(|hidden| hidden.0),
+            theta: self.theta,
+            gain: self.gain,
+            min_v_mem: self.min_v_mem,
+            lr: self.lr,
+            seed: self.seed,
+            class_weights: self.class_weights,
+            backend,
+            pad: self.pad,
+            cache: self.cache,
+            pin: self.pin,
+            existing: self.existing.existing(),
+            verbosity: if self.quiet || self.json { Verbosity::Quiet } else { Verbosity::Normal },
+            warn: if self.json { |_| () } else { |warning| advice::show(warning, advice::for_training) },
+        })
+    }
+
+    /// Returns the options of a run that is trained elsewhere, to check them. The device is not opened.
+    pub(crate) fn into_planned(self) -> Result<FitOptions, BaseError> {
+        let backend = Backend::cpu(self.engine.unwrap_or_default(), MatmulPrecision::default());
+        self.into_options(PathBuf::new(), backend)
+    }
+}
+
+fn missing(what: &str, meaning: &str) -> BaseError {
+    BaseError::usage(what, format!("{meaning}, from the flag or from the file of --options"), "none")
+}
+
+/// Trains, and prints the result.
+pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
+    let args = match args.options.clone() {
+        Some(file) => with_file(&file)?,
+        None => args,
+    };
+    let output = args.output.clone().ok_or_else(|| missing("output", "the run folder"))?;
+    use_threads(args.threads)?;
+    let existing = args.existing.existing();
+    let resumes = existing == Existing::Resume || existing == Existing::Auto && Config::is_in(&output);
+    let run = resumes.then(|| Config::read(&output)).transpose()?;
+    let engine = args.engine.or(run.as_ref().map(|run| run.engine)).unwrap_or_default();
+    let backend = args.device.choose_resumed(engine, run.map(|run| run.matmul_precision).unwrap_or_default())?;
+    if args.deterministic && backend.engine == EngineChoice::Reference && backend.device.is_some() {
+        let why = "libtorch's own kernels add in an order that may change; use --device cpu or --engine fused";
+        return Err(Error::unavailable("deterministic", why).into());
+    }
+    let json = args.json;
+    let fitted = fit(&args.into_options(output, backend)?)?;
+    let mut out = std::io::stdout().lock();
+    if json {
+        let Fitted { epochs, test, seconds, warnings } = fitted;
+        let mut report = serde_json::json!({"epochs": epochs, "test": test, "seconds": seconds});
+        if !warnings.is_empty() {
+            report["warnings"] = serde_json::json!(warnings);
+        }
+        writeln!(out, "{}", printable_json(&report.to_string()))?;
+    } else if let Some(test) = &fitted.test {
+        write!(out, "{}", test.text())?;
+    }
+    Ok(())
+}
+
+fn positive<N: FromStr + Copy + Into<f64>>(text: &str) -> Result<N, String> {
+    let is_positive = |number: &N| (*number).into() > 0.0 && (*number).into().is_finite();
+    text.parse().ok().filter(is_positive).ok_or_else(|| "expected a positive number".into())
+}

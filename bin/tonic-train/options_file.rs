@@ -1,0 +1,138 @@
+//! `fit --options FILE`: turns the options in a TOML file into words of the command line. Each word is parsed as if it
+//! was typed, so that a file takes the values that the flags take.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::marker::PhantomData;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
+use clap::{Arg, Args, Command};
+use toml::Value;
+use tonic_base::{BaseFault, Error as BaseError};
+use tonic_train::sweep::{RunOption, read_options};
+
+/// Arguments of `fit` that a file cannot have.
+const TYPED_ONLY: [&str; 3] = ["options", "help", "version"];
+
+/// The parser of options in a file, for a command with the arguments `A`.
+pub(crate) struct OptionsParser<A> {
+    /// The command. With `--options`, it requires no other argument.
+    fit: Command,
+    arguments: PhantomData<A>,
+}
+
+/// Parses the command line of this process again, together with the options in `file`. Options that were typed win.
+pub(crate) fn with_file<A: Args>(file: &Path) -> anyhow::Result<A> {
+    let mut parser = OptionsParser::<A>::new();
+    let typed: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let matches = parser.fit.try_get_matches_from_mut(&typed)?;
+    let is_typed = |argument: &Arg| matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine);
+    let mut words = typed;
+    for option in read_options(file)? {
+        let word = parser.word(file, &option)?;
+        let argument = parser.argument(&option.0);
+        let beaten = |argument: &Arg| {
+            is_typed(argument) || parser.fit.get_arg_conflicts_with(argument).into_iter().any(is_typed)
+        };
+        if !argument.is_some_and(beaten) {
+            words.extend(word);
+        }
+    }
+    Ok(parser.parse(file, words)?)
+}
+
+impl<A: Args> OptionsParser<A> {
+    pub(crate) fn new() -> OptionsParser<A> {
+        OptionsParser { fit: A::augment_args(Command::new("fit")), arguments: PhantomData }
+    }
+
+    /// Parses the options of a run of a sweep. They are in `file`.
+    pub(crate) fn run(&mut self, file: &Path, options: &[RunOption]) -> Result<A, BaseError> {
+        let mut words = with_options(file);
+        for option in options {
+            words.extend(self.word(file, option)?);
+        }
+        self.parse(file, words)
+    }
+
+    /// Parses words of the command line. They come from `file`, at least in part.
+    fn parse(&mut self, file: &Path, words: Vec<OsString>) -> Result<A, BaseError> {
+        let matches = self.fit.try_get_matches_from_mut(words);
+        matches.and_then(|matches| A::from_arg_matches(&matches)).map_err(|error| {
+            let text = error.to_string();
+            let reason = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            BaseError::usage(file.display().to_string(), "options that go together", reason)
+        })
+    }
+
+    fn argument(&self, name: &str) -> Option<&Arg> {
+        self.fit.get_arguments().find(|argument| argument.get_id() == name && !TYPED_ONLY.contains(&name))
+    }
+
+    /// Returns the word of the command line for an option of `file`; `None` for a switch that is off.
+    ///
+    /// # Errors
+    /// [`Usage`](BaseError::Usage) if there is no such flag, or if the flag refuses the value.
+    fn word(&mut self, file: &Path, (name, value): &RunOption) -> Result<Option<OsString>, BaseError> {
+        let refused = |expected: String, got: String| {
+            let key = name.replace('_', "-");
+            Err(BaseError::usage(format!("{}: {key}", file.display()), expected, got))
+        };
+        let Some(argument) = self.argument(name) else {
+            let flags = self.fit.get_arguments().filter(|argument| !TYPED_ONLY.contains(&argument.get_id().as_str()));
+            let names: Vec<&str> = flags.filter_map(Arg::get_long).collect();
+            return refused(format!("a flag of fit ({})", names.join(", ")), "an unknown one".into());
+        };
+        let flag = format!("--{}", argument.get_long().unwrap_or_default());
+        let takes_value = argument.get_action().takes_values();
+        let is_switch = !takes_value || argument.get_num_args().is_some_and(|range| range.min_values() == 0);
+        let text = match value {
+            Value::Boolean(true) if is_switch => return Ok(Some(flag.into())),
+            Value::Boolean(false) if is_switch => return Ok(None),
+            _ if !takes_value => return refused("true or false".into(), value.to_string()),
+            Value::Array(values) => match values.iter().map(scalar).collect::<Option<Vec<String>>>() {
+                // A comma at the end tells a list of one from a single value.
+                Some(texts) if texts.len() == 1 => Some(format!("{},", texts[0])),
+                texts => texts.map(|texts| texts.join(",")),
+            },
+            value => scalar(value),
+        };
+        let Some(text) = text else {
+            return refused("a number, a text, or a list of them".into(), value.to_string().trim().replace('\n', " "));
+        };
+        let word = OsString::from(format!("{flag}={text}"));
+        match self.fit.try_get_matches_from_mut(with_options(file).into_iter().chain([word.clone()])) {
+            Ok(_) => Ok(Some(word)),
+            Err(error) => refused(expected(&flag, &error), value.to_string()),
+        }
+    }
+}
+
+/// Returns the first words of a command line with the options in `file`.
+fn with_options(file: &Path) -> Vec<OsString> {
+    ["fit".into(), "--options".into(), file.into()].to_vec()
+}
+
+/// Returns a number or a text as it is typed; `None` for other values.
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(format!("{number:?}")),
+        _ => None,
+    }
+}
+
+/// Returns which values a flag takes, given the error on another one.
+fn expected(flag: &str, error: &clap::Error) -> String {
+    match (error.get(ContextKind::ValidValue), error.source()) {
+        (Some(ContextValue::Strings(values)), _) if !values.is_empty() => values.join(" or "),
+        (_, Some(reason)) => match reason.to_string() {
+            words if words.starts_with("expected ") => words["expected ".len()..].into(),
+            words => format!("a value of {flag} ({words})"),
+        },
+        _ => format!("a value of {flag}"),
+    }
+}

@@ -1,0 +1,77 @@
+//! The arguments of `tonic-train sweep`, and what it does with them.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use tonic_base::{BaseFault, Error as BaseError, printable_json, printable_lines};
+use tonic_train::run::check_options;
+use tonic_train::sweep::{RUNS, Sweep};
+
+use crate::fit_args::FitArgs;
+use crate::options_file::OptionsParser;
+use crate::quoted::quoted;
+
+/// Options that `fit` gets on the command line of a run.
+const OF_A_RUN: [&str; 3] = ["output", "resume", "overwrite"];
+
+#[derive(Args)]
+pub(crate) struct SweepArgs {
+    /// TOML file with options for all runs, and with a table [vary] of lists
+    #[arg(value_name = "SPEC.toml")]
+    spec: PathBuf,
+    /// Folder of the sweep
+    #[arg(long, short, value_name = "DIR")]
+    output: PathBuf,
+    /// Print the result as one JSON object on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks and writes the sweep, and prints how to train its runs.
+pub(crate) fn run(args: &SweepArgs) -> anyhow::Result<()> {
+    let sweep = Sweep::read(&args.spec)?;
+    let (mut parser, mut checked) = (OptionsParser::<FitArgs>::new(), HashSet::new());
+    for run in &sweep.runs {
+        if let Some((name, _)) = run.options.iter().find(|(name, _)| OF_A_RUN.contains(&name.as_str())) {
+            let what = format!("{}: {name}", args.spec.display());
+            return Err(BaseError::usage(what, "no such key: every run has a folder in DIR", "one").into());
+        }
+        if run.options.iter().all(|(name, _)| name != "train") {
+            let what = format!("{}: train", args.spec.display());
+            return Err(BaseError::usage(what, "the folder of the training set", "none").into());
+        }
+        let planned = parser.run(&args.spec, &run.options)?.into_planned()?;
+        let sets = (planned.train.clone(), planned.valid.clone(), planned.test.clone());
+        if checked.insert((sets, planned.drop_last, planned.batch_size)) {
+            check_options(&planned).with_context(|| format!("{}: run {}", args.spec.display(), run.name))?;
+        }
+    }
+    let is_new = sweep.write(&args.output)?;
+    let dir = quoted(&args.output.display().to_string());
+    let list = quoted(&args.output.join(RUNS).display().to_string());
+    let count = sweep.runs.len();
+    let sbatch = format!("sbatch --array=1-{count} scripts/cluster/fit.sbatch --sweep {dir}");
+    let each = format!(
+        "tr '\\n' '\\0' < {list} | xargs -0 -I{{}} tonic-train fit --options {{}}/fit.toml -o {{}} --resume=auto"
+    );
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let names: Vec<&str> = sweep.runs.iter().map(|run| run.name.as_str()).collect();
+        let json = serde_json::json!({
+            "folder": args.output, "runs": names, "written": is_new, "sbatch": sbatch, "without_slurm": each,
+        });
+        writeln!(out, "{}", printable_json(&json.to_string()))?;
+    } else {
+        let done = if is_new { "written to" } else { "unchanged: the same sweep is in" };
+        let compare = format!("tonic-train compare {dir}");
+        let text = format!(
+            "{count} runs {done} {dir}\n\ntrain them with Slurm:\n  {sbatch}\nor one after the other, on this \
+             machine:\n  {each}\nand compare them, also while they run:\n  {compare}\n"
+        );
+        write!(out, "{}", printable_lines(&text))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! Options of training runs in a TOML file, in the order of the file.
+
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+use toml::{Table, Value};
+
+use crate::error::{BaseFault, Error, Result};
+
+/// An option of a run: its name with underscores, such as `batch_size`, and its value.
+pub type RunOption = (String, Value);
+
+/// Reads the options in a TOML file, in the order of the file. Hyphens in names become underscores.
+///
+/// # Errors
+/// [`Io`](tonic_base::Error::Io); [`Usage`](tonic_base::Error::Usage) if the file is not TOML, or if it has an option
+/// twice, with hyphens and with underscores.
+pub fn read_options(path: &Path) -> Result<Vec<RunOption>> {
+    read(path, |document, table| options(path, document, table))
+}
+
+/// Reads a TOML file, and calls `take` with the parsed document, which knows where its keys are, and with its values.
+pub(super) fn read<T>(path: &Path, take: impl FnOnce(&DeTable<'_>, Table) -> Result<T>) -> Result<T> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path, "read the options"))?;
+    let refused = |error: toml::de::Error| {
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        Error::usage(format!("{}: line {line}", path.display()), "TOML, such as seed = 1", error.message())
+    };
+    let document = DeTable::parse(&text).map_err(refused)?;
+    take(document.get_ref(), toml::from_str(&text).map_err(refused)?)
+}
+
+/// Returns the options of a table in the order of the document.
+pub(super) fn options(path: &Path, document: &DeTable<'_>, mut table: Table) -> Result<Vec<RunOption>> {
+    let mut keys: Vec<_> = document.keys().collect();
+    keys.sort_by_key(|key| key.span().start);
+    let mut options: Vec<RunOption> = Vec::with_capacity(keys.len());
+    for key in keys {
+        let key: &str = key.get_ref();
+        let name = key.replace('-', "_");
+        if options.iter().any(|(other, _)| *other == name) {
+            return Err(Error::usage(format!("{}: {key}", path.display()), "it once", "it with - and with _"));
+        }
+        options.extend(table.remove(key).map(|value| (name, value)));
+    }
+    Ok(options)
+}
+
+/// Returns the table of a document at `key`, if it has one.
+pub(super) fn below<'a, 'i>(document: &'a DeTable<'i>, key: &str) -> Option<&'a DeTable<'i>> {
+    match document.get(key)?.get_ref() {
+        DeValue::Table(table) => Some(table),
+        _ => None,
+    }
+}

@@ -1,0 +1,193 @@
+//! Plans a sweep: reads which options vary, makes a run of every combination, and writes the folder of the sweep.
+//!
+//! ```text
+//! DIR/runs.txt         folder of each run, one per line
+//! DIR/NAME/fit.toml    options of a run; the run itself is written next to it
+//! ```
+
+use std::path::Path;
+
+use toml::{Table, Value};
+use tonic_base::publish;
+
+use super::options::{RunOption, below, options, read};
+use crate::error::{BaseFault, Error, Result};
+
+/// Name of the file that lists the runs of a sweep.
+pub const RUNS: &str = "runs.txt";
+/// Name of the file with the options of a run.
+pub(super) const OPTIONS: &str = "fit.toml";
+/// Name of the table whose lists vary.
+const VARY: &str = "vary";
+/// Maximum number of runs of a sweep.
+const MOST_RUNS: usize = 10_000;
+/// Maximum number of letters of a run's name.
+const MOST_LETTERS: usize = 80;
+
+/// The runs of a sweep, in order.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    /// The runs. The last option that varies changes fastest.
+    pub runs: Vec<PlannedRun>,
+}
+
+/// A run of a sweep.
+#[derive(Clone, Debug)]
+pub struct PlannedRun {
+    /// Name of its folder: its number and the options that vary, such as `003-lr0.001-seed2`.
+    pub name: String,
+    /// All options of the run, in the order of the file.
+    pub options: Vec<RunOption>,
+}
+
+impl Sweep {
+    /// Reads a sweep from a TOML file: plain keys are options of all runs, the table `[vary]` has a list of values for
+    /// each option that varies.
+    ///
+    /// # Errors
+    /// [`Io`](tonic_base::Error::Io); [`Usage`](tonic_base::Error::Usage) if the file is not TOML or not a sweep, if a
+    /// list is empty or has a value twice, or if there are more than 10,000 combinations.
+    pub fn read(spec: &Path) -> Result<Sweep> {
+        let (plain, varied) = read(spec, |document, mut table| {
+            let varied = match (table.remove(VARY), below(document, VARY)) {
+                (Some(Value::Table(table)), Some(document)) => options(spec, document, table)?,
+                _ => Vec::new(),
+            };
+            Ok((options(spec, document, table)?, varied))
+        })?;
+        let refused = |key: &str, expected: &str, got: String| {
+            Err(Error::usage(format!("{}: {key}", spec.display()), expected, got))
+        };
+        if varied.is_empty() {
+            return refused("[vary]", "a table of lists, such as seed = [1, 2, 3]", "none".into());
+        }
+        let mut axes: Vec<(&str, &[Value])> = Vec::new();
+        for (name, value) in &varied {
+            let key = format!("vary.{}", name.replace('_', "-"));
+            let Some(values) = value.as_array().filter(|values| !values.is_empty()) else {
+                return refused(&key, "a list of values", value.to_string());
+            };
+            if let Some(twice) = values.iter().enumerate().find(|&(i, value)| values[..i].contains(value)) {
+                return refused(&key, "values that differ", format!("{} twice", twice.1));
+            }
+            if plain.iter().any(|(other, _)| other == name) {
+                return refused(&key, "it once, for all runs or in [vary]", "it in both".into());
+            }
+            axes.push((name, values));
+        }
+        let count = axes.iter().try_fold(1_usize, |count, (_, values)| count.checked_mul(values.len()));
+        let Some(count) = count.filter(|&count| count <= MOST_RUNS) else {
+            let factors: Vec<String> = axes.iter().map(|(_, values)| values.len().to_string()).collect();
+            return refused("[vary]", "10,000 combinations or fewer", factors.join(" x "));
+        };
+        let digits = count.to_string().len().max(3);
+        let run = |number: usize| {
+            let mut rest = number;
+            let mut picked: Vec<RunOption> = Vec::new();
+            for (name, values) in axes.iter().rev() {
+                picked.push(((*name).into(), values[rest % values.len()].clone()));
+                rest /= values.len();
+            }
+            picked.reverse();
+            let words = picked.iter().map(|(name, value)| format!("-{}{}", name.replace('_', "-"), word(value)));
+            let name = format!("{:0digits$}{}", number + 1, words.collect::<String>());
+            let name = name.chars().map(safe).take(MOST_LETTERS).collect();
+            PlannedRun { name, options: plain.iter().cloned().chain(picked).collect() }
+        };
+        Ok(Sweep { runs: (0..count).map(run).collect() })
+    }
+
+    /// Writes the folder of the sweep: `runs.txt` last, and the options of each run. If the folder has the same sweep,
+    /// it stays as it is. What is missing after a kill is added. Returns whether anything was written.
+    ///
+    /// # Errors
+    /// [`Exists`](tonic_base::Error::Exists) if the folder has anything else; [`Usage`](tonic_base::Error::Usage) if
+    /// its path cannot be a line of `runs.txt`; [`Io`](tonic_base::Error::Io).
+    pub fn write(&self, dir: &Path) -> Result<bool> {
+        let Some(folder) = dir.to_str().filter(|text| !text.contains(['\n', '\r'])) else {
+            return Err(Error::usage("output", "a path of UTF-8 in one line", format!("{dir:?}")));
+        };
+        let list = dir.join(RUNS);
+        let is_listed = list.exists();
+        if is_listed && listed(dir)? != self.runs.iter().map(|run| run.name.as_str()).collect::<Vec<_>>() {
+            return Err(Error::exists(dir, "it is the folder of a sweep with other runs"));
+        }
+        let is_ours = |name: &std::ffi::OsStr| self.runs.iter().any(|run| *run.name == *name);
+        if !is_listed && dir.exists() {
+            for entry in dir.read_dir().map_err(Error::io(dir, "list the folder"))? {
+                let entry = entry.map_err(Error::io(dir, "list the folder"))?;
+                if !is_ours(&entry.file_name()) {
+                    return Err(Error::exists(&entry.path(), "the folder of a new sweep has to be empty"));
+                }
+            }
+        }
+        let mut missing = Vec::new();
+        for run in &self.runs {
+            let path = dir.join(&run.name).join(OPTIONS);
+            let text = run.to_toml();
+            match std::fs::read_to_string(&path) {
+                Ok(found) if found == text => {}
+                Ok(_) => return Err(Error::exists(&path, "it has other options than the sweep")),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing.push((path, text)),
+                Err(error) => return Err(Error::io(&path, "read the options")(error)),
+            }
+        }
+        for (path, text) in &missing {
+            let folder = path.parent().unwrap_or(dir);
+            std::fs::create_dir_all(folder).map_err(Error::io(folder, "create the run folder"))?;
+            publish(path, text.as_bytes())?;
+        }
+        if !is_listed {
+            let folder = Path::new(folder);
+            let lines = self.runs.iter().map(|run| format!("{}\n", folder.join(&run.name).display()));
+            publish(&list, lines.collect::<String>().as_bytes())?;
+        }
+        Ok(!missing.is_empty() || !is_listed)
+    }
+}
+
+impl PlannedRun {
+    /// Returns the options as TOML, which `fit --options` reads.
+    ///
+    /// # Panics
+    /// Never: every option can be written as TOML.
+    fn to_toml(&self) -> String {
+        let line = |(name, value): &RunOption| {
+            let table = Table::from_iter([(name.replace('_', "-"), value.clone())]);
+            toml::to_string(&table).expect("an option is TOML")
+        };
+        self.options.iter().map(line).collect()
+    }
+}
+
+/// Reads the names of the runs of the sweep in `dir`. The lines have paths, of which the last part counts: the folder
+/// of a sweep can be moved.
+pub(super) fn listed(dir: &Path) -> Result<Vec<String>> {
+    let list = dir.join(RUNS);
+    let text = std::fs::read_to_string(&list).map_err(Error::io(&list, "read the list of runs"))?;
+    let name = |(i, line): (usize, &str)| match Path::new(line).file_name() {
+        Some(name) => Ok(name.to_string_lossy().into_owned()),
+        None => Err(Error::corrupt(&list, format!("line {}", i + 1), "the folder of a run", format!("{line:?}"))),
+    };
+    text.lines().enumerate().map(name).collect()
+}
+
+/// Returns a value as it is shown in the name of a run.
+fn word(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Float(number) => format!("{number:?}"),
+        Value::Array(values) => values.iter().map(word).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+/// Returns the character that stands for `letter` in the name of a folder.
+fn safe(letter: char) -> char {
+    match letter {
+        ',' => 'x',
+        '.' | '-' | '+' => letter,
+        _ if letter.is_ascii_alphanumeric() => letter,
+        _ => '_',
+    }
+}

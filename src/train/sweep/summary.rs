@@ -1,0 +1,204 @@
+//! Reads a run folder and summarises the run: settings, best epoch, last epoch, test, time.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::plan::OPTIONS;
+use crate::error::{BaseFault, Error, Result};
+use crate::learner::Score;
+use crate::run::{Config, EpochMetrics, TEST, read_metrics};
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// All epochs are done.
+    Finished,
+    /// Fewer epochs are done than were asked for.
+    Unfinished,
+    /// The run of a sweep has not begun.
+    NotStarted,
+    /// A file of the run is missing or damaged; [`RunSummary::notes`] says which.
+    Damaged,
+}
+
+/// Summary of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunSummary {
+    /// Folder of the run.
+    pub folder: PathBuf,
+    /// Name that tables and pictures show.
+    pub name: String,
+    /// How far the run is.
+    pub state: RunState,
+    /// Number of the run's group, counted from 1; `None` for a run without settings.
+    pub group: Option<usize>,
+    /// Name of an earlier finished run with the same settings and the same seed. This run is not counted in means.
+    pub repeats: Option<String>,
+    /// What a reader has to know to compare the run with others.
+    pub notes: Vec<String>,
+    /// Everything that the result depends on, by name; empty if the run has not started or is damaged.
+    pub settings: Map<String, Value>,
+    /// Number of finished epochs.
+    pub epochs_done: u64,
+    /// Number of epochs that the run was asked for.
+    pub epochs_asked: Option<u64>,
+    /// The epoch with the best validation accuracy, the first of equals; `None` without validation.
+    pub best: Option<BestEpoch>,
+    /// Training loss and accuracy of the last finished epoch.
+    pub last_train: Option<Score>,
+    /// Evaluation on the test set of the network after the last epoch.
+    pub test: Option<TestScore>,
+    /// Time of training in seconds: the sum over the finished epochs, without validation. Of an epoch in which the run
+    /// was resumed, only the time after the resume counts.
+    pub seconds: f64,
+    /// Metrics of each finished epoch.
+    pub epochs: Vec<EpochMetrics>,
+    /// Names of the classes.
+    #[serde(skip)]
+    pub(super) classes: Vec<String>,
+}
+
+/// The epoch with the best validation accuracy.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct BestEpoch {
+    /// Number of the epoch, counted from 1.
+    pub epoch: u64,
+    /// Validation loss and accuracy after the epoch.
+    #[serde(flatten)]
+    pub valid: Score,
+}
+
+/// Evaluation on the test set, as the run folder has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestScore {
+    /// Mean loss and accuracy over all samples.
+    #[serde(flatten)]
+    pub score: Score,
+    /// Number of samples of the test set.
+    pub samples: u64,
+    /// Classes of the test set.
+    #[serde(skip_serializing)]
+    pub(super) classes: Vec<TestClass>,
+}
+
+/// A class of a test set.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(super) struct TestClass {
+    name: String,
+    samples: u64,
+}
+
+impl RunSummary {
+    /// Summarises the run in `folder`. A run that is damaged or has not started has no settings.
+    pub(super) fn of(folder: &Path, name: String) -> RunSummary {
+        let mut run = RunSummary {
+            folder: folder.into(),
+            name,
+            state: RunState::NotStarted,
+            group: None,
+            repeats: None,
+            notes: Vec::new(),
+            settings: Map::new(),
+            epochs_done: 0,
+            epochs_asked: None,
+            best: None,
+            last_train: None,
+            test: None,
+            seconds: 0.0,
+            epochs: Vec::new(),
+            classes: Vec::new(),
+        };
+        if !Config::is_in(folder) && folder.join(OPTIONS).is_file() {
+            run.notes.push("not started".into());
+        } else if let Err(error) = run.read() {
+            run = RunSummary { state: RunState::Damaged, settings: Map::new(), epochs: Vec::new(), ..run };
+            run.notes = vec![error.to_string()];
+        }
+        run
+    }
+
+    fn read(&mut self) -> Result<()> {
+        let config = Config::read(&self.folder)?;
+        let epochs = read_metrics(&self.folder)?;
+        let test = read_test(&self.folder, &config)?;
+        let done = epochs.len() as u64;
+        self.state = if done < config.epochs { RunState::Unfinished } else { RunState::Finished };
+        if self.state == RunState::Unfinished {
+            self.notes.push("unfinished".into());
+        }
+        let validated = epochs.iter().filter(|epoch| epoch.valid.is_some()).count() as u64;
+        if done > 0 && validated == 0 {
+            self.notes.push("no validation".into());
+        } else if validated < done {
+            self.notes.push(format!("validation of {validated} of {done} epochs"));
+        }
+        if self.state == RunState::Finished && test.is_none() {
+            self.notes.push("no test".into());
+        }
+        for epoch in &epochs {
+            if let Some(valid) = epoch.valid
+                && self.best.is_none_or(|best| valid.accuracy > best.valid.accuracy)
+            {
+                self.best = Some(BestEpoch { epoch: epoch.epoch, valid });
+            }
+        }
+        (self.epochs_done, self.epochs_asked) = (done, Some(config.epochs));
+        self.last_train = epochs.last().map(|epoch| epoch.train);
+        self.seconds = epochs.iter().map(|epoch| epoch.seconds).sum();
+        self.settings = settings(&config);
+        (self.epochs, self.test, self.classes) = (epochs, test, config.data.class_names);
+        Ok(())
+    }
+}
+
+/// Reads the evaluation on the test set; `None` if the run has none.
+fn read_test(run: &Path, config: &Config) -> Result<Option<TestScore>> {
+    let path = run.join(TEST);
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        text => text.map_err(Error::io(&path, "read the evaluation"))?,
+    };
+    let test: TestScore = serde_json::from_str(&text).map_err(|e| Error::corrupt(&path, "JSON", "an evaluation", e))?;
+    if !test.classes.iter().map(|class| &class.name).eq(&config.data.class_names) {
+        return Err(Error::corrupt(&path, "classes", "those of config.toml", "others"));
+    }
+    Ok(Some(test))
+}
+
+/// Returns the settings of a run by name, as JSON.
+fn settings(config: &Config) -> Map<String, Value> {
+    let network = &config.network;
+    let settings = json!({
+        "set_id": config.data.set_id,
+        "classes": network.classes,
+        "inputs": network.inputs,
+        "steps": config.steps,
+        "epochs": config.epochs,
+        "batch_size": config.batch_size,
+        "drop_last": config.drop_last,
+        "hidden": network.hidden,
+        "theta": number(network.theta),
+        "gain": network.gain,
+        "min_v_mem": network.min_v_mem.map(number),
+        "lr": config.lr,
+        "lr_changes": config.lr_changes,
+        "seed": config.seed,
+        "class_weights": config.class_weights,
+        "engine": config.engine,
+        "pad": config.pad,
+        "device": config.device,
+        "matmul_precision": config.matmul_precision,
+    });
+    match settings {
+        Value::Object(settings) => settings,
+        _ => Map::new(),
+    }
+}
+
+/// Returns a number with the digits of a float32: 0.1 stays 0.1, not 0.10000000149.
+fn number(value: f32) -> Value {
+    serde_json::from_str(&format!("{value:?}")).unwrap_or(Value::Null)
+}
