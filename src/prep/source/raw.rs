@@ -273,11 +273,13 @@ impl Times {
     }
 
     /// Returns whether a range of events is in order of time. An event without a time can make the result false.
-    /// Float16 times are compared by their bits, which gives the right order for times from 0 on.
     pub(super) fn are_sorted(&self, range: Range<usize>) -> bool {
         match self {
-            // Numbers of the same sign compare as their bits do, and those below zero as larger.
-            Times::F16(t) => t[range].windows(2).all(|pair| pair[0].to_bits() <= pair[1].to_bits()),
+            // Numbers from 0 on compare as their bits do.
+            Times::F16(t) if t[range.clone()].iter().all(|t| t.to_bits() >> 15 == 0) => {
+                t[range].windows(2).all(|pair| pair[0].to_bits() <= pair[1].to_bits())
+            }
+            Times::F16(t) => t[range].is_sorted(),
             Times::F32(t) => t[range].is_sorted(),
             Times::F64(t) => t[range].is_sorted(),
             Times::Us(t) => t[range].is_sorted(),
@@ -328,5 +330,30 @@ impl Times {
             Times::SomeUs(t) => return t[range].iter().copied().collect(),
         };
         (!times.contains(&NO_TIME)).then_some(times)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_every_type_are_sorted_by_value() {
+        for (values, sorted) in [
+            (&[0.0, 0.5, 0.5, 2.0][..], true),
+            (&[0.5, 0.25], false),
+            (&[-2.0, -1.0, -0.0, 0.0, 1.0], true),
+            (&[-1.0, -2.0], false),
+            (&[1.0, -1.0], false),
+            (&[], true),
+        ] {
+            let all = [
+                Times::F16(values.iter().map(|&t| f16::from_f64(t)).collect()),
+                Times::F32(values.iter().map(|&t| t as f32).collect()),
+                Times::F64(values.to_vec()),
+                Times::Us(values.iter().map(|&t| (t * 1e6) as i64).collect()),
+            ];
+            assert!(all.iter().all(|times| times.are_sorted(0..values.len()) == sorted), "{values:?}");
+        }
     }
 }
