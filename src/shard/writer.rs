@@ -35,7 +35,7 @@ impl SetWriter {
     /// shards. Without `resume`, or if `dir` has no unfinished set, all files of a set in `dir` are removed.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Corrupt`] if its
+    /// [`crate::Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Corrupt`] if its
     /// marker cannot be parsed; [`tonic_base::Error::Io`].
     pub fn start(dir: OutputDir, description: SetDescription, resume: bool) -> Result<SetWriter> {
         SetWriter::start_with(dir, description, Origin::default(), resume, &mut |_, _| {})
