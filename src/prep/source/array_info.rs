@@ -11,10 +11,11 @@ pub(super) trait Survey {
     /// Returns the arrays of the file.
     fn arrays(&self) -> &[ArrayInfo];
 
-    /// Reads the first numbers of a field, to guess which column it is. `None` if they cannot be read.
+    /// Reads the first numbers of a field. They are used to guess whether the field is t, x, y or p. `None` if the
+    /// numbers cannot be read.
     fn sample(&self, field: &FieldPath) -> Option<Vec<f64>>;
 
-    /// Says what the file was searched for, for messages.
+    /// Text for error messages: the fields that a file of this format is searched for.
     fn looked(&self) -> String;
 }
 
@@ -30,13 +31,13 @@ pub(super) struct ArrayInfo {
 /// The type of an array's elements. A link that leads to no array has a variant of its own.
 #[derive(Clone, Debug)]
 pub(super) enum ArrayKind {
-    /// Numbers. The text names their type.
+    /// Numbers. The string names their type.
     Number(String),
     /// Records with these members. The list includes the members of nested records.
     Record(Vec<MemberInfo>),
-    /// A dangling link: the object that it names doesn't exist. The text says what is wrong.
+    /// A dangling link: the object that it leads to doesn't exist. The string says what is wrong with the link.
     Nowhere(String),
-    /// Elements of any other type, which cannot be a column. The text names the type.
+    /// Elements of any other type, which cannot be a column. The string names the type.
     Other(String),
 }
 
@@ -45,13 +46,13 @@ pub(super) enum ArrayKind {
 pub(super) struct MemberInfo {
     /// Name of the member. In nested records, the names of all levels with dots between them, such as `pos.x`.
     pub(super) name: String,
-    /// Type of the member, for messages.
+    /// Name of the member's type, for messages.
     pub(super) kind: String,
     pub(super) is_number: bool,
 }
 
 impl ArrayInfo {
-    /// Describes a dangling link at the path `name`. `wrong` says what is wrong with it.
+    /// Describes a dangling link at the path `name`. `wrong` is the text that says what is wrong with the link.
     pub(super) fn nowhere(name: String, wrong: String) -> ArrayInfo {
         ArrayInfo { name, shape: Vec::new(), kind: ArrayKind::Nowhere(wrong) }
     }
@@ -67,7 +68,7 @@ impl ArrayInfo {
         FieldPath { array: self.name.clone(), part }
     }
 
-    /// The name and the path of each member that is a number. Empty if the array has no records.
+    /// Returns the name and the path of each member that is a number. Empty if the array's elements are not records.
     pub(super) fn members(&self) -> Vec<(&str, FieldPath)> {
         let ArrayKind::Record(members) = &self.kind else { return Vec::new() };
         let numbers = members.iter().filter(|member| member.is_number);
@@ -91,7 +92,7 @@ impl std::fmt::Display for ArrayInfo {
     }
 }
 
-/// Lists arrays for a message. If there are very many, only the first ones are named.
+/// Lists arrays for a message. If there are more than [`MOST_LISTED`], names the first ones and counts the others.
 pub(super) fn list<'a>(arrays: impl IntoIterator<Item = &'a ArrayInfo>) -> String {
     let all: Vec<String> = arrays.into_iter().map(ToString::to_string).collect();
     match all.len() {

@@ -1,15 +1,16 @@
-//! Opens HDF5 files with one recording: the layouts of event cameras, and any other columns of t, x, y and p.
+//! Opens HDF5 files with one recording: the layouts of event cameras, and any other file with columns t, x, y and p.
 //!
 //! | layout | events | times |
 //! |---|---|---|
 //! | `dsec` (DSEC, TUM-VIE) | `events/t`, `x`, `y`, `p` | microseconds since `t_offset` |
-//! | `e2vid` (e2vid, ESIM, MVSEC's and others' copies) | `events/ts`, `xs`, `ys`, `ps` | seconds |
+//! | `e2vid` (e2vid, ESIM, copies of MVSEC and others) | `events/ts`, `xs`, `ys`, `ps` | seconds |
 //! | `mvsec` | `davis/left/events`, a table of x, y, t, p | seconds |
 //! | `prophesee` | `CD/events`, records of x, y, p, t | microseconds |
 //! | `map` | columns that the options name, or else columns with usual names ([`survey`]) | |
 //!
-//! Integer times are microseconds and float times are seconds, unless an attribute or the options give a unit.
-//! `t_offset` is not added: the times are those in the file. The index datasets `ms_to_idx` and `indexes` are not used.
+//! In every layout, integer times are microseconds and float times are seconds, unless an attribute or the options give
+//! another unit. `t_offset` is not added: the times are those in the file. The index datasets `ms_to_idx` and `indexes`
+//! are not used.
 
 use std::path::Path;
 
@@ -53,7 +54,7 @@ pub(super) fn detect(file: &hdf::File) -> Layout {
     }
 }
 
-/// Whether a file has a dataset of this name, or a dangling link of this name.
+/// Whether a file has a dataset or a dangling link called `name`.
 fn exists(file: &hdf::File, name: &str) -> bool {
     file.dataset(name).is_ok() || file.dangles(name)
 }
@@ -62,8 +63,8 @@ fn exists(file: &hdf::File, name: &str) -> bool {
 ///
 /// # Errors
 /// [`Error::NotARecording`] and [`Error::MissingDataset`]; [`Error::WrongType`], which also reports columns of
-/// different lengths; [`Error::DamagedRecording`]; [`Error::Columns`] and [`Error::UnknownLayout`] if it is unknown
-/// which fields are the columns of the events.
+/// different lengths; [`Error::DamagedRecording`]; [`Error::Columns`] and [`Error::UnknownLayout`] if it is not clear
+/// which fields are the columns t, x, y and p.
 pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
     let file = hdf::open_cached(path)?;
     let tree = Tree::of_file(path, &file);
@@ -155,7 +156,8 @@ fn mvsec_width(file: &hdf::File) -> u64 {
 }
 
 /// The fields that could be columns of the events but are not used. In MVSEC's table, these are the columns after the
-/// first four. In other layouts, they are the other fields of `place` with `len` entries.
+/// first four. In other layouts, they are all fields in the arrays of `place` that have `len` entries and are not in
+/// `fields`.
 fn unused(t: &FieldPath, place: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
     match t.part {
         Part::Column { columns, .. } if t.array == MVSEC => {
@@ -165,8 +167,8 @@ fn unused(t: &FieldPath, place: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<
     }
 }
 
-/// The arrays that are stored together with the events: the array of records that t is a member of, or all arrays in
-/// t's group. Empty if t is a column of a table.
+/// The arrays that are stored together with the events. If t is a member of records, this is the array of records. If t
+/// is a whole array, these are all arrays in the same HDF5 group. Empty if t is a column of a table.
 fn place(path: &Path, file: &hdf::File, t: &FieldPath) -> Vec<ArrayInfo> {
     let tree = match t.part {
         Part::Member(_) => Tree::of_dataset(path, file, &t.array),
@@ -193,8 +195,8 @@ fn scalar_label(path: &Path, file: &hdf::File, name: &str) -> Result<ClassLabel>
     names.into_iter().next().map(ClassLabel::Name).ok_or_else(|| wrong("none".into()))
 }
 
-/// Reads the sensor size from attributes of the root, of the groups `events` and `CD`, or of the events' own `group`.
-/// The attributes are `geometry` ("640x480"), `sensor_resolution` (height, width), or `width` and `height`.
+/// Reads the sensor size from attributes of the root group, of the groups `events` and `CD`, or of `group`, which has
+/// the events. The attributes are `geometry` ("640x480"), `sensor_resolution` (height, width), or `width` and `height`.
 fn told_sensor(file: &hdf5::File, group: &str) -> Option<SensorSize> {
     let groups = ["events", "CD", group].into_iter().filter_map(|name| file.group(name).ok());
     let groups: Vec<hdf5::Group> = file.as_group().ok().into_iter().chain(groups).collect();

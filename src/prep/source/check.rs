@@ -13,11 +13,12 @@ use crate::source::polarities::Polarities;
 use crate::source::recording::Recording;
 use crate::source::stream::EventStream;
 
-/// Number of events whose coordinates are checked first. For most recordings, no more are needed.
+/// Number of events whose coordinates are checked first. In most recordings, no more events are needed. The polarities
+/// of this many events are checked if [`HEAD`] events are not enough.
 const FIRST: u64 = 1 << 16;
 
-/// Number of events whose polarities are checked first. In most recordings, one of these events is on, and no more are
-/// needed.
+/// Number of events whose polarities are checked first. In most recordings, the polarity of at least one of them is on,
+/// and no more events are needed.
 const HEAD: u64 = 1 << 10;
 
 /// Maximum number of fields that an error suggests for one column.
@@ -51,9 +52,9 @@ pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec
     Ok(notes)
 }
 
-/// Checks the polarities of a recording that is not in memory. Returns a note for the user.
+/// Checks the polarities of a recording. Returns a note for the user. Does nothing if the events are already in memory.
 ///
-/// If the polarities cannot be read, the check ends without an error: the error occurs again when the events are read.
+/// If the polarities cannot be read, this function returns no error. The error occurs again when the events are read.
 ///
 /// # Errors
 /// Errors of [`Polarities::judge`].
@@ -96,9 +97,9 @@ pub(super) fn check_sensor(
     Err(lacking(path, layout, taken, expected, sensor))
 }
 
-/// The error for a recording that lacks y or p and whose sensor size is unknown. `size` is the smallest width and
-/// height that contain all events. `None` if the recording has both columns, or if the file has no other field that
-/// could be a column.
+/// The error for a recording that lacks the column y or p and whose sensor size is unknown. `size` is the smallest
+/// width and height that contain all events. Returns `None` if the recording has both columns, or if the file has no
+/// other field that could be a column or has a column's name.
 pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> Option<Error> {
     let Recording { path, layout, columns: taken, .. } = recording;
     let expected = match (taken.has(Role::Y), taken.has(Role::P)) {
@@ -113,8 +114,9 @@ pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> O
     taken.has_more().then(|| lacking(path, *layout, taken, expected.into(), sensor))
 }
 
-/// The error for a recording without the columns that `sensor` needs. The error suggests unused fields of the file
-/// first, and last a smaller sensor, which doesn't need these columns.
+/// The error for a recording without the columns that `sensor` needs. It suggests what the user can do: take an unused
+/// field as the column, save a copy of the recording in which the column has numbers, or give a sensor with only one
+/// row or one polarity.
 fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, sensor: SensorSize) -> Error {
     let [lacks_y, lacks_p] =
         [(Role::Y, sensor.height), (Role::P, sensor.polarities)].map(|(role, n)| n > 1 && !taken.has(role));
@@ -152,15 +154,16 @@ fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, 
     Error::Columns { path, place, expected, got, remedies }
 }
 
-/// The range of coordinates that are stored as floats.
+/// The range of the x or y coordinates of a recording, if they are stored as floats. Also how many have fractions.
 #[derive(Debug)]
 pub(super) struct Pixels {
     least: f64,
     most: f64,
-    /// Number of coordinates, and of those that are not whole.
+    /// Number of coordinates. `fractions` is the number of those that are not whole numbers.
     count: u64,
     fractions: u64,
-    /// An eighth of the sensor's size: fractions that are all below it are on another scale.
+    /// An eighth of the sensor's width (for x) or height (for y), or 0 if the sensor is unknown. Coordinates with
+    /// fractions that are all below it are probably not pixels.
     few: f64,
 }
 
@@ -181,24 +184,24 @@ impl Pixels {
         }
     }
 
-    /// Whether [`Pixels::judge`] accepts the coordinates whatever coordinates follow.
+    /// Whether [`Pixels::judge`] is certain to accept the coordinates, whatever coordinates are still added.
     fn are_settled(&self) -> bool {
         self.least < self.most && !self.are_inside_one()
     }
 
-    /// Whether all coordinates are inside one pixel, from -1 to 1 as normalised coordinates are, or in a corner of the
-    /// sensor.
+    /// Whether the coordinates look too close together for pixels. They do if all are inside one pixel, if all are from
+    /// -1 to 1 (normalised coordinates), or if all are in a corner of the sensor, within an eighth of its size.
     fn are_inside_one(&self) -> bool {
         let normalised = self.least >= -1.0 && self.most <= 1.0;
         self.least.floor() == self.most.floor() || normalised || self.least.abs().max(self.most) < self.few
     }
 
-    /// Checks the coordinates that were added. Returns a note for the user if some have fractions, which is a warning if
-    /// more than a tenth have them.
+    /// Checks the coordinates that were added. Returns a note for the user if some have fractions. The note is a
+    /// warning if more than a tenth have them.
     ///
     /// # Errors
-    /// [`Error::NotPixels`] if the coordinates differ, some have fractions, and all are inside one pixel, from -1 to 1,
-    /// or in a corner of the sensor.
+    /// [`Error::NotPixels`] if some coordinates have fractions, the coordinates differ, and all are close together:
+    /// inside one pixel, from -1 to 1, or in a corner of the sensor.
     pub(super) fn judge(&self, path: &Path, field: &str) -> Result<Option<String>> {
         if self.fractions == 0 {
             return Ok(None);

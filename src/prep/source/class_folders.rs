@@ -1,8 +1,8 @@
 //! Decides which sub-folders of a folder of recordings are its classes.
 //!
-//! The class folders are all at one level. It is the first level, as in torchvision's ImageFolder, unless the caller
-//! gives another level. First-level folders that are parts of a dataset (train, test), persons (user01, user02), dates,
-//! or sessions with the same files in each are recognised and refused.
+//! All class folders are at the same level. It is the first level, as in torchvision's ImageFolder, unless the caller
+//! gives another level. First-level folders that are probably not classes are refused: parts of a dataset (train,
+//! test), persons (user01, user02), dates, and sessions with the same files in each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,14 +13,14 @@ use crate::source::labels::number_classes;
 use crate::source::listing::Listing;
 use crate::source::names::some_of;
 
-/// Names of folders for the training part of a dataset.
+/// Words in the names of folders that hold the training part of a dataset.
 const TRAINING: &str = "train training trn trainval";
-/// Short names of parts of a dataset: first for training, then for all other parts. Class folders can have these names
-/// too: `tr` and `te` are also codes of languages.
+/// Short words for parts of a dataset. The first string is for the training part, the second for all other parts. Class
+/// folders can have these names too: `tr` and `te` are also codes of languages.
 const SHORT_PARTS: [&str; 2] = ["tr", "te ts va vl"];
 /// Words for numbered parts of a dataset. A number or a letter follows the word, as in `fold1` and `split_a`.
 const NUMBERED_PARTS: &str = "fold kfold split partition part cv";
-/// Names of folders for all parts of a dataset except the training part.
+/// Words in the names of folders that hold a part of a dataset other than the training part.
 const OTHER_PARTS: &str = "test testing tst val valid validation validate validating eval evaluation evaluate dev devel \
                            development holdout heldout";
 /// Words for persons, sessions and similar groups. A number or a letter follows the word, as in `user01` and
@@ -30,30 +30,31 @@ const GROUPS: &str = "user subject subj sub sbj speaker spk spkr participant per
                       cam room";
 /// Single letters for persons, sessions and similar groups. A number follows the letter, as in `s01` and `p3`.
 const GROUP_LETTERS: &str = "s p u r f m";
-/// Words for files, which have a number after them: `sample_0003`.
+/// Words in the names of numbered files. Such a name says nothing about a class. A number or a letter follows the word,
+/// as in `sample_0003`.
 const FILES: &str = "sample file item clip example event events data img image video v n no nr";
 
 /// The classes of a folder of recordings.
 #[derive(Debug)]
 pub(super) struct FolderClasses {
-    /// Class names, in order.
+    /// Class names, in alphabetical order.
     pub names: Vec<String>,
-    /// Class number of each file.
+    /// For each file, the index of its class in `names`.
     pub labels: Vec<u32>,
-    /// Names of classes whose folders have no recordings.
+    /// Names of classes whose folders contain no recordings.
     pub empty: Vec<String>,
 }
 
 /// Takes the classes of recordings from the names of the folders at `level`, counted from 1. Classes are numbered in
 /// alphabetical order.
 ///
-/// Without a `level`, the classes are the first-level folders. These are checked to be plausible classes, unless all of
-/// them are in `list`. Folders without recordings are classes too, but with a `list` only if they are in it. Returns
-/// `None` if no `level` is given and no recording is in a sub-folder.
+/// Without a `level`, the classes are the first-level folders. The function checks that these folders are probably
+/// classes, unless all of them are in `list`. Folders without recordings are classes too, but with a `list` only if
+/// they are in it. Returns `None` if no `level` is given and no recording is in a sub-folder.
 ///
 /// # Errors
-/// [`Error::NotClasses`] if the first-level folders are probably not classes, for files that are in no folder of this
-/// level, and for parts of a dataset above it.
+/// [`Error::NotClasses`] if the first-level folders are probably not classes, if a file is in no folder at this level,
+/// or if the folders at a level above are the parts of a dataset.
 pub(super) fn by_folder(
     dir: &Path,
     listing: &Listing,
@@ -99,27 +100,30 @@ pub(super) fn by_folder(
     Ok(Some(FolderClasses { names, labels, empty: empty.into_iter().map(String::from).collect() }))
 }
 
-/// The folders at level `level` that recordings are in, if they are several parts of a dataset.
+/// Returns the names of the folders at `level` (counted from 1) that contain recordings, if these folders are the parts
+/// of a dataset, such as `train` and `test`. Otherwise, returns `None`.
 pub(super) fn parts_at(files: &[String], level: usize) -> Option<Vec<&str>> {
     let names: BTreeSet<&str> = files.iter().filter_map(|name| folder_of(name, level)).collect();
     let names: Vec<&str> = names.into_iter().collect();
     (names.len() > 1 && are_parts(&names)).then_some(names)
 }
 
-/// The name of the folder at `level` (from 1) that contains a file. `None` if the file is in no folder of this level.
+/// The name of the folder at `level` (counted from 1) that contains a file. `None` if the file is in no folder at this
+/// level.
 fn folder_of(file: &str, level: usize) -> Option<&str> {
     let (folders, _) = file.rsplit_once('/')?;
     folders.split('/').nth(level - 1)
 }
 
-/// The names of all folders at `level` (from 1), each once.
+/// The names of all folders at `level` (counted from 1). Each name is listed once.
 fn folders_at(folders: &[String], level: usize) -> Vec<&str> {
     let at = folders.iter().filter_map(|name| name.split('/').nth(level - 1));
     at.collect::<BTreeSet<&str>>().into_iter().collect()
 }
 
-/// Refuses first-level folders that are probably not classes. `dir` is `above` levels below the folder that was opened.
-/// `files` are paths of recordings relative to `dir`, and `top` are the folders directly in `dir`.
+/// Refuses the folders directly in `dir` if they are probably not classes. `dir` is `above` levels below the folder
+/// that the user opened. `files` are paths of recordings relative to `dir`, and `top` are the names of the folders
+/// directly in `dir`.
 ///
 /// # Errors
 /// [`Error::NotClasses`].
@@ -192,8 +196,9 @@ fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
     Ok(())
 }
 
-/// The first file, and its name without ending, if about the same files are in each of several folders and have names
-/// rather than numbers: `lab/wave.npy` and `led/wave.npy`.
+/// Finds out whether about the same files are in each of several folders, such as `lab/wave.npy` and `led/wave.npy`. If
+/// so, returns the first such file's path, and its name without ending. Files that are only numbered, such as `001.npy`
+/// and `sample_2.npy`, are ignored.
 fn repeated_file<'a>(files: &[&'a str]) -> Option<(&'a str, &'a str)> {
     let mut inside: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut first = None;
@@ -212,11 +217,11 @@ fn repeated_file<'a>(files: &[&'a str]) -> Option<(&'a str, &'a str)> {
     first.filter(|_| inside.len() > 1 && all.len() > 1 && 3 * pairs >= 2 * inside.len() * all.len())
 }
 
-/// Whether folders are the parts of a dataset, judged by their names. They are if one of these holds:
+/// Whether folders are the parts of a dataset, judged by their `names`. They are if one of these holds:
 ///
-/// - More than half of the names are those of parts.
-/// - Exactly half of the names are those of parts, among them a training part and another part.
-/// - All names are those of parts or short names of parts, among them a training part and another part.
+/// - More than half of the names are names of parts.
+/// - Exactly half are names of parts, among them a training part and another part.
+/// - All are names or short names of parts, among them a training part and another part.
 fn are_parts(names: &[&str]) -> bool {
     let training = names.iter().filter(|name| is_part(name, TRAINING)).count();
     let other = names.iter().filter(|name| is_part(name, OTHER_PARTS)).count();
@@ -229,9 +234,9 @@ fn are_parts(names: &[&str]) -> bool {
         || (parts + short_training + short_other == all && training + short_training > 0 && other + short_other > 0)
 }
 
-/// Whether a folder's name is one of the words in `parts`, which are separated by spaces. Case is ignored. A number may
-/// follow the word (`val2017`), and another word may stand before or after it (`dvs_train`, `Test-Set`,
-/// `ibmGestureTrain`).
+/// Whether a folder's name is one of the words in `parts`, which are separated by spaces. Case is ignored. A number or
+/// an ending such as `set` may follow the word (`val2017`, `trainset`). Other words may stand before or after it
+/// (`dvs_train`, `Test-Set`, `ibmGestureTrain`).
 fn is_part(name: &str, parts: &str) -> bool {
     let words = words(name);
     let joined = words.concat();
@@ -244,8 +249,8 @@ fn is_part(name: &str, parts: &str) -> bool {
     })
 }
 
-/// Splits a name into words, in lower case. A new word begins after any character that is no letter or digit, and at a
-/// capital after a lower-case letter.
+/// Splits a name into words, in lower case. A new word begins after every character that is not a letter or digit, and
+/// at every capital letter that follows a lower-case letter.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut before = ' ';
@@ -281,7 +286,8 @@ fn is_date(name: &str) -> bool {
     }
 }
 
-/// Whether a name begins with one of `words` and continues with a number, or with a single letter.
+/// Whether a name begins with one of `words` (separated by spaces) and continues with a number, or with a single
+/// letter.
 fn is_numbered(name: &str, words: &str) -> bool {
     let name = name.to_lowercase();
     let (word, rest) = name.split_at(name.find(|c: char| !c.is_alphabetic()).unwrap_or(name.len()));
@@ -393,8 +399,8 @@ mod tests {
         assert_eq!(kind(&["x/user1/wave/1.npy", "x/user2/wave/1.npy"]), Some(FolderKind::Above(3)));
     }
 
-    /// The expected result for folders `names` that are repeated in each first-level folder. They are refused, unless
-    /// all of them are numbers or known words for persons.
+    /// The expected result if each first-level folder contains folders with these `names`. They are refused, unless
+    /// each name is a number or that of a person or session.
     fn same(names: &[&str]) -> Option<FolderKind> {
         (!names.iter().all(|name| is_group(name) || is_number(name))).then_some(FolderKind::Above(2))
     }

@@ -1,5 +1,5 @@
-//! The caller's list of classes: it says which classes there are, and in which order. The labels of recordings are
-//! renumbered to fit the list, by the names of their classes.
+//! The caller's list of classes: it says which classes there are, and in which order. The label of each recording is
+//! replaced by the index of its class in this list.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -94,7 +94,8 @@ impl ClassList {
         self.place(name).is_some()
     }
 
-    /// Checks that the label of every row of a table is in the list. `table` is the table's path, for the error.
+    /// Checks that the label of every row of a table is in the list. `table` is the path of the table, for the error
+    /// message.
     ///
     /// # Errors
     /// [`Error::UnknownClass`] for the first row whose label is not in the list.
@@ -105,10 +106,11 @@ impl ClassList {
         }
     }
 
-    /// Replaces the class names of recordings by this list, and renumbers their labels to fit it.
+    /// Replaces the class names of recordings by this list. Replaces each label by the index of its class in the list.
     ///
-    /// Recordings without class names have numbers as labels. If the list contains a number as a name, each label is
-    /// the name of a class. Otherwise, each label is an index into the list.
+    /// Recordings without class names have numbers as labels. If the list has a name that is a number, or is too short
+    /// for one of these labels, each label is taken as the name of a class. Otherwise, each label is already an index
+    /// into the list.
     ///
     /// # Errors
     /// [`Error::UnknownClass`] for a class that is not in the list; [`tonic_base::Error::Usage`] if recordings without
@@ -131,8 +133,14 @@ impl ClassList {
         Ok(())
     }
 
-    /// For each label of the recordings without class names: its index in the list. If labels are taken as indices, a
-    /// note of the first recording says so.
+    /// Returns a map from each label of the recordings without class names to an index in the list.
+    ///
+    /// If the labels are taken as names of classes, the index is that of the name. If they are taken as indices, the
+    /// index is the label itself, and a note that says so is added to the first recording. [`ClassList::apply`] says
+    /// which of the two holds.
+    ///
+    /// # Errors
+    /// Errors of [`ClassList::apply`].
     fn places_of_numbers(&self, recordings: &mut [Recording]) -> Result<HashMap<u32, u32>> {
         let nameless = || recordings.iter().filter(|recording| recording.classes.is_none());
         let Some(first) = nameless().next() else { return Ok(HashMap::new()) };
@@ -154,8 +162,8 @@ impl ClassList {
         Ok(used.iter().map(|&label| (label, label)).collect())
     }
 
-    /// The index in the list of each of the class names `names`. `path` is the recording that has these classes, for
-    /// the error.
+    /// Finds the index in the list of each class name in `names`. `path` is the recording that has these classes, for
+    /// the error message.
     ///
     /// # Errors
     /// [`Error::UnknownClass`] if the list lacks some of the names.

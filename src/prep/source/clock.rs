@@ -9,8 +9,9 @@
 //! | stray | jump as far as a gap, ahead or back, for a few events | one damaged time |
 //! | disorder | descend, or step back again and again without returning | a file in the order of its pixels |
 //!
-//! The pass needs constant memory, apart from a few bytes for each wrap. Nearly all blocks of times are calm: no step
-//! goes back, and all steps are short. A calm block costs one comparison per event.
+//! The pass needs constant memory, apart from a few bytes for each wrap. It takes the times in blocks. Nearly all
+//! blocks are calm: no step goes back, and all steps are short. A calm block is processed at once, with very little
+//! work per event.
 
 mod findings;
 mod wrap;
@@ -21,55 +22,57 @@ pub(super) use wrap::Wrap;
 use crate::source::unit::TimeUnit;
 use wrap::Turns;
 
-/// With fewer events than this, a finding needs more evidence.
+/// If a recording has fewer events than this, a finding needs more evidence.
 pub(super) const FEW: u64 = 100;
 /// Number of consecutive events in a block.
 const BLOCK: usize = 1024;
 /// A block is calm if no step goes back and all steps are below this power of two, in microseconds.
 const CALM: u64 = 1 << 10;
-/// The largest step back that always counts as jitter is an eighth of the recording's duration. It is at least the
-/// first and at most the second of these limits, in microseconds.
+/// Lower and upper limit of the largest step back that always counts as jitter, in microseconds. Within these limits,
+/// it is an eighth of the recording's duration.
 const SMALL: (i64, i64) = (1_000, 100_000);
 /// If more than this many events in order follow a step back, the clock counts as settled at the new times. In a
-/// recording shorter than a block, a sixteenth of the events is enough, but at least [`ORDERED`].
+/// recording shorter than a block, a sixteenth of all events is enough, but not fewer than [`ORDERED`] events.
 const SETTLED: u64 = 64;
-/// Events are in order, apart from faults, if at most one of this many steps back by more than jitter.
+/// The times of a recording count as ordered if at most one event in this many comes after a large step back: one that
+/// is too long to always count as jitter. Also a lower limit of the number of events after which a clock counts as
+/// settled.
 const ORDERED: u64 = 4;
-/// A step back at the end of a recording is jitter if few events follow and the step is short: at most this many
-/// microseconds, and at most an eighth of the recording's duration.
+/// A step back near the end of a recording counts as jitter if only a few events follow it and it is short. It is short
+/// if it is at most this many microseconds, and at most an eighth of the recording's duration.
 const LATE: i64 = 1_000_000;
-/// Jumps longer than this many microseconds are kept as possible gaps. Such a jump is noted if it is longer than the
-/// rest of the recording.
+/// Jumps longer than this many microseconds are kept, because they may be gaps. If such a jump is not a gap, but is
+/// longer than the rest of the recording, it is mentioned in a note.
 const PAUSE: i64 = 2_000_000;
-/// A gap is longer than this many microseconds. The jumps of stray events may be shorter.
+/// A jump ahead is a gap only if it is longer than this many microseconds. The jumps of stray events can be shorter.
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
-/// Maximum number of gaps that are kept, and also of resets.
+/// Maximum number of gaps that are kept. Also the maximum number of resets that are kept.
 const LISTED: usize = 16;
 
-/// A pass over the times of a recording that looks for faults of its clock.
+/// A pass over the times of a recording. It looks for faults of the recording's clock.
 #[derive(Debug)]
 pub(super) struct Clock {
     unit: TimeUnit,
     /// Number of events after which a run counts as settled.
     settled: u64,
-    /// The first times, at most a block.
+    /// The first times of the recording, at most [`BLOCK`] of them.
     first: Vec<i64>,
-    /// Number of events seen.
+    /// Number of events processed so far.
     seen: u64,
-    /// Time of the last event seen, in microseconds.
+    /// Time of the last event processed, in microseconds.
     previous: i64,
-    /// The lowest time seen, in microseconds.
+    /// The lowest time so far, in microseconds.
     low: i64,
-    /// The highest time seen, in microseconds.
+    /// The highest time so far, in microseconds.
     high: i64,
-    /// Sum of all steps ahead, in microseconds.
+    /// Sum of the steps ahead, in microseconds. Steps that only return from a step back are not included.
     progress: i64,
-    /// The events since the last large step back, or all events if there was none.
+    /// The run to which the last event belongs.
     run: Run,
-    /// The run before the last large step back, as long as the times may still return to it.
+    /// The run before the current one, as long as the times may still return to it.
     left: Option<Run>,
-    /// The last large jump ahead, as long as the times may still return from it.
+    /// The last large jump ahead, as long as the times may still return to where they were before the jump.
     leap: Option<Leap>,
     jitter: Jitter,
     turns: Turns,
@@ -77,14 +80,15 @@ pub(super) struct Clock {
     ahead: u64,
     /// Number of steps back, however small.
     backward: u64,
-    /// Number of steps back that are too large to always count as jitter.
+    /// Number of large steps back: those that are too long to always count as jitter.
     deep: u64,
-    /// Steps back after which the times did not return, each with the run that follows the step, and the number of
-    /// events of the run before it.
+    /// One entry for each step back after which the times did not return: the step, the run after it, and the number of
+    /// events in the run before it.
     resets: Vec<(Break, Run, u64)>,
-    /// The largest jumps ahead, and the largest jumps back after which the times returned.
+    /// The longest jumps: those ahead, and those back after which the times returned.
     gaps: Vec<Break>,
-    /// Index of the first event without a time, and the number of events without a time.
+    /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
+    /// time.
     missing: Option<(u64, u64)>,
 }
 
@@ -98,7 +102,8 @@ struct Leap {
     by: i64,
 }
 
-/// Consecutive events that belong together, from one large step back of the clock to the next.
+/// Consecutive events that belong together. A large step back begins a new run, unless it comes soon after another one,
+/// or only returns from a jump ahead.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     at: u64,
@@ -106,12 +111,12 @@ struct Run {
     low: i64,
     high: i64,
     events: u64,
-    /// Number of large steps back within the run.
+    /// Number of large steps back in the run that did not begin a new run.
     steps: u64,
 }
 
 impl Clock {
-    /// Starts a pass over the times of a file. The file's times are in `unit`.
+    /// Starts a pass over the times of a file. `unit` is the unit in which the file stores them.
     pub(super) fn new(unit: TimeUnit) -> Clock {
         let run = Run::new(0, 0);
         Clock {
@@ -137,7 +142,7 @@ impl Clock {
         }
     }
 
-    /// Counts events without a time. `missing` are indices among the events whose times [`Clock::see`] gets next.
+    /// Counts events without a time. `missing` are their indices, from 0, in the times that [`Clock::see`] gets next.
     pub(super) fn miss(&mut self, missing: &[usize]) {
         if let Some(&first) = missing.first() {
             let (at, before) = self.missing.unwrap_or((self.seen + first as u64, 0));
@@ -155,8 +160,8 @@ impl Clock {
         }
     }
 
-    /// Processes a block of times at once if it is calm and goes on from the last event. If not, processes nothing and
-    /// returns `false`.
+    /// Processes a block of times at once and returns `true`, if the times continue the current run in short steps
+    /// ahead. If they don't, or if they may return to the run before, does nothing and returns `false`.
     fn passes(&mut self, block: &[i64]) -> bool {
         let [first, .., last] = *block else { return false };
         if self.seen == 0 || self.previous != self.run.high || last < self.previous {
@@ -229,9 +234,9 @@ impl Clock {
         self.run.high = time;
     }
 
-    /// Keeps a jump that is longer than [`PAUSE`] as a possible gap. A shorter jump after which the times returned
-    /// counts as jitter. The number of events out of order is then `late`, or that of all events until the return if
-    /// `late` is 0.
+    /// Keeps a jump that is longer than [`PAUSE`] as a possible gap. If more than [`LISTED`] jumps are then kept, drops
+    /// the shortest. A jump that is too short, or is dropped, counts as jitter if the times returned after it. The
+    /// number of events out of order is then `late`, or if `late` is 0, that of all events from the jump to the return.
     fn leave(&mut self, jump: Break, late: u64) {
         let mut small = (jump.by <= PAUSE).then_some(jump);
         if small.is_none() {
@@ -246,7 +251,7 @@ impl Clock {
         }
     }
 
-    /// Keeps the step back from run `left` to the current run as a reset, because the times did not return.
+    /// Keeps the step back from the run `left` to the current run as a reset. The times did not return to `left`.
     fn reset(&mut self, left: Run) {
         let by = left.high.saturating_sub(self.run.start);
         let reset = Break { kind: BreakKind::Reset, at: self.run.at, until: None, by };
@@ -294,7 +299,7 @@ impl Clock {
         (self.high.saturating_sub(self.low) / 8).clamp(SMALL.0, SMALL.1)
     }
 
-    /// Ends the pass and returns what was found.
+    /// Ends the pass and returns the faults that it found.
     pub(super) fn finish(mut self) -> Findings {
         let settled = (self.seen / 16).clamp(ORDERED, SETTLED);
         if settled < self.settled {
@@ -392,8 +397,8 @@ impl Clock {
 }
 
 impl Findings {
-    /// Looks for faults in all times of a recording, which are in microseconds. `unit` is the unit of the times in the
-    /// file.
+    /// Looks for faults in all `times` of a recording, in microseconds. `unit` is the unit in which the file stores the
+    /// times.
     pub(super) fn of(unit: TimeUnit, times: &[i64]) -> Findings {
         let mut clock = Clock::new(unit);
         clock.see(times);
@@ -402,17 +407,17 @@ impl Findings {
 }
 
 /// Whether a jump is longer than a running sensor can be silent. Without its gaps, the recording lasts `rest`
-/// microseconds and has `mean` microseconds between events.
+/// microseconds and has `mean` microseconds between events on average.
 ///
 /// The background activity of a running sensor never ends: it makes events every few milliseconds, in darkness too. So
-/// a jump is a gap if it is longer than ten times the rest of the recording, or longer than an hour and a hundred usual
-/// steps. The caller accepts gaps of up to [`MINUTE`], because sensors are stopped between trials. This exception
-/// doesn't hold for stray events, unless there are only [`FEW`] events.
+/// a jump is a gap if it is longer than ten times `rest`, or longer than both an hour and a hundred times `mean`. The
+/// caller ignores gaps of up to [`MINUTE`], because sensors are stopped between trials. It ignores stray events with
+/// such short jumps only in recordings of fewer than [`FEW`] events.
 fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
     jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
 }
 
-/// Returns the sum of the steps ahead without the largest quarter of them, which may be gaps.
+/// Returns the sum of the steps ahead, except for the largest quarter of these steps, which may be gaps.
 fn usual_steps(times: &[i64]) -> i64 {
     let steps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
     let mut steps: Vec<i64> = steps.filter(|step| *step > 0).collect();
@@ -421,7 +426,7 @@ fn usual_steps(times: &[i64]) -> i64 {
     steps[..usual].iter().fold(0, |sum, step| sum.saturating_add(*step))
 }
 
-/// Returns the largest step between times after sorting them.
+/// Sorts times and returns the largest step between neighbouring times.
 fn largest_step(times: &mut [i64]) -> i64 {
     times.sort_unstable();
     times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0)
@@ -432,12 +437,12 @@ impl Run {
         Run { at, start: time, low: time, high: time, events: 0, steps: 0 }
     }
 
-    /// Whether the run has so many events in order that the clock counts as settled at its times.
+    /// Whether the run has more than `settled` events and they are in order, so that the clock counts as settled.
     fn is_settled(&self, settled: u64) -> bool {
         self.events > settled && !self.is_rough(settled)
     }
 
-    /// Whether the run has so many steps back that its times have no order.
+    /// Whether the times of the run have no order: on average, more than one large step back in every `settled` events.
     fn is_rough(&self, settled: u64) -> bool {
         self.steps > 0 && self.steps * settled > self.events
     }

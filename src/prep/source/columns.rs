@@ -1,4 +1,4 @@
-//! The four columns of events, t, x, y and p: their names in files, and which field of a file is used for which column.
+//! The four columns of events, t, x, y and p: their names in files, and the fields of a file that are used for them.
 
 use serde_json::{Value, json};
 
@@ -34,21 +34,22 @@ impl Role {
         }
     }
 
-    /// The column that a field of this name holds. `None` if no column has this name.
+    /// The column whose names include `field`, the name of a field. `None` if no column has this name.
     pub(super) fn of(field: &str) -> Option<Role> {
         Role::ALL.into_iter().find(|role| role.names().iter().any(|name| name.eq_ignore_ascii_case(field)))
     }
 }
 
-/// The part of an array that is a column: it has one number for each event.
+/// The part of an array that is a column, with one number for each event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// The whole array.
     Whole,
     /// A member of the array's records. In nested records, the members of all levels with dots between them, such as
-    /// `pos.x`. If a member is an array itself, one element of it has an index, such as `xy[0]`.
+    /// `pos.x`. If the member is an array itself, the index of one of its elements follows, such as `xy[0]`.
     Member(String),
-    /// Column `index` of a table, counted from 0. `columns` is the number of the table's columns, if it is known.
+    /// Column `index` of a table, counted from 0. `columns` is the table's number of columns, or `None` if it is not
+    /// known.
     Column { index: usize, columns: Option<u64> },
 }
 
@@ -60,7 +61,7 @@ pub(super) struct FieldPath {
     pub(super) part: Part,
 }
 
-/// Writes the field as users write it in a map of columns (`t=FIELD,...`).
+/// Writes the field as in a user's map of columns (`t=FIELD,...`).
 impl std::fmt::Display for FieldPath {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let array = &self.array;
@@ -78,13 +79,14 @@ impl std::fmt::Display for FieldPath {
     }
 }
 
-/// The fields that are the columns t, x, y and p. `None` for a column that the file doesn't have.
+/// For each of the columns t, x, y and p: the field that is used as this column. `None` if the file doesn't have the
+/// column.
 pub(super) type Fields = [Option<FieldPath>; 4];
 
 /// Assigns fields to the columns t, x, y and p by the fields' names. Fields with other names are ignored.
 ///
 /// # Errors
-/// If two fields have names of the same column: the column and the two fields.
+/// If two fields have names of the same column: this column and the two fields.
 pub(super) fn assign<T: Clone>(fields: &[(&str, T)]) -> Result<[Option<T>; 4], (Role, T, T)> {
     let mut of = [None, None, None, None];
     for (name, field) in fields {
@@ -96,8 +98,8 @@ pub(super) fn assign<T: Clone>(fields: &[(&str, T)]) -> Result<[Option<T>; 4], (
     Ok(of)
 }
 
-/// Makes a map of columns that an error suggests: `t=FIELD,x=FIELD,...`. A column without a field gets the word FIELD
-/// if it is `needed`. Otherwise, it is left out.
+/// Makes a map of columns, `t=FIELD,x=FIELD,...`, that an error suggests to the user. `fields` are the fields of t, x,
+/// y and p. A column without a field gets the word FIELD if it is in `needed`. Otherwise, it is left out.
 pub(super) fn map_line(fields: &[Option<String>; 4], needed: &[Role]) -> Remedy {
     let parts = Role::ALL.into_iter().filter_map(|role| {
         let field = fields[role as usize].as_deref().or(needed.contains(&role).then_some("FIELD"))?;
@@ -109,9 +111,9 @@ pub(super) fn map_line(fields: &[Option<String>; 4], needed: &[Role]) -> Remedy 
 /// A field of a file that is used as a column of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TakenField {
-    /// Path of the field in the file, as users write it in a map of columns.
+    /// Path of the field in the file, as in a user's map of columns.
     pub(super) field: String,
-    /// Type of the field's numbers.
+    /// Name of the type of the field's numbers.
     pub(super) kind: String,
 }
 
@@ -120,9 +122,9 @@ pub(super) struct TakenField {
 pub struct TakenColumns {
     pub(super) fields: [Option<TakenField>; 4],
     pub(super) unit: Option<TimeUnit>,
-    /// Fields that could be columns but are not used.
+    /// Fields that could be columns of the events but are not used.
     pub(super) unused: Vec<String>,
-    /// Other arrays of the file that are not used.
+    /// Other arrays of the file that are not used. A group of such arrays can be one entry.
     pub(super) others: Vec<String>,
     /// Fields that have the name of a column but cannot be used as one.
     pub(super) unusable: Vec<UnusableField>,
@@ -135,11 +137,11 @@ pub(super) struct UnusableField {
     pub(super) role: Role,
     /// Path of the field in the file.
     pub(super) field: String,
-    /// Why the field cannot be the column: its type, length or shape, as text for messages.
+    /// Text for error messages: why the field cannot be the column (its type, length or shape).
     pub(super) why: String,
     /// Whether the field has a text for each event.
     pub(super) is_text: bool,
-    /// Whether it has a Python object for each event.
+    /// Whether the field has a Python object for each event.
     pub(super) is_pickled: bool,
 }
 
@@ -150,7 +152,8 @@ impl std::fmt::Display for UnusableField {
 }
 
 impl TakenColumns {
-    /// The columns of a layout without y and p. `t` and `x` are the path and the type of each column's field.
+    /// The columns of a cochlea's recording, which has no y and p. `t` and `x` are the path and the number type of the
+    /// fields of these columns.
     pub(super) fn of_cochlea(t: (&str, String), x: (&str, String), unit: TimeUnit) -> TakenColumns {
         let taken = |(field, kind): (&str, String)| Some(TakenField { field: field.into(), kind });
         TakenColumns { fields: [taken(t), taken(x), None, None], unit: Some(unit), ..TakenColumns::default() }
@@ -170,12 +173,12 @@ impl TakenColumns {
         self.has(Role::P)
     }
 
-    /// Whether the file has other fields that could be columns, or that have the name of a column.
+    /// Whether the file has unused fields that could be columns, or that have the name of a column.
     pub fn has_more(&self) -> bool {
         !self.unused.is_empty() || !self.unusable.is_empty()
     }
 
-    /// A note for the user that lists the fields and arrays that are not used. `None` if all are used.
+    /// A note for the user that lists the fields and arrays that are not used. `None` if all of them are used.
     pub(super) fn left_over_note(&self) -> Option<String> {
         // What cannot be used is named with the reason, and not again among the others.
         let others = self.others.iter().filter(|other| !self.unusable.iter().any(|field| field.field == **other));
@@ -192,12 +195,12 @@ impl TakenColumns {
         self.fields != other.fields || self.unit != other.unit
     }
 
-    /// The name of the unit of times.
+    /// The name of the unit of the times. Empty if there is no unit.
     pub(crate) fn unit_name(&self) -> &'static str {
         self.unit.map_or("", TimeUnit::name)
     }
 
-    /// The names of the fields, such as `t=events/ts,x=events/xs`.
+    /// The columns with the fields that are used for them, such as `t=events/ts,x=events/xs`.
     pub(crate) fn names(&self) -> String {
         let fields = Role::ALL.into_iter().zip(&self.fields);
         let names = fields.filter_map(|(role, taken)| Some(format!("{}={}", role.name(), taken.as_ref()?.field)));
@@ -215,8 +218,8 @@ impl TakenColumns {
         Role::ALL.map(column).join(", ")
     }
 
-    /// The columns as a JSON object with the keys t, x, y and p. The value of a column is `null` if the file doesn't
-    /// have it. Otherwise, it has `field` and `type`; the value of t also has `unit`.
+    /// The columns as a JSON object with the keys t, x, y and p. If the file doesn't have a column, its value is
+    /// `null`. Otherwise, its value is an object with `field` and `type`; the object of t also has `unit`.
     pub fn json(&self) -> Value {
         let column = |role: Role| {
             let taken = self.fields[role as usize].as_ref()?;
@@ -231,9 +234,9 @@ impl TakenColumns {
     }
 }
 
-/// Finds the field that `text` in a map names: an array, or a member of an array's records after a dot. With an
-/// `index`, it is a column of a table, or an element of a member. `exists` tells whether the file has an array with a
-/// given name.
+/// Finds the field that `text` names in a user's map of columns: an array, or a member of an array's records, after a
+/// dot. With an `index`, the field is a column of a table, or an element of the member. `exists` tells whether the file
+/// has an array with a given name.
 pub(super) fn named_field(text: &str, index: Option<usize>, exists: impl Fn(&str) -> bool) -> FieldPath {
     if !exists(text) {
         for (dot, _) in text.rmatch_indices('.') {
@@ -248,7 +251,8 @@ pub(super) fn named_field(text: &str, index: Option<usize>, exists: impl Fn(&str
     FieldPath { array: text.into(), part }
 }
 
-/// Splits an element of a member, such as `xy[0]`, into the member's name and the index. `None` for anything else.
+/// Splits the name of a member's element, such as `xy[0]`, into the member's name and the index. `None` for any other
+/// name.
 pub(super) fn element(member: &str) -> Option<(&str, usize)> {
     let (name, index) = member.strip_suffix(']')?.rsplit_once('[')?;
     Some((name, index.parse().ok()?))

@@ -1,7 +1,8 @@
 //! Cuts a long recording into samples: finds the range of events of each sample.
 //!
-//! One pass over the times, in blocks that fit in memory, finds where every sample begins and ends. Only the times are
-//! used. Other data in the file, such as a millisecond index, is not trusted.
+//! A pass over the times, in blocks that fit in memory, finds where every sample begins and ends. If the clock's wraps
+//! are undone or the events are sorted, another pass follows. Only the times are used. Other data in the file, such as
+//! a millisecond index, is not trusted.
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::clock::{Clock, Wrap};
@@ -15,31 +16,31 @@ use tonic_shard::NO_LABEL;
 
 /// Maximum number of samples that one recording is cut into.
 const MAX_SAMPLES: u64 = 1 << 24;
-/// Maximum number of samples of a recording with fewer events than this. With more samples, most would be empty.
-/// This happens when one time is corrupt and far from the others.
+/// Maximum number of samples of a recording with fewer events than this. More samples would mostly be empty. There can
+/// be so many if one time is corrupt and far from all others.
 const MAX_SPARSE_SAMPLES: u64 = 1 << 20;
 
 /// The samples that a recording is cut into.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
-    /// Event range and start time of each sample. Empty if the recording is one sample and was not scanned.
+    /// Event range and start time of each sample. Empty if the whole recording is one sample whose times were not read.
     pub spans: Vec<Span>,
-    /// Class number of each sample.
+    /// Class index of each sample.
     pub labels: Vec<u32>,
     /// For each sample, whether its events were out of order in the file. Empty if the whole file is in order.
     pub reordered: Vec<bool>,
-    /// Number of events outside every sample.
+    /// Number of events that are in no sample.
     pub left_out: u64,
     /// The wraps of the clock that were undone. `None` if there were none.
     pub wrap: Option<Wrap>,
-    /// Notes about the clock.
+    /// Notes for the user about the recording's clock.
     pub clock: Vec<String>,
-    /// Number of pieces dropped because their middle is outside every labelled interval.
+    /// Number of pieces that are not samples, because their middle is outside every labelled interval.
     pub unlabelled: u64,
 }
 
 impl Pieces {
-    /// The whole recording as one sample of class `class`.
+    /// Makes one sample of class index `class` from the whole recording.
     pub(super) fn whole(class: u32) -> Pieces {
         Pieces { labels: vec![class], ..Pieces::default() }
     }
@@ -73,19 +74,19 @@ pub(super) struct Span {
     pub start: u64,
     /// Index after the last event.
     pub end: u64,
-    /// Time that becomes 0 in the sample, in microseconds. `None` stands for the time of the sample's first event.
+    /// Time that becomes 0 in the sample, in microseconds. If `None`, the time of the sample's first event becomes 0.
     pub origin: Option<i64>,
 }
 
-/// Labelled intervals of a recording, each with its class.
+/// Intervals of a recording, as rows of a label table, each with its class index.
 pub(super) type Intervals<'a> = [(&'a Row, u32)];
 
 /// Cuts a recording into samples. If its times are out of order, it is sorted in memory first.
 ///
 /// # Errors
 /// Errors of [`EventStream::read`]; errors of [`vet`] for a clock with faults; [`Error::WrongType`] if the recording is
-/// out of order and too large to sort in memory; [`tonic_base::Error::Usage`] for too many samples, or if no interval
-/// contains an event.
+/// out of order and too large to sort in memory; [`tonic_base::Error::Usage`] for too many samples, or if the intervals
+/// select no event.
 pub(super) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>) -> Result<Pieces> {
     let most = MAX_SAMPLES.min(stream.len.max(MAX_SPARSE_SAMPLES));
     let mut bounds = Bounds::new(cut, most, intervals);
@@ -142,23 +143,25 @@ pub(super) fn cut_one_class(stream: &mut EventStream, rule: Cut, class: u32) -> 
 /// The times at which samples begin and end. For each time, [`scan`] finds the first event at or after it.
 enum Bounds {
     None,
-    /// Start times and end times of pieces of one duration. The first piece starts at the first event.
+    /// Start times and end times of pieces that all have the same duration. The first piece starts at the first event.
     Even(EvenTimes, EvenTimes),
-    /// Starts and ends of intervals, in microseconds and in ascending order. Each has the index of the first event at
-    /// or after it, which is `None` until [`scan`] finds that event.
+    /// Start times and end times of all intervals in one list, in microseconds and in ascending order. Each has the
+    /// index of the first event at or after it, which is `None` until [`scan`] finds that event.
     Listed(Vec<(i64, Option<u64>)>),
 }
 
-/// Evenly spaced times, counted from the first event. For each time: the index of the first event at or after it.
+/// Evenly spaced times. The first is `offset` after the first event's time. `found` has one entry for each time that an
+/// event has reached: the index of the first event at or after it.
 struct EvenTimes {
     origin: Option<i64>,
     offset: i64,
     stride: i64,
-    /// The first of the times that no event has reached yet, in microseconds. `None` if it overflows an `i64`.
+    /// The first of the evenly spaced times that no event has reached yet, in microseconds. `None` if it overflows an
+    /// `i64`.
     next: Option<i64>,
     found: Vec<u64>,
     most: u64,
-    /// Time of the event that passed the limit of `most` times. `None` if none did.
+    /// Time of the event that would make `found` longer than `most`. `None` if there is no such event.
     too_many: Option<i64>,
 }
 
@@ -167,8 +170,8 @@ impl EvenTimes {
         EvenTimes { origin: None, offset, stride, next: None, found: Vec::new(), most, too_many: None }
     }
 
-    /// Processes event `i` at `time`. If there would be more than `most` times, records none of them and returns
-    /// `false`.
+    /// Processes event `i` at `time`: adds `i` to `found` once for each of the evenly spaced times that it is the first
+    /// to reach. If `found` would become longer than `most`, adds nothing and returns `false`.
     fn see(&mut self, i: u64, time: i64) -> bool {
         if self.too_many.is_some() {
             return false;
@@ -193,7 +196,7 @@ impl EvenTimes {
 }
 
 impl Bounds {
-    /// Returns an error if there are more start or end times than allowed.
+    /// Returns an error if there are more pieces than allowed.
     fn check(&self, stream: &EventStream) -> Result<()> {
         match self {
             Bounds::Even(starts, ends) => match starts.too_many.or(ends.too_many) {
@@ -223,7 +226,7 @@ impl Bounds {
 }
 
 /// Reads the times of a recording, passes them to `clock`, and fills `bounds` while the times are in order. Returns
-/// whether all times are in order. Without a `clock`, it stops at the first block of times that is out of order.
+/// whether all times are in order. Without a `clock`, reading stops at the first block of times that is out of order.
 fn scan(stream: &EventStream, bounds: &mut Bounds, mut clock: Option<&mut Clock>) -> Result<bool> {
     let (mut last, mut listed, mut in_order) = (None, 0, true);
     for range in stream.strides() {
@@ -266,7 +269,8 @@ fn scan(stream: &EventStream, bounds: &mut Bounds, mut clock: Option<&mut Clock>
     Ok(in_order)
 }
 
-/// The error for too many pieces. For pieces of one duration, `time` is the time of the event that passed the limit.
+/// The error for too many pieces. If the recording is cut by duration, `time` is the time of the event at which there
+/// were too many. The error then asks whether this time is far from all others by mistake.
 fn too_many(stream: &EventStream, time: Option<i64>) -> Error {
     let stray = time.map_or(String::new(), |time| format!(" (or one of its times is stray: {time} us?)"));
     let got = format!("more in {}: give longer ones{stray}", stream.path.display());
@@ -278,8 +282,8 @@ fn too_many(stream: &EventStream, time: Option<i64>) -> Error {
     Error::usage("number of samples", expected, got)
 }
 
-/// Makes pieces of one duration that together contain every event. With intervals, keeps only the pieces whose middle
-/// lies in an interval.
+/// Makes pieces of equal duration, `length`, that together contain every event. With intervals, keeps only the pieces
+/// whose middle lies in an interval.
 fn stepped(
     stream: &EventStream,
     starts: EvenTimes,
@@ -330,7 +334,7 @@ fn listed(stream: &EventStream, bounds: &[(i64, Option<u64>)], intervals: &Inter
     if stream.len > 0 && covered(&pieces.spans) == 0 { Err(nowhere(stream, intervals)) } else { Ok(pieces) }
 }
 
-/// The error for intervals that contain no event of the recording.
+/// The error for intervals that select no event of the recording.
 fn nowhere(stream: &EventStream, intervals: &Intervals<'_>) -> Error {
     let ((from, to), (first, last)) = match extents(stream, intervals) {
         Ok(extents) => extents,
@@ -344,8 +348,8 @@ fn nowhere(stream: &EventStream, intervals: &Intervals<'_>) -> Error {
     Error::usage("labels", expected, format!("{from} to {to} us: {unit}"))
 }
 
-/// The first start and the last end of `intervals`, and the first and the last time of a recording whose times are in
-/// order. All are in microseconds.
+/// Returns the first start and the last end of `intervals`, then the first and the last time of the recording. All four
+/// are in microseconds. The recording's times must be in order.
 pub(super) fn extents(stream: &EventStream, intervals: &Intervals<'_>) -> Result<((i64, i64), (i64, i64))> {
     let both = intervals.iter().filter_map(|(row, _)| row.interval);
     let intervals = both.fold((i64::MAX, i64::MIN), |(from, to), (start, end)| (from.min(start), to.max(end)));

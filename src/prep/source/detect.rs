@@ -13,7 +13,7 @@ use crate::source::stream::{ClassLabel, EventStream};
 use crate::source::{camera, hdf, hsd, npy_files, ntidigits};
 
 /// Returns the layout of a file: the one in `options`, or else the first layout that fits the file's content. An HDF5
-/// file has [`Layout::Map`] if the options name its columns, or if it fits no other layout.
+/// file has [`Layout::Map`] if the options name its columns, or if no other layout fits.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for a file that is neither HDF5 nor NumPy's;
@@ -51,7 +51,7 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
     })
 }
 
-/// The layout of a NumPy file, from its first bytes. `None` for any other file.
+/// The layout of a NumPy file, recognised by its first bytes. `None` for any other file.
 fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
     let mut head = [0; 4];
     let file = std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
@@ -65,7 +65,8 @@ fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
 /// Opens a file that holds one recording, and checks it.
 ///
 /// # Errors
-/// Errors of the layout and of [`check`]; [`tonic_base::Error::Usage`] for a layout with many samples per file.
+/// Errors of opening a file of this layout, and of [`check`]; [`tonic_base::Error::Usage`] for a layout with many
+/// samples per file.
 pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let stream = match layout_of(path, options)? {
         Layout::Npy => npy_files::open_npy(path, options)?,
@@ -82,12 +83,13 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
     Ok(stream)
 }
 
-/// Number of events in a file that holds one recording. Counts only events in the range that the options give.
+/// Number of events in a file that holds one recording. If the options give a range of events, only events in the range
+/// are counted.
 pub(crate) fn events_of(path: &Path, options: &SourceOptions) -> Result<u64> {
     Ok(open_stream(path, options)?.len)
 }
 
-/// What the head of a file tells about its recording.
+/// What is known about the recording in a file before its events are read.
 #[derive(Debug)]
 pub(super) struct Head {
     /// Layout of the file.
@@ -96,11 +98,11 @@ pub(super) struct Head {
     pub sensor: Option<SensorSize>,
     /// Class of the recording, if the file gives it.
     pub label: Option<ClassLabel>,
-    /// Number of events in the range that the options give.
+    /// Number of events in the range that the options give, or of all events without a range.
     pub events: u64,
-    /// Number of events outside this range.
+    /// Number of events outside the range that the options give.
     pub out_of_range: u64,
-    /// Other files that hold data of the recording.
+    /// Other files that hold some of the recording's data.
     pub linked: Vec<LinkedPath>,
     /// The fields of the file that are used as the columns of events.
     pub taken: TakenColumns,
@@ -108,11 +110,11 @@ pub(super) struct Head {
     pub notes: Vec<String>,
 }
 
-/// Reads the head of a file that holds one recording, without its events. Coordinates that are floats are checked,
-/// except those in an npz archive, because they can only be read with the whole archive.
+/// Opens a file that holds one recording, without reading all of its events. Checks the recording as [`open_stream`]
+/// does. A recording in an npz archive is not checked, because its events can only be read with the whole archive.
 ///
 /// # Errors
-/// Errors of [`open_stream`], as far as the head shows them.
+/// Errors of [`open_stream`]; for an npz archive, only errors that its headers show.
 pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
     let layout = layout_of(path, options)?;
     if layout == Layout::Npz {

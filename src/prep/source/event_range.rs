@@ -1,25 +1,26 @@
-//! A range of a recording's events, as users give it and errors suggest it.
+//! A range of a recording's events, as users write it and as errors suggest it.
 
 use std::ops::Range;
 use std::str::FromStr;
 
-/// A range of a recording's events, by their index in the file: `A..B`, `A..` or `..B`. B is exclusive, and may lie
-/// beyond the end.
+/// A range of a recording's events, by their index in the file: `A..B`, `A..` or `..B`. B is exclusive, and can lie
+/// beyond the recording's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventRange {
     /// Index of the first event.
     pub start: u64,
-    /// Index after the last event. `None`: up to the end.
+    /// Index after the last event. `None` stands for the end of the recording.
     pub end: Option<u64>,
 }
 
 impl EventRange {
-    /// The events of the range in a recording of `len` events.
+    /// Returns the indices of the range's events in a recording of `len` events.
     pub fn of(self, len: u64) -> Range<u64> {
         self.start..self.end.unwrap_or(len).min(len)
     }
 
-    /// The other events of a recording of `len` events, before and after it.
+    /// Returns the ranges of all other events in a recording of `len` events: those before this range and those after
+    /// it.
     pub(super) fn others(self, len: u64) -> Vec<EventRange> {
         let Range { start, end } = self.of(len);
         let others = [(0, start), (end, len)].into_iter().filter(|(start, end)| start < end);

@@ -2,7 +2,7 @@
 //! could be read as something else: `t="time, s",x="a[0]"[2]`. Within quotes, a backslash stands before a quote and
 //! before another backslash.
 
-/// Splits a map into its parts, at the commas outside quotes. A quoted text begins after `=`.
+/// Splits a map of columns into its parts, at the commas outside quotes. Quotes begin directly after `=`.
 pub(super) fn parts(map: &str) -> Vec<&str> {
     let (mut quoted, mut escaped, mut before) = (false, false, ' ');
     let is_comma = |c: char| {
@@ -15,8 +15,8 @@ pub(super) fn parts(map: &str) -> Vec<&str> {
     map.split(is_comma).collect()
 }
 
-/// Splits the text of a field into a name and what follows the closing quote. If the text doesn't begin with a quote,
-/// all of it is the name, and the second value is `None`.
+/// Splits the text of a field into the name in quotes and the text after the closing quote. If `field` doesn't begin
+/// with a quote, all of it is the name, and there is no second text (`None`).
 ///
 /// # Errors
 /// A message for the user if the closing quote is missing.
@@ -33,7 +33,7 @@ pub(super) fn unquote(field: &str) -> Result<(String, Option<&str>), String> {
     Err(format!("{field} has quotes that do not end"))
 }
 
-/// Writes a name as it stands in a map, in quotes if necessary.
+/// Writes a name as in a map of columns, in quotes if necessary.
 pub(super) fn quote(name: &str) -> String {
     let is_plain = name.trim() == name && !name.starts_with('"') && !name.ends_with(']') && !name.contains(',');
     if is_plain { name.into() } else { format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")) }

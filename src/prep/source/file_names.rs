@@ -1,5 +1,5 @@
-//! Finds the recording that a row of a table names. The name may be a path or only its last parts, with or without the
-//! file's ending. It may have slashes or backslashes, and any Unicode normal form.
+//! Finds the recording that a row of a label table names. The name can be a path or only the last parts of a path, with
+//! or without the file's ending. It can have slashes or backslashes, and any Unicode normal form.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,41 +10,41 @@ use unicode_normalization::UnicodeNormalization;
 /// wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
-    /// The name is the path relative to the folder, byte by byte.
+    /// The name is the recording's path relative to the folder, byte by byte.
     Same,
-    /// The name is the path relative to the folder, in Unicode normal form C.
+    /// The name is the recording's path relative to the folder, in Unicode normal form C.
     Path,
-    /// The name is the last parts of the path.
+    /// The name is only the last parts of the path.
     End,
     /// The name is the path without the file's ending.
     Stem,
-    /// The name is the last parts of the path, without the file's ending.
+    /// The name is only the last parts of the path, without the file's ending.
     EndStem,
 }
 
 /// Maps the names that a table may use to the recordings of a folder.
 #[derive(Debug)]
 pub(super) struct FileNames {
-    /// The absolute path of the folder, as given and with symbolic links resolved.
+    /// The absolute paths of the folder: the one that was given, and the one with symbolic links resolved.
     roots: Vec<String>,
-    /// For each name: how well it fits, and the index of the recording that it fits best. `None` if several recordings
-    /// fit equally well.
+    /// For each name: how well it fits, and the index of the recording that it fits best. The index is `None` if
+    /// several recordings fit equally well.
     places: HashMap<String, (Fit, Option<usize>)>,
 }
 
-/// What a name in a table stands for.
+/// Result of looking up a name that a label table gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Named {
-    /// The recording at this index.
+    /// The name fits the recording at this index best.
     One(usize),
-    /// More than one recording.
+    /// The name fits several recordings equally well.
     Several,
-    /// No recording.
+    /// The name fits no recording.
     Nothing,
 }
 
 impl FileNames {
-    /// Collects the names of the recordings in `dir`. `files` are the recordings' paths relative to `dir`.
+    /// Collects the names of the recordings in the folder `dir`. `files` are the recordings' paths relative to `dir`.
     pub(super) fn new(dir: &Path, files: &[String]) -> FileNames {
         let roots = [std::path::absolute(dir).ok(), dir.canonicalize().ok()];
         let roots = roots.into_iter().flatten().map(|root| normal(&root.to_string_lossy()));
@@ -68,7 +68,7 @@ impl FileNames {
         FileNames { roots: roots.collect(), places }
     }
 
-    /// Finds the recording that a name in a table stands for.
+    /// Finds the recording that a name in a label table stands for.
     pub(super) fn find(&self, name: &str) -> Named {
         let found = self.places.get(name).copied().or_else(|| {
             let name = normal(name);
@@ -82,8 +82,8 @@ impl FileNames {
         }
     }
 
-    /// Finds the recording of a path that also names the folder itself. For the folder `/data/test`, such paths are
-    /// `/data/test/1.npy` and `test/1.npy`.
+    /// Finds the recording that a path names, if the path also names the folder. For the folder `/data/test`, such
+    /// paths are `/data/test/1.npy` and `test/1.npy`.
     fn below_root(&self, name: &str) -> Option<(Fit, Option<usize>)> {
         let whole = |fit: Fit| matches!(fit, Fit::Same | Fit::Path | Fit::Stem);
         name.match_indices('/').filter(|(at, _)| *at > 0).find_map(|(at, _)| {
@@ -95,8 +95,8 @@ impl FileNames {
         })
     }
 
-    /// The index of the recording whose name is `name` with another ending. `None` if there is no such recording, or
-    /// more than one.
+    /// The index of the recording that has the same name as `name` apart from the ending. `None` if there is no such
+    /// recording, or more than one.
     pub(super) fn of_another_ending(&self, name: &str) -> Option<usize> {
         match self.find(stem(name)) {
             Named::One(i) => Some(i),
@@ -110,7 +110,7 @@ fn normal(name: &str) -> String {
     name.nfc().map(|letter| if letter == '\\' { '/' } else { letter }).collect()
 }
 
-/// A path without the ending of the file's name.
+/// The path without the ending of the file's name.
 fn stem(path: &str) -> &str {
     let last = path.rfind(['/', '\\']).map_or(0, |at| at + 1);
     match path[last..].rfind('.') {

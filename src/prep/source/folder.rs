@@ -1,9 +1,8 @@
-//! Opens a folder of recordings with one recording per file. Classes come from sub-folders, from a table of labels or
-//! from the files.
+//! Opens a folder of recordings with one recording per file. The classes come from the sub-folders, from a label table,
+//! from the files or from the caller.
 //!
-//! The files may have different layouts. The head of every file is read when the folder is opened, so that a damaged
-//! file is found before anything is converted. Events are read later, unless recordings are cut into samples or have
-//! coordinates that are floats.
+//! The files can have different layouts. When the folder is opened, every file is opened and checked, so that a damaged
+//! file is found before anything is converted. Most events are read later, unless the recordings are cut into samples.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -119,21 +118,21 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     Ok(recordings)
 }
 
-/// The names of a folder's classes, and the class number of each recording.
+/// The class names of a folder, and the class index of each recording. Without names, `classes` is `None`.
 struct Labelled {
     classes: Option<Vec<String>>,
     labels: Vec<u32>,
 }
 
 impl Labelled {
-    /// Gives the same label to all recordings.
+    /// Gives the same label to all recordings of the folder.
     fn all(listing: &Listing, classes: Option<Vec<String>>, label: u32) -> Labelled {
         Labelled { classes, labels: vec![label; listing.files.len()] }
     }
 }
 
-/// Labels the recordings of a folder as the options say: with one label, by a table, or by their folders. Returns
-/// `None` if each file gives its own label.
+/// Labels the recordings of a folder as the options say: with one label, by a label table, or by their folders. Returns
+/// `None` if each recording's label is in its own file.
 fn label_files(
     dir: &Path,
     listing: &mut Listing,
@@ -155,7 +154,8 @@ fn label_files(
     Ok(Some(Labelled { classes: Some(found.names), labels: found.labels }))
 }
 
-/// Returns `options` with its layout set to `layout`. Recordings of the same layout share one copy, kept in `known`.
+/// Returns `options` with the layout set to `layout`. All recordings of one layout share the same copy, which is in
+/// `known`.
 fn with_layout(
     known: &mut Vec<(Layout, Arc<SourceOptions>)>,
     layout: Layout,
@@ -169,7 +169,7 @@ fn with_layout(
     made
 }
 
-/// Takes the class of each recording from the recording's file. All classes must be names, or all must be numbers.
+/// Takes the class of each recording from the recording's own file. All classes must be names, or all must be numbers.
 fn by_file(dir: &Path, listing: &Listing, heads: &[Head]) -> Result<Labelled> {
     let number = |head: &Head| match &head.label {
         Some(ClassLabel::Number(number)) => Some(*number),
@@ -192,7 +192,8 @@ fn by_file(dir: &Path, listing: &Listing, heads: &[Head]) -> Result<Labelled> {
     Ok(Labelled { classes: Some(classes), labels })
 }
 
-/// Takes the class of each recording from a table. Recordings without a row in the table are removed from `listing`.
+/// Takes the class of each recording from a label table. Recordings without a row in the table are removed from
+/// `listing`.
 fn by_table(
     table: &PathBuf,
     dir: &Path,

@@ -1,4 +1,4 @@
-//! Recognises formats that this crate does not read, by the first bytes of a file. Errors then name the format, and
+//! Recognises formats that this crate does not read, by the first bytes of a file. Errors then name the format and say
 //! what reads or converts it.
 
 use std::path::Path;
@@ -7,20 +7,20 @@ use crate::error::{Error, Remedy};
 use crate::source::mended::literal;
 use crate::source::text_events;
 
-/// File extensions of recordings that are read.
+/// File name extensions of the recordings that this crate reads.
 pub(super) const ENDINGS: [&str; 5] = ["h5", "hdf5", "hdf", "npy", "npz"];
 /// Number of bytes at the start of a file from which its format is recognised.
 const HEAD: usize = 1 << 14;
-/// What this crate reads, for messages.
+/// Text for error messages: what this crate reads.
 pub(super) const READ: &str = "a recording in HDF5 or NumPy's formats";
-/// What the user should do with a compressed file or an archive, for messages.
+/// Text for error messages: what the user should do with a compressed file or an archive.
 pub(super) const UNPACK: &str = "unpack it first";
 
-/// Advice for a file of some format: a text that says what reads the format, and the words of a command that converts
-/// the file. There may be no words.
+/// Advice for files of one format: a text that says what reads the format, and the words of a command that converts a
+/// file to a format that this crate reads. The list of words is empty if there is no such command.
 ///
-/// The word FILE stands for the path of the file. OUT stands for the path of the converted file, if the command needs
-/// it. In Python code, both become string literals.
+/// The word FILE stands for the path of the file, and OUT for the path of the converted file. In Python code, both
+/// become string literals.
 pub(super) type Way = (&'static str, &'static [&'static str]);
 
 const AEDAT_1: Way = ("jAER reads it; save t, x, y and p with np.savez", &[]);
@@ -66,11 +66,11 @@ const SERVER: Way = ("download the recording again: this is what the server said
 const NAMED: Way = ("name another layout, or none", &[]);
 const NOTHING: Way = ("it has no events", &[]);
 
-/// Commands that write the converted file into the folder of the file.
+/// Commands that write the converted or unpacked file into the same folder as the original file.
 const BESIDE: [&str; 7] = ["metavision_file_to_hdf5", "gunzip", "bunzip2", "unxz", "unzstd", "unlz4", "git"];
 
-/// Formats that have fixed bytes (a mark) near the beginning. For each: the offset of the mark in the file, the mark,
-/// the format's name, and advice.
+/// Formats that have a mark: fixed bytes near the beginning of the file. For each: the offset of the mark in the file,
+/// the mark, the format's name, and advice.
 const FORMATS: [(usize, &[u8], &str, Way); 62] = [
     (0, b"#!AER-DAT4", "an AEDAT 4 file", AEDAT_4),
     (0, b"#!AER-DAT3", "an AEDAT 3 file", AEDAT_3),
@@ -146,11 +146,11 @@ const FORMATS: [(usize, &[u8], &str, Way); 62] = [
     (0, b"<html", "a web page", SERVER),
 ];
 
-/// A format that was recognised: its name, what reads it, and a command that converts the file.
+/// A format that was recognised: its name, a text that says what reads it, and a command that converts the file.
 pub(super) type Recognised = (String, String, Option<Box<Remedy>>);
 
-/// Recognises the format of a file by its first bytes, `head`. The name of the file that the command writes begins with
-/// `stem`. Returns `None` for an unknown format.
+/// Recognises the format of the file at `path` by its first bytes, `head`. If a command converts the file, the name of
+/// the converted file begins with `stem`. Returns `None` for an unknown format.
 pub(super) fn recognise(path: &Path, stem: &str, head: &[u8]) -> Option<Recognised> {
     let known = |name: &str, (reader, words): Way| Some((name.into(), reader.into(), command(path, stem, words)));
     let begins = |at: usize, mark: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(mark));
@@ -190,8 +190,8 @@ pub(super) fn recognise(path: &Path, stem: &str, head: &[u8]) -> Option<Recognis
     is_text(head).then(|| text_events::described(path, stem, &String::from_utf8_lossy(head)))
 }
 
-/// Makes the command that converts or unpacks a file, from the words of a [`Way`]. The name of the converted file
-/// begins with `stem`. Returns `None` if there are no words, or if `path` is not UTF-8.
+/// Makes the command that converts or unpacks the file at `path`, from the words of a [`Way`]. The name of the
+/// converted file begins with `stem`. Returns `None` if there are no words, or if `path` is not UTF-8.
 fn command(path: &Path, stem: &str, words: &[&str]) -> Option<Box<Remedy>> {
     let name = path.to_str()?;
     let out = match *words.first()? {
@@ -215,8 +215,8 @@ fn stem_of(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Makes the command that converts a file in a folder of recordings, `dir`. The command writes into the same folder,
-/// and the user then converts `dir` again.
+/// Makes the command that converts or unpacks the file at `path`, which is in `dir`, a folder of recordings. If the
+/// command writes the new file next to the old one, the user is told to convert `dir` again.
 pub(super) fn command_in_folder(dir: &Path, path: &Path) -> Option<Box<Remedy>> {
     let stem = path.with_extension("");
     let (_, _, mut command) = recognise(path, stem.to_str()?, &head_of(path))?;
@@ -228,7 +228,7 @@ pub(super) fn command_in_folder(dir: &Path, path: &Path) -> Option<Box<Remedy>> 
     command
 }
 
-/// Whether bytes are the beginning of a MATLAB file of version 4. Such a file begins with five 32-bit integers: type,
+/// Whether `head` is the beginning of a MATLAB file of version 4. Such a file begins with five 32-bit integers: type,
 /// rows, columns, whether the variable is complex, and the length of the variable's name. The name follows.
 fn is_matlab_4(head: &[u8]) -> bool {
     let [kind, rows, columns, complex, length, ..] = *head.as_chunks::<4>().0 else { return false };
@@ -240,8 +240,8 @@ fn is_matlab_4(head: &[u8]) -> bool {
     kind < 100 && kind % 10 < 3 && rows > 0 && columns > 0 && complex < 2 && named
 }
 
-/// Whether bytes are the beginning of a text. A text is UTF-8, of which the last character may be cut off, or mostly
-/// ASCII. It has no control characters except white space.
+/// Whether `head` is the beginning of a text. It is if it is UTF-8 or mostly ASCII, and has no control characters
+/// except white space. The last character may be cut off.
 pub(super) fn is_text(head: &[u8]) -> bool {
     let utf8 = match std::str::from_utf8(head) {
         Ok(_) => true,
@@ -252,14 +252,14 @@ pub(super) fn is_text(head: &[u8]) -> bool {
     !head.is_empty() && head.iter().all(plain) && (utf8 || 10 * ascii > 9 * head.len())
 }
 
-/// Whether bytes are the beginning of a NumPy array or an HDF5 file. An HDF5 file may begin with other data, of 512,
-/// 1024 or 2048 bytes.
+/// Whether `head` is the beginning of a NumPy array or an HDF5 file. An HDF5 file can have 512, 1024 or 2048 bytes of
+/// other data at its beginning.
 pub(super) fn is_read(head: &[u8]) -> bool {
     let hdf5 = |at| head.get(at..).is_some_and(|rest: &[u8]| rest.starts_with(b"\x89HDF\r\n\x1a\n"));
     head.starts_with(b"\x93NUMPY") || [0, 512, 1024, 2048].into_iter().any(hdf5)
 }
 
-/// Reads the first [`HEAD`] bytes of a file. Empty if it cannot be read.
+/// Reads the first [`HEAD`] bytes of a file. Empty if the file cannot be read.
 pub(super) fn head_of(path: &Path) -> Vec<u8> {
     let mut head = Vec::new();
     if let Ok(file) = std::fs::File::open(path) {
@@ -268,14 +268,14 @@ pub(super) fn head_of(path: &Path) -> Vec<u8> {
     head
 }
 
-/// The error for a file of a format that is recognised but not read. `None` if the format is not recognised.
+/// The error for a file in a format that is recognised but not read. `None` if the format is not recognised.
 pub(super) fn recognised(path: &Path, head: &[u8]) -> Option<Error> {
     let (format, reader, command) = recognise(path, &stem_of(path), head)?;
     let (place, expected) = (String::new(), READ.into());
     Some(Error::Foreign { path: path.into(), place, expected, format, reader, command })
 }
 
-/// The error for a zip archive that contains `files`, none of which is a NumPy array.
+/// The error for a zip archive without NumPy arrays. `files` are the names of the files in the archive.
 pub(super) fn zip_archive(path: &Path, files: &[String]) -> Error {
     let has = |name: &str| files.iter().any(|file| file == name || file.ends_with(&format!("/{name}")));
     let some = files.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -289,8 +289,8 @@ pub(super) fn zip_archive(path: &Path, files: &[String]) -> Error {
     Error::Foreign { path: path.into(), place, expected, format, reader, command: command(path, &stem_of(path), words) }
 }
 
-/// The error for data that begins with the bytes `head` and is not what was `expected`. `place` is the place of the
-/// data in the file, and is empty for the file as a whole.
+/// The error for data that begins with the bytes `head` and is not what was `expected`. `place` says where in the file
+/// the data is, and is empty for the file as a whole.
 pub(super) fn foreign(path: &Path, place: &str, head: &[u8], expected: &str) -> Error {
     let (format, reader, command) = recognise(path, &stem_of(path), head).unwrap_or_else(|| {
         let head: String = String::from_utf8_lossy(head).chars().take(8).collect();

@@ -2,15 +2,18 @@
 
 use crate::source::columns::Role;
 
-/// Number of events of a recording that a guess looks at.
+/// Number of events of a recording that are used for a guess.
 pub(super) const GUESSED_EVENTS: u64 = 1 << 16;
 
-/// Guesses which of `columns` are t, x, y and p. Returns the index of each, or `None` if it is not found. Indices that
-/// are `known` are kept.
+/// Guesses which of `columns` are t, x, y and p. Returns the index of each, or `None` if it is not found. Columns whose
+/// index is already in `known` keep it.
 ///
-/// - p is a column with at most two different values.
-/// - t is a column in ascending order. A column that numbers the rows is only t if no other column is in order.
-/// - x and y are the first of the other columns, in this order.
+/// - p is the last column that has two different values, both usual for polarities. If there is none, and three columns
+///   remain besides t, p is the only one of them with at most two different values.
+/// - t is a column in ascending order: the one with the highest last number. A column that numbers the rows is only t
+///   if no other column is in order.
+/// - x and y are the first two of the other columns, in this order. If there are more than two, columns that number the
+///   rows are skipped.
 pub(super) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<usize>; 4] {
     let [mut t, mut x, mut y, mut p] = known;
     let free = |taken: &[Option<usize>]| -> Vec<usize> {
@@ -49,7 +52,8 @@ pub(super) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<
     [t, x, y, p]
 }
 
-/// Guesses the order of a table's columns, such as `x,y,t,p`. `None` if t or x is not found.
+/// Guesses the order of a table's columns, such as `x,y,t,p`. Columns that are none of the four are `_`. Returns `None`
+/// if t or x is not found.
 pub(super) fn guess_order(columns: &[Vec<f64>]) -> Option<String> {
     let found = guess(columns, [None; 4]);
     let name = |i| Some(Role::ALL.into_iter().find(|&role| found[role as usize] == Some(i)).map_or("_", Role::name));

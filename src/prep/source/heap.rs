@@ -1,15 +1,17 @@
 //! Reads variable-length HDF5 rows directly from the file: in parallel, and safely if the file is damaged.
 //!
 //! libhdf5 reads such rows under one process-wide lock, with one allocation per row, and loops forever over a heap
-//! that is full of zeros. The format is simple (HDF5 File Format Specification, "Global Heap"):
+//! that is full of zeros. The rows are objects in collections of the file's global heap, and a dataset has references
+//! to them. The format is simple (HDF5 File Format Specification, "Global Heap"):
 //!
 //! ```text
-//! the dataset, a reference a row             the collection at that address
+//! the dataset: one reference per row         the collection at that address
 //! +------------+---------+------------+      +------+---+-------+------+----------+----------+-----+------------+
 //! | length u32 | address | object u32 | ---> | GCOL | 1 | 0 0 0 | size | object 7 | object 2 | ... | free space |
 //! +------------+---------+------------+      +------+---+-------+------+----------+----------+-----+------------+
 //!
-//! an object: | number u16 | references u16 | 0 u32 | size | its bytes, to a multiple of 8 |     number 0: free space
+//! an object: | number u16 | references u16 | 0 u32 | size | its bytes, padded to a multiple of 8 |
+//!            an object with number 0 is free space
 //! ```
 //!
 //! libhdf5 still opens the file and locates the references. If they are stored in an unusual way,
@@ -30,7 +32,7 @@ use crate::source::raw::{Coordinates, Times};
 use references::{Reference, References, Superblock};
 use window::{FileWindow, SharedFile};
 
-/// Size of a collection's header, and of an object's header, in bytes.
+/// Size of a collection's header in bytes. An object's header has the same size.
 const HEADER: u64 = 16;
 /// Minimum size of a collection, in bytes.
 const SMALLEST: u64 = 4096;
@@ -47,24 +49,24 @@ pub struct VlenRows {
     rows: u64,
 }
 
-/// The elements of consecutive rows as one column. Also the offset at which each row starts in the column, followed by
-/// the column's length.
+/// Consecutive rows: the elements of all rows as one column, and the offset at which each row starts in this column. A
+/// last offset follows: the column's length.
 type Rows<C> = (C, Vec<usize>);
 
-/// A function that reads rows whose elements have a certain number type.
+/// The function that reads the rows of a dataset. It depends on the number type of the elements.
 #[derive(Clone, Copy, Debug)]
 enum ReadRows {
     Floats(fn(&VlenRows, Range<u64>) -> Result<Rows<Times>>),
     Integers(fn(&VlenRows, Range<u64>) -> Result<Rows<Coordinates>>),
 }
 
-/// A heap object to find, and where its elements go in the output.
+/// An object of the heap that must be found, and where its elements go in the output column.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     address: u64,
     object: u32,
     row: u64,
-    /// Expected size of the object, in bytes.
+    /// Size that the object must have, in bytes.
     size: u64,
     /// Index of the object's first element in the output column.
     to: usize,
@@ -72,8 +74,8 @@ struct Wanted {
 
 impl VlenRows {
     /// Opens the dataset `name` of the file at `path`. If a link leads to another file, the dataset is read from that
-    /// file. Returns `None` if only libhdf5 can read the dataset: if its numbers are big-endian or of an unusual type,
-    /// if it is compact, virtual or stored in external files, or if it has a filter other than gzip and shuffle.
+    /// other file. Returns `None` if only libhdf5 can read the dataset. Examples: its numbers are big-endian or of an
+    /// unusual type; it is compact, virtual or stored in external files; it has a filter other than gzip and shuffle.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`] if the references would lie outside the file,
@@ -105,8 +107,8 @@ impl VlenRows {
         Ok(elements)
     }
 
-    /// Reads consecutive rows as times. Returns the times of all rows in one column. Also returns the offset at which
-    /// each row starts in the column, followed by the column's length. Returns `None` if the elements are integers.
+    /// Reads consecutive rows as times. Returns the times of all rows as one column, and the offset at which each row
+    /// starts in this column, followed by the column's length. Returns `None` if the elements are integers.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`].
@@ -115,9 +117,9 @@ impl VlenRows {
         read(self, rows).map(Some)
     }
 
-    /// Reads consecutive rows as coordinates. Returns the coordinates of all rows in one column. Also returns the
-    /// offset at which each row starts in the column, followed by the column's length. Returns `None` if the elements
-    /// are floats.
+    /// Reads consecutive rows as coordinates. Returns the coordinates of all rows as one column, and the offset at
+    /// which each row starts in this column, followed by the column's length. Returns `None` if the elements are
+    /// floats.
     ///
     /// Numbers above `i64::MAX` become `i64::MAX`, as in libhdf5.
     ///
@@ -128,8 +130,8 @@ impl VlenRows {
         read(self, rows).map(Some)
     }
 
-    /// Reads rows whose elements have `N` bytes each. `element` decodes an element from its bytes, and `column_of`
-    /// makes a column from all decoded elements.
+    /// Reads consecutive rows whose elements have `N` bytes each. `element` decodes one element from its bytes, and
+    /// `column_of` makes a column from all decoded elements.
     fn read_as<const N: usize, T: Copy + Default, C>(
         &self,
         rows: Range<u64>,
@@ -172,8 +174,8 @@ impl VlenRows {
         Ok((column_of(column), offsets))
     }
 
-    /// Estimates the byte range of each collection in the file, in order. The length of a range is the size of the
-    /// wanted objects and all headers.
+    /// Estimates the byte range in the file of each collection that has wanted objects, in order. The length of a range
+    /// is the sum of the sizes of the wanted objects and of their headers.
     fn extents<'a>(&'a self, wanted: &'a [Wanted]) -> impl Iterator<Item = Range<u64>> + 'a {
         wanted.chunk_by(|a, b| a.address == b.address).map(|objects| {
             let start = self.superblock.base.saturating_add(objects[0].address);
@@ -182,8 +184,8 @@ impl VlenRows {
         })
     }
 
-    /// Finds the wanted objects of one collection, copies their bytes and returns the offset of the collection's end.
-    /// The collection must begin at `free_from` or later.
+    /// Finds the wanted objects of one collection, copies their bytes and returns the offset of the collection's end in
+    /// the file. The collection must begin at the offset `free_from`, where the previous collection ends, or later.
     fn read_collection(
         &self,
         window: &mut FileWindow<'_>,
@@ -263,7 +265,8 @@ fn padded(size: u64) -> u64 {
 }
 
 impl ReadRows {
-    /// The function that reads variable-length rows of type `rows`. `None` if libhdf5 has to convert the elements.
+    /// Returns the function that reads variable-length rows of the type `rows`. `None` if libhdf5 has to convert the
+    /// elements.
     fn of(rows: &Datatype) -> Option<ReadRows> {
         fn are<T: H5Type + Copy>(rows: &Datatype) -> bool {
             rows.is::<VarLenArray<T>>()

@@ -1,5 +1,5 @@
-//! Lines of Python that save a copy of a recording of a cochlea in the Heidelberg layout, whose rows or labels are
-//! stored in another way.
+//! Commands in Python that mend a file in the Heidelberg layout of cochlea recordings. They save a copy of a file whose
+//! rows or labels are not stored as the layout needs.
 
 use std::path::Path;
 
@@ -7,22 +7,23 @@ use crate::error::{Error, Remedy};
 use crate::source::array_info::{ArrayInfo, ArrayKind};
 use crate::source::mended::{literal, python};
 
-/// The datasets of the layout.
+/// Paths of the layout's datasets: times, units (channels), labels and keys (class names).
 pub(super) const TIMES: &str = "spikes/times";
 pub(super) const UNITS: &str = "spikes/units";
 pub(super) const LABELS: &str = "labels";
 pub(super) const KEYS: &str = "extra/keys";
 
-/// How labels are stored that are no numbers of classes.
+/// How labels are stored if they are not class indices.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum OddLabels {
-    /// Names of classes.
+    /// The name of each sample's class.
     Names,
-    /// One number for each class, 1 for that of the sample.
+    /// One number per class for each sample. The number is 0 for every class except the sample's.
     OneHot,
 }
 
-/// The error for times and units in two dimensions, a row for each sample, filled up at its end.
+/// The error for times and units that are stored as two-dimensional arrays, one row per sample, with padding at the end
+/// of the rows. It suggests a command that saves a copy without the padding. Returns `None` for all other arrays.
 pub(super) fn rows_of_arrays(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
     let find =
         |name: &str| arrays.iter().find(|array| array.name == name && matches!(array.kind, ArrayKind::Number(_)));
@@ -51,7 +52,8 @@ pub(super) fn rows_of_arrays(path: &Path, arrays: &[ArrayInfo]) -> Option<Error>
     })
 }
 
-/// The command that saves a copy whose labels are numbers of classes. `keyed`: the file has names of classes.
+/// Makes a command that saves a copy whose labels are class indices. `keyed` says whether the file has class names in
+/// [`KEYS`].
 pub(super) fn relabelled(path: &Path, labels: OddLabels, keyed: bool) -> Option<Remedy> {
     let (name, keys) = (literal(LABELS), literal(KEYS));
     let mend = match labels {
@@ -76,7 +78,8 @@ pub(super) fn relabelled(path: &Path, labels: OddLabels, keyed: bool) -> Option<
     })
 }
 
-/// A command that saves `FILE_suffix.h5`. `None` if the file's name is not UTF-8.
+/// Makes a command that saves a copy as `NAME_suffix.h5`, where NAME is the file's name without its ending. `code` gets
+/// the two files' paths as Python literals and returns the Python code. Returns `None` if the path is not UTF-8.
 fn copy(path: &Path, suffix: &str, code: impl Fn(String, String) -> String) -> Option<Remedy> {
     let file = format!("{}_{suffix}.h5", path.file_stem()?.to_str()?);
     let words = python(code(literal(path.to_str()?), literal(&file)));

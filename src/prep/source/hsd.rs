@@ -1,5 +1,5 @@
-//! The Heidelberg layout of Spiking Heidelberg Digits (SHD) and Spiking Speech Commands (SSC): one cochlea recording
-//! per row.
+//! The Heidelberg layout of Spiking Heidelberg Digits (SHD) and Spiking Speech Commands (SSC): each row is one
+//! recording of a cochlea.
 //!
 //! | path | type |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | `extra/keys` | strings: class names (may be missing) |
 //! | `extra/*` | other integers, one per sample, such as `speaker`: kept as extra columns |
 //!
-//! The unit of times can be given by an attribute of the file or by the options.
+//! The unit of the times can be given by an attribute of the file or by the options.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -37,29 +37,31 @@ use crate::source::unit::TimeUnit;
 use crate::source::{hdf, left_over, shape};
 
 const LAYOUT: &str = "Heidelberg";
-/// The group of SHD with facts about each speaker. They are not listed as unused, because they are not about samples.
+/// The group of SHD with data about each speaker. Its arrays are not listed as unused, because they are not about
+/// samples.
 const ABOUT_SPEAKERS: &str = "extra/meta_info/";
-/// Number of rows that are read at a time to count their events, if only libhdf5 can read the rows.
+/// If only libhdf5 can read the rows, their events are counted by reading this many rows at a time.
 const ROWS_COUNTED: u64 = 64;
 
 /// The sensor of SHD and SSC: a cochlea of 700 channels.
 pub const COCHLEA: SensorSize = SensorSize { width: 700, height: 1, polarities: 1 };
 
-/// Reads the rows of a file with the Heidelberg layout.
+/// A reader of the rows of a file with the Heidelberg layout.
 #[derive(Debug)]
 pub(super) struct Hsd {
     path: PathBuf,
     times: Dataset,
     units: Dataset,
-    /// Reads the times without libhdf5. `None` if they are stored in an unusual way.
+    /// Reader of the times that doesn't use libhdf5. `None` if the times are stored in an unusual way.
     direct_times: Option<VlenRows>,
-    /// Reads the units without libhdf5. `None` if they are stored in an unusual way.
+    /// Reader of the units (channels) that doesn't use libhdf5. `None` if the units are stored in an unusual way.
     direct_units: Option<VlenRows>,
     linked: Vec<LinkedPath>,
     clocks: RowClocks,
 }
 
-/// Whether a file has this layout: its times or units are rows of variable length, or dangling links.
+/// Whether a file has this layout: the dataset of its times or of its units has rows of variable length, or is a
+/// dangling link.
 pub(super) fn detect(file: &hdf::File) -> bool {
     let rows = |name: &&str| {
         let kind = file.dataset(name).and_then(|dataset| dataset.dtype()?.to_descriptor());
@@ -155,8 +157,8 @@ impl Hsd {
         })
     }
 
-    /// Reads the times of samples and checks the clock of each sample. Returns the times of all samples in one column.
-    /// Also returns the offset at which each sample starts in the column, followed by the column's length.
+    /// Reads the times of consecutive samples and checks the clock of each sample. Returns the times of all samples as
+    /// one column, and the offset at which each sample starts in this column, followed by the column's length.
     fn read_times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
         let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
         let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples.clone()), Ok)?;
@@ -165,7 +167,7 @@ impl Hsd {
         Ok((self.clocks.vet(samples.start, times, &offsets, arrays)?, offsets))
     }
 
-    /// Reads times with libhdf5.
+    /// Reads the times of consecutive samples with libhdf5.
     fn times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
         Ok(match element(&self.path, &self.times, TIMES)? {
             Some(TypeDescriptor::Float(FloatSize::U2)) => {
@@ -184,7 +186,7 @@ impl Hsd {
         })
     }
 
-    /// Reads units (channels) with libhdf5.
+    /// Reads the units (channels) of consecutive samples with libhdf5.
     fn units(&self, samples: Range<u64>) -> Result<(Coordinates, Vec<usize>)> {
         Ok(match element(&self.path, &self.units, UNITS)? {
             Some(TypeDescriptor::Unsigned(IntSize::U2)) => {
@@ -203,8 +205,8 @@ impl Hsd {
         })
     }
 
-    /// Reads variable-length rows with libhdf5. Returns all rows in one column. Also returns the offset at which each
-    /// row starts in the column, followed by the column's length.
+    /// Reads consecutive variable-length rows with libhdf5. Returns the elements of all rows as one column, and the
+    /// offset at which each row starts in this column, followed by the column's length.
     fn column<T: H5Type + Copy>(
         &self,
         dataset: &Dataset,
@@ -267,7 +269,7 @@ fn dataset(path: &Path, file: &hdf::File, name: &str) -> Result<Dataset> {
     hdf::dataset(path, file, name, LAYOUT)
 }
 
-/// The element type of a dataset of variable-length rows. `None` if its rows are not of variable length.
+/// The type of the elements in the variable-length rows of a dataset. `None` if the rows are not of variable length.
 fn element(path: &Path, dataset: &Dataset, name: &str) -> Result<Option<TypeDescriptor>> {
     match descriptor(path, dataset, name)? {
         TypeDescriptor::VarLenArray(element) => Ok(Some(*element)),
@@ -283,7 +285,7 @@ fn rows(path: &Path, dataset: &Dataset, name: &str) -> Result<usize> {
     }
 }
 
-/// Reads a column of integers. Floats that are whole numbers are accepted too.
+/// Reads a column of whole numbers, which can be stored as integers or as floats.
 fn integers(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<i64>> {
     let wrong = |expected: &str| describe(path, dataset, name).map(|got| Error::wrong_type(path, name, expected, got));
     let sizes: Vec<u64> = dataset.shape().iter().map(|&size| size as u64).collect();
@@ -306,7 +308,8 @@ fn integers(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<i64>> {
 /// Reads the labels.
 ///
 /// # Errors
-/// Errors of [`integers`]; [`Error::Columns`] for labels that a line of Python converts.
+/// Errors of [`integers`]; [`Error::Columns`] for labels that are names or one number per class. This error suggests a
+/// command that converts them.
 fn labels_of(path: &Path, file: &hdf::File) -> Result<Vec<i64>> {
     use TypeDescriptor::{FixedAscii, FixedUnicode, Float, Integer, Unsigned, VarLenAscii, VarLenUnicode};
     let labels = dataset(path, file, LABELS)?;
@@ -327,7 +330,7 @@ fn labels_of(path: &Path, file: &hdf::File) -> Result<Vec<i64>> {
     })
 }
 
-/// Reads the integer columns in `extra/` that have one number per sample.
+/// Reads the columns in `extra/` that have one integer per sample. Returns their names and numbers.
 fn extras(path: &Path, file: &hdf::File, samples: usize) -> Result<Vec<(String, Vec<i64>)>> {
     let Ok(group) = file.group("extra") else {
         // An error if it is a link that leads nowhere.

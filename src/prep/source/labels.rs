@@ -1,4 +1,5 @@
-//! Reads labels from CSV tables: one label per file (file, label) or per interval of a recording (start, end, label).
+//! Reads label tables in CSV. A row has the label of a file (file, label), or of an interval of a recording (start,
+//! end, label).
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -9,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::source::text::{Table, read_text};
 use crate::source::unit::TimeUnit;
 
-/// Maximum number of classes of a file without class names. It prevents one corrupt label from creating many classes.
+/// Maximum number of classes of a file without class names. With this limit, one corrupt label cannot create very many
+/// classes.
 pub(super) const MAX_NAMELESS_CLASSES: u32 = 1 << 16;
 
 /// One row of a label table: the class of a file or of an interval.
@@ -17,15 +19,15 @@ pub(super) const MAX_NAMELESS_CLASSES: u32 = 1 << 16;
 pub struct Row {
     /// File name, if the table has a file column.
     pub file: Option<String>,
-    /// Start (inclusive) and end (exclusive) in microseconds, if the table has these columns.
+    /// Start (inclusive) and end (exclusive) in microseconds, if the table has columns for them.
     pub interval: Option<(i64, i64)>,
     /// Name of the class, not empty.
     pub label: String,
-    /// Line number in the file, counted from 1.
+    /// Line number in the table's file, counted from 1.
     pub line: usize,
 }
 
-/// The meaning of a column of the table.
+/// What a column of a label table contains.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Field {
     File,
@@ -35,10 +37,12 @@ enum Field {
     Other,
 }
 
-/// Names that the column of files can have, best first. Names are compared in lower case, with only letters and digits.
+/// Names that the column of files can have, from the most to the least preferred. Names are compared in lower case, and
+/// only by their letters and digits.
 const FILES: [&str; 10] =
     ["path", "filepath", "file", "filename", "files", "fname", "name", "recording", "sample", "video"];
-/// Names that the column of labels can have. Names of the second list count only if the table has none of the first.
+/// Names that the column of labels can have. The names in the second list count only if the table has none of the first
+/// list.
 const LABELS: [&[&str]; 2] = [
     &["label", "labels", "class", "classes", "target"],
     &["classname", "labelname", "classid", "labelid", "category", "gesture", "action", "word", "digit", "y"],
@@ -46,10 +50,10 @@ const LABELS: [&[&str]; 2] = [
 
 /// Reads a label table.
 ///
-/// Cells are separated by commas, semicolons or tabs. The first line may name the columns in any order: file, start,
+/// Cells are separated by commas, semicolons or tabs. The first line can name the columns in any order: file, start,
 /// end, label, or names such as those of DVS Gesture (`class,startTime_usec,endTime_usec`). Other columns are ignored.
-/// Without names, the number of columns decides: file, label; or start, end, label; or file, start, end, label. A time
-/// is in `unit` if neither its cell nor its column name has a unit.
+/// Without a line of names, the number of columns decides: file, label; or start, end, label; or file, start, end,
+/// label. A time is in `unit` if neither its cell nor its column's name has a unit.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`]; [`Error::NotUtf8`]; [`Error::BadTable`], with the line number.
@@ -139,7 +143,7 @@ pub fn read_labels(path: &Path, unit: TimeUnit) -> Result<Vec<Row>> {
     if rows.is_empty() { Err(bad(1, "rows after the names", "none".into())) } else { Ok(rows) }
 }
 
-/// Numbers the classes. Returns the class names in order, and the class number of each label.
+/// Numbers the classes from 0. Returns the class names in order, and the class index of each label.
 ///
 /// The order is alphabetical. With `by_size`, labels that are all whole numbers are ordered by value instead.
 pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size: bool) -> (Vec<String>, Vec<u32>) {
@@ -155,8 +159,8 @@ pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size
     (names.into_iter().map(String::from).collect(), numbers)
 }
 
-/// Names of different classes that are probably meant to be one, by group: numbers of one value, such as `1`, `01` and
-/// `1.0`, and words that differ in capitals, in blanks or in their Unicode form.
+/// Groups the class names that probably stand for the same class. They are numbers of the same value, such as `1`, `01`
+/// and `1.0`, or words that differ only in capitals, in blanks, `-` and `_`, or in their Unicode form.
 pub(crate) fn alike(classes: &[String]) -> Vec<Vec<&str>> {
     let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for class in classes {
@@ -170,8 +174,8 @@ pub(crate) fn alike(classes: &[String]) -> Vec<Vec<&str>> {
     groups.into_values().filter(|group| group.len() > 1).collect()
 }
 
-/// The meaning of each column, if the cells of the first line are names of columns. `None` if no cell is a name of
-/// labels, or no cell is a name of files, starts or ends.
+/// Returns what each column contains, if `names`, the cells of the first line, are names of columns. They are if one of
+/// them is a name for labels and another is a name for files, starts or ends. Otherwise, returns `None`.
 fn named_fields(names: &[String], unit: TimeUnit) -> Option<Vec<Field>> {
     let plain = |name: &String| name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
     let names: Vec<String> = names.iter().map(plain).collect();
@@ -188,8 +192,8 @@ fn named_fields(names: &[String], unit: TimeUnit) -> Option<Vec<Field>> {
     fields.iter().any(|field| !matches!(field, Field::Label | Field::Other)).then_some(fields)
 }
 
-/// The meaning of a column by its name: a start or an end, in the unit that the name has or else in `unit`. Any other
-/// name gives [`Field::Other`].
+/// Returns what a column contains, if its name is one for start times or end times. Their unit is the one in the name,
+/// or else `unit`. Any other name gives [`Field::Other`].
 fn time_field(name: &str, unit: TimeUnit) -> Field {
     let ends = ["start", "begin", "end", "stop"].into_iter().find_map(|end| Some((end, name.strip_prefix(end)?)));
     let Some((end, rest)) = ends else { return Field::Other };

@@ -15,7 +15,7 @@ pub enum Layout {
     E2vid,
     /// MVSEC.
     Mvsec,
-    /// Prophesee's Metavision.
+    /// Metavision files of Prophesee.
     Prophesee,
     /// A NumPy array of records, or a table (`.npy`).
     Npy,
@@ -26,7 +26,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// All layouts: the layout, its name, and what it is recognised by.
+    /// For each layout: its name, and what files of this layout are recognised by.
     pub const ALL: [(Layout, &str, &str); 9] = [
         (Layout::Hsd, "hsd", "spikes/times"),
         (Layout::Ntidigits, "ntidigits", "train_labels"),

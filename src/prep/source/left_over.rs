@@ -12,7 +12,7 @@ const INDEXES: [&str; 4] = ["ms_to_idx", "ms_map_idx", "indexes", "t_offset"];
 const LABELS: [&str; 6] = ["label", "labels", "target", "targets", "class", "classes"];
 
 /// Lists the arrays that are not in `used`. An array with at most one number is listed only if its name is in
-/// [`LABELS`]. A group without a used array is one entry, such as `events_right/ (4 arrays)`.
+/// [`LABELS`]. If a group contains no used array, its arrays are one entry, such as `events_right/ (4 arrays)`.
 pub(super) fn elsewhere(arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for ArrayInfo { name, shape, kind } in arrays {
@@ -31,8 +31,8 @@ pub(super) fn elsewhere(arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     places.into_iter().map(entry).collect()
 }
 
-/// Lists those of the `arrays` of an HDF5 file that are not in `used`. If a used dataset has several names, it is not
-/// listed under its other names either.
+/// Lists the arrays of an HDF5 file that are not in `used`. If a used dataset has several names, it is not listed under
+/// the other names either.
 pub(super) fn in_hdf5(file: &File, arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     let token = |name: &str| file.loc_info_by_name(name).ok().map(|info| (info.fileno, info.token));
     let tokens: Vec<_> = used.iter().filter_map(|name| token(name)).collect();

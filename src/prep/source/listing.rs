@@ -11,49 +11,54 @@ use crate::source::formats::{self, ENDINGS};
 use crate::source::names::some_of;
 use crate::source::unread::{Unread, unread};
 
-/// Maximum depth of nested folders, so that symbolic link loops end.
+/// Maximum depth of nested folders. This limit ends loops of symbolic links.
 const MAX_DEPTH: usize = 16;
-/// Folders made by operating systems and tools. They hold no recordings and are no classes.
+/// Names of folders made by operating systems and tools. They contain no recordings and are not classes.
 const SYSTEM_FOLDERS: [&str; 6] =
     ["__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"];
 
-/// What to do with a file of a folder that is no recording, or not to be one.
+/// Text for error messages: what the user can do with a file that is not a recording, or that the set should not
+/// contain.
 pub(super) const LEAVE_OUT: &str = "(or leave it out: move it, or list the files to take in `labels`)";
-/// Endings of files that hold no events, even if they are named as the recordings are.
+/// Endings of files that hold no events, even if the rest of the name is like that of a recording.
 const OTHER_ENDINGS: &str = "md rst html py ipynb m sh ini cfg log tmp png jpg jpeg gif bmp tif tiff svg webp pdf avi mov \
                              mp4 mkv webm wav flac mp3 ogg";
 
 /// The contents of a folder. Names are paths relative to the folder, with `/` between their parts, and are sorted.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    /// Recordings. These have a usual ending ([`ENDINGS`]), or their first bytes are those of a recording.
+    /// Recordings: files with a usual ending ([`ENDINGS`]), and files whose first bytes are those of a recording.
     pub files: Vec<String>,
-    /// Sub-folders at every depth, including empty ones. Folders of converted sets are left out.
+    /// Sub-folders at every depth, including empty ones. Folders that are converted sets, or contain nothing else, are
+    /// left out.
     pub folders: Vec<String>,
-    /// Files that may hold recordings but are not read, by name: files of other formats, and copies of recordings that
-    /// are read.
+    /// Files that are or may be recordings but are not read. The keys are the files' names. The files have other
+    /// formats, or are copies of recordings that are read.
     unread: BTreeMap<String, Unread>,
-    /// Links in the folder, with the recordings or folders that they lead to.
+    /// For each symbolic link in the folder: its name, and the path of the recording or folder that it leads to.
     links: Vec<(String, PathBuf)>,
-    /// Links to folders that are listed anyway.
+    /// Symbolic links to folders that are already listed under their own names.
     doubles: Vec<String>,
-    /// The folder's path without links. `None` if a table says which files are taken, so that links make no doubles.
+    /// The folder's path with symbolic links resolved. `None` if a table lists the files to take: then links are not
+    /// checked.
     root: Option<PathBuf>,
-    /// Skipped files whose endings tell nothing.
+    /// Skipped files whose ending doesn't tell whether they hold events.
     others: Vec<String>,
     /// Number of converted sets in the folder.
     sets: u64,
-    /// Number of skipped files for each ending of their names. Hidden files are counted by their whole names.
+    /// Number of skipped files of each kind. The kind is the file's ending, or the whole name of a hidden file. Skipped
+    /// hidden folders and [`SYSTEM_FOLDERS`] are counted too, by their names.
     skipped: BTreeMap<String, u64>,
 }
 
 impl Listing {
-    /// Lists `dir`. `known` are files that the caller names, such as a table of labels: they are not counted as
-    /// skipped, whichever path leads to them. If there is a table, it says which files are taken.
+    /// Lists the folder `dir`. `known` are files that the options name, such as a table of labels. These files are not
+    /// counted as skipped, even if they are found by another path. `has_table` says whether a table lists the files to
+    /// take.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for folders nested too deeply, names that are not UTF-8 and
-    /// recordings that are there twice by links.
+    /// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for folders nested too deeply, names that are not UTF-8, and
+    /// recordings that would be taken twice because of links.
     pub(super) fn of(dir: &Path, known: &[&Path], has_table: bool) -> Result<Listing> {
         let known: Vec<PathBuf> = known.iter().filter_map(|path| path.canonicalize().ok()).collect();
         let root = if has_table { None } else { dir.canonicalize().ok() };
@@ -71,7 +76,8 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Refuses a link to what is listed already.
+    /// Refuses links by which recordings would be taken twice: links to a recording in the folder, and a second link to
+    /// the same folder. Does nothing if a table lists the files to take.
     fn check_links(&self, dir: &Path) -> Result<()> {
         let mut first = HashMap::new();
         for (name, target) in self.links.iter().filter(|_| self.root.is_some()) {
@@ -151,14 +157,11 @@ impl Listing {
         Ok(())
     }
 
-    /// Checks files that may hold recordings but are not read. Returns notes for the user about them: warnings, unless
-    /// they are copies of recordings that are read.
-    ///
-    /// It is an error if the set would lack such a file. If there is a table, it says which files are taken, and no file
-    /// is an error.
+    /// Checks the files that are or may be recordings but are not read. Returns notes for the user about them. A note
+    /// is a warning, unless the files are copies of recordings that are read, or a table lists the files to take.
     ///
     /// # Errors
-    /// [`Error::Foreign`].
+    /// [`Error::Foreign`] if the set would lack the events of such a file. Never if a table lists the files to take.
     pub(super) fn check_unread(&self, dir: &Path) -> Result<Vec<String>> {
         let has_table = self.root.is_none();
         let patterns: HashSet<String> = self.files.iter().map(|file| pattern(file)).collect();
@@ -201,11 +204,11 @@ impl Listing {
         Ok(notes)
     }
 
-    /// Whether the set would lack a file that is not read.
+    /// Whether the set would lack the events of the file `name`, which is not read.
     ///
-    /// If the file certainly is a recording, or is named as the recordings are, which have these patterns, the set lacks
-    /// it unless a copy in another format is read. If the file may be something else, the set lacks it only if no
-    /// recording in the same class folder is read.
+    /// If the file is certainly a recording, or if its name has one of the `patterns` of the recordings' names, the set
+    /// lacks its events unless a copy in another format is read. If the file may be something else, the set lacks them
+    /// only if no recording in the same class folder is read.
     fn lacks(&self, name: &str, unread: &Unread, patterns: &HashSet<String>) -> bool {
         match name.split_once('/') {
             _ if unread.has_events || patterns.contains(&pattern(name)) => !self.has_copy(name),
@@ -214,7 +217,8 @@ impl Listing {
         }
     }
 
-    /// Whether a recording that is read is a copy of the file `name`: their names are the same up to the ending.
+    /// Whether a recording that is read is a copy of the file `name`. The name of a copy begins with the file's name
+    /// without its ending, and continues with a dot, a slash, a hyphen or an underscore.
     fn has_copy(&self, name: &str) -> bool {
         let stem = &name[..stem_of(name).end];
         let is_copy = |rest: &str| rest.starts_with(['.', '/', '_', '-']);
@@ -241,7 +245,8 @@ impl Listing {
         *self.skipped.entry(kind).or_default() += 1;
     }
 
-    /// The number of skipped files and their kinds, such as `3 (2 .txt, 1 .DS_Store)`. `None` if no file was skipped.
+    /// The number of skipped files in all and of each kind, such as `3 (2 .txt, 1 .DS_Store)`. `None` if no file was
+    /// skipped.
     pub(super) fn skipped(&self) -> Option<String> {
         let mut kinds: Vec<(&String, &u64)> = self.skipped.iter().collect();
         kinds.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
@@ -251,13 +256,13 @@ impl Listing {
     }
 }
 
-/// The place in a file's path of its name up to the first dot.
+/// The range of bytes in a path that is the file's name up to its first dot.
 fn stem_of(path: &str) -> Range<usize> {
     let start = path.rfind('/').map_or(0, |slash| slash + 1);
     start..path[start..].find('.').map_or(path.len(), |dot| start + dot)
 }
 
-/// A file's name without its ending and its numbers: recordings of a series have the same.
+/// A file's name without its ending and its digits. The recordings of a numbered series have the same pattern.
 fn pattern(path: &str) -> String {
     path[stem_of(path)].chars().filter(|c| !c.is_ascii_digit()).collect()
 }

@@ -1,4 +1,4 @@
-//! Reads the samples of a file that holds one recording, either whole or cut into many samples.
+//! Reads the samples of a file that holds one recording. The recording is one sample or is cut into many samples.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,13 @@ use crate::source::stream::EventStream;
 use crate::source::unit::TimeUnit;
 use crate::source::vet::{vet, vet_unwrapped};
 
-/// Maximum number of unneeded events that are read in order to read several samples at once.
+/// Maximum number of unneeded events that are read together with the samples between which they lie. If there are more,
+/// each sample is read by itself.
 const MAX_WASTE: u64 = 1 << 16;
-/// Maximum number of events that are read at once, unless one sample has more.
+/// Maximum number of events in samples that are read at once, unless one sample has more.
 const MAX_TOGETHER: u64 = 1 << 22;
 
-/// Reads the samples of a recording by the range of events of each sample.
+/// Reads the samples of a recording. Each sample is a range of the recording's events.
 #[derive(Debug)]
 pub(super) struct Long {
     path: PathBuf,
@@ -30,12 +31,13 @@ pub(super) struct Long {
     /// Event range of each sample. Empty if the whole recording is one sample.
     spans: Vec<Span>,
     reordered: Vec<bool>,
-    /// The wraps of the clock that are undone, if the file is opened for each read.
+    /// The wraps of the clock to undo each time that the file is opened. `None` if the file stays open or the recording
+    /// is not cut.
     wrap: Option<Wrap>,
     seen: OnceLock<Seen>,
 }
 
-/// What is known of a recording after its first read.
+/// What is known about a recording after its events were read for the first time.
 #[derive(Debug)]
 struct Seen {
     notes: Vec<String>,
@@ -43,18 +45,18 @@ struct Seen {
     assumed: Option<TimeUnit>,
 }
 
-/// How the events of a recording are reached.
+/// How a reader gets the events of a recording.
 #[derive(Debug)]
 enum Access {
     /// The file stays open.
     Open(Box<EventStream>),
-    /// The file is one of many, so it is opened only for each read. `events` and `linked` are from the head of the
-    /// file.
+    /// The file is one of many, so it is opened for each read and closed again. `events` is its number of events, and
+    /// `linked` are other files with its data.
     Closed { options: Arc<SourceOptions>, events: u64, linked: Vec<LinkedPath> },
 }
 
 impl Long {
-    /// Makes a reader for a recording that stays open.
+    /// Makes a reader for a recording whose file stays open.
     pub(super) fn open(stream: EventStream, pieces: Pieces) -> Long {
         Long {
             path: stream.path.clone(),
@@ -68,8 +70,8 @@ impl Long {
 
     /// Makes a reader that opens the file for each read. `options` must name the recording's layout.
     ///
-    /// `pieces` has the samples that the recording was cut into. Without spans, the recording is one sample. `events`
-    /// and `linked` are the number of events and the linked files that the head of the file gives.
+    /// `events` is the number of events, and `linked` are other files that hold data of the recording. `pieces` are the
+    /// samples that the recording was cut into. If it has no spans, the recording is one sample.
     pub(super) fn closed(
         path: &Path,
         options: Arc<SourceOptions>,
@@ -128,7 +130,8 @@ impl Long {
 }
 
 impl Long {
-    /// Checks the times of a recording that is one sample, and undoes wraps. Returns notes for the user.
+    /// Checks the times of a recording that is one sample. Undoes the wraps of its clock, if the options ask for it.
+    /// Returns notes for the user.
     fn vet_whole(&self, stream: &EventStream, block: &mut EventBlock) -> Result<Vec<String>> {
         let mut clock = Clock::new(stream.time.unit);
         clock.miss(&block.t.missing);

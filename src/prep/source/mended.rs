@@ -1,4 +1,5 @@
-//! A line of Python that saves a copy of a recording with numbers, and with polarities 0 and 1.
+//! Commands in Python that save a copy of a recording, for recordings whose columns are not numbers or whose polarities
+//! are not 0 and 1.
 
 use std::path::Path;
 
@@ -17,8 +18,8 @@ pub(super) const WORDS: [(&str, &str); 7] = [
     ("-", "+"),
     ("dark", "light"),
 ];
-/// More pairs of words for polarities: off, then on. They are only used for arrays of text. Python stops with an error
-/// at any word that is in no pair.
+/// More pairs of words for polarities: off, then on. They are used next to [`WORDS`] to convert a column of words.
+/// Python stops with an error at any word that is in no pair.
 const WORDS_OF_TEXTS: [(&str, &str); 9] = [
     ("-1", "+1"),
     ("-1", "1"),
@@ -31,25 +32,27 @@ const WORDS_OF_TEXTS: [(&str, &str); 9] = [
     ("0.0", "1.0"),
 ];
 
-/// Which polarities are on.
+/// Which polarities become 1 (on) in the copy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum On {
-    /// Those that are this number.
+    /// Those equal to this number.
     Number(i128),
-    /// Of two numbers the second. Python stops at any other.
+    /// Those equal to the second of these numbers. The first number becomes 0 (off), and Python stops with an error at
+    /// any other.
     Second([f64; 2]),
     /// Those above 0. NaN stays NaN.
     Positive,
-    /// 1, in a copy without the events whose polarity is none of -1, 0 and 1.
+    /// Those that are 1. The copy lacks the events whose polarity is not -1, 0 or 1.
     Known,
-    /// What the words of texts, or of objects, stand for.
+    /// Those that are a word for on, such as `true`. The words are texts or, with `objects`, Python objects.
     Words { objects: bool },
 }
 
-/// Has NumPy load objects.
+/// Argument of `np.load` that lets it load Python objects.
 const UNPICKLED: &str = "allow_pickle=True";
 
-/// A command that saves the columns with the polarities of `field` as 0 and 1. `None` if the file's name is not UTF-8.
+/// Makes a command that saves a copy of the events. The copy's polarities are those of `field`, converted as `on` says.
+/// Returns `None` if the file's path is not UTF-8.
 pub(super) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &str, on: On) -> Option<Remedy> {
     let (name, stem) = (literal(path.to_str()?), path.file_stem()?.to_str()?);
     let (modules, load) = match layout {
@@ -87,8 +90,8 @@ pub(super) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &
     Some(Remedy::Copy { words: python(code), file, with: with.into_iter().collect() })
 }
 
-/// A command that saves a pickled array as one of numbers, whose `shape` and names of members this is. `None` if the
-/// file's name is not UTF-8.
+/// Makes a command that saves a pickled array as an array of numbers. `shape` is the array's shape, and `has_members`
+/// says whether its elements are records. Returns `None` if the file's path is not UTF-8.
 pub(super) fn unpickled(path: &Path, shape: &[u64], has_members: bool) -> Option<Remedy> {
     let (name, stem) = (literal(path.to_str()?), path.file_stem()?.to_str()?);
     let file = format!("{stem}_mended.{}", if has_members || shape.is_empty() { "npz" } else { "npy" });
@@ -102,7 +105,7 @@ pub(super) fn unpickled(path: &Path, shape: &[u64], has_members: bool) -> Option
     Some(Remedy::Copy { words: python(code), file, with: Vec::new() })
 }
 
-/// The words of a command that runs Python code.
+/// Makes the words of a command that runs Python code.
 pub(super) fn python(code: String) -> Vec<String> {
     vec!["python3".into(), "-c".into(), code]
 }
@@ -112,7 +115,7 @@ pub(super) fn literal(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The Python expression for the column of a field. In Python, the open file is `f`.
+/// Returns the Python expression for the column that `field` names. In Python, the open file is `f`.
 fn column(layout: Layout, field: &str) -> String {
     let index = field.strip_suffix(']').and_then(|field| field.rsplit_once('['));
     let array = index.map_or(field, |(array, _)| array);

@@ -1,29 +1,30 @@
 //! Sources read recordings from files of various layouts.
 //!
-//! A file of any layout is opened as a [`Recording`], which reads the raw events of each of its samples. Datasets
-//! ([`hsd`], [`ntidigits`]) have many samples and a label for each sample. Files of cameras and of NumPy hold one
-//! recording, an `EventStream`. An `EventStream` is one sample or is cut into many samples ([`cut`]). A sample's label
-//! comes from the [`folder`] that the file is in, from a table ([`labels`]), from the file or from the caller.
+//! A file of any layout is opened as a [`Recording`], which reads the raw events of each of its samples. Some files are
+//! datasets of many labelled samples ([`hsd`], [`ntidigits`]). Files of cameras and NumPy files hold one recording
+//! each, which is opened as an `EventStream`. It becomes one sample, or is cut into many samples ([`cut`]). The label
+//! of such a sample comes from the name of the [`folder`] that the file is in, from a table ([`labels`]), from the file
+//! itself or from the caller.
 //!
 //! ```text
-//! open, detect, formats        opens a file or a folder; which layout or foreign format a file has
+//! open, detect, formats        opens a file or a folder; recognises a file's layout, or a format that is not read
 //! layout, options, unit        layouts, the caller's options, units of time
 //! timeline, told_unit          how times are read: their unit, wraps
-//! event_range                  the events that are used
+//! event_range                  the range of events that is used
 //! vet, clock, trouble, order   whether times fit the layout, and what is wrong with their clock or order
 //! rows                         checks of the times in each row of speech
 //! recording, raw               an open recording, and the raw events that it gives
 //! hsd, ntidigits               layouts with many labelled samples
-//! camera, npy_files            layouts with one recording per file, as an EventStream (stream, check, polarities)
+//! camera, npy_files            layouts with one recording per file; it is an EventStream (stream, check, polarities)
 //! columns, survey, guess       which fields of a file are t, x, y and p (array_info, unusable)
 //! field_text, names            names of fields in a map; lists of names in messages
 //! left_over                    which arrays of a file are not used
 //! long, cut, labels            one recording as one sample or many, and the classes of the samples
 //! mended                       a command that saves a copy with polarities of 0 and 1
-//! unlabelled                   which events of a recording a table of labels leaves out
+//! unlabelled                   which events of a recording are in no interval of a table of labels
 //! folder, listing, unread      a folder of recordings, and files in it that are not read
 //! class_folders, class_list    which folders are classes; the caller's list of classes
-//! text_events                  texts with a row for each event, which NumPy converts
+//! text_events                  texts with a row for each event, and the NumPy command that converts them
 //! text, file_names             tables: their text and cells, and the recordings that they name
 //! hdf, heap, numpy             reading the file formats; hdf also checks that the data is there
 //! numbers, shape               columns of numbers of any type, in arrays of any shape

@@ -3,7 +3,7 @@
 use crate::source::clock::wrap::Wrap;
 use crate::source::unit::duration;
 
-/// Events that are out of order, after which the times return to where they were.
+/// Events that are out of order for a short while: the times then return to where they were before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::source) struct Jitter {
     /// Number of events out of order.
@@ -19,9 +19,9 @@ pub(in crate::source) struct Jitter {
 pub(in crate::source) struct Break {
     /// Kind of the jump.
     pub kind: BreakKind,
-    /// Index of the first event after the jump.
+    /// Index of the first event after the jump. For stray events: the index of the first of them.
     pub at: u64,
-    /// For stray events: the index after the last stray event. `None` for a reset or a gap.
+    /// For stray events: the index after the last of them. `None` for a reset or a gap.
     pub until: Option<u64>,
     /// Length of the jump, in microseconds.
     pub by: i64,
@@ -30,54 +30,57 @@ pub(in crate::source) struct Break {
 /// Kinds of [`Break`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source) enum BreakKind {
-    /// A step back, after which the times go on from the lower time.
+    /// A step back, after which the times continue from the lower time.
     Reset,
-    /// A jump ahead, after which the times go on from the higher time.
+    /// A jump ahead, after which the times continue from the higher time.
     Gap,
-    /// Stray events whose times are ahead of all others.
+    /// Stray events whose times are later than all others.
     Ahead,
-    /// Stray events whose times are behind all others.
+    /// Stray events whose times are earlier than all others.
     Behind,
 }
 
 /// How the events of a whole file are out of order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source) enum Disorder {
-    /// The times descend.
+    /// Nearly all steps go back.
     Descending,
     /// The times step back this many times, each time by more than half of the recording's duration, and do not return.
     Sawtooth(u64),
-    /// Most events are out of order, but the times always return.
+    /// More than half of the events are out of order.
     Shuffled,
 }
 
-/// What a pass over the times of a recording has found.
+/// What a pass over the times of a recording has found. All times are as in the file: wraps are not undone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::source) struct Findings {
     /// Number of events.
     pub events: u64,
-    /// The lowest and the highest time, in microseconds. Wraps are not undone. `None` without events.
+    /// The lowest and the highest time, in microseconds. `None` without events.
     pub extent: Option<(i64, i64)>,
-    /// Sum of all steps ahead, in microseconds.
+    /// Sum of the steps ahead, in microseconds. Steps that only return from a step back are not included.
     pub progress: i64,
-    /// Events out of order. `None` if there are none.
+    /// The events that are out of order. `None` if there are none.
     pub jitter: Option<Jitter>,
-    /// The counter that wraps, if one does. All other findings are then about times whose wraps are not undone.
+    /// The counter that certainly wraps. `None` if there is none.
     pub wrap: Option<Wrap>,
-    /// A counter that may have wrapped where the times step back. `None` if that is unlikely or certain.
+    /// A counter that may wrap where the times step back. `None` if a wrap is unlikely, or if it is certain.
     pub doubt: Option<Wrap>,
-    /// How the whole file is out of order. `None` if it isn't.
+    /// How the events of the whole file are out of order. `None` if they are in order, apart from single faults.
     pub disorder: Option<Disorder>,
-    /// Resets, gaps and stray events, in the order of their events.
+    /// Resets, gaps and stray events, sorted by the index of their first event.
     pub breaks: Vec<Break>,
-    /// Index of the first event without a time, and the number of events without a time.
+    /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
+    /// time.
     pub missing: Option<(u64, u64)>,
-    /// Long jumps that are only noted: gaps and stray events that a recording may have.
+    /// Long jumps that a recording can have without a fault, such as pauses between trials. In a camera's recording,
+    /// they are only noted.
     pub pauses: Vec<Break>,
 }
 
 impl Jitter {
-    /// Counts `events` more events that are out of order. The step back is `depth` microseconds, before event `at`.
+    /// Counts `events` more events that are out of order because of a step back. `at` is the index of the event after
+    /// the step, and `depth` is the step's length in microseconds.
     pub(super) fn add(&mut self, at: u64, depth: i64, events: u64) {
         self.events += events;
         if depth > self.largest {
@@ -85,14 +88,15 @@ impl Jitter {
         }
     }
 
-    /// Describes for a message how many events are out of order and by how much. `skipped` is the number of the file's
-    /// events before the first event that was seen.
+    /// Describes for a message how many events are out of order and by how much. `skipped` is the number of events in
+    /// the file before the range of events that is used.
     pub(in crate::source) fn describe(&self, skipped: u64) -> String {
         let (events, at, largest) = (self.events, self.at + skipped, duration(self.largest as f64));
         format!("jitter: {events} events are out of order; the largest step back is {largest}, before event {at}")
     }
 
-    /// Describes for a message a file in which most of the `events` events are out of order: how many, and by how much.
+    /// Describes for a message a file in which most of the `events` events are out of order: how many are, and by how
+    /// much.
     pub(in crate::source) fn describe_disorder(&self, events: u64) -> String {
         let largest = duration(self.largest as f64);
         format!("disorder: {} of {events} events are out of place, by up to {largest}; they were sorted", self.events)
@@ -100,8 +104,8 @@ impl Jitter {
 }
 
 impl Break {
-    /// Describes the jump for a message: what happens, and at which event. `skipped` is the number of the file's events
-    /// before the first event that was seen.
+    /// Describes the jump for a message: what happens, and at which event. `skipped` is the number of events in the
+    /// file before the range of events that is used.
     pub(in crate::source) fn describe(&self, skipped: u64) -> String {
         let (at, by) = (self.at + skipped, duration(self.by as f64));
         match (self.kind, self.until) {

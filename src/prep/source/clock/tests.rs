@@ -1,4 +1,4 @@
-//! Tests of the faults that are found in a recording's clock. The recordings are made up, with known faults.
+//! Tests that the faults of made-up clocks are found.
 
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 
-/// Makes a pass over times in microseconds.
+/// Looks for faults of a clock in its times, which are in microseconds.
 fn observe(times: &[i64]) -> Findings {
     let mut clock = Clock::new(TimeUnit::Microseconds);
     clock.see(times);
@@ -21,7 +21,7 @@ fn gap(at: u64, by: i64) -> Break {
     Break { kind: BreakKind::Gap, at, until: None, by }
 }
 
-/// Times of `n` events. The steps between them are random, from 0 to `step` microseconds.
+/// Makes the times of `n` events. The steps between them are random, from 0 to `step` microseconds.
 fn steady(seed: u64, n: usize, step: i64) -> Vec<i64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let steps = (0..n).map(|_| rng.random_range(0..=step));
@@ -32,7 +32,7 @@ fn steady(seed: u64, n: usize, step: i64) -> Vec<i64> {
     steps.scan(0, sum).collect()
 }
 
-/// Times of 5,000 events within about a second.
+/// Makes the times of 5,000 events within about a second.
 fn usual(seed: u64) -> Vec<i64> {
     steady(seed, 5_000, 380)
 }
@@ -124,7 +124,7 @@ fn one_time_from_another_lap_is_no_wrap() {
     assert_eq!((found.wrap, found.breaks, found.jitter), (None, vec![stray], None));
 }
 
-/// Random times of `n` events, sorted, from 0 to `lasts` microseconds.
+/// Makes random times of `n` events, sorted, from 0 to just below `lasts` microseconds.
 fn random(seed: u64, n: usize, lasts: i64) -> Vec<i64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut times: Vec<i64> = (0..n).map(|_| rng.random_range(0..lasts)).collect();

@@ -1,45 +1,46 @@
-//! Finds time counters that wrap: such a counter has few bits, and starts again from its lowest value after its
-//! highest. Undoes the wraps.
+//! Finds out whether a recording's time counter wraps, and undoes the wraps. A counter of few bits wraps when it starts
+//! again from its lowest value after its highest.
 
 use crate::source::unit::{TimeUnit, duration};
 
-/// The numbers of bits that a counter may have.
+/// The numbers of bits that a counter can have.
 const COUNTERS: std::ops::RangeInclusive<u32> = 15..=62;
 /// The shortest period of a counter, in microseconds.
 const SHORTEST: i64 = 1 << 15;
-/// A counter whose values have an offset is found by one or two wraps only if it has at least this many bits.
+/// If a counter wraps only once or twice, and an offset was added to its values, it must have at least this many bits.
+/// With fewer bits, the wraps are not certain.
 const RELATIVE: u32 = 20;
-/// If a counter wraps at least this many times, it is found by how long its wraps take on average.
+/// If a counter wraps at least this many times, the steps across its end are judged by their average length.
 const SEVERAL: u32 = 3;
-/// A silence that any recording may have, in microseconds.
+/// Length of a silence (a time without events) that is usual in any recording, in microseconds.
 const SILENCE: f64 = 100_000.0;
 /// Maximum number of turns (possible wraps) that are kept.
 const TURNS: usize = 1 << 18;
 
-/// A time counter that wraps, and the events at which it does.
+/// A time counter that wraps, and the events at which it wraps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::source) struct Wrap {
-    /// Unit of the counter. Its period is 2 to the power of `bits` of this unit.
+    /// Unit of the counter. The counter's period is 2 to the power of `bits` of this unit.
     unit: TimeUnit,
     bits: u32,
-    /// The period in microseconds.
+    /// The counter's period in microseconds.
     period: i64,
-    /// Pairs of an event and a number of periods. From this event up to the event of the next pair, that many periods
-    /// are added to the times.
+    /// Pairs of an event's index and a number of periods. From this event up to the event of the next pair, that many
+    /// periods are added to the times.
     crossings: Vec<(u64, u32)>,
-    /// Number of periods to add to the last time.
+    /// Number of periods that are added to the time of the last event.
     laps: u32,
-    /// Number of steps across the counter's end, and how long they take together once the wraps are undone, in
+    /// Number of steps across the counter's end, and the sum of their lengths after the wraps are undone, in
     /// microseconds.
     across: (u32, i64),
 }
 
-/// The turns of a recording: steps that may be wraps of a counter, because they are longer than half of the range of
-/// all times so far.
+/// The turns of a recording. A turn is a step that may be a wrap of a counter, because it is longer than half of the
+/// range of all times so far.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     steps: Vec<Turn>,
-    /// Whether there were more than [`TURNS`] turns, so that some are missing.
+    /// Whether there were more than [`TURNS`] turns. Then the later ones are missing in `steps`.
     full: bool,
 }
 
@@ -52,8 +53,8 @@ struct Turn {
 }
 
 impl Turns {
-    /// Processes the step to event `at`, from the time `from` to the time `to`. `low` and `high` are the lowest and the
-    /// highest time so far. All times are in microseconds.
+    /// Adds the step from the time `from` to the time `to` if it is a turn. `at` is the index of the event after the
+    /// step. `low` and `high` are the lowest and the highest time so far. All times are in microseconds.
     pub(super) fn see(&mut self, at: u64, (from, to): (i64, i64), (low, high): (i64, i64)) {
         let step = to.abs_diff(from);
         if step > SHORTEST as u64 / 2 && step > high.abs_diff(low) / 2 {
@@ -64,21 +65,23 @@ impl Turns {
         }
     }
 
-    /// Counts the turns back and the turns ahead. A turn counts if it is longer than half of the range from `low` to
-    /// `high`, which are the lowest and the highest time of the recording.
+    /// Returns the number of turns back and the number of turns ahead. Counts only turns that are longer than half of
+    /// the range from `low` to `high`, the lowest and the highest time of the whole recording.
     pub(super) fn count(&self, low: i64, high: i64) -> (usize, usize) {
         let long = self.steps.iter().filter(|turn| turn.to.abs_diff(turn.from) > high.abs_diff(low) / 2);
         let back = long.clone().filter(|turn| turn.to < turn.from).count();
         (back, long.count() - back)
     }
 
-    /// Finds the counter whose wraps explain the turns of a recording. The recording has `events` events, and its times
-    /// are from `low` to `high`, in microseconds. Also returns whether the wraps are certain: if not, the clock may
-    /// have been reset instead. Returns `None` if no counter fits.
+    /// Finds the counter whose wraps explain the turns of a recording. Also returns whether the wraps are certain. If
+    /// they are not, the clock may have been reset instead. Returns `None` if no counter fits.
     ///
-    /// A step across the end of a counter is a usual step of the recording, once the period is added. One or two wraps
-    /// are only certain if this step is also short compared with the period, because a reset can occur at any time. The
-    /// step must be even shorter if the counter's values have an offset. `ends` are the first and the last time.
+    /// The recording has `events` events. `low` and `high` are its lowest and its highest time, and `ends` are its
+    /// first and its last time, in microseconds. `unit` is the unit in which the file stores its times.
+    ///
+    /// A step across the end of a counter must be a usual step of the recording, once the period is added. For one or
+    /// two wraps, this is not enough to be certain, because a reset can look like a wrap by chance: the step must also
+    /// be short compared with the period. It must be even shorter if an offset was added to the counter's values.
     pub(super) fn wrap(
         &self,
         unit: TimeUnit,
@@ -122,8 +125,9 @@ impl Turns {
 }
 
 impl Wrap {
-    /// Counts a turn across the counter's end as one lap more, and a turn back across it as one lap less. An event is
-    /// in the lap that brings its time closest to that of the event before.
+    /// Counts a turn back across the counter's end as one period more, and a turn ahead across it as one period less.
+    /// Ignores other turns. So each event gets the number of periods that brings its time closest to that of the event
+    /// before.
     fn cross(&mut self, turn: &Turn) {
         let step = turn.to.saturating_sub(turn.from);
         if step < -(self.period / 2) {
@@ -137,7 +141,7 @@ impl Wrap {
         self.crossings.push((turn.at, self.laps));
     }
 
-    /// Adds `laps` periods to the time `raw`, in microseconds.
+    /// Returns the time `raw` plus `laps` periods, in microseconds.
     fn lift(&self, raw: i64, laps: u32) -> i64 {
         // Of 2^k nanoseconds, the whole microseconds of all laps together are added.
         let ticks = i64::from(laps).checked_mul(1 << self.bits);
@@ -157,7 +161,7 @@ impl Wrap {
         }
     }
 
-    /// Index of the first event of each lap, except for the first lap.
+    /// Returns the index of the first event of each period of the counter, except for the first period.
     pub(in crate::source) fn starts(&self) -> impl Iterator<Item = u64> {
         let mut most = 0;
         self.crossings
@@ -171,7 +175,7 @@ impl Wrap {
     }
 
     /// Describes the wraps for a message: at what value the counter wraps, how often, and before which event. `skipped`
-    /// is the number of the file's events before the first event that was seen.
+    /// is the number of events in the file before the range of events that is used.
     pub(in crate::source) fn describe(&self, skipped: u64) -> String {
         let (at, laps) = (self.crossings[0].0 + skipped, self.laps);
         let (bits, unit, period) = (self.bits, self.unit, duration(self.period as f64));
@@ -179,7 +183,7 @@ impl Wrap {
         format!("wrap: its clock wraps at 2^{bits} {unit} ({period}), {times} before event {at}")
     }
 
-    /// The period in `unit`, as text.
+    /// Text with the number of `unit`s in the counter's period.
     pub(in crate::source) fn period_in(&self, unit: TimeUnit) -> String {
         ((1_i64 << self.bits) as f64 * (self.unit.microseconds() / unit.microseconds())).to_string()
     }
@@ -189,7 +193,7 @@ impl Wrap {
         time > self.period / 2
     }
 
-    /// Text for a message about a step back: it may be a wrap of this counter, but this is not certain.
+    /// Text for a message about a step back, which says that the step may be a wrap of this counter.
     pub(in crate::source) fn doubt(&self) -> String {
         let (bits, unit, across) =
             (self.bits, self.unit, duration(self.across.1 as f64 / f64::from(self.across.0.max(1))));

@@ -12,18 +12,19 @@ use hdf5::filters::Filter;
 use crate::error::{Absence, Error, Result};
 use crate::source::heap::window::SharedFile;
 
-/// Maximum unpacked size of a compressed chunk of references, in bytes. libhdf5 reads files with larger chunks.
+/// Maximum unpacked size of a compressed chunk of references, in bytes. If a chunk is larger, libhdf5 reads the rows
+/// instead.
 const LARGEST_PACKED: u64 = 64 << 20;
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
-/// The superblock of the file: its position, and the sizes of addresses and lengths.
+/// What is needed from the superblock of an HDF5 file: its position, and the sizes of addresses and lengths.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Superblock {
-    /// Offset of the superblock in the file, in bytes. Addresses are relative to it.
+    /// Offset of the superblock in the file, in bytes. Addresses in the file are relative to it.
     pub(super) base: u64,
-    /// Size of an address, in bytes.
+    /// Size of an address in the file, in bytes.
     offsets: usize,
-    /// Size of a length, in bytes.
+    /// Size of a length in the file, in bytes.
     lengths: usize,
 }
 
@@ -49,12 +50,12 @@ impl Superblock {
         Ok(None)
     }
 
-    /// Decodes the length at the beginning of `bytes`.
+    /// Decodes the length that `bytes` begin with.
     pub(super) fn length(self, bytes: &[u8]) -> u64 {
         little(&bytes[..self.lengths])
     }
 
-    /// Size of a heap reference, in bytes.
+    /// Size of a reference to a row in the heap, in bytes.
     fn reference(self) -> usize {
         4 + self.offsets + 4
     }
@@ -64,8 +65,8 @@ fn little(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
-/// A reference to one row: the row's number of elements, the address of the heap collection that has it, and the number
-/// of its object in that collection. Address 0 means an empty row.
+/// A reference to one row in the heap: the row's number of elements, the address of the collection that contains the
+/// row, and the row's object number in this collection. If the address is 0, the row is empty.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reference {
     pub(super) length: u32,
@@ -76,14 +77,15 @@ pub(super) struct Reference {
 /// The references of all rows of a dataset.
 #[derive(Debug)]
 pub(super) enum References {
-    /// Uncompressed in the file, in chunks of `piece_rows` rows. `pieces` are the offsets of the chunks in the file.
+    /// The references are uncompressed in the file, in chunks of `piece_rows` rows. `pieces` has the offset of each
+    /// chunk in the file.
     InFile { piece_rows: u64, pieces: Vec<u64> },
-    /// Compressed in the file, and held in memory as unpacked bytes.
+    /// The references are compressed in the file. These are their unpacked bytes.
     InMemory(Vec<u8>),
 }
 
 impl References {
-    /// Asks libhdf5 where the references are. Returns `None` if only libhdf5 can read them.
+    /// Asks libhdf5 where the references of a dataset are. Returns `None` if only libhdf5 can read them.
     pub(super) fn find(
         path: &Path,
         name: &str,
@@ -178,8 +180,8 @@ impl References {
     }
 }
 
-/// Reads and unpacks all chunks of compressed references. An unpacked chunk has `chunk_bytes` bytes, the whole dataset
-/// has `bytes` bytes, and a reference has `size` bytes. Returns `None` if a filter is unknown or fails.
+/// Reads and unpacks all chunks of compressed references. An unpacked chunk has `chunk_bytes` bytes, all references
+/// together have `bytes` bytes, and one reference has `size` bytes. Returns `None` if a filter is unknown or fails.
 fn unpack_all(
     file: &SharedFile,
     filters: &[Filter],

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{BaseFault, Error, Result};
 
-/// Maximum number of bytes that a window holds.
+/// Maximum number of bytes of the file that a window holds.
 const WINDOW: usize = 256 << 10;
-/// Minimum number of bytes per read, unless the file ends earlier.
+/// Minimum number of bytes to read at once, unless the file ends earlier.
 const LEAST: u64 = 4 << 10;
-/// The largest gap between two wanted ranges that is read along with them, in bytes. A larger gap is skipped.
+/// Maximum gap between two wanted ranges of the file that are read at once, in bytes. Over a larger gap, the second
+/// range is read by itself.
 const GAP: u64 = 8 << 10;
 
 /// A file that many threads can read at any offset.
@@ -39,7 +40,7 @@ impl SharedFile {
         self.len
     }
 
-    /// Fills `bytes` from offset `at`.
+    /// Fills `bytes` with the bytes of the file from offset `at`.
     pub(super) fn read(&self, at: u64, bytes: &mut [u8]) -> Result<()> {
         self.read_exactly(at, bytes).map_err(Error::io(&self.path, "read the recording"))
     }
@@ -64,7 +65,7 @@ pub(super) struct FileWindow<'a> {
     bytes: Vec<u8>,
     /// The range of the file that `bytes` holds.
     holds: Range<u64>,
-    /// End of the range to read when the window moves next.
+    /// Offset in the file up to which the window reads when it moves next.
     until: u64,
 }
 
@@ -73,8 +74,8 @@ impl<'a> FileWindow<'a> {
         FileWindow { file, bytes: vec![0; WINDOW], holds: 0..0, until: 0 }
     }
 
-    /// Announces the ranges of the file that will be read, in order. Ranges that lie close together are then read at
-    /// once.
+    /// Tells the window which ranges of the file will be read, in order. Ranges that lie close together are then read
+    /// at once.
     pub(super) fn plan(&mut self, mut extents: impl Iterator<Item = Range<u64>>) {
         let Some(first) = extents.next() else { return };
         if self.holds.start <= first.start && first.end <= self.holds.end {
@@ -87,7 +88,8 @@ impl<'a> FileWindow<'a> {
         self.until = extents.try_fold(first.end, near).unwrap_or_else(|end| end);
     }
 
-    /// Returns the `len` bytes at offset `at`. `len` is at most [`WINDOW`], and the file must contain the range.
+    /// Returns the `len` bytes at offset `at` of the file. `len` is at most [`WINDOW`], and the file must contain the
+    /// range.
     pub(super) fn get(&mut self, at: u64, len: usize) -> Result<&[u8]> {
         if at < self.holds.start || self.holds.end < at + len as u64 {
             let least = at + LEAST.max(len as u64);
@@ -100,8 +102,8 @@ impl<'a> FileWindow<'a> {
         Ok(&self.bytes[first..first + len])
     }
 
-    /// Reads the `size` bytes at offset `at` in consecutive pieces, and calls `piece` for each. A piece has whole
-    /// elements of `element` bytes each. It is passed with the index of its first element.
+    /// Reads the `size` bytes at offset `at` of the file in consecutive pieces. A piece is made of whole elements of
+    /// `element` bytes each. Calls `piece` for each, with the index of the piece's first element and the piece's bytes.
     pub(super) fn copy(
         &mut self,
         at: u64,
