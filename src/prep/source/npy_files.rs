@@ -1,6 +1,6 @@
-//! Opens NumPy files of events. A `.npy` file has one array: records or a table. A `.npz` file is an archive of arrays:
-//! one for each column, or one of records, or a table. Times are in microseconds, unless the caller or the type of the
-//! array (such as `datetime64[ms]`) gives another unit.
+//! Opens NumPy files of events. A `.npy` file has one array: of records, or with several numbers for each event (a
+//! table). A `.npz` file is an archive of arrays: one for each column, or one of records, or a table. Times are in
+//! microseconds, unless the caller or the type of the array (such as `datetime64[ms]`) gives another unit.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -28,19 +28,19 @@ use crate::source::timeline::Timeline;
 use crate::source::unit::TimeUnit;
 use crate::source::unusable::unusable;
 
-/// Maximum number of arrays of an archive that are looked at. Further arrays are ignored.
+/// Maximum number of arrays that are read from one archive. Further arrays are ignored.
 const MAX_ARRAYS: usize = 4096;
-/// Says what a file of arrays is searched for, for messages.
+/// Text for error messages: the fields that were expected in a NumPy file.
 const LOOKED: &str = "fields t and x, and y and p if there are any, by their usual names";
 
 /// Opens a `.npy` file.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`]. [`Error::Columns`] and [`Error::UnknownLayout`] if the columns cannot be found.
-/// [`Error::WrongType`] if a field of the map is not a column of numbers. [`Error::Foreign`] for Python objects, for
-/// another file format, and for a second array in the file. [`Error::DamagedRecording`] if the header cannot be parsed,
-/// or if the file is shorter than the header says. [`tonic_base::Error::Usage`] if the map names a label: a file of one
-/// array has no label.
+/// [`Error::WrongType`] if a field in the user's map is not a column of numbers. [`Error::Foreign`] for Python objects,
+/// for another file format, and for a second array in the file. [`Error::DamagedRecording`] if the header cannot be
+/// parsed, or if the file is shorter than the header says. [`tonic_base::Error::Usage`] if the user's map names a
+/// label, because the only array of the file has the events.
 pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     if let Some(label) = named_label(options) {
         let expected = format!("no label for {}, which is one array and has no class", path.display());
@@ -78,8 +78,8 @@ pub(super) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
     Ok(stream)
 }
 
-/// Checks the bytes between `end`, where the array ends, and `bytes`, the length of the file. Returns a note for the
-/// user if there are such bytes.
+/// Checks whether a `.npy` file has bytes after its array. The array ends at byte `end`, and the file has `bytes`
+/// bytes. Returns a note for the user if there are such bytes.
 ///
 /// # Errors
 /// [`Error::Foreign`] if a second array follows; [`tonic_base::Error::Io`].
@@ -104,8 +104,8 @@ fn after_array(path: &Path, file: &mut BufReader<File>, end: u64, bytes: u64) ->
     Ok(Some(format!("the {rest} bytes after the array of {} are not read", path.display())))
 }
 
-/// Reads the headers of a `.npz` file and its label, but not its events. Returns the columns, the class if the map
-/// names a label, and the number of events.
+/// Reads the headers of a `.npz` file, and the label if the user's map names one, but no events. Returns which fields
+/// are the columns of events, the label, and the number of events.
 ///
 /// # Errors
 /// The errors of [`open_npz`] that can be found without reading events.
@@ -118,9 +118,10 @@ pub(super) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenCol
 /// Opens a `.npz` file and reads its events into memory.
 ///
 /// # Errors
-/// Errors of [`open_npy`]. [`Error::WrongType`] also for columns of different lengths, and for more than
-/// [`MAX_SAMPLE_EVENTS`] events. [`Error::NotPixels`] and [`Error::Columns`] for coordinates and polarities that cannot
-/// be used.
+/// Errors of [`open_npy`] except [`tonic_base::Error::Usage`]. [`Error::MissingDataset`] if the archive lacks an array
+/// of the user's map. [`Error::WrongType`] also for columns of different lengths, for more than [`MAX_SAMPLE_EVENTS`]
+/// events, and for a label that is not one class. [`Error::NotPixels`] and [`Error::Columns`] for coordinates and
+/// polarities that cannot be used.
 pub(super) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let archive = Archive::open(path)?;
     let found = archive.find(options)?;
@@ -170,9 +171,9 @@ struct Found {
     lanes: [Option<Lane>; 4],
     /// Number of events.
     len: u64,
-    /// Fields that could be columns of the events, but were not taken.
+    /// Fields that have one entry for each event, but were not taken for a column.
     unused: Vec<String>,
-    /// Other arrays of the file that were not used.
+    /// Other arrays of the file that are not used, by name or by group.
     others: Vec<String>,
     /// Fields that have the name of a column, but whose type or shape does not fit.
     unusable: Vec<UnusableField>,
@@ -189,8 +190,8 @@ impl Found {
         Found { fields, lanes, len, unused, others, unusable }
     }
 
-    /// Returns how the times are read. Their unit is that of the options, or that of the array's type, or else
-    /// microseconds.
+    /// Returns how the times are read. Their unit is the one in the options, or else the one in the array's type, or
+    /// else microseconds.
     fn time(&self, options: &SourceOptions) -> Timeline {
         let own = match self.lanes[0].map(|t| t.number.kind) {
             Some(NumberKind::Time(tick)) => Some(tick.unit()),
@@ -296,7 +297,7 @@ impl<'a> Archive<'a> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, header)| header)
     }
 
-    /// Returns the header of the array `name`. Fails if the archive lacks the array, or if the array has Python
+    /// Returns the header of the array `name`, or an error if the archive lacks the array or if the array has Python
     /// objects.
     fn needed(&self, name: &str) -> Result<&Header> {
         let header = self.header(name).ok_or_else(|| Error::MissingDataset {
@@ -385,7 +386,7 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// Opens an array in an archive.
+/// Opens the array `name` of an archive for reading.
 fn entry<'a>(
     path: &Path,
     zip: &'a mut zip::ZipArchive<BufReader<File>>,

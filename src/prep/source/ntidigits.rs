@@ -3,8 +3,8 @@
 //! | path | type |
 //! |---|---|
 //! | `train_labels`, `test_labels` | strings: sample names, ending in `-` and the spoken digits, such as `1` or `o7z` |
-//! | `train_addresses/NAME` | integers: channels |
-//! | `train_timestamps/NAME` | floats: seconds |
+//! | `train_addresses/NAME`, `test_addresses/NAME` | integers: channels |
+//! | `train_timestamps/NAME`, `test_timestamps/NAME` | floats: seconds |
 //!
 //! The samples, their order and their events are the same as in Tonic's `NTIDIGITS18`. The only polarity is 0 here and
 //! 1 in Tonic. Classes of single digits are the same as in Tonic: `o` is 0, `1` to `9` are 1 to 9, and `z` is 10. If
@@ -45,9 +45,9 @@ pub(super) struct Ntidigits {
     clocks: RowClocks,
 }
 
-/// Returns whether a file has this layout: for one part (train or test), a list of sample names and a group of events.
-/// The list must contain strings, because other files may have numeric labels in a dataset of this name. Broken links
-/// count as present.
+/// Returns whether a file has this layout: a list of sample names and a group of events, for at least one part (train
+/// or test). The list must contain strings, because in other files a dataset of the same name may contain numbers. A
+/// broken link in place of the list or the group is accepted here, so that opening the file can report it.
 pub(super) fn detect(file: &hdf::File) -> bool {
     use TypeDescriptor::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
     let names = |list: &str| {
@@ -64,9 +64,10 @@ pub(super) fn detect(file: &hdf::File) -> bool {
 /// Opens one part (train or test) of a file.
 ///
 /// # Errors
-/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::MissingData`] and [`Error::WrongType`] for the file.
-/// [`Error::BadSample`] for an unknown digit. [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`] for the times of
-/// a few samples. [`tonic_base::Error::Usage`] if the part has no samples, or if single digits are requested and it has
+/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::MissingData`] and [`Error::WrongType`] for the content
+/// of the file. [`Error::OddUnit`] for times in an unknown unit. [`Error::BadSample`] for a sample name without a known
+/// digit. [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`] for the times of a few samples, which are checked
+/// here. [`tonic_base::Error::Usage`] if the part has no samples, or if only single digits are requested and it has
 /// none.
 pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     let digits = options.digits;
@@ -128,8 +129,8 @@ pub(super) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     })
 }
 
-/// Names what the file has in addition to the listed samples: other groups and datasets, and samples of this part that
-/// are not in the list. `listed` is the length of the list.
+/// Lists what is in the file but not read: groups and datasets that are not of this layout, and the number of samples
+/// of `part` that its list of names lacks. `listed` is the length of this list.
 fn others(file: &hdf::File, part: &str, listed: usize) -> Vec<String> {
     let kinds = ["labels", "addresses", "timestamps"];
     let known =
@@ -149,13 +150,13 @@ fn said(name: &str) -> &str {
     name.rsplit('-').next().unwrap_or(name)
 }
 
-/// Returns the path of the addresses or timestamps (`group`) of the sample `name`.
+/// Returns the path of one array of the sample `name`. `group` says which array: `addresses` or `timestamps`.
 fn field(part: &str, group: &str, name: &str) -> FieldPath {
     FieldPath { array: format!("{part}_{group}/{name}"), part: Part::Whole }
 }
 
 impl Ntidigits {
-    /// Opens the addresses or timestamps (`group`) of the sample `name`.
+    /// Opens one array of the sample `name`. `group` says which array: `addresses` or `timestamps`.
     fn column(&self, group: &str, name: &str) -> Result<NumberColumn> {
         NumberColumn::open(&self.path, &self.file, &field(self.part, group, name), Layout::Ntidigits.name())
     }

@@ -21,18 +21,18 @@ pub(super) enum Numbers {
     I64(Vec<i64>),
     /// Floats, widened to 64 bits.
     F64(Vec<f64>),
-    /// Dates or durations in the unit of their type. `None` for NumPy's NaT (not a time), and for values beyond 64
-    /// bits.
+    /// Dates or durations, counted in the time unit that their NumPy type gives. `None` for NaT (not a time), and for
+    /// values that do not fit 64 bits.
     Times(Vec<Option<i64>>),
 }
 
-/// Stands for a polarity that is not a whole number: a fraction or NaN.
+/// Stands for a polarity that is not a whole number: a fraction, inf or NaN.
 pub(super) const NO_POLARITY: i128 = i64::MIN as i128;
 
-/// What a float that is NaN or -inf becomes as a coordinate.
+/// The coordinate that NaN and -inf become. It is outside every sensor.
 pub(crate) const NO_PIXEL: i64 = i64::MIN;
 
-/// What a number beyond 64 bits, or inf, becomes as a coordinate.
+/// The coordinate that inf and numbers above the range of an `i64` become. It is outside every sensor.
 pub(crate) const FAR_PIXEL: i64 = i64::MAX;
 
 /// Evaluates `$body` with `$vec` bound to the vector of the column, whatever its type.
@@ -64,8 +64,8 @@ impl Numbers {
         Fractions::of(numbers.iter().copied().filter(|n| n.is_finite()))
     }
 
-    /// Converts a column of times in `unit` to microseconds. Values that are no time, or do not fit 64 bits, are listed
-    /// in [`Stamps::missing`].
+    /// Converts a column of times in `unit` to microseconds. Values that are not times (NaN, NaT), or that do not fit
+    /// 64 bits, are listed in [`Stamps::missing`].
     pub(super) fn times(self, unit: TimeUnit) -> Stamps {
         fn fallible(times: impl Iterator<Item = Option<i64>>) -> Stamps {
             let mut stamps = Stamps::default();
@@ -114,8 +114,8 @@ impl Numbers {
     }
 
     /// Converts the column to polarities: 0 and -1 become 0 (off), and 1 stays 1 (on). The largest number of an
-    /// unsigned type counts as -1, because its bits are those of a signed -1. Other numbers are kept, and are rejected
-    /// later as outside the sensor.
+    /// unsigned type counts as -1, because its bits are those of a signed -1. A fraction or NaN becomes `i64::MIN`.
+    /// Other numbers are kept; the check against the sensor rejects them later.
     pub(super) fn polarities(self) -> Coordinates {
         fn narrowed(numbers: impl Iterator<Item = i64> + Clone) -> Coordinates {
             let numbers = numbers.map(|n| if n == -1 { 0 } else { n });
@@ -140,7 +140,7 @@ impl Numbers {
         }
     }
 
-    /// Converts the column to float64, for checks of its content. A value that is no time becomes NaN.
+    /// Converts the column to float64, for checks of its content. A missing date or duration becomes NaN.
     pub(super) fn floats(self) -> Vec<f64> {
         match self {
             Numbers::U8(v) => v.into_iter().map(f64::from).collect(),
@@ -185,17 +185,16 @@ impl Fractions {
 /// Times of events in microseconds. Some may be missing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stamps {
-    /// Time of each event; 0 if it is missing.
+    /// Time of each event in microseconds; 0 if it is missing.
     pub us: Vec<i64>,
     /// Indices of the events whose time is missing, ascending. A time is missing if it is not finite or out of range.
     pub missing: Vec<usize>,
 }
 
 impl Stamps {
-    /// Returns the times with missing ones filled in, so that events without a time stay next to their neighbours when
-    /// a recording is sorted or cut. A missing time is replaced by the time of the previous event. At the start of the
-    /// block, the previous event is in the preceding block, and `before` is its time. If `before` is `None`, the first
-    /// time of this block is used there.
+    /// Returns the time of each event, with missing times filled in. Events without a time then stay next to their
+    /// neighbours when a recording is sorted or cut. A missing time becomes the time of the previous event. For events
+    /// at the start, the previous time is `before`, or else the first time that is not missing.
     pub(super) fn places(&self, before: Option<i64>) -> std::borrow::Cow<'_, [i64]> {
         if self.missing.is_empty() {
             return self.us.as_slice().into();
@@ -217,7 +216,7 @@ impl Stamps {
         (0..self.us.len()).filter(|i| self.missing.binary_search(i).is_err()).map(|i| self.us[i])
     }
 
-    /// Returns the first time in a range of indices that is not missing.
+    /// Returns the first time that is not missing, in a range of indices. `None` if all times in the range are missing.
     pub(super) fn first(&self, range: std::ops::Range<usize>) -> Option<i64> {
         let missing = |i: &usize| self.missing.binary_search(i).is_ok();
         range.into_iter().find(|i| !missing(i)).map(|i| self.us[i])
@@ -284,8 +283,9 @@ impl EventBlock {
         EventBlock { t, x, y: column(|block| block.y.as_ref()), p: column(|block| block.p.as_ref()) }
     }
 
-    /// Splits the block into consecutive samples. `lengths` has the number of events of each sample. `origins` has the
-    /// time of each sample that becomes 0, in microseconds; `None` keeps the times of the sample.
+    /// Splits the block into consecutive samples. `lengths` has the number of events of each sample. `origins` has one
+    /// time for each sample, in microseconds, which is subtracted from the sample's times. If it is `None`, the times
+    /// stay as they are.
     pub(super) fn into_samples(self, lengths: &[usize], origins: &[Option<i64>]) -> RawSamples {
         let Stamps { mut us, mut missing } = self.t;
         let mut offsets = Vec::with_capacity(lengths.len() + 1);

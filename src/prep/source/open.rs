@@ -37,7 +37,7 @@ impl Recording {
         Ok(recordings)
     }
 
-    /// Opens recordings with the classes that are found in them. The list of classes in the options is not applied yet.
+    /// Opens recordings with the classes that are found in them. The caller applies the list of classes in the options.
     fn open_as_found(path: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
         if path.is_dir() {
             return folder::open(path, options);
@@ -71,8 +71,8 @@ impl Recording {
     }
 }
 
-/// Cuts a recording into samples according to the options. Returns `None` if a table of labels is given that has no row
-/// for the recording.
+/// Cuts a recording into samples according to the options. Returns `None` if there is a table of labels and it has no
+/// row for the recording.
 fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Option<Recording>> {
     vet_ends(&stream)?;
     let name = file_name(&stream.path);

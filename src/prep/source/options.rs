@@ -16,8 +16,8 @@ use crate::source::unit::TimeUnit;
 pub struct SourceOptions {
     /// The layout. Default: detected from the content.
     pub layout: Option<Layout>,
-    /// Which field of the file is which column of events, for HDF5 and NumPy files. Default: the fields are found by
-    /// their names.
+    /// Which fields are the columns of events (t, x, y and p), for HDF5 and NumPy files. Default: the fields are found
+    /// by their names.
     pub map: Option<Map>,
     /// The order of the columns, for files whose events are in one table: an array with several numbers for each event.
     pub columns: Option<TableColumns>,
@@ -25,9 +25,9 @@ pub struct SourceOptions {
     pub origin: u8,
     /// The unit of the times in the files. Default: the unit that the file or the layout gives.
     pub time_unit: Option<TimeUnit>,
-    /// The sensor size, if the files do not give it or give a wrong one.
+    /// The sensor size. Needed if the files do not give it or give a wrong one.
     pub sensor: Option<SensorSize>,
-    /// The range of a recording's events that is used. Default: all events.
+    /// Which range of a recording's events is used. Default: all events.
     pub events: Option<EventRange>,
     /// Whether to undo wraps of a recording's clock. If false, a wrap is an error.
     pub unwrap: bool,
@@ -40,8 +40,8 @@ pub struct SourceOptions {
     pub labels: LabelSource,
     /// All classes and their order. Default: the classes that are found, in alphabetical order.
     pub classes: Option<ClassList>,
-    /// The level of sub-folders whose names are the classes, counted from 1, for a folder of recordings. Default: 1,
-    /// but if the folders of level 1 are probably not classes, that is an error.
+    /// For a folder of recordings: the level of sub-folders whose names are the classes. Level 1 is directly in the
+    /// folder. Default: 1, but it is an error if these names are probably not classes.
     pub class_level: Option<usize>,
     /// Which samples of an N-TIDIGITS18 file to use.
     pub digits: Digits,
@@ -50,7 +50,7 @@ pub struct SourceOptions {
 /// How a recording is cut into samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cut {
-    /// The recording is one sample. If a table gives labelled intervals, each interval is one sample.
+    /// The recording is one sample. If a table of labels gives intervals, each interval is one sample.
     #[default]
     Whole,
     /// Pieces of equal duration.
@@ -69,15 +69,15 @@ pub enum Cut {
     },
 }
 
-/// Where class labels come from, for layouts without labels.
+/// Where class labels come from, for layouts that do not define labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LabelSource {
-    /// From the files, or from the names of their folders.
+    /// The label in each file, if the map names one. Otherwise the name of the folder that the file is in.
     #[default]
     Own,
     /// All samples have this class.
     One(String),
-    /// From a CSV file with a label per file, or per interval of a recording.
+    /// From a CSV file with one label for each file, or for each interval of a recording.
     Csv(PathBuf),
 }
 
@@ -96,10 +96,10 @@ impl Default for Digits {
     }
 }
 
-/// The order of a table's columns, such as `t,x,y,p`.
+/// The order of the columns, such as `t,x,y,p`, in a table: an array with several numbers for each event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableColumns {
-    /// For each of t, x, y and p: the index of its column, from 0.
+    /// For each of t, x, y and p: the index of its column in the table, from 0. `None` if the table lacks it.
     places: [Option<usize>; 4],
     width: usize,
 }
@@ -110,7 +110,8 @@ impl TableColumns {
         self.width
     }
 
-    /// Returns the index of the column of each of t, x, y and p, from 0.
+    /// Returns the indices, from 0, of the columns t, x, y and p in the table. `None` for a column that the table
+    /// lacks.
     pub(super) fn places(&self) -> [Option<usize>; 4] {
         self.places
     }
@@ -137,28 +138,30 @@ impl FromStr for TableColumns {
     }
 }
 
-/// The path of an array or of a member of its records. If the array is a table, the second element is the index of the
-/// column, from 0.
+/// A place in a file, written `PATH` or `PATH[N]`: the path of an array or of a member of records, and `N`, counted
+/// from 0. `N` is the index of a column if the array has several numbers for each event, or of an element if the member
+/// is an array.
 pub(super) type DatasetPath = (String, Option<usize>);
 
-/// Which fields of a file are the columns of events: arrays, columns of tables, or members of records.
+/// Which fields of a file are the columns of events: arrays, columns of two-dimensional arrays, or members of records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map {
-    /// Path of the time of each event.
+    /// Path of the field with the time of each event.
     pub t: DatasetPath,
-    /// Path of the pixel column or channel of each event.
+    /// Path of the field with the pixel column or channel of each event.
     pub x: DatasetPath,
-    /// Path of the pixel row of each event. `None` for a sensor of one row.
+    /// Path of the field with the pixel row of each event. `None` for a sensor of one row.
     pub y: Option<DatasetPath>,
-    /// Path of the polarity of each event. In the file, 0 or -1 is off and 1 is on. `None` if the events have no
-    /// polarity.
+    /// Path of the field with the polarity of each event. In the file, 0 or -1 is off and 1 is on. `None` if the events
+    /// have no polarity.
     pub p: Option<DatasetPath>,
-    /// Path of a dataset with one number or one name: the recording's class.
+    /// Path of an array with one number or one name: the recording's class.
     pub label: Option<String>,
 }
 
 impl Map {
-    /// Converts the paths of the map to fields of a file. `exists` returns whether the file has an array of this name.
+    /// Converts the paths of the map to fields of a file. `exists` returns whether the file has an array with a given
+    /// name.
     pub(super) fn fields(&self, exists: impl Fn(&str) -> bool) -> Fields {
         let field = |place: &DatasetPath| named_field(&place.0, place.1, &exists);
         [Some(&self.t), Some(&self.x), self.y.as_ref(), self.p.as_ref()].map(|place| place.map(field))
@@ -192,7 +195,7 @@ impl FromStr for Map {
     }
 }
 
-/// Parses `PATH` or `PATH[N]`. The path may be in quotes.
+/// Parses `PATH` or `PATH[N]`, with or without quotes around the path.
 fn column(text: &str) -> Result<DatasetPath, String> {
     let (name, rest) = field_text::unquote(text)?;
     let number = rest.unwrap_or(text).strip_suffix(']').and_then(|text| text.rsplit_once('['));

@@ -17,8 +17,8 @@ const SHARE: u64 = 16;
 /// of the mean time between events.
 const JOINT: i64 = 100;
 
-/// Returns why the times step back at the events `starts`, as text for a message, if the reason is not the clock.
-/// `None` otherwise. The reasons are:
+/// Returns why the times of a recording step back, as text for a message. `starts` has the indices of the events at
+/// which they do. Returns `None` if the clock may be the reason. The reasons that are recognised:
 ///
 /// - The events are sorted by p, x or y first, and then by time. Then each part has other values in one of these
 ///   columns than the part before it.

@@ -11,24 +11,25 @@ use crate::source::layout::Layout;
 use crate::source::mended::{On, mended};
 use crate::source::numbers::{NO_POLARITY, Numbers};
 
-/// Maximum number of different polarities that are remembered.
+/// Maximum number of different float polarities that are kept for the error message.
 const MOST_FLOATS: usize = 3;
 
-/// Which of the polarities 0, -1 and 1 occur in a recording.
+/// Which of the polarities 0, -1 and 1 occur in a recording, and which floats.
 #[derive(Debug, Default)]
 pub(super) struct Polarities {
     zero: bool,
     /// How -1 is stored: as -1, or as the largest number of an unsigned type. `None` if -1 does not occur.
     minus_one: Option<i128>,
     one: bool,
-    /// Different floats that are finite, up to [`MOST_FLOATS`], and whether one has a fraction.
+    /// The different floats that occur, without NaN and inf, in ascending order. Of more than [`MOST_FLOATS`], the
+    /// smallest and the largest are kept.
     floats: Vec<f64>,
     fraction: bool,
     nan: bool,
 }
 
 impl Polarities {
-    /// Records which of 0, -1 and 1 occur in `numbers`.
+    /// Records which of 0, -1 and 1 occur in `numbers`, and which floats.
     pub(super) fn add(&mut self, numbers: &Numbers) {
         fn there<T: PartialEq>(numbers: &[T], values: [T; 3]) -> [bool; 3] {
             values.map(|value| numbers.contains(&value))
@@ -86,7 +87,7 @@ impl Polarities {
     /// Returns an error if it is unknown which events are on. A sensor of one polarity never gives this error.
     ///
     /// # Errors
-    /// [`Error::Columns`] for fractions or 0 and -1, without 1.
+    /// [`Error::Columns`] if there is no 1, but there are fractions, or both 0 and -1.
     pub(super) fn judge(
         &self,
         path: &Path,
@@ -104,7 +105,7 @@ impl Polarities {
         Err(odd_polarities(path, layout, taken, &values, format!("{}{why}, and no 1", listed(&values))))
     }
 
-    /// The error for polarities that are fractions.
+    /// Makes the error for polarities that are fractions.
     fn fractions(&self, path: &Path, layout: Layout, taken: &TakenColumns) -> Error {
         let nan = if self.nan { ", and NaN" } else { "" };
         let (least, most) = (self.floats[0], self.floats[self.floats.len() - 1]);
@@ -127,8 +128,8 @@ impl Polarities {
 }
 
 /// Makes the error for a recording whose polarities cannot be used, because it is unknown which are off and which are
-/// on. `values` has the polarities that occur, and `what` describes them for the message. `taken` has the fields of the
-/// recording.
+/// on. `values` has the polarities that occur, and `what` describes them for the message. `taken` says which fields of
+/// the file were taken for the columns t, x, y and p.
 pub(crate) fn odd_polarities(
     path: &Path,
     layout: Layout,
@@ -154,7 +155,8 @@ pub(crate) fn odd_polarities(
     odd(path, taken, format!("{what}: {how}"), |field| mended(path, layout, taken, field, on?))
 }
 
-/// The error for polarities, of which this is wrong, with the command for their field.
+/// Makes the error for polarities that cannot be used. `got` says what is wrong with them. `command` is called with the
+/// name of their field, and returns the command that mends it.
 fn odd(path: &Path, taken: &TakenColumns, got: String, command: impl Fn(&str) -> Option<Remedy>) -> Error {
     let field = taken.fields[Role::P as usize].as_ref().map_or("p", |taken| &taken.field);
     Error::Columns {

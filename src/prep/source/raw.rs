@@ -25,7 +25,7 @@ pub struct RawSamples {
     pub x: Coordinates,
     /// Pixel row of each event, (events,), unchecked. `None` for a cochlea.
     pub y: Option<Coordinates>,
-    /// Polarity of each event, (events,), unchecked. `None` if the sensor has only one.
+    /// Polarity of each event, (events,), unchecked. `None` if the sensor has only one polarity.
     pub p: Option<Coordinates>,
     /// Index of each sample's first event, and then the number of all events, (samples + 1,).
     pub offsets: Vec<usize>,
@@ -80,7 +80,7 @@ impl Coordinates {
         self.len() == 0
     }
 
-    /// The largest entry, except inf. `None` if the column is empty.
+    /// Returns the largest entry, ignoring `i64::MAX`, which stands for inf. `None` if no entry is left.
     pub fn max(&self) -> Option<i64> {
         match self {
             Coordinates::U8(c) => c.iter().max().map(|&n| n.into()),
@@ -237,10 +237,11 @@ impl RawSamples {
     }
 }
 
-/// Marks an invalid time in a column of numbers.
+/// The number that stands for an invalid time.
 const NO_TIME: i64 = i64::MIN;
 
-/// Table of [`microseconds`] for all 65,536 float16 values. A look-up is faster than a conversion of each event.
+/// The result of [`microseconds`] for each of the 65,536 float16 values, indexed by the value's bits. A look-up is
+/// faster than a conversion of each event.
 static F16_MICROSECONDS: LazyLock<Vec<i64>> = LazyLock::new(|| {
     let number = |bits| microseconds(f16::from_bits(bits).to_f64()).unwrap_or(NO_TIME);
     (0..=u16::MAX).map(number).collect()
@@ -302,7 +303,7 @@ impl Times {
         Times::SomeUs(times)
     }
 
-    /// Returns whether all events of a range have the same stored time. Such times are equal in every unit. Always
+    /// Returns whether all events of a range have the same stored time, and so the same time in every unit. Always
     /// false for times that were converted to microseconds when they were read.
     pub(super) fn are_one(&self, range: Range<usize>) -> bool {
         fn equal<T: PartialEq>(times: &[T]) -> bool {

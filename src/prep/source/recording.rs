@@ -30,22 +30,22 @@ pub struct Recording {
     pub labels: Vec<u32>,
     /// Names of the classes, by class number. `None` if the classes have no names.
     pub classes: Option<Arc<[String]>>,
-    /// Extra columns of the file, sorted by name: the name, and one number for each sample, (samples,).
+    /// Extra columns of the file, sorted by name. Each has its name, and one number for each sample, (samples,).
     pub extras: Vec<(String, Vec<i64>)>,
     /// Which fields of the file were taken for the columns of events.
     pub columns: TakenColumns,
     /// Notes for the user about how the recording was opened.
     pub notes: Vec<String>,
-    /// The events outside every interval of a table of labels. `None` if there are none.
+    /// How many events are in no sample, because a table of labels has no interval for them. `None` if there are none.
     pub(crate) unlabelled: Option<Unlabelled>,
-    /// Number of events outside the range that the options use.
+    /// Number of events outside the range of events in the options.
     pub(crate) out_of_range: u64,
     /// The coordinate of the first pixel, which is subtracted from x and y.
     pub(super) origin: u8,
     pub(super) reader: Box<dyn ReadSamples>,
 }
 
-/// Number of samples that are read at once if each sample is a separate row. For SSC, 8 rows have about 300 kB.
+/// Number of samples that are read at once if each sample is a row of a dataset. For SSC, 8 rows have about 300 kB.
 const ROWS_TOGETHER: u64 = 8;
 
 /// Reads the events of a recording. It is implemented for each layout and can be used on any thread.
@@ -68,7 +68,7 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         most.min(ROWS_TOGETHER)
     }
 
-    /// The other files that the recording's data comes from.
+    /// Returns the other files that the recording's data comes from. Empty if all data is in the recording's own file.
     fn linked(&self) -> Vec<LinkedPath> {
         Vec::new()
     }
@@ -85,7 +85,7 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         None
     }
 
-    /// Whether a sample's events are out of order in the file.
+    /// Returns whether a sample's events are out of order in the file.
     fn reordered(&self, _sample: u64) -> bool {
         false
     }
@@ -106,13 +106,14 @@ impl Recording {
         self.labels.len() as u64
     }
 
-    /// Whether a sample's events are out of order in the file, so that the recording was sorted before it was cut.
+    /// Returns whether a sample's events are out of order in the file, so that the recording was sorted before it was
+    /// cut.
     pub fn reordered(&self, sample: u64) -> bool {
         self.reader.reordered(sample)
     }
 
-    /// Returns notes for the user about what was found while samples were read. The times of a recording that is one
-    /// sample may be checked only then, and not when the recording is opened.
+    /// Returns notes for the user about what was found while samples were read. The clock of a very long recording that
+    /// is one sample is checked only then, and not when the recording is opened.
     pub fn found(&self) -> Vec<String> {
         self.reader.notes()
     }
@@ -140,10 +141,10 @@ impl Recording {
         Ok(RawSamples { times, x: x.minus_origin(self.origin), y, p, offsets })
     }
 
-    /// Guesses the coordinate of the first pixel, for a recording with coordinates outside the sensor. `Some(1)` if 0
-    /// was assumed, no coordinate is below 1, and the largest is exactly the sensor's width or height. `Some(0)` if 1
-    /// was assumed and the smallest coordinate in the file is 0. `None` in all other cases. Of a very long recording,
-    /// only about the first 2^27 events are read.
+    /// Guesses the coordinate of the first pixel, for a recording with coordinates outside the sensor. Returns
+    /// `Some(1)` if the options say 0, no coordinate is below 1, and the largest is exactly the sensor's width or
+    /// height. Returns `Some(0)` if the options say 1 and the smallest coordinate in the file is 0. `None` in all other
+    /// cases. Of a very long recording, only about the first 2^27 events are read.
     ///
     /// # Errors
     /// Errors of [`Recording::read`].
@@ -181,14 +182,14 @@ impl Recording {
         Ok(values)
     }
 
-    /// The other files that the recording's data comes from: sources of virtual datasets, external raw files and
-    /// targets of external links.
+    /// Returns the other files that the recording's data comes from: sources of virtual datasets, external raw files
+    /// and targets of external links.
     pub fn linked(&self) -> Vec<LinkedPath> {
         self.reader.linked()
     }
 
-    /// Returns the number of events of all samples together. Every copy of a recording gives the same number, however
-    /// it is stored. The events are not read, except in a Heidelberg file whose row lengths only libhdf5 can find.
+    /// Returns the number of events of all samples together. The number does not depend on how the file is compressed
+    /// or stored. The events are not read, except in a Heidelberg file whose row lengths only libhdf5 can find.
     ///
     /// # Errors
     /// Errors of [`Recording::read`].
@@ -196,8 +197,8 @@ impl Recording {
         self.reader.events()
     }
 
-    /// Returns the largest x and y, counted from the first pixel, for a recording whose sensor size is unknown. `None`
-    /// if the layout gives the sensor size.
+    /// Returns the largest x and y, where the first pixel is 0, for a recording whose sensor size is unknown. `None` if
+    /// the layout gives the sensor size.
     ///
     /// # Errors
     /// Errors of reading.
@@ -207,7 +208,7 @@ impl Recording {
     }
 }
 
-/// A file's name without its folder.
+/// Returns a file's name without its folder.
 pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -1,5 +1,5 @@
-//! Checks the times of rows of speech: whether a row lasts as long as speech can, and whether its clock runs on without
-//! wraps, resets or gaps. Each row has a clock of its own.
+//! Checks the times of speech in rows: each row is one spoken sample and has a clock of its own. The duration of a row
+//! must be plausible for speech, and its clock must run on without wraps, resets or gaps.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,13 +17,13 @@ use crate::source::vet::{SHORTEST, implausible, lasts_without_gaps};
 
 /// Longest plausible sample of speech, in microseconds.
 const SPEECH: i64 = 60_000_000;
-/// Maximum duration, in microseconds, of a row in order of time whose clock is not checked.
+/// A row that is in order of time and lasts at most this many microseconds is accepted without a check of its clock.
 const BRIEF: i64 = 2_000_000;
 /// Number of samples of a dataset that are checked when it is opened.
 const PROBES: u64 = 8;
 
-/// Where a file has a sample: paths of the arrays of times and channels, and the row of both arrays if they have one for
-/// each sample.
+/// Where a sample is in the file: the paths of the two arrays of its times and channels, and the index of its row in
+/// them. The index is `None` if the arrays have only this sample.
 type Place = ([String; 2], Option<u64>);
 
 /// Checks the clocks of the rows of a file, and collects notes about them.
@@ -32,7 +32,8 @@ pub(super) struct RowClocks {
     path: PathBuf,
     /// How the times of the file are read, such as their unit.
     pub time: Timeline,
-    /// Notes about rows whose times were corrected, or accepted in spite of trouble, by index of the sample.
+    /// Notes about rows whose times were corrected, or accepted in spite of trouble. The key is the index of the
+    /// sample.
     found: Mutex<BTreeMap<u64, Vec<String>>>,
 }
 
@@ -43,8 +44,8 @@ impl RowClocks {
     }
 
     /// Checks the rows of consecutive samples, from sample `first` on. Returns the times, with wraps undone if the user
-    /// asked for that. `offsets` has the index of each row's first time, and then the number of all times. `arrays`
-    /// returns where the file has a sample.
+    /// asked for that. `offsets` has the index in `times` of each row's first time, and then the number of all times.
+    /// `arrays` returns where a sample is in the file.
     ///
     /// # Errors
     /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`].
@@ -86,7 +87,7 @@ impl RowClocks {
         Ok(times)
     }
 
-    /// Finds what the times of a row do. Returns an error if they last more than a minute.
+    /// Describes what the clock of a row does. Returns an error if the row lasts more than a minute in an assumed unit.
     fn find(&self, sample: u64, stamps: &Stamps) -> Result<Findings> {
         let mut found = Findings::of(self.time.unit, &stamps.places(None));
         if found.events >= FEW {
@@ -100,7 +101,7 @@ impl RowClocks {
     }
 
     /// Returns notes on the findings about the times of a row, or an error. Parts of a row cannot be converted by
-    /// themselves, so the error says how to remove all but the largest part.
+    /// themselves, so the error says how to remove stray events, or all parts but the largest.
     fn judge(
         &self,
         sample: u64,
@@ -123,8 +124,8 @@ impl RowClocks {
         })
     }
 
-    /// Returns an error if a row has many events within less than a millisecond. Events that all have the same stored
-    /// time are accepted.
+    /// Returns an error if a row has [`FEW`] events or more within less than a millisecond. Events that all have the
+    /// same stored time are accepted.
     fn vet_brief(&self, sample: u64, times: &Times, row: Range<usize>) -> Result<()> {
         let valid = || row.clone().filter_map(|i| times.get(i));
         let lasts = valid().max().unwrap_or(0).saturating_sub(valid().min().unwrap_or(0));
@@ -140,8 +141,8 @@ impl RowClocks {
         Err(implausible(&self.path, place, expected.into(), (unit, None), lasts as f64, events))
     }
 
-    /// Returns notes for the user about the rows that were read. Notes of one kind are joined into one, with the number
-    /// of samples.
+    /// Returns notes for the user about the rows that were read. Of all notes of one kind, only the first is returned,
+    /// with the number of samples that have such a note.
     pub(super) fn notes(&self) -> Vec<String> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kinds: BTreeMap<&str, (u64, &String, usize)> = BTreeMap::new();
@@ -156,7 +157,7 @@ impl RowClocks {
     }
 }
 
-/// The times of a row in microseconds.
+/// Returns the times of a row in microseconds.
 fn stamps(times: &Times, row: Range<usize>) -> Stamps {
     let missing = (0..row.len()).filter(|i| times.get(row.start + i).is_none()).collect();
     Stamps { us: row.map(|i| times.get(i).unwrap_or(0)).collect(), missing }
@@ -165,8 +166,8 @@ fn stamps(times: &Times, row: Range<usize>) -> Stamps {
 /// Reads a few samples, evenly spread over a dataset, so that bad times are found when the dataset is opened.
 ///
 /// # Errors
-/// [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`]. Other errors are ignored here. They are returned when the
-/// sample is read for conversion.
+/// [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`]. Other errors are ignored here, because they are found again
+/// when the sample is read for conversion.
 pub(super) fn probe<T>(samples: u64, read: impl Fn(Range<u64>) -> Result<T>) -> Result<()> {
     for i in 0..samples.min(PROBES) {
         let sample = i * samples / samples.min(PROBES);

@@ -1,7 +1,7 @@
-//! Recognises by the shape of an array whether it is a column, with one number for each event, or a table, with
-//! several. Axes of length 1 are ignored.
+//! Tells from the shape of an array whether it is a column, with one number for each event, or a table, with several
+//! numbers for each event. Axes of length 1 are ignored.
 
-/// Maximum number of columns of a table.
+/// Maximum number of columns of a [`Table`].
 pub(crate) const MAX_COLUMNS: u64 = 16;
 
 /// An array with several numbers for each event: its shape is (events, columns) or (columns, events).
@@ -11,7 +11,7 @@ pub(crate) struct Table {
     pub(crate) len: u64,
     /// Number of columns.
     pub(crate) columns: u64,
-    /// Index of the axis of the events, and index of the axis of the columns.
+    /// Index of the axis along which the events are, and index of the axis along which the columns are.
     pub(crate) axes: [usize; 2],
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn table(shape: &[u64], columns: Option<u64>) -> Option<Table> {
     }
 }
 
-/// Returns the same as [`table`] for an unknown number of columns. Four columns are tried first.
+/// Returns the same as [`table`] for an unknown number of columns, but prefers an axis of length 4 as the columns.
 pub(crate) fn likely_table(shape: &[u64]) -> Option<Table> {
     table(shape, Some(4)).or_else(|| table(shape, None))
 }

@@ -16,7 +16,7 @@ use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::timeline::Timeline;
 use crate::source::unit::TimeUnit;
 
-/// Events per block when a whole recording is scanned.
+/// Number of events that are read at a time when a whole recording is scanned.
 const STRIDE: u64 = 1 << 20;
 /// Maximum number of events of a recording that must be loaded into memory as a whole.
 const MAX_IN_MEMORY: u64 = 1 << 25;
@@ -75,7 +75,7 @@ impl ClassLabel {
 pub(super) enum EventStore {
     /// In the columns t, x, y and p of an HDF5 file. t and x are not `None`.
     Hdf5(Box<[Option<NumberColumn>; 4]>),
-    /// In a NumPy array: records, or a table.
+    /// In a NumPy array: of records, or with several numbers for each event.
     Array(EventArray),
     /// In memory, with times in microseconds.
     Memory(EventBlock),
@@ -163,8 +163,8 @@ impl EventStream {
         matches!(self.columns, EventStore::Memory(_))
     }
 
-    /// Reads a range of one column, as it is stored. `None` if the recording lacks this column, or if the events are in
-    /// memory.
+    /// Reads a range of one column, as it is stored. `None` if the recording lacks the column `role`, or if the events
+    /// are in memory.
     ///
     /// # Errors
     /// Errors of [`EventStream::read`].
@@ -177,7 +177,8 @@ impl EventStream {
         }
     }
 
-    /// Reads a range of the coordinates x or y (`role`). `None` if they are missing, are not floats, or are in memory.
+    /// Reads x or y (`role`) for a range of events, if it is stored as floats. `None` if the column is missing, has
+    /// other numbers, or is in memory.
     ///
     /// # Errors
     /// Errors of [`EventStream::read`].
@@ -225,7 +226,8 @@ impl EventStream {
         Ok(order)
     }
 
-    /// The largest x and y. Of a very long recording, only the first [`MAX_SAMPLE_EVENTS`] events or so are read.
+    /// Returns the largest x and y. Of a very long recording, only the first [`MAX_SAMPLE_EVENTS`] events or so are
+    /// read.
     ///
     /// # Errors
     /// Errors of [`EventStream::read`].

@@ -13,8 +13,8 @@ use crate::source::options::TableColumns;
 use crate::source::shape;
 use crate::source::unnamed::unnamed;
 
-/// Finds the fields of a file that are the columns of events. `order` is the order of a table's columns. Without it,
-/// tables are not taken.
+/// Finds the fields of a file that are the columns of events. If the events are in a table (an array with several
+/// numbers for each event), `order` is the order of its columns. Without `order`, tables are ignored.
 ///
 /// # Errors
 /// Without `order`: [`Error::Columns`] if several places fit, if two fields of a place fit one column, or if the file
@@ -60,8 +60,8 @@ impl Place<'_> {
 }
 
 /// Lists the places of a file: groups of columns, and arrays of records. With `same_length`, columns of different
-/// lengths in one group are different places. A broken link with the name of a column counts as a field of its group.
-/// If this group has the events, opening that field then fails, and the link is reported.
+/// lengths in one group are in different places. A broken link with the name of a column counts as a field of its
+/// group. If the events are in this group, opening the field fails, and the error names the link.
 fn places(arrays: &[ArrayInfo], same_length: bool) -> Vec<Place<'_>> {
     let mut groups: Vec<(Option<u64>, Place<'_>)> = Vec::new();
     for array in arrays {
@@ -177,7 +177,7 @@ fn find_table(path: &Path, file: &dyn Survey, order: &TableColumns) -> Result<Fi
 }
 
 /// Returns the fields of these arrays that have `len` entries, and so could be columns of `len` events. Columns of
-/// tables are left out.
+/// two-dimensional arrays are left out.
 pub(super) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath> {
     let long = arrays.iter().filter(|array| shape::column(&array.shape) == Some(len));
     long.flat_map(|array| match &array.kind {

@@ -119,7 +119,7 @@ impl Class {
         Class { formants, weights: weights.expect("durations are positive") }
     }
 
-    /// Draws one sample: times in seconds and channels, in order of time.
+    /// Draws one sample. Returns the times of its spikes in seconds, and their channels, in order of time.
     fn sample(&self, speaker: &Speaker, rng: &mut ChaCha8Rng) -> (Vec<f16>, Vec<u16>) {
         let normal = |mean: f64, deviation: f64| Normal::new(mean, deviation).expect("a finite deviation");
         let total: f64 = rng.random_range(0.8..1.2);

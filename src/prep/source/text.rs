@@ -58,8 +58,8 @@ pub(super) struct Table {
 
 impl Table {
     /// Splits a text into cells. Lines that are empty, have only empty cells or start with `#` are left out. A first
-    /// line such as `sep=;` names the separator. Otherwise, the separator is one with which `is_header` accepts the
-    /// cells of the first line. If none is accepted, it is one that gives all lines the same number of cells.
+    /// line such as `sep=;` names the separator. Otherwise, the separator is the first one with which `is_header`
+    /// accepts the cells of the first line, or else the first one that gives all lines the same number of cells.
     ///
     /// # Errors
     /// The number and the text of a line in which a quote is not closed.

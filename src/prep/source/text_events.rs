@@ -1,5 +1,5 @@
-//! Recognises texts with a row of numbers for each event. This crate doesn't read them, but NumPy can convert them. A
-//! line of Python that does so is made from the first rows.
+//! Recognises texts with a row of numbers for each event. This crate doesn't read them, but NumPy can convert them. The
+//! error suggests a line of Python for that, made from the first rows of the text.
 
 use std::path::Path;
 
@@ -12,16 +12,17 @@ use crate::source::unit::TimeUnit;
 /// Separators between cells. Spaces are tried after these, because they may also follow a comma.
 const SEPARATORS: [char; 3] = [';', '\t', ','];
 
-/// The rows of events in the first lines of a text, which all have the same number of cells, and what precedes them.
+/// The rows of events in the first lines of a text, and what precedes these rows. All rows have the same number of
+/// cells.
 struct Rows<'a> {
-    /// Number of lines before the first row.
+    /// Number of lines before the first row of events.
     before: usize,
     /// Names of the columns: the cells of the line before the first row. Empty if that line has another number of
     /// cells.
     names: Vec<&'a str>,
     rows: Vec<Vec<&'a str>>,
     separator: Option<char>,
-    /// The character that begins comments.
+    /// The character that begins comments. `None` if the text does not begin with a comment.
     comment: Option<char>,
 }
 
@@ -69,14 +70,14 @@ fn command(path: &Path, stem: &str, head: &str) -> Option<Remedy> {
     Some(Remedy::Copy { words: python(code), file: out, with })
 }
 
-/// Rows, and what their columns have.
+/// The rows of events in a text, and what each of their columns contains.
 struct Table<'a> {
     rows: Rows<'a>,
-    /// Whether a comma is before the decimals.
+    /// Whether decimals follow a comma instead of a point, as in `0,5`.
     comma: bool,
-    /// The two words for polarities of each column that has them.
+    /// For each column: its words for off and on. `None` if it has no words for polarities.
     words: Vec<Option<(&'a str, &'a str)>>,
-    /// The columns of numbers or of these words.
+    /// Indices of the columns that contain numbers, or words for polarities. Other columns are skipped.
     used: Vec<usize>,
 }
 
@@ -90,7 +91,7 @@ impl<'a> Table<'a> {
         Table { rows, comma, words, used }
     }
 
-    /// The numbers of the columns that are used.
+    /// Returns the content of each used column as numbers. Words for polarities become 0 (off) and 1 (on).
     fn columns(&self) -> Vec<Vec<f64>> {
         let value = |i: usize, cell: &str| match self.words[i] {
             Some((_, on)) => f64::from(u8::from(cell.trim_matches('"') == on)),
@@ -99,7 +100,7 @@ impl<'a> Table<'a> {
         self.used.iter().map(|&i| self.rows.column(i).map(|cell| value(i, cell)).collect()).collect()
     }
 
-    /// The options of `np.loadtxt` that read the `columns`.
+    /// Returns the arguments for `np.loadtxt` that fit the text. `columns` has the numbers of the used columns.
     fn options(&self, columns: &[Vec<f64>]) -> Vec<String> {
         let Table { rows, comma, .. } = self;
         let mut options = Vec::new();
@@ -130,7 +131,8 @@ impl<'a> Table<'a> {
         options
     }
 
-    /// The option that converts words, or decimals after a comma.
+    /// Returns the argument for `np.loadtxt` that converts words for polarities, or decimals after a comma. `None` if
+    /// the text has neither.
     fn converters(&self) -> Option<String> {
         let words = self.words.iter().enumerate().filter_map(|(i, words)| Some((i, (*words)?)));
         let converters: Vec<String> = words
@@ -145,15 +147,15 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The number in a cell, which may be quoted.
+/// Parses the number in a cell, with or without quotes. `comma` says that decimals follow a comma. `None` if the cell
+/// has no number.
 fn number(cell: &str, comma: bool) -> Option<f64> {
     let cell = cell.trim_matches('"');
     if comma { cell.replace(',', ".") } else { cell.into() }.parse().ok()
 }
 
 /// Finds the order of the columns, such as `t,x,y,p`, by their names or by their content. Also returns the unit of the
-/// times, if it is not microseconds. `used` has the indices of the columns with numbers, and `columns` has their
-/// content.
+/// times, if it is not microseconds. `used` has the indices of the used columns, and `columns` has their numbers.
 fn order(rows: &Rows<'_>, used: &[usize], columns: &[Vec<f64>]) -> Option<(String, Option<TimeUnit>)> {
     let named: Vec<(Option<Role>, Option<TimeUnit>)> =
         used.iter().map(|&i| rows.names.get(i).map_or((None, None), |name| role_of(name))).collect();
@@ -170,8 +172,8 @@ fn order(rows: &Rows<'_>, used: &[usize], columns: &[Vec<f64>]) -> Option<(Strin
     Some((order, unit))
 }
 
-/// Returns the column of events that a name such as `t`, `t_us`, `Timestamp [s]` or `pol` means, and the unit of time
-/// in the name.
+/// Returns which column of events is meant by a name such as `t`, `t_us`, `Timestamp [s]` or `pol`. Also returns the
+/// unit of time in the name.
 fn role_of(name: &str) -> (Option<Role>, Option<TimeUnit>) {
     let name = name.trim_matches(|c: char| c == '"' || c == '\u{feff}' || c.is_whitespace());
     let parts = name.split(|c: char| !c.is_alphanumeric() && c != '\u{b5}').filter(|part| !part.is_empty());
@@ -180,7 +182,7 @@ fn role_of(name: &str) -> (Option<Role>, Option<TimeUnit>) {
     (role, parts.iter().rev().find_map(|part| TimeUnit::recognise(part)).filter(|_| role == Some(Role::T)))
 }
 
-/// Returns the two words for polarities that a column consists of, such as `OFF` and `ON`, the word for off first.
+/// Returns the two words for polarities that a column consists of, such as `OFF` and `ON`. The word for off is first.
 /// `None` if the column has other content.
 fn words_of<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> Option<(&'a str, &'a str)> {
     let is = |cell: &&str, word: &str| cell.trim_matches('"').eq_ignore_ascii_case(word);

@@ -22,8 +22,7 @@ pub(super) struct Timeline {
     pub unwrap: bool,
     /// Whether times are taken as they are, even if the clock has faults.
     pub as_is: bool,
-    /// Describes times that are not whole numbers, for a recording that is in memory. `None` if all times are whole
-    /// numbers.
+    /// Only for a recording in memory: describes its times if some are not whole numbers. Otherwise `None`.
     pub fractions: Option<Fractions>,
     /// Notes for the user about the unit.
     pub notes: Vec<String>,
@@ -55,10 +54,10 @@ impl Timeline {
         }
     }
 
-    /// Limits a recording of `len` events to a range of them. Returns the number of events in the range.
+    /// Limits a recording of `len` events to the range `events`. Returns the number of events in the range.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] for a range without events.
+    /// [`tonic_base::Error::Usage`] if no event is in the range.
     pub(super) fn restrict(&mut self, events: EventRange, path: &std::path::Path, len: u64) -> Result<u64> {
         let range = events.of(len);
         if range.is_empty() && len > 0 {
@@ -92,7 +91,7 @@ impl Timeline {
         Timeline { unwrap: false, ..self.clone() }
     }
 
-    /// Adapts the timeline to stored columns that now have only the used events, with wraps undone.
+    /// Call this after the stored columns were replaced by columns of the used events alone, with wraps undone.
     pub(super) fn settle(&mut self) {
         (self.base, self.wrap) = (0, None);
     }

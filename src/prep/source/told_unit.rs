@@ -8,15 +8,16 @@ use crate::error::{Error, Result};
 use crate::source::hdf::{self, text_bytes};
 use crate::source::unit::TimeUnit;
 
-/// What may precede `unit` or `units` in the name of an attribute that gives the unit of times.
+/// An attribute gives the unit of times if its name is `unit` or `units`, alone or with one of these words, as in
+/// `time_unit`.
 const OF_TIMES: [&str; 7] = ["", "t", "ts", "time", "times", "timestamp", "timestamps"];
 
 /// Returns the unit that an attribute in the file gives for the times in `dataset`, or else `usual`. Also returns a
-/// note for the user if the attribute is not understood, or gives an unexpected unit. The expected unit is `given`,
-/// which the user gave, or else `usual`.
+/// note for the user if the attribute is not understood, or gives an unexpected unit. The expected unit is the user's
+/// (`given`), or else `usual`.
 ///
 /// # Errors
-/// [`Error::OddUnit`] if the attribute gives another unit of time and the user gave none.
+/// [`Error::OddUnit`] if the attribute gives a unit of time that is not supported, and the user gave none.
 pub(super) fn told_unit(
     path: &Path,
     file: &hdf::File,
@@ -54,7 +55,7 @@ pub(super) fn told_unit(
     })
 }
 
-/// Returns whether a text is more than a placeholder.
+/// Returns whether a text says anything, unlike an empty text or a placeholder such as `unknown`.
 fn is_told(text: &str) -> bool {
     !["", "none", "unknown", "n/a"].contains(&&*text.trim().to_lowercase())
 }
@@ -82,7 +83,8 @@ struct Told {
     of_times: bool,
 }
 
-/// Finds the attribute of `place` that gives the unit of times. `name` is the path of `place` in the file.
+/// Finds the attribute that gives the unit of times. `place` is the dataset or group with the attribute, and `name` is
+/// its path in the file.
 fn find(place: &Location, name: &str) -> Option<Told> {
     let names = place.attr_names().ok()?;
     let plain = |attribute: &str| attribute.to_lowercase().replace(['-', ' '], "_").replace("_of_", "_");

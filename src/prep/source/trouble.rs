@@ -14,9 +14,11 @@ const SUGGESTED: usize = 3;
 /// Checks the findings about the times of a recording or of one sample. Returns notes for the user. `place` says in
 /// messages which times these are.
 ///
-/// `sorting` is given the events at which the times step back. It looks at the other columns, and returns what the
-/// events are sorted by if it is not time. If wraps are to be undone, only the wraps are noted, because other findings
-/// are unreliable until then.
+/// `sorting` gets the indices of the events at which the times step back. It looks at the other columns. If the events
+/// are sorted by something other than time, it returns what that is.
+///
+/// If the user asked to undo wraps and the clock wraps, only the wraps are noted. Other findings are unreliable until
+/// the wraps are undone.
 ///
 /// # Errors
 /// [`Error::ClockTrouble`]; errors of `sorting`.
@@ -90,7 +92,7 @@ fn remedy(time: &Timeline, found: &Findings) -> ClockRemedy {
     }
 }
 
-/// Returns the largest ranges of events between resets, gaps and stray times, at most [`SUGGESTED`], largest first.
+/// Returns the largest ranges of events between resets, gaps and stray times: at most [`SUGGESTED`], the largest first.
 /// Events with stray times are in no range.
 fn pieces(time: &Timeline, found: &Findings) -> Vec<EventRange> {
     let skipped = time.skipped;

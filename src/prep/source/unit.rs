@@ -69,8 +69,8 @@ impl TimeUnit {
         nearest.map(|((_, us), unit)| (unit, us))
     }
 
-    /// Finds the unit that brings a time nearest to `other` microseconds. In this unit, the time is `us` microseconds.
-    /// `None` if no other unit brings it nearer.
+    /// Finds another unit that brings a time nearest to `other` microseconds. `us` is the time in microseconds if it is
+    /// in this unit. `None` if no other unit brings it nearer than this one.
     pub(super) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
         let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
         let units = Self::NAMES.into_iter().map(|(_, unit)| unit);
@@ -102,8 +102,8 @@ impl TimeUnit {
         Self::NAMES.into_iter().map(|(_, unit)| unit).find(is)
     }
 
-    /// Microseconds in one of what a text names: a unit, or a multiple or fraction of one, such as `ticks of 10 us`. A
-    /// power of ten without a unit is in seconds.
+    /// Returns the length in microseconds of what a text names: a unit, or a multiple or fraction of a unit, such as
+    /// `ticks of 10 us`. The numbers 1e-3, 1e-6 and 1e-9 without a unit are in seconds. `None` for other texts.
     pub(super) fn measure(text: &str) -> Option<f64> {
         let text = text.trim_matches(|c: char| c.is_whitespace() || "\0[](){}.".contains(c)).to_lowercase();
         let text = text.split_once(" since ").map_or(&*text, |(text, _)| text);

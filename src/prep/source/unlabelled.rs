@@ -1,8 +1,9 @@
-//! Counts the events of a recording that are in no sample because no interval of the table of labels contains them.
+//! Counts the events of a recording that are in no sample, because the intervals in a table of labels leave them out.
 
 use crate::source::unit::TimeUnit;
 
-/// The events of a recording that no interval of a table of labels contains.
+/// How many events of a recording are in no sample, because they are outside the intervals in a table of labels. If the
+/// recording is cut into pieces, these are the events outside all pieces that have a label.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Unlabelled {
     /// Number of events in no sample.
@@ -31,7 +32,8 @@ impl Unlabelled {
     }
 }
 
-/// A question about the unit of a table's times, which would probably be `probable`.
+/// Returns a question for the user about the unit of a table's times. `probable` is the most probable unit, if there is
+/// one.
 pub(crate) fn ask_unit(probable: Option<TimeUnit>) -> String {
     match probable {
         Some(unit) => format!("are they in {unit}? Their unit can be at each, as in 20{unit}"),

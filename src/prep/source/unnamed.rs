@@ -1,4 +1,5 @@
-//! The error for a file in which no place has the names of columns: what it has, and a line to type.
+//! Makes the error for a file in which no place has fields with the names of columns. A place is a group, or an array
+//! of records. The error says what the file has, and suggests an option to type.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,25 +14,25 @@ use crate::source::unusable::unusable_names;
 
 /// Maximum number of fields that are read in order to guess the columns.
 const MOST_GUESSED: usize = 24;
-/// Maximum number of places for which an error suggests a map.
+/// Maximum number of places (groups and arrays of records) for which an error suggests a map.
 const MOST_PLACES: usize = 4;
 
-/// Makes the error for a file in which no place has fields with the names of columns. It depends on whether the file
-/// has a single table, records in several dimensions, or anything else.
+/// Makes the error for a file in which no place has fields with the names of columns. The error depends on whether the
+/// file has a single table, records in several dimensions, or anything else.
 pub(super) fn unnamed(path: &Path, file: &dyn Survey) -> Error {
     let arrays = file.arrays();
     let known = no_events(path, arrays).or_else(|| grid(path, arrays)).or_else(|| rows_of_arrays(path, arrays));
     known.or_else(|| lone_table(path, file)).unwrap_or_else(|| no_layout(path, file))
 }
 
-/// The error for one array without a name and without entries.
+/// Makes the error for a file whose only array has no name and no entries. `None` for other files.
 fn no_events(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
     let [array] = arrays else { return None };
     let is_empty = array.name.is_empty() && shape::likely_table(&array.shape).is_none() && array.shape.contains(&0);
     is_empty.then(|| Error::NoEvents { path: path.into(), got: format!("an empty array {array}") })
 }
 
-/// The error for records of events in several dimensions.
+/// Makes the error for a file with records of events in several dimensions. `None` for other files.
 fn grid(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
     let is_grid = |array: &&ArrayInfo| {
         let members = array.members();
@@ -50,7 +51,8 @@ fn grid(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
     })
 }
 
-/// The error for a file with one table and nothing else that may be events: its likely order.
+/// Makes the error for a file with one table (an array with several numbers for each event) and nothing else that may
+/// be events. It suggests the likely order of the table's columns. `None` for other files.
 fn lone_table(path: &Path, file: &dyn Survey) -> Option<Error> {
     let arrays = file.arrays();
     let mut tables = arrays
@@ -78,7 +80,8 @@ fn lone_table(path: &Path, file: &dyn Survey) -> Option<Error> {
     })
 }
 
-/// The error for a file of no known layout, with a map for each place that may be a camera.
+/// Makes the error for a file of no known layout. It suggests a map for each place that may have the events of a
+/// camera.
 fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     let arrays = file.arrays();
     let places = candidates(arrays);
@@ -104,7 +107,7 @@ fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     }
 }
 
-/// A column of a table.
+/// Returns column `i` of a two-dimensional array. `columns` is the number of columns; `None` leaves it open.
 fn column(array: &ArrayInfo, i: u64, columns: Option<u64>) -> FieldPath {
     array.field(Part::Column { index: i as usize, columns })
 }
@@ -112,7 +115,8 @@ fn column(array: &ArrayInfo, i: u64, columns: Option<u64>) -> FieldPath {
 /// A field that may be a column: its name, its number of entries, and its path in the file.
 type Candidate<'a> = (&'a str, u64, FieldPath);
 
-/// All columns that there are, those of tables and records included, by their places.
+/// Lists the places of a file, each with its name and the fields that may be columns: arrays, columns of
+/// two-dimensional arrays, and members of records.
 fn candidates(arrays: &[ArrayInfo]) -> Vec<(&str, Vec<Candidate<'_>>)> {
     let mut places: Vec<(&str, Vec<Candidate<'_>>)> = Vec::new();
     for array in arrays {
@@ -137,8 +141,8 @@ fn candidates(arrays: &[ArrayInfo]) -> Vec<(&str, Vec<Candidate<'_>>)> {
     places
 }
 
-/// Splits the fields of a place into one list for each camera, if their names contain the camera: `left_x` and
-/// `right_x`, or `x_left` and `x_right`. Otherwise, returns all fields in one list.
+/// Splits the fields of a place into one list for each camera, if the names of the fields contain that of a camera:
+/// `left_x` and `right_x`, or `x_left` and `x_right`. Otherwise, returns all fields in one list.
 fn cameras(fields: Vec<Candidate<'_>>) -> Vec<Vec<Candidate<'_>>> {
     let joint = |c: char| !c.is_alphanumeric();
     let halves = [|(a, b)| (a, b), |(a, b)| (b, a)];

@@ -1,4 +1,5 @@
-//! Recognises recordings in formats that are not read, so that they are not left out of a folder silently.
+//! Recognises recordings in formats that this crate does not read, so that the user is told of them if a folder has
+//! some.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -10,7 +11,7 @@ const ATIS: &str = "read it with Tonic (tonic.io.read_mnist_file), and save t, x
 const JAER: &str = "read it with Tonic (tonic.io.read_aedat4, read_dvs_128...), and save t, x, y and p with np.savez";
 const HDF5: &str = "open it with h5py, and save t, x, y and p with np.savez";
 
-/// The format of a file in a folder. The file is not read, but it is or may be a recording.
+/// The format of a file in a folder. This crate does not read the file, but it is or may be a recording.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Unread {
     /// The format's name.
@@ -22,7 +23,8 @@ pub(super) struct Unread {
 }
 
 impl Unread {
-    /// An HDF5 or NumPy file in a folder of recordings, without one of the usual endings in its name.
+    /// An HDF5 or NumPy file in a folder of recordings, without one of the usual endings in its name. It is read unless
+    /// a copy of it with a usual ending is read.
     pub(super) const RENAMED: Unread = Unread {
         format: Cow::Borrowed("HDF5 or NumPy under another ending, a copy of a recording that is read"),
         reader: Cow::Borrowed("name it otherwise to take it too"),
@@ -35,8 +37,8 @@ const OF_EVENTS: [&str; 5] = ["an AEDAT", "an Event Stream", "a ROS bag", "an MC
 /// The first words of the names of formats whose files contain events or other data.
 const OF_ANYTHING: [&str; 8] =
     ["an SQLite", "a MATLAB", "a Parquet", "an Arrow", "a Feather", "a Python pickle", "a NetCDF", "an HDF4"];
-/// Endings of file names that are used for recordings, for files whose first bytes show no format. Each entry has the
-/// ending, whether such a file is certainly a recording, the name of the format, and what reads it.
+/// Endings of file names that recordings have. They are used if the first bytes of a file show no format. Each entry
+/// has the ending, whether such a file is certainly a recording, the name of the format, and what reads it.
 const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
     ("aedat", true, "a file named as AEDAT, without its first line", JAER),
     ("aedat2", true, "a file named as AEDAT 2, without its first line", JAER),
@@ -60,8 +62,8 @@ const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
     ("tar", false, "a tar archive", UNPACK),
 ];
 
-/// Finds the format of a file that is not read but may be a recording, by its first bytes or by its name. `None` for
-/// other files.
+/// Finds the format of a file that this crate does not read but that may be a recording, by the first bytes or the name
+/// of the file. `None` for other files.
 pub(super) fn unread(head: &[u8], name: &str) -> Option<Unread> {
     let lower = name.to_lowercase();
     let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));

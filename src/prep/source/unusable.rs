@@ -53,7 +53,8 @@ fn is_text(kind: &str) -> bool {
     numpy || kind.starts_with("string") || kind.starts_with("unicode")
 }
 
-/// Returns the paths of the array or of its members that have the name of t or x but are not numbers.
+/// Returns the path of the array, or the paths of its members, if they have a name for t or x but do not contain
+/// numbers.
 pub(super) fn unusable_names(array: &ArrayInfo) -> Vec<String> {
     let needed = |name: &str| matches!(Role::of(name), Some(Role::T | Role::X));
     match &array.kind {

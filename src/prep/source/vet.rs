@@ -1,9 +1,9 @@
 //! Checks whether the times of a recording are plausible in the assumed unit, and whether its clock runs on without
 //! wraps, resets or gaps.
 //!
-//! The first and the last time of a recording are checked when it is opened, before anything is written. All times are
-//! checked when they are read for another reason: when the recording is cut into samples, or when it is read as one
-//! sample.
+//! When a recording is opened, before anything is written, its first and its last time are checked. If it is one sample
+//! with few events, all times are checked then too. Otherwise, all times are checked when they are read for another
+//! reason: when the recording is cut into samples, or when its only sample is read.
 
 use std::path::Path;
 
@@ -20,8 +20,8 @@ use crate::source::unit::{TimeUnit, duration};
 pub(super) const SHORTEST: i64 = 1_000;
 /// Duration of the longest plausible recording, in microseconds.
 const LONGEST: i64 = 86_400_000_000;
-/// A recording shorter than this, in microseconds, may have been read in the wrong unit: its times may be seconds with
-/// fractions.
+/// A recording that seems to last less than this, in microseconds, is searched for times with fractions. These mean
+/// that the assumed unit is wrong: the times are probably in seconds.
 const SHORT: i64 = 10_000;
 /// With fewer than [`FEW`] events, a recording is searched for fractions only if it lasts less than this, in
 /// microseconds, or less than 1 us per event.
@@ -136,9 +136,9 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<()
     Ok(())
 }
 
-/// Duration of the recording in microseconds, less its gaps and the jumps of stray events, and without what a wrap or a
-/// reset steps back. No gap is subtracted if the times wrap, or if there are more than [`MOST_GAPS`] of them. `None` if
-/// there are no events.
+/// Returns the duration of the recording in microseconds, without its gaps and without the jumps of stray events. No
+/// gap is subtracted if the times wrap, or if there are more than [`MOST_GAPS`] gaps. If the clock wraps or starts
+/// again, the result is at most the sum of all steps ahead. `None` if there are no events.
 pub(super) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     let (low, high) = found.extent?;
     let breaks = found.breaks.iter().filter(|_| found.wrap.is_none());
@@ -149,8 +149,8 @@ pub(super) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     Some(if resets.is_empty() && found.wrap.is_none() { lasts } else { lasts.min(found.progress) })
 }
 
-/// Finds fractions in the times of a recording, if cameras count whole numbers of `unit`, that is, microseconds or
-/// nanoseconds. For other units, and for recordings in memory, returns the fractions that were found earlier.
+/// Finds fractions in times that are assumed to be in microseconds or nanoseconds, which cameras count in whole
+/// numbers. For other units, and for recordings in memory, returns the fractions that were found earlier.
 fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> {
     if !matches!(unit, TimeUnit::Microseconds | TimeUnit::Nanoseconds) || stream.is_in_memory() {
         return Ok(stream.time.fractions);
@@ -161,8 +161,8 @@ fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> 
     Ok(Fractions::of(head.valid().chain(tail.valid()).map(|time| time as f64 / 1e6)))
 }
 
-/// Makes the error for times that are implausible in `unit`. In this unit, the `events` events last `lasts`
-/// microseconds. `likely` is the unit that the error suggests before others, if it is known.
+/// Makes the error for times that are implausible in `unit`. In this unit, the recording lasts `lasts` microseconds and
+/// has `events` events. `likely` is the unit that the error suggests before others, if it is known.
 pub(crate) fn implausible(
     path: &Path,
     place: String,

@@ -57,7 +57,7 @@ impl File {
     }
 }
 
-/// Opens a dataset that a layout requires, with an entry per sample.
+/// Opens a dataset that has one entry for each sample. A layout requires it, so it is an error if the file lacks it.
 ///
 /// # Errors
 /// [`Error::MissingDataset`]; [`Error::MissingData`] if a link to the dataset is broken, or if part of its data is
@@ -66,8 +66,8 @@ pub(crate) fn dataset(path: &Path, file: &File, name: &str, layout: &'static str
     required(path, name, layout, file, open(path, file, name, None)?)
 }
 
-/// Opens the array of a field that a layout requires, with an entry per event. If the field is a column of a table,
-/// data of other columns may be missing.
+/// Opens the array of a field. The array has one entry for each event. A layout requires it, so it is an error if the
+/// file lacks it. If the field is one column of a two-dimensional array, the other columns may lack data.
 ///
 /// # Errors
 /// Errors of [`dataset`].
@@ -89,8 +89,9 @@ fn required(path: &Path, name: &str, layout: &'static str, file: &File, dataset:
     dataset.ok_or_else(missing)
 }
 
-/// Opens a dataset and checks that none of its data is missing. `events` is the part that is used, if the dataset has
-/// an entry per event; `None` if it has an entry per sample. Returns `None` if the file lacks the dataset.
+/// Opens a dataset and checks that none of its data is missing. If the dataset has one entry for each event, `events`
+/// is the part of it that is used, such as one column. If it has one entry for each sample, `events` is `None`. Returns
+/// `None` if the file lacks the dataset.
 fn open(path: &Path, file: &File, name: &str, events: Option<&Part>) -> Result<Option<Dataset>> {
     let unreadable = |error| damaged(path, name, &error);
     let absent = |absence, what| Error::MissingData { path: path.into(), dataset: name.into(), what, absence };
@@ -114,7 +115,7 @@ fn open(path: &Path, file: &File, name: &str, events: Option<&Part>) -> Result<O
     Ok(Some(dataset))
 }
 
-/// Returns the region of a dataset that is used, and what a row of it is called in messages.
+/// Returns the region of a dataset that is used, and what its rows are called in messages, such as `samples`.
 fn used(shape: &[u64], events: Option<&Part>) -> (Region, &'static str) {
     let whole = Region::whole(shape);
     match events {

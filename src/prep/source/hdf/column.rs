@@ -14,7 +14,8 @@ use crate::source::numbers::Numbers;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::shape;
 
-/// A column of numbers: a dataset with one number for each event, a column of a table, or a member of records.
+/// A column of numbers, one for each event: a whole dataset, a column of a two-dimensional dataset, or a member of
+/// records.
 #[derive(Clone, Debug)]
 pub(crate) struct NumberColumn {
     dataset: Dataset,
@@ -25,13 +26,13 @@ pub(crate) struct NumberColumn {
     /// Name of the numbers' type, for messages.
     pub kind_name: String,
     kind: NumberType,
-    /// Names on the path to the member in nested records, the outermost first. Empty if the dataset has no records.
+    /// Names of the nested records and of the member in them, the outermost first. Empty if the dataset has no records.
     member: Vec<String>,
     /// The element that is read, if the member is an array.
     element: Option<Element>,
     /// Index of the dimension along which the events are stored.
     dimension: usize,
-    /// Index of the column in each dimension. The index in the dimension of the events is not used.
+    /// Index of the column along each dimension. The index along the dimension of the events is not used.
     place: Vec<usize>,
     /// Number of entries.
     pub len: u64,
@@ -136,8 +137,8 @@ impl NumberColumn {
     /// Reads the whole column.
     ///
     /// # Errors
-    /// Errors of [`NumberColumn::read`]; [`Error::WrongType`] if the column has more entries than the maximum events
-    /// per sample.
+    /// Errors of [`NumberColumn::read`]; [`Error::WrongType`] if the column has more than [`MAX_SAMPLE_EVENTS`]
+    /// entries.
     pub(crate) fn read_all(&self, path: &Path) -> Result<Numbers> {
         if self.len > MAX_SAMPLE_EVENTS {
             return Err(Error::wrong_type(path, &self.name, format!("at most {MAX_SAMPLE_EVENTS} events"), self.len));
@@ -149,7 +150,7 @@ impl NumberColumn {
         Ok(self.dataset.read_slice_1d::<T, _>(self.selection(range))?.into_raw_vec_and_offset().0)
     }
 
-    /// Returns the selection of the entries of the dataset that are in a range of the column.
+    /// Returns the HDF5 selection for a range of the column's entries.
     fn selection(&self, range: &Range<u64>) -> Selection {
         let events = SliceOrIndex::from(range.start as usize..range.end as usize);
         let mut place: Vec<SliceOrIndex> = self.place.iter().map(|&index| index.into()).collect();

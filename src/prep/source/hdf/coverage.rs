@@ -1,4 +1,4 @@
-//! Finds the rows of a dataset that have no data: the gaps that several selections together leave.
+//! Finds the rows of a dataset that none of several selections contains, and so have no data.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -6,20 +6,20 @@ use std::ops::Range;
 
 /// Maximum number of ranges that one check merges. It limits the time for a file with absurd sizes.
 const MOST_RANGES: u64 = 1 << 28;
-/// Maximum number of different column boundaries in the mappings of one dataset.
+/// Maximum number of different column boundaries in the mappings of one virtual dataset.
 const MOST_COLUMNS: usize = 4096;
 /// The value of `count` or `block` in an unlimited selection.
 const UNLIMITED: u64 = u64::MAX;
 
-/// A selection on one axis: `count` blocks of `block` entries. The first block starts at `start`, and each of the
-/// others starts `stride` entries after the previous start.
+/// A selection on one axis: `count` blocks of `block` entries. The first block starts at `start`. From the start of one
+/// block to the start of the next are `stride` entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Strided {
     pub(super) start: u64,
     pub(super) stride: u64,
-    /// Number of blocks. `u64::MAX` stands for unlimited.
+    /// Number of blocks. `u64::MAX` means unlimited.
     pub(super) count: u64,
-    /// Number of entries of a block. `u64::MAX` stands for unlimited.
+    /// Number of entries of a block. `u64::MAX` means unlimited.
     pub(super) block: u64,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Strided {
 pub(super) enum Selection {
     /// All entries.
     All,
-    /// The entries of several boxes. A box has one [`Strided`] for each axis.
+    /// The entries in these boxes. Each inner vector is one box: a [`Strided`] for each axis.
     Boxes(Vec<Vec<Strided>>),
 }
 
@@ -63,17 +63,17 @@ impl Strided {
         self.count == UNLIMITED || self.block == UNLIMITED
     }
 
-    /// Returns whether the blocks together are one range, without entries between them that are not selected.
+    /// Returns whether the selected entries are one range, without gaps between the blocks.
     pub(super) fn is_range(&self) -> bool {
         self.stride <= self.block || self.count <= 1
     }
 
-    /// Number of entries.
+    /// Number of selected entries.
     pub(super) fn len(&self) -> u64 {
         self.count.saturating_mul(self.block)
     }
 
-    /// Index after the last entry.
+    /// Index after the last selected entry.
     pub(super) fn end(&self) -> u64 {
         match self.count.checked_sub(1) {
             None => self.start,
@@ -87,12 +87,12 @@ impl Strided {
         start..start.saturating_add(self.block)
     }
 
-    /// Number of blocks that have entries below `extent`. The last of these may extend beyond `extent`.
+    /// Number of blocks that start below index `extent`. The last of these may end beyond `extent`.
     pub(super) fn blocks_below(&self, extent: u64) -> u64 {
         extent.saturating_sub(self.start).div_ceil(self.stride.max(1)).min(self.count)
     }
 
-    /// Number of entries below `extent`.
+    /// Number of selected entries below index `extent`.
     pub(super) fn len_below(&self, extent: u64) -> u64 {
         match self.blocks_below(extent) {
             0 => 0,
@@ -103,7 +103,8 @@ impl Strided {
         }
     }
 
-    /// Returns the first `entries` entries: the whole blocks, and the beginning of the block after these.
+    /// Returns two selections that together have the first `entries` selected entries: the whole blocks, and the
+    /// beginning of the next block.
     pub(super) fn first(&self, entries: u64) -> [Strided; 2] {
         let (blocks, rest) = (entries / self.block.max(1), entries % self.block.max(1));
         let last = self.block_range(blocks).start;
@@ -142,13 +143,13 @@ impl Selection {
     }
 }
 
-/// Number of entries in boxes.
+/// Number of entries in all boxes together. Entries in several boxes count several times.
 pub(super) fn entries(boxes: &[Vec<Strided>]) -> u64 {
     let one = |axes: &Vec<Strided>| axes.iter().fold(1_u64, |product, axis| product.saturating_mul(axis.len()));
     boxes.iter().map(one).fold(0, u64::saturating_add)
 }
 
-/// Returns the smallest range of axis `axis` that contains all boxes.
+/// Returns the smallest range on axis `axis` that contains all boxes.
 pub(super) fn bounds(boxes: &[Vec<Strided>], axis: usize) -> Range<u64> {
     let axes = || boxes.iter().filter_map(|axes| axes.get(axis)).filter(|axis| axis.len() > 0);
     axes().map(|axis| axis.start).min().unwrap_or(0)..axes().map(Strided::end).max().unwrap_or(0)
@@ -170,8 +171,8 @@ impl Region {
             && axes.get(1).is_none_or(|columns| overlaps(columns, &self.columns))
     }
 
-    /// Finds rows of the region that have an entry outside all boxes. Returns these rows for the first column in which
-    /// there are any. `None` if there are too many boxes to check.
+    /// Finds the first column of the region with entries outside all boxes, and returns the rows of these entries.
+    /// Returns no rows if all entries are in boxes. `None` if there are too many boxes to check.
     pub(super) fn gaps(&self, boxes: &[Vec<Strided>]) -> Option<Gaps> {
         let mut cuts = vec![self.columns.start];
         for columns in boxes.iter().filter_map(|axes| axes.get(1)) {
@@ -196,8 +197,8 @@ impl Region {
     }
 }
 
-/// Returns the parts of `needed` that are outside all of `rows`. `budget` is the number of ranges that may still be
-/// merged. `None` if this number is exceeded.
+/// Returns the rows in `needed` that no selection in `rows` contains. `budget` is the number of ranges that may still
+/// be merged. Each merged range reduces it. `None` if it is used up.
 fn row_gaps(rows: impl Iterator<Item = Strided>, needed: &Range<u64>, budget: &mut u64) -> Option<Gaps> {
     let mut ranges: Vec<_> = rows.map(Strided::ranges).collect();
     let first = ranges.iter_mut().enumerate().filter_map(|(i, own)| own.next().map(|r| Reverse((r.start, r.end, i))));

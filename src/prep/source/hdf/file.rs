@@ -19,7 +19,7 @@ use crate::source::hdf::types;
 /// Size in bytes of libhdf5's cache of decompressed chunks, per dataset. A chunk has several samples, so without the
 /// cache it would be decompressed once for each of them.
 const CHUNK_CACHE: usize = 16 << 20;
-/// Number of slots of libhdf5's cache of decompressed chunks. libhdf5 recommends a prime.
+/// Number of slots in the hash table of libhdf5's cache of decompressed chunks. libhdf5 recommends a prime.
 const CHUNK_SLOTS: usize = 4_099;
 
 /// HDF5 compression filters: registered number, name, and where users can get the plugin.
@@ -90,7 +90,7 @@ fn open_with(path: &Path, options: &hdf5::FileBuilder) -> Result<File> {
 /// Returns the type of a dataset's entries.
 ///
 /// # Errors
-/// [`Error::WrongType`] for a type that the HDF5 wrapper cannot describe.
+/// [`Error::WrongType`] for a type that is no number, record, array or text.
 pub(crate) fn descriptor(path: &Path, dataset: &Dataset, name: &str) -> Result<TypeDescriptor> {
     let descriptor = dataset.dtype().and_then(|t| types::describe(&t));
     descriptor.map_err(|e| {
@@ -144,11 +144,11 @@ pub(crate) fn describe(path: &Path, dataset: &Dataset, name: &str) -> Result<Str
     Ok(format!("{} of shape {:?}", descriptor(path, dataset, name)?, dataset.shape()))
 }
 
-/// Maximum length in bytes of fixed-length strings.
+/// Maximum length in bytes of fixed-length strings. Longer ones are not read.
 const LONGEST_TEXT: usize = 256;
 
-/// Reads the bytes of the strings of a dataset or an attribute, whose type is `kind`. `None` if `kind` is no string
-/// type, or if its fixed length is above [`LONGEST_TEXT`].
+/// Reads the strings in a dataset or an attribute as bytes. `kind` is the type of its entries. `None` if this is no
+/// string type, or if its fixed length is above [`LONGEST_TEXT`].
 pub(crate) fn text_bytes(place: &Container, kind: &TypeDescriptor) -> hdf5::Result<Option<Vec<Vec<u8>>>> {
     fn read<T: hdf5::H5Type + AsRef<[u8]>>(place: &Container) -> hdf5::Result<Option<Vec<Vec<u8>>>> {
         Ok(Some(place.read_raw::<T>()?.iter().map(|text| text.as_ref().to_vec()).collect()))

@@ -1,5 +1,5 @@
-//! Follows the soft and external links on a path in an HDF5 file. Finds the other files on the path, and the first link
-//! that is broken.
+//! Follows the soft and external links on a path in an HDF5 file. Finds the other files that they lead to, and the
+//! broken link, if there is one.
 
 use std::path::PathBuf;
 
@@ -11,33 +11,34 @@ use crate::source::hdf::sys::{Link, link};
 /// Maximum number of links on one path, as in libhdf5. It ends the search if links form a circle.
 const MOST_LINKS: usize = 16;
 
-/// Another file that holds data of a recording.
+/// A file that holds data of a recording, but is not the recording's own file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkedPath {
-    /// Name of the file, as the HDF5 file writes it in a mapping, a link or a list of raw files.
+    /// Name of this file in the HDF5 file that refers to it: in a mapping of a virtual dataset, in a link, or in a list
+    /// of raw files.
     pub name: String,
-    /// Path at which the file was found.
+    /// Path at which this file was found.
     pub path: PathBuf,
 }
 
-/// What was found on a path in a file.
+/// What was found by following a path in an HDF5 file.
 #[derive(Debug, Default)]
 pub(super) struct Trail {
-    /// The files on the path, without the file in which the path begins.
+    /// The other files that external links on the path lead to.
     pub(super) files: Vec<LinkedPath>,
-    /// What is wrong with the broken link on the path. `None` if there is none.
+    /// What is wrong with the broken link on the path. `None` if no link is broken.
     pub(super) broken: Option<String>,
 }
 
-/// Follows a path that begins at `group`.
+/// Follows a path that begins at `group`, and the links on it.
 pub(super) fn follow(group: &Group, path: &str) -> Trail {
     let mut trail = Trail::default();
     trail.broken = walk(group, path, &mut trail.files);
     trail
 }
 
-/// Follows a path that begins at `group`, and adds the other files on it to `files`. If the path leads nowhere, returns
-/// what is wrong with the last link on it.
+/// Follows a path that begins at `group`, and the links on it. Adds to `files` the other files that external links lead
+/// to. If a link leads nowhere, returns what is wrong with it.
 fn walk(group: &Group, path: &str, files: &mut Vec<LinkedPath>) -> Option<String> {
     let mut group = group.clone();
     let mut rest: Vec<String> = components(path);

@@ -23,13 +23,13 @@ pub(super) struct Element {
     of: usize,
 }
 
-/// A member to read: the names on the path from the outermost record to the member, the type to read it in, and the
-/// element, if the member is an array.
+/// A member to read: the names on the path from the outermost record to the member, the type in which its numbers are
+/// read, and the element to read if the member is an array.
 pub(super) type Member<'a> = (&'a [String], Class, Option<Element>);
 
-/// Reads members of the selected records, as the bits of 8-byte numbers. Returns one vector for each member. `members`
-/// has either one to four members of the outermost record that are numbers, or one member that may be nested or an
-/// element of an array.
+/// Reads members of the selected records. Returns one vector for each member, with the bits of its numbers, each
+/// converted to 8 bytes. `members` has either one to four members that are numbers and in no nested record, or a single
+/// member, which may be in a nested record or an array.
 pub(super) fn read(dataset: &Dataset, members: &[Member<'_>], selection: Selection) -> hdf5::Result<Vec<Vec<u64>>> {
     fn columns<const N: usize>(
         dataset: &Dataset,
@@ -71,7 +71,7 @@ pub(super) fn read(dataset: &Dataset, members: &[Member<'_>], selection: Selecti
     })
 }
 
-/// Returns the type and the number of the elements of an array. `None` for an array of arrays, for one of more than
+/// Returns the type of an array's elements, and their number. `None` for an array of arrays, for one of more than
 /// [`MAX_COLUMNS`] elements, and for a type that is no array.
 pub(super) fn elements(array: &TypeDescriptor) -> Option<(&TypeDescriptor, usize)> {
     match array {

@@ -33,8 +33,8 @@ impl NumberType {
         })
     }
 
-    /// Returns the 8-byte type in which libhdf5 reads members of records of this type, and the function that converts
-    /// the bits to numbers.
+    /// Returns how libhdf5 reads numbers of this type if they are members of records: as 8-byte numbers of the returned
+    /// class. The returned function converts the bits of these numbers to a column of this type.
     pub(super) fn class(self) -> (Class, fn(Vec<u64>) -> Numbers) {
         fn each<T>(bits: Vec<u64>, number: fn(u64) -> T) -> Vec<T> {
             bits.into_iter().map(number).collect()

@@ -83,7 +83,7 @@ fn numbered(name: &str, k: u64) -> String {
     name.split("%%").map(|part| part.replace("%b", &k.to_string())).collect::<Vec<_>>().join("%")
 }
 
-/// Returns the pieces of a numbered series of sources. Each source is one block of the virtual dataset. libhdf5 ends
+/// Returns the pieces of a numbered series of sources. Each source fills one block of the virtual dataset. libhdf5 ends
 /// the dataset where the series ends. A series without its first source is therefore empty, and a series without a
 /// later source is too short. In both cases, the source is added to `missing`.
 fn series(
@@ -123,8 +123,8 @@ fn series(
     pieces
 }
 
-/// Returns the piece for a source that may still grow, with the entries that the source has at present. If the source
-/// cannot be opened, it is added to `missing`.
+/// Returns the piece for a mapping whose source may still grow. The piece has the entries that the source has at
+/// present. If the source cannot be opened, it is added to `missing`.
 fn growing(
     sources: &mut Sources,
     dataset: &Dataset,

@@ -4,17 +4,18 @@ use std::path::{Path, PathBuf};
 
 use crate::source::hdf::cause::last_words;
 
-/// The environment variable with folders to search first for sources of virtual datasets.
+/// The environment variable that names the folders to search first for sources of virtual datasets.
 pub(super) const VIRTUAL_PREFIX: &str = "HDF5_VDS_PREFIX";
-/// The environment variable with folders to search first for targets of external links.
+/// The environment variable that names the folders to search first for targets of external links.
 pub(super) const LINK_PREFIX: &str = "HDF5_EXT_PREFIX";
-/// The environment variable with the folder of external raw files.
+/// The environment variable that names the folder of external raw files.
 const RAW_PREFIX: &str = "HDF5_EXTFILE_PREFIX";
-/// Stands for the folder of the HDF5 file, at the beginning of an environment variable's value.
+/// At the beginning of the value of `HDF5_VDS_PREFIX`, `HDF5_EXT_PREFIX` or `HDF5_EXTFILE_PREFIX`: stands for the
+/// folder of the HDF5 file that refers to another file.
 const ORIGIN: &str = "${ORIGIN}";
 
 /// Finds and opens the HDF5 file `name`, to which the HDF5 file `from` refers. `prefix` is the environment variable
-/// with folders to search first.
+/// that names the folders to search first.
 ///
 /// # Errors
 /// What is wrong with the file, as text that follows the file's name in a message.
@@ -33,13 +34,14 @@ pub(super) fn open(name: &str, from: &Path, prefix: &str) -> Result<(PathBuf, hd
     Err(refused.unwrap_or_else(|| "which is not there".into()))
 }
 
-/// Returns the path that messages give for a file that was not found.
+/// Returns where messages say that the file `name` should be, if it was not found: in the folder of the HDF5 file
+/// `from`.
 pub(super) fn expected_at(name: &str, from: &Path) -> PathBuf {
     folder(from).join(name)
 }
 
-/// Returns the path of the external raw file `name`, to which the HDF5 file `from` refers. If no environment variable
-/// gives a folder, the path is relative to the current folder.
+/// Returns the path of the external raw file `name`, to which the HDF5 file `from` refers. It is relative to the folder
+/// in the environment variable `HDF5_EXTFILE_PREFIX`, or to the current folder if the variable is not set.
 pub(super) fn raw_file(name: &str, from: &Path) -> PathBuf {
     let prefix = std::env::var(RAW_PREFIX).unwrap_or_default();
     with_origin(&prefix, from).join(name)

@@ -10,7 +10,7 @@ use crate::source::hdf::coverage::{Selection, Strided};
 use crate::source::hdf::links::{LinkedPath, follow};
 use crate::source::hdf::search;
 
-/// Entries of a virtual dataset, and the source that they come from.
+/// A part of a virtual dataset that comes from one source dataset.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
     /// Name of the source file. "." is the file of the virtual dataset.
@@ -19,12 +19,13 @@ pub(super) struct Piece {
     pub(super) dataset: String,
     /// The entries of the source dataset that are read.
     pub(super) source: Selection,
-    /// The boxes of the virtual dataset that the source entries fill.
+    /// Where the source entries are in the virtual dataset. Each inner vector is one box: a [`Strided`] for each axis.
     pub(super) target: Vec<Vec<Strided>>,
 }
 
 impl Piece {
-    /// Returns a text that names the source and says what is wrong with it. `dataset` is the virtual dataset.
+    /// Returns a text for messages that names the source, followed by `wrong`, what is wrong with it. `dataset` is the
+    /// virtual dataset.
     pub(super) fn described(&self, dataset: &Dataset, wrong: &str) -> String {
         let file = match &self.file[..] {
             "." => "the file itself".to_string(),
@@ -40,12 +41,12 @@ pub(super) struct Sources {
     /// The files that data comes from, other than the file of the virtual dataset.
     pub(super) linked: Vec<LinkedPath>,
     seen: HashSet<PathBuf>,
-    /// The file that was opened last: its name, the file that refers to it, and its path and handle.
+    /// The source file that was opened last: its name, the file that refers to it, and its path and handle.
     opened: Option<(String, PathBuf, (PathBuf, hdf5::File))>,
 }
 
 impl Sources {
-    /// Adds a file that data comes from to the list of linked files, unless the list has it.
+    /// Adds a file to the list of files that data comes from, unless it is in the list.
     pub(super) fn note(&mut self, file: LinkedPath) {
         let place = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
         if self.seen.insert(place) {
@@ -57,7 +58,7 @@ impl Sources {
     /// file.
     ///
     /// # Errors
-    /// What is wrong with the source, as text that follows its name in a message.
+    /// What is wrong with the source, as text that follows the source's name in a message.
     pub(super) fn open(&mut self, dataset: &Dataset, piece: &Piece) -> Result<(Dataset, PathBuf), String> {
         let unreadable = |error: hdf5::Error| format!("which cannot be read ({})", last_words(&error));
         let from = PathBuf::from(dataset.filename());

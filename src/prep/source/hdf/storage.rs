@@ -24,7 +24,7 @@ use crate::source::hdf::stored::{missing_chunks, raw_files, shape};
 const DEEPEST: u32 = 8;
 const CIRCLE: &str = "its sources are virtual datasets themselves, in a circle or more than 8 deep";
 
-/// Why the data of a dataset cannot be used.
+/// Why a dataset cannot be used.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// Data is missing. The text says which rows are missing, and why.
@@ -39,13 +39,14 @@ impl From<hdf5::Error> for Fault {
     }
 }
 
-/// Checks that no data of datasets is missing, and collects the other files that the data comes from.
+/// Checks that datasets lack no data, and collects the other files that their data comes from.
 #[derive(Debug)]
 pub(super) struct Checker {
     /// What rows of the dataset are called in messages, such as "events" or "samples".
     unit: &'static str,
     sources: Sources,
-    /// Source datasets that were checked as a whole, by file and name, and whether they have all their data.
+    /// Source datasets that were checked as a whole: the path of the file, the name of the dataset, and whether it has
+    /// all its data.
     whole: HashMap<(PathBuf, String), bool>,
     depth: u32,
     too_deep: bool,
@@ -149,8 +150,8 @@ impl Checker {
     /// Checks that the source of a piece has the entries that are read, and that their data is not missing.
     ///
     /// # Errors
-    /// The first row of the virtual dataset that is missing, what is wrong with the source, and how the data came to be
-    /// missing.
+    /// The index of the first missing row of the virtual dataset, what is wrong with the source, and how its data came
+    /// to be missing.
     fn check_source(&mut self, dataset: &Dataset, piece: &Piece) -> Result<(), (u64, String, Absence)> {
         let fault = |from: u64, wrong: &str| (from, piece.described(dataset, wrong), Absence::VirtualSource);
         let (source, path) = self.sources.open(dataset, piece).map_err(|wrong| fault(0, &wrong))?;

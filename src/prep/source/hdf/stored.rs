@@ -16,8 +16,8 @@ pub(super) fn shape(dataset: &Dataset) -> Vec<u64> {
     dataset.shape().iter().map(|&length| length as u64).collect()
 }
 
-/// Finds the rows of a region that are in no external raw file. Returns these rows, the raw files that are long enough,
-/// and what is wrong with the first raw file that is not.
+/// Finds the rows of a region whose data is in no external raw file. Returns these rows, the raw files that are long
+/// enough, and what is wrong with the first raw file that is missing or too short.
 pub(super) fn raw_files(
     dataset: &Dataset,
     files: &[ExternalFile],
@@ -53,7 +53,7 @@ pub(super) fn raw_files(
     Ok((missing, linked, wrong))
 }
 
-/// Says what is wrong with a raw file that was not found at `path`. `beside` is its path in the folder of the HDF5
+/// Returns what is wrong with a raw file that was not found at `path`. `beside` is its path in the folder of the HDF5
 /// file, where libhdf5 doesn't look.
 fn not_there(path: &Path, beside: &Path) -> String {
     if path != beside && beside.is_file() {

@@ -88,7 +88,7 @@ pub(super) fn mappings(properties: &DatasetCreate) -> Result<Vec<Mapping>> {
     })
 }
 
-/// Calls `get` twice: for the length of a text, and for the text itself.
+/// Reads a text with a function of libhdf5. Calls `get` twice: first for the length of the text, and then for the text.
 fn text(get: impl Fn(*mut c_char, usize) -> isize) -> Result<String> {
     let length = h5check(get(std::ptr::null_mut(), 0))? as usize;
     let mut buffer = vec![0_u8; length + 1];
@@ -216,11 +216,11 @@ pub(super) fn odd(dtype: &Datatype) -> Result<Odd> {
 }
 
 thread_local! {
-    /// The members that this thread is reading, from which [`Row`] makes its type.
+    /// The members that this thread is reading. [`Row`] makes its HDF5 type from them.
     static MEMBERS: RefCell<Vec<CompoundField>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `N` numbers of a record, 8 bytes each: members, or the elements of one member.
+/// `N` numbers from one record, 8 bytes each: several members, or the elements of one member.
 #[repr(transparent)]
 struct Row<const N: usize>([u64; N]);
 
@@ -237,8 +237,8 @@ unsafe impl<const N: usize> H5Type for Row<N> {
     }
 }
 
-/// Reads `N` numbers of each selected record, as the bits of 8-byte numbers. `members` has the members to read, and the
-/// types to read them in.
+/// Reads `N` numbers of each selected record. Returns the bits of the numbers, which libhdf5 converts to 8 bytes each.
+/// `members` has the members to read, and the types to read them in.
 pub(super) fn read_rows<const N: usize>(
     dataset: &Dataset,
     members: Vec<CompoundField>,

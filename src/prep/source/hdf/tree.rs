@@ -22,7 +22,7 @@ impl<'a> Tree<'a> {
         Tree { path, file, arrays: objects(file) }
     }
 
-    /// Lists one dataset.
+    /// Lists only the dataset `name`. The list is empty if the dataset cannot be opened.
     pub(crate) fn of_dataset(path: &'a Path, file: &'a File, name: &str) -> Tree<'a> {
         let dataset = file.dataset(name).ok();
         Tree { path, file, arrays: dataset.iter().map(|dataset| array(name.into(), dataset)).collect() }

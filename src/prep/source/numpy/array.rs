@@ -27,7 +27,7 @@ pub(crate) struct Lane {
 }
 
 impl Header {
-    /// Finds where a column of numbers is in the array's data. `part` is the part of the array that is the column.
+    /// Finds where the numbers of a column are in the array's data. `part` says which part of the array is the column.
     ///
     /// # Errors
     /// The type or the shape that was expected of the array, as text for a message.
@@ -60,8 +60,8 @@ impl Header {
 }
 
 /// Finds a member of a record. `name` is a field's name, or the names of nested fields with dots between them. `xy[0]`
-/// is an element of a field that is an array; the index is in C order. Returns the offset in the record, in bytes, and
-/// the type.
+/// is an element of a field that is an array; the index is in C order. Returns the member's offset in the record, in
+/// bytes, and its type.
 fn member<'a>(dtype: &'a DType, name: &str) -> Option<(usize, &'a DType)> {
     let DType::Record { fields, .. } = dtype else { return None };
     let field = |name: &str| fields.iter().find(|field| field.name == name);
@@ -89,8 +89,8 @@ impl Lane {
         start..start + last.map_or(0, |last| last * self.stride + self.number.bytes as u64)
     }
 
-    /// Converts the entries of the column in `data` to numbers. The first entry is at byte `offset`. An incomplete
-    /// entry at the end is ignored.
+    /// Converts the entries of the column in `data` to numbers. The first entry is at byte `offset` of `data`. An
+    /// incomplete entry at the end is ignored.
     fn numbers(&self, data: &[u8], offset: usize) -> Numbers {
         fn each<const N: usize, T>(lane: &Lane, data: &[u8], stride: usize, number: fn([u8; N]) -> T) -> Vec<T> {
             let entries = data.chunks(stride.max(1)).filter_map(|entry| entry.first_chunk::<N>());
@@ -143,7 +143,7 @@ pub(crate) struct EventArray {
 }
 
 impl EventArray {
-    /// Returns whether a column has floats.
+    /// Returns whether the column of this role has floats.
     pub(crate) fn is_float(&self, role: Role) -> bool {
         self.lanes[role as usize].is_some_and(|lane| lane.number.kind == NumberKind::Float)
     }

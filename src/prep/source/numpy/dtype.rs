@@ -143,7 +143,8 @@ impl DType {
         Ok(DType::Record { fields, bytes: offset })
     }
 
-    /// Makes a sub-array of this type with the given shape. A sub-array of one element becomes the element itself.
+    /// Makes the type of a sub-array of the given shape, with elements of this type. If the shape has only one element,
+    /// returns the type of the element.
     fn repeated(self, shape: &Literal) -> Result<DType, String> {
         let sizes = match shape {
             Literal::Integer(size) => vec![*size],

@@ -74,7 +74,8 @@ impl Header {
         parsed.map_err(|why| bad(&format!("its header makes no sense: {why}")))
     }
 
-    /// Returns an error for an array of Python objects. `name` is its name in an archive, or empty.
+    /// Returns an error if the array has Python objects. `name` is the array's name in an archive, or empty for a
+    /// `.npy` file.
     ///
     /// # Errors
     /// [`Error::Foreign`].

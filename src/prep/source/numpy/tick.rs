@@ -2,8 +2,8 @@
 
 use crate::source::unit::TimeUnit;
 
-/// NumPy's units of a fixed length. Each entry has the name, the time unit that times are converted to, and the length
-/// in that time unit as a fraction (numerator, denominator).
+/// NumPy's units of a fixed length. Each entry has the name, the [`TimeUnit`] that its times are converted to, and the
+/// length of NumPy's unit in this [`TimeUnit`], as a fraction (numerator, denominator).
 const UNITS: [(&str, TimeUnit, i64, i64); 11] = [
     ("W", TimeUnit::Seconds, 604_800, 1),
     ("D", TimeUnit::Seconds, 86_400, 1),
@@ -20,7 +20,7 @@ const UNITS: [(&str, TimeUnit, i64, i64); 11] = [
 /// The number of ticks that stands for NaT, NumPy's "not a time".
 const NAT: i64 = i64::MIN;
 
-/// The tick of a date or a duration: a multiple of a unit.
+/// What one tick of a date or a duration is: a multiple of one of the [`UNITS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tick {
     multiple: i64,
@@ -29,7 +29,7 @@ pub(crate) struct Tick {
 
 impl Tick {
     /// Parses the text in the brackets of a type such as `datetime64[10us]`. `None` for years and months, which have no
-    /// fixed length.
+    /// fixed length, and for texts that are no unit.
     pub(super) fn parse(text: &str) -> Option<Tick> {
         let digits = text.find(|c: char| !c.is_ascii_digit())?;
         let (multiple, name) = text.split_at(digits);
