@@ -285,7 +285,7 @@ fn is_unfinished(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == MARKER)
 }
 
-/// A path as bash and zsh read it.
+/// Quotes a path where needed, so that bash and zsh read it as one word.
 pub(crate) fn quoted_path(path: &Path) -> String {
     quoted(&path.display().to_string())
 }

@@ -240,7 +240,7 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
     }
 }
 
-/// Returns a range in NumPy's notation.
+/// Returns a range of events as a slice of NumPy, such as `3:7`, or `3:` for a range without an end.
 fn slice(events: &EventRange) -> String {
     format!("{}:{}", events.start, events.end.map_or(String::new(), |end| end.to_string()))
 }

@@ -45,7 +45,8 @@ use crate::errors::{Cause, Typed};
 use crate::subset_args::SubsetArgs;
 use crate::write_args::{threads, verbosity};
 
-/// Time in which an interrupted run may come to a safe point. Batch systems often give a job 30 seconds or less.
+/// Time that an interrupted run has to reach a safe point. After this time the process ends all the same. Batch systems
+/// often give a job 30 seconds or less.
 const GRACE: Duration = Duration::from_millis(1500);
 /// Exit code for a bad recording or recipe, or for more lost events than `--max-loss` allows.
 const BAD_RECORDING: u8 = 3;

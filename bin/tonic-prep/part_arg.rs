@@ -1,16 +1,17 @@
-//! `--part`: which share of a set a conversion makes. It is typed, or told by the environment of a task of a Slurm
-//! array.
+//! Parses `--part`: which part of a set a conversion makes. The user types the part, or `slurm`. With `slurm`, the
+//! environment variables of a task of a Slurm array tell the part.
 
 use std::str::FromStr;
 
 use tonic_shard::Part;
 
-/// The part that a task of a Slurm array makes, by the variables that Slurm sets: the tasks in the order of their
-/// numbers make the parts. `variable` gives the value of a variable of the environment.
+/// Returns the part that this task of a Slurm array makes, from the environment variables that Slurm sets. The task
+/// with the smallest number makes the first part, and so on. `variable` returns the value of an environment variable.
 ///
 /// # Errors
-/// What is wrong and what to type instead, if this is no such task, or if the numbers of the array's tasks have no equal
-/// steps: then Slurm's variables do not tell which of them this task is.
+/// A message that says what is wrong and what to type instead. It is an error if a variable is missing or not a number.
+/// It is also an error if the task numbers of the array have unequal steps, because Slurm's variables then don't tell
+/// how many tasks come before this one.
 fn of_slurm(variable: impl Fn(&str) -> Option<String>) -> Result<Part, String> {
     let number = |name: &str| -> Result<u32, String> {
         let name = format!("SLURM_ARRAY_TASK_{name}");
@@ -35,7 +36,7 @@ fn of_slurm(variable: impl Fn(&str) -> Option<String>) -> Result<Part, String> {
     Ok(Part { index: (task - least) / step + 1, of: count })
 }
 
-/// Parses `I/N`, or `slurm` for the part of this task of a Slurm array.
+/// Parses the value of `--part`: `I/N`, or `slurm` for the part of this task of a Slurm array.
 pub(crate) fn part(text: &str) -> Result<Part, String> {
     match text {
         "slurm" => of_slurm(|name| std::env::var(name).ok()),
@@ -47,7 +48,8 @@ pub(crate) fn part(text: &str) -> Result<Part, String> {
 mod tests {
     use super::*;
 
-    /// The part of task `id` of an array of `count` tasks from `min` to `max` by `step`.
+    /// Returns the index of the part and the number of parts for task `id` of an array of `count` tasks. The tasks have
+    /// the numbers from `min` to `max` in steps of `step`.
     fn task(id: &str, [min, max, count, step]: [u32; 4]) -> Result<(u32, u32), String> {
         let part = of_slurm(|name| {
             Some(match name.strip_prefix("SLURM_ARRAY_TASK_")? {

@@ -6,10 +6,10 @@ use tonic_shard::Part;
 
 use crate::quoted::quoted;
 
-/// Returns one command for each part in the folder `path`, each on a line. It is the command that the user typed, but
-/// it reads the folder of the part, and writes to a sub-folder of the output that the user typed. The training part
-/// comes first. The commands for the other parts have `--classes-of` with the set of the first part, unless the user
-/// typed a list of classes.
+/// Returns one command line for each of `parts`, which are sub-folders of the folder `path`. Each is the command that
+/// the user typed, but it reads the folder of the part, and writes to a sub-folder of the output that the user typed.
+/// The training part comes first. The commands for the other parts have `--classes-of` with the set of the first part,
+/// unless the user typed a list of classes.
 pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, parts: &[String]) -> String {
     let split = |word: String| match word.strip_prefix("--class-level=") {
         Some(level) => vec!["--class-level".into(), level.into()],
@@ -56,7 +56,8 @@ pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, pa
     lines
 }
 
-/// The words of a typed command without those that tell the output, the part, and what to do if the output exists.
+/// Returns the words of a typed command, without `--output`, `--part`, `--resume`, `--overwrite`, `--json` and
+/// `--quiet`, and without the values of these options.
 pub(crate) fn without_part(typed: impl Iterator<Item = String>) -> Vec<String> {
     let mut words = vec![String::from("tonic-prep")];
     let mut typed = typed.skip(1);
@@ -76,8 +77,9 @@ pub(crate) fn without_part(typed: impl Iterator<Item = String>) -> Vec<String> {
     words
 }
 
-/// The line that converts a part of a set. `command` is that of the part in the folder `other`, as its manifest keeps
-/// it; `None` if it keeps none.
+/// Returns the advice to make the missing part `part` of a set, with the command to type. `command` is the command that
+/// made another part, which is in the folder `other`. Returns `None` if `command` is empty, because the manifest of
+/// that part has none.
 pub(crate) fn of_part(command: &[String], part: Part, other: &Path) -> Option<String> {
     if command.is_empty() {
         return None;

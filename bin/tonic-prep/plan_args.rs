@@ -1,4 +1,5 @@
-//! `tonic-prep plan`: what the tasks of a cluster would each convert, and the lines that submit them to Slurm.
+//! `tonic-prep plan`: shows what each task of a cluster would convert, and the command lines that submit the tasks to
+//! Slurm.
 
 use std::path::Path;
 
@@ -30,19 +31,20 @@ pub(crate) struct PlanArgs {
     pub(crate) parts: u32,
 }
 
-/// The plan as text, with the lines to type.
+/// Returns the plan as text, with the command lines to type.
 pub(crate) fn text(division: &Division, job: &Job<'_>, typed: impl Iterator<Item = String>) -> String {
     format!("{}\n{}", division.text(job), lines(division, &job.conversion.output, typed).join("\n"))
 }
 
-/// The plan as one JSON object.
+/// Returns the plan as one JSON object.
 pub(crate) fn json(division: &Division, job: &Job<'_>, typed: impl Iterator<Item = String>) -> Value {
     let mut value = division.json();
     value["commands"] = json!(lines(division, &job.conversion.output, typed));
     value
 }
 
-/// The lines that submit the parts and their merge. `typed` is the command that was typed.
+/// Returns two command lines for Slurm: the first submits the tasks that make the parts, the second the job that merges
+/// them. `typed` has the words of the `plan` command that the user typed.
 fn lines(division: &Division, output: &Path, typed: impl Iterator<Item = String>) -> [String; 2] {
     let minutes = limit_minutes(division.longest_seconds());
     let (parts, time) = (division.shares.len(), format!("{:02}:{:02}:00", minutes / 60, minutes % 60));
@@ -55,13 +57,14 @@ fn lines(division: &Division, output: &Path, typed: impl Iterator<Item = String>
     ]
 }
 
-/// The time limit of a task, with room for slow disks: three times what is expected, and 5 minutes. In minutes, a
-/// multiple of 5.
+/// Returns the time limit of a task in minutes, given the expected duration in seconds. The limit is three times this
+/// duration, rounded up to a multiple of 5 minutes, plus 5 minutes. This leaves room for slow disks.
 fn limit_minutes(seconds: f64) -> u64 {
     (seconds * 3.0 / 300.0).ceil() as u64 * 5 + 5
 }
 
-/// The words of a plan's command that `convert` takes too, but for the output.
+/// Returns the recordings and options of a typed `plan` command, for the `convert` commands of the tasks. Leaves out
+/// `--output`, `--parts`, `--threads`, `--json` and `--quiet`.
 fn recordings_and_options(typed: impl Iterator<Item = String>) -> Vec<String> {
     let mut words = Vec::new();
     let mut typed = typed.skip(1);

@@ -107,10 +107,11 @@ pub(crate) struct FitArgs {
 }
 
 impl FitArgs {
-    /// Returns the options of the run in the folder `run`.
+    /// Converts the arguments to the options of a run in the folder `run`. `backend` is the engine and the device that
+    /// train.
     ///
     /// # Errors
-    /// [`Usage`](BaseError::Usage) without a training set.
+    /// [`Usage`](BaseError::Usage) if no training set is given.
     fn into_options(self, run: PathBuf, backend: Backend) -> Result<FitOptions, BaseError> {
         Ok(FitOptions {
             train: self.train.ok_or_else(|| missing("train", "the training set"))?,
@@ -137,7 +138,8 @@ impl FitArgs {
         })
     }
 
-    /// Returns the options of a run that is trained elsewhere, to check them. The device is not opened.
+    /// Converts the arguments to options that are only checked now, because the run is trained later or on another
+    /// machine. The device is not opened.
     pub(crate) fn into_planned(self) -> Result<FitOptions, BaseError> {
         let backend = Backend::cpu(self.engine.unwrap_or_default(), MatmulPrecision::default());
         self.into_options(PathBuf::new(), backend)

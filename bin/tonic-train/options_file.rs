@@ -18,7 +18,7 @@ const TYPED_ONLY: [&str; 3] = ["options", "help", "version"];
 
 /// The parser of options in a file, for a command with the arguments `A`.
 pub(crate) struct OptionsParser<A> {
-    /// The command. With `--options`, it requires no other argument.
+    /// The command `fit`. If `--options` is given, it requires no other argument.
     fit: Command,
     arguments: PhantomData<A>,
 }
@@ -48,7 +48,7 @@ impl<A: Args> OptionsParser<A> {
         OptionsParser { fit: A::augment_args(Command::new("fit")), arguments: PhantomData }
     }
 
-    /// Parses the options of a run of a sweep. They are in `file`.
+    /// Parses `options`, the options of one run of a sweep. They are in `file`, which errors name.
     pub(crate) fn run(&mut self, file: &Path, options: &[RunOption]) -> Result<A, BaseError> {
         let mut words = with_options(file);
         for option in options {
@@ -57,7 +57,7 @@ impl<A: Args> OptionsParser<A> {
         self.parse(file, words)
     }
 
-    /// Parses words of the command line. They come from `file`, at least in part.
+    /// Parses `words` as a command line. At least some of them come from `file`, which errors name.
     fn parse(&mut self, file: &Path, words: Vec<OsString>) -> Result<A, BaseError> {
         let matches = self.fit.try_get_matches_from_mut(words);
         matches.and_then(|matches| A::from_arg_matches(&matches)).map_err(|error| {
@@ -71,7 +71,8 @@ impl<A: Args> OptionsParser<A> {
         self.fit.get_arguments().find(|argument| argument.get_id() == name && !TYPED_ONLY.contains(&name))
     }
 
-    /// Returns the word of the command line for an option of `file`; `None` for a switch that is off.
+    /// Converts an option in `file` to a word of the command line, such as `--epochs=24`. Returns `None` for a switch
+    /// that is off.
     ///
     /// # Errors
     /// [`Usage`](BaseError::Usage) if there is no such flag, or if the flag refuses the value.
@@ -110,12 +111,12 @@ impl<A: Args> OptionsParser<A> {
     }
 }
 
-/// Returns the first words of a command line with the options in `file`.
+/// Returns the first words of a command line of `fit` that takes options from `file`.
 fn with_options(file: &Path) -> Vec<OsString> {
     ["fit".into(), "--options".into(), file.into()].to_vec()
 }
 
-/// Returns a number or a text as it is typed; `None` for other values.
+/// Returns a number or a text in the form in which it is typed on the command line; `None` for other values.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -125,7 +126,7 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// Returns which values a flag takes, given the error on another one.
+/// Returns the values that `flag` takes, as text. `error` is the error of clap on a value that the flag doesn't take.
 fn expected(flag: &str, error: &clap::Error) -> String {
     match (error.get(ContextKind::ValidValue), error.source()) {
         (Some(ContextValue::Strings(values)), _) if !values.is_empty() => values.join(" or "),

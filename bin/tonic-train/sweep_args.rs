@@ -14,7 +14,7 @@ use crate::fit_args::FitArgs;
 use crate::options_file::OptionsParser;
 use crate::quoted::quoted;
 
-/// Options that `fit` gets on the command line of a run.
+/// Options that the file of a sweep cannot have, because they are typed when a run is trained.
 const OF_A_RUN: [&str; 3] = ["output", "resume", "overwrite"];
 
 #[derive(Args)]

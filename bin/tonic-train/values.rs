@@ -24,8 +24,7 @@ pub(crate) fn class_weights() -> impl TypedValueParser<Value = ClassWeights> {
 pub(crate) struct Hidden(pub(crate) Vec<usize>);
 
 /// Parses the numbers of neurons of the hidden layers. `128` gives three layers of 128 neurons, as in the reference
-/// network. `256,128` gives a layer of 256 and a layer of 128 neurons. `256,`
-/// gives one layer.
+/// network. `256,128` gives a layer of 256 and a layer of 128 neurons. `256,` gives one layer.
 pub(crate) fn hidden(text: &str) -> Result<Hidden, String> {
     let sizes: Option<Vec<usize>> = text
         .strip_suffix(',')

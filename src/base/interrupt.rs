@@ -1,7 +1,7 @@
-//! Signals that end a run: Ctrl-C, and those by which a batch system says that a job's time is over.
+//! Handles signals that ask a run to stop: Ctrl-C, and the signals that a batch system sends when a job's time is over.
 //!
-//! A run stops at its next safe place. All that a run keeps is written atomically, so it may also end between safe
-//! places: a run without one within reach is ended when its grace is over.
+//! A run stops at its next safe point, after it has saved its state. If it doesn't reach one in time, the process ends
+//! all the same (see [`install`]). This damages no file, because files are written atomically.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,11 +11,12 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 /// Exit code of an interrupted run.
 pub const INTERRUPTED: u8 = 130;
 
-/// Handles SIGINT, SIGTERM, SIGHUP and SIGUSR1 for the whole process. The first signal asks the run to stop; a second
-/// SIGINT ends the process at once. Batch systems send several signals, so others that follow change nothing.
+/// Installs a handler for SIGINT, SIGTERM, SIGHUP and SIGUSR1 in this process. The first signal asks the run to stop.
+/// After it, a SIGINT ends the process at once. Other signals then change nothing, because batch systems send several.
 ///
-/// If the process still runs when the time `grace` has passed since the first signal, it is ended, and `saved` is
-/// printed, which says what was kept. Without `grace`, it may take as long as it needs.
+/// `grace` is a duration, and a text that says what is saved. If the process still runs when this duration has passed
+/// since the first signal, the text is printed and the process ends with the exit code [`INTERRUPTED`]. Without
+/// `grace`, the run has unlimited time to stop.
 ///
 /// # Errors
 /// The error of the operating system if the handler cannot be installed.
@@ -47,7 +48,8 @@ pub fn install(grace: Option<(Duration, &'static str)>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Does nothing: on this system, signals end the process at once, which loses nothing that is kept.
+/// Does nothing. On this system, a signal ends the process at once. This damages no file, because files are written
+/// atomically.
 #[cfg(not(unix))]
 pub fn install(_grace: Option<(Duration, &'static str)>) -> std::io::Result<()> {
     Ok(())

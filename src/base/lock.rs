@@ -10,7 +10,8 @@ const LOCK_FILE: &str = ".lock";
 
 /// A lock on a directory, held until this value is dropped. The system releases the lock of a killed process.
 ///
-/// Some network file systems have no locks. There, every process gets one.
+/// Some network file systems don't support locks. There, [`DirLock::take`] always succeeds, even if another process has
+/// a lock on the same directory.
 #[derive(Debug)]
 pub struct DirLock {
     path: PathBuf,
@@ -49,7 +50,7 @@ impl Drop for DirLock {
     }
 }
 
-/// Whether the error says that the file system has no locks.
+/// Whether the error means that the file system doesn't support locks.
 fn has_no_locks(error: &std::io::Error) -> bool {
     #[cfg(unix)]
     {
@@ -63,7 +64,7 @@ fn has_no_locks(error: &std::io::Error) -> bool {
     }
 }
 
-/// Whether `path` still leads to the file that is open as `file`.
+/// Whether the open file `file` is still the one at `path`. It isn't if another process has removed it.
 fn is_at(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {

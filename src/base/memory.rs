@@ -1,17 +1,18 @@
-//! Memory that is free for this process: what the machine has left, or less, if a batch system or a container limits
-//! the job by a control group.
+//! Finds out how much memory this process can still use: the free memory of the machine, or less, if a control group
+//! (cgroup) of Linux limits the process. Batch systems and containers set such limits.
 
 use std::path::{Path, PathBuf};
 
-/// Free memory in bytes; `None` if the system doesn't tell.
+/// Returns the free memory in bytes. `None` if the system doesn't report it.
 ///
-/// It is `MemAvailable` of the machine or, if that is less, what the limits of the process's control groups (versions 1
-/// and 2) leave. Memory that a group uses for cached files counts as free.
+/// The result is the smallest of these numbers: `MemAvailable` of the machine and, for each control group of the
+/// process that has a limit, this limit minus the memory that the group uses. Memory for cached files counts as free.
+/// Versions 1 and 2 of control groups are supported.
 pub fn free_memory() -> Option<u64> {
     free_at(Path::new("/"))
 }
 
-/// Free memory, from the files of `proc` and `sys` in the folder `root`.
+/// Like [`free_memory`], but reads the files of `proc` and `sys` in the folder `root` instead of `/`.
 fn free_at(root: &Path) -> Option<u64> {
     let machine = std::fs::read_to_string(root.join("proc/meminfo")).ok();
     let machine = machine.and_then(|text| Some(number_after(&text, "MemAvailable:")? * 1024));
@@ -19,7 +20,8 @@ fn free_at(root: &Path) -> Option<u64> {
     groups.lines().filter_map(|line| left_of(root, line)).chain(machine).min()
 }
 
-/// Names of the files of a control group that tell its limit, its use and its cached files.
+/// Where a control group reports its memory: the names of two files, with the limit and with the used memory, and the
+/// name of the line in `memory.stat` with the memory for cached files.
 struct Names {
     limit: &'static str,
     used: &'static str,
@@ -30,8 +32,9 @@ const VERSION_1: Names =
     Names { limit: "memory.limit_in_bytes", used: "memory.usage_in_bytes", cached: "total_inactive_file" };
 const VERSION_2: Names = Names { limit: "memory.max", used: "memory.current", cached: "inactive_file" };
 
-/// The memory that the limits of a group and of those that it lies in leave. `line` is a line of `/proc/self/cgroup`:
-/// `0::/path` of version 2, or `5:memory:/path` of version 1. `None` if no group has a limit.
+/// Returns the bytes that the limits of a control group and of the groups around it leave free. `None` if none of these
+/// groups has a limit. `line` names the group. It is a line of `/proc/self/cgroup`: `0::/path` in version 2 of control
+/// groups, or `5:memory:/path` in version 1.
 fn left_of(root: &Path, line: &str) -> Option<u64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -46,7 +49,7 @@ fn left_of(root: &Path, line: &str) -> Option<u64> {
     groups.filter_map(|group: PathBuf| left_in(&group, &names)).min()
 }
 
-/// The memory that the limit of one group leaves.
+/// Returns the bytes that the limit of one control group leaves free. `None` if the group has no limit.
 fn left_in(group: &Path, names: &Names) -> Option<u64> {
     let read = |name: &str| std::fs::read_to_string(group.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
@@ -55,7 +58,7 @@ fn left_in(group: &Path, names: &Names) -> Option<u64> {
     Some(limit.saturating_sub(used.saturating_sub(cached)))
 }
 
-/// The number after `name` at the start of a line.
+/// Returns the number that follows `name` in the first line that starts with `name`.
 fn number_after(text: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().map(str::split_whitespace);
     lines.find_map(|mut words| (words.next()? == name).then(|| words.next()?.parse().ok()).flatten())
@@ -67,7 +70,8 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// Free memory by these files, of which each is a path and its text.
+    /// Returns the free memory that [`free_at`] finds in these files. Each file is a path below the root, and the text
+    /// of the file.
     fn free(name: &str, files: &[(&str, String)]) -> Option<u64> {
         let root = std::env::temp_dir().join(format!("tonic-base-memory-{}-{name}", std::process::id()));
         for (path, text) in files {

@@ -1,8 +1,8 @@
 //! Atomic writes: a file appears whole or not at all.
 //!
-//! Every file that outlives a run (shards, manifests, checkpoints, models, pictures) is written to a temporary sibling,
-//! synced, and renamed to its final name. A kill therefore leaves the old file or the new one, and programs that have
-//! the old one mapped keep it.
+//! Every file that outlives a run (shards, manifests, checkpoints, models, pictures) is written to a temporary file in
+//! the same directory, synced, and renamed to its final name. So a killed process leaves the old file or the new one.
+//! Programs that have mapped the old file into memory keep its content.
 
 use crate::error::BaseFault;
 use std::ffi::OsString;
@@ -27,8 +27,8 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Creates a temporary file in the same directory as `target`. No other process writes to it, even if several write
-    /// the same target.
+    /// Creates a temporary file in the same directory as `target`. Its name is unique, so that several processes can
+    /// write files for the same target at once.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be created.
@@ -56,7 +56,8 @@ impl Draft {
         self.file.write_all(bytes).map_err(Error::io(&self.target, "write the file"))
     }
 
-    /// Syncs the temporary file and brings it into place, unless the target exists. Returns whether it did.
+    /// Syncs the temporary file, gives it the name of the target and syncs the directory. Returns `false` and changes
+    /// nothing if a file with this name exists already.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -122,17 +123,19 @@ pub fn bytes_in(dir: &Path) -> u64 {
     entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
 
-/// Returns the final name of a file, given the name of its temporary file (`.NAME.tmp`). Returns `None` if `name`
-/// doesn't have this form. Use it to find the temporary files that a killed process left behind.
+/// Returns the final name of a file, given the name of its temporary file: `.NAME.HOST-PID-NUMBER.tmp`, or `.NAME.tmp`
+/// in earlier versions. Returns `None` if `name` has neither form. Use it to find the temporary files that a killed
+/// process left behind.
 pub fn drafted(name: &str) -> Option<&str> {
     let name = name.strip_prefix('.')?.strip_suffix(".tmp")?;
     Some(Owner::of(name).map_or(name, |(target, _)| target))
 }
 
-/// Whether a temporary file may be removed: the process that wrote it has ended or, if that ran on another machine, has
-/// not written to it for an hour.
+/// Whether no process writes to a temporary file any more, so that it can be removed. This is true if the process in
+/// the file's name ran on this machine and has ended, or if nothing was written to the file for an hour. It is also
+/// true if the name has no process, as in earlier versions.
 pub fn is_abandoned(path: &Path) -> bool {
-    /// More than any process waits between two chunks of a file.
+    /// A process that still writes to its temporary file writes at least once in this time.
     const SILENCE: Duration = Duration::from_secs(3600);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let owner = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).and_then(Owner::of);
@@ -145,14 +148,15 @@ pub fn is_abandoned(path: &Path) -> bool {
     }
 }
 
-/// The process that writes a temporary file, as the file's name tells it: `.TARGET.HOST-PID-NUMBER.tmp`.
+/// The process that writes a temporary file. It is read from the file's name, `.TARGET.HOST-PID-NUMBER.tmp`.
 struct Owner<'a> {
     host: &'a str,
     process: i32,
 }
 
 impl Owner<'_> {
-    /// The target and the owner in the name of a temporary file without its first dot and its ending.
+    /// Splits the name of a temporary file into the name of the target and the owner. `name` lacks the first dot and
+    /// the ending `.tmp`. Returns `None` if the name has no owner.
     fn of(name: &str) -> Option<(&str, Owner<'_>)> {
         let (target, owner) = name.rsplit_once('.')?;
         let (rest, number) = owner.rsplit_once('-')?;
@@ -172,7 +176,7 @@ impl Owner<'_> {
     }
 }
 
-/// Name of this machine, without dots.
+/// Name of this machine, with underscores instead of dots and slashes.
 static HOST: LazyLock<String> = LazyLock::new(|| {
     #[cfg(unix)]
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();

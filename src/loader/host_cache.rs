@@ -29,7 +29,7 @@ impl HostCache {
         Ok(HostCache { chunks: chunks? })
     }
 
-    /// Chunk `number` of the set.
+    /// Returns chunk `number` of the set, counted from 0.
     ///
     /// # Panics
     /// If the set has no such chunk.

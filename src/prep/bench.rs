@@ -128,7 +128,7 @@ impl NaiveMeasured {
     }
 }
 
-/// Returns the name that a measured strategy has for recordings of this layout. The number of threads is added to it.
+/// Returns the name of a strategy for recordings of this layout, without the number of threads.
 fn kind(layout: Layout) -> &'static str {
     match layout {
         Layout::Npy | Layout::Npz => "naive NumPy",
@@ -144,7 +144,7 @@ struct Naive<'a> {
     batch_size: usize,
 }
 
-/// What one thread keeps from batch to batch.
+/// Objects and buffers that one thread uses for all its batches.
 struct Worker<'a> {
     maker: ChunkMaker<'a>,
     /// The current batch as dense frames, (B, T, P, H, W).

@@ -32,7 +32,7 @@ pub enum Remedy {
         /// The file or folder to open afterwards: the file that the command writes, or the folder that contains this
         /// file. Empty if the name of the written file is unknown.
         file: String,
-        /// Options to give when that file or folder is opened.
+        /// Options to give when `file` is opened.
         with: Vec<Remedy>,
     },
 }
@@ -51,18 +51,18 @@ pub enum ClockRemedy {
     /// The times of these few events are far from all others. The user has to remove the events from a copy of the
     /// recording.
     TakeOut(EventRange),
-    /// Like [`ClockRemedy::TakeOut`], for events of one sample of a dataset.
+    /// Like [`ClockRemedy::TakeOut`], for a file with many samples: the events of one sample have to be removed.
     OfRow(Box<RowEvents>),
 }
 
-/// Events of one sample of a dataset, and where the file has them.
+/// Events of one sample that have to be removed from a file with many samples, and their place in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowEvents {
     /// Paths of the arrays of times and channels.
     pub arrays: [String; 2],
-    /// The row of both arrays. `None` if the arrays have only this sample.
+    /// Index of the sample's row in both arrays. `None` if the arrays have only this sample.
     pub row: Option<u64>,
-    /// Ranges of the sample's events.
+    /// The events to remove, as ranges of their indices in the sample.
     pub events: Vec<EventRange>,
 }
 
@@ -109,7 +109,7 @@ pub enum Error {
         expected: String,
         /// The type, shape or length in the file.
         got: String,
-        /// Whether a map may name another dataset.
+        /// Whether the user can name another dataset with the option `map`.
         mapped: bool,
     },
     /// A recording whose data cannot be read, because it is damaged or truncated.
@@ -175,7 +175,7 @@ pub enum Error {
         /// The event's coordinates.
         got: String,
         /// The coordinate of the first pixel, 0 or 1, with which the recording would fit the sensor. `None` if neither
-        /// fits better than the assumed one.
+        /// fits better than the one that was assumed.
         origin: Option<u8>,
     },
     /// An event whose x or y is no number.
@@ -190,7 +190,7 @@ pub enum Error {
         /// The event's coordinates.
         got: String,
     },
-    /// A file without events that does not tell what its columns would be.
+    /// A file without events that doesn't show what its columns are.
     #[error("{}: expected events, got {got}", .path.display())]
     NoEvents {
         /// Path of the recording.
@@ -273,7 +273,8 @@ pub enum Error {
         place: String,
         /// Value of the attribute.
         got: String,
-        /// Microseconds in one of the attribute's unit. `None` if the unit is not understood.
+        /// Microseconds in one unit of the attribute, such as 10 for the attribute `10 us`. `None` if the unit is not
+        /// understood.
         multiple: Option<f64>,
     },
     /// A recording whose times wrap, start again, jump or are out of order.
@@ -287,7 +288,8 @@ pub enum Error {
         got: String,
         /// What the user can do about it.
         remedy: ClockRemedy,
-        /// If a counter may have wrapped instead, its period in the unit of the file. It has a dot if it isn't whole.
+        /// Period of the counter, if the times can also come from a counter that wraps; otherwise `None`. It is a
+        /// number as text, in the unit of the times in the file. A number that isn't whole has a decimal point.
         period: Option<Box<str>>,
     },
     /// A file whose layout is not recognised.
@@ -318,9 +320,9 @@ pub enum Error {
     UnknownClass {
         /// The recording, or the table of labels.
         path: PathBuf,
-        /// Line of the table, counted from 1.
+        /// Line of the table of labels, counted from 1. `None` if the classes don't come from a table.
         line: Option<usize>,
-        /// The file or set that the list is from.
+        /// The file or set that the list of classes comes from.
         list: PathBuf,
         /// The classes of the list.
         expected: String,
@@ -362,8 +364,9 @@ pub enum Error {
         got: String,
         /// What each step lost, and the likely causes.
         reasons: String,
-        /// Whether all samples have already been converted. If so, resuming with a larger limit only has to complete
-        /// the set.
+        /// Whether all samples were converted before the error was found. If `true`, only the manifest of the set is
+        /// missing, and a resumed conversion with a larger `max_loss` writes it. If `false`, the error was found before
+        /// the first sample was converted.
         converted: bool,
     },
     /// A recipe that cannot be parsed or is invalid.
@@ -405,17 +408,19 @@ pub enum FolderKind {
     PartsOfEach,
     /// Folders of persons, of sessions or the like. They contain recordings and no folders.
     Groups,
-    /// Sessions and the like, with files of the same names in each: the files are probably named by their classes.
+    /// Folders with files of the same names in each, such as folders of sessions. The files are probably named after
+    /// their classes.
     SameFiles {
-        /// One of the files, from the folder on.
+        /// Path of one of these files, relative to the opened folder.
         file: String,
-        /// The class that its name tells.
+        /// The class that the name of `file` gives.
         class: String,
     },
-    /// Some recordings are not in a folder of the level of the classes, counted from 1.
+    /// Some recordings are not inside any class folder. The value is the level of the class folders: folders directly
+    /// inside the opened folder have level 1.
     Loose(usize),
-    /// Folders of persons or of sessions, or one folder around all others. The classes are probably the folders at this
-    /// level. The sub-folders themselves are at level 1.
+    /// Folders that contain the class folders, such as folders of persons or sessions, or one folder around all others.
+    /// The value is the probable level of the class folders: folders directly inside the opened folder have level 1.
     Above(usize),
 }
 
@@ -429,7 +434,8 @@ impl Error {
         Error::WrongType { path, dataset, expected, got, mapped: true }
     }
 
-    /// This error, of a layout whose datasets cannot be named by a map.
+    /// Sets `mapped` of [`Error::WrongType`] to `false`, for a layout whose datasets the option `map` cannot name.
+    /// Other errors stay as they are.
     pub(crate) fn without_map(self) -> Error {
         match self {
             Error::WrongType { path, dataset, expected, got, .. } => {

@@ -8,8 +8,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::error::Result;
 use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
 
-/// Width of a column in pixels. Bars don't use the last `FIGURE` pixels of a column. They are for the number next to
-/// the longest bar.
+/// Width of a column in pixels. The last `FIGURE` pixels of a column have no bars. They leave room for the number next
+/// to the longest bar.
 const COLUMN: i32 = 236;
 const FIGURE: i32 = 62;
 const GAP: i32 = 22;

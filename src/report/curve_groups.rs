@@ -1,4 +1,4 @@
-//! Curves of many runs over epochs, in two plots with a common legend: one colour for each group of runs.
+//! Draws the curves of many runs over epochs, in two plots with one legend. Each group of runs has one colour.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -8,31 +8,33 @@ use crate::error::Result;
 use crate::picture::{DrawResult, Drawing, GROUPS, Picture, draw, label, text};
 use crate::plot::over_epochs;
 
-/// Size of a plot.
+/// Width and height of a plot in pixels.
 const PANEL: (u32, u32) = (560, 400);
 const TOP: u32 = 44;
 const LEGEND_ROW: u32 = 24;
-/// Maximum number of letters of a group's name.
+/// Maximum number of characters of a group's name in the legend. A longer name is cut.
 const MOST_LETTERS: usize = 96;
-/// If the largest value is more than this many times the smallest, the vertical axis is logarithmic.
+/// The vertical axis of a plot is logarithmic if the largest value is more than this many times the smallest one.
 const FAR: f64 = 30.0;
-/// Smallest value on a logarithmic axis.
+/// Smallest value on a logarithmic axis. Smaller values are drawn as this value.
 const SMALLEST: f64 = 1e-6;
 
 /// Points (epoch, value) of a curve.
 type Points = Vec<(f64, f64)>;
 
-/// Curves that share a colour, such as those of runs that differ in the seed alone.
+/// A group of curves with one colour, such as those of runs that differ only in the seed.
 #[derive(Clone, Debug)]
 pub struct CurveGroup {
     /// Name in the legend.
     pub name: String,
-    /// Curves in each of the two plots. Points with a value that isn't finite are left out.
+    /// For each of the two plots, the curves of this group. A curve is a list of points (epoch, value). Points whose
+    /// value is NaN or infinite are left out.
     pub panels: [Vec<Vec<(f64, f64)>>; 2],
 }
 
-/// Draws the curves of groups in two plots side by side, named `y_names`. The first seven groups have a colour of their
-/// own, all others are grey. In a group of several curves, their mean is drawn too, as a thick line.
+/// Draws the curves of all groups in two plots side by side. `y_names` are the labels of the two vertical axes. Each of
+/// the first seven groups has a colour of its own; all others are grey. If a group has several curves, their mean is
+/// drawn too, as a thick line.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).
@@ -61,10 +63,10 @@ pub fn curve_groups(title: &str, y_names: [&str; 2], groups: &[CurveGroup]) -> R
     })
 }
 
-/// Colour of groups beyond the first.
+/// Colour of all groups after the first seven.
 const OTHERS: RGBColor = RGBColor(176, 182, 190);
 
-/// Draws a plot. `groups` has the curves of each group.
+/// Draws one of the two plots. `groups[g]` has the curves of group `g` in this plot.
 fn panel(area: &Drawing<'_>, y_name: &str, groups: &[&[Points]]) -> DrawResult {
     let finite = |points: &Points| -> Points { points.iter().copied().filter(|p| p.1.is_finite()).collect() };
     let groups: Vec<Vec<Points>> = groups.iter().map(|curves| curves.iter().map(finite).collect()).collect();
@@ -108,7 +110,7 @@ fn panel(area: &Drawing<'_>, y_name: &str, groups: &[&[Points]]) -> DrawResult {
     Ok(())
 }
 
-/// Label of a logarithmic axis.
+/// Returns the label for the value 10^`exponent` on a logarithmic axis.
 #[allow(clippy::trivially_copy_pass_by_ref)] // plotters passes a reference
 fn power_label(exponent: &f64) -> String {
     match 10_f64.powf(*exponent) {
@@ -118,7 +120,7 @@ fn power_label(exponent: &f64) -> String {
     }
 }
 
-/// Mean of the curves at each place that all of them have.
+/// Returns the mean of the curves at each x where every curve has a point.
 fn mean(curves: &[Points]) -> Points {
     let at = |x: f64| curves.iter().map(|curve| curve.iter().find(|p| p.0 == x).map(|p| p.1)).sum::<Option<f64>>();
     curves[0].iter().filter_map(|&(x, _)| Some((x, at(x)? / curves.len() as f64))).collect()

@@ -130,10 +130,10 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
     })
 }
 
-/// The grid and the axes of a chart over epochs.
+/// Settings of plotters for the grid and the axes of a chart over epochs.
 type EpochMesh<'a, 'b, 'c> = MeshStyle<'a, 'b, RangedCoordf64, RangedCoordf64, Sheet<'c>>;
 
-/// Styles grid and axes of a chart over the epochs to `last`.
+/// Sets the style of the grid and the axes of a chart over epochs. `last` is the last epoch on the horizontal axis.
 pub(crate) fn over_epochs<'m, 'a, 'b, 'c>(
     mesh: &'m mut EpochMesh<'a, 'b, 'c>,
     y_name: &str,

@@ -32,15 +32,15 @@ pub enum Error {
     /// The sets to merge are parts of one set, and some parts are missing.
     #[error("{}: the set is incomplete: {missing}", .path.display())]
     MissingParts {
-        /// Directory of the merged set.
+        /// Directory for the merged set.
         path: PathBuf,
         /// Text that says which parts are missing.
         missing: String,
         /// The first missing part.
         part: Part,
-        /// Directory of a part that is there.
+        /// Directory of one of the given parts.
         other: PathBuf,
-        /// The command that made that part, as [`tonic_shard::Manifest::command`] has it.
+        /// The command that made the part in `other`. It is [`tonic_shard::Manifest::command`] of that part.
         command: Vec<String>,
     },
 }

@@ -68,7 +68,7 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, parts: bool) -> SetDes
     }
 }
 
-/// The linked files of all sets. A file that several sets have is listed once.
+/// Returns the linked files of all sets, each once.
 fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<LinkedFile> {
     let mut all: Vec<LinkedFile> = Vec::new();
     for file in descriptions.flat_map(|description| &description.linked_files) {
@@ -79,8 +79,8 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
     all
 }
 
-/// Joins the source lists of parts in order. A recording that two parts share is listed once. `None` if the parts are of
-/// an earlier version, which lists all recordings in each.
+/// Joins the lists of source files of all parts, in the order of the parts. A recording that two parts share is listed
+/// once. Returns `None` if the parts are of an earlier version, where each part lists all recordings of the whole set.
 fn joined<'a>(lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<SourceFile>> {
     let mut all: Vec<SourceFile> = Vec::new();
     for source in lists.flatten() {
@@ -95,7 +95,8 @@ fn joined<'a>(lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<Sourc
     Some(all)
 }
 
-/// Adds up the samples in lists of the same source files. Returns `None` if the lists name different files.
+/// Adds up the numbers of samples in several lists of the same source files, for each file. Returns `None` if the lists
+/// name different files.
 fn sum_listed<'a>(mut lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<SourceFile>> {
     let mut sum = lists.next()?.to_vec();
     for list in lists {
@@ -164,8 +165,8 @@ fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     Err(Error::MissingParts { path: out.into(), missing, part: Part { index, of }, other, command })
 }
 
-/// Returns an error if a part doesn't have as many samples as its share of the whole set. Such parts were converted
-/// from different recordings.
+/// Returns an error if a part doesn't have as many samples as its share of the whole set. In this case, the parts were
+/// converted from different recordings.
 fn check_shares(sets: &[ShardSet], whole: &SetDescription) -> Result<()> {
     for set in sets {
         let share = part_of(set).map_or(0..0, |part| part.chunks(whole.chunks()));

@@ -14,7 +14,7 @@ use tonic_shard::{
 
 use crate::error::{BaseFault, Error, Result};
 
-/// Consecutive samples of one of several sets.
+/// A range of samples in one of several sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SampleSpan {
     set: usize,
@@ -26,9 +26,10 @@ struct SampleSpan {
 pub(crate) struct Selection<'a> {
     sets: &'a [ShardSet],
     spans: Vec<SampleSpan>,
-    /// For each span, the index of its first sample in the selection. Then the number of all selected samples.
+    /// For each span, the index in the selection of its first sample. The last element is the number of all selected
+    /// samples.
     starts: Vec<u64>,
-    /// For each label of the sets that are read, the label in the new set. `None` if labels don't change.
+    /// `labels[i]` is the label in the new set for samples with the label `i`. `None` if labels don't change.
     labels: Option<Vec<u32>>,
 }
 
@@ -162,7 +163,8 @@ pub(crate) fn tool_of(sets: &[ShardSet]) -> Tool {
 /// Writes the selected samples as the set that `description` describes.
 ///
 /// # Errors
-/// `Corrupt` for a damaged chunk, `Mismatch` when resuming another set, `Io`, `ChunkTooLarge`, `Interrupted`.
+/// `Corrupt` for a damaged chunk, `Mismatch` if the set to resume is a different one, `Io`, `ChunkTooLarge`,
+/// `Interrupted`.
 pub(crate) fn write(
     selection: &Selection<'_>,
     description: SetDescription,
@@ -194,11 +196,11 @@ pub(crate) fn write(
     Ok(writer.finish()?)
 }
 
-/// The manifest of a complete set in the output directory, which must be the selected one; `None` if there is no
-/// complete set.
+/// Returns the manifest of the new set if an earlier run has already completed it in the output directory. Returns
+/// `None` if the directory has no complete set, or if `output` doesn't ask to resume.
 ///
 /// # Errors
-/// `Exists` for a different set; errors of reading.
+/// `Exists` if the directory has a different complete set; errors of reading.
 pub(crate) fn made_before(
     output: &Output,
     selection: &Selection<'_>,

@@ -106,7 +106,7 @@ fn write_all(
     Ok(written)
 }
 
-/// Index of an extra column.
+/// Returns the index of the extra column `name` of `set`.
 fn column(set: &ShardSet, name: &str) -> Result<usize> {
     let extras = &set.manifest().description.extras;
     extras.iter().position(|extra| extra == name).ok_or_else(|| {

@@ -83,7 +83,8 @@ pub struct SourceFile {
     pub bytes: u64,
     /// Number of the set's samples that come from this file.
     pub samples: u64,
-    /// In a part of a set: index in the recording of the first of these samples. `None` in whole sets.
+    /// If the set is a part of a larger set: index in the recording of the first sample that this part has of it.
+    /// `None` in whole sets, and in parts that earlier versions made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_sample: Option<u64>,
     /// BLAKE3 hash of the file.
@@ -177,7 +178,7 @@ impl SetDescription {
         if label == NO_LABEL { "no label" } else { self.classes.get(label as usize).map_or("unknown", String::as_str) }
     }
 
-    /// The samples in a range of chunks. Both ranges are indices in the set.
+    /// Returns the samples that a range of chunks has. Both ranges are counted from the start of the set.
     pub fn samples_of(&self, chunks: Range<u64>) -> Range<u64> {
         let first = |chunk: u64| chunk.saturating_mul(self.chunk_samples.into()).min(self.samples);
         first(chunks.start)..first(chunks.end)

@@ -108,8 +108,8 @@ pub struct Manifest {
     pub totals: Totals,
     /// Shards, in order.
     pub shards: Vec<ShardEntry>,
-    /// Only in a part of a set: the words of the command that made it, without its output and the number of the part.
-    /// It is for people, and in no hash.
+    /// If the set is a part of a larger set: the command that made the part, as a list of words, without the output
+    /// directory and the number of the part. Programs show it to the user; it is in no hash. Empty in a whole set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
 }

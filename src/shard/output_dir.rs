@@ -1,9 +1,10 @@
-//! The directory that a set is written to: who may write there, what an interrupted writer has left, and which set it is.
+//! The output directory of a set. This module decides which processes may write there, and whether a set that is there
+//! already is continued, replaced or refused.
 //!
-//! Normally one writer holds the lock. But a batch system can start a job again while the old one still lives on a node
-//! that it has lost, and some network file systems have no locks. So writers of the same set may meet in one directory.
-//! They do no harm: all make the same bytes, each in temporary files of its own. A writer that finds the marker of a
-//! different set there stops.
+//! Normally one process writes to the directory and holds its lock. But some network file systems have no locks. And a
+//! batch system can start a job again while the old process still runs on a node that doesn't answer. So two processes
+//! can write to one directory. If both write the same set, this does no harm: they make the same bytes, and each writes
+//! to temporary files of its own. A process that finds the marker file of a different set stops.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,21 +24,21 @@ pub enum Existing {
     Refuse,
     /// Continue after the last complete shard. A complete set is an error.
     Resume,
-    /// Start or continue, whichever it is. If the set is complete already, only check it. If another process writes the
-    /// same set, write it too.
+    /// Continue an unfinished set, or start a new one if there is none. A complete set is only checked. If another
+    /// process is writing the same set, write it too.
     Auto,
-    /// Remove the old set.
+    /// Remove the old set first.
     Overwrite,
 }
 
 impl Existing {
-    /// Whether an unfinished set is continued.
+    /// Whether this choice continues an unfinished set.
     pub fn resumes(self) -> bool {
         matches!(self, Existing::Resume | Existing::Auto)
     }
 }
 
-/// Content of the marker file.
+/// Content of the marker file of an unfinished set.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Marker {
     /// Description of the set that is being written.
@@ -47,14 +48,15 @@ pub(crate) struct Marker {
     pub(crate) origin: Origin,
 }
 
-/// How the content of a set was chosen, apart from its description. It is known only while the set is unfinished.
+/// Facts about how a set is made that are not in its description. A resumed run compares them with its own. They are in
+/// the marker file but not in the manifest, so they are known only while the set is unfinished.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// If the set is made of samples of other sets, a hash that identifies these samples. Otherwise `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Id>,
-    /// Settings that decide which values are read, by name. The caller of [`OutputDir::begun`] compares them. Empty if
-    /// the set is not made from recordings, or was begun by an earlier version.
+    /// Settings that decide which values are read from the recordings, by name. The caller of [`OutputDir::begun`]
+    /// compares them. Empty if the set is not made from recordings, or if an earlier version began it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
 }
@@ -65,14 +67,14 @@ impl Marker {
     }
 }
 
-/// The state in which a writer finds its directory.
+/// What a writer finds in its output directory.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Begun {
-    /// There is nothing to continue. The directory has the marker of the new set, and no other file of a set.
+    /// Nothing to continue. The directory now has the marker file of the new set, and no file of an old one.
     Nothing,
-    /// The same set was begun. Its complete shards can be kept.
+    /// An unfinished set, which is the same as the new one. Its complete shards can be kept.
     Shards,
-    /// The same set is complete.
+    /// A complete set, which is the same as the new one.
     Complete,
 }
 
@@ -81,17 +83,19 @@ pub(crate) enum Begun {
 pub struct OutputDir {
     path: PathBuf,
     existing: Existing,
-    /// Keeps the lock until it is dropped. `None` if another process of the same set holds it.
+    /// The lock on the directory, held until it is dropped. `None` if another process holds it, which
+    /// [`Existing::Auto`] allows.
     lock: Option<DirLock>,
 }
 
 impl OutputDir {
-    /// Creates the directory if needed, and locks it. Under [`Existing::Auto`], another process may hold the lock.
+    /// Creates the directory if needed, and locks it. With [`Existing::Auto`], it is no error if another process holds
+    /// the lock.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Busy`] if another process is writing there. [`tonic_base::Error::Exists`] if the directory
-    /// holds shards or a manifest under [`Existing::Refuse`], or a complete set under [`Existing::Resume`].
-    /// [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Busy`] if another process holds the lock. [`tonic_base::Error::Exists`] if `path` is a
+    /// file; with [`Existing::Refuse`], if the directory holds shards or a manifest; with [`Existing::Resume`], if it
+    /// holds a complete set. [`tonic_base::Error::Io`].
     pub fn open(path: &Path, existing: Existing) -> Result<OutputDir> {
         if path.exists() && !path.is_dir() {
             return Err(Error::exists(path, "it is a file; give a directory"));
@@ -129,13 +133,14 @@ impl OutputDir {
         &self.path
     }
 
-    /// Whether another process was writing to the directory when it was opened.
+    /// Whether another process held the lock of the directory when it was opened.
     pub fn is_shared(&self) -> bool {
         self.lock.is_none()
     }
 
-    /// Description and origin of the set that can be continued: of the unfinished set in this directory or, under
-    /// [`Existing::Auto`], of the complete set, whose origin isn't known. `None` if there is none.
+    /// Returns the description and the origin of the unfinished set in this directory. With [`Existing::Auto`], a
+    /// complete set is returned too, with an empty origin, because its manifest has none. Returns `None` if there is no
+    /// such set.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker or the manifest cannot be parsed.
@@ -165,11 +170,12 @@ impl OutputDir {
         path.exists().then(|| Manifest::read(&self.path)).transpose()
     }
 
-    /// Prepares the directory for the set that `marker` describes: continues it with `resume`, otherwise removes what
-    /// is there.
+    /// Prepares the directory for the set that `marker` describes. With `resume`, keeps this set if the directory has
+    /// it already. Otherwise removes the files of the old set and writes the marker file.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if `resume` finds a different set; [`tonic_base::Error::Io`].
+    /// [`Error::Mismatch`] if the set to resume is a different one, or if another process begins a different set at the
+    /// same time; [`tonic_base::Error::Io`].
     pub(crate) fn begin(&self, marker: &Marker, resume: bool) -> Result<Begun> {
         if resume && let Some(found) = self.find(marker)? {
             self.remove_abandoned()?;
@@ -185,7 +191,7 @@ impl OutputDir {
         self.find(marker).map(|found| found.unwrap_or(Begun::Nothing))
     }
 
-    /// Looks for a set to continue, which must be the one that `marker` describes.
+    /// Looks for a set to continue. It is an error if this set is not the one that `marker` describes.
     fn find(&self, marker: &Marker) -> Result<Option<Begun>> {
         if let Some(begun) = self.marker()? {
             check_same(&self.path, marker, &begun)?;
@@ -202,16 +208,18 @@ impl OutputDir {
         Ok(marker.origin.selection.is_none().then_some(Begun::Complete))
     }
 
-    /// Marks a complete set, of which a shard turned out to be damaged, as unfinished.
+    /// Makes a complete set unfinished again, because one of its shards is damaged: writes the marker file and removes
+    /// the manifest.
     pub(crate) fn reopen(&self, marker: &Marker) -> Result<()> {
         publish(&self.path.join(MARKER), marker.text().as_bytes())?;
         Ok(remove_file(&self.path.join(MANIFEST_FILE))?)
     }
 
-    /// Checks that this directory still belongs to the set, and not to a different one that another process began.
+    /// Checks that the set in this directory is still the one with this `description`. Another process can have begun a
+    /// different set there.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Busy`] if it doesn't; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Busy`] if it is not; [`tonic_base::Error::Io`].
     pub(crate) fn check_owned(&self, description: &SetDescription) -> Result<()> {
         let there = match self.marker()? {
             Some(marker) => Some(marker.description),
@@ -223,8 +231,8 @@ impl OutputDir {
         Err(BaseError::Busy { path: self.path.clone() }.into())
     }
 
-    /// Removes the files of the set and keeps all others. The manifest is removed first, so that no reader mistakes
-    /// the remaining files for a complete set.
+    /// Removes the files of the set. Keeps all other files, and temporary files that a running process writes. The
+    /// manifest is removed first, so that no reader mistakes the remaining files for a complete set.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -255,7 +263,7 @@ impl OutputDir {
         Ok(files)
     }
 
-    /// Removes the marker, after the manifest was published.
+    /// Removes the marker file and releases the lock. Call this after the manifest was published.
     pub(crate) fn release(self) -> Result<()> {
         Ok(remove_file(&self.path.join(MARKER))?)
     }
@@ -272,7 +280,7 @@ fn is_set_file(name: &str) -> bool {
     shard || name == MANIFEST_FILE || name == MARKER
 }
 
-/// The recordings that others lack, for an error.
+/// Lists, for an error message, the recordings in `files` that are not in `others`.
 fn other_files(files: &[SourceFile], others: &[SourceFile]) -> String {
     /// Maximum number of recordings that are named.
     const MOST: usize = 3;
@@ -289,9 +297,9 @@ fn other_files(files: &[SourceFile], others: &[SourceFile]) -> String {
     }
 }
 
-/// Returns an error that names the first field in which the new set differs from the unfinished one. The list of linked
-/// files isn't compared if the unfinished set has none, because old versions of this program didn't write it. The
-/// caller compares the settings.
+/// Checks that the new set (`mine`) is the same as the set in the directory (`begun`). The error names the first field
+/// that differs. The linked files aren't compared if `begun` has none, because old versions of this program didn't
+/// write them. The settings aren't compared either: the caller does that.
 fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
     let sources = [&begun.description.sources, &mine.description.sources];

@@ -1,4 +1,4 @@
-//! A shard that is being written: chunks are appended to a temporary file, which replaces the shard when it is
+//! A shard that is being written. Chunks are appended to a temporary file, which gets the name of the shard when it is
 //! published.
 
 use std::fs::File;
@@ -13,7 +13,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::layout::{ALIGNMENT, ChunkRecord, ShardHead, aligned};
 use crate::manifest::{ShardEntry, identity_of};
 
-/// The manifest's record of shard `number`, whose header and index are `head`.
+/// Returns the manifest's record of shard `number`. `head` has the header and the index of the shard.
 pub(crate) fn shard_entry(number: u64, head: &ShardHead) -> ShardEntry {
     ShardEntry {
         name: shard_name(number),
@@ -73,7 +73,7 @@ impl ShardDraft {
         self.head.chunks.len() == self.chunks
     }
 
-    /// The manifest's record of this shard. Call this after the last chunk has been appended.
+    /// Returns the manifest's record of this shard. Call this after the last chunk has been appended.
     pub fn entry(&self) -> ShardEntry {
         shard_entry(self.head.place.number.into(), &self.head)
     }
@@ -91,8 +91,10 @@ impl ShardDraft {
         Ok(entry)
     }
 
-    /// Like [`ShardDraft::publish`], but replaces a shard that is there already only after a call of `check`, and only
-    /// if it is another one. So a writer that was stopped for long replaces nothing that others wrote in the meantime.
+    /// Like [`ShardDraft::publish`], but calls `check` before it renames the temporary file, and keeps a shard that has
+    /// the same bytes already. If the existing shard has other bytes, it is replaced after one more call of `check`. So
+    /// a process that was suspended for long doesn't replace the shards of a different set that another process has
+    /// begun.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; errors of `check`.

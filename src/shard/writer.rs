@@ -1,8 +1,8 @@
 //! Writes a set. A kill, a full disk or a second writer never leaves a directory that looks like a complete set but
 //! isn't.
 //!
-//! Shards are published one by one, the manifest last. `output_dir.rs` says what keeps other writers out, or makes them
-//! harmless.
+//! Shards are published one by one, the manifest last. `output_dir.rs` explains what happens if several processes write
+//! to one directory.
 
 use tonic_base::Error as BaseError;
 
@@ -16,7 +16,7 @@ use crate::output_dir::{Begun, Marker, Origin, OutputDir};
 use crate::shard::Shard;
 use crate::shard_draft::{ShardDraft, shard_entry};
 
-/// Text for the error message of an interrupted conversion: what it has kept.
+/// Text for the error message of an interrupted conversion: what is kept of the set.
 pub const KEPT: &str = "complete shards are kept";
 
 /// Writes the chunks of a set, in order.
@@ -41,9 +41,9 @@ impl SetWriter {
         SetWriter::start_with(dir, description, Origin::default(), resume, &mut |_, _| {})
     }
 
-    /// Like [`SetWriter::start`], of content that `origin` tells. A continued set must have the same selection, and has
-    /// these settings from now on. `kept` is called for each complete shard of a continued set, with the number of its
-    /// first sample and the ledgers of its samples.
+    /// Like [`SetWriter::start`], for a set whose [`Origin`] is known. A continued set must have the same selection as
+    /// `origin`. Its settings are replaced by those of `origin`. `kept` is called for each complete shard of a
+    /// continued set, with the index of the shard's first sample in the set, and with the ledgers of its samples.
     ///
     /// # Errors
     /// Errors of [`SetWriter::start`].
@@ -109,7 +109,8 @@ impl SetWriter {
     /// Writes the manifest, which completes the set.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Busy`] if another process has removed or replaced a shard; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Busy`] if another process has removed or replaced a shard, or has begun a different set in
+    /// the directory; [`tonic_base::Error::Io`].
     ///
     /// # Panics
     /// If not all chunks of the set have been written.
@@ -117,8 +118,8 @@ impl SetWriter {
         self.finish_part(&[])
     }
 
-    /// Like [`SetWriter::finish`], for a part of a set. The manifest keeps the `command` that makes the part, without its
-    /// output and the number of the part.
+    /// Like [`SetWriter::finish`], for a part of a set. `command` is stored in the manifest. It is the command that
+    /// makes the part, as a list of words, without the output directory and the number of the part.
     ///
     /// # Errors
     /// Errors of [`SetWriter::finish`].
@@ -146,8 +147,9 @@ impl SetWriter {
         self.dir
     }
 
-    /// Verifies the shards that an interrupted conversion has completed, and takes them over. Stops at the first shard
-    /// that is missing or damaged: writing continues there.
+    /// Verifies the shards that are in the directory already, in order, and continues the set after them. Stops at the
+    /// first shard that is missing or damaged: writing continues there. Calls `kept` for each shard, as described at
+    /// [`SetWriter::start_with`].
     fn take_up_complete_shards(&mut self, kept: &mut dyn FnMut(u64, &[Ledger])) -> Result<()> {
         let (mut decoder, classes) = (Decoder::new(), self.description.classes.len());
         for number in 0..self.description.shards() {

@@ -77,7 +77,7 @@ pub enum Error {
         batch: u64,
         /// Text for the error message: which checkpoint is the last good one.
         saved: String,
-        /// What made it diverge.
+        /// What made the loss diverge.
         cause: Divergence,
     },
 }
@@ -85,9 +85,9 @@ pub enum Error {
 /// What makes a loss diverge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Divergence {
-    /// The learning rate at that batch.
+    /// The learning rate. The value is the learning rate of the batch with this loss.
     LearningRate(f64),
-    /// The initial weights: their loss is too large already.
+    /// The initial weights: with them, the loss is too large already.
     InitialWeights {
         /// Loss of the initial weights.
         loss: f64,

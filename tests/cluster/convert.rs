@@ -1,4 +1,5 @@
-//! Parts of a set that the tasks of an array make merge to the bytes of the whole set, whatever happens to the tasks.
+//! Tests conversions by the tasks of a Slurm array: the merged parts have the same bytes as a set that one process
+//! converts, even if tasks are killed, cancelled or started again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,10 +7,11 @@ use std::process::Command;
 
 use crate::slurm::{Cluster, script, succeed, wait};
 
-/// Level 19 makes each of the shards take long enough that something can happen in between.
+/// Options of `convert` for small shards that take long to make: compression level 19 is slow. So the tests have time
+/// to interrupt a task between two shards.
 const OPTIONS: [&str; 6] = ["--chunk-samples", "8", "--shard-size", "1", "--level", "19"];
 
-/// A cluster with recordings, and the set that one conversion makes of them.
+/// A cluster with recordings, and the expected set, which one process has made of them.
 struct Bench {
     cluster: Cluster,
     files: Vec<String>,
@@ -36,7 +38,8 @@ impl Bench {
         self.cluster.work().join(name)
     }
 
-    /// Submits an array of four tasks, of one thread each, that convert the parts of `set`.
+    /// Submits an array of four tasks, each with one thread. The tasks convert the parts of `set`. Returns the number
+    /// of the job.
     fn submit_array(&self, set: &str, more: &[&str]) -> String {
         let script = script("convert.sbatch");
         let files: Vec<&str> = self.files.iter().map(String::as_str).collect();
@@ -44,7 +47,8 @@ impl Bench {
         self.cluster.submit(&[&sbatch[..], &files, &OPTIONS].concat())
     }
 
-    /// Submits the merge of the parts that `job` makes.
+    /// Submits a job that merges the parts of `set` when the job `job`, which makes them, has ended. Returns the number
+    /// of the new job.
     fn submit_merge(&self, job: &str, set: &str) -> String {
         let after = format!("--dependency=afterok:{job}");
         let script = script("convert.sbatch");
@@ -62,7 +66,7 @@ impl Bench {
         wait(&format!("{count} shards of {part}: {}", self.cluster.logs()), || shards() >= count);
     }
 
-    /// Waits for all jobs, and checks that the merged set is the whole one.
+    /// Waits for all jobs. Checks that the merged set has the same bytes as the set that one process converted.
     fn assert_merged(&self, merge: &str, set: &str) {
         self.cluster.wait_for_all();
         assert_eq!(self.cluster.states(merge), ["COMPLETED"], "{}", self.cluster.logs());

@@ -1,5 +1,5 @@
-//! Training in jobs that are requeued or killed comes to the bits of a run without an interruption. The tasks of an array
-//! train the runs of a sweep.
+//! Tests training in Slurm jobs: a job that is killed or started again gives the same bits as a run without an
+//! interruption, and the tasks of an array train the runs of a sweep.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

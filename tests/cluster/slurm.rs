@@ -1,5 +1,5 @@
-//! A real Slurm of four virtual nodes on this machine. It lives in network and process namespaces of its own: nothing
-//! listens outside, and all its processes end with it.
+//! Runs a real Slurm with four virtual nodes on this machine, in network and process namespaces of its own. So nothing
+//! listens on a port of the machine, and all processes end with the test.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long anything here may take on a busy machine.
+/// Maximum time that a test waits for anything. A busy machine is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Cluster {
     pub dir: tempfile::TempDir,
-    /// `unshare`, whose child is process 1 of the namespaces.
+    /// The process of `unshare`. Its child is process 1 in the new namespaces.
     namespaces: Child,
     first_process: String,
     daemons: Vec<Child>,
 }
 
 impl Cluster {
-    /// Starts the daemons. Returns `None`, and says so, on a machine without the packages or for a user who may not make
-    /// namespaces.
+    /// Starts Slurm's daemons. If Slurm is not installed, or if this user may not create namespaces, prints a message
+    /// and returns `None`.
     pub(crate) fn start() -> Option<Cluster> {
         let missing: Vec<&str> = ["slurmctld", "slurmd", "munged", "unshare", "nsenter", "ip"]
             .into_iter()
@@ -102,7 +102,7 @@ impl Cluster {
         self.daemons.push(child.unwrap());
     }
 
-    /// A command that runs where the daemons run, in the folder of the jobs.
+    /// Returns a command that runs in the namespaces of the daemons, in the folder of the jobs.
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.first_process, "--net", "--pid", "--mount"]);
@@ -112,7 +112,7 @@ impl Cluster {
         command
     }
 
-    /// The folder in which jobs run, and which has their logs.
+    /// Returns the folder in which jobs run. Their logs are there too.
     pub(crate) fn work(&self) -> PathBuf {
         self.dir.path().join("work")
     }
@@ -121,13 +121,13 @@ impl Cluster {
         self.command(words).output().unwrap()
     }
 
-    /// What a command that succeeds prints.
+    /// Runs a command. Returns what it prints on stdout, without the line break at the end.
     pub(crate) fn says(&self, words: &[&str]) -> String {
         let output = self.run(words);
         String::from_utf8(output.stdout).unwrap().trim().to_string()
     }
 
-    /// Submits a job. Returns its number.
+    /// Submits a job. Returns the number of the job.
     pub(crate) fn submit(&self, words: &[&str]) -> String {
         let output = self.run(&[&["sbatch", "--parsable"], words].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -142,7 +142,7 @@ impl Cluster {
         });
     }
 
-    /// States of a job's tasks, each once: COMPLETED, FAILED, CANCELLED, ...
+    /// Returns the different states of a job's tasks: COMPLETED, FAILED, CANCELLED, ...
     pub(crate) fn states(&self, job: &str) -> Vec<String> {
         let text = self.says(&["scontrol", "show", "job", job]);
         let mut states: Vec<String> =
@@ -152,7 +152,7 @@ impl Cluster {
         states
     }
 
-    /// The logs of all jobs, for the message of a test that fails.
+    /// Returns the logs of all jobs, for the message of a test that fails.
     pub(crate) fn logs(&self) -> String {
         let mut text = String::new();
         for entry in std::fs::read_dir(self.work()).unwrap().map(Result::unwrap) {
@@ -176,7 +176,7 @@ impl Drop for Cluster {
     }
 }
 
-/// Path of one of the scripts for users.
+/// Returns the path of one of the scripts in scripts/cluster.
 pub(crate) fn script(name: &str) -> String {
     format!("{}/scripts/cluster/{name}", env!("CARGO_MANIFEST_DIR"))
 }
@@ -187,13 +187,13 @@ pub(crate) fn succeed(command: &mut Command) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Where programs are: ours, and daemons.
+/// Returns the value of `PATH` for finding our programs and the daemons.
 fn path() -> String {
     let ours = Path::new(env!("CARGO_BIN_EXE_tonic-prep")).parent().unwrap();
     format!("{}:{}:/usr/sbin", ours.display(), std::env::var("PATH").unwrap())
 }
 
-/// Waits until something is so.
+/// Waits until `is_so` returns true. Panics if this takes longer than [`PATIENCE`].
 pub(crate) fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {

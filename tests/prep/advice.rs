@@ -1,5 +1,6 @@
-//! Tests the advice in error messages: it must not lose data. The errors are about columns that cannot be used, names
-//! that aren't UTF-8, values of polarities, files with several cameras, and times that are missing.
+//! Tests the advice in error messages: a user who follows it must not lose data. The errors are about columns that
+//! cannot be used, names that aren't UTF-8, values of polarities, files with several cameras, and times that are
+//! missing.
 
 use hdf5::types::{FixedAscii, VarLenAscii};
 

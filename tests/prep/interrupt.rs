@@ -164,7 +164,7 @@ fn a_second_writer_is_turned_away() {
     OutputDir::open(&out, Existing::Overwrite).unwrap();
 }
 
-/// The files of a set's directory but for the lock.
+/// Names and contents of the files in a set's directory, except the lock file.
 fn unlocked_contents(out: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
     let mut files = contents(out);
     files.remove(".lock");

@@ -109,7 +109,8 @@ fn visible(files: &Files) -> Files {
 #[derive(Clone, Debug)]
 enum Moment {
     After(Duration),
-    /// This time after the file appears, or disappears. A name that ends in a dot is the start of a temporary file's.
+    /// When this time has passed after a file appears (`true`) or disappears (`false`). The text is the name of the
+    /// file. A text that ends in a dot is the beginning of a temporary file's name.
     File(String, bool, Duration),
 }
 

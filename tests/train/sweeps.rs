@@ -1,4 +1,5 @@
-//! Tests of `fit --options`, of `sweep`, whose runs are trained with the line that it prints, and of `compare`.
+//! Tests of `fit --options`, `sweep` and `compare`. The runs of a sweep are trained with the command line that `sweep`
+//! prints.
 
 use std::path::Path;
 
@@ -14,7 +15,7 @@ fn write(dir: &Path, name: &str, text: &str) {
     std::fs::write(dir.join(name), text.replace("DIR", dir.to_str().unwrap())).unwrap();
 }
 
-/// The program in `dir`, with these arguments.
+/// Returns a command that runs the program in the folder `dir` with these arguments.
 fn program(dir: &Path, arguments: &str) -> Command {
     let mut command = train();
     command.current_dir(dir).args(arguments.split_whitespace());
@@ -72,7 +73,7 @@ fn a_file_of_options_is_refused_with_the_key_and_the_value() {
 const PLAIN: &str = "train = \"train\"\nvalid = \"valid\"\ntest = \"valid\"\ndevice = \"cpu\"\nepochs = 2\n\
                      batch-size = 16\nquiet = true\n";
 
-/// Writes a sweep of two learning rates and two seeds, and trains it with the line that the program prints.
+/// Writes a sweep of two learning rates and two seeds, and trains it with the command line that `sweep` prints.
 fn trained_sweep() -> TempDir {
     let dir = sets::task();
     let path = dir.path();
@@ -170,7 +171,7 @@ fn a_sweep_is_checked_before_anything_is_written() {
     assert_eq!(said["runs"], serde_json::json!(["001-train._train-libtorch__b_c_"]));
 }
 
-/// The run of a comparison whose name contains `part`.
+/// Returns the run whose name contains `part` from the JSON output of `compare`.
 fn run<'a>(said: &'a Value, part: &str) -> &'a Value {
     let mut runs = said["runs"].as_array().unwrap().iter();
     runs.find(|run| run["name"].as_str().unwrap().contains(part)).unwrap()
@@ -285,7 +286,7 @@ fn a_damaged_run_is_named_and_the_others_are_shown() {
     fails(&mut program(path, "compare train"), 2, &["train: expected the folder of a run or of a sweep"]);
 }
 
-/// The sweep that the scripts for clusters come with is one that the program reads.
+/// Checks that the program reads the example of a sweep in scripts/cluster.
 #[test]
 fn the_example_is_a_sweep() {
     let dir = sets::task();

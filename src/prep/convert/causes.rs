@@ -74,9 +74,11 @@ pub(super) fn loss_notes(
 }
 
 /// Returns warnings about events that the table of labels or the range of events leaves out. `limit` is a share from 0
-/// to 1. A recording gets a warning if the intervals of the table leave out more than this share of its events. One
-/// warning is for all recordings of which the range leaves out more than this share, and one for those without a row if
-/// they have more than this share of all events.
+/// to 1. These are the warnings:
+///
+/// - one for each recording, if the intervals of the table leave out more than `limit` of its events;
+/// - one for all recordings that have no row in the table, if they have more than `limit` of all events;
+/// - one for all recordings of which the range leaves out more than `limit` of the events.
 ///
 /// # Errors
 /// Errors of [`Inputs::left_out`].

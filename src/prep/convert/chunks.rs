@@ -14,8 +14,9 @@ use crate::recipe::Recipe;
 use crate::source::{FAR_PIXEL, NO_PIXEL, Recording, TimeUnit, implausible, listed, odd_polarities};
 use tonic_shard::{Chunk, EncodedChunk, Encoder, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, Ledger, SetDescription};
 
-/// A sample with at least this number of frames is refused if the unit of its times was only assumed. In frames of 10
-/// ms, it would last 2.8 hours.
+/// A sample is refused if its events last for this many frames or more, because the unit of its times is probably
+/// wrong. This is checked only if the unit was assumed, and if the recipe sets the time from one frame to the next.
+/// With 10 ms per frame, the limit is 2.8 hours.
 const MANY_FRAMES: usize = 1_000_000;
 
 /// Why a chunk could not be made.
@@ -23,7 +24,7 @@ const MANY_FRAMES: usize = 1_000_000;
 pub enum ChunkFailure {
     /// The recording could not be read or converted.
     Error(Error),
-    /// This count of events in one cell does not fit the width of the set's count column. The conversion starts again
+    /// A cell has this many events, which don't fit the width of the set's count column. The conversion starts again
     /// with a wider column.
     TooNarrow(u32),
 }
@@ -67,7 +68,7 @@ impl<'a> ChunkMaker<'a> {
         Ok(ChunkMaker { inputs, recipe, description, first_sample, lenient, framer, encoder, losses, lost })
     }
 
-    /// Makes chunk `number`. Returns its content and its encoded bytes.
+    /// Makes chunk `number` of the set, counted from 0. Returns its content and its encoded bytes.
     ///
     /// # Errors
     /// [`ChunkFailure`].
@@ -228,7 +229,8 @@ fn bad_sample(slice: &RecordingSlice<'_>, sample: u64, fault: Fault) -> Error {
     Error::bad_sample(&slice.recording.path, sample, fault.place, fault.expected, fault.got)
 }
 
-/// Returns an error if a sample has [`MANY_FRAMES`] frames or more. `unit` is the unit that was assumed for its times.
+/// Returns an error if the events of a sample last for [`MANY_FRAMES`] frames or more. If the recipe doesn't set the
+/// time from one frame to the next, returns `Ok`. `unit` is the unit that was assumed for the times.
 fn check_frames(
     events: &Events,
     recipe: &Recipe,
@@ -245,8 +247,8 @@ fn check_frames(
     Err(implausible(&recording.path, place, expected, (unit, None), lasts as f64, events.len() as u64))
 }
 
-/// Returns an error if x and y of the first event outside the sensor are inside, and its polarity is neither 0 nor 1:
-/// no sensor has such a polarity. `None` otherwise.
+/// Checks the first event outside the sensor. If its x and y are inside the sensor, and its polarity is neither 0 nor
+/// 1, returns an error about the polarity: no sensor has such a polarity. Otherwise returns `None`.
 fn odd_polarity(recording: &Recording, sample: u64, admitted: &Admitted, sensor: SensorSize) -> Result<Option<Error>> {
     let inside = |n: i64, size: u32| (0..i64::from(size)).contains(&n);
     let Some((event, [x, y, p])) = admitted.first_outside else { return Ok(None) };
@@ -271,7 +273,8 @@ fn outside(admitted: &Admitted, sensor: SensorSize) -> Option<(u64, String, Stri
     Some((event, expected, got))
 }
 
-/// The coordinates of the first event outside the sensor, if one of them was no number.
+/// Describes x and y of the first event outside the sensor, if one of them is NaN, infinite, 2^63 or -2^63. Otherwise
+/// returns `None`.
 fn no_pixel(admitted: &Admitted) -> Option<String> {
     let (_, [x, y, _]) = admitted.first_outside?;
     let odd = |n: i64| match n {

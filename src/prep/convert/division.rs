@@ -7,19 +7,19 @@ use tonic_shard::Part;
 use crate::convert::job::{Estimate, Job};
 use crate::error::{Error, Result};
 
-/// Bytes per second at which a task is assumed to read its recordings from a disk or a network. Slower is rare.
+/// Assumed speed at which a task reads its recordings, in bytes per second. Few disks and networks are slower.
 const READ_SPEED: f64 = 100e6;
 
-/// What one task converts.
+/// The part of a conversion that one task of a cluster makes.
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
     /// The part of the set.
     pub part: Part,
-    /// Number of samples.
+    /// Number of samples in the part.
     pub samples: u64,
     /// Number of recordings that the samples come from.
     pub recordings: u64,
-    /// Size of these recordings in bytes. The task reads and hashes them.
+    /// Total size in bytes of the recordings that the samples come from. The task reads and hashes all of it.
     pub source_bytes: u64,
     /// Estimated duration in seconds.
     pub seconds: f64,
@@ -28,14 +28,14 @@ pub struct Share {
 /// A conversion, divided into parts.
 #[derive(Clone, Debug)]
 pub struct Division {
-    /// What each task converts, in order.
+    /// The part that each task makes, in order.
     pub shares: Vec<Share>,
     estimate: Estimate,
 }
 
 impl Division {
-    /// Divides a conversion into `parts` parts. Converts a few samples in memory to measure the rate, which is that of
-    /// [`Conversion::threads`](crate::Conversion::threads) threads of this machine.
+    /// Divides a conversion into `parts` parts, and estimates how long each takes. For this, converts a few samples in
+    /// memory, with [`Conversion::threads`](crate::Conversion::threads) threads on this machine.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if the set has fewer chunks than parts; errors of [`Job::estimate`].
@@ -62,12 +62,12 @@ impl Division {
         Ok(Division { shares: shares.collect::<Result<_>>()?, estimate })
     }
 
-    /// Estimated duration in seconds of the part that takes longest.
+    /// Returns the estimated duration in seconds of the part that takes longest.
     pub fn longest_seconds(&self) -> f64 {
         self.shares.iter().map(|share| share.seconds).fold(0.0, f64::max)
     }
 
-    /// The division as one JSON object.
+    /// Returns the division as one JSON object.
     pub fn json(&self) -> Value {
         let share = |share: &Share| {
             json!({
@@ -81,7 +81,7 @@ impl Division {
         })
     }
 
-    /// The division as a table.
+    /// Returns the division as a table for people.
     pub fn text(&self, job: &Job<'_>) -> String {
         let mut rows = vec![["part", "samples", "recordings", "to read", "seconds"].map(String::from)];
         rows.extend(self.shares.iter().map(|share| {

@@ -38,12 +38,12 @@ pub struct Inputs {
     rowless: Rowless,
 }
 
-/// Recordings without a row in the table of labels.
+/// Counts of the recordings that have no row in the table of labels. These recordings are left out of the set.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rowless {
-    /// Number of recordings without a row.
+    /// Number of recordings that have no row in the table of labels.
     pub recordings: u64,
-    /// Number of events of the recordings without a row.
+    /// Number of events of the recordings that have no row in the table of labels.
     pub events: u64,
 }
 
@@ -52,9 +52,9 @@ pub(super) struct Rowless {
 pub(super) struct Input {
     /// The open recording.
     pub recording: Recording,
-    /// Index in the recording of the recording's first sample that is in the set.
+    /// Index, in this recording, of its first sample that is in the set.
     skipped: u64,
-    /// Index in the set of the recording's first sample that is in the set.
+    /// Index, in the set, of this recording's first sample that is in the set.
     first: u64,
     /// Number of samples of the recording that are in the set.
     samples: u64,
@@ -196,20 +196,21 @@ impl Inputs {
         self.inputs.iter().filter_map(|input| Some((&input.recording, input.recording.unlabelled.as_ref()?)))
     }
 
-    /// Returns the numbers of recordings without a row in the table of labels, and of their events.
+    /// Returns how many recordings have no row in the table of labels, and how many events they have.
     pub(super) fn rowless(&self) -> Rowless {
         self.rowless
     }
 
-    /// The recordings that the range of events cuts, if it cuts several, with the number of events outside it.
+    /// Iterates over the recordings with events outside the range of events that the user gave. Each comes with the
+    /// number of these events. Empty if there is only one recording, because the range was meant for it.
     pub(super) fn out_of_range(&self) -> impl Iterator<Item = (&Recording, u64)> {
         let cut = self.inputs.iter().map(|input| (&input.recording, input.recording.out_of_range));
         cut.filter(|(_, events)| *events > 0)
     }
 
     /// Returns the number of events that the table of labels and the range of events leave out, and the number of all
-    /// events. If only some samples of a recording are kept, its numbers are multiplied by the share of samples that are
-    /// kept. Both numbers are 0 if no events are left out.
+    /// events. If only some samples of a recording are kept, its numbers are multiplied by the share of samples that
+    /// are kept. Both numbers are 0 if no events are left out.
     ///
     /// # Errors
     /// Errors of [`Recording::events`].
@@ -270,7 +271,7 @@ impl Inputs {
         });
     }
 
-    /// Returns the number of the recordings of a range of samples, and their size in bytes.
+    /// Returns how many recordings a range of samples comes from, and the total size of their files in bytes.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -297,8 +298,8 @@ impl Inputs {
         self.inputs.iter().map(|input| Ok((input.recording.events()? as f64 * input.share()) as u64)).sum()
     }
 
-    /// Hashes the recordings of a range of samples with BLAKE3, and shows progress. Each recording's
-    /// [`SourceFile::samples`] are those in the range.
+    /// Computes the BLAKE3 hashes of the recordings that a range of samples comes from, and shows progress.
+    /// [`SourceFile::samples`] and [`SourceFile::first_sample`] count only the samples in the range.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -318,8 +319,9 @@ impl Inputs {
         Ok(sources)
     }
 
-    /// The recordings of a range of samples. A recording without samples is in the range if the sample that follows it
-    /// is or, at the end, the sample before it.
+    /// Iterates over the recordings that a range of samples comes from. A recording without samples is included if the
+    /// next sample after it is in the range. If no sample follows it, it is included if the last sample of the set is
+    /// in the range.
     fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &Input> {
         let end = if range.end == self.samples() { u64::MAX } else { range.end };
         let range = range.start..end;
@@ -329,7 +331,8 @@ impl Inputs {
         })
     }
 
-    /// Other files that hold data of the recordings of a range of samples, each once.
+    /// Returns the files that hold data of a range of samples outside the recordings' own files, such as sources of
+    /// virtual datasets. Each file is listed once.
     pub fn linked(&self, range: &Range<u64>) -> Vec<LinkedPath> {
         let (mut linked, mut seen) = (Vec::new(), HashSet::new());
         for input in self.within(range) {
@@ -357,7 +360,7 @@ impl Inputs {
     }
 }
 
-/// Refuses recordings that are given twice, by whichever paths.
+/// Returns an error if a recording is given twice, even if the two paths differ.
 fn check_once(recordings: &[Recording]) -> Result<()> {
     let mut seen = HashSet::new();
     let twice = recordings.iter().find(|r| r.path.canonicalize().is_ok_and(|path| !seen.insert(path)));

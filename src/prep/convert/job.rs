@@ -26,7 +26,7 @@ pub const LEVEL: i32 = 1;
 const CHANNELS: u32 = 100;
 /// Default time after which a cochlea's events are dropped, in microseconds.
 const CROP_TIME: i64 = 1_000_000;
-/// Default duration of a frame in microseconds: first for a cochlea, then for a camera.
+/// Default durations of a frame in microseconds: of a cochlea, and of a camera.
 const TIME_WINDOWS: [i64; 2] = [4_000, 10_000];
 /// An estimate converts this many consecutive samples at each of `ESTIMATE_PLACES` places.
 const ESTIMATE_SAMPLES: u64 = 16;
@@ -45,7 +45,8 @@ pub struct Conversion {
     pub source: SourceOptions,
     /// Maximum number of samples. Only the first samples are converted. `None` converts all.
     pub limit: Option<u64>,
-    /// The contiguous part of the set's chunks to convert. The parts can be merged later. `None` converts all chunks.
+    /// The part of the set to convert, which is a range of its chunks. The parts can be merged later. `None` converts
+    /// the whole set.
     pub part: Option<Part>,
     /// Number of worker threads.
     pub threads: usize,
@@ -59,12 +60,13 @@ pub struct Conversion {
     pub existing: Existing,
     /// Whether to leave out and count events outside the sensor. Otherwise such an event is an error.
     pub lenient: bool,
-    /// The largest share of the events, 0 to 1, that may be lost. The table of labels, bad times, the sensor's bounds,
-    /// CropTime and slicing count together. If more events are lost, the conversion fails and leaves the set
-    /// incomplete. `None` is no limit.
+    /// The largest share of the events, 0 to 1, that may be lost. The events that are lost by the table of labels, the
+    /// range of events, bad times, the sensor's bounds, CropTime and slicing are added up. If more events are lost, the
+    /// conversion fails and leaves the set incomplete. `None` is no limit.
     pub max_loss: Option<f64>,
-    /// For a part: the words of the command that makes it, without its output and the number of the part. The part's
-    /// manifest keeps them for the user of a merge who lacks another part.
+    /// The command that converts `part`, as a list of words, without the output directory and the number of the part.
+    /// It is stored in the part's manifest. If a merge lacks another part, the user is shown how to make it. Not used
+    /// for a whole set.
     pub command: Vec<String>,
     /// How much progress and information is printed.
     pub verbosity: Verbosity,
@@ -137,7 +139,8 @@ pub struct Job<'a> {
     /// The recipe that is applied to every sample.
     pub recipe: Recipe,
     plan: Plan,
-    /// Whether a part lists all recordings of the whole set, as earlier versions did.
+    /// Whether the manifest of a part lists all recordings of the whole set, as earlier versions did, and not only
+    /// those that its samples come from.
     lists_all: bool,
 }
 
@@ -193,8 +196,8 @@ impl<'a> Job<'a> {
     /// Opens the recordings and determines the recipe.
     ///
     /// # Errors
-    /// Errors of opening and of the recipe; [`Error::TooMuchLost`] if the table of labels or the range of events leaves out too much;
-    /// [`tonic_base::Error::Usage`] for a level that zstd doesn't have.
+    /// Errors of opening and of the recipe; [`Error::TooMuchLost`] if the table of labels or the range of events leaves
+    /// out too much; [`tonic_base::Error::Usage`] for a level that zstd doesn't have, and for more parts than chunks.
     pub fn open(conversion: &'a Conversion) -> Result<Job<'a>> {
         Encoder::new(conversion.level)?;
         let mut inputs = Inputs::open(&conversion.inputs, &conversion.source)?;
@@ -214,20 +217,20 @@ impl<'a> Job<'a> {
         Ok(job)
     }
 
-    /// The samples that this conversion makes: all, or those of its part.
+    /// Returns the samples that this conversion makes, as indices in the whole set: all samples, or those of its part.
     fn own_samples(&self) -> Range<u64> {
         self.conversion.part.map_or(0..self.inputs.samples(), |part| self.samples_of(part))
     }
 
-    /// The samples of a part.
+    /// Returns the samples of a part, as indices in the whole set.
     pub(super) fn samples_of(&self, part: Part) -> Range<u64> {
         let chunks = part.chunks(self.chunks());
         let sample = |chunk: u64| (chunk * u64::from(self.plan.chunk_samples)).min(self.inputs.samples());
         sample(chunks.start)..sample(chunks.end)
     }
 
-    /// Continues a conversion as it began, if an earlier version began it: that planned by the size of the files, and
-    /// listed all recordings in each part.
+    /// Adapts this job to the unfinished set that `begun` describes, if an earlier version began it. Earlier versions
+    /// chose the sizes of chunks and shards by the sizes of the files, and listed all recordings in each part.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -241,7 +244,8 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// Hashes the recordings that the samples of this conversion come from: of a part, only its own.
+    /// Hashes the recordings that the samples of this conversion come from. If an earlier version of this program began
+    /// the conversion of a part, hashes all recordings.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -260,14 +264,14 @@ impl<'a> Job<'a> {
         Ok(sources)
     }
 
-    /// Other files that hold data of these recordings.
+    /// Returns the other files that hold data of the recordings that [`Job::hash`] hashes.
     pub(super) fn linked(&self) -> Vec<LinkedPath> {
         let all = 0..self.inputs.samples();
         self.inputs.linked(&if self.lists_all { all } else { self.own_samples() })
     }
 
-    /// Returns the description of the set that the job makes. `counts` is the width of its counts. If the conversion
-    /// makes only a part, the description is that of the part.
+    /// Returns the description of the set that the job makes. `counts` is the width of the set's count column. If the
+    /// conversion makes only a part, the description is that of the part.
     pub fn describe(&self, sources: Vec<SourceFile>, counts: Width) -> SetDescription {
         let Job { conversion, inputs, recipe, plan, .. } = self;
         let shape = recipe.frames.shape(recipe.sensor_after(inputs.sensor));

@@ -22,7 +22,7 @@ pub(super) fn check_left_out(output: &Path, most: Option<f64>, inputs: &Inputs) 
     }
 }
 
-/// A loss that is larger than the conversion's limit. `output` is the directory of the conversion's set.
+/// A loss that is larger than the limit that the user set. `output` is the directory of the conversion's set.
 pub(super) struct Excess<'a> {
     output: &'a Path,
     most: f64,

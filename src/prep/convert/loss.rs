@@ -74,16 +74,16 @@ pub(super) struct StepLoss {
     pub lost: u64,
     /// Number of samples that had events before this step and none after it.
     pub emptied: u64,
-    /// The first sample, by number, that had events before this step and none after it.
+    /// Index in the set of the first sample that had events before this step and none after it.
     pub first_emptied: Option<u64>,
-    /// The largest number of events that a sample lost in this step, and the number of the first sample that lost so
-    /// many.
+    /// The largest number of events that a sample lost in this step, and the index in the set of the first sample that
+    /// lost so many.
     worst: (u64, u64),
 }
 
 impl StepLoss {
-    /// Returns the number of the sample that lost the most events in this step. If several did, it is the first of
-    /// them.
+    /// Returns the index in the set of the sample that lost the most events in this step. If several lost equally many,
+    /// it is the first of them.
     pub(super) fn worst_sample(&self) -> u64 {
         self.worst.1
     }
@@ -127,7 +127,7 @@ impl Losses {
         &self.steps
     }
 
-    /// Adds the losses of a sample. `sample` is its number in the set. `lost` has the number of events that each step
+    /// Adds the losses of a sample. `sample` is its index in the set. `lost` has the number of events that each step
     /// lost.
     pub(super) fn add(&mut self, sample: u64, ledger: &Ledger, lost: &[u64]) {
         self.events += ledger.events_in;

@@ -158,8 +158,8 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses) -> Result<Attem
     }
 }
 
-/// Checks the kept chunks of a conversion whose settings are not known, as an earlier version began it: makes the first of
-/// them, the middle one and the last again.
+/// Checks the chunks that are kept of an unfinished set, if an earlier version began it and stored no settings. Makes
+/// the first, the middle and the last of these chunks again, and compares them with the kept ones.
 ///
 /// # Errors
 /// [`tonic_shard::Error::Mismatch`]; errors of making a chunk.

@@ -15,15 +15,15 @@ const CHUNK_SOURCE_BYTES: f64 = 16e6;
 /// Assumed bytes per event in a cochlea's recording: a float16 time, a uint16 channel, and a share of HDF5's heap. The
 /// files of `synth` have 4.258 bytes per event.
 ///
-/// With this number, shards have 512 chunks if the mean sample has 4,838 to 9,705 events. Chunks have 64 samples if the
-/// mean sample has fewer than about 58,800 events. SSC and SHD are far from these borders: they have 7,500 to 8,500
-/// events per sample (SSC has 33.9 kB per sample in the file). Only with 14% more events would their shards have 256
-/// chunks.
+/// With this number, shards have 512 chunks if samples have 4,838 to 9,705 events on average, and chunks have 64
+/// samples if samples have fewer than about 58,800 events on average. SSC and SHD are far from these limits: their
+/// samples have 7,500 to 8,500 events. Their shards would have 256 chunks only with 14% more events. (A sample of SSC
+/// takes 33.9 kB in the file.)
 const COCHLEA_EVENT_BYTES: f64 = 4.25;
 /// Assumed bytes per event in a camera's recording: int16 x and y, an int64 time and a bool, as in Tonic's arrays.
 const CAMERA_EVENT_BYTES: f64 = 13.0;
-/// Assumed bytes per sample in a recording in addition to its events: a NumPy header, or HDF5's references and headers
-/// of rows.
+/// Assumed bytes per sample in a recording in addition to its events: the header of a NumPy file, or what HDF5 stores
+/// for a row of the arrays of times and channels.
 const SAMPLE_BYTES: f64 = 128.0;
 /// Default approximate size of a shard: 64 MiB. It has the syntax of the command line.
 pub const SHARD_SIZE: &str = "64M";

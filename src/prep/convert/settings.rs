@@ -1,5 +1,5 @@
-//! The settings that decide which values are read. A conversion is resumed only with those that it began with, so that
-//! no set has samples of two kinds.
+//! The settings of a conversion that decide which values are read from the recordings. A resumed conversion must have
+//! the same settings as the interrupted one, so that all samples of the set are read in the same way.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,11 +10,12 @@ use crate::convert::inputs::Inputs;
 use crate::error::{BaseFault, Error, Result};
 use crate::source::{Cut, LabelSource, Recording, SourceOptions};
 
-/// What a setting is if it was not given.
+/// Value of a setting that the user did not give.
 const NONE: &str = "none";
 const GIVEN: &str = "given";
 
-/// The settings in force, by the name of their option: what was read from the files where nothing was given.
+/// Returns the settings of a conversion by the names of their options. If the user did not give a unit of time, fields
+/// or a sensor size, the setting has the value that was found in the recordings.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`] if the table of labels cannot be read.
@@ -51,7 +52,8 @@ pub(super) fn settings(options: &SourceOptions, inputs: &Inputs) -> Result<BTree
     Ok(settings.map(|(name, value)| (name.into(), value)).into())
 }
 
-/// What the recordings have, each kind once; if there are several, also which recording has which.
+/// Returns the different values that `value` has for the recordings, as one text. If there are several, a hash of the
+/// values of all recordings follows. So the text also differs if the same values belong to other recordings.
 fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
     let (mut kinds, mut all) = (Vec::new(), blake3::Hasher::new());
     for value in inputs.recordings().map(value) {
@@ -64,11 +66,13 @@ fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
     kinds.join(" or ") + &all
 }
 
-/// Compares settings with those that the unfinished set at `marker` was `begun` with. What only allows more than before,
-/// so that files that were refused are read, may be added.
+/// Compares `settings` with `begun`, the settings that an unfinished set was begun with. `dir` is the directory of this
+/// set, and `marker` its marker file. The options `unwrap` and `allow_clock_trouble` may be added, because they only
+/// allow recordings that were refused before. If `allow_clock_trouble` was given once, it stays in `settings`.
 ///
 /// # Errors
-/// [`ShardError::Mismatch`] with the first that contradicts. The labels are compared only of the `same_files`.
+/// [`ShardError::Mismatch`] with the first setting that differs. The setting `labels` is compared only with
+/// `same_files`.
 pub(super) fn check_settings(
     (dir, marker): (&Path, &Path),
     settings: &mut BTreeMap<String, String>,

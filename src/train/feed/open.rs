@@ -20,8 +20,8 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Opens `set` for training or evaluation, and fills the chosen cache. `gpu` is the program of the GPU; `None` on
-    /// the CPU.
+    /// Opens `set` for training or evaluation, and fills the chosen cache. `gpu` has the kernels that are loaded on the
+    /// GPU; `None` on the CPU.
     ///
     /// # Errors
     /// The errors of [`Feed::choose_cache`], [`tonic_base::Error::Corrupt`], [`Error::Cuda`].
@@ -40,8 +40,8 @@ impl Feed {
         Ok(Feed { loader: Loader::new(set, kept, verbosity)?, device_cache, why })
     }
 
-    /// Chooses the cache for a set without filling it. `choice` is what the user asks for. `gpu` is the program of the
-    /// GPU; `None` on the CPU. Returns the chosen cache and a message that says why.
+    /// Chooses the cache for a set without filling it. `choice` is what the user asks for. `gpu` has the kernels that
+    /// are loaded on the GPU; `None` on the CPU. Returns the chosen cache and a message that says why.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if a device cache is asked for without a GPU, [`tonic_base::Error::Usage`] if
@@ -104,8 +104,8 @@ impl Feed {
     }
 
     /// Calls `each` for the batches of an epoch, from batch number `first` on, until `each` returns false. `each` gets
-    /// the place in GPU memory that the batch is drawn from, and must queue its work on `stream`. This place is the
-    /// device cache. If the set has none, the batches are copied to the GPU in the slots of `ring`.
+    /// the place in GPU memory that has the batch, and must queue its work on `stream`. If the set has a device cache,
+    /// this place is the cache. Otherwise the batches are copied to the GPU, into the slots of `ring`.
     ///
     /// # Errors
     /// The errors of loading, [`Error::Cuda`], or the error of `each`.

@@ -66,8 +66,8 @@ pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>)
 /// Trains and evaluates a network in whole epochs. The interface is the same on every device.
 pub trait Learner: std::fmt::Debug {
     /// Returns the network and the optimiser. On a GPU, this is a copy in host memory: only [`sync`](Learner::sync)
-    /// updates its parameters and Adam's moving averages. `adam.step` is the number of batches whose losses were
-    /// reported.
+    /// updates its parameters and Adam's moving averages. `adam.step` is the number of batches whose losses
+    /// [`train`](Learner::train) has passed to `each`.
     fn state(&self) -> &TrainState;
 
     /// Copies the current parameters and Adam's moving averages to [`state`](Learner::state).
@@ -103,16 +103,16 @@ pub trait Learner: std::fmt::Debug {
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation>;
 
-    /// Sets the samples in which [`spikes`](Learner::spikes) counts the spikes. None of these batches may have more
-    /// samples than a batch of training.
+    /// Sets the samples whose spikes [`spikes`](Learner::spikes) counts. They are given as batches, which must not be
+    /// larger than the batches of training.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::DeviceMemory`](crate::Error::DeviceMemory),
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn watch(&mut self, samples: Vec<Batch>) -> Result<()>;
 
-    /// Runs the samples given to [`watch`](Learner::watch) forward with the current weights. Returns the spike counts
-    /// of each hidden layer.
+    /// Runs the network forward on the samples that were given to [`watch`](Learner::watch), with the current weights.
+    /// Returns the spike counts of each hidden layer.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).

@@ -136,7 +136,8 @@ impl Sets {
     }
 }
 
-/// Returns an error if the training set has no whole batch and smaller batches are left out.
+/// Returns an error if an epoch would have no batch: batches smaller than the others are left out, and the training set
+/// has fewer samples than a batch.
 fn check_batches(config: &Config, train: &ShardSet) -> Result<()> {
     if config.drop_last && train.len() < config.batch_size as u64 {
         let expected = format!("a training set of at least a batch, {} samples", config.batch_size);

@@ -85,8 +85,8 @@ impl RunFolder {
         self.existing == Existing::Resume
     }
 
-    /// Whether the folder has a run to resume, with a checkpoint or metrics. A run that was killed before the first
-    /// checkpoint starts from the beginning.
+    /// Whether a run is resumed and the folder has its checkpoint or metrics. Without these files, the run was killed
+    /// before its first checkpoint, and starts from the beginning.
     pub(crate) fn has_begun(&self) -> bool {
         self.resumes() && FILES[..2].iter().any(|name| self.path.join(name).exists())
     }
@@ -99,7 +99,7 @@ impl RunFolder {
     }
 }
 
-/// Locks the folder. If another process has locked it, calls `wait` and waits until that has ended.
+/// Locks the folder. If another process has locked it, calls `wait` once, and waits until that process has ended.
 fn take_when_free(path: &Path, wait: impl FnOnce()) -> Result<DirLock> {
     let mut wait = Some(wait);
     loop {

@@ -4,13 +4,14 @@ use crate::learner::{ClassBalance, ClassWeights, Score, Warning};
 use crate::run::activity::LayerActivity;
 use crate::run::metrics::EpochMetrics;
 
-/// An accuracy counts as no better than guessing if it is at most this many standard deviations above the accuracy of
-/// guessing ...
+/// An accuracy counts as no better than guessing if it exceeds the accuracy of guessing by at most this many standard
+/// deviations, and by at most [`MOST_NOISE`]. The standard deviation is that of guessing on as many samples.
 const NOISE: f64 = 3.0;
-/// ... and at most this much above it: the deviation of a small set is large.
+/// An accuracy that exceeds the accuracy of guessing by more than this counts as better than guessing. Without this
+/// limit, [`NOISE`] standard deviations would be too much in a small set.
 const MOST_NOISE: f64 = 0.1;
-/// A loss counts as better than the loss of guessing, or of an earlier epoch, if it is below this share of that other
-/// loss.
+/// A loss counts as better than another loss if it is below this share of the other loss. The other loss is the loss of
+/// guessing, or that of an earlier epoch.
 const NO_BETTER: f64 = 0.98;
 /// Number of batches at the start of a run during which it is normal that the loss doesn't fall.
 const SLOW_START: u64 = 100;
@@ -70,7 +71,7 @@ impl Guessing {
         Ok(self.is_absurd(loss) && loss > TIMES_INITIAL * initial()?)
     }
 
-    /// Returns whether a mean loss is far beyond that of guessing.
+    /// Whether a mean loss is more than [`TIMES_GUESSING`] times the loss of guessing.
     pub(super) fn is_absurd(&self, loss: f64) -> bool {
         loss > TIMES_GUESSING * (self.classes.max(2) as f64).ln()
     }

@@ -18,8 +18,8 @@ pub(crate) const FILE_NAME: &str = "metrics.jsonl";
 pub struct EpochMetrics {
     /// Number of the epoch, counted from 1.
     pub epoch: u64,
-    /// Loss and accuracy over the batches of the epoch. Each batch counts with the weights that the network had at that
-    /// time.
+    /// Loss and accuracy over the batches of the epoch. They are measured during training, for each batch with the
+    /// weights before its step.
     pub train: Score,
     /// Loss and accuracy on the validation set after the epoch; `None` without a validation set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,7 +32,7 @@ pub struct EpochMetrics {
     /// have this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<Vec<LayerActivity>>,
-    /// Time of training in seconds. If the run was resumed in the middle of this epoch, only the time after that
+    /// Time of training in seconds. If the run was resumed in the middle of this epoch, only the time after the resume
     /// counts.
     pub seconds: f64,
     /// Batches per second of training, over the time `seconds`.

@@ -119,8 +119,8 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Writes the configuration of a resumed run to config.toml. If the run has already finished more epochs than the
-    /// user asks for, the configuration gets the number of finished epochs.
+    /// Writes the configuration of a resumed run to config.toml. Its number of epochs is the number that the user asks
+    /// for, or the number of finished epochs if this is larger.
     pub(super) fn keep_epochs(&mut self) -> Result<()> {
         let done = self.epochs.len() as u64;
         if done > self.config.epochs {
@@ -204,7 +204,7 @@ impl<'a> Training<'a> {
     }
 
     /// Saves everything that is not saved yet. The checkpoint is written last. If the process is killed before that,
-    /// metrics.jsonl has more lines than the checkpoint has epochs. A resumed run drops these lines.
+    /// metrics.jsonl has lines for epochs that are not in the checkpoint. A resumed run drops these lines.
     pub(super) fn save(&mut self) -> Result<()> {
         let folder = &self.fit.run;
         if let Some(network) = self.ended.take() {

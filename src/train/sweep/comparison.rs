@@ -1,4 +1,4 @@
-//! Compares runs: which settings differ, and means and standard deviations over runs that differ in the seed alone.
+//! Compares runs: which settings differ, and means and standard deviations over runs that differ only in the seed.
 
 use std::path::PathBuf;
 
@@ -11,47 +11,50 @@ use super::summary::{RunState, RunSummary, TestScore};
 use crate::error::{BaseFault, Error, Result};
 use crate::run::Config;
 
-/// Name of the setting in which runs of a group may differ.
+/// Name of the setting that can differ between the runs of a group.
 const SEED: &str = "seed";
 
-/// Runs next to each other.
+/// The result of comparing runs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
     /// Names of the settings that differ between the runs.
     pub differing: Vec<String>,
     /// The runs, in the order in which they were named.
     pub runs: Vec<RunSummary>,
-    /// Groups of runs whose settings are equal but for the seed, in the order of their first runs.
+    /// Groups of runs whose settings are equal except for the seed, in the order of the first run of each group.
     pub groups: Vec<RunGroup>,
-    /// Differences between the runs that make figures hard to compare.
+    /// Texts for the user: differences between the runs that make their results hard to compare.
     pub warnings: Vec<String>,
 }
 
-/// Runs whose settings are equal but for the seed. Figures are over finished runs, each seed once.
+/// Runs whose settings are equal except for the seed. Means and deviations are over the finished runs. If several of
+/// them have the same seed, only the first one counts.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunGroup {
     /// Number of the group, counted from 1.
     pub number: usize,
-    /// Those settings that differ between groups.
+    /// Settings of these runs, by name: those that differ between the compared runs, without the seed.
     pub settings: Map<String, Value>,
-    /// Names of the runs, also of unfinished ones.
+    /// Names of all runs of the group, including unfinished ones.
     pub runs: Vec<String>,
-    /// Validation accuracy of the best epoch.
+    /// Mean and deviation, over the runs, of the validation accuracy of each run's best epoch. `None` if no finished
+    /// run has a validation set.
     pub valid_accuracy: Option<Spread>,
-    /// Test accuracy of the network after the last epoch; `None` also if the runs were tested on different sets.
+    /// Mean and deviation, over the runs, of the test accuracy of each run's network after the last epoch. `None` if no
+    /// finished run was tested, or if the runs were tested on different sets.
     pub test_accuracy: Option<Spread>,
-    /// Time of training in seconds.
+    /// Mean and deviation, over the runs, of the time of training in seconds. `None` if no run has finished.
     pub seconds: Option<Spread>,
 }
 
-/// Mean and standard deviation of a figure over runs.
+/// Mean and standard deviation of a measured value over several runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
-    /// Number of runs.
+    /// Number of runs that have this value.
     pub n: usize,
-    /// Mean.
+    /// Mean over these runs.
     pub mean: f64,
-    /// Standard deviation of a sample (divided by n - 1); `None` for one run.
+    /// Sample standard deviation: the sum of squares is divided by n - 1. `None` for one run.
     pub sd: Option<f64>,
 }
 
@@ -66,13 +69,13 @@ impl Spread {
 }
 
 impl Comparison {
-    /// Reads and compares runs. A folder is that of a run or of a sweep, which stands for all its runs. A run that is
-    /// named twice counts once. A damaged run is part of the result, with the state [`RunState::Damaged`].
+    /// Reads and compares runs. Each of `folders` is a run folder, or the folder of a sweep, which stands for all runs
+    /// of the sweep. A run that is given twice counts once. A damaged run is part of the result, with the state
+    /// [`RunState::Damaged`].
     ///
     /// # Errors
-    /// [`Io`](tonic_base::Error::Io) if there is no such folder; [`Usage`](tonic_base::Error::Usage) if it has neither a
-    /// run nor a sweep; [`Corrupt`](tonic_base::Error::Corrupt)
-    /// if the list of a sweep is damaged.
+    /// [`Io`](tonic_base::Error::Io) if there is no such folder; [`Usage`](tonic_base::Error::Usage) if a folder has
+    /// neither a run nor a sweep; [`Corrupt`](tonic_base::Error::Corrupt) if the `runs.txt` of a sweep is damaged.
     pub fn of(folders: &[PathBuf]) -> Result<Comparison> {
         let mut found = Vec::new();
         for folder in folders {
@@ -176,7 +179,7 @@ impl RunGroup {
     }
 }
 
-/// Returns a setting as a text for people.
+/// Returns the value of the setting `name` as text for people.
 pub(super) fn shown(name: &str, value: &Value) -> String {
     match value {
         Value::Null => "none".into(),
@@ -191,7 +194,8 @@ pub(super) fn shown(name: &str, value: &Value) -> String {
     }
 }
 
-/// Returns the test sets of the runs, each once, as far as test.json tells them apart: by their samples of each class.
+/// Returns one evaluation for each different test set of the runs. test.json has no id of the test set, so test sets
+/// are compared by their classes and the number of samples of each class.
 fn test_sets<'a>(runs: &[&'a RunSummary]) -> Vec<&'a TestScore> {
     let mut sets: Vec<&TestScore> = Vec::new();
     for test in runs.iter().filter_map(|run| run.test.as_ref()) {
@@ -202,7 +206,7 @@ fn test_sets<'a>(runs: &[&'a RunSummary]) -> Vec<&'a TestScore> {
     sets
 }
 
-/// Returns what makes the figures of the runs hard to compare.
+/// Returns warnings for the user if the runs were trained or tested on different sets, or have different classes.
 fn warnings(runs: &[RunSummary]) -> Vec<String> {
     let started: Vec<&RunSummary> = runs.iter().filter(|run| !run.settings.is_empty()).collect();
     let mut sets: Vec<&Value> = started.iter().map(|run| &run.settings["set_id"]).collect();

@@ -1,4 +1,4 @@
-//! Options of training runs in a TOML file, in the order of the file.
+//! Reads the options of training runs from a TOML file, in the order of the file.
 
 use std::path::Path;
 
@@ -19,7 +19,8 @@ pub fn read_options(path: &Path) -> Result<Vec<RunOption>> {
     read(path, |document, table| options(path, document, table))
 }
 
-/// Reads a TOML file, and calls `take` with the parsed document, which knows where its keys are, and with its values.
+/// Reads and parses a TOML file. Calls `take` with the document, which has the position of each key in the file, and
+/// with the table of its values.
 pub(super) fn read<T>(path: &Path, take: impl FnOnce(&DeTable<'_>, Table) -> Result<T>) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path, "read the options"))?;
     let refused = |error: toml::de::Error| {
@@ -30,7 +31,8 @@ pub(super) fn read<T>(path: &Path, take: impl FnOnce(&DeTable<'_>, Table) -> Res
     take(document.get_ref(), toml::from_str(&text).map_err(refused)?)
 }
 
-/// Returns the options of a table in the order of the document.
+/// Returns the options in `table`, in the order of the keys in `document`. Both are the same table of the file `path`,
+/// parsed in two ways.
 pub(super) fn options(path: &Path, document: &DeTable<'_>, mut table: Table) -> Result<Vec<RunOption>> {
     let mut keys: Vec<_> = document.keys().collect();
     keys.sort_by_key(|key| key.span().start);
@@ -46,7 +48,7 @@ pub(super) fn options(path: &Path, document: &DeTable<'_>, mut table: Table) -> 
     Ok(options)
 }
 
-/// Returns the table of a document at `key`, if it has one.
+/// Returns the table at `key` in `document`; `None` if there is no such table.
 pub(super) fn below<'a, 'i>(document: &'a DeTable<'i>, key: &str) -> Option<&'a DeTable<'i>> {
     match document.get(key)?.get_ref() {
         DeValue::Table(table) => Some(table),

@@ -8,11 +8,11 @@ use crate::error::{BaseFault, Error, Result};
 use crate::learner::Score;
 
 impl Comparison {
-    /// Draws validation accuracy and loss of all runs over the epochs. Groups are listed from the best to the worst by
-    /// the mean validation accuracy of the best epochs.
+    /// Draws the validation accuracy and loss of all runs over the epochs. The legend lists the groups of runs from
+    /// best to worst, by the mean over their runs of the best validation accuracy.
     ///
     /// # Errors
-    /// [`Usage`](tonic_base::Error::Usage) if no run has a validation; [`Plot`](tonic_report::Error::Plot).
+    /// [`Usage`](tonic_base::Error::Usage) if no run has a validation set; [`Plot`](tonic_report::Error::Plot).
     pub fn picture(&self) -> Result<Picture> {
         let members = |group: &RunGroup| -> Vec<&RunSummary> {
             let is_drawn = |run: &&RunSummary| run.best.is_some() && run.repeats.is_none();

@@ -17,26 +17,27 @@ use crate::error::{BaseFault, Error, Result};
 pub const RUNS: &str = "runs.txt";
 /// Name of the file with the options of a run.
 pub(super) const OPTIONS: &str = "fit.toml";
-/// Name of the table whose lists vary.
+/// Name of the TOML table that has a list of values for each option that varies.
 const VARY: &str = "vary";
 /// Maximum number of runs of a sweep.
 const MOST_RUNS: usize = 10_000;
-/// Maximum number of letters of a run's name.
+/// Maximum number of characters of a run's name.
 const MOST_LETTERS: usize = 80;
 
-/// The runs of a sweep, in order.
+/// A planned sweep: many runs with different options.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    /// The runs. The last option that varies changes fastest.
+    /// The runs, in order. From one run to the next, the option that varies last in the file changes fastest.
     pub runs: Vec<PlannedRun>,
 }
 
 /// A run of a sweep.
 #[derive(Clone, Debug)]
 pub struct PlannedRun {
-    /// Name of its folder: its number and the options that vary, such as `003-lr0.001-seed2`.
+    /// Name of the run's folder: the number of the run and the values of the options that vary, such as
+    /// `003-lr0.001-seed2`.
     pub name: String,
-    /// All options of the run, in the order of the file.
+    /// All options of the run: first those that all runs share, then those that vary.
     pub options: Vec<RunOption>,
 }
 
@@ -97,12 +98,13 @@ impl Sweep {
         Ok(Sweep { runs: (0..count).map(run).collect() })
     }
 
-    /// Writes the folder of the sweep: `runs.txt` last, and the options of each run. If the folder has the same sweep,
-    /// it stays as it is. What is missing after a kill is added. Returns whether anything was written.
+    /// Writes the folder of the sweep: first the options of each run, then `runs.txt`. Files of the same sweep that are
+    /// there already stay as they are; only missing files are written. Returns whether any file was written.
     ///
     /// # Errors
-    /// [`Exists`](tonic_base::Error::Exists) if the folder has anything else; [`Usage`](tonic_base::Error::Usage) if
-    /// its path cannot be a line of `runs.txt`; [`Io`](tonic_base::Error::Io).
+    /// [`Exists`](tonic_base::Error::Exists) if the folder has a different sweep, or other files and no `runs.txt`;
+    /// [`Usage`](tonic_base::Error::Usage) if the path of the folder cannot be a line of `runs.txt`;
+    /// [`Io`](tonic_base::Error::Io).
     pub fn write(&self, dir: &Path) -> Result<bool> {
         let Some(folder) = dir.to_str().filter(|text| !text.contains(['\n', '\r'])) else {
             return Err(Error::usage("output", "a path of UTF-8 in one line", format!("{dir:?}")));
@@ -160,8 +162,8 @@ impl PlannedRun {
     }
 }
 
-/// Reads the names of the runs of the sweep in `dir`. The lines have paths, of which the last part counts: the folder
-/// of a sweep can be moved.
+/// Reads the names of the runs of the sweep in `dir` from its `runs.txt`. Each line of this file is the path of a run
+/// folder. Only the last part of the path is used, so that the folder of a sweep can be moved.
 pub(super) fn listed(dir: &Path) -> Result<Vec<String>> {
     let list = dir.join(RUNS);
     let text = std::fs::read_to_string(&list).map_err(Error::io(&list, "read the list of runs"))?;

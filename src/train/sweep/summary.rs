@@ -10,7 +10,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::learner::Score;
 use crate::run::{Config, EpochMetrics, TEST, read_metrics};
 
-/// How far a run is.
+/// State of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
@@ -18,7 +18,7 @@ pub enum RunState {
     Finished,
     /// Fewer epochs are done than were asked for.
     Unfinished,
-    /// The run of a sweep has not begun.
+    /// The run belongs to a sweep and has not started.
     NotStarted,
     /// A file of the run is missing or damaged; [`RunSummary::notes`] says which.
     Damaged,
@@ -31,25 +31,28 @@ pub struct RunSummary {
     pub folder: PathBuf,
     /// Name that tables and pictures show.
     pub name: String,
-    /// How far the run is.
+    /// Whether the run is finished, unfinished, not started or damaged.
     pub state: RunState,
     /// Number of the run's group, counted from 1; `None` for a run without settings.
     pub group: Option<usize>,
-    /// Name of an earlier finished run with the same settings and the same seed. This run is not counted in means.
+    /// Name of a finished run that was given before this run and has the same settings and the same seed. `None` if
+    /// there is none. A run that repeats another one is not counted in means.
     pub repeats: Option<String>,
-    /// What a reader has to know to compare the run with others.
+    /// Notes for the user, such as `unfinished` or `no test`. For a damaged run, the error message.
     pub notes: Vec<String>,
-    /// Everything that the result depends on, by name; empty if the run has not started or is damaged.
+    /// Settings of the run, by name: everything that its result depends on. Empty if the run has not started or is
+    /// damaged.
     pub settings: Map<String, Value>,
     /// Number of finished epochs.
     pub epochs_done: u64,
-    /// Number of epochs that the run was asked for.
+    /// Number of epochs that the run was asked for; `None` if the run has not started or is damaged.
     pub epochs_asked: Option<u64>,
-    /// The epoch with the best validation accuracy, the first of equals; `None` without validation.
+    /// The epoch with the best validation accuracy. If several epochs have it, the first of them. `None` without
+    /// validation.
     pub best: Option<BestEpoch>,
     /// Training loss and accuracy of the last finished epoch.
     pub last_train: Option<Score>,
-    /// Evaluation on the test set of the network after the last epoch.
+    /// Result on the test set of the network after the last epoch; `None` if it was not evaluated.
     pub test: Option<TestScore>,
     /// Time of training in seconds: the sum over the finished epochs, without validation. Of an epoch in which the run
     /// was resumed, only the time after the resume counts.
@@ -71,10 +74,10 @@ pub struct BestEpoch {
     pub valid: Score,
 }
 
-/// Evaluation on the test set, as the run folder has it.
+/// Result of a network on the test set, as read from test.json.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestScore {
-    /// Mean loss and accuracy over all samples.
+    /// Mean loss and accuracy over all samples of the test set.
     #[serde(flatten)]
     pub score: Score,
     /// Number of samples of the test set.
@@ -84,7 +87,7 @@ pub struct TestScore {
     pub(super) classes: Vec<TestClass>,
 }
 
-/// A class of a test set.
+/// A class of a test set, with the number of its samples.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct TestClass {
     name: String,
@@ -198,7 +201,7 @@ fn settings(config: &Config) -> Map<String, Value> {
     }
 }
 
-/// Returns a number with the digits of a float32: 0.1 stays 0.1, not 0.10000000149.
+/// Converts a float32 to JSON with the digits that a float32 needs: 0.1 stays 0.1 and doesn't become 0.10000000149.
 fn number(value: f32) -> Value {
     serde_json::from_str(&format!("{value:?}")).unwrap_or(Value::Null)
 }

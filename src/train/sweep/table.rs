@@ -8,11 +8,12 @@ use tonic_base::printable;
 use super::comparison::{Comparison, RunGroup, Spread, shown};
 use super::summary::{RunState, RunSummary};
 
-/// Maximum number of letters of a run's name. The middle of a longer name is left out.
+/// Maximum number of characters of a run's name. In the middle of a longer name, characters are left out.
 const MOST_LETTERS: usize = 40;
 
 impl Comparison {
-    /// Returns the comparison as text: a table of the runs, a table of the groups if any has several runs, and warnings.
+    /// Returns the comparison as text: a table of the runs, a table of the groups if any has several runs, and
+    /// warnings.
     pub fn text(&self) -> String {
         let mut head = vec!["run".to_string()];
         head.extend(self.differing.iter().map(|name| name.replace('_', " ")));
@@ -53,7 +54,8 @@ impl Comparison {
         row
     }
 
-    /// Returns the comparison as CSV (RFC 4180): one line per run, with all settings. Accuracies are shares from 0 to 1.
+    /// Returns the comparison as CSV (RFC 4180): one line per run, with all settings. Accuracies are shares from 0 to
+    /// 1.
     pub fn csv(&self) -> String {
         let mut head: Vec<String> = [
             "run",
@@ -127,7 +129,7 @@ fn group_row(group: &RunGroup) -> Vec<String> {
     ]
 }
 
-/// Returns what is remarkable about a run, in one text.
+/// Returns the remarks on a run as one text: whether it is damaged, its notes, and the run that it repeats.
 fn remarks(run: &RunSummary) -> String {
     let damaged = (run.state == RunState::Damaged).then(|| "damaged".to_string());
     let repeats = run.repeats.as_ref().map(|other| format!("repeats {other}, not counted"));
@@ -147,7 +149,7 @@ fn text<T: ToString>(value: Option<T>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
 
-/// Returns a name of at most [`MOST_LETTERS`] letters.
+/// Returns a name in at most [`MOST_LETTERS`] characters. In a longer name, three dots replace the middle.
 fn cut(name: &str) -> String {
     let letters: Vec<char> = name.chars().collect();
     if letters.len() <= MOST_LETTERS {
@@ -157,8 +159,9 @@ fn cut(name: &str) -> String {
     letters[..half].iter().chain(&['.'; 3]).chain(&letters[letters.len() - half..]).collect()
 }
 
-/// Returns rows as lines. The first column is aligned on the left, others on the right. Cells beyond the first row's
-/// length are remarks, and follow the row as they are.
+/// Returns `rows`, a list of cells for each row, as aligned lines of text. The first column is aligned on the left,
+/// others on the right. If a row has more cells than the first row, its additional cells are remarks, which are
+/// appended to the line.
 fn aligned(rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
@@ -176,7 +179,7 @@ fn aligned(rows: &[Vec<String>]) -> String {
     lines
 }
 
-/// Returns a cell of CSV.
+/// Returns a cell in the syntax of CSV, in quotes if needed.
 fn quoted(cell: &str) -> String {
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.into() }
 }
