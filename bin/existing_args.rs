@@ -8,7 +8,7 @@ use tonic_shard::Existing;
 #[derive(Args)]
 pub(crate) struct ExistingArgs {
     /// Continue an interrupted run: what it has saved is kept, and the result is that of an uninterrupted one.
-    /// --resume=auto starts or continues, whichever it is, and is for jobs that may be started again
+    /// --resume=auto continues if there is something to continue, and else starts: for jobs that may be started again
     #[arg(
         long,
         value_name = "auto",
