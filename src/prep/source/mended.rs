@@ -42,7 +42,8 @@ pub(super) enum On {
     Second([f64; 2]),
     /// Those above 0. NaN stays NaN.
     Positive,
-    /// Those that are 1. The copy lacks the events whose polarity is not -1, 0 or 1.
+    /// Polarities equal to 1. The copy keeps the polarities -1, 0 and 1 as they are, and leaves out the events with any
+    /// other polarity.
     Known,
     /// Those that are a word for on, such as `true`. The words are texts or, with `objects`, Python objects.
     Words { objects: bool },
