@@ -20,7 +20,8 @@
 //! field_text, names            names of fields in a map; lists of names in messages
 //! left_over                    which arrays of a file are not used
 //! long, cut, labels            one recording as one sample or many, and the classes of the samples
-//! mended                       a command that saves a copy with polarities of 0 and 1
+//! mended, heidelberg_mended    commands that save a copy of a file in which something is mended
+//! unnamed                      what to type for a file whose arrays have no usual names
 //! unlabelled                   which events of a recording are in no interval of a table of labels
 //! folder, listing, unread      a folder of recordings, and files in it that are not read
 //! class_folders, class_list    which folders are classes; the caller's list of classes

@@ -1,4 +1,4 @@
-//! Sweeps: many runs with different settings, and the table that compares finished runs.
+//! Sweeps: many runs with different settings, and the table that compares runs.
 
 mod comparison;
 mod options;
