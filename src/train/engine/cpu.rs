@@ -18,12 +18,13 @@ use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
 use crate::kernel::{Activity, SpikeCounts, loss};
 use crate::network::{Network, Parameters, Shape};
 
-/// Maximum number of blocks of a batch: enough for the threads of a large machine.
+/// Maximum number of blocks that a batch is divided into: enough for the threads of a large machine.
 const MAX_BLOCKS: usize = 32;
-/// Maximum number of float32 values in the gradients of all blocks together. It lowers the number of blocks for a large
-/// network.
+/// Limit for the number of float32 values in the gradients of all blocks of a batch together. For a large network, it
+/// lowers the number of blocks, but not below [`MIN_BLOCKS`].
 const MAX_GRADIENTS: usize = 1 << 25;
-/// Minimum number of blocks of a batch, however large the network is.
+/// Number of blocks that a batch is divided into for the largest networks. A batch of few samples can have fewer
+/// blocks.
 const MIN_BLOCKS: usize = 4;
 
 /// The engine of our kernels on the CPU, for networks of one shape.

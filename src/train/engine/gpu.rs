@@ -22,7 +22,7 @@ pub struct GpuEngine {
     device: Device,
     stream: Stream,
     precision: MatmulPrecision,
-    /// Compiled kernels of the last batch; `None` before the first batch.
+    /// Compiled kernels that the last batch ran on; `None` before the first batch.
     program: Option<Arc<Program>>,
     logits: Vec<f32>,
     class_weights: Option<Vec<f32>>,

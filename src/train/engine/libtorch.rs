@@ -31,7 +31,7 @@ pub struct LibtorchEngine {
 }
 
 impl LibtorchEngine {
-    /// Makes an engine on GPU number `gpu`, or on the CPU if `gpu` is `None`.
+    /// Makes an engine on the GPU with the index `gpu`, from 0, or on the CPU if `gpu` is `None`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if libtorch has no CUDA support, or cannot use that GPU.

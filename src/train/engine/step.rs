@@ -8,8 +8,8 @@ use crate::network::{Network, Parameters};
 
 /// Computes losses, logits and gradients of batches in host memory.
 ///
-/// Samples of a batch may have any length. A sample runs for `steps` steps, or for all its frames if it has more than
-/// `steps`. Steps after the last frame have no input. `network` must have the shape that the engine was made for.
+/// Samples of a batch can have different lengths. A sample runs for `steps` steps, or for all its frames if it has more
+/// than `steps`. Steps after the last frame have no input. `network` must have the shape that the engine was made for.
 pub trait Engine: std::fmt::Debug {
     /// Returns the mean loss of a batch and writes the gradient of the loss by every parameter into `gradient`.
     ///
@@ -187,7 +187,8 @@ impl SampleWeights<'_> {
 }
 
 /// Training stops if the loss of a step is at least this large. A large loss is about the difference of two logits.
-/// Float32 numbers of 2^24 or more are at least 2 apart, so logits of this size are too coarse to tell classes apart.
+/// Neighbouring float32 numbers from 2^24 on are at least 2 apart, so logits of this size are too coarse to tell
+/// classes apart.
 pub(crate) const MAX_LOSS: f64 = (1 << 24) as f64;
 
 /// Returns `result`, or an error if its loss is NaN, infinite, or at least [`MAX_LOSS`]: the weights have diverged.

@@ -77,7 +77,7 @@ pub(crate) unsafe trait DeviceType: Copy + Send + Sync + 'static {
     fn declare(name: &str) -> String;
 }
 
-/// Implements [`DeviceType`] for types of numbers. Each type is followed by its name in CUDA C++.
+/// Implements [`DeviceType`] for types of numbers. In a call, each type is followed by its name in CUDA C++.
 macro_rules! numbers {
     ($($rust:ty: $cuda:literal),* $(,)?) => {$(
         // SAFETY: a number of the same width and kind on both sides; any bits are one.
@@ -172,7 +172,7 @@ macro_rules! kernel_structs {
         }
     )+
 
-        /// Returns the definitions of these structs in CUDA C++.
+        /// Returns the definitions, in CUDA C++, of the structs that one call of `kernel_structs!` defines.
         pub(crate) fn declarations() -> String {
             [$(<$name as $crate::gpu::KernelStruct>::declaration()),+].concat()
         }

@@ -1,8 +1,8 @@
 //! A cache of compiled kernels on disk. NVRTC takes seconds, so a machine compiles each program only once.
 //!
 //! The cache is a folder with one file for each compiled program. The name of the file is a hash of everything that the
-//! compiled code depends on. The file has the code, and ends with a hash of it. If the file is missing or damaged, the
-//! program is compiled again. If the file cannot be written, that is not an error.
+//! compiled code depends on. The file has the code, and ends with a hash of the code. If the file is missing or
+//! damaged, the program is compiled again. If the file cannot be written, that is not an error.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::gpu::compile::{CudaSource, Image, OPTIONS, check_compiler, compile, nvrtc_version};
 use crate::gpu::device::Device;
 
-/// Folder of the cache that [`set_kernel_cache`] chose. Empty if that function wasn't called.
+/// Folder that [`set_kernel_cache`] chose for the cache. Unset if that function wasn't called.
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
 /// Sets the folder of the cache of compiled kernels, for this process. Call this before the first program is loaded.
@@ -57,8 +57,8 @@ pub(super) fn cached_in(folder: Option<&Path>, source: &CudaSource, architecture
     Ok(image)
 }
 
-/// Returns the compiled code in `content`, which was read from a cache file and may be damaged. Returns `None` if the
-/// hash at the end is missing or wrong.
+/// Returns the compiled code in `content`, the content of a cache file. Returns `None` if the file is damaged: the hash
+/// at its end is missing or wrong.
 fn whole(mut content: Vec<u8>) -> Option<Image> {
     let (bytes, hash) = content.split_last_chunk::<{ blake3::OUT_LEN }>()?;
     let len = bytes.len();

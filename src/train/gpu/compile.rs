@@ -196,8 +196,8 @@ impl Drop for Compilation {
     }
 }
 
-/// Converts a status code of NVRTC to a result. `doing` returns what was tried, in words that follow "cannot" in an
-/// error message.
+/// Converts a status code of NVRTC to a result. `doing` returns the words that follow "cannot" in the error message:
+/// what was tried.
 fn check(code: nvrtcResult, doing: impl FnOnce() -> String) -> Result<()> {
     match code {
         nvrtcResult::NVRTC_SUCCESS => Ok(()),

@@ -11,12 +11,12 @@ use crate::gpu::memory::{Buffer, Pinned};
 use crate::gpu::stream::Stream;
 
 impl Stream {
-    /// Queues a copy from host memory to device memory: elements `range` of `from` to `to`, from index `at` on. The
-    /// call doesn't wait for the copy. Borrowing or freeing `from` later does.
+    /// Queues a copy from host memory to device memory. It copies the elements `range` of `from` to the elements of
+    /// `to` from index `at` on. The call doesn't wait for the copy. Borrowing or freeing `from` later waits for it.
     ///
     /// # Errors
-    /// [`Error::Cuda`], also while this stream records a graph: a replay of the graph would read host memory that may
-    /// have been freed.
+    /// [`Error::Cuda`], also while this stream records a graph: a replay of the graph would read host memory that could
+    /// be freed before the replay.
     ///
     /// # Panics
     /// If the elements to read or to write are not all inside the arrays.
@@ -37,12 +37,12 @@ impl Stream {
         })
     }
 
-    /// Queues a copy from device memory to host memory: elements `range` of `from` to `to`, from index `at` on. The
-    /// call doesn't wait for the copy. Borrowing or freeing `to` later does.
+    /// Queues a copy from device memory to host memory. It copies the elements `range` of `from` to the elements of
+    /// `to` from index `at` on. The call doesn't wait for the copy. Borrowing or freeing `to` later waits for it.
     ///
     /// # Errors
     /// [`Error::Cuda`], also while this stream records a graph: a replay of the graph would write to host memory that
-    /// may have been freed.
+    /// could be freed before the replay.
     ///
     /// # Panics
     /// If the elements to read or to write are not all inside the arrays.

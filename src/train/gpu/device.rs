@@ -235,8 +235,8 @@ fn driver_version() -> Result<(u32, u32)> {
     Ok((version as u32 / 1000, version as u32 % 1000 / 10))
 }
 
-/// Converts a status code of the driver to a result. `doing` returns what was tried, in words that follow "cannot" in
-/// an error message.
+/// Converts a status code of the driver to a result. `doing` returns the words that follow "cannot" in the error
+/// message: what was tried.
 pub(super) fn check(code: CUresult, doing: impl FnOnce() -> String) -> Result<()> {
     match code {
         CUresult::CUDA_SUCCESS => Ok(()),

@@ -1,5 +1,5 @@
-//! Finds the CUDA driver and NVRTC. This must be done before the first call of a function of cudarc, which panics if
-//! the library is missing.
+//! Finds the CUDA driver and NVRTC. This must be done before the crate cudarc calls a function of one of them, because
+//! cudarc panics if that library is missing.
 //!
 //! The driver is the one installed in the system. NVRTC is searched for in these places, in this order: the folder
 //! given to [`set_libtorch`], the folders of the system's loader, the folder of the libtorch that this process has
@@ -80,7 +80,7 @@ const NVRTC_CALLS: [&str; 12] = [
 /// Folder where `scripts/setup` puts NVRTC. It is in the source tree from which this program was built.
 const SETUPS_NVRTC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.deps/nvrtc");
 
-/// Folder with libtorch's libraries that [`set_libtorch`] chose. Empty if that function wasn't called.
+/// Folder of libtorch's libraries, chosen by [`set_libtorch`]. Unset if that function wasn't called.
 static CHOSEN_LIBTORCH: OnceLock<PathBuf> = OnceLock::new();
 
 /// Sets the folder from which this process loads NVRTC and libtorch's CUDA part.
@@ -102,7 +102,7 @@ pub fn set_libtorch(dir: &Path) -> Result<()> {
     }
 }
 
-/// Returns the folder with libtorch's libraries that [`set_libtorch`] chose, or `None` if that function wasn't called.
+/// Returns the folder of libtorch's libraries, chosen by [`set_libtorch`], or `None` if that function wasn't called.
 pub(super) fn chosen_libtorch() -> Option<&'static Path> {
     CHOSEN_LIBTORCH.get().map(PathBuf::as_path)
 }
@@ -135,7 +135,7 @@ pub(super) fn open(path: &Path) -> Result<(), String> {
     library.map(std::mem::forget).map_err(|e| e.to_string())
 }
 
-/// Returns the first name in `calls` that isn't the name of a function of the library, or `None` if all are.
+/// Returns the first name in `calls` that the library has no function for, or `None` if it has all functions.
 fn missing<'a>(library: &Library, calls: &[&'a str]) -> Option<&'a str> {
     // SAFETY: the symbol is looked up and not used.
     calls.iter().find(|call| unsafe { library.get::<*const ()>(call.as_bytes()) }.is_err()).copied()
@@ -209,8 +209,8 @@ fn opens_in(folder: &Path) -> bool {
     ["libnvrtc.so.13", "libnvrtc.so.12"].iter().any(|name| open(&folder.join(name)).is_ok())
 }
 
-/// Returns the folders where NVRTC may be installed with the libtorch whose libraries are in the folder `libtorch`:
-/// this folder itself, and the folders of NVIDIA's Python packages next to the package `torch`.
+/// Returns the folders in which a libtorch can have its own NVRTC. `libtorch` is the folder of its libraries. NVRTC can
+/// be in this folder, or in the folders of NVIDIA's Python packages next to the package `torch`.
 fn nvrtc_folders(libtorch: &Path) -> Vec<PathBuf> {
     ["", "../../nvidia/cu13/lib", "../../nvidia/cuda_nvrtc/lib"].iter().map(|place| libtorch.join(place)).collect()
 }

@@ -16,8 +16,8 @@ const VERSION: &str = "2.11.0";
 ///
 /// # Errors
 /// [`Unavailable`](tonic_base::Error::Unavailable) if there is no libtorch, if its folder has no libtorch_cuda.so that
-/// can be opened, or if it has another version. A folder given to `set_libtorch` must also have a file with the
-/// version.
+/// can be opened, or if it has another version than tch needs. If the folder was given to `set_libtorch`, also if there
+/// is no file with its version.
 pub(crate) fn load_libtorch_cuda() -> Result<()> {
     let unavailable = |why: String| Error::unavailable("libtorch's CUDA part", why);
     let chosen = library::chosen_libtorch();

@@ -179,7 +179,7 @@ unsafe impl<T: DeviceType> Send for Pinned<T> {}
 // SAFETY: what changes through a shared reference is behind a mutex.
 unsafe impl<T: DeviceType> Sync for Pinned<T> {}
 
-/// Copies from and to a [`Pinned`] array that may still be running.
+/// Records of the copies from and to a [`Pinned`] array, to wait for those that are still running.
 #[derive(Debug, Default)]
 struct Copies {
     /// One record for each stream that has copied from or to the array: a CUDA event after the stream's last copy, and

@@ -80,8 +80,9 @@ impl Stream {
     /// its arrays, or gets the struct of another kernel, it can damage other arrays in device memory, or end with
     /// CUDA_ERROR_ILLEGAL_ADDRESS.
     ///
-    /// All GPUs can also write to pinned host memory, and some to any host memory. A kernel must never compute such an
-    /// address. The compiler can't check this, so the kernels' sources are trusted like the code in an `unsafe` block.
+    /// All GPUs can also write to page-locked host memory, and some to any host memory. A kernel must never compute
+    /// such an address. The compiler can't check this, so the kernels' sources are trusted like the code in an `unsafe`
+    /// block.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda), also if earlier work failed.

@@ -7,20 +7,20 @@ use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::{TILE_WIDTH, Tile};
 
-/// Share of active cells, among the cells of all steps, above which the dense kernels are faster. The first value is
-/// for layers with at most [`FEW_INPUTS`] inputs, the second for layers with more inputs.
+/// If more than this share of the cells of all steps is active, the dense kernels are faster. The first value is for
+/// layers with at most [`FEW_INPUTS`] inputs, the second for layers with more inputs.
 const DENSE: [f64; 2] = [0.6, 0.3];
 /// Maximum number of inputs for which the weights of two tiles of neurons fit into the L1 cache.
 const FEW_INPUTS: usize = 128;
 
-/// The input of a layer in sparse form: the active cells of each step, and their counts. The cells are the cells of a
-/// sample's frames, or the neurons of the layer before, which are active when they spike.
+/// The input of a layer in sparse form: the active cells of each step, and their counts. In the first layer, the cells
+/// are those of a sample's frames. In later layers, they are the neurons of the layer before, and a neuron is active
+/// when it spikes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Activity {
-    /// For each step, the index of its first element in `entries`. The last of the steps + 1 values is the length of
-    /// `entries`.
+    /// Index in `entries` of the first active cell of each step, followed by the length of `entries`.
     offsets: Vec<usize>,
-    /// `(cell, count)` of each active cell, step after step.
+    /// `(cell, count)` of each active cell at each step, in the order of the steps.
     entries: Vec<(u32, f32)>,
     /// Buffer for the number of entries in each frame of a sample, converted to u32.
     sizes: Vec<u32>,
@@ -97,7 +97,8 @@ impl Activity {
     }
 
     /// Replaces `dense` with the counts of all inputs at all steps. `dense[tile * stride + t][j]` is the count of input
-    /// j of tile `tile` at step t. It is 0 for the steps after the last step of the activity.
+    /// j of tile `tile` at step t. It is 0 for the steps after the last step of the activity. `stride` is the number of
+    /// steps to allocate for each tile.
     pub(crate) fn write_dense(&self, inputs: usize, stride: usize, dense: &mut Vec<Tile>) {
         dense.clear();
         dense.resize(inputs.div_ceil(TILE_WIDTH) * stride, [0.0; TILE_WIDTH]);
@@ -110,7 +111,8 @@ impl Activity {
 
     /// Replaces the activity with the spikes of a layer of `neurons` neurons. Bit j of `fired[t * tiles + tile]` is set
     /// if neuron j of tile `tile` spiked at step t, where `tiles` is the number of tiles. The spike count is computed
-    /// from the neuron's membrane potential, `v[tile * stride + t][j]`.
+    /// from the neuron's membrane potential, `v[tile * stride + t][j]`. `stride` is the number of steps that `v` has
+    /// for each tile.
     pub(crate) fn set_spikes(
         &mut self,
         isa: Isa,
@@ -154,8 +156,8 @@ for_each_isa! {
         neuron: &Neuron,
         activity: &mut Activity,
     ) {
-        /// Number of entries that are always written for a tile at a step. If fewer neurons spiked, the next tile
-        /// overwrites the surplus entries. This avoids a branch that would often be mispredicted.
+        /// Number of entries that are written for each tile at each step, even if fewer neurons spiked. The entries of
+        /// the next tile then overwrite the surplus ones. This avoids a branch that would often be mispredicted.
         const ANYWAY: usize = 2;
         let Activity { offsets, entries, .. } = activity;
         let tiles = neurons.div_ceil(TILE_WIDTH).max(1);

@@ -53,7 +53,7 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// Makes the state before the first update, for a list of `parameters` parameters. All moving averages are 0.
+    /// Makes Adam's state before the first update, for a list of `parameters` parameters. All moving averages are 0.
     pub fn new(config: AdamConfig, parameters: usize) -> Adam {
         Adam { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; parameters] }
     }

@@ -11,9 +11,8 @@ use crate::kernel::interface::{DrawOrder, DrawPermutation, SampleColumns};
 /// drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSource {
-    /// Number of this source, unique in the process. Recorded CUDA graphs contain the addresses of one source and are
-    /// stored under its number. A graph is therefore never replayed for another source, after the memory of its own
-    /// source was freed.
+    /// Number of this source, unique in the process. A recorded CUDA graph contains the addresses of one source, and is
+    /// stored under the number of that source. A graph is therefore never replayed for another source.
     pub(crate) id: u64,
     /// The samples of a set or of a single batch, as columns in device memory.
     pub(crate) columns: SampleColumns,

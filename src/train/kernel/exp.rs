@@ -9,8 +9,8 @@ use crate::kernel::vector::Real;
 const UNDERFLOW: f32 = -87.336_54;
 /// 1.5 * 2^23. Adding this number to a small float32 x and subtracting it again rounds x to the nearest integer.
 const ROUND: f32 = 12_582_912.0;
-/// High part of ln 2: the first bits of ln 2, so few that the product with an integer up to 126 is exact. [`LN2_LOW`]
-/// is the rest of ln 2.
+/// High part of ln 2: ln 2 rounded to so few bits that the product with an integer up to 126 is exact. [`LN2_LOW`] is
+/// ln 2 minus this part.
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 /// Coefficients of r^2 to r^7 in the polynomial for e^r. The polynomial begins with 1 + r.

@@ -35,8 +35,8 @@ pub(crate) struct Neuron {
 }
 
 impl Neuron {
-    /// Returns the number of spikes at membrane potential `v`. The result is NaN if `v` is NaN, so that a diverged
-    /// layer leads to a loss of NaN.
+    /// Returns the number of spikes at membrane potential `v`. The result is NaN if `v` is NaN, so that the loss of a
+    /// network that has diverged is NaN too.
     #[inline(always)]
     pub(crate) fn spikes<R: Real>(&self, v: R) -> R {
         v.div(R::splat(self.theta)).at_least(R::splat(0.0)).trunc()
@@ -87,8 +87,8 @@ for_each_isa! {
     }
 }
 
-/// Computes [`forward`] for two tiles at a time. Each step must wait for the result of the step before. The processor
-/// computes the other tile meanwhile, so two tiles take no longer than one.
+/// Computes [`forward`] for two tiles at a time. In a tile, each step must wait for the result of the step before.
+/// Meanwhile, the processor computes the other tile, so two tiles take no longer than one.
 #[inline(always)]
 fn forward_tiles<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool>(
     neuron: &Neuron,

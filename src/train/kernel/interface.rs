@@ -31,7 +31,7 @@ kernel_structs! {
         pub(crate) frame_ends: Address<u8>,
         /// Active cells of all frames, each as its index in the frame.
         pub(crate) cells: Address<u8>,
-        /// Count of each active cell; for time surfaces, its value.
+        /// Count of each active cell; for time surfaces, the cell's value.
         pub(crate) counts: Address<u8>,
         /// One record for each sample: where it is in the columns, its number of frames, and its class.
         pub(crate) samples: Address<Sample>,
@@ -53,8 +53,8 @@ kernel_structs! {
     pub(crate) struct DrawOrder {
         /// One permutation for each window, which shuffles the samples of the window. Null if `shuffled` is 0.
         pub(crate) within: Address<DrawPermutation>,
-        /// Number of samples that are drawn in the epoch: all samples, or all but those of a last batch that is smaller
-        /// than the others.
+        /// Number of samples that are drawn in the epoch. It is the number of all samples, or fewer if a smaller last
+        /// batch is left out.
         pub(crate) end: u64,
         /// Permutation of the chunks: maps the index of a slot to the index of the chunk in this slot.
         pub(crate) slots: DrawPermutation,
@@ -63,15 +63,15 @@ kernel_structs! {
         /// 1 if the samples are a single batch: every draw then starts at sample 0. 0 if they are a set: a draw then
         /// continues where the draw before ended.
         pub(crate) one_batch: u32,
-        /// Number of samples per chunk. Only the last chunk of the set may have fewer.
+        /// Number of samples per chunk. Only the last chunk of the set can have fewer.
         pub(crate) chunk_samples: u32,
         /// `chunk_samples` minus the number of samples in the last chunk of the set.
         pub(crate) missing: u32,
-        /// Number of slots per window. Only the last window may have fewer.
+        /// Number of slots per window. Only the last window can have fewer.
         pub(crate) window_chunks: u32,
         /// Number of windows in the epoch.
         pub(crate) windows: u32,
-        /// Index of the slot with the last chunk of the set, which may have fewer samples than the others.
+        /// Index of the slot with the last chunk of the set, which can have fewer samples than the others.
         pub(crate) short_slot: u32,
     }
 
@@ -175,7 +175,7 @@ kernel_structs! {
         pub(crate) out: Address<u16>,
         /// Maximum number of samples in a batch.
         pub(crate) batch_size: u32,
-        /// Maximum number of steps T, rounded up to a multiple of the tile size.
+        /// T: the maximum number of steps of a sample, rounded up to a multiple of the tile size.
         pub(crate) time: u32,
         /// Number of cells in a frame, rounded up to a multiple of the tile size.
         pub(crate) width: u32,
@@ -227,7 +227,7 @@ kernel_structs! {
         pub(crate) spikes: Address<u16>,
         /// Output: spike counts summed over time, (batch, width). Null in all hidden layers but the last.
         pub(crate) totals: Address<f32>,
-        /// Maximum number of steps T, rounded up to a multiple of the tile size.
+        /// T: the maximum number of steps of a sample, rounded up to a multiple of the tile size.
         pub(crate) time: u32,
         /// Number of neurons, rounded up to a multiple of the tile size.
         pub(crate) width: u32,
@@ -251,7 +251,7 @@ kernel_structs! {
         pub(crate) spikes: Address<f64>,
         /// Output: number of steps in which each neuron spiked, in each sample, (batch, width).
         pub(crate) active_steps: Address<u32>,
-        /// Maximum number of steps T, rounded up to a multiple of the tile size.
+        /// T: the maximum number of steps of a sample, rounded up to a multiple of the tile size.
         pub(crate) time: u32,
         /// Number of neurons, rounded up to a multiple of the tile size.
         pub(crate) width: u32,
@@ -285,7 +285,7 @@ kernel_structs! {
         pub(crate) totals: Address<f32>,
         /// Maximum number of samples in a batch.
         pub(crate) batch_size: u32,
-        /// Maximum number of steps T, rounded up to a multiple of the tile size.
+        /// T: the maximum number of steps of a sample, rounded up to a multiple of the tile size.
         pub(crate) time: u32,
         /// Number of neurons, rounded up to a multiple of the tile size.
         pub(crate) width: u32,
@@ -312,7 +312,7 @@ kernel_structs! {
         pub(crate) partials: Address<f32>,
         /// Maximum number of samples in a batch.
         pub(crate) batch_size: u32,
-        /// Maximum number of steps T, rounded up to a multiple of the tile size.
+        /// T: the maximum number of steps of a sample, rounded up to a multiple of the tile size.
         pub(crate) time: u32,
         /// Number of neurons, rounded up to a multiple of the tile size.
         pub(crate) width: u32,

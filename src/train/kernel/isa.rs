@@ -13,7 +13,7 @@ const VARIABLE: &str = "TONIC_ISA";
 pub struct Isa(pub(super) Set);
 
 /// The instruction sets that the kernels are compiled for. On all of them, a fused multiply-add is rounded only once,
-/// so that they give the same bits. On `Portable`, it may be a call of a slow library function.
+/// so that they give the same bits. On `Portable`, a fused multiply-add can be a call of a slow library function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Set {
     Portable,
@@ -73,8 +73,9 @@ impl Isa {
     }
 }
 
-/// Compiles functions once for each instruction set. The generated function takes the [`Isa`] to run on as its first
-/// argument. In the body of the function, `V` is the [`F32x16`](super::vector::F32x16) of that instruction set.
+/// Compiles functions once for each instruction set. Each generated function takes the [`Isa`] to run on as its first
+/// argument. In the body of a function, `V` is the vector type ([`F32x16`](super::vector::F32x16)) of this instruction
+/// set.
 macro_rules! for_each_isa {
     ($(
         $(#[$attribute:meta])*

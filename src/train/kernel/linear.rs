@@ -15,10 +15,10 @@ use crate::kernel::vector::F32x16;
 use crate::kernel::{Activity, TILE_WIDTH, Tile, halves, halves_mut};
 
 /// Number of steps that a dense matrix product computes together, in registers. On an instruction set with only 16
-/// registers, half as many.
+/// registers, it computes half as many.
 const STEPS: usize = 12;
-/// Number of cells whose dense weight gradients are computed together, in registers. On an instruction set with only 16
-/// registers, half as many.
+/// Number of input cells whose weight gradients the dense kernel computes together, in registers. On an instruction set
+/// with only 16 registers, it computes half as many.
 const CELLS: usize = 8;
 /// Number of rows of weights that one parallel task of [`Panels::add`] adds.
 const ROWS: usize = 64;
@@ -167,7 +167,7 @@ for_each_isa! {
 
     /// Writes the input current of every neuron at every step of `activity` to `x`. `x[tile * stride + t][j]` is the
     /// current of neuron j of tile `tile` at step t. It is the bias + the sum of count * W^T\[cell\] over the active
-    /// cells of the step, in the order of `activity`.
+    /// cells of the step, in the order of `activity`. `stride` is the number of steps that `x` has for each tile.
     ///
     /// # Panics
     /// If `x` is too small, or a cell is not an input of the layer.
@@ -193,7 +193,8 @@ for_each_isa! {
     }
 
     /// Adds the gradients of a layer's weights and biases to `gradient`. `activity` is the input of the layer.
-    /// `lambda[tile * stride + t][j]` is the gradient of the loss by output j of tile `tile` at step t.
+    /// `lambda[tile * stride + t][j]` is the gradient of the loss by output j of tile `tile` at step t. `stride` is the
+    /// number of steps that `lambda` has for each tile.
     ///
     /// The gradient of a weight is the sum of count\[t\] * lambda\[t\] over the steps t, where count\[t\] is the count
     /// of the weight's input cell at step t. The gradient of a bias is the sum of lambda\[t\]. Both sums run forward in
@@ -213,9 +214,9 @@ for_each_isa! {
         }
     }
 
-    /// Writes b + a W^T for one tile of outputs to `out`, which has one element for each step. `bias` is b, and `panel`
-    /// is W^T. Input j of tile `tile` of the inputs at step t is `a[tile * stride + t][j]`. The products are added in
-    /// the order of the inputs. `stride` is a result of the function [`stride`].
+    /// Writes b + a W^T for one tile of outputs to `out`, which has one element for each step. `bias` and `panel` have
+    /// b and W^T for this tile. Input j of tile `tile` of the inputs at step t is `a[tile * stride + t][j]`. The
+    /// products are added in the order of the inputs. `stride` is a value that the function [`stride`] returned.
     ///
     /// # Panics
     /// If `out` doesn't have `stride` elements, or if `stride` is 0 or not a multiple of [`STEPS`].
@@ -297,7 +298,8 @@ fn gather_step<V: F32x16, const N: usize>(
     sums
 }
 
-/// Computes [`gather`] for N tiles, from tile `first` on. `x` begins with tile `first`. Returns N.
+/// Computes [`gather`] for N tiles, from tile `first` on. The first elements of `x` are for tile `first`. Returns N,
+/// the number of tiles that were computed.
 #[inline(always)]
 fn gather_tiles<V: F32x16, const N: usize>(
     panels: &Panels,
@@ -318,7 +320,8 @@ fn gather_tiles<V: F32x16, const N: usize>(
     N
 }
 
-/// Computes [`weight_gradient`] for N tiles, from tile `first` on. `lambda` begins with tile `first`. Returns N.
+/// Computes [`weight_gradient`] for N tiles, from tile `first` on. The first elements of `lambda` are for tile `first`.
+/// Returns N, the number of tiles that were computed.
 #[inline(always)]
 fn weight_gradient_tiles<V: F32x16, const N: usize>(
     activity: &Activity,
@@ -360,7 +363,8 @@ fn add_over_time<V: F32x16>(lambda: &[Tile], sum: &mut Tile) {
 }
 
 /// Computes [`matmul_tile`] for I steps, from step `first` on, and for P halves of a tile of outputs. `parts` has the
-/// index of each half, 0 or 1, and `start` has its bias. All sums stay in registers until they are returned.
+/// index of each half, 0 or 1, and `start` has the bias of each half. All sums stay in registers until they are
+/// returned.
 #[inline(always)]
 fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],

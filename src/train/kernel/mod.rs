@@ -18,7 +18,7 @@
 //!
 //! The CPU kernels handle neurons in tiles of [`TILE_WIDTH`] neighbouring neurons. For all steps of a sample, the
 //! membrane potentials of a tile stay in registers, and the weights of a tile stay in the L1 cache. Layers are padded
-//! to whole tiles with weights of zero. Spikes and gradients of padded neurons are not used.
+//! to whole tiles with weights of zero. The spikes and gradients of neurons in this padding are not used.
 //!
 //! **The same bits on every CPU.** A kernel is written once and compiled for several instruction sets, one of which is
 //! chosen at run time. A multiply-add is fused on all instruction sets or on none. Every sum has a fixed order, which

@@ -27,7 +27,7 @@ use crate::gpu::{CudaSource, Device, Image, Kernel, KernelStruct, Stream, cached
 use crate::kernel::exp;
 use crate::kernel::interface::{Sample, declarations};
 
-/// The CUDA sources. Each may use definitions of the sources before it.
+/// The CUDA sources. Each source can use the definitions of the sources before it.
 const SOURCES: [&str; 7] = [
     include_str!("order.cu"),
     include_str!("inflate.cu"),
@@ -43,9 +43,9 @@ pub(crate) const TILE: usize = 64;
 /// Distance between the rows of a tile in shared memory, in elements. It is 8 more than the length of a row, to avoid
 /// bank conflicts.
 const STRIDE: usize = TILE + 8;
-/// Size of a tile in shared memory, in elements, with the gaps between its rows.
+/// Size of a tile in shared memory, in elements, including the gaps between its rows.
 const PLANE: usize = TILE * STRIDE;
-/// Size of a tile of bfloat16 numbers in shared memory, in bytes, with the gaps between its rows.
+/// Size of a tile of bfloat16 numbers in shared memory, in bytes, including the gaps between its rows.
 const PLANE_BYTES: usize = PLANE * size_of::<u16>();
 /// Threads per block of the kernels that multiply matrices, and of `iaf_backward_constant`. In a product, each of the
 /// four warps of a block computes 32 by 32 elements of a tile.
@@ -115,8 +115,8 @@ pub struct ColumnTypes {
 
 impl ColumnTypes {
     /// Returns the narrowest types for the samples of several sets. Their frames have the shape `shape`, and a sample
-    /// has at most `longest` frames. `counts` has the type of the counts in each set. Frame ends have at least two
-    /// bytes.
+    /// has at most `longest` frames. `counts` has one element for each set: the type of the set's counts. Frame ends
+    /// have at least two bytes.
     pub fn of(shape: FrameShape, longest: usize, counts: impl IntoIterator<Item = Width>) -> ColumnTypes {
         // At least two bytes: sets of smaller frames would gain nothing.
         let entries = shape.cells().saturating_mul(longest as u64).clamp(1 << 8, u32::MAX.into());
@@ -337,8 +337,8 @@ impl Program {
         })
     }
 
-    /// Compiles the kernels, or reads the compiled kernels from the cache on disk. Returns the settings and the
-    /// compiled code.
+    /// Compiles the kernels, or reads the compiled kernels from the cache on disk. Returns the settings that the
+    /// kernels are compiled for, and the compiled code.
     ///
     /// # Errors
     /// The errors of [`Program::new`].

@@ -27,8 +27,8 @@ impl SpikeCounts {
         }
     }
 
-    /// Adds to the counts of one neuron. The number of spikes saturates, because a diverged neuron can have more spikes
-    /// than a `u64` holds.
+    /// Adds to the counts of one neuron. If the number of spikes is more than a `u64` holds, as in a network that has
+    /// diverged, it becomes the largest `u64`.
     pub(crate) fn add(&mut self, neuron: usize, spikes: u64, active_steps: u64) {
         self.spikes[neuron] = self.spikes[neuron].saturating_add(spikes);
         self.active_steps[neuron] += active_steps;

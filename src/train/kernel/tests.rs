@@ -43,9 +43,9 @@ fn exponential_is_close_over_its_whole_range_and_underflows_to_zero() {
     assert!(exp(f32::NAN).is_nan());
 }
 
-/// Whether each sum in `got` differs from the one in `expected` by at most 1e-6 * `largest`. `largest` is the largest
-/// value that a sum of such products can have. The tolerance is not relative to the sum itself: if large terms cancel,
-/// the sum is small, but the rounding errors are not.
+/// Whether each sum in `got` differs from the sum at the same index in `expected` by at most 1e-6 * `largest`.
+/// `largest` is the largest absolute value that such a sum can have. The tolerance is not relative to the sum itself:
+/// if large terms cancel, the sum is small, but the rounding errors are not.
 fn close(got: impl Iterator<Item = f64>, expected: &[f64], largest: f64) -> bool {
     let mut apart = got.zip(expected).map(|(got, expected)| (got - expected).abs());
     apart.all(|apart| apart <= 1e-6 * largest)

@@ -1,4 +1,4 @@
-//! Vectors of sixteen float32 for each instruction set, with which the kernels are written.
+//! Vectors of sixteen float32 for each instruction set. The kernels are written with these vectors.
 //!
 //! Plain loops are not enough: for some instruction sets, the compiler turns them into gathers and scatters (a matmul
 //! took 30 times as long with AVX-512 as with AVX2). Every operation on a vector rounds as the same operation of

@@ -7,8 +7,8 @@ use crate::network::parameters::{Iaf, Network, Parameters, Shape};
 
 impl Network {
     /// Makes a network with random parameters. Each weight and bias of a layer with n inputs is drawn from the uniform
-    /// distribution U(-1/sqrt(n), 1/sqrt(n)), as in PyTorch's `nn.Linear.reset_parameters` (`kaiming_uniform_` with a =
-    /// sqrt(5)).
+    /// distribution U(-1/sqrt(n), 1/sqrt(n)), as in PyTorch's `nn.Linear.reset_parameters`
+    /// (`kaiming_uniform_(a=sqrt(5))`).
     ///
     /// The values are drawn in the order of the parameters from ChaCha8, whose stream is the same on every machine.
     /// PyTorch draws other values for the same seed.

@@ -15,8 +15,8 @@ pub struct Extent {
     pub longest: usize,
     /// Whether the network is trained; evaluation needs fewer buffers.
     pub trained: bool,
-    /// If the buffers keep the predictions of all samples of an epoch: the maximum number of these samples. If they
-    /// keep only the predictions of the last batch: 0.
+    /// Maximum number of samples in an epoch, if the buffers keep the predictions of the whole epoch. 0 if they keep
+    /// only the predictions of the last batch.
     pub kept: u64,
     /// Maximum number of batches in an epoch.
     pub batches: u64,
@@ -29,7 +29,7 @@ impl Extent {
         padded(self.longest.max(1))
     }
 
-    /// Returns batch * T, the number of time steps of all samples in an array (batch, T, ...).
+    /// Returns batch * T: the number of time steps, padding included, of all samples of a batch together.
     pub(super) fn rows(&self) -> usize {
         self.batch * self.time()
     }
@@ -40,9 +40,11 @@ impl Extent {
     }
 }
 
-/// Approximate number of CUDA blocks that compute the gradient of one weight matrix: enough for the largest GPUs.
+/// Number of CUDA blocks that the gradient of one weight matrix is divided among, if possible: enough for the largest
+/// GPUs. A matrix of more tiles than this has one block for each tile.
 const GRADIENT_BLOCKS: usize = 256;
-/// Maximum number of float32 values in all partial sums of the gradient of one weight matrix together.
+/// Limit for the number of float32 values in all partial sums of the gradient of one weight matrix together. A matrix
+/// of more weights than this has one partial sum.
 const MAX_PARTIALS: usize = 1 << 26;
 
 /// Maximum size in bytes of a dense input for the first layer's weight gradient. If the dense input would be larger,
@@ -91,10 +93,10 @@ pub(super) struct Hidden {
     pub(super) weights_at: usize,
     /// Index of the layer's first bias in the flat parameters of the network.
     pub(super) bias_at: usize,
-    /// Weights W for the forward pass, each as a sum of bfloat16 pieces. Empty in the first layer.
+    /// Weight matrix W for the forward pass, each weight as the sum of bfloat16 pieces. Empty in the first layer.
     pub(super) forward: Buffer<u16>,
-    /// Transposed weights W^T for the backward pass, each as a sum of bfloat16 pieces. Empty in the first layer, and if
-    /// the network isn't trained.
+    /// Transposed weight matrix W^T for the backward pass, each weight as the sum of bfloat16 pieces. Empty in the
+    /// first layer, and if the network isn't trained.
     pub(super) backward: Buffer<u16>,
     pub(super) v: Buffer<f32>,
     pub(super) spikes: Buffer<u16>,
@@ -125,7 +127,7 @@ pub(super) struct Readout {
 
 impl DenseInput {
     /// Allocates the dense input, for frames of `cells` cells. Returns `None` if the network isn't trained, or if the
-    /// dense input would be too large.
+    /// dense input or one of its frames would be too large.
     pub(super) fn new(program: &Program, extent: Extent, cells: usize) -> Result<Option<DenseInput>> {
         let (width, pieces) = (padded(cells), program.column_types().input_pieces());
         let block_frames = INFLATE_BYTES / (pieces * width * size_of::<u16>());

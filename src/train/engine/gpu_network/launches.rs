@@ -120,8 +120,8 @@ impl GpuNetwork {
         self.launch_parameters(stream, &self.program.update)
     }
 
-    /// Makes the side stream wait for `stream`: work that is queued on the side stream after this call starts when the
-    /// work that is on `stream` now has ended.
+    /// Makes the side stream wait for `stream`. Work that is queued on the side stream after this call starts only when
+    /// all work that was queued on `stream` before the call has ended.
     fn fork(&self, stream: &Stream) -> Result<()> {
         stream.record(&self.fork)?;
         self.side.wait(&self.fork)

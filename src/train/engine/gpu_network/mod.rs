@@ -7,8 +7,8 @@
 //!       +-> inflate_input                         +-> readout_gradient -> weight_gradient of each ---+
 //! ```
 //!
-//! The second row runs at the same time as the first, on a second stream, because one kernel alone doesn't fill a large
-//! GPU.
+//! The kernels in the lower line run at the same time as those in the upper line, on a second stream, because one
+//! kernel alone doesn't fill a large GPU.
 //!
 //! Every launch has a fixed grid and fixed arguments. What changes from batch to batch is in device memory: the samples
 //! of the batch, their number, and the number of updates. A step is therefore recorded as a graph once for each source

@@ -113,7 +113,7 @@ impl GpuNetwork {
         Ok(())
     }
 
-    /// Fills the buffers that a step writes to with NaN, so that tests notice if a kernel reads memory that was never
+    /// Fills with NaN the buffers that a step writes to. Tests then notice if a kernel reads memory that was never
     /// written.
     ///
     /// # Errors
@@ -137,7 +137,8 @@ impl GpuNetwork {
         stream.upload(&self.state, 0, &self.begun, 0..1)
     }
 
-    /// Queues a copy of scores to host memory: those of `batches`, a range of batch numbers of the epoch.
+    /// Queues a copy of the scores of some batches to host memory. `batches` is the range of their indices in the
+    /// epoch, as in [`State::batch`].
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
