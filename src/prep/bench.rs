@@ -49,7 +49,7 @@ pub struct NaiveMeasured {
     pub entries: u64,
 }
 
-/// Measures reading and framing the samples of a conversion into dense float32 batches (B, T, P, H, W).
+/// Measures how fast the samples of a conversion are read and framed into dense float32 batches (B, T, P, H, W).
 ///
 /// # Errors
 /// Errors of opening, reading and framing; [`tonic_base::Error::Usage`] if there are no samples, or if a dense batch
@@ -151,7 +151,8 @@ struct Worker<'a> {
     dense: Array5<f32>,
 }
 
-/// Counts of one batch, or of all batches of a pass. `longest` is a maximum; the others are sums.
+/// Counts for one batch, or for all batches of a pass. `longest` is the number of frames of the longest sample; the
+/// others are sums.
 #[derive(Clone, Copy, Debug, Default)]
 struct Made {
     samples: u64,
@@ -174,8 +175,8 @@ impl<'a> Naive<'a> {
         self.order.len().div_ceil(self.batch_size) as u64
     }
 
-    /// Makes `batches` batches on `threads` threads, and starts again at the first batch after the last one. If `steps`
-    /// is given, each batch is also written as dense frames, padded to this number of frames.
+    /// Makes `batches` batches on `threads` threads. After the last batch of an epoch, starts again with the first
+    /// batch. If `steps` is given, each batch is also written as dense frames, padded to this number of frames.
     fn pass(&self, threads: usize, batches: u64, steps: Option<u64>, progress: &Progress) -> Result<Made> {
         let mut all = Made::default();
         in_order(

@@ -51,7 +51,8 @@ pub enum ClockRemedy {
     /// The times of these few events are far from all others. The user has to remove the events from a copy of the
     /// recording.
     TakeOut(EventRange),
-    /// Like [`ClockRemedy::TakeOut`], for a file with many samples: the events of one sample have to be removed.
+    /// For a file with many samples: the user has to remove events of one sample from a copy of the file. These are
+    /// events whose times are far from all others, or all parts of the sample but the largest.
     OfRow(Box<RowEvents>),
 }
 
@@ -119,7 +120,7 @@ pub enum Error {
         path: PathBuf,
         /// The dataset and samples that cannot be read.
         place: String,
-        /// Why they cannot be read, for example libhdf5's message.
+        /// Why the data cannot be read, for example libhdf5's message.
         reason: String,
     },
     /// Data that a file declares but does not contain. libhdf5 would read the fill value instead, which is usually
@@ -204,7 +205,7 @@ pub enum Error {
     Columns {
         /// The file.
         path: PathBuf,
-        /// The group, array or field.
+        /// The group, array or field that causes the error.
         place: String,
         /// The columns or values that are needed.
         expected: String,
@@ -213,8 +214,8 @@ pub enum Error {
         /// Ways to avoid the error. Empty if none is known.
         remedies: Vec<Remedy>,
     },
-    /// Coordinates that are fractions, all inside one pixel, such as coordinates that were normalised to 0 to 1, or all
-    /// in a corner of the sensor.
+    /// Coordinates that are fractions and lie all inside one pixel, or all in a corner of the sensor. They are not
+    /// pixels: for example, they were normalised to the range 0 to 1.
     #[error(
         "{}: {field}: expected pixels, got fractions from {least} to {most}: fractions inside one pixel or a corner of the sensor are not pixels",
         .path.display()
@@ -237,7 +238,7 @@ pub enum Error {
     Foreign {
         /// The file.
         path: PathBuf,
-        /// The part of the file. Empty if it is the whole file.
+        /// The part of the file that has this format. Empty if it is the whole file.
         place: String,
         /// The format or content that can be read at this place.
         expected: String,
@@ -286,7 +287,7 @@ pub enum Error {
         place: String,
         /// What the times do, and at which event.
         got: String,
-        /// What the user can do about it.
+        /// What the user can do about the times.
         remedy: ClockRemedy,
         /// Period of the counter, if the times can also come from a counter that wraps; otherwise `None`. It is a
         /// number as text, in the unit of the times in the file. A number that isn't whole has a decimal point.
@@ -318,7 +319,7 @@ pub enum Error {
     /// A class that is not in the caller's list of classes.
     #[error("{}{}: expected classes of {} ({expected}), got {got}", .path.display(), .line.map_or(String::new(), |line| format!(": line {line}")), .list.display())]
     UnknownClass {
-        /// The recording, or the table of labels.
+        /// The recording or the table of labels that has the unknown class.
         path: PathBuf,
         /// Line of the table of labels, counted from 1. `None` if the classes don't come from a table.
         line: Option<usize>,
@@ -334,23 +335,23 @@ pub enum Error {
     NotUtf8 {
         /// The file.
         path: PathBuf,
-        /// Line number, counted from 1.
+        /// Number of the line with the first wrong byte, counted from 1.
         line: usize,
-        /// What the line has.
+        /// The encoding, the format or the byte that was found instead of UTF-8.
         got: String,
         /// The encoding of the file, as iconv names it. `None` if it is unknown.
         encoding: Option<&'static str>,
     },
-    /// A table of labels with an invalid line.
+    /// A table of labels or a list of classes with an invalid line.
     #[error("{}: line {line}: expected {expected}, got {got}", .path.display())]
     BadTable {
-        /// The CSV file.
+        /// The file with the table or the list.
         path: PathBuf,
-        /// Line number, counted from 1.
+        /// Number of the invalid line, counted from 1.
         line: usize,
-        /// What the line must have.
+        /// What the invalid line must have.
         expected: String,
-        /// What the line has.
+        /// What the invalid line has.
         got: String,
     },
     /// A conversion that lost more events than the caller allows.
@@ -379,9 +380,9 @@ pub enum Error {
         path: Option<PathBuf>,
         /// The transform and the parameter, or the line of the TOML.
         place: String,
-        /// What is allowed.
+        /// What the recipe can have at this place.
         expected: String,
-        /// What was found instead.
+        /// What the recipe has at this place.
         got: String,
     },
 }
@@ -411,7 +412,7 @@ pub enum FolderKind {
     /// Folders with files of the same names in each, such as folders of sessions. The files are probably named after
     /// their classes.
     SameFiles {
-        /// Path of one of these files, relative to the opened folder.
+        /// Path of one of the files that have the same name in each folder, relative to the opened folder.
         file: String,
         /// The class that the name of `file` gives.
         class: String,

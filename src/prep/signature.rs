@@ -65,7 +65,7 @@ pub enum Kind {
     Pixels,
     /// True or false.
     Flag,
-    /// One of these words.
+    /// A word that is in this list.
     Word(&'static [&'static str]),
 }
 
@@ -162,9 +162,9 @@ pub(crate) fn one_line(error: &toml::de::Error) -> String {
 /// All transforms and framings that a recipe can name.
 #[derive(Clone, Copy, Debug)]
 pub struct Catalogue {
-    /// Signatures of the transforms, for `[[transform]]`.
+    /// Signatures of the transforms, which a recipe names in `[[transform]]`.
     pub transforms: &'static [Signature],
-    /// Signatures of the framings, for `[frames]`.
+    /// Signatures of the framings, which a recipe names in `[frames]`.
     pub framings: &'static [Signature],
 }
 

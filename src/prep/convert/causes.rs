@@ -1,7 +1,8 @@
 //! Describes in words what a conversion lost, and the likely cause. The cause is guessed from the sample that lost the
 //! most events.
 //!
-//! Names in backticks are parameters of the library. The program replaces them by the options that the user types.
+//! In these texts, names in backticks are parameters of the library. The program replaces them by the options that the
+//! user types.
 
 use crate::convert::chunks::ChunkMaker;
 use crate::convert::inputs::{Inputs, Rowless};
@@ -77,8 +78,8 @@ pub(super) fn loss_notes(
 /// to 1. These are the warnings:
 ///
 /// - one for each recording, if the intervals of the table leave out more than `limit` of its events;
-/// - one for all recordings that have no row in the table, if they have more than `limit` of all events;
-/// - one for all recordings of which the range leaves out more than `limit` of the events.
+/// - one for all recordings that have no row in the table, if they together have more than `limit` of all events;
+/// - one for all recordings that each have more than `limit` of their own events outside the range.
 ///
 /// # Errors
 /// Errors of [`Inputs::left_out`].
@@ -160,8 +161,8 @@ fn name(recipe: &Recipe, step: Step) -> &str {
     }
 }
 
-/// Describes the likely cause of the loss by a step, and what to do. `sample` is the sample that lost the most events
-/// in the step. `before` has the events of this sample before the step.
+/// Describes why a step of the conversion probably lost events, and what to do. `sample` is the index of the sample
+/// that lost the most events in this step. `before` has the events of this sample as they are before the step.
 fn cause(setting: Setting<'_>, step: Step, sample: u64, before: &Admitted) -> String {
     let times = before.events.t.first().zip(before.events.t.last()).map(|(&first, &last)| (first, last));
     match (step, times) {

@@ -112,7 +112,7 @@ impl<'a> ChunkMaker<'a> {
     }
 
     /// Reads and transforms a sample again. Returns how many events of the sample each step lost. `ledger` is the
-    /// ledger of the sample. It gives the loss by slicing.
+    /// ledger of the sample. The number of events that slicing lost is taken from it.
     ///
     /// # Errors
     /// Errors of reading.

@@ -331,8 +331,8 @@ impl Inputs {
         })
     }
 
-    /// Returns the files that hold data of a range of samples outside the recordings' own files, such as sources of
-    /// virtual datasets. Each file is listed once.
+    /// Returns the files, other than the recordings themselves, that hold data of a range of samples. Sources of
+    /// virtual datasets are an example. Each file is listed once.
     pub fn linked(&self, range: &Range<u64>) -> Vec<LinkedPath> {
         let (mut linked, mut seen) = (Vec::new(), HashSet::new());
         for input in self.within(range) {

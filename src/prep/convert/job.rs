@@ -58,7 +58,7 @@ pub struct Conversion {
     pub shard_bytes: u64,
     /// What to do if the set exists already.
     pub existing: Existing,
-    /// Whether to leave out and count events outside the sensor. Otherwise such an event is an error.
+    /// Whether events outside the sensor are left out and counted. If false, such an event is an error.
     pub lenient: bool,
     /// The largest share of the events, 0 to 1, that may be lost. The events that are lost by the table of labels, the
     /// range of events, bad times, the sensor's bounds, CropTime and slicing are added up. If more events are lost, the

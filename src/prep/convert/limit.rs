@@ -40,7 +40,7 @@ impl<'a> Excess<'a> {
         exceeds.then_some(Excess { output, most, lost, of })
     }
 
-    /// Returns the error for this loss. The warnings among `notes` are its reasons. `converted` says whether all
+    /// Returns the error for this loss. It gives the warnings among `notes` as reasons. `converted` says whether all
     /// samples have been converted.
     pub(super) fn error(&self, notes: &[String], converted: bool) -> Error {
         let &Excess { output, most, lost, of } = self;

@@ -95,7 +95,8 @@ pub(super) struct Losses {
     /// Sum of `events_in` in the ledgers of the samples that were added.
     pub events: u64,
     steps: Vec<StepLoss>,
-    /// Samples that have to be read again, with their ledgers: the ledgers do not show which step lost the events.
+    /// Samples whose ledgers do not show which step lost the events. They have to be read again. Each has its index in
+    /// the set, and its ledger.
     unclear: Vec<(u64, Ledger)>,
 }
 
@@ -153,7 +154,7 @@ impl Losses {
         }
     }
 
-    /// Returns the number of events that each step lost. `None` if the ledger doesn't show it.
+    /// Returns how many events of a sample each step lost, if the sample's ledger shows it. Otherwise returns `None`.
     fn lost_of(&self, ledger: &Ledger) -> Option<Vec<u64>> {
         let mut lost = vec![0; self.steps.len()];
         for column in Column::ALL.into_iter().filter(|column| column.count(ledger) > 0) {

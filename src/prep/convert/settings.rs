@@ -52,8 +52,8 @@ pub(super) fn settings(options: &SourceOptions, inputs: &Inputs) -> Result<BTree
     Ok(settings.map(|(name, value)| (name.into(), value)).into())
 }
 
-/// Returns the different values that `value` has for the recordings, as one text. If there are several, a hash of the
-/// values of all recordings follows. So the text also differs if the same values belong to other recordings.
+/// Calls `value` for each recording, and returns the different results as one text. If there are several, a hash of the
+/// results for all recordings follows. So the text also differs if the same results belong to other recordings.
 fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
     let (mut kinds, mut all) = (Vec::new(), blake3::Hasher::new());
     for value in inputs.recordings().map(value) {
@@ -68,11 +68,11 @@ fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
 
 /// Compares `settings` with `begun`, the settings that an unfinished set was begun with. `dir` is the directory of this
 /// set, and `marker` its marker file. The options `unwrap` and `allow_clock_trouble` may be added, because they only
-/// allow recordings that were refused before. If `allow_clock_trouble` was given once, it stays in `settings`.
+/// allow recordings that were refused before. If `begun` has `allow_clock_trouble`, it is also set in `settings`.
 ///
 /// # Errors
-/// [`ShardError::Mismatch`] with the first setting that differs. The setting `labels` is compared only with
-/// `same_files`.
+/// [`ShardError::Mismatch`] with the first setting that differs. The setting `labels` is compared only if `same_files`
+/// is true.
 pub(super) fn check_settings(
     (dir, marker): (&Path, &Path),
     settings: &mut BTreeMap<String, String>,

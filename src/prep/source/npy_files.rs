@@ -173,7 +173,7 @@ struct Found {
     len: u64,
     /// Fields that have one entry for each event, but were not taken for a column.
     unused: Vec<String>,
-    /// Other arrays of the file that are not used, by name or by group.
+    /// Names of other arrays of the file that are not used, or of groups of such arrays.
     others: Vec<String>,
     /// Fields that have the name of a column, but whose type or shape does not fit.
     unusable: Vec<UnusableField>,

@@ -72,12 +72,13 @@ pub enum Cut {
 /// Where class labels come from, for layouts that do not define labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LabelSource {
-    /// The label in each file, if the map names one. Otherwise the name of the folder that the file is in.
+    /// Each recording has the label in its file, if the map names one. Otherwise, its label is the name of the folder
+    /// that the file is in.
     #[default]
     Own,
     /// All samples have this class.
     One(String),
-    /// From a CSV file with one label for each file, or for each interval of a recording.
+    /// The labels are in a CSV file, which has one label for each recording, or for each interval of a recording.
     Csv(PathBuf),
 }
 

@@ -18,13 +18,13 @@ const SHARE: u64 = 16;
 const JOINT: i64 = 100;
 
 /// Returns why the times of a recording step back, as text for a message. `starts` has the indices of the events at
-/// which they do. Returns `None` if the clock may be the reason. The reasons that are recognised:
+/// which the times step back. Returns `None` if the clock may be the reason. The reasons that are recognised:
 ///
 /// - The events are sorted by p, x or y first, and then by time. Then each part has other values in one of these
 ///   columns than the part before it.
 /// - Two parts are in the wrong order. Then the second part ends shortly before the first part begins.
-/// - The recording was stored as two parts that cover the same times. Then both begin together and end together. They
-///   do not begin near 0, as they would after a restart of the clock.
+/// - The recording was stored as two parts that cover the same times. Then both parts begin at about the same time and
+///   end at about the same time. They do not begin near 0, as they would after a restart of the clock.
 ///
 /// # Errors
 /// Errors of [`EventStream::read`].

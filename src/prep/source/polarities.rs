@@ -155,8 +155,8 @@ pub(crate) fn odd_polarities(
     odd(path, taken, format!("{what}: {how}"), |field| mended(path, layout, taken, field, on?))
 }
 
-/// Makes the error for polarities that cannot be used. `got` says what is wrong with them. `command` is called with the
-/// name of their field, and returns the command that mends it.
+/// Makes the error for polarities that cannot be used. `got` says what is wrong with them. `command` gets the name of
+/// the field with the polarities, and returns the command that saves a copy with usable polarities.
 fn odd(path: &Path, taken: &TakenColumns, got: String, command: impl Fn(&str) -> Option<Remedy>) -> Error {
     let field = taken.fields[Role::P as usize].as_ref().map_or("p", |taken| &taken.field);
     Error::Columns {

@@ -197,8 +197,8 @@ impl Recording {
         self.reader.events()
     }
 
-    /// Returns the largest x and y, where the first pixel is 0, for a recording whose sensor size is unknown. `None` if
-    /// the layout gives the sensor size.
+    /// Returns the largest x and y, counted from 0, for a recording whose sensor size is unknown. `None` if the layout
+    /// gives the sensor size.
     ///
     /// # Errors
     /// Errors of reading.

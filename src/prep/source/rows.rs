@@ -124,8 +124,8 @@ impl RowClocks {
         })
     }
 
-    /// Returns an error if a row has [`FEW`] events or more within less than a millisecond. Events that all have the
-    /// same stored time are accepted.
+    /// Returns an error if a row has [`FEW`] events or more within less than a millisecond in an assumed unit. Events
+    /// that all have the same stored time are accepted.
     fn vet_brief(&self, sample: u64, times: &Times, row: Range<usize>) -> Result<()> {
         let valid = || row.clone().filter_map(|i| times.get(i));
         let lasts = valid().max().unwrap_or(0).saturating_sub(valid().min().unwrap_or(0));

@@ -73,11 +73,11 @@ impl ClassLabel {
 /// Where the events of a recording are stored.
 #[derive(Debug)]
 pub(super) enum EventStore {
-    /// In the columns t, x, y and p of an HDF5 file. t and x are not `None`.
+    /// The events are in an HDF5 file. The value has the columns t, x, y and p; t and x are not `None`.
     Hdf5(Box<[Option<NumberColumn>; 4]>),
-    /// In a NumPy array: of records, or with several numbers for each event.
+    /// The events are in a NumPy array in a file: an array of records, or one with several numbers for each event.
     Array(EventArray),
-    /// In memory, with times in microseconds.
+    /// The events are in memory, with times in microseconds.
     Memory(EventBlock),
 }
 
@@ -101,7 +101,7 @@ impl EventStream {
     /// Limits the stream to the range of events that the user gave. `None` changes nothing.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] for a range without events.
+    /// [`tonic_base::Error::Usage`] if the recording has events, but none of them is in the range.
     pub(super) fn restrict(mut self, events: Option<EventRange>) -> Result<EventStream> {
         if let Some(events) = events {
             self.len = self.time.restrict(events, &self.path, self.len)?;

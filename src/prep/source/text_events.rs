@@ -75,7 +75,7 @@ struct Table<'a> {
     rows: Rows<'a>,
     /// Whether decimals follow a comma instead of a point, as in `0,5`.
     comma: bool,
-    /// For each column: its words for off and on. `None` if it has no words for polarities.
+    /// For each column: its words for the polarities off and on. `None` if the column has no such words.
     words: Vec<Option<(&'a str, &'a str)>>,
     /// Indices of the columns that contain numbers, or words for polarities. Other columns are skipped.
     used: Vec<usize>,

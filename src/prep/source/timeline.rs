@@ -28,7 +28,7 @@ pub(super) struct Timeline {
     pub notes: Vec<String>,
     /// Number of the file's events before the first event that is used.
     pub skipped: u64,
-    /// Number of the file's events that the user left out.
+    /// Number of the file's events outside the range of events that the user gave.
     pub left_out: u64,
     /// Index of the first used event in the stored columns.
     base: u64,
@@ -57,7 +57,7 @@ impl Timeline {
     /// Limits a recording of `len` events to the range `events`. Returns the number of events in the range.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] if no event is in the range.
+    /// [`tonic_base::Error::Usage`] if the recording has events, but none of them is in the range.
     pub(super) fn restrict(&mut self, events: EventRange, path: &std::path::Path, len: u64) -> Result<u64> {
         let range = events.of(len);
         if range.is_empty() && len > 0 {
@@ -91,7 +91,7 @@ impl Timeline {
         Timeline { unwrap: false, ..self.clone() }
     }
 
-    /// Call this after the stored columns were replaced by columns of the used events alone, with wraps undone.
+    /// Adapts the timeline to new stored columns, which have only the used events, with wraps undone.
     pub(super) fn settle(&mut self) {
         (self.base, self.wrap) = (0, None);
     }

@@ -83,8 +83,8 @@ struct Told {
     of_times: bool,
 }
 
-/// Finds the attribute that gives the unit of times. `place` is the dataset or group with the attribute, and `name` is
-/// its path in the file.
+/// Finds the attribute that gives the unit of times. `place` is the dataset or group whose attributes are searched, and
+/// `name` is the path of this dataset or group in the file.
 fn find(place: &Location, name: &str) -> Option<Told> {
     let names = place.attr_names().ok()?;
     let plain = |attribute: &str| attribute.to_lowercase().replace(['-', ' '], "_").replace("_of_", "_");

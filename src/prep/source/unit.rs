@@ -52,10 +52,10 @@ impl TimeUnit {
         Self::NAMES.iter().find(|(_, unit)| *unit == self).map_or("", |(name, _)| name)
     }
 
-    /// Guesses another unit for times that are implausible in this one. In this unit, `events` events last `lasts`
-    /// microseconds. Returns the most probable other unit, and how many microseconds the events last in it. A recording
-    /// of about 10 seconds with about 100,000 events per second is most probable. The unit `likely` is preferred to all
-    /// others. `None` if there is no other unit in which the recording lasts 10 ms to a day.
+    /// Guesses another unit for times that are implausible in the unit `self`. In the unit `self`, `events` events last
+    /// `lasts` microseconds. Returns the most probable other unit, and how many microseconds the events last in it. A
+    /// recording of about 10 seconds with about 100,000 events per second is most probable. The unit `likely` is
+    /// preferred to all others. `None` if there is no other unit in which the recording lasts 10 ms to a day.
     pub(super) fn probable(self, lasts: f64, events: u64, likely: Option<TimeUnit>) -> Option<(TimeUnit, f64)> {
         let far = |unit: TimeUnit| {
             let us = lasts * unit.microseconds() / self.microseconds();
@@ -69,8 +69,8 @@ impl TimeUnit {
         nearest.map(|((_, us), unit)| (unit, us))
     }
 
-    /// Finds another unit that brings a time nearest to `other` microseconds. `us` is the time in microseconds if it is
-    /// in this unit. `None` if no other unit brings it nearer than this one.
+    /// Finds the unit in which a time would be nearest to `other` microseconds. If the time is in the unit `self`, it
+    /// is `us` microseconds. `None` if no other unit brings the time nearer than `self` does.
     pub(super) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
         let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
         let units = Self::NAMES.into_iter().map(|(_, unit)| unit);
@@ -139,8 +139,8 @@ impl TimeUnit {
         Some(number * unit.microseconds()).filter(|us| us.is_finite() && *us > 0.0)
     }
 
-    /// Parses a time such as `100ms`, `1.5s` or `50000` and returns microseconds. A time without a unit is in this
-    /// unit.
+    /// Parses a time such as `100ms`, `1.5s` or `50000` and returns microseconds. A time without a unit is in the unit
+    /// `self`.
     ///
     /// # Errors
     /// A text that says what was expected.

@@ -8,9 +8,10 @@ use crate::source::unit::TimeUnit;
 pub(crate) struct Unlabelled {
     /// Number of events in no sample.
     pub(crate) events: u64,
-    /// Number of events of the recording that are used.
+    /// Number of events of the recording, in samples or not. Events outside the range of events that the user gave do
+    /// not count.
     pub(crate) of: u64,
-    /// First start and last end of the intervals, in microseconds.
+    /// The earliest start and the latest end of the intervals, in microseconds.
     pub(crate) intervals: (i64, i64),
     /// First and last time of the recording, in microseconds.
     pub(crate) times: (i64, i64),

@@ -107,7 +107,8 @@ fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     }
 }
 
-/// Returns column `i` of a two-dimensional array. `columns` is the number of columns; `None` leaves it open.
+/// Returns column `i` of a two-dimensional array. `columns` is the array's number of columns, or `None` if the shape
+/// shows it.
 fn column(array: &ArrayInfo, i: u64, columns: Option<u64>) -> FieldPath {
     array.field(Part::Column { index: i as usize, columns })
 }

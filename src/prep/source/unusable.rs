@@ -53,8 +53,8 @@ fn is_text(kind: &str) -> bool {
     numpy || kind.starts_with("string") || kind.starts_with("unicode")
 }
 
-/// Returns the path of the array, or the paths of its members, if they have a name for t or x but do not contain
-/// numbers.
+/// Returns the path of an array without numbers, if the array's name is one of the usual names of t or x. For an array
+/// of records, returns the paths of the members of this kind.
 pub(super) fn unusable_names(array: &ArrayInfo) -> Vec<String> {
     let needed = |name: &str| matches!(Role::of(name), Some(Role::T | Role::X));
     match &array.kind {

@@ -20,11 +20,11 @@ use crate::source::unit::{TimeUnit, duration};
 pub(super) const SHORTEST: i64 = 1_000;
 /// Duration of the longest plausible recording, in microseconds.
 const LONGEST: i64 = 86_400_000_000;
-/// A recording that seems to last less than this, in microseconds, is searched for times with fractions. These mean
+/// A recording that seems to last less than this, in microseconds, is searched for times with fractions. Fractions mean
 /// that the assumed unit is wrong: the times are probably in seconds.
 const SHORT: i64 = 10_000;
-/// With fewer than [`FEW`] events, a recording is searched for fractions only if it lasts less than this, in
-/// microseconds, or less than 1 us per event.
+/// Like [`SHORT`], but for a recording with fewer than [`FEW`] events: it is searched for times with fractions if it
+/// seems to last less than this, in microseconds, or less than 1 us per event.
 const TICKS: i64 = 10;
 /// Maximum number of gaps that are subtracted from the duration of a recording. More gaps mean that the unit is wrong,
 /// and not the clock.
@@ -138,7 +138,7 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<()
 
 /// Returns the duration of the recording in microseconds, without its gaps and without the jumps of stray events. No
 /// gap is subtracted if the times wrap, or if there are more than [`MOST_GAPS`] gaps. If the clock wraps or starts
-/// again, the result is at most the sum of all steps ahead. `None` if there are no events.
+/// again, the result is at most the sum of all steps forward in time. `None` if there are no events.
 pub(super) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     let (low, high) = found.extent?;
     let breaks = found.breaks.iter().filter(|_| found.wrap.is_none());
@@ -150,7 +150,8 @@ pub(super) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
 }
 
 /// Finds fractions in times that are assumed to be in microseconds or nanoseconds, which cameras count in whole
-/// numbers. For other units, and for recordings in memory, returns the fractions that were found earlier.
+/// numbers. If the recording is in memory, returns the fractions that were found when it was loaded. For other units,
+/// returns `None` unless the recording is in memory.
 fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> {
     if !matches!(unit, TimeUnit::Microseconds | TimeUnit::Nanoseconds) || stream.is_in_memory() {
         return Ok(stream.time.fractions);

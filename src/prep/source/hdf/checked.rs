@@ -115,7 +115,9 @@ fn open(path: &Path, file: &File, name: &str, events: Option<&Part>) -> Result<O
     Ok(Some(dataset))
 }
 
-/// Returns the region of a dataset that is used, and what its rows are called in messages, such as `samples`.
+/// Returns the region of a dataset that is used, and the word for the dataset's rows in messages, such as `samples`. If
+/// the dataset has one entry for each event, `events` is the part of it that is used. If it has one entry for each
+/// sample, `events` is `None`.
 fn used(shape: &[u64], events: Option<&Part>) -> (Region, &'static str) {
     let whole = Region::whole(shape);
     match events {

@@ -32,7 +32,8 @@ pub(crate) struct NumberColumn {
     element: Option<Element>,
     /// Index of the dimension along which the events are stored.
     dimension: usize,
-    /// Index of the column along each dimension. The index along the dimension of the events is not used.
+    /// Where the column is in the dataset: one index for each dimension. The index for the dimension of the events is
+    /// not used.
     place: Vec<usize>,
     /// Number of entries.
     pub len: u64,

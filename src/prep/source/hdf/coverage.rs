@@ -1,12 +1,12 @@
-//! Finds the rows of a dataset that none of several selections contains, and so have no data.
+//! Finds the rows of a dataset that none of the given selections contains. These rows have no data.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-/// Maximum number of ranges that one check merges. It limits the time for a file with absurd sizes.
+/// Maximum number of ranges of rows that one check merges. It limits the time for a file with absurd sizes.
 const MOST_RANGES: u64 = 1 << 28;
-/// Maximum number of different column boundaries in the mappings of one virtual dataset.
+/// Maximum number of different column indices at which the mappings of one virtual dataset begin or end.
 const MOST_COLUMNS: usize = 4096;
 /// The value of `count` or `block` in an unlimited selection.
 const UNLIMITED: u64 = u64::MAX;
@@ -134,7 +134,7 @@ impl Selection {
         }
     }
 
-    /// Returns the box if there is exactly one. `None` for several boxes, and for `All`.
+    /// Returns the selected box if there is exactly one. `None` for no box, for several boxes, and for `All`.
     pub(super) fn only(&self) -> Option<&[Strided]> {
         match self {
             Selection::Boxes(boxes) if boxes.len() == 1 => Some(&boxes[0]),
@@ -198,7 +198,7 @@ impl Region {
 }
 
 /// Returns the rows in `needed` that no selection in `rows` contains. `budget` is the number of ranges that may still
-/// be merged. Each merged range reduces it. `None` if it is used up.
+/// be merged. Each merged range reduces it by one. Returns `None` if the budget is used up.
 fn row_gaps(rows: impl Iterator<Item = Strided>, needed: &Range<u64>, budget: &mut u64) -> Option<Gaps> {
     let mut ranges: Vec<_> = rows.map(Strided::ranges).collect();
     let first = ranges.iter_mut().enumerate().filter_map(|(i, own)| own.next().map(|r| Reverse((r.start, r.end, i))));

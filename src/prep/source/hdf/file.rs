@@ -147,8 +147,8 @@ pub(crate) fn describe(path: &Path, dataset: &Dataset, name: &str) -> Result<Str
 /// Maximum length in bytes of fixed-length strings. Longer ones are not read.
 const LONGEST_TEXT: usize = 256;
 
-/// Reads the strings in a dataset or an attribute as bytes. `kind` is the type of its entries. `None` if this is no
-/// string type, or if its fixed length is above [`LONGEST_TEXT`].
+/// Reads the strings in a dataset or an attribute as bytes. `kind` is the type of the entries. `None` if `kind` is no
+/// string type, or a type of strings with a fixed length above [`LONGEST_TEXT`].
 pub(crate) fn text_bytes(place: &Container, kind: &TypeDescriptor) -> hdf5::Result<Option<Vec<Vec<u8>>>> {
     fn read<T: hdf5::H5Type + AsRef<[u8]>>(place: &Container) -> hdf5::Result<Option<Vec<Vec<u8>>>> {
         Ok(Some(place.read_raw::<T>()?.iter().map(|text| text.as_ref().to_vec()).collect()))
@@ -166,7 +166,7 @@ pub(crate) fn text_bytes(place: &Container, kind: &TypeDescriptor) -> hdf5::Resu
 /// doesn't check that.
 ///
 /// # Errors
-/// [`Error::WrongType`] for another type, and for strings in another encoding.
+/// [`Error::WrongType`] for a dataset of another type, and for strings in another encoding.
 pub(crate) fn strings(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<String>> {
     let kind = descriptor(path, dataset, name)?;
     let Some(texts) = text_bytes(dataset, &kind).map_err(|e| damaged(path, name, &e))? else {

@@ -8,7 +8,7 @@ use hdf5::Group;
 use crate::source::hdf::search;
 use crate::source::hdf::sys::{Link, link};
 
-/// Maximum number of links on one path, as in libhdf5. It ends the search if links form a circle.
+/// Maximum number of links on one path, as in libhdf5. The limit ends the search if links form a circle.
 const MOST_LINKS: usize = 16;
 
 /// A file that holds data of a recording, but is not the recording's own file.

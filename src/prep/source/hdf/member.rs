@@ -29,7 +29,7 @@ pub(super) type Member<'a> = (&'a [String], Class, Option<Element>);
 
 /// Reads members of the selected records. Returns one vector for each member, with the bits of its numbers, each
 /// converted to 8 bytes. `members` has either one to four members that are numbers and in no nested record, or a single
-/// member, which may be in a nested record or an array.
+/// member, which may be in a nested record and may be an element of an array.
 pub(super) fn read(dataset: &Dataset, members: &[Member<'_>], selection: Selection) -> hdf5::Result<Vec<Vec<u64>>> {
     fn columns<const N: usize>(
         dataset: &Dataset,

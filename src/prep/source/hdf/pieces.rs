@@ -20,7 +20,7 @@ const LOOK_AHEAD: u64 = 64;
 pub(super) struct Missing {
     /// The rows of the virtual dataset that come from the first missing source, and what is wrong with that source.
     pub(super) first: Option<(Range<u64>, String)>,
-    /// Number of further missing sources.
+    /// Number of missing sources other than the first one.
     pub(super) more: u64,
 }
 

@@ -10,8 +10,8 @@ pub(super) const VIRTUAL_PREFIX: &str = "HDF5_VDS_PREFIX";
 pub(super) const LINK_PREFIX: &str = "HDF5_EXT_PREFIX";
 /// The environment variable that names the folder of external raw files.
 const RAW_PREFIX: &str = "HDF5_EXTFILE_PREFIX";
-/// At the beginning of the value of `HDF5_VDS_PREFIX`, `HDF5_EXT_PREFIX` or `HDF5_EXTFILE_PREFIX`: stands for the
-/// folder of the HDF5 file that refers to another file.
+/// Stands for the folder of the HDF5 file that refers to another file. It may be at the beginning of the value of the
+/// environment variables `HDF5_VDS_PREFIX`, `HDF5_EXT_PREFIX` and `HDF5_EXTFILE_PREFIX`.
 const ORIGIN: &str = "${ORIGIN}";
 
 /// Finds and opens the HDF5 file `name`, to which the HDF5 file `from` refers. `prefix` is the environment variable
@@ -40,8 +40,9 @@ pub(super) fn expected_at(name: &str, from: &Path) -> PathBuf {
     folder(from).join(name)
 }
 
-/// Returns the path of the external raw file `name`, to which the HDF5 file `from` refers. It is relative to the folder
-/// in the environment variable `HDF5_EXTFILE_PREFIX`, or to the current folder if the variable is not set.
+/// Returns the path of the external raw file `name`, to which the HDF5 file `from` refers. A relative `name` is in the
+/// folder that the environment variable `HDF5_EXTFILE_PREFIX` gives, or in the current folder if the variable is not
+/// set.
 pub(super) fn raw_file(name: &str, from: &Path) -> PathBuf {
     let prefix = std::env::var(RAW_PREFIX).unwrap_or_default();
     with_origin(&prefix, from).join(name)

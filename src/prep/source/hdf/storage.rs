@@ -20,7 +20,8 @@ use crate::source::hdf::pieces::{Missing, pieces};
 use crate::source::hdf::sources::{Piece, Sources};
 use crate::source::hdf::stored::{missing_chunks, raw_files, shape};
 
-/// Maximum depth of virtual datasets whose sources are virtual datasets too. It ends the check if they form a circle.
+/// Maximum depth of virtual datasets whose sources are virtual datasets too. The limit ends the check if virtual
+/// datasets form a circle.
 const DEEPEST: u32 = 8;
 const CIRCLE: &str = "its sources are virtual datasets themselves, in a circle or more than 8 deep";
 

@@ -16,8 +16,8 @@ pub(super) fn shape(dataset: &Dataset) -> Vec<u64> {
     dataset.shape().iter().map(|&length| length as u64).collect()
 }
 
-/// Finds the rows of a region whose data is in no external raw file. Returns these rows, the raw files that are long
-/// enough, and what is wrong with the first raw file that is missing or too short.
+/// Finds the rows of a region that lack data, because external raw files are missing or too short. Returns these rows,
+/// the raw files that are long enough, and what is wrong with the first raw file that is missing or too short.
 pub(super) fn raw_files(
     dataset: &Dataset,
     files: &[ExternalFile],

@@ -33,7 +33,7 @@ use crate::source::hdf::coverage::{Selection, Strided};
 
 /// Maximum size in bytes of a link's target.
 const LONGEST_LINK: usize = 64 << 10;
-/// Maximum number of blocks of an irregular selection.
+/// Maximum number of blocks of an irregular selection: one that libhdf5 stores as a list of blocks.
 const MOST_BLOCKS: u64 = 1 << 22;
 /// The number of the link class "external" (`H5L_TYPE_EXTERNAL`).
 const EXTERNAL: c_int = 64;
@@ -175,7 +175,7 @@ pub(super) enum Odd {
     Array(Datatype, Vec<usize>),
     /// A float of a size that Rust doesn't have, such as a long double.
     Float,
-    /// Anything else.
+    /// Any other type that the HDF5 wrapper cannot describe.
     Other,
 }
 

@@ -143,7 +143,7 @@ pub(crate) struct EventArray {
 }
 
 impl EventArray {
-    /// Returns whether the column of this role has floats.
+    /// Returns whether the column `role` has floats.
     pub(crate) fn is_float(&self, role: Role) -> bool {
         self.lanes[role as usize].is_some_and(|lane| lane.number.kind == NumberKind::Float)
     }

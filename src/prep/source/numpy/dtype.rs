@@ -143,8 +143,8 @@ impl DType {
         Ok(DType::Record { fields, bytes: offset })
     }
 
-    /// Makes the type of a sub-array of the given shape, with elements of this type. If the shape has only one element,
-    /// returns the type of the element.
+    /// Makes the type of a sub-array of the given shape, with elements of this type. Returns this type unchanged if the
+    /// sub-array has only one element, and if the elements are Python objects.
     fn repeated(self, shape: &Literal) -> Result<DType, String> {
         let sizes = match shape {
             Literal::Integer(size) => vec![*size],

@@ -55,7 +55,7 @@ impl Parser<'_> {
         self.at += self.rest().len() - self.rest().trim_start().len();
     }
 
-    /// Skips spaces, and then `token` if it comes next. Returns whether it does.
+    /// Skips spaces, and then `token` if it comes next. Returns whether `token` was skipped.
     fn take(&mut self, token: &str) -> bool {
         self.skip_spaces();
         let found = self.rest().starts_with(token);
