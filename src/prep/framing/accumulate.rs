@@ -64,7 +64,7 @@ impl EventFraming for ToFrame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToImage {
-    /// Expected sensor size after all transforms, (W, H, P). `None` skips the check.
+    /// Sensor size that is expected after all transforms, (W, H, P). With `None`, any size is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
 }

@@ -17,33 +17,33 @@ use crate::framing::slicing::MAX_FRAMES;
 use crate::signature::{Kind, Parameter, Signature};
 use tonic_shard::FrameShape;
 
-/// How the trace of an earlier event decays with its age.
+/// How the trace of an earlier event decays with the age of that event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
-    /// Exponential: e^-(age / tau).
+    /// The trace decays exponentially: its value is e^-(age / tau).
     #[default]
     Exp,
-    /// Linear: 1 - age / (3 tau). Negative for ages above 3 tau.
+    /// The trace decays linearly: its value is 1 - age / (3 tau), which is negative for ages above 3 tau.
     Lin,
 }
 
-/// Tonic's `ToAveragedTimesurface`.
+/// Tonic's `ToAveragedTimesurface`: averaged time surfaces, one frame for each square of the sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ToAveragedTimesurface {
     /// Width and height of a surface, in pixels: an odd number, at most `cell_size`.
     pub surface_size: u32,
-    /// Width and height of a cell, in pixels.
+    /// Width and height of a cell (a square of the sensor), in pixels.
     pub cell_size: u32,
     /// Maximum age of an earlier event in microseconds. Older events leave no trace, and neither do events before time
     /// 0.
     pub time_window: f64,
     /// Time constant tau of the decay, in microseconds.
     pub tau: f64,
-    /// How the trace of an earlier event decays with its age.
+    /// How the trace of an earlier event decays with the age of that event.
     pub decay: Decay,
-    /// Expected sensor size after all transforms, (W, H, P). `None` skips the check.
+    /// Sensor size that is expected after all transforms, (W, H, P). With `None`, any size is accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
 }
@@ -131,12 +131,12 @@ impl EventFraming for ToAveragedTimesurface {
 struct Memories {
     sensor: SensorSize,
     rule: ToAveragedTimesurface,
-    /// Index of the first event of each cell and polarity in the list that `sorted` returns. The element of polarity p
-    /// of a cell is at `cell * P + p`. The last element is the number of events.
+    /// For each cell and polarity: where its events begin in the list that `sorted` returns. The entry for polarity p
+    /// of a cell is at index `cell * P + p`. One more entry follows: the number of events.
     starts: Vec<u32>,
     /// Sum of the surfaces of the events of one cell and one polarity, (surface_size, surface_size).
     surface: Array2<f64>,
-    /// For each addition to `surface`, the flat index of the element. An index can occur several times.
+    /// For each addition to an element of `surface`: the element's flat index. An index can occur several times.
     touched: Vec<u32>,
 }
 

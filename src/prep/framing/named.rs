@@ -32,7 +32,7 @@ pub enum Framing {
     ToFrame(ToFrame),
 }
 
-/// The signatures of all framings.
+/// The signatures (names, parameters and defaults) of all framings.
 pub(crate) const FRAMINGS: [Signature; 6] = [
     ToFrame::SIGNATURE,
     ToImage::SIGNATURE,

@@ -1,4 +1,5 @@
-//! The traits that every framing implements, and the type for the frames of one sample.
+//! What every framing has: a type that checks its parameters, and a type that makes the frames. Here are the traits for
+//! both, and the type for the frames of one sample.
 
 use tonic_shard::{ColumnBuf, FrameShape, Width};
 
@@ -35,8 +36,8 @@ pub(crate) trait EventFraming {
     }
 
     /// Returns the maximum number of frames per sample, for events of `sensor`. `span` has the first and last possible
-    /// time of the events in microseconds, both inclusive. `None` if there is no maximum, or if it is above
-    /// [`MAX_FRAMES`].
+    /// time of the events in microseconds, both inclusive; it is `None` if these are not known. Returns `None` if there
+    /// is no maximum, or if it is above [`MAX_FRAMES`].
     fn frame_limit(&self, span: Option<(i64, i64)>, sensor: SensorSize) -> Option<u64>;
 
     /// Returns the time from the start of a frame to the start of the next, in microseconds. `None` if the parameters
@@ -66,8 +67,8 @@ pub(crate) trait MakeFrames {
     /// the framing has a fixed number of frames, it has that many empty frames instead.
     ///
     /// # Errors
-    /// If the sample has more than [`MAX_FRAMES`] frames. With `ToFrame`, `ToImage` and `ToTimesurface` also if it has
-    /// more than [`MAX_ENTRIES`] entries.
+    /// If the sample has more than [`MAX_FRAMES`] frames. With `ToFrame` and `ToTimesurface` also if it has more than
+    /// [`MAX_ENTRIES`] entries.
     fn frame(&mut self, events: &Events, out: &mut FramedSample) -> Checked;
 }
 
@@ -78,7 +79,7 @@ pub struct FramedSample {
     pub frame_sizes: Vec<u32>,
     /// Indices of the nonzero cells, frame after frame. They ascend within a frame.
     pub cells: Vec<u32>,
-    /// Value of each cell in `cells`: a number of events, or a float32 if the framing makes surfaces.
+    /// Value of each cell in `cells`: a number of events, or a float32 if the framing doesn't count events.
     pub counts: ColumnBuf,
     /// Number of events in at least one frame.
     pub binned: u64,

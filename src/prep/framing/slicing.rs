@@ -20,16 +20,16 @@ pub(crate) const MAX_FRAMES: u64 = 1 << 24;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ToFrame {
-    /// Microseconds per frame.
+    /// Duration of a frame, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_window: Option<i64>,
-    /// Events per frame.
+    /// Number of events in a frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_count: Option<u64>,
-    /// Number of frames per sample. All have the same duration.
+    /// Number of frames per sample, if all frames of a sample have the same duration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_time_bins: Option<u64>,
-    /// Number of frames per sample. All have the same number of events.
+    /// Number of frames per sample, if all frames of a sample have the same number of events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_event_bins: Option<u64>,
     /// Overlap of neighbouring frames: in microseconds with `time_window`, in events with `event_count`, and as a share
@@ -45,7 +45,7 @@ pub struct ToFrame {
     /// event. Only allowed with `time_window`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<i64>,
-    /// Expected sensor size after all transforms, (W, H, P). `None` skips the check.
+    /// Sensor size that is expected after all transforms, (W, H, P). With `None`, any size is accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
 }
@@ -150,7 +150,8 @@ impl TimeWindows {
     }
 
     /// Returns the maximum number of windows per sample. `span` has the first and last possible time in microseconds,
-    /// both inclusive. `None` if there is no maximum, or if it is above [`MAX_FRAMES`].
+    /// both inclusive; it is `None` if these are not known. Returns `None` if there is no maximum, or if it is above
+    /// [`MAX_FRAMES`].
     pub(crate) fn limit(&self, span: Option<(i64, i64)>) -> Option<u64> {
         let start = self.start_time.or(span.map(|(lo, _)| lo))?;
         let end = self.end_time.or(span.map(|(_, hi)| hi))?;

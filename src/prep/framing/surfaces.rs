@@ -22,7 +22,7 @@ use tonic_shard::FrameShape;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToTimesurface {
-    /// Microseconds per window.
+    /// Duration of a window, in microseconds.
     pub dt: f64,
     /// Time constant of the decay in microseconds: after this time, a value has decayed from 1 to 1/e.
     pub tau: f64,
@@ -32,7 +32,7 @@ pub struct ToTimesurface {
     /// Whether to keep a last window that is shorter than `dt`.
     #[serde(default)]
     pub include_incomplete: bool,
-    /// Expected sensor size after all transforms, (W, H, P). `None` skips the check.
+    /// Sensor size that is expected after all transforms, (W, H, P). With `None`, any size is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
 }
@@ -147,7 +147,7 @@ impl MakeFrames for LastTimes {
 pub struct ToVoxelGrid {
     /// Number of time bins per sample. Each bin is one frame.
     pub n_time_bins: u32,
-    /// Expected sensor size after all transforms, (W, H, P). `None` skips the check.
+    /// Sensor size that is expected after all transforms, (W, H, P). With `None`, any size is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
 }
@@ -195,9 +195,9 @@ impl EventFraming for ToVoxelGrid {
 /// Makes the frames of [`ToVoxelGrid`], one time bin at a time.
 struct Voxels {
     bins: u32,
-    /// Value of each pixel in the current time bin, (H, W): the sum of the parts of +1 or -1 that events add.
+    /// Value of each pixel in the current time bin, (H, W): the sum of what the events add to the pixel in this bin.
     sums: Array2<f64>,
-    /// For each addition to `sums`, the flat index of the element. An index can occur several times.
+    /// For each addition to an element of `sums`: the element's flat index. An index can occur several times.
     cells: Vec<u32>,
 }
 

@@ -15,7 +15,7 @@ pub(super) trait Survey {
     /// numbers cannot be read.
     fn sample(&self, field: &FieldPath) -> Option<Vec<f64>>;
 
-    /// Text for error messages: the fields that a file of this format is searched for.
+    /// Returns a text for error messages that says which fields a file of this format is searched for.
     fn looked(&self) -> String;
 }
 
@@ -28,7 +28,7 @@ pub(super) struct ArrayInfo {
     pub(super) kind: ArrayKind,
 }
 
-/// The type of an array's elements. A link that leads to no array has a variant of its own.
+/// The type of an array's elements. A dangling link is listed as an array, so it has a variant too.
 #[derive(Clone, Debug)]
 pub(super) enum ArrayKind {
     /// Numbers. The string names their type.
@@ -63,7 +63,7 @@ impl ArrayInfo {
         self.name.rsplit_once('/').unwrap_or(("", &self.name))
     }
 
-    /// The path of `part` of this array.
+    /// Returns the path of the field that is the part `part` of this array.
     pub(super) fn field(&self, part: Part) -> FieldPath {
         FieldPath { array: self.name.clone(), part }
     }

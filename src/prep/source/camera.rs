@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `dsec` (DSEC, TUM-VIE) | `events/t`, `x`, `y`, `p` | microseconds since `t_offset` |
 //! | `e2vid` (e2vid, ESIM, copies of MVSEC and others) | `events/ts`, `xs`, `ys`, `ps` | seconds |
-//! | `mvsec` | `davis/left/events`, a table of x, y, t, p | seconds |
+//! | `mvsec` | `davis/left/events`, a two-dimensional array with the columns x, y, t, p | seconds |
 //! | `prophesee` | `CD/events`, records of x, y, p, t | microseconds |
 //! | `map` | columns that the options name, or else columns with usual names ([`survey`]) | |
 //!
@@ -148,16 +148,17 @@ fn fields(
     }
 }
 
-/// Number of columns of MVSEC's table. Some copies have more columns than x, y, t and p.
+/// Returns the number of columns of `davis/left/events`, the two-dimensional array of an MVSEC file. Some copies of
+/// MVSEC have more columns than x, y, t and p.
 fn mvsec_width(file: &hdf::File) -> u64 {
     let shape = file.dataset(MVSEC).map_or(Vec::new(), |table| table.shape());
     let shape: Vec<u64> = shape.into_iter().map(|size| size as u64).collect();
     shape::likely_table(&shape).map_or(4, |table| table.columns.max(4))
 }
 
-/// The fields that could be columns of the events but are not used. In MVSEC's table, these are the columns after the
-/// first four. In other layouts, they are all fields in the arrays of `place` that have `len` entries and are not in
-/// `fields`.
+/// Returns the fields that could be columns of the events but are not used. In an MVSEC file, these are the columns of
+/// `davis/left/events` after the first four. In other layouts, they are all fields in the arrays of `place` that have
+/// `len` entries and are not in `fields`.
 fn unused(t: &FieldPath, place: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
     match t.part {
         Part::Column { columns, .. } if t.array == MVSEC => {
@@ -167,8 +168,9 @@ fn unused(t: &FieldPath, place: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<
     }
 }
 
-/// The arrays that are stored together with the events. If t is a member of records, this is the array of records. If t
-/// is a whole array, these are all arrays in the same HDF5 group. Empty if t is a column of a table.
+/// Returns the arrays that are stored together with the events. If t is a member of records, this is the array of
+/// records. If t is a whole array, these are all arrays in the same HDF5 group. Empty if t is a column of a
+/// two-dimensional array.
 fn place(path: &Path, file: &hdf::File, t: &FieldPath) -> Vec<ArrayInfo> {
     let tree = match t.part {
         Part::Member(_) => Tree::of_dataset(path, file, &t.array),

@@ -1,5 +1,5 @@
 //! Checks an open recording before its events are used. The recording must have the columns that its sensor needs. Its
-//! coordinates must be pixels, and its polarities must tell which events are on.
+//! coordinates must be pixels, and its polarities must tell ON events from OFF events.
 
 use std::path::Path;
 
@@ -17,8 +17,8 @@ use crate::source::stream::EventStream;
 /// of this many events are checked if [`HEAD`] events are not enough.
 const FIRST: u64 = 1 << 16;
 
-/// Number of events whose polarities are checked first. In most recordings, the polarity of at least one of them is on,
-/// and no more events are needed.
+/// Number of events whose polarities are checked first. In most recordings, at least one of them is an ON event, and no
+/// more events are needed.
 const HEAD: u64 = 1 << 10;
 
 /// Maximum number of fields that an error suggests for one column.
@@ -29,8 +29,8 @@ const MOST_OFFERED: usize = 3;
 ///
 /// # Errors
 /// [`Error::Columns`] if p is missing for a sensor of two polarities, if y is missing for a sensor of several rows, or
-/// if the polarities don't tell which events are on; [`Error::NotPixels`] if the coordinates are not pixels; errors of
-/// reading.
+/// if the polarities don't tell ON events from OFF events; [`Error::NotPixels`] if the coordinates are not pixels;
+/// errors of reading.
 pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec<String>> {
     let sensor = options.sensor.or(stream.sensor);
     check_sensor(&stream.path, stream.layout, &stream.taken, sensor)?;
@@ -97,9 +97,9 @@ pub(super) fn check_sensor(
     Err(lacking(path, layout, taken, expected, sensor))
 }
 
-/// The error for a recording that lacks the column y or p and whose sensor size is unknown. `size` is the smallest
-/// width and height that contain all events. Returns `None` if the recording has both columns, or if the file has no
-/// other field that could be a column or has a column's name.
+/// Returns the error for a recording that lacks the column y or p and whose sensor size is unknown. `size` is the
+/// smallest width and height that contain all events. Returns `None` if the recording has both columns, or if the file
+/// has no other field that could be a column or has a column's name.
 pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> Option<Error> {
     let Recording { path, layout, columns: taken, .. } = recording;
     let expected = match (taken.has(Role::Y), taken.has(Role::P)) {
@@ -114,9 +114,9 @@ pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> O
     taken.has_more().then(|| lacking(path, *layout, taken, expected.into(), sensor))
 }
 
-/// The error for a recording without the columns that `sensor` needs. It suggests what the user can do: take an unused
-/// field as the column, save a copy of the recording in which the column has numbers, or give a sensor with only one
-/// row or one polarity.
+/// Returns the error for a recording without the columns that `sensor` needs. It suggests what the user can do: take an
+/// unused field as the column, save a copy of the recording in which the column has numbers, or give a sensor with only
+/// one row or one polarity.
 fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, sensor: SensorSize) -> Error {
     let [lacks_y, lacks_p] =
         [(Role::Y, sensor.height), (Role::P, sensor.polarities)].map(|(role, n)| n > 1 && !taken.has(role));
@@ -154,7 +154,8 @@ fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, 
     Error::Columns { path, place, expected, got, remedies }
 }
 
-/// The range of the x or y coordinates of a recording, if they are stored as floats. Also how many have fractions.
+/// The range of the x or y coordinates of a recording, and how many of them have fractions. Used if they are stored as
+/// floats.
 #[derive(Debug)]
 pub(super) struct Pixels {
     least: f64,

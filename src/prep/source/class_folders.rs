@@ -53,8 +53,8 @@ pub(super) struct FolderClasses {
 /// they are in it. Returns `None` if no `level` is given and no recording is in a sub-folder.
 ///
 /// # Errors
-/// [`Error::NotClasses`] if the first-level folders are probably not classes, if a file is in no folder at this level,
-/// or if the folders at a level above are the parts of a dataset.
+/// [`Error::NotClasses`] if the first-level folders are probably not classes, if a file is in no folder at `level`, or
+/// if the folders at a level above it are the parts of a dataset.
 pub(super) fn by_folder(
     dir: &Path,
     listing: &Listing,
@@ -108,14 +108,14 @@ pub(super) fn parts_at(files: &[String], level: usize) -> Option<Vec<&str>> {
     (names.len() > 1 && are_parts(&names)).then_some(names)
 }
 
-/// The name of the folder at `level` (counted from 1) that contains a file. `None` if the file is in no folder at this
-/// level.
+/// Returns the name of the folder at `level` (counted from 1) that contains a file. `None` if the file is in no folder
+/// at this level.
 fn folder_of(file: &str, level: usize) -> Option<&str> {
     let (folders, _) = file.rsplit_once('/')?;
     folders.split('/').nth(level - 1)
 }
 
-/// The names of all folders at `level` (counted from 1). Each name is listed once.
+/// Returns the names of all folders at `level` (counted from 1). Each name is listed once.
 fn folders_at(folders: &[String], level: usize) -> Vec<&str> {
     let at = folders.iter().filter_map(|name| name.split('/').nth(level - 1));
     at.collect::<BTreeSet<&str>>().into_iter().collect()
@@ -399,8 +399,8 @@ mod tests {
         assert_eq!(kind(&["x/user1/wave/1.npy", "x/user2/wave/1.npy"]), Some(FolderKind::Above(3)));
     }
 
-    /// The expected result if each first-level folder contains folders with these `names`. They are refused, unless
-    /// each name is a number or that of a person or session.
+    /// Returns the expected result if all first-level folders contain folders with the same `names`. The first-level
+    /// folders are refused as classes, unless each of `names` is a number or the name of a person or a session.
     fn same(names: &[&str]) -> Option<FolderKind> {
         (!names.iter().all(|name| is_group(name) || is_number(name))).then_some(FolderKind::Above(2))
     }

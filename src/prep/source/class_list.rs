@@ -14,11 +14,11 @@ use crate::source::names::some_of;
 use crate::source::recording::Recording;
 use crate::source::text::read_text;
 
-/// The names of all classes, in order.
+/// The caller's list of the names of all classes, in the order of their indices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassList {
     names: Arc<[String]>,
-    /// Index of each class in `names`. The keys are the names in Unicode normal form C.
+    /// Maps the name of each class, in Unicode normal form C, to its index in `names`.
     places: Arc<HashMap<String, u32>>,
     /// Path of the file or set that the list was read from.
     origin: PathBuf,
@@ -78,13 +78,13 @@ impl ClassList {
         ClassList { names: names.into(), places: Arc::new(places), origin: origin.into() }
     }
 
-    /// The index of a class in the list, or `None` if the list doesn't have it. `name` may be in any Unicode normal
-    /// form.
+    /// Returns the index of a class in the list, or `None` if the list doesn't have it. `name` may be in any Unicode
+    /// normal form.
     fn place(&self, name: &str) -> Option<u32> {
         self.places.get(name).or_else(|| self.places.get(&name.nfc().collect::<String>())).copied()
     }
 
-    /// Path of the file or set that the list was read from.
+    /// Returns the path of the file or set that the list was read from.
     pub(super) fn origin(&self) -> &Path {
         &self.origin
     }

@@ -3,11 +3,11 @@
 //! | finding | what the times do | an example |
 //! |---|---|---|
 //! | jitter | step back a little, or for a few events, and return | packets out of order: -99 ms for 5 events |
-//! | wrap | step back by a power of two of ticks, and go on | a counter of 24 bits, after 16.8 s |
+//! | wrap | step back by 2^n ticks of the counter, and go on | a counter of 24 bits, after 16.8 s |
 //! | reset | step back and go on from there | the camera was started again |
-//! | gap | jump ahead by far more than the rest of the recording lasts | old events at its beginning |
+//! | gap | jump ahead by far more than the rest of the recording lasts | it begins with old events |
 //! | stray | jump as far as a gap, ahead or back, for a few events | one damaged time |
-//! | disorder | descend, or step back again and again without returning | a file in the order of its pixels |
+//! | disorder | descend, or step back again and again without returning | a file whose events are sorted by pixel |
 //!
 //! The pass needs constant memory, apart from a few bytes for each wrap. It takes the times in blocks. Nearly all
 //! blocks are calm: no step goes back, and all steps are short. A calm block is processed at once, with very little
@@ -24,19 +24,20 @@ use wrap::Turns;
 
 /// If a recording has fewer events than this, a finding needs more evidence.
 pub(super) const FEW: u64 = 100;
-/// Number of consecutive events in a block.
+/// The times are processed in blocks of this many consecutive events.
 const BLOCK: usize = 1024;
-/// A block is calm if no step goes back and all steps are below this power of two, in microseconds.
+/// A block of times is calm if no step goes back and all steps are below this power of two, in microseconds. A step is
+/// the difference between the times of an event and the event before.
 const CALM: u64 = 1 << 10;
-/// Lower and upper limit of the largest step back that always counts as jitter, in microseconds. Within these limits,
-/// it is an eighth of the recording's duration.
+/// A step back of at most an eighth of the recording's duration always counts as jitter. These are the lowest and the
+/// highest value that is used for this eighth, in microseconds.
 const SMALL: (i64, i64) = (1_000, 100_000);
 /// If more than this many events in order follow a step back, the clock counts as settled at the new times. In a
 /// recording shorter than a block, a sixteenth of all events is enough, but not fewer than [`ORDERED`] events.
 const SETTLED: u64 = 64;
-/// The times of a recording count as ordered if at most one event in this many comes after a large step back: one that
-/// is too long to always count as jitter. Also a lower limit of the number of events after which a clock counts as
-/// settled.
+/// The times of a recording count as ordered if they have at most one large step back per this many events. A step back
+/// is large if it is too long to always count as jitter. Also the lowest number of events after which a clock can count
+/// as settled.
 const ORDERED: u64 = 4;
 /// A step back near the end of a recording counts as jitter if only a few events follow it and it is short. It is short
 /// if it is at most this many microseconds, and at most an eighth of the recording's duration.
@@ -44,7 +45,7 @@ const LATE: i64 = 1_000_000;
 /// Jumps longer than this many microseconds are kept, because they may be gaps. If such a jump is not a gap, but is
 /// longer than the rest of the recording, it is mentioned in a note.
 const PAUSE: i64 = 2_000_000;
-/// A jump ahead is a gap only if it is longer than this many microseconds. The jumps of stray events can be shorter.
+/// One minute in microseconds. A jump ahead is a gap only if it is longer. The jumps of stray events can be shorter.
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 /// Maximum number of gaps that are kept. Also the maximum number of resets that are kept.
@@ -54,7 +55,8 @@ const LISTED: usize = 16;
 #[derive(Debug)]
 pub(super) struct Clock {
     unit: TimeUnit,
-    /// Number of events after which a run counts as settled.
+    /// If a run (consecutive events that belong together) has more events than this and they are in order, the clock
+    /// counts as settled at the times of this run.
     settled: u64,
     /// The first times of the recording, at most [`BLOCK`] of them.
     first: Vec<i64>,
@@ -293,8 +295,8 @@ impl Clock {
         }
     }
 
-    /// The largest step back that is always jitter, in microseconds: an eighth of the recording's duration so far,
-    /// within the bounds of [`SMALL`].
+    /// Returns the length of the largest step back that always counts as jitter, in microseconds: an eighth of the
+    /// recording's duration so far, but not below or above the bounds in [`SMALL`].
     fn small(&self) -> i64 {
         (self.high.saturating_sub(self.low) / 8).clamp(SMALL.0, SMALL.1)
     }

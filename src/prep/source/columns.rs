@@ -7,7 +7,7 @@ use crate::source::field_text::quote;
 use crate::source::names::some_of;
 use crate::source::unit::TimeUnit;
 
-/// A column of events.
+/// One of the four columns of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     T,
@@ -19,12 +19,12 @@ pub(super) enum Role {
 impl Role {
     pub(super) const ALL: [Role; 4] = [Role::T, Role::X, Role::Y, Role::P];
 
-    /// The column's name in options, JSON and messages.
+    /// Returns the column's name in options, JSON and messages.
     pub(super) fn name(self) -> &'static str {
         ["t", "x", "y", "p"][self as usize]
     }
 
-    /// The names that the column can have in files. Case is ignored.
+    /// Returns the names that the column can have in files. Case is ignored.
     fn names(self) -> &'static [&'static str] {
         match self {
             Role::T => &["t", "ts", "time", "times", "timestamp", "timestamps"],
@@ -34,7 +34,7 @@ impl Role {
         }
     }
 
-    /// The column whose names include `field`, the name of a field. `None` if no column has this name.
+    /// Returns the column whose names include `field`, the name of a field. `None` if no column has this name.
     pub(super) fn of(field: &str) -> Option<Role> {
         Role::ALL.into_iter().find(|role| role.names().iter().any(|name| name.eq_ignore_ascii_case(field)))
     }
@@ -48,8 +48,8 @@ pub(super) enum Part {
     /// A member of the array's records. In nested records, the members of all levels with dots between them, such as
     /// `pos.x`. If the member is an array itself, the index of one of its elements follows, such as `xy[0]`.
     Member(String),
-    /// Column `index` of a table, counted from 0. `columns` is the table's number of columns, or `None` if it is not
-    /// known.
+    /// Column `index`, counted from 0, of a two-dimensional array with one row per event. `columns` is the array's
+    /// number of columns, or `None` if it is not known.
     Column { index: usize, columns: Option<u64> },
 }
 
@@ -86,7 +86,7 @@ pub(super) type Fields = [Option<FieldPath>; 4];
 /// Assigns fields to the columns t, x, y and p by the fields' names. Fields with other names are ignored.
 ///
 /// # Errors
-/// If two fields have names of the same column: this column and the two fields.
+/// If two fields have names of the same column. The error contains this column and the two fields.
 pub(super) fn assign<T: Clone>(fields: &[(&str, T)]) -> Result<[Option<T>; 4], (Role, T, T)> {
     let mut of = [None, None, None, None];
     for (name, field) in fields {
@@ -152,8 +152,8 @@ impl std::fmt::Display for UnusableField {
 }
 
 impl TakenColumns {
-    /// The columns of a cochlea's recording, which has no y and p. `t` and `x` are the path and the number type of the
-    /// fields of these columns.
+    /// Returns the columns of a cochlea's recording, which has neither y nor p. `t` and `x` contain the path and the
+    /// number type of the field for this column.
     pub(super) fn of_cochlea(t: (&str, String), x: (&str, String), unit: TimeUnit) -> TakenColumns {
         let taken = |(field, kind): (&str, String)| Some(TakenField { field: field.into(), kind });
         TakenColumns { fields: [taken(t), taken(x), None, None], unit: Some(unit), ..TakenColumns::default() }
@@ -178,7 +178,7 @@ impl TakenColumns {
         !self.unused.is_empty() || !self.unusable.is_empty()
     }
 
-    /// A note for the user that lists the fields and arrays that are not used. `None` if all of them are used.
+    /// Returns a note for the user that lists the fields and arrays that are not used. `None` if all of them are used.
     pub(super) fn left_over_note(&self) -> Option<String> {
         // What cannot be used is named with the reason, and not again among the others.
         let others = self.others.iter().filter(|other| !self.unusable.iter().any(|field| field.field == **other));
@@ -195,19 +195,19 @@ impl TakenColumns {
         self.fields != other.fields || self.unit != other.unit
     }
 
-    /// The name of the unit of the times. Empty if there is no unit.
+    /// Returns the name of the unit of the times. Empty if there is no unit.
     pub(crate) fn unit_name(&self) -> &'static str {
         self.unit.map_or("", TimeUnit::name)
     }
 
-    /// The columns with the fields that are used for them, such as `t=events/ts,x=events/xs`.
+    /// Returns a text that names the field used for each column, such as `t=events/ts,x=events/xs`.
     pub(crate) fn names(&self) -> String {
         let fields = Role::ALL.into_iter().zip(&self.fields);
         let names = fields.filter_map(|(role, taken)| Some(format!("{}={}", role.name(), taken.as_ref()?.field)));
         names.collect::<Vec<_>>().join(",")
     }
 
-    /// The columns as one line of text for the user.
+    /// Returns the columns as one line of text for the user.
     pub fn text(&self) -> String {
         let unit = self.unit_name();
         let column = |role: Role| match &self.fields[role as usize] {
@@ -218,8 +218,8 @@ impl TakenColumns {
         Role::ALL.map(column).join(", ")
     }
 
-    /// The columns as a JSON object with the keys t, x, y and p. If the file doesn't have a column, its value is
-    /// `null`. Otherwise, its value is an object with `field` and `type`; the object of t also has `unit`.
+    /// Returns the columns as a JSON object with the keys t, x, y and p. If the file doesn't have a column, its value
+    /// is `null`. Otherwise, its value is an object with `field` and `type`; the object of t also has `unit`.
     pub fn json(&self) -> Value {
         let column = |role: Role| {
             let taken = self.fields[role as usize].as_ref()?;
@@ -234,9 +234,9 @@ impl TakenColumns {
     }
 }
 
-/// Finds the field that `text` names in a user's map of columns: an array, or a member of an array's records, after a
-/// dot. With an `index`, the field is a column of a table, or an element of the member. `exists` tells whether the file
-/// has an array with a given name.
+/// Finds the field that `text` names in a user's map of columns: an array (`ARRAY`) or a member of an array's records
+/// (`ARRAY.MEMBER`). With an `index`, the field is a column of the array, or an element of the member. `exists` tells
+/// whether the file has an array with a given name.
 pub(super) fn named_field(text: &str, index: Option<usize>, exists: impl Fn(&str) -> bool) -> FieldPath {
     if !exists(text) {
         for (dot, _) in text.rmatch_indices('.') {

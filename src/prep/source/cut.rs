@@ -45,7 +45,7 @@ impl Pieces {
         Pieces { labels: vec![class], ..Pieces::default() }
     }
 
-    /// Notes for the user about the clock, reordered events, unlabelled pieces and left-out events.
+    /// Returns notes for the user about the clock, reordered events, unlabelled pieces and left-out events.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = self.clock.clone();
         if !self.reordered.is_empty() {
@@ -62,7 +62,7 @@ impl Pieces {
     }
 }
 
-/// The note for the user about events that are in no sample. `None` if there are no such events.
+/// Returns the note for the user about events that are in no sample. `None` if there are no such events.
 pub(super) fn left_out(events: u64) -> Option<String> {
     (events > 0).then(|| format!("{events} events are in no sample"))
 }
@@ -156,8 +156,8 @@ struct EvenTimes {
     origin: Option<i64>,
     offset: i64,
     stride: i64,
-    /// The first of the evenly spaced times that no event has reached yet, in microseconds. `None` if it overflows an
-    /// `i64`.
+    /// The first of the evenly spaced times that no event has reached yet, in microseconds. `None` before the first
+    /// event, or if the time overflows an `i64`.
     next: Option<i64>,
     found: Vec<u64>,
     most: u64,
@@ -269,8 +269,8 @@ fn scan(stream: &EventStream, bounds: &mut Bounds, mut clock: Option<&mut Clock>
     Ok(in_order)
 }
 
-/// The error for too many pieces. If the recording is cut by duration, `time` is the time of the event at which there
-/// were too many. The error then asks whether this time is far from all others by mistake.
+/// Returns the error for too many pieces. If the recording is cut by duration, `time` is the time of the event at which
+/// there were too many. The error then asks whether this time is far from all others by mistake.
 fn too_many(stream: &EventStream, time: Option<i64>) -> Error {
     let stray = time.map_or(String::new(), |time| format!(" (or one of its times is stray: {time} us?)"));
     let got = format!("more in {}: give longer ones{stray}", stream.path.display());
@@ -282,8 +282,8 @@ fn too_many(stream: &EventStream, time: Option<i64>) -> Error {
     Error::usage("number of samples", expected, got)
 }
 
-/// Makes pieces of equal duration, `length`, that together contain every event. With intervals, keeps only the pieces
-/// whose middle lies in an interval.
+/// Makes pieces of equal duration that together contain every event. The duration is `length` microseconds. With
+/// intervals, keeps only the pieces whose middle lies in an interval.
 fn stepped(
     stream: &EventStream,
     starts: EvenTimes,
@@ -334,7 +334,7 @@ fn listed(stream: &EventStream, bounds: &[(i64, Option<u64>)], intervals: &Inter
     if stream.len > 0 && covered(&pieces.spans) == 0 { Err(nowhere(stream, intervals)) } else { Ok(pieces) }
 }
 
-/// The error for intervals that select no event of the recording.
+/// Returns the error for intervals that select no event of the recording.
 fn nowhere(stream: &EventStream, intervals: &Intervals<'_>) -> Error {
     let ((from, to), (first, last)) = match extents(stream, intervals) {
         Ok(extents) => extents,
@@ -369,7 +369,7 @@ fn counted(stream: &EventStream, count: u64, overlap: u64) -> Result<Pieces> {
     Ok(Pieces { spans: (0..pieces).map(span).collect(), ..Pieces::default() })
 }
 
-/// Number of events that are in at least one of `spans`.
+/// Returns the number of events that are in at least one of `spans`.
 fn covered(spans: &[Span]) -> u64 {
     let mut sorted: Vec<(u64, u64)> = spans.iter().map(|span| (span.start, span.end)).collect();
     sorted.sort_unstable();

@@ -51,7 +51,7 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
     })
 }
 
-/// The layout of a NumPy file, recognised by its first bytes. `None` for any other file.
+/// Returns the layout of a NumPy file, recognised by its first bytes. `None` for any other file.
 fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
     let mut head = [0; 4];
     let file = std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
@@ -65,8 +65,8 @@ fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
 /// Opens a file that holds one recording, and checks it.
 ///
 /// # Errors
-/// Errors of opening a file of this layout, and of [`check`]; [`tonic_base::Error::Usage`] for a layout with many
-/// samples per file.
+/// Errors of the function that opens files of this layout, and of [`check`]; [`tonic_base::Error::Usage`] for a layout
+/// with many samples per file.
 pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let stream = match layout_of(path, options)? {
         Layout::Npy => npy_files::open_npy(path, options)?,
@@ -83,8 +83,8 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
     Ok(stream)
 }
 
-/// Number of events in a file that holds one recording. If the options give a range of events, only events in the range
-/// are counted.
+/// Returns the number of events in a file that holds one recording. If the options give a range of events, only events
+/// in the range are counted.
 pub(crate) fn events_of(path: &Path, options: &SourceOptions) -> Result<u64> {
     Ok(open_stream(path, options)?.len)
 }

@@ -95,8 +95,8 @@ impl FileNames {
         })
     }
 
-    /// The index of the recording that has the same name as `name` apart from the ending. `None` if there is no such
-    /// recording, or more than one.
+    /// Returns the index of the recording that has the same name as `name` apart from the ending. `None` if there is no
+    /// such recording, or more than one.
     pub(super) fn of_another_ending(&self, name: &str) -> Option<usize> {
         match self.find(stem(name)) {
             Named::One(i) => Some(i),
@@ -110,7 +110,7 @@ fn normal(name: &str) -> String {
     name.nfc().map(|letter| if letter == '\\' { '/' } else { letter }).collect()
 }
 
-/// The path without the ending of the file's name.
+/// Returns the path without the ending of the file's name.
 fn stem(path: &str) -> &str {
     let last = path.rfind(['/', '\\']).map_or(0, |at| at + 1);
     match path[last..].rfind('.') {

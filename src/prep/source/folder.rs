@@ -131,8 +131,8 @@ impl Labelled {
     }
 }
 
-/// Labels the recordings of a folder as the options say: with one label, by a label table, or by their folders. Returns
-/// `None` if each recording's label is in its own file.
+/// Labels the recordings of a folder as the options say: with one label, by a label table, or by their sub-folders. If
+/// there are no sub-folders, they get no label. Returns `None` if each recording's label is in its own file.
 fn label_files(
     dir: &Path,
     listing: &mut Listing,
@@ -154,8 +154,8 @@ fn label_files(
     Ok(Some(Labelled { classes: Some(found.names), labels: found.labels }))
 }
 
-/// Returns `options` with the layout set to `layout`. All recordings of one layout share the same copy, which is in
-/// `known`.
+/// Returns a copy of `options` with the layout set to `layout`. All recordings of one layout share one such copy, which
+/// is kept in `known`.
 fn with_layout(
     known: &mut Vec<(Layout, Arc<SourceOptions>)>,
     layout: Layout,

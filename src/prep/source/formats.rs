@@ -146,7 +146,8 @@ const FORMATS: [(usize, &[u8], &str, Way); 62] = [
     (0, b"<html", "a web page", SERVER),
 ];
 
-/// A format that was recognised: its name, a text that says what reads it, and a command that converts the file.
+/// A format that was recognised: its name, a text that says what reads it, and the command that converts the file.
+/// `None` if there is no such command.
 pub(super) type Recognised = (String, String, Option<Box<Remedy>>);
 
 /// Recognises the format of the file at `path` by its first bytes, `head`. If a command converts the file, the name of
@@ -210,7 +211,7 @@ fn command(path: &Path, stem: &str, words: &[&str]) -> Option<Box<Remedy>> {
     Some(Box::new(Remedy::Copy { words: words.iter().map(word).collect(), file, with: Vec::new() }))
 }
 
-/// A file's name without its folder and ending.
+/// Returns a file's name without its folder and ending.
 fn stem_of(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -268,14 +269,14 @@ pub(super) fn head_of(path: &Path) -> Vec<u8> {
     head
 }
 
-/// The error for a file in a format that is recognised but not read. `None` if the format is not recognised.
+/// Returns the error for a file in a format that is recognised but not read. `None` if the format is not recognised.
 pub(super) fn recognised(path: &Path, head: &[u8]) -> Option<Error> {
     let (format, reader, command) = recognise(path, &stem_of(path), head)?;
     let (place, expected) = (String::new(), READ.into());
     Some(Error::Foreign { path: path.into(), place, expected, format, reader, command })
 }
 
-/// The error for a zip archive without NumPy arrays. `files` are the names of the files in the archive.
+/// Returns the error for a zip archive without NumPy arrays. `files` are the names of the files in the archive.
 pub(super) fn zip_archive(path: &Path, files: &[String]) -> Error {
     let has = |name: &str| files.iter().any(|file| file == name || file.ends_with(&format!("/{name}")));
     let some = files.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -289,8 +290,8 @@ pub(super) fn zip_archive(path: &Path, files: &[String]) -> Error {
     Error::Foreign { path: path.into(), place, expected, format, reader, command: command(path, &stem_of(path), words) }
 }
 
-/// The error for data that begins with the bytes `head` and is not what was `expected`. `place` says where in the file
-/// the data is, and is empty for the file as a whole.
+/// Returns the error for data that begins with the bytes `head` and is not what was `expected`. `place` says where in
+/// the file the data is, and is empty for the file as a whole.
 pub(super) fn foreign(path: &Path, place: &str, head: &[u8], expected: &str) -> Error {
     let (format, reader, command) = recognise(path, &stem_of(path), head).unwrap_or_else(|| {
         let head: String = String::from_utf8_lossy(head).chars().take(8).collect();

@@ -5,11 +5,11 @@ use crate::source::columns::Role;
 /// Number of events of a recording that are used for a guess.
 pub(super) const GUESSED_EVENTS: u64 = 1 << 16;
 
-/// Guesses which of `columns` are t, x, y and p. Returns the index of each, or `None` if it is not found. Columns whose
-/// index is already in `known` keep it.
+/// Guesses which of `columns` are t, x, y and p. Returns the index of each, or `None` if it is not found. Indices that
+/// are in `known` are returned unchanged.
 ///
 /// - p is the last column that has two different values, both usual for polarities. If there is none, and three columns
-///   remain besides t, p is the only one of them with at most two different values.
+///   remain besides t, p is the one column of these three that has at most two different values.
 /// - t is a column in ascending order: the one with the highest last number. A column that numbers the rows is only t
 ///   if no other column is in order.
 /// - x and y are the first two of the other columns, in this order. If there are more than two, columns that number the
@@ -71,7 +71,7 @@ fn counts_rows(column: &[f64]) -> bool {
     column.len() > 1 && column.windows(2).all(|pair| pair[1] == pair[0] + 1.0)
 }
 
-/// The number of different values in a column. `None` if there are more than `most`.
+/// Returns the number of different values in a column. `None` if there are more than `most`.
 fn distinct_at_most(column: &[f64], most: usize) -> Option<usize> {
     let mut values: Vec<f64> = Vec::new();
     for n in column {

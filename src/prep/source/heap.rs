@@ -60,7 +60,7 @@ enum ReadRows {
     Integers(fn(&VlenRows, Range<u64>) -> Result<Rows<Coordinates>>),
 }
 
-/// An object of the heap that must be found, and where its elements go in the output column.
+/// An object of the heap that must be found, and the place of its elements in the output column.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     address: u64,
@@ -90,7 +90,7 @@ impl VlenRows {
         Ok(Some(VlenRows { path: path.into(), dataset: name.into(), file, superblock, references, read, rows }))
     }
 
-    /// Number of elements of all rows together. Reads only the references, not the rows.
+    /// Returns the number of elements of all rows together. Reads only the references, not the rows.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].

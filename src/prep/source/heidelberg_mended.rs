@@ -7,23 +7,27 @@ use crate::error::{Error, Remedy};
 use crate::source::array_info::{ArrayInfo, ArrayKind};
 use crate::source::mended::{literal, python};
 
-/// Paths of the layout's datasets: times, units (channels), labels and keys (class names).
+/// Path of the dataset with the times in the Heidelberg layout.
 pub(super) const TIMES: &str = "spikes/times";
+/// Path of the dataset with the units (channels) in the Heidelberg layout.
 pub(super) const UNITS: &str = "spikes/units";
+/// Path of the dataset with the labels in the Heidelberg layout.
 pub(super) const LABELS: &str = "labels";
+/// Path of the dataset with the keys (class names) in the Heidelberg layout.
 pub(super) const KEYS: &str = "extra/keys";
 
 /// How labels are stored if they are not class indices.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum OddLabels {
-    /// The name of each sample's class.
+    /// Each label is the name of the sample's class.
     Names,
-    /// One number per class for each sample. The number is 0 for every class except the sample's.
+    /// Each label has one number per class. The number is 0 for every class except the sample's.
     OneHot,
 }
 
-/// The error for times and units that are stored as two-dimensional arrays, one row per sample, with padding at the end
-/// of the rows. It suggests a command that saves a copy without the padding. Returns `None` for all other arrays.
+/// Returns the error for times and units that are stored as two-dimensional arrays, one row per sample, with padding at
+/// the end of the rows. It suggests a command that saves a copy without the padding. Returns `None` for all other
+/// arrays.
 pub(super) fn rows_of_arrays(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
     let find =
         |name: &str| arrays.iter().find(|array| array.name == name && matches!(array.kind, ArrayKind::Number(_)));
@@ -52,8 +56,8 @@ pub(super) fn rows_of_arrays(path: &Path, arrays: &[ArrayInfo]) -> Option<Error>
     })
 }
 
-/// Makes a command that saves a copy whose labels are class indices. `keyed` says whether the file has class names in
-/// [`KEYS`].
+/// Makes a command that saves a copy of the file in which the labels are class indices. `labels` says how the file
+/// stores them, and `keyed` says whether the file has class names in [`KEYS`].
 pub(super) fn relabelled(path: &Path, labels: OddLabels, keyed: bool) -> Option<Remedy> {
     let (name, keys) = (literal(LABELS), literal(KEYS));
     let mend = match labels {
@@ -78,8 +82,9 @@ pub(super) fn relabelled(path: &Path, labels: OddLabels, keyed: bool) -> Option<
     })
 }
 
-/// Makes a command that saves a copy as `NAME_suffix.h5`, where NAME is the file's name without its ending. `code` gets
-/// the two files' paths as Python literals and returns the Python code. Returns `None` if the path is not UTF-8.
+/// Makes a command that saves a copy of the file at `path` as `NAME_suffix.h5`. NAME is the file's name without its
+/// ending. `code` gets the paths of the file and of the copy as Python literals, and returns the Python code. Returns
+/// `None` if `path` is not UTF-8.
 fn copy(path: &Path, suffix: &str, code: impl Fn(String, String) -> String) -> Option<Remedy> {
     let file = format!("{}_{suffix}.h5", path.file_stem()?.to_str()?);
     let words = python(code(literal(path.to_str()?), literal(&file)));

@@ -60,8 +60,8 @@ pub(super) struct Hsd {
     clocks: RowClocks,
 }
 
-/// Whether a file has this layout: the dataset of its times or of its units has rows of variable length, or is a
-/// dangling link.
+/// Whether a file has the Heidelberg layout: the dataset of its times or of its units has rows of variable length, or
+/// is a dangling link.
 pub(super) fn detect(file: &hdf::File) -> bool {
     let rows = |name: &&str| {
         let kind = file.dataset(name).and_then(|dataset| dataset.dtype()?.to_descriptor());
@@ -269,7 +269,8 @@ fn dataset(path: &Path, file: &hdf::File, name: &str) -> Result<Dataset> {
     hdf::dataset(path, file, name, LAYOUT)
 }
 
-/// The type of the elements in the variable-length rows of a dataset. `None` if the rows are not of variable length.
+/// Returns the type of the elements in the variable-length rows of a dataset. `None` if the rows are not of variable
+/// length.
 fn element(path: &Path, dataset: &Dataset, name: &str) -> Result<Option<TypeDescriptor>> {
     match descriptor(path, dataset, name)? {
         TypeDescriptor::VarLenArray(element) => Ok(Some(*element)),
@@ -277,7 +278,7 @@ fn element(path: &Path, dataset: &Dataset, name: &str) -> Result<Option<TypeDesc
     }
 }
 
-/// The length of a dataset, which must be one-dimensional.
+/// Returns the length of a dataset, which must be one-dimensional.
 fn rows(path: &Path, dataset: &Dataset, name: &str) -> Result<usize> {
     match dataset.shape()[..] {
         [n] => Ok(n),

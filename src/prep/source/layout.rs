@@ -5,19 +5,19 @@ use std::str::FromStr;
 /// How a file stores its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// Heidelberg datasets: SHD and SSC.
+    /// The Heidelberg datasets SHD and SSC, speech from a cochlea.
     Hsd,
-    /// N-TIDIGITS18.
+    /// N-TIDIGITS18, spoken digits from a cochlea.
     Ntidigits,
-    /// DSEC and TUM-VIE.
+    /// The camera datasets DSEC and TUM-VIE.
     Dsec,
-    /// e2vid, ESIM and datasets derived from them.
+    /// Files for e2vid, files of the simulator ESIM, and datasets derived from them.
     E2vid,
-    /// MVSEC.
+    /// The camera dataset MVSEC.
     Mvsec,
     /// Metavision files of Prophesee.
     Prophesee,
-    /// A NumPy array of records, or a table (`.npy`).
+    /// A NumPy array (`.npy`) of records, or of two dimensions with one row per event.
     Npy,
     /// An archive of NumPy arrays (`.npz`).
     Npz,
@@ -39,17 +39,17 @@ impl Layout {
         (Layout::Map, "map", "columns that are named"),
     ];
 
-    /// The name of the layout on the command line and in JSON.
+    /// Returns the name of the layout on the command line and in JSON.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(layout, ..)| *layout == self).map_or("", |(_, name, _)| name)
     }
 
-    /// The names of several layouts, separated by commas.
+    /// Returns the names of several layouts, separated by commas.
     pub(crate) fn names(layouts: &[Layout]) -> String {
         layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", ")
     }
 
-    /// The name of the layout in messages.
+    /// Returns the name of the layout in messages.
     pub fn title(self) -> &'static str {
         match self {
             Layout::Hsd => "Heidelberg (SHD, SSC)",

@@ -157,8 +157,9 @@ impl Listing {
         Ok(())
     }
 
-    /// Checks the files that are or may be recordings but are not read. Returns notes for the user about them. A note
-    /// is a warning, unless the files are copies of recordings that are read, or a table lists the files to take.
+    /// Checks the files that are or may be recordings but are not read. Returns notes for the user about these files
+    /// and about skipped links. A note about files is a warning, unless the files are copies of recordings that are
+    /// read, or a table lists the files to take.
     ///
     /// # Errors
     /// [`Error::Foreign`] if the set would lack the events of such a file. Never if a table lists the files to take.
@@ -225,7 +226,7 @@ impl Listing {
         self.beginning_with(stem).any(|file| is_copy(&file[stem.len()..]))
     }
 
-    /// The recordings whose names begin with `begin`.
+    /// Returns the recordings whose names begin with `begin`.
     fn beginning_with<'a>(&'a self, begin: &'a str) -> impl Iterator<Item = &'a String> {
         let first = self.files.partition_point(|file| file.as_str() < begin);
         self.files[first..].iter().take_while(move |file| file.starts_with(begin))
@@ -245,8 +246,8 @@ impl Listing {
         *self.skipped.entry(kind).or_default() += 1;
     }
 
-    /// The number of skipped files in all and of each kind, such as `3 (2 .txt, 1 .DS_Store)`. `None` if no file was
-    /// skipped.
+    /// Returns the number of skipped files in all and of each kind, such as `3 (2 .txt, 1 .DS_Store)`. `None` if no
+    /// file was skipped.
     pub(super) fn skipped(&self) -> Option<String> {
         let mut kinds: Vec<(&String, &u64)> = self.skipped.iter().collect();
         kinds.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
@@ -256,13 +257,13 @@ impl Listing {
     }
 }
 
-/// The range of bytes in a path that is the file's name up to its first dot.
+/// Returns the range of bytes in a path that is the file's name up to its first dot.
 fn stem_of(path: &str) -> Range<usize> {
     let start = path.rfind('/').map_or(0, |slash| slash + 1);
     start..path[start..].find('.').map_or(path.len(), |dot| start + dot)
 }
 
-/// A file's name without its ending and its digits. The recordings of a numbered series have the same pattern.
+/// Returns a file's name without its ending and its digits. The recordings of a numbered series have the same pattern.
 fn pattern(path: &str) -> String {
     path[stem_of(path)].chars().filter(|c| !c.is_ascii_digit()).collect()
 }

@@ -8,7 +8,7 @@ use crate::source::columns::{Role, TakenColumns};
 use crate::source::layout::Layout;
 use crate::source::unit::TimeUnit;
 
-/// Pairs of words for polarities: off, then on.
+/// Pairs of words for polarities: the word for OFF, then the word for ON.
 pub(super) const WORDS: [(&str, &str); 7] = [
     ("false", "true"),
     ("off", "on"),
@@ -18,8 +18,8 @@ pub(super) const WORDS: [(&str, &str); 7] = [
     ("-", "+"),
     ("dark", "light"),
 ];
-/// More pairs of words for polarities: off, then on. They are used next to [`WORDS`] to convert a column of words.
-/// Python stops with an error at any word that is in no pair.
+/// More pairs of words for polarities: the word for OFF, then the word for ON. They are used together with [`WORDS`] to
+/// convert a column of words. Python stops with an error at any word that is in no pair.
 const WORDS_OF_TEXTS: [(&str, &str); 9] = [
     ("-1", "+1"),
     ("-1", "1"),
@@ -32,20 +32,20 @@ const WORDS_OF_TEXTS: [(&str, &str); 9] = [
     ("0.0", "1.0"),
 ];
 
-/// Which polarities become 1 (on) in the copy.
+/// How the polarities of a recording are converted for the mended copy, in which 1 means ON.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum On {
-    /// Those equal to this number.
+    /// Polarities equal to this number become 1, and all others become 0 (OFF).
     Number(i128),
-    /// Those equal to the second of these numbers. The first number becomes 0 (off), and Python stops with an error at
-    /// any other.
+    /// Polarities equal to the second of these two numbers become 1, and those equal to the first become 0 (OFF).
+    /// Python stops with an error at any other polarity.
     Second([f64; 2]),
-    /// Those above 0. NaN stays NaN.
+    /// Polarities above 0 become 1, and all others become 0 (OFF). NaN stays NaN.
     Positive,
-    /// Polarities equal to 1. The copy keeps the polarities -1, 0 and 1 as they are, and leaves out the events with any
-    /// other polarity.
+    /// Polarities of -1, 0 and 1 are not changed. The copy lacks the events with any other polarity.
     Known,
-    /// Those that are a word for on, such as `true`. The words are texts or, with `objects`, Python objects.
+    /// Words for ON, such as `true`, become 1, and words for OFF become 0. The words are texts or, with `objects`,
+    /// Python objects.
     Words { objects: bool },
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A file of any layout is opened as a [`Recording`], which reads the raw events of each of its samples. Some files are
 //! datasets of many labelled samples ([`hsd`], [`ntidigits`]). Files of cameras and NumPy files hold one recording
-//! each, which is opened as an `EventStream`. It becomes one sample, or is cut into many samples ([`cut`]). The label
+//! each, which is opened as an `EventStream`. The recording becomes one sample or is cut into many ([`cut`]). The label
 //! of such a sample comes from the name of the [`folder`] that the file is in, from a table ([`labels`]), from the file
 //! itself or from the caller.
 //!
@@ -16,7 +16,7 @@
 //! recording, raw               an open recording, and the raw events that it gives
 //! hsd, ntidigits               layouts with many labelled samples
 //! camera, npy_files            layouts with one recording per file; it is an EventStream (stream, check, polarities)
-//! columns, survey, guess       which fields of a file are t, x, y and p (array_info, unusable)
+//! columns, survey, guess       which fields of a file are t, x, y and p (array_info, unusable, unnamed)
 //! field_text, names            names of fields in a map; lists of names in messages
 //! left_over                    which arrays of a file are not used
 //! long, cut, labels            one recording as one sample or many, and the classes of the samples

@@ -22,14 +22,14 @@ const MAX_EVENTS: u64 = 1 << 26;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventDownsampling {
-    /// Expected sensor size before this step, (W, H, P). `None` skips the check.
+    /// Sensor size that is expected before this transform, (W, H, P). With `None`, any size is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
     /// Width and height of the output sensor, in pixels.
     pub target_size: [u32; 2],
     /// What makes an output pixel emit an event.
     pub downsampling_method: Method,
-    /// Duration of a step in milliseconds.
+    /// Duration of a time step, in milliseconds.
     pub dt: f64,
     /// The integrator of an output pixel fires when the pixel has at least this many more events of one polarity than
     /// of the other. With 0, every output pixel fires at every step. It then fires the polarity with more events, or
@@ -142,8 +142,8 @@ impl EventTransform for EventDownsampling {
     }
 }
 
-/// An output pixel that fires in a step, and the polarities that it fires. It fires both polarities only if the
-/// threshold is 0.
+/// An output pixel that fires in a time step, and the polarities that it fires. It fires both polarities only if
+/// `noise_threshold` is 0.
 struct Spike {
     cell: u32,
     on: bool,
@@ -152,7 +152,7 @@ struct Spike {
 
 impl EventDownsampling {
     /// Runs the integrator in steps of `dt` microseconds. For each step in which pixels fire, calls `spikes` with the
-    /// number of the step and these pixels, ordered by row and column.
+    /// index of the step and these pixels, ordered by row and column.
     fn integrate(
         &self,
         events: &Events,
@@ -209,7 +209,7 @@ impl EventDownsampling {
 /// with more spikes than in the frame before. A frame is one step of `dt`.
 #[derive(Default)]
 struct Differences {
-    /// Number of the current frame, from 0.
+    /// Index of the current frame, from 0.
     frame: u64,
     /// `2 * cell + polarity` for each spike of the current frame.
     spikes: Vec<u32>,
@@ -234,7 +234,7 @@ impl Differences {
         Ok(())
     }
 
-    /// Ends the current frame. Calls `emit` with the number of the previous frame, and with the pixels and polarities
+    /// Ends the current frame. Calls `emit` with the index of the previous frame, and with the pixels and polarities
     /// that have more spikes in the current frame than in the previous one. Frame 0 has no previous frame, so there is
     /// no call for it.
     fn finish(&mut self, mut emit: impl FnMut(u64, Grown<'_>) -> Checked) -> Checked {
@@ -243,8 +243,8 @@ impl Differences {
     }
 }
 
-/// Iterates over the pairs (cell, polarity) that have more spikes in `now` than in `before`. Both lists contain `2 *
-/// cell + polarity` for each spike, sorted.
+/// Iterates over the pairs (cell, polarity) that have more spikes in `now` than in `before`. Both lists are sorted and
+/// contain `2 * cell + polarity` for each spike.
 struct Grown<'a> {
     now: &'a [u32],
     before: &'a [u32],

@@ -17,7 +17,7 @@ pub enum Transform {
     CenterCrop(CenterCrop),
     /// Keeps the events between two times.
     CropTime(CropTime),
-    /// Keeps every nth event of a pixel.
+    /// Keeps every nth event of each pixel.
     Decimation(Decimation),
     /// Drops an event if none of the neighbouring pixels had a recent event.
     Denoise(Denoise),
@@ -37,7 +37,7 @@ pub enum Transform {
     TimeSkew(TimeSkew),
 }
 
-/// The signatures of all transforms.
+/// The signatures (names, parameters and defaults) of all transforms.
 pub(crate) const TRANSFORMS: [Signature; 11] = [
     CenterCrop::SIGNATURE,
     CropTime::SIGNATURE,

@@ -17,7 +17,7 @@ const MAX_SIZE: u32 = 1 << 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CenterCrop {
-    /// Expected sensor size before this step, (W, H, P). `None` skips the check.
+    /// Sensor size that is expected before this transform, (W, H, P). With `None`, any size is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
     /// Width and height of the output sensor, in pixels.
@@ -74,8 +74,8 @@ impl EventTransform for CenterCrop {
 
 /// Tonic's `Downsample`: multiplies times and coordinates by factors in float64, and truncates toward zero.
 ///
-/// Integer arithmetic gives other results than Tonic. For example, 700 channels can be scaled to n channels by `x * n /
-/// 700`. For 35 of the values of n from 1 to 700, some results differ from Tonic's.
+/// Integer arithmetic would give other results than Tonic's. For example, `x * n / 700` in integers scales 700 channels
+/// to n channels. For 35 of the values of n from 1 to 700, some of its results differ from Tonic's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Downsample {
@@ -85,7 +85,7 @@ pub struct Downsample {
     /// Factors for x and y.
     #[serde(default = "ones", deserialize_with = "one_or_two")]
     pub spatial_factor: [f64; 2],
-    /// Expected sensor size before this step, (W, H, P). `None` skips the check.
+    /// Sensor size that is expected before this transform, (W, H, P). With `None`, any size is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
     /// Width and height of the output sensor, in pixels. `None` if `spatial_factor` determines the size.

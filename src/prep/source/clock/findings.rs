@@ -43,7 +43,7 @@ pub(in crate::source) enum BreakKind {
 /// How the events of a whole file are out of order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source) enum Disorder {
-    /// Nearly all steps go back.
+    /// The times descend: nearly all steps from one event to the next go back.
     Descending,
     /// The times step back this many times, each time by more than half of the recording's duration, and do not return.
     Sawtooth(u64),
@@ -74,7 +74,7 @@ pub(in crate::source) struct Findings {
     /// time.
     pub missing: Option<(u64, u64)>,
     /// Long jumps that a recording can have without a fault, such as pauses between trials. In a camera's recording,
-    /// they are only noted.
+    /// they are only noted. In a row of speech, they are gaps.
     pub pauses: Vec<Break>,
 }
 

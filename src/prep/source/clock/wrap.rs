@@ -5,7 +5,7 @@ use crate::source::unit::{TimeUnit, duration};
 
 /// The numbers of bits that a counter can have.
 const COUNTERS: std::ops::RangeInclusive<u32> = 15..=62;
-/// The shortest period of a counter, in microseconds.
+/// The shortest period that a counter can have, in microseconds.
 const SHORTEST: i64 = 1 << 15;
 /// If a counter wraps only once or twice, and an offset was added to its values, it must have at least this many bits.
 /// With fewer bits, the wraps are not certain.
@@ -25,8 +25,8 @@ pub(in crate::source) struct Wrap {
     bits: u32,
     /// The counter's period in microseconds.
     period: i64,
-    /// Pairs of an event's index and a number of periods. From this event up to the event of the next pair, that many
-    /// periods are added to the times.
+    /// Pairs of an event's index and a number of periods. This number of periods is added to the times from this event
+    /// up to the event of the next pair.
     crossings: Vec<(u64, u32)>,
     /// Number of periods that are added to the time of the last event.
     laps: u32,
@@ -183,7 +183,7 @@ impl Wrap {
         format!("wrap: its clock wraps at 2^{bits} {unit} ({period}), {times} before event {at}")
     }
 
-    /// Text with the number of `unit`s in the counter's period.
+    /// Returns a text with the number of `unit`s in the counter's period.
     pub(in crate::source) fn period_in(&self, unit: TimeUnit) -> String {
         ((1_i64 << self.bits) as f64 * (self.unit.microseconds() / unit.microseconds())).to_string()
     }
@@ -193,7 +193,7 @@ impl Wrap {
         time > self.period / 2
     }
 
-    /// Text for a message about a step back, which says that the step may be a wrap of this counter.
+    /// Returns a text for a message about a step back, which says that the step may be a wrap of this counter.
     pub(in crate::source) fn doubt(&self) -> String {
         let (bits, unit, across) =
             (self.bits, self.unit, duration(self.across.1 as f64 / f64::from(self.across.0.max(1))));

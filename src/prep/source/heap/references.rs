@@ -17,14 +17,15 @@ use crate::source::heap::window::SharedFile;
 const LARGEST_PACKED: u64 = 64 << 20;
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
-/// What is needed from the superblock of an HDF5 file: its position, and the sizes of addresses and lengths.
+/// What is needed from the superblock of an HDF5 file: its position, and in how many bytes addresses and lengths are
+/// stored.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Superblock {
     /// Offset of the superblock in the file, in bytes. Addresses in the file are relative to it.
     pub(super) base: u64,
-    /// Size of an address in the file, in bytes.
+    /// Number of bytes in which the file stores an address.
     offsets: usize,
-    /// Size of a length in the file, in bytes.
+    /// Number of bytes in which the file stores a length.
     lengths: usize,
 }
 
@@ -55,7 +56,7 @@ impl Superblock {
         little(&bytes[..self.lengths])
     }
 
-    /// Size of a reference to a row in the heap, in bytes.
+    /// Returns the size of a reference to a row in the heap, in bytes.
     fn reference(self) -> usize {
         4 + self.offsets + 4
     }

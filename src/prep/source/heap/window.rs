@@ -35,7 +35,7 @@ impl SharedFile {
         Ok(SharedFile { path: path.into(), file, len })
     }
 
-    /// Length of the file in bytes when it was opened.
+    /// Returns the length of the file in bytes when it was opened.
     pub(super) fn len(&self) -> u64 {
         self.len
     }
@@ -59,13 +59,13 @@ impl SharedFile {
     }
 }
 
-/// A buffer that holds one range of a file and moves forward through it.
+/// A buffer that holds one byte range of a file and moves forward through the file.
 pub(super) struct FileWindow<'a> {
     file: &'a SharedFile,
     bytes: Vec<u8>,
-    /// The range of the file that `bytes` holds.
+    /// The byte range of the file that `bytes` holds.
     holds: Range<u64>,
-    /// Offset in the file up to which the window reads when it moves next.
+    /// Offset in the file, in bytes. When the window moves next, it reads up to this offset.
     until: u64,
 }
 
@@ -74,8 +74,8 @@ impl<'a> FileWindow<'a> {
         FileWindow { file, bytes: vec![0; WINDOW], holds: 0..0, until: 0 }
     }
 
-    /// Tells the window which ranges of the file will be read, in order. Ranges that lie close together are then read
-    /// at once.
+    /// Tells the window which byte ranges of the file will be read, in order. Ranges that lie close together are then
+    /// read at once.
     pub(super) fn plan(&mut self, mut extents: impl Iterator<Item = Range<u64>>) {
         let Some(first) = extents.next() else { return };
         if self.holds.start <= first.start && first.end <= self.holds.end {
