@@ -107,7 +107,8 @@ impl Progress {
         }
     }
 
-    /// Ends the task: removes its bar and prints a line with the rate. Returns the duration of the task in seconds.
+    /// Ends the task: removes its bar and, unless nothing is shown, prints a line with the rate. Returns the duration
+    /// of the task in seconds.
     pub fn finish(self) -> f64 {
         let seconds = self.started.elapsed().as_secs_f64();
         let done = self.done.load(Ordering::Relaxed);

@@ -11,7 +11,8 @@ use crate::host_cache::host_bytes;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheChoice {
     /// The memory of the training GPU, if the set takes at most half of the GPU memory that is free. Otherwise host
-    /// memory, if the set takes at most half of the host memory that is free. Otherwise no cache.
+    /// memory, if the set takes at most half of the host memory that is free, or if the size of the free host memory is
+    /// unknown. Otherwise no cache.
     Auto,
     /// No cache: chunks are read, checked and decoded in every epoch.
     Stream,

@@ -130,7 +130,7 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
     })
 }
 
-/// Settings of plotters for the grid and the axes of a chart over epochs.
+/// Settings for the grid and the axes of a chart over epochs, as a type of the library plotters.
 type EpochMesh<'a, 'b, 'c> = MeshStyle<'a, 'b, RangedCoordf64, RangedCoordf64, Sheet<'c>>;
 
 /// Sets the style of the grid and the axes of a chart over epochs. `last` is the last epoch on the horizontal axis.

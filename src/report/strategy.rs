@@ -15,7 +15,8 @@ use crate::error::{BaseFault, Error, Result};
 use crate::picture::Picture;
 use tonic_base::printable;
 
-/// Number of samples in the training set of Spiking Speech Commands (SSC). Every epoch time is scaled to this size.
+/// Number of samples in the training set of Spiking Speech Commands (SSC). Reports give the time of an epoch of
+/// this size.
 const SSC_SAMPLES: f64 = 75_466.0;
 /// Maximum size in bytes of the dense batches of all threads together. Each thread has one batch.
 const MAX_DENSE: u64 = 4 << 30;

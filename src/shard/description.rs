@@ -83,8 +83,8 @@ pub struct SourceFile {
     pub bytes: u64,
     /// Number of the set's samples that come from this file.
     pub samples: u64,
-    /// If the set is a part of a larger set: index in the recording of the first sample that this part has of it.
-    /// `None` in whole sets, and in parts that earlier versions made.
+    /// If the set is a part of a larger set: the first sample that this part has from the recording, as an index in the
+    /// recording, from 0. `None` in whole sets, and in parts that earlier versions made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_sample: Option<u64>,
     /// BLAKE3 hash of the file.
@@ -178,7 +178,7 @@ impl SetDescription {
         if label == NO_LABEL { "no label" } else { self.classes.get(label as usize).map_or("unknown", String::as_str) }
     }
 
-    /// Returns the samples that a range of chunks has. Both ranges are counted from the start of the set.
+    /// Returns the indices of the samples in a range of chunks. Both ranges are counted from the start of the set.
     pub fn samples_of(&self, chunks: Range<u64>) -> Range<u64> {
         let first = |chunk: u64| chunk.saturating_mul(self.chunk_samples.into()).min(self.samples);
         first(chunks.start)..first(chunks.end)

@@ -22,7 +22,7 @@ pub enum Error {
     NotASet {
         /// Directory that was opened.
         path: PathBuf,
-        /// What the directory is or holds instead.
+        /// What the directory is, or what it holds, instead of a shard set.
         got: String,
     },
     /// The conversion of the set hasn't finished, or shards are missing.

@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! frame_sizes   T numbers    number of occupied cells in each frame
-//! cells         N numbers    their indices (p * H + y) * W + x, ascending within a frame
-//! counts        N numbers    number of events in each, at least 1; in time surfaces, a value other than 0
+//! cells         N numbers    index of each occupied cell, (p * H + y) * W + x, ascending within a frame
+//! counts        N numbers    events in each occupied cell, at least 1; in time surfaces, a value other than 0
 //! ```
 //!
 //! [`SparseFrames`] holds the columns of several samples, one sample after another. Chunks in memory and batches have
@@ -71,7 +71,8 @@ pub struct Widths {
 }
 
 impl Widths {
-    /// The narrowest widths of `frame_sizes` and `cells` for frames of `shape`. The width of `counts` is the argument.
+    /// The narrowest widths of `frame_sizes` and `cells` for frames of `shape`. The column `counts` gets the
+    /// width `counts`.
     pub fn of(shape: FrameShape, counts: Width) -> Widths {
         let cells = shape.cells();
         Widths {

@@ -158,8 +158,8 @@ impl ShardHead {
         file.first_chunk().map_or(0, |header: &[u8; HEADER_BYTES]| u32::from_le_bytes(field(header, 36)) as usize)
     }
 
-    /// Like [`ShardHead::read`], but `file` needs to have only the first bytes of the file: header and index. `len` is
-    /// the length of the file in bytes.
+    /// Like [`ShardHead::read`], but `file` needs to have only the header and the index, which are at the start of a
+    /// shard. `len` is the length of the whole shard in bytes.
     ///
     /// # Errors
     /// Errors of [`ShardHead::read`].

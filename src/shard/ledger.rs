@@ -17,7 +17,7 @@ pub struct Ledger {
     pub filtered: u64,
     /// Events outside the sensor.
     pub outside: u64,
-    /// Events whose time isn't a number or doesn't fit into 64 bits of microseconds.
+    /// Events whose time isn't a number, or doesn't fit into 64 bits when it is counted in microseconds.
     pub non_finite: u64,
     /// Events that the slicing rule puts into no frame, such as those after the last complete frame.
     pub cut: u64,

@@ -238,9 +238,9 @@ impl Manifest {
         self.shards.iter().map(|shard| shard.bytes).sum()
     }
 
-    /// Returns the number of classes, then the first `most` classes with the number of samples of each, such as
-    /// `2: no (12), yes (9)`. Also says how many classes are not listed or have no samples, and how many samples have
-    /// no label.
+    /// Returns a text with the number of classes, then the first `most` classes with the number of samples of each,
+    /// such as `2: no (12), yes (9)`. The text also says how many classes are not listed or have no samples, and how
+    /// many samples have no label.
     pub fn class_counts(&self, most: usize) -> String {
         let (names, counts) = (&self.description.classes, &self.totals.class_samples);
         let listed: Vec<String> =

@@ -143,7 +143,7 @@ pub struct OrderParts {
     pub chunk_samples: u32,
     /// `chunk_samples` minus the number of samples in the last chunk.
     pub missing: u32,
-    /// Number of slots per window. Each slot has one chunk.
+    /// Number of slots per window. Each slot has one chunk. The last window can have fewer slots.
     pub window_chunks: u32,
     /// Slot of the set's last chunk, which can have fewer samples than the others.
     pub short_slot: u32,

@@ -219,7 +219,7 @@ impl OutputDir {
     /// different set there.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Busy`] if it is not; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Busy`] if it is a different set; [`tonic_base::Error::Io`].
     pub(crate) fn check_owned(&self, description: &SetDescription) -> Result<()> {
         let there = match self.marker()? {
             Some(marker) => Some(marker.description),

@@ -250,7 +250,7 @@ mod tests {
         SetLayout { shape, widths: Widths::of(shape, counts), chunk_samples: 4, extras: 0, recipe_id: [0; 32] }
     }
 
-    /// Writes the decoded bytes of `chunk` into a [`PackedChunk`] and indexes them as those of a chunk of `layout`.
+    /// Writes the decoded bytes of `chunk` into a [`PackedChunk`], and finds their columns as in a set with `layout`.
     fn packed(chunk: &Chunk, layout: &SetLayout) -> Result<PackedChunk, BodyFault> {
         let mut packed = PackedChunk::new(layout);
         write_body(chunk, &mut packed.body);

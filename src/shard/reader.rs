@@ -84,7 +84,7 @@ impl ShardSet {
     /// The shard that holds chunk `number` of the set, and the index of the chunk in that shard.
     ///
     /// # Panics
-    /// If the set has no such shard.
+    /// If chunk `number` would be in a shard after the last shard of the set.
     pub fn locate(&self, number: u64) -> (&Shard, usize) {
         let per_shard = u64::from(self.manifest.description.shard_chunks);
         (&self.shards[(number / per_shard) as usize], (number % per_shard) as usize)

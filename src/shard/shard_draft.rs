@@ -82,8 +82,8 @@ impl ShardDraft {
     /// replaced.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]. If only the sync of the directory failed, the file has been replaced. After any other
-    /// error it is unchanged.
+    /// [`tonic_base::Error::Io`]. If only the sync of the directory failed, the new shard has its name already. After
+    /// any other error, a file that had this name is unchanged.
     pub fn publish(mut self) -> Result<ShardEntry> {
         self.write_head()?;
         let entry = self.entry();

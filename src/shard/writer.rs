@@ -35,8 +35,8 @@ impl SetWriter {
     /// shards. Without `resume`, or if `dir` has no unfinished set, all files of a set in `dir` are removed.
     ///
     /// # Errors
-    /// [`crate::Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Corrupt`] if its
-    /// marker cannot be parsed; [`tonic_base::Error::Io`].
+    /// [`crate::Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Corrupt`] if
+    /// its marker cannot be parsed; [`tonic_base::Error::Io`].
     pub fn start(dir: OutputDir, description: SetDescription, resume: bool) -> Result<SetWriter> {
         SetWriter::start_with(dir, description, Origin::default(), resume, &mut |_, _| {})
     }
@@ -125,7 +125,7 @@ impl SetWriter {
     /// Errors of [`SetWriter::finish`].
     ///
     /// # Panics
-    /// If chunks are missing.
+    /// If not all chunks of the part have been written.
     pub fn finish_part(self, command: &[String]) -> Result<Manifest> {
         assert_eq!(self.identities.len() as u64, self.description.chunks(), "every chunk has been written");
         self.dir.check_owned(&self.description)?;

@@ -57,11 +57,11 @@ pub enum Error {
     /// A set that has samples without labels, or no samples.
     #[error("{}: expected samples, each with a label, got {labels} labels, {samples} samples", .path.display())]
     Unlabelled {
-        /// The set.
+        /// Folder of the set.
         path: PathBuf,
         /// Number of samples that have labels.
         labels: u64,
-        /// Number of samples.
+        /// Number of samples in the set.
         samples: u64,
     },
     /// A loss that is NaN or infinite, or so large that training has failed.
@@ -71,9 +71,9 @@ pub enum Error {
         loss: f64,
         /// Loss of guessing, where the prediction is the same for all samples.
         guessing: f64,
-        /// Number of the epoch, counted from 1.
+        /// Number of the first epoch that is not finished, counted from 1.
         epoch: u64,
-        /// Number of the batch in the epoch, counted from 1.
+        /// Number of the first batch of this epoch that is not finished, counted from 1.
         batch: u64,
         /// Text for the error message: which checkpoint is the last good one.
         saved: String,
@@ -85,9 +85,9 @@ pub enum Error {
 /// What makes a loss diverge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Divergence {
-    /// The learning rate. The value is the learning rate of the batch with this loss.
+    /// The learning rate is too high. The value is the learning rate at the batch whose loss diverged.
     LearningRate(f64),
-    /// The initial weights: with them, the loss is too large already.
+    /// The initial weights are unsuitable: with them, the loss is too large before the first step of training.
     InitialWeights {
         /// Loss of the initial weights.
         loss: f64,

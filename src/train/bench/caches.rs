@@ -19,7 +19,7 @@ use crate::kernel::program::Program;
 const CACHES: [(CacheChoice, &str); 3] =
     [(CacheChoice::Stream, "stream"), (CacheChoice::Host, "host cache"), (CacheChoice::Device, "device cache")];
 
-/// A set opened with one cache, and the times of the epochs.
+/// A set that is opened with one cache, and the measured times of its epochs.
 pub(super) struct MeasuredCache {
     pub(super) choice: CacheChoice,
     name: &'static str,

@@ -19,7 +19,8 @@ use crate::learner::TrainState;
 /// Maximum number of training steps in a round. Two CUDA events measure the time of a whole round. If a round had only
 /// one short step, they would mostly measure the time of the launch.
 const TOGETHER: usize = 8;
-/// Time in seconds that a round of steps should take.
+/// Time in seconds that a round of steps should take. A round has as many steps as fit into this time: at least 1, at
+/// most [`TOGETHER`].
 const ROUND_SECONDS: f64 = 0.02;
 /// Maximum time in seconds for all rounds of steps together.
 const STEPS_SECONDS: f64 = 10.0;
@@ -30,7 +31,7 @@ const LEAST_ROUNDS: usize = 5;
 const INFLATED: usize = 256;
 /// Number of timed rounds in which dense batches are written from the device cache.
 const INFLATE_ROUNDS: usize = 15;
-/// Number of times that a set is loaded to the device. Each time is measured.
+/// Number of times that a set is loaded to the device. Each load is timed.
 const PROMOTIONS: usize = 3;
 
 /// Measurements of a set on a GPU.
@@ -61,11 +62,11 @@ pub struct Inflated {
 /// Speed of loading a set to the device.
 #[derive(Clone, Debug, Serialize)]
 pub struct Promoted {
-    /// Time of reading, checking, decoding and copying in seconds, median over the rounds.
+    /// Time of reading, checking, decoding and copying the set in seconds, median over several loads.
     pub seconds: f64,
-    /// Time of the fastest round, in seconds.
+    /// Time of the fastest load, in seconds.
     pub seconds_min: f64,
-    /// Time of the slowest round, in seconds.
+    /// Time of the slowest load, in seconds.
     pub seconds_max: f64,
     /// Device memory that the set takes, in bytes.
     pub bytes: usize,
@@ -78,10 +79,10 @@ pub struct Promoted {
 pub struct DeviceMemory {
     /// Size of the device cache in bytes.
     pub cache_bytes: usize,
-    /// Memory in bytes that training takes in addition to the device cache: for the network, the activations, and
-    /// batches on their way to the device.
+    /// Device memory in bytes that training takes in addition to the device cache: for the network, the activations,
+    /// and batches on their way to the device.
     pub beyond_cache_bytes: u64,
-    /// Memory in bytes that was in use before the benchmark: by the driver, the kernels and other processes.
+    /// Device memory in bytes that was in use before the benchmark: by the driver, the kernels and other processes.
     pub context_bytes: u64,
 }
 
@@ -91,12 +92,12 @@ pub(super) struct StepTimes {
     pub(super) seconds: Vec<f64>,
     /// Loss of the last step.
     pub(super) last_loss: f64,
-    /// Free memory of the device during the steps, in bytes.
+    /// Free memory of the device in bytes, while the network and all batches are in it.
     pub(super) free: u64,
 }
 
 /// Times training steps on `batches` in `rounds` rounds, after a warm-up. There are fewer rounds if steps take long.
-/// `time_steps` is the number of steps that samples are padded to.
+/// `time_steps` is the number of time steps that samples are padded to.
 pub(super) fn step_times(
     program: &Arc<Program>,
     initial: &TrainState,

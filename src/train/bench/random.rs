@@ -15,7 +15,7 @@ const BATCHES: usize = 4;
 /// Maximum number of cells in a batch, over all samples and frames.
 const MAX_CELLS: usize = 1 << 32;
 
-/// Times `bench.steps` training steps on random frames.
+/// Times training steps on random frames. `bench.steps` limits their number as [`StepBench::steps`] says.
 ///
 /// # Errors
 /// [`Usage`](tonic_base::Error::Usage) if a batch would have more than 2^32 cells; the errors of

@@ -64,11 +64,11 @@ pub struct StepMeasured {
     pub threads: usize,
     /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Number of cells with events, divided by the number of all cells. All frames of all samples count, also those of
-    /// padding.
+    /// Number of cells with events, divided by the number of all cells. All frames of all samples count, including the
+    /// empty frames of padding.
     pub density: f64,
-    /// Share of the pairs (neuron, time step) that have a spike, in the network before training. It is averaged over
-    /// the hidden layers; `None` if there is no hidden layer.
+    /// Share of the pairs (neuron, time step) that have a spike, in the network before training. It is the mean over
+    /// the hidden layers and over up to 16 samples; `None` if there is no hidden layer.
     pub spike_density: Option<f64>,
 }
 
@@ -136,7 +136,7 @@ impl Trainer {
         Ok(&mut **self.learner.insert(learner))
     }
 
-    /// Times training steps after a warm-up. Of `batches`, it uses those with the most samples, which take turns.
+    /// Times training steps after a warm-up. The steps take turns on those of `batches` that have the most samples.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).

@@ -16,7 +16,8 @@ use crate::kernel::program::ColumnTypes;
 /// unpacking now, and one for the batch that training uses now.
 const SLOTS: usize = AHEAD + 2;
 
-/// A ring buffer of batches on the way to the GPU. Between epochs it holds all slots, which the next epoch uses again.
+/// A ring buffer of batches on the way to the GPU. Between epochs it holds slots of the last epoch, which the next
+/// epoch uses again.
 #[derive(Debug)]
 pub struct Ring {
     device: Device,
@@ -87,7 +88,7 @@ impl Ring {
 
     /// Returns a slot for the next batch. It is an idle slot or a new one as long as the epoch uses fewer than
     /// [`SLOTS`] slots. After that, it is the next slot that the training thread gives back through `back`. `made` is
-    /// the number of slots that the epoch uses. Returns `None` if the training thread has ended the epoch.
+    /// the number of slots that the epoch uses so far. Returns `None` if the training thread has ended the epoch.
     fn slot(&mut self, made: &mut usize, back: &Receiver<Slot>) -> Result<Option<Slot>> {
         let slot = match self.idle.pop() {
             Some(slot) => Some(slot),

@@ -59,7 +59,7 @@ impl Backend {
 
     /// Checks that the backend can be used. If our kernels are to run on a GPU, compiles and loads them, and returns
     /// the program. Otherwise returns `None`. All of `sets` must have the same recipe. `longest` is the maximum number
-    /// of steps of a sample.
+    /// of time steps that a sample runs for.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if libtorch or NVRTC is missing, or if a precision other than the highest is
@@ -112,8 +112,8 @@ impl Backend {
         })
     }
 
-    /// Evaluates a network on all samples of a set. `longest` is the maximum number of steps of a sample. `program`
-    /// must be the result of [`Backend::program`] of this backend.
+    /// Evaluates a network on all samples of a set. `longest` is the maximum number of time steps that a sample runs
+    /// for. `program` must be the result of [`Backend::program`] of this backend.
     ///
     /// # Errors
     /// The errors of [`Learner::evaluate`]; [`Error::DeviceMemory`].

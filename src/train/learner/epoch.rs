@@ -29,7 +29,7 @@ pub struct Epoch {
 pub struct Room {
     /// Maximum number of samples in a batch.
     pub batch: usize,
-    /// Maximum number of steps that a sample runs for.
+    /// Maximum number of time steps that a sample runs for.
     pub longest: usize,
     /// Maximum number of batches in an epoch.
     pub batches: u64,
@@ -65,9 +65,9 @@ pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>)
 
 /// Trains and evaluates a network in whole epochs. The interface is the same on every device.
 pub trait Learner: std::fmt::Debug {
-    /// Returns the network and the optimiser. On a GPU, this is a copy in host memory: only [`sync`](Learner::sync)
-    /// updates its parameters and Adam's moving averages. `adam.step` is the number of batches whose losses
-    /// [`train`](Learner::train) has passed to `each`.
+    /// Returns the network and the optimiser. On a GPU, this is a copy in host memory: training doesn't change its
+    /// parameters and Adam's moving averages until [`sync`](Learner::sync) downloads them. In both cases, `adam.step`
+    /// goes up by 1 for each batch whose loss [`train`](Learner::train) passes to `each`.
     fn state(&self) -> &TrainState;
 
     /// Copies the current parameters and Adam's moving averages to [`state`](Learner::state).
@@ -82,7 +82,7 @@ pub trait Learner: std::fmt::Debug {
     /// [`Error::Cuda`](crate::Error::Cuda).
     ///
     /// # Panics
-    /// If the shapes of the two networks differ.
+    /// If the shapes of the two networks differ: in this call, or in the next step of training.
     fn restart(&mut self, state: &TrainState) -> Result<()>;
 
     /// Trains on the batches of an epoch, until the last batch or until an interruption is requested. Calls `each` with

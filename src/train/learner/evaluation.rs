@@ -137,7 +137,7 @@ impl Evaluation {
     }
 }
 
-/// Returns the means over the classes that have samples.
+/// Returns the macro averages: the means over the classes that have samples.
 fn macro_score(classes: &[ClassScore]) -> MacroScore {
     let present: Vec<&ClassScore> = classes.iter().filter(|class| class.samples > 0).collect();
     let mean =

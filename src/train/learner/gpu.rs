@@ -31,8 +31,8 @@ const GROUP_TIME: Range<Duration> = Duration::from_millis(15)..Duration::from_mi
 /// A network in training on a GPU.
 #[derive(Debug)]
 pub(crate) struct GpuLearner {
-    /// Copy of network and optimiser in host memory. Only `sync` updates its parameters and Adam's moving averages.
-    /// `adam.step` is the number of batches whose scores were read.
+    /// Copy of the network and the optimiser in host memory. `sync` downloads the parameters and Adam's moving averages
+    /// to it, and `restart` replaces all of it. `adam.step` goes up by 1 for each batch whose score is read.
     state: TrainState,
     stream: Stream,
     trained: GpuNetwork,
@@ -47,8 +47,8 @@ pub(crate) struct GpuLearner {
     rounded: Rounded,
 }
 
-/// Whether a neuron spiked more than 256 times in a step, in which case bfloat16 rounds the count. `Said` means yes,
-/// and that [`Learner::remark`] has reported it already.
+/// Whether a neuron spiked more than 256 times in a time step, in which case bfloat16 rounds the count. `Said` means
+/// yes, and that [`Learner::remark`] has reported it already.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rounded {
     No,
@@ -167,7 +167,7 @@ struct ScoreReader<'a> {
     trained: &'a GpuNetwork,
     scores: &'a mut [Pinned<BatchScore>; 2],
     group: &'a mut usize,
-    /// Number of batches that were queued in this epoch.
+    /// Number of batches whose training steps were queued on the GPU, in this call of [`Learner::train`].
     queued: usize,
     /// Number of batches whose scores were downloaded, or are being downloaded.
     begun: usize,

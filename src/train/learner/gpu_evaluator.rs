@@ -31,7 +31,7 @@ pub(crate) struct GpuEvaluator {
 
 impl GpuEvaluator {
     /// Allocates buffers for networks with the shape of `network`, and for sets of up to `samples` samples. `longest`
-    /// is the maximum number of steps that a sample runs for.
+    /// is the maximum number of time steps that a sample runs for.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).

@@ -7,7 +7,7 @@
 //! gpu            a learner on a GPU: network and optimiser stay in GPU memory
 //! gpu_evaluator  evaluation on a GPU
 //! recorded       a step as a CUDA graph, recorded once and replayed
-//! padding        how many steps a sample runs for
+//! padding        how many time steps a sample runs for
 //! score          loss and accuracy of batches, added up
 //! balance        class sizes of a set, and class weights
 //! evaluation     loss, accuracy and confusion matrix of a set

@@ -16,8 +16,8 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// Queues the work of a batch from `source`. The very first call runs `work`, which queues directly. Later calls
-    /// replay a graph of `work`. If the source has no graph yet, the call records the graph first.
+    /// Queues the work of a batch from `source`. The very first call runs `work`, which queues its kernels on `stream`.
+    /// Later calls replay a graph of `work`. If `source` has no graph yet, the call records the graph first.
     pub(super) fn run(&mut self, stream: &Stream, source: BatchSource, work: impl Fn() -> Result<()>) -> Result<()> {
         if !self.loaded {
             self.loaded = true;

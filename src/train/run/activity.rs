@@ -13,17 +13,17 @@ use crate::feed::Feed;
 const ONE_OF: u64 = 32;
 /// Minimum and maximum number of samples that are measured.
 const SAMPLES: [u64; 2] = [16, 256];
-/// A neuron is saturated if it spikes in at least this share of the steps.
+/// A neuron is saturated if it spikes in at least this share of the time steps.
 const SATURATED: f64 = 0.95;
 
-/// Activity of a hidden layer over all steps of the measured samples. Steps of padding count too.
+/// Activity of a hidden layer over all time steps of the measured samples. Time steps of padding count too.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerActivity {
-    /// Mean number of spikes per neuron and step.
+    /// Mean number of spikes per neuron and time step.
     pub spikes: f64,
     /// Share of neurons that never spiked.
     pub silent: f64,
-    /// Share of neurons that spiked in at least 95% of the steps. The spikes of such neurons say little about the
+    /// Share of neurons that spiked in at least 95% of the time steps. The spikes of such neurons say little about the
     /// input.
     pub saturated: f64,
 }

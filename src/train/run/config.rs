@@ -35,7 +35,7 @@ pub struct Config {
     pub engine: EngineChoice,
     /// The length that samples are padded to.
     pub pad: Pad,
-    /// Number of steps T that samples are padded to with [`Pad::Fixed`].
+    /// Number of time steps, T, that samples are padded to with [`Pad::Fixed`].
     pub steps: usize,
     /// Kind of device that trained last. Old files don't have this field.
     #[serde(default)]
@@ -208,7 +208,7 @@ impl Config {
         Ok(ShardError::refuse_difference(dir, &run.join(FILE_NAME), fields)?)
     }
 
-    /// Checks that a model file fits the run: the network, the classes and the number of steps must be the same.
+    /// Checks that a model file fits the run: the network, the classes and the number of time steps must be the same.
     ///
     /// # Errors
     /// [`Mismatch`](tonic_shard::Error::Mismatch) with the first field that differs.

@@ -46,9 +46,9 @@ impl RunFolder {
     /// `wait`, and then waits until that process has ended. With the other choices, nothing is created.
     ///
     /// # Errors
-    /// [`Busy`](tonic_base::Error::Busy) if another process has locked the folder,
-    /// [`Exists`](tonic_base::Error::Exists) if the folder has a run and `existing` does not allow that,
-    /// [`Io`](tonic_base::Error::Io), [`Interrupted`](tonic_base::Error::Interrupted).
+    /// [`Busy`](tonic_base::Error::Busy) if another process has locked the folder and `existing` is not
+    /// [`Existing::Auto`], [`Exists`](tonic_base::Error::Exists) if the folder has a run and `existing` does not allow
+    /// that, [`Io`](tonic_base::Error::Io), [`Interrupted`](tonic_base::Error::Interrupted).
     pub(super) fn find(path: &Path, existing: Existing, wait: impl FnOnce()) -> Result<RunFolder> {
         if existing == Existing::Auto {
             std::fs::create_dir_all(path).map_err(Error::io(path, "create the run folder"))?;

@@ -5,13 +5,14 @@ use crate::run::activity::LayerActivity;
 use crate::run::metrics::EpochMetrics;
 
 /// An accuracy counts as no better than guessing if it exceeds the accuracy of guessing by at most this many standard
-/// deviations, and by at most [`MOST_NOISE`]. The standard deviation is that of guessing on as many samples.
+/// deviations, and by at most [`MOST_NOISE`]. The standard deviation is that of the accuracy of guessing on a
+/// set of the same size.
 const NOISE: f64 = 3.0;
 /// An accuracy that exceeds the accuracy of guessing by more than this counts as better than guessing. Without this
 /// limit, [`NOISE`] standard deviations would be too much in a small set.
 const MOST_NOISE: f64 = 0.1;
-/// A loss counts as better than another loss if it is below this share of the other loss. The other loss is the loss of
-/// guessing, or that of an earlier epoch.
+/// A loss counts as better than another loss if it is below the other loss multiplied by this factor. The other loss is
+/// the loss of guessing, or that of an earlier epoch.
 const NO_BETTER: f64 = 0.98;
 /// Number of batches at the start of a run during which it is normal that the loss doesn't fall.
 const SLOW_START: u64 = 100;

@@ -41,7 +41,7 @@ pub struct EpochMetrics {
     pub samples_per_second: f64,
 }
 
-/// Reads the metrics of the first `epochs` epochs of a run.
+/// Reads the metrics of the first `epochs` epochs of a run from its `metrics.jsonl`.
 ///
 /// # Errors
 /// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt) if a line cannot be parsed, or if the file
@@ -54,7 +54,8 @@ pub(super) fn read(run: &Path, epochs: usize) -> Result<Vec<EpochMetrics>> {
     Ok(read)
 }
 
-/// Reads the metrics of all epochs in the file. Without a file, there are none: the run has no finished epoch.
+/// Reads the metrics of all epochs in `metrics.jsonl`. If a run has no such file, no epoch is finished, and the list is
+/// empty.
 ///
 /// # Errors
 /// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt) if a line cannot be parsed, or if the epochs

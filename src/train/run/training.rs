@@ -119,8 +119,8 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Writes the configuration of a resumed run to config.toml. Its number of epochs is the number that the user asks
-    /// for, or the number of finished epochs if this is larger.
+    /// Writes the configuration of a resumed run to config.toml. If more epochs are finished than the configuration
+    /// asks for, its number of epochs becomes the number of finished epochs.
     pub(super) fn keep_epochs(&mut self) -> Result<()> {
         let done = self.epochs.len() as u64;
         if done > self.config.epochs {

@@ -27,7 +27,7 @@ const MOST_LETTERS: usize = 80;
 /// A planned sweep: many runs with different options.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    /// The runs, in order. From one run to the next, the option that varies last in the file changes fastest.
+    /// The runs, in order. From one run to the next, the last option of the table `[vary]` changes fastest.
     pub runs: Vec<PlannedRun>,
 }
 

@@ -12,7 +12,7 @@ use super::summary::{RunState, RunSummary};
 const MOST_LETTERS: usize = 40;
 
 impl Comparison {
-    /// Returns the comparison as text: a table of the runs, a table of the groups if any has several runs, and
+    /// Returns the comparison as text: a table of the runs, a table of the groups if any group has several runs, and
     /// warnings.
     pub fn text(&self) -> String {
         let mut head = vec!["run".to_string()];
