@@ -33,6 +33,12 @@ fn of_slurm(variable: impl Fn(&str) -> Option<String>) -> Result<Part, String> {
              {typed} with the number N of all parts, or submit with --array=1-N"
         ));
     }
+    if least > 1 && least != step {
+        return Err(format!(
+            "the array begins at {least}, and may be a few tasks of a larger one that were submitted again: type --part \
+             $SLURM_ARRAY_TASK_ID/N with the number N of all parts, or submit with --array=1-N"
+        ));
+    }
     Ok(Part { index: (task - least) / step + 1, of: count })
 }
 
@@ -72,8 +78,9 @@ mod tests {
             ("1", [1, 4, 4, 1], (1, 4)),
             ("5", [0, 10, 3, 5], (2, 3)),
             ("10", [0, 10, 3, 5], (3, 3)),
-            ("9", [2, 10, 2, 7], (2, 2)), // --array=2-10:7
-            ("7", [7, 7, 1, 1], (1, 1)),
+            ("8", [1, 10, 2, 7], (2, 2)), // --array=1-10:7
+            ("30", [10, 40, 4, 10], (3, 4)),
+            ("0", [0, 0, 1, 1], (1, 1)),
         ] {
             assert_eq!(task(id, array), Ok(part), "{id} of {array:?}");
         }
@@ -84,6 +91,8 @@ mod tests {
         for (id, array, words) in [
             ("3", [1, 7, 3, 1], "type --part $SLURM_ARRAY_TASK_ID/N"), // --array=1,3,7
             ("0", [0, 9, 2, 1], "type --part $((SLURM_ARRAY_TASK_ID + 1))/N"),
+            ("3", [3, 3, 1, 1], "type --part $SLURM_ARRAY_TASK_ID/N"), // --array=3, of 1-8
+            ("4", [3, 4, 2, 1], "begins at 3"),
             ("4", [0, 10, 3, 5], "has gaps"),
             ("11", [0, 10, 3, 5], "has gaps"),
             ("x", [0, 3, 4, 1], "SLURM_ARRAY_TASK_ID is \"x\""),

@@ -60,18 +60,25 @@ pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, pa
 /// `--quiet`, and without the values of these options.
 pub(crate) fn without_part(typed: impl Iterator<Item = String>) -> Vec<String> {
     let mut words = vec![String::from("tonic-prep")];
+    words.extend(kept(typed, &["--output", "-o", "--part"], &["--resume", "--overwrite", "--json", "--quiet", "-q"]));
+    words
+}
+
+/// The words of a typed command without the program's name, without the flags `valued` and their values, and without the
+/// flags `single`. Names after `--` stay names.
+pub(crate) fn kept(typed: impl Iterator<Item = String>, valued: &[&str], single: &[&str]) -> Vec<String> {
+    let mut words = Vec::new();
     let mut typed = typed.skip(1);
     while let Some(word) = typed.next() {
         let (flag, value) = word.split_once('=').map_or((&word[..], None), |(flag, value)| (flag, Some(value)));
-        match flag {
-            "--output" | "-o" | "--part" => {
-                if value.is_none() {
-                    typed.next();
-                }
+        if word == "--" {
+            words.extend(typed.by_ref().map(|name| if name.starts_with('-') { format!("./{name}") } else { name }));
+        } else if valued.contains(&flag) {
+            if value.is_none() {
+                typed.next();
             }
-            "--resume" | "--overwrite" | "--json" | "--quiet" | "-q" => {}
-            _ if flag.starts_with("-o") => {}
-            _ => words.push(word),
+        } else if !single.contains(&flag) && !(flag.starts_with("-o") && valued.contains(&"-o")) {
+            words.push(word);
         }
     }
     words
@@ -113,6 +120,8 @@ mod tests {
         let short =
             without_part("tonic-prep|--quiet|convert|-o=x|--part=slurm|a.h5|--resume".split('|').map(String::from));
         assert_eq!(short, ["tonic-prep", "convert", "a.h5"]);
+        let names = without_part("tonic-prep|convert|-o|x|--|a.h5|-b.h5".split('|').map(String::from));
+        assert_eq!(names, ["tonic-prep", "convert", "a.h5", "./-b.h5"]);
         assert_eq!(of_part(&[], Part { index: 1, of: 2 }, Path::new("x")), None);
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tonic_prep::{Division, Job};
 
 use crate::convert_args::ConvertArgs;
+use crate::part_commands::kept;
 use crate::quoted::quoted;
 
 #[derive(Args)]
@@ -66,17 +67,9 @@ fn limit_minutes(seconds: f64) -> u64 {
 /// Returns the recordings and options of a typed `plan` command, for the `convert` commands of the tasks. Leaves out
 /// `--output`, `--parts`, `--threads`, `--json` and `--quiet`.
 fn recordings_and_options(typed: impl Iterator<Item = String>) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut typed = typed.skip(1);
-    while let Some(word) = typed.next() {
-        let (flag, value) = word.split_once('=').map_or((&word[..], None), |(flag, value)| (flag, Some(value)));
-        match flag {
-            "--output" | "-o" | "--parts" | "--threads" if value.is_none() => drop(typed.next()),
-            "--output" | "-o" | "--parts" | "--threads" | "--json" | "--quiet" | "-q" => {}
-            "plan" if words.is_empty() => {}
-            _ if flag.starts_with("-o") => {}
-            _ => words.push(word),
-        }
+    let mut words = kept(typed, &["--output", "-o", "--parts", "--threads"], &["--json", "--quiet", "-q"]);
+    if let Some(command) = words.iter().position(|word| word == "plan") {
+        words.remove(command);
     }
     words
 }
@@ -90,7 +83,7 @@ mod tests {
         for (typed, kept) in [
             ("x|plan|a b.h5|--parts|4", &["a b.h5"][..]),
             ("x|--quiet|plan|--parts=4|-oout|a.h5|--sensor|9,9,2|--json", &["a.h5", "--sensor", "9,9,2"]),
-            ("x|plan|plan|--output|o|--threads|2|--level=3", &["--level=3"]),
+            ("x|plan|--output|o|--threads|2|--level=3|--|b.h5", &["--level=3", "b.h5"]),
         ] {
             assert_eq!(recordings_and_options(typed.split('|').map(String::from)), kept, "{typed}");
         }

@@ -1,5 +1,6 @@
 //! Merges sets of one recipe, or the parts of one set, into one set.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tonic_shard::{
@@ -28,6 +29,7 @@ pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> R
     let parts = check_parts(&sets, &output.path)?;
     if parts {
         sets.sort_by_key(part_index);
+        check_borders(&sets)?;
     }
     let mut selection = Selection::of(&sets);
     for (i, set) in sets.iter().enumerate() {
@@ -66,6 +68,38 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, parts: bool) -> SetDes
         part: None,
         ..first.clone()
     }
+}
+
+/// Refuses parts that were not made of the same recordings with the same settings: a part must begin in a recording where
+/// the part before it ended.
+fn check_borders(sets: &[ShardSet]) -> Result<()> {
+    let first = &sets[0];
+    let settings = &first.manifest().settings;
+    for set in &sets[1..] {
+        let mine = &set.manifest().settings;
+        let recordings = String::from("recordings"); // from which other settings follow
+        let mut names = [&recordings].into_iter().chain(settings.keys());
+        let differs = names.find(|name| !mine.is_empty() && mine.get(*name) != settings.get(*name));
+        if let Some(name) = differs {
+            let say = |settings: &BTreeMap<String, String>| settings.get(name).cloned().unwrap_or_default();
+            return Err(Error::mismatch(set.dir(), first.dir(), name.clone(), say(settings), say(mine)));
+        }
+    }
+    let words = |source: &SourceFile, sample: u64| format!("sample {sample} of {} ({:.8})", source.name, source.blake3);
+    let mut last: Option<(SourceFile, u64)> = None;
+    for (i, set) in sets.iter().enumerate() {
+        for source in &set.manifest().description.sources {
+            let Some(first) = source.first_sample else { return Ok(()) };
+            let continued = last.as_ref().filter(|(file, _)| file.blake3 == source.blake3 && file.name == source.name);
+            if first > 0 && continued.is_none_or(|(_, end)| *end != first) {
+                let expected = last.as_ref().map_or("the start of a recording".into(), |(file, end)| words(file, *end));
+                let before = sets[i.saturating_sub(1)].dir();
+                return Err(Error::mismatch(set.dir(), before, "first sample", expected, words(source, first)));
+            }
+            last = Some((source.clone(), first + source.samples));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the linked files of all sets, each once.

@@ -175,7 +175,7 @@ pub(crate) fn write(
     Encoder::new(description.tool.level)?; // reports an invalid level before anything is written
     let resume = output.existing.resumes();
     let origin = Origin { selection: Some(selection.id()), ..Origin::default() };
-    let mut writer = SetWriter::start_with(dir, description, origin, resume, &mut |_, _| {})?;
+    let mut writer = SetWriter::start_with(dir, description, origin, resume, &mut |_, _, _| {})?;
     let description = writer.description().clone();
     let first = writer.chunks_done();
     let left = description.samples - description.samples_of(0..first).end;
@@ -196,8 +196,9 @@ pub(crate) fn write(
     Ok(writer.finish()?)
 }
 
-/// Returns the manifest of the new set if an earlier run has already completed it in the output directory. Returns
-/// `None` if the directory has no complete set, or if `output` doesn't ask to resume.
+/// Returns the manifest of the new set if an earlier run has already completed it in the output directory. Every chunk is
+/// made again and compared. Returns `None` if the directory has no complete set, if a chunk there is damaged, or if
+/// `output` doesn't ask to resume.
 ///
 /// # Errors
 /// `Exists` if the directory has a different complete set; errors of reading.
@@ -210,19 +211,30 @@ pub(crate) fn made_before(
         return Ok(None);
     }
     let Ok(set) = ShardSet::open(&output.path) else { return Ok(None) };
-    let mut same = set.manifest().description == *description;
-    if same {
-        // Another split would differ in its first or last chunk.
-        let mut maker = ChunkCopier::new(selection, description)?;
-        for number in [0, description.chunks() - 1] {
+    let other = || Error::exists(&output.path, "it is another set than is asked for now");
+    if set.manifest().description != *description {
+        return Err(other());
+    }
+    let (mut same, mut whole) = (true, true);
+    in_order(
+        0..description.chunks(),
+        output.threads,
+        "nothing was changed",
+        || Ok((ChunkCopier::new(selection, description)?, SampleReader::new(&set))),
+        |(maker, reader), number| {
             let (shard, k) = set.locate(number);
-            same &= maker.make(number)?.1.record.identity == shard.head().chunks[k].identity;
-        }
-    }
+            let identity = shard.head().chunks[k].identity;
+            Ok((maker.make(number)?.1.record.identity == identity, reader.chunk(number).is_ok()))
+        },
+        |(is_same, is_whole): (bool, bool)| {
+            (same, whole) = (same && is_same, whole && is_whole);
+            Ok::<(), Error>(())
+        },
+    )?;
     if !same {
-        return Err(Error::exists(&output.path, "it is another set than is asked for now"));
+        return Err(other());
     }
-    Ok(Some(set.manifest().clone()))
+    Ok(whole.then(|| set.manifest().clone()))
 }
 
 /// Makes the chunks of the new set. Each thread has its own copier.

@@ -8,6 +8,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::frames::Widths;
 use crate::layout::VERSION;
 use crate::ledger::Ledger;
+use std::collections::BTreeMap;
 use std::path::Path;
 use tonic_base::{printable, publish};
 
@@ -112,13 +113,26 @@ pub struct Manifest {
     /// directory and the number of the part. Programs show it to the user; it is in no hash. Empty in a whole set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+    /// Only in a part of a set: the settings that decide which values are read, by name. Parts are merged only if these
+    /// are equal. No hash covers them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
 }
 
 impl Manifest {
     /// Makes the manifest of a set. `identities` has the identities of all chunks, in order.
     pub fn new(description: SetDescription, totals: Totals, shards: Vec<ShardEntry>, identities: &[[u8; 32]]) -> Self {
         let set_id = set_id(&description, identities);
-        Manifest { format: FORMAT.into(), version: VERSION, set_id, description, totals, shards, command: Vec::new() }
+        Manifest {
+            format: FORMAT.into(),
+            version: VERSION,
+            set_id,
+            description,
+            totals,
+            shards,
+            command: Vec::new(),
+            settings: BTreeMap::new(),
+        }
     }
 
     /// Reads and checks the manifest of the set in `dir`.

@@ -139,7 +139,7 @@ impl OutputDir {
     }
 
     /// Returns the description and the origin of the unfinished set in this directory. With [`Existing::Auto`], a
-    /// complete set is returned too, with an empty origin, because its manifest has none. Returns `None` if there is no
+    /// complete set is returned too. Its settings are known only if it is a part. Returns `None` if there is no
     /// such set.
     ///
     /// # Errors
@@ -148,7 +148,8 @@ impl OutputDir {
         match self.marker()? {
             Some(marker) => Ok(Some((marker.description, marker.origin))),
             None if self.existing == Existing::Auto => {
-                Ok(self.manifest()?.map(|manifest| (manifest.description, Origin::default())))
+                let origin = |settings| Origin { settings, ..Origin::default() };
+                Ok(self.manifest()?.map(|manifest| (manifest.description, origin(manifest.settings))))
             }
             None => Ok(None),
         }
@@ -193,7 +194,15 @@ impl OutputDir {
 
     /// Looks for a set to continue. It is an error if this set is not the one that `marker` describes.
     fn find(&self, marker: &Marker) -> Result<Option<Begun>> {
-        if let Some(begun) = self.marker()? {
+        if let Some(mut begun) = self.marker()? {
+            // Writers that meet here start over with wider counts where they are: each replaces the narrow shards.
+            let narrower = begun.description.widths.counts < marker.description.widths.counts;
+            if narrower && self.existing == Existing::Auto {
+                begun.description.widths = marker.description.widths;
+                check_same(&self.path, marker, &begun)?;
+                publish(&self.path.join(MARKER), marker.text().as_bytes())?;
+                return Ok(Some(Begun::Shards));
+            }
             check_same(&self.path, marker, &begun)?;
             if begun.origin != marker.origin {
                 publish(&self.path.join(MARKER), marker.text().as_bytes())?;

@@ -4,6 +4,8 @@
 //! Shards are published one by one, the manifest last. `output_dir.rs` explains what happens if several processes write
 //! to one directory.
 
+use std::collections::BTreeMap;
+
 use tonic_base::Error as BaseError;
 
 use crate::chunk::Chunk;
@@ -18,6 +20,10 @@ use crate::shard_draft::{ShardDraft, shard_entry};
 
 /// Text for the error message of an interrupted conversion: what is kept of the set.
 pub const KEPT: &str = "complete shards are kept";
+
+/// Function that gets the samples of a kept shard: the index in the set of the first sample, the label of each sample and
+/// the ledger of each sample.
+type Kept<'a> = dyn FnMut(u64, &[u32], &[Ledger]) + 'a;
 
 /// Writes the chunks of a set, in order.
 #[derive(Debug)]
@@ -38,12 +44,12 @@ impl SetWriter {
     /// [`crate::Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Corrupt`] if
     /// its marker cannot be parsed; [`tonic_base::Error::Io`].
     pub fn start(dir: OutputDir, description: SetDescription, resume: bool) -> Result<SetWriter> {
-        SetWriter::start_with(dir, description, Origin::default(), resume, &mut |_, _| {})
+        SetWriter::start_with(dir, description, Origin::default(), resume, &mut |_, _, _| {})
     }
 
     /// Like [`SetWriter::start`], for a set whose [`Origin`] is known. A continued set must have the same selection as
     /// `origin`. Its settings are replaced by those of `origin`. `kept` is called for each complete shard of a
-    /// continued set, with the index of the shard's first sample in the set, and with the ledgers of its samples.
+    /// continued set.
     ///
     /// # Errors
     /// Errors of [`SetWriter::start`].
@@ -52,7 +58,7 @@ impl SetWriter {
         description: SetDescription,
         origin: Origin,
         resume: bool,
-        kept: &mut dyn FnMut(u64, &[Ledger]),
+        kept: &mut Kept<'_>,
     ) -> Result<SetWriter> {
         let marker = Marker { description, origin };
         let begun = dir.begin(&marker, resume)?;
@@ -115,18 +121,18 @@ impl SetWriter {
     /// # Panics
     /// If not all chunks of the set have been written.
     pub fn finish(self) -> Result<Manifest> {
-        self.finish_part(&[])
+        self.finish_part(&[], BTreeMap::new())
     }
 
-    /// Like [`SetWriter::finish`], for a part of a set. `command` is stored in the manifest. It is the command that
-    /// makes the part, as a list of words, without the output directory and the number of the part.
+    /// Like [`SetWriter::finish`], for a part of a set. `command` and `settings` are stored in the manifest, as
+    /// [`Manifest::command`] and [`Manifest::settings`].
     ///
     /// # Errors
     /// Errors of [`SetWriter::finish`].
     ///
     /// # Panics
     /// If not all chunks of the part have been written.
-    pub fn finish_part(self, command: &[String]) -> Result<Manifest> {
+    pub fn finish_part(self, command: &[String], settings: BTreeMap<String, String>) -> Result<Manifest> {
         assert_eq!(self.identities.len() as u64, self.description.chunks(), "every chunk has been written");
         self.dir.check_owned(&self.description)?;
         for (number, entry) in (0..).zip(&self.shards) {
@@ -136,7 +142,7 @@ impl SetWriter {
             }
         }
         let mut manifest = Manifest::new(self.description, self.totals, self.shards, &self.identities);
-        manifest.command = command.to_vec();
+        (manifest.command, manifest.settings) = (command.to_vec(), settings);
         manifest.publish(self.dir.path())?;
         self.dir.release()?;
         Ok(manifest)
@@ -150,7 +156,7 @@ impl SetWriter {
     /// Verifies the shards that are in the directory already, in order, and continues the set after them. Stops at the
     /// first shard that is missing or damaged: writing continues there. Calls `kept` for each shard, as described at
     /// [`SetWriter::start_with`].
-    fn take_up_complete_shards(&mut self, kept: &mut dyn FnMut(u64, &[Ledger])) -> Result<()> {
+    fn take_up_complete_shards(&mut self, kept: &mut Kept<'_>) -> Result<()> {
         let (mut decoder, classes) = (Decoder::new(), self.description.classes.len());
         for number in 0..self.description.shards() {
             let path = self.dir.path().join(shard_name(number));
@@ -160,10 +166,11 @@ impl SetWriter {
                 break;
             }
             let (mut totals, mut chunk) = (Totals::new(classes), Chunk::new(self.description.widths, 0));
-            let mut ledgers = Vec::with_capacity(place.samples as usize);
+            let (mut labels, mut ledgers) = (Vec::new(), Vec::new());
             let whole = (0..shard.head().chunks.len()).all(|k| {
                 let result = shard.decode_and_verify(k, classes, &mut decoder, &mut chunk);
                 totals.add(&chunk);
+                labels.extend_from_slice(&chunk.table.labels);
                 ledgers.extend_from_slice(&chunk.table.ledgers);
                 result.is_ok()
             });
@@ -172,7 +179,7 @@ impl SetWriter {
             }
             self.totals.merge(&totals);
             let first = self.identities.len() as u64 * u64::from(self.description.chunk_samples);
-            kept(first, &ledgers);
+            kept(first, &labels, &ledgers);
             self.identities.extend(shard.head().chunks.iter().map(|c| c.identity));
             self.shards.push(shard_entry(number, shard.head()));
         }

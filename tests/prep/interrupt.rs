@@ -234,11 +234,7 @@ fn two_writers_of_one_set_both_make_it() {
             signal(&first, "CONT");
             let output = first.wait_with_output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            // The first writer may find that the second has started over with wider counts, and stops.
-            match output.status.code() {
-                Some(0) => {}
-                code => assert!(wide && code == Some(1) && said.contains("by another process"), "{code:?}: {said}"),
-            }
+            assert!(output.status.success(), "{wide} {count}: {said}");
             assert!(unlocked_contents(&out) == expected, "{wide} {count}: {:?}", contents(&out).keys());
             let again = spawn().wait_with_output().unwrap();
             assert!(again.status.success() && contents(&out) == expected, "{wide} {count}: once more");

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use tonic_toolkit::shard::{Part, Width};
 
-use super::recording::{Recording, Sample, Scratch, contents, manifest, refuses, samples, scratch, shell, tool};
+use super::recording::{
+    Recording, Sample, Scratch, change, contents, manifest, refuses, samples, scratch, shell, tool,
+};
 
 /// A directory with recordings. They are converted in chunks of 2 samples.
 struct Bench {
@@ -117,7 +119,10 @@ fn missing_duplicate_and_strange_parts_are_named() {
     let level = bench.convert("level", &["--part", "4/4", "--level", "9"]);
     refused(&[with(&[1, 2, 3]), vec![level]].concat(), &["level: zstd level differs from", "got 9"]);
     let limited = bench.convert("limited", &["--part", "4/4", "--limit", "12"]);
-    refused(&[with(&[1, 2, 3]), vec![limited]].concat(), &["samples differs from", "the share of"]);
+    refused(
+        &[with(&[1, 2, 3]), vec![limited]].concat(),
+        &["recordings differs from", "of 20 samples", "of 12 samples"],
+    );
     // A part is a set: the tools can show it and divide it.
     tool("verify", &parts[1]).assert().success();
     let some = bench.taken("some", &parts[1], &["--samples", "..1"]);
@@ -389,6 +394,54 @@ fn a_part_hashes_and_lists_only_its_own_recordings() {
 }
 
 #[test]
+fn parts_that_were_not_made_alike_are_refused() {
+    let bench = Bench::new(&[(345, 10), (346, 6), (347, 9)].map(|(seed, n)| Recording::random(seed, n, 60)));
+    let turned: Vec<PathBuf> = bench.files.iter().rev().cloned().collect();
+    let parts: Vec<PathBuf> =
+        (1..=4).map(|i| bench.convert(&format!("p{i}"), &["--part", &format!("{i}/4")])).collect();
+    let with = |other: PathBuf| [parts[0].clone(), other, parts[2].clone(), parts[3].clone()];
+    let refused = |other: PathBuf, words: &[&str]| {
+        refuses(&mut bench.merge("out", &with(other)), 4, words);
+        assert!(!bench.path("out").exists(), "{words:?}");
+    };
+    let second = ["--part", "2/4"];
+    refused(bench.convert_files(&turned, "turned", &second), &["turned: recordings differs from"]);
+    let unit = bench.convert("unit", &["--part", "2/4", "--time-unit", "ms", "--crop-time", "1000000000"]);
+    refused(unit, &["unit: "]);
+    // A recording that was replaced by another of the same size between two parts that share it.
+    let mut other = std::fs::read(&bench.files[0]).unwrap();
+    let other_parts = {
+        let at = other.len() - 1;
+        other[at] ^= 1;
+        std::fs::write(&bench.files[0], &other).unwrap();
+        bench.convert("replaced", &second)
+    };
+    refused(other_parts, &["replaced: first sample differs from", "expected sample 6 of", "got sample 6 of"]);
+}
+
+#[test]
+fn a_complete_merge_is_checked_and_mended() {
+    let bench = Bench::new(&[Recording::random(348, 24, 60)]);
+    let parts: Vec<PathBuf> =
+        (1..=2).map(|i| bench.convert(&format!("p{i}"), &["--part", &format!("{i}/2")])).collect();
+    let auto = |sets: &[PathBuf]| {
+        let mut command = bench.merge("all", sets);
+        command.arg("--resume=auto");
+        command
+    };
+    auto(&parts).assert().success();
+    let whole = contents(&bench.path("all"));
+    auto(&parts).assert().success();
+    assert!(contents(&bench.path("all")) == whole);
+    change(&bench.path("all").join("00000.shard"), |bytes| *bytes.last_mut().unwrap() ^= 1);
+    auto(&parts).assert().success();
+    assert!(contents(&bench.path("all")) == whole, "a damaged shard is written again");
+    let other = bench.convert_files(&bench.dir.recordings(&[Recording::random(349, 24, 60)]), "other", &[]);
+    refuses(&mut auto(&[other]), 2, &["it is another set than is asked for now"]);
+    assert!(contents(&bench.path("all")) == whole);
+}
+
+#[test]
 fn parts_of_earlier_versions_merge_too() {
     let bench = Bench::new(&[Recording::random(343, 10, 60), Recording::random(344, 6, 60)]);
     let whole = bench.convert("whole", &[]);
@@ -403,6 +456,7 @@ fn parts_of_earlier_versions_merge_too() {
             source.samples = own.iter().find(|own| own.blake3 == source.blake3).map_or(0, |own| own.samples);
         }
         earlier.command.clear();
+        earlier.settings.clear();
         earlier.publish(part).unwrap();
     }
     assert!(contents(&bench.merged("merged", &parts)) == contents(&whole));

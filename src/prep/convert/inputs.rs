@@ -254,6 +254,27 @@ impl Inputs {
         said.collect()
     }
 
+    /// Returns a text with a hash of the names, sizes in bytes and numbers of samples of all recordings, in order. The
+    /// parts of a set must agree in it, though each reads only its own recordings.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub(super) fn fingerprint(&self) -> Result<String> {
+        let mut hash = blake3::Hasher::new();
+        for input in &self.inputs {
+            hash.update(input.recording.name.as_bytes()).update(&[0]);
+            hash.update(&file_bytes(input)?.to_le_bytes()).update(&input.samples.to_le_bytes());
+        }
+        let hash = hash.finalize().to_hex();
+        Ok(format!("{} recordings of {} samples ({hash:.8})", self.inputs.len(), self.samples()))
+    }
+
+    /// Returns the label of the sample with this index in the set, which must be there.
+    pub(super) fn label(&self, sample: u64) -> u32 {
+        let input = &self.inputs[self.inputs.partition_point(|input| input.first + input.samples <= sample)];
+        input.recording.labels[(sample - input.first + input.skipped) as usize]
+    }
+
     /// Returns the number of samples of all recordings. Only kept samples count.
     pub fn samples(&self) -> u64 {
         self.inputs.last().map_or(0, |last| last.first + last.samples)

@@ -218,7 +218,7 @@ impl<'a> Job<'a> {
     }
 
     /// Returns the samples that this conversion makes, as indices in the whole set: all samples, or those of its part.
-    fn own_samples(&self) -> Range<u64> {
+    pub(super) fn own_samples(&self) -> Range<u64> {
         self.conversion.part.map_or(0..self.inputs.samples(), |part| self.samples_of(part))
     }
 

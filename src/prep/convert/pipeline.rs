@@ -15,7 +15,8 @@ use crate::convert::settings::{check_settings, settings};
 use crate::error::{Error, Result};
 use crate::source::{Layout, TakenColumns};
 use tonic_shard::{
-    KEPT, Ledger, MARKER, Manifest, Origin, OutputDir, SetDescription, SetWriter, ShardFault, SourceFile, Width,
+    Existing, KEPT, Ledger, MARKER, Manifest, Origin, OutputDir, SetDescription, SetWriter, ShardFault, SourceFile,
+    Width,
 };
 
 /// The result of a conversion.
@@ -81,6 +82,9 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
     let sources = threads.install(|| job.hash())?;
     let linked_files = threads.install(|| hash_linked(&job.linked(), conversion.verbosity))?;
     let mut settings = settings(&conversion.source, &job.inputs)?;
+    if conversion.part.is_some() {
+        settings.insert("recordings".into(), job.inputs.fingerprint()?);
+    }
     if let Some((begun, origin)) = &begun {
         let of = |sources: &[SourceFile]| sources.iter().map(|source| source.blake3).collect::<Vec<_>>();
         let place = (dir.path(), &*dir.path().join(MARKER));
@@ -88,31 +92,63 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
     }
     let unknown = begun.as_ref().is_some_and(|(_, origin)| origin.settings.is_empty());
     let origin = if unknown { Origin::default() } else { Origin { settings, ..Origin::default() } };
+    let auto = conversion.existing == Existing::Auto;
     loop {
-        let mut losses = Losses::new(&job.recipe);
-        let mut kept = |first: u64, ledgers: &[Ledger]| {
-            (first..).zip(ledgers).for_each(|(sample, ledger)| losses.add_ledger(sample, ledger));
-        };
         let described = job.describe(sources.clone(), counts);
         let description = SetDescription { linked_files: linked_files.clone(), ..described };
-        let writer = SetWriter::start_with(dir, description, origin.clone(), resume, &mut kept)?;
-        if unknown {
-            check_kept(&job, &writer)?;
-        }
-        match run(&job, writer, losses)? {
-            Attempt::Finished(converted) => return Ok(*converted),
-            Attempt::TooNarrow(count, again) => {
-                counts = Width::holding(count);
-                // Another process of the same set may have started over before this one.
-                let widened = again.begun()?.map(|(begun, _)| begun.widths.counts).filter(|&width| width >= counts);
-                counts = widened.unwrap_or(counts);
+        let attempt = try_once(&job, dir, description, &origin, resume && unknown, resume);
+        let (again, needed) = match attempt {
+            Ok(Attempt::Finished(converted)) => return Ok(*converted),
+            Ok(Attempt::TooNarrow(count, again)) => {
                 if conversion.verbosity == Verbosity::Normal {
-                    eprintln!("convert: a cell has {count} events; starting over with wider counts ({counts:?})");
+                    eprintln!("convert: a cell has {count} events; starting over with wider counts");
                 }
-                (dir, resume) = (again, widened.is_some());
+                (again, Width::holding(count))
+            }
+            Err(error) if !auto => return Err(error),
+            // Another process of the same set may have started over with wider counts in the meantime.
+            Err(error) => {
+                let again = OutputDir::open(&conversion.output, conversion.existing)?;
+                match again.begun()?.filter(|(begun, _)| begun.widths.counts > counts) {
+                    Some((begun, _)) => (again, begun.widths.counts),
+                    None => return Err(error),
+                }
+            }
+        };
+        let widened = again.begun()?.map(|(begun, _)| begun.widths.counts).filter(|&width| auto && width > needed);
+        counts = widened.unwrap_or(needed);
+        (dir, resume) = (again, auto);
+    }
+}
+
+/// Makes the set, or what is missing of it, with counts of one width. `unknown` says that the settings of the set to
+/// continue are not known: what is kept of it is compared then.
+fn try_once(
+    job: &Job<'_>,
+    dir: OutputDir,
+    description: SetDescription,
+    origin: &Origin,
+    unknown: bool,
+    resume: bool,
+) -> Result<Attempt> {
+    let (mut losses, mut relabelled) = (Losses::new(&job.recipe), None);
+    let first_sample = job.own_samples().start;
+    let mut kept = |first: u64, labels: &[u32], ledgers: &[Ledger]| {
+        for (sample, (label, ledger)) in (first..).zip(labels.iter().zip(ledgers)) {
+            losses.add_ledger(sample, ledger);
+            if job.inputs.label(first_sample + sample) != *label {
+                relabelled.get_or_insert(sample);
             }
         }
+    };
+    let writer = SetWriter::start_with(dir, description, origin.clone(), resume, &mut kept)?;
+    if let Some(sample) = relabelled {
+        return Err(other_options(job.conversion, format!("another label of sample {sample}")));
     }
+    if unknown {
+        check_kept(job, &writer)?;
+    }
+    run(job, writer, losses, origin)
 }
 
 enum Attempt {
@@ -122,7 +158,7 @@ enum Attempt {
 
 /// Runs the workers and the writer until the set is complete, an error occurs, or a count does not fit its column.
 /// `losses` are those of the samples that an earlier, interrupted run converted.
-fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses) -> Result<Attempt> {
+fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin) -> Result<Attempt> {
     let conversion = job.conversion;
     let description = writer.description().clone();
     let first = writer.chunks_done();
@@ -145,7 +181,10 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses) -> Result<Attem
         Ok(()) => {
             let seconds = progress.finish();
             let mut outcome = job.judge(&description, losses)?;
-            let manifest = writer.finish_part(if conversion.part.is_some() { &conversion.command } else { &[] })?;
+            let manifest = match conversion.part {
+                Some(_) => writer.finish_part(&conversion.command, origin.settings.clone())?,
+                None => writer.finish()?,
+            };
             outcome.extend(job.inputs.found());
             outcome.extend(oddities(&manifest));
             let Inputs { layouts, columns, notes, .. } = &job.inputs;
@@ -164,7 +203,7 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses) -> Result<Attem
 /// # Errors
 /// [`tonic_shard::Error::Mismatch`]; errors of making a chunk.
 fn check_kept(job: &Job<'_>, writer: &SetWriter) -> Result<()> {
-    let (kept, output) = (writer.identities(), &job.conversion.output);
+    let kept = writer.identities();
     let Some(last) = kept.len().checked_sub(1) else { return Ok(()) };
     let mut maker = job.maker(writer.description())?;
     for number in BTreeSet::from([0, last / 2, last]) {
@@ -174,12 +213,16 @@ fn check_kept(job: &Job<'_>, writer: &SetWriter) -> Result<()> {
             Err(ChunkFailure::Error(error)) => return Err(error),
         };
         if made != Some(kept[number]) {
-            let (field, got) = ("way of reading the recordings", format!("other frames or labels in chunk {number}"));
-            let expected = "the options that the complete shards were made with";
-            return Err(Error::mismatch(output, &output.join(MARKER), field, expected, got));
+            return Err(other_options(job.conversion, format!("other frames in chunk {number}")));
         }
     }
     Ok(())
+}
+
+/// Returns the error for options that don't give what is kept of a set.
+fn other_options(conversion: &Conversion, got: String) -> Error {
+    let (output, expected) = (&conversion.output, "the options that the complete shards were made with");
+    Error::mismatch(output, &output.join(MARKER), "way of reading the recordings", expected, got)
 }
 
 /// Prints the layout and the sensor of the recordings, and the notes from opening them; if quiet, only warnings.

@@ -83,7 +83,7 @@ pub(super) fn check_settings(
     for (name, expected) in begun {
         let Some(got) = settings.get_mut(name).filter(|got| *got != expected) else { continue };
         match name.as_str() {
-            "labels" if !same_files => {}
+            "labels" | "recordings" if !same_files => {}
             "allow_clock_trouble" => *got = GIVEN.into(),
             "unwrap" if !was_given("unwrap") && !was_given("allow_clock_trouble") => {}
             _ => {
