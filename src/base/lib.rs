@@ -8,6 +8,7 @@ mod memory;
 mod printable;
 mod progress;
 mod publish;
+mod spill;
 mod workers;
 
 pub use error::{BaseFault, Error, Result};
@@ -16,4 +17,5 @@ pub use memory::free_memory;
 pub use printable::{printable, printable_json, printable_lines};
 pub use progress::{Progress, Verbosity, human_bytes, parse_bytes, parse_range};
 pub use publish::{Draft, bytes_in, drafted, is_abandoned, publish, remove_file};
+pub use spill::Spill;
 pub use workers::{gather, in_order};

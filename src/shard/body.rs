@@ -8,19 +8,34 @@ use crate::chunk::{Chunk, SampleTable};
 use crate::column::Width;
 use crate::entries::{count_large_counts, count_long_gaps, largest_beyond, pack};
 use crate::frames::FrameShape;
-use crate::layout::{ALIGNMENT, MAX_CHUNK_SAMPLES, MAX_DECODED_BYTES, SetLayout, aligned};
+use crate::layout::{ALIGNMENT, MAX_CHUNK_SAMPLES, SetLayout, aligned};
 use crate::ledger::Ledger;
 use crate::planes::Planes;
 
 /// Appends `chunk` to `out` as columns of bytes, without compression. FORMAT.md calls them the decoded bytes.
 pub(crate) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
     let Chunk { frames, table } = chunk;
+    let counted = frames.samples().map(|sample| (sample.frames() as u32, sample.entries() as u32));
+    write_table(&counted.collect::<Vec<_>>(), table, out);
+    frames.frame_sizes.write_planes(out);
+    pad(out);
+    let packed = pack(frames);
+    out.extend_from_slice(&packed.bytes);
+    pad(out);
+    packed.long_gaps.write_planes(out);
+    pad(out);
+    packed.large_counts.write_planes(out);
+    pad(out);
+}
+
+/// Appends the columns before `frame_sizes` to `out`. `counted` has the numbers of frames and entries of each sample.
+pub(crate) fn write_table(counted: &[(u32, u32)], table: &SampleTable, out: &mut Vec<u8>) {
     let u32_column = |out: &mut Vec<u8>, numbers: &mut dyn Iterator<Item = u32>| {
         numbers.for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
         pad(out);
     };
-    u32_column(out, &mut frames.samples().map(|s| s.frames() as u32));
-    u32_column(out, &mut frames.samples().map(|s| s.entries() as u32));
+    u32_column(out, &mut counted.iter().map(|(frames, _)| *frames));
+    u32_column(out, &mut counted.iter().map(|(_, entries)| *entries));
     u32_column(out, &mut table.labels.iter().copied());
     out.extend_from_slice(&table.flags);
     pad(out);
@@ -32,15 +47,6 @@ pub(crate) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
         column.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
         pad(out);
     }
-    frames.frame_sizes.write_planes(out);
-    pad(out);
-    let packed = pack(frames);
-    out.extend_from_slice(&packed.bytes);
-    pad(out);
-    packed.long_gaps.write_planes(out);
-    pad(out);
-    packed.large_counts.write_planes(out);
-    pad(out);
 }
 
 fn pad(out: &mut Vec<u8>) {
@@ -119,11 +125,11 @@ fn numbers_of<const N: usize>(column: &[u8]) -> impl Iterator<Item = [u8; N]> {
 /// the last sample as the last item.
 ///
 /// Checks everything that later code relies on, with one exception: whether cells are inside the frame is checked when
-/// they are unpacked.
+/// they are unpacked. `most` is the maximum size of the unpacked columns in bytes.
 pub(crate) fn locate(
     body: &[u8],
     layout: &SetLayout,
-    samples: u32,
+    (samples, most): (u32, u64),
     starts: &mut Vec<Start>,
 ) -> Result<Located, BodyFault> {
     if !(1..=MAX_CHUNK_SAMPLES).contains(&samples) {
@@ -158,8 +164,8 @@ pub(crate) fn locate(
     // One packed byte becomes a cell and a count. Check their size before anything is allocated.
     let entry_bytes = (widths.cells.bytes() + widths.counts.bytes()) as u64;
     let bytes = total_frames * widths.frame_sizes.bytes() as u64 + total_entries * entry_bytes;
-    if bytes > MAX_DECODED_BYTES.into() {
-        return Err(fault("frames and entries", format!("at most {MAX_DECODED_BYTES} bytes of columns"), bytes));
+    if bytes > most {
+        return Err(fault("frames and entries", format!("at most {most} bytes of columns"), bytes));
     }
     at.frame_sizes = columns.take("frame_sizes", total_frames, widths.frame_sizes.bytes())?;
     at.packed = columns.take("packed", total_entries, 1)?;

@@ -5,9 +5,14 @@ use crate::body::{BodyFault, write_body};
 use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL};
 use crate::error::{BaseFault, Error, Result};
 use crate::frames::Width;
-use crate::layout::{ChunkRecord, MAX_DECODED_BYTES, SetLayout, chunk_checksum};
+use crate::large::LargeChunk;
+use crate::layout::{ChunkRecord, MAX_DECODED_BYTES, SetLayout, chunk_checksum, max_bytes};
 use crate::packed::PackedChunk;
+use crate::stored::{Stored, StoredDraft};
+use std::io::Write;
 use std::path::Path;
+
+use tonic_base::Error as BaseError;
 
 use zstd::bulk::{Compressor, Decompressor};
 
@@ -15,13 +20,14 @@ use zstd::bulk::{Compressor, Decompressor};
 #[derive(Clone, Debug)]
 pub struct EncodedChunk {
     /// The chunk, compressed with zstd.
-    pub stored: Vec<u8>,
+    pub stored: Stored,
     /// Index record of the chunk. Its `offset` is 0 until the writer sets it.
     pub record: ChunkRecord,
 }
 
 /// Encodes chunks. It reuses its compressor and buffer, so each thread needs an encoder of its own.
 pub struct Encoder {
+    level: i32,
     compressor: Compressor<'static>,
     body: Vec<u8>,
 }
@@ -38,7 +44,7 @@ impl Encoder {
             .then(|| Compressor::new(level).ok())
             .flatten()
             .ok_or_else(|| Error::usage("level", format!("{} to {}", range.start(), range.end()), level))?;
-        Ok(Encoder { compressor, body: Vec::new() })
+        Ok(Encoder { level, compressor, body: Vec::new() })
     }
 
     /// Encodes a chunk. `number` is the index of the chunk in the set, and is for errors only.
@@ -48,26 +54,69 @@ impl Encoder {
     pub fn encode(&mut self, number: u64, chunk: &Chunk) -> Result<EncodedChunk> {
         self.body.clear();
         write_body(chunk, &mut self.body);
-        let too_large = |got: String| Error::ChunkTooLarge {
-            chunk: number,
-            expected: format!("{MAX_DECODED_BYTES} decoded bytes"),
-            got,
-        };
-        let bytes = self.body.len().max(chunk.frames.column_bytes());
-        if bytes > MAX_DECODED_BYTES as usize {
-            return Err(too_large(bytes.to_string()));
+        let bytes = self.body.len().max(chunk.frames.column_bytes()) as u64;
+        if bytes > MAX_DECODED_BYTES.into() {
+            return Err(too_large(number, MAX_DECODED_BYTES.into(), bytes));
         }
-        let stored = self.compressor.compress(&self.body).map_err(|e| too_large(e.to_string()))?;
+        self.encode_body(number, chunk.len() as u32)
+    }
+
+    /// Encodes a chunk whose columns are in a temporary file. A chunk that [`Encoder::encode`] can encode gets the same
+    /// bytes.
+    ///
+    /// # Errors
+    /// [`Error::ChunkTooLarge`]; [`tonic_base::Error::Io`] for the temporary file.
+    pub fn encode_large(&mut self, number: u64, chunk: &LargeChunk) -> Result<EncodedChunk> {
+        let (samples, bytes) = (chunk.len() as u32, chunk.body_bytes().max(chunk.column_bytes()));
+        if bytes <= MAX_DECODED_BYTES.into() {
+            self.body.clear();
+            self.body.reserve_exact(chunk.body_bytes() as usize);
+            chunk.read_body(|bytes| {
+                self.body.extend_from_slice(bytes);
+                Ok(())
+            })?;
+            let encoded = self.encode_body(number, samples);
+            self.body = Vec::new();
+            return encoded;
+        }
+        let decoded = u32::try_from(chunk.body_bytes()).ok().filter(|_| samples == 1);
+        let most = if samples == 1 { u32::MAX } else { MAX_DECODED_BYTES };
+        let decoded_bytes = decoded.ok_or_else(|| too_large(number, most.into(), bytes))?;
+        let (mut identity, stored) = (blake3::Hasher::new(), StoredDraft::new()?);
+        let failed = |e: std::io::Error| BaseError::Io { path: std::env::temp_dir(), action: "compress a chunk", source: e };
+        let mut compressor = zstd::Encoder::new(stored, self.level).map_err(failed)?;
+        compressor.set_pledged_src_size(Some(decoded_bytes.into())).map_err(failed)?;
+        chunk.read_body(|bytes| {
+            identity.update(bytes);
+            Ok(compressor.write_all(bytes).map_err(failed)?)
+        })?;
+        let (stored, checksum) = compressor.finish().and_then(StoredDraft::finish).map_err(failed)?;
+        let (stored_bytes, identity) = (stored.len(), *identity.finalize().as_bytes());
+        if bytes > max_bytes(samples, stored_bytes) {
+            return Err(too_large(number, max_bytes(samples, stored_bytes), bytes));
+        }
+        let record = ChunkRecord { offset: 0, stored_bytes, decoded_bytes, samples, checksum, identity };
+        Ok(EncodedChunk { stored, record })
+    }
+
+    /// Encodes the decoded bytes in `self.body`.
+    fn encode_body(&mut self, number: u64, samples: u32) -> Result<EncodedChunk> {
+        let stored = self.compressor.compress(&self.body);
+        let stored = stored.map_err(|_| too_large(number, MAX_DECODED_BYTES.into(), self.body.len() as u64))?;
         let record = ChunkRecord {
             offset: 0,
             stored_bytes: stored.len() as u64,
             decoded_bytes: self.body.len() as u32,
-            samples: chunk.len() as u32,
+            samples,
             checksum: chunk_checksum(&stored),
             identity: *blake3::hash(&self.body).as_bytes(),
         };
-        Ok(EncodedChunk { stored, record })
+        Ok(EncodedChunk { stored: stored.into(), record })
     }
+}
+
+fn too_large(chunk: u64, most: u64, got: u64) -> Error {
+    Error::ChunkTooLarge { chunk, expected: format!("{most} decoded bytes"), got: got.to_string() }
 }
 
 /// Names a chunk in error messages: "chunk 3 (samples 192 to 255)".
@@ -179,8 +228,9 @@ impl Decoder {
         }
         let decoded = record.decoded_bytes as usize;
         packed.body.reserve_exact(decoded);
+        let most = max_bytes(record.samples, bytes.len() as u64);
         match self.decompressor.decompress_to_buffer(bytes, &mut packed.body) {
-            Ok(n) if n == decoded => packed.index(layout, record.samples).map_err(|fault| name.fault(record, fault)),
+            Ok(n) if n == decoded => packed.index(layout, record.samples, most).map_err(|fault| name.fault(record, fault)),
             Ok(n) => Err(name.corrupt(record.samples, "decoded length", decoded, n)),
             Err(e) => Err(name.corrupt(record.samples, "zstd frame", format!("{decoded} decoded bytes"), e)),
         }

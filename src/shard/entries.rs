@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::frames::{Column, ColumnBuf, SparseFrames, Width};
+use crate::frames::{Column, ColumnBuf, SparseFrames, Width, Widths};
 
 /// Number of low bits of a packed byte that hold the gap. The high bits hold the count minus 1.
 const GAP_BITS: u32 = 5;
@@ -18,6 +18,7 @@ const LONG_GAP: u8 = (1 << GAP_BITS) - 1;
 const LARGE_COUNT: u8 = (1 << (8 - GAP_BITS)) - 1;
 
 /// The packed entries of a chunk, as three columns.
+#[derive(Debug)]
 pub(super) struct Packed {
     /// One byte per entry.
     pub bytes: Vec<u8>,
@@ -29,12 +30,8 @@ pub(super) struct Packed {
 
 /// Packs the entries of `frames`. Counts must be at least 1.
 pub(super) fn pack(frames: &SparseFrames) -> Packed {
-    let widths = frames.widths();
-    let mut packed = Packed {
-        bytes: Vec::with_capacity(frames.cells.len()),
-        long_gaps: ColumnBuf::new(widths.cells),
-        large_counts: ColumnBuf::new(widths.counts),
-    };
+    let mut packed = Packed::new(frames.widths());
+    packed.bytes.reserve_exact(frames.cells.len());
     let sizes = frames.frame_sizes.view();
     match (frames.cells.view(), frames.counts.view()) {
         // Fast path for the usual widths of cochlea data, without widening the columns.
@@ -52,24 +49,33 @@ pub(super) fn pack(frames: &SparseFrames) -> Packed {
 }
 
 impl Packed {
+    /// Makes empty columns for frames of these widths.
+    pub(super) fn new(widths: Widths) -> Packed {
+        let (long_gaps, large_counts) = (ColumnBuf::new(widths.cells), ColumnBuf::new(widths.counts));
+        Packed { bytes: Vec::new(), long_gaps, large_counts }
+    }
+
     fn fill<N: Copy + Into<u32>>(&mut self, frame_sizes: Column<'_>, cells: &[N], counts: &[N]) {
-        for_each_frame(frame_sizes, |frame| {
-            let Packed { bytes, long_gaps, large_counts } = self;
-            let mut next = 0;
-            bytes.extend(cells[frame.clone()].iter().zip(&counts[frame]).map(|(&cell, &count)| {
-                let (cell, count): (u32, u32) = (cell.into(), count.into());
-                debug_assert!(count > 0);
-                let (gap, more) = (cell - next, count.saturating_sub(1));
-                next = cell + 1;
-                if gap >= LONG_GAP.into() {
-                    long_gaps.push(gap - u32::from(LONG_GAP));
-                }
-                if more >= LARGE_COUNT.into() {
-                    large_counts.push(more - u32::from(LARGE_COUNT));
-                }
-                gap.min(LONG_GAP.into()) as u8 | (more.min(LARGE_COUNT.into()) as u8) << GAP_BITS
-            }));
-        });
+        for_each_frame(frame_sizes, |frame| self.push_frame(&cells[frame.clone()], &counts[frame]));
+    }
+
+    /// Packs the entries of one frame. Cells must ascend, counts must be at least 1.
+    pub(super) fn push_frame<N: Copy + Into<u32>>(&mut self, cells: &[N], counts: &[N]) {
+        let Packed { bytes, long_gaps, large_counts } = self;
+        let mut next = 0;
+        bytes.extend(cells.iter().zip(counts).map(|(&cell, &count)| {
+            let (cell, count): (u32, u32) = (cell.into(), count.into());
+            debug_assert!(count > 0);
+            let (gap, more) = (cell - next, count.saturating_sub(1));
+            next = cell + 1;
+            if gap >= LONG_GAP.into() {
+                long_gaps.push(gap - u32::from(LONG_GAP));
+            }
+            if more >= LARGE_COUNT.into() {
+                large_counts.push(more - u32::from(LARGE_COUNT));
+            }
+            gap.min(LONG_GAP.into()) as u8 | (more.min(LARGE_COUNT.into()) as u8) << GAP_BITS
+        }));
     }
 }
 

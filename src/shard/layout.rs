@@ -21,14 +21,23 @@ pub const HEADER_BYTES: usize = 128;
 pub const RECORD_BYTES: usize = 64;
 /// Alignment of columns and chunks in bytes.
 pub(crate) const ALIGNMENT: usize = 64;
-/// Maximum size of a decoded chunk in bytes.
+/// Maximum size of a decoded chunk in bytes, unless it has a single sample.
 pub(crate) const MAX_DECODED_BYTES: u32 = 1 << 28;
+/// Maximum size of a chunk of a single large sample, decoded or as columns, as a multiple of its stored bytes. Damaged
+/// or hostile bytes cannot make a reader allocate more.
+const MAX_RATIO: u64 = 256;
 /// Maximum number of samples in a chunk.
 pub const MAX_CHUNK_SAMPLES: u32 = 1 << 20;
 
 /// Rounds `bytes` up to a multiple of 64, the alignment of columns and chunks.
 pub fn aligned(bytes: u64) -> u64 {
     bytes.next_multiple_of(ALIGNMENT as u64)
+}
+
+/// Maximum size of a chunk in bytes, decoded or as columns. `stored` is its stored size in bytes.
+pub(crate) fn max_bytes(samples: u32, stored: u64) -> u64 {
+    let usual = u64::from(MAX_DECODED_BYTES);
+    if samples == 1 { usual.max(stored.saturating_mul(MAX_RATIO)) } else { usual }
 }
 
 /// Header fields that are the same in all shards of a set.
@@ -241,8 +250,9 @@ impl ShardHead {
             if chunk.samples == 0 || chunk.samples > full || (!last && chunk.samples != full) {
                 return Err(Error::corrupt(path, place(), format!("{full} samples"), chunk.samples));
             }
-            if chunk.decoded_bytes > MAX_DECODED_BYTES {
-                let expected = format!("at most {MAX_DECODED_BYTES} decoded bytes");
+            let most = max_bytes(chunk.samples, chunk.stored_bytes);
+            if u64::from(chunk.decoded_bytes) > most {
+                let expected = format!("at most {most} decoded bytes");
                 return Err(Error::corrupt(path, place(), expected, chunk.decoded_bytes));
             }
             samples += u64::from(chunk.samples);

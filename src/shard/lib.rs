@@ -10,6 +10,7 @@ mod difference;
 mod entries;
 mod error;
 mod frames;
+mod large;
 mod layout;
 mod ledger;
 mod manifest;
@@ -23,6 +24,7 @@ mod reader;
 pub mod salvage;
 mod shard;
 mod shard_draft;
+mod stored;
 pub mod verify;
 mod writer;
 
@@ -33,6 +35,7 @@ pub use description::{Id, LinkedFile, MARKER, SetDescription, SourceFile, Tool, 
 pub use difference::{differing_parts, listed};
 pub use error::{Error, Result, ShardFault};
 pub use frames::{CountTooLarge, FrameShape, FromValue, SampleFrames, SparseFrames, Widths};
+pub use large::LargeChunk;
 pub use layout::{
     ChunkRecord, HEADER_BYTES, MAX_CHUNK_SAMPLES, RECORD_BYTES, SetLayout, ShardHead, ShardPlace, aligned,
     chunk_checksum,
@@ -46,4 +49,5 @@ pub use part::Part;
 pub use reader::{SampleReader, ShardSet};
 pub use shard::Shard;
 pub use shard_draft::ShardDraft;
+pub use stored::Stored;
 pub use writer::{KEPT, SetWriter};

@@ -1,11 +1,12 @@
 //! `manifest.json`: description, totals and shards of a set. It is written last, so a directory that has it holds a
 //! complete set.
 
-use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_SORTED, NO_LABEL};
+use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_SORTED, NO_LABEL, SampleTable};
 use crate::description::{Id, MARKER, SetDescription, shard_name};
 use crate::difference::listed;
 use crate::error::{BaseFault, Error, Result};
 use crate::frames::Widths;
+use crate::large::LargeChunk;
 use crate::layout::VERSION;
 use crate::ledger::Ledger;
 use std::collections::BTreeMap;
@@ -57,13 +58,28 @@ impl Totals {
             self.entries += sample.entries() as u64;
         }
         self.max_count = self.max_count.max(chunk.frames.counts.view().max().unwrap_or(0));
-        for &label in chunk.table.labels.iter().filter(|&&l| l != NO_LABEL) {
+        self.add_table(&chunk.table);
+    }
+
+    /// Adds the samples of a chunk whose frames are in a temporary file.
+    pub fn add_large(&mut self, chunk: &LargeChunk) {
+        for &(frames, entries) in chunk.counted() {
+            self.max_frames = self.max_frames.max(frames.into());
+            self.frames += u64::from(frames);
+            self.entries += u64::from(entries);
+        }
+        self.max_count = self.max_count.max(chunk.max_count());
+        self.add_table(chunk.table());
+    }
+
+    fn add_table(&mut self, table: &SampleTable) {
+        for &label in table.labels.iter().filter(|&&l| l != NO_LABEL) {
             if let Some(n) = self.class_samples.get_mut(label as usize) {
                 *n += 1;
             }
         }
-        chunk.table.ledgers.iter().for_each(|&l| self.ledger += l);
-        let flagged = |flag| chunk.table.flags.iter().filter(|&&f| f & flag != 0).count() as u64;
+        table.ledgers.iter().for_each(|&l| self.ledger += l);
+        let flagged = |flag| table.flags.iter().filter(|&&f| f & flag != 0).count() as u64;
         self.empty_samples += flagged(FLAG_EMPTY);
         self.sorted_samples += flagged(FLAG_SORTED);
     }

@@ -47,11 +47,11 @@ impl PackedChunk {
         PackedChunk { body: Vec::new(), at, widths: layout.widths, shape: layout.shape, starts }
     }
 
-    /// Finds the columns in `body` and checks them. Doesn't check whether cells are inside the frame: this is checked
-    /// when they are unpacked.
-    pub(crate) fn index(&mut self, layout: &SetLayout, samples: u32) -> Result<(), BodyFault> {
+    /// Finds the columns in `body` and checks them. Unpacked, they may take at most `most` bytes. Cells outside the frame
+    /// are not found here, but when cells are unpacked.
+    pub(crate) fn index(&mut self, layout: &SetLayout, samples: u32, most: u64) -> Result<(), BodyFault> {
         (self.widths, self.shape) = (layout.widths, layout.shape);
-        let located = locate(&self.body, layout, samples, &mut self.starts);
+        let located = locate(&self.body, layout, (samples, most), &mut self.starts);
         self.at = located.inspect_err(|_| self.starts.truncate(1))?;
         Ok(())
     }
@@ -254,7 +254,7 @@ mod tests {
     fn packed(chunk: &Chunk, layout: &SetLayout) -> Result<PackedChunk, BodyFault> {
         let mut packed = PackedChunk::new(layout);
         write_body(chunk, &mut packed.body);
-        packed.index(layout, chunk.len() as u32).map(|()| packed)
+        packed.index(layout, chunk.len() as u32, 1 << 20).map(|()| packed)
     }
 
     /// Returns a chunk of two samples, with some empty frames. Its gaps and counts are just below and just above the
@@ -325,7 +325,7 @@ mod tests {
         let large = fine.at.large_counts.clone();
         for (beyond, fits) in [(247, true), (248, false)] {
             fine.body[large.start] = beyond;
-            let result = fine.clone().index(&layout, 2);
+            let result = fine.clone().index(&layout, 2, 1 << 20);
             assert_eq!(
                 result.map_err(|fault| fault.place),
                 if fits { Ok(()) } else { Err("counts".into()) },

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::chunk::Chunk;
 use crate::codec::{ChunkName, Decoder, EncodedChunk, StoredChunk, check_chunk};
 use crate::description::SetDescription;
-use crate::layout::{ChunkRecord, HEADER_BYTES, MAX_DECODED_BYTES, RECORD_BYTES, SetLayout, ShardHead, read_record};
+use crate::layout::{ChunkRecord, HEADER_BYTES, RECORD_BYTES, SetLayout, ShardHead, max_bytes, read_record};
 use crate::map::MappedFile;
 
 /// A shard file that can be damaged or missing, and its index records, which can be wrong.
@@ -67,14 +67,15 @@ impl<'a> Prover<'a> {
         let samples = self.description.samples_of(number..number + 1);
         let samples_are = (samples.end - samples.start) as u32;
         let record = ChunkRecord { samples: samples_are, identity: expected.unwrap_or(record.identity), ..*record };
-        if record.decoded_bytes > MAX_DECODED_BYTES || record.stored_bytes != stored.len() as u64 {
+        let most = max_bytes(samples_are, record.stored_bytes);
+        if u64::from(record.decoded_bytes) > most || record.stored_bytes != stored.len() as u64 {
             return None;
         }
         let name = ChunkName { shard: Path::new(""), number, first_sample: samples.start };
         let candidate = StoredChunk { name, layout: &self.layout, record: &record, bytes: stored };
         self.decoder.decode_and_identify(candidate, &mut self.chunk).ok()?;
         check_chunk(name, &self.chunk, self.description.classes.len()).ok()?;
-        Some(EncodedChunk { stored: stored.to_vec(), record })
+        Some(EncodedChunk { stored: stored.to_vec().into(), record })
     }
 
     /// Content of the chunk that [`Prover::prove`] returned last.
@@ -89,10 +90,10 @@ pub fn hole(number: u64, description: &SetDescription, known: Option<ChunkRecord
     let samples = description.samples_of(number..number + 1);
     let samples = (samples.end - samples.start) as u32;
     let most = |r: &ChunkRecord| u64::from(r.decoded_bytes) + u64::from(r.decoded_bytes) / 128 + 1024;
-    let plausible = |r: &ChunkRecord| r.decoded_bytes <= MAX_DECODED_BYTES && r.stored_bytes <= most(r);
+    let plausible = |r: &ChunkRecord| u64::from(r.decoded_bytes) <= max_bytes(samples, r.stored_bytes) && r.stored_bytes <= most(r);
     let nothing = ChunkRecord { offset: 0, stored_bytes: 0, decoded_bytes: 0, samples, checksum: 0, identity };
     let record = ChunkRecord { samples, identity, ..known.filter(plausible).unwrap_or(nothing) };
-    EncodedChunk { stored: vec![0; record.stored_bytes as usize], record }
+    EncodedChunk { stored: vec![0; record.stored_bytes as usize].into(), record }
 }
 
 /// Number of chunks in shard `number` of the described set.

@@ -96,7 +96,7 @@ impl Shard {
     pub fn encoded(&self, k: usize) -> Result<EncodedChunk> {
         let mut stored = Vec::new();
         self.read_stored(k, &mut stored)?;
-        Ok(EncodedChunk { stored, record: self.head.chunks[k] })
+        Ok(EncodedChunk { stored: stored.into(), record: self.head.chunks[k] })
     }
 
     /// Like [`Shard::decode`], but also checks everything else that the format requires of a chunk: its identity, the

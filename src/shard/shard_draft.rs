@@ -61,11 +61,10 @@ impl ShardDraft {
         let unpadded = self.end + encoded.record.stored_bytes;
         self.end = aligned(unpadded);
         let padding = [0; ALIGNMENT];
-        self.draft
-            .file
-            .write_all(&encoded.stored)
-            .and_then(|()| self.draft.file.write_all(&padding[..(self.end - unpadded) as usize]))
-            .map_err(Error::io(&self.path, "write the shard"))
+        let ShardDraft { draft, path, end, .. } = self;
+        let mut write = |bytes: &[u8]| draft.file.write_all(bytes).map_err(Error::io(&*path, "write the shard"));
+        encoded.stored.read(&mut write)?;
+        write(&padding[..(*end - unpadded) as usize])
     }
 
     /// Whether all chunks of the shard have been appended.

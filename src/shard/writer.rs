@@ -95,6 +95,16 @@ impl SetWriter {
     /// # Errors
     /// [`tonic_base::Error::Io`].
     pub fn write(&mut self, chunk: &Chunk, encoded: EncodedChunk) -> Result<()> {
+        let mut totals = Totals::new(self.description.classes.len());
+        totals.add(chunk);
+        self.write_counted(&totals, encoded)
+    }
+
+    /// Appends the next chunk. `encoded` has the bytes to write; `totals` are those of its samples.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub fn write_counted(&mut self, totals: &Totals, encoded: EncodedChunk) -> Result<()> {
         let draft = match &mut self.shard {
             Some(draft) => draft,
             None => {
@@ -102,7 +112,7 @@ impl SetWriter {
             }
         };
         draft.append(&encoded)?;
-        self.totals.add(chunk);
+        self.totals.merge(totals);
         self.identities.push(encoded.record.identity);
         if draft.is_full() {
             let draft = self.shard.take().expect("the shard that was just written to");

@@ -1,0 +1,258 @@
+//! A chunk of large samples while it is made. Its columns are in a temporary file, so it takes little memory, and its
+//! frames are appended one by one.
+
+use tonic_base::Spill;
+
+use crate::body::write_table;
+use crate::chunk::SampleTable;
+use crate::column::ColumnBuf;
+use crate::entries::Packed;
+use crate::error::Result;
+use crate::frames::{CountTooLarge, Widths};
+use crate::layout::{ALIGNMENT, aligned};
+
+/// Number of entries that are packed in memory before they go to the temporary file.
+const PENDING: usize = 1 << 18;
+/// Bytes that are read from the temporary file at once.
+const PIECE: usize = 1 << 20;
+/// Number of byte planes of a column of four bytes.
+const PLANES: usize = 4;
+
+/// The columns of frames, in the order of the body. Each has streams of its own in the temporary file, one for each byte
+/// plane.
+#[derive(Clone, Copy)]
+enum Stream {
+    FrameSizes,
+    Packed,
+    LongGaps,
+    LargeCounts,
+}
+
+impl Stream {
+    const ALL: [Stream; 4] = [Stream::FrameSizes, Stream::Packed, Stream::LongGaps, Stream::LargeCounts];
+
+    fn planes(self) -> std::ops::Range<usize> {
+        let first = self as usize * PLANES;
+        first..first + PLANES
+    }
+}
+
+/// A chunk whose columns are in a temporary file. Its frames have counts, no surfaces.
+///
+/// ```
+/// use tonic_shard::*;
+///
+/// let shape = FrameShape { polarities: 1, height: 1, width: 4 };
+/// let widths = Widths::of(shape, Width::U8);
+/// let mut large = LargeChunk::new(widths, 0)?;
+/// large.push_frame(&[3], &[7])?;
+/// large.push_frame(&[0, 1], &[1, 2])?;
+/// large.end_sample().unwrap();
+/// large.table_mut().labels.push(NO_LABEL);
+/// large.table_mut().flags.push(0);
+/// large.table_mut().ledgers.push(Ledger::default());
+///
+/// let mut chunk = Chunk::new(widths, 0);
+/// chunk.frames.push(&[1, 2], &[3, 0, 1], Column::U32(&[7, 1, 2])).unwrap();
+/// chunk.table = large.table().clone();
+/// let mut encoder = Encoder::new(1)?;
+/// assert_eq!(encoder.encode_large(0, &large)?.record, encoder.encode(0, &chunk)?.record);
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug)]
+pub struct LargeChunk {
+    widths: Widths,
+    table: SampleTable,
+    /// Numbers of frames and entries of each sample.
+    counted: Vec<(u32, u32)>,
+    /// Numbers of frames and entries of the sample that is being appended.
+    current: (u64, u64),
+    /// The largest count of the finished samples.
+    max_count: u32,
+    /// The largest count of the sample that is being appended.
+    current_max: u32,
+    sizes: ColumnBuf,
+    pending: Packed,
+    planes: Vec<u8>,
+    spill: Spill,
+}
+
+impl LargeChunk {
+    /// Creates an empty chunk with columns of `widths` and `extras` extra columns.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`] if no temporary file can be created.
+    pub fn new(widths: Widths, extras: usize) -> Result<LargeChunk> {
+        Ok(LargeChunk {
+            widths,
+            table: SampleTable { extras: vec![Vec::new(); extras], ..SampleTable::default() },
+            counted: Vec::new(),
+            current: (0, 0),
+            max_count: 0,
+            current_max: 0,
+            sizes: ColumnBuf::new(widths.frame_sizes),
+            pending: Packed::new(widths),
+            planes: Vec::new(),
+            spill: Spill::new(Stream::ALL.len() * PLANES)?,
+        })
+    }
+
+    /// Labels, flags, ledgers and extra columns.
+    pub fn table(&self) -> &SampleTable {
+        &self.table
+    }
+
+    /// Labels, flags, ledgers and extra columns, to append those of a sample.
+    pub fn table_mut(&mut self) -> &mut SampleTable {
+        &mut self.table
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.counted.len()
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.counted.is_empty()
+    }
+
+    /// Appends a frame to the current sample. Cells must ascend, counts must be at least 1. A sample with a count that
+    /// doesn't fit its column, or one that is too large for any chunk, is not stored, but counted further.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`] for the temporary file.
+    pub fn push_frame(&mut self, cells: &[u32], counts: &[u32]) -> Result<()> {
+        self.current.0 += 1;
+        self.current.1 += cells.len() as u64;
+        self.current_max = counts.iter().copied().max().unwrap_or(0).max(self.current_max);
+        if self.current_max > self.widths.counts.max() || self.is_too_large() {
+            return Ok(());
+        }
+        match &mut self.sizes {
+            ColumnBuf::U8(sizes) => sizes.push(cells.len() as u8),
+            ColumnBuf::U16(sizes) => sizes.push(cells.len() as u16),
+            sizes => sizes.push(cells.len() as u32),
+        }
+        self.pending.push_frame(cells, counts);
+        if self.pending.bytes.len() >= PENDING || self.sizes.len() >= PENDING { self.flush() } else { Ok(()) }
+    }
+
+    /// Ends the current sample.
+    ///
+    /// # Errors
+    /// [`CountTooLarge`] with the sample's largest count, if it doesn't fit the width of `counts`. The chunk cannot be
+    /// used then.
+    pub fn end_sample(&mut self) -> Result<(), CountTooLarge> {
+        if self.current_max > self.widths.counts.max() {
+            return Err(CountTooLarge(self.current_max));
+        }
+        let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        self.counted.push((number(self.current.0), number(self.current.1)));
+        self.max_count = self.max_count.max(self.current_max);
+        (self.current, self.current_max) = ((0, 0), 0);
+        Ok(())
+    }
+
+    /// Numbers of frames and entries of each sample.
+    pub(crate) fn counted(&self) -> &[(u32, u32)] {
+        &self.counted
+    }
+
+    /// The largest count.
+    pub(crate) fn max_count(&self) -> u32 {
+        self.max_count
+    }
+
+    /// Size of the unpacked columns in bytes.
+    pub(crate) fn column_bytes(&self) -> u64 {
+        let (frames, entries) = self.totals();
+        let widths = self.widths;
+        let entry = (widths.cells.bytes() + widths.counts.bytes()) as u64;
+        frames * widths.frame_sizes.bytes() as u64 + entries * entry
+    }
+
+    /// Size of the decoded bytes, as FORMAT.md specifies them.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        if self.is_too_large() {
+            return self.totals().1;
+        }
+        let mut table = Vec::new();
+        write_table(&self.counted, &self.table, &mut table);
+        let pending = |stream: Stream| match stream {
+            Stream::FrameSizes => self.sizes.len() * self.sizes.width().bytes(),
+            Stream::Packed => self.pending.bytes.len(),
+            Stream::LongGaps => self.pending.long_gaps.len() * self.widths.cells.bytes(),
+            Stream::LargeCounts => self.pending.large_counts.len() * self.widths.counts.bytes(),
+        };
+        let spilled = |stream: Stream| stream.planes().map(|plane| self.spill.len(plane)).sum::<u64>();
+        let columns = Stream::ALL.map(|stream| aligned(spilled(stream) + pending(stream) as u64));
+        table.len() as u64 + columns.iter().sum::<u64>()
+    }
+
+    /// Calls `take` with the decoded bytes, in pieces.
+    ///
+    /// # Errors
+    /// Errors of `take`; [`tonic_base::Error::Io`] for the temporary file.
+    pub(crate) fn read_body(&self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut table = Vec::new();
+        write_table(&self.counted, &self.table, &mut table);
+        take(&table)?;
+        let mut planes = Vec::new();
+        for stream in Stream::ALL {
+            planes.clear();
+            let column = match stream {
+                Stream::FrameSizes => Some(&self.sizes),
+                Stream::Packed => None,
+                Stream::LongGaps => Some(&self.pending.long_gaps),
+                Stream::LargeCounts => Some(&self.pending.large_counts),
+            };
+            match column {
+                Some(column) => column.write_planes(&mut planes),
+                None => planes.extend_from_slice(&self.pending.bytes),
+            }
+            let numbers = column.map_or(planes.len(), ColumnBuf::len);
+            let mut bytes = 0;
+            for (k, plane) in stream.planes().enumerate() {
+                self.spill.read_all(plane, PIECE, &mut take)?;
+                let rest = planes.get(k * numbers..(k + 1) * numbers).unwrap_or_default();
+                take(rest)?;
+                bytes += self.spill.len(plane) + rest.len() as u64;
+            }
+            take(&[0; ALIGNMENT][..(aligned(bytes) - bytes) as usize])?;
+        }
+        Ok(())
+    }
+
+    /// Numbers of frames and entries of all samples, with the current one.
+    fn totals(&self) -> (u64, u64) {
+        let add = |(frames, entries): (u64, u64), &(f, e): &(u32, u32)| (frames + u64::from(f), entries + u64::from(e));
+        self.counted.iter().fold(self.current, add)
+    }
+
+    /// Whether the entries alone take more bytes than the decoded length of a chunk can be.
+    fn is_too_large(&self) -> bool {
+        self.totals().1 > u32::MAX.into()
+    }
+
+    /// Moves what is pending to the temporary file.
+    fn flush(&mut self) -> Result<()> {
+        let LargeChunk { sizes, pending, planes, spill, .. } = self;
+        spill.append(Stream::Packed.planes().start, &pending.bytes)?;
+        pending.bytes.clear();
+        let columns = [
+            (Stream::FrameSizes, sizes),
+            (Stream::LongGaps, &mut pending.long_gaps),
+            (Stream::LargeCounts, &mut pending.large_counts),
+        ];
+        for (stream, column) in columns {
+            planes.clear();
+            column.write_planes(planes);
+            for (plane, bytes) in stream.planes().zip(planes.chunks(column.len().max(1))) {
+                spill.append(plane, bytes)?;
+            }
+            column.clear();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! The stored bytes of a chunk that is to be written: in memory or, of a large chunk, in a temporary file.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use tonic_base::Spill;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::error::Result;
+
+/// Bytes that are read from a temporary file at once, and written to it.
+const PIECE: usize = 1 << 20;
+
+/// Stored bytes of a chunk.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    /// Bytes in memory.
+    Memory(Vec<u8>),
+    /// Bytes in the only stream of a temporary file.
+    Spilled(Arc<Spill>),
+}
+
+impl Stored {
+    /// Number of bytes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Stored::Memory(bytes) => bytes.len() as u64,
+            Stored::Spilled(spill) => spill.len(0),
+        }
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `take` with all bytes, in pieces.
+    ///
+    /// # Errors
+    /// Errors of `take`; [`tonic_base::Error::Io`] for the temporary file.
+    pub(crate) fn read(&self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        match self {
+            Stored::Memory(bytes) => take(bytes),
+            Stored::Spilled(spill) => spill.read_all(0, PIECE, take),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Stored {
+    fn from(bytes: Vec<u8>) -> Stored {
+        Stored::Memory(bytes)
+    }
+}
+
+/// Stored bytes that are being written to a temporary file.
+pub(crate) struct StoredDraft {
+    spill: Spill,
+    pending: Vec<u8>,
+    checksum: Xxh3,
+}
+
+impl StoredDraft {
+    pub(crate) fn new() -> Result<StoredDraft> {
+        Ok(StoredDraft { spill: Spill::new(1)?, pending: Vec::with_capacity(PIECE), checksum: Xxh3::new() })
+    }
+
+    /// Returns the bytes and their XXH3-64.
+    pub(crate) fn finish(mut self) -> std::io::Result<(Stored, u64)> {
+        self.flush()?;
+        Ok((Stored::Spilled(Arc::new(self.spill)), self.checksum.digest()))
+    }
+}
+
+impl Write for StoredDraft {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() >= PIECE {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.checksum.update(&self.pending);
+        let appended = self.spill.append(0, &self.pending);
+        self.pending.clear();
+        appended.map_err(|error| match error {
+            tonic_base::Error::Io { source, .. } => source,
+            other => std::io::Error::other(other),
+        })
+    }
+}
