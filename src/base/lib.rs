@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 #![forbid(unsafe_code)]
 
+mod disk;
 mod error;
 pub mod interrupt;
 mod lock;
@@ -11,6 +12,7 @@ mod publish;
 mod spill;
 mod workers;
 
+pub use disk::free_space;
 pub use error::{BaseFault, Error, Result};
 pub use lock::DirLock;
 pub use memory::free_memory;

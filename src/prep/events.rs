@@ -124,6 +124,20 @@ impl Events {
         self.truncate(kept);
     }
 
+    /// Iterates over the events as (time, x, y, polarity).
+    pub(super) fn iter(&self) -> impl Iterator<Item = (i64, u16, u16, u8)> {
+        let pixels = self.x.iter().zip(&self.y).zip(&self.p);
+        self.t.iter().zip(pixels).map(|(&t, ((&x, &y), &p))| (t, x, y, p))
+    }
+
+    /// Appends an event.
+    pub(super) fn push(&mut self, t: i64, x: u16, y: u16, p: u8) {
+        self.t.push(t);
+        self.x.push(x);
+        self.y.push(y);
+        self.p.push(p);
+    }
+
     /// Keeps the events whose indices are in `range`, and drops all others.
     pub fn keep_range(&mut self, range: std::ops::Range<usize>) {
         self.truncate(range.end);

@@ -2,6 +2,7 @@
 
 mod bench;
 mod convert;
+mod disk_sort;
 mod error;
 mod events;
 mod fault;

@@ -11,7 +11,7 @@ use crate::events::{Events, SensorSize};
 use crate::fault::{Checked, Fault, ensure};
 use crate::framing::{FRAMINGS, Framing, MAX_CELLS, ToFrame};
 use crate::signature::{Catalogue, Signature, one_line};
-use crate::transform::{CropTime, Downsample, TRANSFORMS, Transform};
+use crate::transform::{BlockStep, CropTime, Downsample, TRANSFORMS, Transform};
 use tonic_shard::Ledger;
 
 /// Names of Tonic's random transforms. A recipe cannot have them, because random augmentation belongs to training.
@@ -150,11 +150,54 @@ impl Recipe {
         Ok(())
     }
 
+    /// Returns the first `count` transforms as steps for the events of one sample of `sensor` that come in blocks. If a
+    /// transform needs all events of a sample at once, returns its name as the error.
+    pub(crate) fn in_blocks(&self, count: usize, sensor: SensorSize) -> Result<BlockSteps<'_>, &'static str> {
+        let (mut sensor, mut steps) = (sensor, Vec::new());
+        for (number, transform) in self.transforms.iter().take(count).enumerate() {
+            let step = transform.step().in_blocks(sensor).ok_or(transform.name())?;
+            steps.push((place(number, transform.name()), step));
+            sensor = transform.step().sensor_after(sensor);
+        }
+        let lost = vec![0; steps.len()];
+        Ok(BlockSteps { steps, lost })
+    }
+
+    /// Returns the first step of the recipe that needs all events of a sample in memory at once: the name of a transform
+    /// or of the framing. `None` if events can come in blocks.
+    pub fn needs_whole_samples(&self, sensor: SensorSize) -> Option<&'static str> {
+        let framed = || self.frames.stream(self.sensor_after(sensor)).is_none().then(|| self.frames.name());
+        self.in_blocks(self.transforms.len(), sensor).err().or_else(framed)
+    }
+
     /// Returns the maximum number of frames per sample, for recordings of `sensor`. `None` if the recipe sets no
     /// maximum.
     pub fn frame_limit(&self, sensor: SensorSize) -> Option<u64> {
         let span = self.transforms.iter().fold(None, |span, transform| transform.step().span_after(span));
         self.frames.rule().frame_limit(span, self.sensor_after(sensor))
+    }
+}
+
+/// Transforms for the events of one sample that come in blocks.
+pub(crate) struct BlockSteps<'a> {
+    /// Each transform, with its place in the recipe for errors.
+    steps: Vec<(String, BlockStep<'a>)>,
+    /// Number of events that each transform dropped.
+    pub lost: Vec<u64>,
+}
+
+impl BlockSteps<'_> {
+    /// Applies the transforms to the next events of the sample, and counts dropped events in `ledger`.
+    ///
+    /// # Errors
+    /// The fault of a transform.
+    pub(crate) fn apply(&mut self, events: &mut Events, ledger: &mut Ledger) -> Checked {
+        for ((place, step), lost) in self.steps.iter_mut().zip(&mut self.lost) {
+            let before = ledger.accounted();
+            step(events, ledger).map_err(|fault| fault.within(place))?;
+            *lost += ledger.accounted().zip(before).map_or(0, |(after, before)| after - before);
+        }
+        Ok(())
     }
 }
 

@@ -350,7 +350,9 @@ impl Repairer<'_, '_> {
         let copied = self.copy.as_mut().and_then(|copy| copy.chunk(n).1);
         let record = own.record(k).or(copied);
         let mut kept = hole(n, self.description, record, identity);
-        if let Some(stored) = record.and_then(|record| own.stored(&record)).filter(|s| s.len() as u64 == kept.record.stored_bytes) {
+        if let Some(stored) =
+            record.and_then(|record| own.stored(&record)).filter(|s| s.len() as u64 == kept.record.stored_bytes)
+        {
             kept.stored = stored.to_vec().into();
         }
         kept

@@ -26,6 +26,16 @@ pub struct SampleTable {
     pub extras: Vec<Vec<i64>>,
 }
 
+impl SampleTable {
+    /// Appends the values of other samples, which have the same extra columns.
+    pub(crate) fn append(&mut self, other: &SampleTable) {
+        self.labels.extend_from_slice(&other.labels);
+        self.flags.extend_from_slice(&other.flags);
+        self.ledgers.extend_from_slice(&other.ledgers);
+        self.extras.iter_mut().zip(&other.extras).for_each(|(mine, theirs)| mine.extend_from_slice(theirs));
+    }
+}
+
 /// A decoded chunk: a group of samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {

@@ -83,7 +83,8 @@ impl Encoder {
         let most = if samples == 1 { u32::MAX } else { MAX_DECODED_BYTES };
         let decoded_bytes = decoded.ok_or_else(|| too_large(number, most.into(), bytes))?;
         let (mut identity, stored) = (blake3::Hasher::new(), StoredDraft::new()?);
-        let failed = |e: std::io::Error| BaseError::Io { path: std::env::temp_dir(), action: "compress a chunk", source: e };
+        let failed =
+            |e: std::io::Error| BaseError::Io { path: std::env::temp_dir(), action: "compress a chunk", source: e };
         let mut compressor = zstd::Encoder::new(stored, self.level).map_err(failed)?;
         compressor.set_pledged_src_size(Some(decoded_bytes.into())).map_err(failed)?;
         chunk.read_body(|bytes| {
@@ -230,7 +231,9 @@ impl Decoder {
         packed.body.reserve_exact(decoded);
         let most = max_bytes(record.samples, bytes.len() as u64);
         match self.decompressor.decompress_to_buffer(bytes, &mut packed.body) {
-            Ok(n) if n == decoded => packed.index(layout, record.samples, most).map_err(|fault| name.fault(record, fault)),
+            Ok(n) if n == decoded => {
+                packed.index(layout, record.samples, most).map_err(|fault| name.fault(record, fault))
+            }
             Ok(n) => Err(name.corrupt(record.samples, "decoded length", decoded, n)),
             Err(e) => Err(name.corrupt(record.samples, "zstd frame", format!("{decoded} decoded bytes"), e)),
         }

@@ -4,7 +4,7 @@
 use tonic_base::Spill;
 
 use crate::body::write_table;
-use crate::chunk::SampleTable;
+use crate::chunk::{Chunk, SampleTable};
 use crate::column::ColumnBuf;
 use crate::entries::Packed;
 use crate::error::Result;
@@ -138,6 +138,27 @@ impl LargeChunk {
         if self.pending.bytes.len() >= PENDING || self.sizes.len() >= PENDING { self.flush() } else { Ok(()) }
     }
 
+    /// Appends the samples of a chunk, which has counts and the same columns.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`] for the temporary file.
+    pub fn push(&mut self, chunk: &Chunk) -> Result<()> {
+        let (mut cells, mut counts) = (Vec::new(), Vec::new());
+        for sample in chunk.frames.samples() {
+            sample.cells.widen_into(&mut cells);
+            sample.counts.widen_into(&mut counts);
+            let mut start = 0;
+            for size in sample.frame_sizes.iter() {
+                let end = start + size as usize;
+                self.push_frame(&cells[start..end], &counts[start..end])?;
+                start = end;
+            }
+            self.finish_sample();
+        }
+        self.table.append(&chunk.table);
+        Ok(())
+    }
+
     /// Ends the current sample.
     ///
     /// # Errors
@@ -147,11 +168,15 @@ impl LargeChunk {
         if self.current_max > self.widths.counts.max() {
             return Err(CountTooLarge(self.current_max));
         }
+        self.finish_sample();
+        Ok(())
+    }
+
+    fn finish_sample(&mut self) {
         let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         self.counted.push((number(self.current.0), number(self.current.1)));
         self.max_count = self.max_count.max(self.current_max);
         (self.current, self.current_max) = ((0, 0), 0);
-        Ok(())
     }
 
     /// Numbers of frames and entries of each sample.

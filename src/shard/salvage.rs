@@ -90,7 +90,8 @@ pub fn hole(number: u64, description: &SetDescription, known: Option<ChunkRecord
     let samples = description.samples_of(number..number + 1);
     let samples = (samples.end - samples.start) as u32;
     let most = |r: &ChunkRecord| u64::from(r.decoded_bytes) + u64::from(r.decoded_bytes) / 128 + 1024;
-    let plausible = |r: &ChunkRecord| u64::from(r.decoded_bytes) <= max_bytes(samples, r.stored_bytes) && r.stored_bytes <= most(r);
+    let plausible =
+        |r: &ChunkRecord| u64::from(r.decoded_bytes) <= max_bytes(samples, r.stored_bytes) && r.stored_bytes <= most(r);
     let nothing = ChunkRecord { offset: 0, stored_bytes: 0, decoded_bytes: 0, samples, checksum: 0, identity };
     let record = ChunkRecord { samples, identity, ..known.filter(plausible).unwrap_or(nothing) };
     EncodedChunk { stored: vec![0; record.stored_bytes as usize].into(), record }

@@ -6,9 +6,9 @@
 
 use crate::convert::chunks::ChunkMaker;
 use crate::convert::inputs::{Inputs, Rowless};
+use crate::convert::large::Passed;
 use crate::convert::loss::{Losses, Step, StepLoss};
 use crate::error::Result;
-use crate::events::Admitted;
 use crate::framing::{Framing, ToFrame};
 use crate::recipe::Recipe;
 use crate::source::{Cut, Layout, Recording, Unlabelled, ask_unit};
@@ -162,10 +162,9 @@ fn name(recipe: &Recipe, step: Step) -> &str {
 }
 
 /// Describes why a step of the conversion probably lost events, and what to do. `sample` is the index of the sample
-/// that lost the most events in this step. `before` has the events of this sample as they are before the step.
-fn cause(setting: Setting<'_>, step: Step, sample: u64, before: &Admitted) -> String {
-    let times = before.events.t.first().zip(before.events.t.last()).map(|(&first, &last)| (first, last));
-    match (step, times) {
+/// that lost the most events in this step. `before` describes the events of this sample as they are before the step.
+fn cause(setting: Setting<'_>, step: Step, sample: u64, before: &Passed) -> String {
+    match (step, before.times) {
         (Step::Times, _) => {
             "these times are no numbers, or are beyond 64 bits of microseconds: is the unit another one (`time_unit`)?"
                 .into()
@@ -180,9 +179,7 @@ fn cause(setting: Setting<'_>, step: Step, sample: u64, before: &Admitted) -> St
             Transform::CropTime(crop) => crop_cause(setting, *crop, sample, times),
             _ => "it takes times beyond 64 bits of microseconds: is the unit another one (`time_unit`)?".into(),
         },
-        (Step::Slicing, Some(times)) => {
-            slicing_cause(setting, sample, before.events.len(), times.1.saturating_sub(times.0))
-        }
+        (Step::Slicing, Some(times)) => slicing_cause(setting, sample, before.events, times.1.saturating_sub(times.0)),
         (_, None) => "the recipe is made for other times, or they have another unit (`time_unit`)".into(),
     }
 }
@@ -213,7 +210,7 @@ fn crop_cause(setting: Setting<'_>, crop: CropTime, sample: u64, (first, last): 
     }
 }
 
-fn slicing_cause(setting: Setting<'_>, sample: u64, events: usize, duration: i64) -> String {
+fn slicing_cause(setting: Setting<'_>, sample: u64, events: u64, duration: i64) -> String {
     let lasts = format!("sample {sample} lasts {} s", seconds(duration));
     let unit = "times in another unit need `time_unit`";
     let window = |window: f64, name: &str| {

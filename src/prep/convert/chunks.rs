@@ -1,18 +1,22 @@
 //! Makes chunks from the recordings: read, transform, frame, encode. A `ChunkMaker` makes any chunk by its number. Each
 //! thread of a conversion has one, and a repair uses one to make single chunks again.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::convert::inputs::{Inputs, RecordingSlice};
+use crate::convert::large::{BlockSizes, LargeSample, Passed};
 use crate::convert::loss::{Losses, Step};
+use crate::convert::outside::outside_error;
 use crate::error::{Error, Result};
-use crate::events::{Admitted, Events, SensorSize};
+use crate::events::Admitted;
 use crate::fault::Fault;
-use crate::framing::Framer;
+use crate::framing::{FrameStream, Framer};
 use crate::recipe::Recipe;
-use crate::source::{FAR_PIXEL, NO_PIXEL, Recording, TimeUnit, implausible, listed, odd_polarities};
-use tonic_shard::{Chunk, EncodedChunk, Encoder, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, Ledger, SetDescription};
+use crate::source::{Recording, TimeUnit, implausible};
+use tonic_shard::{
+    Chunk, EncodedChunk, Encoder, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, LargeChunk, Ledger, SampleTable,
+    SetDescription, Totals,
+};
 
 /// A sample is refused if its events last for this many frames or more, because the unit of its times is probably
 /// wrong. This is checked only if the unit was assumed, and if the recipe sets the time from one frame to the next.
@@ -43,6 +47,10 @@ pub struct ChunkMaker<'a> {
     first_sample: u64,
     lenient: bool,
     framer: Framer,
+    /// Frames large samples in blocks. `None` if the recipe needs whole samples.
+    stream: Option<FrameStream>,
+    /// How large samples are read.
+    pub(super) sizes: BlockSizes,
     encoder: Encoder,
     losses: Losses,
     /// Number of events of the current sample that each step lost, in the order of [`Losses::steps`].
@@ -62,31 +70,105 @@ impl<'a> ChunkMaker<'a> {
         first_sample: u64,
         lenient: bool,
     ) -> Result<Self> {
-        let framer = Framer::new(recipe.sensor_after(inputs.sensor), &recipe.frames);
+        let sensor = recipe.sensor_after(inputs.sensor);
+        let framer = Framer::new(sensor, &recipe.frames);
+        let whole = recipe.needs_whole_samples(inputs.sensor).is_some();
+        let stream = if whole { None } else { recipe.frames.stream(sensor) };
         let encoder = Encoder::new(description.tool.level)?;
         let (losses, lost) = (Losses::new(recipe), Vec::new());
-        Ok(ChunkMaker { inputs, recipe, description, first_sample, lenient, framer, encoder, losses, lost })
+        let sizes = BlockSizes::default();
+        Ok(ChunkMaker {
+            inputs,
+            recipe,
+            description,
+            first_sample,
+            lenient,
+            framer,
+            stream,
+            sizes,
+            encoder,
+            losses,
+            lost,
+        })
     }
 
-    /// Makes chunk `number` of the set, counted from 0. Returns its content and its encoded bytes.
+    /// Makes chunk `number` of the set, counted from 0. Returns the totals of its samples and its encoded bytes.
     ///
     /// # Errors
     /// [`ChunkFailure`].
-    pub fn make(&mut self, number: u64) -> Result<(Chunk, EncodedChunk), ChunkFailure> {
+    pub fn make(&mut self, number: u64) -> Result<(Totals, EncodedChunk), ChunkFailure> {
         let start = number * u64::from(self.description.chunk_samples);
         let end = (start + u64::from(self.description.chunk_samples)).min(self.description.samples);
         self.make_samples(number, start..end)
     }
 
     /// Makes chunk `number` from the given samples of the set, which need not be the samples that this chunk has in the
-    /// set. Returns its content and its encoded bytes.
+    /// set. Returns the totals of its samples and its encoded bytes. Large samples are read in blocks if the recipe allows
+    /// it.
     ///
     /// # Errors
     /// [`ChunkFailure`].
-    pub fn make_samples(&mut self, number: u64, samples: Range<u64>) -> Result<(Chunk, EncodedChunk), ChunkFailure> {
-        let chunk = self.frame_samples(samples)?;
-        let encoded = self.encoder.encode(number, &chunk)?;
-        Ok((chunk, encoded))
+    pub fn make_samples(&mut self, number: u64, samples: Range<u64>) -> Result<(Totals, EncodedChunk), ChunkFailure> {
+        let mut totals = Totals::new(self.description.classes.len());
+        let encoded = if samples.clone().any(|sample| self.large(sample).is_some()) {
+            let chunk = self.stream_samples(samples)?;
+            totals.add_large(&chunk);
+            self.encoder.encode_large(number, &chunk)?
+        } else {
+            let chunk = self.frame_samples(samples)?;
+            totals.add(&chunk);
+            self.encoder.encode(number, &chunk)?
+        };
+        Ok((totals, encoded))
+    }
+
+    /// Returns the sample if it is large and the recipe allows to read it in blocks.
+    fn large(&self, sample: u64) -> Option<LargeSample<'a>> {
+        self.stream.as_ref()?;
+        let (recording, sample) = self.inputs.find(sample + self.first_sample)?;
+        let is_large = recording.sample_events(sample)? > self.sizes.above;
+        is_large.then_some(LargeSample { recording, sample, sensor: self.inputs.sensor, sizes: self.sizes })
+    }
+
+    /// Reads, transforms and frames the given samples of the set, the large ones in blocks.
+    fn stream_samples(&mut self, samples: Range<u64>) -> Result<LargeChunk, ChunkFailure> {
+        let mut chunk = LargeChunk::new(self.description.widths, self.description.extras.len())?;
+        for sample in samples {
+            match self.large(sample) {
+                Some(large) => self.stream_sample(&mut chunk, sample, large)?,
+                None => chunk.push(&self.frame_samples(sample..sample + 1)?)?,
+            }
+        }
+        Ok(chunk)
+    }
+
+    /// Transforms and frames a large sample, and appends it to the chunk. `number` is the sample's index in the set.
+    fn stream_sample(
+        &mut self,
+        chunk: &mut LargeChunk,
+        number: u64,
+        large: LargeSample<'_>,
+    ) -> Result<(), ChunkFailure> {
+        let ChunkMaker { recipe, lenient, stream: Some(stream), .. } = self else { return Ok(()) };
+        let LargeSample { recording, sample, .. } = large;
+        let Ok(steps) = recipe.in_blocks(recipe.transforms.len(), large.sensor) else { return Ok(()) };
+        stream.reset();
+        let mut passed = large.pass(steps, !*lenient, |events| {
+            Ok(stream.push(events, |cells, counts| chunk.push_frame(cells, counts))?)
+        })?;
+        let framed = stream.finish(|cells, counts| chunk.push_frame(cells, counts))?;
+        let framed = framed.map_err(|fault| bad_sample(recording, sample, fault))?;
+        let many = framed.frames >= MANY_FRAMES as u64;
+        if let Some(unit) = recording.assumed_unit().filter(|_| many) {
+            check_frames(passed.events, passed.times, recipe, recording, sample, unit)?;
+        }
+        let ledger = Ledger { binned: framed.binned, cut: framed.cut, ..passed.ledger };
+        debug_assert!(ledger.balances());
+        chunk.end_sample().map_err(|too_large| ChunkFailure::TooNarrow(too_large.0))?;
+        passed.lost.push(ledger.cut);
+        self.losses.add(number, &ledger, &passed.lost);
+        self.add_row(chunk.table_mut(), recording, sample, (passed.sorted, passed.events == 0), ledger);
+        Ok(())
     }
 
     /// Reads, transforms and frames the given samples of the set, without encoding them.
@@ -117,29 +199,42 @@ impl<'a> ChunkMaker<'a> {
     /// # Errors
     /// Errors of reading.
     pub(super) fn lost_again(&mut self, sample: u64, ledger: &Ledger) -> Result<&[u64]> {
-        for slice in self.read(sample..sample + 1) {
-            self.transform(&slice?, 0)?;
+        if let Some(large) = self.large(sample)
+            && let Ok(steps) = self.recipe.in_blocks(self.recipe.transforms.len(), large.sensor)
+        {
+            self.lost = large.pass(steps, false, |_| Ok(()))?.lost;
+        } else {
+            for slice in self.read(sample..sample + 1) {
+                self.transform(&slice?, 0)?;
+            }
         }
         self.lost.push(ledger.cut);
         Ok(&self.lost)
     }
 
-    /// Reads a sample again and returns its events as they are before `step`.
+    /// Reads a sample again and describes its events as they are before `step`.
     ///
     /// # Errors
     /// Errors of reading.
-    pub(super) fn events_before(&mut self, sample: u64, step: Step) -> Result<Admitted> {
+    pub(super) fn events_before(&mut self, sample: u64, step: Step) -> Result<Passed> {
         let count = match step {
             Step::Times | Step::Sensor => 0,
             Step::Transform(i) => i,
             Step::Slicing => self.recipe.transforms.len(),
         };
-        let mut found = Admitted::default();
+        if let Some(large) = self.large(sample)
+            && let Ok(steps) = self.recipe.in_blocks(count, large.sensor)
+        {
+            return large.pass(steps, false, |_| Ok(()));
+        }
+        let mut found = Passed::default();
         for slice in self.read(sample..sample + 1) {
-            found = slice?.raw.admit(0, self.inputs.sensor);
+            let Admitted { mut events, first_outside, .. } = slice?.raw.admit(0, self.inputs.sensor);
             let mut ledger = Ledger::default();
             // The same transforms have passed these events before.
-            let _ = self.recipe.apply_first(count, &mut found.events, self.inputs.sensor, &mut ledger, |_| {});
+            let _ = self.recipe.apply_first(count, &mut events, self.inputs.sensor, &mut ledger, |_| {});
+            let times = events.t.first().copied().zip(events.t.last().copied());
+            found = Passed { first_outside, times, events: events.len() as u64, ..Passed::default() };
         }
         Ok(found)
     }
@@ -154,17 +249,8 @@ impl<'a> ChunkMaker<'a> {
     fn transform(&mut self, slice: &RecordingSlice<'_>, i: usize) -> Result<(Admitted, Ledger)> {
         let sample = slice.first + i as u64;
         let mut admitted = slice.raw.admit(i, self.inputs.sensor);
-        if let Some((event, expected, got)) = outside(&admitted, self.inputs.sensor).filter(|_| !self.lenient) {
-            let path = slice.recording.path.clone();
-            if let Some(got) = no_pixel(&admitted) {
-                return Err(Error::NoPixel { path, sample, event, got });
-            }
-            if let Some(fault) = odd_polarity(slice.recording, sample, &admitted, self.inputs.sensor)? {
-                return Err(fault);
-            }
-            let origin = slice.recording.likely_origin(self.inputs.sensor)?;
-            let got = if origin == Some(0) { format!("{got} after 1 is subtracted (`origin`)") } else { got };
-            return Err(Error::OutsideSensor { path, sample, event, expected, got, origin });
+        if let Some(first) = admitted.first_outside.filter(|_| !self.lenient) {
+            return Err(outside_error(slice.recording, sample, first, self.inputs.sensor)?);
         }
         let mut ledger = Ledger {
             events_in: slice.raw.count(i),
@@ -177,7 +263,7 @@ impl<'a> ChunkMaker<'a> {
         let (recipe, events, sensor) = (self.recipe, &mut admitted.events, self.inputs.sensor);
         let lost = |lost| self.lost.push(lost);
         let applied = recipe.apply_first(recipe.transforms.len(), events, sensor, &mut ledger, lost);
-        applied.map_err(|fault| bad_sample(slice, sample, fault))?;
+        applied.map_err(|fault| bad_sample(slice.recording, sample, fault))?;
         Ok((admitted, ledger))
     }
 
@@ -192,10 +278,11 @@ impl<'a> ChunkMaker<'a> {
     ) -> Result<(), ChunkFailure> {
         let sample = slice.first + i as u64;
         let (Admitted { events, sorted, .. }, mut ledger) = self.transform(slice, i)?;
-        let framed = self.framer.frame(&events).map_err(|fault| bad_sample(slice, sample, fault))?;
+        let framed = self.framer.frame(&events).map_err(|fault| bad_sample(slice.recording, sample, fault))?;
         let many = framed.frame_sizes.len() >= MANY_FRAMES;
         if let Some(unit) = slice.recording.assumed_unit().filter(|_| many) {
-            check_frames(&events, self.recipe, slice.recording, sample, unit)?;
+            let times = events.t.first().copied().zip(events.t.last().copied());
+            check_frames(events.len() as u64, times, self.recipe, slice.recording, sample, unit)?;
         }
         (ledger.binned, ledger.cut) = (framed.binned, framed.cut);
         debug_assert!(ledger.balances());
@@ -204,85 +291,58 @@ impl<'a> ChunkMaker<'a> {
         self.lost.push(ledger.cut);
         self.losses.add(number, &ledger, &self.lost);
 
+        self.add_row(&mut chunk.table, slice.recording, sample, (sorted, events.is_empty()), ledger);
+        Ok(())
+    }
+
+    /// Appends everything but the frames of a sample to the columns of a chunk. `sample` is its index in the recording.
+    fn add_row(
+        &self,
+        table: &mut SampleTable,
+        recording: &Recording,
+        sample: u64,
+        (sorted, empty): (bool, bool),
+        ledger: Ledger,
+    ) {
         let mut flags = 0;
         for (flag, on) in [
-            (FLAG_SORTED, sorted || slice.recording.reordered(sample)),
-            (FLAG_EMPTY, events.is_empty()),
+            (FLAG_SORTED, sorted || recording.reordered(sample)),
+            (FLAG_EMPTY, empty),
             (FLAG_OVERLAP, self.recipe.frames.overlaps()),
         ] {
             flags |= if on { flag } else { 0 };
         }
-        let table = &mut chunk.table;
-        table.labels.push(slice.recording.labels[sample as usize]);
+        table.labels.push(recording.labels[sample as usize]);
         table.flags.push(flags);
         table.ledgers.push(ledger);
-        for (column, (_, numbers)) in table.extras.iter_mut().zip(&slice.recording.extras) {
+        for (column, (_, numbers)) in table.extras.iter_mut().zip(&recording.extras) {
             column.push(numbers[sample as usize]);
         }
-        Ok(())
     }
 }
 
 /// Returns the error for a sample that a transform or the framing cannot handle. `sample` is its index in the
 /// recording.
-fn bad_sample(slice: &RecordingSlice<'_>, sample: u64, fault: Fault) -> Error {
-    Error::bad_sample(&slice.recording.path, sample, fault.place, fault.expected, fault.got)
+fn bad_sample(recording: &Recording, sample: u64, fault: Fault) -> Error {
+    Error::bad_sample(&recording.path, sample, fault.place, fault.expected, fault.got)
 }
 
 /// Returns an error if the events of a sample last for [`MANY_FRAMES`] frames or more. If the recipe doesn't set the
-/// time from one frame to the next, returns `Ok`. `unit` is the unit that was assumed for the times.
+/// time from one frame to the next, returns `Ok`. `times` are those of the first and the last of the `events` events.
+/// `unit` is the unit that was assumed for the times.
 fn check_frames(
-    events: &Events,
+    events: u64,
+    times: Option<(i64, i64)>,
     recipe: &Recipe,
     recording: &Recording,
     sample: u64,
     unit: TimeUnit,
 ) -> Result<(), Error> {
-    let (Some(step), [first, .., last]) = (recipe.frames.frame_time(), &events.t[..]) else { return Ok(()) };
-    let lasts = last.saturating_sub(*first);
+    let (Some(step), Some((first, last))) = (recipe.frames.frame_time(), times) else { return Ok(()) };
+    let lasts = last.saturating_sub(first);
     if lasts as f64 / step < MANY_FRAMES as f64 {
         return Ok(());
     }
     let (place, expected) = (format!("sample {sample}: times"), format!("fewer than {MANY_FRAMES} frames"));
-    Err(implausible(&recording.path, place, expected, (unit, None), lasts as f64, events.len() as u64))
-}
-
-/// Checks the first event outside the sensor. If its x and y are inside the sensor, and its polarity is neither 0 nor
-/// 1, returns an error about the polarity: no sensor has such a polarity. Otherwise returns `None`.
-fn odd_polarity(recording: &Recording, sample: u64, admitted: &Admitted, sensor: SensorSize) -> Result<Option<Error>> {
-    let inside = |n: i64, size: u32| (0..i64::from(size)).contains(&n);
-    let Some((event, [x, y, p])) = admitted.first_outside else { return Ok(None) };
-    if !inside(x, sensor.width) || !inside(y, sensor.height) || inside(p, 2) {
-        return Ok(None);
-    }
-    let Recording { path, layout, columns, .. } = recording;
-    let (values, odd) = (recording.polarities()?, listed(&BTreeSet::from([i128::from(p)])));
-    let what = format!("{} (event {event} of sample {sample} has {odd})", listed(&values));
-    Ok(Some(odd_polarities(path, *layout, columns, &values, what)))
-}
-
-/// Describes the first event outside the sensor: its index in the sample, what was expected and what was found. `None`
-/// if all events are inside.
-fn outside(admitted: &Admitted, sensor: SensorSize) -> Option<(u64, String, String)> {
-    let (event, [x, y, p]) = admitted.first_outside?;
-    let (expected, got) = if sensor.height == 1 && sensor.polarities == 1 {
-        (format!("a unit below {}", sensor.width), format!("unit {x}"))
-    } else {
-        (format!("x, y, p inside the sensor, {sensor}"), format!("{x}, {y}, {p}"))
-    };
-    Some((event, expected, got))
-}
-
-/// Describes x and y of the first event outside the sensor, if one of them is NaN, infinite, 2^63 or -2^63. Otherwise
-/// returns `None`.
-fn no_pixel(admitted: &Admitted) -> Option<String> {
-    let (_, [x, y, _]) = admitted.first_outside?;
-    let odd = |n: i64| match n {
-        NO_PIXEL => Some("NaN, -inf or -2^63"),
-        // `origin` may have been subtracted.
-        n if n >= FAR_PIXEL - 1 => Some("inf or 2^63"),
-        _ => None,
-    };
-    let text = |n| odd(n).map_or_else(|| n.to_string(), String::from);
-    odd(x).or(odd(y)).map(|_| format!("x = {}, y = {}", text(x), text(y)))
+    Err(implausible(&recording.path, place, expected, (unit, None), lasts as f64, events))
 }

@@ -362,6 +362,12 @@ impl Inputs {
         linked
     }
 
+    /// Returns the recording of a sample, and the sample's index in it.
+    pub(super) fn find(&self, sample: u64) -> Option<(&Recording, u64)> {
+        let at = self.inputs.partition_point(|input| input.first + input.samples <= sample);
+        self.inputs.get(at).map(|input| (&input.recording, sample - input.first + input.skipped))
+    }
+
     /// Reads the raw events of a range of samples, in parts that fit in memory. The range may span several recordings.
     ///
     /// # Errors

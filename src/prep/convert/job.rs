@@ -2,9 +2,9 @@
 //! shards. Estimates the size of the set and compares it with the free disk space.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
-use tonic_base::{Error as BaseError, Verbosity, human_bytes, in_order, printable};
+use tonic_base::{Error as BaseError, Verbosity, free_space, human_bytes, in_order, printable};
 
 use serde_json::{Value, json};
 
@@ -400,10 +400,10 @@ impl<'a> Job<'a> {
                     continue;
                 }
                 match maker.make_samples(start / u64::from(description.chunk_samples), start..end) {
-                    Ok((chunk, encoded)) => {
+                    Ok((totals, encoded)) => {
                         made += end - start;
-                        bytes += encoded.stored.len() as u64;
-                        chunk.table.ledgers.iter().for_each(|&sample| ledger += sample);
+                        bytes += encoded.stored.len();
+                        ledger += totals.ledger;
                     }
                     Err(ChunkFailure::TooNarrow(count)) => failure = Some(count),
                     Err(ChunkFailure::Error(error)) => return Err(error),
@@ -446,21 +446,5 @@ impl<'a> Job<'a> {
             return Err(BaseError::NoSpace { path: output.clone(), needed, free }.into());
         }
         Ok(())
-    }
-}
-
-/// Returns the free bytes on the disk of `path`, which need not exist yet. `None` if the system does not report them.
-fn free_space(path: &Path) -> Option<u64> {
-    #[cfg(unix)]
-    {
-        let absolute = std::path::absolute(path).ok()?;
-        let there = absolute.ancestors().find(|path| path.exists())?;
-        let disk = rustix::fs::statvfs(there).ok()?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        None
     }
 }

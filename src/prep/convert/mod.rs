@@ -6,6 +6,8 @@
 //! plan      how many samples a chunk has, and how many chunks a shard has
 //! inputs    the recordings: finds the file, and the sample in it, for each sample of the set
 //! chunks    makes one chunk: reads, transforms, frames, encodes
+//! large     streams the events of a large sample through the transforms
+//! outside   the error for an event outside the sensor
 //! loss      how many events each step lost
 //! causes    describes losses and their likely causes in words
 //! limit     checks losses against the largest share of events that may be lost
@@ -18,8 +20,10 @@ mod chunks;
 mod division;
 mod inputs;
 mod job;
+mod large;
 mod limit;
 mod loss;
+mod outside;
 mod pipeline;
 mod plan;
 mod settings;

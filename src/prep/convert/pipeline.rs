@@ -170,10 +170,11 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin
         KEPT,
         || Ok(job.maker(&description)?),
         |maker, number| maker.make(number).map(|made| (made, maker.take_losses())),
-        |((chunk, encoded), lost)| {
+        |((totals, encoded), lost)| {
             losses.merge(lost);
-            writer.write(&chunk, encoded)?;
-            progress.add(chunk.len() as u64);
+            let samples = encoded.record.samples.into();
+            writer.write_counted(&totals, encoded)?;
+            progress.add(samples);
             Ok(())
         },
     );

@@ -11,6 +11,7 @@ mod framer;
 mod named;
 mod rule;
 mod slicing;
+mod stream;
 mod surfaces;
 
 pub(crate) use accumulate::{ToBinaRep, ToImage};
@@ -20,4 +21,5 @@ pub use named::Framing;
 pub(crate) use named::{FRAMINGS, MAX_CELLS};
 pub use rule::FramedSample;
 pub(crate) use slicing::{MAX_FRAMES, TimeWindows, ToFrame};
+pub(crate) use stream::FrameStream;
 pub(crate) use surfaces::{ToTimesurface, ToVoxelGrid};

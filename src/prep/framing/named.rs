@@ -6,7 +6,7 @@ use tonic_shard::{FrameShape, Width};
 use crate::events::SensorSize;
 use crate::fault::{Checked, ensure};
 use crate::framing::rule::EventFraming;
-use crate::framing::{ToAveragedTimesurface, ToBinaRep, ToFrame, ToImage, ToTimesurface, ToVoxelGrid};
+use crate::framing::{FrameStream, ToAveragedTimesurface, ToBinaRep, ToFrame, ToImage, ToTimesurface, ToVoxelGrid};
 use crate::signature::Signature;
 
 /// Maximum number of cells of a frame or a sensor. The limit bounds memory, because each worker keeps one counter per
@@ -55,6 +55,18 @@ impl Framing {
         }
     }
 
+    /// Returns the framing's name in Tonic and in recipes.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Framing::ToAveragedTimesurface(_) => ToAveragedTimesurface::SIGNATURE.name,
+            Framing::ToBinaRep(_) => ToBinaRep::SIGNATURE.name,
+            Framing::ToFrame(_) => ToFrame::SIGNATURE.name,
+            Framing::ToImage(_) => ToImage::SIGNATURE.name,
+            Framing::ToTimesurface(_) => ToTimesurface::SIGNATURE.name,
+            Framing::ToVoxelGrid(_) => ToVoxelGrid::SIGNATURE.name,
+        }
+    }
+
     /// Checks that the parameters are valid for the events of `sensor`.
     ///
     /// # Errors
@@ -74,6 +86,17 @@ impl Framing {
     /// don't fix it.
     pub fn frame_time(&self) -> Option<f64> {
         self.rule().frame_time()
+    }
+
+    /// Returns a framing of events that come in blocks, for events of `sensor`. `None` if a sample has to be in memory as
+    /// a whole.
+    pub(crate) fn stream(&self, sensor: SensorSize) -> Option<FrameStream> {
+        let windows = match self {
+            Framing::ToFrame(rule) => rule.streamed(),
+            Framing::ToImage(_) => ToFrame { n_event_bins: Some(1), ..ToFrame::default() }.streamed(),
+            _ => None,
+        };
+        windows.map(|windows| FrameStream::new(sensor, windows))
     }
 
     /// Returns the type of a cell's value: uint8 for event counts, float32 for everything else. If a count doesn't fit

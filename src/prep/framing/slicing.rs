@@ -5,6 +5,7 @@
 //! but not its end time. Tonic does the same with NumPy's left `searchsorted`, so every event falls into the same
 //! windows as in Tonic.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -86,8 +87,7 @@ impl ToFrame {
             let total = t.len() as u64;
             let stride = count as f64 - self.overlap;
             let count = count.min(total);
-            let strides = (total - count) as f64 / stride;
-            let frames = bounded(if self.include_incomplete { strides.ceil() } else { strides.floor() } + 1.0)?;
+            let frames = bounded(count_strides(total, count, self.overlap, self.include_incomplete))?;
             return Ok((0..frames).map(|i| events((i as f64 * stride) as u64, count)).collect());
         }
         if let Some(bins) = self.n_time_bins {
@@ -108,6 +108,15 @@ impl ToFrame {
         let &ToFrame { overlap, include_incomplete, start_time, end_time, .. } = self;
         let window = self.time_window? as f64;
         Some(TimeWindows { window, overlap, include_incomplete, start_time, end_time })
+    }
+
+    /// Returns the windows of frames that can be made while events come in. `None` if the first frame depends on the last
+    /// event.
+    pub(super) fn streamed(&self) -> Option<Windows> {
+        let &ToFrame { overlap, include_incomplete, .. } = self;
+        let counted = self.event_count.map(|count| Windows::Events { count, overlap, include_incomplete });
+        let all = (self.n_event_bins == Some(1)).then_some(Windows::All);
+        self.windows().map(Windows::Time).or(counted).or(all)
     }
 
     /// Returns the fixed number of frames per sample: `n_time_bins` or `n_event_bins`. `None` if neither is given.
@@ -134,12 +143,16 @@ impl TimeWindows {
         &self,
         t: &'a [i64],
     ) -> Result<impl ExactSizeIterator<Item = Range<usize>> + use<'a>, f64> {
-        let start = self.start_time.unwrap_or(t[0]) as f64;
-        let end = self.end_time.unwrap_or(t[t.len() - 1]) as f64;
+        let (start, end) = self.span(t[0], t[t.len() - 1]);
         let (window, stride) = (self.window, self.window - self.overlap);
         let frames = bounded(self.count(end - start))? as usize;
         let mut slicer = Slicer::of(t);
         Ok((0..frames).map(move |i| slicer.slice(i as f64 * stride + start, window)))
+    }
+
+    /// Returns the time span that is divided into windows, for a sample whose first and last event have these times.
+    fn span(&self, first: i64, last: i64) -> (f64, f64) {
+        (self.start_time.unwrap_or(first) as f64, self.end_time.unwrap_or(last) as f64)
     }
 
     /// Returns the number of windows in `duration` microseconds, at least 1.
@@ -156,6 +169,107 @@ impl TimeWindows {
         let start = self.start_time.or(span.map(|(lo, _)| lo))?;
         let end = self.end_time.or(span.map(|(_, hi)| hi))?;
         bounded(self.count(end as f64 - start as f64)).ok()
+    }
+}
+
+/// Windows whose bounds don't depend on later events. A window is a range of *places*. The place of an event is its time
+/// in microseconds, or its index in the sample if windows have a number of events.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Windows {
+    /// Windows of equal duration.
+    Time(TimeWindows),
+    /// Windows of `count` events, of which `overlap` are in the next window too.
+    Events { count: u64, overlap: f64, include_incomplete: bool },
+    /// One window with all events.
+    All,
+}
+
+impl Windows {
+    /// Returns the places of consecutive events with times `t`. `before` is the number of the sample's earlier events.
+    pub(super) fn places<'a>(&self, t: &'a [i64], before: u64) -> Cow<'a, [i64]> {
+        match self {
+            Windows::Time(_) => t.into(),
+            Windows::Events { .. } | Windows::All => {
+                (before as i64..before as i64 + t.len() as i64).collect::<Vec<_>>().into()
+            }
+        }
+    }
+
+    /// Returns the start and the end of window `number` of a sample whose first event is at place `first`.
+    pub(super) fn bounds(&self, first: i64, number: u64) -> (Bound, Bound) {
+        match *self {
+            Windows::Time(windows) => {
+                let (from, _) = windows.span(first, 0);
+                let from = number as f64 * (windows.window - windows.overlap) + from;
+                (Bound::of(from), Bound::of(from + windows.window))
+            }
+            Windows::Events { count, overlap, .. } => {
+                let start = (number as f64 * (count as f64 - overlap)) as u64;
+                (Bound::index(start), Bound::index(start.saturating_add(count)))
+            }
+            Windows::All if number == 0 => (Bound::index(0), Bound::index(u64::MAX)),
+            Windows::All => (Bound::index(u64::MAX), Bound::index(u64::MAX)),
+        }
+    }
+
+    /// Returns the number of windows if it doesn't depend on the events after the first, which is at place `first`.
+    pub(super) fn fixed_count(&self, first: i64) -> Option<f64> {
+        match *self {
+            Windows::Time(TimeWindows { end_time: Some(_), .. }) => Some(self.count(first, first, 1)),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of windows of a sample of `events` events, at least 1, whose first and last event are at these
+    /// places. It doesn't decrease if events are appended.
+    pub(super) fn count(&self, first: i64, last: i64, events: u64) -> f64 {
+        match *self {
+            Windows::Time(windows) => {
+                let (start, end) = windows.span(first, last);
+                windows.count(end - start)
+            }
+            Windows::Events { count, overlap, include_incomplete } => {
+                count_strides(events, count, overlap, include_incomplete)
+            }
+            Windows::All => 1.0,
+        }
+    }
+}
+
+/// Returns the number of windows of `count` events in a sample of `total` events, at least 1.
+fn count_strides(total: u64, count: u64, overlap: f64, include_incomplete: bool) -> f64 {
+    let strides = total.saturating_sub(count) as f64 / (count as f64 - overlap);
+    if include_incomplete { strides.ceil() + 1.0 } else { strides.floor() + 1.0 }
+}
+
+/// A place at which a window begins or ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    /// The lowest place at or after the bound. `None` if float64 cannot represent all whole numbers there.
+    whole: Option<i64>,
+    time: f64,
+}
+
+impl Bound {
+    fn of(time: f64) -> Bound {
+        /// Below this number, float64 represents every whole number exactly. An integer is then less than `time` if and
+        /// only if it is less than `time` rounded up.
+        const EXACT: f64 = (1_u64 << 53) as f64;
+        let first = time.ceil();
+        Bound { whole: (first.abs() < EXACT).then_some(first as i64), time }
+    }
+
+    fn index(index: u64) -> Bound {
+        Bound { whole: Some(index.min(i64::MAX as u64) as i64), time: 0.0 }
+    }
+
+    /// Whether `place` is at or after the bound.
+    #[inline]
+    pub(super) fn is_reached_by(self, place: i64) -> bool {
+        match self.whole {
+            Some(first) => place >= first,
+            None => place as f64 >= self.time,
+        }
     }
 }
 
@@ -185,16 +299,10 @@ impl Slicer<'_> {
 /// Returns the number of events with a time before `time`. The caller knows that the first `known` events are before
 /// `time`.
 fn before(t: &[i64], known: usize, time: f64) -> usize {
-    /// Below this number, float64 represents every whole number exactly. An integer is then less than `time` if and
-    /// only if it is less than `time` rounded up.
-    const EXACT: f64 = (1_u64 << 53) as f64;
-    let first = time.ceil();
-    let rest = &t[known..];
-    let more = if first.abs() < EXACT {
-        let first = first as i64;
-        rest.iter().position(|&t| t >= first)
-    } else {
-        rest.iter().position(|&t| t as f64 >= time)
+    let (rest, bound) = (&t[known..], Bound::of(time));
+    let more = match bound.whole {
+        Some(first) => rest.iter().position(|&t| t >= first),
+        None => rest.iter().position(|&t| bound.is_reached_by(t)),
     };
     known + more.unwrap_or(rest.len())
 }

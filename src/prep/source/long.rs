@@ -16,6 +16,7 @@ use crate::source::recording::ReadSamples;
 use crate::source::stream::EventStream;
 use crate::source::unit::TimeUnit;
 use crate::source::vet::{vet, vet_unwrapped};
+use crate::source::vet_blocks::{blocks, vet_in_blocks};
 
 /// Maximum number of unneeded events that are read together with the samples between which they lie. If there are more,
 /// each sample is read by itself.
@@ -43,6 +44,9 @@ struct Seen {
     notes: Vec<String>,
     /// The unit of the recording's times, if it was assumed and may be wrong.
     assumed: Option<TimeUnit>,
+    /// The wraps that are undone if the recording is one sample, and whether its events are in order of time. `None` if
+    /// the whole recording was read at once.
+    checked: Option<(Option<Wrap>, bool)>,
 }
 
 /// How a reader gets the events of a recording.
@@ -114,7 +118,7 @@ impl Long {
             EventBlock::concatenate(blocks)
         };
         let notes = if cut { Vec::new() } else { self.vet_whole(stream, &mut block)? };
-        self.seen.get_or_init(|| Seen { notes, assumed: stream.time.assumed() });
+        self.seen.get_or_init(|| Seen { notes, assumed: stream.time.assumed(), checked: None });
         let mut start = 0;
         let origins: Vec<Option<i64>> = spans
             .iter()
@@ -142,11 +146,33 @@ impl Long {
             wrap.unwrap(0, &mut block.t.us);
             notes.extend(vet_unwrapped(stream, &Findings::of(stream.time.unit, &block.t.places(None)))?);
         }
+        notes.extend(self.late_notes(stream));
+        Ok(notes)
+    }
+
+    /// Returns notes on opening the file, if it is opened only for each read.
+    fn late_notes(&self, stream: &EventStream) -> Vec<String> {
+        let mut notes = Vec::new();
         if matches!(self.access, Access::Closed { .. }) {
             notes.extend(stream.time.notes.iter().cloned());
             notes.extend(left_out(stream.time.left_out));
         }
-        Ok(notes)
+        notes
+    }
+
+    /// Calls `work` with the open file.
+    fn with_stream<T>(&self, work: impl FnOnce(&EventStream) -> Result<T>) -> Result<T> {
+        match &self.access {
+            Access::Open(stream) => work(stream),
+            Access::Closed { options, .. } => {
+                let mut stream = open_stream(&self.path, options)?;
+                stream.time.set_wrap(self.wrap.clone());
+                if !self.reordered.is_empty() {
+                    stream.sort()?;
+                }
+                work(&stream)
+            }
+        }
     }
 }
 
@@ -196,16 +222,54 @@ impl ReadSamples for Long {
     }
 
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
-        match &self.access {
-            Access::Open(stream) => self.read_from(stream, samples),
-            Access::Closed { options, .. } => {
-                let mut stream = open_stream(&self.path, options)?;
-                stream.time.set_wrap(self.wrap.clone());
-                if !self.reordered.is_empty() {
-                    stream.sort()?;
-                }
-                self.read_from(&stream, samples)
-            }
+        self.with_stream(|stream| self.read_from(stream, samples))
+    }
+
+    fn sample_events(&self, sample: u64) -> Option<u64> {
+        match self.spans.get(sample as usize) {
+            Some(span) => Some(span.end - span.start),
+            None => self.events().ok(),
         }
+    }
+
+    fn check_in_blocks(&self, _sample: u64, most: u64) -> Result<bool> {
+        let checked = |seen: &Seen| seen.checked.as_ref().map(|(_, in_order)| *in_order);
+        if !self.spans.is_empty() {
+            return Ok(true); // checked, and sorted, before it was cut
+        }
+        if let Some(in_order) = self.seen.get().and_then(checked) {
+            return Ok(in_order);
+        }
+        self.with_stream(|stream| {
+            let mut found = vet_in_blocks(stream, most)?;
+            found.notes.extend(self.late_notes(stream));
+            let (assumed, in_order) = (stream.time.assumed(), found.in_order);
+            let seen = Seen { notes: found.notes, assumed, checked: Some((found.wrap, in_order)) };
+            let _ = self.seen.set(seen); // another thread may have done the same
+            Ok(in_order)
+        })
+    }
+
+    fn read_in_blocks(&self, sample: u64, most: u64, take: &mut dyn FnMut(RawSamples) -> Result<()>) -> Result<()> {
+        self.with_stream(|stream| {
+            let span = self.spans.get(sample as usize);
+            self.seen.get_or_init(|| Seen { notes: Vec::new(), assumed: stream.time.assumed(), checked: None });
+            let wrap = self.seen.get().and_then(|seen| seen.checked.as_ref()).and_then(|(wrap, _)| wrap.as_ref());
+            let range = span.map_or(0..stream.len, |span| span.start..span.end);
+            let mut origin = span.and_then(|span| span.origin);
+            for block in blocks(range, most, stream) {
+                let first = block.start;
+                let mut block = stream.read(block)?;
+                if let Some(wrap) = wrap {
+                    wrap.unwrap(first, &mut block.t.us);
+                }
+                let events = block.t.us.len();
+                if span.is_some() {
+                    origin = origin.or_else(|| block.t.first(0..events));
+                }
+                take(block.into_samples(&[events], &[origin]))?;
+            }
+            Ok(())
+        })
     }
 }

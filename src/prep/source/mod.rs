@@ -84,6 +84,7 @@ mod unnamed;
 mod unread;
 mod unusable;
 mod vet;
+mod vet_blocks;
 
 pub(crate) use check::check_unknown_sensor;
 pub use class_list::ClassList;
@@ -102,6 +103,7 @@ pub use options::{Cut, Digits, LabelSource, Map, SourceOptions, TableColumns};
 pub(crate) use polarities::{listed, odd_polarities};
 pub use raw::{Coordinates, RawSamples, Times};
 pub use recording::Recording;
+pub(crate) use recording::{BLOCK_EVENTS, LARGE_SAMPLE};
 pub use synth::synth;
 pub use unit::TimeUnit;
 pub(crate) use unlabelled::{Unlabelled, ask_unit};

@@ -45,6 +45,11 @@ pub struct Recording {
     pub(super) reader: Box<dyn ReadSamples>,
 }
 
+/// A sample with more events than this is read in blocks, if the recipe allows it.
+pub(crate) const LARGE_SAMPLE: u64 = 1 << 22;
+/// Number of events of a block of a large sample.
+pub(crate) const BLOCK_EVENTS: u64 = 1 << 18;
+
 /// Number of samples that are read at once if each sample is a row of a dataset. For SSC, 8 rows have about 300 kB.
 const ROWS_TOGETHER: u64 = 8;
 
@@ -62,6 +67,30 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// Errors of reading a file of the layout.
     fn events(&self) -> Result<u64>;
+
+    /// Returns the number of events of a sample that can be read in blocks. `None` if the layout has only samples that fit
+    /// in memory.
+    fn sample_events(&self, _sample: u64) -> Option<u64> {
+        None
+    }
+
+    /// Checks the times of a sample that has [`ReadSamples::sample_events`], in blocks of at most `most` events. Returns
+    /// whether its events are in order of time.
+    ///
+    /// # Errors
+    /// Errors of [`ReadSamples::read`].
+    fn check_in_blocks(&self, _sample: u64, _most: u64) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// Reads the raw events of a sample that has [`ReadSamples::sample_events`], in blocks of at most `most` events and in
+    /// the file's order. [`ReadSamples::check_in_blocks`] must have accepted the sample.
+    ///
+    /// # Errors
+    /// Errors of [`ReadSamples::read`] and of `take`.
+    fn read_in_blocks(&self, sample: u64, _most: u64, take: &mut dyn FnMut(RawSamples) -> Result<()>) -> Result<()> {
+        take(self.read(sample..sample + 1)?)
+    }
 
     /// Returns how many samples to read at once, from sample `first` on. The result is at most `most`.
     fn together(&self, _first: u64, most: u64) -> u64 {
@@ -136,9 +165,66 @@ impl Recording {
     /// [`crate::Error::DamagedRecording`], [`crate::Error::BadSample`]. A file of a folder is opened for each read, so
     /// errors of [`Recording::open`] are possible too.
     pub fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
-        let RawSamples { times, x, y, p, offsets } = self.reader.read(samples)?;
+        Ok(self.minus_origin(self.reader.read(samples)?))
+    }
+
+    /// Returns the number of events of a sample that can be read in blocks. `None` if its layout has only samples that fit
+    /// in memory.
+    pub(crate) fn sample_events(&self, sample: u64) -> Option<u64> {
+        self.reader.sample_events(sample)
+    }
+
+    /// Checks the times of a large sample, as [`Recording::read`] does, but in blocks of at most `most` events. Returns
+    /// whether its events are in order of time.
+    ///
+    /// # Errors
+    /// Errors of [`Recording::read`].
+    pub(crate) fn check_in_blocks(&self, sample: u64, most: u64) -> Result<bool> {
+        self.reader.check_in_blocks(sample, most)
+    }
+
+    /// Reads the raw events of a sample that [`Recording::check_in_blocks`] has accepted, in blocks of at most `most`
+    /// events and in the file's order.
+    ///
+    /// # Errors
+    /// Errors of [`Recording::read`] and of `take`.
+    pub(crate) fn read_in_blocks(
+        &self,
+        sample: u64,
+        most: u64,
+        mut take: impl FnMut(RawSamples) -> Result<()>,
+    ) -> Result<()> {
+        self.reader.read_in_blocks(sample, most, &mut |raw| take(self.minus_origin(raw)))
+    }
+
+    fn minus_origin(&self, raw: RawSamples) -> RawSamples {
+        let RawSamples { times, x, y, p, offsets } = raw;
         let y = y.map(|y| y.minus_origin(self.origin));
-        Ok(RawSamples { times, x: x.minus_origin(self.origin), y, p, offsets })
+        RawSamples { times, x: x.minus_origin(self.origin), y, p, offsets }
+    }
+
+    /// Calls `look` with the first events of the recording, about [`MAX_SAMPLE_EVENTS`] at most.
+    fn look_at(&self, mut look: impl FnMut(&RawSamples)) -> Result<()> {
+        let (mut events, mut next) = (0, 0);
+        while next < self.samples() && events < MAX_SAMPLE_EVENTS {
+            let end = next + self.together(next, self.samples() - next);
+            if self.sample_events(next).is_some_and(|events| events > LARGE_SAMPLE) {
+                self.check_in_blocks(next, BLOCK_EVENTS)?;
+                self.read_in_blocks(next, BLOCK_EVENTS, |raw| {
+                    if events < MAX_SAMPLE_EVENTS {
+                        look(&raw);
+                    }
+                    events += raw.x.len() as u64;
+                    Ok(())
+                })?;
+            } else {
+                let raw = self.read(next..end)?;
+                look(&raw);
+                events += raw.x.len() as u64;
+            }
+            next = end;
+        }
+        Ok(())
     }
 
     /// Guesses the coordinate of the first pixel, for a recording with coordinates outside the sensor. Returns
@@ -149,17 +235,14 @@ impl Recording {
     /// # Errors
     /// Errors of [`Recording::read`].
     pub fn likely_origin(&self, sensor: SensorSize) -> Result<Option<u8>> {
-        let (mut lowest, mut excess, mut events, mut next) = (i64::MAX, i64::MIN, 0, 0);
-        while next < self.samples() && events < MAX_SAMPLE_EVENTS {
-            let end = next + self.together(next, self.samples() - next);
-            let raw = self.read(next..end)?;
-            (events, next) = (events + raw.x.len() as u64, end);
+        let (mut lowest, mut excess) = (i64::MAX, i64::MIN);
+        self.look_at(|raw| {
             for (column, size) in [(Some(&raw.x), sensor.width), (raw.y.as_ref(), sensor.height)] {
                 let range = column.and_then(|column| column.min().zip(column.max()));
                 let Some((least, most)) = range else { continue };
                 (lowest, excess) = (lowest.min(least), excess.max(most - i64::from(size)));
             }
-        }
+        })?;
         Ok(match self.origin {
             0 => (lowest >= 1 && excess == 0).then_some(1),
             origin => (lowest == -i64::from(origin)).then_some(0),
@@ -172,13 +255,8 @@ impl Recording {
     /// # Errors
     /// Errors of [`Recording::read`].
     pub(crate) fn polarities(&self) -> Result<BTreeSet<i128>> {
-        let (mut values, mut events, mut next) = (BTreeSet::new(), 0, 0);
-        while next < self.samples() && events < MAX_SAMPLE_EVENTS {
-            let end = next + self.together(next, self.samples() - next);
-            let raw = self.read(next..end)?;
-            (events, next) = (events + raw.x.len() as u64, end);
-            values.extend(raw.p.iter().flat_map(Coordinates::distinct).map(i128::from));
-        }
+        let mut values = BTreeSet::new();
+        self.look_at(|raw| values.extend(raw.p.iter().flat_map(Coordinates::distinct).map(i128::from)))?;
         Ok(values)
     }
 

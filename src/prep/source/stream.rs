@@ -139,7 +139,7 @@ impl EventStream {
                 Some(t) => t.read(&self.path, range)?.times(unit),
                 None => Stamps::default(),
             },
-            EventStore::Array(array) => array.read(range, unit)?.t,
+            EventStore::Array(array) => array.column(Role::T, range)?.map_or_else(Stamps::default, |t| t.times(unit)),
         })
     }
 

@@ -8,13 +8,18 @@ use serde::{Deserialize, Serialize};
 use crate::events::{Events, SensorSize};
 use crate::fault::{Checked, ensure};
 use crate::signature::{Kind, Parameter, Signature};
-use crate::transform::rule::EventTransform;
+use crate::transform::rule::{BlockStep, EventTransform, each_by_itself};
 use tonic_shard::Ledger;
 
 /// Makes an array (H, W) with `value` at each pixel. H and W are just large enough for the largest y and x of `events`.
 fn per_pixel<T: Clone>(events: &Events, value: T) -> Array2<T> {
     let size = |column: &[u16]| column.iter().max().map_or(0, |&v| usize::from(v) + 1);
     Array2::from_elem((size(&events.y), size(&events.x)), value)
+}
+
+/// Makes an array (H, W) with `value` at each pixel of a sensor.
+fn of_sensor<T: Clone>(sensor: SensorSize, value: T) -> Array2<T> {
+    Array2::from_elem((sensor.height as usize, sensor.width as usize), value)
 }
 
 /// Returns the pixel of event `i` as (y, x).
@@ -87,6 +92,14 @@ impl Decimation {
     };
 }
 
+impl Decimation {
+    /// Whether the next event of a pixel is kept. `seen` counts the events of the pixel since the last kept one.
+    fn keeps(&self, seen: &mut u32) -> bool {
+        *seen = (*seen + 1) % self.n;
+        *seen == 0
+    }
+}
+
 impl EventTransform for Decimation {
     fn check(&self) -> Checked {
         ensure(self.n >= 1, "n", "at least 1", self.n)
@@ -94,12 +107,16 @@ impl EventTransform for Decimation {
 
     fn apply(&self, events: &mut Events, _: SensorSize, ledger: &mut Ledger) -> Checked {
         let mut seen = per_pixel(events, 0_u32);
-        filter(events, ledger, |events, i| {
-            let seen = &mut seen[pixel(events, i)];
-            *seen = (*seen + 1) % self.n;
-            *seen == 0
-        });
+        filter(events, ledger, |events, i| self.keeps(&mut seen[pixel(events, i)]));
         Ok(())
+    }
+
+    fn in_blocks(&self, sensor: SensorSize) -> Option<BlockStep<'_>> {
+        let mut seen = of_sensor(sensor, 0_u32);
+        Some(Box::new(move |events, ledger| {
+            filter(events, ledger, |events, i| self.keeps(&mut seen[pixel(events, i)]));
+            Ok(())
+        }))
     }
 }
 
@@ -170,6 +187,11 @@ impl EventTransform for DropPixel {
         filter(events, ledger, |events, i| !dropped[pixel(events, i)]);
         Ok(())
     }
+
+    fn in_blocks(&self, sensor: SensorSize) -> Option<BlockStep<'_>> {
+        // The frequency of a pixel is known only at the end.
+        self.hot_pixel_frequency.is_none().then(|| each_by_itself(self, sensor))
+    }
 }
 
 /// Tonic's `RefractoryPeriod`: drops an event if the previous event of its pixel was at most `delta` earlier. A dropped
@@ -193,6 +215,15 @@ impl RefractoryPeriod {
     };
 }
 
+impl RefractoryPeriod {
+    /// Whether an event at time `t` is kept. `last` is the time of the pixel's last event.
+    fn keeps(&self, last: &mut f64, t: i64) -> bool {
+        let t = t as f64;
+        let before = std::mem::replace(last, t);
+        t - before > self.delta
+    }
+}
+
 impl EventTransform for RefractoryPeriod {
     fn check(&self) -> Checked {
         ensure(self.delta >= 0.0 && self.delta.is_finite(), "delta", "microseconds, at least 0", self.delta)
@@ -201,11 +232,15 @@ impl EventTransform for RefractoryPeriod {
     fn apply(&self, events: &mut Events, _: SensorSize, ledger: &mut Ledger) -> Checked {
         // As in Tonic, every pixel counts as having fired at -delta. So a first event at time 0 is dropped.
         let mut last = per_pixel(events, -self.delta);
-        filter(events, ledger, |events, i| {
-            let t = events.t[i] as f64;
-            let before = std::mem::replace(&mut last[pixel(events, i)], t);
-            t - before > self.delta
-        });
+        filter(events, ledger, |events, i| self.keeps(&mut last[pixel(events, i)], events.t[i]));
         Ok(())
+    }
+
+    fn in_blocks(&self, sensor: SensorSize) -> Option<BlockStep<'_>> {
+        let mut last = of_sensor(sensor, -self.delta);
+        Some(Box::new(move |events, ledger| {
+            filter(events, ledger, |events, i| self.keeps(&mut last[pixel(events, i)], events.t[i]));
+            Ok(())
+        }))
     }
 }

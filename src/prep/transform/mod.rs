@@ -16,5 +16,6 @@ pub(crate) use downsampling::EventDownsampling;
 pub(crate) use filter::{Decimation, Denoise, DropPixel, RefractoryPeriod};
 pub(crate) use named::TRANSFORMS;
 pub use named::Transform;
+pub(crate) use rule::BlockStep;
 pub(crate) use space::{CenterCrop, Downsample, MergePolarities};
 pub(crate) use time::{CropTime, TimeAlignment, TimeSkew};

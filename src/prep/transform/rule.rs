@@ -43,6 +43,20 @@ pub(crate) trait EventTransform {
     /// Transforms the events of one sample and counts dropped events in `ledger`. The events are in ascending order of
     /// time, before and after.
     fn apply(&self, events: &mut Events, sensor: SensorSize, ledger: &mut Ledger) -> Checked;
+
+    /// Returns a step that transforms the events of one sample in blocks, in order of time. It keeps what it has to know
+    /// of earlier blocks. `None` if the transform needs all events of the sample at once.
+    fn in_blocks(&self, _sensor: SensorSize) -> Option<BlockStep<'_>> {
+        None
+    }
+}
+
+/// Transforms the next events of a sample and counts dropped events in the ledger.
+pub(crate) type BlockStep<'a> = Box<dyn FnMut(&mut Events, &mut Ledger) -> Checked + 'a>;
+
+/// Returns the step of a transform that keeps nothing from one event to the next.
+pub(super) fn each_by_itself(transform: &impl EventTransform, sensor: SensorSize) -> BlockStep<'_> {
+    Box::new(move |events, ledger| transform.apply(events, sensor, ledger))
 }
 
 /// Deserializes a pair of values. As in Tonic, a single value stands for two equal values.

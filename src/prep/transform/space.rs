@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::events::{Events, SensorSize};
 use crate::fault::{Checked, ensure};
 use crate::signature::{Kind, Parameter, Signature};
-use crate::transform::rule::{EventTransform, TimeSpan, one_or_two};
+use crate::transform::rule::{BlockStep, EventTransform, TimeSpan, each_by_itself, one_or_two};
 use crate::transform::time::{skew, skewed};
 use tonic_shard::Ledger;
 
@@ -69,6 +69,10 @@ impl EventTransform for CenterCrop {
         events.y.iter_mut().for_each(|y| *y = (i64::from(*y) - dy) as u16);
         ledger.cropped += (before - events.len()) as u64;
         Ok(())
+    }
+
+    fn in_blocks(&self, sensor: SensorSize) -> Option<BlockStep<'_>> {
+        Some(each_by_itself(self, sensor))
     }
 }
 
@@ -189,6 +193,10 @@ impl EventTransform for Downsample {
         }
         Ok(())
     }
+
+    fn in_blocks(&self, sensor: SensorSize) -> Option<BlockStep<'_>> {
+        Some(each_by_itself(self, sensor))
+    }
 }
 
 /// Tonic's `MergePolarities`: sets every polarity to 0.
@@ -209,5 +217,9 @@ impl EventTransform for MergePolarities {
     fn apply(&self, events: &mut Events, _: SensorSize, _: &mut Ledger) -> Checked {
         events.p.fill(0);
         Ok(())
+    }
+
+    fn in_blocks(&self, sensor: SensorSize) -> Option<BlockStep<'_>> {
+        Some(each_by_itself(self, sensor))
     }
 }

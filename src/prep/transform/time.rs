@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::events::{Events, SensorSize};
 use crate::fault::{Checked, ensure};
 use crate::signature::{Kind, Parameter, Signature};
-use crate::transform::rule::{EventTransform, TimeSpan};
+use crate::transform::rule::{BlockStep, EventTransform, TimeSpan, each_by_itself};
 use tonic_shard::Ledger;
 
 /// 2^63, the first float64 above `i64::MAX`.
@@ -57,6 +57,10 @@ impl EventTransform for CropTime {
         ledger.cropped += (before - events.len()) as u64;
         Ok(())
     }
+
+    fn in_blocks(&self, sensor: SensorSize) -> Option<BlockStep<'_>> {
+        Some(each_by_itself(self, sensor))
+    }
 }
 
 /// Tonic's `TimeAlignment`: shifts times so that the first event is at 0.
@@ -79,6 +83,17 @@ impl EventTransform for TimeAlignment {
             ledger.non_finite += change(events, |t| t.checked_sub(first));
         }
         Ok(())
+    }
+
+    fn in_blocks(&self, _: SensorSize) -> Option<BlockStep<'_>> {
+        let mut origin = None;
+        Some(Box::new(move |events, ledger| {
+            if let Some(&first) = events.t.first() {
+                let origin = *origin.get_or_insert(first);
+                ledger.non_finite += change(events, |t| t.checked_sub(origin));
+            }
+            Ok(())
+        }))
     }
 }
 
@@ -122,6 +137,11 @@ impl EventTransform for TimeSkew {
             events.sort();
         }
         Ok(())
+    }
+
+    fn in_blocks(&self, sensor: SensorSize) -> Option<BlockStep<'_>> {
+        // A negative coefficient reverses the order of all events.
+        (self.coefficient >= 0.0).then(|| each_by_itself(self, sensor))
     }
 }
 

@@ -1,0 +1,147 @@
+//! Streams the events of a large sample: reads them in blocks, admits and transforms them. The results are those of
+//! the sample as a whole. Events that are out of order are sorted in a temporary file.
+
+use tonic_base::{Error as BaseError, free_space, human_bytes, interrupt};
+
+use crate::convert::outside::outside_error;
+use crate::disk_sort::DiskSort;
+use crate::error::{Error, Result};
+use crate::events::{Admitted, Events, SensorSize};
+use crate::recipe::BlockSteps;
+use crate::source::{BLOCK_EVENTS, LARGE_SAMPLE, Recording};
+use tonic_shard::{KEPT, Ledger};
+
+/// How large samples are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BlockSizes {
+    /// A sample with more events than this is large.
+    pub above: u64,
+    /// Maximum number of events of a block.
+    pub events: u64,
+    /// Maximum number of events that are sorted in memory.
+    pub sorted: usize,
+}
+
+impl Default for BlockSizes {
+    fn default() -> BlockSizes {
+        BlockSizes { above: LARGE_SAMPLE, events: BLOCK_EVENTS, sorted: 1 << 20 }
+    }
+}
+
+/// What is known of a sample after its events have passed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Passed {
+    /// The ledger, without what the framing counts.
+    pub ledger: Ledger,
+    /// Number of events that each step lost, in the order of [`crate::convert::loss::Losses::steps`], without slicing.
+    pub lost: Vec<u64>,
+    /// Whether the valid events were out of order.
+    pub sorted: bool,
+    /// The first event outside the sensor: its index in the sample, and its x, y and p.
+    pub first_outside: Option<(u64, [i64; 3])>,
+    /// Number of events after the transforms.
+    pub events: u64,
+    /// Times of the first and the last event after the transforms.
+    pub times: Option<(i64, i64)>,
+}
+
+/// A large sample of a recording.
+#[derive(Clone, Copy)]
+pub(super) struct LargeSample<'a> {
+    pub recording: &'a Recording,
+    /// Index of the sample in the recording.
+    pub sample: u64,
+    pub sensor: SensorSize,
+    pub sizes: BlockSizes,
+}
+
+/// Events of a sample in a temporary file: x, y and p of each, by time.
+type EventSort = DiskSort<5>;
+
+impl LargeSample<'_> {
+    /// Reads the sample, applies the transforms `steps`, and calls `take` with the events in blocks, in order of time.
+    /// With `strict`, an event outside the sensor is an error.
+    ///
+    /// # Errors
+    /// Errors of reading and of `take`; [`Error::BadSample`] for the fault of a transform; [`Error::OutsideSensor`];
+    /// [`tonic_base::Error::NoSpace`] if events are out of order and the disk of temporary files has no room for them.
+    pub(super) fn pass(
+        &self,
+        mut steps: BlockSteps<'_>,
+        strict: bool,
+        mut take: impl FnMut(&Events) -> Result<()>,
+    ) -> Result<Passed> {
+        let in_order = self.recording.check_in_blocks(self.sample, self.sizes.events)?;
+        let mut sort = if in_order { None } else { Some(self.start_sort()?) };
+        let (mut passed, mut last, mut transformed) = (Passed::default(), None, Ledger::default());
+        let mut send = |events: &mut Events, passed: &mut Passed| {
+            let bad = |fault: crate::fault::Fault| {
+                Error::bad_sample(&self.recording.path, self.sample, fault.place, fault.expected, fault.got)
+            };
+            steps.apply(events, &mut transformed).map_err(bad)?;
+            if let [first, .., last] | [first @ last] = events.t[..] {
+                passed.times = Some((passed.times.map_or(first, |(first, _)| first), last));
+            }
+            passed.events += events.len() as u64;
+            take(events)
+        };
+        self.recording.read_in_blocks(self.sample, self.sizes.events, |raw| {
+            if interrupt::requested() {
+                return Err(BaseError::Interrupted { saved: KEPT.into() }.into());
+            }
+            let Admitted { mut events, non_finite, outside, first_outside, sorted } = raw.admit(0, self.sensor);
+            let before = passed.ledger.events_in;
+            passed.first_outside = passed.first_outside.or(first_outside.map(|(i, event)| (before + i, event)));
+            if let Some(first) = passed.first_outside.filter(|_| strict) {
+                return Err(outside_error(self.recording, self.sample, first, self.sensor)?);
+            }
+            passed.ledger.events_in += raw.count(0);
+            passed.ledger.non_finite += non_finite;
+            passed.ledger.outside += outside;
+            passed.sorted |= sorted || events.t.first().zip(last).is_some_and(|(first, last)| *first < last);
+            last = events.t.last().copied().or(last);
+            match &mut sort {
+                Some(sort) => events.iter().try_for_each(|(t, x, y, p)| {
+                    let ([x, high_x], [y, high_y]) = (x.to_le_bytes(), y.to_le_bytes());
+                    sort.push((t, [x, high_x, y, high_y, p]))
+                }),
+                None if passed.sorted => {
+                    let reason = "its events were in order of time before: it changed while it was read";
+                    Err(Error::damaged(&self.recording.path, "times", reason))
+                }
+                None => send(&mut events, &mut passed),
+            }
+        })?;
+        if let Some(sort) = sort {
+            let mut block = Events::default();
+            sort.finish(|(t, [x, high_x, y, high_y, p])| {
+                block.push(t, u16::from_le_bytes([x, high_x]), u16::from_le_bytes([y, high_y]), p);
+                if (block.len() as u64) < self.sizes.events {
+                    return Ok(());
+                }
+                if interrupt::requested() {
+                    return Err(BaseError::Interrupted { saved: KEPT.into() }.into());
+                }
+                send(&mut std::mem::take(&mut block), &mut passed)
+            })?;
+            send(&mut block, &mut passed)?;
+        }
+        passed.lost = vec![passed.ledger.non_finite, passed.ledger.outside];
+        passed.lost.extend(steps.lost);
+        passed.ledger += transformed;
+        Ok(passed)
+    }
+
+    /// Starts to sort the events, if there is room for them.
+    fn start_sort(&self) -> Result<EventSort> {
+        let path = std::env::temp_dir();
+        let needed = self.recording.sample_events(self.sample).unwrap_or(0) * EventSort::BYTES as u64;
+        match free_space(&path).filter(|&free| free < needed) {
+            Some(free) => {
+                let (needed, free) = (human_bytes(needed), human_bytes(free));
+                Err(BaseError::NoSpace { path, needed, free }.into())
+            }
+            None => EventSort::new(self.sizes.sorted),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The error for an event outside the sensor, and its likely cause.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result};
+use crate::events::SensorSize;
+use crate::source::{FAR_PIXEL, NO_PIXEL, Recording, listed, odd_polarities};
+
+/// Returns the error for the first event of a sample that is outside the sensor: its index in the sample, and its x, y
+/// and p.
+///
+/// # Errors
+/// Errors of reading the recording in search of the cause.
+pub(super) fn outside_error(
+    recording: &Recording,
+    sample: u64,
+    (event, [x, y, p]): (u64, [i64; 3]),
+    sensor: SensorSize,
+) -> Result<Error> {
+    if let Some(got) = no_pixel([x, y]) {
+        return Ok(Error::NoPixel { path: recording.path.clone(), sample, event, got });
+    }
+    if let Some(fault) = odd_polarity(recording, sample, (event, [x, y, p]), sensor)? {
+        return Ok(fault);
+    }
+    let (expected, got) = if sensor.height == 1 && sensor.polarities == 1 {
+        (format!("a unit below {}", sensor.width), format!("unit {x}"))
+    } else {
+        (format!("x, y, p inside the sensor, {sensor}"), format!("{x}, {y}, {p}"))
+    };
+    let origin = recording.likely_origin(sensor)?;
+    let got = if origin == Some(0) { format!("{got} after 1 is subtracted (`origin`)") } else { got };
+    Ok(Error::OutsideSensor { path: recording.path.clone(), sample, event, expected, got, origin })
+}
+
+/// Describes the coordinates of an event outside the sensor, if one of them was no number.
+fn no_pixel([x, y]: [i64; 2]) -> Option<String> {
+    let odd = |n: i64| match n {
+        NO_PIXEL => Some("NaN, -inf or -2^63"),
+        // `origin` may have been subtracted.
+        n if n >= FAR_PIXEL - 1 => Some("inf or 2^63"),
+        _ => None,
+    };
+    let text = |n| odd(n).map_or_else(|| n.to_string(), String::from);
+    odd(x).or(odd(y)).map(|_| format!("x = {}, y = {}", text(x), text(y)))
+}
+
+/// Returns an error if x and y of an event outside the sensor are inside, and its polarity is neither 0 nor 1: no sensor
+/// has such a polarity. `None` otherwise.
+fn odd_polarity(
+    recording: &Recording,
+    sample: u64,
+    (event, [x, y, p]): (u64, [i64; 3]),
+    sensor: SensorSize,
+) -> Result<Option<Error>> {
+    let inside = |n: i64, size: u32| (0..i64::from(size)).contains(&n);
+    if !inside(x, sensor.width) || !inside(y, sensor.height) || inside(p, 2) {
+        return Ok(None);
+    }
+    let Recording { path, layout, columns, .. } = recording;
+    let (values, odd) = (recording.polarities()?, listed(&BTreeSet::from([i128::from(p)])));
+    let what = format!("{} (event {event} of sample {sample} has {odd})", listed(&values));
+    Ok(Some(odd_polarities(path, *layout, columns, &values, what)))
+}
