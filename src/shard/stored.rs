@@ -38,7 +38,7 @@ impl Stored {
     ///
     /// # Errors
     /// Errors of `take`; [`tonic_base::Error::Io`] for the temporary file.
-    pub(crate) fn read(&self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub fn read(&self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match self {
             Stored::Memory(bytes) => take(bytes),
             Stored::Spilled(spill) => spill.read_all(0, PIECE, take),

@@ -145,3 +145,6 @@ impl LargeSample<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

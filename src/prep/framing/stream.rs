@@ -98,13 +98,15 @@ impl FrameStream {
         if self.current.is_none() {
             self.current = Some(self.window(first, 0));
         }
+        let count = |window: &Window| self.windows.count(window.first, last, before + places.len() as u64);
+        let too_many = self.current.as_ref().is_some_and(|window| count(window) > MAX_FRAMES as f64);
         let mut at = 0;
         while let Some(&place) = places.get(at) {
-            while self.is_closed_by(place) {
+            while !too_many && self.is_closed_by(place) {
                 self.close(&mut emit)?;
             }
             let Some(window) = self.current.as_mut() else { break };
-            if window.is_beyond || window.number >= MAX_FRAMES {
+            if window.is_beyond || too_many {
                 break; // no further frames, or too many whatever follows
             }
             let rest = &places[at..];
@@ -155,8 +157,7 @@ impl FrameStream {
     /// Whether the current window exists and has no more events, because the next event is at `place`.
     fn is_closed_by(&self, place: i64) -> bool {
         let Some(window) = &self.current else { return false };
-        window.number < MAX_FRAMES
-            && window.end.is_reached_by(place)
+        window.end.is_reached_by(place)
             && (window.number as f64) < self.windows.count(window.first, place, self.events + 1)
     }
 
