@@ -64,7 +64,10 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             }
         }
         .into(),
-        PrepError::SampleTooLarge { .. } => "cut the recording, with --sample-duration or --sample-events".into(),
+        PrepError::TooLittleMemory { samples: 2.., .. } => {
+            "take fewer --threads, or cut the recordings, with --sample-duration or --sample-events".into()
+        }
+        PrepError::TooLittleMemory { .. } | PrepError::SampleTooLarge { .. } => "cut the recording, with --sample-duration or --sample-events".into(),
         PrepError::NotClasses { path, kind, .. } => match kind {
             FolderKind::Parts(parts) => format!(
                 "convert each part by itself, as below; to join them, give their folders one after the other; \

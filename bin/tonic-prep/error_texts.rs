@@ -172,6 +172,14 @@ fn prep() -> Vec<Case> {
             next,
         )
     };
+    let little_memory = |samples, text, next| {
+        let (path, step, needed, free) = (file(), "Denoise", words("4 GB"), words("2 GB"));
+        case(
+            Prep::TooLittleMemory { path, sample: 7, events: 99, samples, step, needed, free },
+            &["in.h5: sample 7: expected about 4 GB of free memory, because", text],
+            next,
+        )
+    };
     let outside = |origin, next| {
         let (path, expected, got) = (file(), words("this"), words("that"));
         case(
@@ -268,10 +276,12 @@ fn prep() -> Vec<Case> {
         sample("times", "--map t=FIELD,... names another"),
         sample("labels", "h5py or NumPy"),
         case(
-            Prep::SampleTooLarge { path: file(), sample: 7, most: 10, got: 11 },
-            &["in.h5: sample 7: events: expected at most 10, got 11"],
+            Prep::SampleTooLarge { path: file(), sample: 7, most: 10, got: 11, step: "Denoise" },
+            &["in.h5: sample 7: events: expected at most 10, because Denoise needs all of them at once, got 11"],
             "--sample-duration",
         ),
+        little_memory(1, "Denoise needs all of its 99 events at once, got 2 GB", "; cut the recording"),
+        little_memory(3, "events at once (3 such samples at the same time), got 2 GB", "take fewer --threads"),
         outside(None, "; --sensor W,H,P gives the size"),
         outside(Some(1), "--origin 1"),
         outside(Some(0), "--origin 0"),

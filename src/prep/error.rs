@@ -150,9 +150,36 @@ pub enum Error {
         /// What the file has.
         got: String,
     },
+    /// A sample that needs more memory than is free.
+    #[error(
+        "{}: sample {sample}: expected about {needed} of free memory, because {step} needs all of its {events} events at \
+         once{}, got {free}",
+        .path.display(), if *.samples > 1 { format!(" ({samples} such samples at the same time)") } else { String::new() }
+    )]
+    TooLittleMemory {
+        /// Path of the recording.
+        path: PathBuf,
+        /// Index of the sample in the file.
+        sample: u64,
+        /// Number of events of the sample.
+        events: u64,
+        /// Number of large samples that are in memory at the same time.
+        samples: usize,
+        /// The step of the recipe that needs all events at once: a transform or the framing.
+        step: &'static str,
+        /// Memory that is needed, with its unit.
+        needed: String,
+        /// Free memory, with its unit.
+        free: String,
+    },
     /// A sample with too many events to load into memory.
-    #[error("{}: sample {sample}: events: expected at most {most}, got {got}", .path.display())]
+    #[error(
+        "{}: sample {sample}: events: expected at most {most}, because {step} needs all of them at once, got {got}",
+        .path.display()
+    )]
     SampleTooLarge {
+        /// The step that needs all events at once.
+        step: &'static str,
         /// Path of the recording.
         path: PathBuf,
         /// Index of the sample in the file.

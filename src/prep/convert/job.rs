@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
-use tonic_base::{Error as BaseError, Verbosity, free_space, human_bytes, in_order, printable};
+use tonic_base::{Error as BaseError, Verbosity, free_memory, free_space, human_bytes, in_order, printable};
 
 use serde_json::{Value, json};
 
@@ -13,6 +13,7 @@ use crate::convert::chunks::{ChunkFailure, ChunkMaker};
 use crate::convert::inputs::Inputs;
 use crate::convert::limit::{Excess, check_left_out};
 use crate::convert::loss::Losses;
+use crate::convert::memory::check_memory;
 use crate::convert::plan::Plan;
 use crate::error::{BaseFault, Error, Result};
 use crate::recipe::Recipe;
@@ -209,11 +210,14 @@ impl<'a> Job<'a> {
         recipe.check_sensor(inputs.sensor)?;
         let Conversion { chunk_samples, shard_bytes, .. } = *conversion;
         let plan = Plan::new(inputs.samples(), inputs.events()?, inputs.sensor, chunk_samples, shard_bytes);
-        let job = Job { conversion, inputs, recipe, plan, lists_all: false };
+        let mut job = Job { conversion, inputs, recipe, plan, lists_all: false };
         let chunks = job.chunks();
         if let Some(part) = conversion.part.filter(|part| u64::from(part.of) > chunks) {
             return Err(Error::usage("part", format!("at most {chunks} parts, a chunk each"), part));
         }
+        let Job { inputs, recipe, .. } = &job;
+        let note = check_memory(inputs, job.own_samples(), recipe, conversion.threads, free_memory())?;
+        job.inputs.notes.extend(note);
         Ok(job)
     }
 

@@ -7,6 +7,7 @@
 //! inputs    the recordings: finds the file, and the sample in it, for each sample of the set
 //! chunks    makes one chunk: reads, transforms, frames, encodes
 //! large     streams the events of a large sample through the transforms
+//! memory    how much memory large samples need
 //! outside   the error for an event outside the sensor
 //! loss      how many events each step lost
 //! causes    describes losses and their likely causes in words
@@ -23,6 +24,7 @@ mod job;
 mod large;
 mod limit;
 mod loss;
+mod memory;
 mod outside;
 mod pipeline;
 mod plan;

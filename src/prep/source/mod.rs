@@ -101,6 +101,7 @@ pub(crate) use names::{and_more, some_of};
 pub(crate) use numbers::{FAR_PIXEL, NO_PIXEL};
 pub use options::{Cut, Digits, LabelSource, Map, SourceOptions, TableColumns};
 pub(crate) use polarities::{listed, odd_polarities};
+pub(crate) use raw::MAX_SAMPLE_EVENTS;
 pub use raw::{Coordinates, RawSamples, Times};
 pub use recording::Recording;
 pub(crate) use recording::{BLOCK_EVENTS, LARGE_SAMPLE};

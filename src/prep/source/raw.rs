@@ -13,8 +13,8 @@ use half::f16;
 use crate::events::{Admitted, Events, SensorSize, admit, microseconds};
 use crate::source::unit::TimeUnit;
 
-/// Maximum number of events of a sample.
-pub(super) const MAX_SAMPLE_EVENTS: u64 = 1 << 27;
+/// Maximum number of events of a sample that is read as a whole.
+pub(crate) const MAX_SAMPLE_EVENTS: u64 = 1 << 27;
 
 /// The raw events of consecutive samples.
 #[derive(Debug)]
