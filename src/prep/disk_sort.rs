@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use tonic_base::Spill;
+use tonic_base::{Error as BaseError, Spill, free_space, human_bytes};
 
 use crate::error::Result;
 
@@ -25,13 +25,19 @@ pub(crate) struct DiskSort<const N: usize> {
 
 impl<const N: usize> DiskSort<N> {
     /// Size of an item in the temporary file, in bytes.
-    pub(crate) const BYTES: usize = 8 + N;
+    const BYTES: usize = 8 + N;
 
-    /// Starts to sort. At most `most` items are in memory.
+    /// Starts to sort. At most `most` items are in memory. The temporary files need room for `expected` items.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`] if no temporary file can be created.
-    pub(crate) fn new(most: usize) -> Result<Self> {
+    /// [`tonic_base::Error::NoSpace`] if the disk of temporary files lacks this room; [`tonic_base::Error::Io`] if no
+    /// temporary file can be created.
+    pub(crate) fn new(most: usize, expected: u64) -> Result<Self> {
+        let (path, needed) = (std::env::temp_dir(), expected.saturating_mul(Self::BYTES as u64));
+        if let Some(free) = free_space(&path).filter(|&free| free < needed) {
+            let (needed, free) = (human_bytes(needed), human_bytes(free));
+            return Err(BaseError::NoSpace { path, needed, free }.into());
+        }
         Ok(DiskSort { part: Vec::new(), most: most.max(1), spill: Spill::new(0)? })
     }
 
@@ -128,7 +134,7 @@ mod tests {
                 let keys: Vec<i64> = (0..n).map(key).collect();
                 let mut expected: Vec<Item<4>> =
                     keys.iter().enumerate().map(|(i, key)| (*key, (i as u32).to_le_bytes())).collect();
-                let mut sort = DiskSort::new(most).unwrap();
+                let mut sort = DiskSort::new(most, n).unwrap();
                 expected.iter().for_each(|item| sort.push(*item).unwrap());
                 expected.sort_by_key(|item| item.0);
                 let mut sorted = Vec::new();

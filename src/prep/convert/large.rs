@@ -1,7 +1,7 @@
 //! Streams the events of a large sample: reads them in blocks, admits and transforms them. The results are those of
 //! the sample as a whole. Events that are out of order are sorted in a temporary file.
 
-use tonic_base::{Error as BaseError, free_space, human_bytes, interrupt};
+use tonic_base::{Error as BaseError, interrupt};
 
 use crate::convert::outside::outside_error;
 use crate::disk_sort::DiskSort;
@@ -72,7 +72,8 @@ impl LargeSample<'_> {
         mut take: impl FnMut(&Events) -> Result<()>,
     ) -> Result<Passed> {
         let in_order = self.recording.check_in_blocks(self.sample, self.sizes.events)?;
-        let mut sort = if in_order { None } else { Some(self.start_sort()?) };
+        let events = self.recording.sample_events(self.sample).unwrap_or(0);
+        let mut sort = if in_order { None } else { Some(EventSort::new(self.sizes.sorted, events)?) };
         let (mut passed, mut last, mut transformed) = (Passed::default(), None, Ledger::default());
         let mut send = |events: &mut Events, passed: &mut Passed| {
             let bad = |fault: crate::fault::Fault| {
@@ -130,19 +131,6 @@ impl LargeSample<'_> {
         passed.lost.extend(steps.lost);
         passed.ledger += transformed;
         Ok(passed)
-    }
-
-    /// Starts to sort the events, if there is room for them.
-    fn start_sort(&self) -> Result<EventSort> {
-        let path = std::env::temp_dir();
-        let needed = self.recording.sample_events(self.sample).unwrap_or(0) * EventSort::BYTES as u64;
-        match free_space(&path).filter(|&free| free < needed) {
-            Some(free) => {
-                let (needed, free) = (human_bytes(needed), human_bytes(free));
-                Err(BaseError::NoSpace { path, needed, free }.into())
-            }
-            None => EventSort::new(self.sizes.sorted),
-        }
     }
 }
 

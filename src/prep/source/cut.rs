@@ -81,16 +81,15 @@ pub(super) struct Span {
 /// Intervals of a recording, as rows of a label table, each with its class index.
 pub(super) type Intervals<'a> = [(&'a Row, u32)];
 
-/// Cuts a recording into samples. If its times are out of order, it is sorted in memory first.
+/// Cuts a recording into samples. If its times are out of order, it is sorted first.
 ///
 /// # Errors
-/// Errors of [`EventStream::read`]; errors of [`vet`] for a clock with faults; [`Error::WrongType`] if the recording is
-/// out of order and too large to sort in memory; [`tonic_base::Error::Usage`] for too many samples, or if the intervals
-/// select no event.
+/// Errors of [`EventStream::read`] and [`EventStream::sort`]; errors of [`vet`] for a clock with faults;
+/// [`tonic_base::Error::Usage`] for too many samples, or if the intervals select no event.
 pub(super) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>) -> Result<Pieces> {
     let most = MAX_SAMPLES.min(stream.len.max(MAX_SPARSE_SAMPLES));
     let mut bounds = Bounds::new(cut, most, intervals);
-    let mut order = Vec::new();
+    let mut order = None;
     let mut clock = Clock::new(stream.time.unit);
     let mut in_order = scan(stream, &mut bounds, Some(&mut clock))?;
     let found = clock.finish();
@@ -104,7 +103,7 @@ pub(super) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>)
         notes.extend(vet_unwrapped(stream, &clock.finish())?);
     }
     if !in_order {
-        order = stream.sort()?;
+        order = Some(stream.sort()?);
         bounds = Bounds::new(cut, most, intervals);
         scan(stream, &mut bounds, None)?;
     }
@@ -120,9 +119,9 @@ pub(super) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>)
     }
     pieces.left_out = stream.len - covered(&pieces.spans);
     (pieces.wrap, pieces.clock) = (wrap, notes);
-    if !order.is_empty() {
-        let in_order = |span: &Span| order[span.start as usize..span.end as usize].is_sorted();
-        pieces.reordered = pieces.spans.iter().map(|span| !in_order(span)).collect();
+    if let Some(order) = order {
+        let reordered = |span: &Span| stream.was_in_order(&order, span.start..span.end).map(|in_order| !in_order);
+        pieces.reordered = pieces.spans.iter().map(reordered).collect::<Result<_>>()?;
     }
     Ok(pieces)
 }

@@ -13,7 +13,7 @@ use crate::source::numbers::EventBlock;
 use crate::source::options::SourceOptions;
 use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
 use crate::source::recording::ReadSamples;
-use crate::source::stream::EventStream;
+use crate::source::stream::{EventStream, OriginalOrder};
 use crate::source::unit::TimeUnit;
 use crate::source::vet::{vet, vet_unwrapped};
 use crate::source::vet_blocks::{blocks, vet_in_blocks};
@@ -35,6 +35,8 @@ pub(super) struct Long {
     /// The wraps of the clock to undo each time that the file is opened. `None` if the file stays open or the recording
     /// is not cut.
     wrap: Option<Wrap>,
+    /// The events in order of time, if they are out of order in the file, and too many to sort them for each read.
+    sorted: OnceLock<EventStream>,
     seen: OnceLock<Seen>,
 }
 
@@ -68,6 +70,7 @@ impl Long {
             spans: pieces.spans,
             reordered: pieces.reordered,
             wrap: None,
+            sorted: OnceLock::new(),
             seen: OnceLock::new(),
         }
     }
@@ -84,7 +87,7 @@ impl Long {
     ) -> Long {
         let Pieces { spans, reordered, wrap, .. } = pieces;
         let access = Access::Closed { options, events, linked };
-        Long { path: path.into(), access, spans, reordered, wrap, seen: OnceLock::new() }
+        Long { path: path.into(), access, spans, reordered, wrap, sorted: OnceLock::new(), seen: OnceLock::new() }
     }
 
     fn read_from(&self, stream: &EventStream, samples: Range<u64>) -> Result<RawSamples> {
@@ -163,15 +166,19 @@ impl Long {
 
     /// Calls `work` with the open file.
     fn with_stream<T>(&self, work: impl FnOnce(&EventStream) -> Result<T>) -> Result<T> {
-        match &self.access {
-            Access::Open(stream) => work(stream),
-            Access::Closed { options, .. } => {
+        match (&self.access, self.sorted.get()) {
+            (Access::Open(stream), _) => work(stream),
+            (_, Some(sorted)) => work(sorted),
+            (Access::Closed { options, .. }, None) => {
                 let mut stream = open_stream(&self.path, options)?;
                 stream.time.set_wrap(self.wrap.clone());
-                if !self.reordered.is_empty() {
-                    stream.sort()?;
+                if self.reordered.is_empty() {
+                    return work(&stream);
                 }
-                work(&stream)
+                match stream.sort()? {
+                    OriginalOrder::InMemory(_) => work(&stream),
+                    OriginalOrder::OnDisk => work(self.sorted.get_or_init(|| stream)),
+                }
             }
         }
     }

@@ -70,6 +70,7 @@ mod raw;
 mod recording;
 mod rows;
 mod shape;
+mod sorted;
 mod stream;
 mod survey;
 mod synth;

@@ -58,7 +58,8 @@ pub enum Coordinates {
 }
 
 impl Coordinates {
-    fn get(&self, i: usize) -> i64 {
+    /// The entry with index `i`.
+    pub(super) fn get(&self, i: usize) -> i64 {
         match self {
             Coordinates::U8(c) => c[i].into(),
             Coordinates::U16(c) => c[i].into(),

@@ -13,13 +13,14 @@ use crate::source::layout::Layout;
 use crate::source::numbers::{EventBlock, Numbers, Stamps};
 use crate::source::numpy::EventArray;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
+use crate::source::sorted::SortedEvents;
 use crate::source::timeline::Timeline;
 use crate::source::unit::TimeUnit;
 
 /// Number of events that are read at a time when a whole recording is scanned.
 const STRIDE: u64 = 1 << 20;
-/// Maximum number of events of a recording that must be loaded into memory as a whole.
-const MAX_IN_MEMORY: u64 = 1 << 25;
+/// A recording with more events than this is sorted in a temporary file, and not in memory.
+const MAX_IN_MEMORY: u64 = 1 << 22;
 /// Maximum number of events per byte of a file. No compression reaches this ratio, so a file that claims more events is
 /// damaged. Reading its empty chunks would take years.
 const MAX_EVENTS_A_BYTE: u64 = 4096;
@@ -79,6 +80,16 @@ pub(super) enum EventStore {
     Array(EventArray),
     /// The events are in memory, with times in microseconds.
     Memory(EventBlock),
+    /// Sorted by time, in a temporary file.
+    Sorted(SortedEvents),
+}
+
+/// The order that the events of a sorted recording had before.
+pub(super) enum OriginalOrder {
+    /// The original index of each event.
+    InMemory(Vec<u32>),
+    /// The original indices are with the sorted events.
+    OnDisk,
 }
 
 impl EventStream {
@@ -135,6 +146,7 @@ impl EventStream {
                 let missing = block.t.missing[first..].iter().take_while(|&&i| i < range.end);
                 Stamps { missing: missing.map(|i| i - range.start).collect(), us: block.t.us[range.clone()].to_vec() }
             }
+            EventStore::Sorted(events) => events.times(range)?,
             EventStore::Hdf5(columns) => match &columns[0] {
                 Some(t) => t.read(&self.path, range)?.times(unit),
                 None => Stamps::default(),
@@ -153,6 +165,7 @@ impl EventStream {
             EventStore::Hdf5(columns) => EventBlock::of(NumberColumn::read_each(columns, path, range)?, self.time.unit),
             EventStore::Array(array) => array.read(range, self.time.unit)?,
             EventStore::Memory(block) => block.pick(range.start as usize..range.end as usize),
+            EventStore::Sorted(events) => events.read(range)?,
         };
         self.time.mend(first, &mut block.t);
         Ok(block)
@@ -173,7 +186,7 @@ impl EventStream {
         match &self.columns {
             EventStore::Hdf5(columns) => columns[role as usize].as_ref().map(|c| c.read(&self.path, range)).transpose(),
             EventStore::Array(array) => array.column(role, range),
-            EventStore::Memory(_) => Ok(None),
+            EventStore::Memory(_) | EventStore::Sorted(_) => Ok(None),
         }
     }
 
@@ -186,7 +199,7 @@ impl EventStream {
         let are_floats = match &self.columns {
             EventStore::Hdf5(columns) => columns[role as usize].as_ref().is_some_and(NumberColumn::is_float),
             EventStore::Array(array) => array.is_float(role),
-            EventStore::Memory(_) => false,
+            EventStore::Memory(_) | EventStore::Sorted(_) => false,
         };
         let numbers = if are_floats { self.stored(role, range)? } else { None };
         Ok(numbers.map(Numbers::floats))
@@ -198,32 +211,42 @@ impl EventStream {
         (0..len.div_ceil(STRIDE)).map(move |i| i * STRIDE..len.min((i + 1) * STRIDE))
     }
 
-    /// Returns an error if the recording is too large to load into memory as a whole. `why` goes into the message.
+    /// Sorts the recording by time: in memory or, if it is large, in a temporary file. Events with equal times keep their
+    /// order. Returns the original order.
     ///
     /// # Errors
-    /// [`Error::WrongType`].
-    pub(super) fn check_memory(&self, why: &str) -> Result<()> {
-        if self.len <= MAX_IN_MEMORY {
-            return Ok(());
-        }
-        let expected = format!("at most {MAX_IN_MEMORY} events, because {why} and has to be in memory as a whole");
-        Err(Error::wrong_type(&self.path, "events", expected, self.len))
+    /// Errors of [`EventStream::read`]; errors of [`SortedEvents::new`].
+    pub(super) fn sort(&mut self) -> Result<OriginalOrder> {
+        self.sort_above(MAX_IN_MEMORY)
     }
 
-    /// Loads the recording into memory and sorts it by time. Events with equal times keep their order. Returns the
-    /// original index of each event.
-    ///
-    /// # Errors
-    /// Errors of [`EventStream::read`]; [`Error::WrongType`] if the recording is too large.
-    pub(super) fn sort(&mut self) -> Result<Vec<u32>> {
-        self.check_memory("it is out of order")?;
-        let block = self.read(0..self.len)?;
-        let places = block.t.places(None);
-        let mut order: Vec<u32> = (0..self.len as u32).collect();
-        order.sort_by_key(|&i| places[i as usize]);
-        self.columns = EventStore::Memory(block.pick(order.iter().map(|&i| i as usize)));
+    fn sort_above(&mut self, most: u64) -> Result<OriginalOrder> {
+        let order = if self.len > most {
+            let blocks = self.strides().map(|range| self.read(range));
+            self.columns = EventStore::Sorted(SortedEvents::new(self.len, blocks)?);
+            OriginalOrder::OnDisk
+        } else {
+            let block = self.read(0..self.len)?;
+            let places = block.t.places(None);
+            let mut order: Vec<u32> = (0..self.len as u32).collect();
+            order.sort_by_key(|&i| places[i as usize]);
+            self.columns = EventStore::Memory(block.pick(order.iter().map(|&i| i as usize)));
+            OriginalOrder::InMemory(order)
+        };
         self.time.settle();
         Ok(order)
+    }
+
+    /// Whether a range of events of a recording that was sorted has the order that it had before.
+    ///
+    /// # Errors
+    /// Errors of reading the temporary file.
+    pub(super) fn was_in_order(&self, order: &OriginalOrder, range: Range<u64>) -> Result<bool> {
+        match (order, &self.columns) {
+            (OriginalOrder::InMemory(order), _) => Ok(order[range.start as usize..range.end as usize].is_sorted()),
+            (OriginalOrder::OnDisk, EventStore::Sorted(events)) => events.was_in_order(range),
+            (OriginalOrder::OnDisk, _) => Ok(true),
+        }
     }
 
     /// Returns the largest x and y. Of a very long recording, only the first [`MAX_SAMPLE_EVENTS`] events or so are
@@ -239,5 +262,52 @@ impl EventStream {
             y = y.max(block.y.as_ref().and_then(|y| y.max()).unwrap_or(0));
         }
         Ok((x, y))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::options::SourceOptions;
+    use crate::source::raw::Coordinates;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    #[test]
+    fn sorting_on_disk_gives_what_sorting_in_memory_gives() {
+        let mut random = ChaCha8Rng::seed_from_u64(3);
+        for round in 0..300 {
+            let n = random.random_range(0..60_usize);
+            let first = if round % 4 == 0 { random.random_range(0..=n) } else { 0 };
+            let missing: Vec<usize> = (0..n).filter(|&i| i < first || random.random_bool(0.1)).collect();
+            let mut us: Vec<i64> = (0..n).map(|_| random.random_range(-20..20)).collect();
+            missing.iter().for_each(|&i| us[i] = 0);
+            let mut column = |few: i64| Coordinates::I64((0..n).map(|_| random.random_range(-few..few)).collect());
+            let (x, y, p) = (column(9), Some(column(i64::MAX)), (round % 3 > 0).then(|| column(2)));
+            let block = EventBlock { t: Stamps { us, missing }, x, y, p };
+            let stream = || EventStream {
+                path: PathBuf::new(),
+                layout: Layout::Npy,
+                time: Timeline::new(&SourceOptions::default(), TimeUnit::Microseconds, None),
+                len: n as u64,
+                sensor: None,
+                label: None,
+                taken: TakenColumns::default(),
+                time_offset: None,
+                linked: Vec::new(),
+                notes: Vec::new(),
+                columns: EventStore::Memory(block.clone()),
+            };
+            let (mut memory, mut disk) = (stream(), stream());
+            let orders = [memory.sort_above(u64::MAX).unwrap(), disk.sort_above(0).unwrap()];
+            assert!(n == 0 || matches!(orders, [OriginalOrder::InMemory(_), OriginalOrder::OnDisk]));
+            for range in [0..n as u64, n as u64 / 3..n as u64 / 2, 0..0] {
+                let [a, b] = [&memory, &disk].map(|stream| stream.read(range.clone()).unwrap());
+                assert_eq!(format!("{a:?}"), format!("{b:?}"), "{round}");
+                let [a, b] = [(&memory, &orders[0]), (&disk, &orders[1])]
+                    .map(|(stream, order)| stream.was_in_order(order, range.clone()).unwrap());
+                assert_eq!(a, b, "{round}");
+            }
+        }
     }
 }
