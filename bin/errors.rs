@@ -199,7 +199,13 @@ fn fixed_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
         return Some("please report it, with the command");
     }
     match cause.downcast_ref()? {
-        BaseError::Io { source, .. } => match source.kind() {
+        BaseError::NoSpace { path, .. } if *path == std::env::temp_dir() => {
+            Some("the folder of temporary files is TMPDIR")
+        }
+        BaseError::Io { path, source, .. } => match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded if *path == std::env::temp_dir() => {
+                Some("free some space there, or set TMPDIR to a folder with more")
+            }
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge if typed.has("resume") => {
                 Some("what is complete stays: free some space and run again with --resume")
             }

@@ -281,3 +281,59 @@ impl LargeChunk {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::NO_LABEL;
+    use crate::codec::{ChunkName, Decoder, EncodedChunk, Encoder, StoredChunk};
+    use crate::column::Width;
+    use crate::error::Error;
+    use crate::frames::FrameShape;
+    use crate::layout::{MAX_DECODED_BYTES, SetLayout};
+    use crate::ledger::Ledger;
+    use std::path::Path;
+
+    const SHAPE: FrameShape = FrameShape { polarities: 1, height: 1 << 10, width: 1 << 10 };
+
+    /// Encodes a chunk of `samples` samples, each of 40 full frames, whose columns take more than [`MAX_DECODED_BYTES`].
+    fn encoded(samples: usize, count: impl Fn(u32) -> u32) -> Result<EncodedChunk> {
+        let mut chunk = LargeChunk::new(Widths::of(SHAPE, Width::U32), 0).unwrap();
+        let cells: Vec<u32> = (0..SHAPE.cells() as u32).collect();
+        let counts: Vec<u32> = cells.iter().map(|&cell| count(cell)).collect();
+        for _ in 0..samples {
+            (0..40).for_each(|_| chunk.push_frame(&cells, &counts).unwrap());
+            chunk.end_sample().unwrap();
+            let table = chunk.table_mut();
+            table.labels.push(NO_LABEL);
+            table.flags.push(0);
+            table.ledgers.push(Ledger::default());
+        }
+        assert!(chunk.column_bytes() > MAX_DECODED_BYTES.into());
+        Encoder::new(1).unwrap().encode_large(0, &chunk)
+    }
+
+    #[test]
+    fn a_sample_beyond_the_usual_size_of_a_chunk_comes_back() {
+        let count = |cell: u32| cell.wrapping_mul(2_654_435_761) >> 16 & 7;
+        let EncodedChunk { stored, record } = encoded(1, |cell| 1 + count(cell)).unwrap();
+        let mut bytes = Vec::new();
+        stored.read(|piece| Ok(bytes.extend_from_slice(piece))).unwrap();
+        let widths = Widths::of(SHAPE, Width::U32);
+        let layout = SetLayout { shape: SHAPE, widths, chunk_samples: 1, extras: 0, recipe_id: [0; 32] };
+        let name = ChunkName { shard: Path::new("a.shard"), number: 0, first_sample: 0 };
+        let mut chunk = Chunk::new(widths, 0);
+        let stored = StoredChunk { name, layout: &layout, record: &record, bytes: &bytes };
+        Decoder::new().decode_and_identify(stored, &mut chunk).unwrap();
+        let sample = chunk.frames.sample(0);
+        let one: u64 = (0..SHAPE.cells() as u32).map(|cell| u64::from(1 + count(cell))).sum();
+        assert_eq!((sample.frames(), sample.entries() as u64, sample.events()), (40, 40 * SHAPE.cells(), 40 * one));
+    }
+
+    #[test]
+    fn a_chunk_that_would_swell_or_has_several_samples_is_too_large() {
+        for (samples, count) in [(1, 1), (2, 3)] {
+            assert!(matches!(encoded(samples, |_| count), Err(Error::ChunkTooLarge { .. })), "{samples}");
+        }
+    }
+}
