@@ -315,7 +315,10 @@ mod tests {
 
     #[test]
     fn a_sample_beyond_the_usual_size_of_a_chunk_comes_back() {
-        let count = |cell: u32| cell.wrapping_mul(2_654_435_761) >> 16 & 7;
+        let count = |cell: u32| {
+            let hash = cell.wrapping_mul(0x9e37_79b9);
+            (hash ^ hash >> 15).wrapping_mul(0x85eb_ca6b) >> 29
+        };
         let EncodedChunk { stored, record } = encoded(1, |cell| 1 + count(cell)).unwrap();
         let mut bytes = Vec::new();
         stored.read(|piece| Ok(bytes.extend_from_slice(piece))).unwrap();

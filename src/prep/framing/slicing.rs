@@ -84,9 +84,7 @@ impl ToFrame {
             return Ok(windows.slices(t)?.collect());
         }
         if let Some(count) = self.event_count {
-            let total = t.len() as u64;
-            let stride = count as f64 - self.overlap;
-            let count = count.min(total);
+            let (total, stride) = (t.len() as u64, count as f64 - self.overlap);
             let frames = bounded(count_strides(total, count, self.overlap, self.include_incomplete))?;
             return Ok((0..frames).map(|i| events((i as f64 * stride) as u64, count)).collect());
         }
