@@ -321,7 +321,11 @@ mod tests {
         };
         let EncodedChunk { stored, record } = encoded(1, |cell| 1 + count(cell)).unwrap();
         let mut bytes = Vec::new();
-        stored.read(|piece| Ok(bytes.extend_from_slice(piece))).unwrap();
+        let read = stored.read(|piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        });
+        read.unwrap();
         let widths = Widths::of(SHAPE, Width::U32);
         let layout = SetLayout { shape: SHAPE, widths, chunk_samples: 1, extras: 0, recipe_id: [0; 32] };
         let name = ChunkName { shard: Path::new("a.shard"), number: 0, first_sample: 0 };

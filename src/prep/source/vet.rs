@@ -5,7 +5,11 @@
 //! with few events, all times are checked then too. Otherwise, all times are checked when they are read for another
 //! reason: when the recording is cut into samples, or when its only sample is read.
 
+use std::ops::Range;
 use std::path::Path;
+
+use tonic_base::{Error as BaseError, interrupt};
+use tonic_shard::KEPT;
 
 use crate::error::{Error, Result};
 use crate::source::clock::{Break, BreakKind, Clock, FEW, Findings, Wrap};
@@ -55,19 +59,27 @@ pub(super) fn vet_ends(stream: &EventStream) -> Result<()> {
 /// # Errors
 /// Errors of [`vet`] and of [`EventStream::times`].
 pub(super) fn vet_all(stream: &EventStream) -> Result<()> {
-    let found = observe(stream, None)?;
+    let (found, _) = observe(stream, stream.strides(), None, None)?;
     vet(stream, &found)?;
     if let Some(wrap) = found.wrap.filter(|_| stream.time.unwrap) {
-        vet_unwrapped(stream, &observe(stream, Some(&wrap))?)?;
+        vet_unwrapped(stream, &observe(stream, stream.strides(), None, Some(&wrap))?.0)?;
     }
     Ok(())
 }
 
-/// Reads all times of a recording and returns the findings about its clock. If `wrap` is given, it is undone first.
-fn observe(stream: &EventStream, wrap: Option<&Wrap>) -> Result<Findings> {
-    let mut clock = Clock::new(stream.time.unit);
-    let mut before = None;
-    for range in stream.strides() {
+/// Reads all times of a recording, in these blocks. Returns the findings about its clock, and whether the times are in
+/// order. `before` stands for missing times at the start. If `wrap` is given, it is undone first.
+pub(super) fn observe(
+    stream: &EventStream,
+    blocks: impl Iterator<Item = Range<u64>>,
+    mut before: Option<i64>,
+    wrap: Option<&Wrap>,
+) -> Result<(Findings, bool)> {
+    let (mut clock, mut in_order) = (Clock::new(stream.time.unit), true);
+    for range in blocks {
+        if interrupt::requested() {
+            return Err(BaseError::Interrupted { saved: KEPT.into() }.into());
+        }
         let first = range.start;
         let mut times = stream.times(range)?;
         clock.miss(&times.missing);
@@ -75,10 +87,11 @@ fn observe(stream: &EventStream, wrap: Option<&Wrap>) -> Result<Findings> {
             wrap.unwrap(first, &mut times.us);
         }
         let times = times.places(before);
+        in_order &= times.is_sorted() && (first == 0 || times.first().copied() >= before);
         clock.see(&times);
         before = times.last().copied();
     }
-    Ok(clock.finish())
+    Ok((clock.finish(), in_order))
 }
 
 /// Checks the findings about all times of a recording. Returns notes for the user. If the clock wraps and wraps are to

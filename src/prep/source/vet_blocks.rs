@@ -3,13 +3,10 @@
 
 use std::ops::Range;
 
-use tonic_base::{Error as BaseError, interrupt};
-
 use crate::error::Result;
-use crate::source::clock::{Clock, Findings, Wrap};
+use crate::source::clock::Wrap;
 use crate::source::stream::{EventStore, EventStream};
-use crate::source::vet::{vet, vet_unwrapped};
-use tonic_shard::KEPT;
+use crate::source::vet::{observe, vet, vet_unwrapped};
 
 /// Number of events that are read at once from an HDF5 file, at least: its chunks are decompressed as a whole.
 const HDF_BLOCK: u64 = 1 << 20;
@@ -29,39 +26,16 @@ pub(super) struct Vetted {
 /// # Errors
 /// Errors of [`vet`] and of [`EventStream::times`].
 pub(super) fn vet_in_blocks(stream: &EventStream, most: u64) -> Result<Vetted> {
-    let (found, mut in_order) = observe(stream, None, most)?;
+    let observe = |wrap| observe(stream, blocks(0..stream.len, most, stream), first_time(stream, wrap, most)?, wrap);
+    let (found, mut in_order) = observe(None)?;
     let mut notes = vet(stream, &found)?;
     let wrap = found.wrap.filter(|_| stream.time.unwrap);
     if let Some(wrap) = &wrap {
-        let (found, unwrapped_in_order) = observe(stream, Some(wrap), most)?;
+        let (found, unwrapped_in_order) = observe(Some(wrap))?;
         notes.extend(vet_unwrapped(stream, &found)?);
         in_order = unwrapped_in_order;
     }
     Ok(Vetted { notes, wrap, in_order })
-}
-
-/// Reads all times of a recording, undoes `wrap`, and returns the findings about its clock and whether the times are in
-/// order.
-fn observe(stream: &EventStream, wrap: Option<&Wrap>, most: u64) -> Result<(Findings, bool)> {
-    let mut clock = Clock::new(stream.time.unit);
-    let (mut before, mut in_order) = (first_time(stream, wrap, most)?, true);
-    for range in blocks(0..stream.len, most, stream) {
-        if interrupt::requested() {
-            return Err(BaseError::Interrupted { saved: KEPT.into() }.into());
-        }
-        let first = range.start;
-        let mut times = stream.times(range)?;
-        clock.miss(&times.missing);
-        if let Some(wrap) = wrap {
-            wrap.unwrap(first, &mut times.us);
-        }
-        let times = times.places(before);
-        let follows = first == 0 || times.first().copied() >= before;
-        in_order &= follows && times.is_sorted();
-        clock.see(&times);
-        before = times.last().copied();
-    }
-    Ok((clock.finish(), in_order))
 }
 
 /// Returns the first valid time, which stands for the missing times before it. `None` if no time before it is missing.
