@@ -203,7 +203,9 @@ fn fixed_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
             Some("the folder of temporary files is TMPDIR")
         }
         BaseError::Io { path, source, .. } => match source.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded if *path == std::env::temp_dir() => {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+                if *path == std::env::temp_dir() =>
+            {
                 Some("free some space there, or set TMPDIR to a folder with more")
             }
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge if typed.has("resume") => {

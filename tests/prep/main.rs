@@ -44,6 +44,7 @@ mod interrupt;
 mod job;
 mod joins;
 mod kills;
+mod large;
 mod ledger;
 mod left_over;
 mod loss;

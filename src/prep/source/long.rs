@@ -101,7 +101,7 @@ impl Long {
                     sample: samples.start + i as u64,
                     most: MAX_SAMPLE_EVENTS,
                     got: span.end - span.start,
-                    step: "reading it as a whole",
+                    step: "this command",
                 });
             }
         }
