@@ -242,7 +242,7 @@ fn is_of_a_set(path: &Path) -> bool {
 /// Returns what to type next for an error that says that two sets, recordings or settings differ. `None` for other
 /// errors.
 fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
-    let Some(ShardError::Mismatch { path, other, field, expected, .. }) = cause.downcast_ref() else { return None };
+    let Some(ShardError::Mismatch { path, other, field, expected, got }) = cause.downcast_ref() else { return None };
     let list = "--classes FILE, a list of all classes";
     let (set, is_set) = (quoted_path(path), other.is_dir());
     let model = if is_set { quoted_path(other) } else { "and the set of the training".into() };
@@ -281,11 +281,28 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
             "--resume continues with the same recordings and options only; for others name another --output".into()
         }
         _ if path.is_file() => "put the file back from a copy, or train again".into(),
+        "classes" if !lacking(expected, got).is_empty() => {
+            let (extra, has_all) = (lacking(expected, got).join(", "), lacking(got, expected).is_empty());
+            let way = match has_all && !expected.contains('"') {
+                true => format!(
+                    "to leave its samples out: tonic-prep subset NEW {set} --classes {} --renumber",
+                    quoted(&expected.replace(", ", ","))
+                ),
+                false => format!("if it is another spelling, rename it and convert the recordings of {set} again"),
+            };
+            let extra = printable(&extra);
+            format!("{} has no class {extra}: {way}; or convert both with {list}", quoted_path(other))
+        }
         "classes" if is_set => format!("{again} --classes-of {model}, or those of both with {list}"),
         "classes" => format!("{again} --classes-of {model}, or with {list}"),
         "recipe" | "shape" | "cells of a frame" => format!("{again} --recipe-of {model}"),
         _ => format!("{again} the options of {}, which tonic-prep info shows", quoted_path(other)),
     })
+}
+
+/// Returns the classes of the list `others` that the list `classes` doesn't have.
+fn lacking<'a>(classes: &str, others: &'a str) -> Vec<&'a str> {
+    others.split(", ").filter(|other| classes.split(", ").all(|class| class != *other)).collect()
 }
 
 /// Whether the file is the marker of a set that is being written.

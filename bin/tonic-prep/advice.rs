@@ -17,7 +17,7 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             let lines: Vec<String> = maps.iter().map(typed).collect();
             format!("any columns are read once they are named, perhaps: {}", lines.join(" or "))
         }
-        PrepError::Columns { remedies, .. } if !remedies.is_empty() => {
+        PrepError::Columns { path, remedies, .. } if !remedies.is_empty() => {
             let (smaller, others): (Vec<_>, Vec<_>) =
                 remedies.iter().partition(|remedy| matches!(remedy, Remedy::Sensor(_)));
             let lines: Vec<String> = others.into_iter().map(typed).collect();
@@ -25,7 +25,15 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
                 true => typed(sensor),
                 false => format!("; only if no field has them: {}", typed(sensor)),
             });
-            format!("type {}{}", lines.join(" or "), smaller.unwrap_or_default())
+            let maps = remedies.iter().any(|remedy| matches!(remedy, Remedy::Map(_)));
+            let others = match maps && is_in_folder(path) {
+                true => {
+                    "; --map holds for all files: if the others have other names, save a copy of this one with theirs \
+                     instead of it, or convert it by itself"
+                }
+                false => "",
+            };
+            format!("type {}{}{others}", lines.join(" or "), smaller.unwrap_or_default())
         }
         PrepError::MissingData { absence, .. } => missing_advice(*absence).into(),
         PrepError::OutsideSensor { origin: Some(origin), .. } => {
@@ -152,6 +160,9 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         PrepError::MissingDataset { .. } => {
             "--map names the columns of any HDF5 or NumPy file, --layout another layout".into()
         }
+        PrepError::WrongType { expected, got, .. } if expected.contains("time_unit") && got.contains("int") => {
+            "--time-unit s, ms, us or ns says what the integers count".into()
+        }
         PrepError::WrongType { dataset, mapped: false, .. } => format!(
             "save it as that in a copy of the file, with h5py: f = h5py.File(COPY, \"r+\"); data = f[{dataset:?}][:]; \
              del f[{dataset:?}]; f[{dataset:?}] = CORRECTED"
@@ -174,6 +185,12 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// Whether a recording was not given by itself, but is in a folder that was given.
+fn is_in_folder(path: &Path) -> bool {
+    let mut given = std::env::args_os().skip(1);
+    given.all(|word| Path::new(&word) != path) && std::env::args_os().any(|word| path.starts_with(word))
 }
 
 /// Returns the words that the user types for a remedy that the library suggests.

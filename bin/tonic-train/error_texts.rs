@@ -141,7 +141,7 @@ fn every_error_says_what_to_type_next() {
         case(
             differs("classes"),
             &["a set: classes differs"],
-            "'a set' again with --classes-of and the set of the training",
+            "run/config.toml has no class 2: if it is another spelling, rename it",
         ),
         case(
             differs("recipe"),

@@ -151,7 +151,8 @@ fn floats_that_are_no_pixel_or_polarity_are_named_with_what_to_type() {
         ),
         (3, &[0.5, 0.1, 0.25], "fractions from 0.1 to 0.5: save those that are on as 1", "np.savez(\"events.npz\""),
         (3, &[0.5, nan], "fractions from 0.5 to 0.5, and NaN", "np.savez(\"events.npz\""),
-        (3, &[1.0, 0.0, nan], "event 2 of sample 0 has", "known = np.isin(f[\"p\"][:], [-1, 0, 1]); np.savez"),
+        (3, &[1.0, 0.0, nan], "event 2 of sample 0 has", "known = np.isin(f[\"p\"][:], [-1, 0, 1]); print(np.sum("),
+        (3, &[1.0, nan], "if NaN is off, save it as 0 and 1 as 1", "p=[{\"nan\": 0, \"1.0\": 1}[str(n)] for n in f"),
     ] {
         let cell = |i: usize, of: usize| if of == column { values[i % values.len()] } else { columns()[of][i] as f64 };
         let rows = (0..6).flat_map(|i| (0..4).map(move |of| (i, of))).flat_map(|(i, of)| cell(i, of).to_le_bytes());
@@ -176,8 +177,10 @@ fn arrays_without_events_and_of_objects_are_named_with_what_to_type() {
             "'|O'",
             "(6, 4)",
             "got Python objects",
-            "np.save(\"a_mended.npy\", np.array(f.tolist()))', and convert a_mended.npy",
+            "np.save(\"a_mended.npy\", np.array(f.tolist()), allow_pickle=False)', and convert a_mended.npy",
         ),
+        ("'|O'", "(1,)", "got Python objects", "np.savez(\"a_mended.npz\", **f.item())', and convert a_mended.npz"),
+        ("'|O'", "(6,)", "got Python objects", "allow_pickle=False)', and convert a_mended.npy"),
         ("'|O'", "()", "got Python objects", "np.savez(\"a_mended.npz\", **f.item())', and convert a_mended.npz"),
         (
             "[('t', '<i8'), ('x', '|O')]",

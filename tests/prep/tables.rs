@@ -112,6 +112,7 @@ fn tables_in_other_encodings_are_refused_with_the_line_and_the_way_out() {
             &["line 1", "got UTF-16", "iconv -f UTF-16 -t UTF-8", "labels.csv"][..],
         ),
         ([&[0xfe, 0xff][..], &big].concat(), &["line 1", "got UTF-16"]),
+        ([0xff, 0xfe, 0, 0, b'a', 0, 0, 0].to_vec(), &["line 1", "got UTF-32", "iconv -f UTF-32 -t UTF-8"]),
         (little, &["line 1", "UTF-16LE without a byte order mark", "iconv -f UTF-16LE"]),
         (big, &["line 1", "UTF-16BE without a byte order mark"]),
         (b"file,label\nrec 1 \xe9.npy,0\n".to_vec(), &["line 2", "0xe9", "rec 1 é.npy,0", "WINDOWS-1252"]),

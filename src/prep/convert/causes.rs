@@ -240,6 +240,9 @@ fn slicing_cause(setting: Setting<'_>, sample: u64, events: u64, duration: i64) 
                 "what is left after {bins} equal bins is left out; sample {sample} has {events}: give fewer n_event_bins"
             )
         }
+        Framing::ToFrame(ToFrame { n_time_bins: Some(1), .. }) => {
+            format!("the bin ends before the last microsecond of a sample; {lasts}: give time_window instead; {unit}")
+        }
         _ => {
             format!("what is left after equal bins of whole microseconds is left out; {lasts}: give fewer bins; {unit}")
         }

@@ -28,7 +28,7 @@ use crate::source::survey;
 use crate::source::timeline::Timeline;
 use crate::source::told_unit::{text, told_unit};
 use crate::source::unit::TimeUnit;
-use crate::source::unusable::unusable;
+use crate::source::unusable::{self, unusable};
 use crate::source::{hdf, left_over, shape};
 
 /// Sensor of MVSEC's camera, a DAVIS346.
@@ -68,7 +68,11 @@ fn exists(file: &hdf::File, name: &str) -> bool {
 pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
     let file = hdf::open_cached(path)?;
     let tree = Tree::of_file(path, &file);
-    let fields = fields((path, &file, &tree), layout, options)?;
+    let mut fields = fields((path, &file, &tree), layout, options)?;
+    // Polarities of words are named later, with what saves them as numbers.
+    if options.map.is_none() && fields[3].as_ref().is_some_and(|p| is_word_array(&tree, p)) {
+        fields[3] = None;
+    }
     let column = |field: &FieldPath| NumberColumn::open(path, &file, field, layout.name());
     let [t, x, y, p] = fields.each_ref().map(|field| field.as_ref().map(column).transpose());
     let columns = [t?, x?, y?, p?];
@@ -113,6 +117,14 @@ pub(super) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
         columns: EventStore::Hdf5(Box::new(columns)),
     };
     stream.check_length()
+}
+
+/// Whether `field` is an array of texts.
+fn is_word_array(tree: &Tree<'_>, field: &FieldPath) -> bool {
+    let is = |array: &ArrayInfo| {
+        array.name == field.array && matches!(&array.kind, ArrayKind::Other(kind) if unusable::is_text(kind))
+    };
+    field.part == Part::Whole && tree.arrays().iter().any(is)
 }
 
 /// Finds the fields that are the columns t, x, y and p: by the layout, by the options, or else by the names in the

@@ -71,7 +71,7 @@ const BESIDE: [&str; 7] = ["metavision_file_to_hdf5", "gunzip", "bunzip2", "unxz
 
 /// Formats that have a mark: fixed bytes near the beginning of the file. For each: the offset of the mark in the file,
 /// the mark, the format's name, and advice.
-const FORMATS: [(usize, &[u8], &str, Way); 62] = [
+const FORMATS: [(usize, &[u8], &str, Way); 63] = [
     (0, b"#!AER-DAT4", "an AEDAT 4 file", AEDAT_4),
     (0, b"#!AER-DAT3", "an AEDAT 3 file", AEDAT_3),
     (0, b"#!AER-DAT2", "an AEDAT 2 file", AEDAT_2),
@@ -128,6 +128,12 @@ const FORMATS: [(usize, &[u8], &str, Way); 62] = [
     (0, b"\xd4\xc3\xb2\xa1", "a capture of a network (pcap)", NOTHING),
     (0, b"%PDF-", "a PDF document", NOTHING),
     (0, b"<?xml", "an XML text", NOTHING),
+    (
+        0,
+        b"\xff\xfe\0\0",
+        "a text in UTF-32",
+        ("save it as UTF-8", &["iconv", "-f", "UTF-32", "-t", "UTF-8", "-o", "OUT", "FILE"]),
+    ),
     (
         0,
         b"\xff\xfe",

@@ -42,7 +42,11 @@ pub(super) enum On {
     Second([f64; 2]),
     /// Polarities above 0 become 1, and all others become 0 (OFF). NaN stays NaN.
     Positive,
-    /// Polarities of -1, 0 and 1 are not changed. The copy lacks the events with any other polarity.
+    /// Polarities equal to this number become 1, and NaN becomes 0 (OFF). Python stops with an error at any other
+    /// polarity.
+    NotNan(i128),
+    /// Polarities of -1, 0 and 1 are not changed. The copy lacks the events with any other polarity; their number is
+    /// printed.
     Known,
     /// Words for ON, such as `true`, become 1, and words for OFF become 0. The words are texts or, with `objects`,
     /// Python objects.
@@ -73,13 +77,18 @@ pub(super) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &
     columns.push(match on {
         On::Number(on) => format!("p={p} == {on}"),
         On::Second([off, on]) => format!("p=[{{{off:?}: 0, {on:?}: 1}}[n] for n in {p}.tolist()]"),
+        On::NotNan(on) => format!("p=[{{\"nan\": 0, {:?}: 1}}[str(n)] for n in {p}.tolist()]", format!("{on}.0")),
         On::Positive => format!("p=np.where(np.isnan({p}), np.nan, {p} > 0)"),
         On::Known => format!("p={p}"),
         On::Words { .. } => format!("p=[sign[word.strip().lower()] for word in {p}.astype(\"S\").astype(str)]"),
     });
     let known = on == On::Known;
     let columns = columns.join(if known { "[known], " } else { ", " }) + if known { "[known]" } else { "" };
-    let known = if known { format!("known = np.isin({p}, [-1, 0, 1]); ") } else { String::new() };
+    let known = if known {
+        format!("known = np.isin({p}, [-1, 0, 1]); print(np.sum(~known), \"events are left out\"); ")
+    } else {
+        String::new()
+    };
     let rows = if columns.contains("rows(") { "rows = lambda a: a[:] if a.shape[1] <= 16 else a[:].T; " } else { "" };
     let pairs = [&WORDS[..], &WORDS_OF_TEXTS].concat();
     let words: Vec<String> = pairs.iter().map(|(off, on)| format!("{off} {on}")).collect();
@@ -95,12 +104,17 @@ pub(super) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &
 /// says whether its elements are records. Returns `None` if the file's path is not UTF-8.
 pub(super) fn unpickled(path: &Path, shape: &[u64], has_members: bool) -> Option<Remedy> {
     let (name, stem) = (literal(path.to_str()?), path.file_stem()?.to_str()?);
-    let file = format!("{stem}_mended.{}", if has_members || shape.is_empty() { "npz" } else { "npy" });
+    let file = format!("{stem}_mended.{}", if has_members || matches!(shape, [] | [1]) { "npz" } else { "npy" });
     let to = literal(&file);
     let save = match (has_members, shape) {
         (true, _) => format!("np.savez({to}, **{{name: np.array(f[name].tolist()) for name in f.dtype.names}})"),
-        (false, []) => format!("np.savez({to}, **f.item())"),
-        (false, _) => format!("np.save({to}, np.array(f.tolist()))"),
+        (false, [] | [1]) => format!("np.savez({to}, **f.item())"),
+        // The objects may be dicts, of which NumPy would make objects again.
+        (false, [_]) => format!(
+            "r = f.tolist(); d = isinstance(r[0], dict); np.save({to}, np.array([tuple(e[k] for k in r[0]) if d else e for e in \
+             r], [(k, np.array([e[k] for e in r]).dtype) for k in r[0]] if d else None), allow_pickle=False)"
+        ),
+        (false, _) => format!("np.save({to}, np.array(f.tolist()), allow_pickle=False)"),
     };
     let code = format!("import numpy as np; f = np.load({name}, {UNPICKLED}); {save}");
     Some(Remedy::Copy { words: python(code), file, with: Vec::new() })

@@ -147,9 +147,19 @@ pub(crate) fn odd_polarities(
     };
     let on = on.filter(|_| values.len() == 2);
     let known = values.contains(&NO_POLARITY) && values.contains(&1) && two.iter().all(|n| (-1..=1).contains(*n));
-    let (on, how) = match on {
+    let nan = match (two[..].first(), values.contains(&NO_POLARITY) && two.len() == 1) {
+        (Some(&&on), true) if on > 0 => Some(on),
+        _ => None,
+    };
+    let (on, how) = match on.filter(|_| nan.is_none()) {
         Some(on) => (Some(On::Number(on)), format!("save the one that is on, probably {on}, as 1, and the other as 0")),
-        None if known => (Some(On::Known), "save a copy in which these have 0 or 1, or without them".into()),
+        None if let Some(on) = nan => {
+            (Some(On::NotNan(on)), format!("if NaN is off, save it as 0 and {on} as 1; fractions stop that"))
+        }
+        None if known => (
+            Some(On::Known),
+            "save a copy in which these have 0 or 1; or without them, which prints how many it leaves out".into(),
+        ),
         None => (None, "save those that are on as 1, and the others as 0".into()),
     };
     odd(path, taken, format!("{what}: {how}"), |field| mended(path, layout, taken, field, on?))

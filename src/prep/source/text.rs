@@ -16,6 +16,7 @@ pub(super) fn read_text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "read the table"))?;
     let refused = |line, got: String, encoding| Err(Error::NotUtf8 { path: path.into(), line, got, encoding });
     match &bytes[..] {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return refused(1, "UTF-32".into(), Some("UTF-32")),
         [0xff, 0xfe, ..] => return refused(1, "UTF-16".into(), Some("UTF-16")),
         [0xfe, 0xff, ..] => return refused(1, "UTF-16".into(), Some("UTF-16")),
         [b'P', b'K', 3, 4, ..] => return refused(1, "a zip archive, such as a spreadsheet".into(), None),

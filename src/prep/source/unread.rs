@@ -69,8 +69,12 @@ pub(super) fn unread(head: &[u8], name: &str) -> Option<Unread> {
     let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));
     let is_recording = |ending: &str| ENDINGS.contains(&ending) || KNOWN_ENDINGS.iter().any(|known| known.0 == ending);
     let has = |names: &[&str], format: &str| names.iter().any(|name| format.starts_with(name));
-    if formats::is_text(head) && text_events::has_events(&String::from_utf8_lossy(head)) {
-        let reader = "NumPy reads it (np.loadtxt) and saves it as an array (np.save)".into();
+    let text = String::from_utf8_lossy(head);
+    if formats::is_text(head) && text_events::has_events(&text) {
+        let reader = match text_events::described(Path::new(name), stem, &text) {
+            (_, _, Some(_)) => "NumPy reads it (np.loadtxt) and saves it as an array (np.save)".into(),
+            (_, reader, None) => reader.into(),
+        };
         return Some(Unread { format: "a table of events in text".into(), reader, has_events: true });
     }
     if let Some((format, reader, _)) = recognise(Path::new(name), stem, head) {

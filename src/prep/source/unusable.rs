@@ -47,7 +47,7 @@ pub(super) fn unusable(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<U
 }
 
 /// Returns whether `kind` is the name of a text type, in NumPy (`<U3`, `|S3`) or in HDF5 (`string (len 3)`).
-fn is_text(kind: &str) -> bool {
+pub(super) fn is_text(kind: &str) -> bool {
     let plain = kind.trim_start_matches(['<', '>', '|', '=']);
     let numpy = plain.strip_prefix(['U', 'S', 'a']).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()));
     numpy || kind.starts_with("string") || kind.starts_with("unicode")
