@@ -18,7 +18,7 @@ use hdf5::types::TypeDescriptor;
 
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
-use crate::source::array_info::{ArrayInfo, Survey};
+use crate::source::array_info::{ArrayInfo, ArrayKind, Survey};
 use crate::source::columns::{FieldPath, Fields, Part, TakenColumns, TakenField};
 use crate::source::hdf::{NumberColumn, Tree};
 use crate::source::layout::Layout;
