@@ -89,7 +89,7 @@ fn command(path: &Path, stem: &str, head: &str) -> Option<Result<(&'static str, 
         format!("import numpy as np; np.save({}, np.loadtxt({}{options}))", literal(&out), literal(path.to_str()?));
     let open = named.as_ref().is_some_and(|named| named.is_unit_open);
     let reader = match open {
-        true => "NumPy reads it; its times have fractions and no unit: add --time-unit s, ms, us or ns if you know it",
+        true => "NumPy reads it; its times have fractions and no unit: `time_unit` (s, ms, us or ns) says it",
         false => "NumPy reads it",
     };
     // Without an order, the array is opened without one, and the error has it.
