@@ -399,7 +399,7 @@ fn recordings_that_are_not_read_are_refused_or_named() {
             // What the line writes is beside the file, and the folder is converted again.
             let stem = file.with_extension("").display().to_string();
             let (save, then) = (format!("np.save(\"{stem}_events.npy\""), folder.root.display());
-            folder.refuses(&[], 3, &[&save, &format!("and convert {then} with --columns t,x,y,p")]);
+            folder.refuses(&[], 3, &[&save, &format!("(\"p\", \"i8\")], ndmin=1))', and convert {then}")]);
         }
         // A table says which files are taken. A copy that is read makes up for a file that is not.
         let table = folder.dir.join("t.csv");

@@ -40,7 +40,7 @@ fn what_is_no_hdf5_is_refused() {
         &[
             "expected a recording in HDF5 or NumPy's formats, got a text that begins with \"time,x\"",
             "np.loadtxt(",
-            "--columns t,x",
+            "dtype=[(\"t\", \"f8\"), (\"x\", \"i8\")]",
         ],
     );
     let words = ["expected an HDF5 file, got a file that begins with", "it is no NumPy file either"];
