@@ -93,7 +93,7 @@ fn shard() -> Vec<Case> {
         case(
             mismatch("classes", "src"),
             &["a set: classes differs from src: expected this, got that"],
-            "'a set' again with --classes-of src",
+            "src has no class that: if it is another spelling, rename it and convert the recordings of 'a set' again",
         ),
         case(mismatch("list of classes", "none"), &["list of classes"], "--classes FILE"),
         case(mismatch("part", "src"), &["part differs"], "every part of one set once"),
