@@ -77,7 +77,7 @@ pub(crate) fn kept(typed: impl Iterator<Item = String>, valued: &[&str], single:
             if value.is_none() {
                 typed.next();
             }
-        } else if !single.contains(&flag) && !(flag.starts_with("-o") && valued.contains(&"-o")) {
+        } else if !single.contains(&flag) && !flag.starts_with("-o") {
             words.push(word);
         }
     }
