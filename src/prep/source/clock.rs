@@ -6,7 +6,7 @@
 //! | wrap | step back by 2^n ticks of the counter, and go on | a counter of 24 bits, after 16.8 s |
 //! | reset | step back and go on from there | the camera was started again |
 //! | gap | jump ahead by far more than the rest of the recording lasts | it begins with old events |
-//! | stray | jump as far as a gap, ahead or back, for a few events | one damaged time |
+//! | stray | jump as far as a gap for a few events, or step back far for a block of events | one damaged time |
 //! | disorder | descend, or step back again and again without returning | a file whose events are sorted by pixel |
 //!
 //! The pass needs constant memory, apart from a few bytes for each wrap. It takes the times in blocks. Nearly all
@@ -40,7 +40,8 @@ const SETTLED: u64 = 64;
 /// as settled.
 const ORDERED: u64 = 4;
 /// A step back near the end of a recording counts as jitter if only a few events follow it and it is short. It is short
-/// if it is at most this many microseconds, and at most an eighth of the recording's duration.
+/// if it is at most this many microseconds, and at most an eighth of the recording's duration. Blocks of events that are
+/// behind by more than both are stray, wherever they are.
 const LATE: i64 = 1_000_000;
 /// Jumps longer than this many microseconds are kept, because they may be gaps. If such a jump is not a gap, but is
 /// longer than the rest of the recording, it is mentioned in a note.
@@ -89,6 +90,8 @@ pub(super) struct Clock {
     resets: Vec<(Break, Run, u64)>,
     /// The longest jumps: those ahead, and those back after which the times returned.
     gaps: Vec<Break>,
+    /// Blocks of events far behind all others, with their numbers of events. At most [`LISTED`].
+    blocks: Vec<(Break, u64)>,
     /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
     /// time.
     missing: Option<(u64, u64)>,
@@ -140,6 +143,7 @@ impl Clock {
             deep: 0,
             resets: Vec::new(),
             gaps: Vec::new(),
+            blocks: Vec::new(),
             missing: None,
         }
     }
@@ -214,8 +218,13 @@ impl Clock {
             let depth = left.high.saturating_sub(self.run.low);
             self.left = None;
             if jump >= depth / 4 || !self.run.is_settled(self.settled) {
-                let kind = BreakKind::Behind;
-                self.leave(Break { kind, at: self.run.at, until: Some(self.seen), by: depth }, self.run.events - 1);
+                let late = self.run.events - 1;
+                let block = Break { kind: BreakKind::Behind, at: self.run.at, until: Some(self.seen), by: depth };
+                if self.blocks.len() < LISTED && late > ORDERED && jump >= depth / 2 && self.is_far(depth) {
+                    self.blocks.push((block, late));
+                } else {
+                    self.leave(block, late);
+                }
                 self.run = Run { events: left.events + self.run.events, ..left };
                 if time >= left.high {
                     self.advance(time, time.saturating_sub(left.high));
@@ -225,6 +234,18 @@ impl Clock {
             self.reset(left);
         }
         self.advance(time, jump);
+    }
+
+    /// Whether the current run, `depth` microseconds behind, cannot be a packet that came late: it is behind by more
+    /// than [`LATE`], or it has one time, which is the lowest of all. A run that fits where the times jumped ahead
+    /// before it came late.
+    fn is_far(&self, depth: i64) -> bool {
+        let Run { low, high, .. } = self.run;
+        let fits = |leap: Leap| {
+            low >= leap.from.saturating_sub(SMALL.0) && high <= leap.from.saturating_add(leap.by).saturating_add(SMALL.0)
+        };
+        let one = low == high && low == self.low;
+        (depth > LATE || one) && !self.run.is_rough(self.settled) && !self.leap.is_some_and(fits)
     }
 
     fn advance(&mut self, time: i64, jump: i64) {
@@ -312,12 +333,16 @@ impl Clock {
         let few = self.seen < FEW;
         let ends = (self.first.first().copied().unwrap_or(0), self.previous);
         let span = self.high.saturating_sub(self.low);
+        let ordered = self.deep * ORDERED <= self.seen;
+        let mut breaks = Vec::new();
+        for (block, late) in std::mem::take(&mut self.blocks) {
+            if ordered && block.by > span / 8 { breaks.push(block) } else { self.leave(block, late) }
+        }
         let silent = self.gaps.iter().filter(|gap| gap.kind != BreakKind::Behind);
         let (number, rest) = silent.fold((1, self.progress), |(n, rest), gap| (n + 1, rest.saturating_sub(gap.by)));
         let mean = rest / self.seen.saturating_sub(number).max(1) as i64;
         let rest = if few { usual_steps(&self.first) } else { rest };
         let events = self.seen;
-        let ordered = self.deep * ORDERED <= events;
         let in_order = ordered || events > BLOCK as u64;
         let hole = if in_order { i64::MAX } else { largest_step(&mut self.first) };
         let progress = self.progress;
@@ -338,7 +363,7 @@ impl Clock {
             }
         }
         let (small, mut jitter) = ((span / 8).min(SMALL.1), self.jitter);
-        let (mut breaks, mut pauses) = (Vec::new(), Vec::new());
+        let mut pauses = Vec::new();
         for (reset, run, before) in self.resets {
             let depth = reset.by.saturating_add(run.start).saturating_sub(run.low);
             let two = run.events.min(before) >= ORDERED || (before >= 2 * ORDERED && reset.by >= span - span / 8);
@@ -380,7 +405,11 @@ impl Clock {
         };
         let (wrap, doubt) = match wrap {
             Some((wrap, true)) => (Some(wrap), None),
-            Some((wrap, false)) if !breaks.is_empty() || disorder.is_some() => (None, Some(wrap)),
+            Some((mut wrap, false)) => {
+                wrap.likely &= self.deep == 1;
+                let doubtful = wrap.likely || !breaks.is_empty() || disorder.is_some();
+                (None, doubtful.then_some(wrap))
+            }
             _ => (None, None),
         };
         Findings {

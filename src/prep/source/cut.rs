@@ -94,7 +94,7 @@ pub(super) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>)
     let mut in_order = scan(stream, &mut bounds, Some(&mut clock))?;
     let found = clock.finish();
     let mut notes = vet(stream, &found)?;
-    let wrap = found.wrap.filter(|_| stream.time.unwrap);
+    let wrap = found.wraps(stream.time.unwrap).filter(|_| stream.time.unwrap).cloned();
     if wrap.is_some() {
         stream.time.set_wrap(wrap.clone());
         bounds = Bounds::new(cut, most, intervals);

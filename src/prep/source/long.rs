@@ -146,7 +146,7 @@ impl Long {
         clock.see(&block.t.places(None));
         let found = clock.finish();
         let mut notes = vet(stream, &found)?;
-        if let Some(wrap) = found.wrap.filter(|_| stream.time.unwrap) {
+        if let Some(wrap) = found.wraps(stream.time.unwrap).filter(|_| stream.time.unwrap).cloned() {
             wrap.unwrap(0, &mut block.t.us);
             notes.extend(vet_unwrapped(stream, &Findings::of(stream.time.unit, &block.t.places(None)))?);
         }

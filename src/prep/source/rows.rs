@@ -69,7 +69,7 @@ impl RowClocks {
             let found = self.find(sample, &stamps)?;
             self.vet_brief(sample, &times, row.clone())?;
             let mut notes = self.judge(sample, &self.time, &found, &arrays)?;
-            if let Some(wrap) = found.wrap.filter(|_| self.time.unwrap) {
+            if let Some(wrap) = found.wraps(self.time.unwrap).filter(|_| self.time.unwrap).cloned() {
                 wrap.unwrap(0, &mut stamps.us);
                 // A counter that ran before the row began does not say when it began.
                 if let Some(start) = stamps.first(0..stamps.us.len()).filter(|&start| wrap.is_late(start)) {
@@ -110,7 +110,7 @@ impl RowClocks {
         arrays: impl Fn(u64) -> Place,
     ) -> Result<Vec<String>> {
         let place = format!("sample {sample}: times");
-        judge((&self.path, &place), time, found, |_| Ok(None)).map_err(|mut error| {
+        judge((&self.path, &place), time, found, &|_| Ok(None)).map_err(|mut error| {
             if let Error::ClockTrouble { remedy, .. } = &mut error {
                 let out = match remedy {
                     ClockRemedy::Parts(parts) => parts.first().map_or(Vec::new(), |part| part.others(found.events)),

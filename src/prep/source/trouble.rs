@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::error::{ClockRemedy, Error, Result};
 use crate::source::clock::{Break, BreakKind, Disorder, Findings};
 use crate::source::event_range::EventRange;
+use crate::source::order::Sorting;
 use crate::source::timeline::Timeline;
 
 /// Maximum number of ranges of events that an error suggests.
@@ -26,28 +27,37 @@ pub(super) fn judge(
     (path, place): (&Path, &str),
     time: &Timeline,
     found: &Findings,
-    sorting: impl FnOnce(&[u64]) -> Result<Option<String>>,
+    sorting: &dyn Fn(&[u64]) -> Result<Option<Sorting>>,
 ) -> Result<Vec<String>> {
     let skipped = time.skipped;
+    let wrap = found.wraps(time.unwrap);
     let resets = || found.breaks.iter().filter(|found| found.kind == BreakKind::Reset).map(|found| found.at);
-    let starts: Vec<u64> = match &found.wrap {
+    let starts: Vec<u64> = match wrap {
         Some(wrap) => wrap.starts().collect(),
         None => resets().collect(),
     };
     let disorder = match found.disorder {
         Some(Disorder::Descending) => Some("its events are in descending order of time".into()),
         _ if starts.is_empty() => None,
-        _ => sorting(&starts)?,
+        _ => match sorting(&starts)? {
+            Some(Sorting::Packets) if wrap.is_none() => {
+                let mut notes = judge((path, place), time, &found.without_resets(), &|_| Ok(None))?;
+                notes.push("disorder: each packet has the events of one polarity first; they were sorted".into());
+                return Ok(notes);
+            }
+            Some(Sorting::Whole(what)) => Some(what),
+            _ => None,
+        },
     };
     let disorder = disorder.or(match found.disorder {
-        Some(Disorder::Sawtooth(steps)) if found.wrap.is_none() => Some(format!(
+        Some(Disorder::Sawtooth(steps)) if wrap.is_none() => Some(format!(
             "the times step back {steps} times by more than half of the recording and do not return, so it is sorted by \
              something else than time, or its clock starts again and again"
         )),
         _ => None,
     });
     let stray = found.breaks.first().is_some_and(|found| found.kind != BreakKind::Reset);
-    let doubt = found.doubt.as_ref().filter(|_| !stray);
+    let doubt = found.doubt.as_ref().filter(|_| !stray && wrap.is_none());
     let refuse = |got: String, remedy| {
         let doubtful = doubt.map_or(String::new(), |wrap| format!(" ({})", wrap.doubt()));
         let (got, period) = (format!("a {got}{doubtful}"), doubt.map(|wrap| wrap.period_in(time.unit).into()));
@@ -57,8 +67,9 @@ pub(super) fn judge(
         let what = format!("disorder: {what}");
         return if time.as_is { Ok(vec![what + "; it was sorted"]) } else { refuse(what, ClockRemedy::Sort) };
     }
-    if let Some(wrap) = &found.wrap {
-        let what = wrap.describe(skipped);
+    if let Some(wrap) = wrap {
+        let certain = found.wrap.is_some();
+        let what = if certain { wrap.describe(skipped) } else { wrap.describe_likely(skipped) };
         return match (time.unwrap, time.as_is) {
             (true, _) => Ok(vec![what + "; it was unwrapped"]),
             (_, true) => Ok(vec![what + "; taken as it is"]),

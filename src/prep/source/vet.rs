@@ -61,7 +61,7 @@ pub(super) fn vet_ends(stream: &EventStream) -> Result<()> {
 pub(super) fn vet_all(stream: &EventStream) -> Result<()> {
     let (found, _) = observe(stream, stream.strides(), None, None)?;
     vet(stream, &found)?;
-    if let Some(wrap) = found.wrap.filter(|_| stream.time.unwrap) {
+    if let Some(wrap) = found.wraps(stream.time.unwrap).filter(|_| stream.time.unwrap).cloned() {
         vet_unwrapped(stream, &observe(stream, stream.strides(), None, Some(&wrap))?.0)?;
     }
     Ok(())
@@ -109,7 +109,7 @@ pub(super) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>>
     if let Some(unit) = stream.time.assumed() {
         vet_unit(stream, unit, found)?;
     }
-    let mut notes = judge((&stream.path, "times"), &stream.time, found, |starts| sorting(stream, starts))?;
+    let mut notes = judge((&stream.path, "times"), &stream.time, found, &|starts| sorting(stream, starts))?;
     notes.extend(found.missing.map(|(at, count)| {
         let (of, at) = (found.events, at + stream.time.skipped);
         format!("{count} of {of} events have no time (NaN, NaT or beyond 64 bits), the first is event {at}")
@@ -122,7 +122,7 @@ pub(super) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>>
 /// # Errors
 /// [`Error::ClockTrouble`].
 pub(super) fn vet_unwrapped(stream: &EventStream, found: &Findings) -> Result<Vec<String>> {
-    judge((&stream.path, "times without wraps"), &stream.time.unwrapped(), found, |_| Ok(None))
+    judge((&stream.path, "times without wraps"), &stream.time.unwrapped(), found, &|_| Ok(None))
 }
 
 /// Returns an error if a recording lasts so long, or so short, that the unit must be wrong.

@@ -78,6 +78,26 @@ pub(in crate::source) struct Findings {
     pub pauses: Vec<Break>,
 }
 
+impl Findings {
+    /// Returns the wrap to undo, or to refuse: a certain one, or a likely one if `asked`, because the user asked to undo
+    /// wraps, or if the step back is nothing else that is known.
+    pub(in crate::source) fn wraps(&self, asked: bool) -> Option<&Wrap> {
+        let resets = self.breaks.iter().all(|found| found.kind == BreakKind::Reset);
+        let likely = |wrap: &&Wrap| wrap.likely && (self.breaks.is_empty() || asked && resets);
+        self.wrap.as_ref().or(self.doubt.as_ref().filter(likely))
+    }
+
+    /// Returns the findings if all resets are only events out of order.
+    pub(in crate::source) fn without_resets(&self) -> Findings {
+        let mut found = self.clone();
+        let mut jitter = found.jitter.unwrap_or_default();
+        for reset in found.breaks.extract_if(.., |found| found.kind == BreakKind::Reset) {
+            jitter.add(reset.at, reset.by, 1);
+        }
+        Findings { jitter: Some(jitter), doubt: None, ..found }
+    }
+}
+
 impl Jitter {
     /// Counts `events` more events that are out of order because of a step back. `at` is the index of the event after
     /// the step, and `depth` is the step's length in microseconds.

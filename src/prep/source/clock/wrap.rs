@@ -7,6 +7,8 @@ use crate::source::unit::{TimeUnit, duration};
 const COUNTERS: std::ops::RangeInclusive<u32> = 15..=62;
 /// The shortest period that a counter can have, in microseconds.
 const SHORTEST: i64 = 1 << 15;
+/// The numbers of bits that counters usually have.
+const USUAL: [u32; 3] = [16, 24, 32];
 /// If a counter wraps only once or twice, and an offset was added to its values, it must have at least this many bits.
 /// With fewer bits, the wraps are not certain.
 const RELATIVE: u32 = 20;
@@ -33,6 +35,9 @@ pub(in crate::source) struct Wrap {
     /// Number of steps across the counter's end, and the sum of their lengths after the wraps are undone, in
     /// microseconds.
     across: (u32, i64),
+    /// Whether the times step back once, from near the top of a usual counter to near 0. A wrap that is not certain is
+    /// then more probable than anything else.
+    pub(super) likely: bool,
 }
 
 /// The turns of a recording. A turn is a step that may be a wrap of a counter, because it is longer than half of the
@@ -97,8 +102,11 @@ impl Turns {
         let periods = counters.filter_map(|(unit, bits)| Some((unit, bits, unit.of_integer(1 << bits)?)));
         let possible = periods.filter(|(.., period)| *period >= SHORTEST && high.saturating_sub(low) < *period);
         let wraps = possible.filter_map(|(unit, bits, period)| {
-            let mut wrap = Wrap { unit, bits, period, crossings: Vec::new(), laps: 0, across: (0, 0) };
+            let mut wrap = Wrap { unit, bits, period, crossings: Vec::new(), laps: 0, across: (0, 0), likely: false };
             self.steps.iter().for_each(|turn| wrap.cross(turn));
+            let near = |turn: &Turn| turn.from >= period - period / 8 && (0..=period / 8).contains(&turn.to);
+            wrap.likely = USUAL.contains(&bits) && low >= 0 && matches!(&self.steps[..], [.., turn] if near(turn));
+            wrap.likely &= wrap.crossings.len() == 1;
             let (steps, lasting) = wrap.across;
             let (period, across) = (period as f64, lasting as f64 / f64::from(steps.max(1)));
             let lasts = (ends.1.saturating_sub(ends.0)) as f64 + f64::from(wrap.laps) * period;
@@ -120,7 +128,8 @@ impl Turns {
             possible.then_some((wrap, across <= longest))
         });
         let wraps: Vec<(Wrap, bool)> = wraps.collect();
-        wraps.iter().find(|(_, certain)| *certain).or(wraps.first()).cloned()
+        let likely = || wraps.iter().find(|(wrap, _)| wrap.likely);
+        wraps.iter().find(|(_, certain)| *certain).or_else(likely).or(wraps.first()).cloned()
     }
 }
 
@@ -172,6 +181,12 @@ impl Wrap {
                 first
             })
             .map(|(at, _)| *at)
+    }
+
+    /// Like [`Wrap::describe`], for a wrap that is not certain.
+    pub(in crate::source) fn describe_likely(&self, skipped: u64) -> String {
+        let across = duration(self.across.1 as f64);
+        format!("likely {}, if that is {across} of silence and not events in another order", self.describe(skipped))
     }
 
     /// Describes the wraps for a message: at what value the counter wraps, how often, and before which event. `skipped`
