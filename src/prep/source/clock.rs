@@ -90,11 +90,24 @@ pub(super) struct Clock {
     resets: Vec<(Break, Run, u64)>,
     /// The longest jumps: those ahead, and those back after which the times returned.
     gaps: Vec<Break>,
+    packets: Packets,
     /// Blocks of events far behind all others, with their numbers of events. At most [`LISTED`].
     blocks: Vec<(Break, u64)>,
     /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
     /// time.
     missing: Option<(u64, u64)>,
+}
+
+/// The spans of time that were covered twice, because of a large step back from the end of a span to its start. If they
+/// follow each other and are most of the recording, its packets have their events in two parts, such as by polarity.
+#[derive(Clone, Copy, Debug, Default)]
+struct Packets {
+    spans: u64,
+    /// End of the last span, and the sum of all lengths, in microseconds.
+    end: i64,
+    covered: i64,
+    /// Whether a span begins before the end of the one before it.
+    overlap: bool,
 }
 
 /// A large jump ahead from one event to the next. Times are in microseconds.
@@ -143,6 +156,7 @@ impl Clock {
             deep: 0,
             resets: Vec::new(),
             gaps: Vec::new(),
+            packets: Packets::default(),
             blocks: Vec::new(),
             missing: None,
         }
@@ -293,6 +307,7 @@ impl Clock {
             return;
         }
         self.deep += 1;
+        self.packets.add(time, self.run.high, small);
         // Back to where the times jumped ahead: those in between were early.
         let early = |leap: &Leap| time >= leap.from.saturating_sub(SMALL.0) && depth <= leap.by.saturating_mul(3);
         if let Some(Leap { at, .. }) = self.leap.filter(early) {
@@ -370,7 +385,7 @@ impl Clock {
             if reset.at <= self.settled && is_stray(reset.by) {
                 // All others begin anew after the first few, which are from elsewhere.
                 breaks.push(Break { kind: BreakKind::Ahead, at: 0, until: Some(reset.at), ..reset });
-            } else if reset.by > small && (!few || two) && ordered {
+            } else if reset.by > small && (!few || two) && ordered && !self.packets.are_all(span) {
                 breaks.push(reset);
             } else {
                 jitter.add(reset.at, depth, run.events);
@@ -461,6 +476,21 @@ fn usual_steps(times: &[i64]) -> i64 {
 fn largest_step(times: &mut [i64]) -> i64 {
     times.sort_unstable();
     times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0)
+}
+
+impl Packets {
+    /// Adds the span of a step back to `start` from `end`. Spans may overlap by `small`.
+    fn add(&mut self, start: i64, end: i64, small: i64) {
+        self.overlap |= self.spans > 0 && start < self.end.saturating_sub(small);
+        self.covered = self.covered.saturating_add(end.saturating_sub(start));
+        (self.spans, self.end) = (self.spans + 1, end);
+    }
+
+    /// Whether packets are most of a recording of `span` microseconds. A clock that starts again twice does so at the
+    /// same time, so that the spans overlap.
+    fn are_all(&self, span: i64) -> bool {
+        self.spans > 1 && !self.overlap && self.covered >= span / 2
+    }
 }
 
 impl Run {
