@@ -232,21 +232,30 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
             slice(events)
         ),
         ClockRemedy::OfRow(place) => {
-            let RowEvents { arrays, row, events } = &**place;
+            let RowEvents { arrays, row, events, in_parts } = &**place;
             let out: Vec<String> = events.iter().map(slice).collect();
             let without = |of: &str| format!("numpy.delete({of}, numpy.r_[{}])", out.join(", "));
             let each = match row {
                 Some(row) => format!("f[n].__setitem__({row}, {})", without(&format!("f[n][{row}]"))),
                 None => format!("f.update({{n: {}}})", without("f.pop(n)[()]")),
             };
-            let code =
-                format!("import h5py, numpy; f = h5py.File(\"mended.h5\", \"r+\"); [{each} for n in {arrays:?}]");
-            format!(
-                "take that out of a copy, and convert that: cp {} mended.h5 && python3 -c {}; --allow-clock-trouble takes \
-                 all times as they are, sorted",
-                quoted(&path.display().to_string()),
+            // Not the name of the file itself, which may be such a copy, of another sample.
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let name = format!("{stem}_mended.h5");
+            let code = format!("import h5py, numpy; f = h5py.File({name:?}, \"r+\"); [{each} for n in {arrays:?}]");
+            let (from, to) = (quoted(&path.display().to_string()), quoted(&name));
+            let mend = format!(
+                "take that out of a copy, and convert that (this is one sample; others that need it are named next): cp \
+                 {from} {to} && python3 -c {}",
                 quoted(&code)
-            )
+            );
+            let allow = "--allow-clock-trouble takes all times as they are, sorted";
+            match in_parts {
+                true => {
+                    format!("{allow}, which is right if they are only not in order; if its clock started again, {mend}")
+                }
+                false => format!("{mend}; {allow}"),
+            }
         }
         ClockRemedy::Parts(parts) => {
             let ranges: Vec<String> = parts.iter().map(|range| format!("--events {range}")).collect();

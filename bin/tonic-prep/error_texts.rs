@@ -155,7 +155,7 @@ fn prep() -> Vec<Case> {
     let clock = |remedy, next| trouble(remedy, None, next);
     let of_row = |row, next| {
         let (arrays, events) = ([words("a"), words("b")], vec![events("0..4"), events("6..9")]);
-        clock(ClockRemedy::OfRow(Box::new(RowEvents { arrays, row, events })), next)
+        clock(ClockRemedy::OfRow(Box::new(RowEvents { arrays, row, events, in_parts: row.is_none() })), next)
     };
     let unit = |multiple, next| {
         case(
@@ -319,6 +319,7 @@ fn prep() -> Vec<Case> {
             Some(7),
             "f[n].__setitem__(7, numpy.delete(f[n][7], numpy.r_[0:4, 6:9])) for n in [\"a\", \"b\"]]'; --allow",
         ),
+        of_row(None, "only not in order; if its clock started again, take that out"),
         of_row(None, "[f.update({n: numpy.delete(f.pop(n)[()], numpy.r_[0:4, 6:9])}) for n in"),
         clock(ClockRemedy::Parts(vec![events("1..")]), "leave the others out, with --events 1..;"),
         clock(

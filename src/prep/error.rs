@@ -65,6 +65,8 @@ pub struct RowEvents {
     pub row: Option<u64>,
     /// The events to remove, as ranges of their indices in the sample.
     pub events: Vec<EventRange>,
+    /// Whether the sample has parts, all but one of which are removed: perhaps its events are only not in order.
+    pub in_parts: bool,
 }
 
 /// Errors of reading recordings and of recipes.

@@ -228,6 +228,17 @@ fn times_that_are_not_finite_are_counted_and_said_once() {
 }
 
 #[test]
+#[cfg(unix)]
+fn pipes_and_devices_are_refused_at_once() {
+    let dir = scratch();
+    let pipe = dir.join("pipe.npy");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for file in [&pipe, Path::new("/dev/zero")] {
+        refuse(&dir, file, &[], 3, &["expected a regular file, got a pipe, a socket or a device"]);
+    }
+}
+
+#[test]
 fn empty_samples_are_one_empty_frame_each_and_said() {
     let dir = scratch();
     let recording = Recording::of(vec![vec![], vec![(0.1, 1), (0.9, 2)], vec![], vec![(1.5, 3)]]);

@@ -254,10 +254,12 @@ fn handles_usr1(child: &Child) -> bool {
 #[cfg(target_os = "linux")]
 fn a_run_far_from_a_safe_place_ends_all_the_same() {
     let dir = scratch();
-    let never = dir.join("never.npy"); // a pipe into which nobody writes
+    let never = dir.join("never.csv"); // a pipe into which nobody writes
     assert!(Command::new("mkfifo").arg(&never).status().unwrap().success());
     let mut command = Command::new(program());
-    command.arg("convert").arg(&never).arg("-o").arg(dir.join("out")).stderr(Stdio::piped());
+    let file = super::camera::Camera::random(1, 9, 900_000).npy(&dir.join("a.npy"));
+    command.arg("convert").arg(file).arg("-o").arg(dir.join("out")).stderr(Stdio::piped());
+    command.args(["--sensor", "40,30,2", "--labels"]).arg(&never);
     let mut child = command.spawn().unwrap();
     while !handles_usr1(&child) {
         assert!(child.try_wait().unwrap().is_none());

@@ -445,3 +445,27 @@ fn a_set_with_a_given_unit_is_resumed_and_repaired() {
     let repaired = repair_from(&set, &[short], &options, Verbosity::Quiet).unwrap();
     assert!(repaired.faults.is_empty() && contents(&set) == whole, "{repaired:?}");
 }
+
+#[test]
+fn the_unit_of_small_recordings_is_judged_for_the_whole_folder() {
+    let dir = scratch();
+    for (unit, refused) in [(1_000, true), (1, false)] {
+        let folder = dir.folder(&format!("of_{unit}"));
+        for seed in 0..4 {
+            let mut camera = Camera::random(seed, 90, 900_000);
+            camera.t.iter_mut().for_each(|t| *t /= unit);
+            camera.npy(&folder.join(format!("{seed}.npy")));
+        }
+        let mut command = convert(&[&folder], &dir.join("set"));
+        command.args(SENSOR).arg("--overwrite");
+        if !refused {
+            command.assert().success();
+            continue;
+        }
+        says(
+            &fails(&mut command, 3),
+            &["times of 4 files: expected recordings that last 1 ms to a day", "--time-unit ms"],
+        );
+        command.args(["--time-unit", "ms"]).assert().success();
+    }
+}

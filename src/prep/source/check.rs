@@ -163,6 +163,8 @@ pub(super) struct Pixels {
     /// Number of coordinates. `fractions` is the number of those that are not whole numbers.
     count: u64,
     fractions: u64,
+    /// Number and range of the coordinates from -1 to 1, such as normalised ones.
+    normal: (u64, f64, f64),
     /// An eighth of the sensor's width (for x) or height (for y), or 0 if the sensor is unknown. Coordinates with
     /// fractions that are all below it are probably not pixels.
     few: f64,
@@ -173,21 +175,31 @@ impl Pixels {
     pub(super) fn new(role: Role, sensor: Option<SensorSize>) -> Pixels {
         let size = sensor.map_or(0, |sensor| if role == Role::X { sensor.width } else { sensor.height });
         let (least, most) = (f64::INFINITY, f64::NEG_INFINITY);
-        Pixels { least, most, count: 0, fractions: 0, few: f64::from(size) / 8.0 }
+        Pixels { least, most, count: 0, fractions: 0, normal: (0, least, most), few: f64::from(size) / 8.0 }
     }
 
     /// Adds coordinates. Infinite and NaN coordinates are skipped, because they are outside every sensor.
     pub(super) fn add(&mut self, coordinates: &[f64]) {
         for &n in coordinates.iter().filter(|n| n.is_finite()) {
             (self.least, self.most) = (self.least.min(n), self.most.max(n));
+            if n.abs() <= 1.0 {
+                let (count, least, most) = self.normal;
+                self.normal = (count + 1, least.min(n), most.max(n));
+            }
             self.count += 1;
             self.fractions += u64::from(n.fract() != 0.0);
         }
     }
 
-    /// Whether [`Pixels::judge`] is certain to accept the coordinates, whatever coordinates are still added.
+    /// Whether [`Pixels::judge`] is as good as certain to accept the coordinates, whatever coordinates are still added.
     fn are_settled(&self) -> bool {
-        self.least < self.most && !self.are_inside_one()
+        self.least < self.most && !self.are_inside_one() && 2 * self.normal.0 <= self.count
+    }
+
+    /// Whether 99 of 100 coordinates are normalised: they differ, are from -1 to 1, and at least half have fractions.
+    fn are_normalised(&self) -> bool {
+        let (normal, least, most) = self.normal;
+        100 * normal >= 99 * self.count && least < most && 2 * self.fractions >= self.count
     }
 
     /// Whether the coordinates look too close together for pixels. They do if all are inside one pixel, if all are from
@@ -202,13 +214,14 @@ impl Pixels {
     ///
     /// # Errors
     /// [`Error::NotPixels`] if some coordinates have fractions, the coordinates differ, and all are close together:
-    /// inside one pixel, from -1 to 1, or in a corner of the sensor.
+    /// inside one pixel, from -1 to 1 (99 of 100 are enough), or in a corner of the sensor.
     pub(super) fn judge(&self, path: &Path, field: &str) -> Result<Option<String>> {
         if self.fractions == 0 {
             return Ok(None);
         }
-        if self.least < self.most && self.are_inside_one() {
-            let (path, field, least, most) = (path.into(), field.into(), self.least, self.most);
+        if self.least < self.most && (self.are_inside_one() || self.are_normalised()) {
+            let (_, least, most) = if self.are_normalised() { self.normal } else { (0, self.least, self.most) };
+            let (path, field) = (path.into(), field.into());
             return Err(Error::NotPixels { path, field, least, most });
         }
         let warning = if 10 * self.fractions > self.count { "warning: " } else { "" };
@@ -230,9 +243,17 @@ mod tests {
             pixels.add(coordinates);
             (pixels.judge(Path::new("a"), "x"), pixels.are_settled())
         };
-        for refused in
-            [&[0.1, 0.2][..], &[0.0, 0.5, 1.0], &[-1.0, -0.3, 1.0], &[7.2, 7.9], &[f64::NAN, 0.1, 0.9], &[0.5, 9.5]]
-        {
+        // One stray coordinate makes no pixels of normalised ones.
+        let stray: Vec<f64> = (0..99).map(|i| f64::from(i) / 99.0).chain([70.5]).collect();
+        for refused in [
+            &[0.1, 0.2][..],
+            &[0.0, 0.5, 1.0],
+            &[-1.0, -0.3, 1.0],
+            &[7.2, 7.9],
+            &[f64::NAN, 0.1, 0.9],
+            &[0.5, 9.5],
+            &stray,
+        ] {
             let (verdict, settled) = judge(refused);
             assert!(matches!(verdict, Err(Error::NotPixels { .. })) && !settled, "{refused:?}");
         }

@@ -43,6 +43,8 @@ pub(super) struct FolderClasses {
     pub labels: Vec<u32>,
     /// Names of classes whose folders contain no recordings.
     pub empty: Vec<String>,
+    /// Names of folders without recordings that the caller's list lacks. They are no classes.
+    pub outside: Vec<String>,
 }
 
 /// Takes the classes of recordings from the names of the folders at `level`, counted from 1. Classes are numbered in
@@ -94,10 +96,12 @@ pub(super) fn by_folder(
     let of_files = of_files.collect::<Result<Vec<&str>>>()?;
     let full: BTreeSet<&str> = of_files.iter().copied().collect();
     let mut empty = folders_at(&listing.folders, level);
-    empty.retain(|name| !full.contains(name) && list.is_none_or(|list| list.has(name)));
+    empty.retain(|name| !full.contains(name));
+    let (empty, outside): (Vec<&str>, _) = empty.into_iter().partition(|name| list.is_none_or(|list| list.has(name)));
     let (names, mut labels) = number_classes(of_files.iter().chain(&empty).copied(), false);
     labels.truncate(files.len());
-    Ok(Some(FolderClasses { names, labels, empty: empty.into_iter().map(String::from).collect() }))
+    let [empty, outside] = [empty, outside].map(|names| names.into_iter().map(String::from).collect());
+    Ok(Some(FolderClasses { names, labels, empty, outside }))
 }
 
 /// Returns the names of the folders at `level` (counted from 1) that contain recordings, if these folders are the parts

@@ -256,7 +256,8 @@ impl Clock {
     fn is_far(&self, depth: i64) -> bool {
         let Run { low, high, .. } = self.run;
         let fits = |leap: Leap| {
-            low >= leap.from.saturating_sub(SMALL.0) && high <= leap.from.saturating_add(leap.by).saturating_add(SMALL.0)
+            low >= leap.from.saturating_sub(SMALL.0)
+                && high <= leap.from.saturating_add(leap.by).saturating_add(SMALL.0)
         };
         let one = low == high && low == self.low;
         (depth > LATE || one) && !self.run.is_rough(self.settled) && !self.leap.is_some_and(fits)

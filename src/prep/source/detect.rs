@@ -53,6 +53,11 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
 
 /// Returns the layout of a NumPy file, recognised by its first bytes. `None` for any other file.
 fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
+    // To open a pipe waits for who writes it.
+    let kind = std::fs::metadata(path).map_err(Error::io(path, "open the recording"))?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(Error::not_a_recording(path, "a regular file", "a pipe, a socket or a device"));
+    }
     let mut head = [0; 4];
     let file = std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
     Ok(match std::io::Read::read_exact(&mut &file, &mut head).is_ok().then_some(&head) {

@@ -26,8 +26,11 @@ use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::Recording;
 use crate::source::stream::ClassLabel;
 use crate::source::unit::TimeUnit;
-use crate::source::vet::vet_ends;
+use crate::source::vet::{vet_ends, vet_small};
 use tonic_shard::NO_LABEL;
+
+/// Maximum number of files whose times are read when a folder is opened, to check the unit of small recordings.
+const PROBES: usize = 64;
 
 /// Opens all recordings of a folder.
 ///
@@ -67,6 +70,8 @@ pub(super) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     if let Some(first) = listing.files.first() {
         vet_ends(&open_stream(&dir.join(first), options)?)?;
     }
+    let probes = listing.files.iter().step_by(listing.files.len().div_ceil(PROBES));
+    vet_small(dir, probes.map(|name| open_stream(&dir.join(name), options)))?;
     let labelled = labelled.map_or_else(|| by_file(dir, &listing, &heads), Ok)?;
     let sensor = heads.iter().find_map(|head| head.sensor);
     let sensor_of = |head: &Head| options.sensor.or(head.sensor).or(sensor);
@@ -150,6 +155,10 @@ fn label_files(
     };
     if !found.empty.is_empty() {
         notes.push(format!("folders without recordings count as classes: {}", some_of(&found.empty)));
+    }
+    if !found.outside.is_empty() {
+        let outside = some_of(&found.outside);
+        notes.push(format!("folders without recordings that are not in the list of classes are left out: {outside}"));
     }
     Ok(Some(Labelled { classes: Some(found.names), labels: found.labels }))
 }

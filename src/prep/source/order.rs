@@ -87,7 +87,9 @@ fn sorted_whole(stream: &EventStream, starts: &[u64]) -> Result<Option<String>> 
         let other = |a: &Extent, b: &Extent| matches!((a, b), (Some(a), Some(b)) if a.1 < b.0 || b.1 < a.0);
         columns.into_iter().find(|(_, (range, than))| other(range, than)).map(|(name, _)| name)
     };
-    if let Some(mut keys) = parts.windows(2).map(apart).collect::<Option<Vec<_>>>().filter(|keys| told && !keys.is_empty()) {
+    if let Some(mut keys) =
+        parts.windows(2).map(apart).collect::<Option<Vec<_>>>().filter(|keys| told && !keys.is_empty())
+    {
         keys.sort_unstable();
         keys.dedup();
         return Ok(Some(format!("its events are sorted by {} first, then by time", keys.join(" and "))));

@@ -112,13 +112,14 @@ impl RowClocks {
         let place = format!("sample {sample}: times");
         judge((&self.path, &place), time, found, &|_| Ok(None)).map_err(|mut error| {
             if let Error::ClockTrouble { remedy, .. } = &mut error {
+                let in_parts = matches!(remedy, ClockRemedy::Parts(_));
                 let out = match remedy {
                     ClockRemedy::Parts(parts) => parts.first().map_or(Vec::new(), |part| part.others(found.events)),
                     ClockRemedy::TakeOut(events) => vec![*events],
                     _ => return error,
                 };
                 let (arrays, row) = arrays(sample);
-                *remedy = ClockRemedy::OfRow(Box::new(RowEvents { arrays, row, events: out }));
+                *remedy = ClockRemedy::OfRow(Box::new(RowEvents { arrays, row, events: out, in_parts }));
             }
             error
         })

@@ -54,6 +54,31 @@ pub(super) fn vet_ends(stream: &EventStream) -> Result<()> {
     vet_all(stream)
 }
 
+/// Checks the unit of the recordings of the folder `path` that have few events each, by how long they last on average.
+/// `streams` are some of them. Does nothing if one has enough events to be checked by itself.
+///
+/// # Errors
+/// [`Error::ImplausibleTimes`]; errors of [`EventStream::times`] and of `streams`.
+pub(super) fn vet_small(path: &Path, streams: impl Iterator<Item = Result<EventStream>>) -> Result<()> {
+    let (mut events, mut lasts, mut count, mut assumed) = (0, 0_i64, 0, None);
+    for stream in streams {
+        let stream = stream?;
+        let Some(unit) = stream.time.assumed().filter(|_| stream.len < FEW) else { return Ok(()) };
+        let times = stream.times(0..stream.len)?;
+        let extent = times.valid().min().zip(times.valid().max()).filter(|(low, high)| low < high);
+        if let Some((low, high)) = extent {
+            (events, lasts, count) = (events + stream.len, lasts.saturating_add(high.saturating_sub(low)), count + 1);
+        }
+        assumed = Some(unit);
+    }
+    let Some(unit) = assumed.filter(|_| count > 1 && events >= FEW) else { return Ok(()) };
+    if (SHORTEST..=LONGEST).contains(&(lasts / count)) {
+        return Ok(());
+    }
+    let (place, expected) = ("times", "recordings that last 1 ms to a day on average");
+    Err(implausible(path, format!("{place} of {count} files"), expected.into(), (unit, None), lasts as f64, events))
+}
+
 /// Reads and checks all times of a recording.
 ///
 /// # Errors

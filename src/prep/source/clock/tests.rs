@@ -289,6 +289,50 @@ fn stray_times_are_told_wherever_they_are() {
 }
 
 #[test]
+fn blocks_far_behind_are_stray_and_packets_are_not() {
+    let put = |times: &[i64], at: usize, block: &[i64]| [&times[..at], block, &times[at..]].concat();
+    let minute = random(7, 5_000, MINUTE);
+    let behind: Vec<i64> = minute[2_500..3_500].iter().map(|t| t - 25_000_000).collect();
+    for (times, until) in [
+        (put(&minute, 2_500, &[0; 2_000]), 4_500),
+        (put(&minute, 2_500, &[0; 9]), 2_509),
+        (put(&[&minute[..2_500], &minute[3_500..]].concat(), 2_500, &behind), 3_500),
+        (put(&usual(7), 2_500, &[0; 300]), 2_800),
+    ] {
+        let found = observe(&times);
+        let [stray] = found.breaks[..] else { panic!("{found:?}") };
+        assert_eq!((stray.kind, stray.at, stray.until), (BreakKind::Behind, 2_500, Some(until)), "{found:?}");
+    }
+    // A packet that came late, in its own gap, and packets whose events come in two turns.
+    let late = [&minute[..2_000], &minute[2_200..2_400], &minute[2_000..2_200], &minute[2_400..]].concat();
+    assert!(observe(&late).breaks.is_empty(), "{:?}", observe(&late));
+    for (n, packet) in [(2_000, 200), (2_000, 400), (600, 190), (3_000, 150)] {
+        let times = random(8, n, 2_000_000);
+        let turns = |packet: &[i64]| (0..2).flat_map(|turn| packet.iter().skip(turn).step_by(2).copied()).collect();
+        let found = observe(&times.chunks(packet).flat_map(|packet| -> Vec<i64> { turns(packet) }).collect::<Vec<_>>());
+        assert!(found.breaks.is_empty() && found.disorder.is_none_or(|kind| kind == Disorder::Shuffled), "{found:?}");
+    }
+}
+
+#[test]
+fn few_events_around_the_end_of_a_counter_are_a_likely_wrap() {
+    for (before, after) in [(1, 7), (3, 5), (6, 2)] {
+        let times: Vec<i64> = (0..before)
+            .map(|i| (1 << 24) - 700_000 + 90_000 * i)
+            .chain((0..after).map(|i| 300_000 + 40_000 * i))
+            .collect();
+        let found = observe(&times);
+        let mut raw = times.clone();
+        found.wraps(true).unwrap().unwrap(0, &mut raw);
+        assert!(found.wraps(false).is_some() == found.breaks.is_empty() && raw.is_sorted(), "{found:?}");
+    }
+    // Nothing near the top, or near 0.
+    for times in [[9_000_000, 10_000_000, 1_000, 2_000], [16_700_000, 16_710_000, 7_000_000, 7_100_000]] {
+        assert_eq!(observe(&times).wraps(true), None);
+    }
+}
+
+#[test]
 fn pauses_longer_than_all_else_are_noted() {
     let paused = |by: i64| (0..20_000).map(|i| 500 * i + if i < 9_000 { 0 } else { by }).collect::<Vec<i64>>();
     for (by, noted) in [(60_000_000, 1), (11_000_000, 1), (9_000_000, 0)] {
