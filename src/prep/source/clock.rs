@@ -14,12 +14,14 @@
 //! work per event.
 
 mod findings;
+mod packets;
 mod wrap;
 
 pub(super) use findings::{Break, BreakKind, Disorder, Findings, Jitter};
 pub(super) use wrap::Wrap;
 
 use crate::source::unit::TimeUnit;
+use packets::Packets;
 use wrap::Turns;
 
 /// If a recording has fewer events than this, a finding needs more evidence.
@@ -96,18 +98,6 @@ pub(super) struct Clock {
     /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
     /// time.
     missing: Option<(u64, u64)>,
-}
-
-/// The spans of time that were covered twice, because of a large step back from the end of a span to its start. If they
-/// follow each other and are most of the recording, its packets have their events in two parts, such as by polarity.
-#[derive(Clone, Copy, Debug, Default)]
-struct Packets {
-    spans: u64,
-    /// End of the last span, and the sum of all lengths, in microseconds.
-    end: i64,
-    covered: i64,
-    /// Whether a span begins before the end of the one before it.
-    overlap: bool,
 }
 
 /// A large jump ahead from one event to the next. Times are in microseconds.
@@ -477,21 +467,6 @@ fn usual_steps(times: &[i64]) -> i64 {
 fn largest_step(times: &mut [i64]) -> i64 {
     times.sort_unstable();
     times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0)
-}
-
-impl Packets {
-    /// Adds the span of a step back to `start` from `end`. Spans may overlap by `small`.
-    fn add(&mut self, start: i64, end: i64, small: i64) {
-        self.overlap |= self.spans > 0 && start < self.end.saturating_sub(small);
-        self.covered = self.covered.saturating_add(end.saturating_sub(start));
-        (self.spans, self.end) = (self.spans + 1, end);
-    }
-
-    /// Whether packets are most of a recording of `span` microseconds. A clock that starts again twice does so at the
-    /// same time, so that the spans overlap.
-    fn are_all(&self, span: i64) -> bool {
-        self.spans > 1 && !self.overlap && self.covered >= span / 2
-    }
 }
 
 impl Run {
