@@ -39,6 +39,9 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
             Some("train again with a smaller --lr or --gain".into())
         }
         Error::Kernel(_) => Some("tonic-prep verify SET tells whether the set is whole".into()),
+        Error::Base(BaseError::Corrupt { path, .. }) if path.ends_with("best.safetensors") => {
+            Some("put it back from a copy, or train the run again with --overwrite in place of --resume".into())
+        }
         Error::Model { .. } => {
             Some("name the run folder that tonic-train fit wrote, or put the file back from a copy".into())
         }
@@ -53,6 +56,12 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
 pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Option<String> {
     let Error::Shard(ShardError::Mismatch { field, .. }) = error else { return None };
     let flag = flag(field);
+    if matches!(flag.as_str(), "--valid" | "--test") {
+        return Some(format!(
+            "continue with {flag} DIR, the set that the run began with (tonic-prep info DIR shows its id), or name another \
+             --output to start a new run"
+        ));
+    }
     flag.starts_with("--")
         .then(|| format!("leave {flag} out to continue the run as it is, or name another --output to start a new one"))
 }

@@ -15,7 +15,7 @@ use tonic_toolkit::train::learner::{Pad, Padding};
 use tonic_toolkit::train::network::{Model, read_model};
 use tonic_toolkit::train::run::Config;
 
-use crate::runs::{assert_same, bytes, epochs, interrupted, kill_again_and_again};
+use crate::runs::{assert_same, bytes, epochs, interrupted, kill_again_and_again, wait_for, where_is};
 use crate::sets::{self, Spec, assert_says, eval, fails, fit, fit_arguments, succeeds};
 
 #[cfg(feature = "libtorch")]
@@ -179,13 +179,17 @@ fn a_run_is_gone_on_with_replaced_or_refused() {
     ] {
         fails(&mut run(&format!("--epochs 3 --resume {others}")), 4, &[field, "config.toml", expected, got]);
     }
-    fails(&mut run("--epochs 1 --resume --batch-size 8"), 4, &["batch_size differs", "expected 16, got 8"]);
+    fails(
+        &mut run("--epochs 1 --resume --batch-size 8 --valid DIR/valid"),
+        4,
+        &["batch_size differs", "expected 16, got 8"],
+    );
     assert_eq!(bytes(&dir.path().join("run"), "checkpoint.safetensors"), before);
 
     // A resume with more epochs gives the same run as one with that many epochs from the start.
-    succeeds(&mut run("--epochs 3 --resume --quiet"));
+    succeeds(&mut run("--epochs 3 --resume --quiet --valid DIR/valid"));
     // A resume with fewer epochs than are done changes nothing.
-    succeeds(&mut run("--epochs 1 --resume --quiet"));
+    succeeds(&mut run("--epochs 1 --resume --quiet --valid DIR/valid"));
     assert_eq!(Config::read(&dir.path().join("run")).unwrap().epochs, 3);
     let model = bytes(&dir.path().join("run"), "model.safetensors");
     assert!(model == bytes(&long, "model.safetensors"));
@@ -197,6 +201,109 @@ fn a_run_is_gone_on_with_replaced_or_refused() {
     assert!(!dir.path().join("run/best.safetensors").exists());
     assert_eq!(epochs(&dir.path().join("run")).len(), 1);
     fails(&mut run("--resume --overwrite"), 2, &["cannot be used with"]);
+}
+
+/// A resumed run keeps its validation set and its test set, so that the best epoch is chosen on a single set.
+#[test]
+fn a_resumed_run_keeps_the_sets_that_it_is_evaluated_on() {
+    let dir = sets::task();
+    let run = |others: &str| fit(dir.path(), "run", others);
+    let config = || Config::read(&dir.path().join("run")).unwrap();
+    succeeds(&mut run("--epochs 1 --quiet --valid DIR/valid --test DIR/valid"));
+    let id = ShardSet::open(&dir.path().join("valid")).unwrap().manifest().set_id.to_string();
+    assert_eq!((config().data.valid_set_id, config().data.test_set_id), (Some(id.clone()), Some(id.clone())));
+    let before = bytes(&dir.path().join("run"), "config.toml");
+    for resume in ["--resume", "--resume=auto"] {
+        for (others, words) in [
+            (
+                "--valid DIR/train",
+                ["train: valid differs from", "continue with --valid DIR, the set that the run began"],
+            ),
+            ("", ["valid differs from", ", got none; continue with --valid DIR"]),
+            ("--valid DIR/valid --test DIR/train", ["train: test differs from", "continue with --test DIR, the set"]),
+        ] {
+            fails(
+                &mut run(&format!("--epochs 2 {resume} {others}")),
+                4,
+                &[words[0], words[1], &format!("expected {id}")],
+            );
+        }
+    }
+    assert_eq!(bytes(&dir.path().join("run"), "config.toml"), before);
+    succeeds(&mut run("--epochs 2 --quiet --resume --valid DIR/valid"));
+
+    // A run of an earlier version has no ids. That it was validated is known from its metrics.
+    let old: String = String::from_utf8(before)
+        .unwrap()
+        .lines()
+        .filter(|line| !line.contains("_set_id"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    std::fs::write(dir.path().join("run/config.toml"), old).unwrap();
+    fails(&mut run("--epochs 2 --resume"), 4, &["valid differs from", "metrics.jsonl", "got none"]);
+    let said = succeeds(&mut run("--epochs 2 --resume --valid DIR/valid"));
+    assert_says(&said, &["valid    an earlier version began the run"]);
+    assert_eq!(config().data.valid_set_id, None);
+
+    // A run without validation gets it with a note, and then keeps it.
+    succeeds(&mut run("--epochs 1 --quiet --overwrite"));
+    let said = succeeds(&mut run("--epochs 2 --resume --valid DIR/valid"));
+    assert_says(&said, &["valid    the run had no validation set", "from epoch 2 on"]);
+    assert_eq!(config().data.valid_set_id, Some(id));
+    fails(&mut run("--epochs 3 --resume --valid DIR/train"), 4, &["train: valid differs from"]);
+}
+
+#[test]
+fn the_networks_of_a_complete_run_are_mended_or_missed() {
+    let dir = sets::task();
+    let (run, arguments) = (dir.path().join("run"), "--epochs 2 --valid DIR/valid");
+    succeeds(&mut fit(dir.path(), "run", &format!("{arguments} --quiet")));
+    let names = ["model.safetensors", "best.safetensors", "checkpoint.safetensors", "metrics.jsonl"];
+    let whole = names.map(|name| bytes(&run, name));
+    for resume in ["--resume", "--resume=auto"] {
+        for cut in [0, 40, whole[0].len() - 1] {
+            std::fs::write(run.join(names[0]), &whole[0][..cut]).unwrap();
+            let said = succeeds(&mut fit(dir.path(), "run", &format!("{arguments} {resume}")));
+            assert_says(&said, &["model.safetensors is missing or damaged: it is written again", "done     0 epochs"]);
+        }
+        std::fs::remove_file(run.join(names[0])).unwrap();
+        succeeds(&mut fit(dir.path(), "run", &format!("{arguments} {resume}")));
+        let mut other = whole[0].clone();
+        *other.last_mut().unwrap() ^= 1; // a weight
+        std::fs::write(run.join(names[0]), &other).unwrap();
+        succeeds(&mut fit(dir.path(), "run", &format!("{arguments} {resume}")));
+        assert!(names.map(|name| bytes(&run, name)) == whole);
+
+        for cut in [0, 40] {
+            std::fs::write(run.join(names[1]), &whole[1][..cut]).unwrap();
+            let words = ["best.safetensors: corrupt: network: expected the network with the best", "--overwrite"];
+            fails(&mut fit(dir.path(), "run", &format!("{arguments} {resume}")), 4, &words);
+        }
+        std::fs::remove_file(run.join(names[1])).unwrap();
+        fails(&mut fit(dir.path(), "run", &format!("{arguments} {resume}")), 4, &["best.safetensors", "got no file"]);
+        std::fs::write(run.join(names[1]), &whole[1]).unwrap();
+    }
+}
+
+/// A batch that takes seconds is given up when a signal comes. The run is saved as it was before the batch, and a
+/// resume gives the same bits.
+#[test]
+fn a_signal_within_a_long_batch_gives_the_batch_up() {
+    let dir = tempfile::tempdir().unwrap();
+    Spec::new(600, 64).write(&dir.path().join("train"), sets::learnable(1));
+    let (whole, stopped) = (dir.path().join("whole"), dir.path().join("stopped"));
+    let arguments = "--epochs 1 --batch-size 600 --hidden 512,512 --threads 1 --quiet";
+    let child = start(dir.path(), "stopped", arguments);
+    wait_for("first checkpoint", || stopped.join("checkpoint.safetensors").exists());
+    std::thread::sleep(Duration::from_millis(300));
+    let killed = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", child.id())).status().unwrap();
+    assert!(killed.success());
+    let (code, stderr) = sets::outcome(&child.wait_with_output().unwrap());
+    assert_eq!(code, Some(130), "{stderr}");
+    assert_says(&stderr, &["the run is saved in ", "stopped, before the first batch", "--resume"]);
+    assert_eq!(where_is(&stopped), (0, 0));
+    succeeds(&mut fit(dir.path(), "stopped", &format!("{arguments} --resume")));
+    succeeds(&mut fit(dir.path(), "whole", arguments));
+    assert_same(&whole, &stopped);
 }
 
 #[test]

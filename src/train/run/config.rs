@@ -49,7 +49,7 @@ pub struct Config {
     pub class_weights: ClassWeights,
     /// Sizes and constants of the network.
     pub network: NetworkConfig,
-    /// The training set.
+    /// The sets.
     pub data: DataConfig,
     /// Changes of the learning rate by resumed runs, the earliest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -97,12 +97,18 @@ fn is_one(gain: &f64) -> bool {
     *gain == 1.0
 }
 
-/// The training set of a run.
+/// The sets of a run, with the description of the training set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// Id of the training set.
     pub set_id: String,
+    /// Id of the validation set; `None` without one. Old files don't have this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_set_id: Option<String>,
+    /// Id of the test set; `None` if the run began without one. Old files don't have this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_set_id: Option<String>,
     /// Names of the classes.
     pub class_names: Vec<String>,
     /// Recipe that the frames were made with.
@@ -122,11 +128,14 @@ impl NetworkConfig {
 }
 
 impl DataConfig {
-    /// Returns the description of the training set that has this manifest.
-    pub fn of(manifest: &Manifest) -> DataConfig {
-        let description = &manifest.description;
+    /// Returns the description of the training set, the validation set and the test set that have these manifests.
+    pub fn of(train: &Manifest, valid: Option<&Manifest>, test: Option<&Manifest>) -> DataConfig {
+        let description = &train.description;
+        let id = |manifest: &Manifest| manifest.set_id.to_string();
         DataConfig {
-            set_id: manifest.set_id.to_string(),
+            set_id: id(train),
+            valid_set_id: valid.map(id),
+            test_set_id: test.map(id),
             class_names: description.classes.clone(),
             recipe: description.recipe.clone(),
         }

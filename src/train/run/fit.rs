@@ -8,12 +8,13 @@ use tonic_shard::{MOST_CLASSES, ShardSet};
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::kernel::program::Program;
-use crate::learner::{ClassBalance, Evaluation, Room, Warning, check_labelled, longest_steps};
+use crate::learner::{ClassBalance, Evaluation, Room, Warning, longest_steps};
 use crate::run::config::Config;
 use crate::run::folder::RunFolder;
 use crate::run::health::Guessing;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
+use crate::run::sets::Sets;
 use crate::run::training::Training;
 
 /// Result of training.
@@ -37,8 +38,9 @@ pub struct Fitted {
 /// the run was saved.
 pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let started = Instant::now();
-    let Sets { train, valid, test } = Sets::open(fit)?;
-    for (name, set) in [("train", Some(&train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
+    let sets = Sets::open(fit)?;
+    let Sets { train, valid, test } = &sets;
+    for (name, set) in [("train", Some(train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
         if let Some(set) = set {
             fit.say(|| format!("classes  {name}  {}", set.manifest().class_counts(MOST_CLASSES)));
         }
@@ -46,7 +48,8 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let wait =
         || fit.say(|| "waiting  another process, perhaps of a job that was started again, trains this run".into());
     let mut folder = RunFolder::find(&fit.run, fit.existing, wait)?;
-    let config = fit.config(&train, folder.resumes())?;
+    let config = fit.config(&sets, folder.resumes())?;
+    let Sets { train, valid, test } = sets;
     check_batches(&config, &train)?;
     check_memory(&config)?;
     let classes = ClassBalance::of(&train);
@@ -76,6 +79,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     folder.make()?;
     if folder.resumes() {
         run.keep_epochs()?;
+        run.restore_model()?;
     } else {
         run.config.publish(&fit.run)?;
     }
@@ -111,29 +115,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
 /// batches are left out.
 pub fn check_options(fit: &FitOptions) -> Result<()> {
     let sets = Sets::open(fit)?;
-    check_batches(&fit.config(&sets.train, false)?, &sets.train)
-}
-
-/// The sets of a run. They fit together, and their samples have labels.
-struct Sets {
-    train: ShardSet,
-    valid: Option<ShardSet>,
-    test: Option<ShardSet>,
-}
-
-impl Sets {
-    fn open(fit: &FitOptions) -> Result<Sets> {
-        let train = ShardSet::open(&fit.train)?;
-        check_labelled(&train)?;
-        let others = [&fit.valid, &fit.test].map(|dir| dir.as_ref().map(|dir| ShardSet::open(dir)).transpose());
-        let [valid, test] = others;
-        let (valid, test) = (valid?, test?);
-        for set in [&valid, &test].into_iter().flatten() {
-            set.manifest().check_compatible(set.dir(), train.manifest(), train.dir())?;
-            check_labelled(set)?;
-        }
-        Ok(Sets { train, valid, test })
-    }
+    check_batches(&fit.config(&sets, false)?, &sets.train)
 }
 
 /// Returns an error if an epoch would have no batch: batches smaller than the others are left out, and the training set

@@ -21,7 +21,7 @@ use crate::run::config::Config;
 use crate::run::{checkpoint, config, metrics};
 
 /// Name of the file with the network after the last epoch.
-pub(super) const MODEL: &str = "model.safetensors";
+pub(crate) const MODEL: &str = "model.safetensors";
 /// Name of the file with the network of the epoch with the best validation accuracy. If several epochs have this
 /// accuracy, it is the network of the first of them.
 pub(crate) const BEST: &str = "best.safetensors";
@@ -30,6 +30,11 @@ pub(crate) const TEST: &str = "test.json";
 /// Names of the files of a run. A folder with any of these files holds a run. When another run replaces it, the files
 /// are removed in this order: the checkpoint first, so that no run can resume from a folder that is partly removed.
 const FILES: [&str; 6] = [checkpoint::FILE_NAME, metrics::FILE_NAME, MODEL, BEST, TEST, config::FILE_NAME];
+
+/// Whether a folder has any file of a run.
+pub(crate) fn holds_run(folder: &Path) -> bool {
+    FILES.iter().any(|name| folder.join(name).exists())
+}
 
 /// The folder of a run. If the folder exists, it is locked against other processes for as long as this value lives.
 #[derive(Debug)]
@@ -92,7 +97,7 @@ impl RunFolder {
     }
 
     fn refuse_present(&self) -> Result<()> {
-        if self.existing == Existing::Refuse && FILES.iter().any(|name| self.path.join(name).exists()) {
+        if self.existing == Existing::Refuse && holds_run(&self.path) {
             return Err(Error::exists(&self.path, "it holds a run"));
         }
         Ok(())

@@ -9,6 +9,8 @@ mod folder;
 mod health;
 mod metrics;
 mod options;
+mod saved_networks;
+mod sets;
 mod settings;
 mod training;
 
@@ -17,7 +19,7 @@ pub use checkpoint::Checkpoint;
 pub use config::{Config, DataConfig, LrChange, NetworkConfig};
 pub use eval::{EvalOptions, eval};
 pub use fit::{Fitted, check_options, fit};
-pub(crate) use folder::TEST;
+pub(crate) use folder::{BEST, MODEL, TEST, holds_run};
 pub use metrics::EpochMetrics;
 pub(crate) use metrics::read_all as read_metrics;
 pub use options::FitOptions;

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use tonic_shard::{Error as ShardError, ShardSet};
+use tonic_shard::Error as ShardError;
 
 use crate::engine::EngineChoice;
 use crate::error::{Error, Result, ShardFault};
@@ -10,7 +10,9 @@ use crate::kernel::AdamConfig;
 use crate::learner::{ClassWeights, Pad, fixed_steps};
 use crate::network::{Iaf, Shape};
 use crate::run::config::{self, Config, DataConfig, NetworkConfig};
+use crate::run::metrics;
 use crate::run::options::FitOptions;
+use crate::run::sets::Sets;
 
 const EPOCHS: u64 = 20;
 const BATCH_SIZE: usize = 128;
@@ -18,12 +20,12 @@ const BATCH_SIZE: usize = 128;
 impl FitOptions {
     /// Returns the configuration of a new run or, with `resume`, that of the run in the run folder. It is an error if the
     /// options contradict the run to resume.
-    pub(super) fn config(&self, train: &ShardSet, resume: bool) -> Result<Config> {
-        if resume { self.resumed(train) } else { Ok(self.new_config(train)) }
+    pub(super) fn config(&self, sets: &Sets, resume: bool) -> Result<Config> {
+        if resume { self.resumed(sets) } else { Ok(self.new_config(sets)) }
     }
 
-    fn new_config(&self, train: &ShardSet) -> Config {
-        let manifest = train.manifest();
+    fn new_config(&self, sets: &Sets) -> Config {
+        let manifest = sets.train.manifest();
         let description = &manifest.description;
         let reference = Shape::reference(description.shape.cells() as usize, description.classes.len());
         Config {
@@ -46,13 +48,13 @@ impl FitOptions {
                 min_v_mem: self.min_v_mem,
                 gain: self.gain.unwrap_or(1.0),
             },
-            data: DataConfig::of(manifest),
+            data: sets.data(),
             lr_changes: Vec::new(),
         }
     }
 
-    fn resumed(&self, train: &ShardSet) -> Result<Config> {
-        let stored = Config::read(&self.run)?;
+    fn resumed(&self, sets: &Sets) -> Result<Config> {
+        let (stored, train) = (Config::read(&self.run)?, &sets.train);
         self.refuse_contradiction(&stored)?;
         stored.check_data(&self.run, train.dir(), train.manifest())?;
         let file = self.run.join(config::FILE_NAME);
@@ -62,6 +64,7 @@ impl FitOptions {
         ];
         ShardError::refuse_difference(train.dir(), &file, fields)?;
         let config = Config {
+            data: self.resumed_data(&stored.data, sets.data())?,
             epochs: self.epochs.unwrap_or(stored.epochs),
             device: self.backend.arithmetic(),
             matmul_precision: self.backend.precision,
@@ -74,6 +77,51 @@ impl FitOptions {
             });
         }
         Ok(config)
+    }
+
+    /// Checks that the validation set and the test set are those of the run to resume. `stored` is the run's
+    /// configuration, `asked` that of the sets that the options name. Returns the configuration that the run continues
+    /// with: `stored`, and the validation set if the run gets its first one now.
+    ///
+    /// # Errors
+    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the field `valid` or `test`, also if the run has a validation set
+    /// and the options name none. Without a test set, the run continues and is not tested. The errors of reading the metrics.
+    fn resumed_data(&self, stored: &DataConfig, asked: DataConfig) -> Result<DataConfig> {
+        let file = self.run.join(config::FILE_NAME);
+        let without_test = stored.test_set_id.as_deref().filter(|_| asked.test_set_id.is_none());
+        for (field, expected, got, set) in [
+            ("valid", &stored.valid_set_id, asked.valid_set_id.as_deref(), &self.valid),
+            ("test", &stored.test_set_id, asked.test_set_id.as_deref().or(without_test), &self.test),
+        ] {
+            if let Some(expected) = expected.as_deref().filter(|expected| got != Some(expected)) {
+                let got = got.unwrap_or("none");
+                return Err(Error::mismatch(set.as_ref().unwrap_or(&self.run), &file, field, expected, got));
+            }
+        }
+        if stored.test_set_id.is_none() && asked.test_set_id.is_some() {
+            self.say(|| "test     config.toml of the run names no test set: this one is used".into());
+        }
+        let mut data = stored.clone();
+        if stored.valid_set_id.is_none() {
+            let epochs = metrics::read_all(&self.run)?;
+            let was_validated = epochs.iter().any(|epoch| epoch.valid.is_some());
+            if was_validated && asked.valid_set_id.is_none() {
+                let metrics = self.run.join(metrics::FILE_NAME);
+                return Err(Error::mismatch(&self.run, &metrics, "valid", "the validation set of its epochs", "none"));
+            }
+            if was_validated {
+                self.say(|| {
+                    "valid    an earlier version began the run: whether the set is the same isn't known".into()
+                });
+            } else if asked.valid_set_id.is_some() {
+                self.say(|| {
+                    let first = epochs.len() + 1;
+                    format!("valid    the run had no validation set: it is used, and best.safetensors chosen, from epoch {first} on")
+                });
+                data.valid_set_id = asked.valid_set_id;
+            }
+        }
+        Ok(data)
     }
 
     /// Checks that the options agree with `stored`, the configuration of the run to resume.

@@ -23,6 +23,7 @@ use crate::run::folder::{BEST, MODEL, TEST};
 use crate::run::health::Guessing;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
+use crate::run::saved_networks;
 
 /// Minimum time between two saves at ends of epochs, so that several short epochs are saved together. A safe write
 /// takes milliseconds, and on a shared disk tenths of a second.
@@ -88,6 +89,7 @@ impl<'a> Training<'a> {
             if checkpoint.epochs_done > 0 {
                 epochs = metrics::read(&fit.run, checkpoint.epochs_done as usize)?;
             }
+            saved_networks::check_best(&fit.run, &config, &epochs)?;
             fit.say(|| format!("resume   {}", Position(checkpoint.epochs_done, checkpoint.batches_done)));
             (batches_done, running) = (checkpoint.batches_done, checkpoint.running);
             (state.adam, best_accuracy) = (checkpoint.adam, checkpoint.best_accuracy);
@@ -132,6 +134,21 @@ impl<'a> Training<'a> {
         self.config.publish(&self.fit.run)
     }
 
+    /// Writes model.safetensors again if it doesn't have the network of the checkpoint, perhaps because it is missing or
+    /// damaged. If the checkpoint is from within an epoch, the file is of an earlier network. It then stays as it is,
+    /// and the end of the epoch replaces it.
+    pub(super) fn restore_model(&self) -> Result<()> {
+        let network = &self.learner.state().network;
+        if self.epochs.is_empty()
+            || self.batches_done > 0
+            || saved_networks::is_model(&self.fit.run, &self.config, network)
+        {
+            return Ok(());
+        }
+        self.fit.say(|| format!("model    {MODEL} is missing or damaged: it is written again from the checkpoint"));
+        self.publish_model(MODEL, network.clone())
+    }
+
     /// Trains on the remaining batches of the current epoch, validates, and saves.
     pub(super) fn train_epoch(&mut self, train: &Feed, valid: Option<&Feed>) -> Result<()> {
         let epoch = self.epochs.len() as u64;
@@ -163,7 +180,8 @@ impl<'a> Training<'a> {
         let seconds = started.elapsed().as_secs_f64();
         self.check_finite()?;
         self.check_size(self.running.score().loss)?;
-        let activity = self.learner.spikes(self.padding)?.iter().map(LayerActivity::of).collect();
+        let spikes = self.learner.spikes(self.padding).map_err(|e| self.explain(e))?;
+        let activity = spikes.iter().map(LayerActivity::of).collect();
         let evaluation = valid.map(|feed| self.evaluate(feed)).transpose()?;
         let valid = evaluation.as_ref().map(|evaluation| evaluation.score);
         let metrics = EpochMetrics {
@@ -209,11 +227,11 @@ impl<'a> Training<'a> {
         let folder = &self.fit.run;
         if let Some(network) = self.ended.take() {
             remove_file(&folder.join(TEST))?; // of the network that this one replaces
-            metrics::write(folder, &self.epochs)?;
             self.publish_model(MODEL, network)?;
-        }
-        if let Some(network) = self.best.take() {
-            self.publish_model(BEST, network)?;
+            if let Some(network) = self.best.take() {
+                self.publish_model(BEST, network)?;
+            }
+            metrics::write(folder, &self.epochs)?; // after the networks: whoever reads the metrics finds these
         }
         let checkpoint = Checkpoint {
             epochs_done: self.epochs.len() as u64,
