@@ -42,7 +42,8 @@ const DIVERGED: u8 = 5;
 fn main() -> ExitCode {
     let (cli, typed): (Cli, Typed) = Typed::parse();
     let ready = match cli.command {
-        Command::Bench(_) => Ok(()), // may end at once
+        // These may end at once: they have nothing to save.
+        Command::Bench(_) | Command::Sweep(_) | Command::Compare(_) => Ok(()),
         _ => interrupt::install(None).context("cannot listen for Ctrl-C"),
     };
     match ready.and_then(|()| run(cli.command)) {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use tonic_loader::Batch;
 use tonic_shard::SampleFrames;
 
-use crate::engine::step::{BatchLoss, Engine, SampleWeights, check_loss, check_step};
+use crate::engine::step::{BatchLoss, Engine, SampleWeights, check_interrupt, check_loss, check_step};
 use crate::error::{KernelError, Result};
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
@@ -95,21 +95,22 @@ impl CpuEngine {
         let samples = batch.samples();
         self.logits.resize(samples.len() * network.shape().classes, 0.0);
         let (packed, states) = (&self.packed, &self.states);
-        let results: Vec<Result<(), KernelError>> = samples
+        let results: Vec<Result<()>> = samples
             .par_iter()
             .zip(self.logits.par_chunks_mut(packed.classes))
             .enumerate()
             .map(|(i, (sample, logits))| {
+                check_interrupt()?;
                 let mut state = take(states);
                 let result = packed.forward(&mut state, *sample, steps, i, logits);
                 if result.is_ok() {
                     each(&state);
                 }
                 give(states, state);
-                result
+                Ok(result?)
             })
             .collect();
-        Ok(results.into_iter().collect::<Result<(), _>>()?)
+        results.into_iter().collect()
     }
 
     fn pack(&mut self, network: &Network) {
@@ -137,7 +138,7 @@ impl Engine for CpuEngine {
         self.blocks.resize_with(used.max(self.blocks.len()), || GradientBlock::new(shape));
         let weights = SampleWeights::new(self.class_weights.as_deref(), &batch.labels);
         let (packed, states) = (&self.packed, &self.states);
-        let results: Vec<Result<(), KernelError>> = (
+        let results: Vec<Result<()>> = (
             self.blocks[..used].par_iter_mut(),
             samples.par_chunks(size),
             batch.labels.par_chunks(size),
@@ -153,7 +154,7 @@ impl Engine for CpuEngine {
                 result
             })
             .collect();
-        results.into_iter().collect::<Result<(), _>>()?;
+        results.into_iter().collect::<Result<()>>()?;
 
         let blocks = &mut self.blocks[..used];
         if let Some((first, others)) = blocks.split_first_mut() {
@@ -225,13 +226,14 @@ impl GradientBlock {
         labels: &[u32],
         logits: &mut [f32],
         (first, steps, weights): (usize, usize, SampleWeights<'_>),
-    ) -> Result<(), KernelError> {
+    ) -> Result<()> {
         self.gradients.iter_mut().for_each(Panels::clear);
         self.losses.clear();
         self.correct = 0;
         let mut gradient = vec![0.0; packed.classes];
         let samples = batch.iter().zip(labels).zip(logits.chunks_mut(packed.classes)).enumerate();
         for (i, ((sample, &label), logits)) in samples {
+            check_interrupt()?;
             packed.forward(state, *sample, steps, first + i, logits)?;
             let loss = loss::cross_entropy(logits, label as usize, weights.scale(label), &mut gradient);
             self.losses.push(weights.weighted(loss, label));

@@ -30,4 +30,4 @@ pub use gpu_network::{Extent, GpuNetwork};
 #[cfg(feature = "libtorch")]
 pub use libtorch::LibtorchEngine;
 pub use step::{BatchLoss, Engine};
-pub(crate) use step::{Prediction, check_loss, predict};
+pub(crate) use step::{Prediction, check_interrupt, check_loss, predict};

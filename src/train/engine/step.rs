@@ -1,8 +1,9 @@
 //! The trait that every engine implements: it computes loss, logits and gradients of a batch.
 
+use tonic_base::interrupt;
 use tonic_loader::Batch;
 
-use crate::error::{KernelError, Result};
+use crate::error::{BaseFault, Error, KernelError, Result};
 use crate::kernel::{SpikeCounts, loss};
 use crate::network::{Network, Parameters};
 
@@ -17,7 +18,8 @@ pub trait Engine: std::fmt::Debug {
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if the loss is NaN, infinite,
-    /// or 2^24 or more. The content of `gradient` is then unspecified.
+    /// or 2^24 or more; [`Interrupted`](tonic_base::Error::Interrupted) if an interruption is requested and the engine
+    /// gives the batch up. The content of `gradient` is then unspecified.
     ///
     /// # Panics
     /// If the shapes of `network`, `gradient` and the engine differ.
@@ -27,7 +29,8 @@ pub trait Engine: std::fmt::Debug {
     /// read.
     ///
     /// # Errors
-    /// [`Error::Kernel`](crate::Error::Kernel) for a sample that does not fit the network.
+    /// [`Error::Kernel`](crate::Error::Kernel) for a sample that does not fit the network;
+    /// [`Interrupted`](tonic_base::Error::Interrupted) if an interruption is requested and the engine gives the batch up.
     ///
     /// # Panics
     /// If the shapes of `network` and the engine differ.
@@ -56,7 +59,8 @@ pub trait Engine: std::fmt::Debug {
     /// batch.
     ///
     /// # Errors
-    /// [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if a loss is NaN or infinite.
+    /// [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if a loss is NaN or infinite;
+    /// [`Interrupted`](tonic_base::Error::Interrupted).
     ///
     /// # Panics
     /// If the shapes of `network` and the engine differ.
@@ -66,6 +70,17 @@ pub trait Engine: std::fmt::Debug {
         let correct = predictions.iter().filter(|prediction| prediction.is_correct()).count();
         Ok(BatchLoss { loss, correct })
     }
+}
+
+/// Returns an error if an interruption is requested, so that a batch or an evaluation stops.
+///
+/// # Errors
+/// [`Interrupted`](tonic_base::Error::Interrupted).
+pub(crate) fn check_interrupt() -> Result<()> {
+    if interrupt::requested() {
+        return Err(Error::interrupted("the evaluation is not complete"));
+    }
+    Ok(())
 }
 
 /// Returns the loss, predicted class and label of each sample of a batch, in the order of the batch.

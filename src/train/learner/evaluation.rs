@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use tonic_base::{interrupt, printable};
+use tonic_base::printable;
 use tonic_report::{Picture, confusion};
 use tonic_shard::ShardSet;
 
 use crate::engine::Prediction;
-use crate::error::{BaseFault, Error, KernelError, Result};
+use crate::error::{Error, KernelError, Result};
 use crate::learner::balance::{ClassBalance, ClassWeights};
 use crate::learner::score::{MacroScore, RunningScore, Score};
 use crate::learner::warning::Warning;
@@ -58,17 +58,6 @@ pub(crate) fn check_labelled(set: &ShardSet) -> Result<()> {
         true => Ok(()),
         false => Err(Error::Unlabelled { path: set.dir().into(), labels, samples }),
     }
-}
-
-/// Returns an error if an interruption is requested, so that the evaluation stops.
-///
-/// # Errors
-/// [`Interrupted`](tonic_base::Error::Interrupted).
-pub(super) fn check_interrupt() -> Result<()> {
-    if interrupt::requested() {
-        return Err(Error::interrupted("the evaluation is not complete"));
-    }
-    Ok(())
 }
 
 impl Evaluation {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tonic_base::Progress;
 use tonic_loader::EpochOrder;
 
-use crate::engine::{Extent, GpuNetwork};
+use crate::engine::{Extent, GpuNetwork, check_interrupt};
 use crate::error::Result;
 use crate::feed::{Feed, Ring};
 use crate::gpu::Stream;
 use crate::kernel::program::Program;
-use crate::learner::evaluation::{Evaluation, check_interrupt, check_labelled};
+use crate::learner::evaluation::{Evaluation, check_labelled};
 use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
 use crate::network::Network;

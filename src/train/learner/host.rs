@@ -3,11 +3,11 @@
 use tonic_base::{Progress, interrupt};
 use tonic_loader::{Batch, EpochOrder};
 
-use crate::engine::{BatchLoss, Engine, SpikeCounts, predict};
+use crate::engine::{BatchLoss, Engine, SpikeCounts, check_interrupt, predict};
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::learner::epoch::{Epoch, Learner, TrainState, total};
-use crate::learner::evaluation::{Evaluation, check_interrupt, check_labelled};
+use crate::learner::evaluation::{Evaluation, check_labelled};
 use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters};
 
@@ -31,7 +31,8 @@ impl HostLearner {
         HostLearner { state, engine, gradients, watched: Vec::new() }
     }
 
-    /// Does a training step on a batch: computes the loss and the gradients, and updates the parameters.
+    /// Does a training step on a batch: computes the loss and the gradients, and updates the parameters. After an error,
+    /// the parameters are unchanged.
     ///
     /// # Errors
     /// The errors of [`Engine::step`].
