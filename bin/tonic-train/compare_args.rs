@@ -19,7 +19,7 @@ pub(crate) struct CompareArgs {
     /// File for a table as CSV: one line per run, with all settings and the number of its group
     #[arg(long, value_name = "FILE.csv", value_parser = csv_path)]
     csv: Option<PathBuf>,
-    /// File for a picture of the validation curves of all runs, in one colour for each group
+    /// File for a picture of the validation and training curves of all runs, in one colour for each group
     #[arg(long, value_name = "FILE.png", value_parser = png_path)]
     png: Option<PathBuf>,
     /// Print the result as one JSON object on stdout, with the metrics of all epochs

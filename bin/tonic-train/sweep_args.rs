@@ -17,6 +17,9 @@ use crate::quoted::quoted;
 /// Options that the file of a sweep cannot have, because they are typed when a run is trained.
 const OF_A_RUN: [&str; 3] = ["output", "resume", "overwrite"];
 
+/// Largest number of a task that Slurm's default MaxArraySize, 1001, allows.
+const SLURM_TASKS: usize = 1000;
+
 #[derive(Args)]
 pub(crate) struct SweepArgs {
     /// TOML file with options for all runs, and with a table [vary] of lists
@@ -54,21 +57,32 @@ pub(crate) fn run(args: &SweepArgs) -> anyhow::Result<()> {
     let list = quoted(&args.output.join(RUNS).display().to_string());
     let count = sweep.runs.len();
     let sbatch = format!("sbatch --array=1-{count} scripts/cluster/fit.sbatch --sweep {dir}");
+    let note = (count > SLURM_TASKS).then(|| {
+        format!(
+            "{count} tasks are more than Slurm's default MaxArraySize of {} allows: scontrol show config tells that of \
+             the cluster; if it is too small, write several smaller sweeps",
+            SLURM_TASKS + 1
+        )
+    });
     let each = format!(
         "tr '\\n' '\\0' < {list} | xargs -0 -I{{}} tonic-train fit --options {{}}/fit.toml -o {{}} --resume=auto"
     );
     let mut out = std::io::stdout().lock();
     if args.json {
         let names: Vec<&str> = sweep.runs.iter().map(|run| run.name.as_str()).collect();
-        let json = serde_json::json!({
+        let mut json = serde_json::json!({
             "folder": args.output, "runs": names, "written": is_new, "sbatch": sbatch, "without_slurm": each,
         });
+        if let Some(note) = note {
+            json["note"] = note.into();
+        }
         writeln!(out, "{}", printable_json(&json.to_string()))?;
     } else {
         let done = if is_new { "written to" } else { "unchanged: the same sweep is in" };
         let compare = format!("tonic-train compare {dir}");
+        let note = note.map_or(String::new(), |note| format!("\n  note: {note}"));
         let text = format!(
-            "{count} runs {done} {dir}\n\ntrain them with Slurm:\n  {sbatch}\nor one after the other, on this \
+            "{count} runs {done} {dir}\n\ntrain them with Slurm:\n  {sbatch}{note}\nor one after the other, on this \
              machine:\n  {each}\nand compare them, also while they run:\n  {compare}\n"
         );
         write!(out, "{}", printable_lines(&text))?;

@@ -1,4 +1,4 @@
-//! Draws the curves of many runs over epochs, in two plots with one legend. Each group of runs has one colour.
+//! Draws the curves of many runs over epochs, in several plots with one legend. Each group of runs has one colour.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -14,7 +14,8 @@ const TOP: u32 = 44;
 const LEGEND_ROW: u32 = 24;
 /// Maximum number of characters of a group's name in the legend. A longer name is cut.
 const MOST_LETTERS: usize = 96;
-/// The vertical axis of a plot is logarithmic if the largest value is more than this many times the smallest one.
+/// A vertical axis of [`Scale::Auto`] is logarithmic if the largest value is more than this many times the smallest
+/// one.
 const FAR: f64 = 30.0;
 /// Smallest value on a logarithmic axis. Smaller values are drawn as this value.
 const SMALLEST: f64 = 1e-6;
@@ -27,34 +28,45 @@ type Points = Vec<(f64, f64)>;
 pub struct CurveGroup {
     /// Name in the legend.
     pub name: String,
-    /// For each of the two plots, the curves of this group. A curve is a list of points (epoch, value). Points whose
-    /// value is NaN or infinite are left out.
-    pub panels: [Vec<Vec<(f64, f64)>>; 2],
+    /// For each plot, the curves of this group. A curve is a list of points (epoch, value). Points whose value is NaN
+    /// or infinite are left out.
+    pub panels: Vec<Vec<Vec<(f64, f64)>>>,
 }
 
-/// Draws the curves of all groups in two plots side by side. `y_names` are the labels of the two vertical axes. Each of
-/// the first seven groups has a colour of its own; all others are grey. If a group has several curves, their mean is
-/// drawn too, as a thick line.
+/// Scale of a vertical axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Linear, for shares from 0 to 1.
+    Share,
+    /// Logarithmic if the values are far apart, else linear.
+    Auto,
+}
+
+/// Draws the curves of all groups in plots, two of them side by side in each row. `y_axes` has the label and the scale
+/// of the vertical axis of each plot. Each of the first seven groups has a colour of its own; all others are grey. If a
+/// group has several curves, their mean is drawn too, as a thick line.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).
-pub fn curve_groups(title: &str, y_names: [&str; 2], groups: &[CurveGroup]) -> Result<Picture> {
+pub fn curve_groups(title: &str, y_axes: &[(&str, Scale)], groups: &[CurveGroup]) -> Result<Picture> {
     let mut legend: Vec<(String, RGBColor)> =
         groups.iter().zip(GROUPS).map(|(group, colour)| (group.name.clone(), colour)).collect();
     if groups.len() > GROUPS.len() {
         legend.push((format!("{} other groups", groups.len() - GROUPS.len()), OTHERS));
     }
     let rows = legend.len().div_ceil(2);
-    let size = (PANEL.0 * 2, TOP + PANEL.1 + LEGEND_ROW * rows as u32 + 16);
+    let below = TOP + PANEL.1 * y_axes.len().div_ceil(2) as u32;
+    let size = (PANEL.0 * 2, below + LEGEND_ROW * rows as u32 + 16);
     draw(size, "curves of groups", |area| {
         area.draw(&Text::new(label(title, 110), (14, 14), text(20)))?;
-        for (i, y_name) in y_names.into_iter().enumerate() {
-            let place = area.clone().shrink(((PANEL.0 * i as u32) as i32, TOP as i32), PANEL);
-            panel(&place, y_name, &groups.iter().map(|group| group.panels[i].as_slice()).collect::<Vec<_>>())?;
+        for (i, &y_axis) in y_axes.iter().enumerate() {
+            let (column, row) = (i as u32 % 2, i as u32 / 2);
+            let place = area.clone().shrink(((PANEL.0 * column) as i32, (TOP + PANEL.1 * row) as i32), PANEL);
+            panel(&place, y_axis, &groups.iter().map(|group| group.panels[i].as_slice()).collect::<Vec<_>>())?;
         }
         for (i, (name, colour)) in legend.iter().enumerate() {
             let x = 24 + (PANEL.0 as usize * (i / rows)) as i32;
-            let y = (TOP + PANEL.1 + LEGEND_ROW * (i % rows) as u32 + LEGEND_ROW / 2) as i32;
+            let y = (below + LEGEND_ROW * (i % rows) as u32 + LEGEND_ROW / 2) as i32;
             area.draw(&PathElement::new([(x, y), (x + 26, y)], colour.stroke_width(3)))?;
             let style = text(15).pos(Pos::new(HPos::Left, VPos::Center));
             area.draw(&Text::new(label(name, MOST_LETTERS), (x + 36, y), style))?;
@@ -66,23 +78,25 @@ pub fn curve_groups(title: &str, y_names: [&str; 2], groups: &[CurveGroup]) -> R
 /// Colour of all groups after the first seven.
 const OTHERS: RGBColor = RGBColor(176, 182, 190);
 
-/// Draws one of the two plots. `groups[g]` has the curves of group `g` in this plot.
-fn panel(area: &Drawing<'_>, y_name: &str, groups: &[&[Points]]) -> DrawResult {
+/// Draws one of the plots. `groups[g]` has the curves of group `g` in this plot.
+fn panel(area: &Drawing<'_>, (y_name, scale): (&str, Scale), groups: &[&[Points]]) -> DrawResult {
     let finite = |points: &Points| -> Points { points.iter().copied().filter(|p| p.1.is_finite()).collect() };
     let groups: Vec<Vec<Points>> = groups.iter().map(|curves| curves.iter().map(finite).collect()).collect();
     let points = || groups.iter().flatten().flatten();
     let (first, last) = points().fold((f64::MAX, 1.0_f64), |(a, b), p| (a.min(p.0), b.max(p.0)));
     let (lowest, highest) = points().fold((f64::MAX, f64::MIN), |(a, b), p| (a.min(p.1), b.max(p.1)));
     // A logarithmic axis shows both a curve that diverged and those that are near 0.
-    let is_log = highest > FAR * lowest.max(SMALLEST);
+    let is_log = scale == Scale::Auto && highest > FAR * lowest.max(SMALLEST);
     let place = |value: f64| if is_log { value.max(SMALLEST).log10() } else { value };
     let (low, high) = (place(lowest), place(highest));
     let margin = ((high - low) * 0.05).max(0.01);
     let low = if is_log { low - margin } else { (low - margin).max(0.0) };
-    let mut chart = ChartBuilder::on(area).margin(14).x_label_area_size(42).y_label_area_size(62).build_cartesian_2d(
-        first.min(last - 1.0).max(0.0)..last + (last - first).max(1.0) * 0.02,
-        low..high + margin,
-    )?;
+    let high = if scale == Scale::Share { (high + margin).min(1.01) } else { high + margin };
+    let mut chart = ChartBuilder::on(area)
+        .margin(14)
+        .x_label_area_size(42)
+        .y_label_area_size(62)
+        .build_cartesian_2d(first.min(last - 1.0).max(0.0)..last + (last - first).max(1.0) * 0.02, low..high)?;
     let y_name = if is_log { format!("{y_name} (logarithmic)") } else { y_name.into() };
     let mut mesh = chart.configure_mesh();
     over_epochs(&mut mesh, &y_name, last);

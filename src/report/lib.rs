@@ -11,7 +11,7 @@ mod sheet;
 mod strategy;
 
 pub use bars::figures;
-pub use curve_groups::{CurveGroup, curve_groups};
+pub use curve_groups::{CurveGroup, Scale, curve_groups};
 pub use error::{Error, Result};
 pub use page::{Panel, PanelKind, page};
 pub use picture::{Picture, png_path};

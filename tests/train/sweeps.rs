@@ -171,6 +171,21 @@ fn a_sweep_is_checked_before_anything_is_written() {
     assert_eq!(said["runs"], serde_json::json!(["001-train._train-libtorch__b_c_"]));
 }
 
+#[test]
+fn one_layer_and_three_have_different_names_and_too_many_tasks_are_said() {
+    let dir = sets::task();
+    write(dir.path(), "s.toml", "train = \"train\"\n[vary]\nhidden = [[16], 16]\n");
+    let said = json(&mut program(dir.path(), "sweep s.toml -o few"));
+    assert_eq!(said["runs"], serde_json::json!(["001-hidden16x", "002-hidden16"]));
+    assert_eq!(said.get("note"), None);
+    let seeds = |count: u32| format!("train = \"train\"\n[vary]\nseed = {:?}\n", (1..=count).collect::<Vec<_>>());
+    write(dir.path(), "s.toml", &seeds(1001));
+    let said = json(&mut program(dir.path(), "sweep s.toml -o many"));
+    assert_says(said["note"].as_str().unwrap(), &["1001 tasks are more than Slurm's default MaxArraySize of 1001"]);
+    write(dir.path(), "s.toml", &seeds(1000));
+    assert_eq!(json(&mut program(dir.path(), "sweep s.toml -o most")).get("note"), None);
+}
+
 /// Returns the run whose name contains `part` from the JSON output of `compare`.
 fn run<'a>(said: &'a Value, part: &str) -> &'a Value {
     let mut runs = said["runs"].as_array().unwrap().iter();
@@ -223,12 +238,17 @@ fn runs_that_do_not_fit_together_are_marked() {
     // A copy of the third run; the second is unfinished, the first has not begun.
     let copy = |from: &Path, to: &str| {
         std::fs::create_dir(path.join(to)).unwrap();
-        for name in ["config.toml", "metrics.jsonl", "test.json"] {
+        for name in ["config.toml", "metrics.jsonl", "test.json", "model.safetensors", "best.safetensors"] {
             std::fs::copy(from.join(name), path.join(to).join(name)).unwrap();
         }
     };
     copy(&sweep.join("003-lr0.002-hidden8x8-seed2"), "copy");
-    std::fs::remove_file(sweep.join("001-lr0.01-hidden8x8-seed2/config.toml")).unwrap();
+    let first = sweep.join("001-lr0.01-hidden8x8-seed2");
+    for file in first.read_dir().unwrap().map(|entry| entry.unwrap().path()) {
+        if !file.ends_with("fit.toml") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
     let metrics = sweep.join("002-lr0.01-hidden8x8-seed1/metrics.jsonl");
     let first = std::fs::read_to_string(&metrics).unwrap().lines().next().unwrap().to_string();
     std::fs::write(&metrics, first + "\n").unwrap();
@@ -253,7 +273,10 @@ fn runs_that_do_not_fit_together_are_marked() {
         &text,
         &["set id", "not started", "1/2", "unfinished", "repeats my'sweep/003", "warning: the runs were"],
     );
-    fails(&mut program(path, "compare renamed_run --png x.png"), 2, &["--png: expected runs with a validation set"]);
+    succeeds(&mut program(path, "compare renamed_run --png x.png")); // training curves
+    assert!(bytes(path, "x.png").len() > 10_000);
+    let line = format!("compare {} --png x.png", "my'sweep/001-lr0.01-hidden8x8-seed2");
+    fails(&mut program(path, &line), 2, &["--png: expected runs with a finished epoch"]);
 }
 
 #[test]
@@ -281,6 +304,14 @@ fn a_damaged_run_is_named_and_the_others_are_shown() {
         for (name, text) in [("metrics.jsonl", &metrics), ("config.toml", &config), ("test.json", &test)] {
             std::fs::write(folder.join(name), text).unwrap();
         }
+    }
+    for name in ["config.toml", "model.safetensors", "best.safetensors"] {
+        let file = std::fs::read(folder.join(name)).unwrap();
+        std::fs::remove_file(folder.join(name)).unwrap();
+        let output = program(path, "compare my'sweep").output().unwrap();
+        assert_eq!(output.status.code(), Some(4));
+        assert_says(&String::from_utf8(output.stdout).unwrap(), &["damaged; ", name]);
+        std::fs::write(folder.join(name), file).unwrap();
     }
     fails(&mut program(path, "compare none"), 1, &["none: cannot read the run", "check the path"]);
     fails(&mut program(path, "compare train"), 2, &["train: expected the folder of a run or of a sweep"]);

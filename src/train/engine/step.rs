@@ -30,7 +30,7 @@ pub trait Engine: std::fmt::Debug {
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) for a sample that does not fit the network;
-    /// [`Interrupted`](tonic_base::Error::Interrupted) if an interruption is requested and the engine gives the batch up.
+    /// [`Interrupted`](tonic_base::Error::Interrupted).
     ///
     /// # Panics
     /// If the shapes of `network` and the engine differ.

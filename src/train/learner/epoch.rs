@@ -90,10 +90,10 @@ pub trait Learner: std::fmt::Debug {
     ///
     /// # Errors
     /// [`tonic_base::Error::Interrupted`] if the interruption came within a batch: it is given up, and the state is that
-    /// after the last batch that was passed to `each`. The errors of loading; [`Error::Cuda`](crate::Error::Cuda); [`Error::Kernel`](crate::Error::Kernel) if the loss
-    /// of a batch is NaN, infinite, or 2^24 or more. If it is NaN or infinite, neither this batch nor later ones update
-    /// the parameters. If it is finite, the same holds on the CPU, but a GPU can have trained on this batch and on
-    /// later ones already.
+    /// after the last batch that was passed to `each`. The errors of loading; [`Error::Cuda`](crate::Error::Cuda);
+    /// [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or 2^24 or more. If it is NaN or
+    /// infinite, neither this batch nor later ones update the parameters. If it is finite, the same holds on the CPU,
+    /// but a GPU can have trained on this batch and on later ones already.
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;
 
     /// Evaluates the network on all samples of a set.

@@ -85,7 +85,8 @@ impl FitOptions {
     ///
     /// # Errors
     /// [`Mismatch`](tonic_shard::Error::Mismatch) with the field `valid` or `test`, also if the run has a validation set
-    /// and the options name none. Without a test set, the run continues and is not tested. The errors of reading the metrics.
+    /// and the options name none. Without a test set, the run continues and is not tested. The errors of reading the
+    /// metrics.
     fn resumed_data(&self, stored: &DataConfig, asked: DataConfig) -> Result<DataConfig> {
         let file = self.run.join(config::FILE_NAME);
         let without_test = stored.test_set_id.as_deref().filter(|_| asked.test_set_id.is_none());
@@ -116,7 +117,7 @@ impl FitOptions {
             } else if asked.valid_set_id.is_some() {
                 self.say(|| {
                     let first = epochs.len() + 1;
-                    format!("valid    the run had no validation set: it is used, and best.safetensors chosen, from epoch {first} on")
+                    format!("valid    the run had no validation set: best.safetensors is chosen from epoch {first} on")
                 });
                 data.valid_set_id = asked.valid_set_id;
             }

@@ -179,6 +179,8 @@ fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Float(number) => format!("{number:?}"),
+        // As on the command line: 16 is three layers, and 16, is one.
+        Value::Array(values) if values.len() == 1 => format!("{},", word(&values[0])),
         Value::Array(values) => values.iter().map(word).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::plan::OPTIONS;
 use crate::error::{BaseFault, Error, Result};
 use crate::learner::Score;
-use crate::run::{Config, EpochMetrics, TEST, read_metrics};
+use crate::run::{BEST, Config, EpochMetrics, MODEL, TEST, holds_run, read_metrics};
 
 /// State of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -114,7 +114,7 @@ impl RunSummary {
             epochs: Vec::new(),
             classes: Vec::new(),
         };
-        if !Config::is_in(folder) && folder.join(OPTIONS).is_file() {
+        if !holds_run(folder) && folder.join(OPTIONS).is_file() {
             run.notes.push("not started".into());
         } else if let Err(error) = run.read() {
             run = RunSummary { state: RunState::Damaged, settings: Map::new(), epochs: Vec::new(), ..run };
@@ -133,6 +133,13 @@ impl RunSummary {
             self.notes.push("unfinished".into());
         }
         let validated = epochs.iter().filter(|epoch| epoch.valid.is_some()).count() as u64;
+        // A run writes its networks before its metrics.
+        let networks = [(MODEL, done > 0), (BEST, validated > 0)];
+        for path in networks.iter().filter(|(_, is_due)| *is_due).map(|(name, _)| self.folder.join(name)) {
+            if !path.is_file() {
+                return Err(Error::corrupt(&path, "network", "the network of a finished epoch", "no file"));
+            }
+        }
         if done > 0 && validated == 0 {
             self.notes.push("no validation".into());
         } else if validated < done {
