@@ -62,7 +62,9 @@ fn a_recording_that_is_being_written_is_not_called_damaged() {
     let dir = scratch();
     let path = Recording::random(48, 3, 20).write(&dir.join("bad.h5"));
     let writer = hdf5::File::open_rw(&path).unwrap();
-    refuse(&dir, &path, &[], 1, &["cannot open the recording", "locked", "HDF5_USE_FILE_LOCKING=FALSE"]);
+    let mut locking = convert(&[&path], &dir.join("set"));
+    locking.env("HDF5_USE_FILE_LOCKING", "TRUE");
+    refuses(&mut locking, 1, &["bad.h5: cannot open the recording", "locked", "HDF5_USE_FILE_LOCKING=FALSE"]);
     drop(writer);
 }
 

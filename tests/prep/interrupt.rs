@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use tonic_toolkit::base::Error as BaseError;
 use tonic_toolkit::shard::{Error, Existing, OutputDir, ShardSet};
 
-use super::recording::{Recording, Scratch, change, contents, convert, json, program, refuses, says, scratch};
+use super::recording::{
+    NO_LOCKS, Recording, Scratch, change, contents, convert, json, program, refuses, says, scratch,
+};
 
 /// Number of samples: 60 shards of one chunk of 4 samples.
 const SAMPLES: usize = 240;
@@ -32,6 +34,7 @@ impl Job {
 
     fn spawn(&self, out: &Path) -> Child {
         let mut command = Command::new(program());
+        command.env(NO_LOCKS.0, NO_LOCKS.1);
         command.arg("convert").arg(&self.file).arg("-o").arg(out).args(SMALL).arg("--quiet");
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
@@ -214,6 +217,7 @@ fn two_writers_of_one_set_both_make_it() {
             let out = dir.join(format!("{wide}-{count}"));
             let spawn = || {
                 let mut command = Command::new(program());
+                command.env(NO_LOCKS.0, NO_LOCKS.1);
                 command.arg("convert").arg(&file).arg("-o").arg(&out).args(SMALL).args(["--quiet", "--resume=auto"]);
                 command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
             };
@@ -257,6 +261,7 @@ fn a_run_far_from_a_safe_place_ends_all_the_same() {
     let never = dir.join("never.csv"); // a pipe into which nobody writes
     assert!(Command::new("mkfifo").arg(&never).status().unwrap().success());
     let mut command = Command::new(program());
+    command.env(NO_LOCKS.0, NO_LOCKS.1);
     let file = super::camera::Camera::random(1, 9, 900_000).npy(&dir.join("a.npy"));
     command.arg("convert").arg(file).arg("-o").arg(dir.join("out")).stderr(Stdio::piped());
     command.args(["--sensor", "40,30,2", "--labels"]).arg(&never);

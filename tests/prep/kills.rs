@@ -19,7 +19,7 @@ use serde_json::Value;
 use tonic_toolkit::base::Error as BaseError;
 use tonic_toolkit::shard::{Error, ShardSet};
 
-use super::recording::{Recording, contents, convert, faults, json, manifest, program, scratch};
+use super::recording::{NO_LOCKS, Recording, contents, convert, faults, json, manifest, program, scratch};
 
 /// Minimum number of kills. On a fast machine there are up to twice as many.
 const KILLS: u32 = 300;
@@ -57,6 +57,7 @@ impl Job {
 
     fn spawn(&self, out: &Path, how: Option<&str>, threads: &str) -> Child {
         let mut command = Command::new(program());
+        command.env(NO_LOCKS.0, NO_LOCKS.1);
         command.arg("convert").arg(&self.file).arg("-o").arg(out).args(&self.arguments);
         command.args(["--quiet", "--threads", threads]).args(how);
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()

@@ -217,10 +217,14 @@ pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
+/// Variable of the environment that turns libhdf5's file locks off, and its value. A program that another test starts
+/// while this process has a file open inherits the file with its lock.
+pub(crate) const NO_LOCKS: (&str, &str) = ("HDF5_USE_FILE_LOCKING", "FALSE");
+
 /// The program under test, as a command without arguments.
 pub(crate) fn prep() -> Command {
     let mut command = Command::new(program());
-    command.timeout(std::time::Duration::from_secs(120));
+    command.timeout(std::time::Duration::from_secs(120)).env(NO_LOCKS.0, NO_LOCKS.1);
     command
 }
 
