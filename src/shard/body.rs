@@ -121,11 +121,12 @@ fn numbers_of<const N: usize>(column: &[u8]) -> impl Iterator<Item = [u8; N]> {
     column.as_chunks().0.iter().copied()
 }
 
-/// Finds the byte range of each column. Replaces the content of `starts` with the start of each sample, and the end of
-/// the last sample as the last item.
+/// Finds and returns the byte range of each column in `body`. Replaces the content of `starts` with the [`Start`] of each
+/// sample (indices in the columns, not bytes), followed by the end of the last sample.
 ///
-/// Checks everything that later code relies on, with one exception: whether cells are inside the frame is checked when
-/// they are unpacked. `most` is the maximum size of the unpacked columns in bytes.
+/// Checks what is needed to find and unpack the samples, except whether cells are inside the frame: that is checked when
+/// they are unpacked. Doesn't check the values of labels, flags and ledgers. `most` is the maximum size of the unpacked
+/// columns in bytes.
 pub(crate) fn locate(
     body: &[u8],
     layout: &SetLayout,

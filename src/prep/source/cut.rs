@@ -16,8 +16,9 @@ use tonic_shard::NO_LABEL;
 
 /// Maximum number of samples that one recording is cut into.
 const MAX_SAMPLES: u64 = 1 << 24;
-/// Maximum number of samples of a recording with fewer events than this. More samples would mostly be empty. There can
-/// be so many if one time is corrupt and far from all others.
+/// A recording can be cut into this many samples even if it has fewer events. Beyond this number, it can't have more
+/// samples than events, because most of them would be empty. A corrupt time, far from all others, would give that many
+/// samples.
 const MAX_SPARSE_SAMPLES: u64 = 1 << 20;
 
 /// The samples that a recording is cut into.

@@ -18,8 +18,8 @@ use crate::source::unit::TimeUnit;
 use crate::source::vet::{vet, vet_unwrapped};
 use crate::source::vet_blocks::{blocks, vet_in_blocks};
 
-/// Maximum number of unneeded events that are read together with the samples between which they lie. If there are more,
-/// each sample is read by itself.
+/// Several samples are read in one piece, with the unneeded events between them, if there are at most this many such
+/// events. Otherwise, each sample is read by itself.
 const MAX_WASTE: u64 = 1 << 16;
 /// Maximum number of events in samples that are read at once, unless one sample has more.
 const MAX_TOGETHER: u64 = 1 << 22;

@@ -13,7 +13,8 @@ use crate::source::stream::EventStream;
 const SEEN: u64 = 1 << 12;
 /// Maximum number of parts that are compared. A part is the events between two steps back in time.
 const PARTS: usize = 16;
-/// Two parts of a recording can be in the wrong order only if each has at least `1 / SHARE` of the events.
+/// Two parts of a recording are reported as being in the wrong order only if each has at least `1 / SHARE` of the
+/// events.
 const SHARE: u64 = 16;
 /// Maximum time between the end of one part of a recording and the start of the part that continues it, as a multiple
 /// of the mean time between events. At most a quarter of the number of events.
