@@ -27,15 +27,17 @@ pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> R
         check_same(set, first)?;
     }
     let parts = check_parts(&sets, &output.path)?;
+    let mut sources = None;
     if parts {
         sets.sort_by_key(part_index);
-        check_borders(&sets)?;
+        check_settings(&sets)?;
+        sources = joined(&sets)?.or_else(|| sum_listed(sets.iter().map(|set| &set.manifest().description.sources[..])));
     }
     let mut selection = Selection::of(&sets);
     for (i, set) in sets.iter().enumerate() {
         selection.push(i, 0..set.len());
     }
-    let mut description = describe(&sets, &selection, parts);
+    let mut description = describe(&sets, &selection, sources);
     if parts {
         check_shares(&sets, &description)?;
     }
@@ -51,18 +53,16 @@ pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> R
     write(&selection, description, output, dir, "merge")
 }
 
-/// Returns the description of the merged set. `parts` says whether `sets` are the parts of one set.
-fn describe(sets: &[ShardSet], selection: &Selection<'_>, parts: bool) -> SetDescription {
+/// Returns the description of the merged set. `sources` are its source files if `sets` are the parts of one set.
+fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<SourceFile>>) -> SetDescription {
     let descriptions = || sets.iter().map(|set| &set.manifest().description);
     let first = &sets[0].manifest().description;
     let counts = descriptions().map(|d| d.widths.counts).max().unwrap_or(Width::U8);
-    let lists = || descriptions().map(|d| &d.sources[..]);
-    let listed = if parts { joined(lists()).or_else(|| sum_listed(lists())) } else { None };
     SetDescription {
         samples: selection.len(),
         widths: Widths::of(first.shape, counts),
         frame_limit: descriptions().map(|d| d.frame_limit).try_fold(0, |most, limit| Some(most.max(limit?))),
-        sources: listed.unwrap_or_else(|| selection.sources()),
+        sources: sources.unwrap_or_else(|| selection.sources()),
         linked_files: linked(descriptions()),
         tool: tool_of(sets),
         part: None,
@@ -70,9 +70,8 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, parts: bool) -> SetDes
     }
 }
 
-/// Refuses parts that were not made of the same recordings with the same settings: a part must begin in a recording where
-/// the part before it ended.
-fn check_borders(sets: &[ShardSet]) -> Result<()> {
+/// Refuses parts that were made with other settings, or as parts of another list of recordings, than the first.
+fn check_settings(sets: &[ShardSet]) -> Result<()> {
     let first = &sets[0];
     let settings = &first.manifest().settings;
     for set in &sets[1..] {
@@ -83,20 +82,6 @@ fn check_borders(sets: &[ShardSet]) -> Result<()> {
         if let Some(name) = differs {
             let say = |settings: &BTreeMap<String, String>| settings.get(name).cloned().unwrap_or_default();
             return Err(Error::mismatch(set.dir(), first.dir(), name.clone(), say(settings), say(mine)));
-        }
-    }
-    let words = |source: &SourceFile, sample: u64| format!("sample {sample} of {} ({:.8})", source.name, source.blake3);
-    let mut last: Option<(SourceFile, u64)> = None;
-    for (i, set) in sets.iter().enumerate() {
-        for source in &set.manifest().description.sources {
-            let Some(first) = source.first_sample else { return Ok(()) };
-            let continued = last.as_ref().filter(|(file, _)| file.blake3 == source.blake3 && file.name == source.name);
-            if first > 0 && continued.is_none_or(|(_, end)| *end != first) {
-                let expected = last.as_ref().map_or("the start of a recording".into(), |(file, end)| words(file, *end));
-                let before = sets[i.saturating_sub(1)].dir();
-                return Err(Error::mismatch(set.dir(), before, "first sample", expected, words(source, first)));
-            }
-            last = Some((source.clone(), first + source.samples));
         }
     }
     Ok(())
@@ -114,19 +99,28 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
 }
 
 /// Joins the lists of source files of all parts, in the order of the parts. A recording that two parts share is listed
-/// once. Returns `None` if the parts are of an earlier version, where each part lists all recordings of the whole set.
-fn joined<'a>(lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<SourceFile>> {
+/// once; a part must begin in it where the part before ended. Returns `None` if the parts are of an earlier version, where
+/// each part lists all recordings of the whole set.
+fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
+    let words = |source: &SourceFile, sample: u64| format!("sample {sample} of {} ({:.8})", source.name, source.blake3);
     let mut all: Vec<SourceFile> = Vec::new();
-    for source in lists.flatten() {
-        let first = source.first_sample?;
-        match all.last_mut() {
-            Some(last) if first > 0 && last.blake3 == source.blake3 && last.name == source.name => {
-                last.samples += source.samples;
+    let mut end = 0; // of the last source, in its recording
+    for (i, set) in sets.iter().enumerate() {
+        for source in &set.manifest().description.sources {
+            let Some(first) = source.first_sample else { return Ok(None) };
+            match all.last_mut() {
+                _ if first == 0 => all.push(SourceFile { first_sample: None, ..source.clone() }),
+                Some(last) if end == first && last.is_same_file(source) => last.samples += source.samples,
+                last => {
+                    let expected = last.map_or("the start of a recording".into(), |last| words(last, end));
+                    let before = sets[i.saturating_sub(1)].dir();
+                    return Err(Error::mismatch(set.dir(), before, "first sample", expected, words(source, first)));
+                }
             }
-            _ => all.push(SourceFile { first_sample: None, ..source.clone() }),
+            end = first + source.samples;
         }
     }
-    Some(all)
+    Ok(Some(all))
 }
 
 /// Adds up the numbers of samples in several lists of the same source files, for each file. Returns `None` if the lists
@@ -134,7 +128,7 @@ fn joined<'a>(lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<Sourc
 fn sum_listed<'a>(mut lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<SourceFile>> {
     let mut sum = lists.next()?.to_vec();
     for list in lists {
-        let same = |(a, b): (&SourceFile, &SourceFile)| a.blake3 == b.blake3 && a.name == b.name;
+        let same = |(a, b): (&SourceFile, &SourceFile)| a.is_same_file(b);
         if list.len() != sum.len() || !sum.iter().zip(list).all(same) {
             return None;
         }

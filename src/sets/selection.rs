@@ -81,7 +81,7 @@ impl<'a> Selection<'a> {
                 let end = first + source.samples;
                 let samples = end.min(span.samples.end).saturating_sub(first.max(span.samples.start));
                 first = end;
-                let same = |s: &&mut SourceFile| s.blake3 == source.blake3 && s.name == source.name;
+                let same = |s: &&mut SourceFile| s.is_same_file(source);
                 match sources.iter_mut().find(same) {
                     _ if samples == 0 => {}
                     Some(known) => known.samples += samples,

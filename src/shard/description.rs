@@ -91,6 +91,13 @@ pub struct SourceFile {
     pub blake3: Id,
 }
 
+impl SourceFile {
+    /// Whether two sources are the same recording: they have the same name and content.
+    pub fn is_same_file(&self, other: &SourceFile) -> bool {
+        self.blake3 == other.blake3 && self.name == other.name
+    }
+}
+
 /// A file that holds data of a recording outside the recording's own file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkedFile {

@@ -247,15 +247,17 @@ impl OutputDir {
     /// [`tonic_base::Error::Io`].
     pub fn clear(&self) -> Result<()> {
         remove_file(&self.path.join(MANIFEST_FILE))?;
-        let files = self.set_files()?.into_iter();
-        let mut old = files.filter(|file| !is_draft(file) || is_abandoned(file));
-        Ok(old.try_for_each(|file| remove_file(&file))?)
+        self.remove_files(|file| !is_draft(file) || is_abandoned(file))
     }
 
     /// Removes the temporary files of processes that have ended.
     fn remove_abandoned(&self) -> Result<()> {
-        let files = self.set_files()?.into_iter();
-        let mut old = files.filter(|file| is_draft(file) && is_abandoned(file));
+        self.remove_files(|file| is_draft(file) && is_abandoned(file))
+    }
+
+    /// Removes the files of the set for which `is_old` returns true.
+    fn remove_files(&self, is_old: impl Fn(&Path) -> bool) -> Result<()> {
+        let mut old = self.set_files()?.into_iter().filter(|file| is_old(file));
         Ok(old.try_for_each(|file| remove_file(&file))?)
     }
 
