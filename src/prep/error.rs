@@ -7,67 +7,11 @@ pub(crate) use tonic_base::BaseFault;
 use tonic_base::Error as BaseError;
 use tonic_shard::Error as ShardError;
 
-use crate::source::{EventRange, TimeUnit};
+use crate::remedy::{ClockRemedy, Remedy};
+use crate::source::TimeUnit;
 
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// A way to avoid an error when a recording is opened again: the value of an option, or a command that makes a readable
-/// copy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remedy {
-    /// A value for the option `map`, such as `t=when,x=col`. It names the field of each column. The word `FIELD` in it
-    /// is a field that the user has to fill in.
-    Map(String),
-    /// A value for the option `columns`: the order of a table's columns, such as `t,x,y,p`.
-    Columns(String),
-    /// A value for the option `sensor`: a sensor size, such as `346,260,1`.
-    Sensor(String),
-    /// A value for the option `time_unit`: the unit of the times in the file.
-    Unit(TimeUnit),
-    /// A command that converts or unpacks the file into a file that can be read.
-    Copy {
-        /// The command and its arguments.
-        words: Vec<String>,
-        /// The file or folder to open afterwards: the file that the command writes, or the folder that contains this
-        /// file. Empty if the name of the written file is unknown.
-        file: String,
-        /// Options to give when `file` is opened.
-        with: Vec<Remedy>,
-    },
-}
-
-/// What the user can do about a recording whose times wrap, jump or are out of order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClockRemedy {
-    /// The times wrap, because a counter starts again from 0 when it is full. The option `unwrap` adds the counter's
-    /// period after each wrap.
-    Unwrap,
-    /// The times restart or jump, which divides the recording into parts. The user can convert each part by itself: a
-    /// range of events, the largest part first.
-    Parts(Vec<EventRange>),
-    /// The events are out of order throughout. The option `allow_clock_trouble` sorts them by time.
-    Sort,
-    /// The times of these few events are far from all others. The user has to remove the events from a copy of the
-    /// recording.
-    TakeOut(EventRange),
-    /// For a file with many samples: the user has to remove events of one sample from a copy of the file. These are
-    /// events whose times are far from all others, or all parts of the sample but the largest.
-    OfRow(Box<RowEvents>),
-}
-
-/// Events of one sample that have to be removed from a file with many samples, and their place in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowEvents {
-    /// Paths of the arrays of times and channels.
-    pub arrays: [String; 2],
-    /// Index of the sample's row in both arrays. `None` if the arrays have only this sample.
-    pub row: Option<u64>,
-    /// The events to remove, as ranges of their indices in the sample.
-    pub events: Vec<EventRange>,
-    /// Whether the sample has parts, all but one of which are removed: perhaps its events are only not in order.
-    pub in_parts: bool,
-}
 
 /// Errors of reading recordings and of recipes.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ mod events;
 mod fault;
 mod framing;
 mod recipe;
+mod remedy;
 mod signature;
 mod source;
 mod transform;
@@ -17,11 +18,12 @@ pub use convert::{
     ChunkFailure, ChunkMaker, Conversion, Converted, Division, Estimate, Inputs, Job, LEVEL, RecipeChoice, SHARD_SIZE,
     Share, convert, hash_linked,
 };
-pub use error::{Absence, ClockRemedy, Error, FolderKind, Remedy, Result, RowEvents};
+pub use error::{Absence, Error, FolderKind, Result};
 pub use events::{Admitted, Events, RawEvent, SensorSize, admit};
 pub use fault::{Checked, Fault};
 pub use framing::{FramedSample, Framer, Framing};
 pub use recipe::{Recipe, catalogue};
+pub use remedy::{ClockRemedy, Remedy, RowEvents};
 pub use signature::{Catalogue, IfAbsent, Kind, Parameter, Signature};
 pub use source::{
     COCHLEA, ClassList, Coordinates, Cut, Digits, EventRange, LabelSource, Layout, LinkedPath, Map, RawSamples,

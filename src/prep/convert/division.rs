@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use tonic_base::{BaseFault, human_bytes};
 use tonic_shard::Part;
 
-use crate::convert::job::{Estimate, Job};
+use crate::convert::estimate::Estimate;
+use crate::convert::job::Job;
 use crate::error::{Error, Result};
 
 /// Assumed speed at which a task reads its recordings, in bytes per second. Few disks and networks are slower.

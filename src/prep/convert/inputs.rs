@@ -2,17 +2,16 @@
 //! sample of the set.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use tonic_base::{Progress, Verbosity};
-use tonic_shard::{Error as ShardError, Id, LinkedFile, NO_LABEL, SourceFile, listed};
+use tonic_shard::{Error as ShardError, NO_LABEL, listed};
 
+use crate::convert::sensor::unknown_sensor;
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::source::{
-    Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled, alike, and_more,
-    check_unknown_sensor, events_of, some_of,
+    Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled, alike, and_more, events_of,
+    some_of,
 };
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
@@ -53,11 +52,11 @@ pub(super) struct Input {
     /// The open recording.
     pub recording: Recording,
     /// Index, in this recording, of its first sample that is in the set.
-    skipped: u64,
+    pub skipped: u64,
     /// Index, in the set, of this recording's first sample that is in the set.
-    first: u64,
+    pub first: u64,
     /// Number of samples of the recording that are in the set.
-    samples: u64,
+    pub samples: u64,
 }
 
 impl Input {
@@ -319,31 +318,10 @@ impl Inputs {
         self.inputs.iter().map(|input| Ok((input.recording.events()? as f64 * input.share()) as u64)).sum()
     }
 
-    /// Computes the BLAKE3 hashes of the recordings that a range of samples comes from, and shows progress.
-    /// [`SourceFile::samples`] and [`SourceFile::first_sample`] count only the samples in the range.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`].
-    pub fn hash(&self, range: &Range<u64>, verbosity: Verbosity) -> Result<Vec<SourceFile>> {
-        let total = self.within(range).map(file_bytes).sum::<Result<u64>>()?;
-        let progress = Progress::start(verbosity, "hash", total, "B");
-        let mut sources = Vec::new();
-        for input in self.within(range) {
-            let Recording { path, name, .. } = &input.recording;
-            let (blake3, bytes) = hash_file(path, &progress).map_err(Error::io(path, "read the recording"))?;
-            let (start, end) = (range.start.max(input.first), range.end.min(input.first + input.samples));
-            let first_sample = Some(input.skipped + start - input.first);
-            let samples = end.saturating_sub(start);
-            sources.push(SourceFile { name: name.clone(), bytes, samples, first_sample, blake3 });
-        }
-        progress.finish();
-        Ok(sources)
-    }
-
     /// Iterates over the recordings that a range of samples comes from. A recording without samples is included if the
     /// next sample after it is in the range. If no sample follows it, it is included if the last sample of the set is
     /// in the range.
-    fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &Input> {
+    pub(super) fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &Input> {
         let end = if range.end == self.samples() { u64::MAX } else { range.end };
         let range = range.start..end;
         self.inputs.iter().filter(move |input| {
@@ -411,85 +389,12 @@ fn other_columns(recordings: &[Recording]) -> Vec<String> {
     kinds.iter().skip(1).map(note).collect()
 }
 
-/// Returns the error for a recording whose sensor size is unknown. The error suggests a size that the user can give.
-fn unknown_sensor(recording: &Recording) -> Result<Error> {
-    /// Sensor sizes of common cameras: width, height and name.
-    const CAMERAS: [(u32, u32, &str); 6] = [
-        (128, 128, "DVS128"),
-        (240, 180, "DAVIS240"),
-        (304, 240, "ATIS"),
-        (346, 260, "DAVIS346"),
-        (640, 480, "DSEC and other Prophesee Gen3.1, DVXplorer"),
-        (1280, 720, "EVK4, TUM-VIE and other Prophesee Gen4"),
-    ];
-    let got = format!("none in {} ({})", recording.path.display(), recording.columns.text());
-    let Some((x, y)) = recording.extent()? else {
-        return Ok(Error::usage("sensor", "W,H,P, for a recording that does not tell its size", got));
-    };
-    let size = |most: i64| u32::try_from(most).unwrap_or(0).saturating_add(1);
-    if let Some(error) = check_unknown_sensor(recording, (size(x), size(y))) {
-        return Ok(error);
-    }
-    if !recording.columns.has_rows() {
-        return Ok(Error::usage("sensor", format!("W with room for x up to {x}, or y to be named in a map"), got));
-    }
-    let polarities = if recording.columns.has_polarities() { 2 } else { 1 };
-    let fitting = CAMERAS.iter().filter(|(w, h, _)| x < i64::from(*w) && y < i64::from(*h));
-    let cameras: Vec<String> =
-        fitting.take(3).map(|(w, h, camera)| format!("{w},{h},{polarities} ({camera})")).collect();
-    let likely = match cameras.is_empty() {
-        true => ", which are beyond the usual cameras and may be on another scale".into(),
-        false => format!(", such as {}", cameras.join(", ")),
-    };
-    let size = if polarities == 2 { "W,H,P" } else { "W,H,1" };
-    let expected = format!("{size} with room for x up to {x} and y up to {y}{likely}");
-    Ok(Error::usage("sensor", expected, got))
-}
-
-/// Hashes linked files with BLAKE3, and shows progress. Linked files are files other than the recordings that hold a
-/// part of the recordings' data.
-///
-/// # Errors
-/// [`tonic_base::Error::Io`].
-pub fn hash_linked(files: &[LinkedPath], verbosity: Verbosity) -> Result<Vec<LinkedFile>> {
-    if files.is_empty() {
-        return Ok(Vec::new());
-    }
-    let total = files.iter().map(|file| size(&file.path)).sum::<Result<u64>>()?;
-    let progress = Progress::start(verbosity, "hash linked files", total, "B");
-    let mut hashed = Vec::with_capacity(files.len());
-    for LinkedPath { name, path } in files {
-        let (blake3, bytes) = hash_file(path, &progress).map_err(Error::io(path, "read the linked file"))?;
-        hashed.push(LinkedFile { name: name.clone(), bytes, blake3 });
-    }
-    progress.finish();
-    Ok(hashed)
-}
-
-/// Returns a file's BLAKE3 hash and its length in bytes. One block is hashed on all cores while the next is read. The
-/// file is not mapped, because the whole mapping would count as memory of the process.
-fn hash_file(path: &Path, progress: &Progress) -> std::io::Result<(Id, u64)> {
-    const PIECE: u64 = 4 << 20;
-    let mut file = std::fs::File::open(path)?;
-    let mut read = |mut piece: Vec<u8>| {
-        piece.clear();
-        (&mut file).take(PIECE).read_to_end(&mut piece).map(|_| piece)
-    };
-    let (mut hash, mut bytes) = (blake3::Hasher::new(), 0);
-    let (mut piece, mut spare) = (read(Vec::new())?, Vec::new());
-    while !piece.is_empty() {
-        let (next, _) = rayon::join(|| read(spare), || hash.update_rayon(&piece));
-        bytes += piece.len() as u64;
-        progress.add(piece.len() as u64);
-        (spare, piece) = (piece, next?);
-    }
-    Ok((Id(*hash.finalize().as_bytes()), bytes))
-}
-
-fn file_bytes(input: &Input) -> Result<u64> {
+/// Returns the size in bytes of the file that an input is read from.
+pub(super) fn file_bytes(input: &Input) -> Result<u64> {
     size(&input.recording.path)
 }
 
-fn size(path: &Path) -> Result<u64> {
+/// Returns the size of a file in bytes.
+pub(super) fn size(path: &Path) -> Result<u64> {
     std::fs::metadata(path).map(|m| m.len()).map_err(Error::io(path, "read the recording"))
 }

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use tonic_base::{Error as BaseError, Progress, Verbosity, in_order, printable};
 
 use crate::convert::chunks::ChunkFailure;
-use crate::convert::inputs::{Inputs, hash_linked};
-use crate::convert::job::{Conversion, Job};
+use crate::convert::conversion::Conversion;
+use crate::convert::hash::hash_linked;
+use crate::convert::inputs::Inputs;
+use crate::convert::job::Job;
 use crate::convert::loss::Losses;
 use crate::convert::settings::{check_settings, settings};
 use crate::error::{Error, Result};

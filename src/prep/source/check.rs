@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Remedy, Result};
+use crate::error::{Error, Result};
 use crate::events::SensorSize;
-use crate::source::columns::{Role, TakenColumns, UnusableField, map_line};
+use crate::remedy::Remedy;
+use crate::source::columns::{Polarities, Role, TakenColumns, UnusableField, map_line};
+use crate::source::commands::{On, mended};
 use crate::source::layout::Layout;
-use crate::source::mended::{On, mended};
 use crate::source::options::SourceOptions;
-use crate::source::polarities::Polarities;
 use crate::source::recording::Recording;
 use crate::source::stream::EventStream;
 

@@ -6,11 +6,12 @@ use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::source::check::check;
 use crate::source::columns::TakenColumns;
+use crate::source::hdf;
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
+use crate::source::layouts::{camera, hsd, npy_files, ntidigits};
 use crate::source::options::SourceOptions;
 use crate::source::stream::{ClassLabel, EventStream};
-use crate::source::{camera, hdf, hsd, npy_files, ntidigits};
 
 /// Returns the layout of a file: the one in `options`, or else the first layout that fits the file's content. An HDF5
 /// file has [`Layout::Map`] if the options name its columns, or if no other layout fits.

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Remedy};
-use crate::source::mended::literal;
-use crate::source::text_events;
+use crate::error::Error;
+use crate::remedy::Remedy;
+use crate::source::commands::{literal, text_events};
 
 /// File name extensions of the recordings that this crate reads.
 pub(super) const ENDINGS: [&str; 5] = ["h5", "hdf5", "hdf", "npy", "npz"];

@@ -5,18 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
-use crate::source::clock::{Clock, Findings, Wrap};
-use crate::source::cut::{Pieces, Span, left_out};
+use crate::source::columns::EventBlock;
 use crate::source::detect::open_stream;
 use crate::source::hdf::LinkedPath;
-use crate::source::numbers::EventBlock;
+use crate::source::labels::{Pieces, Span, left_out};
 use crate::source::options::SourceOptions;
 use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
 use crate::source::recording::ReadSamples;
 use crate::source::stream::{EventStream, OriginalOrder};
-use crate::source::unit::TimeUnit;
-use crate::source::vet::{vet, vet_unwrapped};
-use crate::source::vet_blocks::{blocks, vet_in_blocks};
+use crate::source::times::{Clock, Findings, TimeUnit, Wrap, blocks, vet, vet_in_blocks, vet_unwrapped};
 
 /// Several samples are read in one piece, with the unneeded events between them, if there are at most this many such
 /// events. Otherwise, each sample is read by itself.

@@ -6,19 +6,18 @@ use tonic_shard::NO_LABEL;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::check::check_sensor;
-use crate::source::cut::{cut, cut_one_class, extents};
 use crate::source::detect::{layout_of, open_stream};
-use crate::source::file_names::{FileNames, Named};
-use crate::source::hsd::Hsd;
+use crate::source::folders::folder;
+use crate::source::labels::{
+    FileNames, Named, Row, Unlabelled, cut, cut_one_class, extents, number_classes, read_labels,
+};
 use crate::source::layout::Layout;
+use crate::source::layouts::{Hsd, ntidigits};
 use crate::source::long::Long;
 use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::{Recording, file_name};
 use crate::source::stream::{ClassLabel, EventStream};
-use crate::source::unit::TimeUnit;
-use crate::source::unlabelled::Unlabelled;
-use crate::source::vet::{vet_all, vet_ends};
-use crate::source::{folder, labels, ntidigits};
+use crate::source::times::{TimeUnit, vet_all, vet_ends};
 
 /// If a recording is one sample and has at most this many events, all times are checked when it is opened, before
 /// anything is written. They are read a second time when the sample is read.
@@ -81,12 +80,12 @@ fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Opt
     let mut pieces = match &options.labels {
         LabelSource::Csv(table) => {
             let unit = options.time_unit.unwrap_or(TimeUnit::Microseconds);
-            let rows = labels::read_labels(table, unit)?;
+            let rows = read_labels(table, unit)?;
             options.classes.as_ref().map(|classes| classes.check_rows(table, &rows)).transpose()?;
-            let (names, numbers) = labels::number_classes(rows.iter().map(|row| row.label.as_str()), true);
+            let (names, numbers) = number_classes(rows.iter().map(|row| row.label.as_str()), true);
             classes = Some(names);
             let named = FileNames::new(stream.path.parent().unwrap_or(&stream.path), std::slice::from_ref(&name));
-            let mine = |row: &labels::Row| row.file.as_ref().is_none_or(|file| named.find(file) == Named::One(0));
+            let mine = |row: &Row| row.file.as_ref().is_none_or(|file| named.find(file) == Named::One(0));
             let rows: Vec<_> = rows.iter().zip(numbers).filter(|(row, _)| mine(row)).collect();
             match rows[..] {
                 [] => return Ok(None),

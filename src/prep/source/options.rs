@@ -4,12 +4,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::events::SensorSize;
-use crate::source::class_list::ClassList;
-use crate::source::columns::{Fields, Role, named_field};
-use crate::source::event_range::EventRange;
-use crate::source::field_text;
+use crate::source::columns::{Fields, Role, field_text, named_field};
+use crate::source::folders::ClassList;
 use crate::source::layout::Layout;
-use crate::source::unit::TimeUnit;
+use crate::source::times::{EventRange, TimeUnit};
 
 /// Options for opening recordings. They add to the information in the files, or replace it.
 #[derive(Clone, Debug, Default)]

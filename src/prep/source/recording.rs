@@ -9,10 +9,10 @@ use crate::error::Result;
 use crate::events::SensorSize;
 use crate::source::columns::TakenColumns;
 use crate::source::hdf::LinkedPath;
+use crate::source::labels::Unlabelled;
 use crate::source::layout::Layout;
 use crate::source::raw::{Coordinates, MAX_SAMPLE_EVENTS, RawSamples};
-use crate::source::unit::TimeUnit;
-use crate::source::unlabelled::Unlabelled;
+use crate::source::times::TimeUnit;
 
 /// A recording that is open for reading. It has one or more samples.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use tonic_base::{Error as BaseError, Spill, interrupt};
 
 use crate::disk_sort::DiskSort;
 use crate::error::Result;
-use crate::source::numbers::{EventBlock, Stamps};
+use crate::source::columns::{EventBlock, Stamps};
 use crate::source::raw::Coordinates;
 use tonic_shard::KEPT;
 

@@ -5,17 +5,14 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
-use crate::source::columns::{Role, TakenColumns};
-use crate::source::event_range::EventRange;
+use crate::source::columns::{EventBlock, Numbers, Role, Stamps, TakenColumns};
 use crate::source::hdf::{LinkedPath, NumberColumn};
 use crate::source::labels::MAX_NAMELESS_CLASSES;
 use crate::source::layout::Layout;
-use crate::source::numbers::{EventBlock, Numbers, Stamps};
 use crate::source::numpy::EventArray;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::sorted::SortedEvents;
-use crate::source::timeline::Timeline;
-use crate::source::unit::TimeUnit;
+use crate::source::times::{EventRange, TimeUnit, Timeline};
 
 /// Number of events that are read at a time when a whole recording is scanned.
 const STRIDE: u64 = 1 << 20;

@@ -9,7 +9,8 @@ use tonic_base::Verbosity;
 use tonic_shard::{ChunkRecord, Existing, Totals, Width};
 
 use crate::convert::chunks::ChunkFailure;
-use crate::convert::job::{Conversion, Job, RecipeChoice};
+use crate::convert::conversion::{Conversion, RecipeChoice};
+use crate::convert::job::Job;
 use crate::convert::large::BlockSizes;
 use crate::convert::loss::Step;
 use crate::recipe::Recipe;

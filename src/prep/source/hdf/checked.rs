@@ -7,15 +7,13 @@ use std::sync::{Mutex, PoisonError};
 use hdf5::Dataset;
 
 use crate::error::{Absence, Error, Result};
-use crate::source::array_info::list;
-use crate::source::columns::{FieldPath, Part};
+use crate::source::columns::{FieldPath, Part, list, table};
 use crate::source::hdf::cause::damaged;
 use crate::source::hdf::coverage::Region;
 use crate::source::hdf::links::{LinkedPath, follow};
 use crate::source::hdf::objects::objects;
 use crate::source::hdf::storage::{Checker, Fault};
 use crate::source::hdf::stored::shape;
-use crate::source::shape::table;
 
 /// An open HDF5 file, and the other files that the data of its datasets comes from.
 #[derive(Debug)]

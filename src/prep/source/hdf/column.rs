@@ -6,13 +6,11 @@ use std::path::Path;
 use hdf5::{Dataset, H5Type, Hyperslab, Selection, SliceOrIndex};
 
 use crate::error::{Error, Result};
-use crate::source::columns::{FieldPath, Part};
+use crate::source::columns::{FieldPath, Numbers, Part, shape};
 use crate::source::hdf::member::{Element, Member};
 use crate::source::hdf::number_type::NumberType;
 use crate::source::hdf::{File, descriptor, events, member, unreadable};
-use crate::source::numbers::Numbers;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
-use crate::source::shape;
 
 /// A column of numbers, one for each event: a whole dataset, a column of a two-dimensional dataset, or a member of
 /// records.

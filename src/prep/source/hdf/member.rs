@@ -3,9 +3,8 @@
 use hdf5::types::{CompoundField, CompoundType, FloatSize, IntSize, TypeDescriptor};
 use hdf5::{Dataset, Selection};
 
-use crate::source::columns::element;
+use crate::source::columns::{MAX_COLUMNS, element};
 use crate::source::hdf::sys::read_rows;
-use crate::source::shape::MAX_COLUMNS;
 
 /// The type in which a number is read: an integer or a float of 8 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]

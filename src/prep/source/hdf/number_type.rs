@@ -2,8 +2,8 @@
 
 use hdf5::types::{IntSize, TypeDescriptor};
 
+use crate::source::columns::Numbers;
 use crate::source::hdf::member::Class;
-use crate::source::numbers::Numbers;
 
 /// The type that a column is read as.
 #[derive(Clone, Copy, Debug, PartialEq)]

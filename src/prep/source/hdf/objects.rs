@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use hdf5::types::{CompoundField, TypeDescriptor};
 use hdf5::{Dataset, Group, LocationToken};
 
-use crate::source::array_info::{ArrayInfo, ArrayKind, MemberInfo};
+use crate::source::columns::{ArrayInfo, ArrayKind, MemberInfo};
 use crate::source::hdf::links::follow;
 use crate::source::hdf::member::elements;
 use crate::source::hdf::number_type::is_number;

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use crate::source::array_info::{ArrayInfo, Survey};
-use crate::source::columns::FieldPath;
-use crate::source::guess::GUESSED_EVENTS;
+use crate::source::columns::{ArrayInfo, FieldPath, GUESSED_EVENTS, Survey};
 use crate::source::hdf::objects::{MAX_OBJECTS, array, objects};
 use crate::source::hdf::{File, NumberColumn};
 use crate::source::layout::Layout;

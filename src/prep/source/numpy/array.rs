@@ -6,13 +6,11 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::source::columns::{Part, Role, element};
-use crate::source::numbers::{EventBlock, Numbers};
+use crate::source::columns::{EventBlock, Numbers, Part, Role, element, shape};
 use crate::source::numpy::dtype::{DType, Field, Number, NumberKind};
 use crate::source::numpy::header::Header;
 use crate::source::numpy::longdouble::nearest;
-use crate::source::shape;
-use crate::source::unit::TimeUnit;
+use crate::source::times::TimeUnit;
 
 /// Where the entries of a column are in an array's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

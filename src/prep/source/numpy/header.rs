@@ -5,12 +5,11 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::source::array_info::{ArrayInfo, ArrayKind, MemberInfo};
+use crate::source::columns::{ArrayInfo, ArrayKind, MAX_COLUMNS, MemberInfo};
+use crate::source::commands::unpickled;
 use crate::source::formats;
-use crate::source::mended::unpickled;
 use crate::source::numpy::dtype::{DType, Field};
 use crate::source::numpy::literal::Literal;
-use crate::source::shape::MAX_COLUMNS;
 
 /// Maximum length of a header in bytes. NumPy itself reads no header of more than 10,000 characters.
 const MAX_HEADER: usize = 40_000;

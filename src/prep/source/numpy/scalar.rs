@@ -1,7 +1,6 @@
 //! Reads NumPy arrays of any shape that have a single entry, an integer or a text.
 
-use crate::source::columns::Part;
-use crate::source::numbers::Numbers;
+use crate::source::columns::{Numbers, Part};
 use crate::source::numpy::dtype::{DType, NumberKind};
 use crate::source::numpy::header::Header;
 

@@ -1,0 +1,75 @@
+//! Hashes of the files that a set is made from.
+
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+
+use tonic_base::{Progress, Verbosity};
+use tonic_shard::{Id, LinkedFile, SourceFile};
+
+use crate::convert::inputs::{Inputs, file_bytes, size};
+use crate::error::{BaseFault, Error, Result};
+use crate::source::{LinkedPath, Recording};
+
+impl Inputs {
+    /// Computes the BLAKE3 hashes of the recordings that a range of samples comes from, and shows progress.
+    /// [`SourceFile::samples`] and [`SourceFile::first_sample`] count only the samples in the range.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub fn hash(&self, range: &Range<u64>, verbosity: Verbosity) -> Result<Vec<SourceFile>> {
+        let total = self.within(range).map(file_bytes).sum::<Result<u64>>()?;
+        let progress = Progress::start(verbosity, "hash", total, "B");
+        let mut sources = Vec::new();
+        for input in self.within(range) {
+            let Recording { path, name, .. } = &input.recording;
+            let (blake3, bytes) = hash_file(path, &progress).map_err(Error::io(path, "read the recording"))?;
+            let (start, end) = (range.start.max(input.first), range.end.min(input.first + input.samples));
+            let first_sample = Some(input.skipped + start - input.first);
+            let samples = end.saturating_sub(start);
+            sources.push(SourceFile { name: name.clone(), bytes, samples, first_sample, blake3 });
+        }
+        progress.finish();
+        Ok(sources)
+    }
+}
+
+/// Hashes linked files with BLAKE3, and shows progress. Linked files are files other than the recordings that hold a
+/// part of the recordings' data.
+///
+/// # Errors
+/// [`tonic_base::Error::Io`].
+pub fn hash_linked(files: &[LinkedPath], verbosity: Verbosity) -> Result<Vec<LinkedFile>> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let total = files.iter().map(|file| size(&file.path)).sum::<Result<u64>>()?;
+    let progress = Progress::start(verbosity, "hash linked files", total, "B");
+    let mut hashed = Vec::with_capacity(files.len());
+    for LinkedPath { name, path } in files {
+        let (blake3, bytes) = hash_file(path, &progress).map_err(Error::io(path, "read the linked file"))?;
+        hashed.push(LinkedFile { name: name.clone(), bytes, blake3 });
+    }
+    progress.finish();
+    Ok(hashed)
+}
+
+/// Returns a file's BLAKE3 hash and its length in bytes. One block is hashed on all cores while the next is read. The
+/// file is not mapped, because the whole mapping would count as memory of the process.
+fn hash_file(path: &Path, progress: &Progress) -> std::io::Result<(Id, u64)> {
+    const PIECE: u64 = 4 << 20;
+    let mut file = std::fs::File::open(path)?;
+    let mut read = |mut piece: Vec<u8>| {
+        piece.clear();
+        (&mut file).take(PIECE).read_to_end(&mut piece).map(|_| piece)
+    };
+    let (mut hash, mut bytes) = (blake3::Hasher::new(), 0);
+    let (mut piece, mut spare) = (read(Vec::new())?, Vec::new());
+    while !piece.is_empty() {
+        let (next, _) = rayon::join(|| read(spare), || hash.update_rayon(&piece));
+        bytes += piece.len() as u64;
+        progress.add(piece.len() as u64);
+        (spare, piece) = (piece, next?);
+    }
+    Ok((Id(*hash.finalize().as_bytes()), bytes))
+}

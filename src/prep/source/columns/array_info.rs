@@ -1,0 +1,103 @@
+//! Descriptions of a file's arrays: path, shape and element type, without the data. `survey` searches them for the
+//! columns of the events.
+
+use crate::source::columns::roles::{FieldPath, Part};
+
+/// Maximum number of arrays that an error lists.
+const MOST_LISTED: usize = 40;
+
+/// A file whose arrays are searched for the columns of events.
+pub(crate) trait Survey {
+    /// Returns the arrays of the file.
+    fn arrays(&self) -> &[ArrayInfo];
+
+    /// Reads the first numbers of a field. They are used to guess whether the field is t, x, y or p. `None` if the
+    /// numbers cannot be read.
+    fn sample(&self, field: &FieldPath) -> Option<Vec<f64>>;
+
+    /// Returns a text for error messages that says which fields a file of this format is searched for.
+    fn looked(&self) -> String;
+}
+
+/// The description of an array of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct ArrayInfo {
+    /// Path of the array in the file. Empty if the file holds only one array, which has no name.
+    pub(crate) name: String,
+    pub(crate) shape: Vec<u64>,
+    pub(crate) kind: ArrayKind,
+}
+
+/// The type of an array's elements. A dangling link is listed as an array, so it has a variant too.
+#[derive(Clone, Debug)]
+pub(crate) enum ArrayKind {
+    /// Numbers. The string names their type.
+    Number(String),
+    /// Records with these members. The list includes the members of nested records.
+    Record(Vec<MemberInfo>),
+    /// A dangling link: the object that it leads to doesn't exist. The string says what is wrong with the link.
+    Nowhere(String),
+    /// Elements of any other type, which cannot be a column. The string names the type.
+    Other(String),
+}
+
+/// A member of the records of an array.
+#[derive(Clone, Debug)]
+pub(crate) struct MemberInfo {
+    /// Name of the member. In nested records, the names of all levels with dots between them, such as `pos.x`.
+    pub(crate) name: String,
+    /// Name of the member's type, for messages.
+    pub(crate) kind: String,
+    pub(crate) is_number: bool,
+}
+
+impl ArrayInfo {
+    /// Describes a dangling link at the path `name`. `wrong` is the text that says what is wrong with the link.
+    pub(crate) fn nowhere(name: String, wrong: String) -> ArrayInfo {
+        ArrayInfo { name, shape: Vec::new(), kind: ArrayKind::Nowhere(wrong) }
+    }
+
+    /// Splits the path of the array into the path of its group and its name in that group. The root group has an empty
+    /// path.
+    pub(crate) fn group_and_name(&self) -> (&str, &str) {
+        self.name.rsplit_once('/').unwrap_or(("", &self.name))
+    }
+
+    /// Returns the path of the field that is the part `part` of this array.
+    pub(crate) fn field(&self, part: Part) -> FieldPath {
+        FieldPath { array: self.name.clone(), part }
+    }
+
+    /// Returns the name and the path of each member that is a number. Empty if the array's elements are not records.
+    pub(crate) fn members(&self) -> Vec<(&str, FieldPath)> {
+        let ArrayKind::Record(members) = &self.kind else { return Vec::new() };
+        let numbers = members.iter().filter(|member| member.is_number);
+        numbers.map(|member| (member.name.as_str(), self.field(Part::Member(member.name.clone())))).collect()
+    }
+}
+
+impl std::fmt::Display for ArrayInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match &self.kind {
+            ArrayKind::Nowhere(wrong) => return write!(f, "{} (a link that leads nowhere: {wrong})", self.name),
+            ArrayKind::Number(kind) | ArrayKind::Other(kind) => kind.clone(),
+            ArrayKind::Record(members) => {
+                let member = |MemberInfo { name, kind, .. }: &MemberInfo| format!("{name}: {kind}");
+                let members: Vec<String> = members.iter().map(member).collect();
+                format!("records of {}", members.join(", "))
+            }
+        };
+        let space = if self.name.is_empty() { "" } else { " " };
+        write!(f, "{}{space}({kind}, shape {:?})", self.name, self.shape)
+    }
+}
+
+/// Lists arrays for a message. If there are more than [`MOST_LISTED`], names the first ones and counts the others.
+pub(crate) fn list<'a>(arrays: impl IntoIterator<Item = &'a ArrayInfo>) -> String {
+    let all: Vec<String> = arrays.into_iter().map(ToString::to_string).collect();
+    match all.len() {
+        0 => "no datasets".into(),
+        n if n > MOST_LISTED => format!("{}, and {} more", all[..MOST_LISTED].join(", "), n - MOST_LISTED),
+        _ => all.join(", "),
+    }
+}

@@ -1,0 +1,322 @@
+//! Columns of numbers in the types found in files, and their conversion to times in whole microseconds, pixel
+//! coordinates and polarities.
+
+use crate::source::raw::{Coordinates, RawSamples, Times};
+use crate::source::times::TimeUnit;
+
+/// A column of numbers as read from a file. Common types are kept; rarer types are widened.
+#[derive(Clone, Debug)]
+pub(crate) enum Numbers {
+    /// 8-bit unsigned integers and booleans.
+    U8(Vec<u8>),
+    /// 8-bit signed integers.
+    I8(Vec<i8>),
+    /// 16-bit unsigned integers.
+    U16(Vec<u16>),
+    /// 32-bit unsigned integers.
+    U32(Vec<u32>),
+    /// 64-bit unsigned integers.
+    U64(Vec<u64>),
+    /// All other signed integers, widened to 64 bits.
+    I64(Vec<i64>),
+    /// Floats, widened to 64 bits.
+    F64(Vec<f64>),
+    /// Dates or durations, counted in the time unit that their NumPy type gives. `None` for NaT (not a time), and for
+    /// values that do not fit 64 bits.
+    Times(Vec<Option<i64>>),
+}
+
+/// Stands for a polarity that is not a whole number: a fraction, inf or NaN.
+pub(crate) const NO_POLARITY: i128 = i64::MIN as i128;
+
+/// The coordinate that NaN and -inf become. It is outside every sensor.
+pub(crate) const NO_PIXEL: i64 = i64::MIN;
+
+/// The coordinate that inf and numbers above the range of an `i64` become. It is outside every sensor.
+pub(crate) const FAR_PIXEL: i64 = i64::MAX;
+
+/// Evaluates `$body` with `$vec` bound to the vector of the column, whatever its type.
+macro_rules! each {
+    ($numbers:expr, $vec:ident => $body:expr) => {
+        match $numbers {
+            Numbers::U8($vec) => $body,
+            Numbers::I8($vec) => $body,
+            Numbers::U16($vec) => $body,
+            Numbers::U32($vec) => $body,
+            Numbers::U64($vec) => $body,
+            Numbers::I64($vec) => $body,
+            Numbers::F64($vec) => $body,
+            Numbers::Times($vec) => $body,
+        }
+    };
+}
+
+impl Numbers {
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        each!(self, v => v.len())
+    }
+
+    /// Describes the fractions in a column of times. `None` if the column has no floats, or if all finite floats are
+    /// whole.
+    pub(crate) fn fractions(&self) -> Option<Fractions> {
+        let Numbers::F64(numbers) = self else { return None };
+        Fractions::of(numbers.iter().copied().filter(|n| n.is_finite()))
+    }
+
+    /// Converts a column of times in `unit` to microseconds. Values that are not times (NaN, NaT), or that do not fit
+    /// 64 bits, are listed in [`Stamps::missing`].
+    pub(crate) fn times(self, unit: TimeUnit) -> Stamps {
+        fn fallible(times: impl Iterator<Item = Option<i64>>) -> Stamps {
+            let mut stamps = Stamps::default();
+            for (i, time) in times.enumerate() {
+                stamps.us.push(time.unwrap_or_else(|| {
+                    stamps.missing.push(i);
+                    0
+                }));
+            }
+            stamps
+        }
+        let integers = |times: &mut dyn Iterator<Item = i64>| fallible(times.map(|t| unit.of_integer(t)));
+        match (self, unit) {
+            // NumPy's NaT is the least integer.
+            (Numbers::I64(t), _) if t.contains(&i64::MIN) => {
+                fallible(t.into_iter().map(|t| unit.of_integer(t).filter(|_| t != i64::MIN)))
+            }
+            (Numbers::I64(us), TimeUnit::Microseconds) => Stamps { us, missing: Vec::new() },
+            (Numbers::U32(t), TimeUnit::Microseconds) => {
+                Stamps { us: t.into_iter().map(i64::from).collect(), missing: Vec::new() }
+            }
+            (Numbers::Times(t), _) => fallible(t.into_iter().map(|t| unit.of_integer(t?))),
+            (Numbers::F64(t), _) => fallible(t.into_iter().map(|t| unit.of_float(t))),
+            (Numbers::U64(t), _) => fallible(t.into_iter().map(|t| unit.of_integer(i64::try_from(t).ok()?))),
+            (Numbers::U8(t), _) => integers(&mut t.into_iter().map(i64::from)),
+            (Numbers::I8(t), _) => integers(&mut t.into_iter().map(i64::from)),
+            (Numbers::U16(t), _) => integers(&mut t.into_iter().map(i64::from)),
+            (Numbers::U32(t), _) => integers(&mut t.into_iter().map(i64::from)),
+            (Numbers::I64(t), _) => integers(&mut t.into_iter()),
+        }
+    }
+
+    /// Converts the column to pixel coordinates. A float becomes the pixel that it lies in. A number above `i64::MAX`
+    /// becomes `i64::MAX`, which is outside every sensor.
+    pub(crate) fn pixels(self) -> Coordinates {
+        match self {
+            Numbers::U8(v) => Coordinates::U8(v),
+            Numbers::U16(v) => Coordinates::U16(v),
+            Numbers::I8(v) => Coordinates::I64(v.into_iter().map(i64::from).collect()),
+            Numbers::U32(v) => Coordinates::I64(v.into_iter().map(i64::from).collect()),
+            Numbers::U64(v) => Coordinates::I64(v.into_iter().map(|n| n.try_into().unwrap_or(FAR_PIXEL)).collect()),
+            Numbers::I64(v) => Coordinates::I64(v),
+            Numbers::Times(v) => Coordinates::I64(v.into_iter().map(|n| n.unwrap_or(NO_PIXEL)).collect()),
+            Numbers::F64(v) => Coordinates::I64(v.into_iter().map(pixel).collect()),
+        }
+    }
+
+    /// Converts the column to polarities: 0 and -1 become 0 (off), and 1 stays 1 (on). The largest number of an
+    /// unsigned type counts as -1, because its bits are those of a signed -1. A fraction or NaN becomes `i64::MIN`.
+    /// Other numbers are kept; the check against the sensor rejects them later.
+    pub(crate) fn polarities(self) -> Coordinates {
+        fn narrowed(numbers: impl Iterator<Item = i64> + Clone) -> Coordinates {
+            let numbers = numbers.map(|n| if n == -1 { 0 } else { n });
+            let narrow: Option<Vec<u8>> = numbers.clone().map(|n| u8::try_from(n).ok()).collect();
+            narrow.map_or_else(|| Coordinates::I64(numbers.collect()), Coordinates::U8)
+        }
+        match self {
+            Numbers::I8(v) => narrowed(v.iter().map(|&n| n.into())),
+            Numbers::I64(v) => narrowed(v.iter().copied()),
+            Numbers::Times(v) => narrowed(v.iter().map(|n| n.unwrap_or(i64::MIN))),
+            // A fraction is not a valid polarity.
+            Numbers::F64(v) => narrowed(v.iter().map(|&n| if n.fract() == 0.0 { n as i64 } else { i64::MIN })),
+            Numbers::U8(mut v) => {
+                v.iter_mut().filter(|n| **n == u8::MAX).for_each(|n| *n = 0);
+                Coordinates::U8(v)
+            }
+            Numbers::U16(v) => narrowed(v.iter().map(|&n| if n == u16::MAX { -1 } else { n.into() })),
+            Numbers::U32(v) => narrowed(v.iter().map(|&n| if n == u32::MAX { -1 } else { n.into() })),
+            Numbers::U64(v) => {
+                narrowed(v.iter().map(|&n| if n == u64::MAX { -1 } else { n.try_into().unwrap_or(i64::MAX) }))
+            }
+        }
+    }
+
+    /// Converts the column to float64, for checks of its content. A missing date or duration becomes NaN.
+    pub(crate) fn floats(self) -> Vec<f64> {
+        match self {
+            Numbers::U8(v) => v.into_iter().map(f64::from).collect(),
+            Numbers::I8(v) => v.into_iter().map(f64::from).collect(),
+            Numbers::U16(v) => v.into_iter().map(f64::from).collect(),
+            Numbers::U32(v) => v.into_iter().map(f64::from).collect(),
+            Numbers::U64(v) => v.into_iter().map(|n| n as f64).collect(),
+            Numbers::I64(v) => v.into_iter().map(|n| n as f64).collect(),
+            Numbers::F64(v) => v,
+            Numbers::Times(v) => v.into_iter().map(|n| n.map_or(f64::NAN, |n| n as f64)).collect(),
+        }
+    }
+}
+
+/// Returns the pixel that a float lies in. NaN becomes `i64::MIN`, which is outside every sensor.
+fn pixel(n: f64) -> i64 {
+    if n.is_nan() { NO_PIXEL } else { n.floor() as i64 }
+}
+
+/// Describes times that are not all whole numbers in the unit in which they are stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Fractions {
+    /// Last time minus first time, in the unit of the file.
+    pub span: f64,
+    /// Whether some times have more than three decimal places, such as microseconds divided by a million.
+    pub fine: bool,
+}
+
+impl Fractions {
+    /// Describes the fractions in `times`. `None` if all times are whole numbers.
+    pub(crate) fn of(times: impl DoubleEndedIterator<Item = f64> + Clone) -> Option<Fractions> {
+        let first = times.clone().next()?;
+        let last = times.clone().next_back().unwrap_or(first);
+        // Float32 has seven digits.
+        let far =
+            |time: f64, whole: f64| (time * whole - (time * whole).round()).abs() > 1e-3 + time.abs() * whole * 1e-7;
+        let fractional = times.clone().any(|time| time.fract() != 0.0);
+        fractional.then(|| Fractions { span: last - first, fine: times.clone().any(|time| far(time, 1e3)) })
+    }
+}
+
+/// Times of events in microseconds. Some may be missing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stamps {
+    /// Time of each event in microseconds; 0 if it is missing.
+    pub us: Vec<i64>,
+    /// Indices of the events whose time is missing, ascending. A time is missing if it is not finite or out of range.
+    pub missing: Vec<usize>,
+}
+
+impl Stamps {
+    /// Returns the time of each event, with missing times filled in. Events without a time then stay next to their
+    /// neighbours when a recording is sorted or cut. A missing time becomes the time of the previous event. For events
+    /// at the start, the previous time is `before`, or else the first time that is not missing.
+    pub(crate) fn places(&self, before: Option<i64>) -> std::borrow::Cow<'_, [i64]> {
+        if self.missing.is_empty() {
+            return self.us.as_slice().into();
+        }
+        let mut places = self.us.clone();
+        let first_missing = self.missing.iter().enumerate().take_while(|&(n, &i)| n == i).count();
+        let mut last = before.or(self.us.get(first_missing).copied()).unwrap_or(0);
+        let mut missing = self.missing.iter().copied().peekable();
+        for (i, place) in places.iter_mut().enumerate() {
+            if missing.next_if_eq(&i).is_some() { *place = last } else { last = *place }
+        }
+        places.into()
+    }
+}
+
+impl Stamps {
+    /// Iterates over the times that are not missing.
+    pub(crate) fn valid(&self) -> impl DoubleEndedIterator<Item = i64> + Clone {
+        (0..self.us.len()).filter(|i| self.missing.binary_search(i).is_err()).map(|i| self.us[i])
+    }
+
+    /// Returns the first time that is not missing, in a range of indices. `None` if all times in the range are missing.
+    pub(crate) fn first(&self, range: std::ops::Range<usize>) -> Option<i64> {
+        let missing = |i: &usize| self.missing.binary_search(i).is_ok();
+        range.into_iter().find(|i| !missing(i)).map(|i| self.us[i])
+    }
+}
+
+/// Consecutive events of one recording, as columns.
+#[derive(Clone, Debug)]
+pub(crate) struct EventBlock {
+    /// Time of each event in microseconds, (events,).
+    pub t: Stamps,
+    /// Pixel column or channel of each event, as in the file, (events,).
+    pub x: Coordinates,
+    /// Pixel row of each event, as in the file, (events,). `None` for a sensor of one row.
+    pub y: Option<Coordinates>,
+    /// Polarity of each event, (events,): 0 is off, 1 is on, and other numbers are not valid. `None` for a sensor of
+    /// one polarity.
+    pub p: Option<Coordinates>,
+}
+
+impl EventBlock {
+    /// Makes a block from the columns t, x, y and p as read from a file. The times of the file are in `unit`. t and x
+    /// must not be `None`.
+    pub(crate) fn of(columns: [Option<Numbers>; 4], unit: TimeUnit) -> EventBlock {
+        let none = || Numbers::U8(Vec::new());
+        let [t, x, y, p] = columns;
+        EventBlock {
+            t: t.unwrap_or_else(none).times(unit),
+            x: x.unwrap_or_else(none).pixels(),
+            y: y.map(Numbers::pixels),
+            p: p.map(Numbers::polarities),
+        }
+    }
+
+    /// Returns the events at the indices `places`, in that order.
+    pub(crate) fn pick(&self, places: impl Iterator<Item = usize> + Clone) -> EventBlock {
+        let t = Stamps {
+            us: places.clone().map(|i| self.t.us[i]).collect(),
+            missing: match self.t.missing.is_empty() {
+                true => Vec::new(),
+                false => {
+                    let none = |&(_, i): &(usize, usize)| self.t.missing.binary_search(&i).is_ok();
+                    places.clone().enumerate().filter(none).map(|(to, _)| to).collect()
+                }
+            },
+        };
+        let column = |c: &Option<Coordinates>| c.as_ref().map(|c| c.pick(places.clone()));
+        EventBlock { t, x: self.x.pick(places.clone()), y: column(&self.y), p: column(&self.p) }
+    }
+
+    /// Concatenates blocks in order. The result has y and p only if all blocks have them.
+    pub(crate) fn concatenate(blocks: Vec<EventBlock>) -> EventBlock {
+        let mut t = Stamps::default();
+        for block in &blocks {
+            let before = t.us.len();
+            t.missing.extend(block.t.missing.iter().map(|i| i + before));
+            t.us.extend_from_slice(&block.t.us);
+        }
+        let column = |of: fn(&EventBlock) -> Option<&Coordinates>| {
+            let columns: Option<Vec<&Coordinates>> = blocks.iter().map(of).collect();
+            columns.filter(|columns| !columns.is_empty()).map(|columns| Coordinates::concatenate(&columns))
+        };
+        let x = column(|block| Some(&block.x)).unwrap_or_else(|| Coordinates::U8(Vec::new()));
+        EventBlock { t, x, y: column(|block| block.y.as_ref()), p: column(|block| block.p.as_ref()) }
+    }
+
+    /// Splits the block into consecutive samples. `lengths` has the number of events of each sample. `origins` has one
+    /// time for each sample, in microseconds, which is subtracted from the sample's times. If it is `None`, the times
+    /// stay as they are.
+    pub(crate) fn into_samples(self, lengths: &[usize], origins: &[Option<i64>]) -> RawSamples {
+        let Stamps { mut us, mut missing } = self.t;
+        let mut offsets = Vec::with_capacity(lengths.len() + 1);
+        offsets.push(0);
+        let mut late = Vec::new();
+        for (&length, &origin) in lengths.iter().zip(origins) {
+            let start = offsets[offsets.len() - 1];
+            offsets.push(start + length);
+            let origin = origin.unwrap_or(0);
+            if origin == 0 {
+                continue;
+            }
+            for (i, t) in us[start..start + length].iter_mut().enumerate() {
+                match t.checked_sub(origin) {
+                    Some(after) => *t = after,
+                    None => late.push(start + i),
+                }
+            }
+        }
+        if !late.is_empty() {
+            missing.append(&mut late);
+            missing.sort_unstable();
+            missing.dedup();
+        }
+        let times = if missing.is_empty() {
+            Times::Us(us)
+        } else {
+            let mut times: Vec<Option<i64>> = us.into_iter().map(Some).collect();
+            missing.into_iter().for_each(|i| times[i] = None);
+            Times::SomeUs(times)
+        };
+        RawSamples { times, x: self.x, y: self.y, p: self.p, offsets }
+    }
+}

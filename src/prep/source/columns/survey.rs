@@ -1,0 +1,206 @@
+//! Finds the columns of events, t, x, y and p, in a file of any structure, by the names of its fields.
+//!
+//! A *place* is a group whose arrays are columns, or an array of records. The file must have exactly one place whose
+//! fields have the names of the columns. A table, one array with several numbers for each event, has no such names, so
+//! the caller gives the order of its columns. If several places fit, or none does, the error suggests options to type.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::remedy::Remedy;
+use crate::source::columns::array_info::{ArrayInfo, ArrayKind, Survey, list};
+use crate::source::columns::roles::{FieldPath, Fields, Part, Role, assign, element, map_line};
+use crate::source::columns::shape;
+use crate::source::columns::unnamed::unnamed;
+use crate::source::options::TableColumns;
+
+/// Finds the fields of a file that are the columns of events. If the events are in a table (an array with several
+/// numbers for each event), `order` is the order of its columns. Without `order`, tables are ignored.
+///
+/// # Errors
+/// Without `order`: [`Error::Columns`] if several places fit, if two fields of a place fit one column, or if the file
+/// has only a table. [`Error::Foreign`] for records in several dimensions. [`Error::UnknownLayout`] if nothing fits.
+///
+/// With `order`: [`Error::Columns`] unless exactly one table has this number of columns.
+pub(crate) fn find(path: &Path, file: &dyn Survey, order: Option<&TableColumns>) -> Result<Fields> {
+    match order {
+        Some(order) => find_table(path, file, order),
+        None => find_named(path, file),
+    }
+}
+
+/// A group whose arrays may be columns, or an array of records.
+struct Place<'a> {
+    name: String,
+    /// For each field: its name in the place, and its path in the file.
+    fields: Vec<(&'a str, FieldPath)>,
+}
+
+impl Place<'_> {
+    fn has(&self, roles: &[Role]) -> bool {
+        roles.iter().all(|&role| self.fields.iter().any(|(name, _)| Role::of(name) == Some(role)))
+    }
+
+    fn fits(&self) -> bool {
+        self.has(&[Role::T, Role::X])
+    }
+
+    /// Lists the names of the fields, for messages.
+    fn text(&self) -> String {
+        let names: Vec<&str> = self.fields.iter().map(|(name, _)| *name).collect();
+        let at = if self.name.is_empty() { String::new() } else { format!("{}: ", self.name) };
+        format!("{at}{}", names.join(", "))
+    }
+
+    /// Returns a map to suggest to the user. Each column gets the field whose name fits, or the first one if several
+    /// names fit.
+    fn map(&self) -> Remedy {
+        let field = |role: Role| self.fields.iter().find(|(name, _)| Role::of(name) == Some(role));
+        map_line(&Role::ALL.map(|role| field(role).map(|(_, path)| path.to_string())), &[])
+    }
+}
+
+/// Lists the places of a file: groups of columns, and arrays of records. With `same_length`, columns of different
+/// lengths in one group are in different places. A broken link with the name of a column counts as a field of its
+/// group. If the events are in this group, opening the field fails, and the error names the link.
+fn places(arrays: &[ArrayInfo], same_length: bool) -> Vec<Place<'_>> {
+    let mut groups: Vec<(Option<u64>, Place<'_>)> = Vec::new();
+    for array in arrays {
+        let Some(len) = shape::column(&array.shape) else { continue };
+        match &array.kind {
+            ArrayKind::Number(_) => {
+                let (group, name) = array.group_and_name();
+                let key = same_length.then_some(len);
+                let field = (name, array.field(Part::Whole));
+                match groups.iter_mut().find(|(len, place)| *len == key && place.name == group) {
+                    Some((_, place)) => place.fields.push(field),
+                    None => groups.push((key, Place { name: group.into(), fields: vec![field] })),
+                }
+            }
+            // Records stand alone: their key is that of no group.
+            ArrayKind::Record(_) => {
+                groups.push((Some(u64::MAX), Place { name: array.name.clone(), fields: array.members() }));
+            }
+            ArrayKind::Nowhere(_) | ArrayKind::Other(_) => {}
+        }
+    }
+    for array in arrays.iter().filter(|array| matches!(array.kind, ArrayKind::Nowhere(_))) {
+        let (group, name) = array.group_and_name();
+        let field = || (name, array.field(Part::Whole));
+        let mut siblings = groups.iter_mut().filter(|(_, place)| place.name == group).peekable();
+        match (Role::of(name), siblings.peek()) {
+            (None, _) => {}
+            (_, Some(_)) => siblings.for_each(|(_, place)| place.fields.push(field())),
+            (_, None) => groups.push((None, Place { name: group.into(), fields: vec![field()] })),
+        }
+    }
+    groups.into_iter().map(|(_, place)| place).collect()
+}
+
+fn find_named(path: &Path, file: &dyn Survey) -> Result<Fields> {
+    let mut fitting: Vec<Place<'_>> = places(file.arrays(), true).into_iter().filter(Place::fits).collect();
+    if fitting.is_empty() {
+        // Columns of different lengths: the error is theirs.
+        fitting = places(file.arrays(), false).into_iter().filter(Place::fits).collect();
+    }
+    // An inertial sensor has t, x and y too, but no polarity.
+    if let Some(only) = fitting.iter().position(|place| place.has(&Role::ALL))
+        && !fitting[only + 1..].iter().any(|place| place.has(&Role::ALL))
+    {
+        fitting = vec![fitting.swap_remove(only)];
+    }
+    match &mut fitting[..] {
+        [place] => loop {
+            match assign(&place.fields) {
+                Ok(fields) => return Ok(fields),
+                Err((role, a, b)) if is_copy(file, role, &a, &b) => place.fields.retain(|(_, field)| *field != b),
+                Err((role, a, b)) => {
+                    let without = |other: &FieldPath| {
+                        let fields = place.fields.iter().filter(|(_, field)| field != other).cloned().collect();
+                        Place { name: String::new(), fields }.map()
+                    };
+                    return Err(Error::Columns {
+                        path: path.into(),
+                        place: if place.name.is_empty() { "fields".into() } else { place.name.clone() },
+                        expected: format!("one field for {}", role.name()),
+                        got: format!("{a} and {b}, of the fields {}", place.text()),
+                        remedies: vec![without(&b), without(&a)],
+                    });
+                }
+            }
+        },
+        [] => Err(unnamed(path, file)),
+        several => Err(Error::Columns {
+            path: path.into(),
+            place: "events".into(),
+            expected: "one place with the columns t, x, y and p".into(),
+            got: several.iter().map(Place::text).collect::<Vec<_>>().join("; "),
+            remedies: several.iter().map(Place::map).collect(),
+        }),
+    }
+}
+
+/// Returns whether the first numbers of two fields are equal. For polarities, -1 and 0 count as equal.
+fn is_copy(file: &dyn Survey, role: Role, a: &FieldPath, b: &FieldPath) -> bool {
+    let numbers = |field| {
+        let numbers = file.sample(field)?;
+        let off = |n: f64| if role == Role::P && n == -1.0 { 0.0 } else { n };
+        Some(numbers.into_iter().map(off).collect::<Vec<f64>>())
+    };
+    numbers(a).is_some_and(|a| Some(a) == numbers(b))
+}
+
+fn find_table(path: &Path, file: &dyn Survey, order: &TableColumns) -> Result<Fields> {
+    let width = order.width() as u64;
+    let fits = |array: &&ArrayInfo| {
+        matches!(array.kind, ArrayKind::Number(_)) && shape::table(&array.shape, Some(width)).is_some()
+    };
+    let tables: Vec<&ArrayInfo> = file.arrays().iter().filter(fits).collect();
+    let map = |array: &ArrayInfo| {
+        order.places().map(|i| i.map(|index| array.field(Part::Column { index, columns: Some(width) })))
+    };
+    let wrong = |got: String, remedies| Error::Columns {
+        path: path.into(),
+        place: "columns".into(),
+        expected: format!("one array of {width} columns"),
+        got: format!("a file with {got}"),
+        remedies,
+    };
+    match &tables[..] {
+        [table] => Ok(map(table)),
+        [] => Err(wrong(list(file.arrays()), Vec::new())),
+        several => {
+            let text =
+                |array: &&ArrayInfo| map_line(&map(array).map(|field| field.map(|field| field.to_string())), &[]);
+            Err(wrong(list(several.iter().copied()), several.iter().map(text).collect()))
+        }
+    }
+}
+
+/// Returns the fields of these arrays that have `len` entries, and so could be columns of `len` events. Columns of
+/// two-dimensional arrays are left out.
+pub(crate) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath> {
+    let long = arrays.iter().filter(|array| shape::column(&array.shape) == Some(len));
+    long.flat_map(|array| match &array.kind {
+        ArrayKind::Number(_) => vec![array.field(Part::Whole)],
+        _ => array.members().into_iter().map(|(_, field)| field).collect(),
+    })
+    .collect()
+}
+
+/// Names the fields that have `len` entries, one for each event, but were not taken for a column. In a file with one
+/// event, every scalar has this length, so no field is reported.
+pub(crate) fn left_over(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
+    let all = if len > 1 { fields_of_length(arrays, len) } else { Vec::new() };
+    let taken: Vec<String> = fields.iter().flatten().map(FieldPath::to_string).collect();
+    let array = |name: &str| element(name).map(|(array, _)| array.to_string());
+    let mut names: Vec<String> = all.iter().map(FieldPath::to_string).filter(|name| !taken.contains(name)).collect();
+    for name in &mut names {
+        // An array of which nothing was taken is named as a whole.
+        let whole = array(name).filter(|whole| !taken.iter().any(|taken| array(taken).as_ref() == Some(whole)));
+        whole.into_iter().for_each(|whole| *name = whole);
+    }
+    names.dedup();
+    names.retain(|name| !name.is_empty());
+    names
+}

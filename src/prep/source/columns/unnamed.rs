@@ -1,0 +1,180 @@
+//! Makes the error for a file in which no place has fields with the names of columns. A place is a group, or an array
+//! of records. The error says what the file has, and suggests an option to type.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::remedy::Remedy;
+use crate::source::columns::array_info::{ArrayInfo, ArrayKind, Survey, list};
+use crate::source::columns::guess::{guess, guess_order};
+use crate::source::columns::roles::{FieldPath, Fields, Part, Role, map_line};
+use crate::source::columns::shape;
+use crate::source::columns::unusable::unusable_names;
+use crate::source::commands::rows_of_arrays;
+
+/// Maximum number of fields that are read in order to guess the columns.
+const MOST_GUESSED: usize = 24;
+/// Maximum number of places (groups and arrays of records) for which an error suggests a map.
+const MOST_PLACES: usize = 4;
+
+/// Makes the error for a file in which no place has fields with the names of columns. The error depends on whether the
+/// file has a single table, records in several dimensions, or anything else.
+pub(crate) fn unnamed(path: &Path, file: &dyn Survey) -> Error {
+    let arrays = file.arrays();
+    let known = no_events(path, arrays).or_else(|| grid(path, arrays)).or_else(|| rows_of_arrays(path, arrays));
+    known.or_else(|| lone_table(path, file)).unwrap_or_else(|| no_layout(path, file))
+}
+
+/// Makes the error for a file whose only array has no name and no entries. `None` for other files.
+fn no_events(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
+    let [array] = arrays else { return None };
+    let is_empty = array.name.is_empty() && shape::likely_table(&array.shape).is_none() && array.shape.contains(&0);
+    is_empty.then(|| Error::NoEvents { path: path.into(), got: format!("an empty array {array}") })
+}
+
+/// Makes the error for a file with records of events in several dimensions. `None` for other files.
+fn grid(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
+    let is_grid = |array: &&ArrayInfo| {
+        let members = array.members();
+        let has = |role: Role| members.iter().any(|(name, _)| Role::of(name) == Some(role));
+        has(Role::T) && has(Role::X) && shape::column(&array.shape).is_none()
+    };
+    let array = arrays.iter().find(is_grid)?;
+    Some(Error::Foreign {
+        path: path.into(),
+        place: array.name.clone(),
+        expected: "records in one dimension, an event each".into(),
+        format: format!("records of shape {:?}", array.shape),
+        reader: "with NumPy, save events.ravel() if all are one recording, or else each row in a file of its own"
+            .into(),
+        command: None,
+    })
+}
+
+/// Makes the error for a file with one table (an array with several numbers for each event) and nothing else that may
+/// be events. It suggests the likely order of the table's columns. `None` for other files.
+fn lone_table(path: &Path, file: &dyn Survey) -> Option<Error> {
+    let arrays = file.arrays();
+    let mut tables = arrays
+        .iter()
+        .filter(|array| matches!(array.kind, ArrayKind::Number(_)))
+        .filter_map(|array| Some((array, shape::likely_table(&array.shape)?)));
+    let (Some((array, table)), None) = (tables.next(), tables.next()) else { return None };
+    let rivals = |other: &ArrayInfo| {
+        let is_long = shape::column(&other.shape) == Some(table.len) && table.len > 1;
+        is_long || matches!(other.kind, ArrayKind::Record(_))
+    };
+    if arrays.iter().any(rivals) {
+        return None;
+    }
+    let columns: Option<Vec<_>> =
+        (0..table.columns).map(|i| file.sample(&column(array, i, Some(table.columns)))).collect();
+    let order = columns.and_then(|columns| guess_order(&columns));
+    let usual = ["t", "x", "y", "p"].into_iter().chain(std::iter::repeat("_")).take(table.columns as usize);
+    Some(Error::Columns {
+        path: path.into(),
+        place: if array.name.is_empty() { "array".into() } else { array.name.clone() },
+        expected: "the order of its columns to be named".into(),
+        got: array.to_string(),
+        remedies: vec![Remedy::Columns(order.unwrap_or_else(|| usual.collect::<Vec<_>>().join(",")))],
+    })
+}
+
+/// Makes the error for a file of no known layout. It suggests a map for each place that may have the events of a
+/// camera.
+fn no_layout(path: &Path, file: &dyn Survey) -> Error {
+    let arrays = file.arrays();
+    let places = candidates(arrays);
+    let all: Vec<Candidate<'_>> = places.iter().flat_map(|(_, fields)| fields).cloned().collect();
+    // One camera of several: all of its columns are in one place.
+    let cameras = places.into_iter().flat_map(|(_, fields)| cameras(fields)).filter(|fields| fields.len() > 2);
+    let mut lines: Vec<Fields> = cameras.take(MOST_PLACES).map(|fields| guess_fields(file, fields)).collect();
+    if lines.iter().any(|line| line[0].is_some() && line[1].is_some()) {
+        lines.retain(|line| line[0].is_some() && line[1].is_some());
+    } else if !all.is_empty() {
+        lines = vec![guess_fields(file, all)];
+    }
+    // A column that is there and cannot be used is not another field; that of an array without a name cannot be named.
+    let unusable: Vec<String> = arrays.iter().flat_map(unusable_names).collect();
+    let cannot = if unusable.is_empty() { String::new() } else { format!("; not numbers: {}", unusable.join(", ")) };
+    let named = |line: &Fields| unusable.is_empty() && !line.iter().flatten().any(|field| field.to_string().is_empty());
+    let text = |line: Fields| map_line(&line.map(|field| field.map(|field| field.to_string())), &[Role::T, Role::X]);
+    Error::UnknownLayout {
+        path: path.into(),
+        looked: file.looked(),
+        has: format!("it has {}{cannot}", list(arrays)),
+        maps: lines.into_iter().filter(named).map(text).collect(),
+    }
+}
+
+/// Returns column `i` of a two-dimensional array. `columns` is the array's number of columns, or `None` if the shape
+/// shows it.
+fn column(array: &ArrayInfo, i: u64, columns: Option<u64>) -> FieldPath {
+    array.field(Part::Column { index: i as usize, columns })
+}
+
+/// A field that may be a column: its name, its number of entries, and its path in the file.
+type Candidate<'a> = (&'a str, u64, FieldPath);
+
+/// Lists the places of a file, each with its name and the fields that may be columns: arrays, columns of
+/// two-dimensional arrays, and members of records.
+fn candidates(arrays: &[ArrayInfo]) -> Vec<(&str, Vec<Candidate<'_>>)> {
+    let mut places: Vec<(&str, Vec<Candidate<'_>>)> = Vec::new();
+    for array in arrays {
+        let whole = array.group_and_name();
+        let found: Vec<Candidate<'_>> =
+            match (&array.kind, shape::column(&array.shape), shape::table(&array.shape, None)) {
+                (ArrayKind::Number(_), Some(len), _) => vec![(whole.1, len, array.field(Part::Whole))],
+                (ArrayKind::Number(_), None, Some(table)) => {
+                    (0..table.columns).map(|i| ("", table.len, column(array, i, None))).collect()
+                }
+                (ArrayKind::Record(_), Some(len), _) => {
+                    array.members().into_iter().map(|(name, field)| (name, len, field)).collect()
+                }
+                _ => Vec::new(),
+            };
+        let place = if found.len() == 1 { whole.0 } else { &array.name };
+        match places.iter_mut().find(|(name, _)| *name == place) {
+            Some((_, fields)) => fields.extend(found),
+            None => places.push((place, found)),
+        }
+    }
+    places
+}
+
+/// Splits the fields of a place into one list for each camera, if the names of the fields contain that of a camera:
+/// `left_x` and `right_x`, or `x_left` and `x_right`. Otherwise, returns all fields in one list.
+fn cameras(fields: Vec<Candidate<'_>>) -> Vec<Vec<Candidate<'_>>> {
+    let joint = |c: char| !c.is_alphanumeric();
+    let halves = [|(a, b)| (a, b), |(a, b)| (b, a)];
+    let splits: [Option<Vec<(&str, &str)>>; 2] = [
+        fields.iter().map(|(name, ..)| name.split_once(joint)).collect(),
+        fields.iter().map(|(name, ..)| name.rsplit_once(joint)).collect(),
+    ];
+    for (split, half) in splits.into_iter().zip(halves) {
+        let Some(split) = split else { continue };
+        let mut of: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+        for (i, (camera, column)) in split.into_iter().map(half).enumerate() {
+            of.entry(camera).or_default().insert(column, i);
+        }
+        let mut columns = of.values().map(|columns| columns.keys().collect::<Vec<_>>());
+        let first = columns.next().unwrap_or_default();
+        if of.len() > 1 && first.len() > 2 && columns.all(|other| other == first) {
+            return of.values().map(|columns| columns.values().map(|&i| fields[i].clone()).collect()).collect();
+        }
+    }
+    vec![fields]
+}
+
+/// Guesses which of these fields are the columns, by their names and by their content. Only the fields with the most
+/// entries are considered.
+fn guess_fields(file: &dyn Survey, mut fields: Vec<Candidate<'_>>) -> Fields {
+    let longest = fields.iter().map(|(_, len, _)| *len).max();
+    fields.retain(|(_, len, _)| Some(*len) == longest);
+    fields.truncate(MOST_GUESSED);
+    let named = Role::ALL.map(|role| fields.iter().position(|(name, ..)| Role::of(name) == Some(role)));
+    let samples: Option<Vec<_>> = fields.iter().map(|(.., field)| file.sample(field)).collect();
+    let found = samples.map_or(named, |samples| guess(&samples, named));
+    found.map(|i| i.map(|i| fields[i].2.clone()))
+}

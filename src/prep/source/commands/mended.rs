@@ -1,0 +1,167 @@
+//! Commands in Python that save a copy of a recording, for recordings whose columns are not numbers or whose polarities
+//! are not 0 and 1.
+
+use std::path::Path;
+
+use crate::remedy::Remedy;
+use crate::source::columns::{Role, TakenColumns};
+use crate::source::layout::Layout;
+use crate::source::times::TimeUnit;
+
+/// Pairs of words for polarities: the word for OFF, then the word for ON.
+pub(crate) const WORDS: [(&str, &str); 7] = [
+    ("false", "true"),
+    ("off", "on"),
+    ("neg", "pos"),
+    ("negative", "positive"),
+    ("n", "p"),
+    ("-", "+"),
+    ("dark", "light"),
+];
+/// More pairs of words for polarities: the word for OFF, then the word for ON. They are used together with [`WORDS`] to
+/// convert a column of words. Python stops with an error at any word that is in no pair.
+const WORDS_OF_TEXTS: [(&str, &str); 9] = [
+    ("-1", "+1"),
+    ("-1", "1"),
+    ("0", "1"),
+    ("dark", "bright"),
+    ("darker", "brighter"),
+    ("decrease", "increase"),
+    ("down", "up"),
+    ("-1.0", "1.0"),
+    ("0.0", "1.0"),
+];
+
+/// How the polarities of a recording are converted for the mended copy, in which 1 means ON.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum On {
+    /// Polarities equal to this number become 1, and all others become 0 (OFF).
+    Number(i128),
+    /// Polarities equal to the second of these two numbers become 1, and those equal to the first become 0 (OFF).
+    /// Python stops with an error at any other polarity.
+    Second([f64; 2]),
+    /// Polarities above 0 become 1, and all others become 0 (OFF). NaN stays NaN.
+    Positive,
+    /// Polarities equal to this number become 1, and NaN becomes 0 (OFF). Python stops with an error at any other
+    /// polarity.
+    NotNan(i128),
+    /// Polarities of -1, 0 and 1 are not changed. The copy lacks the events with any other polarity; their number is
+    /// printed.
+    Known,
+    /// Words for ON, such as `true`, become 1, and words for OFF become 0. The words are texts or, with `objects`,
+    /// Python objects.
+    Words { objects: bool },
+}
+
+/// Argument of `np.load` that lets it load Python objects.
+const UNPICKLED: &str = "allow_pickle=True";
+
+/// Makes a command that saves a copy of the events. The copy's polarities are those of `field`, converted as `on` says.
+/// Returns `None` if the file's path is not UTF-8.
+pub(crate) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &str, on: On) -> Option<Remedy> {
+    let (name, stem) = (literal(path.to_str()?), path.file_stem()?.to_str()?);
+    let (modules, load) = match layout {
+        Layout::Npy | Layout::Npz if on == (On::Words { objects: true }) => {
+            ("numpy as np", format!("np.load({name}, {UNPICKLED})"))
+        }
+        Layout::Npy | Layout::Npz => ("numpy as np", format!("np.load({name})")),
+        _ => ("numpy as np, h5py", format!("h5py.File({name})")),
+    };
+    let mut columns: Vec<String> = [Role::T, Role::X, Role::Y]
+        .into_iter()
+        .filter_map(|role| {
+            Some(format!("{}={}", role.name(), column(layout, &taken.fields[role as usize].as_ref()?.field)))
+        })
+        .collect();
+    let p = column(layout, field);
+    columns.push(match on {
+        On::Number(on) => format!("p={p} == {on}"),
+        On::Second([off, on]) => format!("p=[{{{off:?}: 0, {on:?}: 1}}[n] for n in {p}.tolist()]"),
+        On::NotNan(on) => format!("p=[{{\"nan\": 0, {:?}: 1}}[str(n)] for n in {p}.tolist()]", format!("{on}.0")),
+        On::Positive => format!("p=np.where(np.isnan({p}), np.nan, {p} > 0)"),
+        On::Known => format!("p={p}"),
+        On::Words { .. } => format!("p=[sign[word.strip().lower()] for word in {p}.astype(\"S\").astype(str)]"),
+    });
+    let known = on == On::Known;
+    let columns = columns.join(if known { "[known], " } else { ", " }) + if known { "[known]" } else { "" };
+    let known = if known {
+        format!("known = np.isin({p}, [-1, 0, 1]); print(np.sum(~known), \"events are left out\"); ")
+    } else {
+        String::new()
+    };
+    let rows = if columns.contains("rows(") { "rows = lambda a: a[:] if a.shape[1] <= 16 else a[:].T; " } else { "" };
+    let pairs = [&WORDS[..], &WORDS_OF_TEXTS].concat();
+    let words: Vec<String> = pairs.iter().map(|(off, on)| format!("{off} {on}")).collect();
+    let sign = format!("sign = dict(zip({}.split(), {} * [0, 1])); ", literal(&words.join(" ")), pairs.len());
+    let sign = if matches!(on, On::Words { .. }) { &sign } else { "" };
+    let file = format!("{stem}_mended.npz");
+    let code = format!("import {modules}; f = {load}; {rows}{known}{sign}np.savez({}, {columns})", literal(&file));
+    let with = taken.unit.filter(|&unit| unit != TimeUnit::Microseconds).map(Remedy::Unit);
+    Some(Remedy::Copy { words: python(code), file, with: with.into_iter().collect() })
+}
+
+/// Makes a command that saves a pickled array as an array of numbers. `shape` is the array's shape, and `has_members`
+/// says whether its elements are records. Returns `None` if the file's path is not UTF-8.
+pub(crate) fn unpickled(path: &Path, shape: &[u64], has_members: bool) -> Option<Remedy> {
+    let (name, stem) = (literal(path.to_str()?), path.file_stem()?.to_str()?);
+    let file = format!("{stem}_mended.{}", if has_members || matches!(shape, [] | [1]) { "npz" } else { "npy" });
+    let to = literal(&file);
+    let save = match (has_members, shape) {
+        (true, _) => format!("np.savez({to}, **{{name: np.array(f[name].tolist()) for name in f.dtype.names}})"),
+        (false, [] | [1]) => format!("np.savez({to}, **f.item())"),
+        // The objects may be dicts, of which NumPy would make objects again.
+        (false, [_]) => format!(
+            "r = f.tolist(); d = isinstance(r[0], dict); np.save({to}, np.array([tuple(e[k] for k in r[0]) if d else e for e in \
+             r], [(k, np.array([e[k] for e in r]).dtype) for k in r[0]] if d else None), allow_pickle=False)"
+        ),
+        (false, _) => format!("np.save({to}, np.array(f.tolist()), allow_pickle=False)"),
+    };
+    let code = format!("import numpy as np; f = np.load({name}, {UNPICKLED}); {save}");
+    Some(Remedy::Copy { words: python(code), file, with: Vec::new() })
+}
+
+/// Makes the words of a command that runs Python code.
+pub(crate) fn python(code: String) -> Vec<String> {
+    vec!["python3".into(), "-c".into(), code]
+}
+
+/// Writes a text as a string literal of Python.
+pub(crate) fn literal(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Returns the Python expression for the column that `field` names. In Python, the open file is `f`.
+fn column(layout: Layout, field: &str) -> String {
+    let index = field.strip_suffix(']').and_then(|field| field.rsplit_once('['));
+    let array = index.map_or(field, |(array, _)| array);
+    let group = if layout == Layout::Npy { 0 } else { array.rfind('/').map_or(0, |slash| slash + 1) };
+    let mut members = array[group..].split('.');
+    let first = format!("{}{}", &array[..group], members.next().unwrap_or_default());
+    let names = std::iter::once(&*first).chain(members).filter(|name| !name.is_empty());
+    let place: String = names.map(|name| format!("[{}]", literal(name))).collect();
+    match index {
+        Some((_, index)) => format!("rows(f{place})[:, {index}]"),
+        None => format!("f{place}[:]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_written_as_python_reads_them() {
+        for (layout, field, expected) in [
+            (Layout::Npy, "p", "f[\"p\"][:]"),
+            (Layout::Npy, "pos.p", "f[\"pos\"][\"p\"][:]"),
+            (Layout::Npy, "[3]", "rows(f)[:, 3]"),
+            (Layout::Npz, "p", "f[\"p\"][:]"),
+            (Layout::Npz, "events[3]", "rows(f[\"events\"])[:, 3]"),
+            (Layout::Map, "a.b/events/p", "f[\"a.b/events/p\"][:]"),
+            (Layout::Prophesee, "CD/events.p", "f[\"CD/events\"][\"p\"][:]"),
+            (Layout::Map, "it\"s/p", "f[\"it\\\"s/p\"][:]"),
+        ] {
+            assert_eq!(column(layout, field), expected, "{field}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Commands in Python that save a copy of a recording in a form that this crate reads. Errors and notes show them.
+
+mod heidelberg_mended;
+mod mended;
+pub(crate) mod text_events;
+
+pub(crate) use heidelberg_mended::{KEYS, LABELS, OddLabels, TIMES, UNITS, relabelled, rows_of_arrays};
+pub(crate) use mended::{On, literal, mended, unpickled};

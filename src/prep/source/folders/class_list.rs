@@ -1,0 +1,186 @@
+//! The caller's list of classes: it says which classes there are, and in which order. The label of each recording is
+//! replaced by the index of its class in this list.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tonic_shard::{Manifest, NO_LABEL};
+use unicode_normalization::UnicodeNormalization;
+
+use crate::error::{BaseFault, Error, Result};
+use crate::source::labels::{Row, read_text};
+use crate::source::names::some_of;
+use crate::source::recording::Recording;
+
+/// The caller's list of the names of all classes, in the order of their indices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassList {
+    names: Arc<[String]>,
+    /// Maps the name of each class, in Unicode normal form C, to its index in `names`.
+    places: Arc<HashMap<String, u32>>,
+    /// Path of the file or set that the list was read from.
+    origin: PathBuf,
+}
+
+impl ClassList {
+    /// Reads a list of classes from a text file with one name per line. Empty lines are skipped.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`]; [`Error::NotUtf8`]; [`Error::BadTable`] for a file without names, or with the same
+    /// name twice.
+    pub fn read(path: &Path) -> Result<ClassList> {
+        let text = read_text(path)?;
+        let bad = |line, expected: &str, got: String| Error::BadTable {
+            path: path.into(),
+            line,
+            expected: expected.into(),
+            got,
+        };
+        let mut lines: HashMap<String, usize> = HashMap::new();
+        let mut names = Vec::new();
+        for (line, name) in text.lines().enumerate().map(|(i, line)| (i + 1, line.trim())) {
+            if name.is_empty() {
+                continue;
+            }
+            if let Some(first) = lines.insert(name.nfc().collect(), line) {
+                return Err(bad(line, "each class once", format!("{name:?}, which is line {first} too")));
+            }
+            names.push(name.to_string());
+        }
+        if names.is_empty() {
+            return Err(bad(1, "the name of a class in each line", "none".into()));
+        }
+        Ok(ClassList::of(path, names))
+    }
+
+    /// Takes the list of classes of an existing shard set.
+    ///
+    /// # Errors
+    /// Errors of [`Manifest::read`]; [`tonic_base::Error::Usage`] for a set without classes, or with two classes whose
+    /// names differ only in their Unicode normal form.
+    pub fn of_set(dir: &Path) -> Result<ClassList> {
+        let names = Manifest::read(dir)?.description.classes;
+        if names.is_empty() {
+            return Err(Error::usage("classes_of", "a set with classes", format!("none in {}", dir.display())));
+        }
+        let list = ClassList::of(dir, names);
+        if list.places.len() < list.names.len() {
+            let expected = "classes that differ in more than the Unicode normal form of their names";
+            return Err(Error::usage("classes_of", expected, dir.display()));
+        }
+        Ok(list)
+    }
+
+    fn of(origin: &Path, names: Vec<String>) -> ClassList {
+        let places = names.iter().map(|name| name.nfc().collect()).zip(0..).collect();
+        ClassList { names: names.into(), places: Arc::new(places), origin: origin.into() }
+    }
+
+    /// Returns the index of a class in the list, or `None` if the list doesn't have it. `name` may be in any Unicode
+    /// normal form.
+    fn place(&self, name: &str) -> Option<u32> {
+        self.places.get(name).or_else(|| self.places.get(&name.nfc().collect::<String>())).copied()
+    }
+
+    /// Returns the path of the file or set that the list was read from.
+    pub(crate) fn origin(&self) -> &Path {
+        &self.origin
+    }
+
+    /// Whether the list has the class `name`, which may be in any Unicode normal form.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.place(name).is_some()
+    }
+
+    /// Checks that the label of every row of a table is in the list. `table` is the path of the table, for the error
+    /// message.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClass`] for the first row whose label is not in the list.
+    pub(crate) fn check_rows(&self, table: &Path, rows: &[Row]) -> Result<()> {
+        match rows.iter().find(|row| !self.has(&row.label)) {
+            Some(row) => Err(self.unknown(table, Some(row.line), std::slice::from_ref(&row.label))),
+            None => Ok(()),
+        }
+    }
+
+    /// Replaces the class names of recordings by this list. Replaces each label by the index of its class in the list.
+    ///
+    /// Recordings without class names have numbers as labels. If the list has a name that is a number, or is too short
+    /// for one of these labels, each label is taken as the name of a class. Otherwise, each label is already an index
+    /// into the list.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClass`] for a class that is not in the list; [`tonic_base::Error::Usage`] if recordings without
+    /// class names have no labels either.
+    pub(crate) fn apply(&self, recordings: &mut [Recording]) -> Result<()> {
+        let numbered = self.places_of_numbers(recordings)?;
+        // The names that recordings of a folder share, and their places.
+        let mut shared: Option<(Arc<[String]>, Vec<u32>)> = None;
+        for recording in recordings {
+            let labels = recording.labels.iter_mut().filter(|label| **label != NO_LABEL);
+            let Some(names) = recording.classes.replace(Arc::clone(&self.names)) else {
+                labels.for_each(|label| *label = numbered[label]);
+                continue;
+            };
+            let known = shared.take().filter(|(known, _)| Arc::ptr_eq(known, &names));
+            let places = known.map_or_else(|| self.find(&recording.path, &names), |(_, places)| Ok(places))?;
+            labels.for_each(|label| *label = places[*label as usize]);
+            shared = Some((names, places));
+        }
+        Ok(())
+    }
+
+    /// Returns a map from each label of the recordings without class names to an index in the list.
+    ///
+    /// If the labels are taken as names of classes, the index is that of the name. If they are taken as indices, the
+    /// index is the label itself, and a note that says so is added to the first recording. [`ClassList::apply`] says
+    /// which of the two holds.
+    ///
+    /// # Errors
+    /// Errors of [`ClassList::apply`].
+    fn places_of_numbers(&self, recordings: &mut [Recording]) -> Result<HashMap<u32, u32>> {
+        let nameless = || recordings.iter().filter(|recording| recording.classes.is_none());
+        let Some(first) = nameless().next() else { return Ok(HashMap::new()) };
+        let path = first.path.clone();
+        let mut used: Vec<u32> = nameless().flat_map(|recording| &recording.labels).copied().collect();
+        used.sort_unstable();
+        used.dedup();
+        used.retain(|&label| label != NO_LABEL);
+        if used.is_empty() {
+            return Err(Error::usage("classes", "recordings with labels", format!("none in {}", path.display())));
+        }
+        let numbers_in_list = self.names.iter().any(|name| name.parse::<i64>().is_ok());
+        if numbers_in_list || used.iter().any(|&label| label as usize >= self.names.len()) {
+            let names: Vec<String> = used.iter().map(ToString::to_string).collect();
+            return Ok(used.into_iter().zip(self.find(&path, &names)?).collect());
+        }
+        let names: Vec<String> = used.iter().map(|&at| format!("{at} is {}", self.names[at as usize])).collect();
+        recordings[0].notes.push(format!("labels are places in the list of classes: {}", some_of(&names)));
+        Ok(used.iter().map(|&label| (label, label)).collect())
+    }
+
+    /// Finds the index in the list of each class name in `names`. `path` is the recording that has these classes, for
+    /// the error message.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClass`] if the list lacks some of the names.
+    fn find(&self, path: &Path, names: &[String]) -> Result<Vec<u32>> {
+        let places: Option<Vec<u32>> = names.iter().map(|name| self.place(name)).collect();
+        places.ok_or_else(|| {
+            let unknown = names.iter().filter(|name| !self.has(name)).cloned();
+            self.unknown(path, None, &unknown.collect::<Vec<_>>())
+        })
+    }
+
+    fn unknown(&self, path: &Path, line: Option<usize>, names: &[String]) -> Error {
+        Error::UnknownClass {
+            path: path.into(),
+            line,
+            list: self.origin.clone(),
+            expected: some_of(&self.names),
+            got: some_of(names),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Opens a folder of recordings with one recording per file. The classes come from the sub-folders, from a label table,
+//! from the files or from the caller.
+//!
+//! The files can have different layouts. When the folder is opened, every file is opened and checked, so that a damaged
+//! file is found before anything is converted. Most events are read later, unless the recordings are cut into samples.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::source::check::check_sensor;
+use crate::source::detect::{Head, open_stream, read_head};
+use crate::source::folders::class_folders::{by_folder, parts_at};
+use crate::source::folders::class_list::ClassList;
+use crate::source::folders::listing::{LEAVE_OUT, Listing};
+use crate::source::formats::ENDINGS;
+use crate::source::labels::{FileNames, Named, Pieces, cut_one_class, number_classes, read_labels};
+use crate::source::layout::Layout;
+use crate::source::long::Long;
+use crate::source::names::some_of;
+use crate::source::options::{Cut, LabelSource, SourceOptions};
+use crate::source::recording::Recording;
+use crate::source::stream::ClassLabel;
+use crate::source::times::{TimeUnit, vet_ends, vet_small};
+use tonic_shard::NO_LABEL;
+
+/// Maximum number of files whose times are read when a folder is opened, to check the unit of small recordings.
+const PROBES: usize = 64;
+
+/// Opens all recordings of a folder.
+///
+/// # Errors
+/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for a folder without recordings; [`Error::NotClasses`] for
+/// sub-folders that are probably not classes; [`Error::BadTable`] for a table that doesn't fit the folder; errors of
+/// opening a file.
+pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
+    let table = match &options.labels {
+        LabelSource::Csv(path) => Some(path.as_path()),
+        _ => None,
+    };
+    let known: Vec<&Path> = table.into_iter().chain(options.classes.as_ref().map(ClassList::origin)).collect();
+    let mut listing = Listing::of(dir, &known, table.is_some())?;
+    let unread = listing.check_unread(dir)?;
+    if listing.files.is_empty() {
+        let got = listing.skipped().map_or("none".into(), |skipped| format!("none, and other files: {skipped}"));
+        let expected = format!("recordings ({})", ENDINGS.join(", "));
+        return Err(Error::not_a_recording(dir, expected, got));
+    }
+    let mut notes = unread;
+    notes.extend(listing.skipped().map(|skipped| format!("files that are no recordings were skipped: {skipped}")));
+    let labelled = label_files(dir, &mut listing, options, &mut notes)?;
+    let parts = parts_at(&listing.files, 1).filter(|_| options.class_level.is_none());
+    notes.extend(parts.map(|parts| format!("the parts of a dataset, {}, are all in this set", some_of(&parts))));
+    let head_of = |name: &String| {
+        read_head(&dir.join(name), options).map_err(|fault| match fault {
+            Error::UnknownLayout { path, looked, has, maps } if table.is_none() => {
+                Error::UnknownLayout { path, looked, has: format!("{has} {LEAVE_OUT}"), maps }
+            }
+            fault => fault,
+        })
+    };
+    let heads: Vec<Result<Head>> = listing.files.par_iter().map(head_of).collect();
+    // In the order of the names, so that the first fault is always the same.
+    let heads = heads.into_iter().collect::<Result<Vec<Head>>>()?;
+    if let Some(first) = listing.files.first() {
+        vet_ends(&open_stream(&dir.join(first), options)?)?;
+    }
+    let probes = listing.files.iter().step_by(listing.files.len().div_ceil(PROBES));
+    vet_small(dir, probes.map(|name| open_stream(&dir.join(name), options)))?;
+    let labelled = labelled.map_or_else(|| by_file(dir, &listing, &heads), Ok)?;
+    let sensor = heads.iter().find_map(|head| head.sensor);
+    let sensor_of = |head: &Head| options.sensor.or(head.sensor).or(sensor);
+    for (name, head) in listing.files.iter().zip(&heads) {
+        check_sensor(&dir.join(name), head.layout, &head.taken, sensor_of(head))?;
+        for note in &head.notes {
+            if !notes.contains(note) {
+                notes.push(note.clone());
+            }
+        }
+    }
+    let mut layouts = Vec::new();
+    let classes: Option<Arc<[String]>> = labelled.classes.map(Into::into);
+    let mut recordings = Vec::with_capacity(listing.files.len());
+    for ((name, label), head) in listing.files.into_iter().zip(labelled.labels).zip(heads) {
+        let path = dir.join(&name);
+        let options = with_layout(&mut layouts, head.layout, options);
+        let pieces = match options.cut {
+            Cut::Whole => Pieces::whole(label),
+            cut => {
+                let mut stream = open_stream(&path, &options)?;
+                vet_ends(&stream)?;
+                let mut pieces = cut_one_class(&mut stream, cut, label)?;
+                pieces.left_out += stream.time.left_out;
+                pieces.clock.append(&mut stream.time.notes);
+                pieces
+            }
+        };
+        notes.extend(pieces.notes().into_iter().map(|note| format!("{name}: {note}")));
+        recordings.push(Recording {
+            path: path.clone(),
+            name,
+            layout: head.layout,
+            sensor: sensor_of(&head),
+            labels: pieces.labels.clone(),
+            classes: classes.clone(),
+            extras: Vec::new(),
+            columns: head.taken,
+            notes: Vec::new(),
+            origin: options.origin,
+            unlabelled: None,
+            out_of_range: head.out_of_range,
+            reader: Box::new(Long::closed(&path, options, (head.events, head.linked), pieces)),
+        });
+    }
+    if let Some(first) = recordings.first_mut() {
+        first.notes = notes;
+    }
+    Ok(recordings)
+}
+
+/// The class names of a folder, and the class index of each recording. Without names, `classes` is `None`.
+struct Labelled {
+    classes: Option<Vec<String>>,
+    labels: Vec<u32>,
+}
+
+impl Labelled {
+    /// Gives the same label to all recordings of the folder.
+    fn all(listing: &Listing, classes: Option<Vec<String>>, label: u32) -> Labelled {
+        Labelled { classes, labels: vec![label; listing.files.len()] }
+    }
+}
+
+/// Labels the recordings of a folder as the options say: with one label, by a label table, or by their sub-folders. If
+/// there are no sub-folders, they get no label. Returns `None` if each recording's label is in its own file.
+fn label_files(
+    dir: &Path,
+    listing: &mut Listing,
+    options: &SourceOptions,
+    notes: &mut Vec<String>,
+) -> Result<Option<Labelled>> {
+    match &options.labels {
+        LabelSource::One(label) => return Ok(Some(Labelled::all(listing, Some(vec![label.clone()]), 0))),
+        LabelSource::Csv(table) => return by_table(table, dir, listing, options, notes).map(Some),
+        LabelSource::Own if options.map.as_ref().is_some_and(|map| map.label.is_some()) => return Ok(None),
+        LabelSource::Own => {}
+    }
+    let Some(found) = by_folder(dir, listing, options.class_level, options.classes.as_ref())? else {
+        return Ok(Some(Labelled::all(listing, None, NO_LABEL)));
+    };
+    if !found.empty.is_empty() {
+        notes.push(format!("folders without recordings count as classes: {}", some_of(&found.empty)));
+    }
+    if !found.outside.is_empty() {
+        let outside = some_of(&found.outside);
+        notes.push(format!("folders without recordings that are not in the list of classes are left out: {outside}"));
+    }
+    Ok(Some(Labelled { classes: Some(found.names), labels: found.labels }))
+}
+
+/// Returns a copy of `options` with the layout set to `layout`. All recordings of one layout share one such copy, which
+/// is kept in `known`.
+fn with_layout(
+    known: &mut Vec<(Layout, Arc<SourceOptions>)>,
+    layout: Layout,
+    options: &SourceOptions,
+) -> Arc<SourceOptions> {
+    if let Some((_, options)) = known.iter().find(|(known, _)| *known == layout) {
+        return Arc::clone(options);
+    }
+    let made = Arc::new(SourceOptions { layout: Some(layout), ..options.clone() });
+    known.push((layout, Arc::clone(&made)));
+    made
+}
+
+/// Takes the class of each recording from the recording's own file. All classes must be names, or all must be numbers.
+fn by_file(dir: &Path, listing: &Listing, heads: &[Head]) -> Result<Labelled> {
+    let number = |head: &Head| match &head.label {
+        Some(ClassLabel::Number(number)) => Some(*number),
+        _ => None,
+    };
+    if let Some(labels) = heads.iter().map(number).collect() {
+        return Ok(Labelled { classes: None, labels });
+    }
+    let names = heads.iter().zip(&listing.files).map(|(head, file)| match &head.label {
+        Some(ClassLabel::Name(name)) => Ok(name.as_str()),
+        label => {
+            let number = matches!(label, Some(ClassLabel::Number(_)));
+            let got = format!("{} in {file}", if number { "a number" } else { "none" });
+            let expected = "classes that are all names or all numbers";
+            Err(Error::not_a_recording(dir, expected, got))
+        }
+    });
+    let names = names.collect::<Result<Vec<&str>>>()?;
+    let (classes, labels) = number_classes(names.into_iter(), false);
+    Ok(Labelled { classes: Some(classes), labels })
+}
+
+/// Takes the class of each recording from a label table. Recordings without a row in the table are removed from
+/// `listing`.
+fn by_table(
+    table: &PathBuf,
+    dir: &Path,
+    listing: &mut Listing,
+    options: &SourceOptions,
+    notes: &mut Vec<String>,
+) -> Result<Labelled> {
+    let rows = read_labels(table, options.time_unit.unwrap_or(TimeUnit::Microseconds))?;
+    options.classes.as_ref().map(|classes| classes.check_rows(table, &rows)).transpose()?;
+    let (classes, classes_of) = number_classes(rows.iter().map(|row| row.label.as_str()), true);
+    let names = FileNames::new(dir, &listing.files);
+    let mut found: Vec<Option<(u32, usize)>> = vec![None; listing.files.len()];
+    for (row, class) in rows.iter().zip(classes_of) {
+        let bad = |expected: String, got: String| Error::BadTable { path: table.into(), line: row.line, expected, got };
+        let Some(name) = row.file.as_deref().filter(|_| row.interval.is_none()) else {
+            return Err(bad("a file and its label, for a folder of recordings".into(), "an interval".into()));
+        };
+        match names.find(name) {
+            Named::One(i) => match found[i] {
+                None => found[i] = Some((class, row.line)),
+                Some((_, line)) => {
+                    let got = format!("{name} again: line {line} has {}", listing.files[i]);
+                    return Err(bad("each file once".into(), got));
+                }
+            },
+            Named::Several => {
+                return Err(bad("a file's path in the folder".into(), format!("{name}, of which there are several")));
+            }
+            Named::Nothing => {
+                let first = row.line == rows[0].line;
+                let columns = if first { ", or names of columns such as file,label" } else { "" };
+                let alike = names.of_another_ending(name);
+                let alike = alike.map_or(String::new(), |i| format!(", while there is {}", listing.files[i]));
+                let all = rows.iter().filter_map(|row| row.file.as_ref());
+                let all = all.filter(|file| names.find(file) == Named::Nothing).count();
+                let all = if all > 1 { format!(" ({all} rows name files that are not there)") } else { String::new() };
+                return Err(bad(format!("a file of {}{columns}", dir.display()), format!("{name}{alike}{all}")));
+            }
+        }
+    }
+    let before = listing.files.len();
+    let mut rows_of = found.iter();
+    listing.files.retain(|_| rows_of.next().is_some_and(Option::is_some));
+    if listing.files.len() < before {
+        let left = before - listing.files.len();
+        notes.push(format!("{left} files are not in {}; they were left out", table.display()));
+    }
+    Ok(Labelled { classes: Some(classes), labels: found.into_iter().flatten().map(|(class, _)| class).collect() })
+}

@@ -1,0 +1,274 @@
+//! Lists a folder: its recordings, its sub-folders, and the files that are skipped because they are not recordings.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use tonic_shard::{MANIFEST_FILE, MARKER};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::source::folders::unread::{Unread, unread};
+use crate::source::formats::{self, ENDINGS};
+use crate::source::names::some_of;
+
+/// Maximum depth of nested folders. This limit ends loops of symbolic links.
+const MAX_DEPTH: usize = 16;
+/// Names of folders made by operating systems and tools. They contain no recordings and are not classes.
+const SYSTEM_FOLDERS: [&str; 6] =
+    ["__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"];
+
+/// Text for error messages: what the user can do with a file that is not a recording, or that the set should not
+/// contain.
+pub(crate) const LEAVE_OUT: &str = "(or leave it out: move it, or list the files to take in `labels`)";
+/// Endings of files that hold no events, even if the rest of the name is like that of a recording.
+const OTHER_ENDINGS: &str = "md rst html py ipynb m sh ini cfg log tmp png jpg jpeg gif bmp tif tiff svg webp pdf avi mov \
+                             mp4 mkv webm wav flac mp3 ogg";
+
+/// The contents of a folder. Names are paths relative to the folder, with `/` between their parts, and are sorted.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// Recordings: files with a usual ending ([`ENDINGS`]), and files whose first bytes are those of a recording.
+    pub files: Vec<String>,
+    /// Sub-folders at every depth, including empty ones. Folders that are converted sets, or contain nothing else, are
+    /// left out.
+    pub folders: Vec<String>,
+    /// Files that are or may be recordings but are not read. The keys are the files' names. The files have other
+    /// formats, or are copies of recordings that are read.
+    unread: BTreeMap<String, Unread>,
+    /// For each symbolic link in the folder: its name, and the path of the recording or folder that it leads to.
+    links: Vec<(String, PathBuf)>,
+    /// Symbolic links to folders that are already listed under their own names.
+    doubles: Vec<String>,
+    /// The folder's path with symbolic links resolved. `None` if a table lists the files to take: then links are not
+    /// checked.
+    root: Option<PathBuf>,
+    /// Skipped files whose ending doesn't tell whether they hold events.
+    others: Vec<String>,
+    /// Number of converted sets in the folder.
+    sets: u64,
+    /// Number of skipped files of each kind. The kind is the file's ending, or the whole name of a hidden file. Skipped
+    /// hidden folders and [`SYSTEM_FOLDERS`] are counted too, by their names.
+    skipped: BTreeMap<String, u64>,
+}
+
+impl Listing {
+    /// Lists the folder `dir`. `known` are files that the options name, such as a table of labels. These files are not
+    /// counted as skipped, even if they are found by another path. `has_table` says whether a table lists the files to
+    /// take.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for folders nested too deeply, names that are not UTF-8, and
+    /// recordings that would be taken twice because of links.
+    pub(crate) fn of(dir: &Path, known: &[&Path], has_table: bool) -> Result<Listing> {
+        let known: Vec<PathBuf> = known.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let root = if has_table { None } else { dir.canonicalize().ok() };
+        let mut listing = Listing { root, ..Listing::default() };
+        listing.add(dir, "", &known, MAX_DEPTH)?;
+        listing.files.sort_unstable();
+        let is_taken = |(name, found): &(&String, &Unread)| **found == Unread::RENAMED && !listing.has_copy(name);
+        let taken: Vec<String> = listing.unread.iter().filter(is_taken).map(|(name, _)| name.clone()).collect();
+        taken.iter().for_each(|name| drop(listing.unread.remove(name)));
+        listing.files.extend(taken);
+        listing.files.sort_unstable();
+        listing.folders.sort_unstable();
+        listing.links.sort_unstable();
+        listing.check_links(dir)?;
+        Ok(listing)
+    }
+
+    /// Refuses links by which recordings would be taken twice: links to a recording in the folder, and a second link to
+    /// the same folder. Does nothing if a table lists the files to take.
+    fn check_links(&self, dir: &Path) -> Result<()> {
+        let mut first = HashMap::new();
+        for (name, target) in self.links.iter().filter(|_| self.root.is_some()) {
+            let inside = self.root.as_ref().and_then(|root| target.strip_prefix(root).ok()?.to_str());
+            let listed = inside.filter(|inside| self.files.iter().any(|file| file == inside));
+            if let Some(same) = listed.or_else(|| first.insert(target, name.as_str()).filter(|_| target.is_dir())) {
+                let expected = format!("each recording once {LEAVE_OUT}");
+                return Err(Error::not_a_recording(dir, expected, format!("{name}, a link to the same as {same}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, dir: &Path, prefix: &str, known: &[PathBuf], depth: usize) -> Result<()> {
+        let refused = |expected: String, got: String| Err(Error::not_a_recording(dir, expected, got));
+        if depth == 0 {
+            return refused(format!("at most {MAX_DEPTH} folders in each other"), "deeper ones".into());
+        }
+        for entry in std::fs::read_dir(dir).map_err(Error::io(dir, "list the folder"))? {
+            let entry = entry.map_err(Error::io(dir, "list the folder"))?;
+            let path = entry.path();
+            let lossy = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+            let hidden = lossy.starts_with('.');
+            let ours = ending.as_ref().is_some_and(|ending| ENDINGS.contains(&ending.as_str()));
+            let meta = match std::fs::metadata(&path) {
+                Ok(meta) => meta,
+                Err(_) if hidden || !ours => {
+                    self.skip(prefix, &lossy, ending);
+                    continue;
+                }
+                Err(e) => return Err(Error::io(&path, "open the recording")(e)),
+            };
+            let is_known = || !known.is_empty() && path.canonicalize().is_ok_and(|path| known.contains(&path));
+            let mut foreign = None;
+            if meta.is_file() && !ours && !hidden && !is_known() {
+                let head = formats::head_of(&path);
+                foreign = if formats::is_read(&head) { Some(Unread::RENAMED) } else { unread(&head, &lossy) };
+            }
+            if meta.is_dir() && is_set(&path) {
+                self.sets += 1;
+            } else if meta.is_dir() && (hidden || SYSTEM_FOLDERS.contains(&lossy.as_str())) {
+                *self.skipped.entry(format!("{lossy}/")).or_default() += 1;
+            } else if meta.is_dir() || (ours && meta.is_file() && !hidden) {
+                let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                    let expected = "names in UTF-8 (rename it, or move it away)";
+                    return refused(expected.into(), format!("{:?}", path.file_name().unwrap_or_default()));
+                };
+                let name = format!("{prefix}{name}");
+                if let Some(root) = self.root.as_ref().filter(|_| path.is_symlink()) {
+                    let target = path.canonicalize().map_err(Error::io(&path, "follow the link"))?;
+                    // What is in hidden folders, such as that of git-annex, is not listed by itself.
+                    let is_shown = |inside: &Path| inside.iter().all(|part| !part.as_encoded_bytes().starts_with(b"."));
+                    if meta.is_dir() && target.strip_prefix(root).is_ok_and(is_shown) {
+                        self.doubles.push(name);
+                        continue;
+                    }
+                    self.links.push((name.clone(), target));
+                }
+                if meta.is_dir() {
+                    let before = (self.files.len(), self.folders.len(), self.sets);
+                    self.add(&path, &format!("{name}/"), known, depth - 1)?;
+                    let sets_only =
+                        (self.files.len(), self.folders.len()) == (before.0, before.1) && self.sets > before.2;
+                    if !sets_only {
+                        self.folders.push(name);
+                    }
+                } else {
+                    self.files.push(name);
+                }
+            } else if let Some(foreign) = foreign {
+                self.unread.insert(format!("{prefix}{lossy}"), foreign);
+            } else if !is_known() {
+                self.skip(prefix, &lossy, ending);
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the files that are or may be recordings but are not read. Returns notes for the user about these files
+    /// and about skipped links. A note about files is a warning, unless the files are copies of recordings that are
+    /// read, or a table lists the files to take.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] if the set would lack the events of such a file. Never if a table lists the files to take.
+    pub(crate) fn check_unread(&self, dir: &Path) -> Result<Vec<String>> {
+        let has_table = self.root.is_none();
+        let patterns: HashSet<String> = self.files.iter().map(|file| pattern(file)).collect();
+        let missing = self.unread.iter().filter(|(name, unread)| !has_table && self.lacks(name, unread, &patterns));
+        let missing: Vec<(&String, &Unread)> = missing.collect();
+        if let Some((name, unread)) = missing.first() {
+            let more = match missing.len() - 1 {
+                0 => String::new(),
+                more => format!(" (and {more} more files that are not read)"),
+            };
+            let path = dir.join(name);
+            return Err(Error::Foreign {
+                command: formats::command_in_folder(dir, &path),
+                path,
+                place: String::new(),
+                expected: formats::READ.into(),
+                format: format!("{}{more}", unread.format),
+                reader: format!("{} {LEAVE_OUT}", unread.reader),
+            });
+        }
+        let mut kinds: BTreeMap<(bool, &Unread), Vec<&str>> = BTreeMap::new();
+        for (name, unread) in &self.unread {
+            kinds.entry((!has_table && !self.has_copy(name), unread)).or_default().push(name);
+        }
+        let note = |((is_lost, unread), names): ((bool, &Unread), Vec<&str>)| {
+            let warning = if is_lost { "warning: " } else { "" };
+            format!("{warning}not read and in no sample: {}, {}: {}", some_of(&names), unread.format, unread.reader)
+        };
+        let mut notes: Vec<String> = kinds.into_iter().map(note).collect();
+        let doubles = || format!("links to folders that are in it anyway were skipped: {}", some_of(&self.doubles));
+        notes.extend((!self.doubles.is_empty()).then(doubles));
+        let is_alike = |name: &&String| !has_table && patterns.contains(&pattern(name)) && !self.has_copy(name);
+        let alike: Vec<&String> = self.others.iter().filter(is_alike).collect();
+        notes.extend((!alike.is_empty()).then(|| {
+            format!(
+                "warning: named as the recordings are, but of no known format, and in no sample: {}",
+                some_of(&alike)
+            )
+        }));
+        Ok(notes)
+    }
+
+    /// Whether the set would lack the events of the file `name`, which is not read.
+    ///
+    /// If the file is certainly a recording, or if its name has one of the `patterns` of the recordings' names, the set
+    /// lacks its events unless a copy in another format is read. If the file may be something else, the set lacks them
+    /// only if no recording in the same class folder is read.
+    fn lacks(&self, name: &str, unread: &Unread, patterns: &HashSet<String>) -> bool {
+        match name.split_once('/') {
+            _ if unread.has_events || patterns.contains(&pattern(name)) => !self.has_copy(name),
+            None => self.files.is_empty(),
+            Some((class, _)) => self.beginning_with(&format!("{class}/")).next().is_none(),
+        }
+    }
+
+    /// Whether a recording that is read is a copy of the file `name`. The name of a copy begins with the file's name
+    /// without its ending, and continues with a dot, a slash, a hyphen or an underscore.
+    fn has_copy(&self, name: &str) -> bool {
+        let stem = &name[..stem_of(name).end];
+        let is_copy = |rest: &str| rest.starts_with(['.', '/', '_', '-']);
+        self.beginning_with(stem).any(|file| is_copy(&file[stem.len()..]))
+    }
+
+    /// Returns the recordings whose names begin with `begin`.
+    fn beginning_with<'a>(&'a self, begin: &'a str) -> impl Iterator<Item = &'a String> {
+        let first = self.files.partition_point(|file| file.as_str() < begin);
+        self.files[first..].iter().take_while(move |file| file.starts_with(begin))
+    }
+
+    fn skip(&mut self, prefix: &str, name: &str, ending: Option<String>) {
+        let tells = |ending: &String| OTHER_ENDINGS.split(' ').any(|other| other == ending);
+        if !name.starts_with('.') && ending.as_ref().is_some_and(|ending| !tells(ending)) {
+            self.others.push(format!("{prefix}{name}"));
+        }
+        let kind = match (name.strip_prefix('.'), ending) {
+            (Some(rest), _) if rest.starts_with('_') => "._*".into(),
+            (Some(_), _) => name.into(),
+            (None, Some(ending)) => format!(".{ending}"),
+            (None, None) => "without an ending".into(),
+        };
+        *self.skipped.entry(kind).or_default() += 1;
+    }
+
+    /// Returns the number of skipped files in all and of each kind, such as `3 (2 .txt, 1 .DS_Store)`. `None` if no
+    /// file was skipped.
+    pub(crate) fn skipped(&self) -> Option<String> {
+        let mut kinds: Vec<(&String, &u64)> = self.skipped.iter().collect();
+        kinds.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+        let kinds: Vec<String> = kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+        let all: u64 = self.skipped.values().sum();
+        (all > 0).then(|| format!("{all} ({})", some_of(&kinds)))
+    }
+}
+
+/// Returns the range of bytes in a path that is the file's name up to its first dot.
+fn stem_of(path: &str) -> Range<usize> {
+    let start = path.rfind('/').map_or(0, |slash| slash + 1);
+    start..path[start..].find('.').map_or(path.len(), |dot| start + dot)
+}
+
+/// Returns a file's name without its ending and its digits. The recordings of a numbered series have the same pattern.
+fn pattern(path: &str) -> String {
+    path[stem_of(path)].chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+/// Whether a folder is a converted set, finished or not.
+fn is_set(path: &Path) -> bool {
+    [MANIFEST_FILE, MARKER].iter().any(|name| path.join(name).exists())
+}

@@ -1,0 +1,124 @@
+//! Recognises recordings in formats that this crate does not read, so that the user is told of them if a folder has
+//! some.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use crate::source::commands::text_events;
+use crate::source::formats::{self, AEDAT_4, BAG, DAT, ENDINGS, PANDAS, PICKLE, STREAM, TORCH, UNPACK, recognise};
+
+const ATIS: &str = "read it with Tonic (tonic.io.read_mnist_file), and save t, x, y and p with np.savez";
+const JAER: &str = "read it with Tonic (tonic.io.read_aedat4, read_dvs_128...), and save t, x, y and p with np.savez";
+const HDF5: &str = "open it with h5py, and save t, x, y and p with np.savez";
+
+/// The format of a file in a folder. This crate does not read the file, but it is or may be a recording.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Unread {
+    /// The format's name.
+    pub(crate) format: Cow<'static, str>,
+    /// What reads or converts such a file.
+    pub(crate) reader: Cow<'static, str>,
+    /// Whether such a file is certainly a recording. If false, it may be something else.
+    pub(crate) has_events: bool,
+}
+
+impl Unread {
+    /// An HDF5 or NumPy file in a folder of recordings, without one of the usual endings in its name. It is read unless
+    /// a copy of it with a usual ending is read.
+    pub(crate) const RENAMED: Unread = Unread {
+        format: Cow::Borrowed("HDF5 or NumPy under another ending, a copy of a recording that is read"),
+        reader: Cow::Borrowed("name it otherwise to take it too"),
+        has_events: true,
+    };
+}
+
+/// The first words of the names of formats whose files contain only events.
+const OF_EVENTS: [&str; 5] = ["an AEDAT", "an Event Stream", "a ROS bag", "an MCAP", "a Prophesee"];
+/// The first words of the names of formats whose files contain events or other data.
+const OF_ANYTHING: [&str; 8] =
+    ["an SQLite", "a MATLAB", "a Parquet", "an Arrow", "a Feather", "a Python pickle", "a NetCDF", "an HDF4"];
+/// Endings of file names that recordings have. They are used if the first bytes of a file show no format. Each entry
+/// has the ending, whether such a file is certainly a recording, the name of the format, and what reads it.
+const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
+    ("aedat", true, "a file named as AEDAT, without its first line", JAER),
+    ("aedat2", true, "a file named as AEDAT 2, without its first line", JAER),
+    ("aedat4", true, "a file named as AEDAT 4, without its first line", AEDAT_4.0),
+    ("es", false, "a file named as Event Stream, without its first bytes", STREAM.0),
+    ("bag", true, "a file named as a ROS bag, without its first bytes", BAG.0),
+    ("mcap", true, "a file named as MCAP, without its first bytes", BAG.0),
+    ("raw", false, "a file named as Prophesee RAW, without its header", DAT.0),
+    ("dat", false, "a file named as Prophesee DAT, without its header", DAT.0),
+    ("bin", false, "a binary file, of N-MNIST or N-Caltech101 perhaps", ATIS),
+    ("mat", false, "a file named as MATLAB's, without its header", HDF5),
+    ("nc", false, "a file named as NetCDF, without its first bytes", HDF5),
+    ("h5py", false, "a file named as HDF5, without its first bytes", HDF5),
+    ("parquet", false, "a file named as Parquet, without its first bytes", PANDAS.0),
+    ("jsonl", false, "rows of JSON", PANDAS.0),
+    ("ndjson", false, "rows of JSON", PANDAS.0),
+    ("pkl", false, "a file named as a Python pickle, without its first bytes", PICKLE.0),
+    ("pt", false, "a PyTorch file", TORCH),
+    ("pth", false, "a PyTorch file", TORCH),
+    ("zip", false, "a zip archive", UNPACK),
+    ("tar", false, "a tar archive", UNPACK),
+];
+
+/// Finds the format of a file that this crate does not read but that may be a recording, by the first bytes or the name
+/// of the file. `None` for other files.
+pub(crate) fn unread(head: &[u8], name: &str) -> Option<Unread> {
+    let lower = name.to_lowercase();
+    let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));
+    let is_recording = |ending: &str| ENDINGS.contains(&ending) || KNOWN_ENDINGS.iter().any(|known| known.0 == ending);
+    let has = |names: &[&str], format: &str| names.iter().any(|name| format.starts_with(name));
+    let text = String::from_utf8_lossy(head);
+    if formats::is_text(head) && text_events::has_events(&text) {
+        let reader = match text_events::described(Path::new(name), stem, &text) {
+            (_, _, Some(_)) => "NumPy reads it (np.loadtxt) and saves it as an array (np.save)".into(),
+            (_, reader, None) => reader.into(),
+        };
+        return Some(Unread { format: "a table of events in text".into(), reader, has_events: true });
+    }
+    if let Some((format, reader, _)) = recognise(Path::new(name), stem, head) {
+        let is_archive = reader == UNPACK;
+        let of_recording = is_archive && stem.rsplit_once('.').is_some_and(|(_, inner)| is_recording(inner));
+        let has_events = has(&OF_EVENTS, &format) || of_recording;
+        if has_events || is_archive || has(&OF_ANYTHING, &format) {
+            return Some(Unread { format: format.into(), reader: reader.into(), has_events });
+        }
+    }
+    let (_, has_events, format, reader) = *KNOWN_ENDINGS.iter().find(|known| known.0 == ending)?;
+    Some(Unread { format: format.into(), reader: reader.into(), has_events })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recordings_that_are_not_read_are_told_by_bytes_or_ending() {
+        for (name, head, has_events) in [
+            ("a.bin", &b"#!AER-DAT4.0\r\n\x00"[..], Some(true)),
+            ("a.AEDAT", b"\x00\x01", Some(true)),
+            ("a", b"#ROSBAG V2.0\n", Some(true)),
+            ("a.raw", b"% evt 3.0\n\x00\xff", Some(true)),
+            ("a.raw", b"\x00\xff", Some(false)),
+            ("a.bin", b"\x00\xff", Some(false)),
+            ("a.mat", b"MATLAB 5.0 MAT-file, by", Some(false)),
+            ("a.pkl", b"\x80\x04\x95", Some(false)),
+            ("a.npy.gz", b"\x1f\x8b\x08", Some(true)),
+            ("a.pt", b"PK\x03\x04", Some(false)),
+            ("a.jsonl", b"{\"t\": 1}\n", Some(false)),
+            ("a.tar.gz", b"\x1f\x8b\x08", Some(true)),
+            ("docs.gz", b"\x1f\x8b\x08", Some(false)),
+            ("a.csv", b"t,x,y,p\n1,2,3,0\n5,2,3,1\n", Some(true)),
+            ("a.txt", b"# v2e\n0.5 2 3 1\n0.6 2 3 -1\n", Some(true)),
+            ("labels.csv", b"class,start,end\n1,2000,3000\n", None),
+            ("table.tsv", b"file\tlabel\n1.npy\twave\n", None),
+            ("README.txt", b"mine", None),
+            ("Thumbs.db", b"\xd0\xcf\x11\xe0", None),
+            ("1.png", b"\x89PNG\r\n", None),
+            ("empty", b"", None),
+        ] {
+            assert_eq!(unread(head, name).map(|unread| unread.has_events), has_events, "{name}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Reads label tables in CSV. A row has the label of a file (file, label), or of an interval of a recording (start,
+//! end, label).
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use unicode_normalization::UnicodeNormalization;
+
+use crate::error::{Error, Result};
+use crate::source::labels::text::{Table, read_text};
+use crate::source::times::TimeUnit;
+
+/// Maximum number of classes of a file without class names. With this limit, one corrupt label cannot create very many
+/// classes.
+pub(crate) const MAX_NAMELESS_CLASSES: u32 = 1 << 16;
+
+/// One row of a label table: the class of a file or of an interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// File name, if the table has a file column.
+    pub file: Option<String>,
+    /// Start (inclusive) and end (exclusive) in microseconds, if the table has columns for them.
+    pub interval: Option<(i64, i64)>,
+    /// Name of the class, not empty.
+    pub label: String,
+    /// Line number in the table's file, counted from 1.
+    pub line: usize,
+}
+
+/// What a column of a label table contains.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Field {
+    File,
+    Start(TimeUnit),
+    End(TimeUnit),
+    Label,
+    Other,
+}
+
+/// Names that the column of files can have, from the most to the least preferred. Names are compared in lower case, and
+/// only by their letters and digits.
+const FILES: [&str; 10] =
+    ["path", "filepath", "file", "filename", "files", "fname", "name", "recording", "sample", "video"];
+/// Names that the column of labels can have. The names in the second list count only if the table has none of the first
+/// list.
+const LABELS: [&[&str]; 2] = [
+    &["label", "labels", "class", "classes", "target"],
+    &["classname", "labelname", "classid", "labelid", "category", "gesture", "action", "word", "digit", "y"],
+];
+
+/// Reads a label table.
+///
+/// Cells are separated by commas, semicolons or tabs. The first line can name the columns in any order: file, start,
+/// end, label, or names such as those of DVS Gesture (`class,startTime_usec,endTime_usec`). Other columns are ignored.
+/// Without a line of names, the number of columns decides: file, label; or start, end, label; or file, start, end,
+/// label. A time is in `unit` if neither its cell nor its column's name has a unit.
+///
+/// # Errors
+/// [`tonic_base::Error::Io`]; [`Error::NotUtf8`]; [`Error::BadTable`], with the line number.
+pub fn read_labels(path: &Path, unit: TimeUnit) -> Result<Vec<Row>> {
+    let text = read_text(path)?;
+    let bad = |line: usize, expected: &str, got: String| Error::BadTable {
+        path: path.into(),
+        line,
+        expected: expected.into(),
+        got,
+    };
+    let is_header = |cells: &[String]| named_fields(cells, unit).is_some();
+    let table = Table::parse(&text, is_header);
+    let table = table.map_err(|(line, text)| bad(line, "quotes that are closed", format!("{text:?}")))?;
+    let mut lines = table.rows.into_iter().peekable();
+    let Some((number, first)) = lines.peek() else {
+        return Err(bad(1, "a row for each file or interval", "none".into()));
+    };
+    let number = *number;
+    let header = named_fields(first, unit);
+    let fields = match (&header, first.len()) {
+        (Some(fields), _) => fields.clone(),
+        (None, 2) => vec![Field::File, Field::Label],
+        (None, 3) => vec![Field::Start(unit), Field::End(unit), Field::Label],
+        (None, 4) => vec![Field::File, Field::Start(unit), Field::End(unit), Field::Label],
+        (None, n) => {
+            let expected = "file,label or start,end,label or file,start,end,label, or a line of such names first";
+            return Err(bad(number, expected, format!("{n} cells")));
+        }
+    };
+    if header.is_some() {
+        let labels: Vec<&str> =
+            first.iter().zip(&fields).filter(|(_, field)| **field == Field::Label).map(|(name, _)| &**name).collect();
+        if labels.len() > 1 {
+            return Err(bad(number, "one column of labels", labels.join(" and ")));
+        }
+        lines.next();
+    }
+    let mut rows = Vec::new();
+    for (number, mut cells) in lines {
+        while cells.len() > fields.len() && cells.last().is_some_and(String::is_empty) {
+            cells.pop();
+        }
+        if cells.len() != fields.len() {
+            let got = format!("{}: {:?}", cells.len(), cells.join(&table.separator.to_string()));
+            return Err(bad(number, &format!("{} cells", fields.len()), got));
+        }
+        let (mut file, mut start, mut end, mut label) = (None, None, None, None);
+        for (field, cell) in fields.iter().zip(cells) {
+            let time = |unit: TimeUnit| {
+                // Where cells are separated by semicolons, spreadsheets write 0,5 for 0.5.
+                let dotted = if table.separator == ';' { cell.replace(',', ".") } else { cell.clone() };
+                if unit.microseconds() <= 1.0 && dotted.trim().parse::<f64>().is_ok_and(|time| time.fract() != 0.0) {
+                    let expected = format!(
+                        "whole {unit}: fractions are probably in s, which can be said at each time (0.5s) or in the names \
+                         of the columns (start_s,end_s,label)"
+                    );
+                    return Err(bad(number, &expected, format!("{cell:?}")));
+                }
+                let hint = if header.is_some() { "" } else { ", or a first line that names the columns: file,label" };
+                unit.read(&dotted).map_err(|expected| bad(number, &format!("{expected}{hint}"), format!("{cell:?}")))
+            };
+            match field {
+                Field::File => file = Some(cell),
+                Field::Start(unit) => start = Some(time(*unit)?),
+                Field::End(unit) => end = Some(time(*unit)?),
+                Field::Label => label = Some(cell),
+                Field::Other => {}
+            }
+        }
+        let interval = match (start, end) {
+            (Some(start), Some(end)) if start < end => Some((start, end)),
+            (None, None) => None,
+            (Some(start), Some(end)) => {
+                return Err(bad(number, "a start before its end", format!("{start} to {end} us")));
+            }
+            _ => return Err(bad(number, "both a start and an end", "one of them".into())),
+        };
+        let of_file = file.as_ref().map_or(String::new(), |file| format!(" for {file:?}"));
+        let label = label.filter(|label| !label.is_empty());
+        let label = label.ok_or_else(|| bad(number, "a label", format!("none{of_file}")))?;
+        if file.as_ref().is_some_and(String::is_empty) {
+            return Err(bad(number, "a file", format!("none, of label {label:?}")));
+        }
+        rows.push(Row { file, interval, label, line: number });
+    }
+    if rows.is_empty() { Err(bad(1, "rows after the names", "none".into())) } else { Ok(rows) }
+}
+
+/// Numbers the classes from 0. Returns the class names in order, and the class index of each label.
+///
+/// The order is alphabetical. With `by_size`, labels that are all whole numbers are ordered by value instead.
+pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size: bool) -> (Vec<String>, Vec<u32>) {
+    let mut names: Vec<&str> = labels.clone().collect();
+    names.sort_unstable();
+    names.dedup();
+    let numbers: Option<Vec<i64>> = names.iter().map(|name| name.parse().ok()).collect();
+    if by_size && numbers.is_some() {
+        names.sort_by_key(|name| name.parse::<i64>().unwrap_or(0));
+    }
+    let numbers: HashMap<&str, u32> = names.iter().copied().zip(0..).collect();
+    let numbers = labels.map(|label| numbers[label]).collect();
+    (names.into_iter().map(String::from).collect(), numbers)
+}
+
+/// Groups the class names that probably stand for the same class. They are numbers of the same value, such as `1`, `01`
+/// and `1.0`, or words that differ only in capitals, in blanks, `-` and `_`, or in their Unicode form.
+pub(crate) fn alike(classes: &[String]) -> Vec<Vec<&str>> {
+    let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for class in classes {
+        let words: Vec<&str> = class.split(|c: char| c.is_whitespace() || c == '_' || c == '-').collect();
+        let number = class.trim().parse::<f64>().ok().filter(|number| number.is_finite() && class.len() < 16);
+        // Letters may be classes in both cases.
+        let plain =
+            if class.trim().chars().count() == 1 { class.trim().into() } else { words.join(" ").trim().to_lowercase() };
+        groups.entry(number.map_or(plain, |number| number.to_string()).nfc().collect()).or_default().push(class);
+    }
+    groups.into_values().filter(|group| group.len() > 1).collect()
+}
+
+/// Returns what each column contains, if `names`, the cells of the first line, are names of columns. They are if one of
+/// them is a name for labels and another is a name for files, starts or ends. Otherwise, returns `None`.
+fn named_fields(names: &[String], unit: TimeUnit) -> Option<Vec<Field>> {
+    let plain = |name: &String| name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+    let names: Vec<String> = names.iter().map(plain).collect();
+    let mut fields: Vec<Field> = names.iter().map(|name| time_field(name, unit)).collect();
+    if let Some(at) = FILES.iter().find_map(|file| names.iter().position(|name| name == file)) {
+        fields[at] = Field::File;
+    }
+    let labels = LABELS.iter().find(|labels| names.iter().any(|name| labels.contains(&name.as_str())))?;
+    for (field, name) in fields.iter_mut().zip(&names) {
+        if labels.contains(&name.as_str()) {
+            *field = Field::Label;
+        }
+    }
+    fields.iter().any(|field| !matches!(field, Field::Label | Field::Other)).then_some(fields)
+}
+
+/// Returns what a column contains, if its name is one for start times or end times. Their unit is the one in the name,
+/// or else `unit`. Any other name gives [`Field::Other`].
+fn time_field(name: &str, unit: TimeUnit) -> Field {
+    let ends = ["start", "begin", "end", "stop"].into_iter().find_map(|end| Some((end, name.strip_prefix(end)?)));
+    let Some((end, rest)) = ends else { return Field::Other };
+    let unit = match rest.strip_prefix("time").unwrap_or(rest) {
+        "" => unit,
+        "us" | "usec" => TimeUnit::Microseconds,
+        "ms" | "msec" => TimeUnit::Milliseconds,
+        "ns" | "nsec" => TimeUnit::Nanoseconds,
+        "s" | "sec" => TimeUnit::Seconds,
+        _ => return Field::Other,
+    };
+    if matches!(end, "start" | "begin") { Field::Start(unit) } else { Field::End(unit) }
+}

@@ -1,0 +1,489 @@
+//! Finds what is wrong with a recording's clock, in one pass over its times.
+//!
+//! | finding | what the times do | an example |
+//! |---|---|---|
+//! | jitter | step back a little, or for a few events, and return | packets out of order: -99 ms for 5 events |
+//! | wrap | step back by 2^n ticks of the counter, and go on | a counter of 24 bits, after 16.8 s |
+//! | reset | step back and go on from there | the camera was started again |
+//! | gap | jump ahead by far more than the rest of the recording lasts | it begins with old events |
+//! | stray | jump as far as a gap for a few events, or step back far for a block of events | one damaged time |
+//! | disorder | descend, or step back again and again without returning | a file whose events are sorted by pixel |
+//!
+//! The pass needs constant memory, apart from a few bytes for each wrap. It takes the times in blocks. Nearly all
+//! blocks are calm: no step goes back, and all steps are short. A calm block is processed at once, with very little
+//! work per event.
+
+mod findings;
+mod packets;
+mod wrap;
+
+pub(crate) use findings::{Break, BreakKind, Disorder, Findings, Jitter};
+pub(crate) use wrap::Wrap;
+
+use crate::source::times::unit::TimeUnit;
+use packets::Packets;
+use wrap::Turns;
+
+/// If a recording has fewer events than this, a finding needs more evidence.
+pub(crate) const FEW: u64 = 100;
+/// The times are processed in blocks of this many consecutive events.
+const BLOCK: usize = 1024;
+/// A block of times is calm if no step goes back and all steps are below this power of two, in microseconds. A step is
+/// the difference between the times of an event and the event before.
+const CALM: u64 = 1 << 10;
+/// A step back of at most an eighth of the recording's duration always counts as jitter. These are the lowest and the
+/// highest value that is used for this eighth, in microseconds.
+const SMALL: (i64, i64) = (1_000, 100_000);
+/// If more than this many events in order follow a step back, the clock counts as settled at the new times. In a
+/// recording shorter than a block, a sixteenth of all events is enough, but not fewer than [`ORDERED`] events.
+const SETTLED: u64 = 64;
+/// The times of a recording count as ordered if they have at most one large step back per this many events. A step back
+/// is large if it is too long to always count as jitter. Also the lowest number of events after which a clock can count
+/// as settled.
+const ORDERED: u64 = 4;
+/// A step back near the end of a recording counts as jitter if only a few events follow it and it is short. It is short
+/// if it is at most this many microseconds, and at most an eighth of the recording's duration. Blocks of events that are
+/// behind by more than both are stray, wherever they are.
+const LATE: i64 = 1_000_000;
+/// Jumps longer than this many microseconds are kept, because they may be gaps. If such a jump is not a gap, but is
+/// longer than the rest of the recording, it is mentioned in a note.
+const PAUSE: i64 = 2_000_000;
+/// One minute in microseconds. A jump ahead is a gap only if it is longer. The jumps of stray events can be shorter.
+const MINUTE: i64 = 60_000_000;
+const HOUR: i64 = 60 * MINUTE;
+/// Maximum number of gaps that are kept. Also the maximum number of resets that are kept.
+const LISTED: usize = 16;
+
+/// A pass over the times of a recording. It looks for faults of the recording's clock.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    unit: TimeUnit,
+    /// If a run (consecutive events that belong together) has more events than this and they are in order, the clock
+    /// counts as settled at the times of this run.
+    settled: u64,
+    /// The first times of the recording, at most [`BLOCK`] of them.
+    first: Vec<i64>,
+    /// Number of events processed so far.
+    seen: u64,
+    /// Time of the last event processed, in microseconds.
+    previous: i64,
+    /// The lowest time so far, in microseconds.
+    low: i64,
+    /// The highest time so far, in microseconds.
+    high: i64,
+    /// Sum of the steps ahead, in microseconds. Steps that only return from a step back are not included.
+    progress: i64,
+    /// The run to which the last event belongs.
+    run: Run,
+    /// The run before the current one, as long as the times may still return to it.
+    left: Option<Run>,
+    /// The last large jump ahead, as long as the times may still return to where they were before the jump.
+    leap: Option<Leap>,
+    jitter: Jitter,
+    turns: Turns,
+    /// Number of steps ahead, however small.
+    ahead: u64,
+    /// Number of steps back, however small.
+    backward: u64,
+    /// Number of large steps back: those that are too long to always count as jitter.
+    deep: u64,
+    /// One entry for each step back after which the times did not return: the step, the run after it, and the number of
+    /// events in the run before it.
+    resets: Vec<(Break, Run, u64)>,
+    /// The longest jumps: those ahead, and those back after which the times returned.
+    gaps: Vec<Break>,
+    packets: Packets,
+    /// Blocks of events far behind all others, with their numbers of events. At most [`LISTED`].
+    blocks: Vec<(Break, u64)>,
+    /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
+    /// time.
+    missing: Option<(u64, u64)>,
+}
+
+/// A large jump ahead from one event to the next. Times are in microseconds.
+#[derive(Clone, Copy, Debug)]
+struct Leap {
+    /// Index of the event after the jump.
+    at: u64,
+    /// Time of the event before the jump.
+    from: i64,
+    by: i64,
+}
+
+/// Consecutive events that belong together. A large step back begins a new run, unless it comes soon after another one,
+/// or only returns from a jump ahead.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    at: u64,
+    start: i64,
+    low: i64,
+    high: i64,
+    events: u64,
+    /// Number of large steps back in the run that did not begin a new run.
+    steps: u64,
+}
+
+impl Clock {
+    /// Starts a pass over the times of a file. `unit` is the unit in which the file stores them.
+    pub(crate) fn new(unit: TimeUnit) -> Clock {
+        let run = Run::new(0, 0);
+        Clock {
+            unit,
+            settled: SETTLED,
+            first: Vec::new(),
+            seen: 0,
+            previous: 0,
+            low: 0,
+            high: 0,
+            progress: 0,
+            run,
+            left: None,
+            leap: None,
+            jitter: Jitter::default(),
+            turns: Turns::default(),
+            ahead: 0,
+            backward: 0,
+            deep: 0,
+            resets: Vec::new(),
+            gaps: Vec::new(),
+            packets: Packets::default(),
+            blocks: Vec::new(),
+            missing: None,
+        }
+    }
+
+    /// Counts events without a time. `missing` are their indices, from 0, in the times that [`Clock::see`] gets next.
+    pub(crate) fn miss(&mut self, missing: &[usize]) {
+        if let Some(&first) = missing.first() {
+            let (at, before) = self.missing.unwrap_or((self.seen + first as u64, 0));
+            self.missing = Some((at, before + missing.len() as u64));
+        }
+    }
+
+    /// Processes the next times of the recording, in microseconds.
+    pub(crate) fn see(&mut self, times: &[i64]) {
+        self.first.extend(times.iter().take(BLOCK - self.first.len()));
+        for block in times.chunks(BLOCK) {
+            if !self.passes(block) {
+                block.iter().for_each(|&time| self.step(time));
+            }
+        }
+    }
+
+    /// Processes a block of times at once and returns `true`, if the times continue the current run in short steps
+    /// ahead. If they don't, or if they may return to the run before, does nothing and returns `false`.
+    fn passes(&mut self, block: &[i64]) -> bool {
+        let [first, .., last] = *block else { return false };
+        if self.seen == 0 || self.previous != self.run.high || last < self.previous {
+            return false;
+        }
+        // A difference that wraps around 64 bits could only look calm if the last time were below the first.
+        let mut steps = first.wrapping_sub(self.previous) as u64;
+        for (a, b) in block.iter().zip(&block[1..]) {
+            steps |= b.wrapping_sub(*a) as u64;
+        }
+        let near_left = self.left.is_some_and(|left| last >= left.high.saturating_sub(self.small()));
+        if steps >= CALM || near_left {
+            return false;
+        }
+        let events = block.len() as u64;
+        self.progress = self.progress.saturating_add(last - self.previous);
+        self.run.events += events;
+        self.run.high = last;
+        self.ahead += events;
+        (self.previous, self.high) = (last, self.high.max(last));
+        self.seen += events;
+        true
+    }
+
+    fn step(&mut self, time: i64) {
+        if self.seen == 0 {
+            (self.previous, self.low, self.high) = (time, time, time);
+            self.run = Run::new(0, time);
+        }
+        (self.low, self.high) = (self.low.min(time), self.high.max(time));
+        self.turns.see(self.seen, (self.previous, time), (self.low, self.high));
+        self.ahead += u64::from(time > self.previous);
+        self.backward += u64::from(time < self.previous);
+        self.run.events += 1;
+        if time >= self.run.high {
+            self.go_on(time)
+        } else {
+            self.go_back(time)
+        }
+        self.previous = time;
+        self.seen += 1;
+    }
+
+    fn go_on(&mut self, time: i64) {
+        let small = self.small();
+        let jump = time.saturating_sub(self.run.high);
+        if let Some(left) = self.left.filter(|left| time >= left.high.saturating_sub(small)) {
+            let depth = left.high.saturating_sub(self.run.low);
+            self.left = None;
+            if jump >= depth / 4 || !self.run.is_settled(self.settled) {
+                let late = self.run.events - 1;
+                let block = Break { kind: BreakKind::Behind, at: self.run.at, until: Some(self.seen), by: depth };
+                if self.blocks.len() < LISTED && late > ORDERED && jump >= depth / 2 && self.is_far(depth) {
+                    self.blocks.push((block, late));
+                } else {
+                    self.leave(block, late);
+                }
+                self.run = Run { events: left.events + self.run.events, ..left };
+                if time >= left.high {
+                    self.advance(time, time.saturating_sub(left.high));
+                }
+                return;
+            }
+            self.reset(left);
+        }
+        self.advance(time, jump);
+    }
+
+    /// Whether the current run, `depth` microseconds behind, cannot be a packet that came late: it is behind by more
+    /// than [`LATE`], or it has one time, which is the lowest of all. A run that fits where the times jumped ahead
+    /// before it came late.
+    fn is_far(&self, depth: i64) -> bool {
+        let Run { low, high, .. } = self.run;
+        let fits = |leap: Leap| {
+            low >= leap.from.saturating_sub(SMALL.0)
+                && high <= leap.from.saturating_add(leap.by).saturating_add(SMALL.0)
+        };
+        let one = low == high && low == self.low;
+        (depth > LATE || one) && !self.run.is_rough(self.settled) && !self.leap.is_some_and(fits)
+    }
+
+    fn advance(&mut self, time: i64, jump: i64) {
+        if jump > self.small() {
+            self.leap = Some(Leap { at: self.seen, from: self.run.high, by: jump });
+        }
+        self.leave(Break { kind: BreakKind::Gap, at: self.seen, until: None, by: jump }, 0);
+        self.progress = self.progress.saturating_add(jump);
+        self.run.high = time;
+    }
+
+    /// Keeps a jump that is longer than [`PAUSE`] as a possible gap. If more than [`LISTED`] jumps are then kept, drops
+    /// the shortest. A jump that is too short, or is dropped, counts as jitter if the times returned after it. The
+    /// number of events out of order is then `late`, or if `late` is 0, that of all events from the jump to the return.
+    fn leave(&mut self, jump: Break, late: u64) {
+        let mut small = (jump.by <= PAUSE).then_some(jump);
+        if small.is_none() {
+            self.gaps.push(jump);
+            if self.gaps.len() > LISTED {
+                let least = (0..self.gaps.len()).min_by_key(|&i| self.gaps[i].by);
+                small = least.map(|i| self.gaps.remove(i));
+            }
+        }
+        if let Some(Break { at, by, until: Some(until), .. }) = small {
+            self.jitter.add(at, by, if late > 0 { late } else { until - at });
+        }
+    }
+
+    /// Keeps the step back from the run `left` to the current run as a reset. The times did not return to `left`.
+    fn reset(&mut self, left: Run) {
+        let by = left.high.saturating_sub(self.run.start);
+        let reset = Break { kind: BreakKind::Reset, at: self.run.at, until: None, by };
+        self.resets.push((reset, self.run, left.events));
+        self.resets.truncate(LISTED);
+    }
+
+    fn go_back(&mut self, time: i64) {
+        let (small, depth) = (self.small(), self.run.high.saturating_sub(time));
+        self.run.low = self.run.low.min(time);
+        if depth <= small {
+            // In a run that may return, the events are counted when it does.
+            if self.left.is_none() {
+                self.jitter.add(self.seen, depth, 1);
+            }
+            return;
+        }
+        self.deep += 1;
+        self.packets.add(time, self.run.high, small);
+        // Back to where the times jumped ahead: those in between were early.
+        let early = |leap: &Leap| time >= leap.from.saturating_sub(SMALL.0) && depth <= leap.by.saturating_mul(3);
+        if let Some(Leap { at, .. }) = self.leap.filter(early) {
+            self.leap = None;
+            match self.gaps.last_mut().filter(|gap| gap.at == at) {
+                Some(gap) => (gap.kind, gap.until) = (BreakKind::Ahead, Some(self.seen)),
+                None => self.jitter.add(self.seen, depth, self.seen - at),
+            }
+            self.run.steps += 1;
+            self.run.high = time;
+        } else if self.left.is_none() || self.run.is_settled(self.settled) {
+            self.run.events -= 1;
+            if let Some(left) = self.left {
+                self.reset(left);
+            }
+            self.left = Some(self.run);
+            self.run = Run { events: 1, ..Run::new(self.seen, time) };
+        } else {
+            self.run.steps += 1;
+            self.run.high = time;
+        }
+    }
+
+    /// Returns the length of the largest step back that always counts as jitter, in microseconds: an eighth of the
+    /// recording's duration so far, but not below or above the bounds in [`SMALL`].
+    fn small(&self) -> i64 {
+        (self.high.saturating_sub(self.low) / 8).clamp(SMALL.0, SMALL.1)
+    }
+
+    /// Ends the pass and returns the faults that it found.
+    pub(crate) fn finish(mut self) -> Findings {
+        let settled = (self.seen / 16).clamp(ORDERED, SETTLED);
+        if settled < self.settled {
+            let mut again = Clock { settled, missing: self.missing, ..Clock::new(self.unit) };
+            again.see(&self.first);
+            return again.finish();
+        }
+        let few = self.seen < FEW;
+        let ends = (self.first.first().copied().unwrap_or(0), self.previous);
+        let span = self.high.saturating_sub(self.low);
+        let ordered = self.deep * ORDERED <= self.seen;
+        let mut breaks = Vec::new();
+        for (block, late) in std::mem::take(&mut self.blocks) {
+            if ordered && block.by > span / 8 { breaks.push(block) } else { self.leave(block, late) }
+        }
+        let silent = self.gaps.iter().filter(|gap| gap.kind != BreakKind::Behind);
+        let (number, rest) = silent.fold((1, self.progress), |(n, rest), gap| (n + 1, rest.saturating_sub(gap.by)));
+        let mean = rest / self.seen.saturating_sub(number).max(1) as i64;
+        let rest = if few { usual_steps(&self.first) } else { rest };
+        let events = self.seen;
+        let in_order = ordered || events > BLOCK as u64;
+        let hole = if in_order { i64::MAX } else { largest_step(&mut self.first) };
+        let progress = self.progress;
+        let is_gap = |jump: i64| match (in_order, few) {
+            (false, _) => is_gap(jump.min(hole), span.saturating_sub(hole), span / events as i64),
+            (_, true) => is_gap(jump, rest, progress.saturating_sub(jump) / events.saturating_sub(2).max(1) as i64),
+            _ => is_gap(jump, rest, mean),
+        };
+        let is_stray = |jump: i64| is_gap(jump) && (jump > MINUTE || !few);
+        if let Some(left) = self.left {
+            let (until, by) = (Some(self.seen), left.high.saturating_sub(self.run.low));
+            let last = Break { kind: BreakKind::Behind, at: self.run.at, until, by };
+            let short = self.run.events <= self.settled && self.run.events <= left.events / 8;
+            if self.run.is_rough(self.settled) || short && (is_stray(by) || by <= (span / 8).min(LATE)) {
+                self.leave(last, self.run.events);
+            } else {
+                self.reset(left);
+            }
+        }
+        let (small, mut jitter) = ((span / 8).min(SMALL.1), self.jitter);
+        let mut pauses = Vec::new();
+        for (reset, run, before) in self.resets {
+            let depth = reset.by.saturating_add(run.start).saturating_sub(run.low);
+            let two = run.events.min(before) >= ORDERED || (before >= 2 * ORDERED && reset.by >= span - span / 8);
+            if reset.at <= self.settled && is_stray(reset.by) {
+                // All others begin anew after the first few, which are from elsewhere.
+                breaks.push(Break { kind: BreakKind::Ahead, at: 0, until: Some(reset.at), ..reset });
+            } else if reset.by > small && (!few || two) && ordered && !self.packets.are_all(span) {
+                breaks.push(reset);
+            } else {
+                jitter.add(reset.at, depth, run.events);
+            }
+        }
+        for gap in self.gaps {
+            let stray = match gap.until {
+                None if gap.at == 1 && events > 2 => Break { kind: BreakKind::Behind, at: 0, until: Some(1), ..gap },
+                None if gap.at + 1 == events && events > 2 => {
+                    Break { kind: BreakKind::Ahead, until: Some(self.seen), ..gap }
+                }
+                _ => gap,
+            };
+            match gap.until {
+                _ if is_gap(gap.by) && gap.by > MINUTE => breaks.push(stray),
+                _ if is_stray(gap.by) && stray.until.is_some() => breaks.push(stray),
+                _ if gap.by > rest => pauses.push(stray),
+                Some(until) => jitter.add(gap.at, gap.by, until - gap.at),
+                None => {}
+            }
+        }
+        breaks.sort_by_key(|found| found.at);
+        pauses.sort_by_key(|found| found.at);
+        let wrap = self.turns.wrap(self.unit, self.seen, (self.low, self.high), ends);
+        let (back, ahead) = self.turns.count(self.low, self.high);
+        let disorder = if self.backward > 10 * self.ahead.max(1) {
+            Some(Disorder::Descending)
+        } else if back >= 3 && back > 2 * ahead.max(breaks.len()) && in_order {
+            Some(Disorder::Sawtooth(back as u64))
+        } else {
+            (2 * jitter.events > self.seen).then_some(Disorder::Shuffled)
+        };
+        let (wrap, doubt) = match wrap {
+            Some((wrap, true)) => (Some(wrap), None),
+            Some((mut wrap, false)) => {
+                wrap.likely &= self.deep == 1;
+                let doubtful = wrap.likely || !breaks.is_empty() || disorder.is_some();
+                (None, doubtful.then_some(wrap))
+            }
+            _ => (None, None),
+        };
+        Findings {
+            events: self.seen,
+            extent: (self.seen > 0).then_some((self.low, self.high)),
+            progress: self.progress,
+            jitter: (jitter.events > 0).then_some(Jitter { events: jitter.events.min(self.seen), ..jitter }),
+            wrap,
+            doubt,
+            disorder,
+            breaks,
+            missing: self.missing,
+            pauses,
+        }
+    }
+}
+
+impl Findings {
+    /// Looks for faults in all `times` of a recording, in microseconds. `unit` is the unit in which the file stores the
+    /// times.
+    pub(crate) fn of(unit: TimeUnit, times: &[i64]) -> Findings {
+        let mut clock = Clock::new(unit);
+        clock.see(times);
+        clock.finish()
+    }
+}
+
+/// Whether a jump is longer than a running sensor can be silent. Without its gaps, the recording lasts `rest`
+/// microseconds and has `mean` microseconds between events on average.
+///
+/// The background activity of a running sensor never ends: it makes events every few milliseconds, in darkness too. So
+/// a jump is a gap if it is longer than ten times `rest`, or longer than both an hour and a hundred times `mean`. The
+/// caller ignores gaps of up to [`MINUTE`], because sensors are stopped between trials. It ignores stray events with
+/// such short jumps only in recordings of fewer than [`FEW`] events.
+fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
+    jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
+}
+
+/// Returns the sum of the steps ahead, except for the largest quarter of these steps, which may be gaps.
+fn usual_steps(times: &[i64]) -> i64 {
+    let steps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+    let mut steps: Vec<i64> = steps.filter(|step| *step > 0).collect();
+    steps.sort_unstable();
+    let usual = steps.len() - steps.len() / 4;
+    steps[..usual].iter().fold(0, |sum, step| sum.saturating_add(*step))
+}
+
+/// Sorts times and returns the largest step between neighbouring times.
+fn largest_step(times: &mut [i64]) -> i64 {
+    times.sort_unstable();
+    times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0)
+}
+
+impl Run {
+    fn new(at: u64, time: i64) -> Run {
+        Run { at, start: time, low: time, high: time, events: 0, steps: 0 }
+    }
+
+    /// Whether the run has more than `settled` events and they are in order, so that the clock counts as settled.
+    fn is_settled(&self, settled: u64) -> bool {
+        self.events > settled && !self.is_rough(settled)
+    }
+
+    /// Whether the times of the run have no order: on average, more than one large step back in every `settled` events.
+    fn is_rough(&self, settled: u64) -> bool {
+        self.steps > 0 && self.steps * settled > self.events
+    }
+}
+
+#[cfg(test)]
+mod tests;

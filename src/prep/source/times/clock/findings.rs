@@ -1,0 +1,144 @@
+//! The faults that were found in a recording's clock, and how messages describe them.
+
+use crate::source::times::clock::wrap::Wrap;
+use crate::source::times::unit::duration;
+
+/// Events that are out of order for a short while: the times then return to where they were before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Jitter {
+    /// Number of events out of order.
+    pub events: u64,
+    /// The largest step back, in microseconds.
+    pub largest: i64,
+    /// Index of the event after the largest step back.
+    pub at: u64,
+}
+
+/// A jump of the clock: a reset, a gap, or stray events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Break {
+    /// Kind of the jump.
+    pub kind: BreakKind,
+    /// Index of the first event after the jump. For stray events: the index of the first of them.
+    pub at: u64,
+    /// For stray events: the index after the last of them. `None` for a reset or a gap.
+    pub until: Option<u64>,
+    /// Length of the jump, in microseconds.
+    pub by: i64,
+}
+
+/// Kinds of [`Break`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BreakKind {
+    /// A step back, after which the times continue from the lower time.
+    Reset,
+    /// A jump ahead, after which the times continue from the higher time.
+    Gap,
+    /// Stray events whose times are later than all others.
+    Ahead,
+    /// Stray events whose times are earlier than all others.
+    Behind,
+}
+
+/// How the events of a whole file are out of order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disorder {
+    /// The times descend: nearly all steps from one event to the next go back.
+    Descending,
+    /// The times step back this many times, each time by more than half of the recording's duration, and do not return.
+    Sawtooth(u64),
+    /// More than half of the events are out of order.
+    Shuffled,
+}
+
+/// What a pass over the times of a recording has found. All times are as in the file: wraps are not undone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Findings {
+    /// Number of events.
+    pub events: u64,
+    /// The lowest and the highest time, in microseconds. `None` without events.
+    pub extent: Option<(i64, i64)>,
+    /// Sum of the steps ahead, in microseconds. Steps that only return from a step back are not included.
+    pub progress: i64,
+    /// The events that are out of order. `None` if there are none.
+    pub jitter: Option<Jitter>,
+    /// The counter that certainly wraps. `None` if there is none.
+    pub wrap: Option<Wrap>,
+    /// A counter that may wrap where the times step back. `None` if a wrap is unlikely, or if it is certain.
+    pub doubt: Option<Wrap>,
+    /// How the events of the whole file are out of order. `None` if they are in order, apart from single faults.
+    pub disorder: Option<Disorder>,
+    /// Resets, gaps and stray events, sorted by the index of their first event.
+    pub breaks: Vec<Break>,
+    /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
+    /// time.
+    pub missing: Option<(u64, u64)>,
+    /// Long jumps that a recording can have without a fault, such as pauses between trials. In a camera's recording,
+    /// they are only noted. In a row of speech, they are gaps.
+    pub pauses: Vec<Break>,
+}
+
+impl Findings {
+    /// Returns the wrap to undo, or to refuse: a certain one, or a likely one if `asked`, because the user asked to undo
+    /// wraps, or if the step back is nothing else that is known.
+    pub(crate) fn wraps(&self, asked: bool) -> Option<&Wrap> {
+        let resets = self.breaks.iter().all(|found| found.kind == BreakKind::Reset);
+        let likely = |wrap: &&Wrap| wrap.likely && (self.breaks.is_empty() || asked && resets);
+        self.wrap.as_ref().or(self.doubt.as_ref().filter(likely))
+    }
+
+    /// Returns the findings if all resets are only events out of order.
+    pub(crate) fn without_resets(&self) -> Findings {
+        let mut found = self.clone();
+        let mut jitter = found.jitter.unwrap_or_default();
+        for reset in found.breaks.extract_if(.., |found| found.kind == BreakKind::Reset) {
+            jitter.add(reset.at, reset.by, 1);
+        }
+        Findings { jitter: Some(jitter), doubt: None, ..found }
+    }
+}
+
+impl Jitter {
+    /// Counts `events` more events that are out of order because of a step back. `at` is the index of the event after
+    /// the step, and `depth` is the step's length in microseconds.
+    pub(crate) fn add(&mut self, at: u64, depth: i64, events: u64) {
+        self.events += events;
+        if depth > self.largest {
+            (self.largest, self.at) = (depth, at);
+        }
+    }
+
+    /// Describes for a message how many events are out of order and by how much. `skipped` is the number of events in
+    /// the file before the range of events that is used.
+    pub(crate) fn describe(&self, skipped: u64) -> String {
+        let (events, at, largest) = (self.events, self.at + skipped, duration(self.largest as f64));
+        format!("jitter: {events} events are out of order; the largest step back is {largest}, before event {at}")
+    }
+
+    /// Describes for a message a file in which most of the `events` events are out of order: how many are, and by how
+    /// much.
+    pub(crate) fn describe_disorder(&self, events: u64) -> String {
+        let largest = duration(self.largest as f64);
+        format!("disorder: {} of {events} events are out of place, by up to {largest}; they were sorted", self.events)
+    }
+}
+
+impl Break {
+    /// Describes the jump for a message: what happens, and at which event. `skipped` is the number of events in the
+    /// file before the range of events that is used.
+    pub(crate) fn describe(&self, skipped: u64) -> String {
+        let (at, by) = (self.at + skipped, duration(self.by as f64));
+        match (self.kind, self.until) {
+            (BreakKind::Reset, _) => {
+                format!("reset: the times step back by {by} before event {at} and go on from there")
+            }
+            (kind, Some(until)) => {
+                let side = if kind == BreakKind::Behind { "behind" } else { "ahead of" };
+                let last = until + skipped - 1;
+                let events = if last == at { format!("event {at} is") } else { format!("events {at} to {last} are") };
+                format!("stray time: {events} {by} {side} all others")
+            }
+            (_, None) => format!("gap: {by} pass between event {} and event {at}", at - 1),
+        }
+    }
+}

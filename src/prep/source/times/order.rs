@@ -1,0 +1,120 @@
+//! Finds out why the times of a recording step back: its events are sorted by something other than time, or its clock
+//! started again.
+//!
+//! A *part* of the recording is its events from one step back to the next.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::source::columns::EventBlock;
+use crate::source::stream::EventStream;
+
+/// Number of events that are read after each step back in time.
+const SEEN: u64 = 1 << 12;
+/// Maximum number of parts that are compared. A part is the events between two steps back in time.
+const PARTS: usize = 16;
+/// Two parts of a recording are reported as being in the wrong order only if each has at least `1 / SHARE` of the
+/// events.
+const SHARE: u64 = 16;
+/// Maximum time between the end of one part of a recording and the start of the part that continues it, as a multiple
+/// of the mean time between events. At most a quarter of the number of events.
+const JOINT: i64 = 100;
+
+/// Number of events before and after a step back in which a packet is looked for.
+const PACKET: u64 = 1 << 15;
+/// Events on both sides of a step back that have one polarity each are a packet only if each side has this many.
+const SIDE: usize = 8;
+/// A part with fewer events may differ from the others in x, y or p by chance.
+const TOLD: usize = 16;
+
+/// Why the times of a recording step back, if not because of its clock.
+pub(crate) enum Sorting {
+    /// Each packet of events has those of one polarity first, and then those of the other.
+    Packets,
+    /// The whole file is in another order. The text says in which.
+    Whole(String),
+}
+
+/// Returns why the times of a recording step back. `starts` has the indices of the events at
+/// which they do. Returns `None` if the clock may be the reason. The reasons that are recognised:
+///
+/// - The events of each packet are sorted by p first, and then by time. Then those before and after each step back
+///   cover the same times, and have one polarity each.
+/// - The events are sorted by p, x or y first, and then by time. Then each part has other values in one of these
+///   columns than the part before it.
+/// - Two parts are in the wrong order. Then the second part ends shortly before the first part begins.
+/// - The recording was stored as two parts that cover the same times. Then both parts begin at about the same time and
+///   end at about the same time. They do not begin near 0, as they would after a restart of the clock.
+///
+/// # Errors
+/// Errors of [`EventStream::read`].
+pub(crate) fn sorting(stream: &EventStream, starts: &[u64]) -> Result<Option<Sorting>> {
+    let packets = starts.iter().take(PARTS).map(|&start| packet(stream, start)).collect::<Result<Option<Vec<_>>>>()?;
+    if packets.is_some_and(|packets| packets.iter().any(|packet| *packet != (0..stream.len))) {
+        return Ok(Some(Sorting::Packets));
+    }
+    sorted_whole(stream, starts).map(|what| what.map(Sorting::Whole))
+}
+
+/// Returns the events around the step back at `start` if they are a packet: those of one polarity, then those of the
+/// other, with the same times.
+fn packet(stream: &EventStream, start: u64) -> Result<Option<Range<u64>>> {
+    let first = start.saturating_sub(PACKET);
+    let block = stream.read(first..(start + PACKET).min(stream.len))?;
+    let Some(p) = &block.p else { return Ok(None) };
+    let (t, middle) = (block.t.places(None), (start - first) as usize);
+    let before = (0..middle).rev().take_while(|&i| p.get(i) == p.get(middle - 1)).count();
+    let after = (middle..p.len()).take_while(|&i| p.get(i) == p.get(middle)).count();
+    let extent = |t: &[i64]| Some((*t.iter().min()?, *t.iter().max()?));
+    let sides = (extent(&t[middle - before..middle]), extent(&t[middle..middle + after]));
+    let (Some(a), Some(b)) = sides else { return Ok(None) };
+    let both = a.1.min(b.1).saturating_sub(a.0.max(b.0));
+    let longest = a.1.saturating_sub(a.0).max(b.1.saturating_sub(b.0));
+    let fits = p.get(middle - 1) != p.get(middle) && before.min(after) >= SIDE && both >= longest / 2;
+    Ok(fits.then(|| start - before as u64..start + after as u64))
+}
+
+fn sorted_whole(stream: &EventStream, starts: &[u64]) -> Result<Option<String>> {
+    let mut bounds: Vec<u64> = [0].into_iter().chain(starts.iter().copied().take(PARTS)).collect();
+    if starts.len() < PARTS {
+        bounds.push(stream.len);
+    }
+    let parts = bounds.windows(2).map(|part| stream.read(part[0]..part[1].min(part[0] + SEEN)));
+    let blocks = parts.collect::<Result<Vec<_>>>()?;
+    let told = blocks.iter().all(|block| block.x.len() >= TOLD);
+    let parts: Vec<Ranges> = blocks.iter().map(ranges).collect();
+    let apart = |pair: &[Ranges]| {
+        let columns = ["p", "x", "y"].into_iter().zip(pair[0].iter().zip(&pair[1]));
+        let other = |a: &Extent, b: &Extent| matches!((a, b), (Some(a), Some(b)) if a.1 < b.0 || b.1 < a.0);
+        columns.into_iter().find(|(_, (range, than))| other(range, than)).map(|(name, _)| name)
+    };
+    if let Some(mut keys) =
+        parts.windows(2).map(apart).collect::<Option<Vec<_>>>().filter(|keys| told && !keys.is_empty())
+    {
+        keys.sort_unstable();
+        keys.dedup();
+        return Ok(Some(format!("its events are sorted by {} first, then by time", keys.join(" and "))));
+    }
+    let &[start] = starts else { return Ok(None) };
+    let time = |i: u64| stream.times(i..i + 1).map(|times| times.us.first().copied().unwrap_or(0));
+    let (a, b, c, d) = (time(0)?, time(start - 1)?, time(start)?, time(stream.len - 1)?);
+    let span = b.max(d).saturating_sub(a.min(c));
+    let near = |a: i64, b: i64, most: i64| a.abs_diff(b) <= most.unsigned_abs();
+    let large = start.min(stream.len - start) >= stream.len / SHARE;
+    let usual = (b.saturating_sub(a).saturating_add(d.saturating_sub(c)) / stream.len as i64).max(1);
+    if large && d <= a && near(d, a, usual.saturating_mul(JOINT.min(stream.len as i64 / 4))) {
+        return Ok(Some(format!("the events from {} on end where the first begin", start + stream.time.skipped)));
+    }
+    let together = near(a, c, span / 100) && near(b, d, span / 100) && a.min(c) > span / 10;
+    Ok(together.then(|| format!("the events before and after {} cover the same times", start + stream.time.skipped)))
+}
+
+/// The lowest and the highest number of a column. `None` if the column is missing or empty.
+type Extent = Option<(i64, i64)>;
+
+/// The ranges of p, x and y, in this order.
+type Ranges = [Extent; 3];
+
+fn ranges(block: &EventBlock) -> Ranges {
+    [block.p.as_ref(), Some(&block.x), block.y.as_ref()].map(|column| Some((column?.min()?, column?.max()?)))
+}

@@ -1,0 +1,181 @@
+//! Checks the times of speech in rows: each row is one spoken sample and has a clock of its own. The duration of a row
+//! must be plausible for speech, and its clock must run on without wraps, resets or gaps.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::remedy::{ClockRemedy, RowEvents};
+use crate::source::columns::Stamps;
+use crate::source::names::and_more;
+use crate::source::raw::Times;
+use crate::source::times::clock::{FEW, Findings};
+use crate::source::times::timeline::Timeline;
+use crate::source::times::trouble::judge;
+use crate::source::times::vet::{SHORTEST, implausible, lasts_without_gaps};
+
+/// Longest plausible sample of speech, in microseconds.
+const SPEECH: i64 = 60_000_000;
+/// A row that is in order of time and lasts at most this many microseconds is accepted without a check of its clock.
+const BRIEF: i64 = 2_000_000;
+/// Number of samples of a dataset that are checked when it is opened.
+const PROBES: u64 = 8;
+
+/// Where a sample is in the file: the paths of the two arrays of its times and channels, and the index of its row in
+/// them. The index is `None` if the arrays have only this sample.
+type Place = ([String; 2], Option<u64>);
+
+/// Checks the clocks of the rows of a file, and collects notes about them.
+#[derive(Debug)]
+pub(crate) struct RowClocks {
+    path: PathBuf,
+    /// How the times of the file are read, such as their unit.
+    pub time: Timeline,
+    /// Notes about rows whose times were corrected, or accepted in spite of trouble. The key is the index of the
+    /// sample.
+    found: Mutex<BTreeMap<u64, Vec<String>>>,
+}
+
+impl RowClocks {
+    /// Makes a check for the rows of the file `path`. `time` says how their times are read.
+    pub(crate) fn new(path: PathBuf, time: Timeline) -> RowClocks {
+        RowClocks { path, time, found: Mutex::default() }
+    }
+
+    /// Checks the rows of consecutive samples, from sample `first` on. Returns the times, with wraps undone if the user
+    /// asked for that. `offsets` has the index in `times` of each row's first time, and then the number of all times.
+    /// `arrays` returns where a sample is in the file.
+    ///
+    /// # Errors
+    /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`].
+    pub(crate) fn vet(
+        &self,
+        first: u64,
+        mut times: Times,
+        offsets: &[usize],
+        arrays: impl Fn(u64) -> Place,
+    ) -> Result<Times> {
+        for (sample, row) in (first..).zip(offsets.windows(2).map(|row| row[0]..row[1])) {
+            let ends = (row.clone().find_map(|i| times.get(i)), row.clone().rev().find_map(|i| times.get(i)));
+            let lasts = ends.1.unwrap_or(0).saturating_sub(ends.0.unwrap_or(0));
+            if lasts <= BRIEF && times.are_sorted(row.clone()) {
+                if lasts < SHORTEST {
+                    self.vet_brief(sample, &times, row)?;
+                }
+                continue;
+            }
+            let mut stamps = stamps(&times, row.clone());
+            let found = self.find(sample, &stamps)?;
+            self.vet_brief(sample, &times, row.clone())?;
+            let mut notes = self.judge(sample, &self.time, &found, &arrays)?;
+            if let Some(wrap) = found.wraps(self.time.unwrap).filter(|_| self.time.unwrap).cloned() {
+                wrap.unwrap(0, &mut stamps.us);
+                // A counter that ran before the row began does not say when it began.
+                if let Some(start) = stamps.first(0..stamps.us.len()).filter(|&start| wrap.is_late(start)) {
+                    stamps.us.iter_mut().for_each(|us| *us = us.saturating_sub(start));
+                    notes.iter_mut().for_each(|note| *note += ", and its times count from its first event");
+                }
+                let found = self.find(sample, &stamps)?;
+                notes.extend(self.judge(sample, &self.time.unwrapped(), &found, &arrays)?);
+                times = times.replaced(row, &stamps.us);
+            }
+            if !notes.is_empty() {
+                self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(sample, notes);
+            }
+        }
+        Ok(times)
+    }
+
+    /// Describes what the clock of a row does. Returns an error if the row lasts more than a minute in an assumed unit.
+    fn find(&self, sample: u64, stamps: &Stamps) -> Result<Findings> {
+        let mut found = Findings::of(self.time.unit, &stamps.places(None));
+        if found.events >= FEW {
+            // Nobody is silent for longer than all that he says.
+            found.breaks.append(&mut found.pauses);
+        }
+        match lasts_without_gaps(&found).filter(|lasts| *lasts > SPEECH) {
+            Some(lasts) => self.refuse(sample, "speech of at most a minute", lasts, found.events).map(|()| found),
+            None => Ok(found),
+        }
+    }
+
+    /// Returns notes on the findings about the times of a row, or an error. Parts of a row cannot be converted by
+    /// themselves, so the error says how to remove stray events, or all parts but the largest.
+    fn judge(
+        &self,
+        sample: u64,
+        time: &Timeline,
+        found: &Findings,
+        arrays: impl Fn(u64) -> Place,
+    ) -> Result<Vec<String>> {
+        let place = format!("sample {sample}: times");
+        judge((&self.path, &place), time, found, &|_| Ok(None)).map_err(|mut error| {
+            if let Error::ClockTrouble { remedy, .. } = &mut error {
+                let in_parts = matches!(remedy, ClockRemedy::Parts(_));
+                let out = match remedy {
+                    ClockRemedy::Parts(parts) => parts.first().map_or(Vec::new(), |part| part.others(found.events)),
+                    ClockRemedy::TakeOut(events) => vec![*events],
+                    _ => return error,
+                };
+                let (arrays, row) = arrays(sample);
+                *remedy = ClockRemedy::OfRow(Box::new(RowEvents { arrays, row, events: out, in_parts }));
+            }
+            error
+        })
+    }
+
+    /// Returns an error if a row has [`FEW`] events or more within less than a millisecond in an assumed unit. Events
+    /// that all have the same stored time are accepted.
+    fn vet_brief(&self, sample: u64, times: &Times, row: Range<usize>) -> Result<()> {
+        let valid = || row.clone().filter_map(|i| times.get(i));
+        let lasts = valid().max().unwrap_or(0).saturating_sub(valid().min().unwrap_or(0));
+        if lasts < SHORTEST && valid().count() as u64 >= FEW && !times.are_one(row.clone()) {
+            self.refuse(sample, "speech of at least 1 ms", lasts, row.len() as u64)?;
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, sample: u64, expected: &str, lasts: i64, events: u64) -> Result<()> {
+        let Some(unit) = self.time.assumed() else { return Ok(()) };
+        let place = format!("sample {sample}: times");
+        Err(implausible(&self.path, place, expected.into(), (unit, None), lasts as f64, events))
+    }
+
+    /// Returns notes for the user about the rows that were read. Of all notes of one kind, only the first is returned,
+    /// with the number of samples that have such a note.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds: BTreeMap<&str, (u64, &String, usize)> = BTreeMap::new();
+        for (sample, note) in found.iter().flat_map(|(sample, notes)| notes.iter().map(move |note| (*sample, note))) {
+            let kind = note.split(':').next().unwrap_or_default();
+            kinds.entry(kind).or_insert((sample, note, 0)).2 += 1;
+        }
+        let said = kinds
+            .into_values()
+            .map(|(sample, note, samples)| format!("{}: {note}", and_more(&format!("sample {sample}"), samples - 1)));
+        said.collect()
+    }
+}
+
+/// Returns the times of a row in microseconds.
+fn stamps(times: &Times, row: Range<usize>) -> Stamps {
+    let missing = (0..row.len()).filter(|i| times.get(row.start + i).is_none()).collect();
+    Stamps { us: row.map(|i| times.get(i).unwrap_or(0)).collect(), missing }
+}
+
+/// Reads a few samples, evenly spread over a dataset, so that bad times are found when the dataset is opened.
+///
+/// # Errors
+/// [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`]. Other errors are ignored here, because they are found again
+/// when the sample is read for conversion.
+pub(crate) fn probe<T>(samples: u64, read: impl Fn(Range<u64>) -> Result<T>) -> Result<()> {
+    for i in 0..samples.min(PROBES) {
+        let sample = i * samples / samples.min(PROBES);
+        if let Err(error @ (Error::ImplausibleTimes { .. } | Error::ClockTrouble { .. })) = read(sample..sample + 1) {
+            return Err(error);
+        }
+    }
+    Ok(())
+}

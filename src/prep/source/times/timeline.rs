@@ -1,0 +1,103 @@
+//! How the times of a recording are read: their unit, the range of events that is used, and the wraps of the clock to
+//! undo.
+
+use std::ops::Range;
+
+use crate::error::{BaseFault, Error, Result};
+use crate::source::columns::{Fractions, Stamps};
+use crate::source::options::SourceOptions;
+use crate::source::times::clock::Wrap;
+use crate::source::times::event_range::EventRange;
+use crate::source::times::unit::TimeUnit;
+
+/// How the times of a recording are read.
+#[derive(Clone, Debug)]
+pub(crate) struct Timeline {
+    /// Unit of the times in the file.
+    pub unit: TimeUnit,
+    /// Whether the unit is certain, because the user or the data type gave it. It is then not checked against the
+    /// times.
+    pub unit_given: bool,
+    /// Whether wraps of the clock are undone.
+    pub unwrap: bool,
+    /// Whether times are taken as they are, even if the clock has faults.
+    pub as_is: bool,
+    /// Only for a recording in memory: describes its times if some are not whole numbers. Otherwise `None`.
+    pub fractions: Option<Fractions>,
+    /// Notes for the user about the unit.
+    pub notes: Vec<String>,
+    /// Number of the file's events before the first event that is used.
+    pub skipped: u64,
+    /// Number of the file's events outside the range of events that the user gave.
+    pub left_out: u64,
+    /// Index of the first used event in the stored columns.
+    base: u64,
+    /// The wraps to undo.
+    wrap: Option<Wrap>,
+}
+
+impl Timeline {
+    /// Makes a timeline with the settings of the options. Times are in the unit of the options, or else in `unit`.
+    /// `note` is a note for the user about the unit.
+    pub(crate) fn new(options: &SourceOptions, unit: TimeUnit, note: Option<String>) -> Timeline {
+        Timeline {
+            unit: options.time_unit.unwrap_or(unit),
+            unit_given: options.time_unit.is_some(),
+            unwrap: options.unwrap,
+            as_is: options.allow_clock_trouble,
+            fractions: None,
+            notes: note.into_iter().collect(),
+            skipped: 0,
+            left_out: 0,
+            base: 0,
+            wrap: None,
+        }
+    }
+
+    /// Limits a recording of `len` events to the range `events`. Returns the number of events in the range.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Usage`] if the recording has events, but none of them is in the range.
+    pub(crate) fn restrict(&mut self, events: EventRange, path: &std::path::Path, len: u64) -> Result<u64> {
+        let range = events.of(len);
+        if range.is_empty() && len > 0 {
+            let expected = format!("a range with some of the {len} events of {}", path.display());
+            return Err(Error::usage("events", expected, events));
+        }
+        let used = range.end.saturating_sub(range.start);
+        (self.base, self.skipped, self.left_out) = (range.start, range.start, len - used);
+        Ok(used)
+    }
+
+    /// Converts a range of the used events to a range of indices in the stored columns.
+    pub(crate) fn places(&self, events: Range<u64>) -> Range<u64> {
+        events.start + self.base..events.end + self.base
+    }
+
+    /// Undoes wraps in the times of consecutive events. `first` is the index of the first of these events.
+    pub(crate) fn mend(&self, first: u64, times: &mut Stamps) {
+        if let Some(wrap) = &self.wrap {
+            wrap.unwrap(first, &mut times.us);
+        }
+    }
+
+    /// Sets the wraps that [`Timeline::mend`] undoes from now on.
+    pub(crate) fn set_wrap(&mut self, wrap: Option<Wrap>) {
+        self.wrap = wrap;
+    }
+
+    /// Returns a copy for times whose wraps were undone. A further wrap in such times is an error.
+    pub(crate) fn unwrapped(&self) -> Timeline {
+        Timeline { unwrap: false, ..self.clone() }
+    }
+
+    /// Adapts the timeline to new stored columns, which have only the used events, with wraps undone.
+    pub(crate) fn settle(&mut self) {
+        (self.base, self.wrap) = (0, None);
+    }
+
+    /// Returns the unit if it is only assumed. `None` if the unit is certain, or if the user accepts implausible times.
+    pub(crate) fn assumed(&self) -> Option<TimeUnit> {
+        (!self.unit_given && !self.as_is).then_some(self.unit)
+    }
+}

@@ -1,0 +1,125 @@
+//! Decides which findings about a recording's clock are errors, and with which remedy. Other findings become notes for
+//! the user.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::remedy::ClockRemedy;
+use crate::source::times::clock::{Break, BreakKind, Disorder, Findings};
+use crate::source::times::event_range::EventRange;
+use crate::source::times::order::Sorting;
+use crate::source::times::timeline::Timeline;
+
+/// Maximum number of ranges of events that an error suggests.
+const SUGGESTED: usize = 3;
+
+/// Checks the findings about the times of a recording or of one sample. Returns notes for the user. `place` says in
+/// messages which times these are.
+///
+/// `sorting` gets the indices of the events at which the times step back. It looks at the other columns. If the events
+/// are sorted by something other than time, it returns what that is.
+///
+/// If the user asked to undo wraps and the clock wraps, only the wraps are noted. Other findings are unreliable until
+/// the wraps are undone.
+///
+/// # Errors
+/// [`Error::ClockTrouble`]; errors of `sorting`.
+pub(crate) fn judge(
+    (path, place): (&Path, &str),
+    time: &Timeline,
+    found: &Findings,
+    sorting: &dyn Fn(&[u64]) -> Result<Option<Sorting>>,
+) -> Result<Vec<String>> {
+    let skipped = time.skipped;
+    let wrap = found.wraps(time.unwrap);
+    let resets = || found.breaks.iter().filter(|found| found.kind == BreakKind::Reset).map(|found| found.at);
+    let starts: Vec<u64> = match wrap {
+        Some(wrap) => wrap.starts().collect(),
+        None => resets().collect(),
+    };
+    let disorder = match found.disorder {
+        Some(Disorder::Descending) => Some("its events are in descending order of time".into()),
+        _ if starts.is_empty() => None,
+        _ => match sorting(&starts)? {
+            Some(Sorting::Packets) if wrap.is_none() => {
+                let mut notes = judge((path, place), time, &found.without_resets(), &|_| Ok(None))?;
+                notes.push("disorder: each packet has the events of one polarity first; they were sorted".into());
+                return Ok(notes);
+            }
+            Some(Sorting::Whole(what)) => Some(what),
+            _ => None,
+        },
+    };
+    let disorder = disorder.or(match found.disorder {
+        Some(Disorder::Sawtooth(steps)) if wrap.is_none() => Some(format!(
+            "the times step back {steps} times by more than half of the recording and do not return, so it is sorted by \
+             something else than time, or its clock starts again and again"
+        )),
+        _ => None,
+    });
+    let stray = found.breaks.first().is_some_and(|found| found.kind != BreakKind::Reset);
+    let doubt = found.doubt.as_ref().filter(|_| !stray && wrap.is_none());
+    let refuse = |got: String, remedy| {
+        let doubtful = doubt.map_or(String::new(), |wrap| format!(" ({})", wrap.doubt()));
+        let (got, period) = (format!("a {got}{doubtful}"), doubt.map(|wrap| wrap.period_in(time.unit).into()));
+        Err(Error::ClockTrouble { path: path.into(), place: place.into(), got, remedy, period })
+    };
+    if let Some(what) = disorder {
+        let what = format!("disorder: {what}");
+        return if time.as_is { Ok(vec![what + "; it was sorted"]) } else { refuse(what, ClockRemedy::Sort) };
+    }
+    if let Some(wrap) = wrap {
+        let certain = found.wrap.is_some();
+        let what = if certain { wrap.describe(skipped) } else { wrap.describe_likely(skipped) };
+        return match (time.unwrap, time.as_is) {
+            (true, _) => Ok(vec![what + "; it was unwrapped"]),
+            (_, true) => Ok(vec![what + "; taken as it is"]),
+            _ => refuse(what, ClockRemedy::Unwrap),
+        };
+    }
+    if let Some(first) = found.breaks.first().filter(|_| !time.as_is) {
+        let more = found.breaks.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+        return refuse(first.describe(skipped) + &more, remedy(time, found));
+    }
+    let taken = found.breaks.iter().chain(&found.pauses).map(|found| found.describe(skipped) + "; taken as it is");
+    let mut notes: Vec<String> = taken.collect();
+    notes.extend(found.jitter.map(|jitter| match found.disorder {
+        Some(_) => jitter.describe_disorder(found.events),
+        None => jitter.describe(skipped) + "; they were sorted",
+    }));
+    Ok(notes)
+}
+
+/// Returns the remedy for resets, gaps and stray times. Stray times in the middle of a recording have to be taken out.
+/// Anything else divides the recording into parts, each of which can be converted.
+fn remedy(time: &Timeline, found: &Findings) -> ClockRemedy {
+    let inside = |stray: &&Break| stray.until.is_some_and(|until| stray.at > 0 && until < found.events);
+    match found.breaks.iter().find(inside) {
+        Some(Break { at, until, .. }) => {
+            let (start, end) = (at + time.skipped, until.map(|until| until + time.skipped));
+            ClockRemedy::TakeOut(EventRange { start, end })
+        }
+        None => ClockRemedy::Parts(pieces(time, found)),
+    }
+}
+
+/// Returns the largest ranges of events between resets, gaps and stray times: at most [`SUGGESTED`], the largest first.
+/// Events with stray times are in no range.
+fn pieces(time: &Timeline, found: &Findings) -> Vec<EventRange> {
+    let skipped = time.skipped;
+    let mut places: Vec<u64> = found.breaks.iter().flat_map(|found| [Some(found.at), found.until]).flatten().collect();
+    places.extend([0, found.events]);
+    places.sort_unstable();
+    let stray = |start: &u64| found.breaks.iter().any(|found| found.until.is_some() && found.at == *start);
+    let mut pieces: Vec<(u64, u64)> = places.windows(2).map(|pair| (pair[0], pair[1])).collect();
+    pieces.retain(|(start, end)| start < end && !stray(start));
+    pieces.sort_by_key(|(start, end)| std::cmp::Reverse(end - start));
+    pieces.truncate(SUGGESTED);
+    let open = time.left_out == skipped;
+    let range = |(start, end)| EventRange {
+        start: start + skipped,
+        end: if end == found.events && open { None } else { Some(end + skipped) },
+    };
+    pieces.into_iter().map(range).collect()
+}

@@ -1,0 +1,195 @@
+//! Time units of files, and their conversion to whole microseconds, which the rest of the crate uses.
+
+use std::str::FromStr;
+
+use crate::events::whole;
+
+/// A unit of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// Seconds: `s`, 1,000,000 microseconds.
+    Seconds,
+    /// Milliseconds: `ms`, 1,000 microseconds.
+    Milliseconds,
+    /// Microseconds: `us`, the unit of all times in this crate.
+    Microseconds,
+    /// Nanoseconds: `ns`, 0.001 microseconds.
+    Nanoseconds,
+}
+
+impl TimeUnit {
+    /// Names of the units. Longer names come first, so that `ms` is not parsed as `s`.
+    const NAMES: [(&str, TimeUnit); 4] = [
+        ("ms", TimeUnit::Milliseconds),
+        ("us", TimeUnit::Microseconds),
+        ("ns", TimeUnit::Nanoseconds),
+        ("s", TimeUnit::Seconds),
+    ];
+
+    /// Converts a time in this unit to microseconds, truncated toward zero. `None` if the time is not finite, or if the
+    /// result does not fit an `i64`.
+    pub fn of_float(self, time: f64) -> Option<i64> {
+        whole(match self {
+            TimeUnit::Seconds => time * 1e6,
+            TimeUnit::Milliseconds => time * 1e3,
+            TimeUnit::Microseconds => time,
+            TimeUnit::Nanoseconds => time / 1e3,
+        })
+    }
+
+    /// Converts a time in this unit to microseconds, truncated toward zero. `None` if the result does not fit an `i64`.
+    pub fn of_integer(self, time: i64) -> Option<i64> {
+        match self {
+            TimeUnit::Seconds => time.checked_mul(1_000_000),
+            TimeUnit::Milliseconds => time.checked_mul(1_000),
+            TimeUnit::Microseconds => Some(time),
+            TimeUnit::Nanoseconds => Some(time / 1_000),
+        }
+    }
+
+    /// Returns the name of the unit on the command line: s, ms, us or ns.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, unit)| *unit == self).map_or("", |(name, _)| name)
+    }
+
+    /// Guesses another unit for times that are implausible in the unit `self`. In the unit `self`, `events` events last
+    /// `lasts` microseconds. Returns the most probable other unit, and how many microseconds the events last in it. A
+    /// recording of about 10 seconds with about 100,000 events per second is most probable. The unit `likely` is
+    /// preferred to all others. `None` if there is no other unit in which the recording lasts 10 ms to a day.
+    pub(crate) fn probable(self, lasts: f64, events: u64, likely: Option<TimeUnit>) -> Option<(TimeUnit, f64)> {
+        let far = |unit: TimeUnit| {
+            let us = lasts * unit.microseconds() / self.microseconds();
+            let rate = events as f64 / us * 10.0;
+            let far = if likely == Some(unit) { 0.0 } else { (us / 1e7).log10().abs() + rate.log10().abs() };
+            ((far, us), unit)
+        };
+        let others = Self::NAMES.into_iter().map(|(_, unit)| unit).filter(|unit| *unit != self).map(far);
+        let plausible = others.filter(|((_, us), _)| (1e4..=86_400e6).contains(us));
+        let nearest = plausible.min_by(|((a, _), _), ((b, _), _)| a.total_cmp(b));
+        nearest.map(|((_, us), unit)| (unit, us))
+    }
+
+    /// Finds the unit in which a time would be nearest to `other` microseconds. If the time is in the unit `self`, it
+    /// is `us` microseconds. `None` if no other unit brings the time nearer than `self` does.
+    pub(crate) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
+        let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
+        let units = Self::NAMES.into_iter().map(|(_, unit)| unit);
+        units.min_by(|a, b| far(*a).total_cmp(&far(*b))).filter(|unit| *unit != self && far(*unit) < far(self))
+    }
+
+    /// Returns the length of this unit in microseconds.
+    pub(crate) fn microseconds(self) -> f64 {
+        match self {
+            TimeUnit::Seconds => 1e6,
+            TimeUnit::Milliseconds => 1e3,
+            TimeUnit::Microseconds => 1.0,
+            TimeUnit::Nanoseconds => 1e-3,
+        }
+    }
+
+    /// Recognises a unit by a text that files use, such as `usec`, `Microseconds`, `1e-6 s` or `us since 1970-01-01`.
+    ///
+    /// ```
+    /// use tonic_prep::TimeUnit;
+    /// assert_eq!(TimeUnit::recognise("\u{b5}s"), Some(TimeUnit::Microseconds));
+    /// assert_eq!(TimeUnit::recognise("Seconds"), Some(TimeUnit::Seconds));
+    /// assert_eq!(TimeUnit::recognise("0.001 s"), Some(TimeUnit::Milliseconds));
+    /// assert_eq!(TimeUnit::recognise("10 us"), None);
+    /// ```
+    pub fn recognise(text: &str) -> Option<TimeUnit> {
+        let us = Self::measure(text)?;
+        let is = |unit: &TimeUnit| (us / unit.microseconds() - 1.0).abs() < 1e-9;
+        Self::NAMES.into_iter().map(|(_, unit)| unit).find(is)
+    }
+
+    /// Returns the length in microseconds of what a text names: a unit, or a multiple or fraction of a unit, such as
+    /// `ticks of 10 us`. The numbers 1e-3, 1e-6 and 1e-9 without a unit are in seconds. `None` for other texts.
+    pub(crate) fn measure(text: &str) -> Option<f64> {
+        let text = text.trim_matches(|c: char| c.is_whitespace() || "\0[](){}.".contains(c)).to_lowercase();
+        let text = text.split_once(" since ").map_or(&*text, |(text, _)| text);
+        let text = ["datetime64[", "timedelta64[", "ticks of", "tick of", "units of", "in "]
+            .into_iter()
+            .fold(text, |text, before| text.strip_prefix(before).unwrap_or(text).trim());
+        let (number, name) =
+            text.split_at(text.find(|c: char| !"0123456789.e+-/^* ".contains(c)).unwrap_or(text.len()));
+        let number = number.trim().trim_end_matches('*').trim_end();
+        let parsed = |text: &str| text.trim().parse::<f64>().ok();
+        let power = || number.split_once('^').or(number.split_once("**"));
+        let number = match (number.split_once('/'), power()) {
+            _ if number.is_empty() => 1.0,
+            (Some((above, below)), _) => parsed(above)? / parsed(below)?,
+            (_, Some((base, power))) => parsed(base)?.powi(parsed(power)? as i32),
+            _ => parsed(number)?,
+        };
+        let unit = match name.trim().trim_end_matches("(s)") {
+            "min" | "minute" | "minutes" => return Some(number * 60e6),
+            "h" | "hour" | "hours" => return Some(number * 3600e6),
+            "s" | "sec" | "secs" | "second" | "seconds" => TimeUnit::Seconds,
+            "" if [1e-3, 1e-6, 1e-9].contains(&number) => TimeUnit::Seconds,
+            "ms" | "msec" | "msecs" | "milli" | "millis" | "millisec" | "millisecs" | "millisecond"
+            | "milliseconds" => TimeUnit::Milliseconds,
+            // Micro is written u, as the micro sign and as a Greek letter.
+            "us" | "usec" | "usecs" | "\u{b5}s" | "\u{3bc}s" | "\u{b5}sec" | "\u{3bc}sec" => TimeUnit::Microseconds,
+            "micro" | "micros" | "microsec" | "microsecs" | "microsecond" | "microseconds" => TimeUnit::Microseconds,
+            "ns" | "nsec" | "nsecs" | "nano" | "nanos" | "nanosec" | "nanosecs" | "nanosecond" | "nanoseconds" => {
+                TimeUnit::Nanoseconds
+            }
+            _ => return None,
+        };
+        Some(number * unit.microseconds()).filter(|us| us.is_finite() && *us > 0.0)
+    }
+
+    /// Parses a time such as `100ms`, `1.5s` or `50000` and returns microseconds. A time without a unit is in the unit
+    /// `self`.
+    ///
+    /// # Errors
+    /// A text that says what was expected.
+    ///
+    /// ```
+    /// use tonic_prep::TimeUnit;
+    /// assert_eq!(TimeUnit::Microseconds.read("1.5s"), Ok(1_500_000));
+    /// assert_eq!(TimeUnit::Microseconds.read("1500"), Ok(1_500));
+    /// assert!(TimeUnit::Microseconds.read("soon").is_err());
+    /// ```
+    pub fn read(self, text: &str) -> Result<i64, String> {
+        let text = text.trim();
+        let suffix = Self::NAMES.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)));
+        let (number, unit) = suffix.map_or((text, self), |(number, unit)| (number.trim_end(), unit));
+        let time = match number.parse::<i64>() {
+            Ok(whole) => unit.of_integer(whole),
+            Err(_) => number.parse::<f64>().ok().and_then(|time| match unit {
+                // Decimal fractions such as 0.1 are not exact in float64, so round instead of truncating.
+                TimeUnit::Seconds => whole((time * 1e6).round()),
+                TimeUnit::Milliseconds => whole((time * 1e3).round()),
+                unit => unit.of_float(time),
+            }),
+        };
+        time.ok_or_else(|| "a time such as 100ms, 1.5s or 50000us".into())
+    }
+}
+
+impl std::fmt::Display for TimeUnit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Formats a duration of `us` microseconds in the unit that suits it: `99 ms`, `1.5 s`, `12 days`.
+pub(crate) fn duration(us: f64) -> String {
+    const UNITS: [(f64, &str); 6] =
+        [(86_400e6, "days"), (3_600e6, "hours"), (60e6, "minutes"), (1e6, "s"), (1e3, "ms"), (1.0, "us")];
+    // 999.96 ms are 1.0 s.
+    let (size, name) = UNITS.into_iter().find(|(size, _)| us.abs() >= *size * 0.9995).unwrap_or((1.0, "us"));
+    let number = us / size;
+    let digits = usize::from(number.abs() < 100.0 && (number - number.round()).abs() >= 0.05);
+    format!("{number:.digits$} {name}")
+}
+
+impl FromStr for TimeUnit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<TimeUnit, String> {
+        let unit = Self::NAMES.into_iter().find(|(name, _)| *name == text);
+        unit.map(|(_, unit)| unit).ok_or_else(|| "expected s, ms, us or ns".into())
+    }
+}

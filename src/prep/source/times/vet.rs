@@ -1,0 +1,225 @@
+//! Checks whether the times of a recording are plausible in the assumed unit, and whether its clock runs on without
+//! wraps, resets or gaps.
+//!
+//! When a recording is opened, before anything is written, its first and its last time are checked. If it is one sample
+//! with few events, all times are checked then too. Otherwise, all times are checked when they are read for another
+//! reason: when the recording is cut into samples, or when its only sample is read.
+
+use std::ops::Range;
+use std::path::Path;
+
+use tonic_base::{Error as BaseError, interrupt};
+use tonic_shard::KEPT;
+
+use crate::error::{Error, Result};
+use crate::source::columns::{Fractions, Role};
+use crate::source::stream::EventStream;
+use crate::source::times::clock::{Break, BreakKind, Clock, FEW, Findings, Wrap};
+use crate::source::times::order::sorting;
+use crate::source::times::trouble::judge;
+use crate::source::times::unit::{TimeUnit, duration};
+
+/// Duration of the shortest plausible recording, in microseconds.
+pub(crate) const SHORTEST: i64 = 1_000;
+/// Duration of the longest plausible recording, in microseconds.
+const LONGEST: i64 = 86_400_000_000;
+/// A recording that seems to last less than this, in microseconds, is searched for times with fractions. Fractions mean
+/// that the assumed unit is wrong: the times are probably in seconds.
+const SHORT: i64 = 10_000;
+/// Like [`SHORT`], but for a recording with fewer than [`FEW`] events: it is searched for times with fractions if it
+/// seems to last less than this, in microseconds, or less than 1 us per event.
+const TICKS: i64 = 10;
+/// Maximum number of gaps that are subtracted from the duration of a recording. More gaps mean that the unit is wrong,
+/// and not the clock.
+const MOST_GAPS: usize = 8;
+/// Number of events that are read at each end of a recording, to find its duration and times with fractions.
+const HEAD: u64 = 1024;
+
+/// Checks the first and the last time of a recording. If the time between them is implausible, all times are read, to
+/// find out what is wrong.
+///
+/// # Errors
+/// Errors of [`vet`] and of [`EventStream::times`].
+pub(crate) fn vet_ends(stream: &EventStream) -> Result<()> {
+    if stream.time.assumed().is_none() || stream.len < 2 {
+        return Ok(());
+    }
+    let head = stream.times(0..HEAD.min(stream.len))?;
+    let tail = stream.times(stream.len.saturating_sub(HEAD)..stream.len)?;
+    let (Some(first), Some(last)) = (head.valid().next(), tail.valid().next_back()) else { return Ok(()) };
+    if (SHORT..=LONGEST).contains(&last.saturating_sub(first)) {
+        return Ok(());
+    }
+    vet_all(stream)
+}
+
+/// Checks the unit of the recordings of the folder `path` that have few events each, by how long they last on average.
+/// `streams` are some of them. Does nothing if one has enough events to be checked by itself.
+///
+/// # Errors
+/// [`Error::ImplausibleTimes`]; errors of [`EventStream::times`] and of `streams`.
+pub(crate) fn vet_small(path: &Path, streams: impl Iterator<Item = Result<EventStream>>) -> Result<()> {
+    let (mut events, mut lasts, mut count, mut assumed) = (0, 0_i64, 0, None);
+    for stream in streams {
+        let stream = stream?;
+        let Some(unit) = stream.time.assumed().filter(|_| stream.len < FEW) else { return Ok(()) };
+        let times = stream.times(0..stream.len)?;
+        let extent = times.valid().min().zip(times.valid().max()).filter(|(low, high)| low < high);
+        if let Some((low, high)) = extent {
+            (events, lasts, count) = (events + stream.len, lasts.saturating_add(high.saturating_sub(low)), count + 1);
+        }
+        assumed = Some(unit);
+    }
+    let Some(unit) = assumed.filter(|_| count > 1 && events >= FEW) else { return Ok(()) };
+    if (SHORTEST..=LONGEST).contains(&(lasts / count)) {
+        return Ok(());
+    }
+    let (place, expected) = ("times", "recordings that last 1 ms to a day on average");
+    Err(implausible(path, format!("{place} of {count} files"), expected.into(), (unit, None), lasts as f64, events))
+}
+
+/// Reads and checks all times of a recording.
+///
+/// # Errors
+/// Errors of [`vet`] and of [`EventStream::times`].
+pub(crate) fn vet_all(stream: &EventStream) -> Result<()> {
+    let (found, _) = observe(stream, stream.strides(), None, None)?;
+    vet(stream, &found)?;
+    if let Some(wrap) = found.wraps(stream.time.unwrap).filter(|_| stream.time.unwrap).cloned() {
+        vet_unwrapped(stream, &observe(stream, stream.strides(), None, Some(&wrap))?.0)?;
+    }
+    Ok(())
+}
+
+/// Reads all times of a recording, in these blocks. Returns the findings about its clock, and whether the times are in
+/// order. `before` stands for missing times at the start. If `wrap` is given, it is undone first.
+pub(crate) fn observe(
+    stream: &EventStream,
+    blocks: impl Iterator<Item = Range<u64>>,
+    mut before: Option<i64>,
+    wrap: Option<&Wrap>,
+) -> Result<(Findings, bool)> {
+    let (mut clock, mut in_order) = (Clock::new(stream.time.unit), true);
+    for range in blocks {
+        if interrupt::requested() {
+            return Err(BaseError::Interrupted { saved: KEPT.into() }.into());
+        }
+        let first = range.start;
+        let mut times = stream.times(range)?;
+        clock.miss(&times.missing);
+        if let Some(wrap) = wrap {
+            wrap.unwrap(first, &mut times.us);
+        }
+        let times = times.places(before);
+        in_order &= times.is_sorted() && (first == 0 || times.first().copied() >= before);
+        clock.see(&times);
+        before = times.last().copied();
+    }
+    Ok((clock.finish(), in_order))
+}
+
+/// Checks the findings about all times of a recording. Returns notes for the user. If the clock wraps and wraps are to
+/// be undone, only the wraps are noted. The caller then checks the times without wraps with [`vet_unwrapped`].
+///
+/// # Errors
+/// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`]; [`Error::BadSample`] if no event has a time.
+pub(crate) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>> {
+    if found.missing.is_some_and(|(_, count)| count == found.events) && !stream.time.as_is {
+        let first = stream.stored(Role::T, 0..1)?.and_then(|t| t.floats().first().copied());
+        let first = first.map_or(String::new(), |first| format!("; the first is {first:?} {}", stream.time.unit));
+        let got = format!("NaN, NaT or numbers beyond 64 bits in all {} events{first}", found.events);
+        return Err(Error::bad_sample(&stream.path, 0, "times", "numbers", got));
+    }
+    if let Some(unit) = stream.time.assumed() {
+        vet_unit(stream, unit, found)?;
+    }
+    let mut notes = judge((&stream.path, "times"), &stream.time, found, &|starts| sorting(stream, starts))?;
+    notes.extend(found.missing.map(|(at, count)| {
+        let (of, at) = (found.events, at + stream.time.skipped);
+        format!("{count} of {of} events have no time (NaN, NaT or beyond 64 bits), the first is event {at}")
+    }));
+    Ok(notes)
+}
+
+/// Checks the findings about times whose wraps were undone. Returns notes for the user.
+///
+/// # Errors
+/// [`Error::ClockTrouble`].
+pub(crate) fn vet_unwrapped(stream: &EventStream, found: &Findings) -> Result<Vec<String>> {
+    judge((&stream.path, "times without wraps"), &stream.time.unwrapped(), found, &|_| Ok(None))
+}
+
+/// Returns an error if a recording lasts so long, or so short, that the unit must be wrong.
+fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<()> {
+    let Some(lasts) = lasts_without_gaps(found) else { return Ok(()) };
+    let (many, whole) = (found.events >= FEW, stream.time.left_out == 0);
+    let refuse = |expected: String, lasts: f64, likely: Option<TimeUnit>| {
+        Err(implausible(&stream.path, "times".into(), expected, (unit, likely), lasts, found.events))
+    };
+    if many && lasts > LONGEST {
+        return refuse("a recording that lasts at most a day".into(), lasts as f64, None);
+    }
+    // What is left between gaps and strays says nothing about the shortest.
+    let whole = whole && found.breaks.is_empty();
+    let short = whole && lasts < SHORT && (many || lasts < TICKS.max(found.events as i64 - 1));
+    let fractions = if short { fractions(stream, unit)? } else { None };
+    if let Some(Fractions { span, fine }) = fractions.filter(|fractions| fractions.span > 0.0) {
+        let likely = fine.then_some(TimeUnit::Seconds);
+        return refuse(format!("times in whole {unit}"), span * unit.microseconds(), likely);
+    }
+    if many && whole && lasts < SHORTEST {
+        return refuse("a recording that lasts at least 1 ms".into(), lasts as f64, None);
+    }
+    Ok(())
+}
+
+/// Returns the duration of the recording in microseconds, without its gaps and without the jumps of stray events. No
+/// gap is subtracted if the times wrap, or if there are more than [`MOST_GAPS`] gaps. If the clock wraps or starts
+/// again, the result is at most the sum of all steps forward in time. `None` if there are no events.
+pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
+    let (low, high) = found.extent?;
+    let breaks = found.breaks.iter().filter(|_| found.wrap.is_none());
+    let (resets, gaps): (Vec<&Break>, Vec<_>) = breaks.partition(|found| found.kind == BreakKind::Reset);
+    let most = if gaps.len() > MOST_GAPS { &[] } else { &gaps[..] };
+    let lasts =
+        high.saturating_sub(low).saturating_sub(most.iter().fold(0, |sum: i64, gap| sum.saturating_add(gap.by)));
+    Some(if resets.is_empty() && found.wrap.is_none() { lasts } else { lasts.min(found.progress) })
+}
+
+/// Finds fractions in times that are assumed to be in microseconds or nanoseconds, which cameras count in whole
+/// numbers. If the recording is in memory, returns the fractions that were found when it was loaded. For other units,
+/// returns `None` unless the recording is in memory.
+fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> {
+    if !matches!(unit, TimeUnit::Microseconds | TimeUnit::Nanoseconds) || stream.is_in_memory() {
+        return Ok(stream.time.fractions);
+    }
+    // As if they were seconds: in millionths of whatever they count.
+    let head = stream.stored_times(0..HEAD.min(stream.len), TimeUnit::Seconds)?;
+    let tail = stream.stored_times(stream.len.saturating_sub(HEAD)..stream.len, TimeUnit::Seconds)?;
+    Ok(Fractions::of(head.valid().chain(tail.valid()).map(|time| time as f64 / 1e6)))
+}
+
+/// Makes the error for times that are implausible in `unit`. In this unit, the recording lasts `lasts` microseconds and
+/// has `events` events. `likely` is the unit that the error suggests before others, if it is known.
+pub(crate) fn implausible(
+    path: &Path,
+    place: String,
+    expected: String,
+    (unit, likely): (TimeUnit, Option<TimeUnit>),
+    lasts: f64,
+    events: u64,
+) -> Error {
+    let probable = unit.probable(lasts, events, likely);
+    let instead = probable.map_or(String::new(), |(unit, lasts)| {
+        format!("; in {unit} they would last {}, which is more probable", duration(lasts))
+    });
+    let got = format!("{events} events that last {} if their times are in {unit}{instead}", duration(lasts));
+    Error::ImplausibleTimes {
+        path: path.into(),
+        place,
+        expected,
+        got,
+        assumed: unit,
+        probable: probable.map(|(unit, _)| unit),
+    }
+}
