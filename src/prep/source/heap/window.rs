@@ -9,11 +9,12 @@ use crate::error::{BaseFault, Error, Result};
 
 /// Maximum number of bytes of the file that a window holds.
 const WINDOW: usize = 256 << 10;
-/// Minimum number of bytes to read at once, unless the file ends earlier.
-const LEAST: u64 = 4 << 10;
+/// Minimum number of bytes to read at once, unless the file ends earlier. Where rows of other samples lie between those
+/// that are wanted, only the header of each is needed, and what is read beyond it is read for nothing.
+const LEAST: u64 = 512;
 /// Maximum gap between two wanted ranges of the file that are read at once, in bytes. Over a larger gap, the second
 /// range is read by itself.
-const GAP: u64 = 8 << 10;
+const GAP: u64 = 2 << 10;
 
 /// A file that many threads can read at any offset.
 #[derive(Debug)]
