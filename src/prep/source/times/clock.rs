@@ -11,9 +11,10 @@
 //!
 //! The pass needs constant memory, apart from a few bytes for each wrap. It takes the times in blocks. Nearly all
 //! blocks are calm: no step goes back, and all steps are short. A calm block is processed at once, with very little
-//! work per event.
+//! work per event. `judge` decides at the end what the steps that were kept are.
 
 mod findings;
+mod judge;
 mod packets;
 mod wrap;
 
@@ -327,110 +328,6 @@ impl Clock {
     fn small(&self) -> i64 {
         (self.high.saturating_sub(self.low) / 8).clamp(SMALL.0, SMALL.1)
     }
-
-    /// Ends the pass and returns the faults that it found.
-    pub(crate) fn finish(mut self) -> Findings {
-        let settled = (self.seen / 16).clamp(ORDERED, SETTLED);
-        if settled < self.settled {
-            let mut again = Clock { settled, missing: self.missing, ..Clock::new(self.unit) };
-            again.see(&self.first);
-            return again.finish();
-        }
-        let few = self.seen < FEW;
-        let ends = (self.first.first().copied().unwrap_or(0), self.previous);
-        let span = self.high.saturating_sub(self.low);
-        let ordered = self.deep * ORDERED <= self.seen;
-        let mut breaks = Vec::new();
-        for (block, late) in std::mem::take(&mut self.blocks) {
-            if ordered && block.by > span / 8 { breaks.push(block) } else { self.leave(block, late) }
-        }
-        let silent = self.gaps.iter().filter(|gap| gap.kind != BreakKind::Behind);
-        let (number, rest) = silent.fold((1, self.progress), |(n, rest), gap| (n + 1, rest.saturating_sub(gap.by)));
-        let mean = rest / self.seen.saturating_sub(number).max(1) as i64;
-        let rest = if few { usual_steps(&self.first) } else { rest };
-        let events = self.seen;
-        let in_order = ordered || events > BLOCK as u64;
-        let hole = if in_order { i64::MAX } else { largest_step(&mut self.first) };
-        let progress = self.progress;
-        let is_gap = |jump: i64| match (in_order, few) {
-            (false, _) => is_gap(jump.min(hole), span.saturating_sub(hole), span / events as i64),
-            (_, true) => is_gap(jump, rest, progress.saturating_sub(jump) / events.saturating_sub(2).max(1) as i64),
-            _ => is_gap(jump, rest, mean),
-        };
-        let is_stray = |jump: i64| is_gap(jump) && (jump > MINUTE || !few);
-        if let Some(left) = self.left {
-            let (until, by) = (Some(self.seen), left.high.saturating_sub(self.run.low));
-            let last = Break { kind: BreakKind::Behind, at: self.run.at, until, by };
-            let short = self.run.events <= self.settled && self.run.events <= left.events / 8;
-            if self.run.is_rough(self.settled) || short && (is_stray(by) || by <= (span / 8).min(LATE)) {
-                self.leave(last, self.run.events);
-            } else {
-                self.reset(left);
-            }
-        }
-        let (small, mut jitter) = ((span / 8).min(SMALL.1), self.jitter);
-        let mut pauses = Vec::new();
-        for (reset, run, before) in self.resets {
-            let depth = reset.by.saturating_add(run.start).saturating_sub(run.low);
-            let two = run.events.min(before) >= ORDERED || (before >= 2 * ORDERED && reset.by >= span - span / 8);
-            if reset.at <= self.settled && is_stray(reset.by) {
-                // All others begin anew after the first few, which are from elsewhere.
-                breaks.push(Break { kind: BreakKind::Ahead, at: 0, until: Some(reset.at), ..reset });
-            } else if reset.by > small && (!few || two) && ordered && !self.packets.are_all(span) {
-                breaks.push(reset);
-            } else {
-                jitter.add(reset.at, depth, run.events);
-            }
-        }
-        for gap in self.gaps {
-            let stray = match gap.until {
-                None if gap.at == 1 && events > 2 => Break { kind: BreakKind::Behind, at: 0, until: Some(1), ..gap },
-                None if gap.at + 1 == events && events > 2 => {
-                    Break { kind: BreakKind::Ahead, until: Some(self.seen), ..gap }
-                }
-                _ => gap,
-            };
-            match gap.until {
-                _ if is_gap(gap.by) && gap.by > MINUTE => breaks.push(stray),
-                _ if is_stray(gap.by) && stray.until.is_some() => breaks.push(stray),
-                _ if gap.by > rest => pauses.push(stray),
-                Some(until) => jitter.add(gap.at, gap.by, until - gap.at),
-                None => {}
-            }
-        }
-        breaks.sort_by_key(|found| found.at);
-        pauses.sort_by_key(|found| found.at);
-        let wrap = self.turns.wrap(self.unit, self.seen, (self.low, self.high), ends);
-        let (back, ahead) = self.turns.count(self.low, self.high);
-        let disorder = if self.backward > 10 * self.ahead.max(1) {
-            Some(Disorder::Descending)
-        } else if back >= 3 && back > 2 * ahead.max(breaks.len()) && in_order {
-            Some(Disorder::Sawtooth(back as u64))
-        } else {
-            (2 * jitter.events > self.seen).then_some(Disorder::Shuffled)
-        };
-        let (wrap, doubt) = match wrap {
-            Some((wrap, true)) => (Some(wrap), None),
-            Some((mut wrap, false)) => {
-                wrap.likely &= self.deep == 1;
-                let doubtful = wrap.likely || !breaks.is_empty() || disorder.is_some();
-                (None, doubtful.then_some(wrap))
-            }
-            _ => (None, None),
-        };
-        Findings {
-            events: self.seen,
-            extent: (self.seen > 0).then_some((self.low, self.high)),
-            progress: self.progress,
-            jitter: (jitter.events > 0).then_some(Jitter { events: jitter.events.min(self.seen), ..jitter }),
-            wrap,
-            doubt,
-            disorder,
-            breaks,
-            missing: self.missing,
-            pauses,
-        }
-    }
 }
 
 impl Findings {
@@ -441,32 +338,6 @@ impl Findings {
         clock.see(times);
         clock.finish()
     }
-}
-
-/// Whether a jump is longer than a running sensor can be silent. Without its gaps, the recording lasts `rest`
-/// microseconds and has `mean` microseconds between events on average.
-///
-/// The background activity of a running sensor never ends: it makes events every few milliseconds, in darkness too. So
-/// a jump is a gap if it is longer than ten times `rest`, or longer than both an hour and a hundred times `mean`. The
-/// caller ignores gaps of up to [`MINUTE`], because sensors are stopped between trials. It ignores stray events with
-/// such short jumps only in recordings of fewer than [`FEW`] events.
-fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
-    jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
-}
-
-/// Returns the sum of the steps ahead, except for the largest quarter of these steps, which may be gaps.
-fn usual_steps(times: &[i64]) -> i64 {
-    let steps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
-    let mut steps: Vec<i64> = steps.filter(|step| *step > 0).collect();
-    steps.sort_unstable();
-    let usual = steps.len() - steps.len() / 4;
-    steps[..usual].iter().fold(0, |sum, step| sum.saturating_add(*step))
-}
-
-/// Sorts times and returns the largest step between neighbouring times.
-fn largest_step(times: &mut [i64]) -> i64 {
-    times.sort_unstable();
-    times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0)
 }
 
 impl Run {

@@ -1,0 +1,226 @@
+//! Judges the faults of a clock at the end of the pass: which jumps are breaks and which only pauses or jitter, whether
+//! the events have an order at all, and whether the counter wraps.
+
+use crate::source::times::clock::findings::{Break, BreakKind, Disorder, Findings, Jitter};
+use crate::source::times::clock::wrap::Wrap;
+use crate::source::times::clock::{BLOCK, Clock, FEW, HOUR, LATE, MINUTE, ORDERED, SETTLED, SMALL};
+
+impl Clock {
+    /// Ends the pass and returns the faults that it found.
+    pub(crate) fn finish(mut self) -> Findings {
+        let settled = (self.seen / 16).clamp(ORDERED, SETTLED);
+        if settled < self.settled {
+            let mut again = Clock { settled, missing: self.missing, ..Clock::new(self.unit) };
+            again.see(&self.first);
+            return again.finish();
+        }
+        let mut breaks = self.judge_blocks();
+        let usual = Usual::of(&self);
+        self.judge_last_run(&usual);
+        breaks.extend(self.judge_resets(&usual));
+        let (gaps, mut pauses) = self.judge_gaps(&usual);
+        breaks.extend(gaps);
+        breaks.sort_by_key(|found| found.at);
+        pauses.sort_by_key(|found| found.at);
+        let disorder = self.disorder(breaks.len());
+        let (wrap, doubt) = self.judge_wrap(!breaks.is_empty() || disorder.is_some());
+        let jitter = Jitter { events: self.jitter.events.min(self.seen), ..self.jitter };
+        Findings {
+            events: self.seen,
+            extent: (self.seen > 0).then_some((self.low, self.high)),
+            progress: self.progress,
+            jitter: (jitter.events > 0).then_some(jitter),
+            wrap,
+            doubt,
+            disorder,
+            breaks,
+            missing: self.missing,
+            pauses,
+        }
+    }
+
+    /// From the lowest to the highest time, in microseconds.
+    fn span(&self) -> i64 {
+        self.high.saturating_sub(self.low)
+    }
+
+    /// Whether the times are ordered, apart from single large steps back.
+    fn is_ordered(&self) -> bool {
+        self.deep * ORDERED <= self.seen
+    }
+
+    /// Whether the order of the events can have faults. Events without any order, of at most a block, are only sorted.
+    fn has_order(&self) -> bool {
+        self.is_ordered() || self.seen > BLOCK as u64
+    }
+
+    /// Returns the blocks of events that are stray: those behind by more than an eighth of the recording. Keeps the
+    /// others as jumps back after which the times returned.
+    fn judge_blocks(&mut self) -> Vec<Break> {
+        let (ordered, span) = (self.is_ordered(), self.span());
+        let mut stray = Vec::new();
+        for (block, late) in std::mem::take(&mut self.blocks) {
+            if ordered && block.by > span / 8 { stray.push(block) } else { self.leave(block, late) }
+        }
+        stray
+    }
+
+    /// Decides what the last step back was if the recording ends before the times returned: a few events that came late,
+    /// or a reset.
+    fn judge_last_run(&mut self, usual: &Usual) {
+        let Some(left) = self.left else { return };
+        let (until, by) = (Some(self.seen), left.high.saturating_sub(self.run.low));
+        let last = Break { kind: BreakKind::Behind, at: self.run.at, until, by };
+        let short = self.run.events <= self.settled && self.run.events <= left.events / 8;
+        let late = usual.is_stray(by) || by <= (self.span() / 8).min(LATE);
+        if self.run.is_rough(self.settled) || short && late {
+            self.leave(last, self.run.events);
+        } else {
+            self.reset(left);
+        }
+    }
+
+    /// Returns the resets, and stray events at the start. The other steps back after which the times did not return are
+    /// added to the jitter.
+    fn judge_resets(&mut self, usual: &Usual) -> Vec<Break> {
+        let (ordered, span) = (self.is_ordered(), self.span());
+        let mut breaks = Vec::new();
+        for (reset, run, before) in std::mem::take(&mut self.resets) {
+            let depth = reset.by.saturating_add(run.start).saturating_sub(run.low);
+            let two = run.events.min(before) >= ORDERED || (before >= 2 * ORDERED && reset.by >= span - span / 8);
+            let large = reset.by > (span / 8).min(SMALL.1);
+            if reset.at <= self.settled && usual.is_stray(reset.by) {
+                // All others begin anew after the first few, which are from elsewhere.
+                breaks.push(Break { kind: BreakKind::Ahead, at: 0, until: Some(reset.at), ..reset });
+            } else if large && (!usual.few() || two) && ordered && !self.packets.are_all(span) {
+                breaks.push(reset);
+            } else {
+                self.jitter.add(reset.at, depth, run.events);
+            }
+        }
+        breaks
+    }
+
+    /// Returns the gaps and stray events, and the pauses, of the jumps that are kept. The other jumps after which the
+    /// times returned are added to the jitter.
+    fn judge_gaps(&mut self, usual: &Usual) -> (Vec<Break>, Vec<Break>) {
+        let (mut breaks, mut pauses) = (Vec::new(), Vec::new());
+        for gap in std::mem::take(&mut self.gaps) {
+            let stray = match gap.until {
+                None if gap.at == 1 && self.seen > 2 => Break { kind: BreakKind::Behind, at: 0, until: Some(1), ..gap },
+                None if gap.at + 1 == self.seen && self.seen > 2 => {
+                    Break { kind: BreakKind::Ahead, until: Some(self.seen), ..gap }
+                }
+                _ => gap,
+            };
+            match gap.until {
+                _ if usual.is_gap(gap.by) && gap.by > MINUTE => breaks.push(stray),
+                _ if usual.is_stray(gap.by) && stray.until.is_some() => breaks.push(stray),
+                _ if gap.by > usual.rest => pauses.push(stray),
+                Some(until) => self.jitter.add(gap.at, gap.by, until - gap.at),
+                None => {}
+            }
+        }
+        (breaks, pauses)
+    }
+
+    /// Returns how the events of the whole file are out of order, if they are. `breaks` is the number of breaks.
+    fn disorder(&self, breaks: usize) -> Option<Disorder> {
+        let (back, ahead) = self.turns.count(self.low, self.high);
+        if self.backward > 10 * self.ahead.max(1) {
+            Some(Disorder::Descending)
+        } else if back >= 3 && back > 2 * ahead.max(breaks) && self.has_order() {
+            Some(Disorder::Sawtooth(back as u64))
+        } else {
+            (2 * self.jitter.events > self.seen).then_some(Disorder::Shuffled)
+        }
+    }
+
+    /// Returns the wrap that is certain, and the one that is in doubt. `faulty` says whether anything else is wrong with
+    /// the clock, which the wrap in doubt may explain.
+    fn judge_wrap(&self, faulty: bool) -> (Option<Wrap>, Option<Wrap>) {
+        let ends = (self.first.first().copied().unwrap_or(0), self.previous);
+        match self.turns.wrap(self.unit, self.seen, (self.low, self.high), ends) {
+            Some((wrap, true)) => (Some(wrap), None),
+            Some((mut wrap, false)) => {
+                wrap.likely &= self.deep == 1;
+                (None, (wrap.likely || faulty).then_some(wrap))
+            }
+            None => (None, None),
+        }
+    }
+}
+
+/// The usual steps of a recording, by which its jumps are judged. All times are in microseconds.
+struct Usual {
+    /// Number of events.
+    events: u64,
+    /// Sum of the steps ahead.
+    progress: i64,
+    /// From the lowest to the highest time.
+    span: i64,
+    /// How long the recording lasts without its jumps.
+    rest: i64,
+    /// The average step without the jumps.
+    mean: i64,
+    /// The largest step between the sorted times, if the events have no order.
+    hole: Option<i64>,
+}
+
+impl Usual {
+    fn of(clock: &Clock) -> Usual {
+        let silent = clock.gaps.iter().filter(|gap| gap.kind != BreakKind::Behind);
+        let (number, rest) = silent.fold((1, clock.progress), |(n, rest), gap| (n + 1, rest.saturating_sub(gap.by)));
+        let mean = rest / clock.seen.saturating_sub(number).max(1) as i64;
+        let rest = if clock.seen < FEW { usual_steps(&clock.first) } else { rest };
+        let hole = (!clock.has_order()).then(|| largest_step(clock.first.clone()));
+        Usual { events: clock.seen, progress: clock.progress, span: clock.span(), rest, mean, hole }
+    }
+
+    fn few(&self) -> bool {
+        self.events < FEW
+    }
+
+    /// Whether a jump is longer than the sensor can be silent.
+    fn is_gap(&self, jump: i64) -> bool {
+        match self.hole {
+            Some(hole) => is_gap(jump.min(hole), self.span.saturating_sub(hole), self.span / self.events as i64),
+            None if self.few() => {
+                let others = self.events.saturating_sub(2).max(1) as i64;
+                is_gap(jump, self.rest, self.progress.saturating_sub(jump) / others)
+            }
+            None => is_gap(jump, self.rest, self.mean),
+        }
+    }
+
+    /// Whether events can be stray because of a jump: it is as long as a gap, and of few events also over a minute.
+    fn is_stray(&self, jump: i64) -> bool {
+        self.is_gap(jump) && (jump > MINUTE || !self.few())
+    }
+}
+
+/// Whether a jump is longer than a running sensor can be silent. Without its gaps, the recording lasts `rest`
+/// microseconds and has `mean` microseconds between events on average.
+///
+/// The background activity of a running sensor never ends: it makes events every few milliseconds, in darkness too. So
+/// a jump is a gap if it is longer than ten times `rest`, or longer than both an hour and a hundred times `mean`. The
+/// caller ignores gaps of up to [`MINUTE`], because sensors are stopped between trials. It ignores stray events with
+/// such short jumps only in recordings of fewer than [`FEW`] events.
+fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
+    jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
+}
+
+/// Returns the sum of the steps ahead, except for the largest quarter of these steps, which may be gaps.
+fn usual_steps(times: &[i64]) -> i64 {
+    let steps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+    let mut steps: Vec<i64> = steps.filter(|step| *step > 0).collect();
+    steps.sort_unstable();
+    let usual = steps.len() - steps.len() / 4;
+    steps[..usual].iter().fold(0, |sum, step| sum.saturating_add(*step))
+}
+
+/// Returns the largest step between neighbouring times in sorted order.
+fn largest_step(mut times: Vec<i64>) -> i64 {
+    times.sort_unstable();
+    times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0)
+}
