@@ -4,8 +4,7 @@
 
 use hdf5::types::{FixedAscii, VarLenAscii};
 
-use super::camera::npy_header;
-use super::column_refusals::npz;
+use super::camera::{npy_header, npz};
 use super::columns::{columns, hdf5_of, options, put, put_all, read, six};
 use super::recording::{Recording, convert, fails, json, refuses, samples, says, scratch};
 

@@ -183,3 +183,13 @@ fn npy_column<T: npyz::AutoSerialize>(numbers: impl ExactSizeIterator<Item = T>)
     writer.finish().unwrap();
     bytes
 }
+
+/// Writes an npz archive. Each array has a name, a NumPy type, a shape and its bytes.
+pub(crate) fn npz(path: &Path, arrays: &[(&str, &str, &str, Vec<u8>)]) {
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+    for (name, descr, shape, data) in arrays {
+        archive.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(&[npy_header(descr, shape), data.clone()].concat()).unwrap();
+    }
+    archive.finish().unwrap();
+}

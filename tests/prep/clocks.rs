@@ -1,9 +1,8 @@
-//! Tests of recordings with faulty clocks: the messages about jitter, wraps, resets and gaps, and the options that
+//! Tests of recordings with faulty clocks: the messages about wraps, resets and gaps, and the options that
 //! correct them.
 
 use std::path::Path;
 
-use hdf5::types::VarLenUnicode;
 use serde_json::Value;
 use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::prep::{Cut, EventRange, Recording, SourceOptions, Times};
@@ -11,13 +10,13 @@ use tonic_toolkit::sets::repair_from;
 use tonic_toolkit::shard::FLAG_SORTED;
 
 use super::camera::Camera;
-use super::recording::{Sample, column, contents, convert, fails, prep, samples, says, scratch};
+use super::recording::{Sample, contents, convert, fails, samples, says, scratch};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
-const CUTS: [&[&str]; 3] = [&[], &["--sample-duration", "100ms"], &["--sample-events", "700"]];
+pub(crate) const CUTS: [&[&str]; 3] = [&[], &["--sample-duration", "100ms"], &["--sample-events", "700"]];
 
 /// Converts into `set`. Returns the samples of the set and the notes of the conversion.
-fn converted(file: &Path, set: &Path, arguments: &[&str]) -> (Vec<Sample>, Vec<String>) {
+pub(crate) fn converted(file: &Path, set: &Path, arguments: &[&str]) -> (Vec<Sample>, Vec<String>) {
     let mut command = convert(&[file], set);
     let command = command.args(SENSOR).args(arguments).args(["--overwrite", "--json"]);
     let json: Value = serde_json::from_slice(&command.assert().success().get_output().stdout).unwrap();
@@ -27,7 +26,7 @@ fn converted(file: &Path, set: &Path, arguments: &[&str]) -> (Vec<Sample>, Vec<S
 
 /// Asserts that the conversion is refused before anything is written, in whatever way the recording is cut into
 /// samples.
-fn refused(file: &Path, set: &Path, words: &[&str]) {
+pub(crate) fn refused(file: &Path, set: &Path, words: &[&str]) {
     for cut in CUTS {
         let said = fails(convert(&[file], set).args(SENSOR).args(cut), 3);
         says(&said, words);
@@ -36,7 +35,7 @@ fn refused(file: &Path, set: &Path, words: &[&str]) {
 }
 
 /// Makes 5,000 events of a camera within a second.
-fn usual(seed: u64) -> Camera {
+pub(crate) fn usual(seed: u64) -> Camera {
     Camera::random(seed, 5_000, 1_000_000)
 }
 
@@ -196,30 +195,6 @@ fn gaps_and_stale_heads_are_refused() {
 }
 
 #[test]
-fn jitter_is_sorted_and_described() {
-    let dir = scratch();
-    let path = |name: &str| dir.join(name);
-    let straight = usual(82);
-    let mut late = straight.clone();
-    late.t[2_500..2_505].iter_mut().for_each(|t| *t -= 99_000);
-    let file = late.prophesee(&path("late.h5"));
-    let largest = (straight.t[2_499] - late.t[2_500..2_505].iter().min().unwrap()) as f64 / 1e3;
-    let words =
-        format!("jitter: 5 events are out of order; the largest step back is {largest:.1} ms, before event 2500");
-    for cut in CUTS {
-        let (found, notes) = converted(&file, &path("set"), cut);
-        assert!(notes.iter().any(|note| note.starts_with(&words)), "{notes:?}");
-        assert!(found.iter().any(|sample| sample.flags & FLAG_SORTED != 0));
-    }
-    // On the terminal too, and of several recordings by name.
-    let mut command = prep();
-    let files = [&file, &straight.prophesee(&path("b.h5")), &late.prophesee(&path("c.h5"))];
-    let command = command.arg("convert").args(files).arg("-o").arg(path("several"));
-    let said = String::from_utf8(command.assert().success().get_output().stderr.clone()).unwrap();
-    says(&said, &[&format!("convert: note: late.h5 and 1 more: {words}")]);
-}
-
-#[test]
 fn ranges_of_events_must_have_events() {
     let dir = scratch();
     let path = |name: &str| dir.join(name);
@@ -288,62 +263,6 @@ fn sets_of_mended_clocks_are_repaired() {
     }
 }
 
-/// The events of `camera`, sorted by `key`, which is a function of an event's index.
-fn by_key<K: Ord>(camera: &Camera, key: impl Fn(usize) -> K) -> Camera {
-    let mut order: Vec<usize> = (0..camera.t.len()).collect();
-    order.sort_by_key(|&i| key(i));
-    let pick = |column: &[u16]| order.iter().map(|&i| column[i]).collect();
-    Camera {
-        t: order.iter().map(|&i| camera.t[i]).collect(),
-        x: pick(&camera.x),
-        y: pick(&camera.y),
-        p: order.iter().map(|&i| camera.p[i]).collect(),
-    }
-}
-
-#[test]
-fn files_in_another_order_are_sorted_when_asked_in_every_layout() {
-    let dir = scratch();
-    let path = |name: &str| dir.join(name);
-    let straight = usual(87);
-    let expected = CUTS.map(|cut| converted(&straight.npy(&path("straight.npy")), &path("plain"), cut).0);
-    let shifted = |i: usize| (i + 2_500) % 5_000;
-    let late = Camera { t: straight.t.iter().map(|t| t + 5_000_000).collect(), ..straight.clone() };
-    for (camera, what) in [
-        (by_key(&straight, |i| usize::MAX - i), "its events are in descending order of time"),
-        (by_key(&straight, |i| straight.p[i]), "its events are sorted by p first, then by time"),
-        (by_key(&straight, |i| (straight.x[i] / 10, i)), "its events are sorted by x first"),
-        (by_key(&straight, |i| (straight.y[i], straight.x[i])), "sorted by something else than time"),
-        (by_key(&straight, shifted), "the events from 2500 on end where the first begin"),
-        (by_key(&late, |i| i % 2), "cover the same times"),
-    ] {
-        let files: [fn(&Camera, &Path) -> std::path::PathBuf; 6] =
-            [Camera::npy, Camera::npz, Camera::dsec, Camera::e2vid, Camera::mvsec, Camera::prophesee];
-        for (i, write) in files.into_iter().enumerate() {
-            let file = write(&camera, &path(&format!("{i}.file")));
-            refused(
-                &file,
-                &path("none"),
-                &["got a disorder: ", what, "--allow-clock-trouble sorts all events by time"],
-            );
-        }
-        for (cut, expected) in CUTS.iter().zip(&expected) {
-            let (found, notes) =
-                converted(&path("2.file"), &path("set"), &[cut, &["--allow-clock-trouble"][..]].concat());
-            assert!(notes.iter().any(|note| note.contains(what) && note.ends_with("it was sorted")), "{notes:?}");
-            // Events at one time keep the order of the file, which matters to nothing but cuts by number.
-            if what.contains("same times") {
-                continue;
-            }
-            let same = found.iter().zip(expected).all(|(a, b)| a.ledger == b.ledger && a.dense == b.dense);
-            assert!(cut.contains(&"--sample-events") || (same && found.len() == expected.len()), "{what} {cut:?}");
-        }
-    }
-    // Without any order it is sorted, and said.
-    let notes = converted(&by_key(&straight, |i| i * 7_919 % 4_999).npy(&path("a.npy")), &path("set"), &[]).1;
-    says(&notes[0], &["disorder: ", "of 5000 events are out of place, by up to", "they were sorted"]);
-}
-
 #[test]
 fn few_events_between_wraps_short_resets_and_pauses() {
     let dir = scratch();
@@ -394,103 +313,6 @@ fn few_events_between_wraps_short_resets_and_pauses() {
             refused(&stray.mvsec(&path("stray.h5")), &path("none"), &words);
         }
     }
-}
-
-#[test]
-fn rows_of_speech_have_clocks_too() {
-    let dir = scratch();
-    let path = |name: &str| dir.join(name);
-    let straight: Vec<f64> = (0..2_000).map(|i| f64::from(i) * 1e-3 / 2.0).collect();
-    let with = |from: usize, by: f64| {
-        straight.iter().enumerate().map(|(i, t)| if i < from { *t } else { t + by }).collect::<Vec<f64>>()
-    };
-    let period = f64::from(1 << 19) / 1e6;
-    let wrapped: Vec<f64> = straight.iter().map(|t| t % period).collect();
-    let mut one = straight.clone();
-    one[600] = 1e9;
-    for (i, (row, what, next)) in [
-        (wrapped, "a wrap: its clock wraps at 2^19 us (524 ms), once before event 1049", "--unwrap adds"),
-        (with(1_200, -0.6), "a reset: the times step back by 600 ms before event 1200", "numpy.r_[1200:2000]"),
-        (with(1_970, -0.985), "a reset: the times step back by 984 ms before event 1970", "numpy.r_[1970:2000]"),
-        (with(40, 3_000.0), "a gap: 50 minutes pass between event 39 and event 40", "numpy.r_[0:40]"),
-        (with(40, 20.0), "a gap: 20 s pass between event 39 and event 40", "numpy.r_[0:40]"),
-        (one, "a stray time: event 600 is 11574 days ahead of all others", "numpy.r_[600:601]"),
-        (straight.iter().rev().copied().collect(), "a disorder: its events are in descending order", "sorts all"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let rows = [&straight, &row, &straight];
-        let speech = super::recording::Recording {
-            times_as: super::recording::Times::F64,
-            ..super::recording::Recording::of(rows.map(|row| row.iter().map(|t| (*t, 5)).collect()).to_vec())
-        };
-        let digits = super::recording::hdf5_file(&path(&format!("{i}.digits")), |file| {
-            let names: Vec<VarLenUnicode> = ["a-1", "b-1", "c-1"].map(|name| name.parse().unwrap()).to_vec();
-            column(file, "train_labels", &names);
-            for (group, name) in [("train_addresses", 0), ("train_timestamps", 1)] {
-                let group = file.create_group(group).unwrap();
-                for (row, sample) in rows.iter().zip(["a-1", "b-1", "c-1"]) {
-                    match name {
-                        0 => column(&group, sample, &vec![5_u8; row.len()]),
-                        _ => column(&group, sample, row),
-                    }
-                }
-            }
-        });
-        for file in [speech.write(&path(&format!("{i}.h5"))), digits] {
-            let said = fails(&mut convert(&[&file], &path("none")), 3);
-            says(&said, &["sample 1: times: expected a clock that goes on, got ", what, next]);
-            assert!(!path("none").exists() && !said.contains("--time-unit"), "{said}");
-            let mended = if i == 0 { "--unwrap" } else { "--allow-clock-trouble" };
-            let mut command = convert(&[&file], &path("set"));
-            let command = command.args(["--time-window", "1000000", "--overwrite", "--json", mended]);
-            let json: Value = serde_json::from_slice(&command.assert().success().get_output().stdout).unwrap();
-            let said = json["notes"].to_string();
-            says(&said, &["sample 1: ", if i == 0 { "it was unwrapped" } else { what.split_once(' ').unwrap().1 }]);
-            let found = samples(&path("set"));
-            let same = |other: &Sample| other.dense == found[0].dense && other.ledger == found[0].ledger;
-            assert_eq!(same(&found[1]), [0, 1, 2, 6].contains(&i), "{i}");
-            assert!(same(&found[2]));
-        }
-    }
-}
-
-#[test]
-fn few_events_and_rows_are_held_to_the_same_rule() {
-    let dir = scratch();
-    let path = |name: &str| dir.join(name);
-    let even = |n: i64, from: i64| (0..n).map(|i| from + 20_000 * i).collect::<Vec<i64>>();
-    let halves = |a: Vec<i64>, b: Vec<i64>| [a, b].concat();
-    let wrapped: Vec<i64> = even(50, (1 << 32) - 500_000).iter().map(|t| t % (1 << 32)).collect();
-    let both =
-        ["a reset: ", "--events ..55 or --events 55..", "np.unwrap(t.astype(\"i8\"), period=1048576)", "2^20 us"];
-    for (times, words) in [
-        (wrapped.clone(), &["a wrap: its clock wraps at 2^32 us (1.2 hours), once before event 25", "--unwrap"][..]),
-        (halves(even(25, 5_000_000), even(25, 0)), &["a reset: the times step back by 5.5 s before event 25"]),
-        (halves(even(55, 0), even(55, 0)).iter().map(|t| t * 185 / 200).collect(), &both),
-        (halves(vec![0], even(49, 4_294_000_000)), &["a stray time: event 0 is 1.2 hours behind", "--events 1..;"]),
-        (halves(even(9, 0), even(41, 4_294_000_000)), &["a gap: 1.2 hours pass", "--events 9.. or --events ..9"]),
-    ] {
-        refused(&Camera::at(&times).npy(&path("few.npy")), &path("none"), words);
-        // The same of a row: the line mends it.
-        let row: Vec<(f64, i64)> = times.iter().map(|&t| (t as f64 / 1e6, 3)).collect();
-        let good: Vec<(f64, i64)> = even(40, 0).iter().map(|&t| (t as f64 / 1e6, 3)).collect();
-        let rows = super::recording::Recording::of(vec![good.clone(), row, good]);
-        let speech = super::recording::Recording { times_as: super::recording::Times::F64, ..rows };
-        let said = fails(&mut convert(&[&speech.write(&path("few.h5"))], &path("none")), 3);
-        says(&said, &["sample 1: times: ", words[0]]);
-    }
-    // A row that is unwrapped counts from its first event, and is not cropped.
-    let row = wrapped.iter().map(|&t| (t as f64 / 1e6, 3)).collect();
-    let rows = super::recording::Recording::of(vec![row, even(50, 0).iter().map(|&t| (t as f64 / 1e6, 3)).collect()]);
-    let speech = super::recording::Recording { times_as: super::recording::Times::F64, ..rows };
-    let file = speech.write(&path("wrap.h5"));
-    convert(&[&file], &path("set")).arg("--unwrap").assert().success();
-    let found = samples(&path("set"));
-    // The last event may be on the edge of a window, which is left out.
-    let kept = |sample: &Sample| (sample.ledger.cropped, sample.ledger.binned + sample.ledger.cut);
-    assert_eq!(found.iter().map(kept).collect::<Vec<_>>(), [(0, 50); 2]);
 }
 
 #[test]
