@@ -9,7 +9,7 @@ use crate::source::columns::TakenColumns;
 use crate::source::hdf;
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
-use crate::source::layouts::{camera, hsd, npy_files, ntidigits};
+use crate::source::layouts::{camera, hsd, npy_files, npz_archive, ntidigits};
 use crate::source::options::SourceOptions;
 use crate::source::stream::{ClassLabel, EventStream};
 
@@ -76,7 +76,7 @@ fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
 pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let stream = match layout_of(path, options)? {
         Layout::Npy => npy_files::open_npy(path, options)?,
-        Layout::Npz => npy_files::open_npz(path, options)?,
+        Layout::Npz => npz_archive::open_npz(path, options)?,
         layout if layout.has_samples() => {
             let expected = format!("one recording a file in a folder; give {} by itself", path.display());
             return Err(Error::usage("layout", expected, layout.title()));
@@ -124,7 +124,7 @@ pub(super) struct Head {
 pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
     let layout = layout_of(path, options)?;
     if layout == Layout::Npz {
-        let (taken, label, len) = npy_files::npz_head(path, options)?;
+        let (taken, label, len) = npz_archive::npz_head(path, options)?;
         let notes = taken.left_over_note().into_iter().collect();
         let used = options.events.map_or(0..len, |events| events.of(len));
         let events = used.end.saturating_sub(used.start);

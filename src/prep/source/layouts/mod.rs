@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! hsd, ntidigits               many labelled samples in a file
-//! camera, npy_files            one recording in a file
+//! camera                       one recording in an HDF5 file
+//! npy_files, npz_archive       one recording in a NumPy file; npy_columns has the columns found in one
 //! ```
 
 pub(crate) mod camera;
 pub(crate) mod hsd;
+mod npy_columns;
 pub(crate) mod npy_files;
+pub(crate) mod npz_archive;
 pub(crate) mod ntidigits;
 
 pub use hsd::COCHLEA;

@@ -1,0 +1,103 @@
+//! The columns of events that were found in a NumPy file, and the stream of events that they give.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::source::columns::{
+    ArrayInfo, FieldPath, Fields, TakenColumns, TakenField, UnusableField, elsewhere, survey, unusable,
+};
+use crate::source::layout::Layout;
+use crate::source::numpy::{Header, Lane, NumberKind};
+use crate::source::options::SourceOptions;
+use crate::source::stream::{EventStore, EventStream};
+use crate::source::times::{TimeUnit, Timeline};
+
+/// Text for error messages: the fields that were expected in a NumPy file.
+pub(super) const LOOKED: &str = "fields t and x, and y and p if there are any, by their usual names";
+
+/// Returns the name of the array that the user's map gives as the label.
+pub(super) fn named_label(options: &SourceOptions) -> Option<&str> {
+    options.map.as_ref().and_then(|map| map.label.as_deref())
+}
+
+/// Returns where the numbers of t, x, y and p are in the data of their arrays. `lane` finds this for one field.
+pub(super) fn lanes(fields: &Fields, lane: impl Fn(&FieldPath) -> Result<Lane>) -> Result<[Option<Lane>; 4]> {
+    let [t, x, y, p] = fields.each_ref().map(|field| field.as_ref().map(&lane).transpose());
+    Ok([t?, x?, y?, p?])
+}
+
+pub(super) fn lane(path: &Path, header: &Header, field: &FieldPath) -> Result<Lane> {
+    let wrong = |expected| Error::wrong_type(path, &field.to_string(), expected, header.info(""));
+    header.lane(&field.part).map_err(wrong)
+}
+
+/// The columns t, x, y and p that were found in a file.
+pub(super) struct Found {
+    pub(super) fields: Fields,
+    pub(super) lanes: [Option<Lane>; 4],
+    /// Number of events.
+    pub(super) len: u64,
+    /// Fields that have one entry for each event, but were not taken for a column.
+    unused: Vec<String>,
+    /// Names of other arrays of the file that are not used, or of groups of such arrays.
+    others: Vec<String>,
+    /// Fields that have the name of a column, but whose type or shape does not fit.
+    unusable: Vec<UnusableField>,
+}
+
+impl Found {
+    pub(super) fn new(fields: Fields, lanes: [Option<Lane>; 4], arrays: &[ArrayInfo], label: Option<&str>) -> Found {
+        let len = lanes[0].map_or(0, |t| t.len);
+        let unused = survey::left_over(arrays, &fields, len);
+        let used = fields.iter().flatten().map(|field| field.array.as_str());
+        let used: Vec<&str> = used.chain(label).chain(unused.iter().map(String::as_str)).collect();
+        let others = elsewhere(arrays, &used);
+        let unusable = unusable(arrays, &fields, len);
+        Found { fields, lanes, len, unused, others, unusable }
+    }
+
+    /// Returns how the times are read. Their unit is the one in the options, or else the one in the array's type, or
+    /// else microseconds.
+    pub(super) fn time(&self, options: &SourceOptions) -> Timeline {
+        let own = match self.lanes[0].map(|t| t.number.kind) {
+            Some(NumberKind::Time(tick)) => Some(tick.unit()),
+            _ => None,
+        };
+        let mut time = Timeline::new(options, own.unwrap_or(TimeUnit::Microseconds), None);
+        time.unit_given |= own.is_some();
+        time
+    }
+
+    pub(super) fn taken(&self, unit: TimeUnit) -> TakenColumns {
+        let taken = |i: usize| {
+            let (field, kind) = (self.fields[i].as_ref()?.to_string(), self.lanes[i]?.number.to_string());
+            Some(TakenField { field, kind })
+        };
+        let (unused, others, unusable) = (self.unused.clone(), self.others.clone(), self.unusable.clone());
+        TakenColumns { fields: [0, 1, 2, 3].map(taken), unit: Some(unit), unused, others, unusable }
+    }
+
+    pub(super) fn stream(
+        &self,
+        path: &Path,
+        layout: Layout,
+        options: &SourceOptions,
+        columns: impl FnOnce(TimeUnit) -> EventStore,
+    ) -> EventStream {
+        let time = self.time(options);
+        let unit = time.unit;
+        EventStream {
+            path: path.into(),
+            layout,
+            time,
+            len: self.len,
+            sensor: None,
+            label: None,
+            time_offset: None,
+            taken: self.taken(unit),
+            linked: Vec::new(),
+            notes: Vec::new(),
+            columns: columns(unit),
+        }
+    }
+}

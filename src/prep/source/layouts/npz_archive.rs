@@ -1,0 +1,233 @@
+//! Opens NumPy archives (`.npz`) of events. An archive has one array for each column, or one of records, or a table. Times
+//! are in microseconds, unless the caller or the type of the array (such as `datetime64[ms]`) gives another unit.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::path::Path;
+
+use zip::result::ZipError;
+
+use crate::error::{BaseFault, Error, Result};
+use crate::source::check::Pixels;
+use crate::source::columns::{
+    ArrayInfo, EventBlock, FieldPath, GUESSED_EVENTS, Numbers, Polarities, Role, Survey, TakenColumns, list, survey,
+};
+use crate::source::formats;
+use crate::source::layout::Layout;
+use crate::source::layouts::npy_columns::{Found, LOOKED, lane, lanes, named_label};
+use crate::source::numpy::Header;
+use crate::source::options::SourceOptions;
+use crate::source::raw::MAX_SAMPLE_EVENTS;
+use crate::source::stream::{ClassLabel, EventStore, EventStream, ONE_CLASS};
+
+/// Maximum number of arrays that are read from one archive. Further arrays are ignored.
+const MAX_ARRAYS: usize = 4096;
+
+/// Reads the headers of a `.npz` file, and the label if the user's map names one, but no events. Returns which fields
+/// are the columns of events, the label, and the number of events.
+///
+/// # Errors
+/// The errors of [`open_npz`] that can be found without reading events.
+pub(crate) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenColumns, Option<ClassLabel>, u64)> {
+    let archive = Archive::open(path)?;
+    let found = archive.find(options)?;
+    Ok((found.taken(found.time(options).unit), archive.label(options)?, found.len))
+}
+
+/// Opens a `.npz` file and reads its events into memory.
+///
+/// # Errors
+/// Errors of `open_npy` except [`tonic_base::Error::Usage`]. [`Error::MissingDataset`] if the archive lacks an array
+/// of the user's map. [`Error::WrongType`] also for columns of different lengths, for more than [`MAX_SAMPLE_EVENTS`]
+/// events, and for a label that is not one class. [`Error::NotPixels`] and [`Error::Columns`] for coordinates and
+/// polarities that cannot be used.
+pub(crate) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStream> {
+    let archive = Archive::open(path)?;
+    let found = archive.find(options)?;
+    let columns = archive.columns(&found)?;
+    let mut notes = Vec::new();
+    for role in [Role::X, Role::Y] {
+        let i = role as usize;
+        if let (Some(Numbers::F64(coordinates)), Some(field)) = (&columns[i], &found.fields[i]) {
+            let mut pixels = Pixels::new(role, options.sensor);
+            pixels.add(coordinates);
+            notes.extend(pixels.judge(path, &field.to_string())?);
+        }
+    }
+    if let Some(numbers) = &columns[Role::P as usize] {
+        let mut polarities = Polarities::default();
+        polarities.add(numbers);
+        let taken = found.taken(found.time(options).unit);
+        polarities.judge(path, Layout::Npz, &taken, options.sensor)?;
+        notes.extend(taken.fields[Role::P as usize].as_ref().and_then(|p| polarities.note(&p.field)));
+    }
+    let fractions = columns[0].as_ref().and_then(Numbers::fractions);
+    let memory = |unit| EventStore::Memory(EventBlock::of(columns, unit));
+    let mut stream = found.stream(path, Layout::Npz, options, memory);
+    stream.time.fractions = fractions;
+    Ok(EventStream { notes, label: archive.label(options)?, ..stream })
+}
+
+/// An open `.npz` archive, and the headers of its arrays.
+struct Archive<'a> {
+    path: &'a Path,
+    zip: RefCell<zip::ZipArchive<BufReader<File>>>,
+    headers: Vec<(String, Header)>,
+    arrays: Vec<ArrayInfo>,
+}
+
+impl<'a> Archive<'a> {
+    /// Opens an archive and reads the headers of its arrays.
+    fn open(path: &'a Path) -> Result<Archive<'a>> {
+        let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+        let mut head = [0; 2];
+        let zipped = file.read_exact(&mut head).is_ok() && head == *b"PK";
+        if !zipped {
+            return Err(formats::foreign(path, "", &formats::head_of(path), "a NumPy archive"));
+        }
+        file.rewind().map_err(Error::io(path, "read the recording"))?;
+        let mut zip = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| Error::damaged(path, "archive", e))?;
+        let all: Vec<String> = zip.file_names().flatten().map(String::from).collect();
+        let names = all.iter().filter_map(|name| name.strip_suffix(".npy")).take(MAX_ARRAYS);
+        let mut headers = Vec::new();
+        for name in names {
+            let mut entry = entry(path, &mut zip, name)?;
+            headers.push((name.to_string(), Header::read(path, name, &mut entry)?));
+        }
+        if headers.is_empty() {
+            return Err(formats::zip_archive(path, &all));
+        }
+        let arrays = headers.iter().map(|(name, header)| header.info(name)).collect();
+        Ok(Archive { path, zip: RefCell::new(zip), headers, arrays })
+    }
+
+    fn header(&self, name: &str) -> Option<&Header> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, header)| header)
+    }
+
+    /// Returns the header of the array `name`, or an error if the archive lacks the array or if the array has Python
+    /// objects.
+    fn needed(&self, name: &str) -> Result<&Header> {
+        let header = self.header(name).ok_or_else(|| Error::MissingDataset {
+            path: self.path.into(),
+            dataset: name.into(),
+            layout: Layout::Npz.name(),
+            present: list(&self.arrays),
+        })?;
+        header.check_unpickled(self.path, name)?;
+        Ok(header)
+    }
+
+    /// Reads the recording's class from the array that the user's map gives as the label. `None` if the map has no
+    /// label.
+    fn label(&self, options: &SourceOptions) -> Result<Option<ClassLabel>> {
+        let Some(name) = named_label(options) else { return Ok(None) };
+        let header = self.needed(name)?;
+        let wrong = |got: String| Error::wrong_type(self.path, name, ONE_CLASS, got);
+        if header.items() != 1 {
+            return Err(wrong(header.info("").to_string()));
+        }
+        let data = self.read(name)?;
+        let class = match (header.one_integer(&data), header.one_text(&data)) {
+            (Some(number), _) => ClassLabel::of_number(number).ok_or_else(|| wrong(number.to_string()))?,
+            (_, Some(text)) if !text.is_empty() => ClassLabel::Name(text),
+            _ => return Err(wrong(header.info("").to_string())),
+        };
+        Ok(Some(class))
+    }
+
+    /// Finds the columns of events, and checks that they have the same length.
+    fn find(&self, options: &SourceOptions) -> Result<Found> {
+        let path = self.path;
+        let fields = match &options.map {
+            Some(map) => map.fields(|name| self.header(name).is_some()),
+            None => survey::find(path, self, options.columns.as_ref())?,
+        };
+        let lanes = lanes(&fields, |field| {
+            let header = self.needed(&field.array)?;
+            lane(path, header, field)
+        })?;
+        let found = Found::new(fields, lanes, &self.arrays, named_label(options));
+        for (field, lane) in found.fields.iter().flatten().zip(lanes.iter().flatten()) {
+            let wrong = |expected: String| Err(Error::wrong_type(path, &field.to_string(), expected, lane.len));
+            if lane.len != found.len {
+                return wrong(format!("{} events, as t has", found.len));
+            }
+            if lane.len > MAX_SAMPLE_EVENTS {
+                let why = "because an archive has to be in memory as a whole";
+                return wrong(format!("at most {MAX_SAMPLE_EVENTS} events, {why}"));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads the columns t, x, y and p. An array that has several of these columns is read only once.
+    fn columns(&self, found: &Found) -> Result<[Option<Numbers>; 4]> {
+        let mut columns = [None, None, None, None];
+        let mut data: Option<(&str, Vec<u8>)> = None;
+        let mut order = [0, 1, 2, 3];
+        order.sort_by_key(|&i| found.fields[i].as_ref().map(|field| field.array.clone()));
+        for i in order {
+            let (Some(field), Some(lane)) = (&found.fields[i], &found.lanes[i]) else { continue };
+            let bytes = match data.take().filter(|(name, _)| *name == field.array) {
+                Some((_, bytes)) => bytes,
+                None => self.read(&field.array)?,
+            };
+            columns[i] = Some(lane.of_array(&bytes, u64::MAX));
+            data = Some((&field.array, bytes));
+        }
+        Ok(columns)
+    }
+
+    /// Reads an array's data. The buffer grows with the data, because the size in the header is not trusted.
+    fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let mut zip = self.zip.borrow_mut();
+        let mut entry = entry(self.path, &mut zip, name)?;
+        let bad = |reason: &dyn std::fmt::Display| Error::damaged(self.path, name, reason);
+        let needed = Header::read(self.path, name, &mut entry)?.data_bytes();
+        let mut data = Vec::new();
+        entry.take(needed).read_to_end(&mut data).map_err(|e| bad(&e))?;
+        if (data.len() as u64) < needed {
+            return Err(bad(&format!("its header promises {needed} bytes, there are {}", data.len())));
+        }
+        Ok(data)
+    }
+}
+
+/// Opens the array `name` of an archive for reading.
+fn entry<'a>(
+    path: &Path,
+    zip: &'a mut zip::ZipArchive<BufReader<File>>,
+    name: &str,
+) -> Result<zip::read::ZipFile<'a, BufReader<File>>> {
+    zip.by_name(&format!("{name}.npy")).map_err(|e| match e {
+        ZipError::UnsupportedArchive(_) => Error::Foreign {
+            path: path.into(),
+            place: name.into(),
+            expected: "deflate as its compression".into(),
+            format: e.to_string(),
+            reader: "load it with NumPy and save it again with np.savez_compressed".into(),
+            command: None,
+        },
+        e => Error::damaged(path, name, e),
+    })
+}
+
+impl Survey for Archive<'_> {
+    fn arrays(&self) -> &[ArrayInfo] {
+        &self.arrays
+    }
+
+    fn sample(&self, field: &FieldPath) -> Option<Vec<f64>> {
+        let lane = self.header(&field.array)?.lane(&field.part).ok()?;
+        if lane.len > MAX_SAMPLE_EVENTS {
+            return None;
+        }
+        Some(lane.of_array(&self.read(&field.array).ok()?, GUESSED_EVENTS).floats())
+    }
+
+    fn looked(&self) -> String {
+        LOOKED.into()
+    }
+}
