@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use tonic_base::and_more;
 use tonic_shard::{
     Error as ShardError, Existing, LinkedFile, Manifest, Part, SetDescription, ShardSet, SourceFile, Width, Widths,
     listed,
@@ -187,8 +188,7 @@ fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     let missing: Vec<String> = (1..=of).filter(absent).take(20).map(|i| i.to_string()).collect();
     let Some(index) = (1..=of).find(absent) else { return Ok(true) };
     let (more, are) = (of as usize - given.len() - missing.len(), if missing.len() == 1 { "is" } else { "are" });
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let missing = format!("part {}{more} of {of} {are} missing", missing.join(", "));
+    let missing = format!("part {} of {of} {are} missing", and_more(&missing.join(", "), more));
     let (other, command) = (first.dir().into(), first.manifest().command.clone());
     Err(Error::MissingParts { path: out.into(), missing, part: Part { index, of }, other, command })
 }

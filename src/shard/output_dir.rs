@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tonic_base::{DirLock, Draft, Error as BaseError, drafted, is_abandoned, publish, remove_file};
+use tonic_base::{DirLock, Draft, Error as BaseError, drafted, first_of, is_abandoned, publish, remove_file};
 
 use crate::description::{Id, MARKER, SetDescription, SourceFile};
 use crate::difference::differing_parts;
@@ -299,12 +299,11 @@ fn other_files(files: &[SourceFile], others: &[SourceFile]) -> String {
     let name = |file: &SourceFile| {
         format!("{} ({} bytes, {} samples, blake3 {:.8})", file.name, file.bytes, file.samples, file.blake3)
     };
-    let named: Vec<String> = files.iter().filter(lacks).take(MOST).map(name).collect();
-    match files.iter().filter(lacks).count() {
+    let named: Vec<String> = files.iter().filter(lacks).map(name).collect();
+    match named.len() {
         0 if files.len() == others.len() => "the same files in another order".into(),
         0 => "no other files".into(),
-        n if n > MOST => format!("{} and {} more", named.join(", "), n - MOST),
-        _ => named.join(", "),
+        _ => first_of(&named, MOST),
     }
 }
 

@@ -4,14 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use tonic_base::{and_more, some_of};
 use tonic_shard::{Error as ShardError, NO_LABEL, listed};
 
 use crate::convert::sensor::unknown_sensor;
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::source::{
-    Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled, alike, and_more, events_of,
-    some_of,
+    Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled, alike, events_of,
 };
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.

@@ -18,7 +18,6 @@
 //! folders                      folders of recordings, and their classes
 //! commands                     commands in Python that save a copy of a file in which something is mended
 //! hdf, heap, numpy             reading the file formats; hdf also checks that the data is there
-//! names                        lists of names in messages
 //! synth                        makes up recordings
 //! ```
 
@@ -34,7 +33,6 @@ mod labels;
 mod layout;
 mod layouts;
 mod long;
-mod names;
 mod numpy;
 mod open;
 mod options;
@@ -58,7 +56,6 @@ pub use labels::{Row, number_classes, read_labels};
 pub(crate) use labels::{Unlabelled, ask_unit};
 pub use layout::Layout;
 pub use layouts::COCHLEA;
-pub(crate) use names::{and_more, some_of};
 pub use options::{Cut, Digits, LabelSource, Map, SourceOptions, TableColumns};
 pub(crate) use raw::MAX_SAMPLE_EVENTS;
 pub use raw::{Coordinates, RawSamples, Times};

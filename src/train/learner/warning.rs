@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
+use tonic_base::first_of;
 
 /// Maximum number of class names that a warning lists.
 const MAX_NAMES: usize = 10;
@@ -82,11 +83,9 @@ impl fmt::Display for Warning {
                 write!(f, "{}: its samples have no events: nothing can be learned", set.display())
             }
             Warning::MissingClasses { set, classes } => {
-                let names: Vec<String> = classes.iter().take(MAX_NAMES).map(|name| format!("{name:?}")).collect();
-                let more = classes.len() - names.len();
-                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let names: Vec<String> = classes.iter().map(|name| format!("{name:?}")).collect();
                 let which = if classes.len() == 1 { "class" } else { "classes" };
-                write!(f, "{}: no samples of {which} {}{more}", set.display(), names.join(", "))
+                write!(f, "{}: no samples of {which} {}", set.display(), first_of(&names, MAX_NAMES))
             }
             Warning::Imbalanced { set, largest, most, smallest, fewest, share, .. } => write!(
                 f,

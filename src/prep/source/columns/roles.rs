@@ -1,10 +1,10 @@
 //! The four columns of events, t, x, y and p: their names in files, and the fields of a file that are used for them.
 
 use serde_json::{Value, json};
+use tonic_base::some_of;
 
 use crate::remedy::Remedy;
 use crate::source::columns::field_text::quote;
-use crate::source::names::some_of;
 use crate::source::times::TimeUnit;
 
 /// One of the four columns of events.

@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use tonic_base::some_of;
+
 use crate::error::{Error, FolderKind, Result};
 use crate::source::folders::class_list::ClassList;
 use crate::source::folders::listing::Listing;
 use crate::source::labels::number_classes;
-use crate::source::names::some_of;
 
 /// Words in the names of folders that hold the training part of a dataset.
 const TRAINING: &str = "train training trn trainval";

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tonic_base::some_of;
 use tonic_shard::{Manifest, NO_LABEL};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::labels::{Row, read_text};
-use crate::source::names::some_of;
 use crate::source::recording::Recording;
 
 /// The caller's list of the names of all classes, in the order of their indices.

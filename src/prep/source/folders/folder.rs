@@ -19,11 +19,11 @@ use crate::source::formats::ENDINGS;
 use crate::source::labels::{FileNames, Named, Pieces, cut_one_class, number_classes, read_labels};
 use crate::source::layout::Layout;
 use crate::source::long::Long;
-use crate::source::names::some_of;
 use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::Recording;
 use crate::source::stream::ClassLabel;
 use crate::source::times::{TimeUnit, vet_ends, vet_small};
+use tonic_base::some_of;
 use tonic_shard::NO_LABEL;
 
 /// Maximum number of files whose times are read when a folder is opened, to check the unit of small recordings.

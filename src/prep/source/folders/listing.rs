@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use tonic_base::some_of;
 use tonic_shard::{MANIFEST_FILE, MARKER};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::folders::unread::{Unread, unread};
 use crate::source::formats::{self, ENDINGS};
-use crate::source::names::some_of;
 
 /// Maximum depth of nested folders. This limit ends loops of symbolic links.
 const MAX_DEPTH: usize = 16;

@@ -6,10 +6,11 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use tonic_base::and_more;
+
 use crate::error::{Error, Result};
 use crate::remedy::{ClockRemedy, RowEvents};
 use crate::source::columns::Stamps;
-use crate::source::names::and_more;
 use crate::source::raw::Times;
 use crate::source::times::clock::{FEW, Findings};
 use crate::source::times::timeline::Timeline;
