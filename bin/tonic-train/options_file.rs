@@ -11,7 +11,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, Args, Command};
 use toml::Value;
 use tonic_base::{BaseFault, Error as BaseError};
-use tonic_train::sweep::{RunOption, read_options};
+use tonic_train::run::{RunOption, read_options};
 
 /// Arguments of `fit` that a file cannot have.
 const TYPED_ONLY: [&str; 3] = ["options", "help", "version"];

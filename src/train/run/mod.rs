@@ -1,4 +1,20 @@
 //! Training runs and evaluations, and the run folder with everything that a run writes.
+//!
+//! ```text
+//! options          the options of a run
+//! options_file     reads options from a TOML file
+//! sets             opens the sets of a run, and checks that they fit together
+//! settings         makes the configuration from the options, or for a resumed run from the run folder
+//! fit, training    trains a network: the checks before it, and the epochs
+//! eval             evaluates the network of a run on a set
+//! folder           the run folder: names of its files, its lock
+//! config           config.toml: everything that the result depends on
+//! checkpoint       the state from which a run continues
+//! saved_networks   checks the networks in the folder of a resumed run
+//! metrics          metrics of each epoch, and their curves
+//! activity         how often neurons spike
+//! health           whether training learns nothing or diverges
+//! ```
 
 mod activity;
 mod checkpoint;
@@ -9,6 +25,7 @@ mod folder;
 mod health;
 mod metrics;
 mod options;
+mod options_file;
 mod saved_networks;
 mod sets;
 mod settings;
@@ -23,3 +40,5 @@ pub(crate) use folder::{BEST, MODEL, TEST, holds_run};
 pub use metrics::EpochMetrics;
 pub(crate) use metrics::read_all as read_metrics;
 pub use options::FitOptions;
+pub use options_file::{RunOption, read_options};
+pub(crate) use options_file::{options_of, read_toml, table_at};

@@ -10,8 +10,8 @@ use std::path::Path;
 use toml::{Table, Value};
 use tonic_base::publish;
 
-use super::options::{RunOption, below, options, read};
 use crate::error::{BaseFault, Error, Result};
+use crate::run::{RunOption, options_of, read_toml, table_at};
 
 /// Name of the file that lists the runs of a sweep.
 pub const RUNS: &str = "runs.txt";
@@ -49,12 +49,12 @@ impl Sweep {
     /// [`Io`](tonic_base::Error::Io); [`Usage`](tonic_base::Error::Usage) if the file is not TOML or not a sweep, if a
     /// list is empty or has a value twice, or if there are more than 10,000 combinations.
     pub fn read(spec: &Path) -> Result<Sweep> {
-        let (plain, varied) = read(spec, |document, mut table| {
-            let varied = match (table.remove(VARY), below(document, VARY)) {
-                (Some(Value::Table(table)), Some(document)) => options(spec, document, table)?,
+        let (plain, varied) = read_toml(spec, |document, mut table| {
+            let varied = match (table.remove(VARY), table_at(document, VARY)) {
+                (Some(Value::Table(table)), Some(document)) => options_of(spec, document, table)?,
                 _ => Vec::new(),
             };
-            Ok((options(spec, document, table)?, varied))
+            Ok((options_of(spec, document, table)?, varied))
         })?;
         let refused = |key: &str, expected: &str, got: String| {
             Err(Error::usage(format!("{}: {key}", spec.display()), expected, got))

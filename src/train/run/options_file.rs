@@ -16,12 +16,12 @@ pub type RunOption = (String, Value);
 /// [`Io`](tonic_base::Error::Io); [`Usage`](tonic_base::Error::Usage) if the file is not TOML, or if it has an option
 /// twice, with hyphens and with underscores.
 pub fn read_options(path: &Path) -> Result<Vec<RunOption>> {
-    read(path, |document, table| options(path, document, table))
+    read_toml(path, |document, table| options_of(path, document, table))
 }
 
 /// Reads and parses a TOML file. Calls `take` with the document, which has the position of each key in the file, and
 /// with the table of its values.
-pub(super) fn read<T>(path: &Path, take: impl FnOnce(&DeTable<'_>, Table) -> Result<T>) -> Result<T> {
+pub(crate) fn read_toml<T>(path: &Path, take: impl FnOnce(&DeTable<'_>, Table) -> Result<T>) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path, "read the options"))?;
     let refused = |error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
@@ -33,7 +33,7 @@ pub(super) fn read<T>(path: &Path, take: impl FnOnce(&DeTable<'_>, Table) -> Res
 
 /// Returns the options in `table`, in the order of the keys in `document`. Both are the same table of the file `path`,
 /// parsed in two ways.
-pub(super) fn options(path: &Path, document: &DeTable<'_>, mut table: Table) -> Result<Vec<RunOption>> {
+pub(crate) fn options_of(path: &Path, document: &DeTable<'_>, mut table: Table) -> Result<Vec<RunOption>> {
     let mut keys: Vec<_> = document.keys().collect();
     keys.sort_by_key(|key| key.span().start);
     let mut options: Vec<RunOption> = Vec::with_capacity(keys.len());
@@ -49,7 +49,7 @@ pub(super) fn options(path: &Path, document: &DeTable<'_>, mut table: Table) -> 
 }
 
 /// Returns the table at `key` in `document`; `None` if there is no such table.
-pub(super) fn below<'a, 'i>(document: &'a DeTable<'i>, key: &str) -> Option<&'a DeTable<'i>> {
+pub(crate) fn table_at<'a, 'i>(document: &'a DeTable<'i>, key: &str) -> Option<&'a DeTable<'i>> {
     match document.get(key)?.get_ref() {
         DeValue::Table(table) => Some(table),
         _ => None,
