@@ -1,6 +1,13 @@
 #![doc = include_str!("README.md")]
 #![forbid(unsafe_code)]
 
+// error                      errors that any crate can meet
+// names, printable           lists of names in messages; text from files, safe for a terminal
+// progress, interrupt        progress of long tasks; signals that ask to stop
+// publish, lock              writes that are atomic; a lock on a directory
+// disk, memory, spill        free space, free memory, bytes in a temporary file
+// workers                    parallel work with results in order
+
 mod disk;
 mod error;
 pub mod interrupt;

@@ -1,5 +1,10 @@
 #![doc = include_str!("README.md")]
 
+// loader, batch, windows     makes batches of an epoch; reads its samples one window at a time
+// order                      the order in which an epoch visits the samples
+// host_cache, cache_choice   all chunks of a set in memory; which cache is used
+// prefetch                   makes batches ahead of the training step
+
 mod batch;
 mod cache_choice;
 mod host_cache;

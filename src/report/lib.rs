@@ -1,6 +1,12 @@
 #![doc = include_str!("README.md")]
 #![forbid(unsafe_code)]
 
+// sheet, picture             what pictures are drawn on; SVG and PNG
+// plot, curve_groups         plots of a sample, of curves and of confusion matrices; curves of many runs
+// page, bars                 a page of small plots; bar charts
+// strategy                   the table of ways to feed a network
+// error                      errors of pictures and reports
+
 mod bars;
 mod curve_groups;
 mod error;

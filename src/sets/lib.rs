@@ -1,5 +1,11 @@
 #![doc = include_str!("README.md")]
 
+// info, list, stats, diff       describe, list, measure and compare sets; stats_page draws the statistics
+// show, cat, export             a sample as a picture, as text, as NumPy files; sample, range: which sample
+// merge, subset, split          sets from other sets; selection writes the selected samples
+// repair, remake                repairs a set from a copy, or from its recordings
+// text, error                   printed text; errors
+
 mod cat;
 mod diff;
 mod error;

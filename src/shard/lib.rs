@@ -1,6 +1,17 @@
 #![doc = include_str!("README.md")]
 #![doc = include_str!("FORMAT.md")]
 
+// frames, chunk, ledger         samples in memory: sparse frames, labels, what happened to each event
+// column, planes, entries       columns of numbers, and how they are packed
+// body, packed, large           a chunk as bytes, as training keeps it, and of large samples
+// codec, stored                 compresses and verifies chunks; the bytes of a chunk to be written
+// layout, shard, map            header and index of a shard; an open shard, mapped
+// description, manifest, part   what a set is; manifest.json; the share of one machine
+// writer, shard_draft, output_dir    writes a set; a shard that is being written; who may write to a folder
+// reader, order                 opens a set; the order of an epoch
+// verify, salvage               checks a set; recovers chunks of a damaged shard
+// difference, error             what differs between two sets; errors
+
 mod body;
 mod chunk;
 mod codec;

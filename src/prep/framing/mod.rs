@@ -1,5 +1,13 @@
 //! Framings turn events into sparse frames. A framing is the last step of a recipe.
 //!
+//! ```text
+//! named, rule               the list of framings; what every framing has
+//! slicing, accumulate       slices of a sample; counts of events in slices (ToFrame, ToImage, ToBinaRep)
+//! surfaces, averaged        time surfaces and voxel grids; averaged time surfaces
+//! framer, stream, cells     makes frames of whole samples, or of blocks of events; counts the cells of a frame
+//! exp                       an exponential with the same bits on every machine
+//! ```
+//!
 //! A framing is a type that implements [`rule::EventFraming`]. To add a framing, write such a type, and add its
 //! variant, match arm and signature to `named.rs`.
 

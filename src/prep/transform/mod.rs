@@ -1,5 +1,12 @@
 //! Event transforms, with Tonic's names, parameters and defaults.
 //!
+//! ```text
+//! named, rule      the list of transforms; the trait that every transform implements
+//! space, time      transforms of coordinates and polarity, and of times
+//! filter           transforms that drop events
+//! downsampling     EventDownsampling, which sums the events of several pixels
+//! ```
+//!
 //! All transforms are deterministic. Random augmentation belongs to training, where every epoch draws new values.
 //!
 //! A transform is a type that implements [`rule::EventTransform`]. To add a transform, write such a type, and add its

@@ -1,4 +1,12 @@
 //! Benchmarks: training steps alone, and whole epochs from each cache of a set, with and without training.
+//!
+//! ```text
+//! set       benchmark of a set: steps, then epochs
+//! random    benchmark of steps on random frames, without a set
+//! step      times training steps, without loading
+//! caches    times epochs from each cache of a set
+//! gpu       times steps, dense batches and loading on a GPU
+//! ```
 
 mod caches;
 mod gpu;

@@ -1,4 +1,11 @@
 //! The network: its sizes, parameters, initial weights and surrogate gradient, and the model file.
+//!
+//! ```text
+//! parameters    the layers, their sizes, and their parameters as one flat list
+//! init          initial weights
+//! surrogate     the surrogate gradient of the spike count
+//! model_file    model.safetensors
+//! ```
 
 mod init;
 mod model_file;

@@ -1,4 +1,10 @@
 //! Reads NumPy arrays: headers, types, and columns of numbers in the data.
+//!
+//! ```text
+//! header, literal              the header of an array, and the Python literals in it
+//! dtype, tick, longdouble      types of elements, units of dates and durations, C's long double
+//! array, scalar                columns of numbers in an array; the one entry of an array that has only one
+//! ```
 
 mod array;
 mod dtype;

@@ -11,7 +11,14 @@
 //!
 //! The pass needs constant memory, apart from a few bytes for each wrap. It takes the times in blocks. Nearly all
 //! blocks are calm: no step goes back, and all steps are short. A calm block is processed at once, with very little
-//! work per event. `judge` decides at the end what the steps that were kept are.
+//! work per event.
+//!
+//! ```text
+//! judge      decides at the end of the pass which steps are faults
+//! wrap       finds a counter that wraps, and undoes the wraps
+//! packets    tells packets whose events come in two turns from a clock that starts again
+//! findings   what was found, and how messages describe it
+//! ```
 
 mod findings;
 mod judge;
