@@ -99,26 +99,24 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
         let described = job.describe(sources.clone(), counts);
         let description = SetDescription { linked_files: linked_files.clone(), ..described };
         let attempt = try_once(&job, dir, description, &origin, resume && unknown, resume);
-        let (again, needed) = match attempt {
+        let (error, again, needed) = match attempt {
             Ok(Attempt::Finished(converted)) => return Ok(*converted),
             Ok(Attempt::TooNarrow(count, again)) => {
                 if conversion.verbosity == Verbosity::Normal {
                     eprintln!("convert: a cell has {count} events; starting over with wider counts");
                 }
-                (again, Width::holding(count))
+                (None, again, Width::holding(count))
             }
-            Err(error) if !auto => return Err(error),
-            // Another process of the same set may have started over with wider counts in the meantime.
-            Err(error) => {
-                let again = OutputDir::open(&conversion.output, conversion.existing)?;
-                match again.begun()?.filter(|(begun, _)| begun.widths.counts > counts) {
-                    Some((begun, _)) => (again, begun.widths.counts),
-                    None => return Err(error),
-                }
-            }
+            Err(error) if auto => (Some(error), OutputDir::open(&conversion.output, conversion.existing)?, counts),
+            Err(error) => return Err(error),
         };
-        let widened = again.begun()?.map(|(begun, _)| begun.widths.counts).filter(|&width| auto && width > needed);
-        counts = widened.unwrap_or(needed);
+        // Another process of the same set may have started over with wider counts in the meantime.
+        let begun = if auto { again.begun()? } else { None };
+        counts = match (begun.map(|(begun, _)| begun.widths.counts).filter(|&width| width > needed), error) {
+            (Some(wider), _) => wider,
+            (None, None) => needed,
+            (None, Some(error)) => return Err(error),
+        };
         (dir, resume) = (again, auto);
     }
 }

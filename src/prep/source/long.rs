@@ -143,7 +143,7 @@ impl Long {
         clock.see(&block.t.places(None));
         let found = clock.finish();
         let mut notes = vet(stream, &found)?;
-        if let Some(wrap) = found.wraps(stream.time.unwrap).filter(|_| stream.time.unwrap).cloned() {
+        if let Some(wrap) = stream.time.wrap_to_undo(&found) {
             wrap.unwrap(0, &mut block.t.us);
             notes.extend(vet_unwrapped(stream, &Findings::of(stream.time.unit, &block.t.places(None)))?);
         }

@@ -93,7 +93,7 @@ pub(crate) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>)
     let mut in_order = scan(stream, &mut bounds, Some(&mut clock))?;
     let found = clock.finish();
     let mut notes = vet(stream, &found)?;
-    let wrap = found.wraps(stream.time.unwrap).filter(|_| stream.time.unwrap).cloned();
+    let wrap = stream.time.wrap_to_undo(&found);
     if wrap.is_some() {
         stream.time.set_wrap(wrap.clone());
         bounds = Bounds::new(cut, most, intervals);

@@ -71,7 +71,7 @@ impl RowClocks {
             let found = self.find(sample, &stamps)?;
             self.vet_brief(sample, &times, row.clone())?;
             let mut notes = self.judge(sample, &self.time, &found, &arrays)?;
-            if let Some(wrap) = found.wraps(self.time.unwrap).filter(|_| self.time.unwrap).cloned() {
+            if let Some(wrap) = self.time.wrap_to_undo(&found) {
                 wrap.unwrap(0, &mut stamps.us);
                 // A counter that ran before the row began does not say when it began.
                 if let Some(start) = stamps.first(0..stamps.us.len()).filter(|&start| wrap.is_late(start)) {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::error::{BaseFault, Error, Result};
 use crate::source::columns::{Fractions, Stamps};
 use crate::source::options::SourceOptions;
-use crate::source::times::clock::Wrap;
+use crate::source::times::clock::{Findings, Wrap};
 use crate::source::times::event_range::EventRange;
 use crate::source::times::unit::TimeUnit;
 
@@ -79,6 +79,11 @@ impl Timeline {
         if let Some(wrap) = &self.wrap {
             wrap.unwrap(first, &mut times.us);
         }
+    }
+
+    /// Returns the wraps to undo in times with these findings. `None` if the user did not ask to undo wraps.
+    pub(crate) fn wrap_to_undo(&self, found: &Findings) -> Option<Wrap> {
+        found.wraps(self.unwrap).filter(|_| self.unwrap).cloned()
     }
 
     /// Sets the wraps that [`Timeline::mend`] undoes from now on.

@@ -85,7 +85,7 @@ pub(crate) fn vet_small(path: &Path, streams: impl Iterator<Item = Result<EventS
 pub(crate) fn vet_all(stream: &EventStream) -> Result<()> {
     let (found, _) = observe(stream, stream.strides(), None, None)?;
     vet(stream, &found)?;
-    if let Some(wrap) = found.wraps(stream.time.unwrap).filter(|_| stream.time.unwrap).cloned() {
+    if let Some(wrap) = stream.time.wrap_to_undo(&found) {
         vet_unwrapped(stream, &observe(stream, stream.strides(), None, Some(&wrap))?.0)?;
     }
     Ok(())

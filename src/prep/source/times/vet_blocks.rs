@@ -29,7 +29,7 @@ pub(crate) fn vet_in_blocks(stream: &EventStream, most: u64) -> Result<Vetted> {
     let observe = |wrap| observe(stream, blocks(0..stream.len, most, stream), first_time(stream, wrap, most)?, wrap);
     let (found, mut in_order) = observe(None)?;
     let mut notes = vet(stream, &found)?;
-    let wrap = found.wraps(stream.time.unwrap).filter(|_| stream.time.unwrap).cloned();
+    let wrap = stream.time.wrap_to_undo(&found);
     if let Some(wrap) = &wrap {
         let (found, unwrapped_in_order) = observe(Some(wrap))?;
         notes.extend(vet_unwrapped(stream, &found)?);
