@@ -59,67 +59,69 @@ const LABELS: [&[&str]; 2] = [
 /// [`tonic_base::Error::Io`]; [`Error::NotUtf8`]; [`Error::BadTable`], with the line number.
 pub fn read_labels(path: &Path, unit: TimeUnit) -> Result<Vec<Row>> {
     let text = read_text(path)?;
-    let bad = |line: usize, expected: &str, got: String| Error::BadTable {
-        path: path.into(),
-        line,
-        expected: expected.into(),
-        got,
-    };
-    let is_header = |cells: &[String]| named_fields(cells, unit).is_some();
-    let table = Table::parse(&text, is_header);
-    let table = table.map_err(|(line, text)| bad(line, "quotes that are closed", format!("{text:?}")))?;
-    let mut lines = table.rows.into_iter().peekable();
-    let Some((number, first)) = lines.peek() else {
-        return Err(bad(1, "a row for each file or interval", "none".into()));
-    };
-    let number = *number;
-    let header = named_fields(first, unit);
-    let fields = match (&header, first.len()) {
-        (Some(fields), _) => fields.clone(),
-        (None, 2) => vec![Field::File, Field::Label],
-        (None, 3) => vec![Field::Start(unit), Field::End(unit), Field::Label],
-        (None, 4) => vec![Field::File, Field::Start(unit), Field::End(unit), Field::Label],
-        (None, n) => {
-            let expected = "file,label or start,end,label or file,start,end,label, or a line of such names first";
-            return Err(bad(number, expected, format!("{n} cells")));
-        }
-    };
-    if header.is_some() {
-        let labels: Vec<&str> =
-            first.iter().zip(&fields).filter(|(_, field)| **field == Field::Label).map(|(name, _)| &**name).collect();
+    let table = Table::parse(&text, |cells| named_fields(cells, unit).is_some());
+    let table = table.map_err(|(line, text)| bad(path, line, "quotes that are closed", format!("{text:?}")))?;
+    let columns = LabelColumns::of(path, &table, unit)?;
+    let rows = table.rows.into_iter().skip(usize::from(columns.named));
+    let rows = rows.map(|(line, cells)| columns.row(line, cells)).collect::<Result<Vec<Row>>>()?;
+    if rows.is_empty() { Err(bad(path, 1, "rows after the names", "none".into())) } else { Ok(rows) }
+}
+
+fn bad(path: &Path, line: usize, expected: &str, got: String) -> Error {
+    Error::BadTable { path: path.into(), line, expected: expected.into(), got }
+}
+
+/// The columns of a label table.
+struct LabelColumns<'a> {
+    path: &'a Path,
+    separator: char,
+    /// Whether the first line names the columns.
+    named: bool,
+    fields: Vec<Field>,
+}
+
+impl<'a> LabelColumns<'a> {
+    /// Tells the columns from the first line: from their names, or else from their number.
+    fn of(path: &'a Path, table: &Table, unit: TimeUnit) -> Result<LabelColumns<'a>> {
+        let Some((line, first)) = table.rows.first() else {
+            return Err(bad(path, 1, "a row for each file or interval", "none".into()));
+        };
+        let header = named_fields(first, unit);
+        let named = header.is_some();
+        let fields = match (header, first.len()) {
+            (Some(fields), _) => fields,
+            (None, 2) => vec![Field::File, Field::Label],
+            (None, 3) => vec![Field::Start(unit), Field::End(unit), Field::Label],
+            (None, 4) => vec![Field::File, Field::Start(unit), Field::End(unit), Field::Label],
+            (None, n) => {
+                let expected = "file,label or start,end,label or file,start,end,label, or a line of such names first";
+                return Err(bad(path, *line, expected, format!("{n} cells")));
+            }
+        };
+        let labels = first.iter().zip(&fields).filter(|(_, field)| **field == Field::Label).map(|(name, _)| &**name);
+        let labels: Vec<&str> = labels.collect();
         if labels.len() > 1 {
-            return Err(bad(number, "one column of labels", labels.join(" and ")));
+            return Err(bad(path, *line, "one column of labels", labels.join(" and ")));
         }
-        lines.next();
+        Ok(LabelColumns { path, separator: table.separator, named, fields })
     }
-    let mut rows = Vec::new();
-    for (number, mut cells) in lines {
-        while cells.len() > fields.len() && cells.last().is_some_and(String::is_empty) {
+
+    /// Reads the cells of a line.
+    fn row(&self, line: usize, mut cells: Vec<String>) -> Result<Row> {
+        let bad = |expected: &str, got: String| bad(self.path, line, expected, got);
+        while cells.len() > self.fields.len() && cells.last().is_some_and(String::is_empty) {
             cells.pop();
         }
-        if cells.len() != fields.len() {
-            let got = format!("{}: {:?}", cells.len(), cells.join(&table.separator.to_string()));
-            return Err(bad(number, &format!("{} cells", fields.len()), got));
+        if cells.len() != self.fields.len() {
+            let got = format!("{}: {:?}", cells.len(), cells.join(&self.separator.to_string()));
+            return Err(bad(&format!("{} cells", self.fields.len()), got));
         }
         let (mut file, mut start, mut end, mut label) = (None, None, None, None);
-        for (field, cell) in fields.iter().zip(cells) {
-            let time = |unit: TimeUnit| {
-                // Where cells are separated by semicolons, spreadsheets write 0,5 for 0.5.
-                let dotted = if table.separator == ';' { cell.replace(',', ".") } else { cell.clone() };
-                if unit.microseconds() <= 1.0 && dotted.trim().parse::<f64>().is_ok_and(|time| time.fract() != 0.0) {
-                    let expected = format!(
-                        "whole {unit}: fractions are probably in s, which can be said at each time (0.5s) or in the names \
-                         of the columns (start_s,end_s,label)"
-                    );
-                    return Err(bad(number, &expected, format!("{cell:?}")));
-                }
-                let hint = if header.is_some() { "" } else { ", or a first line that names the columns: file,label" };
-                unit.read(&dotted).map_err(|expected| bad(number, &format!("{expected}{hint}"), format!("{cell:?}")))
-            };
+        for (field, cell) in self.fields.iter().zip(cells) {
             match field {
                 Field::File => file = Some(cell),
-                Field::Start(unit) => start = Some(time(*unit)?),
-                Field::End(unit) => end = Some(time(*unit)?),
+                Field::Start(unit) => start = Some(self.time(line, &cell, *unit)?),
+                Field::End(unit) => end = Some(self.time(line, &cell, *unit)?),
                 Field::Label => label = Some(cell),
                 Field::Other => {}
             }
@@ -127,20 +129,32 @@ pub fn read_labels(path: &Path, unit: TimeUnit) -> Result<Vec<Row>> {
         let interval = match (start, end) {
             (Some(start), Some(end)) if start < end => Some((start, end)),
             (None, None) => None,
-            (Some(start), Some(end)) => {
-                return Err(bad(number, "a start before its end", format!("{start} to {end} us")));
-            }
-            _ => return Err(bad(number, "both a start and an end", "one of them".into())),
+            (Some(start), Some(end)) => return Err(bad("a start before its end", format!("{start} to {end} us"))),
+            _ => return Err(bad("both a start and an end", "one of them".into())),
         };
         let of_file = file.as_ref().map_or(String::new(), |file| format!(" for {file:?}"));
         let label = label.filter(|label| !label.is_empty());
-        let label = label.ok_or_else(|| bad(number, "a label", format!("none{of_file}")))?;
+        let label = label.ok_or_else(|| bad("a label", format!("none{of_file}")))?;
         if file.as_ref().is_some_and(String::is_empty) {
-            return Err(bad(number, "a file", format!("none, of label {label:?}")));
+            return Err(bad("a file", format!("none, of label {label:?}")));
         }
-        rows.push(Row { file, interval, label, line: number });
+        Ok(Row { file, interval, label, line })
     }
-    if rows.is_empty() { Err(bad(1, "rows after the names", "none".into())) } else { Ok(rows) }
+
+    /// Reads a time in microseconds. It is in `unit` if the cell has no unit.
+    fn time(&self, line: usize, cell: &str, unit: TimeUnit) -> Result<i64> {
+        let bad = |expected: &str| bad(self.path, line, expected, format!("{cell:?}"));
+        // Where cells are separated by semicolons, spreadsheets write 0,5 for 0.5.
+        let dotted = if self.separator == ';' { cell.replace(',', ".") } else { cell.into() };
+        if unit.microseconds() <= 1.0 && dotted.trim().parse::<f64>().is_ok_and(|time| time.fract() != 0.0) {
+            return Err(bad(&format!(
+                "whole {unit}: fractions are probably in s, which can be said at each time (0.5s) or in the names of the \
+                 columns (start_s,end_s,label)"
+            )));
+        }
+        let hint = if self.named { "" } else { ", or a first line that names the columns: file,label" };
+        unit.read(&dotted).map_err(|expected| bad(&format!("{expected}{hint}")))
+    }
 }
 
 /// Numbers the classes from 0. Returns the class names in order, and the class index of each label.
