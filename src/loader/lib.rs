@@ -1,22 +1,22 @@
 #![doc = include_str!("README.md")]
 
 // loader, batch, windows     makes batches of an epoch; reads its samples one window at a time
-// order                      the order in which an epoch visits the samples
+// epoch_order                the order in which an epoch visits the samples
 // host_cache, cache_choice   all chunks of a set in memory; which cache is used
 // prefetch                   makes batches ahead of the training step
 
 mod batch;
 mod cache_choice;
+mod epoch_order;
 mod host_cache;
 mod loader;
-mod order;
 mod prefetch;
 mod windows;
 
 pub use batch::Batch;
 pub use cache_choice::CacheChoice;
+pub use epoch_order::EpochOrder;
 pub use host_cache::{HostCache, host_bytes};
 pub use loader::Loader;
-pub use order::EpochOrder;
 pub use prefetch::AHEAD;
 pub use windows::{EpochSample, Windows};

@@ -9,8 +9,8 @@ use tonic_shard::{Error, Result, ShardSet};
 
 use crate::batch::Batch;
 use crate::cache_choice::CacheChoice;
+use crate::epoch_order::EpochOrder;
 use crate::host_cache::HostCache;
-use crate::order::EpochOrder;
 use crate::prefetch::{AHEAD, ahead};
 use crate::windows::{EpochSample, Spare, Windows};
 

@@ -10,8 +10,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::epoch_order::EpochOrder;
 use crate::host_cache::HostCache;
-use crate::order::EpochOrder;
 use tonic_shard::{Decoder, Error, Order, PackedChunk, PackedSample, Result, ShardSet, Widths, Window};
 
 /// Iterates over the batches of an epoch, window by window.

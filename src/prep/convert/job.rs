@@ -6,13 +6,13 @@ use tonic_base::{free_memory, in_order};
 use tonic_shard::{Encoder, KEPT, Part, SetDescription, SourceFile, Tool, Width, Widths};
 
 use crate::convert::causes::{NOTABLE, Setting, left_out_warnings, loss_notes};
+use crate::convert::chunk_sizes::ChunkSizes;
 use crate::convert::chunks::ChunkMaker;
 use crate::convert::conversion::{Conversion, RecipeChoice};
 use crate::convert::inputs::Inputs;
 use crate::convert::limit::{Excess, check_left_out};
 use crate::convert::loss::Losses;
 use crate::convert::memory::check_memory;
-use crate::convert::plan::Plan;
 use crate::error::{BaseFault, Error, Result};
 use crate::recipe::Recipe;
 use crate::source::LinkedPath;
@@ -26,7 +26,7 @@ pub struct Job<'a> {
     pub inputs: Inputs,
     /// The recipe that is applied to every sample.
     pub recipe: Recipe,
-    plan: Plan,
+    sizes: ChunkSizes,
     /// Whether the manifest of a part lists all recordings of the whole set, as earlier versions did, and not only
     /// those that its samples come from.
     lists_all: bool,
@@ -48,8 +48,8 @@ impl<'a> Job<'a> {
         let recipe = conversion.recipe.settle(&inputs)?;
         recipe.check_sensor(inputs.sensor)?;
         let Conversion { chunk_samples, shard_bytes, .. } = *conversion;
-        let plan = Plan::new(inputs.samples(), inputs.events()?, inputs.sensor, chunk_samples, shard_bytes);
-        let mut job = Job { conversion, inputs, recipe, plan, lists_all: false };
+        let sizes = ChunkSizes::new(inputs.samples(), inputs.events()?, inputs.sensor, chunk_samples, shard_bytes);
+        let mut job = Job { conversion, inputs, recipe, sizes, lists_all: false };
         let chunks = job.chunks();
         if let Some(part) = conversion.part.filter(|part| u64::from(part.of) > chunks) {
             return Err(Error::usage("part", format!("at most {chunks} parts, a chunk each"), part));
@@ -68,7 +68,7 @@ impl<'a> Job<'a> {
     /// Returns the samples of a part, as indices in the whole set.
     pub(super) fn samples_of(&self, part: Part) -> Range<u64> {
         let chunks = part.chunks(self.chunks());
-        let sample = |chunk: u64| (chunk * u64::from(self.plan.chunk_samples)).min(self.inputs.samples());
+        let sample = |chunk: u64| (chunk * u64::from(self.sizes.chunk_samples)).min(self.inputs.samples());
         sample(chunks.start)..sample(chunks.end)
     }
 
@@ -79,9 +79,10 @@ impl<'a> Job<'a> {
     /// [`tonic_base::Error::Io`].
     pub(super) fn resume(&mut self, begun: &SetDescription) -> Result<()> {
         let Conversion { chunk_samples, shard_bytes, .. } = *self.conversion;
-        let earlier = Plan::of_bytes(self.inputs.samples(), self.inputs.bytes()? as f64, chunk_samples, shard_bytes);
-        if earlier == (Plan { chunk_samples: begun.chunk_samples, shard_chunks: begun.shard_chunks }) {
-            self.plan = earlier;
+        let earlier =
+            ChunkSizes::of_bytes(self.inputs.samples(), self.inputs.bytes()? as f64, chunk_samples, shard_bytes);
+        if earlier == (ChunkSizes { chunk_samples: begun.chunk_samples, shard_chunks: begun.shard_chunks }) {
+            self.sizes = earlier;
         }
         self.lists_all = begun.part.is_some() && begun.sources.iter().any(|source| source.first_sample.is_none());
         Ok(())
@@ -116,13 +117,13 @@ impl<'a> Job<'a> {
     /// Returns the description of the set that the job makes. `counts` is the width of the set's count column. If the
     /// conversion makes only a part, the description is that of the part.
     pub fn describe(&self, sources: Vec<SourceFile>, counts: Width) -> SetDescription {
-        let Job { conversion, inputs, recipe, plan, .. } = self;
+        let Job { conversion, inputs, recipe, sizes, .. } = self;
         let shape = recipe.frames.shape(recipe.sensor_after(inputs.sensor));
         let text = recipe.to_toml();
         let whole = SetDescription {
             samples: inputs.samples(),
-            chunk_samples: plan.chunk_samples,
-            shard_chunks: plan.shard_chunks,
+            chunk_samples: sizes.chunk_samples,
+            shard_chunks: sizes.shard_chunks,
             shape,
             widths: Widths::of(shape, counts),
             recipe_id: SetDescription::recipe_id(shape, &text, &inputs.classes, &inputs.extras),
@@ -152,7 +153,7 @@ impl<'a> Job<'a> {
 
     /// Number of chunks of the whole set.
     pub(super) fn chunks(&self) -> u64 {
-        self.inputs.samples().div_ceil(self.plan.chunk_samples.into())
+        self.inputs.samples().div_ceil(self.sizes.chunk_samples.into())
     }
 
     /// Returns notes for the user about what a conversion lost and why. Names of parameters are in backticks. A note

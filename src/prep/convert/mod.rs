@@ -1,26 +1,27 @@
 //! Converts recordings into a set.
 //!
 //! ```text
-//! conversion  the caller's settings
-//! job         what is converted, by which recipe, into which chunks and shards
-//! estimate    how large the set will be, and how long it takes
-//! division    which part of the set each task of a cluster makes, and how long it takes
-//! plan        how many samples a chunk has, and how many chunks a shard has
-//! inputs      the recordings: finds the file, and the sample in it, for each sample of the set
-//! sensor      the error for a recording whose sensor size is unknown
-//! hash        hashes of the recordings' files
-//! chunks      makes one chunk: reads, transforms, frames, encodes
-//! large       streams the events of a large sample through the transforms
-//! memory      how much memory large samples need
-//! outside     the error for an event outside the sensor
-//! loss        how many events each step lost
-//! causes      describes losses and their likely causes in words
-//! limit       checks losses against the largest share of events that may be lost
-//! settings    what a resumed conversion must have as it began
-//! pipeline    makes all chunks on all cores, and writes them in order
+//! conversion   the caller's settings
+//! job          what is converted, by which recipe, into which chunks and shards
+//! estimate     how large the set will be, and how long it takes
+//! division     which part of the set each task of a cluster makes, and how long it takes
+//! chunk_sizes  how many samples a chunk has, and how many chunks a shard has
+//! inputs       the recordings: finds the file, and the sample in it, for each sample of the set
+//! sensor       the error for a recording whose sensor size is unknown
+//! hash         hashes of the recordings' files
+//! chunks       makes one chunk: reads, transforms, frames, encodes
+//! large        streams the events of a large sample through the transforms
+//! memory       how much memory large samples need
+//! outside      the error for an event outside the sensor
+//! loss         how many events each step lost
+//! causes       describes losses and their likely causes in words
+//! limit        checks losses against the largest share of events that may be lost
+//! settings     what a resumed conversion must have as it began
+//! pipeline     makes all chunks on all cores, and writes them in order
 //! ```
 
 mod causes;
+mod chunk_sizes;
 mod chunks;
 mod conversion;
 mod division;
@@ -34,10 +35,10 @@ mod loss;
 mod memory;
 mod outside;
 mod pipeline;
-mod plan;
 mod sensor;
 mod settings;
 
+pub use chunk_sizes::SHARD_SIZE;
 pub use chunks::{ChunkFailure, ChunkMaker};
 pub use conversion::{Conversion, LEVEL, RecipeChoice};
 pub use division::{Division, Share};
@@ -46,4 +47,3 @@ pub use hash::hash_linked;
 pub use inputs::Inputs;
 pub use job::Job;
 pub use pipeline::{Converted, convert};
-pub use plan::SHARD_SIZE;

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use tonic_base::publish;
 
 use crate::error::Result;
-use crate::gpu::compile::{CudaSource, Image, OPTIONS, check_compiler, compile, nvrtc_version};
+use crate::gpu::compile::{CudaSource, Image, NVRTC_OPTIONS, check_compiler, compile, nvrtc_version};
 use crate::gpu::device::Device;
 
 /// Folder that [`set_kernel_cache`] chose for the cache. Unset if that function wasn't called.
@@ -76,7 +76,7 @@ fn name(source: &CudaSource, architecture: (u32, u32), nvrtc: (u32, u32)) -> Str
         hasher.update(text.as_bytes());
     };
     add(env!("CARGO_PKG_VERSION"));
-    add(&format!("{nvrtc:?} {architecture:?} {OPTIONS:?}"));
+    add(&format!("{nvrtc:?} {architecture:?} {NVRTC_OPTIONS:?}"));
     add(source.text);
     for (name, value) in source.defines {
         add(name);

@@ -10,7 +10,7 @@ use crate::gpu::library;
 
 /// Options of the compiler for every GPU. With `-default-device`, functions without a qualifier are device functions.
 /// With `--fmad=false`, multiplications and additions are fused only where the sources say so, as in the CPU kernels.
-pub(super) const OPTIONS: [&str; 3] = ["--std=c++17", "-default-device", "--fmad=false"];
+pub(super) const NVRTC_OPTIONS: [&str; 3] = ["--std=c++17", "-default-device", "--fmad=false"];
 /// File name of the source in the compiler's messages.
 const NAME: &CStr = c"kernels.cu";
 /// Maximum number of lines of the compiler's log in an error message.
@@ -143,7 +143,7 @@ impl Compilation {
         };
         let text = terminated(source.text.into())?;
         let defines = source.defines.iter().map(|(name, value)| format!("-D{name}={value}"));
-        let options = OPTIONS.map(String::from).into_iter().chain([format!("--gpu-architecture={architecture}")]);
+        let options = NVRTC_OPTIONS.map(String::from).into_iter().chain([format!("--gpu-architecture={architecture}")]);
         let options = options.chain(defines).map(terminated).collect::<Result<Vec<CString>>>()?;
         let pointers: Vec<*const c_char> = options.iter().map(|option| option.as_ptr()).collect();
 

@@ -4,7 +4,7 @@
 //! options          the options of a run
 //! options_file     reads options from a TOML file
 //! sets             opens the sets of a run, and checks that they fit together
-//! settings         makes the configuration from the options, or for a resumed run from the run folder
+//! configure        makes the configuration from the options, or for a resumed run from the run folder
 //! fit, training    trains a network: the checks before it, and the epochs
 //! eval             evaluates the network of a run on a set
 //! folder           the run folder: names of its files, its lock
@@ -19,6 +19,7 @@
 mod activity;
 mod checkpoint;
 mod config;
+mod configure;
 mod eval;
 mod fit;
 mod folder;
@@ -28,7 +29,6 @@ mod options;
 mod options_file;
 mod saved_networks;
 mod sets;
-mod settings;
 mod training;
 
 pub use activity::LayerActivity;

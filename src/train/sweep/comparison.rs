@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tonic_base::printable;
 
-use super::plan::{OPTIONS, RUNS, listed};
+use super::grid::{OPTIONS_FILE, RUNS, listed};
 use super::summary::{RunState, RunSummary, TestScore};
 use crate::error::{BaseFault, Error, Result};
 use crate::run::holds_run;
@@ -88,7 +88,7 @@ impl Comparison {
                 };
                 found.extend(listed(folder)?.into_iter().map(named));
             } else {
-                if folder.is_dir() && !holds_run(folder) && !folder.join(OPTIONS).is_file() {
+                if folder.is_dir() && !holds_run(folder) && !folder.join(OPTIONS_FILE).is_file() {
                     let got = format!("one with neither config.toml nor {RUNS}");
                     return Err(Error::usage(folder.display().to_string(), "the folder of a run or of a sweep", got));
                 }

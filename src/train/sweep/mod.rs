@@ -1,7 +1,7 @@
 //! Sweeps: many runs with different settings, and the table that compares runs.
 //!
 //! ```text
-//! plan         plans a sweep: a run for every combination of options
+//! grid         plans a sweep: a run for every combination of options
 //! summary      the result of one run
 //! comparison   the results of many runs, in groups that differ only in the seed
 //! table        a comparison as text and as CSV
@@ -9,11 +9,11 @@
 //! ```
 
 mod comparison;
+mod grid;
 mod picture;
-mod plan;
 mod summary;
 mod table;
 
 pub use comparison::{Comparison, RunGroup, Spread};
-pub use plan::{PlannedRun, RUNS, Sweep};
+pub use grid::{PlannedRun, RUNS, Sweep};
 pub use summary::{BestEpoch, RunState, RunSummary, TestScore};

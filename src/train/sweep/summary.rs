@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::plan::OPTIONS;
+use super::grid::OPTIONS_FILE;
 use crate::error::{BaseFault, Error, Result};
 use crate::learner::Score;
 use crate::run::{BEST, Config, EpochMetrics, MODEL, TEST, holds_run, read_metrics};
@@ -114,7 +114,7 @@ impl RunSummary {
             epochs: Vec::new(),
             classes: Vec::new(),
         };
-        if !holds_run(folder) && folder.join(OPTIONS).is_file() {
+        if !holds_run(folder) && folder.join(OPTIONS_FILE).is_file() {
             run.notes.push("not started".into());
         } else if let Err(error) = run.read() {
             run = RunSummary { state: RunState::Damaged, settings: Map::new(), epochs: Vec::new(), ..run };

@@ -4,13 +4,13 @@
 //! unit, told_unit              units of time; the unit that a file's attributes tell
 //! timeline, event_range        how times are read: unit, range of events, wraps of the clock
 //! vet, vet_blocks, rows        whether times fit the layout: of a recording, of a large one, of rows of speech
-//! clock, order, trouble        what is wrong with a clock or an order, and which errors and notes that makes
+//! clock, sorting, trouble      what is wrong with a clock or an order, and which errors and notes that makes
 //! ```
 
 mod clock;
 mod event_range;
-mod order;
 mod rows;
+mod sorting;
 mod timeline;
 mod told_unit;
 mod trouble;

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::remedy::ClockRemedy;
 use crate::source::times::clock::{Break, BreakKind, Disorder, Findings};
 use crate::source::times::event_range::EventRange;
-use crate::source::times::order::Sorting;
+use crate::source::times::sorting::Sorting;
 use crate::source::times::timeline::Timeline;
 
 /// Maximum number of ranges of events that an error suggests.

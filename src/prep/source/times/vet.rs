@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::source::columns::{Fractions, Role};
 use crate::source::stream::EventStream;
 use crate::source::times::clock::{Break, BreakKind, Clock, FEW, Findings, Wrap};
-use crate::source::times::order::sorting;
+use crate::source::times::sorting::sorting;
 use crate::source::times::trouble::judge;
 use crate::source::times::unit::{TimeUnit, duration};
 

@@ -16,7 +16,7 @@ use crate::run::{RunOption, options_of, read_toml, table_at};
 /// Name of the file that lists the runs of a sweep.
 pub const RUNS: &str = "runs.txt";
 /// Name of the file with the options of a run.
-pub(super) const OPTIONS: &str = "fit.toml";
+pub(super) const OPTIONS_FILE: &str = "fit.toml";
 /// Name of the TOML table that has a list of values for each option that varies.
 const VARY: &str = "vary";
 /// Maximum number of runs of a sweep.
@@ -125,7 +125,7 @@ impl Sweep {
         }
         let mut missing = Vec::new();
         for run in &self.runs {
-            let path = dir.join(&run.name).join(OPTIONS);
+            let path = dir.join(&run.name).join(OPTIONS_FILE);
             let text = run.to_toml();
             match std::fs::read_to_string(&path) {
                 Ok(found) if found == text => {}

@@ -1,6 +1,6 @@
 //! Decides how many samples go into a chunk and how many chunks into a shard, before the first event is read.
 //!
-//! A plan depends only on the number of samples, the number of events and the kind of sensor. So copies of a recording
+//! They depend only on the number of samples, the number of events and the kind of sensor. So copies of a recording
 //! give the same set, however they are stored, and one changed sample changes one chunk. The number of threads,
 //! interruptions and resumes do not change the set.
 
@@ -33,15 +33,15 @@ const COMPRESSION: f64 = 0.07;
 
 /// The number of samples per chunk and of chunks per shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct ChunkSizes {
     /// Samples per chunk.
     pub chunk_samples: u32,
     /// Chunks per shard. It is a power of two, so that a small change of the recordings rarely changes it.
     pub shard_chunks: u32,
 }
 
-impl Plan {
-    /// Makes a plan for `samples` samples of `sensor`, which have `events` events in all. Shards have about
+impl ChunkSizes {
+    /// Chooses the sizes for `samples` samples of `sensor`, which have `events` events in all. Shards have about
     /// `shard_bytes` bytes. Chunks have `chunk_samples` samples. If it is `None`, they have 64, or fewer if the samples
     /// are large.
     pub(super) fn new(
@@ -50,21 +50,26 @@ impl Plan {
         sensor: SensorSize,
         chunk_samples: Option<u32>,
         shard_bytes: u64,
-    ) -> Plan {
+    ) -> ChunkSizes {
         let event_bytes = if sensor.height == 1 { COCHLEA_EVENT_BYTES } else { CAMERA_EVENT_BYTES };
         let source_bytes = events as f64 * event_bytes + samples as f64 * SAMPLE_BYTES;
-        Plan::of_bytes(samples, source_bytes, chunk_samples, shard_bytes)
+        ChunkSizes::of_bytes(samples, source_bytes, chunk_samples, shard_bytes)
     }
 
-    /// Makes a plan from the size of the recordings in bytes. Earlier versions of tonic-toolkit used the size of the
-    /// files here, so a conversion that they began needs this plan to continue.
-    pub(super) fn of_bytes(samples: u64, source_bytes: f64, chunk_samples: Option<u32>, shard_bytes: u64) -> Plan {
+    /// Chooses the sizes by the size of the recordings in bytes. Earlier versions of tonic-toolkit used the size of the
+    /// files here, so a conversion that they began needs these sizes to continue.
+    pub(super) fn of_bytes(
+        samples: u64,
+        source_bytes: f64,
+        chunk_samples: Option<u32>,
+        shard_bytes: u64,
+    ) -> ChunkSizes {
         let sample_bytes = source_bytes / samples.max(1) as f64;
         let fitting = (CHUNK_SOURCE_BYTES / sample_bytes.max(1.0)).log2().floor().clamp(0.0, 30.0);
         let chunk_samples = chunk_samples.unwrap_or(CHUNK_SAMPLES.min(1 << fitting as u32));
         let chunk_bytes = sample_bytes * f64::from(chunk_samples) * COMPRESSION;
         let exponent = (shard_bytes as f64 / chunk_bytes.max(1.0)).log2().round().clamp(0.0, 20.0);
-        Plan { chunk_samples, shard_chunks: 1 << exponent as u32 }
+        ChunkSizes { chunk_samples, shard_chunks: 1 << exponent as u32 }
     }
 }
 
@@ -75,48 +80,48 @@ mod tests {
 
     const CAMERA: SensorSize = SensorSize { width: 128, height: 128, polarities: 2 };
 
-    fn plan(samples: u64, events: u64) -> Plan {
-        Plan::new(samples, samples * events, COCHLEA, None, 64 << 20)
+    fn sizes(samples: u64, events: u64) -> ChunkSizes {
+        ChunkSizes::new(samples, samples * events, COCHLEA, None, 64 << 20)
     }
 
     #[test]
     fn ssc_and_shd_have_shards_of_about_64_mib_and_those_of_the_size_of_their_files() {
         for samples in [75_466, 9_981, 20_382, 8_156, 2_264] {
             for events in [7_500, 7_967, 8_500] {
-                let plan = plan(samples, events);
-                assert_eq!(plan, Plan { chunk_samples: 64, shard_chunks: 512 }, "{events}");
+                let found = sizes(samples, events);
+                assert_eq!(found, ChunkSizes { chunk_samples: 64, shard_chunks: 512 }, "{events}");
                 let bytes = samples as f64 * events as f64 * 4.258;
-                assert_eq!(plan, Plan::of_bytes(samples, bytes, None, 64 << 20), "{events}");
+                assert_eq!(found, ChunkSizes::of_bytes(samples, bytes, None, 64 << 20), "{events}");
             }
         }
-        assert_eq!(Plan::of_bytes(75_466, 75_466.0 * 33_900.0, None, 64 << 20), plan(75_466, 7_967));
+        assert_eq!(ChunkSizes::of_bytes(75_466, 75_466.0 * 33_900.0, None, 64 << 20), sizes(75_466, 7_967));
         let shard_bytes = 512.0 * 64.0 * 2_400.0;
         assert!((45e6..95e6).contains(&shard_bytes), "{shard_bytes}");
-        let borders = [4_837, 4_838, 9_705, 9_706].map(|events| plan(75_466, events).shard_chunks);
+        let borders = [4_837, 4_838, 9_705, 9_706].map(|events| sizes(75_466, events).shard_chunks);
         assert_eq!(borders, [1024, 512, 512, 256], "as the constant's comment says");
     }
 
     #[test]
     fn large_samples_have_small_chunks() {
         let chunk =
-            |samples, events, given| Plan::new(samples, samples * events, CAMERA, given, 64 << 20).chunk_samples;
+            |samples, events, given| ChunkSizes::new(samples, samples * events, CAMERA, given, 64 << 20).chunk_samples;
         assert_eq!(chunk(100, 76_000, None), 16);
         assert_eq!(chunk(1, 300_000_000, None), 1);
         assert_eq!(chunk(100, 76_000, Some(64)), 64);
-        assert_eq!([58_000, 59_000].map(|events| plan(100, events).chunk_samples), [64, 32]);
+        assert_eq!([58_000, 59_000].map(|events| sizes(100, events).chunk_samples), [64, 32]);
     }
 
     #[test]
     fn a_changed_recording_does_not_move_the_borders() {
-        let plan = |events| Plan::new(10_000, events, COCHLEA, None, 64 << 20);
-        assert_eq!(plan(79_670_000), plan(79_675_000));
+        let sizes = |events| ChunkSizes::new(10_000, events, COCHLEA, None, 64 << 20);
+        assert_eq!(sizes(79_670_000), sizes(79_675_000));
     }
 
     #[test]
-    fn absurd_sizes_make_a_plan_all_the_same() {
-        let plan = |samples, events, given, bytes| Plan::new(samples, events, COCHLEA, given, bytes);
-        assert_eq!(plan(0, 0, Some(64), 0).shard_chunks, 1);
-        assert_eq!(plan(1, u64::MAX, None, 1), Plan { chunk_samples: 1, shard_chunks: 1 });
-        assert_eq!(plan(u64::MAX, 1, None, u64::MAX).shard_chunks, 1 << 20);
+    fn absurd_numbers_give_sizes_all_the_same() {
+        let sizes = |samples, events, given, bytes| ChunkSizes::new(samples, events, COCHLEA, given, bytes);
+        assert_eq!(sizes(0, 0, Some(64), 0).shard_chunks, 1);
+        assert_eq!(sizes(1, u64::MAX, None, 1), ChunkSizes { chunk_samples: 1, shard_chunks: 1 });
+        assert_eq!(sizes(u64::MAX, 1, None, u64::MAX).shard_chunks, 1 << 20);
     }
 }
