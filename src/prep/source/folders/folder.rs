@@ -53,17 +53,7 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let labelled = label_files(dir, &mut listing, options, &mut notes)?;
     let parts = parts_at(&listing.files, 1).filter(|_| options.class_level.is_none());
     notes.extend(parts.map(|parts| format!("the parts of a dataset, {}, are all in this set", some_of(&parts))));
-    let head_of = |name: &String| {
-        read_head(&dir.join(name), options).map_err(|fault| match fault {
-            Error::UnknownLayout { path, looked, has, maps } if table.is_none() => {
-                Error::UnknownLayout { path, looked, has: format!("{has} {LEAVE_OUT}"), maps }
-            }
-            fault => fault,
-        })
-    };
-    let heads: Vec<Result<Head>> = listing.files.par_iter().map(head_of).collect();
-    // In the order of the names, so that the first fault is always the same.
-    let heads = heads.into_iter().collect::<Result<Vec<Head>>>()?;
+    let heads = read_heads(dir, &listing.files, options, table.is_some())?;
     if let Some(first) = listing.files.first() {
         vet_ends(&open_stream(&dir.join(first), options)?)?;
     }
@@ -86,17 +76,7 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     for ((name, label), head) in listing.files.into_iter().zip(labelled.labels).zip(heads) {
         let path = dir.join(&name);
         let options = with_layout(&mut layouts, head.layout, options);
-        let pieces = match options.cut {
-            Cut::Whole => Pieces::whole(label),
-            cut => {
-                let mut stream = open_stream(&path, &options)?;
-                vet_ends(&stream)?;
-                let mut pieces = cut_one_class(&mut stream, cut, label)?;
-                pieces.left_out += stream.time.left_out;
-                pieces.clock.append(&mut stream.time.notes);
-                pieces
-            }
-        };
+        let pieces = cut_file(&path, &options, label)?;
         notes.extend(pieces.notes().into_iter().map(|note| format!("{name}: {note}")));
         recordings.push(Recording {
             path: path.clone(),
@@ -118,6 +98,35 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
         first.notes = notes;
     }
     Ok(recordings)
+}
+
+/// Reads the heads of all files. The error for a file of unknown layout says how to leave it out, unless a table lists the
+/// files.
+fn read_heads(dir: &Path, files: &[String], options: &SourceOptions, has_table: bool) -> Result<Vec<Head>> {
+    let head_of = |name: &String| {
+        read_head(&dir.join(name), options).map_err(|fault| match fault {
+            Error::UnknownLayout { path, looked, has, maps } if !has_table => {
+                Error::UnknownLayout { path, looked, has: format!("{has} {LEAVE_OUT}"), maps }
+            }
+            fault => fault,
+        })
+    };
+    let heads: Vec<Result<Head>> = files.par_iter().map(head_of).collect();
+    // In the order of the names, so that the first fault is always the same.
+    heads.into_iter().collect()
+}
+
+/// Cuts the recording of a file into samples of one class, if the options ask for it.
+fn cut_file(path: &Path, options: &SourceOptions, label: u32) -> Result<Pieces> {
+    if options.cut == Cut::Whole {
+        return Ok(Pieces::whole(label));
+    }
+    let mut stream = open_stream(path, options)?;
+    vet_ends(&stream)?;
+    let mut pieces = cut_one_class(&mut stream, options.cut, label)?;
+    pieces.left_out += stream.time.left_out;
+    pieces.clock.append(&mut stream.time.notes);
+    Ok(pieces)
 }
 
 /// The class names of a folder, and the class index of each recording. Without names, `classes` is `None`.
