@@ -57,11 +57,13 @@ pub(crate) fn where_is(run: &Path) -> (u64, u64) {
     (checkpoint.epochs_done, checkpoint.batches_done)
 }
 
-/// Waits for the first checkpoint of a run and then for the time `after`, and interrupts the run with Ctrl-C. Asserts
-/// that the run was saved within an epoch. Returns its stderr.
+/// Waits for the first checkpoint of a run that was just started. Then waits for the time `after`, or for a third of the
+/// time that the first epoch took if this is longer, and interrupts the run with Ctrl-C. Asserts that the run was saved
+/// within an epoch. Returns its stderr.
 pub(crate) fn interrupted(child: Child, run: &Path, after: Duration) -> String {
+    let started = Instant::now();
     wait_for("first checkpoint", || run.join("checkpoint.safetensors").exists());
-    std::thread::sleep(after);
+    std::thread::sleep(after.max(started.elapsed() / 3));
     let kill = Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
     assert!(kill.success());
     let (code, stderr) = outcome(&child.wait_with_output().unwrap());
