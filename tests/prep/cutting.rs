@@ -197,7 +197,7 @@ fn intervals_of_a_table_are_samples() {
         (classes, found, json["notes"].to_string())
     };
     // The table of DVS Gesture, with its column names. An interval includes its start and excludes its end.
-    let (classes, found, notes) = cut("class,startTime_usec,endTime_usec\n2,10,30\n10,30,35\n2,71,90\n", &[]);
+    let (classes, found, notes) = cut("class,startTime_usec,endTime_usec\n2,10,30\n10,30,35\n2,61,69\n", &[]);
     assert_eq!(classes, ["2", "10"], "numbers are in the order of their size");
     assert_eq!(found, [(0, 2, 0), (1, 1, 0), (0, 0, FLAG_EMPTY)]);
     says(&notes, &["5 events are in no sample", "its t_offset of 1589163147368868 us is not added"]);
@@ -218,6 +218,21 @@ fn intervals_of_a_table_are_samples() {
     let words = ["expected intervals of", "from 0 to 70 us", "without the file's t_offset", "1589163147368868"];
     refuse("1589163147368868,1589163147368900,a\n", 2, &words);
     refuse("1,2,a\n", 2, &["got 1 to 2 us: are they in ms? Their unit can be at each, as in 20ms"]);
+    // No sample is made of an interval after the end of the recording, in either way to cut it.
+    refuse(
+        "0,20,a\n71,90,b\n80,95,a\n",
+        2,
+        &["begin before", "at 70 us, got 71 to 90 us in line 2 and 1 more: take it out"],
+    );
+    refuse(
+        "0,20,a\n20000,60000,b\n",
+        2,
+        &["got 20000 to 60000 us in line 2: are they in ns? Their unit can be at each"],
+    );
+    let table = dir.file("labels.csv", "0,40,a\n71,90,b\n");
+    let mut command = convert(&[&file], &dir.join("none"));
+    command.args(SENSOR).args(["--sample-duration", "20us", "--labels"]).arg(table);
+    refuses(&mut command, 2, &["got 71 to 90 us in line 2"]);
     refuse("start,end,label\n0.0,0.5,a\n", 3, &["line 2: expected whole us: fractions are probably in s", "(0.5s)"]);
     refuse("0,20,a\n20,10,b\n", 3, &["labels.csv: line 2: expected a start before its end, got 20 to 10 us"]);
     refuse("0,20,a\n\n20,soon,b\n", 3, &["line 3: expected a time such as 100ms", "\"soon\""]);

@@ -10,6 +10,7 @@ use crate::source::labels::unlabelled::ask_unit;
 use crate::source::options::Cut;
 use crate::source::stream::EventStream;
 use crate::source::times::{Clock, TimeUnit, Wrap, vet, vet_unwrapped};
+use tonic_base::and_more;
 use tonic_shard::NO_LABEL;
 
 /// Maximum number of samples that one recording is cut into.
@@ -18,6 +19,9 @@ const MAX_SAMPLES: u64 = 1 << 24;
 /// samples than events, because most of them would be empty. A corrupt time, far from all others, would give that many
 /// samples.
 const MAX_SPARSE_SAMPLES: u64 = 1 << 20;
+
+/// Number of events at the end of a recording that are searched for its last valid time.
+const LAST: u64 = 1024;
 
 /// The samples that a recording is cut into.
 #[derive(Debug, Default)]
@@ -84,7 +88,8 @@ pub(crate) type Intervals<'a> = [(&'a Row, u32)];
 ///
 /// # Errors
 /// Errors of [`EventStream::read`] and [`EventStream::sort`]; errors of [`vet`] for a clock with faults;
-/// [`tonic_base::Error::Usage`] for too many samples, or if the intervals select no event.
+/// [`tonic_base::Error::Usage`] for too many samples, if the intervals select no event, or if one begins after the last
+/// event.
 pub(crate) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>) -> Result<Pieces> {
     let most = MAX_SAMPLES.min(stream.len.max(MAX_SPARSE_SAMPLES));
     let mut bounds = Bounds::new(cut, most, intervals);
@@ -113,6 +118,7 @@ pub(crate) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>)
         (Bounds::None, Cut::Events { count, overlap }) => counted(stream, count, overlap)?,
         _ => Pieces { spans: vec![Span { start: 0, end: stream.len, origin: None }], ..Pieces::default() },
     };
+    check_begun(stream, intervals)?;
     if pieces.labels.is_empty() {
         pieces.labels = vec![NO_LABEL; pieces.spans.len()];
     }
@@ -344,6 +350,23 @@ fn nowhere(stream: &EventStream, intervals: &Intervals<'_>) -> Error {
     let expected = format!("intervals of {}, which goes from {first} to {last} us{offset}", stream.path.display());
     let unit = ask_unit(TimeUnit::Microseconds.fitting(to as f64, last as f64));
     Error::usage("labels", expected, format!("{from} to {to} us: {unit}"))
+}
+
+/// Refuses an interval that begins after the last event of a recording whose times are in order: its sample would have
+/// a class and no events.
+fn check_begun(stream: &EventStream, intervals: &Intervals<'_>) -> Result<()> {
+    let times =
+        if intervals.is_empty() { None } else { Some(stream.times(stream.len.saturating_sub(LAST)..stream.len)?) };
+    let Some(last) = times.and_then(|times| times.valid().next_back()) else { return Ok(()) };
+    let after = |(row, _): &&(&Row, u32)| row.interval.is_some_and(|(from, _)| from > last);
+    let Some((Row { interval: Some((from, to)), line, .. }, _)) = intervals.iter().find(after) else { return Ok(()) };
+    let more = and_more(&format!("line {line}"), intervals.iter().filter(after).count() - 1);
+    let advice = match TimeUnit::Microseconds.fitting(*to as f64, last as f64) {
+        Some(unit) => ask_unit(Some(unit)),
+        None => "take it out of the table, as there are no events in it".into(),
+    };
+    let expected = format!("intervals that begin before {} ends, at {last} us", stream.path.display());
+    Err(Error::usage("labels", expected, format!("{from} to {to} us in {more}: {advice}")))
 }
 
 /// Returns the first start and the last end of `intervals`, then the first and the last time of the recording. All four
