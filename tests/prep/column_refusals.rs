@@ -187,7 +187,7 @@ fn what_was_taken_for_what_is_said() {
     }
     let told = json(convert(&[&folder], &dir.join("folded")).args(["--json", "--sensor", "40,30,2"]));
     let notes: Vec<&str> = told["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
-    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert_eq!(notes.len(), 3, "{notes:?}");
     says(
         &notes.join("; "),
         &["fields events/z, events/index were not used", "3.h5: other columns: t = a/t (int64, us)"],

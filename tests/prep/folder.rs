@@ -248,3 +248,30 @@ fn a_resume_reads_as_before_or_not_at_all() {
     std::fs::rename(&one, folder.dir.join("one.npy")).unwrap();
     given(&[&folder.root, &folder.dir.join("one.npy")]).assert().success();
 }
+
+#[test]
+fn files_with_the_same_bytes_are_named() {
+    let folder = Folder::of(&["clap/1.npy", "clap/2.npy", "wave/1.npy", "wave/2.npy", "wave/3.npy"]);
+    let copy = |from: &str, to: &str| std::fs::copy(folder.root.join(from), folder.root.join(to)).unwrap();
+    let warned = || {
+        let mut command = convert(&[&folder.root], &folder.dir.join("set"));
+        let output = command.args(SENSOR).args(["--overwrite", "--json"]).assert().success().get_output().clone();
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(warned(), [""; 0]);
+    copy("wave/1.npy", "wave/4.npy");
+    copy("clap/2.npy", "wave/5.npy");
+    copy("clap/2.npy", "clap/6.npy");
+    let expected = [
+        "warning: files with the same bytes, but of different classes: clap/2.npy, clap/6.npy, wave/5.npy",
+        "warning: files with the same bytes: wave/1.npy, wave/4.npy",
+    ];
+    assert_eq!(warned(), expected);
+    // Files that are given one by one, too; and no list is longer than a terminal.
+    let other = folder.dir.join("other.npy");
+    std::fs::copy(folder.root.join("wave/3.npy"), &other).unwrap();
+    let mut command = convert(&[folder.root.join("wave/3.npy"), other], &folder.dir.join("pair"));
+    let said = command.args(SENSOR).output().unwrap().stderr;
+    assert!(String::from_utf8(said).unwrap().contains("warning: files with the same bytes: 3.npy, other.npy"));
+}

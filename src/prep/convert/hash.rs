@@ -1,15 +1,19 @@
 //! Hashes of the files that a set is made from.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
-use tonic_base::{Progress, Verbosity};
+use tonic_base::{Progress, Verbosity, some_of};
 use tonic_shard::{Id, LinkedFile, SourceFile};
 
 use crate::convert::inputs::{Inputs, file_bytes, size};
 use crate::error::{BaseFault, Error, Result};
 use crate::source::{LinkedPath, Recording};
+
+/// Maximum number of warnings about files with the same bytes.
+const MOST_EQUAL: usize = 5;
 
 impl Inputs {
     /// Computes the BLAKE3 hashes of the recordings that a range of samples comes from, and shows progress.
@@ -31,6 +35,30 @@ impl Inputs {
         }
         progress.finish();
         Ok(sources)
+    }
+}
+
+impl Inputs {
+    /// Returns warnings about recordings whose files have the same bytes. `sources` are the hashes of the recordings
+    /// that the samples in `range` come from.
+    pub(super) fn equal_files(&self, range: &Range<u64>, sources: &[SourceFile]) -> Vec<String> {
+        let mut equal: BTreeMap<[u8; 32], Vec<&Recording>> = BTreeMap::new();
+        for (input, source) in self.within(range).zip(sources) {
+            equal.entry(source.blake3.0).or_default().push(&input.recording);
+        }
+        let mut warnings: Vec<(usize, String)> = Vec::new();
+        for same in equal.into_values().filter(|same| same.len() > 1 && !same[0].labels.is_empty()) {
+            let names: Vec<&str> = same.iter().map(|recording| recording.name.as_str()).collect();
+            let of_one = same.iter().all(|recording| recording.labels == same[0].labels);
+            let of = if of_one { "" } else { ", but of different classes" };
+            warnings.push((names.len(), format!("warning: files with the same bytes{of}: {}", some_of(&names))));
+        }
+        warnings.sort_by(|(a, first), (b, second)| b.cmp(a).then(first.cmp(second)));
+        let more = warnings.len().saturating_sub(MOST_EQUAL);
+        warnings.truncate(MOST_EQUAL);
+        let mut warnings: Vec<String> = warnings.into_iter().map(|(_, warning)| warning).collect();
+        warnings.extend((more > 0).then(|| format!("warning: and {more} more groups of files with the same bytes")));
+        warnings
     }
 }
 

@@ -88,6 +88,16 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
+    /// Returns the samples whose recordings the set lists as its sources.
+    fn listed(&self) -> Range<u64> {
+        if self.lists_all { 0..self.inputs.samples() } else { self.own_samples() }
+    }
+
+    /// Returns warnings about recordings whose files have the same bytes. `sources` are those of [`Job::hash`].
+    pub(super) fn equal_files(&self, sources: &[SourceFile]) -> Vec<String> {
+        self.inputs.equal_files(&self.listed(), sources)
+    }
+
     /// Hashes the recordings that the samples of this conversion come from. If an earlier version of this program began
     /// the conversion of a part, hashes all recordings.
     ///
@@ -95,8 +105,7 @@ impl<'a> Job<'a> {
     /// [`tonic_base::Error::Io`].
     pub(super) fn hash(&self) -> Result<Vec<SourceFile>> {
         let own = self.own_samples();
-        let listed = if self.lists_all { 0..self.inputs.samples() } else { own.clone() };
-        let mut sources = self.inputs.hash(&listed, self.conversion.verbosity)?;
+        let mut sources = self.inputs.hash(&self.listed(), self.conversion.verbosity)?;
         if self.conversion.part.is_none() || self.lists_all {
             let mut first = 0;
             for source in &mut sources {
@@ -110,8 +119,7 @@ impl<'a> Job<'a> {
 
     /// Returns the other files that hold data of the recordings that [`Job::hash`] hashes.
     pub(super) fn linked(&self) -> Vec<LinkedPath> {
-        let all = 0..self.inputs.samples();
-        self.inputs.linked(&if self.lists_all { all } else { self.own_samples() })
+        self.inputs.linked(&self.listed())
     }
 
     /// Returns the description of the set that the job makes. `counts` is the width of the set's count column. If the

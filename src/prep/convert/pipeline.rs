@@ -181,7 +181,8 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin
     match made {
         Ok(()) => {
             let seconds = progress.finish();
-            let mut outcome = job.judge(&description, losses)?;
+            let mut outcome = job.equal_files(&description.sources);
+            outcome.extend(job.judge(&description, losses)?);
             let manifest = match conversion.part {
                 Some(_) => writer.finish_part(&conversion.command, origin.settings.clone())?,
                 None => writer.finish()?,
