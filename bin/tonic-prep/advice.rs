@@ -129,9 +129,10 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             format!("--time-unit says what they count; --time-unit {assumed} takes them as they are")
         }
         PrepError::OddUnit { multiple: Some(us), .. } => {
-            let (factor, unit) = if us.fract() == 0.0 { (*us, "us") } else { (us * 1e3, "ns") };
+            let whole = (us - us.round()).abs() < us * 1e-6;
+            let (factor, unit) = if whole { (us.round(), "us") } else { (us * 1e3, "ns") };
             format!(
-                "save a copy in which all times are multiplied by {factor} (t * {factor}, with h5py), and convert it with \
+                "save a copy in which all times are multiplied by {factor} (t * {factor}, with h5py or NumPy), and convert it with \
                  --time-unit {unit}"
             )
         }
@@ -258,9 +259,15 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
             }
         }
         ClockRemedy::Parts(parts) => {
-            let ranges: Vec<String> = parts.iter().map(|range| format!("--events {range}")).collect();
+            /// Maximum number of parts that are listed.
+            const MOST: usize = 8;
+            let ranges: Vec<String> = parts.iter().take(MOST).map(|range| format!("--events {range}")).collect();
             let each = if ranges.len() == 1 { "leave the others out" } else { "convert each part by itself" };
-            let ranges = ranges.join(" or ");
+            let smaller = match parts.len().saturating_sub(MOST) {
+                0 => String::new(),
+                more => format!(" ({more} smaller parts are not listed)"),
+            };
+            let ranges = ranges.join(" or ") + &smaller;
             format!(
                 "{each}, with {ranges}; convert this file without others then, as --events cuts every recording; \
                  --allow-clock-trouble takes all as they are, sorted, which is right if they are only not in order"

@@ -147,6 +147,23 @@ fn a_reset_is_refused_with_both_parts() {
     );
     let said = fails(convert(&[&file], &path("none")).args(SENSOR).args(["--events", "10..6000"]), 3);
     says(&said, &["before event 5000", "--events 10..5000 or --events 5000..6000"]);
+    // All parts are listed, the largest first, up to a limit that is said.
+    let hour = 3_600_000_000;
+    for (gaps, words) in [
+        (3, &["and 2 more", "--events 630.. or --events 410..630 or --events 200..410 or --events ..200;"][..]),
+        (
+            11,
+            &[
+                "and 10 more",
+                "--events 2750.. or --events 2450..2750 or",
+                "860..1100 (4 smaller parts are not listed);",
+            ],
+        ),
+    ] {
+        let times = (0..=gaps).flat_map(|i: i64| (0..200 + 10 * i).map(move |n| 2 * i * hour + 9_000 * n));
+        let file = Camera::at(&times.collect::<Vec<_>>()).npy(&path("gaps.npy"));
+        refused(&file, &path("none"), words);
+    }
 }
 
 #[test]

@@ -45,6 +45,20 @@ fn a_link_that_leads_nowhere_is_no_column_that_is_missing() {
             says(&refused(&file(lost), &["--sensor", sensor]), &[&field, "gone.h5, which is not there"]);
         }
     }
+    // A column that is complete goes before a link of another of its names.
+    let two = hdf5_file(&dir.join("two.h5"), |file| {
+        ["t", "x", "y", "p"].iter().for_each(|name| column(file, name, &[1_u8, 0, 1]));
+        for name in ["pol", "Time", "On"] {
+            file.link_soft(&format!("/gone/{name}"), name).unwrap();
+        }
+    });
+    let output =
+        convert(&[two], &dir.join("two")).args(SENSOR).args(["--json"]).assert().success().get_output().clone();
+    let said = String::from_utf8(output.stdout).unwrap();
+    says(
+        &said,
+        &["Time (a link that leads nowhere), pol (a link that leads nowhere) were not used", "\"field\":\"p\""],
+    );
     let map = ["--map", "t=dvs/left/time,x=dvs/left/x,y=dvs/left/y", "--sensor", "40,30,1"];
     convert(&[file(&["pol"])], &dir.join("set")).args(map).assert().success();
     let member = ["--map", "t=dvs/left/time.t,x=dvs/left/x", "--sensor", "40"];

@@ -11,7 +11,7 @@ use super::columns::{columns, hdf5_of, options, put, put_all, read, six};
 use super::recording::{Recording, convert, convert_aloud, data, hdf5_file, json, refuses, says, scratch, stderr};
 
 /// Writes an npz archive. Each array has a name, a NumPy type, a shape and its bytes.
-fn npz(path: PathBuf, arrays: &[(&str, &str, &str, Vec<u8>)]) -> PathBuf {
+pub(crate) fn npz(path: PathBuf, arrays: &[(&str, &str, &str, Vec<u8>)]) -> PathBuf {
     let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
     for (name, descr, shape, bytes) in arrays {
         zip.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();

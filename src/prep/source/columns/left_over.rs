@@ -24,7 +24,12 @@ pub(crate) fn elsewhere(arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
             places.entry(unused.unwrap_or(name)).or_default().push(name);
         }
     }
+    let nowhere = |name: &str| {
+        let is = |array: &ArrayInfo| array.name == name && matches!(array.kind, ArrayKind::Nowhere(_));
+        arrays.iter().any(is)
+    };
     let entry = |(place, names): (&str, Vec<&str>)| match names[..] {
+        [only] if nowhere(only) => format!("{only} (a link that leads nowhere)"),
         [only] => only.to_string(),
         _ => format!("{place} ({} arrays)", names.len()),
     };
@@ -65,6 +70,9 @@ mod tests {
             ArrayInfo::nowhere("link".into(), "gone".into()),
         ]);
         let found = elsewhere(&arrays, &["left/t", "left/x"]);
-        assert_eq!(found, ["frames", "imu/a/b", "left/z", "link", "meta/Label", "right/ (2 arrays)"]);
+        assert_eq!(
+            found,
+            ["frames", "imu/a/b", "left/z", "link (a link that leads nowhere)", "meta/Label", "right/ (2 arrays)"]
+        );
     }
 }

@@ -183,7 +183,7 @@ impl TakenColumns {
         // What cannot be used is named with the reason, and not again among the others.
         let others = self.others.iter().filter(|other| !self.unusable.iter().any(|field| field.field == **other));
         let names: Vec<String> = self.unused.iter().chain(others).cloned().collect();
-        let several = names.iter().any(|name| name.ends_with(')'));
+        let several = names.iter().any(|name| name.ends_with(" arrays)"));
         let all: Vec<String> = names.into_iter().chain(self.unusable.iter().map(UnusableField::to_string)).collect();
         let one = all.len() == 1 && !several;
         let (fields, were) = if one { ("field", "was") } else { ("fields", "were") };

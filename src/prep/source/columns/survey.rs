@@ -113,6 +113,9 @@ fn find_named(path: &Path, file: &dyn Survey) -> Result<Fields> {
         [place] => loop {
             match assign(&place.fields) {
                 Ok(fields) => return Ok(fields),
+                Err((_, a, b)) if dangles(file, &a) != dangles(file, &b) => {
+                    place.fields.retain(|(_, field)| *field != if dangles(file, &a) { a.clone() } else { b.clone() });
+                }
                 Err((role, a, b)) if is_copy(file, role, &a, &b) => place.fields.retain(|(_, field)| *field != b),
                 Err((role, a, b)) => {
                     let without = |other: &FieldPath| {
@@ -138,6 +141,11 @@ fn find_named(path: &Path, file: &dyn Survey) -> Result<Fields> {
             remedies: several.iter().map(Place::map).collect(),
         }),
     }
+}
+
+/// Whether a field is a link that leads nowhere.
+fn dangles(file: &dyn Survey, field: &FieldPath) -> bool {
+    file.arrays().iter().any(|array| array.name == field.array && matches!(array.kind, ArrayKind::Nowhere(_)))
 }
 
 /// Returns whether the first numbers of two fields are equal. For polarities, -1 and 0 count as equal.

@@ -10,9 +10,6 @@ use crate::source::times::event_range::EventRange;
 use crate::source::times::sorting::Sorting;
 use crate::source::times::timeline::Timeline;
 
-/// Maximum number of ranges of events that an error suggests.
-const SUGGESTED: usize = 3;
-
 /// Checks the findings about the times of a recording or of one sample. Returns notes for the user. `place` says in
 /// messages which times these are.
 ///
@@ -104,8 +101,7 @@ fn remedy(time: &Timeline, found: &Findings) -> ClockRemedy {
     }
 }
 
-/// Returns the largest ranges of events between resets, gaps and stray times: at most [`SUGGESTED`], the largest first.
-/// Events with stray times are in no range.
+/// Returns the ranges of events between resets, gaps and stray times, the largest first. Events with stray times are in no range.
 fn pieces(time: &Timeline, found: &Findings) -> Vec<EventRange> {
     let skipped = time.skipped;
     let mut places: Vec<u64> = found.breaks.iter().flat_map(|found| [Some(found.at), found.until]).flatten().collect();
@@ -115,7 +111,6 @@ fn pieces(time: &Timeline, found: &Findings) -> Vec<EventRange> {
     let mut pieces: Vec<(u64, u64)> = places.windows(2).map(|pair| (pair[0], pair[1])).collect();
     pieces.retain(|(start, end)| start < end && !stray(start));
     pieces.sort_by_key(|(start, end)| std::cmp::Reverse(end - start));
-    pieces.truncate(SUGGESTED);
     let open = time.left_out == skipped;
     let range = |(start, end)| EventRange {
         start: start + skipped,
