@@ -71,6 +71,7 @@ mod tables;
 mod tonic;
 mod tools;
 mod transforms;
+mod unit_evidence;
 mod units;
 mod virtual_data;
 mod widths;

@@ -13,10 +13,10 @@ use tonic_toolkit::shard::Manifest;
 use super::camera::{Camera, npy_header, seconds};
 use super::recording::{Recording, Times, contents, convert, fails, hdf5_file, prep, samples, says, scratch};
 
-const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
+pub(crate) const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
 /// Writes a structured NumPy array with float64 times.
-fn npy_of_floats(camera: &Camera, path: &Path, time: impl Fn(i64) -> f64) -> PathBuf {
+pub(crate) fn npy_of_floats(camera: &Camera, path: &Path, time: impl Fn(i64) -> f64) -> PathBuf {
     let descr = "[('t', '<f8'), ('x', '<u2'), ('y', '<u2'), ('p', '|u1')]";
     let mut bytes = npy_header(descr, &format!("({},)", camera.t.len()));
     for i in 0..camera.t.len() {
@@ -30,7 +30,7 @@ fn npy_of_floats(camera: &Camera, path: &Path, time: impl Fn(i64) -> f64) -> Pat
 }
 
 /// Writes the columns of e2vid's layout. `fill` writes the times.
-fn e2vid_of(camera: &Camera, path: &Path, fill: impl Fn(&hdf5::Group)) -> PathBuf {
+pub(crate) fn e2vid_of(camera: &Camera, path: &Path, fill: impl Fn(&hdf5::Group)) -> PathBuf {
     hdf5_file(path, |file| {
         let events = file.create_group("events").unwrap();
         let column = || events.new_dataset_builder();
@@ -42,7 +42,7 @@ fn e2vid_of(camera: &Camera, path: &Path, fill: impl Fn(&hdf5::Group)) -> PathBu
 }
 
 /// Converts into `set`. Returns the notes of the conversion.
-fn notes(file: &Path, set: &Path, arguments: &[&str]) -> Vec<String> {
+pub(crate) fn notes(file: &Path, set: &Path, arguments: &[&str]) -> Vec<String> {
     let mut command = convert(&[file], set);
     let output = command.args(arguments).args(["--overwrite", "--json"]).assert().success().get_output().clone();
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -50,7 +50,7 @@ fn notes(file: &Path, set: &Path, arguments: &[&str]) -> Vec<String> {
 }
 
 /// Asserts that the conversion is refused before anything is written. Returns the message.
-fn refused(file: &Path, set: &Path, arguments: &[&str]) -> String {
+pub(crate) fn refused(file: &Path, set: &Path, arguments: &[&str]) -> String {
     let said = fails(convert(&[file], set).args(arguments), 3);
     assert!(!set.exists(), "{said}");
     said

@@ -11,7 +11,7 @@ use crate::convert::sensor::unknown_sensor;
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::source::{
-    Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled, alike, events_of,
+    Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled, alike, events_of, vet_together,
 };
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
@@ -85,7 +85,7 @@ impl Inputs {
     /// sensors; [`tonic_base::Error::Usage`] if the sensor size is unknown.
     pub fn open(paths: &[PathBuf], options: &SourceOptions) -> Result<Inputs> {
         let mut recordings = Vec::with_capacity(paths.len());
-        let (mut notes, mut rowless) = (Vec::new(), Rowless::default());
+        let (mut notes, mut rowless, mut small) = (Vec::new(), Rowless::default(), Vec::new());
         for path in paths {
             let mut opened = Recording::open(path, options)?;
             if opened.is_empty() {
@@ -96,16 +96,18 @@ impl Inputs {
             for recording in &mut opened {
                 let name = if folder { path.display().to_string() } else { recording.name.clone() };
                 let own = std::mem::take(&mut recording.notes).into_iter();
-                notes.extend(own.map(|note| match note.strip_prefix("warning: ") {
-                    _ if paths.len() == 1 => note,
-                    Some(warning) => format!("warning: {name}: {warning}"),
-                    None => format!("{name}: {note}"),
-                }));
+                notes.extend(own.map(|note| if paths.len() == 1 { note } else { note_on(&name, &note) }));
             }
+            small.extend(
+                opened.iter().filter(|only| !folder && !only.layout.has_samples()).map(|only| only.path.clone()),
+            );
             recordings.extend(opened);
         }
         if paths.len() > 1 {
             check_once(&recordings)?;
+        }
+        if let [first, _, ..] = &small[..] {
+            vet_together(first, &small, options)?;
         }
         if rowless.recordings > 0 {
             let n = rowless.recordings;
@@ -248,7 +250,7 @@ impl Inputs {
         let alone = self.inputs.len() == 1;
         let said = found.into_iter().map(|(name, note, recordings)| match alone {
             true => note,
-            false => format!("{}: {note}", and_more(name, recordings - 1)),
+            false => note_on(&and_more(name, recordings - 1), &note),
         });
         said.collect()
     }
@@ -362,6 +364,14 @@ impl Inputs {
             let raw = input.recording.read(first..first + samples);
             Some(raw.map(|raw| RecordingSlice { recording: &input.recording, first, raw }))
         })
+    }
+}
+
+/// Returns a note about the recordings `name`. A warning stays one.
+fn note_on(name: &str, note: &str) -> String {
+    match note.strip_prefix("warning: ") {
+        Some(warning) => format!("warning: {name}: {warning}"),
+        None => format!("{name}: {note}"),
     }
 }
 

@@ -65,7 +65,7 @@ impl Layout {
     }
 
     /// Whether a file of this layout holds many samples with labels, instead of one recording.
-    pub(super) fn has_samples(self) -> bool {
+    pub(crate) fn has_samples(self) -> bool {
         matches!(self, Layout::Hsd | Layout::Ntidigits)
     }
 }

@@ -6,6 +6,7 @@
 //! the folder that the file is in, from a table of [`labels`], from the file itself or from the caller.
 //!
 //! ```text
+//! together                     the unit of small recordings, judged together
 //! open, detect, formats        opens a file or a folder; recognises a file's layout, or a format that is not read
 //! layout, options              the names of layouts; the caller's options
 //! layouts                      opens files by their layout: datasets of many samples, recordings of cameras, NumPy files
@@ -42,6 +43,7 @@ mod sorted;
 mod stream;
 mod synth;
 mod times;
+mod together;
 
 pub(crate) use check::check_unknown_sensor;
 pub use columns::TakenColumns;
@@ -65,3 +67,4 @@ pub use synth::synth;
 pub use times::EventRange;
 pub use times::TimeUnit;
 pub(crate) use times::implausible;
+pub(crate) use together::vet_together;

@@ -12,7 +12,7 @@ use crate::source::layout::Layout;
 use crate::source::numpy::EventArray;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::sorted::SortedEvents;
-use crate::source::times::{EventRange, TimeUnit, Timeline};
+use crate::source::times::{EventRange, Timeline};
 
 /// Number of events that are read at a time when a whole recording is scanned.
 const STRIDE: u64 = 1 << 20;
@@ -123,18 +123,14 @@ impl EventStream {
     /// [`Error::DamagedRecording`], [`tonic_base::Error::Unavailable`], [`tonic_base::Error::Io`].
     pub(super) fn times(&self, range: Range<u64>) -> Result<Stamps> {
         let first = range.start;
-        let mut times = self.stored_times(range, self.time.unit)?;
+        let mut times = self.stored_times(range)?;
         self.time.mend(first, &mut times);
         Ok(times)
     }
 
-    /// Reads the times of a range of events without undoing wraps. The numbers in the file are taken to be in `unit`,
-    /// and are converted to microseconds. Times that are in memory were converted before, so `unit` is ignored for
-    /// them.
-    ///
-    /// # Errors
-    /// Errors of [`EventStream::times`].
-    pub(super) fn stored_times(&self, range: Range<u64>, unit: TimeUnit) -> Result<Stamps> {
+    /// Reads the times of a range of events, in microseconds, without undoing wraps.
+    fn stored_times(&self, range: Range<u64>) -> Result<Stamps> {
+        let unit = self.time.unit;
         let range = self.time.places(range);
         Ok(match &self.columns {
             EventStore::Memory(block) => {
@@ -267,6 +263,7 @@ mod tests {
     use super::*;
     use crate::source::options::SourceOptions;
     use crate::source::raw::Coordinates;
+    use crate::source::times::TimeUnit;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

@@ -167,6 +167,9 @@ pub(crate) struct Fractions {
     pub span: f64,
     /// Whether some times have more than three decimal places, such as microseconds divided by a million.
     pub fine: bool,
+    /// Share of the times that have a fraction, 0 to 1. Fractions that come from rounding, of microseconds that were
+    /// computed as `seconds * 1e6`, do not count.
+    pub share: f64,
 }
 
 impl Fractions {
@@ -178,8 +181,25 @@ impl Fractions {
         let far =
             |time: f64, whole: f64| (time * whole - (time * whole).round()).abs() > 1e-3 + time.abs() * whole * 1e-7;
         let fractional = times.clone().any(|time| time.fract() != 0.0);
-        fractional.then(|| Fractions { span: last - first, fine: times.clone().any(|time| far(time, 1e3)) })
+        let of_clock = times.clone().filter(|&time| has_fraction(time)).count();
+        fractional.then(|| Fractions {
+            span: last - first,
+            fine: times.clone().any(|time| far(time, 1e3)),
+            share: of_clock as f64 / times.clone().count() as f64,
+        })
     }
+}
+
+/// Whether a time has a fraction that is not the rounding error of `seconds * 1e6`, with seconds in float32 or float64,
+/// or of a difference of such seconds since 1970.
+fn has_fraction(time: f64) -> bool {
+    let off = |number: f64| (number - number.round()).abs();
+    let single = time as f32;
+    let step = if f64::from(single) == time { (single.next_up() - single).into() } else { time.next_up() - time };
+    let (seconds, near_whole) = (time / 1e6, off(time) <= 1e-6 + 4.0 * step);
+    let of_single = (f64::from(seconds as f32) / seconds - 1.0).abs() < 1e-14;
+    // Seconds since 1970, and differences of them, are multiples of 2^-22 s.
+    !near_whole && !of_single && off(seconds * 67_108_864.0) > 1e-3
 }
 
 /// Times of events in microseconds. Some may be missing.

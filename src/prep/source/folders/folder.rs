@@ -22,12 +22,10 @@ use crate::source::long::Long;
 use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::Recording;
 use crate::source::stream::ClassLabel;
-use crate::source::times::{TimeUnit, vet_ends, vet_small};
+use crate::source::times::{TimeUnit, vet_ends};
+use crate::source::together::vet_together;
 use tonic_base::some_of;
 use tonic_shard::NO_LABEL;
-
-/// Maximum number of files whose times are read when a folder is opened, to check the unit of small recordings.
-const PROBES: usize = 64;
 
 /// Opens all recordings of a folder.
 ///
@@ -57,8 +55,7 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     if let Some(first) = listing.files.first() {
         vet_ends(&open_stream(&dir.join(first), options)?)?;
     }
-    let probes = listing.files.iter().step_by(listing.files.len().div_ceil(PROBES));
-    vet_small(dir, probes.map(|name| open_stream(&dir.join(name), options)))?;
+    vet_together(dir, &listing.files.iter().map(|name| dir.join(name)).collect::<Vec<_>>(), options)?;
     let labelled = labelled.map_or_else(|| by_file(dir, &listing, &heads), Ok)?;
     let sensor = heads.iter().find_map(|head| head.sensor);
     let sensor_of = |head: &Head| options.sensor.or(head.sensor).or(sensor);
@@ -164,7 +161,9 @@ fn label_files(
     }
     if !found.outside.is_empty() {
         let outside = some_of(&found.outside);
-        notes.push(format!("folders without recordings that are not in the list of classes are left out: {outside}"));
+        notes.push(format!(
+            "warning: folders without recordings that are not in the list of classes are no classes: {outside}"
+        ));
     }
     Ok(Some(Labelled { classes: Some(found.names), labels: found.labels }))
 }

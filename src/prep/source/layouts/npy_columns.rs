@@ -43,27 +43,42 @@ pub(super) struct Found {
     others: Vec<String>,
     /// Fields that have the name of a column, but whose type or shape does not fit.
     unusable: Vec<UnusableField>,
+    /// The unit of times that the file tells, or else microseconds, and a note for the user about it.
+    pub(super) unit: (TimeUnit, Option<String>),
 }
 
 impl Found {
-    pub(super) fn new(fields: Fields, lanes: [Option<Lane>; 4], arrays: &[ArrayInfo], label: Option<&str>) -> Found {
+    /// `label` and `unit` are names of arrays that are used for something else than columns.
+    pub(super) fn new(
+        fields: Fields,
+        lanes: [Option<Lane>; 4],
+        arrays: &[ArrayInfo],
+        label: Option<&str>,
+        unit: Option<&str>,
+    ) -> Found {
         let len = lanes[0].map_or(0, |t| t.len);
         let unused = survey::left_over(arrays, &fields, len);
         let used = fields.iter().flatten().map(|field| field.array.as_str());
-        let used: Vec<&str> = used.chain(label).chain(unused.iter().map(String::as_str)).collect();
+        let used: Vec<&str> = used.chain(label).chain(unit).chain(unused.iter().map(String::as_str)).collect();
         let others = elsewhere(arrays, &used);
         let unusable = unusable(arrays, &fields, len);
-        Found { fields, lanes, len, unused, others, unusable }
+        Found { fields, lanes, len, unused, others, unusable, unit: (TimeUnit::Microseconds, None) }
+    }
+
+    /// Returns the unit in the type of the times, such as `datetime64[ms]`.
+    pub(super) fn unit_of_type(&self) -> Option<TimeUnit> {
+        match self.lanes[0]?.number.kind {
+            NumberKind::Time(tick) => Some(tick.unit()),
+            _ => None,
+        }
     }
 
     /// Returns how the times are read. Their unit is the one in the options, or else the one in the array's type, or
-    /// else microseconds.
+    /// else the one that the file tells.
     pub(super) fn time(&self, options: &SourceOptions) -> Timeline {
-        let own = match self.lanes[0].map(|t| t.number.kind) {
-            Some(NumberKind::Time(tick)) => Some(tick.unit()),
-            _ => None,
-        };
-        let mut time = Timeline::new(options, own.unwrap_or(TimeUnit::Microseconds), None);
+        let own = self.unit_of_type();
+        let (told, note) = self.unit.clone();
+        let mut time = Timeline::new(options, own.unwrap_or(told), note);
         time.unit_given |= own.is_some();
         time
     }

@@ -20,9 +20,12 @@ use crate::source::numpy::Header;
 use crate::source::options::SourceOptions;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::stream::{ClassLabel, EventStore, EventStream, ONE_CLASS};
+use crate::source::times::{Entry, TimeUnit, Told, find_told};
 
 /// Maximum number of arrays that are read from one archive. Further arrays are ignored.
 const MAX_ARRAYS: usize = 4096;
+/// Maximum size in bytes of an array with one entry that may tell the unit of times.
+const MAX_TEXT: usize = 1024;
 
 /// Reads the headers of a `.npz` file, and the label if the user's map names one, but no events. Returns which fields
 /// are the columns of events, the label, and the number of events.
@@ -148,7 +151,9 @@ impl<'a> Archive<'a> {
             let header = self.needed(&field.array)?;
             lane(path, header, field)
         })?;
-        let found = Found::new(fields, lanes, &self.arrays, named_label(options));
+        let told = self.told();
+        let unit = told.as_ref().map(|told| told.name.as_str());
+        let mut found = Found::new(fields, lanes, &self.arrays, named_label(options), unit);
         for (field, lane) in found.fields.iter().flatten().zip(lanes.iter().flatten()) {
             let wrong = |expected: String| Err(Error::wrong_type(path, &field.to_string(), expected, lane.len));
             if lane.len != found.len {
@@ -159,7 +164,20 @@ impl<'a> Archive<'a> {
                 return wrong(format!("at most {MAX_SAMPLE_EVENTS} events, {why}"));
             }
         }
+        if let Some(told) = told.filter(|_| found.unit_of_type().is_none()) {
+            found.unit = told.unit(path, options.time_unit, TimeUnit::Microseconds)?;
+        }
         Ok(found)
+    }
+
+    /// Finds what the arrays with one entry say about the unit of times.
+    fn told(&self) -> Option<Told> {
+        let one = self.headers.iter().filter(|(_, header)| header.items() == 1 && header.dtype.bytes() <= MAX_TEXT);
+        let entry = |(name, header): &(String, Header)| {
+            let text = self.read(name).ok().and_then(|data| header.one_value(&data));
+            Entry { name: name.clone(), place: format!("the array {name:?}"), text }
+        };
+        find_told(one.map(entry).collect(), false)
     }
 
     /// Reads the columns t, x, y and p. An array that has several of these columns is read only once.

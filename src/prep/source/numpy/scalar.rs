@@ -8,9 +8,8 @@ impl Header {
     /// Returns the array's only entry, if it is an integer. `data` is the data of the array.
     pub(crate) fn one_integer(&self, data: &[u8]) -> Option<i64> {
         let DType::Number(number) = &self.dtype else { return None };
-        let whole = matches!(number.kind, NumberKind::Int | NumberKind::Uint) && self.items() == 1;
-        let flat = Header { shape: vec![1], ..self.clone() };
-        match flat.lane(&Part::Whole).ok().filter(|_| whole)?.of_array(data, 1) {
+        let whole = matches!(number.kind, NumberKind::Int | NumberKind::Uint);
+        match self.one_number(data).filter(|_| whole)? {
             Numbers::U8(v) => v.first().map(|&n| n.into()),
             Numbers::I8(v) => v.first().map(|&n| n.into()),
             Numbers::U16(v) => v.first().map(|&n| n.into()),
@@ -19,6 +18,17 @@ impl Header {
             Numbers::I64(v) => v.first().copied(),
             Numbers::F64(_) | Numbers::Times(_) => None,
         }
+    }
+
+    /// Returns the array's only entry as text, if it is a number or a text. `data` is the data of the array.
+    pub(crate) fn one_value(&self, data: &[u8]) -> Option<String> {
+        self.one_text(data).or_else(|| Some(self.one_number(data)?.floats().first()?.to_string()))
+    }
+
+    /// Returns the array's only entry, if it is a number.
+    fn one_number(&self, data: &[u8]) -> Option<Numbers> {
+        let flat = Header { shape: vec![1], ..self.clone() };
+        Some(flat.lane(&Part::Whole).ok().filter(|_| self.items() == 1)?.of_array(data, 1))
     }
 
     /// Returns the array's only entry, if it is a text (`<U5`, `|S5`). `data` is the data of the array.

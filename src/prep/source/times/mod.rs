@@ -22,7 +22,7 @@ pub(crate) use clock::{Clock, Findings, Wrap};
 pub use event_range::EventRange;
 pub(crate) use rows::{RowClocks, probe};
 pub(crate) use timeline::Timeline;
-pub(crate) use told_unit::{attribute_text, told_unit};
+pub(crate) use told_unit::{Entry, Told, attribute_text, find as find_told, told_unit};
 pub use unit::TimeUnit;
 pub(crate) use vet::{implausible, vet, vet_all, vet_ends, vet_small, vet_unwrapped};
 pub(crate) use vet_blocks::{blocks, vet_in_blocks};

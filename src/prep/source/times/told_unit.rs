@@ -1,4 +1,5 @@
-//! Finds the unit of a file's times in the attributes of their HDF5 dataset, or of the groups that contain the dataset.
+//! Finds the unit of a file's times in what the file says about them: attributes of their HDF5 dataset or of the groups
+//! that contain it, or arrays of an npz archive. It is a unit (`time_unit`), or the length of a tick (`time_base`).
 
 use std::path::Path;
 
@@ -8,16 +9,41 @@ use crate::error::{Error, Result};
 use crate::source::hdf::{self, text_bytes};
 use crate::source::times::unit::TimeUnit;
 
-/// An attribute gives the unit of times if its name is `unit` or `units`, alone or with one of these words, as in
+/// An entry gives the unit of times if its name is `unit` or `units`, alone or with one of these words, as in
 /// `time_unit`.
 const OF_TIMES: [&str; 7] = ["", "t", "ts", "time", "times", "timestamp", "timestamps"];
+/// An entry gives the length of a tick if its name is one of these words after one of [`OF_TIMES`], as in `time_base`.
+const OF_TICKS: [&str; 6] = ["base", "scale", "scale_factor", "resolution", "tick", "ticks"];
+/// Those of [`OF_TICKS`] that also give the length of a tick if they stand alone, at least near times.
+const ALONE: [&str; 4] = ["scale_factor", "resolution", "tick", "ticks"];
 
-/// Returns the unit that an attribute in the file gives for the times in `dataset`, or else `usual`. Also returns a
-/// note for the user if the attribute is not understood, or gives an unexpected unit. The expected unit is the user's
-/// (`given`), or else `usual`.
+/// Something that a file says with a name and a value: an attribute, or an array with one entry.
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    /// Description of the entry for messages.
+    pub(crate) place: String,
+    /// Value of the entry. `None` if it is neither a text, nor a number, nor a fraction of two integers.
+    pub(crate) text: Option<String>,
+}
+
+/// What a file says about the unit of its times.
+pub(crate) struct Told {
+    /// Name of the entry.
+    pub(crate) name: String,
+    /// Description of the entry for messages.
+    place: String,
+    text: Option<String>,
+    /// Length of a tick in microseconds, if the text is understood.
+    us: Option<f64>,
+    /// Whether the entry is about times and nothing else.
+    of_times: bool,
+}
+
+/// Returns the unit that an attribute in an HDF5 file gives for the times in `dataset`, or else `usual`, like
+/// [`Told::unit`].
 ///
 /// # Errors
-/// [`Error::OddUnit`] if the attribute gives a unit of time that is not supported, and the user gave none.
+/// Errors of [`Told::unit`].
 pub(crate) fn told_unit(
     path: &Path,
     file: &hdf::File,
@@ -25,34 +51,51 @@ pub(crate) fn told_unit(
     given: Option<TimeUnit>,
     usual: TimeUnit,
 ) -> Result<(TimeUnit, Option<String>)> {
-    let of_dataset = file.dataset(dataset).ok().and_then(|place| find(&place, dataset));
-    let of_dataset = of_dataset.map(|told| Told { of_times: told.text.as_deref().is_some_and(is_told), ..told });
-    let found = of_dataset
-        .or_else(|| groups(dataset).find_map(|group| file.group(group).ok().and_then(|place| find(&place, group))));
-    let Some(Told { place, text, of_times }) = found else { return Ok((usual, None)) };
-    let told = text.as_deref().and_then(TimeUnit::recognise);
-    let said = text.as_ref().map_or("no text".into(), |text| format!("{text:?}"));
-    Ok(match (told, given) {
-        (Some(told), Some(given)) if told != given => (
-            told,
-            Some(format!("{place} says that times are in {told}; they are taken as {given}, the unit that was given")),
-        ),
-        (Some(told), None) if told != usual => {
-            (told, Some(format!("times are in {told}, as {place} says, not in {usual} as is usual")))
-        }
-        (Some(told), _) => (told, None),
-        (None, None) if of_times || text.as_deref().is_some_and(is_of_time) => {
-            let multiple = text.as_deref().and_then(TimeUnit::measure);
-            return Err(Error::OddUnit { path: path.into(), place, got: said, multiple });
-        }
-        (None, _) => {
-            let unit = given.unwrap_or(usual);
-            (
-                usual,
-                Some(format!("{place} is {said}, which is no known unit (s, ms, us, ns); times are taken as {unit}")),
-            )
-        }
-    })
+    let of_dataset = file.dataset(dataset).ok().and_then(|place| find(attributes(&place, dataset), true));
+    let of_group = |group| find(attributes(&*file.group(group).ok()?, group), false);
+    let found = of_dataset.or_else(|| groups(dataset).find_map(of_group));
+    found.map_or(Ok((usual, None)), |told| told.unit(path, given, usual))
+}
+
+impl Told {
+    /// Returns the unit that the entry gives, or else `usual`. Also returns a note for the user if the entry is not
+    /// understood, or gives an unexpected unit. The expected unit is the user's (`given`), or else `usual`.
+    ///
+    /// # Errors
+    /// [`Error::OddUnit`] if the entry gives a unit of time that is not supported, and the user gave none.
+    pub(crate) fn unit(
+        self,
+        path: &Path,
+        given: Option<TimeUnit>,
+        usual: TimeUnit,
+    ) -> Result<(TimeUnit, Option<String>)> {
+        let Told { place, text, us, of_times, .. } = self;
+        let said = text.as_ref().map_or("no text".into(), |text| format!("{text:?}"));
+        Ok(match (us.and_then(TimeUnit::of_length), given) {
+            (Some(told), Some(given)) if told != given => (
+                told,
+                Some(format!(
+                    "{place} says that times are in {told}; they are taken as {given}, the unit that was given"
+                )),
+            ),
+            (Some(told), None) if told != usual => {
+                (told, Some(format!("times are in {told}, as {place} says, not in {usual} as is usual")))
+            }
+            (Some(told), _) => (told, None),
+            (None, None) if of_times || text.as_deref().is_some_and(is_of_time) => {
+                return Err(Error::OddUnit { path: path.into(), place, got: said, multiple: us });
+            }
+            (None, _) => {
+                let unit = given.unwrap_or(usual);
+                (
+                    usual,
+                    Some(format!(
+                        "{place} is {said}, which is no known unit (s, ms, us, ns); times are taken as {unit}"
+                    )),
+                )
+            }
+        })
+    }
 }
 
 /// Returns whether a text says anything, unlike an empty text or a placeholder such as `unknown`.
@@ -62,8 +105,12 @@ fn is_told(text: &str) -> bool {
 
 /// Returns whether a text that is not a unit mentions time: it contains the name of a unit, or a number.
 fn is_of_time(text: &str) -> bool {
+    text.contains(|c: char| c.is_ascii_digit()) || has_unit(text)
+}
+
+fn has_unit(text: &str) -> bool {
     let mut words = text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
-    text.contains(|c: char| c.is_ascii_digit()) || words.any(|word| TimeUnit::recognise(word).is_some())
+    words.any(|word| TimeUnit::recognise(word).is_some())
 }
 
 /// Returns the groups that contain a dataset, from the innermost to the file's root.
@@ -73,36 +120,92 @@ fn groups(dataset: &str) -> impl Iterator<Item = &str> {
     slashes.filter(|&at| at > 0).map(|at| &dataset[..at]).chain(["/"])
 }
 
-/// An attribute that may give the unit of times.
-struct Told {
-    /// Description of the attribute for messages.
-    place: String,
-    /// Value of the attribute. `None` if it is neither a text nor a number.
-    text: Option<String>,
-    /// Whether the attribute is about times and nothing else.
-    of_times: bool,
+/// Finds what the entries of one place say about the unit of times: a unit, or else the length of a tick. A unit is
+/// multiplied by the factor to it, as in `units = s` with `scale_factor = 1e-6`. `of_dataset` says that the place is the
+/// dataset of times, and not a group around it.
+pub(crate) fn find(entries: Vec<Entry>, of_dataset: bool) -> Option<Told> {
+    let of_words = |entry: &Entry, words: &[&str], alone: &[&str]| {
+        let name = entry.name.to_lowercase().replace(['-', ' '], "_").replace("_of_", "_");
+        let of =
+            |word: &&str| name.strip_suffix(word).or_else(|| name.strip_prefix(word)).map(|of| of.trim_matches('_'));
+        let found =
+            |word: &&str| of(word).filter(|of| OF_TIMES.contains(of) && (!of.is_empty() || alone.contains(word)));
+        words.iter().find_map(|word| found(word).map(|of| !of.is_empty()))
+    };
+    let named = |words: &'static [&'static str], alone: &'static [&'static str]| {
+        let mut found: Vec<(bool, &Entry)> =
+            entries.iter().filter_map(|entry| Some((!of_words(entry, words, alone)?, entry))).collect();
+        // One that names times goes before one that may be of all columns.
+        found.sort_by_key(|(generic, entry)| (*generic, &entry.name));
+        found
+    };
+    let ticks = named(&OF_TICKS, &ALONE);
+    let Some((generic, unit)) = named(&["units", "unit"], &["units", "unit"]).into_iter().next() else {
+        return ticks.into_iter().find_map(|(generic, entry)| tick(entry, !generic, of_dataset));
+    };
+    let us = unit.text.as_deref().and_then(TimeUnit::measure);
+    let factor = |entry: &Entry| entry.text.as_ref()?.parse::<f64>().ok().filter(|factor| *factor != 1.0);
+    let scale =
+        |(generic, entry): &&(bool, &Entry)| (of_dataset || !generic) && entry.name.to_lowercase().contains("scale");
+    let mut factors = ticks.iter().filter(scale).filter_map(|(_, entry)| Some((*entry, factor(entry)?)));
+    Some(match (us, factors.next()) {
+        (Some(us), Some((entry, factor))) => Told {
+            name: unit.name.clone(),
+            place: format!("{} with {}", unit.place, entry.place),
+            text: Some(format!("{factor} * {}", unit.text.as_deref().unwrap_or_default())),
+            us: Some(us * factor).filter(|us| *us > 0.0),
+            of_times: true,
+        },
+        _ => Told {
+            name: unit.name.clone(),
+            place: unit.place.clone(),
+            text: unit.text.clone(),
+            us,
+            of_times: if of_dataset { unit.text.as_deref().is_some_and(is_told) } else { !generic },
+        },
+    })
 }
 
-/// Finds the attribute that gives the unit of times. `place` is the dataset or group whose attributes are searched, and
-/// `name` is the path of this dataset or group in the file.
-fn find(place: &Location, name: &str) -> Option<Told> {
-    let names = place.attr_names().ok()?;
-    let plain = |attribute: &str| attribute.to_lowercase().replace(['-', ' '], "_").replace("_of_", "_");
-    let is_unit = |attribute: &&String| {
-        let attribute = plain(attribute).replace("units", "unit");
-        let of = attribute.strip_suffix("unit").or_else(|| attribute.strip_prefix("unit"));
-        of.is_some_and(|of| OF_TIMES.contains(&of.trim_matches('_')))
+/// Returns what an entry says about the length of a tick: a length of time, or a number of seconds. `None` if it is
+/// probably about something else, such as the resolution of a sensor, or says nothing. `names_times` says that its name
+/// is about times.
+fn tick(entry: &Entry, names_times: bool, of_dataset: bool) -> Option<Told> {
+    let text = entry.text.as_deref()?;
+    let us = TimeUnit::measure(text).or_else(|| TimeUnit::measure(&format!("{text} s")));
+    let (us, says) = match text.trim().parse::<f64>() {
+        // A number above 1 may be one of ticks per second.
+        Ok(number) => (us.filter(|us| *us < 1e6), (names_times || of_dataset) && ![0.0, 1.0].contains(&number)),
+        Err(_) => (us, us.is_some() || has_unit(text)),
     };
-    let mut units: Vec<&String> = names.iter().filter(is_unit).collect();
-    // One that names times goes before one that may be of all columns.
-    let is_generic = |attribute: &str| ["unit", "units"].contains(&&*plain(attribute));
-    units.sort_by_key(|attribute| (is_generic(attribute), *attribute));
-    let attribute = units.first()?;
-    let told = place.attr(attribute).ok();
-    let number = |told: &Attribute| Some(told.read_raw::<f64>().ok().filter(|_| told.size() == 1)?[0].to_string());
-    let text = told.and_then(|told| attribute_text(&told).or_else(|| number(&told)));
-    let of_times = !is_generic(attribute);
-    Some(Told { place: format!("the attribute {attribute:?} of {name:?}"), text, of_times })
+    let says = says || us.and_then(TimeUnit::of_length).is_some();
+    says.then(|| Told {
+        name: entry.name.clone(),
+        place: entry.place.clone(),
+        text: Some(text.into()),
+        us,
+        of_times: true,
+    })
+}
+
+/// Reads the attributes of a dataset or group that may say something about times. `name` is its path in the file.
+fn attributes(place: &Location, name: &str) -> Vec<Entry> {
+    let names = place.attr_names().unwrap_or_default();
+    let entry = |attribute: String| {
+        let told = place.attr(&attribute).ok();
+        let text = told.and_then(|told| attribute_text(&told).or_else(|| attribute_number(&told, &attribute)));
+        Entry { place: format!("the attribute {attribute:?} of {name:?}"), name: attribute, text }
+    };
+    names.into_iter().map(entry).collect()
+}
+
+/// Reads an attribute that is one number, or a time base of two integers, such as (1, 1000000).
+fn attribute_number(attribute: &Attribute, name: &str) -> Option<String> {
+    let numbers = if attribute.size() <= 2 { attribute.read_raw::<f64>().ok()? } else { return None };
+    match numbers[..] {
+        [number] => Some(number.to_string()),
+        [above, below] if name.to_lowercase().ends_with("base") => Some(format!("{above}/{below}")),
+        _ => None,
+    }
 }
 
 /// Reads the text of an attribute that is one string, of any string type. `None` for other attributes.

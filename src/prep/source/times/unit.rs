@@ -57,16 +57,16 @@ impl TimeUnit {
     /// recording of about 10 seconds with about 100,000 events per second is most probable. The unit `likely` is
     /// preferred to all others. `None` if there is no other unit in which the recording lasts 10 ms to a day.
     pub(crate) fn probable(self, lasts: f64, events: u64, likely: Option<TimeUnit>) -> Option<(TimeUnit, f64)> {
-        let far = |unit: TimeUnit| {
-            let us = lasts * unit.microseconds() / self.microseconds();
-            let rate = events as f64 / us * 10.0;
-            let far = if likely == Some(unit) { 0.0 } else { (us / 1e7).log10().abs() + rate.log10().abs() };
-            ((far, us), unit)
-        };
-        let others = Self::NAMES.into_iter().map(|(_, unit)| unit).filter(|unit| *unit != self).map(far);
-        let plausible = others.filter(|((_, us), _)| (1e4..=86_400e6).contains(us));
-        let nearest = plausible.min_by(|((a, _), _), ((b, _), _)| a.total_cmp(b));
-        nearest.map(|((_, us), unit)| (unit, us))
+        let in_unit = |unit: TimeUnit| lasts * unit.microseconds() / self.microseconds();
+        let far = |(unit, us): &(TimeUnit, f64)| if likely == Some(*unit) { 0.0 } else { unusual(*us, events) };
+        let others = Self::NAMES.into_iter().filter(|(_, unit)| *unit != self);
+        let plausible = others.map(|(_, unit)| (unit, in_unit(unit))).filter(|(_, us)| (1e4..=86_400e6).contains(us));
+        plausible.min_by(|a, b| far(a).total_cmp(&far(b)))
+    }
+
+    /// Guesses another unit like [`TimeUnit::probable`]. `None` if the unit `self` is clearly more probable.
+    pub(crate) fn rival(self, lasts: f64, events: u64) -> Option<(TimeUnit, f64)> {
+        self.probable(lasts, events, None).filter(|(_, us)| unusual(*us, events) <= unusual(lasts, events) + 0.5)
     }
 
     /// Finds the unit in which a time would be nearest to `other` microseconds. If the time is in the unit `self`, it
@@ -97,8 +97,12 @@ impl TimeUnit {
     /// assert_eq!(TimeUnit::recognise("10 us"), None);
     /// ```
     pub fn recognise(text: &str) -> Option<TimeUnit> {
-        let us = Self::measure(text)?;
-        let is = |unit: &TimeUnit| (us / unit.microseconds() - 1.0).abs() < 1e-9;
+        Self::of_length(Self::measure(text)?)
+    }
+
+    /// Returns the unit that is `us` microseconds long. The error of a float32 is allowed.
+    pub(crate) fn of_length(us: f64) -> Option<TimeUnit> {
+        let is = |unit: &TimeUnit| (us / unit.microseconds() - 1.0).abs() < 1e-7;
         Self::NAMES.into_iter().map(|(_, unit)| unit).find(is)
     }
 
@@ -125,7 +129,7 @@ impl TimeUnit {
             "min" | "minute" | "minutes" => return Some(number * 60e6),
             "h" | "hour" | "hours" => return Some(number * 3600e6),
             "s" | "sec" | "secs" | "second" | "seconds" => TimeUnit::Seconds,
-            "" if [1e-3, 1e-6, 1e-9].contains(&number) => TimeUnit::Seconds,
+            "" if [1e-3, 1e-6, 1e-9].iter().any(|of| (number / of - 1.0).abs() < 1e-7) => TimeUnit::Seconds,
             "ms" | "msec" | "msecs" | "milli" | "millis" | "millisec" | "millisecs" | "millisecond"
             | "milliseconds" => TimeUnit::Milliseconds,
             // Micro is written u, as the micro sign and as a Greek letter.
@@ -166,6 +170,13 @@ impl TimeUnit {
         };
         time.ok_or_else(|| "a time such as 100ms, 1.5s or 50000us".into())
     }
+}
+
+/// Returns how unusual it is that `events` events last `us` microseconds: 0 for 10 seconds with 100,000 events per
+/// second, 1 more for each factor of ten in the duration and in the rate.
+fn unusual(us: f64, events: u64) -> f64 {
+    let rate = events as f64 / us * 10.0;
+    (us / 1e7).log10().abs() + rate.log10().abs()
 }
 
 impl std::fmt::Display for TimeUnit {

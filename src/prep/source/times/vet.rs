@@ -12,7 +12,7 @@ use tonic_base::{Error as BaseError, interrupt};
 use tonic_shard::KEPT;
 
 use crate::error::{Error, Result};
-use crate::source::columns::{Fractions, Role};
+use crate::source::columns::{Fractions, Numbers, Role};
 use crate::source::stream::EventStream;
 use crate::source::times::clock::{Break, BreakKind, Clock, FEW, Findings, Wrap};
 use crate::source::times::sorting::sorting;
@@ -23,9 +23,13 @@ use crate::source::times::unit::{TimeUnit, duration};
 pub(crate) const SHORTEST: i64 = 1_000;
 /// Duration of the longest plausible recording, in microseconds.
 const LONGEST: i64 = 86_400_000_000;
-/// A recording that seems to last less than this, in microseconds, is searched for times with fractions. Fractions mean
-/// that the assumed unit is wrong: the times are probably in seconds.
+/// If a recording seems to last less than this, in microseconds, fractions in its times mean that the assumed unit is
+/// wrong: the times are probably in seconds.
 const SHORT: i64 = 10_000;
+/// Like [`SHORT`], if a share of at least [`MANY_FRACTIONS`] of the times has fractions: they are probably milliseconds.
+const BRIEF: i64 = 50_000;
+/// Times of which this share has fractions do not come from a clock that counts microseconds.
+const MANY_FRACTIONS: f64 = 0.25;
 /// Like [`SHORT`], but for a recording with fewer than [`FEW`] events: it is searched for times with fractions if it
 /// seems to last less than this, in microseconds, or less than 1 us per event.
 const TICKS: i64 = 10;
@@ -47,19 +51,20 @@ pub(crate) fn vet_ends(stream: &EventStream) -> Result<()> {
     let head = stream.times(0..HEAD.min(stream.len))?;
     let tail = stream.times(stream.len.saturating_sub(HEAD)..stream.len)?;
     let (Some(first), Some(last)) = (head.valid().next(), tail.valid().next_back()) else { return Ok(()) };
-    if (SHORT..=LONGEST).contains(&last.saturating_sub(first)) {
+    if (BRIEF..=LONGEST).contains(&last.saturating_sub(first)) {
         return Ok(());
     }
     vet_all(stream)
 }
 
-/// Checks the unit of the recordings of the folder `path` that have few events each, by how long they last on average.
-/// `streams` are some of them. Does nothing if one has enough events to be checked by itself.
+/// Checks the unit of recordings that have few events each, by how long they last on average. `path` is the folder or
+/// the first file of them, and `streams` are some of them. Does nothing if one has enough events to be checked by
+/// itself.
 ///
 /// # Errors
 /// [`Error::ImplausibleTimes`]; errors of [`EventStream::times`] and of `streams`.
 pub(crate) fn vet_small(path: &Path, streams: impl Iterator<Item = Result<EventStream>>) -> Result<()> {
-    let (mut events, mut lasts, mut count, mut assumed) = (0, 0_i64, 0, None);
+    let (mut events, mut lasts, mut count, mut of_clock, mut assumed) = (0, 0_i64, 0, 0, None);
     for stream in streams {
         let stream = stream?;
         let Some(unit) = stream.time.assumed().filter(|_| stream.len < FEW) else { return Ok(()) };
@@ -67,15 +72,21 @@ pub(crate) fn vet_small(path: &Path, streams: impl Iterator<Item = Result<EventS
         let extent = times.valid().min().zip(times.valid().max()).filter(|(low, high)| low < high);
         if let Some((low, high)) = extent {
             (events, lasts, count) = (events + stream.len, lasts.saturating_add(high.saturating_sub(low)), count + 1);
+            let fractions = fractions(&stream, unit)?.filter(|found| found.share >= MANY_FRACTIONS);
+            of_clock += i64::from(fractions.is_some() && unit == TimeUnit::Microseconds);
         }
         assumed = Some(unit);
     }
     let Some(unit) = assumed.filter(|_| count > 1 && events >= FEW) else { return Ok(()) };
-    if (SHORTEST..=LONGEST).contains(&(lasts / count)) {
+    let (least, expected) = match 2 * of_clock > count {
+        true => (SHORT, "times in whole us"),
+        false => (SHORTEST, "recordings that last 1 ms to a day on average"),
+    };
+    if (least..=LONGEST).contains(&(lasts / count)) {
         return Ok(());
     }
-    let (place, expected) = ("times", "recordings that last 1 ms to a day on average");
-    Err(implausible(path, format!("{place} of {count} files"), expected.into(), (unit, None), lasts as f64, events))
+    let place = format!("times of {count} files");
+    Err(implausible(path, place, expected.into(), (unit, None), lasts as f64, events))
 }
 
 /// Reads and checks all times of a recording.
@@ -130,10 +141,9 @@ pub(crate) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>>
         let got = format!("NaN, NaT or numbers beyond 64 bits in all {} events{first}", found.events);
         return Err(Error::bad_sample(&stream.path, 0, "times", "numbers", got));
     }
-    if let Some(unit) = stream.time.assumed() {
-        vet_unit(stream, unit, found)?;
-    }
+    let doubt = stream.time.assumed().map(|unit| vet_unit(stream, unit, found)).transpose()?.flatten();
     let mut notes = judge((&stream.path, "times"), &stream.time, found, &|starts| sorting(stream, starts))?;
+    notes.extend(doubt);
     notes.extend(found.missing.map(|(at, count)| {
         let (of, at) = (found.events, at + stream.time.skipped);
         format!("{count} of {of} events have no time (NaN, NaT or beyond 64 bits), the first is event {at}")
@@ -149,9 +159,10 @@ pub(crate) fn vet_unwrapped(stream: &EventStream, found: &Findings) -> Result<Ve
     judge((&stream.path, "times without wraps"), &stream.time.unwrapped(), found, &|_| Ok(None))
 }
 
-/// Returns an error if a recording lasts so long, or so short, that the unit must be wrong.
-fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<()> {
-    let Some(lasts) = lasts_without_gaps(found) else { return Ok(()) };
+/// Returns an error if a recording lasts so long, or so short, that the unit must be wrong. Returns a warning for the
+/// user if another unit is about as probable.
+fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Option<String>> {
+    let Some(lasts) = lasts_without_gaps(found) else { return Ok(None) };
     let (many, whole) = (found.events >= FEW, stream.time.left_out == 0);
     let refuse = |expected: String, lasts: f64, likely: Option<TimeUnit>| {
         Err(implausible(&stream.path, "times".into(), expected, (unit, likely), lasts, found.events))
@@ -161,16 +172,27 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<()
     }
     // What is left between gaps and strays says nothing about the shortest.
     let whole = whole && found.breaks.is_empty();
-    let short = whole && lasts < SHORT && (many || lasts < TICKS.max(found.events as i64 - 1));
-    let fractions = if short { fractions(stream, unit)? } else { None };
-    if let Some(Fractions { span, fine }) = fractions.filter(|fractions| fractions.span > 0.0) {
-        let likely = fine.then_some(TimeUnit::Seconds);
+    let short = lasts < SHORT && (many || lasts < TICKS.max(found.events as i64 - 1));
+    let fractions = if whole && (many || short) { fractions(stream, unit)? } else { None };
+    let of_clock = fractions.filter(|found| found.share >= MANY_FRACTIONS && unit == TimeUnit::Microseconds);
+    let brief = short || (of_clock.is_some() && lasts < BRIEF);
+    if let Some(Fractions { span, fine, .. }) = fractions.filter(|fractions| brief && fractions.span > 0.0) {
+        let likely = (fine && short).then_some(TimeUnit::Seconds);
         return refuse(format!("times in whole {unit}"), span * unit.microseconds(), likely);
     }
     if many && whole && lasts < SHORTEST {
         return refuse("a recording that lasts at least 1 ms".into(), lasts as f64, None);
     }
-    Ok(())
+    let rival = of_clock.and_then(|of_clock| Some((of_clock.share, unit.rival(lasts as f64, found.events)?)));
+    Ok(rival.map(|(share, (rival, instead))| {
+        format!(
+            "warning: {:.0}% of its times are no whole {unit}; they are taken as {unit}, so that it lasts {}; in {rival} it \
+             would last {}: `time_unit {rival}` or `time_unit {unit}` says which it is",
+            share * 100.0,
+            duration(lasts as f64),
+            duration(instead)
+        )
+    }))
 }
 
 /// Returns the duration of the recording in microseconds, without its gaps and without the jumps of stray events. No
@@ -186,17 +208,22 @@ pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     Some(if resets.is_empty() && found.wrap.is_none() { lasts } else { lasts.min(found.progress) })
 }
 
-/// Finds fractions in times that are assumed to be in microseconds or nanoseconds, which cameras count in whole
-/// numbers. If the recording is in memory, returns the fractions that were found when it was loaded. For other units,
-/// returns `None` unless the recording is in memory.
+/// Finds fractions in the first and the last times, if they are assumed to be in microseconds or nanoseconds, which
+/// cameras count in whole numbers. If the recording is in memory, returns the fractions that were found when it was
+/// loaded. For other units, returns `None` unless the recording is in memory.
 fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> {
     if !matches!(unit, TimeUnit::Microseconds | TimeUnit::Nanoseconds) || stream.is_in_memory() {
         return Ok(stream.time.fractions);
     }
-    // As if they were seconds: in millionths of whatever they count.
-    let head = stream.stored_times(0..HEAD.min(stream.len), TimeUnit::Seconds)?;
-    let tail = stream.stored_times(stream.len.saturating_sub(HEAD)..stream.len, TimeUnit::Seconds)?;
-    Ok(Fractions::of(head.valid().chain(tail.valid()).map(|time| time as f64 / 1e6)))
+    let tail = stream.len.saturating_sub(HEAD).max(HEAD.min(stream.len));
+    let mut times = Vec::new();
+    for range in [0..HEAD.min(stream.len), tail..stream.len] {
+        match stream.stored(Role::T, range)? {
+            Some(Numbers::F64(floats)) => times.extend(floats),
+            _ => return Ok(None),
+        }
+    }
+    Ok(Numbers::F64(times).fractions())
 }
 
 /// Makes the error for times that are implausible in `unit`. In this unit, the recording lasts `lasts` microseconds and
