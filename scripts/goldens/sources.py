@@ -12,6 +12,8 @@ Fixtures:
 - `virtual.h5`: virtual columns of 64-bit integers with selections that the HDF5 wrapper cannot write. `growing/t` and so
   on: unlimited, of events/t in live.h5. `numbered/t`: blocks of 1000, of events/t in n0.h5, n1.h5, ...
   `irregular/t`: 2000 entries, 0 to 499 and 1200 to 1699 from events/t in a.h5 and the others in b.h5.
+- `members.h5`: records of six events whose members are arrays of several axes. Those of `one/events` and
+  `nested/events` (in member `a`) have one entry, `several/events` has t of shape (2, 1).
 
 Real recordings, which stay where they are (TONIC_REAL_DATA of the tests): for each file, cut into 100 ms from its first
 event on, the number of events of each piece and the first 16 hex characters of BLAKE3 over T as u32 and, for every
@@ -106,6 +108,22 @@ def virtual(path):
             file.create_virtual_dataset(f"irregular/{name}", layout)
 
 
+def members(path):
+    n = 6
+    with h5py.File(path, "w") as file:
+        one = [("t", "<i8", (1, 1)), ("x", "<i4", (1, 1, 1)), ("y", "u1", (1,)), ("p", "i1")]
+        box = [("t", ">f4", (1, 1)), ("xy", "<i2", (2,)), ("p", "?", (1, 1))]
+        several = [("t", "<i8", (2, 1)), ("x", "<i4"), ("y", "<i4"), ("p", "i1")]
+        for name, dtype in (("one", one), ("nested", [("a", box)]), ("several", several)):
+            events = np.zeros(n, dtype=dtype)
+            inner = events["a"] if name == "nested" else events
+            inner["t"].reshape(n, -1)[:] = np.arange(10, 70, 10)[:, None]
+            inner["p"].reshape(n)[:] = [1, 0, 1, 0, 0, 1]
+            x, y = (inner["xy"][:, 0], inner["xy"][:, 1]) if name == "nested" else (inner["x"], inner["y"])
+            x.reshape(n)[:], y.reshape(n)[:] = np.arange(n), np.arange(n)[::-1]
+            file[f"{name}/events"] = events
+
+
 def digests(path, sensor):
     import hdf5plugin  # noqa: F401, which makes Blosc known to h5py
 
@@ -145,6 +163,7 @@ def main():
     ntidigits(os.path.join(args.out, "ntidigits.h5"))
     filtered(os.path.join(args.out, "unknown_filter.h5"), 36559, (), lambda byte: byte ^ 0xFF)
     filtered(os.path.join(args.out, "many_parameters.h5"), 32999, tuple(range(40)), lambda byte: byte)
+    members(os.path.join(args.out, "members.h5"))
     virtual(os.path.join(args.out, "virtual.h5"))
 
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use hdf5::H5Type;
-use tonic_toolkit::prep::{Error, Events, Layout, Recording, SensorSize, SourceOptions};
+use tonic_toolkit::prep::{Error, Events, Layout, Recording, SensorSize, SourceOptions, TimeUnit};
 
 use super::recording::{Scratch, convert, data, fails, hdf5_file, refuses, samples, says, scratch};
 
@@ -30,6 +30,21 @@ pub(crate) fn options(change: impl FnOnce(&mut SourceOptions)) -> SourceOptions 
     let mut options = SourceOptions::default();
     change(&mut options);
     options
+}
+
+#[test]
+fn members_of_several_axes_with_one_entry_are_numbers() {
+    let file = data("sources/members.h5");
+    let mapped = |map: &str| options(|options| options.map = Some(map.parse().unwrap()));
+    let one = "t=one/events.t,x=one/events.x,y=one/events.y,p=one/events.p";
+    let nested = "t=nested/events.a.t,x=nested/events.a.xy[0],y=nested/events.a.xy[1],p=nested/events.a.p";
+    for (map, unit) in [(one, None), (nested, Some(TimeUnit::Microseconds))] {
+        let options = SourceOptions { time_unit: unit, ..mapped(map) };
+        assert_eq!(read(&file, &options).unwrap().1, six(), "{map}");
+    }
+    let several = mapped("t=several/events.t,x=several/events.x,y=several/events.y,p=several/events.p");
+    let said = read(&file, &several).unwrap_err().to_string();
+    says(&said, &["several/events", "one number an event, got an array of shape [2, 1]"]);
 }
 
 #[test]

@@ -57,6 +57,11 @@ impl NumberColumn {
             }
             _ => (Vec::new(), &descriptor, None),
         };
+        let axes = member::shape(number);
+        if !axes.is_empty() {
+            let got = format!("an array of shape {axes:?} for each");
+            return Err(Error::wrong_type(path, &field.to_string(), "one number an event", got));
+        }
         let kind = NumberType::of(number).ok_or_else(|| wrong("integers or floats"))?;
         let mut place = vec![0; sizes.len()];
         let (len, dimension) = match field.part {

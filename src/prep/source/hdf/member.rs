@@ -1,10 +1,10 @@
 //! Reads members of the records in an HDF5 compound dataset. The names of the members are known only at run time.
 
-use hdf5::types::{CompoundField, CompoundType, FloatSize, IntSize, TypeDescriptor};
+use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
 use hdf5::{Dataset, Selection};
 
 use crate::source::columns::{MAX_COLUMNS, element};
-use crate::source::hdf::sys::read_rows;
+use crate::source::hdf::sys::{self, read_members};
 
 /// The type in which a number is read: an integer or a float of 8 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,6 +20,8 @@ pub(super) struct Element {
     index: usize,
     /// Number of elements of the array, at most [`MAX_COLUMNS`].
     of: usize,
+    /// Number of the array's axes. If there are several, each has length 1.
+    axes: usize,
 }
 
 /// A member to read: the names on the path from the outermost record to the member, the type in which its numbers are
@@ -27,56 +29,51 @@ pub(super) struct Element {
 pub(super) type Member<'a> = (&'a [String], Class, Option<Element>);
 
 /// Reads members of the selected records. Returns one vector for each member, with the bits of its numbers, each
-/// converted to 8 bytes. `members` has either one to four members that are numbers and in no nested record, or a single
-/// member, which may be in a nested record and may be an element of an array.
+/// converted to 8 bytes. No two of the members may be in the same nested record.
 pub(super) fn read(dataset: &Dataset, members: &[Member<'_>], selection: Selection) -> hdf5::Result<Vec<Vec<u64>>> {
-    fn columns<const N: usize>(
-        dataset: &Dataset,
-        fields: Vec<CompoundField>,
-        selection: Selection,
-    ) -> hdf5::Result<Vec<Vec<u64>>> {
-        let rows = read_rows::<N>(dataset, fields, selection)?;
-        Ok((0..N).map(|i| rows.iter().map(|row| row[i]).collect()).collect())
-    }
-    let fields = members.iter().enumerate().filter_map(|(i, (names, class, element))| {
-        let number = match class {
-            Class::Signed => TypeDescriptor::Integer(IntSize::U8),
-            Class::Unsigned => TypeDescriptor::Unsigned(IntSize::U8),
-            Class::Float => TypeDescriptor::Float(FloatSize::U8),
-        };
-        // libhdf5 reads arrays as a whole.
-        let number = element.map_or(number.clone(), |all| TypeDescriptor::FixedArray(Box::new(number), all.of));
-        let size = number.size();
-        let (outer, inner) = names.split_first()?;
-        let ty = inner.iter().rev().fold(number, |ty, name| {
-            let fields = vec![CompoundField { name: name.clone(), ty, offset: 0, index: 0 }];
-            TypeDescriptor::Compound(CompoundType { fields, size })
-        });
-        Some(CompoundField { name: outer.clone(), ty, offset: i * 8, index: i })
+    let wanted: Vec<sys::Member<'_>> = members.iter().map(in_eight_bytes).collect();
+    let width: usize = wanted.iter().map(sys::Member::numbers).sum();
+    let bits = read_members(dataset, &wanted, selection)?;
+    let mut start = 0;
+    let columns = members.iter().zip(&wanted).map(|((.., element), wanted)| {
+        let at = start + element.map_or(0, |element| element.index);
+        start += wanted.numbers();
+        bits.iter().skip(at).step_by(width.max(1)).copied().collect()
     });
-    let fields: Vec<CompoundField> = fields.collect();
-    macro_rules! read_as_many {
-        ($($n:literal)*) => {
-            match fields.iter().map(|field| field.ty.size() / 8).sum() {
-                $($n => columns::<$n>(dataset, fields, selection)?,)*
-                n => return Err(format!("{n} numbers at once").into()),
-            }
-        };
-    }
-    let read = read_as_many!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
-    Ok(match members {
-        [(.., Some(Element { index, .. }))] => read.into_iter().skip(*index).take(1).collect(),
-        _ => read,
-    })
+    Ok(columns.collect())
 }
 
-/// Returns the type of an array's elements, and their number. `None` for an array of arrays, for one of more than
-/// [`MAX_COLUMNS`] elements, and for a type that is no array.
-pub(super) fn elements(array: &TypeDescriptor) -> Option<(&TypeDescriptor, usize)> {
-    match array {
-        TypeDescriptor::FixedArray(number, _) if matches!(**number, TypeDescriptor::FixedArray(..)) => None,
-        TypeDescriptor::FixedArray(number, n) if *n as u64 <= MAX_COLUMNS => Some((number, *n)),
-        _ => None,
+fn in_eight_bytes<'a>(&(names, class, element): &Member<'a>) -> sys::Member<'a> {
+    let number = match class {
+        Class::Signed => TypeDescriptor::Integer(IntSize::U8),
+        Class::Unsigned => TypeDescriptor::Unsigned(IntSize::U8),
+        Class::Float => TypeDescriptor::Float(FloatSize::U8),
+    };
+    // libhdf5 reads arrays as a whole.
+    let shape = element.map_or(Vec::new(), |Element { of, axes, .. }| match axes {
+        1 => vec![of as u64],
+        axes => vec![1; axes],
+    });
+    sys::Member { names, number, shape }
+}
+
+/// Returns the type of an array's elements, their number, and the number of the array's axes. `None` for an array of
+/// several axes with more than one element, for one of more than [`MAX_COLUMNS`] elements, and for a type that is no
+/// array.
+pub(super) fn elements(array: &TypeDescriptor) -> Option<(&TypeDescriptor, usize, usize)> {
+    let TypeDescriptor::FixedArray(element, n) = array else { return None };
+    match (elements(element), &**element) {
+        (Some((number, 1, axes)), _) if *n == 1 => Some((number, 1, axes + 1)),
+        (_, TypeDescriptor::FixedArray(..)) => None,
+        _ => (*n as u64 <= MAX_COLUMNS).then_some((&**element, *n, 1)),
+    }
+}
+
+/// Returns the lengths of the axes of an array. Empty for a type that is no array.
+pub(super) fn shape(ty: &TypeDescriptor) -> Vec<usize> {
+    match ty {
+        TypeDescriptor::FixedArray(element, n) => [vec![*n], shape(element)].concat(),
+        _ => Vec::new(),
     }
 }
 
@@ -89,14 +86,14 @@ pub(super) fn find<'a>(
 ) -> Option<(Vec<String>, &'a TypeDescriptor, Option<Element>)> {
     if let Some((names, ty)) = find_whole(record, name) {
         return Some(match elements(ty) {
-            Some((number, 1)) => (names, number, Some(Element { index: 0, of: 1 })),
+            Some((number, 1, axes)) => (names, number, Some(Element { index: 0, of: 1, axes })),
             _ => (names, ty, None),
         });
     }
     let (array, index) = element(name)?;
     let (names, ty) = find_whole(record, array)?;
-    let (number, of) = elements(ty).filter(|&(_, of)| index < of)?;
-    Some((names, number, Some(Element { index, of })))
+    let (number, of, axes) = elements(ty).filter(|&(_, of, _)| index < of)?;
+    Some((names, number, Some(Element { index, of, axes })))
 }
 
 fn find_whole<'a>(record: &'a TypeDescriptor, name: &str) -> Option<(Vec<String>, &'a TypeDescriptor)> {

@@ -64,7 +64,7 @@ fn members(record: &TypeDescriptor, prefix: &str) -> Vec<MemberInfo> {
         match &field.ty {
             TypeDescriptor::Compound(_) => members(&field.ty, &format!("{name}.")),
             ty => match elements(ty) {
-                Some((number, n)) => {
+                Some((number, n, _)) => {
                     let element = |i| if n == 1 { name.clone() } else { format!("{name}[{i}]") };
                     let info =
                         |i| MemberInfo { name: element(i), kind: number.to_string(), is_number: is_number(number) };

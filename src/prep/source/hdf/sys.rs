@@ -6,15 +6,15 @@
 //! it reads into, and the names in the wrapper's types are fixed at compile time.
 #![allow(unsafe_code)]
 
-use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::mem::MaybeUninit;
 
 use hdf5::plist::DatasetCreate;
 use hdf5::sync::sync;
-use hdf5::types::{CompoundField, CompoundType, IntSize, TypeDescriptor};
-use hdf5::{Dataset, Dataspace, Datatype, Error, Group, H5Type, Result, from_id, h5check};
+use hdf5::types::TypeDescriptor;
+use hdf5::{Dataset, Dataspace, Datatype, Error, Group, Result, from_id, h5check};
 use hdf5_sys::h5::{H5free_memory, hsize_t};
+use hdf5_sys::h5d::H5Dread;
 use hdf5_sys::h5l::{H5L_info2_t, H5Lexists, H5Lget_info2, H5Lget_val};
 use hdf5_sys::h5p::{
     H5P_DEFAULT, H5Pget_virtual_count, H5Pget_virtual_dsetname, H5Pget_virtual_filename, H5Pget_virtual_srcspace,
@@ -25,8 +25,8 @@ use hdf5_sys::h5s::{
     H5Sget_select_hyper_nblocks, H5Sget_select_type, H5Sis_regular_hyperslab,
 };
 use hdf5_sys::h5t::{
-    H5T_class_t, H5Tget_array_dims2, H5Tget_array_ndims, H5Tget_class, H5Tget_member_name, H5Tget_member_type,
-    H5Tget_nmembers, H5Tget_super,
+    H5T_class_t, H5Tarray_create2, H5Tcreate, H5Tget_array_dims2, H5Tget_array_ndims, H5Tget_class, H5Tget_member_name,
+    H5Tget_member_type, H5Tget_nmembers, H5Tget_super, H5Tinsert,
 };
 
 use crate::source::hdf::coverage::{Selection, Strided};
@@ -215,36 +215,66 @@ pub(super) fn odd(dtype: &Datatype) -> Result<Odd> {
     })
 }
 
-thread_local! {
-    /// The members that this thread is reading. [`Row`] makes its HDF5 type from them.
-    static MEMBERS: RefCell<Vec<CompoundField>> = const { RefCell::new(Vec::new()) };
+/// A member of records: a number, or an array of numbers.
+pub(super) struct Member<'a> {
+    /// Names of nested records and of the member, the outermost first.
+    pub(super) names: &'a [String],
+    /// The type of 8 bytes in which the numbers are read.
+    pub(super) number: TypeDescriptor,
+    /// Lengths of the array's axes. Empty for a number.
+    pub(super) shape: Vec<hsize_t>,
 }
 
-/// `N` numbers from one record, 8 bytes each: several members, or the elements of one member.
-#[repr(transparent)]
-struct Row<const N: usize>([u64; N]);
-
-// SAFETY: the descriptor is a record of the size of a `Row` whose members, which follow each other, cover it, and 8
-// bytes of anything are a `u64`. If `MEMBERS` has members of another size, the descriptor is an array of `N` u64, which
-// covers a `Row` too.
-unsafe impl<const N: usize> H5Type for Row<N> {
-    fn type_descriptor() -> TypeDescriptor {
-        let fields = MEMBERS.with_borrow(Vec::clone);
-        match fields.iter().map(|field| field.ty.size()).sum::<usize>() == N * 8 {
-            true => TypeDescriptor::Compound(CompoundType { fields, size: N * 8 }),
-            false => TypeDescriptor::FixedArray(Box::new(TypeDescriptor::Unsigned(IntSize::U8)), N),
-        }
+impl Member<'_> {
+    /// Number of numbers in the member of one record.
+    pub(super) fn numbers(&self) -> usize {
+        self.shape.iter().product::<hsize_t>() as usize
     }
 }
 
-/// Reads `N` numbers of each selected record. Returns the bits of the numbers, which libhdf5 converts to 8 bytes each.
-/// `members` has the members to read, and the types to read them in.
-pub(super) fn read_rows<const N: usize>(
-    dataset: &Dataset,
-    members: Vec<CompoundField>,
-    selection: hdf5::Selection,
-) -> Result<Vec<[u64; N]>> {
-    MEMBERS.set(members);
-    let rows = dataset.read_slice_1d::<Row<N>, _>(selection)?;
-    Ok(rows.into_iter().map(|row| row.0).collect())
+/// Reads members of the selected records. Returns the bits of their numbers, which libhdf5 converts to 8 bytes each:
+/// those of the first record, in the order of `members`, and so on.
+pub(super) fn read_members(dataset: &Dataset, members: &[Member<'_>], selection: hdf5::Selection) -> Result<Vec<u64>> {
+    let file = dataset.space()?.select(selection)?;
+    let (records, width) = (file.selection_size(), members.iter().map(Member::numbers).sum::<usize>());
+    let (memory, mut bits) = (Dataspace::try_new(records)?, vec![0; records * width]);
+    sync(|| {
+        let whole = record(width)?;
+        let mut offset = 0;
+        for member in members {
+            let (numbers, shape) = (member.numbers(), &member.shape);
+            let mut ty = Datatype::from_descriptor(&member.number)?;
+            if !shape.is_empty() {
+                let (id, axes) = (ty.id(), shape.len() as u32);
+                // SAFETY: `shape` has `axes` lengths. The call returns a new type, of which the wrapper becomes the
+                // only owner.
+                ty = unsafe { from_id(h5check(H5Tarray_create2(id, axes, shape.as_ptr()))?)? };
+            }
+            let (outer, inner) = member.names.split_first().ok_or_else(|| Error::from("a member without a name"))?;
+            for name in inner.iter().rev() {
+                let nested = record(numbers)?;
+                insert(&nested, name, 0, &ty)?;
+                ty = nested;
+            }
+            insert(&whole, outer, offset, &ty)?;
+            offset += numbers;
+        }
+        let (data, ids) = (bits.as_mut_ptr(), [dataset.id(), whole.id(), memory.id(), file.id()]);
+        // SAFETY: all four are valid. `bits` has `width` numbers for each of the records, and so has the type.
+        unsafe { h5check(H5Dread(ids[0], ids[1], ids[2], ids[3], H5P_DEFAULT, data.cast())) }.map(|_| ())
+    })?;
+    Ok(bits)
+}
+
+/// Makes the type of a record that has room for this many numbers of 8 bytes.
+fn record(numbers: usize) -> Result<Datatype> {
+    // SAFETY: the call returns a new type, of which the wrapper becomes the only owner.
+    unsafe { from_id(h5check(H5Tcreate(H5T_class_t::H5T_COMPOUND, numbers * 8))?) }
+}
+
+/// Adds a member to a record, after `offset` numbers of 8 bytes. libhdf5 refuses a member beyond the record's end.
+fn insert(record: &Datatype, name: &str, offset: usize, ty: &Datatype) -> Result<()> {
+    let name = CString::new(name).map_err(|_| Error::from("a name with a NUL"))?;
+    // SAFETY: both types are valid, and `name` ends with a NUL.
+    unsafe { h5check(H5Tinsert(record.id(), name.as_ptr(), offset * 8, ty.id())) }.map(|_| ())
 }
