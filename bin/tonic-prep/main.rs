@@ -87,6 +87,7 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
                     let classes = converted.manifest.class_counts(MOST_CLASSES);
                     eprintln!("convert: classes: {}", printable(&classes));
                 }
+                converted.opening_notes = with_flags(typed, converted.opening_notes);
                 converted.outcome = with_flags(typed, converted.outcome);
                 report_notes(&converted.outcome, quiet, json);
                 say(&mut out, json, || converted.json(), || info::line(&converted.manifest))?;

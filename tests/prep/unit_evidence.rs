@@ -37,17 +37,27 @@ fn fractions_of_microseconds_are_probably_milliseconds() {
     // Two minutes are as probable as 120 ms of a fast camera: a warning, also if the file is one of several.
     let long = lasting(82, 400_000, 120);
     let file = npy_of_floats(&long, &set("long.npy"), ms);
-    let words =
-        ["warning: ", "% of its times are no whole us", "lasts 120 ms; in ms it would last 2 minutes", "--time-unit"];
+    let words = [
+        "warning: ",
+        "fractions of us: ",
+        "% of its times are not whole, and it",
+        "lasts 120 ms; in ms it would last 2 minutes: ",
+        "--time-unit",
+    ];
     let found = notes(&file, &set("set"), &SENSOR);
     says(&found.concat(), &words);
-    let other = npy_of_floats(&long, &set("other.npy"), |us| us as f64);
-    let mut both = convert(&[&file, &other], &set("both"));
-    let said = both.args(SENSOR).output().unwrap();
-    says(&String::from_utf8(said.stderr).unwrap(), &["convert: warning: long.npy: "]);
+    let [other, slow] = [lasting(87, 4_000, 300), lasting(88, 4_000, 90)];
+    let other = npy_of_floats(&other, &set("other.npy"), ms);
+    says(&notes(&other, &set("set"), &SENSOR).concat(), &["lasts 300 ms; in ms it would last 5 minutes"]);
+    let slow = npy_of_floats(&slow, &set("slow.npy"), |us| us as f64);
+    let mut all = convert(&[&slow, &file, &other], &set("all"));
+    let said = all.args(SENSOR).output().unwrap();
+    says(&String::from_utf8(said.stderr).unwrap(), &["convert: warning: long.npy and 1 more: fractions of us: "]);
     for unit in ["us", "ms"] {
         assert!(
-            !notes(&file, &set("set"), &[&SENSOR[..], &["--time-unit", unit]].concat()).concat().contains("whole us")
+            !notes(&file, &set("set"), &[&SENSOR[..], &["--time-unit", unit]].concat())
+                .concat()
+                .contains("fractions of us")
         );
     }
 }
@@ -56,7 +66,7 @@ fn fractions_of_microseconds_are_probably_milliseconds() {
 fn healthy_microseconds_with_fractions_are_read() {
     let dir = scratch();
     let set = |name: &str| dir.join(name);
-    let camera = lasting(83, 3_000, 1);
+    let camera = lasting(83, 3_000, 3);
     let short = Camera::random(84, 3_000, 30_000);
     let start = 1.7e9_f64;
     type Time<'a> = &'a dyn Fn(i64) -> f64;
@@ -72,7 +82,7 @@ fn healthy_microseconds_with_fractions_are_read() {
     ];
     for (name, camera, time) in times {
         let found = notes(&npy_of_floats(camera, &set("a.npy"), time), &set("set"), &SENSOR);
-        assert!(!found.concat().contains("whole us"), "{name}: {found:?}");
+        assert!(!found.concat().contains("fractions of us"), "{name}: {found:?}");
         assert_eq!(samples(&set("set"))[0].ledger.events_in, 3_000, "{name}");
     }
 }
@@ -183,6 +193,7 @@ fn ticks_in_attributes_are_units() {
         ("/", "scale_factor", "0.5"),
         ("events", "ticks", "7"),
         ("events", "base", "1e-9"),
+        ("ts", "base_time", "1589163147"),
         ("/", "sensor_resolution", "30,40"),
     ];
     let found = notes(&file(&other), &set("set"), &SENSOR);

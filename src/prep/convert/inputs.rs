@@ -11,7 +11,8 @@ use crate::convert::sensor::unknown_sensor;
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::source::{
-    Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled, alike, events_of, vet_together,
+    Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled, alike, events_of, note_on,
+    vet_together,
 };
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
@@ -234,13 +235,14 @@ impl Inputs {
     }
 
     /// Returns notes for the user about what was found when the recordings were read. A note that applies to several
-    /// recordings is there once.
+    /// recordings is there once, and of warnings of one kind only the first.
     pub(super) fn found(&self) -> Vec<String> {
         let mut found: Vec<(&str, String, usize)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         for recording in self.inputs.iter().map(|input| &input.recording) {
             for note in recording.found() {
-                let at = *places.entry(note.clone()).or_insert(found.len());
+                let kind = note.strip_prefix("warning: ").and_then(|warning| warning.split(':').next());
+                let at = *places.entry(kind.unwrap_or(&note).into()).or_insert(found.len());
                 if at == found.len() {
                     found.push((&recording.name, note, 0));
                 }
@@ -364,14 +366,6 @@ impl Inputs {
             let raw = input.recording.read(first..first + samples);
             Some(raw.map(|raw| RecordingSlice { recording: &input.recording, first, raw }))
         })
-    }
-}
-
-/// Returns a note about the recordings `name`. A warning stays one.
-fn note_on(name: &str, note: &str) -> String {
-    match note.strip_prefix("warning: ") {
-        Some(warning) => format!("warning: {name}: {warning}"),
-        None => format!("{name}: {note}"),
     }
 }
 

@@ -19,6 +19,7 @@
 //! folders                      folders of recordings, and their classes
 //! commands                     commands in Python that save a copy of a file in which something is mended
 //! hdf, heap, numpy             reading the file formats; hdf also checks that the data is there
+//! notes                        the recordings that a note is about
 //! synth                        makes up recordings
 //! ```
 
@@ -34,6 +35,7 @@ mod labels;
 mod layout;
 mod layouts;
 mod long;
+mod notes;
 mod numpy;
 mod open;
 mod options;
@@ -58,6 +60,7 @@ pub use labels::{Row, number_classes, read_labels};
 pub(crate) use labels::{Unlabelled, ask_unit};
 pub use layout::Layout;
 pub use layouts::COCHLEA;
+pub(crate) use notes::note_on;
 pub use options::{Cut, Digits, LabelSource, Map, SourceOptions, TableColumns};
 pub(crate) use raw::MAX_SAMPLE_EVENTS;
 pub use raw::{Coordinates, RawSamples, Times};

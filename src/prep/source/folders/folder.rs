@@ -19,6 +19,7 @@ use crate::source::formats::ENDINGS;
 use crate::source::labels::{FileNames, Named, Pieces, cut_one_class, number_classes, read_labels};
 use crate::source::layout::Layout;
 use crate::source::long::Long;
+use crate::source::notes::note_on;
 use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::Recording;
 use crate::source::stream::ClassLabel;
@@ -74,7 +75,7 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
         let path = dir.join(&name);
         let options = with_layout(&mut layouts, head.layout, options);
         let pieces = cut_file(&path, &options, label)?;
-        notes.extend(pieces.notes().into_iter().map(|note| format!("{name}: {note}")));
+        notes.extend(pieces.notes().iter().map(|note| note_on(&name, note)));
         recordings.push(Recording {
             path: path.clone(),
             name,

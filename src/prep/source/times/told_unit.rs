@@ -126,8 +126,9 @@ fn groups(dataset: &str) -> impl Iterator<Item = &str> {
 pub(crate) fn find(entries: Vec<Entry>, of_dataset: bool) -> Option<Told> {
     let of_words = |entry: &Entry, words: &[&str], alone: &[&str]| {
         let name = entry.name.to_lowercase().replace(['-', ' '], "_").replace("_of_", "_");
-        let of =
-            |word: &&str| name.strip_suffix(word).or_else(|| name.strip_prefix(word)).map(|of| of.trim_matches('_'));
+        // A base time is where the clock began.
+        let before = |word: &&str| name.strip_prefix(word).filter(|_| *word != "base");
+        let of = |word: &&str| name.strip_suffix(word).or_else(|| before(word)).map(|of| of.trim_matches('_'));
         let found =
             |word: &&str| of(word).filter(|of| OF_TIMES.contains(of) && (!of.is_empty() || alone.contains(word)));
         words.iter().find_map(|word| found(word).map(|of| !of.is_empty()))

@@ -28,6 +28,8 @@ const LONGEST: i64 = 86_400_000_000;
 const SHORT: i64 = 10_000;
 /// Like [`SHORT`], if a share of at least [`MANY_FRACTIONS`] of the times has fractions: they are probably milliseconds.
 const BRIEF: i64 = 50_000;
+/// Like [`BRIEF`], but the user is only warned: cameras that count nanoseconds make such recordings too.
+const MOMENT: i64 = 1_000_000;
 /// Times of which this share has fractions do not come from a clock that counts microseconds.
 const MANY_FRACTIONS: f64 = 0.25;
 /// Like [`SHORT`], but for a recording with fewer than [`FEW`] events: it is searched for times with fractions if it
@@ -183,14 +185,16 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Op
     if many && whole && lasts < SHORTEST {
         return refuse("a recording that lasts at least 1 ms".into(), lasts as f64, None);
     }
-    let rival = of_clock.and_then(|of_clock| Some((of_clock.share, unit.rival(lasts as f64, found.events)?)));
-    Ok(rival.map(|(share, (rival, instead))| {
+    let other = match of_clock.filter(|_| many && whole) {
+        Some(_) if lasts < MOMENT => unit.probable(lasts as f64, found.events, None),
+        Some(_) => unit.rival(lasts as f64, found.events),
+        None => None,
+    };
+    Ok(of_clock.zip(other).map(|(Fractions { share, .. }, (other, instead))| {
+        let (share, lasts, instead) = (share * 100.0, duration(lasts as f64), duration(instead));
         format!(
-            "warning: {:.0}% of its times are no whole {unit}; they are taken as {unit}, so that it lasts {}; in {rival} it \
-             would last {}: `time_unit {rival}` or `time_unit {unit}` says which it is",
-            share * 100.0,
-            duration(lasts as f64),
-            duration(instead)
+            "warning: fractions of {unit}: {share:.0}% of its times are not whole, and it lasts {lasts}; in {other} it would \
+             last {instead}: `time_unit {other}` or `time_unit {unit}` says which it is"
         )
     }))
 }
