@@ -232,24 +232,24 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
              times as they are, sorted",
             slice(events)
         ),
-        ClockRemedy::OfRow(place) => {
-            let RowEvents { arrays, row, events, in_parts } = &**place;
-            let out: Vec<String> = events.iter().map(slice).collect();
-            let without = |of: &str| format!("numpy.delete({of}, numpy.r_[{}])", out.join(", "));
-            let each = match row {
-                Some(row) => format!("f[n].__setitem__({row}, {})", without(&format!("f[n][{row}]"))),
-                None => format!("f.update({{n: {}}})", without("f.pop(n)[()]")),
-            };
+        ClockRemedy::OfRows { rows, more } => {
+            let code = without_events(rows);
             // Not the name of the file itself, which may be such a copy, of another sample.
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
             let name = format!("{stem}_mended.h5");
-            let code = format!("import h5py, numpy; f = h5py.File({name:?}, \"r+\"); [{each} for n in {arrays:?}]");
+            let code = format!("import h5py, numpy; f = h5py.File({name:?}, \"r+\"); {code}");
             let (from, to) = (quoted(&path.display().to_string()), quoted(&name));
+            let which = match (rows.len(), more) {
+                (1, _) => "this is one sample".into(),
+                (all, 0) => format!("these are all {all} samples"),
+                (some, more) => format!("these are {some} samples; {more} more are named next"),
+            };
             let mend = format!(
-                "take that out of a copy, and convert that (this is one sample; others that need it are named next): cp \
-                 {from} {to} && python3 -c {}",
+                "take that out of a copy, and convert that ({which}; faults of another kind are named next): cp {from} {to} \
+                 && python3 -c {}",
                 quoted(&code)
             );
+            let in_parts = rows.first().is_some_and(|row| row.in_parts);
             let allow = "--allow-clock-trouble takes all times as they are, sorted";
             match in_parts {
                 true => {
@@ -274,6 +274,33 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
             )
         }
     }
+}
+
+/// Returns the Python code that removes events from samples of the open HDF5 file `f`. Samples in which the same events
+/// are removed share a line of a list.
+fn without_events(rows: &[RowEvents]) -> String {
+    let removed =
+        |row: &RowEvents| format!("numpy.r_[{}]", row.events.iter().map(slice).collect::<Vec<_>>().join(", "));
+    if let Some(row) = rows.first().filter(|row| row.row.is_some()) {
+        let mut same: Vec<(String, Vec<u64>)> = Vec::new();
+        for (index, events) in rows.iter().filter_map(|row| Some((row.row?, removed(row)))) {
+            match same.iter_mut().find(|(known, _)| *known == events) {
+                Some((_, rows)) => rows.push(index),
+                None => same.push((events, vec![index])),
+            }
+        }
+        let lists: Vec<String> = same.iter().map(|(events, rows)| format!("({rows:?}, {events})")).collect();
+        let (lists, arrays) = (lists.join(", "), &row.arrays);
+        return format!(
+            "[f[n].__setitem__(row, numpy.delete(f[n][row], out)) for rows, out in [{lists}] for row in rows for n in \
+             {arrays:?}]"
+        );
+    }
+    let lists: Vec<String> = rows.iter().map(|row| format!("({:?}, {})", row.arrays, removed(row))).collect();
+    format!(
+        "[f.update({{n: numpy.delete(f.pop(n)[()], out)}}) for names, out in [{}] for n in names]",
+        lists.join(", ")
+    )
 }
 
 /// Returns a range of events as a slice of NumPy, such as `3:7`, or `3:` for a range without an end.

@@ -153,9 +153,12 @@ fn prep() -> Vec<Case> {
         )
     };
     let clock = |remedy, next| trouble(remedy, None, next);
-    let of_row = |row, next| {
-        let (arrays, events) = ([words("a"), words("b")], vec![events("0..4"), events("6..9")]);
-        clock(ClockRemedy::OfRow(Box::new(RowEvents { arrays, row, events, in_parts: row.is_none() })), next)
+    let of_rows = |rows: [Option<u64>; 2], more, next| {
+        let row = |row: Option<u64>| {
+            let (arrays, events) = ([words("a"), words("b")], vec![events("0..4"), events("6..9")]);
+            RowEvents { arrays, row, events, in_parts: row.is_none() }
+        };
+        clock(ClockRemedy::OfRows { rows: rows.map(row).to_vec(), more }, next)
     };
     let unit = |multiple, next| {
         case(
@@ -315,12 +318,14 @@ fn prep() -> Vec<Case> {
         clock(ClockRemedy::Unwrap, "--unwrap"),
         clock(ClockRemedy::Sort, "--allow-clock-trouble sorts all events by time"),
         clock(ClockRemedy::TakeOut(events("9..10")), "(in NumPy: np.delete(events, np.s_[9:10]))"),
-        of_row(
-            Some(7),
-            "f[n].__setitem__(7, numpy.delete(f[n][7], numpy.r_[0:4, 6:9])) for n in [\"a\", \"b\"]]'; --allow",
+        of_rows(
+            [Some(7), Some(9)],
+            0,
+            "for rows, out in [([7, 9], numpy.r_[0:4, 6:9])] for row in rows for n in [\"a\", \"b\"]]'; --allow",
         ),
-        of_row(None, "only not in order; if its clock started again, take that out"),
-        of_row(None, "[f.update({n: numpy.delete(f.pop(n)[()], numpy.r_[0:4, 6:9])}) for n in"),
+        of_rows([Some(7), Some(9)], 5, "(these are 2 samples; 5 more are named next; faults of another kind"),
+        of_rows([None; 2], 0, "only not in order; if its clock started again, take that out"),
+        of_rows([None; 2], 0, "for names, out in [([\"a\", \"b\"], numpy.r_[0:4, 6:9]), ([\"a\", \"b\"], numpy"),
         clock(ClockRemedy::Parts(vec![events("1..")]), "leave the others out, with --events 1..;"),
         clock(
             ClockRemedy::Parts(vec![events("..9"), events("9..")]),

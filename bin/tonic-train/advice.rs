@@ -79,6 +79,10 @@ pub(crate) fn for_training(warning: &Warning) -> Option<&'static str> {
             "start a new run with a --gain above 1 or a --theta below 1, or convert with a longer time window, so that \
              frames have more events",
         ),
+        Warning::SaturatedLayers { .. } => Some(
+            "start a new run with a --gain below 1 or a --theta above 1, or convert with a shorter time window, so that \
+             frames have fewer events",
+        ),
         Warning::AtChance { .. } => Some(
             "try another --lr, more --epochs, a --gain or --theta with which neurons are neither silent nor saturated, or \
              another recipe",

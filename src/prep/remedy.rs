@@ -41,15 +41,20 @@ pub enum ClockRemedy {
     /// The times of these few events are far from all others. The user has to remove the events from a copy of the
     /// recording.
     TakeOut(EventRange),
-    /// For a file with many samples: the user has to remove events of one sample from a copy of the file. These are
-    /// events whose times are far from all others, or all parts of the sample but the largest.
-    OfRow(Box<RowEvents>),
+    /// For a file with many samples: the user has to remove events of these samples from a copy of the file. These are
+    /// events whose times are far from all others, or all parts of a sample but the largest.
+    OfRows {
+        /// The samples and their events, in the order of the samples. All have the same kind of fault.
+        rows: Vec<RowEvents>,
+        /// Number of further samples with this kind of fault, which are not listed.
+        more: u64,
+    },
 }
 
 /// Events of one sample that have to be removed from a file with many samples, and their place in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowEvents {
-    /// Paths of the arrays of times and channels.
+    /// Paths of the arrays of times and channels. They are the same for all samples that have a `row`.
     pub arrays: [String; 2],
     /// Index of the sample's row in both arrays. `None` if the arrays have only this sample.
     pub row: Option<u64>,

@@ -71,9 +71,10 @@ pub enum Error {
         loss: f64,
         /// Loss of guessing, where the prediction is the same for all samples.
         guessing: f64,
-        /// Number of the first epoch that is not finished, counted from 1.
+        /// Number of the first epoch that is not finished, counted from 1. For the loss of a test set: the last epoch.
         epoch: u64,
-        /// Number of the first batch of this epoch that is not finished, counted from 1.
+        /// Number of the first batch of this epoch that is not finished, counted from 1. For the mean loss of an epoch
+        /// or of a set: the epoch's last batch.
         batch: u64,
         /// Text for the error message: which checkpoint is the last good one.
         saved: String,

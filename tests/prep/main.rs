@@ -18,6 +18,7 @@
 
 mod accounts;
 mod advice;
+mod bad_rows;
 mod bench;
 mod camera;
 mod class_lists;

@@ -81,6 +81,21 @@ fn silent_layers_and_chance_are_warned_of_with_what_to_try() {
 }
 
 #[test]
+fn neurons_with_several_spikes_per_step_are_saturated() {
+    let dir = sets::task();
+    let stderr = succeeds(&mut fit(dir.path(), "run", "--epochs 1 --gain 1000 --lr 1e-9"));
+    let words =
+        "warning  epoch 1: hidden layers 1, 2 are saturated: nearly all neurons have a spike or more at each step";
+    assert_says(
+        &stderr,
+        &[words, "none at all; start a new run with a --gain below 1 or a --theta above 1", "  saturated "],
+    );
+    for layer in epochs(&dir.path().join("run"))[0].activity.as_ref().unwrap() {
+        assert!(layer.saturated > 0.3 && layer.silent < 0.7 && layer.spikes > 100.0, "{layer:?}");
+    }
+}
+
+#[test]
 fn the_gain_scales_the_initial_weights_of_hidden_layers_and_no_biases() {
     let dir = sets::task();
     // With such a small learning rate, nothing changes.
@@ -113,7 +128,7 @@ fn a_loss_that_is_absurdly_large_is_divergence() {
     }
     // Only the network after the last step has diverged.
     let others = "--batch-size 1000 --epochs 1 --lr 1e6 --valid DIR/valid --overwrite";
-    fails(&mut fit(dir.path(), "run", others), 5, &["the loss is ", "guessing gives 1.0986"]);
+    fails(&mut fit(dir.path(), "run", others), 5, &["the loss is ", "guessing gives 1.0986) at epoch 1, batch 1: "]);
     // The initial weights are the cause, whichever option made them large; what is advised trains.
     for (others, advice) in [
         ("--gain 1e6", "--gain below 1000000.0 or a --theta above 1.0"),

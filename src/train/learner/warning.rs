@@ -56,6 +56,14 @@ pub enum Warning {
         /// Numbers of the silent hidden layers, counted from 1.
         layers: Vec<usize>,
     },
+    /// In some hidden layers, nearly all neurons are silent or saturated: they spike at nearly every step, whatever the
+    /// input.
+    SaturatedLayers {
+        /// Number of the epoch, counted from 1.
+        epoch: u64,
+        /// Numbers of the saturated hidden layers, counted from 1.
+        layers: Vec<usize>,
+    },
     /// The training accuracy and loss of an epoch are no better than the accuracy and loss of guessing.
     AtChance {
         /// Number of the epoch, counted from 1.
@@ -95,10 +103,13 @@ impl fmt::Display for Warning {
                 share * 100.0
             ),
             Warning::SilentLayers { epoch, layers } => {
-                let numbers: Vec<String> = layers.iter().map(ToString::to_string).collect();
-                let (layers, are) = if layers.len() == 1 { ("layer", "is") } else { ("layers", "are") };
-                write!(f, "epoch {epoch}: hidden {layers} {} {are} silent: no neuron spikes", numbers.join(", "))
+                write!(f, "epoch {epoch}: {} silent: no neuron spikes", hidden(layers))
             }
+            Warning::SaturatedLayers { epoch, layers } => write!(
+                f,
+                "epoch {epoch}: {} saturated: nearly all neurons have a spike or more at each step, or none at all",
+                hidden(layers)
+            ),
             Warning::AtChance { epoch, accuracy, guessed_accuracy, loss, guessed_loss } => write!(
                 f,
                 "epoch {epoch} ended at chance: accuracy {:.1}% and loss {loss:.4}, where guessing gives {:.1}% and \
@@ -108,6 +119,13 @@ impl fmt::Display for Warning {
             ),
         }
     }
+}
+
+/// Names hidden layers by their numbers, with the verb.
+fn hidden(layers: &[usize]) -> String {
+    let numbers: Vec<String> = layers.iter().map(ToString::to_string).collect();
+    let (layers, are) = if layers.len() == 1 { ("layer", "is") } else { ("layers", "are") };
+    format!("hidden {layers} {} {are}", numbers.join(", "))
 }
 
 impl Serialize for Warning {

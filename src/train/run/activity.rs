@@ -13,8 +13,11 @@ use crate::feed::Feed;
 const ONE_OF: u64 = 32;
 /// Minimum and maximum number of samples that are measured.
 const SAMPLES: [u64; 2] = [16, 256];
-/// A neuron is saturated if it spikes in at least this share of the time steps.
+/// A neuron is saturated if it has at least this many spikes per time step on average. A neuron with several spikes in
+/// each step with input is saturated too, though it may be silent in padding.
 const SATURATED: f64 = 0.95;
+/// A layer is saturated if at least this share of its neurons is saturated or silent, and not all are silent.
+const SATURATED_LAYER: f64 = 0.95;
 
 /// Activity of a hidden layer over all time steps of the measured samples. Time steps of padding count too.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,8 +26,7 @@ pub struct LayerActivity {
     pub spikes: f64,
     /// Share of neurons that never spiked.
     pub silent: f64,
-    /// Share of neurons that spiked in at least 95% of the time steps. The spikes of such neurons say little about the
-    /// input.
+    /// Share of neurons with at least 0.95 spikes per time step. The spikes of such neurons say little about the input.
     pub saturated: f64,
 }
 
@@ -33,12 +35,17 @@ impl LayerActivity {
     pub(super) fn of(counts: &SpikeCounts) -> LayerActivity {
         let SpikeCounts { spikes, active_steps, steps } = counts;
         let (neurons, steps) = (spikes.len().max(1) as f64, (*steps).max(1) as f64);
-        let share = |is: &dyn Fn(u64) -> bool| active_steps.iter().filter(|&&n| is(n)).count() as f64 / neurons;
+        let share = |of: &[u64], is: &dyn Fn(u64) -> bool| of.iter().filter(|&&n| is(n)).count() as f64 / neurons;
         LayerActivity {
             spikes: spikes.iter().map(|&n| n as f64).sum::<f64>() / neurons / steps,
-            silent: share(&|n| n == 0),
-            saturated: share(&|n| n as f64 >= SATURATED * steps),
+            silent: share(active_steps, &|n| n == 0),
+            saturated: share(spikes, &|n| n as f64 >= SATURATED * steps),
         }
+    }
+
+    /// Whether nearly all neurons are saturated or silent, but not all are silent.
+    pub(super) fn is_saturated(&self) -> bool {
+        self.saturated > 0.0 && self.silent + self.saturated >= SATURATED_LAYER
     }
 }
 
@@ -79,10 +86,12 @@ mod tests {
 
     #[test]
     fn silent_and_saturated_neurons_are_counted_over_all_steps() {
-        let counts = SpikeCounts { spikes: vec![0, 100, 19, 500], active_steps: vec![0, 18, 19, 20], steps: 20 };
+        let counts = SpikeCounts { spikes: vec![0, 18, 19, 500], active_steps: vec![0, 18, 19, 6], steps: 20 };
         let layer = LayerActivity::of(&counts);
-        assert_eq!(layer, LayerActivity { spikes: 619.0 / 80.0, silent: 0.25, saturated: 0.5 });
-        assert_eq!(words(&[layer]), "  spikes 7.74  silent 25%  saturated 50%");
+        assert_eq!(layer, LayerActivity { spikes: 537.0 / 80.0, silent: 0.25, saturated: 0.5 });
+        assert_eq!(words(&[layer]), "  spikes 6.71  silent 25%  saturated 50%");
+        assert!(!layer.is_saturated() && !LayerActivity { saturated: 0.0, silent: 1.0, ..layer }.is_saturated());
+        assert!(LayerActivity { saturated: 0.5, silent: 0.46, ..layer }.is_saturated());
         let healthy = LayerActivity { spikes: 0.123, silent: 0.04, saturated: 0.0 };
         assert_eq!(words(&[healthy, healthy]), "  spikes 0.12 0.12  silent 4% 4%");
     }

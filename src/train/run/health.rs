@@ -45,6 +45,11 @@ impl Guessing {
         Guessing { accuracy, loss, samples, classes: present, batches }
     }
 
+    /// Returns the number of batches in an epoch.
+    pub(super) fn batches(&self) -> u64 {
+        self.batches
+    }
+
     /// Returns the loss of guessing.
     pub(super) fn loss(&self) -> f64 {
         self.loss
@@ -77,24 +82,26 @@ impl Guessing {
         loss > TIMES_GUESSING * (self.classes.max(2) as f64).ln()
     }
 
-    /// Returns warnings about the last of `epochs`. One warning lists the layers that are silent now and were not
-    /// silent in the epoch before. Another says that training is stuck at chance now and was not stuck before. After
-    /// the last epoch of a run (`is_last`), the first warning lists all silent layers, and the second is returned
-    /// whenever the epoch is at chance.
+    /// Returns warnings about the last of `epochs`. Two warnings list the layers that are silent or saturated now and
+    /// were not in the epoch before. Another says that training is stuck at chance now and was not stuck before. After
+    /// the last epoch of a run (`is_last`), the first two list all such layers, and the last is returned whenever the
+    /// epoch is at chance.
     pub(super) fn warnings(&self, epochs: &[EpochMetrics], is_last: bool) -> Vec<Warning> {
         let Some((last, before)) = epochs.split_last() else { return Vec::new() };
         let epoch = last.epoch;
-        let is_silent = |layers: Option<&Vec<LayerActivity>>, layer: usize| {
-            layers.and_then(|layers| layers.get(layer)).is_some_and(|layer| layer.silent == 1.0)
+        let told = |is: fn(&LayerActivity) -> bool| -> Vec<usize> {
+            let now = last.activity.as_deref().unwrap_or_default();
+            let then = before.last().and_then(|epoch| epoch.activity.as_deref()).unwrap_or_default();
+            let was = |layer: usize| then.get(layer).is_some_and(is);
+            (0..now.len()).filter(|&i| is(&now[i]) && (is_last || !was(i))).map(|i| i + 1).collect()
         };
-        let was_silent = |layer| is_silent(before.last().and_then(|epoch| epoch.activity.as_ref()), layer);
-        let hidden = last.activity.as_ref().map_or(0, Vec::len);
-        let silent = (0..hidden).filter(|&layer| is_silent(last.activity.as_ref(), layer));
-        let told = silent.filter(|&layer| is_last || !was_silent(layer));
-        let layers: Vec<usize> = told.map(|layer| layer + 1).collect();
+        let (silent, saturated) = (told(|layer| layer.silent == 1.0), told(LayerActivity::is_saturated));
         let mut warnings = Vec::new();
-        if !layers.is_empty() {
-            warnings.push(Warning::SilentLayers { epoch, layers });
+        if !silent.is_empty() {
+            warnings.push(Warning::SilentLayers { epoch, layers: silent });
+        }
+        if !saturated.is_empty() {
+            warnings.push(Warning::SaturatedLayers { epoch, layers: saturated });
         }
         if self.is_stuck(epochs) && !self.is_stuck(before) || is_last && self.is_chance(&last.train) {
             let Score { accuracy, loss } = last.train;
@@ -163,6 +170,10 @@ mod tests {
         };
         let each = [1, 2, 3, 4, 5].map(told);
         assert_eq!(each, [(false, false), (false, false), (false, false), (true, true), (true, true)]);
+        // The first layer is saturated in the second epoch.
+        let mut two = epochs[..2].to_vec();
+        two[1].activity.as_mut().unwrap()[0] = LayerActivity { spikes: 9.0, silent: 0.4, saturated: 0.56 };
+        assert_eq!(FOUR.warnings(&two, false), [Warning::SaturatedLayers { epoch: 2, layers: vec![1] }]);
         let few = Guessing { batches: 20, ..FOUR };
         assert_eq!(few.warnings(&epochs[..3], false), []);
         assert_eq!(few.warnings(&epochs[..4], false).len(), 1, "the silent layer");

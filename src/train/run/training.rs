@@ -271,8 +271,12 @@ impl<'a> Training<'a> {
             Error::Kernel(KernelError::NonFiniteLoss { loss } | KernelError::HugeLoss { loss }) => {
                 let (file, lr) = (self.fit.run.join(checkpoint::FILE_NAME), self.config.current_lr());
                 let saved = format!("the last good checkpoint is {}, {}", file.display(), self.saved);
-                let epoch = self.epochs.len() as u64 + 1;
-                let (batch, guessing) = (self.batches_done + 1, self.guessing.loss());
+                let (done, batches, guessing) =
+                    (self.epochs.len() as u64, self.guessing.batches(), self.guessing.loss());
+                let (epoch, batch) = match done < self.config.epochs {
+                    true => (done + 1, (self.batches_done + 1).min(batches)),
+                    false => (done, batches),
+                };
                 let NetworkConfig { gain, theta, .. } = self.config.network;
                 let cause = match self.initial_loss() {
                     Err(error) => return error,

@@ -22,6 +22,8 @@ pub(crate) const KEYS: &str = "extra/keys";
 pub(crate) enum OddLabels {
     /// Each label is the name of the sample's class.
     Names,
+    /// Each label is the index of the sample's class, counted from 1.
+    FromOne,
     /// Each label has one number per class. The number is 0 for every class except the sample's.
     OneHot,
 }
@@ -69,6 +71,7 @@ pub(crate) fn relabelled(path: &Path, labels: OddLabels, keyed: bool) -> Option<
         OddLabels::Names => {
             format!("names, a = np.unique(f[{name}][:].astype(\"S\").ravel(), return_inverse=True); f[{keys}] = names")
         }
+        OddLabels::FromOne => format!("a = f[{name}][:] - 1"),
         OddLabels::OneHot => {
             format!(
                 "a = f[{name}][:]; assert ((a != 0).sum(1) == 1).all(), \"not one class a sample\"; a = a.argmax(1)"
@@ -79,6 +82,20 @@ pub(crate) fn relabelled(path: &Path, labels: OddLabels, keyed: bool) -> Option<
         format!(
             "import shutil, h5py, numpy as np; shutil.copy({from}, {to}); f = h5py.File({to}, \"r+\"); {mend}; \
              del f[{name}]; f[{name}] = a; f.close()"
+        )
+    })
+}
+
+/// Makes a command that saves a copy of the file without the samples whose labels are not below `classes`, or are
+/// negative. It prints their number. `arrays` has the paths of all datasets with one row per sample.
+pub(crate) fn without_samples(path: &Path, classes: usize, arrays: impl Iterator<Item = String>) -> Option<Remedy> {
+    let (labels, arrays) = (literal(LABELS), arrays.map(|array| literal(&array)).collect::<Vec<_>>().join(", "));
+    copy(path, "mended", |from, to| {
+        format!(
+            "import shutil, h5py, numpy as np; shutil.copy({from}, {to}); f = h5py.File({to}, \"r+\"); \
+             a = f[{labels}][:].ravel(); keep = (a >= 0) & (a < {classes}); print(np.sum(~keep), \"samples are left out\"); \
+             [(d := f[n], rows := d[:][keep], kind := d.dtype, about := dict(d.attrs), f.__delitem__(n), \
+             f.create_dataset(n, data=rows, dtype=kind).attrs.update(about)) for n in [{arrays}]]; f.close()"
         )
     })
 }

@@ -1,42 +1,28 @@
 //! Recognises texts with a row of numbers for each event. This crate doesn't read them, but NumPy can convert them. The
-//! error suggests a line of Python for that, made from the first rows of the text. The line leaves out no event: a line
-//! of the text that is no row is named instead.
+//! error suggests a line of Python for that, made from all rows of the text. The line leaves out no event: a line of the
+//! text that is no row is named instead.
 
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use crate::remedy::Remedy;
 use crate::source::columns::{Role, guess_order};
-use crate::source::commands::mended::{WORDS, literal, python};
+use crate::source::commands::mended::{literal, python};
+use crate::source::commands::text_lines::Lines;
+use crate::source::commands::text_table::{Kind, Table, role_of};
 use crate::source::times::TimeUnit;
 
-/// Separators between cells. Spaces are tried after these, because they may also follow a comma.
-const SEPARATORS: [char; 3] = [';', '\t', ','];
+/// What reads a text in which no rows are found.
+const READER: &str = "read it in Python and save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)";
 
-/// What the cells of a column are.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Numbers,
-    /// Words for polarities: off and on, in lower case. Perhaps only one of them has occurred.
-    Words(&'static str, &'static str),
-    Text,
-}
-
-/// The rows of events in the first lines of a text. All rows have the same number of cells.
-struct Table<'a> {
-    /// Number of lines before the first row of events. None of them has an event.
-    before: usize,
-    /// Names of the columns: the cells of the header. Empty if there is none.
-    names: Vec<&'a str>,
-    rows: Vec<Vec<&'a str>>,
-    /// The number of each row's line, counted from 1.
-    lines: Vec<usize>,
-    kinds: Vec<Kind>,
-    separator: Option<char>,
-    /// The character that begins comments.
-    comment: char,
-    has_mark: bool,
-    /// Lines that are neither rows nor comments: their numbers from 1, and their texts.
-    odd: Vec<(usize, &'a str)>,
+/// A text with rows of events.
+struct Text<'a> {
+    /// The first rows.
+    table: Table<'a>,
+    /// What all rows have.
+    lines: Lines,
 }
 
 /// The columns of a text, named for the records of a NumPy array.
@@ -49,19 +35,35 @@ struct Named {
     is_unit_open: bool,
 }
 
-/// Describes a text for an error message: the name of its format, what reads it, and the command that converts it, if
-/// it has rows of numbers. `head` has the first lines of the text. `stem` is the name of the file without its ending.
+/// Describes the text at `path` for an error message: the name of its format, what reads it, and the command that
+/// converts it, if it has rows of numbers. All lines are read, at about a second per GB. `head` has the first lines.
+/// `stem` is the name of the file without its ending.
 pub(crate) fn described(path: &Path, stem: &str, head: &str) -> (String, String, Option<Box<Remedy>>) {
     let line: String = head.lines().next().unwrap_or("").chars().take(40).collect();
     let name = format!("a text that begins with {line:?}");
-    match command(path, stem, head) {
+    let command = match File::open(path) {
+        Ok(file) => command(path, stem, head, BufReader::with_capacity(1 << 20, file)),
+        Err(_) => command(path, stem, head, whole_lines(head)),
+    };
+    match command {
         Some(Ok((reader, command))) => (name, reader.into(), Some(Box::new(command))),
         Some(Err(odd)) => (name, odd, None),
-        None => {
-            let reader = "read it in Python and save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)";
-            (name, reader.into(), None)
-        }
+        None => (name, READER.into(), None),
     }
+}
+
+/// Says what reads a text in a folder of recordings, by its first lines. `name` is its path in the folder.
+pub(crate) fn reader(name: &Path, head: &str) -> Cow<'static, str> {
+    match command(name, "", head, whole_lines(head)) {
+        Some(Ok(_)) => "NumPy reads it (np.loadtxt) and saves it as an array (np.save)".into(),
+        Some(Err(odd)) => odd.into(),
+        None => READER.into(),
+    }
+}
+
+/// Returns the first lines of a text without the last, if that is cut off.
+fn whole_lines(head: &str) -> &[u8] {
+    head.rfind('\n').map_or(head, |end| &head[..=end]).as_bytes()
 }
 
 /// Returns whether a text has rows of events: at least four cells, each of which is a number or a word for a polarity.
@@ -69,20 +71,21 @@ pub(crate) fn has_events(head: &str) -> bool {
     Table::of(head).is_some_and(|table| table.kinds.len() >= 4 && !table.kinds.contains(&Kind::Text))
 }
 
-/// Returns the command that saves a text as a NumPy array of records, and what is said of it. `Err` names a line that
-/// has to be corrected first. `None` if no rows of numbers are found.
-fn command(path: &Path, stem: &str, head: &str) -> Option<Result<(&'static str, Remedy), String>> {
+/// Returns the command that saves a text as a NumPy array of records, and what is said of it. `head` has the first lines
+/// of the text, and `lines` has all. `Err` names a line that has to be corrected first. `None` if no rows of numbers are
+/// found.
+fn command(path: &Path, stem: &str, head: &str, lines: impl BufRead) -> Option<Result<(&'static str, Remedy), String>> {
     let table = Table::of(head)?;
-    let named = table.named();
-    if let Some(odd) = table.odd_line().or_else(|| table.odd_cell(named.is_some())) {
+    let text = Text { lines: Lines::read(&table, lines), table };
+    let named = text.named();
+    if let Some(odd) = text.odd_line().or_else(|| text.odd_cell(named.is_some())) {
         return Some(Err(odd));
     }
-    let used = table.used();
+    let used = text.table.used();
     if named.is_none() && used.len() < 3 {
         return None;
     }
-    let options: String =
-        table.options(&used, named.as_ref()).into_iter().map(|option| format!(", {option}")).collect();
+    let options: String = text.options(&used, named.as_ref()).into_iter().map(|option| format!(", {option}")).collect();
     let out = format!("{stem}_events.npy");
     let code =
         format!("import numpy as np; np.save({}, np.loadtxt({}{options}))", literal(&out), literal(path.to_str()?));
@@ -97,123 +100,59 @@ fn command(path: &Path, stem: &str, head: &str) -> Option<Result<(&'static str, 
     Some(Ok((reader, Remedy::Copy { words: python(code), file: out, with })))
 }
 
-impl<'a> Table<'a> {
-    /// Finds the rows in the first lines of a text. `None` if it has none with at least two numbers.
-    fn of(text: &'a str) -> Option<Table<'a>> {
-        let head = text.trim_start_matches('\u{feff}');
-        let mut lines: Vec<&str> = head.lines().collect();
-        // The last line may be cut off.
-        if !head.ends_with('\n') && lines.len() > 2 {
-            lines.pop();
-        }
-        let comment = if head.starts_with('%') { '%' } else { '#' };
-        let is_said = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with(comment);
-        let separator_of = |line: &str| SEPARATORS.into_iter().find(|&separator| line.contains(separator));
-        let separator = most(lines.iter().filter(|line| is_said(line)).map(|line| separator_of(line)))?;
-        let split = |line: &'a str| -> Vec<&'a str> {
-            match separator {
-                Some(separator) => line.split(separator).map(str::trim).collect(),
-                None => line.split_whitespace().collect(),
-            }
-        };
-        let comma = separator != Some(',');
-        let numbers = |cells: &[&str]| cells.iter().filter(|cell| number(cell, comma).is_some()).count();
-        let said: Vec<(usize, Vec<&str>)> =
-            lines.iter().enumerate().filter(|(_, line)| is_said(line)).map(|(i, line)| (i, split(line))).collect();
-        let width = most(said.iter().filter(|(_, cells)| numbers(cells) >= 2).map(|(_, cells)| cells.len()))?;
-        let likely: Vec<&Vec<&str>> =
-            said.iter().map(|(_, cells)| cells).filter(|cells| cells.len() == width && numbers(cells) >= 2).collect();
-        let kinds: Vec<Kind> = (0..width).map(|i| kind(likely.iter().map(|cells| cells[i]), comma)).collect();
-        if kinds.iter().filter(|&&kind| kind == Kind::Numbers).count() < 2 {
-            return None;
-        }
-        let is_row = |cells: &[&str]| {
-            cells.len() == width && cells.iter().zip(&kinds).all(|(cell, kind)| kind.value(cell, comma).is_some())
-        };
-        let before = said.iter().find(|(_, cells)| is_row(cells))?.0;
-        let uncommented = |i: usize| split(lines[i].trim_start().trim_start_matches(['#', '%']));
-        let is_header = |i: &usize| uncommented(*i).len() == width && numbers(&uncommented(*i)) == 0;
-        let by_role = |i: &usize| uncommented(*i).iter().any(|name| role_of(name).0 == Some(Role::X));
-        let header = (0..before).find(|i| is_header(i) && by_role(i)).or_else(|| (0..before).rfind(is_header));
-        // Before the first row, lines up to the header have no events, nor have texts, or the size of the sensor.
-        let is_about = |i: usize, cells: &[&str]| {
-            header.is_some_and(|header| i <= header)
-                || cells.iter().all(|cell| cell.parse::<f64>().is_err() && !cell.is_empty())
-                || i == 0 && cells.len() <= 2 && width > 3
-        };
-        let is_odd = |i: usize, cells: &[&str]| if i < before { !is_about(i, cells) } else { !is_row(cells) };
-        let odd = said.iter().filter(|(i, cells)| is_odd(*i, cells)).map(|(i, _)| (i + 1, lines[*i])).collect();
-        let numbered = said.iter().filter(|(_, cells)| is_row(cells)).map(|(i, cells)| (i + 1, cells.clone()));
-        let (lines, rows) = numbered.unzip();
-        let names = header.map_or(Vec::new(), uncommented);
-        let has_mark = head.len() < text.len();
-        Some(Table { before, names, rows, lines, kinds, separator, comment, has_mark, odd })
-    }
-
+impl Text<'_> {
     /// Names the first line that is no row. `None` if there is none.
     fn odd_line(&self) -> Option<String> {
-        let (number, line) = self.odd.first()?;
-        let line: String = line.chars().take(60).collect();
-        let others = match self.odd.len() - 1 {
+        let (number, line) = self.lines.odd.as_ref()?;
+        let others = match self.lines.odd_lines - 1 {
             0 => String::new(),
-            others => format!(", and so are {others} other lines near the beginning"),
+            1 => ", and so is another line".into(),
+            others => format!(", and so are {others} other lines"),
         };
         Some(format!(
             "line {number} is {line:?}, no row of {} cells as the others{others}: correct it in a copy, or delete it if \
              it is no event, and convert the copy",
-            self.kinds.len()
+            self.table.kinds.len()
         ))
     }
 
     /// Names the first cell of a column that is needed and has no numbers. `is_named` says whether t and x are found.
     fn odd_cell(&self, is_named: bool) -> Option<String> {
-        let is_named_so = |i: usize| self.names.get(i).is_some_and(|name| role_of(name).0.is_some());
-        let is_needed = |&i: &usize| is_named_so(i) || !is_named || self.used().len() < 4;
-        let is_bad = |&i: &usize| self.kinds[i] == Kind::Text || self.has_thousands(i);
-        let i = (0..self.kinds.len()).filter(is_bad).find(is_needed)?;
-        let row = self.rows.iter().position(|row| self.kinds[i] == Kind::Text || row[i].contains(','))?;
-        let name = self.names.get(i).map_or(format!("column {}", i + 1), |name| (*name).into());
+        let Table { names, kinds, rows, first, .. } = &self.table;
+        let is_named_so = |i: usize| names.get(i).is_some_and(|name| role_of(name).0.is_some());
+        let is_needed = |&i: &usize| is_named_so(i) || !is_named || self.table.used().len() < 4;
+        let is_bad = |&i: &usize| kinds[i] == Kind::Text || self.lines.columns[i].has_thousands();
+        let i = (0..kinds.len()).filter(is_bad).find(is_needed)?;
+        let first = || Some((*first as u64, rows.first()?[i].into()));
+        let (line, cell): (u64, String) = self.lines.columns[i].comma.clone().or_else(first)?;
+        let name = names.get(i).map_or(format!("column {}", i + 1), |name| (*name).into());
         Some(format!(
-            "line {}: {name} is {:?}, no number for NumPy: correct this column in a copy and convert that, or read the text \
-             in Python and save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)",
-            self.lines[row], self.rows[row][i]
+            "line {line}: {name} is {cell:?}, no number for NumPy: correct this column in a copy and convert that, or read \
+             the text in Python and save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)"
         ))
-    }
-
-    /// Whether commas in the numbers of a column separate thousands, as in `12,345`, and not decimals.
-    fn has_thousands(&self, i: usize) -> bool {
-        let (with, without): (Vec<&str>, Vec<&str>) = self.rows.iter().map(|row| row[i]).partition(|c| c.contains(','));
-        let grouped = |cell: &&str| !cell.starts_with('0') && cell.split(',').skip(1).all(|digits| digits.len() == 3);
-        !with.is_empty() && !without.is_empty() && with.iter().all(grouped)
-    }
-
-    /// Indices of the columns of numbers, or words for polarities.
-    fn used(&self) -> Vec<usize> {
-        (0..self.kinds.len()).filter(|&i| self.kinds[i] != Kind::Text).collect()
     }
 
     /// Names the columns, by the header or by their content. `None` if t or x is not found.
     fn named(&self) -> Option<Named> {
-        let (used, comma) = (self.used(), self.separator != Some(','));
+        let Table { names, kinds, .. } = &self.table;
+        let used = self.table.used();
         let roles: Vec<(Option<Role>, Option<TimeUnit>)> =
-            (0..self.kinds.len()).map(|i| self.names.get(i).map_or((None, None), |name| role_of(name))).collect();
+            (0..kinds.len()).map(|i| names.get(i).map_or((None, None), |name| role_of(name))).collect();
         let count = |role| roles.iter().filter(|(named, _)| *named == Some(role)).count();
         let by_name = count(Role::T) == 1 && count(Role::X) == 1 && count(Role::Y) < 2 && count(Role::P) < 2;
-        let values =
-            |i: usize| self.rows.iter().filter_map(move |row| self.kinds[i].value(row[i], comma)).collect::<Vec<f64>>();
         let found: Vec<&str> = match by_name {
             true => used.iter().map(|&i| roles[i].0.map_or("_", Role::name)).collect(),
             false => {
-                let order = guess_order(&used.iter().map(|&i| values(i)).collect::<Vec<_>>())?;
+                let order = guess_order(&used.iter().map(|&i| self.table.values(i)).collect::<Vec<_>>())?;
                 let role = |name: &str| Role::ALL.into_iter().find(|role| role.name() == name).map_or("_", Role::name);
                 order.split(',').map(role).collect()
             }
         };
         let t = used[found.iter().position(|&name| name == "t").or(by_name.then_some(0))?];
-        let other = |i: usize| match self.names.get(i).map(|name| name.trim_matches('"')) {
+        let other = |i: usize| match names.get(i).map(|name| name.trim_matches('"')) {
             Some(name)
                 if !name.is_empty()
-                    && self.names.iter().filter(|n| n.trim_matches('"') == name).count() == 1
+                    && names.iter().filter(|n| n.trim_matches('"') == name).count() == 1
                     && Role::of(name).is_none() =>
             {
                 name.into()
@@ -222,42 +161,45 @@ impl<'a> Table<'a> {
         };
         let name = |(&i, &found): (&usize, &&str)| (i, if found == "_" { other(i) } else { found.into() });
         let fields = used.iter().zip(&found).map(name).collect();
-        let is_unit_open = roles[t].1.is_none() && values(t).iter().any(|n| n.fract() != 0.0);
+        let is_unit_open = roles[t].1.is_none() && self.lines.columns[t].has_fractions;
         Some(Named { fields, unit: roles[t].1, is_unit_open })
     }
 
     /// Returns the arguments for `np.loadtxt` that fit the text. `used` has the indices of the used columns.
     fn options(&self, used: &[usize], named: Option<&Named>) -> Vec<String> {
+        let Table { separator, before, comment, kinds, has_mark, .. } = &self.table;
         let mut options = Vec::new();
-        match self.separator {
+        match separator {
             Some('\t') => options.push("delimiter=\"\\t\"".into()),
             Some(separator) => options.push(format!("delimiter={}", literal(&separator.to_string()))),
             None => {}
         }
-        if self.before > 0 {
-            options.push(format!("skiprows={}", self.before));
+        if *before > 0 {
+            options.push(format!("skiprows={before}"));
         }
-        if self.comment == '%' {
-            options.push("comments=\"%\"".into());
+        match self.table.header.filter(|_| self.lines.repeats_header) {
+            Some(header) => options.push(format!("comments=[\"{comment}\", {}]", literal(header))),
+            None if *comment == '%' => options.push("comments=\"%\"".into()),
+            None => {}
         }
-        if used.len() < self.kinds.len() {
+        if used.len() < kinds.len() {
             options.push(format!("usecols={used:?}"));
         }
         let converters = self.converters(used);
         if let Some(converters) = &converters {
             options.push(format!("converters={converters}"));
         }
-        if self.has_mark || converters.is_some() {
-            options.push(format!("encoding=\"utf-8{}\"", if self.has_mark { "-sig" } else { "" }));
-        }
-        if self.rows.iter().flatten().any(|cell| cell.starts_with('"')) {
+        let encoding = match (has_mark, self.lines.is_utf8) {
+            (true, _) => Some("utf-8-sig"),
+            (false, false) => Some("latin1"),
+            (false, true) => converters.is_some().then_some("utf-8"),
+        };
+        options.extend(encoding.map(|encoding| format!("encoding=\"{encoding}\"")));
+        if self.lines.has_quotes {
             options.push("quotechar='\"'".into());
         }
         // Floats do not hold all nanoseconds since 1970.
-        let whole = |i: usize| {
-            let is_whole = |cell: &str| cell.trim_matches('"').parse::<i64>().is_ok();
-            self.kinds[i] != Kind::Numbers || self.rows.iter().all(|row| is_whole(row[i]))
-        };
+        let whole = |i: usize| !self.lines.columns[i].has_floats;
         match named {
             Some(Named { fields, .. }) => {
                 let kind = |i| if whole(i) { "i8" } else { "f8" };
@@ -274,16 +216,17 @@ impl<'a> Table<'a> {
     /// Returns the argument for `np.loadtxt` that converts words for polarities, or decimals after a comma. `None` if
     /// the text has neither.
     fn converters(&self, used: &[usize]) -> Option<String> {
-        let comma = used.iter().any(|&i| self.rows.iter().any(|row| row[i].contains(',')));
+        let has_comma = |i: usize| self.lines.columns[i].comma.is_some();
+        let comma = used.iter().any(|&i| has_comma(i));
         let decimals = "lambda cell: float(cell.replace(\",\", \".\"))";
-        let converter = |&i: &usize| match self.kinds[i] {
+        let converter = |&i: &usize| match self.table.kinds[i] {
             Kind::Words(off, on) => {
                 let words = format!("{{{}: 0, {}: 1}}", literal(off), literal(on));
                 Some(format!("{i}: lambda cell: {words}[cell.strip().lower()]"))
             }
-            _ => self.rows.iter().any(|row| row[i].contains(',')).then(|| format!("{i}: {decimals}")),
+            _ => has_comma(i).then(|| format!("{i}: {decimals}")),
         };
-        match (comma, used.iter().any(|&i| self.kinds[i] != Kind::Numbers)) {
+        match (comma, used.iter().any(|&i| self.table.kinds[i] != Kind::Numbers)) {
             (true, false) => Some(decimals.into()),
             (false, false) => None,
             _ => Some(format!("{{{}}}", used.iter().filter_map(converter).collect::<Vec<_>>().join(", "))),
@@ -291,64 +234,15 @@ impl<'a> Table<'a> {
     }
 }
 
-impl Kind {
-    /// Returns the number that a cell stands for: 0 (off) or 1 (on) for a word, 0 for a text. `None` if the cell is not
-    /// of this kind.
-    fn value(self, cell: &str, comma: bool) -> Option<f64> {
-        let is = |word: &str| cell.trim_matches('"').eq_ignore_ascii_case(word);
-        match self {
-            Kind::Numbers => number(cell, comma),
-            Kind::Words(off, on) => is(on).then_some(1.0).or(is(off).then_some(0.0)),
-            Kind::Text => Some(0.0),
-        }
-    }
-}
-
-/// Finds what most cells of a column are.
-fn kind<'a>(cells: impl Iterator<Item = &'a str> + Clone, comma: bool) -> Kind {
-    let kinds = std::iter::once(Kind::Numbers).chain(WORDS.into_iter().map(|(off, on)| Kind::Words(off, on)));
-    let count = |kind: &Kind| cells.clone().filter(|cell| kind.value(cell, comma).is_some()).count();
-    kinds.into_iter().find(|kind| 2 * count(kind) >= cells.clone().count()).unwrap_or(Kind::Text)
-}
-
-/// Returns the most frequent item.
-fn most<T: PartialEq + Copy>(items: impl Iterator<Item = T>) -> Option<T> {
-    let mut counts: Vec<(T, usize)> = Vec::new();
-    for item in items {
-        match counts.iter_mut().find(|(known, _)| *known == item) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((item, 1)),
-        }
-    }
-    counts.into_iter().max_by_key(|(_, count)| *count).map(|(item, _)| item)
-}
-
-/// Parses the finite number in a cell, with or without quotes. `comma` says that decimals may follow a comma. `None` if
-/// the cell has no number.
-fn number(cell: &str, comma: bool) -> Option<f64> {
-    let cell = cell.trim_matches('"');
-    let number = if comma { cell.replace(',', ".").parse() } else { cell.parse() };
-    number.ok().filter(|n: &f64| n.is_finite())
-}
-
-/// Returns which column of events is meant by a name such as `t`, `t_us`, `Timestamp [s]` or `pol`. Also returns the
-/// unit of time in the name.
-fn role_of(name: &str) -> (Option<Role>, Option<TimeUnit>) {
-    let name = name.trim_matches(|c: char| c == '"' || c == '\u{feff}' || c.is_whitespace());
-    let parts = name.split(|c: char| !c.is_alphanumeric() && c != '\u{b5}').filter(|part| !part.is_empty());
-    let parts: Vec<&str> = parts.collect();
-    let role = Role::of(name).or_else(|| Role::of(parts.first()?));
-    (role, parts.iter().rev().find_map(|part| TimeUnit::recognise(part)).filter(|_| role == Some(Role::T)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// The options of `np.loadtxt` that are advised, or the line that is named.
-    fn advised(head: &str) -> Option<Result<(String, Vec<Remedy>), String>> {
-        Some(command(Path::new("d/a b.txt"), "a b", head)?.map(|(_, remedy)| {
-            let Remedy::Copy { words, file, with } = remedy else { panic!("{head}") };
+    fn advised(text: &str) -> Option<Result<(String, Vec<Remedy>), String>> {
+        let head = &text[..text.len().min(16_384)];
+        Some(command(Path::new("d/a b.txt"), "a b", head, text.as_bytes())?.map(|(_, remedy)| {
+            let Remedy::Copy { words, file, with } = remedy else { panic!("{text}") };
             let start = "import numpy as np; np.save(\"a b_events.npy\", np.loadtxt(\"d/a b.txt\"";
             assert_eq!(file, "a b_events.npy");
             let options = words[2].strip_prefix(start).and_then(|rest| rest.strip_suffix("))"));
@@ -396,8 +290,6 @@ mod tests {
                 "t x y p",
                 None,
             ),
-            // A line that is cut off is no row.
-            ("10 3 7 1\n20 1 7 0\n30 5", "", "t x y p", None),
             // NumPy skips blank lines and comments.
             ("t,x,y,p\n10,3,7,1\n\n# lap\n20,1,7,0\n", ", delimiter=\",\", skiprows=1", "t x y p", None),
             ("mine, 20, 5, 1\nt,x,y,p\n10,3,7,1\n20,1,7,0\n", ", delimiter=\",\", skiprows=2", "t x y p", None),
@@ -426,7 +318,7 @@ mod tests {
             ("10,3,7,1\n,,,\n20,1,7,0\n30,1,7,0\n", "line 3 is \",,,\""),
             ("10,3,7,1\n20,1,7\n30,1,7,0\n40,1,7,0\n", "line 3 is \"20,1,7\""),
             ("10,3,7\n20,1,7,0\n30,1,7,0\n", "line 2 is \"10,3,7\""),
-            ("10,3,7,1\nt,x,y,p\n20,1,7,0\n30,1,7,0\nend\n", "line 3 is \"t,x,y,p\""),
+            ("10,3,7,1\nt,x,y,p\n20,1,7,0\n30,1,7,0\nend\n", "line 6 is \"end\""),
             ("nan,nan,nan,nan\n10,3,7,1\n20,1,7,0\n", "line 2 is \"nan,nan,nan,nan\""),
             ("10,3,7,1\n20,NULL,7,1\n30,1,7,0\n", "line 3 is \"20,NULL,7,1\""),
             ("10,3,7,ON\n20,1,7,OFF\n30,1,7,5\n", "line 4 is \"30,1,7,5\""),
@@ -439,5 +331,65 @@ mod tests {
         assert!(odd.starts_with("line 3: t is \"1,900\""), "{odd}");
         let Some(Err(odd)) = advised("2020-01-01,3,7,1\n2020-01-02,1,7,0\n") else { panic!() };
         assert!(odd.starts_with("line 1: column 1 is"), "{odd}");
+    }
+
+    /// Text of 5,000 rows after the header `t,x,y,p`, with `late` in place of row 4,000.
+    fn with_late(late: &str) -> String {
+        let row = |i: usize| if i == 4_000 { late.into() } else { format!("{},3,7,{}\n", 1_000 + 10 * i, i % 2) };
+        "t,x,y,p\n".to_owned() + &(0..5_000).map(row).collect::<String>()
+    }
+
+    #[test]
+    fn every_line_is_read() {
+        for (late, options, dtype) in [
+            ("41000,3,7,1\n", "", ["i8"; 4]),
+            ("\n \n# lap 2\n-5,3,7,-1 # late\n", "", ["i8"; 4]),
+            ("t,x,y,p\n", ", comments=[\"#\", \"t,x,y,p\"]", ["i8"; 4]),
+            ("\"41000\",3,7,1\n", ", quotechar='\"'", ["i8"; 4]),
+            ("41000.5,3,7,1\n", "", ["f8", "i8", "i8", "i8"]),
+            ("41000,3.0,7e0,1\n", "", ["i8", "f8", "f8", "i8"]),
+            ("99999999999999999999,3,7,1\n", "", ["f8", "i8", "i8", "i8"]),
+        ] {
+            let names = ["t", "x", "y", "p"].iter().zip(dtype);
+            let fields: Vec<String> = names.map(|(name, kind)| format!("(\"{name}\", \"{kind}\")")).collect();
+            let fields = fields.join(", ");
+            let options = format!(", delimiter=\",\", skiprows=1{options}, dtype=[{fields}], ndmin=1");
+            assert_eq!(advised(&with_late(late)), Some(Ok((options, Vec::new()))), "{late}");
+        }
+        for late in [
+            "p,x,y,t",
+            "41000,3,7",
+            "41000,3,7,1,0",
+            "41000,3,7,nan",
+            "41000,,7,1",
+            "41000;3;7;1",
+            "0 0 0 0",
+            "1-2,3,7,1",
+        ] {
+            let named = format!("line 4002 is {late:?}, no row of 4 cells as the others: ");
+            let Some(Err(odd)) = advised(&with_late(&format!("{late}\n"))) else { panic!("{late}") };
+            assert!(odd.starts_with(&named), "{odd}");
+        }
+        let Some(Err(odd)) = advised(&with_late("# t y x p\n,,,\n5,3")) else { panic!() };
+        assert!(odd.starts_with("line 4002 is \"# t,y,x,p\"") && odd.contains("so are 2 other lines"), "{odd}");
+        // The end of a file that is cut off.
+        let Some(Err(odd)) = advised(&(with_late("") + "60000,3")) else { panic!() };
+        assert!(odd.starts_with("line 5001 is \"60000,3\""), "{odd}");
+        // Decimals after a comma, and thousands.
+        let late = |late: &str| advised(&with_late(late).replace(',', ";").replace('_', ","));
+        let Some(Ok((options, _))) = late("41000_5,3,7,1\n") else { panic!() };
+        assert!(options.contains("converters=lambda cell: float(cell.replace"), "{options}");
+        let Some(Err(odd)) = late("41_000,3,7,1\n") else { panic!() };
+        assert!(odd.starts_with("line 4002: t is \"41,000\""), "{odd}");
+        // Lines of an old Mac, and a text in Latin-1.
+        let options = |text: &[u8]| {
+            let command = command(Path::new("a.txt"), "a", &String::from_utf8_lossy(text), text);
+            let Some(Ok((_, Remedy::Copy { words, .. }))) = command else { panic!("{command:?}") };
+            words[2].clone()
+        };
+        assert!(
+            options(b"t,x,y,p\r10,3,7,1\r20,1,7,0\r").contains("loadtxt(\"a.txt\", delimiter=\",\", skiprows=1, dtype")
+        );
+        assert!(options(b"10,3,7,1\n20,1,7,0 # \xb5s\n").contains("encoding=\"latin1\""));
     }
 }

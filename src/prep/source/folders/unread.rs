@@ -71,10 +71,7 @@ pub(crate) fn unread(head: &[u8], name: &str) -> Option<Unread> {
     let has = |names: &[&str], format: &str| names.iter().any(|name| format.starts_with(name));
     let text = String::from_utf8_lossy(head);
     if formats::is_text(head) && text_events::has_events(&text) {
-        let reader = match text_events::described(Path::new(name), stem, &text) {
-            (_, _, Some(_)) => "NumPy reads it (np.loadtxt) and saves it as an array (np.save)".into(),
-            (_, reader, None) => reader.into(),
-        };
+        let reader = text_events::reader(Path::new(name), &text);
         return Some(Unread { format: "a table of events in text".into(), reader, has_events: true });
     }
     if let Some((format, reader, _)) = recognise(Path::new(name), stem, head) {

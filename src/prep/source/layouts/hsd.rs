@@ -21,7 +21,7 @@ use hdf5::{Dataset, H5Type};
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::source::columns::{Survey, TakenColumns, left_over, shape};
-use crate::source::commands::{KEYS, LABELS, OddLabels, TIMES, UNITS, relabelled};
+use crate::source::commands::{KEYS, LABELS, OddLabels, TIMES, UNITS, relabelled, without_samples};
 use crate::source::hdf;
 use crate::source::hdf::{LinkedPath, Tree, damaged, describe, descriptor, strings};
 use crate::source::heap::VlenRows;
@@ -72,7 +72,7 @@ impl Hsd {
     /// # Errors
     /// - [`Error::NotARecording`] and [`Error::MissingDataset`].
     /// - [`Error::WrongType`], which also reports columns of different lengths.
-    /// - [`Error::BadSample`] for a label without a class name.
+    /// - [`Error::Columns`] for labels that are no classes.
     /// - [`Error::ImplausibleTimes`] if the times of the samples that are checked cannot be in the unit.
     /// - [`Error::ClockTrouble`] if the clock of one of these samples has faults.
     pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
@@ -110,18 +110,8 @@ impl Hsd {
         }
         let keys = hdf::optional(path, &file, KEYS)?.map(|keys| strings(path, &keys, KEYS)).transpose()?;
         let classes = keys.as_ref().map_or(MAX_NAMELESS_CLASSES as usize, Vec::len);
-        let labels = labels.iter().enumerate().map(|(i, &label)| match u32::try_from(label) {
-            Ok(label) if (label as usize) < classes => Ok(label),
-            _ => {
-                let expected = match &keys {
-                    Some(keys) => format!("0 to {}, as {KEYS} names", keys.len().saturating_sub(1)),
-                    None => format!("a class, 0 to {} in a file without {KEYS}", MAX_NAMELESS_CLASSES - 1),
-                };
-                Err(Error::bad_sample(path, i as u64, "label", expected, label))
-            }
-        });
-        let labels = labels.collect::<Result<Vec<u32>>>()?;
         let extras = extras(path, &file, samples)?;
+        let labels = classes_of(path, &labels, classes, keys.is_some(), &extras)?;
         let kind = |dataset, name| descriptor(path, dataset, name).map(|kind| kind.to_string());
         let (t, x) = ((TIMES, kind(&times, TIMES)?), (UNITS, kind(&units, UNITS)?));
         let direct_times = VlenRows::open(path, TIMES, &times)?;
@@ -135,7 +125,7 @@ impl Hsd {
         let notes = std::mem::take(&mut time.notes).into_iter().chain(columns.left_over_note()).collect();
         let clocks = RowClocks::new(path.into(), time);
         let rows = Hsd { path: path.into(), times, units, direct_times, direct_units, linked: file.linked(), clocks };
-        probe(samples as u64, |row| rows.read_times(row))?;
+        probe(samples as u64, |row| rows.read_times(row)).map_err(|error| rows.of_all_rows(error))?;
         Ok(Recording {
             path: path.into(),
             name: file_name(path),
@@ -161,6 +151,11 @@ impl Hsd {
         let times = times.of_unit(self.clocks.time.unit);
         let arrays = |sample| ([TIMES, UNITS].map(String::from), Some(sample));
         Ok((self.clocks.vet(samples.start, times, &offsets, arrays)?, offsets))
+    }
+
+    /// Extends an error about the times of one sample to all samples with this kind of fault.
+    fn of_all_rows(&self, error: Error) -> Error {
+        RowClocks::of_all_rows(error, self.times.size() as u64, |row| self.read_times(row..row + 1))
     }
 
     /// Reads the times of consecutive samples with libhdf5.
@@ -249,7 +244,7 @@ impl ReadSamples for Hsd {
     }
 
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
-        let (times, offsets) = self.read_times(samples.clone())?;
+        let (times, offsets) = self.read_times(samples.clone()).map_err(|error| self.of_all_rows(error))?;
         let direct = self.direct_units.as_ref().map(|rows| rows.coordinates(samples.clone())).transpose()?;
         let (units, unit_offsets) = direct.flatten().map_or_else(|| self.units(samples.clone()), Ok)?;
         if let Some(i) = (1..offsets.len()).find(|&i| offsets[i] != unit_offsets[i]) {
@@ -324,6 +319,48 @@ fn labels_of(path: &Path, file: &hdf::File) -> Result<Vec<i64>> {
         expected: "a number for each sample, that of its class".into(),
         got: describe(path, &labels, LABELS)?,
         remedies: vec![remedy],
+    })
+}
+
+/// Returns the labels as classes, of which there are `classes`. `keyed` says whether the file names them.
+///
+/// # Errors
+/// [`Error::Columns`] for labels that are no class, with a command that corrects all of them or drops their samples.
+fn classes_of(
+    path: &Path,
+    labels: &[i64],
+    classes: usize,
+    keyed: bool,
+    extras: &[(String, Vec<i64>)],
+) -> Result<Vec<u32>> {
+    let class = |&label: &i64| u32::try_from(label).ok().filter(|&label| (label as usize) < classes);
+    let mut bad = (0..labels.len()).filter(|&i| class(&labels[i]).is_none());
+    let Some(first) = bad.next() else { return Ok(labels.iter().filter_map(class).collect()) };
+    let more = match bad.count() {
+        0 => String::new(),
+        1 => "; another sample has such a label too".into(),
+        others => format!("; {others} other samples have such labels too"),
+    };
+    let (least, most) =
+        (labels.iter().min(), labels.iter().max().map_or(0, |&most| usize::try_from(most).unwrap_or(0)));
+    let remedy = match keyed {
+        true if (least, most) == (Some(&1), classes) => relabelled(path, OddLabels::FromOne, keyed),
+        false if most >= classes => relabelled(path, OddLabels::Names, keyed),
+        _ => {
+            let extras = extras.iter().map(|(name, _)| format!("extra/{name}"));
+            without_samples(path, classes, [TIMES, UNITS, LABELS].map(String::from).into_iter().chain(extras))
+        }
+    };
+    let last = classes.saturating_sub(1);
+    Err(Error::Columns {
+        path: path.into(),
+        place: format!("sample {first}: label"),
+        expected: match keyed {
+            true => format!("0 to {last}, as {KEYS} names"),
+            false => format!("a class, 0 to {last} in a file without {KEYS}"),
+        },
+        got: format!("{}{more}", labels[first]),
+        remedies: remedy.into_iter().collect(),
     })
 }
 

@@ -108,7 +108,7 @@ pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     let notes = notes.into_iter().chain(columns.left_over_note()).collect();
     let samples = names.len() as u64;
     let reader = Ntidigits { path: path.into(), file, part, names, clocks: RowClocks::new(path.into(), time) };
-    probe(samples, |sample| reader.read(sample))?;
+    probe(samples, |sample| reader.vetted(sample)).map_err(|error| reader.of_all_rows(error))?;
     Ok(Recording {
         path: path.into(),
         name: file_name(path),
@@ -177,6 +177,18 @@ impl ReadSamples for Ntidigits {
     }
 
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
+        self.vetted(samples).map_err(|error| self.of_all_rows(error))
+    }
+}
+
+impl Ntidigits {
+    /// Extends an error about the times of one sample to all samples with this kind of fault.
+    fn of_all_rows(&self, error: Error) -> Error {
+        RowClocks::of_all_rows(error, self.names.len() as u64, |sample| self.vetted(sample..sample + 1))
+    }
+
+    /// Reads consecutive samples and checks the clock of each.
+    fn vetted(&self, samples: Range<u64>) -> Result<RawSamples> {
         let first = samples.start;
         let (path, part) = (&self.path, self.part);
         let (mut blocks, mut lengths) = (Vec::new(), Vec::new());

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use tonic_base::and_more;
+use tonic_base::{and_more, interrupt};
 
 use crate::error::{Error, Result};
 use crate::remedy::{ClockRemedy, RowEvents};
@@ -23,6 +23,8 @@ const SPEECH: i64 = 60_000_000;
 const BRIEF: i64 = 2_000_000;
 /// Number of samples of a dataset that are checked when it is opened.
 const PROBES: u64 = 8;
+/// Maximum number of samples that an error lists.
+const LISTED: usize = 1_000;
 
 /// Where a sample is in the file: the paths of the two arrays of its times and channels, and the index of its row in
 /// them. The index is `None` if the arrays have only this sample.
@@ -121,7 +123,7 @@ impl RowClocks {
                     _ => return error,
                 };
                 let (arrays, row) = arrays(sample);
-                *remedy = ClockRemedy::OfRow(Box::new(RowEvents { arrays, row, events: out, in_parts }));
+                *remedy = ClockRemedy::OfRows { rows: vec![RowEvents { arrays, row, events: out, in_parts }], more: 0 };
             }
             error
         })
@@ -136,6 +138,29 @@ impl RowClocks {
             self.refuse(sample, "speech of at least 1 ms", lasts, row.len() as u64)?;
         }
         Ok(())
+    }
+
+    /// Extends an error about the events of one sample to all samples of the file that have this kind of fault, so that
+    /// one command mends them. `vet` reads one sample and checks its clock. Other errors are returned as they are.
+    pub(crate) fn of_all_rows<T>(error: Error, samples: u64, vet: impl Fn(u64) -> Result<T>) -> Error {
+        let Some(kind) = row_fault(&error).map(|(kind, _)| kind.to_owned()) else { return error };
+        let errors = (0..samples).take_while(|_| !interrupt::requested()).filter_map(|sample| vet(sample).err());
+        let mut errors = errors.filter(|error| row_fault(error).is_some_and(|(other, _)| other == kind));
+        let mut first = errors.next().unwrap_or(error);
+        if let Error::ClockTrouble { got, remedy: ClockRemedy::OfRows { rows, more }, .. } = &mut first {
+            for error in errors {
+                match row_fault(&error).filter(|_| rows.len() < LISTED) {
+                    Some((_, row)) => rows.push(row.clone()),
+                    None => *more += 1,
+                }
+            }
+            match rows.len() as u64 + *more - 1 {
+                0 => {}
+                1 => got.push_str("; another sample has such a fault too"),
+                others => *got += &format!("; {others} other samples have such a fault too"),
+            }
+        }
+        first
     }
 
     fn refuse(&self, sample: u64, expected: &str, lasts: i64, events: u64) -> Result<()> {
@@ -157,6 +182,17 @@ impl RowClocks {
             .into_values()
             .map(|(sample, note, samples)| format!("{}: {note}", and_more(&format!("sample {sample}"), samples - 1)));
         said.collect()
+    }
+}
+
+/// Returns the kind of a fault, such as `a gap`, and the events that its error says to remove from a sample. `None` for
+/// other errors.
+fn row_fault(error: &Error) -> Option<(&str, &RowEvents)> {
+    match error {
+        Error::ClockTrouble { got, remedy: ClockRemedy::OfRows { rows, .. }, .. } => {
+            Some((got.split(':').next()?, rows.first()?))
+        }
+        _ => None,
     }
 }
 

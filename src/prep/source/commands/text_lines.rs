@@ -1,0 +1,160 @@
+//! Reads all lines of a text with events once, in constant memory. It collects what the columns have, and the lines
+//! that are no rows.
+
+use std::borrow::Cow;
+use std::io::{BufRead, Read};
+
+use crate::source::commands::text_table::{Kind, Table, number};
+
+/// A line of more bytes is no row.
+const LONGEST: u64 = 1 << 16;
+/// Number of characters of an odd line that an error shows.
+const SHOWN: usize = 60;
+
+/// What the cells of a column have in all rows of a text.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Content {
+    /// Whether a cell is no integer of 64 bits.
+    pub has_floats: bool,
+    /// Whether a number is not whole.
+    pub has_fractions: bool,
+    /// The first cell with a comma, and its line's number from 1.
+    pub comma: Option<(u64, String)>,
+    has_plain: bool,
+    has_decimals: bool,
+}
+
+impl Content {
+    /// Whether commas separate thousands, as in `12,345`, and not decimals.
+    pub(super) fn has_thousands(&self) -> bool {
+        self.comma.is_some() && self.has_plain && !self.has_decimals
+    }
+
+    fn see(&mut self, line: u64, cell: &str, comma: bool) {
+        let bare = cell.trim_matches('"');
+        self.has_floats |= bare.parse::<i64>().is_err();
+        self.has_fractions |= number(cell, comma).is_some_and(|number| number.fract() != 0.0);
+        if cell.contains(',') {
+            self.has_decimals |= cell.starts_with('0') || cell.split(',').skip(1).any(|digits| digits.len() != 3);
+            self.comma.get_or_insert_with(|| (line, cell.into()));
+        } else {
+            self.has_plain = true;
+        }
+    }
+
+    /// Adds a number of at most 18 digits, perhaps with a sign and a point. Returns `false` for any other cell.
+    fn see_digits(&mut self, cell: &[u8]) -> bool {
+        let digits = cell.strip_prefix(b"-").unwrap_or(cell);
+        if digits.is_empty() || digits.len() > 18 || digits == b"." {
+            return false;
+        }
+        let (mut points, mut after) = (0, 0);
+        for &byte in digits {
+            match byte {
+                b'0'..=b'9' => after |= u32::from(byte & 15) * points,
+                b'.' => points += 1,
+                _ => return false,
+            }
+        }
+        self.has_plain = true;
+        self.has_floats |= points > 0;
+        self.has_fractions |= after > 0;
+        points < 2
+    }
+}
+
+/// What all lines of a text have.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// What each column has.
+    pub columns: Vec<Content>,
+    /// The number of the first line that is no row, from 1, and its text.
+    pub odd: Option<(u64, String)>,
+    /// Number of lines that are no rows. Blank lines and comments are not among them.
+    pub odd_lines: u64,
+    /// Whether the header occurs again.
+    pub repeats_header: bool,
+    pub has_quotes: bool,
+    pub is_utf8: bool,
+}
+
+impl Lines {
+    /// Reads all lines of a text, of which `table` has the first. Reading ends early at an I/O error, and at a line
+    /// that is too long.
+    pub(super) fn read(table: &Table<'_>, mut text: impl BufRead) -> Lines {
+        let columns = vec![Content::default(); table.kinds.len()];
+        let mut lines = Lines { columns, is_utf8: true, ..Lines::default() };
+        for (number, line) in &table.odd {
+            lines.add_odd(*number, line);
+        }
+        let (mut line, mut number) = (Vec::new(), 0);
+        while (&mut text).take(LONGEST).read_until(table.line_end as u8, &mut line).is_ok_and(|read| read > 0) {
+            number += 1;
+            let ended = line.pop_if(|last| *last == table.line_end as u8).is_some();
+            if line.len() as u64 == LONGEST && !ended {
+                lines.add_odd(number, &String::from_utf8_lossy(&line));
+                break;
+            }
+            if line.last() == Some(&b'\r') {
+                line.pop();
+            }
+            if number <= table.before as u64 {
+                lines.is_utf8 &= std::str::from_utf8(&line).is_ok();
+            } else if !lines.see_plain(table, &line) {
+                lines.see(table, number, &line);
+            }
+            line.clear();
+        }
+        lines
+    }
+
+    /// Adds a line of plain numbers and words, quickly. Returns `false` for any other line, which [`Lines::see`] adds.
+    fn see_plain(&mut self, table: &Table<'_>, line: &[u8]) -> bool {
+        let mut rest = Some(line);
+        let is_end = |byte: &u8| match table.separator {
+            Some(separator) => *byte == separator as u8,
+            None => matches!(byte, b' ' | b'\t'),
+        };
+        for (column, kind) in self.columns.iter_mut().zip(&table.kinds) {
+            let Some(mut cell) = rest else { return false };
+            while let [b' ', after @ ..] = cell {
+                cell = after;
+            }
+            let end = cell.iter().position(is_end);
+            rest = end.map(|end| &cell[end + 1..]);
+            cell = &cell[..end.unwrap_or(cell.len())];
+            let fits = match kind {
+                Kind::Numbers => column.see_digits(cell),
+                Kind::Words(off, on) => [off, on].iter().any(|word| cell.eq_ignore_ascii_case(word.as_bytes())),
+                Kind::Text => cell.iter().all(u8::is_ascii_alphanumeric),
+            };
+            if !fits {
+                return false;
+            }
+        }
+        rest.is_none()
+    }
+
+    fn see(&mut self, table: &Table<'_>, number: u64, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        self.is_utf8 &= matches!(text, Cow::Borrowed(_));
+        let cells = table.cells(&text);
+        if Some(text.trim()) == table.header && !cells.is_empty() {
+            self.repeats_header = true;
+        } else if table.is_row(&cells) {
+            for ((cell, column), kind) in cells.iter().zip(&mut self.columns).zip(&table.kinds) {
+                self.has_quotes |= cell.starts_with('"');
+                if *kind == Kind::Numbers {
+                    column.see(number, cell, table.has_comma());
+                }
+            }
+        } else if !cells.is_empty() || table.is_another_header(&text) {
+            self.add_odd(number, &text);
+        }
+    }
+
+    fn add_odd(&mut self, number: u64, line: &str) {
+        self.odd.get_or_insert_with(|| (number, line.chars().take(SHOWN).collect()));
+        self.odd_lines += 1;
+    }
+}
