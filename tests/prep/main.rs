@@ -67,6 +67,7 @@ mod show;
 mod sources;
 mod storage;
 mod storage_rows;
+mod stored_values;
 mod subsets;
 mod tables;
 mod tonic;

@@ -17,6 +17,12 @@ use crate::source::commands::rows_of_arrays;
 const MOST_GUESSED: usize = 24;
 /// Maximum number of places (groups and arrays of records) for which an error suggests a map.
 const MOST_PLACES: usize = 4;
+/// Last words of the names of fields with whole seconds, in times of two fields. Case is ignored.
+const SECONDS: [&str; 5] = ["s", "sec", "secs", "second", "seconds"];
+/// Last words of the names of fields with the nanoseconds after whole seconds.
+const NANOSECONDS: [&str; 7] = ["ns", "nsec", "nsecs", "nanosec", "nanosecs", "nanosecond", "nanoseconds"];
+/// Last words of the names of fields with the microseconds after whole seconds.
+const MICROSECONDS: [&str; 5] = ["us", "usec", "usecs", "microsecond", "microseconds"];
 
 /// Makes the error for a file in which no place has fields with the names of columns. The error depends on whether the
 /// file has a single table, records in several dimensions, or anything else.
@@ -87,6 +93,8 @@ fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     let arrays = file.arrays();
     let places = candidates(arrays);
     let all: Vec<Candidate<'_>> = places.iter().flat_map(|(_, fields)| fields).cloned().collect();
+    // Whole seconds alone would lose most of each time, and are not suggested.
+    let halves = split_times(&all);
     // One camera of several: all of its columns are in one place.
     let cameras = places.into_iter().flat_map(|(_, fields)| cameras(fields)).filter(|fields| fields.len() > 2);
     let mut lines: Vec<Fields> = cameras.take(MOST_PLACES).map(|fields| guess_fields(file, fields)).collect();
@@ -99,6 +107,13 @@ fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     let unusable: Vec<String> = arrays.iter().flat_map(unusable_names).collect();
     let cannot = if unusable.is_empty() { String::new() } else { format!("; not numbers: {}", unusable.join(", ")) };
     let named = |line: &Fields| unusable.is_empty() && !line.iter().flatten().any(|field| field.to_string().is_empty());
+    let cannot = match &halves {
+        Some((s, ns, divisor)) => format!(
+            "{cannot}; times in two fields: save t = {s} * 1000000 + {ns}{divisor}, in integers of 64 bits, as microseconds"
+        ),
+        None => cannot,
+    };
+    let named = |line: &Fields| halves.is_none() && named(line);
     let text = |line: Fields| map_line(&line.map(|field| field.map(|field| field.to_string())), &[Role::T, Role::X]);
     Error::UnknownLayout {
         path: path.into(),
@@ -106,6 +121,24 @@ fn no_layout(path: &Path, file: &dyn Survey) -> Error {
         has: format!("it has {}{cannot}", list(arrays)),
         maps: lines.into_iter().filter(named).map(text).collect(),
     }
+}
+
+/// Finds times that are stored as seconds in one field, and as the nanoseconds or microseconds after them in another
+/// with a name that differs only in the unit. Returns both names, and what divides the second to give microseconds.
+fn split_times(fields: &[Candidate<'_>]) -> Option<(String, String, &'static str)> {
+    let unit = |name: &str| {
+        let from = name.rfind(|c: char| !c.is_alphanumeric()).map_or(0, |at| at + 1);
+        let (start, last) = name.split_at(from);
+        let last = last.to_ascii_lowercase();
+        let kinds = [(&SECONDS[..], 0), (&NANOSECONDS, 1), (&MICROSECONDS, 2)];
+        kinds.iter().find(|(names, _)| names.contains(&&*last)).map(|(_, kind)| (start.to_owned(), *kind))
+    };
+    let of = |kind: usize, start: &str| fields.iter().find(|(name, ..)| unit(name) == Some((start.into(), kind)));
+    fields.iter().find_map(|(name, _, field)| {
+        let (start, _) = unit(name).filter(|(_, kind)| *kind == 0)?;
+        let part = |kind, divisor| of(kind, &start).map(|(_, _, part)| (field.to_string(), part.to_string(), divisor));
+        part(1, " // 1000").or_else(|| part(2, ""))
+    })
 }
 
 /// Returns column `i` of a two-dimensional array. `columns` is the array's number of columns, or `None` if the shape
@@ -167,13 +200,26 @@ fn cameras(fields: Vec<Candidate<'_>>) -> Vec<Vec<Candidate<'_>>> {
     vec![fields]
 }
 
+/// Returns the column that a name such as `col` or `pixel_y` probably means: x or y.
+fn axis(name: &str) -> Option<Role> {
+    let name = name.to_ascii_lowercase();
+    let mut words = name.split(|c: char| !c.is_alphanumeric());
+    words.find_map(|word| match word {
+        "x" | "col" | "cols" | "column" | "columns" => Some(Role::X),
+        "y" | "row" | "rows" | "line" | "lines" => Some(Role::Y),
+        _ => None,
+    })
+}
+
 /// Guesses which of these fields are the columns, by their names and by their content. Only the fields with the most
 /// entries are considered.
 fn guess_fields(file: &dyn Survey, mut fields: Vec<Candidate<'_>>) -> Fields {
     let longest = fields.iter().map(|(_, len, _)| *len).max();
     fields.retain(|(_, len, _)| Some(*len) == longest);
     fields.truncate(MOST_GUESSED);
-    let named = Role::ALL.map(|role| fields.iter().position(|(name, ..)| Role::of(name) == Some(role)));
+    let exact = |role| fields.iter().position(|(name, ..)| Role::of(name) == Some(role));
+    let likely = |role| fields.iter().position(|(name, ..)| axis(name) == Some(role));
+    let named = Role::ALL.map(|role| exact(role).or_else(|| likely(role)));
     let samples: Option<Vec<_>> = fields.iter().map(|(.., field)| file.sample(field)).collect();
     let found = samples.map_or(named, |samples| guess(&samples, named));
     found.map(|i| i.map(|i| fields[i].2.clone()))

@@ -100,6 +100,12 @@ pub(crate) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &
     Some(Remedy::Copy { words: python(code), file, with: with.into_iter().collect() })
 }
 
+/// Returns the word for ON, if there is one and the word for OFF is there too.
+pub(crate) fn word_for_on<'a>(words: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let find = |word: &str| words.clone().find(|other| other.trim().eq_ignore_ascii_case(word));
+    WORDS.iter().chain(&WORDS_OF_TEXTS).find_map(|(off, on)| find(off).and(find(on)))
+}
+
 /// Makes a command that saves a pickled array as an array of numbers. `shape` is the array's shape, and `has_members`
 /// says whether its elements are records. Returns `None` if the file's path is not UTF-8.
 pub(crate) fn unpickled(path: &Path, shape: &[u64], has_members: bool) -> Option<Remedy> {

@@ -370,7 +370,7 @@ mod tests {
             let Some(Err(odd)) = advised(&with_late(&format!("{late}\n"))) else { panic!("{late}") };
             assert!(odd.starts_with(&named), "{odd}");
         }
-        let Some(Err(odd)) = advised(&with_late("# t y x p\n,,,\n5,3")) else { panic!() };
+        let Some(Err(odd)) = advised(&with_late("# t,y,x,p\n,,,\n5,3")) else { panic!() };
         assert!(odd.starts_with("line 4002 is \"# t,y,x,p\"") && odd.contains("so are 2 other lines"), "{odd}");
         // The end of a file that is cut off.
         let Some(Err(odd)) = advised(&(with_late("") + "60000,3")) else { panic!() };

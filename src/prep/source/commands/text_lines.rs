@@ -42,25 +42,27 @@ impl Content {
         }
     }
 
-    /// Adds a number of at most 18 digits, perhaps with a sign and a point. Returns `false` for any other cell.
-    fn see_digits(&mut self, cell: &[u8]) -> bool {
-        let digits = cell.strip_prefix(b"-").unwrap_or(cell);
-        if digits.is_empty() || digits.len() > 18 || digits == b"." {
-            return false;
-        }
-        let (mut points, mut after) = (0, 0);
-        for &byte in digits {
-            match byte {
-                b'0'..=b'9' => after |= u32::from(byte & 15) * points,
-                b'.' => points += 1,
-                _ => return false,
-            }
+    /// Adds the number at the start of a line: at most 18 digits, perhaps with a sign and a point. Returns what follows
+    /// the number. `None` if there is no such number.
+    fn see_digits<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
+        let unsigned = line.strip_prefix(b"-").unwrap_or(line);
+        let (whole, mut rest) = digits(unsigned);
+        let mut length = whole.len();
+        if let [b'.', after @ ..] = rest {
+            let decimals;
+            (decimals, rest) = digits(after);
+            self.has_floats = true;
+            self.has_fractions |= decimals.iter().any(|digit| *digit != b'0');
+            length += decimals.len();
         }
         self.has_plain = true;
-        self.has_floats |= points > 0;
-        self.has_fractions |= after > 0;
-        points < 2
+        (1..=18).contains(&length).then_some(rest)
     }
+}
+
+/// Divides a text after the digits with which it begins.
+fn digits(text: &[u8]) -> (&[u8], &[u8]) {
+    text.split_at(text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len()))
 }
 
 /// What all lines of a text have.
@@ -110,29 +112,35 @@ impl Lines {
 
     /// Adds a line of plain numbers and words, quickly. Returns `false` for any other line, which [`Lines::see`] adds.
     fn see_plain(&mut self, table: &Table<'_>, line: &[u8]) -> bool {
-        let mut rest = Some(line);
-        let is_end = |byte: &u8| match table.separator {
-            Some(separator) => *byte == separator as u8,
-            None => matches!(byte, b' ' | b'\t'),
-        };
-        for (column, kind) in self.columns.iter_mut().zip(&table.kinds) {
-            let Some(mut cell) = rest else { return false };
-            while let [b' ', after @ ..] = cell {
-                cell = after;
+        let separator = table.separator.map_or(b' ', |separator| separator as u8);
+        let mut rest = line;
+        for (i, (column, kind)) in self.columns.iter_mut().zip(&table.kinds).enumerate() {
+            if i > 0 {
+                let [first, after @ ..] = rest else { return false };
+                if *first != separator {
+                    return false;
+                }
+                rest = after;
             }
-            let end = cell.iter().position(is_end);
-            rest = end.map(|end| &cell[end + 1..]);
-            cell = &cell[..end.unwrap_or(cell.len())];
+            while let [b' ', after @ ..] = rest {
+                rest = after;
+            }
+            if *kind == Kind::Numbers {
+                let Some(after) = column.see_digits(rest) else { return false };
+                rest = after;
+                continue;
+            }
+            let (cell, after) = rest.split_at(rest.iter().position(|&byte| byte == separator).unwrap_or(rest.len()));
             let fits = match kind {
-                Kind::Numbers => column.see_digits(cell),
                 Kind::Words(off, on) => [off, on].iter().any(|word| cell.eq_ignore_ascii_case(word.as_bytes())),
-                Kind::Text => cell.iter().all(u8::is_ascii_alphanumeric),
+                _ => cell.iter().all(u8::is_ascii_alphanumeric),
             };
             if !fits {
                 return false;
             }
+            rest = after;
         }
-        rest.is_none()
+        rest.is_empty()
     }
 
     fn see(&mut self, table: &Table<'_>, number: u64, line: &[u8]) {

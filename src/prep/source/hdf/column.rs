@@ -3,13 +3,15 @@
 use std::ops::Range;
 use std::path::Path;
 
+use hdf5::types::TypeDescriptor;
 use hdf5::{Dataset, H5Type, Hyperslab, Selection, SliceOrIndex};
 
 use crate::error::{Error, Result};
 use crate::source::columns::{FieldPath, Numbers, Part, shape};
+use crate::source::commands::word_for_on;
 use crate::source::hdf::member::{Element, Member};
 use crate::source::hdf::number_type::NumberType;
-use crate::source::hdf::{File, descriptor, events, member, unreadable};
+use crate::source::hdf::{File, descriptor, events, member, packed, unreadable};
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 
 /// A column of numbers, one for each event: a whole dataset, a column of a two-dimensional dataset, or a member of
@@ -30,6 +32,8 @@ pub(crate) struct NumberColumn {
     element: Option<Element>,
     /// Index of the dimension along which the events are stored.
     dimension: usize,
+    /// In an enum with words for both polarities: the word for ON, and its number.
+    pub on: Option<(String, i64)>,
     /// Where the column is in the dataset: one index for each dimension. The index for the dimension of the events is
     /// not used.
     place: Vec<usize>,
@@ -46,6 +50,7 @@ impl NumberColumn {
     pub(crate) fn open(path: &Path, file: &File, field: &FieldPath, layout: &'static str) -> Result<NumberColumn> {
         let name = &field.array;
         let dataset = events(path, file, field, layout)?;
+        packed::check(path, &dataset, name)?;
         let descriptor = descriptor(path, &dataset, name)?;
         let sizes: Vec<u64> = dataset.shape().iter().map(|&size| size as u64).collect();
         let wrong =
@@ -76,8 +81,14 @@ impl NumberColumn {
                 (len, sizes.iter().position(|&size| size != 1).unwrap_or(0))
             }
         };
+        let on = match number {
+            TypeDescriptor::Enum(named) => word_for_on(named.members.iter().map(|member| &*member.name))
+                .and_then(|on| named.members.iter().find(|member| member.name == on))
+                .map(|member| (member.name.clone(), member.value as i64)),
+            _ => None,
+        };
         let (name, kind_name, array) = (field.to_string(), number.to_string(), field.array.clone());
-        Ok(NumberColumn { dataset, array, name, kind_name, kind, member, element, dimension, place, len })
+        Ok(NumberColumn { dataset, array, name, kind_name, kind, member, element, dimension, on, place, len })
     }
 
     /// Whether the numbers are floats.

@@ -7,6 +7,7 @@
 //! file, cause                  opens files; errors
 //! tree, objects, types         lists the datasets of a file; describes their types
 //! column, member, checked      opens datasets and checks their data; columns, members of records
+//! packed                       numbers that are not the values
 //! number_type                  the types that numbers are read as
 //! links, search                soft and external links; where libhdf5 looks for other files
 //! storage, stored              checks chunks, raw files and virtual datasets
@@ -23,6 +24,7 @@ mod links;
 mod member;
 mod number_type;
 mod objects;
+mod packed;
 mod pieces;
 mod search;
 mod sources;

@@ -21,6 +21,7 @@ use crate::events::SensorSize;
 use crate::source::columns::{
     ArrayInfo, ArrayKind, FieldPath, Fields, Part, Survey, TakenColumns, TakenField, left_over, shape, survey, unusable,
 };
+use crate::source::commands::{On, mended};
 use crate::source::hdf;
 use crate::source::hdf::{NumberColumn, Tree};
 use crate::source::layout::Layout;
@@ -94,6 +95,7 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     let used: Vec<&str> = arrays.chain(&unused).map(String::as_str).collect();
     let others = left_over::in_hdf5(&file, tree.arrays(), &used);
     let unusable = unusable(&place, &fields, t.len);
+    let on = columns[3].as_ref().and_then(|p| p.on.clone().map(|on| (p.name.clone(), on)));
     let stream = EventStream {
         path: path.into(),
         layout,
@@ -113,6 +115,15 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
         time,
         columns: EventStore::Hdf5(Box::new(columns)),
     };
+    if let Some((p, (word, on))) = on.filter(|(_, (_, on))| *on != 1) {
+        return Err(Error::Columns {
+            path: path.into(),
+            place: p.clone(),
+            expected: "1 for polarities that are on".into(),
+            got: format!("an enum in which {word} is {on}"),
+            remedies: mended(path, layout, &stream.taken, &p, On::Number(on.into())).into_iter().collect(),
+        });
+    }
     stream.check_length()
 }
 

@@ -23,6 +23,7 @@
 mod findings;
 mod judge;
 mod packets;
+mod swapped;
 mod wrap;
 
 pub(crate) use findings::{Break, BreakKind, Disorder, Findings, Jitter};
@@ -30,6 +31,7 @@ pub(crate) use wrap::Wrap;
 
 use crate::source::times::unit::TimeUnit;
 use packets::Packets;
+use swapped::Segments;
 use wrap::Turns;
 
 /// If a recording has fewer events than this, a finding needs more evidence.
@@ -101,6 +103,7 @@ pub(crate) struct Clock {
     /// The longest jumps: those ahead, and those back after which the times returned.
     gaps: Vec<Break>,
     packets: Packets,
+    segments: Segments,
     /// Blocks of events far behind all others, with their numbers of events. At most [`LISTED`].
     blocks: Vec<(Break, u64)>,
     /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
@@ -155,6 +158,7 @@ impl Clock {
             resets: Vec::new(),
             gaps: Vec::new(),
             packets: Packets::default(),
+            segments: Segments::default(),
             blocks: Vec::new(),
             missing: None,
         }
@@ -201,6 +205,7 @@ impl Clock {
         self.ahead += events;
         (self.previous, self.high) = (last, self.high.max(last));
         self.seen += events;
+        self.segments.extend_to(last);
         true
     }
 
@@ -210,6 +215,7 @@ impl Clock {
             self.run = Run::new(0, time);
         }
         (self.low, self.high) = (self.low.min(time), self.high.max(time));
+        self.segments.see(time);
         self.turns.see(self.seen, (self.previous, time), (self.low, self.high));
         self.ahead += u64::from(time > self.previous);
         self.backward += u64::from(time < self.previous);

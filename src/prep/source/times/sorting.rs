@@ -102,7 +102,8 @@ fn sorted_whole(stream: &EventStream, starts: &[u64]) -> Result<Option<String>> 
     let near = |a: i64, b: i64, most: i64| a.abs_diff(b) <= most.unsigned_abs();
     let large = start.min(stream.len - start) >= stream.len / SHARE;
     let usual = (b.saturating_sub(a).saturating_add(d.saturating_sub(c)) / stream.len as i64).max(1);
-    if large && d <= a && near(d, a, usual.saturating_mul(JOINT.min(stream.len as i64 / 4))) {
+    // Times that are all the same are rows that were never filled.
+    if large && c < d && d <= a && near(d, a, usual.saturating_mul(JOINT.min(stream.len as i64 / 4))) {
         return Ok(Some(format!("the events from {} on end where the first begin", start + stream.time.skipped)));
     }
     let together = near(a, c, span / 100) && near(b, d, span / 100) && a.min(c) > span / 10;

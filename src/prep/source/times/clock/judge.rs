@@ -54,10 +54,15 @@ impl Clock {
         self.is_ordered() || self.seen > BLOCK as u64
     }
 
+    /// Whether the steps back are those of packets in the wrong order, which fill the gaps that they left.
+    fn is_swapped(&self) -> bool {
+        self.seen >= FEW && self.segments.are_swapped(self.span() / self.seen as i64)
+    }
+
     /// Returns the blocks of events that are stray: those behind by more than an eighth of the recording. Keeps the
     /// others as jumps back after which the times returned.
     fn judge_blocks(&mut self) -> Vec<Break> {
-        let (ordered, span) = (self.is_ordered(), self.span());
+        let (ordered, span) = (self.is_ordered() && !self.is_swapped(), self.span());
         let mut stray = Vec::new();
         for (block, late) in std::mem::take(&mut self.blocks) {
             if ordered && block.by > span / 8 { stray.push(block) } else { self.leave(block, late) }
@@ -83,13 +88,15 @@ impl Clock {
     /// Returns the resets, and stray events at the start. The other steps back after which the times did not return are
     /// added to the jitter.
     fn judge_resets(&mut self, usual: &Usual) -> Vec<Break> {
-        let (ordered, span) = (self.is_ordered(), self.span());
+        let (ordered, span, swapped) = (self.is_ordered(), self.span(), self.is_swapped());
         let mut breaks = Vec::new();
         for (reset, run, before) in std::mem::take(&mut self.resets) {
             let depth = reset.by.saturating_add(run.start).saturating_sub(run.low);
             let two = run.events.min(before) >= ORDERED || (before >= 2 * ORDERED && reset.by >= span - span / 8);
             let large = reset.by > (span / 8).min(SMALL.1);
-            if reset.at <= self.settled && usual.is_stray(reset.by) {
+            if swapped {
+                self.jitter.add(reset.at, depth, run.events);
+            } else if reset.at <= self.settled && usual.is_stray(reset.by) {
                 // All others begin anew after the first few, which are from elsewhere.
                 breaks.push(Break { kind: BreakKind::Ahead, at: 0, until: Some(reset.at), ..reset });
             } else if large && (!usual.few() || two) && ordered && !self.packets.are_all(span) {
@@ -104,7 +111,7 @@ impl Clock {
     /// Returns the gaps and stray events, and the pauses, of the jumps that are kept. The other jumps after which the
     /// times returned are added to the jitter.
     fn judge_gaps(&mut self, usual: &Usual) -> (Vec<Break>, Vec<Break>) {
-        let (mut breaks, mut pauses) = (Vec::new(), Vec::new());
+        let (mut breaks, mut pauses, swapped) = (Vec::new(), Vec::new(), self.is_swapped());
         for gap in std::mem::take(&mut self.gaps) {
             let stray = match gap.until {
                 None if gap.at == 1 && self.seen > 2 => Break { kind: BreakKind::Behind, at: 0, until: Some(1), ..gap },
@@ -115,7 +122,7 @@ impl Clock {
             };
             match gap.until {
                 _ if usual.is_gap(gap.by) && gap.by > MINUTE => breaks.push(stray),
-                _ if usual.is_stray(gap.by) && stray.until.is_some() => breaks.push(stray),
+                _ if usual.is_stray(gap.by) && stray.until.is_some() && !swapped => breaks.push(stray),
                 _ if gap.by > usual.rest => pauses.push(stray),
                 Some(until) => self.jitter.add(gap.at, gap.by, until - gap.at),
                 None => {}

@@ -315,6 +315,38 @@ fn blocks_far_behind_are_stray_and_packets_are_not() {
 }
 
 #[test]
+fn large_packets_in_the_wrong_order_are_jitter_where_they_fill_their_gap() {
+    let orders: [&[usize]; 9] = [
+        &[1, 0, 2],
+        &[1, 0],
+        &[0, 2, 1],
+        &[1, 0, 2, 3, 4, 5],
+        &[0, 1, 2, 4, 3, 5],
+        &[1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10],
+        &[0, 1, 2, 5, 4, 3, 6, 7, 8, 9],
+        &[2, 0, 1, 3, 4],
+        &[1, 2, 3, 0, 4],
+    ];
+    for (size, step) in [(50_000, 20), (20_000, 500), (3_000, 800)] {
+        for order in orders {
+            let times = steady(10, size * order.len(), 2 * step);
+            let blocks: Vec<&[i64]> = times.chunks(size).collect();
+            let found = observe(&order.iter().flat_map(|&i| blocks[i].iter().copied()).collect::<Vec<i64>>());
+            assert!(found.breaks.is_empty() && found.wrap.is_none(), "{size} {order:?} {found:?}");
+            assert!(found.disorder.is_none_or(|kind| kind == Disorder::Shuffled), "{size} {order:?} {found:?}");
+            assert!(found.jitter.is_some(), "{size} {order:?}");
+        }
+    }
+    // A clock that starts again leaves a gap, or covers times twice.
+    let times = steady(10, 100_000, 40);
+    for by in [-150_000, 150_000] {
+        let first: Vec<i64> = times[50_000..].iter().map(|t| t + by).collect();
+        let found = observe(&[&first[..], &times[..50_000]].concat());
+        assert!(found.breaks.len() == 1 && found.breaks[0].kind == BreakKind::Reset, "{found:?}");
+    }
+}
+
+#[test]
 fn few_events_around_the_end_of_a_counter_are_a_likely_wrap() {
     for (before, after) in [(1, 7), (3, 5), (6, 2)] {
         let times: Vec<i64> = (0..before)
