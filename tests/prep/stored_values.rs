@@ -1,13 +1,42 @@
 //! Tests of HDF5 files whose stored numbers are not the values, as attributes or types say, and of names that a
 //! suggested map must not confuse.
 
-use hdf5::types::{EnumMember, EnumType, IntSize, TypeDescriptor};
+use hdf5::H5Type;
 
+use super::column_refusals::npz;
 use super::columns::{columns, hdf5_of, put, put_all};
-use super::recording::{convert, refuses, says};
+use super::recording::{ascii, convert, json, refuses, says, scratch};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const NAMES: [&str; 4] = ["t", "x", "y", "p"];
+
+#[derive(Clone, Copy, H5Type)]
+#[repr(u8)]
+enum Plain {
+    Off = 0,
+    On = 1,
+}
+
+#[derive(Clone, Copy, H5Type)]
+#[repr(u8)]
+enum Turned {
+    On = 0,
+    Off = 1,
+}
+
+#[derive(Clone, Copy, H5Type)]
+#[repr(u8)]
+enum FromOne {
+    Negative = 1,
+    Positive = 2,
+}
+
+#[derive(Clone, Copy, H5Type)]
+#[repr(u8)]
+enum Unknown {
+    Dark = 0,
+    Blue = 1,
+}
 
 #[test]
 fn packed_numbers_and_empty_arrays_of_matlab_are_refused() {
@@ -31,23 +60,29 @@ fn packed_numbers_and_empty_arrays_of_matlab_are_refused() {
     }
 }
 
+/// Writes the polarities of the six events as an enum. `words` are its values for off and for on.
+fn put_words<T: H5Type + Copy>(f: &hdf5::File, [off, on]: [T; 2]) {
+    let p: Vec<T> = columns()[3].iter().map(|&p| if p == 1 { on } else { off }).collect();
+    f.new_dataset_builder().with_data(&p).create("p").unwrap();
+}
+
 #[test]
 fn an_enum_names_the_polarity_that_is_on() {
-    for (off, on, got) in [
-        (("OFF", 0), ("ON", 1), ""),
-        (("ON", 0), ("OFF", 1), "p: expected 1 for polarities that are on, got an enum in which ON is 0"),
-        (("Negative", 1), ("Positive", 2), "got an enum in which Positive is 2"),
-        (("dark", 0), ("blue", 1), ""),
-    ] {
+    type Put<'a> = &'a dyn Fn(&hdf5::File);
+    let cases: [(Put<'_>, &str); 4] = [
+        (&|f| put_words(f, [Plain::Off, Plain::On]), ""),
+        (
+            &|f| put_words(f, [Turned::Off, Turned::On]),
+            "expected 1 for polarities that are on, got an enum in which On is 0",
+        ),
+        (&|f| put_words(f, [FromOne::Negative, FromOne::Positive]), "got an enum in which Positive is 2"),
+        (&|f| put_words(f, [Unknown::Dark, Unknown::Blue]), ""),
+    ];
+    for (put_polarities, got) in cases {
         let (dir, file) = hdf5_of(|f| {
             put_all(f, ["t", "x", "y", "raw"], &[6]);
             f.unlink("raw").unwrap();
-            let member = |(name, value): (&str, u64)| EnumMember { name: name.into(), value };
-            let members = vec![member(off), member(on)];
-            let kind = TypeDescriptor::Enum(EnumType { size: IntSize::U1, signed: false, members });
-            let p = f.new_dataset_builder().empty_as(&kind).shape(6).create("p").unwrap();
-            let values: Vec<u8> = columns()[3].iter().map(|&p| if p == 1 { on.1 } else { off.1 } as u8).collect();
-            p.as_writer().no_convert().write_raw(&values).unwrap_or_else(|error| panic!("{error}"));
+            put_polarities(f);
         });
         let mut command = convert(&[&file], &dir.join("set"));
         command.args(SENSOR);
@@ -104,4 +139,43 @@ fn rows_that_were_never_filled_are_no_part_of_the_recording() {
     let said =
         refuses(convert(&[&file], &dir.join("none")).args(SENSOR), 3, &["a clock that goes on", "--events ..400"]);
     assert!(!said.contains("--allow-clock-trouble sorts all"), "{said}");
+}
+
+#[test]
+fn names_of_a_tables_columns_are_used_for_its_order() {
+    type Name<'a> = &'a dyn Fn(&hdf5::Dataset);
+    let list = |table: &hdf5::Dataset| {
+        let names = ["timestamp", "row", "col", "polarity"].map(ascii);
+        table.new_attr_builder().with_data(&names).create("columns").unwrap();
+    };
+    let text = |table: &hdf5::Dataset| {
+        table.new_attr_builder().with_data(&[ascii("t, y, x, p")]).create("order").unwrap();
+    };
+    let each = |table: &hdf5::Dataset| {
+        for (i, name) in ["t", "y", "x", "p"].iter().enumerate() {
+            table.new_attr_builder().with_data(&[ascii(name)]).create(&*format!("FIELD_{i}_NAME")).unwrap();
+        }
+    };
+    for (name, order) in [(&list as Name<'_>, "t,y,x,p"), (&text, "t,y,x,p"), (&each, "t,y,x,p"), (&|_| (), "t,x,y,p")]
+    {
+        let (dir, file) = hdf5_of(|f| {
+            let rows: Vec<i64> = (0..6).flat_map(|i| [0, 2, 1, 3].map(|c| columns()[c][i])).collect();
+            put(f, "events", &rows, &[6, 4]);
+            name(&f.dataset("events").unwrap());
+        });
+        let words = ["expected the order of its columns to be named", &format!("--columns {order}")];
+        refuses(convert(&[&file], &dir.join("none")).args(SENSOR), 3, &words);
+    }
+}
+
+#[test]
+fn files_that_macos_adds_to_an_archive_are_no_arrays() {
+    let dir = scratch();
+    let file = dir.join("a.npz");
+    let bytes = columns().map(|column| column.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>());
+    let number = |name, column: usize| (name, "'<i8'", "(6,)", bytes[column].clone());
+    let all = [number("t", 0), number("x", 1), number("y", 2), number("p", 3)];
+    npz(&file, &[&all[..], &[number("__MACOSX/t", 0), number("__MACOSX/x", 1), number("._t", 0)]].concat());
+    let said = json(convert(&[&file], &dir.join("set")).args(SENSOR).arg("--json"));
+    assert_eq!(said["notes"], serde_json::json!([]));
 }

@@ -15,6 +15,11 @@ pub(crate) trait Survey {
     /// numbers cannot be read.
     fn sample(&self, field: &FieldPath) -> Option<Vec<f64>>;
 
+    /// Returns the names of a table's columns, if the file gives them.
+    fn column_names(&self, _table: &ArrayInfo) -> Option<Vec<String>> {
+        None
+    }
+
     /// Returns a text for error messages that says which fields a file of this format is searched for.
     fn looked(&self) -> String;
 }

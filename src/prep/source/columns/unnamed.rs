@@ -74,9 +74,13 @@ fn lone_table(path: &Path, file: &dyn Survey) -> Option<Error> {
     if arrays.iter().any(rivals) {
         return None;
     }
+    let told = file.column_names(array).filter(|names| names.len() as u64 == table.columns);
+    let roles = told.map(|names| names.iter().map(|name| Role::of(name).or_else(|| axis(name))).collect::<Vec<_>>());
+    let told = roles.filter(|roles| [Role::T, Role::X].iter().all(|role| roles.contains(&Some(*role))));
+    let told = told.map(|roles| roles.iter().map(|role| role.map_or("_", Role::name)).collect::<Vec<_>>().join(","));
     let columns: Option<Vec<_>> =
         (0..table.columns).map(|i| file.sample(&column(array, i, Some(table.columns)))).collect();
-    let order = columns.and_then(|columns| guess_order(&columns));
+    let order = told.or_else(|| guess_order(&columns?));
     let usual = ["t", "x", "y", "p"].into_iter().chain(std::iter::repeat("_")).take(table.columns as usize);
     Some(Error::Columns {
         path: path.into(),
@@ -127,9 +131,8 @@ fn no_layout(path: &Path, file: &dyn Survey) -> Error {
 /// with a name that differs only in the unit. Returns both names, and what divides the second to give microseconds.
 fn split_times(fields: &[Candidate<'_>]) -> Option<(String, String, &'static str)> {
     let unit = |name: &str| {
-        let from = name.rfind(|c: char| !c.is_alphanumeric()).map_or(0, |at| at + 1);
-        let (start, last) = name.split_at(from);
-        let last = last.to_ascii_lowercase();
+        let last = name.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        let (start, last) = (&name[..name.len() - last.len()], last.to_ascii_lowercase());
         let kinds = [(&SECONDS[..], 0), (&NANOSECONDS, 1), (&MICROSECONDS, 2)];
         kinds.iter().find(|(names, _)| names.contains(&&*last)).map(|(_, kind)| (start.to_owned(), *kind))
     };

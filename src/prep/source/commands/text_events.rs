@@ -343,7 +343,7 @@ mod tests {
     fn every_line_is_read() {
         for (late, options, dtype) in [
             ("41000,3,7,1\n", "", ["i8"; 4]),
-            ("\n \n# lap 2\n-5,3,7,-1 # late\n", "", ["i8"; 4]),
+            ("\n\n# lap 2\n-5,3,7,-1 # late\n", "", ["i8"; 4]),
             ("t,x,y,p\n", ", comments=[\"#\", \"t,x,y,p\"]", ["i8"; 4]),
             ("\"41000\",3,7,1\n", ", quotechar='\"'", ["i8"; 4]),
             ("41000.5,3,7,1\n", "", ["f8", "i8", "i8", "i8"]),
@@ -357,6 +357,7 @@ mod tests {
             assert_eq!(advised(&with_late(late)), Some(Ok((options, Vec::new()))), "{late}");
         }
         for late in [
+            "  ",
             "p,x,y,t",
             "41000,3,7",
             "41000,3,7,1,0",

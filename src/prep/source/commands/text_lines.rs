@@ -156,7 +156,7 @@ impl Lines {
                     column.see(number, cell, table.has_comma());
                 }
             }
-        } else if !cells.is_empty() || table.is_another_header(&text) {
+        } else if !table.is_skipped(&text) || table.is_another_header(&text) {
             self.add_odd(number, &text);
         }
     }

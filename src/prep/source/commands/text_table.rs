@@ -94,6 +94,12 @@ impl<'a> Table<'a> {
         if line.trim().is_empty() { Vec::new() } else { split(line, self.separator) }
     }
 
+    /// Whether NumPy skips a line: it is empty or a comment. With a separator, blanks are a cell.
+    pub(super) fn is_skipped(&self, line: &str) -> bool {
+        let line = uncommented(line, self.comment);
+        line.is_empty() || self.separator.is_none() && line.trim().is_empty()
+    }
+
     pub(super) fn is_row(&self, cells: &[&str]) -> bool {
         is_row(&self.kinds, cells, self.has_comma())
     }

@@ -4,8 +4,11 @@ use std::path::Path;
 
 use crate::source::columns::{ArrayInfo, FieldPath, GUESSED_EVENTS, Survey};
 use crate::source::hdf::objects::{MAX_OBJECTS, array, objects};
-use crate::source::hdf::{File, NumberColumn};
+use crate::source::hdf::{File, NumberColumn, text_bytes};
 use crate::source::layout::Layout;
+
+/// Attributes of a table that may have the names of its columns, as texts or as one text.
+const NAMES_OF_COLUMNS: [&str; 7] = ["columns", "column_names", "colnames", "fields", "field_names", "names", "order"];
 
 /// The datasets of an HDF5 file, or of a part of it, that are searched for the columns of events.
 pub(crate) struct Tree<'a> {
@@ -48,6 +51,26 @@ impl Survey for Tree<'_> {
     fn sample(&self, field: &FieldPath) -> Option<Vec<f64>> {
         let column = NumberColumn::open(self.path, self.file, field, Layout::Map.name()).ok()?;
         Some(column.read(self.path, 0..column.len.min(GUESSED_EVENTS)).ok()?.floats())
+    }
+
+    fn column_names(&self, table: &ArrayInfo) -> Option<Vec<String>> {
+        let dataset = self.file.dataset(&table.name).ok()?;
+        let texts = |name: &str| {
+            let attribute = dataset.attr(name).ok()?;
+            let texts = text_bytes(&attribute, &attribute.dtype().ok()?.to_descriptor().ok()?).ok()??;
+            Some(texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect::<Vec<_>>())
+        };
+        // PyTables has an attribute for each column.
+        let each = (0..).map_while(|i| texts(&format!("FIELD_{i}_NAME"))?.pop()).collect::<Vec<_>>();
+        let names = NAMES_OF_COLUMNS.iter().find_map(|name| texts(name)).unwrap_or(each);
+        Some(match &names[..] {
+            [one] => one
+                .split(|c: char| !c.is_alphanumeric() && c != '_')
+                .filter(|name| !name.is_empty())
+                .map(String::from)
+                .collect(),
+            _ => names,
+        })
     }
 
     fn looked(&self) -> String {

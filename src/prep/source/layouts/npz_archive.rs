@@ -92,7 +92,10 @@ impl<'a> Archive<'a> {
         file.rewind().map_err(Error::io(path, "read the recording"))?;
         let mut zip = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| Error::damaged(path, "archive", e))?;
         let all: Vec<String> = zip.file_names().flatten().map(String::from).collect();
-        let names = all.iter().filter_map(|name| name.strip_suffix(".npy")).take(MAX_ARRAYS);
+        // macOS adds a file of attributes for each file.
+        let of_macos = |name: &str| name.starts_with("__MACOSX/") || name.starts_with("._") || name.contains("/._");
+        let names = all.iter().filter(|name| !of_macos(name)).filter_map(|name| name.strip_suffix(".npy"));
+        let names = names.take(MAX_ARRAYS);
         let mut headers = Vec::new();
         for name in names {
             let mut entry = entry(path, &mut zip, name)?;

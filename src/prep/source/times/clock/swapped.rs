@@ -39,7 +39,8 @@ impl Segments {
     }
 
     /// Whether segments that are not where their times belong fill the gaps between the others, exactly: they begin and
-    /// end within twenty mean steps (`mean` microseconds each) of their neighbours in time.
+    /// end within twenty mean steps (`mean` microseconds each) of their neighbours in time. Of two segments in the wrong
+    /// order, none fills a gap.
     pub(crate) fn are_swapped(&self, mean: i64) -> bool {
         let tolerance = mean.saturating_mul(20).clamp(TOLERANCE.0, TOLERANCE.1);
         let mut order: Vec<usize> = (0..self.spans.len()).collect();
@@ -50,6 +51,6 @@ impl Segments {
             let gap = self.spans[j].0.saturating_sub(self.spans[i].1);
             gap >= -tolerance && (j == i + 1 || gap <= tolerance && is_long(i) && is_long(j))
         };
-        !self.more && !order.is_sorted() && order.windows(2).all(follows)
+        !self.more && order.len() > 2 && !order.is_sorted() && order.windows(2).all(follows)
     }
 }

@@ -316,9 +316,8 @@ fn blocks_far_behind_are_stray_and_packets_are_not() {
 
 #[test]
 fn large_packets_in_the_wrong_order_are_jitter_where_they_fill_their_gap() {
-    let orders: [&[usize]; 9] = [
+    let orders: [&[usize]; 8] = [
         &[1, 0, 2],
-        &[1, 0],
         &[0, 2, 1],
         &[1, 0, 2, 3, 4, 5],
         &[0, 1, 2, 4, 3, 5],
