@@ -37,7 +37,7 @@ fn speech(row: impl Fn(usize) -> Vec<f64>) -> Recording {
 }
 
 /// Writes the samples of a recording in the layout of N-TIDIGITS.
-fn digits(path: &Path, speech: &Recording) -> PathBuf {
+fn digits(speech: &Recording, path: &Path) -> PathBuf {
     hdf5_file(path, |file| {
         let names: Vec<String> =
             (0..speech.times.len()).map(|i| format!("man-{i}-{}", ["z", "1", "2"][i % 3])).collect();
@@ -56,19 +56,21 @@ fn one_command_mends_the_clocks_of_all_rows() {
     let dir = scratch();
     let good = |i: usize| (0..400 + i).map(|k| k as f64 * 2e-3).collect::<Vec<f64>>();
     // Old events at the start, one stray time, and a clock that starts again.
-    let is_old = |i: usize| i > 4 && i % 3 == 0;
+    let is_old = |i: usize| i > 4 && i.is_multiple_of(3);
     let bad = |i: usize| match i {
         8 | 40 => [&good(i)[..100], &[1e9], &good(i)[100..]].concat(),
         50 | 52 => [&good(i)[..], &good(i)[..150]].concat(),
         i if is_old(i) => [vec![-3_000.0; 2 + i % 2], good(i)].concat(),
         i => good(i),
     };
-    let right = converted(&speech(good).write(&dir.join("right.h5")), &dir.join("set"));
     // How many other samples have a fault of this kind, as the error says.
     let others = |said: &str| {
         said.split("; ").find_map(|part| part.strip_suffix(" such a fault too")).map(String::from).unwrap()
     };
-    for mut file in [speech(bad).write(&dir.join("a.h5")), digits(&dir.join("b.h5"), &speech(bad))] {
+    type Write = fn(&Recording, &Path) -> PathBuf;
+    for (write, name) in [(Recording::write as Write, "a.h5"), (digits, "b.h5")] {
+        let right = converted(&write(&speech(good), &dir.join("right.h5")), &dir.join("set"));
+        let mut file = write(&speech(bad), &dir.join(name));
         let mut kinds = Vec::new();
         for _ in 0..3 {
             let said = refuses(&mut convert(&[&file], &dir.join("none")), 3, &[" such a fault too", "these are all "]);
