@@ -3,7 +3,7 @@
 
 use hdf5::H5Type;
 
-use super::column_refusals::npz;
+use super::camera::npz;
 use super::columns::{columns, hdf5_of, put, put_all};
 use super::recording::{ascii, convert, json, refuses, says, scratch};
 
