@@ -36,7 +36,7 @@ struct Named {
 }
 
 /// Describes the text at `path` for an error message: the name of its format, what reads it, and the command that
-/// converts it, if it has rows of numbers. All lines are read, at about a second per GB. `head` has the first lines.
+/// converts it, if it has rows of numbers. All lines are read, at two to three seconds per GB. `head` has the first lines.
 /// `stem` is the name of the file without its ending.
 pub(crate) fn described(path: &Path, stem: &str, head: &str) -> (String, String, Option<Box<Remedy>>) {
     let line: String = head.lines().next().unwrap_or("").chars().take(40).collect();
