@@ -41,7 +41,8 @@ enum Unknown {
 #[test]
 fn packed_numbers_and_empty_arrays_of_matlab_are_refused() {
     for (column, attribute, value, words) in [
-        ("t", "scale_factor", 10.0, ["expected numbers that are the values", "attribute \"scale_factor\" of 10"]),
+        ("x", "scale_factor", 10.0, ["expected numbers that are the values", "attribute \"scale_factor\" of 10"]),
+        ("t", "scale_factor", 10.0, ["scale_factor", "expected a unit of time"]),
         ("x", "add_offset", 20.0, ["x: expected numbers", "attribute \"add_offset\" of 20"]),
         ("t", "MATLAB_empty", 1.0, ["got an empty array of MATLAB, t", "np.savez"]),
         ("p", "scale_factor", 1.0, ["", ""]),

@@ -39,6 +39,8 @@ pub(crate) struct NumberColumn {
     place: Vec<usize>,
     /// Number of entries.
     pub len: u64,
+    /// The scale factor that the dataset has, if it is not 1.
+    pub scale: Option<f64>,
 }
 
 impl NumberColumn {
@@ -50,7 +52,7 @@ impl NumberColumn {
     pub(crate) fn open(path: &Path, file: &File, field: &FieldPath, layout: &'static str) -> Result<NumberColumn> {
         let name = &field.array;
         let dataset = events(path, file, field, layout)?;
-        packed::check(path, &dataset, name)?;
+        let scale = packed::scale_of(path, &dataset, name)?;
         let descriptor = descriptor(path, &dataset, name)?;
         let sizes: Vec<u64> = dataset.shape().iter().map(|&size| size as u64).collect();
         let wrong =
@@ -88,7 +90,7 @@ impl NumberColumn {
             _ => None,
         };
         let (name, kind_name, array) = (field.to_string(), number.to_string(), field.array.clone());
-        Ok(NumberColumn { dataset, array, name, kind_name, kind, member, element, dimension, on, place, len })
+        Ok(NumberColumn { dataset, array, name, kind_name, kind, member, element, dimension, on, place, len, scale })
     }
 
     /// Whether the numbers are floats.

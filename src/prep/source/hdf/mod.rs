@@ -39,4 +39,5 @@ pub(crate) use checked::{File, dataset, events, optional};
 pub(crate) use column::NumberColumn;
 pub(crate) use file::{describe, descriptor, open, open_cached, strings, text_bytes, unreadable};
 pub use links::LinkedPath;
+pub(crate) use packed::scaled;
 pub(crate) use tree::Tree;

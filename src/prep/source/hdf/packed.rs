@@ -6,23 +6,33 @@ use hdf5::Dataset;
 
 use crate::error::{Error, Result};
 
-/// Attributes of packed numbers, and their values if numbers are not packed: value = stored * scale_factor + add_offset.
-const PACKED: [(&str, f64); 2] = [("scale_factor", 1.0), ("add_offset", 0.0)];
+/// Attributes of packed numbers: value = stored * scale_factor + add_offset.
+const SCALE: &str = "scale_factor";
+const OFFSET: &str = "add_offset";
 
-/// Checks the attributes of the dataset `name`.
+/// Checks the attributes of the dataset `name`. Returns its scale factor if it has one other than 1. Times with such a
+/// factor are not packed if it is the length of a tick.
 ///
 /// # Errors
-/// [`Error::WrongType`] for packed numbers; [`Error::NoEvents`] for an empty array of MATLAB, which stores its shape.
-pub(super) fn check(path: &Path, dataset: &Dataset, name: &str) -> Result<()> {
+/// [`Error::WrongType`] for numbers with an offset; [`Error::NoEvents`] for an empty array of MATLAB, which stores its
+/// shape.
+pub(super) fn scale_of(path: &Path, dataset: &Dataset, name: &str) -> Result<Option<f64>> {
     let number = |attribute: &str| dataset.attr(attribute).ok()?.read_raw::<f64>().ok()?.first().copied();
     if number("MATLAB_empty").is_some_and(|is| is != 0.0) {
         return Err(Error::NoEvents { path: path.into(), got: format!("an empty array of MATLAB, {name}") });
     }
-    for (attribute, usual) in PACKED {
-        if let Some(value) = number(attribute).filter(|value| *value != usual) {
-            let got = format!("packed numbers, with the attribute {attribute:?} of {value}");
-            return Err(Error::wrong_type(path, name, "numbers that are the values", got));
-        }
+    match number(OFFSET).filter(|value| *value != 0.0) {
+        Some(offset) => Err(refusal(path, name, OFFSET, offset)),
+        None => Ok(number(SCALE).filter(|value| *value != 1.0)),
     }
-    Ok(())
+}
+
+/// The error for numbers that have the scale factor `scale`.
+pub(crate) fn scaled(path: &Path, name: &str, scale: f64) -> Error {
+    refusal(path, name, SCALE, scale)
+}
+
+fn refusal(path: &Path, name: &str, attribute: &str, value: f64) -> Error {
+    let got = format!("packed numbers, with the attribute {attribute:?} of {value}");
+    Error::wrong_type(path, name, "numbers that are the values", got)
 }

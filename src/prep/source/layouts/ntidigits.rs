@@ -155,7 +155,12 @@ fn field(part: &str, group: &str, name: &str) -> FieldPath {
 impl Ntidigits {
     /// Opens one array of the sample `name`. `group` says which array: `addresses` or `timestamps`.
     fn column(&self, group: &str, name: &str) -> Result<NumberColumn> {
-        NumberColumn::open(&self.path, &self.file, &field(self.part, group, name), Layout::Ntidigits.name())
+        let field = field(self.part, group, name);
+        let column = NumberColumn::open(&self.path, &self.file, &field, Layout::Ntidigits.name())?;
+        match column.scale {
+            Some(scale) => Err(hdf::scaled(&self.path, &column.name, scale)),
+            None => Ok(column),
+        }
     }
 }
 
