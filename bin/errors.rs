@@ -239,6 +239,9 @@ fn is_of_a_set(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "shard") || path.file_name().is_some_and(|n| n == MANIFEST_FILE)
 }
 
+/// What to type to give up what is there of a set.
+const ANEW: &str = "to convert all with other options, use --overwrite for --resume";
+
 /// Returns what to type next for an error that says that two sets, recordings or settings differ. `None` for other
 /// errors.
 fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
@@ -250,8 +253,8 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
     Some(match field.as_str() {
         "list of classes" => format!("{list}, or --classes-of SET gives all recordings one"),
         "list of extra columns" if path.is_file() => "convert each by itself".into(),
-        "sensor" if !is_unfinished(other) => "--sensor W,H,P sets one for all, which has to hold all events".into(),
-        "part" => "name every part of one set once".into(),
+        "sensor" if !describes_a_set(other) => "--sensor W,H,P sets one for all, which has to hold all events".into(),
+        "part" if is_set => "name every part of one set once".into(),
         _ if typed.has("from") => {
             "--from takes a copy of this set, or the recordings that it was converted from".into()
         }
@@ -259,7 +262,13 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
         _ if typed.has("train") && !is_set => {
             "--resume continues with the set that the run was trained on; for another, name another --output".into()
         }
-        _ if typed.has("resume") && !is_set && typed.has(field) && field != "recipe" => {
+        "classes" if typed.has("classes_of") && !is_set && typed.has("resume") => {
+            format!("give --classes, --classes-of and the labels as it began, to continue it; {ANEW}")
+        }
+        "tool" if typed.has("resume") && !is_set => {
+            "continue it with the version that began it, or make all anew, with --overwrite for --resume".into()
+        }
+        _ if typed.has("resume") && !is_set && typed.has(field) && !["recipe", "samples"].contains(&&**field) => {
             let flag = typed.flag(field);
             let line = match expected.as_str() {
                 "none" => format!("leave {flag} out"),
@@ -267,14 +276,10 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
                 _ if field == "labels" => "give the same --labels".into(),
                 value => format!("give {flag} {}", quoted(value)),
             };
-            format!(
-                "{line}, as it began, to continue it; to convert all with other options, use --overwrite for --resume"
-            )
+            format!("{line}, as it began, to continue it; {ANEW}")
         }
         "fields" if typed.has("resume") => {
-            "give --map, --columns and --layout as it began, to continue it; to convert all with other options, use \
-             --overwrite for --resume"
-                .into()
+            format!("give --map, --columns and --layout as it began, to continue it; {ANEW}")
         }
         // What is written differs from what was begun in its folder.
         _ if typed.has("resume") && !is_set => {
@@ -305,9 +310,9 @@ fn lacking<'a>(classes: &str, others: &'a str) -> Vec<&'a str> {
     others.split(", ").filter(|other| classes.split(", ").all(|class| class != *other)).collect()
 }
 
-/// Whether the file is the marker of a set that is being written.
-fn is_unfinished(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name == MARKER)
+/// Whether the file is the manifest of a set, or the marker of one that is being written.
+fn describes_a_set(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == MARKER || name == MANIFEST_FILE)
 }
 
 /// Quotes a path where needed, so that bash and zsh read it as one word.

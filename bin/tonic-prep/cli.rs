@@ -81,6 +81,9 @@ pub(crate) enum Command {
         /// Write a PNG instead of drawing in the terminal
         #[arg(long, value_name = "FILE.png", value_parser = png_path)]
         png: Option<PathBuf>,
+        /// Print the result as one JSON object on stdout
+        #[arg(long)]
+        json: bool,
     },
     /// Export samples as dense NumPy arrays (T, P, H, W)
     #[command(after_help = "Example: tonic-prep export shards/train --npy arrays --samples ..100")]
@@ -96,6 +99,9 @@ pub(crate) enum Command {
         /// Replace the arrays of an earlier export
         #[arg(long)]
         overwrite: bool,
+        /// Print the result as one JSON object on stdout
+        #[arg(long)]
+        json: bool,
     },
     /// List the samples of a set, one per line
     #[command(after_help = "Example: tonic-prep ls shards/train --class yes --samples ..1000")]
@@ -212,5 +218,8 @@ pub(crate) enum Command {
         /// Seed of the samples. The classes are the same for every seed
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// Print the result as one JSON object on stdout
+        #[arg(long)]
+        json: bool,
     },
 }

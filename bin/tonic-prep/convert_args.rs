@@ -55,9 +55,6 @@ pub(crate) struct ConvertArgs {
     /// warning above 10%]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(crate) max_loss: Option<f64>,
-    /// Print the result as one JSON object on stdout
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 impl ConvertArgs {
@@ -77,7 +74,7 @@ impl ConvertArgs {
             lenient: self.lenient,
             max_loss: self.max_loss,
             command: without_part(std::env::args()),
-            verbosity: verbosity(quiet || self.json),
+            verbosity: verbosity(quiet || self.write.json),
         })
     }
 }

@@ -23,22 +23,23 @@ mod subset_args;
 mod write_args;
 
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use serde_json::Value;
-use tonic_base::{Progress, interrupt, printable, printable_json, printable_lines};
+use serde_json::{Value, json};
+use tonic_base::interrupt::{self, OnSignal};
+use tonic_base::{Progress, cores, printable, printable_json, printable_lines};
 use tonic_prep::Error as PrepError;
 use tonic_prep::{Division, Job, bench, catalogue, convert, synth};
 use tonic_sets::Error as SetsError;
 use tonic_sets::{
-    Donor, Filter, Sample, Split, class_number, diff, export_npy, holds_set, info, list, merge, repair, repair_from,
-    stats, subset,
+    Donor, Exported, Filter, Sample, Split, class_number, diff, export_npy, holds_set, info, list, merge, repair,
+    repair_from, stats, subset,
 };
 use tonic_shard::verify::verify_dir;
-use tonic_shard::{Error as ShardError, KEPT, MOST_CLASSES, ShardSet};
+use tonic_shard::{Error as ShardError, MOST_CLASSES, Manifest, ShardSet};
 
 use crate::cli::{Cli, Command};
 use crate::errors::{Cause, Typed};
@@ -48,19 +49,19 @@ use crate::write_args::{threads, verbosity};
 /// Time that an interrupted run has to reach a safe point. After this time the process ends all the same. Batch systems
 /// often give a job 30 seconds or less.
 const GRACE: Duration = Duration::from_millis(1500);
+const SAFE_PLACE: OnSignal = OnSignal::StopWithin(GRACE, "complete shards are kept; continue with --resume");
 /// Exit code for a bad recording or recipe, or for more lost events than `--max-loss` allows.
 const BAD_RECORDING: u8 = 3;
 
 fn main() -> ExitCode {
     let (cli, typed): (Cli, Typed) = Typed::parse();
-    // Only commands that write sets stop at a safe point. The others may end at any time: files are renamed into place.
-    let grace = Some((GRACE, KEPT));
-    let ready = match cli.command {
-        Command::Convert(_) | Command::Merge { .. } | Command::Subset(_) | Command::Repair { .. } => {
-            interrupt::install(grace).context("cannot listen for Ctrl-C")
-        }
-        _ => Ok(()),
+    let on_signal = match &cli.command {
+        Command::Convert(args) if !args.dry_run => SAFE_PLACE,
+        Command::Merge { .. } | Command::Subset(_) => SAFE_PLACE,
+        Command::Repair { .. } => OnSignal::StopWithin(GRACE, "what was mended stays; run the same command again"),
+        _ => OnSignal::End,
     };
+    let ready = interrupt::install(on_signal).context("cannot listen for Ctrl-C");
     match ready.and_then(|()| run(cli.command, cli.quiet, &typed)) {
         Ok(code) => code,
         Err(e) => errors::report(&typed, &e, exit_code, |cause| {
@@ -70,10 +71,13 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode> {
+    if matches!(command, Command::Verify { .. } | Command::Stats { .. } | Command::Repair { .. }) {
+        rayon::ThreadPoolBuilder::new().num_threads(cores()).build_global().context("cannot start the threads")?;
+    }
     let mut out = BufWriter::new(std::io::stdout().lock());
     match command {
         Command::Convert(args) => {
-            let (json, dry_run) = (args.json, args.dry_run);
+            let (json, dry_run) = (args.write.json, args.dry_run);
             let conversion = args.conversion(quiet)?;
             if dry_run {
                 let job = Job::open(&conversion)?;
@@ -90,11 +94,16 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
                 converted.opening_notes = with_flags(typed, converted.opening_notes);
                 converted.outcome = with_flags(typed, converted.outcome);
                 report_notes(&converted.outcome, quiet, json);
-                say(&mut out, json, || converted.json(), || info::line(&converted.manifest))?;
+                say(
+                    &mut out,
+                    json,
+                    || with(converted.json(), json!({"path": conversion.output})),
+                    || info::line(&converted.manifest),
+                )?;
             }
         }
         Command::Plan(args) => {
-            let (json, parts) = (args.convert.json, args.parts);
+            let (json, parts) = (args.convert.write.json, args.parts);
             let conversion = args.convert.conversion(quiet)?;
             let job = Job::open(&conversion)?;
             let division = Division::new(&job, parts)?;
@@ -121,25 +130,37 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
             let what = if quick { "manifest, sizes and indexes are" } else { "every chunk is" };
             if json || faults.is_empty() {
-                let value = || serde_json::json!({"whole": said.is_empty(), "quick": quick, "faults": said});
+                let value = || json!({"whole": said.is_empty(), "quick": quick, "faults": said});
                 say(&mut out, json, value, || format!("{}: complete, {what} whole", shown(&dir)))?;
             }
             refuse(faults)?;
         }
-        Command::Show { dir, sample, png } => {
+        Command::Show { dir, sample, png, json } => {
             let set = ShardSet::open(&dir)?;
             let sample = Sample::open(&set, sample)?;
-            match png {
-                Some(path) => {
-                    sample.picture()?.write_png(&path)?;
-                    writeln!(out, "{} -> {}", printable(&sample.title()), shown(&path))?;
-                }
-                None => writeln!(out, "{}\n{}", printable(&sample.title()), sample.braille())?,
+            if let Some(path) = &png {
+                sample.picture()?.write_png(path)?;
             }
+            let value = || match &png {
+                Some(path) => with(sample.json(), json!({"path": path, "bytes": bytes_of(path), "notes": []})),
+                None => with(sample.json(), json!({"raster": sample.braille(), "notes": []})),
+            };
+            say(&mut out, json, value, || match &png {
+                Some(path) => format!("{} -> {}", printable(&sample.title()), shown(path)),
+                None => format!("{}\n{}", printable(&sample.title()), sample.braille()),
+            })?;
         }
-        Command::Export { dir, npy, samples, overwrite } => {
+        Command::Export { dir, npy, samples, overwrite, json } => {
             let set = ShardSet::open(&dir)?;
-            export_npy(&set, &npy, samples.of(&set), overwrite, verbosity(quiet))?;
+            let exported = export_npy(&set, &npy, samples.of(&set), overwrite, verbosity(quiet || json))?;
+            if json {
+                let (Exported { samples, bytes }, labels) = (exported, npy.join("labels.npy"));
+                let value = json!({
+                    "path": npy, "labels": labels, "set_id": set.manifest().set_id, "first_sample": samples.start,
+                    "samples": samples.end - samples.start, "bytes": bytes, "notes": [],
+                });
+                say(&mut out, json, || value.clone(), String::new)?;
+            }
         }
         Command::Ls { dir, samples, class, shards, json } => {
             let set = ShardSet::open(&dir)?;
@@ -174,9 +195,14 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             let filter = Filter { samples, classes, conditions, renumber };
             let split = (!args.split.is_empty()).then(|| Split::new(args.split, args.into, args.seed)).transpose()?;
             let split = split.map(|split| split.keeping(args.split_by, args.stratify));
-            for (path, manifest) in subset(&args.dir, &filter, split.as_ref(), &args.write.output(args.out, quiet))? {
-                writeln!(out, "{}: {}", shown(&path), info::line(&manifest))?;
-            }
+            let (json, output) = (args.write.json, args.write.output(args.out, quiet));
+            let sets = subset(&args.dir, &filter, split.as_ref(), &output)?;
+            let value = || match (&sets[..], &split) {
+                ([(path, manifest)], None) => info::summary(path, manifest, &[]),
+                (sets, _) => json!({"sets": sets.iter().map(|(p, m)| info::summary(p, m, &[])).collect::<Vec<_>>()}),
+            };
+            let line = |(path, manifest): &(PathBuf, Manifest)| format!("{}: {}", shown(path), info::line(manifest));
+            say(&mut out, json, value, || sets.iter().map(line).collect::<Vec<_>>().join("\n"))?;
         }
         Command::Repair { dir, from, source, json } => {
             let verbosity = verbosity(quiet || json);
@@ -184,18 +210,25 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
                 [copy] if holds_set(copy) => repair(&dir, Donor::Copy(copy), verbosity)?,
                 recordings => repair_from(&dir, recordings, &source.options()?, verbosity)?,
             };
-            say(&mut out, json, || repaired.json(), || repaired.text())?;
+            say(&mut out, json, || with(repaired.json(), json!({"path": dir, "notes": []})), || repaired.text())?;
             refuse(repaired.faults)?;
         }
         Command::Merge { out: path, sets, chunk_samples, write } => {
-            let manifest = merge(&sets, &write.output(path, quiet), chunk_samples)?;
-            writeln!(out, "{}", info::line(&manifest))?;
+            let manifest = merge(&sets, &write.output(path.clone(), quiet), chunk_samples)?;
+            say(&mut out, write.json, || info::summary(&path, &manifest, &[]), || info::line(&manifest))?;
         }
         Command::Transforms { json } => say(&mut out, json, || catalogue().json(), || catalogue().text())?,
-        Command::Synth { output, samples, classes, seed } => {
-            let progress = Progress::start(verbosity(quiet), "synth", samples, "samples");
+        Command::Synth { output, samples, classes, seed, json } => {
+            let progress = Progress::start(verbosity(quiet || json), "synth", samples, "samples");
             synth(&output, samples, classes, seed, &progress)?;
             progress.finish();
+            if json {
+                let value = json!({
+                    "path": output, "samples": samples, "classes": classes, "seed": seed, "bytes": bytes_of(&output),
+                    "notes": [],
+                });
+                say(&mut out, json, || value.clone(), String::new)?;
+            }
         }
     }
     out.flush()?;
@@ -235,6 +268,19 @@ fn report_notes(notes: &[String], quiet: bool, json: bool) {
     if notes.len() > MOST {
         eprintln!("convert: note: and {} more of the kind", notes.len() - MOST);
     }
+}
+
+/// Adds the fields of `more` to a JSON object.
+fn with(mut value: Value, more: Value) -> Value {
+    if let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) {
+        object.extend(more);
+    }
+    value
+}
+
+/// Returns the size of a file that was written; `None` if it is gone.
+fn bytes_of(file: &Path) -> Option<u64> {
+    file.metadata().ok().map(|meta| meta.len())
 }
 
 /// Prints a result as one JSON object, or as text. Invisible characters in names become escapes.

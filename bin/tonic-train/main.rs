@@ -23,7 +23,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tonic_base::{BaseFault, Verbosity, interrupt, printable, printable_json};
+use tonic_base::interrupt::{self, OnSignal};
+use tonic_base::{BaseFault, Verbosity, printable, printable_json};
 use tonic_train::Error;
 use tonic_train::Isa;
 use tonic_train::check::{Check, check};
@@ -41,11 +42,8 @@ const DIVERGED: u8 = 5;
 
 fn main() -> ExitCode {
     let (cli, typed): (Cli, Typed) = Typed::parse();
-    let ready = match cli.command {
-        // These may end at once: they have nothing to save.
-        Command::Bench(_) | Command::Sweep(_) | Command::Compare(_) => Ok(()),
-        _ => interrupt::install(None).context("cannot listen for Ctrl-C"),
-    };
+    let on_signal = if matches!(cli.command, Command::Fit(_)) { OnSignal::Stop } else { OnSignal::End };
+    let ready = interrupt::install(on_signal).context("cannot listen for Ctrl-C");
     match ready.and_then(|()| run(cli.command)) {
         Ok(code) => code,
         Err(e) => errors::report(&typed, &e, exit_code, |cause| {

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use tonic_base::cores;
 use tonic_train::engine::EngineChoice;
 use tonic_train::learner::{ClassWeights, Pad};
 
@@ -45,6 +46,6 @@ pub(crate) fn batch_size(text: &str) -> Result<usize, String> {
 
 /// Starts `threads` worker threads for the whole program, or one per core if `threads` is `None`.
 pub(crate) fn use_threads(threads: Option<u16>) -> anyhow::Result<()> {
-    let threads = threads.map_or(0, usize::from);
+    let threads = threads.map_or_else(cores, usize::from);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")
 }

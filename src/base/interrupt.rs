@@ -3,55 +3,94 @@
 //! A run stops at its next safe point, after it has saved its state. If it doesn't reach one in time, the process ends
 //! all the same (see [`install`]). This damages no file, because files are written atomically.
 
+#[cfg(unix)]
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+#[cfg(unix)]
+use crate::publish::discard_drafts;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
 /// Exit code of an interrupted run.
 pub const INTERRUPTED: u8 = 130;
 
-/// Installs a handler for SIGINT, SIGTERM, SIGHUP and SIGUSR1 in this process. The first signal asks the run to stop.
-/// After it, a SIGINT ends the process at once. Other signals then change nothing, because batch systems send several.
+/// What the first signal does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSignal {
+    /// Ends the process at once, for commands that have nothing to save.
+    End,
+    /// Asks the run to stop, and gives it unlimited time.
+    Stop,
+    /// Asks the run to stop. If the process still runs after this duration, prints the text and ends the process. The
+    /// text says what is saved and how to continue.
+    StopWithin(Duration, &'static str),
+}
+
+/// Installs a handler for SIGINT, SIGTERM, SIGHUP and SIGUSR1 in this process. After the first signal, a SIGINT ends the
+/// process at once. Other signals then change nothing, because batch systems send several. SIGHUP stays ignored if it is
+/// ignored already, as under `nohup`.
 ///
-/// `grace` is a duration, and a text that says what is saved. If the process still runs when this duration has passed
-/// since the first signal, the text is printed and the process ends with the exit code [`INTERRUPTED`]. Without
-/// `grace`, the run has unlimited time to stop.
+/// A process that the handler ends has the exit code [`INTERRUPTED`] and leaves no temporary file.
 ///
 /// # Errors
 /// The error of the operating system if the handler cannot be installed.
 #[cfg(unix)]
-pub fn install(grace: Option<(Duration, &'static str)>) -> std::io::Result<()> {
+pub fn install(on_signal: OnSignal) -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
+    let handled = [SIGINT, SIGTERM, SIGUSR1].into_iter().chain((!ignores_hangup()).then_some(SIGHUP));
+    let mut signals = signal_hook::iterator::Signals::new(handled)?;
     let watch = move || {
         for signal in signals.forever() {
             let again = REQUESTED.swap(true, Ordering::SeqCst);
-            if again && signal == SIGINT {
-                std::process::exit(INTERRUPTED.into());
+            match on_signal {
+                OnSignal::End => end("interrupted"),
+                _ if again && signal == SIGINT => end("stopped"),
+                _ if again => continue,
+                OnSignal::Stop => {}
+                OnSignal::StopWithin(grace, saved) => {
+                    std::thread::spawn(move || {
+                        std::thread::sleep(grace);
+                        end(&format!("interrupted: {saved}"));
+                    });
+                }
             }
-            if again {
-                continue;
-            }
-            eprintln!("\nstopping at the next safe place; Ctrl-C once more stops at once");
-            if let Some((grace, saved)) = grace {
-                std::thread::spawn(move || {
-                    std::thread::sleep(grace);
-                    eprintln!("interrupted: {saved}; continue with --resume");
-                    std::process::exit(INTERRUPTED.into());
-                });
-            }
+            say("\nstopping at the next safe place; Ctrl-C once more stops at once");
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(watch)?;
     Ok(())
 }
 
+/// Whether the parent of this process has had SIGHUP ignored. Only Linux tells.
+#[cfg(unix)]
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
+}
+
+/// Ends the process. Handlers of libraries for the exit of the process don't run: other threads still use what these
+/// would take down.
+#[cfg(unix)]
+fn end(said: &str) -> ! {
+    discard_drafts();
+    say(said);
+    signal_hook::low_level::exit(INTERRUPTED.into())
+}
+
+/// Prints a line on stderr, which may be closed.
+#[cfg(unix)]
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Does nothing. On this system, a signal ends the process at once. This damages no file, because files are written
 /// atomically.
 #[cfg(not(unix))]
-pub fn install(_grace: Option<(Duration, &'static str)>) -> std::io::Result<()> {
+pub fn install(_on_signal: OnSignal) -> std::io::Result<()> {
     Ok(())
 }
 

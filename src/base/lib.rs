@@ -5,9 +5,12 @@
 // names, printable           lists of names in messages; text from files, safe for a terminal
 // progress, interrupt        progress of long tasks; signals that ask to stop
 // publish, lock              writes that are atomic; a lock on a directory
-// disk, memory, spill        free space, free memory, bytes in a temporary file
+// disk, memory, cores, spill free space, free memory, processors; bytes in a temporary file
+// cgroup                     the control groups of a job, with their limits
 // workers                    parallel work with results in order
 
+mod cgroup;
+mod cores;
 mod disk;
 mod error;
 pub mod interrupt;
@@ -20,6 +23,7 @@ mod publish;
 mod spill;
 mod workers;
 
+pub use cores::cores;
 pub use disk::free_space;
 pub use error::{BaseFault, Error, Result};
 pub use lock::DirLock;

@@ -1,7 +1,9 @@
 //! Finds out how much memory this process can still use: the free memory of the machine, or less, if a control group
 //! (cgroup) of Linux limits the process. Batch systems and containers set such limits.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::cgroup::groups_around;
 
 /// Returns the free memory in bytes. `None` if the system doesn't report it.
 ///
@@ -20,17 +22,19 @@ fn free_at(root: &Path) -> Option<u64> {
     groups.lines().filter_map(|line| left_of(root, line)).chain(machine).min()
 }
 
-/// Where a control group reports its memory: the names of two files, with the limit and with the used memory, and the
-/// name of the line in `memory.stat` with the memory for cached files.
+/// Where a control group reports its memory: the names of the files with limits and with the used memory, and the name
+/// of the line in `memory.stat` with the memory for cached files. The lowest limit counts.
 struct Names {
-    limit: &'static str,
+    limits: &'static [&'static str],
     used: &'static str,
     cached: &'static str,
 }
 
 const VERSION_1: Names =
-    Names { limit: "memory.limit_in_bytes", used: "memory.usage_in_bytes", cached: "total_inactive_file" };
-const VERSION_2: Names = Names { limit: "memory.max", used: "memory.current", cached: "inactive_file" };
+    Names { limits: &["memory.limit_in_bytes"], used: "memory.usage_in_bytes", cached: "total_inactive_file" };
+// Above `memory.high`, the system slows the processes down until they make no progress.
+const VERSION_2: Names =
+    Names { limits: &["memory.max", "memory.high"], used: "memory.current", cached: "inactive_file" };
 
 /// Returns the bytes that the limits of a control group and of the groups around it leave free. `None` if none of these
 /// groups has a limit. `line` names the group. It is a line of `/proc/self/cgroup`: `0::/path` in version 2 of control
@@ -43,17 +47,15 @@ fn left_of(root: &Path, line: &str) -> Option<u64> {
         _ if controllers.split(',').any(|name| name == "memory") => (["sys/fs/cgroup/memory"].as_slice(), VERSION_1),
         _ => return None,
     };
-    // In a container, the path may be that of the host, and only the top is mounted.
-    let inner = Path::new(path.trim_start_matches('/'));
-    let groups = mounts.iter().flat_map(|mount| inner.ancestors().map(move |group| root.join(mount).join(group)));
-    groups.filter_map(|group: PathBuf| left_in(&group, &names)).min()
+    groups_around(root, mounts, path).filter_map(|group| left_in(&group, &names)).min()
 }
 
 /// Returns the bytes that the limit of one control group leaves free. `None` if the group has no limit.
 fn left_in(group: &Path, names: &Names) -> Option<u64> {
     let read = |name: &str| std::fs::read_to_string(group.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
-    let (limit, used) = (number(names.limit)?, number(names.used)?);
+    let limit = names.limits.iter().filter_map(|name| number(name)).min()?;
+    let used = number(names.used)?;
     let cached = read("memory.stat").and_then(|text| number_after(&text, names.cached)).unwrap_or(0);
     Some(limit.saturating_sub(used.saturating_sub(cached)))
 }
@@ -107,6 +109,11 @@ mod tests {
         assert_eq!(free("job", &slurm(bytes(500))), Some(200 * MIB), "500 less 400, of which 100 are cached files");
         assert_eq!(free("over", &slurm(bytes(100))), Some(0));
         assert_eq!(free("unlimited", &slurm("max\n".into())), Some(900 * MIB));
+        let mut high = slurm(bytes(500));
+        high.push(("sys/fs/cgroup/system.slice/job_7/memory.high", bytes(350)));
+        assert_eq!(free("high", &high), Some(50 * MIB));
+        high[4].1 = "max\n".into();
+        assert_eq!(free("only high", &high), Some(50 * MIB));
         let old = [
             machine(900),
             ("proc/self/cgroup", "4:cpu,memory:/slurm/job_7\n2:pids:/x\n".into()),

@@ -9,11 +9,29 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+
+/// Temporary files of this process that are not published yet.
+static DRAFTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn drafts() -> MutexGuard<'static, Vec<PathBuf>> {
+    DRAFTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Deletes all temporary files of this process, which is about to end. Threads that create or drop a [`Draft`] after
+/// this call wait forever.
+#[cfg(unix)]
+pub(crate) fn discard_drafts() {
+    let drafts = drafts();
+    for file in drafts.iter() {
+        let _ = std::fs::remove_file(file);
+    }
+    std::mem::forget(drafts);
+}
 
 /// A file that is being written under a temporary name. Dropping this value deletes the file, unless [`Draft::publish`]
 /// has renamed it.
@@ -34,12 +52,14 @@ impl Draft {
     /// [`Error::Io`] if it cannot be created.
     pub fn create(target: &Path) -> Result<Draft> {
         let temporary = temporary_sibling(target);
+        let mut drafts = drafts();
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
             .open(&temporary)
             .map_err(Error::io(&temporary, "create the file"))?;
+        drafts.push(temporary.clone());
         Ok(Draft { file, target: target.into(), temporary, published: false })
     }
 
@@ -92,6 +112,7 @@ impl Drop for Draft {
         if !self.published {
             let _ = std::fs::remove_file(&self.temporary);
         }
+        drafts().retain(|file| *file != self.temporary);
     }
 }
 

@@ -3,8 +3,8 @@
 
 use rayon::prelude::*;
 
-use tonic_base::Progress;
-use tonic_shard::{Decoder, PackedChunk, Result, ShardSet};
+use tonic_base::{BaseFault, Progress, interrupt};
+use tonic_shard::{Decoder, Error, PackedChunk, Result, ShardSet};
 
 /// All chunks of a set in memory.
 #[derive(Debug)]
@@ -16,9 +16,12 @@ impl HostCache {
     /// Reads, checks and decompresses all chunks of `set` on all worker threads.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`]; [`tonic_base::Error::Interrupted`].
     pub fn load(set: &ShardSet, progress: &Progress) -> Result<HostCache> {
         let load = |decoder: &mut Decoder, number| {
+            if interrupt::requested() {
+                return Err(Error::interrupted("the run is as it was saved last"));
+            }
             let mut chunk = set.empty_packed();
             set.decode_packed(number, decoder, &mut chunk)?;
             set.check_cells(number, &chunk)?;

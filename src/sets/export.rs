@@ -11,6 +11,15 @@ use tonic_shard::{FrameShape, NO_LABEL, SampleFrames, SampleReader, ShardSet, Wi
 use crate::error::{BaseFault, Error, Result};
 use crate::range::check_range;
 
+/// The arrays that an export wrote.
+#[derive(Clone, Debug)]
+pub struct Exported {
+    /// Indices in the set of the samples that were written.
+    pub samples: Range<u64>,
+    /// Size of all files in bytes.
+    pub bytes: u64,
+}
+
 /// Writes each sample to a file `frames_<index>.npy`, (T, P, H, W), with the number type of the set's counts. `<index>`
 /// is the index of the sample in the set. Writes all labels to `labels.npy`, as int64, with -1 for samples without a
 /// label.
@@ -27,7 +36,7 @@ pub fn export_npy(
     samples: Range<u64>,
     overwrite: bool,
     verbosity: Verbosity,
-) -> Result<()> {
+) -> Result<Exported> {
     check_range(set, &samples)?;
     empty_folder(out, overwrite)?;
     let progress = Progress::start(verbosity, "export", samples.end - samples.start, "samples");
@@ -35,24 +44,25 @@ pub fn export_npy(
     let shape = description.shape;
     let mut reader = SampleReader::new(set);
     let mut labels = Vec::with_capacity((samples.end - samples.start) as usize);
-    for sample in samples {
+    let mut bytes = 0;
+    for sample in samples.clone() {
         let (chunk, inside) = reader.sample(sample)?;
         let frames = chunk.frames.sample(inside);
         let dims = [frames.frames() as u64, shape.polarities.into(), shape.height.into(), shape.width.into()];
         let path = out.join(format!("frames_{sample}.npy"));
-        match description.widths.counts {
+        bytes += match description.widths.counts {
             Width::U8 => write_npy(&path, &dims, dense(&frames, shape).map(|n| n as u8))?,
             Width::U16 => write_npy(&path, &dims, dense(&frames, shape).map(|n| n as u16))?,
             Width::U32 => write_npy(&path, &dims, dense(&frames, shape).map(|n| n as u32))?,
             Width::F32 => write_npy(&path, &dims, dense(&frames, shape).map(|n| n as f32))?,
-        }
+        };
         let label = chunk.table.labels[inside];
         labels.push(if label == NO_LABEL { -1 } else { i64::from(label) });
         progress.add(1);
     }
-    write_npy(&out.join("labels.npy"), &[labels.len() as u64], labels.into_iter())?;
+    bytes += write_npy(&out.join("labels.npy"), &[labels.len() as u64], labels.into_iter())?;
     progress.finish();
-    Ok(())
+    Ok(Exported { samples, bytes })
 }
 
 /// Iterates over the values of all cells, (T, P, H, W). The values are computed one at a time, because even one dense
@@ -83,7 +93,8 @@ fn empty_folder(out: &Path, overwrite: bool) -> Result<()> {
     Ok(())
 }
 
-fn write_npy<T: npyz::AutoSerialize>(path: &Path, shape: &[u64], numbers: impl Iterator<Item = T>) -> Result<()> {
+/// Writes an array. Returns the size of the file in bytes.
+fn write_npy<T: npyz::AutoSerialize>(path: &Path, shape: &[u64], numbers: impl Iterator<Item = T>) -> Result<u64> {
     let draft = Draft::create(path)?;
     let mut out = BufWriter::new(&draft.file);
     let write = || -> std::io::Result<()> {
@@ -94,5 +105,7 @@ fn write_npy<T: npyz::AutoSerialize>(path: &Path, shape: &[u64], numbers: impl I
     };
     write().map_err(Error::io(path, "write the array"))?;
     drop(out);
-    Ok(draft.publish()?)
+    let bytes = draft.file.metadata().map_err(Error::io(path, "read its size"))?.len();
+    draft.publish()?;
+    Ok(bytes)
 }

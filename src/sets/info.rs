@@ -1,6 +1,7 @@
 //! Describes a set from its manifest: as text or as JSON.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tonic_base::{human_bytes, printable};
@@ -24,6 +25,15 @@ fn density(set: &ShardSet) -> f64 {
 pub fn line(manifest: &Manifest) -> String {
     let (samples, stored) = (manifest.description.samples, human_bytes(manifest.stored_bytes()));
     format!("{samples} samples, {stored}, set {:.16}", manifest.set_id.to_string())
+}
+
+/// A new set as one JSON object, with the same names as the JSON of a conversion. `notes` are for the user.
+pub fn summary(path: &Path, manifest: &Manifest, notes: &[String]) -> Value {
+    let Manifest { description, totals, set_id, .. } = manifest;
+    json!({
+        "path": path, "set_id": set_id, "samples": description.samples, "stored_bytes": manifest.stored_bytes(),
+        "classes": description.classes, "class_samples": totals.class_samples, "ledger": totals.ledger, "notes": notes,
+    })
 }
 
 /// The manifest as JSON, with `stored_bytes`, `source_bytes`, `bytes_per_sample` and `density` added.
@@ -87,8 +97,7 @@ pub fn text(set: &ShardSet) -> String {
     for file in &description.linked_files {
         line("linked", format!("{} ({}, blake3 {:.16})", file.name, human_bytes(file.bytes), file.blake3.to_string()));
     }
-    let tool = &description.tool;
-    line("made by", format!("tonic-toolkit {}, zstd {} at level {}", tool.tonic_toolkit, tool.zstd, tool.level));
+    line("made by", description.tool.to_string());
     let _ = writeln!(out, "\nrecipe\n  {}", description.recipe.trim().replace('\n', "\n  "));
     let _ = writeln!(out, "\nledger");
     let events = totals.ledger.events_in.max(1) as f64;

@@ -27,7 +27,7 @@ mod text;
 
 pub use diff::{Difference, SampleDifference, diff};
 pub use error::{Error, Result};
-pub use export::export_npy;
+pub use export::{Exported, export_npy};
 pub use merge::merge;
 pub use range::{SampleRange, class_number};
 pub use remake::repair_from;

@@ -23,10 +23,11 @@ use crate::selection::{Output, Selection, made_before, tool_of, write};
 /// together; [`Error::MissingParts`]; errors of opening, reading and writing sets.
 pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> Result<Manifest> {
     let mut sets = dirs.iter().map(|dir| ShardSet::open(dir)).collect::<Result<Vec<_>, _>>()?;
-    let Some(first) = sets.first() else { return Err(Error::usage("sets", "at least one", "none")) };
-    for set in &sets[1..] {
-        check_same(set, first)?;
+    if sets.is_empty() {
+        return Err(Error::usage("sets", "at least one", "none"));
     }
+    let usual = usual(&sets, |set| set.manifest().description.recipe_id);
+    sets.iter().try_for_each(|set| check_same(set, usual))?;
     let parts = check_parts(&sets, &output.path)?;
     let mut sources = None;
     if parts {
@@ -71,18 +72,29 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<So
     }
 }
 
-/// Refuses parts that were made with other settings, or as parts of another list of recordings, than the first.
+/// Returns the first of the sets that have the most frequent value of `key`. A set with another value is the odd one,
+/// wherever it stands.
+fn usual<K: PartialEq>(sets: &[ShardSet], key: impl Fn(&ShardSet) -> K) -> &ShardSet {
+    let keys: Vec<K> = sets.iter().map(key).collect();
+    let count = |i: usize| keys.iter().filter(|key| **key == keys[i]).count();
+    // `max_by_key` takes the last of several.
+    let most = (0..sets.len()).rev().max_by_key(|&i| count(i));
+    &sets[most.unwrap_or(0)]
+}
+
+/// Refuses parts that were made with other settings, or as parts of another list of recordings, than most. Parts of
+/// earlier versions have no settings.
 fn check_settings(sets: &[ShardSet]) -> Result<()> {
-    let first = &sets[0];
-    let settings = &first.manifest().settings;
-    for set in &sets[1..] {
+    let usual = usual(sets, |set| set.manifest().settings.clone());
+    let settings = &usual.manifest().settings;
+    for set in sets {
         let mine = &set.manifest().settings;
         let recordings = String::from("recordings"); // from which other settings follow
         let mut names = [&recordings].into_iter().chain(settings.keys());
         let differs = names.find(|name| !mine.is_empty() && mine.get(*name) != settings.get(*name));
         if let Some(name) = differs {
             let say = |settings: &BTreeMap<String, String>| settings.get(name).cloned().unwrap_or_default();
-            return Err(Error::mismatch(set.dir(), first.dir(), name.clone(), say(settings), say(mine)));
+            return Err(Error::mismatch(set.dir(), usual.dir(), name.clone(), say(settings), say(mine)));
         }
     }
     Ok(())
@@ -100,10 +112,13 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
 }
 
 /// Joins the lists of source files of all parts, in the order of the parts. A recording that two parts share is listed
-/// once; a part must begin in it where the part before ended. Returns `None` if the parts are of an earlier version, where
+/// once; a part must begin in it where the part before ended: if not, the error is of the part whose recording fewer parts
+/// list. Returns `None` if the parts are of an earlier version, where
 /// each part lists all recordings of the whole set.
 fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
     let words = |source: &SourceFile, sample: u64| format!("sample {sample} of {} ({:.8})", source.name, source.blake3);
+    let listed = || sets.iter().flat_map(|set| &set.manifest().description.sources);
+    let parts_with = |source: &SourceFile| listed().filter(|other| other.is_same_file(source)).count();
     let mut all: Vec<SourceFile> = Vec::new();
     let mut end = 0; // of the last source, in its recording
     for (i, set) in sets.iter().enumerate() {
@@ -113,9 +128,14 @@ fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
                 _ if first == 0 => all.push(SourceFile { first_sample: None, ..source.clone() }),
                 Some(last) if end == first && last.is_same_file(source) => last.samples += source.samples,
                 last => {
-                    let expected = last.map_or("the start of a recording".into(), |last| words(last, end));
                     let before = sets[i.saturating_sub(1)].dir();
-                    return Err(Error::mismatch(set.dir(), before, "first sample", expected, words(source, first)));
+                    let is_rarer = last.as_ref().is_some_and(|last| parts_with(last) < parts_with(source));
+                    let (end, start) =
+                        (last.map_or("the start of a recording".into(), |last| words(last, end)), words(source, first));
+                    return Err(match is_rarer {
+                        true => Error::mismatch(before, set.dir(), "last sample", start, end),
+                        false => Error::mismatch(set.dir(), before, "first sample", end, start),
+                    });
                 }
             }
             end = first + source.samples;
@@ -164,7 +184,13 @@ fn part_index(set: &ShardSet) -> u32 {
 /// are errors.
 fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     let say = |set: &ShardSet| part_of(set).map_or("no part".into(), |part| part.to_string());
-    let Some(first) = sets.iter().find(|set| part_of(set).is_some()) else { return Ok(false) };
+    if sets.iter().all(|set| part_of(set).is_none()) {
+        return Ok(false);
+    }
+    let first = usual(sets, |set| {
+        let SetDescription { chunk_samples, shard_chunks, part, tool, .. } = &set.manifest().description;
+        (part.map(|part| part.of), *chunk_samples, *shard_chunks, tool.level)
+    });
     let of = part_of(first).map_or(0, |part| part.of);
     for set in sets {
         let (d, f) = (&set.manifest().description, &first.manifest().description);

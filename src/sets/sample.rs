@@ -1,5 +1,6 @@
 //! One decoded sample of a set.
 
+use serde_json::{Value, json};
 use tonic_shard::{Chunk, Decoder, FrameShape, SampleFrames, SetDescription, ShardSet};
 
 use crate::error::{BaseFault, Error, Result};
@@ -48,6 +49,14 @@ impl<'a> Sample<'a> {
     /// Name of the sample's class.
     pub(crate) fn class(&self) -> &str {
         self.description().class_name(self.chunk.table.labels[self.inside])
+    }
+
+    /// What the sample is, as one JSON object: its index, class, number of events and number of frames.
+    pub fn json(&self) -> Value {
+        json!({
+            "sample": self.sample, "class": self.class(), "frames": self.frames().frames(),
+            "events": self.chunk.table.ledgers[self.inside].binned, "shape": self.shape(),
+        })
     }
 
     /// One line of text with the sample's index, class, number of events and number of frames.

@@ -7,7 +7,9 @@ use ndarray::Array3;
 use serde_json::{Value, json};
 use tonic_base::{Progress, Verbosity, gather, printable};
 use tonic_prep::Recipe;
-use tonic_shard::{Chunk, Error as ShardError, FrameShape, Ledger, SampleReader, ShardSet, Totals, Width};
+use tonic_shard::{
+    CheckedChunk, Decoder, Error as ShardError, FrameShape, Ledger, PackedSample, ShardSet, Totals, Width,
+};
 
 use crate::error::Result;
 use crate::text::digits;
@@ -123,26 +125,26 @@ impl Tally {
         Tally { totals, cells, counts: vec![0; 33], ..Tally::default() }
     }
 
-    fn add(&mut self, number: u64, chunk: &Chunk) {
-        self.totals.add(chunk);
-        chunk.table.ledgers.iter().for_each(|ledger| self.events.add(ledger.events_in, 1));
-        chunk.frames.samples().for_each(|sample| self.frames.add(sample.frames() as u64, 1));
-        let (cells, counts) = (chunk.frames.cells.view(), chunk.frames.counts.view());
-        if counts.width() == Width::F32 {
-            cells.iter().for_each(|cell| self.count(cell, 1));
+    fn add(&mut self, number: u64, chunk: &CheckedChunk) {
+        let Tally { totals, events, frames, counts, cells, values } = self;
+        totals.merge(&chunk.totals(totals.class_samples.len()));
+        chunk.table.ledgers.iter().for_each(|ledger| events.add(ledger.events_in, 1));
+        let cells = cells.as_slice_mut().unwrap_or_default();
+        let surface = chunk.frames.widths().counts == Width::F32;
+        for sample in chunk.frames.samples() {
+            frames.add(sample.frames() as u64, 1);
+            sample.for_each(|cell, count| {
+                if let Some(n) = cells.get_mut(cell as usize) {
+                    *n += u64::from(count);
+                }
+                counts[count.saturating_sub(1).checked_ilog2().map_or(0, |log| log as usize + 1)] +=
+                    u64::from(!surface);
+            });
+        }
+        if surface {
             let fold = |[min, sum, max]: [f64; 3], value: f64| [min.min(value), sum + value, max.max(value)];
-            self.values.push((number, counts.values().fold([f64::INFINITY, 0.0, f64::NEG_INFINITY], fold)));
-            return;
-        }
-        for (cell, count) in cells.iter().zip(counts.iter()) {
-            self.count(cell, count.into());
-            self.counts[count.saturating_sub(1).checked_ilog2().map_or(0, |log| log as usize + 1)] += 1;
-        }
-    }
-
-    fn count(&mut self, cell: u32, events: u64) {
-        if let Some(n) = self.cells.as_slice_mut().and_then(|cells| cells.get_mut(cell as usize)) {
-            *n += events;
+            let all = chunk.frames.samples().flat_map(PackedSample::values);
+            values.push((number, all.fold([f64::INFINITY, 0.0, f64::NEG_INFINITY], fold)));
         }
     }
 
@@ -162,21 +164,22 @@ impl Tally {
 /// [`tonic_base::Error::Corrupt`].
 pub fn stats(set: &ShardSet, verbosity: Verbosity) -> Result<Stats> {
     let progress = Progress::start(verbosity, "stats", set.len(), "samples");
-    let fresh = || (SampleReader::new(set), Tally::new(set));
-    let tally = gather(set.chunks(), fresh, |(reader, tally), number| {
-        let chunk = reader.chunk(number)?;
+    let description = &set.manifest().description;
+    let fresh = || (Decoder::new(), CheckedChunk::new(&description.layout()), Tally::new(set));
+    let tally = gather(set.chunks(), fresh, |(decoder, chunk, tally), number| {
+        let (shard, k) = set.locate(number);
+        shard.check(k, description.classes.len(), decoder, chunk)?;
         tally.add(number, chunk);
-        progress.add(chunk.len() as u64);
+        progress.add(chunk.frames.len() as u64);
         Ok::<_, ShardError>(())
     })?;
     progress.finish();
     let mut all = Tally::new(set);
-    tally.into_iter().for_each(|(_, tally)| all.merge(tally));
+    tally.into_iter().for_each(|(.., tally)| all.merge(tally));
     all.values.sort_by_key(|(number, _)| *number);
     let fold = |[min, sum, max]: [f64; 3], (_, v): &(u64, [f64; 3])| [min.min(v[0]), sum + v[1], max.max(v[2])];
     let [min, sum, max] = all.values.iter().fold([f64::INFINITY, 0.0, f64::NEG_INFINITY], fold);
 
-    let description = &set.manifest().description;
     let surface = description.widths.counts == Width::F32;
     let recipe = Recipe::parse(None, &description.recipe).ok();
     // Overlapping windows count an event several times, so a rate in Hz is not defined.

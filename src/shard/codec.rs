@@ -2,7 +2,7 @@
 //! a checksum, and trusts none of its input.
 
 use crate::body::{BodyFault, write_body};
-use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL};
+use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL, SampleTable};
 use crate::error::{BaseFault, Error, Result};
 use crate::frames::Width;
 use crate::large::LargeChunk;
@@ -148,6 +148,21 @@ impl ChunkName<'_> {
         format!("chunk {} (samples {} to {last})", self.number, self.first_sample)
     }
 
+    pub(crate) fn checksum_differs(&self, record: &ChunkRecord, checksum: u64) -> Error {
+        let (expected, got) = (format!("xxh3 {:016x}", record.checksum), format!("{checksum:016x}"));
+        self.corrupt(record.samples, "stored bytes", expected, got)
+    }
+
+    /// Compares the BLAKE3 hash of the decoded bytes of a chunk with its identity.
+    pub(crate) fn check_identity(&self, record: &ChunkRecord, body: &[u8]) -> Result<()> {
+        let identity = blake3::hash(body);
+        if *identity.as_bytes() == record.identity {
+            return Ok(());
+        }
+        let expected = blake3::Hash::from_bytes(record.identity);
+        Err(self.corrupt(record.samples, "identity", format!("blake3 {expected}"), identity))
+    }
+
     pub(crate) fn fault(&self, record: &ChunkRecord, fault: BodyFault) -> Error {
         self.corrupt(record.samples, &fault.place, fault.expected, fault.got)
     }
@@ -205,13 +220,8 @@ impl Decoder {
     /// # Errors
     /// [`tonic_base::Error::Corrupt`].
     pub fn decode_and_identify(&mut self, stored: StoredChunk<'_>, chunk: &mut Chunk) -> Result<()> {
-        let identity = blake3::hash(self.decode_body(stored, chunk)?);
-        let StoredChunk { name, record, .. } = stored;
-        if *identity.as_bytes() != record.identity {
-            let expected = blake3::Hash::from_bytes(record.identity);
-            return Err(name.corrupt(record.samples, "identity", format!("blake3 {expected}"), identity));
-        }
-        Ok(())
+        let body = self.decode_body(stored, chunk)?;
+        stored.name.check_identity(stored.record, body)
     }
 
     /// Like [`Decoder::decode`], but leaves cells and counts packed. Doesn't check whether the cells are inside the
@@ -224,16 +234,12 @@ impl Decoder {
         packed.clear();
         let checksum = chunk_checksum(bytes);
         if checksum != record.checksum {
-            let (expected, got) = (format!("xxh3 {:016x}", record.checksum), format!("{checksum:016x}"));
-            return Err(name.corrupt(record.samples, "stored bytes", expected, got));
+            return Err(name.checksum_differs(record, checksum));
         }
         let decoded = record.decoded_bytes as usize;
         packed.body.reserve_exact(decoded);
-        let most = max_bytes(record.samples, bytes.len() as u64);
         match self.decompressor.decompress_to_buffer(bytes, &mut packed.body) {
-            Ok(n) if n == decoded => {
-                packed.index(layout, record.samples, most).map_err(|fault| name.fault(record, fault))
-            }
+            Ok(n) if n == decoded => packed.index_of(layout, record, name),
             Ok(n) => Err(name.corrupt(record.samples, "decoded length", decoded, n)),
             Err(e) => Err(name.corrupt(record.samples, "zstd frame", format!("{decoded} decoded bytes"), e)),
         }
@@ -269,26 +275,49 @@ impl Default for Decoder {
 /// # Errors
 /// [`tonic_base::Error::Corrupt`].
 pub fn check_chunk(name: ChunkName<'_>, chunk: &Chunk, classes: usize) -> Result<()> {
-    let samples = chunk.len() as u32;
-    for (i, sample) in chunk.frames.samples().enumerate() {
+    let facts = chunk.frames.samples().map(|sample| SampleFacts {
+        events: (sample.counts.width() != Width::F32).then(|| sample.events()),
+        odd: sample.counts.values().find(|&n| n == 0.0 || !n.is_finite()),
+    });
+    check_samples(name, &chunk.table, facts, classes)
+}
+
+/// What [`check_samples`] needs to know of the frames of a sample.
+pub(crate) struct SampleFacts {
+    /// Sum of the counts; `None` for surfaces.
+    pub(crate) events: Option<u64>,
+    /// A count or value that is 0 or not finite.
+    pub(crate) odd: Option<f64>,
+}
+
+/// Like [`check_chunk`], for a chunk of which these facts are known.
+pub(crate) fn check_samples(
+    name: ChunkName<'_>,
+    table: &SampleTable,
+    facts: impl Iterator<Item = SampleFacts>,
+    classes: usize,
+) -> Result<()> {
+    let samples = table.labels.len();
+    for (i, SampleFacts { events, odd }) in facts.enumerate() {
         let number = name.first_sample + i as u64;
         let corrupt = |what: &str, expected: String, got: String| {
-            Err(name.corrupt(samples, &format!("{what} of sample {number}"), expected, got))
+            Err(name.corrupt(samples as u32, &format!("{what} of sample {number}"), expected, got))
         };
-        let (ledger, label, flags) = (&chunk.table.ledgers[i], chunk.table.labels[i], chunk.table.flags[i]);
-        if let Some(n) = sample.counts.values().find(|&n| n == 0.0 || !n.is_finite()) {
+        let (ledger, label, flags) = (&table.ledgers[i], table.labels[i], table.flags[i]);
+        if let Some(n) = odd {
             return corrupt("counts", "finite numbers other than 0".into(), n.to_string());
         }
         if !ledger.balances() {
             let expected = format!("{} events accounted for", ledger.events_in);
             return corrupt("ledger", expected, format!("{:?}", ledger.accounted()));
         }
-        let counted = sample.events();
-        let (overlap, surface) = (flags & FLAG_OVERLAP != 0, sample.counts.width() == Width::F32);
-        if !surface && (counted < ledger.binned || (counted > ledger.binned && !overlap)) {
+        let overlap = flags & FLAG_OVERLAP != 0;
+        if let Some(counted) = events
+            && (counted < ledger.binned || (counted > ledger.binned && !overlap))
+        {
             return corrupt("frames", format!("{} events", ledger.binned), counted.to_string());
         }
-        check_label(name, chunk.len(), i, label, classes)?;
+        check_label(name, samples, i, label, classes)?;
         if flags & !(FLAG_SORTED | FLAG_EMPTY | FLAG_OVERLAP) != 0 {
             return corrupt("flags", "bits 0 to 2".into(), format!("{flags:#010b}"));
         }

@@ -1,6 +1,7 @@
 //! Describes a set by those fields of its manifest that are known before the first chunk is written. The marker file of
 //! an unfinished set has the same fields.
 
+use std::fmt;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -126,6 +127,13 @@ impl Tool {
     pub fn this(level: i32) -> Tool {
         let zstd = zstd::zstd_safe::version_string().to_string();
         Tool { tonic_toolkit: env!("CARGO_PKG_VERSION").to_string(), zstd, level }
+    }
+}
+
+impl fmt::Display for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tool { tonic_toolkit, zstd, level } = self;
+        write!(f, "tonic-toolkit {tonic_toolkit}, zstd {zstd} at level {level}")
     }
 }
 

@@ -13,6 +13,7 @@
 // difference, error             what differs between two sets; errors
 
 mod body;
+mod checked;
 mod chunk;
 mod codec;
 mod column;
@@ -39,6 +40,7 @@ mod stored;
 pub mod verify;
 mod writer;
 
+pub use checked::CheckedChunk;
 pub use chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL, SampleTable};
 pub use codec::{ChunkName, Decoder, EncodedChunk, Encoder, StoredChunk, check_chunk};
 pub use column::{Column, ColumnBuf, Width};
@@ -54,7 +56,7 @@ pub use layout::{
 pub use ledger::Ledger;
 pub use manifest::{MANIFEST_FILE, MOST_CLASSES, Manifest, ShardEntry, Totals, identity_of};
 pub use order::{Order, OrderParts, Permutation, WINDOW_SAMPLES, Window};
-pub use output_dir::{Existing, Origin, OutputDir};
+pub use output_dir::{Existing, Origin, OutputDir, describing_file};
 pub use packed::{PackedChunk, PackedSample};
 pub use part::Part;
 pub use reader::{SampleReader, ShardSet};

@@ -52,27 +52,30 @@ impl Totals {
 
     /// Adds the samples of a chunk to the totals.
     pub fn add(&mut self, chunk: &Chunk) {
+        let max_count = chunk.frames.counts.view().max().unwrap_or(0);
         for sample in chunk.frames.samples() {
-            self.max_frames = self.max_frames.max(sample.frames() as u64);
-            self.frames += sample.frames() as u64;
-            self.entries += sample.entries() as u64;
+            self.add_frames(sample.frames() as u64, sample.entries() as u64, max_count);
         }
-        self.max_count = self.max_count.max(chunk.frames.counts.view().max().unwrap_or(0));
         self.add_table(&chunk.table);
     }
 
     /// Adds the samples of a chunk whose frames are in a temporary file.
     pub fn add_large(&mut self, chunk: &LargeChunk) {
         for &(frames, entries) in chunk.counted() {
-            self.max_frames = self.max_frames.max(frames.into());
-            self.frames += u64::from(frames);
-            self.entries += u64::from(entries);
+            self.add_frames(frames.into(), entries.into(), chunk.max_count());
         }
-        self.max_count = self.max_count.max(chunk.max_count());
         self.add_table(chunk.table());
     }
 
-    fn add_table(&mut self, table: &SampleTable) {
+    /// Adds the frames of a sample. `max_count` is its largest count.
+    pub(crate) fn add_frames(&mut self, frames: u64, entries: u64, max_count: u32) {
+        self.max_frames = self.max_frames.max(frames);
+        self.frames += frames;
+        self.entries += entries;
+        self.max_count = self.max_count.max(max_count);
+    }
+
+    pub(crate) fn add_table(&mut self, table: &SampleTable) {
         for &label in table.labels.iter().filter(|&&l| l != NO_LABEL) {
             if let Some(n) = self.class_samples.get_mut(label as usize) {
                 *n += 1;

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use tonic_base::{DirLock, Draft, Error as BaseError, drafted, first_of, is_abandoned, publish, remove_file};
 
 use crate::description::{Id, MARKER, SetDescription, SourceFile};
-use crate::difference::differing_parts;
+use crate::difference::{differing_parts, listed};
 use crate::error::{BaseFault, Error, Result};
-use crate::manifest::{MANIFEST_FILE, Manifest};
+use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry};
 
 /// What to do if the output directory already holds files of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +74,8 @@ pub(crate) enum Begun {
     Nothing,
     /// An unfinished set, which is the same as the new one. Its complete shards can be kept.
     Shards,
-    /// A complete set, which is the same as the new one.
-    Complete,
+    /// A complete set, which has the description of the new one, and its shards as its manifest lists them.
+    Complete(Vec<ShardEntry>),
 }
 
 /// Directory of a set, open for writing.
@@ -210,11 +210,11 @@ impl OutputDir {
             return Ok(Some(Begun::Shards));
         }
         let complete = if self.existing == Existing::Auto { self.manifest()? } else { None };
-        let Some(Manifest { description, .. }) = complete else { return Ok(None) };
+        let Some(Manifest { description, shards, .. }) = complete else { return Ok(None) };
         let begun = Marker { description, origin: marker.origin.clone() };
         check_same(&self.path, marker, &begun)?;
         // A manifest doesn't tell the selection of which a set was made: such a set is written again.
-        Ok(marker.origin.selection.is_none().then_some(Begun::Complete))
+        Ok(marker.origin.selection.is_none().then_some(Begun::Complete(shards)))
     }
 
     /// Makes a complete set unfinished again, because one of its shards is damaged: writes the marker file and removes
@@ -280,6 +280,11 @@ impl OutputDir {
     }
 }
 
+/// Path of the file that describes the set in `dir`: the marker file, or the manifest of a complete set.
+pub fn describing_file(dir: &Path) -> PathBuf {
+    Some(dir.join(MARKER)).filter(|marker| marker.exists()).unwrap_or_else(|| dir.join(MANIFEST_FILE))
+}
+
 fn is_draft(file: &Path) -> bool {
     drafted(&file.file_name().unwrap_or_default().to_string_lossy()).is_some()
 }
@@ -314,6 +319,7 @@ fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
     let sources = [&begun.description.sources, &mine.description.sources];
     let hashes = sources.map(|files| files.iter().map(|file| file.blake3).collect::<Vec<_>>());
+    let descriptions = [&begun.description, &mine.description];
     let (mine, begun) = (of(mine), of(begun));
     // First the fields that a user changes, then those that follow from them.
     let numbers = if hashes[0] == hashes[1] { ["samples", "sources"] } else { ["sources", "samples"] };
@@ -323,16 +329,38 @@ fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let unknown = |field: &String| field == "settings" || field == "linked_files" && begun.get(field).is_none();
     match fields.chain(all).find(|field| mine.get(field) != begun.get(field) && !unknown(field)) {
         None => Ok(()),
-        Some(field) => {
-            let say = |value: &serde_json::Value| match value.get(&field) {
-                Some(serde_json::Value::String(text)) => text.clone(),
-                value => value.map_or("none".into(), ToString::to_string),
-            };
+        Some(mut field) => {
+            let (theirs, mine) = (descriptions[0], descriptions[1]);
+            if field == "tool" && theirs.tool.level != mine.tool.level {
+                field = "level".into();
+            }
             let (expected, got) = match field.as_str() {
                 "sources" => (other_files(sources[0], sources[1]), other_files(sources[1], sources[0])),
-                _ => differing_parts(&say(&begun), &say(&mine)),
+                _ => differing_parts(&shown(&field, theirs), &shown(&field, mine)),
             };
-            Err(Error::Mismatch { path: dir.into(), other: dir.join(MARKER), field, expected, got })
+            Err(Error::Mismatch { path: dir.into(), other: describing_file(dir), field, expected, got })
         }
+    }
+}
+
+/// Returns the value of a field of a description as text for people.
+fn shown(field: &str, description: &SetDescription) -> String {
+    let names = |names: &[String]| if names.is_empty() { "none".into() } else { listed(names) };
+    match field {
+        "classes" => names(&description.classes),
+        "extras" => names(&description.extras),
+        "shape" => description.shape.to_string(),
+        "part" => description.part.map_or("none".into(), |part| format!("{}/{}", part.index, part.of)),
+        "level" => description.tool.level.to_string(),
+        "tool" => description.tool.to_string(),
+        "widths" => format!("counts of {:?}", description.widths.counts).to_lowercase(),
+        "linked_files" => {
+            let files = description.linked_files.iter();
+            names(&files.map(|file| format!("{} (blake3 {:.8})", file.name, file.blake3)).collect::<Vec<_>>())
+        }
+        _ => match serde_json::to_value(description).expect("a description has string keys").get(field) {
+            Some(serde_json::Value::String(text)) => text.clone(),
+            value => value.map_or("none".into(), ToString::to_string),
+        },
     }
 }

@@ -7,10 +7,12 @@
 use std::ops::Range;
 
 use crate::body::{BodyFault, Located, Start, cells_fault, locate, read_table};
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, SampleTable};
+use crate::codec::ChunkName;
 use crate::entries::{add_cells, add_counts, count_of, gap_of};
+use crate::error::Result;
 use crate::frames::{FrameShape, SparseFrames, Width, Widths};
-use crate::layout::SetLayout;
+use crate::layout::{ChunkRecord, SetLayout, max_bytes};
 use crate::planes::Planes;
 
 /// How many numbers of a dense sample are set to 0 at a time, just before the counts of their frames are written. 4,096
@@ -47,6 +49,12 @@ impl PackedChunk {
         PackedChunk { body: Vec::new(), at, widths: layout.widths, shape: layout.shape, starts }
     }
 
+    /// Like [`PackedChunk::index`], for the chunk of an index record. `name` is for errors.
+    pub(crate) fn index_of(&mut self, layout: &SetLayout, record: &ChunkRecord, name: ChunkName<'_>) -> Result<()> {
+        let most = max_bytes(record.samples, record.stored_bytes);
+        self.index(layout, record.samples, most).map_err(|fault| name.fault(record, fault))
+    }
+
     /// Finds the columns in `body` and checks them. Unpacked, they may take at most `most` bytes. Cells outside the frame
     /// are not found here, but when cells are unpacked.
     pub(crate) fn index(&mut self, layout: &SetLayout, samples: u32, most: u64) -> Result<(), BodyFault> {
@@ -70,6 +78,11 @@ impl PackedChunk {
     /// Whether the chunk has no samples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Widths of the columns when they are unpacked.
+    pub fn widths(&self) -> Widths {
+        self.widths
     }
 
     /// Class of sample `i`, or [`NO_LABEL`](crate::chunk::NO_LABEL).
@@ -101,9 +114,14 @@ impl PackedChunk {
         }
     }
 
+    /// Reads labels, flags, ledgers and extra columns. Replaces the content of `table`.
+    pub(crate) fn read_table(&self, table: &mut SampleTable) {
+        read_table(&self.body, &self.at, table);
+    }
+
     /// Unpacks all samples with their labels, flags, ledgers and extra columns. Replaces the content of `chunk`.
     pub(crate) fn unpack(&self, chunk: &mut Chunk) -> Result<(), BodyFault> {
-        read_table(&self.body, &self.at, &mut chunk.table);
+        self.read_table(&mut chunk.table);
         let out = &mut chunk.frames;
         if out.widths() != self.widths {
             *out = SparseFrames::new(self.widths);
@@ -128,6 +146,13 @@ impl PackedChunk {
     }
 }
 
+impl<'a> PackedSample<'a> {
+    /// The values of the occupied cells, of surfaces.
+    pub fn values(self) -> impl Iterator<Item = f64> + use<'a> {
+        self.large_counts.iter().map(|bits| f64::from(f32::from_bits(bits)))
+    }
+}
+
 impl PackedSample<'_> {
     /// Number of frames, T.
     pub fn frames(&self) -> usize {
@@ -137,6 +162,38 @@ impl PackedSample<'_> {
     /// Number of occupied cells in all frames, N.
     pub fn entries(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Sum of the counts, of frames with counts.
+    pub(crate) fn events(&self) -> u64 {
+        let large: u64 = self.large_counts.iter().map(u64::from).sum();
+        self.entries.iter().map(|&byte| u64::from(count_of(byte, &mut std::iter::empty()))).sum::<u64>() + large
+    }
+
+    /// The largest count; 0 for surfaces.
+    pub(crate) fn max_count(&self) -> u32 {
+        let mut large = self.large_counts.iter();
+        match self.widths.counts {
+            Width::F32 => 0,
+            _ => self.entries.iter().map(|&byte| count_of(byte, &mut large)).max().unwrap_or(0),
+        }
+    }
+
+    /// Calls `each` with the cell and the count of every entry, in order. The count of an entry of a surface is 1. The
+    /// cells must be inside the frame.
+    pub fn for_each(&self, mut each: impl FnMut(u32, u32)) {
+        let surface = self.widths.counts == Width::F32;
+        let (mut gaps, mut large, mut rest) = (self.long_gaps.iter(), self.large_counts.iter(), self.entries);
+        for size in self.sizes() {
+            let (frame, others) = rest.split_at(size);
+            rest = others;
+            let mut next = 0;
+            for &byte in frame {
+                let cell = next + gap_of(byte, &mut gaps);
+                next = cell + 1;
+                each(cell as u32, if surface { 1 } else { count_of(byte, &mut large) });
+            }
+        }
     }
 
     /// Whether all cells are inside the frame.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use crate::checked::{decompress, is_large};
 use crate::chunk::Chunk;
 use crate::codec::{ChunkName, Decoder, EncodedChunk, StoredChunk, check_chunk};
 use crate::error::{Error, Result};
@@ -82,7 +83,13 @@ impl Shard {
     /// Like [`Shard::decode`], but leaves cells and counts packed, and doesn't check whether the cells are inside the
     /// frame.
     pub(crate) fn decode_packed(&self, k: usize, decoder: &mut Decoder, packed: &mut PackedChunk) -> Result<()> {
-        decoder.with_stored(|decoder, bytes| decoder.decode_packed(self.read_stored(k, bytes)?, packed))
+        let (name, record) = (self.name(k), &self.head.chunks[k]);
+        if !is_large(record) {
+            return decoder.with_stored(|decoder, bytes| decoder.decode_packed(self.read_stored(k, bytes)?, packed));
+        }
+        packed.clear();
+        decompress(&self.map, record, name, &mut packed.body)?;
+        packed.index_of(&self.head.layout, record, name)
     }
 
     /// Returns the stored bytes of chunk `k` of this shard and its index record, so that they can be copied to another
@@ -109,16 +116,19 @@ impl Shard {
     /// # Panics
     /// If the shard has no chunk `k`.
     pub fn decode_and_verify(&self, k: usize, classes: usize, decoder: &mut Decoder, chunk: &mut Chunk) -> Result<()> {
-        let (name, record) = (self.name(k), &self.head.chunks[k]);
-        decoder.with_stored(|decoder, bytes| {
-            decoder.decode_and_identify(self.read_stored(k, bytes)?, chunk)?;
-            check_chunk(name, chunk, classes)?;
-            let end = record.offset + record.stored_bytes;
-            self.read_of(k, end..aligned(end), bytes)?; // up to the next chunk or the end of the file
-            if bytes.iter().any(|&b| b != 0) {
-                return Err(name.corrupt(record.samples, "padding after it", "zeros", "something else"));
-            }
-            Ok(())
-        })
+        decoder.with_stored(|decoder, bytes| decoder.decode_and_identify(self.read_stored(k, bytes)?, chunk))?;
+        check_chunk(self.name(k), chunk, classes)?;
+        self.check_padding(k)
+    }
+
+    /// Checks that there are only zeros after chunk `k`, up to the next chunk or the end of the file.
+    pub(crate) fn check_padding(&self, k: usize) -> Result<()> {
+        let (record, mut bytes) = (&self.head.chunks[k], Vec::new());
+        let end = record.offset + record.stored_bytes;
+        self.read_of(k, end..aligned(end), &mut bytes)?;
+        match bytes.iter().all(|&b| b == 0) {
+            true => Ok(()),
+            false => Err(self.name(k).corrupt(record.samples, "padding after it", "zeros", "something else")),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Verifies a set: checks the bytes on disk against everything that the format requires.
 
-use crate::chunk::Chunk;
+use crate::checked::CheckedChunk;
 use crate::codec::Decoder;
 use crate::error::{BaseFault, Error, Result};
 use crate::manifest::{Manifest, Totals, set_id};
@@ -69,13 +69,9 @@ pub fn verify_dir(dir: &Path, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec
 /// the chunk's totals or error.
 pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Vec<(u64, Result<Totals>)> {
     let fresh = || (Decoder::new(), None);
-    let check = |(decoder, chunk): &mut (Decoder, Option<Chunk>), (shard, k): (&Shard, usize)| {
-        let chunk = chunk.get_or_insert_with(|| Chunk::new(shard.head().layout.widths, 0));
-        let checked = shard.decode_and_verify(k, classes, decoder, chunk).map(|()| {
-            let mut totals = Totals::new(classes);
-            totals.add(chunk);
-            totals
-        });
+    let check = |(decoder, chunk): &mut (Decoder, Option<CheckedChunk>), (shard, k): (&Shard, usize)| {
+        let chunk = chunk.get_or_insert_with(|| CheckedChunk::new(&shard.head().layout));
+        let checked = shard.check(k, classes, decoder, chunk).map(|()| chunk.totals(classes));
         progress.add(shard.head().chunks[k].samples.into());
         (shard.chunk_number(k), checked)
     };

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use tonic_base::Error as BaseError;
 
+use crate::checked::CheckedChunk;
 use crate::chunk::Chunk;
 use crate::codec::{Decoder, EncodedChunk};
 use crate::description::{SetDescription, shard_name};
@@ -65,10 +66,13 @@ impl SetWriter {
         let (description, identities, shards) = (marker.description.clone(), Vec::new(), Vec::new());
         let totals = Totals::new(description.classes.len());
         let mut writer = SetWriter { dir, description, totals, identities, shards, shard: None };
-        if begun != Begun::Nothing {
-            writer.take_up_complete_shards(kept)?;
-        }
-        if begun == Begun::Complete && writer.chunks_done() < writer.description.chunks() {
+        let listed = match &begun {
+            Begun::Nothing => return Ok(writer),
+            Begun::Shards => None,
+            Begun::Complete(listed) => Some(&listed[..]),
+        };
+        writer.take_up_complete_shards(listed, kept)?;
+        if listed.is_some() && writer.chunks_done() < writer.description.chunks() {
             writer.dir.reopen(&marker)?;
         }
         Ok(writer)
@@ -164,25 +168,31 @@ impl SetWriter {
     }
 
     /// Verifies the shards that are in the directory already, in order, and continues the set after them. Stops at the
-    /// first shard that is missing or damaged: writing continues there. Calls `kept` for each shard, as described at
-    /// [`SetWriter::start_with`].
-    fn take_up_complete_shards(&mut self, kept: &mut Kept<'_>) -> Result<()> {
+    /// first shard that is missing or damaged, or that is not the one in `listed`, the list of a manifest: writing
+    /// continues there. Calls `kept` for each shard, as described at [`SetWriter::start_with`].
+    fn take_up_complete_shards(&mut self, listed: Option<&[ShardEntry]>, kept: &mut Kept<'_>) -> Result<()> {
         let (mut decoder, classes) = (Decoder::new(), self.description.classes.len());
         for number in 0..self.description.shards() {
             let path = self.dir.path().join(shard_name(number));
             let place = self.description.shard_place(number);
             let Ok(shard) = Shard::open(&path) else { break };
+            let entry = shard_entry(number, shard.head());
+            if listed.is_some_and(|listed| listed.get(number as usize) != Some(&entry)) {
+                break;
+            }
             if shard.head().layout != self.description.layout() || shard.head().place != place {
                 break;
             }
-            let (mut totals, mut chunk) = (Totals::new(classes), Chunk::new(self.description.widths, 0));
+            let (mut totals, mut chunk) = (Totals::new(classes), CheckedChunk::new(&shard.head().layout));
             let (mut labels, mut ledgers) = (Vec::new(), Vec::new());
             let whole = (0..shard.head().chunks.len()).all(|k| {
-                let result = shard.decode_and_verify(k, classes, &mut decoder, &mut chunk);
-                totals.add(&chunk);
-                labels.extend_from_slice(&chunk.table.labels);
-                ledgers.extend_from_slice(&chunk.table.ledgers);
-                result.is_ok()
+                let is_whole = shard.check(k, classes, &mut decoder, &mut chunk).is_ok();
+                if is_whole {
+                    totals.merge(&chunk.totals(classes));
+                    labels.extend_from_slice(&chunk.table.labels);
+                    ledgers.extend_from_slice(&chunk.table.ledgers);
+                }
+                is_whole
             });
             if !whole {
                 break;
@@ -191,7 +201,7 @@ impl SetWriter {
             let first = self.identities.len() as u64 * u64::from(self.description.chunk_samples);
             kept(first, &labels, &ledgers);
             self.identities.extend(shard.head().chunks.iter().map(|c| c.identity));
-            self.shards.push(shard_entry(number, shard.head()));
+            self.shards.push(entry);
         }
         Ok(())
     }

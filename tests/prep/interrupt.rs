@@ -135,7 +135,14 @@ fn resume_refuses_another_conversion_by_the_field_that_differs() {
     );
     refused(&job.file, &["--channels", "50"], &["differs"]);
     refused(&job.file, &["--limit", "100"], &["samples differs", "240", "100"]);
-    refused(&job.file, &["--level", "9"], &["tool differs", "9"]);
+    refused(&job.file, &["--level", "9"], &["level differs", "expected 1, got 9", "give --level 1, as it began"]);
+    let classes = job.dir.file("classes.txt", "zero\none\ntwo\nthree\n");
+    refused(
+        &job.file,
+        &["--classes", classes.to_str().unwrap()],
+        &["classes differs", "expected zero, one, two, got zero, one, two, three", "give --classes, --classes-of and"],
+    );
+    refused(&job.file, &["--part", "1/2"], &["--part", "as it began"]);
     refused(&other, &[], &["sources differs", "a.h5", "b.h5"]);
     refuses(convert(&[&job.file], &out).args(SMALL), 2, &["exists already", "--resume", "--overwrite"]);
     let unlocked = |mut files: std::collections::BTreeMap<String, Vec<u8>>| {
@@ -192,8 +199,15 @@ fn resume_auto_starts_continues_or_finds_the_set_complete() {
     assert_eq!(resumed(), 28, "a damaged shard and those after it are made again");
     assert!(contents(&out) == job.expected);
 
-    let words = ["recipe differs", "expected time_window = 4000, got time_window = 5000"];
+    // A shard of another recording, which is whole in itself.
+    let other = job.dir.convert(&[&Recording::random(126, SAMPLES, 600).write(&job.dir.join("b.h5"))], "other", &SMALL);
+    std::fs::copy(other.join("00017.shard"), out.join("00017.shard")).unwrap();
+    assert_eq!(resumed(), 68, "a shard that the manifest doesn't list and those after it are made again");
+    assert!(contents(&out) == job.expected);
+
+    let words = ["recipe differs", "manifest.json", "expected time_window = 4000, got time_window = 5000"];
     refuses(auto().args(["--time-window", "5000"]), 4, &words);
+    refuses(auto().args(["--level", "9"]), 4, &["auto: level differs from", "manifest.json: expected 1, got 9"]);
     assert!(contents(&out) == job.expected, "the set of other options stays as it was");
     let half = job.dir.join("half");
     job.kill(&half, 9);
@@ -274,4 +288,88 @@ fn a_run_far_from_a_safe_place_ends_all_the_same() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{said}");
     says(&said, &["interrupted: complete shards are kept", "--resume"]);
+}
+
+/// Starts a command, and sends it the signal `name` as soon as it handles signals. Asserts that it ends with exit code
+/// 130 within two seconds. Its output is not read until then, so it also waits if it writes more than a pipe holds.
+#[cfg(target_os = "linux")]
+fn ends_by(command: &mut Command, name: &str) {
+    command.env(NO_LOCKS.0, NO_LOCKS.1).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    while !handles_usr1(&child) {
+        assert!(child.try_wait().unwrap().is_none(), "{command:?} ended: {:?}", child.wait_with_output());
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    let start = Instant::now();
+    signal(&child, name);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{command:?} {name}: {said}");
+    assert!(start.elapsed() < Duration::from_secs(2), "{command:?} {name}");
+    says(&said, &["interrupted"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_ends_every_command_with_130_and_leaves_no_file() {
+    let dir = scratch();
+    let make_pipe = |path: PathBuf| {
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path.display().to_string()
+    };
+    // Whoever reads a pipe into which nobody writes waits forever.
+    let (set, never) = (dir.folder("set"), make_pipe(dir.join("never.csv")));
+    make_pipe(set.join("manifest.json"));
+    let camera = super::camera::Camera::random(1, 9, 900_000).npy(&dir.join("a.npy")).display().to_string();
+    let camera = format!("{camera} --sensor 40,30,2 --labels {never}");
+    let (set, out) = (set.display().to_string(), dir.join("out").display().to_string());
+    let commands = [
+        format!("plan {camera} --parts 1"),
+        format!("bench {camera}"),
+        format!("convert {camera} -o {out} --dry-run"),
+        format!("convert {camera} -o {out}"),
+        format!("info {set}"),
+        format!("verify {set}"),
+        format!("stats {set} --png {out}.png"),
+        format!("show {set} --png {out}.png"),
+        format!("export {set} --npy {out}"),
+        format!("ls {set}"),
+        format!("cat {set}"),
+        format!("diff {set} {set}"),
+        format!("subset {out} {set}"),
+        format!("merge {out} {set}"),
+        format!("repair {set} --from {set}"),
+        format!("synth -o {out}.h5 --samples 10000000"),
+    ];
+    for (command, name) in commands.iter().zip(["TERM", "USR1", "INT", "HUP"].into_iter().cycle()) {
+        ends_by(Command::new(program()).args(command.split(' ')), name);
+    }
+    let left: Vec<String> =
+        std::fs::read_dir(&*dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let all = ["a.npy", "never.csv", "set"];
+    assert!(left.iter().all(|name| all.contains(&name.as_str())), "{left:?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_export_that_is_interrupted_has_whole_arrays_only() {
+    let dir = scratch();
+    let set = dir.set(&Recording::random(29, 2000, 600), &[]);
+    let out = dir.join("arrays");
+    let mut command = Command::new(program());
+    command.arg("export").arg(&set).arg("--npy").arg(&out).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    while !out.join("frames_3.npy").exists() {}
+    signal(&child, "TERM");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    let arrays = contents(&out);
+    assert!(arrays.len() > 3 && arrays.len() < 2000);
+    for (name, bytes) in arrays {
+        assert!(name.starts_with("frames_") && name.ends_with(".npy"), "{name}");
+        let header = String::from_utf8_lossy(&bytes[10..128]).into_owned();
+        let numbers = header.split_once("'shape': (").unwrap().1.split_once(')').unwrap().0;
+        let cells: usize = numbers.split(',').filter_map(|n| n.trim().parse::<usize>().ok()).product();
+        assert_eq!(bytes.len(), 128 + cells, "{name}: {header}");
+    }
 }

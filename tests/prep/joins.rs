@@ -115,12 +115,18 @@ fn missing_duplicate_and_strange_parts_are_named() {
     let third = bench.convert("third", &["--part", "3/3"]);
     refused(&[with(&[1, 2, 4]), vec![third]].concat(), &["third: part differs", "another part of 4", "part 3 of 3"]);
     let level = bench.convert("level", &["--part", "4/4", "--level", "9"]);
-    refused(&[with(&[1, 2, 3]), vec![level]].concat(), &["level: zstd level differs from", "got 9"]);
-    let limited = bench.convert("limited", &["--part", "4/4", "--limit", "12"]);
-    refused(
-        &[with(&[1, 2, 3]), vec![limited]].concat(),
-        &["recordings differs from", "of 20 samples", "of 12 samples"],
-    );
+    refused(&[with(&[1, 2, 3]), vec![level.clone()]].concat(), &["level: zstd level differs from", "got 9"]);
+    refused(&[vec![level], with(&[1, 2, 3])].concat(), &["level: zstd level differs from", "expected 1", "got 9"]);
+    // Whichever part is the strange one, the error is of it.
+    for (i, strange) in ["1/4", "4/4"].into_iter().enumerate() {
+        let limited = bench.convert(&format!("limited{i}"), &["--part", strange, "--limit", "12"]);
+        let others = if i == 0 { with(&[2, 3, 4]) } else { with(&[1, 2, 3]) };
+        let words =
+            ["limited", ": recordings differs from", "expected 1 recordings of 20 samples", "got 1 recordings of 12"];
+        refused(&[vec![limited], others].concat(), &words);
+    }
+    let recipe = bench.convert("recipe", &["--part", "1/4", "--time-window", "5000"]);
+    refused(&[vec![recipe], with(&[2, 3, 4])].concat(), &["recipe: recipe differs from", "got time_window = 5000"]);
     // A part is a set: the tools can show it and divide it.
     tool("verify", &parts[1]).assert().success();
     let some = bench.taken("some", &parts[1], &["--samples", "..1"]);

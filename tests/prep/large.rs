@@ -3,8 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use tonic_toolkit::shard::Width;
+
 use super::camera::npy_header;
-use super::recording::{convert, json, refuses, samples, scratch, shell, tool};
+use super::made::{Frame, Set};
+use super::recording::{change, convert, json, refuses, samples, scratch, shell, tool};
 
 /// More events than are read at once, or sorted in memory.
 const EVENTS: i64 = (1 << 22) + 100_000;
@@ -75,4 +78,44 @@ fn a_folder_of_temporary_files_that_is_full_or_missing_is_named() {
     let mut resumed = convert(&[&file], &dir.join("set"));
     resumed.args(SENSOR).arg("--resume").env("TMPDIR", &full).assert().success();
     assert_eq!(std::fs::read_dir(&full).unwrap().count(), 0);
+}
+
+#[test]
+fn a_chunk_of_many_stored_bytes_is_checked_and_counted_piece_by_piece() {
+    const ENTRIES: u64 = 10_000_000;
+    const PER_FRAME: u64 = 5000;
+    let mut noise = 1_u64;
+    let mut draw = |n: u64| {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (noise >> 33) % n
+    };
+    // Gaps and counts of random bits, which zstd cannot compress.
+    let mut frame = |_| -> Frame {
+        let mut cell = 0;
+        let mut entry = |_| {
+            cell += 1 + draw(31) as u32;
+            (cell - 1, (1 + draw(7)) as f64)
+        };
+        (0..PER_FRAME).map(&mut entry).collect()
+    };
+    let frames: Vec<Frame> = (0..ENTRIES / PER_FRAME).map(&mut frame).collect();
+    let twos = frames.iter().flatten().filter(|entry| entry.1 == 2.0).count();
+    let events: f64 = frames.iter().flatten().map(|entry| entry.1).sum();
+    let dir = scratch();
+    let set = dir.join("set");
+    let manifest =
+        Set { chunk_samples: 1, ..Set::new([1, 1, 32 * PER_FRAME as u32], Width::U8, vec![frames]) }.write(&set);
+    assert!(manifest.stored_bytes() > 9 << 20, "{}", manifest.stored_bytes());
+    tool("verify", &set).assert().success();
+    let said = json(tool("stats", &set).arg("--json"));
+    assert_eq!(said["counts"][1], serde_json::json!({"from": 2, "to": 2, "entries": twos}));
+    assert_eq!(said["ledger"]["binned"], events as u64);
+    let shard = set.join("00000.shard");
+    change(&shard, |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    });
+    for name in ["verify", "stats"] {
+        refuses(&mut tool(name, &set), 4, &["00000.shard", "chunk 0", "stored bytes: expected xxh3"]);
+    }
 }

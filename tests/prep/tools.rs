@@ -299,3 +299,58 @@ fn every_tool_refuses_damaged_and_incomplete_sets() {
     let words = ["00000.shard: corrupt: chunk 0 (samples 0 to 1)"];
     refuses(tool("diff", &dir.join("other")).arg(dir.join("damaged")), 4, &words);
 }
+
+/// Runs a command with `--json`. It must print one object on stdout, with these keys, and nothing on stderr.
+fn says_json(command: &mut assert_cmd::Command, keys: &str) -> Value {
+    let output = command.arg("--json").assert().success().get_output().clone();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{command:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.trim_end().lines().count(), 1, "{command:?}: {text}");
+    let said: Value = serde_json::from_str(&text).unwrap();
+    for key in keys.split(' ') {
+        assert!(said.get(key).is_some(), "{command:?}: no {key} in {said}");
+    }
+    said
+}
+
+#[test]
+fn every_command_that_writes_says_what_it_wrote_as_json() {
+    const SET: &str = "path set_id samples classes class_samples stored_bytes ledger notes";
+    let dir = scratch();
+    let set = dir.set(&Recording::random(71, 12, 60), &[]);
+    let id = |set: &Path| json!(ShardSet::open(set).unwrap().manifest().set_id);
+    let size = |name: &str| json!(dir.join(name).metadata().unwrap().len());
+
+    let said = says_json(prep().arg("merge").arg(dir.join("merged")).args([&set, &set]), SET);
+    assert_eq!((&said["samples"], &said["path"]), (&json!(24), &json!(dir.join("merged"))));
+    assert_eq!(said["set_id"], id(&dir.join("merged")));
+    let said = says_json(prep().arg("subset").arg(dir.join("some")).arg(&set).args(["--samples", "..5"]), SET);
+    assert_eq!((&said["samples"], &said["set_id"]), (&json!(5), &id(&dir.join("some"))));
+    let split = ["--split", "0.5,0.25", "--into", "train,test"];
+    let said = says_json(prep().arg("subset").arg(dir.join("split")).arg(&set).args(split), "sets");
+    for (i, (name, samples)) in [("train", 6), ("test", 3)].into_iter().enumerate() {
+        let (one, path) = (&said["sets"][i], dir.join("split").join(name));
+        assert_eq!((&one["path"], &one["samples"]), (&json!(path), &json!(samples)));
+        assert_eq!(one["set_id"], id(&path));
+    }
+    let said = says_json(
+        tool("export", &set).arg("--npy").arg(dir.join("npy")).args(["--samples", "2..6"]),
+        "path labels set_id first_sample samples bytes notes",
+    );
+    assert_eq!((&said["first_sample"], &said["samples"]), (&json!(2), &json!(4)));
+    let bytes: usize = contents(&dir.join("npy")).values().map(Vec::len).sum();
+    assert_eq!((&said["bytes"], contents(&dir.join("npy")).len()), (&json!(bytes), 5));
+    let said = says_json(
+        tool("show", &set).args(["--sample", "3", "--png"]).arg(dir.join("3.png")),
+        "sample class frames events shape path bytes notes",
+    );
+    assert_eq!((&said["path"], &said["bytes"]), (&json!(dir.join("3.png")), &size("3.png")));
+    let drawn = says_json(&mut tool("show", &set), "sample class raster notes");
+    assert!(stdout(&mut tool("show", &set)).contains(drawn["raster"].as_str().unwrap()));
+    let said = says_json(
+        prep().arg("synth").arg("-o").arg(dir.join("made.h5")).args(["--samples", "3", "--classes", "2"]),
+        "path samples classes seed bytes notes",
+    );
+    assert_eq!((&said["samples"], &said["bytes"]), (&json!(3), &size("made.h5")));
+    says_json(tool("repair", &set).arg("--from").arg(dir.join("a.h5")), "path whole shards lost faults notes");
+}

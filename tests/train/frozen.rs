@@ -38,6 +38,12 @@ fn assert_finishes(name: &str, options: &str) {
         assert!(bytes(&finished, file) == bytes(&run, file), "{file} differs");
     }
     assert!(bytes(&finished, "test.json") == before_new_keys(bytes(&run, "test.json")), "test.json differs");
+    let compared: serde_json::Value = {
+        let output = train().arg("compare").arg(&run).arg("--json").output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let before = bytes(&frozen_run.join("stopped"), "metrics.jsonl").iter().filter(|&&byte| byte == b'\n').count();
+    assert_eq!(compared["runs"][0]["epochs_of_training_time"], before, "epochs of the earlier version");
     let scores = |run: &Path| -> Vec<_> { epochs(run).iter().map(|epoch| (epoch.train, epoch.valid)).collect() };
     assert_eq!(scores(&finished), scores(&run));
 }

@@ -207,7 +207,9 @@ fn runs_are_compared_with_means_over_seeds() {
     assert_eq!(third["best"]["loss"], epochs[best]["valid"]["loss"]);
     assert_eq!(third["last_train"], epochs[1]["train"]);
     let seconds = |epoch: &Value| epoch["seconds"].as_f64().unwrap();
-    assert_eq!(third["seconds"].as_f64().unwrap(), epochs.iter().map(seconds).sum::<f64>());
+    let trained = epochs.iter().map(seconds).sum::<f64>();
+    assert!(third["seconds"].as_f64().unwrap() > trained, "with loading, validation and test");
+    assert_eq!(third["epochs_of_training_time"], 0);
     assert_eq!((&third["state"], &third["epochs_done"], &third["group"]), (&"finished".into(), &2.into(), &2.into()));
     let test = |part: &str| run(&said, part)["test"]["accuracy"].as_f64().unwrap();
     let group = &said["groups"][0];
@@ -222,6 +224,24 @@ fn runs_are_compared_with_means_over_seeds() {
     assert!(bytes(path, "runs.png").len() > 20_000);
     let text = program(path, "compare my'sweep").output().unwrap().stdout;
     assert_says(&String::from_utf8(text).unwrap(), &["valid acc", "2/2", "lr 0.01  ", " ± ", "(n 2)"]);
+
+    // A run of an earlier version.
+    let folder = path.join("my'sweep/003-lr0.002-hidden8x8-seed2");
+    std::fs::remove_file(folder.join("times.json")).unwrap();
+    let said = json(&mut program(path, "compare my'sweep"));
+    let third = run(&said, "003");
+    assert_eq!(third["seconds"].as_f64().unwrap(), trained);
+    assert_eq!(third["epochs_of_training_time"], 2);
+    assert_eq!(third["notes"], serde_json::json!(["time of training alone"]));
+    // The processes of a run add up.
+    std::fs::write(
+        folder.join("times.json"),
+        "[{\"epochs_before\":1,\"seconds\":7},{\"epochs_before\":1,\"seconds\":5}]",
+    )
+    .unwrap();
+    let third = run(&json(&mut program(path, "compare my'sweep")), "003").clone();
+    assert!((third["seconds"].as_f64().unwrap() - seconds(&epochs[0]) - 12.0).abs() < 1e-9);
+    assert_eq!(third["notes"], serde_json::json!(["of 1 of 2 epochs, time of training alone"]));
 }
 
 #[test]

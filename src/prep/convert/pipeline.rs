@@ -17,8 +17,8 @@ use crate::convert::settings::{check_settings, settings};
 use crate::error::{Error, Result};
 use crate::source::{Layout, TakenColumns};
 use tonic_shard::{
-    Existing, KEPT, Ledger, MARKER, Manifest, Origin, OutputDir, SetDescription, SetWriter, ShardFault, SourceFile,
-    Width,
+    Existing, KEPT, Ledger, Manifest, Origin, OutputDir, SetDescription, SetWriter, ShardFault, SourceFile, Width,
+    describing_file,
 };
 
 /// The result of a conversion.
@@ -89,7 +89,7 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
     }
     if let Some((begun, origin)) = &begun {
         let of = |sources: &[SourceFile]| sources.iter().map(|source| source.blake3).collect::<Vec<_>>();
-        let place = (dir.path(), &*dir.path().join(MARKER));
+        let place = (dir.path(), &*describing_file(dir.path()));
         check_settings(place, &mut settings, &origin.settings, of(&begun.sources) == of(&sources))?;
     }
     let unknown = begun.as_ref().is_some_and(|(_, origin)| origin.settings.is_empty());
@@ -199,32 +199,43 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin
     }
 }
 
-/// Checks the chunks that are kept of an unfinished set, if an earlier version began it and stored no settings. Makes
-/// the first, the middle and the last of these chunks again, and compares them with the kept ones.
+/// Checks the chunks that are kept of a set whose settings are not known: a complete set, or one that an earlier version
+/// began. Makes up to 16 of these chunks again, spread evenly from the first to the last, and compares them with the
+/// kept ones.
 ///
 /// # Errors
 /// [`tonic_shard::Error::Mismatch`]; errors of making a chunk.
 fn check_kept(job: &Job<'_>, writer: &SetWriter) -> Result<()> {
     let kept = writer.identities();
     let Some(last) = kept.len().checked_sub(1) else { return Ok(()) };
-    let mut maker = job.maker(writer.description())?;
-    for number in BTreeSet::from([0, last / 2, last]) {
-        let made = match maker.make(number as u64) {
-            Ok((_, encoded)) => Some(encoded.record.identity),
-            Err(ChunkFailure::TooNarrow(_)) => None,
-            Err(ChunkFailure::Error(error)) => return Err(error),
-        };
-        if made != Some(kept[number]) {
-            return Err(other_options(job.conversion, format!("other frames in chunk {number}")));
-        }
-    }
-    Ok(())
+    let numbers: Vec<usize> = BTreeSet::from_iter((0..REMADE).map(|i| last * i / (REMADE - 1))).into_iter().collect();
+    in_order(
+        0..numbers.len() as u64,
+        job.conversion.threads,
+        KEPT,
+        || job.maker(writer.description()),
+        |maker, i| {
+            let number = numbers[i as usize];
+            match maker.make(number as u64) {
+                Ok((_, encoded)) => Ok((number, encoded.record.identity == kept[number])),
+                Err(ChunkFailure::TooNarrow(_)) => Ok((number, false)),
+                Err(ChunkFailure::Error(error)) => Err(error),
+            }
+        },
+        |(number, is_same)| match is_same {
+            true => Ok(()),
+            false => Err(other_options(job.conversion, format!("other frames in chunk {number}"))),
+        },
+    )
 }
+
+/// Number of chunks that [`check_kept`] makes again.
+const REMADE: usize = 16;
 
 /// Returns the error for options that don't give what is kept of a set.
 fn other_options(conversion: &Conversion, got: String) -> Error {
     let (output, expected) = (&conversion.output, "the options that the complete shards were made with");
-    Error::mismatch(output, &output.join(MARKER), "way of reading the recordings", expected, got)
+    Error::mismatch(output, &describing_file(output), "way of reading the recordings", expected, got)
 }
 
 /// Prints the layout and the sensor of the recordings, and the notes from opening them; if quiet, only warnings.

@@ -11,7 +11,7 @@ use tonic_loader::Batch;
 use tonic_shard::SampleFrames;
 
 use crate::engine::step::{BatchLoss, Engine, SampleWeights, check_interrupt, check_loss, check_step};
-use crate::error::{KernelError, Result};
+use crate::error::{Error, KernelError, Result};
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
 use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
@@ -102,12 +102,13 @@ impl CpuEngine {
             .map(|(i, (sample, logits))| {
                 check_interrupt()?;
                 let mut state = take(states);
-                let result = packed.forward(&mut state, *sample, steps, i, logits);
+                let result = packed.forward(&mut state, *sample, steps, i, logits).map_err(Error::from);
+                let result = result.and_then(|()| check_interrupt());
                 if result.is_ok() {
                     each(&state);
                 }
                 give(states, state);
-                Ok(result?)
+                result
             })
             .collect();
         results.into_iter().collect()
@@ -235,12 +236,13 @@ impl GradientBlock {
         for (i, ((sample, &label), logits)) in samples {
             check_interrupt()?;
             packed.forward(state, *sample, steps, first + i, logits)?;
+            check_interrupt()?;
             let loss = loss::cross_entropy(logits, label as usize, weights.scale(label), &mut gradient);
             self.losses.push(weights.weighted(loss, label));
             self.correct += usize::from(loss::predicted(logits) == label as usize);
             packed.backward(state, &gradient, &mut self.gradients);
         }
-        Ok(())
+        check_interrupt()
     }
 }
 

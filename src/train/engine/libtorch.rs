@@ -13,7 +13,7 @@
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use tonic_loader::Batch;
 
-use crate::engine::step::{BatchLoss, Engine, check_loss, check_step};
+use crate::engine::step::{BatchLoss, Engine, check_interrupt, check_loss, check_step};
 use crate::error::{BaseFault, Error, KernelError, Result};
 use crate::gpu::load_libtorch_cuda;
 use crate::kernel::iaf::Neuron;
@@ -64,7 +64,7 @@ impl Engine for LibtorchEngine {
         let input = DenseBatch::new(network, device, batch, steps)?;
         let leaves: Vec<Tensor> =
             leaves(network, device).into_iter().map(|leaf| leaf.set_requires_grad(true)).collect();
-        let (output, _) = output(network, &input, &leaves);
+        let (output, _) = output(network, &input, &leaves)?;
         let targets: Vec<i64> = batch.labels.iter().map(|&label| label.into()).collect();
         let targets = Tensor::from_slice(&targets).to_device(device);
         let weights = self.class_weights.as_ref().map(|weights| Tensor::from_slice(weights).to_device(device));
@@ -84,14 +84,14 @@ impl Engine for LibtorchEngine {
 
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {
         let input = DenseBatch::new(network, self.device, batch, steps)?;
-        let (output, _) = no_grad(|| output(network, &input, &leaves(network, self.device)));
+        let (output, _) = no_grad(|| output(network, &input, &leaves(network, self.device)))?;
         self.keep_logits(&output, batch.frames.len() * network.shape().classes);
         Ok(&self.logits)
     }
 
     fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>> {
         let input = DenseBatch::new(network, self.device, batch, steps)?;
-        let (_, layers) = no_grad(|| output(network, &input, &leaves(network, self.device)));
+        let (_, layers) = no_grad(|| output(network, &input, &leaves(network, self.device)))?;
         let steps = input.alive.sum(Kind::Double).double_value(&[]) as u64;
         // Counts beyond 2^53 would lose their last bits in float64.
         let sums = |spikes: &Tensor| -> Vec<u64> {
@@ -158,31 +158,34 @@ fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
 }
 
 /// Runs the network forward. Returns two results: the output of the readout summed over the steps of each sample,
-/// (batch, classes), and the spike counts of each hidden layer, (T, batch, neurons).
-fn output(network: &Network, input: &DenseBatch, leaves: &[Tensor]) -> (Tensor, Vec<Tensor>) {
+/// (batch, classes), and the spike counts of each hidden layer, (T, batch, neurons). Stops between two time steps if an
+/// interruption is requested. The backward pass, which libtorch runs, cannot be stopped.
+fn output(network: &Network, input: &DenseBatch, leaves: &[Tensor]) -> Result<(Tensor, Vec<Tensor>)> {
     let neuron = network.neuron.constants();
     let mut activity = input.counts.shallow_clone();
     let hidden = network.shape().hidden.len();
     let mut spikes = Vec::with_capacity(hidden);
     for (i, pair) in leaves.chunks_exact(2).enumerate() {
         let currents = activity.matmul(&pair[0]) + &pair[1];
-        activity = if i < hidden { spikes_over_time(&neuron, &currents) } else { currents };
+        activity = if i < hidden { spikes_over_time(&neuron, &currents)? } else { currents };
         if i < hidden {
             spikes.push(activity.shallow_clone());
         }
     }
-    ((activity * &input.alive).sum_dim_intlist([0i64].as_slice(), false, Kind::Float), spikes)
+    check_interrupt()?;
+    Ok(((activity * &input.alive).sum_dim_intlist([0i64].as_slice(), false, Kind::Float), spikes))
 }
 
-fn spikes_over_time(neuron: &Neuron, currents: &Tensor) -> Tensor {
+fn spikes_over_time(neuron: &Neuron, currents: &Tensor) -> Result<Tensor> {
     let theta = f64::from(neuron.theta);
     let steps = currents.size()[0];
     if steps == 0 {
-        return currents.shallow_clone();
+        return Ok(currents.shallow_clone());
     }
     let mut u = currents.get(0).zeros_like();
     let mut all = Vec::new();
     for t in 0..steps {
+        check_interrupt()?;
         let v = u + currents.get(t);
         let s = spikes(neuron, &v);
         u = v - &s * theta;
@@ -192,7 +195,7 @@ fn spikes_over_time(neuron: &Neuron, currents: &Tensor) -> Tensor {
         }
         all.push(s);
     }
-    Tensor::stack(&all, 0)
+    Ok(Tensor::stack(&all, 0))
 }
 
 fn spikes(neuron: &Neuron, v: &Tensor) -> Tensor {

@@ -9,6 +9,8 @@
 
 use tonic_shard::SampleFrames;
 
+use tonic_base::interrupt;
+
 use crate::error::KernelError;
 use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::Isa;
@@ -79,6 +81,9 @@ impl PackedNetwork {
     /// Runs a sample forward for `steps` steps, or for all its frames if it has more. Writes the output of the readout,
     /// summed over time, to `logits`. `index` is the index of the sample in the batch, for error messages.
     ///
+    /// If an interruption is requested, this function and [`backward`](Self::backward) return early, with results that
+    /// the caller must discard.
+    ///
     /// # Errors
     /// The errors of [`Activity::set_frames`].
     pub(crate) fn forward(
@@ -96,13 +101,16 @@ impl PackedNetwork {
         let stride = linear::stride(steps);
 
         for (layer, (packed, v)) in self.hidden.iter().zip(&mut state.potentials).enumerate() {
+            if interrupt::requested() {
+                return Ok(());
+            }
             let (before, after) = state.activities.split_at_mut(layer + 1);
             let (before, panels) = (&before[layer], &packed.forward);
             let tiles = panels.tiles();
             v.resize(tiles * stride, [0.0; TILE_WIDTH]);
             if before.is_dense(panels.inputs()) {
                 before.write_dense(panels.inputs(), stride, &mut state.dense);
-                for (tile, x) in v.chunks_exact_mut(stride).enumerate() {
+                for (tile, x) in v.chunks_exact_mut(stride).enumerate().take_while(|_| !interrupt::requested()) {
                     let (panel, bias) = panels.tile(tile);
                     linear::matmul_tile(self.isa, &state.dense, stride, panel, bias, x);
                 }
@@ -145,7 +153,12 @@ impl PackedNetwork {
             let Some(transposed) = &above.transposed else { return };
             std::mem::swap(&mut state.lambda, &mut state.above);
             state.lambda.resize(packed.forward.tiles() * stride, [0.0; TILE_WIDTH]);
-            for (tile, lambda) in state.lambda.chunks_exact_mut(stride).enumerate() {
+            if interrupt::requested() {
+                return;
+            }
+            for (tile, lambda) in
+                state.lambda.chunks_exact_mut(stride).enumerate().take_while(|_| !interrupt::requested())
+            {
                 let v = &state.potentials[layer][tile * stride..][..steps];
                 let (panel, bias) = transposed.tile(tile);
                 if layer + 1 == self.hidden.len() {
@@ -159,7 +172,8 @@ impl PackedNetwork {
             let activity = &state.activities[layer];
             if activity.is_dense(gradients.inputs()) {
                 activity.write_dense(gradients.inputs(), stride, &mut state.dense);
-                for (tile, lambda) in state.lambda.chunks_exact(stride).enumerate() {
+                let tiles = state.lambda.chunks_exact(stride).enumerate();
+                for (tile, lambda) in tiles.take_while(|_| !interrupt::requested()) {
                     let (panel, bias) = gradients.tile_mut(tile);
                     linear::dense_weight_gradient_tile(self.isa, &state.dense, stride, &lambda[..steps], panel, bias);
                 }

@@ -10,7 +10,7 @@ use crate::feed::Feed;
 use crate::kernel::program::Program;
 use crate::learner::{ClassBalance, Evaluation, Room, Warning, longest_steps};
 use crate::run::config::Config;
-use crate::run::folder::RunFolder;
+use crate::run::folder::{RunFolder, TEST};
 use crate::run::health::Guessing;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
@@ -73,7 +73,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let room = Room { batch, longest, batches: train.loader().batches(config.batch_size), evaluated };
     let has_begun = folder.has_begun();
     let loss = (guessing, class_weights.as_deref());
-    let mut run = Training::start(fit, config, has_begun, program.as_ref(), room, loss)?;
+    let mut run = Training::start(fit, config, has_begun, program.as_ref(), room, loss, started)?;
     // The test set is loaded after training. Whether it fits is checked now, so that training is not in vain.
     test.as_ref().map(|set| Feed::choose_cache(fit.cache, set, program.as_deref())).transpose()?;
     folder.make()?;
@@ -99,7 +99,11 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         run.train_epoch(&train, valid.as_ref())?;
     }
     metrics::draw(&fit.run, &run.epochs)?;
+    let was_tested = fit.run.join(TEST).exists();
     let test = test.map(|set| run.test(&fit.load("test", set, program.as_deref())?)).transpose()?;
+    if run.epochs.len() > done_before || test.is_some() && !was_tested {
+        run.times.save(&fit.run)?;
+    }
     let seconds = started.elapsed().as_secs_f64();
     fit.say(|| format!("done     {} epochs in {seconds:.1} s, with all else", run.epochs.len() - done_before));
     warnings.append(&mut run.warnings);

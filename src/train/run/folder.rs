@@ -3,6 +3,7 @@
 //! ```text
 //! RUN/config.toml              everything the result depends on
 //! RUN/metrics.jsonl            one line per epoch
+//! RUN/times.json               how long each process took that trained the run
 //! RUN/checkpoint.safetensors   where --resume continues
 //! RUN/model.safetensors        the network after the last epoch, as the state dict of an nn.Sequential
 //! RUN/best.safetensors         the network after the first epoch with the best validation accuracy
@@ -18,7 +19,7 @@ use tonic_shard::Existing;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::run::config::Config;
-use crate::run::{checkpoint, config, metrics};
+use crate::run::{checkpoint, config, metrics, times};
 
 /// Name of the file with the network after the last epoch.
 pub(crate) const MODEL: &str = "model.safetensors";
@@ -29,7 +30,8 @@ pub(crate) const BEST: &str = "best.safetensors";
 pub(crate) const TEST: &str = "test.json";
 /// Names of the files of a run. A folder with any of these files holds a run. When another run replaces it, the files
 /// are removed in this order: the checkpoint first, so that no run can resume from a folder that is partly removed.
-const FILES: [&str; 6] = [checkpoint::FILE_NAME, metrics::FILE_NAME, MODEL, BEST, TEST, config::FILE_NAME];
+const FILES: [&str; 7] =
+    [checkpoint::FILE_NAME, metrics::FILE_NAME, times::FILE_NAME, MODEL, BEST, TEST, config::FILE_NAME];
 
 /// Whether a folder has any file of a run.
 pub(crate) fn holds_run(folder: &Path) -> bool {

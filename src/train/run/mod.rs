@@ -12,6 +12,7 @@
 //! checkpoint       the state from which a run continues
 //! saved_networks   checks the networks in the folder of a resumed run
 //! metrics          metrics of each epoch, and their curves
+//! times            how long the processes of a run took
 //! activity         how often neurons spike
 //! health           whether training learns nothing or diverges
 //! ```
@@ -29,6 +30,7 @@ mod options;
 mod options_file;
 mod saved_networks;
 mod sets;
+mod times;
 mod training;
 
 pub use activity::LayerActivity;
@@ -42,3 +44,4 @@ pub(crate) use metrics::read_all as read_metrics;
 pub use options::FitOptions;
 pub use options_file::{RunOption, read_options};
 pub(crate) use options_file::{options_of, read_toml, table_at};
+pub(crate) use times::read as read_times;

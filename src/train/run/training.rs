@@ -24,6 +24,7 @@ use crate::run::health::Guessing;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 use crate::run::saved_networks;
+use crate::run::times::RunTimes;
 
 /// Minimum time between two saves at ends of epochs, so that several short epochs are saved together. A safe write
 /// takes milliseconds, and on a shared disk tenths of a second.
@@ -52,6 +53,7 @@ pub(super) struct Training<'a> {
     /// Position of the run at the last checkpoint.
     saved: Position,
     epoch_saved: Option<Instant>,
+    pub(super) times: RunTimes,
 }
 
 /// Number of finished epochs, and number of finished batches of the unfinished epoch.
@@ -70,7 +72,7 @@ impl fmt::Display for Position {
 
 impl<'a> Training<'a> {
     /// Makes a run that starts with a new network. With `resume`, it starts from the checkpoint in the run folder
-    /// instead.
+    /// instead. The process has worked since `started`.
     pub(super) fn start(
         fit: &'a FitOptions,
         mut config: Config,
@@ -78,6 +80,7 @@ impl<'a> Training<'a> {
         program: Option<&Arc<Program>>,
         room: Room,
         (guessing, class_weights): (Guessing, Option<&[f32]>),
+        started: Instant,
     ) -> Result<Training<'a>> {
         let mut state = TrainState::new(initial_network(&config));
         let (mut epochs, mut batches_done, mut running, mut best_accuracy) =
@@ -101,6 +104,7 @@ impl<'a> Training<'a> {
         }
         state.adam.config.lr = config.current_lr();
         let learner = fit.backend.learner(program, state, class_weights, room)?;
+        let times = RunTimes::resume(resume.then_some(&*fit.run), started, saved.0);
         let padding = Padding { pad: config.pad, steps: config.steps };
         Ok(Training {
             fit,
@@ -118,6 +122,7 @@ impl<'a> Training<'a> {
             best: None,
             saved,
             epoch_saved: None,
+            times,
         })
     }
 
@@ -242,6 +247,7 @@ impl<'a> Training<'a> {
             adam: self.learner.state().adam.clone(),
         };
         checkpoint.publish(folder)?;
+        self.times.save(folder)?;
         self.saved = Position(checkpoint.epochs_done, checkpoint.batches_done);
         Ok(())
     }

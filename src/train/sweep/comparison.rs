@@ -43,7 +43,7 @@ pub struct RunGroup {
     /// Mean and deviation, over the runs, of the test accuracy of each run's network after the last epoch. `None` if no
     /// finished run was tested, or if the runs were tested on different sets.
     pub test_accuracy: Option<Spread>,
-    /// Mean and deviation, over the runs, of the time of training in seconds. `None` if no run has finished.
+    /// Mean and deviation, over the runs, of [`RunSummary::seconds`]. `None` if no run has finished.
     pub seconds: Option<Spread>,
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::grid::OPTIONS_FILE;
 use crate::error::{BaseFault, Error, Result};
 use crate::learner::Score;
-use crate::run::{BEST, Config, EpochMetrics, MODEL, TEST, holds_run, read_metrics};
+use crate::run::{BEST, Config, EpochMetrics, MODEL, TEST, holds_run, read_metrics, read_times};
 
 /// State of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -54,9 +54,12 @@ pub struct RunSummary {
     pub last_train: Option<Score>,
     /// Result on the test set of the network after the last epoch; `None` if it was not evaluated.
     pub test: Option<TestScore>,
-    /// Time of training in seconds: the sum over the finished epochs, without validation. Of an epoch in which the run
-    /// was resumed, only the time after the resume counts.
+    /// Time that the run took in seconds, with loading, validation and test: the sum over the processes that trained it,
+    /// each up to its last save. Earlier versions did not record it. Of the epochs that they trained, the time of
+    /// training alone is added.
     pub seconds: f64,
+    /// Number of epochs of which `seconds` has the time of training alone.
+    pub epochs_of_training_time: u64,
     /// Metrics of each finished epoch.
     pub epochs: Vec<EpochMetrics>,
     /// Names of the classes.
@@ -111,6 +114,7 @@ impl RunSummary {
             last_train: None,
             test: None,
             seconds: 0.0,
+            epochs_of_training_time: 0,
             epochs: Vec::new(),
             classes: Vec::new(),
         };
@@ -157,7 +161,16 @@ impl RunSummary {
         }
         (self.epochs_done, self.epochs_asked) = (done, Some(config.epochs));
         self.last_train = epochs.last().map(|epoch| epoch.train);
-        self.seconds = epochs.iter().map(|epoch| epoch.seconds).sum();
+        let times = read_times(&self.folder)?;
+        let untimed = times.first().map_or(done, |first| first.epochs_before.min(done));
+        let trained = epochs.iter().take(untimed as usize).map(|epoch| epoch.seconds);
+        self.seconds = trained.chain(times.iter().map(|process| process.seconds)).sum();
+        self.epochs_of_training_time = untimed;
+        match untimed {
+            0 => {}
+            _ if untimed == done => self.notes.push("time of training alone".into()),
+            _ => self.notes.push(format!("of {untimed} of {done} epochs, time of training alone")),
+        }
         self.settings = settings(&config);
         (self.epochs, self.test, self.classes) = (epochs, test, config.data.class_names);
         Ok(())

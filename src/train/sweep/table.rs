@@ -29,7 +29,7 @@ impl Comparison {
             text += &aligned(&[vec![head], rows.collect()].concat());
         }
         text += "\nvalid: the epoch \"best\", the first with the highest validation accuracy. train: the last epoch. test: the\n\
-                 network after the last epoch. time: sum of the epochs' training, without validation.\n";
+                 network after the last epoch. time: of all processes of the run, with loading, validation and test.\n";
         for warning in &self.warnings {
             let _ = writeln!(text, "warning: {warning}");
         }

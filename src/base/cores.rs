@@ -1,0 +1,102 @@
+//! Finds out how many threads this process can run at once: its affinity mask, or fewer, if a control group (cgroup) of
+//! Linux limits its CPU time.
+
+use std::path::Path;
+
+use crate::cgroup::groups_around;
+
+/// Returns the number of threads that can run at once, at least 1.
+///
+/// The result is the smallest of these numbers: the processors of the affinity mask and, for each control group of the
+/// process that has a quota of CPU time, this quota, rounded to a whole number of processors. Versions 1 and 2 of
+/// control groups are supported. On other systems, the result is that of [`std::thread::available_parallelism`]. The
+/// environment variable `RAYON_NUM_THREADS` replaces all of them.
+pub fn cores() -> usize {
+    let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
+    asked
+        .or_else(|| cores_at(Path::new("/")))
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// Like [`cores`], but reads the files of `proc` and `sys` in the folder `root` instead of `/`. Returns `None` if `proc`
+/// does not list the processors of the affinity mask.
+fn cores_at(root: &Path) -> Option<usize> {
+    let status = std::fs::read_to_string(root.join("proc/self/status")).ok()?;
+    let allowed = count(status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?)?;
+    let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
+    let quotas = groups.lines().filter_map(|line| quota(root, line)).map(|cores| cores.round() as usize);
+    quotas.chain([allowed]).min().map(|cores| cores.max(1))
+}
+
+/// Counts the processors of a list such as `0-3,8`.
+fn count(list: &str) -> Option<usize> {
+    let ranges = list.trim().split(',').map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(last.parse::<usize>().ok()?.checked_sub(first.parse().ok()?)? + 1)
+    });
+    ranges.sum()
+}
+
+/// Returns the smallest quota of a control group and of the groups around it, in processors. `None` if none of these
+/// groups has a quota. `line` names the group. It is a line of `/proc/self/cgroup`: `0::/path` in version 2 of control
+/// groups, or `4:cpu,cpuacct:/path` in version 1.
+fn quota(root: &Path, line: &str) -> Option<f64> {
+    let mut fields = line.splitn(3, ':');
+    let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+    let is_old = controllers.split(',').any(|name| name == "cpu");
+    let mounts = match controllers {
+        "" => ["sys/fs/cgroup", "sys/fs/cgroup/unified"],
+        _ if is_old => ["sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct"],
+        _ => return None,
+    };
+    let quotas = groups_around(root, &mounts, path).filter_map(|group| {
+        let read = |name: &str| std::fs::read_to_string(group.join(name)).ok();
+        let text = match is_old {
+            false => read("cpu.max")?, // the quota or "max", and the period
+            true => format!("{} {}", read("cpu.cfs_quota_us")?.trim(), read("cpu.cfs_period_us")?),
+        };
+        let mut numbers = text.split_whitespace().map(|word| word.parse::<f64>().ok().filter(|n| *n > 0.0));
+        Some(numbers.next()?? / numbers.next()??)
+    });
+    quotas.min_by(f64::total_cmp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tightest_limit_counts_and_is_rounded() {
+        let allowed = ("proc/self/status", "Name:\tx\nCpus_allowed_list:\t0-3,8,10-11\n");
+        let new = ("proc/self/cgroup", "0::/slurm/job_7\n");
+        let old = ("proc/self/cgroup", "5:memory:/slurm/job_7\n4:cpu,cpuacct:/slurm/job_7\n");
+        let (job, around) = ("sys/fs/cgroup/slurm/job_7/cpu.max", "sys/fs/cgroup/slurm/cpu.max");
+        let (quota, period) = ("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "sys/fs/cgroup/cpu/cpu.cfs_period_us");
+        type Files<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Files<'_>, Option<usize>); 11] = [
+            (&[], None),
+            (&[allowed], Some(7)),
+            (&[allowed, new, (job, "max 100000\n")], Some(7)),
+            (&[allowed, new, (job, "150000 100000\n")], Some(2)),
+            (&[allowed, new, (job, "140000 100000\n")], Some(1)),
+            (&[allowed, new, (job, "20000 100000\n")], Some(1)),
+            (&[allowed, new, (job, "900000 100000\n"), (around, "300000 100000\n")], Some(3)),
+            (&[allowed, new, (job, "900000 100000\n")], Some(7)),
+            (&[allowed, old, (quota, "250000\n"), (period, "100000\n")], Some(3)),
+            (&[allowed, old, (quota, "-1\n"), (period, "100000\n")], Some(7)),
+            (&[("proc/self/status", "Name:\tx\n")], None),
+        ];
+        for (i, (files, expected)) in cases.into_iter().enumerate() {
+            let root = std::env::temp_dir().join(format!("tonic-base-cores-{}-{i}", std::process::id()));
+            for (path, text) in files {
+                let path = root.join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            let found = cores_at(&root);
+            let _ = std::fs::remove_dir_all(root);
+            assert_eq!(found, expected, "{files:?}");
+        }
+        assert!(cores() >= 1);
+    }
+}

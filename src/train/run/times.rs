@@ -1,0 +1,66 @@
+//! How long the processes of a run took, in `times.json`: with loading, validation and test. A run that was resumed has
+//! one entry for each process.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use tonic_base::publish;
+
+use crate::error::{BaseFault, Error, Result};
+
+/// Name of the file in the run folder.
+pub(crate) const FILE_NAME: &str = "times.json";
+
+/// Time of one process that trained the run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ProcessTime {
+    /// Number of epochs that were finished when the process began.
+    pub(crate) epochs_before: u64,
+    /// Time from the start of the process to its last save, in seconds.
+    pub(crate) seconds: f64,
+}
+
+/// The times of a run, while a process trains it.
+#[derive(Debug)]
+pub(crate) struct RunTimes {
+    /// Times of the processes before.
+    before: Vec<ProcessTime>,
+    started: Instant,
+    epochs_before: u64,
+}
+
+impl RunTimes {
+    /// Starts the time of this process, which has worked since `started`, and continues the times in the folder `run` of
+    /// a run that is resumed. If the file is damaged, a new one is begun.
+    pub(crate) fn resume(run: Option<&Path>, started: Instant, epochs_before: u64) -> RunTimes {
+        RunTimes { before: run.map_or(Vec::new(), |run| read(run).unwrap_or_default()), started, epochs_before }
+    }
+
+    /// Writes the times of all processes up to now.
+    ///
+    /// # Errors
+    /// [`Io`](tonic_base::Error::Io).
+    ///
+    /// # Panics
+    /// Never: all times can be written as JSON.
+    pub(crate) fn save(&self, run: &Path) -> Result<()> {
+        let now = ProcessTime { epochs_before: self.epochs_before, seconds: self.started.elapsed().as_secs_f64() };
+        let all: Vec<ProcessTime> = self.before.iter().copied().chain([now]).collect();
+        let text = serde_json::to_string(&all).expect("times are JSON") + "\n";
+        Ok(publish(&run.join(FILE_NAME), text.as_bytes())?)
+    }
+}
+
+/// Reads the times of the processes of a run. Runs of earlier versions have none.
+///
+/// # Errors
+/// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt).
+pub(crate) fn read(run: &Path) -> Result<Vec<ProcessTime>> {
+    let path = run.join(FILE_NAME);
+    match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Error::io(&path, "read the times")(error)),
+        Ok(text) => serde_json::from_str(&text).map_err(|e| Error::corrupt(&path, "JSON", "times of processes", e)),
+    }
+}
