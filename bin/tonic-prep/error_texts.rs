@@ -102,6 +102,15 @@ fn shard() -> Vec<Case> {
         case(mismatch("zstd level", "src"), &["zstd level differs"], "the options of src, which tonic-prep info shows"),
         case(mismatch("sensor", "none"), &["sensor differs"], "--sensor W,H,P sets one for all"),
         case(mismatch("recipe", "out/unfinished"), &["recipe differs"], "another --output"),
+        case(mismatch("samples", "out/unfinished"), &["samples differs"], "another --output"),
+        case(mismatch("level", "out/unfinished"), &["level differs"], "give --level this, as it began"),
+        case(mismatch("part", "out/unfinished"), &["part differs"], "give --part this, as it began"),
+        case(mismatch("tool", "out/unfinished"), &["tool differs"], "with the version that began it"),
+        case(
+            mismatch("classes", "out/unfinished"),
+            &["classes differs"],
+            "give --classes, --classes-of and the labels",
+        ),
         case(
             Shard::ChunkTooLarge { chunk: 4, expected: words("1 GiB"), got: words("2 GiB") },
             &["chunk 4: expected at most 1 GiB, got 2 GiB"],

@@ -5,6 +5,7 @@
 // column, planes, entries       columns of numbers, and how they are packed
 // body, packed, large           a chunk as bytes, as training keeps it, and of large samples
 // codec, stored                 compresses and verifies chunks; the bytes of a chunk to be written
+// checked, streamed             checks chunks without unpacking them; reads large ones piece by piece
 // layout, shard, map            header and index of a shard; an open shard, mapped
 // description, manifest, part   what a set is; manifest.json; the share of one machine
 // writer, shard_draft, output_dir    writes a set; a shard that is being written; who may write to a folder

@@ -243,7 +243,9 @@ fn nothing_is_mended_that_is_whole_or_unfinished() {
         command.arg("--json");
         command
     };
-    let nothing = serde_json::json!({"whole": true, "manifest": false, "shards": [], "lost": [], "faults": []});
+    let nothing = serde_json::json!({
+        "whole": true, "manifest": false, "shards": [], "lost": [], "faults": [], "path": pair.path("set"), "notes": [],
+    });
     assert_eq!(json(&mut repair("set")), nothing);
     std::fs::write(pair.dir.folder("unfinished").join(".incomplete.json"), "{}").unwrap();
     refuses(&mut repair("unfinished"), 4, &["the set is incomplete", "--resume"]);

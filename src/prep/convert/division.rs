@@ -1,15 +1,22 @@
 //! Divides a conversion among the tasks of a cluster, and estimates what each task reads and how long it takes.
 
+use std::fs::File;
+use std::io::Read;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use tonic_base::{BaseFault, human_bytes};
 use tonic_shard::Part;
 
 use crate::convert::estimate::Estimate;
+use crate::convert::inputs::size;
 use crate::convert::job::Job;
 use crate::error::{Error, Result};
 
-/// Assumed speed at which a task reads its recordings, in bytes per second. Few disks and networks are slower.
-const READ_SPEED: f64 = 100e6;
+/// Bytes of the recordings that are read to measure how fast a task reads and hashes them.
+const MEASURED: u64 = 64 << 20;
+/// Assumed speed if the recordings are too small to measure it, in bytes per second. Few disks and networks are slower.
+const ASSUMED: f64 = 100e6;
 
 /// The part of a conversion that one task of a cluster makes.
 #[derive(Clone, Copy, Debug)]
@@ -32,11 +39,14 @@ pub struct Division {
     /// The part that each task makes, in order.
     pub shares: Vec<Share>,
     estimate: Estimate,
+    /// Speed of reading and hashing, in bytes per second.
+    read_speed: f64,
 }
 
 impl Division {
-    /// Divides a conversion into `parts` parts, and estimates how long each takes. For this, converts a few samples in
-    /// memory, with [`Conversion::threads`](crate::Conversion::threads) threads on this machine.
+    /// Divides a conversion into `parts` parts, and estimates how long each takes: to open all recordings, to read and
+    /// hash its own, and to convert them. For this, reads a part of the recordings and converts a few samples in memory,
+    /// on this machine.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if the set has fewer chunks than parts; errors of [`Job::estimate`].
@@ -46,10 +56,12 @@ impl Division {
             return Err(Error::usage("parts", format!("at most {chunks} parts, a chunk each"), parts));
         }
         let estimate = job.estimate()?;
+        let read_speed = read_speed(job)?;
         let shares = (1..=parts).map(|index| {
             let part = Part { index, of: parts };
             let range = job.samples_of(part);
             let (recordings, source_bytes) = job.inputs.size_of(&range)?;
+            let linked = job.inputs.linked(&range).iter().map(|file| size(&file.path)).sum::<Result<u64>>()?;
             let samples = range.end - range.start;
             let converting = estimate.seconds * samples as f64 / estimate.samples.max(1) as f64;
             Ok(Share {
@@ -57,10 +69,10 @@ impl Division {
                 samples,
                 recordings,
                 source_bytes,
-                seconds: converting + source_bytes as f64 / READ_SPEED,
+                seconds: job.opening.as_secs_f64() + converting + (source_bytes + linked) as f64 / read_speed,
             })
         });
-        Ok(Division { shares: shares.collect::<Result<_>>()?, estimate })
+        Ok(Division { shares: shares.collect::<Result<_>>()?, estimate, read_speed })
     }
 
     /// Returns the estimated duration in seconds of the part that takes longest.
@@ -102,10 +114,41 @@ impl Division {
         };
         let table: String = rows.iter().map(line).collect();
         let (samples, bytes) = (self.estimate.samples, human_bytes(self.estimate.bytes));
-        let threads = job.conversion.threads;
+        let (threads, read_speed) = (job.conversion.threads, human_bytes(self.read_speed as u64));
         format!(
             "{table}\nset of {samples} samples, about {bytes}\nseconds as measured on a few samples here, with {threads} \
-             threads, and for reading at 100 MB/s\n"
+             threads, and for reading at {read_speed}/s, as measured here\n"
         )
     }
+}
+
+/// Measures how fast the recordings are read and hashed. A task hashes a piece while it reads the next, so the slower of
+/// the two counts.
+fn read_speed(job: &Job<'_>) -> Result<f64> {
+    const PIECE: u64 = 4 << 20;
+    let (mut reading, mut hashing, mut bytes) = (Duration::ZERO, Duration::ZERO, 0);
+    let (mut piece, mut hash) = (Vec::new(), blake3::Hasher::new());
+    for recording in job.inputs.recordings() {
+        if bytes >= MEASURED {
+            break;
+        }
+        let read = |e| Error::io(&recording.path, "read the recording")(e);
+        let opened = Instant::now();
+        let mut file = File::open(&recording.path).map_err(read)?;
+        reading += opened.elapsed();
+        while bytes < MEASURED {
+            piece.clear();
+            let started = Instant::now();
+            let got = (&mut file).take(PIECE).read_to_end(&mut piece).map_err(read)?;
+            let between = Instant::now();
+            hash.update_rayon(&piece);
+            (reading, hashing) = (reading + (between - started), hashing + between.elapsed());
+            bytes += got as u64;
+            if got == 0 {
+                break;
+            }
+        }
+    }
+    let seconds = reading.max(hashing).as_secs_f64();
+    Ok(if bytes < PIECE || seconds == 0.0 { ASSUMED } else { bytes as f64 / seconds })
 }

@@ -2,6 +2,8 @@
 //! shards.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
+
 use tonic_base::{free_memory, in_order};
 use tonic_shard::{Encoder, KEPT, Part, SetDescription, SourceFile, Tool, Width, Widths};
 
@@ -27,6 +29,8 @@ pub struct Job<'a> {
     /// The recipe that is applied to every sample.
     pub recipe: Recipe,
     sizes: ChunkSizes,
+    /// How long it took to open the recordings.
+    pub(super) opening: Duration,
     /// Whether the manifest of a part lists all recordings of the whole set, as earlier versions did, and not only
     /// those that its samples come from.
     lists_all: bool,
@@ -39,6 +43,7 @@ impl<'a> Job<'a> {
     /// Errors of opening and of the recipe; [`Error::TooMuchLost`] if the table of labels or the range of events leaves
     /// out too much; [`tonic_base::Error::Usage`] for a level that zstd doesn't have, and for more parts than chunks.
     pub fn open(conversion: &'a Conversion) -> Result<Job<'a>> {
+        let started = Instant::now();
         Encoder::new(conversion.level)?;
         let mut inputs = Inputs::open(&conversion.inputs, &conversion.source)?;
         if let Some(limit) = conversion.limit {
@@ -49,7 +54,7 @@ impl<'a> Job<'a> {
         recipe.check_sensor(inputs.sensor)?;
         let Conversion { chunk_samples, shard_bytes, .. } = *conversion;
         let sizes = ChunkSizes::new(inputs.samples(), inputs.events()?, inputs.sensor, chunk_samples, shard_bytes);
-        let mut job = Job { conversion, inputs, recipe, sizes, lists_all: false };
+        let mut job = Job { conversion, inputs, recipe, sizes, opening: Duration::ZERO, lists_all: false };
         let chunks = job.chunks();
         if let Some(part) = conversion.part.filter(|part| u64::from(part.of) > chunks) {
             return Err(Error::usage("part", format!("at most {chunks} parts, a chunk each"), part));
@@ -57,6 +62,7 @@ impl<'a> Job<'a> {
         let Job { inputs, recipe, .. } = &job;
         let note = check_memory(inputs, job.own_samples(), recipe, conversion.threads, free_memory())?;
         job.inputs.notes.extend(note);
+        job.opening = started.elapsed();
         Ok(job)
     }
 

@@ -246,8 +246,10 @@ impl<'a> Training<'a> {
             parameters: self.learner.state().network.parameters.flat().to_vec(),
             adam: self.learner.state().adam.clone(),
         };
+        if self.batches_done > 0 || !self.epochs.is_empty() {
+            self.times.save(folder)?;
+        }
         checkpoint.publish(folder)?;
-        self.times.save(folder)?;
         self.saved = Position(checkpoint.epochs_done, checkpoint.batches_done);
         Ok(())
     }
