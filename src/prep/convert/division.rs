@@ -63,7 +63,7 @@ impl Division {
             let (recordings, source_bytes) = job.inputs.size_of(&range)?;
             let linked = job.inputs.linked(&range).iter().map(|file| size(&file.path)).sum::<Result<u64>>()?;
             let samples = range.end - range.start;
-            let converting = estimate.seconds * samples as f64 / estimate.samples.max(1) as f64;
+            let converting = job.seconds_of(&estimate, samples);
             Ok(Share {
                 part,
                 samples,

@@ -30,6 +30,8 @@ pub struct Estimate {
     pub seconds: f64,
     /// Free bytes on the output disk, if the system reports them.
     pub free: Option<u64>,
+    /// Seconds that one thread takes for a sample.
+    seconds_per_sample: f64,
     /// Sum of the ledgers of the samples that were converted for the estimate.
     pub ledger: Ledger,
     losses: Losses,
@@ -118,17 +120,33 @@ impl Job<'_> {
                 continue;
             }
             let scale = samples as f64 / made.max(1) as f64;
+            let seconds_per_sample = started.elapsed().as_secs_f64() / made.max(1) as f64;
             return Ok(Estimate {
                 samples,
                 events_per_sample: ledger.events_in as f64 / made.max(1) as f64,
                 bytes: (bytes as f64 * scale) as u64,
-                seconds: started.elapsed().as_secs_f64() * scale / self.conversion.threads as f64,
+                seconds: self.converting(seconds_per_sample, samples),
+                seconds_per_sample,
                 free: free_space(&self.conversion.output),
                 ledger,
                 losses: maker.take_losses(),
                 looked_at: made,
             });
         }
+    }
+
+    /// Returns how many seconds `samples` samples take on all threads of the conversion, if one thread takes
+    /// `seconds_per_sample` for each. A thread makes a whole chunk, so a few chunks don't keep all threads busy.
+    fn converting(&self, seconds_per_sample: f64, samples: u64) -> f64 {
+        let chunk_samples = self.chunk_samples().clamp(1, samples.max(1));
+        let chunks = samples as f64 / chunk_samples as f64;
+        let rounds = (chunks / self.conversion.threads as f64).max(1.0);
+        seconds_per_sample * chunk_samples as f64 * rounds
+    }
+
+    /// Returns how many seconds it takes to convert a part of the samples.
+    pub(super) fn seconds_of(&self, estimate: &Estimate, samples: u64) -> f64 {
+        self.converting(estimate.seconds_per_sample, samples)
     }
 
     /// Checks that the disk has room for the set. Space that the output directory already uses counts as free.

@@ -165,6 +165,11 @@ impl<'a> Job<'a> {
         ChunkMaker::new(&self.inputs, &self.recipe, description, first, self.conversion.lenient)
     }
 
+    /// Number of samples per chunk.
+    pub(super) fn chunk_samples(&self) -> u64 {
+        self.plan.chunk_samples.into()
+    }
+
     /// Number of chunks of the whole set.
     pub(super) fn chunks(&self) -> u64 {
         self.inputs.samples().div_ceil(self.sizes.chunk_samples.into())
