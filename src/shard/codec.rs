@@ -163,6 +163,12 @@ impl ChunkName<'_> {
         Err(self.corrupt(record.samples, "identity", format!("blake3 {expected}"), identity))
     }
 
+    /// Finds the columns in the decoded bytes of a chunk and checks them.
+    pub(crate) fn index(&self, packed: &mut PackedChunk, layout: &SetLayout, record: &ChunkRecord) -> Result<()> {
+        let most = max_bytes(record.samples, record.stored_bytes);
+        packed.index(layout, record.samples, most).map_err(|fault| self.fault(record, fault))
+    }
+
     pub(crate) fn fault(&self, record: &ChunkRecord, fault: BodyFault) -> Error {
         self.corrupt(record.samples, &fault.place, fault.expected, fault.got)
     }
@@ -239,7 +245,7 @@ impl Decoder {
         let decoded = record.decoded_bytes as usize;
         packed.body.reserve_exact(decoded);
         match self.decompressor.decompress_to_buffer(bytes, &mut packed.body) {
-            Ok(n) if n == decoded => packed.index_of(layout, record, name),
+            Ok(n) if n == decoded => name.index(packed, layout, record),
             Ok(n) => Err(name.corrupt(record.samples, "decoded length", decoded, n)),
             Err(e) => Err(name.corrupt(record.samples, "zstd frame", format!("{decoded} decoded bytes"), e)),
         }

@@ -38,6 +38,7 @@ pub mod salvage;
 mod shard;
 mod shard_draft;
 mod stored;
+mod streamed;
 pub mod verify;
 mod writer;
 

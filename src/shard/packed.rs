@@ -8,11 +8,9 @@ use std::ops::Range;
 
 use crate::body::{BodyFault, Located, Start, cells_fault, locate, read_table};
 use crate::chunk::{Chunk, SampleTable};
-use crate::codec::ChunkName;
 use crate::entries::{add_cells, add_counts, count_of, gap_of};
-use crate::error::Result;
 use crate::frames::{FrameShape, SparseFrames, Width, Widths};
-use crate::layout::{ChunkRecord, SetLayout, max_bytes};
+use crate::layout::SetLayout;
 use crate::planes::Planes;
 
 /// How many numbers of a dense sample are set to 0 at a time, just before the counts of their frames are written. 4,096
@@ -47,12 +45,6 @@ impl PackedChunk {
     pub fn new(layout: &SetLayout) -> PackedChunk {
         let (at, starts) = (Located::default(), vec![Start::default()]);
         PackedChunk { body: Vec::new(), at, widths: layout.widths, shape: layout.shape, starts }
-    }
-
-    /// Like [`PackedChunk::index`], for the chunk of an index record. `name` is for errors.
-    pub(crate) fn index_of(&mut self, layout: &SetLayout, record: &ChunkRecord, name: ChunkName<'_>) -> Result<()> {
-        let most = max_bytes(record.samples, record.stored_bytes);
-        self.index(layout, record.samples, most).map_err(|fault| name.fault(record, fault))
     }
 
     /// Finds the columns in `body` and checks them. Unpacked, they may take at most `most` bytes. Cells outside the frame

@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::path::Path;
 
-use crate::checked::{decompress, is_large};
 use crate::chunk::Chunk;
 use crate::codec::{ChunkName, Decoder, EncodedChunk, StoredChunk, check_chunk};
 use crate::error::{Error, Result};
 use crate::layout::{HEADER_BYTES, ShardHead, aligned};
 use crate::map::MappedFile;
 use crate::packed::PackedChunk;
+use crate::streamed::{decompress, is_large};
 
 /// An open shard whose header and index have been checked.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Shard {
         }
         packed.clear();
         decompress(&self.map, record, name, &mut packed.body)?;
-        packed.index_of(&self.head.layout, record, name)
+        name.index(packed, &self.head.layout, record)
     }
 
     /// Returns the stored bytes of chunk `k` of this shard and its index record, so that they can be copied to another
