@@ -425,7 +425,8 @@ fn every_error_says_what_to_type_next() {
         check::<Cli>(&CONVERT, |cause| prep_advice(cause).or_else(|| sets_advice(cause)), &cases);
     }
     let prep = prep();
-    for name in ["Absence", "FolderKind", "Remedy"] {
-        has_every_variant(include_str!("../../src/prep/error.rs"), name, &prep);
+    let (errors, remedies) = (include_str!("../../src/prep/error.rs"), include_str!("../../src/prep/remedy.rs"));
+    for (source, name) in [(errors, "Absence"), (errors, "FolderKind"), (remedies, "Remedy")] {
+        has_every_variant(source, name, &prep);
     }
 }

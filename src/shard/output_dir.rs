@@ -323,7 +323,7 @@ fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let (mine, begun) = (of(mine), of(begun));
     // First the fields that a user changes, then those that follow from them.
     let numbers = if hashes[0] == hashes[1] { ["samples", "sources"] } else { ["sources", "samples"] };
-    let fields = ["recipe"].into_iter().chain(numbers).map(String::from);
+    let fields = ["recipe", "part"].into_iter().chain(numbers).map(String::from);
     let all =
         [&mine, &begun].into_iter().filter_map(|value| value.as_object()).flat_map(|object| object.keys().cloned());
     let unknown = |field: &String| field == "settings" || field == "linked_files" && begun.get(field).is_none();

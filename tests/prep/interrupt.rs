@@ -142,7 +142,11 @@ fn resume_refuses_another_conversion_by_the_field_that_differs() {
         &["--classes", classes.to_str().unwrap()],
         &["classes differs", "expected zero, one, two, got zero, one, two, three", "give --classes, --classes-of and"],
     );
-    refused(&job.file, &["--part", "1/2"], &["--part", "as it began"]);
+    refused(
+        &job.file,
+        &["--part", "1/2"],
+        &["part differs", "expected none, got 1/2", "leave --part out, as it began"],
+    );
     refused(&other, &[], &["sources differs", "a.h5", "b.h5"]);
     refuses(convert(&[&job.file], &out).args(SMALL), 2, &["exists already", "--resume", "--overwrite"]);
     let unlocked = |mut files: std::collections::BTreeMap<String, Vec<u8>>| {

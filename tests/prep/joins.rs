@@ -274,6 +274,8 @@ fn parts_that_were_not_made_alike_are_refused() {
     refused(bench.convert_files(&turned, "turned", &second), &["turned: recordings differs from"]);
     let unit = bench.convert("unit", &["--part", "2/4", "--time-unit", "ms", "--crop-time", "1000000000"]);
     refused(unit, &["unit: "]);
+    let eighths: Vec<PathBuf> =
+        (1..=8).map(|i| bench.convert(&format!("e{i}"), &["--part", &format!("{i}/8")])).collect();
     // A recording that was replaced by another of the same size between two parts that share it.
     let mut other = std::fs::read(&bench.files[0]).unwrap();
     let other_parts = {
@@ -283,6 +285,10 @@ fn parts_that_were_not_made_alike_are_refused() {
         bench.convert("replaced", &second)
     };
     refused(other_parts, &["replaced: first sample differs from", "expected sample 6 of", "got sample 6 of"]);
+    // Of the parts that share it, more have the other: the error is of the part that stands alone.
+    let first = bench.convert("first", &["--part", "1/8"]);
+    let sets = [&[first][..], &eighths[1..]].concat();
+    refuses(&mut bench.merge("out", &sets), 4, &["first: last sample differs from", "e2: expected sample"]);
 }
 
 #[test]
