@@ -378,3 +378,41 @@ fn a_samples_result_depends_on_its_batch_only_where_that_is_asked_for() {
     assert_eq!(alone, logits(&loader, &model, Pad::Batch, 120));
     assert_ne!(alone, logits(&loader, &model, Pad::Batch, 1));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_ends_every_command_with_130() {
+    let dir = sets::task();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet"));
+    // Whoever reads a pipe into which nobody writes waits forever.
+    for (folder, pipe) in [("set", "manifest.json"), ("waits", "config.toml"), (".", "spec.toml")] {
+        std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+        assert!(Command::new("mkfifo").arg(dir.path().join(folder).join(pipe)).status().unwrap().success());
+    }
+    let commands = [
+        format!("eval --model {} --data {} --device cpu", path("run"), path("set")),
+        format!("compare {}", path("waits")),
+        format!("sweep {} -o {}", path("spec.toml"), path("sweep")),
+        "bench --random --steps 1000000 --batch-size 4 --device cpu".into(),
+    ];
+    for (command, signal) in commands.iter().zip(["TERM", "USR1", "INT"].into_iter().cycle()) {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_tonic-train"));
+        let mut child = program.args(command.split(' ')).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        wait_for("handler of signals", || {
+            assert!(child.try_wait().unwrap().is_none(), "{command} ended");
+            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+            u64::from_str_radix(caught.trim(), 16).unwrap() & 1 << 9 != 0
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        let started = std::time::Instant::now();
+        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(130), "{command} {signal}: {said}");
+        assert!(started.elapsed() < Duration::from_secs(2), "{command} {signal}");
+        assert_says(&said, &["interrupted"]);
+    }
+    assert!(!dir.path().join("sweep").exists());
+}
