@@ -167,7 +167,7 @@ impl<'a> Job<'a> {
 
     /// Number of samples per chunk.
     pub(super) fn chunk_samples(&self) -> u64 {
-        self.plan.chunk_samples.into()
+        self.sizes.chunk_samples.into()
     }
 
     /// Number of chunks of the whole set.
