@@ -175,7 +175,11 @@ impl Manifest {
         Manifest::parse(&path, &bytes)
     }
 
-    fn parse(path: &Path, bytes: &[u8]) -> Result<Manifest> {
+    /// Parses and checks the bytes of a manifest file. `path` is its name in errors.
+    ///
+    /// # Errors
+    /// [`Error::Incompatible`]; [`tonic_base::Error::Corrupt`].
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Manifest> {
         let corrupt = |place: &str, expected: &str, got: String| Error::corrupt(path, place, expected, got);
         let text = std::str::from_utf8(bytes).map_err(|e| corrupt("text", "UTF-8", e.to_string()))?;
         // Parse format and version alone first: in another version, all other fields may differ.

@@ -6,10 +6,11 @@ use crate::codec::{Decoder, check_label};
 use crate::error::{BaseFault, Error, Result};
 use crate::layout::{SetLayout, ShardHead, ShardPlace};
 use crate::manifest::{Manifest, ShardEntry, identity_of};
-use crate::map::lock_limit;
+use crate::mapped_file::lock_limit;
 use crate::order::Order;
 use crate::packed::PackedChunk;
 use crate::shard::Shard;
+use crate::storage::{Dir, Storage};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tonic_base::human_bytes;
@@ -30,9 +31,17 @@ impl ShardSet {
     /// [`Error::NotASet`], [`Error::Incomplete`], [`Error::Incompatible`], [`tonic_base::Error::Corrupt`],
     /// [`tonic_base::Error::Io`].
     pub fn open(dir: &Path) -> Result<ShardSet> {
-        let manifest = Manifest::read(dir)?;
-        let shards = open_shards(dir, &manifest).into_iter().collect::<Result<Vec<_>>>()?;
-        ShardSet::of(dir, manifest, shards)
+        ShardSet::open_in(&Dir(dir.into()))
+    }
+
+    /// Like [`ShardSet::open`], for a set in any place.
+    ///
+    /// # Errors
+    /// Those of [`ShardSet::open`], and errors of the place.
+    pub fn open_in(storage: &dyn Storage) -> Result<ShardSet> {
+        let manifest = storage.manifest()?;
+        let shards = open_shards(storage, &manifest).into_iter().collect::<Result<Vec<_>>>()?;
+        ShardSet::of(storage.path(), manifest, shards)
     }
 
     /// Makes a set from its manifest and all shards that the manifest lists. Checks that the shards have as many
@@ -46,7 +55,7 @@ impl ShardSet {
         Ok(ShardSet { dir: dir.into(), manifest, shards })
     }
 
-    /// Directory of the set.
+    /// Directory of the set or, of a set in another place, the text that errors call it by.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -168,13 +177,13 @@ impl ShardSet {
             );
             Error::unavailable("pin", why)
         };
-        self.shards.iter().try_for_each(|s| s.map.pin().map_err(refused))?;
+        self.shards.iter().try_for_each(|s| s.file.pin().map_err(refused))?;
         Ok(bytes)
     }
 
     /// Asks the operating system to read all shards into memory, before the program needs them.
     pub fn read_ahead(&self) {
-        self.shards.iter().for_each(|s| s.map.read_ahead());
+        self.shards.iter().for_each(|s| s.file.read_ahead());
     }
 
     /// Size of all shards in bytes.
@@ -232,13 +241,13 @@ impl<'a> SampleReader<'a> {
 
 /// Opens every shard that the manifest lists. Returns each shard, or its error. The error names the chunks and samples
 /// that are lost with the shard.
-pub(crate) fn open_shards(dir: &Path, manifest: &Manifest) -> Vec<Result<Shard>> {
+pub(crate) fn open_shards(storage: &dyn Storage, manifest: &Manifest) -> Vec<Result<Shard>> {
     let description = &manifest.description;
     let layout = description.layout();
     let mut first_sample = 0;
     let open = |(i, entry): (usize, &ShardEntry)| {
         let number = i as u64;
-        let opened = open_listed(dir, entry).and_then(|shard| {
+        let opened = storage.shard(entry).and_then(Shard::of).and_then(|shard| {
             check_listed(&shard, entry, &layout, i as u32, first_sample, manifest)?;
             Ok(shard)
         });
@@ -255,20 +264,6 @@ pub(crate) fn open_shards(dir: &Path, manifest: &Manifest) -> Vec<Result<Shard>>
         })
     };
     manifest.shards.iter().enumerate().map(open).collect()
-}
-
-fn open_listed(dir: &Path, entry: &ShardEntry) -> Result<Shard> {
-    let path = dir.join(&entry.name);
-    match std::fs::metadata(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let missing = format!("the manifest names {}, which is not there", entry.name);
-            Err(Error::Incomplete { path: dir.into(), missing })
-        }
-        Ok(meta) if meta.len() != entry.bytes => {
-            Err(Error::corrupt(&path, "file length", format!("{} bytes", entry.bytes), meta.len()))
-        }
-        _ => Shard::open(&path),
-    }
 }
 
 /// Checks that a shard is the one that the manifest lists. Even an intact shard can belong to another set, or be

@@ -6,7 +6,7 @@ use crate::chunk::Chunk;
 use crate::codec::{ChunkName, Decoder, EncodedChunk, StoredChunk, check_chunk};
 use crate::description::SetDescription;
 use crate::layout::{ChunkRecord, HEADER_BYTES, RECORD_BYTES, SetLayout, ShardHead, max_bytes, read_record};
-use crate::map::MappedFile;
+use crate::mapped_file::MappedFile;
 
 /// A shard file that can be damaged or missing, and its index records, which can be wrong.
 #[derive(Debug)]

@@ -7,14 +7,15 @@ use crate::chunk::Chunk;
 use crate::codec::{ChunkName, Decoder, EncodedChunk, StoredChunk, check_chunk};
 use crate::error::{Error, Result};
 use crate::layout::{HEADER_BYTES, ShardHead, aligned};
-use crate::map::MappedFile;
+use crate::mapped_file::MappedFile;
 use crate::packed::PackedChunk;
+use crate::storage::ShardFile;
 use crate::streamed::{decompress, is_large};
 
 /// An open shard whose header and index have been checked.
 #[derive(Debug)]
 pub struct Shard {
-    pub(crate) map: MappedFile,
+    pub(crate) file: Box<dyn ShardFile>,
     head: ShardHead,
 }
 
@@ -24,13 +25,17 @@ impl Shard {
     /// # Errors
     /// [`tonic_base::Error::Io`], [`Error::Incompatible`], [`tonic_base::Error::Corrupt`].
     pub fn open(path: &Path) -> Result<Shard> {
-        let map = MappedFile::open(path)?;
-        let (len, mut head) = (map.len(), Vec::new());
-        map.read(0..len.min(HEADER_BYTES as u64), &mut head)?;
+        Shard::of(Box::new(MappedFile::open(path)?))
+    }
+
+    /// Checks header and index of a shard file.
+    pub(crate) fn of(file: Box<dyn ShardFile>) -> Result<Shard> {
+        let (len, mut head) = (file.len(), Vec::new());
+        file.read(0..len.min(HEADER_BYTES as u64), &mut head)?;
         let bytes = ShardHead::bytes(ShardHead::chunks_said(&head)).min(len);
-        map.read(0..bytes, &mut head)?;
-        let head = ShardHead::read_of(path, &head, len)?;
-        Ok(Shard { map, head })
+        file.read(0..bytes, &mut head)?;
+        let head = ShardHead::read_of(file.path(), &head, len)?;
+        Ok(Shard { file, head })
     }
 
     /// Header and index.
@@ -38,9 +43,9 @@ impl Shard {
         &self.head
     }
 
-    /// Path of the file.
+    /// Path of the file, or the text that errors call it by.
     pub fn path(&self) -> &Path {
-        self.map.path()
+        self.file.path()
     }
 
     /// Reads the stored bytes of chunk `k` of this shard into `bytes`, whose content is replaced. The bytes are not
@@ -55,7 +60,7 @@ impl Shard {
     /// The range lies inside the file, because `open` has checked every record against the file's length.
     fn read_of(&self, k: usize, range: Range<u64>, out: &mut Vec<u8>) -> Result<()> {
         let say = |fault: Error| fault.with_place(&self.name(k).samples(self.head.chunks[k].samples));
-        self.map.read(range, out).map_err(say)
+        self.file.read(range, out).map_err(say)
     }
 
     /// Index, in the set, of chunk `k` of this shard.
@@ -66,7 +71,7 @@ impl Shard {
     pub(crate) fn name(&self, k: usize) -> ChunkName<'_> {
         let per_chunk = u64::from(self.head.layout.chunk_samples);
         let first_sample = self.head.place.first_sample + k as u64 * per_chunk;
-        ChunkName { shard: self.map.path(), number: first_sample / per_chunk, first_sample }
+        ChunkName { shard: self.file.path(), number: first_sample / per_chunk, first_sample }
     }
 
     /// Reads and checks chunk `k` of this shard, and decodes it into `chunk`, whose content is replaced.

@@ -3,9 +3,10 @@
 use crate::checked::CheckedChunk;
 use crate::codec::Decoder;
 use crate::error::{BaseFault, Error, Result};
-use crate::manifest::{Manifest, Totals, set_id};
+use crate::manifest::{Totals, set_id};
 use crate::reader::{ShardSet, open_shards};
 use crate::shard::Shard;
+use crate::storage::{Dir, Storage};
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -40,12 +41,17 @@ pub fn verify(set: &ShardSet, progress: &Progress) -> Vec<Error> {
 /// `progress` is called with the number of samples to check, and returns the progress bar. If `progress` is `None`,
 /// chunks are not read.
 pub fn verify_dir(dir: &Path, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec<Error> {
-    let manifest = match Manifest::read(dir) {
+    verify_in(&Dir(dir.into()), progress)
+}
+
+/// Like [`verify_dir`], for a set in any place.
+pub fn verify_in(storage: &dyn Storage, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec<Error> {
+    let manifest = match storage.manifest() {
         Ok(manifest) => manifest,
         Err(fault) => return vec![fault],
     };
     let (mut shards, mut faults) = (Vec::new(), Vec::new());
-    for shard in open_shards(dir, &manifest) {
+    for shard in open_shards(storage, &manifest) {
         match shard {
             Ok(shard) => shards.push(shard),
             Err(fault) => faults.push(fault),
@@ -54,7 +60,7 @@ pub fn verify_dir(dir: &Path, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec
     let progress = progress.map(|start| start(shards.iter().map(|s| u64::from(s.head().place.samples)).sum()));
     let classes = manifest.description.classes.len();
     if faults.is_empty() {
-        match (ShardSet::of(dir, manifest, shards), &progress) {
+        match (ShardSet::of(storage.path(), manifest, shards), &progress) {
             (Ok(set), Some(progress)) => faults.extend(verify(&set, progress)),
             (set, _) => faults.extend(set.err()),
         }

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use crate::error::{BaseFault, Error, Result};
+use crate::storage::ShardFile;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -37,16 +38,6 @@ impl MappedFile {
         Ok(MappedFile { path: path.into(), file, map })
     }
 
-    /// Path of the file.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Length of the file in bytes at the time when it was mapped.
-    pub(crate) fn len(&self) -> u64 {
-        self.map.len() as u64
-    }
-
     /// All bytes of the file, through the mapping.
     ///
     /// # Errors
@@ -58,12 +49,18 @@ impl MappedFile {
         }
         Ok(&self.map)
     }
+}
 
-    /// Copies the bytes at `range` of the file into `out`, whose content is replaced.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Corrupt`] if the file is shorter than when it was mapped; [`tonic_base::Error::Io`].
-    pub(crate) fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<()> {
+impl ShardFile for MappedFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn len(&self) -> u64 {
+        self.map.len() as u64
+    }
+
+    fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<()> {
         out.clear();
         #[cfg(unix)]
         {
@@ -82,16 +79,12 @@ impl MappedFile {
         }
     }
 
-    /// Reads the file's pages into memory and locks them there (`mlock`).
-    ///
-    /// # Errors
-    /// The error of the operating system if the limit on locked memory is too low.
-    pub(crate) fn pin(&self) -> std::io::Result<()> {
+    fn pin(&self) -> std::io::Result<()> {
         self.map.lock()
     }
 
-    /// Asks the system to read the file ahead. Errors are ignored: without reading ahead, later reads are only slower.
-    pub(crate) fn read_ahead(&self) {
+    fn read_ahead(&self) {
+        // Without reading ahead, later reads are only slower.
         let _ = self.map.advise(Advice::WillNeed);
     }
 }
