@@ -187,7 +187,10 @@ fn fixed_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
     match cause.downcast_ref() {
         Some(ShardError::ChunkTooLarge { .. }) => return Some("use a smaller --chunk-samples"),
         Some(ShardError::Incomplete { path, .. }) if !path.join(MANIFEST_FILE).exists() => {
-            return Some("run the command that wrote it again with --resume to finish it");
+            return Some("run the command that wrote it again to finish it, with --resume unless it was pull");
+        }
+        Some(ShardError::NotASet { path, .. }) if path.to_str().is_some_and(|text| text.contains("://")) => {
+            return Some("name the URL that a set was pushed to, or that of a folder with a set");
         }
         Some(ShardError::NotASet { .. }) => return Some("name the folder that tonic-prep convert wrote (-o)"),
         Some(ShardError::Incompatible { .. }) => {

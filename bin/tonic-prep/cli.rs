@@ -10,6 +10,8 @@ use tonic_shard::MAX_CHUNK_SAMPLES;
 use crate::bench_args::BenchArgs;
 use crate::convert_args::ConvertArgs;
 use crate::plan_args::PlanArgs;
+#[cfg(feature = "remote")]
+use crate::remote_args::{PruneArgs, PullArgs, PushArgs};
 use crate::source_args::SourceArgs;
 use crate::subset_args::SubsetArgs;
 use crate::write_args::WriteArgs;
@@ -195,6 +197,23 @@ pub(crate) enum Command {
         #[command(flatten)]
         write: WriteArgs,
     },
+    /// Send a set to a file server or an object store, as an immutable copy, and make it the latest set there
+    #[cfg(feature = "remote")]
+    #[command(after_help = "Examples:
+  tonic-prep push shards/train s3://lab/ssc/train
+  tonic-prep push shards/train file:///srv/sets/ssc/train")]
+    Push(PushArgs),
+    /// Fetch a set from an URL. Every chunk is verified; an interrupted pull goes on where it ended
+    #[cfg(feature = "remote")]
+    #[command(after_help = "Examples:
+  tonic-prep pull https://lab.example/ssc/train shards/train
+  tonic-prep pull s3://lab/ssc/train#SETID shards/train
+  tonic-prep pull s3://lab/ssc/train shards/yes-no --classes yes,no")]
+    Pull(PullArgs),
+    /// Remove old sets at an URL, but never the latest one
+    #[cfg(feature = "remote")]
+    #[command(after_help = "Example: tonic-prep prune s3://lab/ssc/train --keep 3")]
+    Prune(PruneArgs),
     /// List the transforms and framings that a recipe can name, with their parameters and defaults
     #[command(after_help = "Example: tonic-prep transforms | less")]
     Transforms {

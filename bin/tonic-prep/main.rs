@@ -18,6 +18,10 @@ mod plan_args;
 #[path = "../quoted.rs"]
 mod quoted;
 mod recipe_args;
+#[cfg(feature = "remote")]
+mod remote_args;
+#[path = "../set_place.rs"]
+mod set_place;
 mod source_args;
 mod subset_args;
 mod write_args;
@@ -38,11 +42,12 @@ use tonic_sets::{
     Donor, Exported, Filter, Sample, Split, class_number, diff, export_npy, holds_set, info, list, merge, repair,
     repair_from, stats, subset,
 };
-use tonic_shard::verify::verify_dir;
-use tonic_shard::{Error as ShardError, MOST_CLASSES, Manifest, ShardSet};
+use tonic_shard::verify::{verify_dir, verify_in};
+use tonic_shard::{Error as ShardError, MOST_CLASSES, Manifest};
 
 use crate::cli::{Cli, Command};
 use crate::errors::{Cause, Typed};
+use crate::set_place::{is_url, open_set, storage};
 use crate::subset_args::SubsetArgs;
 use crate::write_args::{threads, verbosity};
 
@@ -65,6 +70,10 @@ fn main() -> ExitCode {
     match ready.and_then(|()| run(cli.command, cli.quiet, &typed)) {
         Ok(code) => code,
         Err(e) => errors::report(&typed, &e, exit_code, |cause| {
+            #[cfg(feature = "remote")]
+            if let Some(advice) = remote_args::advice(cause) {
+                return Some(advice);
+            }
             advice::prep_advice(cause).or_else(|| advice::sets_advice(cause))
         }),
     }
@@ -121,12 +130,16 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             say(&mut out, json, || measured.json(), || measured.text())?;
         }
         Command::Info { dir, json } => {
-            let set = ShardSet::open(&dir)?;
+            let set = open_set(&dir)?;
             say(&mut out, json, || info::json(&set), || info::text(&set))?;
         }
         Command::Verify { dir, quick, json } => {
             let start = |samples| Progress::start(verbosity(quiet || json), "verify", samples, "samples");
-            let faults = verify_dir(&dir, (!quick).then_some(&start));
+            let progress: Option<&dyn Fn(u64) -> Progress> = if quick { None } else { Some(&start) };
+            let faults = match dir.to_str().filter(|text| is_url(text)) {
+                Some(url) => verify_in(&*storage(url)?, progress),
+                None => verify_dir(&dir, progress),
+            };
             let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
             let what = if quick { "manifest, sizes and indexes are" } else { "every chunk is" };
             if json || faults.is_empty() {
@@ -136,7 +149,7 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             refuse(faults)?;
         }
         Command::Show { dir, sample, png, json } => {
-            let set = ShardSet::open(&dir)?;
+            let set = open_set(&dir)?;
             let sample = Sample::open(&set, sample)?;
             if let Some(path) = &png {
                 sample.picture()?.write_png(path)?;
@@ -151,7 +164,7 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             })?;
         }
         Command::Export { dir, npy, samples, overwrite, json } => {
-            let set = ShardSet::open(&dir)?;
+            let set = open_set(&dir)?;
             let exported = export_npy(&set, &npy, samples.of(&set), overwrite, verbosity(quiet || json))?;
             if json {
                 let (Exported { samples, bytes }, labels) = (exported, npy.join("labels.npy"));
@@ -163,7 +176,7 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             }
         }
         Command::Ls { dir, samples, class, shards, json } => {
-            let set = ShardSet::open(&dir)?;
+            let set = open_set(&dir)?;
             let class = class.map(|class| class_number(&set, &class)).transpose()?;
             if shards {
                 list::shards(&set, json, &mut out)?;
@@ -172,18 +185,18 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             }
         }
         Command::Cat { dir, sample, json } => {
-            let set = ShardSet::open(&dir)?;
+            let set = open_set(&dir)?;
             let sample = Sample::open(&set, sample)?;
             if json { sample.write_json(&mut out)? } else { sample.write_tsv(&mut out)? }
         }
         Command::Diff { a, b, list, json } => {
-            let (a, b) = (ShardSet::open(&a)?, ShardSet::open(&b)?);
+            let (a, b) = (open_set(&a)?, open_set(&b)?);
             let difference = diff(&a, &b, list, threads(None), verbosity(quiet || json))?;
             say(&mut out, json, || difference.json(), || difference.text())?;
             return Ok(if difference.is_none() { ExitCode::SUCCESS } else { ExitCode::from(errors::BAD_SET) });
         }
         Command::Stats { dir, png, json } => {
-            let set = ShardSet::open(&dir)?;
+            let set = open_set(&dir)?;
             let found = stats(&set, verbosity(quiet || json))?;
             if let Some(png) = png {
                 found.page(&format!("{}: {}", dir.display(), info::line(set.manifest())))?.write_png(&png)?;
@@ -196,7 +209,7 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             let split = (!args.split.is_empty()).then(|| Split::new(args.split, args.into, args.seed)).transpose()?;
             let split = split.map(|split| split.keeping(args.split_by, args.stratify));
             let (json, output) = (args.write.json, args.write.output(args.out, quiet));
-            let sets = subset(&args.dir, &filter, split.as_ref(), &output)?;
+            let sets = subset(open_set(&args.dir)?, &filter, split.as_ref(), &output)?;
             let value = || match (&sets[..], &split) {
                 ([(path, manifest)], None) => info::summary(path, manifest, &[]),
                 (sets, _) => json!({"sets": sets.iter().map(|(p, m)| info::summary(p, m, &[])).collect::<Vec<_>>()}),
@@ -217,6 +230,12 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             let manifest = merge(&sets, &write.output(path.clone(), quiet), chunk_samples)?;
             say(&mut out, write.json, || info::summary(&path, &manifest, &[]), || info::line(&manifest))?;
         }
+        #[cfg(feature = "remote")]
+        Command::Push(args) => say_both(&mut out, args.network.json, args.run(quiet)?)?,
+        #[cfg(feature = "remote")]
+        Command::Pull(args) => say_both(&mut out, args.network.json, args.run(quiet)?)?,
+        #[cfg(feature = "remote")]
+        Command::Prune(args) => say_both(&mut out, args.network.json, args.run(quiet)?)?,
         Command::Transforms { json } => say(&mut out, json, || catalogue().json(), || catalogue().text())?,
         Command::Synth { output, samples, classes, seed, json } => {
             let progress = Progress::start(verbosity(quiet || json), "synth", samples, "samples");
@@ -238,6 +257,10 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
 /// Returns the exit code for an error of recordings or of the tools for sets. `None` for errors that both programs can
 /// have: `errors.rs` chooses their exit codes.
 fn exit_code(cause: &Cause) -> Option<u8> {
+    #[cfg(feature = "remote")]
+    if let Some(code) = remote_args::exit_code(cause) {
+        return Some(code);
+    }
     match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(PrepError::Base(_) | PrepError::Shard(_)), _) => None,
         (Some(_), _) => Some(BAD_RECORDING),
@@ -291,6 +314,12 @@ fn say(out: &mut impl Write, json: bool, value: impl Fn() -> Value, text: impl F
         writeln!(out, "{}", printable_lines(text().trim_end()))?;
     }
     Ok(out.flush()?)
+}
+
+/// Prints a result that was made as JSON and as text.
+#[cfg(feature = "remote")]
+fn say_both(out: &mut impl Write, json: bool, (value, text): (Value, String)) -> anyhow::Result<()> {
+    say(out, json, || value.clone(), || text.clone())
 }
 
 /// Returns a path as text for one line. Invisible characters become escapes.

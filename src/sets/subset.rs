@@ -1,7 +1,7 @@
 //! Writes selected samples of a set as a new set, or divides them among several sets.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use tonic_base::{Progress, in_order};
@@ -43,7 +43,7 @@ impl FromStr for Condition {
     }
 }
 
-/// Selects samples of the set in `dir` with `filter` and writes them to `output` as a new set. With `split`, each part
+/// Selects samples of a set with `filter` and writes them to `output` as a new set. With `split`, each part
 /// becomes a set in a folder of its own inside `output`.
 ///
 /// Returns the directory and the manifest of each new set.
@@ -51,8 +51,13 @@ impl FromStr for Condition {
 /// # Errors
 /// [`tonic_base::Error::Usage`] for unknown classes and columns, for ranges outside the set, and if no sample meets all
 /// conditions; errors of reading and writing sets.
-pub fn subset(dir: &Path, filter: &Filter, split: Option<&Split>, output: &Output) -> Result<Vec<(PathBuf, Manifest)>> {
-    let sets = [ShardSet::open(dir)?];
+pub fn subset(
+    set: ShardSet,
+    filter: &Filter,
+    split: Option<&Split>,
+    output: &Output,
+) -> Result<Vec<(PathBuf, Manifest)>> {
+    let sets = [set];
     let set = &sets[0];
     let by = split.and_then(|split| split.by.as_deref()).map(|name| column(set, name)).transpose()?;
     let classes = filter.classes.iter().map(|class| class_number(set, class)).collect::<Result<Vec<u32>>>()?;

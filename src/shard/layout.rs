@@ -172,7 +172,7 @@ impl ShardHead {
     ///
     /// # Errors
     /// Errors of [`ShardHead::read`].
-    pub(super) fn read_of(path: &Path, file: &[u8], len: u64) -> Result<ShardHead> {
+    pub(crate) fn read_of(path: &Path, file: &[u8], len: u64) -> Result<ShardHead> {
         let corrupt = |place: &str, expected: String, got: String| Error::corrupt(path, place, expected, got);
         let header: &[u8; HEADER_BYTES] = file
             .first_chunk()

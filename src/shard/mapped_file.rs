@@ -56,7 +56,7 @@ impl ShardFile for MappedFile {
         &self.path
     }
 
-    fn len(&self) -> u64 {
+    fn size(&self) -> u64 {
         self.map.len() as u64
     }
 

@@ -155,7 +155,7 @@ impl OutputDir {
         }
     }
 
-    fn marker(&self) -> Result<Option<Marker>> {
+    pub(crate) fn marker(&self) -> Result<Option<Marker>> {
         let path = self.path.join(MARKER);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
@@ -166,7 +166,7 @@ impl OutputDir {
         Ok(Some(marker))
     }
 
-    fn manifest(&self) -> Result<Option<Manifest>> {
+    pub(crate) fn manifest(&self) -> Result<Option<Manifest>> {
         let path = self.path.join(MANIFEST_FILE);
         path.exists().then(|| Manifest::read(&self.path)).transpose()
     }
@@ -291,7 +291,8 @@ fn is_draft(file: &Path) -> bool {
 
 /// Whether a file of this name belongs to a set. Other files in the directory are left alone.
 fn is_set_file(name: &str) -> bool {
-    let number = name.strip_suffix(".shard").unwrap_or_default();
+    let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(".part")).unwrap_or(name);
+    let number = whole.strip_suffix(".shard").unwrap_or_default();
     let shard = number.len() >= 5 && number.bytes().all(|b| b.is_ascii_digit());
     shard || name == MANIFEST_FILE || name == MARKER
 }

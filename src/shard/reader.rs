@@ -3,14 +3,15 @@
 use crate::body::cells_fault;
 use crate::chunk::Chunk;
 use crate::codec::{Decoder, check_label};
+use crate::directory::Directory;
 use crate::error::{BaseFault, Error, Result};
-use crate::layout::{SetLayout, ShardHead, ShardPlace};
+use crate::layout::{ShardHead, ShardPlace};
 use crate::manifest::{Manifest, ShardEntry, identity_of};
 use crate::mapped_file::lock_limit;
 use crate::order::Order;
 use crate::packed::PackedChunk;
 use crate::shard::Shard;
-use crate::storage::{Dir, Storage};
+use crate::storage::Storage;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tonic_base::human_bytes;
@@ -31,7 +32,7 @@ impl ShardSet {
     /// [`Error::NotASet`], [`Error::Incomplete`], [`Error::Incompatible`], [`tonic_base::Error::Corrupt`],
     /// [`tonic_base::Error::Io`].
     pub fn open(dir: &Path) -> Result<ShardSet> {
-        ShardSet::open_in(&Dir(dir.into()))
+        ShardSet::open_in(&Directory(dir.into()))
     }
 
     /// Like [`ShardSet::open`], for a set in any place.
@@ -243,15 +244,12 @@ impl<'a> SampleReader<'a> {
 /// that are lost with the shard.
 pub(crate) fn open_shards(storage: &dyn Storage, manifest: &Manifest) -> Vec<Result<Shard>> {
     let description = &manifest.description;
-    let layout = description.layout();
-    let mut first_sample = 0;
     let open = |(i, entry): (usize, &ShardEntry)| {
         let number = i as u64;
         let opened = storage.shard(entry).and_then(Shard::of).and_then(|shard| {
-            check_listed(&shard, entry, &layout, i as u32, first_sample, manifest)?;
+            check_listed(shard.path(), shard.head(), i, manifest)?;
             Ok(shard)
         });
-        first_sample = first_sample.saturating_add(entry.samples);
         let per_shard = u64::from(description.shard_chunks);
         let chunks = number * per_shard..((number + 1) * per_shard).min(description.chunks());
         opened.map_err(|fault| {
@@ -268,20 +266,15 @@ pub(crate) fn open_shards(storage: &dyn Storage, manifest: &Manifest) -> Vec<Res
 
 /// Checks that a shard is the one that the manifest lists. Even an intact shard can belong to another set, or be
 /// another shard of this set under a wrong name.
-fn check_listed(
-    shard: &Shard,
-    entry: &ShardEntry,
-    layout: &SetLayout,
-    number: u32,
-    first_sample: u64,
-    manifest: &Manifest,
-) -> Result<()> {
-    let corrupt = |place: &str, expected: String, got: String| Err(Error::corrupt(shard.path(), place, expected, got));
-    let ShardHead { layout: found, place, chunks } = shard.head();
-    if found != layout {
+pub(crate) fn check_listed(path: &Path, head: &ShardHead, number: usize, manifest: &Manifest) -> Result<()> {
+    let corrupt = |place: &str, expected: String, got: String| Err(Error::corrupt(path, place, expected, got));
+    let (entry, layout) = (&manifest.shards[number], manifest.description.layout());
+    let ShardHead { layout: found, place, chunks } = head;
+    if *found != layout {
         return corrupt("header", format!("the manifest's layout, {layout:?}"), format!("{found:?}"));
     }
-    let expected = ShardPlace { number, first_sample, samples: place.samples };
+    let first_sample = manifest.shards[..number].iter().fold(0, |sum: u64, before| sum.saturating_add(before.samples));
+    let expected = ShardPlace { number: number as u32, first_sample, samples: place.samples };
     if *place != expected || u64::from(place.samples) != entry.samples {
         let samples = entry.samples;
         return corrupt(
@@ -290,7 +283,7 @@ fn check_listed(
             format!("{place:?}"),
         );
     }
-    let (last, per_shard) = (number as usize + 1 == manifest.shards.len(), manifest.description.shard_chunks as usize);
+    let (last, per_shard) = (number + 1 == manifest.shards.len(), manifest.description.shard_chunks as usize);
     if chunks.is_empty() || chunks.len() > per_shard || (!last && chunks.len() != per_shard) {
         return corrupt("header", format!("{per_shard} chunks"), chunks.len().to_string());
     }

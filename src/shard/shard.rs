@@ -30,7 +30,7 @@ impl Shard {
 
     /// Checks header and index of a shard file.
     pub(crate) fn of(file: Box<dyn ShardFile>) -> Result<Shard> {
-        let (len, mut head) = (file.len(), Vec::new());
+        let (len, mut head) = (file.size(), Vec::new());
         file.read(0..len.min(HEADER_BYTES as u64), &mut head)?;
         let bytes = ShardHead::bytes(ShardHead::chunks_said(&head)).min(len);
         file.read(0..bytes, &mut head)?;

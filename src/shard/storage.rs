@@ -2,11 +2,10 @@
 
 use std::fmt::Debug;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::error::{BaseFault, Error, Result};
+use crate::error::Result;
 use crate::manifest::{Manifest, ShardEntry};
-use crate::mapped_file::MappedFile;
 
 /// A place that holds the files of one set.
 pub trait Storage: Debug + Send + Sync {
@@ -22,7 +21,7 @@ pub trait Storage: Debug + Send + Sync {
     /// Opens a shard that the manifest lists.
     ///
     /// # Errors
-    /// [`Error::Incomplete`] if there is no such file; [`tonic_base::Error::Corrupt`] if it has another length than
+    /// [`crate::Error::Incomplete`] if there is no such file; [`tonic_base::Error::Corrupt`] if it has another length than
     /// `entry` says; errors of the place.
     fn shard(&self, entry: &ShardEntry) -> Result<Box<dyn ShardFile>>;
 }
@@ -33,7 +32,7 @@ pub trait ShardFile: Debug + Send + Sync {
     fn path(&self) -> &Path;
 
     /// Length of the file in bytes when it was opened.
-    fn len(&self) -> u64;
+    fn size(&self) -> u64;
 
     /// Copies the bytes at `range` of the file into `out`, whose content is replaced.
     ///
@@ -51,32 +50,4 @@ pub trait ShardFile: Debug + Send + Sync {
 
     /// Asks the system to read the file into memory, before the program needs it.
     fn read_ahead(&self);
-}
-
-/// A set in a directory.
-#[derive(Debug)]
-pub(crate) struct Dir(pub(crate) PathBuf);
-
-impl Storage for Dir {
-    fn path(&self) -> &Path {
-        &self.0
-    }
-
-    fn manifest(&self) -> Result<Manifest> {
-        Manifest::read(&self.0)
-    }
-
-    fn shard(&self, entry: &ShardEntry) -> Result<Box<dyn ShardFile>> {
-        let path = self.0.join(&entry.name);
-        match std::fs::metadata(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let missing = format!("the manifest names {}, which is not there", entry.name);
-                Err(Error::Incomplete { path: self.0.clone(), missing })
-            }
-            Ok(meta) if meta.len() != entry.bytes => {
-                Err(Error::corrupt(&path, "file length", format!("{} bytes", entry.bytes), meta.len()))
-            }
-            _ => Ok(Box::new(MappedFile::open(&path)?)),
-        }
-    }
 }

@@ -2,11 +2,12 @@
 
 use crate::checked::CheckedChunk;
 use crate::codec::Decoder;
+use crate::directory::Directory;
 use crate::error::{BaseFault, Error, Result};
 use crate::manifest::{Totals, set_id};
 use crate::reader::{ShardSet, open_shards};
 use crate::shard::Shard;
-use crate::storage::{Dir, Storage};
+use crate::storage::Storage;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -41,7 +42,7 @@ pub fn verify(set: &ShardSet, progress: &Progress) -> Vec<Error> {
 /// `progress` is called with the number of samples to check, and returns the progress bar. If `progress` is `None`,
 /// chunks are not read.
 pub fn verify_dir(dir: &Path, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec<Error> {
-    verify_in(&Dir(dir.into()), progress)
+    verify_in(&Directory(dir.into()), progress)
 }
 
 /// Like [`verify_dir`], for a set in any place.

@@ -1,0 +1,173 @@
+//! URLs of sets: `file://`, `http://`, `https://`, `s3://` and `az://`, with the id of a set after `#`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::http::HttpBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use tonic_shard::Id;
+use url::Url;
+
+use crate::error::{Error, Result};
+use crate::text::{plain, reason};
+
+/// Schemes of URLs that a set can have.
+const SCHEMES: &str = "file://, http://, https://, s3:// or az://";
+
+/// An URL at which sets are or will be.
+#[derive(Clone, Debug)]
+pub struct Location {
+    url: Url,
+    /// The URL without credentials, query and fragment, and without a slash at its end.
+    shown: String,
+    /// Id of the set that is meant, or its first digits. `None` means the latest set at the URL.
+    pub(crate) pinned: Option<String>,
+}
+
+/// How long to wait for a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A transfer ends with an error if nothing arrives for this long, retries included.
+    pub timeout: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience { timeout: Duration::from_secs(60) }
+    }
+}
+
+impl Location {
+    /// Whether a text is meant as an URL. Paths of directories are not.
+    pub fn is_url(text: &str) -> bool {
+        text.split_once("://").is_some_and(|(scheme, _)| {
+            scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        })
+    }
+
+    /// Parses an URL such as `s3://bucket/ssc/train` or `https://host/train#SETID`.
+    ///
+    /// # Errors
+    /// [`Error::BadUrl`].
+    pub fn parse(text: &str) -> Result<Location> {
+        let bad = |expected, got: String| Error::BadUrl { url: plain(text), expected, got };
+        let mut url = Url::parse(text).map_err(|e| bad(SCHEMES, e.to_string()))?;
+        if !["file", "http", "https", "s3", "az"].contains(&url.scheme()) {
+            return Err(bad(SCHEMES, format!("{}://", url.scheme())));
+        }
+        let pinned = url.fragment().map(str::to_ascii_lowercase).filter(|id| !id.is_empty());
+        if let Some(id) = &pinned
+            && (id.len() != 64 || !id.bytes().all(|b| b.is_ascii_hexdigit()))
+        {
+            return Err(bad("the id of a set after #, 64 hexadecimal digits", id.clone()));
+        }
+        url.set_fragment(None);
+        if let Some(parent) = url.path().strip_suffix("manifest.json").map(String::from) {
+            url.set_path(&parent); // the URL of the manifest means its set
+        }
+        let shown = plain(url.as_str()).trim_end_matches('/').to_string();
+        Ok(Location { url, shown, pinned })
+    }
+
+    /// The URL without credentials, query and fragment.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Id of the set that is meant. `None` means the latest set at the URL.
+    pub fn pinned(&self) -> Option<Id> {
+        self.pinned.as_ref().and_then(|id| serde_json::from_value(serde_json::Value::String(id.clone())).ok())
+    }
+
+    /// The directory, if it is on this machine.
+    pub(crate) fn directory(&self) -> Option<PathBuf> {
+        (self.url.scheme() == "file").then(|| self.url.to_file_path().ok()).flatten()
+    }
+
+    /// Whether a program can write there.
+    pub(crate) fn is_writable(&self) -> bool {
+        !matches!(self.url.scheme(), "http" | "https")
+    }
+
+    /// Returns the object store of the URL, and the path of the URL in it. Credentials and endpoints come from the usual
+    /// environment variables (`AWS_*`, `AZURE_STORAGE_*`) or, for web servers, from the URL.
+    pub(crate) fn store(&self, patience: Patience) -> Result<(Arc<dyn ObjectStore>, ObjectPath)> {
+        let bad = |e: &object_store::Error| Error::BadUrl {
+            url: self.shown.clone(),
+            expected: "an URL and environment variables that fit it",
+            got: reason(e),
+        };
+        let retry = RetryConfig {
+            backoff: BackoffConfig {
+                init_backoff: Duration::from_millis(100),
+                max_backoff: Duration::from_secs(5),
+                base: 2.0,
+            },
+            max_retries: 8,
+            retry_timeout: patience.timeout,
+        };
+        let client = ClientOptions::new()
+            .with_connect_timeout(patience.timeout.min(Duration::from_secs(10)))
+            .with_read_timeout(patience.timeout.min(Duration::from_secs(20)))
+            .with_timeout_disabled();
+        let path = |path: &str| ObjectPath::from_url_path(path.trim_end_matches('/')).map_err(|e| bad(&e.into()));
+        let built: Arc<dyn ObjectStore> = match self.url.scheme() {
+            "file" => Arc::new(LocalFileSystem::new().with_fsync(true)),
+            "s3" => {
+                let builder = AmazonS3Builder::from_env().with_url(self.url.as_str()).with_retry(retry);
+                let allow = std::env::var("AWS_ALLOW_HTTP").is_ok_and(|value| value == "true" || value == "1");
+                Arc::new(builder.with_client_options(client.with_allow_http(allow)).build().map_err(|e| bad(&e))?)
+            }
+            "az" => {
+                let builder = MicrosoftAzureBuilder::from_env().with_url(self.url.as_str()).with_retry(retry);
+                let allow = std::env::var("AZURE_ALLOW_HTTP").is_ok_and(|value| value == "true" || value == "1")
+                    || std::env::var("AZURE_STORAGE_USE_EMULATOR").is_ok_and(|value| value == "true");
+                Arc::new(builder.with_client_options(client.with_allow_http(allow)).build().map_err(|e| bad(&e))?)
+            }
+            _ => {
+                let host = &self.url[..url::Position::BeforePath];
+                let builder = HttpBuilder::new().with_url(host).with_retry(retry);
+                Arc::new(builder.with_client_options(client.with_allow_http(true)).build().map_err(|e| bad(&e))?)
+            }
+        };
+        Ok((built, path(self.url.path())?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_told_from_paths() {
+        for url in ["s3://b/x", "https://host/x", "file:///x", "az://c/x", "ftp://host/x"] {
+            assert!(Location::is_url(url), "{url}");
+        }
+        for path in ["shards/train", "/a/b", "C://x", "./a:b", "a b://c"] {
+            assert!(!Location::is_url(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn credentials_and_queries_are_not_shown() {
+        let location = Location::parse("https://me:secret@host/a%20b/?sig=hidden").unwrap();
+        assert_eq!(location.shown(), "https://host/a%20b");
+        let error = Location::parse("ftp://me:secret@host/x?sig=hidden").unwrap_err().to_string();
+        assert!(!error.contains("secret") && !error.contains("hidden"), "{error}");
+        assert!(error.contains("s3://"), "{error}");
+    }
+
+    #[test]
+    fn an_id_pins_a_set() {
+        let id = "ab".repeat(32);
+        let location = Location::parse(&format!("s3://bucket/ssc#{}", id.to_uppercase())).unwrap();
+        assert_eq!(location.pinned().unwrap().to_string(), id);
+        assert!(Location::parse("s3://bucket/ssc#abc").is_err());
+        assert!(Location::parse("s3://bucket/ssc").unwrap().pinned().is_none());
+    }
+}

@@ -1,0 +1,260 @@
+//! Fetches a set into a directory. What has arrived is kept: a later call fetches only the chunks that are missing.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tonic_base::{Error as BaseError, Progress, Verbosity, bytes_in, free_space, human_bytes, interrupt};
+use tonic_shard::{ChunkRecord, Manifest, SetCopy, ShardHead, aligned, chunk_checksum, salvage};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::remote_set::RemoteSet;
+use crate::store::Store;
+
+/// Maximum number of bytes that are fetched by one request.
+const PIECE: u64 = 8 << 20;
+/// How often a chunk that arrives damaged is fetched.
+const ROUNDS: usize = 3;
+/// How long a thread waits if no range is left to fetch.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// How a set is fetched.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// Directory of the copy.
+    pub dir: PathBuf,
+    /// Whether another set in the directory is removed first.
+    pub overwrite: bool,
+    /// Number of requests at the same time.
+    pub connections: usize,
+    /// How progress is shown.
+    pub verbosity: Verbosity,
+}
+
+/// A shard that is being fetched.
+struct Shard {
+    number: usize,
+    file: Arc<File>,
+    path: PathBuf,
+    /// Number of ranges that have not arrived yet.
+    left: usize,
+    /// How often all ranges had arrived, but chunks were damaged.
+    rounds: usize,
+}
+
+/// A range of a shard's file that is to be fetched. The shard is an index in [`State::shards`].
+type Wanted = (usize, Range<u64>);
+
+/// What the threads share.
+#[derive(Default)]
+struct State {
+    wanted: VecDeque<Wanted>,
+    shards: Vec<Shard>,
+    /// Number of shards that are not complete yet.
+    left: usize,
+    failure: Option<Error>,
+}
+
+/// A set that is being fetched.
+struct Puller<'a> {
+    store: &'a Store,
+    copy: SetCopy,
+    state: Mutex<State>,
+    progress: Progress,
+}
+
+/// Fetches a set. Every chunk is verified before its shard gets its name, and the manifest is written last. Returns the
+/// number of bytes that were fetched: 0 if the directory had the set already.
+///
+/// # Errors
+/// [`tonic_base::Error::NoSpace`]; [`tonic_base::Error::Busy`] if another process writes to the directory;
+/// [`tonic_base::Error::Exists`] if it holds another set; [`tonic_base::Error::Corrupt`] for a chunk that arrives damaged
+/// each time; [`tonic_base::Error::Interrupted`]; errors of the server and of the disk. After any of these, the same call
+/// goes on where this one ended.
+pub fn pull(set: &RemoteSet, fetch: &Fetch) -> Result<u64> {
+    let manifest: &Manifest = set.manifest();
+    let Some(copy) = SetCopy::start(&fetch.dir, manifest.clone(), fetch.overwrite)? else { return Ok(0) };
+    check_space(&fetch.dir, manifest.stored_bytes())?;
+    let mut state = State::default();
+    for number in (0..manifest.shards.len()).filter(|&number| !copy.has(number)) {
+        let (shard, ranges) = begin(set.store(), &copy, number)?;
+        state.wanted.extend(ranges.into_iter().map(|range| (state.shards.len(), range)));
+        state.shards.push(shard);
+    }
+    state.left = state.shards.len();
+    let arrived: Vec<usize> = (0..state.left).filter(|&index| state.shards[index].left == 0).collect();
+    let total = state.wanted.iter().map(|(_, range)| range.end - range.start).sum();
+    let progress = Progress::start(fetch.verbosity, "pull", total, "B");
+    let puller = Puller { store: set.store(), copy, state: Mutex::new(state), progress };
+    arrived.into_iter().try_for_each(|index| puller.place(index))?;
+    std::thread::scope(|scope| {
+        for _ in 0..fetch.connections.max(1) {
+            scope.spawn(|| puller.work());
+        }
+    });
+    let Puller { copy, state, progress, .. } = puller;
+    if let Some(failure) = state.into_inner().unwrap_or_else(PoisonError::into_inner).failure {
+        return Err(failure);
+    }
+    copy.finish(set.manifest_bytes())?;
+    progress.finish();
+    Ok(total)
+}
+
+impl Puller<'_> {
+    /// Fetches ranges until all shards are complete, or until a thread fails.
+    fn work(&self) {
+        loop {
+            let mut state = self.lock();
+            if state.failure.is_some() || state.left == 0 {
+                return;
+            }
+            let Some((index, range)) = state.wanted.pop_front() else {
+                drop(state);
+                // Another thread verifies a shard, and may want damaged chunks again.
+                std::thread::sleep(PAUSE);
+                continue;
+            };
+            drop(state);
+            if let Err(error) = self.fetch(index, range) {
+                self.lock().failure.get_or_insert(error);
+            }
+        }
+    }
+
+    /// Fetches a range of a shard. If it is the last one that was missing, completes the shard.
+    fn fetch(&self, index: usize, range: Range<u64>) -> Result<()> {
+        let (file, path, number) = {
+            let shard = &self.lock().shards[index];
+            (shard.file.clone(), shard.path.clone(), shard.number)
+        };
+        self.store.read(&self.copy.manifest().shards[number].name, range, &mut |at, piece| {
+            if interrupt::requested() {
+                return Err(Error::interrupted("what has arrived is kept"));
+            }
+            write_at(&file, at, piece).map_err(Error::io(&path, "write the shard"))?;
+            self.progress.add(piece.len() as u64);
+            Ok(())
+        })?;
+        let left = {
+            let shard = &mut self.lock().shards[index];
+            shard.left -= 1;
+            shard.left
+        };
+        if left == 0 { self.place(index) } else { Ok(()) }
+    }
+
+    /// Verifies a shard that has arrived. Gives it its name, or wants its damaged chunks again.
+    fn place(&self, index: usize) -> Result<()> {
+        let number = self.lock().shards[index].number;
+        let damaged = self.copy.place(number)?;
+        let state = &mut *self.lock();
+        if damaged.is_empty() {
+            state.left -= 1;
+            return Ok(());
+        }
+        let shard = &mut state.shards[index];
+        shard.rounds += 1;
+        if shard.rounds == ROUNDS {
+            let url = self.store.url(&self.copy.manifest().shards[number].name);
+            let place = format!("{} of its chunks", damaged.len());
+            let got = format!("others, {ROUNDS} times: the copy on the server is damaged");
+            return Err(Error::corrupt(&url, place, "the bytes that the index promises", got));
+        }
+        let ranges = ranges_of(&damaged);
+        shard.left = ranges.len();
+        state.wanted.extend(ranges.into_iter().map(|range| (index, range)));
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn check_space(dir: &Path, needed: u64) -> Result<()> {
+    let there = bytes_in(dir);
+    match free_space(dir) {
+        Some(free) if needed > free.saturating_add(there) => {
+            let (needed, free) = (human_bytes(needed), human_bytes(free));
+            Err(BaseError::NoSpace { path: dir.into(), needed, free }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens the file in which a shard is assembled, and fetches the shard's head if it is not there. Returns the ranges
+/// that are missing.
+fn begin(store: &Store, copy: &SetCopy, number: usize) -> Result<(Shard, Vec<Range<u64>>)> {
+    let path = copy.part(number);
+    let entry = &copy.manifest().shards[number];
+    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let file = open.map_err(Error::io(&path, "create the file"))?;
+    let had = file.metadata().map_err(Error::io(&path, "create the file"))?.len();
+    let head_bytes = ShardHead::bytes(salvage::shard_chunks(&copy.manifest().description, number as u64));
+    let mut bytes = read_at(&file, 0..head_bytes.min(had)).map_err(Error::io(&path, "read the shard"))?;
+    let head = match copy.head(number, &path, &bytes) {
+        Ok(head) => head,
+        Err(_) => {
+            bytes.clear();
+            let end = head_bytes.min(entry.bytes);
+            store.read(&entry.name, 0..end, &mut |_, piece| {
+                bytes.extend_from_slice(piece);
+                Ok(())
+            })?;
+            let head = copy.head(number, &store.url(&entry.name), &bytes)?;
+            write_at(&file, 0, &bytes).map_err(Error::io(&path, "write the shard"))?;
+            head
+        }
+    };
+    file.set_len(entry.bytes).map_err(Error::io(&path, "write the shard"))?;
+    let missing = |record: &&ChunkRecord| {
+        let end = record.offset + record.stored_bytes;
+        record.offset >= had
+            || !read_at(&file, record.offset..end).is_ok_and(|bytes| chunk_checksum(&bytes) == record.checksum)
+    };
+    let lacking: Vec<ChunkRecord> = head.chunks.iter().filter(missing).copied().collect();
+    let mut ranges = ranges_of(&lacking);
+    if store.sends_whole_only() && !ranges.is_empty() {
+        ranges.clear();
+        ranges.push(head_bytes..entry.bytes); // one request reads the file from its beginning
+    }
+    Ok((Shard { number, file: Arc::new(file), path, left: ranges.len(), rounds: 0 }, ranges))
+}
+
+/// Joins the ranges of neighbouring chunks, up to [`PIECE`] bytes. The padding after each chunk belongs to it.
+fn ranges_of(chunks: &[ChunkRecord]) -> Vec<Range<u64>> {
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for chunk in chunks {
+        let end = aligned(chunk.offset + chunk.stored_bytes);
+        match ranges.last_mut().filter(|range| range.end == chunk.offset && end - range.start <= PIECE) {
+            Some(range) => range.end = end,
+            None => ranges.push(chunk.offset..end),
+        }
+    }
+    ranges
+}
+
+fn read_at(file: &File, range: Range<u64>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    #[cfg(unix)]
+    std::os::unix::fs::FileExt::read_exact_at(file, &mut bytes, range.start)?;
+    #[cfg(windows)]
+    if std::os::windows::fs::FileExt::seek_read(file, &mut bytes, range.start)? < bytes.len() {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(bytes)
+}
+
+fn write_at(file: &File, at: u64, bytes: &[u8]) -> std::io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::write_all_at(file, bytes, at);
+    #[cfg(windows)]
+    return match std::os::windows::fs::FileExt::seek_write(file, bytes, at)? {
+        written if written < bytes.len() => write_at(file, at + written as u64, &bytes[written..]),
+        _ => Ok(()),
+    };
+}

@@ -1,0 +1,385 @@
+//! Reads and writes the objects below one URL. The calls block; the asynchronous runtime stays inside this crate.
+
+use std::future::Future;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use object_store::path::Path as ObjectPath;
+use object_store::{
+    Error as StoreError, GetOptions, GetRange, GetResult, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, PutPayload, UpdateVersion,
+};
+use tokio::time::timeout;
+use tonic_base::{DirLock, Error as BaseError, interrupt, publish};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::location::{Location, Patience};
+use crate::text::{kind, reason};
+
+/// Size in bytes of the parts in which a file is sent.
+const PART: usize = 8 << 20;
+/// How often a transfer looks whether it should stop.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Runs all transfers. Its two threads only move bytes; hashes are computed by the callers.
+static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    // Fails only if a provider is there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(2).enable_all().build().expect("the system has two threads for transfers")
+});
+
+/// The objects below one URL.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    store: Arc<dyn ObjectStore>,
+    root: ObjectPath,
+    /// The URL, without credentials.
+    shown: String,
+    /// The directory, if it is on this machine.
+    directory: Option<PathBuf>,
+    patience: Patience,
+    /// Whether the server was seen to send files as a whole, although a range was asked for.
+    whole_only: Arc<AtomicBool>,
+}
+
+/// A version of an object, by which a later write can tell whether the object was replaced meanwhile.
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    tags: UpdateVersion,
+    content: Bytes,
+}
+
+impl Store {
+    pub(crate) fn open(location: &Location, patience: Patience) -> Result<Store> {
+        LazyLock::force(&RUNTIME);
+        let (store, root) = location.store(patience)?;
+        let (shown, directory) = (location.shown().to_string(), location.directory());
+        Ok(Store { store, root, shown, directory, patience, whole_only: Arc::default() })
+    }
+
+    /// Returns the objects in a folder below this one.
+    pub(crate) fn below(&self, folder: &str) -> Store {
+        Store {
+            root: self.root.clone().join(folder),
+            shown: format!("{}/{folder}", self.shown),
+            directory: self.directory.as_ref().map(|dir| dir.join(folder)),
+            ..self.clone()
+        }
+    }
+
+    /// The URL of an object, without credentials. With an empty name, the URL of the folder.
+    pub(crate) fn url(&self, name: &str) -> PathBuf {
+        PathBuf::from(if name.is_empty() { self.shown.clone() } else { format!("{}/{name}", self.shown) })
+    }
+
+    fn path(&self, name: &str) -> ObjectPath {
+        self.root.clone().join(name)
+    }
+
+    /// Returns a closure that makes the error of a request about the object `name`.
+    fn fault<'a>(&'a self, name: &str, action: &'static str) -> impl FnOnce(StoreError) -> Error + use<'a> {
+        let url = self.url(name);
+        move |e| Error::io(url, action)(std::io::Error::new(kind(&e), reason(&e)))
+    }
+
+    /// Runs a transfer until it ends, or until a signal asks the program to stop.
+    fn run<T>(&self, transfer: impl Future<Output = Result<T>>) -> Result<T> {
+        RUNTIME.block_on(async {
+            tokio::select! {
+                result = transfer => result,
+                () = asked_to_stop() => Err(Error::interrupted("what has arrived is kept")),
+            }
+        })
+    }
+
+    /// Reads a small object whole. Returns `None` if there is none. If the connection breaks, reads it again, for as long
+    /// as the timeout.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Corrupt`] if it has more than `most` bytes; [`tonic_base::Error::Io`].
+    pub(crate) fn get(&self, name: &str, most: u64) -> Result<Option<(Bytes, Version)>> {
+        self.run(async {
+            let mut waits = Waits::new(self.patience.timeout);
+            loop {
+                match self.get_once(name, most).await {
+                    Err(error) if is_passing(&error) && waits.again().await => {}
+                    got => return got,
+                }
+            }
+        })
+    }
+
+    async fn get_once(&self, name: &str, most: u64) -> Result<Option<(Bytes, Version)>> {
+        let found = match self.store.get(&self.path(name)).await {
+            Err(StoreError::NotFound { .. }) => return Ok(None),
+            found => found.map_err(self.fault(name, "read"))?,
+        };
+        let tags = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+        let (mut stream, mut content) = (found.into_stream(), Vec::new());
+        while let Some(piece) = self.next(&mut stream, name).await? {
+            content.extend_from_slice(&piece);
+            if content.len() as u64 > most {
+                let expected = format!("at most {most} bytes");
+                return Err(Error::corrupt(&self.url(name), "file length", expected, "more"));
+            }
+        }
+        let content = Bytes::from(content);
+        Ok(Some((content.clone(), Version { tags, content })))
+    }
+
+    /// Returns the next piece of a body, or an error if none arrives in time.
+    async fn next(
+        &self,
+        stream: &mut (impl futures_util::Stream<Item = object_store::Result<Bytes>> + Unpin),
+        name: &str,
+    ) -> Result<Option<Bytes>> {
+        match timeout(self.patience.timeout, stream.next()).await {
+            Ok(Some(piece)) => piece.map(Some).map_err(self.fault(name, "read")),
+            Ok(None) => Ok(None),
+            Err(_) => {
+                let waited = format!("nothing arrived for {:.0} s", self.patience.timeout.as_secs_f64());
+                Err(Error::io(self.url(name), "read")(std::io::Error::new(std::io::ErrorKind::TimedOut, waited)))
+            }
+        }
+    }
+
+    /// Returns the size of an object in bytes. `None` if there is none.
+    pub(crate) fn size(&self, name: &str) -> Result<Option<u64>> {
+        self.run(async {
+            match self.store.head(&self.path(name)).await {
+                Ok(meta) => Ok(Some(meta.size)),
+                Err(StoreError::NotFound { .. }) => Ok(None),
+                Err(e) => Err(self.fault(name, "ask for")(e)),
+            }
+        })
+    }
+
+    /// Reads a range of an object in pieces. Calls `take` for each piece, with its offset in the object. If the
+    /// connection breaks, goes on where it broke, unless nothing arrives for the whole of the timeout.
+    ///
+    /// Some web servers send no ranges. From them, the object is read from its beginning, and what is before the range
+    /// is dropped.
+    pub(crate) fn read(
+        &self,
+        name: &str,
+        range: Range<u64>,
+        take: &mut (dyn FnMut(u64, &[u8]) -> Result<()> + Send),
+    ) -> Result<()> {
+        self.run(self.read_on(name, range, take))
+    }
+
+    async fn read_on(
+        &self,
+        name: &str,
+        range: Range<u64>,
+        take: &mut (dyn FnMut(u64, &[u8]) -> Result<()> + Send),
+    ) -> Result<()> {
+        let (mut at, mut waits) = (range.start, Waits::new(self.patience.timeout));
+        while at < range.end {
+            let before = at;
+            let mut count = |offset: u64, piece: &[u8]| {
+                at = offset + piece.len() as u64;
+                take(offset, piece)
+            };
+            let tried = self.read_once(name, before..range.end, &mut count).await;
+            let failure = match tried {
+                Ok(()) if at >= range.end => return Ok(()),
+                Ok(()) => {
+                    let (expected, got) = (format!("{} bytes", range.end), format!("{at}, and then its end"));
+                    Error::corrupt(&self.url(name), "file length", expected, got)
+                }
+                Err(error) if is_passing(&error) => error,
+                Err(error) => return Err(error),
+            };
+            if at > before {
+                waits = Waits::new(self.patience.timeout);
+            }
+            if !waits.again().await {
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_once(
+        &self,
+        name: &str,
+        range: Range<u64>,
+        take: &mut (dyn FnMut(u64, &[u8]) -> Result<()> + Send),
+    ) -> Result<()> {
+        let path = self.path(name);
+        let part = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
+        let got: GetResult = match self.store.get_opts(&path, part).await {
+            Err(StoreError::NotSupported { .. }) => {
+                self.whole_only.store(true, Ordering::Relaxed);
+                self.store.get(&path).await
+            }
+            got => got,
+        }
+        .map_err(self.fault(name, "read"))?;
+        let (mut at, mut stream) = (got.range.start, got.into_stream());
+        while let Some(piece) = self.next(&mut stream, name).await? {
+            let (start, end) = (at.max(range.start), (at + piece.len() as u64).min(range.end));
+            if start < end {
+                take(start, &piece[(start - at) as usize..(end - at) as usize])?;
+            }
+            at += piece.len() as u64;
+            if at >= range.end {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the server was seen to send files as a whole, although a range was asked for.
+    pub(crate) fn sends_whole_only(&self) -> bool {
+        self.whole_only.load(Ordering::Relaxed)
+    }
+
+    /// Writes an object from a file, in parts. The object appears whole or not at all. Calls `sent` with the number of
+    /// bytes of each part.
+    pub(crate) fn put_file(&self, name: &str, file: &Path, sent: &(dyn Fn(u64) + Sync)) -> Result<()> {
+        self.run(async {
+            let fault = || self.fault(name, "write");
+            let mut upload = self.store.put_multipart(&self.path(name)).await.map_err(fault())?;
+            let written = send_parts(&mut *upload, file, sent).await;
+            match written {
+                Ok(Ok(())) => upload.complete().await.map(|_| ()).map_err(fault()),
+                Ok(Err(e)) => {
+                    let _ = upload.abort().await;
+                    Err(fault()(e))
+                }
+                Err(e) => {
+                    let _ = upload.abort().await;
+                    Err(Error::io(file, "read the shard")(e))
+                }
+            }
+        })
+    }
+
+    /// Copies an object without moving its bytes through this machine. Returns `false` if there is no such object, or if
+    /// the place cannot copy.
+    pub(crate) fn copy(&self, from: &Store, name: &str) -> Result<bool> {
+        self.run(async {
+            match self.store.copy(&from.path(name), &self.path(name)).await {
+                Ok(()) => Ok(true),
+                Err(
+                    StoreError::NotFound { .. } | StoreError::NotImplemented { .. } | StoreError::NotSupported { .. },
+                ) => Ok(false),
+                Err(e) => Err(self.fault(name, "write")(e)),
+            }
+        })
+    }
+
+    /// Removes an object, if there is one.
+    pub(crate) fn delete(&self, name: &str) -> Result<()> {
+        self.run(async {
+            match self.store.delete(&self.path(name)).await {
+                Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+                Err(e) => Err(self.fault(name, "remove")(e)),
+            }
+        })
+    }
+
+    /// Replaces an object, if it is still the one that was read as `before`; `None` means that there was none. Returns
+    /// `false` if it was changed meanwhile.
+    pub(crate) fn swap(&self, name: &str, before: Option<&Version>, content: Bytes) -> Result<bool> {
+        if let Some(dir) = &self.directory {
+            return swap_file(dir, name, before, &content);
+        }
+        let mode = before.map_or(PutMode::Create, |version| PutMode::Update(version.tags.clone()));
+        self.run(async {
+            let payload = PutPayload::from_bytes(content);
+            let options = PutOptions { mode, ..PutOptions::default() };
+            match self.store.put_opts(&self.path(name), payload, options).await {
+                Ok(_) => Ok(true),
+                Err(
+                    StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } | StoreError::NotFound { .. },
+                ) => Ok(false),
+                Err(e) => Err(self.fault(name, "replace")(e)),
+            }
+        })
+    }
+}
+
+/// Ends when a signal asks the program to stop.
+async fn asked_to_stop() {
+    while !interrupt::requested() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Whether a request that failed may succeed if it is made again. Errors of what is done with the bytes are not of the
+/// network.
+fn is_passing(error: &Error) -> bool {
+    use std::io::ErrorKind::{AlreadyExists, InvalidInput, NotFound, PermissionDenied};
+    let Error::Base(BaseError::Io { source, action: "read", .. }) = error else { return false };
+    !matches!(source.kind(), NotFound | PermissionDenied | AlreadyExists | InvalidInput)
+}
+
+/// The waits between tries of a request. They grow, and end when the timeout has passed since the first try.
+struct Waits {
+    end: Instant,
+    next: Duration,
+}
+
+impl Waits {
+    fn new(timeout: Duration) -> Waits {
+        Waits { end: Instant::now() + timeout, next: Duration::from_millis(100) }
+    }
+
+    /// Waits, and returns `true`. Returns `false` at once if the timeout has passed.
+    async fn again(&mut self) -> bool {
+        if Instant::now() >= self.end {
+            return false;
+        }
+        tokio::time::sleep(self.next).await;
+        self.next = (self.next * 2).min(Duration::from_secs(5));
+        true
+    }
+}
+
+/// Sends a file in parts. The outer error is that of reading the file, the inner one that of the server.
+async fn send_parts(
+    upload: &mut dyn MultipartUpload,
+    file: &Path,
+    sent: &(dyn Fn(u64) + Sync),
+) -> std::io::Result<object_store::Result<()>> {
+    use std::io::Read;
+    let mut file = std::fs::File::open(file)?;
+    loop {
+        let mut part = Vec::with_capacity(PART);
+        (&mut file).take(PART as u64).read_to_end(&mut part)?;
+        let len = part.len() as u64;
+        if len == 0 {
+            return Ok(Ok(()));
+        }
+        if let Err(e) = upload.put_part(part.into()).await {
+            return Ok(Err(e));
+        }
+        sent(len);
+    }
+}
+
+/// [`Store::swap`] for a directory on this machine or on a file server: the writers lock it.
+fn swap_file(dir: &Path, name: &str, before: Option<&Version>, content: &[u8]) -> Result<bool> {
+    std::fs::create_dir_all(dir).map_err(Error::io(dir, "create the directory"))?;
+    let _lock = DirLock::take(dir)?;
+    let path = dir.join(name);
+    let there = match std::fs::read(&path) {
+        Ok(there) => Some(there),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) => return Err(Error::io(&path, "read")(e)),
+    };
+    if there.as_deref() != before.map(|version| &version.content[..]) {
+        return Ok(false);
+    }
+    publish(&path, content)?;
+    Ok(true)
+}

@@ -1,0 +1,73 @@
+//! A scratch folder with a set, and the program under test.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use tonic_toolkit::shard::Manifest;
+
+/// A scratch folder. Relative paths of the commands that it runs are in it.
+pub(crate) struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    /// Makes a scratch folder with the set `set`, of several shards.
+    pub(crate) fn with_set() -> Bench {
+        let bench = Bench { dir: tempfile::tempdir().unwrap() };
+        bench.convert("set", 300, 1);
+        bench
+    }
+
+    /// Converts a synthetic recording of `samples` samples to the set `name`.
+    pub(crate) fn convert(&self, name: &str, samples: u64, seed: u64) {
+        let recording = format!("{name}.h5");
+        let numbers = (samples.to_string(), seed.to_string());
+        self.run(&["synth", "-o", &recording, "--samples", &numbers.0, "--seed", &numbers.1]);
+        self.run(&["convert", &recording, "-o", name, "--shard-size", "128k", "--chunk-samples", "16"]);
+    }
+
+    pub(crate) fn tool(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("tonic-prep").unwrap();
+        command.current_dir(self.dir.path()).args(arguments).arg("--quiet");
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "http_proxy", "HTTP_PROXY"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Runs the program, which must succeed. Returns what it prints.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        let done = self.tool(arguments).assert().success();
+        String::from_utf8(done.get_output().stdout.clone()).unwrap()
+    }
+
+    /// Runs the program, which must end with this exit code. Returns its message, which must have all `words`.
+    pub(crate) fn refuses(&self, arguments: &[&str], code: i32, words: &[&str]) -> String {
+        let done = self.tool(arguments).timeout(std::time::Duration::from_secs(60)).assert().code(code);
+        let text = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+        words.iter().for_each(|word| assert!(text.contains(word), "{word}: {text}"));
+        text
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The `file://` URL of a folder.
+    pub(crate) fn url(&self, name: &str) -> String {
+        format!("file://{}", self.path(name).display())
+    }
+
+    pub(crate) fn id(&self, name: &str) -> String {
+        Manifest::read(&self.path(name)).unwrap().set_id.to_string()
+    }
+}
+
+/// The files of a folder that are not hidden, with their bytes.
+pub(crate) fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let named = files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), path));
+    let shown = named.filter(|(name, _)| !name.starts_with('.'));
+    shown.map(|(name, path)| (name, std::fs::read(path).unwrap())).collect()
+}

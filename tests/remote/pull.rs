@@ -1,0 +1,157 @@
+//! Copies that are fetched: from servers that cut, stall, refuse and alter what they send. Every byte is proved.
+
+use std::sync::atomic::Ordering;
+
+use crate::bench::{Bench, contents};
+use crate::server::{Fault, Kind, Server};
+
+const ALL: Kind = Kind { ranges: true, tags: true };
+
+/// A folder with the set `set`, pushed to `server`.
+fn pushed() -> Bench {
+    let bench = Bench::with_set();
+    bench.run(&["push", "set", &bench.url("server")]);
+    bench
+}
+
+#[test]
+fn all_kinds_of_servers_give_the_same_bytes() {
+    let bench = pushed();
+    for (i, ranges) in [true, false].into_iter().enumerate() {
+        for tags in [true, false] {
+            let server = Server::start(&bench.path("server"), Kind { ranges, tags }, |_, _| None);
+            let copy = format!("copy{i}{tags}");
+            bench.run(&["pull", &server.url, &copy]);
+            assert_eq!(contents(&bench.path("set")), contents(&bench.path(&copy)), "ranges {ranges}, tags {tags}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_with_a_manifest_is_read_as_it_is() {
+    let bench = Bench::with_set();
+    let server = Server::of(&bench.path("set"));
+    for url in [server.url.clone(), format!("{}/manifest.json", server.url), format!("{}/", server.url)] {
+        assert!(bench.run(&["info", &url]).contains(&bench.id("set")), "{url}");
+    }
+    bench.run(&["verify", &server.url]);
+    assert_eq!(bench.run(&["cat", &server.url, "--sample", "7"]), bench.run(&["cat", "set", "--sample", "7"]));
+    assert_eq!(bench.run(&["ls", &server.url, "--json"]), bench.run(&["ls", "set", "--json"]));
+    assert_eq!(bench.run(&["stats", &server.url, "--json"]), bench.run(&["stats", "set", "--json"]));
+    bench.run(&["diff", &server.url, "set"]);
+}
+
+#[test]
+fn connections_that_break_and_servers_that_are_busy_are_waited_for() {
+    let bench = pushed();
+    for tags in [true, false] {
+        let faults = |_: &str, number: u64| match number {
+            0 => Some(Fault::Status(503)),
+            1 => Some(Fault::Cut(1000)),
+            2 => Some(Fault::Status(429)),
+            3 => Some(Fault::Cut(20_000)),
+            _ => None,
+        };
+        let server = Server::start(&bench.path("server"), Kind { ranges: true, tags }, faults);
+        let copy = format!("copy{tags}");
+        bench.run(&["pull", &server.url, &copy]);
+        assert_eq!(contents(&bench.path("set")), contents(&bench.path(&copy)));
+    }
+}
+
+#[test]
+fn a_pull_that_ended_goes_on_and_fetches_only_what_is_missing() {
+    let bench = pushed();
+    let faults = |name: &str, number: u64| (name.ends_with("00002.shard") && number > 0).then_some(Fault::Status(403));
+    let server = Server::start(&bench.path("server"), ALL, faults);
+    bench.refuses(&["pull", &server.url, "copy"], 1, &["00002.shard", "403"]);
+    bench.refuses(&["verify", "copy"], 4, &["incomplete"]);
+    assert!(!bench.path("copy/manifest.json").exists());
+    let whole = Server::of(&bench.path("server"));
+    bench.run(&["pull", &whole.url, "copy"]);
+    assert_eq!(contents(&bench.path("set")), contents(&bench.path("copy")));
+    let bytes: u64 = contents(&bench.path("set")).values().map(|file| file.len() as u64).sum();
+    let (first, second) = (server.sent.load(Ordering::Relaxed), whole.sent.load(Ordering::Relaxed));
+    assert!(first > 10_000 && second < bytes && first + second < bytes + bytes / 2, "{first} and {second} of {bytes}");
+}
+
+#[test]
+fn a_chunk_that_arrives_damaged_is_fetched_again() {
+    let bench = pushed();
+    let at = std::fs::metadata(bench.path("set/00001.shard")).unwrap().len() / 2;
+    let once = move |name: &str, number: u64| (name.ends_with("00001.shard") && number == 1).then_some(Fault::Flip(at));
+    bench.run(&["pull", &Server::start(&bench.path("server"), ALL, once).url, "copy"]);
+    assert_eq!(contents(&bench.path("set")), contents(&bench.path("copy")));
+    let always = move |name: &str, _: u64| name.ends_with("00001.shard").then_some(Fault::Flip(at));
+    let server = Server::start(&bench.path("server"), ALL, always);
+    bench.refuses(&["pull", &server.url, "damaged"], 4, &["00001.shard", "corrupt", "on the server"]);
+    bench.refuses(&["verify", "damaged"], 4, &["incomplete"]);
+}
+
+#[test]
+fn a_server_that_stalls_is_given_up() {
+    let bench = pushed();
+    let faults = |name: &str, _: u64| name.ends_with("00001.shard").then_some(Fault::Stall(0));
+    let server = Server::start(&bench.path("server"), ALL, faults);
+    let text = bench.refuses(&["pull", &server.url, "copy", "--timeout", "2"], 1, &["00001.shard"]);
+    assert!(text.contains(&server.url), "{text}");
+}
+
+#[test]
+fn wrong_lengths_are_refused() {
+    let bench = pushed();
+    let faults = |name: &str, _: u64| name.ends_with("manifest.json").then_some(Fault::Longer(10));
+    let server = Server::start(&bench.path("server"), ALL, faults);
+    bench.refuses(&["pull", &server.url, "copy", "--timeout", "2"], 1, &["manifest.json"]);
+}
+
+#[test]
+fn what_is_not_there_is_named_with_its_url() {
+    let bench = pushed();
+    let server = Server::of(&bench.path("server"));
+    let nothing = format!("{}/nothing", server.url);
+    bench.refuses(&["info", &nothing], 4, &["/nothing", "manifest.json"]);
+    let refused = |_: &str, _: u64| Some(Fault::Status(401));
+    let closed = Server::start(&bench.path("server"), ALL, refused);
+    bench.refuses(&["info", &closed.url], 1, &[&closed.url, "401"]);
+    // Nothing listens at this port.
+    bench.refuses(&["pull", "http://127.0.0.1:9/x", "copy", "--timeout", "1"], 1, &["http://127.0.0.1:9/x"]);
+}
+
+#[test]
+fn a_subset_is_fetched_by_ranges() {
+    let bench = pushed();
+    bench.run(&["subset", "part", "set", "--samples", "100..116"]);
+    let server = Server::of(&bench.path("server"));
+    bench.run(&["pull", &server.url, "copy", "--samples", "100..116"]);
+    assert_eq!(contents(&bench.path("part")), contents(&bench.path("copy")));
+}
+
+#[test]
+fn another_set_in_the_directory_is_refused() {
+    let bench = pushed();
+    bench.convert("other", 50, 9);
+    let url = bench.url("server");
+    bench.refuses(&["pull", &url, "other"], 2, &["other", "another set"]);
+    bench.run(&["pull", &url, "other", "--overwrite"]);
+    assert_eq!(contents(&bench.path("set")), contents(&bench.path("other")));
+}
+
+#[test]
+fn kills_leave_no_set_that_looks_complete() {
+    let bench = pushed();
+    let slow = |_: &str, _: u64| None;
+    let server = Server::start(&bench.path("server"), ALL, slow);
+    for wait in 0..25 {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("tonic-prep"));
+        let mut child = command.args(["pull", &server.url, "copy", "-q"]).current_dir(bench.path("")).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(2 * wait));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if bench.path("copy/manifest.json").exists() {
+            bench.run(&["verify", "copy"]);
+        }
+    }
+    bench.run(&["pull", &server.url, "copy"]);
+    assert_eq!(contents(&bench.path("set")), contents(&bench.path("copy")));
+}

@@ -1,0 +1,154 @@
+//! A web server on loopback that serves a folder and can misbehave: it cuts connections, stalls, refuses, and alters
+//! bodies.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What the server does wrong with one request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fault {
+    /// Closes the connection after this many bytes of the body.
+    Cut(usize),
+    /// Sends this many bytes of the body, and then nothing more.
+    Stall(usize),
+    /// Answers with this status.
+    Status(u16),
+    /// Changes one bit of the byte at this offset of the file.
+    Flip(u64),
+    /// Promises this many more bytes than the file has.
+    Longer(usize),
+}
+
+/// Decides by the name of the file and the number of the request, from 0, what goes wrong.
+type Faults = dyn Fn(&str, u64) -> Option<Fault> + Send + Sync;
+
+/// A running server. It ends with the test's process.
+pub(crate) struct Server {
+    pub url: String,
+    /// Bytes of bodies that were sent.
+    pub sent: Arc<AtomicU64>,
+}
+
+/// What a server can do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Kind {
+    pub ranges: bool,
+    pub tags: bool,
+}
+
+impl Server {
+    /// Serves a folder, with ranges and ETags, and without faults.
+    pub(crate) fn of(folder: &Path) -> Server {
+        Server::start(folder, Kind { ranges: true, tags: true }, |_, _| None)
+    }
+
+    pub(crate) fn start(
+        folder: &Path,
+        kind: Kind,
+        faults: impl Fn(&str, u64) -> Option<Fault> + Send + Sync + 'static,
+    ) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (sent, asked) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let server = Server { url, sent: sent.clone() };
+        let (folder, faults): (PathBuf, Arc<Faults>) = (folder.into(), Arc::new(faults));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (folder, faults) = (folder.clone(), faults.clone());
+                let (sent, asked) = (sent.clone(), asked.clone());
+                std::thread::spawn(move || while serve(&stream, &folder, kind, &*faults, &sent, &asked).is_some() {});
+            }
+        });
+        server
+    }
+}
+
+/// Answers one request. Returns `None` if the connection ends.
+fn serve(
+    mut stream: &TcpStream,
+    folder: &Path,
+    kind: Kind,
+    faults: &Faults,
+    sent: &AtomicU64,
+    asked: &Mutex<Vec<String>>,
+) -> Option<()> {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let request = lines.next()?;
+    let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let mut words = request.split(' ');
+    let (method, path) = (words.next()?.to_string(), decoded(words.next()?));
+    let name = path.trim_start_matches('/').to_string();
+    let number = {
+        let mut asked = asked.lock().unwrap();
+        let number = asked.iter().filter(|other| **other == name).count() as u64;
+        asked.push(name.clone());
+        number
+    };
+    let fault = faults(&name, number);
+    let mut answer = |head: String| stream.write_all(head.as_bytes()).ok();
+    if let Some(Fault::Status(status)) = fault {
+        return answer(format!("HTTP/1.1 {status} Fault\r\nContent-Length: 0\r\nRetry-After: 0\r\n\r\n"));
+    }
+    let Ok(mut body) = std::fs::read(folder.join(&name)) else {
+        return answer("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into());
+    };
+    if let Some(Fault::Flip(at)) = fault
+        && let Some(byte) = body.get_mut(at as usize)
+    {
+        *byte ^= 1;
+    }
+    let whole = body.len();
+    let asked_range = headers.iter().find_map(|line| {
+        let range = line.to_lowercase().strip_prefix("range: bytes=")?.to_string();
+        let (start, end) = range.split_once('-')?;
+        Some((start.parse::<usize>().ok()?, end.parse::<usize>().map_or(whole, |end| end + 1).min(whole)))
+    });
+    let mut head = match asked_range.filter(|_| kind.ranges) {
+        Some((start, end)) if start < end => {
+            body = body[start..end].to_vec();
+            format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{}/{whole}\r\n", end - 1)
+        }
+        Some(_) => {
+            return answer(format!(
+                "HTTP/1.1 416 Range\r\nContent-Range: bytes */{whole}\r\nContent-Length: 0\r\n\r\n"
+            ));
+        }
+        None => "HTTP/1.1 200 OK\r\n".into(),
+    };
+    if kind.tags {
+        head.push_str(&format!("ETag: \"{}\"\r\n", blake3::hash(name.as_bytes()).to_hex()));
+    }
+    let promised = body.len() + if let Some(Fault::Longer(more)) = fault { more } else { 0 };
+    answer(format!("{head}Content-Length: {promised}\r\n\r\n"))?;
+    if method == "HEAD" {
+        return Some(());
+    }
+    let end = match fault {
+        Some(Fault::Cut(end) | Fault::Stall(end)) => end.min(body.len()),
+        _ => body.len(),
+    };
+    sent.fetch_add(end as u64, Ordering::Relaxed);
+    stream.write_all(&body[..end]).ok()?;
+    if let Some(Fault::Stall(_)) = fault {
+        std::thread::sleep(Duration::from_secs(600));
+    }
+    if end < promised {
+        let _ = stream.shutdown(std::net::Shutdown::Both);
+        return None;
+    }
+    Some(())
+}
+
+/// Decodes `%20` and the like.
+fn decoded(path: &str) -> String {
+    let (mut out, mut bytes) = (Vec::new(), path.bytes());
+    while let Some(byte) = bytes.next() {
+        let hex = |a: Option<u8>, b: Option<u8>| u8::from_str_radix(std::str::from_utf8(&[a?, b?]).ok()?, 16).ok();
+        out.push(if byte == b'%' { hex(bytes.next(), bytes.next()).unwrap_or(b'?') } else { byte });
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
