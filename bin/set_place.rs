@@ -2,32 +2,41 @@
 
 use std::path::Path;
 
-use tonic_shard::{ShardSet, Storage};
+use tonic_shard::{Result, ShardSet, Storage};
 
 /// Opens a set. `place` is a directory or an URL.
-pub(crate) fn open_set(place: &Path) -> anyhow::Result<ShardSet> {
-    match place.to_str().filter(|text| is_url(text)) {
-        Some(url) => Ok(ShardSet::open_in(&*storage(url)?)?),
-        None => Ok(ShardSet::open(place)?),
+pub(crate) fn open_set(place: &Path) -> Result<ShardSet> {
+    match url_of(place) {
+        Some(url) => ShardSet::open_in(&*storage(url)?),
+        None => ShardSet::open(place),
     }
 }
 
-/// Whether a place is an URL.
-pub(crate) fn is_url(text: &str) -> bool {
-    text.split_once("://")
-        .is_some_and(|(scheme, _)| scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()))
+/// Returns a place as an URL, if it is one.
+pub(crate) fn url_of(place: &Path) -> Option<&str> {
+    let text = place.to_str()?;
+    let (scheme, _) = text.split_once("://")?;
+    (scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(text)
 }
+
+/// The cache on disk through which sets at URLs are read. Empty if the user chose none.
+#[cfg(feature = "remote")]
+pub(crate) static CACHE: std::sync::OnceLock<tonic_remote::Cache> = std::sync::OnceLock::new();
 
 /// Finds the set at an URL.
 #[cfg(feature = "remote")]
-pub(crate) fn storage(url: &str) -> anyhow::Result<Box<dyn Storage>> {
+pub(crate) fn storage(url: &str) -> Result<Box<dyn Storage>> {
     let location = tonic_remote::Location::parse(url)?;
-    Ok(Box::new(tonic_remote::RemoteSet::open(&location, tonic_remote::Patience::default())?))
+    let set = tonic_remote::RemoteSet::open(&location, tonic_remote::Patience::default())?;
+    Ok(match CACHE.get() {
+        Some(cache) => Box::new(tonic_remote::CachedSet::new(set, cache)?),
+        None => Box::new(set),
+    })
 }
 
 #[cfg(not(feature = "remote"))]
-pub(crate) fn storage(_url: &str) -> anyhow::Result<Box<dyn Storage>> {
-    let why = "this program was built without the feature `remote`: `cargo install --features remote` builds one with it, \
-               or copy the set to a directory first";
+pub(crate) fn storage(_url: &str) -> Result<Box<dyn Storage>> {
+    let why = "this program was built without the feature remote (cargo install --features remote has it); copy the set to \
+               a directory first";
     Err(tonic_base::Error::Unavailable { what: "reading from URLs".into(), why: why.into() }.into())
 }

@@ -47,7 +47,7 @@ use tonic_shard::{Error as ShardError, MOST_CLASSES, Manifest};
 
 use crate::cli::{Cli, Command};
 use crate::errors::{Cause, Typed};
-use crate::set_place::{is_url, open_set, storage};
+use crate::set_place::{open_set, storage, url_of};
 use crate::subset_args::SubsetArgs;
 use crate::write_args::{threads, verbosity};
 
@@ -136,7 +136,7 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
         Command::Verify { dir, quick, json } => {
             let start = |samples| Progress::start(verbosity(quiet || json), "verify", samples, "samples");
             let progress: Option<&dyn Fn(u64) -> Progress> = if quick { None } else { Some(&start) };
-            let faults = match dir.to_str().filter(|text| is_url(text)) {
+            let faults = match url_of(&dir) {
                 Some(url) => verify_in(&*storage(url)?, progress),
                 None => verify_dir(&dir, progress),
             };

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use crate::set_place::open_set;
 use clap::Args;
 use tonic_base::{Verbosity, printable_json, printable_lines};
 use tonic_report::{chart, figures, png_path, table};
-use tonic_shard::ShardSet;
 use tonic_train::bench::{SetBench, SetMeasured, StepBench, StepMeasured, bench_random, bench_set};
 use tonic_train::engine::EngineChoice;
 use tonic_train::feed::RandomFrames;
@@ -94,7 +94,7 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
         Some(data) => {
             let verbosity = if args.quiet || args.json { Verbosity::Quiet } else { Verbosity::Normal };
             let bench = SetBench { step: what, epochs: args.epochs, beside: args.beside, verbosity };
-            let measured = bench_set(|| Ok(ShardSet::open(&data)?), &bench)?;
+            let measured = bench_set(|| Ok(open_set(&data)?), &bench)?;
             if let Some(png) = args.png {
                 chart(&title(&measured), &measured.strategies)?.write_png(&png)?;
             }

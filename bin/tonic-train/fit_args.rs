@@ -14,9 +14,12 @@ use tonic_train::run::{Config, FitOptions, Fitted, fit};
 use tonic_train::{Error, MatmulPrecision};
 
 use crate::advice;
+#[cfg(feature = "remote")]
+use crate::cache_args::CacheArgs;
 use crate::device_args::DeviceArgs;
 use crate::existing_args::ExistingArgs;
 use crate::options_file::with_file;
+use crate::set_place::open_set;
 use crate::values::{Hidden, batch_size, class_weights, engine, hidden, pad, use_threads};
 
 #[derive(Args)]
@@ -96,6 +99,9 @@ pub(crate) struct FitArgs {
     /// Tonic's PadTensors) [default: fixed]
     #[arg(long, value_parser = pad())]
     pad: Option<Pad>,
+    #[cfg(feature = "remote")]
+    #[command(flatten)]
+    remote_cache: CacheArgs,
     #[command(flatten)]
     existing: ExistingArgs,
     /// Print no progress
@@ -133,6 +139,7 @@ impl FitArgs {
             cache: self.cache,
             pin: self.pin,
             existing: self.existing.existing(),
+            open: open_set,
             verbosity: if self.quiet || self.json { Verbosity::Quiet } else { Verbosity::Normal },
             warn: if self.json { |_| () } else { |warning| advice::show(warning, advice::for_training) },
         })
@@ -158,6 +165,8 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
     };
     let output = args.output.clone().ok_or_else(|| missing("output", "the run folder"))?;
     use_threads(args.threads)?;
+    #[cfg(feature = "remote")]
+    args.remote_cache.choose();
     let existing = args.existing.existing();
     let resumes = existing == Existing::Resume || existing == Existing::Auto && Config::is_in(&output);
     let run = resumes.then(|| Config::read(&output)).transpose()?;

@@ -3,6 +3,8 @@
 
 mod advice;
 mod bench_args;
+#[cfg(feature = "remote")]
+mod cache_args;
 mod cli;
 mod compare_args;
 mod device_args;
@@ -16,6 +18,8 @@ mod fit_args;
 mod options_file;
 #[path = "../quoted.rs"]
 mod quoted;
+#[path = "../set_place.rs"]
+mod set_place;
 mod sweep_args;
 mod values;
 
@@ -35,6 +39,7 @@ use tonic_train::run::{EvalOptions, eval};
 use crate::cli::{Cli, Command};
 use crate::device_args::DeviceArgs;
 use crate::errors::{Cause, Typed};
+use crate::set_place::open_set;
 use crate::values::use_threads;
 
 /// Exit code if training diverged: the loss became NaN, infinite or far too large.
@@ -65,7 +70,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let verbosity = if json { Verbosity::Quiet } else { Verbosity::Normal };
             let warn =
                 if json { |_: &Warning| () } else { |warning: &Warning| advice::show(warning, advice::for_evaluation) };
-            let options = EvalOptions { run: model, data, best, verbosity, warn };
+            let options = EvalOptions { run: model, data, best, open: open_set, verbosity, warn };
             let evaluation = eval(&options, |engine| device.choose(engine))?;
             evaluation.picture()?.write_png(&png)?;
             let mut out = std::io::stdout().lock();

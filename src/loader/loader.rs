@@ -35,6 +35,7 @@ impl Loader {
         let (choice, why) = choice.resolve(&set)?;
         let cache = if choice == CacheChoice::Host {
             let progress = Progress::start(verbosity, "load", set.len(), "samples");
+            set.will_read(0..set.chunks());
             let cache = HostCache::load(&set, &progress)?;
             progress.finish();
             Some(cache)

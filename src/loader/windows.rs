@@ -110,6 +110,11 @@ impl<'a> Windows<'a> {
             }
             EpochOrder::Shuffled { seed, epoch } => EpochPlan::Shuffled(set.order(seed, epoch)),
         };
+        if cache.is_none() {
+            let all = (0..).map_while(|number| plan.window(number));
+            let windows = all.skip_while(|window| window.positions.end <= positions.start);
+            set.will_read(windows.flat_map(|window| window.chunks).map(u64::from));
+        }
         Windows { set, cache, plan, batch_size, positions, window: None, next: None, next_number: 0, spare }
     }
 

@@ -66,3 +66,21 @@ pub enum Error {
         id: Id,
     },
 }
+
+/// For readers of sets, which know only the errors of sets.
+impl From<Error> for ShardError {
+    fn from(error: Error) -> ShardError {
+        match error {
+            Error::Shard(error) => error,
+            Error::Base(error) => error.into(),
+            Error::OtherSet { url, expected, got } => ShardError::Mismatch {
+                path: url.clone().into(),
+                other: format!("{url}#{expected}").into(),
+                field: "the id of the set".into(),
+                expected: expected.to_string(),
+                got: got.to_string(),
+            },
+            other => BaseError::Unavailable { what: "the set".into(), why: other.to_string() }.into(),
+        }
+    }
+}

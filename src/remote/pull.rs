@@ -11,6 +11,7 @@ use tonic_base::{Error as BaseError, Progress, Verbosity, bytes_in, free_space, 
 use tonic_shard::{ChunkRecord, Manifest, SetCopy, ShardHead, aligned, chunk_checksum, salvage};
 
 use crate::error::{BaseFault, Error, Result};
+use crate::file_bytes::{read_at, write_at};
 use crate::remote_set::RemoteSet;
 use crate::store::Store;
 
@@ -236,25 +237,4 @@ fn ranges_of(chunks: &[ChunkRecord]) -> Vec<Range<u64>> {
         }
     }
     ranges
-}
-
-fn read_at(file: &File, range: Range<u64>) -> std::io::Result<Vec<u8>> {
-    let mut bytes = vec![0; (range.end - range.start) as usize];
-    #[cfg(unix)]
-    std::os::unix::fs::FileExt::read_exact_at(file, &mut bytes, range.start)?;
-    #[cfg(windows)]
-    if std::os::windows::fs::FileExt::seek_read(file, &mut bytes, range.start)? < bytes.len() {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(bytes)
-}
-
-fn write_at(file: &File, at: u64, bytes: &[u8]) -> std::io::Result<()> {
-    #[cfg(unix)]
-    return std::os::unix::fs::FileExt::write_all_at(file, bytes, at);
-    #[cfg(windows)]
-    return match std::os::windows::fs::FileExt::seek_write(file, bytes, at)? {
-        written if written < bytes.len() => write_at(file, at + written as u64, &bytes[written..]),
-        _ => Ok(()),
-    };
 }

@@ -180,7 +180,7 @@ impl ShardFile for RemoteShard {
                     bytes.extend_from_slice(piece);
                     Ok(())
                 });
-                fetched.map_err(of_set)?;
+                fetched?;
                 let piece = Arc::new(Piece { start: range.start, bytes });
                 let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
                 pieces.push_front(piece.clone());
@@ -194,17 +194,13 @@ impl ShardFile for RemoteShard {
     }
 
     fn pin(&self) -> std::io::Result<()> {
-        Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "the set is not on this machine; pull it first"))
+        Err(not_here())
     }
 
     fn read_ahead(&self) {}
 }
 
-/// Returns an error of reading as an error of a set.
-fn of_set(error: Error) -> ShardError {
-    match error {
-        Error::Shard(error) => error,
-        Error::Base(error) => error.into(),
-        other => ShardError::Base(tonic_base::Error::Unavailable { what: "the set".into(), why: other.to_string() }),
-    }
+/// The error for a shard whose pages are to be locked in memory.
+pub(crate) fn not_here() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::Unsupported, "the set is not on this machine; pull it first")
 }

@@ -159,7 +159,7 @@ impl ShardHead {
     /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for any other violation of
     /// the format.
     pub fn read(path: &Path, file: &[u8]) -> Result<ShardHead> {
-        ShardHead::read_of(path, file, file.len() as u64)
+        ShardHead::parse(path, file, file.len() as u64)
     }
 
     /// Number of chunks as the header at the start of `file` says, unchecked. 0 if `file` is shorter than a header.
@@ -172,7 +172,7 @@ impl ShardHead {
     ///
     /// # Errors
     /// Errors of [`ShardHead::read`].
-    pub(crate) fn read_of(path: &Path, file: &[u8], len: u64) -> Result<ShardHead> {
+    pub fn parse(path: &Path, file: &[u8], len: u64) -> Result<ShardHead> {
         let corrupt = |place: &str, expected: String, got: String| Error::corrupt(path, place, expected, got);
         let header: &[u8; HEADER_BYTES] = file
             .first_chunk()

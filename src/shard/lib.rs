@@ -6,9 +6,11 @@
 // body, packed, large           a chunk as bytes, as training keeps it, and of large samples
 // codec, stored                 compresses and verifies chunks; the bytes of a chunk to be written
 // checked, streamed             checks chunks without unpacking them; reads large ones piece by piece
-// layout, shard, map            header and index of a shard; an open shard, mapped
+// layout, shard                 header and index of a shard; an open shard
+// storage, directory, mapped_file    where the bytes of a set come from; a directory of mapped files
 // description, manifest, part   what a set is; manifest.json; the share of one machine
 // writer, shard_draft, output_dir    writes a set; a shard that is being written; who may write to a folder
+// set_copy                      assembles a set from files that come from elsewhere
 // reader, order                 opens a set; the order of an epoch
 // verify, salvage               checks a set; recovers chunks of a damaged shard
 // difference, error             what differs between two sets; errors

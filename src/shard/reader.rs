@@ -187,6 +187,20 @@ impl ShardSet {
         self.shards.iter().for_each(|s| s.file.read_ahead());
     }
 
+    /// Says which chunks will be read soon, in this order. Shards that are not on this machine are fetched ahead.
+    ///
+    /// # Panics
+    /// If a number is not below [`ShardSet::chunks`].
+    pub fn will_read(&self, chunks: impl IntoIterator<Item = u64>) {
+        for number in chunks {
+            let (shard, k) = self.locate(number);
+            let record = &shard.head().chunks[k];
+            if !shard.file.will_read(record.offset..record.offset + record.stored_bytes) {
+                return;
+            }
+        }
+    }
+
     /// Size of all shards in bytes.
     pub fn stored_bytes(&self) -> u64 {
         self.manifest.stored_bytes()

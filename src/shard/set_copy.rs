@@ -72,7 +72,7 @@ impl SetCopy {
     /// # Errors
     /// [`tonic_base::Error::Corrupt`]; [`Error::Incompatible`].
     pub fn head(&self, number: usize, path: &Path, bytes: &[u8]) -> Result<ShardHead> {
-        let head = ShardHead::read_of(path, bytes, self.manifest.shards[number].bytes)?;
+        let head = ShardHead::parse(path, bytes, self.manifest.shards[number].bytes)?;
         check_listed(path, &head, number, &self.manifest)?;
         Ok(head)
     }

@@ -34,7 +34,7 @@ impl Shard {
         file.read(0..len.min(HEADER_BYTES as u64), &mut head)?;
         let bytes = ShardHead::bytes(ShardHead::chunks_said(&head)).min(len);
         file.read(0..bytes, &mut head)?;
-        let head = ShardHead::read_of(file.path(), &head, len)?;
+        let head = ShardHead::parse(file.path(), &head, len)?;
         Ok(Shard { file, head })
     }
 
@@ -93,7 +93,7 @@ impl Shard {
             return decoder.with_stored(|decoder, bytes| decoder.decode_packed(self.read_stored(k, bytes)?, packed));
         }
         packed.clear();
-        decompress(&self.map, record, name, &mut packed.body)?;
+        decompress(&*self.file, record, name, &mut packed.body)?;
         name.index(packed, &self.head.layout, record)
     }
 

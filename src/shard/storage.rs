@@ -50,4 +50,10 @@ pub trait ShardFile: Debug + Send + Sync {
 
     /// Asks the system to read the file into memory, before the program needs it.
     fn read_ahead(&self);
+
+    /// Says that the bytes at `range`, which are of one chunk, will be read soon. Calls for several chunks come in the
+    /// order in which they will be read. Returns `false` if the file makes no use of it: then it is not told any more.
+    fn will_read(&self, _range: Range<u64>) -> bool {
+        false
+    }
 }

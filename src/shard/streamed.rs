@@ -7,20 +7,20 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::codec::ChunkName;
 use crate::error::{Error, Result};
 use crate::layout::ChunkRecord;
-use crate::map::MappedFile;
+use crate::storage::ShardFile;
 
 /// Stored bytes that are read at once.
 const PIECE: u64 = 1 << 20;
 
 /// Decompresses the stored bytes of a chunk to `body`, piece by piece, so that they are not in memory as a whole.
 pub(crate) fn decompress(
-    map: &MappedFile,
+    file: &dyn ShardFile,
     record: &ChunkRecord,
     name: ChunkName<'_>,
     body: &mut Vec<u8>,
 ) -> Result<()> {
     let mut stored =
-        StoredReader { map, next: record.offset, record, hash: Xxh3::new(), piece: Vec::new(), at: 0, failed: None };
+        StoredReader { file, next: record.offset, record, hash: Xxh3::new(), piece: Vec::new(), at: 0, failed: None };
     let decoded = record.decoded_bytes as usize;
     body.reserve_exact(decoded + 1);
     let unpacked = zstd::Decoder::new(&mut stored).and_then(|zstd| zstd.take(decoded as u64 + 1).read_to_end(body));
@@ -46,7 +46,7 @@ pub(crate) fn is_large(record: &ChunkRecord) -> bool {
 
 /// Reads and hashes the stored bytes of a chunk.
 struct StoredReader<'a> {
-    map: &'a MappedFile,
+    file: &'a dyn ShardFile,
     record: &'a ChunkRecord,
     /// Offset in the file of the first byte that is not read yet.
     next: u64,
@@ -67,7 +67,7 @@ impl StoredReader<'_> {
         if range.is_empty() {
             return Ok(false);
         }
-        self.map.read(range, &mut self.piece).map_err(|e| {
+        self.file.read(range, &mut self.piece).map_err(|e| {
             self.failed = Some(e);
             std::io::ErrorKind::Other
         })?;

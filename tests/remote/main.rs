@@ -4,3 +4,5 @@ mod bench;
 mod pull;
 mod push;
 mod server;
+#[cfg(feature = "train")]
+mod train;

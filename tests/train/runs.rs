@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::loader::CacheChoice;
-use tonic_toolkit::shard::Existing;
+use tonic_toolkit::shard::{Existing, ShardSet};
 use tonic_toolkit::train::AdamConfig;
 use tonic_toolkit::train::learner::Backend;
 use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions};
@@ -132,6 +132,7 @@ pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> F
         pin: false,
         drop_last: false,
         existing: Existing::Overwrite,
+        open: ShardSet::open,
         verbosity: Verbosity::Quiet,
         warn: |_| (),
     }

@@ -1,6 +1,6 @@
 //! Evaluates the network of a run on a set.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tonic_base::{Progress, Verbosity};
 use tonic_loader::CacheChoice;
@@ -24,6 +24,8 @@ pub struct EvalOptions {
     /// Whether to evaluate the network of the epoch with the best validation accuracy. Otherwise the network of the
     /// last epoch is evaluated.
     pub best: bool,
+    /// Function that opens a set, such as [`ShardSet::open`].
+    pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
     /// Whether progress is shown.
     pub verbosity: Verbosity,
     /// Function that is called with each warning about the set, before the evaluation starts.
@@ -39,7 +41,7 @@ pub struct EvalOptions {
 pub fn eval(options: &EvalOptions, choose: impl FnOnce(EngineChoice) -> Result<Backend>) -> Result<Evaluation> {
     let EvalOptions { run, data, .. } = options;
     let config = Config::read(run)?;
-    let set = ShardSet::open(data)?;
+    let set = (options.open)(data)?;
     config.check_data(run, data, set.manifest())?;
     let file = run.join(if options.best { BEST } else { MODEL });
     let trained = read_model(&file)?;

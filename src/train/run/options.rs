@@ -1,10 +1,10 @@
 //! Options of a training run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tonic_base::{Verbosity, printable};
 use tonic_loader::CacheChoice;
-use tonic_shard::Existing;
+use tonic_shard::{Existing, ShardSet};
 
 use crate::learner::{Backend, ClassWeights, Pad, Warning};
 
@@ -53,6 +53,8 @@ pub struct FitOptions {
     pub pin: bool,
     /// What to do if the run folder holds a run already.
     pub existing: Existing,
+    /// Function that opens a set, such as [`ShardSet::open`].
+    pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
     /// Whether progress is shown.
     pub verbosity: Verbosity,
     /// Function that is called with each warning as soon as it is known, also if progress is not shown.

@@ -21,9 +21,9 @@ impl Sets {
     /// The errors of reading the sets; [`Mismatch`](tonic_shard::Error::Mismatch) if they don't fit together;
     /// [`Error::Unlabelled`](crate::Error::Unlabelled).
     pub(super) fn open(fit: &FitOptions) -> Result<Sets> {
-        let train = ShardSet::open(&fit.train)?;
+        let train = (fit.open)(&fit.train)?;
         check_labelled(&train)?;
-        let others = [&fit.valid, &fit.test].map(|dir| dir.as_ref().map(|dir| ShardSet::open(dir)).transpose());
+        let others = [&fit.valid, &fit.test].map(|dir| dir.as_ref().map(|dir| (fit.open)(dir)).transpose());
         let [valid, test] = others;
         let (valid, test) = (valid?, test?);
         for set in [&valid, &test].into_iter().flatten() {

@@ -1,0 +1,360 @@
+//! A cache on disk of sets at URLs, for training. Chunks are fetched when they are needed, or before, in the order in
+//! which they will be read, and stay for the next epoch and the next run.
+//!
+//! Each set has a folder of its own, named by its id, with a file for each shard. A chunk lies in it at the same place as
+//! in the shard; where no chunk has arrived yet, the file has a hole. Every chunk is checked against its checksum each
+//! time that it is read, so a hole, a damaged file and a half-written chunk are the same thing: the chunk is fetched.
+//! So several processes can share a cache without locks: they write the same bytes to the same places.
+
+use std::collections::{HashSet, VecDeque};
+use std::fs::{File, OpenOptions};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use tonic_base::interrupt;
+use tonic_shard::{
+    ChunkRecord, Error as ShardError, Manifest, ShardEntry, ShardFile, ShardHead, Storage, aligned, chunk_checksum,
+    identity_of, salvage,
+};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::file_bytes::{read_at, write_at};
+use crate::remote_set::{RemoteSet, not_here};
+use crate::store::Store;
+
+/// Number of threads that fetch ahead.
+const FETCHERS: usize = 16;
+/// How often a chunk that arrives damaged is fetched.
+const TRIES: usize = 3;
+/// How often a fetching thread without work looks whether the set was closed.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Where a cache is, and how large it may become.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// Folder of the cache.
+    pub dir: PathBuf,
+    /// Maximum number of bytes of all sets in the cache. Sets that were not used for the longest time are removed first.
+    /// What doesn't fit is fetched each time.
+    pub limit: u64,
+}
+
+/// A set at an URL that is read through a cache.
+#[derive(Debug)]
+pub struct CachedSet {
+    set: RemoteSet,
+    dir: PathBuf,
+    ahead: Arc<Ahead>,
+}
+
+impl CachedSet {
+    /// Opens a set through a cache. Removes other sets from the cache if this one has no room otherwise.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`] if the cache cannot be written.
+    pub fn new(set: RemoteSet, cache: &Cache) -> Result<CachedSet> {
+        let id = set.manifest().set_id.to_string();
+        let dir = cache.dir.join(&id);
+        std::fs::create_dir_all(&dir).map_err(Error::io(&dir, "create the directory"))?;
+        // The time of a folder is that of its last use.
+        let used = File::open(&dir).and_then(|folder| folder.set_modified(SystemTime::now()));
+        used.map_err(Error::io(&dir, "write the cache"))?;
+        let room = make_room(cache, &dir, set.manifest().stored_bytes());
+        let ahead =
+            Ahead { queue: Mutex::default(), more: Condvar::new(), started: Once::new(), room: AtomicU64::new(room) };
+        Ok(CachedSet { set, dir, ahead: Arc::new(ahead) })
+    }
+}
+
+impl Storage for CachedSet {
+    fn path(&self) -> &Path {
+        self.set.path()
+    }
+
+    fn manifest(&self) -> Result<Manifest, ShardError> {
+        Storage::manifest(&self.set)
+    }
+
+    fn shard(&self, entry: &ShardEntry) -> Result<Box<dyn ShardFile>, ShardError> {
+        let manifest = self.set.manifest();
+        let number = manifest.shards.iter().position(|other| other == entry).unwrap_or_default();
+        let chunks = salvage::shard_chunks(&manifest.description, number as u64);
+        let shard = CachedShard::open(self.set.store(), &self.dir, entry, chunks, &self.ahead)?;
+        Ok(Box::new(Handle(Arc::new(shard))))
+    }
+}
+
+/// A shard that is read through the cache.
+#[derive(Debug)]
+struct CachedShard {
+    store: Store,
+    name: String,
+    url: PathBuf,
+    size: u64,
+    /// The shard's file in the cache.
+    file: File,
+    /// Header and index.
+    head: Vec<u8>,
+    chunks: Vec<ChunkRecord>,
+    /// For each chunk, whether it was in the cache when it was last read.
+    arrived: Vec<AtomicBool>,
+    /// Indices of the chunks that a thread is fetching.
+    fetching: Mutex<HashSet<usize>>,
+    /// Is notified when a chunk was fetched.
+    fetched: Condvar,
+    ahead: Arc<Ahead>,
+}
+
+impl CachedShard {
+    /// Opens a shard of `chunks` chunks. Fetches its header and index if the cache lacks them.
+    fn open(store: &Store, dir: &Path, entry: &ShardEntry, chunks: usize, ahead: &Arc<Ahead>) -> Result<CachedShard> {
+        let (path, url) = (dir.join(&entry.name), store.url(&entry.name));
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = open.map_err(Error::io(&path, "write the cache"))?;
+        let end = ShardHead::bytes(chunks).min(entry.bytes);
+        let parsed = |bytes: &[u8]| {
+            let head = ShardHead::parse(&url, bytes, entry.bytes)?;
+            let identity = identity_of(head.chunks.iter().map(|chunk| &chunk.identity));
+            match identity == entry.identity {
+                true => Ok(head.chunks),
+                false => Err(Error::corrupt(&url, "identities of the chunks", entry.identity, identity)),
+            }
+        };
+        let cached = read_at(&file, 0..end).ok().and_then(|bytes| Some((parsed(&bytes).ok()?, bytes)));
+        let (chunks, head) = match cached {
+            Some(cached) => cached,
+            None => {
+                let mut bytes = Vec::new();
+                store.read(&entry.name, 0..end, &mut |_, piece| {
+                    bytes.extend_from_slice(piece);
+                    Ok(())
+                })?;
+                let chunks = parsed(&bytes)?;
+                let written = write_at(&file, 0, &bytes).and_then(|()| file.set_len(entry.bytes));
+                written.map_err(Error::io(&path, "write the cache"))?;
+                (chunks, bytes)
+            }
+        };
+        Ok(CachedShard {
+            store: store.clone(),
+            name: entry.name.clone(),
+            url,
+            size: entry.bytes,
+            file,
+            head,
+            arrived: chunks.iter().map(|_| AtomicBool::new(false)).collect(),
+            chunks,
+            fetching: Mutex::default(),
+            fetched: Condvar::new(),
+            ahead: ahead.clone(),
+        })
+    }
+
+    /// Returns the index of the chunk that has the byte at this offset.
+    fn chunk_at(&self, offset: u64) -> usize {
+        self.chunks.partition_point(|chunk| chunk.offset <= offset).saturating_sub(1)
+    }
+
+    /// Returns the stored bytes of a chunk, and its padding, from the cache or from the server.
+    fn chunk(&self, k: usize) -> Result<Vec<u8>> {
+        let record = self.chunks[k];
+        loop {
+            if let Ok(bytes) = read_at(&self.file, bytes_of(&record))
+                && is_whole(&bytes, &record)
+            {
+                self.arrived[k].store(true, Ordering::Relaxed);
+                return Ok(bytes);
+            }
+            let mut fetching = lock(&self.fetching);
+            if fetching.insert(k) {
+                break;
+            }
+            while fetching.contains(&k) {
+                fetching = self.fetched.wait(fetching).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        let fetched = self.fetch(k, &record);
+        lock(&self.fetching).remove(&k);
+        self.fetched.notify_all();
+        fetched
+    }
+
+    /// Fetches a chunk, and writes it to the cache if there is room. If the chunk arrives damaged each time, returns it as
+    /// it is: the reader's error names it.
+    fn fetch(&self, k: usize, record: &ChunkRecord) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for left in (0..TRIES).rev() {
+            bytes.clear();
+            self.store.read(&self.name, bytes_of(record), &mut |_, piece| {
+                bytes.extend_from_slice(piece);
+                Ok(())
+            })?;
+            if is_whole(&bytes, record) {
+                // A full disk is no reason to stop: the chunk is fetched again when it is needed again.
+                if self.ahead.take_room(bytes.len() as u64) && write_at(&self.file, record.offset, &bytes).is_ok() {
+                    self.arrived[k].store(true, Ordering::Relaxed);
+                }
+                break;
+            }
+            if left > 0 {
+                eprintln!("{}: chunk {k} of the shard arrived damaged; it is fetched again", self.url.display());
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// The range of a chunk's stored bytes and padding in the shard.
+fn bytes_of(record: &ChunkRecord) -> Range<u64> {
+    record.offset..aligned(record.offset + record.stored_bytes)
+}
+
+fn is_whole(bytes: &[u8], record: &ChunkRecord) -> bool {
+    bytes.get(..record.stored_bytes as usize).is_some_and(|stored| chunk_checksum(stored) == record.checksum)
+}
+
+/// A shard that reading threads and fetching threads share.
+#[derive(Debug)]
+struct Handle(Arc<CachedShard>);
+
+impl ShardFile for Handle {
+    fn path(&self) -> &Path {
+        &self.0.url
+    }
+
+    fn size(&self) -> u64 {
+        self.0.size
+    }
+
+    fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), ShardError> {
+        let shard = &self.0;
+        out.clear();
+        if range.end <= shard.head.len() as u64 {
+            out.extend_from_slice(&shard.head[range.start as usize..range.end as usize]);
+            return Ok(());
+        }
+        let mut at = range.start;
+        while at < range.end {
+            let k = shard.chunk_at(at);
+            let here = bytes_of(&shard.chunks[k]);
+            let end = range.end.min(here.end);
+            // Of a large chunk that is read piece by piece, the reader checks the whole.
+            if end - at < shard.chunks[k].stored_bytes
+                && shard.arrived[k].load(Ordering::Relaxed)
+                && let Ok(piece) = read_at(&shard.file, at..end)
+            {
+                out.extend_from_slice(&piece);
+                at = end;
+                continue;
+            }
+            let bytes = shard.chunk(k)?;
+            out.extend_from_slice(&bytes[(at - here.start) as usize..(end - here.start) as usize]);
+            at = end;
+        }
+        Ok(())
+    }
+
+    fn pin(&self) -> std::io::Result<()> {
+        Err(not_here())
+    }
+
+    fn read_ahead(&self) {}
+
+    fn will_read(&self, range: Range<u64>) -> bool {
+        let k = self.0.chunk_at(range.start);
+        if !self.0.arrived[k].load(Ordering::Relaxed) {
+            self.0.ahead.push(&self.0, k);
+        }
+        true
+    }
+}
+
+/// The chunks of a set that are fetched ahead, and the room that is left for them.
+#[derive(Debug)]
+struct Ahead {
+    queue: Mutex<VecDeque<(Arc<CachedShard>, usize)>>,
+    /// Is notified when the queue gets longer.
+    more: Condvar,
+    started: Once,
+    /// Number of bytes that may still be written to the cache.
+    room: AtomicU64,
+}
+
+impl Ahead {
+    fn push(self: &Arc<Ahead>, shard: &Arc<CachedShard>, k: usize) {
+        self.started.call_once(|| {
+            for _ in 0..FETCHERS {
+                let ahead = Arc::downgrade(self);
+                // If no thread can be started, chunks are fetched when they are read.
+                let _ = std::thread::Builder::new().name("fetch ahead".into()).spawn(move || Ahead::work(&ahead));
+            }
+        });
+        lock(&self.queue).push_back((shard.clone(), k));
+        self.more.notify_one();
+    }
+
+    /// Fetches chunks of the queue until the set is closed. Errors are left to the reader, which meets them too.
+    fn work(ahead: &Weak<Ahead>) {
+        while let Some(ahead) = ahead.upgrade() {
+            let mut queue = lock(&ahead.queue);
+            if queue.is_empty() {
+                queue = ahead.more.wait_timeout(queue, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            let next = queue.pop_front();
+            drop(queue);
+            let Some((shard, k)) = next else { continue };
+            let full = ahead.room.load(Ordering::Relaxed) < shard.chunks[k].stored_bytes;
+            if !full && !interrupt::requested() && !shard.arrived[k].load(Ordering::Relaxed) {
+                let _ = shard.chunk(k);
+            }
+        }
+    }
+
+    /// Takes room for this many bytes. Returns `false` if there is not enough.
+    fn take_room(&self, bytes: u64) -> bool {
+        let take = |room: u64| room.checked_sub(bytes);
+        self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes the sets of a cache that were not used for the longest time, until the set in the folder `own` fits, which
+/// takes `needed` bytes. Returns how many bytes may be added to the cache.
+fn make_room(cache: &Cache, own: &Path, needed: u64) -> u64 {
+    let is_id = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    let folders = std::fs::read_dir(&cache.dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut others: Vec<(SystemTime, PathBuf, u64)> = folders
+        .filter(|path| path != own && path.file_name().and_then(|name| name.to_str()).is_some_and(is_id))
+        .filter_map(|path| Some((std::fs::metadata(&path).ok()?.modified().ok()?, path.clone(), allocated(&path))))
+        .collect();
+    others.sort();
+    let mut used: u64 = others.iter().map(|(_, _, bytes)| bytes).sum();
+    for (_, path, bytes) in others {
+        if used.saturating_add(needed) <= cache.limit {
+            break;
+        }
+        // Processes that read this set keep their open files.
+        if std::fs::remove_dir_all(path).is_ok() {
+            used -= bytes;
+        }
+    }
+    cache.limit.saturating_sub(used).saturating_sub(allocated(own))
+}
+
+/// Number of bytes on disk of the files in a folder. Holes don't count.
+fn allocated(folder: &Path) -> u64 {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = |meta: std::fs::Metadata| {
+        #[cfg(unix)]
+        return std::os::unix::fs::MetadataExt::blocks(&meta) * 512;
+        #[cfg(not(unix))]
+        meta.len()
+    };
+    files.filter_map(|file| Some(bytes(file.metadata().ok()?))).sum()
+}
