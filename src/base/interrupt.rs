@@ -1,7 +1,7 @@
 //! Handles signals that ask a run to stop: Ctrl-C, and the signals that a batch system sends when a job's time is over.
 //!
-//! A run stops at its next safe point, after it has saved its state. If it doesn't reach one in time, the process ends
-//! all the same (see [`install`]). This damages no file, because files are written atomically.
+//! After such a signal, the run saves its state and stops as soon as it safely can. If this takes too long, the process
+//! ends without waiting for the run (see [`install`]). This damages no file, because files are written atomically.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,12 +11,13 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 /// Exit code of an interrupted run.
 pub const INTERRUPTED: u8 = 130;
 
-/// Installs a handler for SIGINT, SIGTERM, SIGHUP and SIGUSR1 in this process. The first signal asks the run to stop.
-/// After it, a SIGINT ends the process at once. Other signals then change nothing, because batch systems send several.
+/// Installs a handler for SIGINT, SIGTERM, SIGHUP and SIGUSR1 in this process. The first signal asks the run to stop:
+/// from then on, [`requested`] returns true. A SIGINT after the first signal (a second Ctrl-C) ends the process at
+/// once. The other signals are ignored after the first one, because batch systems send several.
 ///
-/// `grace` is a duration, and a text that says what is saved. If the process still runs when this duration has passed
-/// since the first signal, the text is printed and the process ends with the exit code [`INTERRUPTED`]. Without
-/// `grace`, the run has unlimited time to stop.
+/// `grace` is the time that the run has to stop after the first signal, and a text that says what is saved. When this
+/// time is over, the text is printed and the process ends with the exit code [`INTERRUPTED`]. If `grace` is `None`, the
+/// run has unlimited time.
 ///
 /// # Errors
 /// The error of the operating system if the handler cannot be installed.
@@ -48,8 +49,8 @@ pub fn install(grace: Option<(Duration, &'static str)>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Does nothing. On this system, a signal ends the process at once. This damages no file, because files are written
-/// atomically.
+/// Does nothing on systems other than Unix. There, a signal ends the process at once. This damages no file, because
+/// files are written atomically.
 #[cfg(not(unix))]
 pub fn install(_grace: Option<(Duration, &'static str)>) -> std::io::Result<()> {
     Ok(())
