@@ -54,7 +54,8 @@ pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> R
     write(&selection, description, output, dir, "merge")
 }
 
-/// Returns the description of the merged set. `sources` are its source files if `sets` are the parts of one set.
+/// Returns the description of the merged set. If `sources` is `None`, its source files are those of the selected
+/// samples.
 fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<SourceFile>>) -> SetDescription {
     let descriptions = || sets.iter().map(|set| &set.manifest().description);
     let first = &sets[0].manifest().description;
@@ -71,7 +72,7 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<So
     }
 }
 
-/// Refuses parts that were made with other settings, or as parts of another list of recordings, than the first.
+/// Returns an error if a part was made with other settings or from another list of recordings than the first part.
 fn check_settings(sets: &[ShardSet]) -> Result<()> {
     let first = &sets[0];
     let settings = &first.manifest().settings;
@@ -88,7 +89,7 @@ fn check_settings(sets: &[ShardSet]) -> Result<()> {
     Ok(())
 }
 
-/// Returns the linked files of all sets, each once.
+/// Returns the linked files of all sets. A file that several sets have is listed once.
 fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<LinkedFile> {
     let mut all: Vec<LinkedFile> = Vec::new();
     for file in descriptions.flat_map(|description| &description.linked_files) {
@@ -99,9 +100,9 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
     all
 }
 
-/// Joins the lists of source files of all parts, in the order of the parts. A recording that two parts share is listed
-/// once; a part must begin in it where the part before ended. Returns `None` if the parts are of an earlier version, where
-/// each part lists all recordings of the whole set.
+/// Joins the lists of source files of all parts, in the order of the parts. If a recording is divided among parts, it
+/// is listed once, and each of its samples must be in exactly one part. Returns `None` if an earlier version made the
+/// parts: their lists then name all recordings of the whole set.
 fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
     let words = |source: &SourceFile, sample: u64| format!("sample {sample} of {} ({:.8})", source.name, source.blake3);
     let mut all: Vec<SourceFile> = Vec::new();
@@ -124,8 +125,8 @@ fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
     Ok(Some(all))
 }
 
-/// Adds up the numbers of samples in several lists of the same source files, for each file. Returns `None` if the lists
-/// name different files.
+/// Adds up several lists of the same source files: for each file, the numbers of samples from all lists. Returns `None`
+/// if the lists name different files.
 fn sum_listed<'a>(mut lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<SourceFile>> {
     let mut sum = lists.next()?.to_vec();
     for list in lists {
@@ -160,8 +161,8 @@ fn part_index(set: &ShardSet) -> u32 {
     part_of(set).map_or(0, |part| part.index)
 }
 
-/// Returns whether the sets are the parts of one set. Missing parts, repeated parts, and parts mixed with whole sets
-/// are errors.
+/// Returns whether `sets` are the parts of one set. Returns an error if a part is missing or given twice, or if parts
+/// are mixed with whole sets.
 fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     let say = |set: &ShardSet| part_of(set).map_or("no part".into(), |part| part.to_string());
     let Some(first) = sets.iter().find(|set| part_of(set).is_some()) else { return Ok(false) };
@@ -193,8 +194,8 @@ fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     Err(Error::MissingParts { path: out.into(), missing, part: Part { index, of }, other, command })
 }
 
-/// Returns an error if a part doesn't have as many samples as its share of the whole set. In this case, the parts were
-/// converted from different recordings.
+/// Returns an error if a part doesn't have as many samples as its share of the whole set. The parts were then converted
+/// from different recordings.
 fn check_shares(sets: &[ShardSet], whole: &SetDescription) -> Result<()> {
     for set in sets {
         let share = part_of(set).map_or(0..0, |part| part.chunks(whole.chunks()));

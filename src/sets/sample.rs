@@ -50,7 +50,7 @@ impl<'a> Sample<'a> {
         self.description().class_name(self.chunk.table.labels[self.inside])
     }
 
-    /// One line of text with the sample's index, class, number of events and number of frames.
+    /// Returns one line of text with the sample's index, class, number of events and number of frames.
     pub fn title(&self) -> String {
         let frames = self.frames();
         let events = self.chunk.table.ledgers[self.inside].binned;
