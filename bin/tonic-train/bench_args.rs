@@ -29,7 +29,8 @@ pub(crate) struct BenchArgs {
     /// Number of training steps to time
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     steps: u32,
-    /// Number of neurons in each of three hidden layers, or one number for each layer: 256,128 makes two layers
+    /// Number of neurons in each of three hidden layers, or a list with the number for each layer: 256,128 makes two
+    /// layers
     #[arg(long, value_name = "N[,N...]", default_value = "128", value_parser = hidden)]
     hidden: Hidden,
     /// Factor for the initial weights of the hidden layers. With a larger one, neurons spike more often

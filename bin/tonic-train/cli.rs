@@ -36,15 +36,15 @@ pub(crate) enum Command {
   tonic-train fit --train shards/train -o runs/wide --resume --epochs 40 --lr 1e-4
   tonic-train fit --options wide.toml -o runs/wide --seed 2")]
     Fit(Box<FitArgs>),
-    /// Write the options of many runs, one for each combination of settings, and print the lines that train them
+    /// Write the options of many runs, one for each combination of settings, and print the commands that train them
     ///
     /// SPEC.toml has options of `fit` as plain keys, for all runs, and a table [vary] with a list for each option that
     /// varies. Each combination is a run; the last list changes fastest. Everything is checked before anything is
     /// written, apart from what depends on the machine that trains: its GPU and its memory.
     ///
-    /// DIR/NAME/fit.toml are the options of a run, and DIR/NAME is its run folder. DIR/runs.txt lists the folders. If DIR
-    /// has the same sweep already, it stays as it is; another sweep is refused. For more runs, write a second sweep:
-    /// `compare` takes several.
+    /// DIR/NAME is the folder of a run, and DIR/NAME/fit.toml has its options. DIR/runs.txt lists the folders. If DIR
+    /// has the same sweep already, it stays as it is. If DIR has another sweep, the command fails. For more runs, write
+    /// a second sweep to another folder: `compare` takes several.
     #[command(after_help = "Example of a SPEC.toml, which makes 2 x 2 x 3 = 12 runs:
   train = \"shards/train\"
   valid = \"shards/valid\"
@@ -62,9 +62,9 @@ Examples:
     Sweep(SweepArgs),
     /// Compare runs: settings that differ, best epoch, test, time; means and deviations over seeds
     ///
-    /// Runs whose settings are equal but for the seed form a group, with mean and sample standard deviation (n - 1) of
-    /// its finished runs. Unfinished runs, runs without validation or test, and runs of different sets are marked. If a
-    /// run is damaged, its row says so and the exit code is 4.
+    /// Runs that differ only in the seed form a group, with mean and sample standard deviation (n - 1) of its finished
+    /// runs. Unfinished runs, runs without validation or test, and runs of different sets are marked. If a run is
+    /// damaged, its row says so and the exit code is 4.
     #[command(after_help = "Examples:
   tonic-train compare runs/sweep
   tonic-train compare runs/first runs/wide --png curves.png

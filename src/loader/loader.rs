@@ -64,7 +64,7 @@ impl Loader {
         if self.cache.is_none() { self.set.pin() } else { Ok(0) }
     }
 
-    /// The host cache; `None` if the set has no cache.
+    /// The host cache; `None` if the loader has none.
     pub fn host_cache(&self) -> Option<&HostCache> {
         self.cache.as_ref()
     }

@@ -157,7 +157,7 @@ pub(crate) fn power(decade: i32) -> String {
     }
 }
 
-/// Formats a number for people, with commas between thousands: 0.123, 4.56, 78.9, 12,345. The text has three
+/// Formats a number for people, with commas between thousands: 0.123, 4.56, 78.9, 12,345. From 1 on, the text has three
 /// significant digits, or all digits of the integer part if there are more. Numbers below 1 have three decimal places.
 pub fn figures(value: f64) -> String {
     let places = match value.abs() {

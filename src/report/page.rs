@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::picture::{DrawResult, Drawing, FAINT, INK, Picture, SERIES, draw, label, text};
 
 const PANEL: (u32, u32) = (480, 300);
-/// Maximum number of squares in a row of a heat map. On a wider sensor, a square stands for several pixels and shows
-/// their mean.
+/// Maximum number of squares in a row of a heat map. If the sensor has more pixels in a row, a square stands for
+/// several pixels and shows their mean.
 const HEAT_COLUMNS: usize = 128;
 /// Maximum number of bars of a plot that shows the names of its bars. If there are more bars, the axis has numbers
 /// instead of names.

@@ -66,7 +66,7 @@ fn dense<'a>(frames: &'a SampleFrames<'a>, shape: FrameShape) -> impl Iterator<I
 }
 
 /// Creates the folder `out`, or removes the arrays of an earlier export from it. Without `overwrite`, returns an error
-/// if the folder has files.
+/// if the folder isn't empty.
 fn empty_folder(out: &Path, overwrite: bool) -> Result<()> {
     std::fs::create_dir_all(out).map_err(Error::io(out, "create the directory"))?;
     for entry in std::fs::read_dir(out).map_err(Error::io(out, "list the directory"))? {

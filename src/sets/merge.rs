@@ -100,9 +100,9 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
     all
 }
 
-/// Joins the lists of source files of all parts, in the order of the parts. If a recording is divided among parts, it
-/// is listed once, and each of its samples must be in exactly one part. Returns `None` if an earlier version made the
-/// parts: their lists then name all recordings of the whole set.
+/// Joins the lists of source files of all parts, in the order of the parts. A recording that is divided among parts is
+/// listed once, and each part must begin in it where the part before ended. Returns `None` if an earlier version made
+/// the parts: their lists then name all recordings of the whole set.
 fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
     let words = |source: &SourceFile, sample: u64| format!("sample {sample} of {} ({:.8})", source.name, source.blake3);
     let mut all: Vec<SourceFile> = Vec::new();
