@@ -110,9 +110,9 @@ fn refuse(error: &clap::Error) -> ! {
 
 /// Prints an error on stderr, with advice, and returns the exit code.
 ///
-/// Exit codes and advice for errors of the crates base, shard and report are chosen here. `code` and `advice` return
-/// them for errors that only this program has, and `None` for other errors. Both functions are called for each error of
-/// the chain, outermost first.
+/// This function knows the exit codes and the advice for errors of the crates base, shard and report. For errors that
+/// only the calling program has, `code` and `advice` return them. Both functions are called for each error of the
+/// chain, outermost first, and return `None` for all other errors.
 ///
 /// A closed output pipe (`| head`) is not an error: nothing is printed, and the exit code is 0.
 pub(crate) fn report(
@@ -326,7 +326,8 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// An error, words that the text shown for it must contain, and words that the advice after this text must contain.
+    /// A test case: an error, the words that its shown text must contain, and the words that the advice after this text
+    /// must contain.
     pub(crate) struct Case {
         pub error: anyhow::Error,
         pub words: Vec<&'static str>,

@@ -8,7 +8,7 @@ use tonic_shard::Existing;
 #[derive(Args)]
 pub(crate) struct ExistingArgs {
     /// Continue an interrupted run. What it has saved is kept, and the result is the same as without the interruption.
-    /// --resume=auto starts a new run if there is none to continue: for jobs that may be started again
+    /// --resume=auto starts a new run if there is none to continue: for jobs that a cluster can start again
     #[arg(
         long,
         value_name = "auto",

@@ -16,9 +16,9 @@ use crate::write_args::WriteArgs;
 
 /// Converts event recordings into sets of frame shards, once. Every event is accounted for.
 ///
-/// Exit codes: 0 done, 1 system error (no such file, no permission, disk full), 2 wrong usage, 3 a bad recording or
-/// recipe, or more events lost than --max-loss allows, 4 a set that is damaged, incomplete or incompatible, a folder
-/// that is no set, or sets that differ, 130 interrupted.
+/// Exit codes: 0 done; 1 system error (no such file, no permission, disk full); 2 wrong usage; 3 a bad recording or
+/// recipe, or more lost events than --max-loss allows; 4 a set that is damaged, incomplete or incompatible, a folder
+/// that is no set, or sets that differ; 130 interrupted.
 #[derive(Parser)]
 #[command(version, max_term_width = 110)]
 pub(crate) struct Cli {

@@ -50,9 +50,9 @@ pub(crate) struct ConvertArgs {
     #[arg(long)]
     pub(crate) lenient: bool,
     /// Largest share of the events, such as 0.1 or 10%, that the conversion is allowed to lose. An event counts as lost
-    /// if it is outside the intervals of the table of labels, has a bad time, is outside the sensor, is cut off by
-    /// CropTime, or is left out by slicing. If more events are lost, the set stays incomplete and the exit code is 3
-    /// [default: no limit; a warning above 10%]
+    /// if it is outside the intervals of the table of labels, has an invalid time, is outside the sensor, is cut off by
+    /// CropTime, or is in no frame. If more events are lost, the set stays incomplete and the exit code is 3 [default:
+    /// no limit; a warning above 10%]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(crate) max_loss: Option<f64>,
     /// Print the result as one JSON object on stdout

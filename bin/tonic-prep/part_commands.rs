@@ -7,7 +7,7 @@ use tonic_shard::Part;
 use crate::quoted::quoted;
 
 /// Returns one command line for each of `parts`, which are sub-folders of the folder `path`. The command of a part is
-/// the command that the user typed, but reads the folder of the part and writes to a sub-folder of the typed output.
+/// the command that the user typed, but it reads the folder of the part and writes to a sub-folder of the typed output.
 ///
 /// The training part comes first. If the user typed no list of classes, the other commands take the classes of the
 /// training part, with `--classes-of`.

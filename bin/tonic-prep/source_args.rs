@@ -21,8 +21,8 @@ pub(crate) struct SourceArgs {
     layout: Option<Layout>,
     /// Fields of an HDF5 or NumPy file to read as columns, instead of those found by their names: t=FIELD,x=FIELD and,
     /// if the file has them, y=FIELD,p=FIELD,label=FIELD. A field is a dataset or array (`events/t`), a member of
-    /// records (`events.t`; in .npy `t`) or a column of a table (`events[2]`). The field of label has one number or one
-    /// name: the class of the file. Put a name with a comma or brackets in double quotes: 't="time, s",x=col'
+    /// records (`events.t`; in .npy `t`) or a column of a table (`events[2]`). The field for label has one number or
+    /// one name: the class of the file. Put a name with a comma or brackets in double quotes: 't="time, s",x=col'
     #[arg(long, value_name = "t=FIELD,...", help_heading = HEADING)]
     map: Option<Map>,
     /// Order of the columns of a table (a plain array of numbers, with one event per row or per column): t,x,y,p or
@@ -44,8 +44,8 @@ pub(crate) struct SourceArgs {
     /// times of the recording (in a speech dataset, of the sample)
     #[arg(long, help_heading = HEADING)]
     unwrap: bool,
-    /// Take times as they are, sorted: accept clocks that wrap, start again or jump, files in another order, and
-    /// recordings that are too short or too long for their unit
+    /// Take times as they are, and sort the events by time. Clocks that wrap, start again or jump, events in another
+    /// order, and recordings that are too short or too long for their unit of time are then no errors
     #[arg(long, help_heading = HEADING)]
     allow_clock_trouble: bool,
     /// Size of the sensor: the number of channels, or W,H,P (width, height, polarities) [default: what the file or its

@@ -56,8 +56,8 @@ pub(crate) struct BenchArgs {
           value_parser = density)]
     density: f64,
     /// Number of epochs to time with each cache: N epochs of loading alone and N epochs of training. The median is
-    /// reported. Before them, one epoch of loading runs to warm up, and on a GPU also one epoch of training. An epoch
-    /// of training takes as long as an epoch of `fit`
+    /// reported. Before these epochs, one epoch of loading runs to warm up, and on a GPU also one epoch of training. An
+    /// epoch of training takes as long as an epoch of `fit`
     #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "random", help_heading = "With --data",
           value_parser = clap::value_parser!(u64).range(1..=1000))]
     epochs: u64,

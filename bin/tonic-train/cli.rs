@@ -13,8 +13,8 @@ use crate::sweep_args::SweepArgs;
 
 /// Trains networks of integrate-and-fire neurons from the shard sets that tonic-prep makes.
 ///
-/// Exit codes: 0 done, 1 system error (no such file, no permission, disk or GPU full) or a failed check, 2 wrong usage,
-/// 4 a damaged, incomplete or mismatched set or run, 5 training diverged, 130 interrupted (the run is saved; --resume
+/// Exit codes: 0 done; 1 system error (no such file, no permission, disk or GPU full) or a failed check; 2 wrong usage;
+/// 4 a damaged, incomplete or mismatched set or run; 5 training diverged; 130 interrupted (the run is saved; --resume
 /// continues it).
 ///
 /// The environment variable TONIC_ISA (portable, avx2, avx512) sets the instruction set of the CPU kernels; without it,
@@ -60,11 +60,11 @@ Examples:
   tonic-train sweep scripts/cluster/sweep.toml -o runs/sweep
   tonic-train sweep SPEC.toml -o runs/sweep --json | jq -r .sbatch")]
     Sweep(SweepArgs),
-    /// Compare runs: settings that differ, best epoch, test, time; means and deviations over seeds
+    /// Compare runs: settings that differ, best epoch, test result, time, and means and deviations over seeds
     ///
     /// Runs that differ only in the seed form a group, with mean and sample standard deviation (n - 1) of its finished
     /// runs. Unfinished runs, runs without validation or test, and runs of different sets are marked. If a run is
-    /// damaged, its row says so and the exit code is 4.
+    /// damaged, its row in the table says so and the exit code is 4.
     #[command(after_help = "Examples:
   tonic-train compare runs/sweep
   tonic-train compare runs/first runs/wide --png curves.png

@@ -16,8 +16,8 @@ use crate::advice::advice;
 /// Options that choose the device and the precision of its matrix products.
 #[derive(Args)]
 pub(crate) struct DeviceArgs {
-    /// Device: auto, cpu, cuda or cuda:N. With auto, the first GPU if it can be used, else the CPU; with --engine
-    /// reference, always the CPU. A GPU needs NVIDIA's driver and NVRTC
+    /// Device: auto, cpu, cuda or cuda:N. With auto, the first GPU if it can be used, else the CPU (with --engine
+    /// reference, always the CPU). A GPU needs NVIDIA's driver and NVRTC
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// Precision of matrix products on a GPU, as in PyTorch: highest (float32), high (16 bits of each number) or medium

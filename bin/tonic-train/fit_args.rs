@@ -72,8 +72,8 @@ pub(crate) struct FitArgs {
     class_weights: Option<ClassWeights>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Refuse to train if a second run on the same device might give other bits. Only --engine reference on a GPU
-    /// might; our own kernels always give the same bits
+    /// Refuse to train if a second run on the same device could give other bits. Only --engine reference on a GPU
+    /// could; our own kernels always give the same bits
     #[arg(long)]
     deterministic: bool,
     /// Where samples are kept between epochs: device (memory of the GPU), host (memory), stream (nowhere: the shards

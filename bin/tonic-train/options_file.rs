@@ -13,7 +13,7 @@ use toml::Value;
 use tonic_base::{BaseFault, Error as BaseError};
 use tonic_train::run::{RunOption, read_options};
 
-/// Arguments of `fit` that a file cannot have.
+/// Arguments of `fit` that cannot be in a file with options.
 const TYPED_ONLY: [&str; 3] = ["options", "help", "version"];
 
 /// Parses options from a file as arguments of the command `fit`. `A` is the type of the arguments.

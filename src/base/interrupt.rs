@@ -12,8 +12,8 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 pub const INTERRUPTED: u8 = 130;
 
 /// Installs a handler for SIGINT, SIGTERM, SIGHUP and SIGUSR1 in this process. The first signal asks the run to stop:
-/// from then on, [`requested`] returns true. A SIGINT after the first signal (a second Ctrl-C) ends the process at
-/// once. The other signals are ignored after the first one, because batch systems send several.
+/// from then on, [`requested`] returns true. After the first signal, a SIGINT (a second Ctrl-C) ends the process at
+/// once. The other three signals are then ignored, because batch systems send several.
 ///
 /// `grace` is the time that the run has to stop after the first signal, and a text that says what is saved. When this
 /// time is over, the text is printed and the process ends with the exit code [`INTERRUPTED`]. If `grace` is `None`, the

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 /// Returns the number of bytes of memory that this process can still use. `None` if the system doesn't report it.
 ///
-/// The memory of a process can be limited by its control group (cgroup) and by the groups that contain this group. A
-/// limit leaves free what the group doesn't use of it. The result is the smallest of these numbers and of the free
-/// memory of the machine (`MemAvailable`). Memory for cached files counts as free. Versions 1 and 2 of control groups
-/// are supported.
+/// Control groups (cgroups) can limit the memory of a process: its own group, and the groups that contain this group.
+/// The free memory of a group is its limit minus the memory that it uses. The result is the smallest of the free memory
+/// of these groups and the free memory of the machine (`MemAvailable`). Memory for cached files counts as free.
+/// Versions 1 and 2 of control groups are supported.
 pub fn free_memory() -> Option<u64> {
     free_at(Path::new("/"))
 }
 
-/// Like [`free_memory`], but `root` is the folder that contains `proc` and `sys`. Tests use a folder of their own.
+/// Like [`free_memory`], but `root` is the folder that contains `proc` and `sys`. It is `/`, except in tests.
 fn free_at(root: &Path) -> Option<u64> {
     let machine = std::fs::read_to_string(root.join("proc/meminfo")).ok();
     let machine = machine.and_then(|text| Some(number_after(&text, "MemAvailable:")? * 1024));

@@ -12,8 +12,8 @@ pub fn first_of<S: AsRef<str>>(names: &[S], most: usize) -> String {
     and_more(&shown.join(", "), names.len() - shown.len())
 }
 
-/// Returns `name`, followed by the number of further names that are not shown: "a and 3 more". If `more`, this number,
-/// is 0, returns only `name`.
+/// Returns `name` and the number of further names that are not shown, `more`: "a and 3 more". If `more` is 0, returns
+/// only `name`.
 pub fn and_more(name: &str, more: usize) -> String {
     if more > 0 { format!("{name} and {more} more") } else { name.into() }
 }

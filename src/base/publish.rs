@@ -133,9 +133,9 @@ pub fn drafted(name: &str) -> Option<&str> {
 
 /// Whether a temporary file can be removed, because no process writes to it any more. Returns true in three cases:
 ///
-/// - The name of the file names a process on this machine that has ended.
+/// - The process in the file's name ran on this machine and has ended.
 /// - Nothing was written to the file for an hour.
-/// - The name of the file has no process, as in earlier versions.
+/// - The file's name has no process, as in earlier versions.
 pub fn is_abandoned(path: &Path) -> bool {
     /// A process that still writes to its temporary file writes at least once in this time.
     const SILENCE: Duration = Duration::from_secs(3600);

@@ -12,7 +12,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Creates an empty batch for frames of a set whose columns have these widths.
+    /// Creates an empty batch. `widths` are the widths of the columns of its frames.
     pub fn new(widths: Widths) -> Batch {
         Batch { frames: SparseFrames::new(widths), labels: Vec::new() }
     }

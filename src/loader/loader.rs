@@ -88,7 +88,8 @@ impl Loader {
     }
 
     /// Calls `each` with the batches of an epoch, from the batch with the index `first` on. Stops when `each` returns
-    /// false. Another thread makes the next batches during a call of `each`; it has ended when this function returns.
+    /// false. While `each` runs, another thread makes the next batches. This thread has ended when the function
+    /// returns.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names the chunk that could not be decoded; [`tonic_base::Error::Io`];
@@ -143,7 +144,7 @@ impl Loader {
     /// false. A batch is given as dense float32 frames, (B, T, P * H * W), and labels, (B,).
     ///
     /// T is `steps`: shorter samples are padded with zeros, longer ones are cut. All worker threads fill a batch
-    /// together. During a call of `each`, no other batch is made.
+    /// together. While `each` runs, no other batch is made.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names the chunk that could not be decoded; [`tonic_base::Error::Io`]; any

@@ -95,7 +95,7 @@ impl EpochSample<'_> {
 }
 
 impl<'a> Windows<'a> {
-    /// Starts to read the samples at `positions` of an epoch of `set`, in batches of `batch_size` samples.
+    /// Creates an iterator over the samples at `positions` of an epoch of `set`, in batches of `batch_size` samples.
     pub(crate) fn new(
         set: &'a ShardSet,
         cache: Option<&'a HostCache>,

@@ -160,8 +160,8 @@ fn whole(value: &f64) -> String {
 /// Maximum number of characters of a class name in a confusion matrix. A longer name is cut.
 const MOST_LETTERS: usize = 22;
 
-/// Draws a confusion matrix. `matrix[t][p]` is the number of samples of class `t` that were predicted as class `p`. It
-/// is drawn as a square, darker for a larger share of the samples of class `t`.
+/// Draws a confusion matrix. `matrix[t][p]` is the number of samples of class `t` that were predicted as class `p`.
+/// This number is drawn as a square, darker for a larger share of the samples of class `t`.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).

@@ -15,9 +15,9 @@ const SCALE: u32 = 2;
 /// letters and lines more exactly, because the library plotters puts them on whole pixels.
 const OVERSAMPLING: u32 = 2;
 const DRAWN: u32 = SCALE * OVERSAMPLING;
-/// Changes to text in the image, so that it looks like the same text in the SVG: a factor for the font size, and a
-/// shift downwards, as a share of the font size. They are needed because the library plotters takes the font size as
-/// the height of a line in an SVG, but as the em in an image.
+/// Two changes that make text in the image look like the same text in the SVG: a factor for the font size, and a shift
+/// downwards, as a share of the font size. They are needed because the library plotters takes the font size as the
+/// height of a line in an SVG, but as the em in an image.
 const TEXT: (f64, f64) = (0.9, 0.12);
 
 /// A backend for the library plotters, which draws into an SVG and into an RGB image.

@@ -48,8 +48,8 @@ impl Difference {
         self.fields.is_empty() && self.differing == 0
     }
 
-    /// Whether the sets have equal samples but store them differently: with another number of samples per chunk, or
-    /// with another width of counts. If the ids of these sets differ, training visits their samples in different
+    /// Whether the sets have equal samples but store them differently: with different numbers of samples per chunk, or
+    /// with different widths of counts. If the ids of these sets differ, training visits their samples in different
     /// orders.
     pub fn only_layout(&self) -> bool {
         !self.is_none() && self.differing == 0 && self.fields.iter().all(|(name, ..)| LAYOUT.contains(name))
@@ -237,7 +237,7 @@ fn first_entry(d: &SetDescription, a: SampleFrames<'_>, b: SampleFrames<'_>) -> 
     Some(([at.0 as u64, p.into(), row.into(), column.into()], value(x), value(y)))
 }
 
-/// Formats numbers in ascending order. Consecutive numbers form a range: `3, 5 to 9, 12`.
+/// Formats `numbers`, which must be in ascending order. Consecutive numbers form a range: `3, 5 to 9, 12`.
 pub(crate) fn ranges(numbers: &[u64]) -> String {
     let mut ranges: Vec<(u64, u64)> = Vec::new();
     for &n in numbers {

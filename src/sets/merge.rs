@@ -54,8 +54,8 @@ pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> R
     write(&selection, description, output, dir, "merge")
 }
 
-/// Returns the description of the merged set. If `sources` is `None`, its source files are those of the selected
-/// samples.
+/// Returns the description of the merged set. If `sources` is `None`, the source files of the selected samples are
+/// listed in it.
 fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<SourceFile>>) -> SetDescription {
     let descriptions = || sets.iter().map(|set| &set.manifest().description);
     let first = &sets[0].manifest().description;
@@ -101,7 +101,7 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
 }
 
 /// Joins the lists of source files of all parts, in the order of the parts. A recording that is divided among parts is
-/// listed once, and each part must begin in it where the part before ended. Returns `None` if an earlier version made
+/// listed once; each of these parts must begin where the part before ended. Returns `None` if an earlier version made
 /// the parts: their lists then name all recordings of the whole set.
 fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
     let words = |source: &SourceFile, sample: u64| format!("sample {sample} of {} ({:.8})", source.name, source.blake3);

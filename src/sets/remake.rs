@@ -83,9 +83,9 @@ pub fn repair_from(
     repair(dir, Donor::Remake(&mut remake), verbosity)
 }
 
-/// Returns an error if a linked file of the set is missing: if no file in `found` has the content of a file in
-/// `expected`. A linked file holds data of a recording outside the recording's own file. `found` has the linked files
-/// of the given recordings.
+/// Returns an error if a linked file of the set is missing. A linked file holds data of a recording outside the
+/// recording's own file. `expected` has the linked files of the set, `found` those of the given recordings. Files are
+/// compared by content.
 fn check_linked(dir: &Path, recording: &Path, expected: &[LinkedFile], found: &[LinkedFile]) -> Result<()> {
     match expected.iter().find(|file| found.iter().all(|other| other.blake3 != file.blake3)) {
         None => Ok(()),

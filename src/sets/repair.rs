@@ -154,8 +154,8 @@ pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repa
     Ok(repaired)
 }
 
-/// Returns an error if the undamaged shards in `dir` don't belong to the set that the manifest `theirs` describes.
-/// `theirs` is the manifest of the copy in `other`, which is then a copy of another set.
+/// Returns an error if an undamaged shard in `dir` doesn't match `theirs`, the manifest of the copy in `other`. The
+/// copy is then a copy of another set.
 fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
     for (i, entry) in theirs.shards.iter().enumerate() {
         let Ok(shard) = Shard::open(&dir.join(&entry.name)) else { continue };

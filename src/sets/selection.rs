@@ -149,8 +149,9 @@ impl Output {
 
 /// Returns the software versions to record in the new set.
 ///
-/// Returns the versions of this program, unless all `sets` have the same versions and this program has their version of
-/// zstd. Then the versions of `sets` are returned, because this program compresses to the same bytes.
+/// If all `sets` have equal versions, and this program has the same version of zstd, the versions of `sets` are
+/// returned: this program then compresses to the same bytes. In all other cases, the versions of this program are
+/// returned.
 pub(crate) fn tool_of(sets: &[ShardSet]) -> Tool {
     let this = Tool::this(sets.first().map_or(0, |set| set.manifest().description.tool.level));
     let theirs = |set: &ShardSet| set.manifest().description.tool.clone();

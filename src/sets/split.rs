@@ -95,8 +95,8 @@ impl Split {
     }
 
     /// Divides groups of samples. The samples of a group have equal values in the column [`Split::by`]. The groups are
-    /// placed in a random order, one after the other, and the whole is cut into parts by the shares. A group that is
-    /// cut goes to the part that contains the group's middle.
+    /// placed one after the other in a random order, and this row is cut into parts by the shares. A group that is cut
+    /// goes to the part that contains the group's middle.
     fn divide_groups(&self, taken: &[Candidate], parts: &mut [Vec<usize>]) {
         let mut groups: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for (i, sample) in taken.iter().enumerate() {

@@ -190,7 +190,7 @@ fn ranges(set: &ShardSet, given: &[SampleRange]) -> Result<Vec<Range<u64>>> {
 }
 
 /// Returns the description of the new set. If `classes` is given, the new set has only these classes, numbered from 0
-/// in their order in `set`, and `selection` is told the new labels.
+/// in their order in `set`. The samples of `selection` then get the new labels.
 fn describe(set: &ShardSet, selection: &mut Selection<'_>, classes: Option<&[u32]>) -> SetDescription {
     let whole = &set.manifest().description;
     let mut names = whole.classes.clone();
