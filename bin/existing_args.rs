@@ -18,7 +18,7 @@ pub(crate) struct ExistingArgs {
         conflicts_with = "overwrite"
     )]
     resume: Option<Resume>,
-    /// Replace what an earlier run has written. It is deleted before the new run begins
+    /// Delete what an earlier run has written, before the new run begins
     #[arg(long)]
     overwrite: bool,
 }

@@ -44,8 +44,8 @@ pub(crate) struct SourceArgs {
     /// times of the recording (in a speech dataset, of the sample)
     #[arg(long, help_heading = HEADING)]
     unwrap: bool,
-    /// Take times as they are, and sort the events by time. Clocks that wrap, start again or jump, events in another
-    /// order, and recordings that are too short or too long for their unit of time are then no errors
+    /// Take times as they are, and sort the events by time. The command then accepts clocks that wrap, start again or
+    /// jump, events in another order, and recordings that are too short or too long for their unit of time
     #[arg(long, help_heading = HEADING)]
     allow_clock_trouble: bool,
     /// Size of the sensor: the number of channels, or W,H,P (width, height, polarities) [default: what the file or its

@@ -66,7 +66,7 @@ pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Opt
         .then(|| format!("leave {flag} out to continue the run as it is, or name another --output to start a new one"))
 }
 
-/// Returns what to try after a warning of `fit`. `None` if there is no advice.
+/// Returns advice on a warning of `fit`. `None` if there is no advice.
 pub(crate) fn for_training(warning: &Warning) -> Option<&'static str> {
     match warning {
         Warning::NoEvents { .. } => Some("tonic-prep info SET tells where they were lost: mend that and convert again"),
@@ -87,7 +87,7 @@ pub(crate) fn for_training(warning: &Warning) -> Option<&'static str> {
     }
 }
 
-/// Returns what to look at after a warning of `eval`. `None` if there is no advice.
+/// Returns advice on a warning of `eval`. `None` if there is no advice.
 pub(crate) fn for_evaluation(warning: &Warning) -> Option<&'static str> {
     match warning {
         Warning::OneClass { .. } => Some("use a set whose samples have at least two classes"),

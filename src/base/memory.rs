@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 /// Returns the number of bytes of memory that this process can still use. `None` if the system doesn't report it.
 ///
-/// Control groups (cgroups) can limit the memory of a process: its own group, and the groups that contain this group.
-/// The free memory of a group is its limit minus the memory that it uses. The result is the smallest of the free memory
-/// of these groups and the free memory of the machine (`MemAvailable`). Memory for cached files counts as free.
+/// A process belongs to a control group (cgroup), which can be inside other groups. If a group has a limit, its free
+/// memory is the limit minus the memory that the group uses. The result is the smallest of these numbers: the free
+/// memory of each group, and the free memory of the machine (`MemAvailable`). Memory for cached files counts as free.
 /// Versions 1 and 2 of control groups are supported.
 pub fn free_memory() -> Option<u64> {
     free_at(Path::new("/"))

@@ -137,7 +137,7 @@ pub fn drafted(name: &str) -> Option<&str> {
 /// - Nothing was written to the file for an hour.
 /// - The file's name has no process, as in earlier versions.
 pub fn is_abandoned(path: &Path) -> bool {
-    /// A process that still writes to its temporary file writes at least once in this time.
+    /// If nothing was written to a temporary file for this long, no process writes to it any more.
     const SILENCE: Duration = Duration::from_secs(3600);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let owner = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).and_then(Owner::of);

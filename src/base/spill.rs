@@ -16,7 +16,7 @@ pub struct Spill {
     streams: Vec<Vec<Piece>>,
 }
 
-/// A section of a stream whose bytes are next to each other in the file.
+/// A section of a stream: bytes that are next to each other in the file.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     /// Position of the section's first byte in the stream, in bytes.

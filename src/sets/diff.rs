@@ -32,7 +32,7 @@ pub struct Difference {
 /// The differences between two samples with the same index, one of set a and one of set b.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleDifference {
-    /// Index of the samples in their sets.
+    /// Index of the sample, which is the same in both sets.
     pub sample: u64,
     /// One item for each field that differs: its name, its value in set a, its value in set b. The name is `label`,
     /// `flags`, `number of frames`, a column of the ledger or an extra column.

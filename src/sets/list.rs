@@ -90,8 +90,8 @@ fn flags(flags: u8) -> Vec<&'static str> {
     names.into_iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| name).collect()
 }
 
-/// Lists the shards, and for each chunk of a shard its samples, its stored and decoded sizes in bytes, and its
-/// identity. Writes a table, or one JSON object per chunk.
+/// Lists the shards, and for each chunk of a shard its samples, its stored and decoded sizes in bytes, and its identity
+/// (a hash). Writes a table, or one JSON object per chunk.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`].

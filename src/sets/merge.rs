@@ -125,8 +125,8 @@ fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
     Ok(Some(all))
 }
 
-/// Adds up several lists of the same source files: for each file, the numbers of samples from all lists. Returns `None`
-/// if the lists name different files.
+/// Joins several lists of the same source files into one list. The number of samples of each file is the sum over the
+/// lists. Returns `None` if the lists name different files.
 fn sum_listed<'a>(mut lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<SourceFile>> {
     let mut sum = lists.next()?.to_vec();
     for list in lists {
@@ -194,8 +194,8 @@ fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     Err(Error::MissingParts { path: out.into(), missing, part: Part { index, of }, other, command })
 }
 
-/// Returns an error if a part doesn't have as many samples as its share of the whole set. The parts were then converted
-/// from different recordings.
+/// Returns an error if a part doesn't have as many samples as its share of the whole set. In that case, the parts were
+/// converted from different recordings.
 fn check_shares(sets: &[ShardSet], whole: &SetDescription) -> Result<()> {
     for set in sets {
         let share = part_of(set).map_or(0..0, |part| part.chunks(whole.chunks()));

@@ -19,8 +19,8 @@ use tonic_shard::{
 
 use crate::error::{BaseFault, Error, Result, ShardFault};
 
-/// Maximum number of chunks in a shard that is repaired. Conversions never write more. The limit protects the memory
-/// from a damaged manifest with a much larger number.
+/// Maximum number of chunks in a shard that is repaired. Conversions never write more. Without this limit, a damaged
+/// manifest with a much larger number could use up the memory.
 const MOST_CHUNKS: usize = 1 << 20;
 
 /// Whether a directory holds a set, even a damaged or incomplete one.
@@ -169,7 +169,7 @@ fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Another copy of the set. The number of chunks per shard can differ from that of the set.
+/// Another copy of the set. Its shards can have more or fewer chunks than the shards of the set.
 struct OtherCopy<'a> {
     dir: &'a Path,
     description: SetDescription,

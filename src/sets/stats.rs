@@ -85,7 +85,7 @@ pub struct Stats {
     pub frames: Distribution,
     /// Number of frames of all samples together.
     pub all_frames: u64,
-    /// Number of occupied cells in all frames.
+    /// Number of occupied cells, summed over all frames.
     pub entries: u64,
     /// Number of occupied cells with a count of 1, of 2, of 3 to 4, of 5 to 8, and so on; empty for float32 frames.
     pub counts: Vec<u64>,
