@@ -78,8 +78,8 @@ impl Typed {
         shown.collect()
     }
 
-    /// Returns the flag of the program for a parameter of a library. Only the first word of `name` is converted: `cache
-    /// host` becomes `--cache host`. If the subcommand has no such argument, returns `name` unchanged.
+    /// Returns the flag of the program for a parameter of a library. Only the first word of `name` is converted, so
+    /// that `cache host` becomes `--cache host`. If the subcommand has no such argument, returns `name` unchanged.
     pub(crate) fn flag(&self, name: &str) -> String {
         let (id, rest) = name.split_at(name.find(' ').unwrap_or(name.len()));
         let argument = self.command.get_arguments().find(|argument| argument.get_id() == id);

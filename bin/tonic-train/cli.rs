@@ -39,12 +39,12 @@ pub(crate) enum Command {
     /// Write the options of many runs, one for each combination of settings, and print the commands that train them
     ///
     /// SPEC.toml has options of `fit` as plain keys, for all runs, and a table [vary] with a list for each option that
-    /// varies. Each combination is a run; the last list changes fastest. Everything is checked before anything is
-    /// written, apart from what depends on the machine that trains: its GPU and its memory.
+    /// varies. Each combination is a run; the last list changes fastest. Before anything is written, everything is
+    /// checked, except for what depends on the machine that trains: its GPU and its memory.
     ///
     /// DIR/NAME is the folder of a run, and DIR/NAME/fit.toml has its options. DIR/runs.txt lists the folders. If DIR
-    /// has the same sweep already, it stays as it is. If DIR has another sweep, the command fails. For more runs, write
-    /// a second sweep to another folder: `compare` takes several.
+    /// has the same sweep already, DIR stays as it is. If DIR has another sweep, the command fails. For more runs,
+    /// write a second sweep to another folder: `compare` takes several.
     #[command(after_help = "Example of a SPEC.toml, which makes 2 x 2 x 3 = 12 runs:
   train = \"shards/train\"
   valid = \"shards/valid\"

@@ -1,5 +1,5 @@
 //! `fit --options FILE`: turns the options in a TOML file into words of the command line. Each word is parsed as if it
-//! was typed, so that options in a file have the same values as flags.
+//! was typed, so that options in a file accept the same values as flags.
 
 use std::error::Error;
 use std::ffi::OsString;

@@ -157,8 +157,8 @@ struct Owner<'a> {
 }
 
 impl Owner<'_> {
-    /// Splits the name of a temporary file into the name of the target and the owner. `name` is given without the first
-    /// dot and the ending `.tmp`. Returns `None` if the name has no owner.
+    /// Splits the name of a temporary file into the name of the target and the owner, the process that writes the file.
+    /// `name` is given without the first dot and the ending `.tmp`. Returns `None` if the name has no owner.
     fn of(name: &str) -> Option<(&str, Owner<'_>)> {
         let (target, owner) = name.rsplit_once('.')?;
         let (rest, number) = owner.rsplit_once('-')?;

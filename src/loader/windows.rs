@@ -20,7 +20,7 @@ pub struct Windows<'a> {
     cache: Option<&'a HostCache>,
     plan: EpochPlan,
     batch_size: usize,
-    /// Range of positions in the epoch whose samples have not been read yet.
+    /// Positions in the epoch of the samples that have not been read yet.
     positions: Range<u64>,
     window: Option<DecodedWindow>,
     next: Option<DecodedWindow>,

@@ -136,7 +136,7 @@ fn power_label(exponent: &f64) -> String {
     }
 }
 
-/// Returns the mean of the curves. It has a point at each epoch at which every curve has a point.
+/// Returns the mean of the curves. The mean has a point at each epoch at which every curve has a point.
 fn mean(curves: &[Points]) -> Points {
     let at = |x: f64| curves.iter().map(|curve| curve.iter().find(|p| p.0 == x).map(|p| p.1)).sum::<Option<f64>>();
     curves[0].iter().filter_map(|&(x, _)| Some((x, at(x)? / curves.len() as f64))).collect()

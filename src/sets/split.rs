@@ -31,7 +31,8 @@ pub struct Split {
     /// Name of an extra column: samples with equal values in this column go to the same part. If `by` is `None`,
     /// samples are divided one by one.
     pub(crate) by: Option<String>,
-    /// Whether each class is divided by the shares, and not only all samples together.
+    /// Whether the samples of each class are divided separately by the shares. If false, all samples are divided
+    /// together.
     stratify: bool,
 }
 
