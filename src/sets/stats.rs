@@ -12,8 +12,8 @@ use tonic_shard::{Chunk, Error as ShardError, FrameShape, Ledger, SampleReader, 
 use crate::error::Result;
 use crate::text::digits;
 
-/// Maximum number of cells of a frame for which the JSON has the rate of each cell. For larger frames, it has the mean
-/// rate of each row of cells.
+/// Maximum number of cells of a frame for which the JSON has the rate of each cell. For larger frames, the JSON has the
+/// mean rate of each row of cells.
 const MOST_CELLS: u64 = 1 << 16;
 /// Maximum number of cells of a frame for which rates are computed. The limit saves memory: every thread needs a
 /// counter for each cell.
@@ -87,7 +87,7 @@ pub struct Stats {
     pub all_frames: u64,
     /// Number of occupied cells, summed over all frames.
     pub entries: u64,
-    /// Number of occupied cells with a count of 1, of 2, of 3 to 4, of 5 to 8, and so on; empty for float32 frames.
+    /// Number of occupied cells for each range of counts: 1, 2, 3 to 4, 5 to 8, and so on. Empty for float32 frames.
     pub counts: Vec<u64>,
     /// Minimum, mean and maximum value of occupied cells in float32 frames, such as time surfaces; `None` for counts.
     pub values: Option<[f64; 3]>,
@@ -215,7 +215,7 @@ impl Stats {
         self.entries as f64 / (self.all_frames as f64 * self.shape.cells() as f64).max(1.0)
     }
 
-    /// Returns the smallest and largest count that is counted in item `i` of [`Stats::counts`].
+    /// Returns the smallest and the largest count in the range of item `i` of [`Stats::counts`].
     fn bin(i: usize) -> (u64, u64) {
         if i == 0 { (1, 1) } else { ((1 << (i - 1)) + 1, 1 << i) }
     }
