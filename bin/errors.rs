@@ -27,7 +27,7 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const BAD_SET: u8 = 4;
 const INTERRUPTED: u8 = 130;
 
-/// One error of a chain of errors. Each error of the chain is the cause of the error before it.
+/// One error of a chain of errors, in which each error is the cause of the error before it.
 pub(crate) type Cause = dyn Error + 'static;
 
 /// The subcommand that the user typed: the arguments that it accepts, and the arguments that the user gave.
@@ -37,7 +37,7 @@ pub(crate) struct Typed {
 }
 
 impl Typed {
-    /// Parses the program's arguments. Prints a text and ends the program for `--help` and for invalid arguments.
+    /// Parses the program's arguments. For `--help` and for invalid arguments, prints a text and ends the program.
     pub(crate) fn parse<P: Parser>() -> (P, Typed) {
         Typed::parse_from(std::env::args_os()).unwrap_or_else(|error| refuse(&error))
     }
@@ -63,8 +63,8 @@ impl Typed {
         self.has(flag) && self.matches.value_source(flag) != Some(ValueSource::CommandLine)
     }
 
-    /// Replaces names of parameters by flags in a text of a library, if the names are in backticks: `max_loss` becomes
-    /// `--max-loss`.
+    /// Replaces parameter names with flags in a text of a library: `max_loss` becomes `--max-loss`. Only names in
+    /// backticks are replaced.
     pub(crate) fn with_flags(&self, text: &str) -> String {
         let parts: Vec<&str> = text.split('`').collect();
         if parts.len().is_multiple_of(2) {
@@ -78,9 +78,8 @@ impl Typed {
         shown.collect()
     }
 
-    /// Converts the name of a parameter in a library to the flag of the program. Only the first word of `name` is
-    /// converted: `cache host` becomes `--cache host`. If the subcommand has no such argument, returns `name`
-    /// unchanged.
+    /// Returns the flag of the program for a parameter of a library. Only the first word of `name` is converted, so
+    /// that `cache host` becomes `--cache host`. If the subcommand has no such argument, returns `name` unchanged.
     pub(crate) fn flag(&self, name: &str) -> String {
         let (id, rest) = name.split_at(name.find(' ').unwrap_or(name.len()));
         let argument = self.command.get_arguments().find(|argument| argument.get_id() == id);
@@ -93,8 +92,8 @@ impl Typed {
     }
 }
 
-/// Prints the help text, or what is wrong with the arguments, and ends the program. If arguments have invisible
-/// characters, such as a file name can have, these are printed as escapes.
+/// Prints the help text, or what is wrong with the arguments, and ends the program. Invisible characters in the
+/// arguments are printed as escapes.
 fn refuse(error: &clap::Error) -> ! {
     let hidden = |arg: OsString| matches!(printable(&arg.to_string_lossy()), Cow::Owned(_));
     if !std::env::args_os().any(hidden) {
@@ -111,10 +110,11 @@ fn refuse(error: &clap::Error) -> ! {
 
 /// Prints an error on stderr, with advice, and returns the exit code.
 ///
-/// `code` and `advice` return the exit code and the advice for errors that only this program has, and `None` for other
-/// errors. They are called for each error of the chain, outermost first. The errors of the crates base, shard and
-/// report are handled here. A closed output pipe (`| head`) is not an error: nothing is printed, and the exit code is
-/// 0.
+/// This function knows the exit codes and the advice for errors of the crates base, shard and report. For errors that
+/// only the calling program has, `code` and `advice` return them. Both functions are called for each error of the
+/// chain, outermost first, and return `None` for all other errors.
+///
+/// A closed output pipe (`| head`) is not an error: nothing is printed, and the exit code is 0.
 pub(crate) fn report(
     typed: &Typed,
     error: &anyhow::Error,
@@ -245,7 +245,7 @@ fn is_of_a_set(path: &Path) -> bool {
 /// What to type to give up what is there of a set.
 const ANEW: &str = "to convert all with other options, use --overwrite for --resume";
 
-/// Returns what to type next for an error that says that two sets, recordings or settings differ. `None` for other
+/// Returns what to type next for [`ShardError::Mismatch`]: two sets, recordings or settings differ. `None` for other
 /// errors.
 fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
     let Some(ShardError::Mismatch { path, other, field, expected, got }) = cause.downcast_ref() else { return None };
@@ -334,20 +334,21 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// An error, words that the text shown for it must contain, and words that the advice after this text must contain.
+    /// A test case: an error, the words that its shown text must contain, and the words that the advice after this text
+    /// must contain.
     pub(crate) struct Case {
         pub error: anyhow::Error,
         pub words: Vec<&'static str>,
         pub next: &'static str,
     }
 
-    /// Makes a case. The shown text must contain `words` and `next`. `next` is empty if the error needs no advice,
-    /// because its text already says what to do.
+    /// Makes a case. The shown text must contain `words`, and the advice must contain `next`. `next` is empty if the
+    /// error needs no advice, because its text already says what to do.
     pub(crate) fn case(error: impl Into<anyhow::Error>, words: &[&'static str], next: &'static str) -> Case {
         Case { error: error.into(), words: words.into(), next }
     }
 
-    /// Checks the text that is shown for the error of each case, if the user typed the command line `words`.
+    /// Checks the text that is shown for the error of each case. `words` is the command line that the user typed.
     pub(crate) fn check<P: Parser>(words: &[&str], advice: impl Fn(&Cause) -> Option<String>, cases: &[Case]) {
         let (_, typed) = Typed::parse_from::<P>(words.iter().map(OsString::from)).unwrap();
         for Case { error, words, next } in cases {

@@ -7,8 +7,8 @@ use tonic_shard::Existing;
 
 #[derive(Args)]
 pub(crate) struct ExistingArgs {
-    /// Continue an interrupted run: what it has saved is kept, and the result is that of an uninterrupted one.
-    /// --resume=auto continues if there is something to continue, and else starts: for jobs that may be started again
+    /// Continue an interrupted run. What it has saved is kept, and the result is the same as without the interruption.
+    /// --resume=auto starts a new run if there is none to continue: for jobs that a cluster can start again
     #[arg(
         long,
         value_name = "auto",
@@ -18,7 +18,7 @@ pub(crate) struct ExistingArgs {
         conflicts_with = "overwrite"
     )]
     resume: Option<Resume>,
-    /// Replace what an earlier run has written. It is deleted before the new run begins
+    /// Delete what an earlier run has written, before the new run begins
     #[arg(long)]
     overwrite: bool,
 }

@@ -10,7 +10,8 @@ use crate::errors::Cause;
 use crate::part_commands::{of_part, part_commands};
 use crate::quoted::quoted;
 
-/// Returns what to type next after an error of recordings. `None` for other errors, and if there is no advice.
+/// Returns what to type next after an error in recordings or in their conversion. `None` for other errors, and if there
+/// is no advice.
 pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
     Some(match error.downcast_ref()? {
         PrepError::UnknownLayout { maps, .. } if !maps.is_empty() => {
@@ -188,13 +189,13 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
     })
 }
 
-/// Whether a recording was not given by itself, but is in a folder that was given.
+/// Whether the user gave a folder that contains the recording, and not the recording itself.
 fn is_in_folder(path: &Path) -> bool {
     let mut given = std::env::args_os().skip(1);
     given.all(|word| Path::new(&word) != path) && std::env::args_os().any(|word| path.starts_with(word))
 }
 
-/// Returns the words that the user types for a remedy that the library suggests.
+/// Returns what the user has to type for a remedy that the library suggests.
 fn typed(remedy: &Remedy) -> String {
     match remedy {
         Remedy::Map(map) => format!("--map {}", quoted(map)),
@@ -303,7 +304,7 @@ fn without_events(rows: &[RowEvents]) -> String {
     )
 }
 
-/// Returns a range of events as a slice of NumPy, such as `3:7`, or `3:` for a range without an end.
+/// Returns a range of events in the form of a NumPy slice: `3:7`, or `3:` for a range without an end.
 fn slice(events: &EventRange) -> String {
     format!("{}:{}", events.start, events.end.map_or(String::new(), |end| end.to_string()))
 }

@@ -18,9 +18,9 @@ use crate::write_args::WriteArgs;
 
 /// Converts event recordings into sets of frame shards, once. Every event is accounted for.
 ///
-/// Exit codes: 0 done, 1 system error (no such file, no permission, disk full), 2 wrong usage, 3 a bad recording or
-/// recipe, or more events lost than --max-loss allows, 4 a set that is damaged, incomplete or incompatible, a folder
-/// that is no set, or sets that differ, 130 interrupted.
+/// Exit codes: 0 done; 1 system error (no such file, no permission, disk full); 2 wrong usage; 3 a bad recording or
+/// recipe, or more lost events than --max-loss allows; 4 a set that is damaged, incomplete or incompatible, a folder
+/// that is no set, or sets that differ; 130 interrupted.
 #[derive(Parser)]
 #[command(version, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -40,7 +40,8 @@ pub(crate) enum Command {
   tonic-prep convert gestures/ -o shards/gestures --sensor 128,128,2    # gestures/wave/1.npy, gestures/clap/2.npy
   tonic-prep convert odd.h5 -o shards/odd --map t=when,x=place[0],y=place[1] --time-unit ns --sensor 64,64,1")]
     Convert(Box<ConvertArgs>),
-    /// Divide a conversion among the tasks of a cluster: what each reads, how long it takes, and the lines for Slurm
+    /// Show how a conversion is divided among the tasks of a cluster: what each task reads, how long it takes, and the
+    /// commands for Slurm
     #[command(after_help = "Example:
   tonic-prep plan ssc_train.h5 -o shards/train --parts 8")]
     Plan(Box<PlanArgs>),
@@ -173,8 +174,8 @@ pub(crate) enum Command {
     Repair {
         /// Directory of the set
         dir: PathBuf,
-        /// Another copy of the set, or all recordings that the set was converted from. A copy that is damaged itself
-        /// restores only those chunks that are undamaged in it
+        /// Another copy of the set, or all recordings that the set was converted from. If the copy is damaged too, only
+        /// its undamaged chunks are used
         #[arg(long, required = true, num_args = 1.., value_name = "DIR|FILE...")]
         from: Vec<PathBuf>,
         #[command(flatten)]

@@ -15,7 +15,7 @@ use crate::write_args::{WriteArgs, threads, verbosity};
 
 #[derive(Args)]
 pub(crate) struct ConvertArgs {
-    /// Recordings: files, or folders with one sub-folder per class. Several become one set
+    /// Recordings: files, or folders with one sub-folder per class. Several recordings become one set
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
@@ -28,8 +28,8 @@ pub(crate) struct ConvertArgs {
     /// Convert only the first N samples
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
-    /// Convert only share I of N, such as 1/4, so that N machines share the work. `tonic-prep merge` joins the parts. With
-    /// slurm, I and N are those of this task of a Slurm array
+    /// Convert only part I of N, such as 1/4, so that N machines share the work. `tonic-prep merge` joins the parts.
+    /// With slurm in place of I/N, a task of a Slurm array converts its own part
     #[arg(long, value_name = "I/N", value_parser = part)]
     pub(crate) part: Option<Part>,
     /// Compression level of zstd. High levels take up to 100 times as long and save up to 3% of the bytes
@@ -49,10 +49,10 @@ pub(crate) struct ConvertArgs {
     /// Leave out events outside the sensor and count them, instead of refusing the recording
     #[arg(long)]
     pub(crate) lenient: bool,
-    /// Largest share of the events, such as 0.1 or 10%, that the conversion is allowed to lose. These events count as
-    /// lost: outside the intervals of the table of labels, with bad times, outside the sensor, cut off by CropTime, or
-    /// left out by slicing. If more are lost, the set stays incomplete and the exit code is 3 [default: no limit; a
-    /// warning above 10%]
+    /// Largest share of the events, such as 0.1 or 10%, that the conversion is allowed to lose. An event counts as lost
+    /// if it is outside the intervals of the table of labels, has an invalid time, is outside the sensor, is cut off by
+    /// CropTime, or is in no frame. If more events are lost, the set stays incomplete and the exit code is 3 [default:
+    /// no limit; a warning above 10%]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(crate) max_loss: Option<f64>,
 }

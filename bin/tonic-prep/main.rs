@@ -51,8 +51,8 @@ use crate::set_place::{open_set, storage, url_of};
 use crate::subset_args::SubsetArgs;
 use crate::write_args::{threads, verbosity};
 
-/// Time that an interrupted run has to reach a safe point. After this time the process ends all the same. Batch systems
-/// often give a job 30 seconds or less.
+/// Time that an interrupted run has to save its state and stop. When this time is over, the process ends all the same.
+/// The time is short, because batch systems often give a job 30 seconds or less.
 const GRACE: Duration = Duration::from_millis(1500);
 const SAFE_PLACE: OnSignal = OnSignal::StopWithin(GRACE, "complete shards are kept; continue with --resume");
 /// Exit code for a bad recording or recipe, or for more lost events than `--max-loss` allows.
@@ -254,7 +254,7 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the exit code for an error of recordings or of the tools for sets. `None` for errors that both programs can
+/// Returns the exit code for an error in recordings or of the tools for sets. `None` for errors that both programs can
 /// have: `errors.rs` chooses their exit codes.
 fn exit_code(cause: &Cause) -> Option<u8> {
     #[cfg(feature = "remote")]
@@ -269,7 +269,7 @@ fn exit_code(cause: &Cause) -> Option<u8> {
     }
 }
 
-/// Replaces names of parameters in notes of the library by flags.
+/// Replaces parameter names with flags in notes of the library, as [`Typed::with_flags`] does.
 fn with_flags(typed: &Typed, notes: Vec<String>) -> Vec<String> {
     notes.iter().map(|note| typed.with_flags(note)).collect()
 }
@@ -306,7 +306,7 @@ fn bytes_of(file: &Path) -> Option<u64> {
     file.metadata().ok().map(|meta| meta.len())
 }
 
-/// Prints a result as one JSON object, or as text. Invisible characters in names become escapes.
+/// Prints a result as one JSON object if `json` is true, or else as text. Invisible characters in names become escapes.
 fn say(out: &mut impl Write, json: bool, value: impl Fn() -> Value, text: impl Fn() -> String) -> anyhow::Result<()> {
     if json {
         writeln!(out, "{}", printable_json(&value().to_string()))?;
@@ -327,8 +327,8 @@ fn shown(path: &Path) -> String {
     printable(&path.display().to_string()).into_owned()
 }
 
-/// Returns the first of the errors, so that the caller shows it, and prints the others on stderr. Returns `Ok` if there
-/// are no errors.
+/// Returns the first error as `Err`, so that the caller shows it, and prints the other errors on stderr. Returns `Ok`
+/// if there are no errors.
 fn refuse(faults: Vec<ShardError>) -> anyhow::Result<()> {
     let mut faults = faults.into_iter();
     let Some(first) = faults.next() else { return Ok(()) };

@@ -1,5 +1,5 @@
-//! Parses `--part`: which part of a set a conversion makes. The user types the part, or `slurm`. With `slurm`, the
-//! environment variables of a task of a Slurm array tell the part.
+//! Parses `--part`: which part of a set a conversion makes. The value is `I/N`, or `slurm`. With `slurm`, the part
+//! follows from the environment variables that Slurm sets for a task of an array.
 
 use std::str::FromStr;
 
@@ -9,9 +9,9 @@ use tonic_shard::Part;
 /// with the smallest number makes the first part, and so on. `variable` returns the value of an environment variable.
 ///
 /// # Errors
-/// A message that says what is wrong and what to type instead. It is an error if a variable is missing or not a number.
-/// It is also an error if the task numbers of the array have unequal steps, because Slurm's variables then don't tell
-/// how many tasks come before this one.
+/// A message that says what is wrong and what to type instead. It is returned if a variable is missing or not a number,
+/// and if the variables don't show which part this task makes: the task numbers have gaps, or the array could be a few
+/// tasks of a larger array.
 fn of_slurm(variable: impl Fn(&str) -> Option<String>) -> Result<Part, String> {
     let number = |name: &str| -> Result<u32, String> {
         let name = format!("SLURM_ARRAY_TASK_{name}");

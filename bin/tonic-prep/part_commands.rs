@@ -1,4 +1,4 @@
-//! Makes commands that convert one part of a dataset, such as train and test, or one part of a set.
+//! Makes commands that convert the parts of a dataset, such as train and test, or one part of a set.
 
 use std::path::Path;
 
@@ -6,10 +6,11 @@ use tonic_shard::Part;
 
 use crate::quoted::quoted;
 
-/// Returns one command line for each of `parts`, which are sub-folders of the folder `path`. Each is the command that
-/// the user typed, but it reads the folder of the part, and writes to a sub-folder of the output that the user typed.
-/// The training part comes first. The commands for the other parts have `--classes-of` with the set of the first part,
-/// unless the user typed a list of classes.
+/// Returns one command line for each of `parts`, which are sub-folders of the folder `path`. The command of a part is
+/// the command that the user typed, but it reads the folder of the part and writes to a sub-folder of the typed output.
+///
+/// The training part comes first. If the user typed no list of classes, the other commands take the classes of the
+/// training part, with `--classes-of`.
 pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, parts: &[String]) -> String {
     let split = |word: String| match word.strip_prefix("--class-level=") {
         Some(level) => vec!["--class-level".into(), level.into()],
@@ -64,8 +65,8 @@ pub(crate) fn without_part(typed: impl Iterator<Item = String>) -> Vec<String> {
     words
 }
 
-/// The words of a typed command without the program's name, without the flags `valued` and their values, and without the
-/// flags `single`. Names after `--` stay names.
+/// Returns the words of a typed command. Leaves out the program's name, the flags in `valued` with their values, and
+/// the flags in `single`. Words after `--` are file names: those that begin with `-` get `./` in front.
 pub(crate) fn kept(typed: impl Iterator<Item = String>, valued: &[&str], single: &[&str]) -> Vec<String> {
     let mut words = Vec::new();
     let mut typed = typed.skip(1);
@@ -84,9 +85,8 @@ pub(crate) fn kept(typed: impl Iterator<Item = String>, valued: &[&str], single:
     words
 }
 
-/// Returns the advice to make the missing part `part` of a set, with the command to type. `command` is the command that
-/// made another part, which is in the folder `other`. Returns `None` if `command` is empty, because the manifest of
-/// that part has none.
+/// Returns advice to make the missing part `part` of a set, with the command to type. `command` is the command that
+/// made another part, which is in the folder `other`. Returns `None` if `command` is empty.
 pub(crate) fn of_part(command: &[String], part: Part, other: &Path) -> Option<String> {
     if command.is_empty() {
         return None;

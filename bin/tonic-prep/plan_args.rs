@@ -44,8 +44,8 @@ pub(crate) fn json(division: &Division, job: &Job<'_>, typed: impl Iterator<Item
     value
 }
 
-/// Returns two command lines for Slurm: the first submits the tasks that make the parts, the second the job that merges
-/// them. `typed` has the words of the `plan` command that the user typed.
+/// Returns two command lines for Slurm. The first submits the tasks that make the parts. The second submits the job
+/// that merges the parts. `typed` has the words of the `plan` command that the user typed.
 fn lines(division: &Division, output: &Path, typed: impl Iterator<Item = String>) -> [String; 2] {
     let minutes = limit_minutes(division.longest_seconds());
     let (parts, time) = (division.shares.len(), format!("{:02}:{:02}:00", minutes / 60, minutes % 60));
@@ -64,8 +64,8 @@ fn limit_minutes(seconds: f64) -> u64 {
     (seconds * 3.0 / 300.0).ceil() as u64 * 5 + 5
 }
 
-/// Returns the recordings and options of a typed `plan` command, for the `convert` commands of the tasks. Leaves out
-/// `--output`, `--parts`, `--threads`, `--json` and `--quiet`.
+/// Returns the recordings and options of a typed `plan` command, which the `convert` commands of the tasks take too.
+/// Leaves out `--output`, `--parts`, `--threads`, `--json` and `--quiet`.
 fn recordings_and_options(typed: impl Iterator<Item = String>) -> Vec<String> {
     let mut words = kept(typed, &["--output", "-o", "--parts", "--threads"], &["--json", "--quiet", "-q"]);
     if let Some(command) = words.iter().position(|word| word == "plan") {

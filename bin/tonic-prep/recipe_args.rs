@@ -16,7 +16,7 @@ pub(crate) struct RecipeArgs {
     /// Set whose recipe is used again, so that a network can be trained on that set and on the new one
     #[arg(long, value_name = "DIR", conflicts_with_all = ["recipe", "channels", "crop_time", "time_window"])]
     recipe_of: Option<PathBuf>,
-    /// Number of channels to downsample a cochlea to [default: 100, if it has more]
+    /// Number of channels to downsample a cochlea to [default: 100, if the cochlea has more]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     channels: Option<u32>,
     /// Keep only events up to this time (inclusive), in microseconds [default: 1000000 for a cochlea, no limit for a
@@ -29,7 +29,7 @@ pub(crate) struct RecipeArgs {
 }
 
 impl RecipeArgs {
-    /// Returns the choice of recipe as the library takes it. If `--recipe` is given, reads its file.
+    /// Returns these options in the form that the library takes. If `--recipe` is given, reads its file.
     pub(crate) fn choice(self) -> Result<RecipeChoice> {
         Ok(match (self.recipe, self.recipe_of) {
             (Some(path), _) => {

@@ -8,7 +8,7 @@ use tonic_prep::{
     ClassList, Cut, Digits, EventRange, LabelSource, Layout, Map, SensorSize, SourceOptions, TableColumns, TimeUnit,
 };
 
-/// Heading of these arguments in `--help`.
+/// Heading in `--help` of the arguments for reading recordings.
 const HEADING: &str = "Recordings";
 
 /// Options for reading, cutting and labelling recordings.
@@ -21,15 +21,15 @@ pub(crate) struct SourceArgs {
     layout: Option<Layout>,
     /// Fields of an HDF5 or NumPy file to read as columns, instead of those found by their names: t=FIELD,x=FIELD and,
     /// if the file has them, y=FIELD,p=FIELD,label=FIELD. A field is a dataset or array (`events/t`), a member of
-    /// records (`events.t`; in .npy `t`) or a column of a table (`events[2]`). The label, one number or one name, is
-    /// the file's class. Put a name with a comma or brackets in double quotes: 't="time, s",x=col'
+    /// records (`events.t`; in .npy `t`) or a column of a table (`events[2]`). The field for label has one number or
+    /// one name: the class of the file. Put a name with a comma or brackets in double quotes: 't="time, s",x=col'
     #[arg(long, value_name = "t=FIELD,...", help_heading = HEADING)]
     map: Option<Map>,
     /// Order of the columns of a table (a plain array of numbers, with one event per row or per column): t,x,y,p or
     /// another order. `_` is a column that is not used, such as one with row numbers
     #[arg(long, value_name = "t,x,y,p", conflicts_with = "map", help_heading = HEADING)]
     columns: Option<TableColumns>,
-    /// Coordinate of the first pixel. With 1, 1 is subtracted from every x and y
+    /// Coordinate of the first pixel: 0 or 1. If it is 1, 1 is subtracted from every x and y
     #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=1), help_heading = HEADING)]
     origin: u8,
     /// Unit of the times: s, ms, us or ns [default: what an attribute of the file says; else us for integers and NumPy
@@ -44,8 +44,8 @@ pub(crate) struct SourceArgs {
     /// times of the recording (in a speech dataset, of the sample)
     #[arg(long, help_heading = HEADING)]
     unwrap: bool,
-    /// Take times as they are, sorted: accept clocks that wrap, start again or jump, files in another order, and
-    /// recordings that are too short or too long for their unit
+    /// Take times as they are, and sort the events by time. The command then accepts clocks that wrap, start again or
+    /// jump, events in another order, and recordings that are too short or too long for their unit of time
     #[arg(long, help_heading = HEADING)]
     allow_clock_trouble: bool,
     /// Size of the sensor: the number of channels, or W,H,P (width, height, polarities) [default: what the file or its
@@ -67,10 +67,10 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "labels", help_heading = HEADING)]
     label: Option<String>,
     /// Table of classes, with cells separated by commas, semicolons or tabs. With the columns file,label, it lists the
-    /// files of a folder to convert. With start,end,label (and file before them for several recordings), each row makes
-    /// one sample. If --sample-duration is given too, the recording is cut into samples of that duration instead: each
-    /// gets the class of the interval that contains the middle of the sample, and samples outside every interval are
-    /// left out
+    /// files of a folder to convert. With start,end,label (and file before them for several recordings), each row is an
+    /// interval of time that becomes one sample. If --sample-duration is given too, the recording is cut into samples
+    /// of that duration instead: each sample gets the class of the interval that contains its middle, and samples
+    /// outside every interval are left out
     #[arg(long, value_name = "FILE.csv", help_heading = HEADING)]
     labels: Option<PathBuf>,
     /// File with all classes in their order, one name per line. A class that is not listed is refused [default: the
@@ -93,8 +93,8 @@ pub(crate) struct SourceArgs {
 }
 
 impl SourceArgs {
-    /// Returns the options as the library takes them. If `--classes` or `--classes-of` is given, reads the list of
-    /// classes.
+    /// Returns these options in the form that the library takes. If `--classes` or `--classes-of` is given, reads the
+    /// list of classes.
     pub(crate) fn options(self) -> anyhow::Result<SourceOptions> {
         let overlap = self.sample_overlap.as_deref();
         let wrong = |expected: &str| Error::usage("--sample-overlap", expected, overlap.unwrap_or("none"));

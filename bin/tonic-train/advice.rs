@@ -10,7 +10,7 @@ use tonic_train::{Divergence, Error, KernelError};
 
 use crate::errors::quoted_path;
 
-/// Returns what to type next after an error. `None` if there is no advice.
+/// Returns what to type next after an error of training. `None` if there is no advice.
 pub(crate) fn advice(error: &Error) -> Option<String> {
     match error {
         Error::DeviceMemory { .. } => Some("a smaller --batch-size or --hidden, or --cache host, takes less".into()),
@@ -51,8 +51,8 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
 }
 
 /// Returns what to type next if the error says that an option contradicts the settings of the resumed run. `None` for
-/// other errors. `flag` converts a field of the settings to its flag. It returns the field unchanged if there is no
-/// such flag.
+/// other errors. `flag` converts the name of a setting to its flag, and returns the name unchanged if there is no such
+/// flag.
 pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Option<String> {
     let Error::Shard(ShardError::Mismatch { field, .. }) = error else { return None };
     let flag = flag(field);
@@ -66,7 +66,7 @@ pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Opt
         .then(|| format!("leave {flag} out to continue the run as it is, or name another --output to start a new one"))
 }
 
-/// Returns what to try after a warning of `fit`. `None` if there is no advice.
+/// Returns advice on a warning of `fit`. `None` if there is no advice.
 pub(crate) fn for_training(warning: &Warning) -> Option<&'static str> {
     match warning {
         Warning::NoEvents { .. } => Some("tonic-prep info SET tells where they were lost: mend that and convert again"),
@@ -91,7 +91,7 @@ pub(crate) fn for_training(warning: &Warning) -> Option<&'static str> {
     }
 }
 
-/// Returns what to look at after a warning of `eval`. `None` if there is no advice.
+/// Returns advice on a warning of `eval`. `None` if there is no advice.
 pub(crate) fn for_evaluation(warning: &Warning) -> Option<&'static str> {
     match warning {
         Warning::OneClass { .. } => Some("use a set whose samples have at least two classes"),
@@ -106,8 +106,8 @@ pub(crate) fn show(warning: &Warning, advice: fn(&Warning) -> Option<&'static st
     eprintln!("warning  {}{advice}", printable(&warning.to_string()));
 }
 
-/// Returns how to get what is missing, such as a library. `what` and `why` are the fields of the error: what is not
-/// available, and why. `None` if there is no advice.
+/// Returns how to get what is missing, such as a library. `what` and `why` are the fields of
+/// [`BaseError::Unavailable`]. `None` if there is no advice.
 fn missing(what: &str, why: &str) -> Option<&'static str> {
     if what.starts_with("NVRTC") && why.starts_with("no libnvrtc") {
         Some("scripts/setup --nvrtc brings it")

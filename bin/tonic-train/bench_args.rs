@@ -29,7 +29,8 @@ pub(crate) struct BenchArgs {
     /// Number of training steps to time
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     steps: u32,
-    /// Number of neurons in each of three hidden layers, or one number for each layer: 256,128 makes two layers
+    /// Number of neurons in each of three hidden layers, or a list with the number for each layer: 256,128 makes two
+    /// layers
     #[arg(long, value_name = "N[,N...]", default_value = "128", value_parser = hidden)]
     hidden: Hidden,
     /// Factor for the initial weights of the hidden layers. With a larger one, neurons spike more often
@@ -55,8 +56,8 @@ pub(crate) struct BenchArgs {
           value_parser = density)]
     density: f64,
     /// Number of epochs to time with each cache: N epochs of loading alone and N epochs of training. The median is
-    /// reported. Before them, one epoch of loading runs to warm up, and on a GPU also one epoch of training. An epoch
-    /// of training takes as long as an epoch of `fit`
+    /// reported. Before these epochs, one epoch of loading runs to warm up, and on a GPU also one epoch of training. An
+    /// epoch of training takes as long as an epoch of `fit`
     #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "random", help_heading = "With --data",
           value_parser = clap::value_parser!(u64).range(1..=1000))]
     epochs: u64,

@@ -13,8 +13,8 @@ use crate::sweep_args::SweepArgs;
 
 /// Trains networks of integrate-and-fire neurons from the shard sets that tonic-prep makes.
 ///
-/// Exit codes: 0 done, 1 system error (no such file, no permission, disk or GPU full) or a failed check, 2 wrong usage,
-/// 4 a damaged, incomplete or mismatched set or run, 5 training diverged, 130 interrupted (the run is saved; --resume
+/// Exit codes: 0 done; 1 system error (no such file, no permission, disk or GPU full) or a failed check; 2 wrong usage;
+/// 4 a damaged, incomplete or mismatched set or run; 5 training diverged; 130 interrupted (the run is saved; --resume
 /// continues it).
 ///
 /// The environment variable TONIC_ISA (portable, avx2, avx512) sets the instruction set of the CPU kernels; without it,
@@ -36,15 +36,15 @@ pub(crate) enum Command {
   tonic-train fit --train shards/train -o runs/wide --resume --epochs 40 --lr 1e-4
   tonic-train fit --options wide.toml -o runs/wide --seed 2")]
     Fit(Box<FitArgs>),
-    /// Write the options of many runs, one for each combination of settings, and print the lines that train them
+    /// Write the options of many runs, one for each combination of settings, and print the commands that train them
     ///
     /// SPEC.toml has options of `fit` as plain keys, for all runs, and a table [vary] with a list for each option that
-    /// varies. Each combination is a run; the last list changes fastest. Everything is checked before anything is
-    /// written, apart from what depends on the machine that trains: its GPU and its memory.
+    /// varies. Each combination is a run; the last list changes fastest. Before anything is written, everything is
+    /// checked, except for what depends on the machine that trains: its GPU and its memory.
     ///
-    /// DIR/NAME/fit.toml are the options of a run, and DIR/NAME is its run folder. DIR/runs.txt lists the folders. If DIR
-    /// has the same sweep already, it stays as it is; another sweep is refused. For more runs, write a second sweep:
-    /// `compare` takes several.
+    /// DIR/NAME is the folder of a run, and DIR/NAME/fit.toml has its options. DIR/runs.txt lists the folders. If DIR
+    /// has the same sweep already, DIR stays as it is. If DIR has another sweep, the command fails. For more runs,
+    /// write a second sweep to another folder: `compare` takes several.
     #[command(after_help = "Example of a SPEC.toml, which makes 2 x 2 x 3 = 12 runs:
   train = \"shards/train\"
   valid = \"shards/valid\"
@@ -60,11 +60,11 @@ Examples:
   tonic-train sweep scripts/cluster/sweep.toml -o runs/sweep
   tonic-train sweep SPEC.toml -o runs/sweep --json | jq -r .sbatch")]
     Sweep(SweepArgs),
-    /// Compare runs: settings that differ, best epoch, test, time; means and deviations over seeds
+    /// Compare runs: settings that differ, best epoch, test result, time, and means and deviations over seeds
     ///
-    /// Runs whose settings are equal but for the seed form a group, with mean and sample standard deviation (n - 1) of
-    /// its finished runs. Unfinished runs, runs without validation or test, and runs of different sets are marked. If a
-    /// run is damaged, its row says so and the exit code is 4.
+    /// Runs that differ only in the seed form a group, with mean and sample standard deviation (n - 1) of its finished
+    /// runs. Unfinished runs, runs without validation or test, and runs of different sets are marked. If a run is
+    /// damaged, its row in the table says so and the exit code is 4.
     #[command(after_help = "Examples:
   tonic-train compare runs/sweep
   tonic-train compare runs/first runs/wide --png curves.png

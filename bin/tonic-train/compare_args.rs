@@ -13,7 +13,7 @@ use crate::errors::BAD_SET;
 
 #[derive(Args)]
 pub(crate) struct CompareArgs {
-    /// Run folders that `fit` wrote, or folders of `sweep`, which stand for all their runs
+    /// Run folders that `fit` wrote, or folders that `sweep` wrote. A folder of `sweep` stands for all its runs
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
     /// File for a table as CSV: one line per run, with all settings and the number of its group

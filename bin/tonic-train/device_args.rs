@@ -13,11 +13,11 @@ use tonic_train::{Error, Result};
 
 use crate::advice::advice;
 
-/// Options that choose the device and its precision.
+/// Options that choose the device and the precision of its matrix products.
 #[derive(Args)]
 pub(crate) struct DeviceArgs {
-    /// Device: auto, cpu, cuda or cuda:N. With auto, the first GPU if it can be used, else the CPU; with --engine
-    /// reference, always the CPU. A GPU needs NVIDIA's driver and NVRTC
+    /// Device: auto, cpu, cuda or cuda:N. With auto, the first GPU if it can be used, else the CPU (with --engine
+    /// reference, always the CPU). A GPU needs NVIDIA's driver and NVRTC
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// Precision of matrix products on a GPU, as in PyTorch: highest (float32), high (16 bits of each number) or medium
@@ -58,14 +58,14 @@ impl FromStr for DeviceChoice {
 }
 
 impl DeviceArgs {
-    /// Chooses the device and the engine that compute the steps. With `--device auto`, a missing GPU is not an error:
-    /// the CPU is used. The reference engine uses the CPU then, even if there is a GPU.
+    /// Chooses the device and the engine that compute the training steps. With `--device auto`, the fused engine uses
+    /// the CPU if no GPU can be used, and the reference engine always uses the CPU.
     pub(crate) fn choose(&self, engine: EngineChoice) -> Result<Backend> {
         self.choose_resumed(engine, MatmulPrecision::default())
     }
 
-    /// Like [`choose`](Self::choose), for a run whose settings have `precision` as the precision of matrix products on
-    /// a GPU. This precision is used unless the user gives another one.
+    /// Like [`choose`](Self::choose), but for a run with settings from an earlier run. `precision` is the precision of
+    /// matrix products on a GPU in these settings. It is used if the user gives no precision.
     pub(crate) fn choose_resumed(&self, engine: EngineChoice, precision: MatmulPrecision) -> Result<Backend> {
         if let Some(dir) = &self.libtorch {
             set_libtorch(dir)?;

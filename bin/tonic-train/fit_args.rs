@@ -50,8 +50,8 @@ pub(crate) struct FitArgs {
     /// Leave out the last batch of an epoch if it is smaller than the others
     #[arg(long)]
     drop_last: bool,
-    /// Number of neurons in each of three hidden layers, or one number for each layer: 256,128 makes two layers, and
-    /// 256, (with a comma) makes one [default: 128]
+    /// Number of neurons in each of three hidden layers, or a list with the number for each layer: 256,128 makes two
+    /// layers, and 256, (with a comma) makes one [default: 128]
     #[arg(long, value_name = "N[,N...]", value_parser = hidden)]
     hidden: Option<Hidden>,
     /// Spike threshold. A lower one makes silent neurons spike [default: 1]
@@ -75,8 +75,8 @@ pub(crate) struct FitArgs {
     class_weights: Option<ClassWeights>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Refuse to train if a second run on the same device might give other bits. Only --engine reference on a GPU
-    /// might; our own kernels always give the same bits
+    /// Refuse to train if a second run on the same device could give other bits. Only --engine reference on a GPU
+    /// could; our own kernels always give the same bits
     #[arg(long)]
     deterministic: bool,
     /// Where samples are kept between epochs: device (memory of the GPU), host (memory), stream (nowhere: the shards
@@ -113,8 +113,8 @@ pub(crate) struct FitArgs {
 }
 
 impl FitArgs {
-    /// Converts the arguments to the options of a run in the folder `run`. `backend` is the engine and the device that
-    /// train.
+    /// Converts the arguments to the options of a run in the folder `run`. `backend` has the engine and the device to
+    /// train with.
     ///
     /// # Errors
     /// [`Usage`](BaseError::Usage) if no training set is given.
@@ -145,8 +145,8 @@ impl FitArgs {
         })
     }
 
-    /// Converts the arguments to options that are only checked now, because the run is trained later or on another
-    /// machine. The device is not opened.
+    /// Converts the arguments to options that are only checked. No device is opened, because the run is trained later
+    /// or on another machine.
     pub(crate) fn into_planned(self) -> Result<FitOptions, BaseError> {
         let backend = Backend::cpu(self.engine.unwrap_or_default(), MatmulPrecision::default());
         self.into_options(PathBuf::new(), backend)

@@ -1,5 +1,5 @@
 //! `fit --options FILE`: turns the options in a TOML file into words of the command line. Each word is parsed as if it
-//! was typed, so that a file takes the values that the flags take.
+//! was typed, so that options in a file accept the same values as flags.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -13,17 +13,18 @@ use toml::Value;
 use tonic_base::{BaseFault, Error as BaseError};
 use tonic_train::run::{RunOption, read_options};
 
-/// Arguments of `fit` that a file cannot have.
+/// Arguments of `fit` that cannot be in a file with options.
 const TYPED_ONLY: [&str; 3] = ["options", "help", "version"];
 
-/// The parser of options in a file, for a command with the arguments `A`.
+/// Parses options from a file as arguments of the command `fit`. `A` is the type of the arguments.
 pub(crate) struct OptionsParser<A> {
-    /// The command `fit`. If `--options` is given, it requires no other argument.
+    /// The command `fit`, as clap parses it. With `--options`, no other argument is required.
     fit: Command,
     arguments: PhantomData<A>,
 }
 
-/// Parses the command line of this process again, together with the options in `file`. Options that were typed win.
+/// Parses the command line of this process again, together with the options in `file`. A typed option wins over the
+/// same option in the file.
 pub(crate) fn with_file<A: Args>(file: &Path) -> anyhow::Result<A> {
     let mut parser = OptionsParser::<A>::new();
     let typed: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -48,7 +49,7 @@ impl<A: Args> OptionsParser<A> {
         OptionsParser { fit: A::augment_args(Command::new("fit")), arguments: PhantomData }
     }
 
-    /// Parses `options`, the options of one run of a sweep. They are in `file`, which errors name.
+    /// Parses the options of one run of a sweep. `file` is the file with the options, for error messages.
     pub(crate) fn run(&mut self, file: &Path, options: &[RunOption]) -> Result<A, BaseError> {
         let mut words = with_options(file);
         for option in options {
@@ -57,7 +58,7 @@ impl<A: Args> OptionsParser<A> {
         self.parse(file, words)
     }
 
-    /// Parses `words` as a command line. At least some of them come from `file`, which errors name.
+    /// Parses `words` as a command line of `fit`. `file` is the file that words come from, for error messages.
     fn parse(&mut self, file: &Path, words: Vec<OsString>) -> Result<A, BaseError> {
         let matches = self.fit.try_get_matches_from_mut(words);
         matches.and_then(|matches| A::from_arg_matches(&matches)).map_err(|error| {
@@ -71,11 +72,11 @@ impl<A: Args> OptionsParser<A> {
         self.fit.get_arguments().find(|argument| argument.get_id() == name && !TYPED_ONLY.contains(&name))
     }
 
-    /// Converts an option in `file` to a word of the command line, such as `--epochs=24`. Returns `None` for a switch
-    /// that is off.
+    /// Converts an option in `file` to a word of the command line, such as `--epochs=24`. Returns `None` if the option
+    /// is a flag without a value and the file sets it to false.
     ///
     /// # Errors
-    /// [`Usage`](BaseError::Usage) if there is no such flag, or if the flag refuses the value.
+    /// [`Usage`](BaseError::Usage) if there is no such flag, or if the flag doesn't take the value.
     fn word(&mut self, file: &Path, (name, value): &RunOption) -> Result<Option<OsString>, BaseError> {
         let refused = |expected: String, got: String| {
             let key = name.replace('_', "-");
@@ -126,7 +127,7 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// Returns the values that `flag` takes, as text. `error` is the error of clap on a value that the flag doesn't take.
+/// Returns the values that `flag` takes, as text. `error` is clap's error about a value that the flag doesn't take.
 fn expected(flag: &str, error: &clap::Error) -> String {
     match (error.get(ContextKind::ValidValue), error.source()) {
         (Some(ContextValue::Strings(values)), _) if !values.is_empty() => values.join(" or "),

@@ -14,15 +14,15 @@ use crate::fit_args::FitArgs;
 use crate::options_file::OptionsParser;
 use crate::quoted::quoted;
 
-/// Options that the file of a sweep cannot have, because they are typed when a run is trained.
+/// Options that the file of a sweep cannot have, because they are given when a run is trained.
 const OF_A_RUN: [&str; 3] = ["output", "resume", "overwrite"];
 
-/// Largest number of a task that Slurm's default MaxArraySize, 1001, allows.
+/// Largest task number that a Slurm array can have with Slurm's default setting, `MaxArraySize` 1001.
 const SLURM_TASKS: usize = 1000;
 
 #[derive(Args)]
 pub(crate) struct SweepArgs {
-    /// TOML file with options for all runs, and with a table [vary] of lists
+    /// TOML file with options for all runs, and a table [vary] with a list of values for each option that varies
     #[arg(value_name = "SPEC.toml")]
     spec: PathBuf,
     /// Folder of the sweep

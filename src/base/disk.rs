@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-/// Returns the free bytes on the disk of `path`, which need not exist yet. `None` if the system does not report them.
+/// Returns the number of free bytes on the disk of `path`, or `None` if the system does not report it. If `path`
+/// doesn't exist yet, the disk of the nearest existing folder above it counts.
 pub fn free_space(path: &Path) -> Option<u64> {
     #[cfg(unix)]
     {

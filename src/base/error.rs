@@ -1,4 +1,4 @@
-//! Errors that any crate can meet: I/O, usage, interruption and damaged files.
+//! Errors that any crate can return: I/O, usage, interruption and damaged files.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A fault that any crate can meet: an error of the operating system, a wrong request or a damaged file.
+/// An error that any crate can return, such as an error of the operating system, a wrong argument or a damaged file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system returned an error: no such file, no permission, no space.
+    /// The operating system returned an error, such as "no such file" or "no space left".
     #[error("{}: cannot {action}: {source}", .path.display())]
     Io {
-        /// File or directory.
+        /// Path of the file or directory.
         path: PathBuf,
         /// Text for the error message: what was tried, in words that follow "cannot", such as `"read the manifest"`.
         action: &'static str,
@@ -52,9 +52,9 @@ pub enum Error {
     NoSpace {
         /// Output file or directory.
         path: PathBuf,
-        /// Space that the output needs, with its unit.
+        /// Space that the output needs, as text with a unit, such as "1.2 GB".
         needed: String,
-        /// Free space, with its unit.
+        /// Free space on the disk, as text with a unit.
         free: String,
     },
     /// The output exists already.
@@ -91,12 +91,11 @@ pub enum Error {
     },
 }
 
-/// Constructors for the variants of [`Error`]. They return the error type of the calling crate.
+/// Constructors for variants of [`Error`], such as `Error::io(path, action)`.
 ///
-/// Every type that implements `From<Error>` has them, so each crate can write `Error::io(path, action)` with its own
-/// `Error`.
+/// Every error type that implements `From<Error>` has these constructors. They return that error type.
 pub trait BaseFault: From<Error> {
-    /// Returns a closure that makes an [`Error::Io`], for `map_err`.
+    /// Returns a closure for `map_err`, which makes an [`Error::Io`] from an error of the operating system.
     fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Error::Io { path, action, source }.into()

@@ -1,7 +1,7 @@
 //! Handles signals that ask a run to stop: Ctrl-C, and the signals that a batch system sends when a job's time is over.
 //!
-//! A run stops at its next safe point, after it has saved its state. If it doesn't reach one in time, the process ends
-//! all the same (see [`install`]). This damages no file, because files are written atomically.
+//! After such a signal, the run saves its state and stops as soon as it safely can. If this takes too long, the process
+//! ends without waiting for the run (see [`install`]). This damages no file, because files are written atomically.
 
 #[cfg(unix)]
 use std::io::Write;
@@ -87,8 +87,8 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Does nothing. On this system, a signal ends the process at once. This damages no file, because files are written
-/// atomically.
+/// Does nothing on systems other than Unix. There, a signal ends the process at once. This damages no file, because
+/// files are written atomically.
 #[cfg(not(unix))]
 pub fn install(_on_signal: OnSignal) -> std::io::Result<()> {
     Ok(())

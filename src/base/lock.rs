@@ -8,10 +8,10 @@ use crate::error::{Error, Result};
 
 const LOCK_FILE: &str = ".lock";
 
-/// A lock on a directory, held until this value is dropped. The system releases the lock of a killed process.
+/// A lock on a directory, held until this value is dropped. If the process is killed, the system releases the lock.
 ///
-/// Some network file systems don't support locks. There, [`DirLock::take`] always succeeds, even if another process has
-/// a lock on the same directory.
+/// Some network file systems don't support locks. On these, [`DirLock::take`] always succeeds, even if another process
+/// has a lock on the same directory.
 #[derive(Debug)]
 pub struct DirLock {
     path: PathBuf,
@@ -50,7 +50,7 @@ impl Drop for DirLock {
     }
 }
 
-/// Whether the error means that the file system doesn't support locks.
+/// Whether `error` means that the file system doesn't support locks.
 fn has_no_locks(error: &std::io::Error) -> bool {
     #[cfg(unix)]
     {
@@ -64,7 +64,7 @@ fn has_no_locks(error: &std::io::Error) -> bool {
     }
 }
 
-/// Whether the open file `file` is still the one at `path`. It isn't if another process has removed it.
+/// Whether the open file `file` still exists at `path`. Returns false if another process has removed it.
 fn is_at(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {

@@ -3,25 +3,26 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Returns the text on one line, with hidden characters as escapes such as `\n`, `\u{1b}` and `\u{202e}`.
+/// Returns the text on one line, with hidden characters as escapes such as `\n`, `\u{1b}` and `\u{202e}`. Use this
+/// function for a name, a path or a value from a file.
 ///
 /// Hidden characters are control characters, line breaks and format characters. Format characters are invisible or
 /// reorder the text around them.
 ///
-/// Use this function for a name, a path or a value from a file. Escapes are longer than the characters that they
-/// replace. To align text in a table, measure the result of this function.
+/// Escapes are longer than the characters that they replace. To align the text in a table, measure the result of this
+/// function, not the original text.
 pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_hidden, |escapes, c| escapes.extend(c.escape_default()))
 }
 
-/// Like [`printable`], but keeps line feeds. Use it for a text of several lines that this program has made. Before a
-/// name from a file is put into such a text, pass the name through [`printable`].
+/// Like [`printable`], but keeps line feeds. Use it for a text of several lines that this program has made. Names from
+/// files that are part of this text must go through [`printable`] first.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_hidden(c) && c != '\n', |escapes, c| escapes.extend(c.escape_default()))
 }
 
-/// Replaces hidden characters in a JSON text with JSON's own escapes (`\u202e`). A JSON parser reads the same value as
-/// before.
+/// Replaces hidden characters in a JSON text with JSON's own escapes (`\u202e`). A JSON parser reads the same value
+/// from both texts.
 ///
 /// Line breaks and tabs stay as they are: valid JSON has them only between values, never inside strings.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
@@ -48,8 +49,8 @@ fn escaped(text: &str, hidden: impl Fn(char) -> bool, escape: impl Fn(&mut Strin
     shown.into()
 }
 
-/// Whether a character is hidden: a control character (C0, DEL, C1), a line break, or an invisible character. Invisible
-/// characters are fillers, tags, and those of Unicode's format characters that have no glyph.
+/// Whether a character is hidden: a control character, a line break, or a character without a visible shape, such as a
+/// zero-width space.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(

@@ -15,13 +15,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How much progress a run shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
-    /// A bar if stderr is a terminal, lines otherwise.
+    /// Shows a bar if stderr is a terminal, and plain lines if not.
     Normal,
-    /// No progress and no notes.
+    /// Shows no progress and no notes.
     Quiet,
 }
 
-/// Progress of one task. Threads can share it.
+/// Counts and shows the progress of one task. Several threads can share it.
 #[derive(Debug)]
 pub struct Progress {
     label: String,
@@ -35,14 +35,14 @@ pub struct Progress {
 #[derive(Debug)]
 enum Show {
     Bar(ProgressBar),
-    /// Lines in a log. The number is how many quarters of the task have been reported, 0 to 3.
+    /// Plain lines, for a log. The number says how many quarters of the task have been reported, 0 to 3.
     Lines(AtomicU64),
     Nothing,
 }
 
 impl Progress {
-    /// Starts a task of `total` units. If `unit` is `"B"` (bytes), the bar and the last line show sizes with a prefix,
-    /// such as MiB or MB.
+    /// Starts a task of `total` units. `unit` is the name of a unit in the shown text, such as "samples". If it is
+    /// `"B"` (bytes), amounts are shown in larger units, such as MiB or MB.
     pub fn start(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let label = printable(label).into_owned();
         let show = match verbosity {
@@ -67,8 +67,8 @@ impl Progress {
         Progress { label, unit, total, done: AtomicU64::new(0), started: Instant::now(), show }
     }
 
-    /// Like [`Progress::start`], but shows nothing if stderr is no terminal. Use it for runs with many tasks, because a
-    /// line for each task would fill a log.
+    /// Like [`Progress::start`], but shows nothing if stderr is not a terminal. Use it for the tasks of a run that has
+    /// many of them, because a line for each task would fill a log.
     pub fn start_bar(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let mut progress = Progress::start(verbosity, label, total, unit);
         if matches!(progress.show, Show::Lines(_)) {
@@ -107,8 +107,8 @@ impl Progress {
         }
     }
 
-    /// Ends the task: removes its bar and, unless nothing is shown, prints a line with the rate. Returns the duration
-    /// of the task in seconds.
+    /// Ends the task. Removes its bar and prints a line with the rate, but prints nothing if the task shows no
+    /// progress. Returns the duration of the task in seconds.
     pub fn finish(self) -> f64 {
         let seconds = self.started.elapsed().as_secs_f64();
         let done = self.done.load(Ordering::Relaxed);
@@ -140,7 +140,7 @@ pub fn human_bytes(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
 }
 
-/// Parses a size such as `64M` or `512k`. Units are powers of 1024: `k` is 1024 bytes.
+/// Parses a size such as `64M` or `512k`, and returns it in bytes. Units are powers of 1024: `1k` is 1024 bytes.
 ///
 /// # Errors
 /// A message that says what was expected.

@@ -33,8 +33,8 @@ pub(crate) fn discard_drafts() {
     std::mem::forget(drafts);
 }
 
-/// A file that is being written under a temporary name. Dropping this value deletes the file, unless [`Draft::publish`]
-/// has renamed it.
+/// A file that is being written under a temporary name. If it has not been published when this value is dropped, it is
+/// deleted.
 #[derive(Debug)]
 pub struct Draft {
     /// Temporary file, open for reading and writing.
@@ -76,8 +76,8 @@ impl Draft {
         self.file.write_all(bytes).map_err(Error::io(&self.target, "write the file"))
     }
 
-    /// Syncs the temporary file, gives it the name of the target and syncs the directory. Returns `false` and changes
-    /// nothing if a file with this name exists already.
+    /// Syncs the temporary file, gives it the name of the target, syncs the directory and returns true. If the target
+    /// exists already, changes nothing and returns false.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -97,8 +97,8 @@ impl Draft {
     /// Syncs the temporary file, renames it to its target and syncs the directory.
     ///
     /// # Errors
-    /// [`Error::Io`]. If only the sync of the directory failed, the target has been replaced. After any other error it
-    /// is unchanged.
+    /// [`Error::Io`]. If only the sync of the directory failed, the target has been replaced. After any other error,
+    /// the target is unchanged.
     pub fn publish(mut self) -> Result<()> {
         self.file.sync_all().map_err(Error::io(&self.temporary, "write to disk"))?;
         std::fs::rename(&self.temporary, &self.target).map_err(Error::io(&self.target, "bring the file into place"))?;
@@ -119,8 +119,8 @@ impl Drop for Draft {
 /// Writes `bytes` to `target` atomically.
 ///
 /// # Errors
-/// [`Error::Io`]. If only the sync of the directory failed, the target has been replaced. After any other error it is
-/// unchanged.
+/// [`Error::Io`]. If only the sync of the directory failed, the target has been replaced. After any other error, the
+/// target is unchanged.
 pub fn publish(target: &Path, bytes: &[u8]) -> Result<()> {
     let mut draft = Draft::create(target)?;
     draft.write(bytes)?;
@@ -144,19 +144,21 @@ pub fn bytes_in(dir: &Path) -> u64 {
     entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
 
-/// Returns the final name of a file, given the name of its temporary file: `.NAME.HOST-PID-NUMBER.tmp`, or `.NAME.tmp`
-/// in earlier versions. Returns `None` if `name` has neither form. Use it to find the temporary files that a killed
+/// Returns the final name of a file, NAME, if `name` is the name of its temporary file: `.NAME.HOST-PID-NUMBER.tmp`, or
+/// `.NAME.tmp` in earlier versions. Returns `None` for other names. Use it to find the temporary files that a killed
 /// process left behind.
 pub fn drafted(name: &str) -> Option<&str> {
     let name = name.strip_prefix('.')?.strip_suffix(".tmp")?;
     Some(Owner::of(name).map_or(name, |(target, _)| target))
 }
 
-/// Whether no process writes to a temporary file any more, so that it can be removed. This is true if the process in
-/// the file's name ran on this machine and has ended, or if nothing was written to the file for an hour. It is also
-/// true if the name has no process, as in earlier versions.
+/// Whether a temporary file can be removed, because no process writes to it any more. Returns true in three cases:
+///
+/// - The process in the file's name ran on this machine and has ended.
+/// - Nothing was written to the file for an hour.
+/// - The file's name has no process, as in earlier versions.
 pub fn is_abandoned(path: &Path) -> bool {
-    /// A process that still writes to its temporary file writes at least once in this time.
+    /// If nothing was written to a temporary file for this long, no process writes to it any more.
     const SILENCE: Duration = Duration::from_secs(3600);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let owner = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).and_then(Owner::of);
@@ -176,8 +178,8 @@ struct Owner<'a> {
 }
 
 impl Owner<'_> {
-    /// Splits the name of a temporary file into the name of the target and the owner. `name` lacks the first dot and
-    /// the ending `.tmp`. Returns `None` if the name has no owner.
+    /// Splits the name of a temporary file into the name of the target and the owner, the process that writes the file.
+    /// `name` is given without the first dot and the ending `.tmp`. Returns `None` if the name has no owner.
     fn of(name: &str) -> Option<(&str, Owner<'_>)> {
         let (target, owner) = name.rsplit_once('.')?;
         let (rest, number) = owner.rsplit_once('-')?;

@@ -1,4 +1,4 @@
-//! Bytes that would take too much memory, in a temporary file.
+//! A temporary file for data that would take too much memory.
 
 use std::fs::File;
 use std::io::Write;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use crate::error::{BaseFault, Error, Result};
 
-/// Streams of bytes in one temporary file, which lies in `$TMPDIR` (`std::env::temp_dir`). The file has no name, so it
-/// is gone when the spill is dropped and when the process ends, however it ends.
+/// Several streams of bytes in one temporary file. The file is in the folder `std::env::temp_dir()` (`$TMPDIR`) and has
+/// no name. So it is gone when this value is dropped or the process ends, even if the process is killed.
 #[derive(Debug)]
 pub struct Spill {
     file: File,
@@ -16,12 +16,12 @@ pub struct Spill {
     streams: Vec<Vec<Piece>>,
 }
 
-/// Consecutive bytes of a stream.
+/// A section of a stream: bytes that are next to each other in the file.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
-    /// Offset of the first byte in the stream.
+    /// Position of the section's first byte in the stream, in bytes.
     start: u64,
-    /// Offset of the first byte in the file.
+    /// Position of the section's first byte in the file, in bytes.
     at: u64,
     bytes: u64,
 }
@@ -30,14 +30,14 @@ impl Spill {
     /// Creates a temporary file with `streams` empty streams.
     ///
     /// # Errors
-    /// [`Error::Io`], which names the folder.
+    /// [`Error::Io`], which names the folder of the temporary file.
     pub fn new(streams: usize) -> Result<Spill> {
         let dir = std::env::temp_dir();
         let file = tempfile::tempfile_in(&dir).map_err(Error::io(&dir, "create a temporary file"))?;
         Ok(Spill { file, dir, end: 0, streams: vec![Vec::new(); streams] })
     }
 
-    /// Adds an empty stream and returns its number.
+    /// Adds an empty stream and returns its index, counted from 0.
     pub fn add_stream(&mut self) -> usize {
         self.streams.push(Vec::new());
         self.streams.len() - 1
@@ -69,7 +69,7 @@ impl Spill {
         Ok(())
     }
 
-    /// Reads the bytes of a stream from offset `start` on, until `out` is full. The stream must be long enough.
+    /// Fills `out` with the bytes of a stream, from the position `start` on. The stream must have enough bytes.
     ///
     /// # Errors
     /// [`Error::Io`], which names the folder of the temporary file.
@@ -90,7 +90,7 @@ impl Spill {
         Ok(())
     }
 
-    /// Calls `take` with all bytes of a stream, at most `most` at a time.
+    /// Calls `take` with all bytes of a stream, in order, with at most `most` bytes in each call.
     ///
     /// # Errors
     /// Errors of [`Spill::read`] and of `take`.

@@ -1,6 +1,7 @@
-//! Parallel work with results in order.
+//! Runs numbered tasks on several threads.
 //!
-//! Output doesn't depend on the number of threads, and only a few results are in memory at a time.
+//! [`in_order`] takes the results in the order of the numbers, so that output doesn't depend on the number of threads.
+//! Only a few results are in memory at a time.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,13 +13,13 @@ use crossbeam_channel::unbounded;
 use crate::error::Error;
 use crate::interrupt;
 
-/// Calls `make` for every number in `numbers`, on `threads` worker threads. Calls `take` with each result on the
-/// calling thread, in the order of the numbers. Each worker thread has a state of its own, made by `fresh`, and passes
-/// it to every call of `make`.
+/// Calls `make` for every number in `numbers`, on `threads` worker threads. Calls `take` with each result, on the
+/// calling thread and in the order of the numbers. Each worker thread has a state of its own. `fresh` makes the state,
+/// and the thread passes it to every call of `make`.
 ///
 /// # Errors
-/// The first error of `fresh`, `make` (in the order of the numbers) or `take`; [`Error::Interrupted`] with the message
-/// `saved` after Ctrl-C or a termination signal; [`Error::WorkerLost`] if `fresh` or `make` panicked.
+/// The first error of `make` or `take` in the order of the numbers, or an error of `fresh`; [`Error::Interrupted`] with
+/// the text `saved` after Ctrl-C or another signal to stop; [`Error::WorkerLost`] if `fresh` or `make` panicked.
 pub fn in_order<S, T: Send, E: From<Error> + Send>(
     numbers: Range<u64>,
     threads: usize,
@@ -86,8 +87,9 @@ fn outcome<T, E: From<Error>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, 
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(LOST.into()))
 }
 
-/// Calls `add` once for every number from 0 to `count` - 1, on all cores. Each thread has a state of its own, made by
-/// `fresh`, and passes it to every call of `add`. Returns the states, in no particular order.
+/// Calls `add` once for every number from 0 to `count` - 1, on all cores. Each thread has a state of its own. `fresh`
+/// makes the state, and the thread passes it to every call of `add`. Returns the states of all threads, in no
+/// particular order.
 ///
 /// # Errors
 /// The error of `add`. If several calls fail, the error for the lowest number. After an error, no further calls of

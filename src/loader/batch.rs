@@ -12,7 +12,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Creates an empty batch. The columns of its frames will have these widths.
+    /// Creates an empty batch. `widths` are the widths of the columns of its frames.
     pub fn new(widths: Widths) -> Batch {
         Batch { frames: SparseFrames::new(widths), labels: Vec::new() }
     }
@@ -33,7 +33,7 @@ impl Batch {
         self.labels.is_empty()
     }
 
-    /// The frames of each sample, in the order of the batch.
+    /// Returns the frames of each sample, in the order of the batch.
     pub fn samples(&self) -> Vec<SampleFrames<'_>> {
         self.frames.samples().collect()
     }

@@ -10,15 +10,18 @@ use crate::host_cache::host_bytes;
 /// Where the samples of a set are kept between epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheChoice {
-    /// The memory of the training GPU, if the set takes at most half of the GPU memory that is free. Otherwise host
-    /// memory, if the set takes at most half of the host memory that is free, or if the size of the free host memory is
-    /// unknown. Otherwise no cache.
+    /// Chooses the first of these:
+    ///
+    /// - GPU memory, if the set takes at most half of the free memory of the training GPU.
+    /// - Host memory, if the set takes at most half of the free host memory, or if the size of the free host memory is
+    ///   unknown.
+    /// - No cache.
     Auto,
     /// No cache: chunks are read, checked and decoded in every epoch.
     Stream,
-    /// Host memory. It keeps the samples decompressed.
+    /// Host memory. The samples are kept decompressed.
     Host,
-    /// GPU memory. It keeps the samples decompressed.
+    /// GPU memory. The samples are kept decompressed.
     Device,
 }
 

@@ -1,12 +1,12 @@
-//! The host cache: all chunks of a set in memory, decompressed and checked once. Entries (cells and their counts) stay
-//! packed.
+//! The host cache: all chunks of a set in memory, decompressed and checked once. The cells and counts of the samples
+//! stay in the packed form that FORMAT.md specifies.
 
 use rayon::prelude::*;
 
 use tonic_base::{BaseFault, Progress, interrupt};
 use tonic_shard::{Decoder, Error, PackedChunk, Result, ShardSet};
 
-/// All chunks of a set in memory.
+/// All chunks of a set in memory, decompressed.
 #[derive(Debug)]
 pub struct HostCache {
     chunks: Vec<PackedChunk>,
@@ -32,7 +32,7 @@ impl HostCache {
         Ok(HostCache { chunks: chunks? })
     }
 
-    /// Returns chunk `number` of the set, counted from 0.
+    /// Returns the chunk with the index `number` in the set.
     ///
     /// # Panics
     /// If the set has no such chunk.
@@ -46,8 +46,8 @@ impl HostCache {
     }
 }
 
-/// Estimates the size of the host cache of `set` in bytes, without loading the set. There are two estimates: one from
-/// the shards' indexes, one from the totals in the manifest. The larger one is returned.
+/// Estimates the size in bytes of the host cache of `set`, without loading the set. Returns the larger of two
+/// estimates: one from the indexes of the shards, and one from the totals in the manifest.
 pub fn host_bytes(set: &ShardSet) -> u64 {
     let (description, totals) = (&set.manifest().description, &set.manifest().totals);
     let chunks = set.shards().iter().flat_map(|shard| &shard.head().chunks);

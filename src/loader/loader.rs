@@ -26,7 +26,7 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Chooses a cache for `set`. If it is the host cache, loads the whole set into it.
+    /// Chooses a cache for `set`. If the host cache is chosen, loads the whole set into it.
     ///
     /// # Errors
     /// Errors of [`CacheChoice::resolve`]; [`tonic_base::Error::Corrupt`] and [`tonic_base::Error::Io`] if the set
@@ -46,7 +46,7 @@ impl Loader {
         Ok(Loader { set, cache, why, drop_last: false, spare: Mutex::default() })
     }
 
-    /// The set that batches are made from.
+    /// The set whose samples are in the batches.
     pub fn set(&self) -> &ShardSet {
         &self.set
     }
@@ -56,8 +56,8 @@ impl Loader {
         &self.why
     }
 
-    /// Locks the pages of the shards in memory (`mlock`) and returns the number of locked bytes. If there is a host
-    /// cache, locks nothing and returns 0, because the shards are not read again.
+    /// Locks the pages of the shards in memory (`mlock`) and returns the number of locked bytes. Returns 0 and locks
+    /// nothing if there is a host cache, because the shards are then not read again.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low.
@@ -65,7 +65,7 @@ impl Loader {
         if self.cache.is_none() { self.set.pin() } else { Ok(0) }
     }
 
-    /// The host cache; `None` if the set is streamed.
+    /// The host cache; `None` if the loader has none.
     pub fn host_cache(&self) -> Option<&HostCache> {
         self.cache.as_ref()
     }
@@ -88,12 +88,13 @@ impl Loader {
         if self.drop_last { samples - samples % batch_size as u64 } else { samples }
     }
 
-    /// Calls `each` with the batches of an epoch, until `each` returns false. The first batch is number `first`,
-    /// counted from 0. A thread makes the batches ahead of `each`, and is joined before this function returns.
+    /// Calls `each` with the batches of an epoch, from the batch with the index `first` on. Stops when `each` returns
+    /// false. While `each` runs, another thread makes the next batches. This thread has ended when the function
+    /// returns.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names the chunk that could not be decoded; [`tonic_base::Error::Io`];
-    /// [`tonic_base::Error::WorkerLost`] if the thread panicked; any error of `each`.
+    /// [`tonic_base::Error::WorkerLost`] if the other thread panicked; any error of `each`.
     pub fn epoch<E: From<Error> + From<BaseError> + Send>(
         &self,
         order: EpochOrder,
@@ -121,8 +122,8 @@ impl Loader {
         })
     }
 
-    /// Like [`Loader::epoch`], but for batches of any type. `make` builds the next batch from the samples of the epoch,
-    /// or returns `None` at the end of the epoch. It runs on a thread of its own, ahead of `each`.
+    /// Like [`Loader::epoch`], but for batches of any type. `make` builds the next batch from samples of the epoch, and
+    /// returns `None` at the end of the epoch. `make` runs on another thread.
     ///
     /// # Errors
     /// Any error of `make` or `each`; [`tonic_base::Error::WorkerLost`] if `make` panicked.
@@ -140,11 +141,11 @@ impl Loader {
         ended
     }
 
-    /// Calls `each` with every batch of an epoch as dense float32 frames, (B, T, P * H * W), and labels, (B,). The
-    /// first batch is number `first`, counted from 0. The calls end early if `each` returns false.
+    /// Calls `each` with the batches of an epoch, from the batch with the index `first` on. Stops when `each` returns
+    /// false. A batch is given as dense float32 frames, (B, T, P * H * W), and labels, (B,).
     ///
     /// T is `steps`: shorter samples are padded with zeros, longer ones are cut. All worker threads fill a batch
-    /// together. No batch is made ahead.
+    /// together. While `each` runs, no other batch is made.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names the chunk that could not be decoded; [`tonic_base::Error::Io`]; any

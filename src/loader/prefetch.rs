@@ -1,21 +1,22 @@
-//! Prefetching: a thread makes batches ahead of the training step and is joined before the call returns.
+//! Prefetching: a thread makes batches ahead of the training step. The thread has ended when the call that started it
+//! returns.
 
 use crossbeam_channel::bounded;
 
 use tonic_base::Error;
 
-/// Size of the queue of finished batches, which wait there for the training step.
+/// Maximum number of finished batches in the queue for the training step.
 pub const AHEAD: usize = 2;
 
-/// Calls `each` with every value that `make` returns, in order, until `make` returns `None` or `each` returns false.
-/// `make` runs on a thread of its own, ahead of `each`. The thread ends before this function returns.
+/// Calls `each` with every value that `make` returns, in order. Stops when `make` returns `None` or `each` returns
+/// false. `make` runs ahead of `each`, on another thread. This thread has ended when the function returns.
 ///
 /// # Errors
 /// The first error of `make` or `each`. [`Error::WorkerLost`] if `make` panicked, because a panic must not look like
 /// the end of the data.
 ///
 /// # Panics
-/// If `each` panics. The thread ends first.
+/// If `each` panics. The other thread has ended by then.
 pub(crate) fn ahead<T: Send, E: From<Error> + Send>(
     mut make: impl FnMut() -> Option<Result<T, E>> + Send,
     mut each: impl FnMut(T) -> Result<bool, E>,
@@ -54,7 +55,7 @@ mod tests {
 
     use super::*;
 
-    /// Sets a flag when it is dropped. `make` owns it, so the flag is set when the thread ends.
+    /// Sets a flag when it is dropped. `make` owns this value, so the flag is set when the thread of `make` ends.
     struct Guard<'a>(&'a AtomicBool);
 
     impl Drop for Guard<'_> {
@@ -63,8 +64,8 @@ mod tests {
         }
     }
 
-    /// Calls [`ahead`] with a `make` that returns 0, 1, 2, 3 and then the result of `fifth`. Returns the result of
-    /// [`ahead`], and how many numbers `each` was called with. Checks that the thread has ended.
+    /// Calls [`ahead`] with a `make` that returns 0, 1, 2, 3 and then the result of `fifth`. Checks that the thread of
+    /// `make` has ended. Returns the result of [`ahead`], and how often `each` was called.
     fn numbers(
         fifth: fn() -> Option<Result<u32>>,
         each: fn(u32) -> Result<bool>,

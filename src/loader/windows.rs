@@ -1,9 +1,9 @@
 //! Reads an epoch's samples in order, one window at a time, from the host cache or from the shards. A window is a group
 //! of chunks whose samples are shuffled together.
 //!
-//! Without a cache, two windows are in memory: the current one, from which batches are made, and the next one. A few
-//! chunks of the next window are decoded with each batch, so that no batch waits for a whole window. Later windows and
-//! epochs reuse the buffers, because the first write to new memory costs more than decoding into old memory.
+//! Without a cache, two windows are in memory: the current one, from which batches are made, and the next one. Some
+//! chunks of the next window are decoded after each batch, so that no batch waits for a whole window. Later windows and
+//! epochs reuse the buffers of decoded chunks, because writing to newly allocated memory takes longer.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -20,7 +20,7 @@ pub struct Windows<'a> {
     cache: Option<&'a HostCache>,
     plan: EpochPlan,
     batch_size: usize,
-    /// Positions in the epoch that have not been read yet.
+    /// Positions in the epoch of the samples that have not been read yet.
     positions: Range<u64>,
     window: Option<DecodedWindow>,
     next: Option<DecodedWindow>,
@@ -44,14 +44,14 @@ pub struct EpochSample<'a> {
     inside: usize,
 }
 
-/// Maps positions of the epoch to samples.
+/// Order of an epoch: which sample is at which position.
 enum EpochPlan {
     Sequential { samples: u64, chunk_samples: u32 },
     Shuffled(Order),
 }
 
 /// A window of chunks. `waiting` has the indices, in the set, of the chunks that are not decoded yet. `decoded` has the
-/// decoded chunks. With a cache, both lists are empty.
+/// decoded chunks. If there is a host cache, both lists are empty.
 struct DecodedWindow {
     order: Window,
     waiting: VecDeque<u32>,
@@ -73,18 +73,18 @@ impl EpochSample<'_> {
         self.chunk.label(self.inside)
     }
 
-    /// The sample with its entries still packed. Without a cache, nothing has checked yet that its cells are inside the
-    /// frame; [`EpochSample::unpack`] checks it.
+    /// The sample in packed form, as the decompressed chunk has it. Without a cache, nobody has checked yet that its
+    /// cells are inside the frame; [`EpochSample::unpack`] checks it.
     pub fn packed(&self) -> PackedSample<'_> {
         self.chunk.sample(self.inside)
     }
 
-    /// Widths of the columns of the set's frames.
+    /// Widths of the columns of the set's frames: how many bytes a number in each column has.
     pub fn widths(&self) -> Widths {
         self.set.manifest().description.widths
     }
 
-    /// Unpacks the sample with the function `work`, which returns whether all cells are inside the frame.
+    /// Unpacks the sample with the function `work`, which returns whether all cells of the sample are inside the frame.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names the chunk, if a cell is outside the frame.
@@ -95,7 +95,7 @@ impl EpochSample<'_> {
 }
 
 impl<'a> Windows<'a> {
-    /// Iterates over `positions` of an epoch of `set`, in batches of `batch_size` samples.
+    /// Creates an iterator over the samples at `positions` of an epoch of `set`, in batches of `batch_size` samples.
     pub(crate) fn new(
         set: &'a ShardSet,
         cache: Option<&'a HostCache>,
@@ -149,7 +149,7 @@ impl<'a> Windows<'a> {
         &mut self.spare.dense
     }
 
-    /// Ends the iteration and returns the decoders and buffers, for the next epoch.
+    /// Ends the iteration and returns its decoders and buffers, for the next epoch.
     pub(crate) fn into_spare(mut self) -> Spare {
         let windows = [self.window, self.next];
         self.spare.chunks.extend(windows.into_iter().flatten().flat_map(|window| window.decoded));
@@ -166,8 +166,7 @@ impl<'a> Windows<'a> {
         EpochSample { set: self.set, number, chunk, inside }
     }
 
-    /// Makes the window that contains `position` the current one, and decodes those of its chunks that are not decoded
-    /// yet.
+    /// Makes the window that contains `position` the current one, and decodes all its chunks that are not decoded yet.
     fn enter_window_of(&mut self, position: u64) -> Result<()> {
         while !self.window.as_ref().is_some_and(|w| w.order.positions.contains(&position)) {
             self.spare.chunks.extend(self.window.take().into_iter().flat_map(|window| window.decoded));
@@ -191,8 +190,8 @@ impl<'a> Windows<'a> {
         Some(DecodedWindow { order, waiting, decoded: Vec::new() })
     }
 
-    /// Decodes a few chunks of the next window: so many after each batch that all are decoded when the current window
-    /// ends.
+    /// Decodes some chunks of the next window. It is called after every batch, and divides the chunks so that all are
+    /// decoded when the current window ends.
     fn decode_ahead(&mut self) -> Result<()> {
         if self.cache.is_some() {
             return Ok(());
@@ -210,7 +209,7 @@ impl<'a> Windows<'a> {
     }
 }
 
-/// Checks and decodes the next `n` chunks of the window in parallel.
+/// Checks and decodes the next `n` chunks of `window` in parallel.
 fn decode_some(set: &ShardSet, window: &mut DecodedWindow, n: usize, spare: &mut Spare) -> Result<()> {
     let numbers: Vec<u32> = window.waiting.drain(..n.min(window.waiting.len())).collect();
     let Spare { decoders, chunks, .. } = spare;

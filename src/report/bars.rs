@@ -8,8 +8,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::error::Result;
 use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
 
-/// Width of a column in pixels. The last `FIGURE` pixels of a column have no bars. They leave room for the number next
-/// to the longest bar.
+/// Width in pixels of a column of bars. Its last `FIGURE` pixels have no bars: they leave room for the number next to
+/// the longest bar.
 const COLUMN: i32 = 236;
 const FIGURE: i32 = 62;
 const GAP: i32 = 22;
@@ -17,10 +17,10 @@ const ROW: i32 = 30;
 const BAR: i32 = 20;
 const MARGIN: i32 = 18;
 const TOP: i32 = 92;
-/// Maximum number of characters of a row's name. A longer name is cut.
+/// Maximum number of characters of the name to the left of a bar. A longer name is cut.
 const MOST_LETTERS: usize = 48;
 
-/// Heading of a column.
+/// Heading of a column of bars.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BarColumn {
     /// Name of the quantity in this column, with its unit.
@@ -29,23 +29,23 @@ pub(crate) struct BarColumn {
     pub hint: &'static str,
 }
 
-/// Rows that share a title and a colour.
+/// Rows of the chart that share a title and a colour.
 #[derive(Clone, Debug)]
 pub(crate) struct BarGroup {
     /// Text above the rows.
     pub title: String,
-    /// Rows, from top to bottom.
+    /// Rows of the group, from top to bottom.
     pub rows: Vec<BarRow>,
 }
 
-/// A row of the chart: an item and its values.
+/// A row of the chart: the name of an item, and its value in each column.
 #[derive(Clone, Debug)]
 pub(crate) struct BarRow {
     /// Text to the left of the bars.
     pub name: String,
-    /// One value for each column, above 0. `None` draws no bar.
+    /// Value for each column, greater than 0. Where the value is `None`, no bar is drawn.
     pub values: Vec<Option<f64>>,
-    /// Text to draw instead of the bars, such as why there are no values. With `None`, the bars are drawn.
+    /// Text to draw instead of the bars of this row, such as why there are no values. `None` if bars are drawn.
     pub note: Option<String>,
 }
 
@@ -116,10 +116,10 @@ pub(crate) fn bars(title: &str, columns: &[BarColumn], groups: &[BarGroup]) -> R
     })
 }
 
-/// Logarithmic axis of a column. It begins at a power of 10 below the smallest value.
+/// Horizontal, logarithmic axis of a column of bars. It begins at a power of 10 below the smallest value.
 struct Axis {
     left: i32,
-    /// Base-10 logarithm of the value at the left end. `to` is the logarithm of the value at the right end.
+    /// Base-10 logarithm of the value at the left end of the axis. `to` is the logarithm of the value at the right end.
     from: f64,
     to: f64,
 }
@@ -140,14 +140,14 @@ impl Axis {
         self.left + (share * f64::from(COLUMN - FIGURE)) as i32
     }
 
-    /// Exponents of the powers of 10 that get a grid line. There are about five grid lines.
+    /// Exponents of the powers of 10 at which a grid line is drawn, at most six.
     fn decades(&self) -> impl Iterator<Item = i32> {
         let every = ((self.to - self.from) / 5.0).ceil().max(1.0) as usize;
         (self.from as i32..=self.to.floor() as i32).step_by(every)
     }
 }
 
-/// Short text for 10^`decade`: "0.1", "100", "10k", "1M", "1e9".
+/// Returns a short text for 10^`decade`: "0.1", "100", "10k", "1M", "1e9".
 pub(crate) fn power(decade: i32) -> String {
     match decade {
         -3..=2 => format!("{}", 10_f64.powi(decade)),
@@ -157,8 +157,8 @@ pub(crate) fn power(decade: i32) -> String {
     }
 }
 
-/// Formats a number with commas between thousands: 0.123, 4.56, 78.9, 12,345. A number of 0.1 or more has at least
-/// three significant digits; a smaller one has three decimal places.
+/// Formats a number for people, with commas between thousands: 0.123, 4.56, 78.9, 12,345. From 1 on, the text has three
+/// significant digits, or all digits of the integer part if there are more. Numbers below 1 have three decimal places.
 pub fn figures(value: f64) -> String {
     let places = match value.abs() {
         v if v >= 100.0 => 0,

@@ -14,8 +14,8 @@ const TOP: u32 = 44;
 const LEGEND_ROW: u32 = 24;
 /// Maximum number of characters of a group's name in the legend. A longer name is cut.
 const MOST_LETTERS: usize = 96;
-/// A vertical axis of [`Scale::Auto`] is logarithmic if the largest value is more than this many times the smallest
-/// one.
+/// With [`Scale::Auto`], the vertical axis is logarithmic if the largest value is more than `FAR` times the smallest
+/// value.
 const FAR: f64 = 30.0;
 /// Smallest value on a logarithmic axis. Smaller values are drawn as this value.
 const SMALLEST: f64 = 1e-6;
@@ -29,7 +29,7 @@ pub struct CurveGroup {
     /// Name in the legend.
     pub name: String,
     /// For each plot, the curves of this group. A curve is a list of points (epoch, value). Points whose value is NaN
-    /// or infinite are left out.
+    /// or infinite are not drawn.
     pub panels: Vec<Vec<Vec<(f64, f64)>>>,
 }
 
@@ -38,13 +38,15 @@ pub struct CurveGroup {
 pub enum Scale {
     /// Linear, for shares from 0 to 1.
     Share,
-    /// Logarithmic if the values are far apart, else linear.
+    /// Logarithmic if the largest value is more than 30 times the smallest value, else linear.
     Auto,
 }
 
-/// Draws the curves of all groups in plots, two of them side by side in each row. `y_axes` has the label and the scale
-/// of the vertical axis of each plot. Each of the first seven groups has a colour of its own; all others are grey. If a
-/// group has several curves, their mean is drawn too, as a thick line.
+/// Draws a picture with several plots, two in each row. Every plot has curves of all groups. `y_axes` has the label and
+/// the scale of each plot's vertical axis.
+///
+/// The first seven groups have a colour each; all further groups are grey. If a group has several curves in a plot,
+/// their mean is also drawn, as a thick line.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).
@@ -78,7 +80,7 @@ pub fn curve_groups(title: &str, y_axes: &[(&str, Scale)], groups: &[CurveGroup]
 /// Colour of all groups after the first seven.
 const OTHERS: RGBColor = RGBColor(176, 182, 190);
 
-/// Draws one of the plots. `groups[g]` has the curves of group `g` in this plot.
+/// Draws one plot. `groups[g]` has the curves of group `g` in this plot.
 fn panel(area: &Drawing<'_>, (y_name, scale): (&str, Scale), groups: &[&[Points]]) -> DrawResult {
     let finite = |points: &Points| -> Points { points.iter().copied().filter(|p| p.1.is_finite()).collect() };
     let groups: Vec<Vec<Points>> = groups.iter().map(|curves| curves.iter().map(finite).collect()).collect();
@@ -134,7 +136,7 @@ fn power_label(exponent: &f64) -> String {
     }
 }
 
-/// Returns the mean of the curves at each x where every curve has a point.
+/// Returns the mean of the curves. The mean has a point at each epoch at which every curve has a point.
 fn mean(curves: &[Points]) -> Points {
     let at = |x: f64| curves.iter().map(|curve| curve.iter().find(|p| p.0 == x).map(|p| p.1)).sum::<Option<f64>>();
     curves[0].iter().filter_map(|&(x, _)| Some((x, at(x)? / curves.len() as f64))).collect()

@@ -7,11 +7,11 @@ use crate::error::Result;
 use crate::picture::{DrawResult, Drawing, FAINT, INK, Picture, SERIES, draw, label, text};
 
 const PANEL: (u32, u32) = (480, 300);
-/// Maximum number of columns of a heat map. A wider sensor is drawn in square blocks of pixels. A block shows the mean
-/// of its pixels.
+/// Maximum number of squares in a row of a heat map. If the sensor has more pixels in a row, a square stands for
+/// several pixels and shows their mean.
 const HEAT_COLUMNS: usize = 128;
-/// Maximum number of bars whose names are shown in a plot. If there are more bars, the axis has numbers instead of
-/// names.
+/// Maximum number of bars of a plot that shows the names of its bars. If there are more bars, the axis has numbers
+/// instead of names.
 const NAMED_BARS: usize = 40;
 /// Maximum number of characters of a bar's name. A longer name is cut.
 const MOST_LETTERS: usize = 14;
@@ -28,22 +28,23 @@ pub struct Panel {
 /// Type of a plot, with its data.
 #[derive(Clone, Debug)]
 pub enum PanelKind {
-    /// Bars, each as (name, height).
+    /// Bar chart. Each item is the name and the height of a bar.
     Bars(Vec<(String, f64)>),
-    /// Bins in ascending order, each as (from, to, height), and the label of the horizontal axis.
+    /// Histogram: its bins in ascending order, each as (lower bound, upper bound, height), and the label of the
+    /// horizontal axis.
     Histogram(Vec<(f64, f64, f64)>, String),
     /// Heat map of a sensor.
     Heat {
-        /// Pixels per row.
+        /// Number of pixels in a row of the sensor.
         width: usize,
-        /// Value of each pixel, row by row from the top.
+        /// Value of each pixel of the sensor, row by row from the top.
         values: Vec<f64>,
         /// Unit of the values.
         unit: String,
     },
 }
 
-/// Draws the panels in rows of two below a title.
+/// Draws a title, and below it the plots, two in each row.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).
@@ -172,7 +173,7 @@ fn draw_heat(area: &Drawing<'_>, width: usize, values: &[f64], unit: &str) -> Dr
     Ok(())
 }
 
-/// Short text for a number on an axis: "2.5", "15k", "1.25M".
+/// Returns a short text for a number on an axis: "2.5", "15k", "1.25M".
 #[allow(clippy::trivially_copy_pass_by_ref)] // plotters passes a reference
 fn number(value: &f64) -> String {
     let magnitude = value.abs();

@@ -20,8 +20,8 @@ pub(crate) const FAINT: RGBColor = RGBColor(228, 231, 236);
 /// Four colours from the palette of Okabe and Ito. Colour-blind readers can tell them apart.
 pub(crate) const SERIES: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
-/// Seven colours that colour-blind readers can tell apart: six from the palette of Okabe and Ito, and the colour of
-/// text. The yellow of that palette is not used, because it is faint on white.
+/// Seven colours that colour-blind readers can tell apart: six from the palette of Okabe and Ito, and `INK`, the colour
+/// of text. The yellow of that palette is left out, because it is faint on white.
 pub(crate) const GROUPS: [RGBColor; 7] =
     [SERIES[0], SERIES[1], SERIES[2], SERIES[3], RGBColor(230, 159, 0), RGBColor(86, 180, 233), INK];
 
@@ -41,7 +41,7 @@ impl Picture {
         Ok(publish(path, self.svg.as_bytes())?)
     }
 
-    /// Writes the picture as PNG. One unit of length of the SVG is two pixels in the PNG.
+    /// Writes the picture as PNG. Its width and height in pixels are twice the width and height of the SVG.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`Error::Plot`] if the image cannot be encoded.
@@ -91,8 +91,8 @@ pub(crate) fn text(size: usize) -> TextStyle<'static> {
     (FONT, size as i32).into_font().color(&INK)
 }
 
-/// Prepares a text for a picture: replaces hidden characters by escapes, and cuts a text of more than `room`
-/// characters. A text that is cut has `room` characters, the last three of which are "...".
+/// Prepares a text for a picture: replaces hidden characters with escapes, and shortens a text of more than `room`
+/// characters. A shortened text has `room` characters and ends with "...".
 pub(crate) fn label(words: &str, room: usize) -> String {
     let words = printable(words);
     if words.chars().count() <= room {

@@ -9,14 +9,15 @@ use crate::error::Result;
 use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
 use crate::sheet::Sheet;
 
-/// One occupied cell of a raster.
+/// One mark of a raster plot: a cell that is occupied in one frame.
 #[derive(Clone, Copy, Debug)]
 pub struct RasterPoint {
-    /// Index of the frame.
+    /// Index of the frame, from 0.
     pub frame: usize,
-    /// Row of the raster, counted from 0 at the bottom. For a cochlea, a row is a channel.
+    /// Row of the raster, counted from 0 at the bottom. A row is a channel of a cochlea, or a row of pixels of a
+    /// camera.
     pub row: u32,
-    /// Number of events. For float32 frames, such as time surfaces, the value of the cell.
+    /// Number of events in the cell. For float32 frames, such as time surfaces, the value of the cell.
     pub value: f64,
     /// Whether to draw the cell in the second colour instead of the first. The second colour is for polarity 0 of a
     /// camera.
@@ -28,7 +29,7 @@ pub struct RasterPoint {
 pub struct RasterAxes {
     /// Text above the picture.
     pub title: String,
-    /// Number of frames in the raster.
+    /// Number of frames on the time axis.
     pub frames: usize,
     /// Number of rows in the raster.
     pub rows: u32,
@@ -38,7 +39,7 @@ pub struct RasterAxes {
     pub row_name: &'static str,
 }
 
-/// Draws the raster of a sample: a mark for every occupied cell, darker for more events.
+/// Draws the raster of a sample: a mark for every point of `points`, darker for more events.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).
@@ -77,12 +78,12 @@ pub fn raster(axes: &RasterAxes, points: &[RasterPoint]) -> Result<Picture> {
     })
 }
 
-/// One curve of a chart. Points whose value is NaN or infinite are left out.
+/// One curve of a chart. Points whose value is NaN or infinite are not drawn.
 #[derive(Clone, Debug)]
 pub struct Curve {
     /// Name in the legend.
     pub name: String,
-    /// Points (epoch, value).
+    /// Points of the curve, each as (epoch, value).
     pub points: Vec<(f64, f64)>,
 }
 
@@ -130,10 +131,11 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
     })
 }
 
-/// Settings for the grid and the axes of a chart over epochs, as a type of the library plotters.
+/// Settings of the library plotters for the grid and the axes of a chart whose horizontal axis shows epochs.
 type EpochMesh<'a, 'b, 'c> = MeshStyle<'a, 'b, RangedCoordf64, RangedCoordf64, Sheet<'c>>;
 
-/// Sets the style of the grid and the axes of a chart over epochs. `last` is the last epoch on the horizontal axis.
+/// Sets the style of the grid and the axes of a chart whose horizontal axis shows epochs. `last` is the number of the
+/// last epoch.
 pub(crate) fn over_epochs<'m, 'a, 'b, 'c>(
     mesh: &'m mut EpochMesh<'a, 'b, 'c>,
     y_name: &str,
@@ -158,8 +160,8 @@ fn whole(value: &f64) -> String {
 /// Maximum number of characters of a class name in a confusion matrix. A longer name is cut.
 const MOST_LETTERS: usize = 22;
 
-/// Draws a confusion matrix. `matrix[t][p]` is the number of samples of class `t` predicted as class `p`. The shade of
-/// a cell shows its share of the samples in its row.
+/// Draws a confusion matrix. `matrix[t][p]` is the number of samples of class `t` that were predicted as class `p`.
+/// This number is drawn as a square, darker for a larger share of the samples of class `t`.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).

@@ -1,7 +1,7 @@
 //! The surface that pictures are drawn on: every call draws into an SVG and into an image.
 //!
-//! The image could also be rendered from the finished SVG. But that needs a second library for fonts and paths, which
-//! took a sixth of the build time.
+//! The image is not made from the finished SVG, because this needs another library for fonts and paths, which took a
+//! sixth of the build time.
 
 use std::io;
 
@@ -11,13 +11,13 @@ use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyl
 /// Number of pixels of the finished image per unit of the SVG, in each direction. With 2, the image is sharp on
 /// high-density screens.
 const SCALE: u32 = 2;
-/// The image is drawn this many times larger than the finished one, and then averaged. The reason: the library plotters
-/// puts letters and lines on whole pixels.
+/// The image is first drawn this many times wider and higher than the finished image, and then reduced. This places
+/// letters and lines more exactly, because the library plotters puts them on whole pixels.
 const OVERSAMPLING: u32 = 2;
 const DRAWN: u32 = SCALE * OVERSAMPLING;
-/// How text in the image is changed to look like the same text in the SVG: factor for the font size, and shift
-/// downwards as a share of the font size. Without the change they differ, because plotters takes the font size as the
-/// height of a line in an SVG, and as the em in an image.
+/// Two changes that make text in the image look like the same text in the SVG: a factor for the font size, and a shift
+/// downwards, as a share of the font size. They are needed because the library plotters takes the font size as the
+/// height of a line in an SVG, but as the em in an image.
 const TEXT: (f64, f64) = (0.9, 0.12);
 
 /// A backend for the library plotters, which draws into an SVG and into an RGB image.
@@ -28,7 +28,7 @@ pub(crate) struct Sheet<'a> {
 
 type Drawn = Result<(), DrawingErrorKind<io::Error>>;
 
-/// An image. `pixels` has RGB bytes, (height, width, 3).
+/// An image. `size` is its width and height in pixels. `pixels` has RGB bytes, (height, width, 3).
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
     pub size: (u32, u32),
@@ -36,13 +36,13 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// A black image of the size that a [`Sheet`] of (`width`, `height`) units draws on.
+    /// Creates a black image, large enough for a [`Sheet`] that is `width` units wide and `height` units high.
     pub(crate) fn of_sheet((width, height): (u32, u32)) -> Image {
         let size = (width * DRAWN, height * DRAWN);
         Image { size, pixels: vec![0; size.0 as usize * size.1 as usize * 3] }
     }
 
-    /// Averages the oversampled pixels and returns the image in its final size.
+    /// Reduces the image to its final size. Each pixel of the result is the mean of the pixels that it replaces.
     pub(crate) fn averaged(self) -> Image {
         let over = OVERSAMPLING as usize;
         let (width, size) = (self.size.0 as usize, (self.size.0 / OVERSAMPLING, self.size.1 / OVERSAMPLING));

@@ -15,8 +15,8 @@ use crate::error::{BaseFault, Error, Result};
 use crate::picture::Picture;
 use tonic_base::printable;
 
-/// Number of samples in the training set of Spiking Speech Commands (SSC). Reports give the time of an epoch of
-/// this size.
+/// Number of samples in the training set of Spiking Speech Commands (SSC). Reports give the time of an epoch with this
+/// number of samples.
 const SSC_SAMPLES: f64 = 75_466.0;
 /// Maximum size in bytes of the dense batches of all threads together. Each thread has one batch.
 const MAX_DENSE: u64 = 4 << 30;
@@ -28,7 +28,7 @@ const MAX_STRATEGIES: usize = 32;
 /// [`Strategy::reason`].
 const MAX_NAME: usize = 48;
 const MAX_REASON: usize = 400;
-/// Largest measured value that is accepted in a report. The smallest one is 1 / `LARGEST`.
+/// Largest measured value that is accepted in a report. The smallest accepted value is 1 / `LARGEST`.
 const LARGEST: f64 = 1e12;
 
 /// What a benchmark does with the batches while it measures.
@@ -41,7 +41,7 @@ pub enum Work {
     Training,
 }
 
-/// Measurements of a loading strategy. If it could not be measured, `reason` says why.
+/// Measurements of a loading strategy. If the strategy could not be measured, `reason` says why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Strategy {
     /// Name, such as "stream" or "host cache".
@@ -55,9 +55,10 @@ pub struct Strategy {
     /// Bytes per sample in the place where the strategy keeps samples: the recordings, the shards, or a cache in
     /// memory.
     pub bytes_per_sample: Option<f64>,
-    /// Seconds per epoch of 75,466 samples, the size of the training set of Spiking Speech Commands (SSC).
+    /// Duration in seconds of an epoch of 75,466 samples, the size of the training set of Spiking Speech Commands
+    /// (SSC).
     pub epoch_seconds_at_ssc: Option<f64>,
-    /// Why there are no measurements; `None` if there are.
+    /// Why the strategy could not be measured; `None` if it was measured.
     pub reason: Option<String>,
 }
 
@@ -65,9 +66,9 @@ pub struct Strategy {
 struct Figure {
     /// Name of the quantity's field in JSON.
     field: &'static str,
-    /// Heading in the table.
+    /// Heading of the quantity's column in the table.
     short: &'static str,
-    /// Heading in the chart.
+    /// Heading of the quantity's column in the chart.
     column: BarColumn,
     of: fn(&Strategy) -> Option<f64>,
 }
@@ -111,8 +112,8 @@ impl Strategy {
         }
     }
 
-    /// Makes a [`Strategy`] without measurements. `reason` says why it is not available in this build or on this
-    /// machine.
+    /// Makes a [`Strategy`] without measurements. `reason` says why the strategy is not available in this build or on
+    /// this machine.
     pub fn unavailable(name: &str, work: Work, reason: &str) -> Strategy {
         Strategy {
             name: name.into(),
@@ -126,7 +127,7 @@ impl Strategy {
     }
 }
 
-/// The report of a benchmark, as the other program wrote it in JSON. `S` is the type of the frame shape.
+/// The report of `tonic-prep bench --json`, which `tonic-train bench` reads. `S` is the type of the frame shape.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Report<S> {
     /// Number of samples per batch.
@@ -185,8 +186,8 @@ impl<S: DeserializeOwned> Report<S> {
     }
 }
 
-/// Checks that dense float32 batches fit into 4 GiB, if each of `threads` threads has one. A batch has `batch` samples,
-/// and a sample has `steps` frames of `cells` cells.
+/// Checks that dense float32 batches take at most 4 GiB together, if each of `threads` threads has one batch. A batch
+/// has `batch` samples, and a sample has `steps` frames of `cells` cells.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`], which says how many samples a batch can have at most.
@@ -203,8 +204,8 @@ pub fn check_dense(batch: u64, steps: u64, cells: u64, threads: usize) -> tonic_
     Err(tonic_base::Error::usage("batch_size", expected, batch))
 }
 
-/// Sorts `values` in place and returns the median. For an even number of values, this is the larger of the two in the
-/// middle. Without values, it is NaN.
+/// Sorts `values` in place and returns the median. For an even number of values, this is the larger of the two middle
+/// values. Returns NaN if there are no values.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

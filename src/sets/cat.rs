@@ -24,8 +24,8 @@ impl Sample<'_> {
         Ok(())
     }
 
-    /// Writes the occupied cells as one JSON object. Its `entries` has one array for each occupied cell: frame, p, y,
-    /// x, count.
+    /// Writes the occupied cells as one JSON object. Its field `entries` has one array for each occupied cell: frame,
+    /// p, y, x, count.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].

@@ -10,51 +10,52 @@ use tonic_shard::{
 use crate::error::Result;
 use crate::text::digits;
 
-/// Names of the fields that describe how samples are stored, not what they contain.
+/// Names of the fields of a set's description that say how samples are stored, not what they contain.
 const LAYOUT: [&str; 2] = ["chunk_samples", "counts"];
 
 /// The differences between two sets, a and b.
 #[derive(Clone, Debug, Default)]
 pub struct Difference {
-    /// One item for each field of the description that differs: its name, its value in a, its value in b.
+    /// One item for each field of the description that differs: its name, its value in set a, its value in set b.
     pub fields: Vec<(&'static str, String, String)>,
     /// Indices of the chunks of set a that have differing samples.
     pub chunks: Vec<u64>,
-    /// Number of samples compared. Samples of chunks with equal identities count as compared. 0 if the sets have
-    /// different frame shapes or different extra columns, because their samples cannot be compared.
+    /// Number of samples that were compared. Samples of chunks with equal identities count as compared. 0 if the
+    /// samples cannot be compared, because the sets have different frame shapes or different extra columns.
     pub compared: u64,
     /// Number of samples that differ.
     pub differing: u64,
-    /// The first samples that differ, at most as many as the argument `list` of [`diff`] says.
+    /// The first samples that differ, at most as many as the argument `list` of [`diff`].
     pub samples: Vec<SampleDifference>,
 }
 
-/// The differences of one sample.
+/// The differences between two samples with the same index, one of set a and one of set b.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleDifference {
     /// Index of the sample, which is the same in both sets.
     pub sample: u64,
-    /// One item for each field that differs: its name, its value in a, its value in b. The name is `label`, `flags`, a
-    /// column of the ledger, an extra column or `number of frames`.
+    /// One item for each field that differs: its name, its value in set a, its value in set b. The name is `label`,
+    /// `flags`, `number of frames`, a column of the ledger or an extra column.
     pub fields: Vec<(String, Value, Value)>,
-    /// The first cell that differs: its place (frame, p, y, x), its value in a, its value in b. An empty cell has the
-    /// value 0. `None` if all cells are equal.
+    /// The first cell that differs: its place (frame, p, y, x), its value in set a, its value in set b. An empty cell
+    /// has the value 0. `None` if all cells are equal.
     pub entry: Option<([u64; 4], f64, f64)>,
 }
 
 impl Difference {
-    /// Whether there are no differences: the sets are equal.
+    /// Whether the sets are equal: no differences were found.
     pub fn is_none(&self) -> bool {
         self.fields.is_empty() && self.differing == 0
     }
 
-    /// Whether all samples are equal, but the number of samples per chunk or the width of counts differs. If the ids of
-    /// such sets differ, training visits their samples in different orders.
+    /// Whether the sets have equal samples but store them differently: with different numbers of samples per chunk, or
+    /// with different widths of counts. If the ids of these sets differ, training visits their samples in different
+    /// orders.
     pub fn only_layout(&self) -> bool {
         !self.is_none() && self.differing == 0 && self.fields.iter().all(|(name, ..)| LAYOUT.contains(name))
     }
 
-    /// The differences as one JSON object.
+    /// Returns the differences as one JSON object.
     pub fn json(&self) -> Value {
         let pair = |(name, a, b): &(&str, String, String)| json!({"field": name, "a": a, "b": b});
         json!({
@@ -68,7 +69,7 @@ impl Difference {
         })
     }
 
-    /// The differences as text for people. The last line says whether the sets are equal.
+    /// Returns the differences as text for people. The last line says whether the sets are equal.
     pub fn text(&self) -> String {
         let mut text = Vec::new();
         for (name, a, b) in &self.fields {
@@ -120,13 +121,13 @@ impl SampleDifference {
     }
 }
 
-/// Compares two sets and lists up to `list` samples that differ.
+/// Compares two sets. The result lists at most `list` samples that differ.
 ///
-/// Chunks with equal identities have equal content. They are not read, so damage in them is not found; `verify` finds
-/// it.
+/// Chunks with equal identities have equal content and are not read. So damage in these chunks is not found; `verify`
+/// finds it.
 ///
 /// # Errors
-/// [`tonic_base::Error::Corrupt`] if one of the chunks that have to be read is damaged.
+/// [`tonic_base::Error::Corrupt`] if a chunk that has to be read is damaged.
 pub fn diff(a: &ShardSet, b: &ShardSet, list: usize, threads: usize, verbosity: Verbosity) -> Result<Difference> {
     let (mine, theirs) = (&a.manifest().description, &b.manifest().description);
     let mut difference = Difference { fields: fields(mine, theirs), ..Difference::default() };
@@ -216,8 +217,8 @@ fn compare_samples(d: &SetDescription, sample: u64, a: Decoded<'_>, b: Decoded<'
     (!fields.is_empty() || entry.is_some()).then_some(SampleDifference { sample, fields, entry })
 }
 
-/// The first cell in which the frames of two samples differ: its place (frame, p, y, x), its value in a, its value in
-/// b. `None` if all cells are equal.
+/// Returns the first cell in which the frames of two samples, a and b, differ: its place (frame, p, y, x), its value in
+/// a, its value in b. `None` if all cells are equal.
 fn first_entry(d: &SetDescription, a: SampleFrames<'_>, b: SampleFrames<'_>) -> Option<([u64; 4], f64, f64)> {
     let position = |(frame, cell, _): (usize, u32, f64)| (frame, cell);
     let (mut a, mut b) = (a.iter(), b.iter());
@@ -236,7 +237,7 @@ fn first_entry(d: &SetDescription, a: SampleFrames<'_>, b: SampleFrames<'_>) -> 
     Some(([at.0 as u64, p.into(), row.into(), column.into()], value(x), value(y)))
 }
 
-/// Text of `numbers`, which must be in ascending order, as ranges with both ends included: `3, 5 to 9, 12`.
+/// Formats `numbers`, which must be in ascending order. Consecutive numbers form a range: `3, 5 to 9, 12`.
 pub(crate) fn ranges(numbers: &[u64]) -> String {
     let mut ranges: Vec<(u64, u64)> = Vec::new();
     for &n in numbers {

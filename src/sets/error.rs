@@ -36,11 +36,11 @@ pub enum Error {
         path: PathBuf,
         /// Text that says which parts are missing.
         missing: String,
-        /// The first missing part.
+        /// The missing part with the lowest number.
         part: Part,
         /// Directory of one of the given parts.
         other: PathBuf,
-        /// The command that made the part in `other`. It is [`tonic_shard::Manifest::command`] of that part.
+        /// The command that made the part in `other`, from [`tonic_shard::Manifest::command`].
         command: Vec<String>,
     },
 }

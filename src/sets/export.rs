@@ -21,11 +21,11 @@ pub struct Exported {
 }
 
 /// Writes each sample to a file `frames_<index>.npy`, (T, P, H, W), with the number type of the set's counts. `<index>`
-/// is the index of the sample in the set. Writes all labels to `labels.npy`, as int64, with -1 for samples without a
-/// label.
+/// is the index of the sample in the set. Writes the labels of these samples to `labels.npy`, as int64, with -1 for
+/// samples without a label.
 ///
 /// Without `overwrite`, the folder `out` must be new or empty. With `overwrite`, the arrays of an earlier export in
-/// `out` are removed first, and all other files stay.
+/// `out` are removed first; other files stay.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for a range outside the set, [`tonic_base::Error::Exists`] for a folder that is not
@@ -65,8 +65,8 @@ pub fn export_npy(
     Ok(Exported { samples, bytes })
 }
 
-/// Iterates over the values of all cells, (T, P, H, W). The values are computed one at a time, because even one dense
-/// frame can be larger than the memory.
+/// Iterates over the values of all cells of a sample, (T, P, H, W). Each value is computed when it is needed, because
+/// even one dense frame can be larger than the memory.
 fn dense<'a>(frames: &'a SampleFrames<'a>, shape: FrameShape) -> impl Iterator<Item = f64> + 'a {
     let cells = shape.cells();
     let index = move |(frame, cell, value): (usize, u32, f64)| (frame as u64 * cells + u64::from(cell), value);
@@ -75,8 +75,8 @@ fn dense<'a>(frames: &'a SampleFrames<'a>, shape: FrameShape) -> impl Iterator<I
     (0..frames.frames() as u64 * cells).map(value)
 }
 
-/// Creates the folder and removes the arrays of an earlier export, so that nobody mistakes them for arrays of this
-/// export. Without `overwrite`, returns an error if the folder isn't empty.
+/// Creates the folder `out`, or removes the arrays of an earlier export from it. Without `overwrite`, returns an error
+/// if the folder isn't empty.
 fn empty_folder(out: &Path, overwrite: bool) -> Result<()> {
     std::fs::create_dir_all(out).map_err(Error::io(out, "create the directory"))?;
     for entry in std::fs::read_dir(out).map_err(Error::io(out, "list the directory"))? {

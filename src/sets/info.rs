@@ -15,13 +15,13 @@ fn bytes_per_sample(set: &ShardSet) -> f64 {
     set.stored_bytes() as f64 / set.len().max(1) as f64
 }
 
-/// Share of occupied cells in all frames, 0 to 1.
+/// Share of the cells of all frames that are occupied, from 0 to 1.
 fn density(set: &ShardSet) -> f64 {
     let totals = &set.manifest().totals;
     totals.entries as f64 / (totals.frames as f64 * set.manifest().description.shape.cells() as f64).max(1.0)
 }
 
-/// One line of text with the number of samples, the stored size and the id of a set.
+/// Returns one line of text with the number of samples, the stored size and the id of a set.
 pub fn line(manifest: &Manifest) -> String {
     let (samples, stored) = (manifest.description.samples, human_bytes(manifest.stored_bytes()));
     format!("{samples} samples, {stored}, set {:.16}", manifest.set_id.to_string())
@@ -36,7 +36,8 @@ pub fn summary(path: &Path, manifest: &Manifest, notes: &[String]) -> Value {
     })
 }
 
-/// The manifest as JSON, with `stored_bytes`, `source_bytes`, `bytes_per_sample` and `density` added.
+/// Returns the manifest as JSON, with four more fields: `stored_bytes`, `source_bytes`, `bytes_per_sample` and
+/// `density`.
 ///
 /// # Panics
 /// Never: a manifest has only string keys.
@@ -54,7 +55,7 @@ pub fn json(set: &ShardSet) -> Value {
     value
 }
 
-/// The manifest's content as a page of text.
+/// Returns the manifest's content as a page of text.
 pub fn text(set: &ShardSet) -> String {
     let (description, totals) = (&set.manifest().description, &set.manifest().totals);
     let mut out = String::new();

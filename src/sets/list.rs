@@ -11,11 +11,12 @@ use crate::error::Result;
 use crate::range::check_range;
 use crate::text::stdout_error;
 
-/// Maximum width of the column of class names, in characters. A longer name is not cut, but shifts the rest of its
-/// line.
+/// Maximum width of the column of class names, in characters. A longer name is not cut; it shifts the rest of its line
+/// to the right.
 const NAME_WIDTH: usize = 24;
 
-/// Lists the samples in a range: all samples, or only those of one class. Writes a table, or one JSON object per line.
+/// Lists the samples of a range. If `class` is given, lists only the samples of the range that have this class. Writes
+/// a table, or one JSON object per line.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for a range outside the set, [`tonic_base::Error::Corrupt`], [`tonic_base::Error::Io`].
@@ -83,14 +84,14 @@ fn json(description: &SetDescription, number: u64, chunk: &Chunk, i: usize) -> V
     })
 }
 
-/// The names of a sample's flags.
+/// Returns the names of the flags that are set in `flags`.
 fn flags(flags: u8) -> Vec<&'static str> {
     let names = [(FLAG_SORTED, "sorted"), (FLAG_EMPTY, "empty"), (FLAG_OVERLAP, "overlap")];
     names.into_iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| name).collect()
 }
 
-/// Lists the shards and their chunks, with their samples, stored and decoded sizes in bytes, and identities. Writes a
-/// table, or one JSON object per chunk.
+/// Lists the shards, and for each chunk of a shard its samples, its stored and decoded sizes in bytes, and its identity
+/// (a hash). Writes a table, or one JSON object per chunk.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`].

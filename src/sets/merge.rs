@@ -55,7 +55,8 @@ pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> R
     write(&selection, description, output, dir, "merge")
 }
 
-/// Returns the description of the merged set. `sources` are its source files if `sets` are the parts of one set.
+/// Returns the description of the merged set. If `sources` is `None`, the source files of the selected samples are
+/// listed in it.
 fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<SourceFile>>) -> SetDescription {
     let descriptions = || sets.iter().map(|set| &set.manifest().description);
     let first = &sets[0].manifest().description;
@@ -100,7 +101,7 @@ fn check_settings(sets: &[ShardSet]) -> Result<()> {
     Ok(())
 }
 
-/// Returns the linked files of all sets, each once.
+/// Returns the linked files of all sets. A file that several sets have is listed once.
 fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<LinkedFile> {
     let mut all: Vec<LinkedFile> = Vec::new();
     for file in descriptions.flat_map(|description| &description.linked_files) {
@@ -111,10 +112,10 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
     all
 }
 
-/// Joins the lists of source files of all parts, in the order of the parts. A recording that two parts share is listed
-/// once; a part must begin in it where the part before ended: if not, the error is of the part whose recording fewer parts
-/// list. Returns `None` if the parts are of an earlier version, where
-/// each part lists all recordings of the whole set.
+/// Joins the lists of source files of all parts, in the order of the parts. A recording that is divided among parts is
+/// listed once; each of these parts must begin where the part before ended. If not, the error names the part whose
+/// recording fewer parts list. Returns `None` if an earlier version made the parts: their lists then name all recordings
+/// of the whole set.
 fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
     let words = |source: &SourceFile, sample: u64| format!("sample {sample} of {} ({:.8})", source.name, source.blake3);
     let listed = || sets.iter().flat_map(|set| &set.manifest().description.sources);
@@ -144,8 +145,8 @@ fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
     Ok(Some(all))
 }
 
-/// Adds up the numbers of samples in several lists of the same source files, for each file. Returns `None` if the lists
-/// name different files.
+/// Joins several lists of the same source files into one list. The number of samples of each file is the sum over the
+/// lists. Returns `None` if the lists name different files.
 fn sum_listed<'a>(mut lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<SourceFile>> {
     let mut sum = lists.next()?.to_vec();
     for list in lists {
@@ -180,8 +181,8 @@ fn part_index(set: &ShardSet) -> u32 {
     part_of(set).map_or(0, |part| part.index)
 }
 
-/// Returns whether the sets are the parts of one set. Missing parts, repeated parts, and parts mixed with whole sets
-/// are errors.
+/// Returns whether `sets` are the parts of one set. Returns an error if a part is missing or given twice, or if parts
+/// are mixed with whole sets.
 fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     let say = |set: &ShardSet| part_of(set).map_or("no part".into(), |part| part.to_string());
     if sets.iter().all(|set| part_of(set).is_none()) {
@@ -219,7 +220,7 @@ fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     Err(Error::MissingParts { path: out.into(), missing, part: Part { index, of }, other, command })
 }
 
-/// Returns an error if a part doesn't have as many samples as its share of the whole set. In this case, the parts were
+/// Returns an error if a part doesn't have as many samples as its share of the whole set. In that case, the parts were
 /// converted from different recordings.
 fn check_shares(sets: &[ShardSet], whole: &SetDescription) -> Result<()> {
     for set in sets {

@@ -15,7 +15,7 @@ pub struct SampleRange {
 }
 
 impl SampleRange {
-    /// The range as indices of samples in `set`. Doesn't check whether the indices are inside the set.
+    /// Returns the range as indices of samples in `set`. Doesn't check whether `set` has these samples.
     pub fn of(self, set: &ShardSet) -> Range<u64> {
         self.start..self.end.unwrap_or(set.len())
     }

@@ -9,9 +9,8 @@ use tonic_shard::{LinkedFile, Manifest, SourceFile};
 use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::repair::{Donor, Repaired, repair};
 
-/// Repairs the set in `dir` from `recordings`, which are the recordings that it was converted from, in any order.
-/// `options` must be the options of that conversion. If `options` has no list of classes, the classes of the set are
-/// used.
+/// Repairs the set in `dir` from `recordings`: the recordings that the set was converted from, in any order. `options`
+/// must be the options of the conversion. If they have no list of classes, the classes of the set are used.
 ///
 /// # Errors
 /// If the manifest is damaged, the error of reading it, because recordings cannot restore a manifest;
@@ -84,8 +83,9 @@ pub fn repair_from(
     repair(dir, Donor::Remake(&mut remake), verbosity)
 }
 
-/// Checks that `found`, the linked files of the given recordings, has a file with the content of each linked file in
-/// `expected`. A linked file holds data of a recording outside the recording's own file.
+/// Returns an error if a linked file of the set is missing. A linked file holds data of a recording outside the
+/// recording's own file. `expected` has the linked files of the set, `found` those of the given recordings. Files are
+/// compared by content.
 fn check_linked(dir: &Path, recording: &Path, expected: &[LinkedFile], found: &[LinkedFile]) -> Result<()> {
     match expected.iter().find(|file| found.iter().all(|other| other.blake3 != file.blake3)) {
         None => Ok(()),

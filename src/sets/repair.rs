@@ -1,8 +1,8 @@
 //! Repairs a damaged set from another copy or from its recordings.
 //!
-//! A chunk is used only if its content has the expected identity (BLAKE3 hash). The index of a shard has the identities
-//! of its chunks, and the manifest has a hash of these identities. The hash shows whether the index is intact. A
-//! damaged shard is replaced as a whole. Undamaged shards are not touched.
+//! A chunk is used for the repair only if its content has the expected identity (BLAKE3 hash). The index of a shard has
+//! the identities of the shard's chunks. The manifest has a hash of these identities, which shows whether the index is
+//! intact. A damaged shard is replaced as a whole. Undamaged shards stay as they are.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -20,7 +20,7 @@ use tonic_shard::{
 use crate::error::{BaseFault, Error, Result, ShardFault};
 
 /// Maximum number of chunks in a shard that is repaired. Conversions never write more. Without this limit, a damaged
-/// manifest with a larger number could use up the memory.
+/// manifest with a much larger number could use up the memory.
 const MOST_CHUNKS: usize = 1 << 20;
 
 /// Whether a directory holds a set, even a damaged or incomplete one.
@@ -31,7 +31,7 @@ pub fn holds_set(dir: &Path) -> bool {
 /// Function that converts one chunk of the set again. Its argument is the index of the chunk in the set.
 pub type Remake<'a> = &'a mut dyn FnMut(u64) -> Result<EncodedChunk>;
 
-/// Where undamaged chunks come from.
+/// Where a repair takes undamaged chunks from, apart from the set itself.
 pub enum Donor<'a> {
     /// Directory of another copy of the set. If the copy is damaged too, only its undamaged chunks are used.
     Copy(&'a Path),
@@ -44,7 +44,7 @@ pub enum Donor<'a> {
 pub struct Repaired {
     /// Whether the manifest was replaced.
     pub manifest: bool,
-    /// One item for each replaced shard: its name, and the indices, in the set, of its restored chunks.
+    /// One item for each replaced shard: its name, and the indices (in the set) of its restored chunks.
     pub shards: Vec<(String, Vec<u64>)>,
     /// One item for each chunk that could not be repaired: its index in the set, and the reason.
     pub lost: Vec<(u64, String)>,
@@ -53,7 +53,7 @@ pub struct Repaired {
 }
 
 impl Repaired {
-    /// The result as one JSON object.
+    /// Returns the result as one JSON object.
     pub fn json(&self) -> Value {
         let shards = self.shards.iter().map(|(name, chunks)| json!({"shard": name, "chunks": chunks}));
         let lost = self.lost.iter().map(|(chunk, why)| json!({"chunk": chunk, "why": why}));
@@ -66,7 +66,7 @@ impl Repaired {
         })
     }
 
-    /// The result as text for people, with one line for each shard and each lost chunk.
+    /// Returns the result as text for people, with one line for each replaced shard and each lost chunk.
     pub fn text(&self) -> String {
         let mut out = String::new();
         if self.manifest {
@@ -91,12 +91,13 @@ impl Repaired {
     }
 }
 
-/// Repairs the set in `dir`. Chunks that could not be repaired are listed in the result and are not an error.
+/// Repairs the set in `dir`. Chunks that could not be repaired are not an error: the result lists them.
 ///
 /// # Errors
-/// [`tonic_shard::Error::Mismatch`] for a copy of another set, [`tonic_shard::Error::Incomplete`] for an unfinished
-/// conversion, the error of reading the set's manifest if neither the set nor the copy has an undamaged one,
-/// [`tonic_base::Error::Io`].
+/// - [`tonic_shard::Error::Mismatch`] if `donor` is a copy of another set.
+/// - [`tonic_shard::Error::Incomplete`] if the conversion of the set was not finished.
+/// - The error of reading the set's manifest if it is damaged and no copy has an undamaged one.
+/// - [`tonic_base::Error::Io`].
 pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repaired> {
     let own = match Manifest::read(dir) {
         Err(fault @ (ShardError::NotASet { .. } | ShardError::Base(BaseError::Io { .. }))) => return Err(fault.into()),
@@ -153,8 +154,8 @@ pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repa
     Ok(repaired)
 }
 
-/// Returns an error if `theirs`, the manifest of the copy in `other`, doesn't match the undamaged shards in `dir`. The
-/// copy is then one of another set.
+/// Returns an error if an undamaged shard in `dir` doesn't match `theirs`, the manifest of the copy in `other`. The
+/// copy is then a copy of another set.
 fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
     for (i, entry) in theirs.shards.iter().enumerate() {
         let Ok(shard) = Shard::open(&dir.join(&entry.name)) else { continue };
@@ -168,11 +169,11 @@ fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Another copy of the set. Its shards can have another number of chunks than the shards of the set.
+/// Another copy of the set. Its shards can have more or fewer chunks than the shards of the set.
 struct OtherCopy<'a> {
     dir: &'a Path,
     description: SetDescription,
-    /// The versions of the software that wrote the copy; `None` if the copy's manifest cannot be read.
+    /// Versions of the software that wrote the copy; `None` if the copy's manifest cannot be read.
     tool: Option<Tool>,
     opened: Option<(u64, Salvage)>,
 }
@@ -184,8 +185,8 @@ impl<'a> OtherCopy<'a> {
         OtherCopy { dir, description: SetDescription { shard_chunks, ..set.clone() }, tool, opened: None }
     }
 
-    /// Opens the copy's shard that should hold chunk `number` of the set. Returns the shard and the chunk's index
-    /// record. The record is `None` if it cannot be read.
+    /// Opens the shard of the copy in which chunk `number` of the set should be. Returns the shard and the chunk's
+    /// record in the shard's index. The record is `None` if it cannot be read.
     fn chunk(&mut self, number: u64) -> (&Salvage, Option<ChunkRecord>) {
         let per_shard = u64::from(self.description.shard_chunks);
         let (shard, k) = (number / per_shard, (number % per_shard) as usize);
@@ -206,7 +207,7 @@ struct Repairer<'a, 'r> {
     remake: Option<Remake<'r>>,
 }
 
-/// An undamaged chunk, and whether it was found in the set itself.
+/// An undamaged chunk. `own` says whether it is from the set that is repaired.
 struct Found {
     chunk: EncodedChunk,
     own: bool,
@@ -245,7 +246,8 @@ impl Repairer<'_, '_> {
         Ok(())
     }
 
-    /// Repairs shard `number` as far as possible. `opened` says whether its header and index are intact.
+    /// Repairs as many chunks of shard `number` as possible. `opened` says whether the header and index of the shard
+    /// are intact.
     fn repair_shard(
         &mut self,
         number: u64,
@@ -309,8 +311,8 @@ impl Repairer<'_, '_> {
         Ok(())
     }
 
-    /// Finds an undamaged chunk `n` in the set, in the copy or in the recordings. `k` is the index of the chunk in its
-    /// shard. The inner `Err` says why the chunk was not found.
+    /// Finds an undamaged version of chunk `n`: in the set itself, in the copy, or by converting the recordings again.
+    /// `k` is the index of the chunk in its shard. The inner `Err` says why none was found.
     fn find(
         &mut self,
         n: u64,
@@ -344,8 +346,8 @@ impl Repairer<'_, '_> {
         })
     }
 
-    /// Returns what to store for a lost chunk, so that the other chunks of its shard stay readable: its damaged bytes,
-    /// or zeros if they are missing.
+    /// Returns what to store in place of a lost chunk, so that the other chunks of its shard stay readable: the damaged
+    /// bytes of the chunk, or zeros if these bytes are missing.
     fn keep_damage(&mut self, n: u64, k: usize, own: &Salvage, identity: [u8; 32]) -> EncodedChunk {
         let copied = self.copy.as_mut().and_then(|copy| copy.chunk(n).1);
         let record = own.record(k).or(copied);

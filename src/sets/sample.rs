@@ -59,7 +59,7 @@ impl<'a> Sample<'a> {
         })
     }
 
-    /// One line of text with the sample's index, class, number of events and number of frames.
+    /// Returns one line of text with the sample's index, class, number of events and number of frames.
     pub fn title(&self) -> String {
         let frames = self.frames();
         let events = self.chunk.table.ledgers[self.inside].binned;

@@ -14,7 +14,7 @@ use tonic_shard::{
 
 use crate::error::{BaseFault, Error, Result};
 
-/// A range of samples in one of several sets.
+/// A range of samples in one of several sets. `set` is the index of this set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SampleSpan {
     set: usize,
@@ -26,7 +26,7 @@ struct SampleSpan {
 pub(crate) struct Selection<'a> {
     sets: &'a [ShardSet],
     spans: Vec<SampleSpan>,
-    /// For each span, the index in the selection of its first sample. The last element is the number of all selected
+    /// `starts[i]` is the number of selected samples before `spans[i]`. The last item is the number of all selected
     /// samples.
     starts: Vec<u64>,
     /// `labels[i]` is the label in the new set for samples with the label `i`. `None` if labels don't change.
@@ -34,7 +34,7 @@ pub(crate) struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
-    /// An empty selection from `sets`.
+    /// Creates an empty selection from `sets`.
     pub(crate) fn of(sets: &'a [ShardSet]) -> Selection<'a> {
         Selection { sets, spans: Vec::new(), starts: vec![0], labels: None }
     }
@@ -44,7 +44,7 @@ impl<'a> Selection<'a> {
         self.labels = Some(labels);
     }
 
-    /// Appends samples of `sets[set]`.
+    /// Appends the samples with the indices `samples` in `sets[set]`.
     pub(crate) fn push(&mut self, set: usize, samples: Range<u64>) {
         let added = samples.end.saturating_sub(samples.start);
         match self.spans.last_mut().filter(|span| span.set == set && span.samples.end == samples.start) {
@@ -59,7 +59,7 @@ impl<'a> Selection<'a> {
             .push(self.spans.last().map_or(0, |span| span.samples.end - span.samples.start) + self.starts_before());
     }
 
-    /// Number of selected samples before the last span.
+    /// Number of selected samples before the last item of `spans`.
     fn starts_before(&self) -> u64 {
         self.starts[self.spans.len() - 1]
     }
@@ -69,10 +69,11 @@ impl<'a> Selection<'a> {
         self.starts[self.spans.len()]
     }
 
-    /// The source files of the selected samples. Each file is listed once, with the number of samples selected from it.
+    /// Returns the source files of the selected samples. Each file is listed once, with the number of samples selected
+    /// from it.
     ///
     /// This function assumes that the samples of a set are in the order of the set's list of sources. A merge of sets
-    /// that share a file can have another order. The number of samples of each file is then not exact, but the sum is.
+    /// that share a file can have another order. The numbers of samples per file are then not exact, but their sum is.
     pub(crate) fn sources(&self) -> Vec<SourceFile> {
         let mut sources: Vec<SourceFile> = Vec::new();
         for span in &self.spans {
@@ -106,8 +107,7 @@ impl<'a> Selection<'a> {
         Id(*hash.finalize().as_bytes())
     }
 
-    /// Returns the spans of the samples at `range` of the selection. `range` is counted from the selection's first
-    /// sample.
+    /// Returns the samples with the indices `range` in the selection, as ranges of samples in the sets.
     fn within(&self, range: Range<u64>) -> impl Iterator<Item = SampleSpan> {
         let first = self.starts.partition_point(|&start| start <= range.start).saturating_sub(1);
         let spans = self.spans[first..].iter().zip(&self.starts[first..]);
@@ -119,7 +119,7 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// Where and how a set is written.
+/// Where and how a new set is written.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// Directory of the new set.
@@ -133,10 +133,10 @@ pub struct Output {
 }
 
 impl Output {
-    /// Opens the output directory, which must not be the directory of one of `sets`.
+    /// Opens the output directory.
     ///
     /// # Errors
-    /// `Usage` if it is the directory of one of `sets`, and the errors of [`OutputDir::open`].
+    /// `Usage` if it is the directory of one of `sets`; the errors of [`OutputDir::open`].
     pub(crate) fn open(&self, sets: &[ShardSet]) -> Result<OutputDir> {
         let same =
             |dir: &Path| dir.canonicalize().is_ok_and(|dir| self.path.canonicalize().is_ok_and(|out| out == dir));
@@ -149,8 +149,9 @@ impl Output {
 
 /// Returns the software versions to record in the new set.
 ///
-/// If all `sets` have the same versions, and this program has the same version of zstd, these versions are returned:
-/// this program then compresses to the same bytes. Otherwise, the versions of this program are returned.
+/// If all `sets` have equal versions, and this program has the same version of zstd, the versions of `sets` are
+/// returned: this program then compresses to the same bytes. In all other cases, the versions of this program are
+/// returned.
 pub(crate) fn tool_of(sets: &[ShardSet]) -> Tool {
     let this = Tool::this(sets.first().map_or(0, |set| set.manifest().description.tool.level));
     let theirs = |set: &ShardSet| set.manifest().description.tool.clone();
@@ -160,7 +161,7 @@ pub(crate) fn tool_of(sets: &[ShardSet]) -> Tool {
     }
 }
 
-/// Writes the selected samples as the set that `description` describes.
+/// Writes the selected samples as a new set, which `description` describes.
 ///
 /// # Errors
 /// `Corrupt` for a damaged chunk, `Mismatch` if the set to resume is a different one, `Io`, `ChunkTooLarge`,
@@ -196,8 +197,8 @@ pub(crate) fn write(
     Ok(writer.finish()?)
 }
 
-/// Returns the manifest of the new set if an earlier run has already completed it in the output directory. Every chunk is
-/// made again and compared. Returns `None` if the directory has no complete set, if a chunk there is damaged, or if
+/// Returns the manifest of the new set if an earlier run has completed this set. To find out, every chunk is made again
+/// and compared. Returns `None` if the output directory has no complete set, if one of its chunks is damaged, or if
 /// `output` doesn't ask to resume.
 ///
 /// # Errors
@@ -237,13 +238,12 @@ pub(crate) fn made_before(
     Ok(whole.then(|| set.manifest().clone()))
 }
 
-/// Makes the chunks of the new set. Each thread has its own copier.
+/// Makes the chunks of the new set from chunks of other sets. Each thread has a copier of its own.
 pub(crate) struct ChunkCopier<'a> {
     selection: &'a Selection<'a>,
     description: &'a SetDescription,
     encoder: Encoder,
-    /// The set that was read last: its index in the list of sets, and a reader of it. `None` before the first chunk is
-    /// read.
+    /// The set that was read last: its index in the list of sets, and a reader of it. `None` until a chunk is read.
     reader: Option<(usize, SampleReader<'a>)>,
 }
 

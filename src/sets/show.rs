@@ -9,7 +9,7 @@ use tonic_report::{Picture, RasterAxes, RasterPoint, raster};
 use crate::error::Result;
 use crate::sample::Sample;
 
-/// Maximum width of a raster in the terminal, in characters. `ROWS` is its maximum height. A character is 2 dots wide
+/// Maximum width of a raster in the terminal, in characters. `ROWS` is the maximum height. A character is 2 dots wide
 /// and 4 dots high.
 const COLUMNS: usize = 96;
 const ROWS: usize = 24;
@@ -17,8 +17,8 @@ const ROWS: usize = 24;
 const FRAMES_DRAWN: usize = 400;
 
 impl Sample<'_> {
-    /// Length of a frame on the time axis, and the label of this axis. The length is in milliseconds. If the frames of
-    /// the recipe have no fixed length, it is 1, and the axis counts frames.
+    /// Returns the length of a frame on the time axis, and the label of this axis. The length is in milliseconds. If
+    /// the recipe gives frames no fixed length, the length is 1, and the axis counts frames.
     fn frame_length(&self) -> (f64, &'static str) {
         let recipe = Recipe::parse(None, &self.description().recipe);
         match recipe.map(|r| r.frames.frame_time()) {
@@ -27,8 +27,8 @@ impl Sample<'_> {
         }
     }
 
-    /// Number of rows of the raster, and the word for a row in singular and plural. A row is a channel of a cochlea or
-    /// a row of pixels of a camera.
+    /// Returns the number of rows of the raster, and what a row is, in singular and plural: a channel of a cochlea or a
+    /// row of pixels of a camera.
     fn rows(&self) -> (u32, [&'static str; 2]) {
         let shape = self.shape();
         if shape.height == 1 {
@@ -38,7 +38,7 @@ impl Sample<'_> {
         }
     }
 
-    /// Row of the raster in which a cell is drawn, counted from 0 at the bottom.
+    /// Returns the row of the raster in which a cell is drawn, counted from 0 at the bottom.
     fn row(&self, cell: u32) -> u32 {
         let shape = self.shape();
         let pixel = cell % (shape.height * shape.width);

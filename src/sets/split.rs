@@ -1,25 +1,25 @@
 //! Divides samples at random into parts, such as train, valid and test.
 //!
-//! The random order of the samples depends only on the seed and on the indices of the samples in the set. If samples
-//! are divided by an extra column, the order depends only on the seed and on the values of this column. Sets of the
-//! same recordings are therefore divided into the same parts, even if their recipes differ.
+//! Usually, the random order of the samples depends only on the seed and on the indices of the samples in the set. If
+//! samples are divided by an extra column, the order depends only on the seed and on the values of this column. So sets
+//! of the same recordings are divided into the same parts, even if their recipes differ.
 
 use std::collections::BTreeMap;
 
 use crate::error::{BaseFault, Error, Result};
 
-/// A sample that is to be put into one of the parts.
+/// A sample that is to be put into a part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
     /// Index of the sample in the set.
     pub(crate) sample: u64,
     /// Label of the sample.
     pub(crate) label: u32,
-    /// Value of the sample in the extra column that [`Split::by`] names; 0 if [`Split::by`] is `None`.
+    /// Value of the sample in the extra column that [`Split::by`] names, or 0 if [`Split::by`] is `None`.
     pub(crate) by: i64,
 }
 
-/// How samples are divided.
+/// How samples are divided into parts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
     /// Share of each part. If the shares add up to less than 1, the remaining samples are in no part.
@@ -28,15 +28,16 @@ pub struct Split {
     names: Vec<String>,
     /// Seed of the random order of the samples.
     seed: u64,
-    /// Name of an extra column. Samples with equal values in this column go to the same part. If it is `None`, samples
-    /// are divided one by one.
+    /// Name of an extra column: samples with equal values in this column go to the same part. If `by` is `None`,
+    /// samples are divided one by one.
     pub(crate) by: Option<String>,
-    /// Whether the shares hold for every class and not only for all samples together.
+    /// Whether the samples of each class are divided separately by the shares. If false, all samples are divided
+    /// together.
     stratify: bool,
 }
 
 impl Split {
-    /// A split into parts with these shares and names.
+    /// Creates a split into parts with these shares and names.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] for shares that are not positive or add up to more than 1, and for names that are
@@ -56,14 +57,14 @@ impl Split {
         Ok(Split { shares, names, seed, by: None, stratify: false })
     }
 
-    /// Sets two conditions of the split. Samples with equal values in the extra column `together` go to the same part;
-    /// `None` sets no such condition. If `classes` is true, the shares hold for every class.
+    /// Sets two conditions of the split. If `together` is the name of an extra column, samples with equal values in
+    /// this column go to the same part. If `classes` is true, each class is divided by the shares.
     pub fn keeping(self, together: Option<String>, classes: bool) -> Split {
         Split { by: together, stratify: classes, ..self }
     }
 
-    /// Divides the samples. Returns the name and the samples of each part, in order. A part without samples is an
-    /// error.
+    /// Divides the samples. Returns the name and the samples of each part, in the order of the parts. Returns an error
+    /// if a part gets no samples.
     pub(crate) fn divide(&self, taken: &[Candidate]) -> Result<Vec<(&str, Vec<Candidate>)>> {
         let mut parts: Vec<Vec<usize>> = vec![Vec::new(); self.shares.len()];
         if self.by.is_some() {
@@ -95,8 +96,8 @@ impl Split {
     }
 
     /// Divides groups of samples. The samples of a group have equal values in the column [`Split::by`]. The groups are
-    /// shuffled and laid out in a row, and the row is cut by the shares. Each group goes to the part that contains the
-    /// group's middle.
+    /// placed one after the other in a random order, and this row is cut into parts by the shares. A group that is cut
+    /// goes to the part that contains the group's middle.
     fn divide_groups(&self, taken: &[Candidate], parts: &mut [Vec<usize>]) {
         let mut groups: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for (i, sample) in taken.iter().enumerate() {
@@ -115,8 +116,8 @@ impl Split {
         }
     }
 
-    /// Where the parts begin if `n` samples are laid out in a row, counted in samples. The last item is the end of the
-    /// last part.
+    /// Returns the positions at which `n` samples in a row are cut into parts: the start of each part, and the end of
+    /// the last part. Positions are numbers of samples, and can be fractions.
     fn borders(&self, n: f64) -> Vec<f64> {
         let mut sum = 0.0;
         let ends = self.shares.iter().map(|share| {
@@ -126,8 +127,8 @@ impl Split {
         std::iter::once(0.0).chain(ends).collect()
     }
 
-    /// Returns a random number that depends only on the seed and on `of`. `of` is the index of a sample, or a value of
-    /// the column [`Split::by`].
+    /// Returns a random number that depends only on the seed and on `of`: the index of a sample, or a value of the
+    /// column [`Split::by`].
     fn draw(&self, of: u64) -> u64 {
         let mut hash = blake3::Hasher::new();
         hash.update(b"tonic-shards split 1\0").update(&self.seed.to_le_bytes()).update(&of.to_le_bytes());

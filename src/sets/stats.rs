@@ -14,8 +14,8 @@ use tonic_shard::{
 use crate::error::Result;
 use crate::text::digits;
 
-/// Maximum number of cells of a frame for which the JSON has a rate per cell. With more cells, it has a rate per row of
-/// cells.
+/// Maximum number of cells of a frame for which the JSON has the rate of each cell. For larger frames, the JSON has the
+/// mean rate of each row of cells.
 const MOST_CELLS: u64 = 1 << 16;
 /// Maximum number of cells of a frame for which rates are computed. The limit saves memory: every thread needs a
 /// counter for each cell.
@@ -34,7 +34,7 @@ impl Distribution {
         self.0.values().sum()
     }
 
-    /// Minimum, median, mean and maximum; zeros if there are no samples.
+    /// Returns the minimum, median, mean and maximum; zeros if there are no samples.
     pub fn summary(&self) -> [f64; 4] {
         let (Some((&min, _)), Some((&max, _))) = (self.0.first_key_value(), self.0.last_key_value()) else {
             return [0.0; 4];
@@ -45,7 +45,7 @@ impl Distribution {
         [min as f64, median, sum as f64 / n as f64, max as f64]
     }
 
-    /// Value of the sample at `index` in a list of all samples, sorted by value.
+    /// Returns the value at `index` in a list of the values of all samples, in ascending order.
     fn at(&self, index: u64) -> u64 {
         let mut before = 0;
         let mut values = self.0.iter().skip_while(|(_, n)| {
@@ -55,8 +55,8 @@ impl Distribution {
         values.next().map_or(0, |(&value, _)| value)
     }
 
-    /// A histogram of at most `bins` bins of equal width. Each item is (from, to, number of samples); `to` is not in
-    /// the bin.
+    /// Returns a histogram of at most `bins` bins of equal width. Each item is (from, to, number of samples); `to` is
+    /// not in the bin.
     pub fn histogram(&self, bins: u64) -> Vec<(f64, f64, f64)> {
         let [min, .., max] = self.summary();
         let width = (((max - min + 1.0) / bins as f64).ceil()).max(1.0);
@@ -87,9 +87,9 @@ pub struct Stats {
     pub frames: Distribution,
     /// Number of frames of all samples together.
     pub all_frames: u64,
-    /// Number of occupied cells in all frames.
+    /// Number of occupied cells, summed over all frames.
     pub entries: u64,
-    /// Number of occupied cells with a count of 1, of 2, of 3 to 4, of 5 to 8, and so on; empty for float32 frames.
+    /// Number of occupied cells for each range of counts: 1, 2, 3 to 4, 5 to 8, and so on. Empty for float32 frames.
     pub counts: Vec<u64>,
     /// Minimum, mean and maximum value of occupied cells in float32 frames, such as time surfaces; `None` for counts.
     pub values: Option<[f64; 3]>,
@@ -108,11 +108,12 @@ struct Tally {
     events: Distribution,
     frames: Distribution,
     counts: Vec<u64>,
-    /// Number of events in each cell, (P, H, W), over all frames. For float32 frames, number of frames in which the
-    /// cell is occupied.
+    /// Number of events in each cell, (P, H, W), in all frames together. For float32 frames, the number of frames in
+    /// which the cell is occupied.
     cells: Array3<u64>,
     /// For float32 frames, one item for each chunk: its index in the set, and the minimum, sum and maximum of its
-    /// values. The sums are added at the end, in the order of the chunks, because float sums depend on the order.
+    /// values. The sums of the chunks are added at the end in the order of the chunks, because a sum of floats depends
+    /// on the order.
     values: Vec<(u64, [f64; 3])>,
 }
 
@@ -212,17 +213,17 @@ pub fn stats(set: &ShardSet, verbosity: Verbosity) -> Result<Stats> {
 }
 
 impl Stats {
-    /// Share of occupied cells in all frames, 0 to 1.
+    /// Share of the cells of all frames that are occupied, from 0 to 1.
     pub fn density(&self) -> f64 {
         self.entries as f64 / (self.all_frames as f64 * self.shape.cells() as f64).max(1.0)
     }
 
-    /// Smallest and largest count of a cell that is counted in item `i` of [`Stats::counts`].
+    /// Returns the smallest and the largest count in the range of item `i` of [`Stats::counts`].
     fn bin(i: usize) -> (u64, u64) {
         if i == 0 { (1, 1) } else { ((1 << (i - 1)) + 1, 1 << i) }
     }
 
-    /// Minimum, median, mean and maximum rate of the cells, and the number of cells without events.
+    /// Returns the minimum, median, mean and maximum rate of the cells, and the number of cells without events.
     fn rate_summary(&self) -> ([f64; 4], usize) {
         let mut sorted = self.rates.iter().copied().collect::<Vec<_>>();
         sorted.sort_by(f64::total_cmp);
@@ -232,8 +233,8 @@ impl Stats {
         ([at(0), median, sum / n as f64, at(n - 1)], sorted.iter().filter(|&&rate| rate == 0.0).count())
     }
 
-    /// The statistics as one JSON object. Rates are per cell, (P, H, W), or per row, (P, H), if there are more than
-    /// 65,536 cells.
+    /// Returns the statistics as one JSON object. Rates are given per cell, (P, H, W). If a frame has more than 65,536
+    /// cells, the mean rate of each row of cells is given instead, (P, H).
     pub fn json(&self) -> Value {
         let spread =
             |[min, median, mean, max]: [f64; 4]| json!({"min": min, "median": median, "mean": mean, "max": max});
@@ -268,7 +269,7 @@ impl Stats {
         })
     }
 
-    /// The statistics as text for people.
+    /// Returns the statistics as text for people.
     pub fn text(&self) -> String {
         let mut out = String::new();
         let _ = writeln!(out, "{:<18} {:>12} {:>12} {:>12} {:>12}", "", "min", "median", "mean", "max");

@@ -7,7 +7,8 @@ use crate::stats::{Distribution, Stats};
 
 /// Number of bins of a histogram.
 const BINS: u64 = 40;
-/// Maximum number of bars in the plot of rates by channel. With more channels, neighbouring channels share a bar.
+/// Maximum number of bars in the plot of rates by channel. If there are more channels, neighbouring channels share a
+/// bar.
 const CHANNEL_BARS: usize = 240;
 /// Maximum number of polarities whose rates are plotted.
 const POLARITIES: usize = 4;

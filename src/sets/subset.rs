@@ -12,16 +12,16 @@ use crate::range::{SampleRange, check_range, class_number};
 use crate::selection::{Output, Selection, made_before, tool_of, write};
 use crate::split::{Candidate, Split};
 
-/// Which samples of a set to select: those that meet all conditions given here.
+/// Which samples of a set to select: those that meet all conditions in these fields.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Ranges of samples to select from. If empty, all samples.
+    /// Ranges of samples to select from; all samples if empty.
     pub samples: Vec<SampleRange>,
-    /// Classes to select from, by name or label. If empty, all classes.
+    /// Classes to select from, by name or label; all classes if empty.
     pub classes: Vec<String>,
-    /// Conditions on extra columns.
+    /// Conditions on extra columns, all of which a sample must meet.
     pub conditions: Vec<Condition>,
-    /// Whether the new set lists only `classes` and numbers its labels from 0.
+    /// Whether the new set lists only `classes`, with labels counted from 0. If false, it keeps all classes and labels.
     pub renumber: bool,
 }
 
@@ -43,8 +43,8 @@ impl FromStr for Condition {
     }
 }
 
-/// Selects samples of a set with `filter` and writes them to `output` as a new set. With `split`, each part
-/// becomes a set in a folder of its own inside `output`.
+/// Writes a new set to `output`, with those samples of a set that `filter` selects. If `split` is given,
+/// writes several sets: each part of the split becomes a set in a folder of its own inside `output`.
 ///
 /// Returns the directory and the manifest of each new set.
 ///
@@ -82,8 +82,8 @@ pub fn subset(
     write_all(&sets, described)
 }
 
-/// Writes all new sets. Opens all output directories before writing the first set, so that none is changed if one
-/// cannot be opened.
+/// Writes all new sets. All output directories are opened first, so that nothing is written if one of them cannot be
+/// opened.
 fn write_all(
     sets: &[ShardSet],
     described: Vec<(Output, Selection<'_>, SetDescription)>,
@@ -120,7 +120,7 @@ fn column(set: &ShardSet, name: &str) -> Result<usize> {
     })
 }
 
-/// The samples that meet all conditions of `filter`, in the order of the set.
+/// Returns the samples that meet all conditions of `filter`, in the order of the set.
 fn take(
     set: &ShardSet,
     filter: &Filter,
@@ -175,7 +175,7 @@ fn take(
     Ok(all)
 }
 
-/// Sorts the ranges of samples, and joins those that overlap or touch. If no range is given, returns the range of all
+/// Sorts ranges of samples, and joins ranges that overlap or touch. If no range is given, returns the range of all
 /// samples.
 fn ranges(set: &ShardSet, given: &[SampleRange]) -> Result<Vec<Range<u64>>> {
     let mut ranges: Vec<Range<u64>> = given.iter().map(|range| range.of(set)).collect();
@@ -194,8 +194,8 @@ fn ranges(set: &ShardSet, given: &[SampleRange]) -> Result<Vec<Range<u64>>> {
     Ok(joined)
 }
 
-/// Returns the description of the new set. With `classes`, the new set has only these classes, numbered from 0 in their
-/// order in `set`, and the samples of `selection` get the new labels.
+/// Returns the description of the new set. If `classes` is given, the new set has only these classes, numbered from 0
+/// in their order in `set`. The samples of `selection` then get the new labels.
 fn describe(set: &ShardSet, selection: &mut Selection<'_>, classes: Option<&[u32]>) -> SetDescription {
     let whole = &set.manifest().description;
     let mut names = whole.classes.clone();

@@ -2,7 +2,7 @@
 
 use crate::error::{BaseFault, Error};
 
-/// The error for a failed write to standard output.
+/// Makes the error for a failed write to standard output.
 pub(crate) fn stdout_error(error: std::io::Error) -> Error {
     Error::io("standard output", "write")(error)
 }
