@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineChoice {
-    /// The kernels of this crate.
+    /// The kernels of this crate, on a CPU or on a GPU.
     #[default]
     Fused,
-    /// libtorch's autograd, to compare the kernels with.
+    /// libtorch's autograd, for comparisons with the kernels.
     Reference,
 }
 
-/// The kind of device that a run is trained on. CPU and GPU round sums differently.
+/// The kind of device that a run is trained on. The results of a CPU and of a GPU differ slightly, because they round
+/// sums differently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arithmetic {

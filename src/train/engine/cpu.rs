@@ -1,8 +1,9 @@
 //! The engine of our kernels on the CPU: samples in parallel, gradients summed in a fixed order.
 //!
-//! A batch is divided into blocks of consecutive samples. The number of blocks depends only on the sizes of batch and
-//! network. Within a block, the gradients of the samples are added in sample order. Then the gradients of the blocks
-//! are added in block order. A step therefore gives the same bits with any number of threads.
+//! A batch is divided into blocks of consecutive samples. The number of blocks depends only on the sizes of the batch
+//! and of the network. Within a block, the gradients of the samples are added in the order of the samples. Then the
+//! gradients of the blocks are added in the order of the blocks. A step therefore gives the same bits with any number
+//! of threads.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,13 +19,12 @@ use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
 use crate::kernel::{Activity, SpikeCounts, loss};
 use crate::network::{Network, Parameters, Shape};
 
-/// Maximum number of blocks that a batch is divided into: enough for the threads of a large machine.
+/// Maximum number of blocks of a batch: enough for the threads of a large machine.
 const MAX_BLOCKS: usize = 32;
-/// Limit for the number of float32 values in the gradients of all blocks of a batch together. For a large network, it
-/// lowers the number of blocks, but not below [`MIN_BLOCKS`].
+/// Limit for the number of float32 values in the gradients of all blocks of a batch together. For a large network, this
+/// limit lowers the number of blocks, but not below [`MIN_BLOCKS`].
 const MAX_GRADIENTS: usize = 1 << 25;
-/// Number of blocks that a batch is divided into for the largest networks. A batch of few samples can have fewer
-/// blocks.
+/// Number of blocks of a batch if the network is very large. A batch of a few samples can have fewer blocks.
 const MIN_BLOCKS: usize = 4;
 
 /// The engine of our kernels on the CPU, for networks of one shape.
@@ -75,15 +75,15 @@ impl CpuEngine {
         }
     }
 
-    /// Returns the number of samples per block, for a batch of `batch` samples and a network of `parameters`
+    /// Returns the number of samples per block, for a batch of `batch` samples and a network with `parameters`
     /// parameters.
     fn block_size(&self, batch: usize, parameters: usize) -> usize {
         let blocks = (MAX_GRADIENTS / parameters.max(1)).clamp(MIN_BLOCKS, MAX_BLOCKS);
         batch.div_ceil(blocks).max(1)
     }
 
-    /// Runs the samples of a batch forward, on all threads and in any order. After each sample, calls `each` with the
-    /// state of that sample.
+    /// Runs the samples of a batch forward, on all threads and in any order. Calls `each` with the state of each sample
+    /// after its forward pass.
     fn forward_each(
         &mut self,
         network: &Network,
@@ -194,9 +194,9 @@ impl Engine for CpuEngine {
     }
 }
 
-/// Runs one sample forward and returns the spikes of each hidden layer, in the order from the input to the readout. The
-/// spikes are for plots and statistics. The sample runs for `steps` steps, or for all its frames if it has more than
-/// `steps`.
+/// Runs one sample forward and returns the spikes of each hidden layer, in the order from the input to the readout, for
+/// plots and statistics. The sample runs for `steps` time steps. A sample with more than `steps` frames runs for all
+/// its frames.
 ///
 /// # Errors
 /// [`KernelError::CellOutsideInputs`] and [`KernelError::RaggedSample`] for a sample that does not fit the network.
@@ -246,8 +246,8 @@ impl GradientBlock {
     }
 }
 
-/// Takes an unused state out of `states`, or makes a new state if there is none. A lock that a panic has poisoned is
-/// used as usual: every forward pass overwrites the state, so no state can be invalid.
+/// Takes an unused state out of `states`, or makes a new state if there is none. If a panic has poisoned the lock, the
+/// states are still valid, because every forward pass overwrites the state that it gets.
 fn take(states: &Mutex<Vec<SampleState>>) -> SampleState {
     states.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! The engine of libtorch's autograd: the same network on dense input, one time step after the other. The code is slow,
 //! but short and independent of the kernels. The tests compare the kernels with it.
 //!
-//! tch cannot define autograd functions. A spike is therefore written as
+//! tch cannot define autograd functions. The spike count is therefore written as
 //!
 //! ```text
 //! s = spikes(v) + (f - f.detach())    with f = sigma(v).detach() * v
@@ -116,9 +116,9 @@ impl Engine for LibtorchEngine {
 
 /// A batch as dense tensors.
 struct DenseBatch {
-    /// Input counts, (T, batch, inputs), where T is the number of steps of the longest sample.
+    /// Input counts, (T, batch, inputs). T is the number of time steps of the longest sample.
     counts: Tensor,
-    /// 1 for the steps that a sample runs for, and 0 for later steps, (T, batch, 1).
+    /// 1 for the time steps that a sample runs for, and 0 for later time steps, (T, batch, 1).
     alive: Tensor,
 }
 
@@ -157,7 +157,7 @@ fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
     pairs.flatten().collect()
 }
 
-/// Runs the network forward. Returns two results: the output of the readout summed over the steps of each sample,
+/// Runs the network forward. Returns two results: the output of the readout summed over the time steps of each sample,
 /// (batch, classes), and the spike counts of each hidden layer, (T, batch, neurons). Stops between two time steps if an
 /// interruption is requested. The backward pass, which libtorch runs, cannot be stopped.
 fn output(network: &Network, input: &DenseBatch, leaves: &[Tensor]) -> Result<(Tensor, Vec<Tensor>)> {

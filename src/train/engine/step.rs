@@ -1,4 +1,4 @@
-//! The trait that every engine implements: it computes loss, logits and gradients of a batch.
+//! The trait that every engine implements. An engine computes the loss, the logits and the gradients of a batch.
 
 use tonic_base::interrupt;
 use tonic_loader::Batch;
@@ -9,35 +9,37 @@ use crate::network::{Network, Parameters};
 
 /// Computes losses, logits and gradients of batches in host memory.
 ///
-/// Samples of a batch can have different lengths. A sample runs for `steps` steps, or for all its frames if it has more
-/// than `steps`. Steps after the last frame have no input. `network` must have the shape that the engine was made for.
+/// Samples of a batch can have different lengths. Each sample runs for `steps` time steps. A sample with more than
+/// `steps` frames runs for all its frames. Time steps after the last frame have no input. `network` must have the shape
+/// that the engine was made for.
 pub trait Engine: std::fmt::Debug {
     /// Returns the mean loss of a batch and writes the gradient of the loss by every parameter into `gradient`.
     ///
-    /// The step doesn't change the weights. [`Adam`](crate::kernel::Adam) updates them with the gradient.
+    /// The call doesn't change the parameters. Use [`Adam`](crate::kernel::Adam) to update them with the gradient.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if the loss is NaN, infinite,
     /// or 2^24 or more; [`Interrupted`](tonic_base::Error::Interrupted) if an interruption is requested and the engine
-    /// gives the batch up. The content of `gradient` is then unspecified.
+    /// stops in the middle of the batch. After an error, the content of `gradient` is unspecified.
     ///
     /// # Panics
     /// If the shapes of `network`, `gradient` and the engine differ.
     fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss>;
 
-    /// Returns the logits of a batch, (batch, classes): the output of the readout, summed over time. Labels are not
-    /// read.
+    /// Returns the logits of a batch, (batch, classes). The logits of a sample are the output of the readout, summed
+    /// over time. The labels of the batch are not read.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) for a sample that does not fit the network;
-    /// [`Interrupted`](tonic_base::Error::Interrupted).
+    /// [`Interrupted`](tonic_base::Error::Interrupted) if an interruption is requested and the engine stops in the
+    /// middle of the batch.
     ///
     /// # Panics
     /// If the shapes of `network` and the engine differ.
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]>;
 
     /// Returns the spike counts of a batch: one record for each hidden layer, in the order from the input to the
-    /// readout. Labels are not read.
+    /// readout. The labels of the batch are not read.
     ///
     /// # Errors
     /// The errors of [`Engine::forward`].
@@ -46,21 +48,22 @@ pub trait Engine: std::fmt::Debug {
     /// If the shapes of `network` and the engine differ.
     fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>>;
 
-    /// Sets the class weights that later calls of [`step`](Engine::step) use; `weights[class]` is the weight of a
+    /// Sets the class weights that later calls of [`step`](Engine::step) use. `weights[class]` is the weight of a
     /// class. The loss of a batch is then sum(weights\[label\] * loss) / sum(weights\[label\]) over the samples, as in
-    /// PyTorch's `CrossEntropyLoss`. With `None`, it is the plain mean. [`evaluate`](Engine::evaluate) always returns
-    /// the plain mean.
+    /// PyTorch's `CrossEntropyLoss`. With `None`, the loss is the plain mean. The loss that
+    /// [`evaluate`](Engine::evaluate) returns is always the plain mean.
     fn set_class_weights(&mut self, weights: Option<Vec<f32>>);
 
     /// Returns the logits of the last batch that the engine ran, (batch, classes).
     fn logits(&self) -> &[f32];
 
-    /// Returns the mean loss of a batch without computing gradients. [`Engine::logits`] then returns the logits of the
-    /// batch.
+    /// Returns the mean loss of a batch without computing gradients. After this call, [`Engine::logits`] returns the
+    /// logits of the batch.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if a loss is NaN or infinite;
-    /// [`Interrupted`](tonic_base::Error::Interrupted).
+    /// [`Interrupted`](tonic_base::Error::Interrupted) if an interruption is requested and the engine stops in the
+    /// middle of the batch.
     ///
     /// # Panics
     /// If the shapes of `network` and the engine differ.
@@ -72,7 +75,8 @@ pub trait Engine: std::fmt::Debug {
     }
 }
 
-/// Returns an error if an interruption is requested, so that a batch or an evaluation stops.
+/// Returns an error if an interruption is requested, for example with Ctrl-C. The caller then stops its batch or
+/// evaluation.
 ///
 /// # Errors
 /// [`Interrupted`](tonic_base::Error::Interrupted).
@@ -112,7 +116,7 @@ pub(crate) fn predict<E: Engine + ?Sized>(
 pub struct BatchLoss {
     /// Mean cross entropy of the batch, weighted by class if there are class weights.
     pub loss: f64,
-    /// Number of samples that were classified correctly: their largest logit is that of their label.
+    /// Number of samples that were classified correctly: the largest logit is that of the label.
     pub correct: usize,
 }
 
@@ -134,11 +138,11 @@ impl Prediction {
     }
 }
 
-/// Checks the arguments of a step and returns the number of classes. `gradient` must have the shape of `network`. The
-/// batch must have one label for each sample, and each label must be below the number of classes.
+/// Checks the arguments of [`Engine::step`] and returns the number of classes. The batch must have one label for each
+/// sample, and each label must be below the number of classes.
 ///
 /// # Errors
-/// [`KernelError`] for an empty batch, and for labels that are missing or too large.
+/// [`KernelError`] if the batch is empty, or if labels are missing or too large.
 ///
 /// # Panics
 /// If the shapes of `network` and `gradient` differ.
@@ -184,13 +188,13 @@ impl SampleWeights<'_> {
         self.class_weights.map_or(1.0, |weights| weights[label as usize])
     }
 
-    /// Returns the factor that a sample's gradient has in the gradient of the mean loss: the sample's weight divided by
-    /// the sum of all weights.
+    /// Returns the factor of a sample's gradient in the gradient of the batch's mean loss: the weight of the sample
+    /// divided by the sum of the weights of all samples.
     pub(super) fn scale(&self, label: u32) -> f32 {
         self.of(label) / self.total as f32
     }
 
-    /// Returns the loss of a sample, multiplied by the sample's weight.
+    /// Returns the loss of a sample, multiplied by the weight of the sample.
     pub(super) fn weighted(&self, loss: f64, label: u32) -> f64 {
         f64::from(self.of(label)) * loss
     }
@@ -201,12 +205,13 @@ impl SampleWeights<'_> {
     }
 }
 
-/// Training stops if the loss of a step is at least this large. A large loss is about the difference of two logits.
-/// Neighbouring float32 numbers from 2^24 on are at least 2 apart, so logits of this size are too coarse to tell
-/// classes apart.
+/// Limit for the loss: training stops if the loss of a training step is at least this large. A large loss is about
+/// equal to the difference of two logits. From 2^24 on, neighbouring float32 numbers are at least 2 apart, so logits of
+/// this size are too coarse to tell classes apart.
 pub(crate) const MAX_LOSS: f64 = (1 << 24) as f64;
 
-/// Returns `result`, or an error if its loss is NaN, infinite, or at least [`MAX_LOSS`]: the weights have diverged.
+/// Returns `result`, or an error if its loss shows that the weights have diverged: the loss is NaN, infinite, or at
+/// least [`MAX_LOSS`].
 pub(crate) fn check_loss(result: BatchLoss) -> Result<BatchLoss, KernelError> {
     let BatchLoss { loss, .. } = finite(result)?;
     if loss < MAX_LOSS { Ok(result) } else { Err(KernelError::HugeLoss { loss }) }

@@ -56,7 +56,7 @@ impl Golden {
         (0..).take_while(|i| file.tensor(&format!("{}.weight", 2 * i)).is_ok()).count()
     }
 
-    /// Returns the recorded input and targets as a batch, and the number of steps.
+    /// Returns the recorded input and targets as a batch, and the number of time steps.
     fn batch(&self) -> (Batch, usize) {
         let (shape, x) = self.tensor("x");
         let (steps, inputs) = (shape[1], shape[2]);
@@ -73,7 +73,8 @@ impl Golden {
         (Batch { frames, labels }, steps)
     }
 
-    /// Runs a step and compares logits, loss and gradients with the values recorded under `name`.
+    /// Runs a training step with `engine`, and compares logits, loss and gradients with the values recorded under
+    /// `name`.
     fn check_step(&self, name: &str, engine: &mut dyn Engine, network: &Network) {
         let (batch, steps) = self.batch();
         let mut gradients = Parameters::zeros(network.shape().clone());

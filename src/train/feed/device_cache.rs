@@ -15,7 +15,8 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::{DrawOrder, DrawPermutation};
 use crate::kernel::program::ColumnTypes;
 
-/// Approximate number of samples in a group. While a group is copied to the device, the next group is decoded.
+/// Approximate number of samples that are decoded together. While they are copied to the device, the next samples are
+/// decoded.
 const GROUP_SAMPLES: u64 = 2048;
 
 /// The samples of a set in device memory.
@@ -35,7 +36,7 @@ struct HostOrder {
     within: Pinned<DrawPermutation>,
 }
 
-/// A sample of a chunk. The cells of the chunk have been checked.
+/// A sample of a decoded chunk. The cells of the chunk have already been checked to be inside the frame.
 struct CheckedSample<'a> {
     chunk: &'a PackedChunk,
     inside: usize,
@@ -124,7 +125,8 @@ impl DeviceCache {
         Ok(DeviceCache { within: device.buffer(windows)?, staged, order, host, source })
     }
 
-    /// Returns the addresses of the samples and of the order of the epoch, for the kernels that draw batches.
+    /// Returns the addresses of the samples and of the order of the epoch in device memory, for the kernels that draw
+    /// batches.
     pub(crate) fn source(&self) -> BatchSource {
         self.source
     }
@@ -134,8 +136,8 @@ impl DeviceCache {
         self.staged.bytes() + self.order.bytes() + self.within.bytes()
     }
 
-    /// Queues a copy of the order of an epoch to the device, before the epoch begins. The epoch draws only the first
-    /// `end` samples of this order.
+    /// Queues a copy of an epoch's order to the device. This must be called before the epoch begins. The epoch draws
+    /// only the first `end` samples of the order.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -157,8 +159,8 @@ impl DeviceCache {
     }
 }
 
-/// Returns an error if the shards have more samples, frames or entries than the manifest says. `got` is what the shards
-/// have so far, `room` what the manifest says.
+/// Returns an error if the shards have more samples, frames or entries than the manifest says. `got` counts those that
+/// have been read so far, and `room` those in the manifest.
 fn check_room(set: &ShardSet, got: Amount, room: Amount) -> Result<()> {
     if got.fits(room) {
         return Ok(());

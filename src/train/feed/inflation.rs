@@ -1,4 +1,4 @@
-//! Inflation: a kernel writes batches as dense float32 on a GPU, from the samples of the device cache.
+//! Inflation: a kernel writes batches as dense frames of float32 on a GPU, from the samples of the device cache.
 
 use tonic_loader::{EpochOrder, Loader};
 
@@ -9,8 +9,8 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::InflateArgs;
 use crate::kernel::program::{INFLATE_BYTES, Program};
 
-/// Number of buffers for dense batches, which are written in turn. With so many, a batch has left the GPU's L2 cache
-/// before its buffer is written again.
+/// Number of buffers for dense batches, which are written in turn. There are so many that a batch has left the GPU's L2
+/// cache before its buffer is written again.
 pub(crate) const DENSE_BATCHES: usize = 8;
 
 /// Sizes of dense batches, which have the shape (batch_size, steps, P * H * W).
@@ -21,8 +21,8 @@ pub(crate) struct Inflation {
 }
 
 impl Inflation {
-    /// Queues the kernel that writes one batch to `dense`. The first sample of the batch is at position `position` in
-    /// the order of the epoch. A frame has `cells` cells.
+    /// Queues the kernel that writes one batch to `dense`. `position` is the position in the order of the epoch at
+    /// which the batch begins. `cells` is the number of cells in a frame.
     pub(crate) fn launch(
         &self,
         program: &Program,
@@ -58,7 +58,7 @@ impl Inflation {
     }
 
     /// Writes all batches of an epoch to the buffers `dense` in turn, and waits until the GPU has finished. Calls
-    /// `each` after each batch is queued.
+    /// `each` after each batch has been queued.
     pub(crate) fn epoch(
         &self,
         program: &Program,

@@ -11,7 +11,8 @@ use crate::gpu::Stream;
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::program::Program;
 
-/// A set, open for training or evaluation.
+/// A shard set that is open for training or evaluation. It is streamed from the shards, in the host cache or in the
+/// device cache.
 #[derive(Debug)]
 pub struct Feed {
     loader: Loader,
@@ -21,7 +22,7 @@ pub struct Feed {
 
 impl Feed {
     /// Opens `set` for training or evaluation, and fills the chosen cache. `gpu` has the kernels that are loaded on the
-    /// GPU; `None` on the CPU.
+    /// GPU. It is `None` on the CPU.
     ///
     /// # Errors
     /// The errors of [`Feed::choose_cache`], [`tonic_base::Error::Corrupt`], [`Error::Cuda`].
@@ -40,12 +41,13 @@ impl Feed {
         Ok(Feed { loader: Loader::new(set, kept, verbosity)?, device_cache, why })
     }
 
-    /// Chooses the cache for a set without filling it. `choice` is what the user asks for. `gpu` has the kernels that
-    /// are loaded on the GPU; `None` on the CPU. Returns the chosen cache and a message that says why.
+    /// Chooses the cache for a set, but doesn't fill it. `choice` is the user's choice, which can be automatic. `gpu`
+    /// has the kernels that are loaded on the GPU. It is `None` on the CPU. Returns the chosen cache and a message that
+    /// says why.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Unavailable`] if a device cache is asked for without a GPU, [`tonic_base::Error::Usage`] if
-    /// the cache is larger than the free memory.
+    /// [`tonic_base::Error::Unavailable`] if the user chooses a device cache without a GPU,
+    /// [`tonic_base::Error::Usage`] if the chosen cache is larger than the free memory.
     pub fn choose_cache(choice: CacheChoice, set: &ShardSet, gpu: Option<&Program>) -> Result<(CacheChoice, String)> {
         let (Some(program), CacheChoice::Auto | CacheChoice::Device) = (gpu, choice) else {
             return Ok(choice.resolve(set)?);
@@ -79,7 +81,7 @@ impl Feed {
         self
     }
 
-    /// Returns the loader, which streams the samples or keeps them in host memory.
+    /// Returns the loader of the set, which streams the samples or keeps them in host memory.
     pub fn loader(&self) -> &Loader {
         &self.loader
     }
@@ -94,8 +96,8 @@ impl Feed {
         &self.why
     }
 
-    /// Locks the pages of the shards in memory (`mlock`). Returns the number of bytes that are locked, which is 0 if
-    /// the set is cached.
+    /// Locks the pages of the shards in memory (`mlock`). Returns the number of bytes that are locked. It is 0 if the
+    /// set is in a cache.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low.
@@ -103,9 +105,9 @@ impl Feed {
         if self.device_cache.is_some() { Ok(0) } else { Ok(self.loader.pin()?) }
     }
 
-    /// Calls `each` for the batches of an epoch, from batch number `first` on, until `each` returns false. `each` gets
-    /// the place in GPU memory that has the batch, and must queue its work on `stream`. If the set has a device cache,
-    /// this place is the cache. Otherwise the batches are copied to the GPU, into the slots of `ring`.
+    /// Calls `each` for the batches of an epoch, from the batch with index `first` on, until `each` returns false.
+    /// `each` gets the addresses of the batch in GPU memory: those of the device cache, or those of a slot of `ring`,
+    /// to which the batch is copied. `each` must queue its work on `stream`.
     ///
     /// # Errors
     /// The errors of loading, [`Error::Cuda`], or the error of `each`.

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use tonic_loader::Batch;
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
-/// Mean number of events in a cell with events, not counting the first event. In Spiking Speech Commands, such a cell
-/// has about 2 events in total.
+/// Mean number of events that an active cell has in addition to its first event. In Spiking Speech Commands, an active
+/// cell has about 2 events.
 const MORE_EVENTS: f64 = 1.0;
 
 /// Sizes and density of random frames.
@@ -25,7 +25,7 @@ pub struct RandomFrames {
 }
 
 impl RandomFrames {
-    /// Makes batch number `number`, with `samples` samples. The same arguments give the same batch.
+    /// Makes the batch with the number `number`, of `samples` samples. The same arguments always give the same batch.
     ///
     /// # Panics
     /// Never: counts fit into one byte.

@@ -1,6 +1,6 @@
 //! A ring buffer that prefetches batches to the GPU, for sets larger than GPU memory. A slot of the ring has
-//! page-locked memory on the host and memory on the device, both for one batch. While training steps use earlier
-//! batches, a thread unpacks the next batch into a slot and queues the copy to the device on a separate stream.
+//! page-locked memory on the host and memory on the device, both for one batch. While the GPU trains on earlier
+//! batches, a thread unpacks the next batch into a slot and queues its copy to the device on a separate stream.
 
 use crossbeam_channel::{Receiver, bounded};
 use tonic_loader::{AHEAD, EpochOrder, Loader, Windows};
@@ -16,8 +16,7 @@ use crate::kernel::program::ColumnTypes;
 /// unpacking now, and one for the batch that training uses now.
 const SLOTS: usize = AHEAD + 2;
 
-/// A ring buffer of batches on the way to the GPU. Between epochs it holds slots of the last epoch, which the next
-/// epoch uses again.
+/// A ring buffer of batches that are copied to the GPU. After an epoch, it keeps the slots for the next epoch.
 #[derive(Debug)]
 pub struct Ring {
     device: Device,
@@ -42,7 +41,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Makes a slot that has no memory for samples yet. Its first batch allocates this memory.
+    /// Makes a slot without memory for samples. The first batch in this slot allocates the memory.
     fn new(device: &Device, column_types: ColumnTypes) -> Result<Slot> {
         let room = Amount::default();
         let staged = Staged::new(device, column_types, room)?;
@@ -59,8 +58,8 @@ impl Slot {
         })
     }
 
-    /// Queues the copy of the batch to the device. The copy starts when the kernels that read the previous batch of
-    /// this slot have ended.
+    /// Queues the copy of the batch in this slot to the device. The copy starts when the kernels that read the previous
+    /// batch of this slot have ended.
     fn send(&mut self, ring: (&Device, ColumnTypes, &Stream)) -> Result<()> {
         let (device, column_types, copies) = ring;
         if self.room != self.staging.room() {
@@ -78,7 +77,7 @@ impl Slot {
 }
 
 impl Ring {
-    /// Makes a ring that has no slots yet. The first batches make them.
+    /// Makes a ring without slots. The first epoch makes the slots.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -86,9 +85,9 @@ impl Ring {
         Ok(Ring { device: device.clone(), column_types, copies: device.stream()?, idle: Vec::new() })
     }
 
-    /// Returns a slot for the next batch. It is an idle slot or a new one as long as the epoch uses fewer than
-    /// [`SLOTS`] slots. After that, it is the next slot that the training thread gives back through `back`. `made` is
-    /// the number of slots that the epoch uses so far. Returns `None` if the training thread has ended the epoch.
+    /// Returns a slot for the next batch, or `None` if the training thread has ended the epoch. The first [`SLOTS`]
+    /// batches of an epoch get an idle slot or a new slot. Each later batch waits for a slot that the training thread
+    /// has used and gives back through `back`. `made` counts the idle and new slots that the epoch has got.
     fn slot(&mut self, made: &mut usize, back: &Receiver<Slot>) -> Result<Option<Slot>> {
         let slot = match self.idle.pop() {
             Some(slot) => Some(slot),
@@ -100,9 +99,9 @@ impl Ring {
     }
 }
 
-/// Copies the batches of an epoch to the GPU, from batch number `first` on. Calls `each` for every batch until `each`
-/// returns false. The work that `each` queues on `stream` starts when the batch is on the device. The slot of the batch
-/// is used again after that work has ended.
+/// Copies the batches of an epoch to the GPU, from the batch with index `first` on. Calls `each` for every batch until
+/// `each` returns false. The work that `each` queues on `stream` starts when the batch is on the device. The memory of
+/// the batch is used again after that work has ended.
 ///
 /// # Errors
 /// [`tonic_base::Error::Corrupt`] if a chunk cannot be decoded, [`Error::Kernel`](crate::Error::Kernel) if a label is

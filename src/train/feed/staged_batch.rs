@@ -42,7 +42,8 @@ impl StagedBatch {
         Ok(StagedBatch { source, _memory: (staged, order) })
     }
 
-    /// Returns the addresses of the batch, for the kernels. They are valid as long as this value lives.
+    /// Returns the addresses of the batch in device memory, for the kernels. They are valid as long as this value
+    /// lives.
     pub(crate) fn source(&self) -> BatchSource {
         self.source
     }

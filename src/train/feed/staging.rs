@@ -1,7 +1,7 @@
-//! Staging: columns of samples in page-locked host memory, in the types that the kernels read, ready to be copied to a
-//! GPU.
+//! Staging: samples are unpacked into columns in page-locked host memory, in the types that the kernels read, and then
+//! copied to a GPU.
 //!
-//! All threads unpack samples into the same staging buffer, each sample into a range of its own. While a buffer is
+//! All threads unpack samples into the same staging buffer, each sample into a range of its own. While one buffer is
 //! copied to the GPU, the threads fill the next buffer.
 
 use rayon::prelude::*;
@@ -13,7 +13,7 @@ use crate::gpu::{Buffer, Device, Pinned, Stream};
 use crate::kernel::interface::{Sample, SampleColumns};
 use crate::kernel::program::ColumnTypes;
 
-/// A number of samples, and the total numbers of frames and entries (nonzero cells) of these samples.
+/// A number of samples, and the numbers of frames and entries (active cells) of these samples in total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Amount {
     /// Number of samples.
@@ -34,7 +34,8 @@ impl Amount {
         }
     }
 
-    /// Returns the amount with a quarter more frames and entries, so that slightly larger batches fit too.
+    /// Returns this amount with a quarter more frames and entries, so that memory of this size also fits slightly
+    /// larger batches.
     fn with_a_quarter_more(self) -> Amount {
         let more = |n: usize| n + n / 4;
         Amount { samples: self.samples, frames: more(self.frames), entries: more(self.entries) }
@@ -48,11 +49,11 @@ impl Amount {
 
 /// A sample that can be copied into a staging buffer.
 pub(crate) trait Stage: Sync {
-    /// Returns the amount of this sample alone: 1 sample, and the numbers of its frames and entries.
+    /// Returns the amount of this one sample: 1 sample, and the numbers of its frames and entries.
     fn amount(&self) -> Amount;
     /// Returns the types of the sample's columns.
     fn widths(&self) -> Widths;
-    /// Returns the class of the sample.
+    /// Returns the index of the sample's class, from 0.
     fn label(&self) -> u32;
     /// Appends the sample's columns to `frames`.
     ///
@@ -175,12 +176,12 @@ impl Staging {
         })
     }
 
-    /// Returns the amount of samples in the buffer.
+    /// Returns the numbers of samples, frames and entries in the buffer.
     pub(super) fn used(&self) -> Amount {
         self.used
     }
 
-    /// Returns the amount of samples that fit into the allocated memory.
+    /// Returns the numbers of samples, frames and entries that fit into the allocated memory.
     pub(super) fn room(&self) -> Amount {
         self.room
     }
@@ -190,8 +191,8 @@ impl Staging {
         self.used = Amount::default();
     }
 
-    /// Adds samples, and allocates more memory if they do not fit. All labels must be below `classes`. `base` is the
-    /// amount of samples that device memory will have before the samples of this buffer.
+    /// Adds samples to the buffer. If they do not fit, allocates more memory. All labels must be below `classes`.
+    /// `base` has the numbers of samples, frames and entries that will be in device memory before those of this buffer.
     ///
     /// # Errors
     /// The error of [`Stage::append_to`]; [`Error::Kernel`](crate::Error::Kernel) if a label is not below `classes`;
@@ -272,8 +273,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Queues a copy of all samples to the device memory `to`. They are placed after the samples that are already
-    /// there; `base` is the amount of those.
+    /// Queues a copy of all samples of the buffer to the device memory `to`. The samples are written after those that
+    /// `to` already has. `base` has the numbers of samples, frames and entries that `to` already has.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -295,7 +296,8 @@ impl Staging {
     }
 }
 
-/// Writes one number of type `width` for each frame: how many entries the sample has up to the end of that frame.
+/// Writes the end of each frame of a sample as a number of type `width`. The end is the number of entries in this frame
+/// and all frames before it.
 fn write_ends(sizes: Column<'_>, width: Width, to: &mut [u8]) {
     let mut end = 0;
     let ends = sizes.iter().map(|size| {
@@ -308,7 +310,7 @@ fn write_ends(sizes: Column<'_>, width: Width, to: &mut [u8]) {
     }
 }
 
-/// Writes the values of a column as numbers of type `width`. Every value must fit this type.
+/// Writes the values of a column as numbers of type `width`. Every value must fit into this type.
 fn write_column(column: Column<'_>, width: Width, to: &mut [u8]) {
     match (column, width) {
         (Column::U8(numbers), Width::U8) => to.copy_from_slice(numbers),

@@ -5,8 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem::size_of;
 
-/// An address in device memory, or null. A kernel sees it as `T*`. The address doesn't own the memory, and has no
-/// length.
+/// An address in device memory, or null. A kernel sees it as `T*`. An address doesn't own the memory, and doesn't know
+/// how many elements follow.
 #[repr(transparent)]
 pub(crate) struct Address<T>(u64, PhantomData<T>);
 
@@ -25,7 +25,7 @@ impl<T> Address<T> {
         self.0 == 0
     }
 
-    /// Returns the address `elements` elements of `T` after this address. For the null address, returns null.
+    /// Returns the address that is `elements` elements of `T` after this address. The null address stays null.
     #[must_use]
     #[allow(clippy::should_implement_trait)]
     pub(crate) fn add(self, elements: usize) -> Address<T> {
@@ -66,18 +66,18 @@ impl<T> fmt::Debug for Address<T> {
     }
 }
 
-/// A type that elements of arrays in device memory and fields of kernel arguments can have.
+/// A type that is allowed for elements of arrays in device memory and for fields of kernel arguments.
 ///
 /// # Safety
-/// Any bytes must be a valid value of the type. A variable that [`declare`](DeviceType::declare) declares must have the
-/// same layout in CUDA C++ as the type has in Rust.
+/// Any bytes must be a valid value of the type. The type that [`declare`](DeviceType::declare) writes in CUDA C++ must
+/// have the same layout as this type in Rust.
 pub(crate) unsafe trait DeviceType: Copy + Send + Sync + 'static {
-    /// Returns the declaration of a variable of this type in CUDA C++, without a semicolon: for example
-    /// `unsigned int name[8]`.
+    /// Returns the declaration in CUDA C++ of a variable of this type with the name `name`, without a semicolon: for
+    /// example `unsigned int name[8]`.
     fn declare(name: &str) -> String;
 }
 
-/// Implements [`DeviceType`] for types of numbers. In a call, each type is followed by its name in CUDA C++.
+/// Implements [`DeviceType`] for types of numbers. In a call, each Rust type is followed by its name in CUDA C++.
 macro_rules! numbers {
     ($($rust:ty: $cuda:literal),* $(,)?) => {$(
         // SAFETY: a number of the same width and kind on both sides; any bits are one.
@@ -116,7 +116,7 @@ unsafe impl<T: DeviceType, const N: usize> DeviceType for [T; N] {
     }
 }
 
-/// A struct that [`kernel_structs!`] defines for Rust and CUDA C++.
+/// A struct that [`kernel_structs!`] defines both in Rust and in CUDA C++.
 ///
 /// # Safety
 /// Only [`kernel_structs!`] may implement this trait.
@@ -124,15 +124,15 @@ pub(crate) unsafe trait KernelStruct: DeviceType {
     /// Name of the struct, in Rust and in CUDA C++.
     const NAME: &'static str;
 
-    /// Returns the definition of the struct in CUDA C++, with static assertions of the struct's size and alignment and
-    /// of each field's offset. If the layout differs from Rust's, the compilation fails. Other structs that this struct
-    /// contains or points to must be declared before it.
+    /// Returns the definition of the struct in CUDA C++. It includes static assertions of the struct's size and
+    /// alignment and of each field's offset, so that the compilation fails if the layout differs from Rust's. Structs
+    /// that this struct contains or points to must be declared before it.
     fn declaration() -> String;
 }
 
-/// Defines structs for Rust and CUDA C++, and a function `declarations` that returns the definitions in CUDA C++. A
-/// struct must come before all other structs that contain it or point to it. The type of each field must implement
-/// [`DeviceType`].
+/// Defines structs both in Rust and in CUDA C++, and a function `declarations` that returns the definitions in CUDA
+/// C++. If a struct contains or points to another struct, the other struct must come first. The type of each field must
+/// implement [`DeviceType`].
 macro_rules! kernel_structs {
     ($(
         $(#[$attribute:meta])*
@@ -172,7 +172,7 @@ macro_rules! kernel_structs {
         }
     )+
 
-        /// Returns the definitions, in CUDA C++, of the structs that one call of `kernel_structs!` defines.
+        /// Returns the CUDA C++ definitions of the structs that one call of `kernel_structs!` defines.
         pub(crate) fn declarations() -> String {
             [$(<$name as $crate::gpu::KernelStruct>::declaration()),+].concat()
         }
@@ -181,9 +181,9 @@ macro_rules! kernel_structs {
 
 pub(crate) use kernel_structs;
 
-/// CUDA C++ that defines the macro TONIC_OFFSET, the offset of a field in a struct. NVRTC has no header with
-/// `offsetof`, so the macro uses an intrinsic of NVRTC. Other compilers, with which tests compile the kernels for the
-/// host, use a built-in function.
+/// CUDA C++ text that defines the macro TONIC_OFFSET, which returns the offset of a field in a struct. NVRTC has no
+/// header with `offsetof`, so the macro uses an intrinsic of NVRTC. With other compilers, which tests use to compile
+/// the kernels for the host, it uses a built-in function.
 const OFFSET: &str = "#ifndef TONIC_OFFSET
 #ifdef __CUDACC_RTC__
 #define TONIC_OFFSET(type, field) __INTADDR__(&((type *)0)->field)

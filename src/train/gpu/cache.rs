@@ -2,7 +2,7 @@
 //!
 //! The cache is a folder with one file for each compiled program. The name of the file is a hash of everything that the
 //! compiled code depends on. The file has the code, and ends with a hash of the code. If the file is missing or
-//! damaged, the program is compiled again. If the file cannot be written, that is not an error.
+//! damaged, the program is compiled again. It is not an error if the file cannot be written.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::gpu::compile::{CudaSource, Image, NVRTC_OPTIONS, check_compiler, compile, nvrtc_version};
 use crate::gpu::device::Device;
 
-/// Folder that [`set_kernel_cache`] chose for the cache. Unset if that function wasn't called.
+/// Folder that was given to [`set_kernel_cache`]. Unset if that function wasn't called.
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
 /// Sets the folder of the cache of compiled kernels, for this process. Call this before the first program is loaded.
@@ -68,7 +68,7 @@ fn whole(mut content: Vec<u8>) -> Option<Image> {
     })
 }
 
-/// Returns the name of the cache file for a program, an architecture and a version of NVRTC.
+/// Returns the name of the cache file for a program, a compute capability and a version of NVRTC.
 fn name(source: &CudaSource, architecture: (u32, u32), nvrtc: (u32, u32)) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut add = |text: &str| {
@@ -85,7 +85,8 @@ fn name(source: &CudaSource, architecture: (u32, u32), nvrtc: (u32, u32)) -> Str
     format!("{}.kernels", hasher.finalize().to_hex())
 }
 
-/// Returns the folder of the cache, as [`cached`] describes. Returns `None` if none is set.
+/// Returns the folder of the cache, as [`cached`] describes. Returns `None` if [`set_kernel_cache`] wasn't called and
+/// none of the environment variables is set.
 fn folder() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let chosen = CHOSEN.get().cloned();

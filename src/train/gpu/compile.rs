@@ -8,12 +8,13 @@ use crate::error::{BaseFault, Error, Result};
 use crate::gpu::device::Device;
 use crate::gpu::library;
 
-/// Options of the compiler for every GPU. With `-default-device`, functions without a qualifier are device functions.
-/// With `--fmad=false`, multiplications and additions are fused only where the sources say so, as in the CPU kernels.
+/// Options of the compiler that are the same for every GPU. With `-default-device`, functions without a qualifier are
+/// device functions. With `--fmad=false`, multiplications and additions are fused only where the sources say so, as in
+/// the CPU kernels.
 pub(super) const NVRTC_OPTIONS: [&str; 3] = ["--std=c++17", "-default-device", "--fmad=false"];
-/// File name of the source in the compiler's messages.
+/// Name of the source in the compiler's messages. There is no such file.
 const NAME: &CStr = c"kernels.cu";
-/// Maximum number of lines of the compiler's log in an error message.
+/// Maximum number of lines of the compiler's log that an error message shows.
 const LOG_LINES: usize = 12;
 
 /// A program in CUDA C++.
@@ -25,8 +26,8 @@ pub(crate) struct CudaSource<'a> {
     pub(crate) defines: &'a [(String, String)],
 }
 
-/// Compiled code. It is either a CUBIN, which is machine code for one architecture, or PTX, which the driver compiles
-/// to machine code.
+/// Compiled code. It is either a CUBIN, which is machine code for one compute capability, or PTX, which the driver
+/// compiles to machine code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Image(pub(super) Vec<u8>);
 
@@ -49,8 +50,8 @@ pub(crate) fn nvrtc_version() -> Result<(u32, u32)> {
     Ok((major as u32, minor as u32))
 }
 
-/// Checks that the driver can run the code that NVRTC compiles. For this, the driver must support the major CUDA
-/// version of NVRTC.
+/// Checks that the driver can run the code that NVRTC compiles: the driver must support the major CUDA version of
+/// NVRTC.
 ///
 /// # Errors
 /// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing, or if the driver is too old for NVRTC.
@@ -70,8 +71,9 @@ pub(crate) fn check_compiler(device: &Device) -> Result<()> {
 /// is a CUBIN. Otherwise it is PTX for the newest of the older compute capabilities that NVRTC knows.
 ///
 /// # Errors
-/// [`Error::Cuda`] with the first lines of the compiler's log if the program doesn't compile, or if NVRTC knows only
-/// newer GPUs. [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing.
+/// [`Error::Cuda`] if the program doesn't compile, or if NVRTC knows only newer GPUs. If the program doesn't compile,
+/// the error has the first lines of the compiler's log. [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is
+/// missing.
 pub(crate) fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
     let known = known_architectures()?;
     let wanted = architecture.0 * 10 + architecture.1;
@@ -103,7 +105,7 @@ fn ptx(source: &CudaSource, architecture: u32) -> Result<Vec<u8>> {
     Compilation::compile(source, &format!("compute_{architecture}"))?.get(sys::nvrtcGetPTXSize, sys::nvrtcGetPTX)
 }
 
-/// Returns the compute capabilities that NVRTC compiles for. Each is one number, for example 90 for (9, 0).
+/// Returns the compute capabilities that NVRTC can compile for. Each is one number, for example 90 for (9, 0).
 fn known_architectures() -> Result<Vec<u32>> {
     library::nvrtc()?;
     let doing = || "ask NVRTC for the GPUs that it knows".into();
@@ -116,22 +118,22 @@ fn known_architectures() -> Result<Vec<u32>> {
     Ok(known.into_iter().map(|known| known as u32).collect())
 }
 
-/// A program of NVRTC, after its compilation. Dropping it destroys the program.
+/// A program that NVRTC has compiled. Dropping this value destroys the program.
 struct Compilation {
     raw: nvrtcProgram,
     doing: String,
 }
 
-/// NVRTC function that writes the size, in bytes, of one text of a program, such as its code or its log. If the text
-/// ends with a NUL byte, the size includes it.
+/// Function of NVRTC that writes the size in bytes of one result of a compilation, such as the code or the log. If the
+/// result ends with a NUL byte, the size includes it.
 ///
 /// # Safety
 /// The program must be valid.
 type GetSize = unsafe fn(nvrtcProgram, *mut usize) -> nvrtcResult;
-/// NVRTC function that copies one text of a program, such as its code or its log, to memory.
+/// Function of NVRTC that copies one result of a compilation, such as the code or the log, to memory.
 ///
 /// # Safety
-/// The program must be valid. The memory must have as many bytes as the [`GetSize`] function for the same text says.
+/// The program must be valid. The memory must have as many bytes as the [`GetSize`] function for the same result says.
 type Get = unsafe fn(nvrtcProgram, *mut c_char) -> nvrtcResult;
 
 impl Compilation {
@@ -162,8 +164,8 @@ impl Compilation {
         }
     }
 
-    /// Returns one text of the program, such as its code or its log. `size` and `text` are the NVRTC functions for this
-    /// text.
+    /// Returns one result of the compilation, such as the code or the log. `size` and `text` are the NVRTC functions
+    /// for this result.
     fn get(&self, size: GetSize, text: Get) -> Result<Vec<u8>> {
         let doing = || self.doing.clone();
         let mut bytes = 0;
@@ -196,7 +198,7 @@ impl Drop for Compilation {
     }
 }
 
-/// Converts a status code of NVRTC to a result. `doing` returns the words that follow "cannot" in the error message:
+/// Converts a status code of NVRTC to a result. `doing` returns the text that follows "cannot" in the error message:
 /// what was tried.
 fn check(code: nvrtcResult, doing: impl FnOnce() -> String) -> Result<()> {
     match code {

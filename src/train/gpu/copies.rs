@@ -11,15 +11,16 @@ use crate::gpu::memory::{Buffer, Pinned};
 use crate::gpu::stream::Stream;
 
 impl Stream {
-    /// Queues a copy from host memory to device memory. It copies the elements `range` of `from` to the elements of
-    /// `to` from index `at` on. The call doesn't wait for the copy. Borrowing or freeing `from` later waits for it.
+    /// Queues a copy from host memory to device memory. The elements of `from` in `range` are copied to `to`, beginning
+    /// at index `at` of `to`. The call returns before the copy has ended. A later call that borrows or frees `from`
+    /// waits for the copy.
     ///
     /// # Errors
-    /// [`Error::Cuda`], also while this stream records a graph: a replay of the graph would read host memory that could
-    /// be freed before the replay.
+    /// [`Error::Cuda`]. It is also an error if this stream records a graph, because `from` could be freed before the
+    /// graph is replayed.
     ///
     /// # Panics
-    /// If the elements to read or to write are not all inside the arrays.
+    /// If `range` is not inside `from`, or if the elements to write are not inside `to`.
     pub(crate) fn upload<T: DeviceType>(
         &self,
         to: &Buffer<T>,
@@ -37,15 +38,16 @@ impl Stream {
         })
     }
 
-    /// Queues a copy from device memory to host memory. It copies the elements `range` of `from` to the elements of
-    /// `to` from index `at` on. The call doesn't wait for the copy. Borrowing or freeing `to` later waits for it.
+    /// Queues a copy from device memory to host memory. The elements of `from` in `range` are copied to `to`, beginning
+    /// at index `at` of `to`. The call returns before the copy has ended. A later call that borrows or frees `to` waits
+    /// for the copy.
     ///
     /// # Errors
-    /// [`Error::Cuda`], also while this stream records a graph: a replay of the graph would write to host memory that
-    /// could be freed before the replay.
+    /// [`Error::Cuda`]. It is also an error if this stream records a graph, because `to` could be freed before the
+    /// graph is replayed.
     ///
     /// # Panics
-    /// If the elements to read or to write are not all inside the arrays.
+    /// If `range` is not inside `from`, or if the elements to write are not inside `to`.
     pub(crate) fn download<T: DeviceType>(
         &self,
         from: &Buffer<T>,
@@ -84,7 +86,7 @@ impl Stream {
         host.during(self, || check(copy(), doing))
     }
 
-    /// Queues work that sets every byte of a buffer to `byte`.
+    /// Queues work on this stream that sets every byte of a buffer to `byte`.
     ///
     /// # Errors
     /// [`Error::Cuda`].

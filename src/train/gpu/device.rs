@@ -13,7 +13,7 @@ use crate::gpu::library;
 /// Oldest compute capability that the kernels run on, as (major, minor). (8, 0) is Ampere.
 const OLDEST: (u32, u32) = (8, 0);
 
-/// A GPU and its primary CUDA context. libtorch uses the same context. Clones share the context.
+/// A GPU and its primary CUDA context, which libtorch uses too. All clones share the context.
 #[derive(Clone)]
 pub struct Device(Arc<Open>);
 
@@ -27,7 +27,7 @@ struct Open {
     multiprocessors: usize,
     shared_memory_limit: usize,
     total_memory: u64,
-    /// Locked while a graph is recorded, and during calls that would break a recording on another thread.
+    /// Locked while a graph is recorded, and during calls that would break the recording of another thread.
     recording: ReentrantMutex<()>,
 }
 
@@ -61,8 +61,8 @@ impl Device {
     /// Opens the GPU with the index `ordinal`, from 0.
     ///
     /// # Errors
-    /// [`Unavailable`](tonic_base::Error::Unavailable) if there is no such GPU or it is too old; [`Error::Cuda`] if the
-    /// driver returns an error.
+    /// [`Unavailable`](tonic_base::Error::Unavailable) if there is no such GPU, or if the GPU is too old;
+    /// [`Error::Cuda`] if the driver returns an error.
     pub fn open(ordinal: usize) -> Result<Device> {
         let unavailable = |why: String| Error::unavailable(format!("device cuda:{ordinal}"), why);
         let count = devices().map_err(unavailable)?;
@@ -139,7 +139,7 @@ impl Device {
         self.0.multiprocessors
     }
 
-    /// Maximum shared memory of a CUDA block, in bytes. A kernel must opt in to more than 48 KiB.
+    /// Maximum shared memory of a CUDA block, in bytes. A kernel that uses more than 48 KiB must opt in.
     pub(crate) fn shared_memory_limit(&self) -> usize {
         self.0.shared_memory_limit
     }
@@ -172,13 +172,14 @@ impl Device {
         check(unsafe { sys::cuCtxSynchronize() }, || format!("finish the work on {self}"))
     }
 
-    /// Locks the device until the returned guard is dropped. Until then, no other thread can record a graph, wait for
-    /// the device, read from device memory, or allocate or free memory for the device: such a call waits for the lock.
+    /// Locks the device until the returned guard is dropped. Until then, other threads wait if they record a graph,
+    /// allocate or free memory, read device memory, or wait for the whole device.
     pub(super) fn alone(&self) -> impl Drop {
         self.0.recording.lock()
     }
 
-    /// Makes the GPU's CUDA context current on the calling thread. Every call into the driver requires this.
+    /// Makes the GPU's CUDA context current on the calling thread. This is required before every call of the driver
+    /// that uses the context.
     pub(super) fn activate(&self) -> Result<()> {
         // SAFETY: the context is retained as long as `self` lives.
         check(unsafe { sys::cuCtxSetCurrent(self.0.context) }, || format!("use {self}"))
@@ -188,7 +189,7 @@ impl Device {
 /// Returns the number of GPUs, which is at least 1.
 ///
 /// # Errors
-/// If there is no GPU, a text that says why.
+/// A text that says why no GPU can be used.
 fn devices() -> Result<usize, String> {
     library::driver()?;
     // SAFETY: the driver is there.
@@ -235,7 +236,7 @@ fn driver_version() -> Result<(u32, u32)> {
     Ok((version as u32 / 1000, version as u32 % 1000 / 10))
 }
 
-/// Converts a status code of the driver to a result. `doing` returns the words that follow "cannot" in the error
+/// Converts a status code of the driver to a result. `doing` returns the text that follows "cannot" in the error
 /// message: what was tried.
 pub(super) fn check(code: CUresult, doing: impl FnOnce() -> String) -> Result<()> {
     match code {
@@ -245,8 +246,8 @@ pub(super) fn check(code: CUresult, doing: impl FnOnce() -> String) -> Result<()
 }
 
 /// Returns the name and the description of a status code of the driver, for example "CUDA_ERROR_ILLEGAL_ADDRESS: an
-/// illegal memory access was encountered". If the driver doesn't know the code, returns only its number: "code 12345 of
-/// the driver".
+/// illegal memory access was encountered". If the driver doesn't know the code, returns its number: "code 12345 of the
+/// driver".
 fn describe(code: CUresult) -> String {
     let (mut name, mut words) = (std::ptr::null(), std::ptr::null());
     // SAFETY: the driver is there; it writes the address of a constant text, or null for a code that it does not know.

@@ -6,7 +6,8 @@ use cudarc::driver::sys::{self, CUevent};
 use crate::error::Result;
 use crate::gpu::device::{Device, check};
 
-/// A CUDA event: a point in the work of a stream. Other streams and the host can wait until the GPU has reached it.
+/// A CUDA event: a point in the work of a stream. Other streams and the host can wait until the GPU has reached this
+/// point.
 #[derive(Debug)]
 pub(crate) struct Event {
     device: Device,
@@ -19,7 +20,8 @@ unsafe impl Send for Event {}
 unsafe impl Sync for Event {}
 
 impl Device {
-    /// Makes a CUDA event. If `timing` is true, the event also records the time, which takes the GPU a little longer.
+    /// Makes a CUDA event. If `timing` is true, the event also stores the time at which the GPU reaches it, which takes
+    /// the GPU a little longer.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -47,11 +49,11 @@ impl Event {
         check(unsafe { sys::cuEventSynchronize(self.raw) }, || format!("finish the work on {}", self.device))
     }
 
-    /// Returns the time from the CUDA event `since` to this one, in milliseconds.
+    /// Returns the time from the CUDA event `since` to this CUDA event, in milliseconds.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU has not yet reached both events, or if one of them was never
-    /// recorded or was made without timing.
+    /// [`Error::Cuda`](crate::Error::Cuda) if one of the two events was never recorded, was made without timing, or has
+    /// not yet been reached by the GPU.
     pub(crate) fn elapsed_ms(&self, since: &Event) -> Result<f32> {
         self.device.activate()?;
         let mut elapsed = 0.0;

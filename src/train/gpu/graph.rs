@@ -1,5 +1,5 @@
-//! CUDA graphs. A graph is a sequence of launches that is recorded once and replayed many times. A replay takes one
-//! call of the driver, instead of one call for each launch.
+//! CUDA graphs. A graph is a sequence of kernel launches that is recorded once and replayed many times. A replay takes
+//! one call of the driver, instead of one call for each launch.
 
 use cudarc::driver::sys::{self, CUgraph, CUgraphExec, CUgraphInstantiate_flags, CUstreamCaptureMode};
 
@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::gpu::device::{Device, check};
 use crate::gpu::stream::Stream;
 
-/// A recorded CUDA graph that can be replayed. A replay uses the arguments and addresses of the recording. The buffers
-/// at these addresses must live until the last replay has ended.
+/// A recorded CUDA graph that can be replayed. A replay uses the arguments and addresses of the recording, so the
+/// buffers at these addresses must live until the last replay has ended.
 #[derive(Debug)]
 pub(crate) struct Graph {
     device: Device,
@@ -24,12 +24,12 @@ impl Stream {
     /// Work on a second stream is recorded too, if the second stream first waits for an event of this stream. Before
     /// `work` returns, this stream must wait for an event after the last work on the second stream.
     ///
-    /// `work` must queue from the calling thread. It must not allocate or free memory, read from the device, or wait
-    /// for the device.
+    /// `work` must queue everything from the calling thread. It must not allocate or free memory, read device memory,
+    /// or wait for the device.
     ///
     /// # Errors
-    /// The error of `work`, or [`Error::Cuda`](crate::Error::Cuda). In both cases the recording has ended, and the
-    /// stream accepts work as before.
+    /// The error of `work`, or [`Error::Cuda`](crate::Error::Cuda). The recording has then ended, and the stream
+    /// accepts work as before.
     pub(crate) fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         self.device().activate()?;
         // The documentation allows other threads to do anything meanwhile. But some drivers broke a recording when
@@ -85,7 +85,7 @@ impl Drop for Capture<'_> {
     }
 }
 
-/// A recorded graph that the driver has not yet prepared for replays.
+/// A recorded graph that the driver has not yet prepared for replay.
 struct RawGraph(CUgraph);
 
 impl RawGraph {

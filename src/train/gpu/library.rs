@@ -1,5 +1,5 @@
-//! Finds the CUDA driver and NVRTC. This must be done before the crate cudarc calls a function of one of them, because
-//! cudarc panics if that library is missing.
+//! Finds the CUDA driver and NVRTC. This must be done before the crate cudarc calls the driver or NVRTC, because cudarc
+//! panics if the library is missing.
 //!
 //! The driver is the one installed in the system. NVRTC is searched for in these places, in this order: the folder
 //! given to [`set_libtorch`], the folders of the system's loader, the folder of the libtorch that this process has
@@ -77,10 +77,10 @@ const NVRTC_CALLS: [&str; 12] = [
     "nvrtcVersion",
 ];
 
-/// Folder where `scripts/setup` puts NVRTC. It is in the source tree from which this program was built.
+/// Folder where `scripts/setup` puts NVRTC, inside the source tree from which this program was built.
 const SETUPS_NVRTC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.deps/nvrtc");
 
-/// Folder of libtorch's libraries, chosen by [`set_libtorch`]. Unset if that function wasn't called.
+/// Folder of libtorch's libraries that [`set_libtorch`] found. Unset if that function wasn't called.
 static CHOSEN_LIBTORCH: OnceLock<PathBuf> = OnceLock::new();
 
 /// Sets the folder from which this process loads NVRTC and libtorch's CUDA part.
@@ -102,7 +102,7 @@ pub fn set_libtorch(dir: &Path) -> Result<()> {
     }
 }
 
-/// Returns the folder of libtorch's libraries, chosen by [`set_libtorch`], or `None` if that function wasn't called.
+/// Returns the folder of libtorch's libraries that [`set_libtorch`] found, or `None` if that function wasn't called.
 pub(super) fn chosen_libtorch() -> Option<&'static Path> {
     CHOSEN_LIBTORCH.get().map(PathBuf::as_path)
 }
@@ -112,22 +112,22 @@ pub(super) fn running_libtorch() -> Option<PathBuf> {
     loaded(|name| name == "libtorch_cpu.so" || name == "libc10.so")
 }
 
-/// Searches the libraries that this process has loaded. Returns the folder of the first library for whose file name
-/// `wanted` returns true. Returns `None` if there is none, or if the system has no /proc.
+/// Searches the libraries that this process has loaded. Returns the folder of the first library whose file name
+/// `wanted` accepts. Returns `None` if there is no such library, or if the system has no /proc.
 fn loaded(wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     folder_in(&std::fs::read_to_string("/proc/self/maps").ok()?, wanted)
 }
 
-/// Does the search of [`loaded`] in `maps`, the text of /proc/self/maps. Lines of this text end with the path of a
-/// library.
+/// Searches `maps`, the text of /proc/self/maps, whose lines can end with the path of a library. Returns the folder of
+/// the first library whose file name `wanted` accepts.
 fn folder_in(maps: &str, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     let mut paths = maps.lines().filter_map(|line| Some(Path::new(&line[line.find('/')?..])));
     let path = paths.find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&wanted))?;
     path.parent().map(Path::to_path_buf)
 }
 
-/// Opens a library and keeps it open until the process ends. Code that later opens a library by the same file name gets
-/// this library. Libraries that are opened later can use its symbols.
+/// Opens a library and keeps it open until the process ends. Code that later opens a library with the same file name
+/// gets this library. Libraries that are opened later can use its symbols.
 pub(super) fn open(path: &Path) -> Result<(), String> {
     // SAFETY: the libraries that are opened here (NVRTC, its builtins, libtorch's CUDA part) are made to be loaded at
     // run time: their initialisers ask nothing of the process.
@@ -135,13 +135,14 @@ pub(super) fn open(path: &Path) -> Result<(), String> {
     library.map(std::mem::forget).map_err(|e| e.to_string())
 }
 
-/// Returns the first name in `calls` that the library has no function for, or `None` if it has all functions.
+/// Returns the first name in `calls` for which the library has no function, or `None` if it has all of them.
 fn missing<'a>(library: &Library, calls: &[&'a str]) -> Option<&'a str> {
     // SAFETY: the symbol is looked up and not used.
     calls.iter().find(|call| unsafe { library.get::<*const ()>(call.as_bytes()) }.is_err()).copied()
 }
 
-/// Checks that the driver is installed and has all functions in [`DRIVER_CALLS`]. The error says what is missing.
+/// Checks that the driver is installed and has all functions in [`DRIVER_CALLS`]. The error is a text that says what is
+/// missing.
 pub(super) fn driver() -> Result<(), String> {
     // SAFETY: the driver's initialisers ask nothing of the process.
     if !unsafe { driver::sys::is_culib_present() } {
@@ -185,8 +186,8 @@ pub(super) fn nvrtc() -> Result<()> {
     Ok(())
 }
 
-/// Opens NVRTC, so that the crate cudarc finds it by file name. The order of the search is in the description of this
-/// module. The error lists the folders that were searched.
+/// Opens NVRTC, so that the crate cudarc finds it by file name. The documentation of this module has the order of the
+/// search. The error is a text that lists the folders that were searched.
 fn find_nvrtc() -> Result<(), String> {
     let mut folders: Vec<PathBuf> = chosen_libtorch().map(nvrtc_folders).into_iter().flatten().collect();
     folders.retain(|folder| !opens_in(folder));
@@ -204,7 +205,7 @@ fn find_nvrtc() -> Result<(), String> {
     Err(format!("where the system looks, nor in {}", names.join(", ")))
 }
 
-/// Opens NVRTC from a folder. Returns whether this succeeded.
+/// Opens NVRTC from a folder. Returns true if this succeeded.
 fn opens_in(folder: &Path) -> bool {
     ["libnvrtc.so.13", "libnvrtc.so.12"].iter().any(|name| open(&folder.join(name)).is_ok())
 }
@@ -230,8 +231,8 @@ mod tests {
         assert_eq!(folder_in(maps, |name| name == "libc10.so"), None);
     }
 
-    /// Compares [`DRIVER_CALLS`] and [`NVRTC_CALLS`] with the calls in the sources. If a function is called that isn't
-    /// in these lists, and the library lacks it, the call panics.
+    /// Compares [`DRIVER_CALLS`] and [`NVRTC_CALLS`] with the calls in the sources. A call of a function that is in
+    /// neither list would panic if the library doesn't have this function.
     #[test]
     fn every_call_is_in_the_lists() {
         let sources = [

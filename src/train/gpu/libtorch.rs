@@ -1,23 +1,23 @@
 //! Loads libtorch's CUDA part, which only the reference engine on a GPU needs.
 //!
-//! The library is opened at run time, so that the same binary runs on machines without a GPU.
+//! The library is opened at run time, so that the program also runs on machines without a GPU.
 
 use std::path::Path;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::gpu::library;
 
-/// Version of libtorch that the crate tch needs.
+/// Version of libtorch that the crate `tch` needs.
 const VERSION: &str = "2.11.0";
 
-/// Opens libtorch_cuda.so from the folder given to [`set_libtorch`](super::set_libtorch). Without such a folder, opens
+/// Opens libtorch_cuda.so from the folder given to [`set_libtorch`](super::set_libtorch). If no folder was given, opens
 /// it from the folder of the libtorch that this process has loaded. Call this before tch asks libtorch whether CUDA is
 /// available, because libtorch remembers the answer.
 ///
 /// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) if there is no libtorch, if its folder has no libtorch_cuda.so that
-/// can be opened, or if it has another version than tch needs. If the folder was given to `set_libtorch`, also if there
-/// is no file with its version.
+/// [`Unavailable`](tonic_base::Error::Unavailable) if no libtorch is found, if libtorch_cuda.so is missing or cannot be
+/// opened, or if its version is not the one that tch needs. An unknown version is an error only if the folder was given
+/// to `set_libtorch`.
 pub(crate) fn load_libtorch_cuda() -> Result<()> {
     let unavailable = |why: String| Error::unavailable("libtorch's CUDA part", why);
     let chosen = library::chosen_libtorch();
@@ -43,9 +43,9 @@ pub(crate) fn load_libtorch_cuda() -> Result<()> {
     library::open(&path).map_err(|words| unavailable(words.lines().collect::<Vec<_>>().join(" ")))
 }
 
-/// Returns the version of the libtorch whose libraries are in `folder`, without a build suffix such as `+cu130`. The
-/// version is in a file in the parent folder: `build-version` or `version.py`. Returns `None` if there is no such file,
-/// or if it has no version.
+/// Returns the version of the libtorch whose libraries are in `folder`, without a build suffix such as `+cu130`. It is
+/// read from the file `build-version` or `version.py` in the parent folder. Returns `None` if there is no such file, or
+/// if the file has no version.
 fn version(folder: &Path) -> Option<String> {
     let beside = |name: &str| std::fs::read_to_string(folder.parent()?.join(name)).ok();
     let text = match beside("build-version") {

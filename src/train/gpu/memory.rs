@@ -16,7 +16,7 @@ use crate::gpu::stream::Stream;
 
 /// An array in device memory. Dropping it waits until the GPU no longer uses the memory, and then frees the memory.
 ///
-/// Several streams may read and write the array. The caller orders their work with CUDA events.
+/// Several streams may read and write the same array. The caller must order their work with CUDA events.
 #[derive(Debug)]
 pub(crate) struct Buffer<T: DeviceType> {
     device: Device,
@@ -44,7 +44,7 @@ impl Device {
         Ok(Buffer { device: self.clone(), address: Address::new(address), len })
     }
 
-    /// Allocates an array in device memory and copies `elements` to it. Returns when the copy has ended.
+    /// Allocates an array in device memory and copies `elements` to it. Returns after the copy has ended.
     ///
     /// # Errors
     /// The errors of [`Device::buffer`].
@@ -164,8 +164,8 @@ impl<T: DeviceType> Drop for Buffer<T> {
     }
 }
 
-/// An array in page-locked host memory. The GPU copies from and to such memory while the CPU does other work. Borrowing
-/// or freeing the array first waits until all queued copies have ended.
+/// An array in page-locked host memory. The GPU can copy from and to this memory while the CPU does other work.
+/// Borrowing or freeing the array first waits until all queued copies have ended.
 #[derive(Debug)]
 pub(crate) struct Pinned<T: DeviceType> {
     device: Device,
@@ -179,14 +179,14 @@ unsafe impl<T: DeviceType> Send for Pinned<T> {}
 // SAFETY: what changes through a shared reference is behind a mutex.
 unsafe impl<T: DeviceType> Sync for Pinned<T> {}
 
-/// Records of the copies from and to a [`Pinned`] array, to wait for those that are still running.
+/// The copies from and to a [`Pinned`] array that can still be running.
 #[derive(Debug, Default)]
 struct Copies {
-    /// One record for each stream that has copied from or to the array: a CUDA event after the stream's last copy, and
-    /// whether this copy may still be running.
+    /// One element for each stream that has copied from or to the array. It has a CUDA event after the stream's last
+    /// copy, and says whether this copy may still be running.
     marks: Vec<Mark>,
-    /// True if queuing a copy failed, and waiting for the device afterwards failed too. A copy without a record in
-    /// `marks` may then still be running.
+    /// True if an error leaves it unknown whether a copy is still running: queuing the copy failed, and then waiting
+    /// for the device failed too.
     lost: bool,
 }
 
@@ -229,8 +229,8 @@ impl<T: DeviceType> Pinned<T> {
         unsafe { self.start.as_ptr().add(range.start) }
     }
 
-    /// Calls `copy`, which queues a copy from or to this array on `stream`. Borrowing or freeing the array later waits
-    /// for this copy.
+    /// Calls `copy`, which queues a copy from or to this array on `stream`. Later calls that borrow or free the array
+    /// wait for this copy.
     pub(super) fn during(&self, stream: &Stream, copy: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
         let at = match copies.marks.iter().position(|mark| mark.stream == stream.id()) {

@@ -9,11 +9,11 @@ use crate::error::{Error, Result};
 use crate::gpu::compile::Image;
 use crate::gpu::device::{Device, check};
 
-/// Maximum dynamic shared memory, in bytes, of a block of a kernel that hasn't opted in to more.
+/// Maximum dynamic shared memory of a CUDA block, in bytes, if the kernel hasn't opted in to more.
 const SHARED_WITHOUT_ASKING: usize = 48 << 10;
 
-/// Compiled code that is loaded on a GPU. The code stays loaded until the context ends, also after this value is
-/// dropped, because a [`Graph`](super::Graph) may still run kernels of the code.
+/// Compiled code that is loaded on a GPU. Dropping this value doesn't unload the code, because a
+/// [`Graph`](super::Graph) may still run its kernels. The code is unloaded when the context ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Module {
     device: Device,
@@ -30,7 +30,7 @@ unsafe impl Sync for Module {}
 pub(crate) struct Kernel {
     name: String,
     raw: CUfunction,
-    /// Keeps the context alive, and with it the kernel's code.
+    /// Keeps the GPU's context alive, and with it the kernel's code.
     _device: Device,
 }
 
@@ -55,8 +55,8 @@ impl Device {
 }
 
 impl Module {
-    /// Returns the kernel with the name `name`, which must be `extern "C"` in the source. The kernel can be launched
-    /// with up to `shared_bytes` bytes of dynamic shared memory per block.
+    /// Returns the kernel with the name `name`, which must be `extern "C"` in the source. Launches of the kernel can
+    /// use up to `shared_bytes` bytes of dynamic shared memory per CUDA block.
     ///
     /// # Errors
     /// [`Error::Cuda`] if there is no such kernel, or if `shared_bytes` is more than a block can have.

@@ -16,7 +16,7 @@ use crate::gpu::module::Kernel;
 const ARGUMENTS_LIMIT: usize = 32764;
 
 /// Memory with room for the arguments of any kernel. The driver reads as many bytes as the kernel declares, even if the
-/// caller passed a smaller struct.
+/// caller's struct is smaller than that.
 #[repr(C, align(16))]
 struct Padded([MaybeUninit<u8>; ARGUMENTS_LIMIT]);
 
@@ -27,8 +27,8 @@ struct Padded([MaybeUninit<u8>; ARGUMENTS_LIMIT]);
 pub struct Stream {
     device: Device,
     raw: CUstream,
-    /// Number of the stream, unique in the process. The handle `raw` isn't unique: the driver may reuse the handle of a
-    /// destroyed stream.
+    /// Number of the stream, unique in the process. The handle `raw` is not unique: the driver may give the handle of a
+    /// destroyed stream to a new stream.
     id: u64,
 }
 
@@ -38,7 +38,7 @@ unsafe impl Send for Stream {}
 unsafe impl Sync for Stream {}
 
 impl Device {
-    /// Makes a stream that does not wait for other streams, not even for CUDA's default stream.
+    /// Makes a stream that works independently of all other streams, also of CUDA's default stream.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -72,17 +72,17 @@ impl Stream {
         &self.device
     }
 
-    /// Queues a kernel on a grid of blocks. `grid` is the number of blocks in x, y and z; if one of them is 0, nothing
-    /// is queued. Each block has `threads` threads, and `shared_bytes` bytes of dynamic shared memory.
+    /// Queues a kernel on a grid of CUDA blocks. `grid` is the number of blocks in x, y and z. If one of these numbers
+    /// is 0, nothing is queued. Each block has `threads` threads, and `shared_bytes` bytes of dynamic shared memory.
     ///
     /// This function is safe, although the kernel writes to the addresses in `args`. Every [`Address`] is null or
     /// points into a `Buffer`, and Rust has no values in the device memory of a `Buffer`. If a kernel writes outside
     /// its arrays, or gets the struct of another kernel, it can damage other arrays in device memory, or end with
     /// CUDA_ERROR_ILLEGAL_ADDRESS.
     ///
-    /// All GPUs can also write to page-locked host memory, and some to any host memory. A kernel must never compute
-    /// such an address. The compiler can't check this, so the kernels' sources are trusted like the code in an `unsafe`
-    /// block.
+    /// All GPUs can also write to page-locked host memory, and some GPUs to any host memory. A kernel must never
+    /// compute an address in host memory. The compiler can't check this, so the kernels' sources are trusted like the
+    /// code in an `unsafe` block.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda), also if earlier work failed.
@@ -115,7 +115,7 @@ impl Stream {
         check(code, || format!("launch {} on {}", kernel.name(), self.device))
     }
 
-    /// Records a CUDA event after all work that is queued on this stream so far.
+    /// Records a CUDA event after all work that is queued on this stream at the time of the call.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -125,8 +125,8 @@ impl Stream {
         check(unsafe { sys::cuEventRecord(event.raw(), self.raw) }, || format!("record an event on {}", self.device))
     }
 
-    /// Makes this stream wait for a CUDA event before it does the work that is queued later. If the event was never
-    /// recorded, the stream doesn't wait.
+    /// Makes this stream wait for a CUDA event: work that is queued later starts only after the event. If the event was
+    /// never recorded, the stream doesn't wait.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -137,7 +137,7 @@ impl Stream {
         check(code, || format!("wait for an event on {}", self.device))
     }
 
-    /// Waits until all work that is queued on this stream so far has ended.
+    /// Waits until all work that is queued on this stream at the time of the call has ended.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda), also if the work failed.

@@ -13,7 +13,7 @@ use crate::gpu::compile::{CudaSource, compile, compile_ptx, nvrtc_version};
 use crate::gpu::{Address, Device, KernelStruct, kernel_structs};
 
 kernel_structs! {
-    /// A struct that is the type of a field of [`Mixed`].
+    /// A struct that is the type of a field of [`Mixed`], and of the elements of an array.
     struct Part {
         first: u64,
         label: u16,
@@ -34,8 +34,8 @@ kernel_structs! {
         last: u8,
     }
 
-    /// A struct for the test of wrong layouts. The test changes the struct's assertions in CUDA C++, so that the
-    /// compilation fails.
+    /// A struct for the test of wrong layouts. The test changes the assertions in the CUDA C++ definition of the
+    /// struct, so that the compilation must fail.
     struct Shift {
         values: Address<f32>,
         len: u32,

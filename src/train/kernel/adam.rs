@@ -38,8 +38,8 @@ impl Default for AdamConfig {
     }
 }
 
-/// The settings and the state of Adam for a flat list of parameters. A run that is resumed from a checkpoint needs all
-/// of it.
+/// The Adam optimiser for a flat list of parameters: its settings and its state. All fields are needed to resume
+/// training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adam {
     /// Settings. The learning rate `lr` may be changed between updates.
@@ -53,12 +53,13 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// Makes Adam's state before the first update, for a list of `parameters` parameters. All moving averages are 0.
+    /// Makes an optimiser for `parameters` parameters, before the first update. All moving averages are 0.
     pub fn new(config: AdamConfig, parameters: usize) -> Adam {
         Adam { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; parameters] }
     }
 
-    /// Updates `parameters` and this state once. `gradients` has the gradient of the loss by each parameter.
+    /// Updates `parameters` and the moving averages once. `gradients[i]` is the gradient of the loss by
+    /// `parameters[i]`.
     ///
     /// # Panics
     /// If the length of `parameters` or `gradients` is not the number of parameters given to [`Adam::new`].
@@ -113,7 +114,8 @@ for_each_isa! {
 }
 
 impl Factors {
-    /// Returns the new parameter w, average m and average v, from their old values and the gradient g.
+    /// Returns the new values of a parameter w and of its moving averages m and v. The arguments are their old values
+    /// and the gradient g of the parameter.
     #[inline(always)]
     fn update<R: Real>(&self, w: R, g: R, m: R, v: R) -> [R; 3] {
         let c = R::splat;
@@ -124,8 +126,8 @@ impl Factors {
     }
 }
 
-/// Returns base^exponent, computed by repeated squaring. `f64::powi` is not used because its rounding is unspecified,
-/// and a resumed run must give the same bits.
+/// Returns base^exponent, computed by repeated squaring. `f64::powi` is not used: its rounding is unspecified, but a
+/// resumed run must give the same bits.
 fn power(base: f64, exponent: u64) -> f64 {
     let (mut result, mut square, mut left) = (1.0, base, exponent);
     while left > 0 {

@@ -1,4 +1,5 @@
-//! The source from which the CUDA kernels draw batches: samples in device memory, and the order of an epoch.
+//! The source from which the CUDA kernels draw batches: samples in device memory, and the order in which they are
+//! drawn.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,17 +12,17 @@ use crate::kernel::interface::{DrawOrder, DrawPermutation, SampleColumns};
 /// drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSource {
-    /// Number of this source, unique in the process. A recorded CUDA graph contains the addresses of one source, and is
-    /// stored under the number of that source. A graph is therefore never replayed for another source.
+    /// Number of this source, unique in the process. A recorded CUDA graph contains the addresses of one source. The
+    /// graph is stored under the number of this source, so that no graph is replayed for another source.
     pub(crate) id: u64,
     /// The samples of a set or of a single batch, as columns in device memory.
     pub(crate) columns: SampleColumns,
-    /// Order in which the samples are drawn.
+    /// Order in which the samples are drawn, in device memory.
     pub(crate) order: Address<DrawOrder>,
 }
 
 impl BatchSource {
-    /// Makes a source with a new number.
+    /// Makes a source and gives it a number that no other source has.
     pub(crate) fn new(columns: SampleColumns, order: Address<DrawOrder>) -> BatchSource {
         static IDS: AtomicU64 = AtomicU64::new(0);
         BatchSource { id: IDS.fetch_add(1, Ordering::Relaxed), columns, order }
@@ -35,9 +36,8 @@ impl From<&Permutation> for DrawPermutation {
 }
 
 impl DrawOrder {
-    /// Makes the order of a shuffled epoch. `parts` has the constants of the order. `within` is the device address of a
-    /// copy of `parts.within`, which has one permutation for each window. Only the samples at the first `end` positions
-    /// of the order are drawn.
+    /// Makes the order of a shuffled epoch from its constants, `parts`. `within` is the address of a copy of
+    /// `parts.within` in device memory. Only the first `end` samples of the order are drawn.
     pub(crate) fn shuffled(parts: &OrderParts, within: Address<DrawPermutation>, end: u64) -> DrawOrder {
         DrawOrder {
             within,
@@ -53,7 +53,7 @@ impl DrawOrder {
         }
     }
 
-    /// Makes the order of a single batch, which is not shuffled: samples 0 to `samples - 1`.
+    /// Makes the order of a single batch: samples 0 to `samples - 1`, not shuffled.
     pub(crate) fn sequential(samples: u64) -> DrawOrder {
         DrawOrder {
             within: Address::null(),

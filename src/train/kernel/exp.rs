@@ -7,9 +7,10 @@ use crate::kernel::vector::Real;
 
 /// Largest x for which the result of [`exp`] is 0. At about this x, e^x is the smallest normal float32.
 const UNDERFLOW: f32 = -87.336_54;
-/// 1.5 * 2^23. Adding this number to a small float32 x and subtracting it again rounds x to the nearest integer.
+/// 1.5 * 2^23. Adding this number to a float32 x and subtracting it again rounds x to the nearest integer, if |x| is
+/// below 2^22.
 const ROUND: f32 = 12_582_912.0;
-/// High part of ln 2: ln 2 rounded to so few bits that the product with an integer up to 126 is exact. [`LN2_LOW`] is
+/// High part of ln 2: ln 2 rounded to so few bits that its product with any integer up to 126 is exact. [`LN2_LOW`] is
 /// ln 2 minus this part.
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
@@ -34,8 +35,8 @@ pub(super) const SHARED: [(&str, f32); 11] = [
 /// Returns e^x for x <= 0. `x` is one float32, or a vector of float32.
 ///
 /// x is split into n ln 2 + r, with an integer n and |r| <= ln 2 / 2 (Cody and Waite's reduction). e^r is computed with
-/// a polynomial of degree 7 (coefficients of Cephes' expf). 2^n is written into the exponent of a float32. The result
-/// is the product of both.
+/// a polynomial of degree 7 (coefficients of Cephes' expf). 2^n is made by writing n into the exponent bits of a
+/// float32. The result is e^r * 2^n.
 ///
 /// The relative error is below 1.5e-7 for -87.33654 < x <= 0. The result is 0 for smaller x, NaN for NaN, and
 /// unspecified for x > 0.

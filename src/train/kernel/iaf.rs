@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! v[t] = u[t-1] + x[t]
-//! s[t] = trunc(v[t] / theta) if v[t] > 0 else 0             any number of spikes per step
+//! s[t] = trunc(v[t] / theta) if v[t] > 0 else 0             any number of spikes per time step
 //! u[t] = v[t] - theta * s[t]                                then max(u, m) if there is a lower bound m
 //!
 //! sigma(v)  = peak * exp(-rate * |v - theta|)               the surrogate of ds/dv
@@ -10,18 +10,18 @@
 //! ```
 //!
 //! x is the input current, v the membrane potential, s the number of spikes, and u the potential after the spikes. L is
-//! the loss. g is dL/ds, which comes from the layer above. lambda is dL/dx. n\[t\] is 1 if there is no bound, or if
+//! the loss. g is dL/ds, which comes from the next layer. lambda is dL/dx. n\[t\] is 1 if there is no bound, or if
 //! u\[t\] > m before the bound was applied; otherwise it is 0.
 //!
 //! This is Sinabs' IAF (MultiSpike, MembraneSubtract, SingleExponential), whose gradient passes through the reset. The
-//! backward pass is a linear recursion for lambda. Of the forward pass, it needs only v.
+//! backward pass is a linear recursion for lambda. From the forward pass, it needs only v.
 
 use crate::kernel::exp::exp;
 use crate::kernel::isa::for_each_isa;
 use crate::kernel::vector::{F32x16, Real};
 use crate::kernel::{Tile, halves, halves_mut};
 
-/// Constants of a layer's neurons.
+/// Constants that all neurons of a layer share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Neuron {
     /// Spike threshold theta, a positive number. Each spike subtracts it from the membrane potential.
@@ -36,7 +36,7 @@ pub(crate) struct Neuron {
 
 impl Neuron {
     /// Returns the number of spikes at membrane potential `v`. The result is NaN if `v` is NaN, so that the loss of a
-    /// network that has diverged is NaN too.
+    /// network that has diverged becomes NaN too.
     #[inline(always)]
     pub(crate) fn spikes<R: Real>(&self, v: R) -> R {
         v.div(R::splat(self.theta)).at_least(R::splat(0.0)).trunc()
@@ -50,11 +50,11 @@ impl Neuron {
 
 for_each_isa! {
     /// Runs a layer of neurons forward over time. Before the call, `v[tile * stride + t][j]` is the input current x of
-    /// neuron j of tile `tile` at step t. After the call, it is the membrane potential v. `stride` is the number of
-    /// steps allocated per tile, of which the first `steps` are used.
+    /// neuron `tile * TILE_WIDTH + j` at time step t. After the call, it is the neuron's membrane potential v. `stride`
+    /// is the number of time steps that `v` has for each tile. Only the first `steps` of them are used.
     ///
-    /// Bit j of `fired[t * tiles + tile]` is set if neuron j of tile `tile` spikes at step t, and cleared otherwise.
-    /// `tiles` is the number of tiles.
+    /// Bit j of `fired[t * tiles + tile]` is set if neuron `tile * TILE_WIDTH + j` spikes at time step t, and cleared
+    /// otherwise. `tiles` is the number of tiles.
     pub(crate) fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
         match (neuron.min_v_mem.is_some(), neuron.has_exact_reciprocal()) {
             (false, true) => forward_tiles::<V, false, true>(neuron, v, stride, steps, fired),
@@ -64,9 +64,9 @@ for_each_isa! {
         }
     }
 
-    /// Runs a tile of neurons backward over time. `v` and `lambda` have one element for each step. `v` has the membrane
-    /// potentials that [`forward`] wrote. Before the call, `lambda` has the gradient of the loss by the spikes, g.
-    /// After the call, it has the gradient of the loss by the input currents, lambda.
+    /// Runs one tile of neurons backward over time. `v` and `lambda` have one element for each time step. `v` has the
+    /// membrane potentials that [`forward`] wrote. Before the call, `lambda` has g, the gradient of the loss by the
+    /// spikes. After the call, it has lambda, the gradient of the loss by the input currents.
     pub(crate) fn backward_tile<V>(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |own| *own);
@@ -75,9 +75,9 @@ for_each_isa! {
         }
     }
 
-    /// Like [`backward_tile`], for a gradient of the loss by the spikes that is the same at every step. This gradient
-    /// is `row`, not the previous content of `lambda`. The last hidden layer has such a gradient, because the output of
-    /// the readout is summed over time.
+    /// Like [`backward_tile`], but the gradient of the loss by the spikes is `row` at every time step, and the previous
+    /// content of `lambda` is not used. The last hidden layer needs this, because the output of the readout is summed
+    /// over time.
     pub(crate) fn backward_tile_constant<V>(neuron: &Neuron, v: &[Tile], row: &Tile, lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |_| *row);
@@ -87,8 +87,8 @@ for_each_isa! {
     }
 }
 
-/// Computes [`forward`] for two tiles at a time. In a tile, each step must wait for the result of the step before.
-/// Meanwhile, the processor computes the other tile, so two tiles take no longer than one.
+/// Does the work of [`forward`], two tiles at a time. Each time step of a tile must wait for the time step before. The
+/// processor computes the second tile during this wait.
 #[inline(always)]
 fn forward_tiles<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool>(
     neuron: &Neuron,
@@ -168,13 +168,13 @@ fn backward_steps<V: F32x16, const BOUNDED: bool>(
     }
 }
 
-/// The formulas of this module in float64, for one neuron at a time. The tests compare the kernels with these
-/// functions.
+/// The formulas of this module in float64, for one neuron at a time. Tests compare the kernels with these functions.
 #[cfg(test)]
 pub(crate) mod reference {
     use super::Neuron;
 
-    /// Returns the spike count and the membrane potential at each step. `x` is the input current at each step.
+    /// Returns the spike count and the membrane potential at each time step. `x` is the input current at each time
+    /// step.
     pub(crate) fn forward(neuron: &Neuron, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let theta = f64::from(neuron.theta);
         let mut u = 0.0;
@@ -192,8 +192,8 @@ pub(crate) mod reference {
         (spikes, potentials)
     }
 
-    /// Returns lambda, the gradient of the loss by the input current at each step. `v` is the membrane potential at
-    /// each step, and `g` is the gradient of the loss by the spikes at each step.
+    /// Returns lambda, the gradient of the loss by the input current at each time step. `v` is the membrane potential
+    /// at each time step, and `g` is the gradient of the loss by the spikes at each time step.
     pub(crate) fn backward(neuron: &Neuron, v: &[f64], g: &[f64]) -> Vec<f64> {
         let theta = f64::from(neuron.theta);
         let mut lambda = vec![0.0; v.len()];

@@ -1,19 +1,20 @@
 //! Kernels compiled for several instruction sets, one of which is chosen at run time.
 //!
-//! The environment variable `TONIC_ISA` (`portable`, `avx2` or `avx512`) chooses an instruction set. Without this
-//! variable, the kernels use the fastest instruction set that the machine supports.
+//! The environment variable `TONIC_ISA` (`portable`, `avx2` or `avx512`) chooses an instruction set. If the variable is
+//! not set or empty, the kernels use the fastest instruction set that the machine supports.
 
 use crate::error::{BaseFault, Error, Result};
 
-/// Environment variable that chooses the instruction set.
+/// Name of the environment variable that chooses the instruction set.
 const VARIABLE: &str = "TONIC_ISA";
 
-/// An instruction set that this machine supports. [`Isa::available`] returns all of them.
+/// An instruction set that this machine supports. [`Isa::available`] returns all instruction sets of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(pub(super) Set);
 
-/// The instruction sets that the kernels are compiled for. On all of them, a fused multiply-add is rounded only once,
-/// so that they give the same bits. On `Portable`, a fused multiply-add can be a call of a slow library function.
+/// The instruction sets that the kernels are compiled for. A fused multiply-add is rounded only once on each of them,
+/// so that all instruction sets give the same bits. On `Portable`, a fused multiply-add can be a call of a slow library
+/// function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Set {
     Portable,
@@ -41,7 +42,7 @@ impl Isa {
     }
 
     /// Returns the instruction set that the environment variable `TONIC_ISA` names. If the variable is not set or
-    /// empty, returns the fastest one.
+    /// empty, returns the fastest instruction set of this machine.
     ///
     /// # Errors
     /// [`Usage`](tonic_base::Error::Usage) if `TONIC_ISA` names an instruction set that this machine doesn't support.
@@ -56,12 +57,13 @@ impl Isa {
         }
     }
 
-    /// Returns the instruction set of [`Isa::named`], or the portable one if [`Isa::named`] returns an error.
+    /// Returns the instruction set that [`Isa::named`] returns, or the portable instruction set if [`Isa::named`]
+    /// returns an error.
     pub fn chosen() -> Isa {
         Isa::named().unwrap_or(Isa(Set::Portable))
     }
 
-    /// Name of the instruction set, as in the environment variable `TONIC_ISA`.
+    /// Name of the instruction set, as used in the environment variable `TONIC_ISA`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Set::Portable => "portable",
@@ -73,9 +75,9 @@ impl Isa {
     }
 }
 
-/// Compiles functions once for each instruction set. Each generated function takes the [`Isa`] to run on as its first
-/// argument. In the body of a function, `V` is the vector type ([`F32x16`](super::vector::F32x16)) of this instruction
-/// set.
+/// Compiles functions once for each instruction set. Each generated function has an additional first argument: the
+/// [`Isa`] to run on. In the body of a function, `V` is the vector type ([`F32x16`](super::vector::F32x16)) of this
+/// instruction set.
 macro_rules! for_each_isa {
     ($(
         $(#[$attribute:meta])*

@@ -1,12 +1,12 @@
 //! Linear layers: the output, and the gradients of the loss by the input and by the weights.
 //!
-//! W^T is the transposed weight matrix, with one row for each input cell. For the output and the weight gradient, there
-//! are sparse and dense kernels. The sparse kernels use only the rows of active cells. If many cells are active, the
-//! dense kernels are faster. Both add the same products in the same order, so that they give the same bits for finite
-//! values.
+//! W^T is the transposed weight matrix, with one row for each input cell. There are sparse and dense kernels for the
+//! output and for the weight gradient. A sparse kernel uses only the rows of active cells. A dense kernel uses all
+//! rows, which is faster if many cells are active. Both kinds add the products in the same order, so that they give the
+//! same bits for finite values.
 //!
-//! The gradient by the input is always computed with a dense kernel ([`matmul_tile`]), because lambda, the gradient of
-//! the loss by the outputs, is always dense.
+//! lambda, the gradient of the loss by the outputs, is always dense. The gradient by the input is therefore always
+//! computed with a dense kernel ([`matmul_tile`]).
 
 use rayon::prelude::*;
 
@@ -14,16 +14,16 @@ use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::F32x16;
 use crate::kernel::{Activity, TILE_WIDTH, Tile, halves, halves_mut};
 
-/// Number of steps that a dense matrix product computes together, in registers. On an instruction set with only 16
-/// registers, it computes half as many.
+/// Number of time steps that the dense matrix product ([`matmul_tile`]) computes together, in registers. If the
+/// instruction set has only 16 registers, it computes half as many time steps together.
 const STEPS: usize = 12;
-/// Number of input cells whose weight gradients the dense kernel computes together, in registers. On an instruction set
-/// with only 16 registers, it computes half as many.
+/// Number of input cells whose weight gradients [`dense_weight_gradient_tile`] computes together, in registers. If the
+/// instruction set has only 16 registers, it computes half as many cells together.
 const CELLS: usize = 8;
-/// Number of rows of weights that one parallel task of [`Panels::add`] adds.
+/// Number of elements of `Panels::weights` that one parallel task of [`Panels::add`] adds.
 const ROWS: usize = 64;
 
-/// Returns the number of steps to allocate for each tile: `steps`, rounded up to a multiple of [`STEPS`], as
+/// Returns the number of time steps to allocate for each tile: `steps`, rounded up to a multiple of [`STEPS`], as
 /// [`matmul_tile`] needs.
 pub(crate) fn stride(steps: usize) -> usize {
     steps.max(1).next_multiple_of(STEPS)
@@ -31,8 +31,8 @@ pub(crate) fn stride(steps: usize) -> usize {
 
 /// The weights and biases of a layer, or their gradients, in the order in which the kernels read them.
 ///
-/// The outputs of the layer are divided into tiles. A panel has the weights from all inputs to one tile of outputs. The
-/// last tile is padded with zeros.
+/// The outputs of the layer are divided into tiles of [`TILE_WIDTH`] outputs. A panel has the weights from all inputs
+/// to one tile of outputs. The last tile is padded with zeros.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Panels {
     inputs: usize,
@@ -66,7 +66,7 @@ impl Panels {
         self.inputs
     }
 
-    /// Number of outputs, without the padding.
+    /// Number of outputs, not counting the padding of the last tile.
     pub(crate) fn outputs(&self) -> usize {
         self.outputs
     }
@@ -76,7 +76,8 @@ impl Panels {
         self.bias.len()
     }
 
-    /// Copies the weights from `weight_t`, the transposed weight matrix (in, out), and the biases from `bias`, (out,).
+    /// Copies a layer's parameters into these panels: the weights from `weight_t`, the transposed weight matrix (in,
+    /// out), and the biases from `bias`, (out,).
     pub(crate) fn pack(&mut self, weight_t: &[f32], bias: &[f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact_mut(self.inputs.max(1)).enumerate() {
@@ -90,9 +91,9 @@ impl Panels {
         }
     }
 
-    /// Copies the weights of a layer for the gradient by its input. `weight_t` is the transposed weight matrix of the
-    /// layer, (in, out). In these panels, the outputs of the layer are the inputs, and the inputs of the layer are the
-    /// outputs.
+    /// Copies a layer's weights into these panels, for the gradient by the layer's input. `weight_t` is the layer's
+    /// transposed weight matrix, (in, out). The outputs of the layer are the inputs of these panels, and the inputs of
+    /// the layer are the outputs of these panels.
     pub(crate) fn pack_transposed(&mut self, weight_t: &[f32]) {
         for (output, weights) in weight_t.chunks_exact(self.inputs.max(1)).enumerate() {
             let panel = &mut self.weights[output / TILE_WIDTH * self.inputs..][..self.inputs];
@@ -102,7 +103,8 @@ impl Panels {
         }
     }
 
-    /// Copies the weights to `weight_t`, the transposed weight matrix (in, out), and the biases to `bias`, (out,).
+    /// Copies the content of these panels to a layer's parameters: the weights to `weight_t`, the transposed weight
+    /// matrix (in, out), and the biases to `bias`, (out,).
     pub(crate) fn unpack(&self, weight_t: &mut [f32], bias: &mut [f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact(self.inputs.max(1)).enumerate() {
@@ -116,8 +118,8 @@ impl Panels {
         }
     }
 
-    /// Adds all `others`, which have the same shape, to these panels, in the order of `others`. Parallel tasks add
-    /// different rows, so that the result doesn't depend on the number of threads.
+    /// Adds the weights and biases of all `others` to these panels, in the order of `others`. All panels must have the
+    /// same shape. The result doesn't depend on the number of threads.
     pub(crate) fn add(&mut self, isa: Isa, others: &[&Panels]) {
         self.weights.par_chunks_mut(ROWS).enumerate().for_each(|(chunk, sums)| {
             others.iter().for_each(|other| add_tiles(isa, sums, &other.weights[chunk * ROWS..][..sums.len()]));
@@ -130,15 +132,15 @@ impl Panels {
         (&self.weights[tile * self.inputs..(tile + 1) * self.inputs], &self.bias[tile])
     }
 
-    /// Like [`Panels::tile`], with weights and biases that can be changed.
+    /// Like [`Panels::tile`], but returns mutable references.
     pub(crate) fn tile_mut(&mut self, tile: usize) -> (&mut [Tile], &mut Tile) {
         (&mut self.weights[tile * self.inputs..(tile + 1) * self.inputs], &mut self.bias[tile])
     }
 }
 
-/// Adds the gradients of one tile of outputs to `panel` (weights) and `bias`. `lambda` is the gradient of the loss by
-/// the outputs, which is the same at each of `steps` steps. `totals` is the input summed over time, as an activity of
-/// one step.
+/// Adds the weight gradients of one tile of outputs to `panel`, and the bias gradients to `bias`. `lambda` is the
+/// gradient of the loss by these outputs, which is the same at each of the `steps` time steps. `totals` is the input of
+/// the layer summed over time, as an activity of one time step.
 pub(crate) fn constant_gradient_tile(
     totals: &Activity,
     lambda: &Tile,
@@ -165,9 +167,10 @@ for_each_isa! {
         }
     }
 
-    /// Writes the input current of every neuron at every step of `activity` to `x`. `x[tile * stride + t][j]` is the
-    /// current of neuron j of tile `tile` at step t. It is the bias + the sum of count * W^T\[cell\] over the active
-    /// cells of the step, in the order of `activity`. `stride` is the number of steps that `x` has for each tile.
+    /// Writes the input current of every neuron at every time step of `activity` to `x`. `x[tile * stride + t][j]` is
+    /// the current of neuron `tile * TILE_WIDTH + j` at time step t. It is the bias + the sum of count * W^T\[cell\]
+    /// over the active cells of the time step, in the order of `activity`. `stride` is the number of time steps that
+    /// `x` has for each tile.
     ///
     /// # Panics
     /// If `x` is too small, or a cell is not an input of the layer.
@@ -183,8 +186,8 @@ for_each_isa! {
         }
     }
 
-    /// Returns the output of one tile at a single step. It is the bias + the sum of count * W^T\[cell\] over `active`,
-    /// the active cells of the step.
+    /// Returns the outputs of one tile at a single time step. They are the bias + the sum of count * W^T\[cell\] over
+    /// `active`, the active cells of the time step. `panel` has the rows of W^T for this tile.
     pub(crate) fn product<V>(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
         let [sums] = gather_step::<V, 1>([panel], [bias], active);
         let mut x = [0.0; TILE_WIDTH];
@@ -193,12 +196,12 @@ for_each_isa! {
     }
 
     /// Adds the gradients of a layer's weights and biases to `gradient`. `activity` is the input of the layer.
-    /// `lambda[tile * stride + t][j]` is the gradient of the loss by output j of tile `tile` at step t. `stride` is the
-    /// number of steps that `lambda` has for each tile.
+    /// `lambda[tile * stride + t][j]` is the gradient of the loss by output `tile * TILE_WIDTH + j` at time step t.
+    /// `stride` is the number of time steps that `lambda` has for each tile.
     ///
-    /// The gradient of a weight is the sum of count\[t\] * lambda\[t\] over the steps t, where count\[t\] is the count
-    /// of the weight's input cell at step t. The gradient of a bias is the sum of lambda\[t\]. Both sums run forward in
-    /// time.
+    /// The gradient of a weight is the sum of count\[t\] * lambda\[t\] over the time steps t, where count\[t\] is the
+    /// count of the weight's input cell. The gradient of a bias is the sum of lambda\[t\]. Both sums are added up in
+    /// the order of time.
     ///
     /// # Panics
     /// If `lambda` is too small, or a cell is not an input of the layer.
@@ -214,9 +217,9 @@ for_each_isa! {
         }
     }
 
-    /// Writes b + a W^T for one tile of outputs to `out`, which has one element for each step. `bias` and `panel` have
-    /// b and W^T for this tile. Input j of tile `tile` of the inputs at step t is `a[tile * stride + t][j]`. The
-    /// products are added in the order of the inputs. `stride` is a value that the function [`stride`] returned.
+    /// Writes the outputs b + a W^T of one tile to `out`, which has one element for each time step. `bias` and `panel`
+    /// have b and W^T for this tile. a is the input: `a[tile * stride + t][j]` is input `tile * TILE_WIDTH + j` at time
+    /// step t. The products are added in the order of the inputs. `stride` must be a result of the function [`stride`].
     ///
     /// # Panics
     /// If `out` doesn't have `stride` elements, or if `stride` is 0 or not a multiple of [`STEPS`].
@@ -240,9 +243,9 @@ for_each_isa! {
         }
     }
 
-    /// Like [`weight_gradient`], for one tile of outputs and a dense input: `a[tile * stride + t][j]` is the count of
-    /// input j of tile `tile` of the inputs at step t. `lambda` has one element for each step. Both functions add the
-    /// same products in the same order.
+    /// Like [`weight_gradient`], but for one tile of outputs and a dense input. `a[tile * stride + t][j]` is the count
+    /// of input `tile * TILE_WIDTH + j` at time step t. `lambda` has one element for each time step. The sums are added
+    /// up in the same order as in [`weight_gradient`].
     pub(crate) fn dense_weight_gradient_tile<V>(
         a: &[Tile],
         stride: usize,
@@ -298,8 +301,8 @@ fn gather_step<V: F32x16, const N: usize>(
     sums
 }
 
-/// Computes [`gather`] for N tiles, from tile `first` on. The first elements of `x` are for tile `first`. Returns N,
-/// the number of tiles that were computed.
+/// Does the work of [`gather`] for N tiles, from tile `first` on. The first element of `x` is for tile `first`. Returns
+/// N.
 #[inline(always)]
 fn gather_tiles<V: F32x16, const N: usize>(
     panels: &Panels,
@@ -320,8 +323,8 @@ fn gather_tiles<V: F32x16, const N: usize>(
     N
 }
 
-/// Computes [`weight_gradient`] for N tiles, from tile `first` on. The first elements of `lambda` are for tile `first`.
-/// Returns N, the number of tiles that were computed.
+/// Does the work of [`weight_gradient`] for N tiles, from tile `first` on. The first element of `lambda` is for tile
+/// `first`. Returns N.
 #[inline(always)]
 fn weight_gradient_tiles<V: F32x16, const N: usize>(
     activity: &Activity,
@@ -362,9 +365,8 @@ fn add_over_time<V: F32x16>(lambda: &[Tile], sum: &mut Tile) {
     store(sums, sum);
 }
 
-/// Computes [`matmul_tile`] for I steps, from step `first` on, and for P halves of a tile of outputs. `parts` has the
-/// index of each half, 0 or 1, and `start` has the bias of each half. All sums stay in registers until they are
-/// returned.
+/// Does the work of [`matmul_tile`] for I time steps, from time step `first` on, and for P halves of a tile of outputs.
+/// `parts` has the index of each half, 0 or 1, and `start` has the bias of each half. The sums stay in registers.
 #[inline(always)]
 fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],
@@ -390,9 +392,9 @@ fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     sums
 }
 
-/// Computes [`dense_weight_gradient_tile`] for I cells of a tile of inputs, from cell `first` on, and for P halves of a
-/// tile of outputs. `parts` has the index of each half, 0 or 1. All sums stay in registers until the last step is
-/// added.
+/// Does the work of [`dense_weight_gradient_tile`] for I cells of a tile of inputs, from cell `first` on, and for P
+/// halves of a tile of outputs. `parts` has the index of each half, 0 or 1. The sums stay in registers until they are
+/// complete.
 #[inline(always)]
 fn dense_gradient_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],

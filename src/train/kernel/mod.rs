@@ -1,7 +1,7 @@
 //! The arithmetic of training, one operation per file, with the CUDA source next to the Rust source.
 //!
 //! ```text
-//! activity      the input of a layer in sparse form: (cell, count) of each active cell at each step
+//! activity      the input of a layer in sparse form: (cell, count) of each active cell at each time step
 //! linear        linear layers: the output, and the gradients by input and weights
 //! iaf           integrate-and-fire neurons, forward and backward over time
 //! spikes        spikes counted per neuron
@@ -16,13 +16,13 @@
 //! program       the CUDA kernels, compiled and loaded
 //! ```
 //!
-//! The CPU kernels handle neurons in tiles of [`TILE_WIDTH`] neighbouring neurons. For all steps of a sample, the
+//! The CPU kernels handle neurons in tiles of [`TILE_WIDTH`] neighbouring neurons. For all time steps of a sample, the
 //! membrane potentials of a tile stay in registers, and the weights of a tile stay in the L1 cache. Layers are padded
-//! to whole tiles with weights of zero. The spikes and gradients of neurons in this padding are not used.
+//! to whole tiles with weights of zero. The spikes and gradients of the padding are not used.
 //!
 //! **The same bits on every CPU.** A kernel is written once and compiled for several instruction sets, one of which is
-//! chosen at run time. A multiply-add is fused on all instruction sets or on none. Every sum has a fixed order, which
-//! does not depend on the vector length or the number of threads.
+//! chosen at run time. A multiply-add is either fused on all instruction sets or on none. Every sum has a fixed order,
+//! which does not depend on the vector length or the number of threads.
 
 mod activity;
 mod adam;

@@ -40,41 +40,41 @@ const SOURCES: [&str; 7] = [
 /// Number of time steps, and number of neurons, in a tile of the CUDA kernels. A matrix product also adds up this many
 /// inputs at a time.
 pub(crate) const TILE: usize = 64;
-/// Distance between the rows of a tile in shared memory, in elements. It is 8 more than the length of a row, to avoid
-/// bank conflicts.
+/// Distance from the start of a row to the start of the next row, in a tile in shared memory, in elements. It is 8
+/// elements more than the length of a row, to avoid bank conflicts.
 const STRIDE: usize = TILE + 8;
-/// Size of a tile in shared memory, in elements, including the gaps between its rows.
+/// Size of a tile in shared memory, as a number of elements, including the gaps between its rows.
 const PLANE: usize = TILE * STRIDE;
 /// Size of a tile of bfloat16 numbers in shared memory, in bytes, including the gaps between its rows.
 const PLANE_BYTES: usize = PLANE * size_of::<u16>();
-/// Threads per block of the kernels that multiply matrices, and of `iaf_backward_constant`. In a product, each of the
-/// four warps of a block computes 32 by 32 elements of a tile.
+/// Number of threads in a CUDA block of the kernels that multiply matrices, and of `iaf_backward_constant`. In a matrix
+/// product, each of the four warps of a block computes 32 by 32 elements of a tile.
 const MULTIPLY_THREADS: usize = 128;
-/// Threads per block of all kernels that don't have [`MULTIPLY_THREADS`] threads per block.
+/// Number of threads in a CUDA block of every kernel that doesn't use [`MULTIPLY_THREADS`].
 pub(crate) const BLOCK_THREADS: usize = 256;
-/// Number of entries (cell and count) that a block of `iaf_forward_cells` keeps in shared memory at a time.
+/// Number of entries (cell and count) that a CUDA block of `iaf_forward_cells` keeps in shared memory at a time.
 const ENTRIES: usize = 2048;
-/// Special value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs): every sample runs for as many steps as
-/// the longest sample of the batch has frames.
+/// Special value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs): every sample runs for as many time
+/// steps as the longest sample of the batch has frames.
 pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
-/// Shared memory of a block of `iaf_forward_cells`, in bytes. It holds the currents of a tile of steps, the frame ends
-/// of two tiles of steps, and [`ENTRIES`] entries.
+/// Shared memory of a CUDA block of `iaf_forward_cells`, in bytes. It holds the input currents of [`TILE`] time steps,
+/// the frame ends of 2 * [`TILE`] time steps, and [`ENTRIES`] entries.
 const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
-/// Shared memory that CUDA reserves in each block, in bytes.
+/// Shared memory that CUDA reserves for itself in each block, in bytes.
 const RESERVED: usize = 1024;
-/// Maximum shared memory of a block of `inflate` or `inflate_input`, in bytes.
+/// Maximum shared memory of a CUDA block of `inflate` or `inflate_input`, in bytes.
 pub(crate) const INFLATE_BYTES: usize = 32 << 10;
 
 /// Precision of matrix products on a GPU. The names are those of PyTorch's `set_float32_matmul_precision`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MatmulPrecision {
-    /// About the precision of float32. Each number is a sum of three bfloat16 numbers.
+    /// About the precision of float32. Each number in a product is the sum of three bfloat16 numbers.
     #[default]
     Highest,
-    /// 16 bits of precision (TF32 has 11). Each number is a sum of two bfloat16 numbers.
+    /// 16 bits of precision (TF32 has 11). Each number in a product is the sum of two bfloat16 numbers.
     High,
-    /// 8 bits of precision. Each number is one bfloat16 number.
+    /// 8 bits of precision. Each number in a product is one bfloat16 number.
     Medium,
 }
 
@@ -105,18 +105,19 @@ impl FromStr for MatmulPrecision {
 /// Types of the elements in the columns of samples in device memory. All sets of a run use the same types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnTypes {
-    /// Type of a frame's end: the index after its last entry, counted from the first entry of the sample.
+    /// Type of the ends of frames. The end of a frame is the index after its last entry (active cell), counted from the
+    /// first entry of the sample.
     pub frame_ends: Width,
-    /// Type of a cell's index.
+    /// Type of the indices of cells.
     pub cells: Width,
-    /// Type of a cell's count, or of its value in a time surface.
+    /// Type of the cells' counts, or of the cells' values in time surfaces.
     pub counts: Width,
 }
 
 impl ColumnTypes {
-    /// Returns the narrowest types for the samples of several sets. Their frames have the shape `shape`, and a sample
-    /// has at most `longest` frames. `counts` has one element for each set: the type of the set's counts. Frame ends
-    /// have at least two bytes.
+    /// Returns the narrowest types that can hold the samples of several sets. `shape` is the shape of all frames, and
+    /// `longest` is the maximum number of frames of a sample. `counts` has the type of the counts of each set. The type
+    /// of the frame ends has at least two bytes.
     pub fn of(shape: FrameShape, longest: usize, counts: impl IntoIterator<Item = Width>) -> ColumnTypes {
         // At least two bytes: sets of smaller frames would gain nothing.
         let entries = shape.cells().saturating_mul(longest as u64).clamp(1 << 8, u32::MAX.into());
@@ -127,16 +128,16 @@ impl ColumnTypes {
         }
     }
 
-    /// Returns the device memory, in bytes, of `samples` samples that have `frames` frames and `entries` entries in
-    /// total. An entry is an active cell of a frame, with its count.
+    /// Returns the size in device memory, in bytes, of `samples` samples that have `frames` frames and `entries`
+    /// entries in total. An entry is an active cell of a frame, with its count.
     pub fn bytes(&self, samples: u64, frames: u64, entries: u64) -> u64 {
         samples * size_of::<Sample>() as u64
             + frames * self.frame_ends.bytes() as u64
             + entries * (self.cells.bytes() + self.counts.bytes()) as u64
     }
 
-    /// Returns how many bfloat16 numbers ("pieces") are needed so that any count of the type `counts`, as float32, is
-    /// exactly their sum. A bfloat16 number has 8 bits of precision.
+    /// Returns the number of bfloat16 numbers ("pieces") that a count is split into. Their sum is exactly the count as
+    /// float32.
     pub(crate) fn input_pieces(&self) -> usize {
         match self.counts {
             Width::U8 => 1,
@@ -146,14 +147,15 @@ impl ColumnTypes {
     }
 }
 
-/// Settings that a program is compiled for, in addition to the device's architecture.
+/// Settings that the CUDA kernels are compiled for, in addition to the device's architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
     /// Types of the columns of samples in device memory.
     pub column_types: ColumnTypes,
     /// Precision of matrix products.
     pub precision: MatmulPrecision,
-    /// Maximum shared memory of a block, in bytes. A multiprocessor has about as much for all its blocks together.
+    /// Maximum shared memory of one CUDA block, in bytes. All blocks on a multiprocessor together have about the same
+    /// maximum.
     pub shared_memory: usize,
 }
 
@@ -165,7 +167,7 @@ impl Variant {
         [declarations().as_str(), head].into_iter().chain(SOURCES).collect::<Vec<_>>().join("\n")
     }
 
-    /// Returns the preprocessor macros for the CUDA text, as (name, value): the constants of this variant, and the
+    /// Returns the preprocessor macros for the CUDA sources, as (name, value): the constants of this variant, and the
     /// constants that Rust and CUDA share.
     pub(crate) fn defines(&self) -> Vec<(String, String)> {
         let number = |width: Width| match width {
@@ -206,8 +208,8 @@ impl Variant {
         stages * 2 * pieces * PLANE_BYTES + if pieces > 1 { 0 } else { tile }
     }
 
-    /// Returns the shared memory, in bytes, of a block that computes a weight gradient with `stages` stages. Each
-    /// number of the layer's input is the sum of `before` bfloat16 numbers.
+    /// Returns the shared memory, in bytes, of a CUDA block that computes a weight gradient with `stages` stages, as
+    /// described at [`Variant::stages`]. Each number of the layer's input is the sum of `before` bfloat16 numbers.
     fn gradient_bytes(&self, before: usize, stages: usize) -> usize {
         stages * (before + self.precision.pieces()) * PLANE_BYTES
     }
@@ -215,7 +217,7 @@ impl Variant {
     /// Returns the number of stages of a matrix product, 1 or 2. A stage is a buffer in shared memory for the tiles
     /// that are multiplied. With 2 stages, one is loaded while the other is used.
     ///
-    /// The result is 2 if a multiprocessor has room for two blocks with 2 stages each. Otherwise it is 1, because two
+    /// The result is 2 if two CUDA blocks with 2 stages each fit on a multiprocessor. Otherwise it is 1, because two
     /// blocks with 1 stage hide more latency than one block with 2 stages. `bytes` returns the shared memory of a block
     /// for a number of stages.
     fn stages(&self, bytes: fn(&Variant, usize) -> usize) -> usize {
@@ -227,7 +229,7 @@ impl Variant {
     }
 }
 
-/// A kernel with its launch settings: number of threads per block, and shared memory per block in bytes.
+/// A CUDA kernel with its launch settings: the number of threads per block, and the shared memory per block in bytes.
 #[derive(Debug)]
 pub(crate) struct Entry {
     kernel: Kernel,
@@ -236,7 +238,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Queues the kernel on a grid of blocks. `blocks` is the number of blocks in x and y.
+    /// Queues the kernel on `stream`, on a grid of CUDA blocks. `blocks` is the number of blocks in x and y.
     ///
     /// # Errors
     /// [`Error::Cuda`].
@@ -244,8 +246,8 @@ impl Entry {
         self.launch_sized(stream, blocks, self.shared_bytes, args)
     }
 
-    /// Like [`Entry::launch`], but each block has `shared_bytes` bytes of shared memory, at most as many as in the
-    /// launch settings. With less memory per block, more blocks can run at the same time.
+    /// Like [`Entry::launch`], but each CUDA block has `shared_bytes` bytes of shared memory, which must not be more
+    /// than in the launch settings. With less shared memory per block, more blocks can run at the same time.
     ///
     /// # Errors
     /// [`Error::Cuda`].
@@ -266,35 +268,37 @@ impl Entry {
 pub struct Program {
     device: Device,
     variant: Variant,
-    /// Chooses the samples of a batch.
+    /// Kernel that chooses the samples of the next batch.
     pub(crate) draw: Entry,
-    /// Writes a batch as dense frames of float32.
+    /// Kernel that writes a batch as dense frames of float32.
     pub(crate) inflate: Entry,
-    /// Writes a batch as dense frames for the first layer's weight gradient, each count as the sum of bfloat16 pieces.
+    /// Kernel that writes a batch as dense frames for the first layer's weight gradient. Each count is the sum of
+    /// bfloat16 numbers.
     pub(crate) inflate_input: Entry,
-    /// Runs the first layer forward in time.
+    /// Kernel that runs the first layer forward in time.
     pub(crate) iaf_forward_cells: Entry,
-    /// Runs a hidden layer forward in time. For all hidden layers but the first.
+    /// Kernel that runs a hidden layer forward in time, except the first layer.
     pub(crate) iaf_forward: Entry,
-    /// Counts the spikes of a hidden layer.
+    /// Kernel that counts the spikes of a hidden layer.
     pub(crate) count_spikes: Entry,
-    /// Computes logits and losses, and the gradients of the loss by the logits and by the last hidden layer's spikes.
+    /// Kernel that computes logits and losses, and the gradients of the loss by the logits and by the last hidden
+    /// layer's spikes.
     pub(crate) readout: Entry,
-    /// Computes the gradients of the readout's weights and biases, and the batch's loss and accuracy.
+    /// Kernel that computes the gradients of the readout's weights and biases, and the loss and accuracy of the batch.
     pub(crate) readout_gradient: Entry,
-    /// Runs the last hidden layer backward in time.
+    /// Kernel that runs the last hidden layer backward in time.
     pub(crate) iaf_backward_constant: Entry,
-    /// Runs a hidden layer backward in time. For all hidden layers but the last.
+    /// Kernel that runs a hidden layer backward in time, except the last hidden layer.
     pub(crate) iaf_backward: Entry,
-    /// Computes the first layer's weight gradient from the sparse cells of the input.
+    /// Kernel that computes the first layer's weight gradient from the sparse input.
     pub(crate) weight_gradient_cells: Entry,
-    /// Computes the first layer's weight gradient from the dense input that `inflate_input` wrote.
+    /// Kernel that computes the first layer's weight gradient from the dense input that `inflate_input` wrote.
     pub(crate) weight_gradient_input: Entry,
-    /// Computes the weight gradient of a hidden layer. For all hidden layers but the first.
+    /// Kernel that computes the weight gradient of a hidden layer, except the first layer.
     pub(crate) weight_gradient: Entry,
-    /// Adds up the partial sums of the gradients, and updates the parameters with Adam.
+    /// Kernel that adds up the partial sums of the gradients, and updates the parameters with Adam.
     pub(crate) update: Entry,
-    /// Copies the weights to the arrays that the matrix products read.
+    /// Kernel that copies the weights to the arrays that the matrix products read.
     pub(crate) pack: Entry,
 }
 

@@ -1,11 +1,12 @@
 //! Forward and backward pass of one sample through all layers, on the CPU.
 //!
-//! Each layer runs over all steps of the sample, tile by tile, before the next layer starts. The membrane potentials of
-//! a tile stay in registers, and the weights of a tile in the L1 cache. The output of a layer is a sparse [`Activity`].
-//! The membrane potentials are also stored, for the backward pass.
+//! Each layer runs over all time steps of the sample, tile by tile, before the next layer starts. The membrane
+//! potentials of a tile stay in registers, and the weights of a tile in the L1 cache. The output of a layer is a sparse
+//! [`Activity`]. The membrane potentials are also stored, for the backward pass.
 //!
-//! The readout is linear, and the loss uses the sum of the readout's output over time. The readout therefore needs only
-//! the spikes summed over time, and the gradient by the spikes of the last hidden layer is the same at every step.
+//! The readout is linear, and the loss uses the readout's output summed over time. This has two consequences. The
+//! readout needs only the spikes summed over time, and the gradient by the spikes of the last hidden layer is the same
+//! at every time step.
 
 use tonic_shard::SampleFrames;
 
@@ -20,10 +21,10 @@ use crate::kernel::{Activity, TILE_WIDTH, Tile, iaf, linear};
 /// Weights of a layer, in the order in which the kernels read them.
 #[derive(Debug)]
 pub(crate) struct PackedLayer {
-    /// Weights for the forward pass: W^T, with one row per input, and the bias.
+    /// Weights for the forward pass (W^T, with one row per input), and the biases.
     pub(crate) forward: Panels,
-    /// Weights for the gradient by the inputs: W, with one row per output. `None` in the first layer, which doesn't
-    /// need this gradient.
+    /// Weights for the gradient by the layer's input: W, with one row per output. `None` in the first layer, where this
+    /// gradient is not needed.
     pub(crate) transposed: Option<Panels>,
 }
 
@@ -39,29 +40,31 @@ pub(crate) struct PackedNetwork {
     pub(crate) readout: PackedLayer,
 }
 
-/// State of the forward and backward pass of a sample. The buffers are reused for the next sample.
+/// Buffers of the forward and backward pass of a sample. They are used again for the next sample.
 #[derive(Debug, Default)]
 pub(crate) struct SampleState {
-    /// Input of the network as element 0, followed by the spikes of each hidden layer.
+    /// Element 0 is the input of the network. The next elements are the spikes of the hidden layers, one element for
+    /// each layer.
     activities: Vec<Activity>,
-    /// Membrane potentials, one list for each hidden layer. The lists are flat: `potentials[layer][tile * stride + t]`
-    /// has the potentials of the neurons of tile `tile` at step t. The stride is the result of [`linear::stride`].
+    /// Membrane potentials, one flat list for each hidden layer. `potentials[layer][tile * stride + t]` has the
+    /// potentials of the [`TILE_WIDTH`] neurons of tile `tile` at time step t. The stride is the result of
+    /// [`linear::stride`].
     potentials: Vec<Vec<Tile>>,
-    /// Spikes of the current layer as bits. Bit j of `fired[t * tiles + tile]` is set if neuron j of tile `tile` spiked
-    /// at step t.
+    /// Spikes of one hidden layer as bits. Bit j of `fired[t * tiles + tile]` is set if neuron `tile * TILE_WIDTH + j`
+    /// spiked at time step t. All layers use this buffer in turn.
     fired: Vec<u32>,
-    /// Spikes of the last hidden layer summed over time, as an activity of one step.
+    /// Spikes of the last hidden layer summed over time, as an activity of one time step.
     totals: Activity,
-    /// Buffer for the computation of `totals`.
+    /// Scratch memory for the computation of `totals`.
     sums: Vec<f32>,
-    /// Gradient of the loss by the input currents of the current layer. `lambda[tile * stride + t]` has the gradients
-    /// for the neurons of tile `tile` at step t.
+    /// Gradient of the loss by the input currents of one hidden layer. `lambda[tile * stride + t]` has the gradients
+    /// for the [`TILE_WIDTH`] neurons of tile `tile` at time step t. All layers use this buffer in turn.
     lambda: Vec<Tile>,
-    /// Gradient of the loss by the input currents of the layer above the current layer. `above[tile * stride + t]` has
-    /// the gradients for the neurons of tile `tile` at step t.
+    /// Gradient of the loss by the input currents of the next hidden layer, in the same layout as `lambda`. The
+    /// backward pass uses it to compute the gradient by the spikes of the layer before.
     above: Vec<Tile>,
-    /// Buffer for the input of a layer as a dense matrix. `dense[tile * stride + t]` has the counts of the inputs of
-    /// tile `tile` at step t.
+    /// Buffer for the input of a layer as a dense matrix. `dense[tile * stride + t]` has the counts of the
+    /// [`TILE_WIDTH`] inputs of tile `tile` at time step t.
     dense: Vec<Tile>,
 }
 
@@ -78,8 +81,9 @@ impl SampleState {
 }
 
 impl PackedNetwork {
-    /// Runs a sample forward for `steps` steps, or for all its frames if it has more. Writes the output of the readout,
-    /// summed over time, to `logits`. `index` is the index of the sample in the batch, for error messages.
+    /// Runs a sample forward for `steps` time steps. A sample with more than `steps` frames runs for all its frames.
+    /// Writes the output of the readout, summed over time, to `logits`. `index` is the index of the sample in the
+    /// batch, for error messages.
     ///
     /// If an interruption is requested, this function and [`backward`](Self::backward) return early, with results that
     /// the caller must discard.
@@ -133,9 +137,9 @@ impl PackedNetwork {
         Ok(())
     }
 
-    /// Adds the gradients of all parameters to `gradients`, which has one element for each layer. They are the
-    /// gradients for the sample that [`forward`](Self::forward) ran last. `gradient` is the gradient of the loss by the
-    /// logits of this sample.
+    /// Computes the gradients of all parameters for the sample that [`forward`](Self::forward) ran last, and adds them
+    /// to `gradients`, which has one element for each layer. `gradient` is the gradient of the loss by the logits of
+    /// this sample.
     pub(crate) fn backward(&self, state: &mut SampleState, gradient: &[f32], gradients: &mut [Panels]) {
         let steps = state.activities[0].steps();
         let stride = linear::stride(steps);

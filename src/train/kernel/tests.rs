@@ -44,15 +44,15 @@ fn exponential_is_close_over_its_whole_range_and_underflows_to_zero() {
 }
 
 /// Whether each sum in `got` differs from the sum at the same index in `expected` by at most 1e-6 * `largest`.
-/// `largest` is the largest absolute value that such a sum can have. The tolerance is not relative to the sum itself:
-/// if large terms cancel, the sum is small, but the rounding errors are not.
+/// `largest` is the largest absolute value that a sum can have. The tolerance is not relative to the sum itself,
+/// because a sum can be small although its terms, and so its rounding errors, are large.
 fn close(got: impl Iterator<Item = f64>, expected: &[f64], largest: f64) -> bool {
     let mut apart = got.zip(expected).map(|(got, expected)| (got - expected).abs());
     apart.all(|apart| apart <= 1e-6 * largest)
 }
 
-/// Runs the forward kernel on the input currents `x`. `x[tile * steps + t]` has the currents of one tile at step t.
-/// Returns the membrane potentials in the same order, and `fired` as in [`iaf::forward`].
+/// Runs the forward kernel on the input currents `x`. `x[tile * steps + t]` has the currents of one tile at time step
+/// t. Returns the membrane potentials in the same order, and `fired` as in [`iaf::forward`].
 fn run_forward(isa: Isa, neuron: &Neuron, x: &[Tile], steps: usize) -> (Vec<Tile>, Vec<u32>) {
     let mut v = x.to_vec();
     let mut fired = vec![u32::MAX; x.len()];
@@ -246,11 +246,10 @@ proptest! {
 
 /// Compares lambda, the gradient of the loss by the input currents, with numerical differentiation.
 ///
-/// The spike count is a step function, so that numerical differentiation of the network gives 0, not the surrogate
-/// gradient. The test differentiates a smooth system instead, in which s[t] = recorded spikes + F(v) - F(recorded v),
-/// where F' = sigma. With the recorded currents, all v and s of this system are the recorded ones, and ds/dv is
-/// sigma(v). By the chain rule, also through the reset, the derivative of the loss by the currents is lambda. Central
-/// differences in float64 must therefore equal lambda.
+/// The spike count is a step function: its numerical derivative is 0, not the surrogate gradient. The test therefore
+/// differentiates a smooth neuron, whose spike count is s[t] = recorded spikes + F(v) - F(recorded v), where F' =
+/// sigma. With the recorded currents, the smooth neuron has the recorded v and s, but its ds/dv is sigma(v). The
+/// derivative of its loss by the currents is therefore lambda, by the chain rule.
 #[test]
 fn lambda_is_the_derivative_of_the_smoothed_neuron() {
     let mut rng = ChaCha8Rng::seed_from_u64(11);

@@ -1,15 +1,15 @@
 //! Vectors of sixteen float32 for each instruction set. The kernels are written with these vectors.
 //!
 //! Plain loops are not enough: for some instruction sets, the compiler turns them into gathers and scatters (a matmul
-//! took 30 times as long with AVX-512 as with AVX2). Every operation on a vector rounds as the same operation of
-//! [`f32`] does, so that all instruction sets give the same bits.
+//! took 30 times as long with AVX-512 as with AVX2). Every operation on a vector rounds like the same operation on
+//! [`f32`], so that all instruction sets give the same bits.
 
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// A float32 or a vector of float32, for arithmetic that is written once for both.
+/// A float32 or a vector of float32. A formula that is written with this trait works for both.
 pub(crate) trait Real: Copy {
     /// Returns a value with `x` in every lane.
     fn splat(x: f32) -> Self;
@@ -27,7 +27,7 @@ pub(crate) trait Real: Copy {
     fn sqrt(self) -> Self;
     /// Returns the absolute value of self.
     fn abs(self) -> Self;
-    /// Returns self, truncated toward zero.
+    /// Returns the integer part of self: self rounded toward zero.
     fn trunc(self) -> Self;
     /// Returns the larger of self and `bound`, or NaN if self is NaN.
     fn at_least(self, bound: Self) -> Self;
@@ -189,7 +189,7 @@ pub(crate) struct Avx2(__m256, __m256);
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(__m512);
 
-/// Evaluates an expression that calls intrinsics on vectors, in an `unsafe` block.
+/// Evaluates an expression that calls vector intrinsics, in an `unsafe` block.
 #[cfg(target_arch = "x86_64")]
 macro_rules! intrinsics {
     ($calls:expr) => {{

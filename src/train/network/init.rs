@@ -10,8 +10,8 @@ impl Network {
     /// distribution U(-1/sqrt(n), 1/sqrt(n)), as in PyTorch's `nn.Linear.reset_parameters`
     /// (`kaiming_uniform_(a=sqrt(5))`).
     ///
-    /// The values are drawn in the order of the parameters from ChaCha8, whose stream is the same on every machine.
-    /// PyTorch draws other values for the same seed.
+    /// The random numbers come from ChaCha8, which gives the same numbers on every machine. They are drawn in the order
+    /// of the parameters. PyTorch draws other numbers for the same seed.
     pub fn new(shape: Shape, neuron: Iaf, rng: &mut ChaCha8Rng) -> Network {
         let mut parameters = Parameters::zeros(shape);
         for layer in parameters.layers_mut() {

@@ -4,7 +4,7 @@
 //! of the second. The odd numbers are the layers of neurons, which have no parameters. All tensors are float32.
 //!
 //! The metadata of the file has one key, `tonic_toolkit`. Its value is a JSON object with the neurons' constants, the
-//! class names and the number of steps. There is only one key because several keys would be written in random order,
+//! class names and the number of time steps. It is a single key because several keys would be written in random order,
 //! but the same network must always give the same bytes.
 
 use std::collections::{BTreeSet, HashMap};
@@ -18,17 +18,17 @@ use tonic_base::publish;
 use crate::error::{BaseFault, Error, ModelError, Result};
 use crate::network::{Iaf, Network, Parameters, Shape};
 
-/// Key in the metadata of the model file. Its value describes the network, as JSON.
+/// Key in the metadata of the model file. Its value is the description of the network, as JSON.
 const KEY: &str = "tonic_toolkit";
 
-/// The content of a model file: a network, its class names and its number of steps.
+/// The content of a model file: a network, its class names and its number of time steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
-    /// Constants of the neurons, and parameters.
+    /// The network: the constants of its neurons, and its parameters.
     pub network: Network,
     /// Names of the classes, in the order of the network's outputs.
     pub classes: Vec<String>,
-    /// Number of steps per sample that the network was trained with.
+    /// Number of time steps per sample that the network was trained with.
     pub steps: usize,
 }
 
@@ -42,7 +42,7 @@ struct Description {
 /// Reads a model file.
 ///
 /// # Errors
-/// [`Io`](tonic_base::Error::Io) if the file cannot be read, [`Error::Model`] if it is not a valid model file.
+/// [`Io`](tonic_base::Error::Io) if the file cannot be read, [`Error::Model`] if the file is not a valid model file.
 pub fn read_model(path: &Path) -> Result<Model, Error> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "read the model"))?;
     from_bytes(&bytes).map_err(|source| Error::Model { path: path.into(), source })
@@ -57,11 +57,11 @@ pub fn write_model(path: &Path, model: &Model) -> Result<(), Error> {
     Ok(publish(path, &bytes)?)
 }
 
-/// Returns the content of the model file of `model`.
+/// Returns the content of a model file for `model`.
 ///
 /// # Errors
-/// [`ModelError::Description`] if the description cannot be written as JSON, [`ModelError::Format`] if the header of
-/// the file would be too large.
+/// [`ModelError::Description`] if the metadata cannot be written as JSON, [`ModelError::Format`] if the header of the
+/// file would be too large.
 pub fn to_bytes(model: &Model) -> Result<Vec<u8>, ModelError> {
     let Model { network, classes, steps } = model;
     let description = Description { neuron: network.neuron, classes: classes.clone(), steps: *steps };
@@ -141,7 +141,8 @@ fn check_neuron(neuron: &Iaf) -> Result<(), ModelError> {
     }
 }
 
-/// Returns the shape and the values of the tensor `name`. The values must be float32, without NaN and infinity.
+/// Returns the shape and the values of the tensor `name`. Returns an error if the tensor is missing or not float32, or
+/// if a value is NaN or infinite.
 fn float32(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
     let view = tensors.tensor(name).map_err(|_| ModelError::Missing { name: name.to_owned() })?;
     if view.dtype() != Dtype::F32 {

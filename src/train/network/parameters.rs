@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::iaf::Neuron;
 use crate::network::surrogate::SingleExponential;
 
-/// Constants of integrate-and-fire neurons without leak. Such a neuron can spike several times per step. Each spike
-/// subtracts the threshold theta from the membrane potential.
+/// Constants of integrate-and-fire neurons without leak. Such a neuron can spike several times per time step. Each
+/// spike subtracts the threshold theta from the membrane potential.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Iaf {
     /// Spike threshold theta, a positive number.
@@ -25,7 +25,7 @@ impl Default for Iaf {
 }
 
 impl Iaf {
-    /// Returns the constants in the form that the kernels use.
+    /// Returns these constants in the form that the kernels use.
     pub(crate) fn constants(&self) -> Neuron {
         let width = self.theta * self.surrogate.grad_width;
         Neuron {
@@ -37,7 +37,7 @@ impl Iaf {
     }
 }
 
-/// The sizes of a network. Each is at least 1.
+/// The sizes of a network: the numbers of its inputs, neurons and classes. Each is at least 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Number of inputs, which is the number of cells in a frame.
@@ -69,7 +69,7 @@ impl Shape {
     }
 }
 
-/// One value for each weight and bias of a network: its parameters, or their gradients.
+/// One value for each weight and bias of a network. The values are either the parameters or their gradients.
 ///
 /// The values are one flat list, in the order of the state dict of the equivalent `nn.Sequential` (`0.weight`,
 /// `0.bias`, `2.weight`, ...). Weight matrices are transposed, (in, out) row-major, so that all weights of one input
@@ -102,7 +102,7 @@ impl Linear<&[f32]> {
 }
 
 impl Linear<&mut [f32]> {
-    /// Sets the weights. `weight` is the weight matrix W, (out, in) row-major, as in PyTorch.
+    /// Sets the weights of the layer. `weight` is the weight matrix W, (out, in) row-major, as in PyTorch.
     pub fn set_weight(&mut self, weight: &[f32]) {
         for (o, row) in weight.chunks_exact(self.inputs).enumerate() {
             self.weight_t.iter_mut().skip(o).step_by(self.outputs).zip(row).for_each(|(to, from)| *to = *from);
@@ -111,7 +111,7 @@ impl Linear<&mut [f32]> {
 }
 
 impl Parameters {
-    /// Makes parameters for a network with the sizes `shape`. All are zero.
+    /// Makes parameters for a network with the sizes `shape`. All values are zero.
     pub fn zeros(shape: Shape) -> Parameters {
         let values = vec![0.0; shape.parameters()];
         Parameters { shape, values }
@@ -127,7 +127,7 @@ impl Parameters {
         &self.values
     }
 
-    /// All weights and biases as one flat list that can be changed.
+    /// All weights and biases as one flat list, as a mutable slice.
     pub fn flat_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
@@ -144,7 +144,7 @@ impl Parameters {
         })
     }
 
-    /// Returns the linear layers, from the first to the readout, with parameters that can be changed.
+    /// Returns the linear layers, from the first to the readout, with mutable slices of their parameters.
     pub fn layers_mut(&mut self) -> impl Iterator<Item = Linear<&mut [f32]>> {
         let mut rest = self.values.as_mut_slice();
         self.shape.linears().map(move |(inputs, outputs)| {

@@ -6,25 +6,25 @@ use crate::kernel::interface::{BatchScore, Layer};
 use crate::kernel::program::{INFLATE_BYTES, Program, TILE};
 use crate::network::Shape;
 
-/// Maximum sizes of batches and epochs, which determine the sizes of a network's buffers on a GPU.
+/// Maximum sizes of batches and epochs. They determine the sizes of the buffers of a network on a GPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
     /// Maximum number of samples in a batch.
     pub batch: usize,
-    /// Maximum number of steps that a sample runs for.
+    /// Maximum number of time steps that a sample runs for.
     pub longest: usize,
-    /// Whether the network is trained; evaluation needs fewer buffers.
+    /// Whether the network is trained. Evaluation alone needs fewer buffers.
     pub trained: bool,
-    /// Maximum number of samples in an epoch, if the buffers keep the predictions of the whole epoch. 0 if they keep
-    /// only the predictions of the last batch.
+    /// Maximum number of samples in an epoch, if the buffers keep the predictions for a whole epoch. 0 if they keep
+    /// only the predictions for the last batch.
     pub kept: u64,
     /// Maximum number of batches in an epoch.
     pub batches: u64,
 }
 
 impl Extent {
-    /// Number of time steps T in the buffers: the maximum number of steps of a sample, rounded up to a multiple of
-    /// [`TILE`].
+    /// Returns T, the number of time steps in the buffers: the maximum number of time steps of a sample, rounded up to
+    /// a multiple of [`TILE`].
     pub(super) fn time(&self) -> usize {
         padded(self.longest.max(1))
     }
@@ -34,21 +34,21 @@ impl Extent {
         self.batch * self.time()
     }
 
-    /// Returns the length of a buffer that only training needs: `len` if the network is trained, and 0 otherwise.
+    /// Returns the length of a buffer that only training needs: `len` if the network is trained, otherwise 0.
     pub(super) fn trained(&self, len: usize) -> usize {
         if self.trained { len } else { 0 }
     }
 }
 
-/// Number of CUDA blocks that the gradient of one weight matrix is divided among, if possible: enough for the largest
-/// GPUs. A matrix of more tiles than this has one block for each tile.
+/// Number of CUDA blocks that together compute the gradient of one weight matrix, if possible. It is enough for the
+/// largest GPUs. A matrix with more tiles than this number has one block for each tile.
 const GRADIENT_BLOCKS: usize = 256;
 /// Limit for the number of float32 values in all partial sums of the gradient of one weight matrix together. A matrix
-/// of more weights than this has one partial sum.
+/// with more weights than this limit has one partial sum.
 const MAX_PARTIALS: usize = 1 << 26;
 
-/// Maximum size in bytes of a dense input for the first layer's weight gradient. If the dense input would be larger,
-/// the gradient is computed from the sparse cells.
+/// Maximum size in bytes of the dense input for the first layer's weight gradient. If the input would be larger, the
+/// gradient is computed from the sparse input.
 const MAX_DENSE_INPUT: usize = 1 << 30;
 /// Maximum number of frames of the dense input that one CUDA block writes.
 const INPUT_FRAMES: usize = 16;
@@ -57,7 +57,8 @@ const INPUT_FRAMES: usize = 16;
 /// are all 0xff is NaN.
 pub(super) const POISON: u8 = 0xff;
 
-/// Dense input of a batch, (pieces, batch, T, width). Each count is the sum of `pieces` bfloat16 numbers.
+/// Dense input of a batch, (pieces, batch, T, width). Each count is the sum of `pieces` bfloat16 numbers. `width` is
+/// the number of cells in a frame, rounded up to a multiple of [`TILE`].
 #[derive(Debug)]
 pub(super) struct DenseInput {
     pub(super) width: usize,
@@ -66,8 +67,8 @@ pub(super) struct DenseInput {
     pub(super) values: Buffer<u16>,
 }
 
-/// Spike counts of one hidden layer, for each sample and neuron, (batch, width). All hidden layers use the same buffers
-/// in turn, so these are large enough for the widest layer. They are empty if the network isn't trained.
+/// Spike counts of one hidden layer, for each sample and neuron, (batch, width). All hidden layers use these buffers in
+/// turn, so the buffers are large enough for the widest layer. The buffers are empty if the network isn't trained.
 #[derive(Debug)]
 pub(super) struct CountedSpikes {
     pub(super) spikes: Buffer<f64>,
@@ -79,19 +80,20 @@ pub(super) struct AdamState {
     pub(super) mean: Buffer<f32>,
     pub(super) mean_square: Buffer<f32>,
     pub(super) lr: Buffer<f64>,
-    /// Adam's beta1, beta2 and eps; `None` if the step computes gradients only.
+    /// Adam's beta1, beta2 and eps. `None` if a step computes gradients but doesn't update the parameters.
     pub(super) settings: Option<[f64; 3]>,
 }
 
-/// Buffers of a hidden layer. A width is a number of neurons or inputs, rounded up to a multiple of [`TILE`].
+/// Buffers of a hidden layer. `width` and `before_width` are the numbers of its neurons and inputs, rounded up to
+/// multiples of [`TILE`].
 #[derive(Debug)]
 pub(super) struct Hidden {
     pub(super) neurons: usize,
     pub(super) width: usize,
     pub(super) before_width: usize,
-    /// Index of the layer's first weight in the flat parameters of the network.
+    /// Index of the layer's first weight in the network's flat list of parameters.
     pub(super) weights_at: usize,
-    /// Index of the layer's first bias in the flat parameters of the network.
+    /// Index of the layer's first bias in the network's flat list of parameters.
     pub(super) bias_at: usize,
     /// Weight matrix W for the forward pass, each weight as the sum of bfloat16 pieces. Empty in the first layer.
     pub(super) forward: Buffer<u16>,
@@ -126,8 +128,8 @@ pub(super) struct Readout {
 }
 
 impl DenseInput {
-    /// Allocates the dense input, for frames of `cells` cells. Returns `None` if the network isn't trained, or if the
-    /// dense input or one of its frames would be too large.
+    /// Allocates the dense input for frames of `cells` cells. Returns `None` if the network isn't trained, if the dense
+    /// input would be too large, or if one frame doesn't fit into the shared memory of a CUDA block.
     pub(super) fn new(program: &Program, extent: Extent, cells: usize) -> Result<Option<DenseInput>> {
         let (width, pieces) = (padded(cells), program.column_types().input_pieces());
         let block_frames = INFLATE_BYTES / (pieces * width * size_of::<u16>());
@@ -139,15 +141,15 @@ impl DenseInput {
         Ok(Some(DenseInput { width, pieces, block_frames: block_frames.min(INPUT_FRAMES), values }))
     }
 
-    /// Returns the size in bytes of the shared memory of each CUDA block that writes the dense input.
+    /// Returns the shared memory, in bytes, of a CUDA block that writes a part of the dense input.
     pub(super) fn block_bytes(&self) -> usize {
         self.pieces * self.width * self.block_frames * size_of::<u16>()
     }
 }
 
 impl Hidden {
-    /// Allocates a layer with `inputs` inputs and `outputs` neurons, whose parameters start at index `at` of the flat
-    /// parameters. `first` and `last` say whether it is the first or the last hidden layer.
+    /// Allocates a layer with `inputs` inputs and `outputs` neurons. Its parameters start at index `at` of the
+    /// network's flat list of parameters. `first` and `last` say whether it is the first or the last hidden layer.
     pub(super) fn new(
         program: &Program,
         extent: Extent,
@@ -182,7 +184,8 @@ impl Hidden {
         [spikes, lambda].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))
     }
 
-    /// Returns the size of a grid of CUDA blocks that has one block for each pair of a sample and a tile of neurons.
+    /// Returns the size of a grid of CUDA blocks: in x, one block for each sample of the batch; in y, one block for
+    /// each tile of neurons.
     pub(super) fn blocks(&self, batch: usize) -> [usize; 2] {
         [batch, self.width / TILE]
     }
@@ -204,7 +207,7 @@ impl Hidden {
 }
 
 impl Readout {
-    /// Allocates the readout, whose parameters start at index `at` of the flat parameters.
+    /// Allocates the readout. Its parameters start at index `at` of the network's flat list of parameters.
     pub(super) fn new(device: &Device, extent: Extent, shape: &Shape, at: usize) -> Result<Readout> {
         let (neurons, classes) = (shape.hidden.last().copied().unwrap_or(shape.inputs), shape.classes);
         let (batch, width) = (extent.batch, padded(neurons));
@@ -273,8 +276,8 @@ pub(super) fn padded(n: usize) -> usize {
     n.next_multiple_of(TILE)
 }
 
-/// Returns the number of partial sums of the gradient of one weight matrix. This number decides the order of additions.
-/// It is computed from the arguments only, so that it is the same on every GPU.
+/// Returns the number of partial sums of the gradient of one weight matrix. This number decides the order of additions,
+/// so it is computed only from the arguments and is the same on every GPU.
 fn splits(batch: usize, before_width: usize, width: usize) -> usize {
     let tiles = before_width / TILE * (width / TILE);
     let most = (MAX_PARTIALS / (before_width * width)).max(1);

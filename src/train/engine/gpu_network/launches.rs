@@ -1,4 +1,4 @@
-//! The kernel launches of a step.
+//! The kernel launches of a training step.
 
 use crate::engine::gpu_network::buffers::{AdamState, Hidden, Readout};
 use crate::engine::gpu_network::network::GpuNetwork;
@@ -11,9 +11,9 @@ use crate::kernel::interface::{
 use crate::kernel::program::{BLOCK_THREADS, Entry, LONGEST_OF_BATCH, TILE};
 
 impl GpuNetwork {
-    /// Queues the kernel that chooses the samples of the next batch. Each sample will run for `steps` steps, or for all
-    /// its frames if it has more than `steps`. If `steps` is `None`, every sample will run for as many steps as the
-    /// longest sample of the batch has frames.
+    /// Queues the kernel that chooses the samples of the next batch. Each sample will run for `steps` time steps. A
+    /// sample with more than `steps` frames will run for all its frames. If `steps` is `None`, every sample will run
+    /// for as many time steps as the longest sample of the batch has frames.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -29,8 +29,8 @@ impl GpuNetwork {
         self.program.draw.launch(stream, [1, 1], &args)
     }
 
-    /// Queues the kernels that choose the samples of the next batch and run them forward. They write the loss and the
-    /// predicted class of each sample. `steps` is as in [`draw`](Self::draw).
+    /// Queues the kernels that choose the samples of the next batch and run them forward. The kernels write the loss
+    /// and the predicted class of each sample. `steps` has the same meaning as in [`draw`](Self::draw).
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -82,8 +82,9 @@ impl GpuNetwork {
         self.program.count_spikes.launch(stream, layer.blocks(self.extent.batch), &args)
     }
 
-    /// Queues the kernels of a training step. They choose the samples of the next batch, run them forward and backward,
-    /// and update the parameters if [`load`](Self::load) got an optimiser. `steps` is as in [`draw`](Self::draw).
+    /// Queues the kernels of a training step. The kernels choose the samples of the next batch, and run them forward
+    /// and backward. They update the parameters if [`load`](Self::load) got an optimiser. `steps` has the same meaning
+    /// as in [`draw`](Self::draw).
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -120,8 +121,8 @@ impl GpuNetwork {
         self.launch_parameters(stream, &self.program.update)
     }
 
-    /// Makes the side stream wait for `stream`. Work that is queued on the side stream after this call starts only when
-    /// all work that was queued on `stream` before the call has ended.
+    /// Makes the second stream, `side`, wait for `stream`. Work that is queued on `side` after this call starts when
+    /// all work that was queued on `stream` before this call has ended.
     fn fork(&self, stream: &Stream) -> Result<()> {
         stream.record(&self.fork)?;
         self.side.wait(&self.fork)

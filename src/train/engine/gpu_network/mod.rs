@@ -1,5 +1,5 @@
-//! The network on a GPU: buffers (`buffers.rs`), state and copies (`network.rs`), and the kernel launches of a step
-//! (`launches.rs`).
+//! The network on a GPU: buffers (`buffers.rs`), state and copies (`network.rs`), and the kernel launches of a training
+//! step (`launches.rs`).
 //!
 //! ```text
 //! draw -+-> iaf_forward of each layer -> readout -+-> iaf_backward of each layer, last first --------+-> update
@@ -7,13 +7,13 @@
 //!       +-> inflate_input                         +-> readout_gradient -> weight_gradient of each ---+
 //! ```
 //!
-//! The kernels in the lower line run at the same time as those in the upper line, on a second stream, because one
+//! The kernels in the lower line run on a second stream, at the same time as those in the upper line, because one
 //! kernel alone doesn't fill a large GPU.
 //!
 //! Every launch has a fixed grid and fixed arguments. What changes from batch to batch is in device memory: the samples
-//! of the batch, their number, and the number of updates. A step is therefore recorded as a graph once for each source
-//! of batches. For each batch of an epoch, the host only replays the graph. Every sum has a fixed order: the same run
-//! on the same device gives the same bits.
+//! of the batch, their number, and the number of updates. A training step is therefore recorded as a graph once for
+//! each source of batches. For each batch of an epoch, the host only replays the graph. Every sum has a fixed order:
+//! the same run on the same device gives the same bits.
 
 mod buffers;
 mod launches;

@@ -13,7 +13,7 @@ use crate::kernel::program::Program;
 use crate::kernel::{Adam, SpikeCounts};
 use crate::network::{Network, Parameters, Shape};
 
-/// A network in device memory, with the optimiser's state and the buffers of a step.
+/// A network in device memory, with the optimiser's state and the buffers of a training step.
 #[derive(Debug)]
 pub struct GpuNetwork {
     pub(super) program: Arc<Program>,
@@ -79,8 +79,8 @@ impl GpuNetwork {
         })
     }
 
-    /// Copies the parameters of `network` and the optimiser's state to the device. Without `adam`, a step computes
-    /// gradients but doesn't update the parameters.
+    /// Copies the parameters of `network` and the optimiser's state to the device. If `adam` is `None`, a training step
+    /// computes gradients but doesn't update the parameters.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda), [`Error::DeviceMemory`](crate::Error::DeviceMemory).
@@ -103,8 +103,8 @@ impl GpuNetwork {
         self.launch_parameters(stream, &self.program.pack)
     }
 
-    /// Sets the weight of each class in the loss of steps that are queued or recorded later. With `None`, the loss is
-    /// the plain mean.
+    /// Sets the weight of each class in the loss. This holds for training steps that are queued or recorded after this
+    /// call. With `None`, the loss is the plain mean.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).
@@ -113,8 +113,8 @@ impl GpuNetwork {
         Ok(())
     }
 
-    /// Fills with NaN the buffers that a step writes to. Tests then notice if a kernel reads memory that was never
-    /// written.
+    /// Writes NaN to all buffers that a training step writes to. Tests then notice if a kernel reads memory that was
+    /// never written.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -126,8 +126,8 @@ impl GpuNetwork {
         stream.fill(&self.gradients, POISON)
     }
 
-    /// Sets the progress of training: the next batch starts at position `next` of the epoch's order, and the parameters
-    /// have been updated `updates` times.
+    /// Sets the progress of training: the next batch starts at position `next` in the order of the epoch, and the
+    /// parameters have been updated `updates` times.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -176,8 +176,8 @@ impl GpuNetwork {
     }
 
     /// Runs a batch of `samples` samples forward and returns the spike counts of each hidden layer. The buffers must
-    /// have been allocated for training (`Extent::trained`). The progress of training is overwritten: call
-    /// [`begin`](Self::begin) before the next step.
+    /// have been allocated for training (`Extent::trained`). This call overwrites the progress of training, so call
+    /// [`begin`](Self::begin) before the next training step.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -205,7 +205,7 @@ impl GpuNetwork {
         Ok(layers)
     }
 
-    /// Copies the gradients of the last step from the device to `to`.
+    /// Copies the gradients of the last training step from the device to `to`.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -230,8 +230,8 @@ impl GpuNetwork {
         self.readout.logits.read_range(0..samples * self.shape.classes)
     }
 
-    /// Returns the predictions of the first `samples` samples: of the epoch if the buffers keep the predictions of a
-    /// whole epoch (`Extent::kept`), otherwise of the last batch.
+    /// Returns the predictions for the first `samples` samples of the epoch, if the buffers keep the predictions for a
+    /// whole epoch (`Extent::kept`). Otherwise returns those for the first `samples` samples of the last batch.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -243,7 +243,7 @@ impl GpuNetwork {
     }
 }
 
-/// Copies values to the device, after all work that is already queued on the stream. Returns when the copy has ended.
+/// Copies values to the device, after all work that is already queued on the stream. Returns after the copy has ended.
 fn put<T: DeviceType>(stream: &Stream, to: &Buffer<T>, from: &[T]) -> Result<()> {
     let mut pinned = stream.device().pinned(from.len())?;
     pinned.as_mut_slice()?.copy_from_slice(from);

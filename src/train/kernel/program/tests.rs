@@ -8,9 +8,9 @@ use crate::kernel::interface::{
     UpdateArgs,
 };
 
-/// Returns the variants to compile. One choice of column types is combined with every precision, and with a size of
-/// shared memory for which matrix products have 2 stages. Three other choices of column types are combined with the
-/// highest precision, and with a size for which matrix products have 1 stage.
+/// Returns six variants to compile. Three have the same column types, different precisions, and enough shared memory
+/// for 2 stages in matrix products. Three have different column types, the highest precision, and shared memory for
+/// only 1 stage.
 fn variants() -> Vec<Variant> {
     let types = [
         (Width::U16, Width::U8, Width::U8),
