@@ -144,7 +144,7 @@ pub enum KernelError {
         /// Number of counts in the sample.
         counts: usize,
     },
-    /// A label is not below the number of classes of the readout.
+    /// A label is too large: the readout has `classes` classes, with the labels 0 to `classes` - 1.
     #[error("sample {sample} of the batch has label {label}, but the readout has {classes} classes")]
     LabelOutsideReadout {
         /// Index of the sample in the batch, from 0.

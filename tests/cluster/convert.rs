@@ -7,11 +7,12 @@ use std::process::Command;
 
 use crate::slurm::{Cluster, script, succeed, wait};
 
-/// Options of `convert` for small shards that take long to make: compression level 19 is slow. So the tests have time
-/// to interrupt a task between two shards.
+/// Options of `convert` that make small shards slowly, with compression level 19, so that tests have time to interrupt
+/// a task between two shards.
 const OPTIONS: [&str; 6] = ["--chunk-samples", "8", "--shard-size", "1", "--level", "19"];
 
-/// A cluster with recordings, and the expected set, which one process has made of them.
+/// A cluster with recordings, and the set that one process converted from them. The tests expect the same set from
+/// Slurm jobs.
 struct Bench {
     cluster: Cluster,
     files: Vec<String>,
@@ -38,8 +39,8 @@ impl Bench {
         self.cluster.work().join(name)
     }
 
-    /// Submits an array of four tasks, each with one thread. The tasks convert the parts of `set`. Returns the number
-    /// of the job.
+    /// Submits an array job of four tasks. Each task converts its part of the recordings to a part of `set`, with one
+    /// thread. Returns the number of the job.
     fn submit_array(&self, set: &str, more: &[&str]) -> String {
         let script = script("convert.sbatch");
         let files: Vec<&str> = self.files.iter().map(String::as_str).collect();
@@ -47,8 +48,8 @@ impl Bench {
         self.cluster.submit(&[&sbatch[..], &files, &OPTIONS].concat())
     }
 
-    /// Submits a job that merges the parts of `set` when the job `job`, which makes them, has ended. Returns the number
-    /// of the new job.
+    /// Submits a job that merges the parts of `set`. The merge starts when the job `job`, which converts the parts, has
+    /// succeeded. Returns the number of the new job.
     fn submit_merge(&self, job: &str, set: &str) -> String {
         let after = format!("--dependency=afterok:{job}");
         let script = script("convert.sbatch");
@@ -56,7 +57,7 @@ impl Bench {
         self.cluster.submit(&[&after, kill, "--cpus-per-task=1", "--mem=100", &script, "--merge", set])
     }
 
-    /// Waits until a part has `count` shards.
+    /// Waits until the folder `part`, which has a part of a set, has `count` shards.
     fn wait_for_shards(&self, part: &str, count: usize) {
         let shards = || {
             std::fs::read_dir(self.path(part)).map_or(0, |entries| {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::slurm::{Cluster, script, succeed, wait};
 
-/// Options of runs that take several seconds.
+/// Options of `fit` with which a run takes several seconds.
 const OPTIONS: [&str; 10] =
     ["--train", "set", "--valid", "set", "--epochs", "40", "--hidden", "32,32", "--batch-size", "32"];
 

@@ -1,5 +1,5 @@
-//! Runs a real Slurm with four virtual nodes on this machine, in network and process namespaces of its own. So nothing
-//! listens on a port of the machine, and all processes end with the test.
+//! Runs a real Slurm with four virtual nodes on this machine, in network and process namespaces of its own. Because of
+//! the namespaces, nothing listens on a port of the machine, and all processes end with the test.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Maximum time that a test waits for anything. A busy machine is slow.
+/// Maximum time that a test waits for one condition. It is long, because a busy machine is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Cluster {
@@ -102,7 +102,8 @@ impl Cluster {
         self.daemons.push(child.unwrap());
     }
 
-    /// Returns a command that runs in the namespaces of the daemons, in the folder of the jobs.
+    /// Returns a command that runs in the namespaces of Slurm's daemons, with the folder of the jobs as its working
+    /// directory.
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.first_process, "--net", "--pid", "--mount"]);
@@ -152,7 +153,7 @@ impl Cluster {
         states
     }
 
-    /// Returns the logs of all jobs, for the message of a test that fails.
+    /// Returns the logs of all jobs, for the error message of a test.
     pub(crate) fn logs(&self) -> String {
         let mut text = String::new();
         for entry in std::fs::read_dir(self.work()).unwrap().map(Result::unwrap) {
@@ -181,13 +182,13 @@ pub(crate) fn script(name: &str) -> String {
     format!("{}/scripts/cluster/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs a command, which must succeed.
+/// Runs a command, and asserts that it succeeds.
 pub(crate) fn succeed(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Returns the value of `PATH` for finding our programs and the daemons.
+/// Returns a value of the environment variable `PATH` with which our programs and Slurm's daemons are found.
 fn path() -> String {
     let ours = Path::new(env!("CARGO_BIN_EXE_tonic-prep")).parent().unwrap();
     format!("{}:{}:/usr/sbin", ours.display(), std::env::var("PATH").unwrap())

@@ -37,16 +37,17 @@ pub fn install() -> &'static Path {
     })
 }
 
-/// The folder for compiled kernels (`TONIC_CACHE`). Kernels that run as PTX have a folder of their own. The folder's
-/// name changes with the emulator's sources, because compiled kernels depend on these sources.
+/// Returns the folder for compiled kernels, as a value of the environment variable `TONIC_CACHE`. Kernels that run as
+/// PTX have a folder of their own. The folder's name changes with the emulator's sources, because compiled kernels
+/// depend on these sources.
 pub fn kernel_cache(ptx: bool) -> PathBuf {
     let mut folder = install().as_os_str().to_owned();
     folder.push(if ptx { "-ptx" } else { "-kernels" });
     folder.into()
 }
 
-/// Path of the real NVRTC that `scripts/setup` downloads, as a value for [`PTX`]. Without it, or without Python,
-/// kernels cannot run as PTX: the function then prints why and returns `None`.
+/// Returns the path of the real NVRTC that `scripts/setup` downloads, as a value of the environment variable [`PTX`].
+/// If this NVRTC or Python is missing, kernels cannot run as PTX: prints what is missing and returns `None`.
 pub fn real_nvrtc() -> Option<PathBuf> {
     let nvrtc = Path::new(CRATE).join("../../.deps/nvrtc/libnvrtc.so.13");
     let python = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
@@ -58,8 +59,8 @@ pub fn real_nvrtc() -> Option<PathBuf> {
     None
 }
 
-/// Compiles both libraries into a folder named after a hash of their sources, unless it exists. Several processes may
-/// do so at the same time.
+/// Compiles the emulated driver and NVRTC into a folder whose name has a hash of their sources. Does nothing if the
+/// folder exists. Several processes may call this function at the same time.
 fn build() -> PathBuf {
     let root = Path::new(env!("OUT_DIR"));
     let folder = root.join(format!("emulator-{}", hash_of_sources()));
@@ -93,9 +94,9 @@ fn hash_of_sources() -> String {
     hasher.finalize().to_hex()[..16].into()
 }
 
-/// Compiles a library, and a second library that only loads the first. The second one has the name without a version,
-/// because programs look for that name first. Both are found before the libraries of a real driver, in this process and
-/// in its child processes.
+/// Compiles a library to the file `<name>.<version>`, and another library to the file `<name>`, which only loads the
+/// first. Programs look for the name without a version first. With both files, they find the emulator before the
+/// libraries of a real driver.
 fn compile_library(folder: &Path, name: &str, version: &str, arguments: &[&str]) {
     let versioned = format!("{name}.{version}");
     let output = folder.join(&versioned);

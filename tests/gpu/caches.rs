@@ -44,8 +44,8 @@ fn a_run_is_close_to_the_cpus() {
     assert!(gpu[1].train.loss < 0.6 * gpu[0].train.loss, "{gpu:?}");
 }
 
-/// Makes samples of three frames. Every 16th sample is far longer and has more events. The first batches have no such
-/// samples.
+/// Makes sample number `i`. Most samples have three frames, but every 16th sample is far longer and has more events.
+/// The first long sample has number 15, so that the first batches have only short samples.
 fn growing(i: u64) -> Sample {
     let sample = learnable(3)(i);
     let frames = if i % 16 == 15 { 10 + 5 * i as usize } else { 3 };

@@ -33,8 +33,9 @@ proptest! {
     }
 }
 
-/// Tests a gradient over thousands of steps. Tensor cores truncate the low bits of a sum instead of rounding. Over so
-/// many steps, that error would exceed the rounding error of float32, so the kernels start a new sum from time to time.
+/// Tests a gradient that is a sum over thousands of steps. Tensor cores truncate the low bits of a sum instead of
+/// rounding them. Over so many steps, the error of truncation would exceed the rounding error of float32. To prevent
+/// this, the kernels start a new sum from time to time.
 #[test]
 fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
     let shape = Shape { inputs: 20, hidden: vec![64, 64], classes: 5 };

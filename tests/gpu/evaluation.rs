@@ -9,8 +9,8 @@ use crate::runs::{bytes, epochs};
 use crate::sets::{self, Sample, Spec, fails, json, learnable};
 use crate::trainer::{eval, fitted, on_gpu};
 
-/// Makes a training set and two other sets. Each of the other two takes several batches, of which the last is smaller.
-/// A batch of an evaluation has 256 samples.
+/// Makes a training set, a validation set and a test set. An evaluation has batches of 256 samples: the validation set
+/// and the test set take several batches, of which the last is smaller.
 fn task() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let short = |seed| {
@@ -30,8 +30,8 @@ fn by_the_cpu(dir: &Path, run: &str, data: &str) -> Value {
     json(&mut sets::eval(dir, run, data))
 }
 
-/// Asserts equal confusion matrices and nearly equal losses. The matrices can be equal, because the two largest logits
-/// of a sample differ by more than rounding errors in these tests.
+/// Asserts equal confusion matrices and nearly equal losses. In these tests, the two largest logits of a sample differ
+/// by more than rounding errors, so that CPU and GPU must predict the same classes.
 fn assert_agree(ours: &Value, theirs: &Value) {
     for key in ["accuracy", "samples", "classes", "confusion"] {
         assert_eq!(ours[key], theirs[key], "{key}");

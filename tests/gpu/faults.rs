@@ -1,5 +1,5 @@
-//! Tests of losses that diverge, damaged sets and labels that are not a class. Training on a GPU ends with the message
-//! and the exit code of the CPU, and the run can be resumed.
+//! Tests of losses that diverge, damaged sets, and labels that are not a class. Training on a GPU ends with the same
+//! message and the same exit code as on the CPU, and the run can be resumed.
 
 use std::fs::read;
 
@@ -34,8 +34,8 @@ fn a_diverged_run_says_where_as_the_cpus_does_and_keeps_its_last_good_checkpoint
     }
 }
 
-/// The message of a diverged run from the epoch on. The loss that comes before may be infinite on one device and NaN on
-/// the other.
+/// Returns the message of a diverged run after "at epoch". The part before that has the loss, which may be infinite on
+/// one device and NaN on the other.
 fn place(stderr: &str) -> &str {
     stderr.split_once(" at epoch ").unwrap().1
 }

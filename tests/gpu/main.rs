@@ -1,7 +1,8 @@
 //! Tests of training on a GPU, in one binary.
 //!
-//! The tests run on an emulated GPU, with the kernels compiled as C++. If TONIC_TEST_REAL_GPU is set, they run on the
-//! first GPU of the machine instead. `scripts/test` does both, the second for each GPU of the machine.
+//! The tests run on an emulated GPU, with the kernels compiled as C++. If the environment variable TONIC_TEST_REAL_GPU
+//! is set, they run on the first GPU of the machine instead. `scripts/test` runs them on the emulated GPU, and on each
+//! GPU of the machine.
 //!
 //! To run NVRTC's code on the emulated GPU, where every access to memory is checked, use
 //! `TONIC_EMULATED_PTX=$PWD/.deps/nvrtc/libnvrtc.so.13 cargo test --features train --test gpu`. With
@@ -38,12 +39,12 @@ use tonic_toolkit::train::engine::EngineChoice;
 use tonic_toolkit::train::gpu::set_kernel_cache;
 use tonic_toolkit::train::learner::Backend;
 
-/// Whether the tests run on a real GPU.
+/// Returns whether the tests run on a real GPU.
 fn is_real() -> bool {
     std::env::var_os("TONIC_TEST_REAL_GPU").is_some()
 }
 
-/// Folder of the kernels that a test compiles. The emulated GPU and a real GPU have different folders.
+/// Returns the folder of the kernels that tests compile. The emulated GPU and a real GPU have different folders.
 fn kernel_cache() -> PathBuf {
     if is_real() {
         return concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into();
@@ -51,7 +52,7 @@ fn kernel_cache() -> PathBuf {
     tonic_emulator::kernel_cache(std::env::var_os(tonic_emulator::PTX).is_some())
 }
 
-/// The backend with the GPU that the tests use.
+/// Returns the backend with the GPU that the tests use.
 fn backend() -> Backend {
     set_kernel_cache(&kernel_cache());
     Backend::gpu(0, EngineChoice::Fused, MatmulPrecision::Highest).unwrap()

@@ -12,14 +12,14 @@ use crate::runs::{assert_same, bytes};
 use crate::sets::{self, CHANNELS, Sample, Spec, assert_says, fails, learnable, succeeds};
 use crate::trainer::{eval, fit, fitted};
 
-/// Sets the memory of the emulated GPU for a command, in bytes.
+/// Sets the memory size of the emulated GPU for a command, in bytes.
 fn with_memory(mut command: Command, memory_bytes: u64) -> Command {
     command.env("TONIC_EMULATED_MEMORY", memory_bytes.to_string());
     command
 }
 
-/// Writes a set of large frames in which every cell is occupied. It takes 5.8 MB of device memory; the small networks
-/// of these tests take 4 MB.
+/// Writes a set of large frames in which every cell is occupied. The set takes 5.8 MB of device memory. The small
+/// networks of these tests take 4 MB.
 fn write_large(dir: &Path) {
     let full = |i: u64| {
         let frame: Vec<_> = (0..200).map(|cell| (cell, 1 + (cell + i as u32) % 2)).collect();
@@ -85,8 +85,8 @@ fn a_network_that_does_not_fit_leaves_nothing_behind_and_spoils_nothing() {
     assert_same(&folder, &fitted(dir.path(), "whole", "--epochs 3"));
 }
 
-/// Runs a fit and returns how often it allocated device memory, allocated page-locked host memory, and recorded a
-/// graph.
+/// Runs a fit. Returns three numbers: how often it allocated device memory, allocated page-locked host memory, and
+/// recorded a CUDA graph.
 fn taken(dir: &Path, epochs: u64, others: &str) -> [u64; 3] {
     let report = dir.join("report.json");
     let mut command = fit(dir, "run", &format!("--overwrite --quiet --hidden 8,8 --epochs {epochs} {others}"));

@@ -1,6 +1,6 @@
-//! Runs training steps on the emulated GPU with the PTX that NVRTC makes of the kernels. A real GPU runs NVRTC's code
-//! too, not that of a C++ compiler. The emulator finds races, copies that nothing waits for, reads of memory that was
-//! never written, and accesses outside of memory.
+//! Runs training steps on the emulated GPU with the PTX that NVRTC makes of the kernels. A real GPU also runs what
+//! NVRTC makes, while the other tests run what a C++ compiler makes. The emulator finds races, copies that nothing
+//! waits for, reads of memory that was never written, and accesses outside of memory.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use crate::{is_real, sets};
 /// Sizes that need several tiles and are not multiples of a tile, so that every kernel of a step has partial tiles.
 const STEPS: &str = "--random --batch-size 3 --time-steps 70 --channels 70 --classes 5 --hidden 70,65,66";
 
-/// Runs the steps and returns the loss. The kernels run as PTX if `ptx` has the path of NVRTC, else as C++.
+/// Runs the training steps of [`STEPS`] and returns the loss. If `ptx` has the path of NVRTC, the kernels run as PTX.
+/// If it is `None`, they run as C++.
 fn loss(ptx: Option<&Path>) -> Value {
     let mut command = bench("cuda:0", STEPS);
     command.env("TONIC_CACHE", tonic_emulator::kernel_cache(ptx.is_some())).env_remove(tonic_emulator::PTX);

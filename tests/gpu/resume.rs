@@ -1,5 +1,5 @@
-//! Tests of resuming on a GPU: a run that was stopped by Ctrl-C or a kill continues with the same bits. It may continue
-//! on another device, for more epochs or at another learning rate.
+//! Tests of resuming on a GPU: a run that was stopped by Ctrl-C or a kill continues with the same bits. It can also
+//! continue on another device, for more epochs or at another learning rate.
 
 use std::path::Path;
 use std::time::Duration;
@@ -53,7 +53,7 @@ fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
     assert!(bytes(&whole, "best.safetensors") == bytes(&killed, "best.safetensors"));
 }
 
-/// Kind of device and precision of a run, from its configuration.
+/// Returns the kind of device and the precision of a run, from its configuration.
 fn arithmetic(run: &Path) -> (Arithmetic, MatmulPrecision) {
     let config = Config::read(run).unwrap();
     (config.device, config.matmul_precision)

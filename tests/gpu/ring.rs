@@ -1,6 +1,8 @@
 //! Tests of the ring that prefetches batches to a GPU. A slot must not be overwritten before the work that reads it is
-//! done, however late that is, and no slot may be lost when an epoch ends early. Nothing in these tests waits for the
-//! device before the end of the epoch, and the emulated device does no work before something waits for it.
+//! done, however late that is. No slot may be lost when an epoch ends early.
+//!
+//! Nothing in these tests waits for the device before the end of the epoch, and the emulated device does no work before
+//! something waits for it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use crate::sets::{CHANNELS, Sample, Spec, learnable};
 const ORDER: EpochOrder = EpochOrder::Shuffled { seed: 3, epoch: 1 };
 const BATCH: usize = 3;
 
-/// A network, and the feed of the set that it is trained on.
+/// A network, and the set that it is trained on, opened with a cache.
 struct Task {
     program: Arc<Program>,
     network: Network,
@@ -76,7 +78,8 @@ impl Task {
     }
 }
 
-/// Samples of one size, so that no slot of the ring has to grow. A slot that grows waits for the device.
+/// Returns a sample. All samples have the same size, so that no slot of the ring has to grow: growing a slot would wait
+/// for the device.
 fn same_size(i: u64) -> Sample {
     let frames = (0..6).map(|t| vec![((i as u32 * 5 + t) % CHANNELS, 1 + i as u32 % 2)]).collect();
     Sample { frames, label: (i % 3) as u32 }

@@ -8,7 +8,7 @@ use assert_cmd::Command;
 
 use crate::{is_real, kernel_cache, sets};
 
-/// Environment variables with which a child process finds the GPU and the kernel cache.
+/// Returns environment variables with which a child process finds the GPU and the kernel cache.
 fn environment() -> Vec<(&'static str, OsString)> {
     let cache = ("TONIC_CACHE", kernel_cache().into());
     if is_real() { vec![cache] } else { vec![cache, ("LD_LIBRARY_PATH", tonic_emulator::install().into())] }
@@ -20,24 +20,25 @@ pub(crate) fn on_gpu(mut command: Command) -> Command {
     command
 }
 
-/// The command of [`sets::fit`], on the GPU.
+/// Returns the command of [`sets::fit`], on the GPU.
 pub(crate) fn fit(dir: &Path, run: &str, others: &str) -> Command {
     on_gpu(sets::fit(dir, run, &format!("--device cuda:0 {others}")))
 }
 
-/// The command of [`sets::eval_on`], on the GPU.
+/// Returns the command of [`sets::eval_on`], on the GPU.
 pub(crate) fn eval(dir: &Path, run: &str, data: &str) -> Command {
     on_gpu(sets::eval_on("cuda:0", dir, run, data))
 }
 
-/// Starts a quiet fit on the GPU in the background. Read its output after it has ended.
+/// Starts a quiet fit on the GPU as a child process, and doesn't wait for it. Its stderr is a pipe, to be read after
+/// the process has ended.
 pub(crate) fn start(dir: &Path, run: &str, others: &str) -> Child {
     let arguments = sets::fit_arguments(dir, run, &format!("--device cuda:0 --quiet {others}"));
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tonic-train"));
     command.envs(environment()).args(arguments).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Runs a fit on the GPU, which must succeed. Returns the run's folder.
+/// Runs a fit on the GPU, and asserts that it succeeds. Returns the run's folder.
 pub(crate) fn fitted(dir: &Path, run: &str, others: &str) -> PathBuf {
     sets::succeeds(&mut fit(dir, run, &format!("--quiet {others}")));
     dir.join(run)

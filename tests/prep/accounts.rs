@@ -10,11 +10,11 @@ use super::camera::Camera;
 use super::recording::{Recording, Times, Units, samples, scratch};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
-/// Arguments for the recording of a cochlea. Its layout has neither rows nor polarities.
+/// Options of `convert` for the recording of a cochlea with 40 channels. Its events have no y and no polarity.
 const ROW: [&str; 2] = ["--sensor", "40"];
 const MAP: [&str; 6] = ["--sensor", "40,30,2", "--map", "t=when,x=where[0],y=where[1],p=sign", "--time-unit", "ns"];
 
-/// A file layout: its name, a function that writes a recording in this layout, arguments of `convert`, and whether the
+/// A file layout: its name, a function that writes a recording in this layout, options of `convert`, and whether the
 /// layout has y and p. To test another layout in the same way, add it to [`SOURCES`].
 type Source = (&'static str, fn(&Camera, &Path) -> PathBuf, &'static [&'static str], bool);
 
@@ -29,23 +29,24 @@ const SOURCES: [Source; 8] = [
     ("npz", Camera::npz, &SENSOR, true),
 ];
 
-/// Writes the events as the recording of a cochlea, in the layout of SHD. It has neither y nor p.
+/// Writes t and x of the events as the recording of a cochlea, in the layout of SHD. This layout has neither y nor p.
 fn heidelberg(camera: &Camera, path: &Path) -> PathBuf {
     // Half a microsecond more, which is cut off. No rounding gives the microsecond before.
     let events = camera.t.iter().zip(&camera.x).map(|(&t, &x)| ((t as f64 + 0.5) / 1e6, x.into())).collect();
     Recording { times_as: Times::F64, units_as: Units::I64, ..Recording::of(vec![events]) }.write(path)
 }
 
-/// The times may have any order, and are sorted.
+/// Option of `convert` that accepts events in any order of time. The conversion sorts them.
 const AS_IS: &str = "--allow-clock-trouble";
 
-/// An event: t, x, y, p.
+/// An event: (t, x, y, p).
 type Event = (i64, i64, i64, i64);
-/// A transform: returns the events that it keeps, and the number of events that it drops.
+/// A transform as a Rust function. It returns the events that the transform keeps, and the number of events that it
+/// drops.
 type Step = fn(Vec<Event>) -> (Vec<Event>, u64);
 
-/// Each entry: a transform as TOML, whether the events that it drops count as cropped (else as filtered), and the same
-/// transform in Rust.
+/// One element for each transform: its TOML, where the ledger counts the events that it drops (`true`: as cropped,
+/// `false`: as filtered), and the same transform as a Rust function.
 const STEPS: [(&str, bool, Step); 8] = [
     ("", true, |events| (events, 0)),
     ("name = \"CropTime\"\nmin = 1000\nmax = 30000", true, |events| keep(events, |e| (1000..=30_000).contains(&e.0))),
@@ -80,10 +81,10 @@ fn keep(events: Vec<Event>, mut keep: impl FnMut(&Event) -> bool) -> (Vec<Event>
     (kept, dropped)
 }
 
-/// Given the times of all events and the index of an event, returns whether this event is in a frame.
+/// A function that returns whether an event is in a frame. It gets the times of all events, and the index of the event.
 ///
-/// [`FRAMINGS`] has a framing as TOML, whether its windows overlap, and such a function. For a framing without a
-/// function, only the sum of `binned` and `cut` is compared.
+/// An element of [`FRAMINGS`] has a framing as TOML, whether its windows overlap, and such a function or `None`. With
+/// `None`, the tests compare the sum of `binned` and `cut` instead of the two numbers.
 type InFrames = fn(&[i64], usize) -> bool;
 const FRAMINGS: [(&str, bool, Option<InFrames>); 8] = [
     ("time_window = 7000", false, Some(|t, i| t[i] - t[0] < ((t[t.len() - 1] - t[0]) / 7000 * 7000).max(7000))),
@@ -111,8 +112,8 @@ const FRAMINGS: [(&str, bool, Option<InFrames>); 8] = [
     ("name = \"ToTimesurface\"\ndt = 5000.0\ntau = 3000.0", false, None),
 ];
 
-/// Counts the events one by one. Returns the expected ledger, and the number of events in frames. This number is `None`
-/// if the framing has no function in [`FRAMINGS`].
+/// Counts the events one by one. Returns the expected ledger, and the number of events that are in a frame. This number
+/// is `None` if the framing has no function in [`FRAMINGS`].
 fn account(events: &[Event], step: usize, framing: usize) -> (Ledger, Option<u64>) {
     let mut ledger = Ledger { events_in: events.len() as u64, ..Ledger::default() };
     let (mut inside, outside) = keep(events.to_vec(), |e| e.1 < 40 && e.2 < 30);

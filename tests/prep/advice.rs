@@ -10,7 +10,7 @@ use super::recording::{Recording, convert, fails, json, refuses, samples, says, 
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// The bytes of a column, as an array of int64.
+/// Returns the bytes of a column, as an array of int64.
 fn bytes(column: &[i64]) -> Vec<u8> {
     column.iter().flat_map(|n| n.to_le_bytes()).collect()
 }

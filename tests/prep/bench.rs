@@ -1,4 +1,4 @@
-//! `bench` must make the frames that `convert` would write, for every layout, and leave no files behind.
+//! Tests that `bench` makes the frames that `convert` would write, for every layout, and leaves no files behind.
 
 use std::path::Path;
 

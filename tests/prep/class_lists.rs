@@ -1,4 +1,4 @@
-//! Tests of lists of classes: from the user (`--classes`), from another set, and of sets that are compared.
+//! Tests of the list of classes: given by the user with `--classes`, taken from another set, and compared between sets.
 
 use super::classes::{SENSOR, labels, said};
 use super::folder::Folder;

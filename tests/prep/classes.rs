@@ -1,4 +1,4 @@
-//! Tests of classes: those that folders name, and the messages about classes.
+//! Tests of classes that the folders of the recordings name, and of messages about classes.
 
 use std::path::Path;
 
@@ -11,7 +11,8 @@ use super::recording::{convert, hdf5_file, prep, refuses, samples, says, scratch
 
 pub(crate) const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// Runs `convert` without and with `--json`. Returns the text on stderr of the first run, and the JSON of the second.
+/// Converts `input` with `arguments` twice, without and with `--json`. Returns the stderr of the first run, and the
+/// JSON of the second.
 pub(crate) fn said(input: &Path, set: &Path, arguments: &[&str]) -> (String, Value) {
     let run = |more: &[&str]| {
         let mut command = prep();

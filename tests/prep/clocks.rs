@@ -15,7 +15,7 @@ use super::recording::{Sample, contents, convert, fails, samples, says, scratch}
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 pub(crate) const CUTS: [&[&str]; 3] = [&[], &["--sample-duration", "100ms"], &["--sample-events", "700"]];
 
-/// Converts into `set`. Returns the samples of the set and the notes of the conversion.
+/// Converts `file` to `set`. Returns the samples of the set and the notes of the conversion.
 pub(crate) fn converted(file: &Path, set: &Path, arguments: &[&str]) -> (Vec<Sample>, Vec<String>) {
     let mut command = convert(&[file], set);
     let command = command.args(SENSOR).args(arguments).args(["--overwrite", "--json"]);
@@ -24,8 +24,7 @@ pub(crate) fn converted(file: &Path, set: &Path, arguments: &[&str]) -> (Vec<Sam
     (samples(set), notes)
 }
 
-/// Asserts that the conversion is refused before anything is written, in whatever way the recording is cut into
-/// samples.
+/// Asserts that the conversion is refused before anything is written, for every way of cutting in [`CUTS`].
 pub(crate) fn refused(file: &Path, set: &Path, words: &[&str]) {
     for cut in CUTS {
         let said = fails(convert(&[file], set).args(SENSOR).args(cut), 3);
@@ -34,12 +33,12 @@ pub(crate) fn refused(file: &Path, set: &Path, words: &[&str]) {
     }
 }
 
-/// Makes 5,000 events of a camera within a second.
+/// Makes 5,000 random events of a camera within a second.
 pub(crate) fn usual(seed: u64) -> Camera {
     Camera::random(seed, 5_000, 1_000_000)
 }
 
-/// The events of `camera` in a range of indices.
+/// Returns the events of `camera` in a range of indices.
 fn part(camera: &Camera, range: std::ops::Range<usize>) -> Camera {
     let Camera { t, x, y, p } = camera;
     Camera {

@@ -1,5 +1,5 @@
-//! Tests of HDF5 columns, records and tables whose data is in other files or was never written. Data in other files is
-//! read; data that was never written is refused.
+//! Tests of HDF5 datasets whose data is in other files or was never written: one dataset for each column, records, and
+//! two-dimensional arrays. Data in other files is read. Data that was never written is refused.
 
 use hdf5::H5Type;
 

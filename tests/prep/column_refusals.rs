@@ -1,5 +1,6 @@
-//! Tests of files that are refused because columns, pixels or formats are unclear: the error has the command line to
-//! type. Also tests the messages about columns that were found.
+//! Tests of files that are refused because it is unclear which columns to read, which pixels the sensor has, or which
+//! format the file has. The error has the command line to type. Also tests the messages about the columns that were
+//! found.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Tests of the values in columns: coordinates that are not pixels or start at 1, and polarities that cannot be told.
+//! Tests of the values in columns: coordinates that are not pixels, coordinates that start at 1, and polarities whose
+//! meaning is unclear.
 
 use tonic_toolkit::prep::SourceOptions;
 

@@ -1,4 +1,5 @@
-//! Tests which fields of a file are read as t, x, y and p: by their names, by `--map`, or by their order in a table.
+//! Tests which fields of a file are read as t, x, y and p: by their names, by `--map`, or by their order in a
+//! two-dimensional array.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use tonic_toolkit::prep::{Error, Events, Layout, Recording, SensorSize, SourceOp
 
 use super::recording::{Scratch, convert, data, fails, hdf5_file, refuses, samples, says, scratch};
 
-/// The six events that scripts/goldens/numpy_files.py writes to its files.
+/// Returns the six events that scripts/goldens/numpy_files.py writes to its files.
 pub(crate) fn six() -> Events {
     Events {
         t: vec![10, 20, 30, 40, 50, 60],
@@ -98,7 +99,7 @@ pub(crate) fn put(file: &hdf5::File, path: &str, column: &[i64], shape: &[usize]
     file.new_dataset::<i64>().shape(shape).create(path).unwrap().write_raw(column).unwrap();
 }
 
-/// The columns t, x, y and p of the six events.
+/// Returns the columns t, x, y and p of the six events.
 pub(crate) fn columns() -> [Vec<i64>; 4] {
     let six = six();
     let wide = |column: &[u16]| column.iter().map(|&n| n.into()).collect();

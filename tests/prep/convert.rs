@@ -1,4 +1,5 @@
-//! Tests that recordings give the same set from any files and number types, and that no set is overwritten by mistake.
+//! Tests that a conversion gives the same set whichever files and number types store the recording, and that no set is
+//! overwritten by mistake.
 
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use super::recording::{
     Keys, Recording, Times, Units, contents, convert, convert_aloud, manifest, refuses, samples, says, scratch, stderr,
 };
 
-/// Arguments for many small shards of one chunk each.
+/// Options of `convert` for many small shards of one chunk each.
 const SMALL: [&str; 4] = ["--chunk-samples", "4", "--shard-size", "1"];
 
 #[test]

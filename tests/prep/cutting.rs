@@ -16,7 +16,8 @@ use super::sources::plainly;
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// Opens `file` with this cut. Returns the recording, and the times of each sample in microseconds.
+/// Opens `file`, cut into samples as `cut` says. Returns the recording, and the times of the events of each sample in
+/// microseconds.
 fn pieces(file: &Path, cut: Cut) -> (Recording, Vec<Vec<i64>>) {
     let options = SourceOptions { cut, allow_clock_trouble: true, ..SourceOptions::default() };
     let recording = Recording::open(file, &options).unwrap().remove(0);
@@ -67,7 +68,8 @@ fn an_uncut_recording_keeps_its_times() {
     assert_eq!(whole, [[1_000, 5_000]]);
 }
 
-/// The expected samples of a cut by duration, computed event by event.
+/// Computes the expected samples of a cut by duration, event by event. Returns the times of the events of each sample,
+/// counted from the start of the sample.
 fn cut_plainly(times: &[i64], length: i64, overlap: i64) -> Vec<Vec<i64>> {
     let mut sorted = times.to_vec();
     sorted.sort();

@@ -20,7 +20,8 @@ fn spoilt(dir: &Scratch, spoil: impl FnOnce(&hdf5::File)) -> PathBuf {
     })
 }
 
-/// Asserts that the conversion fails with exit code `code`, names the file, and leaves no set.
+/// Asserts that the conversion fails with exit code `code` and leaves no set, and that the error names the file and has
+/// all of `words`.
 fn refuse(dir: &Scratch, file: &Path, arguments: &[&str], code: i32, words: &[&str]) {
     let out = dir.join("set");
     let name = file.file_name().unwrap().to_str().unwrap();

@@ -7,7 +7,7 @@ use tonic_toolkit::shard::{Decoder, ShardSet};
 use super::camera::Camera;
 use super::recording::{Recording, contents, convert, prep, refuses, scratch, tool};
 
-/// Converts a cochlea and a camera with each framing, through the program.
+/// Converts the recordings of a cochlea and of a camera with each framing, through the program.
 #[test]
 fn sets_of_every_framing_go_all_the_way() {
     let dir = scratch();
@@ -37,8 +37,8 @@ fn sets_of_every_framing_go_all_the_way() {
     }
 }
 
-/// Asserts that the set is complete, that it is the same for any number of threads, and that exported arrays have the
-/// same numbers. Returns how many numbers are not 0.
+/// Converts `file`, and runs the tools on the set. Asserts that the set is complete, that it is the same for any number
+/// of threads, and that exported arrays have the same numbers. Returns how many numbers are not 0.
 fn go_all_the_way(dir: &Path, file: &Path, options: &[&str], name: &str, float: bool, limit: Option<u64>) -> usize {
     let path = |name: &str| dir.join(name);
     let made = ["1", "2"].map(|threads| {
@@ -74,7 +74,7 @@ fn go_all_the_way(dir: &Path, file: &Path, options: &[&str], name: &str, float: 
     occupied
 }
 
-/// The dense frames of each sample of a set.
+/// Returns the dense frames of each sample of a set.
 fn all_values(set: &ShardSet) -> Vec<Vec<f32>> {
     let shape = set.manifest().description.shape;
     let (mut decoder, mut chunk, mut values) = (Decoder::new(), set.empty_chunk(), Vec::new());

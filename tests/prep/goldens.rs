@@ -20,7 +20,7 @@ struct Case {
 }
 
 impl Case {
-    /// The recipe of the case as TOML, with Tonic's names.
+    /// Returns the recipe of the case as TOML. Transforms and parameters have Tonic's names.
     fn recipe_text(&self) -> String {
         let mut steps = self.steps.clone();
         for step in &mut steps {
@@ -43,20 +43,21 @@ impl Case {
         Ok(apply(&self.name, &recipe, self.sensor, &self.events))
     }
 
-    /// Our result for the case. Panics if it is an error.
+    /// Returns our result for the case. Panics if our result is an error.
     fn frames(&self) -> Ours {
         self.run().unwrap_or_else(|e| panic!("{}: {e}", self.name))
     }
 }
 
-/// Whether the case has windows that are not whole microseconds. Recordings and recipes have whole microseconds only.
+/// Returns whether the case has times that are not whole microseconds. Recordings and recipes have whole microseconds
+/// only.
 fn has_fractions(case: &Case) -> bool {
     let whole = |key: &str| case.to_frame.get(key).is_none_or(serde_json::Value::is_i64);
     !["time_window", "start_time", "end_time"].into_iter().all(whole)
 }
 
-/// Whether the case has time bounds but doesn't slice by time window. Tonic ignores such bounds. We refuse them,
-/// because they have no effect.
+/// Returns whether the case has time bounds but doesn't slice by time window. Tonic ignores such bounds. We refuse
+/// them, because they have no effect.
 fn has_idle_bounds(case: &Case) -> bool {
     let has = |key: &str| case.to_frame.get(key).is_some();
     !has("time_window") && (has("start_time") || has("end_time"))
@@ -97,8 +98,8 @@ fn every_case_is_tonics_or_differs_on_purpose() {
     assert_eq!(idle, 25);
 }
 
-/// Compares windows of 2.5 microseconds with Tonic's, although no recipe can have them. All numbers are doubled, so
-/// that a window has 5 half microseconds. Doubling a float64 is exact.
+/// Compares frames of 2.5 microseconds with Tonic's. A recipe has whole microseconds only, so all times are doubled: a
+/// window is then 5 half microseconds. Doubling a float64 is exact.
 #[test]
 fn half_microseconds_cut_as_tonic_cuts_them() {
     let mut compared = 0;

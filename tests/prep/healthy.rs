@@ -9,7 +9,7 @@ use super::camera::npy_header;
 use super::columns::{columns, hdf5_of, options, put, put_all, read, six};
 use super::recording::{Recording, Units, convert, data, fails, refuses, samples, says, scratch};
 
-/// A record whose fields are arrays.
+/// A record of an HDF5 dataset whose fields are arrays.
 #[derive(Clone, Copy, H5Type)]
 #[repr(C)]
 struct Arrays {
@@ -25,7 +25,8 @@ fn arrays(file: &hdf5::File) -> Dataset {
     file.new_dataset_builder().with_data(&(0..6).map(of).collect::<Vec<_>>()).create("e").unwrap()
 }
 
-/// Writes the six events as rows of t, x, y and p, to a compressed dataset with this shape and these chunks.
+/// Writes the six events as rows of t, x, y and p, to a compressed dataset. `shape` is the shape of the dataset,
+/// `chunk` the shape of its chunks.
 fn table(file: &hdf5::File, shape: &[usize], chunk: &[usize]) {
     let columns = columns();
     let rows: Vec<i64> = (0..6).flat_map(|i| columns.each_ref().map(|column| column[i])).collect();

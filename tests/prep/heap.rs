@@ -12,7 +12,7 @@ use tonic_toolkit::prep::{Coordinates, Error, Result, Times, VlenRows};
 
 use super::recording::{Scratch, scratch};
 
-/// How the test file and its references to rows are laid out.
+/// The format of a test file, and how the file stores its references to rows.
 #[derive(Clone, Copy, Debug, Default)]
 struct Layout {
     userblock: u64,
@@ -22,7 +22,8 @@ struct Layout {
     gzip: bool,
 }
 
-/// Writes rows to the dataset `rows`, one at a time in this order, so that the rows have another order in the heap.
+/// Writes rows to the dataset `rows`, one at a time. `order` is the order in which they are written, and so their order
+/// in the heap.
 fn write<T: H5Type + Copy>(path: &Path, rows: &[Vec<T>], order: &[usize], layout: Layout) -> PathBuf {
     let draft = path.with_extension("draft");
     let options = hdf5::File::with_options()
@@ -49,7 +50,7 @@ fn write<T: H5Type + Copy>(path: &Path, rows: &[Vec<T>], order: &[usize], layout
     path.into()
 }
 
-/// Rows of any type: the bits of all numbers, and the offset of each row.
+/// Rows of numbers of any type: the bits of all numbers in one list, and the offset of each row in this list.
 type Numbers = (Vec<u64>, Vec<usize>);
 
 fn ours(rows: &VlenRows, range: Range<u64>) -> Result<Numbers> {
@@ -91,7 +92,7 @@ fn libhdf5s(dataset: &Dataset, range: Range<u64>) -> hdf5::Result<Numbers> {
     }
 }
 
-/// Asserts that our reader and libhdf5 read the same rows of a dataset, both at once and in pieces of `piece` rows.
+/// Asserts that our reader and libhdf5 read the same rows of a dataset: all rows at once, and `piece` rows at a time.
 fn agrees(path: &Path, name: &str, piece: usize) {
     let file = hdf5::File::open(path).unwrap();
     let dataset = file.dataset(name).unwrap();
@@ -106,7 +107,7 @@ fn agrees(path: &Path, name: &str, piece: usize) {
     assert_eq!(ours(&rows, 1..1).unwrap(), (vec![], vec![0]));
 }
 
-/// Makes rows of these lengths, with different numbers.
+/// Makes rows of these lengths. `number` converts different integers to the numbers in the rows.
 fn rows<T>(lengths: &[usize], number: impl Fn(u64) -> T) -> Vec<Vec<T>> {
     let row = |(i, &n): (usize, &usize)| (0..n).map(|k| number((i * 7919 + k * 31) as u64)).collect();
     lengths.iter().enumerate().map(row).collect()
@@ -220,8 +221,8 @@ fn many_threads_read_at_once() {
     });
 }
 
-/// Reads a damaged file and returns whether its rows could be read. Asserts that they equal libhdf5's, or that the
-/// error names the dataset.
+/// Reads a damaged file, and returns whether its rows could be read. If they could, asserts that libhdf5 reads the same
+/// rows. If not, asserts that the error names the dataset.
 fn holds(bytes: &[u8], path: &Path, what: &str) -> bool {
     std::fs::write(path, bytes).unwrap();
     let Ok(file) = hdf5::File::open(path) else { return false };
@@ -261,7 +262,7 @@ fn small() -> (Scratch, PathBuf, Vec<u8>) {
     (dir, path, bytes)
 }
 
-/// Offsets of all bytes in the references, and in the headers of heap collections and their objects.
+/// Returns the offsets of all bytes in the references, and in the headers of heap collections and their objects.
 fn records(bytes: &[u8], path: &Path) -> Vec<usize> {
     let references = hdf5::File::open(path).unwrap().dataset("rows").unwrap().offset().unwrap() as usize;
     let mut places: Vec<usize> = (references..references + 8 * 16).collect();

@@ -1,5 +1,5 @@
-//! Tests of random changes of shards and manifests. With corrected checksums they give an error or valid samples, never
-//! a panic. Without the correction, they always give an error.
+//! Tests of random changes of shards and manifests. If the checksums are corrected after the change, reading gives an
+//! error or valid samples, and never panics. If they are not corrected, it always gives an error.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -40,7 +40,8 @@ static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
 struct Change {
     file: Index,
     at: Index,
-    /// Whether `at` is an offset in the header and the index. If not, it is an offset in the whole file.
+    /// Whether `at` is an offset in the header of a shard or the first record of its index. Otherwise, it is an offset
+    /// in the whole file.
     head: bool,
     remove: usize,
     insert: Vec<u8>,
@@ -62,7 +63,7 @@ fn change() -> impl Strategy<Value = Change> {
     })
 }
 
-/// Changes the files. If `mend` is true, also corrects their checksums.
+/// Returns the files `base` with `changes`. If `mend` is true, their checksums are corrected.
 fn changed(base: &Files, changes: &[Change], mend: bool) -> Files {
     let mut files = base.clone();
     let count = files.len();

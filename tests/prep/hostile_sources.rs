@@ -14,14 +14,14 @@ use super::recording::{
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// Asserts that `convert` fails with exit code `code` and these words, and leaves no set.
+/// Asserts that `convert` fails with exit code `code` and leaves no set, and that the error has all of `words`.
 fn refuse(file: &Path, arguments: &[&str], code: i32, words: &[&str]) {
     let dir = scratch();
     refuses(convert(&[file], &dir.join("set")).args(SENSOR).args(arguments), code, words);
     assert!(!dir.join("set/manifest.json").exists());
 }
 
-/// Writes the file of a camera, then changes it with `spoil`.
+/// Writes the recording of a camera, then changes the file with `spoil`.
 fn spoilt(spoil: impl Fn(&hdf5::File)) -> (Scratch, PathBuf) {
     let dir = scratch();
     let file = hdf5_file(&dir.join("a.h5"), |file| {

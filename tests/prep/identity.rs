@@ -13,8 +13,8 @@ use super::recording::{Recording, Times, contents, convert, data, hdf5_file, man
 const SENSOR: [&str; 2] = ["--sensor", "346,260,2"];
 const PIECES: [&str; 2] = ["--sample-duration", "100ms"];
 
-/// Makes a recording of 40,000 events per 100 ms. They take 520 kB in an uncompressed array, and less in a compressed
-/// file.
+/// Makes a recording with 40,000 events in every 100 ms. So many events take 520 kB in an uncompressed array, and less
+/// in a compressed file.
 fn camera() -> Camera {
     Camera::random(500, 400_000, 1_000_000)
 }
@@ -102,10 +102,10 @@ fn a_folder_and_its_copy_are_the_same_set() {
     }
 }
 
-/// A function that chooses how a dataset of rows is stored.
+/// A function that chooses how a dataset of rows of variable length is stored.
 type Stored = fn(hdf5::DatasetBuilderEmpty) -> hdf5::DatasetBuilderEmpty;
 
-/// Writes a file with samples of 70,000 events. `stored` chooses how references and rows are stored.
+/// Writes `recording` in the layout of SHD. `stored` chooses how the datasets of times and of units are stored.
 fn cochlea(path: &Path, recording: &Recording, stored: Stored) {
     fn rows<T: Copy, N: H5Type + Copy>(
         builder: hdf5::DatasetBuilderEmptyShape,

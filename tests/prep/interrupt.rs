@@ -12,14 +12,14 @@ use super::recording::{
     NO_LOCKS, Recording, Scratch, change, contents, convert, json, program, refuses, says, scratch,
 };
 
-/// Number of samples: 60 shards of one chunk of 4 samples.
+/// Number of samples of a recording. They give 60 shards, each of one chunk of 4 samples.
 const SAMPLES: usize = 240;
 const SMALL: [&str; 6] = ["--chunk-samples", "4", "--shard-size", "1", "--threads", "2"];
 
 struct Job {
     dir: Scratch,
     file: PathBuf,
-    /// The set that a run without interruption makes.
+    /// The files of the set that a run without interruption makes: the bytes of each file, by name.
     expected: std::collections::BTreeMap<String, Vec<u8>>,
 }
 
@@ -55,7 +55,7 @@ impl Job {
     }
 }
 
-/// Number of published shards.
+/// Returns the number of published shards.
 fn shards(out: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(out) else { return 0 };
     let is_shard = |entry: &std::io::Result<std::fs::DirEntry>| {
@@ -178,7 +178,7 @@ fn a_second_writer_is_turned_away() {
     OutputDir::open(&out, Existing::Overwrite).unwrap();
 }
 
-/// Names and contents of the files in a set's directory, except the lock file.
+/// Returns names and contents of the files in a set's directory, except the lock file.
 fn unlocked_contents(out: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
     let mut files = contents(out);
     files.remove(".lock");
@@ -264,7 +264,7 @@ fn two_writers_of_one_set_both_make_it() {
     }
 }
 
-/// Whether a process handles SIGUSR1, signal 10.
+/// Returns whether a process handles SIGUSR1, which is signal number 10.
 #[cfg(target_os = "linux")]
 fn handles_usr1(child: &Child) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();

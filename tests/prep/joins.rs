@@ -1,4 +1,4 @@
-//! Tests of `merge`: merged parts have the bytes of the whole set.
+//! Tests of `merge`: a set that is merged from parts has the same bytes as a set that is converted as a whole.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use tonic_toolkit::shard::{Part, Width};
 
 use super::recording::{Recording, Scratch, change, contents, manifest, refuses, samples, scratch, shell, tool};
 
-/// A directory with recordings. They are converted in chunks of 2 samples.
+/// A directory with recordings, which the tests convert in chunks of 2 samples.
 pub(crate) struct Bench {
     dir: Scratch,
     files: Vec<PathBuf>,
@@ -67,7 +67,8 @@ pub(crate) fn sources(dir: &Path) -> Vec<(String, u64)> {
     manifest(dir).description.sources.into_iter().map(|s| (s.name, s.samples)).collect()
 }
 
-/// Number of each sample in its recording, computed from its speaker: sample `i` of a recording has speaker `100 + i`.
+/// Returns the number of each sample in its recording, computed from its speaker: sample `i` of a recording has speaker
+/// `100 + i`.
 pub(crate) fn speakers(dir: &Path) -> Vec<i64> {
     samples(dir).iter().map(|s| s.extras[0] - 100).collect()
 }

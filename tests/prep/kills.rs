@@ -2,8 +2,8 @@
 //! as an uninterrupted run.
 //!
 //! Some runs are killed after a random time, some when a certain file appears, so that kills also happen at renames, at
-//! the manifest and while an old set is being removed. `TONIC_TEST_SEED` repeats the choices, but not the machine's
-//! timing.
+//! the manifest and while an old set is being removed. To repeat the random choices of an earlier test, set the
+//! environment variable `TONIC_TEST_SEED` to the number that the test printed. The machine's timing cannot be repeated.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -31,7 +31,7 @@ const MANIFEST: &str = "manifest.json";
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// A conversion that is killed again and again, and the set that it makes without kills.
+/// A conversion that is killed again and again, and the files of the set that it makes without kills.
 struct Job {
     file: PathBuf,
     arguments: Vec<String>,
@@ -42,7 +42,7 @@ struct Job {
 }
 
 impl Job {
-    /// Makes the job of converting `recording`, at a level of compression that is slow.
+    /// Makes a job that converts `recording` with a slow level of compression.
     fn new(dir: &Path, name: &str, recording: &Recording) -> Job {
         let file = recording.write(&dir.join(format!("{name}.h5")));
         let arguments = ["--chunk-samples", "2", "--shard-size", "1500", "--level", "16"].map(String::from).to_vec();
@@ -70,7 +70,7 @@ impl Job {
         said["resumed_samples"].as_u64().unwrap()
     }
 
-    /// Number of samples in `files` that a resume must keep.
+    /// Returns the number of samples in `files` that a resumed run must keep.
     fn taken_up(&self, files: &Files) -> u64 {
         // Shards whose counts are too narrow are complete, but all of them are made again.
         if self.widths(files).is_none_or(|widths| Some(widths) != self.widths(&self.expected)) {
@@ -79,29 +79,29 @@ impl Job {
         (shards(files) as u64 * self.shard_samples).min(SAMPLES as u64)
     }
 
-    /// Whether the set is complete.
+    /// Returns whether the set is complete.
     fn done(&self, files: &Files) -> bool {
         visible(files) == self.expected && !files.contains_key(MARKER)
     }
 
-    /// The column widths of the complete or unfinished set in `files`.
+    /// Returns the column widths of the set in `files`, which is complete or unfinished.
     fn widths(&self, files: &Files) -> Option<Value> {
         let text = files.get(MARKER).or_else(|| files.get(MANIFEST))?;
         Some(serde_json::from_slice::<Value>(text).unwrap()["widths"].clone())
     }
 }
 
-/// Number of published shards, counted from the first shard to the first gap.
+/// Returns the number of published shards before the first shard that is missing.
 fn shards(files: &Files) -> usize {
     (0..).take_while(|n| files.contains_key(&format!("{n:05}.shard"))).count()
 }
 
-/// The files of a set's directory; none if it doesn't exist.
+/// Returns the files of a set's directory. Returns no files if the directory doesn't exist.
 fn look(out: &Path) -> Files {
     if out.exists() { contents(out) } else { Files::new() }
 }
 
-/// The files that readers open. The names of all other files begin with a dot.
+/// Returns the files that readers open. The names of all other files begin with a dot.
 fn visible(files: &Files) -> Files {
     files.iter().filter(|(name, _)| !name.starts_with('.')).map(|(name, bytes)| (name.clone(), bytes.clone())).collect()
 }
@@ -110,8 +110,8 @@ fn visible(files: &Files) -> Files {
 #[derive(Clone, Debug)]
 enum Moment {
     After(Duration),
-    /// When this time has passed after a file appears (`true`) or disappears (`false`). The text is the name of the
-    /// file. A text that ends in a dot is the beginning of a temporary file's name.
+    /// When the file with this name appears (`true`) or disappears (`false`), and then this time has passed. A name
+    /// that ends in a dot stands for any file whose name begins with it, such as a temporary file.
     File(String, bool, Duration),
 }
 
@@ -175,7 +175,7 @@ fn says_id(manifest: &[u8], id: &str) -> bool {
     String::from_utf8_lossy(manifest).contains(id)
 }
 
-/// Name of the phase in which the process was killed, found from the files that it left.
+/// Returns the name of the phase in which the process was killed, found from the files that it left.
 fn phase(files: &Files, job: &Job) -> &'static str {
     let has = |part: &str| files.keys().any(|name| name.contains(part));
     let drafts = |part: &str| files.keys().any(|name| name.contains(part) && name.ends_with(".tmp"));
@@ -222,7 +222,7 @@ fn check_left(job: &Job, out: &Path, old: &Files) -> Files {
     files
 }
 
-/// Inodes of the published shards. A shard that is written again has another inode.
+/// Returns the inodes of the first published shards. A shard that is written again has another inode.
 fn inodes(out: &Path, shards: usize) -> Vec<u64> {
     (0..shards).map(|n| std::fs::metadata(out.join(format!("{n:05}.shard"))).unwrap().ino()).collect()
 }
@@ -295,7 +295,8 @@ fn kills_at_random_moments_leave_nothing_or_an_incomplete_set_that_resumes() {
     }
 }
 
-/// The flag for the next run: --overwrite while the old set is complete, else --resume.
+/// Returns the flag for the next run: none if the directory has no files, `--overwrite` while the old set is complete,
+/// and otherwise `--resume`.
 fn how(left: &Files, old: &Files) -> Option<&'static str> {
     match left.is_empty() {
         true => None,

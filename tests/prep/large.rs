@@ -1,5 +1,5 @@
-//! Tests of samples that are too large to be read at once. Smaller ones, in blocks of a few events, are compared with whole
-//! samples in the crate's own tests.
+//! Tests of samples that are too large to be read at once. Unit tests of the crate compare small samples, read in
+//! blocks of a few events, with the same samples read at once.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,12 @@ use super::camera::npy_header;
 use super::made::{Frame, Set};
 use super::recording::{change, convert, json, refuses, samples, scratch, shell, tool};
 
-/// More events than are read at once, or sorted in memory.
+/// Number of events of a sample: more than are read at once, or sorted in memory.
 const EVENTS: i64 = (1 << 22) + 100_000;
 const SENSOR: [&str; 2] = ["--sensor", "8,4,2"];
 
-/// Writes events whose times step back by up to 5 ms, or the same events in order of time.
+/// Writes a recording of [`EVENTS`] events. If `in_order` is false, the times step back by up to 5 ms. If it is true,
+/// the same events are in order of time.
 fn recording(path: &Path, in_order: bool) -> PathBuf {
     let mut noise = 1_u64;
     let mut events: Vec<(i64, [u8; 3])> = (0..EVENTS)

@@ -1,5 +1,5 @@
-//! Tests that the ledger accounts for every event of any recording. Compares the conversion with a slow and simple one
-//! that is written here.
+//! Tests that the ledger accounts for every event of any recording. The expected ledger comes from a slow and simple
+//! conversion that is written here.
 
 use half::f16;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use tonic_toolkit::shard::{Existing, FLAG_EMPTY, FLAG_SORTED, Ledger, ShardSet};
 
 use super::recording::{Recording, Sample, Times, Units, faults, samples, scratch};
 
-/// Generates times in seconds: usual ones, times on the bounds of windows and of the crop, and invalid ones.
+/// Generates times in seconds: usual times, times on the bounds of windows and of the crop, and invalid times.
 fn seconds() -> impl Strategy<Value = f64> {
     prop_oneof![
         6 => (0..300_u32).prop_map(|n| f64::from(n) * 0.004),
@@ -38,7 +38,7 @@ fn recordings() -> impl Strategy<Value = Recording> {
     )
 }
 
-/// Applies the reference recipe to one sample, step by step, with dense frames.
+/// Applies the reference recipe to the events of one sample, step by step, with dense frames.
 fn plainly(times: &[f64], units: &[i64], label: u32, speaker: i64) -> Sample {
     let mut ledger = Ledger { events_in: times.len() as u64, ..Ledger::default() };
     let mut events: Vec<(i64, usize)> = Vec::new();

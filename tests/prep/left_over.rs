@@ -1,5 +1,5 @@
-//! Tests that data of a file that isn't used is named in a note, and that options that would have no effect are
-//! refused.
+//! Tests that a note names the data of a file that a conversion doesn't use, and that options that would have no effect
+//! are refused.
 
 use std::io::Write;
 use std::path::PathBuf;

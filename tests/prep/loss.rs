@@ -12,7 +12,7 @@ use super::recording::{
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// A directory with the recording of a camera. The tests write sets there.
+/// A directory with the recording of a camera, in which the tests write sets.
 struct Bench {
     dir: Scratch,
     file: PathBuf,
@@ -41,7 +41,7 @@ impl Bench {
     }
 }
 
-/// Runs a conversion that must succeed. Returns its notes.
+/// Runs a conversion, and asserts that it succeeds. Returns its notes.
 fn notes(command: &mut assert_cmd::Command) -> Vec<String> {
     let said = json(command.arg("--json"));
     said["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap().into()).collect()

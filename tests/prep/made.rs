@@ -7,10 +7,10 @@ use tonic_toolkit::shard::{
     SetWriter, Tool, Width, Widths,
 };
 
-/// The recipe of all these sets.
+/// The recipe of all sets that this module writes.
 const RECIPE: &str = "[frames]\ntime_window = 10000\n";
 
-/// The occupied cells of one frame: (cell, count or value), cells ascending.
+/// The occupied cells of one frame, as pairs (cell, count or value). The cells ascend.
 pub(crate) type Frame = Vec<(u32, f64)>;
 
 /// The content of a set, as a reader should find it.
@@ -24,8 +24,8 @@ pub(crate) struct Set {
     pub extras: Vec<String>,
     /// Number of cropped events in the ledger of each sample.
     pub cropped: u64,
-    /// Label of each sample, and the sample's value in all extra columns. Samples after the end of this list get
-    /// default labels and values.
+    /// One element for each sample: its label, and its value, which is the same in all extra columns. Samples after the
+    /// end of this list get default labels and values.
     pub rows: Vec<(u32, i64)>,
     /// The frames of each sample.
     pub samples: Vec<Vec<Frame>>,

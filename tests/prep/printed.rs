@@ -16,13 +16,14 @@ use super::recording::{Scratch, column, convert_aloud, hdf5_file, json, prep, sa
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// Names that clear the screen, break a line, turn the text around, colour it, and fill the terminal.
+/// Returns names with characters that clear the screen, break a line, reverse the direction of the text, or colour it,
+/// and a name that fills the terminal.
 fn hostile() -> Vec<String> {
     let names = ["\u{1b}[2J", "a\nb", "\u{202e}exe", "\u{9b}31m", "\t\u{7f}\u{200b}\r\u{2066}"];
     names.map(String::from).into_iter().chain(["x".repeat(200)]).collect()
 }
 
-/// Whether the character is visible. Control characters and format characters are not.
+/// Returns whether a character is visible. Control characters and format characters are not.
 fn is_shown(c: char) -> bool {
     let invisible = [0x200b..=0x200f, 0x2028..=0x202e, 0x2060..=0x206f, 0xfeff..=0xfeff];
     !c.is_control() && !invisible.iter().any(|range| range.contains(&(c as u32)))
@@ -33,8 +34,8 @@ fn assert_shown(text: &str) {
     assert!(hidden.is_empty(), "{hidden:?} in {text:?}");
 }
 
-/// Runs a command that must end with exit code `code`. Asserts that its output has no hidden characters. Returns stdout
-/// and stderr.
+/// Runs a command, and asserts that it ends with exit code `code` and that its output has no hidden characters. Returns
+/// stdout and stderr.
 fn said(command: &mut Command, code: i32) -> [String; 2] {
     let output = command.output().unwrap();
     let texts = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
@@ -49,7 +50,8 @@ fn folder() -> Folder {
     Folder::of(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Writes a set with hostile names of classes and extra columns. `changed` may change the set before.
+/// Writes a set whose classes and extra columns have hostile names. Before that, calls `changed` with the set, which
+/// may change it.
 fn made(dir: &Scratch, name: &str, changed: impl FnOnce(&mut Set)) -> std::path::PathBuf {
     let samples = (0..hostile().len()).map(|i| vec![vec![(i as u32, 1.0)]]).collect();
     let rows = (0..hostile().len()).map(|i| (i as u32, i as i64)).collect();

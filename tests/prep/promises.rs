@@ -35,7 +35,7 @@ const RECIPES: [(&str, &str, &str); 8] = [
     ("large", "1280,720,2", "[frames]\nn_time_bins = 3\n"),
 ];
 
-/// Converts `file` with a recipe for a sensor, and with other arguments. Returns the set's directory and files.
+/// Converts `file` with a recipe for a sensor, and with the options `others`. Returns the set's directory and files.
 fn made(dir: &Scratch, file: &Path, (name, sensor, recipe): (&str, &str, &str), others: &[&str]) -> (PathBuf, Files) {
     let path = dir.file(&format!("{name}.toml"), recipe);
     let arguments = ["--recipe", path.to_str().unwrap(), "--sensor", sensor];

@@ -1,7 +1,8 @@
 //! Compares frames with digests of Tonic's own frames: all recordings of a real speech set, with the reference recipe,
 //! and every 100 ms of recordings of real cameras.
 //!
-//! The recordings are not part of the repository: TONIC_REAL_DATA names the folder that has them.
+//! The recordings are not part of the repository. The environment variable TONIC_REAL_DATA has the path of the folder
+//! that has them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +13,8 @@ use tonic_toolkit::shard::{Decoder, ShardSet};
 use super::recording::{samples, scratch};
 use super::tonic::goldens;
 
-/// Returns the folder of the recordings and the digests of Tonic's frames, or `None` if TONIC_REAL_DATA is not set.
+/// Returns the folder of the recordings, and the digests of Tonic's frames from the golden file `digests`. If the
+/// environment variable TONIC_REAL_DATA is not set, prints that the folder needs `files`, and returns `None`.
 fn recordings<T: DeserializeOwned>(digests: &str, files: &str) -> Option<(PathBuf, BTreeMap<String, Vec<T>>)> {
     let Some(folder) = std::env::var_os("TONIC_REAL_DATA") else {
         println!("skipped: TONIC_REAL_DATA is not set to a folder with {files}");

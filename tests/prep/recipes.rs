@@ -10,7 +10,7 @@ use super::recording::{prep, says, stdout};
 
 const SENSOR: SensorSize = SensorSize { width: 12, height: 9, polarities: 2 };
 
-/// The signatures of transforms and of framings.
+/// Returns two lists of signatures: those of the transforms, and those of the framings.
 fn lists() -> [&'static [Signature]; 2] {
     [catalogue().transforms, catalogue().framings]
 }
@@ -37,8 +37,8 @@ fn pair() -> impl Strategy<Value = Value> {
     (1..14_i64, 1..11_i64).prop_map(|(x, y)| json!([x, y]))
 }
 
-/// Generates a table with some of these parameters. Each parameter has a name, its probability in tenths, and its
-/// values.
+/// Generates the TOML of a transform or framing, with some of these parameters. Each parameter has a name, the
+/// probability in tenths that it is given, and the values that it can have.
 fn table(name: &'static str, parameters: Vec<(&'static str, u32, BoxedStrategy<Value>)>) -> BoxedStrategy<Value> {
     let given: Vec<_> = parameters
         .into_iter()
@@ -122,7 +122,7 @@ fn frames() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Generates events (t, x, y, p). Some times are equal, and sometimes a time is far from all others.
+/// Generates events (t, x, y, p). Some events have the same time. Sometimes, a time is far from all others.
 fn events() -> impl Strategy<Value = Vec<(i64, i64, i64, i64)>> {
     let time = prop_oneof![
         30 => 0..3000_i64,
@@ -132,7 +132,7 @@ fn events() -> impl Strategy<Value = Vec<(i64, i64, i64, i64)>> {
     prop::collection::vec((time, 0..12_i64, 0..9_i64, 0..2_i64), 0..60)
 }
 
-/// The recipe with these transforms and this framing, as TOML.
+/// Returns the recipe with these transforms and this framing, as TOML.
 fn text(steps: &[Value], frames: &Value) -> String {
     toml::to_string(&json!({"transform": steps, "frames": frames})).unwrap()
 }
@@ -260,8 +260,8 @@ fn every_parameter_is_checked_and_named() {
     check_parameters(framings, "[frames]\n", framing);
 }
 
-/// Asserts that an error about a parameter names it. Tries an unknown parameter, and each known parameter with a
-/// useless value. `head` is the TOML before the parameters.
+/// Asserts that an error about a parameter names it. Tries an unknown parameter, and each known parameter with a value
+/// of a wrong type. `head` is the TOML before the parameters.
 fn check_parameters(list: &[Signature], head: &str, place: impl Fn(&Signature) -> String) {
     for signature in list {
         let refused = |more: &str| {

@@ -130,13 +130,13 @@ pub(crate) fn column<T: H5Type>(group: &hdf5::Group, name: &str, data: &[T]) {
     group.new_dataset_builder().with_data(data).create(name).unwrap();
 }
 
-/// Converts a text to a string of HDF5 with a fixed length.
+/// Converts a text to an HDF5 string of a fixed length.
 pub(crate) fn ascii(text: &str) -> FixedAscii<10> {
     FixedAscii::from_ascii(text.as_bytes()).unwrap()
 }
 
-/// Makes an HDF5 file under a temporary name and copies it to `path`. libhdf5 locks the file that it writes. Programs
-/// that other tests start meanwhile inherit this lock, but the copy has none.
+/// Makes an HDF5 file under a temporary name, and copies it to `path`. The reason is that libhdf5 locks the file that
+/// it writes, and programs that other tests start meanwhile inherit this lock. The copy has no lock.
 pub(crate) fn hdf5_file(path: &Path, fill: impl FnOnce(&hdf5::File)) -> PathBuf {
     hdf5_file_with(&hdf5::File::with_options(), path, fill)
 }
@@ -212,35 +212,35 @@ pub(crate) fn scratch() -> Scratch {
     Scratch(tempfile::Builder::new().prefix("tonic-prep-test").tempdir().unwrap())
 }
 
-/// Path of a file or directory in tests/data.
+/// Returns the path of a file or directory in tests/data.
 pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// Variable of the environment that turns libhdf5's file locks off, and its value. A program that another test starts
-/// while this process has a file open inherits the file with its lock.
+/// Environment variable that turns libhdf5's file locks off, and its value. With locks, tests would disturb each other:
+/// a program that a test starts inherits the locks of all files that this process has open.
 pub(crate) const NO_LOCKS: (&str, &str) = ("HDF5_USE_FILE_LOCKING", "FALSE");
 
-/// The program under test, as a command without arguments.
+/// Returns the command of the program under test, without arguments.
 pub(crate) fn prep() -> Command {
     let mut command = Command::new(program());
     command.timeout(std::time::Duration::from_secs(120)).env(NO_LOCKS.0, NO_LOCKS.1);
     command
 }
 
-/// Path of the program under test.
+/// Returns the path of the program under test.
 pub(crate) fn program() -> &'static str {
     env!("CARGO_BIN_EXE_tonic-prep")
 }
 
-/// The command `tonic-prep NAME PATH`. Callers may add arguments.
+/// Returns the command `tonic-prep NAME PATH`. Callers may add arguments.
 pub(crate) fn tool(name: &str, path: &Path) -> Command {
     let mut command = prep();
     command.arg(name).arg(path);
     command
 }
 
-/// The command `tonic-prep convert INPUT... -o OUTPUT --quiet`. Callers may add arguments.
+/// Returns the command `tonic-prep convert INPUT... -o OUTPUT --quiet`. Callers may add arguments.
 pub(crate) fn convert<P: AsRef<Path>>(inputs: &[P], output: &Path) -> Command {
     let mut command = convert_aloud(inputs, output);
     command.arg("--quiet");
@@ -254,31 +254,33 @@ pub(crate) fn convert_aloud<P: AsRef<Path>>(inputs: &[P], output: &Path) -> Comm
     command
 }
 
-/// Runs a command that must succeed. Returns its stdout.
+/// Runs a command, and asserts that it succeeds. Returns its stdout.
 pub(crate) fn stdout(command: &mut Command) -> String {
     String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap()
 }
 
-/// Runs a command that must succeed. Returns its stderr.
+/// Runs a command, and asserts that it succeeds. Returns its stderr.
 pub(crate) fn stderr(command: &mut Command) -> String {
     String::from_utf8(command.assert().success().get_output().stderr.clone()).unwrap()
 }
 
-/// Runs a command that must succeed and print one JSON value on one line. Returns the value.
+/// Runs a command, and asserts that it succeeds and prints one JSON value on one line. Returns the value.
 pub(crate) fn json(command: &mut Command) -> Value {
     let text = stdout(command);
     assert_eq!(text.trim_end().lines().count(), 1, "one value, one line: {text}");
     serde_json::from_str(&text).unwrap()
 }
 
-/// The command that runs a script in `sh` or `bash`. The script has the program as `$0`, and these arguments.
+/// Returns the command that runs a script in `sh` or `bash`. In the script, `$0` is the path of the program under test,
+/// and `$1`, `$2` and so on are `arguments`.
 pub(crate) fn shell<A: AsRef<std::ffi::OsStr>>(shell: &str, script: &str, arguments: &[A]) -> Command {
     let mut command = Command::new(shell);
     command.args(["-c", script, program()]).args(arguments);
     command
 }
 
-/// Runs a command that must fail with exit code `code` and one clear error, without a panic. Returns its stderr.
+/// Runs a command, and asserts that it fails with exit code `code` and one clear error, without a panic. Returns its
+/// stderr.
 #[track_caller]
 pub(crate) fn fails(command: &mut Command, code: i32) -> String {
     let output = command.output().unwrap();
@@ -289,7 +291,8 @@ pub(crate) fn fails(command: &mut Command, code: i32) -> String {
     said
 }
 
-/// Runs a command that must fail with exit code `code` and these words in its error. Returns its stderr.
+/// Runs a command, and asserts that it fails with exit code `code` and that its error has all of `words`. Returns its
+/// stderr.
 #[track_caller]
 pub(crate) fn refuses(command: &mut Command, code: i32, words: &[&str]) -> String {
     let said = fails(command, code);
@@ -297,7 +300,7 @@ pub(crate) fn refuses(command: &mut Command, code: i32, words: &[&str]) -> Strin
     said
 }
 
-/// Asserts that a message contains all of these words.
+/// Asserts that a message contains all of `words`.
 #[track_caller]
 pub(crate) fn says(message: &str, words: &[&str]) {
     for word in words {
@@ -305,7 +308,7 @@ pub(crate) fn says(message: &str, words: &[&str]) {
     }
 }
 
-/// The name and the bytes of each file in a directory.
+/// Returns the bytes of each file in a directory, by the name of the file.
 pub(crate) fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
     files.map(|p| (p.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&p).unwrap())).collect()
@@ -318,7 +321,7 @@ pub(crate) fn change(file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     std::fs::write(file, bytes).unwrap();
 }
 
-/// Width and height of a PNG file in pixels.
+/// Returns width and height of a PNG file in pixels.
 pub(crate) fn png_size(file: &Path) -> (u32, u32) {
     let bytes = std::fs::read(file).unwrap();
     assert_eq!(bytes[..8], *b"\x89PNG\r\n\x1a\n");
@@ -326,7 +329,7 @@ pub(crate) fn png_size(file: &Path) -> (u32, u32) {
     (number(16), number(20))
 }
 
-/// The manifest of the set in `dir`.
+/// Returns the manifest of the set in `dir`.
 pub(crate) fn manifest(dir: &Path) -> Manifest {
     ShardSet::open(dir).unwrap().manifest().clone()
 }
@@ -349,7 +352,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Digest of the sample's frames, as in the golden files.
+    /// Returns the digest of the sample's frames, as in the golden files.
     pub(crate) fn digest(&self) -> String {
         let mut hash = blake3::Hasher::new();
         hash.update(&(self.shape[0] as u32).to_le_bytes());

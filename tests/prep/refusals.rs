@@ -6,7 +6,7 @@ use tonic_toolkit::shard::Ledger;
 
 const SENSOR: SensorSize = SensorSize { width: 5, height: 4, polarities: 2 };
 
-/// Words of an error message.
+/// Words that an error message must contain.
 type Words = &'static [&'static str];
 
 /// Transforms that are refused: name, parameters, and words of the error.

@@ -10,7 +10,7 @@ use tonic_toolkit::shard::{ShardHead, ShardSet};
 
 use super::recording::{Recording, Scratch, contents, json, refuses, samples, says, scratch, tool};
 
-/// A set of 3 shards with 2, 2 and 1 chunks of 2 samples, and a copy of it.
+/// A set and a copy of it. The set has 3 shards with 2, 2 and 1 chunks of 2 samples.
 struct Pair {
     dir: Scratch,
     whole: std::collections::BTreeMap<String, Vec<u8>>,
@@ -36,14 +36,14 @@ impl Pair {
         std::fs::write(self.path(set).join(name), bytes).unwrap();
     }
 
-    /// Writes a file of a set with two bits of the byte at `at` flipped.
+    /// Writes a file of the set `set`, with two bits of the byte at `at` flipped.
     fn flip(&self, set: &str, name: &str, at: usize) {
         let mut bytes = self.whole[name].clone();
         bytes[at] ^= 0x41;
         self.write(set, name, &bytes);
     }
 
-    /// Offset of chunk `k` in a shard.
+    /// Returns the offset of chunk `k` in the shard `name`.
     fn chunk(&self, name: &str, k: usize) -> usize {
         ShardHead::read(Path::new(name), &self.whole[name]).unwrap().chunks[k].offset as usize
     }
@@ -66,7 +66,7 @@ impl Pair {
         assert!(contents(&self.path("set")) == self.whole, "{what}: {repaired:?}");
     }
 
-    /// The command `tonic-prep repair SET --from FROM`.
+    /// Returns the command `tonic-prep repair SET --from FROM`.
     fn command(&self, set: &str, from: &Path) -> assert_cmd::Command {
         let mut command = tool("repair", &self.path(set));
         command.arg("--from").arg(from);

@@ -14,7 +14,7 @@ use tonic_toolkit::shard::{
 use super::recording::{Recording, Scratch, change, contents, faults, refuses, says, scratch, shell, tool};
 use super::seal;
 
-/// A set of 3 shards with 2, 2 and 1 chunks of 2 samples.
+/// A set that the tests damage. It has 3 shards with 2, 2 and 1 chunks of 2 samples.
 struct Victim {
     dir: Scratch,
 }
@@ -272,7 +272,7 @@ fn a_shard_cut_under_an_open_set_is_an_error() {
     says(&fault.to_string(), &["00000.shard: corrupt: file length", "got 100"]);
 }
 
-/// A chunk: its decoded bytes, the layout of its set, and its number of samples.
+/// A chunk of a valid set: its decoded bytes, the layout of the set, and its number of samples.
 static BODY: LazyLock<(Vec<u8>, SetLayout, u32)> = LazyLock::new(|| {
     let victim = Victim::of(70);
     let set = ShardSet::open(&victim.set()).unwrap();
@@ -282,7 +282,7 @@ static BODY: LazyLock<(Vec<u8>, SetLayout, u32)> = LazyLock::new(|| {
     (zstd::bulk::decompress(stored, record.decoded_bytes as usize).unwrap(), head.layout, record.samples)
 });
 
-/// Decodes bytes that claim to be a chunk. Their checksum is right.
+/// Decodes the bytes `stored` as a chunk with a correct checksum.
 fn decode(stored: &[u8], decoded_bytes: u32, samples: u32, identity: [u8; 32]) -> Result<Chunk, Error> {
     let layout = BODY.1;
     let record = ChunkRecord {

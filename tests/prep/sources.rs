@@ -16,13 +16,13 @@ use super::recording::{
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const MAP: [&str; 4] = ["--map", "t=when,x=where[0],y=where[1],p=sign", "--time-unit", "ns"];
 
-/// The shards of a set. The manifest is left out, because it has the recording's name.
+/// Returns the shards of a set. The manifest is left out, because it has the recording's name.
 fn shards(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     contents(dir).into_iter().filter(|(name, _)| name.ends_with(".shard")).collect()
 }
 
-/// Computes dense frames of 10 ms in the simplest way, from the events `from..to`. The first frame starts at the first
-/// event.
+/// Computes dense frames of 10 ms in the simplest way, from the events with the indices `from..to`. The first frame
+/// starts at the first of these events.
 pub(crate) fn plainly(camera: &Camera, from: usize, to: usize) -> Vec<u32> {
     let t = &camera.t[from..to];
     let duration = t[t.len() - 1] - t[0];
@@ -84,7 +84,7 @@ fn a_camera_without_a_sensor_is_refused_with_what_would_do() {
     refuses(convert(&[&file], &dir.join("set")).args(["--sensor", "39,30,2"]), 3, &words);
 }
 
-/// Converts an HDF5 file whose columns `fill` writes. Returns the samples of the set.
+/// Writes an HDF5 file with the columns that `fill` writes, and converts it. Returns the samples of the set.
 fn mapped(fill: impl Fn(&hdf5::File), arguments: &[&str]) -> Vec<Sample> {
     let dir = scratch();
     samples(&dir.convert(&[hdf5_file(&dir.join("a.h5"), fill)], "set", arguments))
@@ -202,7 +202,7 @@ fn several_recordings_have_one_label_each() {
 #[test]
 fn ntidigits_are_those_of_tonic() {
     let golden = std::fs::read(data("sources/ntidigits.json")).unwrap();
-    /// A sample in the golden file: t, x, p and Tonic's target.
+    /// A sample in the golden file: t, x and p of its events, and Tonic's target.
     type Golden = (Vec<i64>, Vec<u16>, Vec<u8>, Value);
     let golden: BTreeMap<String, Vec<Golden>> = serde_json::from_slice(&golden).unwrap();
     assert_eq!(golden.values().map(Vec::len).collect::<Vec<_>>(), [3, 2, 8, 5]);

@@ -18,7 +18,8 @@ pub(crate) fn camera() -> Camera {
     Camera::random(7, EVENTS, 90_000)
 }
 
-/// Asserts that converting a file is refused before anything is written, also with `--lenient`. Returns the message.
+/// Asserts that the conversion of a file is refused before anything is written, with and without `--lenient`. Returns
+/// the message.
 pub(crate) fn refused(input: &Path, arguments: &[&str]) -> String {
     let dir = scratch();
     let set = dir.join("set");
@@ -58,7 +59,7 @@ pub(crate) fn hashed(linked: &[LinkedFile], dir: &Path) {
     }
 }
 
-/// The columns of a camera in DSEC's layout, as int64 for simplicity.
+/// Returns the columns of a camera in DSEC's layout, as int64 for simplicity.
 pub(crate) fn columns(camera: &Camera) -> [(&'static str, Vec<i64>); 4] {
     [
         ("t", camera.t.clone()),
@@ -68,7 +69,7 @@ pub(crate) fn columns(camera: &Camera) -> [(&'static str, Vec<i64>); 4] {
     ]
 }
 
-/// Writes a file with a range of the events, in chunks of 100.
+/// Writes a file with a range of the events. Its datasets have HDF5 chunks of 100 events.
 pub(crate) fn part(path: &Path, camera: &Camera, range: Range<usize>) -> PathBuf {
     hdf5_file(path, |file| {
         for (name, column) in columns(camera) {
@@ -89,7 +90,8 @@ pub(crate) fn halves() -> (Scratch, PathBuf) {
     (dir, plain)
 }
 
-/// Writes a file of `events` events. Its columns are written only in the ranges `written`.
+/// Writes a file with columns for `events` events. Only the ranges `written` of the columns are written. `latest` is as
+/// in [`format`].
 pub(crate) fn unwritten(path: &Path, latest: bool, events: usize, written: &[(usize, usize)]) -> PathBuf {
     hdf5_file_with(&format(latest), path, |file| {
         for (name, column) in columns(&camera()) {
@@ -102,7 +104,7 @@ pub(crate) fn unwritten(path: &Path, latest: bool, events: usize, written: &[(us
     })
 }
 
-/// Options for a file in the oldest or in the latest format of HDF5.
+/// Returns options for a file in the latest format of HDF5, or in the oldest if `latest` is false.
 pub(crate) fn format(latest: bool) -> hdf5::FileBuilder {
     let mut options = hdf5::File::with_options();
     options.with_fapl(|p| if latest { p.libver_latest() } else { p.libver_earliest() });
@@ -167,8 +169,8 @@ fn compact_data_and_a_user_block_are_read() {
     }
 }
 
-/// Writes a file whose columns are in raw files next to it, two for each column. The last `cut` bytes of the second raw
-/// file are missing.
+/// Writes an HDF5 file whose columns are stored in raw files next to it, two for each column. The last `cut` bytes of
+/// each second raw file are missing.
 fn raw(dir: &Path, cut: usize) -> PathBuf {
     hdf5_file(&dir.join("raw.h5"), |file| {
         for (name, column) in columns(&camera()) {

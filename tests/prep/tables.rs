@@ -6,7 +6,7 @@ use super::camera::Camera;
 use super::folder::Folder;
 use super::recording::{convert, prep, refuses, samples, says, scratch};
 
-/// A folder with recordings of 10, 20, 30 and 40 events, and a table of their labels.
+/// A folder with recordings of 10, 20, 30 and 40 events, and the path of a table of their labels.
 struct Labelled {
     folder: Folder,
     table: PathBuf,
@@ -19,7 +19,8 @@ impl Labelled {
         Labelled { folder, table }
     }
 
-    /// Converts the folder with `text` as the table. Returns (label, events) of each sample, and the classes.
+    /// Converts the folder with `text` as the table of labels. Returns (label, number of events) of each sample, and
+    /// the names of the classes.
     fn convert(&self, text: impl AsRef<[u8]>) -> (Vec<(u32, u64)>, Vec<String>) {
         std::fs::write(&self.table, text).unwrap();
         let (found, classes, _) = self.folder.convert(&["--labels", self.table.to_str().unwrap()]);

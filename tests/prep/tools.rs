@@ -13,7 +13,7 @@ use super::recording::{
 /// A sample: label, speaker, and its entries (frame, cell, value) in ascending order.
 type Made = (u32, i64, Vec<(u32, u32, f32)>);
 
-/// Writes a set of these samples, of `frames` frames each, in chunks of 2.
+/// Writes a set of the samples `made`, in chunks of 2 samples. Each sample has `frames` frames.
 fn make_set(dir: &Path, counts: Width, frames: u32, made: &[Made]) {
     let frame = |entries: &[(u32, u32, f32)], t| -> Frame {
         entries.iter().filter(|entry| entry.0 == t).map(|entry| (entry.1, entry.2.into())).collect()

@@ -7,8 +7,8 @@ use tonic_toolkit::prep::{Error, Events, Recipe};
 
 use super::tonic::{Frames, Given, Ours, apply, goldens, sensor_size};
 
-/// Largest difference between a value of a surface and Tonic's, relative to the larger of the value and 1. Tonic sums
-/// some values in float32.
+/// Maximum difference between a value of a surface and Tonic's value, relative to the larger of the value and 1. It is
+/// not 0, because Tonic sums some values in float32.
 const TOLERANCE: f64 = 2e-6;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -54,12 +54,12 @@ impl Case {
         Ok(Made::Frames(frames))
     }
 
-    /// Whether the case asks for the frames of a sample without events. Tonic cannot compute these.
+    /// Returns whether the case expects frames of a sample without events. Tonic cannot compute these.
     fn asks_for_frames(&self) -> bool {
         self.ours.as_ref().is_some_and(|ours| ours.get("shape").is_some())
     }
 
-    /// Describes how our result differs from `expected`; `None` if it doesn't.
+    /// Describes how our result differs from `expected`. Returns `None` if it doesn't differ.
     fn difference(&self, expected: &Made) -> Option<String> {
         let ours = match self.run() {
             Ok(ours) => ours,
@@ -79,7 +79,7 @@ fn of_events(events: &Events) -> Made {
     }
 }
 
-/// Compares events and counts exactly, and values of float32 frames within the tolerance. Values below the tolerance
+/// Compares events and counts exactly. Compares values of float32 frames within [`TOLERANCE`], so that values below it
 /// may be missing.
 fn equal(ours: &Made, expected: &Made) -> bool {
     let (Made::Frames(ours), Made::Frames(expected)) = (ours, expected) else { return ours == expected };
@@ -134,8 +134,8 @@ fn every_transform_and_framing_is_tonics_or_differs_on_purpose() {
     assert_eq!(compare(&goldens::<Vec<Case>>("tonic_transforms.json")), (469, 31));
 }
 
-/// Compares thousands more cases. `scripts/goldens/tonic_transforms.py --each N` writes them to a file, whose path is
-/// in the variable TONIC_GOLDENS_EXTRA.
+/// Compares thousands more cases. `scripts/goldens/tonic_transforms.py --each N` writes them to a file. The environment
+/// variable TONIC_GOLDENS_EXTRA has the path of this file.
 #[test]
 fn every_generated_case_is_tonics() {
     let Some(path) = std::env::var_os("TONIC_GOLDENS_EXTRA") else { return };

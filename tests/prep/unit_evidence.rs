@@ -1,5 +1,5 @@
-//! Tests of what gives the unit of times away: fractions, entries of a file about its ticks, and several recordings
-//! together.
+//! Tests of how the unit of times is found if the user doesn't give it: from fractions in the times, from attributes
+//! and arrays of a file that describe its ticks, and from several recordings together.
 
 use hdf5::types::VarLenUnicode;
 
@@ -8,7 +8,7 @@ use super::left_over::npz;
 use super::recording::{convert, fails, samples, says, scratch};
 use super::units::{SENSOR, e2vid_of, notes, npy_of_floats, refused};
 
-/// Makes `n` events within this many seconds.
+/// Makes `n` random events of a camera within `seconds` seconds.
 fn lasting(seed: u64, n: usize, seconds: i64) -> Camera {
     Camera::random(seed, n, seconds * 1_000_000)
 }
@@ -114,7 +114,8 @@ fn recordings_given_one_by_one_are_judged_together() {
     of(&[&kilo[..], &[many]].concat()).assert().success();
 }
 
-/// Writes a scalar attribute, or one of several numbers.
+/// Writes an attribute with the value that `value` describes: a number, several numbers with commas between them, or a
+/// text.
 fn tell(place: &hdf5::Location, name: &str, value: &str) {
     let numbers: Option<Vec<f64>> = value.split(',').map(|number| number.parse().ok()).collect();
     match numbers.as_deref() {

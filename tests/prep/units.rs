@@ -1,5 +1,5 @@
-//! Tests of the unit of times: units from the user and from attributes of a file, and times that don't fit the layout's
-//! unit.
+//! Tests of the unit of times: units that the user gives, units in attributes of a file, and times that don't fit the
+//! unit of the file's layout.
 
 use std::path::{Path, PathBuf};
 
@@ -41,7 +41,7 @@ pub(crate) fn e2vid_of(camera: &Camera, path: &Path, fill: impl Fn(&hdf5::Group)
     })
 }
 
-/// Converts into `set`. Returns the notes of the conversion.
+/// Converts `file` to `set`. Returns the notes of the conversion.
 pub(crate) fn notes(file: &Path, set: &Path, arguments: &[&str]) -> Vec<String> {
     let mut command = convert(&[file], set);
     let output = command.args(arguments).args(["--overwrite", "--json"]).assert().success().get_output().clone();

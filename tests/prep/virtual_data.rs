@@ -15,11 +15,12 @@ fn slab(start: usize, step: usize, count: usize) -> Selection {
     Hyperslab::from(vec![SliceOrIndex::SliceCount { start, step, count, block: 1 }]).into()
 }
 
-/// A mapping of a virtual column: the source file, the length of the source column, and the part of the virtual column
-/// that it fills.
+/// A mapping of a virtual HDF5 column: the source file, the length of the source column, and the part of the virtual
+/// column that the source column fills.
 type Mapped<'a> = (&'a str, usize, Selection);
 
-/// Writes a file whose columns are virtual. The source columns have the same names as the virtual columns.
+/// Writes a file with virtual columns, which take their events from other files as `mappings` say. The source columns
+/// have the same names as the virtual columns.
 fn virtual_file(path: &Path, mappings: &[Mapped<'_>]) -> PathBuf {
     hdf5_file(path, |file| {
         for name in ["t", "x", "y", "p"] {
@@ -153,13 +154,14 @@ fn sources_in_a_circle_are_refused() {
     says(&refused(&own, &SENSOR), &["in a circle"]);
 }
 
-/// Arguments of `convert` that map the virtual columns below `group` in h5py's file `virtual.h5`.
+/// Returns arguments of `convert` that map the virtual columns below `group` in h5py's file `virtual.h5`.
 fn mapped(group: &str) -> [String; 6] {
     let map = ["t", "x", "y", "p"].map(|name| format!("{name}={group}/{name}")).join(",");
     ["--map".into(), map, SENSOR[0].into(), SENSOR[1].into(), "--time-unit".into(), "us".into()]
 }
 
-/// Copies `virtual.h5` to a folder. h5py wrote this file; its virtual columns have unlimited and irregular selections.
+/// Copies the file `virtual.h5` to a folder. h5py wrote this file. The selections of its virtual columns are unlimited
+/// or irregular.
 fn unlimited(dir: &Path) -> PathBuf {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sources/virtual.h5");
     std::fs::copy(fixture, dir.join("virtual.h5")).unwrap();

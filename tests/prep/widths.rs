@@ -11,8 +11,8 @@ use tonic_toolkit::shard::{Decoder, ShardSet, Width, chunk_checksum};
 use super::made::{Frame, Set};
 use super::recording::{data, faults, scratch};
 
-/// A second reader: reads numbers from bytes as FORMAT.md says. It shares only the hash functions with the crate's
-/// reader.
+/// A second reader of the format: it reads numbers from bytes as FORMAT.md says. It shares only the hash functions with
+/// the crate's reader.
 struct Stranger<'a>(&'a [u8]);
 
 impl Stranger<'_> {

@@ -63,7 +63,8 @@ impl Case {
     }
 }
 
-/// Checks that the logits are equal, that the losses differ by at most 1e-6, and the gradients by less than 1e-5.
+/// Checks that the logits are equal, that the relative error of the loss is at most 1e-6 (the absolute error for losses
+/// below 1), and that the relative error of the gradients is less than 1e-5.
 pub(crate) fn agree(got: &Stepped, expected: &Stepped) -> Result<(), TestCaseError> {
     // On a dyadic grid sums are exact, and so every spike and logit must be equal.
     prop_assert_eq!(&got.logits, &expected.logits);

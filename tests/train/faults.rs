@@ -253,7 +253,7 @@ fn the_smallest_and_oddest_sets_train() {
     }
 }
 
-/// The command of a fit that cannot write files of more than `blocks` blocks of 512 bytes, as on a full disk.
+/// Returns the command of a fit that cannot write files of more than `blocks` blocks of 512 bytes, as on a full disk.
 fn fit_on_a_full_disk(dir: &Path, run: &str, others: &str, blocks: u32) -> assert_cmd::Command {
     // `ulimit -f` counts blocks of 512 bytes (POSIX).
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");

@@ -1,5 +1,6 @@
 //! Tests of the loader. It returns each sample once, in the order that the format defines: with every cache, and
-//! wherever batches, chunks and windows begin and end. A damaged set ends an epoch with an error and doesn't hang it.
+//! wherever batches, chunks and windows of chunks begin and end. After damage to a set, an epoch ends with an error and
+//! doesn't hang.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -14,8 +15,8 @@ use tonic_toolkit::shard::{Error, Manifest, Result, ShardSet, WINDOW_SAMPLES};
 
 use crate::sets::{self, CHANNELS, Sample, Spec};
 
-/// A sample that encodes its number: up to two empty frames, then a frame with one occupied cell, whose count is the
-/// number plus 1.
+/// Returns a sample that encodes its number `i`: up to two empty frames, then a frame with one occupied cell, whose
+/// count is `i` plus 1.
 fn numbered(i: u64) -> Sample {
     let mut frames = vec![vec![]; (i % 3) as usize];
     frames.push(vec![(i as u32 % CHANNELS, i as u32 + 1)]);
@@ -347,7 +348,7 @@ fn an_epoch_ends_when_its_batches_are_no_longer_wanted() {
     assert!(calls == 3 && matches!(result, Err(Error::Base(BaseError::Usage { .. }))), "{result:?}");
 }
 
-/// The command of a fit whose process may lock only 4 KiB of memory, even if it runs as root.
+/// Returns the command of a fit whose process may lock only 4 KiB of memory, even if it runs as root.
 fn fit_with_little_to_lock(dir: &Path, others: &str) -> assert_cmd::Command {
     let drop_right =
         "command -v setpriv >/dev/null && [ $(id -u) = 0 ] && set -- setpriv --bounding-set=-ipc_lock \"$@\"";

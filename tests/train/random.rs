@@ -7,8 +7,8 @@ use tonic_loader::Batch;
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 use tonic_train::network::{Iaf, Network, Parameters, Shape};
 
-/// Makes a sample for each number of frames in `lengths`. Each of the `inputs` cells is occupied with probability
-/// `density` and has a count from 1 to `largest`.
+/// Makes a sample for each number of frames in `lengths`. In every frame, each of the `inputs` cells is occupied with
+/// probability `density`, and then has a count from 1 to `largest`.
 pub(crate) fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, largest: u32) -> SparseFrames {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };
@@ -61,7 +61,7 @@ pub(crate) fn bounds() -> impl Strategy<Value = Option<f32>> {
     prop_oneof![Just(None), Just(Some(-1.0)), Just(Some(-0.5)), Just(Some(0.0))]
 }
 
-/// The largest difference between `got` and `expected`, divided by the largest absolute value in `expected`.
+/// Returns the largest difference between `got` and `expected`, divided by the largest absolute value in `expected`.
 pub(crate) fn relative_error(got: impl IntoIterator<Item = f64>, expected: &[f64]) -> f64 {
     let largest = expected.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
     let mut got = got.into_iter();

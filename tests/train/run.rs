@@ -115,7 +115,8 @@ fn a_run_comes_to_the_same_bits_on_every_instruction_set() {
     fails(&mut named("none", "sse9"), 2, &["TONIC_ISA", "portable", "got sse9"]);
 }
 
-/// Starts a fit in the background. Read its output after it has ended.
+/// Starts a fit as a child process, and doesn't wait for it. Its stderr is a pipe, to be read after the process has
+/// ended.
 pub(crate) fn start(dir: &Path, run: &str, others: &str) -> Child {
     start_on("", dir, run, others)
 }
@@ -203,7 +204,8 @@ fn a_run_is_gone_on_with_replaced_or_refused() {
     fails(&mut run("--resume --overwrite"), 2, &["cannot be used with"]);
 }
 
-/// A resumed run keeps its validation set and its test set, so that the best epoch is chosen on a single set.
+/// Tests that a resumed run keeps its validation set and its test set, so that the best epoch is chosen on a single
+/// set.
 #[test]
 fn a_resumed_run_keeps_the_sets_that_it_is_evaluated_on() {
     let dir = sets::task();
@@ -284,8 +286,8 @@ fn the_networks_of_a_complete_run_are_mended_or_missed() {
     }
 }
 
-/// A batch that takes seconds is given up when a signal comes. The run is saved as it was before the batch, and a
-/// resume gives the same bits.
+/// Tests a signal during a batch that takes seconds. The batch is given up, the run is saved as it was before the
+/// batch, and a resumed run gives the same bits.
 #[test]
 fn a_signal_within_a_long_batch_gives_the_batch_up() {
     let dir = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions};
 
 use crate::sets::outcome;
 
-/// Metrics of each epoch of a run, with times and rates set to 0.
+/// Returns the metrics of each epoch of a run, with times and rates set to 0.
 pub(crate) fn epochs(run: &Path) -> Vec<EpochMetrics> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let mut epochs: Vec<EpochMetrics> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -28,7 +28,7 @@ pub(crate) fn epochs(run: &Path) -> Vec<EpochMetrics> {
     epochs
 }
 
-/// Content of the file `name` of a run.
+/// Returns the content of the file `name` of a run.
 pub(crate) fn bytes(run: &Path, name: &str) -> Vec<u8> {
     std::fs::read(run.join(name)).unwrap()
 }
@@ -50,16 +50,17 @@ pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
-/// Reads the checkpoint of a run. Returns the number of finished epochs, and of finished batches in the next epoch.
+/// Reads the checkpoint of a run. Returns the number of finished epochs, and the number of finished batches of the
+/// unfinished epoch.
 pub(crate) fn where_is(run: &Path) -> (u64, u64) {
     let parameters = Config::read(run).unwrap().network.shape().parameters();
     let checkpoint = Checkpoint::read(run, parameters, AdamConfig::default()).unwrap();
     (checkpoint.epochs_done, checkpoint.batches_done)
 }
 
-/// Waits for the first checkpoint of a run that was just started. Then waits for the time `after`, or for a third of the
-/// time that the first epoch took if this is longer, and interrupts the run with Ctrl-C. Asserts that the run was saved
-/// within an epoch. Returns its stderr.
+/// Interrupts a run with Ctrl-C, some time after its first checkpoint. The run must have been started just before the
+/// call. The time is `after`, or a third of the time until the first checkpoint if that is longer. Asserts that the run
+/// was saved in the middle of an epoch. Returns its stderr.
 pub(crate) fn interrupted(child: Child, run: &Path, after: Duration) -> String {
     let started = Instant::now();
     wait_for("first checkpoint", || run.join("checkpoint.safetensors").exists());
@@ -74,8 +75,8 @@ pub(crate) fn interrupted(child: Child, run: &Path, after: Duration) -> String {
     stderr
 }
 
-/// Kills a run after a random time below `pause` milliseconds, and starts the next of `resumes`. Repeats this until the
-/// run or `resumes` ends. Returns the number of kills.
+/// Kills a run after a random time below `pause` milliseconds, and resumes it with the next function of `resumes`.
+/// Repeats this until a run ends before it is killed, or until no function is left. Returns the number of kills.
 pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
     mut child: Child,
     run: &Path,
@@ -103,14 +104,14 @@ pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
     kills
 }
 
-/// Number of threads of this process whose name begins with `name`. A thread without its own name has the name of its
-/// parent thread.
+/// Returns the number of threads of this process whose name begins with `name`. A thread without its own name has the
+/// name of its parent thread.
 pub(crate) fn threads(name: &str) -> usize {
     let named = |task: PathBuf| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name));
     Path::new("/proc/self/task").read_dir().unwrap().filter(|task| named(task.as_ref().unwrap().path())).count()
 }
 
-/// Options of a small fit in this process: one hidden layer of 8 neurons, trained on the set `dir/<train>`.
+/// Returns options of a small fit in this process: one hidden layer of 8 neurons, trained on the set `dir/<train>`.
 pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> FitOptions {
     FitOptions {
         train: dir.join(train),

@@ -21,7 +21,7 @@ pub(crate) const ENGINES: &[&str] = if cfg!(feature = "libtorch") { &["fused", "
 /// Number of cells in a frame of most sets.
 pub(crate) const CHANNELS: u32 = 12;
 
-/// A sample: (cell, count) of each frame, and its class.
+/// A sample: for each frame, the occupied cells as pairs (cell, count); and the label of the sample.
 pub(crate) struct Sample {
     pub frames: Vec<Vec<(u32, u32)>>,
     pub label: u32,
@@ -41,7 +41,7 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
-    /// Properties of a set of `samples` samples in chunks of `chunk_samples`, with three classes.
+    /// Returns properties of a set of `samples` samples in chunks of `chunk_samples`, with three classes.
     pub(crate) fn new(samples: u64, chunk_samples: u32) -> Spec {
         let classes = ["low", "middle", "high"].map(String::from).to_vec();
         let recipe = "window = 4000\n".into();
@@ -63,7 +63,7 @@ impl Spec {
         writer.finish().unwrap()
     }
 
-    /// Starts to write the set to `dir`. Returns the writer before the first chunk.
+    /// Starts to write the set to `dir`. Returns the writer, with no chunk written.
     pub(crate) fn start(&self, dir: &Path) -> SetWriter {
         SetWriter::start(OutputDir::open(dir, Existing::Refuse).unwrap(), self.description(), false).unwrap()
     }
@@ -111,7 +111,8 @@ fn chunk(widths: Widths, samples: impl Iterator<Item = Sample>) -> Chunk {
     chunk
 }
 
-/// Appends a sample. If the columns are float32, as for time surfaces, the counts are replaced by values of both signs.
+/// Appends a sample to `frames`. If `frames` has float32 values, as for time surfaces, the counts are replaced by
+/// values of both signs.
 pub(crate) fn push(frames: &mut SparseFrames, sample: &Sample) {
     let sizes: Vec<u32> = sample.frames.iter().map(|frame| frame.len() as u32).collect();
     let (cells, counts): (Vec<u32>, Vec<u32>) = sample.frames.iter().flatten().copied().unzip();
@@ -121,8 +122,8 @@ pub(crate) fn push(frames: &mut SparseFrames, sample: &Sample) {
     frames.push(&sizes, &cells, column).unwrap();
 }
 
-/// Makes samples from which a network can learn the class. Each of the three classes has four channels with more
-/// events.
+/// Returns a function that makes sample number `i`. A network can learn the classes of these samples: in each class,
+/// four channels have more events than the others.
 pub(crate) fn learnable(seed: u64) -> impl Fn(u64) -> Sample {
     move |i| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed << 32 | i);
@@ -157,15 +158,15 @@ pub(crate) fn with_a_label_beyond() -> TempDir {
     dir
 }
 
-/// The program `tonic-train`, as a command without arguments.
+/// Returns the command of the program `tonic-train`, without arguments.
 pub(crate) fn train() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tonic-train"));
     command.timeout(Duration::from_secs(120));
     command
 }
 
-/// Arguments of a small fit on `dir/train` that writes to `dir/<run>`. `others` are more arguments. Each of them
-/// replaces the default value of its flag. In `others`, DIR stands for `dir`.
+/// Returns arguments of a small fit on `dir/train` that writes to `dir/<run>`. `others` has more arguments, which
+/// replace the default values of their flags. In `others`, DIR stands for `dir`.
 pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
     let mut line = format!("fit --output DIR/{run} {others}");
     for default in [
@@ -186,14 +187,14 @@ pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> 
     line.split_whitespace().map(|word| word.replace("DIR", dir.to_str().unwrap())).collect()
 }
 
-/// The command of a small fit, with [`fit_arguments`].
+/// Returns the command of a small fit, with [`fit_arguments`].
 pub(crate) fn fit(dir: &Path, run: &str, others: &str) -> Command {
     let mut command = train();
     command.args(fit_arguments(dir, run, others));
     command
 }
 
-/// The command that evaluates `dir/<run>` on `dir/<data>` on the CPU.
+/// Returns the command that evaluates `dir/<run>` on `dir/<data>` on the CPU.
 pub(crate) fn eval(dir: &Path, run: &str, data: &str) -> Command {
     eval_on("cpu", dir, run, data)
 }
@@ -206,14 +207,15 @@ pub(crate) fn eval_on(device: &str, dir: &Path, run: &str, data: &str) -> Comman
     command
 }
 
-/// Runs a command that must succeed. Returns what it wrote to stderr.
+/// Runs a command, and asserts that it succeeds. Returns what it wrote to stderr.
 pub(crate) fn succeeds(command: &mut Command) -> String {
     let (code, stderr) = outcome(&command.output().unwrap());
     assert_eq!(code, Some(0), "{stderr}");
     stderr
 }
 
-/// Runs a command that must end with exit code `code` and write all of `words` to stderr. Returns its stderr.
+/// Runs a command, and asserts that it ends with exit code `code` and writes all of `words` to stderr. Returns its
+/// stderr.
 pub(crate) fn fails(command: &mut Command, code: i32, words: &[&str]) -> String {
     let (got, stderr) = outcome(&command.output().unwrap());
     assert_eq!(got, Some(code), "{stderr}");
@@ -221,7 +223,8 @@ pub(crate) fn fails(command: &mut Command, code: i32, words: &[&str]) -> String 
     stderr
 }
 
-/// Runs a command with `--json`, which must succeed and write nothing to stderr. Returns the JSON that it printed.
+/// Runs a command with `--json`, and asserts that it succeeds and writes nothing to stderr. Returns the JSON that it
+/// printed.
 pub(crate) fn json(command: &mut Command) -> Value {
     let output = command.arg("--json").output().unwrap();
     assert_eq!(outcome(&output), (Some(0), String::new()));

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::runs::{assert_same, bytes};
 use crate::sets::{self, Spec, assert_says, fails, fit, json, learnable, succeeds, train};
 
-/// Writes `text` into the file `name` of `dir`; DIR stands for `dir`.
+/// Writes `text` to the file `name` in `dir`. In `text`, DIR stands for the path of `dir`.
 fn write(dir: &Path, name: &str, text: &str) {
     std::fs::write(dir.join(name), text.replace("DIR", dir.to_str().unwrap())).unwrap();
 }
@@ -186,7 +186,7 @@ fn one_layer_and_three_have_different_names_and_too_many_tasks_are_said() {
     assert_eq!(json(&mut program(dir.path(), "sweep s.toml -o most")).get("note"), None);
 }
 
-/// Returns the run whose name contains `part` from the JSON output of `compare`.
+/// Returns the part of `compare`'s JSON output that describes the run whose name contains `part`.
 fn run<'a>(said: &'a Value, part: &str) -> &'a Value {
     let mut runs = said["runs"].as_array().unwrap().iter();
     runs.find(|run| run["name"].as_str().unwrap().contains(part)).unwrap()

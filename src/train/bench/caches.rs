@@ -1,7 +1,8 @@
 //! Times whole epochs from each cache of a set (stream, host, device): loading alone, and loading with training.
 //!
-//! In each round, all caches take turns. Every second round has the reverse order, so that a machine that slows down
-//! affects all caches alike. Every training epoch starts with the same network, so that all epochs do the same work.
+//! Each round times one epoch from every cache. Every second round goes through the caches in reverse order. So, if the
+//! machine becomes slower during the benchmark, this affects all caches alike. Every training epoch starts with the
+//! same network, so that all epochs do the same work.
 
 use std::time::Instant;
 
@@ -32,11 +33,11 @@ pub(super) struct MeasuredCache {
 }
 
 impl MeasuredCache {
-    /// Opens a set once with each cache. If a cache is not available on this machine, its element has the reason
-    /// instead of the set.
+    /// Opens the set once with each cache, and returns one element for each cache. If a cache is not available on this
+    /// machine, its element has the reason instead of the set.
     ///
     /// # Errors
-    /// The errors of loading.
+    /// The errors of `open` and of [`Feed::new`].
     pub(super) fn open_all(
         open: impl Fn() -> Result<ShardSet>,
         gpu: Option<&Program>,
@@ -144,7 +145,7 @@ struct Shared<'a> {
 /// epoch of loading as a warm-up, and on a GPU also one epoch of training.
 ///
 /// # Errors
-/// The errors of loading, [`Error::Kernel`].
+/// The errors of reading a set, of [`Trainer::restart`] and of [`Trainer::epoch`].
 pub(super) fn measure(
     caches: &mut [MeasuredCache],
     trainer: &mut Trainer,

@@ -1,5 +1,5 @@
 //! Benchmarks of a GPU: training steps on batches in GPU memory, writing dense batches from the device cache, and
-//! loading a set into GPU memory. The first two are timed with CUDA events.
+//! loading a set into GPU memory. CUDA events measure the time of the steps and of the dense batches.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,22 +16,22 @@ use crate::feed::{DENSE_BATCHES, DeviceCache, Inflation, StagedBatch};
 use crate::kernel::program::Program;
 use crate::learner::TrainState;
 
-/// Maximum number of training steps in a round. Two CUDA events measure the time of a whole round. If a round had only
-/// one short step, they would mostly measure the time of the launch.
+/// Maximum number of training steps in a round. Two CUDA events measure the time of a whole round. With only one short
+/// step in a round, they would mostly measure how long it takes to launch the step.
 const TOGETHER: usize = 8;
 /// Time in seconds that a round of steps should take. A round has as many steps as fit into this time: at least 1, at
 /// most [`TOGETHER`].
 const ROUND_SECONDS: f64 = 0.02;
-/// Maximum time in seconds for all rounds of steps together.
+/// Time in seconds that all rounds of steps together should take at most.
 const STEPS_SECONDS: f64 = 10.0;
-/// Minimum number of rounds of steps, even if they take longer than [`STEPS_SECONDS`]. There are fewer only if fewer
-/// are asked for.
+/// Minimum number of rounds of steps. This many rounds run even if they take longer than [`STEPS_SECONDS`], but never
+/// more than the caller asks for.
 const LEAST_ROUNDS: usize = 5;
 /// Number of dense batches that are written in each timed round.
 const INFLATED: usize = 256;
 /// Number of timed rounds in which dense batches are written from the device cache.
 const INFLATE_ROUNDS: usize = 15;
-/// Number of times that a set is loaded to the device. Each load is timed.
+/// Number of times that a set is loaded into GPU memory. Each load is timed.
 const PROMOTIONS: usize = 3;
 
 /// Measurements of a set on a GPU.
@@ -39,8 +39,9 @@ const PROMOTIONS: usize = 3;
 pub struct GpuMeasured {
     /// Speed of writing dense float32 batches from the device cache.
     pub inflate: Inflated,
-    /// Speed of loading the set to the device from shards in the page cache. The set is loaded as a second copy, next
-    /// to the device cache. `None` if the device has no room for a second copy.
+    /// Speed of loading the set into GPU memory from shards that are in the page cache. During the measurement, GPU
+    /// memory has two copies of the set: the device cache and the copy that is loaded. `None` if there is no room for
+    /// two.
     pub promote: Option<Promoted>,
     /// Use of device memory.
     pub device_memory: DeviceMemory,
@@ -59,10 +60,10 @@ pub struct Inflated {
     pub microseconds_max: f64,
 }
 
-/// Speed of loading a set to the device.
+/// Speed of loading a set into GPU memory.
 #[derive(Clone, Debug, Serialize)]
 pub struct Promoted {
-    /// Time of reading, checking, decoding and copying the set in seconds, median over several loads.
+    /// Median time of reading, checking, decoding and copying the set, in seconds. The set is loaded several times.
     pub seconds: f64,
     /// Time of the fastest load, in seconds.
     pub seconds_min: f64,
@@ -88,7 +89,7 @@ pub struct DeviceMemory {
 
 /// Times of training steps on batches in device memory.
 pub(super) struct StepTimes {
-    /// Time per step in each round, in seconds, measured with CUDA events.
+    /// Time per step in seconds, measured with CUDA events. One element for each round.
     pub(super) seconds: Vec<f64>,
     /// Loss of the last step.
     pub(super) last_loss: f64,
@@ -96,7 +97,7 @@ pub(super) struct StepTimes {
     pub(super) free: u64,
 }
 
-/// Times training steps on `batches` in `rounds` rounds, after a warm-up. There are fewer rounds if steps take long.
+/// Times training steps on `batches`, after a warm-up. Runs `rounds` rounds of steps, or fewer if the steps take long.
 /// `time_steps` is the number of time steps that samples are padded to.
 pub(super) fn step_times(
     program: &Arc<Program>,
@@ -152,8 +153,8 @@ pub(super) fn step_times(
     Ok(StepTimes { seconds, last_loss, free })
 }
 
-/// Measures writing dense batches from `cache`, loading `set` to the device, and the use of device memory. `free` is
-/// the device's free memory in bytes before anything was allocated.
+/// Measures three things on a GPU: writing dense batches from `cache`, loading `set` into GPU memory, and how much GPU
+/// memory is used. `free` is the free GPU memory in bytes before anything was allocated.
 pub(super) fn measure(
     program: &Program,
     cache: &DeviceCache,
@@ -172,8 +173,8 @@ pub(super) fn measure(
     Ok(GpuMeasured { inflate, promote: measure_promotion(program, set)?, device_memory })
 }
 
-/// Times loading a set whose shards are in the page cache. The device already has one copy of the set. Returns `None`
-/// if the device has no room for a second copy.
+/// Times loading a set into GPU memory. The shards of the set are in the page cache, and GPU memory already has one
+/// copy of the set: the device cache. Returns `None` if there is no room for a second copy.
 fn measure_promotion(program: &Program, set: &ShardSet) -> Result<Option<Promoted>> {
     let mut times = Vec::new();
     let mut bytes = 0;

@@ -9,16 +9,16 @@ use crate::feed::RandomFrames;
 use crate::kernel::program::ColumnTypes;
 use crate::learner::Room;
 
-/// Number of random batches that the steps take turns on. With so many, the processor's caches no longer hold the input
-/// of a batch when its turn comes again.
+/// Number of random batches that the steps use in turn. With so many batches, the input of a batch has left the
+/// processor's caches when its turn comes again.
 const BATCHES: usize = 4;
-/// Maximum number of cells in a batch, over all samples and frames.
+/// Maximum of (samples * time steps * channels) of a batch.
 const MAX_CELLS: usize = 1 << 32;
 
-/// Times training steps on random frames. `bench.steps` limits their number as [`StepBench::steps`] says.
+/// Times training steps on random frames. [`StepBench::steps`] of `bench` says how many.
 ///
 /// # Errors
-/// [`Usage`](tonic_base::Error::Usage) if a batch would have more than 2^32 cells; the errors of
+/// [`Usage`](tonic_base::Error::Usage) if samples * time steps * channels of a batch exceed 2^32; the errors of
 /// [`Backend::program`](crate::learner::Backend::program); [`Error::Kernel`], [`Error::Cuda`], [`Error::DeviceMemory`].
 pub fn bench_random(random: &RandomFrames, bench: &StepBench) -> Result<StepMeasured> {
     let cells = bench.batch_size.saturating_mul(random.time_steps).saturating_mul(random.channels as usize);

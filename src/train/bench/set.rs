@@ -22,10 +22,11 @@ const STEP_BATCHES: usize = 16;
 /// measure it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SetMeasured {
-    /// Batches per second that are loaded from the shards as dense float32, (B, T, C), without training. To load means
-    /// to read, check, decode and unpack them.
+    /// Batches per second that are loaded from the shards, without training. Loading reads, checks and decodes the
+    /// samples, and writes them as dense float32 arrays, (batch, time steps, P * H * W).
     pub stream_batches_per_second: Option<f64>,
-    /// Batches per second that are loaded from the host cache as dense float32, (B, T, C), without training.
+    /// Batches per second that are loaded from the host cache, without training. Loading unpacks the samples, and
+    /// writes them as dense float32 arrays, (batch, time steps, P * H * W).
     pub host_batches_per_second: Option<f64>,
     /// Size of the host cache per sample, in bytes.
     pub host_bytes_per_sample: Option<f64>,
@@ -34,17 +35,17 @@ pub struct SetMeasured {
     /// Batches per second of training from the host cache.
     pub host_train_batches_per_second: Option<f64>,
     /// Time of a training epoch from the shards, divided by the time of a training epoch from the host cache in the
-    /// same round of the benchmark. It is the median over the rounds.
+    /// same round of the benchmark. Median over the rounds.
     pub stream_epoch_over_host: Option<f64>,
     /// Batches per second of training from the device cache.
     pub device_train_batches_per_second: Option<f64>,
-    /// Time of an epoch of training from the device cache in seconds, median.
+    /// Median time of an epoch of training from the device cache, in seconds.
     pub device_epoch_seconds: Option<f64>,
     /// Time of the fastest epoch of training from the device cache, in seconds.
     pub device_epoch_seconds_min: Option<f64>,
     /// Time of the slowest epoch of training from the device cache, in seconds.
     pub device_epoch_seconds_max: Option<f64>,
-    /// Time of an epoch of training from the shards in seconds, median.
+    /// Median time of an epoch of training from the shards, in seconds.
     pub stream_epoch_seconds: Option<f64>,
     /// Time of the fastest epoch of training from the shards, in seconds.
     pub stream_epoch_seconds_min: Option<f64>,
@@ -68,8 +69,8 @@ pub struct SetMeasured {
 pub struct SetBench {
     /// Network, batch size and device.
     pub step: StepBench,
-    /// Number of epochs of loading that are timed for each cache. It is also the number of epochs of training. The
-    /// medians are reported.
+    /// Number of epochs that are timed for each cache: so many of loading, and so many of training. The report has the
+    /// medians.
     pub epochs: u64,
     /// Path of a report of `tonic-prep bench --json`. Its rows are added at the start of [`SetMeasured::strategies`].
     /// With `None`, no rows are added.
@@ -78,13 +79,14 @@ pub struct SetBench {
     pub verbosity: Verbosity,
 }
 
-/// Measures training steps on a set, and then whole epochs from each cache, with and without training. `open` opens the
-/// set. It is called several times, and each call must open the same set.
+/// Measures training steps on a set, then whole epochs from each cache: of loading alone, and of training. `open` opens
+/// the set. It is called several times, and must open the same set each time.
 ///
 /// # Errors
-/// The errors of loading; [`Usage`](tonic_base::Error::Usage) if the set has no samples, if a sample has no label, or
-/// if dense batches would be too large; [`Mismatch`](tonic_shard::Error::Mismatch) if the report [`SetBench::beside`]
-/// has another recipe, frame shape or batch size.
+/// The errors of `open` and of reading the set; [`Error::Unlabelled`] if the set has no samples, or a sample without a
+/// label; [`Usage`](tonic_base::Error::Usage) if dense batches would be too large;
+/// [`Mismatch`](tonic_shard::Error::Mismatch) if the report [`SetBench::beside`] has another recipe, frame shape or
+/// batch size.
 pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Result<SetMeasured> {
     let SetBench { step, epochs, beside, verbosity } = bench;
     let set = open()?;
@@ -144,8 +146,8 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
     })
 }
 
-/// Reads the rows of a report. Returns an error if the recipe, the frame shape or the batch size differs between the
-/// report and the benchmark.
+/// Reads the rows of the report at `path`. Returns an error if its recipe, frame shape or batch size differs from that
+/// of the benchmark.
 fn beside_set(path: &Path, set: &ShardSet, batch_size: usize) -> Result<Vec<Strategy>> {
     let report = Report::<FrameShape>::read(path)?;
     let description = &set.manifest().description;
@@ -170,8 +172,8 @@ fn some_batches(set: ShardSet, batch_size: usize) -> Result<Vec<Batch>> {
     Ok(batches)
 }
 
-/// Returns the times of training epochs in seconds, as `[median, fastest, slowest]`. Returns `None` if the cache wasn't
-/// measured.
+/// Returns the times of the training epochs from one cache in seconds, as `[median, fastest, slowest]`. Returns `None`
+/// if no epoch was measured.
 fn epoch_of(caches: &[MeasuredCache], choice: CacheChoice) -> Option<[f64; 3]> {
     let mut seconds = caches.iter().find(|cache| cache.choice == choice)?.seconds(Work::Training).to_vec();
     let median = median(&mut seconds);

@@ -18,7 +18,7 @@ use crate::kernel::program::Program;
 use crate::learner::{Backend, Epoch, HostLearner, Learner, Pad, Padding, Room, TrainState};
 use crate::network::{Iaf, Network, Shape};
 
-/// Maximum number of samples that the share of spikes is computed from.
+/// Maximum number of samples that [`StepMeasured::spike_density`] is computed from.
 const SPIKE_SAMPLES: usize = 16;
 
 /// Options of the benchmark of training steps: network, batch size and device.
@@ -26,8 +26,8 @@ const SPIKE_SAMPLES: usize = 16;
 pub struct StepBench {
     /// Number of samples per batch.
     pub batch_size: usize,
-    /// Number of training steps that are timed. On a GPU, it is the maximum number of rounds, each of one or more
-    /// steps.
+    /// Number of training steps that are timed. On a GPU, the maximum number of rounds that are timed, each of one or
+    /// more steps.
     pub steps: usize,
     /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
@@ -41,7 +41,7 @@ pub struct StepBench {
 /// Measurements of training steps. A step computes the loss and the gradients, and does Adam's update.
 #[derive(Clone, Debug, Serialize)]
 pub struct StepMeasured {
-    /// Time of a step in seconds, median.
+    /// Median time of a step, in seconds.
     pub step_seconds: f64,
     /// Time of the fastest step, in seconds.
     pub step_seconds_min: f64,
@@ -60,19 +60,18 @@ pub struct StepMeasured {
     pub time_steps: usize,
     /// Device that trained: "cpu", or the product name of the GPU.
     pub device: String,
-    /// Number of threads that the CPU computes with.
+    /// Number of CPU threads that compute.
     pub threads: usize,
     /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Number of cells with events, divided by the number of all cells. All frames of all samples count, including the
-    /// empty frames of padding.
+    /// Share of the cells that have events, over all frames of all samples. The empty frames of padding count too.
     pub density: f64,
-    /// Share of the pairs (neuron, time step) that have a spike, in the network before training. It is the mean over
-    /// the hidden layers and over up to 16 samples; `None` if there is no hidden layer.
+    /// Share of the pairs (neuron, time step) that have a spike, in the network before training. Mean over the hidden
+    /// layers and over up to 16 samples. `None` if there is no hidden layer.
     pub spike_density: Option<f64>,
 }
 
-/// A network that the benchmarks train, and what is needed to train it.
+/// A network that the benchmarks train, with the backend and the sizes that training needs.
 pub(super) struct Trainer {
     backend: Backend,
     program: Option<Arc<Program>>,
@@ -105,12 +104,12 @@ impl Trainer {
         Ok(Trainer { backend: bench.backend.clone(), program, initial, learner: None, room, padding, free })
     }
 
-    /// Returns the compiled kernels of the GPU. `None` if our kernels run on the CPU, or if libtorch trains.
+    /// Returns the compiled kernels of the GPU, or `None` if our kernels run on the CPU or libtorch trains.
     pub(super) fn program(&self) -> Option<&Program> {
         self.program.as_deref()
     }
 
-    /// Trains on a whole epoch, and calls `each` for each batch.
+    /// Trains the network for one epoch, and calls `each` for each batch.
     ///
     /// # Errors
     /// The errors of [`Backend::learner`] and [`Learner::train`].
@@ -136,7 +135,7 @@ impl Trainer {
         Ok(&mut **self.learner.insert(learner))
     }
 
-    /// Times training steps after a warm-up. The steps take turns on those of `batches` that have the most samples.
+    /// Times training steps after a warm-up. Only those of `batches` that have the most samples are used, in turn.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).

@@ -10,13 +10,14 @@ use crate::feed::RandomFrames;
 use crate::kernel::program::ColumnTypes;
 use crate::network::{Iaf, Network, Shape};
 
-/// A network and a batch. Their training step on the GPU is compared with the step on the CPU.
+/// A network and a batch. The self-check compares a training step of the network on the GPU with the same step on the
+/// CPU.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) inputs: u32,
     pub(super) hidden: &'static [usize],
     pub(super) classes: usize,
-    /// Number of frames of each sample. The batch repeats this list of samples `times` times.
+    /// One element for each sample: its number of frames. The batch has these samples `times` times.
     pub(super) lengths: &'static [usize],
     pub(super) times: usize,
     pub(super) steps: usize,
@@ -39,7 +40,7 @@ pub(super) const REFERENCE: Case = Case {
 };
 
 impl Case {
-    /// Returns the types of the sample columns in device memory.
+    /// Returns the number types of the columns that hold the batch in GPU memory: frame ends, cells and counts.
     pub(super) fn column_types(&self) -> ColumnTypes {
         let shape = FrameShape { polarities: 1, height: 1, width: self.inputs };
         ColumnTypes::of(shape, self.lengths.iter().copied().max().unwrap_or(0), [self.counts])
@@ -81,7 +82,8 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Returns cases that are as large as in training. They need many CUDA blocks and many tiles of neurons.
+/// Returns cases that are as large as in training, so that the kernels run with many CUDA blocks and many tiles of
+/// neurons.
 pub(super) fn large_cases() -> Vec<Case> {
     let lengths = &[250, 180, 233, 97];
     vec![
@@ -120,7 +122,7 @@ fn large(count: u32, i: usize, width: Width) -> u32 {
     }
 }
 
-/// Makes the network of a case. Weights are rounded to multiples of a power of two, so that sums are exact.
+/// Makes the network of a case. The weights are multiples of a power of two, so that sums are exact.
 pub(super) fn network_of(case: &Case) -> Network {
     let shape = Shape { inputs: case.inputs as usize, hidden: case.hidden.to_vec(), classes: case.classes };
     let neuron = Iaf { min_v_mem: case.min_v_mem, ..Iaf::default() };

@@ -1,9 +1,9 @@
-//! The self-check of a GPU: compares every kernel, compiled for that GPU, with the same kernel on the CPU. The inputs
+//! The self-check of a GPU. Compares every kernel, compiled for that GPU, with the same kernel on the CPU. The inputs
 //! are random data of unusual shapes.
 //!
 //! Weights and counts are multiples of a power of two, so that sums are exact in any order. Spikes and logits must
-//! therefore have the same bits at every precision. The computation of gradients has an exponential function, which GPU
-//! and CPU round differently, so a small relative difference is allowed.
+//! therefore have the same bits at every precision. The gradients need an exponential function, which GPU and CPU round
+//! differently, so a small relative difference is allowed.
 
 mod cases;
 
@@ -70,7 +70,7 @@ pub struct Check {
 const PRECISIONS: [(MatmulPrecision, f64); 3] =
     [(MatmulPrecision::Highest, 1e-5), (MatmulPrecision::High, 1e-3), (MatmulPrecision::Medium, 3e-2)];
 
-/// Runs all checks on a device. With `quick`, the large cases are left out. After every check, calls `each` with the
+/// Runs all checks on a GPU. With `quick`, the large cases are left out. After every check, calls `each` with the
 /// results so far.
 ///
 /// # Errors
@@ -131,7 +131,7 @@ fn facts(device: &Device) -> Result<DeviceFacts> {
     })
 }
 
-/// Result of a check, as a text: `Ok` says how well GPU and CPU agree, `Err` says how they differ.
+/// Result of a check. `Ok` has a text that says how well GPU and CPU agree, `Err` a text that says how they differ.
 type Verdict = Result<String, String>;
 
 fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, tolerance: f64) -> Result<Verdict> {
@@ -264,8 +264,8 @@ fn check_order(device: &Device) -> Result<Verdict> {
     Ok(Ok(format!("{drawn} samples drawn")))
 }
 
-/// Trains the same few steps twice: launched one by one, and replayed as a graph. Compares the parameters of both. Then
-/// compares the parameters after one update with those of the CPU's Adam.
+/// Trains a few steps twice: first launched one by one, then replayed as a CUDA graph. Compares the parameters after
+/// both. Then compares the parameters after one step with those of the CPU's Adam.
 fn check_training(device: &Device) -> Result<Verdict> {
     let case = Case { lengths: &[70, 20, 64], steps: 70, ..REFERENCE };
     let (batch, network) = (batch_of(&case), network_of(&case));

@@ -57,9 +57,9 @@ impl Backend {
         if self.device.is_some() { Arithmetic::Cuda } else { Arithmetic::Cpu }
     }
 
-    /// Checks that the backend can be used. If our kernels are to run on a GPU, compiles and loads them, and returns
-    /// the program. Otherwise returns `None`. All of `sets` must have the same recipe. `longest` is the maximum number
-    /// of time steps that a sample runs for.
+    /// Compiles and loads the kernels if the backend computes with our kernels on a GPU. If it computes on the CPU or
+    /// with libtorch, checks that it can, and returns `None`. All of `sets` must have the same recipe. `longest` is the
+    /// maximum number of time steps that a sample runs for.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if libtorch or NVRTC is missing, or if a precision other than the highest is
@@ -89,8 +89,8 @@ impl Backend {
         }
     }
 
-    /// Makes a learner. `program` must be the result of [`Backend::program`] of this backend. If `program` is `None`,
-    /// the learner trains with an engine that takes batches from host memory. `class_weights` are as in
+    /// Makes a learner. `program` must be the result of [`Backend::program`] of this backend. Without a program, the
+    /// learner trains with an engine that takes batches from host memory. `class_weights` are as in
     /// [`Engine::set_class_weights`].
     ///
     /// # Errors

@@ -1,12 +1,13 @@
-//! Class sizes of a set, and what is computed from them: the accuracy and loss of guessing, class weights that balance
-//! the classes, and warnings.
+//! Numbers of samples per class of a set, and what is computed from them: the accuracy and loss of guessing, class
+//! weights that balance the classes, and warnings.
 
 use serde::{Deserialize, Serialize};
 use tonic_shard::ShardSet;
 
 use crate::learner::warning::Warning;
 
-/// A set is called imbalanced if its largest class has more than this many times as many samples as its smallest class.
+/// A set is called imbalanced if the number of samples of its largest class exceeds this many times the number of
+/// samples of its smallest class.
 const IMBALANCED: u64 = 10;
 
 /// Weights of the classes in the training loss.
@@ -22,7 +23,7 @@ pub enum ClassWeights {
 }
 
 impl ClassWeights {
-    /// Whether every sample counts the same.
+    /// Returns whether every sample counts the same.
     pub(crate) fn is_none(&self) -> bool {
         *self == ClassWeights::None
     }
@@ -54,8 +55,8 @@ impl ClassBalance<'_> {
         ClassBalance { set, samples: &set.manifest().totals.class_samples }
     }
 
-    /// Returns the accuracy and the mean cross entropy of guessing. To guess means to predict the same class
-    /// probabilities for every sample; here, the shares of the classes in the set, which give the lowest cross entropy.
+    /// Returns the accuracy and the mean cross entropy of guessing. A guess predicts the same class probabilities for
+    /// every sample. These are the shares of the classes in the set, because they give the lowest cross entropy.
     pub(crate) fn guessing(&self) -> (f64, f64) {
         let total: u64 = self.samples.iter().sum();
         let shares = self.samples.iter().filter(|&&n| n > 0).map(|&n| n as f64 / total as f64);
@@ -96,8 +97,8 @@ impl ClassBalance<'_> {
         }]
     }
 
-    /// Returns the [`warnings`](Self::warnings) of a training set, and warnings if some classes have no samples or no
-    /// sample has events.
+    /// Returns the [`warnings`](Self::warnings) about a training set, a warning if some classes have no samples, and a
+    /// warning if no sample has events.
     pub(crate) fn training_warnings(&self, weights: ClassWeights) -> Vec<Warning> {
         let names = self.set.manifest().description.classes.iter();
         let missing: Vec<String> =

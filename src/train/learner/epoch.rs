@@ -54,7 +54,7 @@ impl TrainState {
     }
 }
 
-/// Returns the spike counts of each layer, summed over all batches, or the first error.
+/// Returns the spike counts of each layer, summed over all batches. If a batch has an error, returns the first error.
 pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>) -> Result<Vec<SpikeCounts>> {
     let plus = |sum: Vec<SpikeCounts>, batch: Result<Vec<SpikeCounts>>| -> Result<_> {
         let batch = batch?;
@@ -65,9 +65,10 @@ pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>)
 
 /// Trains and evaluates a network in whole epochs. The interface is the same on every device.
 pub trait Learner: std::fmt::Debug {
-    /// Returns the network and the optimiser. On a GPU, this is a copy in host memory: training doesn't change its
-    /// parameters and Adam's moving averages until [`sync`](Learner::sync) downloads them. In both cases, `adam.step`
-    /// goes up by 1 for each batch whose loss [`train`](Learner::train) passes to `each`.
+    /// Returns the network and the optimiser. If the learner trains on a GPU, they are a copy in host memory. Training
+    /// doesn't change the parameters and Adam's moving averages of this copy: [`sync`](Learner::sync) brings them up to
+    /// date. On every device, `adam.step` goes up by 1 for each batch whose loss [`train`](Learner::train) passes to
+    /// `each`.
     fn state(&self) -> &TrainState;
 
     /// Copies the current parameters and Adam's moving averages to [`state`](Learner::state).
@@ -89,23 +90,26 @@ pub trait Learner: std::fmt::Debug {
     /// the loss and the number of samples of every batch.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Interrupted`] if the interruption came within a batch: it is given up, and the state is that
-    /// after the last batch that was passed to `each`. The errors of loading; [`Error::Cuda`](crate::Error::Cuda);
-    /// [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or 2^24 or more. If it is NaN or
-    /// infinite, neither this batch nor later ones update the parameters. If it is finite, the same holds on the CPU,
-    /// but a GPU can have trained on this batch and on later ones already.
+    /// [`tonic_base::Error::Interrupted`] if an interruption stops the computation of a batch. This batch is given up:
+    /// the state is that after the last batch that was passed to `each`.
+    ///
+    /// [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or 2^24 or more. After a loss
+    /// that is NaN or infinite, neither this batch nor later ones update the parameters. After a finite loss of 2^24 or
+    /// more, this also holds on the CPU; but a GPU can have trained on this batch and on later ones already.
+    ///
+    /// The errors of reading the set; [`Error::Cuda`](crate::Error::Cuda).
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;
 
     /// Evaluates the network on all samples of a set.
     ///
     /// # Errors
-    /// [`Error::Unlabelled`](crate::Error::Unlabelled), the errors of loading,
+    /// [`Error::Unlabelled`](crate::Error::Unlabelled), the errors of reading the set,
     /// [`Error::Kernel`](crate::Error::Kernel), [`tonic_base::Error::Interrupted`],
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation>;
 
-    /// Sets the samples whose spikes [`spikes`](Learner::spikes) counts. They are given as batches, which must not be
-    /// larger than the batches of training.
+    /// Sets the samples whose spikes [`spikes`](Learner::spikes) counts. No batch of `samples` may be larger than the
+    /// batches of training.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::DeviceMemory`](crate::Error::DeviceMemory),

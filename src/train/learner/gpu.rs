@@ -1,5 +1,5 @@
-//! Training on a GPU. A step is recorded once for each source of batches. After that, the recorded step is replayed for
-//! every batch. Meanwhile the host prepares the next batches and reads the scores of earlier batches.
+//! Training on a GPU. A step is recorded as a CUDA graph, once for each source of batches, and the graph is replayed
+//! for every batch. Meanwhile the host prepares the next batches and reads the scores of earlier batches.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -32,7 +32,8 @@ const GROUP_TIME: Range<Duration> = Duration::from_millis(15)..Duration::from_mi
 #[derive(Debug)]
 pub(crate) struct GpuLearner {
     /// Copy of the network and the optimiser in host memory. `sync` downloads the parameters and Adam's moving averages
-    /// to it, and `restart` replaces all of it. `adam.step` goes up by 1 for each batch whose score is read.
+    /// to this copy, and `restart` replaces all of it. `adam.step` goes up by 1 for each batch whose score was
+    /// downloaded.
     state: TrainState,
     stream: Stream,
     trained: GpuNetwork,
@@ -42,13 +43,13 @@ pub(crate) struct GpuLearner {
     group: usize,
     evaluator: GpuEvaluator,
     column_types: ColumnTypes,
-    /// Batches in which `spikes` counts the spikes, each with its number of samples.
+    /// Batches whose spikes [`Learner::spikes`] counts, each with its number of samples.
     watched: Vec<(StagedBatch, usize)>,
     rounded: Rounded,
 }
 
-/// Whether a neuron spiked more than 256 times in a time step, in which case bfloat16 rounds the count. `Said` means
-/// yes, and that [`Learner::remark`] has reported it already.
+/// Whether a neuron spiked more than 256 times in a time step. Such a count is rounded in bfloat16. `Said` means that a
+/// neuron did, and that [`Learner::remark`] has already told the user.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rounded {
     No,

@@ -11,7 +11,7 @@ use crate::learner::evaluation::{Evaluation, check_labelled};
 use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters};
 
-/// Number of samples per batch of an evaluation. It must stay as it is: with [`Pad::Batch`](super::Pad), a sample runs
+/// Number of samples per batch of an evaluation. It must not be changed: with [`Pad::Batch`](super::Pad), a sample runs
 /// for as many steps as the longest sample of its batch, so another number would change the results of existing runs.
 const BATCH: usize = 128;
 

@@ -25,8 +25,8 @@ pub struct Padding {
 }
 
 impl Padding {
-    /// Returns the number of time steps that all samples are padded to, or `None` if the samples of a batch are padded
-    /// to the longest of them.
+    /// Returns the number of time steps that all samples are padded to. Returns `None` if each batch is padded to its
+    /// longest sample.
     pub fn fixed(self) -> Option<usize> {
         match self.pad {
             Pad::Fixed => Some(self.steps),
@@ -41,10 +41,11 @@ impl Padding {
     }
 }
 
-/// Returns the number of time steps that [`Pad::Fixed`] pads samples to, for a training set with this manifest. The
-/// number is the recipe's limit, which is the same for all sets of the recipe. If the recipe has no limit, the number
-/// is the length of the longest sample. The same holds if the limit is more than twice this length: with such a limit,
-/// more than half of the time steps of every sample would be padding.
+/// Returns the number of time steps that [`Pad::Fixed`] pads samples to, for a training set with this manifest.
+///
+/// The number is the recipe's limit, which is the same for all sets of the recipe. It is the length of the longest
+/// sample if the recipe has no limit, or if the limit is more than twice this length. With so high a limit, more than
+/// half of the time steps of every sample would be padding.
 pub(crate) fn fixed_steps(manifest: &Manifest) -> usize {
     let longest = manifest.totals.max_frames;
     let limit = manifest.description.frame_limit.filter(|&limit| limit <= longest.saturating_mul(2));
@@ -52,7 +53,7 @@ pub(crate) fn fixed_steps(manifest: &Manifest) -> usize {
 }
 
 /// Returns the maximum number of time steps that a sample of `sets` runs for. Samples with fewer than `steps` frames
-/// are padded to `steps`.
+/// count as `steps` long, because they are padded.
 pub fn longest_steps(steps: usize, sets: &[&ShardSet]) -> usize {
     let frames = sets.iter().map(|set| set.manifest().totals.max_frames as usize);
     frames.chain([steps]).max().unwrap_or(steps)

@@ -22,14 +22,14 @@ pub struct MacroScore {
     pub f1: f64,
 }
 
-/// Sums over those batches of an epoch that are done.
+/// Sums over the finished batches of an epoch, from which the epoch's loss and accuracy are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunningScore {
     /// Sum over the batches of (mean loss * number of samples).
     pub loss: f64,
     /// Number of samples that were classified correctly.
     pub correct: u64,
-    /// Number of samples in the batches.
+    /// Number of samples in the finished batches.
     pub samples: u64,
 }
 

@@ -8,8 +8,8 @@ use crate::engine::SpikeCounts;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 
-/// One of this many samples of the training set is measured. The forward pass of a sample takes about a third of its
-/// training step, so an epoch takes about 1% longer.
+/// Number of samples in the training set for each sample that is measured. The forward pass of a sample takes about a
+/// third of its training step, so the measurement takes about 1% of the time of an epoch.
 const ONE_OF: u64 = 32;
 /// Minimum and maximum number of samples that are measured.
 const SAMPLES: [u64; 2] = [16, 256];

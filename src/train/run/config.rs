@@ -49,9 +49,9 @@ pub struct Config {
     pub class_weights: ClassWeights,
     /// Sizes and constants of the network.
     pub network: NetworkConfig,
-    /// The sets.
+    /// Ids of the sets, class names and recipe.
     pub data: DataConfig,
-    /// Changes of the learning rate by resumed runs, the earliest first.
+    /// Changes of the learning rate when the run was resumed, in the order of time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lr_changes: Vec<LrChange>,
 }
@@ -62,7 +62,7 @@ pub struct Config {
 pub struct LrChange {
     /// Number of epochs that were finished when the learning rate changed.
     pub epochs_done: u64,
-    /// Number of batches of the unfinished epoch that were finished when the learning rate changed.
+    /// Number of finished batches of the unfinished epoch when the learning rate changed.
     pub batches_done: u64,
     /// Learning rate of Adam after the change.
     pub lr: f64,
@@ -97,7 +97,7 @@ fn is_one(gain: &f64) -> bool {
     *gain == 1.0
 }
 
-/// The sets of a run, with the description of the training set.
+/// Ids of the sets of a run, and class names and recipe of the training set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
@@ -128,7 +128,7 @@ impl NetworkConfig {
 }
 
 impl DataConfig {
-    /// Returns the description of the training set, the validation set and the test set that have these manifests.
+    /// Returns the ids, class names and recipe for a run on the sets with these manifests.
     pub fn of(train: &Manifest, valid: Option<&Manifest>, test: Option<&Manifest>) -> DataConfig {
         let description = &train.description;
         let id = |manifest: &Manifest| manifest.set_id.to_string();
@@ -143,7 +143,7 @@ impl DataConfig {
 }
 
 impl Config {
-    /// Whether a folder has a configuration, and with it a run.
+    /// Returns whether a folder has the configuration of a run.
     pub fn is_in(run: &Path) -> bool {
         run.join(FILE_NAME).exists()
     }

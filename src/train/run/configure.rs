@@ -18,8 +18,8 @@ const EPOCHS: u64 = 20;
 const BATCH_SIZE: usize = 128;
 
 impl FitOptions {
-    /// Returns the configuration of a new run or, with `resume`, that of the run in the run folder. It is an error if the
-    /// options contradict the run to resume.
+    /// Returns the configuration of the run to train. If `resume` is false, this is the configuration of a new run. If
+    /// it is true, it is that of the run in the run folder, and options that contradict this run are an error.
     pub(super) fn config(&self, sets: &Sets, resume: bool) -> Result<Config> {
         if resume { self.resumed(sets) } else { Ok(self.new_config(sets)) }
     }
@@ -79,14 +79,14 @@ impl FitOptions {
         Ok(config)
     }
 
-    /// Checks that the validation set and the test set are those of the run to resume. `stored` is the run's
-    /// configuration, `asked` that of the sets that the options name. Returns the configuration that the run continues
-    /// with: `stored`, and the validation set if the run gets its first one now.
+    /// Checks that the options name the same validation set and test set as the run to resume. `stored` describes the
+    /// sets of the run, `asked` the sets that the options name. Returns `stored`. If the run had no validation set
+    /// until now, adds the one that the options name.
     ///
     /// # Errors
-    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the field `valid` or `test`, also if the run has a validation set
-    /// and the options name none. Without a test set, the run continues and is not tested. The errors of reading the
-    /// metrics.
+    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the field `valid` or `test` if the options name another set, or
+    /// if they name no validation set and the run has one. It is no error if they name no test set: the run is then not
+    /// tested. The errors of reading the metrics.
     fn resumed_data(&self, stored: &DataConfig, asked: DataConfig) -> Result<DataConfig> {
         let file = self.run.join(config::FILE_NAME);
         let without_test = stored.test_set_id.as_deref().filter(|_| asked.test_set_id.is_none());

@@ -110,20 +110,20 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     Ok(Fitted { epochs: run.epochs, test, warnings, seconds })
 }
 
-/// Checks the options of a new run, apart from what depends on the machine: its device, its memory and the run folder.
-/// Nothing is written.
+/// Checks the options of a new run, and writes nothing. What depends on the machine is not checked: its device, its
+/// memory and the run folder.
 ///
 /// # Errors
 /// The errors of reading the sets; [`Mismatch`](tonic_shard::Error::Mismatch) if they don't fit together;
-/// [`Error::Unlabelled`]; [`Usage`](tonic_base::Error::Usage) if the training set is smaller than a batch and smaller
-/// batches are left out.
+/// [`Error::Unlabelled`]; [`Usage`](tonic_base::Error::Usage) if [`FitOptions::drop_last`] is set and the training set
+/// has fewer samples than a batch.
 pub fn check_options(fit: &FitOptions) -> Result<()> {
     let sets = Sets::open(fit)?;
     check_batches(&fit.config(&sets, false)?, &sets.train)
 }
 
-/// Returns an error if an epoch would have no batch: batches smaller than the others are left out, and the training set
-/// has fewer samples than a batch.
+/// Returns an error if an epoch would have no batch. With `drop_last`, this is the case if the training set has fewer
+/// samples than a batch.
 fn check_batches(config: &Config, train: &ShardSet) -> Result<()> {
     if config.drop_last && train.len() < config.batch_size as u64 {
         let expected = format!("a training set of at least a batch, {} samples", config.batch_size);

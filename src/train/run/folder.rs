@@ -28,12 +28,13 @@ pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const BEST: &str = "best.safetensors";
 /// Name of the file with the evaluation on the test set.
 pub(crate) const TEST: &str = "test.json";
-/// Names of the files of a run. A folder with any of these files holds a run. When another run replaces it, the files
-/// are removed in this order: the checkpoint first, so that no run can resume from a folder that is partly removed.
+/// Names of the files of a run. A folder with any of these files holds a run. Before a new run begins in the folder,
+/// the files of the old run are removed in this order: the checkpoint first, so that a run whose files are partly
+/// removed cannot be resumed.
 const FILES: [&str; 7] =
     [checkpoint::FILE_NAME, metrics::FILE_NAME, times::FILE_NAME, MODEL, BEST, TEST, config::FILE_NAME];
 
-/// Whether a folder has any file of a run.
+/// Returns whether a folder has any file of a run.
 pub(crate) fn holds_run(folder: &Path) -> bool {
     FILES.iter().any(|name| folder.join(name).exists())
 }
@@ -50,7 +51,7 @@ impl RunFolder {
     /// Checks whether the folder `path` may be used for a run, and locks it if it exists.
     ///
     /// With [`Existing::Auto`], the folder is created if it doesn't exist. If another process has locked it, calls
-    /// `wait`, and then waits until that process has ended. With the other choices, nothing is created.
+    /// `wait`, and then waits until that process has ended. With any other value of `existing`, nothing is created.
     ///
     /// # Errors
     /// [`Busy`](tonic_base::Error::Busy) if another process has locked the folder and `existing` is not
@@ -71,7 +72,7 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Creates and locks the folder if it doesn't exist. Removes the files of the old run, unless it is resumed.
+    /// Creates and locks the folder if it doesn't exist. Removes the files of an old run if a new run begins.
     ///
     /// # Errors
     /// The errors of [`RunFolder::find`].
@@ -87,13 +88,13 @@ impl RunFolder {
         }
     }
 
-    /// Whether the run in the folder is resumed.
+    /// Returns whether the run in the folder is resumed.
     pub(crate) fn resumes(&self) -> bool {
         self.existing == Existing::Resume
     }
 
-    /// Whether a run is resumed and the folder has its checkpoint or metrics. Without these files, the run was killed
-    /// before its first checkpoint, and starts from the beginning.
+    /// Returns whether a run is resumed and the folder has its checkpoint or metrics. If the folder has neither, the
+    /// run was killed before its first checkpoint, and starts from the beginning.
     pub(crate) fn has_begun(&self) -> bool {
         self.resumes() && FILES[..2].iter().any(|name| self.path.join(name).exists())
     }

@@ -4,27 +4,26 @@ use crate::learner::{ClassBalance, ClassWeights, Score, Warning};
 use crate::run::activity::LayerActivity;
 use crate::run::metrics::EpochMetrics;
 
-/// An accuracy counts as no better than guessing if it exceeds the accuracy of guessing by at most this many standard
-/// deviations, and by at most [`MOST_NOISE`]. The standard deviation is that of the accuracy of guessing on a
-/// set of the same size.
+/// Number of standard deviations by which an accuracy must exceed the accuracy of guessing to count as better. The
+/// standard deviation is that of the accuracy of guessing on a set of the same size.
 const NOISE: f64 = 3.0;
-/// An accuracy that exceeds the accuracy of guessing by more than this counts as better than guessing. Without this
-/// limit, [`NOISE`] standard deviations would be too much in a small set.
+/// Difference from the accuracy of guessing above which an accuracy always counts as better. It matters for small sets,
+/// where [`NOISE`] standard deviations would be more.
 const MOST_NOISE: f64 = 0.1;
-/// A loss counts as better than another loss if it is below the other loss multiplied by this factor. The other loss is
-/// the loss of guessing, or that of an earlier epoch.
+/// A loss counts as better than another loss if it is below this factor times the other loss. The other loss is the
+/// loss of guessing, or the loss of an earlier epoch.
 const NO_BETTER: f64 = 0.98;
 /// Number of batches at the start of a run during which it is normal that the loss doesn't fall.
 const SLOW_START: u64 = 100;
-/// A run has diverged if the mean loss of an epoch or of an evaluation exceeds this multiple of the loss of guessing,
-/// and also [`TIMES_INITIAL`] times the loss of the initial weights. The loss of guessing is here ln(number of
-/// classes).
+/// A mean loss is absurd if it exceeds this many times ln(number of classes), which is the loss of guessing if all
+/// classes have the same size. A run has diverged if its loss is absurd and also exceeds [`TIMES_INITIAL`] times the
+/// loss of the initial weights.
 const TIMES_GUESSING: f64 = 1e4;
-/// A run has diverged if the loss exceeds this multiple of the loss of the initial weights, and also the limit of
-/// [`TIMES_GUESSING`].
+/// A run has diverged if its mean loss exceeds this many times the loss of the initial weights, and is also absurd as
+/// [`TIMES_GUESSING`] says.
 const TIMES_INITIAL: f64 = 100.0;
 
-/// Accuracy and loss of guessing. To guess means to predict the same class probabilities for every sample.
+/// Accuracy and loss of guessing on a training set. A guess predicts the same class probabilities for every sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guessing {
     accuracy: f64,
@@ -36,8 +35,8 @@ pub(super) struct Guessing {
 }
 
 impl Guessing {
-    /// Computes accuracy and loss of guessing on a training set. It has `samples` samples, and `batches` batches per
-    /// epoch. `weights` are the class weights of the training loss.
+    /// Computes accuracy and loss of guessing on a training set with `samples` samples and `batches` batches per epoch.
+    /// `weights` are the class weights of the training loss.
     pub(super) fn new(classes: &ClassBalance<'_>, (samples, batches): (u64, u64), weights: ClassWeights) -> Guessing {
         let (accuracy, loss) = classes.guessing();
         let present = classes.present();
@@ -55,15 +54,15 @@ impl Guessing {
         self.loss
     }
 
-    /// Whether the score of an epoch is no better than the score of guessing. For sets of one class, the result is
-    /// `false`.
+    /// Returns whether the score of an epoch is no better than the score of guessing. Always `false` if the set has
+    /// only one class.
     fn is_chance(&self, score: &Score) -> bool {
         let noise = (NOISE * (self.accuracy * (1.0 - self.accuracy) / self.samples as f64).sqrt()).min(MOST_NOISE);
         self.classes > 1 && score.accuracy <= self.accuracy + noise && score.loss >= NO_BETTER * self.loss
     }
 
-    /// Whether the last three epochs are no better than guessing, and the loss didn't fall during them. During the
-    /// first [`SLOW_START`] batches of a run, the result is `false`.
+    /// Returns whether the last three epochs are no better than guessing, and the loss didn't fall during them. Always
+    /// `false` during the first [`SLOW_START`] batches of a run.
     fn is_stuck(&self, epochs: &[EpochMetrics]) -> bool {
         let Some(three @ [first, _, last]) = epochs.last_chunk::<3>() else { return false };
         let falls = last.train.loss < NO_BETTER * first.train.loss;
@@ -71,21 +70,21 @@ impl Guessing {
         three.iter().all(|epoch| self.is_chance(&epoch.train)) && !falls && !is_start
     }
 
-    /// Whether a mean loss is so large that training has diverged. `initial` computes the loss of the initial weights.
-    /// It is called only if `loss` is far above the loss of guessing, because it takes time.
+    /// Returns whether a mean loss is so large that training has diverged. `initial` computes the loss of the initial
+    /// weights. This takes time, so it is called only if `loss` is far above the loss of guessing.
     pub(super) fn is_diverged<E>(&self, loss: f64, initial: impl FnOnce() -> Result<f64, E>) -> Result<bool, E> {
         Ok(self.is_absurd(loss) && loss > TIMES_INITIAL * initial()?)
     }
 
-    /// Whether a mean loss is more than [`TIMES_GUESSING`] times the loss of guessing.
+    /// Returns whether a mean loss exceeds [`TIMES_GUESSING`] * ln(number of classes). A single class counts as two.
     pub(super) fn is_absurd(&self, loss: f64) -> bool {
         loss > TIMES_GUESSING * (self.classes.max(2) as f64).ln()
     }
 
-    /// Returns warnings about the last of `epochs`. Two warnings list the layers that are silent or saturated now and
-    /// were not in the epoch before. Another says that training is stuck at chance now and was not stuck before. After
-    /// the last epoch of a run (`is_last`), the first two list all such layers, and the last is returned whenever the
-    /// epoch is at chance.
+    /// Returns warnings about the last of `epochs`. Warnings list the hidden layers that became silent or saturated in
+    /// this epoch, and say if training became stuck in this epoch ([`is_stuck`](Self::is_stuck)). After the last epoch
+    /// of a run (`is_last`), they list all silent and all saturated layers, and say if the epoch is no better than
+    /// guessing.
     pub(super) fn warnings(&self, epochs: &[EpochMetrics], is_last: bool) -> Vec<Warning> {
         let Some((last, before)) = epochs.split_last() else { return Vec::new() };
         let epoch = last.epoch;

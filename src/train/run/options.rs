@@ -9,15 +9,15 @@ use tonic_shard::{Existing, ShardSet};
 use crate::learner::{Backend, ClassWeights, Pad, Warning};
 
 /// Options of a run. If an option is `None`, a new run takes the default, and a resumed run takes the value of the run
-/// folder. A resumed run refuses other values than those of the run folder, except where an option says that a resumed
-/// run may change it.
+/// folder. A resumed run refuses a value that differs from that of the run folder, except for the options whose texts
+/// say that a resumed run may change them.
 #[derive(Clone, Debug)]
 pub struct FitOptions {
     /// Folder of the training set.
     pub train: PathBuf,
-    /// Folder of the validation set, which is evaluated after every epoch.
+    /// Folder of the validation set. The network is evaluated on this set after every epoch.
     pub valid: Option<PathBuf>,
-    /// Folder of the test set, which is evaluated once, at the end.
+    /// Folder of the test set. The network is evaluated on this set once, at the end.
     pub test: Option<PathBuf>,
     /// Folder of the run.
     pub run: PathBuf,
@@ -57,12 +57,12 @@ pub struct FitOptions {
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
     /// Whether progress is shown.
     pub verbosity: Verbosity,
-    /// Function that is called with each warning as soon as it is known, also if progress is not shown.
+    /// Function that is called with each warning as soon as it is known, even if `verbosity` is quiet.
     pub warn: fn(&Warning),
 }
 
 impl FitOptions {
-    /// Prints a line to stderr, unless `verbosity` is quiet.
+    /// Prints a line to stderr if `verbosity` is normal.
     pub(super) fn say(&self, what: impl FnOnce() -> String) {
         if self.verbosity == Verbosity::Normal {
             eprintln!("{}", printable(&what()));

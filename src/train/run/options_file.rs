@@ -19,8 +19,8 @@ pub fn read_options(path: &Path) -> Result<Vec<RunOption>> {
     read_toml(path, |document, table| options_of(path, document, table))
 }
 
-/// Reads and parses a TOML file. Calls `take` with the document, which has the position of each key in the file, and
-/// with the table of its values.
+/// Reads a TOML file, and parses it in two ways. Calls `take` with both results: the document has the position of each
+/// key in the file, the table has the values.
 pub(crate) fn read_toml<T>(path: &Path, take: impl FnOnce(&DeTable<'_>, Table) -> Result<T>) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path, "read the options"))?;
     let refused = |error: toml::de::Error| {

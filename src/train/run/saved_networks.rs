@@ -10,8 +10,8 @@ use crate::run::config::Config;
 use crate::run::folder::{BEST, MODEL};
 use crate::run::metrics::EpochMetrics;
 
-/// Checks that the run has a readable network of its best epoch if an epoch was validated. The checkpoint doesn't have
-/// this network, so nothing else can replace it.
+/// Checks best.safetensors if any epoch of the run was validated. The file must have a network that fits the run. No
+/// other file has this network, so the run cannot be resumed without it.
 ///
 /// # Errors
 /// [`Corrupt`](BaseError::Corrupt) if the file is missing, damaged or of another network; [`Io`](BaseError::Io).
@@ -32,7 +32,7 @@ pub(super) fn check_best(run: &Path, config: &Config, epochs: &[EpochMetrics]) -
     Err(Error::corrupt(&path, "network", "the network with the best validation accuracy of metrics.jsonl", got))
 }
 
-/// Whether model.safetensors can be read and has this network.
+/// Returns whether model.safetensors can be read and has the network `network`.
 pub(super) fn is_model(run: &Path, config: &Config, network: &Network) -> bool {
     let path = run.join(MODEL);
     read_model(&path).is_ok_and(|model| {

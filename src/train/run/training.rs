@@ -26,8 +26,8 @@ use crate::run::options::FitOptions;
 use crate::run::saved_networks;
 use crate::run::times::RunTimes;
 
-/// Minimum time between two saves at ends of epochs, so that several short epochs are saved together. A safe write
-/// takes milliseconds, and on a shared disk tenths of a second.
+/// Minimum time between two saves at ends of epochs, so that several short epochs are saved together. To write a file
+/// safely takes milliseconds, and on a shared disk tenths of a second.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 /// A run in training.
@@ -71,8 +71,8 @@ impl fmt::Display for Position {
 }
 
 impl<'a> Training<'a> {
-    /// Makes a run that starts with a new network. With `resume`, it starts from the checkpoint in the run folder
-    /// instead. The process has worked since `started`.
+    /// Prepares a run. If `resume` is false, the run starts with a new network. If it is true, the run continues from
+    /// the checkpoint in the run folder. `started` is when this process began to work on the run.
     pub(super) fn start(
         fit: &'a FitOptions,
         mut config: Config,
@@ -139,9 +139,9 @@ impl<'a> Training<'a> {
         self.config.publish(&self.fit.run)
     }
 
-    /// Writes model.safetensors again if it doesn't have the network of the checkpoint, perhaps because it is missing or
-    /// damaged. If the checkpoint is from within an epoch, the file is of an earlier network. It then stays as it is,
-    /// and the end of the epoch replaces it.
+    /// Writes model.safetensors from the checkpoint if the file is missing, is damaged or has another network. Does
+    /// nothing if the checkpoint was saved in the middle of an epoch: the file then has the network of an earlier
+    /// epoch, and the end of this epoch replaces it.
     pub(super) fn restore_model(&self) -> Result<()> {
         let network = &self.learner.state().network;
         if self.epochs.is_empty()
@@ -226,8 +226,9 @@ impl<'a> Training<'a> {
         self.learner.watch(self.measured.clone())
     }
 
-    /// Saves everything that is not saved yet. The checkpoint is written last. If the process is killed before that,
-    /// metrics.jsonl has lines for epochs that are not in the checkpoint. A resumed run drops these lines.
+    /// Saves everything that is not saved yet, the checkpoint last. If the process is killed before the checkpoint is
+    /// written, metrics.jsonl can have lines for epochs that are not in the checkpoint. A resumed run drops these
+    /// lines.
     pub(super) fn save(&mut self) -> Result<()> {
         let folder = &self.fit.run;
         if let Some(network) = self.ended.take() {
@@ -273,7 +274,7 @@ impl<'a> Training<'a> {
     }
 
     /// Returns the error to report to the user. A loss that is NaN, infinite or too large becomes [`Error::Diverged`].
-    /// For an interruption, the run is saved first. Other errors stay as they are.
+    /// If `error` is an interruption, saves the run first. Other errors stay as they are.
     fn explain(&mut self, error: Error) -> Error {
         match error {
             Error::Kernel(KernelError::NonFiniteLoss { loss } | KernelError::HugeLoss { loss }) => {
@@ -314,7 +315,8 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Returns the mean loss of the initial weights on the samples whose spikes are counted; infinite if it is NaN.
+    /// Returns the mean loss of the initial weights on the samples whose spikes are counted. Returns infinity if the
+    /// loss is NaN or infinite.
     fn initial_loss(&self) -> Result<f64> {
         let network = initial_network(&self.config);
         let mut engine = CpuEngine::new(&network);

@@ -19,7 +19,7 @@ const SEED: &str = "seed";
 pub struct Comparison {
     /// Names of the settings that differ between the runs.
     pub differing: Vec<String>,
-    /// The runs, in the order in which they were named.
+    /// The runs, in the order in which their folders were given.
     pub runs: Vec<RunSummary>,
     /// Groups of runs whose settings are equal except for the seed, in the order of the first run of each group.
     pub groups: Vec<RunGroup>,
@@ -27,32 +27,32 @@ pub struct Comparison {
     pub warnings: Vec<String>,
 }
 
-/// Runs whose settings are equal except for the seed. Means and deviations are over the finished runs. If several of
-/// them have the same seed, only the first one counts.
+/// Runs whose settings are equal except for the seed. Means and standard deviations are over the finished runs. If
+/// several finished runs have the same seed, only the first one counts.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunGroup {
     /// Number of the group, counted from 1.
     pub number: usize,
-    /// Settings of these runs, by name: those that differ between the compared runs, without the seed.
+    /// Settings of the group by name. Only the settings that differ between the compared runs, without the seed.
     pub settings: Map<String, Value>,
     /// Names of all runs of the group, including unfinished ones.
     pub runs: Vec<String>,
-    /// Mean and deviation, over the runs, of the validation accuracy of each run's best epoch. `None` if no finished
+    /// Mean and standard deviation, over the runs, of the validation accuracy in the best epoch. `None` if no finished
     /// run has a validation set.
     pub valid_accuracy: Option<Spread>,
-    /// Mean and deviation, over the runs, of the test accuracy of each run's network after the last epoch. `None` if no
-    /// finished run was tested, or if the runs were tested on different sets.
+    /// Mean and standard deviation, over the runs, of the test accuracy of the network after the last epoch. `None` if
+    /// no finished run was tested, or if the runs were tested on different sets.
     pub test_accuracy: Option<Spread>,
-    /// Mean and deviation, over the runs, of [`RunSummary::seconds`]. `None` if no run has finished.
+    /// Mean and standard deviation, over the runs, of [`RunSummary::seconds`]. `None` if no run has finished.
     pub seconds: Option<Spread>,
 }
 
 /// Mean and standard deviation of a measured value over several runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
-    /// Number of runs that have this value.
+    /// Number of runs for which the value was measured.
     pub n: usize,
-    /// Mean over these runs.
+    /// Mean of the value over the runs.
     pub mean: f64,
     /// Sample standard deviation: the sum of squares is divided by n - 1. `None` for one run.
     pub sd: Option<f64>,
@@ -146,7 +146,7 @@ impl Comparison {
         Comparison { differing, runs, groups, warnings }
     }
 
-    /// Number of runs that are damaged.
+    /// Returns the number of runs that are damaged.
     pub fn damaged(&self) -> usize {
         self.runs.iter().filter(|run| run.state == RunState::Damaged).count()
     }

@@ -27,7 +27,8 @@ const MOST_LETTERS: usize = 80;
 /// A planned sweep: many runs with different options.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    /// The runs, in order. From one run to the next, the last option of the table `[vary]` changes fastest.
+    /// The runs, in the order of their numbers. From one run to the next, the last option of the table `[vary]` changes
+    /// fastest.
     pub runs: Vec<PlannedRun>,
 }
 

@@ -9,9 +9,11 @@ use crate::learner::Score;
 use crate::run::EpochMetrics;
 
 impl Comparison {
-    /// Draws accuracy and loss of all runs over the epochs: on the validation set, if any run has one, and below that in
-    /// training. The legend lists the groups of runs from best to worst, by the mean over their runs of the best
-    /// validation accuracy; groups without validation are last.
+    /// Draws the accuracy and the loss of the runs over the epochs. The upper panels show validation, if any run has a
+    /// validation set. The lower panels show training.
+    ///
+    /// The legend lists the groups of runs from best to worst. The value of a group is the mean, over its runs, of the
+    /// best validation accuracy. Groups without validation come last.
     ///
     /// # Errors
     /// [`Usage`](tonic_base::Error::Usage) if no run has a finished epoch; [`Plot`](tonic_report::Error::Plot).

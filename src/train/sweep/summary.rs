@@ -29,14 +29,14 @@ pub enum RunState {
 pub struct RunSummary {
     /// Folder of the run.
     pub folder: PathBuf,
-    /// Name that tables and pictures show.
+    /// Name of the run in tables and pictures.
     pub name: String,
     /// Whether the run is finished, unfinished, not started or damaged.
     pub state: RunState,
-    /// Number of the run's group, counted from 1; `None` for a run without settings.
+    /// Number of the run's group, counted from 1. `None` if the run has not started or is damaged.
     pub group: Option<usize>,
-    /// Name of a finished run that was given before this run and has the same settings and the same seed. `None` if
-    /// there is none. A run that repeats another one is not counted in means.
+    /// Name of another finished run that has the same settings and the same seed, and whose folder was given before
+    /// this run's. `None` if there is no such run. Means do not count a run that repeats another one.
     pub repeats: Option<String>,
     /// Notes for the user, such as `unfinished` or `no test`. For a damaged run, the error message.
     pub notes: Vec<String>,
@@ -52,11 +52,11 @@ pub struct RunSummary {
     pub best: Option<BestEpoch>,
     /// Training loss and accuracy of the last finished epoch.
     pub last_train: Option<Score>,
-    /// Result on the test set of the network after the last epoch; `None` if it was not evaluated.
+    /// Result of the network after the last epoch on the test set. `None` if the network was not tested.
     pub test: Option<TestScore>,
-    /// Time that the run took in seconds, with loading, validation and test: the sum over the processes that trained it,
-    /// each up to its last save. Earlier versions did not record it. Of the epochs that they trained, the time of
-    /// training alone is added.
+    /// Time that the run took in seconds, with loading, validation and test. It is the sum over the processes that
+    /// trained the run, each up to its last save. Earlier versions of this program did not record this time: of their
+    /// epochs, only the time of training is added.
     pub seconds: f64,
     /// Number of epochs of which `seconds` has the time of training alone.
     pub epochs_of_training_time: u64,

@@ -8,7 +8,7 @@ use tonic_base::printable;
 use super::comparison::{Comparison, RunGroup, Spread, shown};
 use super::summary::{RunState, RunSummary};
 
-/// Maximum number of characters of a run's name. In the middle of a longer name, characters are left out.
+/// Maximum number of characters that the table shows of a run's name. In a longer name, dots replace the middle.
 const MOST_LETTERS: usize = 40;
 
 impl Comparison {
@@ -159,9 +159,9 @@ fn cut(name: &str) -> String {
     letters[..half].iter().chain(&['.'; 3]).chain(&letters[letters.len() - half..]).collect()
 }
 
-/// Returns `rows`, a list of cells for each row, as aligned lines of text. The first column is aligned on the left,
-/// others on the right. If a row has more cells than the first row, its additional cells are remarks, which are
-/// appended to the line.
+/// Returns a table as aligned lines of text. `rows` has a list of cells for each row. The first column is aligned on
+/// the left, the other columns on the right. If a row has more cells than the first row, the additional cells are
+/// remarks, which are appended to the line.
 fn aligned(rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();

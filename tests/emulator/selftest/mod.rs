@@ -1,13 +1,13 @@
-//! Tests of the emulator itself. There is a C++ program for each way to run kernels, which calls both libraries as the
-//! host code does.
+//! Tests of the emulator itself. Each test compiles a C++ program, which calls the emulated driver and NVRTC as our
+//! host code does: one program for kernels that run as C++, one for kernels that run as PTX.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::{PTX, build, compile, real_nvrtc};
 
-/// Compiles and runs a C++ program, which must succeed. `environment` has the path of the real NVRTC if kernels run as
-/// PTX.
+/// Compiles and runs a C++ program, and asserts that it succeeds. `environment` has environment variables; for kernels
+/// that run as PTX, one of them is the path of the real NVRTC.
 fn passes(source: &str, environment: &[(&str, &Path)]) {
     let scratch = tempfile::tempdir().expect("a temporary folder");
     let program = scratch.path().join("selftest");

@@ -1,4 +1,5 @@
-//! Fuzzes the reader of HDF5 rows of variable length: changes references and global heaps.
+//! Fuzzes the reader of HDF5 rows of variable length: changes the references to rows, and the global heaps that have
+//! the rows.
 //!
 //! The parts of the file that libhdf5 reads are not changed, because libhdf5 is not tested here. The events are not
 //! changed either.
@@ -13,8 +14,8 @@ use tonic_toolkit::base::{Progress, Verbosity};
 use tonic_toolkit::prep::{COCHLEA, Layout, Recording, SourceOptions, synth};
 use tonic_toolkit_fuzz::DIR;
 
-/// A small recording, and the offsets of its references, of the headers of its heap collections, and of the headers of
-/// their objects. A reference or a header has 16 bytes.
+/// The bytes of a small recording, and the offsets that the target changes: those of references to rows, of the headers
+/// of heap collections, and of the headers of objects in the collections. A reference or a header has 16 bytes.
 static BASE: LazyLock<(Vec<u8>, Vec<usize>)> = LazyLock::new(|| {
     let path = DIR.join("base.h5");
     synth(&path, 4, 2, 1, &Progress::start(Verbosity::Quiet, "", 0, "")).unwrap();
@@ -49,9 +50,9 @@ struct Edit {
 #[derive(Arbitrary, Debug)]
 enum Value {
     Number(u64),
-    /// Adds this to the number at the offset.
+    /// Adds this difference to the number at the offset that is changed.
     Difference(i16),
-    /// Replaces the number by the number at another offset.
+    /// Replaces the number by a number from another place. The two values choose the place, and the offset in it.
     Of(u8, u8),
 }
 

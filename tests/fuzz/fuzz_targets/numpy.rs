@@ -1,4 +1,4 @@
-//! Fuzzes the readers of NumPy arrays and archives, with different cuts into samples.
+//! Fuzzes the readers of NumPy arrays and archives, with recordings cut into samples in different ways.
 
 #![no_main]
 
@@ -47,7 +47,8 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Makes an npz archive from `bytes`: a file begins at each NumPy magic number.
+/// Makes an npz archive from `bytes`. Each of the first four NumPy magic numbers in `bytes` begins a file of the
+/// archive.
 fn archive(bytes: &[u8]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);

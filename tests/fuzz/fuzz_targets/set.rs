@@ -1,7 +1,7 @@
 //! Fuzzes a whole set on disk: changes two regions, then opens, verifies, decodes and shows the set.
 //!
-//! If checksums are not corrected, verification must find any change. If they are corrected, every chunk that decodes
-//! must be valid.
+//! For some inputs, the checksums are corrected after the change. Then every chunk that decodes must be valid. For all
+//! other inputs, the checksums are not corrected. Then verification must find the change.
 
 #![no_main]
 
@@ -29,7 +29,8 @@ struct Change {
     regions: [Region; 2],
 }
 
-/// Whether an error is about the set, not about the system or the request.
+/// Returns whether an error says that the set is damaged or incompatible. Other errors are about the system or the
+/// request.
 fn is_of_the_set(error: &Error) -> bool {
     match error {
         Error::Base(error) => matches!(error, BaseError::Corrupt { .. }),
@@ -102,7 +103,8 @@ fn correct(files: &mut [(String, Vec<u8>)]) {
     manifest.1 = seal_manifest(&text).into_bytes();
 }
 
-/// Corrects the size of one shard. `tail` is the manifest from that shard's name on.
+/// Returns `tail` with `bytes` as the size of a shard. `tail` is the text of the manifest from the name of the shard to
+/// the end. Returns `None` if the text has no size.
 fn corrected_entry(tail: &str, bytes: usize) -> Option<String> {
     let key = "\"bytes\": ";
     let start = tail.find(key)? + key.len();
