@@ -24,18 +24,18 @@ const ROUNDS: u64 = 3;
 /// several times.
 const BATCHES_A_THREAD: u64 = 2;
 
-/// The result of [`bench()`].
+/// Speed of training input without a shard set: the result of [`bench()`].
 #[derive(Clone, Debug)]
 pub struct NaiveMeasured {
     /// Measured speeds: one entry for one thread, and one for all threads.
     pub strategies: Vec<Strategy>,
     /// Samples per batch.
     pub batch_size: usize,
-    /// Number of different samples.
+    /// Number of samples. A sample that is used several times counts once.
     pub samples: u64,
     /// Number of frames of the longest sample. All samples are padded to it.
     pub steps: u64,
-    /// Number of threads in the run with all threads.
+    /// Number of threads in the measurement with all threads.
     pub threads: usize,
     /// The shape of a frame.
     pub shape: FrameShape,
@@ -128,7 +128,7 @@ impl NaiveMeasured {
     }
 }
 
-/// Returns the name of a strategy for recordings of this layout, without the number of threads.
+/// Returns the name under which the measurement is reported, without the number of threads.
 fn kind(layout: Layout) -> &'static str {
     match layout {
         Layout::Npy | Layout::Npz => "naive NumPy",
@@ -152,7 +152,7 @@ struct Worker<'a> {
 }
 
 /// Counts for one batch, or for all batches of a pass. `longest` is the number of frames of the longest sample; the
-/// others are sums.
+/// other fields are sums.
 #[derive(Clone, Copy, Debug, Default)]
 struct Made {
     samples: u64,

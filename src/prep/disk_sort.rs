@@ -7,7 +7,7 @@ use tonic_base::{Error as BaseError, Spill, free_space, human_bytes};
 
 use crate::error::Result;
 
-/// Bytes of each sorted part that are in memory while the parts are merged.
+/// Maximum number of bytes of each sorted part that are in memory while the parts are merged.
 const WINDOW: usize = 1 << 15;
 
 /// An item: the key that it is sorted by, and `N` bytes.
@@ -15,11 +15,11 @@ pub(crate) type Item<const N: usize> = (i64, [u8; N]);
 
 /// Sorts items by key. Items with equal keys keep their order.
 pub(crate) struct DiskSort<const N: usize> {
-    /// The part that is being filled.
+    /// Items in memory: the part that is being filled.
     part: Vec<Item<N>>,
     /// Maximum number of items of a part.
     most: usize,
-    /// The sorted parts, one in each stream.
+    /// Temporary file with the sorted parts. Each part is a stream of its own.
     spill: Spill,
 }
 
@@ -27,7 +27,8 @@ impl<const N: usize> DiskSort<N> {
     /// Size of an item in the temporary file, in bytes.
     const BYTES: usize = 8 + N;
 
-    /// Starts to sort. At most `most` items are in memory. The temporary files need room for `expected` items.
+    /// Starts to sort. At most `most` items are in memory. `expected` is the number of items for which the disk of
+    /// temporary files must have room.
     ///
     /// # Errors
     /// [`tonic_base::Error::NoSpace`] if the disk of temporary files lacks this room; [`tonic_base::Error::Io`] if no
@@ -66,7 +67,7 @@ impl<const N: usize> DiskSort<N> {
         Ok(())
     }
 
-    /// Calls `take` with all items in order.
+    /// Calls `take` with all items, in ascending order of their keys.
     ///
     /// # Errors
     /// Errors of `take`; [`tonic_base::Error::Io`] for the temporary file.
@@ -93,7 +94,7 @@ impl<const N: usize> DiskSort<N> {
 /// A sorted part that is being read.
 struct Part {
     stream: usize,
-    /// Bytes of the stream that were read.
+    /// Number of bytes of the stream that have been read.
     read: u64,
     window: Vec<u8>,
     at: usize,

@@ -89,7 +89,7 @@ pub enum Error {
         path: PathBuf,
         /// Index of the sample in the file.
         sample: u64,
-        /// The dataset that has the wrong value, or the step of the recipe.
+        /// The dataset that has the wrong value, or the step of the recipe that cannot handle the sample.
         what: String,
         /// What the layout or the step of the recipe allows.
         expected: String,
@@ -262,7 +262,7 @@ pub enum Error {
         got: String,
         /// What the user can do about the times.
         remedy: ClockRemedy,
-        /// Period of the counter, if the times can also come from a counter that wraps; otherwise `None`. It is a
+        /// Period of the counter, if a counter that wraps could also have made these times; otherwise `None`. It is a
         /// number as text, in the unit of the times in the file. A number that isn't whole has a decimal point.
         period: Option<Box<str>>,
     },
@@ -276,7 +276,7 @@ pub enum Error {
         /// What the file has.
         has: String,
         /// Probable values for the option `map`, guessed from the content of the arrays. There is one for each group of
-        /// arrays that may be a camera's events.
+        /// arrays that could be a camera's events.
         maps: Vec<Remedy>,
     },
     /// A folder whose sub-folders are probably not its classes.

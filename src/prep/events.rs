@@ -109,7 +109,7 @@ impl Events {
         row * sensor.width + u32::from(self.x[i])
     }
 
-    /// Keeps the events for which `keep(events, i)` is true.
+    /// Keeps the events for which `keep` returns true. `keep` gets all events, and the index of the event in question.
     pub fn retain(&mut self, keep: impl Fn(&Events, usize) -> bool) {
         let mut kept = 0;
         for i in 0..self.len() {

@@ -1,5 +1,5 @@
-//! The error type for recipe parameters and for the frames of a sample. It has a place, what was expected and what was
-//! found. The caller adds the path of the file.
+//! The error type for recipe parameters and for the frames of a sample. It says where the error is, what was expected
+//! and what was found. The caller adds the path of the file.
 
 /// An error in a recipe, or in the frames that a recipe makes from a sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Fault {
     }
 }
 
-/// Returns `Ok` if `holds` is true, else a fault at `parameter`.
+/// Returns `Ok` if `holds` is true. Otherwise returns a fault whose place is `parameter`.
 pub(crate) fn ensure(holds: bool, parameter: &str, expected: &str, got: impl ToString) -> Checked {
     if holds { Ok(()) } else { Err(Fault::new(parameter, expected, got)) }
 }

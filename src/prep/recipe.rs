@@ -63,8 +63,7 @@ impl Recipe {
     }
 
     /// Returns the default recipe for `sensor`: downsample to `channels`, drop events after `crop_time`, make one frame
-    /// per `time_window`. Times are in microseconds. If `channels` or `crop_time` is `None`, the recipe has no such
-    /// step.
+    /// per `time_window`. Times are in microseconds. If `channels` or `crop_time` is `None`, its step is left out.
     pub fn of(sensor: SensorSize, channels: Option<u32>, crop_time: Option<i64>, time_window: i64) -> Recipe {
         let mut transforms = Vec::new();
         if let Some(channels) = channels {
@@ -150,8 +149,9 @@ impl Recipe {
         Ok(())
     }
 
-    /// Returns the first `count` transforms as steps for the events of one sample of `sensor` that come in blocks. If a
-    /// transform needs all events of a sample at once, returns its name as the error.
+    /// Returns the first `count` transforms as steps that take the events of one sample in blocks. `sensor` is the
+    /// sensor of the recordings. If a transform needs all events of a sample at once, returns the name of this
+    /// transform as the error.
     pub(crate) fn in_blocks(&self, count: usize, sensor: SensorSize) -> Result<BlockSteps<'_>, &'static str> {
         let (mut sensor, mut steps) = (sensor, Vec::new());
         for (number, transform) in self.transforms.iter().take(count).enumerate() {
@@ -178,9 +178,9 @@ impl Recipe {
     }
 }
 
-/// Transforms for the events of one sample that come in blocks.
+/// Transforms that are applied to the events of one sample, block after block.
 pub(crate) struct BlockSteps<'a> {
-    /// Each transform, with its place in the recipe for errors.
+    /// Each transform with its name for errors, such as `transform 1, CropTime`.
     steps: Vec<(String, BlockStep<'a>)>,
     /// Number of events that each transform dropped.
     pub lost: Vec<u64>,
@@ -275,8 +275,8 @@ fn read_frames(mut frames: Table) -> Checked<Framing> {
     Ok(framing)
 }
 
-/// Finds the signature called `name` in `list`, the list of transforms or of framings. If `list` lacks it, the fault
-/// says what to use instead, or which names there are.
+/// Finds the signature called `name` in `list`, the list of transforms or of framings. If `list` doesn't have it, the
+/// fault says what to use instead, or which names `list` has.
 fn find(list: &'static [Signature], name: &str) -> Checked<&'static Signature> {
     let named = |list: &'static [Signature]| list.iter().find(|signature| signature.name == name);
     if let Some(signature) = named(list) {

@@ -6,8 +6,8 @@ use crate::source::{EventRange, TimeUnit};
 /// copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// A value for the option `map`, such as `t=when,x=col`. It names the field of each column. The word `FIELD` in it
-    /// is a field that the user has to fill in.
+    /// A value for the option `map`, such as `t=when,x=col`. It names the field of each column. The word `FIELD` stands
+    /// for a field that the user has to name.
     Map(String),
     /// A value for the option `columns`: the order of a table's columns, such as `t,x,y,p`.
     Columns(String),
@@ -41,8 +41,9 @@ pub enum ClockRemedy {
     /// The times of these few events are far from all others. The user has to remove the events from a copy of the
     /// recording.
     TakeOut(EventRange),
-    /// For a file with many samples: the user has to remove events of these samples from a copy of the file. These are
-    /// events whose times are far from all others, or all parts of a sample but the largest.
+    /// For a file with many samples. The user has to remove events of these samples from a copy of the file: a few
+    /// events whose times are far from all others or, if a sample's times restart or jump, all its parts but the
+    /// largest.
     OfRows {
         /// The samples and their events, in the order of the samples. All have the same kind of fault.
         rows: Vec<RowEvents>,
@@ -60,6 +61,7 @@ pub struct RowEvents {
     pub row: Option<u64>,
     /// The events to remove, as ranges of their indices in the sample.
     pub events: Vec<EventRange>,
-    /// Whether the sample has parts, all but one of which are removed: perhaps its events are only not in order.
+    /// Whether `events` are parts of the sample, because its times restart or jump. If so, it is also possible that
+    /// nothing has to be removed, because the events are only out of order.
     pub in_parts: bool,
 }

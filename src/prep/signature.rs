@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use crate::fault::{Checked, Fault};
 
-/// The signature of a transform or framing.
+/// Name, description and parameters of a transform or framing.
 #[derive(Clone, Copy, Debug)]
 pub struct Signature {
     /// Name in Tonic and in recipes.
@@ -34,9 +34,9 @@ pub struct Parameter {
 /// The value of a parameter that a recipe leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfAbsent {
-    /// The parameter is required.
+    /// There is no value: the parameter is required.
     Required,
-    /// The parameter is optional and has no default value.
+    /// There is no value: the parameter is optional and has no default.
     Absent,
     /// This default value, in TOML syntax.
     Is(&'static str),
@@ -65,7 +65,7 @@ pub enum Kind {
     Pixels,
     /// True or false.
     Flag,
-    /// A word that is in this list.
+    /// One of the words in this list.
     Word(&'static [&'static str]),
 }
 

@@ -1,4 +1,5 @@
-//! The decoded bytes of a chunk, column after column, as FORMAT.md specifies them.
+//! Writes and reads the decoded bytes of a chunk: its columns, one after another, before compression. FORMAT.md
+//! specifies them.
 //!
 //! The functions that write trust their input. The functions that read check what later code relies on.
 
@@ -12,7 +13,7 @@ use crate::layout::{ALIGNMENT, MAX_CHUNK_SAMPLES, SetLayout, aligned};
 use crate::ledger::Ledger;
 use crate::planes::Planes;
 
-/// Appends `chunk` to `out` as columns of bytes, without compression. FORMAT.md calls them the decoded bytes.
+/// Appends the decoded bytes of `chunk` to `out`: its columns, one after another, without compression.
 pub(crate) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
     let Chunk { frames, table } = chunk;
     let counted = frames.samples().map(|sample| (sample.frames() as u32, sample.entries() as u32));
@@ -28,7 +29,8 @@ pub(crate) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
     pad(out);
 }
 
-/// Appends the columns before `frame_sizes` to `out`. `counted` has the numbers of frames and entries of each sample.
+/// Appends the columns that come before `frame_sizes` in a chunk. `counted` has, for each sample, the number of frames
+/// and the number of entries (occupied cells).
 pub(crate) fn write_table(counted: &[(u32, u32)], table: &SampleTable, out: &mut Vec<u8>) {
     let u32_column = |out: &mut Vec<u8>, numbers: &mut dyn Iterator<Item = u32>| {
         numbers.for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
@@ -53,10 +55,10 @@ fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
 }
 
-/// A rule of the format that the decoded bytes of a chunk break.
+/// Error: the decoded bytes of a chunk break a rule of the format.
 #[derive(Debug)]
 pub(crate) struct BodyFault {
-    /// What is wrong: a column, or another part of the bytes.
+    /// Where the bytes are wrong: the name of a column, or another part of the chunk.
     pub place: String,
     /// Value that the format requires.
     pub expected: String,
@@ -78,13 +80,13 @@ pub(crate) struct Located {
     pub(crate) frame_sizes: Range<usize>,
     pub(crate) packed: Range<usize>,
     pub(crate) long_gaps: Range<usize>,
-    /// Range of the large counts: each count of 8 or more, minus 8. In float32 frames, such as time surfaces, range of
-    /// all values.
+    /// Byte range of the column `large_counts`, which holds each count of 8 or more, minus 8. For float32 frames, such
+    /// as time surfaces, the byte range of their values.
     pub(crate) large_counts: Range<usize>,
 }
 
-/// Start of a sample in the columns of a chunk: the index of its first number in `frame_sizes` (field `frames`),
-/// `packed` (field `entries`), `long_gaps` and `large_counts`.
+/// Where a sample starts in the columns of a chunk. Each field is the index of the sample's first number in one column:
+/// `frames` in `frame_sizes`, `entries` in `packed`, `long_gaps` and `large_counts` in the columns of these names.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Start {
     pub(crate) frames: u32,
@@ -101,7 +103,7 @@ struct ColumnReader<'a> {
 
 impl ColumnReader<'_> {
     /// Takes the next column, which has `numbers` numbers of `width` bytes each. Checks that its padding is zero, and
-    /// returns its byte range without the padding. `name` is for errors.
+    /// returns its byte range without the padding. `name` is the name of the column, for errors.
     fn take(&mut self, name: &str, numbers: u64, width: usize) -> Result<Range<usize>, BodyFault> {
         let (bytes, left) = (numbers * width as u64, self.body.len() - self.at);
         let padded = aligned(bytes);
@@ -121,12 +123,11 @@ fn numbers_of<const N: usize>(column: &[u8]) -> impl Iterator<Item = [u8; N]> {
     column.as_chunks().0.iter().copied()
 }
 
-/// Finds and returns the byte range of each column in `body`. Replaces the content of `starts` with the [`Start`] of each
-/// sample (indices in the columns, not bytes), followed by the end of the last sample.
+/// Finds the columns in `body`, the decoded bytes of a chunk, and returns their byte ranges. Replaces the content of
+/// `starts` with the [`Start`] of each sample. One more item has the ends of the columns.
 ///
-/// Checks what is needed to find and unpack the samples, except whether cells are inside the frame: that is checked when
-/// they are unpacked. Doesn't check the values of labels, flags and ledgers. `most` is the maximum size of the unpacked
-/// columns in bytes.
+/// Returns an error if the columns don't fit together or take more than `most` bytes when they are unpacked. Doesn't
+/// check whether cells are inside the frame: unpacking checks that. Doesn't check labels, flags and ledgers either.
 pub(crate) fn locate(
     body: &[u8],
     layout: &SetLayout,
@@ -204,7 +205,7 @@ pub(crate) fn locate(
     Ok(at)
 }
 
-/// Returns the fault of a chunk that has a cell outside the frame.
+/// Returns the error for a chunk that has a cell outside the frame.
 pub(crate) fn cells_fault(shape: FrameShape) -> BodyFault {
     fault("cells", format!("below {}", shape.cells()), "a larger one")
 }

@@ -3,7 +3,7 @@
 use crate::frames::{SparseFrames, Widths};
 use crate::ledger::Ledger;
 
-/// Value in a column of labels for a sample that has no label.
+/// Label of a sample that has no class.
 pub const NO_LABEL: u32 = u32::MAX;
 /// Flag of a sample: its events were not in order of time and were sorted.
 pub const FLAG_SORTED: u8 = 1;
@@ -27,7 +27,7 @@ pub struct SampleTable {
 }
 
 impl SampleTable {
-    /// Appends the values of other samples, which have the same extra columns.
+    /// Appends the values of the samples in `other`, which must have the same extra columns.
     pub(crate) fn append(&mut self, other: &SampleTable) {
         self.labels.extend_from_slice(&other.labels);
         self.flags.extend_from_slice(&other.flags);

@@ -61,8 +61,8 @@ impl Encoder {
         self.encode_body(number, chunk.len() as u32)
     }
 
-    /// Encodes a chunk whose columns are in a temporary file. A chunk that [`Encoder::encode`] can encode gets the same
-    /// bytes.
+    /// Encodes a chunk whose frames are in a temporary file. If [`Encoder::encode`] can encode the same samples, both
+    /// functions return the same bytes.
     ///
     /// # Errors
     /// [`Error::ChunkTooLarge`]; [`tonic_base::Error::Io`] for the temporary file.
@@ -100,7 +100,7 @@ impl Encoder {
         Ok(EncodedChunk { stored, record })
     }
 
-    /// Encodes the decoded bytes in `self.body`.
+    /// Compresses the decoded bytes in `self.body` and makes the index record of the chunk.
     fn encode_body(&mut self, number: u64, samples: u32) -> Result<EncodedChunk> {
         let stored = self.compressor.compress(&self.body);
         let stored = stored.map_err(|_| too_large(number, MAX_DECODED_BYTES.into(), self.body.len() as u64))?;
@@ -120,7 +120,7 @@ fn too_large(chunk: u64, most: u64, got: u64) -> Error {
     Error::ChunkTooLarge { chunk, expected: format!("{most} decoded bytes"), got: got.to_string() }
 }
 
-/// Names a chunk in error messages: "chunk 3 (samples 192 to 255)".
+/// A chunk as error messages name it: "chunk 3 (samples 192 to 255)".
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkName<'a> {
     /// Path of the shard.
@@ -142,7 +142,8 @@ impl ChunkName<'_> {
         Error::corrupt(self.shard, format!("{}: {place}", self.samples(samples)), expected, got)
     }
 
-    /// Text for error messages, which names the chunk and its samples. `samples` is how many samples it has.
+    /// Text for error messages: the index of the chunk, and the indices of its first and last samples. `samples` is the
+    /// number of samples in the chunk.
     pub(crate) fn samples(&self, samples: u32) -> String {
         let last = self.first_sample + u64::from(samples).saturating_sub(1);
         format!("chunk {} (samples {} to {last})", self.number, self.first_sample)
@@ -231,7 +232,7 @@ impl Decoder {
     }
 
     /// Like [`Decoder::decode`], but leaves cells and counts packed. Doesn't check whether the cells are inside the
-    /// frame: this is checked when they are unpacked.
+    /// frame: unpacking checks that.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`].
@@ -274,9 +275,9 @@ impl Default for Decoder {
     }
 }
 
-/// Checks those rules of the format that [`Decoder::decode`] doesn't check. Counts must be finite and not zero, and
-/// flags must be known. Every ledger must add up and agree with the frames of its sample. Labels must be [`NO_LABEL`]
-/// or below `classes`, the number of classes.
+/// Checks the values in a chunk, which [`Decoder::decode`] doesn't check. Counts must be finite and not zero, and flags
+/// must be known. Every ledger must add up, and its `binned` must agree with the frames of its sample. Labels must be
+/// [`NO_LABEL`] or below `classes`, the number of classes.
 ///
 /// # Errors
 /// [`tonic_base::Error::Corrupt`].
@@ -331,8 +332,8 @@ pub(crate) fn check_samples(
     Ok(())
 }
 
-/// Checks that `label`, the label of sample `i` of a chunk, is a class of the set or [`NO_LABEL`]. `samples` is the
-/// number of samples in the chunk, for the error. `classes` is the number of classes of the set.
+/// Checks that `label`, the label of sample `i` of a chunk, is a class of the set or [`NO_LABEL`]. `classes` is the
+/// number of classes of the set. `samples` is the number of samples in the chunk, for the error.
 pub(crate) fn check_label(name: ChunkName<'_>, samples: usize, i: usize, label: u32, classes: usize) -> Result<()> {
     if label == NO_LABEL || (label as usize) < classes {
         return Ok(());

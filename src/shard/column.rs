@@ -180,8 +180,8 @@ pub enum ColumnBuf {
     F32(Vec<f32>),
 }
 
-/// Converts the numbers `from` with `number` and appends them to `to`. The compiler vectorizes this loop; it would not
-/// vectorize `Vec::extend`.
+/// Converts each number in `from` with the function `number`, and appends the results to `to`. The compiler vectorizes
+/// the loop in this function; it would not vectorize `Vec::extend`.
 fn narrow<N: Copy + Default>(to: &mut Vec<N>, from: &[u32], number: impl Fn(u32) -> N) {
     let start = to.len();
     to.resize(start + from.len(), N::default());

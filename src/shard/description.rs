@@ -1,5 +1,5 @@
-//! Describes a set by those fields of its manifest that are known before the first chunk is written. The marker file of
-//! an unfinished set has the same fields.
+//! The description of a set: those fields of its manifest that are known before the first chunk is written. The marker
+//! file of an unfinished set has the same fields.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use crate::frames::{FrameShape, Widths};
 use crate::layout::{SetLayout, ShardPlace};
 use crate::part::Part;
 
-/// Name of the marker file, which a directory has until its set is finished.
+/// Name of the marker file. A directory has this file while its set is unfinished.
 pub const MARKER: &str = ".incomplete.json";
 
 /// A 32-byte hash, shown and serialized as hex.
@@ -84,8 +84,8 @@ pub struct SourceFile {
     pub bytes: u64,
     /// Number of the set's samples that come from this file.
     pub samples: u64,
-    /// If the set is a part of a larger set: the first sample that this part has from the recording, as an index in the
-    /// recording, from 0. `None` in whole sets, and in parts that earlier versions made.
+    /// Index, in the recording, of the first sample that the set has from it; from 0. Only a part of a larger set has
+    /// this index. `None` in whole sets, and in parts that earlier versions of this program made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_sample: Option<u64>,
     /// BLAKE3 hash of the file.
@@ -99,7 +99,7 @@ impl SourceFile {
     }
 }
 
-/// A file that holds data of a recording outside the recording's own file.
+/// A file that a recording refers to and that holds some of the recording's data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkedFile {
     /// Name of the file as the recording gives it: in a virtual dataset, in a list of external files or in a link.

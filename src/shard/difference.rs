@@ -1,12 +1,11 @@
 //! Finds what differs between two texts, for errors and reports. For two recipes, only the keys whose values differ are
 //! shown, not the whole recipes.
 
-/// Returns two texts of one line: what only `a` has, and what only `b` has.
+/// Returns two texts of one line each: what only `a` has, and what only `b` has.
 ///
-/// If `a` and `b` have at most one line each, they are returned unchanged. Otherwise they are compared as TOML, key by
-/// key. A key is shown with its value: `time_window = 4000`. If the table of the key has a `name`, the value of `name`
-/// comes first: `CropTime.max = 5000`. If both have the same keys and values in different orders, the two orders are
-/// returned.
+/// If `a` and `b` have at most one line each, they are returned as they are. Longer texts are compared as TOML. The
+/// keys that differ are returned with their values, such as `time_window = 4000`. A key in a table with a `name` is
+/// returned with this name: `CropTime.max = 5000`. If only the order of the keys differs, the two orders are returned.
 pub fn differing_parts(a: &str, b: &str) -> (String, String) {
     let (a, b) = (a.trim(), b.trim());
     if a.lines().count() <= 1 && b.lines().count() <= 1 {
@@ -66,8 +65,8 @@ fn without<'a>(a: &'a [String], b: &[String]) -> Vec<&'a str> {
     a.iter().filter(is_new).map(String::as_str).collect()
 }
 
-/// Describes two lists that have the same items in different orders, each in a text of its own. The texts show the
-/// items from the first to the last place where the lists differ. Returns `None` if the orders are equal.
+/// Returns a text for each of two lists that have the same items in different orders. The texts show the items from the
+/// first to the last place where the lists differ. Returns `None` if the orders are equal.
 fn in_other_order(a: &[String], b: &[String]) -> Option<(String, String)> {
     let differs = |(a, b): (&String, &String)| a != b;
     let first = a.iter().zip(b).position(differs)?;

@@ -1,9 +1,9 @@
 //! Packs the entries of a chunk. An entry is an occupied cell and its count. It is packed into one byte, which holds a
-//! gap and the count. The gap is the number of empty cells between the entry and the one before.
+//! gap and the count. The gap is the number of empty cells between this entry and the entry before it in the frame.
 //!
-//! Gaps of 31 or more and counts of 8 or more continue in columns of their own. Most gaps and counts are small.
-//! Compared with a column of gaps and a column of counts, packed entries take 9% less space after compression with
-//! zstd, and zstd needs a fifth of the time.
+//! A gap of 31 or more doesn't fit into the byte: the rest of it is in a column of its own. So is the rest of a count
+//! of 8 or more. Most gaps and counts are small. Compared with a column of gaps and a column of counts, packed entries
+//! take 9% less space after compression with zstd, and zstd needs a fifth of the time.
 
 use std::ops::Range;
 
@@ -11,9 +11,10 @@ use crate::frames::{Column, ColumnBuf, SparseFrames, Width, Widths};
 
 /// Number of low bits of a packed byte that hold the gap. The high bits hold the count minus 1.
 const GAP_BITS: u32 = 5;
-/// Largest value of the gap bits of a packed byte. It marks a long gap: the rest of the gap is in `long_gaps`.
+/// Largest value of the gap bits of a packed byte. It marks a long gap: the rest of the gap is in the column
+/// `long_gaps`.
 const LONG_GAP: u8 = (1 << GAP_BITS) - 1;
-/// Largest value of the count bits of a packed byte. It marks a large count: the rest of the count is in
+/// Largest value of the count bits of a packed byte. It marks a large count: the rest of the count is in the column
 /// `large_counts`.
 const LARGE_COUNT: u8 = (1 << (8 - GAP_BITS)) - 1;
 
@@ -79,12 +80,13 @@ impl Packed {
     }
 }
 
-/// Number of long gaps in packed entries. A chunk has fewer than 2^32 entries.
+/// Number of long gaps (31 or more) in packed entries. The number fits u32, because a chunk has fewer than 2^32
+/// entries.
 pub(super) fn count_long_gaps(bytes: &[u8]) -> u32 {
     count(bytes, |byte| byte & LONG_GAP == LONG_GAP)
 }
 
-/// Number of large counts in packed entries.
+/// Number of large counts (8 or more) in packed entries.
 pub(super) fn count_large_counts(bytes: &[u8]) -> u32 {
     count(bytes, |byte| byte >> GAP_BITS == LARGE_COUNT)
 }
@@ -95,7 +97,7 @@ fn count(bytes: &[u8], which: impl Fn(u8) -> bool) -> u32 {
     bytes.chunks(255).map(|some| u32::from(some.iter().map(|&byte| u8::from(which(byte))).sum::<u8>())).sum()
 }
 
-/// Bound of the numbers in `large_counts`, for counts of the width `counts`: all numbers must be below it.
+/// Limit for the numbers in `large_counts` if counts have the width `counts`. Each number must be below the limit.
 pub(super) fn largest_beyond(counts: Width) -> u32 {
     counts.max() - u32::from(LARGE_COUNT)
 }
@@ -154,7 +156,8 @@ pub(super) fn add_cells(
     largest <= limit
 }
 
-/// Unpacks the counts of packed entries and appends them to `counts`. They must fit the width of `counts`.
+/// Unpacks the counts of packed entries and appends them to the column `counts`. They must fit the width of this
+/// column.
 pub(super) fn add_counts(bytes: &[u8], mut large_counts: impl Iterator<Item = u32>, counts: &mut ColumnBuf) {
     // Nearly all counts are small. The first loop, over all counts, is vectorized; the second corrects the large ones.
     macro_rules! widen {
@@ -178,7 +181,7 @@ pub(super) fn add_counts(bytes: &[u8], mut large_counts: impl Iterator<Item = u3
     }
 }
 
-/// Calls `f` for each frame, with the range of its entries.
+/// Calls `f` for each frame, with the index range of the frame's entries.
 fn for_each_frame(frame_sizes: Column<'_>, mut f: impl FnMut(Range<usize>)) {
     let mut start = 0;
     for size in frame_sizes.iter() {

@@ -62,7 +62,7 @@ pub enum Error {
     ChunkTooLarge {
         /// Index of the chunk in the set, from 0.
         chunk: u64,
-        /// Limit of the format.
+        /// Maximum size that the format allows.
         expected: String,
         /// Size of the chunk.
         got: String,
@@ -82,8 +82,8 @@ impl Error {
         }
     }
 
-    /// Returns an error if a field differs. Each field is (name, value in `other`, value in `path`). If the field is a
-    /// recipe, the error lists only those keys of the recipes that differ.
+    /// Compares the fields of two sets, or of a set and a model. Each field is (name, value in `other`, value in
+    /// `path`). If the recipes differ, the error shows only those of their keys that differ.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.

@@ -1,5 +1,5 @@
-//! A chunk of large samples while it is made. Its columns are in a temporary file, so it takes little memory, and its
-//! frames are appended one by one.
+//! Builds a chunk of large samples. The frames are appended one by one and are kept in a temporary file, so that the
+//! chunk takes little memory.
 
 use tonic_base::Spill;
 
@@ -11,15 +11,15 @@ use crate::error::Result;
 use crate::frames::{CountTooLarge, Widths};
 use crate::layout::{ALIGNMENT, aligned};
 
-/// Number of entries that are packed in memory before they go to the temporary file.
+/// Number of entries or frames that are collected in memory before they are moved to the temporary file.
 const PENDING: usize = 1 << 18;
-/// Bytes that are read from the temporary file at once.
+/// Number of bytes that are read from the temporary file at once.
 const PIECE: usize = 1 << 20;
-/// Number of byte planes of a column of four bytes.
+/// Number of byte planes for each column in the temporary file. The widest numbers have four bytes.
 const PLANES: usize = 4;
 
-/// The columns of frames, in the order of the body. Each has streams of its own in the temporary file, one for each byte
-/// plane.
+/// The columns that hold the frames of a chunk, in the order in which a chunk stores them. Each column has one stream
+/// in the temporary file for each of its byte planes.
 #[derive(Clone, Copy)]
 enum Stream {
     FrameSizes,
@@ -37,7 +37,8 @@ impl Stream {
     }
 }
 
-/// A chunk whose columns are in a temporary file. Its frames have counts, no surfaces.
+/// A chunk whose frames are in a temporary file. The frames have counts: float32 frames, such as time surfaces, cannot
+/// be appended.
 ///
 /// ```
 /// use tonic_shard::*;
@@ -63,9 +64,9 @@ impl Stream {
 pub struct LargeChunk {
     widths: Widths,
     table: SampleTable,
-    /// Numbers of frames and entries of each sample.
+    /// For each finished sample, the number of frames and the number of entries (occupied cells).
     counted: Vec<(u32, u32)>,
-    /// Numbers of frames and entries of the sample that is being appended.
+    /// Number of frames and number of entries of the sample that is being appended.
     current: (u64, u64),
     /// The largest count of the finished samples.
     max_count: u32,
@@ -102,7 +103,7 @@ impl LargeChunk {
         &self.table
     }
 
-    /// Labels, flags, ledgers and extra columns, to append those of a sample.
+    /// Labels, flags, ledgers and extra columns. The caller appends the values of each sample to them.
     pub fn table_mut(&mut self) -> &mut SampleTable {
         &mut self.table
     }
@@ -117,8 +118,9 @@ impl LargeChunk {
         self.counted.is_empty()
     }
 
-    /// Appends a frame to the current sample. Cells must ascend, counts must be at least 1. A sample with a count that
-    /// doesn't fit its column, or one that is too large for any chunk, is not stored, but counted further.
+    /// Appends a frame to the current sample. Cells must ascend, counts must be at least 1. The frame is not stored if
+    /// a count of the sample doesn't fit the width of `counts`, or if the chunk has more entries than any chunk can
+    /// have. Ending the sample or encoding the chunk then fails.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] for the temporary file.
@@ -138,7 +140,7 @@ impl LargeChunk {
         if self.pending.bytes.len() >= PENDING || self.sizes.len() >= PENDING { self.flush() } else { Ok(()) }
     }
 
-    /// Appends the samples of a chunk, which has counts and the same columns.
+    /// Appends all samples of `chunk`. It must have counts, not float32 values, and the same extra columns.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] for the temporary file.
@@ -162,8 +164,8 @@ impl LargeChunk {
     /// Ends the current sample.
     ///
     /// # Errors
-    /// [`CountTooLarge`] with the sample's largest count, if it doesn't fit the width of `counts`. The chunk cannot be
-    /// used then.
+    /// [`CountTooLarge`] with the sample's largest count, if it doesn't fit the width of `counts`. After this error,
+    /// the chunk cannot be used.
     pub fn end_sample(&mut self) -> Result<(), CountTooLarge> {
         if self.current_max > self.widths.counts.max() {
             return Err(CountTooLarge(self.current_max));
@@ -179,12 +181,12 @@ impl LargeChunk {
         (self.current, self.current_max) = ((0, 0), 0);
     }
 
-    /// Numbers of frames and entries of each sample.
+    /// For each finished sample, the number of frames and the number of entries (occupied cells).
     pub(crate) fn counted(&self) -> &[(u32, u32)] {
         &self.counted
     }
 
-    /// The largest count.
+    /// The largest count of the finished samples.
     pub(crate) fn max_count(&self) -> u32 {
         self.max_count
     }
@@ -197,7 +199,8 @@ impl LargeChunk {
         frames * widths.frame_sizes.bytes() as u64 + entries * entry
     }
 
-    /// Size of the decoded bytes, as FORMAT.md specifies them.
+    /// Size of the decoded bytes. If the chunk has more entries than any chunk can have, returns only the number of
+    /// entries.
     pub(crate) fn body_bytes(&self) -> u64 {
         if self.is_too_large() {
             return self.totals().1;
@@ -249,18 +252,19 @@ impl LargeChunk {
         Ok(())
     }
 
-    /// Numbers of frames and entries of all samples, with the current one.
+    /// Number of frames and number of entries of all samples, including the sample that is being appended.
     fn totals(&self) -> (u64, u64) {
         let add = |(frames, entries): (u64, u64), &(f, e): &(u32, u32)| (frames + u64::from(f), entries + u64::from(e));
         self.counted.iter().fold(self.current, add)
     }
 
-    /// Whether the entries alone take more bytes than the decoded length of a chunk can be.
+    /// Whether the chunk has 2^32 entries or more. That is too many: a chunk has fewer than 2^32 decoded bytes, at
+    /// least one per entry.
     fn is_too_large(&self) -> bool {
         self.totals().1 > u32::MAX.into()
     }
 
-    /// Moves what is pending to the temporary file.
+    /// Moves the frame sizes and the packed entries that are in memory to the temporary file.
     fn flush(&mut self) -> Result<()> {
         let LargeChunk { sizes, pending, planes, spill, .. } = self;
         spill.append(Stream::Packed.planes().start, &pending.bytes)?;

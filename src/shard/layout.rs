@@ -21,10 +21,11 @@ pub const HEADER_BYTES: usize = 128;
 pub const RECORD_BYTES: usize = 64;
 /// Alignment of columns and chunks in bytes.
 pub(crate) const ALIGNMENT: usize = 64;
-/// Maximum size of a decoded chunk in bytes, unless it has a single sample.
+/// Maximum size in bytes of a decoded chunk of several samples. A chunk of a single sample can be larger: see
+/// `MAX_RATIO`.
 pub(crate) const MAX_DECODED_BYTES: u32 = 1 << 28;
-/// Maximum size of a chunk of a single large sample, decoded or as columns, as a multiple of its stored bytes. Damaged
-/// or hostile bytes cannot make a reader allocate more.
+/// Maximum size of a chunk of a single large sample, as a multiple of its stored bytes. It limits the decoded bytes and
+/// the unpacked columns, so that damaged or hostile bytes cannot make a reader allocate more.
 const MAX_RATIO: u64 = 256;
 /// Maximum number of samples in a chunk.
 pub const MAX_CHUNK_SAMPLES: u32 = 1 << 20;
@@ -34,7 +35,8 @@ pub fn aligned(bytes: u64) -> u64 {
     bytes.next_multiple_of(ALIGNMENT as u64)
 }
 
-/// Maximum size of a chunk in bytes, decoded or as columns. `stored` is its stored size in bytes.
+/// Returns how many bytes a decoded chunk can take at most. The same limit holds for its unpacked columns. `samples` is
+/// the number of samples in the chunk, `stored` is its compressed size in bytes.
 pub(crate) fn max_bytes(samples: u32, stored: u64) -> u64 {
     let usual = u64::from(MAX_DECODED_BYTES);
     if samples == 1 { usual.max(stored.saturating_mul(MAX_RATIO)) } else { usual }
@@ -77,9 +79,9 @@ pub struct ChunkRecord {
     pub decoded_bytes: u32,
     /// Number of samples in the chunk.
     pub samples: u32,
-    /// XXH3-64 of the stored bytes.
+    /// XXH3-64 of the chunk's stored (compressed) bytes.
     pub checksum: u64,
-    /// BLAKE3 of the decoded bytes.
+    /// BLAKE3 of the chunk's decoded (uncompressed) bytes.
     pub identity: [u8; 32],
 }
 
@@ -162,7 +164,7 @@ impl ShardHead {
         ShardHead::parse(path, file, file.len() as u64)
     }
 
-    /// Number of chunks as the header at the start of `file` says, unchecked. 0 if `file` is shorter than a header.
+    /// Number of chunks that the header at the start of `file` gives, unchecked. 0 if `file` is shorter than a header.
     pub(super) fn chunks_said(file: &[u8]) -> usize {
         file.first_chunk().map_or(0, |header: &[u8; HEADER_BYTES]| u32::from_le_bytes(field(header, 36)) as usize)
     }
@@ -282,7 +284,7 @@ fn head_checksum(head: &[u8]) -> u64 {
     hash.digest()
 }
 
-/// XXH3-64 of a chunk's stored bytes.
+/// XXH3-64 of a chunk's stored (compressed) bytes.
 pub fn chunk_checksum(stored: &[u8]) -> u64 {
     xxh3_64(stored)
 }
@@ -299,7 +301,7 @@ pub(super) fn read_record(bytes: &[u8; RECORD_BYTES]) -> ChunkRecord {
     }
 }
 
-/// The `N` bytes at offset `at` of a record.
+/// The `N` bytes at offset `at` of a header or of an index record.
 fn field<const N: usize>(record: &[u8], at: usize) -> [u8; N] {
     std::array::from_fn(|i| record[at + i])
 }

@@ -109,7 +109,7 @@ pub struct ShardEntry {
     pub bytes: u64,
     /// Number of samples in the shard.
     pub samples: u64,
-    /// BLAKE3 of the chunks' identities, in order.
+    /// BLAKE3 hash of the identities of the shard's chunks, in order.
     pub identity: Id,
 }
 
@@ -129,11 +129,12 @@ pub struct Manifest {
     /// Shards, in order.
     pub shards: Vec<ShardEntry>,
     /// If the set is a part of a larger set: the command that made the part, as a list of words, without the output
-    /// directory and the number of the part. Programs show it to the user; it is in no hash. Empty in a whole set.
+    /// directory and the number of the part. Programs show the command to the user. No hash covers it. Empty in a whole
+    /// set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// Only in a part of a set: the settings that decide which values are read, by name. Parts are merged only if these
-    /// are equal. No hash covers them.
+    /// Only in a part of a set: the settings that decide which values are read from the recordings, by name. Parts are
+    /// merged only if these settings are equal. No hash covers them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
 }
@@ -313,7 +314,7 @@ impl Manifest {
     }
 }
 
-/// BLAKE3 hash of `identities`, the identities of chunks, in order.
+/// BLAKE3 hash of a list of chunk identities, in the order of the chunks.
 pub fn identity_of<'a>(identities: impl IntoIterator<Item = &'a [u8; 32]>) -> Id {
     let mut hash = blake3::Hasher::new();
     for identity in identities {

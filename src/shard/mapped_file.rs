@@ -1,8 +1,8 @@
 //! A memory-mapped shard file. The `unsafe` of memory mapping is in this module only.
 //!
-//! Training uses the mapping only to lock pages in memory and to read ahead. It reads bytes by copying them from the
-//! file ([`MappedFile::read`]): if the file is cut short or the disk fails, the copy returns an error. Reading through
-//! the mapping would kill the process in these cases.
+//! Training uses the mapping only to lock pages in memory and to read ahead. Training reads bytes by copying them from
+//! the file ([`MappedFile::read`]): if the file is cut short or the disk fails, the copy returns an error. Reading
+//! through the mapping would kill the process in these cases.
 
 #![allow(unsafe_code)]
 

@@ -24,16 +24,16 @@ pub struct Order {
     short_slot: u32,
 }
 
-/// A window: the chunks in consecutive slots. Their samples are visited together, in the order of the set or shuffled
-/// among themselves.
+/// A window: some chunks that follow each other in an epoch. Their samples are visited before those of the next window,
+/// either in the order of the set or shuffled among themselves.
 #[derive(Clone, Debug)]
 pub struct Window {
     /// Positions in the epoch that the window covers.
     pub positions: Range<u64>,
-    /// For each slot of the window, the index of its chunk in the set.
+    /// The window's chunks in the order of the epoch: the index of each chunk in the set.
     pub chunks: Vec<u32>,
-    /// For each slot of the window, the index of its first sample, if the samples of the window are counted from 0,
-    /// slot after slot. One more item: the end of the last slot.
+    /// For each chunk of the window, the index of its first sample among the samples of the window, counted from 0. One
+    /// more item: the number of samples in the window.
     starts: Vec<u32>,
     permutation: Option<Permutation>,
 }
@@ -96,7 +96,7 @@ impl Order {
         u64::from(self.chunks) * self.chunk_samples - self.samples
     }
 
-    /// Number of samples in the slots before `slot`.
+    /// Number of samples in all chunks before `slot`, a position in the shuffled order of the chunks.
     fn samples_before(&self, slot: u32) -> u64 {
         u64::from(slot) * self.chunk_samples - if slot > self.short_slot { self.missing() } else { 0 }
     }
@@ -153,11 +153,11 @@ pub struct OrderParts {
 /// result of n or more is permuted again until it is below n (cycle walking).
 #[derive(Clone, Debug)]
 pub struct Permutation {
-    /// Key of each round.
+    /// Keys of the eight rounds.
     pub key: [u32; 8],
     /// Half the number of bits that the network permutes: the smallest b >= 1 with 4^b >= n.
     pub half_bits: u32,
-    /// The numbers 0..n are permuted.
+    /// How many numbers are permuted: the numbers 0..n.
     pub n: u32,
 }
 

@@ -48,8 +48,8 @@ pub(crate) struct Marker {
     pub(crate) origin: Origin,
 }
 
-/// Facts about how a set is made that are not in its description. A resumed run compares them with its own. They are in
-/// the marker file but not in the manifest, so they are known only while the set is unfinished.
+/// Facts about how a set is made that its description doesn't have. The marker file of an unfinished set holds them, so
+/// that a resumed run can compare them with its own. The manifest doesn't hold them, except the settings of a part.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// If the set is made of samples of other sets, a hash that identifies these samples. Otherwise `None`.
@@ -70,11 +70,11 @@ impl Marker {
 /// What a writer finds in its output directory.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Begun {
-    /// Nothing to continue. The directory now has the marker file of the new set, and no file of an old one.
+    /// There is nothing to continue. The directory now has the marker file of the new set, and no file of an old one.
     Nothing,
-    /// An unfinished set, which is the same as the new one. Its complete shards can be kept.
+    /// An unfinished set that is the same as the new one. Its complete shards can be kept.
     Shards,
-    /// A complete set, which has the description of the new one, and its shards as its manifest lists them.
+    /// A complete set that has the description of the new one. These are its shards as its manifest lists them.
     Complete(Vec<ShardEntry>),
 }
 
@@ -83,8 +83,8 @@ pub(crate) enum Begun {
 pub struct OutputDir {
     path: PathBuf,
     existing: Existing,
-    /// The lock on the directory, held until it is dropped. `None` if another process holds it, which
-    /// [`Existing::Auto`] allows.
+    /// The lock on the directory. It is released when this value is dropped. `None` if another process holds the lock,
+    /// which is allowed with [`Existing::Auto`].
     lock: Option<DirLock>,
 }
 
@@ -138,9 +138,9 @@ impl OutputDir {
         self.lock.is_none()
     }
 
-    /// Returns the description and the origin of the unfinished set in this directory. With [`Existing::Auto`], a
-    /// complete set is returned too. Its settings are known only if it is a part. Returns `None` if there is no
-    /// such set.
+    /// Returns the description and the origin of the unfinished set in this directory. With [`Existing::Auto`], also
+    /// returns those of a complete set, whose settings are known only if it is a part. Returns `None` if the directory
+    /// has no set to continue.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker or the manifest cannot be parsed.
@@ -195,7 +195,8 @@ impl OutputDir {
     /// Looks for a set to continue. It is an error if this set is not the one that `marker` describes.
     fn find(&self, marker: &Marker) -> Result<Option<Begun>> {
         if let Some(mut begun) = self.marker()? {
-            // Writers that meet here start over with wider counts where they are: each replaces the narrow shards.
+            // Other processes write the set with narrower counts. Each of them starts over with the wider counts and
+            // replaces the narrow shards.
             let narrower = begun.description.widths.counts < marker.description.widths.counts;
             if narrower && self.existing == Existing::Auto {
                 begun.description.widths = marker.description.widths;
@@ -213,7 +214,7 @@ impl OutputDir {
         let Some(Manifest { description, shards, .. }) = complete else { return Ok(None) };
         let begun = Marker { description, origin: marker.origin.clone() };
         check_same(&self.path, marker, &begun)?;
-        // A manifest doesn't tell the selection of which a set was made: such a set is written again.
+        // A manifest doesn't hold the selection, so a set that is made of a selection is written again.
         Ok(marker.origin.selection.is_none().then_some(Begun::Complete(shards)))
     }
 
@@ -228,7 +229,7 @@ impl OutputDir {
     /// different set there.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Busy`] if it is a different set; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Busy`] if it is not; [`tonic_base::Error::Io`].
     pub(crate) fn check_owned(&self, description: &SetDescription) -> Result<()> {
         let there = match self.marker()? {
             Some(marker) => Some(marker.description),
@@ -315,7 +316,7 @@ fn other_files(files: &[SourceFile], others: &[SourceFile]) -> String {
 
 /// Checks that the new set (`mine`) is the same as the set in the directory (`begun`). The error names the first field
 /// that differs. The linked files aren't compared if `begun` has none, because old versions of this program didn't
-/// write them. The settings aren't compared either: the caller does that.
+/// write them. The settings aren't compared: the caller of [`OutputDir::begun`] does that.
 fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
     let sources = [&begun.description.sources, &mine.description.sources];

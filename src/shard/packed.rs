@@ -13,8 +13,8 @@ use crate::frames::{FrameShape, SparseFrames, Width, Widths};
 use crate::layout::SetLayout;
 use crate::planes::Planes;
 
-/// How many numbers of a dense sample are set to 0 at a time, just before the counts of their frames are written. 4,096
-/// numbers fit into the L1 cache.
+/// About how many numbers of a dense sample are set to 0 at a time. The counts of their frames are written right after
+/// that, while the numbers are still in the L1 cache.
 const ZEROED: usize = 4096;
 
 /// A decompressed chunk whose entries (cells and their counts) are still packed.
@@ -47,8 +47,8 @@ impl PackedChunk {
         PackedChunk { body: Vec::new(), at, widths: layout.widths, shape: layout.shape, starts }
     }
 
-    /// Finds the columns in `body` and checks them. Unpacked, they may take at most `most` bytes. Cells outside the frame
-    /// are not found here, but when cells are unpacked.
+    /// Finds the columns in `body` and checks them. Doesn't check whether cells are inside the frame: unpacking checks
+    /// that. `most` is the maximum size of the unpacked columns in bytes.
     pub(crate) fn index(&mut self, layout: &SetLayout, samples: u32, most: u64) -> Result<(), BodyFault> {
         (self.widths, self.shape) = (layout.widths, layout.shape);
         let located = locate(&self.body, layout, (samples, most), &mut self.starts);

@@ -207,8 +207,8 @@ impl ShardSet {
     }
 }
 
-/// Reads samples by their index in the set. It keeps the chunk that was decoded last, so that samples of one chunk that
-/// are read one after another are decoded only once.
+/// Reads samples by their index in the set. It keeps the chunk that was decoded last. So if samples of one chunk are
+/// read one after another, the chunk is decoded only once.
 pub struct SampleReader<'a> {
     set: &'a ShardSet,
     decoder: Decoder,

@@ -55,8 +55,9 @@ impl<'a> Prover<'a> {
         Prover { description, layout: description.layout(), decoder: Decoder::new(), chunk }
     }
 
-    /// Returns chunk `number` if `stored` decodes to a valid chunk with the sizes and the checksum of `record`. Its
-    /// identity must be `expected` or, if `expected` is `None`, the identity in `record`. Otherwise returns `None`.
+    /// Returns chunk `number` if `stored` decodes to a valid chunk with the sizes and the checksum of `record`, and
+    /// with the right identity. Otherwise returns `None`. The right identity is `expected` or, if this is `None`, the
+    /// identity in `record`.
     pub fn prove(
         &mut self,
         number: u64,
@@ -84,8 +85,8 @@ impl<'a> Prover<'a> {
     }
 }
 
-/// Makes a placeholder of zeros for a lost chunk, so that all other samples keep their places in the set. Decoding the
-/// placeholder returns an error. `known` is the lost chunk's index record, if it could be read.
+/// Makes a placeholder of zeros for chunk `number`, which is lost, so that all other samples keep their places in the
+/// set. Decoding the placeholder returns an error. `known` is the lost chunk's index record, if it could be read.
 pub fn hole(number: u64, description: &SetDescription, known: Option<ChunkRecord>, identity: [u8; 32]) -> EncodedChunk {
     let samples = description.samples_of(number..number + 1);
     let samples = (samples.end - samples.start) as u32;

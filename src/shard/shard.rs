@@ -57,7 +57,6 @@ impl Shard {
     }
 
     /// Reads the bytes at `range` of the file into `out`. They belong to chunk `k` of this shard, which errors name.
-    /// The range lies inside the file, because `open` has checked every record against the file's length.
     fn read_of(&self, k: usize, range: Range<u64>, out: &mut Vec<u8>) -> Result<()> {
         let say = |fault: Error| fault.with_place(&self.name(k).samples(self.head.chunks[k].samples));
         self.file.read(range, out).map_err(say)

@@ -90,10 +90,9 @@ impl ShardDraft {
         Ok(entry)
     }
 
-    /// Like [`ShardDraft::publish`], but calls `check` before it renames the temporary file, and keeps a shard that has
-    /// the same bytes already. If the existing shard has other bytes, it is replaced after one more call of `check`. So
-    /// a process that was suspended for long doesn't replace the shards of a different set that another process has
-    /// begun.
+    /// Like [`ShardDraft::publish`], but calls `check` first, and keeps an existing shard that has the same bytes. An
+    /// existing shard with other bytes is replaced after a second call of `check`. `check` returns an error if another
+    /// process has begun a different set in the directory, for example while this process was suspended.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; errors of `check`.

@@ -1,4 +1,5 @@
-//! The stored bytes of a chunk that is to be written: in memory or, of a large chunk, in a temporary file.
+//! The stored (compressed) bytes of a chunk that will be written to a shard. They are in memory or, for a large chunk,
+//! in a temporary file.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -8,15 +9,15 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::Result;
 
-/// Bytes that are read from a temporary file at once, and written to it.
+/// Number of bytes that are read from a temporary file, or written to it, at once.
 const PIECE: usize = 1 << 20;
 
-/// Stored bytes of a chunk.
+/// The stored bytes of a chunk: its columns, compressed with zstd.
 #[derive(Clone, Debug)]
 pub enum Stored {
     /// Bytes in memory.
     Memory(Vec<u8>),
-    /// Bytes in the only stream of a temporary file.
+    /// Bytes in a temporary file, which has only this stream.
     Spilled(Arc<Spill>),
 }
 
@@ -64,7 +65,7 @@ impl StoredDraft {
         Ok(StoredDraft { spill: Spill::new(1)?, pending: Vec::with_capacity(PIECE), checksum: Xxh3::new() })
     }
 
-    /// Returns the bytes and their XXH3-64.
+    /// Returns the stored bytes and their checksum (XXH3-64).
     pub(crate) fn finish(mut self) -> std::io::Result<(Stored, u64)> {
         self.flush()?;
         Ok((Stored::Spilled(Arc::new(self.spill)), self.checksum.digest()))

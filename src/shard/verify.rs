@@ -72,8 +72,8 @@ pub fn verify_in(storage: &dyn Storage, progress: Option<&dyn Fn(u64) -> Progres
     faults
 }
 
-/// Verifies every chunk of some shards on all cores. Returns one item per chunk: the index of the chunk in the set, and
-/// the chunk's totals or error.
+/// Verifies every chunk of these shards on all cores. Returns one item per chunk: the index of the chunk in the set,
+/// and the chunk's totals or error.
 pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Vec<(u64, Result<Totals>)> {
     let fresh = || (Decoder::new(), None);
     let check = |(decoder, chunk): &mut (Decoder, Option<CheckedChunk>), (shard, k): (&Shard, usize)| {
@@ -87,8 +87,9 @@ pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Ve
     all.into_par_iter().map_init(fresh, check).collect()
 }
 
-/// Compares the totals and the set id in the manifest with `totals`, the sums over the chunks, and with the id that
-/// follows from the chunks' identities. Returns the first difference as an error, or `None` if they are equal.
+/// Compares the totals in the manifest with `totals`, the sums over all chunks. Compares the set id in the manifest
+/// with the id computed from the chunks' identities. Returns the first difference as an error, or `None` if all is
+/// equal.
 fn check_sums(set: &ShardSet, totals: &Totals) -> Option<Error> {
     let manifest = set.manifest();
     let path = set.dir().join(crate::manifest::MANIFEST_FILE);

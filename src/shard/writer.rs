@@ -22,8 +22,8 @@ use crate::shard_draft::{ShardDraft, shard_entry};
 /// Text for the error message of an interrupted conversion: what is kept of the set.
 pub const KEPT: &str = "complete shards are kept";
 
-/// Function that gets the samples of a kept shard: the index in the set of the first sample, the label of each sample and
-/// the ledger of each sample.
+/// Function that is called for each shard that is kept when a set is continued. Its arguments are the index of the
+/// shard's first sample in the set, the label of each sample, and the ledger of each sample.
 type Kept<'a> = dyn FnMut(u64, &[u32], &[Ledger]) + 'a;
 
 /// Writes the chunks of a set, in order.
@@ -39,7 +39,8 @@ pub struct SetWriter {
 
 impl SetWriter {
     /// Starts to write the described set. With `resume`, an unfinished set in `dir` is continued after its complete
-    /// shards. Without `resume`, or if `dir` has no unfinished set, all files of a set in `dir` are removed.
+    /// shards. If `dir` was opened with `Existing::Auto`, a complete set is kept, too. In all other cases, the files of
+    /// a set in `dir` are removed first.
     ///
     /// # Errors
     /// [`crate::Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Corrupt`] if
@@ -49,8 +50,8 @@ impl SetWriter {
     }
 
     /// Like [`SetWriter::start`], for a set whose [`Origin`] is known. A continued set must have the same selection as
-    /// `origin`. Its settings are replaced by those of `origin`. `kept` is called for each complete shard of a
-    /// continued set.
+    /// `origin`. The settings in its marker file are replaced by those of `origin`. `kept` is called for each complete
+    /// shard of a continued set.
     ///
     /// # Errors
     /// Errors of [`SetWriter::start`].
@@ -104,7 +105,7 @@ impl SetWriter {
         self.write_counted(&totals, encoded)
     }
 
-    /// Appends the next chunk. `encoded` has the bytes to write; `totals` are those of its samples.
+    /// Appends the next chunk. `encoded` has the bytes to write; `totals` has the totals of its samples.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].

@@ -14,7 +14,7 @@ use crate::recipe::Recipe;
 use crate::source::{Cut, Layout, Recording, Unlabelled, ask_unit};
 use crate::transform::{CropTime, Transform};
 
-/// A loss of more than this share of the events is worth a warning.
+/// If a loss is more than this share of the events, 0 to 1, the user gets a note or a warning.
 pub(super) const NOTABLE: f64 = 0.1;
 
 /// The settings of a conversion from which the causes of losses are guessed.
@@ -31,10 +31,10 @@ pub(super) struct Setting<'a> {
     pub cut: Cut,
 }
 
-/// Returns notes for the user about steps that lost events. A step that lost many events gets a warning with the likely
-/// cause. If the recipe asks for the loss, the step gets a plain note instead. With `all`, every step whose loss is not
-/// asked for gets a warning, however small the loss. `scope` is a text that is added to each note. `maker` reads single
-/// samples again.
+/// Returns notes for the user about steps of the conversion that lost many events, or all events of a sample. If the
+/// recipe doesn't ask for the loss, the note is a warning with the likely cause. With `all`, every loss that the recipe
+/// doesn't ask for gets a warning, however small it is. `scope` is appended to what each note says was lost. `maker`
+/// reads single samples again.
 ///
 /// # Errors
 /// Errors of reading a sample.
@@ -74,12 +74,12 @@ pub(super) fn loss_notes(
     Ok(notes)
 }
 
-/// Returns warnings about events that the table of labels or the range of events leaves out. `limit` is a share from 0
-/// to 1. These are the warnings:
+/// Returns warnings about events that the table of labels or the range of events leaves out. `limit` is a share, 0 to
+/// 1. If more than this share is left out, there is a warning:
 ///
-/// - one for each recording, if the intervals of the table leave out more than `limit` of its events;
-/// - one for all recordings that have no row in the table, if they together have more than `limit` of all events;
-/// - one for all recordings that each have more than `limit` of their own events outside the range.
+/// - for each recording, if the intervals of the table leave out more than `limit` of its events;
+/// - for all recordings without a row in the table, if together they have more than `limit` of all events;
+/// - for all recordings of which the range leaves out more than `limit` of the events: one warning for all of them.
 ///
 /// # Errors
 /// Errors of [`Inputs::left_out`].

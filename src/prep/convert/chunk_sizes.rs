@@ -1,34 +1,33 @@
 //! Decides how many samples go into a chunk and how many chunks into a shard, before the first event is read.
 //!
-//! They depend only on the number of samples, the number of events and the kind of sensor. So copies of a recording
-//! give the same set, however they are stored, and one changed sample changes one chunk. The number of threads,
-//! interruptions and resumes do not change the set.
+//! Both numbers depend only on the number of samples, the number of events, the kind of sensor and the user's options.
+//! So copies of a recording give the same set, however they are stored, and one changed sample changes one chunk. The
+//! number of threads, interruptions and resumes do not change the set.
 
 use crate::events::SensorSize;
 
-/// Default samples per chunk, for samples that are not large. Larger chunks compress about 1% better. Smaller chunks
-/// shuffle better.
+/// Default number of samples per chunk, for samples that are not large. Larger chunks compress about 1% better. Smaller
+/// chunks shuffle better.
 const CHUNK_SAMPLES: u32 = 64;
-/// Maximum bytes that the samples of a chunk have in the recording, unless the user gives the number of samples per
-/// chunk. The limit bounds memory, because a worker holds a whole chunk.
+/// Maximum size, in bytes, that the samples of a chunk have in the recording. It limits memory, because each worker
+/// holds a whole chunk. It doesn't apply if the user gives the number of samples per chunk.
 const CHUNK_SOURCE_BYTES: f64 = 16e6;
-/// Assumed bytes per event in a cochlea's recording: a float16 time, a uint16 channel, and a share of HDF5's heap. The
-/// files of `synth` have 4.258 bytes per event.
+/// Assumed bytes per event in a cochlea's recording: a float16 time, a uint16 channel, and a share of HDF5's heap.
+/// Files that `synth` writes have 4.258 bytes per event.
 ///
-/// With this number, shards have 512 chunks if samples have 4,838 to 9,705 events on average, and chunks have 64
-/// samples if samples have fewer than about 58,800 events on average. SSC and SHD are far from these limits: their
-/// samples have 7,500 to 8,500 events. Their shards would have 256 chunks only with 14% more events. (A sample of SSC
-/// takes 33.9 kB in the file.)
+/// With this number, the datasets SSC and SHD get chunks of 64 samples and shards of 512 chunks: their samples have
+/// 7,500 to 8,500 events on average. Averages from 4,838 to 9,705 events give 512 chunks per shard. Averages below
+/// about 58,800 events give 64 samples per chunk.
 const COCHLEA_EVENT_BYTES: f64 = 4.25;
 /// Assumed bytes per event in a camera's recording: int16 x and y, an int64 time and a bool, as in Tonic's arrays.
 const CAMERA_EVENT_BYTES: f64 = 13.0;
 /// Assumed bytes per sample in a recording in addition to its events: the header of a NumPy file, or what HDF5 stores
 /// for a row of the arrays of times and channels.
 const SAMPLE_BYTES: f64 = 128.0;
-/// Default approximate size of a shard: 64 MiB. It has the syntax of the command line.
+/// Default approximate size of a shard, written as on the command line: 64 MiB.
 pub const SHARD_SIZE: &str = "64M";
-/// Assumed bytes in shards per byte in recordings. For example, SSC has 33.9 kB per sample in recordings, and 2.4 kB in
-/// shards.
+/// Assumed size of shards as a share of the size of the recordings. For example, a sample of the dataset SSC takes 33.9
+/// kB in the recording and 2.4 kB in a shard.
 const COMPRESSION: f64 = 0.07;
 
 /// The number of samples per chunk and of chunks per shard.
@@ -36,14 +35,14 @@ const COMPRESSION: f64 = 0.07;
 pub(super) struct ChunkSizes {
     /// Samples per chunk.
     pub chunk_samples: u32,
-    /// Chunks per shard. It is a power of two, so that a small change of the recordings rarely changes it.
+    /// Number of chunks per shard: a power of two, so that a small change of the recordings rarely changes it.
     pub shard_chunks: u32,
 }
 
 impl ChunkSizes {
     /// Chooses the sizes for `samples` samples of `sensor`, which have `events` events in all. Shards have about
-    /// `shard_bytes` bytes. Chunks have `chunk_samples` samples. If it is `None`, they have 64, or fewer if the samples
-    /// are large.
+    /// `shard_bytes` bytes. Chunks have `chunk_samples` samples. If `chunk_samples` is `None`, they have 64, or fewer
+    /// if the samples are large.
     pub(super) fn new(
         samples: u64,
         events: u64,
@@ -56,8 +55,8 @@ impl ChunkSizes {
         ChunkSizes::of_bytes(samples, source_bytes, chunk_samples, shard_bytes)
     }
 
-    /// Chooses the sizes by the size of the recordings in bytes. Earlier versions of tonic-toolkit used the size of the
-    /// files here, so a conversion that they began needs these sizes to continue.
+    /// Chooses the sizes from `source_bytes`, the size of the recordings in bytes. Earlier versions of tonic-toolkit
+    /// took the real size of the files. A conversion that such a version began needs the same sizes to continue.
     pub(super) fn of_bytes(
         samples: u64,
         source_bytes: f64,

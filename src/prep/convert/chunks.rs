@@ -20,7 +20,7 @@ use tonic_shard::{
 
 /// A sample is refused if its events last for this many frames or more, because the unit of its times is probably
 /// wrong. This is checked only if the unit was assumed, and if the recipe sets the time from one frame to the next.
-/// With 10 ms per frame, the limit is 2.8 hours.
+/// With 10 ms per frame, a sample is refused from 2.8 hours on.
 const MANY_FRAMES: usize = 1_000_000;
 
 /// Why a chunk could not be made.
@@ -47,9 +47,9 @@ pub struct ChunkMaker<'a> {
     first_sample: u64,
     lenient: bool,
     framer: Framer,
-    /// Frames large samples in blocks. `None` if the recipe needs whole samples.
+    /// Makes frames of large samples from blocks of events. `None` if the recipe needs all events of a sample at once.
     stream: Option<FrameStream>,
-    /// How large samples are read.
+    /// Which samples are large, and how many of their events are read at once.
     pub(super) sizes: BlockSizes,
     encoder: Encoder,
     losses: Losses,
@@ -102,9 +102,9 @@ impl<'a> ChunkMaker<'a> {
         self.make_samples(number, start..end)
     }
 
-    /// Makes chunk `number` from the given samples of the set, which need not be the samples that this chunk has in the
-    /// set. Returns the totals of its samples and its encoded bytes. Large samples are read in blocks if the recipe allows
-    /// it.
+    /// Makes a chunk of the given samples of the set. They need not be the samples of chunk `number`, which is for
+    /// errors only. Returns the totals of the samples and the encoded bytes. Large samples are read in blocks if the
+    /// recipe allows it.
     ///
     /// # Errors
     /// [`ChunkFailure`].
@@ -122,7 +122,8 @@ impl<'a> ChunkMaker<'a> {
         Ok((totals, encoded))
     }
 
-    /// Returns the sample if it is large and the recipe allows to read it in blocks.
+    /// Returns sample `sample` of the set, to be read in blocks. Returns `None` if the sample is small, or if the
+    /// recipe needs all events of a sample at once.
     fn large(&self, sample: u64) -> Option<LargeSample<'a>> {
         self.stream.as_ref()?;
         let (recording, sample) = self.inputs.find(sample + self.first_sample)?;
@@ -130,7 +131,7 @@ impl<'a> ChunkMaker<'a> {
         is_large.then_some(LargeSample { recording, sample, sensor: self.inputs.sensor, sizes: self.sizes })
     }
 
-    /// Reads, transforms and frames the given samples of the set, the large ones in blocks.
+    /// Reads, transforms and frames the given samples of the set. Reads large samples in blocks.
     fn stream_samples(&mut self, samples: Range<u64>) -> Result<LargeChunk, ChunkFailure> {
         let mut chunk = LargeChunk::new(self.description.widths, self.description.extras.len())?;
         for sample in samples {
@@ -188,13 +189,13 @@ impl<'a> ChunkMaker<'a> {
         Ok(chunk)
     }
 
-    /// Returns the losses of all samples that were framed since the last call, and starts to count anew.
+    /// Returns the losses of all samples that were framed since the last call, and resets them to zero.
     pub(super) fn take_losses(&mut self) -> Losses {
         std::mem::replace(&mut self.losses, Losses::new(self.recipe))
     }
 
-    /// Reads and transforms a sample again. Returns how many events of the sample each step lost. `ledger` is the
-    /// ledger of the sample. The number of events that slicing lost is taken from it.
+    /// Reads and transforms a sample again. Returns how many events of the sample each step lost. The loss of the last
+    /// step, slicing into frames, is taken from `ledger`, the sample's ledger.
     ///
     /// # Errors
     /// Errors of reading.
@@ -295,7 +296,8 @@ impl<'a> ChunkMaker<'a> {
         Ok(())
     }
 
-    /// Appends everything but the frames of a sample to the columns of a chunk. `sample` is its index in the recording.
+    /// Appends the label, flags, ledger and extra values of a sample to `table`. `sample` is the index of the sample in
+    /// the recording.
     fn add_row(
         &self,
         table: &mut SampleTable,
@@ -327,9 +329,9 @@ fn bad_sample(recording: &Recording, sample: u64, fault: Fault) -> Error {
     Error::bad_sample(&recording.path, sample, fault.place, fault.expected, fault.got)
 }
 
-/// Returns an error if the events of a sample last for [`MANY_FRAMES`] frames or more. If the recipe doesn't set the
-/// time from one frame to the next, returns `Ok`. `times` are those of the first and the last of the `events` events.
-/// `unit` is the unit that was assumed for the times.
+/// Returns an error if the events of a sample last for [`MANY_FRAMES`] frames or more. Never does so if the recipe
+/// doesn't set the time from one frame to the next. `events` is the number of events, `times` has the times of the
+/// first and the last. `unit` is the unit that was assumed for the times.
 fn check_frames(
     events: u64,
     times: Option<(i64, i64)>,

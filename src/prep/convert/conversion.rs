@@ -10,8 +10,9 @@ use crate::error::{BaseFault, Error, Result};
 use crate::recipe::Recipe;
 use crate::source::SourceOptions;
 
-/// The default zstd level. Packed entries are already small. Compared with level 1, level 3 takes 4 times as long and
-/// gives 1% larger files. Level 19 takes 100 times as long and gives 3% smaller files.
+/// The default zstd level. Higher levels gain little, because packed entries are already small. Compared with level 1,
+/// level 3 takes 4 times as long and gives 1% larger files. Level 19 takes 100 times as long and gives 3% smaller
+/// files.
 pub const LEVEL: i32 = 1;
 /// Default number of channels to which a cochlea with more channels is downsampled.
 const CHANNELS: u32 = 100;
@@ -30,7 +31,7 @@ pub struct Conversion {
     pub recipe: RecipeChoice,
     /// Options for opening the recordings.
     pub source: SourceOptions,
-    /// Maximum number of samples. Only the first samples are converted. `None` converts all.
+    /// Number of samples to convert at most: the first samples of the recordings. `None` converts all samples.
     pub limit: Option<u64>,
     /// The part of the set to convert, which is a range of its chunks. The parts can be merged later. `None` converts
     /// the whole set.
@@ -47,13 +48,13 @@ pub struct Conversion {
     pub existing: Existing,
     /// Whether events outside the sensor are left out and counted. If false, such an event is an error.
     pub lenient: bool,
-    /// The largest share of the events, 0 to 1, that may be lost. The events that are lost by the table of labels, the
-    /// range of events, bad times, the sensor's bounds, CropTime and slicing are added up. If more events are lost, the
-    /// conversion fails and leaves the set incomplete. `None` is no limit.
+    /// Maximum share of the events, 0 to 1, that a conversion can lose without an error. The events that are lost by
+    /// the table of labels, the range of events, bad times, the sensor's bounds, CropTime and slicing are added up. If
+    /// they are a larger share, the conversion fails and leaves the set incomplete. `None` is no limit.
     pub max_loss: Option<f64>,
     /// The command that converts `part`, as a list of words, without the output directory and the number of the part.
-    /// It is stored in the part's manifest. If a merge lacks another part, the user is shown how to make it. Not used
-    /// for a whole set.
+    /// It is stored in the part's manifest. If another part is missing when the parts are merged, the user is shown
+    /// this command to make it. Not used for a whole set.
     pub command: Vec<String>,
     /// How much progress and information is printed.
     pub verbosity: Verbosity,

@@ -21,7 +21,7 @@ const ASSUMED: f64 = 100e6;
 /// The part of a conversion that one task of a cluster makes.
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
-    /// The part of the set.
+    /// Which part of the set the task makes.
     pub part: Part,
     /// Number of samples in the part.
     pub samples: u64,
@@ -36,7 +36,7 @@ pub struct Share {
 /// A conversion, divided into parts.
 #[derive(Clone, Debug)]
 pub struct Division {
-    /// The part that each task makes, in order.
+    /// One share for each task, in the order of the parts.
     pub shares: Vec<Share>,
     estimate: Estimate,
     /// Speed of reading and hashing, in bytes per second.

@@ -13,14 +13,14 @@ use crate::convert::loss::Losses;
 use crate::error::Result;
 use crate::source::Layout;
 
-/// An estimate converts this many consecutive samples at each of `ESTIMATE_PLACES` places.
+/// For an estimate, at most this many consecutive samples are converted at each of `ESTIMATE_PLACES` places in the set.
 const ESTIMATE_SAMPLES: u64 = 16;
 const ESTIMATE_PLACES: u64 = 4;
 
 /// Estimated size and duration of a conversion, extrapolated from a few samples that were converted in memory.
 #[derive(Clone, Debug)]
 pub struct Estimate {
-    /// Number of samples.
+    /// Number of samples that the conversion makes.
     pub samples: u64,
     /// Mean number of events per sample.
     pub events_per_sample: f64,
@@ -69,7 +69,7 @@ impl Estimate {
 
 impl Job<'_> {
     /// Returns notes for the user about how the recordings were opened, and about what a conversion would lose and why.
-    /// Losses are judged by the samples of `estimate`.
+    /// The losses are those of the samples that were converted for `estimate`.
     ///
     /// # Errors
     /// [`crate::Error::TooMuchLost`]; errors of reading a sample again.

@@ -12,7 +12,7 @@ use crate::convert::inputs::{Inputs, file_bytes, size};
 use crate::error::{BaseFault, Error, Result};
 use crate::source::{LinkedPath, Recording};
 
-/// Maximum number of warnings about files with the same bytes.
+/// Maximum number of groups of equal files for which each group gets a warning of its own.
 const MOST_EQUAL: usize = 5;
 
 impl Inputs {
@@ -39,7 +39,7 @@ impl Inputs {
 }
 
 impl Inputs {
-    /// Returns warnings about recordings whose files have the same bytes. `sources` are the hashes of the recordings
+    /// Returns warnings about recordings whose files have the same bytes. `sources` has the hashes of the recordings
     /// that the samples in `range` come from.
     pub(super) fn equal_files(&self, range: &Range<u64>, sources: &[SourceFile]) -> Vec<String> {
         let mut equal: BTreeMap<[u8; 32], Vec<&Recording>> = BTreeMap::new();

@@ -19,7 +19,7 @@ use crate::source::{
 #[derive(Debug)]
 pub struct Inputs {
     inputs: Vec<Input>,
-    /// Size of the sensor that all recordings share.
+    /// Size of the sensor, which is the same for all recordings.
     pub sensor: SensorSize,
     /// Names of the classes. A label is an index into this list.
     pub classes: Vec<String>,
@@ -27,7 +27,7 @@ pub struct Inputs {
     pub extras: Vec<String>,
     /// Layout of the first recording.
     pub layout: Layout,
-    /// Layouts of all recordings, each once.
+    /// Layouts of all recordings, each layout once.
     pub layouts: Vec<Layout>,
     /// The fields of the first recording that were read as the columns t, x, y and p.
     pub columns: TakenColumns,
@@ -235,7 +235,8 @@ impl Inputs {
     }
 
     /// Returns notes for the user about what was found when the recordings were read. A note that applies to several
-    /// recordings is there once, and of warnings of one kind only the first.
+    /// recordings is returned once. Of several warnings of one kind (the text before the first colon), only the first
+    /// is returned.
     pub(super) fn found(&self) -> Vec<String> {
         let mut found: Vec<(&str, String, usize)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -257,8 +258,9 @@ impl Inputs {
         said.collect()
     }
 
-    /// Returns a text with a hash of the names, sizes in bytes and numbers of samples of all recordings, in order. The
-    /// parts of a set must agree in it, though each reads only its own recordings.
+    /// Returns a text that identifies the recordings. It has a hash of the names, sizes in bytes and numbers of samples
+    /// of all recordings, in order. All parts of a set must have the same text, though each part reads only its own
+    /// recordings.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -272,18 +274,18 @@ impl Inputs {
         Ok(format!("{} recordings of {} samples ({hash:.8})", self.inputs.len(), self.samples()))
     }
 
-    /// Returns the label of the sample with this index in the set, which must be there.
+    /// Returns the label of the sample with index `sample` in the set. The set must have this sample.
     pub(super) fn label(&self, sample: u64) -> u32 {
         let input = &self.inputs[self.inputs.partition_point(|input| input.first + input.samples <= sample)];
         input.recording.labels[(sample - input.first + input.skipped) as usize]
     }
 
-    /// Returns the number of samples of all recordings. Only kept samples count.
+    /// Returns the number of samples in the set. Samples that [`Inputs::keep`] removed don't count.
     pub fn samples(&self) -> u64 {
         self.inputs.last().map_or(0, |last| last.first + last.samples)
     }
 
-    /// Keeps only the samples whose indices are in `range`. The kept samples are numbered from 0 again.
+    /// Keeps only the samples whose indices in the set are in `range`. The first kept sample then has index 0.
     pub fn keep(&mut self, range: Range<u64>) {
         self.inputs.retain_mut(|input| {
             let (from, to) = (range.start.max(input.first), range.end.min(input.first + input.samples));
@@ -322,9 +324,9 @@ impl Inputs {
         self.inputs.iter().map(|input| Ok((input.recording.events()? as f64 * input.share()) as u64)).sum()
     }
 
-    /// Iterates over the recordings that a range of samples comes from. A recording without samples is included if the
-    /// next sample after it is in the range. If no sample follows it, it is included if the last sample of the set is
-    /// in the range.
+    /// Iterates over the recordings that a range of samples comes from. Includes recordings without samples that stand
+    /// directly before a sample of the range. If the range goes to the end of the set, also includes those after the
+    /// last sample.
     pub(super) fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &Input> {
         let end = if range.end == self.samples() { u64::MAX } else { range.end };
         let range = range.start..end;
@@ -344,7 +346,8 @@ impl Inputs {
         linked
     }
 
-    /// Returns the recording of a sample, and the sample's index in it.
+    /// Returns the recording that has sample `sample` of the set, and the index of the sample in this recording.
+    /// Returns `None` if the set has no such sample.
     pub(super) fn find(&self, sample: u64) -> Option<(&Recording, u64)> {
         let at = self.inputs.partition_point(|input| input.first + input.samples <= sample);
         self.inputs.get(at).map(|input| (&input.recording, sample - input.first + input.skipped))
@@ -369,7 +372,7 @@ impl Inputs {
     }
 }
 
-/// Returns an error if a recording is given twice, even if the two paths differ.
+/// Returns an error if a recording is given twice, even by two different paths.
 fn check_once(recordings: &[Recording]) -> Result<()> {
     let mut seen = HashSet::new();
     let twice = recordings.iter().find(|r| r.path.canonicalize().is_ok_and(|path| !seen.insert(path)));

@@ -31,8 +31,8 @@ pub struct Job<'a> {
     sizes: ChunkSizes,
     /// How long it took to open the recordings.
     pub(super) opening: Duration,
-    /// Whether the manifest of a part lists all recordings of the whole set, as earlier versions did, and not only
-    /// those that its samples come from.
+    /// Whether the manifest of a part lists all recordings of the whole set, as earlier versions of this program did.
+    /// If false, it lists only the recordings that the part's samples come from.
     lists_all: bool,
 }
 
@@ -78,8 +78,9 @@ impl<'a> Job<'a> {
         sample(chunks.start)..sample(chunks.end)
     }
 
-    /// Adapts this job to the unfinished set that `begun` describes, if an earlier version began it. Earlier versions
-    /// chose the sizes of chunks and shards by the sizes of the files, and listed all recordings in each part.
+    /// Changes this job so that it can continue the unfinished set that `begun` describes, even if an earlier version
+    /// began the set. Earlier versions chose the sizes of chunks and shards by the sizes of the files, and listed all
+    /// recordings in each part.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -94,12 +95,12 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// Returns the samples whose recordings the set lists as its sources.
+    /// Returns the samples whose recordings the manifest lists as sources, as indices in the whole set.
     fn listed(&self) -> Range<u64> {
         if self.lists_all { 0..self.inputs.samples() } else { self.own_samples() }
     }
 
-    /// Returns warnings about recordings whose files have the same bytes. `sources` are those of [`Job::hash`].
+    /// Returns warnings about recordings whose files have the same bytes. `sources` is what [`Job::hash`] returned.
     pub(super) fn equal_files(&self, sources: &[SourceFile]) -> Vec<String> {
         self.inputs.equal_files(&self.listed(), sources)
     }
@@ -123,7 +124,7 @@ impl<'a> Job<'a> {
         Ok(sources)
     }
 
-    /// Returns the other files that hold data of the recordings that [`Job::hash`] hashes.
+    /// Returns the linked files of the recordings that [`Job::hash`] hashes: other files that hold some of their data.
     pub(super) fn linked(&self) -> Vec<LinkedPath> {
         self.inputs.linked(&self.listed())
     }
@@ -212,7 +213,7 @@ impl<'a> Job<'a> {
             layout: self.inputs.layout,
             cut: self.conversion.source.cut,
         };
-        // The samples counted here may be a few of all: what is left out has the same part in them as in all.
+        // `losses` can be those of a few samples. Assume that these lack the same share of events as all samples do.
         let (left, all) = self.inputs.left_out()?;
         let left = (left as f64 / (all - left).max(1) as f64 * losses.events as f64).round() as u64;
         let Conversion { output, max_loss, .. } = self.conversion;

@@ -1,5 +1,5 @@
-//! Streams the events of a large sample: reads them in blocks, admits and transforms them. The results are those of
-//! the sample as a whole. Events that are out of order are sorted in a temporary file.
+//! Reads the events of a large sample in blocks, checks them against the sensor and transforms them. The results are
+//! the same as if the sample were read as a whole. Events that are out of order are sorted in a temporary file.
 
 use tonic_base::{Error as BaseError, interrupt};
 
@@ -11,12 +11,12 @@ use crate::recipe::BlockSteps;
 use crate::source::{BLOCK_EVENTS, LARGE_SAMPLE, Recording};
 use tonic_shard::{KEPT, Ledger};
 
-/// How large samples are read.
+/// Which samples are large, and how many of their events are read or sorted at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlockSizes {
     /// A sample with more events than this is large.
     pub above: u64,
-    /// Maximum number of events of a block.
+    /// Maximum number of events in a block, which is read at once.
     pub events: u64,
     /// Maximum number of events that are sorted in memory.
     pub sorted: usize,
@@ -28,12 +28,13 @@ impl Default for BlockSizes {
     }
 }
 
-/// What is known of a sample after its events have passed.
+/// What is known of a sample after all its events have been read and transformed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Passed {
-    /// The ledger, without what the framing counts.
+    /// Ledger of the sample. `binned` and `cut` are 0, because the framing counts them later.
     pub ledger: Ledger,
-    /// Number of events that each step lost, in the order of [`crate::convert::loss::Losses::steps`], without slicing.
+    /// Number of events that each step lost, in the order of [`crate::convert::loss::Losses::steps`]. The last step,
+    /// slicing into frames, is not in this list.
     pub lost: Vec<u64>,
     /// Whether the valid events were out of order.
     pub sorted: bool,
@@ -41,7 +42,7 @@ pub(super) struct Passed {
     pub first_outside: Option<(u64, [i64; 3])>,
     /// Number of events after the transforms.
     pub events: u64,
-    /// Times of the first and the last event after the transforms.
+    /// Times of the first and the last event after the transforms, in microseconds. `None` if there are no such events.
     pub times: Option<(i64, i64)>,
 }
 
@@ -55,12 +56,12 @@ pub(super) struct LargeSample<'a> {
     pub sizes: BlockSizes,
 }
 
-/// Events of a sample in a temporary file: x, y and p of each, by time.
+/// Sorts events by time in a temporary file. The five bytes of an item are x, y and p of an event.
 type EventSort = DiskSort<5>;
 
 impl LargeSample<'_> {
     /// Reads the sample, applies the transforms `steps`, and calls `take` with the events in blocks, in order of time.
-    /// With `strict`, an event outside the sensor is an error.
+    /// With `strict`, an event outside the sensor is an error. Without `strict`, it is counted and left out.
     ///
     /// # Errors
     /// Errors of reading and of `take`; [`Error::BadSample`] for the fault of a transform; [`Error::OutsideSensor`];

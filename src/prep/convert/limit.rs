@@ -6,8 +6,8 @@ use crate::convert::causes::{left_out_warnings, percent};
 use crate::convert::inputs::Inputs;
 use crate::error::{Error, Result};
 
-/// Checks that the table of labels and the range of events alone do not leave out more than the share `most` of the
-/// events. `None` is no limit.
+/// Returns an error if the table of labels and the range of events together leave out more than the share `most` of the
+/// events. If `most` is `None`, there is no limit.
 ///
 /// # Errors
 /// [`Error::TooMuchLost`].

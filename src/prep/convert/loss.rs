@@ -62,7 +62,7 @@ impl Column {
     }
 }
 
-/// The losses of one step.
+/// The events that one step of a conversion lost.
 #[derive(Clone, Debug)]
 pub(super) struct StepLoss {
     /// The step.
@@ -89,19 +89,19 @@ impl StepLoss {
     }
 }
 
-/// The losses of each step, summed over the samples that were added.
+/// The events that each step of a conversion lost, summed over the samples that were added.
 #[derive(Clone, Debug)]
 pub(super) struct Losses {
     /// Sum of `events_in` in the ledgers of the samples that were added.
     pub events: u64,
     steps: Vec<StepLoss>,
-    /// Samples whose ledgers do not show which step lost the events. They have to be read again. Each has its index in
-    /// the set, and its ledger.
+    /// Samples that have to be read again, because their ledgers don't show which step lost the events. For each
+    /// sample, its index in the set and its ledger.
     unclear: Vec<(u64, Ledger)>,
 }
 
 impl Losses {
-    /// Makes losses of zero for the steps of `recipe`.
+    /// Creates the losses of zero samples, for a conversion with `recipe`.
     pub(super) fn new(recipe: &Recipe) -> Losses {
         let step = |step, column, intended| StepLoss {
             step,
@@ -164,7 +164,7 @@ impl Losses {
         Some(lost)
     }
 
-    /// Removes and returns the samples that have to be read again, with their ledgers.
+    /// Removes and returns the samples that have to be read again: the index of each sample in the set, and its ledger.
     pub(super) fn take_unclear(&mut self) -> Vec<(u64, Ledger)> {
         std::mem::take(&mut self.unclear)
     }

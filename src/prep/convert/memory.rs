@@ -1,4 +1,5 @@
-//! Says before a conversion starts how much memory its largest samples need, if the recipe needs whole samples.
+//! Checks before a conversion starts whether there is memory for its largest samples, if the recipe needs all events of
+//! a sample at once.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -10,10 +11,11 @@ use crate::error::{Error, Result};
 use crate::recipe::Recipe;
 use crate::source::{LARGE_SAMPLE, MAX_SAMPLE_EVENTS, Recording};
 
-/// Bytes of memory per event of a sample that is in memory as a whole: as read (13 to 41), as columns (13), and as
-/// frames with one count for each event (about 12). 38 were measured of a camera's events in frames of 10 ms.
+/// Assumed bytes of memory per event of a sample that is in memory as a whole. An event takes 13 to 41 bytes as it is
+/// read, 13 bytes in columns, and about 12 bytes in frames if no other event is in its cell. 38 bytes per event were
+/// measured for a camera with frames of 10 ms.
 const EVENT_BYTES: u64 = 40;
-/// The user is told of a need for more memory than this.
+/// The user is told if the samples need more bytes of memory than this.
 const NOTABLE: u64 = 1 << 30;
 
 /// A sample that has to be in memory as a whole.
@@ -24,8 +26,8 @@ struct Whole<'a> {
     events: u64,
 }
 
-/// Compares the memory that the samples `range` need with the `free` memory. `threads` samples are in memory at once.
-/// Returns a note for the user if they need much.
+/// Compares the memory that the largest samples in `range` need with `free`, the free memory in bytes. At most
+/// `threads` samples are in memory at once. Returns a note for the user if the samples need much memory.
 ///
 /// # Errors
 /// [`Error::TooLittleMemory`]; [`Error::SampleTooLarge`].

@@ -16,7 +16,7 @@
 //! loss         how many events each step lost
 //! causes       describes losses and their likely causes in words
 //! limit        checks losses against the largest share of events that may be lost
-//! settings     what a resumed conversion must have as it began
+//! settings     the settings that must not change when a conversion is resumed
 //! pipeline     makes all chunks on all cores, and writes them in order
 //! ```
 

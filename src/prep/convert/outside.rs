@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::source::{FAR_PIXEL, NO_PIXEL, Recording, listed, odd_polarities};
 
-/// Returns the error for the first event of a sample that is outside the sensor: its index in the sample, and its x, y
-/// and p.
+/// Returns the error for a sample with an event outside the sensor. `event` is the index in the sample of the first
+/// such event; `[x, y, p]` are its coordinates and polarity.
 ///
 /// # Errors
 /// Errors of reading the recording in search of the cause.
@@ -33,7 +33,8 @@ pub(super) fn outside_error(
     Ok(Error::OutsideSensor { path: recording.path.clone(), sample, event, expected, got, origin })
 }
 
-/// Describes the coordinates of an event outside the sensor, if one of them was no number.
+/// Describes the coordinates of an event outside the sensor if x or y was NaN, infinite or far too large in the file.
+/// Otherwise returns `None`.
 fn no_pixel([x, y]: [i64; 2]) -> Option<String> {
     let odd = |n: i64| match n {
         NO_PIXEL => Some("NaN, -inf or -2^63"),
@@ -45,8 +46,8 @@ fn no_pixel([x, y]: [i64; 2]) -> Option<String> {
     odd(x).or(odd(y)).map(|_| format!("x = {}, y = {}", text(x), text(y)))
 }
 
-/// Returns an error if x and y of an event outside the sensor are inside, and its polarity is neither 0 nor 1: no sensor
-/// has such a polarity. `None` otherwise.
+/// Returns the error for an event whose x and y are inside the sensor, but whose polarity is neither 0 nor 1. No sensor
+/// has such a polarity. Returns `None` for all other events.
 fn odd_polarity(
     recording: &Recording,
     sample: u64,

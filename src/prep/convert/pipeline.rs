@@ -30,11 +30,11 @@ pub struct Converted {
     pub layouts: Vec<Layout>,
     /// The fields of the first recording that were read as the columns t, x, y and p.
     pub columns: TakenColumns,
-    /// Notes for the user about how the recordings were opened. [`convert`] itself prints the first of them, unless it
-    /// is quiet.
+    /// Notes for the user about how the recordings were opened. [`convert`] itself prints the first of them, or only
+    /// the warnings if the conversion is quiet.
     pub opening_notes: Vec<String>,
     /// Notes for the user about what happened to events and samples. Names of parameters are in backticks. A note that
-    /// begins with `warning: ` says that events were lost.
+    /// begins with `warning: ` is about a likely mistake, such as many lost events or two files with the same bytes.
     pub outcome: Vec<String>,
     /// Number of samples that were already converted when the conversion resumed.
     pub resumed_samples: u64,
@@ -121,8 +121,8 @@ pub fn convert(conversion: &Conversion) -> Result<Converted> {
     }
 }
 
-/// Makes the set, or what is missing of it, with counts of one width. `unknown` says that the settings of the set to
-/// continue are not known: what is kept of it is compared then.
+/// Makes the set, or the chunks that are missing of it, with the count width of `description`. With `unknown`, the
+/// settings of the unfinished set are not known, so some of its chunks are made again and compared.
 fn try_once(
     job: &Job<'_>,
     dir: OutputDir,
@@ -157,7 +157,7 @@ enum Attempt {
 }
 
 /// Runs the workers and the writer until the set is complete, an error occurs, or a count does not fit its column.
-/// `losses` are those of the samples that an earlier, interrupted run converted.
+/// `losses` has the losses of the samples that an earlier, interrupted run converted.
 fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin) -> Result<Attempt> {
     let conversion = job.conversion;
     let description = writer.description().clone();
@@ -199,9 +199,9 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin
     }
 }
 
-/// Checks the chunks that are kept of a set whose settings are not known: a complete set, or one that an earlier version
-/// began. Makes up to 16 of these chunks again, spread evenly from the first to the last, and compares them with the
-/// kept ones.
+/// Checks the chunks of a set whose settings are not known: a complete set, or an unfinished one that an earlier version
+/// of this program began. Makes up to 16 of these chunks again, spread evenly from the first to the last, and compares
+/// each with the chunk in the set.
 ///
 /// # Errors
 /// [`tonic_shard::Error::Mismatch`]; errors of making a chunk.
@@ -232,15 +232,16 @@ fn check_kept(job: &Job<'_>, writer: &SetWriter) -> Result<()> {
 /// Number of chunks that [`check_kept`] makes again.
 const REMADE: usize = 16;
 
-/// Returns the error for options that don't give what is kept of a set.
+/// Returns the error for options that would give other chunks than those in the set. `got` says what differs.
 fn other_options(conversion: &Conversion, got: String) -> Error {
     let (output, expected) = (&conversion.output, "the options that the complete shards were made with");
     Error::mismatch(output, &describing_file(output), "way of reading the recordings", expected, got)
 }
 
-/// Prints the layout and the sensor of the recordings, and the notes from opening them; if quiet, only warnings.
+/// Prints the layout and the sensor of the recordings, and the notes from opening them. If the conversion is quiet,
+/// prints only warnings.
 fn report_inputs(conversion: &Conversion, inputs: &Inputs) {
-    /// Maximum number of warnings and of notes that are printed. The JSON has all of them.
+    /// Maximum number of warnings, and of other notes, that are printed. The JSON has all of them.
     const MOST: usize = 8;
     let (warnings, notes): (Vec<_>, Vec<_>) = inputs.notes.iter().partition(|note| note.starts_with("warning: "));
     warnings.iter().take(MOST).for_each(|warning| eprintln!("convert: {}", printable(warning)));

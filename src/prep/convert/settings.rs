@@ -14,8 +14,8 @@ use crate::source::{Cut, LabelSource, Recording, SourceOptions};
 const NONE: &str = "none";
 const GIVEN: &str = "given";
 
-/// Returns the settings of a conversion by the names of their options. If the user did not give a unit of time, fields
-/// or a sensor size, the setting has the value that was found in the recordings.
+/// Returns the settings of a conversion by the names of their options. The unit of time, the fields and the sensor size
+/// are those that are used: the user gave them, or they were found in the recordings.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`] if the table of labels cannot be read.
@@ -52,8 +52,9 @@ pub(super) fn settings(options: &SourceOptions, inputs: &Inputs) -> Result<BTree
     Ok(settings.map(|(name, value)| (name.into(), value)).into())
 }
 
-/// Calls `value` for each recording, and returns the different results as one text. If there are several, a hash of the
-/// results for all recordings follows. So the text also differs if the same results belong to other recordings.
+/// Calls `value` for each recording, and returns the different results as one text. If there is more than one, the text
+/// ends with a hash of the results of all recordings. So the text also differs if the same results belong to other
+/// recordings.
 fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
     let (mut kinds, mut all) = (Vec::new(), blake3::Hasher::new());
     for value in inputs.recordings().map(value) {
@@ -67,12 +68,13 @@ fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
 }
 
 /// Compares `settings` with `begun`, the settings that an unfinished set was begun with. `dir` is the directory of this
-/// set, and `marker` its marker file. The options `unwrap` and `allow_clock_trouble` may be added, because they only
-/// allow recordings that were refused before. If `begun` has `allow_clock_trouble`, it is also set in `settings`.
+/// set, and `marker` its marker file. A resumed conversion can add `allow_clock_trouble`, or `unwrap` if the set has
+/// neither of the two: they only allow recordings that were refused before. If `begun` has `allow_clock_trouble`, it is
+/// also set in `settings`.
 ///
 /// # Errors
-/// [`ShardError::Mismatch`] with the first setting that differs. The setting `labels` is compared only if `same_files`
-/// is true.
+/// [`ShardError::Mismatch`] with the first setting that differs. The settings `labels` and `recordings` are compared
+/// only if `same_files` is true.
 pub(super) fn check_settings(
     (dir, marker): (&Path, &Path),
     settings: &mut BTreeMap<String, String>,

@@ -2,7 +2,7 @@
 //!
 //! The sensor is divided into squares of `cell_size` pixels, called cells as in the paper. Each event has a surface: a
 //! small image of the pixels around the event. It shows the event and the earlier events of the same polarity and the
-//! same cell. An earlier event leaves a trace, whose value decays with the age of that event. The frame of a cell is
+//! same cell. The value that an earlier event leaves there decays with the age of that event. The frame of a cell is
 //! the mean of the surfaces of all events in the cell, separately for each polarity. There is one frame per cell, so
 //! the output has the shape (cells, P, surface_size, surface_size).
 
@@ -17,14 +17,14 @@ use crate::framing::slicing::MAX_FRAMES;
 use crate::signature::{Kind, Parameter, Signature};
 use tonic_shard::FrameShape;
 
-/// How the trace of an earlier event decays with the age of that event.
+/// How the value that an earlier event leaves in a surface decays with the age of that event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
-    /// The trace decays exponentially: its value is e^-(age / tau).
+    /// The value decays exponentially: it is e^-(age / tau).
     #[default]
     Exp,
-    /// The trace decays linearly: its value is 1 - age / (3 tau), which is negative for ages above 3 tau.
+    /// The value decays linearly: it is 1 - age / (3 tau), which is negative for ages above 3 tau.
     Lin,
 }
 
@@ -36,12 +36,11 @@ pub struct ToAveragedTimesurface {
     pub surface_size: u32,
     /// Width and height of a cell (a square of the sensor), in pixels.
     pub cell_size: u32,
-    /// Maximum age of an earlier event in microseconds. Older events leave no trace, and neither do events before time
-    /// 0.
+    /// Maximum age of an earlier event in microseconds. A surface doesn't show older events, nor events before time 0.
     pub time_window: f64,
     /// Time constant tau of the decay, in microseconds.
     pub tau: f64,
-    /// How the trace of an earlier event decays with the age of that event.
+    /// How the value that an earlier event leaves in a surface decays with the age of that event.
     pub decay: Decay,
     /// Sensor size that is expected after all transforms, (W, H, P). With `None`, any size is accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,7 +77,7 @@ impl ToAveragedTimesurface {
         self.grid(sensor).into_iter().map(u64::from).product()
     }
 
-    /// Returns the value of an event's trace after `age` microseconds. `age` must be at least 0.
+    /// Returns the value that an event leaves in a surface after `age` microseconds. `age` must be at least 0.
     fn trace(&self, age: f64) -> f64 {
         match self.decay {
             Decay::Exp => exp_nonpositive(-age / self.tau),
@@ -136,7 +135,7 @@ struct Memories {
     starts: Vec<u32>,
     /// Sum of the surfaces of the events of one cell and one polarity, (surface_size, surface_size).
     surface: Array2<f64>,
-    /// For each addition to an element of `surface`: the element's flat index. An index can occur several times.
+    /// Flat indices of the elements of `surface` that were added to. An index can occur several times.
     touched: Vec<u32>,
 }
 

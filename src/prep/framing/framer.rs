@@ -21,8 +21,8 @@ impl Framer {
         Framer { maker: framing.rule().maker(sensor), sample }
     }
 
-    /// Makes the frames of one sample. A sample without events has one empty frame. If the framing has a fixed number
-    /// of frames, it has that many empty frames instead.
+    /// Makes the frames of one sample. A sample without events gets one empty frame or, if the framing has a fixed
+    /// number of frames, this number of empty frames.
     ///
     /// # Errors
     /// If the sample has more than 2^24 frames. With `ToFrame` and `ToTimesurface` also if all frames together have

@@ -88,8 +88,8 @@ impl Framing {
         self.rule().frame_time()
     }
 
-    /// Returns a framing of events that come in blocks, for events of `sensor`. `None` if a sample has to be in memory as
-    /// a whole.
+    /// Returns an object that makes frames from blocks of events of `sensor`. `None` if the framing needs all events of
+    /// a sample at once.
     pub(crate) fn stream(&self, sensor: SensorSize) -> Option<FrameStream> {
         let windows = match self {
             Framing::ToFrame(rule) => rule.streamed(),

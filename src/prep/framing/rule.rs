@@ -1,5 +1,5 @@
-//! What every framing has: a type that checks its parameters, and a type that makes the frames. Here are the traits for
-//! both, and the type for the frames of one sample.
+//! The traits that every framing implements, and the type of the frames of one sample. [`EventFraming`] has the
+//! parameters of a framing and checks them; [`MakeFrames`] makes the frames.
 
 use tonic_shard::{ColumnBuf, FrameShape, Width};
 
@@ -63,8 +63,8 @@ pub(crate) trait EventFraming {
 
 /// Makes the frames of samples, one sample at a time.
 pub(crate) trait MakeFrames {
-    /// Writes the frames of one sample to `out`, which must be empty. A sample without events has one empty frame. If
-    /// the framing has a fixed number of frames, it has that many empty frames instead.
+    /// Writes the frames of one sample to `out`, which must be empty. A sample without events gets one empty frame or,
+    /// if the framing has a fixed number of frames, this number of empty frames.
     ///
     /// # Errors
     /// If the sample has more than [`MAX_FRAMES`] frames. With `ToFrame` and `ToTimesurface` also if it has more than

@@ -27,10 +27,10 @@ pub struct ToFrame {
     /// Number of events in a frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_count: Option<u64>,
-    /// Number of frames per sample, if all frames of a sample have the same duration.
+    /// Number of frames into which the duration of each sample is divided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_time_bins: Option<u64>,
-    /// Number of frames per sample, if all frames of a sample have the same number of events.
+    /// Number of frames into which the events of each sample are divided. Each frame has the same number of events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_event_bins: Option<u64>,
     /// Overlap of neighbouring frames: in microseconds with `time_window`, in events with `event_count`, and as a share
@@ -108,8 +108,8 @@ impl ToFrame {
         Some(TimeWindows { window, overlap, include_incomplete, start_time, end_time })
     }
 
-    /// Returns the windows of frames that can be made while events come in. `None` if the first frame depends on the last
-    /// event.
+    /// Returns the windows for making frames from blocks of events. `None` if the frames can be made only when all
+    /// events of the sample are known.
     pub(super) fn streamed(&self) -> Option<Windows> {
         let &ToFrame { overlap, include_incomplete, .. } = self;
         let counted = self.event_count.map(|count| Windows::Events { count, overlap, include_incomplete });
@@ -170,8 +170,9 @@ impl TimeWindows {
     }
 }
 
-/// Windows whose bounds don't depend on later events. A window is a range of *places*. The place of an event is its time
-/// in microseconds, or its index in the sample if windows have a number of events.
+/// Windows for making frames from blocks of events. A window is a range of *places*. If windows have a fixed duration,
+/// the place of an event is its time in microseconds. If they have a fixed number of events, it is the event's index in
+/// the sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Windows {
     /// Windows of equal duration.
@@ -183,7 +184,8 @@ pub(super) enum Windows {
 }
 
 impl Windows {
-    /// Returns the places of consecutive events with times `t`. `before` is the number of the sample's earlier events.
+    /// Returns the places (times or indices) of consecutive events with times `t`. `before` is the number of earlier
+    /// events in the sample.
     pub(super) fn places<'a>(&self, t: &'a [i64], before: u64) -> Cow<'a, [i64]> {
         match self {
             Windows::Time(_) => t.into(),
@@ -193,7 +195,8 @@ impl Windows {
         }
     }
 
-    /// Returns the start and the end of window `number` of a sample whose first event is at place `first`.
+    /// Returns the start and the end of window `number`. `first` is the place (time or index) of the sample's first
+    /// event.
     pub(super) fn bounds(&self, first: i64, number: u64) -> (Bound, Bound) {
         match *self {
             Windows::Time(windows) => {
@@ -210,7 +213,8 @@ impl Windows {
         }
     }
 
-    /// Returns the number of windows if it doesn't depend on the events after the first, which is at place `first`.
+    /// Returns the number of windows if it is known from the place (time or index) of the sample's first event;
+    /// otherwise `None`.
     pub(super) fn fixed_count(&self, first: i64) -> Option<f64> {
         match *self {
             Windows::Time(TimeWindows { end_time: Some(_), .. }) => Some(self.count(first, first, 1)),
@@ -218,8 +222,8 @@ impl Windows {
         }
     }
 
-    /// Returns the number of windows of a sample of `events` events, at least 1, whose first and last event are at these
-    /// places. It doesn't decrease if events are appended.
+    /// Returns the number of windows, at least 1, of a sample of `events` events. `first` and `last` are the places
+    /// (times or indices) of its first and last event. If events are appended, the number doesn't decrease.
     pub(super) fn count(&self, first: i64, last: i64, events: u64) -> f64 {
         match *self {
             Windows::Time(windows) => {
@@ -240,10 +244,11 @@ fn count_strides(total: u64, count: u64, overlap: f64, include_incomplete: bool)
     if include_incomplete { strides.ceil() + 1.0 } else { strides.floor() + 1.0 }
 }
 
-/// A place at which a window begins or ends.
+/// The start or the end of a window: a time in microseconds, or the index of an event in the sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound {
-    /// The lowest place at or after the bound. `None` if float64 cannot represent all whole numbers there.
+    /// The smallest integer at or after the bound. `None` if the bound is so large that float64 cannot represent all
+    /// integers near it.
     whole: Option<i64>,
     time: f64,
 }
@@ -261,7 +266,7 @@ impl Bound {
         Bound { whole: Some(index.min(i64::MAX as u64) as i64), time: 0.0 }
     }
 
-    /// Whether `place` is at or after the bound.
+    /// Whether `place`, the time or the index of an event, is at or after the bound.
     #[inline]
     pub(super) fn is_reached_by(self, place: i64) -> bool {
         match self.whole {
@@ -271,8 +276,8 @@ impl Bound {
     }
 }
 
-/// Finds the events of one window after another. Neither the starts nor the ends of successive windows decrease. So
-/// each event is visited at most twice: once to find a start, and once to find an end.
+/// Finds the events of one window after another. No window starts or ends before the window that it follows. So each
+/// event is visited at most twice: once to find a start, and once to find an end.
 struct Slicer<'a> {
     t: &'a [i64],
     last: Range<usize>,

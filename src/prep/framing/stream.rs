@@ -12,21 +12,21 @@ use crate::framing::cells::Cells;
 use crate::framing::rule::too_many;
 use crate::framing::slicing::{Bound, MAX_FRAMES, Windows};
 
-/// Makes the frames of one sample after another.
+/// Makes frames of event counts from blocks of events, for one sample after another.
 pub(crate) struct FrameStream {
     sensor: SensorSize,
     windows: Windows,
     counters: Cells,
-    /// The current window, which is not closed yet. `None` before the sample's first event.
+    /// The window whose events are being counted. `None` before the sample's first event.
     current: Option<Window>,
-    /// Events that the window after the current one needs: each one's place and cell.
+    /// Events that the next window needs too: the place (time or index) and the cell of each.
     kept: VecDeque<(i64, u32)>,
     /// Number of events of the sample so far.
     events: u64,
-    /// Place of the sample's last event so far.
+    /// Place (time or index) of the last event so far.
     last: i64,
     binned: u64,
-    /// Number of events up to the last one that a closed window contains.
+    /// Index in the sample of the event after the last event that a closed window contains.
     reached: u64,
     cells: Vec<u32>,
     counts: Vec<u32>,
@@ -34,16 +34,16 @@ pub(crate) struct FrameStream {
 
 /// The window whose events are being counted.
 struct Window {
-    /// Place of the sample's first event.
+    /// Place (time or index) of the sample's first event.
     first: i64,
     number: u64,
     from: Bound,
     end: Bound,
     /// Start of the next window.
     next: Bound,
-    /// Whether the sample has fewer windows, whatever events follow.
+    /// Whether this window comes after the sample's last window, whatever events follow.
     is_beyond: bool,
-    /// Indices in the sample of the first event in the window, and of the event after the last.
+    /// The window's events so far: the index in the sample of the first event, and the index after the last event.
     events: Option<(u64, u64)>,
 }
 
@@ -128,7 +128,7 @@ impl FrameStream {
         Ok(())
     }
 
-    /// Ends the sample: closes all windows that it has. Returns the fault of a sample with too many frames.
+    /// Ends the sample and closes all its windows. Returns a fault if the sample has too many frames.
     ///
     /// # Errors
     /// Errors of `emit`.
@@ -154,14 +154,14 @@ impl FrameStream {
         Ok(framed)
     }
 
-    /// Whether the current window exists and has no more events, because the next event is at `place`.
+    /// Whether the next event, at `place` (a time or an index), closes the current window.
     fn is_closed_by(&self, place: i64) -> bool {
         let Some(window) = &self.current else { return false };
         window.end.is_reached_by(place)
             && (window.number as f64) < self.windows.count(window.first, place, self.events + 1)
     }
 
-    /// Emits the frame of the current window and goes on to the next window.
+    /// Emits the frame of the current window and continues with the next window.
     fn close<E>(&mut self, emit: &mut impl FnMut(&[u32], &[u32]) -> Result<(), E>) -> Result<(), E> {
         self.cells.clear();
         self.counts.clear();
@@ -206,7 +206,8 @@ mod tests {
 
     const SENSOR: SensorSize = SensorSize { width: 5, height: 3, polarities: 2 };
 
-    /// Frames of the whole sample, and of blocks of `most` events: sizes, cells, counts, and events binned and cut.
+    /// The frames of a sample, or an error. The fields are sizes of the frames, cells, counts, number of binned events
+    /// and number of cut events.
     type Frames = Result<(Vec<u32>, Vec<u32>, Vec<u32>, u64, u64), String>;
 
     fn whole(framing: &Framing, events: &Events) -> Frames {

@@ -197,7 +197,7 @@ struct Voxels {
     bins: u32,
     /// Value of each pixel in the current time bin, (H, W): the sum of what the events add to the pixel in this bin.
     sums: Array2<f64>,
-    /// For each addition to an element of `sums`: the element's flat index. An index can occur several times.
+    /// Flat indices of the elements of `sums` that were added to. An index can occur several times.
     cells: Vec<u32>,
 }
 

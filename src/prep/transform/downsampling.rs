@@ -213,7 +213,7 @@ struct Differences {
     frame: u64,
     /// `2 * cell + polarity` for each spike of the current frame.
     spikes: Vec<u32>,
-    /// The spikes of the previous frame in the same form, sorted.
+    /// `2 * cell + polarity` for each spike of the previous frame, in ascending order.
     before: Vec<u32>,
 }
 

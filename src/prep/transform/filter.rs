@@ -216,7 +216,7 @@ impl RefractoryPeriod {
 }
 
 impl RefractoryPeriod {
-    /// Whether an event at time `t` is kept. `last` is the time of the pixel's last event.
+    /// Whether an event at time `t` is kept. `last` is the time of the pixel's previous event, and is set to `t`.
     fn keeps(&self, last: &mut f64, t: i64) -> bool {
         let t = t as f64;
         let before = std::mem::replace(last, t);

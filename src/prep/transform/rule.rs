@@ -54,7 +54,7 @@ pub(crate) trait EventTransform {
 /// Transforms the next events of a sample and counts dropped events in the ledger.
 pub(crate) type BlockStep<'a> = Box<dyn FnMut(&mut Events, &mut Ledger) -> Checked + 'a>;
 
-/// Returns the step of a transform that keeps nothing from one event to the next.
+/// Returns the step of a transform that treats each event without regard to other events.
 pub(super) fn each_by_itself(transform: &impl EventTransform, sensor: SensorSize) -> BlockStep<'_> {
     Box::new(move |events, ledger| transform.apply(events, sensor, ledger))
 }

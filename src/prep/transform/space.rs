@@ -78,8 +78,8 @@ impl EventTransform for CenterCrop {
 
 /// Tonic's `Downsample`: multiplies times and coordinates by factors in float64, and truncates toward zero.
 ///
-/// Integer arithmetic would give other results than Tonic's. For example, `x * n / 700` in integers scales 700 channels
-/// to n channels. For 35 of the values of n from 1 to 700, some of its results differ from Tonic's.
+/// Integer arithmetic would give other results than Tonic's. For example, `x * n / 700` in integers would scale 700
+/// channels to n channels. For 35 of the values of n from 1 to 700, this formula differs from Tonic for some channels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Downsample {

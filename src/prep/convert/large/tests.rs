@@ -1,4 +1,4 @@
-//! Large samples, in blocks of a few events, against the same samples as a whole.
+//! Compares large samples that are read in blocks of a few events with the same samples read as a whole.
 
 use std::path::{Path, PathBuf};
 
@@ -117,7 +117,8 @@ fn recipes(random: &mut ChaCha8Rng) -> Vec<String> {
     made
 }
 
-/// All that a conversion of the chunk of all samples says and counts.
+/// Everything that a conversion of all samples to one chunk returns: chunk, losses, results of reading again, and
+/// notes.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     made: Result<(ChunkRecord, Vec<u8>, Totals), String>,
