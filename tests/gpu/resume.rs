@@ -22,8 +22,11 @@ fn ctrl_c_saves_the_run_and_resume_comes_to_the_same_bits_from_another_cache() {
     let whole = fitted(dir.path(), "whole", &format!("{arguments} --cache device"));
     for (cache, other) in [("device", "stream"), ("stream", "device")] {
         let stopped = dir.path().join(cache);
-        let child = start(dir.path(), cache, &format!("{arguments} --cache {cache}"));
-        let stderr = interrupted(child, &stopped, Duration::from_millis(150));
+        let begin = |resume| {
+            let more = if resume { " --resume" } else { "" };
+            start(dir.path(), cache, &format!("{arguments} --cache {cache}{more}"))
+        };
+        let stderr = interrupted(begin, &stopped, Duration::from_millis(150));
         let (epochs_done, batches_done) = where_is(&stopped);
         let place = format!("after batch {batches_done} of epoch {}; ", epochs_done + 1);
         assert_says(&stderr, &[&place, "; run the same command with --resume"]);

@@ -58,21 +58,25 @@ pub(crate) fn where_is(run: &Path) -> (u64, u64) {
     (checkpoint.epochs_done, checkpoint.batches_done)
 }
 
-/// Interrupts a run with Ctrl-C, some time after its first checkpoint. The run must have been started just before the
-/// call. The time is `after`, or a third of the time until the first checkpoint if that is longer. Asserts that the run
-/// was saved in the middle of an epoch. Returns its stderr.
-pub(crate) fn interrupted(child: Child, run: &Path, after: Duration) -> String {
-    let started = Instant::now();
-    wait_for("first checkpoint", || run.join("checkpoint.safetensors").exists());
-    std::thread::sleep(after.max(started.elapsed() / 3));
-    let kill = Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
-    assert!(kill.success());
-    let (code, stderr) = outcome(&child.wait_with_output().unwrap());
-    assert_eq!(code, Some(130), "{stderr}");
-    let (epochs_done, batches_done) = where_is(run);
-    let epochs = Config::read(run).unwrap().epochs;
-    assert!(epochs_done < epochs && batches_done > 0, "stopped after epoch {epochs_done}, batch {batches_done}");
-    stderr
+/// Starts a run and interrupts it with Ctrl-C, the time `after` after its first checkpoint. If it stopped between two
+/// epochs, resumes it and interrupts it again, until it is saved in the middle of an epoch. `start` starts the run, or
+/// resumes it if its argument is true. Returns the stderr of the last process.
+pub(crate) fn interrupted(mut start: impl FnMut(bool) -> Child, run: &Path, after: Duration) -> String {
+    for resume in std::iter::once(false).chain([true; 20]) {
+        let child = start(resume);
+        wait_for("first checkpoint", || run.join("checkpoint.safetensors").exists());
+        std::thread::sleep(after);
+        let kill = Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
+        assert!(kill.success());
+        let (code, stderr) = outcome(&child.wait_with_output().unwrap());
+        assert_eq!(code, Some(130), "{stderr}");
+        let (epochs_done, batches_done) = where_is(run);
+        assert!(epochs_done < Config::read(run).unwrap().epochs);
+        if batches_done > 0 {
+            return stderr;
+        }
+    }
+    panic!("the run always stopped between two epochs");
 }
 
 /// Kills a run after a random time below `pause` milliseconds, and resumes it with the next function of `resumes`.
